@@ -1,0 +1,91 @@
+// cli: what main and the commands share: the command table's row, options as a table, messages, exit statuses.
+//
+// A command is one file cmd_<name>.c with one row, `const command cmd_<name>`. main parses the command line into the
+// command's own options struct by the command's option table, then calls run. run returns the exit status:
+// 0 done or passed, 1 the verdict is no, 2 usage, 3 an input file is unusable, 4 the system failed.
+// Results go to standard output, everything else to standard error.
+#ifndef HALLMARK_CLI_CLI_H
+#define HALLMARK_CLI_CLI_H
+
+#include "../formats/err.h"
+#include "../formats/progress.h"
+#include "../quant/policy.h"
+#include "../runtime/session.h"
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct {            // values of a repeated option, or the arguments that are not options
+    const char **v;         // [n], borrowed from argv; the array is freed by options_free
+    int          n;
+} text_list;
+
+typedef enum {              // kind: type of the field that it fills
+    OPT_FLAG,               // bool
+    OPT_TEXT,               // const char *, any text
+    OPT_PATH,               // const char *, not empty
+    OPT_PATHS,              // text_list, may be repeated
+    OPT_INT,                // int64_t in lo..hi
+    OPT_CHOICE,             // const char *, one of choices
+} opt_kind;
+
+typedef struct {
+    const char        *name;        // "--type"
+    const char        *letter;      // "-o", or NULL
+    opt_kind           kind;
+    size_t             offset;      // of the field in the command's options struct
+    const char        *arg;         // what the help calls the value
+    const char        *help;
+    bool               required;
+    int64_t            lo, hi;      // OPT_INT
+    const char *const *choices;     // OPT_CHOICE, ended by NULL
+} opt;
+
+typedef struct {
+    const char *name;
+    const char *summary;            // one line for `hallmark --help`
+    const char *synopsis;           // what follows "hallmark <name> "
+    const char *about;              // paragraphs
+    const char *examples;
+    const opt  *opts;
+    int         n_opts;
+    size_t      options_bytes;      // of the options struct; it starts zeroed
+    int         min_args, max_args; // arguments that are not options; max_args -1: any number
+    int       (*run)(const void *options, const text_list *args);
+} command;
+
+extern const command cmd_convert, cmd_quantize, cmd_verify, cmd_run, cmd_bench, cmd_inspect, cmd_release, cmd_check, cmd_derive, cmd_imatrix;
+
+#define N_ROWS(table) ((int)(sizeof(table) / sizeof((table)[0])))
+
+// ---- options.c ------------------------------------------------------------------------------------------------------
+
+// Parses argv[0..argc) into `options` (c->options_bytes, zeroed) and args. "--" ends the options. ERR_USAGE names the option,
+// the value found, what was expected, and the nearest name. *help is set when --help was asked for; nothing is checked further then.
+// The caller calls options_free in every case.
+bool options_parse(const command *c, int argc, char **argv, void *options, text_list *args, bool *help, err *e);
+void options_free(const command *c, void *options, text_list *args);
+
+// The name among names[n] that is nearest to `word` by edit distance, or NULL if none is near enough to be worth naming.
+const char *nearest_name(const char *word, const char *const *names, int n);
+
+// A file type by its name on the command line; NULL with ERR_USAGE naming the nearest.
+const file_type_info *file_type_arg(const char *name, err *e);
+
+// Choices that several commands share.
+extern const char *const kv_choices[], *const arith_choices[], *const device_choices[];
+
+#define OPT_THREADS(type)  { "--threads", "-t", OPT_INT, offsetof(type, threads), "N", "threads (default: all cores); the results are the same for any number", false, 1, 1024, NULL }
+#define OPT_KV(type)       { "--kv", NULL, OPT_CHOICE, offsetof(type, kv), "T", "KV cache dtype: f32 bf16 f16 q8_0 q4_0 (default: what the artifact requires)", false, 0, 0, kv_choices }
+#define OPT_ARITH(type)    { "--arith", NULL, OPT_CHOICE, offsetof(type, arith), "A", "arithmetic: f32 or bf16 (default: bf16 for a BF16 file, f32 for all others)", false, 0, 0, arith_choices }
+#define OPT_DEVICE(type)   { "--device", NULL, OPT_CHOICE, offsetof(type, device), "D", "auto, cpu or cuda (default: auto)", false, 0, 0, device_choices }
+#define OPT_JSON(type)     { "--json", NULL, OPT_FLAG, offsetof(type, json), NULL, "print one JSON document and nothing else on standard output", false, 0, 0, NULL }
+
+// ---- main.c ---------------------------------------------------------------------------------------------------------
+
+// Prints "hallmark <command>: <message>" to standard error and returns the exit status of e.
+int cli_fail(const command *c, const err *e);
+
+// One line to standard error: "hallmark <command>: note: ...".
+void cli_note(const command *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,267 @@
+// hallmark bench: how fast an artifact runs, beside what the memory allows.
+#include "cli.h"
+#include "bandwidth.h"
+#include "text_out.h"
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_CASES = 32, DEFAULT_REPEAT = 3, MAX_REPEAT = 100 };
+#define MAX_CASE_TOKENS 1000000
+
+typedef struct {
+    const char *cases, *device, *kv, *arith;
+    int64_t     threads, repeat;
+    bool        json;
+} bench_options;
+
+static const opt options[] = {
+    { "--case", NULL, OPT_TEXT, offsetof(bench_options, cases), "C,C,...", "pNgM: a prompt of N tokens, then M new ones (default: p1g32,p512g128)", false, 0, 0, NULL },
+    { "--repeat", NULL, OPT_INT, offsetof(bench_options, repeat), "N", "runs a case after one to warm up; the median counts (default: 3)", false, 1, MAX_REPEAT, NULL },
+    OPT_DEVICE(bench_options),
+    OPT_KV(bench_options),
+    OPT_ARITH(bench_options),
+    OPT_THREADS(bench_options),
+    OPT_JSON(bench_options),
+};
+
+typedef struct {
+    int64_t prompt, gen;
+    double  prefill_tok_s, decode_tok_s, decode_gb_s;   // NAN-free: decode is 0 when gen is 0
+    int64_t memory_bytes;
+} bench_case;
+
+typedef struct {
+    const char *artifact;
+    char        device[16];
+    double      limit_gb_s;     // 0: not measured
+    int         n;
+    bench_case  cases[MAX_CASES];
+} bench_result;
+
+static bool parse_number(const char **p, int64_t *out)
+{
+    int64_t v = 0;
+    if (!isdigit((unsigned char)**p)) return false;
+    while (isdigit((unsigned char)**p) && v <= MAX_CASE_TOKENS) v = v * 10 + (*(*p)++ - '0');
+    *out = v;
+    return v <= MAX_CASE_TOKENS;
+}
+
+// "p512g128,p1g32": prompts of at least one token, so that there is something to decode from.
+static bool parse_cases(const char *text, bench_result *r, err *e)
+{
+    const char *p = text;
+    for (r->n = 0; r->n < MAX_CASES;) {
+        bench_case *c = &r->cases[r->n];
+        bool ok = *p++ == 'p' && parse_number(&p, &c->prompt) && *p++ == 'g' && parse_number(&p, &c->gen) && c->prompt >= 1;
+        if (!ok || (*p != ',' && *p != '\0'))
+            return err_set(e, ERR_USAGE, "option --case: found '%s', expected cases such as p512g128 (p 1 to %d, g 0 to %d)", text,
+                           MAX_CASE_TOKENS, MAX_CASE_TOKENS);
+        r->n++;
+        if (*p++ == '\0') return true;
+    }
+    return err_set(e, ERR_USAGE, "option --case: more than %d cases", (int)MAX_CASES);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *v, int n)
+{
+    qsort(v, (size_t)n, sizeof *v, by_value);
+    return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+}
+
+typedef struct { double first, last; } token_times;
+
+static void note_time(void *ctx, int32_t id)
+{
+    token_times *t = ctx;
+    (void)id;
+    t->last = seconds_now();
+    if (t->first == 0) t->first = t->last;
+}
+
+// One timed pass, as `run` would do it: the prompt up to its greedy token, then gen greedy steps. Seconds of each part.
+static bool time_pass(session *s, const int32_t *ids, int32_t *out, const bench_case *c, double *prefill, double *decode, err *e)
+{
+    token_times t = { 0 };
+    session_reset(s);
+    double began = seconds_now();
+    if (session_generate(s, ids, c->prompt, out, c->gen + 1, true, note_time, &t, e) < 0) return false;
+    *prefill = t.first - began;
+    *decode = t.last - t.first;
+    return true;
+}
+
+// Bytes a decode step reads, averaged over the case's steps: the cache grows.
+static double mean_step_bytes(const session *s, const bench_case *c)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < c->gen; i++) sum += (double)session_step_bytes(s, c->prompt + i);
+    return c->gen ? sum / (double)c->gen : 0;
+}
+
+static void fill_result(bench_case *c, const session *s, double prefill, double decode)
+{
+    memory_plan p;
+    session_plan(s, &p);
+    c->memory_bytes = p.weight_bytes + p.kv_bytes + p.scratch_bytes;
+    c->prefill_tok_s = (double)c->prompt / prefill;
+    c->decode_tok_s = c->gen ? (double)c->gen / decode : 0;
+    c->decode_gb_s = c->decode_tok_s * mean_step_bytes(s, c) / 1e9;
+}
+
+// limit_gb_s: filled by the first case where the device has memory of its own.
+static bool bench_one(const bench_options *o, const model *m, bench_case *c, char device[16], double *limit_gb_s, err *e)
+{
+    double prefill[MAX_REPEAT], decode[MAX_REPEAT], ignored, rate;
+    int repeat = o->repeat ? (int)o->repeat : DEFAULT_REPEAT;
+    int64_t n_vocab = model_hparams(m)->n_vocab;
+    bool ok = false;
+    session_opts so = { .device = o->device, .kv = o->kv, .arith = o->arith, .n_threads = (int)o->threads, .n_ctx = c->prompt + c->gen };
+    session *s = session_new(m, &so, e);
+    int32_t *ids = malloc((size_t)c->prompt * sizeof *ids), *out = malloc((size_t)(c->gen + 1) * sizeof *out);
+    if (!s) goto out;
+    if (!ids || !out) { err_nomem(e, "a bench case", (size_t)(c->prompt + c->gen) * sizeof *ids); goto out; }
+    if (*session_note(s)) fprintf(stderr, "%s\n", session_note(s));
+    // Ids spread over the vocabulary: the rows of the embedding are not all in cache.
+    for (int64_t i = 0; i < c->prompt; i++) ids[i] = (int32_t)((uint64_t)(i + 1) * 2654435761u % (uint64_t)n_vocab);
+    bench_case warm = { .prompt = c->prompt, .gen = c->gen < 4 ? c->gen : 4 };     // enough for a device to record its decode step
+    if (!time_pass(s, ids, out, &warm, &ignored, &ignored, e)) goto out;
+    for (int i = 0; i < repeat; i++)
+        if (!time_pass(s, ids, out, c, &prefill[i], &decode[i], e)) goto out;
+    if (*limit_gb_s == 0) {
+        if (!session_copy_rate(s, &rate, e)) goto out;
+        *limit_gb_s = rate / 1e9;
+    }
+    snprintf(device, 16, "%s", session_device(s));
+    fill_result(c, s, median(prefill, repeat), median(decode, repeat));
+    ok = true;
+out:
+    free(ids);
+    free(out);
+    session_free(s);
+    return ok;
+}
+
+static bool bench_artifact(const bench_options *o, bench_result *r, err *e)
+{
+    model *m = model_open(r->artifact, e);
+    bool ok = m != NULL;
+    for (int i = 0; ok && i < r->n; i++) {
+        fprintf(stderr, "bench      %s  p%lldg%lld\n", r->artifact, (long long)r->cases[i].prompt, (long long)r->cases[i].gen);
+        ok = bench_one(o, m, &r->cases[i], r->device, &r->limit_gb_s, e);
+    }
+    if (ok && strcmp(r->device, "cpu") == 0) {
+        double bytes_per_s;
+        ok = memory_read_bandwidth((int)o->threads, &bytes_per_s, e);
+        if (ok) r->limit_gb_s = bytes_per_s / 1e9;
+    }
+    model_close(m);
+    return ok;
+}
+
+static void case_json(json_out *j, const bench_case *c, double limit)
+{
+    json_open(j, '{');
+    json_key(j, "prompt");
+    json_int(j, c->prompt);
+    json_key(j, "gen");
+    json_int(j, c->gen);
+    json_key(j, "prefill_tok_s");
+    json_num(j, c->prefill_tok_s, 6);
+    json_key(j, "decode_tok_s");
+    json_num(j, c->decode_tok_s, 6);
+    json_key(j, "decode_gb_s");
+    json_num(j, c->decode_gb_s, 6);
+    json_key(j, "limit_gb_s");
+    if (limit > 0) json_num(j, limit, 6);
+    else           json_cstr(j, NULL);
+    json_key(j, "memory_bytes");
+    json_int(j, c->memory_bytes);
+    json_close(j, '}');
+}
+
+static void print_json(const bench_result *r, int n)
+{
+    json_out j;
+    json_begin(&j, stdout);
+    if (n > 1) json_open(&j, '[');
+    for (int i = 0; i < n; i++) {
+        json_open(&j, '{');
+        json_key(&j, "artifact");
+        json_cstr(&j, r[i].artifact);
+        json_key(&j, "device");
+        json_cstr(&j, r[i].device);
+        json_key(&j, "cases");
+        json_open(&j, '[');
+        for (int k = 0; k < r[i].n; k++) case_json(&j, &r[i].cases[k], r[i].limit_gb_s);
+        json_close(&j, ']');
+        json_close(&j, '}');
+    }
+    if (n > 1) json_close(&j, ']');
+}
+
+static bool print_table(const bench_result *r, int n)
+{
+    static const char *const header[] = { "artifact", "device", ">prompt", ">gen", ">prefill tok/s", ">decode tok/s",
+                                          ">decode GB/s", ">of the limit", ">memory", NULL };
+    table t;
+    table_begin(&t, header);
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < r[i].n; k++) {
+            const bench_case *c = &r[i].cases[k];
+            char size[32];
+            table_cell(&t, "%s", r[i].artifact);
+            table_cell(&t, "%s", r[i].device);
+            table_cell(&t, "%lld", (long long)c->prompt);
+            table_cell(&t, "%lld", (long long)c->gen);
+            table_cell(&t, "%.1f", c->prefill_tok_s);
+            table_cell(&t, "%.1f", c->decode_tok_s);
+            table_cell(&t, "%.2f", c->decode_gb_s);
+            if (r[i].limit_gb_s > 0) table_cell(&t, "%.0f %%", 100 * c->decode_gb_s / r[i].limit_gb_s);
+            else                     table_cell(&t, "-");
+            table_cell(&t, "%s", human_bytes(c->memory_bytes, size));
+        }
+    if (!table_print(&t, stdout)) return false;
+    if (r[0].limit_gb_s > 0)
+        printf("limit: %.1f GB/s, %s\n", r[0].limit_gb_s, strcmp(r[0].device, "cpu") == 0 ? "what the same threads read from memory" :
+               "what a copy inside the device's memory reads and writes");
+    return true;
+}
+
+static int run(const void *opts, const text_list *args)
+{
+    const bench_options *o = opts;
+    err e = { 0 };
+    bench_result *r = calloc((size_t)args->n, sizeof *r);
+    bool ok = r ? true : err_nomem(&e, "the results", (size_t)args->n * sizeof *r);
+    for (int i = 0; ok && i < args->n; i++) {
+        r[i].artifact = args->v[i];
+        ok = parse_cases(o->cases ? o->cases : "p1g32,p512g128", &r[i], &e);
+    }
+    for (int i = 0; ok && i < args->n; i++) ok = bench_artifact(o, &r[i], &e);
+    if (ok && o->json) print_json(r, args->n);
+    else if (ok)       ok = print_table(r, args->n) || err_nomem(&e, "the table", 0);
+    free(r);
+    return ok ? 0 : cli_fail(&cmd_bench, &e);
+}
+
+const command cmd_bench = {
+    .name = "bench",
+    .summary = "measure prefill and decode, beside what the memory allows",
+    .synopsis = "ART.gguf... [--case p1g32,p512g128] [--device D] [--kv T] [--json]",
+    .about = "Prefill is the prompt in one call, decode the greedy steps after it. decode GB/s is what the steps must read (weights\n"
+             "and cache); its limit is what the same threads read from memory (a GPU: what a copy\n"
+             "inside its memory moves), measured in the same run. With --json: one object,\n"
+             "or an array of them for several artifacts.\n",
+    .examples = "  hallmark bench gemma-BF16.gguf gemma-Q4_K_M.gguf\n"
+                "  hallmark bench gemma-BF16.gguf --case p128g32 --threads 2 --json\n",
+    .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(bench_options),
+    .min_args = 1, .max_args = -1, .run = run,
+};

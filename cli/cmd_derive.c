@@ -1,0 +1,76 @@
+// hallmark derive: is this file what that source gives?
+#include "cli.h"
+#include "../convert/convert.h"
+#include "../formats/file_map.h"
+#include "progress_bar.h"
+#include "text_out.h"
+#include <string.h>
+
+typedef struct {
+    const char *from, *imatrix;
+    int64_t     threads;
+    bool        json;
+} derive_options;
+
+static const opt options[] = {
+    { "--from", NULL, OPT_PATH, offsetof(derive_options, from), "HF_DIR|FILE.gguf", "the source: a checkpoint's folder, or a GGUF file in F32, F16 or BF16", true, 0, 0, NULL },
+    { "--imatrix", NULL, OPT_PATH, offsetof(derive_options, imatrix), "FILE", "the importance matrix that the file was made with", false, 0, 0, NULL },
+    OPT_THREADS(derive_options),
+    OPT_JSON(derive_options),
+};
+
+static bool derive(const char *art_path, const derive_options *o, err *e)
+{
+    progress_bar bar;
+    const derive_opts d = { .imatrix = o->imatrix, .n_threads = (int)o->threads, .progress = progress_bar_begin(&bar) };
+    bool ok;
+    if (dir_exists(o->from)) {
+        gguf *art = gguf_open(art_path, e);
+        ok = art && convert_derives(art, o->from, &d, e);
+        gguf_close(art);
+    } else {
+        ok = derive_from_gguf(art_path, o->from, &d, e);
+    }
+    progress_bar_end(&bar);
+    return ok;
+}
+
+static int run(const void *opts, const text_list *args)
+{
+    const derive_options *o = opts;
+    err e = { 0 };
+    const bool ok = derive(args->v[0], o, &e), verdict = ok || e.kind == ERR_VERDICT;
+    if (verdict && o->json) {
+        json_out j;
+        json_begin(&j, stdout);
+        json_open(&j, '{');
+        json_key(&j, "artifact");
+        json_cstr(&j, args->v[0]);
+        json_key(&j, "source");
+        json_cstr(&j, o->from);
+        json_key(&j, "verdict");
+        json_cstr(&j, ok ? "pass" : "fail");
+        json_key(&j, "reason");
+        json_cstr(&j, ok ? NULL : e.msg);
+        json_close(&j, '}');
+    } else if (ok) {
+        print_escaped(stdout, args->v[0], (int64_t)strlen(args->v[0]));
+        printf(": every tensor derives from ");
+        print_escaped(stdout, o->from, (int64_t)strlen(o->from));
+        printf("\n");
+    }
+    return ok ? 0 : cli_fail(&cmd_derive, &e);
+}
+
+const command cmd_derive = {
+    .name = "derive",
+    .summary = "prove that a file's tensors are what a source gives",
+    .synopsis = "ART.gguf --from HF_DIR|FILE.gguf [--imatrix FILE]",
+    .about = "Encodes every tensor again from the source, to the type it has in the file, and compares the bytes. It works\n"
+             "on files made by llama-quantize, too: the encoders give the bytes of ggml 0.25. Exit status 1 names the first\n"
+             "tensor, row and block that the source does not give.\n",
+    .examples = "  hallmark derive gemma-4-E2B-it-Q4_K_M.gguf --from gemma-4-E2B-it/\n"
+                "  hallmark derive someone-elses-Q4_K_M.gguf --from gemma-4-E2B-it-BF16.gguf --imatrix imatrix.gguf\n",
+    .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(derive_options),
+    .min_args = 1, .max_args = 1, .run = run,
+};

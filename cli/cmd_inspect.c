@@ -1,0 +1,49 @@
+// hallmark inspect: what a file or a folder says about itself.
+#include "cli.h"
+#include "inspect.h"
+#include "../formats/file_map.h"
+#include <string.h>
+
+typedef struct { bool json; } inspect_options;
+
+static const opt options[] = { OPT_JSON(inspect_options) };
+
+// By content: a name proves nothing. GGUF and gzip have a magic; safetensors opens with a header length and '{'.
+static bool inspect_file(const char *path, bool json, err *e)
+{
+    file_map m = { 0 };
+    if (!file_map_open(&m, path, e)) return false;
+    bool is_gguf = m.size >= 4 && memcmp(m.data, "GGUF", 4) == 0;
+    bool is_gzip = m.size >= 2 && m.data[0] == 0x1f && m.data[1] == 0x8b;
+    bool is_st = m.size >= 9 && m.data[8] == '{';
+    int64_t size = m.size;
+    file_map_close(&m);
+    if (is_gguf) return inspect_gguf(path, json, e);
+    if (is_gzip) return inspect_fixture(path, json, e);
+    if (is_st) return inspect_safetensors(path, json, e);
+    return err_set(e, ERR_INPUT, "%s: offset 0: %s, expected a GGUF file, a safetensors file or a fixture (.json.gz)", path,
+                   size ? "found none of the known beginnings" : "found an empty file");
+}
+
+static int run(const void *opts, const text_list *args)
+{
+    const inspect_options *o = opts;
+    err e = { 0 };
+    const char *path = args->v[0];
+    bool ok = dir_exists(path) ? inspect_folder(path, o->json, &e) : inspect_file(path, o->json, &e);
+    return ok ? 0 : cli_fail(&cmd_inspect, &e);
+}
+
+const command cmd_inspect = {
+    .name = "inspect",
+    .summary = "what a file or a folder says: metadata, tensors, KV cache plan, claims",
+    .synopsis = "FILE|DIR [--json]",
+    .about = "Shows a GGUF file, a Hugging Face folder (config.json alone is enough for the KV cache plan, with what sharing between\n"
+             "layers saves), a safetensors file, or a fixture. Nothing is run. JSON keys: kv (object), tensors (array of name,\n"
+             "type, shape, offset, bytes; the slowest dimension first), and memory.\n",
+    .examples = "  hallmark inspect gemma-Q4_K_M.gguf\n"
+                "  hallmark inspect ~/models/gemma-4-E2B-it\n"
+                "  hallmark inspect gemma-BF16.gguf --json > gemma.json\n",
+    .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(inspect_options),
+    .min_args = 1, .max_args = 1, .run = run,
+};

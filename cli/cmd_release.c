@@ -1,0 +1,133 @@
+// hallmark release: convert, verify each, record, publish the folder.
+#include "cli.h"
+#include "../verify/release.h"
+#include "progress_bar.h"
+#include "report_table.h"
+#include "text_out.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_TYPES = 32 };
+
+typedef struct {
+    text_list   fixtures;
+    const char *out, *types, *name, *gate, *device;
+    int64_t     threads, tokens;
+    bool        json;
+} release_options;
+
+static const opt options[] = {
+    { "--output", "-o", OPT_PATH, offsetof(release_options, out), "DIR", "the folder to publish; it appears whole or not at all", true, 0, 0, NULL },
+    { "--types", NULL, OPT_TEXT, offsetof(release_options, types), "T,T,...", "types to publish (default: bf16,f32,q4_k_m)", false, 0, 0, NULL },
+    { "--fixture", NULL, OPT_PATHS, offsetof(release_options, fixtures), "FIX", "what Transformers said (default: the matching *.json.gz beside or in HF_DIR)", false, 0, 0, NULL },
+    { "--name", NULL, OPT_PATH, offsetof(release_options, name), "NAME", "stem of the published names (default: the folder's name)", false, 0, 0, NULL },
+    { "--tokens", NULL, OPT_INT, offsetof(release_options, tokens), "N", "length of the free run (default: 30)", false, 1, 1 << 20, NULL },
+    OPT_DEVICE(release_options),
+    { "--gate", NULL, OPT_PATH, offsetof(release_options, gate), "FILE", "limits other than the built-in ones, as JSON", false, 0, 0, NULL },
+    OPT_THREADS(release_options),
+    OPT_JSON(release_options),
+};
+
+// "bf16,f32" -> types. Each once: two files would have one name.
+static bool parse_types(const char *text, file_type types[MAX_TYPES], int *n, err *e)
+{
+    *n = 0;
+    while (text) {
+        const char *comma = strchr(text, ',');
+        char word[32];
+        size_t len = comma ? (size_t)(comma - text) : strlen(text);
+        if (len == 0 || len >= sizeof word)
+            return err_set(e, ERR_USAGE, "option --types: found '%s', expected types separated by commas", text);
+        memcpy(word, text, len);
+        word[len] = '\0';
+        const file_type_info *t = file_type_arg(word, e);
+        if (!t) return false;
+        for (int i = 0; i < *n; i++)
+            if (types[i] == t->id) return err_set(e, ERR_USAGE, "option --types: %s is given twice", t->name);
+        if (*n == MAX_TYPES) return err_set(e, ERR_USAGE, "option --types: more than %d types", (int)MAX_TYPES);
+        types[(*n)++] = t->id;
+        text = comma ? comma + 1 : NULL;
+    }
+    return true;
+}
+
+static void add_lines(cJSON *j, const char *key, char *const *lines, int n)
+{
+    cJSON *list = cJSON_AddArrayToObject(j, key);
+    for (int i = 0; i < n; i++) cJSON_AddItemToArray(list, cJSON_CreateString(lines[i]));
+}
+
+static bool print_json(const release_result *r, err *e)
+{
+    cJSON *j = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(j, "artifacts");
+    cJSON_AddBoolToObject(j, "published", r->published);
+    cJSON_AddStringToObject(j, "where", r->where);
+    for (int i = 0; i < r->n; i++) {
+        cJSON *one = verify_report_json(&r->reports[i]);
+        if (one) cJSON_AddItemToArray(list, one);
+    }
+    add_lines(j, "missing", r->missing, r->n_missing);
+    add_lines(j, "notes", r->notes, r->n_notes);
+    char *text = j ? cJSON_Print(j) : NULL;
+    bool ok = text && cJSON_GetArraySize(list) == r->n;
+    if (ok) puts(text);
+    cJSON_free(text);
+    cJSON_Delete(j);
+    return ok || err_nomem(e, "the report", 0);
+}
+
+static bool print_result(const release_result *r, bool json, err *e)
+{
+    if (json) return print_json(r, e);
+    if (!report_table_print(r->reports, r->file_bytes, r->n)) return err_nomem(e, "the table", 0);
+    for (int i = 0; i < r->n_notes; i++) {
+        fputs("note: ", stdout);
+        print_escaped(stdout, r->notes[i], (int64_t)strlen(r->notes[i]));
+        putchar('\n');
+    }
+    if (r->n_missing) printf("\nMissing: what Transformers says of this checkpoint. These commands make it, once for each model:\n");
+    for (int i = 0; i < r->n_missing; i++) {
+        fputs("    ", stdout);
+        print_escaped(stdout, r->missing[i], (int64_t)strlen(r->missing[i]));
+        putchar('\n');
+    }
+    if (r->published) printf("\nPublished: %s\n", r->where);
+    else              printf("\nNot published. The artifacts and the report are in %s\n", r->where);
+    return true;
+}
+
+static int run(const void *opts, const text_list *args)
+{
+    const release_options *o = opts;
+    err e = { 0 };
+    file_type types[MAX_TYPES];
+    int n_types = 0;
+    release_result r = { 0 };
+    progress_bar bar;
+    if (o->types && !parse_types(o->types, types, &n_types, &e)) return cli_fail(&cmd_release, &e);
+    release_opts ro = {
+        .name = o->name, .types = n_types ? types : NULL, .n_types = n_types,
+        .fixtures = o->fixtures.n ? o->fixtures.v : NULL, .n_fixtures = o->fixtures.n,
+        .n_threads = (int)o->threads, .tokens = o->tokens, .device = o->device, .gate_path = o->gate, .progress = progress_bar_begin(&bar),
+    };
+    bool ok = release_checkpoint(&r, args->v[0], o->out, &ro, &e);
+    progress_bar_end(&bar);
+    ok = ok && print_result(&r, o->json, &e);
+    int status = !ok ? cli_fail(&cmd_release, &e) : r.published ? 0 : ERR_VERDICT;
+    release_result_free(&r);
+    return status;
+}
+
+const command cmd_release = {
+    .name = "release",
+    .summary = "convert, verify each artifact, record the proof, publish the folder",
+    .synopsis = "HF_DIR -o DIR [--types bf16,f32,q4_k_m] [--fixture FIX]",
+    .about = "Converts the checkpoint to every type, runs each file against Transformers' outputs, writes the result into the file,\n"
+             "and puts artifacts and reports in DIR. If one comparison does not hold, nothing is published: everything stays in\n"
+             "DIR.failed and the exit status is 1. Without a matching fixture it stays in DIR.unverified, with the command that\n"
+             "would make what is missing.\n",
+    .examples = "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF\n"
+                "  hallmark release fixtures/tiny-gemma4 -o build/release --types bf16,q4_k_m\n",
+    .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(release_options),
+    .min_args = 1, .max_args = 1, .run = run,
+};

@@ -1,0 +1,88 @@
+// hallmark verify: run an artifact against what Transformers said.
+#include "cli.h"
+#include "../verify/verify.h"
+#include "progress_bar.h"
+#include "report_table.h"
+#include "text_out.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+typedef struct {
+    text_list   fixtures, reports;
+    int64_t     tokens, threads;
+    const char *kv, *arith, *device, *gate;
+    bool        json;
+} verify_options;
+
+static const opt options[] = {
+    { "--fixture", NULL, OPT_PATHS, offsetof(verify_options, fixtures), "FIX", "what Transformers said, made by hf_fixture.py", true, 0, 0, NULL },
+    { "--tokens", NULL, OPT_INT, offsetof(verify_options, tokens), "N", "length of the free run (default: 30)", false, 1, 1 << 20, NULL },
+    OPT_KV(verify_options),
+    OPT_ARITH(verify_options),
+    OPT_DEVICE(verify_options),
+    { "--report", NULL, OPT_PATHS, offsetof(verify_options, reports), "FILE", "write a report; the suffix says which: .json, .md", false, 0, 0, NULL },
+    { "--gate", NULL, OPT_PATH, offsetof(verify_options, gate), "FILE", "limits other than the built-in ones, as JSON", false, 0, 0, NULL },
+    OPT_THREADS(verify_options),
+    OPT_JSON(verify_options),
+};
+
+static bool print_result(const verify_report *r, const char *path, bool json, err *e)
+{
+    struct stat st;
+    int64_t bytes = stat(path, &st) == 0 ? st.st_size : 0;
+    if (!json) return report_table_print(r, &bytes, 1) || err_nomem(e, "the table", 0);
+    cJSON *j = verify_report_json(r);
+    char *text = j ? cJSON_Print(j) : NULL;
+    if (text) puts(text);
+    else err_nomem(e, "the report", 0);
+    cJSON_free(text);
+    cJSON_Delete(j);
+    return text != NULL;
+}
+
+// Before any work: a report that cannot be written by its suffix should not cost a run to find out.
+static bool check_reports(const text_list *reports, err *e)
+{
+    for (int i = 0; i < reports->n; i++) {
+        const char *dot = strrchr(reports->v[i], '.');
+        if (!dot || (strcmp(dot, ".json") != 0 && strcmp(dot, ".md") != 0))
+            return err_set(e, ERR_USAGE, "option --report: found '%s', expected a name that ends in .json or .md", reports->v[i]);
+    }
+    return true;
+}
+
+static int run(const void *opts, const text_list *args)
+{
+    const verify_options *o = opts;
+    err e = { 0 };
+    verify_report r = { 0 };
+    progress_bar bar;
+    if (!check_reports(&o->reports, &e)) return cli_fail(&cmd_verify, &e);
+    verify_opts v = {
+        .tokens = o->tokens, .gate_path = o->gate, .progress = progress_bar_begin(&bar),
+        .run = { .device = o->device, .kv = o->kv, .arith = o->arith, .n_threads = (int)o->threads },
+    };
+    bool ok = verify_artifact(&r, args->v[0], o->fixtures.v, o->fixtures.n, &v, &e);
+    progress_bar_end(&bar);
+    ok = ok && print_result(&r, args->v[0], o->json, &e);
+    const verify_report *one = &r;
+    for (int i = 0; i < o->reports.n; i++) ok = ok && verify_report_write(&one, 1, o->reports.v[i], &e);
+    int status = !ok ? cli_fail(&cmd_verify, &e) : r.passed ? 0 : ERR_VERDICT;
+    verify_report_free(&r);
+    return status;
+}
+
+const command cmd_verify = {
+    .name = "verify",
+    .summary = "run an artifact, token for token, against what Transformers said",
+    .synopsis = "ART.gguf --fixture FIX [--tokens 30] [--kv T] [--arith A] [--device D] [--report FILE]",
+    .about = "Runs the artifact on the fixture's prompts and compares: the tokenizer's ids, the greedy continuation, the best id\n"
+             "at every step of the fixture's own text, and the distance of the distributions. The file is never changed.\n"
+             "Exit status 0: everything holds. 1: something does not; the case, the step and the first layer are named.\n",
+    .examples = "  hallmark verify gemma-BF16.gguf --fixture gemma.bfloat16.json.gz\n"
+                "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --report report.json --report report.md\n"
+                "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --kv q8_0      what another cache would cost\n",
+    .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(verify_options),
+    .min_args = 1, .max_args = 1, .run = run,
+};

@@ -1,0 +1,29 @@
+// inspect: what a file says about itself, shown without running it. One function for each kind; each prints text, or JSON with
+// at least the keys kv (object) and tensors (array of name, type, shape, offset, bytes).
+#ifndef HALLMARK_CLI_INSPECT_H
+#define HALLMARK_CLI_INSPECT_H
+
+#include "text_out.h"
+#include "../formats/gguf.h"
+#include "../runtime/model.h"
+
+bool inspect_gguf(const char *path, bool json, err *e);
+bool inspect_folder(const char *dir, bool json, err *e);            // a Hugging Face folder; its config.json is enough
+bool inspect_safetensors(const char *path, bool json, err *e);
+bool inspect_fixture(const char *path, bool json, err *e);
+
+// ---- shared pieces (inspect_gguf.c) ---------------------------------------------------------------------------------
+
+void inspect_kv_json(json_out *j, const gguf *g);                   // "kv": {...}
+bool inspect_kv_table(const gguf *g, err *e);
+
+typedef struct { const char *name, *type; int n_dims; const int64_t *shape; int64_t off, n_bytes; } inspect_row;
+void inspect_tensor_json(json_out *j, const inspect_row *r);        // one element of "tensors"
+void inspect_tensor_cells(table *t, const inspect_row *r);          // name, type, shape, bytes, offset
+extern const char *const inspect_tensor_header[];
+
+// The KV cache that the model needs at some context lengths, and what sharing between layers saves: "memory" in JSON.
+// A file whose architecture is not run here has no plan: the reason is printed in its place.
+bool inspect_memory(json_out *j, const gguf *g, err *e);            // j NULL: as text
+
+#endif

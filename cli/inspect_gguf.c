@@ -1,0 +1,281 @@
+#include "inspect.h"
+#include "../formats/claims.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHOWN_ELEMENTS = 6, PLAN_BATCH = 128 };
+
+const char *const inspect_tensor_header[] = { "name", "type", "shape", ">bytes", ">offset", NULL };
+
+// ---- values ---------------------------------------------------------------------------------------------------------
+
+static int64_t read_le(const uint8_t *p, int n_bytes, bool is_signed)
+{
+    uint64_t v = 0;
+    for (int i = 0; i < n_bytes; i++) v |= (uint64_t)p[i] << (8 * i);
+    if (is_signed && n_bytes < 8 && (v >> (8 * n_bytes - 1))) v |= ~(uint64_t)0 << (8 * n_bytes);
+    return (int64_t)v;
+}
+
+static void scalar_json(json_out *j, gguf_type type, const uint8_t *p)
+{
+    float f;
+    double d;
+    switch (type) {
+    case GGUF_U8:   json_int(j, read_le(p, 1, false)); return;
+    case GGUF_I8:   json_int(j, read_le(p, 1, true)); return;
+    case GGUF_U16:  json_int(j, read_le(p, 2, false)); return;
+    case GGUF_I16:  json_int(j, read_le(p, 2, true)); return;
+    case GGUF_U32:  json_int(j, read_le(p, 4, false)); return;
+    case GGUF_I32:  json_int(j, read_le(p, 4, true)); return;
+    case GGUF_U64:  json_uint(j, (uint64_t)read_le(p, 8, false)); return;
+    case GGUF_I64:  json_int(j, read_le(p, 8, true)); return;
+    case GGUF_BOOL: json_bool(j, p[0] != 0); return;
+    case GGUF_F32:  memcpy(&f, p, sizeof f); json_num(j, f, 9); return;
+    case GGUF_F64:  memcpy(&d, p, sizeof d); json_num(j, d, 17); return;
+    default:        json_cstr(j, NULL); return;
+    }
+}
+
+static int scalar_bytes(gguf_type t)
+{
+    static const int bytes[] = { 1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8 };
+    return bytes[t];
+}
+
+// A scalar string's data: u64 length and bytes, as stored.
+static void string_json(json_out *j, const gguf_kv *kv)
+{
+    int64_t n = kv->n_bytes >= 8 ? read_le(kv->data, 8, false) : 0;
+    if (n < 0 || n > kv->n_bytes - 8) n = 0;            // the reader has checked it; never past the value
+    json_text(j, (const char *)kv->data + 8, n);
+}
+
+static void value_json(json_out *j, const gguf_kv *kv)
+{
+    if (kv->type == GGUF_STRING) { string_json(j, kv); return; }
+    if (kv->type != GGUF_ARRAY) { scalar_json(j, kv->type, kv->data); return; }
+    json_open(j, '[');
+    if (kv->elem == GGUF_STRING) {
+        gguf_str s;
+        for (gguf_str_iter it = gguf_strs(kv); gguf_next_str(&it, &s);) json_text(j, s.s, s.n);
+    } else {
+        for (int64_t i = 0; i < kv->n; i++) scalar_json(j, kv->elem, kv->data + i * scalar_bytes(kv->elem));
+    }
+    json_close(j, ']');
+}
+
+void inspect_kv_json(json_out *j, const gguf *g)
+{
+    json_key(j, "kv");
+    json_open(j, '{');
+    for (int64_t i = 0; i < gguf_n_kv(g); i++) {
+        const gguf_kv *kv = gguf_kv_at(g, i);
+        json_key(j, kv->key);
+        value_json(j, kv);
+    }
+    json_close(j, '}');
+}
+
+bool inspect_kv_table(const gguf *g, err *e)
+{
+    for (int64_t i = 0; i < gguf_n_kv(g); i++) {
+        const gguf_kv *kv = gguf_kv_at(g, i);
+        char *text = gguf_kv_text(kv, SHOWN_ELEMENTS);
+        char name[128];
+        if (!text) return err_nomem(e, "a metadata value", (size_t)kv->n_bytes);
+        size_t n = strlen(text), shown = n < 160 ? n : 160;
+        escape_text(name, sizeof name, kv->key, strlen(kv->key));
+        printf("  %-46s ", name);
+        print_escaped(stdout, text, (int64_t)shown);
+        if (shown < n) printf("... (%zu bytes)", n);
+        putchar('\n');
+        free(text);
+    }
+    return true;
+}
+
+// ---- tensors --------------------------------------------------------------------------------------------------------
+
+void inspect_tensor_json(json_out *j, const inspect_row *r)
+{
+    json_open(j, '{');
+    json_key(j, "name");
+    json_cstr(j, r->name);
+    json_key(j, "type");
+    json_cstr(j, r->type);
+    json_key(j, "shape");
+    json_open(j, '[');
+    for (int d = 0; d < r->n_dims; d++) json_int(j, r->shape[d]);
+    json_close(j, ']');
+    json_key(j, "offset");
+    json_int(j, r->off);
+    json_key(j, "bytes");
+    json_int(j, r->n_bytes);
+    json_close(j, '}');
+}
+
+void inspect_tensor_cells(table *t, const inspect_row *r)
+{
+    char shape[128] = "";
+    for (int d = 0; d < r->n_dims; d++)
+        snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%lld", d ? " x " : "", (long long)r->shape[d]);
+    table_cell(t, "%s", r->name);
+    table_cell(t, "%s", r->type);
+    table_cell(t, "%s", r->n_dims ? shape : "scalar");
+    table_cell(t, "%lld", (long long)r->n_bytes);
+    table_cell(t, "%lld", (long long)r->off);
+}
+
+static inspect_row row_of(const gguf_tensor *t)
+{
+    return (inspect_row){ t->name, dtype_name(t->type), t->n_dims, t->shape, t->off, t->n_bytes };
+}
+
+// ---- memory ---------------------------------------------------------------------------------------------------------
+
+static void memory_row_text(const memory_plan *p, const hparams *h, int64_t n_ctx)
+{
+    char kv[32], full[32];
+    printf("  %8lld positions  %9s", (long long)n_ctx, human_bytes(p->kv_bytes, kv));
+    if (p->kv_bytes_unshared > p->kv_bytes)
+        printf("  (%s without sharing: %.0f %% saved)", human_bytes(p->kv_bytes_unshared, full),
+               100.0 * (double)(p->kv_bytes_unshared - p->kv_bytes) / (double)p->kv_bytes_unshared);
+    putchar('\n');
+}
+
+static void memory_row_json(json_out *j, const memory_plan *p, int64_t n_ctx)
+{
+    json_open(j, '{');
+    json_key(j, "positions");
+    json_int(j, n_ctx);
+    json_key(j, "kv_bytes");
+    json_int(j, p->kv_bytes);
+    json_key(j, "kv_bytes_unshared");
+    json_int(j, p->kv_bytes_unshared);
+    json_key(j, "saved");
+    json_num(j, p->kv_bytes_unshared > 0 ? 1.0 - (double)p->kv_bytes / (double)p->kv_bytes_unshared : 0.0, 6);
+    json_close(j, '}');
+}
+
+static bool memory_rows(json_out *j, const hparams *h, dtype kv, err *e)
+{
+    const int64_t shown[] = { 4096, 32768, h->n_ctx_train };
+    bool any = false;
+    for (int i = 0; i < 3; i++) {
+        memory_plan p;
+        if (shown[i] > h->n_ctx_train || (i < 2 && shown[i] == h->n_ctx_train)) continue;
+        if (!memory_plan_of(&p, h, kv, shown[i], PLAN_BATCH, e)) return false;
+        if (!any && !j) printf("KV cache in %s: %d of %d layers keep one\n", h->kv_required, p.n_kv_layers, h->n_layer);
+        if (j) memory_row_json(j, &p, shown[i]);
+        else   memory_row_text(&p, h, shown[i]);
+        any = true;
+    }
+    return true;
+}
+
+bool inspect_memory(json_out *j, const gguf *g, err *e)
+{
+    hparams h;
+    err why = { 0 };
+    memset(&h, 0, sizeof h);
+    const dtype_info *kv = NULL;
+    bool planned = hparams_read(&h, g, &why), ok = true;
+    if (planned) kv = dtype_find_name(h.kv_required);
+    if (j) {
+        json_key(j, "kv_type");
+        json_cstr(j, planned ? h.kv_required : NULL);
+        json_key(j, "memory");
+        json_open(j, '[');
+    }
+    if (planned && kv)      ok = memory_rows(j, &h, kv->id, e);
+    else if (!planned && !j) { fputs("No KV cache plan: ", stdout); print_escaped(stdout, why.msg, (int64_t)strlen(why.msg)); putchar('\n'); }
+    if (j) json_close(j, ']');
+    hparams_free(&h);
+    return ok;
+}
+
+// ---- claims ---------------------------------------------------------------------------------------------------------
+
+static void claims_text(const gguf *g)
+{
+    gguf_str record = { 0 };
+    err none = { 0 };
+    const gguf_kv *digests = gguf_find_kv(g, KEY_HM_TENSOR_SHA);
+    if (!gguf_find_kv(g, KEY_HM_VERSION)) {
+        printf("Claims: none (no hallmark.* keys)\n");
+        return;
+    }
+    bool has = gguf_get_str(g, KEY_HM_VERIFICATION, &record, &none);
+    while (has && record.n > 0 && record.s[record.n - 1] == ' ') record.n--;
+    bool empty = !has || record.n <= 2;
+    printf("Claims: %lld tensor digests for %lld tensors; %s\n", digests ? (long long)digests->n : 0LL, (long long)gguf_n_tensors(g),
+           empty ? "not released: no verification record" : "a verification record ('hallmark check' proves it):");
+    if (empty) return;
+    fputs("  ", stdout);
+    print_escaped(stdout, record.s, record.n);
+    putchar('\n');
+}
+
+// ---- the whole ------------------------------------------------------------------------------------------------------
+
+static bool gguf_text(const gguf *g, err *e)
+{
+    char size[32];
+    print_escaped(stdout, gguf_path(g), (int64_t)strlen(gguf_path(g)));
+    printf(": GGUF v%d, %s, %lld metadata pairs, %lld tensors, alignment %lld, data at %lld\n\nMetadata\n", gguf_version(g),
+           human_bytes(gguf_file_bytes(g), size), (long long)gguf_n_kv(g), (long long)gguf_n_tensors(g),
+           (long long)gguf_alignment(g), (long long)gguf_data_off(g));
+    if (!inspect_kv_table(g, e)) return false;
+    table t;
+    table_begin(&t, inspect_tensor_header);
+    for (int64_t i = 0; i < gguf_n_tensors(g); i++) {
+        inspect_row r = row_of(gguf_tensor_at(g, i));
+        inspect_tensor_cells(&t, &r);
+    }
+    putchar('\n');
+    if (!table_print(&t, stdout)) return err_nomem(e, "the table", 0);
+    putchar('\n');
+    if (!inspect_memory(NULL, g, e)) return false;
+    claims_text(g);
+    return true;
+}
+
+static bool gguf_json(const gguf *g, err *e)
+{
+    json_out j;
+    json_begin(&j, stdout);
+    json_open(&j, '{');
+    json_key(&j, "file");
+    json_cstr(&j, gguf_path(g));
+    json_key(&j, "format");
+    json_cstr(&j, "gguf");
+    json_key(&j, "version");
+    json_int(&j, gguf_version(g));
+    json_key(&j, "bytes");
+    json_int(&j, gguf_file_bytes(g));
+    json_key(&j, "alignment");
+    json_int(&j, gguf_alignment(g));
+    json_key(&j, "data_offset");
+    json_int(&j, gguf_data_off(g));
+    inspect_kv_json(&j, g);
+    json_key(&j, "tensors");
+    json_open(&j, '[');
+    for (int64_t i = 0; i < gguf_n_tensors(g); i++) {
+        inspect_row r = row_of(gguf_tensor_at(g, i));
+        inspect_tensor_json(&j, &r);
+    }
+    json_close(&j, ']');
+    bool ok = inspect_memory(&j, g, e);
+    json_close(&j, '}');
+    return ok;
+}
+
+bool inspect_gguf(const char *path, bool json, err *e)
+{
+    gguf *g = gguf_open(path, e);
+    if (!g) return false;
+    bool ok = json ? gguf_json(g, e) : gguf_text(g, e);
+    gguf_close(g);
+    return ok;
+}

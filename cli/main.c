@@ -1,0 +1,120 @@
+// main: the command table, help, and the one place where an error becomes an exit status.
+#include "cli.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const command *const commands[] = {
+    &cmd_convert, &cmd_quantize, &cmd_verify, &cmd_run, &cmd_bench, &cmd_inspect, &cmd_release, &cmd_check, &cmd_derive, &cmd_imatrix,
+};
+
+int cli_fail(const command *c, const err *e)
+{
+    fprintf(stderr, "hallmark %s: %s\n", c->name, e->msg[0] ? e->msg : "failed without a message");
+    if (e->kind == ERR_USAGE) fprintf(stderr, "Try 'hallmark %s --help'.\n", c->name);
+    return e->kind == ERR_NONE ? ERR_SYSTEM : (int)e->kind;
+}
+
+void cli_note(const command *c, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    fprintf(stderr, "hallmark %s: note: ", c->name);
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
+    va_end(ap);
+}
+
+static void print_help(void)
+{
+    printf("Hallmark turns a Hugging Face checkpoint into GGUF files and proves each one before it is published.\n\n"
+           "Usage: hallmark COMMAND ...\n\nCommands:\n");
+    for (int i = 0; i < N_ROWS(commands); i++) printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    printf("\n'hallmark COMMAND --help' tells more, with examples. 'hallmark --version' prints the version.\n\n"
+           "Exit status: 0 done or passed; 1 it ran and the verdict is no; 2 the command line is wrong;\n"
+           "3 an input file is unusable; 4 the system failed (disk, memory, device).\n");
+}
+
+static void print_command_help(const command *c)
+{
+    printf("Usage: hallmark %s %s\n\n%s\nOptions:\n", c->name, c->synopsis, c->about);
+    for (int i = 0; i < c->n_opts; i++) {
+        const opt *o = &c->opts[i];
+        char left[64];
+        snprintf(left, sizeof left, "%s%s%s%s%s", o->letter ? o->letter : "", o->letter ? ", " : "", o->name,
+                 o->arg ? " " : "", o->arg ? o->arg : "");
+        if (strlen(left) > 22) printf("  %s\n  %-22s %s%s\n", left, "", o->help, o->kind == OPT_PATHS ? "; may be repeated" : "");
+        else printf("  %-22s %s%s\n", left, o->help, o->kind == OPT_PATHS ? "; may be repeated" : "");
+    }
+    printf("  %-22s %s\n\nExamples:\n%s", "-h, --help", "print this text", c->examples);
+}
+
+static int unknown_command(const char *word)
+{
+    const char *names[N_ROWS(commands)];
+    for (int i = 0; i < N_ROWS(commands); i++) names[i] = commands[i]->name;
+    const char *near = nearest_name(word, names, N_ROWS(commands));
+    if (near) fprintf(stderr, "hallmark: unknown command '%s'; did you mean '%s'?\n", word, near);
+    else      fprintf(stderr, "hallmark: unknown command '%s'\n", word);
+    fprintf(stderr, "Try 'hallmark --help'.\n");
+    return ERR_USAGE;
+}
+
+static int run_command(const command *c, int argc, char **argv)
+{
+    err e = { 0 };
+    text_list args = { 0 };
+    bool help = false;
+    int status;
+    void *options = calloc(1, c->options_bytes);
+    if (!options) {
+        err_nomem(&e, "the command line", c->options_bytes);
+        return cli_fail(c, &e);
+    }
+    if (!options_parse(c, argc, argv, options, &args, &help, &e)) status = cli_fail(c, &e);
+    else if (help) { print_command_help(c); status = 0; }
+    else status = c->run(options, &args);
+    options_free(c, options, &args);
+    free(options);
+    return status;
+}
+
+static int dispatch(int argc, char **argv)
+{
+    if (argc < 2) {
+        fprintf(stderr, "hallmark: a command is missing\nTry 'hallmark --help'.\n");
+        return ERR_USAGE;
+    }
+    const char *word = argv[1];
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) { printf("hallmark %s\n", HALLMARK_VERSION); return 0; }
+    bool help = strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+    if (help && argc == 2) { print_help(); return 0; }
+    for (int i = 0; i < N_ROWS(commands); i++) {
+        if (help && strcmp(argv[2], commands[i]->name) == 0) { print_command_help(commands[i]); return 0; }
+        if (!help && strcmp(word, commands[i]->name) == 0) return run_command(commands[i], argc - 2, argv + 2);
+    }
+    return unknown_command(help ? argv[2] : word);
+}
+
+// OpenMP's waiting threads spin for milliseconds by default, which starves every other program where processors are shared (measured on
+// two processors with other work on both: 2 tokens a second instead of 6). libgomp reads its environment before main runs, so the
+// program starts itself once more with a short spin; an environment that says how to wait is left alone.
+static void start_again_with_short_spin(char **argv)
+{
+    if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) return;
+    if (setenv("GOMP_SPINCOUNT", "2000", 0) == 0) execv("/proc/self/exe", argv);      // where that fails, go on as we are
+}
+
+int main(int argc, char **argv)
+{
+    start_again_with_short_spin(argv);
+    int status = dispatch(argc, argv);
+    // A result that could not be written is no result, whatever the command thought of it.
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "hallmark: standard output: cannot write\n");
+        return ERR_SYSTEM;
+    }
+    return status;
+}

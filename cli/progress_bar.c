@@ -1,0 +1,137 @@
+#include "progress_bar.h"
+#include "text_out.h"
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define REDRAW_SECONDS 0.1      // often enough to look alive
+#define LINE_SECONDS   10.0     // plain lines of a long stage: a log is read, not watched
+enum { BAR_CELLS = 20 };
+
+static int terminal_columns(void)
+{
+    struct winsize w;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col : 80;
+}
+
+static void erase(progress_bar *b)
+{
+    if (b->drawn) fputs("\r\033[K", stderr);
+    b->drawn = false;
+}
+
+// "stage  [#####.....]  45 %  312 MB/s  0:12 left  tensor", cut to the terminal's width.
+static void format_state(const progress_bar *b, double now, bool with_bar, char *out, size_t size)
+{
+    double spent = now - b->began, rate = spent > 0 ? (double)b->done / spent : 0;
+    char speed[32], left[32] = "", bar[BAR_CELLS + 4] = "", percent[16] = "";
+    snprintf(speed, sizeof speed, "%.0f MB/s", rate / 1e6);
+    if (b->total > 0) {
+        double part = (double)b->done / (double)b->total;
+        if (!(part <= 1)) part = 1;
+        if (with_bar) {
+            bar[0] = '[';
+            for (int i = 0; i < BAR_CELLS; i++) bar[i + 1] = i < (int)(part * BAR_CELLS) ? '#' : '.';
+            memcpy(bar + BAR_CELLS + 1, "] ", 3);
+        }
+        snprintf(percent, sizeof percent, "%3.0f %%  ", 100 * part);
+        if (rate > 0 && spent > 0.5) {
+            double s = (double)(b->total - b->done) / rate;
+            if (s < 0) s = 0;
+            snprintf(left, sizeof left, "  %d:%02d left", (int)(s / 60), (int)s % 60);
+        }
+    }
+    snprintf(out, size, "%-10s %s%s%s%s  %s", b->name, bar, percent, speed, left, b->item);
+}
+
+static void draw(progress_bar *b, double now)
+{
+    char line[256];
+    format_state(b, now, true, line, sizeof line);
+    int columns = terminal_columns() - 1;
+    if ((int)strlen(line) > columns && columns < (int)sizeof line) line[columns] = '\0';
+    fprintf(stderr, "\r%s\033[K", line);
+    fflush(stderr);
+    b->drawn = true;
+    b->last = now;
+}
+
+static void end_stage(progress_bar *b)
+{
+    if (!b->name[0]) return;
+    double spent = seconds_now() - b->began;
+    char size[32];
+    erase(b);
+    if (b->done > 0)
+        fprintf(stderr, "%-10s %s in %.1f s (%.0f MB/s)\n", b->name, human_bytes(b->done, size), spent,
+                spent > 0 ? (double)b->done / spent / 1e6 : 0.0);
+    else
+        fprintf(stderr, "%-10s done in %.1f s\n", b->name, spent);
+    fflush(stderr);
+    b->name[0] = '\0';
+}
+
+static void on_stage(progress *p, const char *stage, int64_t total)
+{
+    progress_bar *b = (progress_bar *)(void *)p;
+    pthread_mutex_lock(&b->lock);
+    end_stage(b);
+    escape_text(b->name, sizeof b->name, stage, strlen(stage));
+    b->item[0] = '\0';
+    b->total = total;
+    b->done = 0;
+    b->began = b->last = seconds_now();
+    if (b->terminal) draw(b, b->began);
+    pthread_mutex_unlock(&b->lock);
+}
+
+static void on_add(progress *p, const char *item, int64_t bytes)
+{
+    progress_bar *b = (progress_bar *)(void *)p;
+    pthread_mutex_lock(&b->lock);
+    b->done += bytes;
+    if (item) escape_text(b->item, sizeof b->item, item, strlen(item));
+    double now = seconds_now();
+    if (b->terminal) {
+        if (now - b->last >= REDRAW_SECONDS) draw(b, now);
+    } else if (now - b->last >= LINE_SECONDS) {
+        char line[256];
+        format_state(b, now, false, line, sizeof line);
+        fprintf(stderr, "%s\n", line);
+        b->last = now;
+    }
+    pthread_mutex_unlock(&b->lock);
+}
+
+static void on_log(progress *p, const char *line)
+{
+    progress_bar *b = (progress_bar *)(void *)p;
+    pthread_mutex_lock(&b->lock);
+    if (b->total > 0 && b->done >= b->total) end_stage(b);      // the line speaks of what is finished: it comes after
+    bool redraw = b->drawn;
+    erase(b);
+    print_escaped(stderr, line, (int64_t)strlen(line));
+    fputc('\n', stderr);
+    if (redraw) draw(b, seconds_now());
+    pthread_mutex_unlock(&b->lock);
+}
+
+progress *progress_bar_begin(progress_bar *b)
+{
+    memset(b, 0, sizeof *b);
+    pthread_mutex_init(&b->lock, NULL);
+    b->terminal = isatty(STDERR_FILENO) == 1;
+    b->base.stage = on_stage;
+    b->base.add = on_add;
+    b->base.log = on_log;
+    return &b->base;
+}
+
+void progress_bar_end(progress_bar *b)
+{
+    pthread_mutex_lock(&b->lock);
+    end_stage(b);
+    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_destroy(&b->lock);
+}

@@ -1,0 +1,72 @@
+#include "report_table.h"
+#include "text_out.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_FAILURES = 10 };     // lines a fixture; the report has them all
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+static void add_row(table *t, const verify_report *r, int64_t file_bytes, const verify_fixture_result *f)
+{
+    char size[32];
+    table_cell(t, "%s", base_name(r->artifact));
+    table_cell(t, "%s", r->type);
+    table_cell(t, "%s", human_bytes(file_bytes, size));
+    table_cell(t, "%s%s", r->kv, strcmp(r->kv, r->kv_required) == 0 ? "" : " (not required)");
+    table_cell(t, "%g", (double)r->attention_scale);
+    if (!f) {
+        for (int i = 0; i < 4; i++) table_cell(t, "-");
+        table_cell(t, "not verified");
+        return;
+    }
+    table_cell(t, "%s%s", f->dtype, f->kind == CHECK_DRIFT ? ", drift" : "");
+    table_cell(t, "%lld/%lld", (long long)f->free_run_equal, (long long)f->cases);
+    table_cell(t, "%lld/%lld%s", (long long)f->teacher_forced_equal, (long long)f->steps, f->ties_differing ? "*" : "");
+    table_cell(t, "%.2g", f->kl_mean);
+    table_cell(t, "%s", f->passed && r->passed ? "pass" : f->passed ? "pass, but see below" : "FAIL");
+}
+
+static void print_failure(const verify_failure *x)
+{
+    printf("  %s: ", x->what ? x->what : "failure");
+    print_escaped(stdout, x->text, (int64_t)strlen(x->text));
+    fputc('\n', stdout);
+}
+
+static void print_details(const verify_report *r)
+{
+    for (int64_t i = 0; i < r->n_notes; i++) {
+        printf("note: %s: ", base_name(r->artifact));
+        print_escaped(stdout, r->notes[i], (int64_t)strlen(r->notes[i]));
+        fputc('\n', stdout);
+    }
+    for (int64_t i = 0; i < r->n_fixtures; i++) {
+        const verify_fixture_result *f = &r->fixtures[i];
+        if (f->ties_differing)
+            printf("* %s, %s: %lld of %lld steps are ties; at %lld of them we chose the other id\n", base_name(r->artifact),
+                   f->dtype, (long long)f->ties, (long long)f->steps, (long long)f->ties_differing);
+        if (f->n_failures) printf("%s, fixture %s:\n", base_name(r->artifact), base_name(f->name));
+        for (int64_t k = 0; k < f->n_failures && k < MAX_FAILURES; k++) print_failure(&f->failures[k]);
+        if (f->n_failures > MAX_FAILURES) printf("  ... and %lld more\n", (long long)f->n_failures - MAX_FAILURES);
+    }
+}
+
+bool report_table_print(const verify_report *reports, const int64_t *file_bytes, int n)
+{
+    static const char *const header[] = { "artifact", "type", ">size", "KV dtype", ">attention scale", "fixture",
+                                          ">free run equal", ">teacher-forced", ">mean KL", "verdict", NULL };
+    table t;
+    table_begin(&t, header);
+    for (int i = 0; i < n; i++) {
+        if (reports[i].n_fixtures == 0) add_row(&t, &reports[i], file_bytes[i], NULL);
+        for (int64_t k = 0; k < reports[i].n_fixtures; k++) add_row(&t, &reports[i], file_bytes[i], &reports[i].fixtures[k]);
+    }
+    if (!table_print(&t, stdout)) return false;
+    for (int i = 0; i < n; i++) print_details(&reports[i]);
+    return true;
+}

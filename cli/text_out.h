@@ -1,0 +1,64 @@
+// text_out: how results are put on paper: sizes, tables, text from files made safe for a terminal, JSON, streamed UTF-8.
+#ifndef HALLMARK_CLI_TEXT_OUT_H
+#define HALLMARK_CLI_TEXT_OUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+double seconds_now(void);       // of the monotonic clock
+
+// "12.3 MB" (powers of ten). Returns out.
+const char *human_bytes(int64_t n, char out[32]);
+
+// Text from a file may hold anything: control bytes become \xNN, so that it cannot steer the terminal; cut to size.
+void escape_text(char *out, size_t size, const char *s, size_t n);
+void print_escaped(FILE *f, const char *s, int64_t n);
+
+// ---- tables: cells are collected, columns are as wide as their widest cell -----------------------------------------
+
+typedef struct {
+    int    n_cols;
+    char **cells;               // [n_cells], owned
+    int    n_cells, capacity;
+    bool   failed;              // memory ran out; table_print says so
+} table;
+
+// header: names ended by NULL. A name that begins with '>' is right-aligned with its column.
+void table_begin(table *t, const char *const *header);
+void table_cell(table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));  // fills rows from left to right
+bool table_print(table *t, FILE *f);        // prints and frees; false when memory ran out
+
+// ---- JSON, written as it goes: nothing is held, so a large file costs no memory ------------------------------------
+
+typedef struct {
+    FILE *f;
+    int   depth;
+    bool  first[16];            // nothing stands yet at this depth
+    bool  after_key;
+} json_out;
+
+void json_begin(json_out *j, FILE *f);
+void json_open(json_out *j, char bracket);                      // '{' or '['
+void json_close(json_out *j, char bracket);                     // '}' or ']'; the last one ends the line
+void json_key(json_out *j, const char *key);
+void json_text(json_out *j, const char *s, int64_t n);          // invalid UTF-8 becomes U+FFFD
+void json_cstr(json_out *j, const char *s);                     // NULL: null
+void json_int(json_out *j, int64_t v);
+void json_uint(json_out *j, uint64_t v);
+void json_num(json_out *j, double v, int digits);               // not finite: null
+void json_bool(json_out *j, bool v);
+
+// ---- UTF-8 that arrives in pieces -----------------------------------------------------------------------------------
+
+typedef struct {
+    unsigned char held[4];      // an incomplete sequence
+    int           n;
+} utf8_stream;
+
+// Writes what is complete; holds the rest back. Invalid bytes become U+FFFD.
+void utf8_write(utf8_stream *u, FILE *f, const char *s, int64_t n);
+void utf8_end(utf8_stream *u, FILE *f);                         // an unfinished sequence becomes U+FFFD
+
+#endif

@@ -1,0 +1,323 @@
+#include "convert.h"
+
+#include "../formats/claims.h"
+#include "../formats/file_map.h"
+#include "../formats/json.h"
+#include "../formats/safetensors.h"
+#include "../quant/imatrix.h"
+#include "family.h"
+#include "general_meta.h"
+#include "tensor_map.h"
+
+#include <omp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { QUANTIZATION_VERSION = 2 };      // general.quantization_version: of the block layouts; ggml's GGML_QNT_VERSION
+
+typedef struct {        // one conversion, from opening the folder to renaming the file
+    const char           *dir, *out_path;
+    const convert_opts   *o;
+    const file_type_info *type;
+    // read
+    cJSON                *config_json, *generation_json, *tokenizer_config_json;
+    hf_config             config;
+    st                   *checkpoint;
+    imatrix              *im;                       // NULL: none
+    // planned
+    tensor_map            map;
+    gguf_plan            *plan;
+    policy_tensor        *tensors;                  // [map.n]
+    dtype                *types;                    // [map.n]
+    tensor_source        *sources;                  // [map.n]
+    // filled in at the end
+    char                (*digests)[SHA256_HEX + 1]; // [map.n]
+} job;
+
+// ---- what is in the folder ------------------------------------------------------------------------------------------------
+
+// *v stays NULL where an optional file does not exist.
+static bool read_json(cJSON **v, const char *dir, const char *name, bool required, err *e)
+{
+    char *path = path_join(dir, name);
+    if (!path) return err_nomem(e, "a path", strlen(dir));
+    bool ok = true;
+    if (required || file_exists(path)) ok = (*v = json_parse_file(path, e)) != NULL;
+    free(path);
+    return ok;
+}
+
+static bool open_folder(job *j, err *e)
+{
+    char where[1100];
+    if (!dir_exists(j->dir)) return err_set(e, ERR_INPUT, "%s: not a folder", j->dir);
+    snprintf(where, sizeof where, "%s/config.json", j->dir);
+    if (!read_json(&j->config_json, j->dir, "config.json", true, e)) return false;
+    if (!hf_config_read(&j->config, j->config_json, where, e)) return false;
+    if (!read_json(&j->generation_json, j->dir, "generation_config.json", false, e)) return false;
+    if (!read_json(&j->tokenizer_config_json, j->dir, "tokenizer_config.json", false, e)) return false;
+    j->checkpoint = st_open_dir(j->dir, e);
+    if (!j->checkpoint) return false;
+    return !j->o->imatrix || (j->im = imatrix_open(j->o->imatrix, e)) != NULL;
+}
+
+// ---- metadata -------------------------------------------------------------------------------------------------------------
+
+static bool plan_hparams(const hf_config *c, gguf_plan *p, err *e)
+{
+    hparam_list l = { .arch = c->arch->family->arch };
+    c->arch->family->hparams(c, &l);
+    return hparams_write(&l, p, e);
+}
+
+// A text file of the folder; *text stays NULL where an optional one does not exist.
+static bool read_text(char **text, int64_t *n, const char *dir, const char *name, bool required, err *e)
+{
+    char *path = path_join(dir, name);
+    if (!path) return err_nomem(e, "a path", strlen(dir));
+    bool ok = true;
+    if (required || file_exists(path)) ok = file_read_text(text, n, path, LIMIT_JSON_BYTES, e);
+    free(path);
+    return ok;
+}
+
+static bool plan_tokenizer(job *j, err *e)
+{
+    char   *text = NULL, *jinja = NULL;
+    int64_t n_text = 0, n_jinja = 0;
+    bool ok = read_text(&text, &n_text, j->dir, "tokenizer.json", true, e)
+           && read_text(&jinja, &n_jinja, j->dir, "chat_template.jinja", false, e);
+    if (ok) {
+        tokenizer_source s = {
+            .kind = j->config.arch->family->tokenizer, .text = text, .n_text = n_text, .tokenizer_config = j->tokenizer_config_json,
+            .generation_config = j->generation_json, .config = j->config_json, .chat_template = jinja,
+            .n_vocab = j->config.n_vocab, .suppress = j->config.arch->unified, .dir = j->dir, .log = j->o->progress,
+        };
+        ok = tokenizer_meta_plan(j->plan, &s, e);
+    }
+    free(text);
+    free(jinja);
+    return ok;
+}
+
+static bool plan_imatrix(job *j, err *e)
+{
+    if (!j->im) return true;
+    const char *slash = strrchr(imatrix_path(j->im), '/');      // where it lay on this disk is nobody's business
+    return gguf_plan_str(j->plan, "quantize.imatrix.file", slash ? slash + 1 : imatrix_path(j->im), e)
+        && (!*imatrix_dataset(j->im) || gguf_plan_str(j->plan, "quantize.imatrix.dataset", imatrix_dataset(j->im), e))
+        && gguf_plan_u32(j->plan, "quantize.imatrix.entries_count", (uint32_t)imatrix_n_entries(j->im), e)
+        && (!imatrix_n_chunks(j->im) || gguf_plan_u32(j->plan, "quantize.imatrix.chunks_count", (uint32_t)imatrix_n_chunks(j->im), e));
+}
+
+static bool plan_metadata(job *j, err *e)
+{
+    return general_meta_plan(j->plan, j->config.arch->family->arch, j->dir, j->generation_json, j->map.n_params, e)
+        && plan_hparams(&j->config, j->plan, e)
+        && gguf_plan_u32(j->plan, "general.file_type", (uint32_t)j->type->id, e)
+        && gguf_plan_u32(j->plan, "general.quantization_version", QUANTIZATION_VERSION, e)
+        && plan_tokenizer(j, e)
+        && plan_imatrix(j, e);
+}
+
+// ---- tensors --------------------------------------------------------------------------------------------------------------
+
+// The policy speaks of the file that a quantizer would be given, and leaves some tensors as they are in it. That file is llama.cpp's
+// converter's: F32 for vectors and norms, and else the type of the checkpoint, or the one that was asked for if that is a plain one.
+static dtype type_before_policy(const job *j, const mapped_tensor *t)
+{
+    size_t n = strlen(t->name);
+    bool   norm  = n > 12 && strcmp(t->name + n - 12, "_norm.weight") == 0;
+    bool   plain = j->type->base == DT_F32 || j->type->base == DT_F16 || j->type->base == DT_BF16;
+    if (t->n_dims <= 1 || norm) return DT_F32;
+    return plain ? j->type->base : t->src.type;
+}
+
+static bool choose_types(job *j, err *e)
+{
+    const hf_config *c = &j->config;
+    policy_model m = {
+        .arch = c->arch->family->arch, .n_layer = c->n_layer, .n_head = c->n_head, .n_head_kv = c->layer_kv[0], .n_expert = 0,
+        .has_output = j->map.has_output, .has_imatrix = j->im != NULL,
+    };
+    for (int64_t i = 0; i < j->map.n; i++) {
+        const mapped_tensor *t = &j->map.t[i];
+        policy_tensor *p = &j->tensors[i];
+        *p = (policy_tensor){ .name = t->name, .type = type_before_policy(j, t), .n_dims = t->n_dims };
+        for (int d = 0; d < LIMIT_DIMS; d++) p->shape[d] = d < t->n_dims ? t->shape[d] : 1;
+    }
+    return policy_choose(j->o->type, &m, j->tensors, j->map.n, j->types, e);
+}
+
+static bool plan_tensors(job *j, err *e)
+{
+    const int64_t first_shared = j->config.n_layer - j->config.n_shared;
+    for (int64_t i = 0; i < j->map.n; i++) {
+        const mapped_tensor *t = &j->map.t[i];
+        j->sources[i] = t->src;
+        if (!gguf_plan_tensor(j->plan, t->name, j->types[i], t->n_dims, t->shape, e)) return false;
+        if (j->im && !imatrix_for_tensor(j->im, &j->tensors[i], j->types[i], first_shared, &j->sources[i].importance, e)) return false;
+    }
+    return true;
+}
+
+static bool allocate(job *j, err *e)
+{
+    size_t n = (size_t)j->map.n;
+    j->tensors = calloc(n, sizeof *j->tensors);
+    j->types   = calloc(n, sizeof *j->types);
+    j->sources = calloc(n, sizeof *j->sources);
+    j->digests = calloc(n, sizeof *j->digests);
+    return (j->tensors && j->types && j->sources && j->digests) || err_nomem(e, "the list of tensors", n * sizeof *j->sources);
+}
+
+// ---- writing --------------------------------------------------------------------------------------------------------------
+
+typedef struct {        // the digest of the source, taken while tensors are written: both read the same pages
+    const char *dir;
+    char        hex[SHA256_HEX + 1];
+    bool        ok;
+    err         e;
+} source_digest;
+
+static void *take_source_digest(void *arg)
+{
+    source_digest *d = arg;
+    d->ok = claims_source_digest(d->dir, 1, NULL, d->hex, &d->e);
+    return NULL;
+}
+
+static bool write_data(job *j, outfile *f, source_digest *d, err *e)
+{
+    pthread_t thread;
+    bool one   = j->o->n_threads == 1 || omp_get_num_procs() == 1;
+    bool apart = !one && pthread_create(&thread, NULL, take_source_digest, d) == 0;
+    bool ok = write_tensors(j->plan, f, j->sources, j->o->n_threads, j->digests, j->o->progress, e);
+    if (apart) pthread_join(thread, NULL);
+    else if (ok) take_source_digest(d);
+    if (ok && !d->ok) ok = err_set(e, d->e.kind, "%s", d->e.msg);
+    return ok;
+}
+
+static bool write_output(job *j, err *e)
+{
+    source_digest d = { .dir = j->dir };
+    int64_t header_bytes, file_bytes;
+    if (!gguf_plan_layout(j->plan, &header_bytes, &file_bytes, e)) return false;
+    outfile *f = outfile_open(j->out_path, file_bytes, e);
+    if (!f) return false;
+    progress_stage(j->o->progress, "convert", file_bytes - header_bytes);
+    if (!write_data(j, f, &d, e) || !gguf_plan_str(j->plan, KEY_HM_SOURCE_DIGEST, d.hex, e)
+        || !claims_set_digests(j->plan, (const char (*)[SHA256_HEX + 1])j->digests, e) || !gguf_plan_write(j->plan, f, e)) {
+        outfile_abort(f);
+        return false;
+    }
+    progress_stage(j->o->progress, "flush", 0);
+    return outfile_commit(f, e);
+}
+
+// Digests are known at the end; until then text of the same size holds their place.
+static bool plan_claims(job *j, err *e)
+{
+    char placeholder[SHA256_HEX + 1], revision[41];
+    memset(placeholder, '0', SHA256_HEX);
+    placeholder[SHA256_HEX] = 0;
+    claims_source_revision(j->dir, revision);
+    return claims_plan(j->plan, j->type->label, placeholder, revision, e);
+}
+
+static void close_job(job *j)
+{
+    gguf_plan_free(j->plan);
+    tensor_map_free(&j->map);
+    st_close(j->checkpoint);
+    imatrix_close(j->im);
+    cJSON_Delete(j->config_json);
+    cJSON_Delete(j->generation_json);
+    cJSON_Delete(j->tokenizer_config_json);
+    free(j->tensors);
+    free(j->types);
+    free(j->sources);
+    free(j->digests);
+}
+
+// A destination that is one of the shards would replace what is being read.
+static bool not_a_source(const job *j, err *e)
+{
+    for (int i = 0; i < st_n_files(j->checkpoint); i++)
+        if (same_file(st_file(j->checkpoint, i)->path, j->out_path)) return err_set(e, ERR_USAGE, "%s: the output is a file of the checkpoint", j->out_path);
+    return true;
+}
+
+bool convert_checkpoint(const char *hf_dir, const char *out_path, const convert_opts *o, err *e)
+{
+    job j = { .dir = hf_dir, .out_path = out_path, .o = o, .type = file_type_of(o->type) };
+    if (!j.type) return err_set(e, ERR_USAGE, "unknown file type %d", (int)o->type);
+    bool ok = open_folder(&j, e)
+           && not_a_source(&j, e)
+           && tensor_map_build(&j.map, j.checkpoint, &j.config, o->progress, e)
+           && allocate(&j, e)
+           && (j.plan = gguf_plan_new(32, e)) != NULL
+           && plan_metadata(&j, e)
+           && choose_types(&j, e)
+           && plan_tensors(&j, e)
+           && plan_claims(&j, e)
+           && write_output(&j, e);
+    close_job(&j);
+    return ok;
+}
+
+// ---- the same checkpoint, and a file that may have been made from it ----------------------------------------------------------
+
+bool convert_derives(const gguf *art, const char *hf_dir, const derive_opts *o, err *e)
+{
+    const convert_opts c = { .imatrix = o->imatrix, .progress = o->progress };
+    job j = { .dir = hf_dir, .o = &c };
+    derive_tensor *t = NULL;
+    bool ok = open_folder(&j, e) && tensor_map_build(&j.map, j.checkpoint, &j.config, o->progress, e);
+    if (ok && !(t = calloc((size_t)j.map.n + 1, sizeof *t))) ok = err_nomem(e, "the list of tensors", (size_t)j.map.n * sizeof *t);
+    for (int64_t i = 0; ok && i < j.map.n; i++) {
+        const mapped_tensor *m = &j.map.t[i];
+        t[i] = (derive_tensor){ .name = m->name, .n_dims = m->n_dims, .src = m->src };
+        memcpy(t[i].shape, m->shape, sizeof t[i].shape);
+    }
+    ok = ok && derive_compare(art, t, j.map.n, j.im, j.config.n_layer - j.config.n_shared, o, e);
+    free(t);
+    close_job(&j);
+    return ok;
+}
+
+// ---- from a config alone ----------------------------------------------------------------------------------------------------
+
+bool convert_config_agrees(const gguf *g, const cJSON *config, err *e)
+{
+    hf_config *c = malloc(sizeof *c);
+    if (!c) return err_nomem(e, "a config", sizeof *c);
+    bool ok = hf_config_read(c, config, "the fixture's config", e);
+    if (ok) {
+        hparam_list l = { .arch = c->arch->family->arch };
+        c->arch->family->hparams(c, &l);
+        ok = hparams_agree(&l, g, e);
+    }
+    free(c);
+    return ok;
+}
+
+gguf_plan *convert_plan_of_config(const cJSON *config, const char *where, err *e)
+{
+    hf_config *c = malloc(sizeof *c);
+    gguf_plan *p = NULL;
+    if (!c) {
+        err_nomem(e, "a config", sizeof *c);
+        return NULL;
+    }
+    if (hf_config_read(c, config, where, e) && (p = gguf_plan_new(32, e))
+        && !(gguf_plan_str(p, "general.architecture", c->arch->family->arch, e) && plan_hparams(c, p, e))) {
+        gguf_plan_free(p);
+        p = NULL;
+    }
+    free(c);
+    return p;
+}

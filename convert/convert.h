@@ -1,0 +1,31 @@
+// convert: a Hugging Face checkpoint becomes a GGUF file, in one streaming pass.
+#ifndef HALLMARK_CONVERT_CONVERT_H
+#define HALLMARK_CONVERT_CONVERT_H
+
+#include "../quant/derive.h"
+#include "../quant/policy.h"
+#include "../quant/tensor_writer.h"
+#include <cjson/cJSON.h>
+
+typedef struct {
+    file_type   type;
+    const char *imatrix;        // path or NULL
+    int         n_threads;      // 0: all cores
+    progress   *progress;       // may be NULL
+} convert_opts;
+
+// Writes out_path whole or not at all. ERR_INPUT names what is unmapped, missing, or of a shape that config.json does not give.
+bool convert_checkpoint(const char *hf_dir, const char *out_path, const convert_opts *o, err *e);
+
+// Compares an artifact's metadata with the config.json a fixture carries, key by key: the expected hyperparameter keys are planned
+// from the config as convert does, and each must equal the artifact's. ERR_VERDICT naming the first key, found and expected.
+bool convert_config_agrees(const gguf *g, const cJSON *config, err *e);
+
+// The metadata that convert would plan from a config.json alone: general.architecture and the hyperparameter keys, no tokenizer and no
+// tensors; for a memory plan before anything is loaded. `where` names the config in messages. Freed by gguf_plan_free; NULL on failure.
+gguf_plan *convert_plan_of_config(const cJSON *config, const char *where, err *e);
+
+// Proves that art's tensors are what hf_dir gives, each in the type it has in art: see quant/derive.h. ERR_VERDICT names the first that is not.
+bool convert_derives(const gguf *art, const char *hf_dir, const derive_opts *o, err *e);
+
+#endif

@@ -1,0 +1,87 @@
+// gemma3: Gemma3ForCausalLM and the text half of Gemma3ForConditionalGeneration, as GGUF architecture "gemma3".
+// Names, keys and values are those of llama.cpp's converter (conversion/gemma.py, Gemma3Model); see README.md here for what differs.
+#include "family.h"
+
+#include <math.h>
+
+// Gemma3RMSNorm multiplies by (1 + w); GGUF holds 1 + w, added in F32.
+static const tensor_rule model_rules[] = {
+    { "embed_tokens.weight", "token_embd.weight",  NEED_ALWAYS, { DIM_VOCAB, DIM_EMBD }, 0 },
+    { "norm.weight",         "output_norm.weight", NEED_ALWAYS, { DIM_EMBD },            1 },
+    { "lm_head.weight",      "output.weight",      NEED_UNTIED, { DIM_VOCAB, DIM_EMBD }, 0 },
+    { 0 },
+};
+
+static const tensor_rule layer_rules[] = {
+    { "input_layernorm.weight",            "attn_norm.weight",           NEED_ALWAYS, { DIM_EMBD },          1 },
+    { "self_attn.q_proj.weight",           "attn_q.weight",              NEED_ALWAYS, { DIM_Q, DIM_EMBD },   0 },
+    { "self_attn.k_proj.weight",           "attn_k.weight",              NEED_ALWAYS, { DIM_KV, DIM_EMBD },  0 },
+    { "self_attn.v_proj.weight",           "attn_v.weight",              NEED_ALWAYS, { DIM_KV, DIM_EMBD },  0 },
+    { "self_attn.o_proj.weight",           "attn_output.weight",         NEED_ALWAYS, { DIM_EMBD, DIM_Q },   0 },
+    { "self_attn.q_norm.weight",           "attn_q_norm.weight",         NEED_ALWAYS, { DIM_HEAD },          1 },
+    { "self_attn.k_norm.weight",           "attn_k_norm.weight",         NEED_ALWAYS, { DIM_HEAD },          1 },
+    { "post_attention_layernorm.weight",   "post_attention_norm.weight", NEED_ALWAYS, { DIM_EMBD },          1 },
+    { "pre_feedforward_layernorm.weight",  "ffn_norm.weight",            NEED_ALWAYS, { DIM_EMBD },          1 },
+    { "mlp.gate_proj.weight",              "ffn_gate.weight",            NEED_ALWAYS, { DIM_FF, DIM_EMBD },  0 },
+    { "mlp.up_proj.weight",                "ffn_up.weight",              NEED_ALWAYS, { DIM_FF, DIM_EMBD },  0 },
+    { "mlp.down_proj.weight",              "ffn_down.weight",            NEED_ALWAYS, { DIM_EMBD, DIM_FF },  0 },
+    { "post_feedforward_layernorm.weight", "post_ffw_norm.weight",       NEED_ALWAYS, { DIM_EMBD },          1 },
+    { 0 },
+};
+
+// llama.cpp computes the scale instead of reading it: from the head size, or, for the 62 layers of 27B, from the embedding.
+static double implied_scale(const hf_config *c)
+{
+    int64_t d = c->n_layer == 62 ? c->n_embd / c->n_head : c->kind[KIND_FULL].head_dim;
+    return 1 / sqrt((double)d);
+}
+
+// llama.cpp takes every sixth layer for a full-attention one unless sliding_window_pattern says otherwise.
+static bool has_usual_pattern(const hf_config *c)
+{
+    for (int64_t i = 0; i < c->n_layer; i++)
+        if (c->sliding[i] != (i % 6 < 5)) return false;
+    return true;
+}
+
+static void plan_window(const hf_config *c, hparam_list *l)
+{
+    hparam *h = hp_u32(l, "attention.sliding_window", c->kind[KIND_SLIDING].n_layers ? c->window : 0);
+    h->write = c->kind[KIND_SLIDING].n_layers > 0;
+    hp_default(h, 0);
+    if (!h->write) return;
+    h = hp_bools(l, "attention.sliding_window_pattern", c->sliding, c->n_layer);
+    h->write    = !has_usual_pattern(c);
+    h->def_kind = DEF_PERIOD;
+    h->def      = 6;
+    hp_default(hp_f32(l, "rope.freq_base_swa", c->kind[KIND_SLIDING].rope_base), 10000);
+}
+
+static void plan_hparams(const hf_config *c, hparam_list *l)
+{
+    const hf_kind *full = &c->kind[KIND_FULL];
+    double implied_head = (double)(c->n_embd / c->n_head);
+    hp_u32(l, "block_count", c->n_layer);
+    hp_u32(l, "context_length", c->n_ctx);
+    hp_u32(l, "embedding_length", c->n_embd);
+    hp_u32(l, "feed_forward_length", c->n_ff);
+    hp_u32(l, "attention.head_count", c->n_head);
+    hp_default(hp_u32(l, "attention.head_count_kv", full->n_head_kv), (double)c->n_head);
+    if (full->rope_factor != 1) hp_str(l, "rope.scaling.type", "linear");
+    hparam *factor = hp_f32(l, "rope.scaling.factor", full->rope_factor);
+    factor->write = full->rope_factor != 1;
+    hp_default(factor, 1);
+    hp_default(hp_f32(l, "rope.freq_base", full->rope_base), 10000);
+    hp_f32(l, "attention.layer_norm_rms_epsilon", c->eps);
+    hp_default(hp_u32(l, "attention.key_length", full->head_dim), implied_head);
+    hp_default(hp_u32(l, "attention.value_length", full->head_dim), implied_head);
+    hparam *cap = hp_f32(l, "final_logit_softcapping", c->softcap);
+    cap->write = c->softcap != 0;
+    hp_default(cap, 0);
+    plan_window(c, l);
+    hp_default(hp_f32(l, "attention.scale", c->attn_scale), implied_scale(c));
+}
+
+const family family_gemma3 = {
+    .arch = "gemma3", .tokenizer = TOK_LLAMA, .model = model_rules, .layer = layer_rules, .rope_freqs = false, .hparams = plan_hparams,
+};

@@ -1,0 +1,81 @@
+// gemma4: Gemma4ForCausalLM and the text half of Gemma4ForConditionalGeneration and Gemma4UnifiedForConditionalGeneration, as GGUF
+// architecture "gemma4". Names, keys and values are those of llama.cpp's converter (conversion/gemma.py, Gemma4Model); see README.md
+// here for what differs.
+#include "family.h"
+
+// Gemma4RMSNorm multiplies by w itself: nothing is added, unlike Gemma 3.
+static const tensor_rule model_rules[] = {
+    { "embed_tokens.weight",               "token_embd.weight",           NEED_ALWAYS, { DIM_VOCAB, DIM_EMBD },        0 },
+    { "norm.weight",                       "output_norm.weight",          NEED_ALWAYS, { DIM_EMBD },                   0 },
+    { "embed_tokens_per_layer.weight",     "per_layer_token_embd.weight", NEED_PLE,    { DIM_VOCAB_PLE, DIM_PLE_ALL }, 0 },
+    { "per_layer_model_projection.weight", "per_layer_model_proj.weight", NEED_PLE,    { DIM_PLE_ALL, DIM_EMBD },      0 },
+    { "per_layer_projection_norm.weight",  "per_layer_proj_norm.weight",  NEED_PLE,    { DIM_PLE },                    0 },
+    { "lm_head.weight",                    "output.weight",               NEED_UNTIED, { DIM_VOCAB, DIM_EMBD },        0 },
+    { 0 },
+};
+
+// V has a norm without weight, so there is no v_norm.
+static const tensor_rule layer_rules[] = {
+    { "input_layernorm.weight",            "attn_norm.weight",           NEED_ALWAYS, { DIM_EMBD },           0 },
+    { "self_attn.q_proj.weight",           "attn_q.weight",              NEED_ALWAYS, { DIM_Q, DIM_EMBD },    0 },
+    { "self_attn.k_proj.weight",           "attn_k.weight",              NEED_KV,     { DIM_KV, DIM_EMBD },   0 },
+    { "self_attn.v_proj.weight",           "attn_v.weight",              NEED_V,      { DIM_KV, DIM_EMBD },   0 },
+    { "self_attn.o_proj.weight",           "attn_output.weight",         NEED_ALWAYS, { DIM_EMBD, DIM_Q },    0 },
+    { "self_attn.q_norm.weight",           "attn_q_norm.weight",         NEED_ALWAYS, { DIM_HEAD },           0 },
+    { "self_attn.k_norm.weight",           "attn_k_norm.weight",         NEED_KV,     { DIM_HEAD },           0 },
+    { "post_attention_layernorm.weight",   "post_attention_norm.weight", NEED_ALWAYS, { DIM_EMBD },           0 },
+    { "pre_feedforward_layernorm.weight",  "ffn_norm.weight",            NEED_ALWAYS, { DIM_EMBD },           0 },
+    { "mlp.gate_proj.weight",              "ffn_gate.weight",            NEED_ALWAYS, { DIM_FF, DIM_EMBD },   0 },
+    { "mlp.up_proj.weight",                "ffn_up.weight",              NEED_ALWAYS, { DIM_FF, DIM_EMBD },   0 },
+    { "mlp.down_proj.weight",              "ffn_down.weight",            NEED_ALWAYS, { DIM_EMBD, DIM_FF },   0 },
+    { "post_feedforward_layernorm.weight", "post_ffw_norm.weight",       NEED_ALWAYS, { DIM_EMBD },           0 },
+    { "per_layer_input_gate.weight",       "inp_gate.weight",            NEED_PLE,    { DIM_PLE, DIM_EMBD },  0 },
+    { "per_layer_projection.weight",       "proj.weight",                NEED_PLE,    { DIM_EMBD, DIM_PLE },  0 },
+    { "post_per_layer_input_norm.weight",  "post_norm.weight",           NEED_PLE,    { DIM_EMBD },           0 },
+    { "layer_scalar",                      "layer_output_scale.weight",  NEED_ALWAYS, { DIM_ONE },            0 },
+    { 0 },
+};
+
+static void plan_heads(const hf_config *c, hparam_list *l)
+{
+    const hf_kind *full = &c->kind[KIND_FULL], *swa = &c->kind[KIND_SLIDING];
+    double implied_head = (double)(c->n_embd / c->n_head);
+    hp_default(hp_u32(l, "attention.key_length", full->head_dim), implied_head);
+    hp_default(hp_u32(l, "attention.value_length", full->head_dim), implied_head);
+    hp_u32(l, "attention.key_length_swa", swa->head_dim);
+    hp_u32(l, "attention.value_length_swa", swa->head_dim);
+    // All of the head counts as rotated: rope_freqs.weight stops the dimensions that are not.
+    hp_default(hp_u32(l, "rope.dimension_count", full->head_dim), (double)full->head_dim);
+    hp_default(hp_u32(l, "rope.dimension_count_swa", swa->head_dim), (double)full->head_dim);
+}
+
+static void plan_hparams(const hf_config *c, hparam_list *l)
+{
+    hp_u32(l, "block_count", c->n_layer);
+    hp_u32(l, "context_length", c->n_ctx);
+    hp_u32(l, "embedding_length", c->n_embd);
+    if (c->double_wide) hp_i32s(l, "feed_forward_length", c->layer_ff, c->n_layer);
+    else                hp_u32(l, "feed_forward_length", c->n_ff);
+    hp_u32(l, "attention.head_count", c->n_head);
+    if (c->kv_by_layer) hp_default(hp_i32s(l, "attention.head_count_kv", c->layer_kv, c->n_layer), (double)c->n_head);
+    else                hp_default(hp_u32(l, "attention.head_count_kv", c->layer_kv[0]), (double)c->n_head);
+    hp_default(hp_f32(l, "rope.freq_base", c->kind[KIND_FULL].rope_base), 10000);
+    hp_default(hp_f32(l, "rope.freq_base_swa", c->kind[KIND_SLIDING].rope_base), 10000);
+    hp_f32(l, "attention.layer_norm_rms_epsilon", c->eps);
+    // Written even when there is none: llama.cpp caps at 30 if the key is absent.
+    hp_default(hp_f32(l, "final_logit_softcapping", c->softcap), 30);
+    hp_u32(l, "attention.sliding_window", c->window);
+    hp_default(hp_u32(l, "attention.shared_kv_layers", c->n_shared), 0);
+    hp_u32(l, "embedding_length_per_layer_input", c->ple);
+    hp_bools(l, "attention.sliding_window_pattern", c->sliding, c->n_layer);
+    plan_heads(c, l);
+    hp_default(hp_f32(l, "attention.scale", c->attn_scale), 1);
+    hparam *factor = hp_f32(l, "rope.scaling.factor", 1), *experts = hp_u32(l, "expert_count", 0);
+    factor->write = experts->write = false;
+    hp_default(factor, 1);
+    hp_default(experts, 0);
+}
+
+const family family_gemma4 = {
+    .arch = "gemma4", .tokenizer = TOK_GEMMA4, .model = model_rules, .layer = layer_rules, .rope_freqs = true, .hparams = plan_hparams,
+};

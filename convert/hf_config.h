@@ -1,0 +1,64 @@
+// hf_config: config.json as old and new Transformers write it, brought to one form.
+//
+// Missing keys take the defaults of Transformers' config classes (Gemma3TextConfig, Gemma4TextConfig, Gemma4UnifiedTextConfig;
+// 5.23), because a checkpoint on the Hub leaves out what equals them. What this program cannot convert faithfully is refused by
+// name: experts, attention biases, bidirectional attention, another activation, another kind of rotary embedding.
+#ifndef HALLMARK_CONVERT_HF_CONFIG_H
+#define HALLMARK_CONVERT_HF_CONFIG_H
+
+#include "../formats/checked.h"
+#include "../formats/err.h"
+#include <cjson/cJSON.h>
+
+typedef struct family family;       // family.h
+
+typedef struct {                    // a row of the table of architectures
+    const char   *name;             // as in "architectures"
+    const char   *model_type;       // as in "model_type", for a config without "architectures"
+    const family *family;
+    bool          has_towers;       // a multimodal checkpoint, of which only the text half is converted
+    bool          unified;          // Gemma4Unified*: other defaults than Gemma4*
+} hf_arch;
+
+typedef enum { KIND_SLIDING, KIND_FULL, N_KINDS } layer_kind;
+
+typedef struct {                    // what all layers of one kind have in common (GGUF cannot say it layer by layer)
+    int64_t n_layers;
+    int64_t head_dim, n_head_kv;
+    double  rope_base;              // theta
+    double  rope_factor;            // linear scaling; 1: none
+    double  rope_partial;           // part of the head that is rotated (Gemma 4's proportional embedding); 1: all
+} hf_kind;
+
+typedef struct {
+    const hf_arch *arch;
+    int64_t n_vocab, n_embd, n_layer, n_head, n_ff, n_ctx;
+    int64_t window;                 // sliding window in tokens; 0 if there is none
+    int64_t n_shared;               // last layers that reuse the KV of an earlier one
+    int64_t ple, n_vocab_ple;       // width and rows of the per-layer embeddings; ple 0: none
+    bool    double_wide;            // MLP twice as wide in the layers that share KV
+    bool    k_eq_v;                 // full-attention layers have no v_proj: V is K before its norm and rotation
+    bool    tied;                   // lm_head is embed_tokens
+    bool    kv_by_layer;            // the config gives full-attention layers a number of KV heads of their own
+    double  eps, softcap;           // softcap 0: none
+    double  attn_scale;             // factor on the scores
+    hf_kind kind[N_KINDS];
+    // By layer, [n_layer]:
+    int32_t sliding[LIMIT_LAYERS];      // 1: KIND_SLIDING, 0: KIND_FULL
+    int32_t layer_ff[LIMIT_LAYERS];     // MLP width
+    int32_t layer_kv[LIMIT_LAYERS];     // KV heads
+} hf_config;
+
+// Rows of the table of architectures, for messages and tests.
+const hf_arch *hf_arch_table(int *n);
+
+// Reads a whole config.json (text_config nested or not). `where` names it in messages. ERR_INPUT names the key.
+bool hf_config_read(hf_config *c, const cJSON *root, const char *where, err *e);
+
+// The object that holds the text model's keys: text_config, or root itself.
+const cJSON *hf_text_config(const cJSON *root);
+
+static inline layer_kind hf_layer_kind(const hf_config *c, int64_t layer) { return c->sliding[layer] ? KIND_SLIDING : KIND_FULL; }
+static inline bool hf_layer_shares_kv(const hf_config *c, int64_t layer)  { return layer >= c->n_layer - c->n_shared; }
+
+#endif

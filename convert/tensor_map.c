@@ -1,0 +1,366 @@
+#include "tensor_map.h"
+
+#include "family.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- what is left out on purpose -----------------------------------------------------------------------------------
+
+typedef struct {
+    const char *part;           // after the checkpoint's "model.", or anywhere if it begins with a dot
+    const char *why;
+    bool        tower;          // only in multimodal checkpoints
+} left_out_row;
+
+static const left_out_row left_out[] = {
+    { "vision_tower.",          "the vision tower: only the text half is converted",    true },
+    { "vision_embedder.",       "the vision embedder: only the text half is converted", true },
+    { "multi_modal_projector.", "the vision projector: only the text half is converted", true },
+    { "embed_vision.",          "the vision projector: only the text half is converted", true },
+    { "audio_tower.",           "the audio tower: only the text half is converted",     true },
+    { "embed_audio.",           "the audio projector: only the text half is converted", true },
+    { ".rotary_emb.inv_freq",   "computed again from the rotary base",                  false },
+};
+enum { N_LEFT_OUT = sizeof left_out / sizeof left_out[0] };
+
+static const char *skip_prefix(const char *s, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return strncmp(s, prefix, n) == 0 ? s + n : NULL;
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), k = strlen(end);
+    return n >= k && strcmp(s + n - k, end) == 0;
+}
+
+// Row of the table, or -1.
+static int find_left_out(const hf_arch *arch, const char *name)
+{
+    const char *inner = skip_prefix(name, "model.");
+    for (int i = 0; i < N_LEFT_OUT; i++) {
+        const left_out_row *r = &left_out[i];
+        if (r->tower && !arch->has_towers) continue;
+        if (r->part[0] == '.' ? ends_with(name, r->part) : skip_prefix(name, r->part) || (inner && skip_prefix(inner, r->part))) return i;
+    }
+    return -1;
+}
+
+// ---- names ---------------------------------------------------------------------------------------------------------
+
+// Where the text model hides: in multimodal checkpoints of Transformers 5, of Transformers 4, and in text-only ones.
+static const char *const prefixes[] = { "model.language_model.", "language_model.model.", "model.", "language_model." };
+
+// A rule and a layer of it: one tensor that the file may hold.
+typedef struct {
+    const tensor_rule *rule;
+    int64_t            layer;       // -1: of the whole model
+    const st_tensor   *found;
+} slot;
+
+typedef struct {
+    const hf_config *c;
+    slot            *slots;         // model rules, then layer rules layer by layer
+    int64_t          n_slots;
+    int              n_model, n_layer_rules;
+} slot_table;
+
+static int count_rules(const tensor_rule *r)
+{
+    int n = 0;
+    while (r[n].hf) n++;
+    return n;
+}
+
+static bool slots_init(slot_table *t, const hf_config *c, err *e)
+{
+    const family *f = c->arch->family;
+    t->c = c;
+    t->n_model = count_rules(f->model);
+    t->n_layer_rules = count_rules(f->layer);
+    t->n_slots = t->n_model + c->n_layer * t->n_layer_rules;
+    t->slots = calloc((size_t)t->n_slots, sizeof *t->slots);
+    if (!t->slots) return err_nomem(e, "the tensor table", (size_t)t->n_slots * sizeof *t->slots);
+    for (int64_t i = 0; i < t->n_slots; i++) {
+        int64_t k = i - t->n_model;
+        t->slots[i].rule  = k < 0 ? &f->model[i] : &f->layer[k % t->n_layer_rules];
+        t->slots[i].layer = k < 0 ? -1 : k / t->n_layer_rules;
+    }
+    return true;
+}
+
+// "N.rest" with a plain decimal N; *rest is NULL if it is not that.
+static int64_t parse_layer(const char *s, const char **rest)
+{
+    int64_t v = 0;
+    int     n = 0;
+    while (s[n] >= '0' && s[n] <= '9' && n < 9) v = v * 10 + (s[n++] - '0');
+    *rest = n > 0 && s[n] == '.' && (n == 1 || s[0] != '0') ? s + n + 1 : NULL;
+    return v;
+}
+
+// The slot of a name without its prefix; NULL if there is none. *layer is set when the name has one.
+static slot *find_slot(const slot_table *t, const char *inner, int64_t *layer)
+{
+    const char *rest = skip_prefix(inner, "layers.");
+    int64_t first = 0, n = t->n_model;
+    *layer = -1;
+    if (rest) {
+        int64_t il = parse_layer(rest, &inner);
+        if (!inner) return NULL;
+        *layer = il;
+        if (il >= t->c->n_layer) return NULL;
+        first = t->n_model + il * t->n_layer_rules;
+        n = t->n_layer_rules;
+    }
+    for (int64_t i = first; i < first + n; i++)
+        if (strcmp(t->slots[i].rule->hf, inner) == 0) return &t->slots[i];
+    return NULL;
+}
+
+// lm_head stands outside the text model's prefix.
+static slot *find_slot_any(const slot_table *t, const char *name, int64_t *layer)
+{
+    slot *s = NULL;
+    *layer = -1;
+    for (size_t i = 0; !s && *layer < 0 && i < sizeof prefixes / sizeof prefixes[0]; i++) {
+        const char *inner = skip_prefix(name, prefixes[i]);
+        if (inner && strcmp(inner, "lm_head.weight") != 0) s = find_slot(t, inner, layer);
+        else if (inner && strcmp(prefixes[i], "language_model.") == 0) s = find_slot(t, inner, layer);
+    }
+    return s || strcmp(name, "lm_head.weight") != 0 ? s : find_slot(t, name, layer);
+}
+
+// ---- what config.json gives ----------------------------------------------------------------------------------------
+
+static int64_t dim_size(const hf_config *c, dim d, int64_t layer)
+{
+    const hf_kind *k = &c->kind[layer < 0 ? KIND_FULL : hf_layer_kind(c, layer)];
+    switch (d) {
+    case DIM_END:       return 0;
+    case DIM_ONE:       return 1;
+    case DIM_VOCAB:     return c->n_vocab;
+    case DIM_EMBD:      return c->n_embd;
+    case DIM_FF:        return layer < 0 ? c->n_ff : c->layer_ff[layer];
+    case DIM_Q:         return c->n_head * k->head_dim;
+    case DIM_KV:        return k->n_head_kv * k->head_dim;
+    case DIM_HEAD:      return k->head_dim;
+    case DIM_PLE:       return c->ple;
+    case DIM_PLE_ALL:   return c->ple * c->n_layer;
+    case DIM_VOCAB_PLE: return c->n_vocab_ple;
+    }
+    return 0;
+}
+
+typedef enum { MUST, MAY, MUST_NOT } presence;
+
+static presence slot_presence(const hf_config *c, const slot *s)
+{
+    bool shared = s->layer >= 0 && hf_layer_shares_kv(c, s->layer);
+    switch (s->rule->need) {
+    case NEED_ALWAYS: return MUST;
+    case NEED_KV:     return shared ? MAY : MUST;
+    case NEED_V:      return shared ? MAY : c->k_eq_v && !c->sliding[s->layer] ? MUST_NOT : MUST;
+    case NEED_PLE:    return c->ple > 0 ? MUST : MUST_NOT;
+    case NEED_UNTIED: return c->tied ? MUST_NOT : MUST;
+    }
+    return MUST;
+}
+
+static bool check_shape(const hf_config *c, const st *s, const slot *sl, err *e)
+{
+    const st_tensor *t = sl->found;
+    const int64_t want[2] = { dim_size(c, sl->rule->shape[0], sl->layer), dim_size(c, sl->rule->shape[1], sl->layer) };
+    int n = sl->rule->shape[1] == DIM_END ? 1 : 2;
+    char found[128] = "", expected[64];
+    if (t->n_dims == n && t->shape[0] == want[0] && (n == 1 || t->shape[1] == want[1])) return true;
+    for (int i = 0; i < t->n_dims; i++) {
+        size_t at = strlen(found);
+        snprintf(found + at, sizeof found - at, "%s%lld", i ? ", " : "", (long long)t->shape[i]);
+    }
+    if (n == 1) snprintf(expected, sizeof expected, "%lld", (long long)want[0]);
+    else        snprintf(expected, sizeof expected, "%lld, %lld", (long long)want[0], (long long)want[1]);
+    return err_set(e, ERR_INPUT, "%s: tensor '%s': found shape [%s], expected [%s] by config.json", st_file(s, t->file)->path, t->name,
+                   found, expected);
+}
+
+// ---- finding -------------------------------------------------------------------------------------------------------
+
+typedef struct { int64_t n, n_bytes; } tally;
+
+// A tied lm_head says nothing that embed_tokens does not, if it is the same. Two different ones contradict the config.
+static bool check_tied_head(const slot_table *t, const st *s, const st_tensor *head, err *e)
+{
+    const st_tensor *embd = NULL;
+    for (int64_t i = 0; i < t->n_model; i++)
+        if (strcmp(t->slots[i].rule->gguf, "token_embd.weight") == 0) embd = t->slots[i].found;
+    if (!embd || (embd->type == head->type && embd->n_bytes == head->n_bytes && memcmp(embd->data, head->data, (size_t)embd->n_bytes) == 0))
+        return true;
+    return err_set(e, ERR_INPUT, "%s: tensor '%s': differs from embed_tokens, but config.json ties the two (tie_word_embeddings)",
+                   st_file(s, head->file)->path, head->name);
+}
+
+static bool place_tensor(slot_table *t, const st *s, const st_tensor *x, tally *left, const st_tensor **tied_head, err *e)
+{
+    const hf_config *c = t->c;
+    const char *file = st_file(s, x->file)->path;
+    int64_t layer;
+    int row = find_left_out(c->arch, x->name);
+    if (row >= 0) {
+        left[row].n++;
+        left[row].n_bytes += x->n_bytes;
+        return true;
+    }
+    slot *sl = find_slot_any(t, x->name, &layer);
+    if (!sl && layer >= c->n_layer)
+        return err_set(e, ERR_INPUT, "%s: tensor '%s': found layer %lld, expected layers below %lld by config.json", file, x->name,
+                       (long long)layer, (long long)c->n_layer);
+    if (!sl) return err_set(e, ERR_INPUT, "%s: tensor '%s': not a tensor of %s", file, x->name, c->arch->name);
+    if (!st_require_float(s, x, e)) return false;
+    if (sl->rule->need == NEED_UNTIED && c->tied) {
+        *tied_head = x;
+        return true;
+    }
+    if (slot_presence(c, sl) == MUST_NOT)
+        return err_set(e, ERR_INPUT, "%s: tensor '%s': by config.json there is none in this model", file, x->name);
+    if (sl->found)
+        return err_set(e, ERR_INPUT, "%s: tensor '%s': '%s' is the same tensor under another prefix", file, x->name, sl->found->name);
+    sl->found = x;
+    return check_shape(c, s, sl, e);
+}
+
+static bool check_missing(const slot_table *t, const st *s, err *e)
+{
+    for (int64_t i = 0; i < t->n_slots; i++) {
+        const slot *sl = &t->slots[i];
+        if (sl->found || slot_presence(t->c, sl) != MUST) continue;
+        const char *dir = st_file(s, 0)->path;
+        if (sl->layer < 0) return err_set(e, ERR_INPUT, "%s: tensor '%s' is missing", dir, sl->rule->hf);
+        return err_set(e, ERR_INPUT, "%s: tensor 'layers.%lld.%s' is missing", dir, (long long)sl->layer, sl->rule->hf);
+    }
+    return true;
+}
+
+static void log_left_out(const tally *left, const st_tensor *tied_head, progress *log)
+{
+    for (int i = 0; i < N_LEFT_OUT; i++)
+        if (left[i].n)
+            progress_logf(log, "left out: %lld tensors '%s', %.1f MB (%s)", (long long)left[i].n, left_out[i].part,
+                          (double)left[i].n_bytes / 1e6, left_out[i].why);
+    if (tied_head)
+        progress_logf(log, "left out: tensor '%s', %.1f MB (tied: the same as embed_tokens)", tied_head->name,
+                      (double)tied_head->n_bytes / 1e6);
+}
+
+static bool find_all(slot_table *t, const st *s, progress *log, err *e)
+{
+    tally left[N_LEFT_OUT] = { 0 };
+    const st_tensor *tied_head = NULL;
+    for (int64_t i = 0; i < st_n_tensors(s); i++)
+        if (!place_tensor(t, s, st_at(s, i), left, &tied_head, e)) return false;
+    if (!check_missing(t, s, e)) return false;
+    if (tied_head && !check_tied_head(t, s, tied_head, e)) return false;
+    log_left_out(left, tied_head, log);
+    return true;
+}
+
+// ---- the map -------------------------------------------------------------------------------------------------------
+
+static char *where_text(const char *file, const char *name)
+{
+    size_t n = strlen(file) + strlen(name) + 16;
+    char  *s = malloc(n);
+    if (s) snprintf(s, n, "%s: tensor '%s'", file, name);
+    return s;
+}
+
+// Gemma 4 rotates a part of a full-attention head: pairs (i, i + head/2) for the first `partial` of the i. GGUF says so with
+// frequency factors: 1 where it rotates, 1e30 where the angle is to vanish.
+static bool add_rope_freqs(tensor_map *m, const hf_config *c, err *e)
+{
+    const hf_kind *k = &c->kind[KIND_FULL];
+    int64_t half = k->head_dim / 2, n_rot = (int64_t)((double)k->head_dim * k->rope_partial / 2);
+    mapped_tensor *t = &m->t[m->n++];
+    m->rope_freqs = malloc((size_t)half * sizeof *m->rope_freqs);
+    t->where = where_text("config.json", "rope_freqs.weight");
+    if (!m->rope_freqs || !t->where) return err_nomem(e, "rope_freqs", (size_t)half * sizeof *m->rope_freqs);
+    for (int64_t i = 0; i < half; i++) m->rope_freqs[i] = i < n_rot ? 1.0f : 1e30f;
+    snprintf(t->name, sizeof t->name, "rope_freqs.weight");
+    t->src = (tensor_source){ .where = t->where, .type = DT_F32, .data = (const uint8_t *)m->rope_freqs, .fd = -1 };
+    t->n_dims = 1;
+    t->shape[0] = half;
+    return true;
+}
+
+static bool add_slot(tensor_map *m, const st *s, const slot *sl, err *e)
+{
+    const st_tensor *x = sl->found;
+    const file_map  *f = st_file(s, x->file);
+    mapped_tensor   *t = &m->t[m->n++];
+    t->where = where_text(f->path, x->name);
+    if (!t->where) return err_nomem(e, "a tensor's name", strlen(x->name));
+    if (sl->layer < 0) snprintf(t->name, sizeof t->name, "%s", sl->rule->gguf);
+    else               snprintf(t->name, sizeof t->name, "blk.%lld.%s", (long long)sl->layer, sl->rule->gguf);
+    t->src = (tensor_source){ .where = t->where, .type = x->type, .data = x->data, .fd = f->fd, .off = x->off, .add = sl->rule->add };
+    t->n_dims = x->n_dims;
+    for (int i = 0; i < x->n_dims; i++) t->shape[i] = x->shape[i];
+    return true;
+}
+
+typedef struct { const slot *slot; const char *file; int64_t off; } placed;
+
+// The order of llama.cpp's converter, and of a sequential read: file by file by name, inside a file by offset.
+static int by_place(const void *pa, const void *pb)
+{
+    const placed *a = pa, *b = pb;
+    int d = strcmp(a->file, b->file);
+    return d ? d : (a->off > b->off) - (a->off < b->off);
+}
+
+static bool add_all(tensor_map *m, const slot_table *t, const st *s, err *e)
+{
+    placed *p = malloc((size_t)t->n_slots * sizeof *p);
+    int64_t n = 0;
+    bool    ok = false;
+    m->t = calloc((size_t)t->n_slots + 1, sizeof *m->t);
+    if (!p || !m->t) { err_nomem(e, "the tensor map", (size_t)t->n_slots * sizeof *m->t); goto out; }
+    for (int64_t i = 0; i < t->n_slots; i++) {
+        const st_tensor *x = t->slots[i].found;
+        if (x) p[n++] = (placed){ &t->slots[i], st_file(s, x->file)->path, x->off };
+    }
+    qsort(p, (size_t)n, sizeof *p, by_place);
+    if (t->c->arch->family->rope_freqs && t->c->kind[KIND_FULL].n_layers && !add_rope_freqs(m, t->c, e)) goto out;
+    for (int64_t i = 0; i < n; i++)
+        if (!add_slot(m, s, p[i].slot, e)) goto out;
+    ok = true;
+out:
+    free(p);
+    return ok;
+}
+
+bool tensor_map_build(tensor_map *m, const st *s, const hf_config *c, progress *log, err *e)
+{
+    slot_table t = { 0 };
+    memset(m, 0, sizeof *m);
+    bool ok = slots_init(&t, c, e) && find_all(&t, s, log, e) && add_all(m, &t, s, e);
+    for (int64_t i = 0; ok && i < m->n; i++) {
+        int64_t n = 1;
+        for (int d = 0; d < m->t[i].n_dims; d++) n *= m->t[i].shape[d];     // as in the file, where it was checked
+        m->n_params += n;
+        if (strcmp(m->t[i].name, "output.weight") == 0) m->has_output = true;
+    }
+    free(t.slots);
+    return ok;
+}
+
+void tensor_map_free(tensor_map *m)
+{
+    for (int64_t i = 0; i < m->n; i++) free(m->t[i].where);
+    free(m->t);
+    free(m->rope_freqs);
+    memset(m, 0, sizeof *m);
+}

@@ -1,0 +1,416 @@
+#define _GNU_SOURCE
+#include "claims.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "file_map.h"
+
+static int threads_or_all(int n)
+{
+    return n > 0 ? n : omp_get_max_threads();
+}
+
+// ---- the source's digest -------------------------------------------------------------------------------------------
+
+typedef struct {
+    char   *name, *path;
+    int64_t bytes;
+    char    hex[SHA256_HEX + 1];
+    err     e;
+} source_file;
+
+typedef struct { source_file *v; int64_t n, cap; } source_list;
+
+static bool ends_with(const char *s, const char *suffix)
+{
+    size_t n = strlen(s), m = strlen(suffix);
+    return n >= m && strcmp(s + n - m, suffix) == 0;
+}
+
+static bool is_source_file(const char *name)
+{
+    static const char *const NAMES[] = {
+        "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
+    };
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++)
+        if (strcmp(name, NAMES[i]) == 0) return true;
+    return ends_with(name, ".safetensors") || ends_with(name, ".safetensors.index.json");
+}
+
+static bool add_source(source_list *l, const char *dir, const char *name, err *e)
+{
+    // sha256sum escapes such names, and a line break in one could pass for another line.
+    for (const char *p = name; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == '\\')
+            return err_set(e, ERR_INPUT, "%s: file '%s': found a control character or backslash in its name", dir, name);
+    if (l->n == l->cap) {
+        int64_t      cap = l->cap ? l->cap * 2 : 16;
+        source_file *v   = realloc(l->v, (size_t)cap * sizeof *v);
+        if (!v) return err_nomem(e, "the list of files", (size_t)cap * sizeof *v);
+        l->v   = v;
+        l->cap = cap;
+    }
+    source_file *f = &l->v[l->n];
+    *f = (source_file){ .name = strdup(name), .path = path_join(dir, name) };
+    l->n++;
+    if (!f->name || !f->path) return err_nomem(e, "a path", strlen(dir) + strlen(name) + 2);
+    struct stat st;
+    f->bytes = stat(f->path, &st) == 0 ? st.st_size : 0;    // reading will say what is wrong with it
+    return true;
+}
+
+static int source_by_name(const void *a, const void *b)
+{
+    return strcmp(((const source_file *)a)->name, ((const source_file *)b)->name);
+}
+
+static bool list_sources(source_list *l, const char *dir, err *e)
+{
+    DIR *d = opendir(dir);
+    if (!d) return err_errno(e, true, dir, "open the folder");
+    bool ok = true;
+    for (struct dirent *ent; ok && (errno = 0, ent = readdir(d));)
+        if (is_source_file(ent->d_name)) ok = add_source(l, dir, ent->d_name, e);
+    if (ok && errno != 0) ok = err_errno(e, true, dir, "read the folder");
+    closedir(d);
+    if (!ok) return false;
+    if (l->n == 0) return err_set(e, ERR_INPUT, "%s: found none of the files of a checkpoint", dir);
+    qsort(l->v, (size_t)l->n, sizeof *l->v, source_by_name);
+    return true;
+}
+
+// Indexes of n items, the largest first, so that the last thread to finish has a small one.
+typedef struct { int64_t bytes, i; } work_item;
+
+static int largest_first(const void *a, const void *b)
+{
+    const work_item *x = a, *y = b;
+    if (x->bytes != y->bytes) return x->bytes > y->bytes ? -1 : 1;
+    return x->i < y->i ? -1 : 1;
+}
+
+static bool hash_sources(source_list *l, int n_threads, progress *p, err *e)
+{
+    work_item *work = malloc((size_t)l->n * sizeof *work);
+    if (!work) return err_nomem(e, "the list of files", (size_t)l->n * sizeof *work);
+    int64_t total = 0;
+    for (int64_t i = 0; i < l->n; i++) {
+        work[i] = (work_item){ .bytes = l->v[i].bytes, .i = i };
+        total += l->v[i].bytes;
+    }
+    qsort(work, (size_t)l->n, sizeof *work, largest_first);
+    progress_stage(p, "digest", total);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads_or_all(n_threads))
+    for (int64_t k = 0; k < l->n; k++) {
+        source_file *f = &l->v[work[k].i];
+        sha256_file_progress(f->path, p, f->name, f->hex, &f->e);
+    }
+    free(work);
+    for (int64_t i = 0; i < l->n; i++)      // the first by name, whichever thread failed first
+        if (l->v[i].e.kind != ERR_NONE) return err_set(e, l->v[i].e.kind, "%s", l->v[i].e.msg);
+    return true;
+}
+
+bool claims_source_digest(const char *hf_dir, int n_threads, progress *p, char hex[SHA256_HEX + 1], err *e)
+{
+    source_list l  = { 0 };
+    sha256     *s  = NULL;
+    bool        ok = list_sources(&l, hf_dir, e) && hash_sources(&l, n_threads, p, e) && (s = sha256_new(e));
+    for (int64_t i = 0; ok && i < l.n; i++)
+        ok = sha256_add(s, l.v[i].hex, SHA256_HEX, e) && sha256_add(s, "  ", 2, e) &&
+             sha256_add(s, l.v[i].name, (int64_t)strlen(l.v[i].name), e) && sha256_add(s, "\n", 1, e);
+    if (ok) ok = sha256_end(s, hex, e);
+    else sha256_free(s);
+    for (int64_t i = 0; i < l.n; i++) {
+        free(l.v[i].name);
+        free(l.v[i].path);
+    }
+    free(l.v);
+    return ok;
+}
+
+// ---- the source's revision -----------------------------------------------------------------------------------------
+
+static bool revision_in(const char *path, char rev[41])
+{
+    static const char MARK[] = "snapshots/";
+    for (const char *p = path; (p = strstr(p, MARK)); p++) {
+        const char *r = p + sizeof MARK - 1;
+        if ((p > path && p[-1] != '/') || strspn(r, "0123456789abcdef") != 40 || (r[40] != '\0' && r[40] != '/')) continue;
+        memcpy(rev, r, 40);
+        rev[40] = '\0';
+        return true;
+    }
+    return false;
+}
+
+void claims_source_revision(const char *hf_dir, char rev[41])
+{
+    rev[0] = '\0';
+    if (revision_in(hf_dir, rev)) return;
+    char *real = realpath(hf_dir, NULL);
+    if (real) revision_in(real, rev);
+    free(real);
+}
+
+// ---- claims in a plan ----------------------------------------------------------------------------------------------
+
+const char *claims_required_kv(const char *type_name)
+{
+    return strcasecmp(type_name, "BF16") == 0 ? "bf16" : "f32";
+}
+
+static bool plan_or_remove(gguf_plan *p, const char *key, const char *value, err *e)
+{
+    if (value && *value) return gguf_plan_str(p, key, value, e);
+    gguf_plan_remove(p, key);
+    return true;
+}
+
+static bool plan_digest_placeholders(gguf_plan *p, err *e)
+{
+    static const char ZEROS[SHA256_HEX + 1] = "0000000000000000000000000000000000000000000000000000000000000000";
+    int64_t   n = gguf_plan_n_tensors(p);
+    gguf_str *v = malloc((size_t)(n + 1) * sizeof *v);
+    if (!v) return err_nomem(e, KEY_HM_TENSOR_SHA, (size_t)n * sizeof *v);
+    for (int64_t i = 0; i < n; i++) v[i] = (gguf_str){ .s = ZEROS, .n = SHA256_HEX };
+    bool ok = gguf_plan_arr_str(p, KEY_HM_TENSOR_SHA, v, n, e);
+    free(v);
+    return ok;
+}
+
+bool claims_plan(gguf_plan *p, const char *type_name, const char *source_digest, const char *revision, err *e)
+{
+    char record[CLAIMS_RECORD_BYTES];
+    return gguf_plan_u32(p, KEY_HM_VERSION, CLAIMS_VERSION, e) &&
+           gguf_plan_str(p, KEY_HM_KV_TYPE, claims_required_kv(type_name), e) &&
+           gguf_plan_str(p, KEY_HM_ATTN_MATH, "f32", e) &&
+           plan_or_remove(p, KEY_HM_SOURCE_REV, revision, e) &&
+           plan_or_remove(p, KEY_HM_SOURCE_DIGEST, source_digest, e) &&
+           plan_digest_placeholders(p, e) &&
+           claims_pad_record("{}", record, e) &&
+           gguf_plan_strn(p, KEY_HM_VERIFICATION, record, sizeof record, e);
+}
+
+bool claims_pad_record(const char *json, char out[CLAIMS_RECORD_BYTES], err *e)
+{
+    size_t n = strlen(json);
+    if (n > CLAIMS_RECORD_BYTES)
+        return err_set(e, ERR_SYSTEM, "%s: found a record of %zu bytes, expected at most %d", KEY_HM_VERIFICATION, n, CLAIMS_RECORD_BYTES);
+    memset(out, ' ', CLAIMS_RECORD_BYTES);
+    memcpy(out, json, n);
+    return true;
+}
+
+bool claims_set_digests(gguf_plan *p, const char (*digests)[SHA256_HEX + 1], err *e)
+{
+    int64_t   n = gguf_plan_n_tensors(p);
+    gguf_str *v = malloc((size_t)(n + 1) * sizeof *v);
+    if (!v) return err_nomem(e, KEY_HM_TENSOR_SHA, (size_t)n * sizeof *v);
+    for (int64_t i = 0; i < n; i++) v[i] = (gguf_str){ .s = digests[i], .n = SHA256_HEX };
+    bool ok = gguf_plan_arr_str(p, KEY_HM_TENSOR_SHA, v, n, e);
+    free(v);
+    return ok;
+}
+
+// ---- claims in a file ----------------------------------------------------------------------------------------------
+
+bool claims_find_record(const gguf *g, gguf_str *json, int64_t *off, err *e)
+{
+    if (!gguf_get_str(g, KEY_HM_VERIFICATION, json, e)) return false;
+    if (json->n != CLAIMS_RECORD_BYTES)
+        return err_set(e, ERR_VERDICT, "%s: key '%s': found %lld bytes, expected %d", gguf_path(g), KEY_HM_VERIFICATION,
+                       (long long)json->n, CLAIMS_RECORD_BYTES);
+    const gguf_kv *kv = gguf_find_kv(g, KEY_HM_VERIFICATION);
+    // The pair: u64 length and bytes of the key, u32 type, u64 length of the value, its bytes.
+    *off = kv->off + 8 + (int64_t)strlen(kv->key) + 4 + 8;
+    while (json->n > 0 && json->s[json->n - 1] == ' ') json->n--;
+    return true;
+}
+
+// The list of tensor digests, one for each tensor, each 64 lower-case hex digits.
+static bool find_digests(const gguf *g, const gguf_kv **list, err *e)
+{
+    const gguf_kv *kv = gguf_find_kv(g, KEY_HM_TENSOR_SHA);
+    if (!kv || kv->type != GGUF_ARRAY || kv->elem != GGUF_STRING)
+        return err_set(e, ERR_INPUT, "%s: key '%s': found no array of strings: the file carries no digests of its tensors",
+                       gguf_path(g), KEY_HM_TENSOR_SHA);
+    if (kv->n != gguf_n_tensors(g))
+        return err_set(e, ERR_VERDICT, "%s: key '%s': found %lld digests, expected one for each of %lld tensors", gguf_path(g),
+                       KEY_HM_TENSOR_SHA, (long long)kv->n, (long long)gguf_n_tensors(g));
+    gguf_str_iter it = gguf_strs(kv);
+    gguf_str      s;
+    for (int64_t i = 0; gguf_next_str(&it, &s); i++) {
+        int64_t k = 0;
+        while (k < s.n && s.n == SHA256_HEX && s.s[k] && strchr("0123456789abcdef", s.s[k])) k++;
+        if (k != SHA256_HEX)
+            return err_set(e, ERR_VERDICT, "%s: key '%s': found a malformed digest at index %lld, expected %d hex digits", gguf_path(g),
+                           KEY_HM_TENSOR_SHA, (long long)i, SHA256_HEX);
+    }
+    *list = kv;
+    return true;
+}
+
+bool claims_weights_digest(const gguf *g, char hex[SHA256_HEX + 1], err *e)
+{
+    const gguf_kv *kv;
+    if (!find_digests(g, &kv, e)) return false;
+    sha256 *s = sha256_new(e);
+    if (!s) return false;
+    gguf_str_iter it = gguf_strs(kv);
+    gguf_str      d;
+    bool          ok = true;
+    while (ok && gguf_next_str(&it, &d)) ok = sha256_add(s, d.s, d.n, e) && sha256_add(s, "\n", 1, e);
+    if (ok) return sha256_end(s, hex, e);
+    sha256_free(s);
+    return false;
+}
+
+static bool add_name(sha256 *s, const char *name, err *e) { return sha256_add(s, name, (int64_t)strlen(name) + 1, e); }
+static bool add_u32(sha256 *s, uint32_t v, err *e)        { return sha256_add(s, &v, sizeof v, e); }
+static bool add_i64_bytes(sha256 *s, int64_t v, err *e)   { return sha256_add(s, &v, sizeof v, e); }
+
+static bool add_pair(sha256 *s, const gguf_kv *kv, err *e)
+{
+    return add_name(s, kv->key, e) && add_u32(s, kv->type, e) && add_u32(s, kv->elem, e) && add_i64_bytes(s, kv->n, e) &&
+           sha256_add(s, kv->data, kv->n_bytes, e);
+}
+
+static bool add_tensor(sha256 *s, const gguf_tensor *t, err *e)
+{
+    bool ok = add_name(s, t->name, e) && add_u32(s, (uint32_t)t->type, e) && add_u32(s, (uint32_t)t->n_dims, e);
+    for (int d = 0; ok && d < t->n_dims; d++) ok = add_i64_bytes(s, t->shape[d], e);
+    return ok;
+}
+
+bool claims_metadata_digest(const gguf *g, char hex[SHA256_HEX + 1], err *e)
+{
+    sha256 *s = sha256_new(e);
+    if (!s) return false;
+    bool ok = true;
+    for (int64_t i = 0; ok && i < gguf_n_kv(g); i++)
+        if (strcmp(gguf_kv_at(g, i)->key, KEY_HM_VERIFICATION) != 0) ok = add_pair(s, gguf_kv_at(g, i), e);
+    for (int64_t i = 0; ok && i < gguf_n_tensors(g); i++) ok = add_tensor(s, gguf_tensor_at(g, i), e);
+    if (ok) return sha256_end(s, hex, e);
+    sha256_free(s);
+    return false;
+}
+
+// ---- the tensors against their digests -----------------------------------------------------------------------------
+
+typedef struct {
+    char hex[SHA256_HEX + 1];
+    err *failed;        // owned; NULL while nothing is wrong
+} tensor_digest;
+
+static void hash_tensor(const gguf *g, const gguf_tensor *t, progress *p, tensor_digest *d)
+{
+    err  e  = { 0 };
+    bool ok = gguf_fd(g) >= 0 ? sha256_range(gguf_fd(g), t->off, t->n_bytes, p, t->name, gguf_path(g), d->hex, &e)
+                              : sha256_bytes(t->data, t->n_bytes, d->hex, &e);
+    if (ok) return;
+    d->hex[0] = '\0';
+    d->failed = malloc(sizeof e);
+    if (d->failed) *d->failed = e;
+}
+
+static bool compare_digests(const gguf *g, const gguf_kv *list, const tensor_digest *d, err *e)
+{
+    gguf_str_iter it = gguf_strs(list);
+    gguf_str      s;
+    for (int64_t i = 0; gguf_next_str(&it, &s); i++) {
+        const gguf_tensor *t = gguf_tensor_at(g, i);
+        if (d[i].failed) return err_set(e, d[i].failed->kind, "%s", d[i].failed->msg);
+        if (d[i].hex[0] == '\0') return err_nomem(e, "a digest", sizeof(err));
+        if (memcmp(s.s, d[i].hex, SHA256_HEX) != 0)
+            return err_set(e, ERR_VERDICT, "%s: tensor '%s': offset %lld: found bytes with SHA-256 %s, expected %.64s", gguf_path(g),
+                           t->name, (long long)t->off, d[i].hex, s.s);
+    }
+    return true;
+}
+
+bool claims_check_tensors(const gguf *g, int n_threads, progress *p, err *e)
+{
+    const gguf_kv *list;
+    if (!find_digests(g, &list, e)) return false;
+    int64_t        n = gguf_n_tensors(g), total = 0;
+    work_item     *work = malloc((size_t)(n + 1) * sizeof *work);
+    tensor_digest *d    = calloc((size_t)(n + 1), sizeof *d);
+    bool           ok   = false;
+    if (!work || !d) { err_nomem(e, "the digests", (size_t)n * (sizeof *work + sizeof *d)); goto out; }
+    for (int64_t i = 0; i < n; i++) {
+        work[i] = (work_item){ .bytes = gguf_tensor_at(g, i)->n_bytes, .i = i };
+        total += work[i].bytes;
+    }
+    qsort(work, (size_t)n, sizeof *work, largest_first);
+    progress_stage(p, "check", total);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads_or_all(n_threads))
+    for (int64_t k = 0; k < n; k++) hash_tensor(g, gguf_tensor_at(g, work[k].i), p, &d[work[k].i]);
+    ok = compare_digests(g, list, d, e);
+out:
+    for (int64_t i = 0; d && i < n; i++) free(d[i].failed);
+    free(d);
+    free(work);
+    return ok;
+}
+
+// ---- what a file may not say or hold ---------------------------------------------------------------------------------
+
+static bool check_text(const gguf *g, const char *key, const char *expected, err *e)
+{
+    gguf_str s;
+    err      bad = { 0 };
+    if (!gguf_find_kv(g, key)) return true;
+    if (!gguf_get_str(g, key, &s, &bad)) return err_set(e, ERR_VERDICT, "%s", bad.msg);
+    if (s.n == (int64_t)strlen(expected) && memcmp(s.s, expected, (size_t)s.n) == 0) return true;
+    return err_set(e, ERR_VERDICT, "%s: key '%s': found '%.*s', expected '%s', which the file's type requires", gguf_path(g), key, s.n < 32 ? (int)s.n : 32, s.s, expected);
+}
+
+bool claims_check_keys(const gguf *g, const char *type_name, err *e)
+{
+    int64_t version = CLAIMS_VERSION;
+    err     bad = { 0 };
+    if (!gguf_get_i64_or(g, KEY_HM_VERSION, CLAIMS_VERSION, &version, &bad)) return err_set(e, ERR_VERDICT, "%s", bad.msg);
+    if (version != CLAIMS_VERSION)
+        return err_set(e, ERR_VERDICT, "%s: key '%s': found %lld, expected %d", gguf_path(g), KEY_HM_VERSION, (long long)version, CLAIMS_VERSION);
+    return check_text(g, KEY_HM_KV_TYPE, claims_required_kv(type_name), e) && check_text(g, KEY_HM_ATTN_MATH, "f32", e);
+}
+
+typedef struct { int64_t off, end; } span;
+
+static int by_off(const void *a, const void *b)
+{
+    const span *x = a, *y = b;
+    return (x->off > y->off) - (x->off < y->off);
+}
+
+bool claims_check_gaps(const gguf *g, err *e)
+{
+    const int64_t n = gguf_n_tensors(g), align = gguf_alignment(g);
+    const uint8_t *base = n > 0 ? gguf_tensor_at(g, 0)->data - gguf_tensor_at(g, 0)->off : NULL;
+    span *s = malloc((size_t)(n + 1) * sizeof *s);
+    if (!s) return err_nomem(e, "tensor spans", (size_t)(n + 1) * sizeof *s);
+    for (int64_t i = 0; i < n; i++) s[i] = (span){ gguf_tensor_at(g, i)->off, gguf_tensor_at(g, i)->off + gguf_tensor_at(g, i)->n_bytes };
+    qsort(s, (size_t)n, sizeof *s, by_off);
+    int64_t at = gguf_data_off(g);
+    bool ok = true;
+    for (int64_t i = 0; ok && i < n; i++) {
+        for (; ok && at < s[i].off; at++)
+            if (base[at] != 0) ok = err_set(e, ERR_VERDICT, "%s: offset %lld: found a byte %02x between tensors, expected padding", gguf_path(g), (long long)at, base[at]);
+        if (s[i].end > at) at = s[i].end;
+    }
+    const int64_t end = gguf_file_bytes(g), most = (at + align - 1) / align * align;
+    if (ok && n > 0 && end > most)
+        ok = err_set(e, ERR_VERDICT, "%s: offset %lld: found %lld bytes after the last tensor, expected none", gguf_path(g), (long long)most, (long long)(end - most));
+    for (; ok && n > 0 && at < end; at++)
+        if (base[at] != 0) ok = err_set(e, ERR_VERDICT, "%s: offset %lld: found a byte %02x after the last tensor, expected padding", gguf_path(g), (long long)at, base[at]);
+    free(s);
+    return ok;
+}

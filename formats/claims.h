@@ -1,0 +1,64 @@
+// claims: the keys of the hallmark.* namespace, and the digests they hold. See README, "What an artifact says about itself".
+// Proved by tests/claims_test.c.
+#ifndef HALLMARK_FORMATS_CLAIMS_H
+#define HALLMARK_FORMATS_CLAIMS_H
+
+#include "gguf.h"
+#include "progress.h"
+#include "sha256.h"
+
+#define KEY_HM_VERSION       "hallmark.version"             // u32 1
+#define KEY_HM_KV_TYPE       "hallmark.kv.type"             // "f32" | "bf16"
+#define KEY_HM_ATTN_MATH     "hallmark.attention.math"      // "f32"
+#define KEY_HM_SOURCE_REV    "hallmark.source.revision"     // Hub commit, when known
+#define KEY_HM_SOURCE_DIGEST "hallmark.source.digest"       // hex
+#define KEY_HM_TENSOR_SHA    "hallmark.tensor.sha256"       // array of hex strings, file order
+#define KEY_HM_VERIFICATION  "hallmark.verification"        // padded JSON, CLAIMS_RECORD_BYTES, empty ("{}" padded) until release
+// Not a claim about the bytes but part of the tokenizer (u32 array, every id that ends a text): copied, never recomputed.
+#define KEY_HM_EOS_IDS       "hallmark.eos_token_ids"
+enum { CLAIMS_VERSION = 1, CLAIMS_RECORD_BYTES = 8192 };
+
+// SHA-256, in hex, over "<hex sha256>  <file name>\n" sorted by name, of every *.safetensors, *.safetensors.index.json, config.json,
+// generation_config.json, tokenizer.json, tokenizer_config.json, chat_template.jinja in the folder. n_threads files at a time (0: all cores).
+// Equal to: (cd DIR && LC_ALL=C sha256sum FILES...) | sha256sum. ERR_INPUT if there is none of them.
+bool claims_source_digest(const char *hf_dir, int n_threads, progress *p, char hex[SHA256_HEX + 1], err *e);
+
+// The Hub commit when hf_dir is (or links into) a Hub cache snapshot: .../snapshots/<40 hex>[/]; "" otherwise.
+void claims_source_revision(const char *hf_dir, char rev[41]);
+
+// What the artifact requires, from its file type name ("BF16", "F32", "Q4_K_M", ...): "bf16" for BF16, else "f32".
+const char *claims_required_kv(const char *type_name);
+
+// Puts every hallmark.* key in the plan, digests and record as placeholders of their final size; call after all tensors are
+// planned and before gguf_plan_layout. source_digest/revision may be NULL (or ""): the key is left out, and removed if it is there.
+bool claims_plan(gguf_plan *p, const char *type_name, const char *source_digest, const char *revision, err *e);
+
+// The verification record: JSON text padded with spaces to CLAIMS_RECORD_BYTES, so that `release` can put it into a finished file
+// (before its rename) without moving anything. Pads `json`; ERR_SYSTEM if it does not fit.
+bool claims_pad_record(const char *json, char out[CLAIMS_RECORD_BYTES], err *e);
+// Where it stands: *json is the text without its padding (borrowed; "{}" until release), *off the file offset of its
+// CLAIMS_RECORD_BYTES bytes. ERR_INPUT if the key is absent, ERR_VERDICT if its size is another.
+bool claims_find_record(const gguf *g, gguf_str *json, int64_t *off, err *e);
+
+// Fills in hallmark.tensor.sha256; digests: [n_tensors] in file order.
+bool claims_set_digests(gguf_plan *p, const char (*digests)[SHA256_HEX + 1], err *e);
+
+// SHA-256 over the lines "<digest>\n" of hallmark.tensor.sha256: what a fixture made --weights names. ERR_INPUT if absent.
+bool claims_weights_digest(const gguf *g, char hex[SHA256_HEX + 1], err *e);
+
+// SHA-256 over all metadata pairs in file order but hallmark.verification, and over the tensor table: what the record binds.
+// Per pair: key bytes, NUL, type u32, elem u32, n u64, value bytes. Per tensor: name, NUL, type u32, n_dims u32, shape i64 each.
+bool claims_metadata_digest(const gguf *g, char hex[SHA256_HEX + 1], err *e);
+
+// Do the keys that the file's own type decides hold what that type decides (hallmark.version, hallmark.kv.type, hallmark.attention.math)? Keys that
+// are absent claim nothing. type_name: "BF16", "Q4_K_M", ... ERR_VERDICT naming the key, found and expected.
+bool claims_check_keys(const gguf *g, const char *type_name, err *e);
+
+// Is there nothing in the file beside header and tensors: zeros between them, no byte after the last one's padding? ERR_VERDICT names the offset.
+bool claims_check_gaps(const gguf *g, err *e);
+
+// Recomputes each tensor's digest and compares with hallmark.tensor.sha256. ERR_VERDICT naming the first tensor that differs
+// (or that the list does not fit the tensors); ERR_INPUT if the key is absent. n_threads tensors at a time (0: all cores).
+bool claims_check_tensors(const gguf *g, int n_threads, progress *p, err *e);
+
+#endif

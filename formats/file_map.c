@@ -1,0 +1,113 @@
+#define _GNU_SOURCE
+#include "file_map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// Opens a regular file for reading; -1 with e set otherwise.
+static int open_regular(const char *path, int64_t *size, err *e)
+{
+    // O_NONBLOCK: opening a pipe that nobody writes must fail below, not wait.
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) { err_errno(e, true, path, "open"); return -1; }
+    struct stat st;
+    if (fstat(fd, &st) != 0) {
+        err_errno(e, true, path, "stat");
+    } else if (!S_ISREG(st.st_mode)) {
+        err_set(e, ERR_INPUT, "%s: found %s, expected a regular file", path, S_ISDIR(st.st_mode) ? "a folder" : "a special file");
+    } else {
+        *size = st.st_size;
+        return fd;
+    }
+    close(fd);
+    return -1;
+}
+
+bool file_map_open(file_map *m, const char *path, err *e)
+{
+    *m = (file_map){ .fd = -1 };
+    m->fd = open_regular(path, &m->size, e);
+    if (m->fd < 0) { *m = (file_map){ 0 }; return false; }
+    m->path = strdup(path);
+    if (!m->path) { err_nomem(e, "a path", strlen(path) + 1); goto fail; }
+    if (m->size > 0) {
+        void *p = mmap(NULL, (size_t)m->size, PROT_READ, MAP_SHARED, m->fd, 0);
+        if (p == MAP_FAILED) { err_errno(e, true, path, "map"); goto fail; }
+        m->data = p;
+    }
+    return true;
+fail:
+    file_map_close(m);
+    return false;
+}
+
+void file_map_close(file_map *m)
+{
+    if (!m->path && m->fd <= 0) return;         // a zeroed one
+    if (m->data) munmap((void *)(uintptr_t)m->data, (size_t)m->size);
+    if (m->fd >= 0) close(m->fd);
+    free(m->path);
+    *m = (file_map){ 0 };
+}
+
+bool file_read_text(char **text, int64_t *n_bytes, const char *path, int64_t max_bytes, err *e)
+{
+    int64_t size = 0, got = 0;
+    int     fd   = open_regular(path, &size, e);
+    if (fd < 0) return false;
+    char *buf = NULL;
+    if (size > max_bytes) {
+        err_set(e, ERR_INPUT, "%s: found %lld bytes, expected at most %lld", path, (long long)size, (long long)max_bytes);
+        goto fail;
+    }
+    buf = malloc((size_t)size + 1);
+    if (!buf) { err_nomem(e, path, (size_t)size + 1); goto fail; }
+    while (got < size) {
+        ssize_t n = read(fd, buf + got, (size_t)(size - got));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) { err_errno(e, true, path, "read"); goto fail; }
+        if (n == 0) break;      // it shrank meanwhile: what is left is what there is
+        got += n;
+    }
+    close(fd);
+    buf[got] = '\0';
+    *text    = buf;
+    *n_bytes = got;
+    return true;
+fail:
+    free(buf);
+    close(fd);
+    return false;
+}
+
+bool file_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+bool dir_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool same_file(const char *a, const char *b)
+{
+    struct stat sa, sb;
+    return stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+char *path_join(const char *dir, const char *name)
+{
+    size_t n = strlen(dir);
+    char  *out = NULL;
+    if (asprintf(&out, "%s%s%s", dir, n > 0 && dir[n - 1] == '/' ? "" : "/", name) < 0) return NULL;
+    return out;
+}

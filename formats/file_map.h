@@ -1,0 +1,28 @@
+// file_map: a whole file, mapped read-only.
+#ifndef HALLMARK_FORMATS_FILE_MAP_H
+#define HALLMARK_FORMATS_FILE_MAP_H
+
+#include "err.h"
+#include <stdint.h>
+
+typedef struct {
+    char          *path;    // owned
+    const uint8_t *data;    // size bytes, readable until file_map_close; NULL when size is 0
+    int64_t        size;
+    int            fd;      // open for reading, for copy_file_range and the like
+} file_map;
+
+// Maps `path`, a regular file. ERR_INPUT if it cannot be opened or is not a regular file. On failure nothing
+// is left open. A zeroed file_map is a valid closed one.
+bool file_map_open(file_map *m, const char *path, err *e);
+void file_map_close(file_map *m);
+
+// Reads a whole small text file, NUL-terminated, at most max_bytes; freed by the caller. ERR_INPUT otherwise.
+bool file_read_text(char **text, int64_t *n_bytes, const char *path, int64_t max_bytes, err *e);
+
+bool  file_exists(const char *path);                        // a regular file (links followed)
+bool  dir_exists(const char *path);
+bool  same_file(const char *a, const char *b);               // both exist and are one file, whatever links lead there
+char *path_join(const char *dir, const char *name);         // malloc'd, NULL when out of memory
+
+#endif

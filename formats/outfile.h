@@ -1,0 +1,41 @@
+// outfile: a file that appears whole or not at all.
+//
+// Bytes go to "<path>.partial-<pid>" beside the destination, whose size is reserved first, so that a full disk is
+// reported before the work. outfile_commit flushes (fsync), renames, and flushes the folder. Killed at any instant,
+// the final name holds the old file or nothing.
+// Proved by tests/outfile_test.c.
+#ifndef HALLMARK_FORMATS_OUTFILE_H
+#define HALLMARK_FORMATS_OUTFILE_H
+
+#include "err.h"
+#include <stdint.h>
+
+typedef struct outfile outfile;
+
+// Creates the temporary file and reserves `size` bytes (posix_fallocate; 0: do not reserve, the size is unknown).
+// NULL on failure (ERR_SYSTEM). Refuses a destination that is a folder.
+// Leftover "<path>.partial-*" files of dead processes are removed.
+outfile *outfile_open(const char *path, int64_t size, err *e);
+
+// Writes n bytes at offset off. Threads may write disjoint ranges at the same time.
+bool outfile_write_at(outfile *f, int64_t off, const void *src, int64_t n, err *e);
+
+// Copies n bytes from offset src_off of file descriptor src_fd, inside the kernel where it can. Thread-safe as above.
+bool outfile_copy_at(outfile *f, int64_t off, int src_fd, int64_t src_off, int64_t n, err *e);
+
+// Appends at the end of what was appended so far (for text reports). Not to be mixed with write_at.
+bool outfile_append(outfile *f, const void *src, int64_t n, err *e);
+
+const char *outfile_tmp_path(const outfile *f);     // borrowed until commit or abort
+const char *outfile_path(const outfile *f);
+
+// Flush, rename, flush the folder. Frees f in every case; on failure the temporary file is removed.
+bool outfile_commit(outfile *f, err *e);
+
+// Removes the temporary file and frees f; NULL is allowed.
+void outfile_abort(outfile *f);
+
+// Writes a whole small file atomically.
+bool outfile_write_whole(const char *path, const void *src, int64_t n, err *e);
+
+#endif

@@ -1,0 +1,45 @@
+// safetensors: a Hugging Face checkpoint's tensors, one file or shards behind model.safetensors.index.json.
+// Rules of the format are enforced: header length in bounds, JSON header, offsets ascending without hole or overlap from 0
+// to the end of the file, shape times dtype equal to the byte count, no duplicate names.
+// Proved by tests/safetensors_test.c and tests/fuzz/safetensors_fuzz.c.
+#ifndef HALLMARK_FORMATS_SAFETENSORS_H
+#define HALLMARK_FORMATS_SAFETENSORS_H
+
+#include "checked.h"
+#include "dtype.h"
+#include "err.h"
+#include "file_map.h"
+
+typedef struct {
+    const char    *name;                // borrowed until st_close
+    dtype          type;                // DT_BF16, DT_F16 or DT_F32; DT_INVALID for another, refused by name at st_require_float
+    const char    *dtype_text;          // as the file spells it ("BF16", "F8_E4M3", ...)
+    int            n_dims;
+    int64_t        shape[8];            // unused ones are 1; a dimension of 0 is allowed
+    int64_t        n_elems;
+    int64_t        n_bytes;
+    int64_t        off;                 // absolute offset in its file
+    int            file;                // index for st_file
+    const uint8_t *data;                // borrowed from the mapping; not aligned: the header's length is whatever it is
+} st_tensor;
+
+typedef struct st st;
+
+// dir: a Hugging Face folder. model.safetensors.index.json if present (each file it names must be a plain name inside
+// dir that ends in .safetensors, links followed; each tensor must be in the file the index says, and no tensor may be missing
+// from the index), else model.safetensors. An index beside a model.safetensors that it does not name is refused.
+// ERR_INPUT names the file and place.
+st  *st_open_dir(const char *dir, err *e);
+st  *st_open_file(const char *path, err *e);
+st  *st_open_mem(const uint8_t *data, int64_t n, const char *name, err *e);     // borrowed; for tests and fuzzing
+void st_close(st *s);
+
+int64_t          st_n_tensors(const st *s);
+const st_tensor *st_at(const st *s, int64_t i);                         // sorted by name
+const st_tensor *st_find(const st *s, const char *name);                // NULL if absent
+int              st_n_files(const st *s);
+const file_map  *st_file(const st *s, int i);
+// ERR_INPUT "file: tensor 'x': dtype F8_E4M3 is not supported (BF16, F16 and F32 are)" unless type is a float we read.
+bool             st_require_float(const st *s, const st_tensor *t, err *e);
+
+#endif

@@ -1,0 +1,122 @@
+#define _GNU_SOURCE
+#include "derive.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int by_name(const void *a, const void *b)
+{
+    const derive_tensor *const *x = a, *const *y = b;
+    return strcmp((*x)->name, (*y)->name);
+}
+
+static const derive_tensor *find(const derive_tensor *const *sorted, int64_t n, const char *name)
+{
+    const derive_tensor key = { .name = name }, *const p = &key;
+    const derive_tensor *const *found = bsearch(&p, sorted, (size_t)n, sizeof *sorted, by_name);
+    return found ? *found : NULL;
+}
+
+static bool same_shape(const gguf_tensor *a, const derive_tensor *s)
+{
+    bool same = a->n_dims == s->n_dims;
+    for (int d = 0; same && d < a->n_dims; d++) same = a->shape[d] == s->shape[d];
+    return same;
+}
+
+// The source of one tensor of the artifact, with its importance.
+static bool match(tensor_source *src, const gguf *art, const gguf_tensor *a, const derive_tensor *s, const imatrix *im,
+                  int64_t first_shared, err *e)
+{
+    if (!s) return err_set(e, ERR_VERDICT, "%s: tensor '%s': the source has none of that name", gguf_path(art), a->name);
+    if (!same_shape(a, s)) return err_set(e, ERR_VERDICT, "%s: tensor '%s': its shape is not that of %s", gguf_path(art), a->name, s->src.where);
+    *src = s->src;
+    if (!im) return true;
+    policy_tensor p = { .name = a->name, .type = s->src.type, .n_dims = a->n_dims };
+    memcpy(p.shape, a->shape, sizeof p.shape);
+    return imatrix_for_tensor(im, &p, a->type, first_shared, &src->importance, e);
+}
+
+bool derive_compare(const gguf *art, const derive_tensor *t, int64_t n, const imatrix *im, int64_t first_shared_kv_layer,
+                    const derive_opts *o, err *e)
+{
+    const int64_t n_art = gguf_n_tensors(art);
+    const derive_tensor **sorted = calloc((size_t)n + 1, sizeof *sorted);
+    tensor_source *src = calloc((size_t)n_art + 1, sizeof *src);
+    bool ok = (sorted && src) || err_nomem(e, "the list of tensors", (size_t)n * sizeof *src);
+    for (int64_t i = 0; ok && i < n; i++) sorted[i] = &t[i];
+    if (ok) qsort(sorted, (size_t)n, sizeof *sorted, by_name);
+    for (int64_t i = 0; ok && i < n_art; i++) {
+        const gguf_tensor *a = gguf_tensor_at(art, i);
+        ok = match(&src[i], art, a, find(sorted, n, a->name), im, first_shared_kv_layer, e);
+    }
+    for (int64_t i = 0; ok && i < n; i++)
+        if (!gguf_find_tensor(art, sorted[i]->name))
+            ok = err_set(e, ERR_VERDICT, "%s: tensor '%s' is missing: %s has it", gguf_path(art), sorted[i]->name, sorted[i]->src.where);
+    if (ok) {
+        progress_stage(o->progress, "derive", gguf_file_bytes(art) - gguf_data_off(art));
+        ok = compare_tensors(art, src, o->n_threads, o->progress, e);
+    }
+    free(sorted);
+    free(src);
+    return ok;
+}
+
+// ---- a GGUF source -------------------------------------------------------------------------------------------------
+
+static bool first_shared_layer(const gguf *g, int64_t *first, err *e)
+{
+    char key[LIMIT_NAME_BYTES], *arch = NULL;
+    int64_t layers = 0, shared = 0;
+    bool ok = gguf_get_cstr(g, "general.architecture", &arch, e);
+    if (ok) snprintf(key, sizeof key, "%s.block_count", arch);
+    ok = ok && gguf_get_i64(g, key, &layers, e);
+    if (ok) snprintf(key, sizeof key, "%s.attention.shared_kv_layers", arch);
+    ok = ok && gguf_get_i64_or(g, key, 0, &shared, e);
+    if (ok && (layers < 0 || layers > LIMIT_LAYERS || shared < 0 || shared > layers))
+        ok = err_set(e, ERR_INPUT, "%s: key '%s': found %lld of %lld layers", gguf_path(g), key, (long long)shared, (long long)layers);
+    *first = ok ? layers - shared : 0;
+    free(arch);
+    return ok;
+}
+
+static bool take_tensors(const gguf *g, derive_tensor *t, char **where, err *e)
+{
+    for (int64_t i = 0; i < gguf_n_tensors(g); i++) {
+        const gguf_tensor *s = gguf_tensor_at(g, i);
+        if (asprintf(&where[i], "%s: tensor '%s'", gguf_path(g), s->name) < 0) {
+            where[i] = NULL;
+            return err_nomem(e, "a name", strlen(s->name));
+        }
+        t[i] = (derive_tensor){ .name = s->name, .n_dims = s->n_dims,
+                                .src = { .where = where[i], .type = s->type, .data = s->data, .fd = -1 } };
+        memcpy(t[i].shape, s->shape, sizeof t[i].shape);
+    }
+    return true;
+}
+
+bool derive_from_gguf(const char *art_path, const char *source_path, const derive_opts *o, err *e)
+{
+    int64_t first = 0, n = 0;
+    gguf *source = NULL, *art = gguf_open(art_path, e);
+    imatrix *im = NULL;
+    derive_tensor *t = NULL;
+    char **where = NULL;
+    bool ok = art && (source = gguf_open(source_path, e)) && (!o->imatrix || (im = imatrix_open(o->imatrix, e))) &&
+              first_shared_layer(source, &first, e);
+    if (ok) {
+        n     = gguf_n_tensors(source);
+        t     = calloc((size_t)n + 1, sizeof *t);
+        where = calloc((size_t)n + 1, sizeof *where);
+        ok    = (t && where) || err_nomem(e, "the list of tensors", (size_t)n * sizeof *t);
+    }
+    ok = ok && take_tensors(source, t, where, e) && derive_compare(art, t, n, im, first, o, e);
+    for (int64_t i = 0; where && i < n; i++) free(where[i]);
+    free(where);
+    free(t);
+    imatrix_close(im);
+    gguf_close(source);
+    gguf_close(art);
+    return ok;
+}

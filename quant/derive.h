@@ -1,0 +1,30 @@
+// derive: proves that an artifact's tensors are the deterministic function of a source: each is encoded again from the source, to the type it
+// has in the artifact, and compared byte for byte. Because our bytes are ggml's, this holds for files made by llama-quantize too.
+#ifndef HALLMARK_QUANT_DERIVE_H
+#define HALLMARK_QUANT_DERIVE_H
+
+#include "imatrix.h"
+#include "tensor_writer.h"
+
+typedef struct {            // one tensor that the source gives
+    const char   *name;     // GGUF name
+    int           n_dims;
+    int64_t       shape[LIMIT_DIMS];
+    tensor_source src;      // importance is filled in by derive_compare
+} derive_tensor;
+
+typedef struct {
+    const char *imatrix;        // path or NULL: with which the artifact was made
+    int         n_threads;      // 0: all cores
+    progress   *progress;       // may be NULL
+} derive_opts;
+
+// Compares art with n source tensors, in any order. ERR_VERDICT names the first tensor that is missing on one side, has another shape, or
+// differs, then with row and block. ERR_INPUT where the source cannot be encoded so, or the importance matrix does not fit.
+bool derive_compare(const gguf *art, const derive_tensor *t, int64_t n, const imatrix *im, int64_t first_shared_kv_layer,
+                    const derive_opts *o, err *e);
+
+// The same with a GGUF file as the source.
+bool derive_from_gguf(const char *art_path, const char *source_path, const derive_opts *o, err *e);
+
+#endif

@@ -1,0 +1,34 @@
+// imatrix: an importance matrix: for each weight matrix, the mean square of what it is multiplied with, column by column.
+//
+// Read from llama.cpp's GGUF form (two F32 tensors for each entry, "<name>.in_sum2" and "<name>.counts", one row for each expert) and from its
+// older .dat form. Values become what llama-quantize makes of them: sum / count, and 1 for an expert that no token reached.
+#ifndef HALLMARK_QUANT_IMATRIX_H
+#define HALLMARK_QUANT_IMATRIX_H
+
+#include "../formats/err.h"
+#include "policy.h"
+
+typedef struct imatrix imatrix;
+
+// ERR_INPUT names file and entry: truncated, a missing half, a type other than F32, a value that is negative or not finite, no entries.
+imatrix *imatrix_open(const char *path, err *e);
+// The same over bytes in memory, borrowed during the call; `name` stands for the path in messages.
+imatrix *imatrix_open_mem(const uint8_t *data, int64_t n, const char *name, err *e);
+void     imatrix_close(imatrix *m);             // NULL is allowed
+
+const char *imatrix_path(const imatrix *m);
+const char *imatrix_dataset(const imatrix *m);  // first text it was computed on; "" if it does not say
+int64_t     imatrix_n_chunks(const imatrix *m); // 0 if it does not say
+int64_t     imatrix_n_entries(const imatrix *m);
+
+// The values of a tensor, borrowed until imatrix_close, or NULL if it has no entry. *n: how many.
+const float *imatrix_find(const imatrix *m, const char *tensor, int64_t *n);
+
+// What tensor t needs on its way to type `to`: *importance is [cols], for 3-D tensors [shape[0]][cols], borrowed; or NULL where none is
+// used: types without a search, and tensors that no matrix product of the model sees, which computing a matrix cannot reach: the embeddings
+// (output.weight is often left out too), and k and v of layers from first_shared_kv_layer on (n_layer if none share).
+// Any other tensor without an entry, and any entry of another width, is ERR_INPUT naming the tensor.
+bool imatrix_for_tensor(const imatrix *m, const policy_tensor *t, dtype to, int64_t first_shared_kv_layer,
+                        const float **importance, err *e);
+
+#endif

@@ -1,0 +1,260 @@
+#define _GNU_SOURCE
+#include "quantize.h"
+#include "../formats/claims.h"
+#include "../formats/file_map.h"
+#include "imatrix.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { QUANTIZATION_VERSION = 2 };      // general.quantization_version: of the block layouts; ggml's GGML_QNT_VERSION
+
+typedef struct {        // one run, from reading to renaming
+    const char           *out_path;
+    const quantize_opts  *o;
+    const file_type_info *type;
+    gguf                 *in;
+    imatrix              *im;               // NULL: none
+    gguf_plan            *plan;
+    int64_t               n;
+    policy_model          model;
+    char                 *arch;
+    int64_t               first_shared_kv;
+    policy_tensor        *tensors;          // [n], as they come
+    dtype                *types;            // [n], as they go
+    tensor_source        *sources;          // [n]
+    char                **where;            // [n], for messages
+    char                (*digests)[SHA256_HEX + 1];
+} job;
+
+// ---- what the input says -----------------------------------------------------------------------------------------
+
+static bool arch_i64(const job *j, const char *suffix, int64_t def, int64_t *out, err *e)
+{
+    char key[LIMIT_NAME_BYTES];
+    snprintf(key, sizeof key, "%s.%s", j->arch, suffix);
+    const gguf_kv *kv = gguf_find_kv(j->in, key);
+    if (kv && kv->type == GGUF_ARRAY) {     // by layer: the rules look at layer 0
+        if (gguf_arr_i64(kv, 0, out)) return true;
+        return err_set(e, ERR_INPUT, "%s: key '%s': found no integers", gguf_path(j->in), key);
+    }
+    return def >= 0 ? gguf_get_i64_or(j->in, key, def, out, e) : gguf_get_i64(j->in, key, out, e);
+}
+
+static bool read_model(job *j, err *e)
+{
+    policy_model *m = &j->model;
+    int64_t shared, splits;
+    if (!gguf_get_cstr(j->in, "general.architecture", &j->arch, e)) return false;
+    if (!gguf_get_i64_or(j->in, "split.count", 1, &splits, e)) return false;
+    if (splits > 1)
+        return err_set(e, ERR_INPUT, "%s: key 'split.count': found one part of %lld, expected a whole model", gguf_path(j->in), (long long)splits);
+    m->arch        = j->arch;
+    m->has_output  = gguf_find_tensor(j->in, "output.weight") != NULL;
+    m->has_imatrix = j->im != NULL;
+    m->overrides   = j->o->overrides;
+    if (!arch_i64(j, "block_count", -1, &m->n_layer, e) || !arch_i64(j, "attention.head_count", -1, &m->n_head, e) ||
+        !arch_i64(j, "attention.head_count_kv", m->n_head, &m->n_head_kv, e) || !arch_i64(j, "expert_count", 0, &m->n_expert, e) ||
+        !arch_i64(j, "attention.shared_kv_layers", 0, &shared, e))
+        return false;
+    if (m->n_layer < 0 || m->n_layer > LIMIT_LAYERS || shared < 0 || shared > m->n_layer)
+        return err_set(e, ERR_INPUT, "%s: keys '%s.block_count' and '%s.attention.shared_kv_layers': found %lld and %lld, expected at most %d layers, and no more that share",
+                       gguf_path(j->in), j->arch, j->arch, (long long)m->n_layer, (long long)shared, LIMIT_LAYERS);
+    j->first_shared_kv = m->n_layer - shared;
+    return true;
+}
+
+// A block-quantized tensor may stay as it is, or be decoded to no purpose; it may not be quantized again.
+static bool refuse_requantizing(const job *j, int64_t i, err *e)
+{
+    const gguf_tensor *t = gguf_tensor_at(j->in, i);
+    const dtype_info *from = dtype_find(t->type);
+    if (t->type == j->types[i] || (from && from->block_weights == 1)) return true;
+    return err_set(e, ERR_INPUT, "%s: tensor '%s': found %s, expected F32, F16 or BF16: what quantization lost cannot come back as %s",
+                   gguf_path(j->in), t->name, dtype_name(t->type), dtype_name(j->types[i]));
+}
+
+static bool choose_types(job *j, err *e)
+{
+    for (int64_t i = 0; i < j->n; i++) {
+        const gguf_tensor *t = gguf_tensor_at(j->in, i);
+        policy_tensor *p = &j->tensors[i];
+        *p = (policy_tensor){ .name = t->name, .type = t->type, .n_dims = t->n_dims };
+        memcpy(p->shape, t->shape, sizeof p->shape);
+    }
+    if (!policy_choose(j->o->type, &j->model, j->tensors, j->n, j->types, e)) return false;
+    for (int64_t i = 0; i < j->n; i++)
+        if (!refuse_requantizing(j, i, e)) return false;
+    return true;
+}
+
+static bool choose_sources(job *j, err *e)
+{
+    for (int64_t i = 0; i < j->n; i++) {
+        const gguf_tensor *t = gguf_tensor_at(j->in, i);
+        tensor_source *s = &j->sources[i];
+        if (asprintf(&j->where[i], "%s: tensor '%s'", gguf_path(j->in), t->name) < 0) {
+            j->where[i] = NULL;
+            return err_nomem(e, "a name", strlen(t->name));
+        }
+        *s = (tensor_source){ .where = j->where[i], .type = t->type, .data = t->data, .fd = gguf_fd(j->in), .off = t->off };
+        if (j->im && !imatrix_for_tensor(j->im, &j->tensors[i], j->types[i], j->first_shared_kv, &s->importance, e)) return false;
+    }
+    return true;
+}
+
+// ---- what the output says ----------------------------------------------------------------------------------------
+
+// Source keys stay true of a file that was not quantized before, provided its bytes are still those its own digests name.
+static bool keep_source_claims(const job *j, char **digest, char **revision, err *e)
+{
+    for (int64_t i = 0; i < j->n; i++)
+        if (dtype_find(j->tensors[i].type)->block_weights > 1) return true;
+    if (!gguf_find_kv(j->in, KEY_HM_SOURCE_DIGEST) || !gguf_find_kv(j->in, KEY_HM_TENSOR_SHA)) return true;
+    progress_stage(j->o->progress, "check source", gguf_file_bytes(j->in) - gguf_data_off(j->in));
+    if (!claims_check_tensors(j->in, j->o->n_threads, j->o->progress, e)) return false;
+    if (!gguf_get_cstr(j->in, KEY_HM_SOURCE_DIGEST, digest, e)) return false;
+    return !gguf_find_kv(j->in, KEY_HM_SOURCE_REV) || gguf_get_cstr(j->in, KEY_HM_SOURCE_REV, revision, e);
+}
+
+static bool plan_imatrix_keys(gguf_plan *p, const imatrix *im, err *e)
+{
+    const char *slash = strrchr(imatrix_path(im), '/');         // where it lay on this disk is nobody's business
+    return gguf_plan_str(p, "quantize.imatrix.file", slash ? slash + 1 : imatrix_path(im), e) &&
+           (!*imatrix_dataset(im) || gguf_plan_str(p, "quantize.imatrix.dataset", imatrix_dataset(im), e)) &&
+           gguf_plan_u32(p, "quantize.imatrix.entries_count", (uint32_t)imatrix_n_entries(im), e) &&
+           (!imatrix_n_chunks(im) || gguf_plan_u32(p, "quantize.imatrix.chunks_count", (uint32_t)imatrix_n_chunks(im), e));
+}
+
+static bool is_recomputed(const char *key)
+{
+    static const char *const prefixes[] = { "hallmark.", "quantize.imatrix.", "split.", "general.alignment" };
+    if (strcmp(key, KEY_HM_EOS_IDS) == 0) return false;
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
+        if (strncmp(key, prefixes[i], strlen(prefixes[i])) == 0) return true;
+    return false;
+}
+
+static bool plan_keys(job *j, err *e)
+{
+    bool ok = false;
+    char *digest = NULL, *revision = NULL;
+    for (int64_t i = 0; i < gguf_n_kv(j->in); i++)
+        if (!is_recomputed(gguf_kv_at(j->in, i)->key) && !gguf_plan_copy_kv(j->plan, gguf_kv_at(j->in, i), e)) return false;
+    if (!gguf_plan_u32(j->plan, "general.quantization_version", QUANTIZATION_VERSION, e) ||
+        !gguf_plan_u32(j->plan, "general.file_type", (uint32_t)j->type->id, e))
+        return false;
+    if (j->im && !plan_imatrix_keys(j->plan, j->im, e)) return false;
+    ok = keep_source_claims(j, &digest, &revision, e) && claims_plan(j->plan, j->type->label, digest, revision, e);
+    free(digest);
+    free(revision);
+    return ok;
+}
+
+static bool plan_output(job *j, err *e)
+{
+    if (!(j->plan = gguf_plan_new(gguf_alignment(j->in), e))) return false;
+    for (int64_t i = 0; i < j->n; i++) {
+        const policy_tensor *t = &j->tensors[i];
+        if (!gguf_plan_tensor(j->plan, t->name, j->types[i], t->n_dims, t->shape, e)) return false;
+    }
+    return plan_keys(j, e);
+}
+
+static bool write_output(job *j, err *e)
+{
+    int64_t header_bytes, file_bytes;
+    if (!gguf_plan_layout(j->plan, &header_bytes, &file_bytes, e)) return false;
+    outfile *f = outfile_open(j->out_path, file_bytes, e);
+    if (!f) return false;
+    progress_stage(j->o->progress, "quantize", file_bytes - header_bytes);
+    if (!write_tensors(j->plan, f, j->sources, j->o->n_threads, j->digests, j->o->progress, e) ||
+        !claims_set_digests(j->plan, (const char (*)[SHA256_HEX + 1])j->digests, e) || !gguf_plan_write(j->plan, f, e)) {
+        outfile_abort(f);
+        return false;
+    }
+    return outfile_commit(f, e);
+}
+
+static bool allocate(job *j, err *e)
+{
+    const size_t n = (size_t)(j->n > 0 ? j->n : 1);
+    j->tensors = calloc(n, sizeof *j->tensors);
+    j->types   = calloc(n, sizeof *j->types);
+    j->sources = calloc(n, sizeof *j->sources);
+    j->where   = calloc(n, sizeof *j->where);
+    j->digests = calloc(n, sizeof *j->digests);
+    return (j->tensors && j->types && j->sources && j->where && j->digests) || err_nomem(e, "the list of tensors", n * sizeof *j->where);
+}
+
+static void close_job(job *j)
+{
+    gguf_plan_free(j->plan);
+    imatrix_close(j->im);
+    gguf_close(j->in);
+    free(j->arch);
+    free(j->tensors);
+    free(j->types);
+    free(j->sources);
+    for (int64_t i = 0; j->where && i < j->n; i++) free(j->where[i]);
+    free(j->where);
+    free(j->digests);
+}
+
+// Everything up to the choice of types and sources.
+static bool open_job(job *j, const char *in_path, err *e)
+{
+    if (!j->type) return err_set(e, ERR_USAGE, "unknown file type %d", (int)j->o->type);
+    if (!(j->in = gguf_open(in_path, e))) return false;
+    if (j->o->imatrix && !(j->im = imatrix_open(j->o->imatrix, e))) return false;
+    j->n = gguf_n_tensors(j->in);
+    return allocate(j, e) && read_model(j, e) && choose_types(j, e) && choose_sources(j, e);
+}
+
+bool quantize_file(const char *in_path, const char *out_path, const quantize_opts *o, err *e)
+{
+    job  j  = { .out_path = out_path, .o = o, .type = file_type_of(o->type) };
+    // The rename would put what was rounded in the place of what it was rounded from.
+    if (same_file(in_path, out_path)) return err_set(e, ERR_USAGE, "%s: the output is the input", out_path);
+    bool ok = open_job(&j, in_path, e) && plan_output(&j, e) && write_output(&j, e);
+    close_job(&j);
+    return ok;
+}
+
+// ---- preview -----------------------------------------------------------------------------------------------------
+
+static bool preview_row(quantize_preview *v, const gguf_tensor *t, dtype to, err *e)
+{
+    const dtype_info *info = dtype_find(to);
+    quantize_row *r = &v->rows[v->n];
+    *r = (quantize_row){ .from = t->type, .to = to, .n_dims = t->n_dims, .n_elems = t->n_elems, .from_bytes = t->n_bytes };
+    memcpy(r->shape, t->shape, sizeof r->shape);
+    r->to_bytes = t->n_elems / info->block_weights * info->block_bytes;
+    if (!(r->name = strdup(t->name))) return err_nomem(e, "a name", strlen(t->name));
+    v->n++;
+    v->n_elems    += r->n_elems;
+    v->from_bytes += r->from_bytes;
+    v->to_bytes   += r->to_bytes;
+    return true;
+}
+
+bool quantize_preview_file(quantize_preview *v, const char *in_path, const quantize_opts *o, err *e)
+{
+    job  j  = { .o = o, .type = file_type_of(o->type) };
+    bool ok = open_job(&j, in_path, e);
+    *v = (quantize_preview){ 0 };
+    if (ok && !(v->rows = calloc((size_t)(j.n > 0 ? j.n : 1), sizeof *v->rows))) ok = err_nomem(e, "the list of tensors", (size_t)j.n * sizeof *v->rows);
+    for (int64_t i = 0; ok && i < j.n; i++) ok = preview_row(v, gguf_tensor_at(j.in, i), j.types[i], e);
+    v->bits_per_weight = v->n_elems > 0 ? 8.0 * (double)v->to_bytes / (double)v->n_elems : 0;
+    close_job(&j);
+    if (!ok) quantize_preview_free(v);
+    return ok;
+}
+
+void quantize_preview_free(quantize_preview *v)
+{
+    for (int64_t i = 0; i < v->n; i++) free(v->rows[i].name);
+    free(v->rows);
+    *v = (quantize_preview){ 0 };
+}

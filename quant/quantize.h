@@ -1,0 +1,34 @@
+// quantize: GGUF in, GGUF of another type out.
+#ifndef HALLMARK_QUANT_QUANTIZE_H
+#define HALLMARK_QUANT_QUANTIZE_H
+
+#include "policy.h"
+#include "tensor_writer.h"
+
+typedef struct {
+    file_type   type;
+    const char *imatrix;        // path or NULL
+    int         n_threads;      // 0: all cores
+    progress   *progress;       // may be NULL
+    const policy_overrides *overrides;      // NULL: llama-quantize's mix as it stands
+} quantize_opts;
+
+// Reads in_path, writes out_path whole or not at all. Every key is copied but those recomputed: general.file_type,
+// general.quantization_version, hallmark.* (source digest and revision are kept when the input is not itself quantized).
+// Refuses (ERR_INPUT) an input whose tensors are already block-quantized, unless the type stays.
+// ERR_USAGE when both paths are one file.
+bool quantize_file(const char *in_path, const char *out_path, const quantize_opts *o, err *e);
+
+typedef struct { char *name; dtype from, to; int n_dims; int64_t shape[4], n_elems, from_bytes, to_bytes; } quantize_row;
+typedef struct {
+    int64_t       n;
+    quantize_row *rows;                         // [n], file order
+    int64_t       n_elems, from_bytes, to_bytes;    // of all tensors, without header and padding
+    double        bits_per_weight;              // 8 * to_bytes / n_elems
+} quantize_preview;
+
+// What quantize_file would choose, without writing anything (out_path is not needed, nor disk space). Freed by quantize_preview_free.
+bool quantize_preview_file(quantize_preview *v, const char *in_path, const quantize_opts *o, err *e);
+void quantize_preview_free(quantize_preview *v);
+
+#endif

@@ -1,0 +1,35 @@
+// tensor_writer: streams tensors from where they lie to a planned GGUF file, encoding on the way, on all cores, and takes
+// each tensor's digest. Shared by convert (from safetensors) and quantize (from GGUF). Memory is bounded: a few MB a thread.
+//
+// Every tensor is cut into pieces of about a quarter of a million weights. Threads take pieces in file order, encode them into a slot of
+// a small ring and write them at their place; whoever is free next adds finished pieces to their tensor's digest, in order. So one
+// huge tensor keeps all cores busy, and hashing runs beside the encoding. A tensor whose type stays is copied inside the kernel and
+// hashed from the source's mapping. Hashing one tensor is serial: about 2 GB/s is the most that a file of one big tensor can reach.
+#ifndef HALLMARK_QUANT_TENSOR_WRITER_H
+#define HALLMARK_QUANT_TENSOR_WRITER_H
+
+#include "../formats/gguf.h"
+#include "../formats/progress.h"
+#include "../formats/sha256.h"
+
+typedef struct {
+    const char    *where;       // for messages: source file and tensor, "dir/model.safetensors: tensor 'x'"; borrowed
+    dtype          type;        // type of the source bytes (any with a codec, or F32/F16/BF16)
+    const uint8_t *data;        // source bytes, the whole tensor, in the destination's element order; any alignment
+    int            fd;          // the same bytes in a file, for in-kernel copies when the type stays; -1 if none
+    int64_t        off;
+    float          add;         // added to every element in F32 (Gemma 3 norms store w, GGUF holds 1 + w); 0 else
+    const float   *importance;  // [cols], for a 3-D tensor [shape[0]][cols] (one row for each expert), or NULL
+} tensor_source;
+
+// Fills every tensor of the plan (laid out) from src[i]; digests: [n_tensors]. Same bytes for any n_threads (0: all cores).
+// NaN/Inf where the destination is a block type, or a block scale that overflows F16: ERR_INPUT naming tensor, row and column.
+// Plain types pass NaN and Inf through. Progress counts destination bytes; the caller announces the stage.
+bool write_tensors(const gguf_plan *p, outfile *f, const tensor_source *src, int n_threads,
+                   char (*digests)[SHA256_HEX + 1], progress *pr, err *e);
+
+// The same encoding, but nothing is written: every byte is compared with tensor i of `art`, whose types and shapes are taken as they are.
+// ERR_VERDICT names the first tensor, row and block that differ, the same for any n_threads. Progress counts art's bytes.
+bool compare_tensors(const gguf *art, const tensor_source *src, int n_threads, progress *pr, err *e);
+
+#endif

@@ -1,0 +1,113 @@
+// backend: the small table of operations a forward pass is written against. The CPU implements it; a GPU can.
+// A family file (gemma.c) calls only these and never knows which backend it runs on.
+//
+// Activations are F32 in memory on every backend, [n_tokens][dim], contiguous. Under ARITH_BF16 each operation rounds its
+// result to BF16 (and keeps it in F32), exactly where Transformers' eager bfloat16 forward rounds; sums inside a product stay F32.
+// Every reduction has one fixed order (REDUCE_LANES partial sums, joined by a fixed tree), so results do not depend on threads,
+// SIMD level, or whether tokens came one by one or in a batch.
+#ifndef HALLMARK_RUNTIME_BACKEND_H
+#define HALLMARK_RUNTIME_BACKEND_H
+
+#include "../formats/gguf.h"
+
+enum { REPLAY_MAX = 64 };
+enum { REDUCE_LANES = 16 };     // element i of a reduction goes to partial sum i % 16, by fused multiply-add
+
+typedef enum { ARITH_F32, ARITH_BF16 } arith;
+
+typedef struct {            // a matrix of weights, on the backend
+    dtype       type;
+    int64_t     rows, cols; // y[rows] = W x[cols]; a vector has rows 1
+    const void *data;       // backend memory (the CPU: the file's mapping)
+    const char *name;       // for messages; borrowed
+} weight;
+
+typedef struct {            // rotary embedding of one layer kind: angle of dim pair i at position p is p * inv_freq[i]
+    int          head_dim;
+    const float *inv_freq;  // [head_dim / 2], host; 0 for dimensions that do not rotate
+    void        *dev;       // backend's copy or table
+} rope;
+
+typedef struct {            // keys and values of one layer (or of the layers that share it)
+    dtype   type;           // F32, BF16, F16, Q8_0, Q4_0
+    int     n_kv_head, head_dim;
+    int64_t capacity;       // positions kept: the context, or window + batch for sliding layers; position p lies in slot p % capacity
+    int64_t row_bytes;      // bytes of one position of K (or V): n_kv_head * head_dim in `type`
+    void   *k, *v;          // backend memory, [capacity][row_bytes]
+} kv_layer;
+
+typedef struct {
+    const float    *q;          // [n][n_head][head_dim], rotated
+    float          *out;        // [n][n_head][head_dim]
+    const kv_layer *kv;
+    int             n, n_head;
+    int64_t         pos0;       // position of the first of the n tokens; keys 0 .. pos0 + i are stored
+    int64_t         window;     // token at p sees keys p - window + 1 .. p; 0: all
+    float           scale;      // scores are multiplied by it (skipped when 1.0)
+    float           softcap;    // 0: none
+} attention_args;
+
+typedef struct backend backend;
+typedef struct {
+    const char *name;                                                       // "cpu", "cuda"
+    bool        copies_weights;                                             // load_weight takes memory of its own (memory_bytes counts it)
+    // Memory: floats on the backend. NULL / false with e set on failure.
+    bool (*alloc)(backend *b, void **p, int64_t n_bytes, const char *what, err *e);
+    void (*release)(backend *b, void *p);
+    bool (*upload)(backend *b, void *dst, const void *src, int64_t n_bytes, err *e);
+    bool (*download)(backend *b, void *dst, const void *src, int64_t n_bytes, err *e);
+    bool (*load_weight)(backend *b, const gguf_tensor *t, weight *w, err *e);  // t: 1-D or 2-D; w owns nothing of t's on the CPU
+    void (*free_weight)(backend *b, weight *w);
+    bool (*load_rope)(backend *b, rope *r, int64_t n_ctx, err *e);          // prepares r->dev
+    void (*free_rope)(backend *b, rope *r);
+    // Arithmetic. All enqueue in order; errors surface at the latest in sync or download.
+    bool (*embed)(backend *b, float *dst, const weight *w, const int32_t *ids, int n, float scale, err *e);     // dst [n][cols] = scale * row(id)
+    bool (*rms_norm)(backend *b, float *dst, const float *x, const weight *w, int64_t rows, int dim, float eps, err *e);    // w NULL: no weight; dst may be x
+    bool (*matmul)(backend *b, float *dst, const weight *w, const float *x, int n, err *e);                     // dst [n][rows], x [n][cols]
+    bool (*add)(backend *b, float *dst, const float *a, const float *c, int64_t n, err *e);                     // dst may be a or c
+    bool (*scale)(backend *b, float *x, float s, int64_t n, err *e);
+    bool (*mul_rows)(backend *b, float *dst, const float *a, const float *c, int64_t c_stride, int n, int dim, err *e);  // dst[t] = a[t] * c[t * c_stride ..]
+    bool (*gelu)(backend *b, float *x, int64_t n, err *e);                                                      // tanh form
+    bool (*geglu)(backend *b, float *gate, const float *up, int64_t n, err *e);                                 // gate = gelu(gate) * up
+    bool (*softcap)(backend *b, float *x, float cap, int64_t n, err *e);                                        // cap * tanh(x / cap)
+    bool (*rotate)(backend *b, float *x, const rope *r, int n, int n_head, int64_t pos0, err *e);               // x [n][n_head][head_dim], NeoX halves
+    bool (*kv_store)(backend *b, kv_layer *kv, const float *k, const float *v, int n, int64_t pos0, err *e);
+    bool (*attention)(backend *b, const attention_args *a, err *e);
+    bool (*argmax)(backend *b, int32_t *id, const float *x, int64_t n, err *e);                                 // host id; lowest where equal
+    bool (*sync)(backend *b, err *e);
+    int64_t (*memory_bytes)(const backend *b);                              // allocated now, weights included where they are copied
+    void (*close)(backend *b);
+
+    // NULL where the backend has no memory of its own to run out of, or no ceiling of its own.
+    bool (*room)(backend *b, int64_t *bytes, err *e);                       // bytes still free
+    bool (*copy_rate)(backend *b, double *bytes_per_s, err *e);             // what its memory can deliver, measured
+
+    // NULL where nothing is gained by it. A decode step recorded once and run many times without the host in between: operations
+    // between begin and end are kept, not run. They are those of one token that ends in an argmax; its id and position live on the
+    // backend (embed's ids and argmax's id are NULL, pos0 is ignored), and the argmax makes the next step's token.
+    bool (*record_begin)(backend *b, err *e);
+    bool (*record_end)(backend *b, bool keep, err *e);                      // keep false: forget it
+    bool (*recorded)(const backend *b);                                     // false before, and again when buffers had to move
+    // Runs n (<= REPLAY_MAX) recorded steps, the first with token id at position pos; ids[i]: what step i chose, -1 if all were NaN.
+    bool (*replay)(backend *b, int32_t id, int64_t pos, int n, int32_t *ids, err *e);
+} backend_ops;
+
+// Faults that tests plant in the runtime. Only a build with HALLMARK_FAULTS commits them; elsewhere FAULT_NONE is all there is.
+typedef enum {
+    FAULT_NONE, FAULT_SCALE_RSQRT_D, FAULT_SCORES_BF16, FAULT_HEAD512_ZERO, FAULT_WINDOW_OFF_BY_ONE, FAULT_ROPE_BASE_SWAP, FAULT_KV_WRONG_LAYER,
+    FAULT_KV_F16, FAULT_FUSED_SUM_KV_DTYPE,
+} fault;
+
+struct backend {            // first member of every implementation
+    const backend_ops *ops;
+    arith              arith;
+    fault              fault;
+};
+
+// n_threads 0: all cores. simd: "auto", "portable", "avx2", "avx512" (NULL: auto; also from HALLMARK_SIMD). ERR_USAGE if this CPU lacks it.
+backend *backend_cpu(arith a, int n_threads, const char *simd, err *e);
+// NULL with ERR_SYSTEM when the program is built without CUDA or no device answers; e says which.
+backend *backend_cuda(arith a, err *e);
+bool     backend_cuda_built(void);
+
+#endif

@@ -1,0 +1,13 @@
+// backend_none: stands in where the program is built without CUDA.
+#include "backend.h"
+
+#ifndef HALLMARK_CUDA
+bool backend_cuda_built(void) { return false; }
+
+backend *backend_cuda(arith a, err *e)
+{
+    (void)a;
+    err_set(e, ERR_SYSTEM, "device cuda: this program was built without CUDA");
+    return NULL;
+}
+#endif

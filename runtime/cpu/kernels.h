@@ -1,0 +1,49 @@
+// kernels: what runs inside the CPU backend's parallel loops, once for each SIMD level. Every function is pure on caller buffers
+// and gives the same bits at every level (vec16.h).
+#ifndef HALLMARK_RUNTIME_CPU_KERNELS_H
+#define HALLMARK_RUNTIME_CPU_KERNELS_H
+
+#include "../backend.h"
+
+enum { KERNEL_TILE_ROWS = 8 };      // rows of W decoded at a time, at most: sizes the scratch of matmul
+
+typedef struct {
+    const char *name;               // "portable", "avx2", "avx512"
+
+    // dst[t * dst_stride + r] = sum over c of W[r][c] * x[t * cols + c], rows r0 <= r < r1, tokens 0 <= t < n.
+    // scratch: [KERNEL_TILE_ROWS][cols + 16] F32 of the calling thread. round: to BF16 (F32 in memory).
+    void (*matmul)(float *dst, int64_t dst_stride, const weight *w, int64_t r0, int64_t r1,
+                   const float *x, int n, bool round, float *scratch);
+
+    // One row of n weights as F32; any type with a codec. What matmul sees, exposed for embeddings and for tests.
+    void (*decode_row)(float *dst, const void *src, int64_t n, dtype t);
+
+    // y = x / sqrt(mean(x^2) + eps) [* w], one row of dim; w is F32 or NULL; y may be x.
+    void (*rms_norm)(float *y, const float *x, const float *w, int dim, float eps, bool round);
+
+    // One token's one head. q: [head_dim]; out: [head_dim]; keys lo .. hi (positions, inclusive); kv_head: which K/V head.
+    // scores: [hi - lo + 1 + 16], row: [head_dim] scratch of the calling thread.
+    void (*attend)(float *out, const float *q, const attention_args *a, int kv_head, int64_t lo, int64_t hi,
+                   bool round, float *scores, float *row, fault f);
+
+    // x[head_dim] rotated by cos/sin [head_dim / 2]: halves i and i + head_dim/2 are a pair (NeoX).
+    void (*rotate)(float *x, const float *cos, const float *sin, int head_dim, bool round);
+
+    // Element by element over n.
+    void (*add)(float *dst, const float *a, const float *b, int64_t n, bool round);
+    void (*mul)(float *dst, const float *a, const float *b, int64_t n, bool round);
+    void (*scale)(float *x, float s, int64_t n, bool round);
+    void (*gelu)(float *x, int64_t n, bool round);
+    void (*geglu)(float *gate, const float *up, int64_t n, bool round);
+    void (*softcap)(float *x, float cap, int64_t n, bool round);
+} cpu_kernels;
+
+extern const cpu_kernels cpu_kernels_portable;
+#if defined(__x86_64__)
+extern const cpu_kernels cpu_kernels_avx2, cpu_kernels_avx512;
+#endif
+
+// "auto" (or NULL), "portable", "avx2", "avx512". NULL with ERR_USAGE for another name, or one this processor lacks.
+const cpu_kernels *cpu_kernels_pick(const char *simd, err *e);
+
+#endif

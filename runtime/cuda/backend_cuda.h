@@ -1,0 +1,51 @@
+// backend_cuda: what backend_cuda.c and fuse.c share. Private to runtime/cuda and its tests.
+#ifndef HALLMARK_RUNTIME_CUDA_BACKEND_CUDA_H
+#define HALLMARK_RUNTIME_CUDA_BACKEND_CUDA_H
+
+#include "../backend.h"
+#include "kernels.h"
+
+typedef enum { OP_EMBED, OP_NORM, OP_MATMUL, OP_ADD, OP_SCALE, OP_MUL_ROWS, OP_GELU, OP_GEGLU, OP_SOFTCAP, OP_ROTATE, OP_KV_STORE, OP_ATTENTION,
+               OP_ARGMAX } cuda_op_kind;
+
+typedef struct {                // one operation of backend_ops, waiting
+    cuda_op_kind   kind;
+    float         *dst;
+    const float   *a, *b;       // b: second operand, norm weight, rotary table, V
+    gpu_matrix     w;
+    const int32_t *ids;         // on the device; NULL: the step's
+    int64_t        n;           // tokens (EMBED, MATMUL, MUL_ROWS, ROTATE, KV_STORE), rows (NORM) or floats
+    int            dim, n_head;
+    int64_t        stride, pos0;
+    float          f;           // scale, eps, cap
+    gpu_kv         kv;
+    gpu_attention  attention;
+} cuda_op;
+
+#define SCORES_BYTES ((int64_t)64 << 20)    // scores of a prefill step are computed for so many tokens at a time
+
+typedef struct {
+    backend    base;
+    gpu       *g;
+    gpu_ctx    ctx;
+    bool       fuse;
+    cuda_op   *pending;
+    int        n_pending, room_pending;
+    gpu_step  *state;           // device
+    int32_t   *chosen;          // device: the id of the last argmax; from byte 256 on its scratch
+    float     *scores;          // device
+    int64_t    room_scores;     // floats
+    int32_t   *ids, *ids_dev;   // host copy of what is on the device
+    int        n_ids, room_ids;
+    bool       kv_stored;       // since bad_kv was looked at
+    dtype      kv_type;
+    gpu_graph *graph;           // the recorded decode step
+} cuda_backend;
+
+// Launches everything that waits (recording: into the recording). The list is empty afterwards, also on failure.
+bool run_pending(cuda_backend *c, err *e);
+
+// Tests: whether neighbouring operations are launched as one kernel. On unless said otherwise; the bits are the same.
+void backend_cuda_fuse(backend *b, bool on);
+
+#endif

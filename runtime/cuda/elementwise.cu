@@ -1,0 +1,198 @@
+// elementwise: norms, sums, products and functions of activations; the greedy choice. See kernels.h.
+#include "kernels.h"
+#include "launch.cuh"
+#include "norm.cuh"
+
+enum { NORM_THREADS = 256, RUN_THREADS = 256 };
+
+// ---- norms -----------------------------------------------------------------------------------------------------------
+
+// y = x / sqrt(mean(x^2) + eps) [* w], one block a row
+//   x, y: [rows][dim], may alias     w: [dim] or NULL     shared: dim + 1 floats
+// Must match: Gemma3RMSNorm / Gemma4RMSNorm.forward; numerics and twin: rms_norm in runtime/cpu/kernels.inc.
+__global__ __launch_bounds__(NORM_THREADS) void rms_norm_kernel(float *y, const float *x, const float *w, int dim, float eps, bool round)
+{
+    float *row = shared_memory<float>();
+    const int64_t at = (int64_t)blockIdx.x * dim;
+    for (int i = (int)threadIdx.x; i < dim; i += NORM_THREADS) row[i] = x[at + i];
+    const float inv = inverse_rms(row, row + dim, dim, eps);
+    for (int i = (int)threadIdx.x; i < dim; i += NORM_THREADS) {
+        float v = row[i] * inv;
+        if (w) v = v * w[i];
+        y[at + i] = rounded(v, round);
+    }
+}
+
+// t = rms_norm(t, w); x = x + t; (out_scale != 1) x = x * out_scale; (w_next) t = rms_norm(x, w_next). One block a row.
+//   x, t: [rows][dim]     shared: 2 * dim + 1 floats
+// Numerics: each step rounds as the separate operations do, and x and t end as they would leave them.
+// Twin: rms_norm, add, scale, rms_norm.
+__global__ __launch_bounds__(NORM_THREADS)
+void norm_add_norm_kernel(float *x, float *t, const float *w, const float *w_next, float out_scale, int dim, float eps, bool round)
+{
+    float *row = shared_memory<float>(), *sum = row + dim, *inverse = sum + dim;
+    const int64_t at = (int64_t)blockIdx.x * dim;
+    for (int i = (int)threadIdx.x; i < dim; i += NORM_THREADS) row[i] = t[at + i];
+    const float inv = inverse_rms(row, inverse, dim, eps);
+    for (int i = (int)threadIdx.x; i < dim; i += NORM_THREADS) {
+        const float normed = rounded(row[i] * inv * w[i], round);
+        float v = rounded(x[at + i] + normed, round);
+        if (out_scale != 1.0f) v = rounded(v * out_scale, round);
+        x[at + i] = v;
+        sum[i] = v;
+        if (!w_next) t[at + i] = normed;
+    }
+    if (!w_next) return;
+    const float next = inverse_rms(sum, inverse, dim, eps);
+    for (int i = (int)threadIdx.x; i < dim; i += NORM_THREADS) t[at + i] = rounded(sum[i] * next * w_next[i], round);
+}
+
+// ---- runs ------------------------------------------------------------------------------------------------------------
+
+enum run_op { RUN_ADD, RUN_SCALE, RUN_GELU, RUN_GEGLU, RUN_SOFTCAP };
+
+// dst[i] = op(a[i], b[i] or s), one thread an element; dst may be a or b. Each result rounded once (GEGLU and SOFTCAP: each step).
+// Twin: add, scale, gelu, geglu, softcap in runtime/cpu/kernels.inc.
+template <int OP> __global__ __launch_bounds__(RUN_THREADS) void run_kernel(float *dst, const float *a, const float *b, float s, int64_t n, bool round)
+{
+    const int64_t i = (int64_t)blockIdx.x * RUN_THREADS + threadIdx.x;
+    if (i >= n) return;
+    const float v = a[i];
+    if (OP == RUN_ADD) dst[i] = rounded(v + b[i], round);
+    if (OP == RUN_SCALE) dst[i] = rounded(v * s, round);
+    if (OP == RUN_GELU) dst[i] = rounded(gelu_twin(v), round);
+    if (OP == RUN_GEGLU) dst[i] = rounded(rounded(gelu_twin(v), round) * b[i], round);
+    if (OP == RUN_SOFTCAP) dst[i] = softcap_twin(v, s, round);
+}
+
+// dst[t][i] = a[t][i] * b[t * b_stride + i]
+__global__ __launch_bounds__(RUN_THREADS)
+void mul_rows_kernel(float *dst, const float *a, const float *b, int64_t b_stride, int64_t n, int dim, bool round)
+{
+    const int64_t i = (int64_t)blockIdx.x * RUN_THREADS + threadIdx.x;
+    if (i < n) dst[i] = rounded(a[i] * b[i / dim * b_stride + i % dim], round);
+}
+
+// x [n][n_head][head_dim], halves i and i + head_dim/2 turned by the position's angle i; one thread a pair.
+//   table: [n_ctx][2][head_dim / 2], cosines and sines
+// Must match: apply_rotary_pos_emb; two products and a sum, each rounded, no fused step. Twin: rotate.
+__global__ __launch_bounds__(RUN_THREADS)
+void rotate_kernel(float *x, const float *table, int head_dim, int64_t n_pairs, int n_head, int64_t pos0, const gpu_step *step, bool round)
+{
+    const int64_t i = (int64_t)blockIdx.x * RUN_THREADS + threadIdx.x;
+    if (i >= n_pairs) return;
+    const int half = head_dim / 2, d = (int)(i % half);
+    const int64_t head = i / half, pos = (step ? step->pos : pos0) + head / n_head;
+    const float c = table[pos * 2 * half + d], s = table[pos * 2 * half + half + d];
+    float *p = x + head * head_dim + d;
+    const float a = p[0], b = p[half];
+    p[0] = rounded(rounded(a * c, round) - rounded(b * s, round), round);
+    p[half] = rounded(rounded(b * c, round) + rounded(a * s, round), round);
+}
+
+// ---- the greedy choice -----------------------------------------------------------------------------------------------
+
+enum { ARGMAX_THREADS = 256 };
+struct best { float v; int32_t i; };        // i -1: none yet
+
+// The better of two: larger, then lower index. NaN never gets in. The order of joining does not matter: this is a total order.
+DEV best better(best a, best b) { return b.i >= 0 && (a.i < 0 || b.v > a.v || (b.v == a.v && b.i < a.i)) ? b : a; }
+
+DEV best best_of_block(best mine)
+{
+    best *all = shared_memory<best>();
+    all[threadIdx.x] = mine;
+    __syncthreads();
+    for (int half = ARGMAX_THREADS / 2; half > 0; half /= 2) {
+        if ((int)threadIdx.x < half) all[threadIdx.x] = better(all[threadIdx.x], all[threadIdx.x + half]);
+        __syncthreads();
+    }
+    return all[0];
+}
+
+// partial[b] = the best of block b's share of x [n].     shared: one best a thread
+__global__ __launch_bounds__(ARGMAX_THREADS) void argmax_part_kernel(best *partial, const float *x, int64_t n)
+{
+    best mine = { 0.0f, -1 };
+    for (int64_t i = (int64_t)blockIdx.x * ARGMAX_THREADS + threadIdx.x; i < n; i += (int64_t)gridDim.x * ARGMAX_THREADS)
+        if (x[i] == x[i]) mine = better(mine, best { x[i], (int32_t)i });
+    mine = best_of_block(mine);
+    if (threadIdx.x == 0) partial[blockIdx.x] = mine;
+}
+
+// The best of the partial ones: to *id, or (step) as the next token of a recorded decode step, whose position advances.
+__global__ __launch_bounds__(ARGMAX_THREADS) void argmax_join_kernel(int32_t *id, const best *partial, int n, gpu_step *step)
+{
+    best mine = { 0.0f, -1 };
+    if ((int)threadIdx.x < n) mine = partial[threadIdx.x];
+    mine = best_of_block(mine);
+    if (threadIdx.x != 0) return;
+    if (id) *id = mine.i;
+    if (step) {
+        if (step->n_out < GPU_STEP_IDS) step->out[step->n_out] = mine.i;
+        step->n_out++;
+        step->id = mine.i >= 0 ? mine.i : 0;        // the host sees -1 in out and stops; until then any id will do
+        step->pos++;
+    }
+}
+
+// ===== launchers ======================================================================================================
+
+static bool run_blocks(int64_t n, gpu_dim *grid, err *e)
+{
+    if (ceil_div(n, RUN_THREADS) > 0x7fffffff) return err_set(e, ERR_SYSTEM, "a run of %lld floats is larger than the grid", (long long)n);
+    *grid = dims(ceil_div(n, RUN_THREADS));
+    return true;
+}
+
+extern "C" bool cuda_rms_norm(const gpu_ctx *c, float *dst, const float *x, const float *w, int64_t rows, int dim, float eps, err *e)
+{
+    if (rows == 0) return true;
+    return LAUNCH(c->g, e, "rms_norm", dims(rows), dims(NORM_THREADS), (size_t)(dim + 1) * sizeof(float), (rms_norm_kernel))(dst, x, w, dim, eps, c->round);
+}
+
+extern "C" bool cuda_norm_add_norm(const gpu_ctx *c, float *x, float *t, const float *w, const float *w_next, float out_scale, int64_t rows, int dim,
+                                   float eps, err *e)
+{
+    if (rows == 0) return true;
+    return LAUNCH(c->g, e, "norm_add_norm", dims(rows), dims(NORM_THREADS), (size_t)(2 * dim + 1) * sizeof(float), (norm_add_norm_kernel))(
+        x, t, w, w_next, out_scale, dim, eps, c->round);
+}
+
+#define RUN(op, name, dst, a, b, s)                                                                                             \
+    gpu_dim grid = {};                                                                                                               \
+    if (n == 0) return true;                                                                                                    \
+    return run_blocks(n, &grid, e) && LAUNCH(c->g, e, name, grid, dims(RUN_THREADS), 0, (run_kernel<op>))(dst, a, b, s, n, c->round)
+
+extern "C" bool cuda_add(const gpu_ctx *c, float *dst, const float *a, const float *b, int64_t n, err *e)  { RUN(RUN_ADD, "add", dst, a, b, 0.0f); }
+extern "C" bool cuda_scale(const gpu_ctx *c, float *x, float s, int64_t n, err *e)                         { RUN(RUN_SCALE, "scale", x, x, nullptr, s); }
+extern "C" bool cuda_gelu(const gpu_ctx *c, float *x, int64_t n, err *e)                                   { RUN(RUN_GELU, "gelu", x, x, nullptr, 0.0f); }
+extern "C" bool cuda_geglu(const gpu_ctx *c, float *gate, const float *up, int64_t n, err *e)              { RUN(RUN_GEGLU, "geglu", gate, gate, up, 0.0f); }
+extern "C" bool cuda_softcap(const gpu_ctx *c, float *x, float cap, int64_t n, err *e)                     { RUN(RUN_SOFTCAP, "softcap", x, x, nullptr, cap); }
+
+extern "C" bool cuda_mul_rows(const gpu_ctx *c, float *dst, const float *a, const float *b, int64_t b_stride, int n, int dim, err *e)
+{
+    gpu_dim grid = {};
+    const int64_t all = (int64_t)n * dim;
+    if (all == 0) return true;
+    return run_blocks(all, &grid, e) &&
+           LAUNCH(c->g, e, "mul_rows", grid, dims(RUN_THREADS), 0, (mul_rows_kernel))(dst, a, b, b_stride, all, dim, c->round);
+}
+
+extern "C" bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int head_dim, int n, int n_head, int64_t pos0, err *e)
+{
+    gpu_dim grid = {};
+    const int64_t pairs = (int64_t)n * n_head * (head_dim / 2);
+    if (pairs == 0) return true;
+    return run_blocks(pairs, &grid, e) &&
+           LAUNCH(c->g, e, "rotate", grid, dims(RUN_THREADS), 0, (rotate_kernel))(x, table, head_dim, pairs, n_head, pos0, c->step, c->round);
+}
+
+extern "C" bool cuda_argmax(const gpu_ctx *c, int32_t *id, const float *x, int64_t n, void *partial, err *e)
+{
+    static_assert(sizeof(best) == 8 && (int)CUDA_ARGMAX_BLOCKS <= (int)ARGMAX_THREADS, "see kernels.h");
+    const size_t shared = ARGMAX_THREADS * sizeof(best);
+    const int64_t share = ceil_div(n, ARGMAX_THREADS), most = CUDA_ARGMAX_BLOCKS, blocks = share < 1 ? 1 : share < most ? share : most;
+    return LAUNCH(c->g, e, "argmax_part", dims(blocks), dims(ARGMAX_THREADS), shared, (argmax_part_kernel))((best *)partial, x, n) &&
+           LAUNCH(c->g, e, "argmax_join", dims(1), dims(ARGMAX_THREADS), shared, (argmax_join_kernel))(id, (const best *)partial, (int)blocks, c->step);
+}

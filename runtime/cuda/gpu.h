@@ -1,0 +1,55 @@
+// gpu: one device, one stream: memory, copies, launches, recorded graphs, times. The only caller of cuda_calls.h.
+//
+// Everything is enqueued in order on the stream; a failure of earlier work surfaces at the latest in gpu_sync or gpu_download.
+// Every failure is ERR_SYSTEM with one message that says what was being done and what the driver answered.
+// After a failure the device is no longer used: gpu_close still frees what it can.
+#ifndef HALLMARK_RUNTIME_CUDA_GPU_H
+#define HALLMARK_RUNTIME_CUDA_GPU_H
+
+#include "formats_c.h"
+#include "cuda_calls.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct gpu gpu;
+typedef struct gpu_graph gpu_graph;
+
+// The first device. NULL with e set: no driver, a driver older than the toolkit, no device, a device older than compute
+// capability 7.5. calls: NULL for this build's own.
+gpu *gpu_open(const cuda_calls *calls, err *e);
+void gpu_close(gpu *g);             // frees what is still allocated on it
+
+const gpu_props *gpu_properties(const gpu *g);
+int64_t gpu_allocated(const gpu *g);                // bytes of device memory in use by this gpu
+bool    gpu_free_memory(gpu *g, int64_t *bytes, err *e);
+
+// Device memory, zeroed; aligned to 256 bytes. what: for the message.
+bool gpu_alloc(gpu *g, void **p, int64_t n_bytes, const char *what, err *e);
+void gpu_release(gpu *g, void *p);                  // NULL is allowed
+bool gpu_upload(gpu *g, void *dst, const void *src, int64_t n_bytes, err *e);       // returns when src may be reused
+// As gpu_upload, for large pageable memory (a file's mapping): through two pinned buffers, the copy into one while the other travels.
+bool gpu_upload_large(gpu *g, void *dst, const void *src, int64_t n_bytes, err *e);
+bool gpu_download(gpu *g, void *dst, const void *src, int64_t n_bytes, err *e);     // returns when dst is filled
+bool gpu_zero(gpu *g, void *dst, int64_t n_bytes, err *e);
+bool gpu_sync(gpu *g, err *e);
+
+// Runs a kernel; see launch.cuh, which makes `kernel` and `args`. name: for the message.
+bool gpu_launch(gpu *g, const char *name, const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t shared_bytes, err *e);
+
+// Between begin and end launches are recorded, not run; nothing may be allocated, copied or synchronized.
+bool gpu_record_begin(gpu *g, err *e);
+bool gpu_record_end(gpu *g, gpu_graph **out, err *e);       // NULL out: throws the recording away
+bool gpu_recording(const gpu *g);
+bool gpu_graph_run(gpu *g, gpu_graph *graph, err *e);       // asynchronous
+void gpu_graph_release(gpu *g, gpu_graph *graph);
+
+// Bytes per second that a copy inside the device's memory moves, reads and writes counted; the best of several. What a
+// decode step can hope for. Takes up to 2 x 256 MiB for the time of the call.
+bool gpu_copy_rate(gpu *g, double *bytes_per_s, err *e);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

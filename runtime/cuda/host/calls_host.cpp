@@ -1,0 +1,177 @@
+// calls_host: cuda_calls.h filled with a device that is the processor itself: memory is malloc'd (and poisoned), copies happen
+// at once, launches run a grid (grid.cpp), a recorded graph is a list of launches.
+extern "C" {
+#include "../cuda_calls.h"
+}
+#include "calls_host.h"
+#include "on_host.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <vector>
+
+namespace {
+
+enum status { OK = 0, INVALID = 1, NO_MEMORY = 2, WRONG_STATE = 3 };
+
+struct recorded {                       // a launch with copies of its arguments
+    const host_kernel *kernel;
+    dim3               grid, block;
+    size_t             shared_bytes;
+    std::vector<std::vector<uint8_t>> args;
+};
+
+struct host_stream { bool recording = false; std::vector<recorded> log; };
+struct host_graph  { std::vector<recorded> log; };
+
+int64_t live_allocations, memory_in_use;
+
+int driver_version(int *v)   { *v = 13000; return OK; }
+int runtime_version(int *v)  { *v = 13000; return OK; }
+int device_count(int *n)     { *n = 1; return OK; }
+int set_device(int device)   { return device == 0 ? OK : INVALID; }
+
+int properties(int, gpu_props *p)
+{
+    *p = {};
+    snprintf(p->name, sizeof p->name, "kernels on the host");
+    p->major = 9;
+    p->n_sm = 4;
+    p->max_shared_bytes = 96 << 10;
+    p->memory_bytes = HOST_DEVICE_BYTES;
+    return OK;
+}
+
+int memory(size_t *free_bytes, size_t *total)
+{
+    *total = HOST_DEVICE_BYTES;
+    *free_bytes = (size_t)(HOST_DEVICE_BYTES - memory_in_use);
+    return OK;
+}
+
+// 64 bytes before the block keep its size.
+int alloc(void **p, size_t n)
+{
+    if ((int64_t)n > HOST_DEVICE_BYTES - memory_in_use) return NO_MEMORY;
+    uint8_t *raw = (uint8_t *)aligned_alloc(256, (n + 256 + 255) / 256 * 256);
+    if (!raw) return NO_MEMORY;
+    memset(raw, 0xff, n + 256);
+    memcpy(raw, &n, sizeof n);
+    *p = raw + 256;
+    live_allocations++;
+    memory_in_use += (int64_t)n;
+    return OK;
+}
+
+int release(void *p)
+{
+    size_t n;
+    memcpy(&n, (uint8_t *)p - 256, sizeof n);
+    live_allocations--;
+    memory_in_use -= (int64_t)n;
+    free((uint8_t *)p - 256);
+    return OK;
+}
+
+int alloc_pinned(void **p, size_t n)
+{
+    *p = malloc(n);
+    live_allocations += *p != nullptr;
+    return *p ? OK : NO_MEMORY;
+}
+
+int release_pinned(void *p) { live_allocations--; free(p); return OK; }
+
+int copy(void *dst, const void *src, size_t n, int, void *stream)
+{
+    if (((host_stream *)stream)->recording) return WRONG_STATE;
+    if (n) memcpy(dst, src, n);
+    return OK;
+}
+
+int fill(void *dst, int byte, size_t n, void *stream)
+{
+    if (((host_stream *)stream)->recording) return WRONG_STATE;
+    memset(dst, byte, n);
+    return OK;
+}
+
+int stream_open(void **stream)  { *stream = new host_stream; live_allocations++; return OK; }
+int stream_close(void *stream)  { delete (host_stream *)stream; live_allocations--; return OK; }
+int stream_sync(void *stream)   { return ((host_stream *)stream)->recording ? WRONG_STATE : OK; }
+
+int launch(const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t shared_bytes, void *stream)
+{
+    const host_kernel *k = (const host_kernel *)kernel;
+    host_stream *s = (host_stream *)stream;
+    const dim3 g = { grid.x, grid.y, grid.z }, b = { block.x, block.y, block.z };
+    if (g.x == 0 || g.y == 0 || g.z == 0 || g.y > 65535 || g.z > 65535 || b.x * b.y * b.z == 0 || b.x * b.y * b.z > 1024) return INVALID;
+    if (!s->recording) {
+        host_run_grid(k, g, b, args, shared_bytes);
+        return OK;
+    }
+    recorded r = { k, g, b, shared_bytes, {} };
+    for (int i = 0; i < k->n_args; i++) r.args.emplace_back((uint8_t *)args[i], (uint8_t *)args[i] + k->arg_bytes[i]);
+    s->log.push_back(std::move(r));
+    return OK;
+}
+
+int allow_shared(const void *, int bytes)   { return bytes <= 96 << 10 ? OK : INVALID; }
+
+int capture_begin(void *stream)
+{
+    ((host_stream *)stream)->recording = true;
+    return OK;
+}
+
+int capture_end(void *stream, void **graph)
+{
+    host_stream *s = (host_stream *)stream;
+    if (!s->recording) return WRONG_STATE;
+    s->recording = false;
+    *graph = new host_graph { std::move(s->log) };
+    s->log.clear();
+    live_allocations++;
+    return OK;
+}
+
+int graph_launch(void *graph, void *)
+{
+    for (recorded &r : ((host_graph *)graph)->log) {
+        std::vector<void *> args;
+        for (std::vector<uint8_t> &a : r.args) args.push_back(a.data());
+        host_run_grid(r.kernel, r.grid, r.block, args.data(), r.shared_bytes);
+    }
+    return OK;
+}
+
+int graph_free(void *graph)             { delete (host_graph *)graph; live_allocations--; return OK; }
+int event_open(void **event)            { *event = new int(0); live_allocations++; return OK; }
+int event_close(void *event)            { delete (int *)event; live_allocations--; return OK; }
+int event_record(void *, void *)        { return OK; }
+int event_sync(void *)                  { return OK; }
+int event_ms(float *ms, void *, void *) { *ms = 1.0f; return OK; }
+int last_error(void)                    { return OK; }
+
+const char *error_text(int status)
+{
+    static const char *const text[] = { "no error", "invalid argument", "out of memory", "not allowed while recording" };
+    return status >= 0 && status < 4 ? text[status] : "failure made by a test";
+}
+
+const cuda_calls on_host = {
+    driver_version, runtime_version, device_count, set_device, properties, memory, alloc, release, alloc_pinned, release_pinned, copy, fill,
+    stream_open, stream_close, stream_sync, launch, allow_shared, capture_begin, capture_end, graph_launch, graph_free, event_open, event_close,
+    event_record, event_sync, event_ms, last_error, error_text, NO_MEMORY,
+};
+
+const cuda_calls *chosen = &on_host;
+
+}  // namespace
+
+extern "C" {
+const cuda_calls *cuda_calls_default(void)      { return chosen; }
+void    host_calls_use(const cuda_calls *c)     { chosen = c ? c : &on_host; }
+const cuda_calls *host_calls(void)              { return &on_host; }
+int64_t host_calls_live(void)                   { return live_allocations; }
+void    host_calls_order(unsigned order)        { host_set_order(order); }
+}

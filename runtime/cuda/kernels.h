@@ -1,0 +1,106 @@
+// kernels: what the CUDA backend can launch. Each launcher checks shapes, picks the grid, launches, and does no arithmetic; the
+// kernels above it in its .cu file say what is computed. Twin of all of them: runtime/cpu/kernels.inc, bit for bit.
+//
+// Pointers are device memory unless said. Activations are F32, [n_tokens][dim]. Positions: where `step` is given, the position
+// and the token's id are read from it when the kernel runs (a recorded decode step); the values passed are then ignored.
+#ifndef HALLMARK_RUNTIME_CUDA_KERNELS_H
+#define HALLMARK_RUNTIME_CUDA_KERNELS_H
+
+#include "formats_c.h"
+#include "gpu.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { GPU_STEP_IDS = 64, GPU_MAX_HEAD = 512, GPU_SEGMENTS = 3 };
+
+typedef struct {                // on the device: where a recorded decode step stands, and what it produced
+    int64_t            pos;     // position of the token that the next step runs
+    int32_t            id;      // that token
+    int32_t            n_out;   // ids produced since the host last set this
+    unsigned long long bad_kv;  // first position whose K or V does not fit the cache dtype; all ones: none
+    int32_t            out[GPU_STEP_IDS];
+} gpu_step;
+
+typedef struct {
+    gpu      *g;
+    bool      round;            // ARITH_BF16: results rounded to BF16
+    bool      tensor;           // products of many tokens may go to the tensor cores: faster, not the CPU's bits
+    int       fault;            // a `fault` of backend.h; committed in test builds only
+    gpu_step *state;            // always there: bad_kv
+    gpu_step *step;             // state while a decode step is recorded, else NULL
+} gpu_ctx;
+
+typedef struct { dtype type; const void *data; int64_t rows, cols; } gpu_matrix;
+
+typedef struct {                // one layer's keys and values, see kv_layer
+    dtype   type;
+    int     n_kv_head, head_dim;
+    int64_t capacity, row_bytes;
+    void   *k, *v;
+} gpu_kv;
+
+// dst[t] = scale * row ids[t] of w; ids NULL: the step's.
+bool cuda_embed(const gpu_ctx *c, float *dst, const gpu_matrix *w, const int32_t *ids, int n, float scale, err *e);
+bool cuda_rms_norm(const gpu_ctx *c, float *dst, const float *x, const float *w, int64_t rows, int dim, float eps, err *e);
+
+// x += rms_norm(t, w) [* out_scale], then (w_next) t = rms_norm(x, w_next), else t = the normed t: what a layer does between products.
+bool cuda_norm_add_norm(const gpu_ctx *c, float *x, float *t, const float *w, const float *w_next, float out_scale, int64_t rows, int dim,
+                        float eps, err *e);
+
+// dst [n][rows] = x [n][cols] W^T. One token: gemv. More: tiles, or the tensor cores where they are allowed and can.
+bool cuda_matmul(const gpu_ctx *c, float *dst, const gpu_matrix *w, const float *x, int n, err *e);
+enum { CUDA_TENSOR_TOKENS = 16 };       // fewer are not worth a tile of 64
+bool cuda_tensor_can(const gpu_ctx *c, const gpu_matrix *w, int n);
+bool cuda_tensor_matmul(const gpu_ctx *c, float *dst, const gpu_matrix *w, const float *x, int n, err *e);
+// One token against up to GPU_SEGMENTS matrices of the same type and cols in one launch.
+bool cuda_gemv_many(const gpu_ctx *c, int n_seg, float *const dst[], const gpu_matrix w[], const float *x, err *e);
+// One token: up = W_up x, gate = gelu(W_gate x) * up. Both of the same type and shape.
+bool cuda_gemv_geglu(const gpu_ctx *c, float *gate, float *up, const gpu_matrix *w_gate, const gpu_matrix *w_up, const float *x, err *e);
+// One token: dst = gelu(W x) * by.
+bool cuda_gemv_gelu_mul(const gpu_ctx *c, float *dst, const gpu_matrix *w, const float *x, const float *by, err *e);
+
+bool cuda_add(const gpu_ctx *c, float *dst, const float *a, const float *b, int64_t n, err *e);
+bool cuda_scale(const gpu_ctx *c, float *x, float s, int64_t n, err *e);
+bool cuda_mul_rows(const gpu_ctx *c, float *dst, const float *a, const float *b, int64_t b_stride, int n, int dim, err *e);
+bool cuda_gelu(const gpu_ctx *c, float *x, int64_t n, err *e);
+bool cuda_geglu(const gpu_ctx *c, float *gate, const float *up, int64_t n, err *e);
+bool cuda_softcap(const gpu_ctx *c, float *x, float cap, int64_t n, err *e);
+// table: [n_ctx][2][head_dim / 2] cosines and sines.
+bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int head_dim, int n, int n_head, int64_t pos0, err *e);
+bool cuda_kv_store(const gpu_ctx *c, const gpu_kv *kv, const float *k, const float *v, int n, int64_t pos0, err *e);
+
+// norm, rotation and storing in one launch: q = rotate(rms_norm(q, q_norm)); where k is given: v = rms_norm(v_from) without weight
+// (v_norm; else v_from is v), k = rotate(rms_norm(k, k_norm)), both to the cache.
+typedef struct {
+    float       *q, *k, *v;
+    const float *v_from, *q_norm, *k_norm, *table;
+    int          n_head, head_dim;
+    bool         v_norm;
+    float        eps;
+    gpu_kv       kv;
+} gpu_heads;
+bool cuda_heads(const gpu_ctx *c, const gpu_heads *h, int n, int64_t pos0, err *e);
+
+// scores: scratch of cuda_attention_scratch() floats at least.
+typedef struct {
+    const float *q;             // [n][n_head][head_dim]
+    float       *out, *scores;
+    gpu_kv       kv;
+    int          n, n_head;
+    int64_t      pos0, window;
+    float        scale, softcap;
+} gpu_attention;
+int64_t cuda_attention_stride(const gpu_kv *kv, int64_t window);   // floats of one token's one head: the keys it may ever see
+bool cuda_attention(const gpu_ctx *c, const gpu_attention *a, err *e);
+
+// partial: scratch, CUDA_ARGMAX_BLOCKS pairs of 8 bytes. Without a step the id (or -1) goes to *id; with one it also becomes the
+// step's next token, is appended to its out, and pos advances.
+enum { CUDA_ARGMAX_BLOCKS = 64 };
+bool cuda_argmax(const gpu_ctx *c, int32_t *id, const float *x, int64_t n, void *partial, err *e);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

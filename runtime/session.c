@@ -1,0 +1,263 @@
+// session: see session.h.
+#include "session.h"
+#include "gemma.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct session {
+    const model *m;
+    backend     *b;
+    gemma       *net;
+    int64_t      n_ctx, pos;
+    int          n_batch;
+    char         kv[8], arith[8];
+    char         note[256];
+    bool         kv_is_required;
+};
+
+enum { DEFAULT_BATCH = 128 };
+
+static const struct { const char *name; dtype type; } kv_types[] = {
+    { "f32", DT_F32 }, { "bf16", DT_BF16 }, { "f16", DT_F16 }, { "q8_0", DT_Q8_0 }, { "q4_0", DT_Q4_0 },
+};
+
+static bool find_kv(const char *name, dtype *t, err *e)
+{
+    for (size_t i = 0; i < sizeof kv_types / sizeof *kv_types; i++)
+        if (strcmp(name, kv_types[i].name) == 0) { *t = kv_types[i].type; return true; }
+    return err_set(e, ERR_USAGE, "KV dtype '%s': expected f32, bf16, f16, q8_0 or q4_0", name);
+}
+
+// Whether the model fits the backend's memory, asked before anything is loaded; the message is the plan.
+static bool check_room(const session *s, backend *b, dtype kv_type, err *e)
+{
+    const hparams *h = model_hparams(s->m);
+    const gguf *g = model_gguf(s->m);
+    memory_plan p;
+    int64_t room = 0, need = 0;
+    const double mib = 1048576.0;
+    if (!b->ops->room) return true;
+    if (!b->ops->room(b, &room, e) || !memory_plan_of(&p, h, kv_type, s->n_ctx, s->n_batch, e)) return false;
+    for (int64_t i = 0; i < gguf_n_tensors(g); i++) p.weight_bytes += gguf_tensor_at(g, i)->n_bytes;    // within the file: no overflow
+    if (gemma_scratch_need(h, s->n_ctx, s->n_batch, &p.scratch_bytes) && add_i64(p.weight_bytes, p.kv_bytes, &need) &&
+        add_i64(need, p.scratch_bytes, &need) && need <= room)
+        return true;
+    return err_set(e, ERR_SYSTEM, "device %s: the model does not fit: weights %.1f MiB, KV cache (%s, %lld positions) %.1f MiB, activations and tables "
+                   "%.1f MiB; free %.1f MiB", b->ops->name, (double)p.weight_bytes / mib, dtype_name(kv_type), (long long)s->n_ctx,
+                   (double)p.kv_bytes / mib, (double)p.scratch_bytes / mib, (double)room / mib);
+}
+
+static backend *open_cuda(const session *s, arith a, dtype kv_type, err *e)
+{
+    backend *b = backend_cuda(a, e);
+    if (b && !check_room(s, b, kv_type, e)) {
+        b->ops->close(b);
+        b = NULL;
+    }
+    return b;
+}
+
+static bool pick_backend(session *s, const session_opts *o, arith a, dtype kv_type, err *e)
+{
+    const char *device = o->device ? o->device : "auto";
+    if (strcmp(device, "cuda") == 0) {
+        s->b = open_cuda(s, a, kv_type, e);
+    } else if (strcmp(device, "cpu") == 0) {
+        s->b = backend_cpu(a, o->n_threads, o->simd, e);
+    } else if (strcmp(device, "auto") == 0) {
+        err why = { 0 };
+        s->b = open_cuda(s, a, kv_type, &why);
+        if (!s->b) {
+            // A program without that half has nothing to explain.
+            if (backend_cuda_built()) snprintf(s->note, sizeof s->note, "running on the CPU: %.230s", why.msg);
+            s->b = backend_cpu(a, o->n_threads, o->simd, e);
+        }
+    } else {
+        return err_set(e, ERR_USAGE, "device '%s': expected auto, cpu or cuda", device);
+    }
+    return s->b != NULL;
+}
+
+session *session_new(const model *m, const session_opts *o, err *e)
+{
+    const hparams *h = model_hparams(m);
+    session *s = calloc(1, sizeof *s);
+    if (!s) { err_nomem(e, "session", sizeof *s); return NULL; }
+    s->m = m;
+    const char *arith_name = o->arith ? o->arith : strcmp(h->kv_required, "bf16") == 0 ? "bf16" : "f32";
+    const bool bf16 = strcmp(arith_name, "bf16") == 0;
+    if (!bf16 && strcmp(arith_name, "f32") != 0) { err_set(e, ERR_USAGE, "arithmetic '%s': expected f32 or bf16", arith_name); goto fail; }
+    // The cache that belongs to an arithmetic is the one that holds its results without rounding them again.
+    const char *required = bf16 ? "bf16" : "f32", *kv = o->kv ? o->kv : required;
+    dtype kv_type = DT_F32;
+    if (!find_kv(kv, &kv_type, e)) goto fail;
+    snprintf(s->kv, sizeof s->kv, "%s", kv);
+    snprintf(s->arith, sizeof s->arith, "%s", arith_name);
+    s->kv_is_required = strcmp(kv, required) == 0;
+    s->n_batch = o->n_batch > 0 ? o->n_batch : DEFAULT_BATCH;
+    s->n_ctx = o->n_ctx;
+    if (s->n_ctx < 1) { err_set(e, ERR_USAGE, "a session needs room for at least one token"); goto fail; }
+    if (s->n_batch > s->n_ctx) s->n_batch = (int)s->n_ctx;
+    if (!pick_backend(s, o, bf16 ? ARITH_BF16 : ARITH_F32, kv_type, e)) goto fail;
+#ifdef HALLMARK_FAULTS
+    s->b->fault = o->fault;
+    if (o->fault == FAULT_KV_F16) kv_type = DT_F16;     // and the session goes on calling it what was asked for
+#else
+    if (o->fault != FAULT_NONE) { err_set(e, ERR_USAGE, "this build cannot plant faults"); goto fail; }
+#endif
+    s->net = gemma_open(s->b, model_gguf(m), h, kv_type, s->n_ctx, s->n_batch, e);
+    if (!s->net) goto fail;
+    return s;
+fail:
+    session_free(s);
+    return NULL;
+}
+
+void session_free(session *s)
+{
+    if (!s) return;
+    gemma_close(s->net);
+    if (s->b) s->b->ops->close(s->b);
+    free(s);
+}
+
+static bool check_ids(const session *s, const int32_t *ids, int64_t n, err *e)
+{
+    const int64_t n_vocab = model_hparams(s->m)->n_vocab;
+    if (n > s->n_ctx - s->pos)
+        return err_set(e, ERR_USAGE, "%lld tokens after %lld do not fit the context of %lld", (long long)n, (long long)s->pos, (long long)s->n_ctx);
+    for (int64_t i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= n_vocab)
+            return err_set(e, ERR_INPUT, "token %lld: id %d is outside the vocabulary of %lld", (long long)i, ids[i], (long long)n_vocab);
+    return true;
+}
+
+bool session_eval(session *s, const int32_t *ids, int64_t n, float *logits, int64_t n_logits, float *hidden, err *e)
+{
+    const int64_t n_vocab = model_hparams(s->m)->n_vocab;
+    if (n_logits < 0 || n_logits > n) return err_set(e, ERR_USAGE, "logits of %lld positions of %lld", (long long)n_logits, (long long)n);
+    if (!check_ids(s, ids, n, e)) return false;
+    for (int64_t done = 0; done < n;) {
+        const int step = (int)(n - done < s->n_batch ? n - done : s->n_batch);
+        const bool last = done + step == n;
+        if (!gemma_forward(s->net, ids + done, step, s->pos, last ? hidden : NULL, e)) return false;
+        s->pos += step;
+        // Positions of this step that belong to the last n_logits.
+        const int64_t from = n - n_logits > done ? n - n_logits : done;
+        const int count = (int)(done + step - from);
+        if (n_logits > 0 && count > 0 &&
+            !gemma_logits(s->net, (int)(from - done), count, logits + (from - (n - n_logits)) * n_vocab, e))
+            return false;
+        done += step;
+    }
+    return s->b->ops->sync(s->b, e);
+}
+
+bool session_observe(session *s, void (*fn)(void *ctx, const char *tensor, const float *x, int n, int64_t cols), void *ctx, err *e)
+{
+    return gemma_observe(s->net, fn, ctx, e);
+}
+
+void session_reset(session *s)                      { s->pos = 0; }
+int64_t session_pos(const session *s)               { return s->pos; }
+const char *session_device(const session *s)        { return s->b->ops->name; }
+const char *session_kv(const session *s)            { return s->kv; }
+const char *session_arith(const session *s)         { return s->arith; }
+bool session_kv_is_required(const session *s)       { return s->kv_is_required; }
+const char *session_note(const session *s)          { return s->note; }
+int64_t session_memory_bytes(const session *s)      { return s->b->ops->memory_bytes(s->b) + (s->b->ops->copies_weights ? 0 : gemma_weight_bytes(s->net)); }
+
+bool session_copy_rate(session *s, double *bytes_per_s, err *e)
+{
+    *bytes_per_s = 0;
+    return !s->b->ops->copy_rate || s->b->ops->copy_rate(s->b, bytes_per_s, e);
+}
+
+void session_plan(const session *s, memory_plan *p)
+{
+    dtype t = DT_F32;
+    err ignored = { 0 };
+    find_kv(s->kv, &t, &ignored);
+    if (!memory_plan_of(p, model_hparams(s->m), t, s->n_ctx, s->n_batch, &ignored)) memset(p, 0, sizeof *p);   // session_new has allocated it already
+    p->scratch_bytes = gemma_scratch_bytes(s->net);
+    p->weight_bytes = gemma_weight_bytes(s->net);
+}
+
+int64_t session_step_bytes(const session *s, int64_t pos)
+{
+    const hparams *h = model_hparams(s->m);
+    dtype t = DT_F32;
+    err ignored = { 0 };
+    find_kv(s->kv, &t, &ignored);
+    int64_t sum = gemma_step_weight_bytes(s->net);
+    for (int i = 0; i < h->n_layer; i++) {
+        const layer_shape *l = &h->layers[i];
+        int64_t row = 0, keys = pos + 1;
+        if (l->sliding && h->window < keys) keys = h->window;
+        if (dtype_row_bytes(t, (int64_t)l->n_kv_head * l->head_dim, &row)) sum += 2 * row * keys;
+    }
+    return sum;
+}
+
+int32_t argmax_f32(const float *x, int64_t n)
+{
+    int64_t best = -1;
+    for (int64_t i = 0; i < n; i++)
+        if (x[i] == x[i] && (best < 0 || x[i] > x[best])) best = i;
+    return (int32_t)best;
+}
+
+// Runs ids and gives the greedy id after them.
+static bool eval_greedy(session *s, const int32_t *ids, int64_t n, int32_t *id, err *e)
+{
+    if (!check_ids(s, ids, n, e)) return false;
+    int step = 0;
+    for (int64_t done = 0; done < n; done += step) {
+        step = (int)(n - done < s->n_batch ? n - done : s->n_batch);
+        if (!gemma_forward(s->net, ids + done, step, s->pos, NULL, e)) return false;
+        s->pos += step;
+    }
+    if (!gemma_argmax(s->net, step - 1, id, e)) return false;
+    return *id >= 0 || err_set(e, ERR_SYSTEM, "every logit after position %lld is not a number", (long long)s->pos - 1);
+}
+
+enum { REPLAY_STEPS = 8 };          // ids come back so many at a time: few waits for the device, and no long silence
+
+// As many greedy ids after `id` as one replay of the recorded step gives; n_max at most. Steps beyond an end-of-text id are run for
+// nothing: their keys lie where later tokens put theirs, and a sliding layer's cache has room for a batch beyond its window.
+static int64_t replay_greedy(session *s, int32_t id, int32_t *out, int64_t n_max, bool ignore_eos, err *e)
+{
+    int64_t n = n_max < REPLAY_STEPS ? n_max : REPLAY_STEPS, room = s->n_ctx - s->pos;
+    if (n > s->n_batch) n = s->n_batch;
+    if (n > room) n = room;
+    if (n < 1) { check_ids(s, &id, 1, e); return -1; }
+    if (!s->b->ops->recorded(s->b) && !gemma_record(s->net, e)) return -1;
+    if (!s->b->ops->replay(s->b, id, s->pos, (int)n, out, e)) return -1;
+    for (int64_t i = 0; i < n; i++) {
+        s->pos++;
+        if (out[i] < 0) { err_set(e, ERR_SYSTEM, "every logit after position %lld is not a number", (long long)s->pos - 1); return -1; }
+        if (!ignore_eos && tokenizer_is_end(model_tokenizer(s->m), out[i])) return i + 1;
+    }
+    return n;
+}
+
+int64_t session_generate(session *s, const int32_t *prompt, int64_t n_prompt, int32_t *out, int64_t n_new, bool ignore_eos,
+                         void (*on_token)(void *ctx, int32_t id), void *ctx, err *e)
+{
+    const tokenizer *tok = model_tokenizer(s->m);
+    int64_t i = 0;
+    if (n_prompt < 1) { err_set(e, ERR_USAGE, "the prompt is empty"); return -1; }
+    while (i < n_new) {
+        // The first step of one token runs by itself, so that the backend has all its buffers before it records.
+        const bool replay = s->b->ops->replay && (i >= 2 || (i == 1 && s->b->ops->recorded(s->b)));
+        int64_t n = 1;
+        if (replay)                                                                              n = replay_greedy(s, out[i - 1], out + i, n_new - i, ignore_eos, e);
+        else if (!eval_greedy(s, i ? &out[i - 1] : prompt, i ? 1 : n_prompt, &out[i], e))        n = -1;
+        if (n < 0) return -1;
+        for (int64_t j = i; on_token && j < i + n; j++) on_token(ctx, out[j]);
+        i += n;
+        if (!ignore_eos && tokenizer_is_end(tok, out[i - 1])) break;
+    }
+    return i;
+}

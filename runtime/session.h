@@ -1,0 +1,58 @@
+// session: one sequence being run: a backend, the weights on it, a KV cache, scratch memory. Not to be shared between threads.
+#ifndef HALLMARK_RUNTIME_SESSION_H
+#define HALLMARK_RUNTIME_SESSION_H
+
+#include "backend.h"
+#include "model.h"
+
+typedef struct {
+    const char *device;     // "auto", "cpu", "cuda"; NULL: "auto"
+    const char *kv;         // "f32","bf16","f16","q8_0","q4_0"; NULL: what the artifact requires in the chosen arithmetic
+    const char *arith;      // "f32","bf16"; NULL: bf16 for a BF16 file, f32 for all others
+    int         n_threads;  // 0: all cores
+    int64_t     n_ctx;      // positions to make room for
+    int         n_batch;    // tokens of one prefill step; 0: 128
+    fault       fault;      // test builds only
+    const char *simd;       // NULL: auto
+} session_opts;
+
+typedef struct session session;
+
+// ERR_USAGE on an unknown name; ERR_INPUT when the KV dtype does not divide a head; ERR_SYSTEM when memory or device fails.
+session *session_new(const model *m, const session_opts *o, err *e);
+void     session_free(session *s);
+
+// Runs n ids after what was run before. logits: [n_logits][n_vocab] F32 of the last n_logits positions, host memory (n_logits may be 0).
+// hidden (may be NULL): [n_layer + 1][n_embd], the hidden state of the last of the n tokens: the scaled embedding, then each layer's output.
+// ERR_USAGE when n_ctx would overflow, ERR_INPUT on an id outside the vocabulary.
+bool session_eval(session *s, const int32_t *ids, int64_t n, float *logits, int64_t n_logits, float *hidden, err *e);
+
+// Sees the input of every product of a layer: `tensor` is the weight's name, x host [n][cols], borrowed during the call. NULL: no more.
+// Importance matrices are made of it.
+bool session_observe(session *s, void (*fn)(void *ctx, const char *tensor, const float *x, int n, int64_t cols), void *ctx, err *e);
+
+// Forgets everything run so far.
+void session_reset(session *s);
+int64_t session_pos(const session *s);
+
+const char *session_device(const session *s);      // "cpu", "cuda"
+const char *session_kv(const session *s);          // dtype in use
+const char *session_arith(const session *s);
+bool        session_kv_is_required(const session *s);   // false when --kv asked for another dtype than the artifact requires
+const char *session_note(const session *s);        // why `auto` fell back to the CPU; "" when there is nothing to say
+int64_t     session_memory_bytes(const session *s); // weights, cache and scratch
+void        session_plan(const session *s, memory_plan *p);
+// Bytes per second that the device's own memory delivers, measured now: the limit of a decode step. 0 where the backend has no memory
+// of its own (the CPU's is measured elsewhere).
+bool        session_copy_rate(session *s, double *bytes_per_s, err *e);
+int64_t     session_step_bytes(const session *s, int64_t pos);  // bytes a decode step at pos must read: weights + cache
+
+// Index of the largest value, the lowest index where equal. NaN never wins; -1 if all are NaN.
+int32_t argmax_f32(const float *x, int64_t n);
+
+// Greedy generation: evaluates prompt, then up to n_new ids into out; stops after an end-of-text id (kept as the last) unless
+// ignore_eos. Returns the count, or -1 on failure. on_token (may be NULL) sees each id as it comes.
+int64_t session_generate(session *s, const int32_t *prompt, int64_t n_prompt, int32_t *out, int64_t n_new, bool ignore_eos,
+                         void (*on_token)(void *ctx, int32_t id), void *ctx, err *e);
+
+#endif

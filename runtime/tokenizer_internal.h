@@ -1,0 +1,121 @@
+// tokenizer_internal: what the tokenizer's own files share. Nobody else includes this.
+//
+// Every token text is kept in its display spelling: U+2581, which stands for a space inside the vocabulary, is a space here. A
+// text to encode gets the same spelling (Gemma's normalizer maps a space and U+2581 to one symbol anyway), so that comparing,
+// merging and decoding all work on one form.
+#ifndef HALLMARK_RUNTIME_TOKENIZER_INTERNAL_H
+#define HALLMARK_RUNTIME_TOKENIZER_INTERNAL_H
+
+#include "tokenizer.h"
+
+enum {
+    TOKEN_MAX_BYTES = LIMIT_TOKEN_BYTES,
+    MAX_PROBES      = 1024,     // of one lookup in a half-full table; real vocabularies need some dozens
+    MAX_MERGES      = 1 << 23,  // Gemma has 514,906
+};
+
+typedef enum {                  // tokenizer.ggml.token_type (llama.cpp's llama_token_type)
+    TYPE_UNDEFINED, TYPE_NORMAL, TYPE_UNKNOWN, TYPE_CONTROL, TYPE_USER_DEFINED, TYPE_UNUSED, TYPE_BYTE, N_TYPES,
+} token_type;
+
+enum {                          // token.flags
+    TOK_MERGES  = 1,            // part of the BPE vocabulary: a text of it can be the result of merging
+    TOK_ADDED   = 2,            // found whole in the text, before anything else looks at it
+    TOK_SPECIAL = 4,            // left out by decoding with skip_special; found only with parse_special
+    TOK_BYTE    = 8,            // stands for one byte
+    TOK_END     = 16,           // ends a text or a turn
+};
+
+typedef struct {
+    uint32_t off;               // display spelling, in tokenizer.text
+    uint16_t n;
+    uint8_t  flags;
+    uint8_t  byte;              // TOK_BYTE: its value
+} token;
+
+typedef struct {
+    uint32_t hash;
+    int32_t  id;                // -1: empty slot
+} text_slot;
+
+typedef struct {
+    int32_t left, right;        // the pair; left -1: empty slot
+    int32_t rank;               // lower merges first
+    int32_t id;                 // what the pair becomes
+} merge_slot;
+
+typedef struct {                // an added token, as it is spelled in a text
+    uint32_t off;               // in tokenizer.added_text
+    uint16_t n;
+    int32_t  id;
+} added_token;
+
+struct tokenizer {
+    int32_t      n_vocab;
+    token       *tokens;                // [n_vocab]
+    char        *text;                  // all display spellings
+    text_slot   *slots;                 // display spelling -> id, of TOK_MERGES tokens
+    uint32_t     slot_mask;
+    merge_slot  *merges;                // (left id, right id) -> rank, id
+    uint32_t     merge_mask;
+    int64_t      n_merges;
+    added_token *added;                 // sorted by spelling, bytewise
+    int64_t      n_added;
+    char        *added_text;
+    bool         added_first[256];      // bytes an added token begins with
+    uint32_t     joined[256][8];        // bit [a][b]: some merge has a left side that ends in byte a and a right side that begins with b
+    bool         may_cut;               // text may be cut where nothing joins: see tokenizer_bpe.c
+    bool         has_space;             // U+2581 alone is a token
+    int32_t      byte_id[256];          // the id of "<0xNN>", or -1
+    uint8_t      bytes[256];            // 0 .. 255, for tokenizer_piece
+    bool         sentencepiece;         // "llama": see tokenizer_merges.c
+    bool         lists_merges;          // the file does
+    int32_t      bos, eos, unk;         // -1: none
+    bool         add_bos, add_eos;
+};
+
+// tokenizer_vocab.c. The id of a text in display spelling, or -1.
+int32_t vocab_find(const tokenizer *t, const char *s, int64_t n);
+int32_t vocab_find_hashed(const tokenizer *t, const char *s, int64_t n, uint64_t hash);    // hash: hash_text of it
+// Writes n bytes of text in display spelling; dst holds n bytes and may be src. Returns the bytes written.
+int64_t vocab_spell(char *dst, const char *src, int64_t n);
+
+// tokenizer_merges.c. Fills the merge table from tokenizer.ggml.merges, or from the vocabulary where the file has none.
+bool merges_load(tokenizer *t, const gguf *g, err *e);
+// The rank of merging left and right, INT32_MAX if they do not merge; *id is what they become.
+int32_t merges_find(const tokenizer *t, int32_t left, int32_t right, int32_t *id);
+
+// "file: key 'k': <message>", ERR_INPUT. Returns false.
+bool tokenizer_bad_key(const gguf *g, const char *key, err *e, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+// tokenizer_bpe.c. State of one encoding: the ids so far and scratch memory.
+typedef struct bpe bpe;
+bpe *bpe_new(const tokenizer *t, int64_t n_bytes, err *e);      // room for a text of n_bytes
+void bpe_free(bpe *b);
+// Encodes n bytes of well-formed UTF-8 that hold no added token, and appends to the ids.
+bool bpe_text(bpe *b, const char *s, int64_t n, err *e);
+bool bpe_push(bpe *b, int32_t id, err *e);
+// Hands over the ids (malloc'd).
+void bpe_take(bpe *b, int32_t **ids, int64_t *n);
+
+static inline uint64_t hash_mix(uint64_t h)     // MurmurHash3's finalizer
+{
+    h ^= h >> 33; h *= 0xff51afd7ed558ccdull;
+    h ^= h >> 33; h *= 0xc4ceb9fe1a85ec53ull;
+    return h ^ (h >> 33);
+}
+
+// A polynomial over the bytes, so that the hashes of all prefixes and suffixes of a text come in one pass.
+#define HASH_BASE 0x9e3779b97f4a7c15ull
+static inline uint64_t hash_append(uint64_t h, uint8_t c) { return h * HASH_BASE + c + 1; }
+
+static inline uint64_t hash_text(const char *s, int64_t n)
+{
+    uint64_t h = 0;
+    for (int64_t i = 0; i < n; i++) h = hash_append(h, (uint8_t)s[i]);
+    return h;
+}
+
+static inline bool joins(const tokenizer *t, uint8_t a, uint8_t b) { return t->joined[a][b >> 5] >> (b & 31) & 1; }
+
+#endif

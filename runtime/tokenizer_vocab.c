@@ -1,0 +1,387 @@
+// Reading the vocabulary from a file's metadata: texts, types, the ids with a role, and the tokens that are found whole in a text.
+#define _GNU_SOURCE     // qsort_r
+#include "tokenizer_internal.h"
+
+#include "../formats/utf8.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_MODEL  "tokenizer.ggml.model"
+#define KEY_TOKENS "tokenizer.ggml.tokens"
+#define KEY_TYPES  "tokenizer.ggml.token_type"
+#define KEY_SCORES "tokenizer.ggml.scores"
+#define KEY_MERGES "tokenizer.ggml.merges"
+
+static const char *const k_models[] = { "gemma4", "llama" };
+
+// Keys that name one id. What Transformers calls special tokens are found in a text and left out of a decoded one, whatever type
+// the file gives them; the ids that end a text are a role of their own.
+static const struct { const char *key; uint8_t flags; } k_roles[] = {
+    { "tokenizer.ggml.bos_token_id",     TOK_SPECIAL | TOK_ADDED },
+    { "tokenizer.ggml.eos_token_id",     TOK_SPECIAL | TOK_ADDED | TOK_END },
+    { "tokenizer.ggml.unknown_token_id", TOK_SPECIAL | TOK_ADDED },
+    { "tokenizer.ggml.padding_token_id", TOK_SPECIAL | TOK_ADDED },
+    { "tokenizer.ggml.mask_token_id",    TOK_SPECIAL | TOK_ADDED },
+    { "tokenizer.ggml.eot_token_id",     TOK_END },
+    { "tokenizer.ggml.eom_token_id",     TOK_END },
+};
+enum { N_ROLES = sizeof k_roles / sizeof *k_roles };
+
+// Lists of every id that ends a text (generation_config.json's eos_token_id). Where a file has one, it is the whole answer.
+static const char *const k_end_lists[] = { "hallmark.eos_token_ids", "tokenizer.ggml.eos_token_ids" };
+
+// Without a list, the ends of a turn are known by their text, as in llama.cpp.
+static const char *const k_end_texts[] = { "<eos>", "<end_of_turn>", "<turn|>", "<|tool_response>" };
+
+// Special in Gemma 4's tokenizer.json, but llama.cpp's converter makes them user-defined so that its chat parser sees them.
+static const char *const k_gemma4_visible[] = {
+    "<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", "<|\"|>",
+};
+
+bool tokenizer_bad_key(const gguf *g, const char *key, err *e, const char *fmt, ...)
+{
+    char    msg[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(msg, sizeof msg, fmt, ap);
+    va_end(ap);
+    return err_set(e, ERR_INPUT, "%s: key '%s': %s", gguf_path(g), key, msg);
+}
+
+int64_t vocab_spell(char *dst, const char *src, int64_t n)
+{
+    int64_t w = 0;
+    for (int64_t i = 0; i < n;) {
+        // U+2581 is E2 96 81; in well-formed UTF-8 these three bytes are nothing else.
+        if ((uint8_t)src[i] == 0xe2 && i + 2 < n && (uint8_t)src[i + 1] == 0x96 && (uint8_t)src[i + 2] == 0x81) {
+            dst[w++] = ' ';
+            i += 3;
+        } else {
+            dst[w++] = src[i++];
+        }
+    }
+    return w;
+}
+
+int32_t vocab_find_hashed(const tokenizer *t, const char *s, int64_t n, uint64_t h)
+{
+    h = hash_mix(h);
+    for (uint32_t i = (uint32_t)h & t->slot_mask; t->slots[i].id >= 0; i = (i + 1) & t->slot_mask) {
+        if (t->slots[i].hash != (uint32_t)(h >> 32)) continue;
+        const token *k = &t->tokens[t->slots[i].id];
+        if (k->n == n && memcmp(t->text + k->off, s, (size_t)n) == 0) return t->slots[i].id;
+    }
+    return -1;
+}
+
+int32_t vocab_find(const tokenizer *t, const char *s, int64_t n)
+{
+    return vocab_find_hashed(t, s, n, hash_text(s, n));
+}
+
+// ---- texts and types -----------------------------------------------------------------------------------------------
+
+static bool check_array(const gguf *g, const char *key, const gguf_kv *kv, bool elem_ok, const char *want, int64_t n, err *e)
+{
+    if (!kv) return tokenizer_bad_key(g, key, e, "not found, expected an array of %s", want);
+    if (kv->type != GGUF_ARRAY || !elem_ok) return tokenizer_bad_key(g, key, e, "found another type, expected an array of %s", want);
+    if (n >= 0 && kv->n != n)
+        return tokenizer_bad_key(g, key, e, "found %lld elements, expected %lld, as many as there are tokens", (long long)kv->n, (long long)n);
+    return true;
+}
+
+static bool well_formed(const char *s, int64_t n)
+{
+    for (int64_t i = 0; i < n;) {
+        int k = utf8_len((const uint8_t *)s + i, n - i);
+        if (!k) return false;
+        i += k;
+    }
+    return true;
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+// "<0xNN>": the byte, or -1.
+static int byte_of(const char *s, int64_t n)
+{
+    if (n != 6 || memcmp(s, "<0x", 3) != 0 || s[5] != '>' || hex_digit(s[3]) < 0 || hex_digit(s[4]) < 0) return -1;
+    return hex_digit(s[3]) * 16 + hex_digit(s[4]);
+}
+
+static bool is_respelled(const tokenizer *t, gguf_str s)
+{
+    for (int64_t i = 0; i < s.n; i++)
+        if (s.s[i] != ' ') return false;
+    return t->sentencepiece;
+}
+
+// One token's type and text become its flags and display spelling. The file's spelling is `s`.
+static bool read_token(tokenizer *t, int32_t id, gguf_str s, token_type type, const gguf *g, err *e)
+{
+    token *k = &t->tokens[id];
+    if (s.n < 1 || s.n > TOKEN_MAX_BYTES)
+        return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found %lld bytes, expected 1 to %d", id, (long long)s.n, TOKEN_MAX_BYTES);
+    if (!well_formed(s.s, s.n)) return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found bytes that are not UTF-8", id);
+
+    // A text holds no plain space when it comes to merging, so a token that has one never merges. The exception: "llama" files spell
+    // Gemma's runs of U+2581 as spaces, and as user-defined. A text's spaces become them by merging; a text's own U+2581 are added
+    // tokens in a tokenizer.json that lists them, but not to Transformers' reader of files that have no merges.
+    bool has_space = memchr(s.s, ' ', (size_t)s.n) != NULL;
+    bool respelled = has_space && is_respelled(t, s);
+    if (!has_space || respelled) k->flags |= TOK_MERGES;
+    if (type == TYPE_CONTROL || type == TYPE_UNKNOWN) k->flags |= TOK_ADDED | TOK_SPECIAL;
+    if (type == TYPE_USER_DEFINED && (!respelled || t->lists_merges)) k->flags |= TOK_ADDED;
+    int byte = byte_of(s.s, s.n);
+    if (byte >= 0) {
+        k->flags |= TOK_BYTE;
+        k->byte = (uint8_t)byte;
+        char canonical[8];      // only this spelling is what byte fallback looks for
+        snprintf(canonical, sizeof canonical, "<0x%02X>", (unsigned)byte);
+        if (memcmp(s.s, canonical, 6) == 0) t->byte_id[byte] = id;
+    } else if (type == TYPE_BYTE) {
+        return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found '%.*s', expected <0xNN>, as its type is byte", id, (int)s.n, s.s);
+    }
+    k->n = (uint16_t)vocab_spell(t->text + k->off, s.s, s.n);
+    return true;
+}
+
+static bool read_tokens(tokenizer *t, const gguf *g, err *e)
+{
+    const gguf_kv *texts = gguf_find_kv(g, KEY_TOKENS), *types = gguf_find_kv(g, KEY_TYPES), *scores = gguf_find_kv(g, KEY_SCORES);
+    if (!check_array(g, KEY_TOKENS, texts, texts && texts->elem == GGUF_STRING, "strings", -1, e)) return false;
+    if (texts->n < 1 || texts->n > LIMIT_VOCAB || texts->n_bytes > (int64_t)1 << 30)
+        return tokenizer_bad_key(g, KEY_TOKENS, e, "found %lld tokens, expected 1 to %d", (long long)texts->n, LIMIT_VOCAB);
+    if (!check_array(g, KEY_TYPES, types, types && types->elem == GGUF_I32, "i32", texts->n, e)) return false;
+    // Scores are not read beyond this: Gemma merges in the order of ids, which published files' scores only repeat (but for the
+    // -1000 of added tokens).
+    if (scores && !check_array(g, KEY_SCORES, scores, scores->elem == GGUF_F32, "f32", texts->n, e)) return false;
+
+    t->n_vocab = (int32_t)texts->n;
+    t->lists_merges = gguf_find_kv(g, KEY_MERGES) != NULL;
+    t->tokens = calloc((size_t)texts->n, sizeof *t->tokens);
+    t->text = malloc((size_t)texts->n_bytes);       // holds the lengths too, so there is room to spare
+    if (!t->tokens || !t->text) return err_nomem(e, "the vocabulary", (size_t)texts->n_bytes);
+    gguf_str_iter it = gguf_strs(texts);
+    gguf_str      s;
+    uint32_t      off = 0;
+    for (int32_t id = 0; id < t->n_vocab; id++) {
+        int64_t type;
+        if (!gguf_next_str(&it, &s)) return tokenizer_bad_key(g, KEY_TOKENS, e, "ends before [%d]", id);
+        if (!gguf_arr_i64(types, id, &type) || type < 0 || type >= N_TYPES)
+            return tokenizer_bad_key(g, KEY_TYPES, e, "[%d]: expected 0 to %d", id, N_TYPES - 1);
+        t->tokens[id].off = off;
+        if (!read_token(t, id, s, (token_type)type, g, e)) return false;
+        off += t->tokens[id].n;
+    }
+    return true;
+}
+
+// ---- the table from text to id -------------------------------------------------------------------------------------
+
+static bool index_token(tokenizer *t, int32_t id, const gguf *g, err *e)
+{
+    const token *k = &t->tokens[id];
+    uint64_t     h = hash_mix(hash_text(t->text + k->off, k->n));
+    uint32_t     i = (uint32_t)h & t->slot_mask;
+    for (int probes = 0; t->slots[i].id >= 0; i = (i + 1) & t->slot_mask) {
+        const token *o = &t->tokens[t->slots[i].id];
+        if (o->n == k->n && memcmp(t->text + o->off, t->text + k->off, k->n) == 0)
+            return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found '%.*s' again, first at [%d]", id, k->n, t->text + k->off, t->slots[i].id);
+        if (++probes > MAX_PROBES) return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: too many texts share one hash", id);
+    }
+    t->slots[i] = (text_slot){ .hash = (uint32_t)(h >> 32), .id = id };
+    return true;
+}
+
+static bool index_tokens(tokenizer *t, const gguf *g, err *e)
+{
+    uint32_t n = 16;
+    while (n < (uint32_t)t->n_vocab * 2u) n *= 2;
+    t->slot_mask = n - 1;
+    t->slots = malloc(n * sizeof *t->slots);
+    if (!t->slots) return err_nomem(e, "the vocabulary's index", n * sizeof *t->slots);
+    memset(t->slots, 0xff, n * sizeof *t->slots);
+    for (int32_t id = 0; id < t->n_vocab; id++)
+        if ((t->tokens[id].flags & TOK_MERGES) && !index_token(t, id, g, e)) return false;
+    t->has_space = vocab_find(t, " ", 1) >= 0;
+    return true;
+}
+
+// ---- ids with a role -----------------------------------------------------------------------------------------------
+
+static bool read_id(tokenizer *t, const gguf *g, const char *key, int32_t *id, err *e)
+{
+    int64_t v;
+    *id = -1;
+    if (!gguf_find_kv(g, key)) return true;
+    if (!gguf_get_i64(g, key, &v, e)) return false;
+    if (v < 0 || v >= t->n_vocab) return tokenizer_bad_key(g, key, e, "found id %lld, expected 0 to %d", (long long)v, t->n_vocab - 1);
+    *id = (int32_t)v;
+    return true;
+}
+
+static bool read_roles(tokenizer *t, const gguf *g, err *e)
+{
+    int32_t id[N_ROLES];
+    for (int i = 0; i < N_ROLES; i++) {
+        if (!read_id(t, g, k_roles[i].key, &id[i], e)) return false;
+        if (id[i] >= 0) t->tokens[id[i]].flags |= k_roles[i].flags;
+    }
+    t->bos = id[0];
+    t->eos = id[1];
+    t->unk = id[2];
+    // A file that does not say wants BOS when it has one: so llama.cpp and Transformers for sentencepiece vocabularies.
+    return gguf_get_bool_or(g, "tokenizer.ggml.add_bos_token", t->bos >= 0, &t->add_bos, e)
+        && gguf_get_bool_or(g, "tokenizer.ggml.add_eos_token", false, &t->add_eos, e);
+}
+
+static bool check_flags(const tokenizer *t, const gguf *g, err *e)
+{
+    bool prefix;
+    if (!gguf_get_bool_or(g, "tokenizer.ggml.add_space_prefix", false, &prefix, e)) return false;
+    if (prefix) return tokenizer_bad_key(g, "tokenizer.ggml.add_space_prefix", e, "found true, expected false: Gemma puts no space first");
+    if (t->add_bos && t->bos < 0) return tokenizer_bad_key(g, "tokenizer.ggml.add_bos_token", e, "found true, but there is no bos_token_id");
+    if (t->add_eos && t->eos < 0) return tokenizer_bad_key(g, "tokenizer.ggml.add_eos_token", e, "found true, but there is no eos_token_id");
+    for (int b = 0; b < 256; b++)
+        if (t->byte_id[b] < 0 && t->unk < 0)
+            return tokenizer_bad_key(g, KEY_TOKENS, e, "found neither <0x%02X> nor an unknown_token_id: not every text could be encoded", (unsigned)b);
+    return true;
+}
+
+static void mark_text(tokenizer *t, const char *s, uint8_t flags)
+{
+    int32_t id = vocab_find(t, s, (int64_t)strlen(s));
+    if (id >= 0) t->tokens[id].flags |= flags;
+}
+
+static bool read_ends(tokenizer *t, const gguf *g, err *e)
+{
+    bool listed = false;
+    for (size_t l = 0; l < sizeof k_end_lists / sizeof *k_end_lists; l++) {
+        const gguf_kv *kv = gguf_find_kv(g, k_end_lists[l]);
+        if (!kv) continue;
+        listed = true;
+        if (kv->type != GGUF_ARRAY) return tokenizer_bad_key(g, kv->key, e, "found another type, expected an array of ids");
+        for (int64_t i = 0; i < kv->n; i++) {
+            int64_t id;
+            if (!gguf_arr_i64(kv, i, &id) || id < 0 || id >= t->n_vocab)
+                return tokenizer_bad_key(g, kv->key, e, "[%lld]: expected an id from 0 to %d", (long long)i, t->n_vocab - 1);
+            t->tokens[id].flags |= TOK_END;
+        }
+    }
+    if (listed) return true;
+    for (size_t i = 0; i < sizeof k_end_texts / sizeof *k_end_texts; i++) mark_text(t, k_end_texts[i], TOK_END);
+    return true;
+}
+
+static void mark_visible(tokenizer *t)
+{
+    for (size_t i = 0; i < sizeof k_gemma4_visible / sizeof *k_gemma4_visible; i++) {
+        int32_t id = vocab_find(t, k_gemma4_visible[i], (int64_t)strlen(k_gemma4_visible[i]));
+        if (id >= 0 && (t->tokens[id].flags & TOK_ADDED)) t->tokens[id].flags |= TOK_SPECIAL;
+    }
+}
+
+// ---- added tokens --------------------------------------------------------------------------------------------------
+
+static int by_spelling(const void *pa, const void *pb, void *text)
+{
+    const added_token *a = pa, *b = pb;
+    int c = memcmp((char *)text + a->off, (char *)text + b->off, a->n < b->n ? a->n : b->n);
+    return c ? c : (a->n > b->n) - (a->n < b->n);
+}
+
+// Added tokens are looked for in the text as it was written, so these keep the file's spelling; respelled ones get theirs back.
+static int64_t spell_added(const tokenizer *t, char *dst, gguf_str s)
+{
+    bool back = is_respelled(t, s);
+    for (int64_t i = 0; back && i < s.n; i++) memcpy(dst + 3 * i, "\xe2\x96\x81", 3);
+    if (back) return 3 * s.n;
+    memcpy(dst, s.s, (size_t)s.n);
+    return s.n;
+}
+
+static bool read_added(tokenizer *t, const gguf *g, err *e)
+{
+    const gguf_kv *texts = gguf_find_kv(g, KEY_TOKENS);
+    gguf_str_iter  it = gguf_strs(texts);
+    gguf_str       s;
+    int64_t        bytes = 0;
+    for (int32_t id = 0; gguf_next_str(&it, &s); id++)
+        if (t->tokens[id].flags & TOK_ADDED) { t->n_added++; bytes += 3 * s.n; }
+    t->added = malloc((size_t)(t->n_added + 1) * sizeof *t->added);
+    t->added_text = malloc((size_t)bytes + 1);
+    if (!t->added || !t->added_text) return err_nomem(e, "the added tokens", (size_t)bytes);
+    int64_t  n = 0;
+    uint32_t off = 0;
+    it = gguf_strs(texts);
+    for (int32_t id = 0; gguf_next_str(&it, &s); id++) {
+        if (!(t->tokens[id].flags & TOK_ADDED)) continue;
+        int64_t len = spell_added(t, t->added_text + off, s);
+        t->added[n++] = (added_token){ .off = off, .n = (uint16_t)len, .id = id };
+        t->added_first[(uint8_t)t->added_text[off]] = true;
+        off += (uint32_t)len;
+    }
+    qsort_r(t->added, (size_t)n, sizeof *t->added, by_spelling, t->added_text);
+    for (int64_t i = 1; i < n; i++)
+        if (by_spelling(&t->added[i - 1], &t->added[i], t->added_text) == 0)
+            return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found the text of [%d] again", t->added[i].id, t->added[i - 1].id);
+    return true;
+}
+
+// ---- opening and closing -------------------------------------------------------------------------------------------
+
+static bool read_model(tokenizer *t, const gguf *g, err *e)
+{
+    gguf_str s;
+    if (!gguf_get_str(g, KEY_MODEL, &s, e)) return false;
+    for (size_t i = 0; i < sizeof k_models / sizeof *k_models; i++)
+        if (s.n == (int64_t)strlen(k_models[i]) && memcmp(s.s, k_models[i], (size_t)s.n) == 0) {
+            t->sentencepiece = strcmp(k_models[i], "llama") == 0;
+            return true;
+        }
+    return tokenizer_bad_key(g, KEY_MODEL, e, "found '%.*s', expected gemma4 or llama", (int)(s.n < 64 ? s.n : 64), s.s);
+}
+
+static bool load(tokenizer *t, const gguf *g, err *e)
+{
+    if (!read_model(t, g, e) || !read_tokens(t, g, e) || !index_tokens(t, g, e)) return false;
+    if (!read_roles(t, g, e) || !check_flags(t, g, e) || !read_ends(t, g, e)) return false;
+    if (!t->sentencepiece) mark_visible(t);
+    return read_added(t, g, e) && merges_load(t, g, e);
+}
+
+tokenizer *tokenizer_new(const gguf *g, err *e)
+{
+    tokenizer *t = calloc(1, sizeof *t);
+    if (!t) {
+        err_nomem(e, "the tokenizer", sizeof *t);
+        return NULL;
+    }
+    for (int b = 0; b < 256; b++) {
+        t->byte_id[b] = -1;
+        t->bytes[b] = (uint8_t)b;
+    }
+    if (load(t, g, e)) return t;
+    tokenizer_free(t);
+    return NULL;
+}
+
+void tokenizer_free(tokenizer *t)
+{
+    if (!t) return;
+    free(t->tokens);
+    free(t->text);
+    free(t->slots);
+    free(t->merges);
+    free(t->added);
+    free(t->added_text);
+    free(t);
+}

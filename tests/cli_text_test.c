@@ -1,0 +1,243 @@
+// Proves cli/text_out.h and the option parser of cli/cli.h: what goes to a terminal, into JSON, and in from the command line.
+#include "cli/cli.h"
+#include "cli/text_out.h"
+#include "formats/json.h"
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- streamed UTF-8 -------------------------------------------------------------------------------------------------
+
+static char *stream_in_pieces(const char *s, size_t n, size_t piece)
+{
+    char *out = NULL;
+    size_t n_out = 0;
+    FILE *f = open_memstream(&out, &n_out);
+    utf8_stream u = { 0 };
+    for (size_t i = 0; i < n; i += piece) utf8_write(&u, f, s + i, (int64_t)(n - i < piece ? n - i : piece));
+    utf8_end(&u, f);
+    fclose(f);
+    return out;
+}
+
+START_TEST(utf8_is_whole_however_it_is_cut)
+{
+    static const struct { const char *in, *out; } rows[] = {
+        { "plain", "plain" },
+        { "\xC3\xA9\xE2\x82\xAC\xF0\x9F\xA6\x8A.", "\xC3\xA9\xE2\x82\xAC\xF0\x9F\xA6\x8A." },
+        { "a\xFF" "b", "a\xEF\xBF\xBD" "b" },
+        { "\xC3(", "\xEF\xBF\xBD(" },                                                   // a lead byte without its rest
+        { "\xE2\x82", "\xEF\xBF\xBD" },                                                 // cut short at the end: some replacement
+        { "\xC0\xAF", "\xEF\xBF\xBD\xEF\xBF\xBD" },                                     // overlong
+        { "\xED\xA0\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD" },                     // a surrogate
+        { "\xF4\x90\x80\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD" },     // above U+10FFFF
+        { "\xF0\x9F\xF0\x9F\xA6\x8A", "\xEF\xBF\xBD\xEF\xBF\xBD\xF0\x9F\xA6\x8A" },     // a new sequence inside an unfinished one
+    };
+    for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++)
+        for (size_t piece = 1; piece <= 5; piece++) {
+            char *got = stream_in_pieces(rows[r].in, strlen(rows[r].in), piece);
+            ck_assert_str_eq(got, rows[r].out);
+            free(got);
+        }
+}
+END_TEST
+
+START_TEST(an_incomplete_sequence_waits)
+{
+    char *out = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&out, &n);
+    utf8_stream u = { 0 };
+    utf8_write(&u, f, "\xF0\x9F\xA6", 3);
+    fflush(f);
+    ck_assert_uint_eq(n, 0);
+    utf8_write(&u, f, "\x8A", 1);
+    fclose(f);
+    ck_assert_str_eq(out, "\xF0\x9F\xA6\x8A");
+    free(out);
+}
+END_TEST
+
+// ---- terminals ------------------------------------------------------------------------------------------------------
+
+START_TEST(control_bytes_are_escaped)
+{
+    char out[64], small[6];
+    escape_text(out, sizeof out, "a\033[2J\xC2\x9B\xFF\xC3\xA9\x7F", 11);
+    ck_assert_str_eq(out, "a\\x1b[2J\\xc2\\x9b\\xff\xC3\xA9\\x7f");
+    escape_text(small, sizeof small, "ab\xE2\x82\xAC\xE2\x82\xAC", 8);      // never half a character
+    ck_assert_str_eq(small, "ab\xE2\x82\xAC");
+}
+END_TEST
+
+START_TEST(sizes_are_short)
+{
+    static const struct { int64_t n; const char *text; } rows[] = {
+        { 0, "0 B" }, { 999, "999 B" }, { 1000, "1.00 kB" }, { 9994, "9.99 kB" }, { 9996, "10.0 kB" }, { 999499, "999 kB" },
+        { 999500, "1.00 MB" }, { 4440000000, "4.44 GB" }, { INT64_MAX, "9223 PB" },
+    };
+    char out[32];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) ck_assert_str_eq(human_bytes(rows[i].n, out), rows[i].text);
+}
+END_TEST
+
+START_TEST(tables_align)
+{
+    static const char *const header[] = { "name", ">n", "note", NULL };
+    char *out = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&out, &n);
+    table t;
+    table_begin(&t, header);
+    table_cell(&t, "\xC3\xA9t\xC3\xA9");
+    table_cell(&t, "%d", 7);
+    table_cell(&t, "x");
+    table_cell(&t, "longer");
+    table_cell(&t, "%d", 123);
+    table_cell(&t, "y\n");
+    ck_assert(table_print(&t, f));
+    fclose(f);
+    ck_assert_str_eq(out, "name      n  note\n\xC3\xA9t\xC3\xA9       7  x\nlonger  123  y\\x0a\n");
+    free(out);
+}
+END_TEST
+
+// ---- JSON -----------------------------------------------------------------------------------------------------------
+
+START_TEST(json_is_json)
+{
+    char *out = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&out, &n);
+    json_out j;
+    err e = { 0 };
+    json_begin(&j, f);
+    json_open(&j, '{');
+    json_key(&j, "quote\"back\\slash\n");
+    json_text(&j, "\x01\xFF\xED\xA0\x80\xC3\xA9\0x", 9);
+    json_key(&j, "empty");
+    json_open(&j, '[');
+    json_close(&j, ']');
+    json_key(&j, "list");
+    json_open(&j, '[');
+    json_int(&j, INT64_MIN);
+    json_uint(&j, UINT64_MAX);
+    json_num(&j, NAN, 9);
+    json_num(&j, -INFINITY, 9);
+    json_num(&j, 0.1f, 9);
+    json_bool(&j, true);
+    json_cstr(&j, NULL);
+    json_open(&j, '{');
+    json_close(&j, '}');
+    json_close(&j, ']');
+    json_close(&j, '}');
+    fclose(f);
+    // The strict reader refuses an escaped NUL; everything else must pass it.
+    char *nul = strstr(out, "\\u0000");
+    ck_assert_ptr_nonnull(nul);
+    memcpy(nul, "\\u0030", 6);
+    cJSON *root = json_parse(out, (int64_t)n, "test", &e);
+    ck_assert_msg(root != NULL, "%s: %s", e.msg, out);
+    ck_assert_str_eq(cJSON_GetObjectItemCaseSensitive(root, "quote\"back\\slash\n")->valuestring,
+                     "\x01\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xC3\xA9" "0x");
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(root, "list");
+    ck_assert_int_eq(cJSON_GetArraySize(list), 8);
+    ck_assert(cJSON_IsNull(cJSON_GetArrayItem(list, 2)) && cJSON_IsNull(cJSON_GetArrayItem(list, 3)));
+    ck_assert((float)cJSON_GetArrayItem(list, 4)->valuedouble == 0.1f);
+    ck_assert_ptr_nonnull(strstr(out, "18446744073709551615"));
+    cJSON_Delete(root);
+    free(out);
+}
+END_TEST
+
+// ---- options --------------------------------------------------------------------------------------------------------
+
+typedef struct { const char *out, *kv, *text; int64_t n, threads; text_list many; bool flag; } sample_options;
+static const opt sample_table[] = {
+    { "--output", "-o", OPT_PATH, offsetof(sample_options, out), "F", "", true, 0, 0, NULL },
+    { "--text", NULL, OPT_TEXT, offsetof(sample_options, text), "T", "", false, 0, 0, NULL },
+    { "--number", "-n", OPT_INT, offsetof(sample_options, n), "N", "", false, -5, 9, NULL },
+    { "--many", NULL, OPT_PATHS, offsetof(sample_options, many), "F", "", false, 0, 0, NULL },
+    { "--flag", NULL, OPT_FLAG, offsetof(sample_options, flag), NULL, "", false, 0, 0, NULL },
+    OPT_KV(sample_options),
+    OPT_THREADS(sample_options),
+};
+static const command sample = { .name = "sample", .synopsis = "X", .opts = sample_table, .n_opts = N_ROWS(sample_table),
+                                .options_bytes = sizeof(sample_options), .min_args = 1, .max_args = 2 };
+
+static bool parse(const char *line, sample_options *o, text_list *args, err *e)
+{
+    static char buffer[256];
+    char *argv[32], *rest = NULL;
+    int argc = 0;
+    bool help;
+    snprintf(buffer, sizeof buffer, "%s", line);
+    for (char *w = strtok_r(buffer, " ", &rest); w; w = strtok_r(NULL, " ", &rest)) argv[argc++] = w;
+    memset(o, 0, sizeof *o);
+    memset(args, 0, sizeof *args);
+    memset(e, 0, sizeof *e);
+    return options_parse(&sample, argc, argv, o, args, &help, e);
+}
+
+START_TEST(options_are_read)
+{
+    sample_options o;
+    text_list args;
+    err e;
+    ck_assert_msg(parse("a -o out --number=-5 --many x --text --flag --many=y --kv q8_0 -- --b", &o, &args, &e), "%s", e.msg);
+    ck_assert_int_eq(args.n, 2);
+    ck_assert_str_eq(args.v[0], "a");
+    ck_assert_str_eq(args.v[1], "--b");
+    ck_assert_str_eq(o.out, "out");
+    ck_assert_str_eq(o.text, "--flag");     // a value is taken as it stands
+    ck_assert(!o.flag);
+    ck_assert_int_eq(o.n, -5);
+    ck_assert_int_eq(o.many.n, 2);
+    ck_assert_str_eq(o.many.v[1], "y");
+    ck_assert_str_eq(o.kv, "q8_0");
+    options_free(&sample, &o, &args);
+}
+END_TEST
+
+START_TEST(wrong_options_are_named)
+{
+    static const struct { const char *line, *message; } rows[] = {
+        { "a", "-o F is missing" }, { "-o x", "argument is missing" }, { "a b c -o x", "unexpected argument 'c'" },
+        { "a -o x --nmuber 3", "did you mean '--number'?" }, { "a -o x --out y", "did you mean '--output'?" },
+        { "a -o x -n 10", "expected -5 to 9" }, { "a -o x -n -6", "expected -5 to 9" }, { "a -o x -n 5x", "whole number" },
+        { "a -o x -n +5", "whole number" }, { "a -o x -n", "needs a value" }, { "a -o x -n 1 -n 1", "given twice" },
+        { "a -o x --flag=1", "takes no value" }, { "a -o x --kv f61", "did you mean 'f16'?" }, { "a -o x --many=", "empty" },
+        { "a -o x -z", "unknown option '-z'" }, { "a -o x --threads 99999999999999999999", "expected 1 to 1024" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        sample_options o;
+        text_list args;
+        err e;
+        ck_assert_msg(!parse(rows[i].line, &o, &args, &e), "accepted: %s", rows[i].line);
+        ck_assert_int_eq(e.kind, ERR_USAGE);
+        ck_assert_msg(strstr(e.msg, rows[i].message) != NULL, "%s: %s", rows[i].line, e.msg);
+        options_free(&sample, &o, &args);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("cli_text");
+    TCase *t = tcase_create("all");
+    tcase_add_test(t, utf8_is_whole_however_it_is_cut);
+    tcase_add_test(t, an_incomplete_sequence_waits);
+    tcase_add_test(t, control_bytes_are_escaped);
+    tcase_add_test(t, sizes_are_short);
+    tcase_add_test(t, tables_align);
+    tcase_add_test(t, json_is_json);
+    tcase_add_test(t, options_are_read);
+    tcase_add_test(t, wrong_options_are_named);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? 1 : 0;
+}

@@ -1,0 +1,457 @@
+// Proves runtime/cuda/: every operation of the CUDA backend gives the CPU's bits. The kernels are the ones that nvcc compiles,
+// compiled here for the processor (runtime/cuda/host): threads as coroutines, shared and device memory poisoned, threads and
+// blocks in several orders. Sizes are odd on purpose; types are all that the project writes; both arithmetics.
+#include "quant/codec.h"
+#include "cuda_where.h"
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static err e;
+static uint32_t seed;
+
+static void must(bool ok) { ck_assert_msg(ok, "%s", e.msg); }
+
+static float random_float(void)     // mostly around 1, some tiny, some large, some zero
+{
+    seed = seed * 1664525u + 1013904223u;
+    const float u = (float)(seed >> 8) / 16777216.0f - 0.5f;
+    switch (seed >> 3 & 31) {
+    case 0: return 0.0f;
+    case 1: return u * 1e-20f;
+    case 2: return u * 40.0f;
+    default: return u * 3.0f;
+    }
+}
+
+static float *random_floats(int64_t n)
+{
+    float *x = malloc((size_t)n * sizeof *x + 1);
+    for (int64_t i = 0; i < n; i++) x[i] = random_float();
+    return x;
+}
+
+// ---- the same operation on both backends -----------------------------------------------------------------------------
+
+enum { CPU, GPU, N_BACKENDS };
+static backend *on[N_BACKENDS];
+
+static void open_backends(arith a)
+{
+    on[CPU] = backend_cpu(a, 1, NULL, &e);
+    on[GPU] = backend_cuda(a, &e);
+    must(on[CPU] && on[GPU]);
+}
+
+static void close_backends(void)
+{
+    for (int i = 0; i < N_BACKENDS; i++) on[i]->ops->close(on[i]);
+    ck_assert_int_eq(host_calls_live(), 0);
+}
+
+// Memory of a backend filled from the host (NULL: with what no result is).
+static float *put(int i, const float *x, int64_t n)
+{
+    void *p = NULL;
+    must(on[i]->ops->alloc(on[i], &p, n * (int64_t)sizeof(float), "test", &e));
+    float *poison = malloc((size_t)n * sizeof(float) + 1);
+    memset(poison, 0x7b, (size_t)n * sizeof(float));
+    must(on[i]->ops->upload(on[i], p, x ? x : poison, n * (int64_t)sizeof(float), &e));
+    free(poison);
+    return p;
+}
+
+static float *take(int i, float *p, int64_t n)
+{
+    float *x = malloc((size_t)n * sizeof *x + 1);
+    must(on[i]->ops->download(on[i], x, p, n * (int64_t)sizeof(float), &e));
+    on[i]->ops->release(on[i], p);
+    return x;
+}
+
+// Bits, so that NaN and the sign of zero count.
+static void same(const float *want, const float *got, int64_t n, const char *what)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (memcmp(&want[i], &got[i], sizeof *want) != 0) {
+            uint32_t w, g;
+            memcpy(&w, &want[i], 4);
+            memcpy(&g, &got[i], 4);
+            ck_abort_msg("%s: element %lld of %lld: the CPU gives %.9g (%08x), the kernel %.9g (%08x)", what, (long long)i, (long long)n,
+                         (double)want[i], w, (double)got[i], g);
+        }
+}
+
+// Brings the results of both backends home, compares and frees them.
+static void same_on_both(float *p[N_BACKENDS], int64_t n, const char *what)
+{
+    float *want = take(CPU, p[CPU], n), *got = take(GPU, p[GPU], n);
+    same(want, got, n, what);
+    free(want);
+    free(got);
+}
+
+static gguf_tensor random_tensor(dtype t, int64_t rows, int64_t cols, uint8_t **bytes)
+{
+    int64_t row_bytes;
+    must(dtype_row_bytes(t, cols, &row_bytes));
+    *bytes = aligned_alloc(64, (size_t)(rows * row_bytes + 63) / 64 * 64 + 64);
+    float *x = random_floats(cols);
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t c = 0; c < cols; c++) x[c] = random_float();
+        must(codec_find(t)->encode_row(*bytes + r * row_bytes, x, cols, NULL, &e));
+    }
+    free(x);
+    return (gguf_tensor){ .name = "test.weight", .type = t, .n_dims = 2, .shape = { rows, cols, 1, 1 }, .n_elems = rows * cols,
+                          .n_bytes = rows * row_bytes, .data = *bytes };
+}
+
+static int64_t block_of(dtype t) { return dtype_find(t)->block_weights; }
+
+// ---- tests -----------------------------------------------------------------------------------------------------------
+
+static const struct { arith a; unsigned order; } runs[] = { { ARITH_F32, 0 }, { ARITH_BF16, 1 }, { ARITH_F32, 7 } };
+enum { N_RUNS = sizeof runs / sizeof *runs };
+
+static void begin(int run)
+{
+    host_calls_order(runs[run].order);
+    seed = 12345u + (uint32_t)run;
+    open_backends(runs[run].a);
+}
+
+static void check_matmul(const gguf_tensor *t, int n)
+{
+    float *x = random_floats(n * t->shape[1]), *y[N_BACKENDS], *dx;
+    char what[96];
+    for (int i = 0; i < N_BACKENDS; i++) {
+        weight w = { 0 };
+        must(on[i]->ops->load_weight(on[i], t, &w, &e));
+        dx = put(i, x, n * t->shape[1]);
+        y[i] = put(i, NULL, n * t->shape[0]);
+        must(on[i]->ops->matmul(on[i], y[i], &w, dx, n, &e) && on[i]->ops->sync(on[i], &e));
+        on[i]->ops->release(on[i], dx);
+        on[i]->ops->free_weight(on[i], &w);
+    }
+    snprintf(what, sizeof what, "matmul %s [%lld][%lld] x %d", dtype_name(t->type), (long long)t->shape[0], (long long)t->shape[1], n);
+    same_on_both(y, n * t->shape[0], what);
+    free(x);
+}
+
+START_TEST(products_of_every_type)
+{
+    int n_types;
+    const codec *types = codec_table(&n_types);
+    begin(_i);
+    for (int i = 0; i < n_types; i++) {
+        const int64_t block = block_of(types[i].type);
+        // columns: one chunk and less, several, a tail; for the plain types also lengths that are no multiple of 16
+        const int64_t cols[] = { block * (block == 1 ? 16 : 1), block == 1 ? 300 : block == 32 ? 352 : 512, block == 256 ? 1280 : 1056, block == 1 ? 37 : 0 };
+        for (size_t c = 0; c < sizeof cols / sizeof *cols; c++) {
+            uint8_t *bytes;
+            if (cols[c] == 0) continue;
+            const int64_t rows = c == 0 ? 1 : c == 1 ? 35 : 6;
+            gguf_tensor t = random_tensor(types[i].type, rows, cols[c], &bytes);
+            check_matmul(&t, 1);
+            check_matmul(&t, c == 1 ? 33 : 3);
+            free(bytes);
+        }
+    }
+    close_backends();
+}
+END_TEST
+
+// Products on the tensor cores have sums of their own: each is held against the exact sum, within the rounding of F32 sums.
+START_TEST(products_on_tensor_cores)
+{
+    static const struct { int64_t rows, cols; int n; } shapes[] = { { 1, 32, 16 }, { 130, 96, 17 }, { 128, 64, 130 }, { 5, 544, 33 } };
+    setenv("HALLMARK_CUDA_PRODUCTS", "tensor", 1);
+    begin(_i);
+    unsetenv("HALLMARK_CUDA_PRODUCTS");
+    const bool bf16 = runs[_i].a == ARITH_BF16;
+    for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
+        const int64_t rows = shapes[k].rows, cols = shapes[k].cols, n = shapes[k].n;
+        uint8_t *bytes;
+        gguf_tensor t = random_tensor(DT_BF16, rows, cols, &bytes);
+        float *x = random_floats(n * cols);
+        for (int64_t i = 0; bf16 && i < n * cols; i++) x[i] = f32_from_bf16(bf16_from_f32(x[i]));      // as activations are there
+        weight w = { 0 };
+        must(on[GPU]->ops->load_weight(on[GPU], &t, &w, &e));
+        float *dx = put(GPU, x, n * cols), *dy = put(GPU, NULL, n * rows);
+        must(on[GPU]->ops->matmul(on[GPU], dy, &w, dx, (int)n, &e));
+        float *y = take(GPU, dy, n * rows);
+        for (int64_t i = 0; i < n * rows; i++) {
+            double sum = 0, size = 0;
+            for (int64_t c = 0; c < cols; c++) {
+                const double p = (double)f32_from_bf16(((const uint16_t *)(const void *)bytes)[i % rows * cols + c]) * (double)x[i / rows * cols + c];
+                sum += p;
+                size += fabs(p);
+            }
+            const double allowed = size * 0x1p-21 + (bf16 ? fabs(sum) * 0x1p-8 : 0);
+            ck_assert_msg(fabs((double)y[i] - sum) <= allowed, "shape %zu, element %lld: found %.9g, expected %.9g within %.3g", k, (long long)i,
+                          (double)y[i], sum, allowed);
+        }
+        on[GPU]->ops->release(on[GPU], dx);
+        on[GPU]->ops->free_weight(on[GPU], &w);
+        free(y);
+        free(x);
+        free(bytes);
+    }
+    close_backends();
+}
+END_TEST
+
+START_TEST(embeddings_of_every_type)
+{
+    int n_types;
+    const codec *types = codec_table(&n_types);
+    const int32_t ids[] = { 6, 0, 3, 3, 6 };
+    begin(_i);
+    for (int i = 0; i < n_types; i++) {
+        const int64_t cols = block_of(types[i].type) == 1 ? 37 : 512;
+        uint8_t *bytes;
+        gguf_tensor t = random_tensor(types[i].type, 7, cols, &bytes);
+        float *y[N_BACKENDS];
+        for (int k = 0; k < N_BACKENDS; k++) {
+            weight w = { 0 };
+            must(on[k]->ops->load_weight(on[k], &t, &w, &e));
+            y[k] = put(k, NULL, 5 * cols);
+            must(on[k]->ops->embed(on[k], y[k], &w, ids, 5, 55.4256f, &e) && on[k]->ops->sync(on[k], &e));
+            on[k]->ops->free_weight(on[k], &w);
+        }
+        same_on_both(y, 5 * cols, dtype_name(types[i].type));
+        free(bytes);
+    }
+    close_backends();
+}
+END_TEST
+
+static void check_run(int op, const float *a, const float *b, int64_t n)
+{
+    static const char *names[] = { "add", "scale", "gelu", "geglu", "softcap" };
+    float *y[N_BACKENDS];
+    for (int i = 0; i < N_BACKENDS; i++) {
+        const backend_ops *o = on[i]->ops;
+        float *db = put(i, b, n);
+        y[i] = put(i, a, n);
+        bool ok = false;
+        switch (op) {
+        case 0: ok = o->add(on[i], y[i], y[i], db, n, &e); break;
+        case 1: ok = o->scale(on[i], y[i], 0.7071f, n, &e); break;
+        case 2: ok = o->gelu(on[i], y[i], n, &e); break;
+        case 3: ok = o->geglu(on[i], y[i], db, n, &e); break;
+        case 4: ok = o->softcap(on[i], y[i], 30.0f, n, &e); break;
+        }
+        must(ok && o->sync(on[i], &e));
+        o->release(on[i], db);
+    }
+    same_on_both(y, n, names[op]);
+}
+
+START_TEST(runs_of_floats)
+{
+    static const int64_t lengths[] = { 1, 255, 256, 1000 };
+    begin(_i);
+    for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
+        const int64_t n = lengths[l];
+        float *a = random_floats(n), *b = random_floats(n);
+        if (n == 1000) {        // the corners of every function
+            const float odd[] = { NAN, INFINITY, -INFINITY, -0.0f, 1e-40f, -1e-40f, 88.7f, -103.9f, 200.0f, -200.0f, 0.624999f, 0.625f, 3e38f };
+            memcpy(a + 17, odd, sizeof odd);
+            for (int i = 0; i < 500; i++) a[100 + i] = -20.0f + 0.08f * (float)i;
+        }
+        for (int op = 0; op < 5; op++) check_run(op, a, b, n);
+        free(a);
+        free(b);
+    }
+    close_backends();
+}
+END_TEST
+
+START_TEST(norms)
+{
+    static const struct { int64_t rows; int dim; bool weighted; } cases[] = { { 1, 1536, true }, { 3, 37, true }, { 5, 256, false }, { 2, 1, true }, { 1, 512, false } };
+    begin(_i);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        const int64_t n = cases[k].rows * cases[k].dim;
+        float *x = random_floats(n), *w = random_floats(cases[k].dim), *y[N_BACKENDS];
+        gguf_tensor t = { .name = "test.norm", .type = DT_F32, .n_dims = 1, .shape = { cases[k].dim, 1, 1, 1 }, .n_elems = cases[k].dim,
+                          .n_bytes = cases[k].dim * 4, .data = (const uint8_t *)w };
+        for (int i = 0; i < N_BACKENDS; i++) {
+            weight dw = { 0 };
+            must(on[i]->ops->load_weight(on[i], &t, &dw, &e));
+            y[i] = put(i, x, n);
+            must(on[i]->ops->rms_norm(on[i], y[i], y[i], cases[k].weighted ? &dw : NULL, cases[k].rows, cases[k].dim, 1e-6f, &e) &&
+                 on[i]->ops->sync(on[i], &e));
+            on[i]->ops->free_weight(on[i], &dw);
+        }
+        same_on_both(y, n, "rms_norm");
+        free(x);
+        free(w);
+    }
+    close_backends();
+}
+END_TEST
+
+START_TEST(rows_and_rotations)
+{
+    begin(_i);
+    enum { N = 3, DIM = 37, STRIDE = 50, HEADS = 3, HD = 66, CTX = 20 };
+    float *a = random_floats(N * DIM), *c = random_floats(N * STRIDE), *y[N_BACKENDS], *z[N_BACKENDS], *x = random_floats(N * HEADS * HD);
+    float inv[HD / 2];
+    for (int i = 0; i < HD / 2; i++) inv[i] = i % 5 == 4 ? 0.0f : 1.0f / powf(10000.0f, 2.0f * (float)i / HD);
+    for (int i = 0; i < N_BACKENDS; i++) {
+        rope r = { .head_dim = HD, .inv_freq = inv };
+        float *dc = put(i, c, N * STRIDE);
+        must(on[i]->ops->load_rope(on[i], &r, CTX, &e));
+        y[i] = put(i, a, N * DIM);
+        z[i] = put(i, x, N * HEADS * HD);
+        must(on[i]->ops->mul_rows(on[i], y[i], y[i], dc, STRIDE, N, DIM, &e) && on[i]->ops->rotate(on[i], z[i], &r, N, HEADS, CTX - N, &e) &&
+             on[i]->ops->sync(on[i], &e));
+        on[i]->ops->release(on[i], dc);
+        on[i]->ops->free_rope(on[i], &r);
+    }
+    same_on_both(y, N * DIM, "mul_rows");
+    same_on_both(z, N * HEADS * HD, "rotate");
+    free(a);
+    free(c);
+    free(x);
+    close_backends();
+}
+END_TEST
+
+START_TEST(greedy_choice)
+{
+    begin(_i);
+    enum { MOST = 100000 };
+    float *x = random_floats(MOST);
+    static const struct { int64_t n; int64_t at[2]; } cases[] = { { 1, { 0, 0 } }, { 999, { 998, 500 } }, { MOST, { 77777, 33333 } }, { MOST, { 99999, 0 } } };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        int32_t id[N_BACKENDS];
+        for (int64_t i = 0; i < cases[k].n; i++) x[i] = i % 3 == 0 ? NAN : -5.0f - fabsf(random_float());
+        for (int j = 0; j < 2; j++) x[cases[k].at[j]] = -1.0f;          // twice the largest: the lower index wins
+        if (k == 0) x[0] = NAN;
+        for (int i = 0; i < N_BACKENDS; i++) {
+            float *dx = put(i, x, cases[k].n);
+            id[i] = 12345;
+            must(on[i]->ops->argmax(on[i], &id[i], dx, cases[k].n, &e));
+            on[i]->ops->release(on[i], dx);
+        }
+        ck_assert_int_eq(id[CPU], id[GPU]);
+        ck_assert_int_eq(id[GPU], k == 0 ? -1 : (cases[k].at[0] < cases[k].at[1] ? cases[k].at[0] : cases[k].at[1]));
+    }
+    free(x);
+    close_backends();
+}
+END_TEST
+
+typedef struct { dtype type; int n_head, n_kv_head, head_dim; int64_t capacity, window; int n; float scale, softcap; int64_t stored; } attention_case;
+
+// Stores positions 0 .. stored - 1 in steps, then attends from the last n of them; cache bytes and results of both backends.
+static void check_attention(const attention_case *k, fault f)
+{
+    const int64_t kv_dim = (int64_t)k->n_kv_head * k->head_dim, q_dim = (int64_t)k->n_head * k->head_dim, out_n = k->n * q_dim;
+    float *keys = random_floats(k->stored * kv_dim), *values = random_floats(k->stored * kv_dim), *q = random_floats(out_n), *y[N_BACKENDS];
+    uint8_t *cache[N_BACKENDS];
+    int64_t head_bytes;
+    must(dtype_row_bytes(k->type, k->head_dim, &head_bytes));
+    const int64_t bytes = head_bytes * k->n_kv_head * k->capacity;
+    for (int i = 0; i < N_BACKENDS; i++) {
+        const backend_ops *o = on[i]->ops;
+        kv_layer kv = { .type = k->type, .n_kv_head = k->n_kv_head, .head_dim = k->head_dim, .capacity = k->capacity, .row_bytes = head_bytes * k->n_kv_head };
+        must(o->alloc(on[i], &kv.k, bytes, "K", &e) && o->alloc(on[i], &kv.v, bytes, "V", &e));
+        float *dk = put(i, keys, k->stored * kv_dim), *dv = put(i, values, k->stored * kv_dim), *dq = put(i, q, out_n);
+        for (int64_t at = 0, n; at < k->stored; at += n) {
+            n = k->stored - at < 5 ? k->stored - at : 5;
+            must(o->kv_store(on[i], &kv, dk + at * kv_dim, dv + at * kv_dim, (int)n, at, &e));
+        }
+        y[i] = put(i, NULL, out_n);
+        attention_args a = { .q = dq, .out = y[i], .kv = &kv, .n = k->n, .n_head = k->n_head, .pos0 = k->stored - k->n, .window = k->window,
+                             .scale = k->scale, .softcap = k->softcap };
+        on[i]->fault = f;
+        must(o->attention(on[i], &a, &e) && o->sync(on[i], &e));
+        on[i]->fault = FAULT_NONE;
+        cache[i] = malloc((size_t)(2 * bytes));
+        must(o->download(on[i], cache[i], kv.k, bytes, &e) && o->download(on[i], cache[i] + bytes, kv.v, bytes, &e));
+        void *mine[] = { kv.k, kv.v, dk, dv, dq };
+        for (int j = 0; j < 5; j++) o->release(on[i], mine[j]);
+    }
+    ck_assert_msg(memcmp(cache[CPU], cache[GPU], (size_t)(2 * bytes)) == 0, "KV cache of %s: bytes differ", dtype_name(k->type));
+    char what[96];
+    snprintf(what, sizeof what, "attention %s, %d heads of %d over %d, window %lld, %d of %lld", dtype_name(k->type), k->n_head, k->head_dim,
+             k->n_kv_head, (long long)k->window, k->n, (long long)k->stored);
+    same_on_both(y, out_n, what);
+    for (int i = 0; i < N_BACKENDS; i++) free(cache[i]);
+    free(keys);
+    free(values);
+    free(q);
+}
+
+static const attention_case attention_cases[] = {
+    { DT_F32,  2, 1, 64,  40, 0,  3, 1.0f,    0.0f,  20 }, { DT_BF16, 8, 1, 256, 60, 0,  1, 0.0625f, 0.0f,  57 },
+    { DT_F16,  4, 2, 128, 23, 16, 7, 0.1f,    50.0f, 50 }, { DT_Q8_0, 2, 2, 96,  19, 16, 4, 1.0f,    0.0f,  44 },
+    { DT_Q4_0, 4, 1, 512, 30, 0,  2, 1.0f,    30.0f, 25 }, { DT_F32,  1, 1, 512, 9,  8,  1, 1.0f,    0.0f,  33 },
+    { DT_BF16, 3, 3, 66,  12, 5,  1, 0.3f,    0.0f,  12 }, { DT_F32,  2, 1, 80,  300, 0, 2, 0.2f,    0.0f,  290 },
+};
+
+START_TEST(caches_and_attention)
+{
+    begin(_i);
+    for (size_t k = 0; k < sizeof attention_cases / sizeof *attention_cases; k++) check_attention(&attention_cases[k], FAULT_NONE);
+    close_backends();
+}
+END_TEST
+
+START_TEST(planted_faults_are_committed_alike)
+{
+    static const fault faults[] = { FAULT_SCORES_BF16, FAULT_FUSED_SUM_KV_DTYPE, FAULT_HEAD512_ZERO };
+    begin(0);
+    for (size_t f = 0; f < sizeof faults / sizeof *faults; f++)
+        for (size_t k = 0; k < 6; k++) check_attention(&attention_cases[k], faults[f]);
+    close_backends();
+}
+END_TEST
+
+START_TEST(what_the_cache_cannot_hold_is_said)
+{
+    begin(0);
+    kv_layer kv = { .type = DT_Q8_0, .n_kv_head = 1, .head_dim = 64, .capacity = 4, .row_bytes = 68 };
+    float x[64] = { 0 };
+    err has = { 0 };
+    x[40] = INFINITY;
+    must(on[GPU]->ops->alloc(on[GPU], &kv.k, 272, "K", &e) && on[GPU]->ops->alloc(on[GPU], &kv.v, 272, "V", &e));
+    float *dx = put(GPU, x, 64);
+    must(on[GPU]->ops->kv_store(on[GPU], &kv, dx, dx, 1, 9, &e));
+    ck_assert(!on[GPU]->ops->sync(on[GPU], &has));
+    ck_assert_int_eq(has.kind, ERR_SYSTEM);
+    ck_assert_msg(strstr(has.msg, "position 9") != NULL, "%s", has.msg);
+    void *mine[] = { kv.k, kv.v, dx };
+    for (int j = 0; j < 3; j++) on[GPU]->ops->release(on[GPU], mine[j]);
+    close_backends();
+}
+END_TEST
+
+int main(void)
+{
+    if (!cuda_is_there()) return 77;
+    Suite *s = suite_create("cuda_ops");
+    TCase *t = tcase_create("ops");
+    tcase_add_loop_test(t, products_of_every_type, 0, N_RUNS);
+    tcase_add_loop_test(t, products_on_tensor_cores, 0, N_RUNS);
+    tcase_add_loop_test(t, embeddings_of_every_type, 0, N_RUNS);
+    tcase_add_loop_test(t, runs_of_floats, 0, N_RUNS);
+    tcase_add_loop_test(t, norms, 0, N_RUNS);
+    tcase_add_loop_test(t, rows_and_rotations, 0, N_RUNS);
+    tcase_add_loop_test(t, greedy_choice, 0, N_RUNS);
+    tcase_add_loop_test(t, caches_and_attention, 0, N_RUNS);
+    tcase_add_test(t, planted_faults_are_committed_alike);
+    tcase_add_test(t, what_the_cache_cannot_hold_is_said);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    const int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}

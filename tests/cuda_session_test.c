@@ -1,0 +1,295 @@
+// Proves the whole runtime on the CUDA backend, its kernels run by the processor (runtime/cuda/host): the committed tiny Gemma 4 gives
+// the CPU's logits, hidden states and tokens, bit for bit, for every cache dtype and both arithmetics, token by token and in batches,
+// fused and not, eager and as a recorded decode step; and what is said when the device fails.
+#include "convert/convert.h"
+#include "cuda_where.h"
+#include "runtime/session.h"
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char dir[64], paths[3][96];
+static err e;
+
+static void must(bool ok) { ck_assert_msg(ok, "%s", e.msg); }
+
+static void make_artifacts(void)
+{
+    static const struct { const char *name; file_type type; } made[] = { { "bf16", FT_BF16 }, { "q4_k_m", FT_Q4_K_M }, { "q3_k_s", FT_Q3_K_S } };
+    // A program built elsewhere finds the checkpoint through the environment.
+    const char *root = getenv("HALLMARK_ROOT");
+    char checkpoint[512];
+    snprintf(checkpoint, sizeof checkpoint, "%s/fixtures/tiny-gemma4", root ? root : SOURCE_DIR);
+    strcpy(dir, "/tmp/hallmark-cuda-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    for (int i = 0; i < 3; i++) {
+        snprintf(paths[i], sizeof paths[i], "%s/%s.gguf", dir, made[i].name);
+        convert_opts o = { .type = made[i].type };
+        must(convert_checkpoint(checkpoint, paths[i], &o, &e));
+    }
+}
+
+static void remove_artifacts(void)
+{
+    for (int i = 0; i < 3; i++) unlink(paths[i]);
+    rmdir(dir);
+}
+
+static model *open_model(int file)
+{
+    model *m = model_open(paths[file], &e);
+    must(m != NULL);
+    return m;
+}
+
+static session *open_session(const model *m, const char *device, session_opts o)
+{
+    o.device = device;
+    session *s = session_new(m, &o, &e);
+    must(s != NULL);
+    ck_assert_str_eq(session_device(s), device);
+    return s;
+}
+
+// More than the sliding window (24), so that the ring turns.
+#ifdef ON_GPU
+enum { N_IDS = 90, N_NEW = 64 };
+#else
+enum { N_IDS = 30, N_NEW = 13 };        // more steps than one replay has
+#endif
+
+static void some_ids(const model *m, int32_t *ids, int n)
+{
+    for (int i = 0; i < n; i++) ids[i] = (int32_t)((uint32_t)(i * i + 7) * 2654435761u % (uint32_t)model_hparams(m)->n_vocab);
+    ids[0] = 2;
+}
+
+static const struct { int file; session_opts o; unsigned order; } runs[] = {
+    { 0, { .arith = "bf16", .n_batch = 16 }, 0 },               { 1, { .arith = "f32", .kv = "q8_0", .n_batch = 9 }, 5 },
+    { 0, { .arith = "f32", .kv = "f16", .n_batch = 1 }, 0 },    { 0, { .arith = "f32", .n_batch = 30 }, 1 },
+    { 1, { .arith = "bf16", .kv = "bf16", .n_batch = 13 }, 0 }, { 2, { .arith = "f32", .kv = "q4_0", .n_batch = 12 }, 1 },
+};
+#ifdef __SANITIZE_ADDRESS__     // a kernel step takes ten times as long: two of them do
+enum { N_RUNS = 2 };
+#else
+enum { N_RUNS = sizeof runs / sizeof *runs };
+#endif
+
+// What one session gives for the ids: logits of the last three, hidden states of the last, then greedy tokens after them.
+typedef struct { float *logits, *hidden; int32_t ids[N_NEW]; } outcome;
+
+static outcome run(const model *m, const char *device, session_opts o)
+{
+    const hparams *h = model_hparams(m);
+    const int64_t n_hidden = (int64_t)(h->n_layer + 1) * h->n_embd;
+    int32_t ids[N_IDS];
+    some_ids(m, ids, N_IDS);
+    o.n_ctx = N_IDS + N_NEW + 4;
+    session *s = open_session(m, device, o);
+    outcome r = { .logits = malloc((size_t)(3 * h->n_vocab) * sizeof(float)), .hidden = malloc((size_t)n_hidden * sizeof(float)) };
+    must(session_eval(s, ids, N_IDS, r.logits, 3, r.hidden, &e));
+    const int32_t next = argmax_f32(r.logits + 2 * h->n_vocab, h->n_vocab);
+    ck_assert_int_eq(session_generate(s, &next, 1, r.ids, N_NEW, true, NULL, NULL, &e), N_NEW);
+    ck_assert_int_eq(session_pos(s), N_IDS + N_NEW);
+    session_free(s);
+    return r;
+}
+
+static void free_outcome(outcome *r) { free(r->logits); free(r->hidden); }
+
+START_TEST(the_cpus_bits)
+{
+    host_calls_order(runs[_i].order);
+    model *m = open_model(runs[_i].file);
+    const hparams *h = model_hparams(m);
+    outcome want = run(m, "cpu", runs[_i].o), got = run(m, "cuda", runs[_i].o);
+    ck_assert_msg(memcmp(want.hidden, got.hidden, (size_t)((h->n_layer + 1) * h->n_embd) * sizeof(float)) == 0, "hidden states differ");
+    ck_assert_msg(memcmp(want.logits, got.logits, (size_t)(3 * h->n_vocab) * sizeof(float)) == 0, "logits differ");
+    for (int i = 0; i < N_NEW; i++) ck_assert_msg(want.ids[i] == got.ids[i], "token %d: the CPU gives %d, the kernels %d", i, want.ids[i], got.ids[i]);
+    free_outcome(&want);
+    free_outcome(&got);
+    model_close(m);
+    ck_assert_int_eq(host_calls_live(), 0);
+}
+END_TEST
+
+#ifndef ON_GPU
+// ---- when the device fails -------------------------------------------------------------------------------------------
+// The table of calls with one that fails at its n-th use. What each call is, is in cuda_calls.h.
+
+static struct { const char *call; int left; int status; } fail;
+static cuda_calls failing;
+
+static int fails(const char *call)
+{
+    if (!fail.call || strcmp(call, fail.call) != 0) return 0;
+    return --fail.left < 0 ? fail.status : 0;
+}
+
+static int failing_driver(int *v)                   { *v = 0; return fails("driver") ? 0 : host_calls()->driver_version(v); }
+static int old_driver(int *v)                       { *v = 11040; return 0; }
+static int no_devices(int *n)                       { *n = 0; return fail.status; }
+static int failing_alloc(void **p, size_t n)        { const int f = fails("alloc"); return f ? f : host_calls()->alloc(p, n); }
+static int failing_pinned(void **p, size_t n)       { const int f = fails("alloc_pinned"); return f ? f : host_calls()->alloc_pinned(p, n); }
+static int failing_stream(void **s)                 { const int f = fails("stream_open"); return f ? f : host_calls()->stream_open(s); }
+static int failing_sync(void *s)                    { const int f = fails("stream_sync"); return f ? f : host_calls()->stream_sync(s); }
+static int failing_capture(void *s)                 { const int f = fails("capture_begin"); return f ? f : host_calls()->capture_begin(s); }
+static int failing_graph(void *g, void *s)          { const int f = fails("graph_launch"); return f ? f : host_calls()->graph_launch(g, s); }
+static int failing_copy(void *d, const void *s, size_t n, int dir_, void *st) { const int f = fails("copy"); return f ? f : host_calls()->copy(d, s, n, dir_, st); }
+static int failing_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, void *s)
+{
+    const int f = fails("launch");
+    return f ? f : host_calls()->launch(k, g, b, a, sh, s);
+}
+
+static int failing_end(void *s, void **graph)
+{
+    if (fails("capture_end")) { host_calls()->capture_end(s, graph); host_calls()->graph_free(*graph); *graph = NULL; return fail.status; }
+    return host_calls()->capture_end(s, graph);
+}
+
+static void plant(const char *call, int nth, int status)
+{
+    failing = *host_calls();
+    fail.call = call;
+    fail.left = nth;
+    fail.status = status;
+    failing.alloc = failing_alloc;
+    failing.alloc_pinned = failing_pinned;
+    failing.stream_open = failing_stream;
+    failing.stream_sync = failing_sync;
+    failing.capture_begin = failing_capture;
+    failing.capture_end = failing_end;
+    failing.graph_launch = failing_graph;
+    failing.copy = failing_copy;
+    failing.launch = failing_launch;
+    host_calls_use(&failing);
+}
+
+static void unplant(void) { host_calls_use(NULL); fail.call = NULL; }
+
+// A session from its opening to a few tokens; true when all went well.
+static bool whole_life(const model *m, err *why)
+{
+    session_opts o = { .device = "cuda", .n_ctx = 12, .n_batch = 3 };
+    int32_t ids[3], out[5];
+    some_ids(m, ids, 3);
+    session *s = session_new(m, &o, why);
+    const bool ok = s && session_generate(s, ids, 3, out, 5, true, NULL, NULL, why) == 5;
+    session_free(s);
+    return ok;
+}
+
+START_TEST(any_failure_ends_in_one_message_and_freed_memory)
+{
+    enum { OTHER = 77, NO_MEMORY = 2 };
+    static const struct { const char *call; int nth, status; const char *says; } cases[] = {
+        { "stream_open", 0, OTHER, "opening a stream" },        { "alloc", 0, NO_MEMORY, "out of memory for decode state" },
+        { "alloc", 9, NO_MEMORY, "out of memory for" },         { "alloc", 100, NO_MEMORY, "out of memory for" },
+        { "alloc", 30, OTHER, "failure made by a test" },       { "alloc_pinned", 1, NO_MEMORY, "pinned memory" },
+        { "copy", 3, OTHER, "copying to the device" },          { "copy", 120, OTHER, "copying" },
+        { "stream_sync", 5, OTHER, "waiting for the device" },  { "launch", 0, OTHER, "could not be launched" },
+        { "launch", 150, OTHER, "could not be launched" },      { "capture_begin", 0, OTHER, "recording a graph" },
+        { "capture_end", 0, OTHER, "recorded graph" },        { "graph_launch", 1, OTHER, "launching the decode graph" },
+    };
+    model *m = open_model(0);
+    err none = { 0 };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        err why = { 0 };
+        plant(cases[i].call, cases[i].nth, cases[i].status);
+        const bool ok = whole_life(m, &why);
+        unplant();
+        ck_assert_msg(!ok, "failure %d of %s was not noticed", cases[i].nth, cases[i].call);
+        ck_assert_int_eq(why.kind, ERR_SYSTEM);
+        ck_assert_msg(strstr(why.msg, cases[i].says) != NULL, "%s %d: found '%s', expected '%s' in it", cases[i].call, cases[i].nth, why.msg, cases[i].says);
+        ck_assert_msg(host_calls_live() == 0, "%s %d: %lld things are not freed", cases[i].call, cases[i].nth, (long long)host_calls_live());
+    }
+    ck_assert_msg(whole_life(m, &none), "%s", none.msg);
+    ck_assert_int_eq(host_calls_live(), 0);
+    model_close(m);
+}
+END_TEST
+
+START_TEST(no_driver_old_driver_no_device)
+{
+    static const struct { int which; const char *says; } cases[] = {
+        { 0, "no NVIDIA driver" }, { 1, "the driver supports CUDA 11.4, this program needs 13.0" }, { 2, "no device found" },
+    };
+    model *m = open_model(0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        err why = { 0 };
+        session_opts o = { .device = "cuda", .n_ctx = 8 };
+        plant("driver", 0, 77);
+        if (cases[i].which == 0) failing.driver_version = failing_driver;
+        if (cases[i].which == 1) failing.driver_version = old_driver;
+        if (cases[i].which == 2) failing.device_count = no_devices;
+        ck_assert_ptr_null(session_new(m, &o, &why));
+        ck_assert_int_eq(why.kind, ERR_SYSTEM);
+        ck_assert_msg(strstr(why.msg, cases[i].says) != NULL, "found '%s', expected '%s' in it", why.msg, cases[i].says);
+        // `auto` goes on, on the CPU, and says why.
+        o.device = "auto";
+        session *s = session_new(m, &o, &e);
+        must(s != NULL);
+        ck_assert_str_eq(session_device(s), "cpu");
+        ck_assert_msg(strstr(session_note(s), cases[i].says) != NULL, "%s", session_note(s));
+        session_free(s);
+        unplant();
+        ck_assert_int_eq(host_calls_live(), 0);
+    }
+    model_close(m);
+}
+END_TEST
+
+// A context whose cache alone is larger than the device: said before anything is loaded.
+START_TEST(what_does_not_fit_is_said_before_loading)
+{
+    model *m = open_model(0);
+    err why = { 0 };
+    session_opts o = { .device = "cuda", .n_ctx = 1 << 20, .n_batch = 4 };
+    plant("copy", 2, 77);               // a weight would be copied through here
+    ck_assert_ptr_null(session_new(m, &o, &why));
+    unplant();
+    ck_assert_int_eq(why.kind, ERR_SYSTEM);
+    ck_assert_msg(strstr(why.msg, "does not fit") && strstr(why.msg, "weights") && strstr(why.msg, "KV cache"), "%s", why.msg);
+    ck_assert_int_eq(host_calls_live(), 0);
+    model_close(m);
+}
+END_TEST
+
+#endif
+
+START_TEST(the_limit_is_measured)
+{
+    model *m = open_model(0);
+    double rate = 0;
+    session *s = open_session(m, "cuda", (session_opts){ .n_ctx = 8 });
+    must(session_copy_rate(s, &rate, &e));
+    ck_assert(rate > 0);
+    session_free(s);
+    ck_assert_int_eq(host_calls_live(), 0);
+    model_close(m);
+}
+END_TEST
+
+int main(void)
+{
+    if (!cuda_is_there()) return 77;
+    Suite *s = suite_create("cuda_session");
+    TCase *t = tcase_create("session");
+    tcase_add_unchecked_fixture(t, make_artifacts, remove_artifacts);
+    tcase_add_loop_test(t, the_cpus_bits, 0, N_RUNS);
+#ifndef ON_GPU
+    tcase_add_test(t, any_failure_ends_in_one_message_and_freed_memory);
+    tcase_add_test(t, no_driver_old_driver_no_device);
+    tcase_add_test(t, what_does_not_fit_is_said_before_loading);
+#endif
+    tcase_add_test(t, the_limit_is_measured);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    const int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# The command line's contract: help, exit statuses, which stream gets what, messages that name the nearest word.
+. "$(dirname "$0")/lib.sh"
+commands="convert quantize verify run bench inspect release check derive"
+
+say "help and version: exit 0, on standard output, nothing on standard error"
+run_hm 0 --help; err_empty
+for c in $commands; do out_has "  $c "; done
+run_hm 0 --version; err_empty; out_has "hallmark "
+for c in $commands; do
+    run_hm 0 "$c" --help; err_empty; out_has "Usage: hallmark $c "; out_has "Examples:"; out_has "  hallmark $c "
+    run_hm 0 help "$c"; err_empty; out_has "Usage: hallmark $c "
+    run_hm 0 "$c" -h
+done
+
+say "a wrong command line: exit 2, the nearest name, nothing on standard output"
+run_hm 2; out_empty; err_has "a command is missing"
+run_hm 2 conver; out_empty; err_has "did you mean 'convert'?"
+run_hm 2 quantise; err_has "did you mean 'quantize'?"
+run_hm 2 xyzzy; out_empty; err_has "unknown command 'xyzzy'"
+for c in $commands; do
+    run_hm 2 "$c"; out_empty; err_has "argument is missing"
+    run_hm 2 "$c" x --no-such-thing-at-all; out_empty; err_has "unknown option '--no-such-thing-at-all'"
+    run_hm 2 "$c" x --hepl; err_has "did you mean '--help'?"
+done
+run_hm 2 verify x --fixtrue y; err_has "did you mean '--fixture'?"
+run_hm 2 verify x --token 3 --fixture y; err_has "did you mean '--tokens'?"
+run_hm 2 convert x -o; err_has "needs a value"
+run_hm 2 convert x; err_has "-o OUT.gguf is missing"
+run_hm 2 convert x y -o z; err_has "unexpected argument 'y'"
+run_hm 2 convert x -o ''; err_has "empty"
+run_hm 2 convert '' -o y; err_has "empty"
+run_hm 2 convert x -o y -o z; err_has "given twice"
+run_hm 2 convert x -o y --type q4_k_mm; err_has "did you mean 'q4_k_m'?"
+run_hm 2 convert x -o y --type=; err_has "unknown type"
+run_hm 2 verify x --fixture y --json=yes; err_has "takes no value"
+run_hm 2 verify x --fixture y --report z.txt; err_has ".json or .md"
+run_hm 2 release x -o y --types bf16,bf16; err_has "given twice"
+run_hm 2 release x -o y --types bf16,,f32; err_has "--types"
+run_hm 2 run x; err_has "--ids"
+run_hm 2 run x -p a --ids 1; err_has "only one"
+run_hm 2 bench x --case g1p1; err_has "--case"
+run_hm 2 bench x --case p0g1; err_has "--case"
+for n in 0 -1 1x '' ' ' 99999999999999999999 0x10 1.5 1e3; do
+    run_hm 2 run x -p a -n "$n"; out_empty; err_has "option --tokens"
+done
+run_hm 2 run x -p a --kv bf17; err_has "did you mean 'bf16'?"
+run_hm 2 run x -p a --arith f64; err_has "f32, bf16"
+run_hm 2 run x -p a --device gpu; err_has "auto, cpu, cuda"
+
+say "--opt value and --opt=value are the same; -- ends the options"
+run_hm 3 run "$work/none" -p a --kv f32; cp "$work/err" "$work/err1"
+run_hm 3 run --kv=f32 --prompt=a -- "$work/none"; cmp -s "$work/err" "$work/err1" || fail "the two spellings differ"
+run_hm 3 inspect -- --help; err_has "--help"
+
+say "an unusable input: exit 3, the file is named, nothing on standard output"
+printf 'not a model' > "$work/junk"
+: > "$work/empty"
+mkdir "$work/dir"
+for bad in "$work/none" "$work/junk" "$work/empty" "$work/dir"; do
+    for c in "inspect" "run -p a" "bench" "quantize -o $work/o.gguf --type f32" "convert -o $work/o.gguf" \
+             "release -o $work/o"; do
+        run_hm 3 $c "$bad"; out_empty; err_has "$bad"
+    done
+done
+[ ! -e "$work/o.gguf" ] && [ ! -e "$work/o" ] || fail "a failed command left an output"
+run_hm 3 verify "$work/none" --fixture "$work/junk"; out_empty; err_has "$work/"
+run_hm 3 check "$work/none"; err_has "$work/none"
+run_hm 3 check "$work/junk"; err_has "$work/junk"
+
+say "a result that cannot be written is not done: exit 4"
+"$hallmark" --help > /dev/full 2> "$work/err"; [ $? -eq 4 ] || fail "--help > /dev/full does not exit 4"
+err_has "standard output"
+
+say "control bytes of a file name do not reach the terminal"
+run_hm 3 inspect "$work/$(printf 'a\033[2Jb')"
+! grep -q "$(printf '\033')" "$work/err" || fail "an escape byte reached standard error"

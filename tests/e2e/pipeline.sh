@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# The main job on the committed checkpoint, through the program: convert, inspect, verify, run, bench, quantize, release, check.
+. "$(dirname "$0")/lib.sh"
+f32_fix=$(fixture_for float32) || exit 1
+bf16_fix=$(fixture_for bfloat16) || exit 1
+q4_fix=$(fixture_for float32 Q4_K_M) || exit 1
+
+say "convert writes three types, each whole, with nothing left beside it"
+for t in bf16 f32 q4_k_m; do
+    run_hm 0 convert "$checkpoint" -o "$work/$t.gguf" --type $t
+    out_has "$work/$t.gguf"
+done
+[ "$(ls "$work" | grep -c partial)" -eq 0 ] || fail "a partial file is left: $(ls "$work")"
+
+say "inspect shows metadata, tensors and the memory plan; --json is one document with kv and tensors"
+for t in bf16 f32 q4_k_m; do
+    run_hm 0 inspect "$work/$t.gguf"; err_empty; out_has "hallmark.kv.type"; out_has "token_embd.weight"; out_has "saved"
+    run_hm 0 inspect "$work/$t.gguf" --json; err_empty; json_valid
+    [ "$(json_get kv/general.architecture)" = gemma4 ] || fail "general.architecture"
+    [ "$(json_get kv/hallmark.version)" = 1 ] || fail "hallmark.version"
+    [ "$(json_get 'kv/hallmark.tensor.sha256/#')" = "$(json_get 'tensors/#')" ] || fail "not one digest a tensor"
+    [ "$(json_get kv/gemma4.attention.scale)" = 1 ] || fail "the attention scale is not written as 1"
+done
+run_hm 0 inspect "$work/bf16.gguf" --json; [ "$(json_get kv/hallmark.kv.type)" = bf16 ] || fail "BF16 must require a bf16 cache"
+run_hm 0 inspect "$work/q4_k_m.gguf" --json; [ "$(json_get kv/hallmark.kv.type)" = f32 ] || fail "Q4_K_M must require an f32 cache"
+
+say "the offsets and sizes that inspect tells are where the bytes are: each tensor's digest is what sha256sum says of them"
+run_hm 0 inspect "$work/q4_k_m.gguf" --json
+cp "$work/out" "$work/tensors.json"
+for i in 0 7 $(($(json_get 'tensors/#') - 1)); do
+    off=$(json_get "tensors/$i/offset" "$work/tensors.json") n=$(json_get "tensors/$i/bytes" "$work/tensors.json")
+    got=$(tail -c +$((off + 1)) "$work/q4_k_m.gguf" | head -c "$n" | sha256sum | cut -d' ' -f1)
+    [ "$got" = "$(json_get "kv/hallmark.tensor.sha256/$i" "$work/tensors.json")" ] || fail "tensor $i: the digest does not match its bytes"
+done
+
+say "inspect reads the source, too: the folder, one shard, a fixture"
+run_hm 0 inspect "$checkpoint"; err_empty; out_has "saved"
+run_hm 0 inspect "$checkpoint" --json; err_empty; json_valid; json_get 'tensors/0/shape' > /dev/null
+run_hm 0 inspect "$(find "$checkpoint" -name '*.safetensors' | sort | head -n 1)" --json; err_empty; json_valid
+run_hm 0 inspect "$bf16_fix" --json; json_valid; [ "$(json_get kv.dtype)" = bfloat16 ] || fail "the fixture's dtype"
+
+say "a config alone is enough for the memory plan: sharing saves 57 % with E2B's own numbers (20 of 35 layers share, in both kinds)"
+mkdir "$work/e2b"
+kinds=$(for i in 1 2 3 4 5 6 7; do printf '"sliding_attention",%.0s' 1 2 3 4; printf '"full_attention",'; done)
+cat > "$work/e2b/config.json" << JSON
+{ "architectures": ["Gemma4ForConditionalGeneration"], "model_type": "gemma4", "text_config": {
+    "model_type": "gemma4_text", "vocab_size": 262144, "hidden_size": 1536, "intermediate_size": 6144, "num_hidden_layers": 35,
+    "num_attention_heads": 8, "num_key_value_heads": 1, "head_dim": 256, "global_head_dim": 512, "num_kv_shared_layers": 20,
+    "use_double_wide_mlp": true, "hidden_size_per_layer_input": 256, "vocab_size_per_layer_input": 262144, "sliding_window": 512,
+    "max_position_embeddings": 131072, "rms_norm_eps": 1e-06, "final_logit_softcapping": 30.0, "tie_word_embeddings": true,
+    "hidden_activation": "gelu_pytorch_tanh", "attention_k_eq_v": false, "enable_moe_block": false, "layer_types": [${kinds%,}],
+    "rope_parameters": { "full_attention": { "partial_rotary_factor": 0.25, "rope_theta": 1000000.0, "rope_type": "proportional" },
+                         "sliding_attention": { "rope_theta": 10000.0, "rope_type": "default" } } } }
+JSON
+run_hm 0 inspect "$work/e2b"; err_empty; out_has "15 of 35 layers"; out_has "57 % saved"
+run_hm 0 inspect "$work/e2b" --json; json_valid
+# 3 full layers keep 131072 positions, 12 sliding ones a window and a batch; K and V, BF16.
+[ "$(json_get memory.2.positions)" = 131072 ] || fail "the plan for the whole context is missing"
+awk "BEGIN { exit !($(json_get memory.2.saved) > 0.571 && $(json_get memory.2.saved) < 0.572) }" || fail "saved: $(json_get memory.2.saved), expected 20/35"
+[ "$(json_get memory.2.kv_bytes)" -ge $((3 * 131072 * 512 * 2 * 2)) ] || fail "the plan is smaller than what three full layers need"
+
+say "verify passes each artifact against its fixture, and never changes it"
+before=$(sha "$work/bf16.gguf")
+run_hm 0 verify "$work/f32.gguf" --fixture "$f32_fix" --tokens 64; out_has "pass"
+run_hm 0 verify "$work/bf16.gguf" --fixture "$bf16_fix" --report "$work/r.json" --report "$work/r.md"; out_has "pass"
+run_hm 0 verify "$work/q4_k_m.gguf" --fixture "$q4_fix" --fixture "$f32_fix" --json; json_valid
+[ "$(json_get verdict)" = pass ] || fail "verdict of Q4_K_M: $(json_get verdict)"
+[ "$(json_get 'fixtures/#')" = 2 ] || fail "two fixtures were asked for"
+[ "$(sha "$work/bf16.gguf")" = "$before" ] || fail "verify changed the artifact"
+"$JSON_TOOL" "$work/r.json" > /dev/null || fail "report .json is not JSON"
+for key in artifact type arith kv device verdict fixtures; do json_get $key "$work/r.json" > /dev/null; done
+for key in name dtype cases free_run_equal steps teacher_forced_equal ties kl_mean kl_max logprob_diff_max verdict failures; do
+    json_get fixtures.0.$key "$work/r.json" > /dev/null
+done
+grep -q '|' "$work/r.md" || fail "report .md holds no table"
+
+say "another KV dtype makes the verdict no, exit 1, and the report names it"
+run_hm 1 verify "$work/f32.gguf" --fixture "$f32_fix" --kv q4_0; grep -q q4_0 "$work/out" || fail "q4_0 is not named"
+
+say "a fixture of another checkpoint is not this artifact's: exit 1, the digest is named"
+mkdir "$work/other" && cp "$checkpoint"/*.json "$checkpoint"/*.safetensors "$work/other/" && cp "$checkpoint"/*.jinja "$work/other/" 2> /dev/null
+echo >> "$work/other/generation_config.json"        # one more newline: the same model, another source
+run_hm 0 convert "$work/other" -o "$work/other.gguf" --type f32
+run_hm 1 verify "$work/other.gguf" --fixture "$f32_fix"; grep -qi digest "$work/out" "$work/err" || fail "the digest is not named"
+
+say "run prints the fixture's own continuation; ids on one line, comma-separated; text and ids agree in number of runs"
+run_hm 0 inspect "$f32_fix" --json
+prompt='def main():'
+run_hm 0 run "$work/f32.gguf" -p "$prompt" -n 12 --print-ids --ignore-eos; cp "$work/out" "$work/ids"
+[ "$(wc -l < "$work/ids")" -eq 1 ] || fail "--print-ids prints one line"
+grep -Eq '^[0-9]+(,[0-9]+){11}$' "$work/ids" || fail "--print-ids: 12 ids separated by commas: $(cat "$work/ids")"
+err_has "memory:"; err_has "saved"
+run_hm 0 run "$work/f32.gguf" -p "$prompt" -n 12 --print-ids --ignore-eos --threads 1
+cmp -s "$work/out" "$work/ids" || fail "another run gives other ids"
+run_hm 0 run "$work/f32.gguf" -p "$prompt" -n 12 --ignore-eos; [ -s "$work/out" ] || fail "run prints no text"
+run_hm 0 run "$work/f32.gguf" -p "$prompt" -n 4 --kv q8_0; err_has "note:"; err_has "q8_0"
+run_hm 2 run "$work/f32.gguf" --ids 1,2,99999999 -n 2; err_has "vocabulary"
+run_hm 2 run "$work/f32.gguf" --ids 1,,2 -n 2; err_has "--ids"
+
+say "bench: one JSON document with every key"
+run_hm 0 bench "$work/bf16.gguf" --case p4g4 --repeat 1 --json; json_valid
+for key in artifact device cases.0.prompt cases.0.gen cases.0.prefill_tok_s cases.0.decode_tok_s cases.0.decode_gb_s cases.0.limit_gb_s \
+           cases.0.memory_bytes; do json_get $key > /dev/null; done
+run_hm 0 bench "$work/bf16.gguf" "$work/q4_k_m.gguf" --case p4g4,p1g2 --repeat 1; out_has "q4_k_m.gguf"
+
+say "quantize from the BF16 file gives the tensors that convert gives, and keeps every key that still holds"
+run_hm 0 quantize "$work/bf16.gguf" -o "$work/q.gguf" --type q4_k_m
+run_hm 0 inspect "$work/q.gguf" --json
+for key in kv/hallmark.tensor.sha256 kv/hallmark.source.digest kv/hallmark.eos_token_ids kv/hallmark.kv.type kv/general.file_type; do
+    [ "$(json_get $key)" = "$(json_get $key "$work/tensors.json")" ] || fail "$key is not what convert writes"
+done
+
+say "release publishes the folder; check proves it; one flipped bit and it does not"
+run_hm 0 release "$checkpoint" -o "$work/pub"; out_has "Published"; out_has "pass"
+[ -s "$work/pub/report.json" ] && [ -s "$work/pub/report.md" ] || fail "the published folder lacks its reports: $(ls "$work/pub")"
+for t in BF16 F32 Q4_K_M; do ls "$work/pub" | grep -q -- "-$t.gguf\$" || fail "no $t artifact: $(ls "$work/pub")"; done
+[ ! -e "$work/pub.failed" ] && [ ! -e "$work/pub.unverified" ] || fail "a published release left another folder"
+run_hm 0 check "$work/pub"; out_has "holds"
+one=$(ls "$work"/pub/*-BF16.gguf)
+run_hm 0 check "$one" --fixture "$bf16_fix" --json; json_valid; [ "$(json_get verdict)" = pass ] || fail "check --json"
+cp "$one" "$work/flip.gguf"
+size=$(stat -c %s "$work/flip.gguf")
+byte=$(tail -c 100 "$work/flip.gguf" | head -c 1 | od -An -tu1 | tr -d ' ')
+le 1 $((byte ^ 1)) | dd of="$work/flip.gguf" bs=1 seek=$((size - 100)) conv=notrunc status=none
+run_hm 1 check "$work/flip.gguf"; err_has "tensor"
+run_hm 1 check "$work/bf16.gguf"        # converted, never released: no record
+
+say "a release without a matching fixture publishes nothing, exits 1, and says what would make one"
+mkdir "$work/bare" && cp "$checkpoint"/*.json "$checkpoint"/*.safetensors "$work/bare/" && cp "$checkpoint"/*.jinja "$work/bare/" 2>/dev/null
+run_hm 1 release "$work/bare" -o "$work/nope" --types bf16
+[ ! -e "$work/nope" ] && [ -d "$work/nope.unverified" ] || fail "expected nope.unverified alone: $(ls "$work")"
+grep -q hf_fixture.py "$work/out" "$work/err" || fail "the hf_fixture.py command is not printed"

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Quantizing and its proof, through the program: every type by both ways, derive, the options that name types, the dry run.
+. "$(dirname "$0")/lib.sh"
+run_hm 0 convert "$checkpoint" -o "$work/bf16.gguf" --type bf16
+run_hm 0 convert "$checkpoint" -o "$work/f32.gguf" --type f32
+
+say "every type: straight from the checkpoint and by way of BF16 gives the same tensors; derive proves both from both sources"
+for t in q8_0 q4_0 q4_1 q5_0 q5_1 q2_k q3_k_s q3_k_m q3_k_l q4_k_s q4_k_m q5_k_s q5_k_m q6_k f16; do
+    run_hm 0 convert "$checkpoint" -o "$work/straight.gguf" --type $t
+    run_hm 0 quantize "$work/bf16.gguf" -o "$work/twice.gguf" --type $t
+    for f in straight twice; do
+        run_hm 0 derive "$work/$f.gguf" --from "$checkpoint"; out_has "derives from"
+        run_hm 0 derive "$work/$f.gguf" --from "$work/bf16.gguf"
+    done
+    run_hm 0 derive "$work/straight.gguf" --from "$work/f32.gguf"
+    [ $t = f16 ] && continue        # as in llama.cpp, its converter makes F16 of some tensors that its quantizer leaves alone
+    run_hm 0 inspect "$work/straight.gguf" --json; json_get 'kv/hallmark.tensor.sha256' > "$work/straight.digests"
+    run_hm 0 inspect "$work/twice.gguf" --json; json_get 'kv/hallmark.tensor.sha256' > "$work/twice.digests"
+    cmp -s "$work/straight.digests" "$work/twice.digests" || fail "$t: the two ways differ"
+done
+
+say "derive names the first tensor, row and block that the source does not give, and exits 1; --json says so too"
+run_hm 0 convert "$checkpoint" -o "$work/a.gguf" --type q4_k_m
+run_hm 0 inspect "$work/a.gguf" --json
+n=$(json_get 'tensors/#')
+name=$(json_get "tensors/$((n / 2))/name") off=$(json_get "tensors/$((n / 2))/offset")
+byte=$(od -An -tu1 -j "$off" -N 1 "$work/a.gguf")
+printf "\\x$(printf %02x $((byte ^ 1)))" | dd of="$work/a.gguf" bs=1 seek="$off" conv=notrunc status=none
+run_hm 1 derive "$work/a.gguf" --from "$checkpoint"; err_has "tensor '$name': row 0, block 0"
+run_hm 1 derive "$work/a.gguf" --from "$checkpoint" --json; json_valid; [ "$(json_get verdict)" = fail ] || fail "verdict"
+run_hm 1 derive "$work/f32.gguf" --from "$work/a.gguf"
+run_hm 3 derive "$work/a.gguf" --from "$work/absent.gguf"
+
+say "options that name types, and the plan that --dry-run prints without writing anything"
+run_hm 0 quantize "$work/bf16.gguf" -o "$work/o.gguf" --type q4_k_m --tensor-type 'blk\.0\.ffn_(up|gate)=q8_0' --embedding-type q5_1 --threads 2
+run_hm 0 inspect "$work/o.gguf"
+grep -E 'blk\.0\.ffn_up\.weight' "$work/out" | grep -q Q8_0 || fail "--tensor-type"
+grep -E '^ *token_embd\.weight' "$work/out" | grep -q Q5_1 || fail "--embedding-type"
+run_hm 0 derive "$work/o.gguf" --from "$checkpoint"
+before=$(ls "$work")
+run_hm 0 quantize "$work/bf16.gguf" --type q4_k_m --pure --dry-run; out_has "bits a weight"; err_empty
+grep -E '^blk\.0\.attn_q\.weight' "$work/out" | grep -q Q4_K || fail "--dry-run"
+[ "$before" = "$(ls "$work")" ] || fail "--dry-run left a file"
+run_hm 2 quantize "$work/bf16.gguf" --type q4_k_m --tensor-type '(=q8_0' --dry-run; err_has "'('"
+run_hm 2 quantize "$work/bf16.gguf" --type q4_k_m --tensor-type 'x=q9' --dry-run; err_has "'q9'"
+run_hm 2 quantize "$work/bf16.gguf" --type q4_k_m; err_has "-o OUT.gguf is missing"
+run_hm 3 quantize "$work/o.gguf" -o "$work/p.gguf" --type q8_0; err_has "cannot come back"
+echo "quantize: all as it should be"

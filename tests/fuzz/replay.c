@@ -1,0 +1,48 @@
+// Runs a fuzz target over the files of a folder: the seeds, and the inputs that once broke something.
+#include "fuzz.h"
+
+#include <dirent.h>
+#include <string.h>
+
+static int run_file(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f) { perror(path); return 1; }
+    fseek(f, 0, SEEK_END);
+    size_t   n = (size_t)ftell(f);
+    uint8_t *p = malloc(n ? n : 1);
+    rewind(f);
+    int failed = !p || fread(p, 1, n, f) != n;
+    fclose(f);
+    if (failed) { fprintf(stderr, "%s: cannot read\n", path); free(p); return 1; }
+    LLVMFuzzerTestOneInput(p, n);
+    // And cut short, at up to a hundred places, each from a block of its own size.
+    for (size_t cut = 0; cut < n; cut += n / 100 + 1) {
+        uint8_t *q = malloc(cut ? cut : 1);
+        if (!q) break;
+        memcpy(q, p, cut);
+        LLVMFuzzerTestOneInput(q, cut);
+        free(q);
+    }
+    free(p);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    int n = 0, failed = argc < 2;
+    for (int i = 1; i < argc; i++) {
+        DIR *d = opendir(argv[i]);
+        if (!d) { perror(argv[i]); return 1; }
+        for (struct dirent *e; (e = readdir(d));) {
+            char path[4096];
+            if (e->d_name[0] == '.') continue;
+            snprintf(path, sizeof path, "%s/%s", argv[i], e->d_name);
+            failed |= run_file(path);
+            n++;
+        }
+        closedir(d);
+    }
+    printf("%d inputs replayed\n", n);
+    return failed || n == 0;
+}

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Builds the fuzz targets with clang and runs each for SECONDS (default: FUZZ_SECONDS, or 60). Any finding fails, and its
+# input stays in build-fuzz/findings. Usage: tests/fuzz/run.sh [SECONDS] [TARGET...]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+root=$PWD
+seconds=${1:-${FUZZ_SECONDS:-60}}
+shift || true
+build=$root/build-fuzz
+clang=$(command -v clang || command -v clang-14 || true)
+if [ -z "$clang" ]; then
+    echo "fuzz: clang is missing: apt-get install clang llvm-14 libclang-rt-14-dev libomp-14-dev" >&2
+    exit 1
+fi
+if [ $# -eq 0 ]; then
+    for f in tests/fuzz/*_fuzz.c; do f=${f##*/}; set -- "$@" "${f%_fuzz.c}"; done
+fi
+targets=()
+for name in "$@"; do targets+=("${name}_fuzz"); done
+cmake -S . -B "$build" -DCMAKE_C_COMPILER="$clang" -DCMAKE_BUILD_TYPE=Release -DHALLMARK_FUZZ=ON >/dev/null
+cmake --build "$build" --target "${targets[@]}" -j 2
+mkdir -p "$build/findings"
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:allocator_may_return_null=1} OMP_NUM_THREADS=1
+
+# fuzz NAME: one target, to its own log.
+fuzz() {
+    local name=$1 dict=() corpus=$build/corpus/$1
+    # A corpus of its own, started from the committed seeds; the seeds are never changed.
+    mkdir -p "$corpus"
+    [ -f "tests/fuzz/$name.dict" ] && dict=(-dict="tests/fuzz/$name.dict")
+    # A small input must cost little: 150 MB at once or 10 s (the sanitizers take their share) is a finding.
+    "$build/tests/fuzz/${name}_fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=150 -max_len=65536 \
+        -print_final_stats=1 -verbosity=0 "${dict[@]}" -artifact_prefix="$build/findings/$name-" "$corpus" "tests/fuzz/seeds/$name" \
+        >"$build/$name.log" 2>&1
+}
+
+# Two at a time: each is one thread, and its time is fixed.
+status=0
+while [ $# -gt 0 ]; do
+    pids=() names=("${@:1:2}")
+    shift ${#names[@]}
+    echo "fuzz: ${names[*]} for $seconds s"
+    for name in "${names[@]}"; do fuzz "$name" & pids+=($!); done
+    for i in "${!names[@]}"; do
+        name=${names[$i]}
+        if wait "${pids[$i]}"; then
+            echo "fuzz: $name: no finding; $(grep -E 'number_of_executed_units|peak_rss_mb' "$build/$name.log" | tr -s ' \n' ' ')"
+        else
+            echo "fuzz: $name FAILED; see $build/$name.log and $build/findings" >&2
+            tail -60 "$build/$name.log" >&2
+            status=1
+        fi
+    done
+done
+exit $status

@@ -1,0 +1,63 @@
+// Any bytes as a tokenizer.json, for both kinds of vocabulary; and the same bytes as the files beside it.
+#include "convert/merges.h"
+#include "convert/tokenizer_meta.h"
+#include "formats/json.h"
+#include "fuzz.h"
+
+#include <string.h>
+
+enum { N_VOCAB = 64 };
+
+static int64_t length_of(const gguf_plan *p, const char *key)
+{
+    const gguf_kv *kv = gguf_plan_find(p, key);
+    MUST(kv != NULL);
+    use(touch(kv->data, kv->n_bytes));
+    return kv->n;
+}
+
+// What a reader relies on: a text, a type and a score for every row of the embedding, and ids that are tokens.
+static void check_plan(const gguf_plan *p, tok_kind kind)
+{
+    static const char *const ids[] = { "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", KEY_EOS_IDS };
+    MUST(length_of(p, "tokenizer.ggml.tokens") == N_VOCAB);
+    MUST(length_of(p, "tokenizer.ggml.token_type") == N_VOCAB);
+    MUST(length_of(p, "tokenizer.ggml.scores") == N_VOCAB);
+    MUST(kind == TOK_LLAMA || length_of(p, "tokenizer.ggml.merges") > 0);
+    gguf_str_iter it = gguf_strs(gguf_plan_find(p, "tokenizer.ggml.tokens"));
+    gguf_str s;
+    int64_t n = 0;
+    for (; gguf_next_str(&it, &s); n++) use(touch(s.s, s.n));
+    MUST(n == N_VOCAB);
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+        const gguf_kv *kv = gguf_plan_find(p, ids[i]);
+        int64_t id;
+        for (int64_t k = 0; kv && k < kv->n; k++) MUST(gguf_arr_i64(kv, k, &id) && id >= 0 && id < N_VOCAB);
+    }
+}
+
+static void plan_one(tok_kind kind, const uint8_t *data, size_t size, const cJSON *beside)
+{
+    err   e = { 0 };
+    char *text = malloc(size ? size : 1);       // its own copy: reading it blanks the merges
+    MUST(text != NULL);
+    if (size) memcpy(text, data, size);
+    tokenizer_source s = { .kind = kind, .text = text, .n_text = (int64_t)size, .tokenizer_config = beside, .generation_config = beside,
+                           .config = beside, .n_vocab = N_VOCAB, .suppress = true, .dir = "fuzz" };
+    gguf_plan *p = gguf_plan_new(32, &e);
+    MUST(p != NULL);
+    if (tokenizer_meta_plan(p, &s, &e)) check_plan(p, kind);
+    else                                must_be_refusal(&e);
+    gguf_plan_free(p);
+    free(text);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    err    e = { 0 };
+    cJSON *beside = json_parse((const char *)data, (int64_t)size, "fuzz.json", &e);
+    plan_one(TOK_GEMMA4, data, size, NULL);
+    plan_one(TOK_LLAMA, data, size, beside);
+    cJSON_Delete(beside);
+    return 0;
+}

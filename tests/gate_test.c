@@ -1,0 +1,145 @@
+// Proves verify/gate.h: the built-in table is what verify/gate.json says, and no misspelt or missing limit passes unseen.
+#include "formats/file_map.h"
+#include "verify/gate.h"
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char *shipped(void)
+{
+    char   *text = NULL;
+    int64_t n;
+    err     e = { 0 };
+    ck_assert_msg(file_read_text(&text, &n, SOURCE_DIR "/verify/gate.json", 1 << 20, &e), "%s", e.msg);
+    char *copy = strdup(text);
+    free(text);
+    return copy;
+}
+
+static bool parse(gate *g, const char *text, err *e)
+{
+    memset(e, 0, sizeof *e);
+    return gate_parse(g, text, (int64_t)strlen(text), "gate.json", e);
+}
+
+static void same_exact(const gate_exact *a, const gate_exact *b)
+{
+    ck_assert(a->kl_factor == b->kl_factor && a->kl_floor == b->kl_floor);
+    ck_assert(a->logprob_factor == b->logprob_factor && a->logprob_floor == b->logprob_floor);
+    ck_assert(a->probe_tolerance == b->probe_tolerance);
+    ck_assert(a->self_kl_max == b->self_kl_max && a->self_logprob_max == b->self_logprob_max && a->self_margin_max == b->self_margin_max);
+}
+
+START_TEST(built_in_is_the_shipped_file)
+{
+    gate g;
+    err  e = { 0 };
+    const gate *b = gate_builtin();
+    ck_assert_msg(gate_read(&g, SOURCE_DIR "/verify/gate.json", &e), "%s", e.msg);
+    same_exact(&g.float32, &b->float32);
+    same_exact(&g.bfloat16, &b->bfloat16);
+    ck_assert(g.tie_rate == b->tie_rate && g.tie_self_factor == b->tie_self_factor && g.tie_self_rate_max == b->tie_self_rate_max);
+    ck_assert_int_eq(g.n_drift, b->n_drift);
+    for (int i = 0; i < g.n_drift; i++) {
+        ck_assert_str_eq(g.drift[i].type, b->drift[i].type);
+        ck_assert(g.drift[i].top1_min == b->drift[i].top1_min && g.drift[i].kl_max == b->drift[i].kl_max);
+    }
+}
+END_TEST
+
+// The rule itself: at most three times the reference's own distance, ties at most 0.5 % or twice its own rate.
+START_TEST(built_in_keeps_the_rule)
+{
+    const gate *b = gate_builtin();
+    ck_assert(b->float32.kl_factor == 3 && b->bfloat16.kl_factor == 3 && b->float32.logprob_factor == 3 && b->bfloat16.logprob_factor == 3);
+    ck_assert(b->tie_rate == 0.005 && b->tie_self_factor == 2);
+    ck_assert(b->float32.kl_floor < b->bfloat16.kl_floor);
+}
+END_TEST
+
+START_TEST(rows_are_found_by_type)
+{
+    const gate *b = gate_builtin();
+    ck_assert_str_eq(gate_drift_for(b, "Q4_K_M")->type, "Q4_K_M");
+    ck_assert_str_eq(gate_drift_for(b, "q4_k_m")->type, "Q4_K_M");
+    ck_assert_str_eq(gate_drift_for(b, "IQ9_Z")->type, "*");
+    ck_assert_ptr_eq(gate_exact_for(b, "bfloat16"), &b->bfloat16);
+    ck_assert_ptr_eq(gate_exact_for(b, "float32"), &b->float32);
+}
+END_TEST
+
+// Replaces the first `from` of the shipped text; the result is freed by the caller.
+static char *edited(const char *from, const char *to)
+{
+    char *text = shipped();
+    const char *at = strstr(text, from);
+    ck_assert_msg(at != NULL, "'%s' is not in gate.json", from);
+    size_t n = strlen(text) + strlen(to) + 1;
+    char  *out = malloc(n);
+    snprintf(out, n, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+    free(text);
+    return out;
+}
+
+START_TEST(what_is_wrong_is_named)
+{
+    static const struct { const char *from, *to, *named; } CASES[] = {
+        { "\"kl_floor\"", "\"kl_flor\"", "kl_flor" },
+        { "\"kl_factor\": 3, ", "", "kl_factor" },
+        { "\"kl_factor\": 3", "\"kl_factor\": -3", "kl_factor" },
+        { "\"kl_factor\": 3", "\"kl_factor\": \"3\"", "kl_factor" },
+        { "\"kl_factor\": 3", "\"kl_factor\": 1e999", "kl_factor" },
+        { "\"kl_factor\": 3", "\"kl_factor\": null", "kl_factor" },
+        { "\"rate\"", "\"ratio\"", "ratio" },
+        { "\"hallmark_gate\": 1", "\"hallmark_gate\": 2", "hallmark_gate" },
+        { "\"bfloat16\"", "\"float16\"", "float16" },
+        { "\"type\": \"*\"", "\"type\": \"Q9\"", "'*'" },
+        { "\"type\": \"Q8_0\"", "\"type\": \"q4_k_m\"", "row already" },
+        { "\"type\": \"Q8_0\"", "\"type\": \"a name that is far too long\"", "no type's name" },
+        { "\"top1_min\"", "\"top1\"", "top1" },
+        { "\"drift\"", "\"drifts\"", "drifts" },
+        { "[", "{", "gate.json" },
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        gate  g;
+        err   e;
+        char *text = edited(CASES[i].from, CASES[i].to);
+        ck_assert_msg(!parse(&g, text, &e), "%s -> %s was accepted", CASES[i].from, CASES[i].to);
+        ck_assert_int_eq(e.kind, ERR_INPUT);
+        ck_assert_msg(strstr(e.msg, CASES[i].named) && strstr(e.msg, "gate.json"), "message: %s", e.msg);
+        free(text);
+    }
+}
+END_TEST
+
+START_TEST(every_truncation_is_refused)
+{
+    char  *text = shipped();
+    size_t end = strlen(text);
+    while (end > 0 && text[end - 1] != '}') end--;
+    for (size_t n = 0; n < end; n++) {
+        gate g;
+        err  e = { 0 };
+        ck_assert(!gate_parse(&g, text, (int64_t)n, "gate.json", &e));
+    }
+    free(text);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("gate");
+    TCase *t = tcase_create("all");
+    tcase_add_test(t, built_in_is_the_shipped_file);
+    tcase_add_test(t, built_in_keeps_the_rule);
+    tcase_add_test(t, rows_are_found_by_type);
+    tcase_add_test(t, what_is_wrong_is_named);
+    tcase_add_test(t, every_truncation_is_refused);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,173 @@
+// Proves verify/importance.h on the committed tiny Gemma 4: the sums are those of the first layer's input computed by hand, the same for any number
+// of threads; merging adds; quant/imatrix.h reads the result; what is refused is named. (Beside llama-imatrix on the same file and text: the same
+// entries and counts; sums within 8e-5 of the largest, where llama-imatrix keeps its KV cache in F16.)
+#include "convert/convert.h"
+#include "formats/file_map.h"
+#include "quant/codec.h"
+#include "quant/imatrix.h"
+#include "verify/importance.h"
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CHUNK = 128 };
+
+static char dir[64], art[96], text_path[96], short_path[96], first[96], second[96], both[96];
+static err e;
+
+static void write_text(const char *path, const char *text, int64_t n)
+{
+    FILE *f = fopen(path, "wb");
+    ck_assert(f && fwrite(text, 1, (size_t)n, f) == (size_t)n && fclose(f) == 0);
+}
+
+static void prepare(void)
+{
+    char *license;
+    int64_t n;
+    strcpy(dir, "/tmp/hallmark-importance-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(art, sizeof art, "%s/a.gguf", dir);
+    snprintf(text_path, sizeof text_path, "%s/text", dir);
+    snprintf(short_path, sizeof short_path, "%s/short", dir);
+    snprintf(first, sizeof first, "%s/1.gguf", dir);
+    snprintf(second, sizeof second, "%s/2.gguf", dir);
+    snprintf(both, sizeof both, "%s/both.gguf", dir);
+    ck_assert_msg(convert_checkpoint(SOURCE_DIR "/fixtures/tiny-gemma4", art, &(convert_opts){ .type = FT_F32 }, &e), "%s", e.msg);
+    ck_assert_msg(file_read_text(&license, &n, SOURCE_DIR "/LICENSE", 1 << 20, &e), "%s", e.msg);
+    write_text(text_path, license, 2500);
+    write_text(short_path, license, 40);
+    free(license);
+}
+
+static void clean(void)
+{
+    const char *all[] = { art, text_path, short_path, first, second, both };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) unlink(all[i]);
+    rmdir(dir);
+}
+
+static bool compute(const char *out, int n_threads, const char *text, const char *const *merge, int n_merge, err *why)
+{
+    const importance_opts o = { .texts = &text, .n_texts = text ? 1 : 0, .merge = merge, .n_merge = n_merge, .chunk = CHUNK,
+                                .run = { .device = "cpu", .n_threads = n_threads, .n_batch = 50 } };
+    return importance_compute(text ? art : NULL, out, &o, why);
+}
+
+static const float *values(const gguf *g, const char *name, int64_t n)
+{
+    const gguf_tensor *t = gguf_find_tensor(g, name);
+    ck_assert_msg(t != NULL, "no %s", name);
+    ck_assert(t->type == DT_F32 && t->n_elems == n);
+    return (const float *)(const void *)t->data;
+}
+
+START_TEST(sums_are_those_of_the_first_layers_input)
+{
+    ck_assert_msg(compute(first, 2, text_path, NULL, 0, &e), "%s", e.msg);
+    gguf *im = gguf_open(first, &e);
+    model *m = model_open(art, &e);
+    ck_assert_msg(im && m, "%s", e.msg);
+    const hparams *h = model_hparams(m);
+    char *text;
+    int64_t n_bytes, n, chunks;
+    int32_t *ids;
+    ck_assert(file_read_text(&text, &n_bytes, text_path, 1 << 20, &e));
+    ck_assert(tokenizer_encode(model_tokenizer(m), text, n_bytes, true, false, &ids, &n, &e));
+    chunks = n / CHUNK;
+    ck_assert_int_gt(chunks, 2);
+    // attn_norm of sqrt(n_embd) times each token's embedding, every chunk begun with BOS.
+    const float *embd = (const float *)(const void *)gguf_find_tensor(model_gguf(m), "token_embd.weight")->data;
+    const float *norm = (const float *)(const void *)gguf_find_tensor(model_gguf(m), "blk.0.attn_norm.weight")->data;
+    double *want = calloc((size_t)h->n_embd, sizeof *want);
+    for (int64_t t = 0; t < chunks * CHUNK; t++) {
+        const float *row = embd + (t % CHUNK ? ids[t] : tokenizer_bos(model_tokenizer(m))) * (int64_t)h->n_embd;
+        double ms = 0;
+        for (int c = 0; c < h->n_embd; c++) ms += (double)row[c] * row[c] * h->n_embd;
+        for (int c = 0; c < h->n_embd; c++) want[c] += pow(row[c] * norm[c], 2) * h->n_embd / (ms / h->n_embd + h->rms_eps);
+    }
+    const float *sum = values(im, "blk.0.attn_q.weight.in_sum2", h->n_embd);
+    for (int c = 0; c < h->n_embd; c++) ck_assert_msg(fabs(sum[c] - want[c]) <= 1e-5 * want[c], "column %d: %g, expected %g", c, (double)sum[c], want[c]);
+    ck_assert(*values(im, "blk.0.attn_q.weight.counts", 1) == (float)(chunks * CHUNK));
+    ck_assert(memcmp(sum, values(im, "blk.0.attn_k.weight.in_sum2", h->n_embd), (size_t)h->n_embd * 4) == 0);
+    // Every matrix of a layer has an entry, and nothing else.
+    int64_t matrices = 0;
+    for (int64_t i = 0; i < gguf_n_tensors(model_gguf(m)); i++) {
+        const gguf_tensor *t = gguf_tensor_at(model_gguf(m), i);
+        matrices += t->n_dims == 2 && strncmp(t->name, "blk.", 4) == 0;
+    }
+    ck_assert_int_eq(gguf_n_tensors(im), 2 * matrices);
+    free(want); free(ids); free(text);
+    model_close(m);
+    gguf_close(im);
+}
+END_TEST
+
+START_TEST(the_same_bytes_for_any_number_of_threads_and_merging_adds)
+{
+    ck_assert_msg(compute(first, 1, text_path, NULL, 0, &e) && compute(second, 3, text_path, NULL, 0, &e), "%s", e.msg);
+    file_map a = { 0 }, b = { 0 };
+    ck_assert(file_map_open(&a, first, &e) && file_map_open(&b, second, &e));
+    ck_assert(a.size == b.size && memcmp(a.data, b.data, (size_t)a.size) == 0);
+    file_map_close(&a);
+    file_map_close(&b);
+    const char *merge[] = { first, second };
+    ck_assert_msg(compute(both, 2, NULL, merge, 2, &e), "%s", e.msg);
+    gguf *one = gguf_open(first, &e), *two = gguf_open(both, &e);
+    ck_assert_int_eq(gguf_n_tensors(one), gguf_n_tensors(two));
+    for (int64_t i = 0; i < gguf_n_tensors(one); i++) {
+        const gguf_tensor *t = gguf_tensor_at(one, i);
+        const float *x = (const float *)(const void *)t->data, *y = values(two, t->name, t->n_elems);
+        for (int64_t c = 0; c < t->n_elems; c++) ck_assert(y[c] == 2 * x[c]);
+    }
+    gguf_close(one);
+    gguf_close(two);
+    // What quantize takes from it is the mean: the same for one and for both.
+    imatrix *m1 = imatrix_open(first, &e), *m2 = imatrix_open(both, &e);
+    ck_assert_msg(m1 && m2, "%s", e.msg);
+    int64_t n1, n2;
+    const float *v1 = imatrix_find(m1, "blk.2.ffn_down.weight", &n1), *v2 = imatrix_find(m2, "blk.2.ffn_down.weight", &n2);
+    ck_assert(v1 && v2 && n1 == n2 && memcmp(v1, v2, (size_t)n1 * sizeof *v1) == 0);
+    imatrix_close(m1);
+    imatrix_close(m2);
+}
+END_TEST
+
+START_TEST(what_cannot_be_used_is_named)
+{
+    err why = { 0 };
+    const char *no_matrix[] = { art }, *missing[] = { "/nonexistent.gguf" };
+    ck_assert(!compute(second, 1, short_path, NULL, 0, &why) && why.kind == ERR_INPUT && strstr(why.msg, short_path));
+    why = (err){ 0 };
+    ck_assert(!compute(second, 1, NULL, no_matrix, 1, &why) && why.kind == ERR_INPUT && strstr(why.msg, art));
+    why = (err){ 0 };
+    ck_assert(!compute(second, 1, NULL, missing, 1, &why) && why.kind == ERR_INPUT);
+    why = (err){ 0 };
+    ck_assert(!compute(second, 1, NULL, NULL, 0, &why) && why.kind == ERR_USAGE);
+    // Another chunk size: counts would be of another kind.
+    ck_assert_msg(compute(first, 2, text_path, NULL, 0, &e), "%s", e.msg);
+    const char *merge[] = { first };
+    const importance_opts o = { .merge = merge, .n_merge = 1, .chunk = 64 };
+    why = (err){ 0 };
+    ck_assert(!importance_compute(NULL, both, &o, &why) && why.kind == ERR_INPUT && strstr(why.msg, "imatrix.chunk_size"));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("importance");
+    TCase *t = tcase_create("importance");
+    tcase_add_unchecked_fixture(t, prepare, clean);
+    tcase_add_test(t, sums_are_those_of_the_first_layers_input);
+    tcase_add_test(t, the_same_bytes_for_any_number_of_threads_and_merging_adds);
+    tcase_add_test(t, what_cannot_be_used_is_named);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    const int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}

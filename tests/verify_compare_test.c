@@ -1,0 +1,614 @@
+// Proves verify/distance.h, tie.h, probe.h and compare.h on fixtures made here, small enough to check by hand.
+// The KL values were computed outside in 60-digit decimals from the definition, sum of p log(p/q) over the four kept ids and the rest.
+#include "verify/compare.h"
+#include "verify/distance.h"
+#include "verify/tie.h"
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { VOCAB = 8, TOP = 4, TOKENS = 4, LAYERS = 3, EMBD = 4, CASES = 2 };
+
+static const float REF[VOCAB] = { 2.5f, 1.25f, 0.5f, 0.25f, -1, -1.5f, -2, -3 };
+static const float OUR[VOCAB] = { 2.25f, 1.5f, 0.5f, 0.125f, -1, -1.25f, -2.5f, -3 };
+static const float REF_LOGPROBS[VOCAB] = { -0.464330125f, -1.71433012f, -2.46433012f, -2.71433012f, -3.96433012f, -4.46433012f, -4.96433012f, -5.96433012f };
+
+// ---- a fixture in memory: every step is REF, generated ids 0; ids may be exchanged by a test ------------------------
+
+typedef struct {
+    fixture       f;
+    fixture_case  cases[CASES];
+    fixture_step  steps[CASES][TOKENS];
+    int32_t       ids[CASES][TOKENS][VOCAB], generated[CASES][TOKENS], prompt[2];
+    float         logprobs[CASES][TOKENS][VOCAB], logits[CASES][TOKENS][VOCAB];
+    int32_t       top[CASES][2][TOKENS], second[CASES][2][TOKENS];
+    float         margin[CASES][2][TOKENS];
+    double        kl[CASES][2][TOKENS];
+    fixture_probe probes[CASES][LAYERS + 1];
+    int32_t       index[2];
+    float         value[2];
+} made;
+
+static made *make(const char *type, int n_self)
+{
+    made *m = calloc(1, sizeof *m);
+    m->f = (fixture){ .path = "dir/made.json.gz", .dtype = (char *)type, .tokens = TOKENS, .top_k = TOP, .n_cases = CASES, .cases = m->cases };
+    m->index[0] = 1;
+    m->index[1] = 3;
+    m->value[0] = 1;
+    m->value[1] = -1;
+    for (int c = 0; c < CASES; c++) {
+        m->cases[c] = (fixture_case){ .id = c ? "chat-1" : "code-1", .n_prompt = 2, .prompt_ids = m->prompt, .generated_ids = m->generated[c],
+                                      .steps = m->steps[c], .n_probes = LAYERS + 1, .probes = m->probes[c], .n_self = n_self };
+        for (int l = 0; l <= LAYERS; l++) m->probes[c][l] = (fixture_probe){ .layer = l - 1, .n = 2, .index = m->index, .value = m->value, .norm = 2 };
+        for (int s = 0; s < 2; s++)
+            m->cases[c].self[s] = (fixture_self){ .top = m->top[c][s], .second = m->second[c][s], .margin = m->margin[c][s],
+                                                  .margin_of_base = m->margin[c][s], .kl = m->kl[c][s] };
+        for (int t = 0; t < TOKENS; t++) {
+            m->steps[c][t] = (fixture_step){ .ids = m->ids[c][t], .logprobs = m->logprobs[c][t], .logits = m->logits[c][t] };
+            for (int i = 0; i < VOCAB; i++) {
+                m->ids[c][t][i]      = i;
+                m->logprobs[c][t][i] = REF_LOGPROBS[i];
+                m->logits[c][t][i]   = REF[i];
+            }
+            for (int s = 0; s < 2; s++) {
+                m->second[c][s][t] = 1;
+                m->margin[c][s][t] = 1.25f;
+            }
+        }
+    }
+    return m;
+}
+
+static const float HIDDEN[LAYERS + 1][EMBD] = { { 1, 1, 1, -1 }, { 1, 1, -1, -1 }, { -1, 1, 1, -1 }, { 1, 1, 1, -1 } };
+
+// ---- distance ------------------------------------------------------------------------------------------------------
+
+static fixture_step step_of(made *m) { return m->steps[0][0]; }
+
+START_TEST(kl_is_what_the_definition_gives)
+{
+    made *m = make("float32", 0);
+    fixture_step s = step_of(m);
+    distance d = distance_at(&s, TOP, OUR, VOCAB);
+    ck_assert(fabs(d.kl - 0.019894327311614224) < 1e-8);        // the normalization kept is float32
+    ck_assert(fabs(d.logprob_diff - 0.34998577485407978) < 1e-7);
+    ck_assert_int_eq(d.top, 0);
+    ck_assert(d.finite && !d.all_zero);
+    d = distance_at(&s, VOCAB, OUR, VOCAB);                     // everything kept: no bucket
+    ck_assert(fabs(d.kl - 0.021026527818564258) < 1e-8);
+    free(m);
+}
+END_TEST
+
+// A shift of one part in a million moves KL by 3e-13; p log(p/q) summed as it stands would drown it in the 1e-8 of float32 rounding.
+START_TEST(kl_resolves_small_differences)
+{
+    made *m = make("float32", 0);
+    fixture_step s = step_of(m);
+    float near[VOCAB];
+    for (int i = 0; i < VOCAB; i++) near[i] = REF[i] + (i % 2 ? -0x1p-20f : 0x1p-20f);
+    distance d = distance_at(&s, TOP, near, VOCAB);
+    ck_assert(fabs(d.kl / 3.3372848590960973e-13 - 1) < 0.05);
+    d = distance_at(&s, TOP, REF, VOCAB);
+    ck_assert(d.kl >= 0 && d.kl < 1e-14);
+    free(m);
+}
+END_TEST
+
+START_TEST(kl_does_not_depend_on_a_common_shift)
+{
+    made *m = make("float32", 0);
+    fixture_step s = step_of(m);
+    float far[VOCAB];
+    for (int i = 0; i < VOCAB; i++) far[i] = OUR[i] + 4096;     // exact in float32; exp() alone would overflow
+    distance a = distance_at(&s, TOP, OUR, VOCAB), b = distance_at(&s, TOP, far, VOCAB);
+    ck_assert(fabs(a.kl - b.kl) < 1e-12);
+    free(m);
+}
+END_TEST
+
+START_TEST(kl_stays_finite_where_ours_is_certain_of_something_else)
+{
+    made *m = make("float32", 0);
+    fixture_step s = step_of(m);
+    float sure[VOCAB] = { [7] = 20000 };                        // every kept id underflows to probability 0
+    distance d = distance_at(&s, TOP, sure, VOCAB);
+    ck_assert(isfinite(d.kl) && d.kl > 1000);
+    ck_assert_int_eq(d.top, 7);
+    float other[VOCAB] = { 20000 };                             // the bucket does
+    d = distance_at(&s, TOP, other, VOCAB);
+    ck_assert(isfinite(d.kl) && d.kl > 10);
+    free(m);
+}
+END_TEST
+
+START_TEST(logits_that_are_not_finite_are_named_and_give_no_distance)
+{
+    made *m = make("float32", 0);
+    fixture_step s = step_of(m);
+    const float bad[] = { NAN, INFINITY, -INFINITY };
+    for (int b = 0; b < 3; b++) {
+        float l[VOCAB];
+        memcpy(l, REF, sizeof l);
+        l[5] = bad[b];
+        distance d = distance_at(&s, TOP, l, VOCAB);
+        ck_assert(!d.finite && isnan(d.kl) && isnan(d.logprob_diff));
+    }
+    float all[VOCAB];
+    for (int i = 0; i < VOCAB; i++) all[i] = NAN;
+    distance d = distance_at(&s, TOP, all, VOCAB);
+    ck_assert_int_eq(d.top, -1);
+    ck_assert(!d.finite && !d.all_zero);
+    float zero[VOCAB] = { 0 };
+    d = distance_at(&s, TOP, zero, VOCAB);
+    ck_assert(d.finite && d.all_zero);
+    ck_assert_int_eq(d.top, 0);
+    float equal[VOCAB] = { 1, 3, 3, 2 };
+    ck_assert_int_eq(distance_at(&s, TOP, equal, VOCAB).top, 1);
+    float low[VOCAB] = { NAN, -5, -4, -4, -9, -9, -9, -9 };
+    ck_assert_int_eq(distance_at(&s, TOP, low, VOCAB).top, 2);
+    free(m);
+}
+END_TEST
+
+// ---- ties ----------------------------------------------------------------------------------------------------------
+
+START_TEST(units_in_the_last_place)
+{
+    ck_assert(tie_ulp(true, 1.0) == 0x1p-7 && tie_ulp(true, 1.99) == 0x1p-7 && tie_ulp(true, 2.0) == 0x1p-6);
+    ck_assert(tie_ulp(true, -17.5) == 0.125);
+    ck_assert(tie_ulp(false, 1.0) == 0x1p-23 && tie_ulp(false, 0.75) == 0x1p-24);
+    ck_assert(tie_ulp(false, 16.5f) == (double)nextafterf(16.5f, 99) - 16.5);
+    ck_assert(tie_ulp(false, 0) > 0 && tie_ulp(true, 0) > 0);
+}
+END_TEST
+
+START_TEST(a_clear_step_is_not_open)
+{
+    made *m = make("bfloat16", 2);
+    tie t = tie_at(&m->f, &m->cases[0], 0, tie_movement(&m->cases[0], TOKENS, TOP), 1);
+    ck_assert(!t.open && !t.near);
+    ck_assert(t.margin == 1.25);
+    ck_assert(t.reach == 0x1p-6);                               // one unit of bfloat16 at 2.5
+    free(m);
+}
+END_TEST
+
+START_TEST(one_unit_in_the_last_place_is_open)
+{
+    made *m = make("bfloat16", 0);
+    m->logits[0][2][1] = 2.5f - 0x1p-6f;
+    m->logits[0][2][2] = 2.5f - 0x1p-5f;
+    ck_assert(tie_at(&m->f, &m->cases[0], 2, 0, 1).near);       // so close that it may be chosen
+    tie t = tie_at(&m->f, &m->cases[0], 2, 0, 2);
+    ck_assert(t.open && !t.near);                               // the third id is two units away
+    m->f.dtype = "float32";
+    ck_assert(!tie_at(&m->f, &m->cases[0], 2, 0, 1).open);      // in float32 the same margin is wide
+    m->logits[0][2][1] = nextafterf(2.5f, 0);
+    ck_assert(tie_at(&m->f, &m->cases[0], 2, 0, 1).near);
+    free(m);
+}
+END_TEST
+
+START_TEST(margins_moving_between_the_references_runs_open_steps)
+{
+    made *m = make("bfloat16", 2);
+    m->margin[0][1][3] = 1.25f - 0.5f;                          // run b, step 3: moved by half
+    double moved = tie_movement(&m->cases[0], TOKENS, TOP);
+    ck_assert(moved == 0.5);
+    ck_assert(tie_movement(&m->cases[1], TOKENS, TOP) == 0);    // each case for itself
+    m->logits[0][1][1] = 2.5f - 0.5f;                           // exactly the reach: within
+    m->logits[0][1][2] = 2.5f - 0.75f;
+    ck_assert(tie_at(&m->f, &m->cases[0], 1, moved, 1).near);
+    tie t = tie_at(&m->f, &m->cases[0], 1, moved, 2);
+    ck_assert(t.open && !t.near);
+    ck_assert(!tie_at(&m->f, &m->cases[0], 0, moved, 1).open);  // margin 1.25 > 0.5
+    free(m);
+}
+END_TEST
+
+START_TEST(a_step_where_the_references_runs_differ_is_open)
+{
+    made *m = make("bfloat16", 2);
+    m->top[1][0][2] = 3;                                        // run a chose id 3, far from the base run's top
+    ck_assert(tie_at(&m->f, &m->cases[1], 2, 0, 3).near);
+    ck_assert(tie_at(&m->f, &m->cases[1], 2, 0, 0).near);
+    tie t = tie_at(&m->f, &m->cases[1], 2, 0, 1);               // open, but nobody chose id 1
+    ck_assert(t.open && !t.near);
+    ck_assert(tie_self_rate(&m->f) == 1.0 / (CASES * TOKENS));
+    m->top[1][1][2] = m->top[1][1][3] = 3;
+    ck_assert(tie_self_rate(&m->f) == 2.0 / (CASES * TOKENS));  // the larger of the two runs' rates, not their sum
+    free(m);
+}
+END_TEST
+
+// ---- probes --------------------------------------------------------------------------------------------------------
+
+START_TEST(probes_name_the_first_layer_that_departs)
+{
+    made *m = make("float32", 0);
+    float h[LAYERS + 1][EMBD];
+    memcpy(h, HIDDEN, sizeof h);
+    probe_result p = probe_compare(&m->cases[0], h[0], LAYERS, EMBD, 1e-4);
+    ck_assert_int_eq(p.layer, LAYER_NONE);
+    ck_assert_int_eq(p.bad_from, LAYER_NONE);
+    h[2][3] -= 0.01f;                                           // a sampled position of layer 1
+    h[3][1] += 0.5f;
+    p = probe_compare(&m->cases[0], h[0], LAYERS, EMBD, 1e-4);
+    ck_assert_int_eq(p.layer, 1);
+    ck_assert_int_eq(p.worst_layer, 2);
+    memcpy(h, HIDDEN, sizeof h);
+    h[0][0] = 3;                                                // not sampled: only the norm tells
+    ck_assert_int_eq(probe_compare(&m->cases[0], h[0], LAYERS, EMBD, 1e-4).layer, LAYER_EMBEDDING);
+    ck_assert_int_eq(probe_compare(&m->cases[0], h[0], LAYERS, EMBD, 10).layer, LAYER_NONE);
+    free(m);
+}
+END_TEST
+
+START_TEST(dead_layers_are_named)
+{
+    made *m = make("float32", 0);
+    float h[LAYERS + 1][EMBD];
+    memcpy(h, HIDDEN, sizeof h);
+    memset(h[2], 0, sizeof h[2]);
+    probe_result p = probe_compare(&m->cases[0], h[0], LAYERS, EMBD, 0.5);
+    ck_assert_int_eq(p.bad_from, 1);
+    ck_assert(p.all_zero);
+    ck_assert_int_eq(p.layer, 1);
+    memcpy(h, HIDDEN, sizeof h);
+    h[1][2] = NAN;                                              // a position that is not sampled
+    p = probe_compare(&m->cases[0], h[0], LAYERS, EMBD, 0.5);
+    ck_assert_int_eq(p.bad_from, 0);
+    ck_assert(!p.all_zero);
+    ck_assert_int_eq(p.layer, 0);
+    m->cases[0].n_probes = 0;                                   // without probes a dead layer is still seen
+    ck_assert_int_eq(probe_compare(&m->cases[0], h[0], LAYERS, EMBD, 0.5).layer, 0);
+    free(m);
+}
+END_TEST
+
+// ---- a whole comparison --------------------------------------------------------------------------------------------
+
+typedef struct { float l[CASES][TOKENS][VOCAB], h[CASES][LAYERS + 1][EMBD]; } our_run;
+
+static our_run *same_run(void)
+{
+    our_run *o = calloc(1, sizeof *o);
+    for (int c = 0; c < CASES; c++) {
+        memcpy(o->h[c], HIDDEN, sizeof HIDDEN);
+        for (int t = 0; t < TOKENS; t++) memcpy(o->l[c][t], REF, sizeof REF);
+    }
+    return o;
+}
+
+static verify_fixture_result compare_kind(const fixture *f, const our_run *o, check_kind kind, int64_t n_free)
+{
+    verify_fixture_result r = { 0 };
+    comparison k;
+    err e = { 0 };
+    ck_assert(compare_begin(&k, &r, f, gate_builtin(), kind, "Q4_K_M", n_free, VOCAB, &e));
+    for (int c = 0; c < CASES; c++) {
+        compare_case(&k, &f->cases[c]);
+        compare_hidden(&k, o->h[c][0], LAYERS, EMBD);
+        for (int64_t t = 0; t < TOKENS && compare_free(&k, t, o->l[c][t]); t++) {}
+        for (int64_t t = 0; t < TOKENS; t++) compare_forced(&k, t, o->l[c][t]);
+        compare_case_end(&k);
+    }
+    compare_end(&k);
+    return r;
+}
+
+static verify_fixture_result compare_all(const fixture *f, const our_run *o) { return compare_kind(f, o, CHECK_EXACT, TOKENS); }
+
+static const verify_failure *find_failure(const verify_fixture_result *r, const char *what)
+{
+    for (int64_t i = 0; i < r->n_failures; i++)
+        if (strcmp(r->failures[i].what, what) == 0) return &r->failures[i];
+    return NULL;
+}
+
+START_TEST(an_equal_run_passes)
+{
+    made *m = make("float32", 0);
+    our_run *o = same_run();
+    verify_fixture_result r = compare_all(&m->f, o);
+    ck_assert(r.passed && r.ran);
+    ck_assert_int_eq(r.failures_total, 0);
+    ck_assert_int_eq(r.free_run_equal, CASES);
+    ck_assert_int_eq(r.free_run_tokens_equal, CASES * TOKENS);
+    ck_assert_int_eq(r.steps, CASES * TOKENS);
+    ck_assert_int_eq(r.teacher_forced_equal, CASES * TOKENS);
+    ck_assert_int_eq(r.ties, 0);
+    ck_assert(r.kl_mean >= 0 && r.kl_mean < 1e-14);
+    ck_assert_str_eq(r.name, "made.json.gz");
+    free(r.failures);
+    r = compare_kind(&m->f, o, CHECK_EXACT, 2);
+    ck_assert_int_eq(r.free_run_tokens, 2 * CASES);
+    ck_assert_int_eq(r.free_run_equal, CASES);
+    free(r.failures);
+    free(o);
+    free(m);
+}
+END_TEST
+
+START_TEST(another_token_fails_and_says_where)
+{
+    made *m = make("float32", 0);
+    our_run *o = same_run();
+    o->l[1][2][5] = 9;
+    o->h[1][2][1] = 7;
+    verify_fixture_result r = compare_all(&m->f, o);
+    ck_assert(!r.passed);
+    ck_assert_int_eq(r.free_run_equal, CASES - 1);
+    ck_assert_int_eq(r.free_run_tokens_equal, CASES * TOKENS - 2);
+    ck_assert_int_eq(r.teacher_forced_equal, CASES * TOKENS - 1);
+    const char *const whats[] = { "free_run", "teacher_forced" };
+    for (int i = 0; i < 2; i++) {
+        const verify_failure *f = find_failure(&r, whats[i]);
+        ck_assert_ptr_nonnull(f);
+        ck_assert_str_eq(f->case_id, "chat-1");
+        ck_assert_int_eq(f->step, 2);
+        ck_assert_int_eq(f->expected, 0);
+        ck_assert_int_eq(f->got, 5);
+        ck_assert(f->margin == 1.25);
+        ck_assert_int_eq(f->layer, 1);
+        ck_assert_ptr_nonnull(strstr(f->text, "case 'chat-1', step 2"));
+        ck_assert_ptr_nonnull(strstr(f->text, "first layer that departs is 1"));
+    }
+    free(r.failures);
+    free(o);
+    free(m);
+}
+END_TEST
+
+// A fault that a short prompt cannot show: its tokens differ, but its probes agree. Another case's probes tell the layer.
+START_TEST(the_layer_is_named_by_another_case_if_need_be)
+{
+    made *m = make("float32", 0);
+    our_run *o = same_run();
+    o->l[0][3][5] = 9;
+    o->h[1][3][1] = 7;
+    verify_fixture_result r = compare_all(&m->f, o);
+    const verify_failure *f = find_failure(&r, "teacher_forced");
+    ck_assert_str_eq(f->case_id, "code-1");
+    ck_assert_int_eq(f->layer, 2);
+    ck_assert_ptr_nonnull(strstr(f->text, "no layer's probe departs in its prompt; in case 'chat-1' the first layer that departs is 2"));
+    free(r.failures);
+    free(o);
+    free(m);
+}
+END_TEST
+
+// A wrong cache dtype can leave every token equal: only the distance shows it.
+START_TEST(equal_tokens_at_a_distance_fail)
+{
+    made *m = make("float32", 0);
+    our_run *o = same_run();
+    for (int i = 1; i < VOCAB; i++) o->l[0][3][i] += i % 2 ? 0.02f : -0.02f;
+    o->h[0][3][1] += 0.01f;
+    verify_fixture_result r = compare_all(&m->f, o);
+    ck_assert_int_eq(r.teacher_forced_equal, CASES * TOKENS);
+    ck_assert_int_eq(r.free_run_equal, CASES);
+    ck_assert(!r.passed);
+    const verify_failure *f = find_failure(&r, "distance");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_str_eq(f->case_id, "code-1");
+    ck_assert_int_eq(f->step, 3);
+    ck_assert_int_eq(f->layer, 2);
+    ck_assert_ptr_nonnull(find_failure(&r, "logprob"));
+    free(r.failures);
+    m->kl[0][0][0] = 1;                                         // a reference as far from itself is no measure: it may not let anything pass
+    m->cases[0].n_self = m->cases[1].n_self = 2;
+    m->cases[1].self[0].logprob_diff_max = 1;
+    r = compare_all(&m->f, o);
+    ck_assert(!r.passed);
+    ck_assert_ptr_nonnull(find_failure(&r, "reference"));
+    ck_assert_ptr_null(find_failure(&r, "distance"));           // and yet the limits are what it says of itself
+    ck_assert(r.self_kl_mean == 1.0 / (CASES * TOKENS) && r.kl_limit == 3.0 / (CASES * TOKENS));
+    ck_assert(r.logprob_limit == 3);
+    free(r.failures);
+    free(o);
+    free(m);
+}
+END_TEST
+
+// The free run's own logits count too: a decode kernel may be wrong where the batch kernel is right.
+START_TEST(distance_of_the_free_run_counts)
+{
+    made *m = make("float32", 0);
+    verify_fixture_result r = { 0 };
+    comparison k;
+    err e = { 0 };
+    ck_assert(compare_begin(&k, &r, &m->f, gate_builtin(), CHECK_EXACT, "F32", TOKENS, VOCAB, &e));
+    float off[VOCAB];
+    memcpy(off, REF, sizeof off);
+    off[1] += 0.1f;
+    for (int c = 0; c < CASES; c++) {
+        compare_case(&k, &m->cases[c]);
+        for (int64_t t = 0; t < TOKENS; t++) ck_assert(compare_free(&k, t, off));
+        for (int64_t t = 0; t < TOKENS; t++) compare_forced(&k, t, REF);
+        compare_case_end(&k);
+    }
+    compare_end(&k);
+    ck_assert(!r.passed);
+    ck_assert_ptr_nonnull(find_failure(&r, "distance"));
+    free(r.failures);
+    free(m);
+}
+END_TEST
+
+START_TEST(a_tie_ends_the_free_run_without_failing)
+{
+    made *m = make("bfloat16", 2);
+    our_run *o = same_run();
+    m->top[0][1][1] = 1;                                        // run b chose id 1 at step 1
+    m->margin[0][1][1] = -0.015625f;
+    m->logits[0][1][1] = 2.5f - 0x1p-6f;
+    o->l[0][1][1] = 2.5f;
+    o->l[0][1][0] = 2.5f - 0x1p-6f;
+    verify_fixture_result r = compare_all(&m->f, o);
+    ck_assert_int_eq(r.free_run_ties, 1);
+    ck_assert_int_eq(r.free_run_equal, CASES - 1);
+    ck_assert_int_eq(r.ties, 1);
+    ck_assert_int_eq(r.ties_differing, 1);
+    ck_assert_int_eq(r.teacher_forced_equal, CASES * TOKENS - 1);
+    ck_assert(r.ties_limit == 2);                               // 2 x one in eight of eight steps
+    ck_assert_ptr_null(find_failure(&r, "free_run"));
+    ck_assert_ptr_null(find_failure(&r, "teacher_forced"));
+    ck_assert_ptr_null(find_failure(&r, "ties"));
+    free(r.failures);
+    o->l[0][1][2] = 4;                                          // the step is open, but not to id 2
+    r = compare_all(&m->f, o);
+    ck_assert_ptr_nonnull(find_failure(&r, "free_run"));
+    ck_assert_ptr_nonnull(strstr(find_failure(&r, "teacher_forced")->text, "open, but not to this id"));
+    free(r.failures);
+    free(o);
+    free(m);
+}
+END_TEST
+
+START_TEST(too_many_ties_fail)
+{
+    made *m = make("bfloat16", 0);
+    our_run *o = same_run();
+    m->logits[0][1][1] = 2.5f - 0x1p-6f;                        // open by one unit; the reference agrees with itself everywhere
+    o->l[0][1][1] = 2.5f;
+    o->l[0][1][0] = 2.5f - 0x1p-6f;
+    verify_fixture_result r = compare_all(&m->f, o);
+    ck_assert_int_eq(r.ties_differing, 1);
+    ck_assert(r.ties_limit < 1);                                // 0.5 % of 8 steps
+    ck_assert(!r.passed);
+    ck_assert_ptr_nonnull(find_failure(&r, "ties"));
+    free(r.failures);
+    free(o);
+    free(m);
+}
+END_TEST
+
+START_TEST(dead_logits_fail_once_a_case_and_are_named)
+{
+    made *m = make("float32", 0);
+    our_run *o = same_run();
+    memset(o->l[0], 0, sizeof o->l[0]);
+    memset(o->h[0][1], 0, sizeof o->h[0][1]);
+    o->l[1][3][2] = NAN;
+    verify_fixture_result r = compare_all(&m->f, o);
+    ck_assert(!r.passed);
+    ck_assert(isnan(r.kl_mean));
+    ck_assert_ptr_nonnull(find_failure(&r, "distance"));        // NaN is no distance that passes
+    const verify_failure *f = find_failure(&r, "finite");
+    ck_assert_str_eq(f->case_id, "code-1");
+    ck_assert_int_eq(f->step, 0);
+    ck_assert_int_eq(f->layer, 0);
+    ck_assert_ptr_nonnull(strstr(f->text, "logits are all zero; the hidden state is all zero from layer 0 on"));
+    int finite = 0;
+    for (int64_t i = 0; i < r.n_failures; i++) finite += strcmp(r.failures[i].what, "finite") == 0;
+    ck_assert_int_eq(finite, 2);
+    ck_assert_ptr_nonnull(strstr(r.failures[1].text, "step 3: logits are not finite"));
+    ck_assert_int_eq(r.teacher_forced_equal, TOKENS - 1);       // all-zero logits choose id 0, which is no agreement
+    free(r.failures);
+    free(o);
+    free(m);
+}
+END_TEST
+
+START_TEST(drift_has_a_budget_and_no_token_failures)
+{
+    made *m = make("float32", 0);
+    our_run *o = same_run();
+    o->l[1][2][5] = 3;
+    verify_fixture_result r = compare_kind(&m->f, o, CHECK_DRIFT, TOKENS);
+    ck_assert_int_eq(r.teacher_forced_equal, CASES * TOKENS - 1);
+    ck_assert(r.top1_limit == gate_drift_for(gate_builtin(), "Q4_K_M")->top1_min);
+    ck_assert(isnan(r.ties_limit));
+    ck_assert_ptr_null(find_failure(&r, "teacher_forced"));
+    ck_assert(r.passed == (r.kl_mean <= r.kl_limit && 7.0 / 8 >= r.top1_limit));
+    free(r.failures);
+    for (int c = 0; c < CASES; c++)
+        for (int t = 0; t < TOKENS; t++) o->l[c][t][5] = 9;
+    r = compare_kind(&m->f, o, CHECK_DRIFT, TOKENS);
+    ck_assert(!r.passed);
+    ck_assert_ptr_nonnull(find_failure(&r, "drift"));
+    free(r.failures);
+    free(o);
+    free(m);
+}
+END_TEST
+
+START_TEST(failures_are_counted_beyond_what_is_kept)
+{
+    made *m = make("float32", 0);
+    fixture_case *many = calloc(60, sizeof *many);
+    for (int i = 0; i < 60; i++) many[i] = m->cases[0];
+    m->f.n_cases = 60;
+    m->f.cases = many;
+    verify_fixture_result r = { 0 };
+    comparison k;
+    err e = { 0 };
+    float wrong[VOCAB] = { [6] = 5 };
+    ck_assert(compare_begin(&k, &r, &m->f, gate_builtin(), CHECK_EXACT, "F32", TOKENS, VOCAB, &e));
+    for (int c = 0; c < 60; c++) {
+        compare_case(&k, &many[c]);
+        ck_assert(!compare_free(&k, 0, wrong));
+        for (int64_t t = 0; t < TOKENS; t++) compare_forced(&k, t, wrong);
+        compare_case_end(&k);
+    }
+    compare_end(&k);
+    ck_assert_int_le(r.n_failures, VERIFY_MAX_FAILURES);
+    ck_assert_int_eq(r.n_failures, 60 + 2);                     // one a case, and the two distances
+    ck_assert_int_eq(r.failures_total, 60 * (TOKENS + 1) + 2);
+    free(r.failures);
+    free(many);
+    free(m);
+}
+END_TEST
+
+START_TEST(a_fixture_for_another_model_does_not_fit)
+{
+    made *m = make("float32", 0);
+    char text[256] = "";
+    ck_assert(compare_fits(&m->f, VOCAB, LAYERS, EMBD, text, sizeof text));
+    ck_assert(!compare_fits(&m->f, 3, LAYERS, EMBD, text, sizeof text));
+    ck_assert_ptr_nonnull(strstr(text, "id 3"));
+    ck_assert(!compare_fits(&m->f, VOCAB, LAYERS - 1, EMBD, text, sizeof text));
+    ck_assert(!compare_fits(&m->f, VOCAB, LAYERS, 3, text, sizeof text));
+    free(m);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("verify_compare");
+    TCase *t = tcase_create("all");
+    tcase_add_test(t, kl_is_what_the_definition_gives);
+    tcase_add_test(t, kl_resolves_small_differences);
+    tcase_add_test(t, kl_does_not_depend_on_a_common_shift);
+    tcase_add_test(t, kl_stays_finite_where_ours_is_certain_of_something_else);
+    tcase_add_test(t, logits_that_are_not_finite_are_named_and_give_no_distance);
+    tcase_add_test(t, units_in_the_last_place);
+    tcase_add_test(t, a_clear_step_is_not_open);
+    tcase_add_test(t, one_unit_in_the_last_place_is_open);
+    tcase_add_test(t, margins_moving_between_the_references_runs_open_steps);
+    tcase_add_test(t, a_step_where_the_references_runs_differ_is_open);
+    tcase_add_test(t, probes_name_the_first_layer_that_departs);
+    tcase_add_test(t, dead_layers_are_named);
+    tcase_add_test(t, an_equal_run_passes);
+    tcase_add_test(t, another_token_fails_and_says_where);
+    tcase_add_test(t, the_layer_is_named_by_another_case_if_need_be);
+    tcase_add_test(t, equal_tokens_at_a_distance_fail);
+    tcase_add_test(t, distance_of_the_free_run_counts);
+    tcase_add_test(t, a_tie_ends_the_free_run_without_failing);
+    tcase_add_test(t, too_many_ties_fail);
+    tcase_add_test(t, dead_logits_fail_once_a_case_and_are_named);
+    tcase_add_test(t, drift_has_a_budget_and_no_token_failures);
+    tcase_add_test(t, failures_are_counted_beyond_what_is_kept);
+    tcase_add_test(t, a_fixture_for_another_model_does_not_fit);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,201 @@
+// Proves verify/verify.h on the committed checkpoint: each artifact against what Transformers said of it.
+#include "verify_files.h"
+#include "formats/json.h"
+#include <math.h>
+
+static const char *f32, *bf16, *q4;
+
+static void setup(void)
+{
+    static char paths[3][256];
+    files_begin("verify_e2e");
+    snprintf(paths[0], sizeof paths[0], "%s", convert_tiny("tiny-F32.gguf", FT_F32));
+    snprintf(paths[1], sizeof paths[1], "%s", convert_tiny("tiny-BF16.gguf", FT_BF16));
+    snprintf(paths[2], sizeof paths[2], "%s", convert_tiny("tiny-Q4_K_M.gguf", FT_Q4_K_M));
+    f32  = paths[0];
+    bf16 = paths[1];
+    q4   = paths[2];
+}
+
+static void all_equal(const verify_report *r, const char *name)
+{
+    const verify_fixture_result *f = &r->fixtures[0];
+    ck_assert_msg(r->passed, "%s: %s", name, f->n_failures ? f->failures[0].text : "?");
+    ck_assert_int_eq(r->n_notes, 0);
+    ck_assert_int_eq(f->failures_total, 0);
+    ck_assert_int_ge(f->cases, 12);
+    ck_assert_int_eq(f->steps, f->cases * 64);
+    ck_assert_int_eq(f->teacher_forced_equal + f->ties_differing, f->steps);
+    ck_assert_int_eq(f->free_run_equal + f->free_run_ties, f->cases);
+}
+
+START_TEST(float32_is_equal_to_the_last_token)
+{
+    verify_opts o = { .tokens = 64 };
+    verify_report r = verify_with(f32, fixture_path("float32"), &o);
+    all_equal(&r, "F32");
+    ck_assert_int_eq(r.fixtures[0].free_run_tokens_equal, r.fixtures[0].cases * 64);
+    ck_assert_int_eq(r.fixtures[0].teacher_forced_equal, r.fixtures[0].steps);
+    ck_assert_int_eq(r.fixtures[0].kind, CHECK_EXACT);
+    ck_assert_str_eq(r.kv, "f32");
+    ck_assert_str_eq(r.arith, "f32");
+    ck_assert(r.attention_scale == 1);
+    ck_assert_str_eq(r.gate, "built-in");
+    verify_report_free(&r);
+}
+END_TEST
+
+START_TEST(bfloat16_is_equal_outside_ties)
+{
+    verify_opts o = { .tokens = 64 };
+    verify_report r = verify_with(bf16, fixture_path("bfloat16"), &o);
+    all_equal(&r, "BF16");
+    ck_assert_str_eq(r.kv, "bf16");
+    ck_assert_str_eq(r.arith, "bf16");
+    verify_report_free(&r);
+}
+END_TEST
+
+START_TEST(quantized_weights_are_equal_to_themselves_and_drift_from_the_source)
+{
+    verify_opts o = { .tokens = 64 };
+    verify_report r;
+    err e = { 0 };
+    const char *both[] = { fixture_path("q4_k_m"), fixture_path("float32") };
+    ck_assert_msg(verify_artifact(&r, q4, both, 2, &o, &e), "%s", e.msg);
+    all_equal(&r, "Q4_K_M");
+    ck_assert_int_eq(r.fixtures[0].kind, CHECK_EXACT);
+    ck_assert_int_eq(r.fixtures[0].free_run_tokens_equal, r.fixtures[0].cases * 64);
+    ck_assert_int_eq(r.fixtures[1].kind, CHECK_DRIFT);
+    ck_assert(r.fixtures[1].passed && r.fixtures[1].kl_mean > r.fixtures[0].kl_mean);
+    ck_assert(r.fixtures[1].teacher_forced_equal < r.fixtures[1].steps);        // it does drift, and that is reported
+    verify_report_free(&r);
+}
+END_TEST
+
+START_TEST(the_default_free_run_is_30_tokens)
+{
+    verify_report r = verify_plain(f32, fixture_path("float32"));
+    ck_assert_int_eq(r.fixtures[0].free_run_tokens, 30 * r.fixtures[0].cases);
+    verify_report_free(&r);
+    verify_opts o = { .tokens = 1000 };                             // more than the fixture has: all of it is run, and it is not enough
+    r = verify_with(f32, fixture_path("float32"), &o);
+    ck_assert_int_eq(r.fixtures[0].free_run_tokens, 64 * r.fixtures[0].cases);
+    ck_assert(!r.passed && r.fixtures[0].n_failures == 1);
+    ck_assert_str_eq(r.fixtures[0].failures[0].what, "tokens");
+    ck_assert_ptr_nonnull(strstr(r.fixtures[0].failures[0].text, "holds 64 tokens a case, 1000 are asked for"));
+    verify_report_free(&r);
+}
+END_TEST
+
+START_TEST(another_dtype_needs_the_arithmetic_to_be_asked_for)
+{
+    verify_report r = verify_plain(bf16, fixture_path("float32"));
+    ck_assert(!r.passed && !r.fixtures[0].ran);
+    ck_assert_ptr_nonnull(strstr(failure_of(&r, "arith")->text, "--arith f32"));
+    verify_report_free(&r);
+    verify_opts o = { .run.arith = "f32" };
+    r = verify_with(bf16, fixture_path("float32"), &o);
+    ck_assert_msg(r.passed, "%s", r.fixtures[0].n_failures ? r.fixtures[0].failures[0].text : "");
+    ck_assert_str_eq(r.kv, "f32");
+    ck_assert_int_eq(r.n_notes, 1);
+    ck_assert_ptr_nonnull(strstr(r.notes[0], "computed in f32, which was asked for"));
+    verify_report_free(&r);
+    r = verify_with(bf16, fixture_path("bfloat16"), &o);            // asked for, and not the fixture's: measured, and no
+    ck_assert(!r.passed && r.fixtures[0].ran && r.fixtures[0].steps > 0);
+    ck_assert_ptr_nonnull(failure_of(&r, "arith"));
+    verify_report_free(&r);
+    verify_opts b = { .run.arith = "bf16" };
+    r = verify_with(f32, fixture_path("bfloat16"), &b);             // the same weights in another container
+    ck_assert_msg(r.passed, "%s", r.fixtures[0].n_failures ? r.fixtures[0].failures[0].text : "");
+    verify_report_free(&r);
+}
+END_TEST
+
+START_TEST(a_fixture_of_other_weights_is_no_proof)
+{
+    verify_report r = verify_plain(f32, fixture_path("q4_k_m"));
+    ck_assert(!r.passed && !r.fixtures[0].ran);
+    ck_assert_ptr_nonnull(failure_of(&r, "weights"));
+    verify_report_free(&r);
+}
+END_TEST
+
+// The same report for any number of threads and SIMD level: nothing in it depends on the machine.
+START_TEST(reports_are_the_same_bytes_every_time)
+{
+    const char *simd[] = { "portable", NULL };
+    char *text[2];
+    for (int i = 0; i < 2; i++) {
+        verify_opts o = { .tokens = 8, .run = { .n_threads = i + 1, .simd = simd[i] } };
+        verify_report r = verify_with(q4, fixture_path("q4_k_m"), &o);
+        cJSON *j = verify_report_json(&r);
+        text[i] = cJSON_Print(j);
+        cJSON_Delete(j);
+        verify_report_free(&r);
+    }
+    ck_assert_str_eq(text[0], text[1]);
+    ck_assert_ptr_null(strstr(text[0], scratch));       // no path of this machine
+    free(text[0]);
+    free(text[1]);
+}
+END_TEST
+
+START_TEST(a_gate_of_ones_own)
+{
+    const char *path = in_scratch("gate.json");
+    const char *text = "{\"hallmark_gate\":1,\"exact\":{\"float32\":{\"kl_factor\":0,\"kl_floor\":0,\"logprob_factor\":0,\"logprob_floor\":0,\"probe_tolerance\":0,\"self_kl_max\":9,\"self_logprob_max\":9,\"self_margin_max\":9},"
+                       "\"bfloat16\":{\"kl_factor\":0,\"kl_floor\":0,\"logprob_factor\":0,\"logprob_floor\":0,\"probe_tolerance\":0,\"self_kl_max\":9,\"self_logprob_max\":9,\"self_margin_max\":9}},"
+                       "\"ties\":{\"rate\":0,\"self_factor\":0,\"self_rate_max\":1},\"drift\":[{\"type\":\"*\",\"top1_min\":1,\"kl_max\":0}]}";
+    err e = { 0 };
+    ck_assert(outfile_write_whole(path, text, (int64_t)strlen(text), &e));
+    verify_opts o = { .tokens = 4, .gate_path = path };
+    verify_report r = verify_with(f32, fixture_path("float32"), &o);
+    ck_assert(!r.passed && failure_of(&r, "distance") && failure_of(&r, "logprob"));
+    char hex[SHA256_HEX + 1];
+    ck_assert(sha256_file(path, hex, &e));
+    ck_assert_str_eq(r.gate, hex);                      // a report says whose limits it went by
+    ck_assert_int_eq(r.fixtures[0].teacher_forced_equal, r.fixtures[0].steps);
+    verify_report_free(&r);
+}
+END_TEST
+
+START_TEST(what_cannot_be_run_is_an_error)
+{
+    verify_report r;
+    const char *fix[] = { fixture_path("float32") }, *none[] = { in_scratch("none.json.gz") };
+    verify_opts o = { 0 }, bad_kv = { .run.kv = "f8" }, bad_gate = { .gate_path = in_scratch("no-gate.json") };
+    err e = { 0 };
+    ck_assert(!verify_artifact(&r, f32, fix, 0, &o, &e) && e.kind == ERR_USAGE);
+    e = (err){ 0 };
+    ck_assert(!verify_artifact(&r, f32, none, 1, &o, &e) && e.kind == ERR_INPUT);
+    e = (err){ 0 };
+    ck_assert(!verify_artifact(&r, in_scratch("none.gguf"), fix, 1, &o, &e) && e.kind == ERR_INPUT);
+    e = (err){ 0 };
+    ck_assert(!verify_artifact(&r, f32, fix, 1, &bad_kv, &e) && e.kind == ERR_USAGE);
+    e = (err){ 0 };
+    ck_assert(!verify_artifact(&r, f32, fix, 1, &bad_gate, &e) && e.kind == ERR_INPUT);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("verify_e2e");
+    TCase *t = tcase_create("all");
+    tcase_add_unchecked_fixture(t, setup, files_end);
+    tcase_add_test(t, float32_is_equal_to_the_last_token);
+    tcase_add_test(t, bfloat16_is_equal_outside_ties);
+    tcase_add_test(t, quantized_weights_are_equal_to_themselves_and_drift_from_the_source);
+    tcase_add_test(t, the_default_free_run_is_30_tokens);
+    tcase_add_test(t, another_dtype_needs_the_arithmetic_to_be_asked_for);
+    tcase_add_test(t, a_fixture_of_other_weights_is_no_proof);
+    tcase_add_test(t, reports_are_the_same_bytes_every_time);
+    tcase_add_test(t, a_gate_of_ones_own);
+    tcase_add_test(t, what_cannot_be_run_is_an_error);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,244 @@
+// verify_files: what the tests of verification share: a scratch folder, the committed checkpoint, artifacts made from it, and ways
+// to damage them. Every path lies in the scratch folder, which files_end removes.
+#ifndef HALLMARK_TESTS_VERIFY_FILES_H
+#define HALLMARK_TESTS_VERIFY_FILES_H
+
+#include "convert/convert.h"
+#include "formats/claims.h"
+#include "formats/file_map.h"
+#include "formats/gguf.h"
+#include "verify/verify.h"
+#include <check.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#ifndef TINY_DIR
+#define TINY_DIR SOURCE_DIR "/fixtures/tiny-gemma4"
+#endif
+
+static char scratch[64];
+
+static void files_begin(const char *name)
+{
+    snprintf(scratch, sizeof scratch, "/tmp/%s.XXXXXX", name);
+    ck_assert_ptr_nonnull(mkdtemp(scratch));
+}
+
+static void remove_tree(const char *dir)
+{
+    DIR *d = opendir(dir);
+    if (!d) { unlink(dir); return; }
+    for (struct dirent *x; (x = readdir(d)) != NULL;) {
+        if (strcmp(x->d_name, ".") == 0 || strcmp(x->d_name, "..") == 0) continue;
+        char *path = path_join(dir, x->d_name);
+        struct stat st;
+        if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode)) remove_tree(path);
+        else unlink(path);
+        free(path);
+    }
+    closedir(d);
+    rmdir(dir);
+}
+
+static void files_end(void) { remove_tree(scratch); }
+
+// scratch/name, in one of a few buffers that are used in turn.
+static inline const char *in_scratch(const char *name)
+{
+    static char buf[8][256];
+    static int  next;
+    char *p = buf[next++ % 8];
+    snprintf(p, sizeof buf[0], "%s/%s", scratch, name);
+    return p;
+}
+
+static inline const char *fixture_path(const char *name)
+{
+    static char buf[4][512];
+    static int  next;
+    char *p = buf[next++ % 4];
+    snprintf(p, sizeof buf[0], "%s/fixtures/%s.json.gz", TINY_DIR, name);
+    return p;
+}
+
+// The first n cases of a fixture, as a fixture of its own at `to`: as good for what is not about numbers, and quicker.
+static inline void shorten_fixture(const char *from, const char *to, int n)
+{
+    enum { LINE = 4 << 20 };
+    gzFile in = gzopen(from, "rb"), out = gzopen(to, "wb");
+    char  *line = malloc(LINE);
+    ck_assert(in && out && line && gzgets(in, line, LINE));
+    char *at = strstr(line, "\"cases\":");
+    ck_assert_ptr_nonnull(at);
+    char *rest = at + 8 + strspn(at + 8, " 0123456789");
+    gzprintf(out, "%.*s\"cases\":%d", (int)(at - line), line, n);
+    gzputs(out, rest);
+    for (int i = 0; i < n; i++) {
+        ck_assert(gzgets(in, line, LINE) && strchr(line, '\n'));
+        gzputs(out, line);
+    }
+    ck_assert(gzclose(in) == Z_OK && gzclose(out) == Z_OK);
+    free(line);
+}
+
+static inline const char *convert_tiny(const char *name, file_type type)
+{
+    err e = { 0 };
+    convert_opts o = { .type = type };
+    const char *path = in_scratch(name);
+    ck_assert_msg(convert_checkpoint(TINY_DIR, path, &o, &e), "%s", e.msg);
+    return path;
+}
+
+// ---- running -------------------------------------------------------------------------------------------------------
+
+static inline verify_report verify_with(const char *artifact, const char *fixture_file, const verify_opts *o)
+{
+    verify_report r;
+    err e = { 0 };
+    const char *list[] = { fixture_file };
+    ck_assert_msg(verify_artifact(&r, artifact, list, 1, o, &e), "%s", e.msg);
+    return r;
+}
+
+static inline verify_report verify_plain(const char *artifact, const char *fixture_file)
+{
+    verify_opts o = { 0 };
+    return verify_with(artifact, fixture_file, &o);
+}
+
+static inline const verify_failure *failure_of(const verify_report *r, const char *what)
+{
+    for (int64_t i = 0; i < r->fixtures[0].n_failures; i++)
+        if (strcmp(r->fixtures[0].failures[i].what, what) == 0) return &r->fixtures[0].failures[i];
+    return NULL;
+}
+
+// ---- damaging ------------------------------------------------------------------------------------------------------
+
+static inline void patch(const char *path, int64_t off, const void *bytes, int64_t n)
+{
+    int fd = open(path, O_WRONLY);
+    ck_assert(fd >= 0 && pwrite(fd, bytes, (size_t)n, off) == n && close(fd) == 0);
+}
+
+static inline gguf *open_gguf(const char *path)
+{
+    err   e = { 0 };
+    gguf *g = gguf_open(path, &e);
+    ck_assert_msg(g != NULL, "%s", e.msg);
+    return g;
+}
+
+// Where the value of a scalar lies in the file.
+static inline int64_t value_off(const char *path, const char *key)
+{
+    gguf *g = open_gguf(path);
+    const gguf_kv *kv = gguf_find_kv(g, key);
+    ck_assert_msg(kv != NULL, "%s: no key %s", path, key);
+    int64_t off = kv->off + 8 + (int64_t)strlen(key) + 4;
+    gguf_close(g);
+    return off;
+}
+
+static inline void patch_f32(const char *path, const char *key, float v)    { patch(path, value_off(path, key), &v, sizeof v); }
+static inline void patch_u32(const char *path, const char *key, uint32_t v) { patch(path, value_off(path, key), &v, sizeof v); }
+
+static inline const char *copy_file(const char *from, const char *name)
+{
+    err      e = { 0 };
+    file_map m = { 0 };
+    const char *to = in_scratch(name);
+    ck_assert_msg(file_map_open(&m, from, &e) && outfile_write_whole(to, m.data, m.size, &e), "%s", e.msg);
+    file_map_close(&m);
+    return to;
+}
+
+static inline void flip_bit(const char *path, const char *tensor, int64_t byte, int bit)
+{
+    gguf *g = open_gguf(path);
+    const gguf_tensor *t = gguf_find_tensor(g, tensor);
+    ck_assert_msg(t != NULL && byte < t->n_bytes, "%s: no tensor %s", path, tensor);
+    uint8_t v = (uint8_t)(t->data[byte] ^ (1u << bit));
+    int64_t off = t->off + byte;
+    gguf_close(g);
+    patch(path, off, &v, 1);
+}
+
+static inline void swap_tensors(const char *path, const char *a, const char *b)
+{
+    gguf *g = open_gguf(path);
+    const gguf_tensor *ta = gguf_find_tensor(g, a), *tb = gguf_find_tensor(g, b);
+    ck_assert(ta && tb && ta->n_bytes == tb->n_bytes && ta->type == tb->type);
+    int64_t  n = ta->n_bytes, oa = ta->off, ob = tb->off;
+    uint8_t *ca = malloc((size_t)n), *cb = malloc((size_t)n);
+    memcpy(ca, ta->data, (size_t)n);
+    memcpy(cb, tb->data, (size_t)n);
+    gguf_close(g);
+    patch(path, oa, cb, n);
+    patch(path, ob, ca, n);
+    free(ca);
+    free(cb);
+}
+
+// Makes hallmark.tensor.sha256 true again, as one would who wants a damage not to show.
+static inline void redigest(const char *path)
+{
+    gguf *g = open_gguf(path);
+    const gguf_kv *kv = gguf_find_kv(g, KEY_HM_TENSOR_SHA);
+    int64_t n = gguf_n_tensors(g), at = kv->off + 8 + (int64_t)strlen(kv->key) + 4 + 4 + 8;      // type, element type, count
+    char  (*hex)[SHA256_HEX + 1] = calloc((size_t)n, sizeof *hex);
+    err     e = { 0 };
+    for (int64_t i = 0; i < n; i++) ck_assert(sha256_bytes(gguf_tensor_at(g, i)->data, gguf_tensor_at(g, i)->n_bytes, hex[i], &e));
+    gguf_close(g);
+    for (int64_t i = 0; i < n; i++) patch(path, at + i * (8 + SHA256_HEX) + 8, hex[i], SHA256_HEX);
+    free(hex);
+    g = open_gguf(path);
+    ck_assert_msg(claims_check_tensors(g, 1, NULL, &e), "%s", e.msg);
+    gguf_close(g);
+}
+
+// Rewrites a file without the drop-th entry of an array of strings.
+static inline const char *drop_string(const char *from, const char *name, const char *key, int64_t drop)
+{
+    err     e = { 0 };
+    int64_t header, total;
+    gguf   *g = open_gguf(from);
+    gguf_plan *p = gguf_plan_new(gguf_alignment(g), &e);
+    for (int64_t i = 0; i < gguf_n_kv(g); i++) {
+        const gguf_kv *kv = gguf_kv_at(g, i);
+        if (strcmp(kv->key, key) != 0) { ck_assert_msg(gguf_plan_copy_kv(p, kv, &e), "%s", e.msg); continue; }
+        gguf_str *v = calloc((size_t)kv->n, sizeof *v);
+        gguf_str_iter it = gguf_strs(kv);
+        int64_t n = 0;
+        for (int64_t k = 0; k < kv->n; k++) {
+            ck_assert(gguf_next_str(&it, &v[n]));
+            n += k != drop;
+        }
+        ck_assert_int_eq(n, kv->n - 1);
+        ck_assert(gguf_plan_arr_str(p, key, v, n, &e));
+        free(v);
+    }
+    for (int64_t i = 0; i < gguf_n_tensors(g); i++) {
+        const gguf_tensor *t = gguf_tensor_at(g, i);
+        ck_assert(gguf_plan_tensor(p, t->name, t->type, t->n_dims, t->shape, &e));
+    }
+    ck_assert(gguf_plan_layout(p, &header, &total, &e));
+    const char *to = in_scratch(name);
+    outfile *f = outfile_open(to, total, &e);
+    ck_assert(f && gguf_plan_write(p, f, &e));
+    for (int64_t i = 0; i < gguf_n_tensors(g); i++)
+        ck_assert(outfile_write_at(f, gguf_plan_tensor_at(p, i)->off, gguf_tensor_at(g, i)->data, gguf_tensor_at(g, i)->n_bytes, &e));
+    ck_assert_msg(outfile_commit(f, &e), "%s", e.msg);
+    gguf_plan_free(p);
+    gguf_close(g);
+    return to;
+}
+
+#endif

@@ -1,0 +1,318 @@
+#include "compare.h"
+#include "distance.h"
+#include "tie.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- what the reference says of itself -----------------------------------------------------------------------------
+
+static double self_kl_mean(const fixture *f)
+{
+    double  sum[2] = { 0, 0 };
+    int64_t steps = 0;
+    for (int64_t i = 0; i < f->n_cases; i++) {
+        const fixture_case *c = &f->cases[i];
+        steps += f->tokens;
+        for (int s = 0; s < c->n_self; s++)
+            for (int64_t t = 0; t < f->tokens; t++) sum[s] += fmax(c->self[s].kl[t], 0);
+    }
+    return steps > 0 ? fmax(sum[0], sum[1]) / (double)steps : 0;
+}
+
+static double self_logprob_max(const fixture *f)
+{
+    double most = 0;
+    for (int64_t i = 0; i < f->n_cases; i++)
+        for (int s = 0; s < f->cases[i].n_self; s++) most = fmax(most, f->cases[i].self[s].logprob_diff_max);
+    return most;
+}
+
+static void set_limits(verify_fixture_result *r, const fixture *f, const gate *g, const char *type)
+{
+    r->self_kl_mean          = self_kl_mean(f);
+    r->self_logprob_diff_max = self_logprob_max(f);
+    if (r->kind == CHECK_DRIFT) {
+        const gate_drift *d = gate_drift_for(g, type);
+        r->kl_limit   = d->kl_max;
+        r->top1_limit = d->top1_min;
+        return;
+    }
+    const gate_exact *x = gate_exact_for(g, f->dtype);
+    double steps     = (double)(f->n_cases * f->tokens);
+    r->kl_limit      = fmax(x->kl_floor, x->kl_factor * r->self_kl_mean);
+    r->logprob_limit = fmax(x->logprob_floor, x->logprob_factor * r->self_logprob_diff_max);
+    r->ties_limit    = fmax(g->tie_rate, g->tie_self_factor * tie_self_rate(f)) * steps;
+}
+
+// The reference's distance from itself widens the limits. Where it is larger than any sound run of a reference was seen to make it, the
+// fixture would let anything pass.
+static bool is_a_measure(verify_fixture_result *r, const fixture *f, const gate *g)
+{
+    const gate_exact *x = gate_exact_for(g, f->dtype);
+    char   text[256];
+    double moved = 0, rate = tie_self_rate(f);
+    for (int64_t i = 0; i < f->n_cases; i++) moved = fmax(moved, tie_movement(&f->cases[i], f->tokens, f->top_k));
+    const struct { const char *what; double found, most; } all[] = {
+        { "mean KL", r->self_kl_mean, x->self_kl_max }, { "largest log-probability difference", r->self_logprob_diff_max, x->self_logprob_max },
+        { "largest movement of a margin", moved, x->self_margin_max }, { "rate of other choices", rate, g->tie_self_rate_max },
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (!(all[i].found <= all[i].most)) {
+            snprintf(text, sizeof text, "the reference is too far from itself to be a measure: its %s is %.3g, the most is %.3g", all[i].what, all[i].found, all[i].most);
+            result_fail_whole(r, "reference", text);
+            return false;
+        }
+    return true;
+}
+
+// ---- one case ------------------------------------------------------------------------------------------------------
+
+bool compare_begin(comparison *k, verify_fixture_result *r, const fixture *f, const gate *g, check_kind kind, const char *type,
+                   int64_t n_free, int64_t n_vocab, err *e)
+{
+    *k = (comparison){ .f = f, .g = g, .r = r, .n_free = n_free < f->tokens ? n_free : f->tokens, .n_vocab = n_vocab,
+                        .first_layer = LAYER_NONE };
+    if (!r->failures && !result_begin(r, f, kind, e)) return false;
+    k->decode_kl = calloc(2 * (size_t)f->tokens + 1, sizeof *k->decode_kl);
+    if (!k->decode_kl) return err_nomem(e, "distances", 2 * (size_t)f->tokens * sizeof *k->decode_kl);
+    k->decode_lp = k->decode_kl + f->tokens;
+    r->ran    = true;
+    r->passed = r->failures_total == 0;
+    r->kl_max = r->logprob_diff_max = 0;
+    set_limits(r, f, g, type);
+    if (kind == CHECK_EXACT) is_a_measure(r, f, g);
+    if (f->tokens < n_free) {
+        char text[256];
+        snprintf(text, sizeof text, "the fixture holds %d tokens a case, %lld are asked for", f->tokens, (long long)n_free);
+        result_fail_whole(r, "tokens", text);
+    }
+    return true;
+}
+
+void compare_free_buffers(comparison *k)
+{
+    free(k->decode_kl);
+    k->decode_kl = k->decode_lp = NULL;
+}
+
+bool compare_fits(const fixture *f, int64_t n_vocab, int n_layer, int n_embd, char *text, size_t text_size)
+{
+    for (int64_t i = 0; i < f->n_cases; i++) {
+        const fixture_case *c = &f->cases[i];
+        int32_t worst = -1;
+        for (int64_t t = 0; t < c->n_prompt; t++) if (c->prompt_ids[t] > worst) worst = c->prompt_ids[t];
+        for (int64_t t = 0; t < f->tokens; t++) {
+            if (c->generated_ids[t] > worst) worst = c->generated_ids[t];
+            for (int s = 0; s < f->top_k; s++) if (c->steps[t].ids[s] > worst) worst = c->steps[t].ids[s];
+        }
+        if (worst >= n_vocab) {
+            snprintf(text, text_size, "case '%s' holds id %d, the artifact's vocabulary has %lld", c->id, worst, (long long)n_vocab);
+            return false;
+        }
+        for (int p = 0; p < c->n_probes; p++)
+            for (int s = 0; s < c->probes[p].n; s++)
+                if (c->probes[p].layer < -1 || c->probes[p].layer >= n_layer || c->probes[p].index[s] >= n_embd) {
+                    snprintf(text, text_size, "case '%s' probes position %d of layer %d, the artifact has %d layers of width %d", c->id,
+                             c->probes[p].index[s], c->probes[p].layer, n_layer, n_embd);
+                    return false;
+                }
+    }
+    return true;
+}
+
+void compare_case(comparison *k, const fixture_case *c)
+{
+    k->c         = c;
+    k->movement  = tie_movement(c, k->f->tokens, k->f->top_k);
+    k->probe     = (probe_result){ .layer = LAYER_NONE, .bad_from = LAYER_NONE };
+    k->free_over = k->dead = false;
+    k->kept      = 0;
+    memset(k->decode_kl, 0, 2 * (size_t)k->f->tokens * sizeof *k->decode_kl);
+    k->r->free_run_tokens += k->n_free;
+}
+
+void compare_hidden(comparison *k, const float *hidden, int n_layer, int n_embd)
+{
+    k->probe = probe_compare(k->c, hidden, n_layer, n_embd, gate_exact_for(k->g, k->f->dtype)->probe_tolerance);
+    if (k->probe.layer != LAYER_NONE && (!k->first_layer_case || k->probe.layer < k->first_layer)) {
+        k->first_layer      = k->probe.layer;
+        k->first_layer_case = k->c;
+    }
+    if (k->probe.worst <= k->r->probe_worst) return;
+    k->r->probe_worst = k->probe.worst;
+    k->r->probe_layer = k->probe.worst_layer;
+}
+
+static const char *layer_text(char buf[64], int layer, bool probed)
+{
+    if (layer == LAYER_NONE)      snprintf(buf, 64, probed ? "no layer's probe departs" : "the fixture has no probes");
+    else if (layer == LAYER_EMBEDDING) snprintf(buf, 64, "the embeddings depart already");
+    else                          snprintf(buf, 64, "the first layer that departs is %d", layer);
+    return buf;
+}
+
+static verify_failure place_of(const fixture_case *c, const char *what, int64_t step, int layer)
+{
+    verify_failure p = { .what = what, .step = step, .expected = -1, .got = -1, .margin = NAN, .layer = layer };
+    snprintf(p.case_id, sizeof p.case_id, "%s", c->id);
+    return p;
+}
+
+// Each case keeps its share of the room, so that one bad case does not hide the others.
+static bool may_keep(comparison *k)
+{
+    int64_t share = VERIFY_MAX_FAILURES / (k->f->n_cases > 0 ? k->f->n_cases : 1);
+    if (k->kept++ < (share > 0 ? share : 1)) return true;
+    k->r->failures_total++;
+    k->r->passed = false;
+    return false;
+}
+
+static void fail_token(comparison *k, const char *what, int64_t step, int32_t got, const tie *t)
+{
+    char           buf[64];
+    verify_failure p = place_of(k->c, what, step, k->probe.layer);
+    if (!may_keep(k)) return;
+    p.expected = k->c->generated_ids[step];
+    p.got      = got;
+    p.margin   = t->margin;
+    result_fail(k->r, &p, "case '%s', step %lld, %s: Transformers chose %d by a margin of %.6g, this run %d%s; %s", k->c->id, (long long)step,
+                strcmp(what, "free_run") == 0 ? "free run" : "given its prefix", p.expected, t->margin, got,
+                t->open ? " (the step is open, but not to this id)" : "", layer_text(buf, k->probe.layer, k->c->n_probes > 0));
+}
+
+// Logits that no working model gives. Said once for each case; true: they are that.
+static bool fail_dead(comparison *k, int64_t step, const distance *d)
+{
+    if (d->finite && !d->all_zero) return false;
+    if (k->dead) return true;
+    k->dead = true;
+    if (!may_keep(k)) return true;
+    verify_failure p = place_of(k->c, "finite", step, k->probe.layer);
+    p.expected = k->c->generated_ids[step];
+    p.got      = d->top;
+    char from[96] = "", layer[32] = "the embeddings";
+    if (k->probe.bad_from >= 0) snprintf(layer, sizeof layer, "layer %d", k->probe.bad_from);
+    if (k->probe.bad_from != LAYER_NONE)
+        snprintf(from, sizeof from, "; the hidden state is %s from %s on", k->probe.all_zero ? "all zero" : "not finite", layer);
+    result_fail(k->r, &p, "case '%s', step %lld: logits are %s%s", k->c->id, (long long)step, d->finite ? "all zero" : "not finite", from);
+    return true;
+}
+
+bool compare_free(comparison *k, int64_t step, const float *logits)
+{
+    if (k->free_over || step >= k->n_free) return false;
+    distance d = distance_at(&k->c->steps[step], k->f->top_k, logits, k->n_vocab);
+    k->decode_kl[step] = d.kl;
+    k->decode_lp[step] = d.logprob_diff;
+    bool dead = fail_dead(k, step, &d);
+    if (d.top == k->c->generated_ids[step] && !dead) {
+        k->r->free_run_tokens_equal++;
+        if (step + 1 == k->n_free) k->r->free_run_equal++;
+        return true;
+    }
+    k->free_over = true;
+    if (dead || k->r->kind == CHECK_DRIFT) return false;
+    tie t = tie_at(k->f, k->c, step, k->movement, d.top);
+    if (t.near) k->r->free_run_ties++;
+    else        fail_token(k, "free_run", step, d.top, &t);
+    return false;
+}
+
+static void keep_worst(double *most, compare_place *at, double v, const comparison *k, int64_t step)
+{
+    if (at->c && (v <= *most || isnan(*most))) return;      // the first NaN is the worst there can be
+    *most = v;
+    *at   = (compare_place){ k->c, step, k->probe.layer };
+}
+
+static double larger(double a, double b) { return isnan(a) || a > b ? a : b; }      // NaN from either side stays
+
+void compare_forced(comparison *k, int64_t step, const float *logits)
+{
+    verify_fixture_result *r = k->r;
+    distance d  = distance_at(&k->c->steps[step], k->f->top_k, logits, k->n_vocab);
+    tie      t  = tie_at(k->f, k->c, step, k->movement, d.top);
+    double   kl = larger(d.kl, k->decode_kl[step]), lp = larger(d.logprob_diff, k->decode_lp[step]);
+    k->kl_sum += kl;
+    keep_worst(&r->kl_max, &k->worst_kl, kl, k, step);
+    keep_worst(&r->logprob_diff_max, &k->worst_lp, lp, k, step);
+    r->steps++;
+    r->ties += t.open;
+    bool dead = fail_dead(k, step, &d);
+    if (d.top == k->c->generated_ids[step] && !dead) r->teacher_forced_equal++;
+    else if (dead || r->kind == CHECK_DRIFT)         return;
+    else if (t.near)                                 r->ties_differing++;
+    else                                             fail_token(k, "teacher_forced", step, d.top, &t);
+}
+
+void compare_case_end(comparison *k) { k->c = NULL; }
+
+// ---- the whole fixture ---------------------------------------------------------------------------------------------
+
+static void fail_distance(comparison *k, const char *what, const compare_place *at, double found, double limit, double self, double floor)
+{
+    char           buf[64];
+    verify_failure p = place_of(at->c, what, at->step, at->layer);
+    result_fail(k->r, &p, "%s is %.3g, the limit %.3g (the reference's distance from itself is %.3g, the floor %.3g); it is largest in case '%s', step %lld; %s",
+                strcmp(what, "distance") == 0 ? "mean KL" : "the largest log-probability difference", found, limit, self, floor, at->c->id,
+                (long long)at->step, layer_text(buf, at->layer, at->c->n_probes > 0));
+}
+
+static void judge_exact(comparison *k)
+{
+    verify_fixture_result *r = k->r;
+    const gate_exact      *x = gate_exact_for(k->g, k->f->dtype);
+    if (!((double)r->ties_differing <= r->ties_limit)) {
+        char text[256];
+        snprintf(text, sizeof text, "%lld of %lld steps differ at ties, the limit is %.1f", (long long)r->ties_differing, (long long)r->steps, r->ties_limit);
+        result_fail_whole(r, "ties", text);
+    }
+    if (!(r->kl_mean <= r->kl_limit)) fail_distance(k, "distance", &k->worst_kl, r->kl_mean, r->kl_limit, r->self_kl_mean, x->kl_floor);
+    if (!(r->logprob_diff_max <= r->logprob_limit))
+        fail_distance(k, "logprob", &k->worst_lp, r->logprob_diff_max, r->logprob_limit, r->self_logprob_diff_max, x->logprob_floor);
+}
+
+static void judge_drift(comparison *k)
+{
+    verify_fixture_result *r = k->r;
+    double top1 = (double)r->teacher_forced_equal / (double)r->steps;
+    char   text[256];
+    if (!(top1 >= r->top1_limit)) {
+        snprintf(text, sizeof text, "%.2f %% of steps agree with the source model, the budget asks for %.2f %%", 100 * top1, 100 * r->top1_limit);
+        result_fail_whole(r, "drift", text);
+    }
+    if (!(r->kl_mean <= r->kl_limit)) {
+        snprintf(text, sizeof text, "mean KL from the source model is %.3g, the budget %.3g", r->kl_mean, r->kl_limit);
+        result_fail_whole(r, "drift", text);
+    }
+}
+
+// A fault may need more text than a case's prompt has (a window that is never full), and then shows in its continuation only, where
+// there are no probes. The layer that departs in another case is then the best that can be said.
+static void name_layers(comparison *k)
+{
+    for (int64_t i = 0; k->first_layer_case && i < k->r->n_failures; i++) {
+        verify_failure *f = &k->r->failures[i];
+        size_t n = strlen(f->text);
+        char   buf[64];
+        if (!f->case_id[0] || f->step < 0 || f->layer != LAYER_NONE) continue;
+        f->layer = k->first_layer;
+        snprintf(f->text + n, sizeof f->text - n, " in its prompt; in case '%s' %s", k->first_layer_case->id, layer_text(buf, f->layer, true));
+    }
+}
+
+void compare_end(comparison *k)
+{
+    verify_fixture_result *r = k->r;
+    if (r->steps == 0) result_fail_whole(r, "finite", "the fixture has no steps: nothing was compared");
+    else {
+        r->kl_mean = k->kl_sum / (double)r->steps;
+        if (r->kind == CHECK_EXACT) judge_exact(k);
+        else                        judge_drift(k);
+        name_layers(k);
+    }
+    compare_free_buffers(k);
+}

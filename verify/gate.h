@@ -1,0 +1,52 @@
+// gate: the limits of verification, as data. The built-in table holds what verify/gate.json says (a test proves them equal);
+// --gate FILE replaces it. Proved by tests/gate_test.c.
+//
+//   {"hallmark_gate":1,
+//    "exact":{"float32":{"kl_factor":3,"kl_floor":x,"logprob_factor":3,"logprob_floor":x,"probe_tolerance":x,
+//                        "self_kl_max":x,"self_logprob_max":x,"self_margin_max":x},"bfloat16":{the same}},
+//    "ties":{"rate":0.005,"self_factor":2,"self_rate_max":x},
+//    "drift":[{"type":"Q4_K_M","top1_min":x,"kl_max":x}, ..., {"type":"*","top1_min":x,"kl_max":x}]}
+// Every key is required and no other is allowed, so that a misspelt limit is not a missing one.
+#ifndef HALLMARK_VERIFY_GATE_H
+#define HALLMARK_VERIFY_GATE_H
+
+#include "../formats/err.h"
+#include <stdint.h>
+
+typedef struct {                // for fixtures of one dtype
+    double kl_factor;           // mean KL at most this many times the reference's distance from itself ...
+    double kl_floor;            // ... but a mean under this is never held against a run: the noise of clean runs
+    double logprob_factor, logprob_floor;   // the same for the largest log-probability difference
+    // A reference further than this from itself is no measure of anything: mean KL, largest log-probability difference, largest
+    // movement of a margin between its own runs.
+    double self_kl_max, self_logprob_max, self_margin_max;
+    double probe_tolerance;     // when a layer's hidden state departs; see probe.h. Names the layer, decides no verdict
+} gate_exact;
+
+typedef struct {
+    char   type[16];            // "Q4_K_M"; "*" for any type without a row, last
+    double top1_min;            // least share of steps whose top id is the source model's
+    double kl_max;              // greatest mean KL from the source model
+} gate_drift;
+
+enum { GATE_MAX_DRIFT = 64 };
+typedef struct {
+    gate_exact float32, bfloat16;
+    double     tie_rate;        // ties where we differ: at most this share of all steps ...
+    double     tie_self_factor; // ... or this many times the reference's own rate of disagreement with itself, whichever is more
+    double     tie_self_rate_max;   // a reference that disagrees with itself more often measures nothing
+    int        n_drift;
+    gate_drift drift[GATE_MAX_DRIFT];
+} gate;
+
+const gate *gate_builtin(void);
+
+// Reads a gate. ERR_INPUT names file and key: a key that is missing, unknown, not a finite number or negative; a type twice; no "*" row.
+bool gate_read(gate *g, const char *path, err *e);
+bool gate_parse(gate *g, const char *text, int64_t n, const char *where, err *e);
+
+// The limits for fixtures of a dtype ("float32", "bfloat16"), and the drift budget of a type ("Q4_K_M").
+const gate_exact *gate_exact_for(const gate *g, const char *fixture_dtype);
+const gate_drift *gate_drift_for(const gate *g, const char *type);
+
+#endif

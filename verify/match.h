@@ -1,0 +1,44 @@
+// match: which fixtures an artifact answers to.
+//
+// A type that keeps the source's weights (F32, BF16) answers to a fixture from the source, in its own arithmetic. A type that does not
+// (quantized, F16) answers to two: one made from its own weights, for equality, and one from the source, for drift.
+#ifndef HALLMARK_VERIFY_MATCH_H
+#define HALLMARK_VERIFY_MATCH_H
+
+#include "../formats/fixture.h"
+#include "../formats/gguf.h"
+
+typedef struct {
+    char *path;
+    char  name[128];            // the file's own name
+    char  arith[8];             // of its dtype: "f32", "bf16"
+    char  source[SHA256_HEX + 1], weights[SHA256_HEX + 1];      // weights "" when made from the source's own
+    char  weights_type[16];     // "Q4_K_M"; "" likewise
+    bool  asked;                // named by the user, not found
+    bool  used;                 // some artifact answered to it
+} fixture_ref;
+
+typedef struct {
+    fixture_ref *v;
+    int          n;
+} fixture_refs;
+
+// Reads a fixture wholly (ERR_INPUT as fixture_open) and keeps what matching needs. A path that is there already is not added again.
+bool fixture_refs_add(fixture_refs *r, const char *path, bool asked, err *e);
+// Adds every *.json.gz of a folder, by name; a folder that is not there has none.
+bool fixture_refs_add_dir(fixture_refs *r, const char *dir, err *e);
+void fixture_refs_free(fixture_refs *r);
+
+typedef struct {                // of an artifact
+    char type[16];              // "Q4_K_M"
+    char arith[8];              // its default arithmetic
+    bool lossy;                 // its tensors do not keep the source's values
+    char source[SHA256_HEX + 1], weights[SHA256_HEX + 1];       // source "" when it does not say
+} artifact_ref;
+
+bool artifact_ref_read(artifact_ref *a, const char *path, err *e);
+
+typedef enum { MATCH_NONE, MATCH_SOURCE, MATCH_WEIGHTS } match;
+match fixture_match(const fixture_ref *f, const artifact_ref *a);
+
+#endif

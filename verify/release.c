@@ -1,0 +1,339 @@
+// release: see release.h. The order of a release reads top to bottom in release_checkpoint.
+#define _GNU_SOURCE
+#include "release.h"
+#include "match.h"
+#include "record.h"
+#include "release_dir.h"
+#include "release_report.h"
+#include "gate.h"
+#include "../convert/convert.h"
+#include "../formats/file_map.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static const file_type DEFAULT_TYPES[] = { FT_BF16, FT_F32, FT_Q4_K_M };
+static const char *const SUFFIXES[] = { "", ".failed", ".unverified" };
+typedef enum { TO_PUBLISH, TO_FAILED, TO_UNVERIFIED } outcome;
+
+typedef struct {
+    const release_opts *o;
+    release_result     *r;
+    const char         *hf_dir;
+    const file_type    *types;
+    char               *dest[3];    // by outcome
+    char               *name;
+    char                source_digest[SHA256_HEX + 1], revision[41];
+    fixture_refs        fixtures;
+    release_dir         dir;
+} release;
+
+static bool add_line(char ***list, int *n, err *e, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+static bool add_line(char ***list, int *n, err *e, const char *fmt, ...)
+{
+    va_list ap;
+    char   *text = NULL;
+    char  **grown = realloc(*list, ((size_t)*n + 1) * sizeof *grown);
+    if (!grown) return err_nomem(e, "a line of the report", 0);
+    *list = grown;
+    va_start(ap, fmt);
+    int len = vasprintf(&text, fmt, ap);
+    va_end(ap);
+    if (len < 0) return err_nomem(e, "a line of the report", 0);
+    for (int i = 0; i < *n; i++)
+        if (strcmp((*list)[i], text) == 0) { free(text); return true; }
+    (*list)[(*n)++] = text;
+    return true;
+}
+
+// ---- names ---------------------------------------------------------------------------------------------------------
+
+// The model's name: "name" of .../models--org--name/snapshots/<commit>, else the folder's own.
+static char *name_of(const char *hf_dir)
+{
+    char *real = realpath(hf_dir, NULL), *name = NULL;
+    if (!real) return NULL;
+    char *hub = strstr(real, "/models--"), *end = hub ? strstr(hub, "/snapshots/") : NULL;
+    if (end) {
+        *end = '\0';
+        char *org = strstr(hub + 9, "--");
+        name = strdup(org ? org + 2 : hub + 9);
+    } else {
+        name = strdup(strrchr(real, '/') + 1);
+    }
+    free(real);
+    return name;
+}
+
+static bool name_everything(release *x, const char *out_dir, err *e)
+{
+    size_t n = strlen(out_dir);
+    while (n > 1 && out_dir[n - 1] == '/') n--;
+    for (int i = 0; i < 3; i++)
+        if (asprintf(&x->dest[i], "%.*s%s", (int)n, out_dir, SUFFIXES[i]) < 0) {
+            x->dest[i] = NULL;
+            return err_nomem(e, "a path", n);
+        }
+    if (n >= sizeof x->r->where - 16) return err_set(e, ERR_USAGE, "%.200s...: the name is too long", out_dir);
+    if (!dir_exists(x->hf_dir)) return err_set(e, ERR_INPUT, "%s: not a folder; expected a Hugging Face checkpoint", x->hf_dir);
+    x->name = x->o->name ? strdup(x->o->name) : name_of(x->hf_dir);
+    if (!x->name) return err_nomem(e, "the name", 0);
+    if (!x->name[0] || strchr(x->name, '/') || x->name[0] == '.')
+        return err_set(e, ERR_USAGE, "name '%s': expected a file name's beginning; choose one with --name", x->name);
+    return true;
+}
+
+static char *artifact_path(const release *x, const char *dir, const char *label)
+{
+    size_t n = strlen(dir) + strlen(x->name) + strlen(label) + 8;
+    char  *path = malloc(n);
+    if (path) snprintf(path, n, "%s/%s-%s.gguf", dir, x->name, label);
+    return path;
+}
+
+// ---- fixtures ------------------------------------------------------------------------------------------------------
+
+static bool find_fixtures(release *x, err *e)
+{
+    char *sub = path_join(x->hf_dir, "fixtures");
+    bool  ok = sub || err_nomem(e, "a path", 0);
+    for (int i = 0; ok && i < x->o->n_fixtures; i++) ok = fixture_refs_add(&x->fixtures, x->o->fixtures[i], true, e);
+    ok = ok && fixture_refs_add_dir(&x->fixtures, sub, e) && fixture_refs_add_dir(&x->fixtures, x->hf_dir, e);
+    free(sub);
+    for (int i = 0; ok && i < x->fixtures.n; i++) {
+        const fixture_ref *f = &x->fixtures.v[i];
+        if (f->asked && strcmp(f->source, x->source_digest) != 0)
+            ok = err_set(e, ERR_USAGE, "%s: made from a source with digest %.16s..., not from %s (%.16s...)", f->path, f->source, x->hf_dir, x->source_digest);
+    }
+    return ok;
+}
+
+// 'text' for a shell, quoted where it needs it. Freed by the caller; NULL when out of memory.
+static char *shell_word(const char *text)
+{
+    static const char PLAIN[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:@%,";
+    if (text[0] && text[0] != '-' && strspn(text, PLAIN) == strlen(text)) return strdup(text);
+    char *out = malloc(4 * strlen(text) + 3), *p = out;
+    if (!out) return NULL;
+    *p++ = '\'';
+    for (; *text; text++) {
+        if (*text == '\'') { memcpy(p, "'\\''", 4); p += 4; }
+        else               *p++ = *text;
+    }
+    *p++ = '\'';
+    *p = '\0';
+    return out;
+}
+
+// The command that makes what is missing. weights: where the artifact will lie for the user, NULL: from the source.
+static bool add_missing(release *x, const char *stem, const char *type, const char *weights, err *e)
+{
+    char *fix = NULL, *w_dir = shell_word(x->hf_dir), *w_fix = NULL, *w_art = weights ? shell_word(weights) : NULL;
+    bool  ok = asprintf(&fix, "%s/%s-%s.json.gz", x->hf_dir, x->name, stem) >= 0 && (w_fix = shell_word(fix)) && w_dir && (!weights || w_art);
+    ok = ok ? add_line(&x->r->missing, &x->r->n_missing, e, "python3 fixtures/hf_fixture.py %s -o %s --dtype %s%s%s", w_dir, w_fix, type,
+                       weights ? " --weights " : "", weights ? w_art : "")
+            : err_nomem(e, "a command", 0);
+    free(w_art);
+    free(w_fix);
+    free(w_dir);
+    free(fix);
+    return ok;
+}
+
+// ---- one artifact --------------------------------------------------------------------------------------------------
+
+// Adds the fixtures that match a in the given way to paths; how many there are now.
+static int add_matching(release *x, const artifact_ref *a, match how, const char **paths, int n)
+{
+    for (int i = 0; i < x->fixtures.n; i++) {
+        fixture_ref *f = &x->fixtures.v[i];
+        if (fixture_match(f, a) != how) continue;
+        f->used = true;
+        paths[n++] = f->path;
+    }
+    return n;
+}
+
+// The fixtures that a answers to, those of its own weights first; *need_source, *need_weights: one of that kind is missing. paths: [fixtures.n].
+static int choose(release *x, const artifact_ref *a, const char **paths, bool *need_source, bool *need_weights)
+{
+    int own = add_matching(x, a, MATCH_WEIGHTS, paths, 0), n = add_matching(x, a, MATCH_SOURCE, paths, own);
+    *need_weights = a->lossy && own == 0;
+    *need_source  = n == own;
+    return n;
+}
+
+static bool list_missing(release *x, const artifact_ref *a, const char *label, bool source, bool weights, err *e)
+{
+    const char *dtype_word = strcmp(a->arith, "bf16") == 0 ? "bfloat16" : "float32";
+    if (source && !add_missing(x, dtype_word, dtype_word, NULL, e)) return false;
+    if (!weights) return true;
+    char *later = artifact_path(x, x->dest[TO_UNVERIFIED], label);
+    bool  ok = later ? add_missing(x, label, dtype_word, later, e) : err_nomem(e, "a path", 0);
+    free(later);
+    return ok;
+}
+
+// What a report says of an artifact that nothing could be run against.
+static bool describe_unverified(verify_report *v, const char *path, const artifact_ref *a, err *e)
+{
+    hparams h;
+    gguf   *g = gguf_open(path, e);
+    if (!g) return false;
+    bool ok = hparams_read(&h, g, e);
+    if (ok) {
+        snprintf(v->artifact, sizeof v->artifact, "%s", strrchr(path, '/') + 1);
+        snprintf(v->type, sizeof v->type, "%s", a->type);
+        snprintf(v->arith, sizeof v->arith, "%s", a->arith);
+        snprintf(v->kv, sizeof v->kv, "%s", a->arith);
+        snprintf(v->kv_required, sizeof v->kv_required, "%s", a->arith);
+        snprintf(v->device, sizeof v->device, "none");
+        v->attention_scale = h.attention_scale;
+        v->file_bytes = gguf_file_bytes(g);
+        hparams_free(&h);
+    }
+    gguf_close(g);
+    return ok;
+}
+
+static bool verify_one(release *x, verify_report *v, const char *path, const char *label, err *e)
+{
+    artifact_ref a;
+    bool need_source, need_weights;
+    if (!artifact_ref_read(&a, path, e)) return false;
+    const char **paths = calloc((size_t)x->fixtures.n + 1, sizeof *paths);
+    if (!paths) return err_nomem(e, "fixtures", 0);
+    int  n = choose(x, &a, paths, &need_source, &need_weights);
+    bool ok = list_missing(x, &a, label, need_source, need_weights, e);
+    verify_opts vo = { .tokens = x->o->tokens, .gate_path = x->o->gate_path, .progress = x->o->progress,
+                       .run = { .device = x->o->device, .n_threads = x->o->n_threads } };
+    if (ok) ok = n > 0 ? verify_artifact(v, path, paths, n, &vo, e) : describe_unverified(v, path, &a, e);
+    free(paths);
+    if (ok && (need_source || need_weights)) {
+        v->incomplete = true;
+        v->passed = false;
+    }
+    return ok;
+}
+
+static bool make_artifact(release *x, int i, err *e)
+{
+    const file_type_info *t = file_type_of(x->types[i]);
+    char *path = t ? artifact_path(x, x->dir.path, t->label) : NULL;
+    if (!path) return t ? err_nomem(e, "a path", 0) : err_set(e, ERR_USAGE, "type %d is not one we write", (int)x->types[i]);
+    convert_opts co = { .type = t->id, .n_threads = x->o->n_threads, .progress = x->o->progress };
+    verify_report *v = &x->r->reports[i];
+    bool ok = convert_checkpoint(x->hf_dir, path, &co, e) && verify_one(x, v, path, t->label, e);
+    if (ok) {
+        x->r->file_bytes[i] = v->file_bytes;
+        x->r->n++;
+        progress_logf(x->o->progress, "%s: %s", v->artifact, verify_verdict(v));
+    }
+    free(path);
+    return ok;
+}
+
+// ---- the whole -----------------------------------------------------------------------------------------------------
+
+static outcome judge(const release_result *r)
+{
+    outcome worst = TO_PUBLISH;
+    for (int i = 0; i < r->n; i++) {
+        const char *v = verify_verdict(&r->reports[i]);
+        if (strcmp(v, "fail") == 0) return TO_FAILED;
+        if (strcmp(v, "pass") != 0) worst = TO_UNVERIFIED;
+    }
+    return r->n > 0 ? worst : TO_FAILED;
+}
+
+static bool note_unused(release *x, err *e)
+{
+    for (int i = 0; i < x->fixtures.n; i++) {
+        const fixture_ref *f = &x->fixtures.v[i];
+        if (f->used) continue;
+        const char *why = strcmp(f->source, x->source_digest) != 0 ? "it was made from another source"
+                        : f->weights[0] ? "no artifact of this release has the weights that it was made from" : "no artifact of this release computes in its dtype";
+        if (!add_line(&x->r->notes, &x->r->n_notes, e, "fixture %s was not used: %s", f->name, why)) return false;
+    }
+    return true;
+}
+
+// Only now, when every artifact passed: a file that carries a record is a published one.
+static bool record_all(release *x, err *e)
+{
+    for (int i = 0; i < x->r->n; i++) {
+        char  *path = path_join(x->dir.path, x->r->reports[i].artifact);
+        gguf  *g = NULL;
+        cJSON *rec = NULL;
+        bool   ok = path ? record_write(path, &x->r->reports[i], e) : err_nomem(e, "a path", 0);
+        ok = ok && (g = gguf_open(path, e)) != NULL && record_read(g, &rec, e);
+        ok = ok && (rec ? record_check(g, rec, e) : err_set(e, ERR_SYSTEM, "%s: the record just written is not there", path));
+        cJSON_Delete(rec);
+        gguf_close(g);
+        free(path);
+        if (!ok) return false;
+    }
+    return true;
+}
+
+static bool finish(release *x, err *e)
+{
+    static const char *const VERDICTS[] = { "pass", "fail", "unverified" };
+    outcome      to = judge(x->r);
+    release_head h = { .name = x->name, .source_digest = x->source_digest, .revision = x->revision, .gate_path = x->o->gate_path,
+                       .verdict = VERDICTS[to] };
+    if (!note_unused(x, e) || (to == TO_PUBLISH && !record_all(x, e)) || !release_report_write(x->dir.path, &h, x->r, e)) return false;
+    if (!release_dir_publish(&x->dir, x->dest[to], e)) return false;
+    snprintf(x->r->where, sizeof x->r->where, "%s", x->dest[to]);
+    x->r->published = to == TO_PUBLISH;
+    return true;
+}
+
+static bool prepare(release *x, const char *out_dir, err *e)
+{
+    const release_opts *o = x->o;
+    gate g;
+    x->types = o->types ? o->types : DEFAULT_TYPES;
+    int n = o->types ? o->n_types : (int)(sizeof DEFAULT_TYPES / sizeof *DEFAULT_TYPES);
+    if (n < 1) return err_set(e, ERR_USAGE, "a release needs at least one type");
+    if (!name_everything(x, out_dir, e)) return false;
+    for (int i = 0; i < 3; i++)
+        if (!release_dir_free_to_use(x->dest[i], e)) return false;
+    if (o->gate_path && !gate_read(&g, o->gate_path, e)) return false;
+    x->r->reports    = calloc((size_t)n, sizeof *x->r->reports);
+    x->r->file_bytes = calloc((size_t)n, sizeof *x->r->file_bytes);
+    if (!x->r->reports || !x->r->file_bytes) return err_nomem(e, "reports", (size_t)n * sizeof *x->r->reports);
+    claims_source_revision(x->hf_dir, x->revision);
+    return claims_source_digest(x->hf_dir, o->n_threads, o->progress, x->source_digest, e) && find_fixtures(x, e)
+        && release_dir_begin(&x->dir, x->dest[TO_PUBLISH], e);
+}
+
+bool release_checkpoint(release_result *r, const char *hf_dir, const char *out_dir, const release_opts *o, err *e)
+{
+    release x = { .o = o, .r = r, .hf_dir = hf_dir, .dir = { .fd = -1 } };
+    memset(r, 0, sizeof *r);
+    bool ok = prepare(&x, out_dir, e);
+    int  n = o->types ? o->n_types : (int)(sizeof DEFAULT_TYPES / sizeof *DEFAULT_TYPES);
+    for (int i = 0; ok && i < n; i++) ok = make_artifact(&x, i, e);
+    ok = ok && finish(&x, e);
+    release_dir_abort(&x.dir);
+    for (int i = 0; i < 3; i++) free(x.dest[i]);
+    free(x.name);
+    fixture_refs_free(&x.fixtures);
+    if (!ok) release_result_free(r);
+    return ok;
+}
+
+void release_result_free(release_result *r)
+{
+    for (int i = 0; i < r->n; i++) verify_report_free(&r->reports[i]);
+    for (int i = 0; i < r->n_missing; i++) free(r->missing[i]);
+    for (int i = 0; i < r->n_notes; i++) free(r->notes[i]);
+    free(r->reports);
+    free(r->file_bytes);
+    free(r->missing);
+    free(r->notes);
+    memset(r, 0, sizeof *r);
+}

@@ -1,0 +1,60 @@
+// release: convert, verify each, record, publish the folder; check: prove again later, offline, what release said.
+//
+// A release is <name>-<TYPE>.gguf for each type, report.json and report.md. It is published whole, and only if every artifact passes:
+//   pass        the folder is DIR
+//   fail        a gate did not hold: everything is in DIR.failed
+//   unverified  none failed, but a fixture is missing: everything is in DIR.unverified, and `missing` holds the commands that make it
+// Only files of a published folder carry a verification record. An F32 or BF16 file answers to a fixture made from the source in its own
+// arithmetic; any other type to two, one made from its own weights and one from the source (see match.h).
+// Proved by tests/release_test.c.
+#ifndef HALLMARK_VERIFY_RELEASE_H
+#define HALLMARK_VERIFY_RELEASE_H
+
+#include "verify.h"
+#include "../quant/policy.h"
+
+typedef struct {
+    const char       *name;         // stem of published names; NULL: the model's name in a Hub cache path, else the folder's name
+    const file_type  *types;        // NULL: bf16, f32, q4_k_m
+    int               n_types;
+    const char *const *fixtures;    // beside those found: every *.json.gz in HF_DIR/fixtures and in HF_DIR
+    int               n_fixtures;
+    int               n_threads;    // 0: all cores
+    int64_t           tokens;       // free-run length; 0: VERIFY_TOKENS
+    const char       *device;       // NULL: auto
+    const char       *gate_path;    // NULL: the built-in gate
+    progress         *progress;
+} release_opts;
+
+typedef struct {
+    verify_report *reports;         // [n], in the order of types
+    int64_t       *file_bytes;      // [n]
+    int            n;
+    char           where[4096];     // the folder that holds everything now
+    bool           published;
+    int            n_missing;
+    char         **missing;         // [n_missing] shell commands, each making a fixture that an artifact lacks
+    int            n_notes;
+    char         **notes;           // [n_notes] sentences: fixtures that were found and not used
+} release_result;
+
+// true: it ran; r->published says the verdict, r->where the folder (DIR, DIR.failed, DIR.unverified). false: nothing was left behind
+// but what was there before. ERR_USAGE: a folder is in the way (before any work); ERR_INPUT, ERR_SYSTEM as convert and verify.
+bool release_checkpoint(release_result *r, const char *hf_dir, const char *out_dir, const release_opts *o, err *e);
+void release_result_free(release_result *r);
+
+typedef struct {
+    const char *const *fixtures;
+    int         n_fixtures;
+    int         n_threads;
+    const char *device;             // NULL: auto
+    const char *gate_path;          // NULL: the built-in gate
+    progress   *progress;
+} check_opts;
+
+// Proves a file, or every .gguf in a folder (with its report.json): tensor digests, metadata digest, record; with fixtures a new run of
+// those that each artifact answers to. ERR_VERDICT names the first claim that does not hold; a file without a record is ERR_VERDICT
+// too, saying so; a fixture that no artifact answers to likewise.
+bool check_artifact(const char *path, const check_opts *o, err *e);
+
+#endif

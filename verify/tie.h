@@ -1,0 +1,32 @@
+// tie: the steps that the reference itself leaves open.
+//
+// In bfloat16 Transformers does not determine every token: summed in another order, its own logits move. A step is open when
+// the reference's own runs choose different ids, or when the base run's margin is within the largest movement of that margin
+// between its runs anywhere in the case (never less than one unit in the last place of the fixture's dtype). At an open step
+// our id may differ, if it is among the ids that close to the top. Proved by tests/verify_compare_test.c.
+#ifndef HALLMARK_VERIFY_TIE_H
+#define HALLMARK_VERIFY_TIE_H
+
+#include "../formats/fixture.h"
+
+typedef struct {
+    bool   open;        // the reference leaves the step open
+    bool   near;        // open, and the id asked about is among the ids close enough to the top
+    double margin;      // logit of the base run's first id minus its second; NAN when the fixture keeps fewer than two
+    double reach;       // how far from the top still counts as open, in logits
+} tie;
+
+// One unit in the last place of float32 or bfloat16 at x's magnitude.
+double tie_ulp(bool bf16, double x);
+
+// The largest |margin in another run - margin in the base run| of the base's first two ids, over all steps and both other
+// runs of the case; 0 for a fixture without them. tokens: the fixture's.
+double tie_movement(const fixture_case *c, int64_t tokens, int top_k);
+
+// Judges id at a step. movement: tie_movement of the case.
+tie tie_at(const fixture *f, const fixture_case *c, int64_t step, double movement, int32_t id);
+
+// Share of steps at which the reference's own runs choose another id than its base run: the larger of its runs' shares.
+double tie_self_rate(const fixture *f);
+
+#endif

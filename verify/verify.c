@@ -1,0 +1,250 @@
+// verify: see verify.h. The order of a verification reads top to bottom in verify_artifact.
+#include "verify.h"
+#include "preflight.h"
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LOGITS_BYTES = 64 << 20 };       // teacher-forced logits held at a time
+
+typedef struct {
+    const verify_opts *o;
+    verify_report     *r;
+    gate               limits;
+    model             *m;
+    session           *s;
+    fixture          **fixtures;
+    int                n_fixtures;
+    int64_t            n_free, rows;    // free-run length; rows of logits held at a time
+    float             *logits;          // [rows][n_vocab]
+    float             *hidden;          // [n_layer + 1][n_embd]
+} run;
+
+static bool note(verify_report *r, err *e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static bool note(verify_report *r, err *e, const char *fmt, ...)
+{
+    char    text[sizeof *r->notes];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    for (int64_t i = 0; i < r->n_notes; i++)
+        if (strcmp(r->notes[i], text) == 0) return true;        // the same of two fixtures is said once
+    void *grown = realloc(r->notes, (size_t)(r->n_notes + 1) * sizeof *r->notes);
+    if (!grown) return err_nomem(e, "a note", sizeof *r->notes);
+    r->notes = grown;
+    memcpy(r->notes[r->n_notes++], text, sizeof text);
+    return true;
+}
+
+// ---- opening -------------------------------------------------------------------------------------------------------
+
+static bool open_fixtures(run *v, const char *const *paths, int n, err *e)
+{
+    if (n < 1) return err_set(e, ERR_USAGE, "verification needs at least one fixture: what Transformers said, made by hf_fixture.py");
+    v->fixtures = calloc((size_t)n, sizeof *v->fixtures);
+    if (!v->fixtures) return err_nomem(e, "fixtures", (size_t)n * sizeof *v->fixtures);
+    for (int i = 0; i < n; i++) {
+        v->fixtures[i] = fixture_open(paths[i], e);
+        if (!v->fixtures[i]) return false;
+        v->n_fixtures++;
+    }
+    return true;
+}
+
+// Room for the longest case: its prompt and all its tokens but the last, which nothing follows.
+static int64_t context_needed(const run *v)
+{
+    int64_t most = 1;
+    for (int i = 0; i < v->n_fixtures; i++)
+        for (int64_t c = 0; c < v->fixtures[i]->n_cases; c++) {
+            int64_t n = v->fixtures[i]->cases[c].n_prompt + v->fixtures[i]->tokens;
+            if (n > most) most = n;
+        }
+    return most;
+}
+
+static bool open_session(run *v, err *e)
+{
+    const hparams *h = model_hparams(v->m);
+    session_opts   so = v->o->run;
+    so.n_ctx = context_needed(v);
+    v->s = session_new(v->m, &so, e);
+    if (!v->s) return false;
+    v->rows = LOGITS_BYTES / ((int64_t)sizeof(float) * h->n_vocab);
+    if (v->rows < 1) v->rows = 1;
+    if (v->rows > 128) v->rows = 128;
+    size_t n_hidden = ((size_t)h->n_layer + 1) * (size_t)h->n_embd;
+    v->logits = malloc((size_t)v->rows * (size_t)h->n_vocab * sizeof *v->logits);
+    v->hidden = malloc(n_hidden * sizeof *v->hidden);
+    if (!v->logits || !v->hidden) return err_nomem(e, "logits", (size_t)v->rows * (size_t)h->n_vocab * sizeof *v->logits);
+    return true;
+}
+
+static bool describe(run *v, const char *path, err *e)
+{
+    verify_report *r = v->r;
+    const hparams *h = model_hparams(v->m);
+    const char    *slash = strrchr(path, '/');
+    snprintf(r->artifact, sizeof r->artifact, "%s", slash && slash[1] ? slash + 1 : path);
+    snprintf(r->type, sizeof r->type, "%s", h->type_label);
+    snprintf(r->arith, sizeof r->arith, "%s", session_arith(v->s));
+    snprintf(r->kv, sizeof r->kv, "%s", session_kv(v->s));
+    snprintf(r->kv_required, sizeof r->kv_required, "%s", strcmp(r->arith, "bf16") == 0 ? "bf16" : "f32");
+    snprintf(r->device, sizeof r->device, "%s", session_device(v->s));
+    r->attention_scale = h->attention_scale;
+    r->file_bytes      = gguf_file_bytes(model_gguf(v->m));
+    const char *standard = strcmp(h->kv_required, "bf16") == 0 ? "bf16" : "f32";
+    if (strcmp(r->arith, standard) != 0 && !note(r, e, "computed in %s, which was asked for; the artifact's default is %s", r->arith, standard)) return false;
+    if (!session_kv_is_required(v->s) && !note(r, e, "ran with a KV cache in %s, which was asked for; %s arithmetic requires %s", r->kv, r->arith, r->kv_required))
+        return false;
+    if (!h->kv_claimed && !note(r, e, "the file does not say which KV cache it needs; %s follows from its type", h->kv_required)) return false;
+    r->fixtures = calloc((size_t)v->n_fixtures, sizeof *r->fixtures);
+    return r->fixtures || err_nomem(e, "results", (size_t)v->n_fixtures * sizeof *r->fixtures);
+}
+
+// ---- before a run --------------------------------------------------------------------------------------------------
+
+// Arithmetic and cache are options, not properties of the file: one that does not fit is measured when it was asked for, and fails.
+static bool check_options(run *v, verify_fixture_result *res, const fixture *f)
+{
+    const char *wanted = strcmp(f->dtype, "bfloat16") == 0 ? "bf16" : "f32";
+    char text[256];
+    bool runs = true;
+    if (strcmp(v->r->arith, wanted) != 0) {
+        runs = v->o->run.arith != NULL;
+        snprintf(text, sizeof text, runs ? "computed in %s, but Transformers computed this fixture in %s: only --arith %s can equal it"
+                                         : "the artifact's default arithmetic is %s, the fixture was made in %s: it needs --arith %s",
+                 v->r->arith, f->dtype, wanted);
+        result_fail_whole(res, "arith", text);
+    }
+    if (!session_kv_is_required(v->s)) {
+        snprintf(text, sizeof text, "the KV cache is %s, the artifact requires %s in %s arithmetic", v->r->kv, v->r->kv_required, v->r->arith);
+        result_fail_whole(res, "kv", text);
+    }
+    return runs;
+}
+
+// ---- running -------------------------------------------------------------------------------------------------------
+
+static bool eval(run *v, const int32_t *ids, int64_t n, int64_t n_logits, float *hidden, const char *item, err *e)
+{
+    if (!session_eval(v->s, ids, n, v->logits, n_logits, hidden, e)) return false;
+    progress_add(v->o->progress, item, session_step_bytes(v->s, session_pos(v->s)));
+    return true;
+}
+
+// The prompt at once, then token by token, as long as our greedy id is the reference's (which is then the id to feed).
+static bool free_run(run *v, comparison *k, const fixture_case *c, err *e)
+{
+    const hparams *h = model_hparams(v->m);
+    session_reset(v->s);
+    if (!eval(v, c->prompt_ids, c->n_prompt, 1, v->hidden, c->id, e)) return false;
+    compare_hidden(k, v->hidden, h->n_layer, h->n_embd);
+    for (int64_t step = 0; compare_free(k, step, v->logits) && step + 1 < v->n_free; step++)
+        if (!eval(v, &c->generated_ids[step], 1, 1, NULL, c->id, e)) return false;
+    return true;
+}
+
+// Prompt and continuation as one text, `rows` steps of logits at a time.
+static bool teacher_forced(run *v, comparison *k, const fixture_case *c, int64_t tokens, err *e)
+{
+    const int64_t n_vocab = model_hparams(v->m)->n_vocab, n = c->n_prompt + tokens - 1;
+    int32_t *ids = malloc((size_t)n * sizeof *ids);
+    if (!ids) return err_nomem(e, "token ids", (size_t)n * sizeof *ids);
+    memcpy(ids, c->prompt_ids, (size_t)c->n_prompt * sizeof *ids);
+    memcpy(ids + c->n_prompt, c->generated_ids, (size_t)(tokens - 1) * sizeof *ids);
+    session_reset(v->s);
+    bool ok = true;
+    for (int64_t step = 0, done = 0; ok && step < tokens;) {
+        int64_t rows = tokens - step < v->rows ? tokens - step : v->rows;
+        int64_t end  = c->n_prompt + step + rows - 1;           // ids fed after this: their last `rows` predict steps step .. step + rows - 1
+        ok = eval(v, ids + done, end - done, rows, NULL, c->id, e);
+        for (int64_t i = 0; ok && i < rows; i++) compare_forced(k, step + i, v->logits + i * n_vocab);
+        done  = end;
+        step += rows;
+    }
+    free(ids);
+    return ok;
+}
+
+static bool run_cases(run *v, verify_fixture_result *res, const fixture *f, check_kind kind, err *e)
+{
+    comparison k;
+    const hparams *h = model_hparams(v->m);
+    bool ok = compare_begin(&k, res, f, &v->limits, kind, v->r->type, v->n_free, h->n_vocab, e);
+    for (int64_t i = 0; ok && i < f->n_cases; i++) {
+        compare_case(&k, &f->cases[i]);
+        ok = free_run(v, &k, &f->cases[i], e) && teacher_forced(v, &k, &f->cases[i], f->tokens, e);
+        compare_case_end(&k);
+    }
+    if (ok) compare_end(&k);
+    else    compare_free_buffers(&k);
+    return ok;
+}
+
+static bool verify_fixture(run *v, const fixture *f, verify_fixture_result *res, const err *claims, const char *claims_what, err *e)
+{
+    bool       unbound = false;
+    check_kind kind = preflight_kind(model_gguf(v->m), f);
+    if (!result_begin(res, f, kind, e)) return false;
+    v->r->n_fixtures++;                                         // from here on verify_report_free knows of it
+    bool runs = preflight_fixture(res, v->m, f, &unbound, e);
+    if (e->kind != ERR_NONE) return false;
+    if (claims->kind != ERR_NONE) { result_fail_whole(res, claims_what, without_folder(model_gguf(v->m), claims->msg)); runs = false; }
+    if (unbound && !note(v->r, e, "the file does not say which source it was made from: that it is %s is not proved by a digest", f->model_name)) return false;
+    if (!preflight_tokenizer(res, model_tokenizer(v->m), f, e)) return false;
+    runs &= check_options(v, res, f);
+    return !runs || run_cases(v, res, f, kind, e);
+}
+
+static int64_t work_bytes(const run *v)
+{
+    int64_t evals = 0;
+    for (int i = 0; i < v->n_fixtures; i++) evals += v->fixtures[i]->n_cases * (v->n_free + 1 + v->fixtures[i]->tokens / v->rows);
+    return evals * session_step_bytes(v->s, 0);
+}
+
+// Claims that the file makes of itself are checked once; what does not hold is a failure of every fixture.
+static bool verify_all(run *v, err *e)
+{
+    err         claims = { 0 };
+    const char *what = "";
+    if (!preflight_claims(model_gguf(v->m), v->o->run.n_threads, v->o->progress, &what, &claims) && claims.kind != ERR_VERDICT)
+        return err_set(e, claims.kind, "%s", claims.msg);
+    progress_stage(v->o->progress, "verify", work_bytes(v));
+    v->r->passed = true;
+    for (int i = 0; i < v->n_fixtures; i++) {
+        if (!verify_fixture(v, v->fixtures[i], &v->r->fixtures[i], &claims, what, e)) return false;
+        v->r->passed &= v->r->fixtures[i].passed;
+    }
+    return true;
+}
+
+static void close_run(run *v)
+{
+    for (int i = 0; i < v->n_fixtures; i++) fixture_close(v->fixtures[i]);
+    free(v->fixtures);
+    free(v->logits);
+    free(v->hidden);
+    session_free(v->s);
+    model_close(v->m);
+}
+
+bool verify_artifact(verify_report *r, const char *path, const char *const *fixtures, int n_fixtures, const verify_opts *o, err *e)
+{
+    run  v = { .o = o, .r = r, .limits = *gate_builtin(), .n_free = o->tokens > 0 ? o->tokens : VERIFY_TOKENS };
+    memset(r, 0, sizeof *r);
+    strcpy(r->gate, "built-in");
+    bool ok = (!o->gate_path || (gate_read(&v.limits, o->gate_path, e) && sha256_file(o->gate_path, r->gate, e)))
+           && open_fixtures(&v, fixtures, n_fixtures, e)
+           && (v.m = model_open(path, e)) != NULL
+           && open_session(&v, e)
+           && describe(&v, path, e)
+           && verify_all(&v, e);
+    close_run(&v);
+    if (!ok) verify_report_free(r);
+    return ok;
+}

@@ -1,0 +1,92 @@
+// verify: does an artifact do what Transformers said? See README, "What verification asks".
+//
+// One call runs an artifact against fixtures and gives a report; the parts are of use on their own: gate.h (the limits),
+// tie.h (what the reference leaves open), distance.h (KL and log-probabilities), probe.h (which layer departs), compare.h (one
+// fixture's counts and verdict, fed step by step), report.h (JSON and Markdown). Those know no model: they see logits and ids only.
+#ifndef HALLMARK_VERIFY_VERIFY_H
+#define HALLMARK_VERIFY_VERIFY_H
+
+#include "../formats/fixture.h"
+#include "../formats/progress.h"
+#include "../runtime/session.h"
+
+// exact: every token equal but where the reference itself leaves it open, and a distance like the reference's own.
+// drift: an artifact whose weights lost precision (quantized, F16) against the source model's fixture: a budget by type.
+typedef enum { CHECK_EXACT, CHECK_DRIFT } check_kind;
+
+enum {
+    VERIFY_TOKENS       = 30,   // free-run length when none is asked for
+    VERIFY_MAX_FAILURES = 100,  // failures kept for each fixture; all are counted
+    LAYER_NONE          = -2,   // no probe departs, or none was looked at
+    LAYER_EMBEDDING     = -1,
+};
+
+typedef struct {
+    char        case_id[64];    // "" where no one case is to blame
+    const char *what;           // static: "metadata", "digest", "source", "weights", "record", "tokenizer", "kv", "arith",
+                                // "finite", "free_run", "teacher_forced", "ties", "distance", "logprob", "drift"
+    int64_t     step;           // -1 where it does not apply
+    int32_t     expected, got;  // -1 likewise
+    double      margin;         // of the reference between its top two, NAN where it does not apply
+    int         layer;          // first layer whose probe departs; LAYER_EMBEDDING, LAYER_NONE
+    char        text[512];      // one sentence
+} verify_failure;
+
+typedef struct {
+    char        name[128], file_digest[65], dtype[16];
+    check_kind  kind;
+    bool        ran;                    // false: a failure before any run; the numbers below are then 0, the distances NAN
+    int64_t     cases, free_run_equal;  // free_run_equal: cases whose first N greedy ids are all the reference's
+    int64_t     free_run_ties;          // cases whose free run ended, without failing, at a tie
+    int64_t     free_run_tokens, free_run_tokens_equal;     // N x cases; of those, the ids equal before the first difference
+    int64_t     steps, teacher_forced_equal;
+    int64_t     ties, ties_differing;   // steps that the reference leaves open; of those, where our id is another (and near the top)
+    double      kl_mean, kl_max, logprob_diff_max;
+    double      probe_worst;            // largest departure of any layer, relative (see probe.h); probe_layer says of which
+    int         probe_layer;
+    double      self_kl_mean, self_logprob_diff_max;        // the reference against itself; 0 where the fixture has no such runs
+    double      kl_limit, logprob_limit, ties_limit;        // what the gate allowed; NAN where it asks nothing of it
+    double      top1_limit;                                 // drift: least teacher_forced_equal / steps; NAN in an exact check
+    bool        passed;
+    int64_t     n_failures;             // kept in failures[]
+    int64_t     failures_total;         // counted
+    verify_failure *failures;           // [n_failures], freed by verify_report_free
+} verify_fixture_result;
+
+typedef struct {
+    char     artifact[256], type[16], arith[8], kv[8], kv_required[8], device[16];
+    char     gate[SHA256_HEX + 1];      // "built-in", or the SHA-256 of the file that replaced the built-in limits
+    int64_t  file_bytes;
+    float    attention_scale;
+    bool     passed;
+    bool     incomplete;        // release: a fixture that this type answers to is missing, so it is not verified, whatever the others say
+    int64_t  n_fixtures;
+    verify_fixture_result *fixtures;
+    int64_t  n_notes;           // what was asked for and is unusual (another KV dtype, another arithmetic), what is not bound
+    char   (*notes)[256];
+} verify_report;
+
+typedef struct {
+    int64_t       tokens;       // free-run length; 0: VERIFY_TOKENS; never more than a fixture holds
+    session_opts  run;          // n_ctx is chosen here
+    const char   *gate_path;    // NULL: the built-in gate
+    progress     *progress;
+} verify_opts;
+
+// Runs every fixture; the artifact is only read. true: it ran, and report->passed is the verdict. false: it could not (ERR_INPUT,
+// ERR_USAGE, ERR_SYSTEM); r then holds nothing. Freed by verify_report_free. Order: metadata against the fixture's config and the
+// digests (a difference there is the verdict, and no case is run), then the tokenizer, then for each case a free run and a
+// teacher-forced run. A KV dtype other than the required one and an arithmetic other than the fixture's run, are noted, and fail.
+// An arithmetic that was not asked for does not run: "made in float32: needs --arith f32".
+bool verify_artifact(verify_report *r, const char *path, const char *const *fixtures, int n_fixtures, const verify_opts *o, err *e);
+void verify_report_free(verify_report *r);
+
+// "pass", "fail", or "unverified" where no fixture failed but one that it answers to is missing.
+const char *verify_verdict(const verify_report *r);
+
+// Reports by suffix: .json, .md.
+cJSON *verify_report_json(const verify_report *r);                              // cJSON_Delete; NULL when out of memory
+char  *verify_report_md(const verify_report *const *r, int n);                  // malloc'd; NULL when out of memory
+bool   verify_report_write(const verify_report *const *r, int n, const char *path, err *e);
+
+#endif
