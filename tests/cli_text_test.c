@@ -184,7 +184,7 @@ START_TEST(options_are_read)
 {
     sample_options o;
     text_list args;
-    err e;
+    err e = { 0 };
     ck_assert_msg(parse("a -o out --number=-5 --many x --text --flag --many=y --kv q8_0 -- --b", &o, &args, &e), "%s", e.msg);
     ck_assert_int_eq(args.n, 2);
     ck_assert_str_eq(args.v[0], "a");
@@ -213,7 +213,7 @@ START_TEST(wrong_options_are_named)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         sample_options o;
         text_list args;
-        err e;
+        err e = { 0 };
         ck_assert_msg(!parse(rows[i].line, &o, &args, &e), "accepted: %s", rows[i].line);
         ck_assert_int_eq(e.kind, ERR_USAGE);
         ck_assert_msg(strstr(e.msg, rows[i].message) != NULL, "%s: %s", rows[i].line, e.msg);

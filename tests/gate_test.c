@@ -103,7 +103,7 @@ START_TEST(what_is_wrong_is_named)
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         gate  g;
-        err   e;
+        err   e = { 0 };
         char *text = edited(CASES[i].from, CASES[i].to);
         ck_assert_msg(!parse(&g, text, &e), "%s -> %s was accepted", CASES[i].from, CASES[i].to);
         ck_assert_int_eq(e.kind, ERR_INPUT);

@@ -314,7 +314,7 @@ END_TEST
 
 static void expect_refused(const im_faults *f, file_type ft, const char *text)
 {
-    err e;
+    err e = { 0 };
     for (int form = 0; form < 2; form++) {
         if (form == 0) write_gguf_matrix(f);
         else           write_dat(f);

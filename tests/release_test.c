@@ -123,7 +123,7 @@ START_TEST(killed_at_any_instant_nothing_half_is_published)
     release_opts o = options(BF16_AND_F32, 2);
     int  killed = 0;
     bool finished = false;
-    err  e;
+    err  e = { 0 };
     o.n_threads = 1;
     for (int i = 0, ms = 1; i < 14 && !finished; i++, ms += ms / 2 + 5) {
         finished = kill_after(ms, hf_dir, out, &o);
@@ -162,7 +162,7 @@ START_TEST(everything_passes_and_is_published)
     ck_assert_int_eq(r.reports[2].n_fixtures, 2);
     ck_assert_int_eq(entries(out), 5);
     ck_assert_int_eq(leftovers("out"), 0);
-    err e;
+    err e = { 0 };
     ck_assert_msg(checks(out, &e), "%s", e.msg);
     ck_assert_msg(checks(in_scratch("out/all-Q4_K_M.gguf"), &e), "%s", e.msg);
     char *md = text_of(out, "report.md");
@@ -328,7 +328,7 @@ START_TEST(whatever_is_changed_later_is_named)
     release_result r = released(in_scratch("hf"), out, &o);
     ck_assert(r.published);
     release_result_free(&r);
-    err   e;
+    err   e = { 0 };
     char  art[300], spare[300], report[300];
     snprintf(art, sizeof art, "%s/tiny-BF16.gguf", out);
     snprintf(report, sizeof report, "%s/report.json", out);
@@ -369,7 +369,7 @@ START_TEST(files_that_do_not_belong_to_the_report_are_named)
     release_result r = released(in_scratch("hf"), out, &o);
     ck_assert(r.published);
     release_result_free(&r);
-    err  e;
+    err  e = { 0 };
     char from[300], to[300];
     snprintf(from, sizeof from, "%s/tiny-F32.gguf", out);
     snprintf(to, sizeof to, "%s/other-F32.gguf", out);
