@@ -54,6 +54,7 @@ typedef struct {
     pthread_mutex_t  lock;
     pthread_cond_t   changed;
     int64_t          next_piece, next_job, oldest;
+    bool             copying;           // a thread is copying a piece into the file
     int64_t          failed_piece;      // n_pieces: none. Of several failures the one earliest in the file is reported,
     err              failure;           // so that the message does not depend on the threads
 } writer;
@@ -268,11 +269,15 @@ static slot *next_to_hash(writer *w)
     return NULL;
 }
 
-// The next piece of the file if the ring has room, or NULL. Takes it.
+// The next piece of the file if the ring has room, or NULL. Takes it. One copy at a time: the kernel lets only one thread write to
+// a file, and another would wait for it spinning, on a core that could be taking digests.
 static slot *take_piece(writer *w)
 {
     if (w->next_piece >= w->n_pieces || w->next_piece >= w->oldest + w->n_slots) return NULL;
     while (w->next_piece >= w->jobs[w->next_job].first_piece + w->jobs[w->next_job].n_pieces) w->next_job++;
+    const bool copy = w->jobs[w->next_job].copied && !w->art;
+    if (copy && w->copying) return NULL;
+    w->copying |= copy;
     slot *s  = slot_at(w, w->next_piece);
     s->state = SLOT_FILLING;
     s->job   = w->next_job;
@@ -313,6 +318,7 @@ static void do_fill(writer *w, slot *s, scratch *scr)
     pthread_mutex_unlock(&w->lock);
     const bool ok = fill_slot(w, s, scr, &e);
     pthread_mutex_lock(&w->lock);
+    if (w->jobs[s->job].copied) w->copying = false;
     s->state = SLOT_WRITTEN;
     if (!ok) record_failure(w, s, &e);
 }
