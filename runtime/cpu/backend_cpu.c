@@ -143,7 +143,7 @@ static bool cpu_matmul(backend *b, float *dst, const weight *w, const float *x, 
 {
     const cpu_backend *c = self(b);
     // Rows go to threads in chunks of whole tiles; small enough to balance, large enough to stream.
-    const int64_t chunk = 32;
+    const int64_t chunk = 48;
     const int64_t n_chunks = (w->rows + chunk - 1) / chunk;
 #pragma omp parallel for num_threads(c->n_threads) schedule(static) if (w->rows * w->cols * n > PARALLEL_FLOATS)
     for (int64_t i = 0; i < n_chunks; i++) {
