@@ -31,7 +31,7 @@ static int run(const void *opts, const text_list *args)
     };
     bool ok = check_artifact(args->v[0], &c, &e);
     progress_bar_end(&bar);
-    bool verdict = ok || e.kind == ERR_VERDICT;
+    bool verdict = ok || e.kind == ERR_VERDICT || e.kind == ERR_INPUT;      // a file that cannot be read proves nothing, and the status says which
     if (verdict && o->json) {
         json_out j;
         json_begin(&j, stdout);

@@ -25,7 +25,12 @@ static void add_row(table *t, const verify_report *r, int64_t file_bytes, const 
         return;
     }
     table_cell(t, "%s%s", f->dtype, f->kind == CHECK_DRIFT ? ", drift" : "");
-    table_cell(t, "%lld/%lld", (long long)f->free_run_equal, (long long)f->cases);
+    if (!f->ran) {
+        for (int i = 0; i < 3; i++) table_cell(t, "-");
+        table_cell(t, "FAIL");
+        return;
+    }
+    table_cell(t, "%lld/%lld%s", (long long)f->free_run_equal, (long long)f->cases, f->free_run_ties ? "*" : "");
     table_cell(t, "%lld/%lld%s", (long long)f->teacher_forced_equal, (long long)f->steps, f->ties_differing ? "*" : "");
     table_cell(t, "%.2g", f->kl_mean);
     table_cell(t, "%s", f->passed && r->passed ? "pass" : f->passed ? "pass, but see below" : "FAIL");
@@ -47,6 +52,9 @@ static void print_details(const verify_report *r)
     }
     for (int64_t i = 0; i < r->n_fixtures; i++) {
         const verify_fixture_result *f = &r->fixtures[i];
+        if (f->free_run_ties)
+            printf("* %s, %s: the free run of %lld of %lld cases ended at a tie, which does not fail it\n", base_name(r->artifact), f->dtype,
+                   (long long)f->free_run_ties, (long long)f->cases);
         if (f->ties_differing)
             printf("* %s, %s: %lld of %lld steps are ties; at %lld of them we chose the other id\n", base_name(r->artifact),
                    f->dtype, (long long)f->ties, (long long)f->steps, (long long)f->ties_differing);

@@ -148,7 +148,8 @@ static bool choose_types(job *j, err *e)
         *p = (policy_tensor){ .name = t->name, .type = type_before_policy(j, t), .n_dims = t->n_dims };
         for (int d = 0; d < LIMIT_DIMS; d++) p->shape[d] = d < t->n_dims ? t->shape[d] : 1;
     }
-    return policy_choose(j->o->type, &m, j->tensors, j->map.n, j->types, e);
+    err why = { 0 };
+    return policy_choose(j->o->type, &m, j->tensors, j->map.n, j->types, &why) || err_set(e, why.kind, "%s: %s", j->dir, why.msg);
 }
 
 static bool plan_tensors(job *j, err *e)
@@ -157,7 +158,8 @@ static bool plan_tensors(job *j, err *e)
     for (int64_t i = 0; i < j->map.n; i++) {
         const mapped_tensor *t = &j->map.t[i];
         j->sources[i] = t->src;
-        if (!gguf_plan_tensor(j->plan, t->name, j->types[i], t->n_dims, t->shape, e)) return false;
+        err why = { 0 };
+        if (!gguf_plan_tensor(j->plan, t->name, j->types[i], t->n_dims, t->shape, &why)) return err_set(e, why.kind, "%s: %s", j->dir, why.msg);
         if (j->im && !imatrix_for_tensor(j->im, &j->tensors[i], j->types[i], first_shared, &j->sources[i].importance, e)) return false;
     }
     return true;

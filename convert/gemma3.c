@@ -48,13 +48,12 @@ static void plan_window(const hf_config *c, hparam_list *l)
 {
     hparam *h = hp_u32(l, "attention.sliding_window", c->kind[KIND_SLIDING].n_layers ? c->window : 0);
     h->write = c->kind[KIND_SLIDING].n_layers > 0;
-    hp_default(h, 0);
+    hp_arch_default(l, h);
     if (!h->write) return;
     h = hp_bools(l, "attention.sliding_window_pattern", c->sliding, c->n_layer);
-    h->write    = !has_usual_pattern(c);
-    h->def_kind = DEF_PERIOD;
-    h->def      = 6;
-    hp_default(hp_f32(l, "rope.freq_base_swa", c->kind[KIND_SLIDING].rope_base), 10000);
+    h->write = !has_usual_pattern(c);
+    hp_arch_default(l, h);
+    hp_arch_default(l, hp_f32(l, "rope.freq_base_swa", c->kind[KIND_SLIDING].rope_base));
 }
 
 static void plan_hparams(const hf_config *c, hparam_list *l)
@@ -70,14 +69,14 @@ static void plan_hparams(const hf_config *c, hparam_list *l)
     if (full->rope_factor != 1) hp_str(l, "rope.scaling.type", "linear");
     hparam *factor = hp_f32(l, "rope.scaling.factor", full->rope_factor);
     factor->write = full->rope_factor != 1;
-    hp_default(factor, 1);
-    hp_default(hp_f32(l, "rope.freq_base", full->rope_base), 10000);
+    hp_arch_default(l, factor);
+    hp_arch_default(l, hp_f32(l, "rope.freq_base", full->rope_base));
     hp_f32(l, "attention.layer_norm_rms_epsilon", c->eps);
     hp_default(hp_u32(l, "attention.key_length", full->head_dim), implied_head);
     hp_default(hp_u32(l, "attention.value_length", full->head_dim), implied_head);
     hparam *cap = hp_f32(l, "final_logit_softcapping", c->softcap);
     cap->write = c->softcap != 0;
-    hp_default(cap, 0);
+    hp_arch_default(l, cap);
     plan_window(c, l);
     hp_default(hp_f32(l, "attention.scale", c->attn_scale), implied_scale(c));
 }

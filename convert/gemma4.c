@@ -59,21 +59,21 @@ static void plan_hparams(const hf_config *c, hparam_list *l)
     hp_u32(l, "attention.head_count", c->n_head);
     if (c->kv_by_layer) hp_default(hp_i32s(l, "attention.head_count_kv", c->layer_kv, c->n_layer), (double)c->n_head);
     else                hp_default(hp_u32(l, "attention.head_count_kv", c->layer_kv[0]), (double)c->n_head);
-    hp_default(hp_f32(l, "rope.freq_base", c->kind[KIND_FULL].rope_base), 10000);
-    hp_default(hp_f32(l, "rope.freq_base_swa", c->kind[KIND_SLIDING].rope_base), 10000);
+    hp_arch_default(l, hp_f32(l, "rope.freq_base", c->kind[KIND_FULL].rope_base));
+    hp_arch_default(l, hp_f32(l, "rope.freq_base_swa", c->kind[KIND_SLIDING].rope_base));
     hp_f32(l, "attention.layer_norm_rms_epsilon", c->eps);
     // Written even when there is none: llama.cpp caps at 30 if the key is absent.
-    hp_default(hp_f32(l, "final_logit_softcapping", c->softcap), 30);
+    hp_arch_default(l, hp_f32(l, "final_logit_softcapping", c->softcap));
     hp_u32(l, "attention.sliding_window", c->window);
-    hp_default(hp_u32(l, "attention.shared_kv_layers", c->n_shared), 0);
+    hp_arch_default(l, hp_u32(l, "attention.shared_kv_layers", c->n_shared));
     hp_u32(l, "embedding_length_per_layer_input", c->ple);
     hp_bools(l, "attention.sliding_window_pattern", c->sliding, c->n_layer);
     plan_heads(c, l);
-    hp_default(hp_f32(l, "attention.scale", c->attn_scale), 1);
+    hp_arch_default(l, hp_f32(l, "attention.scale", c->attn_scale));
     hparam *factor = hp_f32(l, "rope.scaling.factor", 1), *experts = hp_u32(l, "expert_count", 0);
     factor->write = experts->write = false;
-    hp_default(factor, 1);
-    hp_default(experts, 0);
+    hp_arch_default(l, factor);
+    hp_arch_default(l, experts);
 }
 
 const family family_gemma4 = {

@@ -1,4 +1,5 @@
 #include "hparams.h"
+#include "../formats/key_defaults.h"
 
 #include <assert.h>
 #include <math.h>
@@ -51,6 +52,14 @@ hparam *hp_bools(hparam_list *l, const char *name, const int32_t *v, int64_t n)
 {
     hparam *h = hp_i32s(l, name, v, n);
     h->type = HP_BOOLS;
+    return h;
+}
+
+hparam *hp_arch_default(const hparam_list *l, hparam *h)
+{
+    bool known = key_default(l->arch, h->key + strlen(l->arch) + 1, &h->def);
+    assert(known);
+    h->def_kind = !known ? DEF_NONE : h->type == HP_BOOLS ? DEF_PERIOD : DEF_VALUE;
     return h;
 }
 
@@ -119,7 +128,7 @@ static bool found_at(const hparam *h, const gguf_kv *kv, int64_t i, double *out)
 static bool agree_str(const hparam *h, const gguf *g, err *e)
 {
     const gguf_kv *kv = gguf_find_kv(g, h->key);
-    gguf_str s = { "linear", 6 };       // the only string key (rope.scaling.type), and llama.cpp's default of it
+    gguf_str s = { DEFAULT_ROPE_SCALING_TYPE, sizeof DEFAULT_ROPE_SCALING_TYPE - 1 };     // of the only string key
     if (kv && !gguf_get_str(g, h->key, &s, e)) return false;
     if (s.n == (int64_t)strlen(h->text) && memcmp(s.s, h->text, (size_t)s.n) == 0) return true;
     return err_set(e, ERR_VERDICT, "%s: %s: found '%.*s', expected '%s'", gguf_path(g), h->key, (int)(s.n < 80 ? s.n : 80), s.s, h->text);

@@ -16,7 +16,7 @@
 #define KEY_HM_VERIFICATION  "hallmark.verification"        // padded JSON, CLAIMS_RECORD_BYTES, empty ("{}" padded) until release
 // Not a claim about the bytes but part of the tokenizer (u32 array, every id that ends a text): copied, never recomputed.
 #define KEY_HM_EOS_IDS       "hallmark.eos_token_ids"
-enum { CLAIMS_VERSION = 1, CLAIMS_RECORD_BYTES = 8192 };
+enum { CLAIMS_VERSION = 1, CLAIMS_RECORD_BYTES = 65536 };
 
 // SHA-256, in hex, over "<hex sha256>  <file name>\n" sorted by name, of every *.safetensors, *.safetensors.index.json, config.json,
 // generation_config.json, tokenizer.json, tokenizer_config.json, chat_template.jinja in the folder. n_threads files at a time (0: all cores).

@@ -66,7 +66,7 @@ static inline int64_t left(const cursor *c) { return c->g->size - c->i; }
 static bool need(const cursor *c, int64_t n, const char *what)
 {
     if (n <= left(c)) return true;
-    return fail_at(c, c->i, "found %lld bytes to the end of the file, expected %lld for %s", (long long)left(c), (long long)n, what);
+    return fail_at(c, c->i, "truncated: found %lld bytes to the end of the file, expected %lld for %s", (long long)left(c), (long long)n, what);
 }
 
 static bool get_u32(cursor *c, uint32_t *v, const char *what)
@@ -272,9 +272,11 @@ static bool place_tensor(cursor *c, gguf_tensor *t)
     c->item      = "tensor";
     c->item_name = t->name;
     int64_t rel = t->off;
-    if (!add_i64(g->data_off, rel, &t->off) || !add_i64(t->off, t->n_bytes, &end) || end > g->size)
-        return fail_at(c, g->data_off, "found data offset %lld and %lld bytes, expected them to end within the file's %lld bytes",
-                       (long long)rel, (long long)t->n_bytes, (long long)g->size);
+    if (!add_i64(g->data_off, rel, &t->off) || !add_i64(t->off, t->n_bytes, &end))
+        return fail_at(c, g->data_off, "found data offset %lld and %lld bytes, expected them to end within 63 bits", (long long)rel, (long long)t->n_bytes);
+    if (end > g->size)
+        return fail_at(c, t->off, "truncated: found a file of %lld bytes, expected the %lld that the tensor needs (%lld from data offset %lld on)", (long long)g->size, (long long)end,
+                       (long long)t->n_bytes, (long long)rel);
     t->data = g->data + t->off;
     return true;
 }

@@ -261,7 +261,7 @@ bool imatrix_for_tensor(const imatrix *m, const policy_tensor *t, dtype to, int6
     *importance = NULL;
     if (dtype_find(to)->block_weights == 1 || to == DT_Q8_0) return true;
     for (int i = 0; i < t->n_dims - 2; i++)
-        if (!mul_i64(expected, t->shape[i], &expected)) return err_set(e, ERR_INPUT, "tensor '%s': too large", t->name);
+        if (!mul_i64(expected, t->shape[i], &expected)) return err_set(e, ERR_INPUT, "%s: tensor '%s': found a size that does not fit 63 bits", m->path, t->name);
     const float *v = imatrix_find(m, t->name, &n);
     if (!v && may_lack_entry(t->name, first_shared_kv_layer)) return true;
     if (!v) return err_set(e, ERR_INPUT, "%s: found no entry for tensor '%s', which becomes %s", m->path, t->name, dtype_name(to));

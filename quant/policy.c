@@ -38,6 +38,16 @@ const file_type_info *file_type_of(int64_t id)
     return NULL;
 }
 
+bool file_type_label(const gguf *g, const char **label, err *e)
+{
+    int64_t id;
+    *label = "?";
+    if (!gguf_get_i64_or(g, "general.file_type", -1, &id, e)) return false;
+    const file_type_info *t = file_type_of(id);
+    if (t) *label = t->label;
+    return true;
+}
+
 // ---- what a tensor is --------------------------------------------------------------------------------------------
 // All rules below are llama-quant.cpp's (tensor_allows_quantization, tensor_get_category, llama_tensor_get_type_impl,
 // tensor_type_fallback), for the architectures listed here; tests/policy_test.c holds what llama-quantize itself chose.

@@ -2,8 +2,7 @@
 #ifndef HALLMARK_QUANT_POLICY_H
 #define HALLMARK_QUANT_POLICY_H
 
-#include "../formats/dtype.h"
-#include "../formats/err.h"
+#include "../formats/gguf.h"
 
 typedef enum {      // values are llama.cpp's general.file_type
     FT_F32 = 0, FT_F16 = 1, FT_Q4_0 = 2, FT_Q4_1 = 3, FT_Q8_0 = 7, FT_Q5_0 = 8, FT_Q5_1 = 9, FT_Q2_K = 10,
@@ -22,6 +21,10 @@ typedef struct {
 const file_type_info *file_type_find(const char *name);     // ignoring case; NULL if there is none
 const file_type_info *file_type_of(int64_t id);             // NULL likewise
 const file_type_info *file_type_table(int *n);
+
+// What general.file_type says: the label of its row ("Q4_K_M"), or "?" where the key is absent or names a type without one. Static text.
+// false, ERR_INPUT: the value is no integer.
+bool file_type_label(const gguf *g, const char **label, err *e);
 
 typedef struct { const char *pattern; dtype type; } type_rule;       // POSIX extended regular expression, found anywhere in the name
 

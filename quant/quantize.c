@@ -83,7 +83,8 @@ static bool choose_types(job *j, err *e)
         *p = (policy_tensor){ .name = t->name, .type = t->type, .n_dims = t->n_dims };
         memcpy(p->shape, t->shape, sizeof p->shape);
     }
-    if (!policy_choose(j->o->type, &j->model, j->tensors, j->n, j->types, e)) return false;
+    err why = { 0 };
+    if (!policy_choose(j->o->type, &j->model, j->tensors, j->n, j->types, &why)) return err_set(e, why.kind, "%s: %s", gguf_path(j->in), why.msg);
     for (int64_t i = 0; i < j->n; i++)
         if (!refuse_requantizing(j, i, e)) return false;
     return true;
@@ -157,7 +158,8 @@ static bool plan_output(job *j, err *e)
     if (!(j->plan = gguf_plan_new(gguf_alignment(j->in), e))) return false;
     for (int64_t i = 0; i < j->n; i++) {
         const policy_tensor *t = &j->tensors[i];
-        if (!gguf_plan_tensor(j->plan, t->name, j->types[i], t->n_dims, t->shape, e)) return false;
+        err why = { 0 };
+        if (!gguf_plan_tensor(j->plan, t->name, j->types[i], t->n_dims, t->shape, &why)) return err_set(e, why.kind, "%s: %s", gguf_path(j->in), why.msg);
     }
     return plan_keys(j, e);
 }

@@ -1,7 +1,9 @@
 // model: hyperparameters from GGUF metadata, checked against each other before anything is computed from them.
 #include "model.h"
 #include "../formats/claims.h"
+#include "../formats/key_defaults.h"
 #include "../quant/policy.h"
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +43,26 @@ static bool read_float_or(reader *r, const char *suffix, float def, bool positiv
     if (!gguf_get_f32_or(r->g, key_of(r, suffix), def, out, r->e)) return false;
     if (!(positive ? *out > 0.0f : *out >= 0.0f) || !isfinite(*out)) return bad(r, suffix, positive ? "expected a number above 0" : "expected a number of at least 0");
     return true;
+}
+
+// Where the key is absent: llama.cpp's default, which must be in the table.
+static float arch_default(const reader *r, const char *suffix)
+{
+    double v = 0;
+    bool known = key_default(r->arch, suffix, &v);
+    assert(known);
+    (void)known;
+    return (float)v;
+}
+
+static bool read_required(reader *r, const char *suffix, float *out)
+{
+    return gguf_find_kv(r->g, key_of(r, suffix)) ? read_float_or(r, suffix, 0, true, out) : bad(r, suffix, "missing");
+}
+
+static bool read_optional(reader *r, const char *suffix, bool positive, float *out)
+{
+    return read_float_or(r, suffix, arch_default(r, suffix), positive, out);
 }
 
 // A value for each layer: an array of n_layer integers, or one integer for all.
@@ -111,7 +133,7 @@ static bool read_layers(reader *r, hparams *h)
               read_int(r, "attention.key_length", 2, 4096, &head_dim) &&
               read_int_or(r, "attention.key_length_swa", 2, 4096, head_dim, &head_dim_swa) &&
               read_int_or(r, "attention.shared_kv_layers", 0, h->n_layer - 1, 0, &n_shared) &&
-              read_pattern(r, g4 ? 0 : 6, h);
+              read_pattern(r, g4 ? 0 : (int64_t)arch_default(r, "attention.sliding_window_pattern"), h);
     for (int i = 0; ok && i < h->n_layer; i++) {
         layer_shape *l = &h->layers[i];
         l->n_ff = (int)n_ff[i];
@@ -148,19 +170,13 @@ static bool same_key(reader *r, const char *a, const char *b)
 
 static bool read_rope(reader *r, hparams *h)
 {
-    float def = h->family == FAMILY_GEMMA3 ? 1000000.0f : 10000.0f;
-    char *scaling = NULL;
-    if (!read_float_or(r, "rope.freq_base", def, true, &h->rope_base) ||
-        !read_float_or(r, "rope.freq_base_swa", 10000.0f, true, &h->rope_base_swa))
-        return false;
+    gguf_str scaling = { DEFAULT_ROPE_SCALING_TYPE, sizeof DEFAULT_ROPE_SCALING_TYPE - 1 };
+    if (!read_optional(r, "rope.freq_base", true, &h->rope_base) || !read_optional(r, "rope.freq_base_swa", true, &h->rope_base_swa)) return false;
     h->rope_scale = 1.0f;
-    if (gguf_find_kv(r->g, key_of(r, "rope.scaling.type"))) {
-        if (!gguf_get_cstr(r->g, r->key, &scaling, r->e)) return false;
-        const bool linear = strcmp(scaling, "linear") == 0, none = strcmp(scaling, "none") == 0;
-        free(scaling);
-        if (!linear && !none) return bad(r, "rope.scaling.type", "only 'linear' and 'none' can be run");
-        if (linear && !read_float_or(r, "rope.scaling.factor", 1.0f, true, &h->rope_scale)) return false;
-    }
+    if (gguf_find_kv(r->g, key_of(r, "rope.scaling.type")) && !gguf_get_str(r->g, r->key, &scaling, r->e)) return false;
+    const bool linear = scaling.n == 6 && memcmp(scaling.s, "linear", 6) == 0, none = scaling.n == 4 && memcmp(scaling.s, "none", 4) == 0;
+    if (!linear && !none) return bad(r, "rope.scaling.type", "only 'linear' and 'none' can be run");
+    if (linear && !read_optional(r, "rope.scaling.factor", true, &h->rope_scale)) return false;
     const gguf_tensor *t = gguf_find_tensor(r->g, "rope_freqs.weight");
     if (!t) return true;
     if (t->type != DT_F32 || t->n_dims != 1 || ((uintptr_t)t->data & 3)) return err_set(r->e, ERR_INPUT, "%s: tensor 'rope_freqs.weight': expected one row of F32", gguf_path(r->g));
@@ -177,16 +193,15 @@ static bool read_rope(reader *r, hparams *h)
 // llama.cpp leaves the scale of Gemma 3 to the loader: head_dim^-0.5, but n_embd / n_head for the 27B (62 layers).
 static float default_scale(const hparams *h, int64_t head_dim)
 {
-    if (h->family == FAMILY_GEMMA4) return 1.0f;
+    if (h->family == FAMILY_GEMMA4) return arch_default(&(reader){ .arch = h->arch }, "attention.scale");
     return 1.0f / sqrtf((float)(h->n_layer == 62 ? h->n_embd / h->n_head : head_dim));
 }
 
 static bool read_type(reader *r, hparams *h)
 {
-    int64_t id;
-    if (!gguf_get_i64_or(r->g, "general.file_type", -1, &id, r->e)) return false;
-    const file_type_info *ft = file_type_of(id);
-    snprintf(h->type_label, sizeof h->type_label, "%s", ft ? ft->label : "?");
+    const char *label;
+    if (!file_type_label(r->g, &label, r->e)) return false;
+    snprintf(h->type_label, sizeof h->type_label, "%s", label);
     snprintf(h->kv_required, sizeof h->kv_required, "%s", claims_required_kv(h->type_label));
     if (!gguf_find_kv(r->g, KEY_HM_KV_TYPE)) return true;
     char *kv;
@@ -249,8 +264,8 @@ bool hparams_read(hparams *h, const gguf *g, err *e)
     if (!h->layers) return err_nomem(e, "layer table", (size_t)n_layer * sizeof *h->layers);
     const bool ok = same_key(&r, "attention.key_length", "attention.value_length") && same_key(&r, "attention.key_length_swa", "attention.value_length_swa") &&
                     read_layers(&r, h) && read_rope(&r, h) && read_vocab(&r, h) && read_type(&r, h) &&
-                    read_float_or(&r, "attention.layer_norm_rms_epsilon", 1e-6f, true, &h->rms_eps) &&
-                    read_float_or(&r, "final_logit_softcapping", 0.0f, false, &h->final_softcap) &&
+                    read_required(&r, "attention.layer_norm_rms_epsilon", &h->rms_eps) &&
+                    read_optional(&r, "final_logit_softcapping", false, &h->final_softcap) &&
                     read_float_or(&r, "attention.scale", default_scale(h, head_dim), true, &h->attention_scale);
     if (!ok) hparams_free(h);
     return ok;

@@ -200,14 +200,6 @@ int64_t session_step_bytes(const session *s, int64_t pos)
     return sum;
 }
 
-int32_t argmax_f32(const float *x, int64_t n)
-{
-    int64_t best = -1;
-    for (int64_t i = 0; i < n; i++)
-        if (x[i] == x[i] && (best < 0 || x[i] > x[best])) best = i;
-    return (int32_t)best;
-}
-
 // Runs ids and gives the greedy id after them.
 static bool eval_greedy(session *s, const int32_t *ids, int64_t n, int32_t *id, err *e)
 {

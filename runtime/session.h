@@ -2,6 +2,7 @@
 #ifndef HALLMARK_RUNTIME_SESSION_H
 #define HALLMARK_RUNTIME_SESSION_H
 
+#include "argmax.h"
 #include "backend.h"
 #include "model.h"
 
@@ -46,9 +47,6 @@ void        session_plan(const session *s, memory_plan *p);
 // of its own (the CPU's is measured elsewhere).
 bool        session_copy_rate(session *s, double *bytes_per_s, err *e);
 int64_t     session_step_bytes(const session *s, int64_t pos);  // bytes a decode step at pos must read: weights + cache
-
-// Index of the largest value, the lowest index where equal. NaN never wins; -1 if all are NaN.
-int32_t argmax_f32(const float *x, int64_t n);
 
 // Greedy generation: evaluates prompt, then up to n_new ids into out; stops after an end-of-text id (kept as the last) unless
 // ignore_eos. Returns the count, or -1 on failure. on_token (may be NULL) sees each id as it comes.

@@ -305,7 +305,7 @@ START_TEST(test_malformed_claims)
     big[CLAIMS_RECORD_BYTES] = 'x';
     big[CLAIMS_RECORD_BYTES + 1] = '\0';
     ck_assert(!claims_pad_record(big, out, &e));
-    check_refused(&e, ERR_SYSTEM, KEY_HM_VERIFICATION, "found a record of 8193 bytes, expected at most 8192");
+    check_refused(&e, ERR_SYSTEM, KEY_HM_VERIFICATION, "found a record of 65537 bytes, expected at most 65536");
 }
 END_TEST
 

@@ -75,7 +75,7 @@ START_TEST(metadata_edited_after_a_release_is_named)
     err e = { 0 };
     const char *path = copy_file(f32, "released.gguf");
     verify_report ok = quick_run(path, fixture_path("float32"));
-    ck_assert(ok.passed && record_write(path, &ok, &e));
+    ck_assert(ok.passed && record_write(path, &ok, NULL, &e));
     verify_report again = quick_run(path, fixture_path("float32"));
     ck_assert_msg(again.passed, "a released file does not verify");
     verify_report_free(&again);
@@ -85,7 +85,7 @@ START_TEST(metadata_edited_after_a_release_is_named)
     ck_assert_ptr_nonnull(strstr(failure_of(&r, "record")->text, "metadata"));
     ck_assert_ptr_nonnull(failure_of(&r, "metadata"));
     verify_report_free(&r);
-    ck_assert(record_write(path, &ok, &e));
+    ck_assert(record_write(path, &ok, NULL, &e));
     r = quick_run(path, fixture_path("float32"));
     ck_assert_ptr_null(failure_of(&r, "record"));
     verify_report_free(&r);
@@ -298,10 +298,5 @@ int main(void)
     tcase_add_test(t, another_cache_dtype_is_noted_and_fails);
     tcase_add_loop_test(t, faults_of_the_runtime_are_caught_in_f32, 0, (int)(sizeof FAULTS / sizeof *FAULTS));
     tcase_add_loop_test(t, faults_of_the_runtime_are_caught_in_bf16, 0, (int)(sizeof FAULTS / sizeof *FAULTS));
-    suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s, t);
 }

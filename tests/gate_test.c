@@ -40,6 +40,7 @@ START_TEST(built_in_is_the_shipped_file)
     same_exact(&g.float32, &b->float32);
     same_exact(&g.bfloat16, &b->bfloat16);
     ck_assert(g.tie_rate == b->tie_rate && g.tie_self_factor == b->tie_self_factor && g.tie_self_rate_max == b->tie_self_rate_max);
+    ck_assert(g.min_cases == b->min_cases && g.min_steps == b->min_steps && g.min_top_k == b->min_top_k);
     ck_assert_int_eq(g.n_drift, b->n_drift);
     for (int i = 0; i < g.n_drift; i++) {
         ck_assert_str_eq(g.drift[i].type, b->drift[i].type);
@@ -63,7 +64,8 @@ START_TEST(rows_are_found_by_type)
     const gate *b = gate_builtin();
     ck_assert_str_eq(gate_drift_for(b, "Q4_K_M")->type, "Q4_K_M");
     ck_assert_str_eq(gate_drift_for(b, "q4_k_m")->type, "Q4_K_M");
-    ck_assert_str_eq(gate_drift_for(b, "IQ9_Z")->type, "*");
+    ck_assert_ptr_null(gate_drift_for(b, "IQ9_Z"));             // no budget is not the widest budget
+    ck_assert_ptr_null(gate_drift_for(b, "?"));
     ck_assert_ptr_eq(gate_exact_for(b, "bfloat16"), &b->bfloat16);
     ck_assert_ptr_eq(gate_exact_for(b, "float32"), &b->float32);
 }
@@ -94,7 +96,10 @@ START_TEST(what_is_wrong_is_named)
         { "\"rate\"", "\"ratio\"", "ratio" },
         { "\"hallmark_gate\": 1", "\"hallmark_gate\": 2", "hallmark_gate" },
         { "\"bfloat16\"", "\"float16\"", "float16" },
-        { "\"type\": \"*\"", "\"type\": \"Q9\"", "'*'" },
+        { "\"type\": \"Q6_K\"", "\"type\": \"*\"", "expected that row last" },
+        { "\"cases\": 4", "\"cases\": -4", "cases" },
+        { "\"cases\": 4, ", "", "cases" },
+        { "\"minimum\"", "\"minima\"", "minima" },
         { "\"type\": \"Q8_0\"", "\"type\": \"q4_k_m\"", "row already" },
         { "\"type\": \"Q8_0\"", "\"type\": \"a name that is far too long\"", "no type's name" },
         { "\"top1_min\"", "\"top1\"", "top1" },
@@ -110,6 +115,18 @@ START_TEST(what_is_wrong_is_named)
         ck_assert_msg(strstr(e.msg, CASES[i].named) && strstr(e.msg, "gate.json"), "message: %s", e.msg);
         free(text);
     }
+}
+END_TEST
+
+START_TEST(a_row_for_any_other_type_must_be_asked_for)
+{
+    gate  g;
+    err   e = { 0 };
+    char *text = edited("\"type\": \"Q2_K\"", "\"type\": \"*\"");
+    ck_assert_msg(parse(&g, text, &e), "%s", e.msg);
+    ck_assert_str_eq(gate_drift_for(&g, "Q2_K")->type, "*");
+    ck_assert_str_eq(gate_drift_for(&g, "Q4_K_M")->type, "Q4_K_M");
+    free(text);
 }
 END_TEST
 
@@ -135,6 +152,7 @@ int main(void)
     tcase_add_test(t, built_in_keeps_the_rule);
     tcase_add_test(t, rows_are_found_by_type);
     tcase_add_test(t, what_is_wrong_is_named);
+    tcase_add_test(t, a_row_for_any_other_type_must_be_asked_for);
     tcase_add_test(t, every_truncation_is_refused);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

@@ -293,9 +293,9 @@ START_TEST(test_tensors)
     refuse_one_tensor(1, (uint64_t[]){ 4 }, 0xffffffff, 0, "found tensor type 4294967295");
     refuse_one_tensor(2, (uint64_t[]){ 255, 2 }, DT_Q4_K, 0, "found rows of 255 weights, expected a multiple of 256 for Q4_K");
     refuse_one_tensor(1, (uint64_t[]){ 4 }, DT_F32, 16, "found data offset 16, expected a multiple of the alignment 32");
-    refuse_one_tensor(1, (uint64_t[]){ 4 }, DT_F32, 4096, "found data offset 4096 and 16 bytes, expected them to end within");
-    refuse_one_tensor(1, (uint64_t[]){ 1025 }, DT_F32, 0, "expected them to end within");
-    refuse_one_tensor(1, (uint64_t[]){ 4 }, DT_F32, (uint64_t)INT64_MAX - 31, "expected them to end within");
+    refuse_one_tensor(1, (uint64_t[]){ 4 }, DT_F32, 4096, "truncated: found a file of");
+    refuse_one_tensor(1, (uint64_t[]){ 1025 }, DT_F32, 0, "4100 from data offset 0 on");
+    refuse_one_tensor(1, (uint64_t[]){ 4 }, DT_F32, (uint64_t)INT64_MAX - 31, "expected them to end within 63 bits");
     refuse_one_tensor(1, (uint64_t[]){ 4 }, DT_F32, (uint64_t)1 << 63, "tensor 'x'");
     buffer b = { 0 };
     put_head(&b, 2, 0);

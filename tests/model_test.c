@@ -143,13 +143,39 @@ START_TEST(what_a_published_gemma3_file_leaves_unsaid)
               gguf_plan_u32(p, "gemma3.context_length", 32768, &e) && gguf_plan_u32(p, "gemma3.attention.head_count", 4, &e) &&
               gguf_plan_u32(p, "gemma3.attention.head_count_kv", 1, &e) && gguf_plan_u32(p, "gemma3.attention.key_length", 256, &e) &&
               gguf_plan_u32(p, "gemma3.attention.value_length", 256, &e) && gguf_plan_u32(p, "gemma3.attention.sliding_window", 512, &e) &&
-              gguf_plan_u32(p, "gemma3.feed_forward_length", 2048, &e));
+              gguf_plan_u32(p, "gemma3.feed_forward_length", 2048, &e) && gguf_plan_f32(p, "gemma3.attention.layer_norm_rms_epsilon", 1e-6f, &e) &&
+              gguf_plan_f32(p, "gemma3.rope.scaling.factor", 8, &e));
     ck_assert_msg(read_plan(p, &h, &g, &bytes), "%s", e.msg);
     for (int i = 0; i < 18; i++) ck_assert_int_eq(h.layers[i].sliding, i % 6 != 5);
-    ck_assert(h.attention_scale == 0.0625f && h.rope_base == 1e6f && h.rope_base_swa == 1e4f);
+    ck_assert(h.attention_scale == 0.0625f && h.rope_base == 1e4f && h.rope_base_swa == 1e4f && h.final_softcap == 0);
+    ck_assert(h.rope_scale == 8);                               // a factor without a type is linear, as llama.cpp takes it
     ck_assert_str_eq(h.type_label, "Q4_K_M");
     ck_assert_str_eq(h.kv_required, "f32");
     hparams_free(&h);
+    gguf_close(g);
+    free(bytes);
+    gguf_plan_free(p);
+}
+END_TEST
+
+// What is absent means what llama.cpp takes it for, which is what the comparison with the source's config assumes too.
+START_TEST(absent_keys_of_gemma4_mean_what_llama_cpp_takes)
+{
+    gguf_plan *p = small_gemma4();
+    gguf *g;
+    uint8_t *bytes;
+    hparams h;
+    ck_assert(gguf_plan_remove(p, "gemma4.rope.freq_base") && gguf_plan_remove(p, "gemma4.attention.scale"));
+    ck_assert_msg(read_plan(p, &h, &g, &bytes), "%s", e.msg);
+    ck_assert(h.final_softcap == 30 && h.rope_base == 10000 && h.rope_base_swa == 10000 && h.attention_scale == 1 && h.rope_scale == 1);
+    hparams_free(&h);
+    gguf_close(g);
+    free(bytes);
+    gguf_plan_free(p);
+    p = small_gemma4();
+    ck_assert(gguf_plan_remove(p, "gemma4.attention.layer_norm_rms_epsilon"));
+    ck_assert(!read_plan(p, &h, &g, &bytes) && e.kind == ERR_INPUT && strstr(e.msg, "layer_norm_rms_epsilon"));
+    e = (err){ 0 };
     gguf_close(g);
     free(bytes);
     gguf_plan_free(p);
@@ -185,6 +211,7 @@ int main(void)
     tcase_add_loop_test(t, a_wrong_float_is_named, 0, (int)(sizeof bad_floats / sizeof *bad_floats));
     tcase_add_test(t, unknown_architectures_and_claims_are_refused_by_name);
     tcase_add_test(t, what_a_published_gemma3_file_leaves_unsaid);
+    tcase_add_test(t, absent_keys_of_gemma4_mean_what_llama_cpp_takes);
     tcase_add_test(t, sharing_saves_57_percent_of_e2b);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

@@ -3,6 +3,7 @@
 #include "formats/json.h"
 #include "verify/record.h"
 #include "verify/release.h"
+#include "verify/release_dir.h"
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -10,7 +11,7 @@
 static const file_type BF16_AND_F32[] = { FT_BF16, FT_F32 }, ONLY_BF16[] = { FT_BF16 }, ONLY_Q4[] = { FT_Q4_K_M };
 
 // A checkpoint's folder in scratch with links to the committed files, and the fixtures named.
-static const char *source(const char *name, const char *const *fixtures)
+static const char *source_of(const char *name, const char *const *fixtures, int n_cases)
 {
     const char *dir = in_scratch(name);
     char path[800], sub[600];
@@ -29,14 +30,19 @@ static const char *source(const char *name, const char *const *fixtures)
     ck_assert(mkdir(sub, 0777) == 0);
     for (; fixtures && *fixtures; fixtures++) {
         snprintf(path, sizeof path, "%s/%s.json.gz", sub, *fixtures);
-        shorten_fixture(fixture_path(*fixtures), path, 2);
+        shorten_fixture(fixture_path(*fixtures), path, n_cases);
     }
     return dir;
 }
 
+// Two cases of each fixture are quick, and fewer than the built-in gate asks for: options() lets them pass.
+static const char *source(const char *name, const char *const *fixtures) { return source_of(name, fixtures, 2); }
+
 static release_opts options(const file_type *types, int n)
 {
-    return (release_opts){ .name = "tiny", .types = types, .n_types = n, .tokens = 8, .device = "cpu" };
+    static char gate_path[300];
+    snprintf(gate_path, sizeof gate_path, "%s/gate.json", scratch);
+    return (release_opts){ .name = "tiny", .types = types, .n_types = n, .tokens = 8, .device = "cpu", .gate_path = gate_path };
 }
 
 static release_result released(const char *hf_dir, const char *out, const release_opts *o)
@@ -89,11 +95,26 @@ static char *text_of(const char *dir, const char *name)
 static const char *FIXTURES[] = { "float32", "bfloat16", NULL };
 static const char *ALL_FIXTURES[] = { "float32", "bfloat16", "q4_k_m", NULL };
 
+// The built-in gate with a smaller minimum, as gate.json in scratch.
+static void two_cases_are_enough(void)
+{
+    err     e = { 0 };
+    char   *text = NULL;
+    int64_t n;
+    ck_assert_msg(file_read_text(&text, &n, SOURCE_DIR "/verify/gate.json", 1 << 20, &e), "%s", e.msg);
+    char *at = strstr(text, "\"cases\": 4");
+    ck_assert_ptr_nonnull(at);
+    at[strlen("\"cases\": ")] = '2';
+    ck_assert_msg(outfile_write_whole(in_scratch("gate.json"), text, (int64_t)strlen(text), &e), "%s", e.msg);
+    free(text);
+}
+
 static void setup(void)
 {
     files_begin("release");
+    two_cases_are_enough();
     source("hf", FIXTURES);
-    source("all", ALL_FIXTURES);
+    source_of("all", ALL_FIXTURES, 4);
     source("none", NULL);
 }
 
@@ -205,6 +226,13 @@ START_TEST(a_release_replaces_a_release_and_nothing_else)
     ck_assert_int_eq(e.kind, ERR_USAGE);
     ck_assert_ptr_nonnull(strstr(e.msg, "README.md"));
     ck_assert_int_eq(entries(out), 4);
+    unlink(in_scratch("again/README.md"));                      // a .gguf, too, when the report does not speak of it
+    e = (err){ 0 };
+    ck_assert(outfile_write_whole(in_scratch("again/mmproj-BF16.gguf"), "mine", 4, &e));
+    ck_assert(!release_checkpoint(&r, hf_dir, out, &o, &e) && e.kind == ERR_USAGE);
+    ck_assert_msg(strstr(e.msg, "mmproj-BF16.gguf"), "%s", e.msg);
+    ck_assert_int_eq(entries(out), 4);
+    ck_assert(file_exists(in_scratch("again/mmproj-BF16.gguf")));
     const char *other = in_scratch("other");
     e = (err){ 0 };
     ck_assert(mkdir(other, 0777) == 0 && outfile_write_whole(in_scratch("other/a.gguf"), "mine", 4, &e));
@@ -242,7 +270,7 @@ START_TEST(a_gate_that_fails_publishes_nothing)
     // No distance at all is allowed to BF16: its tokens are equal, the numbers are not.
     const char *text = "{\"hallmark_gate\":1,\"exact\":{\"float32\":{\"kl_factor\":3,\"kl_floor\":1,\"logprob_factor\":3,\"logprob_floor\":9,\"probe_tolerance\":1,\"self_kl_max\":9,\"self_logprob_max\":9,\"self_margin_max\":9},"
                        "\"bfloat16\":{\"kl_factor\":0,\"kl_floor\":0,\"logprob_factor\":3,\"logprob_floor\":9,\"probe_tolerance\":1,\"self_kl_max\":9,\"self_logprob_max\":9,\"self_margin_max\":9}},"
-                       "\"ties\":{\"rate\":0.005,\"self_factor\":2,\"self_rate_max\":1},\"drift\":[{\"type\":\"*\",\"top1_min\":0,\"kl_max\":9}]}";
+                       "\"ties\":{\"rate\":0.005,\"self_factor\":2,\"self_rate_max\":1},\"minimum\":{\"cases\":1,\"steps\":1,\"top_k\":1},\"drift\":[{\"type\":\"*\",\"top1_min\":0,\"kl_max\":9}]}";
     err e = { 0 };
     ck_assert(outfile_write_whole(gate_path, text, (int64_t)strlen(text), &e));
     release_opts o = options(BF16_AND_F32, 2);
@@ -313,23 +341,142 @@ START_TEST(a_fixture_of_another_source_is_refused_before_any_work)
     o.n_fixtures = 1;
     release_result r;
     ck_assert(!release_checkpoint(&r, hf_dir, out, &o, &e));
-    ck_assert_int_eq(e.kind, ERR_USAGE);
+    ck_assert_int_eq(e.kind, ERR_VERDICT);                      // a digest that does not match is a verdict
+    ck_assert_msg(strstr(e.msg, "belongs to another source"), "%s", e.msg);
     ck_assert(!dir_exists(out));
     ck_assert_int_eq(leftovers("changed-out"), 0);
 }
 END_TEST
 
+// Two cases are no proof by the built-in limits; they are run, and the verdict is no.
+START_TEST(a_fixture_that_is_too_short_publishes_nothing)
+{
+    release_opts o = options(ONLY_BF16, 1);
+    o.gate_path = NULL;
+    release_result r = released(in_scratch("hf"), in_scratch("brief"), &o);
+    ck_assert(!r.published);
+    ck_assert_str_eq(r.where, in_scratch("brief.failed"));
+    ck_assert_str_eq(r.reports[0].fixtures[0].failures[0].what, "minimum");
+    ck_assert_int_eq(r.reports[0].fixtures[0].n_failures, 1);
+    release_result_free(&r);
+}
+END_TEST
+
+// The other half of the two: equal to its own weights, and nobody knows how far those are from the source's.
+START_TEST(quantized_without_a_fixture_of_the_source_is_not_verified)
+{
+    static const char *const OWN[] = { "q4_k_m", NULL };
+    release_opts o = options(ONLY_Q4, 1);
+    release_result r = released(source("own", OWN), in_scratch("own-out"), &o);
+    ck_assert(!r.published);
+    ck_assert_str_eq(r.where, in_scratch("own-out.unverified"));
+    ck_assert_int_eq(r.n_missing, 1);
+    ck_assert_ptr_nonnull(strstr(r.missing[0], "--dtype float32"));
+    ck_assert_ptr_null(strstr(r.missing[0], "--weights"));
+    ck_assert(r.reports[0].fixtures[0].passed && r.reports[0].fixtures[0].kind == CHECK_EXACT && !r.reports[0].passed);
+    err  e = { 0 };                                             // and a record of that one alone is no proof to check
+    char art[sizeof r.where + 32];
+    snprintf(art, sizeof art, "%s/tiny-Q4_K_M.gguf", r.where);
+    r.reports[0].passed = true;
+    r.reports[0].incomplete = false;
+    ck_assert_msg(record_write(art, &r.reports[0], NULL, &e), "%s", e.msg);
+    ck_assert(!checks(art, &e) && e.kind == ERR_VERDICT);
+    ck_assert_msg(strstr(e.msg, "no fixture made from the source's weights"), "%s", e.msg);
+    release_result_free(&r);
+}
+END_TEST
+
+// Room for the record is a question of how many fixtures there are, and is answered before any work.
+START_TEST(more_fixtures_than_a_record_holds_are_refused_before_any_work)
+{
+    err e = { 0 };
+    const char *hf_dir = source("crowd", FIXTURES), *out = in_scratch("crowd-out");
+    char from[300], to[300];
+    snprintf(from, sizeof from, "%s/fixtures/bfloat16.json.gz", hf_dir);
+    for (int i = 0; i < 90; i++) {
+        snprintf(to, sizeof to, "%s/fixtures/more-%02d.json.gz", hf_dir, i);
+        ck_assert(link(from, to) == 0);
+    }
+    release_opts o = options(ONLY_BF16, 1);
+    release_result r;
+    ck_assert(!release_checkpoint(&r, hf_dir, out, &o, &e));
+    ck_assert_int_eq(e.kind, ERR_USAGE);
+    ck_assert_msg(strstr(e.msg, "92 fixtures") && strstr(e.msg, "use fewer"), "%s", e.msg);
+    ck_assert(!dir_exists(out));
+    ck_assert_int_eq(leftovers("crowd-out"), 0);
+}
+END_TEST
+
+START_TEST(a_publish_that_fails_says_where_the_work_is)
+{
+    err  e = { 0 };
+    char dest[300], staged[400], inside[500];
+    release_dir d;
+    snprintf(dest, sizeof dest, "%s", in_scratch("blocked"));
+    ck_assert_msg(release_dir_begin(&d, dest, &e), "%s", e.msg);
+    snprintf(staged, sizeof staged, "%s", d.path);
+    snprintf(inside, sizeof inside, "%s/report.md", staged);
+    ck_assert(outfile_write_whole(inside, "x", 1, &e));
+    FILE *f = fopen(dest, "w");                                     // it came while the release was at work
+    ck_assert(f && fclose(f) == 0);
+    ck_assert(!release_dir_publish(&d, dest, &e));
+    ck_assert_msg(strstr(e.msg, "not a folder") && strstr(e.msg, staged), "%s", e.msg);
+    ck_assert(file_exists(inside));
+    unlink(dest);
+    ck_assert(release_dir_begin(&d, dest, &(err){ 0 }));            // the next release there takes it away
+    ck_assert(!file_exists(inside));
+    release_dir_abort(&d);
+    ck_assert_int_eq(leftovers("blocked"), 0);
+}
+END_TEST
+
 // ---- check ---------------------------------------------------------------------------------------------------------
+
+// Bytes that no digest covers, and bytes that are gone.
+static void append_and_truncate(const char *art, const char *spare)
+{
+    err  e = { 0 };
+    struct stat st;
+    ck_assert(stat(art, &st) == 0);
+    int fd = open(art, O_WRONLY | O_APPEND);
+    ck_assert(fd >= 0 && write(fd, "payload", 7) == 7 && close(fd) == 0);
+    ck_assert(!checks(art, &e) && e.kind == ERR_VERDICT);
+    ck_assert_msg(strstr(e.msg, "after the last tensor"), "%s", e.msg);
+    ck_assert(truncate(art, st.st_size - 100) == 0);
+    ck_assert(!checks(art, &e) && e.kind == ERR_INPUT);
+    ck_assert_msg(strstr(e.msg, "truncated: found a file of") && strstr(e.msg, "that the tensor needs"), "%s", e.msg);
+    rename(copy_file(spare, "copy.gguf"), art);
+    // Between two tensors: the first whose end the alignment does not meet.
+    gguf *g = open_gguf(art);
+    int64_t off = -1;
+    for (int64_t i = 0; i < gguf_n_tensors(g) && off < 0; i++) {
+        const gguf_tensor *t = gguf_tensor_at(g, i);
+        if (t->n_bytes % gguf_alignment(g) != 0) off = t->off + t->n_bytes;
+    }
+    gguf_close(g);
+    ck_assert_int_ge(off, 0);
+    patch(art, off, "x", 1);
+    ck_assert(!checks(art, &e) && e.kind == ERR_VERDICT);
+    ck_assert_msg(strstr(e.msg, "expected padding"), "%s", e.msg);
+    rename(copy_file(spare, "copy.gguf"), art);
+    // A cache dtype that the type does not require, and one that is none.
+    patch(art, value_off(art, KEY_HM_KV_TYPE) + 8, "f16 ", 4);
+    ck_assert(!checks(art, &e));
+    rename(copy_file(spare, "copy.gguf"), art);
+    ck_assert_msg(checks(art, &e), "%s", e.msg);
+}
 
 START_TEST(whatever_is_changed_later_is_named)
 {
-    const char  *out = in_scratch("tampered");
+    char out[256];
+    snprintf(out, sizeof out, "%s", in_scratch("tampered"));
     release_opts o = options(ONLY_BF16, 1);
     release_result r = released(in_scratch("hf"), out, &o);
     ck_assert(r.published);
     release_result_free(&r);
     err   e = { 0 };
-    char  art[300], spare[300], report[300];
+    char  art[300], spare[300], report[300], md_path[300];
+    snprintf(md_path, sizeof md_path, "%s/report.md", out);
     snprintf(art, sizeof art, "%s/tiny-BF16.gguf", out);
     snprintf(report, sizeof report, "%s/report.json", out);
     snprintf(spare, sizeof spare, "%s", copy_file(art, "spare.gguf"));
@@ -345,6 +492,48 @@ START_TEST(whatever_is_changed_later_is_named)
     ck_assert(!checks(out, &e) && e.kind == ERR_VERDICT && strstr(e.msg, "metadata"));
     rename(copy_file(spare, "copy.gguf"), art);
 
+    // Whatever else may be said there, nobody but the records says it.
+    static const struct { const char *from, *to, *named; } EDITS[] = {
+        { "\"name\":\t\"tiny\"", "\"name\":\t\"huge\"", "key 'name': found \"huge\", expected \"tiny\"" },
+        { "\"source_digest\":\t\"", "\"source_digest\":\t\"0", "key 'source_digest'" },
+        { "\"source_revision\":\tnull", "\"source_revision\":\t\"main\"", "key 'source_revision': found \"main\", expected null" },
+        { "\"gate\":\t\"gate.json\"", "\"gate\":\t\"built-in\"", "key 'gate': found \"built-in\", expected \"gate.json\"" },
+        { "\"attention_scale\":\t1", "\"attention_scale\":\t2", "key 'artifacts[0].attention_scale': found 2, expected 1" },
+        { "\"kv_required\":\t\"bf16\"", "\"kv_required\":\t\"f16\"", "key 'artifacts[0].kv_required'" },
+        { "\"kl_limit\":\t", "\"kl_limit\":\t1", "key 'artifacts[0].fixtures[0].kl_limit'" },
+        { "\"failures_total\":\t0", "\"failures_total\":\t1", "key 'artifacts[0].fixtures[0].failures_total': found 1, expected 0" },
+        { "\"notes\":\t[]", "\"notes\":\t[\"all fine\"]", "notes[0]': found \"all fine\", expected nothing" },
+        { "\"hallmark_release\":\t1", "\"hallmark_release\":\t1, \"award\":1", "key 'award': found 1, expected nothing" },
+    };
+    for (size_t i = 0; i < sizeof EDITS / sizeof *EDITS; i++) {
+        char *was = text_of(out, "report.json"), *cut = strstr(was, EDITS[i].from), *now = NULL;
+        ck_assert_msg(cut != NULL, "%s is not in the report", EDITS[i].from);
+        size_t room = strlen(was) + 64;
+        now = malloc(room);
+        snprintf(now, room, "%.*s%s%s", (int)(cut - was), was, EDITS[i].to, cut + strlen(EDITS[i].from));
+        ck_assert(outfile_write_whole(report, now, (int64_t)strlen(now), &(err){ 0 }));
+        bool holds = checks(out, &e);
+        ck_assert_msg(!holds && e.kind == ERR_VERDICT && strstr(e.msg, EDITS[i].named), "%s: %s", EDITS[i].named, holds ? "holds" : e.msg);
+        ck_assert(outfile_write_whole(report, was, (int64_t)strlen(was), &(err){ 0 }));
+        free(now);
+        free(was);
+    }
+    char *md = text_of(out, "report.md"), *pass = strstr(md, "| bf16 |");
+    ck_assert_ptr_nonnull(pass);
+    pass[2] = 'f';
+    ck_assert(outfile_write_whole(md_path, md, (int64_t)strlen(md), &(err){ 0 }));
+    ck_assert(!checks(out, &e) && e.kind == ERR_VERDICT);
+    ck_assert_msg(strstr(e.msg, "report.md: line 7: found") && strstr(e.msg, "| ff16 |") && strstr(e.msg, "| bf16 |"), "%s", e.msg);
+    pass[2] = 'b';
+    ck_assert(outfile_write_whole(md_path, md, (int64_t)strlen(md) - 1, &(err){ 0 }));
+    ck_assert(!checks(out, &e) && strstr(e.msg, "report.md"));
+    unlink(md_path);
+    ck_assert(!checks(out, &e) && e.kind == ERR_VERDICT && strstr(e.msg, "report.md"));
+    ck_assert(outfile_write_whole(md_path, md, (int64_t)strlen(md), &(err){ 0 }));
+    free(md);
+    ck_assert_msg(checks(out, &e), "%s", e.msg);
+
+    append_and_truncate(art, spare);
     char *text = text_of(out, "report.json"), *at = strstr(text, "\"teacher_forced_equal\":");
     ck_assert_ptr_nonnull(at);
     char *digit = at + strlen("\"teacher_forced_equal\":\t");
@@ -396,12 +585,11 @@ int main(void)
     tcase_add_test(t, without_a_fixture_nothing_is_verified);
     tcase_add_test(t, quantized_without_a_fixture_of_its_own_weights_is_not_verified);
     tcase_add_test(t, a_fixture_of_another_source_is_refused_before_any_work);
+    tcase_add_test(t, a_fixture_that_is_too_short_publishes_nothing);
+    tcase_add_test(t, quantized_without_a_fixture_of_the_source_is_not_verified);
+    tcase_add_test(t, more_fixtures_than_a_record_holds_are_refused_before_any_work);
+    tcase_add_test(t, a_publish_that_fails_says_where_the_work_is);
     tcase_add_test(t, whatever_is_changed_later_is_named);
     tcase_add_test(t, files_that_do_not_belong_to_the_report_are_named);
-    suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s, t);
 }

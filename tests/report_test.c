@@ -1,6 +1,7 @@
 // Proves the reports of verify/verify.h (their keys are a contract) and verify/record.h (what a published file says of its own proof).
 #include "formats/claims.h"
 #include "formats/json.h"
+#include "verify/json_diff.h"
 #include "verify/record.h"
 #include <check.h>
 #include <math.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+static int64_t made_bytes;      // of the file that make_gguf made last
 static verify_failure failures[] = {
     { "code-1", "teacher_forced", 12, 345, 99, 0.25, 3, "a | b" },
     { "", "metadata", -1, -1, -1, NAN, LAYER_NONE, "key 'gemma4.attention.scale': found 0.0625, expected 1" },
@@ -16,7 +18,7 @@ static verify_failure failures[] = {
 static verify_fixture_result results[] = {
     { .name = "tiny.float32.json.gz", .file_digest = "abababababababababababababababababababababababababababababababab", .dtype = "float32", .kind = CHECK_EXACT, .ran = true, .cases = 12, .free_run_equal = 12,
       .free_run_tokens = 360, .free_run_tokens_equal = 360, .steps = 768, .teacher_forced_equal = 768, .ties = 1, .kl_mean = 1.25e-13, .kl_max = 0.1,
-      .logprob_diff_max = 0.5, .kl_limit = 1e-9, .logprob_limit = 1e-3, .ties_limit = 3.84, .top1_limit = NAN, .passed = true },
+      .logprob_diff_max = 5e-4, .kl_limit = 1e-9, .logprob_limit = 1e-3, .free_run_ties_limit = 1, .probe_layer = LAYER_NONE, .ties_limit = 3.84, .top1_limit = NAN, .passed = true },
     { .name = "q.json.gz", .file_digest = "cd", .dtype = "float32", .kind = CHECK_DRIFT, .ran = true, .cases = 12, .steps = 768, .kl_mean = NAN, .kl_max = NAN,
       .logprob_diff_max = NAN, .kl_limit = 1, .logprob_limit = NAN, .ties_limit = NAN, .top1_limit = 0.5, .n_failures = 2, .failures_total = 7,
       .failures = failures },
@@ -25,7 +27,7 @@ static char notes[][256] = { "computed in bf16, which was asked for" };
 
 static verify_report made(int n_fixtures)
 {
-    verify_report r = { .artifact = "tiny-F32.gguf", .type = "F32", .arith = "f32", .kv = "f32", .kv_required = "f32", .device = "cpu", .file_bytes = 12345678,
+    verify_report r = { .artifact = "tiny-F32.gguf", .type = "F32", .arith = "f32", .kv = "f32", .kv_required = "f32", .device = "cpu", .gate = "built-in", .file_bytes = made_bytes ? made_bytes : 12345678,
                         .attention_scale = 1, .passed = n_fixtures == 1, .n_fixtures = n_fixtures, .fixtures = results, .n_notes = 1, .notes = notes };
     return r;
 }
@@ -114,6 +116,7 @@ END_TEST
 
 static char gguf_path_[64];
 
+
 // A file of one tensor with hallmark keys; scale is a metadata value to edit.
 static void make_gguf(float scale, uint8_t last_byte)
 {
@@ -132,6 +135,7 @@ static void make_gguf(float scale, uint8_t last_byte)
     outfile *f = outfile_open(gguf_path_, total, &e);
     ck_assert_msg(f && gguf_plan_write(p, f, &e) && outfile_write_at(f, gguf_plan_tensor_at(p, 0)->off, data, sizeof data, &e) && outfile_commit(f, &e), "%s", e.msg);
     gguf_plan_free(p);
+    made_bytes = total;
 }
 
 static cJSON *read_record(gguf **g, err *e)
@@ -147,13 +151,13 @@ START_TEST(a_record_is_written_in_place_and_holds)
     gguf *g;
     err   e = { 0 };
     char  before[SHA256_HEX + 1], after[SHA256_HEX + 1];
-    verify_report r = made(1);
     make_gguf(1, 7);
+    verify_report r = made(1);
     ck_assert_ptr_null(read_record(&g, &e));                        // a plain convert's record is empty
     ck_assert(claims_metadata_digest(g, before, &e));
     int64_t bytes = gguf_file_bytes(g);
     gguf_close(g);
-    ck_assert_msg(record_write(gguf_path_, &r, &e), "%s", e.msg);
+    ck_assert_msg(record_write(gguf_path_, &r, NULL, &e), "%s", e.msg);
     cJSON *rec = read_record(&g, &e);
     ck_assert_ptr_nonnull(rec);
     ck_assert_msg(record_check(g, rec, &e), "%s", e.msg);
@@ -161,14 +165,18 @@ START_TEST(a_record_is_written_in_place_and_holds)
     ck_assert_str_eq(before, after);
     ck_assert_int_eq(gguf_file_bytes(g), bytes);
     ck_assert(claims_check_tensors(g, 1, NULL, &e));
-    cJSON *report = verify_report_json(&r);
-    ck_assert_msg(record_agrees(rec, report, "report.json", &e), "%s", e.msg);
-    cJSON *f = cJSON_GetArrayItem(cJSON_GetObjectItem(report, "fixtures"), 0);
-    cJSON_SetNumberValue(cJSON_GetObjectItem(f, "kl_mean"), 1.25e-13 * (1 + 0x1p-52));
-    ck_assert(!record_agrees(rec, report, "report.json", &e));      // a prettier number in the report
-    ck_assert_int_eq(e.kind, ERR_VERDICT);
-    ck_assert_ptr_nonnull(strstr(e.msg, "kl_mean"));
+    verify_report back;                                             // the record is the whole report: both texts come out of it again
+    ck_assert_msg(record_report(g, rec, &back, &e), "%s", e.msg);
+    cJSON *report = verify_report_json(&r), *again = verify_report_json(&back);
+    ck_assert_msg(json_same(again, report, "record", &e), "%s", e.msg);
+    cJSON_Delete(again);
     cJSON_Delete(report);
+    const verify_report *one[] = { &r }, *two[] = { &back };
+    char *md = verify_report_md(one, 1), *md_again = verify_report_md(two, 1);
+    ck_assert_str_eq(md, md_again);
+    free(md);
+    free(md_again);
+    verify_report_free(&back);
     cJSON_Delete(rec);
     gguf_close(g);
     remove(gguf_path_);
@@ -180,9 +188,9 @@ static void check_moved(float scale, uint8_t last_byte, const char *named)
 {
     gguf *g;
     err   e = { 0 };
-    verify_report r = made(1);
     make_gguf(1, 7);
-    ck_assert(record_write(gguf_path_, &r, &e));
+    verify_report r = made(1);
+    ck_assert(record_write(gguf_path_, &r, NULL, &e));
     cJSON *rec = read_record(&g, &e);
     gguf_close(g);
     make_gguf(scale, last_byte);
@@ -206,9 +214,9 @@ START_TEST(a_record_that_says_no_is_no_proof)
 {
     gguf *g;
     err   e = { 0 };
-    verify_report r = made(2);
     make_gguf(1, 7);
-    ck_assert(record_write(gguf_path_, &r, &e));
+    verify_report r = made(2);
+    ck_assert(record_write(gguf_path_, &r, NULL, &e));
     cJSON *rec = read_record(&g, &e);
     ck_assert(!record_check(g, rec, &e));
     ck_assert_ptr_nonnull(strstr(e.msg, "does not say that verification passed"));
@@ -218,20 +226,154 @@ START_TEST(a_record_that_says_no_is_no_proof)
 }
 END_TEST
 
+// ---- a record that says pass, and yet not -----------------------------------------------------------------------------
+
+// Writes the report's record over the file's, and expects record_check to name `named`.
+static void contradiction(const verify_report *r, const char *named)
+{
+    gguf *g;
+    err   e = { 0 };
+    ck_assert_msg(record_write(gguf_path_, r, NULL, &e), "%s", e.msg);
+    cJSON *rec = read_record(&g, &e);
+    bool   ok = record_check(g, rec, &e);
+    ck_assert_msg(!ok && e.kind == ERR_VERDICT && strstr(e.msg, named), "%s: %s", named, ok ? "passes" : e.msg);
+    cJSON_Delete(rec);
+    gguf_close(g);
+}
+
+START_TEST(a_record_that_contradicts_itself_is_no_proof)
+{
+    make_gguf(1, 7);
+    verify_report r = made(1);
+    verify_fixture_result f;
+    r.fixtures = &f;
+#define WITH(change, named) do { f = results[0]; change; contradiction(&r, named); } while (0)
+    WITH(f.passed = false, "did not pass");
+    WITH(f.ran = false, "did not pass");
+    WITH(f.cases = f.free_run_equal = 0, "nothing was run");
+    WITH(f.steps = f.teacher_forced_equal = f.ties = 0, "nothing was run");
+    WITH(f.file_digest[5] = 0, "without its digest");
+    WITH(f.free_run_equal = 11, "free_run_equal");
+    WITH(f.free_run_equal = 13, "free_run_equal");
+    WITH(f.free_run_ties = 1, "free_run_equal");
+    WITH(f.free_run_equal = 10; f.free_run_ties = 2, "free_run_ties");
+    WITH(f.free_run_tokens_equal = 361, "free_run_tokens_equal");
+    WITH(f.teacher_forced_equal = 767, "teacher_forced_equal");
+    WITH(f.ties_differing = 2, "ties");
+    WITH(f.ties = 769, "ties");
+    WITH(f.ties = 20; f.ties_differing = 5; f.teacher_forced_equal = 763, "ties_differing");
+    WITH(f.kl_mean = 1e-8, "kl_mean");
+    WITH(f.kl_mean = NAN, "kl_mean");
+    WITH(f.kl_limit = NAN, "kl_mean");
+    WITH(f.logprob_diff_max = 2e-3, "logprob_diff_max");
+    WITH(f.kind = CHECK_DRIFT; f.top1_limit = 1.5, "teacher_forced_equal");
+    f = results[0];
+    strcpy(r.kv, "f16");
+    contradiction(&r, "'kv' is 'f16', the file's is 'f32'");
+    strcpy(r.kv, "f32");
+    strcpy(r.arith, "bf16");
+    contradiction(&r, "'arith'");
+    strcpy(r.arith, "f32");
+    strcpy(r.type, "Q8_0");
+    contradiction(&r, "'type' is 'Q8_0'");
+    strcpy(r.type, "F32");
+    r.attention_scale = 0.5f;
+    contradiction(&r, "attention_scale");
+    r.attention_scale = 1;
+    r.file_bytes++;
+    contradiction(&r, "file_bytes");
+    remove(gguf_path_);
+}
+END_TEST
+
+START_TEST(a_record_of_wrong_types_is_refused_by_key)
+{
+    static const char *const KEYS[] = { "artifact", "file_bytes", "attention_scale", "notes" };
+    make_gguf(1, 7);
+    verify_report r = made(1);
+    gguf *g;
+    err   e = { 0 };
+    ck_assert(record_write(gguf_path_, &r, NULL, &e));
+    cJSON *rec = read_record(&g, &e);
+    for (size_t i = 0; i < sizeof KEYS / sizeof *KEYS; i++) {
+        cJSON *copy = cJSON_Duplicate(rec, true);
+        cJSON_ReplaceItemInObjectCaseSensitive(copy, KEYS[i], cJSON_CreateBool(true));
+        e = (err){ 0 };
+        ck_assert(!record_check(g, copy, &e) && e.kind == ERR_VERDICT);
+        ck_assert_msg(strstr(e.msg, KEYS[i]), "%s", e.msg);
+        cJSON_Delete(copy);
+    }
+    cJSON *f = cJSON_GetArrayItem(cJSON_GetObjectItem(rec, "fixtures"), 0);
+    char   huge[200];
+    memset(huge, 'a', sizeof huge - 1);
+    huge[sizeof huge - 1] = 0;
+    cJSON_ReplaceItemInObjectCaseSensitive(f, "name", cJSON_CreateString(huge));
+    e = (err){ 0 };
+    ck_assert(!record_check(g, rec, &e) && strstr(e.msg, "'name'"));
+    cJSON_Delete(rec);
+    gguf_close(g);
+    remove(gguf_path_);
+}
+END_TEST
+
+START_TEST(the_first_key_that_differs_is_named)
+{
+    static const struct { const char *found, *named; } CASES[] = {
+        { "{\"a\":2,\"b\":[{\"c\":\"x\"},null]}", "key 'a': found 2, expected 1" },
+        { "{\"a\":1,\"b\":[{\"c\":\"y\"},null]}", "key 'b[0].c': found \"y\", expected \"x\"" },
+        { "{\"a\":1,\"b\":[{\"c\":\"x\"}]}", "key 'b[1]': found nothing, expected null" },
+        { "{\"a\":1,\"b\":[{\"c\":\"x\"},null,3]}", "key 'b[2]': found 3, expected nothing" },
+        { "{\"a\":1,\"b\":[{\"c\":\"x\",\"d\":0},null]}", "key 'b[0].d': found 0, expected nothing" },
+        { "{\"a\":1.0000000000000002,\"b\":[{\"c\":\"x\"},null]}", "key 'a': found 1.0000000000000002, expected 1" },
+        { "{\"a\":\"1\",\"b\":[{\"c\":\"x\"},null]}", "key 'a': found \"1\", expected 1" },
+        { "{\"b\":[{\"c\":\"x\"},null]}", "key 'a': found nothing, expected 1" },
+    };
+    cJSON *expected = cJSON_Parse("{\"a\":1,\"b\":[{\"c\":\"x\"},null]}"), *moved = cJSON_Parse("{\"b\":[{\"c\":\"x\"},null],\"a\":1}");
+    err e = { 0 };
+    ck_assert(json_same(moved, expected, "f", &e));
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        cJSON *found = cJSON_Parse(CASES[i].found);
+        e = (err){ 0 };
+        ck_assert(found && !json_same(found, expected, "f.json", &e) && e.kind == ERR_VERDICT);
+        ck_assert_msg(strstr(e.msg, CASES[i].named), "%s, not %s", e.msg, CASES[i].named);
+        cJSON_Delete(found);
+    }
+    cJSON_Delete(expected);
+    cJSON_Delete(moved);
+}
+END_TEST
+
 START_TEST(a_record_that_does_not_fit_its_room_is_refused)
 {
     err e = { 0 };
-    verify_fixture_result many[40];
-    for (int i = 0; i < 40; i++) many[i] = results[0];
-    verify_report r = made(1);
-    r.n_fixtures = 40;
-    r.fixtures = many;
+    enum { MANY = 140, FEW = 40 };
+    static verify_fixture_result many[MANY];
+    const char *names[MANY], *files[] = { "tiny-F32.gguf" };
     make_gguf(1, 7);
-    ck_assert(!record_write(gguf_path_, &r, &e));
+    verify_report r = made(1);
+    for (int i = 0; i < MANY; i++) {
+        many[i]  = results[0];
+        names[i] = results[0].name;
+    }
+    r.n_fixtures = MANY;
+    r.fixtures = many;
+    ck_assert(!record_write(gguf_path_, &r, NULL, &e));
     ck_assert_int_eq(e.kind, ERR_USAGE);
-    r.n_fixtures = 12;
-    memset(&e, 0, sizeof e);
-    ck_assert_msg(record_write(gguf_path_, &r, &e), "%s", e.msg);
+    const record_release all = { .name = "tiny", .gate = "built-in", .artifacts = files, .n_artifacts = 1 };
+    e = (err){ 0 };
+    ck_assert(!record_fits(&all, names, MANY, &e) && e.kind == ERR_USAGE);      // known before any work
+    ck_assert_msg(strstr(e.msg, "140 fixtures"), "%s", e.msg);
+    e = (err){ 0 };
+    ck_assert_msg(record_fits(&all, names, FEW, &e), "%s", e.msg);
+    int most = FEW;                                             // as many as are said to fit do fit, whatever their numbers are
+    while (most < MANY && record_fits(&all, names, most + 1, &(err){ 0 })) most++;
+    r.n_fixtures = most;
+    for (int i = 0; i < most; i++) {
+        verify_fixture_result *f = &many[i];
+        f->kl_mean = f->kl_max = f->logprob_diff_max = f->probe_worst = f->self_kl_mean = f->self_logprob_diff_max = -1.2345678901234567e-300;
+        f->kl_limit = f->logprob_limit = f->ties_limit = f->free_run_ties_limit = f->top1_limit = -1.2345678901234567e-300;
+    }
+    ck_assert_msg(record_write(gguf_path_, &r, &all, &e), "%d: %s", most, e.msg);
     remove(gguf_path_);
 }
 END_TEST
@@ -247,6 +389,9 @@ int main(void)
     tcase_add_test(t, a_record_is_written_in_place_and_holds);
     tcase_add_test(t, a_record_does_not_fit_another_file);
     tcase_add_test(t, a_record_that_says_no_is_no_proof);
+    tcase_add_test(t, a_record_that_contradicts_itself_is_no_proof);
+    tcase_add_test(t, a_record_of_wrong_types_is_refused_by_key);
+    tcase_add_test(t, the_first_key_that_differs_is_named);
     tcase_add_test(t, a_record_that_does_not_fit_its_room_is_refused);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

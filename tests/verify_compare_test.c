@@ -283,12 +283,21 @@ static our_run *same_run(void)
     return o;
 }
 
+// The built-in limits, for fixtures as short as these.
+static const gate *short_gate(void)
+{
+    static gate g;
+    g = *gate_builtin();
+    g.min_cases = g.min_steps = g.min_top_k = 0;
+    return &g;
+}
+
 static verify_fixture_result compare_kind(const fixture *f, const our_run *o, check_kind kind, int64_t n_free)
 {
     verify_fixture_result r = { 0 };
     comparison k;
     err e = { 0 };
-    ck_assert(compare_begin(&k, &r, f, gate_builtin(), kind, "Q4_K_M", n_free, VOCAB, &e));
+    ck_assert(compare_begin(&k, &r, f, short_gate(), kind, "Q4_K_M", n_free, VOCAB, &e));
     for (int c = 0; c < CASES; c++) {
         compare_case(&k, &f->cases[c]);
         compare_hidden(&k, o->h[c][0], LAYERS, EMBD);
@@ -421,7 +430,7 @@ START_TEST(distance_of_the_free_run_counts)
     verify_fixture_result r = { 0 };
     comparison k;
     err e = { 0 };
-    ck_assert(compare_begin(&k, &r, &m->f, gate_builtin(), CHECK_EXACT, "F32", TOKENS, VOCAB, &e));
+    ck_assert(compare_begin(&k, &r, &m->f, short_gate(), CHECK_EXACT, "F32", TOKENS, VOCAB, &e));
     float off[VOCAB];
     memcpy(off, REF, sizeof off);
     off[1] += 0.1f;
@@ -487,6 +496,118 @@ START_TEST(too_many_ties_fail)
 }
 END_TEST
 
+// A decode kernel that leaves every text at its first open step, while the batch kernel is right: no step differs given the reference's own text.
+START_TEST(free_runs_that_all_end_at_a_tie_fail)
+{
+    made *m = make("bfloat16", 0);
+    float other[VOCAB];
+    memcpy(other, REF, sizeof other);
+    other[0] = 2.5f - 0x1p-6f;
+    other[1] = 2.5f;
+    for (int c = 0; c < CASES; c++) m->logits[c][0][1] = 2.5f - 0x1p-6f;
+    for (int round = 0; round < 2; round++) {
+        verify_fixture_result r = { 0 };
+        comparison k;
+        err e = { 0 };
+        ck_assert(compare_begin(&k, &r, &m->f, short_gate(), CHECK_EXACT, "BF16", TOKENS, VOCAB, &e));
+        for (int c = 0; c < CASES; c++) {
+            compare_case(&k, &m->cases[c]);
+            ck_assert(!compare_free(&k, 0, other));
+            for (int64_t t = 0; t < TOKENS; t++) compare_forced(&k, t, REF);
+            compare_case_end(&k);
+        }
+        compare_end(&k);
+        ck_assert_int_eq(r.free_run_ties, CASES);
+        ck_assert_int_eq(r.ties_differing, 0);
+        const verify_failure *f = find_failure(&r, "ties");
+        if (round == 0) {
+            ck_assert(!r.passed && r.free_run_ties_limit == 1);
+            ck_assert_msg(f && strstr(f->text, "the free run of 2 of 2 cases ends at a tie"), "%s", f ? f->text : "no failure");
+            for (int c = 0; c < CASES; c++) {               // now the reference itself leaves one of the two texts
+                m->cases[c].n_self = 2;
+                m->logits[c][0][1] = 2.5f - 0x1p-6f;
+            }
+            m->top[0][0][0] = 1;
+        } else {
+            ck_assert(r.free_run_ties_limit == 2);
+            ck_assert_ptr_null(f);
+        }
+        free(r.failures);
+    }
+    ck_assert_int_eq(tie_self_cases(&m->f, TOKENS), 1);
+    m->top[1][0][3] = m->top[0][1][2] = 1;
+    ck_assert_int_eq(tie_self_cases(&m->f, TOKENS), 2);         // the larger of the two runs' counts
+    ck_assert_int_eq(tie_self_cases(&m->f, 3), 1);              // only what a free run of that length sees
+    free(m);
+}
+END_TEST
+
+START_TEST(a_fixture_that_is_too_short_passes_nothing)
+{
+    made *m = make("float32", 0);
+    our_run *o = same_run();
+    verify_fixture_result r = { 0 };
+    comparison k;
+    err e = { 0 };
+    ck_assert(compare_begin(&k, &r, &m->f, gate_builtin(), CHECK_EXACT, "F32", TOKENS, VOCAB, &e));
+    for (int c = 0; c < CASES; c++) {
+        compare_case(&k, &m->cases[c]);
+        for (int64_t t = 0; t < TOKENS; t++) compare_forced(&k, t, o->l[c][t]);
+        compare_case_end(&k);
+    }
+    compare_end(&k);
+    ck_assert(!r.passed && r.ran);
+    ck_assert_int_eq(r.n_failures, 1);
+    ck_assert_str_eq(r.failures[0].what, "minimum");
+    ck_assert_ptr_nonnull(strstr(r.failures[0].text, "too short for the gate: 2 cases, 8 steps, the top 4 ids a step; the least is 4, 100 and 16"));
+    ck_assert_int_eq(r.teacher_forced_equal, CASES * TOKENS);   // and yet it was run
+    free(r.failures);
+    free(o);
+    free(m);
+}
+END_TEST
+
+START_TEST(a_type_without_a_budget_is_not_verifiable)
+{
+    made *m = make("float32", 0);
+    verify_fixture_result r = { 0 };
+    comparison k;
+    err e = { 0 };
+    ck_assert(compare_begin(&k, &r, &m->f, short_gate(), CHECK_DRIFT, "?", TOKENS, VOCAB, &e));
+    for (int c = 0; c < CASES; c++) {
+        compare_case(&k, &m->cases[c]);
+        for (int64_t t = 0; t < TOKENS; t++) compare_forced(&k, t, REF);
+        compare_case_end(&k);
+    }
+    compare_end(&k);
+    ck_assert(!r.passed && r.n_failures == 1);
+    ck_assert_ptr_nonnull(strstr(r.failures[0].text, "no drift budget"));
+    free(r.failures);
+    free(m);
+}
+END_TEST
+
+// Each of a reference's distances from itself has a bound of its own, beyond which the fixture would let anything pass.
+START_TEST(a_noisy_reference_is_no_measure)
+{
+    static const char *const NAMED[] = { "mean KL", "log-probability", "movement of a margin", "rate of other choices" };
+    for (int i = 0; i < 4; i++) {
+        made *m = make("float32", 2);
+        our_run *o = same_run();
+        if (i == 0) m->kl[1][0][2] = 1;
+        if (i == 1) m->cases[1].self[1].logprob_diff_max = 0.5;
+        if (i == 2) m->margin[0][0][3] = 1.5f;
+        if (i == 3) m->top[0][1][0] = 1;
+        verify_fixture_result r = compare_all(&m->f, o);
+        const verify_failure *f = find_failure(&r, "reference");
+        ck_assert_msg(!r.passed && f && strstr(f->text, NAMED[i]), "%s: %s", NAMED[i], f ? f->text : "passes");
+        free(r.failures);
+        free(o);
+        free(m);
+    }
+}
+END_TEST
+
 START_TEST(dead_logits_fail_once_a_case_and_are_named)
 {
     made *m = make("float32", 0);
@@ -548,7 +669,7 @@ START_TEST(failures_are_counted_beyond_what_is_kept)
     comparison k;
     err e = { 0 };
     float wrong[VOCAB] = { [6] = 5 };
-    ck_assert(compare_begin(&k, &r, &m->f, gate_builtin(), CHECK_EXACT, "F32", TOKENS, VOCAB, &e));
+    ck_assert(compare_begin(&k, &r, &m->f, short_gate(), CHECK_EXACT, "F32", TOKENS, VOCAB, &e));
     for (int c = 0; c < 60; c++) {
         compare_case(&k, &many[c]);
         ck_assert(!compare_free(&k, 0, wrong));
@@ -601,6 +722,10 @@ int main(void)
     tcase_add_test(t, distance_of_the_free_run_counts);
     tcase_add_test(t, a_tie_ends_the_free_run_without_failing);
     tcase_add_test(t, too_many_ties_fail);
+    tcase_add_test(t, free_runs_that_all_end_at_a_tie_fail);
+    tcase_add_test(t, a_fixture_that_is_too_short_passes_nothing);
+    tcase_add_test(t, a_type_without_a_budget_is_not_verifiable);
+    tcase_add_test(t, a_noisy_reference_is_no_measure);
     tcase_add_test(t, dead_logits_fail_once_a_case_and_are_named);
     tcase_add_test(t, drift_has_a_budget_and_no_token_failures);
     tcase_add_test(t, failures_are_counted_beyond_what_is_kept);

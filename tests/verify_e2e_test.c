@@ -146,7 +146,7 @@ START_TEST(a_gate_of_ones_own)
     const char *path = in_scratch("gate.json");
     const char *text = "{\"hallmark_gate\":1,\"exact\":{\"float32\":{\"kl_factor\":0,\"kl_floor\":0,\"logprob_factor\":0,\"logprob_floor\":0,\"probe_tolerance\":0,\"self_kl_max\":9,\"self_logprob_max\":9,\"self_margin_max\":9},"
                        "\"bfloat16\":{\"kl_factor\":0,\"kl_floor\":0,\"logprob_factor\":0,\"logprob_floor\":0,\"probe_tolerance\":0,\"self_kl_max\":9,\"self_logprob_max\":9,\"self_margin_max\":9}},"
-                       "\"ties\":{\"rate\":0,\"self_factor\":0,\"self_rate_max\":1},\"drift\":[{\"type\":\"*\",\"top1_min\":1,\"kl_max\":0}]}";
+                       "\"ties\":{\"rate\":0,\"self_factor\":0,\"self_rate_max\":1},\"minimum\":{\"cases\":1,\"steps\":1,\"top_k\":1},\"drift\":[{\"type\":\"*\",\"top1_min\":1,\"kl_max\":0}]}";
     err e = { 0 };
     ck_assert(outfile_write_whole(path, text, (int64_t)strlen(text), &e));
     verify_opts o = { .tokens = 4, .gate_path = path };
@@ -192,10 +192,5 @@ int main(void)
     tcase_add_test(t, reports_are_the_same_bytes_every_time);
     tcase_add_test(t, a_gate_of_ones_own);
     tcase_add_test(t, what_cannot_be_run_is_an_error);
-    suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s, t);
 }

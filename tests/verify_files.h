@@ -120,6 +120,17 @@ static inline const verify_failure *failure_of(const verify_report *r, const cha
     return NULL;
 }
 
+// Runs a suite of one test case; the exit status of its program.
+static inline int run_suite(Suite *s, TCase *t)
+{
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 // ---- damaging ------------------------------------------------------------------------------------------------------
 
 static inline void patch(const char *path, int64_t off, const void *bytes, int64_t n)

@@ -2,8 +2,10 @@
 #include "release.h"
 #include "match.h"
 #include "preflight.h"
+#include "json_diff.h"
 #include "record.h"
 #include "release_dir.h"
+#include "release_report.h"
 #include "../formats/file_map.h"
 #include "../formats/json.h"
 #include <dirent.h>
@@ -119,36 +121,140 @@ static bool check_report(const char *path, const cJSON *report, const names *l, 
     return true;
 }
 
-static bool check_member(const char *dir, const char *name, const char *report_path, const cJSON *report, fixture_refs *fixtures,
-                         const check_opts *o, err *e)
+typedef struct {                // what the records of a folder say, to write its reports again
+    const char    *dir;
+    names          l;           // the artifacts, by name
+    verify_report *reports;     // [l.n]; by name
+    cJSON         *release;     // that part of the first record
+    char           source[SHA256_HEX + 1], revision[65];
+} folder;
+
+// The part of a record that all artifacts of a release share, with what the file says of its source.
+static bool check_shared(folder *f, const char *path, const cJSON *rec, err *e)
 {
-    char        *path = path_join(dir, name);
-    cJSON       *rec = NULL;
-    const cJSON *said = find_reported(report, name);
-    char         where[600];
-    snprintf(where, sizeof where, "%s: artifact '%.200s'", report_path, name);
-    bool ok = path ? check_claims(path, o, &rec, e) : err_nomem(e, "a path", 0);
-    if (ok && !said) ok = err_set(e, ERR_VERDICT, "%s: the report does not speak of it", where);
-    ok = ok && record_agrees(rec, said, where, e) && run_again(path, fixtures, o, e);
+    const char *const keys[] = { KEY_HM_SOURCE_DIGEST, KEY_HM_SOURCE_REV };
+    char text[2][65] = { "", "" };
+    gguf *g = gguf_open(path, e);
+    if (!g) return false;
+    for (int i = 0; i < 2; i++) {
+        gguf_str s;
+        err absent = { 0 };
+        if (gguf_get_str(g, keys[i], &s, &absent)) snprintf(text[i], sizeof text[i], "%.*s", s.n < 64 ? (int)s.n : 64, s.s);
+    }
+    gguf_close(g);
+    const cJSON *part = json_get(rec, "release");
+    if (!part) return err_set(e, ERR_VERDICT, "%s: the verification record is not that of a release's folder", path);
+    if (f->release)
+        return (json_same(part, f->release, path, e) && strcmp(text[0], f->source) == 0 && strcmp(text[1], f->revision) == 0)
+            || err_set(e, ERR_VERDICT, "%s: it is of another release than the files beside it", path);
+    strcpy(f->source, text[0]);
+    strcpy(f->revision, text[1]);
+    return (f->release = cJSON_Duplicate(part, true)) != NULL || err_nomem(e, "a record", 0);
+}
+
+static bool check_member(folder *f, int i, const char *report_path, const cJSON *report, fixture_refs *fixtures, const check_opts *o, err *e)
+{
+    char  *path = path_join(f->dir, f->l.v[i]);
+    gguf  *g = NULL;
+    cJSON *rec = NULL;
+    bool   ok = path ? check_claims(path, o, &rec, e) : err_nomem(e, "a path", 0);
+    if (ok && !find_reported(report, f->l.v[i])) ok = err_set(e, ERR_VERDICT, "%s: artifact '%.200s': the report does not speak of it", report_path, f->l.v[i]);
+    ok = ok && (g = gguf_open(path, e)) != NULL && record_report(g, rec, &f->reports[i], e) && check_shared(f, path, rec, e);
+    gguf_close(g);
+    if (ok && strcmp(f->reports[i].artifact, f->l.v[i]) != 0) ok = err_set(e, ERR_VERDICT, "%s: its verification record is that of '%s'", path, f->reports[i].artifact);
+    ok = ok && run_again(path, fixtures, o, e);
     cJSON_Delete(rec);
     free(path);
     return ok;
 }
 
+// Fills r with the reports in the order of the release; they stay f's, and so do the strings.
+static bool arrange(const folder *f, release_result *r, const char **name, const char **gate_name, err *e)
+{
+    const cJSON *s, *list = json_get(f->release, "artifacts"), *notes = json_get(f->release, "notes");
+    char where[600];
+    snprintf(where, sizeof where, "%.500s: the verification records", f->dir);
+    if (!json_str(f->release, "name", name, where, e) || !json_str(f->release, "gate", gate_name, where, e)) return false;
+    if (cJSON_GetArraySize(list) != f->l.n) return err_set(e, ERR_VERDICT, "%s: they speak of %d artifacts, found %d", where, cJSON_GetArraySize(list), f->l.n);
+    r->reports = calloc((size_t)f->l.n + 1, sizeof *r->reports);
+    r->notes   = calloc((size_t)cJSON_GetArraySize(notes) + 1, sizeof *r->notes);
+    if (!r->reports || !r->notes) return err_nomem(e, "reports", 0);
+    cJSON_ArrayForEach(s, list) {
+        int i = 0;
+        while (i < f->l.n && !(cJSON_IsString(s) && strcmp(s->valuestring, f->l.v[i]) == 0)) i++;
+        if (i == f->l.n) return err_set(e, ERR_VERDICT, "%s: they speak of '%s', which is not in the folder", where, cJSON_IsString(s) ? s->valuestring : "?");
+        r->reports[r->n++] = f->reports[i];
+    }
+    cJSON_ArrayForEach(s, notes) {
+        if (!cJSON_IsString(s)) return err_set(e, ERR_VERDICT, "%s: key 'notes': found no text", where);
+        r->notes[r->n_notes++] = s->valuestring;
+    }
+    return true;
+}
+
+// report.md byte for byte: the first line that differs is named.
+static bool same_text(const char *dir, const char *expected, err *e)
+{
+    char   *path = path_join(dir, RELEASE_MD), *found = NULL;
+    int64_t n;
+    err     bad = { 0 };
+    int     line = 1;
+    if (!path) return err_nomem(e, "a path", 0);
+    bool ok = file_read_text(&found, &n, path, 1 << 24, &bad) || err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+    if (ok && (n != (int64_t)strlen(expected) || memcmp(found, expected, (size_t)n) != 0)) {
+        const char *a = found, *b = expected, *end = found + n;
+        while (a < end && *b && *a == *b) {
+            if (*a == '\n') line++;
+            a++;
+            b++;
+        }
+        while (a > found && a[-1] != '\n') { a--; b--; }
+        const size_t left = (size_t)(end - a), la = memchr(a, '\n', left) ? (size_t)((const char *)memchr(a, '\n', left) - a) : left;
+        ok = err_set(e, ERR_VERDICT, "%s: line %d: found '%.*s', expected '%.*s', as the artifacts' verification records say", path, line, la < 300 ? (int)la : 300, a,
+                     strcspn(b, "\n") < 300 ? (int)strcspn(b, "\n") : 300, b);
+    }
+    free(found);
+    free(path);
+    return ok;
+}
+
+// The reports are written again from the records, and must be what is there.
+static bool check_reports(const folder *f, const char *report_path, const cJSON *report, err *e)
+{
+    release_result r = { 0 };
+    release_head   h = { .source_digest = f->source, .revision = f->revision, .verdict = "pass" };
+    char   where[600];
+    cJSON *expected = NULL;
+    char  *md = NULL;
+    snprintf(where, sizeof where, "%.500s: not what the artifacts' verification records say", report_path);
+    bool ok = arrange(f, &r, &h.name, &h.gate, e);
+    if (ok && (!(expected = release_report_json(&h, &r)) || !(md = release_report_md(&h, &r)))) ok = err_nomem(e, "the reports", 0);
+    ok = ok && json_same(report, expected, where, e) && same_text(f->dir, md, e);
+    cJSON_Delete(expected);
+    free(md);
+    free(r.reports);
+    free(r.notes);
+    return ok;
+}
+
 static bool check_folder(const char *dir, fixture_refs *fixtures, const check_opts *o, err *e)
 {
-    names  l = { 0 };
+    folder f = { .dir = dir };
     err    bad = { 0 };
     cJSON *report = NULL;
     char  *path = path_join(dir, RELEASE_JSON);
-    bool   ok = path ? list_artifacts(&l, dir, e) : err_nomem(e, "a path", 0);
+    bool   ok = path ? list_artifacts(&f.l, dir, e) : err_nomem(e, "a path", 0);
     if (ok && !file_exists(path)) ok = err_set(e, ERR_VERDICT, "%s: is not there: this folder is not a release", path);
     if (ok && !(report = json_parse_file(path, &bad))) ok = err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
-    ok = ok && check_report(path, report, &l, e);
-    for (int i = 0; ok && i < l.n; i++) ok = check_member(dir, l.v[i], path, report, fixtures, o, e);
+    ok = ok && check_report(path, report, &f.l, e) && ((f.reports = calloc((size_t)f.l.n, sizeof *f.reports)) != NULL || err_nomem(e, "reports", 0));
+    for (int i = 0; ok && i < f.l.n; i++) ok = check_member(&f, i, path, report, fixtures, o, e);
+    ok = ok && check_reports(&f, path, report, e);
+    for (int i = 0; f.reports && i < f.l.n; i++) verify_report_free(&f.reports[i]);
+    free(f.reports);
+    cJSON_Delete(f.release);
     cJSON_Delete(report);
     free(path);
-    names_free(&l);
+    names_free(&f.l);
     return ok;
 }
 

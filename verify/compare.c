@@ -29,12 +29,19 @@ static double self_logprob_max(const fixture *f)
     return most;
 }
 
-static void set_limits(verify_fixture_result *r, const fixture *f, const gate *g, const char *type)
+static void set_limits(verify_fixture_result *r, const fixture *f, const gate *g, const char *type, int64_t n_free)
 {
     r->self_kl_mean          = self_kl_mean(f);
     r->self_logprob_diff_max = self_logprob_max(f);
     if (r->kind == CHECK_DRIFT) {
         const gate_drift *d = gate_drift_for(g, type);
+        snprintf(r->budget, sizeof r->budget, "%s", type);
+        if (!d) {
+            char text[256];
+            snprintf(text, sizeof text, "the gate has no drift budget for type %.15s: it cannot be verified against its source", type);
+            result_fail_whole(r, "drift", text);
+            return;
+        }
         r->kl_limit   = d->kl_max;
         r->top1_limit = d->top1_min;
         return;
@@ -44,6 +51,8 @@ static void set_limits(verify_fixture_result *r, const fixture *f, const gate *g
     r->kl_limit      = fmax(x->kl_floor, x->kl_factor * r->self_kl_mean);
     r->logprob_limit = fmax(x->logprob_floor, x->logprob_factor * r->self_logprob_diff_max);
     r->ties_limit    = fmax(g->tie_rate, g->tie_self_factor * tie_self_rate(f)) * steps;
+    // One tie is allowed to a short run too: its length times the rate may be less than one.
+    r->free_run_ties_limit = fmax(1, fmax(g->tie_rate * (double)(f->n_cases * n_free), g->tie_self_factor * (double)tie_self_cases(f, n_free)));
 }
 
 // The reference's distance from itself widens the limits. Where it is larger than any sound run of a reference was seen to make it, the
@@ -67,6 +76,17 @@ static bool is_a_measure(verify_fixture_result *r, const fixture *f, const gate 
     return true;
 }
 
+// A short fixture says little: a wrong cache may need dozens of tokens to show.
+static void check_minimum(verify_fixture_result *r, const fixture *f, const gate *g)
+{
+    const double steps = (double)(f->n_cases * f->tokens);
+    char text[256];
+    if ((double)f->n_cases >= g->min_cases && steps >= g->min_steps && f->top_k >= g->min_top_k) return;
+    snprintf(text, sizeof text, "the fixture is too short for the gate: %lld cases, %.0f steps, the top %d ids a step; the least is %.0f, %.0f and %.0f",
+             (long long)f->n_cases, steps, f->top_k, g->min_cases, g->min_steps, g->min_top_k);
+    result_fail_whole(r, "minimum", text);
+}
+
 // ---- one case ------------------------------------------------------------------------------------------------------
 
 bool compare_begin(comparison *k, verify_fixture_result *r, const fixture *f, const gate *g, check_kind kind, const char *type,
@@ -81,7 +101,8 @@ bool compare_begin(comparison *k, verify_fixture_result *r, const fixture *f, co
     r->ran    = true;
     r->passed = r->failures_total == 0;
     r->kl_max = r->logprob_diff_max = 0;
-    set_limits(r, f, g, type);
+    set_limits(r, f, g, type, k->n_free);
+    check_minimum(r, f, g);
     if (kind == CHECK_EXACT) is_a_measure(r, f, g);
     if (f->tokens < n_free) {
         char text[256];
@@ -270,6 +291,12 @@ static void judge_exact(comparison *k)
         snprintf(text, sizeof text, "%lld of %lld steps differ at ties, the limit is %.1f", (long long)r->ties_differing, (long long)r->steps, r->ties_limit);
         result_fail_whole(r, "ties", text);
     }
+    if (!((double)r->free_run_ties <= r->free_run_ties_limit)) {
+        char text[256];
+        snprintf(text, sizeof text, "the free run of %lld of %lld cases ends at a tie, the limit is %.1f", (long long)r->free_run_ties, (long long)r->cases,
+                 r->free_run_ties_limit);
+        result_fail_whole(r, "ties", text);
+    }
     if (!(r->kl_mean <= r->kl_limit)) fail_distance(k, "distance", &k->worst_kl, r->kl_mean, r->kl_limit, r->self_kl_mean, x->kl_floor);
     if (!(r->logprob_diff_max <= r->logprob_limit))
         fail_distance(k, "logprob", &k->worst_lp, r->logprob_diff_max, r->logprob_limit, r->self_logprob_diff_max, x->logprob_floor);
@@ -280,6 +307,7 @@ static void judge_drift(comparison *k)
     verify_fixture_result *r = k->r;
     double top1 = (double)r->teacher_forced_equal / (double)r->steps;
     char   text[256];
+    if (isnan(r->kl_limit)) return;                             // no budget: set_limits has said so
     if (!(top1 >= r->top1_limit)) {
         snprintf(text, sizeof text, "%.2f %% of steps agree with the source model, the budget asks for %.2f %%", 100 * top1, 100 * r->top1_limit);
         result_fail_whole(r, "drift", text);

@@ -36,7 +36,7 @@ typedef struct {
     const fixture_case    *first_layer_case;
 } comparison;
 
-// Fills r for f and starts counting. type: the artifact's ("Q4_K_M"), for the drift budget. n_free: free-run length, at most f->tokens.
+// Fills r for f and starts counting. type: what the artifact is held to ("Q4_K_M", held_type.h), for the drift budget. n_free: free-run length, at most f->tokens.
 // false only when memory fails. r's failures are the caller's to free.
 bool compare_begin(comparison *k, verify_fixture_result *r, const fixture *f, const gate *g, check_kind kind, const char *type,
                    int64_t n_free, int64_t n_vocab, err *e);

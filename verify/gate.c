@@ -15,7 +15,8 @@ static const gate BUILTIN = {
     .bfloat16 = { .kl_factor = 3, .kl_floor = 2e-5, .logprob_factor = 3, .logprob_floor = 0.25, .probe_tolerance = 0.03,
                   .self_kl_max = 0.01, .self_logprob_max = 4, .self_margin_max = 4 },
     .tie_rate = 0.005, .tie_self_factor = 2, .tie_self_rate_max = 0.03,
-    .n_drift  = 16,
+    .min_cases = 4, .min_steps = 100, .min_top_k = 16,
+    .n_drift  = 15,
     .drift    = {
         { "F16",    0.995, 0.001 },
         { "Q8_0",   0.97, 0.01 },
@@ -32,7 +33,6 @@ static const gate BUILTIN = {
         { "Q3_K_M", 0.75, 0.4 },
         { "Q3_K_S", 0.7, 0.6 },
         { "Q2_K",   0.6, 0.9 },
-        { "*",      0.6, 0.9 },
     },
 };
 
@@ -49,6 +49,9 @@ static const field EXACT_FIELDS[] = {
 static const field TIE_FIELDS[] = {
     { "rate", offsetof(gate, tie_rate) }, { "self_factor", offsetof(gate, tie_self_factor) },
     { "self_rate_max", offsetof(gate, tie_self_rate_max) }, { NULL, 0 },
+};
+static const field MIN_FIELDS[] = {
+    { "cases", offsetof(gate, min_cases) }, { "steps", offsetof(gate, min_steps) }, { "top_k", offsetof(gate, min_top_k) }, { NULL, 0 },
 };
 static const field DRIFT_FIELDS[] = {
     { "top1_min", offsetof(gate_drift, top1_min) }, { "kl_max", offsetof(gate_drift, kl_max) }, { NULL, 0 },
@@ -105,18 +108,18 @@ static bool read_drift(gate *g, const cJSON *rows, const char *where, err *e)
         if (!only_known(r, DRIFT_FIELDS, "type", place, e) || !json_str(r, "type", &type, place, e)
             || !read_fields(d, DRIFT_FIELDS, r, place, e)) return false;
         if (strlen(type) >= sizeof d->type) return err_set(e, ERR_INPUT, "%s: type '%s' is no type's name", place, type);
+        if (g->n_drift > 0 && strcmp(d[-1].type, "*") == 0)
+            return err_set(e, ERR_INPUT, "%s: type '%s': found it after '*' (any other), expected that row last", place, type);
         for (int i = 0; i < g->n_drift; i++)
             if (strcasecmp(g->drift[i].type, type) == 0) return err_set(e, ERR_INPUT, "%s: type '%s' has a row already", place, type);
         strcpy(d->type, type);
         g->n_drift++;
     }
-    if (strcmp(g->drift[n - 1].type, "*") != 0)
-        return err_set(e, ERR_INPUT, "%s: key 'drift': the last row's type is '%s', expected '*' (any other)", where, g->drift[n - 1].type);
     return true;
 }
 
 static const field EXACT_DTYPES[] = { { "float32", 0 }, { "bfloat16", 0 }, { NULL, 0 } };
-static const field TOP[] = { { "hallmark_gate", 0 }, { "exact", 0 }, { "ties", 0 }, { "drift", 0 }, { NULL, 0 } };
+static const field TOP[] = { { "hallmark_gate", 0 }, { "exact", 0 }, { "ties", 0 }, { "minimum", 0 }, { "drift", 0 }, { NULL, 0 } };
 
 static bool read_gate(gate *g, const cJSON *j, const char *where, err *e)
 {
@@ -124,12 +127,14 @@ static bool read_gate(gate *g, const cJSON *j, const char *where, err *e)
     char    place[512];
     memset(g, 0, sizeof *g);
     if (!only_known(j, TOP, "comment", where, e) || !json_i64(j, "hallmark_gate", 1, 1, &version, where, e)) return false;
-    const cJSON *exact = json_get(j, "exact"), *ties = json_get(j, "ties");
+    const cJSON *exact = json_get(j, "exact"), *ties = json_get(j, "ties"), *minimum = json_get(j, "minimum");
     snprintf(place, sizeof place, "%s: exact", where);
     if (!only_known(exact, EXACT_DTYPES, NULL, place, e)) return false;
     if (!read_exact(&g->float32, exact, "float32", where, e) || !read_exact(&g->bfloat16, exact, "bfloat16", where, e)) return false;
     snprintf(place, sizeof place, "%s: ties", where);
-    return only_known(ties, TIE_FIELDS, NULL, place, e) && read_fields(g, TIE_FIELDS, ties, place, e)
+    if (!only_known(ties, TIE_FIELDS, NULL, place, e) || !read_fields(g, TIE_FIELDS, ties, place, e)) return false;
+    snprintf(place, sizeof place, "%s: minimum", where);
+    return only_known(minimum, MIN_FIELDS, NULL, place, e) && read_fields(g, MIN_FIELDS, minimum, place, e)
         && read_drift(g, json_get(j, "drift"), where, e);
 }
 
@@ -159,7 +164,7 @@ const gate_exact *gate_exact_for(const gate *g, const char *fixture_dtype)
 
 const gate_drift *gate_drift_for(const gate *g, const char *type)
 {
-    for (int i = 0; i < g->n_drift - 1; i++)
-        if (strcasecmp(g->drift[i].type, type) == 0) return &g->drift[i];
-    return &g->drift[g->n_drift - 1];
+    for (int i = 0; i < g->n_drift; i++)
+        if (strcasecmp(g->drift[i].type, type) == 0 || strcmp(g->drift[i].type, "*") == 0) return &g->drift[i];
+    return NULL;
 }

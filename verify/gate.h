@@ -5,8 +5,10 @@
 //    "exact":{"float32":{"kl_factor":3,"kl_floor":x,"logprob_factor":3,"logprob_floor":x,"probe_tolerance":x,
 //                        "self_kl_max":x,"self_logprob_max":x,"self_margin_max":x},"bfloat16":{the same}},
 //    "ties":{"rate":0.005,"self_factor":2,"self_rate_max":x},
-//    "drift":[{"type":"Q4_K_M","top1_min":x,"kl_max":x}, ..., {"type":"*","top1_min":x,"kl_max":x}]}
-// Every key is required and no other is allowed, so that a misspelt limit is not a missing one.
+//    "minimum":{"cases":x,"steps":x,"top_k":x},
+//    "drift":[{"type":"Q4_K_M","top1_min":x,"kl_max":x}, ...]}
+// Every key is required and no other is allowed, so that a misspelt limit is not a missing one. A drift row of type "*", the last one,
+// stands for every type that has none of its own; the built-in table has no such row: a type without a budget is not verifiable.
 #ifndef HALLMARK_VERIFY_GATE_H
 #define HALLMARK_VERIFY_GATE_H
 
@@ -24,7 +26,7 @@ typedef struct {                // for fixtures of one dtype
 } gate_exact;
 
 typedef struct {
-    char   type[16];            // "Q4_K_M"; "*" for any type without a row, last
+    char   type[16];            // "Q4_K_M"; "*" for any type without a row, last if it is there at all
     double top1_min;            // least share of steps whose top id is the source model's
     double kl_max;              // greatest mean KL from the source model
 } gate_drift;
@@ -35,17 +37,18 @@ typedef struct {
     double     tie_rate;        // ties where we differ: at most this share of all steps ...
     double     tie_self_factor; // ... or this many times the reference's own rate of disagreement with itself, whichever is more
     double     tie_self_rate_max;   // a reference that disagrees with itself more often measures nothing
+    double     min_cases, min_steps, min_top_k;     // a fixture of less is too short to pass anything: cases, steps of all cases, ids a step
     int        n_drift;
     gate_drift drift[GATE_MAX_DRIFT];
 } gate;
 
 const gate *gate_builtin(void);
 
-// Reads a gate. ERR_INPUT names file and key: a key that is missing, unknown, not a finite number or negative; a type twice; no "*" row.
+// Reads a gate. ERR_INPUT names file and key: a key that is missing, unknown, not a finite number or negative; a type twice; a row after "*".
 bool gate_read(gate *g, const char *path, err *e);
 bool gate_parse(gate *g, const char *text, int64_t n, const char *where, err *e);
 
-// The limits for fixtures of a dtype ("float32", "bfloat16"), and the drift budget of a type ("Q4_K_M").
+// The limits for fixtures of a dtype ("float32", "bfloat16"), and the drift budget of a type ("Q4_K_M"): NULL when there is none.
 const gate_exact *gate_exact_for(const gate *g, const char *fixture_dtype);
 const gate_drift *gate_drift_for(const gate *g, const char *type);
 

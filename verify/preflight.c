@@ -1,4 +1,5 @@
 #include "preflight.h"
+#include "held_type.h"
 #include "record.h"
 #include "../convert/convert.h"
 #include <math.h>
@@ -28,11 +29,11 @@ bool artifact_weights_digest(const gguf *g, char hex[SHA256_HEX + 1], err *e)
 bool preflight_claims(const gguf *g, int n_threads, progress *p, const char **what, err *e)
 {
     cJSON *rec = NULL;
-    int64_t id;
+    const char *label;
     *what = "metadata";
-    if (!gguf_get_i64_or(g, "general.file_type", -1, &id, e)) return false;
-    const file_type_info *type = file_type_of(id);
-    if (!claims_check_keys(g, type ? type->label : "?", e)) return false;
+    if (!file_type_label(g, &label, e) || !claims_check_keys(g, label, e)) return false;
+    *what = "type";
+    if (!held_type_check(g, e)) return false;
     *what = "digest";
     if (gguf_find_kv(g, KEY_HM_TENSOR_SHA) && !claims_check_tensors(g, n_threads, p, e)) return false;
     *what = "record";
@@ -55,17 +56,6 @@ check_kind preflight_kind(const gguf *g, const fixture *f)
     return f->weights_digest[0] || gguf_keeps_source(g) ? CHECK_EXACT : CHECK_DRIFT;
 }
 
-static bool check_weights(verify_fixture_result *r, const gguf *g, const fixture *f, err *e)
-{
-    char hex[SHA256_HEX + 1], text[512];
-    if (!artifact_weights_digest(g, hex, e)) return false;
-    if (strcmp(hex, f->weights_digest) == 0) return true;
-    snprintf(text, sizeof text, "the fixture was made from the weights of %.100s (digest %.16s...), this artifact's weights have digest %.16s...",
-             f->weights_file ? f->weights_file : "another file", f->weights_digest, hex);
-    result_fail_whole(r, "weights", text);
-    return false;
-}
-
 static bool check_source(verify_fixture_result *r, const gguf *g, const fixture *f, bool *unbound)
 {
     char     text[512];
@@ -75,9 +65,23 @@ static bool check_source(verify_fixture_result *r, const gguf *g, const fixture 
     if (*unbound) return true;
     if (!gguf_get_str(g, KEY_HM_SOURCE_DIGEST, &s, &absent)) s = (gguf_str){ "?", 1 };
     if (s.n == SHA256_HEX && memcmp(s.s, f->source_digest, SHA256_HEX) == 0) return true;
-    snprintf(text, sizeof text, "the fixture was made from the source %.100s with digest %.16s..., the artifact from one with digest %.*s...",
+    snprintf(text, sizeof text, "the fixture belongs to another source: %.100s with digest %.16s..., this artifact was made from one with digest %.*s...",
              f->model_name, f->source_digest, s.n < 16 ? (int)s.n : 16, s.s);
     result_fail_whole(r, "source", text);
+    return false;
+}
+
+// Where the weights are the artifact's, it does not matter what else the source's folder held. Where they are not, another source says why.
+static bool check_weights(verify_fixture_result *r, const gguf *g, const fixture *f, err *e)
+{
+    char hex[SHA256_HEX + 1], text[512];
+    bool unbound;
+    if (!artifact_weights_digest(g, hex, e)) return false;
+    if (strcmp(hex, f->weights_digest) == 0) return true;
+    if (!check_source(r, g, f, &unbound)) return false;
+    snprintf(text, sizeof text, "the fixture was made from the weights of %.100s (digest %.16s...), this artifact's weights have digest %.16s...",
+             f->weights_file ? f->weights_file : "another file", f->weights_digest, hex);
+    result_fail_whole(r, "weights", text);
     return false;
 }
 
@@ -89,22 +93,22 @@ const char *without_folder(const gguf *g, const char *msg)
     return strncmp(msg, path, n) == 0 ? msg + n : msg;
 }
 
-bool preflight_fixture(verify_fixture_result *r, const model *m, const fixture *f, bool *unbound, err *e)
+bool preflight_fixture(verify_fixture_result *r, const model *m, const fixture *f, bool *unbound, bool *other, err *e)
 {
     const gguf    *g = model_gguf(m);
     const hparams *h = model_hparams(m);
     err  found = { 0 };
     char text[512];
-    bool ok = true;
     *unbound = false;
+    bool ok = f->weights_digest[0] ? check_weights(r, g, f, e) : check_source(r, g, f, unbound);
+    if (e->kind != ERR_NONE) return false;
+    *other = !ok;
+    if (!ok) return false;
     if (!convert_config_agrees(g, f->config, &found)) {
         if (found.kind != ERR_VERDICT && found.kind != ERR_INPUT) return err_set(e, found.kind, "%s", found.msg);
         result_fail_whole(r, "metadata", without_folder(g, found.msg));        // a config that no artifact of ours could come from is a difference too
         ok = false;
     }
-    if (f->weights_digest[0]) ok &= check_weights(r, g, f, e);
-    else                      ok &= check_source(r, g, f, unbound);
-    if (e->kind != ERR_NONE) return false;
     if (!compare_fits(f, h->n_vocab, h->n_layer, h->n_embd, text, sizeof text)) {
         result_fail_whole(r, "metadata", text);
         ok = false;

@@ -19,8 +19,9 @@ bool gguf_keeps_source(const gguf *g);
 check_kind preflight_kind(const gguf *g, const fixture *f);
 
 // Are artifact and fixture of the same source, shape and vocabulary? Adds failures to r; false: nothing should be run.
-// *unbound: the artifact does not say what it was made from. e is set, with any kind, only when the question could not be answered.
-bool preflight_fixture(verify_fixture_result *r, const model *m, const fixture *f, bool *unbound, err *e);
+// *unbound: the artifact does not say what it was made from. *other: the fixture is of another source, or of other weights; that is then all
+// that is said, since nothing else of it applies. e is set, with any kind, only when the question could not be answered.
+bool preflight_fixture(verify_fixture_result *r, const model *m, const fixture *f, bool *unbound, bool *other, err *e);
 
 // Encodes every prompt and compares with the fixture's ids; adds a failure for each case that differs. false only on ERR_SYSTEM.
 bool preflight_tokenizer(verify_fixture_result *r, const tokenizer *t, const fixture *f, err *e);

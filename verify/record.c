@@ -1,4 +1,6 @@
 #include "record.h"
+#include "held_type.h"
+#include "preflight.h"
 #include "../formats/json.h"
 #include "../quant/policy.h"
 #include <errno.h>
@@ -7,12 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-// What of a report a record keeps: the result, not the reasons.
-static const char *const REPORT_KEYS[]  = { "artifact", "type", "arith", "kv", "device", "gate", "verdict", NULL };
-static const char *const FIXTURE_KEYS[] = { "name", "sha256", "dtype", "check", "cases", "free_run_equal", "free_run_tokens", "free_run_tokens_equal",
-                                            "steps", "teacher_forced_equal", "ties", "ties_differing", "kl_mean", "kl_max",
-                                            "logprob_diff_max", "verdict", NULL };
 
 bool record_read(const gguf *g, cJSON **rec, err *e)
 {
@@ -43,12 +39,80 @@ static bool check_digest(const cJSON *rec, const char *key, const char *found, c
                    path, of, s, found);
 }
 
-static bool check_run(const gguf *g, const cJSON *rec, err *e);
+// A record may not contradict itself: every fixture it names was run and passed, and its counts and limits allow that.
+static bool check_counts(const verify_fixture_result *f, const char *path, err *e)
+{
+    const bool exact = f->kind == CHECK_EXACT;
+    const char *bad = NULL;
+    if (strlen(f->file_digest) != SHA256_HEX)                                  return err_set(e, ERR_VERDICT, "%s: the verification record names a fixture without its digest", path);
+    if (!f->passed || !f->ran)                                                 return err_set(e, ERR_VERDICT, "%s: the verification record names a fixture that did not pass", path);
+    if (f->cases < 1 || f->steps < 1 || f->free_run_tokens < 1)                return err_set(e, ERR_VERDICT, "%s: the verification record names a fixture of which nothing was run", path);
+    if (f->free_run_equal > f->cases || f->free_run_ties > f->cases - f->free_run_equal)               bad = "free_run_equal";
+    else if (exact && f->free_run_equal + f->free_run_ties != f->cases)                               bad = "free_run_equal";
+    else if (f->free_run_tokens_equal > f->free_run_tokens)                                           bad = "free_run_tokens_equal";
+    else if (f->ties > f->steps || f->ties_differing > f->ties)                                       bad = "ties";
+    else if (f->teacher_forced_equal > f->steps - f->ties_differing)                                  bad = "teacher_forced_equal";
+    else if (exact && f->teacher_forced_equal + f->ties_differing != f->steps)                        bad = "teacher_forced_equal";
+    else if (exact && !((double)f->ties_differing <= f->ties_limit))                                  bad = "ties_differing";
+    else if (exact && !((double)f->free_run_ties <= f->free_run_ties_limit))                          bad = "free_run_ties";
+    else if (exact && !(f->logprob_diff_max <= f->logprob_limit))                                     bad = "logprob_diff_max";
+    else if (!exact && !((double)f->teacher_forced_equal / (double)f->steps >= f->top1_limit))        bad = "teacher_forced_equal";
+    else if (!(f->kl_mean <= f->kl_limit))                                                            bad = "kl_mean";
+    return !bad || err_set(e, ERR_VERDICT, "%s: the verification record contradicts itself: against fixture '%.127s' it says pass, but not with its '%s'", path, f->name, bad);
+}
+
+static bool same_text(const char *key, const char *found, const char *expected, const char *path, err *e)
+{
+    if (strcmp(found, expected) == 0) return true;
+    return err_set(e, ERR_VERDICT, "%s: the verification record's '%s' is '%s', the file's is '%s'", path, key, found, expected);
+}
+
+static bool same_scale(const gguf *g, const verify_report *r, err *e)
+{
+    char     key[96];
+    gguf_str arch;
+    float    scale;
+    if (!gguf_get_str(g, "general.architecture", &arch, e)) return false;
+    snprintf(key, sizeof key, "%.*s.attention.scale", arch.n < 64 ? (int)arch.n : 64, arch.s);
+    if (!gguf_get_f32_or(g, key, r->attention_scale, &scale, e)) return false;
+    return scale == r->attention_scale
+        || err_set(e, ERR_VERDICT, "%s: the verification record's 'attention_scale' is %g, the file's is %g", gguf_path(g), (double)r->attention_scale, (double)scale);
+}
+
+// Weights that lost precision answer to two fixtures: equality with their own, and drift from the source's.
+static bool check_both(const gguf *g, const verify_report *r, err *e)
+{
+    bool exact = false, drift = false;
+    for (int64_t i = 0; i < r->n_fixtures; i++) {
+        exact |= r->fixtures[i].kind == CHECK_EXACT;
+        drift |= r->fixtures[i].kind == CHECK_DRIFT;
+    }
+    if (gguf_keeps_source(g) || (exact && drift)) return true;
+    return err_set(e, ERR_VERDICT, "%s: the verification record names no fixture made from the %s: one of each is needed for weights that lost precision", gguf_path(g),
+                   exact ? "source's weights" : "artifact's own weights");
+}
+
+// What was run is what the file is: its type, in the arithmetic and with the cache that it requires.
+static bool check_run(const gguf *g, const verify_report *r, err *e)
+{
+    const char *label, *path = gguf_path(g);
+    if (!file_type_label(g, &label, e)) return false;
+    const char *kv = claims_required_kv(label);
+    if (!claims_check_keys(g, label, e) || !held_type_check(g, e)) return false;
+    if (!same_text("type", r->type, label, path, e) || !same_text("kv", r->kv, kv, path, e) || !same_text("arith", r->arith, kv, path, e)
+        || !same_text("kv_required", r->kv_required, kv, path, e) || !same_scale(g, r, e)) return false;
+    if (r->file_bytes != gguf_file_bytes(g))
+        return err_set(e, ERR_VERDICT, "%s: the verification record's 'file_bytes' is %lld, the file has %lld", path, (long long)r->file_bytes, (long long)gguf_file_bytes(g));
+    for (int64_t i = 0; i < r->n_fixtures; i++)
+        if (!check_counts(&r->fixtures[i], path, e)) return false;
+    return check_both(g, r, e);
+}
 
 bool record_check(const gguf *g, const cJSON *rec, err *e)
 {
     const char *path = gguf_path(g);
     char        hex[SHA256_HEX + 1];
+    verify_report r;
     const cJSON *version = json_get(rec, "hallmark_record"), *verdict = json_get(rec, "verdict");
     if (!cJSON_IsNumber(version) || version->valuedouble != 1)
         return err_set(e, ERR_VERDICT, "%s: key '%s': not a record of version 1", path, KEY_HM_VERIFICATION);
@@ -59,118 +123,90 @@ bool record_check(const gguf *g, const cJSON *rec, err *e)
     if (!check_digest(rec, "metadata", hex, path, "metadata", e)) return false;
     if (!cJSON_IsString(verdict) || strcmp(verdict->valuestring, "pass") != 0)
         return err_set(e, ERR_VERDICT, "%s: the verification record does not say that verification passed", path);
-    const cJSON *fixtures = json_get(rec, "fixtures");
-    if (!cJSON_IsArray(fixtures) || cJSON_GetArraySize(fixtures) < 1)
-        return err_set(e, ERR_VERDICT, "%s: the verification record names no fixture", path);
-    return check_run(g, rec, e);
+    if (cJSON_GetArraySize(json_get(rec, "fixtures")) < 1) return err_set(e, ERR_VERDICT, "%s: the verification record names no fixture", path);
+    if (!record_report(g, rec, &r, e)) return false;
+    bool ok = check_run(g, &r, e);
+    verify_report_free(&r);
+    return ok;
 }
 
-static bool positive(const cJSON *o, const char *key)
+bool record_report(const gguf *g, const cJSON *rec, verify_report *r, err *e)
 {
-    const cJSON *v = json_get(o, key);
-    return cJSON_IsNumber(v) && v->valuedouble > 0;
-}
-
-// A record may not contradict itself: every fixture it names was run, and passed.
-static bool check_fixture_entry(const cJSON *f, const char *path, err *e)
-{
-    const cJSON *sha = json_get(f, "sha256"), *verdict = json_get(f, "verdict");
-    if (!cJSON_IsObject(f) || !cJSON_IsString(sha) || strlen(sha->valuestring) != SHA256_HEX)
-        return err_set(e, ERR_VERDICT, "%s: the verification record names a fixture without its digest", path);
-    if (!cJSON_IsString(verdict) || strcmp(verdict->valuestring, "pass") != 0)
-        return err_set(e, ERR_VERDICT, "%s: the verification record names a fixture that did not pass", path);
-    if (!positive(f, "cases") || !positive(f, "steps") || !positive(f, "free_run_tokens"))
-        return err_set(e, ERR_VERDICT, "%s: the verification record names a fixture of which nothing was run", path);
-    return true;
-}
-
-static bool same_text(const cJSON *rec, const char *key, const char *found, const char *path, err *e)
-{
-    const cJSON *v = json_get(rec, key);
-    if (cJSON_IsString(v) && strcmp(v->valuestring, found) == 0) return true;
-    return err_set(e, ERR_VERDICT, "%s: the verification record's '%s' is '%s', the file's is '%s'", path, key, cJSON_IsString(v) ? v->valuestring : "missing", found);
-}
-
-// What was run is what the file is: its type, in the arithmetic and with the cache that it requires.
-static bool check_run(const gguf *g, const cJSON *rec, err *e)
-{
-    const cJSON *f, *fixtures = json_get(rec, "fixtures");
-    int64_t id;
-    if (!gguf_get_i64_or(g, "general.file_type", -1, &id, e)) return false;
-    const file_type_info *type = file_type_of(id);
-    const char *label = type ? type->label : "?", *kv = claims_required_kv(label);
-    if (!claims_check_keys(g, label, e)) return false;
-    if (!same_text(rec, "type", label, gguf_path(g), e) || !same_text(rec, "kv", kv, gguf_path(g), e) || !same_text(rec, "arith", kv, gguf_path(g), e)) return false;
-    cJSON_ArrayForEach(f, fixtures) if (!check_fixture_entry(f, gguf_path(g), e)) return false;
-    return true;
-}
-
-// Exact equality of two values as written: cJSON_Compare allows numbers an epsilon.
-static bool same_value(const cJSON *a, const cJSON *b)
-{
-    if (!a || !b) return !a && !b;
-    if (cJSON_IsNumber(a) && cJSON_IsNumber(b)) return a->valuedouble == b->valuedouble;
-    if (cJSON_IsNumber(a) || cJSON_IsNumber(b)) return false;
-    return cJSON_Compare(a, b, true);
-}
-
-static bool same_keys(const cJSON *rec, const cJSON *report, const char *const *keys, const char *where, err *e)
-{
-    for (; *keys; keys++) {
-        if (same_value(json_get(rec, *keys), json_get(report, *keys))) continue;
-        return err_set(e, ERR_VERDICT, "%s: '%s' is not what the artifact's own verification record says", where, *keys);
-    }
-    return true;
-}
-
-bool record_agrees(const cJSON *rec, const cJSON *report, const char *where, err *e)
-{
-    if (!same_keys(rec, report, REPORT_KEYS, where, e)) return false;
-    const cJSON *ours = json_get(rec, "fixtures"), *theirs = json_get(report, "fixtures");
-    int n = cJSON_GetArraySize(ours);
-    if (!cJSON_IsArray(theirs) || cJSON_GetArraySize(theirs) != n)
-        return err_set(e, ERR_VERDICT, "%s: 'fixtures' are not those that the artifact's own verification record names", where);
-    for (int i = 0; i < n; i++)
-        if (!same_keys(cJSON_GetArrayItem(ours, i), cJSON_GetArrayItem(theirs, i), FIXTURE_KEYS, where, e)) return false;
-    return true;
+    char where[512];
+    snprintf(where, sizeof where, "%s: the verification record", gguf_path(g));
+    return verify_report_read(r, rec, where, e);
 }
 
 // ---- writing -------------------------------------------------------------------------------------------------------
 
-static bool copy_keys(cJSON *to, const cJSON *from, const char *const *keys)
+static bool add_names(cJSON *o, const char *key, const char *const *v, int n)
 {
-    for (; *keys; keys++) {
-        cJSON *v = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(from, *keys), true);
-        if (!v || !cJSON_AddItemToObject(to, *keys, v)) { cJSON_Delete(v); return false; }
+    cJSON *list = cJSON_AddArrayToObject(o, key);
+    for (int i = 0; list && i < n; i++) {
+        cJSON *s = cJSON_CreateString(v[i]);
+        if (!s || !cJSON_AddItemToArray(list, s)) { cJSON_Delete(s); return false; }
     }
-    return true;
+    return list != NULL;
 }
 
-static bool fill_record(cJSON *rec, const cJSON *report, const char *tensors, const char *metadata)
+static bool add_release(cJSON *rec, const record_release *all)
 {
-    cJSON *list;
-    if (!cJSON_AddNumberToObject(rec, "hallmark_record", 1) || !cJSON_AddStringToObject(rec, "tensors", tensors)
-        || !cJSON_AddStringToObject(rec, "metadata", metadata) || !copy_keys(rec, report, REPORT_KEYS)
-        || !(list = cJSON_AddArrayToObject(rec, "fixtures"))) return false;
-    const cJSON *f;
-    cJSON_ArrayForEach(f, cJSON_GetObjectItemCaseSensitive(report, "fixtures")) {
-        cJSON *o = cJSON_CreateObject();
-        if (!o || !cJSON_AddItemToArray(list, o)) { cJSON_Delete(o); return false; }
-        if (!copy_keys(o, f, FIXTURE_KEYS)) return false;
-    }
-    return true;
+    cJSON *o = all ? cJSON_AddObjectToObject(rec, "release") : NULL;
+    return !all || (o && cJSON_AddStringToObject(o, "name", all->name) && cJSON_AddStringToObject(o, "gate", all->gate)
+                    && add_names(o, "artifacts", all->artifacts, all->n_artifacts) && add_names(o, "notes", all->notes, all->n_notes));
 }
 
-static char *record_text(const gguf *g, const verify_report *r, err *e)
+// Freed by the caller; NULL when out of memory.
+static char *record_text(const char *tensors, const char *metadata, const verify_report *r, const record_release *all)
 {
-    char   tensors[SHA256_HEX + 1], metadata[SHA256_HEX + 1], *text = NULL;
-    if (!claims_weights_digest(g, tensors, e) || !claims_metadata_digest(g, metadata, e)) return NULL;
-    cJSON *report = verify_report_json(r), *rec = cJSON_CreateObject();
-    if (report && rec && fill_record(rec, report, tensors, metadata)) text = cJSON_PrintUnformatted(rec);
-    if (!text) err_nomem(e, "the verification record", CLAIMS_RECORD_BYTES);
+    char  *text = NULL;
+    cJSON *rec = verify_report_brief(r);
+    if (rec && cJSON_AddNumberToObject(rec, "hallmark_record", 1) && cJSON_AddStringToObject(rec, "tensors", tensors)
+        && cJSON_AddStringToObject(rec, "metadata", metadata) && add_release(rec, all)) text = cJSON_PrintUnformatted(rec);
     cJSON_Delete(rec);
-    cJSON_Delete(report);
     return text;
+}
+
+// The longest that the text can be: every number with all its digits.
+static void widest(verify_fixture_result *f, const char *name)
+{
+    const double wide = -1.2345678901234567e-300;
+    *f = (verify_fixture_result){ .kind = CHECK_EXACT, .cases = INT64_C(1) << 53, .probe_layer = 1 << 20 };
+    snprintf(f->name, sizeof f->name, "%s", name);
+    memset(f->file_digest, 'f', SHA256_HEX);
+    strcpy(f->dtype, "bfloat16");
+    strcpy(f->budget, "Q4_K_M");
+    f->free_run_equal = f->free_run_ties = f->free_run_tokens = f->free_run_tokens_equal = f->steps = f->cases;
+    f->teacher_forced_equal = f->ties = f->ties_differing = f->cases;
+    f->kl_mean = f->kl_max = f->logprob_diff_max = f->probe_worst = f->self_kl_mean = f->self_logprob_diff_max = wide;
+    f->kl_limit = f->logprob_limit = f->ties_limit = f->free_run_ties_limit = f->top1_limit = wide;
+}
+
+bool record_fits(const record_release *all, const char *const *fixtures, int n, err *e)
+{
+    char hex[SHA256_HEX + 1] = "";
+    verify_report r = { .file_bytes = INT64_C(1) << 53, .attention_scale = 1.17549435e-38f, .n_fixtures = n, .arith = "bf16", .kv = "bf16", .kv_required = "bf16" };
+    size_t longest = 0;
+    for (int i = 0; i < all->n_artifacts; i++) {
+        if (strlen(all->artifacts[i]) <= longest) continue;
+        longest = strlen(all->artifacts[i]);
+        snprintf(r.artifact, sizeof r.artifact, "%s", all->artifacts[i]);
+    }
+    memset(hex, 'f', SHA256_HEX);
+    strcpy(r.gate, hex);
+    memset(r.type, 'Q', sizeof r.type - 1);
+    memset(r.device, 'd', sizeof r.device - 1);
+    r.fixtures = calloc((size_t)n + 1, sizeof *r.fixtures);
+    if (!r.fixtures) return err_nomem(e, "results", (size_t)n * sizeof *r.fixtures);
+    for (int i = 0; i < n; i++) widest(&r.fixtures[i], fixtures[i]);
+    char  *text = record_text(hex, hex, &r, all);
+    bool   ok = text || err_nomem(e, "the verification record", CLAIMS_RECORD_BYTES);
+    if (ok && strlen(text) > CLAIMS_RECORD_BYTES)
+        ok = err_set(e, ERR_USAGE, "%d fixtures: the verification record may take %zu bytes, there is room for %d: use fewer fixtures", n, strlen(text),
+                     CLAIMS_RECORD_BYTES);
+    free(text);
+    verify_report_free(&r);
+    return ok;
 }
 
 static bool overwrite(const char *path, int64_t off, const char *bytes, int64_t n, err *e)
@@ -188,16 +224,17 @@ static bool overwrite(const char *path, int64_t off, const char *bytes, int64_t 
     return ok;
 }
 
-bool record_write(const char *path, const verify_report *r, err *e)
+bool record_write(const char *path, const verify_report *r, const record_release *all, err *e)
 {
     bool    ok = false;
     int64_t off = 0;
-    char    padded[CLAIMS_RECORD_BYTES], *text = NULL;
+    char    padded[CLAIMS_RECORD_BYTES], tensors[SHA256_HEX + 1], metadata[SHA256_HEX + 1], *text = NULL;
     gguf_str old;
     gguf   *g = gguf_open(path, e);
     if (!g) return false;
-    text = record_text(g, r, e);
-    if (!text || !claims_find_record(g, &old, &off, e)) goto out;
+    if (!claims_weights_digest(g, tensors, e) || !claims_metadata_digest(g, metadata, e)) goto out;
+    if (!(text = record_text(tensors, metadata, r, all))) { err_nomem(e, "the verification record", CLAIMS_RECORD_BYTES); goto out; }
+    if (!claims_find_record(g, &old, &off, e)) goto out;
     if (strlen(text) > sizeof padded) {
         err_set(e, ERR_USAGE, "%s: the verification record takes %zu bytes, there is room for %d: use fewer fixtures", path, strlen(text), CLAIMS_RECORD_BYTES);
         goto out;

@@ -1,11 +1,11 @@
 // record: hallmark.verification, what a published artifact says of its own proof.
 //
 // A JSON text padded with spaces to CLAIMS_RECORD_BYTES, so that it can be written into a finished file without moving a byte:
-//   {"hallmark_record":1,"tensors":hex,"metadata":hex, and of the report: "artifact","type","arith","kv","device","gate","verdict",
-//    "fixtures":[{"name","sha256","dtype","check","cases","free_run_equal","free_run_tokens","free_run_tokens_equal","steps",
-//                 "teacher_forced_equal","ties","ties_differing","kl_mean","kl_max","logprob_diff_max","verdict"}]}
+//   {all that a report says of the artifact (verify_report_brief), "hallmark_record":1, "tensors":hex, "metadata":hex,
+//    "release":{"name","gate","artifacts":[names, in the order of the reports],"notes":[s]}}
 // tensors and metadata are claims_weights_digest and claims_metadata_digest: a record moved to another file, or a file edited after it,
-// no longer fit each other. "{}" is an empty record: not verified. Proved by tests/report_test.c.
+// no longer fit each other. release is the same in all files of a release: from the records alone, both reports can be written again. "{}" is
+// an empty record: not verified. Proved by tests/report_test.c.
 #ifndef HALLMARK_VERIFY_RECORD_H
 #define HALLMARK_VERIFY_RECORD_H
 
@@ -19,11 +19,22 @@ bool record_read(const gguf *g, cJSON **rec, err *e);
 // Digests of tensors are compared with what hallmark.tensor.sha256 says, not with the bytes: claims_check_tensors does that.
 bool record_check(const gguf *g, const cJSON *rec, err *e);
 
-// Does a report of release (one element of its "artifacts") say what the record says? ERR_VERDICT naming the first key that differs.
-bool record_agrees(const cJSON *rec, const cJSON *report, const char *where, err *e);
+// The report that the record keeps. ERR_VERDICT names what is not one. Freed by verify_report_free.
+bool record_report(const gguf *g, const cJSON *rec, verify_report *r, err *e);
 
-// Writes r into the file's record, in place, and flushes it. Only for a file that is not published yet. ERR_INPUT when the
-// file has no room for a record, ERR_USAGE when the report does not fit into it (some eighteen fixtures do).
-bool record_write(const char *path, const verify_report *r, err *e);
+typedef struct {                // what the files of a release have in common
+    const char *name, *gate;    // stem of their names; "built-in" or the gate file's name
+    const char *const *artifacts;
+    int         n_artifacts;
+    const char *const *notes;   // of the release: fixtures that were found and not used
+    int         n_notes;
+} record_release;
+
+// Will a record have room for n fixtures of these names, whatever comes of them? ERR_USAGE if not. Asked before any work.
+bool record_fits(const record_release *all, const char *const *fixtures, int n, err *e);
+
+// Writes r into the file's record, in place, and flushes it; all may be NULL. Only for a file that is not published yet. ERR_INPUT when the
+// file has no room for a record, ERR_USAGE when the report does not fit into it.
+bool record_write(const char *path, const verify_report *r, const record_release *all, err *e);
 
 #endif

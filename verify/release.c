@@ -23,6 +23,7 @@ typedef struct {
     release_result     *r;
     const char         *hf_dir;
     const file_type    *types;
+    int                 n_types;
     char               *dest[3];    // by outcome
     char               *name;
     char                source_digest[SHA256_HEX + 1], revision[41];
@@ -105,9 +106,15 @@ static bool find_fixtures(release *x, err *e)
     for (int i = 0; ok && i < x->fixtures.n; i++) {
         const fixture_ref *f = &x->fixtures.v[i];
         if (f->asked && strcmp(f->source, x->source_digest) != 0)
-            ok = err_set(e, ERR_USAGE, "%s: made from a source with digest %.16s..., not from %s (%.16s...)", f->path, f->source, x->hf_dir, x->source_digest);
+            ok = err_set(e, ERR_VERDICT, "%s: the fixture belongs to another source: its digest is %.16s..., that of %s is %.16s...", f->path, f->source, x->hf_dir, x->source_digest);
     }
     return ok;
+}
+
+static const char *gate_name(const release_opts *o)
+{
+    const char *slash = o->gate_path ? strrchr(o->gate_path, '/') : NULL;
+    return !o->gate_path ? "built-in" : slash ? slash + 1 : o->gate_path;
 }
 
 // 'text' for a shell, quoted where it needs it. Freed by the caller; NULL when out of memory.
@@ -139,6 +146,27 @@ static bool add_missing(release *x, const char *stem, const char *type, const ch
     free(w_fix);
     free(w_dir);
     free(fix);
+    return ok;
+}
+
+// A record that overflows is found before anything is converted. Counted as if one artifact answered to every fixture: those it does not answer to
+// take a note, which is shorter.
+static bool records_will_fit(release *x, err *e)
+{
+    const char **names = calloc((size_t)x->fixtures.n + 1, sizeof *names);
+    char       **files = calloc((size_t)x->n_types + 1, sizeof *files);
+    bool ok = (names && files) || err_nomem(e, "names", 0);
+    for (int i = 0; ok && i < x->fixtures.n; i++) names[i] = x->fixtures.v[i].name;
+    for (int i = 0; ok && i < x->n_types; i++) {
+        const file_type_info *t = file_type_of(x->types[i]);
+        if (!t) ok = err_set(e, ERR_USAGE, "type %d is not one we write", (int)x->types[i]);
+        else    ok = (files[i] = artifact_path(x, ".", t->label)) != NULL || err_nomem(e, "a path", 0);
+    }
+    const record_release all = { .name = x->name, .gate = gate_name(x->o), .artifacts = (const char *const *)files, .n_artifacts = x->n_types };
+    ok = ok && record_fits(&all, names, x->fixtures.n, e);
+    for (int i = 0; files && i < x->n_types; i++) free(files[i]);
+    free(files);
+    free(names);
     return ok;
 }
 
@@ -263,26 +291,32 @@ static bool note_unused(release *x, err *e)
 // Only now, when every artifact passed: a file that carries a record is a published one.
 static bool record_all(release *x, err *e)
 {
-    for (int i = 0; i < x->r->n; i++) {
+    const char **files = calloc((size_t)x->r->n + 1, sizeof *files);
+    if (!files) return err_nomem(e, "names", 0);
+    for (int i = 0; i < x->r->n; i++) files[i] = x->r->reports[i].artifact;
+    const record_release all = { .name = x->name, .gate = gate_name(x->o), .artifacts = files, .n_artifacts = x->r->n,
+                                 .notes = (const char *const *)x->r->notes, .n_notes = x->r->n_notes };
+    bool ok = true;
+    for (int i = 0; ok && i < x->r->n; i++) {
         char  *path = path_join(x->dir.path, x->r->reports[i].artifact);
         gguf  *g = NULL;
         cJSON *rec = NULL;
-        bool   ok = path ? record_write(path, &x->r->reports[i], e) : err_nomem(e, "a path", 0);
+        ok = path ? record_write(path, &x->r->reports[i], &all, e) : err_nomem(e, "a path", 0);
         ok = ok && (g = gguf_open(path, e)) != NULL && record_read(g, &rec, e);
         ok = ok && (rec ? record_check(g, rec, e) : err_set(e, ERR_SYSTEM, "%s: the record just written is not there", path));
         cJSON_Delete(rec);
         gguf_close(g);
         free(path);
-        if (!ok) return false;
     }
-    return true;
+    free(files);
+    return ok;
 }
 
 static bool finish(release *x, err *e)
 {
     static const char *const VERDICTS[] = { "pass", "fail", "unverified" };
     outcome      to = judge(x->r);
-    release_head h = { .name = x->name, .source_digest = x->source_digest, .revision = x->revision, .gate_path = x->o->gate_path,
+    release_head h = { .name = x->name, .source_digest = x->source_digest, .revision = x->revision, .gate = gate_name(x->o),
                        .verdict = VERDICTS[to] };
     if (!note_unused(x, e) || (to == TO_PUBLISH && !record_all(x, e)) || !release_report_write(x->dir.path, &h, x->r, e)) return false;
     if (!release_dir_publish(&x->dir, x->dest[to], e)) return false;
@@ -296,7 +330,7 @@ static bool prepare(release *x, const char *out_dir, err *e)
     const release_opts *o = x->o;
     gate g;
     x->types = o->types ? o->types : DEFAULT_TYPES;
-    int n = o->types ? o->n_types : (int)(sizeof DEFAULT_TYPES / sizeof *DEFAULT_TYPES);
+    const int n = x->n_types = o->types ? o->n_types : (int)(sizeof DEFAULT_TYPES / sizeof *DEFAULT_TYPES);
     if (n < 1) return err_set(e, ERR_USAGE, "a release needs at least one type");
     if (!name_everything(x, out_dir, e)) return false;
     for (int i = 0; i < 3; i++)
@@ -306,7 +340,7 @@ static bool prepare(release *x, const char *out_dir, err *e)
     x->r->file_bytes = calloc((size_t)n, sizeof *x->r->file_bytes);
     if (!x->r->reports || !x->r->file_bytes) return err_nomem(e, "reports", (size_t)n * sizeof *x->r->reports);
     claims_source_revision(x->hf_dir, x->revision);
-    return claims_source_digest(x->hf_dir, o->n_threads, o->progress, x->source_digest, e) && find_fixtures(x, e)
+    return claims_source_digest(x->hf_dir, o->n_threads, o->progress, x->source_digest, e) && find_fixtures(x, e) && records_will_fit(x, e)
         && release_dir_begin(&x->dir, x->dest[TO_PUBLISH], e);
 }
 
@@ -315,8 +349,7 @@ bool release_checkpoint(release_result *r, const char *hf_dir, const char *out_d
     release x = { .o = o, .r = r, .hf_dir = hf_dir, .dir = { .fd = -1 } };
     memset(r, 0, sizeof *r);
     bool ok = prepare(&x, out_dir, e);
-    int  n = o->types ? o->n_types : (int)(sizeof DEFAULT_TYPES / sizeof *DEFAULT_TYPES);
-    for (int i = 0; ok && i < n; i++) ok = make_artifact(&x, i, e);
+    for (int i = 0; ok && i < x.n_types; i++) ok = make_artifact(&x, i, e);
     ok = ok && finish(&x, e);
     release_dir_abort(&x.dir);
     for (int i = 0; i < 3; i++) free(x.dest[i]);

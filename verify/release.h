@@ -39,7 +39,8 @@ typedef struct {
 } release_result;
 
 // true: it ran; r->published says the verdict, r->where the folder (DIR, DIR.failed, DIR.unverified). false: nothing was left behind
-// but what was there before. ERR_USAGE: a folder is in the way (before any work); ERR_INPUT, ERR_SYSTEM as convert and verify.
+// but what was there before. Before any work: ERR_USAGE, a folder is in the way, or more fixtures than a record has room for; ERR_VERDICT, a fixture
+// that was named belongs to another source. ERR_INPUT, ERR_SYSTEM as convert and verify.
 bool release_checkpoint(release_result *r, const char *hf_dir, const char *out_dir, const release_opts *o, err *e);
 void release_result_free(release_result *r);
 
@@ -52,7 +53,8 @@ typedef struct {
     progress   *progress;
 } check_opts;
 
-// Proves a file, or every .gguf in a folder (with its report.json): tensor digests, metadata digest, record; with fixtures a new run of
+// Proves a file, or every .gguf in a folder: tensor digests, metadata digest, record; report.json and report.md must be what the records give
+// when they are written again, key by key and line by line. With fixtures a new run of
 // those that each artifact answers to. ERR_VERDICT names the first claim that does not hold; a file without a record is ERR_VERDICT
 // too, saying so; a fixture that no artifact answers to likewise.
 bool check_artifact(const char *path, const check_opts *o, err *e);

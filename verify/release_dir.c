@@ -222,11 +222,13 @@ bool release_dir_publish(release_dir *d, const char *dest, err *e)
 {
     char       *dir = NULL;
     const char *base;
-    bool ok = split(dest, &dir, &base, e) && flush_folder(d->path, e) && release_dir_free_to_use(dest, e);
+    err  bad = { 0 };
+    bool ok = split(dest, &dir, &base, &bad) && flush_folder(d->path, &bad) && release_dir_free_to_use(dest, &bad);
     if (ok && rename(d->path, dest) != 0) {         // takes the place of nothing, or of an empty folder
-        if (errno == ENOTEMPTY || errno == EEXIST) ok = replace(d->path, dest, e);
-        else                                       ok = err_errno(e, false, dest, "rename to");
+        if (errno == ENOTEMPTY || errno == EEXIST) ok = replace(d->path, dest, &bad);
+        else                                       ok = err_errno(&bad, false, dest, "rename to");
     }
+    if (!ok) err_set(e, bad.kind, "%s; what was made is in %s, until the next release to this place", bad.msg, d->path);
     ok = ok && flush_folder(dir, e);
     free(dir);
     close_dir(d);

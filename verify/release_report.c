@@ -21,12 +21,10 @@ static bool add_strings(cJSON *doc, const char *key, const char *member, char *c
 static bool fill(cJSON *doc, const release_head *h, const release_result *r)
 {
     cJSON *list;
-    const char *slash = h->gate_path ? strrchr(h->gate_path, '/') : NULL;
-    const char *gate = !h->gate_path ? "built-in" : slash ? slash + 1 : h->gate_path;
     if (!cJSON_AddNumberToObject(doc, "hallmark_release", 1) || !cJSON_AddStringToObject(doc, "name", h->name)
         || !cJSON_AddStringToObject(doc, "source_digest", h->source_digest)
         || !(h->revision[0] ? cJSON_AddStringToObject(doc, "source_revision", h->revision) : cJSON_AddNullToObject(doc, "source_revision"))
-        || !cJSON_AddStringToObject(doc, "gate", gate) || !cJSON_AddStringToObject(doc, "verdict", h->verdict)
+        || !cJSON_AddStringToObject(doc, "gate", h->gate) || !cJSON_AddStringToObject(doc, "verdict", h->verdict)
         || !(list = cJSON_AddArrayToObject(doc, "artifacts"))) return false;
     for (int i = 0; i < r->n; i++) {
         cJSON *a = verify_report_json(&r->reports[i]);
@@ -35,11 +33,19 @@ static bool fill(cJSON *doc, const release_head *h, const release_result *r)
     return add_strings(doc, "missing", "command", r->missing, r->n_missing) && add_strings(doc, "notes", NULL, r->notes, r->n_notes);
 }
 
+cJSON *release_report_json(const release_head *h, const release_result *r)
+{
+    cJSON *doc = cJSON_CreateObject();
+    if (doc && fill(doc, h, r)) return doc;
+    cJSON_Delete(doc);
+    return NULL;
+}
+
 static bool write_json(const char *dir, const release_head *h, const release_result *r, err *e)
 {
     char  *path = path_join(dir, RELEASE_JSON);
-    cJSON *doc  = cJSON_CreateObject();
-    char  *text = doc && fill(doc, h, r) ? cJSON_Print(doc) : NULL;
+    cJSON *doc  = release_report_json(h, r);
+    char  *text = doc ? cJSON_Print(doc) : NULL;
     bool   ok   = path && text ? outfile_write_whole(path, text, (int64_t)strlen(text), e) : err_nomem(e, RELEASE_JSON, 0);
     free(text);
     cJSON_Delete(doc);
@@ -47,7 +53,7 @@ static bool write_json(const char *dir, const release_head *h, const release_res
     return ok;
 }
 
-static char *markdown(const release_head *h, const release_result *r)
+char *release_report_md(const release_head *h, const release_result *r)
 {
     const verify_report **list = calloc((size_t)r->n + 1, sizeof *list);
     char   *table = NULL, *out = NULL;
@@ -73,7 +79,7 @@ static char *markdown(const release_head *h, const release_result *r)
 
 static bool write_md(const char *dir, const release_head *h, const release_result *r, err *e)
 {
-    char *path = path_join(dir, RELEASE_MD), *text = markdown(h, r);
+    char *path = path_join(dir, RELEASE_MD), *text = release_report_md(h, r);
     bool  ok = path && text ? outfile_write_whole(path, text, (int64_t)strlen(text), e) : err_nomem(e, RELEASE_MD, 0);
     free(text);
     free(path);

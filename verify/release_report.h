@@ -7,8 +7,12 @@
 #include "release.h"
 
 typedef struct {
-    const char *name, *source_digest, *revision, *gate_path, *verdict;
+    const char *name, *source_digest, *revision, *gate, *verdict;      // gate: "built-in" or a file name; revision "" when unknown
 } release_head;
+
+// The texts. NULL when out of memory. Freed with cJSON_Delete, free.
+cJSON *release_report_json(const release_head *h, const release_result *r);
+char  *release_report_md(const release_head *h, const release_result *r);
 
 // Writes both into dir, each whole.
 bool release_report_write(const char *dir, const release_head *h, const release_result *r, err *e);

@@ -62,7 +62,7 @@ static void put_row(text *t, const verify_report *r, const verify_fixture_result
     if (!f->ran) { put(t, "not run | - | - | fail |\n"); return; }
     put(t, "%lld of %lld (%lld of %lld prompts whole", (long long)f->free_run_tokens_equal, (long long)f->free_run_tokens,
         (long long)f->free_run_equal, (long long)f->cases);
-    if (f->free_run_ties > 0) put(t, ", %lld ended at a tie", (long long)f->free_run_ties);
+    if (f->free_run_ties > 0) put(t, ", %lld ended at a tie, limit %.1f", (long long)f->free_run_ties, f->free_run_ties_limit);
     put(t, ") | %lld of %lld", (long long)f->teacher_forced_equal, (long long)f->steps);
     if (f->ties_differing > 0) put(t, " (%lld at ties)", (long long)f->ties_differing);
     if (isfinite(f->kl_mean)) put(t, " | %.3g", f->kl_mean);
@@ -85,7 +85,7 @@ static void put_measures(text *t, const verify_report *r)
             put(t, "; %lld of %lld steps are left open by the reference itself, %lld of them differ (limit %.1f)", (long long)f->ties,
                 (long long)f->steps, (long long)f->ties_differing, f->ties_limit);
         else
-            put(t, "; agreement asked for: %.1f %%", 100 * f->top1_limit);
+            put(t, "; agreement asked for: %.1f %% (budget of %s)", 100 * f->top1_limit, f->budget);
         put(t, ". Fixture SHA-256 `%s`.\n", f->file_digest);
     }
 }

@@ -58,3 +58,17 @@ double tie_self_rate(const fixture *f)
     int64_t most = differ[0] > differ[1] ? differ[0] : differ[1];
     return steps > 0 ? (double)most / (double)steps : 0;
 }
+
+int64_t tie_self_cases(const fixture *f, int64_t n_free)
+{
+    int64_t left[2] = { 0, 0 };
+    for (int64_t i = 0; i < f->n_cases; i++) {
+        const fixture_case *c = &f->cases[i];
+        for (int r = 0; r < c->n_self; r++) {
+            int64_t t = 0;
+            while (t < n_free && t < f->tokens && c->self[r].top[t] == c->steps[t].ids[0]) t++;
+            left[r] += t < n_free && t < f->tokens;
+        }
+    }
+    return left[0] > left[1] ? left[0] : left[1];
+}

@@ -29,4 +29,7 @@ tie tie_at(const fixture *f, const fixture_case *c, int64_t step, double movemen
 // Share of steps at which the reference's own runs choose another id than its base run: the larger of its runs' shares.
 double tie_self_rate(const fixture *f);
 
+// Cases in which a run of the reference's own leaves its base run's text within the first n_free steps: the larger of its runs' counts.
+int64_t tie_self_cases(const fixture *f, int64_t n_free);
+
 #endif

@@ -23,8 +23,9 @@ enum {
 
 typedef struct {
     char        case_id[64];    // "" where no one case is to blame
-    const char *what;           // static: "metadata", "digest", "source", "weights", "record", "tokenizer", "kv", "arith",
-                                // "finite", "free_run", "teacher_forced", "ties", "distance", "logprob", "drift"
+    const char *what;           // static: "metadata", "type", "digest", "source", "weights", "record", "tokenizer", "kv",
+                                // "arith", "reference", "tokens", "minimum", "finite", "free_run", "teacher_forced", "ties", "distance",
+                                // "logprob", "drift"
     int64_t     step;           // -1 where it does not apply
     int32_t     expected, got;  // -1 likewise
     double      margin;         // of the reference between its top two, NAN where it does not apply
@@ -46,7 +47,9 @@ typedef struct {
     int         probe_layer;
     double      self_kl_mean, self_logprob_diff_max;        // the reference against itself; 0 where the fixture has no such runs
     double      kl_limit, logprob_limit, ties_limit;        // what the gate allowed; NAN where it asks nothing of it
+    double      free_run_ties_limit;                        // cases whose free run may end at a tie; NAN in a drift check
     double      top1_limit;                                 // drift: least teacher_forced_equal / steps; NAN in an exact check
+    char        budget[16];                                 // drift: the type whose budget it answers to (held_type.h); "" in an exact check
     bool        passed;
     int64_t     n_failures;             // kept in failures[]
     int64_t     failures_total;         // counted
@@ -74,9 +77,9 @@ typedef struct {
 } verify_opts;
 
 // Runs every fixture; the artifact is only read. true: it ran, and report->passed is the verdict. false: it could not (ERR_INPUT,
-// ERR_USAGE, ERR_SYSTEM); r then holds nothing. Freed by verify_report_free. Order: metadata against the fixture's config and the
-// digests (a difference there is the verdict, and no case is run), then the tokenizer, then for each case a free run and a
-// teacher-forced run. A KV dtype other than the required one and an arithmetic other than the fixture's run, are noted, and fail.
+// ERR_USAGE, ERR_SYSTEM); r then holds nothing. Freed by verify_report_free. Order: the digests of source and weights (a fixture of another
+// model ends it there), metadata against the fixture's config (a difference is the verdict, and no case is run), then the tokenizer,
+// then for each case a free run and a teacher-forced run. A fixture below the gate's minimum is run, and fails. A KV dtype other than the required one and an arithmetic other than the fixture's run, are noted, and fail.
 // An arithmetic that was not asked for does not run: "made in float32: needs --arith f32".
 bool verify_artifact(verify_report *r, const char *path, const char *const *fixtures, int n_fixtures, const verify_opts *o, err *e);
 void verify_report_free(verify_report *r);
@@ -86,6 +89,10 @@ const char *verify_verdict(const verify_report *r);
 
 // Reports by suffix: .json, .md.
 cJSON *verify_report_json(const verify_report *r);                              // cJSON_Delete; NULL when out of memory
+// The same without failures: what a record keeps of a report that has none; and read back from there. ERR_VERDICT names the first key that is not
+// what a report holds. Freed by verify_report_free.
+cJSON *verify_report_brief(const verify_report *r);
+bool   verify_report_read(verify_report *r, const cJSON *brief, const char *where, err *e);
 char  *verify_report_md(const verify_report *const *r, int n);                  // malloc'd; NULL when out of memory
 bool   verify_report_write(const verify_report *const *r, int n, const char *path, err *e);
 

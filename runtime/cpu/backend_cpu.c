@@ -1,5 +1,6 @@
 // backend_cpu: the CPU's implementation of the table of operations; the twin of every other backend.
 // Each operation is one parallel loop over rows, heads or runs, none of which shares a sum with another.
+#include "../argmax.h"
 #include "../backend.h"
 #include "../rope_table.h"
 #include "kernels.h"
@@ -245,10 +246,7 @@ static bool cpu_attention(backend *b, const attention_args *a, err *e)
 
 static bool cpu_argmax(backend *b, int32_t *id, const float *x, int64_t n, err *e)
 {
-    int64_t best = -1;
-    for (int64_t i = 0; i < n; i++)
-        if (x[i] == x[i] && (best < 0 || x[i] > x[best])) best = i;
-    *id = (int32_t)best;
+    *id = argmax_f32(x, n);
     return true;
 }
 

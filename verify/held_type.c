@@ -1,0 +1,176 @@
+#include "held_type.h"
+#include "../formats/checked.h"
+#include "../quant/policy.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_TYPES = 64 };
+
+typedef struct {
+    policy_tensor *t;           // [n] matrices of the layers
+    dtype         *types;       // [n]
+    int64_t        n, bytes;
+    char           arch[64];
+    policy_model   model;
+    bool           exact[MAX_TYPES];    // by row of file_type_table: the matrices are those of this type
+    int64_t        would[MAX_TYPES];    // and what its mix would spend on them
+} layers;
+
+static bool read_key(const gguf *g, const char *arch, const char *suffix, int64_t def, int64_t *out, err *e)
+{
+    char key[128];
+    snprintf(key, sizeof key, "%s.%s", arch, suffix);
+    const gguf_kv *kv = gguf_find_kv(g, key);
+    if (!kv && def >= 0) { *out = def; return true; }
+    if (kv && gguf_arr_i64(kv, 0, out)) return true;        // by layer: the mixes look at layer 0
+    return err_set(e, ERR_INPUT, "%s: key '%s': found %s, expected an integer: what type the tensors are depends on it", gguf_path(g), key, kv ? "another type" : "nothing");
+}
+
+static bool read_model(layers *l, const gguf *g, err *e)
+{
+    policy_model *m = &l->model;
+    gguf_str arch;
+    if (!gguf_get_str(g, "general.architecture", &arch, e)) return false;
+    snprintf(l->arch, sizeof l->arch, "%.*s", arch.n < 63 ? (int)arch.n : 63, arch.s);
+    m->arch       = l->arch;
+    m->has_output = gguf_find_tensor(g, "output.weight") != NULL;
+    return read_key(g, l->arch, "block_count", -1, &m->n_layer, e) && read_key(g, l->arch, "attention.head_count", -1, &m->n_head, e)
+        && read_key(g, l->arch, "attention.head_count_kv", m->n_head, &m->n_head_kv, e) && read_key(g, l->arch, "expert_count", 0, &m->n_expert, e);
+}
+
+static bool gather(layers *l, const gguf *g, err *e)
+{
+    const int64_t n = gguf_n_tensors(g);
+    l->t     = calloc((size_t)n + 1, sizeof *l->t);
+    l->types = calloc((size_t)n + 1, sizeof *l->types);
+    if (!l->t || !l->types) return err_nomem(e, "the list of tensors", (size_t)n * sizeof *l->t);
+    for (int64_t i = 0; i < n; i++) {
+        const gguf_tensor *t = gguf_tensor_at(g, i);
+        if (strncmp(t->name, "blk.", 4) != 0 || t->n_dims < 2) continue;
+        l->t[l->n] = (policy_tensor){ .name = t->name, .type = t->type, .n_dims = t->n_dims };
+        memcpy(l->t[l->n].shape, t->shape, sizeof t->shape);
+        l->n++;
+        l->bytes += t->n_bytes;
+    }
+    return true;
+}
+
+// Fills in exact[row] and would[row]. A tensor that no type quantizes counts as it is, on both sides.
+static bool try_type(layers *l, const gguf *g, int row, file_type type, bool has_imatrix, err *e)
+{
+    err why = { 0 };
+    l->model.has_imatrix = has_imatrix;
+    if (!policy_choose(type, &l->model, l->t, l->n, l->types, &why)) return err_set(e, why.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_INPUT, "%s: %s", gguf_path(g), why.msg);
+    bool same = true;
+    l->would[row] = 0;
+    for (int64_t i = 0; i < l->n; i++) {
+        const policy_tensor *t = &l->t[i];
+        const int64_t cols = t->shape[t->n_dims - 1];
+        int64_t row_bytes, rows = 1, bytes;
+        for (int d = 0; d < t->n_dims - 1; d++) rows *= t->shape[d];            // the reader has checked that the product does not wrap
+        if (!dtype_row_bytes(l->types[i], cols, &row_bytes) || !mul_i64(rows, row_bytes, &bytes) || !add_i64(l->would[row], bytes, &l->would[row]))
+            return err_set(e, ERR_INPUT, "%s: tensor '%s': its size as %s does not fit 63 bits", gguf_path(g), t->name, dtype_name(l->types[i]));
+        same &= l->types[i] == t->type;
+    }
+    l->exact[row] |= same;
+    return true;
+}
+
+static bool read_layers(layers *l, const gguf *g, err *e)
+{
+    int n_types;
+    const file_type_info *table = file_type_table(&n_types);
+    if (!gather(l, g, e)) return false;
+    if (l->n == 0) return true;
+    if (!read_model(l, g, e)) return false;
+    for (int i = 0; i < n_types && i < MAX_TYPES; i++) {
+        if (!try_type(l, g, i, table[i].id, true, e)) return false;
+        if (!try_type(l, g, i, table[i].id, false, e)) return false;
+    }
+    return true;
+}
+
+static void free_layers(layers *l)
+{
+    free(l->t);
+    free(l->types);
+}
+
+static bool stricter(const gate_drift *a, const gate_drift *b)
+{
+    return !b || a->kl_max < b->kl_max || (a->kl_max == b->kl_max && a->top1_min > b->top1_min);
+}
+
+// Strictest row among the types that apply: those that the tensors are exactly, or those that would spend no more.
+static const char *strictest(const layers *l, const gate *limits, bool exact)
+{
+    int n;
+    const file_type_info *table = file_type_table(&n);
+    const gate_drift *best = NULL;
+    const char *label = NULL;
+    for (int i = 0; i < n && i < MAX_TYPES; i++) {
+        const gate_drift *row = gate_drift_for(limits, table[i].label);
+        if (!(exact ? l->exact[i] : l->would[i] <= l->bytes) || !row || !stricter(row, best)) continue;
+        best  = row;
+        label = table[i].label;
+    }
+    return label;
+}
+
+static int row_of(const char *label)
+{
+    int n;
+    const file_type_info *table = file_type_table(&n);
+    for (int i = 0; i < n && i < MAX_TYPES; i++)
+        if (strcmp(table[i].label, label) == 0) return i;
+    return -1;
+}
+
+static int first_exact(const layers *l)
+{
+    int n;
+    file_type_table(&n);
+    for (int i = 0; i < n && i < MAX_TYPES; i++)
+        if (l->exact[i]) return i;
+    return -1;
+}
+
+bool held_type(const gguf *g, const gate *limits, char label[16], err *e)
+{
+    layers l = { 0 };
+    const char *said;
+    bool ok = read_layers(&l, g, e) && file_type_label(g, &said, e);
+    strcpy(label, "?");
+    if (ok && l.n > 0) {
+        int row = row_of(said);
+        const char *held = row >= 0 && l.exact[row] ? said : strictest(&l, limits, first_exact(&l) >= 0);
+        snprintf(label, 16, "%s", held ? held : "?");
+    }
+    free_layers(&l);
+    return ok;
+}
+
+static bool contradicts(const layers *l, const gguf *g, const char *said, err *e)
+{
+    static const char KEY[] = "general.file_type";
+    int n, row = row_of(said), is = first_exact(l);
+    const file_type_info *table = file_type_table(&n);
+    if (row < 0) return err_set(e, ERR_VERDICT, "%s: key '%s': found a type that is none we know", gguf_path(g), KEY);
+    if (l->n == 0 || l->exact[row]) return true;
+    if (is >= 0) return err_set(e, ERR_VERDICT, "%s: key '%s': found %s, expected %s, which is what the layers' tensors are", gguf_path(g), KEY, said, table[is].label);
+    const double share = (double)l->bytes / (double)l->would[row];
+    if (share >= 0.9 && share <= 1.5) return true;
+    return err_set(e, ERR_VERDICT, "%s: key '%s': found %s, which would take %lld bytes for the layers' tensors; they take %lld", gguf_path(g), KEY, said,
+                   (long long)l->would[row], (long long)l->bytes);
+}
+
+bool held_type_check(const gguf *g, err *e)
+{
+    layers l = { 0 };
+    const char *said;
+    if (!gguf_find_kv(g, "general.file_type")) return true;
+    bool ok = file_type_label(g, &said, e) && read_layers(&l, g, e) && contradicts(&l, g, said, e);
+    free_layers(&l);
+    return ok;
+}
