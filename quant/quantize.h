@@ -10,6 +10,10 @@ typedef struct {
     const char *imatrix;        // path or NULL
     int         n_threads;      // 0: all cores
     progress   *progress;       // may be NULL
+    int         effort;         // see effort.h; 0: llama-quantize's bytes
+    const tensor_feedback *feedback;        // [n_feedback], any order, or NULL: what a calibration gives
+    int64_t     n_feedback;
+    const char *calibration;    // with feedback: SHA-256 of the texts, in hex, for the metadata
     const policy_overrides *overrides;      // NULL: llama-quantize's mix as it stands
 } quantize_opts;
 
