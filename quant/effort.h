@@ -21,8 +21,6 @@ typedef struct {
     const float *d;             // [cols], > 0
 } feedback;
 
-typedef struct { const char *tensor; feedback f; } tensor_feedback;
-
 // As codec_encode_rows, with feedback or NULL. importance counts in the search only where there is no feedback. Types without blocks, and effort 0
 // without feedback, are codec_encode_rows. ERR_INPUT wherever that fails; ERR_SYSTEM without memory.
 bool effort_encode_rows(dtype t, int effort, void *dst, const float *src, int64_t n_rows, int64_t n_cols, const float *importance,

@@ -89,20 +89,6 @@ static bool choose_types(job *j, err *e)
     return true;
 }
 
-// What a calibration says of tensor t, if it saw it and t gets blocks.
-static bool find_feedback(const job *j, const gguf_tensor *t, tensor_source *s, err *e)
-{
-    const int64_t cols = t->n_dims > 0 ? t->shape[t->n_dims - 1] : 1;
-    for (int64_t i = 0; i < j->o->n_feedback; i++) {
-        const tensor_feedback *f = &j->o->feedback[i];
-        if (strcmp(f->tensor, t->name) != 0) continue;
-        if (t->n_dims != 2 || f->f.cols != cols)
-            return err_set(e, ERR_INPUT, "%s: the calibration has %lld columns, the tensor %lld", s->where, (long long)f->f.cols, (long long)cols);
-        s->feedback = &f->f;
-    }
-    return true;
-}
-
 static bool choose_sources(job *j, err *e)
 {
     for (int64_t i = 0; i < j->n; i++) {
@@ -113,8 +99,7 @@ static bool choose_sources(job *j, err *e)
             return err_nomem(e, "a name", strlen(t->name));
         }
         *s = (tensor_source){ .where = j->where[i], .type = t->type, .data = t->data, .fd = gguf_fd(j->in), .off = t->off };
-        s->effort = j->o->effort;
-        if (!find_feedback(j, t, s, e)) return false;
+        if (!effort_for_tensor(&j->o->effort, t->name, t->n_dims, t->shape, s, e)) return false;
         if (j->im && !imatrix_for_tensor(j->im, &j->tensors[i], j->types[i], j->first_shared_kv, &s->importance, e)) return false;
     }
     return true;
@@ -162,8 +147,7 @@ static bool plan_keys(job *j, err *e)
         !gguf_plan_u32(j->plan, "general.file_type", (uint32_t)j->type->id, e))
         return false;
     if (j->im && !plan_imatrix_keys(j->plan, j->im, e)) return false;
-    if (j->o->effort > 0 && !gguf_plan_u32(j->plan, KEY_HM_EFFORT, (uint32_t)j->o->effort, e)) return false;
-    if (j->o->calibration && !gguf_plan_str(j->plan, KEY_HM_CALIBRATION, j->o->calibration, e)) return false;
+    if (!effort_plan_keys(j->plan, &j->o->effort, e)) return false;
     ok = keep_source_claims(j, &digest, &revision, e) && claims_plan(j->plan, j->type->label, digest, revision, e);
     free(digest);
     free(revision);

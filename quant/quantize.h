@@ -2,6 +2,7 @@
 #ifndef HALLMARK_QUANT_QUANTIZE_H
 #define HALLMARK_QUANT_QUANTIZE_H
 
+#include "effort_plan.h"
 #include "policy.h"
 #include "tensor_writer.h"
 
@@ -10,10 +11,7 @@ typedef struct {
     const char *imatrix;        // path or NULL
     int         n_threads;      // 0: all cores
     progress   *progress;       // may be NULL
-    int         effort;         // see effort.h; 0: llama-quantize's bytes
-    const tensor_feedback *feedback;        // [n_feedback], any order, or NULL: what a calibration gives
-    int64_t     n_feedback;
-    const char *calibration;    // with feedback: SHA-256 of the texts, in hex, for the metadata
+    effort_opts effort;         // zeroed: llama-quantize's bytes
     const policy_overrides *overrides;      // NULL: llama-quantize's mix as it stands
 } quantize_opts;
 

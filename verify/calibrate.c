@@ -1,7 +1,7 @@
 // calibrate: see calibrate.h.
 #define _GNU_SOURCE
 #include "calibrate.h"
-#include "../formats/checked.h"
+#include "../convert/convert.h"
 #include "../formats/file_map.h"
 #include "../formats/sha256.h"
 #include "../quant/moments.h"
@@ -36,10 +36,14 @@ struct calibration {
     char            *digest;
     int              n_threads;
     int64_t          first, end;        // inputs of this pass
-    err             *e;                 // first failure inside the observer
 };
 
-const tensor_feedback *calibration_feedback(const calibration *c, int64_t *n) { *n = c->n_tensors; return c->tensors; }
+effort_opts calibration_effort(const calibration *c, int level)
+{
+    if (!c) return (effort_opts){ .level = level };
+    return (effort_opts){ .level = level > 0 ? level : 1, .feedback = c->tensors, .n = c->n_tensors, .calibration = c->digest };
+}
+
 const char *calibration_digest(const calibration *c) { return c->digest; }
 int64_t calibration_tokens(const calibration *c) { return c->tokens; }
 
@@ -118,10 +122,17 @@ static bool list_inputs(calibration *c, const gguf *g, err *e)
     return c->n_inputs > 0 || err_set(e, ERR_INPUT, "%s: found no matrix that a layer multiplies with", gguf_path(g));
 }
 
+// Factors of a large model take gigabytes: not in memory, where /tmp often lies.
+static const char *dir_of(const char *given)
+{
+    const char *set = getenv("TMPDIR");
+    return given ? given : set && *set ? set : "/var/tmp";
+}
+
 static bool open_file(calibration *c, const char *dir, err *e)
 {
     char path[4096];
-    snprintf(path, sizeof path, "%s/hallmark-calibration-XXXXXX", dir ? dir : "/tmp");
+    snprintf(path, sizeof path, "%s/hallmark-calibration-XXXXXX", dir_of(dir));
     const int fd = mkstemp(path);
     if (fd < 0) return err_set(e, ERR_SYSTEM, "%s: cannot be made: %s", path, strerror(errno));
     unlink(path);
@@ -273,11 +284,24 @@ calibration *calibration_compute(const char *source_gguf, const calibration_opts
     calibration *c = calloc(1, sizeof *c);
     if (!c) { err_nomem(e, "a calibration", sizeof *c); return NULL; }
     c->n_threads = o->n_threads;
-    c->e = e;
     model *m = model_open(source_gguf, e);
     const bool ok = m && (o->n_texts > 0 || err_set(e, ERR_USAGE, "a calibration needs a text")) && compute(c, m, o, e);
     model_close(m);
     if (ok) return c;
     calibration_free(c);
     return NULL;
+}
+
+calibration *calibration_compute_hf(const char *hf_dir, const calibration_opts *o, err *e)
+{
+    char dir[4096], path[4200];
+    calibration *c = NULL;
+    snprintf(dir, sizeof dir, "%s/hallmark-source-XXXXXX", dir_of(o->dir));
+    if (!mkdtemp(dir)) { err_set(e, ERR_SYSTEM, "%s: cannot be made: %s", dir, strerror(errno)); return NULL; }
+    snprintf(path, sizeof path, "%s/source.gguf", dir);
+    if (convert_checkpoint(hf_dir, path, &(convert_opts){ .type = FT_BF16, .n_threads = o->n_threads, .progress = o->progress }, e))
+        c = calibration_compute(path, o, e);
+    unlink(path);
+    rmdir(dir);
+    return c;
 }

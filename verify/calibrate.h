@@ -9,7 +9,7 @@
 #define HALLMARK_VERIFY_CALIBRATE_H
 
 #include "../formats/progress.h"
-#include "../quant/effort.h"
+#include "../quant/effort_plan.h"
 
 enum { CALIBRATION_BLOCK = 2048 };
 
@@ -19,7 +19,7 @@ typedef struct {
     int64_t     chunk;          // tokens of a chunk, each begun with BOS and run by itself; 0: 512, or the first text's length where it is shorter
     int64_t     max_tokens;     // of all texts together; 0: no limit
     int64_t     memory_bytes;   // for sums; 0: 1 GiB; one layer's are always taken
-    const char *dir;            // where the unnamed file lies; NULL: /tmp
+    const char *dir;            // where the unnamed file lies; NULL: $TMPDIR, or /var/tmp
     double      damping;        // of the mean of the diagonal; 0: 0.01
     int         n_threads;      // 0: all cores
     progress   *progress;       // may be NULL
@@ -31,9 +31,12 @@ typedef struct calibration calibration;
 calibration *calibration_compute(const char *source_gguf, const calibration_opts *o, err *e);
 void         calibration_free(calibration *c);          // NULL is allowed
 
-// For quantize_opts; borrowed until calibration_free.
-const tensor_feedback *calibration_feedback(const calibration *c, int64_t *n);
-const char            *calibration_digest(const calibration *c);    // each text's SHA-256, in the order of their use, joined by commas
-int64_t                calibration_tokens(const calibration *c);    // tokens that were run
+// The same for a checkpoint's folder: it is converted to a BF16 file in `dir` first, which is removed before the return.
+calibration *calibration_compute_hf(const char *hf_dir, const calibration_opts *o, err *e);
+
+// For quantize, convert and derive: level as given, 1 at least; borrowed until calibration_free. NULL: no feedback.
+effort_opts calibration_effort(const calibration *c, int level);
+const char *calibration_digest(const calibration *c);       // each text's SHA-256, in the order of their use, joined by commas
+int64_t     calibration_tokens(const calibration *c);       // tokens that were run
 
 #endif

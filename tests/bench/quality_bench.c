@@ -107,11 +107,8 @@ static void make(const setup *s, const char *out, const file_type_info *t, const
         make_reference(s, out, t, im);
         return;
     }
-    quantize_opts q = { .type = t->id, .imatrix = im, .n_threads = s->threads, .effort = m->effort };
-    if (m->calibrate) {
-        q.feedback    = calibration_feedback(cal, &q.n_feedback);
-        q.calibration = calibration_digest(cal);
-    }
+    quantize_opts q = { .type = t->id, .imatrix = im, .n_threads = s->threads,
+                        .effort = calibration_effort(m->calibrate ? cal : NULL, m->effort) };
     if (!quantize_file(s->source, out, &q, &e)) fail(&e);
 }
 
