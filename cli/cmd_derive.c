@@ -1,6 +1,7 @@
 // hallmark derive: is this file what that source gives?
 #include "cli.h"
 #include "../convert/convert.h"
+#include "../verify/calibrate.h"
 #include "../formats/file_map.h"
 #include "progress_bar.h"
 #include "text_out.h"
@@ -8,6 +9,7 @@
 
 typedef struct {
     const char *from, *imatrix;
+    text_list   calibrate;
     int64_t     threads;
     bool        json;
 } derive_options;
@@ -15,6 +17,7 @@ typedef struct {
 static const opt options[] = {
     { "--from", NULL, OPT_PATH, offsetof(derive_options, from), "HF_DIR|FILE.gguf", "the source: a checkpoint's folder, or a GGUF file in F32, F16 or BF16", true, 0, 0, NULL },
     { "--imatrix", NULL, OPT_PATH, offsetof(derive_options, imatrix), "FILE", "the importance matrix that the file was made with", false, 0, 0, NULL },
+    { "--calibrate", NULL, OPT_PATHS, offsetof(derive_options, calibrate), "TEXT", "a text that the file was calibrated with, in the same order", false, 0, 0, NULL },
     OPT_THREADS(derive_options),
     OPT_JSON(derive_options),
 };
@@ -22,15 +25,22 @@ static const opt options[] = {
 static bool derive(const char *art_path, const derive_options *o, err *e)
 {
     progress_bar bar;
-    const derive_opts d = { .imatrix = o->imatrix, .n_threads = (int)o->threads, .progress = progress_bar_begin(&bar) };
-    bool ok;
-    if (dir_exists(o->from)) {
+    derive_opts d = { .imatrix = o->imatrix, .n_threads = (int)o->threads, .progress = progress_bar_begin(&bar) };
+    const calibration_opts c = { .texts = o->calibrate.v, .n_texts = o->calibrate.n, .n_threads = d.n_threads, .progress = d.progress };
+    calibration *cal = NULL;
+    bool ok = true;
+    if (c.n_texts) ok = (cal = dir_exists(o->from) ? calibration_compute_hf(o->from, &c, e) : calibration_compute(o->from, &c, e)) != NULL;
+    d.effort = calibration_effort(cal, 0);
+    if (!ok) {
+        // e says why there is no calibration
+    } else if (dir_exists(o->from)) {
         gguf *art = gguf_open(art_path, e);
         ok = art && convert_derives(art, o->from, &d, e);
         gguf_close(art);
     } else {
         ok = derive_from_gguf(art_path, o->from, &d, e);
     }
+    calibration_free(cal);
     progress_bar_end(&bar);
     return ok;
 }
@@ -65,7 +75,7 @@ static int run(const void *opts, const text_list *args)
 const command cmd_derive = {
     .name = "derive",
     .summary = "prove that a file's tensors are what a source gives",
-    .synopsis = "ART.gguf --from HF_DIR|FILE.gguf [--imatrix FILE]",
+    .synopsis = "ART.gguf --from HF_DIR|FILE.gguf [--imatrix FILE] [--calibrate TEXT]...",
     .about = "Encodes every tensor again from the source, to the type it has in the file, and compares the bytes. It works\n"
              "on files made by llama-quantize, too: the encoders give the bytes of ggml 0.25. Exit status 1 names the first\n"
              "tensor, row and block that the source does not give.\n",

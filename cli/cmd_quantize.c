@@ -2,6 +2,7 @@
 #include "cli.h"
 #include "../quant/codec.h"
 #include "../quant/quantize.h"
+#include "../verify/calibrate.h"
 #include "progress_bar.h"
 #include "text_out.h"
 #include "../formats/dtype.h"
@@ -11,15 +12,17 @@
 
 typedef struct {
     const char *out, *type, *imatrix, *output_type, *embedding_type;
-    text_list   tensor_types;
+    text_list   tensor_types, calibrate;
     bool        pure, dry_run;
-    int64_t     threads;
+    int64_t     threads, effort;
 } quantize_options;
 
 static const opt options[] = {
     { "--output", "-o", OPT_PATH, offsetof(quantize_options, out), "OUT.gguf", "the file to write; it appears whole or not at all", false, 0, 0, NULL },
     { "--type", NULL, OPT_TEXT, offsetof(quantize_options, type), "T", "f32, bf16, f16, q8_0, q4_k_m, ... as llama.cpp names them", true, 0, 0, NULL },
     { "--imatrix", NULL, OPT_PATH, offsetof(quantize_options, imatrix), "FILE", "importance matrix, llama.cpp's GGUF or .dat form", false, 0, 0, NULL },
+    { "--effort", NULL, OPT_INT, offsetof(quantize_options, effort), "N", "0 (default): the bytes of llama-quantize; 1, 2: blocks of the same layouts with less error, searched for longer", false, 0, EFFORT_MAX, NULL },
+    { "--calibrate", NULL, OPT_PATHS, offsetof(quantize_options, calibrate), "TEXT", "run the source on this text and round by what its matrices are multiplied with; implies --effort 1", false, 0, 0, NULL },
     { "--tensor-type", NULL, OPT_PATHS, offsetof(quantize_options, tensor_types), "PATTERN=TYPE", "type of the tensors whose name holds the pattern (POSIX extended regular expression); the first that matches decides", false, 0, 0, NULL },
     { "--output-type", NULL, OPT_TEXT, offsetof(quantize_options, output_type), "TYPE", "type of the output matrix, or of the embedding tied to it", false, 0, 0, NULL },
     { "--embedding-type", NULL, OPT_TEXT, offsetof(quantize_options, embedding_type), "TYPE", "type of the token embeddings", false, 0, 0, NULL },
@@ -86,7 +89,11 @@ static bool quantize(const char *in, const quantize_options *o, const file_type_
     if (o->dry_run) return print_plan(in, q, e);
     if (!o->out) return err_set(e, ERR_USAGE, "option -o OUT.gguf is missing");
     q->progress = progress_bar_begin(&bar);
-    bool ok = quantize_file(in, o->out, q, e);
+    const calibration_opts c = { .texts = o->calibrate.v, .n_texts = o->calibrate.n, .n_threads = q->n_threads, .progress = q->progress };
+    calibration *cal = c.n_texts ? calibration_compute(in, &c, e) : NULL;
+    q->effort = calibration_effort(cal, (int)o->effort);
+    bool ok = (cal || !c.n_texts) && quantize_file(in, o->out, q, e);
+    calibration_free(cal);
     progress_bar_end(&bar);
     if (ok && stat(o->out, &st) == 0) printf("%s  %s  %s\n", o->out, t->label, human_bytes(st.st_size, size));
     return ok;
@@ -117,9 +124,10 @@ static int run(const void *opts, const text_list *args)
 const command cmd_quantize = {
     .name = "quantize",
     .summary = "a GGUF file becomes one of another type",
-    .synopsis = "IN.gguf -o OUT.gguf --type T [--imatrix FILE] [--tensor-type PATTERN=TYPE]... [--dry-run] [--threads N]",
+    .synopsis = "IN.gguf -o OUT.gguf --type T [--imatrix FILE] [--effort N] [--calibrate TEXT]... [--tensor-type PATTERN=TYPE]... [--dry-run] [--threads N]",
     .about = "Each tensor gets the type that llama-quantize would give it, and the same bytes. An input that is already\n"
-             "quantized is refused: what was lost cannot come back.\n",
+             "quantized is refused: what was lost cannot come back. --effort and --calibrate keep types and sizes and lose less; the\n"
+             "metadata says so, and derive proves it.\n",
     .examples = "  hallmark quantize gemma-4-E2B-it-BF16.gguf -o gemma-4-E2B-it-Q4_K_M.gguf --type q4_k_m\n"
                 "  hallmark quantize gemma-4-E2B-it-BF16.gguf --type q4_k_m --tensor-type 'blk\\.[0-3]\\..*=q8_0' --dry-run\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(quantize_options),

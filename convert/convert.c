@@ -119,7 +119,8 @@ static bool plan_metadata(job *j, err *e)
         && gguf_plan_u32(j->plan, "general.file_type", (uint32_t)j->type->id, e)
         && gguf_plan_u32(j->plan, "general.quantization_version", QUANTIZATION_VERSION, e)
         && plan_tokenizer(j, e)
-        && plan_imatrix(j, e);
+        && plan_imatrix(j, e)
+        && effort_plan_keys(j->plan, &j->o->effort, e);
 }
 
 // ---- tensors --------------------------------------------------------------------------------------------------------------
@@ -158,6 +159,7 @@ static bool plan_tensors(job *j, err *e)
     for (int64_t i = 0; i < j->map.n; i++) {
         const mapped_tensor *t = &j->map.t[i];
         j->sources[i] = t->src;
+        if (!effort_for_tensor(&j->o->effort, t->name, t->n_dims, t->shape, &j->sources[i], e)) return false;
         err why = { 0 };
         if (!gguf_plan_tensor(j->plan, t->name, j->types[i], t->n_dims, t->shape, &why)) return err_set(e, why.kind, "%s: %s", j->dir, why.msg);
         if (j->im && !imatrix_for_tensor(j->im, &j->tensors[i], j->types[i], first_shared, &j->sources[i].importance, e)) return false;

@@ -12,6 +12,7 @@ typedef struct {
     const char *imatrix;        // path or NULL
     int         n_threads;      // 0: all cores
     progress   *progress;       // may be NULL
+    effort_opts effort;         // zeroed: llama.cpp's bytes
 } convert_opts;
 
 // Writes out_path whole or not at all. ERR_INPUT names what is unmapped, missing, or of a shape that config.json does not give.

@@ -14,6 +14,8 @@
 #define KEY_HM_SOURCE_DIGEST "hallmark.source.digest"       // hex
 #define KEY_HM_TENSOR_SHA    "hallmark.tensor.sha256"       // array of hex strings, file order
 #define KEY_HM_VERIFICATION  "hallmark.verification"        // padded JSON, CLAIMS_RECORD_BYTES, empty ("{}" padded) until release
+#define KEY_HM_EFFORT        "hallmark.quantize.effort"     // u32, above 0 only: how hard the blocks were searched for (quant/effort.h)
+#define KEY_HM_CALIBRATION   "hallmark.quantize.calibration" // hex SHA-256 of the texts whose inputs steered the rounding (verify/calibrate.h)
 // Not a claim about the bytes but part of the tokenizer (u32 array, every id that ends a text): copied, never recomputed.
 #define KEY_HM_EOS_IDS       "hallmark.eos_token_ids"
 enum { CLAIMS_VERSION = 1, CLAIMS_RECORD_BYTES = 65536 };

@@ -27,11 +27,12 @@ static bool same_shape(const gguf_tensor *a, const derive_tensor *s)
 
 // The source of one tensor of the artifact, with its importance.
 static bool match(tensor_source *src, const gguf *art, const gguf_tensor *a, const derive_tensor *s, const imatrix *im,
-                  int64_t first_shared, err *e)
+                  int64_t first_shared, const effort_opts *effort, err *e)
 {
     if (!s) return err_set(e, ERR_VERDICT, "%s: tensor '%s': the source has none of that name", gguf_path(art), a->name);
     if (!same_shape(a, s)) return err_set(e, ERR_VERDICT, "%s: tensor '%s': its shape is not that of %s", gguf_path(art), a->name, s->src.where);
     *src = s->src;
+    if (!effort_for_tensor(effort, a->name, a->n_dims, a->shape, src, e)) return false;
     if (!im) return true;
     policy_tensor p = { .name = a->name, .type = s->src.type, .n_dims = a->n_dims };
     memcpy(p.shape, a->shape, sizeof p.shape);
@@ -44,12 +45,14 @@ bool derive_compare(const gguf *art, const derive_tensor *t, int64_t n, const im
     const int64_t n_art = gguf_n_tensors(art);
     const derive_tensor **sorted = calloc((size_t)n + 1, sizeof *sorted);
     tensor_source *src = calloc((size_t)n_art + 1, sizeof *src);
+    effort_opts effort;
     bool ok = (sorted && src) || err_nomem(e, "the list of tensors", (size_t)n * sizeof *src);
+    ok = ok && effort_of_artifact(&effort, art, &o->effort, e);
     for (int64_t i = 0; ok && i < n; i++) sorted[i] = &t[i];
     if (ok) qsort(sorted, (size_t)n, sizeof *sorted, by_name);
     for (int64_t i = 0; ok && i < n_art; i++) {
         const gguf_tensor *a = gguf_tensor_at(art, i);
-        ok = match(&src[i], art, a, find(sorted, n, a->name), im, first_shared_kv_layer, e);
+        ok = match(&src[i], art, a, find(sorted, n, a->name), im, first_shared_kv_layer, &effort, e);
     }
     for (int64_t i = 0; ok && i < n; i++)
         if (!gguf_find_tensor(art, sorted[i]->name))

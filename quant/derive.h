@@ -3,6 +3,7 @@
 #ifndef HALLMARK_QUANT_DERIVE_H
 #define HALLMARK_QUANT_DERIVE_H
 
+#include "effort_plan.h"
 #include "imatrix.h"
 #include "tensor_writer.h"
 
@@ -15,10 +16,12 @@ typedef struct {            // one tensor that the source gives
 
 typedef struct {
     const char *imatrix;        // path or NULL: with which the artifact was made
+    effort_opts effort;         // feedback, for an artifact that was calibrated; the level is what the artifact says
     int         n_threads;      // 0: all cores
     progress   *progress;       // may be NULL
 } derive_opts;
 
+// The artifact says with which effort it was made; one that was calibrated needs the calibration again (effort_of_artifact).
 // Compares art with n source tensors, in any order. ERR_VERDICT names the first tensor that is missing on one side, has another shape, or
 // differs, then with row and block. ERR_INPUT where the source cannot be encoded so, or the importance matrix does not fit.
 bool derive_compare(const gguf *art, const derive_tensor *t, int64_t n, const imatrix *im, int64_t first_shared_kv_layer,

@@ -100,6 +100,7 @@ static bool choose_sources(job *j, err *e)
             return err_nomem(e, "a name", strlen(t->name));
         }
         *s = (tensor_source){ .where = j->where[i], .type = t->type, .data = t->data, .fd = gguf_fd(j->in), .off = t->off };
+        if (!effort_for_tensor(&j->o->effort, t->name, t->n_dims, t->shape, s, e)) return false;
         if (j->im && !imatrix_for_tensor(j->im, &j->tensors[i], j->types[i], j->first_shared_kv, &s->importance, e)) return false;
     }
     return true;
@@ -147,6 +148,7 @@ static bool plan_keys(job *j, err *e)
         !gguf_plan_u32(j->plan, "general.file_type", (uint32_t)j->type->id, e))
         return false;
     if (j->im && !plan_imatrix_keys(j->plan, j->im, e)) return false;
+    if (!effort_plan_keys(j->plan, &j->o->effort, e)) return false;
     ok = keep_source_claims(j, &digest, &revision, e) && claims_plan(j->plan, j->type->label, digest, revision, e);
     free(digest);
     free(revision);

@@ -2,6 +2,7 @@
 #ifndef HALLMARK_QUANT_QUANTIZE_H
 #define HALLMARK_QUANT_QUANTIZE_H
 
+#include "effort_plan.h"
 #include "policy.h"
 #include "tensor_writer.h"
 
@@ -10,6 +11,7 @@ typedef struct {
     const char *imatrix;        // path or NULL
     int         n_threads;      // 0: all cores
     progress   *progress;       // may be NULL
+    effort_opts effort;         // zeroed: llama-quantize's bytes
     const policy_overrides *overrides;      // NULL: llama-quantize's mix as it stands
 } quantize_opts;
 

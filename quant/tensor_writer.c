@@ -12,6 +12,7 @@ enum {
     PIECE_WEIGHTS    = 1 << 18,         // of a tensor that is encoded: 1 MB of F32; a multiple of every block
     PIECE_COPY_BYTES = 4 << 20,         // of a tensor that is copied: no buffer, so larger
     WRITE_BYTES      = 1 << 18,         // one write: from about 1 MB on, Linux takes far longer for each byte (ext4, large folios)
+    ROWS_AT_ONCE     = 16,              // in effort's widest lanes
     SLOTS_PER_THREAD = 3,               // one being filled, one waiting for its turn to be hashed, one to spare
 };
 
@@ -80,8 +81,11 @@ static bool job_init(job *j, const gguf_tensor *dst, const tensor_source *src, e
         j->piece_weights = most;
         j->pieces_per_row = 1;
         j->n_pieces = dst->n_elems / most + (dst->n_elems % most != 0);
-    } else if (j->cols <= most || src->importance) {                // an importance search looks at the whole row
-        const int64_t rows = j->cols <= most ? most / j->cols : 1, n_rows = dst->n_elems / j->cols;
+    } else if (j->cols <= most || src->importance || src->feedback) {      // an importance search and feedback look at the whole row
+        const bool lanes = src->effort > 0 || src->feedback;               // whole groups of rows, so that no lane idles
+        const int64_t n_rows = dst->n_elems / j->cols;
+        int64_t rows = j->cols <= most ? most / j->cols : 1;
+        if (lanes) rows = rows < ROWS_AT_ONCE ? ROWS_AT_ONCE : rows / ROWS_AT_ONCE * ROWS_AT_ONCE;
         j->piece_weights = rows * j->cols;
         j->pieces_per_row = 1;
         j->n_pieces = n_rows / rows + (n_rows % rows != 0);
@@ -163,7 +167,9 @@ static bool encode_rows(const job *j, int64_t row, int64_t n_rows, const float *
     for (int64_t end, bad, n, done = 0; done < n_rows; done += n) {
         const float *importance = importance_of(j, row + done, &end);
         n = end - (row + done) < n_rows - done ? end - (row + done) : n_rows - done;
-        if (codec_encode_rows(j->to, dst + bytes_of(j->dst->type, done * j->cols), x + done * j->cols, n, j->cols, importance, &bad, &why)) continue;
+        if (effort_encode_rows(j->dst->type, j->src->effort, dst + bytes_of(j->dst->type, done * j->cols), x + done * j->cols, n, j->cols, importance,
+                               j->src->feedback, &bad, &why))
+            continue;
         return err_set(e, why.kind, "%s: row %lld: %s", j->src->where, (long long)(row + done + bad), why.msg);
     }
     return true;
@@ -194,7 +200,7 @@ static bool encode_piece(const job *j, int64_t first, int64_t n, uint8_t *dst, s
     const float *x = source_f32(j, first, n, s);
     if (dtype_find(j->dst->type)->block_weights == 1) return encode_plain(j, first, n, x, dst, e);
     if (j->pieces_per_row == 1) return encode_rows(j, first / j->cols, n / j->cols, x, dst, e);
-    if (codec_encode_rows(j->to, dst, x, 1, n, NULL, &bad, &why)) return true;
+    if (effort_encode_rows(j->dst->type, j->src->effort, dst, x, 1, n, NULL, NULL, &bad, &why)) return true;
     return err_set(e, why.kind, "%s: row %lld: from column %lld on: %s", j->src->where, (long long)(first / j->cols),
                    (long long)(first % j->cols), why.msg);
 }

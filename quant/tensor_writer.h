@@ -11,6 +11,7 @@
 #include "../formats/gguf.h"
 #include "../formats/progress.h"
 #include "../formats/sha256.h"
+#include "effort.h"
 
 typedef struct {
     const char    *where;       // for messages: source file and tensor, "dir/model.safetensors: tensor 'x'"; borrowed
@@ -20,6 +21,8 @@ typedef struct {
     int64_t        off;
     float          add;         // added to every element in F32 (Gemma 3 norms store w, GGUF holds 1 + w); 0 else
     const float   *importance;  // [cols], for a 3-D tensor [shape[0]][cols] (one row for each expert), or NULL
+    int             effort;     // see effort.h; 0: the reference's bytes
+    const feedback *feedback;   // 2-D tensors only, or NULL; borrowed
 } tensor_source;
 
 // Fills every tensor of the plan (laid out) from src[i]; digests: [n_tensors]. Same bytes for any n_threads (0: all cores).

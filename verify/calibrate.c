@@ -1,0 +1,307 @@
+// calibrate: see calibrate.h.
+#define _GNU_SOURCE
+#include "calibrate.h"
+#include "../convert/convert.h"
+#include "../formats/file_map.h"
+#include "../formats/sha256.h"
+#include "../quant/moments.h"
+#include "../runtime/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { DEFAULT_CHUNK = 512 };
+#define LIMIT_TEXT_BYTES     ((int64_t)64 << 20)
+#define DEFAULT_MEMORY_BYTES ((int64_t)1 << 30)
+#define DEFAULT_DAMPING      0.01
+
+typedef struct {            // one distinct input
+    char    name[LIMIT_NAME_BYTES];     // of the matrix that the observer is asked about
+    int64_t cols, block;
+    int64_t factors_at;     // floats: where its matrices begin in the file, then cols of d
+    float  *h;              // sums, while its pass is on: as in the file, without d
+} input;
+
+struct calibration {
+    input           *inputs;
+    tensor_feedback *tensors;           // names are owned
+    int64_t          n_inputs, n_tensors;
+    float           *factors;           // the mapping
+    int64_t          file_floats, tokens;
+    char            *digest;
+    int              n_threads;
+    int64_t          first, end;        // inputs of this pass
+};
+
+effort_opts calibration_effort(const calibration *c, int level)
+{
+    if (!c) return (effort_opts){ .level = level };
+    return (effort_opts){ .level = level > 0 ? level : 1, .feedback = c->tensors, .n = c->n_tensors, .calibration = c->digest };
+}
+
+const char *calibration_digest(const calibration *c) { return c->digest; }
+int64_t calibration_tokens(const calibration *c) { return c->tokens; }
+
+void calibration_free(calibration *c)
+{
+    if (!c) return;
+    for (int64_t i = 0; c->inputs && i < c->n_inputs; i++) free(c->inputs[i].h);
+    for (int64_t i = 0; c->tensors && i < c->n_tensors; i++) free((char *)(uintptr_t)c->tensors[i].tensor);
+    if (c->factors) munmap(c->factors, (size_t)c->file_floats * sizeof(float));
+    free(c->inputs);
+    free(c->tensors);
+    free(c->digest);
+    free(c);
+}
+
+// ---- which inputs there are --------------------------------------------------------------------------------------------
+
+// The matrix whose input stands for this one's; false for tensors that no layer multiplies with.
+static bool input_name(char *name, size_t size, const char *tensor)
+{
+    static const struct { const char *tensor, *stands_for; } products[] = {
+        { "attn_q", "attn_q" }, { "attn_k", "attn_q" }, { "attn_v", "attn_q" }, { "attn_output", "attn_output" }, { "ffn_gate", "ffn_gate" },
+        { "ffn_up", "ffn_gate" }, { "ffn_down", "ffn_down" }, { "inp_gate", "inp_gate" }, { "proj", "proj" },
+    };
+    int layer, at = 0;
+    if (sscanf(tensor, "blk.%d.%n", &layer, &at) != 1 || at == 0) return false;
+    for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
+        const size_t n = strlen(products[i].tensor);
+        if (strncmp(tensor + at, products[i].tensor, n) != 0 || strcmp(tensor + at + n, ".weight") != 0) continue;
+        snprintf(name, size, "blk.%d.%s.weight", layer, products[i].stands_for);
+        return true;
+    }
+    return false;
+}
+
+static input *find_input(const calibration *c, const char *name)
+{
+    for (int64_t i = 0; i < c->n_inputs; i++)
+        if (strcmp(c->inputs[i].name, name) == 0) return &c->inputs[i];
+    return NULL;
+}
+
+// Floats of an input's matrices.
+static int64_t matrix_floats(const input *in)
+{
+    const int64_t whole = in->cols / in->block, rest = in->cols % in->block;
+    return whole * in->block * in->block + rest * rest;
+}
+
+static bool list_inputs(calibration *c, const gguf *g, err *e)
+{
+    const size_t n = (size_t)gguf_n_tensors(g) + 1;
+    c->inputs  = calloc(n, sizeof *c->inputs);
+    c->tensors = calloc(n, sizeof *c->tensors);
+    if (!c->inputs || !c->tensors) return err_nomem(e, "the list of inputs", n * sizeof *c->inputs);
+    for (int64_t i = 0; i < gguf_n_tensors(g); i++) {
+        const gguf_tensor *t = gguf_tensor_at(g, i);
+        char name[LIMIT_NAME_BYTES];
+        if (t->n_dims != 2 || !input_name(name, sizeof name, t->name)) continue;
+        input *in = find_input(c, name);
+        if (!in) {
+            in = &c->inputs[c->n_inputs++];
+            memcpy(in->name, name, sizeof name);
+            in->cols  = t->shape[1];
+            in->block = in->cols < CALIBRATION_BLOCK ? in->cols : CALIBRATION_BLOCK;
+            in->factors_at = c->file_floats;
+            c->file_floats += matrix_floats(in) + in->cols;         // far from overflow: a tensor of so many columns is in the file
+        }
+        if (in->cols != t->shape[1]) return err_set(e, ERR_INPUT, "%s: tensor '%s': found %lld columns, '%s' has %lld", gguf_path(g), t->name,
+                                                    (long long)t->shape[1], name, (long long)in->cols);
+        tensor_feedback *f = &c->tensors[c->n_tensors];
+        if (!(f->tensor = strdup(t->name))) return err_nomem(e, "a name", strlen(t->name));
+        f->f = (feedback){ .cols = in->cols, .block = in->block };
+        c->n_tensors++;
+    }
+    return c->n_inputs > 0 || err_set(e, ERR_INPUT, "%s: found no matrix that a layer multiplies with", gguf_path(g));
+}
+
+// Factors of a large model take gigabytes: not in memory, where /tmp often lies.
+static const char *dir_of(const char *given)
+{
+    const char *set = getenv("TMPDIR");
+    return given ? given : set && *set ? set : "/var/tmp";
+}
+
+static bool open_file(calibration *c, const char *dir, err *e)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/hallmark-calibration-XXXXXX", dir_of(dir));
+    const int fd = mkstemp(path);
+    if (fd < 0) return err_set(e, ERR_SYSTEM, "%s: cannot be made: %s", path, strerror(errno));
+    unlink(path);
+    const int64_t bytes = c->file_floats * (int64_t)sizeof(float);
+    const int full = posix_fallocate(fd, 0, bytes);             // so that no write to the mapping can fail
+    void *p = full == 0 ? mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+    const int why = full ? full : errno;
+    close(fd);
+    if (p == MAP_FAILED) return err_set(e, ERR_SYSTEM, "%s: %lld bytes: %s", path, (long long)bytes, strerror(why));
+    c->factors = p;
+    return true;
+}
+
+static void point_tensors(calibration *c)
+{
+    for (int64_t i = 0; i < c->n_tensors; i++) {
+        char name[LIMIT_NAME_BYTES];
+        input_name(name, sizeof name, c->tensors[i].tensor);
+        const input *in = find_input(c, name);
+        c->tensors[i].f.m = c->factors + in->factors_at;
+        c->tensors[i].f.d = c->factors + in->factors_at + matrix_floats(in);
+    }
+}
+
+// ---- sums --------------------------------------------------------------------------------------------------------------
+
+static void observe(void *ctx, const char *tensor, const float *x, int n, int64_t cols)
+{
+    calibration *c = ctx;
+    for (int64_t i = c->first; i < c->end; i++) {
+        const input *in = &c->inputs[i];
+        if (strcmp(in->name, tensor) != 0) continue;
+        for (int64_t at = 0, b = 0; at < cols; at += in->block, b++) {
+            const int64_t width = cols - at < in->block ? cols - at : in->block;
+            moments_add(in->h + b * in->block * in->block, width, x + at, cols, n, c->n_threads);
+        }
+    }
+}
+
+// Inputs from `first` on whose sums fit; one at least.
+static int64_t end_of_pass(const calibration *c, int64_t first, int64_t memory)
+{
+    int64_t end = first;
+    for (int64_t bytes = 0; end < c->n_inputs; end++) {
+        bytes += matrix_floats(&c->inputs[end]) * (int64_t)sizeof(float);
+        if (end > first && bytes > memory) break;
+    }
+    return end;
+}
+
+typedef struct { int32_t *ids; int64_t n; } id_list;
+
+static bool run_chunks(calibration *c, session *run, const model *m, const id_list *ids, int64_t chunk, progress *p, err *e)
+{
+    const tokenizer *tok = model_tokenizer(m);
+    for (int64_t at = 0; at + 1 < ids->n; at += chunk) {
+        const int64_t n = ids->n - at < chunk ? ids->n - at : chunk;
+        const int32_t kept = ids->ids[at];
+        if (tokenizer_add_bos(tok) && tokenizer_bos(tok) >= 0) ids->ids[at] = tokenizer_bos(tok);
+        session_reset(run);
+        const bool ok = session_eval(run, ids->ids + at, n, NULL, 0, NULL, e);
+        ids->ids[at] = kept;
+        if (!ok) return false;
+        progress_add(p, "calibrate", n);
+    }
+    return true;
+}
+
+static bool run_pass(calibration *c, session *run, const model *m, const id_list *ids, int64_t chunk, double damping, progress *p, err *e)
+{
+    for (int64_t i = c->first; i < c->end; i++) {
+        input *in = &c->inputs[i];
+        in->h = calloc((size_t)matrix_floats(in), sizeof *in->h);
+        if (!in->h) return err_nomem(e, "second moments", (size_t)matrix_floats(in) * sizeof *in->h);
+    }
+    if (!run_chunks(c, run, m, ids, chunk, p, e)) return false;
+    for (int64_t i = c->first; i < c->end; i++) {
+        input *in = &c->inputs[i];
+        float *to = c->factors + in->factors_at, *d = to + matrix_floats(in);
+        for (int64_t at = 0, b = 0; at < in->cols; at += in->block, b++) {
+            const int64_t width = in->cols - at < in->block ? in->cols - at : in->block, skip = b * in->block * in->block;
+            err why = { 0 };
+            if (!moments_factor(to + skip, d + at, in->h + skip, width, (double)c->tokens, damping, c->n_threads, &why))
+                return err_set(e, why.kind, "tensor '%s': its inputs: %s", in->name, why.msg);
+        }
+        free(in->h);
+        in->h = NULL;
+    }
+    return true;
+}
+
+// ---- texts -------------------------------------------------------------------------------------------------------------
+
+static bool add_text(calibration *c, id_list *all, const model *m, const char *path, err *e)
+{
+    char *text = NULL, hex[SHA256_HEX + 1], *digest;
+    int32_t *ids = NULL;
+    int64_t bytes, n = 0;
+    bool ok = file_read_text(&text, &bytes, path, LIMIT_TEXT_BYTES, e) && sha256_bytes(text, bytes, hex, e) &&
+              tokenizer_encode(model_tokenizer(m), text, bytes, false, false, &ids, &n, e);
+    if (ok && n < 2) ok = err_set(e, ERR_INPUT, "%s: found %lld tokens, expected two at least", path, (long long)n);
+    if (ok && asprintf(&digest, "%s%s%s", c->digest ? c->digest : "", c->digest ? "," : "", hex) < 0) ok = err_nomem(e, "a digest", SHA256_HEX);
+    if (ok) {
+        free(c->digest);
+        c->digest = digest;
+        int32_t *grown = realloc(all->ids, (size_t)(all->n + n) * sizeof *grown);
+        if (grown) {
+            memcpy(grown + all->n, ids, (size_t)n * sizeof *ids);
+            all->ids = grown;
+            all->n += n;
+        }
+        ok = grown || err_nomem(e, "tokens", (size_t)(all->n + n) * sizeof *grown);
+    }
+    free(text);
+    free(ids);
+    return ok;
+}
+
+static bool compute(calibration *c, const model *m, const calibration_opts *o, err *e)
+{
+    id_list ids = { 0 };
+    session *run = NULL;
+    int64_t chunk = o->chunk > 0 ? o->chunk : DEFAULT_CHUNK;
+    bool ok = true;
+    for (int i = 0; ok && i < o->n_texts; i++) ok = add_text(c, &ids, m, o->texts[i], e);
+    if (ok && o->max_tokens > 0 && ids.n > o->max_tokens) ids.n = o->max_tokens;
+    if (ok && ids.n % chunk == 1) ids.n--;              // one token alone says nothing
+    if (chunk > ids.n) chunk = ids.n;
+    c->tokens = ids.n;
+    ok = ok && (ids.n >= 2 || err_set(e, ERR_INPUT, "found %lld tokens to calibrate with, expected two at least", (long long)ids.n)) &&
+         list_inputs(c, model_gguf(m), e) && open_file(c, o->dir, e);
+    if (ok) {
+        run = session_new(m, &(session_opts){ .device = "cpu", .arith = "f32", .n_threads = o->n_threads, .n_ctx = chunk }, e);
+        ok = run && session_observe(run, observe, c, e);
+    }
+    for (c->first = 0; ok && c->first < c->n_inputs; c->first = c->end) {
+        c->end = end_of_pass(c, c->first, o->memory_bytes > 0 ? o->memory_bytes : DEFAULT_MEMORY_BYTES);
+        progress_stage(o->progress, "calibrate", ids.n);
+        ok = run_pass(c, run, m, &ids, chunk, o->damping > 0 ? o->damping : DEFAULT_DAMPING, o->progress, e);
+    }
+    session_free(run);
+    free(ids.ids);
+    if (ok) point_tensors(c);
+    return ok;
+}
+
+calibration *calibration_compute(const char *source_gguf, const calibration_opts *o, err *e)
+{
+    calibration *c = calloc(1, sizeof *c);
+    if (!c) { err_nomem(e, "a calibration", sizeof *c); return NULL; }
+    c->n_threads = o->n_threads;
+    model *m = model_open(source_gguf, e);
+    const bool ok = m && (o->n_texts > 0 || err_set(e, ERR_USAGE, "a calibration needs a text")) && compute(c, m, o, e);
+    model_close(m);
+    if (ok) return c;
+    calibration_free(c);
+    return NULL;
+}
+
+calibration *calibration_compute_hf(const char *hf_dir, const calibration_opts *o, err *e)
+{
+    char dir[4096], path[4200];
+    calibration *c = NULL;
+    snprintf(dir, sizeof dir, "%s/hallmark-source-XXXXXX", dir_of(o->dir));
+    if (!mkdtemp(dir)) { err_set(e, ERR_SYSTEM, "%s: cannot be made: %s", dir, strerror(errno)); return NULL; }
+    snprintf(path, sizeof path, "%s/source.gguf", dir);
+    if (convert_checkpoint(hf_dir, path, &(convert_opts){ .type = FT_BF16, .n_threads = o->n_threads, .progress = o->progress }, e))
+        c = calibration_compute(path, o, e);
+    unlink(path);
+    rmdir(dir);
+    return c;
+}
