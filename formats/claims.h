@@ -13,6 +13,7 @@
 #define KEY_HM_SOURCE_REV    "hallmark.source.revision"     // Hub commit, when known
 #define KEY_HM_SOURCE_DIGEST "hallmark.source.digest"       // hex
 #define KEY_HM_TENSOR_SHA    "hallmark.tensor.sha256"       // array of hex strings, file order
+#define KEY_HM_QUANTIZE_MIX  "hallmark.quantize.mix"        // JSON: how a mix made to order was found (verify/mix.h); absent elsewhere
 #define KEY_HM_VERIFICATION  "hallmark.verification"        // padded JSON, CLAIMS_RECORD_BYTES, empty ("{}" padded) until release
 // Not a claim about the bytes but part of the tokenizer (u32 array, every id that ends a text): copied, never recomputed.
 #define KEY_HM_EOS_IDS       "hallmark.eos_token_ids"

@@ -83,7 +83,8 @@ static bool choose_types(job *j, err *e)
         *p = (policy_tensor){ .name = t->name, .type = t->type, .n_dims = t->n_dims };
         memcpy(p->shape, t->shape, sizeof p->shape);
     }
-    if (!policy_choose(j->o->type, &j->model, j->tensors, j->n, j->types, e)) return false;
+    if (j->o->types) memcpy(j->types, j->o->types, (size_t)j->n * sizeof *j->types);
+    else if (!policy_choose(j->o->type, &j->model, j->tensors, j->n, j->types, e)) return false;
     for (int64_t i = 0; i < j->n; i++)
         if (!refuse_requantizing(j, i, e)) return false;
     return true;
@@ -146,6 +147,7 @@ static bool plan_keys(job *j, err *e)
         !gguf_plan_u32(j->plan, "general.file_type", (uint32_t)j->type->id, e))
         return false;
     if (j->im && !plan_imatrix_keys(j->plan, j->im, e)) return false;
+    if (j->o->mix && !gguf_plan_str(j->plan, KEY_HM_QUANTIZE_MIX, j->o->mix, e)) return false;
     ok = keep_source_claims(j, &digest, &revision, e) && claims_plan(j->plan, j->type->label, digest, revision, e);
     free(digest);
     free(revision);
