@@ -30,6 +30,7 @@ probe *probe_open(const char *path, const sensitivity_opts *o, err *e);
 void   probe_close(probe *p);
 const model *probe_model(const probe *p);
 int64_t      probe_samples(const probe *p);     // chunks that are run: fewer than asked for when the texts are short
+int64_t      probe_chunk(const probe *p);       // tokens of each
 
 // kl[k] for tensor `name` in types[k], k < n, all block types that divide its rows. 0 for all where the forward pass reads no such matrix.
 bool probe_tensor(probe *p, const char *name, const dtype *types, int n, double *kl, err *e);
