@@ -13,6 +13,7 @@
 #define KEY_HM_SOURCE_REV    "hallmark.source.revision"     // Hub commit, when known
 #define KEY_HM_SOURCE_DIGEST "hallmark.source.digest"       // hex
 #define KEY_HM_TENSOR_SHA    "hallmark.tensor.sha256"       // array of hex strings, file order
+#define KEY_HM_QUANTIZE_MIX  "hallmark.quantize.mix"        // JSON: how a mix made to order was found (verify/mix.h); absent elsewhere
 #define KEY_HM_VERIFICATION  "hallmark.verification"        // padded JSON, CLAIMS_RECORD_BYTES, empty ("{}" padded) until release
 #define KEY_HM_EFFORT        "hallmark.quantize.effort"     // u32, above 0 only: how hard the blocks were searched for (quant/effort.h)
 #define KEY_HM_CALIBRATION   "hallmark.quantize.calibration" // hex SHA-256 of the texts whose inputs steered the rounding (verify/calibrate.h)

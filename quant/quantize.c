@@ -84,7 +84,8 @@ static bool choose_types(job *j, err *e)
         memcpy(p->shape, t->shape, sizeof p->shape);
     }
     err why = { 0 };
-    if (!policy_choose(j->o->type, &j->model, j->tensors, j->n, j->types, &why)) return err_set(e, why.kind, "%s: %s", gguf_path(j->in), why.msg);
+    if (j->o->types) memcpy(j->types, j->o->types, (size_t)j->n * sizeof *j->types);
+    else if (!policy_choose(j->o->type, &j->model, j->tensors, j->n, j->types, &why)) return err_set(e, why.kind, "%s: %s", gguf_path(j->in), why.msg);
     for (int64_t i = 0; i < j->n; i++)
         if (!refuse_requantizing(j, i, e)) return false;
     return true;
@@ -149,6 +150,7 @@ static bool plan_keys(job *j, err *e)
         return false;
     if (j->im && !plan_imatrix_keys(j->plan, j->im, e)) return false;
     if (!effort_plan_keys(j->plan, &j->o->effort, e)) return false;
+    if (j->o->mix && !gguf_plan_str(j->plan, KEY_HM_QUANTIZE_MIX, j->o->mix, e)) return false;
     ok = keep_source_claims(j, &digest, &revision, e) && claims_plan(j->plan, j->type->label, digest, revision, e);
     free(digest);
     free(revision);

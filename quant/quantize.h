@@ -13,6 +13,8 @@ typedef struct {
     progress   *progress;       // may be NULL
     effort_opts effort;         // zeroed: llama-quantize's bytes
     const policy_overrides *overrides;      // NULL: llama-quantize's mix as it stands
+    const dtype *types;         // [tensors of the input], file order: instead of a mix; `type` then only names the file. NULL: none
+    const char  *mix;           // JSON that tells how types were found, written as hallmark.quantize.mix; NULL: none
 } quantize_opts;
 
 // Reads in_path, writes out_path whole or not at all. Every key is copied but those recomputed: general.file_type,

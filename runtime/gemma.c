@@ -137,6 +137,38 @@ static bool bind_all(gemma *m, const gguf *g, err *e)
     return true;
 }
 
+// The bound matrix of that name, or NULL.
+static weight *find_matrix(gemma *m, const char *name)
+{
+    weight *global[] = { &m->token_embd, &m->output, &m->ple_embd, &m->ple_model_proj };
+    for (size_t i = 0; i < sizeof global / sizeof *global; i++)
+        if (global[i]->data && strcmp(global[i]->name, name) == 0) return global[i];
+    for (int i = 0; i < m->h->n_layer; i++)
+        for (size_t j = 0; j < sizeof layer_table / sizeof *layer_table; j++) {
+            weight *w = (weight *)(void *)((char *)&m->layers[i] + layer_table[j].at);
+            if (layer_table[j].shape > V_ONE && w->data && strcmp(w->name, name) == 0) return w;
+        }
+    return NULL;
+}
+
+bool gemma_replace(gemma *m, const gguf_tensor *t, bool *used, err *e)
+{
+    const backend_ops *o = m->b->ops;
+    weight *w = find_matrix(m, t->name), fresh = { 0 };
+    *used = w != NULL;
+    if (!w) return true;
+    if (t->n_dims != 2 || t->shape[0] != w->rows || t->shape[1] != w->cols)
+        return err_set(e, ERR_USAGE, "tensor '%s': found %d dimensions [%lld][%lld], expected [%lld][%lld]", t->name, t->n_dims, (long long)t->shape[0],
+                       (long long)t->shape[1], (long long)w->rows, (long long)w->cols);
+    if (o->recorded && o->recorded(m->b)) return err_set(e, ERR_USAGE, "tensor '%s': a decode step is recorded with the weights it has", t->name);
+    const bool tied = w == &m->token_embd && m->output.data == w->data;
+    if (!o->load_weight(m->b, t, &fresh, e)) return false;
+    o->free_weight(m->b, w);
+    *w = fresh;
+    if (tied) m->output = fresh;
+    return true;
+}
+
 // Inverse frequencies of one kind, as compute_default_rope_parameters forms them in F32: 1 / base^(2i / d), then the linear factor, then
 // (full layers of Gemma 4) the file's factors: 1 for dimensions that rotate, 1e30 for those that do not, which Transformers holds as 0.
 static float *inverse_frequencies(int head_dim, float base, float linear, const float *factors)

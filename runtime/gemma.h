@@ -31,6 +31,11 @@ typedef void (*product_observer)(void *ctx, const char *tensor, const float *x, 
 // From here on every forward calls fn; NULL: no more. ERR_SYSTEM without memory for the copy.
 bool gemma_observe(gemma *m, product_observer fn, void *ctx, err *e);
 
+// From here on the matrix named t->name has t's type and data (borrowed until it is replaced again or gemma_close); a tied output follows
+// token_embd. *used: whether the forward pass reads a matrix of that name; nothing happens where it does not. ERR_USAGE: vectors,
+// another shape, a decode step that is recorded already.
+bool gemma_replace(gemma *m, const gguf_tensor *t, bool *used, err *e);
+
 // Bytes of weights that one decode step reads.
 int64_t gemma_step_weight_bytes(const gemma *m);
 int64_t gemma_scratch_bytes(const gemma *m);

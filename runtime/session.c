@@ -159,6 +159,11 @@ bool session_observe(session *s, void (*fn)(void *ctx, const char *tensor, const
     return gemma_observe(s->net, fn, ctx, e);
 }
 
+bool session_replace_weight(session *s, const gguf_tensor *t, bool *used, err *e)
+{
+    return gemma_replace(s->net, t, used, e);
+}
+
 void session_reset(session *s)                      { s->pos = 0; }
 int64_t session_pos(const session *s)               { return s->pos; }
 const char *session_device(const session *s)        { return s->b->ops->name; }

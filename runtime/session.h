@@ -32,6 +32,12 @@ bool session_eval(session *s, const int32_t *ids, int64_t n, float *logits, int6
 // Importance matrices are made of it.
 bool session_observe(session *s, void (*fn)(void *ctx, const char *tensor, const float *x, int n, int64_t cols), void *ctx, err *e);
 
+// From here on the session runs with t in the place of the matrix of its name, in any type it can decode: what one tensor's quantization costs is
+// measured so. t's data is borrowed until the matrix is replaced again (the model's own tensor puts it back) or session_free; what was run
+// before is not forgotten: call session_reset. *used: false where the forward pass reads no such matrix (keys of a layer that shares them).
+// ERR_USAGE: a vector, another shape, a session that has generated on a device that records its steps. Proved by tests/mix_test.c.
+bool session_replace_weight(session *s, const gguf_tensor *t, bool *used, err *e);
+
 // Forgets everything run so far.
 void session_reset(session *s);
 int64_t session_pos(const session *s);

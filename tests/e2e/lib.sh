@@ -1,5 +1,5 @@
 # Sourced by the end-to-end scripts: bash lib, first argument the program. Each check says what it checks; the first wrong thing ends
-# the script with status 1. JSON_TOOL and MEASURE (tests/tools) come from CTest.
+# the script with status 1. JSON_TOOL, MEASURE and KL_TOOL (tests/tools) come from CTest.
 set -uo pipefail
 export LC_ALL=C
 hallmark=$1

@@ -1,0 +1,41 @@
+// sensitivity: what quantizing one tensor alone costs the model, in KL from itself over a text.
+//
+// A probe holds the source model (F32, F16 or BF16), its logits over sampled chunks of the texts, and one session in which matrices are replaced
+// in memory. KL is of second order in a small error, so a tensor's KL grows as its squared error does: for a layer's matrix one type is run, and the
+// others follow from their errors, each column weighted with the mean square of what it is multiplied with. The token embeddings, whose inputs
+// are not seen, are run in every type. Figures are rounded to six digits, so that another C library's last bits do not decide anything.
+// The same for any number of threads. Proved by tests/mix_test.c.
+#ifndef HALLMARK_VERIFY_SENSITIVITY_H
+#define HALLMARK_VERIFY_SENSITIVITY_H
+
+#include "../formats/progress.h"
+#include "../quant/imatrix.h"
+#include "divergence.h"
+
+typedef struct {
+    const char *const *texts;   // files of UTF-8 text; at least one
+    int          n_texts;
+    int64_t      chunk;         // tokens of a chunk; 0: 128
+    int64_t      samples;       // chunks run, evenly spread over the texts; 0: 4
+    bool         exact;         // every type of every tensor is run, none is derived from another
+    const char  *imatrix;       // path or NULL: what the encoders use
+    session_opts run;           // device, threads; arithmetic is F32
+    progress    *progress;      // may be NULL
+} sensitivity_opts;
+
+typedef struct probe probe;
+
+// ERR_USAGE: no text; ERR_INPUT: a text shorter than a chunk, a model that cannot be run, an importance matrix that does not fit.
+probe *probe_open(const char *path, const sensitivity_opts *o, err *e);
+void   probe_close(probe *p);
+const model *probe_model(const probe *p);
+int64_t      probe_samples(const probe *p);     // chunks that are run: fewer than asked for when the texts are short
+int64_t      probe_chunk(const probe *p);       // tokens of each
+
+// kl[k] for tensor `name` in types[k], k < n, all block types that divide its rows. 0 for all where the forward pass reads no such matrix.
+bool probe_tensor(probe *p, const char *name, const dtype *types, int n, double *kl, err *e);
+
+// The model with n tensors replaced together. What an earlier call encoded and this one has too is not encoded again; memory: the bytes of all n.
+bool probe_mix(probe *p, const char *const *names, const dtype *types, int64_t n, divergence *d, err *e);
+
+#endif
