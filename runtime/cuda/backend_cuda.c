@@ -58,7 +58,7 @@ static bool op_load_weight(backend *b, const gguf_tensor *t, weight *w, err *e)
     const int64_t rows = t->n_dims == 2 ? t->shape[0] : 1, cols = t->n_dims == 2 ? t->shape[1] : t->shape[0];
     if (!dtype_row_bytes(t->type, cols, &row_bytes))
         return err_set(e, ERR_INPUT, "tensor '%s': rows of %lld do not divide into blocks of %s", t->name, (long long)cols, dtype_name(t->type));
-    if (!gpu_alloc(self(b)->g, &p, t->n_bytes, t->name, e)) return false;
+    if (!gpu_alloc(self(b)->g, &p, t->n_bytes + WEIGHT_PADDING, t->name, e)) return false;
     *w = (weight){ .type = t->type, .rows = rows, .cols = cols, .data = p, .name = t->name };
     return gpu_upload_large(self(b)->g, p, t->data, t->n_bytes, e);
 }

@@ -32,6 +32,7 @@ typedef struct {
     gpu_step *step;             // state while a decode step is recorded, else NULL
 } gpu_ctx;
 
+enum { WEIGHT_PADDING = 16 };   // bytes behind a matrix that kernels may read, and do not use
 typedef struct { dtype type; const void *data; int64_t rows, cols; } gpu_matrix;
 
 typedef struct {                // one layer's keys and values, see kv_layer
