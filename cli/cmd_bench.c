@@ -28,6 +28,7 @@ static const opt options[] = {
 typedef struct {
     int64_t prompt, gen;
     double  prefill_tok_s, decode_tok_s, decode_gb_s;   // NAN-free: decode is 0 when gen is 0
+    int64_t step_bytes;         // what a decode step must read, the mean over the case's steps; 0 when gen is 0
     int64_t memory_bytes;
 } bench_case;
 
@@ -113,7 +114,8 @@ static void fill_result(bench_case *c, const session *s, double prefill, double 
     c->memory_bytes = p.weight_bytes + p.kv_bytes + p.scratch_bytes;
     c->prefill_tok_s = (double)c->prompt / prefill;
     c->decode_tok_s = c->gen ? (double)c->gen / decode : 0;
-    c->decode_gb_s = c->decode_tok_s * mean_step_bytes(s, c) / 1e9;
+    c->step_bytes = (int64_t)mean_step_bytes(s, c);
+    c->decode_gb_s = c->decode_tok_s * (double)c->step_bytes / 1e9;
 }
 
 // limit_gb_s: filled by the first case where the device has memory of its own.
@@ -182,6 +184,8 @@ static void case_json(json_out *j, const bench_case *c, double limit)
     json_key(j, "limit_gb_s");
     if (limit > 0) json_num(j, limit, 6);
     else           json_cstr(j, NULL);
+    json_key(j, "step_bytes");
+    json_int(j, c->step_bytes);
     json_key(j, "memory_bytes");
     json_int(j, c->memory_bytes);
     json_close(j, '}');
@@ -210,7 +214,7 @@ static void print_json(const bench_result *r, int n)
 static bool print_table(const bench_result *r, int n)
 {
     static const char *const header[] = { "artifact", "device", ">prompt", ">gen", ">prefill tok/s", ">decode tok/s",
-                                          ">decode GB/s", ">of the limit", ">memory", NULL };
+                                          ">read a step", ">decode GB/s", ">of the limit", ">memory", NULL };
     table t;
     table_begin(&t, header);
     for (int i = 0; i < n; i++)
@@ -223,6 +227,7 @@ static bool print_table(const bench_result *r, int n)
             table_cell(&t, "%lld", (long long)c->gen);
             table_cell(&t, "%.1f", c->prefill_tok_s);
             table_cell(&t, "%.1f", c->decode_tok_s);
+            table_cell(&t, "%s", human_bytes(c->step_bytes, size));
             table_cell(&t, "%.2f", c->decode_gb_s);
             if (r[i].limit_gb_s > 0) table_cell(&t, "%.0f %%", 100 * c->decode_gb_s / r[i].limit_gb_s);
             else                     table_cell(&t, "-");

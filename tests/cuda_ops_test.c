@@ -394,6 +394,10 @@ static const attention_case attention_cases[] = {
     { DT_F16,  4, 2, 128, 23, 16, 7, 0.1f,    50.0f, 50 }, { DT_Q8_0, 2, 2, 96,  19, 16, 4, 1.0f,    0.0f,  44 },
     { DT_Q4_0, 4, 1, 512, 30, 0,  2, 1.0f,    30.0f, 25 }, { DT_F32,  1, 1, 512, 9,  8,  1, 1.0f,    0.0f,  33 },
     { DT_BF16, 3, 3, 66,  12, 5,  1, 0.3f,    0.0f,  12 }, { DT_F32,  2, 1, 80,  300, 0, 2, 0.2f,    0.0f,  290 },
+    // one key; the last of a span and the first of the next; two spans of one token, three of several; more than one block's softmax holds
+    { DT_F32,  1, 1, 33,  9,  0,  1, 1.0f,    0.0f,  1 },  { DT_BF16, 2, 1, 64,  1030, 0, 2, 0.5f,   0.0f,  1025 },
+    { DT_F16,  2, 1, 96,  1500, 0, 1, 0.2f,   20.0f, 1431 }, { DT_F32, 1, 1, 40, 2300, 2200, 3, 0.3f, 0.0f, 2600 },
+    { DT_Q8_0, 1, 1, 32,  4300, 0, 1, 0.2f,   0.0f,  4250 },
 };
 
 START_TEST(caches_and_attention)
@@ -404,12 +408,28 @@ START_TEST(caches_and_attention)
 }
 END_TEST
 
+// Every cache dtype with every head size that has a kernel of its own, and one query head beside many.
+START_TEST(every_dtype_and_head_size)
+{
+    static const dtype types[] = { DT_F32, DT_BF16, DT_F16, DT_Q8_0, DT_Q4_0 };
+    static const int heads[] = { 64, 128, 256, 512 };
+    begin(_i);
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++)
+        for (size_t h = 0; h < sizeof heads / sizeof *heads; h++) {
+            const attention_case k = { types[t], t % 2 ? 4 : 1, 1, heads[h], 37, h % 2 ? 18 : 0, 1 + (int)h, 0.11f, 0.0f, 37 };
+            check_attention(&k, FAULT_NONE);
+        }
+    close_backends();
+}
+END_TEST
+
 START_TEST(planted_faults_are_committed_alike)
 {
     static const fault faults[] = { FAULT_SCORES_BF16, FAULT_FUSED_SUM_KV_DTYPE, FAULT_HEAD512_ZERO };
     begin(0);
     for (size_t f = 0; f < sizeof faults / sizeof *faults; f++)
-        for (size_t k = 0; k < 6; k++) check_attention(&attention_cases[k], faults[f]);
+        for (size_t k = 0; k < sizeof attention_cases / sizeof *attention_cases; k++)
+            if (attention_cases[k].stored <= 1500) check_attention(&attention_cases[k], faults[f]);
     close_backends();
 }
 END_TEST
@@ -446,6 +466,7 @@ int main(void)
     tcase_add_loop_test(t, rows_and_rotations, 0, N_RUNS);
     tcase_add_loop_test(t, greedy_choice, 0, N_RUNS);
     tcase_add_loop_test(t, caches_and_attention, 0, N_RUNS);
+    tcase_add_loop_test(t, every_dtype_and_head_size, 0, N_RUNS);
     tcase_add_test(t, planted_faults_are_committed_alike);
     tcase_add_test(t, what_the_cache_cannot_hold_is_said);
     suite_add_tcase(s, t);

@@ -246,7 +246,7 @@ START_TEST(attention_over_a_wrapped_ring)
             codec_find(types[t])->decode_row(keys[p], ks, KVH * HD);        // what the cache holds
             codec_find(types[t])->decode_row(values[p], vs, KVH * HD);
         }
-        float q[HD], out[HD], first[HD], scores[WINDOW + 16], row[HD];
+        float q[HD], out[HD], first[HD], scores[WINDOW + 16], row[(1 + REDUCE_LANES) * HD];
         fill(q, HD, 1.0f);
         attention_args a = { .kv = &kv, .n = 1, .n_head = 4, .pos0 = LAST, .window = WINDOW, .scale = 0.7f };
         const int64_t lo = LAST - WINDOW + 1;
@@ -266,6 +266,36 @@ START_TEST(attention_over_a_wrapped_ring)
         }
         free(kv.k);
         free(kv.v);
+    }
+}
+END_TEST
+
+// More keys than one span: the spans' sums are joined into the whole, at every level alike.
+START_TEST(attention_over_several_spans)
+{
+    const cpu_kernels *k[3] = { &cpu_kernels_portable };
+    const int n = 1 + other_levels(k + 1);
+    enum { HD = 20, KEYS = 2 * KEY_SPAN + 37 };
+    static float keys[KEYS][HD], values[KEYS][HD], scores[KEYS + 16];
+    float q[HD], out[HD], first[HD], row[(1 + REDUCE_LANES) * HD];
+    double want[HD] = { 0 }, sum = 0;
+    seed = 6;
+    fill(keys[0], KEYS * HD, 0.3f);
+    fill(values[0], KEYS * HD, 1.0f);
+    fill(q, HD, 1.0f);
+    kv_layer kv = { .type = DT_F32, .n_kv_head = 1, .head_dim = HD, .capacity = KEYS, .row_bytes = sizeof keys[0], .k = keys, .v = values };
+    attention_args a = { .kv = &kv, .n = 1, .n_head = 1, .pos0 = KEYS - 1, .scale = 1.0f };
+    for (int p = 0; p < KEYS; p++) {
+        double dot = 0;
+        for (int i = 0; i < HD; i++) dot += (double)q[i] * keys[p][i];
+        sum += exp(dot);
+        for (int i = 0; i < HD; i++) want[i] += exp(dot) * values[p][i];
+    }
+    for (int l = 0; l < n; l++) {
+        k[l]->attend(out, q, &a, 0, 0, KEYS - 1, false, scores, row, FAULT_NONE);
+        for (int i = 0; i < HD; i++) ck_assert_msg(fabs(out[i] - want[i] / sum) <= 2e-6, "%s: %g, expected %g", k[l]->name, out[i], want[i] / sum);
+        if (l == 0) memcpy(first, out, sizeof out);
+        ck_assert_msg(memcmp(first, out, sizeof out) == 0, "%s", k[l]->name);
     }
 }
 END_TEST
@@ -292,6 +322,7 @@ int main(void)
     tcase_add_test(t, elementwise_operations_agree_between_levels);
     tcase_add_test(t, norm_rotation_and_rounding);
     tcase_add_test(t, attention_over_a_wrapped_ring);
+    tcase_add_test(t, attention_over_several_spans);
     tcase_add_test(t, levels_are_picked_by_name);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

@@ -233,12 +233,13 @@ static bool cpu_attention(backend *b, const attention_args *a, err *e)
     int64_t visible = a->pos0 + a->n;
     if (a->window > 0 && a->window < visible) visible = a->window;
     // Rounded up, so that a growing context does not reallocate at every token.
-    if (!need_scratch(c, (visible + 1024) / 1024 * 1024 + 16 + hd, e)) return false;
+    const int row_floats = (1 + REDUCE_LANES) * hd;
+    if (!need_scratch(c, (visible + 1024) / 1024 * 1024 + 16 + row_floats, e)) return false;
 #pragma omp parallel for num_threads(c->n_threads) schedule(dynamic, 1) if ((int64_t)a->n * a->n_head * visible * hd > PARALLEL_FLOATS)
     for (int64_t i = 0; i < (int64_t)a->n * a->n_head; i++) {
         const int64_t hi = a->pos0 + i / a->n_head;
         const int64_t lo = a->window > 0 && hi - a->window + 1 > 0 ? hi - a->window + 1 : 0;
-        float *row = c->scratch[omp_get_thread_num()], *scores = row + hd;
+        float *row = c->scratch[omp_get_thread_num()], *scores = row + row_floats;
         c->k->attend(a->out + i * hd, a->q + i * hd, a, (int)(i % a->n_head) / group, lo, hi, rounds(b), scores, row, b->fault);
     }
     return true;

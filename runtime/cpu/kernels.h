@@ -22,7 +22,7 @@ typedef struct {
     void (*rms_norm)(float *y, const float *x, const float *w, int dim, float eps, bool round);
 
     // One token's one head. q: [head_dim]; out: [head_dim]; keys lo .. hi (positions, inclusive); kv_head: which K/V head.
-    // scores: [hi - lo + 1 + 16], row: [head_dim] scratch of the calling thread.
+    // scores: [hi - lo + 1 + 16], row: [(1 + REDUCE_LANES) * head_dim] scratch of the calling thread.
     void (*attend)(float *out, const float *q, const attention_args *a, int kv_head, int64_t lo, int64_t hi,
                    bool round, float *scores, float *row, fault f);
 

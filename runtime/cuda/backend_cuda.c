@@ -10,6 +10,7 @@
 #include <string.h>
 
 static_assert(FAULT_SCORES_BF16 == 2 && FAULT_HEAD512_ZERO == 3 && FAULT_FUSED_SUM_KV_DTYPE == 8, "attention.cu counts them so");
+static_assert((int)GPU_KEY_SPAN == (int)KEY_SPAN && (int)GPU_STEP_IDS == (int)REPLAY_MAX, "kernels.h counts them so");
 
 static cuda_backend *self(backend *b) { return (cuda_backend *)b; }
 
@@ -57,7 +58,7 @@ static bool op_load_weight(backend *b, const gguf_tensor *t, weight *w, err *e)
     const int64_t rows = t->n_dims == 2 ? t->shape[0] : 1, cols = t->n_dims == 2 ? t->shape[1] : t->shape[0];
     if (!dtype_row_bytes(t->type, cols, &row_bytes))
         return err_set(e, ERR_INPUT, "tensor '%s': rows of %lld do not divide into blocks of %s", t->name, (long long)cols, dtype_name(t->type));
-    if (!gpu_alloc(self(b)->g, &p, t->n_bytes, t->name, e)) return false;
+    if (!gpu_alloc(self(b)->g, &p, t->n_bytes + WEIGHT_PADDING, t->name, e)) return false;
     *w = (weight){ .type = t->type, .rows = rows, .cols = cols, .data = p, .name = t->name };
     return gpu_upload_large(self(b)->g, p, t->data, t->n_bytes, e);
 }
@@ -205,7 +206,7 @@ static bool op_kv_store(backend *b, kv_layer *kv, const float *k, const float *v
 // need depends on the cache's capacity, not on the position.
 static bool need_scores(cuda_backend *c, const attention_args *a, const gpu_kv *kv, int *tokens, err *e)
 {
-    const int64_t per_token = cuda_attention_stride(kv, a->window) * a->n_head;
+    const int64_t per_token = cuda_attention_scratch(kv, a->n_head, a->window);
     int64_t n = SCORES_BYTES / (int64_t)sizeof(float) / per_token;
     n = n < 1 ? 1 : n > a->n ? a->n : n;
     *tokens = (int)n;

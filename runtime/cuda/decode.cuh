@@ -2,12 +2,13 @@
 //
 // For each dtype T, group<T> has: raw, what a thread holds while the bytes travel; load(), which only loads, so that several
 // groups can be in flight; values(), the sixteen weights as F32, with the operations and their order of quant/'s plain decoders.
-// Layouts: quant/blocks.h. Blocks of 144 and 176 bytes keep 16-byte alignment; those of 20, 24 and 84 keep 4; the rest 2.
+// Layouts: quant/blocks.h. Blocks of 144 and 176 bytes keep 16-byte alignment; those of 20, 24 and 84 keep 4; the rest 2: they are
+// read as aligned words and shifted. The last such word may begin in the tensor and end behind it: WEIGHT_PADDING in kernels.h.
 #ifndef HALLMARK_RUNTIME_CUDA_DECODE_CUH
 #define HALLMARK_RUNTIME_CUDA_DECODE_CUH
 
-#include "formats_c.h"
 #include "dev.cuh"
+#include "kernels.h"
 
 DEV uint32_t load_u16(const uint8_t *p) { return __ldg(reinterpret_cast<const uint16_t *>(p)); }
 DEV uint32_t load_u32(const uint8_t *p) { return __ldg(reinterpret_cast<const uint32_t *>(p)); }
@@ -16,7 +17,10 @@ DEV uint4    load_16(const uint8_t *p)  { return __ldg(reinterpret_cast<const ui
 DEV uint32_t load_u32_by2(const uint8_t *p) { return load_u16(p) | load_u16(p + 2) << 16; }
 DEV uint4    load_16_by2(const uint8_t *p)
 {
-    return make_uint4(load_u32_by2(p), load_u32_by2(p + 4), load_u32_by2(p + 8), load_u32_by2(p + 12));
+    const uint32_t odd = (uint32_t)(uintptr_t)p & 2, shift = 8 * odd;
+    const uint8_t *w = p - odd;
+    const uint32_t a = load_u32(w), b = load_u32(w + 4), c = load_u32(w + 8), d = load_u32(w + 12), e = odd ? load_u32(w + 16) : 0;
+    return make_uint4(__funnelshift_r(a, b, shift), __funnelshift_r(b, c, shift), __funnelshift_r(c, d, shift), __funnelshift_r(d, e, shift));
 }
 DEV uint4    load_16_by4(const uint8_t *p)
 {
@@ -298,5 +302,15 @@ template <> struct group<DT_Q6_K> {
 #define FOR_WEIGHT_TYPES(X)                                                                                            \
     X(DT_F32) X(DT_BF16) X(DT_F16) X(DT_Q8_0) X(DT_Q4_0) X(DT_Q4_1) X(DT_Q5_0) X(DT_Q5_1) X(DT_Q2_K) X(DT_Q3_K) X(DT_Q4_K) \
     X(DT_Q5_K) X(DT_Q6_K)
+
+// How a matrix is cut into rows.
+static inline bool view_of(const gpu_matrix *w, int64_t *row_bytes, bool *vectors, err *e)
+{
+    if (!dtype_row_bytes(w->type, w->cols, row_bytes)) return err_set(e, ERR_SYSTEM, "rows of %lld do not divide into blocks of %s", (long long)w->cols, dtype_name(w->type));
+    *vectors = *row_bytes % 16 == 0 && w->cols % LANES == 0;
+    return true;
+}
+
+static inline bool unknown_type(dtype t, err *e) { return err_set(e, ERR_SYSTEM, "device cuda: no kernel for weights of type %s", dtype_name(t)); }
 
 #endif

@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-enum { GPU_STEP_IDS = 64, GPU_MAX_HEAD = 512, GPU_SEGMENTS = 3 };
+enum { GPU_STEP_IDS = 64, GPU_MAX_HEAD = 512, GPU_SEGMENTS = 3, GPU_KEY_SPAN = 1024 };    // GPU_KEY_SPAN: KEY_SPAN in backend.h
 
 typedef struct {                // on the device: where a recorded decode step stands, and what it produced
     int64_t            pos;     // position of the token that the next step runs
@@ -32,6 +32,7 @@ typedef struct {
     gpu_step *step;             // state while a decode step is recorded, else NULL
 } gpu_ctx;
 
+enum { WEIGHT_PADDING = 16 };   // bytes behind a matrix that kernels may read, and do not use
 typedef struct { dtype type; const void *data; int64_t rows, cols; } gpu_matrix;
 
 typedef struct {                // one layer's keys and values, see kv_layer
@@ -83,7 +84,7 @@ typedef struct {
 } gpu_heads;
 bool cuda_heads(const gpu_ctx *c, const gpu_heads *h, int n, int64_t pos0, err *e);
 
-// scores: scratch of cuda_attention_scratch() floats at least.
+// scores: scratch, cuda_attention_scratch() floats a token.
 typedef struct {
     const float *q;             // [n][n_head][head_dim]
     float       *out, *scores;
@@ -92,7 +93,7 @@ typedef struct {
     int64_t      pos0, window;
     float        scale, softcap;
 } gpu_attention;
-int64_t cuda_attention_stride(const gpu_kv *kv, int64_t window);   // floats of one token's one head: the keys it may ever see
+int64_t cuda_attention_scratch(const gpu_kv *kv, int n_head, int64_t window);
 bool cuda_attention(const gpu_ctx *c, const gpu_attention *a, err *e);
 
 // partial: scratch, CUDA_ARGMAX_BLOCKS pairs of 8 bytes. Without a step the id (or -1) goes to *id; with one it also becomes the

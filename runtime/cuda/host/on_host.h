@@ -62,6 +62,9 @@ template <class T> static inline T __shfl_sync(uint32_t mask, T v, int src, int 
 
 template <class T> static inline T __ldg(const T *p) { return *p; }
 
+// The low word of high:low >> shift, shift below 32.
+static inline uint32_t __funnelshift_r(uint32_t low, uint32_t high, uint32_t shift) { return (uint32_t)(((uint64_t)high << 32 | low) >> (shift & 31)); }
+
 static inline float    __uint_as_float(uint32_t u) { float f; memcpy(&f, &u, 4); return f; }
 static inline uint32_t __float_as_uint(float f)    { uint32_t u; memcpy(&u, &f, 4); return u; }
 
