@@ -86,6 +86,30 @@ START_TEST(a_wrong_value_is_named)
 }
 END_TEST
 
+// Numbers at the ends of what 64 bits hold: no difference or product of them is taken before they are checked.
+START_TEST(the_extremes_of_64_bits_are_refused_by_key)
+{
+    static const char *const KEYS[] = { "gemma4.attention.shared_kv_layers", "gemma4.block_count", "gemma4.embedding_length", "gemma4.context_length",
+                                        "gemma4.attention.head_count", "gemma4.attention.head_count_kv", "gemma4.attention.key_length",
+                                        "gemma4.attention.sliding_window", "gemma4.embedding_length_per_layer_input", "gemma4.expert_count" };
+    const int64_t VALUES[] = { INT64_MIN, INT64_MIN + 1, -1, INT64_MAX };
+    for (size_t i = 0; i < sizeof KEYS / sizeof *KEYS; i++)
+        for (int v = 0; v < 4; v++) {
+            const gguf_kv kv = { .key = KEYS[i], .type = GGUF_I64, .elem = GGUF_I64, .n = 1, .data = (const uint8_t *)&VALUES[v], .n_bytes = 8 };
+            gguf_plan *p = small_gemma4();
+            gguf *g;
+            uint8_t *bytes;
+            hparams h;
+            ck_assert_msg(gguf_plan_copy_kv(p, &kv, &e), "%s", e.msg);
+            ck_assert_msg(!read_plan(p, &h, &g, &bytes) && e.kind == ERR_INPUT && strstr(e.msg, KEYS[i]), "%s = %lld: %s", KEYS[i], (long long)VALUES[v], e.msg);
+            e = (err){ 0 };
+            gguf_close(g);
+            free(bytes);
+            gguf_plan_free(p);
+        }
+}
+END_TEST
+
 static const struct { const char *key; float value; } bad_floats[] = {
     { "gemma4.attention.scale", 0.0f }, { "gemma4.attention.scale", -1.0f }, { "gemma4.attention.scale", __builtin_inff() },
     { "gemma4.attention.scale", __builtin_nanf("") }, { "gemma4.rope.freq_base", 0.0f }, { "gemma4.attention.layer_norm_rms_epsilon", -1e-6f },
@@ -112,7 +136,8 @@ END_TEST
 START_TEST(unknown_architectures_and_claims_are_refused_by_name)
 {
     static const struct { const char *key, *value, *named; } cases[] = {
-        { "general.architecture", "llama", "'llama'" }, { KEY_HM_KV_TYPE, "q3", KEY_HM_KV_TYPE }, { "gemma4.rope.scaling.type", "yarn", "rope.scaling.type" },
+        { "general.architecture", "llama", "'llama'" }, { KEY_HM_KV_TYPE, "q3", KEY_HM_KV_TYPE }, { KEY_HM_KV_TYPE, "", KEY_HM_KV_TYPE }, { KEY_HM_KV_TYPE, "f32\x1b[2J", KEY_HM_KV_TYPE }, { KEY_HM_KV_TYPE, "F32", KEY_HM_KV_TYPE },
+        { KEY_HM_KV_TYPE, "bf16bf16bf16bf16bf16bf16bf16bf16bf16bf16bf16bf16bf16bf16", KEY_HM_KV_TYPE }, { "gemma4.rope.scaling.type", "yarn", "rope.scaling.type" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         gguf_plan *p = small_gemma4();
@@ -209,6 +234,7 @@ int main(void)
     tcase_add_test(t, shared_layers_read_the_last_earlier_layer_of_their_kind);
     tcase_add_loop_test(t, a_wrong_value_is_named, 0, (int)(sizeof bad_ints / sizeof *bad_ints));
     tcase_add_loop_test(t, a_wrong_float_is_named, 0, (int)(sizeof bad_floats / sizeof *bad_floats));
+    tcase_add_test(t, the_extremes_of_64_bits_are_refused_by_key);
     tcase_add_test(t, unknown_architectures_and_claims_are_refused_by_name);
     tcase_add_test(t, what_a_published_gemma3_file_leaves_unsaid);
     tcase_add_test(t, absent_keys_of_gemma4_mean_what_llama_cpp_takes);

@@ -42,6 +42,8 @@ static listing all_tensors(void)
     return l;
 }
 
+static int64_t shared_layers = SHARED;      // what the small model says of them
+
 // Writes the small model in one float type. With `claims`, digests and a source digest that fit; with `flip`, one bit of a tensor changed after.
 static void write_model(dtype type, bool claims, bool flip)
 {
@@ -55,7 +57,8 @@ static void write_model(dtype type, bool claims, bool flip)
     ck_assert(gguf_plan_str(p, "general.architecture", "gemma4", &e) && gguf_plan_u32(p, "general.file_type", type == DT_BF16 ? 32 : 0, &e));
     ck_assert(gguf_plan_str(p, "general.name", "small", &e) && gguf_plan_u32(p, "gemma4.block_count", LAYERS, &e));
     ck_assert(gguf_plan_u32(p, "gemma4.attention.head_count", 4, &e) && gguf_plan_u32(p, "gemma4.attention.head_count_kv", 1, &e));
-    ck_assert(gguf_plan_u32(p, "gemma4.attention.shared_kv_layers", SHARED, &e));
+    const gguf_kv shared = { .key = "gemma4.attention.shared_kv_layers", .type = GGUF_I64, .elem = GGUF_I64, .n = 1, .data = (const uint8_t *)&shared_layers, .n_bytes = 8 };
+    ck_assert(gguf_plan_copy_kv(p, &shared, &e));
     for (int i = 0; i < l.n; i++) {
         const part *t = l.parts[i];
         const int64_t n = t->shape[0] * (t->n_dims > 1 ? t->shape[1] : 1);
@@ -395,6 +398,34 @@ START_TEST(test_every_truncation_of_a_dat)
 }
 END_TEST
 
+// The number of layers less this one does not fit 64 bits.
+START_TEST(test_shared_layers_at_the_ends_of_64_bits)
+{
+    const int64_t values[] = { INT64_MIN, INT64_MIN + LAYERS, -1, INT64_MAX, LAYERS + 1 };
+    err e;
+    for (int i = 0; i < COUNT(values); i++) {
+        shared_layers = values[i];
+        write_model(DT_BF16, false, false);
+        ck_assert(!quantize(FT_Q8_0, NULL, 1, &e) && e.kind == ERR_INPUT);
+        ck_assert_msg(strstr(e.msg, "shared_kv_layers") && strstr(e.msg, in_path), "%s", e.msg);
+    }
+    shared_layers = SHARED;
+}
+END_TEST
+
+// What the choice of types refuses names the file it is about.
+START_TEST(test_refused_types_name_the_file)
+{
+    err e = { 0 };
+    const type_rule rule = { "ffn_(", DT_Q8_0 };
+    const policy_overrides bad_pattern = { .rules = &rule, .n_rules = 1, .output = DT_INVALID, .embedding = DT_INVALID };
+    const quantize_opts o = { .type = FT_Q4_K_M, .overrides = &bad_pattern };
+    write_model(DT_BF16, false, false);
+    ck_assert(!quantize_file(in_path, out_path, &o, &e) && e.kind == ERR_USAGE);
+    ck_assert_msg(strncmp(e.msg, in_path, strlen(in_path)) == 0 && strstr(e.msg, "tensor pattern 'ffn_('"), "%s", e.msg);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("quantize");
@@ -409,6 +440,8 @@ int main(void)
     tcase_add_test(c, test_preview_is_what_comes);
     tcase_add_test(c, test_same_bytes_for_any_threads);
     tcase_add_test(c, test_source_claims);
+    tcase_add_test(c, test_shared_layers_at_the_ends_of_64_bits);
+    tcase_add_test(c, test_refused_types_name_the_file);
     tcase_add_test(c, test_importance_in_both_forms);
     tcase_add_test(c, test_importance_faults_by_name);
     tcase_add_test(c, test_derive);

@@ -351,6 +351,29 @@ START_TEST(test_refused)
 }
 END_TEST
 
+// A token's length bounds the work that a hostile vocabulary can ask for.
+START_TEST(test_very_long_token)
+{
+    static const int LENGTHS[] = { 1024, 1025, 1 << 20 };
+    for (int i = 0; i < 3; i++) {
+        input in = input_new(TOK_GEMMA4);
+        err   e = { 0 };
+        char *name = malloc((size_t)LENGTHS[i] + 1);
+        memset(name, 'x', (size_t)LENGTHS[i]);
+        name[LENGTHS[i]] = 0;
+        cJSON *vocab = cJSON_GetObjectItem(cJSON_GetObjectItem(in.tokenizer, "model"), "vocab");
+        ck_assert(vocab && cJSON_AddNumberToObject(vocab, name, 273));
+        in.n_vocab = 280;
+        gguf_plan *p = plan_of(&in, &e);
+        if (i == 0) ck_assert_msg(p != NULL, "%s", e.msg);
+        else        check_refused(&e, ERR_INPUT, "dir/tokenizer.json", i == 1 ? "found 1025 bytes, expected at most 1024" : "found 1048576 bytes, expected at most 1024");
+        gguf_plan_free(p);
+        free(name);
+        input_free(&in);
+    }
+}
+END_TEST
+
 START_TEST(test_bad_special_ids)
 {
     static const struct { const char *which, *path, *value, *says; } rows[] = {
@@ -532,6 +555,7 @@ int main(void)
     tcase_add_test(c, test_chat_templates);
     tcase_add_test(c, test_suppressed);
     tcase_add_test(c, test_refused);
+    tcase_add_test(c, test_very_long_token);
     tcase_add_test(c, test_bad_special_ids);
     tcase_add_test(c, test_every_truncation);
     tcase_add_test(c, test_hostile_text);

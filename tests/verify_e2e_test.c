@@ -23,7 +23,7 @@ static void all_equal(const verify_report *r, const char *name)
     ck_assert_msg(r->passed, "%s: %s", name, f->n_failures ? f->failures[0].text : "?");
     ck_assert_int_eq(r->n_notes, 0);
     ck_assert_int_eq(f->failures_total, 0);
-    ck_assert_int_ge(f->cases, 12);
+    ck_assert_int_eq(f->cases, FIXTURE_CASES);
     ck_assert_int_eq(f->steps, f->cases * 64);
     ck_assert_int_eq(f->teacher_forced_equal + f->ties_differing, f->steps);
     ck_assert_int_eq(f->free_run_equal + f->free_run_ties, f->cases);
@@ -67,6 +67,7 @@ START_TEST(quantized_weights_are_equal_to_themselves_and_drift_from_the_source)
     ck_assert_int_eq(r.fixtures[0].kind, CHECK_EXACT);
     ck_assert_int_eq(r.fixtures[0].free_run_tokens_equal, r.fixtures[0].cases * 64);
     ck_assert_int_eq(r.fixtures[1].kind, CHECK_DRIFT);
+    ck_assert_str_eq(r.fixtures[1].budget, "Q4_K_M");
     ck_assert(r.fixtures[1].passed && r.fixtures[1].kl_mean > r.fixtures[0].kl_mean);
     ck_assert(r.fixtures[1].teacher_forced_equal < r.fixtures[1].steps);        // it does drift, and that is reported
     verify_report_free(&r);
@@ -117,6 +118,39 @@ START_TEST(a_fixture_of_other_weights_is_no_proof)
     verify_report r = verify_plain(f32, fixture_path("q4_k_m"));
     ck_assert(!r.passed && !r.fixtures[0].ran);
     ck_assert_ptr_nonnull(failure_of(&r, "weights"));
+    verify_report_free(&r);
+}
+END_TEST
+
+// Another model's prompts say nothing of this one: that is all that is said, and nothing is run.
+START_TEST(a_fixture_of_another_source_is_named_and_nothing_else)
+{
+    const char *path = copy_file(f32, "foreign.gguf");
+    patch(path, value_off(path, KEY_HM_SOURCE_DIGEST) + 8, "0123456789abcdef", 16);
+    patch_f32(path, "gemma4.attention.scale", 0.5f);            // a difference that would be named otherwise
+    verify_report r = verify_plain(path, fixture_path("float32"));
+    ck_assert(!r.passed && !r.fixtures[0].ran);
+    ck_assert_int_eq(r.fixtures[0].n_failures, 1);
+    const verify_failure *f = failure_of(&r, "source");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_msg(strstr(f->text, "belongs to another source") && strstr(f->text, "0123456789abcdef"), "%s", f->text);
+    verify_report_free(&r);
+    r = verify_plain(path, fixture_path("q4_k_m"));             // of other weights, because of another source
+    ck_assert_int_eq(r.fixtures[0].n_failures, 1);
+    ck_assert_ptr_nonnull(failure_of(&r, "source"));
+    verify_report_free(&r);
+}
+END_TEST
+
+// general.file_type chooses no budget: the tensors do, and what it says besides is a failure.
+START_TEST(a_file_type_that_the_tensors_contradict_fails)
+{
+    const char *path = copy_file(q4, "renamed.gguf");
+    patch_u32(path, "general.file_type", FT_Q2_K);
+    verify_report r = verify_plain(path, fixture_path("float32"));
+    ck_assert(!r.passed && !r.fixtures[0].ran);
+    const verify_failure *f = failure_of(&r, "type");
+    ck_assert_msg(f && strstr(f->text, "found Q2_K, expected Q4_K_M"), "%s", f ? f->text : "not said");
     verify_report_free(&r);
 }
 END_TEST
@@ -189,6 +223,8 @@ int main(void)
     tcase_add_test(t, the_default_free_run_is_30_tokens);
     tcase_add_test(t, another_dtype_needs_the_arithmetic_to_be_asked_for);
     tcase_add_test(t, a_fixture_of_other_weights_is_no_proof);
+    tcase_add_test(t, a_fixture_of_another_source_is_named_and_nothing_else);
+    tcase_add_test(t, a_file_type_that_the_tensors_contradict_fails);
     tcase_add_test(t, reports_are_the_same_bytes_every_time);
     tcase_add_test(t, a_gate_of_ones_own);
     tcase_add_test(t, what_cannot_be_run_is_an_error);

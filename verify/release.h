@@ -4,6 +4,7 @@
 //   pass        the folder is DIR
 //   fail        a gate did not hold: everything is in DIR.failed
 //   unverified  none failed, but a fixture is missing: everything is in DIR.unverified, and `missing` holds the commands that make it
+// Interrupted by a signal (Ctrl-C too) it leaves DIR.partial-<process>, never DIR; the next release to DIR removes what no living process holds.
 // Only files of a published folder carry a verification record. An F32 or BF16 file answers to a fixture made from the source in its own
 // arithmetic; any other type to two, one made from its own weights and one from the source (see match.h).
 // Proved by tests/release_test.c.

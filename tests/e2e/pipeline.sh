@@ -82,6 +82,14 @@ mkdir "$work/other" && cp "$checkpoint"/*.json "$checkpoint"/*.safetensors "$wor
 echo >> "$work/other/generation_config.json"        # one more newline: the same model, another source
 run_hm 0 convert "$work/other" -o "$work/other.gguf" --type f32
 run_hm 1 verify "$work/other.gguf" --fixture "$f32_fix"; grep -qi digest "$work/out" "$work/err" || fail "the digest is not named"
+out_has "belongs to another source"
+grep -q '0/0' "$work/out" && fail "counts of what was not run are shown: $(cat "$work/out")"
+grep -qi tokenizer "$work/out" && fail "the tokenizer is blamed for another source's prompts"
+run_hm 1 release "$work/other" -o "$work/foreign" --types f32 --fixture "$f32_fix"      # a digest that does not match is a verdict
+
+say "a file that is cut short is not proved: exit 3, and both are said"
+head -c 1000000 "$work/f32.gguf" > "$work/cut.gguf"
+run_hm 3 check "$work/cut.gguf"; out_has "NOT proved"; grep -q "truncated: found a file of 1000000 bytes" "$work/err" || fail "the size is not named: $(cat "$work/err")"
 
 say "run prints the fixture's own continuation; ids on one line, comma-separated; text and ids agree in number of runs"
 run_hm 0 inspect "$f32_fix" --json
