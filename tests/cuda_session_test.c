@@ -122,20 +122,30 @@ END_TEST
 static struct { const char *call; int left; int status; } fail;
 static cuda_calls failing;
 
+static int calls_seen;          // of the call that is to fail
+
 static int fails(const char *call)
 {
     if (!fail.call || strcmp(call, fail.call) != 0) return 0;
+    calls_seen++;
     return --fail.left < 0 ? fail.status : 0;
 }
 
 static int failing_driver(int *v)                   { *v = 0; return fails("driver") ? 0 : host_calls()->driver_version(v); }
 static int old_driver(int *v)                       { *v = 11040; return 0; }
+static int full_memory(size_t *f, size_t *total)    { *f = 1 << 20; *total = 1 << 30; return 0; }
 static int no_devices(int *n)                       { *n = 0; return fail.status; }
 static int failing_alloc(void **p, size_t n)        { const int f = fails("alloc"); return f ? f : host_calls()->alloc(p, n); }
 static int failing_pinned(void **p, size_t n)       { const int f = fails("alloc_pinned"); return f ? f : host_calls()->alloc_pinned(p, n); }
 static int failing_stream(void **s)                 { const int f = fails("stream_open"); return f ? f : host_calls()->stream_open(s); }
 static int failing_sync(void *s)                    { const int f = fails("stream_sync"); return f ? f : host_calls()->stream_sync(s); }
 static int failing_capture(void *s)                 { const int f = fails("capture_begin"); return f ? f : host_calls()->capture_begin(s); }
+static int failing_fill(void *d, int b, size_t n, void *s) { const int f = fails("fill"); return f ? f : host_calls()->fill(d, b, n, s); }
+static int failing_memory(size_t *a, size_t *b)     { const int f = fails("memory"); return f ? f : host_calls()->memory(a, b); }
+static int failing_event(void **ev)                 { const int f = fails("event_open"); return f ? f : host_calls()->event_open(ev); }
+static int failing_note(void *ev, void *s)          { const int f = fails("event_record"); return f ? f : host_calls()->event_record(ev, s); }
+static int failing_props(int d, gpu_props *p)       { const int f = fails("properties"); return f ? f : host_calls()->properties(d, p); }
+static int failing_device(int d)                    { const int f = fails("set_device"); return f ? f : host_calls()->set_device(d); }
 static int failing_graph(void *g, void *s)          { const int f = fails("graph_launch"); return f ? f : host_calls()->graph_launch(g, s); }
 static int failing_copy(void *d, const void *s, size_t n, int dir_, void *st) { const int f = fails("copy"); return f ? f : host_calls()->copy(d, s, n, dir_, st); }
 static int failing_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, void *s)
@@ -156,6 +166,13 @@ static void plant(const char *call, int nth, int status)
     fail.call = call;
     fail.left = nth;
     fail.status = status;
+    calls_seen = 0;
+    failing.fill = failing_fill;
+    failing.memory = failing_memory;
+    failing.event_open = failing_event;
+    failing.event_record = failing_note;
+    failing.properties = failing_props;
+    failing.set_device = failing_device;
     failing.alloc = failing_alloc;
     failing.alloc_pinned = failing_pinned;
     failing.stream_open = failing_stream;
@@ -212,6 +229,41 @@ START_TEST(any_failure_ends_in_one_message_and_freed_memory)
 }
 END_TEST
 
+// Every call of a session's life, opening and loading included, fails once: the first, the second, and so on to the last.
+START_TEST(whichever_call_fails_memory_is_freed)
+{
+    // Allocations: each of them. Of the others the first ones, and every stride-th of the rest: behind whole steps of kernels each takes long.
+    static const struct { const char *call; int first, stride; } calls[] = {
+        { "properties", 9, 1 }, { "set_device", 9, 1 }, { "stream_open", 9, 1 }, { "memory", 9, 1 }, { "alloc", 1000, 1 }, { "fill", 20, 3 },
+        { "alloc_pinned", 9, 1 }, { "event_open", 9, 1 }, { "event_record", 20, 3 }, { "copy", 30, 5 }, { "stream_sync", 30, 5 },
+        { "launch", 20, 23 }, { "capture_begin", 9, 1 }, { "capture_end", 9, 1 }, { "graph_launch", 9, 1 },
+    };
+    model *m = open_model(0);
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        err none = { 0 };
+        plant(calls[i].call, 1 << 30, 77);
+        ck_assert_msg(whole_life(m, &none), "%s", none.msg);
+        const int total = calls_seen;
+        ck_assert_msg(total > 0, "%s is never called", calls[i].call);
+#ifdef __SANITIZE_ADDRESS__
+        const int first = 2, stride = 1 + total / 4;
+#else
+        const int first = calls[i].first, stride = calls[i].stride;
+#endif
+        for (int n = 0; n < total; n += n < first ? 1 : stride) {
+            err why = { 0 };
+            plant(calls[i].call, n, 77);
+            const bool ok = whole_life(m, &why);
+            unplant();
+            ck_assert_msg(!ok && why.kind == ERR_SYSTEM && why.msg[0], "failure %d of %d of %s: %s", n, total, calls[i].call, ok ? "not noticed" : why.msg);
+            ck_assert_msg(host_calls_live() == 0, "%s %d of %d: %lld things are not freed", calls[i].call, n, total, (long long)host_calls_live());
+        }
+    }
+    unplant();
+    model_close(m);
+}
+END_TEST
+
 START_TEST(no_driver_old_driver_no_device)
 {
     static const struct { int which; const char *says; } cases[] = {
@@ -254,6 +306,21 @@ START_TEST(what_does_not_fit_is_said_before_loading)
     ck_assert_int_eq(why.kind, ERR_SYSTEM);
     ck_assert_msg(strstr(why.msg, "does not fit") && strstr(why.msg, "weights") && strstr(why.msg, "KV cache"), "%s", why.msg);
     ck_assert_int_eq(host_calls_live(), 0);
+    // A device that is nearly full: the same for a small context; `auto` runs on the CPU and gives the plan as its reason.
+    o.n_ctx = 12;
+    plant("none", 0, 77);
+    failing.memory = full_memory;
+    why = (err){ 0 };
+    ck_assert_ptr_null(session_new(m, &o, &why));
+    ck_assert_msg(strstr(why.msg, "does not fit") && strstr(why.msg, "free 1.0 MiB"), "%s", why.msg);
+    o.device = "auto";
+    session *s = session_new(m, &o, &e);
+    unplant();
+    must(s != NULL);
+    ck_assert_str_eq(session_device(s), "cpu");
+    ck_assert_msg(strstr(session_note(s), "does not fit") && strstr(session_note(s), "weights"), "%s", session_note(s));
+    session_free(s);
+    ck_assert_int_eq(host_calls_live(), 0);
     model_close(m);
 }
 END_TEST
@@ -280,12 +347,16 @@ int main(void)
     TCase *t = tcase_create("session");
     tcase_add_unchecked_fixture(t, make_artifacts, remove_artifacts);
     tcase_add_loop_test(t, the_cpus_bits, 0, N_RUNS);
-#ifndef ON_GPU
-    tcase_add_test(t, any_failure_ends_in_one_message_and_freed_memory);
-    tcase_add_test(t, no_driver_old_driver_no_device);
-    tcase_add_test(t, what_does_not_fit_is_said_before_loading);
-#endif
     tcase_add_test(t, the_limit_is_measured);
+#ifndef ON_GPU
+    TCase *f = tcase_create("failures");
+    tcase_add_unchecked_fixture(f, make_artifacts, remove_artifacts);
+    tcase_add_test(f, any_failure_ends_in_one_message_and_freed_memory);
+    tcase_add_test(f, whichever_call_fails_memory_is_freed);
+    tcase_add_test(f, no_driver_old_driver_no_device);
+    tcase_add_test(f, what_does_not_fit_is_said_before_loading);
+    suite_add_tcase(s, f);
+#endif
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

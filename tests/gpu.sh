@@ -4,8 +4,9 @@
 #   tests/gpu.sh --pack BUNDLE          builds, and copies programs and libraries to the folder BUNDLE, for a machine that can build nothing
 #   HF_DIR=...  a checkpoint to benchmark; default: random weights of E2B's widths, made by fixtures/make_tiny.py (needs torch)
 # 1. each kernel against its CPU twin, bit for bit, on the device      2. the same under compute-sanitizer: memcheck, racecheck
-# 3. a whole model: the CPU's bits, eager and as a recorded step        4. verify: every fixture, every KV dtype, both arithmetics
-# 5. bench beside Transformers, eager and compiled
+# 3. a whole model: the CPU's bits, eager and as a recorded step; the three silent failures, caught
+# 4. verify: every fixture, every KV dtype, both arithmetics            5. bench beside Transformers, eager and compiled
+# The machine of a bundle needs a driver and bash; Transformers and PyTorch for the comparison, compute-sanitizer for 2.
 # Exit status 0: all held. 1: something did not. 77: there is no GPU here (SKIP).
 set -uo pipefail
 export LC_ALL=C
@@ -17,6 +18,7 @@ case ${1:-} in
     -*)     sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2 ;;
     *)      bundle=${1:-} ;;
 esac
+programs="cuda_ops_gpu cuda_session_gpu cuda_faults_gpu json_tool"
 work=$(mktemp -d "${TMPDIR:-/tmp}/hallmark-gpu.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 status=0
@@ -36,13 +38,29 @@ build() {
     # For the card at hand only: a quarter of the compile time. A bundle may go to any card.
     [ -z "$pack" ] && arch=(-DHALLMARK_CUDA_ARCHITECTURES=native)
     cmake -S "$root" -B "$dir" -DHALLMARK_CUDA=ON -DBUILD_TESTING=ON "${arch[@]}" > "$work/build.log" 2>&1 &&
-        cmake --build "$dir" -j "$(nproc)" --target hallmark cuda_ops_gpu cuda_session_gpu json_tool >> "$work/build.log" 2>&1 ||
+        cmake --build "$dir" -j "$(nproc)" --target hallmark $programs >> "$work/build.log" 2>&1 ||
         { tail -n 40 "$work/build.log"; echo "the build failed"; exit 1; }
-    mkdir -p "$1/lib"
-    cp "$dir/hallmark" "$dir"/tests/cuda_ops_gpu "$dir"/tests/cuda_session_gpu "$dir/tests/json_tool" "$1/"
-    # All libraries but the C library's own: that one must be the machine's, as the driver is.
-    ldd "$1/hallmark" "$1/cuda_session_gpu" | awk '/=> \// { print $3 }' | sort -u |
-        grep -vE '/(libc|libm|libdl|librt|libpthread|ld-linux[^/]*)\.so' | xargs -I{} cp -L {} "$1/lib/"
+    mkdir -p "$1/lib" "$1/libc"
+    cp "$dir/hallmark" "$1/"
+    for p in $programs; do cp "$dir/tests/$p" "$1/"; done
+    # The C library lies apart: the machine's own is taken where it is new enough, as the driver's libraries were made for it.
+    local c='/(libc|libm|libdl|librt|libpthread|ld-linux[^/]*)\.so'
+    ldd "$1/hallmark" "$1/cuda_faults_gpu" | awk '/=> \// { print $3 } /^\t\/.*ld-linux/ { print $1 }' | sort -u > "$work/libraries"
+    grep -vE "$c" "$work/libraries" | xargs -I{} cp -L {} "$1/lib/"
+    grep -E "$c" "$work/libraries" | xargs -I{} cp -L {} "$1/libc/"
+}
+
+# Where the machine's C library is older than the programs want, they run on the bundle's, through its loader.
+wrap_programs() {
+    local loader
+    loader=$(ls "$bundle"/libc/ld-linux*.so* 2> /dev/null | head -n 1)
+    [ -n "$loader" ] || { echo "$bundle: its programs do not start here: $("$bundle/hallmark" --version 2>&1 | head -n 1)"; exit 2; }
+    mkdir -p "$work/wrapped"
+    for p in hallmark $programs; do
+        printf '#!/bin/sh\nexec "%s" --library-path "%s:%s" "%s" "$@"\n' "$loader" "$bundle/libc" "$bundle/lib" "$bundle/$p" > "$work/wrapped/$p"
+        chmod +x "$work/wrapped/$p"
+    done
+    bundle=$work/wrapped
 }
 
 if [ -n "$pack" ]; then
@@ -56,7 +74,9 @@ if [ -z "$bundle" ]; then
     build "$bundle"
 fi
 [ -x "$bundle/hallmark" ] || { echo "$bundle: no program 'hallmark' in it"; exit 2; }
+bundle=$(cd "$bundle" && pwd)
 export LD_LIBRARY_PATH=$bundle/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} CK_FORK=no CK_DEFAULT_TIMEOUT=300 OMP_WAIT_POLICY=passive HALLMARK_ROOT=$root
+"$bundle/hallmark" --version > /dev/null 2>&1 || wrap_programs
 hm=$bundle/hallmark
 card=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2> /dev/null | head -n 1)
 row machine "${card:-unknown GPU}" "$(nproc) cores"
@@ -71,6 +91,7 @@ check() {           # check NAME WHAT COMMAND...
 }
 check kernels "every kernel gives the CPU's bits" "$bundle/cuda_ops_gpu"
 check model "a whole model gives the CPU's bits" "$bundle/cuda_session_gpu"
+check faults "verify catches the three silent failures" "$bundle/cuda_faults_gpu"
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2> /dev/null)
 if [ -n "$sanitizer" ]; then
     for tool in memcheck racecheck; do
@@ -115,11 +136,15 @@ if [ -n "${HF_DIR:-}" ]; then
     for type in bf16 q4_k_m; do
         enough 60 "bench $type" || continue
         "$hm" convert "$HF_DIR" -o "$work/big-$type.gguf" --type $type 2> "$work/log" || { bad bench "$type" "$(tail -n 1 "$work/log")"; continue; }
-        timeout "$(time_left)" "$hm" bench "$work/big-$type.gguf" --case $cases --device cuda --json > "$work/bench.json" 2> "$work/log" ||
-            { bad bench "$type" "$(tail -n 1 "$work/log")"; continue; }
-        for i in 0 1; do
-            c() { get "$work/bench.json" "cases.$i.$1"; }
-            row bench "hallmark $type p$(c prompt)g$(c gen)" "$(c prefill_tok_s | cut -d. -f1) prefill, $(c decode_tok_s) decode tok/s, $(c decode_gb_s) of $(c limit_gb_s) GB/s"
+        for products in exact tensor; do
+            enough 50 "bench $type, products $products" || continue
+            HALLMARK_CUDA_PRODUCTS=$products timeout "$(time_left)" "$hm" bench "$work/big-$type.gguf" --case $cases --device cuda --json > "$work/bench.json" 2> "$work/log" ||
+                { bad bench "$type, products $products" "$(tail -n 1 "$work/log")"; continue; }
+            for i in 0 1; do
+                c() { get "$work/bench.json" "cases.$i.$1"; }
+                row bench "hallmark $type p$(c prompt)g$(c gen), $products" \
+                    "$(c prefill_tok_s | cut -d. -f1) prefill, $(c decode_tok_s) decode tok/s, $(c decode_gb_s) of $(c limit_gb_s) GB/s, $(c step_bytes) bytes a step"
+            done
         done
         rm -f "$work/big-$type.gguf"
     done

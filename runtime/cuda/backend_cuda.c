@@ -308,7 +308,7 @@ static const backend_ops cuda_ops = {
     .record_begin = op_record_begin, .record_end = op_record_end, .recorded = op_recorded, .replay = op_replay, .close = op_close,
 };
 
-// HALLMARK_CUDA_PRODUCTS: "exact" (and unset): every product has the CPU's bits. "tensor": those of many tokens with BF16 weights go to the
+// HALLMARK_CUDA_PRODUCTS: "exact" (and unset): every product has the CPU's bits. "tensor": those of many tokens go to the
 // tensor cores.
 static bool products_from_environment(bool *tensor, err *e)
 {
@@ -330,13 +330,14 @@ backend *backend_cuda(arith a, err *e)
     c->fuse = true;
     c->g = gpu_open(NULL, e);
     if (!c->g) { free(c); return NULL; }
-    void *state = NULL, *chosen = NULL;
+    void *state = NULL, *chosen = NULL, *pieces = NULL;
     const unsigned long long none = ~0ull;
     if (!gpu_alloc(c->g, &state, sizeof(gpu_step), "decode state", e) ||
-        !gpu_alloc(c->g, &chosen, 256 + CUDA_ARGMAX_BLOCKS * 8, "greedy choice", e)) goto fail;
+        !gpu_alloc(c->g, &chosen, 256 + CUDA_ARGMAX_BLOCKS * 8, "greedy choice", e) ||
+        (tensor && !gpu_alloc(c->g, &pieces, PIECES_BYTES, "pieces of weights", e))) goto fail;
     c->state = state;
     c->chosen = chosen;
-    c->ctx = (gpu_ctx){ .g = c->g, .round = a == ARITH_BF16, .tensor = tensor, .state = c->state };
+    c->ctx = (gpu_ctx){ .g = c->g, .round = a == ARITH_BF16, .tensor = tensor, .pieces = pieces, .pieces_bytes = pieces ? PIECES_BYTES : 0, .state = c->state };
     if (!gpu_upload(c->g, &c->state->bad_kv, &none, sizeof none, e)) goto fail;
     return &c->base;
 fail:

@@ -24,6 +24,8 @@ typedef struct {                // one operation of backend_ops, waiting
 
 #define SCORES_BYTES ((int64_t)64 << 20)    // scores of a prefill step are computed for so many tokens at a time
 
+#define PIECES_BYTES ((int64_t)48 << 20)    // weights of a product on the tensor cores are cut into pieces for so many rows at a time
+
 typedef struct {
     backend    base;
     gpu       *g;

@@ -49,7 +49,7 @@ DEV float chain_chunk(float acc, const float *stage, const float *x, int64_t bas
 // Numerics: the CPU's order exactly: column i goes to sum i % 16 by fmaf, ascending; joined by join_lanes; rounded once.
 //           GEMV_GEGLU and GEMV_GELU_MUL then round where the separate operations do.
 // Twin: matmul (and geglu; gelu, mul) in runtime/cpu/kernels.inc.
-template <int T> __global__ __launch_bounds__(GEMV_WARPS *WARP) void gemv_kernel(gemv_work k)
+template <int T> __global__ __launch_bounds__(GEMV_WARPS *WARP, 8) void gemv_kernel(gemv_work k)
 {
     constexpr int DEPTH = sizeof(typename group<T>::raw) > 48 ? 2 : sizeof(typename group<T>::raw) >= 40 ? 3 : 4;     // chunks in flight, in registers
     const int warp = (int)threadIdx.x / WARP, lane = (int)threadIdx.x % WARP, half = lane / LANES, l = lane % LANES;

@@ -27,6 +27,8 @@ typedef struct {
     gpu      *g;
     bool      round;            // ARITH_BF16: results rounded to BF16
     bool      tensor;           // products of many tokens may go to the tensor cores: faster, not the CPU's bits
+    uint16_t *pieces;           // with tensor: scratch for weights that are not BF16
+    int64_t   pieces_bytes;
     int       fault;            // a `fault` of backend.h; committed in test builds only
     gpu_step *state;            // always there: bad_kv
     gpu_step *step;             // state while a decode step is recorded, else NULL
@@ -54,6 +56,9 @@ bool cuda_norm_add_norm(const gpu_ctx *c, float *x, float *t, const float *w, co
 bool cuda_matmul(const gpu_ctx *c, float *dst, const gpu_matrix *w, const float *x, int n, err *e);
 enum { CUDA_TENSOR_TOKENS = 16 };       // fewer are not worth a tile of 64
 bool cuda_tensor_can(const gpu_ctx *c, const gpu_matrix *w, int n);
+enum { GPU_WEIGHT_PIECES = 3 };         // BF16 numbers whose sum is any F32 weight
+// Rows row .. row + n_rows - 1 as pieces, into c->pieces.
+bool cuda_weight_pieces(const gpu_ctx *c, const gpu_matrix *w, int64_t row, int64_t n_rows, err *e);
 bool cuda_tensor_matmul(const gpu_ctx *c, float *dst, const gpu_matrix *w, const float *x, int n, err *e);
 // One token against up to GPU_SEGMENTS matrices of the same type and cols in one launch.
 bool cuda_gemv_many(const gpu_ctx *c, int n_seg, float *const dst[], const gpu_matrix w[], const float *x, err *e);

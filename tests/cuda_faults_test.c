@@ -1,0 +1,109 @@
+// The three silent failures, committed by the CUDA backend: an F16 cache, a fused attention that keeps its running sum in the cache's
+// dtype, an attention that ignores head size 512. verify runs on that backend, its kernels run by the processor (runtime/cuda/host) or,
+// in tests/gpu.sh, by the device; a clean run passes, and each fault is caught and located.
+#include "cuda_where.h"
+#ifdef ON_GPU                   // a program built elsewhere finds the checkpoint through the environment
+#include <stdlib.h>
+static const char *tiny_dir(void)
+{
+    static char path[512];
+    const char *root = getenv("HALLMARK_ROOT");
+    snprintf(path, sizeof path, "%s/fixtures/tiny-gemma4", root ? root : SOURCE_DIR);
+    return path;
+}
+#define TINY_DIR tiny_dir()
+#endif
+#include "verify_files.h"
+
+static char f32[256];
+static const char *fixture_file;
+static int first_full;
+
+static void setup(void)
+{
+    files_begin("cuda-faults");
+    snprintf(f32, sizeof f32, "%s", convert_tiny("tiny-F32.gguf", FT_F32));
+#ifdef ON_GPU
+    fixture_file = fixture_path("float32");
+#else
+    fixture_file = in_scratch("short.json.gz");
+    shorten_fixture(fixture_path("float32"), fixture_file, 1);
+#endif
+    err e = { 0 };
+    hparams h;
+    gguf *g = open_gguf(f32);
+    ck_assert_msg(hparams_read(&h, g, &e), "%s", e.msg);
+    while (first_full < h.n_layer && h.layers[first_full].head_dim != 512) first_full++;
+    ck_assert_int_lt(first_full, h.n_layer);
+    hparams_free(&h);
+    gguf_close(g);
+}
+
+static verify_report run_with(fault f, const char *kv)
+{
+    verify_opts o = { .tokens = 3, .run = { .device = "cuda", .fault = f, .kv = kv } };
+    verify_report r = verify_with(f32, fixture_file, &o);
+    ck_assert_str_eq(r.device, "cuda");
+    ck_assert(r.fixtures[0].ran);
+    return r;
+}
+
+START_TEST(without_a_fault_it_passes)
+{
+    verify_report r = run_with(FAULT_NONE, NULL);
+    ck_assert_msg(r.passed, "%s", r.fixtures[0].n_failures ? r.fixtures[0].failures[0].text : "no failure, and no pass");
+    ck_assert_int_eq(r.fixtures[0].teacher_forced_equal, r.fixtures[0].steps);
+    verify_report_free(&r);
+}
+END_TEST
+
+static const struct { fault f; const int *layer; const char *name; } FAULTS[] = {
+    { FAULT_KV_F16, &(const int){ 0 }, "an F16 cache that calls itself F32" },
+    { FAULT_FUSED_SUM_KV_DTYPE, &(const int){ 0 }, "weighted sum in the cache's dtype" },
+    { FAULT_HEAD512_ZERO, &first_full, "head size 512 gives zero" },
+};
+#if defined(__SANITIZE_ADDRESS__)
+enum { FIRST_FAULT = 2 };       // one stands for all where a run takes ten times as long
+#else
+enum { FIRST_FAULT = 0 };
+#endif
+
+START_TEST(a_fault_is_caught_and_located)
+{
+    verify_report r = run_with(FAULTS[_i].f, NULL);
+    ck_assert_msg(!r.passed && r.fixtures[0].n_failures > 0, "%s: not caught: mean KL %g", FAULTS[_i].name, r.fixtures[0].kl_mean);
+    const verify_failure *f = &r.fixtures[0].failures[0];
+    ck_assert_msg(f->case_id[0] && f->step >= 0, "%s: %s", FAULTS[_i].name, f->text);
+    ck_assert_msg(f->layer == *FAULTS[_i].layer, "%s: expected layer %d: %s", FAULTS[_i].name, *FAULTS[_i].layer, f->text);
+    verify_report_free(&r);
+}
+END_TEST
+
+// The same F16 cache asked for openly: the report says which dtype the artifact requires.
+START_TEST(another_cache_is_named)
+{
+    verify_report r = run_with(FAULT_NONE, "f16");
+    ck_assert(!r.passed);
+    ck_assert_str_eq(r.kv, "f16");
+    ck_assert_str_eq(r.kv_required, "f32");
+    ck_assert_ptr_nonnull(strstr(failure_of(&r, "kv")->text, "f16"));
+    verify_report_free(&r);
+}
+END_TEST
+
+int main(void)
+{
+    if (!cuda_is_there()) return 77;
+    Suite *s = suite_create("cuda_faults");
+    TCase *t = tcase_create("all");
+    tcase_add_unchecked_fixture(t, setup, files_end);
+    tcase_add_test(t, without_a_fault_it_passes);
+    tcase_add_loop_test(t, a_fault_is_caught_and_located, FIRST_FAULT, (int)(sizeof FAULTS / sizeof *FAULTS));
+    tcase_add_test(t, another_cache_is_named);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    const int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
