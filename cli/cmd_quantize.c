@@ -28,7 +28,7 @@ static const opt options[] = {
     { "--samples", NULL, OPT_INT, offsetof(quantize_options, samples), "N", "chunks of the texts that are run for each tensor (default: 4)", false, 1, 1 << 16, NULL },
     { "--chunk", NULL, OPT_INT, offsetof(quantize_options, chunk), "N", "tokens of a chunk (default: 128)", false, 8, 1 << 16, NULL },
     { "--exact", NULL, OPT_FLAG, offsetof(quantize_options, exact), NULL, "run every type of every tensor, where otherwise one run stands for all: some eight times as long", false, 0, 0, NULL },
-    OPT_DEVICE(quantize_options),
+    { "--device", NULL, OPT_CHOICE, offsetof(quantize_options, device), "D", "where the model is run: cpu (default: the same choice on every machine), cuda or auto", false, 0, 0, device_choices },
     { "--imatrix", NULL, OPT_PATH, offsetof(quantize_options, imatrix), "FILE", "importance matrix, llama.cpp's GGUF or .dat form", false, 0, 0, NULL },
     { "--effort", NULL, OPT_INT, offsetof(quantize_options, effort), "N", "0 (default): the bytes of llama-quantize; 1, 2: blocks of the same layouts with less error, searched for longer", false, 0, EFFORT_MAX, NULL },
     { "--calibrate", NULL, OPT_PATHS, offsetof(quantize_options, calibrate), "TEXT", "run the source on this text and round by what its matrices are multiplied with; implies --effort 1", false, 0, 0, NULL },
@@ -149,7 +149,7 @@ static bool mix_to_order(const char *in, const quantize_options *o, err *e)
     if (o->out && same_file(in, o->out)) return err_set(e, ERR_USAGE, "%s: the output is the input", o->out);
     if (o->budget ? !mix_parse_budget(&target, o->budget, e) : !mix_parse_kl(&target, o->max_kl, e)) return false;
     const sensitivity_opts s = { .texts = o->texts.v, .n_texts = o->texts.n, .chunk = o->chunk, .samples = o->samples, .exact = o->exact, .imatrix = o->imatrix,
-                                 .run = { .device = o->device, .n_threads = (int)o->threads }, .progress = progress_bar_begin(&bar) };
+                                 .run = { .device = o->device ? o->device : "cpu", .n_threads = (int)o->threads }, .progress = progress_bar_begin(&bar) };
     bool ok = mix_find(&r, in, &target, &s, e);
     if (ok && !o->dry_run) {
         const quantize_opts q = { .type = r.type, .imatrix = o->imatrix, .n_threads = (int)o->threads, .progress = s.progress, .types = r.types, .mix = r.record };

@@ -311,7 +311,8 @@ static bool make_record(search *s, err *e)
     ok = ok && add_number(o, "kl_predicted", r->kl_predicted) && add_number(o, "kl_measured", r->measured.kl_mean) &&
          cJSON_AddNumberToObject(o, "positions", (double)r->measured.tokens) && cJSON_AddNumberToObject(o, "chunks", (double)probe_samples(s->p)) &&
          cJSON_AddNumberToObject(o, "chunk_size", (double)probe_chunk(s->p)) &&
-         cJSON_AddBoolToObject(o, "exact", s->o->exact) && add_digests(o, s->o, e) && (tensors = cJSON_AddObjectToObject(o, "tensors")) != NULL;
+         cJSON_AddBoolToObject(o, "exact", s->o->exact) &&
+         cJSON_AddStringToObject(o, "device", probe_device(s->p)) && add_digests(o, s->o, e) && (tensors = cJSON_AddObjectToObject(o, "tensors")) != NULL;
     for (int64_t i = 0; ok && i < s->n; i++) {
         const mix_row *row = &r->rows[s->c[i].row];
         ok = cJSON_AddStringToObject(tensors, row->name, dtype_name(row->to)) != NULL;

@@ -27,6 +27,7 @@ struct probe {
 const model *probe_model(const probe *p) { return p->m; }
 int64_t probe_samples(const probe *p)    { return p->n_ids / p->o.chunk; }
 int64_t probe_chunk(const probe *p)      { return p->o.chunk; }
+const char *probe_device(const probe *p) { return session_device(p->run); }
 
 // ---- the text ----------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@
 // in memory. KL is of second order in a small error, so a tensor's KL grows as its squared error does: for a layer's matrix one type is run, and the
 // others follow from their errors, each column weighted with the mean square of what it is multiplied with. The token embeddings, whose inputs
 // are not seen, are run in every type. Figures are rounded to six digits, so that another C library's last bits do not decide anything.
-// The same for any number of threads. Proved by tests/mix_test.c.
+// On the CPU the same for any number of threads and any SIMD level; a GPU sums in another order. Proved by tests/mix_test.c.
 #ifndef HALLMARK_VERIFY_SENSITIVITY_H
 #define HALLMARK_VERIFY_SENSITIVITY_H
 
@@ -31,6 +31,7 @@ void   probe_close(probe *p);
 const model *probe_model(const probe *p);
 int64_t      probe_samples(const probe *p);     // chunks that are run: fewer than asked for when the texts are short
 int64_t      probe_chunk(const probe *p);       // tokens of each
+const char  *probe_device(const probe *p);      // "cpu", "cuda"
 
 // kl[k] for tensor `name` in types[k], k < n, all block types that divide its rows. 0 for all where the forward pass reads no such matrix.
 bool probe_tensor(probe *p, const char *name, const dtype *types, int n, double *kl, err *e);
