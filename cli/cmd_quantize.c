@@ -21,7 +21,7 @@ static const opt options[] = {
     { "--output", "-o", OPT_PATH, offsetof(quantize_options, out), "OUT.gguf", "the file to write; it appears whole or not at all", false, 0, 0, NULL },
     { "--type", NULL, OPT_TEXT, offsetof(quantize_options, type), "T", "f32, bf16, f16, q8_0, q4_k_m, ... as llama.cpp names them", true, 0, 0, NULL },
     { "--imatrix", NULL, OPT_PATH, offsetof(quantize_options, imatrix), "FILE", "importance matrix, llama.cpp's GGUF or .dat form", false, 0, 0, NULL },
-    { "--effort", NULL, OPT_INT, offsetof(quantize_options, effort), "N", "0 (default): the bytes of llama-quantize; 1, 2: blocks of the same layouts with less error, searched for longer", false, 0, EFFORT_MAX, NULL },
+    { "--effort", NULL, OPT_INT, offsetof(quantize_options, effort), "N", "0 (default): the bytes of llama-quantize; 1: blocks of the same layouts with less error, searched for longer", false, 0, EFFORT_MAX, NULL },
     { "--calibrate", NULL, OPT_PATHS, offsetof(quantize_options, calibrate), "TEXT", "run the source on this text and round by what its matrices are multiplied with; implies --effort 1", false, 0, 0, NULL },
     { "--tensor-type", NULL, OPT_PATHS, offsetof(quantize_options, tensor_types), "PATTERN=TYPE", "type of the tensors whose name holds the pattern (POSIX extended regular expression); the first that matches decides", false, 0, 0, NULL },
     { "--output-type", NULL, OPT_TEXT, offsetof(quantize_options, output_type), "TYPE", "type of the output matrix, or of the embedding tied to it", false, 0, 0, NULL },
