@@ -16,7 +16,7 @@ static const opt options[] = {
     { "--output", "-o", OPT_PATH, offsetof(convert_options, out), "OUT.gguf", "the file to write; it appears whole or not at all", true, 0, 0, NULL },
     { "--type", NULL, OPT_TEXT, offsetof(convert_options, type), "T", "bf16 (default), f32, f16, q8_0, q4_k_m, ... as llama.cpp names them", false, 0, 0, NULL },
     { "--imatrix", NULL, OPT_PATH, offsetof(convert_options, imatrix), "FILE", "importance matrix for quantized types", false, 0, 0, NULL },
-    { "--effort", NULL, OPT_INT, offsetof(convert_options, effort), "N", "0 (default): the bytes of llama-quantize; 1, 2: blocks of the same layouts with less error, searched for longer", false, 0, EFFORT_MAX, NULL },
+    { "--effort", NULL, OPT_INT, offsetof(convert_options, effort), "N", "0 (default): the bytes of llama-quantize; 1: blocks of the same layouts with less error, searched for longer", false, 0, EFFORT_MAX, NULL },
     { "--calibrate", NULL, OPT_PATHS, offsetof(convert_options, calibrate), "TEXT", "run the source on this text and round by what its matrices are multiplied with; implies --effort 1", false, 0, 0, NULL },
     OPT_THREADS(convert_options),
 };

@@ -30,7 +30,7 @@ static const opt options[] = {
     { "--exact", NULL, OPT_FLAG, offsetof(quantize_options, exact), NULL, "run every type of every tensor, where otherwise one run stands for all: some eight times as long", false, 0, 0, NULL },
     { "--device", NULL, OPT_CHOICE, offsetof(quantize_options, device), "D", "where the model is run: cpu (default: the same choice on every machine), cuda or auto", false, 0, 0, device_choices },
     { "--imatrix", NULL, OPT_PATH, offsetof(quantize_options, imatrix), "FILE", "importance matrix, llama.cpp's GGUF or .dat form", false, 0, 0, NULL },
-    { "--effort", NULL, OPT_INT, offsetof(quantize_options, effort), "N", "0 (default): the bytes of llama-quantize; 1, 2: blocks of the same layouts with less error, searched for longer", false, 0, EFFORT_MAX, NULL },
+    { "--effort", NULL, OPT_INT, offsetof(quantize_options, effort), "N", "0 (default): the bytes of llama-quantize; 1: blocks of the same layouts with less error, searched for longer", false, 0, EFFORT_MAX, NULL },
     { "--calibrate", NULL, OPT_PATHS, offsetof(quantize_options, calibrate), "TEXT", "run the source on this text and round by what its matrices are multiplied with; implies --effort 1", false, 0, 0, NULL },
     { "--tensor-type", NULL, OPT_PATHS, offsetof(quantize_options, tensor_types), "PATTERN=TYPE", "type of the tensors whose name holds the pattern (POSIX extended regular expression); the first that matches decides", false, 0, 0, NULL },
     { "--output-type", NULL, OPT_TEXT, offsetof(quantize_options, output_type), "TYPE", "type of the output matrix, or of the embedding tied to it", false, 0, 0, NULL },

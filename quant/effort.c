@@ -120,15 +120,15 @@ static void keep_reference(const effort_kind *k, const codec *c, uint8_t *dst, c
     }
 }
 
-static bool search_rows(const effort_kind *k, int effort, uint8_t *dst, const float *src, int64_t n_rows, int64_t n_cols, const float *importance,
+static bool search_rows(const effort_kind *k, uint8_t *dst, const float *src, int64_t n_rows, int64_t n_cols, const float *importance,
                         const feedback *f)
 {
 #if defined(__x86_64__)
     const simd_level level = simd_best();
-    if (level == SIMD_AVX512) return effort_rows_avx512(k, effort, dst, src, n_rows, n_cols, importance, f);
-    if (level == SIMD_AVX2)   return effort_rows_avx2(k, effort, dst, src, n_rows, n_cols, importance, f);
+    if (level == SIMD_AVX512) return effort_rows_avx512(k, dst, src, n_rows, n_cols, importance, f);
+    if (level == SIMD_AVX2)   return effort_rows_avx2(k, dst, src, n_rows, n_cols, importance, f);
 #endif
-    return effort_rows_portable(k, effort, dst, src, n_rows, n_cols, importance, f);
+    return effort_rows_portable(k, dst, src, n_rows, n_cols, importance, f);
 }
 
 bool effort_encode_rows(dtype t, int effort, void *dst, const float *src, int64_t n_rows, int64_t n_cols, const float *importance,
@@ -146,7 +146,7 @@ bool effort_encode_rows(dtype t, int effort, void *dst, const float *src, int64_
     uint8_t *reference = f ? NULL : malloc((size_t)bytes + 1);
     if (!f && !reference) return err_nomem(e, "the reference's blocks", (size_t)bytes);
     if (!f) memcpy(reference, dst, (size_t)bytes);
-    bool ok = search_rows(k, effort, dst, src, n_rows, n_cols, importance, f) || err_nomem(e, "rows in lanes", (size_t)n_cols * 128);
+    bool ok = search_rows(k, dst, src, n_rows, n_cols, importance, f) || err_nomem(e, "rows in lanes", (size_t)n_cols * 128);
     if (ok && !f) keep_reference(k, c, dst, reference, src, n_rows * n_cols, n_cols, importance);
     free(reference);
     return ok;

@@ -11,7 +11,7 @@
 
 #include "codec.h"
 
-enum { EFFORT_MAX = 2 };        // 0: the reference's bytes; 1: as above; 2: several starts for each super-block
+enum { EFFORT_MAX = 1 };        // 0: the reference's bytes; 1: as above
 
 // How the inputs of one matrix go together, from H, the mean of x x^T over many inputs x, in blocks of columns (between which nothing is known):
 // H = M diag(d) M^T with M unit upper triangular. What column j lost, e, is worth e * M[j][k] to column k > j; a weight's error counts d.

@@ -132,7 +132,7 @@ LANE_INLINE vf integer_cost(const effort_kind *k, const sub_fit *f, vf sw, vf d,
 
 enum { D_STEPS = 12, DMIN_STEPS = 8 };
 
-// d and dmin, before they are F16, by the least sum of costs. skip: the scales already tried, of `n_skip`; they do not count again.
+// d and dmin by the least sum of costs, and the integers that go with them.
 LANE_INLINE void choose_scales(block_fit *f, const effort_kind *k, const sub_fit *sub, const vf *sw)
 {
     vf max_a = splat(0), max_b = splat(0), best = splat(__builtin_inff()), d = splat(0), dmin = splat(0);
@@ -144,8 +144,7 @@ LANE_INLINE void choose_scales(block_fit *f, const effort_kind *k, const sub_fit
     for (int i = 0; i < D_STEPS * (k->affine ? 1 : 2); i++) {
         // The largest scale becomes the largest integer, or up to a fifth less of few, a sixth of many.
         const float whole = (float)most - (float)(i % D_STEPS) * (most <= 15 ? 0.25f : most <= 32 ? 0.5f : most < 100 ? 0.75f : 1.5f);
-        const vf by = inverse_of(max_a), try_d = to_f16(max_a * ((i < D_STEPS ? 1.f : -1.f) / whole)), by_d = inverse_of(try_d);
-        (void)by;
+        const vf try_d = to_f16(max_a * ((i < D_STEPS ? 1.f : -1.f) / whole)), by_d = inverse_of(try_d);
         for (int h = 0; h < (k->affine ? DMIN_STEPS : 1); h++) {
             const float whole_m = (float)k->m_hi - (float)h * (k->m_hi <= 15 ? 0.25f : 1.f);
             const vf try_dmin = k->affine ? to_f16(max_b / whole_m) : splat(0), by_dmin = inverse_of(try_dmin);
@@ -255,7 +254,7 @@ static void refine(block_fit *best, block_fit f, const effort_kind *k, const vf 
 }
 
 // x, w: [n * subs], a block in each lane.
-static void fit_block(block_fit *best, const effort_kind *k, int effort, const vf *x, const vf *w)
+static void fit_block(block_fit *best, const effort_kind *k, const vf *x, const vf *w)
 {
     sub_fit sub[16];
     vf sw[16], swx[16];

@@ -49,14 +49,14 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-// Sums of the weighted errors of each quantized matrix; NAN for the others. errors: [n tensors].
+// Sums of the weighted errors of each quantized matrix, in the source's order; NAN for the others. errors: [n tensors of source].
 static void tensor_errors(double *errors, const gguf *source, const gguf *art, const imatrix *im)
 {
-    for (int64_t i = 0; i < gguf_n_tensors(art); i++) {
-        const gguf_tensor *t = gguf_tensor_at(art, i), *s = gguf_find_tensor(source, t->name);
+    for (int64_t i = 0; i < gguf_n_tensors(source); i++) {
+        const gguf_tensor *s = gguf_tensor_at(source, i), *t = gguf_find_tensor(art, s->name);
         int64_t n, from_bytes, to_bytes;
         errors[i] = NAN;
-        if (t->n_dims != 2 || dtype_find(t->type)->block_weights == 1) continue;
+        if (!t || t->n_dims != 2 || dtype_find(t->type)->block_weights == 1) continue;
         const int64_t cols = t->shape[1];
         const float *w = im ? imatrix_find(im, t->name, &n) : NULL;
         const codec *from = codec_find(s->type);

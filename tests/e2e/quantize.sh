@@ -45,4 +45,28 @@ run_hm 2 quantize "$work/bf16.gguf" --type q4_k_m --tensor-type '(=q8_0' --dry-r
 run_hm 2 quantize "$work/bf16.gguf" --type q4_k_m --tensor-type 'x=q9' --dry-run; err_has "'q9'"
 run_hm 2 quantize "$work/bf16.gguf" --type q4_k_m; err_has "-o OUT.gguf is missing"
 run_hm 3 quantize "$work/o.gguf" -o "$work/p.gguf" --type q8_0; err_has "cannot come back"
+
+say "effort and calibration: other bytes of the same size, the metadata says so, both ways give the same, derive proves them"
+head -c 3000 "$root/LICENSE" > "$work/text"; export TMPDIR=$work
+run_hm 0 quantize "$work/bf16.gguf" -o "$work/reference.gguf" --type q4_k_m
+for how in "--effort 1" "--calibrate $work/text"; do
+    run_hm 0 convert "$checkpoint" -o "$work/straight.gguf" --type q4_k_m $how
+    run_hm 0 quantize "$work/bf16.gguf" -o "$work/twice.gguf" --type q4_k_m $how --threads 3
+    for f in reference straight twice; do
+        run_hm 0 inspect "$work/$f.gguf" --json; json_get 'kv/hallmark.tensor.sha256' > "$work/$f.digests"; json_get 'tensors/#' > "$work/$f.tensors"
+    done
+    [ "$(json_get 'kv/hallmark.quantize.effort')" = 1 ] || fail "$how: hallmark.quantize.effort"
+    cmp -s "$work/straight.digests" "$work/twice.digests" || fail "$how: the two ways differ"
+    cmp -s "$work/reference.digests" "$work/twice.digests" && fail "$how: the reference's bytes"
+    run_hm 0 derive "$work/straight.gguf" --from "$work/bf16.gguf" ${how#--effort 1}
+    run_hm 0 derive "$work/twice.gguf" --from "$checkpoint" ${how#--effort 1}
+    run_hm 0 check "$work/twice.gguf"
+done
+run_hm 0 inspect "$work/twice.gguf" --json
+[ "$(json_get 'kv/hallmark.quantize.calibration')" = "$(sha "$work/text")" ] || fail "hallmark.quantize.calibration"
+run_hm 2 derive "$work/twice.gguf" --from "$work/bf16.gguf"; err_has "$(sha "$work/text")"
+run_hm 1 derive "$work/twice.gguf" --from "$work/bf16.gguf" --calibrate "$root/README.md"
+run_hm 3 quantize "$work/bf16.gguf" -o "$work/o2.gguf" --type q4_k_m --calibrate "$work/absent"
+run_hm 2 quantize "$work/bf16.gguf" -o "$work/o2.gguf" --type q4_k_m --effort 7
+[ -z "$(ls "$work" | grep hallmark-)" ] || fail "a calibration left files behind"
 echo "quantize: all as it should be"
