@@ -1,5 +1,6 @@
 // main: the command table, help, and the one place where an error becomes an exit status.
 #include "cli.h"
+#include "text_out.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,11 +21,11 @@ int cli_fail(const command *c, const err *e)
 void cli_note(const command *c, const char *fmt, ...)
 {
     va_list ap;
+    char text[2048];
     va_start(ap, fmt);
-    fprintf(stderr, "hallmark %s: note: ", c->name);
-    vfprintf(stderr, fmt, ap);
-    fputc('\n', stderr);
+    vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    print_line(stderr, "hallmark %s: note: %s", c->name, text);
 }
 
 static void print_help(void)
@@ -56,8 +57,8 @@ static int unknown_command(const char *word)
     const char *names[N_ROWS(commands)];
     for (int i = 0; i < N_ROWS(commands); i++) names[i] = commands[i]->name;
     const char *near = nearest_name(word, names, N_ROWS(commands));
-    if (near) fprintf(stderr, "hallmark: unknown command '%s'; did you mean '%s'?\n", word, near);
-    else      fprintf(stderr, "hallmark: unknown command '%s'\n", word);
+    if (near) print_line(stderr, "hallmark: unknown command '%s'; did you mean '%s'?", word, near);
+    else      print_line(stderr, "hallmark: unknown command '%s'", word);
     fprintf(stderr, "Try 'hallmark --help'.\n");
     return ERR_USAGE;
 }
