@@ -154,7 +154,7 @@ static bool bench_artifact(const bench_options *o, bench_result *r, err *e)
     model *m = model_open(r->artifact, e);
     bool ok = m != NULL;
     for (int i = 0; ok && i < r->n; i++) {
-        fprintf(stderr, "bench      %s  p%lldg%lld\n", r->artifact, (long long)r->cases[i].prompt, (long long)r->cases[i].gen);
+        print_line(stderr, "bench      %s  p%lldg%lld", r->artifact, (long long)r->cases[i].prompt, (long long)r->cases[i].gen);
         ok = bench_one(o, m, &r->cases[i], r->device, &r->limit_gb_s, e);
     }
     if (ok && strcmp(r->device, "cpu") == 0) {

@@ -1,6 +1,8 @@
 // main: the command table, help, and the one place where an error becomes an exit status.
 #include "cli.h"
 #include "text_out.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,8 +110,20 @@ static void start_again_with_short_spin(char **argv)
     if (setenv("GOMP_SPINCOUNT", "2000", 0) == 0) execv("/proc/self/exe", argv);      // where that fails, go on as we are
 }
 
+// A descriptor that was closed when the program began (>&-) would be given to the next file that is opened, and messages would go into
+// that: into the model being written, say. Opened so that it cannot be used for its purpose, writing fails as it should.
+static bool open_standard_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+        if (open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) return false;
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
+    if (!open_standard_streams()) return ERR_SYSTEM;
     start_again_with_short_spin(argv);
     int status = dispatch(argc, argv);
     // A result that could not be written is no result, whatever the command thought of it.

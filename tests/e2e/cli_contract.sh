@@ -90,6 +90,32 @@ run_hm 3 inspect "$work/other"; out_empty; err_has "config.json"; err_has ".gguf
 cp "$work/junk" "$work/other/a.gguf"
 run_hm 3 inspect "$work/other"; out_empty; err_has "other/a.gguf"
 
+say "streams that are closed: no file is opened in their place, so that no message can go into one"
+"$hallmark" inspect /proc/self/fd/1 2> "$work/err" >&-; [ $? -eq 3 ] || fail "inspect of a closed stream: not exit 3"
+err_has "regular file"                                  # /dev/null: something stands there
+"$hallmark" convert "$checkpoint" -o "$work/whole.gguf" > /dev/null 2>&1 < /dev/null || fail "convert"
+for c in ">&-" "2>&-" "<&-" "<&- 2>&-" "<&- >&- 2>&-"; do
+    case $c in *">&- 2"* | ">&-") want=4 ;; *) want=0 ;; esac       # without standard output the result cannot be told
+    eval "\"\$hallmark\" convert \"\$checkpoint\" -o \"\$work/closed.gguf\" > /dev/null 2> /dev/null < /dev/null $c"
+    [ $? -eq $want ] || fail "convert $c: not exit $want"
+    cmp -s "$work/closed.gguf" "$work/whole.gguf" || fail "convert $c: other bytes"
+done
+
+say "no environment at all, another language, spaces and accents in paths, a reader that goes away"
+odd="$work/a folder of my own/d\303\251j\303\240"; odd=$(printf "$odd"); mkdir -p "$odd"
+(cd "$odd" && env -i "$hallmark" convert "$checkpoint" -o 'le modele.gguf' > "$work/out" 2> "$work/err") || fail "convert in an odd folder: $(cat "$work/err")"
+cmp -s "$odd/le modele.gguf" "$work/whole.gguf" || fail "other bytes in an odd folder"
+LANG=C LC_ALL=C "$hallmark" inspect "$odd"/le* > "$work/out" 2> "$work/err" || fail "inspect in an odd folder"
+grep -qF "$odd" "$work/out" || fail "the accents are not shown as they are"
+"$hallmark" inspect "$work/whole.gguf" | head -n 1 > /dev/null
+status=${PIPESTATUS[0]}
+[ $status -eq 0 ] || [ $status -eq 141 ] || fail "inspect | head: status $status"
+
+say "a path that is too long: the message keeps the reason"
+long=$(printf 'x%.0s' $(seq 5000))
+run_hm 3 inspect "$long"; out_empty; err_has "File name too long"
+run_hm 2 convert "$checkpoint" -o "$long"; out_empty; err_has "File name too long"
+
 say "control bytes of a file name do not reach the terminal"
 run_hm 3 inspect "$work/$(printf 'a\033[2Jb')"
 ! grep -q "$(printf '\033')" "$work/err" || fail "an escape byte reached standard error"
