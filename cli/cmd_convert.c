@@ -13,7 +13,7 @@ typedef struct {
 
 static const opt options[] = {
     { "--output", "-o", OPT_OUTPUT, offsetof(convert_options, out), "OUT.gguf", "the file to write; it appears whole or not at all", false, 0, 0, NULL },
-    { "--type", NULL, OPT_TEXT, offsetof(convert_options, type), "T", "bf16 (default), f32, f16, q8_0, q4_k_m, ... as llama.cpp names them", false, 0, 0, NULL },
+    { "--type", NULL, OPT_TEXT, offsetof(convert_options, type), "T", "the type, as llama.cpp names it (default: bf16)", false, 0, 0, NULL },
     { "--imatrix", NULL, OPT_PATH, offsetof(convert_options, imatrix), "FILE", "importance matrix for quantized types, llama.cpp's GGUF or .dat form", false, 0, 0, NULL },
     OPT_TENSOR_TYPES(convert_options),
     OPT_THREADS(convert_options),

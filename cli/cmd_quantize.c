@@ -13,7 +13,7 @@ typedef struct {
 
 static const opt options[] = {
     { "--output", "-o", OPT_OUTPUT, offsetof(quantize_options, out), "OUT.gguf", "the file to write; it appears whole or not at all", false, 0, 0, NULL },
-    { "--type", NULL, OPT_TEXT, offsetof(quantize_options, type), "T", "f32, bf16, f16, q8_0, q4_k_m, ... as llama.cpp names them", true, 0, 0, NULL },
+    { "--type", NULL, OPT_TEXT, offsetof(quantize_options, type), "T", "the type, as llama.cpp names it", true, 0, 0, NULL },
     { "--imatrix", NULL, OPT_PATH, offsetof(quantize_options, imatrix), "FILE", "importance matrix, llama.cpp's GGUF or .dat form", false, 0, 0, NULL },
     OPT_TENSOR_TYPES(quantize_options),
     OPT_THREADS(quantize_options),

@@ -166,7 +166,7 @@ const command cmd_release = {
     .about = "Converts the checkpoint to every type, runs each file against Transformers' outputs, writes the result into the file,\n"
              "and puts artifacts and reports in DIR. If one comparison does not hold, nothing is published: everything stays in\n"
              "DIR.failed and the exit status is 1. Without a matching fixture it stays in DIR.unverified, with the command that\n"
-             "would make what is missing.\n",
+             "would make what is missing, and the exit status is 1. A release that is in DIR already is replaced, in one step.\n",
     .examples = "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF\n"
                 "  hallmark release fixtures/tiny-gemma4 -o build/release --types bf16,q4_k_m\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(release_options),

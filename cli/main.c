@@ -40,6 +40,19 @@ static void print_help(void)
            "3 an input file is unusable; 4 the system failed (disk, memory, device).\n");
 }
 
+// The names that --type and --types take, for the commands that have them.
+static void print_types(const command *c)
+{
+    int n;
+    bool takes = false;
+    const file_type_info *t = file_type_table(&n);
+    for (int i = 0; i < c->n_opts; i++) takes = takes || strcmp(c->opts[i].name, "--type") == 0 || strcmp(c->opts[i].name, "--types") == 0;
+    if (!takes) return;
+    printf("\nTypes:");
+    for (int i = 0; i < n; i++) printf(" %s", t[i].name);
+    putchar('\n');
+}
+
 static void print_command_help(const command *c)
 {
     printf("Usage: hallmark %s %s\n\n%s\nOptions:\n", c->name, c->synopsis, c->about);
@@ -51,7 +64,9 @@ static void print_command_help(const command *c)
         if (strlen(left) > 22) printf("  %s\n  %-22s %s%s\n", left, "", o->help, o->kind == OPT_PATHS ? "; may be repeated" : "");
         else printf("  %-22s %s%s\n", left, o->help, o->kind == OPT_PATHS ? "; may be repeated" : "");
     }
-    printf("  %-22s %s\n\nExamples:\n%s", "-h, --help", "print this text", c->examples);
+    printf("  %-22s %s\n", "-h, --help", "print this text");
+    print_types(c);
+    printf("\nExamples:\n%s", c->examples);
 }
 
 static int unknown_command(const char *word)

@@ -8,7 +8,7 @@
 // Rows of a command's option table. Its struct has the fields: text_list tensor_types; const char *output_type, *embedding_type;
 // bool pure, dry_run.
 #define OPT_TENSOR_TYPES(type) \
-    { "--tensor-type", NULL, OPT_PATHS, offsetof(type, tensor_types), "PATTERN=TYPE", "type of the tensors whose name holds the pattern (POSIX extended regular expression); the first that matches decides", false, 0, 0, NULL }, \
+    { "--tensor-type", NULL, OPT_PATHS, offsetof(type, tensor_types), "PATTERN=TYPE", "type of the tensors whose name holds the pattern (POSIX extended); the first match decides", false, 0, 0, NULL }, \
     { "--output-type", NULL, OPT_TEXT, offsetof(type, output_type), "TYPE", "type of the output matrix, or of the embedding tied to it", false, 0, 0, NULL }, \
     { "--embedding-type", NULL, OPT_TEXT, offsetof(type, embedding_type), "TYPE", "type of the token embeddings", false, 0, 0, NULL }, \
     { "--pure", NULL, OPT_FLAG, offsetof(type, pure), NULL, "no mix: every tensor takes the base type", false, 0, 0, NULL }, \

@@ -11,7 +11,15 @@ for c in $commands; do
     run_hm 0 "$c" --help; err_empty; out_has "Usage: hallmark $c "; out_has "Examples:"; out_has "  hallmark $c "
     run_hm 0 help "$c"; err_empty; out_has "Usage: hallmark $c "
     run_hm 0 "$c" -h
+    [ -z "$(awk 'length > 140' "$work/out")" ] || fail "$c --help: a line is longer than 140 columns"
+    # What the usage and the examples name exists, and the examples are of this command.
+    sed -n '/^Options:/,/^$/p' "$work/out" > "$work/options"
+    for word in $(sed '/^Options:/,/^$/d' "$work/out" | grep -oE -- '(^| |\[|\()--?[a-z][a-z-]*' | tr -d ' [('); do
+        grep -qE -- "^  ([^ ]+, )?$word( |,|\$)" "$work/options" || fail "$c --help names $word, which is no option"
+    done
+    [ "$(sed -n '/^Examples:/,$p' "$work/out" | grep -vc "^  hallmark $c ")" -eq 1 ] || fail "$c --help: an example of something else"
 done
+for c in convert quantize release; do run_hm 0 $c --help; grep -q '^Types: .* bf16.* q4_k_m' "$work/out" || fail "$c --help does not list the types"; done
 
 say "a wrong command line: exit 2, the nearest name, nothing on standard output"
 run_hm 2; out_empty; err_has "a command is missing"
@@ -114,7 +122,7 @@ status=${PIPESTATUS[0]}
 say "a path that is too long: the message keeps the reason"
 long=$(printf 'x%.0s' $(seq 5000))
 run_hm 3 inspect "$long"; out_empty; err_has "File name too long"
-run_hm 2 convert "$checkpoint" -o "$long"; out_empty; err_has "File name too long"
+run_hm 2 convert "$checkpoint" -o "$long"; out_empty; err_has "bytes too long for its folder"
 
 say "control bytes of a file name do not reach the terminal"
 run_hm 3 inspect "$work/$(printf 'a\033[2Jb')"
