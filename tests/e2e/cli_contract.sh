@@ -14,7 +14,7 @@ for c in $commands; do
     [ -z "$(awk 'length > 140' "$work/out")" ] || fail "$c --help: a line is longer than 140 columns"
     # What the usage and the examples name exists, and the examples are of this command.
     sed -n '/^Options:/,/^$/p' "$work/out" > "$work/options"
-    for word in $(sed '/^Options:/,/^$/d' "$work/out" | grep -oE -- '(^| |\[|\()--?[a-z][a-z-]*' | tr -d ' [('); do
+    for word in $(sed -n '/^Usage:/p; /^Examples:/,$p' "$work/out" | grep -oE -- '(^| |\[|\()--?[a-z][a-z-]*' | tr -d ' [('); do
         grep -qE -- "^  ([^ ]+, )?$word( |,|\$)" "$work/options" || fail "$c --help names $word, which is no option"
     done
     [ "$(sed -n '/^Examples:/,$p' "$work/out" | grep -vc "^  hallmark $c ")" -eq 1 ] || fail "$c --help: an example of something else"
