@@ -23,6 +23,7 @@ typedef enum {              // kind: type of the field that it fills
     OPT_FLAG,               // bool
     OPT_TEXT,               // const char *, any text
     OPT_PATH,               // const char *, not empty
+    OPT_OUTPUT,             // const char *, the name of a file or folder to write: not empty, and not "-"
     OPT_PATHS,              // text_list, may be repeated
     OPT_INT,                // int64_t in lo..hi
     OPT_CHOICE,             // const char *, one of choices
@@ -79,6 +80,28 @@ extern const char *const kv_choices[], *const arith_choices[], *const device_cho
 #define OPT_ARITH(type)    { "--arith", NULL, OPT_CHOICE, offsetof(type, arith), "A", "arithmetic: f32 or bf16 (default: bf16 for a BF16 file, f32 for all others)", false, 0, 0, arith_choices }
 #define OPT_DEVICE(type)   { "--device", NULL, OPT_CHOICE, offsetof(type, device), "D", "auto, cpu or cuda (default: auto)", false, 0, 0, device_choices }
 #define OPT_JSON(type)     { "--json", NULL, OPT_FLAG, offsetof(type, json), NULL, "print one JSON document and nothing else on standard output", false, 0, 0, NULL }
+
+// ---- destination.c --------------------------------------------------------------------------------------------------
+
+typedef struct {
+    const char *path;
+    bool        replaces;           // something was there when the command began
+} destination;
+
+// Before any work: the place can be written to (formats/outfile.h says what ERR_USAGE and ERR_SYSTEM mean there).
+bool destination_file(destination *out, const char *path, err *e);
+bool destination_folder(destination *out, const char *path, err *e);      // replaces: it holds something
+
+// It is written: "<path>  <label>  <size>" to standard output (NULL label: the path alone), and to standard error that it replaced another.
+void destination_done(const command *c, const destination *out, const char *label);
+void destination_note_replaced(const command *c, const destination *out);     // the second half alone
+
+// ---- verdict.c ------------------------------------------------------------------------------------------------------
+
+// What check and derive answer: as JSON (artifact, source where there is one, verdict, reason), or as "<artifact>: <text>" and the error.
+// judged: there is a verdict, not a failure to reach one. Returns the exit status.
+typedef struct { const char *artifact, *source, *yes, *no; bool judged, json; } verdict;
+int cli_verdict(const command *c, const verdict *v, const err *e);
 
 // ---- main.c ---------------------------------------------------------------------------------------------------------
 

@@ -156,7 +156,7 @@ static bool bench_artifact(const bench_options *o, bench_result *r, err *e)
     model *m = model_open(r->artifact, e);
     bool ok = m != NULL;
     for (int i = 0; ok && i < r->n; i++) {
-        fprintf(stderr, "bench      %s  p%lldg%lld\n", r->artifact, (long long)r->cases[i].prompt, (long long)r->cases[i].gen);
+        print_line(stderr, "bench      %s  p%lldg%lld", r->artifact, (long long)r->cases[i].prompt, (long long)r->cases[i].gen);
         ok = bench_one(o, m, &r->cases[i], r->device, &r->limit_gb_s, e);
     }
     if (ok && strcmp(r->device, "cpu") == 0) {
@@ -262,9 +262,8 @@ const command cmd_bench = {
     .summary = "measure prefill and decode, beside what the memory allows",
     .synopsis = "ART.gguf... [--case p1g32,p512g128] [--device D] [--kv T] [--json]",
     .about = "Prefill is the prompt in one call, decode the greedy steps after it. decode GB/s is what the steps must read (weights\n"
-             "and cache); its limit is what the same threads read from memory (a GPU: what a copy\n"
-             "inside its memory moves), measured in the same run. With --json: one object,\n"
-             "or an array of them for several artifacts.\n",
+             "and cache); its limit is what the same threads read from memory (a GPU: what a copy inside its memory moves), measured\n"
+             "in the same run. With --json: one object, or an array of them for several artifacts.\n",
     .examples = "  hallmark bench gemma-BF16.gguf gemma-Q4_K_M.gguf\n"
                 "  hallmark bench gemma-BF16.gguf --case p128g32 --threads 2 --json\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(bench_options),

@@ -2,8 +2,6 @@
 #include "cli.h"
 #include "../verify/release.h"
 #include "progress_bar.h"
-#include "text_out.h"
-#include <string.h>
 
 typedef struct {
     text_list   fixtures;
@@ -31,23 +29,9 @@ static int run(const void *opts, const text_list *args)
     };
     bool ok = check_artifact(args->v[0], &c, &e);
     progress_bar_end(&bar);
-    bool verdict = ok || e.kind == ERR_VERDICT || e.kind == ERR_INPUT;      // a file that cannot be read proves nothing, and the status says which
-    if (verdict && o->json) {
-        json_out j;
-        json_begin(&j, stdout);
-        json_open(&j, '{');
-        json_key(&j, "artifact");
-        json_cstr(&j, args->v[0]);
-        json_key(&j, "verdict");
-        json_cstr(&j, ok ? "pass" : "fail");
-        json_key(&j, "reason");
-        json_cstr(&j, ok ? NULL : e.msg);
-        json_close(&j, '}');
-    } else if (verdict) {
-        print_escaped(stdout, args->v[0], (int64_t)strlen(args->v[0]));
-        printf(": %s\n", ok ? "every claim holds" : "NOT proved");
-    }
-    return ok ? 0 : cli_fail(&cmd_check, &e);
+    // A file that cannot be read proves nothing; the status says which.
+    return cli_verdict(&cmd_check, &(verdict){ .artifact = args->v[0], .yes = "every claim holds", .no = "NOT proved",
+                                               .judged = ok || e.kind == ERR_VERDICT || e.kind == ERR_INPUT, .json = o->json }, &e);
 }
 
 const command cmd_check = {

@@ -1,56 +1,76 @@
 // hallmark convert: a Hugging Face folder becomes one GGUF file.
 #include "cli.h"
+#include "type_options.h"
 #include "../convert/convert.h"
 #include "../verify/calibrate.h"
 #include "progress_bar.h"
-#include "text_out.h"
-#include <sys/stat.h>
 
 typedef struct {
-    const char *out, *type, *imatrix;
-    text_list   calibrate;
+    const char *out, *type, *imatrix, *output_type, *embedding_type;
+    text_list   tensor_types, calibrate;
+    bool        pure, dry_run;
     int64_t     threads, effort;
 } convert_options;
 
 static const opt options[] = {
-    { "--output", "-o", OPT_PATH, offsetof(convert_options, out), "OUT.gguf", "the file to write; it appears whole or not at all", true, 0, 0, NULL },
-    { "--type", NULL, OPT_TEXT, offsetof(convert_options, type), "T", "bf16 (default), f32, f16, q8_0, q4_k_m, ... as llama.cpp names them", false, 0, 0, NULL },
-    { "--imatrix", NULL, OPT_PATH, offsetof(convert_options, imatrix), "FILE", "importance matrix for quantized types", false, 0, 0, NULL },
-    { "--effort", NULL, OPT_INT, offsetof(convert_options, effort), "N", "0 (default): the bytes of llama-quantize; 1: blocks of the same layouts with less error, searched for longer", false, 0, EFFORT_MAX, NULL },
-    { "--calibrate", NULL, OPT_PATHS, offsetof(convert_options, calibrate), "TEXT", "run the source on this text and round by what its matrices are multiplied with; implies --effort 1", false, 0, 0, NULL },
+    { "--output", "-o", OPT_OUTPUT, offsetof(convert_options, out), "OUT.gguf", "the file to write; it appears whole or not at all", false, 0, 0, NULL },
+    { "--type", NULL, OPT_TEXT, offsetof(convert_options, type), "T", "the type, as llama.cpp names it (default: bf16)", false, 0, 0, NULL },
+    { "--imatrix", NULL, OPT_PATH, offsetof(convert_options, imatrix), "FILE", "importance matrix for quantized types, llama.cpp's GGUF or .dat form", false, 0, 0, NULL },
+    OPT_EFFORT(convert_options),
+    OPT_TENSOR_TYPES(convert_options),
     OPT_THREADS(convert_options),
 };
+
+static bool preview(const char *hf_dir, const convert_opts *c, err *e)
+{
+    quantize_preview v;
+    if (!convert_preview(&v, hf_dir, c, e)) return false;
+    bool ok = type_plan_print(&v, e);
+    quantize_preview_free(&v);
+    return ok;
+}
+
+static bool convert(const char *hf_dir, const convert_options *o, const file_type_info *t, const policy_overrides *over, err *e)
+{
+    progress_bar bar;
+    destination out;
+    if (!o->out && !o->dry_run) return err_set(e, ERR_USAGE, "option -o OUT.gguf is missing");
+    if (o->out && !destination_file(&out, o->out, e)) return false;
+    convert_opts c = { .type = t->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = over };
+    if (o->dry_run) return preview(hf_dir, &c, e);
+    c.progress = progress_bar_begin(&bar);
+    const calibration_opts co = { .texts = o->calibrate.v, .n_texts = o->calibrate.n, .n_threads = c.n_threads, .progress = c.progress };
+    calibration *cal = co.n_texts ? calibration_compute_hf(hf_dir, &co, e) : NULL;
+    c.effort = calibration_effort(cal, (int)o->effort);
+    bool ok = (cal || !co.n_texts) && convert_checkpoint(hf_dir, o->out, &c, e);
+    calibration_free(cal);
+    progress_bar_end(&bar);
+    if (ok) destination_done(&cmd_convert, &out, t->label);
+    return ok;
+}
 
 static int run(const void *opts, const text_list *args)
 {
     const convert_options *o = opts;
     err e = { 0 };
+    type_choice choice = { .rules = NULL };
     const file_type_info *t = file_type_arg(o->type ? o->type : "bf16", &e);
-    if (!t) return cli_fail(&cmd_convert, &e);
-    progress_bar bar;
-    convert_opts c = { .type = t->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .progress = progress_bar_begin(&bar) };
-    const calibration_opts co = { .texts = o->calibrate.v, .n_texts = o->calibrate.n, .n_threads = c.n_threads, .progress = c.progress };
-    calibration *cal = co.n_texts ? calibration_compute_hf(args->v[0], &co, &e) : NULL;
-    c.effort = calibration_effort(cal, (int)o->effort);
-    bool ok = (cal || !co.n_texts) && convert_checkpoint(args->v[0], o->out, &c, &e);
-    calibration_free(cal);
-    progress_bar_end(&bar);
-    if (!ok) return cli_fail(&cmd_convert, &e);
-    struct stat st;
-    char size[32];
-    if (stat(o->out, &st) == 0) printf("%s  %s  %s\n", o->out, t->label, human_bytes(st.st_size, size));
-    return 0;
+    bool ok = t && type_choice_make(&choice, &o->tensor_types, o->output_type, o->embedding_type, o->pure, &e)
+           && convert(args->v[0], o, t, &choice.over, &e);
+    type_choice_free(&choice);
+    return ok ? 0 : cli_fail(&cmd_convert, &e);
 }
 
 const command cmd_convert = {
     .name = "convert",
     .summary = "a Hugging Face folder becomes one GGUF file",
-    .synopsis = "HF_DIR -o OUT.gguf [--type T] [--imatrix FILE] [--effort N] [--calibrate TEXT]... [--threads N]",
+    .synopsis = "HF_DIR (-o OUT.gguf | --dry-run) [--type T] [--imatrix FILE] [--effort N] [--calibrate TEXT]... [--tensor-type PATTERN=TYPE]... [--threads N]",
     .about = "Converts a checkpoint (safetensors, config.json, tokenizer.json) straight to the type asked for, in one pass\n"
              "and without a file between. What is left out on purpose (vision and audio towers, a tied lm_head) is logged;\n"
              "a tensor that nobody maps, is missing, or does not fit the config is an error by name.\n",
     .examples = "  hallmark convert ~/models/gemma-4-E2B-it -o gemma-4-E2B-it-BF16.gguf\n"
-                "  hallmark convert ~/models/gemma-4-E2B-it -o gemma-4-E2B-it-Q4_K_M.gguf --type q4_k_m\n",
+                "  hallmark convert ~/models/gemma-4-E2B-it -o gemma-4-E2B-it-Q4_K_M.gguf --type q4_k_m\n"
+                "  hallmark convert ~/models/gemma-4-E2B-it --type q4_k_m --tensor-type 'ffn_down=q6_k' --dry-run\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(convert_options),
     .min_args = 1, .max_args = 1, .run = run,
 };

@@ -4,8 +4,6 @@
 #include "../verify/calibrate.h"
 #include "../formats/file_map.h"
 #include "progress_bar.h"
-#include "text_out.h"
-#include <string.h>
 
 typedef struct {
     const char *from, *imatrix;
@@ -49,27 +47,9 @@ static int run(const void *opts, const text_list *args)
 {
     const derive_options *o = opts;
     err e = { 0 };
-    const bool ok = derive(args->v[0], o, &e), verdict = ok || e.kind == ERR_VERDICT;
-    if (verdict && o->json) {
-        json_out j;
-        json_begin(&j, stdout);
-        json_open(&j, '{');
-        json_key(&j, "artifact");
-        json_cstr(&j, args->v[0]);
-        json_key(&j, "source");
-        json_cstr(&j, o->from);
-        json_key(&j, "verdict");
-        json_cstr(&j, ok ? "pass" : "fail");
-        json_key(&j, "reason");
-        json_cstr(&j, ok ? NULL : e.msg);
-        json_close(&j, '}');
-    } else if (ok) {
-        print_escaped(stdout, args->v[0], (int64_t)strlen(args->v[0]));
-        printf(": every tensor derives from ");
-        print_escaped(stdout, o->from, (int64_t)strlen(o->from));
-        printf("\n");
-    }
-    return ok ? 0 : cli_fail(&cmd_derive, &e);
+    const bool ok = derive(args->v[0], o, &e);
+    return cli_verdict(&cmd_derive, &(verdict){ .artifact = args->v[0], .source = o->from, .yes = "every tensor derives from ",
+                                                .no = "does NOT derive from ", .judged = ok || e.kind == ERR_VERDICT, .json = o->json }, &e);
 }
 
 const command cmd_derive = {

@@ -2,8 +2,6 @@
 #include "cli.h"
 #include "../verify/importance.h"
 #include "progress_bar.h"
-#include "text_out.h"
-#include <string.h>
 
 typedef struct {
     const char *out, *arith, *device;
@@ -12,7 +10,7 @@ typedef struct {
 } imatrix_options;
 
 static const opt options[] = {
-    { "--output", "-o", OPT_PATH, offsetof(imatrix_options, out), "IM.gguf", "the matrix to write", true, 0, 0, NULL },
+    { "--output", "-o", OPT_OUTPUT, offsetof(imatrix_options, out), "IM.gguf", "the matrix to write", true, 0, 0, NULL },
     { "--text", NULL, OPT_PATHS, offsetof(imatrix_options, texts), "FILE", "a text to run", false, 0, 0, NULL },
     { "--merge", NULL, OPT_PATHS, offsetof(imatrix_options, merge), "IM.gguf", "a matrix whose sums are added", false, 0, 0, NULL },
     { "--chunk", NULL, OPT_INT, offsetof(imatrix_options, chunk), "N", "tokens of a chunk (default: 512)", false, 1, 1 << 20, NULL },
@@ -26,13 +24,14 @@ static int run(const void *opts, const text_list *args)
     const imatrix_options *o = opts;
     err e = { 0 };
     progress_bar bar;
+    destination out;
+    if (!destination_file(&out, o->out, &e)) return cli_fail(&cmd_imatrix, &e);
     const importance_opts im = { .texts = o->texts.v, .n_texts = o->texts.n, .merge = o->merge.v, .n_merge = o->merge.n, .chunk = o->chunk,
                                  .run = { .arith = o->arith, .device = o->device, .n_threads = (int)o->threads }, .progress = progress_bar_begin(&bar) };
     const bool ok = importance_compute(args->n ? args->v[0] : NULL, o->out, &im, &e);
     progress_bar_end(&bar);
     if (!ok) return cli_fail(&cmd_imatrix, &e);
-    print_escaped(stdout, o->out, (int64_t)strlen(o->out));
-    printf("\n");
+    destination_done(&cmd_imatrix, &out, NULL);
     return 0;
 }
 

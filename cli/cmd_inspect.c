@@ -39,9 +39,11 @@ const command cmd_inspect = {
     .summary = "what a file or a folder says: metadata, tensors, KV cache plan, claims",
     .synopsis = "FILE|DIR [--json]",
     .about = "Shows a GGUF file, a Hugging Face folder (config.json alone is enough for the KV cache plan, with what sharing between\n"
-             "layers saves), a safetensors file, or a fixture. Nothing is run. JSON keys: kv (object), tensors (array of name,\n"
-             "type, shape, offset, bytes; the slowest dimension first), and memory.\n",
+             "layers saves), a safetensors file, or a fixture; of a folder of GGUF files, such as a release, a line for each. Nothing\n"
+             "is run. JSON keys: kv (object), tensors (array of name, type, shape, offset, bytes; the slowest dimension first), memory;\n"
+             "of a folder of GGUF files artifacts.\n",
     .examples = "  hallmark inspect gemma-Q4_K_M.gguf\n"
+                "  hallmark inspect out/gemma-4-E2B-it-GGUF\n"
                 "  hallmark inspect ~/models/gemma-4-E2B-it\n"
                 "  hallmark inspect gemma-BF16.gguf --json > gemma.json\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(inspect_options),

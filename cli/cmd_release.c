@@ -1,4 +1,5 @@
 // hallmark release: convert, verify each, record, publish the folder.
+#define _GNU_SOURCE
 #include "cli.h"
 #include "../verify/release.h"
 #include "progress_bar.h"
@@ -6,6 +7,8 @@
 #include "text_out.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { MAX_TYPES = 32 };
 
@@ -17,7 +20,7 @@ typedef struct {
 } release_options;
 
 static const opt options[] = {
-    { "--output", "-o", OPT_PATH, offsetof(release_options, out), "DIR", "the folder to publish; it appears whole or not at all", true, 0, 0, NULL },
+    { "--output", "-o", OPT_OUTPUT, offsetof(release_options, out), "DIR", "the folder to publish; it appears whole or not at all", true, 0, 0, NULL },
     { "--types", NULL, OPT_TEXT, offsetof(release_options, types), "T,T,...", "types to publish (default: bf16,f32,q4_k_m)", false, 0, 0, NULL },
     { "--fixture", NULL, OPT_PATHS, offsetof(release_options, fixtures), "FIX", "what Transformers said (default: the matching *.json.gz beside or in HF_DIR)", false, 0, 0, NULL },
     { "--name", NULL, OPT_PATH, offsetof(release_options, name), "NAME", "stem of the published names (default: the folder's name)", false, 0, 0, NULL },
@@ -80,20 +83,49 @@ static bool print_result(const release_result *r, bool json, err *e)
 {
     if (json) return print_json(r, e);
     if (!report_table_print(r->reports, r->file_bytes, r->n)) return err_nomem(e, "the table", 0);
-    for (int i = 0; i < r->n_notes; i++) {
-        fputs("note: ", stdout);
-        print_escaped(stdout, r->notes[i], (int64_t)strlen(r->notes[i]));
-        putchar('\n');
-    }
+    for (int i = 0; i < r->n_notes; i++) print_line(stdout, "note: %s", r->notes[i]);
     if (r->n_missing) printf("\nMissing: what Transformers says of this checkpoint. These commands make it, once for each model:\n");
-    for (int i = 0; i < r->n_missing; i++) {
-        fputs("    ", stdout);
-        print_escaped(stdout, r->missing[i], (int64_t)strlen(r->missing[i]));
-        putchar('\n');
-    }
-    if (r->published) printf("\nPublished: %s\n", r->where);
-    else              printf("\nNot published. The artifacts and the report are in %s\n", r->where);
+    for (int i = 0; i < r->n_missing; i++) print_line(stdout, "    %s", r->missing[i]);
+    putchar('\n');
+    print_line(stdout, r->published ? "Published: %s" : "Not published. The artifacts and the report are in %s", r->where);
     return true;
+}
+
+// ---- where it goes --------------------------------------------------------------------------------------------------
+
+static const char *const SUFFIXES[] = { "", ".failed", ".unverified" };
+typedef struct { char *path[3]; destination dest[3]; } places;      // DIR and what stands beside it
+
+static bool find_places(places *p, const char *out, err *e)
+{
+    size_t n = strlen(out);
+    while (n > 1 && out[n - 1] == '/') n--;
+    for (int i = 0; i < 3; i++) {
+        if (asprintf(&p->path[i], "%.*s%s", (int)n, out, SUFFIXES[i]) < 0) {
+            p->path[i] = NULL;
+            return err_nomem(e, "a path", n);
+        }
+        if (!destination_folder(&p->dest[i], p->path[i], e)) return false;
+    }
+    return true;
+}
+
+static void note_replaced(const places *p, const release_result *r)
+{
+    for (int i = 0; i < 3; i++)
+        if (strcmp(p->path[i], r->where) == 0) destination_note_replaced(&cmd_release, &p->dest[i]);
+    if (!r->published && p->dest[0].replaces) cli_note(&cmd_release, "%s still holds the release before this one", p->path[0]);
+}
+
+// Work goes on in a folder beside DIR, which is gone after a failure: a message that speaks of it means DIR.
+static void name_the_destination(err *e, const char *dir)
+{
+    char *staged = NULL, *at;
+    struct stat st;
+    if (asprintf(&staged, "%s.partial-%ld", dir, (long)getpid()) < 0) return;
+    const size_t n = strlen(staged), m = strlen(dir);
+    while (lstat(staged, &st) != 0 && (at = strstr(e->msg, staged)) != NULL) memmove(at + m, at + n, strlen(at + n) + 1);
+    free(staged);
 }
 
 static int run(const void *opts, const text_list *args)
@@ -104,7 +136,12 @@ static int run(const void *opts, const text_list *args)
     int n_types = 0;
     release_result r = { 0 };
     progress_bar bar;
-    if (o->types && !parse_types(o->types, types, &n_types, &e)) return cli_fail(&cmd_release, &e);
+    places p = { .path = { NULL } };
+    int status;
+    if ((o->types && !parse_types(o->types, types, &n_types, &e)) || !find_places(&p, o->out, &e)) {
+        status = cli_fail(&cmd_release, &e);
+        goto out;
+    }
     release_opts ro = {
         .name = o->name, .types = n_types ? types : NULL, .n_types = n_types,
         .fixtures = o->fixtures.n ? o->fixtures.v : NULL, .n_fixtures = o->fixtures.n,
@@ -112,9 +149,13 @@ static int run(const void *opts, const text_list *args)
     };
     bool ok = release_checkpoint(&r, args->v[0], o->out, &ro, &e);
     progress_bar_end(&bar);
+    if (!ok) name_the_destination(&e, p.path[0]);
     ok = ok && print_result(&r, o->json, &e);
-    int status = !ok ? cli_fail(&cmd_release, &e) : r.published ? 0 : ERR_VERDICT;
+    if (ok) note_replaced(&p, &r);
+    status = !ok ? cli_fail(&cmd_release, &e) : r.published ? 0 : ERR_VERDICT;
     release_result_free(&r);
+out:
+    for (int i = 0; i < 3; i++) free(p.path[i]);
     return status;
 }
 
@@ -125,7 +166,8 @@ const command cmd_release = {
     .about = "Converts the checkpoint to every type, runs each file against Transformers' outputs, writes the result into the file,\n"
              "and puts artifacts and reports in DIR. If one comparison does not hold, nothing is published: everything stays in\n"
              "DIR.failed and the exit status is 1. Without a matching fixture it stays in DIR.unverified, with the command that\n"
-             "would make what is missing. Interrupted, it leaves DIR.partial-<process>, which the next release to DIR removes.\n",
+             "would make what is missing, and the exit status is 1. A release that is in DIR already is replaced, in one step.\n"
+             "Interrupted, it leaves DIR.partial-<process>, which the next release to DIR removes.\n",
     .examples = "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF\n"
                 "  hallmark release fixtures/tiny-gemma4 -o build/release --types bf16,q4_k_m\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(release_options),

@@ -41,35 +41,55 @@ static bool print_result(const verify_report *r, const char *path, bool json, er
     return text != NULL;
 }
 
-// Before any work: a report that cannot be written by its suffix should not cost a run to find out.
-static bool check_reports(const text_list *reports, err *e)
+// Before any work: a report that cannot be written, by its suffix or its place, should not cost a run to find out. out: [reports->n].
+static bool check_reports(const text_list *reports, destination *out, err *e)
 {
     for (int i = 0; i < reports->n; i++) {
         const char *dot = strrchr(reports->v[i], '.');
         if (!dot || (strcmp(dot, ".json") != 0 && strcmp(dot, ".md") != 0))
             return err_set(e, ERR_USAGE, "option --report: found '%s', expected a name that ends in .json or .md", reports->v[i]);
+        if (!destination_file(&out[i], reports->v[i], e)) return false;
     }
     return true;
+}
+
+static bool write_reports(const verify_report *r, const text_list *reports, const destination *out, err *e)
+{
+    for (int i = 0; i < reports->n; i++) {
+        if (!verify_report_write(&r, 1, reports->v[i], e)) return false;
+        destination_note_replaced(&cmd_verify, &out[i]);
+    }
+    return true;
+}
+
+static int verify(const char *path, const verify_options *o, destination *out, err *e)
+{
+    verify_report r = { 0 };
+    progress_bar bar;
+    if (!check_reports(&o->reports, out, e)) return cli_fail(&cmd_verify, e);
+    verify_opts v = {
+        .tokens = o->tokens, .gate_path = o->gate, .progress = progress_bar_begin(&bar),
+        .run = { .device = o->device, .kv = o->kv, .arith = o->arith, .n_threads = (int)o->threads },
+    };
+    bool ok = verify_artifact(&r, path, o->fixtures.v, o->fixtures.n, &v, e);
+    progress_bar_end(&bar);
+    ok = ok && print_result(&r, path, o->json, e) && write_reports(&r, &o->reports, out, e);
+    int status = !ok ? cli_fail(&cmd_verify, e) : r.passed ? 0 : ERR_VERDICT;
+    verify_report_free(&r);
+    return status;
 }
 
 static int run(const void *opts, const text_list *args)
 {
     const verify_options *o = opts;
     err e = { 0 };
-    verify_report r = { 0 };
-    progress_bar bar;
-    if (!check_reports(&o->reports, &e)) return cli_fail(&cmd_verify, &e);
-    verify_opts v = {
-        .tokens = o->tokens, .gate_path = o->gate, .progress = progress_bar_begin(&bar),
-        .run = { .device = o->device, .kv = o->kv, .arith = o->arith, .n_threads = (int)o->threads },
-    };
-    bool ok = verify_artifact(&r, args->v[0], o->fixtures.v, o->fixtures.n, &v, &e);
-    progress_bar_end(&bar);
-    ok = ok && print_result(&r, args->v[0], o->json, &e);
-    const verify_report *one = &r;
-    for (int i = 0; i < o->reports.n; i++) ok = ok && verify_report_write(&one, 1, o->reports.v[i], &e);
-    int status = !ok ? cli_fail(&cmd_verify, &e) : r.passed ? 0 : ERR_VERDICT;
-    verify_report_free(&r);
+    destination *out = calloc((size_t)o->reports.n + 1, sizeof *out);
+    if (!out) {
+        err_nomem(&e, "the reports", (size_t)o->reports.n * sizeof *out);
+        return cli_fail(&cmd_verify, &e);
+    }
+    int status = verify(args->v[0], o, out, &e);
+    free(out);
     return status;
 }
 

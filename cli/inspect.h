@@ -9,6 +9,7 @@
 
 bool inspect_gguf(const char *path, bool json, err *e);
 bool inspect_folder(const char *dir, bool json, err *e);            // a Hugging Face folder; its config.json is enough
+bool inspect_artifacts(const char *dir, bool json, err *e);         // a folder of GGUF files, as release publishes them
 bool inspect_safetensors(const char *path, bool json, err *e);
 bool inspect_fixture(const char *path, bool json, err *e);
 
@@ -21,6 +22,9 @@ typedef struct { const char *name, *type; int n_dims; const int64_t *shape; int6
 void inspect_tensor_json(json_out *j, const inspect_row *r);        // one element of "tensors"
 void inspect_tensor_cells(table *t, const inspect_row *r);          // name, type, shape, bytes, offset
 extern const char *const inspect_tensor_header[];
+
+// Does the file carry a verification record? *text: the record, borrowed, without its padding; empty where there is none.
+bool inspect_record(const gguf *g, gguf_str *text);
 
 // The KV cache that the model needs at some context lengths, and what sharing between layers saves: "memory" in JSON.
 // A file whose architecture is not run here has no plan: the reason is printed in its place.

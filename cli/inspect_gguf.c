@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHOWN_ELEMENTS = 6, PLAN_BATCH = 128 };
+enum { SHOWN_ELEMENTS = 6, SHOWN_BYTES = 160, PLAN_BATCH = 128 };
 
 const char *const inspect_tensor_header[] = { "name", "type", "shape", ">bytes", ">offset", NULL };
 
@@ -84,11 +84,11 @@ bool inspect_kv_table(const gguf *g, err *e)
         char *text = gguf_kv_text(kv, SHOWN_ELEMENTS);
         char name[128];
         if (!text) return err_nomem(e, "a metadata value", (size_t)kv->n_bytes);
-        size_t n = strlen(text), shown = n < 160 ? n : 160;
+        const int64_t n = (int64_t)strlen(text), shown = text_cut(text, n, SHOWN_BYTES);
         escape_text(name, sizeof name, kv->key, strlen(kv->key));
         printf("  %-46s ", name);
-        print_escaped(stdout, text, (int64_t)shown);
-        if (shown < n) printf("... (%zu bytes)", n);
+        print_escaped(stdout, text, shown);
+        if (shown < n) printf("... (%lld bytes)", (long long)n);
         putchar('\n');
         free(text);
     }
@@ -117,12 +117,9 @@ void inspect_tensor_json(json_out *j, const inspect_row *r)
 
 void inspect_tensor_cells(table *t, const inspect_row *r)
 {
-    char shape[128] = "";
-    for (int d = 0; d < r->n_dims; d++)
-        snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%lld", d ? " x " : "", (long long)r->shape[d]);
     table_cell(t, "%s", r->name);
     table_cell(t, "%s", r->type);
-    table_cell(t, "%s", r->n_dims ? shape : "scalar");
+    table_shape(t, r->n_dims, r->shape);
     table_cell(t, "%lld", (long long)r->n_bytes);
     table_cell(t, "%lld", (long long)r->off);
 }
@@ -189,7 +186,7 @@ bool inspect_memory(json_out *j, const gguf *g, err *e)
         json_open(j, '[');
     }
     if (planned && kv)      ok = memory_rows(j, &h, kv->id, e);
-    else if (!planned && !j) { fputs("No KV cache plan: ", stdout); print_escaped(stdout, why.msg, (int64_t)strlen(why.msg)); putchar('\n'); }
+    else if (!planned && !j) print_line(stdout, "No KV cache plan: %s", why.msg);
     if (j) json_close(j, ']');
     hparams_free(&h);
     return ok;
@@ -197,24 +194,29 @@ bool inspect_memory(json_out *j, const gguf *g, err *e)
 
 // ---- claims ---------------------------------------------------------------------------------------------------------
 
+bool inspect_record(const gguf *g, gguf_str *text)
+{
+    err none = { 0 };
+    *text = (gguf_str){ "", 0 };
+    bool has = gguf_get_str(g, KEY_HM_VERIFICATION, text, &none);
+    while (has && text->n > 0 && text->s[text->n - 1] == ' ') text->n--;
+    if (has && text->n > 2) return true;        // "{}" until release fills it in
+    text->n = 0;
+    return false;
+}
+
 static void claims_text(const gguf *g)
 {
-    gguf_str record = { 0 };
-    err none = { 0 };
+    gguf_str record;
     const gguf_kv *digests = gguf_find_kv(g, KEY_HM_TENSOR_SHA);
     if (!gguf_find_kv(g, KEY_HM_VERSION)) {
         printf("Claims: none (no hallmark.* keys)\n");
         return;
     }
-    bool has = gguf_get_str(g, KEY_HM_VERIFICATION, &record, &none);
-    while (has && record.n > 0 && record.s[record.n - 1] == ' ') record.n--;
-    bool empty = !has || record.n <= 2;
+    bool has = inspect_record(g, &record);
     printf("Claims: %lld tensor digests for %lld tensors; %s\n", digests ? (long long)digests->n : 0LL, (long long)gguf_n_tensors(g),
-           empty ? "not released: no verification record" : "a verification record ('hallmark check' proves it):");
-    if (empty) return;
-    fputs("  ", stdout);
-    print_escaped(stdout, record.s, record.n);
-    putchar('\n');
+           has ? "a verification record ('hallmark check' proves it):" : "not released: no verification record");
+    if (has) print_line(stdout, "  %.*s", (int)record.n, record.s);
 }
 
 // ---- the whole ------------------------------------------------------------------------------------------------------
@@ -222,10 +224,10 @@ static void claims_text(const gguf *g)
 static bool gguf_text(const gguf *g, err *e)
 {
     char size[32];
-    print_escaped(stdout, gguf_path(g), (int64_t)strlen(gguf_path(g)));
-    printf(": GGUF v%d, %s, %lld metadata pairs, %lld tensors, alignment %lld, data at %lld\n\nMetadata\n", gguf_version(g),
-           human_bytes(gguf_file_bytes(g), size), (long long)gguf_n_kv(g), (long long)gguf_n_tensors(g),
-           (long long)gguf_alignment(g), (long long)gguf_data_off(g));
+    print_line(stdout, "%s: GGUF v%d, %s, %lld metadata pairs, %lld tensors, alignment %lld, data at %lld", gguf_path(g), gguf_version(g),
+               human_bytes(gguf_file_bytes(g), size), (long long)gguf_n_kv(g), (long long)gguf_n_tensors(g),
+               (long long)gguf_alignment(g), (long long)gguf_data_off(g));
+    printf("\nMetadata\n");
     if (!inspect_kv_table(g, e)) return false;
     table t;
     table_begin(&t, inspect_tensor_header);

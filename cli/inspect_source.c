@@ -99,8 +99,8 @@ static st *open_weights(const char *dir, err *e)
 
 static bool folder_text(const char *dir, const gguf *g, const st *s, err *e)
 {
-    print_escaped(stdout, dir, (int64_t)strlen(dir));
-    printf(": a Hugging Face folder\n\nMetadata from config.json\n");
+    print_line(stdout, "%s: a Hugging Face folder", dir);
+    printf("\nMetadata from config.json\n");
     if (!inspect_kv_table(g, e)) return false;
     putchar('\n');
     if (s && !tensors_table(s, e)) return false;
@@ -133,7 +133,7 @@ bool inspect_folder(const char *dir, bool json, err *e)
     char *config = path_join(dir, "config.json");
     if (!config) return err_nomem(e, "a path", strlen(dir));
     if (!file_exists(config)) {
-        err_set(e, ERR_INPUT, "%s: no config.json in it: not a Hugging Face folder (for one artifact, give the file)", dir);
+        ok = inspect_artifacts(dir, json, e);
         goto out;
     }
     g = plan_of_config(config, &bytes, e);
@@ -197,11 +197,10 @@ static void fixture_json(const fixture *f)
 static bool fixture_text(const fixture *f)
 {
     static const char *const header[] = { "case", "category", ">prompt tokens", "prompt", NULL };
-    char name[256];
-    escape_text(name, sizeof name, f->model_name, strlen(f->model_name));
-    printf("%s: a fixture: what Transformers %s (torch %s, %s, %s) said of %s\n", f->path, f->transformers, f->torch, f->device, f->dtype, name);
-    printf("  source digest  %s\n", f->source_digest);
-    if (f->weights_digest[0]) printf("  weights of     %s (%s), digest %s\n", f->weights_file, f->weights_type, f->weights_digest);
+    print_line(stdout, "%s: a fixture: what Transformers %s (torch %s, %s, %s) said of %s", f->path, f->transformers, f->torch, f->device, f->dtype,
+               f->model_name);
+    print_line(stdout, "  source digest  %s", f->source_digest);
+    if (f->weights_digest[0]) print_line(stdout, "  weights of     %s (%s), digest %s", f->weights_file, f->weights_type, f->weights_digest);
     printf("  %lld cases, %d new tokens each, the top %d ids of each step\n\n", (long long)f->n_cases, f->tokens, f->top_k);
     table t;
     table_begin(&t, header);
@@ -210,7 +209,7 @@ static bool fixture_text(const fixture *f)
         table_cell(&t, "%s", c->id);
         table_cell(&t, "%s", c->category);
         table_cell(&t, "%lld", (long long)c->n_prompt);
-        table_cell(&t, "%.50s", c->prompt);
+        table_text(&t, c->prompt, (int64_t)strlen(c->prompt), 50);
     }
     return table_print(&t, stdout);
 }

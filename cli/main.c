@@ -1,5 +1,8 @@
 // main: the command table, help, and the one place where an error becomes an exit status.
 #include "cli.h"
+#include "text_out.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,11 +23,11 @@ int cli_fail(const command *c, const err *e)
 void cli_note(const command *c, const char *fmt, ...)
 {
     va_list ap;
+    char text[2048];
     va_start(ap, fmt);
-    fprintf(stderr, "hallmark %s: note: ", c->name);
-    vfprintf(stderr, fmt, ap);
-    fputc('\n', stderr);
+    vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    print_line(stderr, "hallmark %s: note: %s", c->name, text);
 }
 
 static void print_help(void)
@@ -35,6 +38,19 @@ static void print_help(void)
     printf("\n'hallmark COMMAND --help' tells more, with examples. 'hallmark --version' prints the version.\n\n"
            "Exit status: 0 done or passed; 1 it ran and the verdict is no; 2 the command line is wrong;\n"
            "3 an input file is unusable; 4 the system failed (disk, memory, device).\n");
+}
+
+// The names that --type and --types take, for the commands that have them.
+static void print_types(const command *c)
+{
+    int n;
+    bool takes = false;
+    const file_type_info *t = file_type_table(&n);
+    for (int i = 0; i < c->n_opts; i++) takes = takes || strcmp(c->opts[i].name, "--type") == 0 || strcmp(c->opts[i].name, "--types") == 0;
+    if (!takes) return;
+    printf("\nTypes:");
+    for (int i = 0; i < n; i++) printf(" %s", t[i].name);
+    putchar('\n');
 }
 
 static void print_command_help(const command *c)
@@ -48,7 +64,9 @@ static void print_command_help(const command *c)
         if (strlen(left) > 22) printf("  %s\n  %-22s %s%s\n", left, "", o->help, o->kind == OPT_PATHS ? "; may be repeated" : "");
         else printf("  %-22s %s%s\n", left, o->help, o->kind == OPT_PATHS ? "; may be repeated" : "");
     }
-    printf("  %-22s %s\n\nExamples:\n%s", "-h, --help", "print this text", c->examples);
+    printf("  %-22s %s\n", "-h, --help", "print this text");
+    print_types(c);
+    printf("\nExamples:\n%s", c->examples);
 }
 
 static int unknown_command(const char *word)
@@ -56,8 +74,8 @@ static int unknown_command(const char *word)
     const char *names[N_ROWS(commands)];
     for (int i = 0; i < N_ROWS(commands); i++) names[i] = commands[i]->name;
     const char *near = nearest_name(word, names, N_ROWS(commands));
-    if (near) fprintf(stderr, "hallmark: unknown command '%s'; did you mean '%s'?\n", word, near);
-    else      fprintf(stderr, "hallmark: unknown command '%s'\n", word);
+    if (near) print_line(stderr, "hallmark: unknown command '%s'; did you mean '%s'?", word, near);
+    else      print_line(stderr, "hallmark: unknown command '%s'", word);
     fprintf(stderr, "Try 'hallmark --help'.\n");
     return ERR_USAGE;
 }
@@ -107,8 +125,20 @@ static void start_again_with_short_spin(char **argv)
     if (setenv("GOMP_SPINCOUNT", "2000", 0) == 0) execv("/proc/self/exe", argv);      // where that fails, go on as we are
 }
 
+// A descriptor that was closed when the program began (>&-) would be given to the next file that is opened, and messages would go into
+// that: into the model being written, say. Opened so that it cannot be used for its purpose, writing fails as it should.
+static bool open_standard_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+        if (open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) return false;
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
+    if (!open_standard_streams()) return ERR_SYSTEM;
     start_again_with_short_spin(argv);
     int status = dispatch(argc, argv);
     // A result that could not be written is no result, whatever the command thought of it.

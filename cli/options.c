@@ -116,11 +116,14 @@ static bool set_value(const opt *o, const char *text, char *options, int argc, b
     void *field = options + o->offset;
     if (again && o->kind != OPT_PATHS && o->kind != OPT_FLAG)
         return err_set(e, ERR_USAGE, "option %s is given twice", o->name);
-    if ((o->kind == OPT_PATH || o->kind == OPT_PATHS) && text[0] == '\0')
+    if ((o->kind == OPT_PATH || o->kind == OPT_PATHS || o->kind == OPT_OUTPUT) && text[0] == '\0')
         return err_set(e, ERR_USAGE, "option %s: the value is empty", o->name);
+    if (o->kind == OPT_OUTPUT && strcmp(text, "-") == 0)
+        return err_set(e, ERR_USAGE, "option %s: found '-', expected a name: the output is not written in order, so it cannot be a pipe (a file called so: ./-)", o->name);
     switch (o->kind) {
     case OPT_FLAG:   *(bool *)field = true; return true;
     case OPT_TEXT:
+    case OPT_OUTPUT:
     case OPT_PATH:   *(const char **)field = text; return true;
     case OPT_PATHS:  return list_add(field, text, argc, e);
     case OPT_INT:    return parse_int(o, text, field, e);

@@ -1,5 +1,6 @@
 #include "report_table.h"
 #include "text_out.h"
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,6 +10,13 @@ static const char *base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash && slash[1] ? slash + 1 : path;
+}
+
+// A fixture's file name without ".json.gz": two fixtures of one dtype are told apart by it.
+static int stem_bytes(const char *name)
+{
+    const char *end = strstr(name, ".json");
+    return (int)(end && end != name ? end - name : (ptrdiff_t)strlen(name));
 }
 
 static void add_row(table *t, const verify_report *r, int64_t file_bytes, const verify_fixture_result *f)
@@ -24,7 +32,8 @@ static void add_row(table *t, const verify_report *r, int64_t file_bytes, const 
         table_cell(t, "not verified");
         return;
     }
-    table_cell(t, "%s%s", f->dtype, f->kind == CHECK_DRIFT ? ", drift" : "");
+    const char *name = base_name(f->name);
+    table_cell(t, "%.*s%s", stem_bytes(name), name, f->kind == CHECK_DRIFT ? ", drift" : "");
     if (!f->ran) {
         for (int i = 0; i < 3; i++) table_cell(t, "-");
         table_cell(t, "FAIL");
@@ -38,27 +47,21 @@ static void add_row(table *t, const verify_report *r, int64_t file_bytes, const 
 
 static void print_failure(const verify_failure *x)
 {
-    printf("  %s: ", x->what ? x->what : "failure");
-    print_escaped(stdout, x->text, (int64_t)strlen(x->text));
-    fputc('\n', stdout);
+    print_line(stdout, "  %s: %s", x->what ? x->what : "failure", x->text);
 }
 
 static void print_details(const verify_report *r)
 {
-    for (int64_t i = 0; i < r->n_notes; i++) {
-        printf("note: %s: ", base_name(r->artifact));
-        print_escaped(stdout, r->notes[i], (int64_t)strlen(r->notes[i]));
-        fputc('\n', stdout);
-    }
+    for (int64_t i = 0; i < r->n_notes; i++) print_line(stdout, "note: %s: %s", base_name(r->artifact), r->notes[i]);
     for (int64_t i = 0; i < r->n_fixtures; i++) {
         const verify_fixture_result *f = &r->fixtures[i];
         if (f->free_run_ties)
-            printf("* %s, %s: the free run of %lld of %lld cases ended at a tie, which does not fail it\n", base_name(r->artifact), f->dtype,
-                   (long long)f->free_run_ties, (long long)f->cases);
+            print_line(stdout, "* %s, %.*s: the free run of %lld of %lld cases ended at a tie, which does not fail it", base_name(r->artifact),
+                       stem_bytes(base_name(f->name)), base_name(f->name), (long long)f->free_run_ties, (long long)f->cases);
         if (f->ties_differing)
-            printf("* %s, %s: %lld of %lld steps are ties; at %lld of them we chose the other id\n", base_name(r->artifact),
-                   f->dtype, (long long)f->ties, (long long)f->steps, (long long)f->ties_differing);
-        if (f->n_failures) printf("%s, fixture %s:\n", base_name(r->artifact), base_name(f->name));
+            print_line(stdout, "* %s, %.*s: %lld of %lld steps are ties; at %lld of them we chose the other id", base_name(r->artifact),
+                       stem_bytes(base_name(f->name)), base_name(f->name), (long long)f->ties, (long long)f->steps, (long long)f->ties_differing);
+        if (f->n_failures) print_line(stdout, "%s, fixture %s:", base_name(r->artifact), base_name(f->name));
         for (int64_t k = 0; k < f->n_failures && k < MAX_FAILURES; k++) print_failure(&f->failures[k]);
         if (f->n_failures > MAX_FAILURES) printf("  ... and %lld more\n", (long long)f->n_failures - MAX_FAILURES);
     }

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "text_out.h"
 #include <math.h>
 #include <stdarg.h>
@@ -6,6 +7,7 @@
 #include <time.h>
 
 static const char REPLACEMENT[] = "\xEF\xBF\xBD";       // U+FFFD
+static const char DOTS[] = "...";                       // stands where a text was cut
 
 double seconds_now(void)
 {
@@ -56,31 +58,70 @@ static int printable_len(const unsigned char *s, int64_t n)
     return len;
 }
 
+// How the piece of text at s goes out: as it stands, or escaped into buf. *taken: bytes of s that it stands for.
+static const char *printable(const char *s, int64_t n, char buf[8], int *taken, int *bytes)
+{
+    *taken = *bytes = printable_len((const unsigned char *)s, n);
+    if (*taken) return s;
+    *taken = 1;
+    *bytes = *s == '\n' || *s == '\t' || *s == '\r' ? snprintf(buf, 8, "\\%c", *s == '\n' ? 'n' : *s == '\t' ? 't' : 'r')
+                                                    : snprintf(buf, 8, "\\x%02x", (unsigned char)*s);
+    return buf;
+}
+
 void escape_text(char *out, size_t size, const char *s, size_t n)
 {
-    size_t at = 0;
+    size_t at = 0, keep = 0;                // keep: how much leaves room for the dots
+    if (size < sizeof DOTS) { if (size) out[0] = '\0'; return; }
     for (size_t i = 0; i < n;) {
-        int len = printable_len((const unsigned char *)s + i, (int64_t)(n - i));
-        char hex[8];
-        snprintf(hex, sizeof hex, "\\x%02x", (unsigned char)s[i]);
-        const char *piece = len ? s + i : hex;
-        size_t bytes = len ? (size_t)len : 4;
-        if (at + bytes + 1 > size) break;
-        memcpy(out + at, piece, bytes);
-        at += bytes;
-        i += len ? (size_t)len : 1;
+        char buf[8];
+        int  taken, bytes;
+        const char *piece = printable(s + i, (int64_t)(n - i), buf, &taken, &bytes);
+        if (at + (size_t)bytes + 1 > size) {
+            memcpy(out + keep, DOTS, sizeof DOTS);
+            return;
+        }
+        memcpy(out + at, piece, (size_t)bytes);
+        at += (size_t)bytes;
+        i += (size_t)taken;
+        if (at + sizeof DOTS <= size) keep = at;
     }
-    if (size) out[at] = '\0';
+    out[at] = '\0';
 }
 
 void print_escaped(FILE *f, const char *s, int64_t n)
 {
     for (int64_t i = 0; i < n;) {
-        int len = printable_len((const unsigned char *)s + i, n - i);
-        if (len) fwrite(s + i, 1, (size_t)len, f);
-        else     fprintf(f, s[i] == '\n' ? "\\n" : "\\x%02x", (unsigned char)s[i]);
-        i += len ? len : 1;
+        char buf[8];
+        int  taken, bytes;
+        const char *piece = printable(s + i, n - i, buf, &taken, &bytes);
+        fwrite(piece, 1, (size_t)bytes, f);
+        i += taken;
     }
+}
+
+void print_line(FILE *f, const char *fmt, ...)
+{
+    va_list ap;
+    char   *text = NULL;
+    va_start(ap, fmt);
+    int n = vasprintf(&text, fmt, ap);
+    va_end(ap);
+    if (n >= 0) print_escaped(f, text, n);
+    if (n >= 0) free(text);
+    fputc('\n', f);
+}
+
+int64_t text_cut(const char *s, int64_t n, int64_t max)
+{
+    int64_t at = 0;
+    while (at < n) {
+        int len = utf8_len((const unsigned char *)s + at, n - at);
+        if (len <= 0) len = 1;
+        if (at + len > max) break;
+        at += len;
+    }
+    return at;
 }
 
 // ---- tables ---------------------------------------------------------------------------------------------------------
@@ -107,13 +148,27 @@ void table_begin(table *t, const char *const *header)
 
 void table_cell(table *t, const char *fmt, ...)
 {
-    char text[1024], safe[1024];
+    char text[4200], safe[1024];        // a path fits; what does not fit into the cell is cut there, where a cut shows
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     escape_text(safe, sizeof safe, text, strlen(text));
     add_cell(t, safe);
+}
+
+void table_text(table *t, const char *s, int64_t n, int64_t max)
+{
+    const int64_t cut = text_cut(s, n, max);
+    table_cell(t, "%.*s%s", (int)cut, s, cut < n ? DOTS : "");
+}
+
+void table_shape(table *t, int n_dims, const int64_t *shape)
+{
+    char text[128] = "";
+    for (int d = 0; d < n_dims; d++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%lld", d ? " x " : "", (long long)shape[d]);
+    table_cell(t, "%s", n_dims ? text : "scalar");
 }
 
 // Columns that a text takes, near enough for alignment: code points.

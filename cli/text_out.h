@@ -12,9 +12,12 @@ double seconds_now(void);       // of the monotonic clock
 // "12.3 MB" (powers of ten). Returns out.
 const char *human_bytes(int64_t n, char out[32]);
 
-// Text from a file may hold anything: control bytes become \xNN, so that it cannot steer the terminal; cut to size.
+// Text from a file may hold anything: control bytes become \n, \t, \r or \xNN, so that it cannot steer the terminal. What does not fit
+// into size bytes is cut between two characters, and ends in "...".
 void escape_text(char *out, size_t size, const char *s, size_t n);
 void print_escaped(FILE *f, const char *s, int64_t n);
+void print_line(FILE *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));       // one line, escaped, and its end
+int64_t text_cut(const char *s, int64_t n, int64_t max);       // the longest beginning of at most max bytes that ends with a character
 
 // ---- tables: cells are collected, columns are as wide as their widest cell -----------------------------------------
 
@@ -28,6 +31,8 @@ typedef struct {
 // header: names ended by NULL. A name that begins with '>' is right-aligned with its column.
 void table_begin(table *t, const char *const *header);
 void table_cell(table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));  // fills rows from left to right
+void table_text(table *t, const char *s, int64_t n, int64_t max);       // at most max bytes, then "..."
+void table_shape(table *t, int n_dims, const int64_t *shape);           // "4 x 256", "scalar"
 bool table_print(table *t, FILE *f);        // prints and frees; false when memory ran out
 
 // ---- JSON, written as it goes: nothing is held, so a large file costs no memory ------------------------------------

@@ -142,6 +142,7 @@ static bool choose_types(job *j, err *e)
     policy_model m = {
         .arch = c->arch->family->arch, .n_layer = c->n_layer, .n_head = c->n_head, .n_head_kv = c->layer_kv[0], .n_expert = 0,
         .has_output = j->map.has_output, .has_imatrix = j->im != NULL,
+        .overrides = j->o->overrides,
     };
     for (int64_t i = 0; i < j->map.n; i++) {
         const mapped_tensor *t = &j->map.t[i];
@@ -255,21 +256,37 @@ static bool not_a_source(const job *j, err *e)
     return true;
 }
 
+static bool plan_all(job *j, err *e)
+{
+    return tensor_map_build(&j->map, j->checkpoint, &j->config, j->o->progress, e)
+        && allocate(j, e)
+        && (j->plan = gguf_plan_new(32, e)) != NULL
+        && plan_metadata(j, e)
+        && choose_types(j, e)
+        && plan_tensors(j, e);
+}
+
 bool convert_checkpoint(const char *hf_dir, const char *out_path, const convert_opts *o, err *e)
 {
     job j = { .dir = hf_dir, .out_path = out_path, .o = o, .type = file_type_of(o->type) };
     if (!j.type) return err_set(e, ERR_USAGE, "unknown file type %d", (int)o->type);
-    bool ok = open_folder(&j, e)
-           && not_a_source(&j, e)
-           && tensor_map_build(&j.map, j.checkpoint, &j.config, o->progress, e)
-           && allocate(&j, e)
-           && (j.plan = gguf_plan_new(32, e)) != NULL
-           && plan_metadata(&j, e)
-           && choose_types(&j, e)
-           && plan_tensors(&j, e)
-           && plan_claims(&j, e)
-           && write_output(&j, e);
+    bool ok = open_folder(&j, e) && not_a_source(&j, e) && plan_all(&j, e) && plan_claims(&j, e) && write_output(&j, e);
     close_job(&j);
+    return ok;
+}
+
+bool convert_preview(quantize_preview *v, const char *hf_dir, const convert_opts *o, err *e)
+{
+    job j = { .dir = hf_dir, .o = o, .type = file_type_of(o->type) };
+    *v = (quantize_preview){ 0 };
+    if (!j.type) return err_set(e, ERR_USAGE, "unknown file type %d", (int)o->type);
+    bool ok = open_folder(&j, e) && plan_all(&j, e);
+    for (int64_t i = 0; ok && i < j.map.n; i++) {
+        const mapped_tensor *t = &j.map.t[i];
+        ok = quantize_preview_add(v, t->name, t->src.type, j.types[i], t->n_dims, t->shape, e);
+    }
+    close_job(&j);
+    if (!ok) quantize_preview_free(v);
     return ok;
 }
 

@@ -4,6 +4,7 @@
 
 #include "../quant/derive.h"
 #include "../quant/policy.h"
+#include "../quant/quantize.h"
 #include "../quant/tensor_writer.h"
 #include <cjson/cJSON.h>
 
@@ -13,10 +14,14 @@ typedef struct {
     int         n_threads;      // 0: all cores
     progress   *progress;       // may be NULL
     effort_opts effort;         // zeroed: llama.cpp's bytes
+    const policy_overrides *overrides;      // NULL: llama-quantize's mix as it stands
 } convert_opts;
 
 // Writes out_path whole or not at all. ERR_INPUT names what is unmapped, missing, or of a shape that config.json does not give.
 bool convert_checkpoint(const char *hf_dir, const char *out_path, const convert_opts *o, err *e);
+
+// What convert_checkpoint would choose, without writing anything; `from` is the checkpoint's type. Freed by quantize_preview_free.
+bool convert_preview(quantize_preview *v, const char *hf_dir, const convert_opts *o, err *e);
 
 // Compares an artifact's metadata with the config.json a fixture carries, key by key: the expected hyperparameter keys are planned
 // from the config as convert does, and each must equal the artifact's. ERR_VERDICT naming the first key, found and expected.

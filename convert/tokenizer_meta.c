@@ -1,6 +1,7 @@
 #include "tokenizer_meta.h"
 
 #include "../formats/json.h"
+#include "added_flags.h"
 #include "merges.h"
 #include "strmap.h"
 #include "template_meta.h"
@@ -211,7 +212,7 @@ static bool read_added(vocab_state *v, err *e)
         if (!cJSON_IsObject(a)) return bad(v, "added_tokens: expected objects", e);
         if (!read_added_one(v, a, e)) return false;
     }
-    return true;
+    return added_flags_check(list, v->where, e);
 }
 
 // Ids that no token has, up to the rows of the embedding.

@@ -8,7 +8,7 @@
 //               tokens in another order is refused, since scores could not say it. Merges that scores say only in part (Google's
 //               own: runs of spaces and line ends, longest first) are listed as well; llama.cpp does not look at them.
 // A tokenizer.json of another make (another model type, normalizer or pre-tokenizer) would be cut into other tokens by whoever
-// reads the file, so it is refused by name.
+// reads the file, so it is refused by name; so is one whose added tokens have flags that matter (added_flags.h).
 #ifndef HALLMARK_CONVERT_TOKENIZER_META_H
 #define HALLMARK_CONVERT_TOKENIZER_META_H
 

@@ -42,28 +42,86 @@ static void outfile_free(outfile *f)
 
 // ---- names ---------------------------------------------------------------------------------------------------------
 
+// A place that the caller cannot have meant is ERR_USAGE; one that is right and refuses is ERR_SYSTEM.
+static bool cannot_create(const char *path, int code, err *e)
+{
+    char buf[128];
+    bool wrong = code == ENOENT || code == ENOTDIR || code == ELOOP || code == ENAMETOOLONG;
+    return err_set(e, wrong ? ERR_USAGE : ERR_SYSTEM, "%s: cannot create: %s", path, strerror_r(code, buf, sizeof buf));
+}
+
+// The folder that holds path (which does not end in '/'), freed by the caller; NULL when out of memory.
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+}
+
+// dir is a folder, and path's name fits into it with room for the temporary infix; path is what messages name.
+static bool check_folder_of(const char *path, const char *dir, err *e)
+{
+    struct stat st;
+    const char *slash = strrchr(path, '/');
+    if (stat(dir, &st) != 0)
+        return errno == ENOENT ? err_set(e, ERR_USAGE, "%s: cannot create: there is no folder %s", path, dir) : cannot_create(path, errno, e);
+    if (!S_ISDIR(st.st_mode)) return err_set(e, ERR_USAGE, "%s: cannot create: %s is not a folder", path, dir);
+    const long most = pathconf(dir, _PC_NAME_MAX);
+    const size_t n = strlen(slash ? slash + 1 : path) + sizeof INFIX + 10;      // 10: digits of a process number, and a few
+    if (most > 0 && n > (size_t)most)
+        return err_set(e, ERR_USAGE, "%s: cannot create: the name is %zu bytes too long for its folder", path, n - (size_t)most);
+    return true;
+}
+
 // The destination with links resolved, so that a link to another disk keeps pointing there; its folder must exist.
 static bool resolve_destination(outfile *f, const char *path, err *e)
 {
     struct stat st;
-    if (path[0] == '\0') return err_set(e, ERR_SYSTEM, "the output path is empty");
+    if (path[0] == '\0') return err_set(e, ERR_USAGE, "the output path is empty");
     if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) {
         f->path = realpath(path, NULL);
-        if (!f->path) return err_errno(e, false, path, "follow the link");
+        if (!f->path) return cannot_create(path, errno, e);
     } else {
         f->path = strdup(path);
         if (!f->path) return err_nomem(e, "a path", strlen(path) + 1);
     }
     if (stat(f->path, &st) == 0 && !S_ISREG(st.st_mode))
-        return err_set(e, ERR_SYSTEM, "%s: cannot write: it is %s", path, S_ISDIR(st.st_mode) ? "a folder" : "not a regular file");
+        return err_set(e, ERR_USAGE, "%s: cannot write: it is %s", path, S_ISDIR(st.st_mode) ? "a folder" : "not a regular file");
     const char *slash = strrchr(f->path, '/');
-    if (slash && slash[1] == '\0') return err_set(e, ERR_SYSTEM, "%s: cannot write: the name of a folder", path);
-    f->dir = !slash ? strdup(".") : slash == f->path ? strdup("/") : strndup(f->path, (size_t)(slash - f->path));
+    if (slash && slash[1] == '\0') return err_set(e, ERR_USAGE, "%s: cannot write: the name of a folder", path);
+    f->dir = folder_of(f->path);
     if (!f->dir || asprintf(&f->tmp, "%s%s%ld", f->path, INFIX, (long)getpid()) < 0) {
         f->tmp = NULL;      // asprintf leaves it undefined
         return err_nomem(e, "a path", strlen(f->path) + 32);
     }
-    return true;
+    return check_folder_of(f->path, f->dir, e);
+}
+
+bool outfile_check(const char *path, err *e)
+{
+    outfile f = { .fd = -1 };
+    bool ok = resolve_destination(&f, path, e);
+    if (ok && faccessat(AT_FDCWD, f.dir, W_OK | X_OK, AT_EACCESS) != 0) ok = cannot_create(path, errno, e);
+    free(f.path);
+    free(f.dir);
+    free(f.tmp);
+    return ok;
+}
+
+bool outfile_check_folder(const char *path, err *e)
+{
+    struct stat st;
+    char  *name = strdup(path), *dir = NULL;
+    size_t n = strlen(path);
+    if (!name) return err_nomem(e, "a path", n + 1);
+    while (n > 1 && name[n - 1] == '/') name[--n] = '\0';
+    bool ok = n > 0 || err_set(e, ERR_USAGE, "the output path is empty");
+    if (ok && stat(name, &st) == 0 && !S_ISDIR(st.st_mode)) ok = err_set(e, ERR_USAGE, "%s: is there already and is not a folder", path);
+    if (ok && !(dir = folder_of(name))) ok = err_nomem(e, "a path", n + 1);
+    ok = ok && check_folder_of(name, dir, e);
+    if (ok && faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) != 0) ok = cannot_create(path, errno, e);
+    free(dir);
+    free(name);
+    return ok;
 }
 
 static bool is_leftover_name(const char *name, const char *base)
@@ -100,15 +158,15 @@ static bool create_locked(outfile *f, err *e)
     for (int attempt = 0; attempt < 10; attempt++) {
         f->fd = open(f->tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (f->fd < 0 && errno == EEXIST)
-            return err_set(e, ERR_SYSTEM, "%s: cannot create: another writer of this process is at it", f->tmp);
-        if (f->fd < 0) return err_errno(e, false, f->tmp, "create");
+            return err_set(e, ERR_SYSTEM, "%s: cannot create: another writer of this process is at it", f->path);
+        if (f->fd < 0) return cannot_create(f->path, errno, e);
         struct stat st;
         if (flock(f->fd, LOCK_EX | LOCK_NB) == 0 || errno == ENOLCK || errno == EOPNOTSUPP)
             if (fstat(f->fd, &st) == 0 && st.st_nlink > 0) return true;
         close(f->fd);
         f->fd = -1;
     }
-    return err_set(e, ERR_SYSTEM, "%s: cannot create: other processes keep removing it", f->tmp);
+    return err_set(e, ERR_SYSTEM, "%s: cannot create: other processes keep removing it", f->path);
 }
 
 // ---- space ---------------------------------------------------------------------------------------------------------
@@ -159,11 +217,11 @@ static bool range_ok(const outfile *f, int64_t off, int64_t n, err *e)
 {
     int64_t end;
     if (!add_i64(off, n, &end) || (f->size > 0 && end > f->size))
-        return err_set(e, ERR_SYSTEM, "%s: offset %lld: cannot write %lld bytes: the file was planned with %lld", f->tmp,
+        return err_set(e, ERR_SYSTEM, "%s: offset %lld: cannot write %lld bytes: the file was planned with %lld", f->path,
                        (long long)off, (long long)n, (long long)f->size);
     if (end > f->limit) {
         errno = EFBIG;
-        return err_errno(e, false, f->tmp, "write");
+        return err_errno(e, false, f->path, "write");
     }
     return true;
 }
@@ -175,7 +233,7 @@ static bool write_all(outfile *f, int64_t off, const uint8_t *src, int64_t n, er
         if (w < 0 && errno == EINTR) continue;
         if (w <= 0) {
             if (w == 0) errno = ENOSPC;
-            return err_errno(e, false, f->tmp, "write");
+            return err_errno(e, false, f->path, "write");
         }
         src += w;
         off += w;
@@ -198,7 +256,7 @@ static bool copy_in_kernel(outfile *f, int64_t off, int src_fd, int64_t src_off,
         size_t  chunk = (size_t)(n - *done < (1 << 30) ? n - *done : 1 << 30);
         ssize_t w = copy_file_range(src_fd, &in, f->fd, &out, chunk, 0);
         if (w < 0 && errno == EINTR) continue;
-        if (w < 0 && (errno == ENOSPC || errno == EIO || errno == EDQUOT)) return err_errno(e, false, f->tmp, "write");
+        if (w < 0 && (errno == ENOSPC || errno == EIO || errno == EDQUOT)) return err_errno(e, false, f->path, "write");
         if (w < 0) atomic_store(&f->no_kernel_copy, true);      // another file system, an old kernel, a seal
         if (w <= 0) break;                                      // 0: some file systems say so though there is more
         // To the disk already now, while the caller takes digests: else commit would wait for most of a large file. Only a hint.
@@ -220,9 +278,9 @@ bool outfile_copy_at(outfile *f, int64_t off, int src_fd, int64_t src_off, int64
     while (ok && done < n) {
         ssize_t r = pread(src_fd, buf, (size_t)(n - done < CHUNK ? n - done : CHUNK), src_off + done);
         if (r < 0 && errno == EINTR) continue;
-        if (r < 0) { ok = err_errno(e, true, f->tmp, "read the source"); break; }
+        if (r < 0) { ok = err_errno(e, true, f->path, "read the source"); break; }
         if (r == 0) {
-            ok = err_set(e, ERR_INPUT, "%s: the source ends %lld bytes early", f->tmp, (long long)(n - done));
+            ok = err_set(e, ERR_INPUT, "%s: the source ends %lld bytes early", f->path, (long long)(n - done));
             break;
         }
         ok = write_all(f, off + done, buf, r, e);
@@ -257,7 +315,7 @@ static bool flush_folder(const outfile *f, err *e)
 
 bool outfile_commit(outfile *f, err *e)
 {
-    if (fsync(f->fd) != 0) { err_errno(e, false, f->tmp, "flush"); goto fail; }
+    if (fsync(f->fd) != 0) { err_errno(e, false, f->path, "flush"); goto fail; }
     if (rename(f->tmp, f->path) != 0) { err_errno(e, false, f->path, "rename to"); goto fail; }
     bool ok = flush_folder(f, e);
     outfile_free(f);

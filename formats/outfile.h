@@ -12,8 +12,15 @@
 
 typedef struct outfile outfile;
 
+// Can path be written? To be asked before long work; nothing is created. ERR_USAGE: it is a folder or no regular file, its folder does not
+// exist, its name is too long. ERR_SYSTEM: its folder may not be written to (permissions, a read-only mount).
+bool outfile_check(const char *path, err *e);
+
+// The same for a folder that is to be made at path, or replaced there; '/' at the end is allowed.
+bool outfile_check_folder(const char *path, err *e);
+
 // Creates the temporary file and reserves `size` bytes (posix_fallocate; 0: do not reserve, the size is unknown).
-// NULL on failure (ERR_SYSTEM). Refuses a destination that is a folder.
+// NULL on failure: ERR_USAGE for a place that cannot have been meant (see outfile_check), else ERR_SYSTEM. Messages name the destination.
 // Leftover "<path>.partial-*" files of dead processes are removed.
 outfile *outfile_open(const char *path, int64_t size, err *e);
 

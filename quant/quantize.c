@@ -230,18 +230,24 @@ bool quantize_file(const char *in_path, const char *out_path, const quantize_opt
 
 // ---- preview -----------------------------------------------------------------------------------------------------
 
-static bool preview_row(quantize_preview *v, const gguf_tensor *t, dtype to, err *e)
+bool quantize_preview_add(quantize_preview *v, const char *name, dtype from, dtype to, int n_dims, const int64_t *shape, err *e)
 {
-    const dtype_info *info = dtype_find(to);
-    quantize_row *r = &v->rows[v->n];
-    *r = (quantize_row){ .from = t->type, .to = to, .n_dims = t->n_dims, .n_elems = t->n_elems, .from_bytes = t->n_bytes };
-    memcpy(r->shape, t->shape, sizeof r->shape);
-    r->to_bytes = t->n_elems / info->block_weights * info->block_bytes;
-    if (!(r->name = strdup(t->name))) return err_nomem(e, "a name", strlen(t->name));
-    v->n++;
-    v->n_elems    += r->n_elems;
-    v->from_bytes += r->from_bytes;
-    v->to_bytes   += r->to_bytes;
+    const dtype_info *f = dtype_find(from), *t = dtype_find(to);
+    quantize_row r = { .from = from, .to = to, .n_dims = n_dims, .n_elems = 1 };
+    quantize_row *rows = realloc(v->rows, ((size_t)v->n + 1) * sizeof *rows);
+    if (!rows || !(r.name = strdup(name))) {
+        if (rows) v->rows = rows;
+        return err_nomem(e, "the list of tensors", ((size_t)v->n + 1) * sizeof *rows);
+    }
+    v->rows = rows;
+    for (int d = 0; d < n_dims; d++) r.n_elems *= r.shape[d] = shape[d];       // both readers have checked the product
+    r.from_bytes = r.n_elems / f->block_weights * f->block_bytes;
+    r.to_bytes   = r.n_elems / t->block_weights * t->block_bytes;
+    v->rows[v->n++] = r;
+    v->n_elems    += r.n_elems;
+    v->from_bytes += r.from_bytes;
+    v->to_bytes   += r.to_bytes;
+    v->bits_per_weight = v->n_elems > 0 ? 8.0 * (double)v->to_bytes / (double)v->n_elems : 0;
     return true;
 }
 
@@ -250,9 +256,10 @@ bool quantize_preview_file(quantize_preview *v, const char *in_path, const quant
     job  j  = { .o = o, .type = file_type_of(o->type) };
     bool ok = open_job(&j, in_path, e);
     *v = (quantize_preview){ 0 };
-    if (ok && !(v->rows = calloc((size_t)(j.n > 0 ? j.n : 1), sizeof *v->rows))) ok = err_nomem(e, "the list of tensors", (size_t)j.n * sizeof *v->rows);
-    for (int64_t i = 0; ok && i < j.n; i++) ok = preview_row(v, gguf_tensor_at(j.in, i), j.types[i], e);
-    v->bits_per_weight = v->n_elems > 0 ? 8.0 * (double)v->to_bytes / (double)v->n_elems : 0;
+    for (int64_t i = 0; ok && i < j.n; i++) {
+        const gguf_tensor *t = gguf_tensor_at(j.in, i);
+        ok = quantize_preview_add(v, t->name, t->type, j.types[i], t->n_dims, t->shape, e);
+    }
     close_job(&j);
     if (!ok) quantize_preview_free(v);
     return ok;

@@ -33,6 +33,8 @@ typedef struct {
 
 // What quantize_file would choose, without writing anything (out_path is not needed, nor disk space). Freed by quantize_preview_free.
 bool quantize_preview_file(quantize_preview *v, const char *in_path, const quantize_opts *o, err *e);
+// Adds a row, and to the sums. name is copied; shape: [n_dims], of a product that was checked.
+bool quantize_preview_add(quantize_preview *v, const char *name, dtype from, dtype to, int n_dims, const int64_t *shape, err *e);
 void quantize_preview_free(quantize_preview *v);
 
 #endif

@@ -66,8 +66,37 @@ START_TEST(control_bytes_are_escaped)
     char out[64], small[6];
     escape_text(out, sizeof out, "a\033[2J\xC2\x9B\xFF\xC3\xA9\x7F", 11);
     ck_assert_str_eq(out, "a\\x1b[2J\\xc2\\x9b\\xff\xC3\xA9\\x7f");
-    escape_text(small, sizeof small, "ab\xE2\x82\xAC\xE2\x82\xAC", 8);      // never half a character
+    escape_text(small, sizeof small, "ab\xE2\x82\xAC\xE2\x82\xAC", 8);      // never half a character, and the cut shows
+    ck_assert_str_eq(small, "ab...");
+    escape_text(small, sizeof small, "ab\xE2\x82\xAC", 5);                     // it fits: nothing is cut
     ck_assert_str_eq(small, "ab\xE2\x82\xAC");
+    escape_text(out, sizeof out, "a\nb\tc\rd\0e", 9);
+    ck_assert_str_eq(out, "a\\nb\\tc\\rd\\x00e");
+    escape_text(small, 3, "abc", 3);
+    ck_assert_str_eq(small, "");
+}
+END_TEST
+
+// A text with a character of every length, cut at every size: always whole characters, never longer than asked for.
+START_TEST(texts_are_cut_between_characters)
+{
+    static const char s[] = "a\xC3\xA9\xE2\x82\xAC\xF0\x9F\xA6\x8A\xFFz";
+    static const int64_t ends[] = { 0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11, 12 };
+    for (int64_t max = 0; max <= 12; max++) ck_assert_int_eq(text_cut(s, 12, max), ends[max]);
+    ck_assert_int_eq(text_cut(s, 12, 100), 12);
+    char *out = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&out, &n);
+    static const char *const header[] = { "prompt", NULL };
+    table t;
+    table_begin(&t, header);
+    table_text(&t, s, 12, 8);
+    table_text(&t, "short\n", 6, 8);
+    ck_assert(table_print(&t, f));
+    print_line(f, "%s: %s", "a\nb", "\033[2J");
+    fclose(f);
+    ck_assert_str_eq(out, "prompt\na\xC3\xA9\xE2\x82\xAC...\nshort\\n\na\\nb: \\x1b[2J\n");
+    free(out);
 }
 END_TEST
 
@@ -98,7 +127,7 @@ START_TEST(tables_align)
     table_cell(&t, "y\n");
     ck_assert(table_print(&t, f));
     fclose(f);
-    ck_assert_str_eq(out, "name      n  note\n\xC3\xA9t\xC3\xA9       7  x\nlonger  123  y\\x0a\n");
+    ck_assert_str_eq(out, "name      n  note\n\xC3\xA9t\xC3\xA9       7  x\nlonger  123  y\\n\n");
     free(out);
 }
 END_TEST
@@ -155,7 +184,7 @@ END_TEST
 
 typedef struct { const char *out, *kv, *text; int64_t n, threads; text_list many; bool flag; } sample_options;
 static const opt sample_table[] = {
-    { "--output", "-o", OPT_PATH, offsetof(sample_options, out), "F", "", true, 0, 0, NULL },
+    { "--output", "-o", OPT_OUTPUT, offsetof(sample_options, out), "F", "", true, 0, 0, NULL },
     { "--text", NULL, OPT_TEXT, offsetof(sample_options, text), "T", "", false, 0, 0, NULL },
     { "--number", "-n", OPT_INT, offsetof(sample_options, n), "N", "", false, -5, 9, NULL },
     { "--many", NULL, OPT_PATHS, offsetof(sample_options, many), "F", "", false, 0, 0, NULL },
@@ -208,7 +237,7 @@ START_TEST(wrong_options_are_named)
         { "a -o x -n 10", "expected -5 to 9" }, { "a -o x -n -6", "expected -5 to 9" }, { "a -o x -n 5x", "whole number" },
         { "a -o x -n +5", "whole number" }, { "a -o x -n", "needs a value" }, { "a -o x -n 1 -n 1", "given twice" },
         { "a -o x --flag=1", "takes no value" }, { "a -o x --kv f61", "did you mean 'f16'?" }, { "a -o x --many=", "empty" },
-        { "a -o x -z", "unknown option '-z'" }, { "a -o x --threads 99999999999999999999", "expected 1 to 1024" },
+        { "a -o x -z", "unknown option '-z'" }, { "a -o -", "found '-'" }, { "a --output=", "empty" }, { "a -o x --threads 99999999999999999999", "expected 1 to 1024" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         sample_options o;
@@ -229,6 +258,7 @@ int main(void)
     tcase_add_test(t, utf8_is_whole_however_it_is_cut);
     tcase_add_test(t, an_incomplete_sequence_waits);
     tcase_add_test(t, control_bytes_are_escaped);
+    tcase_add_test(t, texts_are_cut_between_characters);
     tcase_add_test(t, sizes_are_short);
     tcase_add_test(t, tables_align);
     tcase_add_test(t, json_is_json);

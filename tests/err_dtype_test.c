@@ -39,8 +39,20 @@ START_TEST(test_long_messages_are_cut_whole)
             err_set(&e, ERR_INPUT, "%s", text);
             ck_assert_uint_lt(strlen(e.msg), sizeof e.msg);
             if (!fill && n < 1000) ck_assert_str_eq(e.msg, text);
-            if (fill) ck_assert_str_eq(e.msg + strlen(e.msg) - 7, "\\x0a...");
+            if (fill) ck_assert(strstr(e.msg, "\\x0a...\\x0a") && strncmp(e.msg, "\\x0a", 4) == 0 && strcmp(e.msg + strlen(e.msg) - 4, "\\x0a") == 0);
         }
+    // The middle goes, between two characters: the reason stays.
+    for (size_t n = 1000; n < 1010; n++) {
+        memset(text, 'x', n);
+        for (int i = 0; i < 1000; i++) memcpy(text + n + 3 * i, "\xe2\x82\xac", 3);
+        text[n + 3000] = '\0';
+        err e = { 0 };
+        err_set(&e, ERR_INPUT, "%s: cannot open: File name too long", text);
+        ck_assert_str_eq(e.msg + strlen(e.msg) - 37, "\xac\xe2\x82\xac: cannot open: File name too long");
+        ck_assert_ptr_nonnull(strstr(e.msg, "xxx...\xe2\x82\xac"));
+        ck_assert_uint_lt(strlen(e.msg), sizeof e.msg);
+        ck_assert_uint_gt(strlen(e.msg), sizeof e.msg - 10);
+    }
 }
 END_TEST
 

@@ -72,7 +72,7 @@ START_TEST(test_ranges_are_checked)
     err      e   = { 0 };
     outfile *f   = outfile_open(in_dir(dir, "out"), 10, &e);
     ck_assert(!outfile_write_at(f, 6, "world", 5, &e));
-    check_refused(&e, ERR_SYSTEM, "out.partial-", "offset 6: cannot write 5 bytes: the file was planned with 10");
+    check_refused(&e, ERR_SYSTEM, "/out: ", "offset 6: cannot write 5 bytes: the file was planned with 10");
     e = (err){ 0 };
     ck_assert(!outfile_write_at(f, -1, "w", 1, &e));
     e = (err){ 0 };
@@ -144,19 +144,38 @@ START_TEST(test_destinations)
 {
     char *dir = new_dir(), target[4300];
     err   e   = { 0 };
-    ck_assert_ptr_null(outfile_open(dir, 1, &e));
-    check_refused(&e, ERR_SYSTEM, dir, "it is a folder");
+    char long_name[251];
+    memset(long_name, 'x', 250);        // a name of its own, but not with what the temporary file adds
+    long_name[250] = '\0';
+    char *spoiled[] = { dir, "none/out", "none/", "/dev/null", "", "plain/out", "dangling", long_name };
+    static const char *const says[] = { "it is a folder", "cannot create: there is no folder ", "the name of a folder", "it is not a regular file",
+                                        "the output path is empty", "/plain is not a folder", "cannot create: No such file or directory", NULL };
+    write_file(in_dir(dir, "plain"), "x", 1);
+    ck_assert_int_eq(symlink("nowhere/at/all", in_dir(dir, "dangling")), 0);
+    for (int i = 0; i < 8; i++) {       // asked before the work, or met when it begins: the same answer
+        const char *path = i == 0 || spoiled[i][0] == '/' || !spoiled[i][0] ? spoiled[i] : in_dir(dir, spoiled[i]);
+        char        copy[4300];
+        err         early = { 0 };
+        snprintf(copy, sizeof copy, "%s", path);
+        e = (err){ 0 };
+        ck_assert_ptr_null(outfile_open(copy, 1, &e));
+        check_refused(&e, ERR_USAGE, NULL, says[i] ? says[i] : "the name is ");
+        ck_assert(!outfile_check(copy, &early));
+        ck_assert_str_eq(early.msg, e.msg);
+    }
     e = (err){ 0 };
-    ck_assert_ptr_null(outfile_open(in_dir(dir, "none/out"), 1, &e));
-    check_refused(&e, ERR_SYSTEM, "none/out", "cannot create: No such file or directory");
+    ck_assert(!outfile_check_folder(in_dir(dir, "plain"), &e));
+    check_refused(&e, ERR_USAGE, NULL, "is there already and is not a folder");
     e = (err){ 0 };
-    ck_assert_ptr_null(outfile_open(in_dir(dir, "none/"), 1, &e));
-    check_refused(&e, ERR_SYSTEM, "none/", "the name of a folder");
+    ck_assert(!outfile_check_folder(in_dir(dir, "none/at/"), &e));
+    check_refused(&e, ERR_USAGE, NULL, "cannot create: there is no folder ");
     e = (err){ 0 };
-    ck_assert_ptr_null(outfile_open("/dev/null", 1, &e));
-    check_refused(&e, ERR_SYSTEM, "/dev/null", "it is not a regular file");
+    ck_assert(!outfile_check_folder("", &e));
     e = (err){ 0 };
-    ck_assert_ptr_null(outfile_open("", 1, &e));
+    ck_assert(outfile_check_folder(in_dir(dir, "new//"), &e) && outfile_check_folder(dir, &e) && outfile_check_folder("/", &e));
+    ck_assert(outfile_check(in_dir(dir, "new"), &e) && outfile_check(in_dir(dir, "plain"), &e) && outfile_check("new", &e));
+    ck_assert_int_eq(access(in_dir(dir, "new"), F_OK), -1);
+    ck_assert_int_eq(unlink(in_dir(dir, "plain")), 0);
     e = (err){ 0 };
     ck_assert_ptr_null(outfile_open(in_dir(dir, "out"), -1, &e));
     // A link stays one, and what it points to is replaced.
@@ -202,7 +221,7 @@ START_TEST(test_leftovers)
     ck_assert_int_eq(access(in_dir(dir, "out.partial-77777"), F_OK), 0);
     outfile *twice = outfile_open(path, 1, &e);     // the same destination twice in one process
     ck_assert_ptr_null(twice);
-    check_refused(&e, ERR_SYSTEM, "out.partial-", "another writer of this process");
+    check_refused(&e, ERR_SYSTEM, "/out: ", "another writer of this process");
     ck_assert_int_eq(access(own, F_OK), 0);         // and the first one's file is still there
     e = (err){ 0 };
     ck_assert(outfile_write_at(f, 0, "x", 1, &e) && outfile_commit(f, &e));
@@ -272,6 +291,10 @@ static int write_read_only(const char *dir)
     outfile *f = outfile_open(in_dir(dir, "out"), 100, &e);
     if (f) return 10;
     if (e.kind != ERR_SYSTEM || !strstr(e.msg, "cannot create: Permission denied") || !strstr(e.msg, "/out")) return 11;
+    err early = { 0 };
+    if (outfile_check(in_dir(dir, "out"), &early) || early.kind != ERR_SYSTEM || strcmp(early.msg, e.msg) != 0) return 12;
+    early = (err){ 0 };
+    if (outfile_check_folder(in_dir(dir, "new"), &early) || early.kind != ERR_SYSTEM || !strstr(early.msg, "Permission denied")) return 13;
     return 0;
 }
 

@@ -319,6 +319,16 @@ START_TEST(test_refused)
         { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x\",\"id\":7}]", "id 7: found tokens '<0x00>' and 'x'" },
         { TOK_GEMMA4, "added_tokens", "[{\"content\":\"a\",\"id\":275}]", "token 'a': found ids 264 and 275, expected one" },
         { TOK_GEMMA4, "added_tokens", "[{\"content\":\"a\",\"id\":264},{\"content\":\"a\",\"id\":264}]", "added_tokens: found 'a' twice" },
+        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x\",\"id\":275,\"lstrip\":true}]", "token 'x': found lstrip true" },
+        { TOK_LLAMA, "added_tokens", "[{\"content\":\"x\",\"id\":275,\"special\":true,\"rstrip\":true}]", "token 'x': found rstrip true" },
+        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x\",\"id\":275,\"single_word\":true}]", "token 'x': found single_word true" },
+        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x\",\"id\":275,\"lstrip\":1}]", "lstrip" },
+        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x y\",\"id\":275,\"normalized\":true}]", "token 'x y': found normalized true in a token with a space" },
+        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x\\u2581\",\"id\":275,\"normalized\":true}]", "found normalized true in a token with a space" },
+        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"xyz\",\"id\":275,\"normalized\":true},{\"content\":\"y\",\"id\":276}]", "token 'xyz': found normalized true" },
+        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"zu\",\"id\":276},{\"content\":\"xyz\",\"id\":275,\"normalized\":true}]", "where it meets 'zu'" },
+        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"xyzu\",\"id\":275,\"normalized\":true},{\"content\":\"yzuvw\",\"id\":276}]", "where it meets 'yzuvw'" },
+        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"xy\",\"id\":275,\"normalized\":true},{\"content\":\"x\",\"id\":276}]", "where it meets 'x'" },
         { TOK_GEMMA4, "model.merges", "[]", "model.merges: found none" },
         { TOK_GEMMA4, "model.merges", NULL, "model.merges: found none" },
         { TOK_GEMMA4, "model.merges", "{\"a\":1}", "model.merges" },
@@ -369,6 +379,29 @@ START_TEST(test_very_long_token)
         else        check_refused(&e, ERR_INPUT, "dir/tokenizer.json", i == 1 ? "found 1025 bytes, expected at most 1024" : "found 1048576 bytes, expected at most 1024");
         gguf_plan_free(p);
         free(name);
+        input_free(&in);
+    }
+}
+END_TEST
+
+// Flags that change nothing are no reason to refuse: none set, and normalized where it finds the same places.
+START_TEST(test_harmless_flags)
+{
+    static const char *const lists[] = {
+        "[{\"content\":\"xyz\",\"id\":275,\"lstrip\":false,\"rstrip\":false,\"single_word\":false,\"normalized\":false}]",
+        "[{\"content\":\"xyz\",\"id\":275,\"normalized\":true}]",
+        "[{\"content\":\"xyz\",\"id\":275,\"normalized\":true},{\"content\":\"wx\",\"id\":276}]",       // begins before it: cut out first by all
+        "[{\"content\":\"xyz\",\"id\":275,\"normalized\":true},{\"content\":\"xyzw\",\"id\":276}]",     // the longer one at one place
+        "[{\"content\":\"xyz\",\"id\":275,\"normalized\":true},{\"content\":\"y\",\"id\":276,\"normalized\":true}]",
+        "[{\"content\":\"x y\",\"id\":275}]",
+    };
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        input in = input_new(TOK_GEMMA4);
+        mini_set(in.tokenizer, "added_tokens", lists[i]);
+        mini_set(in.tokenizer, "post_processor", NULL);
+        gguf_plan *p = good_plan(&in);
+        ck_assert_int_eq(int_at(p, TYPES, 275), TOKEN_USER_DEFINED);
+        gguf_plan_free(p);
         input_free(&in);
     }
 }
@@ -556,6 +589,7 @@ int main(void)
     tcase_add_test(c, test_suppressed);
     tcase_add_test(c, test_refused);
     tcase_add_test(c, test_very_long_token);
+    tcase_add_test(c, test_harmless_flags);
     tcase_add_test(c, test_bad_special_ids);
     tcase_add_test(c, test_every_truncation);
     tcase_add_test(c, test_hostile_text);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The command line's contract: help, exit statuses, which stream gets what, messages that name the nearest word.
 . "$(dirname "$0")/lib.sh"
-commands="convert quantize verify run bench inspect release check derive"
+commands="convert quantize verify run bench inspect release check derive imatrix"
 
 say "help and version: exit 0, on standard output, nothing on standard error"
 run_hm 0 --help; err_empty
@@ -11,7 +11,15 @@ for c in $commands; do
     run_hm 0 "$c" --help; err_empty; out_has "Usage: hallmark $c "; out_has "Examples:"; out_has "  hallmark $c "
     run_hm 0 help "$c"; err_empty; out_has "Usage: hallmark $c "
     run_hm 0 "$c" -h
+    [ -z "$(awk 'length > 140' "$work/out")" ] || fail "$c --help: a line is longer than 140 columns"
+    # What the usage and the examples name exists, and the examples are of this command.
+    sed -n '/^Options:/,/^$/p' "$work/out" > "$work/options"
+    for word in $(sed -n '/^Usage:/p; /^Examples:/,$p' "$work/out" | grep -oE -- '(^| |\[|\()--?[a-z][a-z-]*' | tr -d ' [('); do
+        grep -qE -- "^  ([^ ]+, )?$word( |,|\$)" "$work/options" || fail "$c --help names $word, which is no option"
+    done
+    [ "$(sed -n '/^Examples:/,$p' "$work/out" | grep -vc "^  hallmark $c ")" -eq 1 ] || fail "$c --help: an example of something else"
 done
+for c in convert quantize release; do run_hm 0 $c --help; grep -q '^Types: .* bf16.* q4_k_m' "$work/out" || fail "$c --help does not list the types"; done
 
 say "a wrong command line: exit 2, the nearest name, nothing on standard output"
 run_hm 2; out_empty; err_has "a command is missing"
@@ -19,7 +27,8 @@ run_hm 2 conver; out_empty; err_has "did you mean 'convert'?"
 run_hm 2 quantise; err_has "did you mean 'quantize'?"
 run_hm 2 xyzzy; out_empty; err_has "unknown command 'xyzzy'"
 for c in $commands; do
-    run_hm 2 "$c"; out_empty; err_has "argument is missing"
+    [ $c = imatrix ] && want="-o IM.gguf is missing" || want="argument is missing"     # imatrix --merge needs no artifact
+    run_hm 2 "$c"; out_empty; err_has "$want"
     run_hm 2 "$c" x --no-such-thing-at-all; out_empty; err_has "unknown option '--no-such-thing-at-all'"
     run_hm 2 "$c" x --hepl; err_has "did you mean '--help'?"
 done
@@ -27,6 +36,9 @@ run_hm 2 verify x --fixtrue y; err_has "did you mean '--fixture'?"
 run_hm 2 verify x --token 3 --fixture y; err_has "did you mean '--tokens'?"
 run_hm 2 convert x -o; err_has "needs a value"
 run_hm 2 convert x; err_has "-o OUT.gguf is missing"
+for c in convert "quantize --type f32" imatrix release; do run_hm 2 $c x -o -; out_empty; err_has "found '-'"; done
+[ ! -e ./- ] || fail "a file called - was made"
+for c in convert quantize; do run_hm 0 $c --help; out_has "(-o OUT.gguf | --dry-run)"; done
 run_hm 2 convert x y -o z; err_has "unexpected argument 'y'"
 run_hm 2 convert x -o ''; err_has "empty"
 run_hm 2 convert '' -o y; err_has "empty"
@@ -71,6 +83,46 @@ run_hm 3 check "$work/junk"; err_has "$work/junk"
 say "a result that cannot be written is not done: exit 4"
 "$hallmark" --help > /dev/full 2> "$work/err"; [ $? -eq 4 ] || fail "--help > /dev/full does not exit 4"
 err_has "standard output"
+
+say "inspect cuts long values between characters, and shows a line's end as \\n"
+{ printf GGUF; le 4 3; le 8 0; le 8 2
+  text=$(printf 'x%.0s' $(seq 158)); text+=$'\xe2\x82\xac'; text+=tail                     # a character of three bytes at byte 158
+  str long; le 4 8; le 8 ${#text}; printf %s "$text"; text=$'two\nlines'; str short; le 4 8; str "$text"; } > "$work/long.gguf"
+run_hm 0 inspect "$work/long.gguf"; out_has 'two\nlines'
+iconv -f UTF-8 -t UTF-8 "$work/out" > /dev/null || fail "inspect cut a character in two"
+grep -Eq 'long +x{158}\.\.\. \(165 bytes\)$' "$work/out" || fail "the long value is not cut before the character"
+
+say "inspect of a folder without GGUF files and without a config says what is missing"
+mkdir "$work/other"; : > "$work/other/readme.txt"
+run_hm 3 inspect "$work/other"; out_empty; err_has "config.json"; err_has ".gguf"
+cp "$work/junk" "$work/other/a.gguf"
+run_hm 3 inspect "$work/other"; out_empty; err_has "other/a.gguf"
+
+say "streams that are closed: no file is opened in their place, so that no message can go into one"
+"$hallmark" inspect /proc/self/fd/1 2> "$work/err" >&-; [ $? -eq 3 ] || fail "inspect of a closed stream: not exit 3"
+err_has "regular file"                                  # /dev/null: something stands there
+"$hallmark" convert "$checkpoint" -o "$work/whole.gguf" > /dev/null 2>&1 < /dev/null || fail "convert"
+for c in ">&-" "2>&-" "<&-" "<&- 2>&-" "<&- >&- 2>&-"; do
+    case $c in *">&- 2"* | ">&-") want=4 ;; *) want=0 ;; esac       # without standard output the result cannot be told
+    eval "\"\$hallmark\" convert \"\$checkpoint\" -o \"\$work/closed.gguf\" > /dev/null 2> /dev/null < /dev/null $c"
+    [ $? -eq $want ] || fail "convert $c: not exit $want"
+    cmp -s "$work/closed.gguf" "$work/whole.gguf" || fail "convert $c: other bytes"
+done
+
+say "no environment at all, another language, spaces and accents in paths, a reader that goes away"
+odd="$work/a folder of my own/d\303\251j\303\240"; odd=$(printf "$odd"); mkdir -p "$odd"
+(cd "$odd" && env -i "$hallmark" convert "$checkpoint" -o 'le modele.gguf' > "$work/out" 2> "$work/err") || fail "convert in an odd folder: $(cat "$work/err")"
+cmp -s "$odd/le modele.gguf" "$work/whole.gguf" || fail "other bytes in an odd folder"
+LANG=C LC_ALL=C "$hallmark" inspect "$odd"/le* > "$work/out" 2> "$work/err" || fail "inspect in an odd folder"
+grep -qF "$odd" "$work/out" || fail "the accents are not shown as they are"
+"$hallmark" inspect "$work/whole.gguf" | head -n 1 > /dev/null
+status=${PIPESTATUS[0]}
+[ $status -eq 0 ] || [ $status -eq 141 ] || fail "inspect | head: status $status"
+
+say "a path that is too long: the message keeps the reason"
+long=$(printf 'x%.0s' $(seq 5000))
+run_hm 3 inspect "$long"; out_empty; err_has "File name too long"
+run_hm 2 convert "$checkpoint" -o "$long"; out_empty; err_has "bytes too long for its folder"
 
 say "control bytes of a file name do not reach the terminal"
 run_hm 3 inspect "$work/$(printf 'a\033[2Jb')"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Destinations that cannot take the file: exit 4, the place is named, and nothing is left under the final name.
+# Destinations: a place that cannot have been meant is exit 2, one that cannot take the file exit 4, both before the work; the place
+# is named (never a temporary name), and nothing is left there. What is replaced is said.
 . "$(dirname "$0")/lib.sh"
 
 say "a limit on file size (as a full disk, reported before the work)"
@@ -8,13 +9,48 @@ say "a limit on file size (as a full disk, reported before the work)"
 err_has "limited.gguf"
 [ -z "$(ls "$work" | grep limited)" ] || fail "something is left: $(ls "$work")"
 
-say "folders that are not there, or are files"
-run_hm 4 convert "$checkpoint" -o "$work/no/such/folder/x.gguf"; err_has "$work/no/such/folder/x.gguf"
+no_partial() { ! grep -q 'partial' "$work/err" || fail "a temporary name reached the user: $(cat "$work/err")"; }
+# each_command CHECK PLACE: every command that writes, with PLACE as its destination (PLACE.json as a report).
+each_command() {
+    local check=$1 place=$2 c
+    for c in "convert $checkpoint -o" "quantize $work/bf16.gguf --type q8_0 -o" "imatrix $work/bf16.gguf --text $work/text -o" \
+             "verify $work/bf16.gguf --fixture $bf16_fix --report" "release $checkpoint --types bf16 -o"; do
+        case $c in verify*) p=$place.json ;; *) p=$place ;; esac
+        $check "$p" $c
+        no_partial
+    done
+}
+bf16_fix=$(fixture_for bfloat16) || exit 1
+run_hm 0 convert "$checkpoint" -o "$work/bf16.gguf"
+for i in $(seq 1 200); do echo "the quick brown fox number $i jumps over the lazy dog"; done > "$work/text"
+
+say "a place that cannot have been meant: exit 2, before anything is read or run, from every command that writes"
 : > "$work/plain"
-run_hm 4 convert "$checkpoint" -o "$work/plain/x.gguf"; err_has "x.gguf"
-mkdir "$work/taken"
-run_hm 4 convert "$checkpoint" -o "$work/taken"; err_has "$work/taken"
-[ -d "$work/taken" ] || fail "the folder under the final name is gone"
+misplaced() { run_hm 2 "${@:2}" "$1"; out_empty; err_has "$1"; [ "$(wc -l < "$work/err")" -eq 2 ] || fail "$2 worked before it looked"; }
+each_command misplaced "$work/no/such/folder/x.gguf"; [ ! -e "$work/no" ] || fail "a folder was made"
+each_command misplaced "$work/plain/x.gguf"
+each_command misplaced "$work/$(printf '%0300d' 0)"
+misplaced "$work/plain" release "$checkpoint" -o            # a file where the folder should be
+mkdir "$work/taken" "$work/taken.json"
+for c in "convert $checkpoint -o" "quantize $work/bf16.gguf --type q8_0 -o" "imatrix $work/bf16.gguf --text $work/text -o"; do
+    misplaced "$work/taken" $c
+    misplaced /dev/null $c
+done
+misplaced "$work/taken.json" verify "$work/bf16.gguf" --fixture "$bf16_fix" --report
+[ -d "$work/taken" ] && [ -z "$(ls -A "$work/taken")" ] || fail "the folder under the final name is not as it was"
+misplaced "$work/bf16.gguf" quantize "$work/bf16.gguf" --type q8_0 -o     # the input itself
+
+say "a file that is replaced is said to be, on standard error; a new one is not"
+for c in "convert $checkpoint -o" "quantize $work/bf16.gguf --type q8_0 -o" "imatrix --merge $work/im0.gguf -o"; do
+    case $c in imatrix*) run_hm 0 imatrix "$work/bf16.gguf" --text "$work/text" --chunk 64 -o "$work/im0.gguf" ;; esac
+    run_hm 0 $c "$work/new.gguf"; ! grep -q replaced "$work/err" || fail "$c: nothing was there to be replaced"; out_has "$work/new.gguf"; no_partial
+    run_hm 0 $c "$work/new.gguf"; err_has "note: replaced $work/new.gguf"; ! grep -q replaced "$work/out" || fail "$c: the note is no result"
+    rm "$work/new.gguf"
+done
+run_hm 0 verify "$work/bf16.gguf" --fixture "$bf16_fix" --report "$work/r.md"; ! grep -q replaced "$work/err" || fail "the report is new"
+run_hm 0 verify "$work/bf16.gguf" --fixture "$bf16_fix" --report "$work/r.md"; err_has "note: replaced $work/r.md"
+run_hm 0 release "$checkpoint" --types bf16 -o "$work/pub"; ! grep -q replaced "$work/err" || fail "the folder is new"
+run_hm 0 release "$checkpoint" --types bf16 -o "$work/pub/"; err_has "note: replaced $work/pub"; no_partial
 
 say "a read-only folder"
 mkdir "$work/ro" && chmod 555 "$work/ro"
@@ -27,6 +63,9 @@ elif command -v setpriv > /dev/null; then
     setpriv --reuid=65534 --regid=65534 --clear-groups "$work/hallmark" convert "$work/source" -o "$work/ro/x.gguf" > "$work/out" 2> "$work/err"
     [ $? -eq 4 ] || fail "a read-only folder: not exit 4"
     err_has "ro/x.gguf"
+    setpriv --reuid=65534 --regid=65534 --clear-groups "$work/hallmark" release "$work/source" -o "$work/ro/x" > "$work/out" 2> "$work/err"
+    [ $? -eq 4 ] && [ "$(wc -l < "$work/err")" -eq 1 ] || fail "release into a read-only folder: not exit 4 before the work"
+    err_has "ro/x: cannot create"
 fi
 [ -z "$(ls -A "$work/ro")" ] || fail "something is in the read-only folder"
 
@@ -35,12 +74,13 @@ say "a full disk, and a read-only mount"
 mkdir "$work/small"
 mount -t tmpfs -o size=4m tmpfs "$work/small" 2> "$work/err" || skip "no tmpfs can be mounted here: $(cat "$work/err") (all checks above passed)"
 cleanup_more() { umount "$work/small" 2> /dev/null; }
-run_hm 4 convert "$checkpoint" -o "$work/small/x.gguf" --type f32; err_has "small/x.gguf"
+run_hm 4 convert "$checkpoint" -o "$work/small/x.gguf" --type f32; err_has "small/x.gguf"; no_partial
 [ -z "$(ls -A "$work/small")" ] || fail "something is left on the full disk: $(ls -A "$work/small")"
 printf old > "$work/small/x.gguf"
 run_hm 4 convert "$checkpoint" -o "$work/small/x.gguf" --type f32
 [ "$(cat "$work/small/x.gguf")" = old ] || fail "the old file was touched"
-run_hm 4 release "$checkpoint" -o "$work/small/pub" --types f32
+run_hm 4 release "$checkpoint" -o "$work/small/pub" --types f32; err_has "small/pub/"; no_partial
 [ ! -e "$work/small/pub" ] || fail "a release on a full disk left its folder"
 mount -o remount,ro "$work/small" 2> "$work/err" || skip "no read-only mount here: $(cat "$work/err") (all checks above passed)"
-run_hm 4 convert "$checkpoint" -o "$work/small/y.gguf" --type q4_k_m; err_has "small/y.gguf"
+unwritable() { run_hm 4 "${@:2}" "$1"; out_empty; err_has "$1"; [ "$(wc -l < "$work/err")" -eq 1 ] || fail "$2 worked before it looked"; }
+each_command unwritable "$work/small/y.gguf"

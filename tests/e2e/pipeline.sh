@@ -119,11 +119,17 @@ for key in kv/hallmark.tensor.sha256 kv/hallmark.source.digest kv/hallmark.eos_t
 done
 
 say "release publishes the folder; check proves it; one flipped bit and it does not"
-run_hm 0 release "$checkpoint" -o "$work/pub"; out_has "Published"; out_has "pass"
+run_hm 0 release "$checkpoint" -o "$work/pub"; out_has "Published"; out_has "pass"; cp "$work/out" "$work/table"
 [ -s "$work/pub/report.json" ] && [ -s "$work/pub/report.md" ] || fail "the published folder lacks its reports: $(ls "$work/pub")"
 for t in BF16 F32 Q4_K_M; do ls "$work/pub" | grep -q -- "-$t.gguf\$" || fail "no $t artifact: $(ls "$work/pub")"; done
 [ ! -e "$work/pub.failed" ] && [ ! -e "$work/pub.unverified" ] || fail "a published release left another folder"
 run_hm 0 check "$work/pub"; out_has "holds"
+[ "$(grep -cE "^[^ ]+-Q4_K_M\.gguf .* q4_k_m  " "$work/table")" = 1 ] && [ "$(grep -cE "^[^ ]+-Q4_K_M\.gguf .* float32, drift  " "$work/table")" = 1 ] ||
+    fail "the table does not tell the two fixtures of Q4_K_M apart: $(cat "$work/table")"
+run_hm 0 inspect "$work/pub"; err_empty; out_has "3 artifacts"
+for t in BF16 F32 Q4_K_M; do grep -E -- "-$t\.gguf +$t .* yes *$" "$work/out" > /dev/null || fail "inspect of the folder does not list $t: $(cat "$work/out")"; done
+run_hm 0 inspect "$work/pub" --json; json_valid; [ "$(json_get 'artifacts/#')" = 3 ] && [ "$(json_get artifacts/2/kv_type)" = f32 ] || fail "inspect DIR --json"
+[ "$(json_get artifacts/0/released)" = true ] && [ "$(json_get 'tensors/#')" = 0 ] || fail "inspect DIR --json"
 one=$(ls "$work"/pub/*-BF16.gguf)
 run_hm 0 check "$one" --fixture "$bf16_fix" --json; json_valid; [ "$(json_get verdict)" = pass ] || fail "check --json"
 cp "$one" "$work/flip.gguf"

@@ -69,4 +69,23 @@ run_hm 1 derive "$work/twice.gguf" --from "$work/bf16.gguf" --calibrate "$root/R
 run_hm 3 quantize "$work/bf16.gguf" -o "$work/o2.gguf" --type q4_k_m --calibrate "$work/absent"
 run_hm 2 quantize "$work/bf16.gguf" -o "$work/o2.gguf" --type q4_k_m --effort 7
 [ -z "$(ls "$work" | grep hallmark-)" ] || fail "a calibration left files behind"
+say "convert takes the same options: straight from the checkpoint, the bytes of convert to BF16 and quantize"
+for o in "--tensor-type blk\.[0-3]\..*=q8_0 --tensor-type ffn_down=q6_k" "--embedding-type q5_1 --output-type q8_0" --pure "--type q3_k_m --pure --tensor-type attn_v=f16"; do
+    case $o in --type*) t= ;; *) t="--type q4_k_m" ;; esac
+    run_hm 0 convert "$checkpoint" -o "$work/straight.gguf" $t $o
+    run_hm 0 quantize "$work/bf16.gguf" -o "$work/twice.gguf" $t $o
+    for f in straight twice; do
+        run_hm 0 inspect "$work/$f.gguf" --json; json_get 'kv/hallmark.tensor.sha256' > "$work/$f.digests"; json_get tensors > "$work/$f.tensors"
+    done
+    cmp -s "$work/straight.digests" "$work/twice.digests" && cmp -s "$work/straight.tensors" "$work/twice.tensors" || fail "$o: the two ways differ"
+    run_hm 0 convert "$checkpoint" $t $o --dry-run; cp "$work/out" "$work/plan"; out_has "bits a weight"
+    run_hm 0 quantize "$work/bf16.gguf" $t $o --dry-run
+    for f in plan out; do awk '{ print $1, $NF }' "$work/$f" | sort > "$work/$f.sorted"; done     # "from" may differ: norms are F32 in the GGUF file
+    cmp -s "$work/plan.sorted" "$work/out.sorted" || fail "$o: the two plans differ"
+done
+before=$(ls "$work")
+run_hm 0 convert "$checkpoint" --type q4_k_m --dry-run; grep -E '^blk\.0\.attn_q\.weight' "$work/out" | grep -q Q4_K || fail "convert --dry-run"
+[ "$before" = "$(ls "$work")" ] || fail "convert --dry-run left a file"
+run_hm 2 convert "$checkpoint" --tensor-type 'x=q9' --dry-run; err_has "'q9'"
+run_hm 2 convert "$checkpoint" --type q4_k_m; err_has "-o OUT.gguf is missing"
 echo "quantize: all as it should be"

@@ -1,0 +1,70 @@
+#include "type_options.h"
+#include "text_out.h"
+#include "../formats/dtype.h"
+#include "../quant/codec.h"
+#include <stdlib.h>
+#include <string.h>
+
+// A tensor type that there is an encoder for; DT_INVALID with ERR_USAGE otherwise. NULL text: DT_INVALID.
+static dtype tensor_type_arg(const char *text, const char *option, err *e)
+{
+    const dtype_info *t = text ? dtype_find_name(text) : NULL;
+    if (!text || (t && codec_find(t->id))) return text ? t->id : DT_INVALID;
+    int n;
+    char all[256] = "";
+    const codec *c = codec_table(&n);
+    for (int i = 0; i < n; i++) snprintf(all + strlen(all), sizeof all - strlen(all), " %s", dtype_name(c[i].type));
+    err_set(e, ERR_USAGE, "%s: unknown tensor type '%s'. Types:%s", option, text, all);
+    return DT_INVALID;
+}
+
+// "PATTERN=TYPE"; *text is the copy that the rule's pattern borrows.
+static bool rule_arg(type_rule *r, const char *arg, char **text, err *e)
+{
+    const char *equals = strrchr(arg, '=');
+    if (!equals || equals == arg) return err_set(e, ERR_USAGE, "--tensor-type: found '%s', expected PATTERN=TYPE", arg);
+    if (!(*text = strndup(arg, (size_t)(equals - arg)))) return err_nomem(e, "a pattern", strlen(arg));
+    *r = (type_rule){ .pattern = *text, .type = tensor_type_arg(equals + 1, "--tensor-type", e) };
+    return e->kind == ERR_NONE;
+}
+
+bool type_choice_make(type_choice *c, const text_list *tensor_types, const char *output, const char *embedding, bool pure, err *e)
+{
+    const size_t n = (size_t)tensor_types->n;
+    *c = (type_choice){ .rules = calloc(n + 1, sizeof *c->rules), .texts = calloc(n + 1, sizeof *c->texts) };
+    if (!c->rules || !c->texts) return err_nomem(e, "the rules", n * sizeof *c->rules);
+    c->over = (policy_overrides){ .rules = c->rules, .n_rules = tensor_types->n, .pure = pure, .output = DT_INVALID, .embedding = DT_INVALID };
+    for (size_t i = 0; i < n; i++)
+        if (!rule_arg(&c->rules[i], tensor_types->v[i], &c->texts[i], e)) return false;
+    c->over.output    = tensor_type_arg(output, "--output-type", e);
+    c->over.embedding = tensor_type_arg(embedding, "--embedding-type", e);
+    return e->kind == ERR_NONE;
+}
+
+void type_choice_free(type_choice *c)
+{
+    for (int i = 0; c->texts && i < c->over.n_rules; i++) free(c->texts[i]);
+    free(c->texts);
+    free(c->rules);
+    *c = (type_choice){ .rules = NULL };
+}
+
+bool type_plan_print(const quantize_preview *v, err *e)
+{
+    static const char *const header[] = { "tensor", "shape", "from", "to", ">bytes", NULL };
+    table t;
+    char from[32], to[32];
+    table_begin(&t, header);
+    for (int64_t i = 0; i < v->n; i++) {
+        const quantize_row *r = &v->rows[i];
+        table_cell(&t, "%s", r->name);
+        table_shape(&t, r->n_dims, r->shape);
+        table_cell(&t, "%s", dtype_name(r->from));
+        table_cell(&t, "%s", dtype_name(r->to));
+        table_cell(&t, "%lld", (long long)r->to_bytes);
+    }
+    if (!table_print(&t, stdout)) return err_nomem(e, "the table", 0);
+    printf("%lld tensors, %lld weights: %s become %s, %.3f bits a weight\n", (long long)v->n, (long long)v->n_elems,
+           human_bytes(v->from_bytes, from), human_bytes(v->to_bytes, to), v->bits_per_weight);
+    return true;
+}

@@ -1,0 +1,35 @@
+// type_options: the options that choose tensor types, shared by convert and quantize, and the plan that --dry-run prints.
+#ifndef HALLMARK_CLI_TYPE_OPTIONS_H
+#define HALLMARK_CLI_TYPE_OPTIONS_H
+
+#include "cli.h"
+#include "../quant/quantize.h"
+
+// Rows of a command's option table. Its struct has the fields: text_list tensor_types; const char *output_type, *embedding_type;
+// bool pure, dry_run.
+#define OPT_TENSOR_TYPES(type) \
+    { "--tensor-type", NULL, OPT_PATHS, offsetof(type, tensor_types), "PATTERN=TYPE", "type of the tensors whose name holds the pattern (POSIX extended); the first match decides", false, 0, 0, NULL }, \
+    { "--output-type", NULL, OPT_TEXT, offsetof(type, output_type), "TYPE", "type of the output matrix, or of the embedding tied to it", false, 0, 0, NULL }, \
+    { "--embedding-type", NULL, OPT_TEXT, offsetof(type, embedding_type), "TYPE", "type of the token embeddings", false, 0, 0, NULL }, \
+    { "--pure", NULL, OPT_FLAG, offsetof(type, pure), NULL, "no mix: every tensor takes the base type", false, 0, 0, NULL }, \
+    { "--dry-run", NULL, OPT_FLAG, offsetof(type, dry_run), NULL, "print the plan and the sizes; write nothing", false, 0, 0, NULL }
+
+// How hard blocks are searched for. Fields: int64_t effort; text_list calibrate.
+#define OPT_EFFORT(type) \
+    { "--effort", NULL, OPT_INT, offsetof(type, effort), "N", "0 (default): the bytes of llama-quantize; 1: the same layouts with less error, searched for longer", false, 0, EFFORT_MAX, NULL }, \
+    { "--calibrate", NULL, OPT_PATHS, offsetof(type, calibrate), "TEXT", "run the source on this text and round by what its matrices are multiplied with", false, 0, 0, NULL }
+
+typedef struct {
+    policy_overrides over;      // borrows what follows
+    type_rule       *rules;     // [over.n_rules]
+    char           **texts;     // [over.n_rules], the rules' patterns
+} type_choice;
+
+// output, embedding: NULL where not asked for. ERR_USAGE names the option and what was found. type_choice_free in every case.
+bool type_choice_make(type_choice *c, const text_list *tensor_types, const char *output, const char *embedding, bool pure, err *e);
+void type_choice_free(type_choice *c);
+
+// The table of tensors, and the sum.
+bool type_plan_print(const quantize_preview *v, err *e);
+
+#endif

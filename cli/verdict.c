@@ -1,0 +1,38 @@
+// verdict: the answer of the commands that only judge.
+#include "cli.h"
+#include "text_out.h"
+#include <string.h>
+
+static void verdict_json(const verdict *v, const err *e)
+{
+    json_out j;
+    json_begin(&j, stdout);
+    json_open(&j, '{');
+    json_key(&j, "artifact");
+    json_cstr(&j, v->artifact);
+    if (v->source) {
+        json_key(&j, "source");
+        json_cstr(&j, v->source);
+    }
+    json_key(&j, "verdict");
+    json_cstr(&j, e->kind == ERR_NONE ? "pass" : "fail");
+    json_key(&j, "reason");
+    json_cstr(&j, e->kind == ERR_NONE ? NULL : e->msg);
+    json_close(&j, '}');
+}
+
+static void verdict_text(const verdict *v, const err *e)
+{
+    print_escaped(stdout, v->artifact, (int64_t)strlen(v->artifact));
+    fputs(": ", stdout);
+    fputs(e->kind == ERR_NONE ? v->yes : v->no, stdout);
+    if (v->source) print_escaped(stdout, v->source, (int64_t)strlen(v->source));
+    putchar('\n');
+}
+
+int cli_verdict(const command *c, const verdict *v, const err *e)
+{
+    if (v->judged && v->json) verdict_json(v, e);
+    else if (v->judged)       verdict_text(v, e);
+    return e->kind == ERR_NONE ? 0 : cli_fail(c, e);
+}
