@@ -15,6 +15,7 @@ bool inspect_fixture(const char *path, bool json, err *e);
 
 // ---- shared pieces (inspect_gguf.c) ---------------------------------------------------------------------------------
 
+void inspect_head_json(json_out *j, const char *file, const char *format);     // opens the document: file, format
 void inspect_kv_json(json_out *j, const gguf *g);                   // "kv": {...}
 bool inspect_kv_table(const gguf *g, err *e);
 

@@ -116,12 +116,7 @@ static bool all_open(const names *l, err *e)
 static bool folder_json(const char *dir, const names *l, err *e)
 {
     json_out j;
-    json_begin(&j, stdout);
-    json_open(&j, '{');
-    json_key(&j, "file");
-    json_cstr(&j, dir);
-    json_key(&j, "format");
-    json_cstr(&j, "artifacts");
+    inspect_head_json(&j, dir, "artifacts");
     json_key(&j, "kv");
     json_open(&j, '{');
     json_close(&j, '}');

@@ -65,6 +65,16 @@ static void value_json(json_out *j, const gguf_kv *kv)
     json_close(j, ']');
 }
 
+void inspect_head_json(json_out *j, const char *file, const char *format)
+{
+    json_begin(j, stdout);
+    json_open(j, '{');
+    json_key(j, "file");
+    json_cstr(j, file);
+    json_key(j, "format");
+    json_cstr(j, format);
+}
+
 void inspect_kv_json(json_out *j, const gguf *g)
 {
     json_key(j, "kv");
@@ -246,12 +256,7 @@ static bool gguf_text(const gguf *g, err *e)
 static bool gguf_json(const gguf *g, err *e)
 {
     json_out j;
-    json_begin(&j, stdout);
-    json_open(&j, '{');
-    json_key(&j, "file");
-    json_cstr(&j, gguf_path(g));
-    json_key(&j, "format");
-    json_cstr(&j, "gguf");
+    inspect_head_json(&j, gguf_path(g), "gguf");
     json_key(&j, "version");
     json_int(&j, gguf_version(g));
     json_key(&j, "bytes");

@@ -49,12 +49,7 @@ bool inspect_safetensors(const char *path, bool json, err *e)
     bool ok = true;
     if (json) {
         json_out j;
-        json_begin(&j, stdout);
-        json_open(&j, '{');
-        json_key(&j, "file");
-        json_cstr(&j, path);
-        json_key(&j, "format");
-        json_cstr(&j, "safetensors");
+        inspect_head_json(&j, path, "safetensors");
         json_key(&j, "kv");
         json_open(&j, '{');
         json_close(&j, '}');
@@ -111,12 +106,7 @@ static bool folder_text(const char *dir, const gguf *g, const st *s, err *e)
 static bool folder_json(const char *dir, const gguf *g, const st *s, err *e)
 {
     json_out j;
-    json_begin(&j, stdout);
-    json_open(&j, '{');
-    json_key(&j, "file");
-    json_cstr(&j, dir);
-    json_key(&j, "format");
-    json_cstr(&j, "huggingface");
+    inspect_head_json(&j, dir, "huggingface");
     inspect_kv_json(&j, g);
     tensors_json(&j, s);
     bool ok = inspect_memory(&j, g, e);
@@ -160,12 +150,7 @@ static void fixture_json(const fixture *f)
         { "digest", f->file_digest },
     };
     json_out j;
-    json_begin(&j, stdout);
-    json_open(&j, '{');
-    json_key(&j, "file");
-    json_cstr(&j, f->path);
-    json_key(&j, "format");
-    json_cstr(&j, "fixture");
+    inspect_head_json(&j, f->path, "fixture");
     json_key(&j, "kv");
     json_open(&j, '{');
     for (size_t i = 0; i < sizeof head / sizeof head[0]; i++) {

@@ -15,6 +15,7 @@ static const command *const commands[] = {
 
 int cli_fail(const command *c, const err *e)
 {
+    fflush(stdout);         // where both go to one place, in the order in which they were said
     fprintf(stderr, "hallmark %s: %s\n", c->name, e->msg[0] ? e->msg : "failed without a message");
     if (e->kind == ERR_USAGE) fprintf(stderr, "Try 'hallmark %s --help'.\n", c->name);
     return e->kind == ERR_NONE ? ERR_SYSTEM : (int)e->kind;
@@ -27,6 +28,7 @@ void cli_note(const command *c, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    fflush(stdout);
     print_line(stderr, "hallmark %s: note: %s", c->name, text);
 }
 

@@ -115,7 +115,6 @@ static bool keep_source_claims(const job *j, char **digest, char **revision, err
     for (int64_t i = 0; i < j->n; i++)
         if (dtype_find(j->tensors[i].type)->block_weights > 1) return true;
     if (!gguf_find_kv(j->in, KEY_HM_SOURCE_DIGEST) || !gguf_find_kv(j->in, KEY_HM_TENSOR_SHA)) return true;
-    progress_stage(j->o->progress, "check source", gguf_file_bytes(j->in) - gguf_data_off(j->in));
     if (!claims_check_tensors(j->in, j->o->n_threads, j->o->progress, e)) return false;
     if (!gguf_get_cstr(j->in, KEY_HM_SOURCE_DIGEST, digest, e)) return false;
     return !gguf_find_kv(j->in, KEY_HM_SOURCE_REV) || gguf_get_cstr(j->in, KEY_HM_SOURCE_REV, revision, e);

@@ -433,7 +433,7 @@ END_TEST
 static double seconds(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);     // a busy machine's clock says nothing about us
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 

@@ -4,7 +4,7 @@
 # Sanitizers multiply time and memory: there only the exit status and the message are checked.
 # A second of processor time: on a machine that is busy with other things the clock says nothing about us. The clock's limit is for hangs.
 max_cpu=1.0 max_seconds=20 max_kb=102400
-count=0
+count=0 most=0
 shopt -s lastpipe                     # `wrong` below ends a pipe, and must be able to end the script
 
 # refused COMMAND... FILE: the last argument is the file that must be named.
@@ -19,6 +19,7 @@ refused() {
     count=$((count + 1))
     [ "$sanitized" = 1 ] && return
     awk "BEGIN { exit !($cpu <= $max_cpu && $seconds <= $max_seconds) }" || fail "hallmark $*: $cpu s of processor time, $seconds s by the clock"
+    most=$(awk "BEGIN { print ($cpu > $most) ? $cpu : $most }")
     [ "$peak_kb" -le $max_kb ] || fail "hallmark $*: $peak_kb kB resident"
 }
 refused_gguf() { refused inspect "$1"; refused run -p a "$1"; refused bench "$1"; refused quantize -o "$work/o.gguf" --type f32 "$1"; }
@@ -112,4 +113,4 @@ echo '{"hallmark_fixture":1}' > "$fx"; refused inspect "$fx"
 echo '{"hallmark_fixture":1' | gzip > "$fx"; refused inspect "$fx"
 echo '[]' | gzip > "$fx"; refused inspect "$fx"
 head -c 300000000 /dev/zero | gzip -1 > "$fx"; refused inspect "$fx"
-say "$count refusals"
+say "$count refusals, at most $most s of processor time"

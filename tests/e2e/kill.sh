@@ -6,16 +6,22 @@ out=$work/out.gguf
 
 run_hm 0 convert "$checkpoint" -o "$work/whole.gguf" --type q4_k_m --threads 1
 whole=$(sha "$work/whole.gguf")
-began=$(date +%s%N)
-run_hm 0 convert "$checkpoint" -o "$work/timed.gguf" --type q4_k_m --threads 1
-micros=$((($(date +%s%N) - began) / 1000))
+# The shortest of three: what the loop below meets on a machine that is less busy than at the first try.
+micros=$((1 << 60))
+for i in 1 2 3; do
+    began=$(date +%s%N)
+    run_hm 0 convert "$checkpoint" -o "$work/timed.gguf" --type q4_k_m --threads 1
+    took=$((($(date +%s%N) - began) / 1000))
+    [ $took -lt $micros ] && micros=$took
+done
 printf 'the old file' > "$work/old"
 old=$(sha "$work/old")
 RANDOM=20                               # the same instants every time, as far as the scheduler allows
 killed=0 finished=0
 
-say "$rounds converts of $micros us, each killed at a random instant; half of them over an old file"
-for ((i = 0; i < rounds; i++)); do
+say "converts of $micros us, each killed at a random instant, until $rounds were; half of them over an old file"
+# A kill that comes too late, because the machine was slow to wake this script, proves nothing and is tried again.
+for ((i = 0; killed < rounds && i < 10 * rounds; i++)); do
     rm -f "$out"
     [ $((i % 2)) -eq 0 ] || cp "$work/old" "$out"
     "$hallmark" convert "$checkpoint" -o "$out" --type q4_k_m --threads 1 > /dev/null 2>&1 < /dev/null &
@@ -37,7 +43,7 @@ for ((i = 0; i < rounds; i++)); do
         fail "round $i: $(stat -c %s "$out") bytes under the final name that are neither the old file nor the new one (status $status)"
 done
 say "$killed killed, $finished finished before the kill"
-[ $killed -ge 25 ] || fail "only $killed of $rounds were killed in time: this proves little"
+[ $killed -ge $rounds ] || fail "only $killed of $i were killed in time: this proves little"
 
 say "a later convert succeeds and removes what the killed ones left"
 run_hm 0 convert "$checkpoint" -o "$out" --type q4_k_m
