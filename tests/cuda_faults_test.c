@@ -39,9 +39,12 @@ static void setup(void)
     gguf_close(g);
 }
 
+// One case is enough to see a fault, and all that the processor has time for; the built-in gate asks for more.
 static verify_report run_with(fault f, const char *kv)
 {
-    verify_opts o = { .tokens = 3, .run = { .device = "cuda", .fault = f, .kv = kv } };
+    gate one_case = *gate_builtin();
+    one_case.min_cases = one_case.min_steps = 1;
+    verify_opts o = { .tokens = 3, .gate = &one_case, .run = { .device = "cuda", .fault = f, .kv = kv } };
     verify_report r = verify_with(f32, fixture_file, &o);
     ck_assert_str_eq(r.device, "cuda");
     ck_assert(r.fixtures[0].ran);
