@@ -16,7 +16,7 @@ static const char *tiny_dir(void)
 #include "verify_files.h"
 
 static char f32[256];
-static const char *fixture_file;
+static const char *fixture_file, *gate_file;
 static int first_full;
 
 static void setup(void)
@@ -28,6 +28,7 @@ static void setup(void)
 #else
     fixture_file = in_scratch("short.json.gz");
     shorten_fixture(fixture_path("float32"), fixture_file, 1);
+    gate_for_cases(gate_file = in_scratch("gate.json"), 1);
 #endif
     err e = { 0 };
     hparams h;
@@ -42,9 +43,7 @@ static void setup(void)
 // One case is enough to see a fault, and all that the processor has time for; the built-in gate asks for more.
 static verify_report run_with(fault f, const char *kv)
 {
-    gate one_case = *gate_builtin();
-    one_case.min_cases = one_case.min_steps = 1;
-    verify_opts o = { .tokens = 3, .gate = &one_case, .run = { .device = "cuda", .fault = f, .kv = kv } };
+    verify_opts o = { .tokens = 3, .gate_path = gate_file, .run = { .device = "cuda", .fault = f, .kv = kv } };
     verify_report r = verify_with(f32, fixture_file, &o);
     ck_assert_str_eq(r.device, "cuda");
     ck_assert(r.fixtures[0].ran);

@@ -95,24 +95,10 @@ static char *text_of(const char *dir, const char *name)
 static const char *FIXTURES[] = { "float32", "bfloat16", NULL };
 static const char *ALL_FIXTURES[] = { "float32", "bfloat16", "q4_k_m", NULL };
 
-// The built-in gate with a smaller minimum, as gate.json in scratch.
-static void two_cases_are_enough(void)
-{
-    err     e = { 0 };
-    char   *text = NULL;
-    int64_t n;
-    ck_assert_msg(file_read_text(&text, &n, SOURCE_DIR "/verify/gate.json", 1 << 20, &e), "%s", e.msg);
-    char *at = strstr(text, "\"cases\": 4");
-    ck_assert_ptr_nonnull(at);
-    at[strlen("\"cases\": ")] = '2';
-    ck_assert_msg(outfile_write_whole(in_scratch("gate.json"), text, (int64_t)strlen(text), &e), "%s", e.msg);
-    free(text);
-}
-
 static void setup(void)
 {
     files_begin("release");
-    two_cases_are_enough();
+    gate_for_cases(in_scratch("gate.json"), 2);
     source("hf", FIXTURES);
     source_of("all", ALL_FIXTURES, 4);
     source("none", NULL);

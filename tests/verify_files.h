@@ -88,6 +88,21 @@ static inline void shorten_fixture(const char *from, const char *to, int n)
     pick_cases(from, to, FIRST, n);
 }
 
+// The built-in gate, satisfied with n cases (one digit) and as few steps, as a file: for fixtures shortened where time is short.
+static inline void gate_for_cases(const char *to, int n)
+{
+    err     e = { 0 };
+    char   *text = NULL;
+    int64_t bytes;
+    ck_assert_msg(file_read_text(&text, &bytes, SOURCE_DIR "/verify/gate.json", 1 << 20, &e), "%s", e.msg);
+    char *cases = strstr(text, "\"cases\": 4"), *steps = strstr(text, "\"steps\": 100");
+    ck_assert(cases && steps);
+    cases[strlen("\"cases\": ")] = (char)('0' + n);
+    memcpy(steps + strlen("\"steps\": "), "1  ", 3);
+    ck_assert_msg(outfile_write_whole(to, text, (int64_t)strlen(text), &e), "%s", e.msg);
+    free(text);
+}
+
 // A committed fixture. Sanitizers slow a run about twentyfold and look for other things than numbers: there, four of its cases, which reach the
 // same code (a window that is full more than twice, a prompt of several batches, text of several bytes a character).
 #if defined(__SANITIZE_ADDRESS__) || defined(HALLMARK_SAMPLE_FIXTURES)
