@@ -6,7 +6,7 @@
 #include "progress_bar.h"
 
 typedef struct {
-    const char *out, *type, *imatrix, *output_type, *embedding_type;
+    const char *out, *type, *imatrix, *output_type, *embedding_type, *device;
     text_list   tensor_types, calibrate;
     bool        pure, dry_run;
     int64_t     threads, effort;
@@ -18,6 +18,7 @@ static const opt options[] = {
     { "--imatrix", NULL, OPT_PATH, offsetof(convert_options, imatrix), "FILE", "importance matrix for quantized types, llama.cpp's GGUF or .dat form", false, 0, 0, NULL },
     OPT_EFFORT(convert_options),
     OPT_TENSOR_TYPES(convert_options),
+    OPT_ENCODER(convert_options, "where blocks are encoded: cpu (default), cuda or auto; the bytes are the same"),
     OPT_THREADS(convert_options),
 };
 
@@ -38,12 +39,14 @@ static bool convert(const char *hf_dir, const convert_options *o, const file_typ
     if (o->out && !destination_file(&out, o->out, e)) return false;
     convert_opts c = { .type = t->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = over };
     if (o->dry_run) return preview(hf_dir, &c, e);
+    if (!encoder_of_device(&cmd_convert, &c.encoder, o->device, e)) return false;
     c.progress = progress_bar_begin(&bar);
     const calibration_opts co = { .texts = o->calibrate.v, .n_texts = o->calibrate.n, .n_threads = c.n_threads, .progress = c.progress };
     calibration *cal = co.n_texts ? calibration_compute_hf(hf_dir, &co, e) : NULL;
     c.effort = calibration_effort(cal, (int)o->effort);
     bool ok = (cal || !co.n_texts) && convert_checkpoint(hf_dir, o->out, &c, e);
     calibration_free(cal);
+    encoder_close(c.encoder);
     progress_bar_end(&bar);
     if (ok) destination_done(&cmd_convert, &out, t->label);
     return ok;

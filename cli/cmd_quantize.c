@@ -28,7 +28,7 @@ static const opt options[] = {
     { "--samples", NULL, OPT_INT, offsetof(quantize_options, samples), "N", "chunks of the texts that are run for each tensor (default: 4)", false, 1, 1 << 16, NULL },
     { "--chunk", NULL, OPT_INT, offsetof(quantize_options, chunk), "N", "tokens of a chunk (default: 128)", false, 8, 1 << 16, NULL },
     { "--exact", NULL, OPT_FLAG, offsetof(quantize_options, exact), NULL, "run every type of every tensor, where otherwise one run stands for all: eight times as long", false, 0, 0, NULL },
-    { "--device", NULL, OPT_CHOICE, offsetof(quantize_options, device), "D", "where the model is run: cpu (default: the same choice on every machine), cuda or auto", false, 0, 0, device_choices },
+    OPT_ENCODER(quantize_options, "where blocks are encoded, to the same bytes, and a --budget's model is run: cpu (default), cuda, auto"),
     OPT_THREADS(quantize_options),
 };
 
@@ -49,12 +49,14 @@ static bool quantize(const char *in, const quantize_options *o, const file_type_
     if (o->out && !destination_file(&out, o->out, e)) return false;
     quantize_opts q = { .type = t->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = over };
     if (o->dry_run) return preview(in, &q, e);
+    if (!encoder_of_device(&cmd_quantize, &q.encoder, o->device, e)) return false;
     q.progress = progress_bar_begin(&bar);
     const calibration_opts c = { .texts = o->calibrate.v, .n_texts = o->calibrate.n, .n_threads = q.n_threads, .progress = q.progress };
     calibration *cal = c.n_texts ? calibration_compute(in, &c, e) : NULL;
     q.effort = calibration_effort(cal, (int)o->effort);
     bool ok = (cal || !c.n_texts) && quantize_file(in, o->out, &q, e);
     calibration_free(cal);
+    encoder_close(q.encoder);
     progress_bar_end(&bar);
     if (ok) destination_done(&cmd_quantize, &out, t->label);
     return ok;
@@ -106,8 +108,9 @@ static bool mix_to_order(const char *in, const quantize_options *o, err *e)
                                  .run = { .device = o->device ? o->device : "cpu", .n_threads = (int)o->threads }, .progress = progress_bar_begin(&bar) };
     bool ok = mix_find(&r, in, &target, &s, e);
     if (ok && !o->dry_run) {
-        const quantize_opts q = { .type = r.type, .imatrix = o->imatrix, .n_threads = (int)o->threads, .progress = s.progress, .types = r.types, .mix = r.record };
-        ok = quantize_file(in, o->out, &q, e);
+        quantize_opts q = { .type = r.type, .imatrix = o->imatrix, .n_threads = (int)o->threads, .progress = s.progress, .types = r.types, .mix = r.record };
+        ok = encoder_of_device(&cmd_quantize, &q.encoder, o->device, e) && quantize_file(in, o->out, &q, e);
+        encoder_close(q.encoder);
     }
     progress_bar_end(&bar);
     if (ok) ok = print_mix(&r, e);
@@ -122,8 +125,8 @@ static int run(const void *opts, const text_list *args)
     err e = { 0 };
     if (o->budget || o->max_kl) return mix_to_order(args->v[0], o, &e) ? 0 : cli_fail(&cmd_quantize, &e);
     if (!o->type) err_set(&e, ERR_USAGE, "option --type T is missing (or --budget, or --max-kl)");
-    if (o->texts.n || o->samples || o->chunk || o->exact || o->device)
-        err_set(&e, ERR_USAGE, "--text, --samples, --chunk, --exact and --device belong to --budget and --max-kl");
+    if (o->texts.n || o->samples || o->chunk || o->exact)
+        err_set(&e, ERR_USAGE, "--text, --samples, --chunk and --exact belong to --budget and --max-kl");
     if (e.kind != ERR_NONE) return cli_fail(&cmd_quantize, &e);
     type_choice choice = { .rules = NULL };
     const file_type_info *t = file_type_arg(o->type, &e);

@@ -28,6 +28,22 @@ static bool rule_arg(type_rule *r, const char *arg, char **text, err *e)
     return e->kind == ERR_NONE;
 }
 
+bool encoder_of_device(const command *c, block_encoder **b, const char *device, err *e)
+{
+    err why = { 0 };
+    *b = NULL;
+    if (!device || strcmp(device, "cpu") == 0) return true;
+    if (!(*b = cuda_encoder_open(&why)) && strcmp(device, "cuda") == 0) return err_set(e, why.kind, "%s", why.msg);
+    // A program without that half has nothing to explain.
+    if (!*b && cuda_encoder_built()) cli_note(c, "encoding on the CPU: %s", why.msg);
+    return true;
+}
+
+void encoder_close(block_encoder *b)
+{
+    if (b) b->close(b);
+}
+
 bool type_choice_make(type_choice *c, const text_list *tensor_types, const char *output, const char *embedding, bool pure, err *e)
 {
     const size_t n = (size_t)tensor_types->n;

@@ -3,6 +3,7 @@
 #define HALLMARK_CLI_TYPE_OPTIONS_H
 
 #include "cli.h"
+#include "../quant/cuda/encode.h"
 #include "../quant/quantize.h"
 
 // Rows of a command's option table. Its struct has the fields: text_list tensor_types; const char *output_type, *embedding_type;
@@ -18,6 +19,14 @@
 #define OPT_EFFORT(type) \
     { "--effort", NULL, OPT_INT, offsetof(type, effort), "N", "0 (default): the bytes of llama-quantize; 1: the same layouts with less error, searched for longer", false, 0, EFFORT_MAX, NULL }, \
     { "--calibrate", NULL, OPT_PATHS, offsetof(type, calibrate), "TEXT", "run the source on this text and round by what its matrices are multiplied with", false, 0, 0, NULL }
+
+// Where blocks are encoded. Field: const char *device.
+#define OPT_ENCODER(type, text) { "--device", NULL, OPT_CHOICE, offsetof(type, device), "D", text, false, 0, 0, device_choices }
+
+// *b: the encoder of a --device, NULL for the CPU's own; closed by encoder_close. auto, where the device does not answer: a note on standard error, and
+// the CPU. ERR_SYSTEM: cuda was asked for and is not there.
+bool encoder_of_device(const command *c, block_encoder **b, const char *device, err *e);
+void encoder_close(block_encoder *b);
 
 typedef struct {
     policy_overrides over;      // borrows what follows

@@ -160,6 +160,7 @@ static bool plan_tensors(job *j, err *e)
     for (int64_t i = 0; i < j->map.n; i++) {
         const mapped_tensor *t = &j->map.t[i];
         j->sources[i] = t->src;
+        j->sources[i].encoder = j->o->encoder;
         if (!effort_for_tensor(&j->o->effort, t->name, t->n_dims, t->shape, &j->sources[i], e)) return false;
         err why = { 0 };
         if (!gguf_plan_tensor(j->plan, t->name, j->types[i], t->n_dims, t->shape, &why)) return err_set(e, why.kind, "%s: %s", j->dir, why.msg);

@@ -8,6 +8,8 @@
 #ifndef HALLMARK_QUANT_BLOCKS_H
 #define HALLMARK_QUANT_BLOCKS_H
 
+#include "scalar.h"
+
 #include <assert.h>
 #include <stdint.h>
 
@@ -107,7 +109,7 @@ static_assert(sizeof(q6_k_block) == 210, "this is the file layout");
 // The 6-bit scale and min of sub-block j of a Q4_K or Q5_K block, from its 12 bytes:
 //   byte   0..3                4..7                8..11
 //        | s[j+4]>>4 | s[j] | m[j+4]>>4 | m[j] | m[j+4]&15 | s[j+4]&15 |      bits 7-6 | 5-0, bits 7-6 | 5-0, bits 7-4 | 3-0
-static inline void k4_scale_min(int j, const uint8_t scales[12], uint8_t *s, uint8_t *m)
+QUANT_INLINE void k4_scale_min(int j, const uint8_t scales[12], uint8_t *s, uint8_t *m)
 {
     if (j < 4) {
         *s = scales[j] & 63;
@@ -119,7 +121,7 @@ static inline void k4_scale_min(int j, const uint8_t scales[12], uint8_t *s, uin
 }
 
 // The 6-bit scale (0..63, to be taken minus 32) of sub-block j of a Q3_K block.
-static inline int k3_scale(int j, const uint8_t scales[12])
+QUANT_INLINE int k3_scale(int j, const uint8_t scales[12])
 {
     const int low = j < 8 ? scales[j] & 15 : scales[j - 8] >> 4;
     return low | (scales[8 + j % 4] >> (2 * (j / 4)) & 3) << 4;

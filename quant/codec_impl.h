@@ -4,27 +4,9 @@
 
 #include "blocks.h"
 #include "codec.h"
+#include "scalar.h"
 
 #include <string.h>
-
-// Float to the nearest integer, ties to even, for |v| < 2^22: adding 1.5 * 2^23 leaves the integer in the low mantissa bits.
-// Outside that range (a block whose scale is denormal) and for NaN the result is whatever the bits say; ggml takes the same bits,
-// so this, not lrintf, keeps such blocks equal.
-static inline int32_t round_by_magic(float v)
-{
-    const float shifted = v + 12582912.f;
-    int32_t bits;
-    memcpy(&bits, &shifted, sizeof bits);
-    return (bits & 0x007fffff) - 0x00400000;
-}
-
-// Float to integer by truncation as the x86 instruction does it: out of range and NaN give INT32_MIN, where C leaves it undefined.
-static inline int32_t truncate_x86(float v)
-{
-    return v > -2147483648.f && v < 2147483648.f ? (int32_t)v : INT32_MIN;
-}
-
-static inline int clamp_int(int v, int lo, int hi) { return v < lo ? lo : v > hi ? hi : v; }
 
 // True if every value is finite; otherwise ERR_INPUT naming the first column that is not.
 bool row_is_finite(const float *x, int64_t n, err *e);

@@ -1,8 +1,7 @@
 // codec_legacy: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0: blocks of 32 weights with one F16 scale (and min). Layouts: blocks.h.
 // Must equal ggml's quantize_row_<type>_ref, and with importance quantize_<type>, byte for byte.
 #include "codec_impl.h"
-#include "pack.h"
-#include "search.h"
+#include "codec_scalar.h"
 
 #include <float.h>
 #include <math.h>
@@ -12,27 +11,6 @@ enum { HALF = QUANT_BLOCK / 2 };
 static inline int fifth_bit(const uint8_t high[4], int i) { return (high[i / 8] >> i % 8 & 1) << 4; }
 
 // ---- choosing codes without importance: one pass, the scale from the extreme value --------------------------------
-
-// The value of largest magnitude, the first where several are equal.
-static float extreme_value(const float x[QUANT_BLOCK])
-{
-    float max = 0, v = 0;
-    for (int i = 0; i < QUANT_BLOCK; i++)
-        if (max < fabsf(x[i])) { max = fabsf(x[i]); v = x[i]; }
-    return v;
-}
-
-// Codes 0 .. 2 * half - 1 around `half`; the extreme value gets code 0, so its side has the extra step. Returns the scale.
-static float symmetric_codes(uint8_t code[QUANT_BLOCK], const float x[QUANT_BLOCK], int half)
-{
-    const float scale   = extreme_value(x) / (float)-half;
-    const float inverse = scale != 0 ? 1.0f / scale : 0.0f;
-    for (int i = 0; i < QUANT_BLOCK; i++) {
-        const int8_t q = (int8_t)truncate_x86(x[i] * inverse + ((float)half + 0.5f));
-        code[i] = (uint8_t)(q < 2 * half - 1 ? q : 2 * half - 1);
-    }
-    return scale;
-}
 
 // Codes 0 .. top from the smallest value up. Returns the scale.
 static float affine_codes(uint8_t code[QUANT_BLOCK], float *min, const float x[QUANT_BLOCK], int top)
@@ -52,19 +30,7 @@ static float affine_codes(uint8_t code[QUANT_BLOCK], float *min, const float x[Q
     return scale;
 }
 
-// ---- choosing codes with importance: the searches, weighted by importance * sqrt(mean square of the row + x^2) -----
-
-static float row_mean_square(const float *x, int64_t n_cols)
-{
-    float sum = 0;
-    for (int64_t i = 0; i < n_cols; i++) sum += x[i] * x[i];
-    return sum / (float)n_cols;
-}
-
-static void block_weights(float weight[QUANT_BLOCK], const float *x, const float *importance, float mean_square)
-{
-    for (int i = 0; i < QUANT_BLOCK; i++) weight[i] = importance[i] * sqrtf(mean_square + x[i] * x[i]);
-}
+// ---- one block; with importance the searches ------------------------------------------------------------------------
 
 typedef struct {
     float   scale, min;
@@ -204,31 +170,15 @@ void q5_1_decode_row(float *dst, const void *src, int64_t n_cols)
     }
 }
 
-// Round half away from zero, as roundf. |v| is at most 127 here, or NaN or infinite where the scale is denormal and its inverse
-// overflows: the reference then stores the low byte of an x86 conversion out of range, which is 0.
-static inline int8_t round_away(float v)
-{
-    const bool    in_range = fabsf(v) < 1e6f;
-    const int32_t t        = in_range ? (int32_t)v : 0;
-    const float   rest     = in_range ? v - (float)t : 0;       // exact
-    return (int8_t)(t + (rest >= 0.5f) - (rest <= -0.5f));
-}
-
 // Importance changes nothing: the scale is fixed by the largest value.
 bool q8_0_encode_row(void *dst, const float *src, int64_t n_cols, const float *importance, err *e)
 {
     q8_0_block *b = dst;
     if (!row_is_finite(src, n_cols, e)) return false;
     for (int64_t col = 0; col < n_cols; col += QUANT_BLOCK, b++) {
-        float max = 0;
-        for (int i = 0; i < QUANT_BLOCK; i++) {
-            const float a = fabsf(src[col + i]);
-            max = max > a ? max : a;
-        }
-        const float scale   = max / 127.f;
-        const float inverse = scale != 0 ? 1.0f / scale : 0.0f;
+        const float scale = q8_0_scale(src + col);
         if (!scale_to_f16(&b->scale, scale, col, e)) return false;
-        for (int i = 0; i < QUANT_BLOCK; i++) b->q[i] = round_away(src[col + i] * inverse);
+        q8_0_codes(b->q, src + col, scale);
     }
     return true;
 }

@@ -14,6 +14,7 @@ typedef struct {
     effort_opts effort;         // zeroed: llama-quantize's bytes
     const policy_overrides *overrides;      // NULL: llama-quantize's mix as it stands
     const dtype *types;         // [tensors of the input], file order: instead of a mix; `type` then only names the file. NULL: none
+    block_encoder *encoder;     // a device for what it can encode, or NULL; borrowed. The bytes are the same
     const char  *mix;           // JSON that tells how types were found, written as hallmark.quantize.mix; NULL: none
 } quantize_opts;
 

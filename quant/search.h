@@ -7,15 +7,14 @@
 #ifndef HALLMARK_QUANT_SEARCH_H
 #define HALLMARK_QUANT_SEARCH_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "scalar.h"
 
 #define SEARCH_EPS 1e-15f       // groups with no larger value are stored as zeros; ggml's GROUP_MAX_EPS
 
 // Symmetric: x ~= scale * (code - half), codes 0 .. 2 * half - 1. Tries 19 scales around -half / (value of largest magnitude).
 //   x, weight: [n]    code: [n], written
 // Returns the scale, which may be negative; 0 with all codes 0 for a group of zeros; NaN where weight * x^2 overflows.
-float search_symmetric(int n, int half, const float *x, const float *weight, uint8_t *code);
+QUANT_SHARED float search_symmetric(int n, int half, const float *x, const float *weight, uint8_t *code);
 
 // Affine: x ~= scale * code + min, codes 0 .. top, min <= 0. First the plain fit over [min, max], then steps + 1 scales
 // (first + step * i + top) / (max - min), each followed by the weighted least-squares scale and min; min is the best one so far.
@@ -25,12 +24,14 @@ typedef struct {
     bool  absolute;             // error is |diff|, not its square
 } affine_grid;
 // Returns the scale; *minus_min is -min (>= 0). A constant group has scale 0 and codes 0.
-float search_affine(int n, const affine_grid *g, const float *x, const float *weight, uint8_t *code, float *minus_min);
+QUANT_SHARED float search_affine(int n, const affine_grid *g, const float *x, const float *weight, uint8_t *code, float *minus_min);
 
 // Symmetric with codes moved one at a time (Q3_K without importance): weights are x^2, up to five sweeps. NaN where they overflow.
+#ifndef __cplusplus
 float search_symmetric_sweep(int n, int half, const float *x, uint8_t *code);
+#endif
 
 // Non-negative values (the sub-blocks' scales or mins themselves): x ~= scale * code, codes 0 .. top.
-float search_positive(int n, int top, const float *x, const float *weight, uint8_t *code);
+QUANT_SHARED float search_positive(int n, int top, const float *x, const float *weight, uint8_t *code);
 
 #endif

@@ -160,6 +160,18 @@ static const float *importance_of(const job *j, int64_t row, int64_t *end)
     return j->src->importance ? j->src->importance + matrix * j->cols : NULL;
 }
 
+// By the device where there is one that can, else as effort_encode_rows.
+static bool encode_blocks(const job *j, uint8_t *dst, const float *x, int64_t n_rows, int64_t n_cols, const float *importance, int64_t *bad, err *e)
+{
+    const tensor_source *s = j->src;
+    if (s->encoder && s->effort == 0 && !s->feedback) {
+        const encoder_answer a = s->encoder->encode_rows(s->encoder, j->dst->type, dst, x, n_rows, n_cols, importance, e);
+        *bad = 0;
+        if (a != ENCODER_NOT_HERE) return a == ENCODER_DONE;
+    }
+    return effort_encode_rows(j->dst->type, s->effort, dst, x, n_rows, n_cols, importance, s->feedback, bad, e);
+}
+
 // Whole rows, n_rows of them from `row` on.
 static bool encode_rows(const job *j, int64_t row, int64_t n_rows, const float *x, uint8_t *dst, err *e)
 {
@@ -167,9 +179,8 @@ static bool encode_rows(const job *j, int64_t row, int64_t n_rows, const float *
     for (int64_t end, bad, n, done = 0; done < n_rows; done += n) {
         const float *importance = importance_of(j, row + done, &end);
         n = end - (row + done) < n_rows - done ? end - (row + done) : n_rows - done;
-        if (effort_encode_rows(j->dst->type, j->src->effort, dst + bytes_of(j->dst->type, done * j->cols), x + done * j->cols, n, j->cols, importance,
-                               j->src->feedback, &bad, &why))
-            continue;
+        if (encode_blocks(j, dst + bytes_of(j->dst->type, done * j->cols), x + done * j->cols, n, j->cols, importance, &bad, &why)) continue;
+        if (why.kind == ERR_SYSTEM) return err_set(e, why.kind, "%s: %s", j->src->where, why.msg);       // no fault of the row
         return err_set(e, why.kind, "%s: row %lld: %s", j->src->where, (long long)(row + done + bad), why.msg);
     }
     return true;
@@ -200,7 +211,8 @@ static bool encode_piece(const job *j, int64_t first, int64_t n, uint8_t *dst, s
     const float *x = source_f32(j, first, n, s);
     if (dtype_find(j->dst->type)->block_weights == 1) return encode_plain(j, first, n, x, dst, e);
     if (j->pieces_per_row == 1) return encode_rows(j, first / j->cols, n / j->cols, x, dst, e);
-    if (effort_encode_rows(j->dst->type, j->src->effort, dst, x, 1, n, NULL, NULL, &bad, &why)) return true;
+    if (encode_blocks(j, dst, x, 1, n, NULL, &bad, &why)) return true;
+    if (why.kind == ERR_SYSTEM) return err_set(e, why.kind, "%s: %s", j->src->where, why.msg);
     return err_set(e, why.kind, "%s: row %lld: from column %lld on: %s", j->src->where, (long long)(first / j->cols),
                    (long long)(first % j->cols), why.msg);
 }

@@ -12,6 +12,7 @@
 #include "../formats/progress.h"
 #include "../formats/sha256.h"
 #include "effort.h"
+#include "encoder.h"
 
 typedef struct {
     const char    *where;       // for messages: source file and tensor, "dir/model.safetensors: tensor 'x'"; borrowed
@@ -23,11 +24,12 @@ typedef struct {
     const float   *importance;  // [cols], for a 3-D tensor [shape[0]][cols] (one row for each expert), or NULL
     int             effort;     // see effort.h; 0: the reference's bytes
     const feedback *feedback;   // 2-D tensors only, or NULL; borrowed
+    block_encoder  *encoder;    // asked first for blocks without effort and feedback, or NULL; borrowed
 } tensor_source;
 
 // Fills every tensor of the plan (laid out) from src[i]; digests: [n_tensors]. Same bytes for any n_threads (0: all cores).
 // NaN/Inf where the destination is a block type, or a block scale that overflows F16: ERR_INPUT naming tensor, row and column.
-// Plain types pass NaN and Inf through. Progress counts destination bytes; the caller announces the stage.
+// Plain types pass NaN and Inf through. ERR_SYSTEM where a source's encoder fails. Progress counts destination bytes; the caller announces the stage.
 bool write_tensors(const gguf_plan *p, outfile *f, const tensor_source *src, int n_threads,
                    char (*digests)[SHA256_HEX + 1], progress *pr, err *e);
 

@@ -5,7 +5,8 @@
 #   HF_DIR=...  a checkpoint to benchmark; default: random weights of E2B's widths, made by fixtures/make_tiny.py (needs torch)
 # 1. each kernel against its CPU twin, bit for bit, on the device      2. the same under compute-sanitizer: memcheck, racecheck
 # 3. a whole model: the CPU's bits, eager and as a recorded step; the three silent failures, caught
-# 4. verify: every fixture, every KV dtype, both arithmetics            5. bench beside Transformers, eager and compiled
+# 4. quantized files, encoded there: the CPU's bytes                    5. verify: every fixture, every KV dtype, both arithmetics
+# 6. bench beside Transformers, eager and compiled
 # The machine of a bundle needs a driver and bash; Transformers and PyTorch for the comparison, compute-sanitizer for 2.
 # Exit status 0: all held. 1: something did not. 77: there is no GPU here (SKIP).
 set -uo pipefail
@@ -15,10 +16,10 @@ limit=${GPU_SECONDS:-470}
 pack= bundle=
 case ${1:-} in
     --pack) pack=${2:?--pack needs a folder} ;;
-    -*)     sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    -*)     sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
     *)      bundle=${1:-} ;;
 esac
-programs="cuda_ops_gpu cuda_session_gpu cuda_faults_gpu json_tool"
+programs="cuda_encode_gpu cuda_ops_gpu cuda_session_gpu cuda_faults_gpu json_tool"
 work=$(mktemp -d "${TMPDIR:-/tmp}/hallmark-gpu.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 status=0
@@ -89,21 +90,30 @@ check() {           # check NAME WHAT COMMAND...
     if timeout "$(time_left)" "$@" > "$work/log" 2>&1; then row "$name" "$what" "ok, $((SECONDS - began)) s: $(grep -E '^[0-9]+%|ERROR SUMMARY|RACECHECK SUMMARY' "$work/log" | tail -n 1)"
     else bad "$name" "$what" "status $?"; tail -n 15 "$work/log"; fi
 }
+check encoders "every encoder gives the CPU's bytes" "$bundle/cuda_encode_gpu"
 check kernels "every kernel gives the CPU's bits" "$bundle/cuda_ops_gpu"
 check model "a whole model gives the CPU's bits" "$bundle/cuda_session_gpu"
 check faults "verify catches the three silent failures" "$bundle/cuda_faults_gpu"
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2> /dev/null)
 if [ -n "$sanitizer" ]; then
     for tool in memcheck racecheck; do
+        enough 240 "$tool" && check "$tool" "every encoder under compute-sanitizer" "$sanitizer" --tool $tool --error-exitcode 9 "$bundle/cuda_encode_gpu"
         enough 240 "$tool" && check "$tool" "every kernel under compute-sanitizer" "$sanitizer" --tool $tool --error-exitcode 9 "$bundle/cuda_ops_gpu"
     done
 else
     row sanitizer "compute-sanitizer is not on this machine" "SKIP"
 fi
 
-# ---- 4: verify ---------------------------------------------------------------------------------------------------------
 tiny=$root/fixtures/tiny-gemma4
 for type in bf16 f32 q4_k_m; do "$hm" convert "$tiny" -o "$work/$type.gguf" --type $type 2> "$work/log" || bad convert "$type" "$(tail -n 1 "$work/log")"; done
+# ---- 4: encoding -------------------------------------------------------------------------------------------------------
+for type in q8_0 q4_0 q4_k_m q6_k; do
+    "$hm" quantize "$work/bf16.gguf" -o "$work/cpu.gguf" --type $type 2> "$work/log" && "$hm" quantize "$work/bf16.gguf" -o "$work/dev.gguf" --type $type --device cuda 2> "$work/log" ||
+        { bad quantize "$type" "$(tail -n 1 "$work/log")"; continue; }
+    if cmp -s "$work/cpu.gguf" "$work/dev.gguf"; then row quantize "$type, --device cuda" "the CPU's bytes"; else bad quantize "$type, --device cuda" "other bytes than the CPU's"; fi
+done
+
+# ---- 5: verify ---------------------------------------------------------------------------------------------------------
 get() { "$bundle/json_tool" "$1" "$2" 2> /dev/null; }
 verify_one() {      # verify_one TYPE FIXTURE ARITH KV WANTED_STATUS
     local got=0 out=$work/verify.json
@@ -124,7 +134,7 @@ for kv in f32 bf16 f16 q8_0 q4_0; do
     done
 done
 
-# ---- 5: bench ----------------------------------------------------------------------------------------------------------
+# ---- 6: bench ----------------------------------------------------------------------------------------------------------
 cases=p1g32,p512g128
 python=$(command -v python3)
 if [ -z "${HF_DIR:-}" ] && enough 120 "a checkpoint of E2B's widths" && [ -n "$python" ]; then

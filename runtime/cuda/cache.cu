@@ -2,7 +2,8 @@
 #include "../../quant/blocks.h"
 #include "kernels.h"
 #include "kv_types.cuh"
-#include "launch.cuh"
+#include "dev.cuh"
+#include "../../quant/cuda/launch.cuh"
 #include "norm.cuh"
 
 // ---- storing ---------------------------------------------------------------------------------------------------------
@@ -10,10 +11,10 @@
 DEV float magnitude(float x) { return fabsf(x); }
 DEV bool  is_finite(float x) { return (__float_as_uint(x) & 0x7f800000u) != 0x7f800000u; }
 
-// As truncate_x86 in quant/codec_impl.h.
+// As truncate_x86 in quant/scalar.h.
 DEV int32_t truncated(float v) { return v > -2147483648.0f && v < 2147483648.0f ? (int32_t)v : INT32_MIN; }
 
-// As round_away in quant/codec_legacy.c.
+// As round_away in quant/codec_scalar.h.
 DEV int8_t rounded_away(float v)
 {
     const bool in_range = magnitude(v) < 1e6f;

@@ -1,65 +1,14 @@
 // dev: what every kernel is made of: conversions, rounding, the functions e^x, tanh and gelu; each gives the bits of
-// runtime/cpu/vec16.h. Compiled by nvcc (--fmad=false: a fused multiply-add is only where fmaf is written) or, with
-// host/on_host.h in CUDA's place, by a C++ compiler.
+// runtime/cpu/vec16.h. Compiled by nvcc (--fmad=false: a fused multiply-add is only where fmaf is written) or by a C++ compiler.
 #ifndef HALLMARK_RUNTIME_CUDA_DEV_CUH
 #define HALLMARK_RUNTIME_CUDA_DEV_CUH
 
-#ifdef __CUDACC__
-#include <cuda_fp16.h>
-#include <cuda_runtime.h>
-#else
-#include "host/on_host.h"
-#endif
-#include <math.h>
-#include <stdint.h>
+#include "../../quant/cuda/device.cuh"
 
-#define DEV static __device__ __forceinline__
 enum { WARP = 32, LANES = 16 };         // LANES: partial sums of every reduction (REDUCE_LANES in backend.h)
 #define ALL_LANES 0xffffffffu
 
-// The block's dynamic shared memory, 16-byte aligned. Kernels use no other kind, so that the host can poison it.
-template <class T> DEV T *shared_memory()
-{
-#ifdef __CUDACC__
-    extern __shared__ uint4 shared_words[];
-    return reinterpret_cast<T *>(shared_words);
-#else
-    return reinterpret_cast<T *>(host_shared());
-#endif
-}
-
 // ---- conversions -----------------------------------------------------------------------------------------------------
-
-DEV float f32_of_bf16(uint32_t bits) { return __uint_as_float(bits << 16); }
-
-DEV uint16_t bf16_of_f32(float x)
-{
-    const uint32_t u = __float_as_uint(x);
-    if ((u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((u >> 16) | 0x40);
-    return (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
-}
-
-DEV float f32_of_f16(uint32_t h)
-{
-#ifdef __CUDACC__
-    return __half2float(__ushort_as_half((unsigned short)h));
-#else
-    const uint32_t sign = (h & 0x8000u) << 16, mag = h & 0x7fffu;
-    const uint32_t normal = (mag << 13) + ((127 - 15) << 23), special = (mag << 13) | 0x7f800000u | (mag > 0x7c00u ? 0x400000u : 0);
-    const uint32_t tiny = __float_as_uint(__uint_as_float(mag | 0x3f000000u) - 0.5f);
-    return __uint_as_float(sign | (mag >= 0x7c00u ? special : mag < 0x400u ? tiny : normal));
-#endif
-}
-
-// The text of formats/dtype.c.
-DEV uint16_t f16_of_f32(float x)
-{
-    const uint32_t u = __float_as_uint(x), sign = (u >> 16) & 0x8000u, mag = u & 0x7fffffffu;
-    const uint32_t special = mag > 0x7f800000u ? 0x7e00u : 0x7c00u;
-    const uint32_t tiny = __float_as_uint(__uint_as_float(mag) + 0.5f) - 0x3f000000u;
-    const uint32_t normal = (mag - ((127 - 15) << 23) + 0xfff + ((mag >> 13) & 1)) >> 13;
-    return (uint16_t)(sign | (mag >= 0x47800000u ? special : mag < 0x38800000u ? tiny : normal));
-}
 
 // To the nearest BF16, kept in F32. A NaN stays a NaN.
 DEV float round_bf16(float x)

@@ -1,7 +1,8 @@
 // gemv: y = W x for one token, what decode is made of. See kernels.h.
 #include "decode.cuh"
 #include "kernels.h"
-#include "launch.cuh"
+#include "dev.cuh"
+#include "../../quant/cuda/launch.cuh"
 
 struct gemv_work {                      // rows of up to GPU_SEGMENTS matrices, one behind the other
     const uint8_t *w[GPU_SEGMENTS];

@@ -6,8 +6,8 @@
 #ifndef HALLMARK_RUNTIME_CUDA_KERNELS_H
 #define HALLMARK_RUNTIME_CUDA_KERNELS_H
 
-#include "formats_c.h"
-#include "gpu.h"
+#include "../../quant/cuda/formats_c.h"
+#include "../../quant/cuda/gpu.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -2,7 +2,7 @@
 #ifndef HALLMARK_RUNTIME_CUDA_KV_TYPES_CUH
 #define HALLMARK_RUNTIME_CUDA_KV_TYPES_CUH
 
-#include "formats_c.h"
+#include "../../quant/cuda/formats_c.h"
 
 #define FOR_KV_TYPES(X) X(DT_F32) X(DT_BF16) X(DT_F16) X(DT_Q8_0) X(DT_Q4_0)
 

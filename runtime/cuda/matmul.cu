@@ -1,7 +1,8 @@
 // matmul: y = W x for many tokens, and rows of W as embeddings. See kernels.h.
 #include "decode.cuh"
 #include "kernels.h"
-#include "launch.cuh"
+#include "dev.cuh"
+#include "../../quant/cuda/launch.cuh"
 
 // ---- many tokens -----------------------------------------------------------------------------------------------------
 

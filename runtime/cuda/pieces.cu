@@ -1,7 +1,8 @@
 // pieces: weights of any type as sums of BF16 numbers, for the tensor cores. See kernels.h.
 #include "decode.cuh"
 #include "kernels.h"
-#include "launch.cuh"
+#include "dev.cuh"
+#include "../../quant/cuda/launch.cuh"
 
 enum { PIECES_THREADS = 128 };
 

@@ -8,7 +8,7 @@ shift
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 for arch in "$@"; do
-    for source in "$here"/*.cu; do
+    for source in "$here"/*.cu "$here"/../../quant/cuda/*.cu; do
         "$nvcc" -std=c++17 --fmad=false -O3 -gencode "arch=compute_$arch,code=sm_$arch" -Xptxas -v -c "$source" -o "$out/object" 2> "$out/log" ||
             { cat "$out/log" >&2; exit 1; }
         # Three lines a kernel: Compiling entry function 'NAME' ..., N bytes stack frame, S bytes spill stores, L bytes spill loads, Used R registers.

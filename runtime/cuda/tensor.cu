@@ -1,7 +1,7 @@
 // tensor: products of many tokens on the tensor cores (compute capability 8.0 on), weights and activations in BF16 pieces. See kernels.h.
 #include "dev.cuh"
 #include "kernels.h"
-#include "launch.cuh"
+#include "../../quant/cuda/launch.cuh"
 
 // c += A B, one instruction of a warp: A 16 x 16 BF16 (rows of W), B 16 x 8 BF16 (tokens), c 16 x 8 F32. With g = lane / 4, t = lane % 4:
 //   a[0], a[2]: row g, columns 2t, 2t + 1 (+ 8)     a[1], a[3]: row g + 8, the same     b[0], b[1]: column g, rows 2t, 2t + 1 (+ 8)

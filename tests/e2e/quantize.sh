@@ -46,6 +46,28 @@ run_hm 2 quantize "$work/bf16.gguf" --type q4_k_m --tensor-type 'x=q9' --dry-run
 run_hm 2 quantize "$work/bf16.gguf" --type q4_k_m; err_has "-o OUT.gguf is missing"
 run_hm 3 quantize "$work/o.gguf" -o "$work/p.gguf" --type q8_0; err_has "cannot come back"
 
+say "--device: blocks that a GPU encodes are the CPU's; where none answers, cuda is an error of the system and auto is the CPU"
+for t in q8_0 q4_k_m q5_k_m; do
+    run_hm 0 quantize "$work/bf16.gguf" -o "$work/cpu.gguf" --type $t --device cpu
+    run_hm 0 quantize "$work/bf16.gguf" -o "$work/dev.gguf" --type $t --device auto
+    cmp -s "$work/cpu.gguf" "$work/dev.gguf" || fail "$t: quantize --device auto gives other bytes"
+    run_hm 0 convert "$checkpoint" -o "$work/cpu.gguf" --type $t
+    run_hm 0 convert "$checkpoint" -o "$work/dev.gguf" --type $t --device auto
+    cmp -s "$work/cpu.gguf" "$work/dev.gguf" || fail "$t: convert --device auto gives other bytes"
+done
+rm "$work/dev.gguf"
+if "$hallmark" quantize "$work/bf16.gguf" -o "$work/dev.gguf" --type q5_k_m --device cuda > "$work/out" 2> "$work/err"; then
+    run_hm 0 convert "$checkpoint" -o "$work/dev2.gguf" --type q5_k_m --device cuda
+    cmp -s "$work/cpu.gguf" "$work/dev2.gguf" || fail "convert --device cuda gives other bytes"
+else
+    for what in "quantize $work/bf16.gguf" "convert $checkpoint"; do
+        run_hm 4 $what -o "$work/dev.gguf" --type q4_k_m --device cuda; err_has "device cuda: "; cp "$work/err" "$work/why"
+        run_hm 4 run "$work/bf16.gguf" -p a -n 1 --device cuda
+        [ "$(sed 's/^hallmark [a-z]*: //' "$work/err" | tail -n 1)" = "$(sed 's/^hallmark [a-z]*: //' "$work/why" | tail -n 1)" ] || fail "run says something else"
+        [ ! -e "$work/dev.gguf" ] || fail "a file of a device that is not there"
+    done
+fi
+
 say "effort and calibration: other bytes of the same size, the metadata says so, both ways give the same, derive proves them"
 head -c 3000 "$root/LICENSE" > "$work/text"; export TMPDIR=$work
 run_hm 0 quantize "$work/bf16.gguf" -o "$work/reference.gguf" --type q4_k_m

@@ -1,10 +1,10 @@
 // launch: calls a kernel through gpu_launch, with its parameter types checked by the compiler.
 //
 //   LAUNCH(g, e, "rms_norm", grid, block, shared_bytes, (rms_norm_kernel))(dst, x, ...)
-#ifndef HALLMARK_RUNTIME_CUDA_LAUNCH_CUH
-#define HALLMARK_RUNTIME_CUDA_LAUNCH_CUH
+#ifndef HALLMARK_QUANT_CUDA_LAUNCH_CUH
+#define HALLMARK_QUANT_CUDA_LAUNCH_CUH
 
-#include "dev.cuh"
+#include "device.cuh"
 #include "gpu.h"
 
 struct launch_at { gpu *g; err *e; const char *name; gpu_dim grid, block; size_t shared_bytes; const void *kernel; };

@@ -3,8 +3,8 @@
 // A grid runs block after block (grid.cpp). The threads of a block are coroutines: each runs until it meets a barrier or a warp
 // operation and goes on when all that must meet it are there, so __syncthreads, shuffles and shared memory mean what they mean.
 // Any order of threads is a legal one; tests run several. A thread that never arrives ends the program with a message.
-#ifndef HALLMARK_RUNTIME_CUDA_ON_HOST_H
-#define HALLMARK_RUNTIME_CUDA_ON_HOST_H
+#ifndef HALLMARK_QUANT_CUDA_ON_HOST_H
+#define HALLMARK_QUANT_CUDA_ON_HOST_H
 
 #include <math.h>
 #include <stdint.h>

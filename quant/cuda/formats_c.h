@@ -1,6 +1,6 @@
 // formats_c: the headers of formats/ that kernels need; they are C, and C++ must be told.
-#ifndef HALLMARK_RUNTIME_CUDA_FORMATS_C_H
-#define HALLMARK_RUNTIME_CUDA_FORMATS_C_H
+#ifndef HALLMARK_QUANT_CUDA_FORMATS_C_H
+#define HALLMARK_QUANT_CUDA_FORMATS_C_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 // calls_host: the device that runs kernels on the processor, as tests see it.
-#ifndef HALLMARK_RUNTIME_CUDA_CALLS_HOST_H
-#define HALLMARK_RUNTIME_CUDA_CALLS_HOST_H
+#ifndef HALLMARK_QUANT_CUDA_CALLS_HOST_H
+#define HALLMARK_QUANT_CUDA_CALLS_HOST_H
 
 #ifdef __cplusplus
 extern "C" {

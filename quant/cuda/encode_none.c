@@ -1,0 +1,16 @@
+// encode_none: stands in for encode.c where the program is built without CUDA.
+#include "encode.h"
+
+bool cuda_encoder_built(void) { return false; }
+
+block_encoder *cuda_encoder_open(err *e)
+{
+    err_set(e, ERR_SYSTEM, "device cuda: this program was built without CUDA");
+    return NULL;
+}
+
+int64_t cuda_encoder_weights(const block_encoder *b)
+{
+    (void)b;
+    return 0;
+}
