@@ -137,7 +137,7 @@ static bool read_fields(const cJSON *o, const field *f, void *row, const char *w
 
 static cJSON *fixture_json(const verify_fixture_result *r, bool reasons)
 {
-    cJSON *o = cJSON_CreateObject(), *list;
+    cJSON *o = cJSON_CreateObject(), *list = NULL;
     bool   ok = o != NULL;
     if (!ok) return NULL;
     for (const field *f = FIXTURE_FIELDS; f->key; f++) write_field(&ok, o, f, r);
@@ -155,7 +155,7 @@ static cJSON *fixture_json(const verify_fixture_result *r, bool reasons)
 
 static cJSON *report_json(const verify_report *r, bool reasons)
 {
-    cJSON *o = cJSON_CreateObject(), *list, *notes;
+    cJSON *o = cJSON_CreateObject(), *list = NULL, *notes = NULL;
     bool   ok = o != NULL;
     if (!ok) return NULL;
     for (const field *f = REPORT_FIELDS; f->key; f++) write_field(&ok, o, f, r);
