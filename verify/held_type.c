@@ -136,6 +136,14 @@ static int first_exact(const layers *l)
     return -1;
 }
 
+// Who takes a type's name answers to that type's budget, too: one tensor off a mix is no way to the budget of a smaller one.
+static const char *with_said(const gate *limits, const char *held, const char *said)
+{
+    const gate_drift *row = row_of(said) >= 0 ? gate_drift_for(limits, said) : NULL;
+    const gate_drift *held_row = held ? gate_drift_for(limits, held) : NULL;
+    return row && held_row && stricter(row, held_row) ? said : held;
+}
+
 bool held_type(const gguf *g, const gate *limits, char label[16], err *e)
 {
     layers l = { 0 };
@@ -144,7 +152,7 @@ bool held_type(const gguf *g, const gate *limits, char label[16], err *e)
     strcpy(label, "?");
     if (ok && l.n > 0) {
         int row = row_of(said);
-        const char *held = row >= 0 && l.exact[row] ? said : strictest(&l, limits, first_exact(&l) >= 0);
+        const char *held = row >= 0 && l.exact[row] ? said : with_said(limits, strictest(&l, limits, first_exact(&l) >= 0), said);
         snprintf(label, 16, "%s", held ? held : "?");
     }
     free_layers(&l);

@@ -4,6 +4,7 @@
 // give a type of their own, and in some models most of the weights. Where those matrices have exactly the types that policy gives for a file
 // type, the file is of that type. Where they have those of no file type (rules of a user's own, another program's mix), it is held to the strictest
 // budget of all types whose mix would spend no more bytes on them: who keeps as much as Q4_K_M does must do as well as Q4_K_M.
+// Where general.file_type names a type with a stricter budget, that one holds: who calls a file Q4_K_M must do as well as Q4_K_M, too.
 // Proved by tests/held_type_test.c.
 #ifndef HALLMARK_VERIFY_HELD_TYPE_H
 #define HALLMARK_VERIFY_HELD_TYPE_H
