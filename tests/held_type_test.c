@@ -179,6 +179,50 @@ START_TEST(a_name_that_the_bytes_allow_is_answered_for)
 }
 END_TEST
 
+static void two_coarser(dtype types[N], char names[N][32])
+{
+    for (int i = 0; i < N; i++)
+        if (strstr(names[i], "blk.1.ffn_down") || strstr(names[i], "blk.2.ffn_down")) types[i] = DT_Q2_K;
+}
+
+// What a mix is to be called: its own type, else the nearest in size that the check lets stand. `like`: the types that it has.
+static file_type name_of(file_type like, void (*spoil)(dtype types[N], char names[N][32]))
+{
+    made m = make(like, SAID_NOTHING, spoil);
+    policy_tensor t[N];
+    file_type type;
+    for (int i = 0; i < N; i++) {
+        const gguf_tensor *from = gguf_tensor_at(m.g, i);
+        t[i] = (policy_tensor){ .name = from->name, .type = from->type, .n_dims = from->n_dims };
+        memcpy(t[i].shape, from->shape, sizeof t[i].shape);
+    }
+    ck_assert_msg(held_type_name(m.g, t, N, &type, &e), "%s", e.msg);
+    drop(&m);
+    m = make(like, type, spoil);
+    ck_assert_msg(held_type_check(m.g, &e), "%s", e.msg);
+    drop(&m);
+    return type;
+}
+
+START_TEST(a_mix_is_named_after_what_it_keeps)
+{
+    int n;
+    const file_type_info *table = file_type_table(&n);
+    for (int i = 0; i < n; i++) {
+        if (dtype_find(table[i].base)->block_weights == 1) continue;
+        made m = make(table[i].id, name_of(table[i].id, NULL), NULL);       // exactly a type: that name, or one of the same tensors
+        ck_assert(held_type_check(m.g, &e));
+        drop(&m);
+    }
+    ck_assert_int_eq(name_of(FT_Q8_0, embedding_coarse), FT_Q8_0);
+    ck_assert_int_eq(name_of(FT_Q4_K_M, all_finer), FT_Q6_K);           // 7 bits a weight: nearer Q6_K than Q8_0, which it would contradict
+    ck_assert_int_eq(name_of(FT_Q2_K, two_coarser), FT_Q2_K);
+    made m = make(FT_Q2_K, FT_Q2_K, two_coarser);                       // a little less than the least type, and still answering for its name
+    held_to(&m, gate_builtin(), "Q2_K");
+    drop(&m);
+}
+END_TEST
+
 START_TEST(what_keeps_less_than_any_budget_has_none)
 {
     made m = make(FT_Q2_K, FT_Q2_K, all_coarse);
@@ -220,6 +264,7 @@ int main(void)
     tcase_add_test(t, another_name_does_not_buy_another_budget);
     tcase_add_test(t, a_mix_of_ones_own_is_held_to_what_it_keeps);
     tcase_add_test(t, a_name_that_the_bytes_allow_is_answered_for);
+    tcase_add_test(t, a_mix_is_named_after_what_it_keeps);
     tcase_add_test(t, what_keeps_less_than_any_budget_has_none);
     tcase_add_test(t, a_file_that_does_not_say_its_layers_is_refused);
     suite_add_tcase(s, t);

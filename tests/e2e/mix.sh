@@ -31,6 +31,14 @@ run_hm 3 quantize "$work/mix.gguf" -o "$work/no.gguf" --budget 4bpw "${fast[@]}"
 run_hm 0 quantize "$work/bf16.gguf" -o "$work/q8.gguf" --type q8_0
 run_hm 0 inspect "$work/q8.gguf"; ! grep -q hallmark.quantize.mix "$work/out" || fail "a fixed mix has no record of a search"
 
+say "the name of a mix is one that verification lets stand"
+for bpw in 3.0 4.5 6; do
+    run_hm 0 quantize "$work/bf16.gguf" -o "$work/named.gguf" --budget ${bpw}bpw --text "$work/text" --samples 1 --chunk 32 --device cpu
+    run_hm 0 verify "$work/named.gguf" --fixture "$(fixture_for float32)" --tokens 2
+    ! grep -q "general.file_type" "$work/out" "$work/err" || fail "its own name at $bpw"
+    out_has pass
+done
+
 say "in the bytes of q4_k_m, nearer to the source than q4_k_m"
 run_hm 0 quantize "$work/bf16.gguf" -o "$work/like.gguf" --budget q4_k_m "${fast[@]}"
 run_hm 0 quantize "$work/bf16.gguf" -o "$work/fixed.gguf" --type q4_k_m
