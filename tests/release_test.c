@@ -188,6 +188,10 @@ START_TEST(everything_passes_and_is_published)
     ck_assert_msg(checks(in_scratch("out/all-Q4_K_M.gguf"), &e), "%s", e.msg);
     char *md = text_of(out, "report.md");
     ck_assert_ptr_nonnull(strstr(md, "# all: pass"));
+    ck_assert_ptr_null(strstr(md, "held to gate"));
+    check_gate held;
+    check_opts told = { .device = "cpu", .gate = &held };
+    ck_assert(check_artifact(out, &told, &e) && !held.sha256[0] && !held.name[0]);
     ck_assert_ptr_nonnull(strstr(md, "| all-F32.gguf | F32 |"));
     free(md);
     release_result_free(&r);
@@ -499,6 +503,16 @@ START_TEST(whatever_is_changed_later_is_named)
     snprintf(report, sizeof report, "%s/report.json", out);
     snprintf(spare, sizeof spare, "%s", copy_file(art, "spare.gguf"));
     ck_assert_msg(checks(out, &e), "%s", e.msg);
+    char        sha[SHA256_HEX + 1];                            // and says that it was held to a gate of its maker's own
+    check_gate  held;
+    check_opts  told = { .device = "cpu", .gate = &held };
+    ck_assert(sha256_file(in_scratch("gate.json"), sha, &e) && check_artifact(out, &told, &e));
+    ck_assert_str_eq(held.sha256, sha);
+    ck_assert_str_eq(held.name, "gate.json");
+    char *said = text_of(out, "report.md"), line[256];
+    snprintf(line, sizeof line, "- Note: held to gate gate.json (sha256 `%s`), not the built-in one", sha);
+    ck_assert_ptr_nonnull(strstr(said, line));
+    free(said);
 
     flip_bit(art, "blk.0.attn_q.weight", 10, 3);
     ck_assert(!checks(out, &e) && e.kind == ERR_VERDICT && strstr(e.msg, "blk.0.attn_q.weight"));
