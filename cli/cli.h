@@ -100,7 +100,8 @@ void destination_note_replaced(const command *c, const destination *out);     //
 
 // What check and derive answer: as JSON (artifact, source where there is one, verdict, reason), or as "<artifact>: <text>" and the error.
 // judged: there is a verdict, not a failure to reach one. Returns the exit status.
-typedef struct { const char *artifact, *source, *yes, *no; bool judged, json; } verdict;
+// gate, gate_sha256: of limits other than the built-in ones, NULL where there are none: a note, and "gate" with name and sha256 in JSON.
+typedef struct { const char *artifact, *source, *yes, *no; bool judged, json; const char *gate, *gate_sha256; } verdict;
 int cli_verdict(const command *c, const verdict *v, const err *e);
 
 // ---- main.c ---------------------------------------------------------------------------------------------------------

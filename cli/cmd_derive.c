@@ -2,6 +2,7 @@
 #include "cli.h"
 #include "../convert/convert.h"
 #include "../verify/calibrate.h"
+#include "../verify/mix_record.h"
 #include "../formats/file_map.h"
 #include "progress_bar.h"
 
@@ -20,17 +21,26 @@ static const opt options[] = {
     OPT_JSON(derive_options),
 };
 
+// A file that says itself how its mix was found says so of these tensors.
+static bool says_its_types(const char *path, err *e)
+{
+    gguf *g = gguf_open(path, e);
+    bool ok = g && mix_record_check(g, e);
+    gguf_close(g);
+    return ok;
+}
+
 static bool derive(const char *art_path, const derive_options *o, err *e)
 {
     progress_bar bar;
     derive_opts d = { .imatrix = o->imatrix, .n_threads = (int)o->threads, .progress = progress_bar_begin(&bar) };
     const calibration_opts c = { .texts = o->calibrate.v, .n_texts = o->calibrate.n, .n_threads = d.n_threads, .progress = d.progress };
     calibration *cal = NULL;
-    bool ok = true;
-    if (c.n_texts) ok = (cal = dir_exists(o->from) ? calibration_compute_hf(o->from, &c, e) : calibration_compute(o->from, &c, e)) != NULL;
+    bool ok = says_its_types(art_path, e);
+    if (ok && c.n_texts) ok = (cal = dir_exists(o->from) ? calibration_compute_hf(o->from, &c, e) : calibration_compute(o->from, &c, e)) != NULL;
     d.effort = calibration_effort(cal, 0);
     if (!ok) {
-        // e says why there is no calibration
+        // e says why: another record of the mix, or no calibration
     } else if (dir_exists(o->from)) {
         gguf *art = gguf_open(art_path, e);
         ok = art && convert_derives(art, o->from, &d, e);

@@ -18,6 +18,15 @@ static void verdict_json(const verdict *v, const err *e)
     json_cstr(&j, e->kind == ERR_NONE ? "pass" : "fail");
     json_key(&j, "reason");
     json_cstr(&j, e->kind == ERR_NONE ? NULL : e->msg);
+    if (v->gate_sha256) {
+        json_key(&j, "gate");
+        json_open(&j, '{');
+        json_key(&j, "name");
+        json_cstr(&j, v->gate);
+        json_key(&j, "sha256");
+        json_cstr(&j, v->gate_sha256);
+        json_close(&j, '}');
+    }
     json_close(&j, '}');
 }
 
@@ -28,6 +37,7 @@ static void verdict_text(const verdict *v, const err *e)
     fputs(e->kind == ERR_NONE ? v->yes : v->no, stdout);
     if (v->source) print_escaped(stdout, v->source, (int64_t)strlen(v->source));
     putchar('\n');
+    if (v->gate_sha256) print_line(stdout, "note: held to gate %s (sha256 %s), not the built-in one", v->gate ? v->gate : "of its own", v->gate_sha256);
 }
 
 int cli_verdict(const command *c, const verdict *v, const err *e)

@@ -86,7 +86,7 @@ START_TEST(another_name_does_not_buy_another_budget)
     contradicts(&m, "found Q2_K", "expected Q8_0");
     drop(&m);
     m = make(FT_Q4_K_M, FT_Q8_0, NULL);                     // more than it holds
-    held_to(&m, gate_builtin(), "Q4_K_M");
+    held_to(&m, gate_builtin(), "Q8_0");
     contradicts(&m, "found Q8_0", "expected Q4_K_M");
     drop(&m);
     m = make(FT_Q4_K_M, FT_Q4_K_S, NULL);
@@ -147,9 +147,78 @@ START_TEST(a_mix_of_ones_own_is_held_to_what_it_keeps)
     drop(&m);
     m = make(FT_Q4_K_M, FT_Q4_K_M, half_coarse);
     contradicts(&m, "found Q4_K_M", "they take");
+    held_to(&m, gate_builtin(), "Q4_K_M");
+    drop(&m);
+    m = make(FT_Q4_K_M, SAID_NOTHING, half_coarse);         // without a name, what it keeps is all there is to hold it to
     char held[16];
     ck_assert(held_type(m.g, gate_builtin(), held, &e));
     ck_assert(gate_drift_for(gate_builtin(), held)->kl_max > gate_drift_for(gate_builtin(), "Q4_K_M")->kl_max);
+    drop(&m);
+}
+END_TEST
+
+// One tensor off the mix makes a file exact of nothing; its bytes alone would then choose the budget of a smaller type.
+START_TEST(a_name_that_the_bytes_allow_is_answered_for)
+{
+    made m = make(FT_Q4_0, FT_Q4_0, one_finer);
+    held_to(&m, gate_builtin(), "Q4_0");
+    drop(&m);
+    m = make(FT_Q4_0, FT_Q4_K_M, one_finer);
+    ck_assert_msg(held_type_check(m.g, &e), "%s", e.msg);       // about the bytes of the type it is said to be
+    held_to(&m, gate_builtin(), "Q4_K_M");
+    drop(&m);
+    m = make(FT_Q4_K_M, FT_Q4_0, one_finer);                    // and a smaller name is no excuse
+    held_to(&m, gate_builtin(), "Q4_K_M");
+    drop(&m);
+    gate only = *gate_builtin();                                // a gate without a row for the name holds it to what it keeps
+    for (int i = 0; i < only.n_drift; i++)
+        if (strcmp(only.drift[i].type, "Q4_K_M") == 0) only.drift[i] = only.drift[--only.n_drift];
+    m = make(FT_Q4_0, FT_Q4_K_M, one_finer);
+    held_to(&m, &only, "Q4_0");
+    drop(&m);
+}
+END_TEST
+
+static void two_coarser(dtype types[N], char names[N][32])
+{
+    for (int i = 0; i < N; i++)
+        if (strstr(names[i], "blk.1.ffn_down") || strstr(names[i], "blk.2.ffn_down")) types[i] = DT_Q2_K;
+}
+
+// What a mix is to be called: its own type, else the nearest in size that the check lets stand. `like`: the types that it has.
+static file_type name_of(file_type like, void (*spoil)(dtype types[N], char names[N][32]))
+{
+    made m = make(like, SAID_NOTHING, spoil);
+    policy_tensor t[N];
+    file_type type;
+    for (int i = 0; i < N; i++) {
+        const gguf_tensor *from = gguf_tensor_at(m.g, i);
+        t[i] = (policy_tensor){ .name = from->name, .type = from->type, .n_dims = from->n_dims };
+        memcpy(t[i].shape, from->shape, sizeof t[i].shape);
+    }
+    ck_assert_msg(held_type_name(m.g, t, N, &type, &e), "%s", e.msg);
+    drop(&m);
+    m = make(like, type, spoil);
+    ck_assert_msg(held_type_check(m.g, &e), "%s", e.msg);
+    drop(&m);
+    return type;
+}
+
+START_TEST(a_mix_is_named_after_what_it_keeps)
+{
+    int n;
+    const file_type_info *table = file_type_table(&n);
+    for (int i = 0; i < n; i++) {
+        if (dtype_find(table[i].base)->block_weights == 1) continue;
+        made m = make(table[i].id, name_of(table[i].id, NULL), NULL);       // exactly a type: that name, or one of the same tensors
+        ck_assert(held_type_check(m.g, &e));
+        drop(&m);
+    }
+    ck_assert_int_eq(name_of(FT_Q8_0, embedding_coarse), FT_Q8_0);
+    ck_assert_int_eq(name_of(FT_Q4_K_M, all_finer), FT_Q6_K);           // 7 bits a weight: nearer Q6_K than Q8_0, which it would contradict
+    ck_assert_int_eq(name_of(FT_Q2_K, two_coarser), FT_Q2_K);
+    made m = make(FT_Q2_K, FT_Q2_K, two_coarser);                       // a little less than the least type, and still answering for its name
+    held_to(&m, gate_builtin(), "Q2_K");
     drop(&m);
 }
 END_TEST
@@ -194,6 +263,8 @@ int main(void)
     tcase_add_test(t, every_type_is_known_by_its_tensors);
     tcase_add_test(t, another_name_does_not_buy_another_budget);
     tcase_add_test(t, a_mix_of_ones_own_is_held_to_what_it_keeps);
+    tcase_add_test(t, a_name_that_the_bytes_allow_is_answered_for);
+    tcase_add_test(t, a_mix_is_named_after_what_it_keeps);
     tcase_add_test(t, what_keeps_less_than_any_budget_has_none);
     tcase_add_test(t, a_file_that_does_not_say_its_layers_is_refused);
     suite_add_tcase(s, t);

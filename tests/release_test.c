@@ -174,6 +174,10 @@ START_TEST(everything_passes_and_is_published)
     ck_assert_msg(checks(in_scratch("out/all-Q4_K_M.gguf"), &e), "%s", e.msg);
     char *md = text_of(out, "report.md");
     ck_assert_ptr_nonnull(strstr(md, "# all: pass"));
+    ck_assert_ptr_null(strstr(md, "held to gate"));
+    check_gate held;
+    check_opts told = { .device = "cpu", .gate = &held };
+    ck_assert(check_artifact(out, &told, &e) && !held.sha256[0] && !held.name[0]);
     ck_assert_ptr_nonnull(strstr(md, "| all-F32.gguf | F32 |"));
     free(md);
     release_result_free(&r);
@@ -295,6 +299,22 @@ START_TEST(without_a_fixture_nothing_is_verified)
 }
 END_TEST
 
+START_TEST(a_fixture_under_two_names_is_one)
+{
+    char from[300];
+    const char *hf_dir = source("twice", FIXTURES);
+    snprintf(from, sizeof from, "%s/fixtures/bfloat16.json.gz", hf_dir);
+    copy_file(from, "twice/fixtures/again.json.gz");
+    release_opts o = options(ONLY_BF16, 1);
+    release_result r = released(hf_dir, in_scratch("twice-out"), &o);
+    ck_assert(r.published);
+    ck_assert_int_eq(r.reports[0].n_fixtures, 1);
+    err e = { 0 };
+    ck_assert_msg(checks(in_scratch("twice-out"), &e), "%s", e.msg);
+    release_result_free(&r);
+}
+END_TEST
+
 // A quantized artifact answers to two fixtures; one is not enough, and what the one says is still reported.
 START_TEST(quantized_without_a_fixture_of_its_own_weights_is_not_verified)
 {
@@ -376,12 +396,14 @@ END_TEST
 START_TEST(more_fixtures_than_a_record_holds_are_refused_before_any_work)
 {
     err e = { 0 };
-    const char *hf_dir = source("crowd", FIXTURES), *out = in_scratch("crowd-out");
-    char from[300], to[300];
+    char from[340], name[64], hf_dir[300], out[300];
+    snprintf(hf_dir, sizeof hf_dir, "%s", source("crowd", FIXTURES));
+    snprintf(out, sizeof out, "%s", in_scratch("crowd-out"));
     snprintf(from, sizeof from, "%s/fixtures/bfloat16.json.gz", hf_dir);
-    for (int i = 0; i < 90; i++) {
-        snprintf(to, sizeof to, "%s/fixtures/more-%02d.json.gz", hf_dir, i);
-        ck_assert(link(from, to) == 0);
+    for (uint32_t i = 0; i < 90; i++) {
+        const uint32_t time = 1000 + i;                         // gzip's, so that no two have the same bytes
+        snprintf(name, sizeof name, "crowd/fixtures/more-%02u.json.gz", (unsigned)i);
+        patch(copy_file(from, name), 4, &time, sizeof time);
     }
     release_opts o = options(ONLY_BF16, 1);
     release_result r;
@@ -467,6 +489,16 @@ START_TEST(whatever_is_changed_later_is_named)
     snprintf(report, sizeof report, "%s/report.json", out);
     snprintf(spare, sizeof spare, "%s", copy_file(art, "spare.gguf"));
     ck_assert_msg(checks(out, &e), "%s", e.msg);
+    char        sha[SHA256_HEX + 1];                            // and says that it was held to a gate of its maker's own
+    check_gate  held;
+    check_opts  told = { .device = "cpu", .gate = &held };
+    ck_assert(sha256_file(in_scratch("gate.json"), sha, &e) && check_artifact(out, &told, &e));
+    ck_assert_str_eq(held.sha256, sha);
+    ck_assert_str_eq(held.name, "gate.json");
+    char *said = text_of(out, "report.md"), line[256];
+    snprintf(line, sizeof line, "- Note: held to gate gate.json (sha256 `%s`), not the built-in one", sha);
+    ck_assert_ptr_nonnull(strstr(said, line));
+    free(said);
 
     flip_bit(art, "blk.0.attn_q.weight", 10, 3);
     ck_assert(!checks(out, &e) && e.kind == ERR_VERDICT && strstr(e.msg, "blk.0.attn_q.weight"));
@@ -569,6 +601,7 @@ int main(void)
     tcase_add_test(t, the_same_release_has_the_same_bytes);
     tcase_add_test(t, a_gate_that_fails_publishes_nothing);
     tcase_add_test(t, without_a_fixture_nothing_is_verified);
+    tcase_add_test(t, a_fixture_under_two_names_is_one);
     tcase_add_test(t, quantized_without_a_fixture_of_its_own_weights_is_not_verified);
     tcase_add_test(t, a_fixture_of_another_source_is_refused_before_any_work);
     tcase_add_test(t, a_fixture_that_is_too_short_publishes_nothing);

@@ -18,7 +18,7 @@ static verify_failure failures[] = {
 static verify_fixture_result results[] = {
     { .name = "tiny.float32.json.gz", .file_digest = "abababababababababababababababababababababababababababababababab", .dtype = "float32", .kind = CHECK_EXACT, .ran = true, .cases = 12, .free_run_equal = 12,
       .free_run_tokens = 360, .free_run_tokens_equal = 360, .steps = 768, .teacher_forced_equal = 768, .ties = 1, .kl_mean = 1.25e-13, .kl_max = 0.1,
-      .logprob_diff_max = 5e-4, .kl_limit = 1e-9, .logprob_limit = 1e-3, .free_run_ties_limit = 1, .probe_layer = LAYER_NONE, .ties_limit = 3.84, .top1_limit = NAN, .passed = true },
+      .logprob_diff_max = 5e-5, .kl_limit = 1e-11, .logprob_limit = 1e-4, .free_run_ties_limit = 1, .probe_layer = LAYER_NONE, .ties_limit = 3.84, .top1_limit = NAN, .passed = true },
     { .name = "q.json.gz", .file_digest = "cd", .dtype = "float32", .kind = CHECK_DRIFT, .ran = true, .cases = 12, .steps = 768, .kl_mean = NAN, .kl_max = NAN,
       .logprob_diff_max = NAN, .kl_limit = 1, .logprob_limit = NAN, .ties_limit = NAN, .top1_limit = 0.5, .n_failures = 2, .failures_total = 7,
       .failures = failures },
@@ -267,6 +267,7 @@ START_TEST(a_record_that_contradicts_itself_is_no_proof)
     WITH(f.kl_limit = NAN, "kl_mean");
     WITH(f.logprob_diff_max = 2e-3, "logprob_diff_max");
     WITH(f.kind = CHECK_DRIFT; f.top1_limit = 1.5, "teacher_forced_equal");
+    WITH(strcpy(f.dtype, "bfloat16"), "'dtype' is 'bfloat16'");
     f = results[0];
     strcpy(r.kv, "f16");
     contradiction(&r, "'kv' is 'f16', the file's is 'f32'");
@@ -282,6 +283,69 @@ START_TEST(a_record_that_contradicts_itself_is_no_proof)
     r.attention_scale = 1;
     r.file_bytes++;
     contradiction(&r, "file_bytes");
+    remove(gguf_path_);
+}
+END_TEST
+
+START_TEST(weights_that_keep_the_source_are_equal_to_it_once)
+{
+    make_gguf(1, 7);
+    verify_report r = made(1);
+    verify_fixture_result f[2] = { results[0], results[0] };
+    r.fixtures = f;
+    f[0].kind = CHECK_DRIFT;                            // within the widest limits there are, and no proof of anything
+    f[0].kl_limit = f[0].top1_limit = 0.9;
+    contradiction(&r, "'check' against fixture 'tiny.float32.json.gz' is 'drift'");
+    r.n_fixtures = 2;
+    contradiction(&r, "'check'");
+    f[0] = results[0];
+    contradiction(&r, "names one fixture twice");
+    memset(f[1].file_digest, 'c', SHA256_HEX);
+    gguf *g;
+    err   e = { 0 };
+    ck_assert(record_write(gguf_path_, &r, NULL, &e));
+    cJSON *rec = read_record(&g, &e);
+    ck_assert_msg(record_check(g, rec, &e), "%s", e.msg);
+    cJSON_Delete(rec);
+    gguf_close(g);
+    remove(gguf_path_);
+}
+END_TEST
+
+// A record that names the built-in gate is held to it: the limits that it tells are no limits.
+START_TEST(a_record_does_not_choose_its_limits)
+{
+    make_gguf(1, 7);
+    verify_report r = made(1);
+    verify_fixture_result f;
+    r.fixtures = &f;
+    WITH(f.cases = f.free_run_equal = 3, "'cases': found 3, expected at least 4");
+    WITH(f.steps = f.teacher_forced_equal = 99, "'steps': found 99, expected at least 100");
+    WITH(f.kl_limit = 1e-9, "'kl_limit': found 1e-09, expected 1e-11");
+    WITH(f.kl_limit = 1e-12, "'kl_limit'");
+    WITH(f.logprob_limit = 1e-3, "'logprob_limit': found 0.001, expected 0.0001");
+    WITH(f.self_kl_mean = 1e-8; f.kl_limit = 3e-8, "'self_kl_mean'");
+    WITH(f.self_logprob_diff_max = 1; f.logprob_limit = 3, "'self_logprob_diff_max'");
+    WITH(f.ties_limit = 700, "'ties_limit'");
+    WITH(f.free_run_ties_limit = 100, "'free_run_ties_limit'");
+    gguf *g;
+    err   e = { 0 };
+    f = results[0];
+    f.self_kl_mean = 5e-10;                             // a reference that is that far from itself allows three times as much
+    f.kl_limit = 1.5e-9;
+    ck_assert(record_write(gguf_path_, &r, NULL, &e));
+    cJSON *rec = read_record(&g, &e);
+    ck_assert_msg(record_check(g, rec, &e), "%s", e.msg);
+    cJSON_Delete(rec);
+    gguf_close(g);
+    f = results[0];
+    f.cases = f.free_run_equal = 3;                     // another gate may ask for less; check says that it was another
+    memset(r.gate, 'a', SHA256_HEX);
+    ck_assert(record_write(gguf_path_, &r, NULL, &e));
+    rec = read_record(&g, &e);
+    ck_assert_msg(record_check(g, rec, &e), "%s", e.msg);
+    cJSON_Delete(rec);
+    gguf_close(g);
     remove(gguf_path_);
 }
 END_TEST
@@ -390,6 +454,8 @@ int main(void)
     tcase_add_test(t, a_record_does_not_fit_another_file);
     tcase_add_test(t, a_record_that_says_no_is_no_proof);
     tcase_add_test(t, a_record_that_contradicts_itself_is_no_proof);
+    tcase_add_test(t, weights_that_keep_the_source_are_equal_to_it_once);
+    tcase_add_test(t, a_record_does_not_choose_its_limits);
     tcase_add_test(t, a_record_of_wrong_types_is_refused_by_key);
     tcase_add_test(t, the_first_key_that_differs_is_named);
     tcase_add_test(t, a_record_that_does_not_fit_its_room_is_refused);

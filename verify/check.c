@@ -46,6 +46,15 @@ static bool list_artifacts(names *l, const char *dir, err *e)
 
 // ---- one file ------------------------------------------------------------------------------------------------------
 
+// A release may have been held to limits of its maker's own: whoever is told that every claim holds is told that, too.
+static void note_gate(check_gate *to, const cJSON *rec)
+{
+    const cJSON *sha = json_get(rec, "gate"), *name = json_get(json_get(rec, "release"), "gate");
+    if (!to || to->sha256[0] || !cJSON_IsString(sha) || strcmp(sha->valuestring, "built-in") == 0) return;
+    snprintf(to->sha256, sizeof to->sha256, "%s", sha->valuestring);
+    if (cJSON_IsString(name)) snprintf(to->name, sizeof to->name, "%s", name->valuestring);
+}
+
 // Digests of the bytes, then the record. *rec is the caller's to delete when true.
 static bool check_claims(const char *path, const check_opts *o, cJSON **rec, err *e)
 {
@@ -57,6 +66,7 @@ static bool check_claims(const char *path, const check_opts *o, cJSON **rec, err
     ok = ok && claims_check_gaps(g, e) && claims_check_tensors(g, o->n_threads, o->progress, e) && record_read(g, rec, e);
     if (ok && !*rec) ok = err_set(e, ERR_VERDICT, "%s: key '%s': the record is empty: this file was never released", path, KEY_HM_VERIFICATION);
     ok = ok && record_check(g, *rec, e);
+    if (ok) note_gate(o->gate, *rec);
     if (!ok) { cJSON_Delete(*rec); *rec = NULL; }
     gguf_close(g);
     return ok;
@@ -270,6 +280,7 @@ bool check_artifact(const char *path, const check_opts *o, err *e)
 {
     fixture_refs fixtures = { 0 };
     bool ok = true;
+    if (o->gate) *o->gate = (check_gate){ .sha256 = "" };
     for (int i = 0; ok && i < o->n_fixtures; i++) ok = fixture_refs_add(&fixtures, o->fixtures[i], true, e);
     ok = ok && (dir_exists(path) ? check_folder(path, &fixtures, o, e) : check_file(path, &fixtures, o, e));
     for (int i = 0; ok && i < fixtures.n; i++)

@@ -1,6 +1,7 @@
 #include "held_type.h"
 #include "../formats/checked.h"
 #include "../quant/policy.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,8 @@ static bool read_model(layers *l, const gguf *g, err *e)
         && read_key(g, l->arch, "attention.head_count_kv", m->n_head, &m->n_head_kv, e) && read_key(g, l->arch, "expert_count", 0, &m->n_expert, e);
 }
 
+static bool of_layers(const char *name, int n_dims) { return strncmp(name, "blk.", 4) == 0 && n_dims >= 2; }
+
 static bool gather(layers *l, const gguf *g, err *e)
 {
     const int64_t n = gguf_n_tensors(g);
@@ -47,13 +50,25 @@ static bool gather(layers *l, const gguf *g, err *e)
     if (!l->t || !l->types) return err_nomem(e, "the list of tensors", (size_t)n * sizeof *l->t);
     for (int64_t i = 0; i < n; i++) {
         const gguf_tensor *t = gguf_tensor_at(g, i);
-        if (strncmp(t->name, "blk.", 4) != 0 || t->n_dims < 2) continue;
+        if (!of_layers(t->name, t->n_dims)) continue;
         l->t[l->n] = (policy_tensor){ .name = t->name, .type = t->type, .n_dims = t->n_dims };
         memcpy(l->t[l->n].shape, t->shape, sizeof t->shape);
         l->n++;
         l->bytes += t->n_bytes;
     }
     return true;
+}
+
+static bool bytes_as(const policy_tensor *t, dtype type, int64_t *bytes)
+{
+    int64_t row_bytes, rows = 1;
+    for (int d = 0; d < t->n_dims - 1; d++) rows *= t->shape[d];            // the reader has checked that the product does not wrap
+    return dtype_row_bytes(type, t->shape[t->n_dims - 1], &row_bytes) && mul_i64(rows, row_bytes, bytes);
+}
+
+static bool too_large(const char *path, const policy_tensor *t, dtype type, err *e)
+{
+    return err_set(e, ERR_INPUT, "%s: tensor '%s': its size as %s does not fit 63 bits", path, t->name, dtype_name(type));
 }
 
 // Fills in exact[row] and would[row]. A tensor that no type quantizes counts as it is, on both sides.
@@ -66,22 +81,18 @@ static bool try_type(layers *l, const gguf *g, int row, file_type type, bool has
     l->would[row] = 0;
     for (int64_t i = 0; i < l->n; i++) {
         const policy_tensor *t = &l->t[i];
-        const int64_t cols = t->shape[t->n_dims - 1];
-        int64_t row_bytes, rows = 1, bytes;
-        for (int d = 0; d < t->n_dims - 1; d++) rows *= t->shape[d];            // the reader has checked that the product does not wrap
-        if (!dtype_row_bytes(l->types[i], cols, &row_bytes) || !mul_i64(rows, row_bytes, &bytes) || !add_i64(l->would[row], bytes, &l->would[row]))
-            return err_set(e, ERR_INPUT, "%s: tensor '%s': its size as %s does not fit 63 bits", gguf_path(g), t->name, dtype_name(l->types[i]));
+        int64_t bytes;
+        if (!bytes_as(t, l->types[i], &bytes) || !add_i64(l->would[row], bytes, &l->would[row])) return too_large(gguf_path(g), t, l->types[i], e);
         same &= l->types[i] == t->type;
     }
     l->exact[row] |= same;
     return true;
 }
 
-static bool read_layers(layers *l, const gguf *g, err *e)
+static bool try_types(layers *l, const gguf *g, err *e)
 {
     int n_types;
     const file_type_info *table = file_type_table(&n_types);
-    if (!gather(l, g, e)) return false;
     if (l->n == 0) return true;
     if (!read_model(l, g, e)) return false;
     for (int i = 0; i < n_types && i < MAX_TYPES; i++) {
@@ -90,6 +101,8 @@ static bool read_layers(layers *l, const gguf *g, err *e)
     }
     return true;
 }
+
+static bool read_layers(layers *l, const gguf *g, err *e) { return gather(l, g, e) && try_types(l, g, e); }
 
 static void free_layers(layers *l)
 {
@@ -136,6 +149,24 @@ static int first_exact(const layers *l)
     return -1;
 }
 
+// A mix of one's own may take a type's name when it spends about what that type's does.
+static bool near_enough(const layers *l, int row)
+{
+    const double share = (double)l->bytes / (double)l->would[row];
+    return share >= 0.9 && share <= 1.5;
+}
+
+// Who takes a type's name answers to that type's budget, too: one tensor off a mix is no way to the budget of a smaller one. And who keeps a little less
+// than the least type does has that one's budget by taking its name.
+static const char *with_said(const layers *l, const gate *limits, const char *held, const char *said)
+{
+    const int row = row_of(said);
+    const gate_drift *budget = row >= 0 ? gate_drift_for(limits, said) : NULL;
+    if (!budget) return held;
+    if (!held) return near_enough(l, row) ? said : NULL;
+    return stricter(budget, gate_drift_for(limits, held)) ? said : held;
+}
+
 bool held_type(const gguf *g, const gate *limits, char label[16], err *e)
 {
     layers l = { 0 };
@@ -144,7 +175,7 @@ bool held_type(const gguf *g, const gate *limits, char label[16], err *e)
     strcpy(label, "?");
     if (ok && l.n > 0) {
         int row = row_of(said);
-        const char *held = row >= 0 && l.exact[row] ? said : strictest(&l, limits, first_exact(&l) >= 0);
+        const char *held = row >= 0 && l.exact[row] ? said : with_said(&l, limits, strictest(&l, limits, first_exact(&l) >= 0), said);
         snprintf(label, 16, "%s", held ? held : "?");
     }
     free_layers(&l);
@@ -159,10 +190,56 @@ static bool contradicts(const layers *l, const gguf *g, const char *said, err *e
     if (row < 0) return err_set(e, ERR_VERDICT, "%s: key '%s': found a type that is none we know", gguf_path(g), KEY);
     if (l->n == 0 || l->exact[row]) return true;
     if (is >= 0) return err_set(e, ERR_VERDICT, "%s: key '%s': found %s, expected %s, which is what the layers' tensors are", gguf_path(g), KEY, said, table[is].label);
-    const double share = (double)l->bytes / (double)l->would[row];
-    if (share >= 0.9 && share <= 1.5) return true;
+    if (near_enough(l, row)) return true;
     return err_set(e, ERR_VERDICT, "%s: key '%s': found %s, which would take %lld bytes for the layers' tensors; they take %lld", gguf_path(g), KEY, said,
                    (long long)l->would[row], (long long)l->bytes);
+}
+
+// ---- naming ----------------------------------------------------------------------------------------------------------
+
+static bool lay_out(layers *l, const policy_tensor *t, int64_t n, const char *path, err *e)
+{
+    l->t     = calloc((size_t)n + 1, sizeof *l->t);
+    l->types = calloc((size_t)n + 1, sizeof *l->types);
+    if (!l->t || !l->types) return err_nomem(e, "the list of tensors", (size_t)n * sizeof *l->t);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t bytes;
+        if (!of_layers(t[i].name, t[i].n_dims)) continue;
+        if (!bytes_as(&t[i], t[i].type, &bytes) || !add_i64(l->bytes, bytes, &l->bytes)) return too_large(path, &t[i], t[i].type, e);
+        l->t[l->n++] = t[i];
+    }
+    return true;
+}
+
+// The row whose mix spends most nearly the same, among those that held_type_check lets stand; where there is none, the nearest of all.
+static int nearest(const layers *l)
+{
+    int n, best = -1;
+    double least = 0;
+    const file_type_info *table = file_type_table(&n);
+    for (int pass = 0; pass < 2 && best < 0; pass++)
+        for (int i = 0; i < n && i < MAX_TYPES; i++) {
+            const double off = l->would[i] > 0 ? fabs(log((double)l->bytes / (double)l->would[i])) : INFINITY;
+            if (dtype_find(table[i].base)->block_weights == 1 || (pass == 0 && !near_enough(l, i)) || (best >= 0 && off >= least)) continue;
+            best  = i;
+            least = off;
+        }
+    return best;
+}
+
+bool held_type_name(const gguf *g, const policy_tensor *t, int64_t n, file_type *type, err *e)
+{
+    layers l = { 0 };
+    int n_types;
+    const file_type_info *table = file_type_table(&n_types);
+    bool ok = lay_out(&l, t, n, gguf_path(g), e) && try_types(&l, g, e);
+    int row = -1;
+    for (int i = 0; ok && l.n > 0 && i < n_types && i < MAX_TYPES && row < 0; i++)
+        if (l.exact[i] && dtype_find(table[i].base)->block_weights > 1) row = i;
+    if (ok && l.n > 0 && row < 0) row = nearest(&l);
+    *type = row >= 0 ? table[row].id : FT_Q8_0;
+    free_layers(&l);
+    return ok;
 }
 
 bool held_type_check(const gguf *g, err *e)

@@ -11,6 +11,7 @@
 typedef struct {
     char *path;
     char  name[128];            // the file's own name
+    char  digest[SHA256_HEX + 1];       // of the file's bytes
     char  arith[8];             // of its dtype: "f32", "bf16"
     char  source[SHA256_HEX + 1], weights[SHA256_HEX + 1];      // weights "" when made from the source's own
     char  weights_type[16];     // "Q4_K_M"; "" likewise
@@ -23,7 +24,8 @@ typedef struct {
     int          n;
 } fixture_refs;
 
-// Reads a fixture wholly (ERR_INPUT as fixture_open) and keeps what matching needs. A path that is there already is not added again.
+// Reads a fixture wholly (ERR_INPUT as fixture_open) and keeps what matching needs. A path that is there already, or the same bytes
+// under another name, is not added again.
 bool fixture_refs_add(fixture_refs *r, const char *path, bool asked, err *e);
 // Adds every *.json.gz of a folder, by name; a folder that is not there has none.
 bool fixture_refs_add_dir(fixture_refs *r, const char *dir, err *e);

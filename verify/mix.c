@@ -1,6 +1,7 @@
 // mix: see mix.h.
 #define _GNU_SOURCE
 #include "mix.h"
+#include "held_type.h"
 #include "../formats/json.h"
 #include "../formats/sha256.h"
 #include "mix_solve.h"
@@ -259,23 +260,20 @@ static bool search_types(search *s, err *e)
 
 // ---- the result ------------------------------------------------------------------------------------------------------------
 
-// The mixed type whose base holds the most weights: what readers show, and what llama.cpp calls the file.
-static file_type common_type(const mix_result *r)
+// The type that verification lets the file be called: what readers show, and what llama.cpp calls it.
+static bool name_type(mix_result *r, const char *in_path, err *e)
 {
-    static const struct { dtype base; file_type type; } known[] = {
-        { DT_Q4_K, FT_Q4_K_M }, { DT_Q5_K, FT_Q5_K_M }, { DT_Q6_K, FT_Q6_K }, { DT_Q3_K, FT_Q3_K_M }, { DT_Q2_K, FT_Q2_K }, { DT_Q8_0, FT_Q8_0 },
-        { DT_Q4_0, FT_Q4_0 }, { DT_Q4_1, FT_Q4_1 }, { DT_Q5_0, FT_Q5_0 }, { DT_Q5_1, FT_Q5_1 },
-    };
-    int64_t most = -1;
-    file_type type = FT_Q8_0;
-    for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
-        int64_t n = 0;
-        for (int64_t i = 0; i < r->n; i++)
-            if (r->rows[i].chosen && r->rows[i].to == known[k].base)
-                n += r->rows[i].bytes / dtype_find(known[k].base)->block_bytes * dtype_find(known[k].base)->block_weights;
-        if (n > most) { most = n; type = known[k].type; }
+    policy_tensor *t = calloc((size_t)r->n + 1, sizeof *t);
+    gguf *g = t ? gguf_open(in_path, e) : NULL;
+    bool ok = g || (t ? false : err_nomem(e, "the list of tensors", (size_t)r->n * sizeof *t));
+    for (int64_t i = 0; ok && i < r->n; i++) {
+        t[i] = (policy_tensor){ .name = r->rows[i].name, .type = r->rows[i].to, .n_dims = r->rows[i].n_dims };
+        memcpy(t[i].shape, r->rows[i].shape, sizeof t[i].shape);
     }
-    return type;
+    ok = ok && held_type_name(g, t, r->n, &r->type, e);
+    gguf_close(g);
+    free(t);
+    return ok;
 }
 
 static bool add_number(cJSON *o, const char *key, double v)
@@ -333,9 +331,8 @@ bool mix_find(mix_result *r, const char *in_path, const mix_target *target, cons
               measure_candidates(&s, e) && search_types(&s, e);
     if (ok) {
         for (int64_t i = 0; i < r->n; i++) r->types[i] = r->rows[i].to;
-        r->type = common_type(r);
         r->bits = 8.0 * (double)r->bytes / (double)r->n_elems;
-        ok = make_record(&s, e);
+        ok = name_type(r, in_path, e) && make_record(&s, e);
     }
     probe_close(s.p);
     free(s.c);

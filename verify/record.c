@@ -79,15 +79,25 @@ static bool same_scale(const gguf *g, const verify_report *r, err *e)
         || err_set(e, ERR_VERDICT, "%s: the verification record's 'attention_scale' is %g, the file's is %g", gguf_path(g), (double)r->attention_scale, (double)scale);
 }
 
-// Weights that lost precision answer to two fixtures: equality with their own, and drift from the source's.
+// Weights that lost precision answer to two fixtures: equality with their own, and drift from the source's. Those that keep the source's are equal to
+// it or nothing; and no fixture proves anything twice.
 static bool check_both(const gguf *g, const verify_report *r, err *e)
 {
+    const bool keeps = gguf_keeps_source(g);
     bool exact = false, drift = false;
     for (int64_t i = 0; i < r->n_fixtures; i++) {
-        exact |= r->fixtures[i].kind == CHECK_EXACT;
-        drift |= r->fixtures[i].kind == CHECK_DRIFT;
+        const verify_fixture_result *f = &r->fixtures[i];
+        exact |= f->kind == CHECK_EXACT;
+        drift |= f->kind == CHECK_DRIFT;
+        if (keeps && drift)
+            return err_set(e, ERR_VERDICT, "%s: the verification record's 'check' against fixture '%.127s' is 'drift', but the weights keep the source's: expected 'exact'",
+                           gguf_path(g), f->name);
+        for (int64_t k = 0; k < i; k++)
+            if (strcmp(r->fixtures[k].file_digest, f->file_digest) == 0)
+                return err_set(e, ERR_VERDICT, "%s: the verification record names one fixture twice: '%.127s' and '%.127s' have the same 'sha256'", gguf_path(g),
+                               r->fixtures[k].name, f->name);
     }
-    if (gguf_keeps_source(g) || (exact && drift)) return true;
+    if (exact && (drift || keeps)) return true;
     return err_set(e, ERR_VERDICT, "%s: the verification record names no fixture made from the %s: one of each is needed for weights that lost precision", gguf_path(g),
                    exact ? "source's weights" : "artifact's own weights");
 }
@@ -104,8 +114,9 @@ static bool check_run(const gguf *g, const verify_report *r, err *e)
     if (r->file_bytes != gguf_file_bytes(g))
         return err_set(e, ERR_VERDICT, "%s: the verification record's 'file_bytes' is %lld, the file has %lld", path, (long long)r->file_bytes, (long long)gguf_file_bytes(g));
     for (int64_t i = 0; i < r->n_fixtures; i++)
-        if (!check_counts(&r->fixtures[i], path, e)) return false;
-    return check_both(g, r, e);
+        if (!check_counts(&r->fixtures[i], path, e)
+            || !same_text("dtype", r->fixtures[i].dtype, strcmp(kv, "bf16") == 0 ? "bfloat16" : "float32", path, e)) return false;
+    return check_both(g, r, e) && record_limits(g, r, e);
 }
 
 bool record_check(const gguf *g, const cJSON *rec, err *e)

@@ -19,6 +19,10 @@ bool record_read(const gguf *g, cJSON **rec, err *e);
 // Digests of tensors are compared with what hallmark.tensor.sha256 says, not with the bytes: claims_check_tensors does that.
 bool record_check(const gguf *g, const cJSON *rec, err *e);
 
+// Where the report names the built-in gate: are its limits those of that gate, and the fixtures long enough for it? ERR_VERDICT names the first key
+// that is not. record_check asks it. What a record does not keep is not asked for: ids a step, the reference's own ties and margins.
+bool record_limits(const gguf *g, const verify_report *r, err *e);
+
 // The report that the record keeps. ERR_VERDICT names what is not one. Freed by verify_report_free.
 bool record_report(const gguf *g, const cJSON *rec, verify_report *r, err *e);
 

@@ -45,6 +45,11 @@ typedef struct {
 bool release_checkpoint(release_result *r, const char *hf_dir, const char *out_dir, const release_opts *o, err *e);
 void release_result_free(release_result *r);
 
+typedef struct {                    // a gate that records name, other than the built-in one; "" where all name that
+    char sha256[SHA256_HEX + 1];    // of the first artifact that was held to one
+    char name[256];                 // the gate file's name, as the release tells it; "" where it does not
+} check_gate;
+
 typedef struct {
     const char *const *fixtures;
     int         n_fixtures;
@@ -52,6 +57,7 @@ typedef struct {
     const char *device;             // NULL: auto
     const char *gate_path;          // NULL: the built-in gate
     progress   *progress;
+    check_gate *gate;               // NULL, or filled in: what the records were held to
 } check_opts;
 
 // Proves a file, or every .gguf in a folder: tensor digests, metadata digest, record; report.json and report.md must be what the records give

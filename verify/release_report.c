@@ -53,6 +53,21 @@ static bool write_json(const char *dir, const release_head *h, const release_res
     return ok;
 }
 
+// Limits of the maker's own are said where the verdict is read; a file may call itself "built-in", its digest cannot.
+static void write_gate(FILE *f, const release_head *h, const release_result *r)
+{
+    for (int i = 0; i < r->n; i++)
+        if (r->reports[i].gate[0] && strcmp(r->reports[i].gate, "built-in") != 0) {
+            fputs("- Note: held to gate ", f);
+            for (const char *s = h->gate; *s; s++) {
+                if (strchr("|`<>*[]\\", *s)) fputc('\\', f);
+                fputc((unsigned char)*s < 0x20 ? ' ' : *s, f);
+            }
+            fprintf(f, " (sha256 `%s`), not the built-in one\n", r->reports[i].gate);
+            return;
+        }
+}
+
 char *release_report_md(const release_head *h, const release_result *r)
 {
     const verify_report **list = calloc((size_t)r->n + 1, sizeof *list);
@@ -64,6 +79,7 @@ char *release_report_md(const release_head *h, const release_result *r)
     table = verify_report_md(list, r->n);
     if (table) {
         fprintf(f, "# %s: %s\n\nSource digest `%s`%s%s.\n\n%s", h->name, h->verdict, h->source_digest, h->revision[0] ? ", revision " : "", h->revision, table);
+        write_gate(f, h, r);
         for (int i = 0; i < r->n_notes; i++) fprintf(f, "- Note: %s\n", r->notes[i]);
         if (r->n_missing > 0) fprintf(f, "\nMissing fixtures; these commands make them, where Transformers is installed:\n\n");
         for (int i = 0; i < r->n_missing; i++) fprintf(f, "    %s\n", r->missing[i]);

@@ -27,9 +27,26 @@ say "the file runs, derives from its source, and is no input for another quantiz
 run_hm 0 run "$work/mix.gguf" -p 'def main():' -n 2 --print-ids
 run_hm 0 derive "$work/mix.gguf" --from "$checkpoint"
 run_hm 0 derive "$work/mix.gguf" --from "$work/bf16.gguf"
+# A record that says another type of a tensor: the same bytes but for one letter of the key's value.
+offset=$(LC_ALL=C grep -abo '"blk\.0\.attn_q\.weight":"Q[0-9]' "$work/mix.gguf" | head -n 1)
+cp "$work/mix.gguf" "$work/lies.gguf"
+at=${offset%%:*} text=${offset#*:}
+[ "${said:1:1}" = 8 ] && other=6 || other=8
+printf %s $other | dd of="$work/lies.gguf" bs=1 seek=$((at + ${#text} - 1)) conv=notrunc status=none
+run_hm 1 derive "$work/lies.gguf" --from "$work/bf16.gguf"; out_has "does NOT derive"
+err_has "tensor 'blk.0.attn_q.weight': the record of the mix says Q$other${said:2}, the tensor is $said"
+run_hm 1 verify "$work/lies.gguf" --fixture "$(fixture_for float32)" --tokens 2; out_has "the record of the mix says"
 run_hm 3 quantize "$work/mix.gguf" -o "$work/no.gguf" --budget 4bpw "${fast[@]}"; err_has "expected F32, F16 or BF16"
 run_hm 0 quantize "$work/bf16.gguf" -o "$work/q8.gguf" --type q8_0
 run_hm 0 inspect "$work/q8.gguf"; ! grep -q hallmark.quantize.mix "$work/out" || fail "a fixed mix has no record of a search"
+
+say "the name of a mix is one that verification lets stand"
+for bpw in 3.0 4.5 6; do
+    run_hm 0 quantize "$work/bf16.gguf" -o "$work/named.gguf" --budget ${bpw}bpw --text "$work/text" --samples 1 --chunk 32 --device cpu
+    run_hm 0 verify "$work/named.gguf" --fixture "$(fixture_for float32)" --tokens 2
+    ! grep -q "general.file_type" "$work/out" "$work/err" || fail "its own name at $bpw"
+    out_has pass
+done
 
 say "in the bytes of q4_k_m, nearer to the source than q4_k_m"
 run_hm 0 quantize "$work/bf16.gguf" -o "$work/like.gguf" --budget q4_k_m "${fast[@]}"

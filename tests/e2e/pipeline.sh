@@ -139,6 +139,15 @@ le 1 $((byte ^ 1)) | dd of="$work/flip.gguf" bs=1 seek=$((size - 100)) conv=notr
 run_hm 1 check "$work/flip.gguf"; err_has "tensor"
 run_hm 1 check "$work/bf16.gguf"        # converted, never released: no record
 
+say "a release held to other limits is proved as such: check says which, and so does the report"
+! grep -q "held to gate" "$work/pub/report.md" || fail "the built-in gate is noted as another"
+sed 's/"cases": 4/"cases": 1/' "$root/verify/gate.json" > "$work/lax.json"
+run_hm 0 release "$checkpoint" -o "$work/lax" --types bf16 --gate "$work/lax.json"
+grep -qF -- "- Note: held to gate lax.json (sha256 \`$(sha "$work/lax.json")\`), not the built-in one" "$work/lax/report.md" || fail "report.md does not name the gate"
+run_hm 0 check "$work/lax"; out_has "note: held to gate lax.json (sha256 $(sha "$work/lax.json")), not the built-in one"
+run_hm 0 check "$work/lax" --json; json_valid; [ "$(json_get gate.name) $(json_get gate.sha256)" = "lax.json $(sha "$work/lax.json")" ] || fail "check --json: the gate"
+run_hm 0 check "$work/pub" --json; ! grep -q '"gate"' "$work/out" || fail "check --json names the built-in gate"
+
 say "a release without a matching fixture publishes nothing, exits 1, and says what would make one"
 mkdir "$work/bare" && cp "$checkpoint"/*.json "$checkpoint"/*.safetensors "$work/bare/" && cp "$checkpoint"/*.jinja "$work/bare/" 2>/dev/null
 run_hm 1 release "$work/bare" -o "$work/nope" --types bf16
