@@ -35,6 +35,7 @@ static bool convert(const char *hf_dir, const convert_options *o, const file_typ
     progress_bar bar;
     destination out;
     if (!o->out && !o->dry_run) return err_set(e, ERR_USAGE, "option -o OUT.gguf is missing");
+    if (!output_is_no_input(o->out, o->imatrix, &o->calibrate, e)) return false;
     if (o->out && !destination_file(&out, o->out, e)) return false;
     convert_opts c = { .type = t->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = over };
     if (o->dry_run) return preview(hf_dir, &c, e);

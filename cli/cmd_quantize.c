@@ -47,6 +47,7 @@ static bool quantize(const char *in, const quantize_options *o, const file_type_
     destination out;
     if (!o->out && !o->dry_run) return err_set(e, ERR_USAGE, "option -o OUT.gguf is missing");
     if (o->out && !destination_file(&out, o->out, e)) return false;
+    if (!output_is_no_input(o->out, o->imatrix, &o->calibrate, e)) return false;
     quantize_opts q = { .type = t->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = over };
     if (o->dry_run) return preview(in, &q, e);
     q.progress = progress_bar_begin(&bar);
@@ -104,6 +105,7 @@ static bool mix_to_order(const char *in, const quantize_options *o, err *e)
     if (o->out && !destination_file(&out, o->out, e)) return false;
     const sensitivity_opts s = { .texts = o->texts.v, .n_texts = o->texts.n, .chunk = o->chunk, .samples = o->samples, .exact = o->exact, .imatrix = o->imatrix,
                                  .run = { .device = o->device ? o->device : "cpu", .n_threads = (int)o->threads }, .progress = progress_bar_begin(&bar) };
+    if (!output_is_no_input(o->out, o->imatrix, &o->texts, e)) return false;
     bool ok = mix_find(&r, in, &target, &s, e);
     if (ok && !o->dry_run) {
         const quantize_opts q = { .type = r.type, .imatrix = o->imatrix, .n_threads = (int)o->threads, .progress = s.progress, .types = r.types, .mix = r.record };

@@ -67,6 +67,10 @@ run_hm 2 derive "$work/twice.gguf" --from "$work/bf16.gguf"; err_has "$(sha "$wo
 run_hm 1 derive "$work/twice.gguf" --from "$work/bf16.gguf" --calibrate "$root/README.md"
 run_hm 3 quantize "$work/bf16.gguf" -o "$work/o2.gguf" --type q4_k_m --calibrate "$work/absent"
 run_hm 2 quantize "$work/bf16.gguf" -o "$work/o2.gguf" --type q4_k_m --effort 7
+for c in "quantize $work/bf16.gguf" "convert $checkpoint"; do
+    run_hm 2 $c -o "$work/text" --type q4_k_m --calibrate "$work/text"; err_has "would replace"
+done
+[ "$(stat -c %s "$work/text")" = 3000 ] || fail "the text was replaced"
 [ -z "$(ls "$work" | grep hallmark-)" ] || fail "a calibration left files behind"
 say "convert takes the same options: straight from the checkpoint, the bytes of convert to BF16 and quantize"
 for o in "--tensor-type blk\.[0-3]\..*=q8_0 --tensor-type ffn_down=q6_k" "--embedding-type q5_1 --output-type q8_0" --pure "--type q3_k_m --pure --tensor-type attn_v=f16"; do
