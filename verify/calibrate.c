@@ -251,6 +251,17 @@ static bool add_text(calibration *c, id_list *all, const model *m, const char *p
     return ok;
 }
 
+bool calibration_check_texts(const calibration_opts *o, err *e)
+{
+    for (int i = 0; i < o->n_texts; i++) {
+        char *text = NULL;
+        int64_t bytes;
+        if (!file_read_text(&text, &bytes, o->texts[i], LIMIT_TEXT_BYTES, e)) return false;
+        free(text);
+    }
+    return true;
+}
+
 static bool compute(calibration *c, const model *m, const calibration_opts *o, err *e)
 {
     id_list ids = { 0 };

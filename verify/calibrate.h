@@ -27,6 +27,9 @@ typedef struct {
 
 typedef struct calibration calibration;
 
+// The texts can be read: to be asked first. ERR_INPUT names the one that cannot.
+bool calibration_check_texts(const calibration_opts *o, err *e);
+
 // NULL with ERR_INPUT: a text shorter than two tokens, a source the runtime refuses; ERR_SYSTEM: memory, disk. Freed by calibration_free.
 calibration *calibration_compute(const char *source_gguf, const calibration_opts *o, err *e);
 void         calibration_free(calibration *c);          // NULL is allowed
