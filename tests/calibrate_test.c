@@ -208,6 +208,20 @@ START_TEST(the_file_says_how_it_was_made_and_derives)
 }
 END_TEST
 
+// A file that claims an effort with which nothing was encoded: its blocks were there before.
+START_TEST(a_claim_of_effort_without_blocks_does_not_derive)
+{
+    const effort_opts search = { .level = 1 };
+    err why = { 0 };
+    quantize(first, &search, 2);
+    ck_assert(!derive_from_gguf(first, first, &(derive_opts){ 0 }, &why) && why.kind == ERR_VERDICT && strstr(why.msg, KEY_HM_EFFORT));
+    why = (err){ 0 };
+    ck_assert(!quantize_file(source, second, &(quantize_opts){ .type = FT_BF16, .effort = search }, &why) && why.kind == ERR_USAGE);
+    why = (err){ 0 };
+    ck_assert(!convert_checkpoint(SOURCE_DIR "/fixtures/tiny-gemma4", second, &(convert_opts){ .type = FT_F32, .effort = search }, &why) && why.kind == ERR_USAGE);
+}
+END_TEST
+
 START_TEST(what_cannot_be_used_is_named)
 {
     err why = { 0 };
@@ -237,6 +251,7 @@ int main(void)
     tcase_add_test(t, same_bytes_for_any_threads_and_memory);
     tcase_add_test(t, nearer_to_the_source_at_the_same_size);
     tcase_add_test(t, the_file_says_how_it_was_made_and_derives);
+    tcase_add_test(t, a_claim_of_effort_without_blocks_does_not_derive);
     tcase_add_test(t, what_cannot_be_used_is_named);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
