@@ -90,6 +90,8 @@ typedef struct {
 
 // Before any work: the place can be written to (formats/outfile.h says what ERR_USAGE and ERR_SYSTEM mean there).
 bool destination_file(destination *out, const char *path, err *e);
+// ERR_USAGE where path is one of the command's own inputs, by whatever link: it would be replaced. path, file and list may be NULL.
+bool output_is_no_input(const char *path, const char *file, const text_list *list, err *e);
 bool destination_folder(destination *out, const char *path, err *e);      // replaces: it holds something
 
 // It is written: "<path>  <label>  <size>" to standard output (NULL label: the path alone), and to standard error that it replaced another.

@@ -36,12 +36,17 @@ static bool convert(const char *hf_dir, const convert_options *o, const file_typ
     progress_bar bar;
     destination out;
     if (!o->out && !o->dry_run) return err_set(e, ERR_USAGE, "option -o OUT.gguf is missing");
+    if (!output_is_no_input(o->out, o->imatrix, &o->calibrate, e)) return false;
     if (o->out && !destination_file(&out, o->out, e)) return false;
     convert_opts c = { .type = t->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = over };
+    calibration_opts co = { .texts = o->calibrate.v, .n_texts = o->calibrate.n, .n_threads = c.n_threads };
+    // What can be refused is refused before the calibration, which takes long.
+    c.effort.level = co.n_texts && o->effort < 1 ? 1 : (int)o->effort;
+    if (!calibration_check_texts(&co, e)) return false;
     if (o->dry_run) return preview(hf_dir, &c, e);
+    if (co.n_texts && !convert_check(hf_dir, o->out, &c, e)) return false;
     if (!encoder_of_device(&cmd_convert, &c.encoder, o->device, e)) return false;
-    c.progress = progress_bar_begin(&bar);
-    const calibration_opts co = { .texts = o->calibrate.v, .n_texts = o->calibrate.n, .n_threads = c.n_threads, .progress = c.progress };
+    co.progress = c.progress = progress_bar_begin(&bar);
     calibration *cal = co.n_texts ? calibration_compute_hf(hf_dir, &co, e) : NULL;
     c.effort = calibration_effort(cal, (int)o->effort);
     bool ok = (cal || !co.n_texts) && convert_checkpoint(hf_dir, o->out, &c, e);

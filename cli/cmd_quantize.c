@@ -47,11 +47,16 @@ static bool quantize(const char *in, const quantize_options *o, const file_type_
     destination out;
     if (!o->out && !o->dry_run) return err_set(e, ERR_USAGE, "option -o OUT.gguf is missing");
     if (o->out && !destination_file(&out, o->out, e)) return false;
+    if (!output_is_no_input(o->out, o->imatrix, &o->calibrate, e)) return false;
     quantize_opts q = { .type = t->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = over };
+    calibration_opts c = { .texts = o->calibrate.v, .n_texts = o->calibrate.n, .n_threads = q.n_threads };
+    // What can be refused is refused before the calibration, which takes long.
+    q.effort.level = c.n_texts && o->effort < 1 ? 1 : (int)o->effort;
+    if (!calibration_check_texts(&c, e)) return false;
     if (o->dry_run) return preview(in, &q, e);
+    if (c.n_texts && !quantize_check(in, o->out, &q, e)) return false;
     if (!encoder_of_device(&cmd_quantize, &q.encoder, o->device, e)) return false;
-    q.progress = progress_bar_begin(&bar);
-    const calibration_opts c = { .texts = o->calibrate.v, .n_texts = o->calibrate.n, .n_threads = q.n_threads, .progress = q.progress };
+    c.progress = q.progress = progress_bar_begin(&bar);
     calibration *cal = c.n_texts ? calibration_compute(in, &c, e) : NULL;
     q.effort = calibration_effort(cal, (int)o->effort);
     bool ok = (cal || !c.n_texts) && quantize_file(in, o->out, &q, e);
@@ -102,6 +107,7 @@ static bool mix_to_order(const char *in, const quantize_options *o, err *e)
     destination out = { 0 };
     if (!o->out && !o->dry_run) return err_set(e, ERR_USAGE, "option -o OUT.gguf is missing");
     if (o->out && same_file(in, o->out)) return err_set(e, ERR_USAGE, "%s: the output is the input", o->out);
+    if (!output_is_no_input(o->out, o->imatrix, &o->texts, e)) return false;
     if (o->budget ? !mix_parse_budget(&target, o->budget, e) : !mix_parse_kl(&target, o->max_kl, e)) return false;
     if (o->out && !destination_file(&out, o->out, e)) return false;
     const sensitivity_opts s = { .texts = o->texts.v, .n_texts = o->texts.n, .chunk = o->chunk, .samples = o->samples, .exact = o->exact, .imatrix = o->imatrix,

@@ -1,6 +1,7 @@
 // destination: the place a command writes to: asked about before the work, and told of after it.
 #include "cli.h"
 #include "text_out.h"
+#include "../formats/file_map.h"
 #include "../formats/outfile.h"
 #include <dirent.h>
 #include <string.h>
@@ -11,6 +12,15 @@ bool destination_file(destination *out, const char *path, err *e)
     struct stat st;
     if (!outfile_check(path, e)) return false;
     *out = (destination){ .path = path, .replaces = stat(path, &st) == 0 };
+    return true;
+}
+
+bool output_is_no_input(const char *path, const char *file, const text_list *list, err *e)
+{
+    for (int i = -1; path && i < (list ? list->n : 0); i++) {
+        const char *in = i < 0 ? file : list->v[i];
+        if (in && same_file(in, path)) return err_set(e, ERR_USAGE, "%s: the output would replace %s, which the command reads", path, in);
+    }
     return true;
 }
 

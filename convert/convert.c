@@ -32,6 +32,7 @@ typedef struct {        // one conversion, from opening the folder to renaming t
     policy_tensor        *tensors;                  // [map.n]
     dtype                *types;                    // [map.n]
     tensor_source        *sources;                  // [map.n]
+    bool                  encodes;                  // a tensor becomes blocks
     // filled in at the end
     char                (*digests)[SHA256_HEX + 1]; // [map.n]
 } job;
@@ -104,7 +105,7 @@ static bool plan_tokenizer(job *j, err *e)
 
 static bool plan_imatrix(job *j, err *e)
 {
-    if (!j->im) return true;
+    if (!j->im || !j->encodes) return true;
     const char *slash = strrchr(imatrix_path(j->im), '/');      // where it lay on this disk is nobody's business
     return gguf_plan_str(j->plan, "quantize.imatrix.file", slash ? slash + 1 : imatrix_path(j->im), e)
         && (!*imatrix_dataset(j->im) || gguf_plan_str(j->plan, "quantize.imatrix.dataset", imatrix_dataset(j->im), e))
@@ -161,6 +162,7 @@ static bool plan_tensors(job *j, err *e)
         const mapped_tensor *t = &j->map.t[i];
         j->sources[i] = t->src;
         j->sources[i].encoder = j->o->encoder;
+        j->encodes |= quantize_encodes(t->src.type, j->types[i]);
         if (!effort_for_tensor(&j->o->effort, t->name, t->n_dims, t->shape, &j->sources[i], e)) return false;
         err why = { 0 };
         if (!gguf_plan_tensor(j->plan, t->name, j->types[i], t->n_dims, t->shape, &why)) return err_set(e, why.kind, "%s: %s", j->dir, why.msg);
@@ -262,9 +264,10 @@ static bool plan_all(job *j, err *e)
     return tensor_map_build(&j->map, j->checkpoint, &j->config, j->o->progress, e)
         && allocate(j, e)
         && (j->plan = gguf_plan_new(32, e)) != NULL
-        && plan_metadata(j, e)
         && choose_types(j, e)
-        && plan_tensors(j, e);
+        && plan_tensors(j, e)
+        && effort_check(&j->o->effort, j->encodes, e)
+        && plan_metadata(j, e);
 }
 
 bool convert_checkpoint(const char *hf_dir, const char *out_path, const convert_opts *o, err *e)
@@ -272,6 +275,17 @@ bool convert_checkpoint(const char *hf_dir, const char *out_path, const convert_
     job j = { .dir = hf_dir, .out_path = out_path, .o = o, .type = file_type_of(o->type) };
     if (!j.type) return err_set(e, ERR_USAGE, "unknown file type %d", (int)o->type);
     bool ok = open_folder(&j, e) && not_a_source(&j, e) && plan_all(&j, e) && plan_claims(&j, e) && write_output(&j, e);
+    close_job(&j);
+    return ok;
+}
+
+bool convert_check(const char *hf_dir, const char *out_path, const convert_opts *o, err *e)
+{
+    job j = { .dir = hf_dir, .out_path = out_path, .o = o, .type = file_type_of(o->type) };
+    int64_t header_bytes, file_bytes;
+    if (!j.type) return err_set(e, ERR_USAGE, "unknown file type %d", (int)o->type);
+    const bool ok = open_folder(&j, e) && not_a_source(&j, e) && plan_all(&j, e) && gguf_plan_layout(j.plan, &header_bytes, &file_bytes, e) &&
+                    quantize_check_room(out_path, file_bytes, e);
     close_job(&j);
     return ok;
 }

@@ -21,6 +21,9 @@ typedef struct {
 // Writes out_path whole or not at all. ERR_INPUT names what is unmapped, missing, or of a shape that config.json does not give.
 bool convert_checkpoint(const char *hf_dir, const char *out_path, const convert_opts *o, err *e);
 
+// What convert_checkpoint refuses without reading a weight, and whether there is room: see quantize_check.
+bool convert_check(const char *hf_dir, const char *out_path, const convert_opts *o, err *e);
+
 // What convert_checkpoint would choose, without writing anything; `from` is the checkpoint's type. Freed by quantize_preview_free.
 bool convert_preview(quantize_preview *v, const char *hf_dir, const convert_opts *o, err *e);
 

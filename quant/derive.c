@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "derive.h"
+#include "../formats/claims.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,13 +48,17 @@ bool derive_compare(const gguf *art, const derive_tensor *t, int64_t n, const im
     tensor_source *src = calloc((size_t)n_art + 1, sizeof *src);
     effort_opts effort;
     bool ok = (sorted && src) || err_nomem(e, "the list of tensors", (size_t)n * sizeof *src);
+    bool encodes = false;
     ok = ok && effort_of_artifact(&effort, art, &o->effort, e);
     for (int64_t i = 0; ok && i < n; i++) sorted[i] = &t[i];
     if (ok) qsort(sorted, (size_t)n, sizeof *sorted, by_name);
     for (int64_t i = 0; ok && i < n_art; i++) {
         const gguf_tensor *a = gguf_tensor_at(art, i);
         ok = match(&src[i], art, a, find(sorted, n, a->name), im, first_shared_kv_layer, &effort, e);
+        encodes |= ok && src[i].type != a->type && dtype_find(a->type)->block_weights > 1;
     }
+    if (ok && !encodes && (effort.level > 0 || effort.calibration))
+        ok = err_set(e, ERR_VERDICT, "%s: key '%s': found %d, but no tensor was encoded to a block type", gguf_path(art), KEY_HM_EFFORT, effort.level);
     for (int64_t i = 0; ok && i < n; i++)
         if (!gguf_find_tensor(art, sorted[i]->name))
             ok = err_set(e, ERR_VERDICT, "%s: tensor '%s' is missing: %s has it", gguf_path(art), sorted[i]->name, sorted[i]->src.where);

@@ -19,9 +19,15 @@ bool effort_for_tensor(const effort_opts *o, const char *name, int n_dims, const
     return true;
 }
 
-bool effort_plan_keys(gguf_plan *p, const effort_opts *o, err *e)
+bool effort_check(const effort_opts *o, bool encodes, err *e)
 {
     if (o->level < 0 || o->level > EFFORT_MAX) return err_set(e, ERR_USAGE, "effort %d: expected 0 to %d", o->level, EFFORT_MAX);
+    if (encodes || (o->level == 0 && !o->calibration)) return true;
+    return err_set(e, ERR_USAGE, "no tensor would be encoded to a block type: an effort or a calibration has nothing to work on");
+}
+
+bool effort_plan_keys(gguf_plan *p, const effort_opts *o, err *e)
+{
     return (o->level == 0 || gguf_plan_u32(p, KEY_HM_EFFORT, (uint32_t)o->level, e)) &&
            (!o->calibration || gguf_plan_str(p, KEY_HM_CALIBRATION, o->calibration, e));
 }

@@ -16,6 +16,9 @@ typedef struct {            // zeroed: the reference's bytes
 // What tensor `name` (shape as in GGUF, Hugging Face order) gets: s->effort and s->feedback. ERR_INPUT: the calibration saw another width.
 bool effort_for_tensor(const effort_opts *o, const char *name, int n_dims, const int64_t *shape, tensor_source *s, err *e);
 
+// ERR_USAGE: a level there is none of; or an effort, or a calibration, where no tensor becomes blocks (encodes), so that it would do nothing.
+bool effort_check(const effort_opts *o, bool encodes, err *e);
+
 // hallmark.quantize.effort and hallmark.quantize.calibration, where they say something.
 bool effort_plan_keys(gguf_plan *p, const effort_opts *o, err *e);
 

@@ -24,6 +24,7 @@ typedef struct {        // one run, from reading to renaming
     policy_tensor        *tensors;          // [n], as they come
     dtype                *types;            // [n], as they go
     tensor_source        *sources;          // [n]
+    bool                  encodes;          // a tensor becomes blocks
     char                **where;            // [n], for messages
     char                (*digests)[SHA256_HEX + 1];
 } job;
@@ -91,11 +92,14 @@ static bool choose_types(job *j, err *e)
     return true;
 }
 
+bool quantize_encodes(dtype from, dtype to) { return from != to && dtype_find(to)->block_weights > 1; }
+
 static bool choose_sources(job *j, err *e)
 {
     for (int64_t i = 0; i < j->n; i++) {
         const gguf_tensor *t = gguf_tensor_at(j->in, i);
         tensor_source *s = &j->sources[i];
+        j->encodes |= quantize_encodes(t->type, j->types[i]);
         if (asprintf(&j->where[i], "%s: tensor '%s'", gguf_path(j->in), t->name) < 0) {
             j->where[i] = NULL;
             return err_nomem(e, "a name", strlen(t->name));
@@ -147,7 +151,7 @@ static bool plan_keys(job *j, err *e)
     if (!gguf_plan_u32(j->plan, "general.quantization_version", QUANTIZATION_VERSION, e) ||
         !gguf_plan_u32(j->plan, "general.file_type", (uint32_t)j->type->id, e))
         return false;
-    if (j->im && !plan_imatrix_keys(j->plan, j->im, e)) return false;
+    if (j->im && j->encodes && !plan_imatrix_keys(j->plan, j->im, e)) return false;
     if (!effort_plan_keys(j->plan, &j->o->effort, e)) return false;
     if (j->o->mix && !gguf_plan_str(j->plan, KEY_HM_QUANTIZE_MIX, j->o->mix, e)) return false;
     ok = keep_source_claims(j, &digest, &revision, e) && claims_plan(j->plan, j->type->label, digest, revision, e);
@@ -214,7 +218,7 @@ static bool open_job(job *j, const char *in_path, err *e)
     if (!(j->in = gguf_open(in_path, e))) return false;
     if (j->o->imatrix && !(j->im = imatrix_open(j->o->imatrix, e))) return false;
     j->n = gguf_n_tensors(j->in);
-    return allocate(j, e) && read_model(j, e) && choose_types(j, e) && choose_sources(j, e);
+    return allocate(j, e) && read_model(j, e) && choose_types(j, e) && choose_sources(j, e) && effort_check(&j->o->effort, j->encodes, e);
 }
 
 bool quantize_file(const char *in_path, const char *out_path, const quantize_opts *o, err *e)
@@ -225,6 +229,23 @@ bool quantize_file(const char *in_path, const char *out_path, const quantize_opt
     bool ok = open_job(&j, in_path, e) && plan_output(&j, e) && write_output(&j, e);
     close_job(&j);
     return ok;
+}
+
+bool quantize_check_room(const char *out_path, int64_t bytes, err *e)
+{
+    outfile *f = outfile_open(out_path, bytes, e);
+    if (f) outfile_abort(f);
+    return f != NULL;
+}
+
+bool quantize_check(const char *in_path, const char *out_path, const quantize_opts *o, err *e)
+{
+    quantize_preview v;
+    if (same_file(in_path, out_path)) return err_set(e, ERR_USAGE, "%s: the output is the input", out_path);
+    if (!quantize_preview_file(&v, in_path, o, e)) return false;
+    const int64_t bytes = v.to_bytes;
+    quantize_preview_free(&v);
+    return quantize_check_room(out_path, bytes, e);
 }
 
 // ---- preview -----------------------------------------------------------------------------------------------------

@@ -24,6 +24,15 @@ typedef struct {
 // ERR_USAGE when both paths are one file.
 bool quantize_file(const char *in_path, const char *out_path, const quantize_opts *o, err *e);
 
+// What quantize_file refuses without reading a weight, an effort that would do nothing among it, and whether there is room for the output: to be
+// asked before a calibration, which takes long. effort.level as it will be. Nothing stays behind.
+bool quantize_check(const char *in_path, const char *out_path, const quantize_opts *o, err *e);
+
+// Room for `bytes` of tensors at out_path, and leave to write there; nothing stays behind.
+bool quantize_check_room(const char *out_path, int64_t bytes, err *e);
+// Does a tensor of type `from` become blocks of type `to`, where it was none before?
+bool quantize_encodes(dtype from, dtype to);
+
 typedef struct { char *name; dtype from, to; int n_dims; int64_t shape[4], n_elems, from_bytes, to_bytes; } quantize_row;
 typedef struct {
     int64_t       n;

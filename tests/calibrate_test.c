@@ -8,11 +8,15 @@
 #include "quant/quantize.h"
 #include "verify/calibrate.h"
 #include "verify/divergence.h"
+#include "mini_checkpoint.h"
 #include <check.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { CHUNK = 128, HF_COLS = 256 };
@@ -208,6 +212,71 @@ START_TEST(the_file_says_how_it_was_made_and_derives)
 }
 END_TEST
 
+// Weights that BF16 does not hold: the folder and an F32 file of it are calibrated alike. What a killed conversion left is removed, what is in use is not.
+START_TEST(a_folder_in_f32_is_calibrated_as_its_file)
+{
+    mini *m = mini_gemma4();
+    for (int i = 0; i < m->n; i++) m->t[i].dtype = "F32";
+    mini_write(m, false);
+    // Every element is made one that needs F32: the lowest bits of its mantissa are set.
+    const char *weights = in_dir(m->dir, "model.safetensors");
+    file_map map = { 0 };
+    ck_assert_msg(file_map_open(&map, weights, &e), "%s", e.msg);
+    uint8_t *bytes = malloc((size_t)map.size);
+    uint64_t header;
+    ck_assert_ptr_nonnull(bytes);
+    memcpy(bytes, map.data, (size_t)map.size);
+    const int64_t n = map.size;
+    file_map_close(&map);
+    memcpy(&header, bytes, 8);
+    for (int64_t at = 8 + (int64_t)header; at < n; at += 4) { bytes[at] = (uint8_t)(at * 31); bytes[at + 1] = (uint8_t)(at * 7); }
+    write_text(weights, (const char *)bytes, n);
+    free(bytes);
+    ck_assert_msg(convert_checkpoint(m->dir, first, &(convert_opts){ .type = FT_F32 }, &e), "%s", e.msg);
+    char left[128], used[128], left_file[160], used_file[160];
+    snprintf(left, sizeof left, "%s/hallmark-source-abcdef", dir);
+    snprintf(used, sizeof used, "%s/hallmark-source-ghijkl", dir);
+    snprintf(left_file, sizeof left_file, "%s/source.gguf.partial-77", left);
+    snprintf(used_file, sizeof used_file, "%s/source.gguf.partial-78", used);
+    ck_assert(mkdir(left, 0700) == 0 && mkdir(used, 0700) == 0);
+    write_text(left_file, "x", 1);
+    write_text(used_file, "x", 1);
+    const int lock = open(used, O_RDONLY | O_DIRECTORY);
+    ck_assert(lock >= 0 && flock(lock, LOCK_EX) == 0);
+    const char *texts[] = { text };
+    const calibration_opts o = { .texts = texts, .n_texts = 1, .chunk = 32, .max_tokens = 64, .dir = dir, .n_threads = 2 };
+    calibration *a = calibration_compute_hf(m->dir, &o, &e), *b = calibration_compute(first, &o, &e);
+    ck_assert_msg(a && b, "%s", e.msg);
+    const effort_opts x = calibration_effort(a, 1), y = calibration_effort(b, 1);
+    ck_assert(x.n == y.n && x.n > 0);
+    for (int64_t i = 0; i < x.n; i++) {
+        const feedback *f = &x.feedback[i].f, *g = &y.feedback[i].f;
+        ck_assert_msg(memcmp(f->d, g->d, (size_t)f->cols * sizeof(float)) == 0, "%s", x.feedback[i].tensor);
+    }
+    ck_assert(!dir_exists(left) && file_exists(used_file));
+    calibration_free(a);
+    calibration_free(b);
+    close(lock);
+    unlink(used_file);
+    rmdir(used);
+    mini_free(m);
+}
+END_TEST
+
+// A file that claims an effort with which nothing was encoded: its blocks were there before.
+START_TEST(a_claim_of_effort_without_blocks_does_not_derive)
+{
+    const effort_opts search = { .level = 1 };
+    err why = { 0 };
+    quantize(first, &search, 2);
+    ck_assert(!derive_from_gguf(first, first, &(derive_opts){ 0 }, &why) && why.kind == ERR_VERDICT && strstr(why.msg, KEY_HM_EFFORT));
+    why = (err){ 0 };
+    ck_assert(!quantize_file(source, second, &(quantize_opts){ .type = FT_BF16, .effort = search }, &why) && why.kind == ERR_USAGE);
+    why = (err){ 0 };
+    ck_assert(!convert_checkpoint(SOURCE_DIR "/fixtures/tiny-gemma4", second, &(convert_opts){ .type = FT_F32, .effort = search }, &why) && why.kind == ERR_USAGE);
+}
+END_TEST
+
 START_TEST(what_cannot_be_used_is_named)
 {
     err why = { 0 };
@@ -237,8 +306,13 @@ int main(void)
     tcase_add_test(t, same_bytes_for_any_threads_and_memory);
     tcase_add_test(t, nearer_to_the_source_at_the_same_size);
     tcase_add_test(t, the_file_says_how_it_was_made_and_derives);
+    tcase_add_test(t, a_claim_of_effort_without_blocks_does_not_derive);
     tcase_add_test(t, what_cannot_be_used_is_named);
     suite_add_tcase(s, t);
+    TCase *folder = tcase_create("folder");
+    tcase_add_unchecked_fixture(folder, prepare, clean);
+    tcase_add_test(folder, a_folder_in_f32_is_calibrated_as_its_file);
+    suite_add_tcase(s, folder);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
     const int failed = srunner_ntests_failed(r);

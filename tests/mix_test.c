@@ -336,9 +336,9 @@ START_TEST(test_targets)
 {
     static const struct { const char *text; double bits; int64_t bytes; file_type like; } good[] = {
         { "4.5bpw", 4.5, 0, FT_INVALID }, { "180MiB", 0, 180 << 20, FT_INVALID }, { "2.1GB", 0, 2100000000, FT_INVALID },
-        { "1000B", 0, 1000, FT_INVALID }, { "q4_k_m", 0, 0, FT_Q4_K_M }, { "1.5kB", 0, 1500, FT_INVALID },
+        { "1000B", 0, 1000, FT_INVALID }, { "q4_k_m", 0, 0, FT_Q4_K_M }, { "1.5kB", 0, 1500, FT_INVALID }, { "64bpw", 64, 0, FT_INVALID },
     };
-    static const char *const bad[] = { "", "4.5", "bpw", "-1bpw", "0bpw", "nanbpw", "infMB", "4.5 bpw", "1e300GiB", "q9_k", "0.1B" };
+    static const char *const bad[] = { "", "4.5", "bpw", "-1bpw", "0bpw", "nanbpw", "infMB", "4.5 bpw", "1e300GiB", "1e14bpw", "64.01bpw", "2e6GB", "q9_k", "0.1B" };
     mix_target t;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         ck_assert_msg(mix_parse_budget(&t, good[i].text, &e), "%s", e.msg);

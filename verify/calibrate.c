@@ -7,12 +7,15 @@
 #include "../quant/moments.h"
 #include "../runtime/session.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { DEFAULT_CHUNK = 512 };
@@ -251,6 +254,17 @@ static bool add_text(calibration *c, id_list *all, const model *m, const char *p
     return ok;
 }
 
+bool calibration_check_texts(const calibration_opts *o, err *e)
+{
+    for (int i = 0; i < o->n_texts; i++) {
+        char *text = NULL;
+        int64_t bytes;
+        if (!file_read_text(&text, &bytes, o->texts[i], LIMIT_TEXT_BYTES, e)) return false;
+        free(text);
+    }
+    return true;
+}
+
 static bool compute(calibration *c, const model *m, const calibration_opts *o, err *e)
 {
     id_list ids = { 0 };
@@ -279,29 +293,81 @@ static bool compute(calibration *c, const model *m, const calibration_opts *o, e
     return ok;
 }
 
-calibration *calibration_compute(const char *source_gguf, const calibration_opts *o, err *e)
+// Takes m.
+static calibration *calibrate_model(model *m, const calibration_opts *o, err *e)
 {
-    calibration *c = calloc(1, sizeof *c);
-    if (!c) { err_nomem(e, "a calibration", sizeof *c); return NULL; }
-    c->n_threads = o->n_threads;
-    model *m = model_open(source_gguf, e);
-    const bool ok = m && (o->n_texts > 0 || err_set(e, ERR_USAGE, "a calibration needs a text")) && compute(c, m, o, e);
+    calibration *c = m ? calloc(1, sizeof *c) : NULL;
+    if (m && !c) err_nomem(e, "a calibration", sizeof *c);
+    if (c) c->n_threads = o->n_threads;
+    const bool ok = c && (o->n_texts > 0 || err_set(e, ERR_USAGE, "a calibration needs a text")) && compute(c, m, o, e);
     model_close(m);
     if (ok) return c;
     calibration_free(c);
     return NULL;
 }
 
+calibration *calibration_compute(const char *source_gguf, const calibration_opts *o, err *e) { return calibrate_model(model_open(source_gguf, e), o, e); }
+
+// ---- a checkpoint ------------------------------------------------------------------------------------------------------
+// It is converted to a file in a folder of its own, which is gone as soon as the file is mapped. A lock on the folder says that its maker lives.
+
+#define SOURCE_DIR_BEGINS  "hallmark-source-"
+#define SOURCE_FILE        "source.gguf"
+
+// Removes what begins as our file does (its partial form bears a process's number) from the folder open as fd; how many there were.
+static int empty_folder(int fd)
+{
+    DIR *d = fdopendir(dup(fd));
+    int n = 0;
+    for (struct dirent *f; d && (f = readdir(d)) != NULL;)
+        if (strncmp(f->d_name, SOURCE_FILE, strlen(SOURCE_FILE)) == 0) n += unlinkat(fd, f->d_name, 0) == 0;
+    if (d) closedir(d);
+    return n;
+}
+
+// What a killed run left in dir, as large as a model. A folder without a file may be one that was made this instant.
+static void remove_leftovers(const char *dir)
+{
+    DIR *d = opendir(dir);
+    for (struct dirent *f; d && (f = readdir(d)) != NULL;) {
+        struct stat st;
+        if (strncmp(f->d_name, SOURCE_DIR_BEGINS, strlen(SOURCE_DIR_BEGINS)) != 0) continue;
+        const int fd = openat(dirfd(d), f->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0) continue;
+        if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0 && empty_folder(fd) > 0)
+            unlinkat(dirfd(d), f->d_name, AT_REMOVEDIR);
+        close(fd);
+    }
+    if (d) closedir(d);
+}
+
+// A type that holds every tensor exactly: BF16, or F32, so that a file of the same weights calibrates the same.
+static bool exact_type(file_type *t, const char *hf_dir, const calibration_opts *o, err *e)
+{
+    quantize_preview v;
+    if (!convert_preview(&v, hf_dir, &(convert_opts){ .type = FT_BF16, .n_threads = o->n_threads }, e)) return false;
+    *t = FT_BF16;
+    for (int64_t i = 0; i < v.n; i++)
+        if (v.rows[i].to == DT_BF16 && v.rows[i].from != DT_BF16) *t = FT_F32;
+    quantize_preview_free(&v);
+    return true;
+}
+
 calibration *calibration_compute_hf(const char *hf_dir, const calibration_opts *o, err *e)
 {
     char dir[4096], path[4200];
-    calibration *c = NULL;
-    snprintf(dir, sizeof dir, "%s/hallmark-source-XXXXXX", dir_of(o->dir));
+    file_type type;
+    model *m = NULL;
+    if (!exact_type(&type, hf_dir, o, e)) return NULL;
+    remove_leftovers(dir_of(o->dir));
+    snprintf(dir, sizeof dir, "%s/" SOURCE_DIR_BEGINS "XXXXXX", dir_of(o->dir));
     if (!mkdtemp(dir)) { err_set(e, ERR_SYSTEM, "%s: cannot be made: %s", dir, strerror(errno)); return NULL; }
-    snprintf(path, sizeof path, "%s/source.gguf", dir);
-    if (convert_checkpoint(hf_dir, path, &(convert_opts){ .type = FT_BF16, .n_threads = o->n_threads, .progress = o->progress }, e))
-        c = calibration_compute(path, o, e);
-    unlink(path);
+    const int lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock >= 0) flock(lock, LOCK_EX);        // where a file system has no locks, no run takes another's folder for a leftover either
+    snprintf(path, sizeof path, "%s/" SOURCE_FILE, dir);
+    if (convert_checkpoint(hf_dir, path, &(convert_opts){ .type = type, .n_threads = o->n_threads, .progress = o->progress }, e)) m = model_open(path, e);
+    unlink(path);                               // the mapping keeps it
     rmdir(dir);
-    return c;
+    if (lock >= 0) close(lock);
+    return calibrate_model(m, o, e);
 }

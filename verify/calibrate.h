@@ -16,7 +16,8 @@ enum { CALIBRATION_BLOCK = 2048 };
 typedef struct {
     const char *const *texts;   // files of UTF-8 text
     int         n_texts;
-    int64_t     chunk;          // tokens of a chunk, each begun with BOS and run by itself; 0: 512, or the first text's length where it is shorter
+    int64_t     chunk;          // tokens of a chunk, run by itself, its first token replaced by BOS if the model wants one; 0: 512. All texts are one row of tokens,
+                                // and so at most its length
     int64_t     max_tokens;     // of all texts together; 0: no limit
     int64_t     memory_bytes;   // for sums; 0: 1 GiB; one layer's are always taken
     const char *dir;            // where the unnamed file lies; NULL: $TMPDIR, or /var/tmp
@@ -27,11 +28,15 @@ typedef struct {
 
 typedef struct calibration calibration;
 
+// The texts can be read: to be asked first. ERR_INPUT names the one that cannot.
+bool calibration_check_texts(const calibration_opts *o, err *e);
+
 // NULL with ERR_INPUT: a text shorter than two tokens, a source the runtime refuses; ERR_SYSTEM: memory, disk. Freed by calibration_free.
 calibration *calibration_compute(const char *source_gguf, const calibration_opts *o, err *e);
 void         calibration_free(calibration *c);          // NULL is allowed
 
-// The same for a checkpoint's folder: it is converted to a BF16 file in `dir` first, which is removed before the return.
+// The same for a checkpoint's folder: it is converted to a file in `dir` first, BF16 or, where that would not hold it exactly, F32. The
+// file is unlinked as soon as it is mapped; one that a killed conversion left there is removed by the next call.
 calibration *calibration_compute_hf(const char *hf_dir, const calibration_opts *o, err *e);
 
 // For quantize, convert and derive: level as given, 1 at least; borrowed until calibration_free. NULL: no feedback.

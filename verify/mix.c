@@ -49,7 +49,7 @@ bool mix_parse_budget(mix_target *t, const char *text, err *e)
         return true;
     }
     if (end != text && isfinite(v) && v > 0 && v < 1e15) {
-        if (strcmp(end, "bpw") == 0) { t->bits = v; return true; }
+        if (strcmp(end, "bpw") == 0 && v <= 64) { t->bits = v; return true; }
         for (size_t i = 0; i < sizeof units / sizeof *units; i++)
             if (strcmp(end, units[i].unit) == 0 && v * units[i].bytes >= 1 && v * units[i].bytes < 1e15) { t->bytes = (int64_t)(v * units[i].bytes); return true; }
     }

@@ -73,6 +73,11 @@ run_hm 2 quantize "$work/bf16.gguf" -o "$work/no.gguf" --budget 4.5bpw --type q8
 run_hm 2 quantize "$work/bf16.gguf" -o "$work/no.gguf" --type q8_0 --text "$work/text"; err_has "--budget"
 run_hm 2 quantize "$work/bf16.gguf" -o "$work/no.gguf"; err_has "--type T is missing"
 run_hm 2 quantize "$work/bf16.gguf" -o "$work/bf16.gguf" --budget 4.5bpw "${fast[@]}"; err_has "the output is the input"
+for o in text im.gguf; do
+    before_sha=$(sha "$work/$o")
+    run_hm 2 quantize "$work/bf16.gguf" -o "$work/$o" --budget 4.5bpw "${fast[@]}" --imatrix "$work/im.gguf"; err_has "would replace"
+    [ "$before_sha" = "$(sha "$work/$o")" ] || fail "$o was replaced"
+done
 run_hm 3 quantize "$work/bf16.gguf" -o "$work/no.gguf" --budget 4.5bpw --text "$work/absent"; err_has "absent"
 run_hm 0 quantize "$work/bf16.gguf" --budget 4.5bpw "${fast[@]}" --dry-run
 [ "$before" = "$(ls "$work")" ] || fail "something was written"

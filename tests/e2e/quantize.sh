@@ -89,6 +89,39 @@ run_hm 2 derive "$work/twice.gguf" --from "$work/bf16.gguf"; err_has "$(sha "$wo
 run_hm 1 derive "$work/twice.gguf" --from "$work/bf16.gguf" --calibrate "$root/README.md"
 run_hm 3 quantize "$work/bf16.gguf" -o "$work/o2.gguf" --type q4_k_m --calibrate "$work/absent"
 run_hm 2 quantize "$work/bf16.gguf" -o "$work/o2.gguf" --type q4_k_m --effort 7
+say "what can be refused is refused before the calibration: no word of its progress is said"
+refused() { local status=$1 what=$2; shift 2; run_hm "$status" "$@"; err_has "$what"; ! grep -q '^calibrate ' "$work/err" || fail "the calibration ran"; }
+run_hm 0 quantize "$work/bf16.gguf" -o "$work/o2.gguf" --type q4_0 --calibrate "$work/text"; grep -q '^calibrate ' "$work/err" || fail "the progress has another name"
+for c in "quantize $work/bf16.gguf" "convert $checkpoint"; do
+    refused 3 absent $c -o "$work/no.gguf" --type q4_k_m --calibrate "$work/text" --imatrix "$work/absent"
+    refused 3 absent $c --dry-run --type q4_k_m --calibrate "$work/absent"
+    for t in bf16 f32; do
+        refused 2 "no tensor would be encoded" $c -o "$work/no.gguf" --type $t --calibrate "$work/text"
+        refused 2 "no tensor would be encoded" $c -o "$work/no.gguf" --type $t --effort 1
+        refused 2 "no tensor would be encoded" $c --type $t --effort 1 --dry-run
+    done
+done
+refused 3 "cannot come back" quantize "$work/o2.gguf" -o "$work/no.gguf" --type q8_0 --calibrate "$work/text"
+refused 2 "no tensor would be encoded" quantize "$work/o2.gguf" -o "$work/no.gguf" --type q4_0 --effort 1
+refused 2 "the output is the input" quantize "$work/bf16.gguf" -o "$work/bf16.gguf" --type q4_0 --calibrate "$work/text"
+cp -r "$checkpoint" "$work/hf"; chmod -R u+w "$work/hf"; shard=$(ls "$work"/hf/*.safetensors | head -n 1)
+refused 2 "a file of the checkpoint" convert "$work/hf" -o "$shard" --type q4_0 --calibrate "$work/text"
+( ulimit -f 64; refused 4 no.gguf quantize "$work/bf16.gguf" -o "$work/no.gguf" --type q8_0 --calibrate "$work/text" ) || fail "no room"
+rm -r "$work/hf" "$work/o2.gguf"; [ ! -e "$work/no.gguf" ] || fail "something was written"
+
+say "a matrix that no block was encoded with is not named"
+run_hm 0 imatrix "$work/bf16.gguf" --text "$work/text" --chunk 64 -o "$work/im.gguf"
+for c in "quantize $work/bf16.gguf" "convert $checkpoint"; do
+    run_hm 0 $c -o "$work/o2.gguf" --type f16 --imatrix "$work/im.gguf"
+    run_hm 0 inspect "$work/o2.gguf"; ! grep -q quantize.imatrix "$work/out" || fail "$c: quantize.imatrix.* of a file without blocks"
+    run_hm 0 $c -o "$work/o2.gguf" --type q4_0 --imatrix "$work/im.gguf"
+    run_hm 0 inspect "$work/o2.gguf"; grep -q quantize.imatrix "$work/out" || fail "$c: no quantize.imatrix.*"
+done
+
+for c in "quantize $work/bf16.gguf" "convert $checkpoint"; do
+    run_hm 2 $c -o "$work/text" --type q4_k_m --calibrate "$work/text"; err_has "would replace"
+done
+[ "$(stat -c %s "$work/text")" = 3000 ] || fail "the text was replaced"
 [ -z "$(ls "$work" | grep hallmark-)" ] || fail "a calibration left files behind"
 say "convert takes the same options: straight from the checkpoint, the bytes of convert to BF16 and quantize"
 for o in "--tensor-type blk\.[0-3]\..*=q8_0 --tensor-type ffn_down=q6_k" "--embedding-type q5_1 --output-type q8_0" --pure "--type q3_k_m --pure --tensor-type attn_v=f16"; do
