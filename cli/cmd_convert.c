@@ -72,7 +72,8 @@ static int run(const void *opts, const text_list *args)
 const command cmd_convert = {
     .name = "convert",
     .summary = "a Hugging Face folder becomes one GGUF file",
-    .synopsis = "HF_DIR (-o OUT.gguf | --dry-run) [--type T] [--imatrix FILE] [--effort N] [--tensor-type PATTERN=TYPE]...",
+    .synopsis = "HF_DIR (-o OUT.gguf | --dry-run) [--type T] [--imatrix FILE] [--effort N] [--calibrate TEXT]...\n"
+                "       [--tensor-type PATTERN=TYPE]...",
     .about = "Converts a checkpoint (safetensors, config.json, tokenizer.json) straight to the type asked for, in one pass\n"
              "and without a file between. What is left out on purpose (vision and audio towers, a tied lm_head) is logged;\n"
              "a tensor that nobody maps, is missing, or does not fit the config is an error by name.\n",

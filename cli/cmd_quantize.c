@@ -145,7 +145,8 @@ static int run(const void *opts, const text_list *args)
 const command cmd_quantize = {
     .name = "quantize",
     .summary = "a GGUF file becomes one of another type",
-    .synopsis = "IN.gguf (-o OUT.gguf | --dry-run) (--type T | --budget SIZE --text FILE | --max-kl X --text FILE) [--imatrix FILE]",
+    .synopsis = "IN.gguf (-o OUT.gguf | --dry-run) (--type T | --budget SIZE --text FILE | --max-kl X --text FILE) [--imatrix FILE]\n"
+                "       [--effort N] [--calibrate TEXT]...",
     .about = "Each tensor gets the type that llama-quantize would give it, and the same bytes. An input that is already\n"
              "quantized is refused: what was lost cannot come back. --effort and --calibrate keep types and sizes and lose less; the\n"
              "metadata says so, and derive proves it.\n"

@@ -47,7 +47,8 @@ LANE_INLINE sub_sums sums_of(int n, const vf *x, const vf *w)
 
 LANE_INLINE void keep_better(sub_fit *best, sub_fit f, vi usable)
 {
-    const vi better = usable & (f.error < best->error);
+    // An error of minus infinity comes of a reciprocal that overflowed.
+    const vi better = usable & (f.error < best->error) & (f.error > -__builtin_inff());
     best->a     = pick(better, f.a, best->a);
     best->b     = pick(better, f.b, best->b);
     best->error = pick(better, f.error, best->error);

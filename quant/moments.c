@@ -79,7 +79,7 @@ bool moments_factor(float *m, float *d, const float *h, int64_t width, double co
         for (int64_t k = 0; k < width; k++) {
             for (int64_t i = 0; i < k; i++) m[i * width + k] = (float)b[k * width + i];
             m[k * width + k] = 1;
-            d[k] = (float)diagonal[k];
+            d[k] = (float)scalbn(diagonal[k], -ilogb(mean));      // only proportions count, and the search's sums must stay in range
         }
     }
     free(b);

@@ -13,7 +13,7 @@
 void moments_add(float *h, int64_t width, const float *x, int64_t stride, int n, int n_threads);
 
 // M and d of (h / count + damping * mean of its diagonal) = M diag(d) M^T, M unit upper triangular: m [width][width], zeros below the diagonal; d [width].
-// m may be h. A matrix of zeros counts as the unit matrix. ERR_SYSTEM without memory (width * width doubles); ERR_INPUT where h is not finite.
+// m may be h. d is divided by the power of two at or below that mean: inputs of any size serve. A matrix of zeros counts as the unit matrix. ERR_SYSTEM without memory (width * width doubles); ERR_INPUT where h is not finite.
 bool moments_factor(float *m, float *d, const float *h, int64_t width, double count, double damping, int n_threads, err *e);
 
 #endif

@@ -185,6 +185,45 @@ START_TEST(test_inputs_that_do_not_go_together_change_nothing_but_the_weights)
 }
 END_TEST
 
+START_TEST(test_inputs_may_be_tiny)
+{
+    // The same inputs, 2^-60 of their size: nothing but proportions counts. At 2^-66 (about 1e-20) squares have lost bits.
+    const dtype t = block_types[_i];
+    const int rows = 9;
+    for (int r = 0; r < rows; r++) input_row(x + r * 256, 256, 0, (uint64_t)r);
+    make_inputs(256);
+    feedback usual = make_feedback(256, 256, 0.01, 1);
+    encode(t, 1, reference, rows, 256, NULL, &usual);
+    const double lost = output_error(t, reference, rows, 256);
+    for (int i = 0; i < N_INPUTS * 256; i++) inputs[i] = ldexpf(inputs[i], -60);
+    feedback tiny = make_feedback(256, 256, 0.01, 1);
+    encode(t, 1, found, rows, 256, NULL, &tiny);
+    for (int i = 0; i < N_INPUTS * 256; i++) inputs[i] = ldexpf(inputs[i], 60);
+    const double got = output_error(t, found, rows, 256);
+    ck_assert_msg(got == lost, "%s: %g, with inputs of the usual size %g", dtype_name(t), got, lost);
+    for (int i = 0; i < N_INPUTS * 256; i++) inputs[i] = ldexpf(inputs[i], -66);
+    feedback tiniest = make_feedback(256, 256, 0.01, 1);
+    for (int i = 0; i < N_INPUTS * 256; i++) inputs[i] = ldexpf(inputs[i], 66);
+    encode(t, 1, found, rows, 256, NULL, &tiniest);
+    encode(t, 1, reference, rows, 256, NULL, NULL);
+    const double fed = output_error(t, found, rows, 256), plain = output_error(t, reference, rows, 256);
+    ck_assert_msg(fed < 0.5 * plain, "%s: %g with feedback, %g without", dtype_name(t), fed, plain);
+    free_feedback(&tiniest);
+    // Weights so small in the search itself: finite codes, no worse than no search.
+    static float d[256];
+    for (int i = 0; i < 256; i++) d[i] = tiny.d[i] * 1e-39f;
+    const feedback least = { .cols = 256, .block = 256, .m = tiny.m, .d = d };
+    encode(t, 1, found, rows, 256, NULL, &least);
+    for (int r = 0; r < rows; r++) {
+        float decoded[256];
+        codec_find(t)->decode_row(decoded, found + r * bytes_of(t, 256), 256);
+        for (int i = 0; i < 256; i++) ck_assert(isfinite(decoded[i]));
+    }
+    free_feedback(&usual);
+    free_feedback(&tiny);
+}
+END_TEST
+
 START_TEST(test_factors_give_back_the_matrix)
 {
     enum { W = 100 };           // panels do not divide it
@@ -200,7 +239,7 @@ START_TEST(test_factors_give_back_the_matrix)
             double exact = 0, got = 0;
             for (int t = 0; t < N_INPUTS; t++) exact += (double)inputs[t * W + i] * (double)inputs[t * W + j] / N_INPUTS;
             if (i == j) exact += 0.02 * diagonal;
-            for (int k = j; k < W; k++) got += (double)m[i * W + k] * (double)d[k] * (double)m[j * W + k];
+            for (int k = j; k < W; k++) got += (double)m[i * W + k] * (double)d[k] * scalbn(1, ilogb(diagonal)) * (double)m[j * W + k];
             ck_assert_msg(fabs(got - exact) < 1e-4 * diagonal, "%d, %d: %g, expected %g", i, j, got, exact);
         }
     for (int i = 0; i < W; i++)
@@ -295,6 +334,7 @@ int main(void)
     tcase_add_test(t, test_effort_0_is_the_reference_and_plain_types_are_themselves);
     tcase_add_loop_test(t, test_feedback_lowers_what_the_output_loses, 0, N_TYPES);
     tcase_add_test(t, test_inputs_that_do_not_go_together_change_nothing_but_the_weights);
+    tcase_add_loop_test(t, test_inputs_may_be_tiny, 0, N_TYPES);
     tcase_add_test(t, test_factors_give_back_the_matrix);
     tcase_add_loop_test(t, test_same_bytes_at_every_level_and_for_any_grouping, 0, N_TYPES);
     tcase_add_loop_test(t, test_hostile_rows, 0, N_TYPES);
