@@ -4,13 +4,12 @@
 #include "../formats/file_map.h"
 #include "../formats/json.h"
 #include "../formats/safetensors.h"
+#include "../formats/source.h"
 #include "../quant/imatrix.h"
 #include "family.h"
 #include "general_meta.h"
 #include "tensor_map.h"
 
-#include <omp.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,41 +182,28 @@ static bool allocate(job *j, err *e)
 
 // ---- writing --------------------------------------------------------------------------------------------------------------
 
-typedef struct {        // the digest of the source, taken while tensors are written: both read the same pages
-    const char *dir;
-    char        hex[SHA256_HEX + 1];
-    bool        ok;
-    err         e;
-} source_digest;
-
-static void *take_source_digest(void *arg)
+// The digest of the source is taken while tensors are written: both read the same pages, through the same mapping.
+static bool write_data(job *j, outfile *f, char source_hex[SHA256_HEX + 1], err *e)
 {
-    source_digest *d = arg;
-    d->ok = claims_source_digest(d->dir, 1, NULL, d->hex, &d->e);
-    return NULL;
-}
-
-static bool write_data(job *j, outfile *f, source_digest *d, err *e)
-{
-    pthread_t thread;
-    bool one   = j->o->n_threads == 1 || omp_get_num_procs() == 1;
-    bool apart = !one && pthread_create(&thread, NULL, take_source_digest, d) == 0;
-    bool ok = write_tensors(j->plan, f, j->sources, j->o->n_threads, j->digests, j->o->progress, e);
-    if (apart) pthread_join(thread, NULL);
-    else if (ok) take_source_digest(d);
-    if (ok && !d->ok) ok = err_set(e, d->e.kind, "%s", d->e.msg);
+    source_files *s = source_files_list(j->dir, e);
+    digest_queue *q = NULL;
+    for (int i = 0; s && i < st_n_files(j->checkpoint); i++) source_files_mapped(s, st_file(j->checkpoint, i));
+    bool ok = s && (q = source_files_queue(s, NULL, e))
+           && write_tensors(j->plan, f, j->sources, j->o->n_threads, j->digests, q, j->o->progress, e)
+           && source_files_digest(s, j->o->n_threads, source_hex, e);
+    source_files_free(s);
     return ok;
 }
 
 static bool write_output(job *j, err *e)
 {
-    source_digest d = { .dir = j->dir };
+    char source_hex[SHA256_HEX + 1];
     int64_t header_bytes, file_bytes;
     if (!gguf_plan_layout(j->plan, &header_bytes, &file_bytes, e)) return false;
     outfile *f = outfile_open(j->out_path, file_bytes, e);
     if (!f) return false;
     progress_stage(j->o->progress, "convert", file_bytes - header_bytes);
-    if (!write_data(j, f, &d, e) || !gguf_plan_str(j->plan, KEY_HM_SOURCE_DIGEST, d.hex, e)
+    if (!write_data(j, f, source_hex, e) || !gguf_plan_str(j->plan, KEY_HM_SOURCE_DIGEST, source_hex, e)
         || !claims_set_digests(j->plan, (const char (*)[SHA256_HEX + 1])j->digests, e) || !gguf_plan_write(j->plan, f, e)) {
         outfile_abort(f);
         return false;
@@ -232,7 +218,7 @@ static bool plan_claims(job *j, err *e)
     char placeholder[SHA256_HEX + 1], revision[41];
     memset(placeholder, '0', SHA256_HEX);
     placeholder[SHA256_HEX] = 0;
-    claims_source_revision(j->dir, revision);
+    source_revision(j->dir, revision);
     return claims_plan(j->plan, j->type->label, placeholder, revision, e);
 }
 

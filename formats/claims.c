@@ -1,164 +1,10 @@
 #define _GNU_SOURCE
 #include "claims.h"
+#include "digest_queue.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <omp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
-
-#include "file_map.h"
-
-static int threads_or_all(int n)
-{
-    return n > 0 ? n : omp_get_max_threads();
-}
-
-// ---- the source's digest -------------------------------------------------------------------------------------------
-
-typedef struct {
-    char   *name, *path;
-    int64_t bytes;
-    char    hex[SHA256_HEX + 1];
-    err     e;
-} source_file;
-
-typedef struct { source_file *v; int64_t n, cap; } source_list;
-
-static bool ends_with(const char *s, const char *suffix)
-{
-    size_t n = strlen(s), m = strlen(suffix);
-    return n >= m && strcmp(s + n - m, suffix) == 0;
-}
-
-static bool is_source_file(const char *name)
-{
-    static const char *const NAMES[] = {
-        "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
-    };
-    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++)
-        if (strcmp(name, NAMES[i]) == 0) return true;
-    return ends_with(name, ".safetensors") || ends_with(name, ".safetensors.index.json");
-}
-
-static bool add_source(source_list *l, const char *dir, const char *name, err *e)
-{
-    // sha256sum escapes such names, and a line break in one could pass for another line.
-    for (const char *p = name; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == '\\')
-            return err_set(e, ERR_INPUT, "%s: file '%s': found a control character or backslash in its name", dir, name);
-    if (l->n == l->cap) {
-        int64_t      cap = l->cap ? l->cap * 2 : 16;
-        source_file *v   = realloc(l->v, (size_t)cap * sizeof *v);
-        if (!v) return err_nomem(e, "the list of files", (size_t)cap * sizeof *v);
-        l->v   = v;
-        l->cap = cap;
-    }
-    source_file *f = &l->v[l->n];
-    *f = (source_file){ .name = strdup(name), .path = path_join(dir, name) };
-    l->n++;
-    if (!f->name || !f->path) return err_nomem(e, "a path", strlen(dir) + strlen(name) + 2);
-    struct stat st;
-    f->bytes = stat(f->path, &st) == 0 ? st.st_size : 0;    // reading will say what is wrong with it
-    return true;
-}
-
-static int source_by_name(const void *a, const void *b)
-{
-    return strcmp(((const source_file *)a)->name, ((const source_file *)b)->name);
-}
-
-static bool list_sources(source_list *l, const char *dir, err *e)
-{
-    DIR *d = opendir(dir);
-    if (!d) return err_errno(e, true, dir, "open the folder");
-    bool ok = true;
-    for (struct dirent *ent; ok && (errno = 0, ent = readdir(d));)
-        if (is_source_file(ent->d_name)) ok = add_source(l, dir, ent->d_name, e);
-    if (ok && errno != 0) ok = err_errno(e, true, dir, "read the folder");
-    closedir(d);
-    if (!ok) return false;
-    if (l->n == 0) return err_set(e, ERR_INPUT, "%s: found none of the files of a checkpoint", dir);
-    qsort(l->v, (size_t)l->n, sizeof *l->v, source_by_name);
-    return true;
-}
-
-// Indexes of n items, the largest first, so that the last thread to finish has a small one.
-typedef struct { int64_t bytes, i; } work_item;
-
-static int largest_first(const void *a, const void *b)
-{
-    const work_item *x = a, *y = b;
-    if (x->bytes != y->bytes) return x->bytes > y->bytes ? -1 : 1;
-    return x->i < y->i ? -1 : 1;
-}
-
-static bool hash_sources(source_list *l, int n_threads, progress *p, err *e)
-{
-    work_item *work = malloc((size_t)l->n * sizeof *work);
-    if (!work) return err_nomem(e, "the list of files", (size_t)l->n * sizeof *work);
-    int64_t total = 0;
-    for (int64_t i = 0; i < l->n; i++) {
-        work[i] = (work_item){ .bytes = l->v[i].bytes, .i = i };
-        total += l->v[i].bytes;
-    }
-    qsort(work, (size_t)l->n, sizeof *work, largest_first);
-    progress_stage(p, "digest", total);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads_or_all(n_threads))
-    for (int64_t k = 0; k < l->n; k++) {
-        source_file *f = &l->v[work[k].i];
-        sha256_file_progress(f->path, p, f->name, f->hex, &f->e);
-    }
-    free(work);
-    for (int64_t i = 0; i < l->n; i++)      // the first by name, whichever thread failed first
-        if (l->v[i].e.kind != ERR_NONE) return err_set(e, l->v[i].e.kind, "%s", l->v[i].e.msg);
-    return true;
-}
-
-bool claims_source_digest(const char *hf_dir, int n_threads, progress *p, char hex[SHA256_HEX + 1], err *e)
-{
-    source_list l  = { 0 };
-    sha256     *s  = NULL;
-    bool        ok = list_sources(&l, hf_dir, e) && hash_sources(&l, n_threads, p, e) && (s = sha256_new(e));
-    for (int64_t i = 0; ok && i < l.n; i++)
-        ok = sha256_add(s, l.v[i].hex, SHA256_HEX, e) && sha256_add(s, "  ", 2, e) &&
-             sha256_add(s, l.v[i].name, (int64_t)strlen(l.v[i].name), e) && sha256_add(s, "\n", 1, e);
-    if (ok) ok = sha256_end(s, hex, e);
-    else sha256_free(s);
-    for (int64_t i = 0; i < l.n; i++) {
-        free(l.v[i].name);
-        free(l.v[i].path);
-    }
-    free(l.v);
-    return ok;
-}
-
-// ---- the source's revision -----------------------------------------------------------------------------------------
-
-static bool revision_in(const char *path, char rev[41])
-{
-    static const char MARK[] = "snapshots/";
-    for (const char *p = path; (p = strstr(p, MARK)); p++) {
-        const char *r = p + sizeof MARK - 1;
-        if ((p > path && p[-1] != '/') || strspn(r, "0123456789abcdef") != 40 || (r[40] != '\0' && r[40] != '/')) continue;
-        memcpy(rev, r, 40);
-        rev[40] = '\0';
-        return true;
-    }
-    return false;
-}
-
-void claims_source_revision(const char *hf_dir, char rev[41])
-{
-    rev[0] = '\0';
-    if (revision_in(hf_dir, rev)) return;
-    char *real = realpath(hf_dir, NULL);
-    if (real) revision_in(real, rev);
-    free(real);
-}
 
 // ---- claims in a plan ----------------------------------------------------------------------------------------------
 
@@ -305,33 +151,17 @@ bool claims_metadata_digest(const gguf *g, char hex[SHA256_HEX + 1], err *e)
 
 // ---- the tensors against their digests -----------------------------------------------------------------------------
 
-typedef struct {
-    char hex[SHA256_HEX + 1];
-    err *failed;        // owned; NULL while nothing is wrong
-} tensor_digest;
-
-static void hash_tensor(const gguf *g, const gguf_tensor *t, progress *p, tensor_digest *d)
-{
-    err  e  = { 0 };
-    bool ok = gguf_fd(g) >= 0 ? sha256_range(gguf_fd(g), t->off, t->n_bytes, p, t->name, gguf_path(g), d->hex, &e)
-                              : sha256_bytes(t->data, t->n_bytes, d->hex, &e);
-    if (ok) return;
-    d->hex[0] = '\0';
-    d->failed = malloc(sizeof e);
-    if (d->failed) *d->failed = e;
-}
-
-static bool compare_digests(const gguf *g, const gguf_kv *list, const tensor_digest *d, err *e)
+static bool compare_digests(const gguf *g, const gguf_kv *list, const digest_queue *q, err *e)
 {
     gguf_str_iter it = gguf_strs(list);
     gguf_str      s;
+    char          hex[SHA256_HEX + 1];
     for (int64_t i = 0; gguf_next_str(&it, &s); i++) {
         const gguf_tensor *t = gguf_tensor_at(g, i);
-        if (d[i].failed) return err_set(e, d[i].failed->kind, "%s", d[i].failed->msg);
-        if (d[i].hex[0] == '\0') return err_nomem(e, "a digest", sizeof(err));
-        if (memcmp(s.s, d[i].hex, SHA256_HEX) != 0)
+        if (!digest_queue_get(q, i, hex, e)) return false;
+        if (memcmp(s.s, hex, SHA256_HEX) != 0)
             return err_set(e, ERR_VERDICT, "%s: tensor '%s': offset %lld: found bytes with SHA-256 %s, expected %.64s", gguf_path(g),
-                           t->name, (long long)t->off, d[i].hex, s.s);
+                           t->name, (long long)t->off, hex, s.s);
     }
     return true;
 }
@@ -340,24 +170,19 @@ bool claims_check_tensors(const gguf *g, int n_threads, progress *p, err *e)
 {
     const gguf_kv *list;
     if (!find_digests(g, &list, e)) return false;
-    int64_t        n = gguf_n_tensors(g), total = 0;
-    work_item     *work = malloc((size_t)(n + 1) * sizeof *work);
-    tensor_digest *d    = calloc((size_t)(n + 1), sizeof *d);
-    bool           ok   = false;
-    if (!work || !d) { err_nomem(e, "the digests", (size_t)n * (sizeof *work + sizeof *d)); goto out; }
+    int64_t       n = gguf_n_tensors(g), total = 0;
+    digest_queue *q = digest_queue_new(n, p, e);
+    if (!q) return false;
     for (int64_t i = 0; i < n; i++) {
-        work[i] = (work_item){ .bytes = gguf_tensor_at(g, i)->n_bytes, .i = i };
-        total += work[i].bytes;
+        const gguf_tensor *t = gguf_tensor_at(g, i);
+        if (gguf_fd(g) >= 0) digest_queue_add_range(q, gguf_fd(g), t->off, t->n_bytes, t->name, gguf_path(g));
+        else                 digest_queue_add_bytes(q, t->data, t->n_bytes, t->name);
+        total += t->n_bytes;
     }
-    qsort(work, (size_t)n, sizeof *work, largest_first);
     progress_stage(p, "check", total);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads_or_all(n_threads))
-    for (int64_t k = 0; k < n; k++) hash_tensor(g, gguf_tensor_at(g, work[k].i), p, &d[work[k].i]);
-    ok = compare_digests(g, list, d, e);
-out:
-    for (int64_t i = 0; d && i < n; i++) free(d[i].failed);
-    free(d);
-    free(work);
+    digest_queue_run(q, n_threads);
+    const bool ok = compare_digests(g, list, q, e);
+    digest_queue_free(q);
     return ok;
 }
 

@@ -21,14 +21,6 @@
 #define KEY_HM_EOS_IDS       "hallmark.eos_token_ids"
 enum { CLAIMS_VERSION = 1, CLAIMS_RECORD_BYTES = 65536 };
 
-// SHA-256, in hex, over "<hex sha256>  <file name>\n" sorted by name, of every *.safetensors, *.safetensors.index.json, config.json,
-// generation_config.json, tokenizer.json, tokenizer_config.json, chat_template.jinja in the folder. n_threads files at a time (0: all cores).
-// Equal to: (cd DIR && LC_ALL=C sha256sum FILES...) | sha256sum. ERR_INPUT if there is none of them.
-bool claims_source_digest(const char *hf_dir, int n_threads, progress *p, char hex[SHA256_HEX + 1], err *e);
-
-// The Hub commit when hf_dir is (or links into) a Hub cache snapshot: .../snapshots/<40 hex>[/]; "" otherwise.
-void claims_source_revision(const char *hf_dir, char rev[41]);
-
 // What the artifact requires, from its file type name ("BF16", "F32", "Q4_K_M", ...): "bf16" for BF16, else "f32".
 const char *claims_required_kv(const char *type_name);
 

@@ -1,14 +1,15 @@
-#define _GNU_SOURCE
+// The functions that keep their state in the open: two digests are joined at whole blocks, which EVP's cannot be.
+#define OPENSSL_API_COMPAT 10101
 #include "sha256.h"
+#include "digest_queue.h"
+#include "sha256_two.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-struct sha256 { EVP_MD_CTX *ctx; };
+enum { BLOCK = SHA256_CBLOCK };
+
+struct sha256 { SHA256_CTX c; };
 
 static bool crypto_failed(err *e)
 {
@@ -19,28 +20,57 @@ sha256 *sha256_new(err *e)
 {
     sha256 *s = calloc(1, sizeof *s);
     if (!s) { err_nomem(e, "a digest", sizeof *s); return NULL; }
-    s->ctx = EVP_MD_CTX_new();
-    if (!s->ctx || EVP_DigestInit_ex(s->ctx, EVP_sha256(), NULL) != 1) {
-        crypto_failed(e);
-        sha256_free(s);
-        return NULL;
-    }
-    return s;
+    if (SHA256_Init(&s->c) == 1) return s;
+    crypto_failed(e);
+    free(s);
+    return NULL;
 }
 
 bool sha256_add(sha256 *s, const void *src, int64_t n, err *e)
 {
-    return EVP_DigestUpdate(s->ctx, src, (size_t)n) == 1 || crypto_failed(e);
+    return n == 0 || SHA256_Update(&s->c, src, (size_t)n) == 1 || crypto_failed(e);
+}
+
+// Bytes up to the next whole block, at most n.
+static int64_t to_block_end(const sha256 *s, int64_t n)
+{
+    const int64_t lacks = (BLOCK - (int64_t)s->c.num) % BLOCK;
+    return lacks < n ? lacks : n;
+}
+
+// What SHA256_Update does with its count of bits.
+static void count_blocks(sha256 *s, int64_t n_blocks)
+{
+    const uint64_t bits = ((uint64_t)s->c.Nh << 32 | s->c.Nl) + (uint64_t)n_blocks * BLOCK * 8;
+    s->c.Nl = (SHA_LONG)bits;
+    s->c.Nh = (SHA_LONG)(bits >> 32);
+}
+
+bool sha256_add_two(sha256 *a, const void *x, int64_t nx, sha256 *b, const void *y, int64_t ny, err *e)
+{
+    _Static_assert(sizeof a->c.h[0] == sizeof(uint32_t), "libcrypto's words of state are those of sha256_two");
+    const uint8_t *p = x, *q = y;
+    sha256_two_blocks *two = sha256_two_find();
+    if (two) {
+        const int64_t da = to_block_end(a, nx), db = to_block_end(b, ny);
+        if (!sha256_add(a, p, da, e) || !sha256_add(b, q, db, e)) return false;
+        const int64_t na = (nx - da) / BLOCK, nb = (ny - db) / BLOCK, n = na < nb ? na : nb;
+        if (n > 0) two(a->c.h, p + da, b->c.h, q + db, n);
+        count_blocks(a, n);
+        count_blocks(b, n);
+        p += da + n * BLOCK, nx -= da + n * BLOCK;
+        q += db + n * BLOCK, ny -= db + n * BLOCK;
+    }
+    return sha256_add(a, p, nx, e) && sha256_add(b, q, ny, e);
 }
 
 bool sha256_end(sha256 *s, char hex[SHA256_HEX + 1], err *e)
 {
-    unsigned char md[EVP_MAX_MD_SIZE];
-    unsigned      n  = 0;
-    bool          ok = EVP_DigestFinal_ex(s->ctx, md, &n) == 1 && n == SHA256_HEX / 2;
+    unsigned char md[SHA256_HEX / 2];
+    const bool ok = SHA256_Final(md, &s->c) == 1;
     sha256_free(s);
     if (!ok) return crypto_failed(e);
-    for (unsigned i = 0; i < n; i++) {
+    for (size_t i = 0; i < sizeof md; i++) {
         hex[2 * i]     = "0123456789abcdef"[md[i] >> 4];
         hex[2 * i + 1] = "0123456789abcdef"[md[i] & 15];
     }
@@ -48,12 +78,7 @@ bool sha256_end(sha256 *s, char hex[SHA256_HEX + 1], err *e)
     return true;
 }
 
-void sha256_free(sha256 *s)
-{
-    if (!s) return;
-    EVP_MD_CTX_free(s->ctx);
-    free(s);
-}
+void sha256_free(sha256 *s) { free(s); }
 
 bool sha256_bytes(const void *src, int64_t n, char hex[SHA256_HEX + 1], err *e)
 {
@@ -63,62 +88,15 @@ bool sha256_bytes(const void *src, int64_t n, char hex[SHA256_HEX + 1], err *e)
     return sha256_end(s, hex, e);
 }
 
-enum { CHUNK = 1 << 18 };      // stays in a core's own cache between the copy from the kernel and the digest
-
-// Adds n bytes of fd from offset off (n < 0: to the end of the file), through one buffer: a mapping would count as
-// resident memory, and a file that shrinks meanwhile would end the program.
-static bool add_range(sha256 *s, int fd, int64_t off, int64_t n, progress *p, const char *item, const char *where, err *e)
-{
-    uint8_t *buf = malloc(CHUNK);
-    if (!buf) return err_nomem(e, "a read buffer", CHUNK);
-    bool    ok   = true;
-    int64_t done = 0;
-    while (ok && done != n) {
-        size_t  want = n < 0 || n - done > CHUNK ? CHUNK : (size_t)(n - done);
-        ssize_t got  = pread(fd, buf, want, off + done);
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) { ok = err_errno(e, true, where, "read"); break; }
-        if (got == 0) {
-            if (n >= 0) ok = err_set(e, ERR_INPUT, "%s: offset %lld: found the end, expected %lld more bytes", where,
-                                     (long long)(off + done), (long long)(n - done));
-            break;
-        }
-        ok = sha256_add(s, buf, got, e);
-        done += got;
-        progress_add(p, item, got);
-    }
-    free(buf);
-    return ok;
-}
-
-bool sha256_range(int fd, int64_t off, int64_t n, progress *p, const char *item, const char *where, char hex[SHA256_HEX + 1], err *e)
-{
-    sha256 *s = sha256_new(e);
-    if (!s) return false;
-    if (!add_range(s, fd, off, n, p, item, where, e)) { sha256_free(s); return false; }
-    return sha256_end(s, hex, e);
-}
-
-bool sha256_file_progress(const char *path, progress *p, const char *item, char hex[SHA256_HEX + 1], err *e)
-{
-    // O_NONBLOCK: opening a pipe that nobody writes must fail below, not wait.
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) return err_errno(e, true, path, "open");
-    struct stat st;
-    bool        ok = false;
-    if (fstat(fd, &st) != 0) {
-        err_errno(e, true, path, "stat");
-    } else if (!S_ISREG(st.st_mode)) {
-        err_set(e, ERR_INPUT, "%s: found %s, expected a regular file", path, S_ISDIR(st.st_mode) ? "a folder" : "a special file");
-    } else {
-        posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-        ok = sha256_range(fd, 0, -1, p, item, path, hex, e);
-    }
-    close(fd);
-    return ok;
-}
-
 bool sha256_file(const char *path, char hex[SHA256_HEX + 1], err *e)
 {
-    return sha256_file_progress(path, NULL, path, hex, e);
+    digest_queue *q = digest_queue_new(1, NULL, e);
+    bool ok = q != NULL;
+    if (ok) {
+        digest_queue_add_file(q, path, path);
+        digest_queue_run(q, 1);
+        ok = digest_queue_get(q, 0, hex, e);
+    }
+    digest_queue_free(q);
+    return ok;
 }

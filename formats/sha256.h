@@ -1,10 +1,9 @@
-// sha256: digests by libcrypto.
-// Proved by tests/claims_test.c.
+// sha256: digests by libcrypto. Two of them that are taken at the same time can share a core (sha256_two.h).
+// Proved by tests/claims_test.c and tests/digest_test.c.
 #ifndef HALLMARK_FORMATS_SHA256_H
 #define HALLMARK_FORMATS_SHA256_H
 
 #include "err.h"
-#include "progress.h"
 #include <stdint.h>
 
 enum { SHA256_HEX = 64 };           // characters of a digest in hex, without the NUL
@@ -15,11 +14,11 @@ bool    sha256_add(sha256 *s, const void *src, int64_t n, err *e);
 bool    sha256_end(sha256 *s, char hex[SHA256_HEX + 1], err *e);    // lower-case hex; frees s in every case
 void    sha256_free(sha256 *s);                                     // for early exits; NULL is allowed
 
+// Adds nx bytes to a and ny to b, another one: the result of two sha256_add, in about the time of the longer where the processor has SHA instructions.
+bool sha256_add_two(sha256 *a, const void *x, int64_t nx, sha256 *b, const void *y, int64_t ny, err *e);
+
 bool sha256_bytes(const void *src, int64_t n, char hex[SHA256_HEX + 1], err *e);
-// Read through a buffer, so that a file of any size costs 1 MB; progress (may be NULL) counts bytes at `item`.
+// Read through a buffer: a file of any size costs 256 KB. ERR_INPUT if it cannot be read or is no regular file.
 bool sha256_file(const char *path, char hex[SHA256_HEX + 1], err *e);
-bool sha256_file_progress(const char *path, progress *p, const char *item, char hex[SHA256_HEX + 1], err *e);
-// n bytes of fd from offset off; `where` stands for the path in messages. ERR_INPUT if the file ends before.
-bool sha256_range(int fd, int64_t off, int64_t n, progress *p, const char *item, const char *where, char hex[SHA256_HEX + 1], err *e);
 
 #endif

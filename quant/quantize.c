@@ -178,7 +178,7 @@ static bool write_output(job *j, err *e)
     outfile *f = outfile_open(j->out_path, file_bytes, e);
     if (!f) return false;
     progress_stage(j->o->progress, "quantize", file_bytes - header_bytes);
-    if (!write_tensors(j->plan, f, j->sources, j->o->n_threads, j->digests, j->o->progress, e) ||
+    if (!write_tensors(j->plan, f, j->sources, j->o->n_threads, j->digests, NULL, j->o->progress, e) ||
         !claims_set_digests(j->plan, (const char (*)[SHA256_HEX + 1])j->digests, e) || !gguf_plan_write(j->plan, f, e)) {
         outfile_abort(f);
         return false;

@@ -10,10 +10,12 @@
 
 enum {
     PIECE_WEIGHTS    = 1 << 18,         // of a tensor that is encoded: 1 MB of F32; a multiple of every block
-    PIECE_COPY_BYTES = 4 << 20,         // of a tensor that is copied: no buffer, so larger
+    PIECE_COPY_BYTES = 1 << 20,         // of a tensor that is copied: no buffer, so larger
     WRITE_BYTES      = 1 << 18,         // one write: from about 1 MB on, Linux takes far longer for each byte (ext4, large folios)
     ROWS_AT_ONCE     = 16,              // in effort's widest lanes
-    SLOTS_PER_THREAD = 3,               // one being filled, one waiting for its turn to be hashed, one to spare
+    BUFS_PER_THREAD  = 3,               // encoded pieces: one being filled, one waiting for its turn to be hashed, one to spare
+    SLOTS            = 128,             // pieces between the first that is not hashed and the last that is begun: several tensors', so that
+                                        // two of them are hashed side by side. Copied ones need no memory
 };
 
 // ---- the work: tensors cut into pieces, in file order --------------------------------------------------------------------
@@ -36,7 +38,7 @@ typedef enum { SLOT_FREE, SLOT_FILLING, SLOT_WRITTEN, SLOT_HASHING } slot_state;
 typedef struct {
     slot_state     state;
     int64_t        job, piece;          // piece within its tensor
-    uint8_t       *buf;                 // owned; NULL until first needed
+    uint8_t       *buf;                 // owned; NULL where nothing is encoded
     const uint8_t *bytes;               // what to hash: buf, or the source's mapping
     int64_t        n_bytes;
 } slot;
@@ -50,12 +52,15 @@ typedef struct {
     slot            *ring;              // pieces [oldest, next_piece) live in slots by piece % n_slots
     int64_t          n_slots;
     char           (*digests)[SHA256_HEX + 1];
+    digest_queue    *aside;             // digests of other files, or NULL
     progress        *pr;
     // Below: under lock.
     pthread_mutex_t  lock;
     pthread_cond_t   changed;
     int64_t          next_piece, next_job, oldest;
     bool             copying;           // a thread is copying a piece into the file
+    uint8_t        **spare;             // buffers that no slot has: n_spare, and n_bufs - n_spare are in slots
+    int64_t          n_spare, n_bufs, max_bufs;
     int64_t          failed_piece;      // n_pieces: none. Of several failures the one earliest in the file is reported,
     err              failure;           // so that the message does not depend on the threads
 } writer;
@@ -252,7 +257,6 @@ static bool fill_slot(writer *w, slot *s, scratch *scr, err *e)
         if (j->src->fd < 0) return write_bytes(w->out, at, s->bytes, s->n_bytes, e);
         return outfile_copy_at(w->out, at, j->src->fd, j->src->off + from, s->n_bytes, e);
     }
-    if (!s->buf) s->buf = malloc((size_t)w->buf_bytes);
     if (!s->buf) return err_nomem(e, "a tensor's bytes", (size_t)w->buf_bytes);
     s->bytes = s->buf;
     if (!encode_piece(j, first, n, s->buf, scr, e)) return false;
@@ -260,16 +264,44 @@ static bool fill_slot(writer *w, slot *s, scratch *scr, err *e)
     return write_bytes(w->out, at, s->buf, s->n_bytes, e);
 }
 
-static bool hash_slot(writer *w, const slot *s, err *e)
+// The running digest of the slot's tensor.
+static bool begin_digest(writer *w, const slot *s, err *e)
 {
     job *j = &w->jobs[s->job];
-    if (w->art) return true;
-    if (!j->digest && !(j->digest = sha256_new(e))) return false;
-    if (!sha256_add(j->digest, s->bytes, s->n_bytes, e)) return false;
+    return j->digest || (j->digest = sha256_new(e)) != NULL;
+}
+
+static bool end_digest(writer *w, const slot *s, err *e)
+{
+    job *j = &w->jobs[s->job];
     if (s->piece + 1 < j->n_pieces) return true;
     sha256 *d = j->digest;
     j->digest = NULL;                                           // sha256_end frees it
     return sha256_end(d, w->digests[s->job], e);
+}
+
+// Or beside what waits aside.
+static bool hash_alone(writer *w, sha256 *d, const uint8_t *bytes, int64_t n, err *e)
+{
+    return w->aside ? digest_queue_beside(w->aside, d, bytes, n, e) : sha256_add(d, bytes, n, e);
+}
+
+// Adds one piece to its tensor's digest; beside it another tensor's (may be NULL).
+static bool hash_slots(writer *w, const slot *a, const slot *b, err *e)
+{
+    if (w->art) return true;
+    if (!begin_digest(w, a, e) || (b && !begin_digest(w, b, e))) return false;
+    sha256 *d = w->jobs[a->job].digest;
+    bool ok;
+    if (b) {        // the longer one's rest alone
+        sha256 *o = w->jobs[b->job].digest;
+        const int64_t n = a->n_bytes < b->n_bytes ? a->n_bytes : b->n_bytes;
+        ok = sha256_add_two(d, a->bytes, n, o, b->bytes, n, e) && hash_alone(w, d, a->bytes + n, a->n_bytes - n, e) &&
+             hash_alone(w, o, b->bytes + n, b->n_bytes - n, e);
+    } else {
+        ok = hash_alone(w, d, a->bytes, a->n_bytes, e);
+    }
+    return ok && end_digest(w, a, e) && (!b || end_digest(w, b, e));
 }
 
 // ---- the threads ---------------------------------------------------------------------------------------------------------
@@ -293,10 +325,16 @@ static slot *take_piece(writer *w)
 {
     if (w->next_piece >= w->n_pieces || w->next_piece >= w->oldest + w->n_slots) return NULL;
     while (w->next_piece >= w->jobs[w->next_job].first_piece + w->jobs[w->next_job].n_pieces) w->next_job++;
-    const bool copy = w->jobs[w->next_job].copied && !w->art;
-    if (copy && w->copying) return NULL;
+    const bool copied = w->jobs[w->next_job].copied, copy = copied && !w->art;
+    if ((copy && w->copying) || (!copied && w->n_spare == 0 && w->n_bufs == w->max_bufs)) return NULL;
     w->copying |= copy;
     slot *s  = slot_at(w, w->next_piece);
+    if (!copied && w->n_spare > 0) {
+        s->buf = w->spare[--w->n_spare];
+    } else if (!copied) {
+        s->buf = malloc((size_t)w->buf_bytes);      // fill_slot says if there is none
+        if (s->buf) w->n_bufs++;
+    }
     s->state = SLOT_FILLING;
     s->job   = w->next_job;
     s->piece = w->next_piece - w->jobs[w->next_job].first_piece;
@@ -312,22 +350,44 @@ static void record_failure(writer *w, const slot *s, const err *e)
     w->failure      = *e;
 }
 
-// Called and returns with the lock held.
-static void do_hash(writer *w, slot *s)
+static void hash_begins(writer *w, slot *s)
+{
+    w->jobs[s->job].hash_busy = true;
+    s->state = SLOT_HASHING;
+}
+
+static void hash_ends(writer *w, slot *s, bool ok, const err *e)
 {
     job *j = &w->jobs[s->job];
-    err  e = { 0 };
-    j->hash_busy = true;
-    s->state     = SLOT_HASHING;
-    pthread_mutex_unlock(&w->lock);
-    const bool ok = hash_slot(w, s, &e);
-    if (ok) progress_add(w->pr, j->dst->name, s->n_bytes);
-    pthread_mutex_lock(&w->lock);
     j->hash_busy = false;
     j->hashed++;
     s->state = SLOT_FREE;
+    if (s->buf) w->spare[w->n_spare++] = s->buf;
+    s->buf = NULL;
+    if (!ok) record_failure(w, s, e);
+}
+
+// Other files' digests keep pace with the pieces: at the end their serial rest would hold everybody up.
+static bool aside_is_behind(writer *w, double by)
+{
+    return w->aside && digest_queue_waits(w->aside) && (digest_queue_share(w->aside) + by) * (double)w->n_pieces < (double)w->oldest;
+}
+
+// Called and returns with the lock held.
+static void do_hash(writer *w, slot *s)
+{
+    err e = { 0 };
+    hash_begins(w, s);
+    slot *other = w->art || aside_is_behind(w, 0) ? NULL : next_to_hash(w);
+    if (other) hash_begins(w, other);
+    pthread_mutex_unlock(&w->lock);
+    const bool ok = hash_slots(w, s, other, &e);
+    if (ok) progress_add(w->pr, w->jobs[s->job].dst->name, s->n_bytes);
+    if (ok && other) progress_add(w->pr, w->jobs[other->job].dst->name, other->n_bytes);
+    pthread_mutex_lock(&w->lock);
+    hash_ends(w, s, ok, &e);
+    if (other) hash_ends(w, other, ok, &e);
     while (w->oldest < w->next_piece && slot_at(w, w->oldest)->state == SLOT_FREE) w->oldest++;
-    if (!ok) record_failure(w, s, &e);
 }
 
 static void do_fill(writer *w, slot *s, scratch *scr)
@@ -341,14 +401,26 @@ static void do_fill(writer *w, slot *s, scratch *scr)
     if (!ok) record_failure(w, s, &e);
 }
 
+// Called and returns with the lock held; true: it was not held meanwhile, so whoever has looked for work must look again before waiting.
+static bool step_aside(writer *w)
+{
+    if (!w->aside || !digest_queue_waits(w->aside)) return false;
+    pthread_mutex_unlock(&w->lock);
+    digest_queue_step(w->aside);
+    pthread_mutex_lock(&w->lock);
+    return true;
+}
+
 static void work(writer *w)
 {
     scratch scr = { 0 };
     pthread_mutex_lock(&w->lock);
     while (w->oldest < w->n_pieces && w->failed_piece == w->n_pieces) {
         slot *s;
+        if (aside_is_behind(w, 0.01) && step_aside(w)) continue;
         if ((s = next_to_hash(w)))    do_hash(w, s);
         else if ((s = take_piece(w))) do_fill(w, s, &scr);
+        else if (step_aside(w)) continue;
         else { pthread_cond_wait(&w->changed, &w->lock); continue; }
         pthread_cond_broadcast(&w->changed);
     }
@@ -380,11 +452,13 @@ static bool run_writer(writer *w, const tensor_source *src, int n_threads, err *
 {
     const int threads = n_threads > 0 ? n_threads : omp_get_num_procs();
     bool ok = false;
-    w->n_slots = (int64_t)threads * SLOTS_PER_THREAD;
+    w->max_bufs = (int64_t)threads * BUFS_PER_THREAD;
+    w->n_slots  = w->max_bufs > SLOTS ? w->max_bufs : SLOTS;
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->changed, NULL);
-    w->ring = calloc((size_t)w->n_slots, sizeof *w->ring);
-    if (!w->ring) { err_nomem(e, "the writer's slots", (size_t)w->n_slots * sizeof *w->ring); goto out; }
+    w->ring  = calloc((size_t)w->n_slots, sizeof *w->ring);
+    w->spare = calloc((size_t)w->max_bufs, sizeof *w->spare);
+    if (!w->ring || !w->spare) { err_nomem(e, "the writer's slots", (size_t)w->n_slots * sizeof *w->ring); goto out; }
     if (!plan_work(w, src, e)) goto out;
 #pragma omp parallel num_threads(threads)
     work(w);
@@ -392,6 +466,8 @@ static bool run_writer(writer *w, const tensor_source *src, int n_threads, err *
 out:
     for (int64_t i = 0; w->jobs && i < w->n_jobs; i++) sha256_free(w->jobs[i].digest);
     for (int64_t i = 0; w->ring && i < w->n_slots; i++) free(w->ring[i].buf);
+    for (int64_t i = 0; i < w->n_spare; i++) free(w->spare[i]);
+    free(w->spare);
     free(w->ring);
     free(w->jobs);
     pthread_cond_destroy(&w->changed);
@@ -400,9 +476,9 @@ out:
 }
 
 bool write_tensors(const gguf_plan *p, outfile *f, const tensor_source *src, int n_threads,
-                   char (*digests)[SHA256_HEX + 1], progress *pr, err *e)
+                   char (*digests)[SHA256_HEX + 1], digest_queue *aside, progress *pr, err *e)
 {
-    writer w = { .plan = p, .out = f, .digests = digests, .pr = pr };
+    writer w = { .plan = p, .out = f, .digests = digests, .aside = aside, .pr = pr };
     return run_writer(&w, src, n_threads, e);
 }
 

@@ -4,13 +4,13 @@
 // Every tensor is cut into pieces of about a quarter of a million weights. Threads take pieces in file order, encode them into a slot of
 // a small ring and write them at their place; whoever is free next adds finished pieces to their tensor's digest, in order. So one
 // huge tensor keeps all cores busy, and hashing runs beside the encoding. A tensor whose type stays is copied inside the kernel and
-// hashed from the source's mapping. Hashing one tensor is serial: about 2 GB/s is the most that a file of one big tensor can reach.
+// hashed from the source's mapping. Hashing one tensor is serial: about 2 GB/s is the most that a file of one big tensor can reach. What
+// else is to be hashed meanwhile, as the files of the checkpoint are, shares the core with it (digest_queue.h) and costs little more.
 #ifndef HALLMARK_QUANT_TENSOR_WRITER_H
 #define HALLMARK_QUANT_TENSOR_WRITER_H
 
+#include "../formats/digest_queue.h"
 #include "../formats/gguf.h"
-#include "../formats/progress.h"
-#include "../formats/sha256.h"
 #include "effort.h"
 #include "encoder.h"
 
@@ -30,8 +30,9 @@ typedef struct {
 // Fills every tensor of the plan (laid out) from src[i]; digests: [n_tensors]. Same bytes for any n_threads (0: all cores).
 // NaN/Inf where the destination is a block type, or a block scale that overflows F16: ERR_INPUT naming tensor, row and column.
 // Plain types pass NaN and Inf through. ERR_SYSTEM where a source's encoder fails. Progress counts destination bytes; the caller announces the stage.
+// aside (may be NULL): digests of other files, taken as far as they come meanwhile; the caller runs the rest.
 bool write_tensors(const gguf_plan *p, outfile *f, const tensor_source *src, int n_threads,
-                   char (*digests)[SHA256_HEX + 1], progress *pr, err *e);
+                   char (*digests)[SHA256_HEX + 1], digest_queue *aside, progress *pr, err *e);
 
 // The same encoding, but nothing is written: every byte is compared with tensor i of `art`, whose types and shapes are taken as they are.
 // ERR_VERDICT names the first tensor, row and block that differ, the same for any n_threads. Progress counts art's bytes.

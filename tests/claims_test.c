@@ -1,7 +1,8 @@
-// Proves formats/sha256.h and formats/claims.h. Known digests are what sha256sum prints.
+// Proves formats/sha256.h, formats/source.h and formats/claims.h. Known digests are what sha256sum prints.
 #include "bytes.h"
 #include "formats/claims.h"
 #include "formats/sha256.h"
+#include "formats/source.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -45,20 +46,10 @@ START_TEST(test_files)
     char   *dir = new_dir(), hex[SHA256_HEX + 1];
     buffer   b   = { 0 };
     err     e   = { 0 };
-    counter c   = { .p = { .add = count_add } };
     for (int i = 0; i < 2500000; i++) put_u8(&b, 'a');
     write_file(in_dir(dir, "a"), b.p, 1000000);
     ck_assert(sha256_file(in_dir(dir, "a"), hex, &e));
     ck_assert_str_eq(hex, MILLION_A);
-    write_file(in_dir(dir, "a"), b.p, b.n);
-    ck_assert(sha256_file_progress(in_dir(dir, "a"), &c.p, "a", hex, &e) && c.done == b.n);
-    int fd = open(in_dir(dir, "a"), O_RDONLY);
-    ck_assert(sha256_range(fd, 1500000, 1000000, NULL, "x", "a", hex, &e));
-    ck_assert_str_eq(hex, MILLION_A);
-    ck_assert(!sha256_range(fd, 1500000, 1000001, NULL, "x", "the-file", hex, &e));
-    check_refused(&e, ERR_INPUT, "the-file", "offset 2500000: found the end, expected 1 more bytes");
-    close(fd);
-    e = (err){ 0 };
     ck_assert(!sha256_file(in_dir(dir, "none"), hex, &e));
     check_refused(&e, ERR_INPUT, "none", "cannot open");
     e = (err){ 0 };
@@ -77,7 +68,7 @@ START_TEST(test_source_digest)
 {
     char *dir = new_dir(), hex[SHA256_HEX + 1], again[SHA256_HEX + 1];
     err   e = { 0 };
-    ck_assert(!claims_source_digest(dir, 1, NULL, hex, &e));
+    ck_assert(!source_digest(dir, 1, NULL, hex, &e));
     check_refused(&e, ERR_INPUT, dir, "found none of the files of a checkpoint");
     e = (err){ 0 };
     save(dir, "tokenizer.json", "abc");
@@ -93,37 +84,37 @@ START_TEST(test_source_digest)
     save(dir, "xconfig.json", "nor this");
     save(dir, "model.safetensors.bak", "nor this");
     counter c = { .p = { .stage = count_stage, .add = count_add } };
-    ck_assert_msg(claims_source_digest(dir, 1, &c.p, hex, &e), "%s", e.msg);
+    ck_assert_msg(source_digest(dir, 1, &c.p, hex, &e), "%s", e.msg);
     ck_assert(c.total == 17 && c.done == 17);
     // (cd DIR && LC_ALL=C sha256sum *.safetensors *.safetensors.index.json config.json generation_config.json tokenizer.json
     //  tokenizer_config.json chat_template.jinja | LC_ALL=C sort -k2 | sha256sum)
     ck_assert_str_eq(hex, "fc6a70afefa449b36f407d4fe20f29b9f93c81b1ab6b9ede536628329dfc65a3");
     for (int threads = 0; threads < 9; threads += 4) {
-        ck_assert(claims_source_digest(dir, threads, NULL, again, &e));
+        ck_assert(source_digest(dir, threads, NULL, again, &e));
         ck_assert_str_eq(again, hex);
     }
     save(dir, "README.md", "changed");
-    ck_assert(claims_source_digest(dir, 2, NULL, again, &e));
+    ck_assert(source_digest(dir, 2, NULL, again, &e));
     ck_assert_str_eq(again, hex);
     save(dir, "chat_template.jinja", "C");
-    ck_assert(claims_source_digest(dir, 2, NULL, again, &e));
+    ck_assert(source_digest(dir, 2, NULL, again, &e));
     ck_assert_str_ne(again, hex);
     // Links are followed; a dead one is an error that names the file.
     ck_assert_int_eq(rename(in_dir(dir, "chat_template.jinja"), in_dir(dir, "blob")), 0);
     save(dir, "blob", "c");
     ck_assert_int_eq(symlink("blob", in_dir(dir, "chat_template.jinja")), 0);
-    ck_assert(claims_source_digest(dir, 2, NULL, again, &e));
+    ck_assert(source_digest(dir, 2, NULL, again, &e));
     ck_assert_str_eq(again, hex);
     unlink(in_dir(dir, "blob"));
-    ck_assert(!claims_source_digest(dir, 2, NULL, again, &e));
+    ck_assert(!source_digest(dir, 2, NULL, again, &e));
     check_refused(&e, ERR_INPUT, "chat_template.jinja", "cannot open");
     e = (err){ 0 };
     unlink(in_dir(dir, "chat_template.jinja"));
     save(dir, "a\nb.safetensors", "forged line");
-    ck_assert(!claims_source_digest(dir, 2, NULL, again, &e));
+    ck_assert(!source_digest(dir, 2, NULL, again, &e));
     check_refused(&e, ERR_INPUT, dir, "a control character or backslash");
     e = (err){ 0 };
-    ck_assert(!claims_source_digest(in_dir(dir, "none"), 2, NULL, again, &e));
+    ck_assert(!source_digest(in_dir(dir, "none"), 2, NULL, again, &e));
     check_refused(&e, ERR_INPUT, "none", "cannot open the folder");
     drop_dir(dir);
 }
@@ -143,7 +134,7 @@ START_TEST(test_source_revision)
     };
     char rev[41];
     for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
-        claims_source_revision(ROWS[i].path, rev);
+        source_revision(ROWS[i].path, rev);
         ck_assert_msg(strcmp(rev, ROWS[i].known ? REV : "") == 0, "%s: %s", ROWS[i].path, rev);
     }
     // A link into the cache.
@@ -152,9 +143,9 @@ START_TEST(test_source_revision)
     ck_assert_int_eq(system(to), 0);
     snprintf(to, sizeof to, "%s/snapshots/%s", dir, REV);
     ck_assert_int_eq(symlink(to, in_dir(dir, "here")), 0);
-    claims_source_revision(in_dir(dir, "here"), rev);
+    source_revision(in_dir(dir, "here"), rev);
     ck_assert_str_eq(rev, REV);
-    claims_source_revision(dir, rev);
+    source_revision(dir, rev);
     ck_assert_str_eq(rev, "");
     drop_dir(dir);
 }

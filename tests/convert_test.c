@@ -2,6 +2,7 @@
 #include "convert/convert.h"
 #include "convert/family.h"
 #include "formats/claims.h"
+#include "formats/source.h"
 #include "formats/file_map.h"
 #include "quant/quantize.h"
 #include "mini_checkpoint.h"
@@ -268,7 +269,7 @@ START_TEST(test_source_digest)
     err   e = { 0 };
     mini_write(m, true);
     gguf *g = converted(m, "bf16", NULL);
-    ck_assert_msg(claims_source_digest(m->dir, 1, NULL, hex, &e), "%s", e.msg);
+    ck_assert_msg(source_digest(m->dir, 1, NULL, hex, &e), "%s", e.msg);
     ck_assert(text_is(g, KEY_HM_SOURCE_DIGEST, hex));
     gguf_close(g);
     mini_free(m);

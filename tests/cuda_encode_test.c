@@ -143,7 +143,7 @@ static bool write_file(const char *path, block_encoder *b, int threads, char (*d
     ck_assert(gguf_plan_layout(p, &header, &file_bytes, e));
     outfile *o = outfile_open(path, file_bytes, e);
     ck_assert(o != NULL);
-    const bool ok = write_tensors(p, o, src, threads, digests, NULL, e) && gguf_plan_write(p, o, e);
+    const bool ok = write_tensors(p, o, src, threads, digests, NULL, NULL, e) && gguf_plan_write(p, o, e);
     if (ok) ck_assert(outfile_commit(o, e));
     else    outfile_abort(o);
     gguf_plan_free(p);

@@ -69,7 +69,7 @@ static void write_model(dtype type, bool claims, bool flip)
     if (claims) ck_assert(claims_plan(p, "BF16", "ab", "0123456789012345678901234567890123456789", &e));
     ck_assert(gguf_plan_layout(p, &header, &bytes, &e));
     outfile *f = outfile_open(in_path, bytes, &e);
-    ck_assert_msg(f && write_tensors(p, f, src, 1, digests, NULL, &e), "%s", e.msg);
+    ck_assert_msg(f && write_tensors(p, f, src, 1, digests, NULL, NULL, &e), "%s", e.msg);
     if (claims) ck_assert(claims_set_digests(p, (const char (*)[SHA256_HEX + 1])digests, &e));
     if (flip) ck_assert(outfile_write_at(f, gguf_plan_tensor_at(p, 3)->off, "\x55", 1, &e));
     ck_assert_msg(gguf_plan_write(p, f, &e) && outfile_commit(f, &e), "%s", e.msg);
@@ -285,7 +285,7 @@ static void write_gguf_matrix(const im_faults *f)
     }
     ck_assert(gguf_plan_layout(p, &header, &bytes, &e));
     outfile *o = outfile_open(im_path, bytes, &e);
-    ck_assert(o && write_tensors(p, o, src, 1, digests, NULL, &e) && gguf_plan_write(p, o, &e) && outfile_commit(o, &e));
+    ck_assert(o && write_tensors(p, o, src, 1, digests, NULL, NULL, &e) && gguf_plan_write(p, o, &e) && outfile_commit(o, &e));
     gguf_plan_free(p);
 }
 

@@ -122,7 +122,7 @@ START_TEST(test_bytes_and_digests)
         memset(digests, 0, sizeof digests);
         plan_all(p, &file_bytes);
         outfile *o = outfile_open(path, file_bytes, &e);
-        ck_assert_msg(o && write_tensors(p, o, src, threads[k], digests, &pr, &e), "%s", e.msg);
+        ck_assert_msg(o && write_tensors(p, o, src, threads[k], digests, NULL, &pr, &e), "%s", e.msg);
         ck_assert_msg(gguf_plan_write(p, o, &e) && outfile_commit(o, &e) && file_map_open(&map, path, &e), "%s", e.msg);
         for (int i = 0; i < N; i++) {
             char hex[SHA256_HEX + 1];
@@ -140,6 +140,53 @@ START_TEST(test_bytes_and_digests)
     fclose(f);
     unlink(path);
     unlink(side);
+    for (int i = 0; i < N; i++) release(&m[i]);
+}
+END_TEST
+
+// Digests of other files taken along: theirs and the tensors' are right, and nobody is left waiting, however threads and work fall out.
+START_TEST(test_with_digests_aside)
+{
+    enum { ROUNDS = 60, OTHERS = 5 };
+    static uint8_t bytes[OTHERS][1500000];
+    char expected[OTHERS][SHA256_HEX + 1], hex[SHA256_HEX + 1], path[128];
+    made m[N];
+    tensor_source src[N];
+    err e = { 0 };
+    snprintf(path, sizeof path, "%s/out", folder);
+    for (int i = 0; i < N; i++) {
+        make(&m[i], &specs[i], i);
+        src[i] = (tensor_source){ .where = specs[i].name, .type = specs[i].from, .data = m[i].src, .fd = -1, .add = specs[i].add,
+                                  .importance = m[i].importance };
+    }
+    for (int i = 0; i < OTHERS; i++) {
+        memset(bytes[i], 'a' + i, sizeof bytes[i]);
+        ck_assert(sha256_bytes(bytes[i], (int64_t)sizeof bytes[i] >> 4 * i, expected[i], &e));
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        static char digests[N][SHA256_HEX + 1];
+        const int others = round % (OTHERS + 1);
+        int64_t file_bytes;
+        gguf_plan *p = gguf_plan_new(32, &e);
+        digest_queue *q = digest_queue_new(others, NULL, &e);
+        for (int i = 0; i < others; i++) digest_queue_add_bytes(q, bytes[i], (int64_t)sizeof bytes[i] >> 4 * i, "other");
+        memset(digests, 0, sizeof digests);
+        plan_all(p, &file_bytes);
+        outfile *o = outfile_open(path, file_bytes, &e);
+        ck_assert_msg(o && write_tensors(p, o, src, round % 8 + 1, digests, q, NULL, &e), "%s", e.msg);
+        outfile_abort(o);
+        digest_queue_run(q, 2);
+        for (int i = 0; i < others; i++) {
+            ck_assert(digest_queue_get(q, i, hex, &e));
+            ck_assert_str_eq(hex, expected[i]);
+        }
+        for (int i = 0; i < N; i++) {
+            ck_assert(sha256_bytes(m[i].expected, m[i].dst_bytes, hex, &e));
+            ck_assert_msg(strcmp(hex, digests[i]) == 0, "%s: %s", specs[i].name, digests[i]);
+        }
+        digest_queue_free(q);
+        gguf_plan_free(p);
+    }
     for (int i = 0; i < N; i++) release(&m[i]);
 }
 END_TEST
@@ -165,7 +212,7 @@ START_TEST(test_first_failure_is_named)
         ck_assert(gguf_plan_layout(p, &header, &bytes, &e));
         outfile *o = outfile_open(path, bytes, &e);
         ck_assert_msg(o != NULL, "%s", e.msg);
-        ck_assert(!write_tensors(p, o, src, threads, digests, NULL, &e));
+        ck_assert(!write_tensors(p, o, src, threads, digests, NULL, NULL, &e));
         ck_assert_int_eq(e.kind, ERR_INPUT);
         ck_assert_str_eq(e.msg, "m.gguf: tensor 'a': row 700: column 131: found NaN, expected a finite value");
         outfile_abort(o);
@@ -189,7 +236,7 @@ START_TEST(test_types_without_a_codec)
         gguf_plan *p = gguf_plan_new(32, &e);
         ck_assert(gguf_plan_tensor(p, "a", copied ? DT_I32 : DT_F32, 2, shape, &e) && gguf_plan_layout(p, &header, &bytes, &e));
         outfile *o = outfile_open(path, bytes, &e);
-        ck_assert_int_eq(write_tensors(p, o, &src, 2, digests, NULL, &e), copied);
+        ck_assert_int_eq(write_tensors(p, o, &src, 2, digests, NULL, NULL, &e), copied);
         if (!copied) ck_assert_str_eq(e.msg, "m.gguf: tensor 'a': found type I32, which cannot become F32");
         outfile_abort(o);
         gguf_plan_free(p);
@@ -204,6 +251,7 @@ int main(void)
     if (!mkdtemp(folder)) return 1;
     suite_add_tcase(s, c);
     tcase_add_test(c, test_bytes_and_digests);
+    tcase_add_test(c, test_with_digests_aside);
     tcase_add_test(c, test_first_failure_is_named);
     tcase_add_test(c, test_types_without_a_codec);
     SRunner *r = srunner_create(s);
