@@ -2,8 +2,8 @@
 #include "divergence.h"
 #include "../formats/checked.h"
 #include "../formats/file_map.h"
+#include "../formats/threads.h"
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -202,12 +202,10 @@ static int64_t points_in(const text *t, int64_t at, int64_t n)
     return c;
 }
 
-static int threads_of(const session_opts *o) { return o->n_threads > 0 ? o->n_threads : omp_get_num_procs(); }
-
 bool divergence_measure_many(divergence *out, const model *ref, const model *const *arts, int n, const int32_t *ids, int64_t n_ids,
                              const divergence_opts *o, err *e)
 {
-    lockstep l = { .n = n, .threads = threads_of(&o->run) };
+    lockstep l = { .n = n, .threads = threads_or_cores(o->run.n_threads) };
     int64_t floats = 0;
     if (!text_init(&l.t, ref, ids, n_ids, o, e)) return false;
     const int64_t count = n_points(&l.t);
@@ -336,7 +334,7 @@ static bool run_reference(divergence_ref *r, const model *ref, float *logits, se
         bool fine[STEP];
         if (!run_step(run, t, at, n, logits, e)) return false;
         for (int64_t i = 0; i < n; i++) index[i] = counts(t, at + i) ? done++ : -1;
-#pragma omp parallel for num_threads(threads_of(&r->run)) schedule(dynamic)
+#pragma omp parallel for num_threads(threads_or_cores(r->run.n_threads)) schedule(dynamic)
         for (int64_t i = 0; i < n; i++) fine[i] = index[i] < 0 || keep(r, index[i], logits + i * t->n_vocab, t->ids[at + i + 1]);
         for (int64_t i = 0; i < n; i++)
             if (!fine[i]) return not_finite(t, at + i, gguf_path(model_gguf(ref)), e);
@@ -399,7 +397,7 @@ bool divergence_of_session(divergence *out, const divergence_ref *r, session *ru
         int64_t index[STEP];
         ok = run_step(run, t, at, n, logits, e);
         for (int64_t i = 0; ok && i < n; i++) index[i] = counts(t, at + i) ? done++ : -1;
-#pragma omp parallel for num_threads(threads_of(&r->run)) schedule(dynamic) if (ok)
+#pragma omp parallel for num_threads(threads_or_cores(r->run.n_threads)) schedule(dynamic) if (ok)
         for (int64_t i = 0; i < (ok ? n : 0); i++) {
             const int64_t j = index[i];
             if (j < 0) continue;
