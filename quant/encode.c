@@ -7,12 +7,6 @@
 
 static int64_t cols_of(const gguf_tensor *t) { return t->n_dims > 0 ? t->shape[t->n_dims - 1] : 1; }
 
-bool encoded_bytes(const gguf_tensor *src, dtype to, int64_t *bytes)
-{
-    int64_t row;
-    return dtype_row_bytes(to, cols_of(src), &row) && mul_i64(row, src->n_elems / cols_of(src), bytes);
-}
-
 // Row strides and codecs of both sides; ERR_INPUT where there is no way from one to the other.
 typedef struct { const codec *from, *to; int64_t cols, rows, from_bytes, to_bytes; } pair;
 

@@ -170,7 +170,7 @@ static uint8_t *encode(const probe *p, const gguf_tensor *t, dtype to, err *e)
     int64_t bytes;
     memcpy(pt.shape, t->shape, sizeof pt.shape);
     if (p->im && !imatrix_for_tensor(p->im, &pt, to, p->first_shared_kv, &importance, e)) return NULL;
-    if (!encoded_bytes(t, to, &bytes)) { err_set(e, ERR_USAGE, "tensor '%s': its rows cannot be %s", t->name, dtype_name(to)); return NULL; }
+    if (!dtype_bytes(to, t->n_dims, t->shape, &bytes)) { err_set(e, ERR_USAGE, "tensor '%s': its rows cannot be %s", t->name, dtype_name(to)); return NULL; }
     uint8_t *dst = malloc((size_t)bytes);
     if (!dst) { err_nomem(e, "a tensor", (size_t)bytes); return NULL; }
     if (encode_tensor(dst, t, to, importance, p->o.run.n_threads, e)) return dst;
@@ -185,7 +185,7 @@ static bool set_weight(probe *p, const gguf_tensor *t, dtype type, const uint8_t
     if (bytes) {
         now.type = type;
         now.data = bytes;
-        if (!encoded_bytes(t, type, &now.n_bytes)) return err_set(e, ERR_USAGE, "tensor '%s': its rows cannot be %s", t->name, dtype_name(type));
+        if (!dtype_bytes(type, t->n_dims, t->shape, &now.n_bytes)) return err_set(e, ERR_USAGE, "tensor '%s': its rows cannot be %s", t->name, dtype_name(type));
     }
     return session_replace_weight(p->run, &now, used, e);
 }
