@@ -8,6 +8,7 @@
 #include "quant/quantize.h"
 #include "verify/calibrate.h"
 #include "verify/divergence.h"
+#include "verify/texts.h"
 #include "mini_checkpoint.h"
 #include <check.h>
 #include <fcntl.h>
@@ -78,7 +79,7 @@ START_TEST(factors_are_those_of_the_first_layers_input)
     ck_assert_int_eq(h->n_embd, HF_COLS);
     int32_t *ids;
     int64_t n;
-    ck_assert(divergence_read_text(&ids, &n, m, text, TOKENS, &e));
+    ck_assert(texts_read(&ids, &n, m, text, TOKENS, &e));
     const uint16_t *embd = (const uint16_t *)(const void *)gguf_find_tensor(model_gguf(m), "token_embd.weight")->data;
     const float *norm = (const float *)(const void *)gguf_find_tensor(model_gguf(m), "blk.0.attn_norm.weight")->data;
     static float x[TOKENS * HF_COLS], sums[HF_COLS * HF_COLS], d[HF_COLS];
@@ -166,7 +167,7 @@ START_TEST(nearer_to_the_source_at_the_same_size)
     int32_t *ids;
     int64_t n;
     divergence d[3];
-    ck_assert(divergence_read_text(&ids, &n, ref, held_out, 0, &e));
+    ck_assert(texts_read(&ids, &n, ref, held_out, 0, &e));
     ck_assert_msg(divergence_measure_many(d, ref, (const model *const *)arts, 3, ids, n, &(divergence_opts){ .run = { .device = "cpu" } }, &e), "%s", e.msg);
     ck_assert_msg(d[1].kl_mean < d[0].kl_mean, "effort 1: KL %g, the reference's %g", d[1].kl_mean, d[0].kl_mean);
     ck_assert_msg(d[2].kl_mean < 0.75 * d[0].kl_mean, "calibrated: KL %g, the reference's %g", d[2].kl_mean, d[0].kl_mean);

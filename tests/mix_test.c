@@ -7,6 +7,7 @@
 #include "quant/encode.h"
 #include "verify/mix.h"
 #include "verify/mix_solve.h"
+#include "verify/texts.h"
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -201,7 +202,7 @@ START_TEST(test_probe_is_what_a_file_does)
     model *m = model_open(art, &e);
     int32_t *all, ids[64];
     int64_t n;
-    ck_assert(divergence_read_text(&all, &n, m, text, 0, &e));
+    ck_assert(texts_read(&all, &n, m, text, 0, &e));
     memcpy(ids, all, 32 * sizeof *ids);
     memcpy(ids + 32, all + n / 32 / 2 * 32, 32 * sizeof *ids);
     for (int i = 0; i < 3; i++) {
