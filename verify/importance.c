@@ -85,8 +85,15 @@ static void observe(void *ctx, const char *tensor, const float *x, int n, int64_
     t->count += n;
 }
 
+// The file's own name: where it lay on a disk is nobody's business, nor that of a matrix made from ours.
 static bool add_dataset(sums *s, const char *text, int64_t n, err *e)
 {
+    for (int64_t i = n; i-- > 0;)
+        if (text[i] == '/') {
+            text += i + 1;
+            n    -= i + 1;
+            break;
+        }
     char **grown = realloc(s->datasets, (size_t)(s->n_datasets + 1) * sizeof *grown);
     if (grown) s->datasets = grown;
     char *copy = grown ? strndup(text, (size_t)n) : NULL;

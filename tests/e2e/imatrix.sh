@@ -17,6 +17,7 @@ chunks() { run_hm 0 inspect "$1" --json; json_get 'kv/imatrix.chunk_count'; }
 [ "$(chunks "$work/merged.gguf")" -eq $(($(chunks "$work/one.gguf") + $(chunks "$work/two.gguf"))) ] || fail "chunks of the merged matrix"
 run_hm 0 inspect "$work/merged.gguf" --json
 [ "$(json_get 'kv/imatrix.datasets/#')" -eq 2 ] || fail "the texts of the merged matrix"
+[ "$(json_get 'kv/imatrix.datasets/0')" = one.txt ] || fail "a text's name tells where it lay"
 [ "$(json_get 'tensors/#')" -eq "$(chunks "$work/both.gguf" > /dev/null; json_get 'tensors/#')" ] || fail "entries"
 
 say "what it changes: the bytes of searched types; derive needs the same matrix"
