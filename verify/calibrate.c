@@ -263,7 +263,7 @@ static bool compute(calibration *c, const model *m, const calibration_opts *o, e
     }
     for (c->first = 0; ok && c->first < c->n_inputs; c->first = c->end) {
         c->end = end_of_pass(c, c->first, o->memory_bytes > 0 ? o->memory_bytes : DEFAULT_MEMORY_BYTES);
-        progress_stage(o->progress, "calibrate", ids.n);
+        progress_stage_of(o->progress, "calibrate", ids.n, "tokens");
         ok = run_pass(c, run, m, &ids, chunk, o->damping > 0 ? o->damping : DEFAULT_DAMPING, o->progress, e);
     }
     session_free(run);

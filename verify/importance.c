@@ -121,7 +121,7 @@ static bool run_text(sums *s, session *run, const model *m, const char *path, pr
 {
     token_list ids = { 0 };
     bool ok = texts_append(&ids, m, path, true, NULL, e);
-    if (ok) progress_stage(p, "imatrix", ids.n / s->chunk_size);
+    if (ok) progress_stage_of(p, "imatrix", ids.n / s->chunk_size, "chunks");
     ok = ok && run_chunks(s, run, m, &ids, path, p, e) && add_dataset(s, path, (int64_t)strlen(path), e);
     free(ids.v);
     return ok;

@@ -137,7 +137,7 @@ static bool find_budget(search *s, const char *in_path, err *e)
 
 static bool measure_candidates(search *s, err *e)
 {
-    progress_stage(s->o->progress, "sensitivity", s->n);
+    progress_stage_of(s->o->progress, "sensitivity", s->n, "tensors");
     for (int64_t i = 0; i < s->n; i++) {
         double kl[N_TYPES] = { 0 };
         if (!probe_tensor(s->p, s->names[i], s->c[i].types, s->c[i].n, kl, e)) return false;
