@@ -3,6 +3,7 @@
 #include "formats/json.h"
 #include "verify/json_diff.h"
 #include "verify/record.h"
+#include "verify/release.h"
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -351,6 +352,24 @@ START_TEST(a_record_does_not_choose_its_limits)
 }
 END_TEST
 
+typedef struct { progress p; char said[1024]; } listener;
+
+static void listen_log(progress *p, const char *line)
+{
+    listener *l = (listener *)(void *)p;
+    snprintf(l->said, sizeof l->said, "%s", line);
+}
+
+// Writes the record and has the file checked: that must pass. What was said meanwhile, if anything.
+static listener check_said(const verify_report *r)
+{
+    listener l = { .p = { .log = listen_log } };
+    err e = { 0 };
+    ck_assert_msg(record_write(gguf_path_, r, NULL, &e), "%s", e.msg);
+    ck_assert_msg(check_artifact(gguf_path_, &(check_opts){ .n_threads = 1, .progress = &l.p }, &e), "%s", e.msg);
+    return l;
+}
+
 // Records of before top_k was kept are read as they are; one that names it is held to it, whatever it says.
 START_TEST(a_record_without_top_k_still_holds)
 {
@@ -374,6 +393,11 @@ START_TEST(a_record_without_top_k_still_holds)
     verify_report_free(&back);
     cJSON_Delete(rec);
     gguf_close(g);
+    verify_fixture_result f0 = results[0];
+    r.fixtures = &f0;
+    ck_assert_str_eq(check_said(&r).said, "");
+    f0.top_k = 0;
+    ck_assert_ptr_nonnull(strstr(check_said(&r).said, "'top_k' is not checked again"));
     remove(gguf_path_);
 }
 END_TEST
