@@ -21,12 +21,20 @@ static void erase(progress_bar *b)
     b->drawn = false;
 }
 
+// "312 MB/s", "4.1 chunks/s".
+static void format_rate(const progress_bar *b, double spent, char *out, size_t size)
+{
+    const double rate = spent > 0 ? (double)b->done / spent : 0;
+    if (b->unit) snprintf(out, size, "%.*f %s/s", rate < 10 ? 1 : 0, rate, b->unit);
+    else         snprintf(out, size, "%.0f MB/s", rate / 1e6);
+}
+
 // "stage  [#####.....]  45 %  312 MB/s  0:12 left  tensor", cut to the terminal's width.
 static void format_state(const progress_bar *b, double now, bool with_bar, char *out, size_t size)
 {
     double spent = now - b->began, rate = spent > 0 ? (double)b->done / spent : 0;
     char speed[32], left[32] = "", bar[BAR_CELLS + 4] = "", percent[16] = "";
-    snprintf(speed, sizeof speed, "%.0f MB/s", rate / 1e6);
+    format_rate(b, spent, speed, sizeof speed);
     if (b->total > 0) {
         double part = (double)b->done / (double)b->total;
         if (!(part <= 1)) part = 1;
@@ -61,11 +69,13 @@ static void end_stage(progress_bar *b)
 {
     if (!b->name[0]) return;
     double spent = seconds_now() - b->began;
-    char size[32];
+    char size[32], speed[32];
     erase(b);
-    if (b->done > 0)
-        fprintf(stderr, "%-10s %s in %.1f s (%.0f MB/s)\n", b->name, human_bytes(b->done, size), spent,
-                spent > 0 ? (double)b->done / spent / 1e6 : 0.0);
+    format_rate(b, spent, speed, sizeof speed);
+    if (b->done > 0 && b->unit)
+        fprintf(stderr, "%-10s %lld %s in %.1f s (%s)\n", b->name, (long long)b->done, b->unit, spent, speed);
+    else if (b->done > 0)
+        fprintf(stderr, "%-10s %s in %.1f s (%s)\n", b->name, human_bytes(b->done, size), spent, speed);
     else
         fprintf(stderr, "%-10s done in %.1f s\n", b->name, spent);
     fflush(stderr);
@@ -79,6 +89,7 @@ static void on_stage(progress *p, const char *stage, int64_t total)
     end_stage(b);
     escape_text(b->name, sizeof b->name, stage, strlen(stage));
     b->item[0] = '\0';
+    b->unit = p->unit;
     b->total = total;
     b->done = 0;
     b->began = b->last = seconds_now();

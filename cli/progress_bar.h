@@ -13,7 +13,8 @@ typedef struct {
     bool            drawn;          // a bar stands on the current line
     char            name[64];       // stage, "" before the first
     char            item[64];
-    int64_t         total, done;    // bytes
+    int64_t         total, done;    // of unit
+    const char     *unit;           // what the stage counts, "chunks"; NULL: bytes
     double          began, last;    // seconds of the monotonic clock: of the stage, of the last line or drawing
 } progress_bar;
 

@@ -82,6 +82,16 @@ bool dtype_row_bytes(dtype t, int64_t n_cols, int64_t *bytes)
     return mul_i64(n_cols / d->block_weights, d->block_bytes, bytes);
 }
 
+bool dtype_bytes(dtype t, int n_dims, const int64_t *shape, int64_t *bytes)
+{
+    int64_t n;
+    if (!dtype_row_bytes(t, n_dims > 0 ? shape[n_dims - 1] : 1, &n)) return false;
+    for (int d = 0; d < n_dims - 1; d++)
+        if (!mul_i64(n, shape[d], &n)) return false;
+    *bytes = n;
+    return true;
+}
+
 // ---- scalar conversions --------------------------------------------------------------------------------------------
 // Written without branches on the data, so that the loops below vectorize. None of them lets the FPU see a subnormal
 // that matters, so the bits are the same with flush-to-zero on.

@@ -36,6 +36,9 @@ const char *dtype_name(dtype t);    // "?" for an id without a row
 // Bytes of one row of n_cols weights; false if block_weights does not divide n_cols, n_cols < 0, or overflow.
 bool dtype_row_bytes(dtype t, int64_t n_cols, int64_t *bytes);
 
+// Bytes of a tensor of n_dims dimensions (0: one weight), rows along the last; false as dtype_row_bytes, or where a dimension is negative.
+bool dtype_bytes(dtype t, int n_dims, const int64_t *shape, int64_t *bytes);
+
 // Scalar conversions, round to nearest even, as ggml's portable code does them: widening F16 keeps a NaN's payload and quiets
 // it, narrowing to F16 gives sign | 0x7e00, narrowing to BF16 keeps the payload's high bits and quiets; BF16 to F32 is a shift.
 float    f32_from_bf16(uint16_t bits);

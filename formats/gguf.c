@@ -243,10 +243,10 @@ static bool read_layout(cursor *c, gguf_tensor *t)
     const dtype_info *d = dtype_find(id);
     if (!d) return fail_at(c, at, "found tensor type %u, which is unknown", id);
     t->type = d->id;
-    int64_t cols = t->n_dims > 0 ? t->shape[t->n_dims - 1] : 1, row;
+    int64_t cols = t->n_dims > 0 ? t->shape[t->n_dims - 1] : 1;
     if (cols % d->block_weights != 0)
         return fail_at(c, at, "found rows of %lld weights, expected a multiple of %d for %s", (long long)cols, d->block_weights, d->name);
-    if (!dtype_row_bytes(d->id, cols, &row) || !mul_i64(row, t->n_elems / cols, &t->n_bytes))
+    if (!dtype_bytes(d->id, t->n_dims, t->shape, &t->n_bytes))
         return fail_at(c, at, "found %lld elements of %s, expected a size within 63 bits", (long long)t->n_elems, d->name);
     at = c->i;
     if (!get_count(c, &t->off, "a tensor offset")) return false;     // still from the data section

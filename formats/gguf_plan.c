@@ -224,7 +224,6 @@ static bool fill_tensor(gguf_tensor *t, const char *name, dtype type, int n_dims
 {
     const dtype_info *d = dtype_find(type);
     size_t            len = strlen(name);
-    int64_t           row;
     if (len < 1 || len > GGUF_MAX_TENSOR_NAME)
         return err_set(e, ERR_INPUT, WHERE ": tensor '%.100s': found a name of %zu bytes, expected 1 to %d", name, len, GGUF_MAX_TENSOR_NAME);
     if (!d) return err_set(e, ERR_SYSTEM, WHERE ": tensor '%s': found type %d, which is unknown", name, (int)type);
@@ -241,7 +240,7 @@ static bool fill_tensor(gguf_tensor *t, const char *name, dtype type, int n_dims
     if (cols % d->block_weights != 0)
         return err_set(e, ERR_INPUT, WHERE ": tensor '%s': found rows of %lld weights, expected a multiple of %d for %s", name,
                        (long long)cols, d->block_weights, d->name);
-    if (!dtype_row_bytes(type, cols, &row) || !mul_i64(row, t->n_elems / cols, &t->n_bytes))
+    if (!dtype_bytes(type, n_dims, shape, &t->n_bytes))
         return err_set(e, ERR_INPUT, WHERE ": tensor '%s': found %lld elements, expected a size within 63 bits", name, (long long)t->n_elems);
     return true;
 }

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "derive.h"
 #include "../formats/claims.h"
+#include "quantize.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +56,7 @@ bool derive_compare(const gguf *art, const derive_tensor *t, int64_t n, const im
     for (int64_t i = 0; ok && i < n_art; i++) {
         const gguf_tensor *a = gguf_tensor_at(art, i);
         ok = match(&src[i], art, a, find(sorted, n, a->name), im, first_shared_kv_layer, &effort, e);
-        encodes |= ok && src[i].type != a->type && dtype_find(a->type)->block_weights > 1;
+        encodes |= ok && quantize_encodes(src[i].type, a->type);
     }
     if (ok && !encodes && (effort.level > 0 || effort.calibration))
         ok = err_set(e, ERR_VERDICT, "%s: key '%s': found %d, but no tensor was encoded to a block type", gguf_path(art), KEY_HM_EFFORT, effort.level);

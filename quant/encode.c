@@ -1,19 +1,11 @@
 #include "encode.h"
 #include "codec.h"
+#include "../formats/threads.h"
 
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int threads_of(int n) { return n > 0 ? n : omp_get_num_procs(); }
-
 static int64_t cols_of(const gguf_tensor *t) { return t->n_dims > 0 ? t->shape[t->n_dims - 1] : 1; }
-
-bool encoded_bytes(const gguf_tensor *src, dtype to, int64_t *bytes)
-{
-    int64_t row;
-    return dtype_row_bytes(to, cols_of(src), &row) && mul_i64(row, src->n_elems / cols_of(src), bytes);
-}
 
 // Row strides and codecs of both sides; ERR_INPUT where there is no way from one to the other.
 typedef struct { const codec *from, *to; int64_t cols, rows, from_bytes, to_bytes; } pair;
@@ -35,7 +27,7 @@ bool encode_tensor(uint8_t *dst, const gguf_tensor *src, dtype to, const float *
     const int64_t n_groups = p.rows / ROWS + (p.rows % ROWS != 0);
     int64_t failed_group = n_groups;            // of several failures the first row's is reported
     err failure = { 0 };
-#pragma omp parallel num_threads(threads_of(n_threads))
+#pragma omp parallel num_threads(threads_or_cores(n_threads))
     {
         float *x = malloc((size_t)(ROWS * p.cols) * sizeof *x);
 #pragma omp for schedule(dynamic, 4)
@@ -76,7 +68,7 @@ bool encode_error(double *sum, const gguf_tensor *src, const uint8_t *enc, dtype
     if (!pair_of(&p, src, to, e)) return false;
     double *rows = malloc((size_t)p.rows * sizeof *rows);
     bool room = rows != NULL;
-#pragma omp parallel num_threads(threads_of(n_threads))
+#pragma omp parallel num_threads(threads_or_cores(n_threads))
     {
         float *x = rows ? malloc((size_t)(2 * p.cols) * sizeof *x) : NULL;
         if (!x) {

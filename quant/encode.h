@@ -5,10 +5,7 @@
 
 #include "../formats/gguf.h"
 
-// Bytes of a tensor in another type; false where its rows do not divide into blocks.
-bool encoded_bytes(const gguf_tensor *src, dtype to, int64_t *bytes);
-
-// dst: [encoded_bytes]. src: F32, F16 or BF16, of one or two dimensions; its data may have any alignment that its element type has.
+// dst: dtype_bytes of src's shape. src: F32, F16 or BF16, of one or two dimensions; its data may have any alignment that its element type has.
 // importance: [cols] or NULL. n_threads 0: all cores; the same bytes for any number. ERR_INPUT names tensor and row.
 bool encode_tensor(uint8_t *dst, const gguf_tensor *src, dtype to, const float *importance, int n_threads, err *e);
 

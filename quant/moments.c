@@ -2,18 +2,16 @@
 #include "moments.h"
 #include "codec.h"
 #include "effort_impl.h"
+#include "../formats/threads.h"
 
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int threads_of(int n) { return n > 0 ? n : omp_get_num_procs(); }
 
 void moments_add(float *h, int64_t width, const float *x, int64_t stride, int n, int n_threads)
 {
     const simd_level level = simd_best();
-#pragma omp parallel for num_threads(threads_of(n_threads)) schedule(dynamic)
+#pragma omp parallel for num_threads(threads_or_cores(n_threads)) schedule(dynamic)
     for (int64_t i = 0; i < width; i += MOMENT_ROWS) {
 #if defined(__x86_64__)
         if (level == SIMD_AVX512)    { moment_rows_avx512(h, width, x, stride, n, i); continue; }
@@ -58,7 +56,7 @@ static void factor(double *b, double *d, int64_t width, double least, int n_thre
             for (int64_t i = 0; i < k; i++) row[i] /= d[k];
             for (int64_t j = from; j < k; j++) take_from_row(b + j * width, j, b, width, k, k + 1, d);
         }
-#pragma omp parallel for num_threads(threads_of(n_threads)) schedule(dynamic, 16)
+#pragma omp parallel for num_threads(threads_or_cores(n_threads)) schedule(dynamic, 16)
         for (int64_t j = 0; j < from; j++) take_from_row(b + j * width, j, b, width, from, to, d);
         to = from;
     }

@@ -252,7 +252,6 @@ bool quantize_check(const char *in_path, const char *out_path, const quantize_op
 
 bool quantize_preview_add(quantize_preview *v, const char *name, dtype from, dtype to, int n_dims, const int64_t *shape, err *e)
 {
-    const dtype_info *f = dtype_find(from), *t = dtype_find(to);
     quantize_row r = { .from = from, .to = to, .n_dims = n_dims, .n_elems = 1 };
     quantize_row *rows = realloc(v->rows, ((size_t)v->n + 1) * sizeof *rows);
     if (!rows || !(r.name = strdup(name))) {
@@ -261,8 +260,10 @@ bool quantize_preview_add(quantize_preview *v, const char *name, dtype from, dty
     }
     v->rows = rows;
     for (int d = 0; d < n_dims; d++) r.n_elems *= r.shape[d] = shape[d];       // both readers have checked the product
-    r.from_bytes = r.n_elems / f->block_weights * f->block_bytes;
-    r.to_bytes   = r.n_elems / t->block_weights * t->block_bytes;
+    if (!dtype_bytes(from, n_dims, shape, &r.from_bytes) || !dtype_bytes(to, n_dims, shape, &r.to_bytes)) {
+        free(r.name);
+        return err_set(e, ERR_INPUT, "tensor '%s': its size as %s does not fit 63 bits", name, dtype_name(to));
+    }
     v->rows[v->n++] = r;
     v->n_elems    += r.n_elems;
     v->from_bytes += r.from_bytes;

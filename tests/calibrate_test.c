@@ -8,6 +8,7 @@
 #include "quant/quantize.h"
 #include "verify/calibrate.h"
 #include "verify/divergence.h"
+#include "verify/texts.h"
 #include "mini_checkpoint.h"
 #include <check.h>
 #include <fcntl.h>
@@ -78,7 +79,7 @@ START_TEST(factors_are_those_of_the_first_layers_input)
     ck_assert_int_eq(h->n_embd, HF_COLS);
     int32_t *ids;
     int64_t n;
-    ck_assert(divergence_read_text(&ids, &n, m, text, TOKENS, &e));
+    ck_assert(texts_read(&ids, &n, m, text, TOKENS, &e));
     const uint16_t *embd = (const uint16_t *)(const void *)gguf_find_tensor(model_gguf(m), "token_embd.weight")->data;
     const float *norm = (const float *)(const void *)gguf_find_tensor(model_gguf(m), "blk.0.attn_norm.weight")->data;
     static float x[TOKENS * HF_COLS], sums[HF_COLS * HF_COLS], d[HF_COLS];
@@ -166,7 +167,7 @@ START_TEST(nearer_to_the_source_at_the_same_size)
     int32_t *ids;
     int64_t n;
     divergence d[3];
-    ck_assert(divergence_read_text(&ids, &n, ref, held_out, 0, &e));
+    ck_assert(texts_read(&ids, &n, ref, held_out, 0, &e));
     ck_assert_msg(divergence_measure_many(d, ref, (const model *const *)arts, 3, ids, n, &(divergence_opts){ .run = { .device = "cpu" } }, &e), "%s", e.msg);
     ck_assert_msg(d[1].kl_mean < d[0].kl_mean, "effort 1: KL %g, the reference's %g", d[1].kl_mean, d[0].kl_mean);
     ck_assert_msg(d[2].kl_mean < 0.75 * d[0].kl_mean, "calibrated: KL %g, the reference's %g", d[2].kl_mean, d[0].kl_mean);
@@ -277,6 +278,32 @@ START_TEST(a_claim_of_effort_without_blocks_does_not_derive)
 }
 END_TEST
 
+typedef struct { progress p; char line[256]; int n; } listener;
+
+static void listen_log(progress *p, const char *line)
+{
+    listener *l = (listener *)(void *)p;
+    snprintf(l->line, sizeof l->line, "%s", line);
+    l->n++;
+}
+
+// A calibration of a few words would be taken for one of a text.
+START_TEST(a_text_of_a_few_tokens_is_said_to_calibrate_poorly)
+{
+    const char *texts[] = { text };
+    err why = { 0 };
+    for (int few = 0; few < 2; few++) {
+        listener l = { .p = { .log = listen_log } };
+        const calibration_opts o = { .texts = texts, .n_texts = 1, .chunk = CHUNK, .max_tokens = few ? 20 : 512, .dir = dir, .n_threads = 1, .progress = &l.p };
+        calibration *c = calibration_compute(source, &o, &why);
+        ck_assert_msg(c != NULL, "%s", why.msg);
+        ck_assert_int_eq(l.n, few);
+        if (few) ck_assert_msg(strstr(l.line, "20 tokens") && strstr(l.line, "fewer than 512"), "%s", l.line);
+        calibration_free(c);
+    }
+}
+END_TEST
+
 START_TEST(what_cannot_be_used_is_named)
 {
     err why = { 0 };
@@ -307,6 +334,7 @@ int main(void)
     tcase_add_test(t, nearer_to_the_source_at_the_same_size);
     tcase_add_test(t, the_file_says_how_it_was_made_and_derives);
     tcase_add_test(t, a_claim_of_effort_without_blocks_does_not_derive);
+    tcase_add_test(t, a_text_of_a_few_tokens_is_said_to_calibrate_poorly);
     tcase_add_test(t, what_cannot_be_used_is_named);
     suite_add_tcase(s, t);
     TCase *folder = tcase_create("folder");

@@ -2,6 +2,7 @@
 // number of threads, and from what was kept; a model is at distance 0 from itself; what cannot be compared is named.
 #include "convert/convert.h"
 #include "verify/divergence.h"
+#include "verify/texts.h"
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -28,7 +29,7 @@ static void prepare(void)
     ref = model_open(exact, &e);
     art = model_open(coarse, &e);
     ck_assert_msg(ref && art, "%s", e.msg);
-    ck_assert_msg(divergence_read_text(&ids, &n_ids, ref, SOURCE_DIR "/LICENSE", N_IDS, &e), "%s", e.msg);
+    ck_assert_msg(texts_read(&ids, &n_ids, ref, SOURCE_DIR "/LICENSE", N_IDS, &e), "%s", e.msg);
     ck_assert_int_eq(n_ids, N_IDS);
 }
 

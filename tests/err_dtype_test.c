@@ -143,6 +143,20 @@ START_TEST(test_row_bytes)
 }
 END_TEST
 
+START_TEST(test_tensor_bytes)
+{
+    const int64_t shape[] = { 3, 2, 512 }, part[] = { 512, 255 }, huge[] = { INT64_MAX / 8, 8 }, negative[] = { -1, 256 };
+    int64_t b = -7;
+    ck_assert(dtype_bytes(DT_Q4_K, 3, shape, &b) && b == 3 * 2 * 288);
+    ck_assert(dtype_bytes(DT_BF16, 1, part, &b) && b == 1024);
+    ck_assert(dtype_bytes(DT_F32, 0, NULL, &b) && b == 4);
+    b = -7;
+    ck_assert(!dtype_bytes(DT_Q4_K, 0, NULL, &b) && !dtype_bytes(DT_Q4_K, 2, part, &b));      // it is rows that divide into blocks
+    ck_assert(!dtype_bytes(DT_F32, 2, huge, &b) && !dtype_bytes(DT_F32, 2, negative, &b));
+    ck_assert_int_eq(b, -7);
+}
+END_TEST
+
 // ---- conversions, against slow ones that follow the definition ------------------------------------------------------
 
 static uint32_t bits_of(float x)   { uint32_t u; memcpy(&u, &x, 4); return u; }
@@ -264,6 +278,7 @@ int main(void)
     tcase_add_test(t, test_checked_arithmetic);
     tcase_add_test(t, test_table_is_ggmls);
     tcase_add_test(t, test_row_bytes);
+    tcase_add_test(t, test_tensor_bytes);
     tcase_add_test(t, test_widen_every_pattern);
     tcase_add_test(t, test_narrow);
     tcase_add_test(t, test_runs_equal_single_conversions);

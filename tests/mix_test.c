@@ -7,6 +7,7 @@
 #include "quant/encode.h"
 #include "verify/mix.h"
 #include "verify/mix_solve.h"
+#include "verify/texts.h"
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -164,7 +165,7 @@ START_TEST(test_encoding_in_memory)
             const gguf_tensor *a = gguf_tensor_at(from, i), *b = gguf_tensor_at(to, i);
             int64_t bytes;
             double sum = -1, doubled = -1;
-            ck_assert(encoded_bytes(a, b->type, &bytes));
+            ck_assert(dtype_bytes(b->type, a->n_dims, a->shape, &bytes));
             ck_assert_int_eq(bytes, b->n_bytes);
             uint8_t *mine = malloc((size_t)bytes);
             ck_assert_msg(encode_tensor(mine, a, b->type, NULL, 1 + (int)(i % 3), &e), "%s", e.msg);
@@ -201,7 +202,7 @@ START_TEST(test_probe_is_what_a_file_does)
     model *m = model_open(art, &e);
     int32_t *all, ids[64];
     int64_t n;
-    ck_assert(divergence_read_text(&all, &n, m, text, 0, &e));
+    ck_assert(texts_read(&all, &n, m, text, 0, &e));
     memcpy(ids, all, 32 * sizeof *ids);
     memcpy(ids + 32, all + n / 32 / 2 * 32, 32 * sizeof *ids);
     for (int i = 0; i < 3; i++) {

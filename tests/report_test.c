@@ -3,6 +3,7 @@
 #include "formats/json.h"
 #include "verify/json_diff.h"
 #include "verify/record.h"
+#include "verify/release.h"
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -16,10 +17,10 @@ static verify_failure failures[] = {
     { "", "metadata", -1, -1, -1, NAN, LAYER_NONE, "key 'gemma4.attention.scale': found 0.0625, expected 1" },
 };
 static verify_fixture_result results[] = {
-    { .name = "tiny.float32.json.gz", .file_digest = "abababababababababababababababababababababababababababababababab", .dtype = "float32", .kind = CHECK_EXACT, .ran = true, .cases = 12, .free_run_equal = 12,
+    { .name = "tiny.float32.json.gz", .file_digest = "abababababababababababababababababababababababababababababababab", .dtype = "float32", .kind = CHECK_EXACT, .ran = true, .cases = 12, .top_k = 64, .free_run_equal = 12,
       .free_run_tokens = 360, .free_run_tokens_equal = 360, .steps = 768, .teacher_forced_equal = 768, .ties = 1, .kl_mean = 1.25e-13, .kl_max = 0.1,
       .logprob_diff_max = 5e-5, .kl_limit = 1e-11, .logprob_limit = 1e-4, .free_run_ties_limit = 1, .probe_layer = LAYER_NONE, .ties_limit = 3.84, .top1_limit = NAN, .passed = true },
-    { .name = "q.json.gz", .file_digest = "cd", .dtype = "float32", .kind = CHECK_DRIFT, .ran = true, .cases = 12, .steps = 768, .kl_mean = NAN, .kl_max = NAN,
+    { .name = "q.json.gz", .file_digest = "cd", .dtype = "float32", .kind = CHECK_DRIFT, .ran = true, .cases = 12, .top_k = 64, .steps = 768, .kl_mean = NAN, .kl_max = NAN,
       .logprob_diff_max = NAN, .kl_limit = 1, .logprob_limit = NAN, .ties_limit = NAN, .top1_limit = 0.5, .n_failures = 2, .failures_total = 7,
       .failures = failures },
 };
@@ -321,6 +322,7 @@ START_TEST(a_record_does_not_choose_its_limits)
     r.fixtures = &f;
     WITH(f.cases = f.free_run_equal = 3, "'cases': found 3, expected at least 4");
     WITH(f.steps = f.teacher_forced_equal = 99, "'steps': found 99, expected at least 100");
+    WITH(f.top_k = 15, "'top_k': found 15, expected at least 16");
     WITH(f.kl_limit = 1e-9, "'kl_limit': found 1e-09, expected 1e-11");
     WITH(f.kl_limit = 1e-12, "'kl_limit'");
     WITH(f.logprob_limit = 1e-3, "'logprob_limit': found 0.001, expected 0.0001");
@@ -346,6 +348,56 @@ START_TEST(a_record_does_not_choose_its_limits)
     ck_assert_msg(record_check(g, rec, &e), "%s", e.msg);
     cJSON_Delete(rec);
     gguf_close(g);
+    remove(gguf_path_);
+}
+END_TEST
+
+typedef struct { progress p; char said[1024]; } listener;
+
+static void listen_log(progress *p, const char *line)
+{
+    listener *l = (listener *)(void *)p;
+    snprintf(l->said, sizeof l->said, "%s", line);
+}
+
+// Writes the record and has the file checked: that must pass. What was said meanwhile, if anything.
+static listener check_said(const verify_report *r)
+{
+    listener l = { .p = { .log = listen_log } };
+    err e = { 0 };
+    ck_assert_msg(record_write(gguf_path_, r, NULL, &e), "%s", e.msg);
+    ck_assert_msg(check_artifact(gguf_path_, &(check_opts){ .n_threads = 1, .progress = &l.p }, &e), "%s", e.msg);
+    return l;
+}
+
+// Records of before top_k was kept are read as they are; one that names it is held to it, whatever it says.
+START_TEST(a_record_without_top_k_still_holds)
+{
+    make_gguf(1, 7);
+    verify_report r = made(1), back;
+    gguf *g;
+    err   e = { 0 };
+    ck_assert(record_write(gguf_path_, &r, NULL, &e));
+    cJSON *rec = read_record(&g, &e), *f = cJSON_GetArrayItem(cJSON_GetObjectItem(rec, "fixtures"), 0);
+    ck_assert(record_names_all(rec) && cJSON_GetNumberValue(cJSON_GetObjectItem(f, "top_k")) == 64);
+    cJSON_ReplaceItemInObjectCaseSensitive(f, "top_k", cJSON_CreateNumber(0));
+    ck_assert(!record_check(g, rec, &e) && e.kind == ERR_VERDICT && strstr(e.msg, "'top_k'"));
+    cJSON_DeleteItemFromObjectCaseSensitive(f, "top_k");
+    e = (err){ 0 };
+    ck_assert_msg(record_check(g, rec, &e), "%s", e.msg);
+    ck_assert(!record_names_all(rec));
+    ck_assert(record_report(g, rec, &back, &e) && back.fixtures[0].top_k == 0);
+    cJSON *brief = verify_report_brief(&back), *first = cJSON_GetArrayItem(cJSON_GetObjectItem(brief, "fixtures"), 0);
+    ck_assert_ptr_null(cJSON_GetObjectItem(first, "top_k"));    // so that the reports of its release are written again as they were
+    cJSON_Delete(brief);
+    verify_report_free(&back);
+    cJSON_Delete(rec);
+    gguf_close(g);
+    verify_fixture_result f0 = results[0];
+    r.fixtures = &f0;
+    ck_assert_str_eq(check_said(&r).said, "");
+    f0.top_k = 0;
+    ck_assert_ptr_nonnull(strstr(check_said(&r).said, "'top_k' is not checked again"));
     remove(gguf_path_);
 }
 END_TEST
@@ -456,6 +508,7 @@ int main(void)
     tcase_add_test(t, a_record_that_contradicts_itself_is_no_proof);
     tcase_add_test(t, weights_that_keep_the_source_are_equal_to_it_once);
     tcase_add_test(t, a_record_does_not_choose_its_limits);
+    tcase_add_test(t, a_record_without_top_k_still_holds);
     tcase_add_test(t, a_record_of_wrong_types_is_refused_by_key);
     tcase_add_test(t, the_first_key_that_differs_is_named);
     tcase_add_test(t, a_record_that_does_not_fit_its_room_is_refused);

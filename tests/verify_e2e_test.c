@@ -74,6 +74,17 @@ START_TEST(quantized_weights_are_equal_to_themselves_and_drift_from_the_source)
 }
 END_TEST
 
+// The drift's budget alone is half a proof: the report says which half is missing.
+START_TEST(drift_alone_is_noted)
+{
+    verify_report r = verify_plain(q4, fixture_path("float32"));
+    ck_assert(r.passed && r.fixtures[0].kind == CHECK_DRIFT);
+    ck_assert_int_eq(r.n_notes, 1);
+    ck_assert_ptr_nonnull(strstr(r.notes[0], "the exact comparison, with a fixture made from the artifact's own weights, was not made"));
+    verify_report_free(&r);
+}
+END_TEST
+
 START_TEST(the_default_free_run_is_30_tokens)
 {
     verify_report r = verify_plain(f32, fixture_path("float32"));
@@ -220,6 +231,7 @@ int main(void)
     tcase_add_test(t, float32_is_equal_to_the_last_token);
     tcase_add_test(t, bfloat16_is_equal_outside_ties);
     tcase_add_test(t, quantized_weights_are_equal_to_themselves_and_drift_from_the_source);
+    tcase_add_test(t, drift_alone_is_noted);
     tcase_add_test(t, the_default_free_run_is_30_tokens);
     tcase_add_test(t, another_dtype_needs_the_arithmetic_to_be_asked_for);
     tcase_add_test(t, a_fixture_of_other_weights_is_no_proof);

@@ -2,10 +2,8 @@
 #define _GNU_SOURCE
 #include "calibrate.h"
 #include "../convert/convert.h"
-#include "../formats/file_map.h"
-#include "../formats/sha256.h"
 #include "../quant/moments.h"
-#include "../runtime/session.h"
+#include "texts.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,7 +17,6 @@
 #include <unistd.h>
 
 enum { DEFAULT_CHUNK = 512 };
-#define LIMIT_TEXT_BYTES     ((int64_t)64 << 20)
 #define DEFAULT_MEMORY_BYTES ((int64_t)1 << 30)
 #define DEFAULT_DAMPING      0.01
 
@@ -186,32 +183,24 @@ static int64_t end_of_pass(const calibration *c, int64_t first, int64_t memory)
     return end;
 }
 
-typedef struct { int32_t *ids; int64_t n; } id_list;
-
-static bool run_chunks(calibration *c, session *run, const model *m, const id_list *ids, int64_t chunk, progress *p, err *e)
+static bool run_chunks(session *run, const model *m, const token_list *ids, int64_t chunk, progress *p, err *e)
 {
-    const tokenizer *tok = model_tokenizer(m);
     for (int64_t at = 0; at + 1 < ids->n; at += chunk) {
         const int64_t n = ids->n - at < chunk ? ids->n - at : chunk;
-        const int32_t kept = ids->ids[at];
-        if (tokenizer_add_bos(tok) && tokenizer_bos(tok) >= 0) ids->ids[at] = tokenizer_bos(tok);
-        session_reset(run);
-        const bool ok = session_eval(run, ids->ids + at, n, NULL, 0, NULL, e);
-        ids->ids[at] = kept;
-        if (!ok) return false;
+        if (!texts_run(run, ids->v + at, n, true, texts_bos(m), NULL, e)) return false;
         progress_add(p, "calibrate", n);
     }
     return true;
 }
 
-static bool run_pass(calibration *c, session *run, const model *m, const id_list *ids, int64_t chunk, double damping, progress *p, err *e)
+static bool run_pass(calibration *c, session *run, const model *m, const token_list *ids, int64_t chunk, double damping, progress *p, err *e)
 {
     for (int64_t i = c->first; i < c->end; i++) {
         input *in = &c->inputs[i];
         in->h = calloc((size_t)matrix_floats(in), sizeof *in->h);
         if (!in->h) return err_nomem(e, "second moments", (size_t)matrix_floats(in) * sizeof *in->h);
     }
-    if (!run_chunks(c, run, m, ids, chunk, p, e)) return false;
+    if (!run_chunks(run, m, ids, chunk, p, e)) return false;
     for (int64_t i = c->first; i < c->end; i++) {
         input *in = &c->inputs[i];
         float *to = c->factors + in->factors_at, *d = to + matrix_floats(in);
@@ -229,29 +218,16 @@ static bool run_pass(calibration *c, session *run, const model *m, const id_list
 
 // ---- texts -------------------------------------------------------------------------------------------------------------
 
-static bool add_text(calibration *c, id_list *all, const model *m, const char *path, err *e)
+static bool add_text(calibration *c, token_list *all, const model *m, const char *path, err *e)
 {
-    char *text = NULL, hex[SHA256_HEX + 1], *digest;
-    int32_t *ids = NULL;
-    int64_t bytes, n = 0;
-    bool ok = file_read_text(&text, &bytes, path, LIMIT_TEXT_BYTES, e) && sha256_bytes(text, bytes, hex, e) &&
-              tokenizer_encode(model_tokenizer(m), text, bytes, false, false, &ids, &n, e);
-    if (ok && n < 2) ok = err_set(e, ERR_INPUT, "%s: found %lld tokens, expected two at least", path, (long long)n);
-    if (ok && asprintf(&digest, "%s%s%s", c->digest ? c->digest : "", c->digest ? "," : "", hex) < 0) ok = err_nomem(e, "a digest", SHA256_HEX);
-    if (ok) {
-        free(c->digest);
-        c->digest = digest;
-        int32_t *grown = realloc(all->ids, (size_t)(all->n + n) * sizeof *grown);
-        if (grown) {
-            memcpy(grown + all->n, ids, (size_t)n * sizeof *ids);
-            all->ids = grown;
-            all->n += n;
-        }
-        ok = grown || err_nomem(e, "tokens", (size_t)(all->n + n) * sizeof *grown);
-    }
-    free(text);
-    free(ids);
-    return ok;
+    char hex[SHA256_HEX + 1], *digest;
+    const int64_t before = all->n;
+    if (!texts_append(all, m, path, false, hex, e)) return false;
+    if (all->n - before < 2) return err_set(e, ERR_INPUT, "%s: found %lld tokens, expected two at least", path, (long long)(all->n - before));
+    if (asprintf(&digest, "%s%s%s", c->digest ? c->digest : "", c->digest ? "," : "", hex) < 0) return err_nomem(e, "a digest", SHA256_HEX);
+    free(c->digest);
+    c->digest = digest;
+    return true;
 }
 
 bool calibration_check_texts(const calibration_opts *o, err *e)
@@ -259,7 +235,7 @@ bool calibration_check_texts(const calibration_opts *o, err *e)
     for (int i = 0; i < o->n_texts; i++) {
         char *text = NULL;
         int64_t bytes;
-        if (!file_read_text(&text, &bytes, o->texts[i], LIMIT_TEXT_BYTES, e)) return false;
+        if (!texts_load(&text, &bytes, o->texts[i], e)) return false;
         free(text);
     }
     return true;
@@ -267,12 +243,15 @@ bool calibration_check_texts(const calibration_opts *o, err *e)
 
 static bool compute(calibration *c, const model *m, const calibration_opts *o, err *e)
 {
-    id_list ids = { 0 };
+    token_list ids = { 0 };
     session *run = NULL;
     int64_t chunk = o->chunk > 0 ? o->chunk : DEFAULT_CHUNK;
     bool ok = true;
     for (int i = 0; ok && i < o->n_texts; i++) ok = add_text(c, &ids, m, o->texts[i], e);
     if (ok && o->max_tokens > 0 && ids.n > o->max_tokens) ids.n = o->max_tokens;
+    if (ok && ids.n < DEFAULT_CHUNK)
+        progress_logf(o->progress, "calibration: a text of %lld tokens; what fewer than %d say of the inputs is mostly chance: a longer text will do better",
+                      (long long)ids.n, DEFAULT_CHUNK);
     if (ok && ids.n % chunk == 1) ids.n--;              // one token alone says nothing
     if (chunk > ids.n) chunk = ids.n;
     c->tokens = ids.n;
@@ -284,11 +263,11 @@ static bool compute(calibration *c, const model *m, const calibration_opts *o, e
     }
     for (c->first = 0; ok && c->first < c->n_inputs; c->first = c->end) {
         c->end = end_of_pass(c, c->first, o->memory_bytes > 0 ? o->memory_bytes : DEFAULT_MEMORY_BYTES);
-        progress_stage(o->progress, "calibrate", ids.n);
+        progress_stage_of(o->progress, "calibrate", ids.n, "tokens");
         ok = run_pass(c, run, m, &ids, chunk, o->damping > 0 ? o->damping : DEFAULT_DAMPING, o->progress, e);
     }
     session_free(run);
-    free(ids.ids);
+    free(ids.v);
     if (ok) point_tensors(c);
     return ok;
 }

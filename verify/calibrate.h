@@ -23,7 +23,7 @@ typedef struct {
     const char *dir;            // where the unnamed file lies; NULL: $TMPDIR, or /var/tmp
     double      damping;        // of the mean of the diagonal; 0: 0.01
     int         n_threads;      // 0: all cores
-    progress   *progress;       // may be NULL
+    progress   *progress;       // may be NULL; told when there are so few tokens that they calibrate poorly
 } calibration_opts;
 
 typedef struct calibration calibration;

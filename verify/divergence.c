@@ -1,14 +1,13 @@
 // divergence: see divergence.h.
 #include "divergence.h"
 #include "../formats/checked.h"
-#include "../formats/file_map.h"
+#include "../formats/threads.h"
+#include "texts.h"
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { DEFAULT_CHUNK = 256, STEP = 32, MIN_KEPT = 16 };     // logits of STEP tokens are in memory at a time
-#define LIMIT_TEXT_BYTES ((int64_t)64 << 20)
 #define DEFAULT_KEPT_BYTES ((int64_t)1 << 30)
 
 typedef struct {        // what is compared: chunks of a text
@@ -67,9 +66,8 @@ static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static bool text_init(text *t, const model *ref, const int32_t *ids, int64_t n_ids, const divergence_opts *o, err *e)
 {
-    const tokenizer *tok = model_tokenizer(ref);
     *t = (text){ .ids = ids, .n_ids = n_ids, .chunk = o->chunk > 0 ? o->chunk : DEFAULT_CHUNK, .skip = o->skip,
-                 .n_vocab = model_hparams(ref)->n_vocab, .bos = tokenizer_add_bos(tok) ? tokenizer_bos(tok) : -1 };
+                 .n_vocab = model_hparams(ref)->n_vocab, .bos = texts_bos(ref) };
     if (t->chunk < 2 || o->skip < 0 || o->skip >= t->chunk - 1)
         return err_set(e, ERR_USAGE, "chunks of %lld tokens, %lld of them skipped: nothing to compare", (long long)t->chunk, (long long)o->skip);
     if (n_ids < t->skip + 2) return err_set(e, ERR_INPUT, "a text of %lld tokens: nothing to compare", (long long)n_ids);
@@ -77,13 +75,6 @@ static bool text_init(text *t, const model *ref, const int32_t *ids, int64_t n_i
         if (ids[i] < 0 || ids[i] >= t->n_vocab)
             return err_set(e, ERR_INPUT, "token %lld: id %d is outside the vocabulary of %lld", (long long)i, ids[i], (long long)t->n_vocab);
     return true;
-}
-
-// Ids of a text's tokens at..at+n as they are run: a chunk's first becomes BOS.
-static void take_ids(const text *t, int64_t at, int64_t n, int32_t *to)
-{
-    memcpy(to, t->ids + at, (size_t)n * sizeof *to);
-    if (at % t->chunk == 0 && t->bos >= 0) to[0] = t->bos;
 }
 
 // Whether the position is compared: not skipped, and the token that follows is in the same chunk.
@@ -114,10 +105,7 @@ static session *open_session(const model *m, const text *t, const session_opts *
 
 static bool run_step(session *s, const text *t, int64_t at, int64_t n, float *logits, err *e)
 {
-    int32_t ids[STEP];
-    take_ids(t, at, n, ids);
-    if (at % t->chunk == 0) session_reset(s);
-    return session_eval(s, ids, n, logits, n, NULL, e);
+    return texts_run(s, t->ids + at, n, at % t->chunk == 0, t->bos, logits, e);
 }
 
 static int by_value(const void *a, const void *b)
@@ -202,12 +190,10 @@ static int64_t points_in(const text *t, int64_t at, int64_t n)
     return c;
 }
 
-static int threads_of(const session_opts *o) { return o->n_threads > 0 ? o->n_threads : omp_get_num_procs(); }
-
 bool divergence_measure_many(divergence *out, const model *ref, const model *const *arts, int n, const int32_t *ids, int64_t n_ids,
                              const divergence_opts *o, err *e)
 {
-    lockstep l = { .n = n, .threads = threads_of(&o->run) };
+    lockstep l = { .n = n, .threads = threads_or_cores(o->run.n_threads) };
     int64_t floats = 0;
     if (!text_init(&l.t, ref, ids, n_ids, o, e)) return false;
     const int64_t count = n_points(&l.t);
@@ -336,7 +322,7 @@ static bool run_reference(divergence_ref *r, const model *ref, float *logits, se
         bool fine[STEP];
         if (!run_step(run, t, at, n, logits, e)) return false;
         for (int64_t i = 0; i < n; i++) index[i] = counts(t, at + i) ? done++ : -1;
-#pragma omp parallel for num_threads(threads_of(&r->run)) schedule(dynamic)
+#pragma omp parallel for num_threads(threads_or_cores(r->run.n_threads)) schedule(dynamic)
         for (int64_t i = 0; i < n; i++) fine[i] = index[i] < 0 || keep(r, index[i], logits + i * t->n_vocab, t->ids[at + i + 1]);
         for (int64_t i = 0; i < n; i++)
             if (!fine[i]) return not_finite(t, at + i, gguf_path(model_gguf(ref)), e);
@@ -399,7 +385,7 @@ bool divergence_of_session(divergence *out, const divergence_ref *r, session *ru
         int64_t index[STEP];
         ok = run_step(run, t, at, n, logits, e);
         for (int64_t i = 0; ok && i < n; i++) index[i] = counts(t, at + i) ? done++ : -1;
-#pragma omp parallel for num_threads(threads_of(&r->run)) schedule(dynamic) if (ok)
+#pragma omp parallel for num_threads(threads_or_cores(r->run.n_threads)) schedule(dynamic) if (ok)
         for (int64_t i = 0; i < (ok ? n : 0); i++) {
             const int64_t j = index[i];
             if (j < 0) continue;
@@ -422,18 +408,5 @@ bool divergence_of(divergence *out, const divergence_ref *r, const model *art, e
     session *run = open_session(art, &r->t, &r->run, e);
     const bool ok = run && divergence_of_session(out, r, run, model_hparams(art)->n_vocab, e);
     session_free(run);
-    return ok;
-}
-
-// ---- texts -------------------------------------------------------------------------------------------------------------
-
-bool divergence_read_text(int32_t **ids, int64_t *n_ids, const model *m, const char *path, int64_t max_ids, err *e)
-{
-    char *bytes = NULL;
-    int64_t n_bytes;
-    const bool ok = file_read_text(&bytes, &n_bytes, path, LIMIT_TEXT_BYTES, e) &&
-                    tokenizer_encode(model_tokenizer(m), bytes, n_bytes, false, false, ids, n_ids, e);
-    free(bytes);
-    if (ok && max_ids > 0 && *n_ids > max_ids) *n_ids = max_ids;
     return ok;
 }

@@ -25,7 +25,7 @@ typedef struct {
     session_opts run;           // device, arithmetic (NULL: "f32"), threads; n_ctx is chosen here
 } divergence_opts;
 
-// ids: [n_ids] of the text, without BOS (divergence_read_text gives them). ERR_INPUT: two vocabularies of different size, an id outside them,
+// ids: [n_ids] of the text, without BOS (texts.h reads them). ERR_INPUT: two vocabularies of different size, an id outside them,
 // logits that are not finite (names artifact, chunk and position), nothing to compare.
 bool divergence_measure(divergence *out, const model *ref, const model *art, const int32_t *ids, int64_t n_ids, const divergence_opts *o, err *e);
 
@@ -44,8 +44,5 @@ int64_t         divergence_ref_kept(const divergence_ref *r);      // logits kep
 bool divergence_of_session(divergence *out, const divergence_ref *r, session *run, int64_t n_vocab, err *e);
 // The same with a session opened for it.
 bool divergence_of(divergence *out, const divergence_ref *r, const model *art, err *e);
-
-// The ids of a UTF-8 file in m's vocabulary, no BOS, at most max_ids of them from its beginning (0: all). *ids: malloc'd, the caller's.
-bool divergence_read_text(int32_t **ids, int64_t *n_ids, const model *m, const char *path, int64_t max_ids, err *e);
 
 #endif

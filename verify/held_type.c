@@ -42,33 +42,39 @@ static bool read_model(layers *l, const gguf *g, err *e)
 
 static bool of_layers(const char *name, int n_dims) { return strncmp(name, "blk.", 4) == 0 && n_dims >= 2; }
 
-static bool gather(layers *l, const gguf *g, err *e)
+// Adds what t takes as `type` to *sum.
+static bool add_bytes(int64_t *sum, const policy_tensor *t, dtype type, const char *path, err *e)
 {
-    const int64_t n = gguf_n_tensors(g);
+    int64_t bytes;
+    if (dtype_bytes(type, t->n_dims, t->shape, &bytes) && add_i64(*sum, bytes, sum)) return true;
+    return err_set(e, ERR_INPUT, "%s: tensor '%s': its size as %s does not fit 63 bits", path, t->name, dtype_name(type));
+}
+
+// Room for the layers' matrices among n tensors.
+static bool make_room(layers *l, int64_t n, err *e)
+{
     l->t     = calloc((size_t)n + 1, sizeof *l->t);
     l->types = calloc((size_t)n + 1, sizeof *l->types);
-    if (!l->t || !l->types) return err_nomem(e, "the list of tensors", (size_t)n * sizeof *l->t);
-    for (int64_t i = 0; i < n; i++) {
+    return (l->t && l->types) || err_nomem(e, "the list of tensors", (size_t)n * sizeof *l->t);
+}
+
+static bool add_tensor(layers *l, const policy_tensor *t, const char *path, err *e)
+{
+    if (!of_layers(t->name, t->n_dims)) return true;
+    l->t[l->n++] = *t;
+    return add_bytes(&l->bytes, t, t->type, path, e);
+}
+
+static bool gather(layers *l, const gguf *g, err *e)
+{
+    bool ok = make_room(l, gguf_n_tensors(g), e);
+    for (int64_t i = 0; ok && i < gguf_n_tensors(g); i++) {
         const gguf_tensor *t = gguf_tensor_at(g, i);
-        if (!of_layers(t->name, t->n_dims)) continue;
-        l->t[l->n] = (policy_tensor){ .name = t->name, .type = t->type, .n_dims = t->n_dims };
-        memcpy(l->t[l->n].shape, t->shape, sizeof t->shape);
-        l->n++;
-        l->bytes += t->n_bytes;
+        policy_tensor p = { .name = t->name, .type = t->type, .n_dims = t->n_dims };
+        memcpy(p.shape, t->shape, sizeof p.shape);
+        ok = add_tensor(l, &p, gguf_path(g), e);
     }
-    return true;
-}
-
-static bool bytes_as(const policy_tensor *t, dtype type, int64_t *bytes)
-{
-    int64_t row_bytes, rows = 1;
-    for (int d = 0; d < t->n_dims - 1; d++) rows *= t->shape[d];            // the reader has checked that the product does not wrap
-    return dtype_row_bytes(type, t->shape[t->n_dims - 1], &row_bytes) && mul_i64(rows, row_bytes, bytes);
-}
-
-static bool too_large(const char *path, const policy_tensor *t, dtype type, err *e)
-{
-    return err_set(e, ERR_INPUT, "%s: tensor '%s': its size as %s does not fit 63 bits", path, t->name, dtype_name(type));
+    return ok;
 }
 
 // Fills in exact[row] and would[row]. A tensor that no type quantizes counts as it is, on both sides.
@@ -80,10 +86,8 @@ static bool try_type(layers *l, const gguf *g, int row, file_type type, bool has
     bool same = true;
     l->would[row] = 0;
     for (int64_t i = 0; i < l->n; i++) {
-        const policy_tensor *t = &l->t[i];
-        int64_t bytes;
-        if (!bytes_as(t, l->types[i], &bytes) || !add_i64(l->would[row], bytes, &l->would[row])) return too_large(gguf_path(g), t, l->types[i], e);
-        same &= l->types[i] == t->type;
+        if (!add_bytes(&l->would[row], &l->t[i], l->types[i], gguf_path(g), e)) return false;
+        same &= l->types[i] == l->t[i].type;
     }
     l->exact[row] |= same;
     return true;
@@ -197,20 +201,6 @@ static bool contradicts(const layers *l, const gguf *g, const char *said, err *e
 
 // ---- naming ----------------------------------------------------------------------------------------------------------
 
-static bool lay_out(layers *l, const policy_tensor *t, int64_t n, const char *path, err *e)
-{
-    l->t     = calloc((size_t)n + 1, sizeof *l->t);
-    l->types = calloc((size_t)n + 1, sizeof *l->types);
-    if (!l->t || !l->types) return err_nomem(e, "the list of tensors", (size_t)n * sizeof *l->t);
-    for (int64_t i = 0; i < n; i++) {
-        int64_t bytes;
-        if (!of_layers(t[i].name, t[i].n_dims)) continue;
-        if (!bytes_as(&t[i], t[i].type, &bytes) || !add_i64(l->bytes, bytes, &l->bytes)) return too_large(path, &t[i], t[i].type, e);
-        l->t[l->n++] = t[i];
-    }
-    return true;
-}
-
 // The row whose mix spends most nearly the same, among those that held_type_check lets stand; where there is none, the nearest of all.
 static int nearest(const layers *l)
 {
@@ -232,8 +222,10 @@ bool held_type_name(const gguf *g, const policy_tensor *t, int64_t n, file_type 
     layers l = { 0 };
     int n_types;
     const file_type_info *table = file_type_table(&n_types);
-    bool ok = lay_out(&l, t, n, gguf_path(g), e) && try_types(&l, g, e);
+    bool ok = make_room(&l, n, e);
     int row = -1;
+    for (int64_t i = 0; ok && i < n; i++) ok = add_tensor(&l, &t[i], gguf_path(g), e);
+    ok = ok && try_types(&l, g, e);
     for (int i = 0; ok && l.n > 0 && i < n_types && i < MAX_TYPES && row < 0; i++)
         if (l.exact[i] && dtype_find(table[i].base)->block_weights > 1) row = i;
     if (ok && l.n > 0 && row < 0) row = nearest(&l);

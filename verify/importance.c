@@ -1,14 +1,13 @@
 // importance: see importance.h.
 #include "importance.h"
-#include "../formats/file_map.h"
 #include "../formats/outfile.h"
+#include "texts.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { DEFAULT_CHUNK = 512 };
-#define LIMIT_TEXT_BYTES ((int64_t)64 << 20)
 
 typedef struct {
     char   *tensor;
@@ -86,8 +85,15 @@ static void observe(void *ctx, const char *tensor, const float *x, int n, int64_
     t->count += n;
 }
 
+// The file's own name: where it lay on a disk is nobody's business, nor that of a matrix made from ours.
 static bool add_dataset(sums *s, const char *text, int64_t n, err *e)
 {
+    for (int64_t i = n; i-- > 0;)
+        if (text[i] == '/') {
+            text += i + 1;
+            n    -= i + 1;
+            break;
+        }
     char **grown = realloc(s->datasets, (size_t)(s->n_datasets + 1) * sizeof *grown);
     if (grown) s->datasets = grown;
     char *copy = grown ? strndup(text, (size_t)n) : NULL;
@@ -98,17 +104,13 @@ static bool add_dataset(sums *s, const char *text, int64_t n, err *e)
 
 // ---- computing -------------------------------------------------------------------------------------------------------
 
-static bool run_chunks(sums *s, session *run, const model *m, int32_t *ids, int64_t n, const char *path, progress *p, err *e)
+static bool run_chunks(sums *s, session *run, const model *m, const token_list *ids, const char *path, progress *p, err *e)
 {
-    const tokenizer *tok = model_tokenizer(m);
-    const int64_t n_chunks = n / s->chunk_size;
+    const int64_t n_chunks = ids->n / s->chunk_size;
     if (n_chunks < 1)
-        return err_set(e, ERR_INPUT, "%s: found %lld tokens, a chunk needs %lld", path, (long long)n, (long long)s->chunk_size);
+        return err_set(e, ERR_INPUT, "%s: found %lld tokens, a chunk needs %lld", path, (long long)ids->n, (long long)s->chunk_size);
     for (int64_t i = 0; i < n_chunks; i++) {
-        int32_t *chunk = ids + i * s->chunk_size;
-        if (tokenizer_add_bos(tok) && tokenizer_bos(tok) >= 0) chunk[0] = tokenizer_bos(tok);
-        session_reset(run);
-        if (!session_eval(run, chunk, s->chunk_size, NULL, 0, NULL, e) || e->kind != ERR_NONE) return false;
+        if (!texts_run(run, ids->v + i * s->chunk_size, s->chunk_size, true, texts_bos(m), NULL, e) || e->kind != ERR_NONE) return false;
         s->chunks++;
         progress_add(p, path, 1);
     }
@@ -117,19 +119,12 @@ static bool run_chunks(sums *s, session *run, const model *m, int32_t *ids, int6
 
 static bool run_text(sums *s, session *run, const model *m, const char *path, progress *p, err *e)
 {
-    char *text = NULL;
-    int32_t *ids = NULL;
-    int64_t n_bytes, n = 0;
-    const bool ok = file_read_text(&text, &n_bytes, path, LIMIT_TEXT_BYTES, e) &&
-                    tokenizer_encode(model_tokenizer(m), text, n_bytes, true, false, &ids, &n, e);
-    bool done = false;
-    if (ok) {
-        progress_stage(p, "imatrix", n / s->chunk_size);
-        done = run_chunks(s, run, m, ids, n, path, p, e) && add_dataset(s, path, (int64_t)strlen(path), e);
-    }
-    free(text);
-    free(ids);
-    return done;
+    token_list ids = { 0 };
+    bool ok = texts_append(&ids, m, path, true, NULL, e);
+    if (ok) progress_stage_of(p, "imatrix", ids.n / s->chunk_size, "chunks");
+    ok = ok && run_chunks(s, run, m, &ids, path, p, e) && add_dataset(s, path, (int64_t)strlen(path), e);
+    free(ids.v);
+    return ok;
 }
 
 static bool run_texts(sums *s, const char *artifact, const importance_opts *o, err *e)

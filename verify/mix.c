@@ -66,14 +66,6 @@ bool mix_parse_kl(mix_target *t, const char *text, err *e)
 
 // ---- the tensors ---------------------------------------------------------------------------------------------------------
 
-static int64_t bytes_in(const mix_row *r, dtype t)
-{
-    const dtype_info *d = dtype_find(t);
-    int64_t n = 1;
-    for (int i = 0; i < r->n_dims; i++) n *= r->shape[i];
-    return n / d->block_weights * d->block_bytes;
-}
-
 // The rows as the policy's plainest mix has them: what becomes Q8_0 there is what the search may give another type.
 static bool list_tensors(search *s, const char *in_path, err *e)
 {
@@ -103,10 +95,7 @@ static bool list_tensors(search *s, const char *in_path, err *e)
         candidate *c = &s->c[s->n];
         c->row = i;
         for (int k = 0; k < N_TYPES; k++)
-            if (row->shape[row->n_dims - 1] % dtype_find(block_types[k])->block_weights == 0) {
-                c->types[c->n] = block_types[k];
-                c->choices[c->n++].bytes = bytes_in(row, block_types[k]);
-            }
+            if (dtype_bytes(block_types[k], row->n_dims, row->shape, &c->choices[c->n].bytes)) c->types[c->n++] = block_types[k];
         s->items[s->n] = (mix_item){ c->choices, c->n };
         s->names[s->n++] = row->name;
     }
@@ -148,7 +137,7 @@ static bool find_budget(search *s, const char *in_path, err *e)
 
 static bool measure_candidates(search *s, err *e)
 {
-    progress_stage(s->o->progress, "sensitivity", s->n);
+    progress_stage_of(s->o->progress, "sensitivity", s->n, "tensors");
     for (int64_t i = 0; i < s->n; i++) {
         double kl[N_TYPES] = { 0 };
         if (!probe_tensor(s->p, s->names[i], s->c[i].types, s->c[i].n, kl, e)) return false;

@@ -141,6 +141,14 @@ bool record_check(const gguf *g, const cJSON *rec, err *e)
     return ok;
 }
 
+bool record_names_all(const cJSON *rec)
+{
+    const cJSON *f;
+    cJSON_ArrayForEach(f, json_get(rec, "fixtures"))
+        if (!json_get(f, "top_k")) return false;
+    return true;
+}
+
 bool record_report(const gguf *g, const cJSON *rec, verify_report *r, err *e)
 {
     char where[512];
@@ -188,7 +196,7 @@ static void widest(verify_fixture_result *f, const char *name)
     strcpy(f->dtype, "bfloat16");
     strcpy(f->budget, "Q4_K_M");
     f->free_run_equal = f->free_run_ties = f->free_run_tokens = f->free_run_tokens_equal = f->steps = f->cases;
-    f->teacher_forced_equal = f->ties = f->ties_differing = f->cases;
+    f->teacher_forced_equal = f->ties = f->ties_differing = f->top_k = f->cases;
     f->kl_mean = f->kl_max = f->logprob_diff_max = f->probe_worst = f->self_kl_mean = f->self_logprob_diff_max = wide;
     f->kl_limit = f->logprob_limit = f->ties_limit = f->free_run_ties_limit = f->top1_limit = wide;
 }

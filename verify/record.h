@@ -20,8 +20,12 @@ bool record_read(const gguf *g, cJSON **rec, err *e);
 bool record_check(const gguf *g, const cJSON *rec, err *e);
 
 // Where the report names the built-in gate: are its limits those of that gate, and the fixtures long enough for it? ERR_VERDICT names the first key
-// that is not. record_check asks it. What a record does not keep is not asked for: ids a step, the reference's own ties and margins.
+// that is not. record_check asks it. What a record does not keep is not asked for: the reference's own ties and
+// margins, and the ids a step where the record is older than that key (record_names_all then says so).
 bool record_limits(const gguf *g, const verify_report *r, err *e);
+
+// Does the record hold all that the gate's minimum is computed from? false for one written before it held the ids a step: they are not checked again.
+bool record_names_all(const cJSON *rec);
 
 // The report that the record keeps. ERR_VERDICT names what is not one. Freed by verify_report_free.
 bool record_report(const gguf *g, const cJSON *rec, verify_report *r, err *e);

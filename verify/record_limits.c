@@ -69,6 +69,7 @@ bool record_limits(const gguf *file, const verify_report *r, err *e)
         const verify_fixture_result *f = &r->fixtures[i];
         if ((double)f->cases < g->min_cases) return refuse(f, path, "cases", (double)f->cases, "at least ", g->min_cases, e);
         if ((double)f->steps < g->min_steps) return refuse(f, path, "steps", (double)f->steps, "at least ", g->min_steps, e);
+        if (f->top_k > 0 && (double)f->top_k < g->min_top_k) return refuse(f, path, "top_k", (double)f->top_k, "at least ", g->min_top_k, e);
         if (!(f->kind == CHECK_EXACT ? exact_limits(f, g, path, e) : drift_limits(f, g, held, path, e))) return false;
     }
     return true;

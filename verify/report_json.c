@@ -44,8 +44,9 @@ static cJSON *failure_json(const verify_failure *f)
 
 // ---- the numbers of a report, in the order in which they are written; read back from a record by the same rows ------
 
-typedef enum { TEXT, COUNT, NUMBER, SINGLE, LAYER, FLAG, PASSED, KIND } field_kind;
+typedef enum { TEXT, COUNT, LATER_COUNT, NUMBER, SINGLE, LAYER, FLAG, PASSED, KIND } field_kind;
 typedef struct { const char *key; field_kind kind; size_t off, size; } field;
+// LATER_COUNT, above 0: records written before there was such a key have none; it is then 0, and not written again either.
 
 #define FIELD(type, key, kind, member) { key, kind, offsetof(type, member), sizeof(((type *)0)->member) }
 #define F(key, kind, member) FIELD(verify_fixture_result, key, kind, member)
@@ -53,7 +54,7 @@ typedef struct { const char *key; field_kind kind; size_t off, size; } field;
 
 static const field FIXTURE_FIELDS[] = {
     F("name", TEXT, name), F("sha256", TEXT, file_digest), F("dtype", TEXT, dtype), F("check", KIND, kind), F("ran", FLAG, ran),
-    F("cases", COUNT, cases), F("free_run_equal", COUNT, free_run_equal), F("free_run_ties", COUNT, free_run_ties),
+    F("cases", COUNT, cases), F("top_k", LATER_COUNT, top_k), F("free_run_equal", COUNT, free_run_equal), F("free_run_ties", COUNT, free_run_ties),
     F("free_run_tokens", COUNT, free_run_tokens), F("free_run_tokens_equal", COUNT, free_run_tokens_equal), F("steps", COUNT, steps),
     F("teacher_forced_equal", COUNT, teacher_forced_equal), F("ties", COUNT, ties), F("ties_differing", COUNT, ties_differing),
     F("kl_mean", NUMBER, kl_mean), F("kl_max", NUMBER, kl_max), F("logprob_diff_max", NUMBER, logprob_diff_max),
@@ -74,6 +75,7 @@ static void write_field(bool *ok, cJSON *o, const field *f, const void *row)
     switch (f->kind) {
     case TEXT:   *ok &= (*at ? cJSON_AddStringToObject(o, f->key, at) : cJSON_AddNullToObject(o, f->key)) != NULL; break;
     case COUNT:  num(ok, o, f->key, (double)*(const int64_t *)(const void *)at); break;
+    case LATER_COUNT: if (*(const int64_t *)(const void *)at > 0) num(ok, o, f->key, (double)*(const int64_t *)(const void *)at); break;
     case NUMBER: num(ok, o, f->key, *(const double *)(const void *)at); break;
     case SINGLE: num(ok, o, f->key, (double)*(const float *)(const void *)at); break;
     case LAYER:  num(ok, o, f->key, *(const int *)(const void *)at >= LAYER_EMBEDDING ? *(const int *)(const void *)at : NAN); break;
@@ -96,7 +98,7 @@ static bool read_field(const cJSON *o, const field *f, void *row)
     char   *at = (char *)row + f->off;
     int64_t n = LAYER_NONE;
     bool    yes, null = cJSON_IsNull(v);
-    if (!v) return false;
+    if (!v) return f->kind == LATER_COUNT;
     switch (f->kind) {
     case TEXT:
         if (null) { *at = '\0'; return true; }
@@ -105,6 +107,8 @@ static bool read_field(const cJSON *o, const field *f, void *row)
         return true;
     case COUNT:
         return json_as_i64(v, 0, INT64_MAX, (int64_t *)(void *)at);
+    case LATER_COUNT:
+        return json_as_i64(v, 1, INT64_MAX, (int64_t *)(void *)at);
     case NUMBER:
         *(double *)(void *)at = null ? NAN : v->valuedouble;
         return null || cJSON_IsNumber(v);

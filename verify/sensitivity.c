@@ -1,6 +1,7 @@
 // sensitivity: see sensitivity.h.
 #include "sensitivity.h"
 #include "../quant/encode.h"
+#include "texts.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,24 +35,16 @@ const char *probe_device(const probe *p) { return session_device(p->run); }
 // Takes o.samples chunks of all texts' whole chunks, evenly spread.
 static bool sample_texts(probe *p, err *e)
 {
-    int32_t *all = NULL;
-    int64_t  n_all = 0;
+    token_list all = { 0 };
     const int64_t chunk = p->o.chunk;
     for (int i = 0; i < p->o.n_texts; i++) {
-        int32_t *ids = NULL, *grown;
-        int64_t n = 0;
-        if (!divergence_read_text(&ids, &n, p->m, p->o.texts[i], 0, e)) { free(all); return false; }
-        n = n / chunk * chunk;
-        grown = realloc(all, (size_t)(n_all + n + 1) * sizeof *all);
-        if (grown) memcpy((all = grown) + n_all, ids, (size_t)n * sizeof *ids);
-        free(ids);
-        if (!grown) { free(all); return err_nomem(e, "the texts' tokens", (size_t)(n_all + n) * sizeof *all); }
-        n_all += n;
+        if (!texts_append(&all, p->m, p->o.texts[i], false, NULL, e)) { free(all.v); return false; }
+        all.n = all.n / chunk * chunk;          // as all before it are whole chunks
     }
-    const int64_t have = n_all / chunk, n = have < p->o.samples ? have : p->o.samples;
+    const int64_t have = all.n / chunk, n = have < p->o.samples ? have : p->o.samples;
     p->ids = malloc((size_t)(n * chunk + 1) * sizeof *p->ids);
-    for (int64_t k = 0; p->ids && k < n; k++) memcpy(p->ids + k * chunk, all + k * have / n * chunk, (size_t)chunk * sizeof *all);
-    free(all);
+    for (int64_t k = 0; p->ids && k < n; k++) memcpy(p->ids + k * chunk, all.v + k * have / n * chunk, (size_t)chunk * sizeof *p->ids);
+    free(all.v);
     if (!p->ids) return err_nomem(e, "the texts' tokens", (size_t)(n * chunk) * sizeof *p->ids);
     if (n < 1) return err_set(e, ERR_INPUT, "%s: the texts are shorter than one chunk of %lld tokens", p->o.texts[0], (long long)chunk);
     p->n_ids = n * chunk;
@@ -81,15 +74,10 @@ static void observe(void *ctx, const char *tensor, const float *x, int n, int64_
 
 static bool observe_inputs(probe *p, err *e)
 {
-    const tokenizer *tok = model_tokenizer(p->m);
     p->e = e;
     if (!session_observe(p->run, observe, p, e)) return false;
-    for (int64_t at = 0; at < p->n_ids; at += p->o.chunk) {
-        const int32_t first = tokenizer_add_bos(tok) && tokenizer_bos(tok) >= 0 ? tokenizer_bos(tok) : p->ids[at];
-        session_reset(p->run);
-        if (!session_eval(p->run, &first, 1, NULL, 0, NULL, e) || !session_eval(p->run, p->ids + at + 1, p->o.chunk - 1, NULL, 0, NULL, e)) return false;
-        if (e->kind != ERR_NONE) return false;
-    }
+    for (int64_t at = 0; at < p->n_ids; at += p->o.chunk)
+        if (!texts_run(p->run, p->ids + at, p->o.chunk, true, texts_bos(p->m), NULL, e) || e->kind != ERR_NONE) return false;
     if (!session_observe(p->run, NULL, NULL, e)) return false;
     for (int64_t i = 0; i < p->n_tensors; i++) {
         column *c = &p->columns[i];
@@ -170,7 +158,7 @@ static uint8_t *encode(const probe *p, const gguf_tensor *t, dtype to, err *e)
     int64_t bytes;
     memcpy(pt.shape, t->shape, sizeof pt.shape);
     if (p->im && !imatrix_for_tensor(p->im, &pt, to, p->first_shared_kv, &importance, e)) return NULL;
-    if (!encoded_bytes(t, to, &bytes)) { err_set(e, ERR_USAGE, "tensor '%s': its rows cannot be %s", t->name, dtype_name(to)); return NULL; }
+    if (!dtype_bytes(to, t->n_dims, t->shape, &bytes)) { err_set(e, ERR_USAGE, "tensor '%s': its rows cannot be %s", t->name, dtype_name(to)); return NULL; }
     uint8_t *dst = malloc((size_t)bytes);
     if (!dst) { err_nomem(e, "a tensor", (size_t)bytes); return NULL; }
     if (encode_tensor(dst, t, to, importance, p->o.run.n_threads, e)) return dst;
@@ -185,7 +173,7 @@ static bool set_weight(probe *p, const gguf_tensor *t, dtype type, const uint8_t
     if (bytes) {
         now.type = type;
         now.data = bytes;
-        if (!encoded_bytes(t, type, &now.n_bytes)) return err_set(e, ERR_USAGE, "tensor '%s': its rows cannot be %s", t->name, dtype_name(type));
+        if (!dtype_bytes(type, t->n_dims, t->shape, &now.n_bytes)) return err_set(e, ERR_USAGE, "tensor '%s': its rows cannot be %s", t->name, dtype_name(type));
     }
     return session_replace_weight(p->run, &now, used, e);
 }

@@ -37,6 +37,7 @@ typedef struct {
     char        name[128], file_digest[65], dtype[16];
     check_kind  kind;
     bool        ran;                    // false: a failure before any run; the numbers below are then 0, the distances NAN
+    int64_t     top_k;                  // ids that the fixture holds of each step; 0: a record written before it was kept
     int64_t     cases, free_run_equal;  // free_run_equal: cases whose first N greedy ids are all the reference's
     int64_t     free_run_ties;          // cases whose free run ended, without failing, at a tie
     int64_t     free_run_tokens, free_run_tokens_equal;     // N x cases; of those, the ids equal before the first difference

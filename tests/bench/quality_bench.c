@@ -12,6 +12,7 @@
 #include "quant/quantize.h"
 #include "verify/calibrate.h"
 #include "verify/divergence.h"
+#include "verify/texts.h"
 #include "verify/importance.h"
 
 #include <math.h>
@@ -191,7 +192,7 @@ int main(int argc, char **argv)
     int64_t n_ids = 0;
     calibration *cal = NULL;
     imatrix *im = NULL;
-    if (!source || !divergence_read_text(&ids, &n_ids, source, s.text, s.tokens, &e)) fail(&e);
+    if (!source || !texts_read(&ids, &n_ids, source, s.text, s.tokens, &e)) fail(&e);
     if (s.calibrate) {
         const double begin = now();
         const calibration_opts c = { .texts = &s.calibrate, .n_texts = 1, .max_tokens = s.calibration_tokens, .dir = s.dir, .n_threads = s.threads };

@@ -8,6 +8,8 @@ head -c 3000 "$root/README.md" > "$work/two.txt"
 say "the same matrix for any number of threads; several texts in one run are several matrices merged"
 run_hm 0 imatrix "$work/bf16.gguf" --text "$work/one.txt" --chunk 64 -o "$work/one.gguf" --threads 1
 run_hm 0 imatrix "$work/bf16.gguf" --text "$work/one.txt" --chunk 64 -o "$work/again.gguf" --threads 2
+err_has "chunks in "
+grep -q 'imatrix .*MB' "$work/err" && fail "chunks are counted as bytes"
 cmp -s "$work/one.gguf" "$work/again.gguf" || fail "two runs, two matrices"
 run_hm 0 imatrix "$work/bf16.gguf" --text "$work/two.txt" --chunk 64 -o "$work/two.gguf"
 run_hm 0 imatrix "$work/bf16.gguf" --text "$work/one.txt" --text "$work/two.txt" --chunk 64 -o "$work/both.gguf"
@@ -17,6 +19,7 @@ chunks() { run_hm 0 inspect "$1" --json; json_get 'kv/imatrix.chunk_count'; }
 [ "$(chunks "$work/merged.gguf")" -eq $(($(chunks "$work/one.gguf") + $(chunks "$work/two.gguf"))) ] || fail "chunks of the merged matrix"
 run_hm 0 inspect "$work/merged.gguf" --json
 [ "$(json_get 'kv/imatrix.datasets/#')" -eq 2 ] || fail "the texts of the merged matrix"
+[ "$(json_get 'kv/imatrix.datasets/0')" = one.txt ] || fail "a text's name tells where it lay"
 [ "$(json_get 'tensors/#')" -eq "$(chunks "$work/both.gguf" > /dev/null; json_get 'tensors/#')" ] || fail "entries"
 
 say "what it changes: the bytes of searched types; derive needs the same matrix"

@@ -1,6 +1,7 @@
 // kl_tool REF.gguf TEXT TOKENS THREADS ART.gguf...: how far each artifact is from REF over the first TOKENS tokens of TEXT, one line each:
 // mean KL, median, share of positions with the same greedy id, perplexity of REF and of the artifact. For benchmarks; the library is verify/divergence.h.
 #include "verify/divergence.h"
+#include "verify/texts.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ int main(int argc, char **argv)
     int64_t n_ids = 0;
     model *ref = model_open(argv[1], &e), **arts = calloc((size_t)n, sizeof *arts);
     divergence *d = calloc((size_t)n, sizeof *d);
-    bool ok = arts && d && ref && divergence_read_text(&ids, &n_ids, ref, argv[2], atoll(argv[3]), &e);
+    bool ok = arts && d && ref && texts_read(&ids, &n_ids, ref, argv[2], atoll(argv[3]), &e);
     for (int i = 0; ok && i < n; i++) ok = (arts[i] = model_open(argv[5 + i], &e)) != NULL;
     const divergence_opts o = { .run = { .n_threads = atoi(argv[4]) } };
     ok = ok && divergence_measure_many(d, ref, (const model *const *)arts, n, ids, n_ids, &o, &e);

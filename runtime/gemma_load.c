@@ -1,0 +1,327 @@
+// gemma_load: a file's tensors bound to a backend, with rotary tables, cache and scratch memory, and what all that takes: see gemma.h.
+#include "gemma_internal.h"
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- binding ---------------------------------------------------------------------------------------------------------
+
+typedef enum { V_EMBD, V_HEAD, V_PLE, V_ONE, M_Q, M_KV, M_O, M_UP, M_DOWN, M_PLE_GATE, M_PLE_PROJ } shape_kind;
+typedef enum { ALWAYS, WITH_KV, WITH_PLE, OPTIONAL_KV, OPTIONAL } need;
+
+static const struct { size_t at; const char *name; shape_kind shape; need need; } layer_table[] = {
+    { offsetof(layer_weights, attn_norm),      "attn_norm",           V_EMBD,     ALWAYS },
+    { offsetof(layer_weights, q),              "attn_q",              M_Q,        ALWAYS },
+    { offsetof(layer_weights, k),              "attn_k",              M_KV,       WITH_KV },
+    { offsetof(layer_weights, v),              "attn_v",              M_KV,       OPTIONAL_KV },   // absent: K's projection is V (attention_k_eq_v)
+    { offsetof(layer_weights, o),              "attn_output",         M_O,        ALWAYS },
+    { offsetof(layer_weights, q_norm),         "attn_q_norm",         V_HEAD,     ALWAYS },
+    { offsetof(layer_weights, k_norm),         "attn_k_norm",         V_HEAD,     WITH_KV },
+    { offsetof(layer_weights, post_attn_norm), "post_attention_norm", V_EMBD,     ALWAYS },
+    { offsetof(layer_weights, ffn_norm),       "ffn_norm",            V_EMBD,     ALWAYS },
+    { offsetof(layer_weights, gate),           "ffn_gate",            M_UP,       ALWAYS },
+    { offsetof(layer_weights, up),             "ffn_up",              M_UP,       ALWAYS },
+    { offsetof(layer_weights, down),           "ffn_down",            M_DOWN,     ALWAYS },
+    { offsetof(layer_weights, post_ffw_norm),  "post_ffw_norm",       V_EMBD,     ALWAYS },
+    { offsetof(layer_weights, ple_gate),       "inp_gate",            M_PLE_GATE, WITH_PLE },
+    { offsetof(layer_weights, ple_proj),       "proj",                M_PLE_PROJ, WITH_PLE },
+    { offsetof(layer_weights, ple_norm),       "post_norm",           V_EMBD,     WITH_PLE },
+    { offsetof(layer_weights, out_scale),      "layer_output_scale",  V_ONE,      OPTIONAL },
+};
+
+static void layer_shape_of(const hparams *h, const layer_shape *l, shape_kind k, int64_t *rows, int64_t *cols)
+{
+    const int64_t q_dim = (int64_t)h->n_head * l->head_dim, kv_dim = (int64_t)l->n_kv_head * l->head_dim;
+    *rows = 1;
+    *cols = 0;
+    switch (k) {
+    case V_EMBD:     *cols = h->n_embd; break;
+    case V_HEAD:     *cols = l->head_dim; break;
+    case V_PLE:      *cols = h->n_embd_per_layer; break;
+    case V_ONE:      *cols = 1; break;
+    case M_Q:        *rows = q_dim; *cols = h->n_embd; break;
+    case M_KV:       *rows = kv_dim; *cols = h->n_embd; break;
+    case M_O:        *rows = h->n_embd; *cols = q_dim; break;
+    case M_UP:       *rows = l->n_ff; *cols = h->n_embd; break;
+    case M_DOWN:     *rows = h->n_embd; *cols = l->n_ff; break;
+    case M_PLE_GATE: *rows = h->n_embd_per_layer; *cols = h->n_embd; break;
+    case M_PLE_PROJ: *rows = h->n_embd; *cols = h->n_embd_per_layer; break;
+    }
+}
+
+// Binds one tensor of rows x cols (rows 1 and is_vector: a 1-D tensor). A missing optional one leaves w zeroed.
+static bool bind(gemma *m, const gguf *g, const char *name, bool required, bool is_vector, int64_t rows, int64_t cols, weight *w, err *e)
+{
+    const gguf_tensor *t = gguf_find_tensor(g, name);
+    if (!t) return required ? err_set(e, ERR_INPUT, "%s: tensor '%s': missing", gguf_path(g), name) : true;
+    const bool fits = is_vector ? t->n_dims == 1 && t->shape[0] == cols : t->n_dims == 2 && t->shape[0] == rows && t->shape[1] == cols;
+    if (!fits)
+        return err_set(e, ERR_INPUT, "%s: tensor '%s': found %d dimensions [%lld][%lld], expected [%lld][%lld]", gguf_path(g), name, t->n_dims,
+                       (long long)t->shape[0], (long long)t->shape[1], (long long)rows, (long long)cols);
+    if (is_vector && t->type != DT_F32)
+        return err_set(e, ERR_INPUT, "%s: tensor '%s': found %s, expected F32", gguf_path(g), name, dtype_name(t->type));
+    if (!m->b->ops->load_weight(m->b, t, w, e)) return false;
+    if (w->cols > m->widest) m->widest = w->cols;
+    return true;
+}
+
+static bool bind_layer(gemma *m, const gguf *g, int i, err *e)
+{
+    const layer_shape *l = &m->h->layers[i];
+    layer_weights *w = &m->layers[i];
+    for (size_t j = 0; j < sizeof layer_table / sizeof *layer_table; j++) {
+        const need n = layer_table[j].need;
+        if ((n == WITH_KV || n == OPTIONAL_KV) && !l->has_kv) continue;     // kept by some files, used by nobody
+        if (n == WITH_PLE && m->h->n_embd_per_layer == 0) continue;
+        // K serves as V (attention_k_eq_v) in Gemma 4's full-attention layers only; elsewhere a missing V is a missing tensor.
+        bool required = n == ALWAYS || n == WITH_KV || n == WITH_PLE || (n == OPTIONAL_KV && (m->h->family == FAMILY_GEMMA3 || l->sliding));
+        char name[64];
+        snprintf(name, sizeof name, "blk.%d.%s.weight", i, layer_table[j].name);
+        int64_t rows, cols;
+        layer_shape_of(m->h, l, layer_table[j].shape, &rows, &cols);
+        const bool is_vector = layer_table[j].shape <= V_ONE;
+        if (!bind(m, g, name, required, is_vector, rows, cols, (weight *)(void *)((char *)w + layer_table[j].at), e)) return false;
+    }
+    w->scalar = 1.0f;
+    if (w->out_scale.data) return m->b->ops->download(m->b, &w->scalar, w->out_scale.data, sizeof w->scalar, e);
+    return true;
+}
+
+static bool bind_all(gemma *m, const gguf *g, err *e)
+{
+    const hparams *h = m->h;
+    const int64_t ple = h->n_embd_per_layer, all_ple = ple * h->n_layer;
+    if (!bind(m, g, "token_embd.weight", true, false, h->n_vocab, h->n_embd, &m->token_embd, e) ||
+        !bind(m, g, "output_norm.weight", true, true, 1, h->n_embd, &m->output_norm, e) ||
+        !bind(m, g, "output.weight", false, false, h->n_vocab, h->n_embd, &m->output, e))
+        return false;
+    if (!m->output.data) m->output = m->token_embd;
+    if (ple > 0 && (!bind(m, g, "per_layer_token_embd.weight", true, false, h->n_vocab, all_ple, &m->ple_embd, e) ||
+                    !bind(m, g, "per_layer_model_proj.weight", true, false, all_ple, h->n_embd, &m->ple_model_proj, e) ||
+                    !bind(m, g, "per_layer_proj_norm.weight", true, true, 1, ple, &m->ple_proj_norm, e)))
+        return false;
+    for (int i = 0; i < h->n_layer; i++)
+        if (!bind_layer(m, g, i, e)) return false;
+    return true;
+}
+
+// The bound matrix of that name, or NULL.
+static weight *find_matrix(gemma *m, const char *name)
+{
+    weight *global[] = { &m->token_embd, &m->output, &m->ple_embd, &m->ple_model_proj };
+    for (size_t i = 0; i < sizeof global / sizeof *global; i++)
+        if (global[i]->data && strcmp(global[i]->name, name) == 0) return global[i];
+    for (int i = 0; i < m->h->n_layer; i++)
+        for (size_t j = 0; j < sizeof layer_table / sizeof *layer_table; j++) {
+            weight *w = (weight *)(void *)((char *)&m->layers[i] + layer_table[j].at);
+            if (layer_table[j].shape > V_ONE && w->data && strcmp(w->name, name) == 0) return w;
+        }
+    return NULL;
+}
+
+bool gemma_replace(gemma *m, const gguf_tensor *t, bool *used, err *e)
+{
+    const backend_ops *o = m->b->ops;
+    weight *w = find_matrix(m, t->name), fresh = { 0 };
+    *used = w != NULL;
+    if (!w) return true;
+    if (t->n_dims != 2 || t->shape[0] != w->rows || t->shape[1] != w->cols)
+        return err_set(e, ERR_USAGE, "tensor '%s': found %d dimensions [%lld][%lld], expected [%lld][%lld]", t->name, t->n_dims, (long long)t->shape[0],
+                       (long long)t->shape[1], (long long)w->rows, (long long)w->cols);
+    if (o->recorded && o->recorded(m->b)) return err_set(e, ERR_USAGE, "tensor '%s': a decode step is recorded with the weights it has", t->name);
+    const bool tied = w == &m->token_embd && m->output.data == w->data;
+    if (!o->load_weight(m->b, t, &fresh, e)) return false;
+    o->free_weight(m->b, w);
+    *w = fresh;
+    if (tied) m->output = fresh;
+    return true;
+}
+
+// Inverse frequencies of one kind, as compute_default_rope_parameters forms them in F32: 1 / base^(2i / d), then the linear factor, then
+// (full layers of Gemma 4) the file's factors: 1 for dimensions that rotate, 1e30 for those that do not, which Transformers holds as 0.
+static float *inverse_frequencies(int head_dim, float base, float linear, const float *factors)
+{
+    const int half = head_dim / 2;
+    float *inv = malloc((size_t)half * sizeof *inv);
+    for (int i = 0; inv && i < half; i++) {
+        const float power = (float)(2 * i) / (float)head_dim;
+        inv[i] = 1.0f / (float)pow((double)base, (double)power) / linear;
+        if (factors) inv[i] = factors[i] >= 1e29f ? 0.0f : inv[i] / factors[i];
+    }
+    return inv;
+}
+
+static bool open_ropes(gemma *m, int64_t n_ctx, err *e)
+{
+    const hparams *h = m->h;
+    for (int i = 0; i < h->n_layer; i++) {
+        rope *r = h->layers[i].sliding ? &m->sliding : &m->full;
+        r->head_dim = h->layers[i].head_dim;
+    }
+    float base_swa = h->rope_base_swa;
+#ifdef HALLMARK_FAULTS
+    if (m->b->fault == FAULT_ROPE_BASE_SWAP) base_swa = h->rope_base;
+#endif
+    if (m->full.head_dim) {
+        m->full.inv_freq = m->inv_full = inverse_frequencies(m->full.head_dim, h->rope_base, h->rope_scale, h->rope_freq_factors);
+        if (!m->inv_full) return err_nomem(e, "rotary frequencies", 0);
+        if (!m->b->ops->load_rope(m->b, &m->full, n_ctx, e)) return false;
+    }
+    if (m->sliding.head_dim) {
+        m->sliding.inv_freq = m->inv_sliding = inverse_frequencies(m->sliding.head_dim, base_swa, 1.0f, NULL);
+        if (!m->inv_sliding) return err_nomem(e, "rotary frequencies", 0);
+        if (!m->b->ops->load_rope(m->b, &m->sliding, n_ctx, e)) return false;
+    }
+    return true;
+}
+
+static bool open_cache(gemma *m, dtype type, int64_t n_ctx, err *e)
+{
+    const hparams *h = m->h;
+    for (int i = 0; i < h->n_layer; i++) {
+        if (!h->layers[i].has_kv) continue;
+        kv_layer *kv = &m->kv[i];
+        kv->type = type;
+        kv->n_kv_head = h->layers[i].n_kv_head;
+        kv->head_dim = h->layers[i].head_dim;
+        kv->capacity = kv_capacity(h, i, n_ctx, m->n_batch);
+        int64_t head_bytes, bytes;
+        if (!dtype_row_bytes(type, kv->head_dim, &head_bytes))
+            return err_set(e, ERR_USAGE, "KV dtype %s: its blocks do not divide a head of %d", dtype_name(type), kv->head_dim);
+        kv->row_bytes = head_bytes * kv->n_kv_head;
+        if (!mul_i64(kv->row_bytes, kv->capacity, &bytes)) return err_set(e, ERR_USAGE, "a context of %lld tokens does not fit in 64-bit memory", (long long)n_ctx);
+        if (!m->b->ops->alloc(m->b, &kv->k, bytes, "KV cache", e) || !m->b->ops->alloc(m->b, &kv->v, bytes, "KV cache", e)) return false;
+    }
+    return true;
+}
+
+// Activations: one row a buffer, floats of one token. The order is that of scratch_floats.
+static const struct { size_t at; const char *name; } scratch_table[] = {
+    { offsetof(gemma, x), "hidden state" }, { offsetof(gemma, t), "normed state" }, { offsetof(gemma, q), "queries" },
+    { offsetof(gemma, att), "attention output" }, { offsetof(gemma, k), "keys" }, { offsetof(gemma, v), "values" }, { offsetof(gemma, gate), "gate" },
+    { offsetof(gemma, up), "up" }, { offsetof(gemma, ple), "per-layer inputs" }, { offsetof(gemma, ple_tok), "per-layer embeddings" },
+    { offsetof(gemma, ple_gated), "per-layer gate" }, { offsetof(gemma, logits), "logits" },
+};
+enum { N_SCRATCH = sizeof scratch_table / sizeof *scratch_table };
+
+// Bytes of each buffer for n_batch tokens, and their sum. false: more than 64 bits hold.
+static bool scratch_bytes(const hparams *h, int n_batch, int64_t bytes[N_SCRATCH], int64_t *sum)
+{
+    int64_t q = 0, kv = 0, ff = 0;
+    for (int i = 0; i < h->n_layer; i++) {
+        const layer_shape *l = &h->layers[i];
+        const int64_t lq = (int64_t)h->n_head * l->head_dim, lkv = (int64_t)l->n_kv_head * l->head_dim;
+        if (lq > q) q = lq;
+        if (lkv > kv) kv = lkv;
+        if (l->n_ff > ff) ff = l->n_ff;
+    }
+    const int64_t dim = h->n_embd, ple = h->n_embd_per_layer, all_ple = ple * h->n_layer;
+    const int64_t floats[N_SCRATCH] = { dim, dim, q, q, kv, kv, ff, ff, all_ple, all_ple, ple, h->n_vocab };
+    *sum = 0;
+    for (int i = 0; i < N_SCRATCH; i++) {
+        const bool is_logits = scratch_table[i].at == offsetof(gemma, logits);
+        if (!mul_i64(floats[i], is_logits && n_batch > LOGITS_CHUNK ? LOGITS_CHUNK : n_batch, &bytes[i]) ||
+            !mul_i64(bytes[i], (int64_t)sizeof(float), &bytes[i]) || !add_i64(*sum, bytes[i], sum))
+            return false;
+    }
+    return true;
+}
+
+static bool open_scratch(gemma *m, err *e)
+{
+    int64_t bytes[N_SCRATCH];
+    if (!scratch_bytes(m->h, m->n_batch, bytes, &m->scratch_bytes)) return err_set(e, ERR_SYSTEM, "a batch of %d tokens is too large", m->n_batch);
+    for (int i = 0; i < N_SCRATCH; i++) {
+        void *p = NULL;
+        if (bytes[i] == 0) continue;
+        if (!m->b->ops->alloc(m->b, &p, bytes[i], scratch_table[i].name, e)) return false;
+        *(float **)(void *)((char *)m + scratch_table[i].at) = p;
+    }
+    return true;
+}
+
+bool gemma_scratch_need(const hparams *h, int64_t n_ctx, int n_batch, int64_t *sum)
+{
+    int64_t bytes[N_SCRATCH], table;
+    int full = 0, sliding = 0;
+    for (int i = 0; i < h->n_layer; i++) *(h->layers[i].sliding ? &sliding : &full) = h->layers[i].head_dim;
+    return scratch_bytes(h, n_batch, bytes, sum) && mul_i64(n_ctx, ((int64_t)full + sliding) * (int64_t)sizeof(float), &table) && add_i64(*sum, table, sum);
+}
+
+gemma *gemma_open(backend *b, const gguf *g, const hparams *h, dtype kv_type, int64_t n_ctx, int n_batch, err *e)
+{
+    gemma *m = calloc(1, sizeof *m);
+    if (!m) { err_nomem(e, "model", sizeof *m); return NULL; }
+    m->b = b;
+    m->h = h;
+    m->n_batch = n_batch;
+    m->layers = calloc((size_t)h->n_layer, sizeof *m->layers);
+    m->kv = calloc((size_t)h->n_layer, sizeof *m->kv);
+    if (!m->layers || !m->kv) {
+        err_nomem(e, "layer tables", (size_t)h->n_layer * sizeof *m->layers);
+        gemma_close(m);
+        return NULL;
+    }
+    if (!bind_all(m, g, e) || !open_ropes(m, n_ctx, e) || !open_cache(m, kv_type, n_ctx, e) || !open_scratch(m, e)) {
+        gemma_close(m);
+        return NULL;
+    }
+    return m;
+}
+
+void gemma_close(gemma *m)
+{
+    if (!m) return;
+    const backend_ops *o = m->b->ops;
+    for (int i = 0; i < N_SCRATCH; i++) o->release(m->b, *(float **)(void *)((char *)m + scratch_table[i].at));
+    o->free_rope(m->b, &m->full);
+    o->free_rope(m->b, &m->sliding);
+    for (int i = 0; m->kv && i < m->h->n_layer; i++) { o->release(m->b, m->kv[i].k); o->release(m->b, m->kv[i].v); }
+    for (int i = 0; m->layers && i < m->h->n_layer; i++)
+        for (size_t j = 0; j < sizeof layer_table / sizeof *layer_table; j++)
+            o->free_weight(m->b, (weight *)(void *)((char *)&m->layers[i] + layer_table[j].at));
+    if (m->output.data != m->token_embd.data) o->free_weight(m->b, &m->output);
+    weight *global[] = { &m->token_embd, &m->output_norm, &m->ple_embd, &m->ple_model_proj, &m->ple_proj_norm };
+    for (size_t i = 0; i < sizeof global / sizeof *global; i++) o->free_weight(m->b, global[i]);
+    free(m->inv_full);
+    free(m->inv_sliding);
+    free(m->observed);
+    free(m->layers);
+    free(m->kv);
+    free(m);
+}
+
+// ---- counting --------------------------------------------------------------------------------------------------------
+
+static int64_t bytes_of(const weight *w)
+{
+    int64_t row;
+    return w->data && dtype_row_bytes(w->type, w->cols, &row) ? row * w->rows : 0;
+}
+
+static int64_t layers_bytes(const gemma *m)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < m->h->n_layer; i++)
+        for (size_t j = 0; j < sizeof layer_table / sizeof *layer_table; j++)
+            sum += bytes_of((const weight *)(const void *)((const char *)&m->layers[i] + layer_table[j].at));
+    return sum;
+}
+
+int64_t gemma_step_weight_bytes(const gemma *m)
+{
+    // Of the embedding tables a step reads one row each, but the tied output product reads the whole of token_embd.
+    const int64_t rows = bytes_of(&m->token_embd) / m->h->n_vocab + bytes_of(&m->ple_embd) / m->h->n_vocab;
+    return layers_bytes(m) + bytes_of(&m->output) + bytes_of(&m->output_norm) + bytes_of(&m->ple_model_proj) + bytes_of(&m->ple_proj_norm) + rows;
+}
+
+int64_t gemma_weight_bytes(const gemma *m)
+{
+    const bool tied = m->output.data == m->token_embd.data;
+    return layers_bytes(m) + bytes_of(&m->token_embd) + (tied ? 0 : bytes_of(&m->output)) + bytes_of(&m->output_norm) + bytes_of(&m->ple_embd) +
+           bytes_of(&m->ple_model_proj) + bytes_of(&m->ple_proj_norm);
+}
+
+int64_t gemma_scratch_bytes(const gemma *m) { return m->scratch_bytes; }

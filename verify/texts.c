@@ -1,0 +1,59 @@
+// texts: see texts.h.
+#include "texts.h"
+#include "../formats/file_map.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define LIMIT_TEXT_BYTES ((int64_t)64 << 20)
+
+bool texts_load(char **text, int64_t *n_bytes, const char *path, err *e) { return file_read_text(text, n_bytes, path, LIMIT_TEXT_BYTES, e); }
+
+bool texts_append(token_list *to, const model *m, const char *path, bool with_bos, char hex[SHA256_HEX + 1], err *e)
+{
+    char    *text = NULL;
+    int32_t *ids = NULL;
+    int64_t  n_bytes, n = 0;
+    bool ok = texts_load(&text, &n_bytes, path, e) && (!hex || sha256_bytes(text, n_bytes, hex, e)) &&
+              tokenizer_encode(model_tokenizer(m), text, n_bytes, with_bos, false, &ids, &n, e);
+    if (ok && n > 0) {
+        int32_t *grown = realloc(to->v, (size_t)(to->n + n) * sizeof *grown);
+        ok = grown || err_nomem(e, "tokens", (size_t)(to->n + n) * sizeof *grown);
+        if (ok) {
+            memcpy(grown + to->n, ids, (size_t)n * sizeof *ids);
+            to->v = grown;
+            to->n += n;
+        }
+    }
+    free(text);
+    free(ids);
+    return ok;
+}
+
+bool texts_read(int32_t **ids, int64_t *n_ids, const model *m, const char *path, int64_t max_ids, err *e)
+{
+    token_list all = { 0 };
+    const bool ok = texts_append(&all, m, path, false, NULL, e);
+    *ids = all.v;
+    *n_ids = max_ids > 0 && all.n > max_ids ? max_ids : all.n;
+    return ok;
+}
+
+int32_t texts_bos(const model *m)
+{
+    const tokenizer *tok = model_tokenizer(m);
+    return tokenizer_add_bos(tok) ? tokenizer_bos(tok) : -1;
+}
+
+bool texts_run(session *run, const int32_t *ids, int64_t n, bool begins, int32_t bos, float *logits, err *e)
+{
+    int32_t *chunk = NULL;
+    if (begins) session_reset(run);
+    if (begins && bos >= 0) {
+        if (!(chunk = malloc((size_t)n * sizeof *chunk))) return err_nomem(e, "tokens", (size_t)n * sizeof *chunk);
+        memcpy(chunk, ids, (size_t)n * sizeof *chunk);
+        chunk[0] = bos;
+    }
+    const bool ok = session_eval(run, chunk ? chunk : ids, n, logits, logits ? n : 0, NULL, e);
+    free(chunk);
+    return ok;
+}
