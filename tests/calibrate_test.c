@@ -9,6 +9,7 @@
 #include "verify/calibrate.h"
 #include "verify/divergence.h"
 #include "mini_checkpoint.h"
+#include "suite.h"
 #include <check.h>
 #include <fcntl.h>
 #include <math.h>
@@ -313,9 +314,5 @@ int main(void)
     tcase_add_unchecked_fixture(folder, prepare, clean);
     tcase_add_test(folder, a_folder_in_f32_is_calibrated_as_its_file);
     suite_add_tcase(s, folder);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

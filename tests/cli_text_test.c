@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include "cli/text_out.h"
 #include "formats/json.h"
+#include "suite.h"
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -265,9 +266,5 @@ int main(void)
     tcase_add_test(t, options_are_read);
     tcase_add_test(t, wrong_options_are_named);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
+    return run_suite(s);
 }

@@ -4,6 +4,7 @@
 #include "quant/codec.h"
 
 #include "golden/codec_inputs.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -133,9 +134,5 @@ int main(void)
     tcase_add_loop_test(c, test_same_failures_as_plain, 0, n);
     tcase_add_test(c, test_level_can_be_forced_down);
     printf("SIMD levels proved: portable to %s\n", level_names[simd_best()]);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? 0 : 1;
+    return run_suite(s);
 }

@@ -13,6 +13,7 @@ static void host_calls_order(unsigned order) { (void)order; }       // the devic
 #endif
 
 #include "golden/codec_inputs.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -345,10 +346,7 @@ int main(void)
 #endif
     suite_add_tcase(s, t);
     suite_add_tcase(s, f);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
+    const int status = run_suite(s);
     rmdir(folder);
-    return failed ? 1 : 0;
+    return status;
 }

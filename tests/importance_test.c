@@ -6,6 +6,7 @@
 #include "quant/codec.h"
 #include "quant/imatrix.h"
 #include "verify/importance.h"
+#include "suite.h"
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -165,9 +166,5 @@ int main(void)
     tcase_add_test(t, the_same_bytes_for_any_number_of_threads_and_merging_adds);
     tcase_add_test(t, what_cannot_be_used_is_named);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

@@ -7,6 +7,7 @@
 #include "quant/encode.h"
 #include "verify/mix.h"
 #include "verify/mix_solve.h"
+#include "suite.h"
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -372,9 +373,5 @@ int main(void)
     tcase_add_test(t, test_what_cannot_be_done_is_named);
     tcase_add_test(t, test_targets);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

@@ -610,5 +610,6 @@ int main(void)
     tcase_add_test(t, a_publish_that_fails_says_where_the_work_is);
     tcase_add_test(t, whatever_is_changed_later_is_named);
     tcase_add_test(t, files_that_do_not_belong_to_the_report_are_named);
-    return run_suite(s, t);
+    suite_add_tcase(s, t);
+    return run_suite(s);
 }

@@ -3,6 +3,7 @@
 #include "verify/compare.h"
 #include "verify/distance.h"
 #include "verify/tie.h"
+#include "suite.h"
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -731,9 +732,5 @@ int main(void)
     tcase_add_test(t, failures_are_counted_beyond_what_is_kept);
     tcase_add_test(t, a_fixture_for_another_model_does_not_fit);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -8,6 +8,7 @@
 #include "formats/file_map.h"
 #include "formats/gguf.h"
 #include "verify/verify.h"
+#include "suite.h"
 #include <check.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -161,17 +162,6 @@ static inline const verify_failure *failure_of(const verify_report *r, const cha
     for (int64_t i = 0; i < r->fixtures[0].n_failures; i++)
         if (strcmp(r->fixtures[0].failures[i].what, what) == 0) return &r->fixtures[0].failures[i];
     return NULL;
-}
-
-// Runs a suite of one test case; the exit status of its program.
-static inline int run_suite(Suite *s, TCase *t)
-{
-    suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 // ---- damaging ------------------------------------------------------------------------------------------------------
