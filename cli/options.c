@@ -127,6 +127,7 @@ static bool set_value(const opt *o, const char *text, char *options, int argc, b
     case OPT_PATH:   *(const char **)field = text; return true;
     case OPT_PATHS:  return list_add(field, text, argc, e);
     case OPT_INT:    return parse_int(o, text, field, e);
+    case OPT_GIVEN_INT: ((given_int *)field)->given = true; return parse_int(o, text, &((given_int *)field)->v, e);
     case OPT_CHOICE: return parse_choice(o, text, field, e);
     }
     return false;
