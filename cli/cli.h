@@ -75,6 +75,9 @@ void options_free(const command *c, void *options, text_list *args);
 // The name among names[n] that is nearest to `word` by edit distance, or NULL if none is near enough to be worth naming.
 const char *nearest_name(const char *word, const char *const *names, int n);
 
+// The same for names of types, in which neither case nor '_' counts: q4km is q4_k_m. At most 64 names are looked at.
+const char *nearest_type(const char *word, const char *const *names, int n);
+
 // A file type by its name on the command line; NULL with ERR_USAGE naming the nearest.
 const file_type_info *file_type_arg(const char *name, err *e);
 

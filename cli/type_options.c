@@ -12,9 +12,15 @@ static dtype tensor_type_arg(const char *text, const char *option, err *e)
     if (!text || (t && codec_find(t->id))) return text ? t->id : DT_INVALID;
     int n;
     char all[256] = "";
+    const char *names[64];
     const codec *c = codec_table(&n);
-    for (int i = 0; i < n; i++) snprintf(all + strlen(all), sizeof all - strlen(all), " %s", dtype_name(c[i].type));
-    err_set(e, ERR_USAGE, "%s: unknown tensor type '%s'. Types:%s", option, text, all);
+    for (int i = 0; i < n && i < 64; i++) {
+        names[i] = dtype_name(c[i].type);
+        snprintf(all + strlen(all), sizeof all - strlen(all), " %s", names[i]);
+    }
+    const char *near = nearest_type(text, names, n);
+    if (near) err_set(e, ERR_USAGE, "%s: unknown tensor type '%s'; did you mean '%s'? Types:%s", option, text, near, all);
+    else      err_set(e, ERR_USAGE, "%s: unknown tensor type '%s'. Types:%s", option, text, all);
     return DT_INVALID;
 }
 
