@@ -1,6 +1,9 @@
 // hallmark convert: a Hugging Face folder becomes one GGUF file.
 #include "encoding.h"
 #include "../convert/convert.h"
+#include "../formats/file_map.h"
+#include <stdio.h>
+#include <string.h>
 
 static const opt options[] = {
     { "--output", "-o", OPT_OUTPUT, offsetof(type_options, out), "OUT.gguf", "the file to write; it appears whole or not at all", false, 0, 0, NULL },
@@ -12,10 +15,21 @@ static const opt options[] = {
     OPT_THREADS(type_options),
 };
 
+// A model that is a GGUF file already is the other command's input.
+static bool no_gguf(const char *path, err *e)
+{
+    char magic[4] = { 0 };
+    FILE *f = file_exists(path) ? fopen(path, "rb") : NULL;
+    if (!f) return true;
+    const bool is_gguf = fread(magic, 1, sizeof magic, f) == sizeof magic && memcmp(magic, "GGUF", sizeof magic) == 0;
+    fclose(f);
+    return !is_gguf || err_set(e, ERR_INPUT, "%s: found a GGUF file, expected a Hugging Face folder; 'hallmark quantize' makes another type of a GGUF file", path);
+}
+
 static bool convert(const char *hf_dir, const type_options *o, const type_choice *t, err *e)
 {
     encoding x;
-    if (!encoding_plan(&x, &cmd_convert, o, e)) return false;
+    if (!encoding_plan(&x, &cmd_convert, o, e) || !no_gguf(hf_dir, e)) return false;
     convert_opts c = { .type = t->type->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = &t->over, .effort = x.effort };
     if (o->dry_run) {
         quantize_preview v;
