@@ -197,13 +197,13 @@ START_TEST(a_release_replaces_a_release_and_nothing_else)
     release_opts o = options(BF16_AND_F32, 2);
     err e = { 0 };
     release_result r = released(hf_dir, out, &o);
-    ck_assert(r.published);
+    ck_assert(r.published && !r.replaced);
     release_result_free(&r);
     char *first = text_of(out, "report.json");
     o.types = ONLY_BF16;
     o.n_types = 1;
     r = released(hf_dir, out, &o);
-    ck_assert(r.published);
+    ck_assert(r.published && r.replaced);
     release_result_free(&r);
     ck_assert_int_eq(entries(out), 3);
     char *second = text_of(out, "report.json");
@@ -228,6 +228,42 @@ START_TEST(a_release_replaces_a_release_and_nothing_else)
     ck_assert(mkdir(other, 0777) == 0 && outfile_write_whole(in_scratch("other/a.gguf"), "mine", 4, &e));
     ck_assert(!release_checkpoint(&r, hf_dir, other, &o, &e) && e.kind == ERR_USAGE);
     ck_assert_int_eq(entries(other), 1);
+}
+END_TEST
+
+// A staging folder with a report that says who made it.
+static void stage(release_dir *d, const char *dest, const char *name)
+{
+    char path[400], text[64];
+    err  e = { 0 };
+    ck_assert_msg(release_dir_begin(d, dest, &e), "%s", e.msg);
+    snprintf(path, sizeof path, "%s/report.json", d->path);
+    const int n = snprintf(text, sizeof text, "{\"hallmark_release\":1,\"name\":\"%s\",\"artifacts\":[]}", name);
+    ck_assert_msg(outfile_write_whole(path, text, n, &e), "%s", e.msg);
+}
+
+// Two releases to one place at the same time: the last is there, and knows that it is not the only one.
+START_TEST(a_release_published_in_the_meantime_is_replaced_and_told)
+{
+    const char *dest = in_scratch("meantime");
+    release_dir mine;
+    bool replaced = false;
+    int  status;
+    err  e = { 0 };
+    stage(&mine, dest, "mine");
+    const pid_t child = fork();
+    if (child == 0) {
+        release_dir theirs;
+        stage(&theirs, dest, "theirs");
+        _exit(release_dir_publish(&theirs, dest, &replaced, &e) && !replaced ? 0 : 9);
+    }
+    ck_assert(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    ck_assert_msg(release_dir_publish(&mine, dest, &replaced, &e), "%s", e.msg);
+    ck_assert(replaced);
+    char *report = text_of(dest, "report.json");
+    ck_assert_ptr_nonnull(strstr(report, "mine"));
+    free(report);
+    ck_assert_int_eq(leftovers("meantime"), 0);
 }
 END_TEST
 
@@ -427,7 +463,7 @@ START_TEST(a_publish_that_fails_says_where_the_work_is)
     ck_assert(outfile_write_whole(inside, "x", 1, &e));
     FILE *f = fopen(dest, "w");                                     // it came while the release was at work
     ck_assert(f && fclose(f) == 0);
-    ck_assert(!release_dir_publish(&d, dest, &e));
+    ck_assert(!release_dir_publish(&d, dest, &(bool){ false }, &e));
     ck_assert_msg(strstr(e.msg, "not a folder") && strstr(e.msg, staged), "%s", e.msg);
     ck_assert(file_exists(inside));
     unlink(dest);
@@ -638,6 +674,7 @@ int main(void)
     tcase_add_test(t, killed_at_any_instant_nothing_half_is_published);
     tcase_add_test(t, everything_passes_and_is_published);
     tcase_add_test(t, a_release_replaces_a_release_and_nothing_else);
+    tcase_add_test(t, a_release_published_in_the_meantime_is_replaced_and_told);
     tcase_add_test(t, the_same_release_has_the_same_bytes);
     tcase_add_test(t, a_gate_that_fails_publishes_nothing);
     tcase_add_test(t, without_a_fixture_nothing_is_verified);
