@@ -58,6 +58,8 @@ cp -r "$work/pub.unverified" "$work/pub"
 run_hm 1 release "$work/bare" --types bf16 -o "$work/pub"; err_has "note: $work/pub still holds the release before this one"
 
 say "two releases to one place at the same time: the one that is published last says what it replaced"
+first=
+cleanup_more() { [ -z "$first" ] || kill -KILL "$first" 2> /dev/null; }
 for i in 1 2 3 4 5 6 7 8; do            # the first is stopped at work; where it was too quick for that, once more
     "$hallmark" release "$work/bare" --types bf16,f32 -o "$work/two$i" > "$work/out1" 2> "$work/err1" < /dev/null &
     first=$!
@@ -68,7 +70,7 @@ for i in 1 2 3 4 5 6 7 8; do            # the first is stopped at work; where it
     [ $i -lt 8 ] || fail "the first release could not be stopped in its work"
 done
 run_hm 1 release "$work/bare" --types bf16 -o "$work/two$i"; ! grep -q replaced "$work/err" || fail "nothing was there to be replaced"
-kill -CONT $first; wait $first; [ $? -eq 1 ] || fail "the first release: not exit 1: $(cat "$work/err1")"
+kill -CONT $first; wait $first; status=$?; first=; [ $status -eq 1 ] || fail "the first release: not exit 1: $(cat "$work/err1")"
 grep -qF "note: replaced $work/two$i.unverified" "$work/err1" || fail "the first release does not say that it replaced another: $(cat "$work/err1")"
 [ -s "$work/two$i.unverified/bare-F32.gguf" ] || fail "the last release is not there"
 
