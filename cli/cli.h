@@ -19,6 +19,11 @@ typedef struct {            // values of a repeated option, or the arguments tha
     int          n;
 } text_list;
 
+typedef struct {            // a number whose absence means something else than 0
+    int64_t v;
+    bool    given;
+} given_int;
+
 typedef enum {              // kind: type of the field that it fills
     OPT_FLAG,               // bool
     OPT_TEXT,               // const char *, any text
@@ -26,6 +31,7 @@ typedef enum {              // kind: type of the field that it fills
     OPT_OUTPUT,             // const char *, the name of a file or folder to write: not empty, and not "-"
     OPT_PATHS,              // text_list, may be repeated
     OPT_INT,                // int64_t in lo..hi
+    OPT_GIVEN_INT,          // given_int, v in lo..hi
     OPT_CHOICE,             // const char *, one of choices
 } opt_kind;
 
@@ -37,7 +43,7 @@ typedef struct {
     const char        *arg;         // what the help calls the value
     const char        *help;
     bool               required;
-    int64_t            lo, hi;      // OPT_INT
+    int64_t            lo, hi;      // OPT_INT, OPT_GIVEN_INT
     const char *const *choices;     // OPT_CHOICE, ended by NULL
 } opt;
 
@@ -68,6 +74,9 @@ void options_free(const command *c, void *options, text_list *args);
 
 // The name among names[n] that is nearest to `word` by edit distance, or NULL if none is near enough to be worth naming.
 const char *nearest_name(const char *word, const char *const *names, int n);
+
+// The same for names of types, in which neither case nor '_' counts: q4km is q4_k_m. At most 64 names are looked at.
+const char *nearest_type(const char *word, const char *const *names, int n);
 
 // A file type by its name on the command line; NULL with ERR_USAGE naming the nearest.
 const file_type_info *file_type_arg(const char *name, err *e);

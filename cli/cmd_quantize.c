@@ -1,70 +1,58 @@
 // hallmark quantize: GGUF in, GGUF of another type out, or of a mix made to order.
-#include "cli.h"
-#include "type_options.h"
-#include "../formats/file_map.h"
-#include "../quant/quantize.h"
-#include "../verify/calibrate.h"
-#include "../verify/mix.h"
-#include "progress_bar.h"
+#include "encoding.h"
 #include "text_out.h"
+#include "../formats/file_map.h"
+#include "../verify/mix.h"
 #include <string.h>
 
 typedef struct {
-    const char *out, *type, *imatrix, *output_type, *embedding_type, *budget, *max_kl, *device;
-    text_list   tensor_types, texts, calibrate;
-    bool        pure, dry_run, exact;
-    int64_t     threads, effort, samples, chunk;
+    type_options t;             // first: the rows that convert has too are offsets into it
+    const char  *budget, *max_kl;
+    text_list    texts;
+    bool         exact;
+    int64_t      samples, chunk;
 } quantize_options;
 
 static const opt options[] = {
-    { "--output", "-o", OPT_OUTPUT, offsetof(quantize_options, out), "OUT.gguf", "the file to write; it appears whole or not at all", false, 0, 0, NULL },
-    { "--type", NULL, OPT_TEXT, offsetof(quantize_options, type), "T", "the type, as llama.cpp names it", false, 0, 0, NULL },
-    { "--imatrix", NULL, OPT_PATH, offsetof(quantize_options, imatrix), "FILE", "importance matrix, llama.cpp's GGUF or .dat form", false, 0, 0, NULL },
-    OPT_EFFORT(quantize_options),
-    OPT_TENSOR_TYPES(quantize_options),
+    { "--output", "-o", OPT_OUTPUT, offsetof(type_options, out), "OUT.gguf", "the file to write; it appears whole or not at all", false, 0, 0, NULL },
+    { "--type", NULL, OPT_TEXT, offsetof(type_options, type), "T", "the type, as llama.cpp names it", false, 0, 0, NULL },
+    { "--imatrix", NULL, OPT_PATH, offsetof(type_options, imatrix), "FILE", "importance matrix, llama.cpp's GGUF or .dat form", false, 0, 0, NULL },
+    OPT_EFFORT,
+    OPT_TENSOR_TYPES,
     { "--budget", NULL, OPT_TEXT, offsetof(quantize_options, budget), "SIZE", "instead of --type: a type for each tensor by measured sensitivity, to fit 4.5bpw, 180MiB, or q4_k_m's size", false, 0, 0, NULL },
     { "--max-kl", NULL, OPT_TEXT, offsetof(quantize_options, max_kl), "X", "the same, the smallest file whose mean KL from the source on the texts is at most X nats", false, 0, 0, NULL },
     { "--text", NULL, OPT_PATHS, offsetof(quantize_options, texts), "FILE", "with --budget and --max-kl: a text to measure KL on", false, 0, 0, NULL },
     { "--samples", NULL, OPT_INT, offsetof(quantize_options, samples), "N", "chunks of the texts that are run for each tensor (default: 4)", false, 1, 1 << 16, NULL },
     { "--chunk", NULL, OPT_INT, offsetof(quantize_options, chunk), "N", "tokens of a chunk (default: 128)", false, 8, 1 << 16, NULL },
     { "--exact", NULL, OPT_FLAG, offsetof(quantize_options, exact), NULL, "run every type of every tensor, where otherwise one run stands for all: eight times as long", false, 0, 0, NULL },
-    OPT_ENCODER(quantize_options, "where blocks are encoded, to the same bytes, and a --budget's model is run: cpu (default), cuda, auto"),
-    OPT_THREADS(quantize_options),
+    OPT_ENCODER("where blocks are encoded, to the same bytes, and a --budget's model is run: cpu (default), cuda, auto"),
+    OPT_THREADS(type_options),
 };
 
-static bool preview(const char *in, const quantize_opts *q, err *e)
+// A model that is a checkpoint's folder is the other command's input.
+static bool no_folder(const char *path, err *e)
 {
-    quantize_preview v;
-    if (!quantize_preview_file(&v, in, q, e)) return false;
-    bool ok = type_plan_print(&v, e);
-    quantize_preview_free(&v);
-    return ok;
+    return !dir_exists(path) || err_set(e, ERR_INPUT, "%s: found a folder, expected a GGUF file; 'hallmark convert' makes one, of any type, of a Hugging Face folder", path);
 }
 
-static bool quantize(const char *in, const quantize_options *o, const file_type_info *t, const policy_overrides *over, err *e)
+static bool quantize(const char *in, const type_options *o, const type_choice *t, err *e)
 {
-    progress_bar bar;
-    destination out;
-    if (!o->out && !o->dry_run) return err_set(e, ERR_USAGE, "option -o OUT.gguf is missing");
-    if (o->out && !destination_file(&out, o->out, e)) return false;
-    if (!output_is_no_input(o->out, o->imatrix, &o->calibrate, e)) return false;
-    quantize_opts q = { .type = t->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = over };
-    calibration_opts c = { .texts = o->calibrate.v, .n_texts = o->calibrate.n, .n_threads = q.n_threads };
+    encoding x;
+    if (!encoding_plan(&x, &cmd_quantize, o, e) || !no_folder(in, e)) return false;
+    quantize_opts q = { .type = t->type->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = &t->over, .effort = x.effort };
+    if (o->dry_run) {
+        quantize_preview v;
+        return quantize_preview_file(&v, in, &q, e) && type_plan_print(&v, e);
+    }
     // What can be refused is refused before the calibration, which takes long.
-    q.effort.level = c.n_texts && o->effort < 1 ? 1 : (int)o->effort;
-    if (!calibration_check_texts(&c, e)) return false;
-    if (o->dry_run) return preview(in, &q, e);
-    if (c.n_texts && !quantize_check(in, o->out, &q, e)) return false;
-    if (!encoder_of_device(&cmd_quantize, &q.encoder, o->device, e)) return false;
-    c.progress = q.progress = progress_bar_begin(&bar);
-    calibration *cal = c.n_texts ? calibration_compute(in, &c, e) : NULL;
-    q.effort = calibration_effort(cal, (int)o->effort);
-    bool ok = (cal || !c.n_texts) && quantize_file(in, o->out, &q, e);
-    calibration_free(cal);
-    encoder_close(q.encoder);
-    progress_bar_end(&bar);
-    if (ok) destination_done(&cmd_quantize, &out, t->label);
-    return ok;
+    if (x.texts.n_texts && !quantize_check(in, o->out, &q, e)) return false;
+    if (!encoding_begin(&x, e)) return false;
+    bool ok = !x.texts.n_texts || encoding_calibrated(&x, calibration_compute(in, &x.texts, e));
+    q.effort   = x.effort;
+    q.encoder  = x.encoder;
+    q.progress = x.progress;
+    ok = ok && quantize_file(in, o->out, &q, e);
+    return encoding_end(&x, ok, t->type->label);
 }
 
 // What the search found, as a table.
@@ -94,29 +82,30 @@ static bool print_mix(const mix_result *r, err *e)
 }
 
 // --budget or --max-kl: everything that can be wrong with the command line is said before the search, which takes long.
-static bool mix_to_order(const char *in, const quantize_options *o, err *e)
+static bool mix_to_order(const char *in, const quantize_options *q, err *e)
 {
+    const type_options *o = &q->t;
     progress_bar bar;
     mix_target target;
     mix_result r;
     if (o->type || o->tensor_types.n || o->output_type || o->embedding_type || o->pure)
         return err_set(e, ERR_USAGE, "--budget and --max-kl choose every type: they take no --type, --tensor-type, --output-type, --embedding-type or --pure");
-    if (o->budget && o->max_kl) return err_set(e, ERR_USAGE, "--budget and --max-kl exclude each other");
-    if (o->effort || o->calibrate.n) return err_set(e, ERR_USAGE, "--effort and --calibrate belong to --type: the search measures plain blocks");
-    if (!o->texts.n) return err_set(e, ERR_USAGE, "option --text FILE is missing: %s needs a text to measure KL on", o->budget ? "--budget" : "--max-kl");
+    if (q->budget && q->max_kl) return err_set(e, ERR_USAGE, "--budget and --max-kl exclude each other");
+    if (o->effort.v || o->calibrate.n) return err_set(e, ERR_USAGE, "--effort and --calibrate belong to --type: the search measures plain blocks");
+    if (!q->texts.n) return err_set(e, ERR_USAGE, "option --text FILE is missing: %s needs a text to measure KL on", q->budget ? "--budget" : "--max-kl");
     destination out = { 0 };
     if (!o->out && !o->dry_run) return err_set(e, ERR_USAGE, "option -o OUT.gguf is missing");
     if (o->out && same_file(in, o->out)) return err_set(e, ERR_USAGE, "%s: the output is the input", o->out);
-    if (!output_is_no_input(o->out, o->imatrix, &o->texts, e)) return false;
-    if (o->budget ? !mix_parse_budget(&target, o->budget, e) : !mix_parse_kl(&target, o->max_kl, e)) return false;
-    if (o->out && !destination_file(&out, o->out, e)) return false;
-    const sensitivity_opts s = { .texts = o->texts.v, .n_texts = o->texts.n, .chunk = o->chunk, .samples = o->samples, .exact = o->exact, .imatrix = o->imatrix,
+    if (!output_is_no_input(o->out, o->imatrix, &q->texts, e)) return false;
+    if (q->budget ? !mix_parse_budget(&target, q->budget, e) : !mix_parse_kl(&target, q->max_kl, e)) return false;
+    if ((o->out && !destination_file(&out, o->out, e)) || !no_folder(in, e)) return false;
+    const sensitivity_opts s = { .texts = q->texts.v, .n_texts = q->texts.n, .chunk = q->chunk, .samples = q->samples, .exact = q->exact, .imatrix = o->imatrix,
                                  .run = { .device = o->device ? o->device : "cpu", .n_threads = (int)o->threads }, .progress = progress_bar_begin(&bar) };
     bool ok = mix_find(&r, in, &target, &s, e);
     if (ok && !o->dry_run) {
-        quantize_opts q = { .type = r.type, .imatrix = o->imatrix, .n_threads = (int)o->threads, .progress = s.progress, .types = r.types, .mix = r.record };
-        ok = encoder_of_device(&cmd_quantize, &q.encoder, o->device, e) && quantize_file(in, o->out, &q, e);
-        encoder_close(q.encoder);
+        quantize_opts make = { .type = r.type, .imatrix = o->imatrix, .n_threads = (int)o->threads, .progress = s.progress, .types = r.types, .mix = r.record };
+        ok = encoder_of_device(&cmd_quantize, &make.encoder, o->device, e) && quantize_file(in, o->out, &make, e);
+        encoder_close(make.encoder);
     }
     progress_bar_end(&bar);
     if (ok) ok = print_mix(&r, e);
@@ -130,15 +119,13 @@ static int run(const void *opts, const text_list *args)
     const quantize_options *o = opts;
     err e = { 0 };
     if (o->budget || o->max_kl) return mix_to_order(args->v[0], o, &e) ? 0 : cli_fail(&cmd_quantize, &e);
-    if (!o->type) err_set(&e, ERR_USAGE, "option --type T is missing (or --budget, or --max-kl)");
+    if (!o->t.type) err_set(&e, ERR_USAGE, "option --type T is missing (or --budget, or --max-kl)");
     if (o->texts.n || o->samples || o->chunk || o->exact)
         err_set(&e, ERR_USAGE, "--text, --samples, --chunk and --exact belong to --budget and --max-kl");
     if (e.kind != ERR_NONE) return cli_fail(&cmd_quantize, &e);
-    type_choice choice = { .rules = NULL };
-    const file_type_info *t = file_type_arg(o->type, &e);
-    bool ok = t && type_choice_make(&choice, &o->tensor_types, o->output_type, o->embedding_type, o->pure, &e)
-           && quantize(args->v[0], o, t, &choice.over, &e);
-    type_choice_free(&choice);
+    type_choice t;
+    const bool ok = type_choice_make(&t, o->t.type, &o->t, &e) && quantize(args->v[0], &o->t, &t, &e);
+    type_choice_free(&t);
     return ok ? 0 : cli_fail(&cmd_quantize, &e);
 }
 

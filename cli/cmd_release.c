@@ -1,6 +1,7 @@
 // hallmark release: convert, verify each, record, publish the folder.
 #define _GNU_SOURCE
 #include "cli.h"
+#include "../formats/file_map.h"
 #include "../verify/release.h"
 #include "progress_bar.h"
 #include "report_table.h"
@@ -79,13 +80,14 @@ static bool print_json(const release_result *r, err *e)
     return ok || err_nomem(e, "the report", 0);
 }
 
-static bool print_result(const release_result *r, bool json, err *e)
+static bool print_result(const release_result *r, bool json, bool script_found, err *e)
 {
     if (json) return print_json(r, e);
     if (!report_table_print(r->reports, r->file_bytes, r->n)) return err_nomem(e, "the table", 0);
     for (int i = 0; i < r->n_notes; i++) print_line(stdout, "note: %s", r->notes[i]);
     if (r->n_missing) printf("\nMissing: what Transformers says of this checkpoint. These commands make it, once for each model:\n");
     for (int i = 0; i < r->n_missing; i++) print_line(stdout, "    %s", r->missing[i]);
+    if (r->n_missing && !script_found) printf("hf_fixture.py is in the folder fixtures of hallmark's sources: say there where those are.\n");
     putchar('\n');
     print_line(stdout, r->published ? "Published: %s" : "Not published. The artifacts and the report are in %s", r->where);
     return true;
@@ -94,27 +96,29 @@ static bool print_result(const release_result *r, bool json, err *e)
 // ---- where it goes --------------------------------------------------------------------------------------------------
 
 static const char *const SUFFIXES[] = { "", ".failed", ".unverified" };
-typedef struct { char *path[3]; destination dest[3]; } places;      // DIR and what stands beside it
+typedef struct { char *path[3]; } places;       // DIR and what stands beside it
 
 static bool find_places(places *p, const char *out, err *e)
 {
     size_t n = strlen(out);
     while (n > 1 && out[n - 1] == '/') n--;
     for (int i = 0; i < 3; i++) {
+        destination d;
         if (asprintf(&p->path[i], "%.*s%s", (int)n, out, SUFFIXES[i]) < 0) {
             p->path[i] = NULL;
             return err_nomem(e, "a path", n);
         }
-        if (!destination_folder(&p->dest[i], p->path[i], e)) return false;
+        if (!destination_folder(&d, p->path[i], e)) return false;
     }
     return true;
 }
 
 static void note_replaced(const places *p, const release_result *r)
 {
-    for (int i = 0; i < 3; i++)
-        if (strcmp(p->path[i], r->where) == 0) destination_note_replaced(&cmd_release, &p->dest[i]);
-    if (!r->published && p->dest[0].replaces) cli_note(&cmd_release, "%s still holds the release before this one", p->path[0]);
+    destination d;
+    err ignored = { 0 };
+    if (r->replaced) destination_note_replaced(&cmd_release, &(destination){ .path = r->where, .replaces = true });
+    if (!r->published && destination_folder(&d, p->path[0], &ignored) && d.replaces) cli_note(&cmd_release, "%s still holds the release before this one", p->path[0]);
 }
 
 // Work goes on in a folder beside DIR, which is gone after a failure: a message that speaks of it means DIR.
@@ -128,6 +132,23 @@ static void name_the_destination(err *e, const char *dir)
     free(staged);
 }
 
+// hf_fixture.py as it can be called from here: of the sources that this is run in, or that the program was built in (it lies one folder below
+// them). "": neither.
+static const char *find_script(char path[4096])
+{
+    static const char script[] = "fixtures/hf_fixture.py";
+    if (file_exists(script)) return script;
+    const ssize_t n = readlink("/proc/self/exe", path, 4096 - sizeof script);
+    path[n > 0 ? n : 0] = '\0';
+    for (int i = 0; i < 2; i++) {
+        char *slash = strrchr(path, '/');
+        if (slash) *slash = '\0';
+    }
+    strcat(path, "/");
+    strcat(path, script);
+    return file_exists(path) ? path : "";
+}
+
 static int run(const void *opts, const text_list *args)
 {
     const release_options *o = opts;
@@ -137,6 +158,8 @@ static int run(const void *opts, const text_list *args)
     release_result r = { 0 };
     progress_bar bar;
     places p = { .path = { NULL } };
+    char script_path[4096];
+    const char *script = find_script(script_path);
     int status;
     if ((o->types && !parse_types(o->types, types, &n_types, &e)) || !find_places(&p, o->out, &e)) {
         status = cli_fail(&cmd_release, &e);
@@ -145,12 +168,13 @@ static int run(const void *opts, const text_list *args)
     release_opts ro = {
         .name = o->name, .types = n_types ? types : NULL, .n_types = n_types,
         .fixtures = o->fixtures.n ? o->fixtures.v : NULL, .n_fixtures = o->fixtures.n,
-        .n_threads = (int)o->threads, .tokens = o->tokens, .device = o->device, .gate_path = o->gate, .progress = progress_bar_begin(&bar),
+        .n_threads = (int)o->threads, .tokens = o->tokens, .device = o->device, .gate_path = o->gate,
+        .fixture_script = script[0] ? script : NULL, .progress = progress_bar_begin(&bar),
     };
     bool ok = release_checkpoint(&r, args->v[0], o->out, &ro, &e);
     progress_bar_end(&bar);
     if (!ok) name_the_destination(&e, p.path[0]);
-    ok = ok && print_result(&r, o->json, &e);
+    ok = ok && print_result(&r, o->json, script[0], &e);
     if (ok) note_replaced(&p, &r);
     status = !ok ? cli_fail(&cmd_release, &e) : r.published ? 0 : ERR_VERDICT;
     release_result_free(&r);

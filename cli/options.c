@@ -1,5 +1,6 @@
 // options: the command line against a table of options.
 #include "cli.h"
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,6 +128,7 @@ static bool set_value(const opt *o, const char *text, char *options, int argc, b
     case OPT_PATH:   *(const char **)field = text; return true;
     case OPT_PATHS:  return list_add(field, text, argc, e);
     case OPT_INT:    return parse_int(o, text, field, e);
+    case OPT_GIVEN_INT: ((given_int *)field)->given = true; return parse_int(o, text, &((given_int *)field)->v, e);
     case OPT_CHOICE: return parse_choice(o, text, field, e);
     }
     return false;
@@ -192,6 +194,35 @@ void options_free(const command *c, void *options, text_list *args)
     args->n = 0;
 }
 
+// A type's name as it is said: small letters and digits alone, so that Q4KM, q4-k-m and q4_k_m are one. "" when it is longer than any name here.
+static const char *squeeze(char out[MAX_WORD + 1], const char *name)
+{
+    size_t n = 0;
+    for (; *name; name++) {
+        if (!isalnum((unsigned char)*name)) continue;
+        if (n == MAX_WORD) return strcpy(out, "");
+        out[n++] = (char)tolower((unsigned char)*name);
+    }
+    out[n] = '\0';
+    return out;
+}
+
+const char *nearest_type(const char *word, const char *const *names, int n)
+{
+    char said[MAX_WORD + 1], mixed[MAX_WORD + 2], forms[64][MAX_WORD + 1];
+    const char *form[64];
+    if (n > 64) n = 64;
+    for (int i = 0; i < n; i++) form[i] = squeeze(forms[i], names[i]);
+    snprintf(mixed, sizeof mixed, "%sm", squeeze(said, word));     // q4_k: llama-quantize takes it for q4_k_m
+    for (int k = 0; said[0] && k < 2; k++)
+        for (int i = 0; i < n; i++)
+            if (strcmp(k ? mixed : said, form[i]) == 0) return names[i];
+    const char *near = said[0] ? nearest_name(said, form, n) : NULL;
+    for (int i = 0; near && i < n; i++)
+        if (form[i] == near) return names[i];
+    return NULL;
+}
+
 const file_type_info *file_type_arg(const char *name, err *e)
 {
     const char *names[64];
@@ -203,7 +234,7 @@ const file_type_info *file_type_arg(const char *name, err *e)
         names[count++] = table[i].name;
         snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? " " : "", table[i].name);
     }
-    const char *near = nearest_name(name, names, count);
+    const char *near = nearest_type(name, names, count);
     if (near) err_set(e, ERR_USAGE, "unknown type '%s'; did you mean '%s'? Types: %s", name, near, all);
     else      err_set(e, ERR_USAGE, "unknown type '%s'. Types: %s", name, all);
     return NULL;

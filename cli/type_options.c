@@ -12,9 +12,15 @@ static dtype tensor_type_arg(const char *text, const char *option, err *e)
     if (!text || (t && codec_find(t->id))) return text ? t->id : DT_INVALID;
     int n;
     char all[256] = "";
+    const char *names[64];
     const codec *c = codec_table(&n);
-    for (int i = 0; i < n; i++) snprintf(all + strlen(all), sizeof all - strlen(all), " %s", dtype_name(c[i].type));
-    err_set(e, ERR_USAGE, "%s: unknown tensor type '%s'. Types:%s", option, text, all);
+    for (int i = 0; i < n && i < 64; i++) {
+        names[i] = dtype_name(c[i].type);
+        snprintf(all + strlen(all), sizeof all - strlen(all), " %s", names[i]);
+    }
+    const char *near = nearest_type(text, names, n);
+    if (near) err_set(e, ERR_USAGE, "%s: unknown tensor type '%s'; did you mean '%s'? Types:%s", option, text, near, all);
+    else      err_set(e, ERR_USAGE, "%s: unknown tensor type '%s'. Types:%s", option, text, all);
     return DT_INVALID;
 }
 
@@ -44,16 +50,19 @@ void encoder_close(block_encoder *b)
     if (b) b->close(b);
 }
 
-bool type_choice_make(type_choice *c, const text_list *tensor_types, const char *output, const char *embedding, bool pure, err *e)
+bool type_choice_make(type_choice *c, const char *type, const type_options *o, err *e)
 {
-    const size_t n = (size_t)tensor_types->n;
-    *c = (type_choice){ .rules = calloc(n + 1, sizeof *c->rules), .texts = calloc(n + 1, sizeof *c->texts) };
+    const size_t n = (size_t)o->tensor_types.n;
+    *c = (type_choice){ .type = file_type_arg(type, e) };
+    if (!c->type) return false;
+    c->rules = calloc(n + 1, sizeof *c->rules);
+    c->texts = calloc(n + 1, sizeof *c->texts);
     if (!c->rules || !c->texts) return err_nomem(e, "the rules", n * sizeof *c->rules);
-    c->over = (policy_overrides){ .rules = c->rules, .n_rules = tensor_types->n, .pure = pure, .output = DT_INVALID, .embedding = DT_INVALID };
+    c->over = (policy_overrides){ .rules = c->rules, .n_rules = o->tensor_types.n, .pure = o->pure, .output = DT_INVALID, .embedding = DT_INVALID };
     for (size_t i = 0; i < n; i++)
-        if (!rule_arg(&c->rules[i], tensor_types->v[i], &c->texts[i], e)) return false;
-    c->over.output    = tensor_type_arg(output, "--output-type", e);
-    c->over.embedding = tensor_type_arg(embedding, "--embedding-type", e);
+        if (!rule_arg(&c->rules[i], o->tensor_types.v[i], &c->texts[i], e)) return false;
+    c->over.output    = tensor_type_arg(o->output_type, "--output-type", e);
+    c->over.embedding = tensor_type_arg(o->embedding_type, "--embedding-type", e);
     return e->kind == ERR_NONE;
 }
 
@@ -65,7 +74,7 @@ void type_choice_free(type_choice *c)
     *c = (type_choice){ .rules = NULL };
 }
 
-bool type_plan_print(const quantize_preview *v, err *e)
+static bool print_plan(const quantize_preview *v, err *e)
 {
     static const char *const header[] = { "tensor", "shape", "from", "to", ">bytes", NULL };
     table t;
@@ -83,4 +92,11 @@ bool type_plan_print(const quantize_preview *v, err *e)
     printf("%lld tensors, %lld weights: %s become %s, %.3f bits a weight\n", (long long)v->n, (long long)v->n_elems,
            human_bytes(v->from_bytes, from), human_bytes(v->to_bytes, to), v->bits_per_weight);
     return true;
+}
+
+bool type_plan_print(quantize_preview *v, err *e)
+{
+    const bool ok = print_plan(v, e);
+    quantize_preview_free(v);
+    return ok;
 }

@@ -1,9 +1,9 @@
 #define _GNU_SOURCE
 #include "digest_queue.h"
+#include "threads.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <omp.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -288,7 +288,7 @@ double digest_queue_share(digest_queue *q)
 void digest_queue_run(digest_queue *q, int n_threads)
 {
     // A thread that finds none has no more to do: there will never be more than now, and those who have them keep them.
-    const int threads = n_threads > 0 ? n_threads : omp_get_max_threads();
+    const int threads = threads_or_cores(n_threads);
 #pragma omp parallel num_threads(threads)
     while (step(q, threads - 1)) { }
 }

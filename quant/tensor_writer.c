@@ -1,9 +1,9 @@
 #include "tensor_writer.h"
 #include "../formats/checked.h"
+#include "../formats/threads.h"
 #include "codec.h"
 
 #include <assert.h>
-#include <omp.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -450,7 +450,7 @@ static bool plan_work(writer *w, const tensor_source *src, err *e)
 // Runs the work of a writer whose ends are set.
 static bool run_writer(writer *w, const tensor_source *src, int n_threads, err *e)
 {
-    const int threads = n_threads > 0 ? n_threads : omp_get_num_procs();
+    const int threads = threads_or_cores(n_threads);
     bool ok = false;
     w->max_bufs = (int64_t)threads * BUFS_PER_THREAD;
     w->n_slots  = w->max_bufs > SLOTS ? w->max_bufs : SLOTS;

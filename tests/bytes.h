@@ -3,6 +3,7 @@
 #define HALLMARK_TESTS_BYTES_H
 
 #include "formats/err.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdint.h>
@@ -101,15 +102,6 @@ static inline void check_refused(const err *e, err_kind kind, const char *file, 
     ck_assert_msg(strstr(e->msg, text) != NULL, "found \"%s\", expected \"%s\" in it", e->msg, text);
     ck_assert_msg(!file || strstr(e->msg, file) != NULL, "found \"%s\", expected the file's name in it", e->msg);
     ck_assert_ptr_null(strchr(e->msg, '\n'));
-}
-
-static inline int run_suite(Suite *s)
-{
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 #endif

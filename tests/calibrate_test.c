@@ -10,6 +10,7 @@
 #include "verify/divergence.h"
 #include "verify/texts.h"
 #include "mini_checkpoint.h"
+#include "suite.h"
 #include <check.h>
 #include <fcntl.h>
 #include <math.h>
@@ -25,12 +26,6 @@ enum { CHUNK = 128, HF_COLS = 256 };
 static char dir[64], source[96], plain[96], first[96], second[96], text[96], held_out[96], short_text[96];
 static err e;
 
-static void write_text(const char *path, const char *bytes, int64_t n)
-{
-    FILE *f = fopen(path, "wb");
-    ck_assert(f && fwrite(bytes, 1, (size_t)n, f) == (size_t)n && fclose(f) == 0);
-}
-
 static void prepare(void)
 {
     char *license;
@@ -43,9 +38,9 @@ static void prepare(void)
     ck_assert_msg(convert_checkpoint(SOURCE_DIR "/fixtures/tiny-gemma4", source, &(convert_opts){ .type = FT_BF16 }, &e), "%s", e.msg);
     ck_assert_msg(file_read_text(&license, &n, SOURCE_DIR "/LICENSE", 1 << 20, &e), "%s", e.msg);
     ck_assert_int_gt(n, 9000);
-    write_text(text, license, 7000);
-    write_text(held_out, license + 7000, 2000);
-    write_text(short_text, "a", 1);
+    write_file(text, license, 7000);
+    write_file(held_out, license + 7000, 2000);
+    write_file(short_text, "a", 1);
     free(license);
 }
 
@@ -231,7 +226,7 @@ START_TEST(a_folder_in_f32_is_calibrated_as_its_file)
     file_map_close(&map);
     memcpy(&header, bytes, 8);
     for (int64_t at = 8 + (int64_t)header; at < n; at += 4) { bytes[at] = (uint8_t)(at * 31); bytes[at + 1] = (uint8_t)(at * 7); }
-    write_text(weights, (const char *)bytes, n);
+    write_file(weights, bytes, n);
     free(bytes);
     ck_assert_msg(convert_checkpoint(m->dir, first, &(convert_opts){ .type = FT_F32 }, &e), "%s", e.msg);
     char left[128], used[128], left_file[160], used_file[160];
@@ -240,8 +235,8 @@ START_TEST(a_folder_in_f32_is_calibrated_as_its_file)
     snprintf(left_file, sizeof left_file, "%s/source.gguf.partial-77", left);
     snprintf(used_file, sizeof used_file, "%s/source.gguf.partial-78", used);
     ck_assert(mkdir(left, 0700) == 0 && mkdir(used, 0700) == 0);
-    write_text(left_file, "x", 1);
-    write_text(used_file, "x", 1);
+    write_file(left_file, "x", 1);
+    write_file(used_file, "x", 1);
     const int lock = open(used, O_RDONLY | O_DIRECTORY);
     ck_assert(lock >= 0 && flock(lock, LOCK_EX) == 0);
     const char *texts[] = { text };
@@ -341,9 +336,5 @@ int main(void)
     tcase_add_unchecked_fixture(folder, prepare, clean);
     tcase_add_test(folder, a_folder_in_f32_is_calibrated_as_its_file);
     suite_add_tcase(s, folder);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

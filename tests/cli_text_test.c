@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include "cli/text_out.h"
 #include "formats/json.h"
+#include "suite.h"
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -182,12 +183,13 @@ END_TEST
 
 // ---- options --------------------------------------------------------------------------------------------------------
 
-typedef struct { const char *out, *kv, *text; int64_t n, threads; text_list many; bool flag; } sample_options;
+typedef struct { const char *out, *kv, *text; int64_t n, threads; text_list many; bool flag; given_int level; } sample_options;
 static const opt sample_table[] = {
     { "--output", "-o", OPT_OUTPUT, offsetof(sample_options, out), "F", "", true, 0, 0, NULL },
     { "--text", NULL, OPT_TEXT, offsetof(sample_options, text), "T", "", false, 0, 0, NULL },
     { "--number", "-n", OPT_INT, offsetof(sample_options, n), "N", "", false, -5, 9, NULL },
     { "--many", NULL, OPT_PATHS, offsetof(sample_options, many), "F", "", false, 0, 0, NULL },
+    { "--level", NULL, OPT_GIVEN_INT, offsetof(sample_options, level), "N", "", false, 0, 2, NULL },
     { "--flag", NULL, OPT_FLAG, offsetof(sample_options, flag), NULL, "", false, 0, 0, NULL },
     OPT_KV(sample_options),
     OPT_THREADS(sample_options),
@@ -224,7 +226,19 @@ START_TEST(options_are_read)
     ck_assert_int_eq(o.n, -5);
     ck_assert_int_eq(o.many.n, 2);
     ck_assert_str_eq(o.many.v[1], "y");
+    ck_assert(!o.level.given && o.level.v == 0);
     ck_assert_str_eq(o.kv, "q8_0");
+    options_free(&sample, &o, &args);
+}
+END_TEST
+
+START_TEST(an_option_may_tell_0_from_nothing)
+{
+    sample_options o;
+    text_list args;
+    err e = { 0 };
+    ck_assert_msg(parse("a -o out --level 0", &o, &args, &e), "%s", e.msg);
+    ck_assert(o.level.given && o.level.v == 0);
     options_free(&sample, &o, &args);
 }
 END_TEST
@@ -235,7 +249,7 @@ START_TEST(wrong_options_are_named)
         { "a", "-o F is missing" }, { "-o x", "argument is missing" }, { "a b c -o x", "unexpected argument 'c'" },
         { "a -o x --nmuber 3", "did you mean '--number'?" }, { "a -o x --out y", "did you mean '--output'?" },
         { "a -o x -n 10", "expected -5 to 9" }, { "a -o x -n -6", "expected -5 to 9" }, { "a -o x -n 5x", "whole number" },
-        { "a -o x -n +5", "whole number" }, { "a -o x -n", "needs a value" }, { "a -o x -n 1 -n 1", "given twice" },
+        { "a -o x -n +5", "whole number" }, { "a -o x --level 3", "expected 0 to 2" }, { "a -o x --level 1 --level 1", "given twice" }, { "a -o x -n", "needs a value" }, { "a -o x -n 1 -n 1", "given twice" },
         { "a -o x --flag=1", "takes no value" }, { "a -o x --kv f61", "did you mean 'f16'?" }, { "a -o x --many=", "empty" },
         { "a -o x -z", "unknown option '-z'" }, { "a -o -", "found '-'" }, { "a --output=", "empty" }, { "a -o x --threads 99999999999999999999", "expected 1 to 1024" },
     };
@@ -247,6 +261,24 @@ START_TEST(wrong_options_are_named)
         ck_assert_int_eq(e.kind, ERR_USAGE);
         ck_assert_msg(strstr(e.msg, rows[i].message) != NULL, "%s: %s", rows[i].line, e.msg);
         options_free(&sample, &o, &args);
+    }
+}
+END_TEST
+
+START_TEST(unknown_types_are_answered_with_the_nearest)
+{
+    static const struct { const char *word, *near; } rows[] = {
+        { "q4km", "q4_k_m" }, { "Q4KM", "q4_k_m" }, { "q4-k-m", "q4_k_m" }, { "q4_k_mm", "q4_k_m" }, { "q4_k", "q4_k_m" }, { "Q3KL", "q3_k_l" },
+        { "q6k", "q6_k" }, { "q40", "q4_0" }, { "fp16", "f16" }, { "BFLOAT16", NULL }, { "q8", "q8_0" }, { "int8", NULL }, { "_", NULL }, { "", NULL },
+        { "q4444444444444444444444444444444444444444", NULL },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        err  e = { 0 };
+        char text[64];
+        ck_assert_ptr_null(file_type_arg(rows[i].word, &e));
+        ck_assert_int_eq(e.kind, ERR_USAGE);
+        snprintf(text, sizeof text, "did you mean '%s'?", rows[i].near ? rows[i].near : "");
+        ck_assert_msg(rows[i].near ? strstr(e.msg, text) != NULL : strstr(e.msg, "did you mean") == NULL, "%s: %s", rows[i].word, e.msg);
     }
 }
 END_TEST
@@ -263,11 +295,9 @@ int main(void)
     tcase_add_test(t, tables_align);
     tcase_add_test(t, json_is_json);
     tcase_add_test(t, options_are_read);
+    tcase_add_test(t, an_option_may_tell_0_from_nothing);
     tcase_add_test(t, wrong_options_are_named);
+    tcase_add_test(t, unknown_types_are_answered_with_the_nearest);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
+    return run_suite(s);
 }

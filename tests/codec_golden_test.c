@@ -8,6 +8,7 @@
 #include "golden/codec_digests.h"
 #include "golden/codec_inputs.h"
 #include "golden/gguf_decoded.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -175,9 +176,5 @@ int main(void)
     tcase_add_test(c, test_not_finite_is_an_error_naming_the_column);
     tcase_add_test(c, test_scale_over_f16_is_an_error_naming_the_block);
     tcase_add_test(c, test_table_agrees_with_the_layouts);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? 0 : 1;
+    return run_suite(s);
 }

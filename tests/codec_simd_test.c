@@ -4,6 +4,7 @@
 #include "quant/codec.h"
 
 #include "golden/codec_inputs.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -50,8 +51,7 @@ START_TEST(test_same_bytes_as_plain)
         for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
             char what[32];
             snprintf(what, sizeof what, "kind %d", kind);
-            for (int r = 0; r < shapes[s].rows; r++)
-                input_row(x + r * shapes[s].cols, shapes[s].cols, kind == GOLDEN_KINDS ? r % kind : kind, (uint64_t)(100 * r) + s);
+            input_rows(x, shapes[s].rows, shapes[s].cols, kind, s);
             input_importance(w, shapes[s].cols, kind, s);
             for (simd_level level = SIMD_PORTABLE; level <= simd_best(); level++) {
                 compare(t, level, shapes[s].rows, shapes[s].cols, NULL, what);
@@ -61,18 +61,13 @@ START_TEST(test_same_bytes_as_plain)
 }
 END_TEST
 
-// Rows of mixed magnitudes a block long, so that sub-blocks vanish beside their neighbours: the cases that lanes leave to the plain codec.
+// The cases that lanes leave to the plain codec.
 START_TEST(test_lanes_that_need_the_plain_codec)
 {
     int n;
     const dtype t = codec_table(&n)[_i].type;
     for (int seed = 0; seed < 12; seed++) {
-        input_rng r = { (uint64_t)seed };
-        for (int i = 0; i < MAX_ROWS * 512; i++) {
-            static int exponent;
-            if (i % 16 == 0) exponent = (int)(input_next(&r) % 60) - 50;
-            x[i] = input_normal(&r) * input_power_of_two(exponent);
-        }
+        input_mixed_magnitudes(x, MAX_ROWS * 512, (uint64_t)seed);
         input_importance(w, 512, 2, (uint64_t)seed);
         for (simd_level level = SIMD_PORTABLE; level <= simd_best(); level++) {
             compare(t, level, MAX_ROWS, 512, NULL, "mixed magnitudes");
@@ -133,9 +128,5 @@ int main(void)
     tcase_add_loop_test(c, test_same_failures_as_plain, 0, n);
     tcase_add_test(c, test_level_can_be_forced_down);
     printf("SIMD levels proved: portable to %s\n", level_names[simd_best()]);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? 0 : 1;
+    return run_suite(s);
 }

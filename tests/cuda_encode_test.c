@@ -13,6 +13,7 @@ static void host_calls_order(unsigned order) { (void)order; }       // the devic
 #endif
 
 #include "golden/codec_inputs.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -65,8 +66,7 @@ START_TEST(the_plain_encoders_bytes)
             if (s == 4 && kind != 0 && kind != GOLDEN_KINDS) continue;      // the large one: twice is enough
             snprintf(what, sizeof what, "kind %d", kind);
             host_calls_order((unsigned)(kind + (int)s) % 4);
-            for (int r = 0; r < shapes[s].rows; r++)
-                input_row(x + r * shapes[s].cols, shapes[s].cols, kind == GOLDEN_KINDS ? r % kind : kind, (uint64_t)(100 * r) + s);
+            input_rows(x, shapes[s].rows, shapes[s].cols, kind, s);
             input_importance(w, shapes[s].cols, kind, s);
             compare(b, t, shapes[s].rows, shapes[s].cols, NULL, what);
             compare(b, t, shapes[s].rows, shapes[s].cols, w, what);
@@ -81,12 +81,7 @@ START_TEST(magnitudes_that_vanish_beside_their_neighbours)
 {
     block_encoder *b = open_encoder();
     for (int seed = 0; seed < 4; seed++) {
-        input_rng r = { (uint64_t)seed };
-        for (int i = 0; i < MAX_ROWS * 512; i++) {
-            static int exponent;
-            if (i % 16 == 0) exponent = (int)(input_next(&r) % 60) - 50;
-            x[i] = input_normal(&r) * input_power_of_two(exponent);
-        }
+        input_mixed_magnitudes(x, MAX_ROWS * 512, (uint64_t)seed);
         input_importance(w, 512, 2, (uint64_t)seed);
         compare(b, types[_i], MAX_ROWS, 512, NULL, "mixed magnitudes");
         compare(b, types[_i], MAX_ROWS, 512, w, "mixed magnitudes");
@@ -168,6 +163,19 @@ static void free_weights(void)
     for (int i = 0; i < N; i++) { free(weights[i]); free(importances[i]); }
 }
 
+// What the writing of a file through an encoder (NULL: by the CPU) is refused with; there is no file then. b is closed.
+static err refusal(const char *name, block_encoder *b, int threads)
+{
+    static char digests[N][SHA256_HEX + 1];
+    char path[128];
+    err  e = { 0 };
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    ck_assert(!write_file(path, b, threads, digests, &e));
+    ck_assert(access(path, F_OK) != 0);
+    if (b) b->close(b);
+    return e;
+}
+
 START_TEST(a_file_is_the_cpus)
 {
     static const int threads[] = { 1, 3 };
@@ -201,20 +209,13 @@ END_TEST
 // Tensor, row and column of the message are the CPU's; there is no file.
 START_TEST(a_file_with_a_nan_is_refused_as_by_the_cpu)
 {
-    static char digests[N][SHA256_HEX + 1];
-    char path[128];
-    snprintf(path, sizeof path, "%s/bad", folder);
     make_weights();
     weights[0][700 * 512 + 131] = NAN;
     for (int threads = 1; threads < 4; threads++) {
-        err want = { 0 }, got = { 0 };
-        block_encoder *b = open_encoder();
-        ck_assert(!write_file(path, NULL, threads, digests, &want) && !write_file(path, b, threads, digests, &got));
-        b->close(b);
+        const err want = refusal("bad", NULL, threads), got = refusal("bad", open_encoder(), threads);
         ck_assert_int_eq(got.kind, ERR_INPUT);
         ck_assert_str_eq(got.msg, want.msg);
         ck_assert_msg(strstr(got.msg, "many pieces: row 700: column 131") != NULL, "%s", got.msg);
-        ck_assert(access(path, F_OK) != 0);
     }
     free_weights();
 }
@@ -304,19 +305,12 @@ END_TEST
 // One thread, so that the first three pieces are the device's.
 START_TEST(a_file_whose_device_fails_is_not_there)
 {
-    static char digests[N][SHA256_HEX + 1];
-    char path[128];
-    snprintf(path, sizeof path, "%s/failed", folder);
     make_weights();
     for (int n = 0; n < 3; n++) {
-        err e = { 0 };
         plant("launch", n);
-        block_encoder *b = open_encoder();
-        ck_assert(!write_file(path, b, 1, digests, &e));
-        b->close(b);
+        const err e = refusal("failed", open_encoder(), 1);
         ck_assert_int_eq(e.kind, ERR_SYSTEM);
         ck_assert_msg(strstr(e.msg, "many pieces: device cuda") != NULL && strstr(e.msg, "could not be launched") != NULL, "%s", e.msg);
-        ck_assert(access(path, F_OK) != 0);
         ck_assert_int_eq(host_calls_live(), 0);
     }
     host_calls_use(NULL);
@@ -345,10 +339,7 @@ int main(void)
 #endif
     suite_add_tcase(s, t);
     suite_add_tcase(s, f);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
+    const int status = run_suite(s);
     rmdir(folder);
-    return failed ? 1 : 0;
+    return status;
 }

@@ -103,9 +103,5 @@ int main(void)
     tcase_add_loop_test(t, a_fault_is_caught_and_located, FIRST_FAULT, (int)(sizeof FAULTS / sizeof *FAULTS));
     tcase_add_test(t, another_cache_is_named);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

@@ -3,6 +3,7 @@
 // blocks in several orders. Sizes are odd on purpose; types are all that the project writes; both arithmetics.
 #include "quant/codec.h"
 #include "cuda_where.h"
+#include "suite.h"
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -478,9 +479,5 @@ int main(void)
     tcase_add_test(t, planted_faults_are_committed_alike);
     tcase_add_test(t, what_the_cache_cannot_hold_is_said);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

@@ -3,6 +3,7 @@
 #include "convert/convert.h"
 #include "verify/divergence.h"
 #include "verify/texts.h"
+#include "suite.h"
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -157,9 +158,5 @@ int main(void)
     tcase_add_test(t, same_figures_for_any_threads_and_from_what_was_kept);
     tcase_add_test(t, what_cannot_be_compared_is_named);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

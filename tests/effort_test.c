@@ -7,6 +7,7 @@
 #include "quant/moments.h"
 
 #include "golden/codec_inputs.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -340,9 +341,5 @@ int main(void)
     tcase_add_loop_test(t, test_hostile_rows, 0, N_TYPES);
     tcase_add_loop_test(t, test_zero_and_constant_rows, 0, N_TYPES);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

@@ -299,5 +299,6 @@ int main(void)
     tcase_add_test(t, another_cache_dtype_is_noted_and_fails);
     tcase_add_loop_test(t, faults_of_the_runtime_are_caught_in_f32, 0, (int)(sizeof FAULTS / sizeof *FAULTS));
     tcase_add_loop_test(t, faults_of_the_runtime_are_caught_in_bf16, 0, (int)(sizeof FAULTS / sizeof *FAULTS));
-    return run_suite(s, t);
+    suite_add_tcase(s, t);
+    return run_suite(s);
 }

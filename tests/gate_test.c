@@ -1,6 +1,7 @@
 // Proves verify/gate.h: the built-in table is what verify/gate.json says, and no misspelt or missing limit passes unseen.
 #include "formats/file_map.h"
 #include "verify/gate.h"
+#include "suite.h"
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,9 +156,5 @@ int main(void)
     tcase_add_test(t, a_row_for_any_other_type_must_be_asked_for);
     tcase_add_test(t, every_truncation_is_refused);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "quant/policy.h"
 #include "verify/held_type.h"
+#include "suite.h"
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -268,9 +269,5 @@ int main(void)
     tcase_add_test(t, what_keeps_less_than_any_budget_has_none);
     tcase_add_test(t, a_file_that_does_not_say_its_layers_is_refused);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,53 +1,29 @@
 // Proves verify/importance.h on the committed tiny Gemma 4: the sums are those of the first layer's input computed by hand, the same for any number
 // of threads; merging adds; quant/imatrix.h reads the result; what is refused is named. (Beside llama-imatrix on the same file and text: the same
 // entries and counts; sums within 8e-5 of the largest, where llama-imatrix keeps its KV cache in F16.)
-#include "convert/convert.h"
-#include "formats/file_map.h"
 #include "quant/codec.h"
 #include "quant/imatrix.h"
 #include "verify/importance.h"
-#include <check.h>
+#include "verify_files.h"
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 enum { CHUNK = 128 };
 
-static char dir[64], art[96], text_path[96], short_path[96], first[96], second[96], both[96];
+static char art[SCRATCH_PATH], text_path[SCRATCH_PATH], short_path[SCRATCH_PATH], first[SCRATCH_PATH], second[SCRATCH_PATH], both[SCRATCH_PATH];
 static err e;
-
-static void write_text(const char *path, const char *text, int64_t n)
-{
-    FILE *f = fopen(path, "wb");
-    ck_assert(f && fwrite(text, 1, (size_t)n, f) == (size_t)n && fclose(f) == 0);
-}
 
 static void prepare(void)
 {
-    char *license;
-    int64_t n;
-    strcpy(dir, "/tmp/hallmark-importance-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    snprintf(art, sizeof art, "%s/a.gguf", dir);
-    snprintf(text_path, sizeof text_path, "%s/text", dir);
-    snprintf(short_path, sizeof short_path, "%s/short", dir);
-    snprintf(first, sizeof first, "%s/1.gguf", dir);
-    snprintf(second, sizeof second, "%s/2.gguf", dir);
-    snprintf(both, sizeof both, "%s/both.gguf", dir);
-    ck_assert_msg(convert_checkpoint(SOURCE_DIR "/fixtures/tiny-gemma4", art, &(convert_opts){ .type = FT_F32 }, &e), "%s", e.msg);
-    ck_assert_msg(file_read_text(&license, &n, SOURCE_DIR "/LICENSE", 1 << 20, &e), "%s", e.msg);
-    write_text(text_path, license, 2500);
-    write_text(short_path, license, 40);
-    free(license);
-}
-
-static void clean(void)
-{
-    const char *all[] = { art, text_path, short_path, first, second, both };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) unlink(all[i]);
-    rmdir(dir);
+    files_begin("hallmark-importance");
+    scratch_path(art, "a.gguf");
+    scratch_path(text_path, "text");
+    scratch_path(short_path, "short");
+    scratch_path(first, "1.gguf");
+    scratch_path(second, "2.gguf");
+    scratch_path(both, "both.gguf");
+    convert_tiny("a.gguf", FT_F32);
+    write_license(text_path, 2500);
+    write_license(short_path, 40);
 }
 
 static bool compute(const char *out, int n_threads, const char *text, const char *const *merge, int n_merge, err *why)
@@ -160,14 +136,10 @@ int main(void)
 {
     Suite *s = suite_create("importance");
     TCase *t = tcase_create("importance");
-    tcase_add_unchecked_fixture(t, prepare, clean);
+    tcase_add_unchecked_fixture(t, prepare, files_end);
     tcase_add_test(t, sums_are_those_of_the_first_layers_input);
     tcase_add_test(t, the_same_bytes_for_any_number_of_threads_and_merging_adds);
     tcase_add_test(t, what_cannot_be_used_is_named);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

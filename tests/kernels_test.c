@@ -2,6 +2,7 @@
 // and by the plain decoders of quant/.
 #include "quant/codec.h"
 #include "runtime/cpu/kernels.h"
+#include "suite.h"
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -325,9 +326,5 @@ int main(void)
     tcase_add_test(t, attention_over_several_spans);
     tcase_add_test(t, levels_are_picked_by_name);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

@@ -1,19 +1,12 @@
 // Proves verify/mix_solve.h, quant/encode.h, verify/sensitivity.h, verify/mix.h and session_replace_weight: the choice against brute force; encoding in memory
 // against what quantize writes; on the committed tiny Gemma 4 what a probe says against a file made so and run; what is refused, by name.
-#include "convert/convert.h"
-#include "formats/claims.h"
-#include "formats/file_map.h"
 #include "formats/json.h"
 #include "quant/encode.h"
 #include "verify/mix.h"
 #include "verify/mix_solve.h"
 #include "verify/texts.h"
-#include <check.h>
+#include "verify_files.h"
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 // ---- the choice --------------------------------------------------------------------------------------------------------
 
@@ -121,30 +114,19 @@ END_TEST
 
 // ---- on a model --------------------------------------------------------------------------------------------------------
 
-static char dir[64], art[96], out[96], text[96], tiny_text[96];
+static char art[SCRATCH_PATH], out[SCRATCH_PATH], text[SCRATCH_PATH], tiny_text[SCRATCH_PATH];
 static err e;
 
 static void prepare(void)
 {
-    char *license;
-    int64_t n;
-    strcpy(dir, "/tmp/hallmark-mix-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    snprintf(art, sizeof art, "%s/a.gguf", dir);
-    snprintf(out, sizeof out, "%s/out.gguf", dir);
-    snprintf(text, sizeof text, "%s/text", dir);
-    snprintf(tiny_text, sizeof tiny_text, "%s/short", dir);
-    ck_assert_msg(convert_checkpoint(SOURCE_DIR "/fixtures/tiny-gemma4", art, &(convert_opts){ .type = FT_BF16 }, &e), "%s", e.msg);
-    ck_assert_msg(file_read_text(&license, &n, SOURCE_DIR "/LICENSE", 1 << 20, &e), "%s", e.msg);
-    ck_assert(outfile_write_whole(text, license, n, &e) && outfile_write_whole(tiny_text, license, 20, &e));
-    free(license);
-}
-
-static void clean(void)
-{
-    const char *all[] = { art, out, text, tiny_text };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) unlink(all[i]);
-    rmdir(dir);
+    files_begin("hallmark-mix");
+    scratch_path(art, "a.gguf");
+    scratch_path(out, "out.gguf");
+    scratch_path(text, "text");
+    scratch_path(tiny_text, "short");
+    convert_tiny("a.gguf", FT_BF16);
+    write_license(text, 0);
+    write_license(tiny_text, 20);
 }
 
 static sensitivity_opts options(int n_threads)
@@ -362,7 +344,7 @@ int main(void)
 {
     Suite *s = suite_create("mix");
     TCase *t = tcase_create("mix");
-    tcase_add_unchecked_fixture(t, prepare, clean);
+    tcase_add_unchecked_fixture(t, prepare, files_end);
     tcase_add_test(t, test_choice_against_brute_force);
     tcase_add_test(t, test_ties);
     tcase_add_test(t, test_encoding_in_memory);
@@ -373,9 +355,5 @@ int main(void)
     tcase_add_test(t, test_what_cannot_be_done_is_named);
     tcase_add_test(t, test_targets);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

@@ -2,6 +2,7 @@
 // and the memory plan.
 #include "formats/claims.h"
 #include "runtime/model.h"
+#include "suite.h"
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,9 +241,5 @@ int main(void)
     tcase_add_test(t, absent_keys_of_gemma4_mean_what_llama_cpp_takes);
     tcase_add_test(t, sharing_saves_57_percent_of_e2b);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

@@ -2,6 +2,7 @@
 // was recorded), whatever the order the tensors are given in.
 #include "formats/file_map.h"
 #include "quant/policy.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -236,9 +237,5 @@ int main(void)
     tcase_add_test(c, test_bad_pattern);
     tcase_add_test(c, test_refusals);
     tcase_add_test(c, test_table);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? 0 : 1;
+    return run_suite(s);
 }

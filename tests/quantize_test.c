@@ -9,6 +9,7 @@
 #include "quant/quantize.h"
 
 #include "golden/codec_inputs.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -446,13 +447,10 @@ int main(void)
     tcase_add_test(c, test_importance_faults_by_name);
     tcase_add_test(c, test_derive);
     tcase_add_test(c, test_every_truncation_of_a_dat);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
+    const int status = run_suite(s);
     unlink(in_path);
     unlink(out_path);
     unlink(im_path);
     rmdir(folder);
-    return failed == 0 ? 0 : 1;
+    return status;
 }

@@ -197,13 +197,13 @@ START_TEST(a_release_replaces_a_release_and_nothing_else)
     release_opts o = options(BF16_AND_F32, 2);
     err e = { 0 };
     release_result r = released(hf_dir, out, &o);
-    ck_assert(r.published);
+    ck_assert(r.published && !r.replaced);
     release_result_free(&r);
     char *first = text_of(out, "report.json");
     o.types = ONLY_BF16;
     o.n_types = 1;
     r = released(hf_dir, out, &o);
-    ck_assert(r.published);
+    ck_assert(r.published && r.replaced);
     release_result_free(&r);
     ck_assert_int_eq(entries(out), 3);
     char *second = text_of(out, "report.json");
@@ -228,6 +228,42 @@ START_TEST(a_release_replaces_a_release_and_nothing_else)
     ck_assert(mkdir(other, 0777) == 0 && outfile_write_whole(in_scratch("other/a.gguf"), "mine", 4, &e));
     ck_assert(!release_checkpoint(&r, hf_dir, other, &o, &e) && e.kind == ERR_USAGE);
     ck_assert_int_eq(entries(other), 1);
+}
+END_TEST
+
+// A staging folder with a report that says who made it.
+static void stage(release_dir *d, const char *dest, const char *name)
+{
+    char path[400], text[64];
+    err  e = { 0 };
+    ck_assert_msg(release_dir_begin(d, dest, &e), "%s", e.msg);
+    snprintf(path, sizeof path, "%s/report.json", d->path);
+    const int n = snprintf(text, sizeof text, "{\"hallmark_release\":1,\"name\":\"%s\",\"artifacts\":[]}", name);
+    ck_assert_msg(outfile_write_whole(path, text, n, &e), "%s", e.msg);
+}
+
+// Two releases to one place at the same time: the last is there, and knows that it is not the only one.
+START_TEST(a_release_published_in_the_meantime_is_replaced_and_told)
+{
+    const char *dest = in_scratch("meantime");
+    release_dir mine;
+    bool replaced = false;
+    int  status;
+    err  e = { 0 };
+    stage(&mine, dest, "mine");
+    const pid_t child = fork();
+    if (child == 0) {
+        release_dir theirs;
+        stage(&theirs, dest, "theirs");
+        _exit(release_dir_publish(&theirs, dest, &replaced, &e) && !replaced ? 0 : 9);
+    }
+    ck_assert(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    ck_assert_msg(release_dir_publish(&mine, dest, &replaced, &e), "%s", e.msg);
+    ck_assert(replaced);
+    char *report = text_of(dest, "report.json");
+    ck_assert_ptr_nonnull(strstr(report, "mine"));
+    free(report);
+    ck_assert_int_eq(leftovers("meantime"), 0);
 }
 END_TEST
 
@@ -427,7 +463,7 @@ START_TEST(a_publish_that_fails_says_where_the_work_is)
     ck_assert(outfile_write_whole(inside, "x", 1, &e));
     FILE *f = fopen(dest, "w");                                     // it came while the release was at work
     ck_assert(f && fclose(f) == 0);
-    ck_assert(!release_dir_publish(&d, dest, &e));
+    ck_assert(!release_dir_publish(&d, dest, &(bool){ false }, &e));
     ck_assert_msg(strstr(e.msg, "not a folder") && strstr(e.msg, staged), "%s", e.msg);
     ck_assert(file_exists(inside));
     unlink(dest);
@@ -440,77 +476,61 @@ END_TEST
 
 // ---- check ---------------------------------------------------------------------------------------------------------
 
-// Bytes that no digest covers, and bytes that are gone.
-static void append_and_truncate(const char *art, const char *spare)
-{
-    err  e = { 0 };
-    struct stat st;
-    ck_assert(stat(art, &st) == 0);
-    int fd = open(art, O_WRONLY | O_APPEND);
-    ck_assert(fd >= 0 && write(fd, "payload", 7) == 7 && close(fd) == 0);
-    ck_assert(!checks(art, &e) && e.kind == ERR_VERDICT);
-    ck_assert_msg(strstr(e.msg, "after the last tensor"), "%s", e.msg);
-    ck_assert(truncate(art, st.st_size - 100) == 0);
-    ck_assert(!checks(art, &e) && e.kind == ERR_INPUT);
-    ck_assert_msg(strstr(e.msg, "truncated: found a file of") && strstr(e.msg, "that the tensor needs"), "%s", e.msg);
-    rename(copy_file(spare, "copy.gguf"), art);
-    // Between two tensors: the first whose end the alignment does not meet.
-    gguf *g = open_gguf(art);
-    int64_t off = -1;
-    for (int64_t i = 0; i < gguf_n_tensors(g) && off < 0; i++) {
-        const gguf_tensor *t = gguf_tensor_at(g, i);
-        if (t->n_bytes % gguf_alignment(g) != 0) off = t->off + t->n_bytes;
-    }
-    gguf_close(g);
-    ck_assert_int_ge(off, 0);
-    patch(art, off, "x", 1);
-    ck_assert(!checks(art, &e) && e.kind == ERR_VERDICT);
-    ck_assert_msg(strstr(e.msg, "expected padding"), "%s", e.msg);
-    rename(copy_file(spare, "copy.gguf"), art);
-    // A cache dtype that the type does not require, and one that is none.
-    patch(art, value_off(art, KEY_HM_KV_TYPE) + 8, "f16 ", 4);
-    ck_assert(!checks(art, &e));
-    rename(copy_file(spare, "copy.gguf"), art);
-    ck_assert_msg(checks(art, &e), "%s", e.msg);
-}
+// A published folder that a test damages, with a whole copy of its one artifact beside it.
+typedef struct { char out[256], art[300], spare[300], report[300], md[300]; } published;
 
-START_TEST(whatever_is_changed_later_is_named)
+static published publish_one(const char *name)
 {
-    char out[256];
-    snprintf(out, sizeof out, "%s", in_scratch("tampered"));
+    published p;
     release_opts o = options(ONLY_BF16, 1);
-    release_result r = released(in_scratch("hf"), out, &o);
+    snprintf(p.out, sizeof p.out, "%s", in_scratch(name));
+    release_result r = released(in_scratch("hf"), p.out, &o);
     ck_assert(r.published);
     release_result_free(&r);
-    err   e = { 0 };
-    char  art[300], spare[300], report[300], md_path[300];
-    snprintf(md_path, sizeof md_path, "%s/report.md", out);
-    snprintf(art, sizeof art, "%s/tiny-BF16.gguf", out);
-    snprintf(report, sizeof report, "%s/report.json", out);
-    snprintf(spare, sizeof spare, "%s", copy_file(art, "spare.gguf"));
-    ck_assert_msg(checks(out, &e), "%s", e.msg);
-    char        sha[SHA256_HEX + 1];                            // and says that it was held to a gate of its maker's own
+    snprintf(p.art, sizeof p.art, "%s/tiny-BF16.gguf", p.out);
+    snprintf(p.report, sizeof p.report, "%s/report.json", p.out);
+    snprintf(p.md, sizeof p.md, "%s/report.md", p.out);
+    snprintf(p.spare, sizeof p.spare, "%s", copy_file(p.art, "spare.gguf"));
+    return p;
+}
+
+static void restore(const published *p) { rename(copy_file(p->spare, "copy.gguf"), p->art); }
+
+static void write_text(const char *path, const char *text, size_t n) { ck_assert(outfile_write_whole(path, text, (int64_t)n, &(err){ 0 })); }
+
+// The folder holds, and says that it was held to a gate of its maker's own.
+static void check_gate_is_told(const published *p)
+{
+    err         e = { 0 };
+    char        sha[SHA256_HEX + 1], line[256];
     check_gate  held;
     check_opts  told = { .device = "cpu", .gate = &held };
-    ck_assert(sha256_file(in_scratch("gate.json"), sha, &e) && check_artifact(out, &told, &e));
+    ck_assert(sha256_file(in_scratch("gate.json"), sha, &e) && check_artifact(p->out, &told, &e));
     ck_assert_str_eq(held.sha256, sha);
     ck_assert_str_eq(held.name, "gate.json");
-    char *said = text_of(out, "report.md"), line[256];
+    char *said = text_of(p->out, "report.md");
     snprintf(line, sizeof line, "- Note: held to gate gate.json (sha256 `%s`), not the built-in one", sha);
     ck_assert_ptr_nonnull(strstr(said, line));
     free(said);
+}
 
-    flip_bit(art, "blk.0.attn_q.weight", 10, 3);
-    ck_assert(!checks(out, &e) && e.kind == ERR_VERDICT && strstr(e.msg, "blk.0.attn_q.weight"));
-    redigest(art);                                              // digests made true again: the record was made for others
-    ck_assert(!checks(out, &e) && strstr(e.msg, "tensors"));
-    rename(copy_file(spare, "copy.gguf"), art);
+// Tensors and metadata that are no longer those of the record.
+static void change_the_artifact(const published *p)
+{
+    err e = { 0 };
+    flip_bit(p->art, "blk.0.attn_q.weight", 10, 3);
+    ck_assert(!checks(p->out, &e) && e.kind == ERR_VERDICT && strstr(e.msg, "blk.0.attn_q.weight"));
+    redigest(p->art);                                           // digests made true again: the record was made for others
+    ck_assert(!checks(p->out, &e) && strstr(e.msg, "tensors"));
+    restore(p);
+    patch_f32(p->art, "gemma4.rope.freq_base", 10000);
+    ck_assert(!checks(p->out, &e) && e.kind == ERR_VERDICT && strstr(e.msg, "metadata"));
+    restore(p);
+}
 
-    patch_f32(art, "gemma4.rope.freq_base", 10000);
-    ck_assert(!checks(out, &e) && e.kind == ERR_VERDICT && strstr(e.msg, "metadata"));
-    rename(copy_file(spare, "copy.gguf"), art);
-
-    // Whatever else may be said there, nobody but the records says it.
+// Whatever else may be said there, nobody but the records says it.
+static void edit_report_json(const published *p)
+{
     static const struct { const char *from, *to, *named; } EDITS[] = {
         { "\"name\":\t\"tiny\"", "\"name\":\t\"huge\"", "key 'name': found \"huge\", expected \"tiny\"" },
         { "\"source_digest\":\t\"", "\"source_digest\":\t\"0", "key 'source_digest'" },
@@ -523,47 +543,103 @@ START_TEST(whatever_is_changed_later_is_named)
         { "\"notes\":\t[]", "\"notes\":\t[\"all fine\"]", "notes[0]': found \"all fine\", expected nothing" },
         { "\"hallmark_release\":\t1", "\"hallmark_release\":\t1, \"award\":1", "key 'award': found 1, expected nothing" },
     };
+    err e = { 0 };
     for (size_t i = 0; i < sizeof EDITS / sizeof *EDITS; i++) {
-        char *was = text_of(out, "report.json"), *cut = strstr(was, EDITS[i].from), *now = NULL;
+        char *was = text_of(p->out, "report.json"), *cut = strstr(was, EDITS[i].from), *now = NULL;
         ck_assert_msg(cut != NULL, "%s is not in the report", EDITS[i].from);
         size_t room = strlen(was) + 64;
         now = malloc(room);
         snprintf(now, room, "%.*s%s%s", (int)(cut - was), was, EDITS[i].to, cut + strlen(EDITS[i].from));
-        ck_assert(outfile_write_whole(report, now, (int64_t)strlen(now), &(err){ 0 }));
-        bool holds = checks(out, &e);
+        write_text(p->report, now, strlen(now));
+        bool holds = checks(p->out, &e);
         ck_assert_msg(!holds && e.kind == ERR_VERDICT && strstr(e.msg, EDITS[i].named), "%s: %s", EDITS[i].named, holds ? "holds" : e.msg);
-        ck_assert(outfile_write_whole(report, was, (int64_t)strlen(was), &(err){ 0 }));
+        write_text(p->report, was, strlen(was));
         free(now);
         free(was);
     }
-    char *md = text_of(out, "report.md"), *pass = strstr(md, "| bf16 |");
+}
+
+static void edit_report_md(const published *p)
+{
+    err   e = { 0 };
+    char *md = text_of(p->out, "report.md"), *pass = strstr(md, "| bf16 |");
     ck_assert_ptr_nonnull(pass);
     pass[2] = 'f';
-    ck_assert(outfile_write_whole(md_path, md, (int64_t)strlen(md), &(err){ 0 }));
-    ck_assert(!checks(out, &e) && e.kind == ERR_VERDICT);
+    write_text(p->md, md, strlen(md));
+    ck_assert(!checks(p->out, &e) && e.kind == ERR_VERDICT);
     ck_assert_msg(strstr(e.msg, "report.md: line 7: found") && strstr(e.msg, "| ff16 |") && strstr(e.msg, "| bf16 |"), "%s", e.msg);
     pass[2] = 'b';
-    ck_assert(outfile_write_whole(md_path, md, (int64_t)strlen(md) - 1, &(err){ 0 }));
-    ck_assert(!checks(out, &e) && strstr(e.msg, "report.md"));
-    unlink(md_path);
-    ck_assert(!checks(out, &e) && e.kind == ERR_VERDICT && strstr(e.msg, "report.md"));
-    ck_assert(outfile_write_whole(md_path, md, (int64_t)strlen(md), &(err){ 0 }));
+    write_text(p->md, md, strlen(md) - 1);
+    ck_assert(!checks(p->out, &e) && strstr(e.msg, "report.md"));
+    unlink(p->md);
+    ck_assert(!checks(p->out, &e) && e.kind == ERR_VERDICT && strstr(e.msg, "report.md"));
+    write_text(p->md, md, strlen(md));
     free(md);
-    ck_assert_msg(checks(out, &e), "%s", e.msg);
+    ck_assert_msg(checks(p->out, &e), "%s", e.msg);
+}
 
-    append_and_truncate(art, spare);
-    char *text = text_of(out, "report.json"), *at = strstr(text, "\"teacher_forced_equal\":");
+// Bytes that no digest covers, and bytes that are gone.
+static void append_and_truncate(const published *p)
+{
+    err  e = { 0 };
+    struct stat st;
+    ck_assert(stat(p->art, &st) == 0);
+    int fd = open(p->art, O_WRONLY | O_APPEND);
+    ck_assert(fd >= 0 && write(fd, "payload", 7) == 7 && close(fd) == 0);
+    ck_assert(!checks(p->art, &e) && e.kind == ERR_VERDICT);
+    ck_assert_msg(strstr(e.msg, "after the last tensor"), "%s", e.msg);
+    ck_assert(truncate(p->art, st.st_size - 100) == 0);
+    ck_assert(!checks(p->art, &e) && e.kind == ERR_INPUT);
+    ck_assert_msg(strstr(e.msg, "truncated: found a file of") && strstr(e.msg, "that the tensor needs"), "%s", e.msg);
+    restore(p);
+    // Between two tensors: the first whose end the alignment does not meet.
+    gguf *g = open_gguf(p->art);
+    int64_t off = -1;
+    for (int64_t i = 0; i < gguf_n_tensors(g) && off < 0; i++) {
+        const gguf_tensor *t = gguf_tensor_at(g, i);
+        if (t->n_bytes % gguf_alignment(g) != 0) off = t->off + t->n_bytes;
+    }
+    gguf_close(g);
+    ck_assert_int_ge(off, 0);
+    patch(p->art, off, "x", 1);
+    ck_assert(!checks(p->art, &e) && e.kind == ERR_VERDICT);
+    ck_assert_msg(strstr(e.msg, "expected padding"), "%s", e.msg);
+    restore(p);
+    // A cache dtype that the type does not require, and one that is none.
+    patch(p->art, value_off(p->art, KEY_HM_KV_TYPE) + 8, "f16 ", 4);
+    ck_assert(!checks(p->art, &e));
+    restore(p);
+    ck_assert_msg(checks(p->art, &e), "%s", e.msg);
+}
+
+// A figure of the report, then the report as a whole; the file itself is as it was.
+static void edit_a_figure_and_drop_the_report(const published *p)
+{
+    err   e = { 0 };
+    char *text = text_of(p->out, "report.json"), *at = strstr(text, "\"teacher_forced_equal\":");
     ck_assert_ptr_nonnull(at);
     char *digit = at + strlen("\"teacher_forced_equal\":\t");
     *digit = *digit == '9' ? '8' : '9';
-    ck_assert(outfile_write_whole(report, text, (int64_t)strlen(text), &(err){ 0 }));
+    write_text(p->report, text, strlen(text));
     free(text);
-    bool edited_holds = checks(out, &e);
+    bool edited_holds = checks(p->out, &e);
     ck_assert_msg(!edited_holds && e.kind == ERR_VERDICT && strstr(e.msg, "teacher_forced_equal"), "%s", e.msg);
-    ck_assert_msg(checks(art, &e), "%s", e.msg);                // the file itself is as it was
+    ck_assert_msg(checks(p->art, &e), "%s", e.msg);
+    unlink(p->report);
+    ck_assert(!checks(p->out, &e) && strstr(e.msg, "report.json"));
+}
 
-    unlink(report);
-    ck_assert(!checks(out, &e) && strstr(e.msg, "report.json"));
+START_TEST(whatever_is_changed_later_is_named)
+{
+    const published p = publish_one("tampered");
+    err e = { 0 };
+    ck_assert_msg(checks(p.out, &e), "%s", e.msg);
+    check_gate_is_told(&p);
+    change_the_artifact(&p);
+    edit_report_json(&p);
+    edit_report_md(&p);
+    append_and_truncate(&p);
+    edit_a_figure_and_drop_the_report(&p);
     ck_assert(!checks(in_scratch("hf"), &e) && e.kind == ERR_INPUT);
     ck_assert(!checks(in_scratch("nothing.gguf"), &e) && e.kind == ERR_INPUT);
 }
@@ -598,6 +674,7 @@ int main(void)
     tcase_add_test(t, killed_at_any_instant_nothing_half_is_published);
     tcase_add_test(t, everything_passes_and_is_published);
     tcase_add_test(t, a_release_replaces_a_release_and_nothing_else);
+    tcase_add_test(t, a_release_published_in_the_meantime_is_replaced_and_told);
     tcase_add_test(t, the_same_release_has_the_same_bytes);
     tcase_add_test(t, a_gate_that_fails_publishes_nothing);
     tcase_add_test(t, without_a_fixture_nothing_is_verified);
@@ -610,5 +687,6 @@ int main(void)
     tcase_add_test(t, a_publish_that_fails_says_where_the_work_is);
     tcase_add_test(t, whatever_is_changed_later_is_named);
     tcase_add_test(t, files_that_do_not_belong_to_the_report_are_named);
-    return run_suite(s, t);
+    suite_add_tcase(s, t);
+    return run_suite(s);
 }

@@ -4,6 +4,7 @@
 #include "verify/json_diff.h"
 #include "verify/record.h"
 #include "verify/release.h"
+#include "suite.h"
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -513,9 +514,5 @@ int main(void)
     tcase_add_test(t, the_first_key_that_differs_is_named);
     tcase_add_test(t, a_record_that_does_not_fit_its_room_is_refused);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

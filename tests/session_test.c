@@ -2,6 +2,7 @@
 // missing or misshapen tensor, a wrong name or an id out of range says. (Tokens against Transformers: verify_e2e_test.c.)
 #include "convert/convert.h"
 #include "runtime/session.h"
+#include "suite.h"
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -238,9 +239,5 @@ int main(void)
     tcase_add_test(t, wrong_options_and_ids_are_named);
     tcase_add_test(t, missing_and_misshapen_tensors_are_named);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

@@ -5,6 +5,7 @@
 #include "quant/tensor_writer.h"
 
 #include "golden/codec_inputs.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -254,10 +255,7 @@ int main(void)
     tcase_add_test(c, test_with_digests_aside);
     tcase_add_test(c, test_first_failure_is_named);
     tcase_add_test(c, test_types_without_a_codec);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
+    const int status = run_suite(s);
     rmdir(folder);
-    return failed == 0 ? 0 : 1;
+    return status;
 }

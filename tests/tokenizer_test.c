@@ -4,6 +4,7 @@
 #include "formats/gguf.h"
 #include "golden/tokenizer_golden.h"
 #include "runtime/tokenizer.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -695,9 +696,5 @@ int main(void)
     tcase_add_loop_test(c, refused, 0, COUNT(k_refused));
     tcase_add_test(c, damaged);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

@@ -3,6 +3,7 @@
 #include "verify/compare.h"
 #include "verify/distance.h"
 #include "verify/tie.h"
+#include "suite.h"
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -311,6 +312,24 @@ static verify_fixture_result compare_kind(const fixture *f, const our_run *o, ch
 
 static verify_fixture_result compare_all(const fixture *f, const our_run *o) { return compare_kind(f, o, CHECK_EXACT, TOKENS); }
 
+// The same logits at every step of every case: free_run's (NULL: none is run) must end the free run at step `ends`, TOKENS: never.
+static verify_fixture_result compare_constant(const fixture *f, const gate *g, check_kind kind, const char *type, const float *free_run, int64_t ends,
+                                              const float *forced)
+{
+    verify_fixture_result r = { 0 };
+    comparison k;
+    err e = { 0 };
+    ck_assert(compare_begin(&k, &r, f, g, kind, type, TOKENS, VOCAB, &e));
+    for (int64_t c = 0; c < f->n_cases; c++) {
+        compare_case(&k, &f->cases[c]);
+        for (int64_t t = 0; free_run && t < TOKENS && t <= ends; t++) ck_assert(compare_free(&k, t, free_run) == (t < ends));
+        for (int64_t t = 0; t < TOKENS; t++) compare_forced(&k, t, forced);
+        compare_case_end(&k);
+    }
+    compare_end(&k);
+    return r;
+}
+
 static const verify_failure *find_failure(const verify_fixture_result *r, const char *what)
 {
     for (int64_t i = 0; i < r->n_failures; i++)
@@ -427,20 +446,10 @@ END_TEST
 START_TEST(distance_of_the_free_run_counts)
 {
     made *m = make("float32", 0);
-    verify_fixture_result r = { 0 };
-    comparison k;
-    err e = { 0 };
-    ck_assert(compare_begin(&k, &r, &m->f, short_gate(), CHECK_EXACT, "F32", TOKENS, VOCAB, &e));
     float off[VOCAB];
     memcpy(off, REF, sizeof off);
     off[1] += 0.1f;
-    for (int c = 0; c < CASES; c++) {
-        compare_case(&k, &m->cases[c]);
-        for (int64_t t = 0; t < TOKENS; t++) ck_assert(compare_free(&k, t, off));
-        for (int64_t t = 0; t < TOKENS; t++) compare_forced(&k, t, REF);
-        compare_case_end(&k);
-    }
-    compare_end(&k);
+    verify_fixture_result r = compare_constant(&m->f, short_gate(), CHECK_EXACT, "F32", off, TOKENS, REF);
     ck_assert(!r.passed);
     ck_assert_ptr_nonnull(find_failure(&r, "distance"));
     free(r.failures);
@@ -506,17 +515,7 @@ START_TEST(free_runs_that_all_end_at_a_tie_fail)
     other[1] = 2.5f;
     for (int c = 0; c < CASES; c++) m->logits[c][0][1] = 2.5f - 0x1p-6f;
     for (int round = 0; round < 2; round++) {
-        verify_fixture_result r = { 0 };
-        comparison k;
-        err e = { 0 };
-        ck_assert(compare_begin(&k, &r, &m->f, short_gate(), CHECK_EXACT, "BF16", TOKENS, VOCAB, &e));
-        for (int c = 0; c < CASES; c++) {
-            compare_case(&k, &m->cases[c]);
-            ck_assert(!compare_free(&k, 0, other));
-            for (int64_t t = 0; t < TOKENS; t++) compare_forced(&k, t, REF);
-            compare_case_end(&k);
-        }
-        compare_end(&k);
+        verify_fixture_result r = compare_constant(&m->f, short_gate(), CHECK_EXACT, "BF16", other, 0, REF);
         ck_assert_int_eq(r.free_run_ties, CASES);
         ck_assert_int_eq(r.ties_differing, 0);
         const verify_failure *f = find_failure(&r, "ties");
@@ -545,24 +544,13 @@ END_TEST
 START_TEST(a_fixture_that_is_too_short_passes_nothing)
 {
     made *m = make("float32", 0);
-    our_run *o = same_run();
-    verify_fixture_result r = { 0 };
-    comparison k;
-    err e = { 0 };
-    ck_assert(compare_begin(&k, &r, &m->f, gate_builtin(), CHECK_EXACT, "F32", TOKENS, VOCAB, &e));
-    for (int c = 0; c < CASES; c++) {
-        compare_case(&k, &m->cases[c]);
-        for (int64_t t = 0; t < TOKENS; t++) compare_forced(&k, t, o->l[c][t]);
-        compare_case_end(&k);
-    }
-    compare_end(&k);
+    verify_fixture_result r = compare_constant(&m->f, gate_builtin(), CHECK_EXACT, "F32", NULL, TOKENS, REF);
     ck_assert(!r.passed && r.ran);
     ck_assert_int_eq(r.n_failures, 1);
     ck_assert_str_eq(r.failures[0].what, "minimum");
     ck_assert_ptr_nonnull(strstr(r.failures[0].text, "too short for the gate: 2 cases, 8 steps, the top 4 ids a step; the least is 4, 100 and 16"));
     ck_assert_int_eq(r.teacher_forced_equal, CASES * TOKENS);   // and yet it was run
     free(r.failures);
-    free(o);
     free(m);
 }
 END_TEST
@@ -570,16 +558,7 @@ END_TEST
 START_TEST(a_type_without_a_budget_is_not_verifiable)
 {
     made *m = make("float32", 0);
-    verify_fixture_result r = { 0 };
-    comparison k;
-    err e = { 0 };
-    ck_assert(compare_begin(&k, &r, &m->f, short_gate(), CHECK_DRIFT, "?", TOKENS, VOCAB, &e));
-    for (int c = 0; c < CASES; c++) {
-        compare_case(&k, &m->cases[c]);
-        for (int64_t t = 0; t < TOKENS; t++) compare_forced(&k, t, REF);
-        compare_case_end(&k);
-    }
-    compare_end(&k);
+    verify_fixture_result r = compare_constant(&m->f, short_gate(), CHECK_DRIFT, "?", NULL, TOKENS, REF);
     ck_assert(!r.passed && r.n_failures == 1);
     ck_assert_ptr_nonnull(strstr(r.failures[0].text, "no drift budget"));
     free(r.failures);
@@ -665,18 +644,8 @@ START_TEST(failures_are_counted_beyond_what_is_kept)
     for (int i = 0; i < 60; i++) many[i] = m->cases[0];
     m->f.n_cases = 60;
     m->f.cases = many;
-    verify_fixture_result r = { 0 };
-    comparison k;
-    err e = { 0 };
-    float wrong[VOCAB] = { [6] = 5 };
-    ck_assert(compare_begin(&k, &r, &m->f, short_gate(), CHECK_EXACT, "F32", TOKENS, VOCAB, &e));
-    for (int c = 0; c < 60; c++) {
-        compare_case(&k, &many[c]);
-        ck_assert(!compare_free(&k, 0, wrong));
-        for (int64_t t = 0; t < TOKENS; t++) compare_forced(&k, t, wrong);
-        compare_case_end(&k);
-    }
-    compare_end(&k);
+    const float wrong[VOCAB] = { [6] = 5 };
+    verify_fixture_result r = compare_constant(&m->f, short_gate(), CHECK_EXACT, "F32", wrong, 0, wrong);
     ck_assert_int_le(r.n_failures, VERIFY_MAX_FAILURES);
     ck_assert_int_eq(r.n_failures, 60 + 2);                     // one a case, and the two distances
     ck_assert_int_eq(r.failures_total, 60 * (TOKENS + 1) + 2);
@@ -731,9 +700,5 @@ int main(void)
     tcase_add_test(t, failures_are_counted_beyond_what_is_kept);
     tcase_add_test(t, a_fixture_for_another_model_does_not_fit);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

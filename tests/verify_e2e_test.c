@@ -240,5 +240,6 @@ int main(void)
     tcase_add_test(t, reports_are_the_same_bytes_every_time);
     tcase_add_test(t, a_gate_of_ones_own);
     tcase_add_test(t, what_cannot_be_run_is_an_error);
-    return run_suite(s, t);
+    suite_add_tcase(s, t);
+    return run_suite(s);
 }

@@ -1,5 +1,5 @@
-// verify_files: what the tests of verification share: a scratch folder, the committed checkpoint, artifacts made from it, and ways
-// to damage them. Every path lies in the scratch folder, which files_end removes.
+// verify_files: what the tests of verification share: a scratch folder, the committed checkpoint, artifacts made from it, texts to run them on,
+// and ways to damage them. Every path lies in the scratch folder, which files_end removes.
 #ifndef HALLMARK_TESTS_VERIFY_FILES_H
 #define HALLMARK_TESTS_VERIFY_FILES_H
 
@@ -8,6 +8,7 @@
 #include "formats/file_map.h"
 #include "formats/gguf.h"
 #include "verify/verify.h"
+#include "suite.h"
 #include <check.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -56,6 +57,22 @@ static inline const char *in_scratch(const char *name)
     char *p = buf[next++ % 8];
     snprintf(p, sizeof buf[0], "%s/%s", scratch, name);
     return p;
+}
+
+// The same in a place that the caller keeps.
+enum { SCRATCH_PATH = 96 };
+static inline void scratch_path(char path[SCRATCH_PATH], const char *name) { snprintf(path, SCRATCH_PATH, "%s/%s", scratch, name); }
+
+// A text in English to run a model on: the first n bytes of the project's license, 0: all of it.
+static inline void write_license(const char *path, int64_t n)
+{
+    err     e = { 0 };
+    char   *text;
+    int64_t all;
+    ck_assert_msg(file_read_text(&text, &all, SOURCE_DIR "/LICENSE", 1 << 20, &e), "%s", e.msg);
+    ck_assert_int_le(n, all);
+    ck_assert_msg(outfile_write_whole(path, text, n > 0 ? n : all, &e), "%s", e.msg);
+    free(text);
 }
 
 // The cases `which` (n of them, ascending) of a fixture, as a fixture of its own at `to`: as good for what is not about numbers, and quicker.
@@ -161,17 +178,6 @@ static inline const verify_failure *failure_of(const verify_report *r, const cha
     for (int64_t i = 0; i < r->fixtures[0].n_failures; i++)
         if (strcmp(r->fixtures[0].failures[i].what, what) == 0) return &r->fixtures[0].failures[i];
     return NULL;
-}
-
-// Runs a suite of one test case; the exit status of its program.
-static inline int run_suite(Suite *s, TCase *t)
-{
-    suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 // ---- damaging ------------------------------------------------------------------------------------------------------

@@ -7,7 +7,9 @@
 #include "release_report.h"
 #include "gate.h"
 #include "../convert/convert.h"
+#include "../formats/checked.h"
 #include "../formats/file_map.h"
+#include "../formats/outfile.h"
 #include "../formats/source.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -138,11 +140,13 @@ static char *shell_word(const char *text)
 // The command that makes what is missing. weights: where the artifact will lie for the user, NULL: from the source.
 static bool add_missing(release *x, const char *stem, const char *type, const char *weights, err *e)
 {
+    char *script = shell_word(x->o->fixture_script ? x->o->fixture_script : "fixtures/hf_fixture.py");
     char *fix = NULL, *w_dir = shell_word(x->hf_dir), *w_fix = NULL, *w_art = weights ? shell_word(weights) : NULL;
-    bool  ok = asprintf(&fix, "%s/%s-%s.json.gz", x->hf_dir, x->name, stem) >= 0 && (w_fix = shell_word(fix)) && w_dir && (!weights || w_art);
-    ok = ok ? add_line(&x->r->missing, &x->r->n_missing, e, "python3 fixtures/hf_fixture.py %s -o %s --dtype %s%s%s", w_dir, w_fix, type,
+    bool  ok = script && asprintf(&fix, "%s/%s-%s.json.gz", x->hf_dir, x->name, stem) >= 0 && (w_fix = shell_word(fix)) && w_dir && (!weights || w_art);
+    ok = ok ? add_line(&x->r->missing, &x->r->n_missing, e, "python3 %s %s -o %s --dtype %s%s%s", script, w_dir, w_fix, type,
                        weights ? " --weights " : "", weights ? w_art : "")
             : err_nomem(e, "a command", 0);
+    free(script);
     free(w_art);
     free(w_fix);
     free(w_dir);
@@ -168,6 +172,37 @@ static bool records_will_fit(release *x, err *e)
     for (int i = 0; files && i < x->n_types; i++) free(files[i]);
     free(files);
     free(names);
+    return ok;
+}
+
+// Adds the bytes of an artifact's tensors to *sum.
+static bool artifact_bytes(const release *x, int i, int64_t *bytes, int64_t *sum, err *e)
+{
+    quantize_preview v;
+    const convert_opts co = { .type = x->types[i], .n_threads = x->o->n_threads };
+    if (!convert_preview(&v, x->hf_dir, &co, e)) return false;
+    *bytes = v.to_bytes;
+    quantize_preview_free(&v);
+    return add_i64(*sum, *bytes, sum) || err_set(e, ERR_INPUT, "%s: the artifacts are larger than 63 bits can say", x->hf_dir);
+}
+
+// The artifacts lie beside each other before any is published: room for all of them is asked for at once, before hours of work on the first.
+static bool all_will_fit(const release *x, err *e)
+{
+    outfile **files = calloc((size_t)x->n_types, sizeof *files);
+    int64_t  *bytes = calloc((size_t)x->n_types, sizeof *bytes), sum = 0;
+    bool ok = (files && bytes) || err_nomem(e, "names", 0);
+    for (int i = 0; ok && i < x->n_types; i++) ok = artifact_bytes(x, i, &bytes[i], &sum, e);
+    for (int i = 0; ok && i < x->n_types; i++) {
+        char *path = artifact_path(x, x->dir.path, file_type_of(x->types[i])->label);
+        err   bad = { 0 };
+        ok = path ? (files[i] = outfile_open(path, bytes[i], &bad)) != NULL : err_nomem(&bad, "a path", 0);
+        if (!ok) err_set(e, bad.kind, x->n_types > 1 ? "%s; the %d artifacts take %lld bytes together" : "%s", bad.msg, x->n_types, (long long)sum);
+        free(path);
+    }
+    for (int i = 0; files && i < x->n_types; i++) outfile_abort(files[i]);
+    free(bytes);
+    free(files);
     return ok;
 }
 
@@ -320,7 +355,7 @@ static bool finish(release *x, err *e)
     release_head h = { .name = x->name, .source_digest = x->source_digest, .revision = x->revision, .gate = gate_name(x->o),
                        .verdict = VERDICTS[to] };
     if (!note_unused(x, e) || (to == TO_PUBLISH && !record_all(x, e)) || !release_report_write(x->dir.path, &h, x->r, e)) return false;
-    if (!release_dir_publish(&x->dir, x->dest[to], e)) return false;
+    if (!release_dir_publish(&x->dir, x->dest[to], &x->r->replaced, e)) return false;
     snprintf(x->r->where, sizeof x->r->where, "%s", x->dest[to]);
     x->r->published = to == TO_PUBLISH;
     return true;
@@ -342,7 +377,7 @@ static bool prepare(release *x, const char *out_dir, err *e)
     if (!x->r->reports || !x->r->file_bytes) return err_nomem(e, "reports", (size_t)n * sizeof *x->r->reports);
     source_revision(x->hf_dir, x->revision);
     return source_digest(x->hf_dir, o->n_threads, o->progress, x->source_digest, e) && find_fixtures(x, e) && records_will_fit(x, e)
-        && release_dir_begin(&x->dir, x->dest[TO_PUBLISH], e);
+        && release_dir_begin(&x->dir, x->dest[TO_PUBLISH], e) && all_will_fit(x, e);
 }
 
 bool release_checkpoint(release_result *r, const char *hf_dir, const char *out_dir, const release_opts *o, err *e)

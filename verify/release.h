@@ -24,6 +24,7 @@ typedef struct {
     int64_t           tokens;       // free-run length; 0: VERIFY_TOKENS
     const char       *device;       // NULL: auto
     const char       *gate_path;    // NULL: the built-in gate
+    const char       *fixture_script;   // hf_fixture.py, as the commands in `missing` shall name it; NULL: fixtures/hf_fixture.py
     progress         *progress;
 } release_opts;
 
@@ -33,6 +34,7 @@ typedef struct {
     int            n;
     char           where[4096];     // the folder that holds everything now
     bool           published;
+    bool           replaced;        // another release was in `where`, perhaps one that was published while this one worked
     int            n_missing;
     char         **missing;         // [n_missing] shell commands, each making a fixture that an artifact lacks
     int            n_notes;
@@ -41,7 +43,7 @@ typedef struct {
 
 // true: it ran; r->published says the verdict, r->where the folder (DIR, DIR.failed, DIR.unverified). false: nothing was left behind
 // but what was there before. Before any work: ERR_USAGE, a folder is in the way, or more fixtures than a record has room for; ERR_VERDICT, a fixture
-// that was named belongs to another source. ERR_INPUT, ERR_SYSTEM as convert and verify.
+// that was named belongs to another source; ERR_SYSTEM, no room for all artifacts together. ERR_INPUT, ERR_SYSTEM as convert and verify.
 bool release_checkpoint(release_result *r, const char *hf_dir, const char *out_dir, const release_opts *o, err *e);
 void release_result_free(release_result *r);
 

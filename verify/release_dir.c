@@ -218,14 +218,15 @@ static bool replace(const char *staged, const char *dest, err *e)
     return ok;
 }
 
-bool release_dir_publish(release_dir *d, const char *dest, err *e)
+bool release_dir_publish(release_dir *d, const char *dest, bool *replaced, err *e)
 {
     char       *dir = NULL;
     const char *base;
     err  bad = { 0 };
+    *replaced = false;
     bool ok = split(dest, &dir, &base, &bad) && flush_folder(d->path, &bad) && release_dir_free_to_use(dest, &bad);
     if (ok && rename(d->path, dest) != 0) {         // takes the place of nothing, or of an empty folder
-        if (errno == ENOTEMPTY || errno == EEXIST) ok = replace(d->path, dest, &bad);
+        if (errno == ENOTEMPTY || errno == EEXIST) ok = *replaced = replace(d->path, dest, &bad);
         else                                       ok = err_errno(&bad, false, dest, "rename to");
     }
     if (!ok) err_set(e, bad.kind, "%s; what was made is in %s, until the next release to this place", bad.msg, d->path);

@@ -22,9 +22,9 @@ bool release_dir_free_to_use(const char *dest, err *e);
 // Removes what killed runs left beside dest and makes the staging folder. ERR_SYSTEM.
 bool release_dir_begin(release_dir *d, const char *dest, err *e);
 
-// Gives the staging folder its final name, in one step where the file system can exchange names. d is closed in every case; on failure
-// the staging folder stays for the user to look at, and e says where.
-bool release_dir_publish(release_dir *d, const char *dest, err *e);
+// Gives the staging folder its final name, in one step where the file system can exchange names. *replaced: a release was there, and is gone. d is
+// closed in every case; on failure the staging folder stays for the user to look at, and e says where.
+bool release_dir_publish(release_dir *d, const char *dest, bool *replaced, err *e);
 
 // Removes the staging folder; a closed d is allowed.
 void release_dir_abort(release_dir *d);

@@ -44,6 +44,9 @@ run_hm 2 convert x -o ''; err_has "empty"
 run_hm 2 convert '' -o y; err_has "empty"
 run_hm 2 convert x -o y -o z; err_has "given twice"
 run_hm 2 convert x -o y --type q4_k_mm; err_has "did you mean 'q4_k_m'?"
+run_hm 2 quantize x -o y --type q4km; err_has "did you mean 'q4_k_m'?"
+run_hm 2 release x -o y --types bf16,Q5KS; err_has "did you mean 'q5_k_s'?"
+for o in "--tensor-type a=q8-0" "--output-type q80" "--embedding-type Q8O"; do run_hm 2 quantize x -o y --type q4_0 $o; err_has "did you mean 'Q8_0'?"; done
 run_hm 2 convert x -o y --type=; err_has "unknown type"
 run_hm 2 verify x --fixture y --json=yes; err_has "takes no value"
 run_hm 2 verify x --fixture y --report z.txt; err_has ".json or .md"
@@ -73,6 +76,13 @@ for bad in "$work/none" "$work/junk" "$work/empty" "$work/dir"; do
     for c in "inspect" "run -p a" "bench" "quantize -o $work/o.gguf --type f32" "convert -o $work/o.gguf" \
              "release -o $work/o"; do
         run_hm 3 $c "$bad"; out_empty; err_has "$bad"
+    done
+done
+printf 'GGUF\3\0\0\0' > "$work/some.gguf"
+run_hm 3 convert "$work/some.gguf" -o "$work/o.gguf"; out_empty; err_has "$work/some.gguf: found a GGUF file"; err_has "hallmark quantize"
+for o in "--type f32" "--budget 4bpw --text $work/junk"; do
+    for how in "-o $work/o.gguf" --dry-run; do
+        run_hm 3 quantize "$checkpoint" $how $o; out_empty; err_has "$checkpoint: found a folder"; err_has "hallmark convert"
     done
 done
 [ ! -e "$work/o.gguf" ] && [ ! -e "$work/o" ] || fail "a failed command left an output"

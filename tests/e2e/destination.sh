@@ -57,6 +57,23 @@ run_hm 1 release "$work/bare" --types bf16 -o "$work/pub/"; err_has "note: repla
 cp -r "$work/pub.unverified" "$work/pub"
 run_hm 1 release "$work/bare" --types bf16 -o "$work/pub"; err_has "note: $work/pub still holds the release before this one"
 
+say "two releases to one place at the same time: the one that is published last says what it replaced"
+first=
+cleanup_more() { [ -z "$first" ] || kill -KILL "$first" 2> /dev/null; }
+for i in 1 2 3 4 5 6 7 8; do            # the first is stopped at work; where it was too quick for that, once more
+    "$hallmark" release "$work/bare" --types bf16,f32 -o "$work/two$i" > "$work/out1" 2> "$work/err1" < /dev/null &
+    first=$!
+    while kill -0 $first 2> /dev/null && [ -z "$(find "$work" -maxdepth 1 -name "two$i.partial-*")" ]; do :; done
+    kill -STOP $first 2> /dev/null
+    [ ! -e "$work/two$i.unverified" ] && break
+    kill -CONT $first 2> /dev/null; wait $first
+    [ $i -lt 8 ] || fail "the first release could not be stopped in its work"
+done
+run_hm 1 release "$work/bare" --types bf16 -o "$work/two$i"; ! grep -q replaced "$work/err" || fail "nothing was there to be replaced"
+kill -CONT $first; wait $first; status=$?; first=; [ $status -eq 1 ] || fail "the first release: not exit 1: $(cat "$work/err1")"
+grep -qF "note: replaced $work/two$i.unverified" "$work/err1" || fail "the first release does not say that it replaced another: $(cat "$work/err1")"
+[ -s "$work/two$i.unverified/bare-F32.gguf" ] || fail "the last release is not there"
+
 say "a read-only folder"
 mkdir "$work/ro" && chmod 555 "$work/ro"
 if [ "$(id -u)" -ne 0 ]; then
@@ -86,6 +103,11 @@ run_hm 4 convert "$checkpoint" -o "$work/small/x.gguf" --type f32
 [ "$(cat "$work/small/x.gguf")" = old ] || fail "the old file was touched"
 run_hm 4 release "$checkpoint" -o "$work/small/pub" --types f32; err_has "small/pub/"; no_partial
 [ ! -e "$work/small/pub" ] || fail "a release on a full disk left its folder"
+rm "$work/small/x.gguf"; mount -o remount,size=30m "$work/small" || fail "remount"
+run_hm 4 release "$work/bare" -o "$work/small/pub" --types bf16,f32; err_has "the 2 artifacts take "; no_partial
+! grep -q "^convert " "$work/err" || fail "a release that has room for its first artifact alone makes that before it says so"
+[ -z "$(ls -A "$work/small")" ] || fail "something is left on the full disk: $(ls -A "$work/small")"
+run_hm 1 release "$work/bare" -o "$work/small/pub" --types f32; rm -r "$work/small/pub.unverified"
 mount -o remount,ro "$work/small" 2> "$work/err" || skip "no read-only mount here: $(cat "$work/err") (all checks above passed)"
 unwritable() { run_hm 4 "${@:2}" "$1"; out_empty; err_has "$1"; [ "$(wc -l < "$work/err")" -eq 1 ] || fail "$2 worked before it looked"; }
 each_command unwritable "$work/small/y.gguf"

@@ -153,3 +153,12 @@ mkdir "$work/bare" && cp "$checkpoint"/*.json "$checkpoint"/*.safetensors "$work
 run_hm 1 release "$work/bare" -o "$work/nope" --types bf16
 [ ! -e "$work/nope" ] && [ -d "$work/nope.unverified" ] || fail "expected nope.unverified alone: $(ls "$work")"
 grep -q hf_fixture.py "$work/out" "$work/err" || fail "the hf_fixture.py command is not printed"
+
+say "the printed command names the script so that it works from here: in the sources, from elsewhere, and where it is not known"
+mkdir -p "$work/tree/build" "$work/tree/fixtures" && cp "$hallmark" "$work/tree/build/hallmark" && : > "$work/tree/fixtures/hf_fixture.py"
+rm -r "$work/nope.unverified"
+prints() { (cd "$1" && "$2" release "$work/bare" -o "$work/nope" --types bf16 > "$work/out" 2> "$work/err"); out_has "    python3 $3 $work/bare"; }
+prints "$work/tree" "$hallmark" fixtures/hf_fixture.py
+prints "$work" "$work/tree/build/hallmark" "$(cd "$work" && pwd -P)/tree/fixtures/hf_fixture.py"; ! grep -q "say there where" "$work/out" || fail "the script is known"
+rm "$work/tree/fixtures/hf_fixture.py"
+prints "$work" "$work/tree/build/hallmark" fixtures/hf_fixture.py; out_has "in the folder fixtures of hallmark's sources"

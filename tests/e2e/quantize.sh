@@ -95,6 +95,8 @@ run_hm 0 quantize "$work/bf16.gguf" -o "$work/o2.gguf" --type q4_0 --calibrate "
 for c in "quantize $work/bf16.gguf" "convert $checkpoint"; do
     refused 3 absent $c -o "$work/no.gguf" --type q4_k_m --calibrate "$work/text" --imatrix "$work/absent"
     refused 3 absent $c --dry-run --type q4_k_m --calibrate "$work/absent"
+    refused 2 "--effort 0 and --calibrate exclude each other" $c -o "$work/no.gguf" --type q4_k_m --effort 0 --calibrate "$work/text"
+    refused 2 "--effort 0 and --calibrate exclude each other" $c --dry-run --type q4_k_m --calibrate "$work/text" --effort=0
     for t in bf16 f32; do
         refused 2 "no tensor would be encoded" $c -o "$work/no.gguf" --type $t --calibrate "$work/text"
         refused 2 "no tensor would be encoded" $c -o "$work/no.gguf" --type $t --effort 1
@@ -120,6 +122,7 @@ done
 
 for c in "quantize $work/bf16.gguf" "convert $checkpoint"; do
     run_hm 2 $c -o "$work/text" --type q4_k_m --calibrate "$work/text"; err_has "would replace"
+    run_hm 2 $c -o /dev/null --type q4_k_m --imatrix /dev/null; err_has "would replace"       # before what the place itself is refused for
 done
 [ "$(stat -c %s "$work/text")" = 3000 ] || fail "the text was replaced"
 [ -z "$(ls "$work" | grep hallmark-)" ] || fail "a calibration left files behind"

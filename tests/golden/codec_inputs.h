@@ -77,6 +77,23 @@ static inline void input_row(float *x, int n, int kind, uint64_t seed)
     }
 }
 
+// Rows of one kind, or of all kinds in turn (kind == GOLDEN_KINDS), so that neighbours differ.
+static inline void input_rows(float *x, int rows, int cols, int kind, uint64_t seed)
+{
+    for (int r = 0; r < rows; r++) input_row(x + r * cols, cols, kind == GOLDEN_KINDS ? r % kind : kind, (uint64_t)(100 * r) + seed);
+}
+
+// n weights whose magnitude changes every 16, so that sub-blocks vanish beside their neighbours.
+static inline void input_mixed_magnitudes(float *x, int n, uint64_t seed)
+{
+    input_rng r = { seed };
+    int exponent = 0;
+    for (int i = 0; i < n; i++) {
+        if (i % 16 == 0) exponent = (int)(input_next(&r) % 60) - 50;
+        x[i] = input_normal(&r) * input_power_of_two(exponent);
+    }
+}
+
 // Importances to go with it: like sums of squares, some of them 0, or wildly uneven, or all 0.
 static inline void input_importance(float *w, int n, int kind, uint64_t seed)
 {
