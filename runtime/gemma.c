@@ -514,6 +514,11 @@ bool gemma_record(gemma *m, err *e)
     return b->ops->record_end(b, ok, e) && ok;
 }
 
+bool gemma_recorded_logits(gemma *m, float *logits, err *e)
+{
+    return m->b->ops->download(m->b, logits, m->logits, m->h->n_vocab * (int64_t)sizeof(float), e);
+}
+
 // ---- counting --------------------------------------------------------------------------------------------------------
 
 static int64_t bytes_of(const weight *w)
