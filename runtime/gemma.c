@@ -191,3 +191,8 @@ bool gemma_record(gemma *m, err *e)
     const bool ok = gemma_forward(m, NULL, 1, 0, NULL, e) && gemma_argmax(m, 0, NULL, e);
     return b->ops->record_end(b, ok, e) && ok;
 }
+
+bool gemma_recorded_logits(gemma *m, float *logits, err *e)
+{
+    return m->b->ops->download(m->b, logits, m->logits, m->h->n_vocab * (int64_t)sizeof(float), e);
+}

@@ -25,6 +25,8 @@ bool gemma_logits(gemma *m, int first, int count, float *logits, err *e);
 bool gemma_argmax(gemma *m, int i, int32_t *id, err *e);
 // Records a decode step where the backend can (backend.h): one token, its logits, the greedy choice. Run by the backend's replay.
 bool gemma_record(gemma *m, err *e);
+// Logits of the recorded step that the backend ran last; host [n_vocab]. Until the next gemma_forward.
+bool gemma_recorded_logits(gemma *m, float *logits, err *e);
 
 // Sees the input of every product of a layer ("blk.*" tensors) before it is computed: x is host [n][cols], borrowed during the call.
 typedef void (*product_observer)(void *ctx, const char *tensor, const float *x, int n, int64_t cols);

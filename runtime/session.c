@@ -14,6 +14,8 @@ struct session {
     char         kv[8], arith[8];
     char         note[256];
     bool         kv_is_required;
+    bool         observed;          // somebody watches the products: nothing runs recorded
+    bool         stepped;           // the last thing run was a step that could have been a recorded one
 };
 
 enum { DEFAULT_BATCH = 128 };
@@ -133,11 +135,39 @@ static bool check_ids(const session *s, const int32_t *ids, int64_t n, err *e)
     return true;
 }
 
+static bool can_replay(const session *s) { return s->b->ops->replay && !s->observed; }
+
+// n steps of the recorded kind, recorded now where they are not.
+static bool replay(session *s, int32_t id, int n, int32_t *out, err *e)
+{
+    return (s->b->ops->recorded(s->b) || gemma_record(s->net, e)) && s->b->ops->replay(s->b, id, s->pos, n, out, e);
+}
+
+// One token whose logits are wanted, as a caller that chooses each next token asks for them. The first of them in a row runs by itself, so that the
+// backend has all its buffers before it records; who asks for one such step and then for something else records nothing.
+static bool try_step(session *s, int32_t id, float *logits, bool *done, err *e)
+{
+    int32_t chosen;
+    *done = can_replay(s) && (s->stepped || s->b->ops->recorded(s->b));
+    s->stepped = can_replay(s);
+    if (!*done) return true;
+    if (!replay(s, id, 1, &chosen, e)) return false;
+    s->pos++;
+    return gemma_recorded_logits(s->net, logits, e);
+}
+
 bool session_eval(session *s, const int32_t *ids, int64_t n, float *logits, int64_t n_logits, float *hidden, err *e)
 {
     const int64_t n_vocab = model_hparams(s->m)->n_vocab;
     if (n_logits < 0 || n_logits > n) return err_set(e, ERR_USAGE, "logits of %lld positions of %lld", (long long)n_logits, (long long)n);
     if (!check_ids(s, ids, n, e)) return false;
+    if (n == 1 && n_logits == 1 && !hidden) {
+        bool done;
+        if (!try_step(s, ids[0], logits, &done, e)) return false;
+        if (done) return true;
+    } else {
+        s->stepped = false;
+    }
     for (int64_t done = 0; done < n;) {
         const int step = (int)(n - done < s->n_batch ? n - done : s->n_batch);
         const bool last = done + step == n;
@@ -156,7 +186,9 @@ bool session_eval(session *s, const int32_t *ids, int64_t n, float *logits, int6
 
 bool session_observe(session *s, void (*fn)(void *ctx, const char *tensor, const float *x, int n, int64_t cols), void *ctx, err *e)
 {
-    return gemma_observe(s->net, fn, ctx, e);
+    if (!gemma_observe(s->net, fn, ctx, e)) return false;
+    s->observed = fn != NULL;
+    return true;
 }
 
 bool session_replace_weight(session *s, const gguf_tensor *t, bool *used, err *e)
@@ -164,7 +196,7 @@ bool session_replace_weight(session *s, const gguf_tensor *t, bool *used, err *e
     return gemma_replace(s->net, t, used, e);
 }
 
-void session_reset(session *s)                      { s->pos = 0; }
+void session_reset(session *s)                      { s->pos = 0; s->stepped = false; }
 int64_t session_pos(const session *s)               { return s->pos; }
 const char *session_device(const session *s)        { return s->b->ops->name; }
 const char *session_kv(const session *s)            { return s->kv; }
@@ -229,8 +261,7 @@ static int64_t replay_greedy(session *s, int32_t id, int32_t *out, int64_t n_max
     if (n > s->n_batch) n = s->n_batch;
     if (n > room) n = room;
     if (n < 1) { check_ids(s, &id, 1, e); return -1; }
-    if (!s->b->ops->recorded(s->b) && !gemma_record(s->net, e)) return -1;
-    if (!s->b->ops->replay(s->b, id, s->pos, (int)n, out, e)) return -1;
+    if (!replay(s, id, (int)n, out, e)) return -1;
     for (int64_t i = 0; i < n; i++) {
         s->pos++;
         if (out[i] < 0) { err_set(e, ERR_SYSTEM, "every logit after position %lld is not a number", (long long)s->pos - 1); return -1; }
@@ -247,9 +278,9 @@ int64_t session_generate(session *s, const int32_t *prompt, int64_t n_prompt, in
     if (n_prompt < 1) { err_set(e, ERR_USAGE, "the prompt is empty"); return -1; }
     while (i < n_new) {
         // The first step of one token runs by itself, so that the backend has all its buffers before it records.
-        const bool replay = s->b->ops->replay && (i >= 2 || (i == 1 && s->b->ops->recorded(s->b)));
+        const bool recorded = can_replay(s) && (i >= 2 || (i == 1 && s->b->ops->recorded(s->b)));
         int64_t n = 1;
-        if (replay)                                                                              n = replay_greedy(s, out[i - 1], out + i, n_new - i, ignore_eos, e);
+        if (recorded)                                                                            n = replay_greedy(s, out[i - 1], out + i, n_new - i, ignore_eos, e);
         else if (!eval_greedy(s, i ? &out[i - 1] : prompt, i ? 1 : n_prompt, &out[i], e))        n = -1;
         if (n < 0) return -1;
         for (int64_t j = i; on_token && j < i + n; j++) on_token(ctx, out[j]);

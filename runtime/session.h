@@ -26,6 +26,8 @@ void     session_free(session *s);
 // Runs n ids after what was run before. logits: [n_logits][n_vocab] F32 of the last n_logits positions, host memory (n_logits may be 0).
 // hidden (may be NULL): [n_layer + 1][n_embd], the hidden state of the last of the n tokens: the scaled embedding, then each layer's output.
 // ERR_USAGE when n_ctx would overflow, ERR_INPUT on an id outside the vocabulary.
+// One token after another with its logits (n 1, n_logits 1, no hidden) runs from the second on as generation does: as the recorded step of a device that
+// records. So what verification compares is what generation runs.
 bool session_eval(session *s, const int32_t *ids, int64_t n, float *logits, int64_t n_logits, float *hidden, err *e);
 
 // Sees the input of every product of a layer: `tensor` is the weight's name, x host [n][cols], borrowed during the call. NULL: no more.
@@ -35,7 +37,7 @@ bool session_observe(session *s, void (*fn)(void *ctx, const char *tensor, const
 // From here on the session runs with t in the place of the matrix of its name, in any type it can decode: what one tensor's quantization costs is
 // measured so. t's data is borrowed until the matrix is replaced again (the model's own tensor puts it back) or session_free; what was run
 // before is not forgotten: call session_reset. *used: false where the forward pass reads no such matrix (keys of a layer that shares them).
-// ERR_USAGE: a vector, another shape, a session that has generated on a device that records its steps. Proved by tests/mix_test.c.
+// ERR_USAGE: a vector, another shape, a session that has generated, or run single steps, on a device that records them. Proved by tests/mix_test.c.
 bool session_replace_weight(session *s, const gguf_tensor *t, bool *used, err *e);
 
 // Forgets everything run so far.

@@ -4,6 +4,7 @@
 #include "convert/convert.h"
 #include "cuda_where.h"
 #include "runtime/session.h"
+#include "suite.h"
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -294,6 +295,83 @@ START_TEST(no_driver_old_driver_no_device)
 }
 END_TEST
 
+static void count_tensor(void *ctx, const char *tensor, const float *x, int n, int64_t cols) { ++*(int *)ctx; }
+
+static int uses_of(const char *call)    // since this was asked last; counts another call from here on
+{
+    const int n = calls_seen;
+    fail.call = call;
+    calls_seen = 0;
+    return n;
+}
+
+// Single steps with logits: the first by itself, all others as the recorded step and nothing else; the CPU's logits, whatever came before or between.
+START_TEST(steps_with_logits_are_the_recorded_step)
+{
+    enum { PROMPT = 11, STEPS = 5 };
+    model *m = open_model(0);
+    const hparams *h = model_hparams(m);
+    const size_t row = (size_t)h->n_vocab * sizeof(float), state = (size_t)(h->n_layer + 1) * (size_t)h->n_embd * sizeof(float);
+    float *want = malloc(row), *got = malloc(row), *hidden = malloc(2 * state);
+    int32_t ids[40], out[2][4];
+    int seen = 0;
+    some_ids(m, ids, 40);
+    plant("launch", 1 << 30, 77);
+    session *cpu = open_session(m, "cpu", (session_opts){ .n_ctx = 40, .n_batch = 8, .kv = "q8_0" }), *s = open_session(m, "cuda", (session_opts){ .n_ctx = 40, .n_batch = 8, .kv = "q8_0" });
+    for (int text = 0; text < 2; text++) {
+        session_reset(cpu);
+        session_reset(s);
+        must(session_eval(cpu, ids, PROMPT, want, 1, NULL, &e) && session_eval(s, ids, PROMPT, got, 1, NULL, &e));
+        ck_assert(memcmp(want, got, row) == 0);
+        for (int i = 0; i < STEPS; i++) {
+            uses_of("launch");
+            must(session_eval(s, &ids[PROMPT + i], 1, got, 1, NULL, &e));
+            const int n = uses_of("graph_launch");
+            ck_assert_msg((n > 0) == (text == 0 && i < 2), "text %d: step %d: %d launches", text, i, n);    // the second step records
+            must(session_eval(cpu, &ids[PROMPT + i], 1, want, 1, NULL, &e));
+            ck_assert_msg(memcmp(want, got, row) == 0, "text %d: step %d: logits differ", text, i);
+        }
+        ck_assert_int_eq(session_pos(s), PROMPT + STEPS);
+    }
+    uses_of("graph_launch");
+    must(session_eval(s, &ids[20], 1, got, 1, NULL, &e) && session_eval(cpu, &ids[20], 1, want, 1, NULL, &e));
+    ck_assert_int_eq(uses_of("graph_launch"), 1);
+    ck_assert(memcmp(want, got, row) == 0);
+    // Hidden states, several tokens, and an observer are not what was recorded.
+    must(session_eval(s, &ids[21], 1, got, 1, hidden, &e) && session_eval(cpu, &ids[21], 1, want, 1, hidden + state / sizeof *hidden, &e));
+    ck_assert(memcmp(want, got, row) == 0 && memcmp(hidden, hidden + state / sizeof *hidden, state) == 0);
+    must(session_observe(s, count_tensor, &seen, &e));
+    for (int i = 22; i < 25; i++) {
+        const int before = seen;
+        must(session_eval(s, &ids[i], 1, got, 1, NULL, &e) && session_eval(cpu, &ids[i], 1, want, 1, NULL, &e));
+        ck_assert_int_gt(seen, before);
+        ck_assert(memcmp(want, got, row) == 0);
+    }
+    ck_assert_int_eq(uses_of("graph_launch"), 0);
+    must(session_observe(s, NULL, NULL, &e));
+    // Generation goes on from there, and refuses what a step of logits refuses.
+    ck_assert_int_eq(session_generate(s, &ids[25], 3, out[0], 4, true, NULL, NULL, &e), 4);
+    ck_assert_int_eq(session_generate(cpu, &ids[25], 3, out[1], 4, true, NULL, NULL, &e), 4);
+    ck_assert(memcmp(out[0], out[1], sizeof out[0]) == 0);
+    err why = { 0 };
+    const int32_t outside = (int32_t)h->n_vocab;
+    ck_assert(!session_eval(s, &outside, 1, got, 1, NULL, &why) && why.kind == ERR_INPUT);
+    // The device fails in the graph: said, and nothing is lost.
+    fail.call = "graph_launch";
+    fail.left = 0;
+    why = (err){ 0 };
+    ck_assert(!session_eval(s, &ids[30], 1, got, 1, NULL, &why) && why.kind == ERR_SYSTEM && strstr(why.msg, "decode graph"));
+    session_free(s);
+    session_free(cpu);
+    unplant();
+    ck_assert_int_eq(host_calls_live(), 0);
+    free(want);
+    free(got);
+    free(hidden);
+    model_close(m);
+}
+END_TEST
+
 // A context whose cache alone is larger than the device: said before anything is loaded.
 START_TEST(what_does_not_fit_is_said_before_loading)
 {
@@ -355,12 +433,9 @@ int main(void)
     tcase_add_test(f, whichever_call_fails_memory_is_freed);
     tcase_add_test(f, no_driver_old_driver_no_device);
     tcase_add_test(f, what_does_not_fit_is_said_before_loading);
+    tcase_add_test(f, steps_with_logits_are_the_recorded_step);
     suite_add_tcase(s, f);
 #endif
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

@@ -19,7 +19,7 @@ case ${1:-} in
     -*)     sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
     *)      bundle=${1:-} ;;
 esac
-programs="cuda_encode_gpu cuda_ops_gpu cuda_session_gpu cuda_faults_gpu json_tool"
+programs="cuda_encode_gpu cuda_ops_gpu cuda_session_gpu cuda_fuse_gpu cuda_faults_gpu json_tool"
 work=$(mktemp -d "${TMPDIR:-/tmp}/hallmark-gpu.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 status=0
@@ -93,6 +93,7 @@ check() {           # check NAME WHAT COMMAND...
 check encoders "every encoder gives the CPU's bytes" "$bundle/cuda_encode_gpu"
 check kernels "every kernel gives the CPU's bits" "$bundle/cuda_ops_gpu"
 check model "a whole model gives the CPU's bits" "$bundle/cuda_session_gpu"
+check fused "models, fused and not: the CPU's bits" "$bundle/cuda_fuse_gpu"
 check faults "verify catches the three silent failures" "$bundle/cuda_faults_gpu"
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2> /dev/null)
 if [ -n "$sanitizer" ]; then

@@ -21,5 +21,5 @@ for arch in "$@"; do
     done
 done
 printf '%12s %6s %10s %12s  %s\n' "spill bytes" arch registers "stack bytes" kernel
-sort -k1,1nr -k5,5 -k2,2 "$out/table" | c++filt | awk '{ line = $0; n = $1; a = $2; r = $3; s = $4; sub(/^([^ ]+ ){4}/, "", line); sub(/\(.*/, "", line); printf "%12d %6s %10d %12d  %s\n", n, a, r, s, line }'
+sort -k1,1nr -k5,5 -k2,2 "$out/table" | c++filt | awk '{ line = $0; n = $1; a = $2; r = $3; s = $4; sub(/^[^ ]+ [^ ]+ [^ ]+ [^ ]+ /, "", line); sub(/\(.*/, "", line); printf "%12d %6s %10d %12d  %s\n", n, a, r, s, line }'
 awk '{ if ($1 > 0) k++ } END { printf "%d kernels, %d with spills\n", NR, k + 0 }' "$out/table"

@@ -1,0 +1,208 @@
+// Proves runtime/cuda/fuse.c on whole models: a forward pass launched operation by operation, and the same with neighbours in one kernel, leave
+// the CPU's hidden states, logits and tokens, bit for bit: prompt, single steps, recorded steps; and fusing takes the launches it is said to take.
+// Models: Gemma 4 with per-layer embeddings and shared K and V, the same with K as V (attention_k_eq_v) and several K/V heads, Gemma 3.
+#include "convert/convert.h"
+#include "cuda_where.h"
+#include "mini_checkpoint.h"
+#include "runtime/argmax.h"
+#include "runtime/gemma.h"
+
+static err e;
+
+static void must(bool ok) { ck_assert_msg(ok, "%s", e.msg); }
+
+// ---- models ----------------------------------------------------------------------------------------------------------
+
+// Layer 2 attends fully and has no V of its own; layer 5 shares its cache.
+static mini *mini_k_is_v(int n_kv_head)
+{
+    char text[8];
+    mini *c = mini_gemma4();
+    snprintf(text, sizeof text, "%d", n_kv_head);
+    mini_set(c->config, "attention_k_eq_v", "true");
+    mini_set(c->config, "num_global_key_value_heads", text);
+    mini_drop(c, "model.layers.2.self_attn.v_proj.weight");
+    mini_find(c, "model.layers.2.self_attn.k_proj.weight")->shape[0] = 64 * n_kv_head;
+    return c;
+}
+
+typedef enum { GEMMA4, K_IS_V, K_IS_V_2_HEADS, GEMMA3, COMMITTED } which;
+
+static model *make_model(which w, const char *type)
+{
+    const char *root = getenv("HALLMARK_ROOT");     // a program built elsewhere finds the checkpoint through the environment
+    char committed[512];
+    snprintf(committed, sizeof committed, "%s/fixtures/tiny-gemma4", root ? root : SOURCE_DIR);
+    mini *c = w == COMMITTED ? NULL : w == GEMMA4 ? mini_gemma4() : w == GEMMA3 ? mini_gemma3() : mini_k_is_v(w == K_IS_V ? 1 : 2);
+    char *dir = c ? c->dir : new_dir();
+    const convert_opts o = { .type = file_type_find(type)->id };
+    if (c) mini_write(c, false);
+    must(convert_checkpoint(c ? dir : committed, in_dir(dir, "out.gguf"), &o, &e));
+    model *m = model_open(in_dir(dir, "out.gguf"), &e);     // a mapping: the folder may go
+    must(m != NULL);
+    if (c) mini_free(c);
+    else   drop_dir(dir);
+    ck_assert_int_eq(gguf_find_tensor(model_gguf(m), "blk.2.attn_v.weight") == NULL, w == K_IS_V || w == K_IS_V_2_HEADS);
+    return m;
+}
+
+// ---- launches --------------------------------------------------------------------------------------------------------
+
+static int64_t launches;
+
+#ifndef ON_GPU
+static int counting_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, void *s)
+{
+    launches++;
+    return host_calls()->launch(k, g, b, a, sh, s);
+}
+
+static void count_launches(bool on)
+{
+    static cuda_calls counting;
+    counting = *host_calls();
+    counting.launch = counting_launch;
+    host_calls_use(on ? &counting : NULL);
+}
+#else
+static void count_launches(bool on) { (void)on; }
+#endif
+
+static int64_t launches_since(void) { const int64_t n = launches; launches = 0; return n; }
+
+// ---- one run ---------------------------------------------------------------------------------------------------------
+
+// The prompt is longer than a window of 16 and comes in batches, the last of one token; then steps by themselves, then recorded ones.
+enum { N_PROMPT = 19, N_BATCH = 9, N_SINGLE = 2, N_RECORDED = 3, N_CTX = 32 };
+
+typedef struct {
+    float  *hidden;                                             // [n_batches of the prompt][n_layer + 1][n_embd]
+    float  *logits;                                             // [N_PROMPT + N_SINGLE + 1][n_vocab]: after each id, and after the last recorded step
+    int32_t ids[N_SINGLE + N_RECORDED];                         // greedy
+    int64_t prompt_launches, step_launches, recorded_launches;
+} outcome;
+
+static void one_step(gemma *net, int32_t id, int64_t pos, float *logits)
+{
+    must(gemma_forward(net, &id, 1, pos, NULL, &e));
+    must(gemma_logits(net, 0, 1, logits, &e));
+}
+
+static outcome run(const model *m, backend *b, dtype kv)
+{
+    const hparams *h = model_hparams(m);
+    const int64_t n_hidden = (int64_t)(h->n_layer + 1) * h->n_embd, v = h->n_vocab;
+    outcome r = { .hidden = calloc((size_t)(3 * n_hidden), sizeof(float)), .logits = calloc((size_t)((N_PROMPT + N_SINGLE + 1) * v), sizeof(float)) };
+    int32_t ids[N_PROMPT];
+    for (int i = 0; i < N_PROMPT; i++) ids[i] = i == 0 ? 2 : (int32_t)((uint32_t)(i * i + 7) * 2654435761u % (uint32_t)v);
+    must(b != NULL);
+    gemma *net = gemma_open(b, model_gguf(m), h, kv, N_CTX, N_BATCH, &e);
+    must(net != NULL);
+    launches_since();
+    for (int at = 0, batch = 0; at < N_PROMPT; at += N_BATCH, batch++) {
+        const int n = N_PROMPT - at < N_BATCH ? N_PROMPT - at : N_BATCH;
+        must(gemma_forward(net, ids + at, n, at, r.hidden + batch * n_hidden, &e));
+        must(gemma_logits(net, 0, n, r.logits + at * v, &e));
+    }
+    r.prompt_launches = launches_since();
+    int32_t id = argmax_f32(r.logits + (N_PROMPT - 1) * v, v);
+    int64_t pos = N_PROMPT;
+    for (int i = 0; i < N_SINGLE; i++, pos++) {
+        one_step(net, id, pos, r.logits + (N_PROMPT + i) * v);
+        r.step_launches = launches_since();
+        r.ids[i] = id = argmax_f32(r.logits + (N_PROMPT + i) * v, v);
+    }
+    if (b->ops->replay) {
+        must(gemma_record(net, &e));
+        r.recorded_launches = launches_since();
+        must(b->ops->replay(b, id, pos, N_RECORDED, r.ids + N_SINGLE, &e));
+        pos += N_RECORDED;
+    } else {
+        for (int i = 0; i < N_RECORDED; i++, pos++) {
+            must(gemma_forward(net, &id, 1, pos, NULL, &e) && gemma_argmax(net, 0, &id, &e));
+            r.ids[N_SINGLE + i] = id;
+        }
+    }
+    // One more step by itself reads the keys and values that the others have stored.
+    one_step(net, r.ids[N_SINGLE + N_RECORDED - 1], pos, r.logits + (N_PROMPT + N_SINGLE) * v);
+    gemma_close(net);
+    b->ops->close(b);
+    return r;
+}
+
+static void free_outcome(outcome *r) { free(r->hidden); free(r->logits); }
+
+static void same(const outcome *want, const outcome *got, const hparams *h, const char *what)
+{
+    for (int batch = 0; batch < 3; batch++)
+        for (int l = 0; l <= h->n_layer; l++) {
+            const size_t at = (size_t)(batch * (h->n_layer + 1) + l) * (size_t)h->n_embd;
+            ck_assert_msg(memcmp(want->hidden + at, got->hidden + at, (size_t)h->n_embd * sizeof(float)) == 0, "%s: batch %d: hidden state %d differs", what, batch, l);
+        }
+    for (int i = 0; i < N_PROMPT + N_SINGLE + 1; i++)
+        ck_assert_msg(memcmp(want->logits + i * h->n_vocab, got->logits + i * h->n_vocab, (size_t)h->n_vocab * sizeof(float)) == 0, "%s: logits %d differ", what, i);
+    for (int i = 0; i < N_SINGLE + N_RECORDED; i++) ck_assert_msg(want->ids[i] == got->ids[i], "%s: token %d: %d, expected %d", what, i, got->ids[i], want->ids[i]);
+}
+
+#ifndef ON_GPU
+// runtime/cuda/README.md says 12 launches a layer: attn_norm is part of the launch before it; q, k and v; heads; attention's two; its output product;
+// norms and sum; gate, up and geglu; down; norms and sum; the per-layer gate; its projection; norms, sum and scale. Gemma 3 lacks the last three.
+// Ten outside the layers: two rows of embeddings, five operations on the per-layer inputs, norm, product and cap of the logits; Gemma 3 has three.
+// A file of mixed types has more: products of another type are another launch.
+static void check_launches(const outcome *one_by_one, const outcome *fused, const hparams *h, which w)
+{
+    const int64_t step = w == GEMMA3 ? 9 * h->n_layer + 3 : 12 * h->n_layer + 10;
+    if (w == COMMITTED) ck_assert_int_ge(fused->step_launches, step);
+    else                ck_assert_int_eq(fused->step_launches, step);
+    ck_assert_int_eq(fused->recorded_launches, fused->step_launches + 2);       // and the greedy choice, of two parts
+    ck_assert_int_gt(one_by_one->step_launches * 5, fused->step_launches * 9);
+    ck_assert_int_eq(one_by_one->recorded_launches, one_by_one->step_launches + 2);
+    ck_assert_int_gt(one_by_one->prompt_launches * 5, fused->prompt_launches * 7);
+}
+#endif
+
+static const struct { which model; const char *type; arith a; dtype kv; unsigned order; } runs[] = {
+    { GEMMA4, "bf16", ARITH_BF16, DT_BF16, 0 },         { GEMMA4, "q8_0", ARITH_F32, DT_F32, 5 },       { GEMMA4, "f32", ARITH_F32, DT_Q4_0, 1 },
+    { GEMMA4, "f16", ARITH_BF16, DT_F16, 1 },           { COMMITTED, "q4_k_m", ARITH_F32, DT_Q8_0, 0 }, { GEMMA3, "bf16", ARITH_F32, DT_F16, 1 },
+    { K_IS_V, "bf16", ARITH_BF16, DT_BF16, 0 },         { K_IS_V_2_HEADS, "q8_0", ARITH_F32, DT_F32, 1 }, { K_IS_V_2_HEADS, "f32", ARITH_F32, DT_Q8_0, 7 },
+    { K_IS_V, "q8_0", ARITH_F32, DT_F16, 0 },
+};
+
+START_TEST(fused_or_not_the_cpus_bits)
+{
+    host_calls_order(runs[_i].order);
+    model *m = make_model(runs[_i].model, runs[_i].type);
+    const hparams *h = model_hparams(m);
+    outcome cpu = run(m, backend_cpu(runs[_i].a, 1, NULL, &e), runs[_i].kv);
+    outcome got[2];
+    count_launches(true);
+    for (int fuse = 0; fuse < 2; fuse++) {
+        backend *b = backend_cuda(runs[_i].a, &e);
+        must(b != NULL);
+        backend_cuda_fuse(b, fuse);
+        got[fuse] = run(m, b, runs[_i].kv);
+    }
+    count_launches(false);
+    for (int i = 0; i < N_PROMPT * h->n_vocab; i++) ck_assert_msg(cpu.logits[i] - cpu.logits[i] == 0, "logit %d is not finite: nothing is proved", i);
+    same(&cpu, &got[0], h, "one by one");
+    same(&cpu, &got[1], h, "fused");
+#ifndef ON_GPU
+    check_launches(&got[0], &got[1], h, runs[_i].model);
+#endif
+    free_outcome(&cpu);
+    free_outcome(&got[0]);
+    free_outcome(&got[1]);
+    model_close(m);
+    ck_assert_int_eq(host_calls_live(), 0);
+}
+END_TEST
+
+int main(void)
+{
+    if (!cuda_is_there()) return 77;
+    Suite *s = suite_create("cuda_fuse");
+    TCase *t = tcase_create("fuse");
+    tcase_add_loop_test(t, fused_or_not_the_cpus_bits, 0, sizeof runs / sizeof *runs);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}
