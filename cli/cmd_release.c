@@ -139,7 +139,8 @@ static const char *find_script(char path[4096])
     static const char script[] = "fixtures/hf_fixture.py";
     if (file_exists(script)) return script;
     const ssize_t n = readlink("/proc/self/exe", path, 4096 - sizeof script);
-    path[n > 0 ? n : 0] = '\0';
+    if (n <= 0) return "";
+    path[n] = '\0';
     for (int i = 0; i < 2; i++) {
         char *slash = strrchr(path, '/');
         if (slash) *slash = '\0';

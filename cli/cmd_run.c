@@ -114,7 +114,7 @@ static bool generate(session *s, const model *m, const int32_t *prompt, int64_t 
     if (n >= 0 || st.count > 0) putchar('\n');
     fflush(stdout);
     if (n > 0)
-        fprintf(stderr, "prompt: %lld tokens in %.2f s (%.1f tok/s)", (long long)n_prompt, st.first_at - began,
+        fprintf(stderr, "prompt: %lld token%s in %.2f s (%.1f tok/s)", (long long)n_prompt, n_prompt == 1 ? "" : "s", st.first_at - began,
                 (double)n_prompt / (st.first_at - began));
     if (n > 1)
         fprintf(stderr, "; then %lld in %.2f s (%.1f tok/s)", (long long)n - 1, ended - st.first_at, (double)(n - 1) / (ended - st.first_at));

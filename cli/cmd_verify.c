@@ -1,5 +1,6 @@
 // hallmark verify: run an artifact against what Transformers said.
 #include "cli.h"
+#include "../formats/file_map.h"
 #include "../verify/verify.h"
 #include "progress_bar.h"
 #include "report_table.h"
@@ -41,14 +42,20 @@ static bool print_result(const verify_report *r, const char *path, bool json, er
     return text != NULL;
 }
 
-// Before any work: a report that cannot be written, by its suffix or its place, should not cost a run to find out. out: [reports->n].
-static bool check_reports(const text_list *reports, destination *out, err *e)
+// Before any work: a report that cannot be written, by its suffix or its place, should not cost a run to find out; nor may one take the
+// place of what is read, or of another. out: [reports->n].
+static bool check_reports(const char *artifact, const verify_options *o, destination *out, err *e)
 {
+    const text_list *reports = &o->reports;
     for (int i = 0; i < reports->n; i++) {
         const char *dot = strrchr(reports->v[i], '.');
         if (!dot || (strcmp(dot, ".json") != 0 && strcmp(dot, ".md") != 0))
             return err_set(e, ERR_USAGE, "option --report: found '%s', expected a name that ends in .json or .md", reports->v[i]);
+        if (!output_is_no_input(reports->v[i], artifact, &o->fixtures, e) || !output_is_no_input(reports->v[i], o->gate, NULL, e)) return false;
         if (!destination_file(&out[i], reports->v[i], e)) return false;
+        for (int k = 0; k < i; k++)
+            if (strcmp(reports->v[i], reports->v[k]) == 0 || same_file(reports->v[i], reports->v[k]))
+                return err_set(e, ERR_USAGE, "option --report: found '%s' and '%s', which are one file", reports->v[k], reports->v[i]);
     }
     return true;
 }
@@ -66,7 +73,7 @@ static int verify(const char *path, const verify_options *o, destination *out, e
 {
     verify_report r = { 0 };
     progress_bar bar;
-    if (!check_reports(&o->reports, out, e)) return cli_fail(&cmd_verify, e);
+    if (!check_reports(path, o, out, e)) return cli_fail(&cmd_verify, e);
     verify_opts v = {
         .tokens = o->tokens, .gate_path = o->gate, .progress = progress_bar_begin(&bar),
         .run = { .device = o->device, .kv = o->kv, .arith = o->arith, .n_threads = (int)o->threads },

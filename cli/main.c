@@ -3,6 +3,7 @@
 #include "text_out.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,10 +139,30 @@ static bool open_standard_streams(void)
     return true;
 }
 
+// Inputs are mapped, and reading past the end that a mapped file has now raises SIGBUS: somebody made it shorter meanwhile.
+static void on_bus_error(int sig, siginfo_t *info, void *context)
+{
+    if (info->si_code != BUS_ADRERR) {      // of another cause: as if nobody watched
+        signal(SIGBUS, SIG_DFL);
+        raise(SIGBUS);
+    }
+    static const char said[] = "hallmark: an input file became shorter while it was read\n";
+    ssize_t n = write(2, said, sizeof said - 1);
+    (void)n;
+    _exit(ERR_INPUT);
+}
+
+static void watch_for_shrinking_files(void)
+{
+    struct sigaction a = { .sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO };
+    sigaction(SIGBUS, &a, NULL);
+}
+
 int main(int argc, char **argv)
 {
     if (!open_standard_streams()) return ERR_SYSTEM;
     start_again_with_short_spin(argv);
+    watch_for_shrinking_files();
     int status = dispatch(argc, argv);
     // A result that could not be written is no result, whatever the command thought of it.
     if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -154,7 +154,7 @@ static bool parse_one(const command *c, int argc, char **argv, int *i, char *opt
 static bool check_complete(const command *c, const text_list *args, const bool *seen, err *e)
 {
     if (args->n < c->min_args)
-        return err_set(e, ERR_USAGE, "an argument is missing: hallmark %s %s", c->name, c->synopsis);
+        return err_set(e, ERR_USAGE, "an argument is missing: hallmark %s %.*s", c->name, (int)strcspn(c->synopsis, "\n"), c->synopsis);
     if (c->max_args >= 0 && args->n > c->max_args)
         return err_set(e, ERR_USAGE, "unexpected argument '%s'", args->v[c->max_args]);
     for (int i = 0; i < args->n; i++)

@@ -237,12 +237,16 @@ static void close_job(job *j)
     free(j->digests);
 }
 
-// A destination that is one of the shards would replace what is being read.
+// A destination that is one of the files the checkpoint consists of would replace what is being read.
 static bool not_a_source(const job *j, err *e)
 {
-    for (int i = 0; i < st_n_files(j->checkpoint); i++)
-        if (same_file(st_file(j->checkpoint, i)->path, j->out_path)) return err_set(e, ERR_USAGE, "%s: the output is a file of the checkpoint", j->out_path);
-    return true;
+    source_files *s  = source_files_list(j->dir, e);
+    bool          ok = s != NULL;
+    const char   *path;
+    for (int64_t i = 0; ok && (path = source_files_path(s, i)); i++)
+        ok = !same_file(path, j->out_path) || err_set(e, ERR_USAGE, "%s: the output is a file of the checkpoint", j->out_path);
+    source_files_free(s);
+    return ok;
 }
 
 static bool plan_all(job *j, err *e)

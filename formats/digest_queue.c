@@ -1,7 +1,9 @@
 #define _GNU_SOURCE
 #include "digest_queue.h"
+#include "checked.h"
 #include "threads.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -78,9 +80,9 @@ void digest_queue_free(digest_queue *q)
 
 static void add(digest_queue *q, stream s)
 {
-    if (q->n == q->cap) abort();        // more than were asked for: the caller is wrong
-    q->v[q->n++]  = s;
-    q->expected  += s.expected;
+    assert(q->n < q->cap);      // no more than were asked for
+    q->v[q->n++] = s;
+    if (!add_i64(q->expected, s.expected, &q->expected)) q->expected = INT64_MAX;      // of sparse files on a disk of that size
 }
 
 void digest_queue_add_file(digest_queue *q, const char *path, const char *item)
@@ -225,7 +227,7 @@ static void put_back(digest_queue *q, const chunk *c, bool ok, const err *e)
     pthread_mutex_unlock(&q->lock);
 }
 
-// Will s still be at work when `others` threads have done all the rest, two at a time? Then it should not share its core: beside another
+// Will s still be at work when `others` cores have done all the rest, two at a time? Then it should not share its core: beside another
 // it is about a tenth slower.
 static bool outlasts(digest_queue *q, const stream *s, int others)
 {
@@ -233,10 +235,10 @@ static bool outlasts(digest_queue *q, const stream *s, int others)
     const int64_t left = q->expected - q->done;
     pthread_mutex_unlock(&q->lock);
     const int64_t own = s->expected - s->done;
-    return left - own < own * 2 * others;
+    return (double)(left - own) < (double)own * 2 * others;
 }
 
-// others: threads that are at work on the queue and nothing else.
+// others: cores that are at work on the queue and nothing else.
 static bool step(digest_queue *q, int others)
 {
     err e = { 0 };
@@ -288,9 +290,9 @@ double digest_queue_share(digest_queue *q)
 void digest_queue_run(digest_queue *q, int n_threads)
 {
     // A thread that finds none has no more to do: there will never be more than now, and those who have them keep them.
-    const int threads = threads_or_cores(n_threads);
+    const int threads = threads_or_cores(n_threads), cores = threads < omp_get_num_procs() ? threads : omp_get_num_procs();
 #pragma omp parallel num_threads(threads)
-    while (step(q, threads - 1)) { }
+    while (step(q, cores - 1)) { }
 }
 
 bool digest_queue_get(const digest_queue *q, int64_t i, char hex[SHA256_HEX + 1], err *e)

@@ -1,6 +1,7 @@
 // digest_queue: SHA-256 of many files and ranges, two at a time on each core (sha256_two.h), alone or beside other work that takes digests.
 // A digest is serial; what is parallel is that there are many. Each is read 256 KB at a time, in order, by whichever thread is free.
-// Files are read through a buffer: a mapping would count as resident memory, and a file that shrinks meanwhile would end the program.
+// Files are read through a buffer: a mapping would count as resident memory, and reading where a file has become shorter raises SIGBUS. Who
+// has one mapped all the same gives its bytes.
 // Proved by tests/digest_test.c.
 #ifndef HALLMARK_FORMATS_DIGEST_QUEUE_H
 #define HALLMARK_FORMATS_DIGEST_QUEUE_H

@@ -95,7 +95,8 @@ static bool has_sha(void)
 
 sha256_two_blocks *sha256_two_find(void)
 {
-    static atomic_int known;        // 0: not asked yet. In a virtual machine CPUID takes longer than many blocks
+    // 0: not asked yet. The one variable here that changes, always to the same value: in a virtual machine CPUID takes longer than many blocks.
+    static atomic_int known;
     int k = atomic_load_explicit(&known, memory_order_relaxed);
     if (k == 0) atomic_store_explicit(&known, k = has_sha() ? 1 : 2, memory_order_relaxed);
     return k == 1 ? two_blocks : NULL;

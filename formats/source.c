@@ -98,6 +98,8 @@ void source_files_free(source_files *s)
     free(s);
 }
 
+const char *source_files_path(const source_files *s, int64_t i) { return i < s->n ? s->v[i].path : NULL; }
+
 void source_files_mapped(source_files *s, const file_map *m)
 {
     for (int64_t i = 0; i < s->n; i++)

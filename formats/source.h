@@ -15,6 +15,7 @@ bool source_digest(const char *hf_dir, int n_threads, progress *p, char hex[SHA2
 typedef struct source_files source_files;
 source_files *source_files_list(const char *hf_dir, err *e);
 void          source_files_free(source_files *s);                           // NULL is allowed
+const char   *source_files_path(const source_files *s, int64_t i);           // of the i-th by name; NULL beyond the last
 void          source_files_mapped(source_files *s, const file_map *m);      // digest these bytes for the file at m's path; m borrowed
 digest_queue *source_files_queue(source_files *s, progress *p, err *e);     // of them all, to be worked on; owned by s
 bool          source_files_digest(source_files *s, int n_threads, char hex[SHA256_HEX + 1], err *e);    // runs what is left of the queue

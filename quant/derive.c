@@ -98,6 +98,8 @@ static bool take_tensors(const gguf *g, derive_tensor *t, char **where, err *e)
             where[i] = NULL;
             return err_nomem(e, "a name", strlen(s->name));
         }
+        if (dtype_find(s->type)->block_weights > 1)
+            return err_set(e, ERR_INPUT, "%s: found %s, expected F32, F16 or BF16: what is quantized already is no source", where[i], dtype_name(s->type));
         t[i] = (derive_tensor){ .name = s->name, .n_dims = s->n_dims,
                                 .src = { .where = where[i], .type = s->type, .data = s->data, .fd = -1 } };
         memcpy(t[i].shape, s->shape, sizeof t[i].shape);

@@ -66,7 +66,7 @@ static bool read_model(job *j, err *e)
     return true;
 }
 
-// A block-quantized tensor may stay as it is, or be decoded to no purpose; it may not be quantized again.
+// A block-quantized tensor may stay as it is beside others that are quantized; it may not become another type.
 static bool refuse_requantizing(const job *j, int64_t i, err *e)
 {
     const gguf_tensor *t = gguf_tensor_at(j->in, i);
@@ -92,6 +92,17 @@ static bool choose_types(job *j, err *e)
     return true;
 }
 
+// Nothing to do but to copy blocks: a new file would only lose what the old one says of how they were made.
+static bool refuse_finished(const job *j, err *e)
+{
+    if (j->encodes) return true;
+    for (int64_t i = 0; i < j->n; i++)
+        if (dtype_find(j->tensors[i].type)->block_weights > 1)
+            return err_set(e, ERR_INPUT, "%s: tensor '%s': found %s, expected F32, F16 or BF16: the file is quantized, and %s would change nothing in it",
+                           gguf_path(j->in), j->tensors[i].name, dtype_name(j->tensors[i].type), j->type->label);
+    return true;
+}
+
 bool quantize_encodes(dtype from, dtype to) { return from != to && dtype_find(to)->block_weights > 1; }
 
 static bool choose_sources(job *j, err *e)
@@ -113,13 +124,14 @@ static bool choose_sources(job *j, err *e)
 
 // ---- what the output says ----------------------------------------------------------------------------------------
 
-// Source keys stay true of a file that was not quantized before, provided its bytes are still those its own digests name.
+// Bytes that are not those the file's own digests name are nobody's. Source keys stay true of a file that was not quantized before.
 static bool keep_source_claims(const job *j, char **digest, char **revision, err *e)
 {
+    if (!gguf_find_kv(j->in, KEY_HM_TENSOR_SHA)) return true;
+    if (!claims_check_tensors(j->in, j->o->n_threads, j->o->progress, e)) return false;
     for (int64_t i = 0; i < j->n; i++)
         if (dtype_find(j->tensors[i].type)->block_weights > 1) return true;
-    if (!gguf_find_kv(j->in, KEY_HM_SOURCE_DIGEST) || !gguf_find_kv(j->in, KEY_HM_TENSOR_SHA)) return true;
-    if (!claims_check_tensors(j->in, j->o->n_threads, j->o->progress, e)) return false;
+    if (!gguf_find_kv(j->in, KEY_HM_SOURCE_DIGEST)) return true;
     if (!gguf_get_cstr(j->in, KEY_HM_SOURCE_DIGEST, digest, e)) return false;
     return !gguf_find_kv(j->in, KEY_HM_SOURCE_REV) || gguf_get_cstr(j->in, KEY_HM_SOURCE_REV, revision, e);
 }
@@ -218,7 +230,7 @@ static bool open_job(job *j, const char *in_path, err *e)
     if (!(j->in = gguf_open(in_path, e))) return false;
     if (j->o->imatrix && !(j->im = imatrix_open(j->o->imatrix, e))) return false;
     j->n = gguf_n_tensors(j->in);
-    return allocate(j, e) && read_model(j, e) && choose_types(j, e) && choose_sources(j, e) && effort_check(&j->o->effort, j->encodes, e);
+    return allocate(j, e) && read_model(j, e) && choose_types(j, e) && choose_sources(j, e) && effort_check(&j->o->effort, j->encodes, e) && refuse_finished(j, e);
 }
 
 bool quantize_file(const char *in_path, const char *out_path, const quantize_opts *o, err *e)

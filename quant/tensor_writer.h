@@ -2,7 +2,7 @@
 // each tensor's digest. Shared by convert (from safetensors) and quantize (from GGUF). Memory is bounded: a few MB a thread.
 //
 // Every tensor is cut into pieces of about a quarter of a million weights. Threads take pieces in file order, encode them into a slot of
-// a small ring and write them at their place; whoever is free next adds finished pieces to their tensor's digest, in order. So one
+// a ring and write them at their place; whoever is free next adds finished pieces to their tensor's digest, in order. So one
 // huge tensor keeps all cores busy, and hashing runs beside the encoding. A tensor whose type stays is copied inside the kernel and
 // hashed from the source's mapping. Hashing one tensor is serial: about 2 GB/s is the most that a file of one big tensor can reach. What
 // else is to be hashed meanwhile, as the files of the checkpoint are, shares the core with it (digest_queue.h) and costs little more.

@@ -250,8 +250,8 @@ static bool compute(calibration *c, const model *m, const calibration_opts *o, e
     for (int i = 0; ok && i < o->n_texts; i++) ok = add_text(c, &ids, m, o->texts[i], e);
     if (ok && o->max_tokens > 0 && ids.n > o->max_tokens) ids.n = o->max_tokens;
     if (ok && ids.n < DEFAULT_CHUNK)
-        progress_logf(o->progress, "calibration: a text of %lld tokens; what fewer than %d say of the inputs is mostly chance: a longer text will do better",
-                      (long long)ids.n, DEFAULT_CHUNK);
+        progress_logf(o->progress, "calibration: %lld token%s of text: too few to calibrate well, use at least %d",
+                      (long long)ids.n, ids.n == 1 ? "" : "s", DEFAULT_CHUNK);
     if (ok && ids.n % chunk == 1) ids.n--;              // one token alone says nothing
     if (chunk > ids.n) chunk = ids.n;
     c->tokens = ids.n;

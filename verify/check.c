@@ -68,7 +68,7 @@ static bool check_claims(const char *path, const check_opts *o, cJSON **rec, err
     ok = ok && record_check(g, *rec, e);
     if (ok) note_gate(o->gate, *rec);
     if (ok && !record_names_all(*rec))
-        progress_logf(o->progress, "%s: its verification record is of before the fixtures' ids a step were kept: the gate's least 'top_k' is not checked again", path);
+        progress_logf(o->progress, "%s: its verification record is older than 'top_k' in records (how many ids a fixture keeps of a step): that minimum of the gate is not checked again", path);
     if (!ok) { cJSON_Delete(*rec); *rec = NULL; }
     gguf_close(g);
     return ok;

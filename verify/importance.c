@@ -108,7 +108,7 @@ static bool run_chunks(sums *s, session *run, const model *m, const token_list *
 {
     const int64_t n_chunks = ids->n / s->chunk_size;
     if (n_chunks < 1)
-        return err_set(e, ERR_INPUT, "%s: found %lld tokens, a chunk needs %lld", path, (long long)ids->n, (long long)s->chunk_size);
+        return err_set(e, ERR_INPUT, "%s: found %lld token%s, a chunk needs %lld", path, (long long)ids->n, ids->n == 1 ? "" : "s", (long long)s->chunk_size);
     for (int64_t i = 0; i < n_chunks; i++) {
         if (!texts_run(run, ids->v + i * s->chunk_size, s->chunk_size, true, texts_bos(m), NULL, e) || e->kind != ERR_NONE) return false;
         s->chunks++;

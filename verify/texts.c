@@ -1,6 +1,7 @@
 // texts: see texts.h.
 #include "texts.h"
 #include "../formats/file_map.h"
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,6 +48,7 @@ int32_t texts_bos(const model *m)
 bool texts_run(session *run, const int32_t *ids, int64_t n, bool begins, int32_t bos, float *logits, err *e)
 {
     int32_t *chunk = NULL;
+    assert(n > 0);
     if (begins) session_reset(run);
     if (begins && bos >= 0) {
         if (!(chunk = malloc((size_t)n * sizeof *chunk))) return err_nomem(e, "tokens", (size_t)n * sizeof *chunk);

@@ -23,7 +23,7 @@ bool texts_read(int32_t **ids, int64_t *n_ids, const model *m, const char *path,
 // What a chunk begins with, or -1: its own first token.
 int32_t texts_bos(const model *m);
 
-// Runs n ids. begins: they are a chunk's first, so the session forgets what it ran and bos, if it is not -1, stands for the first of them.
+// Runs n ids, 1 or more. begins: they are a chunk's first, so the session forgets what it ran and bos, if it is not -1, stands for the first of them.
 // logits: [n][n_vocab], or NULL for none.
 bool texts_run(session *run, const int32_t *ids, int64_t n, bool begins, int32_t bos, float *logits, err *e);
 

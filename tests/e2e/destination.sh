@@ -40,6 +40,20 @@ misplaced "$work/taken.json" verify "$work/bf16.gguf" --fixture "$bf16_fix" --re
 [ -d "$work/taken" ] && [ -z "$(ls -A "$work/taken")" ] || fail "the folder under the final name is not as it was"
 misplaced "$work/bf16.gguf" quantize "$work/bf16.gguf" --type q8_0 -o     # the input itself
 
+say "what a command reads is not replaced by what it writes, whatever links lead there"
+mkdir "$work/own" && cp "$checkpoint"/*.json "$checkpoint"/*.safetensors "$checkpoint"/*.jinja "$work/own/"
+ln -s "$work/bf16.gguf" "$work/link.json"; cp "$bf16_fix" "$work/fix.json"; echo '{}' > "$work/gate.json"
+before=$(cat "$work/bf16.gguf" "$work/fix.json" "$work/gate.json" "$work"/own/* | sha256sum)
+keeps() { run_hm 2 "$@"; out_empty; [ "$(wc -l < "$work/err")" -eq 2 ] || fail "$1 worked before it looked"; }
+keeps verify "$work/bf16.gguf" --fixture "$bf16_fix" --report "$work/link.json"; err_has "would replace $work/bf16.gguf"
+keeps verify "$work/bf16.gguf" --fixture "$work/fix.json" --report "$work/fix.json"; err_has "would replace $work/fix.json"
+keeps verify "$work/bf16.gguf" --fixture "$bf16_fix" --gate "$work/gate.json" --report "$work/gate.json"; err_has "would replace $work/gate.json"
+keeps verify "$work/bf16.gguf" --fixture "$bf16_fix" --report "$work/twice.md" --report "$work/twice.md"; err_has "which are one file"
+for f in tokenizer.json config.json model.safetensors.index.json; do
+    keeps convert "$work/own" -o "$work/own/$f"; err_has "own/$f: the output is a file of the checkpoint"
+done
+[ "$(cat "$work/bf16.gguf" "$work/fix.json" "$work/gate.json" "$work"/own/* | sha256sum)" = "$before" ] || fail "something that is read was replaced"
+
 say "a file that is replaced is said to be, on standard error; a new one is not"
 for c in "convert $checkpoint -o" "quantize $work/bf16.gguf --type q8_0 -o" "imatrix --merge $work/im0.gguf -o"; do
     case $c in imatrix*) run_hm 0 imatrix "$work/bf16.gguf" --text "$work/text" --chunk 64 -o "$work/im0.gguf" ;; esac

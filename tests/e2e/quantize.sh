@@ -28,7 +28,22 @@ byte=$(od -An -tu1 -j "$off" -N 1 "$work/a.gguf")
 printf "\\x$(printf %02x $((byte ^ 1)))" | dd of="$work/a.gguf" bs=1 seek="$off" conv=notrunc status=none
 run_hm 1 derive "$work/a.gguf" --from "$checkpoint"; err_has "tensor '$name': row 0, block 0"
 run_hm 1 derive "$work/a.gguf" --from "$checkpoint" --json; json_valid; [ "$(json_get verdict)" = fail ] || fail "verdict"
-run_hm 1 derive "$work/f32.gguf" --from "$work/a.gguf"
+run_hm 3 derive "$work/f32.gguf" --from "$work/a.gguf"; err_has "what is quantized already is no source"
+run_hm 3 quantize "$work/a.gguf" -o "$work/again.gguf" --type q4_k_m; err_has "would change nothing in it"
+run_hm 3 quantize "$work/a.gguf" -o "$work/again.gguf" --type f32; err_has "what quantization lost cannot come back"
+[ ! -e "$work/again.gguf" ] || fail "a quantized file was quantized"
+
+say "a source that becomes shorter while it is read: exit 3, a message, and no file"
+cp "$work/f32.gguf" "$work/shrinks.gguf"; : > "$work/err"
+seq -s ' the fox and dog ' 3000 > "$work/long"
+"$hallmark" quantize "$work/shrinks.gguf" -o "$work/shrunk.gguf" --type q4_k_m --calibrate "$work/long" --threads 1 > "$work/out" 2> "$work/err" &
+pid=$!
+for ((i = 0; i < 600; i++)); do grep -q '^check ' "$work/err" && break; sleep 0.1; done     # the bytes were looked at; now they are worked on
+truncate -s 100000 "$work/shrinks.gguf"
+wait $pid
+[ $? -eq 3 ] || fail "a source that shrinks: not exit 3"
+err_has "hallmark: an input file became shorter while it was read"
+[ ! -e "$work/shrunk.gguf" ] || fail "a file was made of what is gone"
 run_hm 3 derive "$work/a.gguf" --from "$work/absent.gguf"
 
 say "options that name types, and the plan that --dry-run prints without writing anything"
