@@ -19,7 +19,7 @@ case ${1:-} in
     -*)     sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
     *)      bundle=${1:-} ;;
 esac
-programs="cuda_encode_gpu cuda_ops_gpu cuda_session_gpu cuda_fuse_gpu cuda_faults_gpu json_tool"
+programs="cuda_encode_gpu cuda_ops_gpu cuda_step_ops_gpu cuda_session_gpu cuda_fuse_gpu cuda_faults_gpu json_tool"
 work=$(mktemp -d "${TMPDIR:-/tmp}/hallmark-gpu.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 status=0
@@ -91,7 +91,8 @@ check() {           # check NAME WHAT COMMAND...
     else bad "$name" "$what" "status $?"; tail -n 15 "$work/log"; fi
 }
 check encoders "every encoder gives the CPU's bytes" "$bundle/cuda_encode_gpu"
-check kernels "every kernel gives the CPU's bits" "$bundle/cuda_ops_gpu"
+check kernels "every operation gives the CPU's bits" "$bundle/cuda_ops_gpu"
+check steps "recorded and fused kernels: the CPU's bits" "$bundle/cuda_step_ops_gpu"
 check model "a whole model gives the CPU's bits" "$bundle/cuda_session_gpu"
 check fused "models, fused and not: the CPU's bits" "$bundle/cuda_fuse_gpu"
 check faults "verify catches the three silent failures" "$bundle/cuda_faults_gpu"
@@ -99,7 +100,8 @@ sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanit
 if [ -n "$sanitizer" ]; then
     for tool in memcheck racecheck; do
         enough 240 "$tool" && check "$tool" "every encoder under compute-sanitizer" "$sanitizer" --tool $tool --error-exitcode 9 "$bundle/cuda_encode_gpu"
-        enough 240 "$tool" && check "$tool" "every kernel under compute-sanitizer" "$sanitizer" --tool $tool --error-exitcode 9 "$bundle/cuda_ops_gpu"
+        enough 240 "$tool" && check "$tool" "every operation under compute-sanitizer" "$sanitizer" --tool $tool --error-exitcode 9 "$bundle/cuda_ops_gpu"
+        enough 240 "$tool" && check "$tool" "recorded and fused kernels under it" "$sanitizer" --tool $tool --error-exitcode 9 "$bundle/cuda_step_ops_gpu"
     done
 else
     row sanitizer "compute-sanitizer is not on this machine" "SKIP"
