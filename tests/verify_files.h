@@ -139,7 +139,7 @@ static inline const char *fixture_path(const char *name)
 enum { FIXTURE_CASES = 14 };
 static inline const char *fixture_path(const char *name)
 {
-    static char buf[4][512];
+    static char buf[4][768];
     static int  next;
     char *p = buf[next++ % 4];
     snprintf(p, sizeof buf[0], "%s/fixtures/%s.json.gz", TINY_DIR, name);
