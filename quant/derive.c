@@ -49,6 +49,7 @@ bool derive_compare(const gguf *art, const derive_tensor *t, int64_t n, const im
     tensor_source *src = calloc((size_t)n_art + 1, sizeof *src);
     effort_opts effort;
     bool ok = (sorted && src) || err_nomem(e, "the list of tensors", (size_t)n * sizeof *src);
+    const tensor_source *finished = NULL;       // one that is quantized already
     bool encodes = false;
     ok = ok && effort_of_artifact(&effort, art, &o->effort, e);
     for (int64_t i = 0; ok && i < n; i++) sorted[i] = &t[i];
@@ -57,9 +58,12 @@ bool derive_compare(const gguf *art, const derive_tensor *t, int64_t n, const im
         const gguf_tensor *a = gguf_tensor_at(art, i);
         ok = match(&src[i], art, a, find(sorted, n, a->name), im, first_shared_kv_layer, &effort, e);
         encodes |= ok && quantize_encodes(src[i].type, a->type);
+        if (ok && !finished && dtype_find(src[i].type)->block_weights > 1) finished = &src[i];
     }
     if (ok && !encodes && (effort.level > 0 || effort.calibration))
         ok = err_set(e, ERR_VERDICT, "%s: key '%s': found %d, but no tensor was encoded to a block type", gguf_path(art), KEY_HM_EFFORT, effort.level);
+    if (ok && !encodes && finished)      // that a copy is a copy proves nothing of how the blocks were made
+        ok = err_set(e, ERR_INPUT, "%s: found %s, expected F32, F16 or BF16: what is quantized already is no source", finished->where, dtype_name(finished->type));
     for (int64_t i = 0; ok && i < n; i++)
         if (!gguf_find_tensor(art, sorted[i]->name))
             ok = err_set(e, ERR_VERDICT, "%s: tensor '%s' is missing: %s has it", gguf_path(art), sorted[i]->name, sorted[i]->src.where);
@@ -98,8 +102,6 @@ static bool take_tensors(const gguf *g, derive_tensor *t, char **where, err *e)
             where[i] = NULL;
             return err_nomem(e, "a name", strlen(s->name));
         }
-        if (dtype_find(s->type)->block_weights > 1)
-            return err_set(e, ERR_INPUT, "%s: found %s, expected F32, F16 or BF16: what is quantized already is no source", where[i], dtype_name(s->type));
         t[i] = (derive_tensor){ .name = s->name, .n_dims = s->n_dims,
                                 .src = { .where = where[i], .type = s->type, .data = s->data, .fd = -1 } };
         memcpy(t[i].shape, s->shape, sizeof t[i].shape);

@@ -105,6 +105,7 @@ struct backend {            // first member of every implementation
     const backend_ops *ops;
     arith              arith;
     fault              fault;
+    const char        *note;        // in what its numbers may differ from another backend's; NULL: in nothing
 };
 
 // n_threads 0: all cores. simd: "auto", "portable", "avx2", "avx512" (NULL: auto; also from HALLMARK_SIMD). ERR_USAGE if this CPU lacks it.

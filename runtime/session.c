@@ -70,6 +70,7 @@ static bool pick_backend(session *s, const session_opts *o, arith a, dtype kv_ty
     } else if (strcmp(device, "auto") == 0) {
         err why = { 0 };
         s->b = open_cuda(s, a, kv_type, &why);
+        if (!s->b && why.kind == ERR_USAGE) return err_set(e, why.kind, "%s", why.msg);     // no fault of the device
         if (!s->b) {
             // A program without that half has nothing to explain.
             if (backend_cuda_built()) snprintf(s->note, sizeof s->note, "running on the CPU: %.230s", why.msg);
@@ -78,6 +79,7 @@ static bool pick_backend(session *s, const session_opts *o, arith a, dtype kv_ty
     } else {
         return err_set(e, ERR_USAGE, "device '%s': expected auto, cpu or cuda", device);
     }
+    if (s->b && s->b->note) snprintf(s->note, sizeof s->note, "%s", s->b->note);
     return s->b != NULL;
 }
 

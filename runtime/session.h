@@ -48,7 +48,7 @@ const char *session_device(const session *s);      // "cpu", "cuda"
 const char *session_kv(const session *s);          // dtype in use
 const char *session_arith(const session *s);
 bool        session_kv_is_required(const session *s);   // false when --kv asked for another dtype than the artifact requires
-const char *session_note(const session *s);        // why `auto` fell back to the CPU; "" when there is nothing to say
+const char *session_note(const session *s);        // why `auto` fell back to the CPU, or in what this device's numbers may differ; "": nothing to say
 int64_t     session_memory_bytes(const session *s); // weights, cache and scratch
 void        session_plan(const session *s, memory_plan *p);
 // Bytes per second that the device's own memory delivers, measured now: the limit of a decode step. 0 where the backend has no memory

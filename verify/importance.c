@@ -133,6 +133,7 @@ static bool run_texts(sums *s, const char *artifact, const importance_opts *o, e
     session_opts so = o->run;
     so.n_ctx = s->chunk_size;
     session *run = m ? session_new(m, &so, e) : NULL;
+    if (run && *session_note(run)) progress_log(o->progress, session_note(run));
     bool ok = run && session_observe(run, observe, s, e);
     for (int i = 0; ok && i < o->n_texts; i++) ok = run_text(s, run, m, o->texts[i], o->progress, e);
     session_free(run);

@@ -106,7 +106,9 @@ static bool open_all(probe *p, const char *path, err *e)
     so.arith = "f32";
     so.kv    = NULL;
     so.n_ctx = p->o.chunk;
-    if (!sample_texts(p, e) || !(p->run = session_new(p->m, &so, e)) || !observe_inputs(p, e)) return false;
+    if (!sample_texts(p, e) || !(p->run = session_new(p->m, &so, e))) return false;
+    if (*session_note(p->run)) progress_log(p->o.progress, session_note(p->run));
+    if (!observe_inputs(p, e)) return false;
     const divergence_opts d = { .chunk = p->o.chunk, .skip = SKIP < p->o.chunk - 2 ? SKIP : 0, .run = so };
     return (p->ref = divergence_ref_new(p->m, p->ids, p->n_ids, &d, LOGITS_BYTES, e)) != NULL;
 }

@@ -75,6 +75,9 @@ static bool open_session(run *v, err *e)
     so.n_ctx = context_needed(v);
     v->s = session_new(v->m, &so, e);
     if (!v->s) return false;
+    // Why it runs on the CPU is a matter of this machine, and no word of the record; in what a device's numbers may differ is one.
+    if (*session_note(v->s)) progress_log(v->o->progress, session_note(v->s));
+    if (*session_note(v->s) && strcmp(session_device(v->s), "cpu") != 0 && !note(v->r, e, "%s", session_note(v->s))) return false;
     v->rows = LOGITS_BYTES / ((int64_t)sizeof(float) * h->n_vocab);
     if (v->rows < 1) v->rows = 1;
     if (v->rows > 128) v->rows = 128;

@@ -327,6 +327,7 @@ backend *backend_cuda(arith a, err *e)
     if (!c) { err_nomem(e, "backend", sizeof *c); return NULL; }
     c->base.ops = &cuda_ops;
     c->base.arith = a;
+    c->base.note = tensor ? "products of many tokens run on tensor cores (HALLMARK_CUDA_PRODUCTS=tensor), which add in another order than the CPU" : NULL;
     c->fuse = true;
     c->g = gpu_open(NULL, e);
     if (!c->g) { free(c); return NULL; }
