@@ -46,7 +46,7 @@ static bool check_room(const session *s, backend *b, dtype kv_type, err *e)
         add_i64(need, p.scratch_bytes, &need) && need <= room)
         return true;
     return err_set(e, ERR_SYSTEM, "device %s: the model does not fit: weights %.1f MiB, KV cache (%s, %lld positions) %.1f MiB, activations and tables "
-                   "%.1f MiB; free %.1f MiB", b->ops->name, (double)p.weight_bytes / mib, dtype_name(kv_type), (long long)s->n_ctx,
+                   "%.1f MiB; room for them %.1f MiB", b->ops->name, (double)p.weight_bytes / mib, dtype_name(kv_type), (long long)s->n_ctx,
                    (double)p.kv_bytes / mib, (double)p.scratch_bytes / mib, (double)room / mib);
 }
 

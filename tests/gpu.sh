@@ -136,10 +136,10 @@ else
 fi
 
 tiny=$root/fixtures/tiny-gemma4
-for type in bf16 f32 q4_k_m; do within 60 "$hm" convert "$tiny" -o "$work/$type.gguf" --type $type 2> "$work/log" || bad convert "$type" "$(tail -n 1 "$work/log")"; done
+for type in bf16 f32 q4_k_m; do within 60 "$hm" convert "$tiny" -o "$work/$type.gguf" --type $type > /dev/null 2> "$work/log" || bad convert "$type" "$(tail -n 1 "$work/log")"; done
 # ---- 4: encoding -------------------------------------------------------------------------------------------------------
 for type in q8_0 q4_0 q4_k_m q6_k; do
-    within 60 "$hm" quantize "$work/bf16.gguf" -o "$work/cpu.gguf" --type $type 2> "$work/log" && within 60 "$hm" quantize "$work/bf16.gguf" -o "$work/dev.gguf" --type $type --device cuda 2> "$work/log" ||
+    within 60 "$hm" quantize "$work/bf16.gguf" -o "$work/cpu.gguf" --type $type > /dev/null 2> "$work/log" && within 60 "$hm" quantize "$work/bf16.gguf" -o "$work/dev.gguf" --type $type --device cuda > /dev/null 2> "$work/log" ||
         { bad quantize "$type" "$(tail -n 1 "$work/log")"; continue; }
     if cmp -s "$work/cpu.gguf" "$work/dev.gguf"; then row quantize "$type, --device cuda" "the CPU's bytes"; else bad quantize "$type, --device cuda" "other bytes than the CPU's"; fi
 done
@@ -193,7 +193,7 @@ fi
 if [ -n "${HF_DIR:-}" ]; then
     for type in bf16 q4_k_m; do
         enough 60 "bench $type" || continue
-        within 90 "$hm" convert "$HF_DIR" -o "$work/big-$type.gguf" --type $type 2> "$work/log" || { bad bench "$type" "$(tail -n 1 "$work/log")"; continue; }
+        within 90 "$hm" convert "$HF_DIR" -o "$work/big-$type.gguf" --type $type > /dev/null 2> "$work/log" || { bad bench "$type" "$(tail -n 1 "$work/log")"; continue; }
         for products in exact tensor; do
             enough 50 "bench $type, products $products" || continue
             HALLMARK_CUDA_PRODUCTS=$products within 120 "$hm" bench "$work/big-$type.gguf" --case $cases --device cuda --json > "$work/bench.json" 2> "$work/log" ||

@@ -89,7 +89,14 @@ static void op_free_rope(backend *b, rope *r)
 }
 
 static int64_t op_memory_bytes(const backend *b) { return gpu_allocated(((const cuda_backend *)b)->g); }
-static bool op_room(backend *b, int64_t *bytes, err *e) { return gpu_free_memory(self(b)->g, bytes, e); }
+// Without what is allocated only when a model runs: attention's scores, and what rounding each allocation up takes.
+static bool op_room(backend *b, int64_t *bytes, err *e)
+{
+    const int64_t later = SCORES_BYTES + ROUNDING_BYTES;
+    if (!gpu_free_memory(self(b)->g, bytes, e)) return false;
+    *bytes = *bytes > later ? *bytes - later : 0;
+    return true;
+}
 static bool op_copy_rate(backend *b, double *bytes_per_s, err *e) { return gpu_copy_rate(self(b)->g, bytes_per_s, e); }
 
 // ---- arithmetic: into the list ---------------------------------------------------------------------------------------
