@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_CHUNK = 256, STEP = 32, MIN_KEPT = 16 };     // logits of STEP tokens are in memory at a time
+// Logits of STEP tokens are in memory at a time: a session's batch, so that weights are read once for them.
+enum { DEFAULT_CHUNK = 256, STEP = 128, MIN_KEPT = 16 };
 #define DEFAULT_KEPT_BYTES ((int64_t)1 << 30)
 
 typedef struct {        // what is compared: chunks of a text
