@@ -24,6 +24,7 @@ typedef struct {        // one conversion, from opening the folder to renaming t
     cJSON                *config_json, *generation_json, *tokenizer_config_json;
     hf_config             config;
     st                   *checkpoint;
+    source_files         *files;                    // what its digest covers
     imatrix              *im;                       // NULL: none
     // planned
     tensor_map            map;
@@ -58,8 +59,7 @@ static bool open_folder(job *j, err *e)
     if (!hf_config_read(&j->config, j->config_json, where, e)) return false;
     if (!read_json(&j->generation_json, j->dir, "generation_config.json", false, e)) return false;
     if (!read_json(&j->tokenizer_config_json, j->dir, "tokenizer_config.json", false, e)) return false;
-    j->checkpoint = st_open_dir(j->dir, e);
-    if (!j->checkpoint) return false;
+    if (!(j->checkpoint = st_open_dir(j->dir, e)) || !(j->files = source_files_list(j->dir, e))) return false;
     return !j->o->imatrix || (j->im = imatrix_open(j->o->imatrix, e)) != NULL;
 }
 
@@ -102,16 +102,6 @@ static bool plan_tokenizer(job *j, err *e)
     return ok;
 }
 
-static bool plan_imatrix(job *j, err *e)
-{
-    if (!j->im || !j->encodes) return true;
-    const char *slash = strrchr(imatrix_path(j->im), '/');      // where it lay on this disk is nobody's business
-    return gguf_plan_str(j->plan, "quantize.imatrix.file", slash ? slash + 1 : imatrix_path(j->im), e)
-        && (!*imatrix_dataset(j->im) || gguf_plan_str(j->plan, "quantize.imatrix.dataset", imatrix_dataset(j->im), e))
-        && gguf_plan_u32(j->plan, "quantize.imatrix.entries_count", (uint32_t)imatrix_n_entries(j->im), e)
-        && (!imatrix_n_chunks(j->im) || gguf_plan_u32(j->plan, "quantize.imatrix.chunks_count", (uint32_t)imatrix_n_chunks(j->im), e));
-}
-
 static bool plan_metadata(job *j, err *e)
 {
     return general_meta_plan(j->plan, j->config.arch->family->arch, j->dir, j->generation_json, j->map.n_params, e)
@@ -119,7 +109,7 @@ static bool plan_metadata(job *j, err *e)
         && gguf_plan_u32(j->plan, "general.file_type", (uint32_t)j->type->id, e)
         && gguf_plan_u32(j->plan, "general.quantization_version", QUANTIZATION_VERSION, e)
         && plan_tokenizer(j, e)
-        && plan_imatrix(j, e)
+        && (!j->im || !j->encodes || imatrix_plan_keys(j->im, j->plan, e))
         && effort_plan_keys(j->plan, &j->o->effort, e);
 }
 
@@ -185,14 +175,10 @@ static bool allocate(job *j, err *e)
 // The digest of the source is taken while tensors are written: both read the same pages, through the same mapping.
 static bool write_data(job *j, outfile *f, char source_hex[SHA256_HEX + 1], err *e)
 {
-    source_files *s = source_files_list(j->dir, e);
-    digest_queue *q = NULL;
-    for (int i = 0; s && i < st_n_files(j->checkpoint); i++) source_files_mapped(s, st_file(j->checkpoint, i));
-    bool ok = s && (q = source_files_queue(s, NULL, e))
-           && write_tensors(j->plan, f, j->sources, j->o->n_threads, j->digests, q, j->o->progress, e)
-           && source_files_digest(s, j->o->n_threads, source_hex, e);
-    source_files_free(s);
-    return ok;
+    for (int i = 0; i < st_n_files(j->checkpoint); i++) source_files_mapped(j->files, st_file(j->checkpoint, i));
+    digest_queue *q = source_files_queue(j->files, NULL, e);
+    return q && write_tensors(j->plan, f, j->sources, j->o->n_threads, j->digests, q, j->o->progress, e)
+        && source_files_digest(j->files, j->o->n_threads, source_hex, e);
 }
 
 static bool write_output(job *j, err *e)
@@ -226,6 +212,7 @@ static void close_job(job *j)
 {
     gguf_plan_free(j->plan);
     tensor_map_free(&j->map);
+    source_files_free(j->files);        // before what it has mapped
     st_close(j->checkpoint);
     imatrix_close(j->im);
     cJSON_Delete(j->config_json);
@@ -240,13 +227,10 @@ static void close_job(job *j)
 // A destination that is one of the files the checkpoint consists of would replace what is being read.
 static bool not_a_source(const job *j, err *e)
 {
-    source_files *s  = source_files_list(j->dir, e);
-    bool          ok = s != NULL;
-    const char   *path;
-    for (int64_t i = 0; ok && (path = source_files_path(s, i)); i++)
-        ok = !same_file(path, j->out_path) || err_set(e, ERR_USAGE, "%s: the output is a file of the checkpoint", j->out_path);
-    source_files_free(s);
-    return ok;
+    const char *path;
+    for (int64_t i = 0; (path = source_files_path(j->files, i)); i++)
+        if (same_file(path, j->out_path)) return err_set(e, ERR_USAGE, "%s: the output is a file of the checkpoint", j->out_path);
+    return true;
 }
 
 static bool plan_all(job *j, err *e)

@@ -170,16 +170,15 @@ bool claims_check_tensors(const gguf *g, int n_threads, progress *p, err *e)
 {
     const gguf_kv *list;
     if (!find_digests(g, &list, e)) return false;
-    int64_t       n = gguf_n_tensors(g), total = 0;
+    int64_t       n = gguf_n_tensors(g);
     digest_queue *q = digest_queue_new(n, p, e);
     if (!q) return false;
     for (int64_t i = 0; i < n; i++) {
         const gguf_tensor *t = gguf_tensor_at(g, i);
         if (gguf_fd(g) >= 0) digest_queue_add_range(q, gguf_fd(g), t->off, t->n_bytes, t->name, gguf_path(g));
         else                 digest_queue_add_bytes(q, t->data, t->n_bytes, t->name);
-        total += t->n_bytes;
     }
-    progress_stage(p, "check", total);
+    progress_stage(p, "check", digest_queue_bytes(q));
     digest_queue_run(q, n_threads);
     const bool ok = compare_digests(g, list, q, e);
     digest_queue_free(q);

@@ -224,6 +224,15 @@ const char *imatrix_dataset(const imatrix *m)   { return m->dataset; }
 int64_t     imatrix_n_chunks(const imatrix *m)  { return m->n_chunks; }
 int64_t     imatrix_n_entries(const imatrix *m) { return m->n; }
 
+bool imatrix_plan_keys(const imatrix *m, gguf_plan *p, err *e)
+{
+    const char *slash = strrchr(m->path, '/');
+    return gguf_plan_str(p, "quantize.imatrix.file", slash ? slash + 1 : m->path, e) &&
+           (!*imatrix_dataset(m) || gguf_plan_str(p, "quantize.imatrix.dataset", imatrix_dataset(m), e)) &&
+           gguf_plan_u32(p, "quantize.imatrix.entries_count", (uint32_t)imatrix_n_entries(m), e) &&
+           (!imatrix_n_chunks(m) || gguf_plan_u32(p, "quantize.imatrix.chunks_count", (uint32_t)imatrix_n_chunks(m), e));
+}
+
 const float *imatrix_find(const imatrix *m, const char *tensor, int64_t *n)
 {
     int64_t lo = 0, hi = m->n;

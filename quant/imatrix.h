@@ -6,6 +6,7 @@
 #define HALLMARK_QUANT_IMATRIX_H
 
 #include "../formats/err.h"
+#include "../formats/gguf.h"
 #include "policy.h"
 
 typedef struct imatrix imatrix;
@@ -20,6 +21,9 @@ const char *imatrix_path(const imatrix *m);
 const char *imatrix_dataset(const imatrix *m);  // first text it was computed on; "" if it does not say
 int64_t     imatrix_n_chunks(const imatrix *m); // 0 if it does not say
 int64_t     imatrix_n_entries(const imatrix *m);
+
+// Plans llama.cpp's keys that say which matrix a file was made with: its name (where it lay is nobody's business), text, entries and chunks.
+bool imatrix_plan_keys(const imatrix *m, gguf_plan *p, err *e);
 
 // The values of a tensor, borrowed until imatrix_close, or NULL if it has no entry. *n: how many.
 const float *imatrix_find(const imatrix *m, const char *tensor, int64_t *n);

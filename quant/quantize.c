@@ -136,15 +136,6 @@ static bool keep_source_claims(const job *j, char **digest, char **revision, err
     return !gguf_find_kv(j->in, KEY_HM_SOURCE_REV) || gguf_get_cstr(j->in, KEY_HM_SOURCE_REV, revision, e);
 }
 
-static bool plan_imatrix_keys(gguf_plan *p, const imatrix *im, err *e)
-{
-    const char *slash = strrchr(imatrix_path(im), '/');         // where it lay on this disk is nobody's business
-    return gguf_plan_str(p, "quantize.imatrix.file", slash ? slash + 1 : imatrix_path(im), e) &&
-           (!*imatrix_dataset(im) || gguf_plan_str(p, "quantize.imatrix.dataset", imatrix_dataset(im), e)) &&
-           gguf_plan_u32(p, "quantize.imatrix.entries_count", (uint32_t)imatrix_n_entries(im), e) &&
-           (!imatrix_n_chunks(im) || gguf_plan_u32(p, "quantize.imatrix.chunks_count", (uint32_t)imatrix_n_chunks(im), e));
-}
-
 static bool is_recomputed(const char *key)
 {
     static const char *const prefixes[] = { "hallmark.", "quantize.imatrix.", "split.", "general.alignment" };
@@ -163,7 +154,7 @@ static bool plan_keys(job *j, err *e)
     if (!gguf_plan_u32(j->plan, "general.quantization_version", QUANTIZATION_VERSION, e) ||
         !gguf_plan_u32(j->plan, "general.file_type", (uint32_t)j->type->id, e))
         return false;
-    if (j->im && j->encodes && !plan_imatrix_keys(j->plan, j->im, e)) return false;
+    if (j->im && j->encodes && !imatrix_plan_keys(j->im, j->plan, e)) return false;
     if (!effort_plan_keys(j->plan, &j->o->effort, e)) return false;
     if (j->o->mix && !gguf_plan_str(j->plan, KEY_HM_QUANTIZE_MIX, j->o->mix, e)) return false;
     ok = keep_source_claims(j, &digest, &revision, e) && claims_plan(j->plan, j->type->label, digest, revision, e);

@@ -224,41 +224,10 @@ END_TEST
 #ifndef ON_GPU
 // ---- when the device fails: each call of a file's life, the first time, the second, and so on to the last ---------------------------
 
-static struct { const char *call; int left, seen; } fail;
-static cuda_calls failing;
+#include "cuda_failing.h"
 
-static int fails(const char *call)
-{
-    if (strcmp(call, fail.call) != 0) return 0;
-    fail.seen++;
-    return fail.left-- == 0 ? 2 : 0;                // out of memory
-}
-
-static int failing_alloc(void **p, size_t n)    { const int f = fails("alloc"); return f ? f : host_calls()->alloc(p, n); }
-static int failing_stream(void **s)             { const int f = fails("stream_open"); return f ? f : host_calls()->stream_open(s); }
-static int failing_sync(void *s)                { const int f = fails("stream_sync"); return f ? f : host_calls()->stream_sync(s); }
-static int failing_fill(void *d, int b, size_t n, void *s) { const int f = fails("fill"); return f ? f : host_calls()->fill(d, b, n, s); }
-static int failing_copy(void *d, const void *s, size_t n, int to, void *st) { const int f = fails("copy"); return f ? f : host_calls()->copy(d, s, n, to, st); }
-static int failing_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, void *s)
-{
-    const int f = fails("launch");
-    return f ? f : host_calls()->launch(k, g, b, a, sh, s);
-}
-
-static void plant(const char *call, int nth)
-{
-    failing = *host_calls();
-    fail.call = call;
-    fail.left = nth;
-    fail.seen = 0;
-    failing.alloc = failing_alloc;
-    failing.stream_open = failing_stream;
-    failing.stream_sync = failing_sync;
-    failing.fill = failing_fill;
-    failing.copy = failing_copy;
-    failing.launch = failing_launch;
-    host_calls_use(&failing);
-}
+// The nth use fails for want of memory, once.
+static void plant_once(const char *call, int nth) { plant_failure(call, nth, 2, true); }
 
 // Rows as they come from one thread of the writer: first without importance, then with, then longer ones.
 static bool whole_life(err *e)
@@ -284,13 +253,13 @@ START_TEST(whichever_call_fails_memory_is_freed)
     for (int r = 0; r < 9; r++) input_row(x + r * 512, 512, 0, (uint64_t)r);
     input_importance(w, 512, 4, 1);
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
-        plant(calls[i], 1 << 30);
+        plant_once(calls[i], 1 << 30);
         ck_assert_msg(whole_life(&none), "%s", none.msg);
-        const int total = fail.seen;
+        const int total = calls_seen;
         ck_assert_msg(total > 0, "%s is never called", calls[i]);
         for (int n = 0; n < total; n++) {
             err why = { 0 };
-            plant(calls[i], n);
+            plant_once(calls[i], n);
             const bool ok = whole_life(&why);
             // Closing waits for the device too, and whether that works no longer matters.
             ck_assert_msg((!ok && why.kind == ERR_SYSTEM && strstr(why.msg, "device cuda")) || (strcmp(calls[i], "stream_sync") == 0 && n == total - 1),
@@ -298,7 +267,7 @@ START_TEST(whichever_call_fails_memory_is_freed)
             ck_assert_msg(host_calls_live() == 0, "%s %d of %d: %lld things are not freed", calls[i], n, total, (long long)host_calls_live());
         }
     }
-    host_calls_use(NULL);
+    unplant();
 }
 END_TEST
 
@@ -307,13 +276,13 @@ START_TEST(a_file_whose_device_fails_is_not_there)
 {
     make_weights();
     for (int n = 0; n < 3; n++) {
-        plant("launch", n);
+        plant_once("launch", n);
         const err e = refusal("failed", open_encoder(), 1);
         ck_assert_int_eq(e.kind, ERR_SYSTEM);
         ck_assert_msg(strstr(e.msg, "many pieces: device cuda") != NULL && strstr(e.msg, "could not be launched") != NULL, "%s", e.msg);
         ck_assert_int_eq(host_calls_live(), 0);
     }
-    host_calls_use(NULL);
+    unplant();
     free_weights();
 }
 END_TEST

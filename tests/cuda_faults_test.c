@@ -94,33 +94,20 @@ START_TEST(another_cache_is_named)
 END_TEST
 
 #ifndef ON_GPU      // a device that fails when it is asked to cannot be had
+#include "cuda_failing.h"
+#include <limits.h>
 #include "verify/release.h"
-#include <dirent.h>
-#include <sys/stat.h>
 
-static cuda_calls failing;
-static int64_t launches, fail_at;       // the fail_at-th launch and all after it; 0: none
-
-static int failing_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t shared, void *s)
-{
-    const int64_t n = __atomic_add_fetch(&launches, 1, __ATOMIC_RELAXED);
-    return fail_at && n >= fail_at ? 77 : host_calls()->launch(k, g, b, a, shared, s);
-}
-
-// A release of one F32 artifact, verified by one case, on a device whose fail_at-th launch fails. *names: entries of scratch that begin as OUT does.
-static bool release_with(int64_t at, const char *hf_dir, const char *out, release_result *r, int *names, err *e)
+// A release of one F32 artifact, verified by one case, on a device that can launch so many kernels. *names: entries of scratch that begin as OUT does.
+static bool release_with(int n_launches, const char *hf_dir, const char *out, release_result *r, int *names, err *e)
 {
     const file_type types[] = { FT_F32 };
     const char *fixtures[] = { fixture_file };
     const release_opts o = { .name = "tiny", .types = types, .n_types = 1, .fixtures = fixtures, .n_fixtures = 1, .tokens = 3, .device = "cuda",
                              .gate_path = gate_file };
-    launches = 0;
-    fail_at  = at;
-    failing  = *host_calls();
-    failing.launch = failing_launch;
-    host_calls_use(&failing);
+    plant("launch", n_launches, 77);
     const bool ok = release_checkpoint(r, hf_dir, out, &o, e);
-    host_calls_use(NULL);
+    unplant();
     *names = 0;
     DIR *d = opendir(scratch);
     for (struct dirent *x; (x = readdir(d)) != NULL;) *names += strncmp(x->d_name, "pub", 3) == 0;
@@ -131,27 +118,16 @@ static bool release_with(int64_t at, const char *hf_dir, const char *out, releas
 
 START_TEST(a_device_that_fails_in_the_middle_publishes_nothing)
 {
-    char hf_dir[300], path[600], target[600];
+    char hf_dir[300], out[300];
     release_result r;
     int names;
     err e = { 0 };
-    snprintf(hf_dir, sizeof hf_dir, "%s", in_scratch("hf"));
-    ck_assert(mkdir(hf_dir, 0777) == 0);
-    DIR *d = opendir(TINY_DIR);
-    ck_assert_ptr_nonnull(d);
-    for (struct dirent *x; (x = readdir(d)) != NULL;) {         // all but its fixtures, which take too long here
-        if (x->d_name[0] == '.' || strcmp(x->d_name, "fixtures") == 0) continue;
-        snprintf(path, sizeof path, "%s/%s", hf_dir, x->d_name);
-        snprintf(target, sizeof target, "%s/%s", TINY_DIR, x->d_name);
-        ck_assert(symlink(target, path) == 0);
-    }
-    closedir(d);
-    char out[300];
+    snprintf(hf_dir, sizeof hf_dir, "%s", link_checkpoint("hf"));       // without its fixtures, which take too long here
     snprintf(out, sizeof out, "%s", in_scratch("pub"));
-    ck_assert_msg(release_with(0, hf_dir, out, &r, &names, &e), "%s", e.msg);
+    ck_assert_msg(release_with(INT_MAX, hf_dir, out, &r, &names, &e), "%s", e.msg);
     ck_assert(r.published && names == 1);
     release_result_free(&r);
-    const int64_t all = launches;
+    const int all = calls_seen;
     ck_assert_int_gt(all, 100);
     snprintf(out, sizeof out, "%s", in_scratch("pub2"));
     ck_assert(!release_with(all / 2, hf_dir, out, &r, &names, &e));

@@ -118,76 +118,13 @@ END_TEST
 
 #ifndef ON_GPU
 // ---- when the device fails -------------------------------------------------------------------------------------------
-// The table of calls with one that fails at its n-th use. What each call is, is in cuda_calls.h.
-
-static struct { const char *call; int left; int status; } fail;
-static cuda_calls failing;
-
-static int calls_seen;          // of the call that is to fail
-
-static int fails(const char *call)
-{
-    if (!fail.call || strcmp(call, fail.call) != 0) return 0;
-    calls_seen++;
-    return --fail.left < 0 ? fail.status : 0;
-}
+#include "cuda_failing.h"
 
 static int failing_driver(int *v)                   { *v = 0; return fails("driver") ? 0 : host_calls()->driver_version(v); }
 static int old_driver(int *v)                       { *v = 11040; return 0; }
 static size_t memory_left;
 static int full_memory(size_t *f, size_t *total)    { *f = memory_left; *total = 1 << 30; return 0; }
 static int no_devices(int *n)                       { *n = 0; return fail.status; }
-static int failing_alloc(void **p, size_t n)        { const int f = fails("alloc"); return f ? f : host_calls()->alloc(p, n); }
-static int failing_pinned(void **p, size_t n)       { const int f = fails("alloc_pinned"); return f ? f : host_calls()->alloc_pinned(p, n); }
-static int failing_stream(void **s)                 { const int f = fails("stream_open"); return f ? f : host_calls()->stream_open(s); }
-static int failing_sync(void *s)                    { const int f = fails("stream_sync"); return f ? f : host_calls()->stream_sync(s); }
-static int failing_capture(void *s)                 { const int f = fails("capture_begin"); return f ? f : host_calls()->capture_begin(s); }
-static int failing_fill(void *d, int b, size_t n, void *s) { const int f = fails("fill"); return f ? f : host_calls()->fill(d, b, n, s); }
-static int failing_memory(size_t *a, size_t *b)     { const int f = fails("memory"); return f ? f : host_calls()->memory(a, b); }
-static int failing_event(void **ev)                 { const int f = fails("event_open"); return f ? f : host_calls()->event_open(ev); }
-static int failing_note(void *ev, void *s)          { const int f = fails("event_record"); return f ? f : host_calls()->event_record(ev, s); }
-static int failing_props(int d, gpu_props *p)       { const int f = fails("properties"); return f ? f : host_calls()->properties(d, p); }
-static int failing_device(int d)                    { const int f = fails("set_device"); return f ? f : host_calls()->set_device(d); }
-static int failing_graph(void *g, void *s)          { const int f = fails("graph_launch"); return f ? f : host_calls()->graph_launch(g, s); }
-static int failing_copy(void *d, const void *s, size_t n, int dir_, void *st) { const int f = fails("copy"); return f ? f : host_calls()->copy(d, s, n, dir_, st); }
-static int failing_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, void *s)
-{
-    const int f = fails("launch");
-    return f ? f : host_calls()->launch(k, g, b, a, sh, s);
-}
-
-static int failing_end(void *s, void **graph)
-{
-    if (fails("capture_end")) { host_calls()->capture_end(s, graph); host_calls()->graph_free(*graph); *graph = NULL; return fail.status; }
-    return host_calls()->capture_end(s, graph);
-}
-
-static void plant(const char *call, int nth, int status)
-{
-    failing = *host_calls();
-    fail.call = call;
-    fail.left = nth;
-    fail.status = status;
-    calls_seen = 0;
-    failing.fill = failing_fill;
-    failing.memory = failing_memory;
-    failing.event_open = failing_event;
-    failing.event_record = failing_note;
-    failing.properties = failing_props;
-    failing.set_device = failing_device;
-    failing.alloc = failing_alloc;
-    failing.alloc_pinned = failing_pinned;
-    failing.stream_open = failing_stream;
-    failing.stream_sync = failing_sync;
-    failing.capture_begin = failing_capture;
-    failing.capture_end = failing_end;
-    failing.graph_launch = failing_graph;
-    failing.copy = failing_copy;
-    failing.launch = failing_launch;
-    host_calls_use(&failing);
-}
-
-static void unplant(void) { host_calls_use(NULL); fail.call = NULL; }
 
 // A session from its opening to a few tokens; true when all went well.
 static bool whole_life(const model *m, err *why)

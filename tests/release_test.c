@@ -13,19 +13,8 @@ static const file_type BF16_AND_F32[] = { FT_BF16, FT_F32 }, ONLY_BF16[] = { FT_
 // A checkpoint's folder in scratch with links to the committed files, and the fixtures named.
 static const char *source_of(const char *name, const char *const *fixtures, int n_cases)
 {
-    const char *dir = in_scratch(name);
+    const char *dir = link_checkpoint(name);
     char path[800], sub[600];
-    ck_assert(mkdir(dir, 0777) == 0);
-    DIR *d = opendir(TINY_DIR);
-    ck_assert_ptr_nonnull(d);
-    for (struct dirent *x; (x = readdir(d)) != NULL;) {
-        if (x->d_name[0] == '.' || strcmp(x->d_name, "fixtures") == 0) continue;
-        char target[800];
-        snprintf(path, sizeof path, "%s/%s", dir, x->d_name);
-        snprintf(target, sizeof target, "%s/%s", TINY_DIR, x->d_name);
-        ck_assert(symlink(target, path) == 0);
-    }
-    closedir(d);
     snprintf(sub, sizeof sub, "%s/fixtures", dir);
     ck_assert(mkdir(sub, 0777) == 0);
     for (; fixtures && *fixtures; fixtures++) {

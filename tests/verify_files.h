@@ -97,6 +97,24 @@ static inline void pick_cases(const char *from, const char *to, const int *which
     free(line);
 }
 
+// A folder in scratch with links to the committed checkpoint's files; its fixtures are left out.
+static inline const char *link_checkpoint(const char *name)
+{
+    const char *dir = in_scratch(name);
+    char path[800], target[800];
+    ck_assert(mkdir(dir, 0777) == 0);
+    DIR *d = opendir(TINY_DIR);
+    ck_assert_ptr_nonnull(d);
+    for (struct dirent *x; (x = readdir(d)) != NULL;) {
+        if (x->d_name[0] == '.' || strcmp(x->d_name, "fixtures") == 0) continue;
+        snprintf(path, sizeof path, "%s/%s", dir, x->d_name);
+        snprintf(target, sizeof target, "%s/%s", TINY_DIR, x->d_name);
+        ck_assert(symlink(target, path) == 0);
+    }
+    closedir(d);
+    return dir;
+}
+
 // The first n cases.
 static inline void shorten_fixture(const char *from, const char *to, int n)
 {
