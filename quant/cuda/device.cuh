@@ -25,6 +25,10 @@ template <class T> DEV T *shared_memory()
 #endif
 }
 
+// Every kernel calls it, every thread once, before it reads or writes anything that another kernel writes: what comes before it may touch
+// weights (which no kernel writes) and shared memory only. Where kernels of a stream may overlap, this is where the later one waits.
+DEV void after_previous() {}
+
 // ---- conversions -----------------------------------------------------------------------------------------------------
 
 DEV float f32_of_bf16(uint32_t bits) { return __uint_as_float(bits << 16); }
