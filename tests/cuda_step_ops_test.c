@@ -138,7 +138,7 @@ static gpu_matrix matrix(const both_weights *b)
     return (gpu_matrix){ .type = w->type, .data = w->data, .rows = w->rows, .cols = w->cols };
 }
 
-static int64_t some_cols(dtype t) { return block_of(t) == 1 ? 300 : block_of(t) == 32 ? 352 : 1280; }
+static int64_t some_cols(dtype t) { return block_of(t) == 1 ? 300 : block_of(t) == 32 ? 352 : 1280; }      // one span, or three
 
 static void check_segments(dtype t, int n_seg, const int64_t rows[])
 {

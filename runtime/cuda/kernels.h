@@ -13,7 +13,8 @@
 extern "C" {
 #endif
 
-enum { GPU_STEP_IDS = 64, GPU_MAX_HEAD = 512, GPU_SEGMENTS = 3, GPU_KEY_SPAN = 1024 };    // GPU_KEY_SPAN: KEY_SPAN in backend.h
+enum { GPU_STEP_IDS = 64, GPU_MAX_HEAD = 512, GPU_SEGMENTS = 3 };
+enum { GPU_KEY_SPAN = 1024, GPU_COLUMN_SPAN = 512 };       // KEY_SPAN and COLUMN_SPAN in backend.h
 
 typedef struct {                // on the device: where a recorded decode step stands, and what it produced
     int64_t            pos;     // position of the token that the next step runs

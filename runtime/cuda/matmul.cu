@@ -21,10 +21,11 @@ template <int N> DEV void halve(float *acc, bool upper, int apart)
 // dst [n][rows] = x [n][cols] W^T
 //   grid: (tiles of 32 tokens, tiles of 32 rows)     block: 256 threads = 16 lanes x (4 x 4 sub-tiles of 8 rows x 8 tokens)
 //   shared: W tile [32][W_PITCH], x tile [32][X_PITCH] F32, 128 columns at a time
-// A thread is one of the sixteen partial sums of 64 products. The pitches keep a half-warp's neighbours in other banks.
+// A thread is one of the sixteen partial sums of 64 products: of the span at hand, and of the spans before, which is why a multiprocessor has
+// one block and not two. The pitches keep a half-warp's neighbours in other banks.
 // Numerics: the CPU's order exactly, see gemv_kernel; products do not depend on n.
 // Twin: matmul in runtime/cpu/kernels.inc.
-template <int T> __global__ __launch_bounds__(TILE_THREADS, 2)
+template <int T> __global__ __launch_bounds__(TILE_THREADS)
 void tile_kernel(float *dst, const uint8_t *w, int64_t row_bytes, int64_t rows, int64_t cols, bool vectors, const float *x, int n, bool round)
 {
     float *ws = shared_memory<float>(), *xs = ws + TILE * W_PITCH;
@@ -33,9 +34,7 @@ void tile_kernel(float *dst, const uint8_t *w, int64_t row_bytes, int64_t rows, 
     const int load_row = tid % TILE, load_group = tid / TILE;
     const row_view view = { w + (row_base + load_row) * row_bytes, cols, vectors };
 
-    float acc[MINE * MINE];
-#pragma unroll
-    for (int i = 0; i < MINE * MINE; i++) acc[i] = 0.0f;
+    float total[MINE * MINE] = {}, acc[MINE * MINE] = {};
     for (int64_t base = 0; base < cols; base += TILE_K) {
         float v[LANES];
         const int64_t g = base / LANES + load_group;
@@ -62,17 +61,24 @@ void tile_kernel(float *dst, const uint8_t *w, int64_t row_bytes, int64_t rows, 
 #pragma unroll
                 for (int t = 0; t < MINE; t++) acc[r * MINE + t] = fmaf(wv[r], xv[t], acc[r * MINE + t]);
         }
+        if ((base + TILE_K) % GPU_COLUMN_SPAN == 0 || base + TILE_K >= cols) {        // the span ends
+#pragma unroll
+            for (int i = 0; i < MINE * MINE; i++) {
+                total[i] = total[i] + acc[i];
+                acc[i] = 0.0f;
+            }
+        }
         __syncthreads();
     }
-    halve<32>(acc, l & 8, 8);
-    halve<16>(acc, l & 4, 4);
-    halve<8>(acc, l & 2, 2);
-    halve<4>(acc, l & 1, 1);
+    halve<32>(total, l & 8, 8);
+    halve<16>(total, l & 4, 4);
+    halve<8>(total, l & 2, 2);
+    halve<4>(total, l & 1, 1);
     const int first = (l & 8 ? 32 : 0) + (l & 4 ? 16 : 0) + (l & 2 ? 8 : 0) + (l & 1 ? 4 : 0);
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         const int64_t row = row_base + r0 + (first + i) / MINE, t = token_base + t0 + (first + i) % MINE;
-        if (row < rows && t < n) dst[t * rows + row] = rounded(acc[i], round);
+        if (row < rows && t < n) dst[t * rows + row] = rounded(total[i], round);
     }
 }
 

@@ -1,4 +1,5 @@
 // grid: runs the kernels on the processor; see on_host.h.
+#include "async_on_host.h"
 #include "on_host.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +92,7 @@ void wait_as(thread_state s)
 void thread_main()
 {
     m.kernel->call(m.args);
+    host_copies_end();
     wait_as(DONE);
     die("a finished thread went on");
 }

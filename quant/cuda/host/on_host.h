@@ -21,6 +21,7 @@ struct dim3 { unsigned x, y, z; };
 struct alignas(16) uint4 { uint32_t x, y, z, w; };
 struct alignas(8)  uint2 { uint32_t x, y; };
 struct alignas(16) float4 { float x, y, z, w; };
+static inline uint2  make_uint2(uint32_t x, uint32_t y) { return { x, y }; }
 static inline uint4  make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w) { return { x, y, z, w }; }
 static inline float4 make_float4(float x, float y, float z, float w) { return { x, y, z, w }; }
 
@@ -61,6 +62,15 @@ template <class T> static inline T __shfl_sync(uint32_t mask, T v, int src, int 
 }
 
 template <class T> static inline T __ldg(const T *p) { return *p; }
+
+// Four bytes of high:low, chosen by the low three bits of the selector's nibbles.
+static inline uint32_t __byte_perm(uint32_t low, uint32_t high, uint32_t selector)
+{
+    const uint64_t all = (uint64_t)high << 32 | low;
+    uint32_t r = 0;
+    for (int i = 0; i < 4; i++) r |= (uint32_t)(all >> (8 * (selector >> (4 * i) & 7)) & 255) << (8 * i);
+    return r;
+}
 
 // The low word of high:low >> shift, shift below 32.
 static inline uint32_t __funnelshift_r(uint32_t low, uint32_t high, uint32_t shift) { return (uint32_t)(((uint64_t)high << 32 | low) >> (shift & 31)); }
