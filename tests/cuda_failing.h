@@ -32,10 +32,10 @@ static inline int failing_props(int d, gpu_props *p)       { const int f = fails
 static inline int failing_device(int d)                    { const int f = fails("set_device"); return f ? f : host_calls()->set_device(d); }
 static inline int failing_graph(void *g, void *s)          { const int f = fails("graph_launch"); return f ? f : host_calls()->graph_launch(g, s); }
 static inline int failing_copy(void *d, const void *s, size_t n, int to, void *st) { const int f = fails("copy"); return f ? f : host_calls()->copy(d, s, n, to, st); }
-static inline int failing_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, void *s)
+static inline int failing_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, bool over, void *s)
 {
     const int f = fails("launch");
-    return f ? f : host_calls()->launch(k, g, b, a, sh, s);
+    return f ? f : host_calls()->launch(k, g, b, a, sh, over, s);
 }
 
 static inline int failing_end(void *s, void **graph)

@@ -42,10 +42,13 @@ static int stream_open(void **stream)   { return cudaStreamCreateWithFlags((cuda
 static int stream_close(void *stream)   { return cudaStreamDestroy(stream); }
 static int stream_sync(void *stream)    { return cudaStreamSynchronize(stream); }
 
-static int launch(const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t shared_bytes, void *stream)
+// While a stream is recorded the attribute becomes a programmatic edge of the graph, from the kernel before to this one.
+static int launch(const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t shared_bytes, bool overlap, void *stream)
 {
-    const dim3 g = { grid.x, grid.y, grid.z }, b = { block.x, block.y, block.z };
-    return cudaLaunchKernel(kernel, g, b, args, shared_bytes, stream);
+    cudaLaunchAttribute early = { .id = cudaLaunchAttributeProgrammaticStreamSerialization, .val = { .programmaticStreamSerializationAllowed = 1 } };
+    const cudaLaunchConfig_t config = { .gridDim = { grid.x, grid.y, grid.z }, .blockDim = { block.x, block.y, block.z },
+                                        .dynamicSmemBytes = shared_bytes, .stream = stream, .attrs = &early, .numAttrs = overlap ? 1 : 0 };
+    return cudaLaunchKernelExC(&config, kernel, args);
 }
 
 static int allow_shared(const void *kernel, int bytes)

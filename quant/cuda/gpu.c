@@ -18,7 +18,7 @@ struct gpu {
     void             *stream;
     piece            *pieces;
     int64_t           allocated;
-    bool              recording;
+    bool              recording, overlap;       // overlap: kernels are launched while the one before them runs
     void             *pinned[N_PINNED], *arrived[N_PINNED];     // buffers, and an event for each: its last copy is done
 };
 
@@ -42,6 +42,8 @@ static bool check_versions(gpu *g, err *e)
     if (status != 0 || driver == 0)
         return err_set(e, ERR_SYSTEM, "device cuda: no NVIDIA driver is installed%s%s", status ? ": " : "", status ? g->c->error_text(status) : "");
     TRY(g->c->runtime_version(&runtime), "reading the toolkit's version");
+    enum { PROGRAMMATIC_EDGES = 12030 };        // before 12.3 a recorded graph cannot hold launches that overlap
+    g->overlap = driver >= PROGRAMMATIC_EDGES && runtime >= PROGRAMMATIC_EDGES;
     // Minor versions of one major release run on each other's drivers.
     if (driver / 1000 < runtime / 1000)
         return err_set(e, ERR_SYSTEM, "device cuda: the driver supports CUDA %d.%d, this program needs %d.%d: the driver must be updated",
@@ -59,6 +61,7 @@ static bool open_device(gpu *g, err *e)
     TRY(g->c->properties(0, &g->props), "reading the device's properties");
     if (g->props.major * 10 + g->props.minor < 75)
         return err_set(e, ERR_SYSTEM, "device cuda (%s): compute capability %d.%d, expected 7.5 or later", g->props.name, g->props.major, g->props.minor);
+    g->overlap = g->overlap && g->props.major >= 9;
     TRY(g->c->set_device(0), "opening the device");
     TRY(g->c->stream_open(&g->stream), "opening a stream");
     return true;
@@ -213,7 +216,7 @@ bool gpu_launch(gpu *g, const char *name, const void *kernel, gpu_dim grid, gpu_
                            shared_bytes, g->props.max_shared_bytes);
         TRY(g->c->allow_shared(kernel, (int)shared_bytes), name);
     }
-    const int status = g->c->launch(kernel, grid, block, args, shared_bytes, g->stream);
+    const int status = g->c->launch(kernel, grid, block, args, shared_bytes, g->overlap, g->stream);
     if (status == 0) return true;
     g->c->last_error();
     return err_set(e, ERR_SYSTEM, "device cuda (%s): kernel %s could not be launched: %s", g->props.name, name, g->c->error_text(status));

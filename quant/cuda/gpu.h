@@ -35,7 +35,8 @@ bool gpu_download(gpu *g, void *dst, const void *src, int64_t n_bytes, err *e); 
 bool gpu_zero(gpu *g, void *dst, int64_t n_bytes, err *e);
 bool gpu_sync(gpu *g, err *e);
 
-// Runs a kernel; see launch.cuh, which makes `kernel` and `args`. name: for the message.
+// Runs a kernel; see launch.cuh, which makes `kernel` and `args`. name: for the message. From compute capability 9.0 on (driver and toolkit 12.3) it
+// may start while the kernel before it runs: see after_previous in device.cuh.
 bool gpu_launch(gpu *g, const char *name, const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t shared_bytes, err *e);
 
 // Between begin and end launches are recorded, not run; nothing may be allocated, copied or synchronized.

@@ -82,6 +82,7 @@ template <int T> DEV bool store_unit(uint8_t *row, int64_t u, const float *x)
 template <int T> __global__ __launch_bounds__(128)
 void kv_store_kernel(gpu_kv kv, const float *k, const float *v, int64_t n_units, int units_per_row, int64_t pos0, const gpu_step *step, gpu_step *state)
 {
+    after_previous();
     const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n_units) return;
     const int64_t t = i / units_per_row, u = i % units_per_row, pos = (step ? step->pos : pos0) + t;
@@ -128,6 +129,7 @@ template <int T> DEV void store_head(void *cache, const float *head, const heads
 // Twin: rms_norm, rotate, kv_store.
 template <int T> __global__ __launch_bounds__(HEADS_THREADS) void heads_kernel(heads_work k)
 {
+    after_previous();
     const int hd = k.h.head_dim, h = (int)blockIdx.x, kv_head = h - k.h.n_head;
     const int64_t t = blockIdx.y, pos = (k.step ? k.step->pos : k.pos0) + t;
     float *row = shared_memory<float>(), *normed = row + hd, *value = normed + hd, *inverse = value + hd;

@@ -13,6 +13,7 @@ enum { NORM_THREADS = 256, RUN_THREADS = 256 };
 // Must match: Gemma3RMSNorm / Gemma4RMSNorm.forward; numerics and twin: rms_norm in runtime/cpu/kernels.inc.
 __global__ __launch_bounds__(NORM_THREADS) void rms_norm_kernel(float *y, const float *x, const float *w, int dim, float eps, bool round)
 {
+    after_previous();
     float *row = shared_memory<float>();
     const int64_t at = (int64_t)blockIdx.x * dim;
     for (int i = (int)threadIdx.x; i < dim; i += NORM_THREADS) row[i] = x[at + i];
@@ -31,6 +32,7 @@ __global__ __launch_bounds__(NORM_THREADS) void rms_norm_kernel(float *y, const 
 __global__ __launch_bounds__(NORM_THREADS)
 void norm_add_norm_kernel(float *x, float *t, const float *w, const float *w_next, float out_scale, int dim, float eps, bool round)
 {
+    after_previous();
     float *row = shared_memory<float>(), *sum = row + dim, *inverse = sum + dim;
     const int64_t at = (int64_t)blockIdx.x * dim;
     for (int i = (int)threadIdx.x; i < dim; i += NORM_THREADS) row[i] = t[at + i];
@@ -56,6 +58,7 @@ enum run_op { RUN_ADD, RUN_SCALE, RUN_GELU, RUN_GEGLU, RUN_SOFTCAP };
 // Twin: add, scale, gelu, geglu, softcap in runtime/cpu/kernels.inc.
 template <int OP> __global__ __launch_bounds__(RUN_THREADS) void run_kernel(float *dst, const float *a, const float *b, float s, int64_t n, bool round)
 {
+    after_previous();
     const int64_t i = (int64_t)blockIdx.x * RUN_THREADS + threadIdx.x;
     if (i >= n) return;
     const float v = a[i];
@@ -70,6 +73,7 @@ template <int OP> __global__ __launch_bounds__(RUN_THREADS) void run_kernel(floa
 __global__ __launch_bounds__(RUN_THREADS)
 void mul_rows_kernel(float *dst, const float *a, const float *b, int64_t b_stride, int64_t n, int dim, bool round)
 {
+    after_previous();
     const int64_t i = (int64_t)blockIdx.x * RUN_THREADS + threadIdx.x;
     if (i < n) dst[i] = rounded(a[i] * b[i / dim * b_stride + i % dim], round);
 }
@@ -80,6 +84,7 @@ void mul_rows_kernel(float *dst, const float *a, const float *b, int64_t b_strid
 __global__ __launch_bounds__(RUN_THREADS)
 void rotate_kernel(float *x, const float *table, int head_dim, int64_t n_pairs, int n_head, int64_t pos0, const gpu_step *step, bool round)
 {
+    after_previous();
     const int64_t i = (int64_t)blockIdx.x * RUN_THREADS + threadIdx.x;
     if (i >= n_pairs) return;
     const int half = head_dim / 2, d = (int)(i % half);
@@ -114,6 +119,7 @@ DEV best best_of_block(best mine)
 // partial[b] = the best of block b's share of x [n].     shared: one best a thread
 __global__ __launch_bounds__(ARGMAX_THREADS) void argmax_part_kernel(best *partial, const float *x, int64_t n)
 {
+    after_previous();
     best mine = { 0.0f, -1 };
     for (int64_t i = (int64_t)blockIdx.x * ARGMAX_THREADS + threadIdx.x; i < n; i += (int64_t)gridDim.x * ARGMAX_THREADS)
         if (x[i] == x[i]) mine = better(mine, best { x[i], (int32_t)i });
@@ -124,6 +130,7 @@ __global__ __launch_bounds__(ARGMAX_THREADS) void argmax_part_kernel(best *parti
 // The best of the partial ones: to *id, or (step) as the next token of a recorded decode step, whose position advances.
 __global__ __launch_bounds__(ARGMAX_THREADS) void argmax_join_kernel(int32_t *id, const best *partial, int n, gpu_step *step)
 {
+    after_previous();
     best mine = { 0.0f, -1 };
     if ((int)threadIdx.x < n) mine = partial[threadIdx.x];
     mine = best_of_block(mine);

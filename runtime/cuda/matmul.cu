@@ -28,6 +28,7 @@ template <int N> DEV void halve(float *acc, bool upper, int apart)
 template <int T> __global__ __launch_bounds__(TILE_THREADS)
 void tile_kernel(float *dst, const uint8_t *w, int64_t row_bytes, int64_t rows, int64_t cols, bool vectors, const float *x, int n, bool round)
 {
+    after_previous();
     float *ws = shared_memory<float>(), *xs = ws + TILE * W_PITCH;
     const int tid = (int)threadIdx.x, l = tid % LANES, sub = tid / LANES, r0 = sub / 4 * MINE, t0 = sub % 4 * MINE;
     const int64_t row_base = (int64_t)blockIdx.y * TILE, token_base = (int64_t)blockIdx.x * TILE;
@@ -90,6 +91,7 @@ template <int T> __global__ __launch_bounds__(128)
 void embed_kernel(float *dst, const uint8_t *w, int64_t row_bytes, int64_t cols, bool vectors, const int32_t *ids, const gpu_step *step, float scale,
                   bool round)
 {
+    after_previous();
     const int64_t t = blockIdx.x, id = ids ? ids[t] : step->id;
     const row_view view = { w + id * row_bytes, cols, vectors };
     for (int64_t g = threadIdx.x; g * LANES < cols; g += blockDim.x) {

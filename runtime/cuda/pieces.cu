@@ -11,6 +11,7 @@ enum { PIECES_THREADS = 128 };
 template <int T> __global__ __launch_bounds__(PIECES_THREADS)
 void pieces_kernel(uint16_t *planes, int64_t plane, const uint8_t *w, int64_t row_bytes, int64_t cols, bool vectors)
 {
+    after_previous();
     const int64_t row = blockIdx.y, g = (int64_t)blockIdx.x * PIECES_THREADS + threadIdx.x;
     if (g * LANES >= cols) return;
     const row_view view = { w + row * row_bytes, cols, vectors };

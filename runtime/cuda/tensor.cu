@@ -140,6 +140,7 @@ struct tensor_work {
 template <int WP, int XP> __global__ __launch_bounds__(TC_THREADS, WP == 1 ? 2 : 1)
 void tensor_kernel(tensor_work k)
 {
+    after_previous();
     uint16_t *ws = shared_memory<uint16_t>(), *xs = ws + WP * TC_ROWS * TC_PITCH;
     const int64_t row_base = (int64_t)blockIdx.y * TC_ROWS, token_base = (int64_t)blockIdx.x * TC_TOKENS, cols = k.cols;
     const int tid = (int)threadIdx.x;

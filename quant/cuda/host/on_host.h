@@ -3,6 +3,8 @@
 // A grid runs block after block (grid.cpp). The threads of a block are coroutines: each runs until it meets a barrier or a warp
 // operation and goes on when all that must meet it are there, so __syncthreads, shuffles and shared memory mean what they mean.
 // Any order of threads is a legal one; tests run several. A thread that never arrives ends the program with a message.
+// Kernels overlap as on a device: the first block of a kernel runs up to after_previous before the kernel before it has begun. What is read
+// or written too early is then wrong.
 #ifndef HALLMARK_QUANT_CUDA_ON_HOST_H
 #define HALLMARK_QUANT_CUDA_ON_HOST_H
 
@@ -29,6 +31,7 @@ static inline float4 make_float4(float x, float y, float z, float w) { return { 
 extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 void  host_sync_threads();
+void  host_after_previous();        // a thread that does not call it, or twice, ends the program with a message
 // All 32 lanes of the warp meet; each gives a value and gets everybody's. `kind` must be the same for all.
 enum host_warp_op { HOST_SYNC_WARP = 1, HOST_SHUFFLE, HOST_BALLOT, HOST_MMA };
 const uint64_t *host_warp_exchange(host_warp_op kind, uint32_t mask, uint64_t value);
@@ -91,6 +94,7 @@ struct host_kernel {
     void (*call)(void **args);
     int           n_args;
     const size_t *arg_bytes;
+    const char   *name;                 // for messages
 };
 
 template <auto K> struct host_kernel_of;
@@ -98,12 +102,8 @@ template <class... P, void (*K)(P...)> struct host_kernel_of<K> {
     template <size_t... I> static void unpack(void **args, std::index_sequence<I...>) { K(*(P *)args[I]...); }
     static void call(void **args) { unpack(args, std::index_sequence_for<P...>()); }
     static constexpr size_t bytes[] = { sizeof(P)... };
-    static constexpr host_kernel entry = { call, (int)sizeof...(P), bytes };
+    static constexpr const char *name() { return __PRETTY_FUNCTION__; }
+    static constexpr host_kernel entry = { call, (int)sizeof...(P), bytes, name() };
 };
-
-// grid.cpp: runs a whole grid before it returns.
-void host_run_grid(const host_kernel *k, dim3 grid, dim3 block, void **args, size_t shared_bytes);
-// In which order threads take turns and blocks follow each other: 0 ascending, 1 descending, other numbers: shuffled by it.
-void host_set_order(unsigned order);
 
 #endif
