@@ -199,7 +199,7 @@ END_TEST
 
 START_TEST(norms)
 {
-    static const struct { int64_t rows; int dim; bool weighted; } cases[] = { { 1, 1536, true }, { 3, 37, true }, { 5, 256, false }, { 2, 1, true }, { 1, 512, false } };
+    static const struct { int64_t rows; int dim; bool weighted; } cases[] = { { 1, 1536, true }, { 3, 37, true }, { 5, 256, false }, { 2, 1, true }, { 1, 512, false }, { 2, 2605, true } };
     begin(_i);
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         const int64_t n = cases[k].rows * cases[k].dim;
@@ -252,9 +252,9 @@ END_TEST
 START_TEST(greedy_choice)
 {
     begin(_i);
-    enum { MOST = 100000 };
+    enum { MOST = 300000 };        // more than the threads of the launch take at once
     float *x = random_floats(MOST);
-    static const struct { int64_t n; int64_t at[2]; } cases[] = { { 1, { 0, 0 } }, { 999, { 998, 500 } }, { MOST, { 77777, 33333 } }, { MOST, { 99999, 0 } } };
+    static const struct { int64_t n; int64_t at[2]; } cases[] = { { 1, { 0, 0 } }, { 999, { 998, 500 } }, { 100000, { 77777, 33333 } }, { 100000, { 99999, 0 } }, { MOST, { 299999, 270000 } } };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         int32_t id[N_BACKENDS];
         for (int64_t i = 0; i < cases[k].n; i++) x[i] = i % 3 == 0 ? NAN : -5.0f - fabsf(random_float());

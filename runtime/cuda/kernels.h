@@ -104,7 +104,7 @@ bool cuda_attention(const gpu_ctx *c, const gpu_attention *a, err *e);
 
 // partial: scratch, CUDA_ARGMAX_BLOCKS pairs of 8 bytes. Without a step the id (or -1) goes to *id; with one it also becomes the
 // step's next token, is appended to its out, and pos advances.
-enum { CUDA_ARGMAX_BLOCKS = 64 };
+enum { CUDA_ARGMAX_BLOCKS = 256 };
 bool cuda_argmax(const gpu_ctx *c, int32_t *id, const float *x, int64_t n, void *partial, err *e);
 
 #ifdef __cplusplus
