@@ -140,10 +140,12 @@ END_TEST
 
 // ---- where it is asked for -------------------------------------------------------------------------------------------
 
-static struct { int driver, toolkit, major, minor; } there;
+static struct { int driver, toolkit, major, minor, compiled_for; } there;
 
 static int its_driver(int *v)   { *v = there.driver; return 0; }
 static int its_toolkit(int *v)  { *v = there.toolkit; return 0; }
+
+static int its_kernels(const void *kernel, int *capability) { *capability = there.compiled_for; return 0; }
 
 static int its_properties(int device, gpu_props *p)
 {
@@ -153,18 +155,20 @@ static int its_properties(int device, gpu_props *p)
     return status;
 }
 
-START_TEST(only_where_device_driver_and_toolkit_can)
+START_TEST(only_where_device_driver_toolkit_and_kernels_can)
 {
-    static const struct { int driver, toolkit, major, minor; bool overlaps; } cases[] = {
-        { 13000, 13000, 9, 0, true },   { 12030, 12030, 10, 0, true },  { 12040, 12030, 12, 1, true },
-        { 13000, 13000, 8, 9, false },  { 13000, 13000, 7, 5, false },
-        { 12020, 12040, 9, 0, false },  { 13000, 12020, 9, 0, false },      // neither records such launches
+    static const struct { int driver, toolkit, major, minor, compiled_for; bool overlaps; } cases[] = {
+        { 13000, 13000, 9, 0, 90, true },   { 12030, 12030, 10, 0, 90, true },  { 12040, 12030, 12, 1, 120, true },
+        { 13000, 13000, 8, 9, 89, false },  { 13000, 13000, 7, 5, 75, false },
+        { 12020, 12040, 9, 0, 90, false },  { 13000, 12020, 9, 0, 90, false },      // neither records such launches
+        { 13000, 13000, 9, 0, 80, false },                                          // these kernels do not wait
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         cuda_calls calls = *host_calls();
         calls.driver_version = its_driver;
         calls.runtime_version = its_toolkit;
         calls.properties = its_properties;
+        calls.compiled_for = its_kernels;
         memcpy(&there, &cases[i], sizeof there);
         gpu *g = open_gpu(&calls);
         float *a = zeros(g), *b = zeros(g);
@@ -177,6 +181,28 @@ START_TEST(only_where_device_driver_and_toolkit_can)
 }
 END_TEST
 
+START_TEST(it_can_be_switched_off)
+{
+    static const struct { const char *value; bool overlaps; } cases[] = { { "on", true }, { "", true }, { "off", false } };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        setenv("HALLMARK_CUDA_OVERLAP", cases[i].value, 1);
+        gpu *g = open_gpu(NULL);
+        float *a = zeros(g), *b = zeros(g);
+        const int64_t before = host_calls_overlapped();
+        ck_assert_float_eq(value_of(g, chain(g, CHAIN, a, b)), CHAIN);
+        ck_assert_int_eq(host_calls_overlapped() - before, cases[i].overlaps ? CHAIN - 1 : 0);
+        gpu_close(g);
+    }
+    err why = { 0 };
+    setenv("HALLMARK_CUDA_OVERLAP", "maybe", 1);
+    ck_assert_ptr_null(gpu_open(NULL, &why));
+    unsetenv("HALLMARK_CUDA_OVERLAP");
+    ck_assert_int_eq(why.kind, ERR_USAGE);
+    ck_assert_msg(strstr(why.msg, "found 'maybe', expected on or off") != NULL, "%s", why.msg);
+    ck_assert_int_eq(host_calls_live(), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("cuda_overlap");
@@ -185,7 +211,8 @@ int main(void)
     tcase_add_loop_test(t, kernels_of_a_graph_start_early_and_wait, 0, N_ORDERS);
     tcase_add_test(t, what_is_done_too_early_is_wrong);
     tcase_add_test(t, a_thread_that_does_not_wait_once_is_named);
-    tcase_add_test(t, only_where_device_driver_and_toolkit_can);
+    tcase_add_test(t, only_where_device_driver_toolkit_and_kernels_can);
+    tcase_add_test(t, it_can_be_switched_off);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

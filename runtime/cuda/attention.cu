@@ -59,7 +59,7 @@ enum { FUSED_KEYS = 4096 };             // keys whose softmax a block of the wei
 //   gridDim.x * SCORE_KEYS further on: the grid need not know how many keys there are
 // Numerics: sixteen partial sums over the head, joined by join_lanes; rounded; then scale and soft-capping, each step rounded.
 // Must match: eager_attention_forward. Twin: dot and attend in runtime/cpu/kernels.inc.
-template <int T, int GROUPS> __global__ __launch_bounds__(SCORE_THREADS, GROUPS > 16 ? 2 : GROUPS > 8 ? 3 : 4) void scores_kernel(attention_work a)
+template <int T, int GROUPS> __global__ __launch_bounds__(SCORE_THREADS, GROUPS > 16 ? 3 : GROUPS > 8 ? 5 : 8) void scores_kernel(attention_work a)
 {
     after_previous();
     const int l = (int)threadIdx.x % LANES, hd = a.kv.head_dim, kv_head = (int)blockIdx.y;
@@ -224,7 +224,7 @@ template <int T, bool FUSED> __global__ __launch_bounds__(SUM_THREADS) void weig
 
 // out[t][h][d] = the sums of the token's spans, in ascending order
 //   grid: (runs of JOIN_THREADS dimensions, heads, tokens)
-enum { JOIN_THREADS = 128 };
+enum { JOIN_THREADS = 128, JOIN_AHEAD = 8 };
 __global__ __launch_bounds__(JOIN_THREADS) void join_spans_kernel(attention_work a)
 {
     after_previous();
@@ -233,8 +233,14 @@ __global__ __launch_bounds__(JOIN_THREADS) void join_spans_kernel(attention_work
     if (d >= hd) return;
     const float *part = a.parts + (t * a.n_head + h) * a.n_spans * hd + d;
     float sum = part[0];
-#pragma unroll 4
-    for (int64_t i = 1; i < n; i++) sum = sum + part[i * hd];
+    for (int64_t first = 1; first < n; first += JOIN_AHEAD) {
+        float v[JOIN_AHEAD];
+#pragma unroll
+        for (int i = 0; i < JOIN_AHEAD; i++) v[i] = first + i < n ? part[(first + i) * hd] : 0.0f;
+#pragma unroll
+        for (int i = 0; i < JOIN_AHEAD; i++)
+            if (first + i < n) sum = sum + v[i];
+    }
     a.out[(t * a.n_head + h) * hd + d] = attention_result(sum, a);
 }
 

@@ -123,6 +123,8 @@ int launch(const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t 
 
 int allow_shared(const void *, int bytes)   { return bytes <= 96 << 10 ? OK : INVALID; }
 
+int compiled_for(const void *, int *capability) { *capability = 90; return OK; }
+
 int capture_begin(void *stream)
 {
     ((host_stream *)stream)->recording = true;
@@ -165,7 +167,7 @@ const char *error_text(int status)
 
 const cuda_calls on_host = {
     driver_version, runtime_version, device_count, set_device, properties, memory, alloc, release, alloc_pinned, release_pinned, copy, fill,
-    stream_open, stream_close, stream_sync, launch, allow_shared, capture_begin, capture_end, graph_launch, graph_free, event_open, event_close,
+    stream_open, stream_close, stream_sync, launch, allow_shared, compiled_for, capture_begin, capture_end, graph_launch, graph_free, event_open, event_close,
     event_record, event_sync, event_ms, last_error, error_text, NO_MEMORY,
 };
 

@@ -244,6 +244,7 @@ void finish(machine *x)
 
 }  // namespace
 
+int host_machine() { return (int)(m - machines); }
 void host_sync_threads() { wait_as(AT_BARRIER); }
 
 void host_after_previous()

@@ -27,9 +27,10 @@ static inline uint2  make_uint2(uint32_t x, uint32_t y) { return { x, y }; }
 static inline uint4  make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w) { return { x, y, z, w }; }
 static inline float4 make_float4(float x, float y, float z, float w) { return { x, y, z, w }; }
 
-// CUDA's built-in variables, set by grid.cpp before a thread goes on. One grid runs at a time.
+// CUDA's built-in variables, set by grid.cpp before a thread goes on. One grid runs at a time, and the first block of the next may wait.
 extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 
+int   host_machine();               // 0 or 1: which of the two blocks that may be under way this thread belongs to
 void  host_sync_threads();
 void  host_after_previous();        // a thread that does not call it, or twice, ends the program with a message
 // All 32 lanes of the warp meet; each gives a value and gets everybody's. `kind` must be the same for all.
