@@ -46,7 +46,7 @@ void tile_kernel(float *dst, const uint8_t *w, int64_t row_bytes, int64_t rows, 
 #pragma unroll 2
         for (int i = tid; i < TILE * TILE_K; i += TILE_THREADS) {
             const int t = i / TILE_K, c = i % TILE_K;
-            xs[t * X_PITCH + c] = token_base + t < n && base + c < cols ? __ldg(x + (token_base + t) * cols + base + c) : 0.0f;
+            xs[t * X_PITCH + c] = token_base + t < n && base + c < cols ? x[(token_base + t) * cols + base + c] : 0.0f;
         }
         __syncthreads();
 #pragma unroll 1
