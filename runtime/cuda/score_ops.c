@@ -16,7 +16,7 @@ static bool need_room(cuda_backend *c, void **p, int64_t *room, int64_t n_bytes,
     return true;
 }
 
-typedef struct { char *in, *out, *parts; } score_memory;       // on the device; what goes in and comes out: one word group a row
+typedef struct { char *in, *out, *parts; } score_memory;       // on the device; in and out: ROW_BYTES a row
 
 enum { ROW_BYTES = 32 };
 static_assert(sizeof(row_stats) <= ROW_BYTES && sizeof(kl_row) <= ROW_BYTES, "what a row needs");

@@ -3,7 +3,7 @@
 #include "dev.cuh"
 #include "../../quant/cuda/launch.cuh"
 
-enum { TOP_THREADS = 512, TOP_WARPS = TOP_THREADS / WARP, BINS_EACH = KEY_BINS / TOP_THREADS };
+enum { TOP_THREADS = 512, TOP_WARPS = TOP_THREADS / WARP, BINS_EACH = KEY_BINS / TOP_THREADS, TOP_AHEAD = 8 };
 
 struct top_shared {
     unsigned count[KEY_BINS], of_thread[TOP_THREADS];
@@ -18,9 +18,15 @@ DEV void count_digit(top_shared *s, const float *row, int64_t n, int d)
     for (int b = (int)threadIdx.x; b < KEY_BINS; b += TOP_THREADS) s->count[b] = 0;
     __syncthreads();
     const uint32_t key = s->key, above = key_above(d);
-    for (int64_t i = threadIdx.x; i < n; i += TOP_THREADS) {
-        const uint32_t u = order_key(row[i]);
-        if ((u & above) == key) atomicAdd(&s->count[u >> key_shift(d) & (KEY_BINS - 1)], 1u);
+    for (int64_t base = threadIdx.x; base < n; base += TOP_AHEAD * TOP_THREADS) {
+        float v[TOP_AHEAD];     // on their way together: the compiler moves no load ahead of an atomic
+#pragma unroll
+        for (int j = 0; j < TOP_AHEAD; j++) v[j] = base + j * TOP_THREADS < n ? row[base + j * TOP_THREADS] : 0.0f;
+#pragma unroll
+        for (int j = 0; j < TOP_AHEAD; j++) {
+            const uint32_t u = order_key(v[j]);
+            if (base + j * TOP_THREADS < n && (u & above) == key) atomicAdd(&s->count[u >> key_shift(d) & (KEY_BINS - 1)], 1u);
+        }
     }
     __syncthreads();
 }
