@@ -119,13 +119,14 @@ START_TEST(sessions_on_any_devices_say_the_same)
 }
 END_TEST
 
-// A device runs and holds more at a time than the CPU does.
+// A device runs and holds more at a time than the CPU does, and the plan counts it.
 START_TEST(the_device_says_how_much_at_a_time)
 {
     model *m = model_open(paths[0], &e);
     must(m != NULL);
     session *s = session_new(m, &(session_opts){ .device = "cuda", .n_ctx = 1000 }, &e), *small = session_new(m, &(session_opts){ .device = "cuda", .n_ctx = 7 }, &e);
     session *cpu = session_new(m, &(session_opts){ .device = "cpu", .n_ctx = 1000 }, &e);
+    memory_plan plan, on_cpu;
     must(s && small && cpu);
     ck_assert_int_eq(session_batch(s), 512);
     ck_assert_int_eq(session_hold_rows(s), 128);
@@ -133,6 +134,10 @@ START_TEST(the_device_says_how_much_at_a_time)
     ck_assert_int_eq(session_hold_rows(cpu), 16);
     ck_assert_int_eq(session_batch(small), 7);
     ck_assert_int_eq(session_hold_rows(small), 7);
+    session_plan(s, &plan);
+    session_plan(cpu, &on_cpu);
+    const int64_t row = model_hparams(m)->n_vocab * (int64_t)sizeof(float), others = on_cpu.scratch_bytes - 16 * row;
+    ck_assert_int_eq(plan.scratch_bytes, 128 * row + 4 * others);
     session_free(s);
     session_free(small);
     session_free(cpu);
