@@ -21,9 +21,9 @@ struct gemv_work {                      // rows of up to GPU_SEGMENTS matrices, 
 
 enum { GEMV_MOST_WARPS = 8, GEMV_FEW_WARPS = 4 };
 
-// Stages of a span, and how many of them a warp has under way: a whole span of most types, 2 to 10 KB. OF_SPAN is a multiple of SLOTS.
+// Stages of a span, and how many of them a warp has under way: 2 to 5 KB. Eight warps stay below the 48 KB that every device gives a block.
 template <int T> struct staging {
-    enum { OF_SPAN = GPU_COLUMN_SPAN / quad<T>::COLUMNS, SLOTS = OF_SPAN < 4 ? OF_SPAN : 4, SLOT_BYTES = QUAD_ROWS * quad<T>::PITCH, WARP_BYTES = SLOTS * SLOT_BYTES };
+    enum { OF_SPAN = GPU_COLUMN_SPAN / quad<T>::COLUMNS, SLOTS = 2, SLOT_BYTES = QUAD_ROWS * quad<T>::PITCH, WARP_BYTES = SLOTS * SLOT_BYTES };
 };
 
 // Where thread `lane` of a warp stands: which of the warp's eight rows it works on, as a matrix of the launch and a row of it.
@@ -160,7 +160,7 @@ DEV void join_spans(const gemv_work &k, int group, int first, int spans_here, fl
 // One token against a matrix of any type; for decode, where the speed is that of reading W.
 //   work: see gemv_work     grid: groups of eight rows (GEMV_GEGLU: four of each matrix), several a block where their spans are few
 //   block: `split` warps for each of its groups     shared: staging<T>::WARP_BYTES a warp, then parts and totals (join_spans)
-// A warp takes spans of its group's rows. Rows come through shared memory as they lie in the file, a span ahead of the arithmetic, which
+// A warp takes spans of its group's rows. Rows come through shared memory as they lie in the file, two stages ahead of the arithmetic, which
 // starts before the kernels before this one have ended: W is nobody's result. Four threads share a row, see quad.cuh.
 // Numerics: the CPU's order exactly: in a span of GPU_COLUMN_SPAN columns column i goes to sum i % 16 by fmaf, ascending; spans are added in
 //           ascending order, sum by sum; joined by join_lanes; rounded once. GEMV_GEGLU and GEMV_GELU_MUL then round where the separate
