@@ -25,12 +25,12 @@ typedef struct {                // one operation of backend_ops, waiting
 #define ROUNDING_BYTES ((int64_t)4 << 20)   // some thousands of allocations, each rounded up by less than a kilobyte
 #define SCORES_BYTES ((int64_t)64 << 20)    // scores of a prefill step are computed for so many tokens at a time
 
-#define PIECES_BYTES ((int64_t)48 << 20)    // weights of a product on the tensor cores are cut into pieces for so many rows at a time
-
 typedef struct {
     backend    base;
     gpu       *g;
     gpu_ctx    ctx;
+    gpu_products products;
+    char       note[256];       // base.note, where there is one
     bool       fuse;
     cuda_op   *pending;
     int        n_pending, room_pending;

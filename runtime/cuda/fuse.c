@@ -58,6 +58,7 @@ static bool launch_one(cuda_backend *c, const cuda_op *o, err *e)
 {
     const gpu_ctx *x = &c->ctx;
     const int n = (int)o->n;
+    if (o->kind != OP_MATMUL || o->a != c->products.cut) c->products.cut = NULL;        // it may write what was cut into pieces
     switch (o->kind) {
     case OP_EMBED:     return cuda_embed(x, o->dst, &o->w, o->ids, n, o->f, e);
     case OP_NORM:      return cuda_rms_norm(x, o->dst, o->a, o->b, o->n, o->dim, o->f, e);
@@ -199,12 +200,14 @@ static bool launch_front(cuda_backend *c, cuda_op *list, int n, bool *gone, err 
     for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
         const int used = patterns[i](c, &f, e);
         if (used < 0) return false;
+        if (used > 0) c->products.cut = NULL;
         for (int j = 0; j < used; j++) gone[f.op[j] - list] = true;
         if (used > 0) return true;
     }
     if (is_vector_product(f.op[0])) {
         const cuda_op *taken[GPU_SEGMENTS];
         int n_taken = 0;
+        c->products.cut = NULL;
         if (!launch_products(c, &f, taken, &n_taken, e)) return false;
         for (int j = 0; j < n_taken; j++) gone[taken[j] - list] = true;
         return true;
@@ -221,6 +224,7 @@ bool run_pending(cuda_backend *c, err *e)
     bool ok = true;
     c->ctx.fault = (int)c->base.fault;
     c->n_pending = 0;
+    c->products.cut = NULL;                                 // uploads and the host came in between
     for (int i = 0; ok && !c->fuse && i < total; i++) ok = launch_one(c, &c->pending[i], e);
     if (!c->fuse) return ok;
     // `gone` slides with the first operation that is not launched: what is hoisted is never further than LOOK_AHEAD.

@@ -1,4 +1,5 @@
 // grid: runs the kernels on the processor; see on_host.h.
+#include "async_on_host.h"
 #include "on_host.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +92,7 @@ void wait_as(thread_state s)
 void thread_main()
 {
     m.kernel->call(m.args);
+    host_copies_end();
     wait_as(DONE);
     die("a finished thread went on");
 }
@@ -136,20 +138,30 @@ size_t turn(size_t i, size_t n)
     return (i * step + m.order) % n;
 }
 
+// Lets the threads of a warp go on: each to where it meets others; in odd orders the warp as far as it can without the rest of the block, so that
+// what a missing barrier would let it do too early is done too early.
+bool run_warp(size_t first, size_t *left)
+{
+    bool moved = false;
+    do
+        for (size_t i = 0; i < WARP; i++) {
+            const size_t t = first + turn(i, WARP);
+            if (m.threads[t].state != READY) continue;
+            resume((int)t);
+            moved = true;
+            if (m.threads[t].state == DONE) (*left)--;
+        }
+    while (release_warp(first) && m.order % 2 == 1);
+    return moved;
+}
+
 void run_block()
 {
     const size_t n = m.threads.size();
     for (coroutine &c : m.threads) { prepare(c); c.state = READY; }
     for (size_t left = n; left > 0;) {
         bool moved = false;
-        for (size_t i = 0; i < n; i++) {
-            const size_t t = turn(i, n);
-            if (m.threads[t].state != READY) continue;
-            resume((int)t);
-            moved = true;
-            if (m.threads[t].state == DONE) left--;
-        }
-        for (size_t w = 0; w < n; w += WARP) moved |= release_warp(w);
+        for (size_t w = 0; w < n / WARP; w++) moved |= run_warp(turn(w, n / WARP) * WARP, &left);
         if (left == n) moved |= release_block();
         if (!moved && left > 0) die("threads wait for others that never come (a barrier or warp operation that not all reach)");
     }
