@@ -4,6 +4,7 @@
 #include "runtime/cuda/products.h"
 #ifndef ON_GPU
 #include "cuda_failing.h"
+#include "runtime/cuda/host/cublas_host.h"
 #endif
 
 static cuda_backend *cuda(void) { return (cuda_backend *)on[GPU]; }
@@ -458,6 +459,99 @@ START_TEST(a_device_without_them)
     ck_assert_int_eq(host_calls_live(), 0);
 }
 END_TEST
+
+// ---- cuBLAS ----------------------------------------------------------------------------------------------------------
+
+static struct { const char *call; int left; } blas_fail;
+static cublas_calls blas;
+
+static int blas_fails(const char *call) { return strcmp(blas_fail.call, call) == 0 && blas_fail.left-- == 0 ? 13 : 0; }
+
+static int blas_create(void **h)                                { const int f = blas_fails("create"); return f ? f : host_cublas()->create(h); }
+static int blas_stream(void *h, void *stream)                   { const int f = blas_fails("set_stream"); return f ? f : host_cublas()->set_stream(h, stream); }
+static int blas_workspace(void *h, void *p, size_t n)           { const int f = blas_fails("set_workspace"); return f ? f : host_cublas()->set_workspace(h, p, n); }
+static int blas_gemm(void *h, int aa, int ba, int m, int n, int k, const void *alpha, const void *a, int at, int as, const void *b, int bt, int bs, const void *beta,
+                     void *c, int ct, int cs, int sums, int algorithm)
+{
+    const int f = blas_fails("gemm");
+    return f ? f : host_cublas()->gemm(h, aa, ba, m, n, k, alpha, a, at, as, b, bt, bs, beta, c, ct, cs, sums, algorithm);
+}
+
+static void plant_blas(const char *call, int nth)
+{
+    blas = *host_cublas();
+    blas_fail.call = call;
+    blas_fail.left = nth;
+    blas.create = blas_create;
+    blas.set_stream = blas_stream;
+    blas.set_workspace = blas_workspace;
+    blas.gemm = blas_gemm;
+    host_cublas_use(&blas);
+}
+
+// A product from opening the backend on; true when all went well.
+static bool life_with_blas(arith a, err *why)
+{
+    setenv("HALLMARK_CUDA_PRODUCTS", "cublas", 1);
+    on[GPU] = backend_cuda(a, why);
+    exact_products();
+    if (!on[GPU]) return false;
+    product p = make_product(DT_Q8_0, 9, 64, 17);
+    float *dx = put(GPU, p.x, p.n * p.cols), *dy = put(GPU, NULL, p.n * p.rows);
+    const bool ok = on[GPU]->ops->matmul(on[GPU], dy, &p.w, dx, (int)p.n, why) && on[GPU]->ops->sync(on[GPU], why);
+    free_product(&p);
+    on[GPU]->ops->close(on[GPU]);
+    return ok;
+}
+
+START_TEST(cublas_gets_the_same_pieces)
+{
+    setenv("HALLMARK_CUDA_PRODUCTS", "cublas", 1);
+    begin(_i);
+    exact_products();
+    ck_assert_int_eq(cuda()->products.mode, PRODUCTS_CUBLAS);
+    ck_assert_msg(strstr(on[GPU]->note, "cuBLAS") && strstr(on[GPU]->note, "another order than the CPU"), "%s", on[GPU]->note);
+    for (int k = 0; k < N_SHAPES; k++) {
+        product p = make_product(shapes[k].type, shapes[k].rows, shapes[k].cols, shapes[k].n);
+        float *y = run_tokens(&p, 0, p.n);
+        check_result(&p, y, "cuBLAS");
+        free(y);
+        free_product(&p);
+    }
+    close_backends();
+    ck_assert_int_eq(host_cublas_live(), 0);
+}
+END_TEST
+
+START_TEST(failures_of_cublas_end_in_one_message_and_freed_memory)
+{
+    static const struct { const char *call; int nth; const char *says; } cases[] = {
+        { "create", 0, "cuBLAS: opening it" }, { "set_stream", 0, "cuBLAS: choosing a stream" }, { "set_workspace", 0, "cuBLAS: giving it a workspace" },
+        { "gemm", 0, "cuBLAS: a product" },    { "gemm", 5, "cuBLAS: a product" },
+    };
+    err why = { 0 };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        why = (err){ 0 };
+        plant_blas(cases[i].call, cases[i].nth);
+        ck_assert_msg(!life_with_blas(ARITH_F32, &why), "%s %d: not noticed", cases[i].call, cases[i].nth);
+        ck_assert_msg(why.kind == ERR_SYSTEM && strstr(why.msg, cases[i].says) && strstr(why.msg, "failure made by a test"), "%s: %s", cases[i].call, why.msg);
+        ck_assert_msg(host_calls_live() == 0 && host_cublas_live() == 0, "%s %d: not all is freed", cases[i].call, cases[i].nth);
+    }
+    plant_blas("gemm", 6);                  // of 3 x 3 pieces the six that count, and no more
+    ck_assert(life_with_blas(ARITH_F32, &why));
+    ck_assert_int_eq(blas_fail.left, 0);
+    // No library; no memory for its workspace. Asked for by name, so nothing else takes its place.
+    blas = (cublas_calls){ 0 };
+    why = (err){ 0 };
+    ck_assert(!life_with_blas(ARITH_BF16, &why) && why.kind == ERR_SYSTEM && strstr(why.msg, "is not found"));
+    host_cublas_use(NULL);
+    why = (err){ 0 };
+    plant("alloc", 2, 2);
+    ck_assert(!life_with_blas(ARITH_F32, &why) && why.kind == ERR_SYSTEM && strstr(why.msg, "workspace of cuBLAS"));
+    unplant();
+    ck_assert(host_calls_live() == 0 && host_cublas_live() == 0);
+}
+END_TEST
 #endif
 
 int main(void)
@@ -477,6 +571,8 @@ int main(void)
     tcase_add_test(t, auto_takes_the_tensor_cores_where_they_pass);
     tcase_add_test(t, auto_finds_tensor_cores_that_are_wrong);
     tcase_add_test(t, a_device_without_them);
+    tcase_add_loop_test(t, cublas_gets_the_same_pieces, 0, 2);
+    tcase_add_test(t, failures_of_cublas_end_in_one_message_and_freed_memory);
 #endif
     suite_add_tcase(s, t);
     return run_suite(s);

@@ -1,5 +1,6 @@
 // products: see products.h.
 #include "products.h"
+#include "cublas.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,8 +79,18 @@ static bool choose_tensor(cuda_backend *c, err *e)
     return true;
 }
 
+static bool choose_cublas(cuda_backend *c, err *e)
+{
+    if (!has_tensor_cores(c, e)) return false;
+    c->products.blas = cublas_open(c->g, e);
+    if (!c->products.blas) return false;
+    c->products.mode = PRODUCTS_CUBLAS;
+    snprintf(c->note, sizeof c->note, "products of %d tokens and more are formed by cuBLAS, " ANOTHER_ORDER, CUDA_TENSOR_TOKENS);
+    return true;
+}
+
 static const struct { const char *name; bool (*choose)(cuda_backend *c, err *e); } modes[] = {
-    { "auto", choose_auto }, { "exact", choose_exact }, { "tensor", choose_tensor },
+    { "auto", choose_auto }, { "exact", choose_exact }, { "tensor", choose_tensor }, { "cublas", choose_cublas },
 };
 
 bool products_open(cuda_backend *c, err *e)
@@ -97,4 +108,8 @@ bool products_open(cuda_backend *c, err *e)
     return err_set(e, ERR_USAGE, "HALLMARK_CUDA_PRODUCTS: found '%s', expected auto, exact, tensor or cublas", v);
 }
 
-void products_close(cuda_backend *c) {}
+void products_close(cuda_backend *c)
+{
+    cublas_close(c->products.blas);
+    c->products.blas = NULL;
+}

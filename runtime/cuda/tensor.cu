@@ -1,5 +1,6 @@
 // tensor: products of many tokens on the tensor cores (compute capability 8.0 on), weights and activations in BF16 pieces. See kernels.h.
 #include "mma.cuh"
+#include "cublas.h"
 #include "kernels.h"
 #include "../../quant/cuda/launch.cuh"
 
@@ -281,7 +282,7 @@ static bool run_tensor(const gpu_ctx *c, const tensor_work *k, bool w3, err *e)
 
 extern "C" bool cuda_tensor_can(const gpu_ctx *c, const gpu_matrix *w, int n)
 {
-    return c->products && c->products->mode == PRODUCTS_TENSOR && w->cols % TC_K == 0 && n >= CUDA_TENSOR_TOKENS && gpu_properties(c->g)->major >= 8 &&
+    return c->products && c->products->mode != PRODUCTS_EXACT && w->cols % TC_K == 0 && n >= CUDA_TENSOR_TOKENS && gpu_properties(c->g)->major >= 8 &&
            ceil_div(w->rows, small_tile::ROWS) <= 65535;
 }
 
@@ -292,13 +293,14 @@ extern "C" bool cuda_tensor_fits(const gpu_ctx *c, const gpu_matrix *w)
 
 extern "C" gpu_products_need cuda_tensor_need(const gpu_ctx *c, const gpu_matrix *w, int n)
 {
-    return cuda_pieces_need(c, w, n, spans_of(w));
+    return cuda_pieces_need(c, w, n, c->products->mode == PRODUCTS_TENSOR ? spans_of(w) : 1);
 }
 
 extern "C" bool cuda_tensor_matmul(const gpu_ctx *c, float *dst, const gpu_matrix *w, const float *x, int n, err *e)
 {
     const bool w3 = w->type != DT_BF16;
     const int n_spans = spans_of(w);
+    if (c->products->mode == PRODUCTS_CUBLAS) return cuda_cublas_matmul(c, dst, w, x, n, e);
     pieces_slice s = {};
     for (bool more = true; more;) {
         if (!cuda_next_pieces(c, w, x, n, n_spans, &s, &more, e)) return false;
