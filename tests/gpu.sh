@@ -149,9 +149,18 @@ done
 # ---- 5: verify ---------------------------------------------------------------------------------------------------------
 # Exact products must give the CPU's report to the last digit; auto's (tensor cores) add in another order and must pass.
 products=exact
+# Where PyTorch is, its cuBLAS is; a toolkit's is in the loader's path, or in the caller's LD_LIBRARY_PATH.
+blas=$(python3 -c 'import importlib.util as u, glob, os
+for p in (u.find_spec("nvidia").submodule_search_locations if u.find_spec("nvidia") else []):
+    for f in glob.glob(p + "/*/lib/libcublas.so.*"): print(os.path.dirname(f))' 2> /dev/null | head -n 1)
+# with_products COMMAND...: as HALLMARK_CUDA_PRODUCTS=$products says; no other program is made to load those libraries.
+with_products() {
+    if [ "$products" = cublas ]; then HALLMARK_CUDA_PRODUCTS=cublas LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}${LD_LIBRARY_PATH:+:}$blas "$@"
+    else HALLMARK_CUDA_PRODUCTS=$products "$@"; fi
+}
 get() { "$bundle/json_tool" "$1" "$2" 2> /dev/null; }
 verify_run() {      # verify_run DEVICE OUT TYPE FIXTURE ARITH KV: the status of verify
-    HALLMARK_CUDA_PRODUCTS=$products within 90 "$hm" verify "$work/$3.gguf" --fixture "$tiny/fixtures/$4.json.gz" --arith "$5" --kv "$6" --device "$1" --json > "$2" 2> "$work/log"
+    with_products within 90 "$hm" verify "$work/$3.gguf" --fixture "$tiny/fixtures/$4.json.gz" --arith "$5" --kv "$6" --device "$1" --json > "$2" 2> "$work/log"
 }
 verify_one() {      # verify_one TYPE FIXTURE FIXTURE_ARITH ARITH KV
     local got=0 out=$work/verify.json what="$1, fixture $2, arith $4, kv $5" wanted=1
@@ -207,7 +216,7 @@ if [ -n "${HF_DIR:-}" ]; then
         within 90 "$hm" convert "$HF_DIR" -o "$work/big-$type.gguf" --type $type > /dev/null 2> "$work/log" || { bad bench "$type" "$(tail -n 1 "$work/log")"; continue; }
         for products in exact auto cublas; do
             enough 50 "bench $type, products $products" || continue
-            HALLMARK_CUDA_PRODUCTS=$products within 120 "$hm" bench "$work/big-$type.gguf" --case $cases --device cuda --json > "$work/bench.json" 2> "$work/log" ||
+            with_products within 120 "$hm" bench "$work/big-$type.gguf" --case $cases --device cuda --json > "$work/bench.json" 2> "$work/log" ||
                 { if [ $products = cublas ]; then row bench "$type, products cublas" "not measured: $(tail -n 1 "$work/log")"
                   else bad bench "$type, products $products" "$(tail -n 1 "$work/log")"; fi
                   continue; }
