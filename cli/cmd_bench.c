@@ -36,6 +36,8 @@ typedef struct {
     const char *artifact;
     char        device[16];
     double      limit_gb_s;     // 0: not measured
+    double      load_s;         // of the first case, whose file may come from the disk; 0: the device runs on the file's mapping
+    int64_t     load_bytes;
     int         n;
     bench_case  cases[MAX_CASES];
 } bench_result;
@@ -118,8 +120,8 @@ static void fill_result(bench_case *c, const session *s, double prefill, double 
     c->decode_gb_s = c->decode_tok_s * (double)c->step_bytes / 1e9;
 }
 
-// limit_gb_s: filled by the first case where the device has memory of its own.
-static bool bench_one(const bench_options *o, const model *m, bench_case *c, char device[16], double *limit_gb_s, err *e)
+// The first case fills what is said once of the artifact: device, loading, and the limit where the device has memory of its own.
+static bool bench_one(const bench_options *o, const model *m, bench_case *c, bench_result *r, err *e)
 {
     double prefill[MAX_REPEAT], decode[MAX_REPEAT], ignored, rate;
     int repeat = o->repeat ? (int)o->repeat : DEFAULT_REPEAT;
@@ -130,6 +132,7 @@ static bool bench_one(const bench_options *o, const model *m, bench_case *c, cha
     int32_t *ids = malloc((size_t)c->prompt * sizeof *ids), *out = malloc((size_t)(c->gen + 1) * sizeof *out);
     if (!s) goto out;
     if (!ids || !out) { err_nomem(e, "a bench case", (size_t)(c->prompt + c->gen) * sizeof *ids); goto out; }
+    if (c == r->cases) session_load(s, &r->load_s, &r->load_bytes);
     if (*session_note(s)) fprintf(stderr, "%s\n", session_note(s));
     // Ids spread over the vocabulary: the rows of the embedding are not all in cache.
     for (int64_t i = 0; i < c->prompt; i++) ids[i] = (int32_t)((uint64_t)(i + 1) * 2654435761u % (uint64_t)n_vocab);
@@ -137,11 +140,11 @@ static bool bench_one(const bench_options *o, const model *m, bench_case *c, cha
     if (!time_pass(s, ids, out, &warm, &ignored, &ignored, e)) goto out;
     for (int i = 0; i < repeat; i++)
         if (!time_pass(s, ids, out, c, &prefill[i], &decode[i], e)) goto out;
-    if (*limit_gb_s == 0) {
+    if (r->limit_gb_s == 0) {
         if (!session_copy_rate(s, &rate, e)) goto out;
-        *limit_gb_s = rate / 1e9;
+        r->limit_gb_s = rate / 1e9;
     }
-    snprintf(device, 16, "%s", session_device(s));
+    snprintf(r->device, sizeof r->device, "%s", session_device(s));
     fill_result(c, s, median(prefill, repeat), median(decode, repeat));
     ok = true;
 out:
@@ -157,7 +160,7 @@ static bool bench_artifact(const bench_options *o, bench_result *r, err *e)
     bool ok = m != NULL;
     for (int i = 0; ok && i < r->n; i++) {
         print_line(stderr, "bench      %s  p%lldg%lld", r->artifact, (long long)r->cases[i].prompt, (long long)r->cases[i].gen);
-        ok = bench_one(o, m, &r->cases[i], r->device, &r->limit_gb_s, e);
+        ok = bench_one(o, m, &r->cases[i], r, e);
     }
     if (ok && strcmp(r->device, "cpu") == 0) {
         double bytes_per_s;
@@ -166,6 +169,18 @@ static bool bench_artifact(const bench_options *o, bench_result *r, err *e)
     }
     model_close(m);
     return ok;
+}
+
+static double load_gb_s(const bench_result *r) { return (double)r->load_bytes / r->load_s / 1e9; }
+
+static void load_json(json_out *j, const bench_result *r)
+{
+    json_key(j, "load_s");
+    if (r->load_s > 0) json_num(j, r->load_s, 6);
+    else               json_cstr(j, NULL);
+    json_key(j, "load_gb_s");
+    if (r->load_s > 0) json_num(j, load_gb_s(r), 6);
+    else               json_cstr(j, NULL);
 }
 
 static void case_json(json_out *j, const bench_case *c, double limit)
@@ -202,6 +217,7 @@ static void print_json(const bench_result *r, int n)
         json_cstr(&j, r[i].artifact);
         json_key(&j, "device");
         json_cstr(&j, r[i].device);
+        load_json(&j, &r[i]);
         json_key(&j, "cases");
         json_open(&j, '[');
         for (int k = 0; k < r[i].n; k++) case_json(&j, &r[i].cases[k], r[i].limit_gb_s);
@@ -237,6 +253,11 @@ static bool print_table(const bench_result *r, int n)
     if (r[0].limit_gb_s > 0)
         printf("limit: %.1f GB/s, %s\n", r[0].limit_gb_s, strcmp(r[0].device, "cpu") == 0 ? "what the same threads read from memory" :
                "what a copy inside the device's memory reads and writes");
+    for (int i = 0; i < n; i++) {
+        char size[32];
+        if (r[i].load_s > 0)
+            printf("loading: %s, %s to the device in %.2f s, %.1f GB/s\n", r[i].artifact, human_bytes(r[i].load_bytes, size), r[i].load_s, load_gb_s(&r[i]));
+    }
     return true;
 }
 
@@ -263,7 +284,8 @@ const command cmd_bench = {
     .synopsis = "ART.gguf... [--case p1g32,p512g128] [--device D] [--kv T] [--json]",
     .about = "Prefill is the prompt in one call, decode the greedy steps after it. decode GB/s is what the steps must read (weights\n"
              "and cache); its limit is what the same threads read from memory (a GPU: what a copy inside its memory moves), measured\n"
-             "in the same run. With --json: one object, or an array of them for several artifacts.\n",
+             "in the same run. Of a GPU it also says how long the weights took from the file to its memory (load_s and load_gb_s in --json,\n"
+             "null on the CPU, which runs on the file's mapping). With --json: one object, or an array of them for several artifacts.\n",
     .examples = "  hallmark bench gemma-BF16.gguf gemma-Q4_K_M.gguf\n"
                 "  hallmark bench gemma-BF16.gguf --case p128g32 --threads 2 --json\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(bench_options),

@@ -4,9 +4,10 @@
 // Activations are F32 in memory on every backend, [n_tokens][dim], contiguous. Under ARITH_BF16 each operation rounds its
 // result to BF16 (and keeps it in F32), exactly where Transformers' eager bfloat16 forward rounds; sums inside a product stay F32.
 // Every reduction has one fixed order (REDUCE_LANES partial sums, joined by a fixed tree), so results do not depend on threads,
-// SIMD level, or whether tokens came one by one or in a batch. Sums over keys (softmax and what it weighs) are cut into spans of
-// KEY_SPAN keys, counted from the first that the token sees; spans' sums are added in ascending order, so that a GPU can give each to
-// another block however long the context is.
+// SIMD level, or whether tokens came one by one or in a batch. Long sums are cut into spans, so that a GPU can give each to other
+// threads: a product's columns into spans of COLUMN_SPAN, whose partial sums are added to those of the spans before, each to its own,
+// before the tree joins the sixteen; keys (softmax and what it weighs) into spans of KEY_SPAN, counted from the first that the token
+// sees, each joined by the tree, and then added in ascending order.
 #ifndef HALLMARK_RUNTIME_BACKEND_H
 #define HALLMARK_RUNTIME_BACKEND_H
 
@@ -14,7 +15,7 @@
 
 enum { REPLAY_MAX = 64 };
 enum { REDUCE_LANES = 16 };     // element i of a reduction goes to partial sum i % 16, by fused multiply-add
-enum { KEY_SPAN = 1024 };       // a multiple of REDUCE_LANES
+enum { KEY_SPAN = 1024, COLUMN_SPAN = 512 };        // multiples of REDUCE_LANES; COLUMN_SPAN: of 256, the largest block
 
 typedef enum { ARITH_F32, ARITH_BF16 } arith;
 

@@ -25,6 +25,7 @@ struct gemma {
     // Activations on the backend, [n_batch][...]
     float *x, *t, *q, *k, *v, *att, *gate, *up, *ple, *ple_tok, *ple_gated, *logits;
     int64_t scratch_bytes;
+    double  load_seconds;           // gemma_load_seconds
     // Whoever watches the products of the layers, and a host copy of one product's input for it.
     product_observer observer;
     void  *observer_ctx;

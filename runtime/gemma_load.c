@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 // ---- binding ---------------------------------------------------------------------------------------------------------
 
@@ -104,6 +105,23 @@ static bool bind_all(gemma *m, const gguf *g, err *e)
         return false;
     for (int i = 0; i < h->n_layer; i++)
         if (!bind_layer(m, g, i, e)) return false;
+    return true;
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static bool load_weights(gemma *m, const gguf *g, err *e)
+{
+    const double began = seconds();
+    if (!bind_all(m, g, e)) return false;
+    if (!m->b->ops->copies_weights) return true;
+    if (!m->b->ops->sync(m->b, e)) return false;        // the last ones may still travel
+    m->load_seconds = seconds() - began;
     return true;
 }
 
@@ -264,7 +282,7 @@ gemma *gemma_open(backend *b, const gguf *g, const hparams *h, dtype kv_type, in
         gemma_close(m);
         return NULL;
     }
-    if (!bind_all(m, g, e) || !open_ropes(m, n_ctx, e) || !open_cache(m, kv_type, n_ctx, e) || !open_scratch(m, e)) {
+    if (!load_weights(m, g, e) || !open_ropes(m, n_ctx, e) || !open_cache(m, kv_type, n_ctx, e) || !open_scratch(m, e)) {
         gemma_close(m);
         return NULL;
     }
@@ -325,3 +343,4 @@ int64_t gemma_weight_bytes(const gemma *m)
 }
 
 int64_t gemma_scratch_bytes(const gemma *m) { return m->scratch_bytes; }
+double gemma_load_seconds(const gemma *m) { return m->load_seconds; }

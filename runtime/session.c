@@ -213,6 +213,12 @@ bool session_copy_rate(session *s, double *bytes_per_s, err *e)
     return !s->b->ops->copy_rate || s->b->ops->copy_rate(s->b, bytes_per_s, e);
 }
 
+void session_load(const session *s, double *seconds, int64_t *bytes)
+{
+    *seconds = gemma_load_seconds(s->net);
+    *bytes = gemma_weight_bytes(s->net);
+}
+
 void session_plan(const session *s, memory_plan *p)
 {
     dtype t = DT_F32;

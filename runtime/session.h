@@ -54,6 +54,9 @@ void        session_plan(const session *s, memory_plan *p);
 // Bytes per second that the device's own memory delivers, measured now: the limit of a decode step. 0 where the backend has no memory
 // of its own (the CPU's is measured elsewhere).
 bool        session_copy_rate(session *s, double *bytes_per_s, err *e);
+// What bringing the weights to the device took, file's mapping to device memory, and how many bytes they are. 0 seconds where nothing is brought
+// anywhere: the CPU runs on the mapping.
+void        session_load(const session *s, double *seconds, int64_t *bytes);
 int64_t     session_step_bytes(const session *s, int64_t pos);  // bytes a decode step at pos must read: weights + cache
 
 // Greedy generation: evaluates prompt, then up to n_new ids into out; stops after an end-of-text id (kept as the last) unless

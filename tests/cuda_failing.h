@@ -30,12 +30,13 @@ static inline int failing_event(void **ev)                 { const int f = fails
 static inline int failing_note(void *ev, void *s)          { const int f = fails("event_record"); return f ? f : host_calls()->event_record(ev, s); }
 static inline int failing_props(int d, gpu_props *p)       { const int f = fails("properties"); return f ? f : host_calls()->properties(d, p); }
 static inline int failing_device(int d)                    { const int f = fails("set_device"); return f ? f : host_calls()->set_device(d); }
+static inline int failing_compiled(const void *k, int *c)  { const int f = fails("compiled_for"); return f ? f : host_calls()->compiled_for(k, c); }
 static inline int failing_graph(void *g, void *s)          { const int f = fails("graph_launch"); return f ? f : host_calls()->graph_launch(g, s); }
 static inline int failing_copy(void *d, const void *s, size_t n, int to, void *st) { const int f = fails("copy"); return f ? f : host_calls()->copy(d, s, n, to, st); }
-static inline int failing_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, void *s)
+static inline int failing_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, bool over, void *s)
 {
     const int f = fails("launch");
-    return f ? f : host_calls()->launch(k, g, b, a, sh, s);
+    return f ? f : host_calls()->launch(k, g, b, a, sh, over, s);
 }
 
 static inline int failing_end(void *s, void **graph)
@@ -63,6 +64,7 @@ static inline void plant_failure(const char *call, int nth, int status, bool onc
     failing.event_record = failing_note;
     failing.properties = failing_props;
     failing.set_device = failing_device;
+    failing.compiled_for = failing_compiled;
     failing.alloc = failing_alloc;
     failing.alloc_pinned = failing_pinned;
     failing.stream_open = failing_stream;

@@ -51,10 +51,10 @@ static model *make_model(which w, const char *type)
 static int64_t launches;
 
 #ifndef ON_GPU
-static int counting_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, void *s)
+static int counting_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, bool over, void *s)
 {
     launches++;
-    return host_calls()->launch(k, g, b, a, sh, s);
+    return host_calls()->launch(k, g, b, a, sh, over, s);
 }
 
 static void count_launches(bool on)

@@ -28,8 +28,10 @@ START_TEST(products_of_every_type)
     begin(_i);
     for (int i = 0; i < n_types; i++) {
         const int64_t block = block_of(types[i].type);
-        // columns: one chunk and less, several, a tail; for the plain types also lengths that are no multiple of 16
-        const int64_t cols[] = { block * (block == 1 ? 16 : 1), block == 1 ? 300 : block == 32 ? 352 : 512, block == 256 ? 1280 : 1056, block == 1 ? 37 : 0 };
+        // columns: one block and less, several, several spans; more spans than a block of threads has warps, the last a part; for the plain
+        // types also lengths that are no multiple of 16
+        const int64_t cols[] = { block * (block == 1 ? 16 : 1), block == 1 ? 300 : block == 32 ? 352 : 512, block == 256 ? 1280 : 1056, block == 1 ? 37 : 0,
+                                 9 * COLUMN_SPAN + (block == 1 ? 91 : block == 32 ? 96 : 256) };
         for (size_t c = 0; c < sizeof cols / sizeof *cols; c++) {
             uint8_t *bytes;
             if (cols[c] == 0) continue;
@@ -39,6 +41,42 @@ START_TEST(products_of_every_type)
             check_matmul(&t, c == 1 ? 33 : 3);
             free(bytes);
         }
+    }
+    close_backends();
+}
+END_TEST
+
+// Blocks that no encoder makes: any code, any scale that is finite, of either sign.
+static void make_wild(gguf_tensor *t, uint8_t *bytes)
+{
+    const int64_t block = block_of(t->type), n = t->n_elems / block, size = t->n_bytes / n;
+    float w[256];
+    for (int64_t b = 0; b < n; b++) {
+        bool finite = false;
+        while (!finite) {
+            for (int64_t i = 0; i < size; i++) {
+                seed = seed * 1664525u + 1013904223u;
+                bytes[b * size + i] = (uint8_t)(seed >> 24);
+            }
+            codec_find(t->type)->decode_row(w, bytes + b * size, block);
+            finite = true;
+            for (int64_t i = 0; i < block; i++) finite = finite && isfinite(w[i]);
+        }
+    }
+}
+
+START_TEST(products_of_wild_blocks)
+{
+    int n_types;
+    const codec *types = codec_table(&n_types);
+    begin(_i);
+    for (int i = 0; i < n_types; i++) {
+        uint8_t *bytes;
+        gguf_tensor t = random_tensor(types[i].type, 11, block_of(types[i].type) == 256 ? 1280 : 1056, &bytes);
+        make_wild(&t, bytes);
+        check_matmul(&t, 1);
+        check_matmul(&t, 3);
+        free(bytes);
     }
     close_backends();
 }
@@ -113,7 +151,7 @@ END_TEST
 
 START_TEST(norms)
 {
-    static const struct { int64_t rows; int dim; bool weighted; } cases[] = { { 1, 1536, true }, { 3, 37, true }, { 5, 256, false }, { 2, 1, true }, { 1, 512, false } };
+    static const struct { int64_t rows; int dim; bool weighted; } cases[] = { { 1, 1536, true }, { 3, 37, true }, { 5, 256, false }, { 2, 1, true }, { 1, 512, false }, { 2, 2605, true } };
     begin(_i);
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         const int64_t n = cases[k].rows * cases[k].dim;
@@ -166,9 +204,9 @@ END_TEST
 START_TEST(greedy_choice)
 {
     begin(_i);
-    enum { MOST = 100000 };
+    enum { MOST = 300000 };        // more than the threads of the launch take at once
     float *x = random_floats(MOST);
-    static const struct { int64_t n; int64_t at[2]; } cases[] = { { 1, { 0, 0 } }, { 999, { 998, 500 } }, { MOST, { 77777, 33333 } }, { MOST, { 99999, 0 } } };
+    static const struct { int64_t n; int64_t at[2]; } cases[] = { { 1, { 0, 0 } }, { 999, { 998, 500 } }, { 100000, { 77777, 33333 } }, { 100000, { 99999, 0 } }, { MOST, { 299999, 270000 } } };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         int32_t id[N_BACKENDS];
         for (int64_t i = 0; i < cases[k].n; i++) x[i] = i % 3 == 0 ? NAN : -5.0f - fabsf(random_float());
@@ -300,6 +338,7 @@ int main(void)
     Suite *s = suite_create("cuda_ops");
     TCase *t = tcase_create("ops");
     tcase_add_loop_test(t, products_of_every_type, 0, N_RUNS);
+    tcase_add_loop_test(t, products_of_wild_blocks, 0, N_RUNS);
     tcase_add_loop_test(t, embeddings_of_every_type, 0, N_RUNS);
     tcase_add_loop_test(t, runs_of_floats, 0, N_RUNS);
     tcase_add_loop_test(t, norms, 0, N_RUNS);

@@ -175,7 +175,7 @@ START_TEST(whichever_call_fails_memory_is_freed)
     static const struct { const char *call; int first, stride; } calls[] = {
         { "properties", 9, 1 }, { "set_device", 9, 1 }, { "stream_open", 9, 1 }, { "memory", 9, 1 }, { "alloc", 1000, 1 }, { "fill", 20, 3 },
         { "alloc_pinned", 9, 1 }, { "event_open", 9, 1 }, { "event_record", 20, 3 }, { "copy", 30, 5 }, { "stream_sync", 30, 5 },
-        { "launch", 20, 23 }, { "capture_begin", 9, 1 }, { "capture_end", 9, 1 }, { "graph_launch", 9, 1 },
+        { "launch", 20, 23 }, { "compiled_for", 9, 1 }, { "capture_begin", 9, 1 }, { "capture_end", 9, 1 }, { "graph_launch", 9, 1 },
     };
     model *m = open_model(0);
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
@@ -194,7 +194,10 @@ START_TEST(whichever_call_fails_memory_is_freed)
             plant(calls[i].call, n, 77);
             const bool ok = whole_life(m, &why);
             unplant();
-            ck_assert_msg(!ok && why.kind == ERR_SYSTEM && why.msg[0], "failure %d of %d of %s: %s", n, total, calls[i].call, ok ? "not noticed" : why.msg);
+            // Closing waits for the device too, and whether that works no longer matters.
+            const bool closing = n == total - 1 && strcmp(calls[i].call, "stream_sync") == 0;
+            ck_assert_msg((!ok && why.kind == ERR_SYSTEM && why.msg[0]) || closing, "failure %d of %d of %s: %s", n, total, calls[i].call,
+                          ok ? "not noticed" : why.msg);
             ck_assert_msg(host_calls_live() == 0, "%s %d of %d: %lld things are not freed", calls[i].call, n, total, (long long)host_calls_live());
         }
     }

@@ -138,7 +138,7 @@ static gpu_matrix matrix(const both_weights *b)
     return (gpu_matrix){ .type = w->type, .data = w->data, .rows = w->rows, .cols = w->cols };
 }
 
-static int64_t some_cols(dtype t) { return block_of(t) == 1 ? 300 : block_of(t) == 32 ? 352 : 1280; }
+static int64_t some_cols(dtype t) { return block_of(t) == 1 ? 300 : block_of(t) == 32 ? 352 : 1280; }      // one span, or three
 
 static void check_segments(dtype t, int n_seg, const int64_t rows[])
 {
@@ -264,7 +264,7 @@ static void check_norm_add(int64_t rows, int dim, bool next, float out_scale)
 
 START_TEST(norms_between_products)
 {
-    static const struct { int64_t rows; int dim; } cases[] = { { 1, 1 }, { 1, 37 }, { 1, 1536 }, { 5, 300 }, { 17, 65 } };
+    static const struct { int64_t rows; int dim; } cases[] = { { 1, 1 }, { 1, 37 }, { 1, 1536 }, { 5, 300 }, { 17, 65 }, { 2, 2605 }, { 1, 5376 } };
     begin(_i);
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
         for (int form = 0; form < 4; form++) check_norm_add(cases[k].rows, cases[k].dim, form & 1, form & 2 ? 0.7071f : 1.0f);
@@ -334,8 +334,8 @@ static void check_heads(const heads_case *k, int form, bool step)
 
 START_TEST(heads_in_one_launch)
 {
-    static const heads_case cases[] = {         // the last two: a ring that goes round
-        { DT_F32,  1, 1, 2,   1, 3,  0 },  { DT_F32, 3, 1, 34,  5, 20, 4 }, { DT_BF16, 4, 2, 66, 1, 40, 33 }, { DT_F16, 2, 2, 130, 3, 9, 2 },
+    static const heads_case cases[] = {         // the last two: a ring that goes round; the second: more pairs than threads
+        { DT_F32,  1, 1, 2,   1, 3,  0 },  { DT_BF16, 1, 1, 1030, 2, 9, 6 }, { DT_F32, 3, 1, 34,  5, 20, 4 }, { DT_BF16, 4, 2, 66, 1, 40, 33 }, { DT_F16, 2, 2, 130, 3, 9, 2 },
         { DT_Q8_0, 4, 1, 512, 1, 12, 11 }, { DT_Q8_0, 2, 2, 96, 4, 30, 7 }, { DT_Q4_0, 6, 3, 64, 7, 9, 40 },  { DT_Q4_0, 1, 1, 256, 1, 8, 33 },
     };
     begin(_i);

@@ -359,21 +359,21 @@ END_TEST
 
 // ---- auto ------------------------------------------------------------------------------------------------------------
 
-static int skipping_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, void *s)
+static int skipping_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, bool overlap, void *s)
 {
-    return fails("launch") ? 0 : host_calls()->launch(k, g, b, a, sh, s);       // says that it ran
+    return fails("launch") ? 0 : host_calls()->launch(k, g, b, a, sh, overlap, s);       // says that it ran
 }
 
-static int narrow_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, void *s)
+static int narrow_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, bool overlap, void *s)
 {
     if (g.y > 1 && sh > 40 << 10) g.y--;                                        // a grid of the tensor kernel, and not all of it
-    return host_calls()->launch(k, g, b, a, sh, s);
+    return host_calls()->launch(k, g, b, a, sh, overlap, s);
 }
 
 // Activations in one piece of three: numbers that are nearly right.
-static int blunt_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, void *s)
+static int blunt_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, bool overlap, void *s)
 {
-    const int status = host_calls()->launch(k, g, b, a, sh, s);
+    const int status = host_calls()->launch(k, g, b, a, sh, overlap, s);
     if (g.y > 1 || sh > 0 || g.x != 4) return status;                           // planes_kernel: planes, x, n
     host_calls()->stream_sync(s);
     uint16_t *planes = *(uint16_t **)a[0];

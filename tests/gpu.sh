@@ -226,6 +226,10 @@ if [ -n "${HF_DIR:-}" ]; then
                 row bench "hallmark $type p$(c prompt)g$(c gen), $products" \
                     "$(c prefill_tok_s | cut -d. -f1) prefill, $(c decode_tok_s) decode tok/s, $(c decode_gb_s) of $(c limit_gb_s) GB/s, $(c step_bytes) bytes a step, $(c memory_bytes) of memory"
             done
+            [ $products = exact ] || continue
+            row bench "hallmark $type, loading to the device" "$(get "$work/bench.json" load_s) s, $(get "$work/bench.json" load_gb_s) GB/s"
+            enough 60 "bench $type, launches one after the other" && HALLMARK_CUDA_OVERLAP=off within 60 "$hm" bench "$work/big-$type.gguf" --case p1g32 --device cuda --json > "$work/bench.json" 2> "$work/log" &&
+                row bench "hallmark $type p1g32, launches do not overlap" "$(get "$work/bench.json" cases.0.decode_tok_s) decode tok/s"
         done
         rm -f "$work/big-$type.gguf"
     done
@@ -248,7 +252,7 @@ if [ -n "${HF_DIR:-}" ]; then
 else
     [ -n "$python" ] || row bench "no checkpoint to benchmark" "SKIP: no python3 to make one (HF_DIR=FOLDER names another)"
 fi
-row bench "rate of loading; scoring of long texts" "not measured by this script"
+row bench "scoring of long texts" "not measured by this script"
 
 echo
 echo "=== $SECONDS s"

@@ -96,6 +96,20 @@ START_TEST(decoders_agree_on_arbitrary_bytes)
 }
 END_TEST
 
+// The order of backend.h, word for word: sixteen sums a span, added to those of the spans before, joined by the tree.
+static float product_by_definition(const float *w, const float *x, int64_t cols)
+{
+    float total[REDUCE_LANES] = { 0 };
+    for (int64_t from = 0; from < cols; from += COLUMN_SPAN) {
+        float sum[REDUCE_LANES] = { 0 };
+        for (int64_t c = from; c < cols && c < from + COLUMN_SPAN; c++) sum[c % REDUCE_LANES] = fmaf(w[c], x[c], sum[c % REDUCE_LANES]);
+        for (int i = 0; i < REDUCE_LANES; i++) total[i] = total[i] + sum[i];
+    }
+    for (int half = REDUCE_LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) total[i] = total[i] + total[i + half];
+    return total[0];
+}
+
 static void check_matmul(dtype t, int64_t rows, int64_t cols, int n, const cpu_kernels *const *k, int n_levels)
 {
     int64_t row_bytes;
@@ -110,6 +124,7 @@ static void check_matmul(dtype t, int64_t rows, int64_t cols, int n, const cpu_k
         codec_find(t)->decode_row(row, data + r * row_bytes, cols);
         for (int i = 0; i < n; i++) {
             double sum = 0, size = 0;
+            ck_assert(want[i * rows + r] == product_by_definition(row, x + i * cols, cols));
             for (int64_t c = 0; c < cols; c++) { sum += (double)row[c] * x[i * cols + c]; size += fabs((double)row[c] * x[i * cols + c]); }
             // A sum of cols terms in sixteen parts: each addition may be off by half an ulp of the partial sum.
             ck_assert(fabs(want[i * rows + r] - sum) <= size * (double)(cols / 16 + 6) * 0x1p-24);
@@ -136,6 +151,8 @@ START_TEST(products_are_the_same_at_every_level_and_split)
         check_matmul(all_types[t], 11, cols, 1, k, n);
         check_matmul(all_types[t], 7, cols, 9, k, n);
         check_matmul(all_types[t], 1, t < 3 ? 5 : 256, 3, k, n);
+        check_matmul(all_types[t], 13, t < 3 ? 2 * COLUMN_SPAN + 21 : 2 * COLUMN_SPAN + 256, 1, k, n);     // several spans
+        check_matmul(all_types[t], 8, t < 3 ? COLUMN_SPAN + 16 : 3 * COLUMN_SPAN, 41, k, n);               // and more tokens than a tile keeps
     }
 }
 END_TEST

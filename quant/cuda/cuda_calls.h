@@ -6,6 +6,7 @@
 #ifndef HALLMARK_QUANT_CUDA_CALLS_H
 #define HALLMARK_QUANT_CUDA_CALLS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,8 +38,10 @@ typedef struct {
     int (*stream_open)(void **stream);
     int (*stream_close)(void *stream);
     int (*stream_sync)(void *stream);
-    int (*launch)(const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t shared_bytes, void *stream);
+    // overlap: the kernel may start while the kernel before it on the stream runs, and waits for it by itself (after_previous in device.cuh).
+    int (*launch)(const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t shared_bytes, bool overlap, void *stream);
     int (*allow_shared)(const void *kernel, int bytes);             // lets a kernel ask for more than 48 KB
+    int (*compiled_for)(const void *kernel, int *capability);       // 10 * major + minor of the instructions it is written in
     int (*capture_begin)(void *stream);
     int (*capture_end)(void *stream, void **graph);                 // *graph: ready to launch
     int (*graph_launch)(void *graph, void *stream);

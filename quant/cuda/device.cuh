@@ -25,9 +25,28 @@ template <class T> DEV T *shared_memory()
 #endif
 }
 
-// Every kernel calls it, every thread once, before it reads or writes anything that another kernel writes: what comes before it may touch
-// weights (which no kernel writes) and shared memory only. Where kernels of a stream may overlap, this is where the later one waits.
-DEV void after_previous() {}
+// Where a kernel waits for those before it. Every kernel calls it, every thread once, before any return, and before it reads or writes
+// anything that another kernel writes: what comes before it may touch parameters, weights (which no kernel writes) and shared memory only.
+//
+// From compute capability 9.0 on a kernel is launched while the one before it runs (`overlap` in cuda_calls.h). The first instruction returns when
+// that one has ended and its writes are visible. The second lets the next kernel start, once all blocks of this one are here or have ended.
+// - All earlier kernels, not only the last, are then done: the last could not end before its own threads were through here. So the call
+//   comes before early returns, and a kernel without it breaks those after it.
+// - What was read before is not overwritten too early either: writes come after the call, and by then all earlier readers have ended.
+// - Copies and fills wait for whole kernels, and a kernel that follows one waits for it as a whole: only kernel after kernel overlaps.
+// - __ldg is for what no kernel ever writes. It may be answered from a cache that does not notice writes; a kernel that started early may have been
+//   given its line of that cache before the one it waits for wrote. Activations, scores, K and V, ids are read plainly.
+DEV void after_previous()
+{
+#ifdef __CUDACC__
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+#else
+    host_after_previous();
+#endif
+}
 
 // ---- conversions -----------------------------------------------------------------------------------------------------
 

@@ -112,6 +112,7 @@ template <class K> struct encode_shared {
 template <class K> __global__ __launch_bounds__(ENCODE_THREADS)
 void encode_kernel(uint8_t *dst, const float *src, int64_t n_groups, int64_t cols, const float *importance, const float *mean_square, uint32_t *bad)
 {
+    after_previous();
     encode_shared<K> *s = shared_memory<encode_shared<K>>();
     const int t = (int)threadIdx.x, j = t % K::SUBS, super = t / K::SUBS;
     const int64_t first = (int64_t)blockIdx.x * ENCODE_THREADS, left = n_groups - first;
@@ -146,6 +147,7 @@ void encode_kernel(uint8_t *dst, const float *src, int64_t n_groups, int64_t col
 __global__ __launch_bounds__(ENCODE_THREADS)
 void row_mean_square_kernel(float *mean, const float *src, int64_t n_rows, int64_t cols)
 {
+    after_previous();
     const int64_t row = (int64_t)blockIdx.x * ENCODE_THREADS + threadIdx.x;
     if (row < n_rows) mean[row] = row_mean_square(src + row * cols, cols);
 }

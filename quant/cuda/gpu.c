@@ -9,8 +9,9 @@ typedef struct piece {          // one allocation on the device
     int64_t       n_bytes;
 } piece;
 
-enum { N_PINNED = 2 };
-#define PINNED_BYTES ((size_t)16 << 20)     // large enough for full speed over PCIe, small enough to fill while the other travels
+enum { N_PINNED = 4 };                      // one is filled, one travels; the others keep both at work where their times vary
+#define PINNED_BYTES ((size_t)16 << 20)     // large enough for full speed over PCIe, small enough to fill while others travel
+#define SLICE_BYTES ((size_t)512 << 10)     // what one thread copies at a time
 
 struct gpu {
     const cuda_calls *c;
@@ -19,7 +20,11 @@ struct gpu {
     piece            *pieces;
     int64_t           allocated;
     bool              recording;
-    void             *pinned[N_PINNED], *arrived[N_PINNED];     // buffers, and an event for each: its last copy is done
+    bool              overlap, overlap_known;   // kernels are launched while the one before them runs; known from the first launch on
+    // Buffers for large uploads, in turn; for each an event (its last copy is done), and whether it was ever recorded.
+    void             *pinned[N_PINNED], *arrived[N_PINNED];
+    bool              travelled[N_PINNED];
+    int               turn;
 };
 
 struct gpu_graph { void *exec; };
@@ -36,12 +41,22 @@ static bool failed(const gpu *g, int status, const char *what, err *e)
 
 // ---- opening ---------------------------------------------------------------------------------------------------------
 
+// HALLMARK_CUDA_OVERLAP: "on" (and unset): launches overlap where they can. "off": to see what that gains, or whether it is to blame.
+static bool overlap_from_environment(bool *on, err *e)
+{
+    const char *v = getenv("HALLMARK_CUDA_OVERLAP");
+    *on = !v || !*v || strcmp(v, "on") == 0;
+    return *on || strcmp(v, "off") == 0 || err_set(e, ERR_USAGE, "HALLMARK_CUDA_OVERLAP: found '%s', expected on or off", v);
+}
+
 static bool check_versions(gpu *g, err *e)
 {
     int driver = 0, runtime = 0, status = g->c->driver_version(&driver);
     if (status != 0 || driver == 0)
         return err_set(e, ERR_SYSTEM, "device cuda: no NVIDIA driver is installed%s%s", status ? ": " : "", status ? g->c->error_text(status) : "");
     TRY(g->c->runtime_version(&runtime), "reading the toolkit's version");
+    enum { PROGRAMMATIC_EDGES = 12030 };        // before 12.3 a recorded graph cannot hold launches that overlap
+    g->overlap = g->overlap && driver >= PROGRAMMATIC_EDGES && runtime >= PROGRAMMATIC_EDGES;
     // Minor versions of one major release run on each other's drivers.
     if (driver / 1000 < runtime / 1000)
         return err_set(e, ERR_SYSTEM, "device cuda: the driver supports CUDA %d.%d, this program needs %d.%d: the driver must be updated",
@@ -59,6 +74,7 @@ static bool open_device(gpu *g, err *e)
     TRY(g->c->properties(0, &g->props), "reading the device's properties");
     if (g->props.major * 10 + g->props.minor < 75)
         return err_set(e, ERR_SYSTEM, "device cuda (%s): compute capability %d.%d, expected 7.5 or later", g->props.name, g->props.major, g->props.minor);
+    g->overlap = g->overlap && g->props.major >= 9;
     TRY(g->c->set_device(0), "opening the device");
     TRY(g->c->stream_open(&g->stream), "opening a stream");
     return true;
@@ -69,7 +85,7 @@ gpu *gpu_open(const cuda_calls *calls, err *e)
     gpu *g = calloc(1, sizeof *g);
     if (!g) { err_nomem(e, "device", sizeof *g); return NULL; }
     g->c = calls ? calls : cuda_calls_default();
-    if (!check_versions(g, e) || !open_device(g, e)) {
+    if (!overlap_from_environment(&g->overlap, e) || !check_versions(g, e) || !open_device(g, e)) {
         gpu_close(g);
         return NULL;
     }
@@ -168,21 +184,33 @@ static bool need_pinned(gpu *g, err *e)
     return true;
 }
 
+// All cores copy: where src is a file's mapping each page must first be taken in, which one core does more slowly than PCIe carries. A file that has
+// become shorter raises SIGBUS in whichever thread meets its end; the program's handler is every thread's.
+static void fill_pinned(uint8_t *dst, const uint8_t *src, size_t n)
+{
+    const int64_t slices = (int64_t)((n + SLICE_BYTES - 1) / SLICE_BYTES);
+#pragma omp parallel for schedule(dynamic) if (slices > 1)
+    for (int64_t i = 0; i < slices; i++) {
+        const size_t at = (size_t)i * SLICE_BYTES, left = n - at;
+        memcpy(dst + at, src + at, left < SLICE_BYTES ? left : SLICE_BYTES);
+    }
+}
+
 bool gpu_upload_large(gpu *g, void *dst, const void *src, int64_t n_bytes, err *e)
 {
     if (!need_pinned(g, e)) return false;
-    int turn = 0;
-    bool used[N_PINNED] = { false };
-    for (int64_t at = 0; at < n_bytes; turn = (turn + 1) % N_PINNED) {
+    for (int64_t at = 0; at < n_bytes;) {
+        const int b = g->turn;
         const size_t left = (size_t)(n_bytes - at), n = left < PINNED_BYTES ? left : PINNED_BYTES;
-        if (used[turn]) TRY(g->c->event_sync(g->arrived[turn]), "copying to the device");
-        memcpy(g->pinned[turn], (const uint8_t *)src + at, n);
-        TRY(g->c->copy((uint8_t *)dst + at, g->pinned[turn], n, GPU_TO_DEVICE, g->stream), "copying to the device");
-        TRY(g->c->event_record(g->arrived[turn], g->stream), "copying to the device");
-        used[turn] = true;
+        if (g->travelled[b]) TRY(g->c->event_sync(g->arrived[b]), "copying to the device");
+        fill_pinned(g->pinned[b], (const uint8_t *)src + at, n);
+        TRY(g->c->copy((uint8_t *)dst + at, g->pinned[b], n, GPU_TO_DEVICE, g->stream), "copying to the device");
+        TRY(g->c->event_record(g->arrived[b], g->stream), "copying to the device");
+        g->travelled[b] = true;
+        g->turn = (b + 1) % N_PINNED;
         at += (int64_t)n;
     }
-    return gpu_sync(g, e);
+    return true;
 }
 
 bool gpu_download(gpu *g, void *dst, const void *src, int64_t n_bytes, err *e)
@@ -205,6 +233,19 @@ bool gpu_sync(gpu *g, err *e)
 
 // ---- kernels and graphs ----------------------------------------------------------------------------------------------
 
+// Kernels wait by themselves only where they are compiled for that. One that the driver translates from older instructions does not, whatever
+// device it runs on; all kernels of a program are compiled for the same devices, so the first one tells.
+static bool know_overlap(gpu *g, const void *kernel, const char *name, err *e)
+{
+    int capability = 0;
+    if (g->overlap && !g->overlap_known) {
+        TRY(g->c->compiled_for(kernel, &capability), name);
+        g->overlap = capability >= 90;
+    }
+    g->overlap_known = true;
+    return true;
+}
+
 bool gpu_launch(gpu *g, const char *name, const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t shared_bytes, err *e)
 {
     enum { PLAIN_SHARED = 48 << 10 };       // what a block may have without asking
@@ -214,7 +255,8 @@ bool gpu_launch(gpu *g, const char *name, const void *kernel, gpu_dim grid, gpu_
                            shared_bytes, g->props.max_shared_bytes);
         TRY(g->c->allow_shared(kernel, (int)shared_bytes), name);
     }
-    const int status = g->c->launch(kernel, grid, block, args, shared_bytes, g->stream);
+    if (!know_overlap(g, kernel, name, e)) return false;
+    const int status = g->c->launch(kernel, grid, block, args, shared_bytes, g->overlap, g->stream);
     if (status == 0) return true;
     g->c->last_error();
     return err_set(e, ERR_SYSTEM, "device cuda (%s): kernel %s could not be launched: %s", g->props.name, name, g->c->error_text(status));

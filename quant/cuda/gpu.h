@@ -1,8 +1,8 @@
 // gpu: one device, one stream: memory, copies, launches, recorded graphs, times. The only caller of cuda_calls.h.
 //
 // Everything is enqueued in order on the stream; a failure of earlier work surfaces at the latest in gpu_sync or gpu_download.
-// Every failure is ERR_SYSTEM with one message that says what was being done and what the driver answered.
-// After a failure the device is no longer used: gpu_close still frees what it can.
+// Every failure not said otherwise is ERR_SYSTEM with one message that says what was being done and what the driver answered.
+// After a failure the device is no longer used: gpu_close still frees what it can. Proved by tests/cuda_overlap_test.c and cuda_upload_test.c.
 #ifndef HALLMARK_QUANT_CUDA_GPU_H
 #define HALLMARK_QUANT_CUDA_GPU_H
 
@@ -17,7 +17,7 @@ typedef struct gpu gpu;
 typedef struct gpu_graph gpu_graph;
 
 // The first device. NULL with e set: no driver, a driver older than the toolkit, no device, a device older than compute
-// capability 7.5. calls: NULL for this build's own.
+// capability 7.5; ERR_USAGE: HALLMARK_CUDA_OVERLAP is neither on nor off. calls: NULL for this build's own.
 gpu *gpu_open(const cuda_calls *calls, err *e);
 void gpu_close(gpu *g);             // frees what is still allocated on it
 
@@ -30,13 +30,15 @@ bool    gpu_free_memory(gpu *g, int64_t *bytes, err *e);
 bool gpu_alloc(gpu *g, void **p, int64_t n_bytes, const char *what, err *e);
 void gpu_release(gpu *g, void *p);                  // NULL is allowed
 bool gpu_upload(gpu *g, void *dst, const void *src, int64_t n_bytes, err *e);       // returns when src may be reused
-// As gpu_upload, for large pageable memory (a file's mapping): through two pinned buffers, the copy into one while the other travels.
+// For large pageable memory (a file's mapping): through pinned buffers, all cores filling one while another travels. src may be reused when this
+// returns; what was copied last may still travel, so that the next tensor's first bytes need not wait for it.
 bool gpu_upload_large(gpu *g, void *dst, const void *src, int64_t n_bytes, err *e);
 bool gpu_download(gpu *g, void *dst, const void *src, int64_t n_bytes, err *e);     // returns when dst is filled
 bool gpu_zero(gpu *g, void *dst, int64_t n_bytes, err *e);
 bool gpu_sync(gpu *g, err *e);
 
-// Runs a kernel; see launch.cuh, which makes `kernel` and `args`. name: for the message.
+// Runs a kernel; see launch.cuh, which makes `kernel` and `args`. name: for the message. From compute capability 9.0 on (driver and toolkit 12.3) it
+// may start while the kernel before it runs, unless HALLMARK_CUDA_OVERLAP is off: see after_previous in device.cuh.
 bool gpu_launch(gpu *g, const char *name, const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t shared_bytes, err *e);
 
 // Between begin and end launches are recorded, not run; nothing may be allocated, copied or synchronized.

@@ -16,15 +16,16 @@ enum { GPU_FAULT_SCORES_BF16 = 2, GPU_FAULT_HEAD512_ZERO = 3, GPU_FAULT_FUSED_SU
 // ---- reading ---------------------------------------------------------------------------------------------------------
 
 // Element 16 g + l (l < 16) of one position's one head. g is a constant after unrolling, so that one address serves all of a head's.
+// Plain loads: K and V are written while the program runs (after_previous in device.cuh).
 template <int T> DEV float kv_value(const uint8_t *head, int g, int l)
 {
-    if (T == DT_F32) return __ldg(reinterpret_cast<const float *>(head) + g * LANES + l);
-    if (T == DT_BF16) return f32_of_bf16(__ldg(reinterpret_cast<const uint16_t *>(head) + g * LANES + l));
-    if (T == DT_F16) return f32_of_f16(__ldg(reinterpret_cast<const uint16_t *>(head) + g * LANES + l));
+    if (T == DT_F32) return reinterpret_cast<const float *>(head)[g * LANES + l];
+    if (T == DT_BF16) return f32_of_bf16(reinterpret_cast<const uint16_t *>(head)[g * LANES + l]);
+    if (T == DT_F16) return f32_of_f16(reinterpret_cast<const uint16_t *>(head)[g * LANES + l]);
     const uint8_t *b = head + g / 2 * (int)(T == DT_Q8_0 ? sizeof(q8_0_block) : sizeof(q4_0_block));
-    const float scale = f32_of_f16(__ldg(reinterpret_cast<const uint16_t *>(b)));
-    if (T == DT_Q8_0) return scale * (float)(int8_t)__ldg(b + 2 + g % 2 * LANES + l);
-    const uint32_t q = __ldg(b + 2 + l);
+    const float scale = f32_of_f16(*reinterpret_cast<const uint16_t *>(b));
+    if (T == DT_Q8_0) return scale * (float)(int8_t)b[2 + g % 2 * LANES + l];
+    const uint32_t q = b[2 + l];
     return scale * f32_of_code((g % 2 ? q >> 4 : q) & 15, 8.0f);
 }
 
@@ -58,8 +59,9 @@ enum { FUSED_KEYS = 4096 };             // keys whose softmax a block of the wei
 //   gridDim.x * SCORE_KEYS further on: the grid need not know how many keys there are
 // Numerics: sixteen partial sums over the head, joined by join_lanes; rounded; then scale and soft-capping, each step rounded.
 // Must match: eager_attention_forward. Twin: dot and attend in runtime/cpu/kernels.inc.
-template <int T, int GROUPS> __global__ __launch_bounds__(SCORE_THREADS, GROUPS > 16 ? 2 : GROUPS > 8 ? 3 : 4) void scores_kernel(attention_work a)
+template <int T, int GROUPS> __global__ __launch_bounds__(SCORE_THREADS, GROUPS > 16 ? 3 : GROUPS > 8 ? 5 : 8) void scores_kernel(attention_work a)
 {
+    after_previous();
     const int l = (int)threadIdx.x % LANES, hd = a.kv.head_dim, kv_head = (int)blockIdx.y;
     const int64_t t = blockIdx.z, pos = (a.step ? a.step->pos : a.pos0) + t;
     const visible seen = keys_of(pos, a.window);
@@ -78,7 +80,7 @@ template <int T, int GROUPS> __global__ __launch_bounds__(SCORE_THREADS, GROUPS 
             float acc = 0.0f;
 #pragma unroll
             for (int g = 0; g < GROUPS; g++)
-                if (g * LANES + l < hd) acc = fmaf(__ldg(q + g * LANES + l), k[g], acc);
+                if (g * LANES + l < hd) acc = fmaf(q[g * LANES + l], k[g], acc);
             float s = rounded(join_lanes(acc), a.round);
 #ifdef HALLMARK_FAULTS
             if (a.fault == GPU_FAULT_SCORES_BF16) {
@@ -142,6 +144,7 @@ DEV float exponentials(float *to, const float *from, int64_t n, float *shared)
 //   grid: (heads, tokens)     shared: EXPONENTIALS_SHARED floats
 __global__ __launch_bounds__(SUM_THREADS) void softmax_kernel(attention_work a)
 {
+    after_previous();
     const int64_t t = blockIdx.y, n = keys_of((a.step ? a.step->pos : a.pos0) + t, a.window).n;
     float *s = a.scores + (t * a.n_head + blockIdx.x) * a.stride;
     const float sum = exponentials(s, s, n, shared_memory<float>());
@@ -193,6 +196,7 @@ template <int T> DEV float partial_sum(const attention_work &a, const uint8_t *h
 // Twin: attend in runtime/cpu/kernels.inc.
 template <int T, bool FUSED> __global__ __launch_bounds__(SUM_THREADS) void weighted_sum_kernel(attention_work a)
 {
+    after_previous();
     float *rows = shared_memory<float>(), *scratch = rows + LANES * SUM_DIMS, *e = scratch + EXPONENTIALS_SHARED;
     const int tid = (int)threadIdx.x, lane = tid % WARP, chain = tid / WARP, hd = a.kv.head_dim, h = (int)blockIdx.y;
     const int d = (int)blockIdx.x * SUM_DIMS + lane;
@@ -220,16 +224,23 @@ template <int T, bool FUSED> __global__ __launch_bounds__(SUM_THREADS) void weig
 
 // out[t][h][d] = the sums of the token's spans, in ascending order
 //   grid: (runs of JOIN_THREADS dimensions, heads, tokens)
-enum { JOIN_THREADS = 128 };
+enum { JOIN_THREADS = 128, JOIN_AHEAD = 8 };
 __global__ __launch_bounds__(JOIN_THREADS) void join_spans_kernel(attention_work a)
 {
+    after_previous();
     const int hd = a.kv.head_dim, d = (int)(blockIdx.x * JOIN_THREADS + threadIdx.x), h = (int)blockIdx.y;
     const int64_t t = blockIdx.z, n = (keys_of((a.step ? a.step->pos : a.pos0) + t, a.window).n + GPU_KEY_SPAN - 1) / GPU_KEY_SPAN;
     if (d >= hd) return;
     const float *part = a.parts + (t * a.n_head + h) * a.n_spans * hd + d;
     float sum = part[0];
-#pragma unroll 4
-    for (int64_t i = 1; i < n; i++) sum = sum + part[i * hd];
+    for (int64_t first = 1; first < n; first += JOIN_AHEAD) {
+        float v[JOIN_AHEAD];
+#pragma unroll
+        for (int i = 0; i < JOIN_AHEAD; i++) v[i] = first + i < n ? part[(first + i) * hd] : 0.0f;
+#pragma unroll
+        for (int i = 0; i < JOIN_AHEAD; i++)
+            if (first + i < n) sum = sum + v[i];
+    }
     a.out[(t * a.n_head + h) * hd + d] = attention_result(sum, a);
 }
 

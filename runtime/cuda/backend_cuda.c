@@ -10,7 +10,7 @@
 #include <string.h>
 
 static_assert(FAULT_SCORES_BF16 == 2 && FAULT_HEAD512_ZERO == 3 && FAULT_FUSED_SUM_KV_DTYPE == 8, "attention.cu counts them so");
-static_assert((int)GPU_KEY_SPAN == (int)KEY_SPAN && (int)GPU_STEP_IDS == (int)REPLAY_MAX, "kernels.h counts them so");
+static_assert((int)GPU_KEY_SPAN == (int)KEY_SPAN && (int)GPU_COLUMN_SPAN == (int)COLUMN_SPAN && (int)GPU_STEP_IDS == (int)REPLAY_MAX, "kernels.h counts them so");
 
 static cuda_backend *self(backend *b) { return (cuda_backend *)b; }
 

@@ -82,6 +82,7 @@ template <int T> DEV bool store_unit(uint8_t *row, int64_t u, const float *x)
 template <int T> __global__ __launch_bounds__(128)
 void kv_store_kernel(gpu_kv kv, const float *k, const float *v, int64_t n_units, int units_per_row, int64_t pos0, const gpu_step *step, gpu_step *state)
 {
+    after_previous();
     const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n_units) return;
     const int64_t t = i / units_per_row, u = i % units_per_row, pos = (step ? step->pos : pos0) + t;
@@ -92,7 +93,7 @@ void kv_store_kernel(gpu_kv kv, const float *k, const float *v, int64_t n_units,
 
 // ---- norm, rotation and storing of heads in one launch -----------------------------------------------------------------
 
-enum { HEADS_THREADS = 128 };
+enum { HEADS_THREADS = 256 };           // a pair each of heads up to 512
 
 struct heads_work {
     gpu_heads       h;
@@ -102,15 +103,35 @@ struct heads_work {
     bool            round;
 };
 
-// dst = rotated(rms_norm(row, w)), the whole block; row, normed: [head_dim] in shared memory; normed holds the result too.
-DEV void norm_rotate(float *dst, const float *row, float *normed, float *inverse, const heads_work &k, const float *w, int64_t pos)
+// A pair's weights and angle; those of the thread's first pair are read before the head's norm, so that nobody waits for them behind it.
+struct head_pair { float w_low, w_high, cosine, sine; };
+
+DEV head_pair pair_weights(const float *w, int half, int d)
+{
+    head_pair p = { 0.0f, 0.0f, 0.0f, 0.0f };
+    if (d < half) { p.w_low = w[d]; p.w_high = w[half + d]; }
+    return p;
+}
+
+DEV void pair_angle(head_pair *p, const float *table, int64_t pos, int half, int d)
+{
+    const float *c = table + pos * 2 * half;
+    if (d < half) { p->cosine = c[d]; p->sine = c[half + d]; }
+}
+
+// dst = rotated(rms_norm(row, w)), the whole block; row, normed: [norm_floats(head_dim)] in shared memory; normed holds the result too.
+DEV void norm_rotate(float *dst, const float *row, float *normed, float *inverse, const heads_work &k, head_pair p, const float *w, int64_t pos)
 {
     const int hd = k.h.head_dim, half = hd / 2;
-    const float inv = inverse_rms(row, inverse, hd, k.h.eps), *c = k.h.table + pos * 2 * half, *s = c + half;
+    const float inv = inverse_rms(row, inverse, hd, k.h.eps);
     for (int d = (int)threadIdx.x; d < half; d += HEADS_THREADS) {
-        const float a = rounded(row[d] * inv * w[d], k.round), b = rounded(row[half + d] * inv * w[half + d], k.round);
-        normed[d] = dst[d] = rounded(rounded(a * c[d], k.round) - rounded(b * s[d], k.round), k.round);
-        normed[half + d] = dst[half + d] = rounded(rounded(b * c[d], k.round) + rounded(a * s[d], k.round), k.round);
+        if (d >= HEADS_THREADS) {
+            p = pair_weights(w, half, d);
+            pair_angle(&p, k.h.table, pos, half, d);
+        }
+        const float a = rounded(row[d] * inv * p.w_low, k.round), b = rounded(row[half + d] * inv * p.w_high, k.round);
+        normed[d] = dst[d] = rounded(rounded(a * p.cosine, k.round) - rounded(b * p.sine, k.round), k.round);
+        normed[half + d] = dst[half + d] = rounded(rounded(b * p.cosine, k.round) + rounded(a * p.sine, k.round), k.round);
     }
 }
 
@@ -124,30 +145,34 @@ template <int T> DEV void store_head(void *cache, const float *head, const heads
 
 // What happens to heads between their product and attention, one block a head of one token: q: norm, rotation; k: norm, rotation,
 // stored; v: norm without weight (v_norm), stored. q, k and v end as the separate operations leave them.
-//   grid: (query heads, then K/V heads where k is given; tokens)     shared: 3 * head_dim + 1 floats
+//   grid: (query heads, then K/V heads where k is given; tokens)     shared: 3 * norm_floats(head_dim) + 1 floats
 // Twin: rms_norm, rotate, kv_store.
 template <int T> __global__ __launch_bounds__(HEADS_THREADS) void heads_kernel(heads_work k)
 {
-    const int hd = k.h.head_dim, h = (int)blockIdx.x, kv_head = h - k.h.n_head;
+    const int hd = k.h.head_dim, h = (int)blockIdx.x, kv_head = h - k.h.n_head, tid = (int)threadIdx.x;
+    const float *w = kv_head < 0 ? k.h.q_norm : k.h.k_norm;
+    head_pair pair = pair_weights(w, hd / 2, tid);
+    float *row = shared_memory<float>(), *normed = row + norm_floats(hd), *value = normed + norm_floats(hd), *inverse = value + norm_floats(hd);
+    after_previous();
     const int64_t t = blockIdx.y, pos = (k.step ? k.step->pos : k.pos0) + t;
-    float *row = shared_memory<float>(), *normed = row + hd, *value = normed + hd, *inverse = value + hd;
+    pair_angle(&pair, k.h.table, pos, hd / 2, tid);
     if (kv_head < 0) {
         float *q = k.h.q + (t * k.h.n_head + h) * hd;
-        for (int d = (int)threadIdx.x; d < hd; d += HEADS_THREADS) row[d] = q[d];
-        norm_rotate(q, row, normed, inverse, k, k.h.q_norm, pos);
+        for (int d = tid; d < norm_floats(hd); d += HEADS_THREADS) row[d] = d < hd ? q[d] : 0.0f;
+        norm_rotate(q, row, normed, inverse, k, pair, w, pos);
         return;
     }
     const int64_t at = (t * k.h.kv.n_kv_head + kv_head) * hd;
-    for (int d = (int)threadIdx.x; d < hd; d += HEADS_THREADS) {
-        row[d] = k.h.k[at + d];
-        value[d] = k.h.v_from[at + d];          // may be K's projection: read before K changes
+    for (int d = tid; d < norm_floats(hd); d += HEADS_THREADS) {
+        row[d] = d < hd ? k.h.k[at + d] : 0.0f;
+        value[d] = d < hd ? k.h.v_from[at + d] : 0.0f;      // may be K's projection: read before K changes
     }
     if (k.h.v_norm) {
         const float inv = inverse_rms(value, inverse, hd, k.h.eps);
-        for (int d = (int)threadIdx.x; d < hd; d += HEADS_THREADS) value[d] = k.h.v[at + d] = rounded(value[d] * inv, k.round);
+        for (int d = tid; d < hd; d += HEADS_THREADS) value[d] = k.h.v[at + d] = rounded(value[d] * inv, k.round);
     }
     store_head<T>(k.h.kv.v, value, k, kv_head, pos);
-    norm_rotate(k.h.k + at, row, normed, inverse, k, k.h.k_norm, pos);
+    norm_rotate(k.h.k + at, row, normed, inverse, k, pair, w, pos);
     store_head<T>(k.h.kv.k, normed, k, kv_head, pos);
 }
 
@@ -176,7 +201,7 @@ extern "C" bool cuda_heads(const gpu_ctx *c, const gpu_heads *h, int n, int64_t 
     w.state = c->state;
     w.round = c->round;
     const gpu_dim grid = dims(h->n_head + (h->k ? h->kv.n_kv_head : 0), n);
-    const size_t shared = (size_t)(3 * h->head_dim + 1) * sizeof(float);
+    const size_t shared = (size_t)(3 * ceil_div(h->head_dim, NORM_RUN) * NORM_RUN + 1) * sizeof(float);
     switch (h->k ? h->kv.type : DT_F32) {
 #define ROW(T) case T: return LAUNCH(c->g, e, "heads", grid, dims(HEADS_THREADS), shared, (heads_kernel<T>))(w);
     FOR_KV_TYPES(ROW)

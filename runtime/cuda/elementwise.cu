@@ -8,44 +8,86 @@ enum { NORM_THREADS = 256, RUN_THREADS = 256 };
 
 // ---- norms -----------------------------------------------------------------------------------------------------------
 
+enum { NORM_EACH = 8 };         // elements of a row that a thread reads at once: rows up to NORM_THREADS * NORM_EACH wait for memory once
+
+struct norm_part { float v[NORM_EACH]; };       // a thread's first elements: threadIdx.x + k * NORM_THREADS
+
+// Zeros behind n, and everywhere where p is NULL.
+DEV norm_part read_part(const float *p, int n)
+{
+    norm_part r;
+#pragma unroll
+    for (int k = 0; k < NORM_EACH; k++) {
+        const int i = (int)threadIdx.x + k * NORM_THREADS;
+        r.v[k] = p && i < n ? p[i] : 0.0f;
+    }
+    return r;
+}
+
+// f(i, the first ones' k or NORM_EACH) for each of the thread's elements i of n; k is a constant where f is inlined.
+template <class F> DEV void for_mine(int n, F f)
+{
+#pragma unroll
+    for (int k = 0; k < NORM_EACH; k++) {
+        const int i = (int)threadIdx.x + k * NORM_THREADS;
+        if (i < n) f(i, k);
+    }
+    for (int i = (int)threadIdx.x + NORM_EACH * NORM_THREADS; i < n; i += NORM_THREADS) f(i, (int)NORM_EACH);
+}
+
+// Element i = p[i] of a row whose first part was read before.
+DEV float element(const norm_part &part, const float *p, int i, int k) { return k < NORM_EACH ? part.v[k] : p[i]; }
+
+// A row to shared memory, with zeros behind it as inverse_rms wants them.
+DEV void keep_row(float *row, const norm_part &part, const float *p, int dim)
+{
+    for_mine(norm_floats(dim), [&](int i, int k) { row[i] = i < dim ? element(part, p, i, k) : 0.0f; });
+}
+
 // y = x / sqrt(mean(x^2) + eps) [* w], one block a row
-//   x, y: [rows][dim], may alias     w: [dim] or NULL     shared: dim + 1 floats
+//   x, y: [rows][dim], may alias     w: [dim] or NULL     shared: norm_floats(dim) + 1 floats
 // Must match: Gemma3RMSNorm / Gemma4RMSNorm.forward; numerics and twin: rms_norm in runtime/cpu/kernels.inc.
 __global__ __launch_bounds__(NORM_THREADS) void rms_norm_kernel(float *y, const float *x, const float *w, int dim, float eps, bool round)
 {
-    float *row = shared_memory<float>();
+    float *row = shared_memory<float>(), *inverse = row + norm_floats(dim);
     const int64_t at = (int64_t)blockIdx.x * dim;
-    for (int i = (int)threadIdx.x; i < dim; i += NORM_THREADS) row[i] = x[at + i];
-    const float inv = inverse_rms(row, row + dim, dim, eps);
-    for (int i = (int)threadIdx.x; i < dim; i += NORM_THREADS) {
+    const norm_part weights = read_part(w, dim);        // from memory while the kernel before runs
+    after_previous();
+    keep_row(row, read_part(x + at, dim), x + at, dim);
+    const float inv = inverse_rms(row, inverse, dim, eps);
+    for_mine(dim, [&](int i, int k) {
         float v = row[i] * inv;
-        if (w) v = v * w[i];
+        if (w) v = v * element(weights, w, i, k);
         y[at + i] = rounded(v, round);
-    }
+    });
 }
 
 // t = rms_norm(t, w); x = x + t; (out_scale != 1) x = x * out_scale; (w_next) t = rms_norm(x, w_next). One block a row.
-//   x, t: [rows][dim]     shared: 2 * dim + 1 floats
+//   x, t: [rows][dim]     shared: 2 * norm_floats(dim) + 1 floats
 // Numerics: each step rounds as the separate operations do, and x and t end as they would leave them.
 // Twin: rms_norm, add, scale, rms_norm.
 __global__ __launch_bounds__(NORM_THREADS)
 void norm_add_norm_kernel(float *x, float *t, const float *w, const float *w_next, float out_scale, int dim, float eps, bool round)
 {
-    float *row = shared_memory<float>(), *sum = row + dim, *inverse = sum + dim;
+    float *row = shared_memory<float>(), *sum = row + norm_floats(dim), *inverse = sum + norm_floats(dim);
     const int64_t at = (int64_t)blockIdx.x * dim;
-    for (int i = (int)threadIdx.x; i < dim; i += NORM_THREADS) row[i] = t[at + i];
+    const norm_part weights = read_part(w, dim), next_weights = read_part(w_next, dim);
+    after_previous();
+    const norm_part t_part = read_part(t + at, dim), x_part = read_part(x + at, dim);
+    keep_row(row, t_part, t + at, dim);
+    keep_row(sum, x_part, x + at, dim);
     const float inv = inverse_rms(row, inverse, dim, eps);
-    for (int i = (int)threadIdx.x; i < dim; i += NORM_THREADS) {
-        const float normed = rounded(row[i] * inv * w[i], round);
-        float v = rounded(x[at + i] + normed, round);
+    for_mine(dim, [&](int i, int k) {
+        const float normed = rounded(row[i] * inv * element(weights, w, i, k), round);
+        float v = rounded(sum[i] + normed, round);
         if (out_scale != 1.0f) v = rounded(v * out_scale, round);
         x[at + i] = v;
         sum[i] = v;
         if (!w_next) t[at + i] = normed;
-    }
+    });
     if (!w_next) return;
     const float next = inverse_rms(sum, inverse, dim, eps);
-    for (int i = (int)threadIdx.x; i < dim; i += NORM_THREADS) t[at + i] = rounded(sum[i] * next * w_next[i], round);
+    for_mine(dim, [&](int i, int k) { t[at + i] = rounded(sum[i] * next * element(next_weights, w_next, i, k), round); });
 }
 
 // ---- runs ------------------------------------------------------------------------------------------------------------
@@ -56,6 +98,7 @@ enum run_op { RUN_ADD, RUN_SCALE, RUN_GELU, RUN_GEGLU, RUN_SOFTCAP };
 // Twin: add, scale, gelu, geglu, softcap in runtime/cpu/kernels.inc.
 template <int OP> __global__ __launch_bounds__(RUN_THREADS) void run_kernel(float *dst, const float *a, const float *b, float s, int64_t n, bool round)
 {
+    after_previous();
     const int64_t i = (int64_t)blockIdx.x * RUN_THREADS + threadIdx.x;
     if (i >= n) return;
     const float v = a[i];
@@ -70,6 +113,7 @@ template <int OP> __global__ __launch_bounds__(RUN_THREADS) void run_kernel(floa
 __global__ __launch_bounds__(RUN_THREADS)
 void mul_rows_kernel(float *dst, const float *a, const float *b, int64_t b_stride, int64_t n, int dim, bool round)
 {
+    after_previous();
     const int64_t i = (int64_t)blockIdx.x * RUN_THREADS + threadIdx.x;
     if (i < n) dst[i] = rounded(a[i] * b[i / dim * b_stride + i % dim], round);
 }
@@ -80,6 +124,7 @@ void mul_rows_kernel(float *dst, const float *a, const float *b, int64_t b_strid
 __global__ __launch_bounds__(RUN_THREADS)
 void rotate_kernel(float *x, const float *table, int head_dim, int64_t n_pairs, int n_head, int64_t pos0, const gpu_step *step, bool round)
 {
+    after_previous();
     const int64_t i = (int64_t)blockIdx.x * RUN_THREADS + threadIdx.x;
     if (i >= n_pairs) return;
     const int half = head_dim / 2, d = (int)(i % half);
@@ -93,30 +138,42 @@ void rotate_kernel(float *x, const float *table, int head_dim, int64_t n_pairs, 
 
 // ---- the greedy choice -----------------------------------------------------------------------------------------------
 
-enum { ARGMAX_THREADS = 256 };
+enum { ARGMAX_THREADS = 256, ARGMAX_WARPS = ARGMAX_THREADS / WARP, ARGMAX_AHEAD = 4 };
 struct best { float v; int32_t i; };        // i -1: none yet
 
 // The better of two: larger, then lower index. NaN never gets in. The order of joining does not matter: this is a total order.
 DEV best better(best a, best b) { return b.i >= 0 && (a.i < 0 || b.v > a.v || (b.v == a.v && b.i < a.i)) ? b : a; }
 
+// For all threads of the block. shared: one best a warp
 DEV best best_of_block(best mine)
 {
     best *all = shared_memory<best>();
-    all[threadIdx.x] = mine;
-    __syncthreads();
-    for (int half = ARGMAX_THREADS / 2; half > 0; half /= 2) {
-        if ((int)threadIdx.x < half) all[threadIdx.x] = better(all[threadIdx.x], all[threadIdx.x + half]);
-        __syncthreads();
+#pragma unroll
+    for (int apart = WARP / 2; apart > 0; apart /= 2) {
+        const float v = __shfl_xor_sync(ALL_LANES, mine.v, apart);
+        const int32_t i = __shfl_xor_sync(ALL_LANES, mine.i, apart);
+        mine = better(mine, best { v, i });
     }
-    return all[0];
+    if (threadIdx.x % WARP == 0) all[threadIdx.x / WARP] = mine;
+    __syncthreads();
+    for (int i = 0; i < ARGMAX_WARPS; i++) mine = better(mine, all[i]);
+    return mine;
 }
 
-// partial[b] = the best of block b's share of x [n].     shared: one best a thread
+// partial[b] = the best of block b's share of x [n].     shared: one best a warp
 __global__ __launch_bounds__(ARGMAX_THREADS) void argmax_part_kernel(best *partial, const float *x, int64_t n)
 {
+    after_previous();
+    const int64_t step = (int64_t)gridDim.x * ARGMAX_THREADS;
     best mine = { 0.0f, -1 };
-    for (int64_t i = (int64_t)blockIdx.x * ARGMAX_THREADS + threadIdx.x; i < n; i += (int64_t)gridDim.x * ARGMAX_THREADS)
-        if (x[i] == x[i]) mine = better(mine, best { x[i], (int32_t)i });
+    for (int64_t i = (int64_t)blockIdx.x * ARGMAX_THREADS + threadIdx.x; i < n; i += ARGMAX_AHEAD * step) {
+        float v[ARGMAX_AHEAD];
+#pragma unroll
+        for (int k = 0; k < ARGMAX_AHEAD; k++) v[k] = i + k * step < n ? x[i + k * step] : NAN;
+#pragma unroll
+        for (int k = 0; k < ARGMAX_AHEAD; k++)
+            if (v[k] == v[k]) mine = better(mine, best { v[k], (int32_t)(i + k * step) });
+    }
     mine = best_of_block(mine);
     if (threadIdx.x == 0) partial[blockIdx.x] = mine;
 }
@@ -124,6 +181,7 @@ __global__ __launch_bounds__(ARGMAX_THREADS) void argmax_part_kernel(best *parti
 // The best of the partial ones: to *id, or (step) as the next token of a recorded decode step, whose position advances.
 __global__ __launch_bounds__(ARGMAX_THREADS) void argmax_join_kernel(int32_t *id, const best *partial, int n, gpu_step *step)
 {
+    after_previous();
     best mine = { 0.0f, -1 };
     if ((int)threadIdx.x < n) mine = partial[threadIdx.x];
     mine = best_of_block(mine);
@@ -146,17 +204,19 @@ static bool run_blocks(int64_t n, gpu_dim *grid, err *e)
     return true;
 }
 
+static size_t norm_shared(int rows, int dim) { return (size_t)(rows * ceil_div(dim, NORM_RUN) * NORM_RUN + 1) * sizeof(float); }
+
 extern "C" bool cuda_rms_norm(const gpu_ctx *c, float *dst, const float *x, const float *w, int64_t rows, int dim, float eps, err *e)
 {
     if (rows == 0) return true;
-    return LAUNCH(c->g, e, "rms_norm", dims(rows), dims(NORM_THREADS), (size_t)(dim + 1) * sizeof(float), (rms_norm_kernel))(dst, x, w, dim, eps, c->round);
+    return LAUNCH(c->g, e, "rms_norm", dims(rows), dims(NORM_THREADS), norm_shared(1, dim), (rms_norm_kernel))(dst, x, w, dim, eps, c->round);
 }
 
 extern "C" bool cuda_norm_add_norm(const gpu_ctx *c, float *x, float *t, const float *w, const float *w_next, float out_scale, int64_t rows, int dim,
                                    float eps, err *e)
 {
     if (rows == 0) return true;
-    return LAUNCH(c->g, e, "norm_add_norm", dims(rows), dims(NORM_THREADS), (size_t)(2 * dim + 1) * sizeof(float), (norm_add_norm_kernel))(
+    return LAUNCH(c->g, e, "norm_add_norm", dims(rows), dims(NORM_THREADS), norm_shared(2, dim), (norm_add_norm_kernel))(
         x, t, w, w_next, out_scale, dim, eps, c->round);
 }
 
@@ -192,7 +252,7 @@ extern "C" bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int 
 extern "C" bool cuda_argmax(const gpu_ctx *c, int32_t *id, const float *x, int64_t n, void *partial, err *e)
 {
     static_assert(sizeof(best) == 8 && (int)CUDA_ARGMAX_BLOCKS <= (int)ARGMAX_THREADS, "see kernels.h");
-    const size_t shared = ARGMAX_THREADS * sizeof(best);
+    const size_t shared = ARGMAX_WARPS * sizeof(best);
     const int64_t share = ceil_div(n, ARGMAX_THREADS), most = CUDA_ARGMAX_BLOCKS, blocks = share < 1 ? 1 : share < most ? share : most;
     return LAUNCH(c->g, e, "argmax_part", dims(blocks), dims(ARGMAX_THREADS), shared, (argmax_part_kernel))((best *)partial, x, n) &&
            LAUNCH(c->g, e, "argmax_join", dims(1), dims(ARGMAX_THREADS), shared, (argmax_join_kernel))(id, (const best *)partial, (int)blocks, c->step);

@@ -1,114 +1,230 @@
 // gemv: y = W x for one token, what decode is made of. See kernels.h.
+#include "async.cuh"
 #include "decode.cuh"
 #include "kernels.h"
-#include "dev.cuh"
+#include "quad.cuh"
 #include "../../quant/cuda/launch.cuh"
 
+enum { GEMV_PLAIN, GEMV_GEGLU, GEMV_GELU_MUL };
 struct gemv_work {                      // rows of up to GPU_SEGMENTS matrices, one behind the other
     const uint8_t *w[GPU_SEGMENTS];
     float         *dst[GPU_SEGMENTS];
     int64_t        rows[GPU_SEGMENTS];
     int            n_seg;
     int            form;                // GEMV_...
-    int64_t        row_bytes, cols;
-    bool           vectors, round;      // vectors: see row_view
+    int            n_spans, split;      // spans of a row, and how many warps they are dealt to
+    int            cols;
+    int64_t        row_bytes;
+    bool           fast, round;         // fast: rows and x begin on 16 bytes, and have whole groups of 16 columns (matters to plain types)
     const float   *x, *by;              // [cols]; by: [rows[0]], GEMV_GELU_MUL only
 };
-enum { GEMV_PLAIN, GEMV_GEGLU, GEMV_GELU_MUL };
-enum { GEMV_WARPS = 2, CHUNK = 256, STAGE = CHUNK + LANES };
 
-// A chunk of weights waits in shared memory between the thread that decoded them (16 neighbours) and the lanes that sum them
-// (every sixteenth). Groups of 16 floats; quads are rotated within a group so that neither side meets a bank conflict.
-DEV int stage_at(int g, int quad) { return g * LANES + ((quad + (g >> 1)) & 3) * 4; }
+enum { GEMV_MOST_WARPS = 8, GEMV_FEW_WARPS = 4 };
 
-DEV void stage_group(float *stage, int g, const float v[LANES])
+// Stages of a span, and how many of them a warp has under way: a whole span of most types, 2 to 10 KB. OF_SPAN is a multiple of SLOTS.
+template <int T> struct staging {
+    enum { OF_SPAN = GPU_COLUMN_SPAN / quad<T>::COLUMNS, SLOTS = OF_SPAN < 4 ? OF_SPAN : 4, SLOT_BYTES = QUAD_ROWS * quad<T>::PITCH, WARP_BYTES = SLOTS * SLOT_BYTES };
+};
+
+// Where thread `lane` of a warp stands: which of the warp's eight rows it works on, as a matrix of the launch and a row of it.
+struct gemv_row { int seg; int64_t row; bool active; };
+
+DEV gemv_row gemv_row_at(const gemv_work &k, int group, int slot)
 {
-#pragma unroll
-    for (int quad = 0; quad < 4; quad++)
-        *reinterpret_cast<float4 *>(stage + stage_at(g, quad)) = make_float4(v[4 * quad], v[4 * quad + 1], v[4 * quad + 2], v[4 * quad + 3]);
+    gemv_row r = { 0, (int64_t)group * QUAD_ROWS + slot, false };
+    if (k.form == GEMV_GEGLU) {                     // slots 0 .. 3: rows of gate, 4 .. 7: the same rows of up
+        r.seg = slot / QUAD;
+        r.row = (int64_t)group * QUAD + slot % QUAD;
+    } else {
+        if (k.n_seg > 1 && r.row >= k.rows[0]) { r.row -= k.rows[0]; r.seg = 1; }
+        if (k.n_seg > 2 && r.seg == 1 && r.row >= k.rows[1]) { r.row -= k.rows[1]; r.seg = 2; }
+    }
+    r.active = r.row < (r.seg == 0 ? k.rows[0] : r.seg == 1 ? k.rows[1] : k.rows[2]);   // arrays by constants only: they stay parameters
+    return r;
 }
 
-// acc += the chunk's weights times x, lane l taking columns base + l, base + 16 + l, ... in that order.
-DEV float chain_chunk(float acc, const float *stage, const float *x, int64_t base, int64_t cols, int l)
-{
-    const int quad = l >> 2, in_quad = l & 3;
-    if (base + CHUNK <= cols) {
+// What a warp reads: stages of eight rows through its slots, each thread for its own row. Stages are counted along the row.
+template <int T> struct gemv_stream {
+    const uint8_t *row;             // this thread's row in device memory; NULL: none
+    uint8_t       *slots;           // this thread's row in the first slot
+    int            n_whole, rest;   // whole stages of a row, and columns behind them
+
+    __device__ __forceinline__ const uint8_t *stage(int u) const { return row + (int64_t)u * quad<T>::BYTES; }
+    static __device__ __forceinline__ int skew_of(const uint8_t *p) { return quad<T>::ALIGN < 16 ? (int)((uintptr_t)p & 15) : 0; }
+
+    // Starts the copies of stage u into a slot: the whole 16 bytes around what the row has of it, thread q of the row every fourth of them.
+    __device__ __forceinline__ void start(int u, int slot, int q) const
+    {
+        const bool whole = u < n_whole;
+        if (row && (whole || (u == n_whole && rest > 0))) {
+            const uint8_t *from = stage(u);
+            const int skew = skew_of(from);
+            // Of a row that ends within the stage: whole blocks.
+            const int bytes = skew + (whole ? (int)quad<T>::BYTES : (rest * quad<T>::BYTES + quad<T>::COLUMNS - 1) / quad<T>::COLUMNS);
+            const shared_address to = shared_at(slots + slot * staging<T>::SLOT_BYTES) + 16 * q;
+            from += 16 * q - skew;
 #pragma unroll
-        for (int s = 0; s < CHUNK / LANES; s++) acc = fmaf(stage[stage_at(s, quad) + in_quad], __ldg(x + base + s * LANES + l), acc);
-    } else {
-        for (int s = 0; s < CHUNK / LANES; s++)
-            if (base + s * LANES + l < cols) acc = fmaf(stage[stage_at(s, quad) + in_quad], __ldg(x + base + s * LANES + l), acc);
+            for (int at = 0; at < quad<T>::PITCH; at += 16 * QUAD)
+                if (at + 16 * q < bytes) copy_16_async(to + at, from + at);
+        }
+        copies_commit();
     }
-    return acc;
+
+    // Where stage u of the row begins in its slot.
+    __device__ __forceinline__ const uint8_t *staged(int u, int slot) const { return slots + slot * staging<T>::SLOT_BYTES + skew_of(stage(u)); }
+};
+
+// The compiler moves no load across this: else it would have a whole stage in registers before it multiplies.
+DEV void loads_stay_behind() { asm volatile("" ::: "memory"); }
+
+// acc[i] += weights 4 q + i of every sixteen columns of the stage times x, ascending.
+//   WHOLE: the stage has all its columns; else `left` of them     QUICK: which way the type takes, see quad.cuh
+// x begins on 16 bytes, except where plain types do not take their quick way.
+template <int T, bool WHOLE, bool QUICK> DEV void multiply_groups(float acc[QUAD], const typename quad<T>::state &s, const uint8_t *row, const float *x, int q, int left)
+{
+#pragma unroll
+    for (int g = 0; g < quad<T>::COLUMNS / LANES; g++) {
+        if (!WHOLE && LANES * g >= left) break;                 // the same for all threads
+        const int c = LANES * g + QUAD * q;
+        float w[QUAD], v[QUAD];
+        quad<T>::template weights<QUICK>(w, s, row, q, g, left);
+        if constexpr (QUICK || quad<T>::BLOCK > 1) {
+            const float4 four = *reinterpret_cast<const float4 *>(x + QUAD * q + LANES * g);
+            v[0] = four.x; v[1] = four.y; v[2] = four.z; v[3] = four.w;
+        } else {
+#pragma unroll
+            for (int i = 0; i < QUAD; i++) v[i] = c + i < left ? x[c + i] : 0.0f;
+        }
+#pragma unroll
+        for (int i = 0; i < QUAD; i++) acc[i] = fmaf(w[i], v[i], acc[i]);
+        if (g % 4 == 3) loads_stay_behind();
+    }
+}
+
+// The same for stage u of a row, whether it has all its columns, some, or none.
+template <int T> DEV void multiply(float acc[QUAD], const gemv_stream<T> &stream, int u, int slot, const float *x, int q, bool fast)
+{
+    if (u > stream.n_whole) return;
+    const uint8_t *row = stream.staged(u, slot);
+    const typename quad<T>::state s = quad<T>::stage(row, q);
+    const bool whole = u < stream.n_whole;
+    x += (int64_t)u * quad<T>::COLUMNS;
+    if constexpr (quad<T>::BLOCK == 1) {
+        if (whole && fast) multiply_groups<T, true, true>(acc, s, row, x, q, quad<T>::COLUMNS);
+        else               multiply_groups<T, false, false>(acc, s, row, x, q, whole ? (int)quad<T>::COLUMNS : stream.rest);
+    } else if constexpr (quad<T>::BLOCK < quad<T>::COLUMNS) {
+        if (whole) multiply_groups<T, true, true>(acc, s, row, x, q, quad<T>::COLUMNS);
+        else       multiply_groups<T, false, true>(acc, s, row, x, q, stream.rest);
+    } else if constexpr (quad<T>::CHOOSES) {
+        if (!whole) return;
+        if (s.near) multiply_groups<T, true, true>(acc, s, row, x, q, quad<T>::COLUMNS);
+        else        multiply_groups<T, true, false>(acc, s, row, x, q, quad<T>::COLUMNS);
+    } else {
+        if (whole) multiply_groups<T, true, true>(acc, s, row, x, q, quad<T>::COLUMNS);
+    }
+}
+
+// One row's result from its sixteen sums, and where it goes. The whole warp calls.
+DEV void finish_row(const gemv_work &k, int group, int slot, float total)
+{
+    const gemv_row r = gemv_row_at(k, group, slot);
+    const int lane = (int)threadIdx.x % WARP;
+    float y = rounded(join_lanes(total), k.round);
+    float *dst = r.seg == 0 ? k.dst[0] : r.seg == 1 ? k.dst[1] : k.dst[2];
+    if (k.form == GEMV_GEGLU) {
+        const float up = __shfl_xor_sync(ALL_LANES, y, LANES);
+        if (lane < LANES) y = rounded(rounded(gelu_twin(y), k.round) * up, k.round);
+    } else if (k.form == GEMV_GELU_MUL && r.active) {
+        y = rounded(rounded(gelu_twin(y), k.round) * k.by[r.row], k.round);
+    }
+    if (r.active && lane % LANES == 0) dst[r.row] = y;
+}
+
+// The sums of a group's rows, after its warps have each left those of one span in parts [split][QUAD_ROWS][LANES]: added to those of the spans
+// before, in ascending order; `last`: then to their results. A half-warp takes a row, and slots `pair` and pair + 4 meet in a warp, so that gate
+// and up of GEMV_GEGLU do. totals: [QUAD_ROWS][LANES]; both in shared memory. The group's warps call, `first` of `split`.
+DEV void join_spans(const gemv_work &k, int group, int first, int spans_here, float *totals, const float *parts, bool begins, bool last)
+{
+    const int half = (int)threadIdx.x % WARP / LANES, l = (int)threadIdx.x % LANES;
+#pragma unroll 1
+    for (int pair = first; pair < QUAD; pair += k.split) {
+        const int slot = pair + QUAD * half, at = slot * LANES + l;
+        float total = begins ? 0.0f : totals[at];
+#pragma unroll 1
+        for (int s = 0; s < spans_here; s++) total = total + parts[s * QUAD_ROWS * LANES + at];
+        if (last) finish_row(k, group, slot, total);
+        else      totals[at] = total;
+    }
 }
 
 // One token against a matrix of any type; for decode, where the speed is that of reading W.
-//   work: see gemv_work     grid: two rows a warp (GEMV_GEGLU: one row of each matrix), GEMV_WARPS warps a block
-//   shared: GEMV_WARPS x 2 x STAGE floats
-// A half-warp owns a row. Its threads load 16 neighbouring weights each, several chunks of 256 ahead, decode them in registers
-// and pass them through shared memory to the sixteen partial sums.
-// Numerics: the CPU's order exactly: column i goes to sum i % 16 by fmaf, ascending; joined by join_lanes; rounded once.
-//           GEMV_GEGLU and GEMV_GELU_MUL then round where the separate operations do.
+//   work: see gemv_work     grid: groups of eight rows (GEMV_GEGLU: four of each matrix), several a block where their spans are few
+//   block: `split` warps for each of its groups     shared: staging<T>::WARP_BYTES a warp, then parts and totals (join_spans)
+// A warp takes spans of its group's rows. Rows come through shared memory as they lie in the file, a span ahead of the arithmetic, which
+// starts before the kernels before this one have ended: W is nobody's result. Four threads share a row, see quad.cuh.
+// Numerics: the CPU's order exactly: in a span of GPU_COLUMN_SPAN columns column i goes to sum i % 16 by fmaf, ascending; spans are added in
+//           ascending order, sum by sum; joined by join_lanes; rounded once. GEMV_GEGLU and GEMV_GELU_MUL then round where the separate
+//           operations do.
 // Twin: matmul (and geglu; gelu, mul) in runtime/cpu/kernels.inc.
-template <int T> __global__ __launch_bounds__(GEMV_WARPS *WARP, 8) void gemv_kernel(gemv_work k)
+template <int T> __global__ __launch_bounds__(GEMV_MOST_WARPS *WARP, 3) void gemv_kernel(gemv_work k)
 {
-    constexpr int DEPTH = sizeof(typename group<T>::raw) > 48 ? 2 : sizeof(typename group<T>::raw) >= 40 ? 3 : 4;     // chunks in flight, in registers
-    const int warp = (int)threadIdx.x / WARP, lane = (int)threadIdx.x % WARP, half = lane / LANES, l = lane % LANES;
-    float *stage = shared_memory<float>() + (warp * 2 + half) * STAGE;
+    enum { OF_SPAN = staging<T>::OF_SPAN, SLOTS = staging<T>::SLOTS };
+    const int warp = (int)threadIdx.x / WARP, lane = (int)threadIdx.x % WARP, slot = lane / QUAD, q = lane % QUAD;
+    const int groups = (int)blockDim.x / WARP / k.split, mine = warp / k.split, first = warp % k.split;
+    const int group = (int)blockIdx.x * groups + mine;
+    const gemv_row r = gemv_row_at(k, group, slot);
+    const uint8_t *weights = r.seg == 0 ? k.w[0] : r.seg == 1 ? k.w[1] : k.w[2];
+    uint8_t *slots = shared_memory<uint8_t>() + warp * staging<T>::WARP_BYTES + slot * quad<T>::PITCH;
+    float *parts = reinterpret_cast<float *>(shared_memory<uint8_t>() + (int)blockDim.x / WARP * staging<T>::WARP_BYTES);
+    float *totals = parts + ((int)blockDim.x / WARP + mine) * QUAD_ROWS * LANES;
+    const gemv_stream<T> stream = { r.active ? weights + r.row * k.row_bytes : nullptr, slots, k.cols / quad<T>::COLUMNS, k.cols % quad<T>::COLUMNS };
 
-    const int64_t unit = (int64_t)blockIdx.x * GEMV_WARPS + warp;
-    int64_t row = k.form == GEMV_GEGLU ? unit : unit * 2 + half;
-    int seg = k.form == GEMV_GEGLU ? half : 0;      // its arrays are indexed by constants only: they stay where parameters are
-    if (k.form != GEMV_GEGLU && k.n_seg > 1 && row >= k.rows[0]) { row -= k.rows[0]; seg = 1; }
-    if (seg == 1 && k.form != GEMV_GEGLU && k.n_seg > 2 && row >= k.rows[1]) { row -= k.rows[1]; seg = 2; }
-    const bool active = row < (seg == 0 ? k.rows[0] : seg == 1 ? k.rows[1] : k.rows[2]);
-    const uint8_t *weights = seg == 0 ? k.w[0] : seg == 1 ? k.w[1] : k.w[2];
-    const row_view view = { weights + row * k.row_bytes, k.cols, k.vectors };
-
-    typename group<T>::raw ahead[DEPTH];
 #pragma unroll
-    for (int i = 0; i < DEPTH; i++)
-        if (active && i * CHUNK + l * LANES < k.cols) ahead[i] = group<T>::load(view, i * LANES + l);
-    float acc = 0.0f;
-    for (int64_t base = 0; base < k.cols; base += DEPTH * CHUNK) {
-#pragma unroll
-        for (int i = 0; i < DEPTH; i++) {
-            const int64_t at = base + i * CHUNK, next = at + DEPTH * CHUNK;
-            if (at >= k.cols) break;                // the same for the whole warp
-            if (active && at + l * LANES < k.cols) {
-                float v[LANES];
-                group<T>::values(v, ahead[i], at / LANES + l);
-                stage_group(stage, l, v);
-            }
-            if (active && next + l * LANES < k.cols) ahead[i] = group<T>::load(view, next / LANES + l);
+    for (int i = 0; i < SLOTS; i++) stream.start(first * OF_SPAN + i, i, q);
+    after_previous();
+#pragma unroll 1
+    for (int span = 0; span < k.n_spans; span += k.split) {         // of the group's first warp
+        float acc[QUAD] = {};
+        int u = (span + first) * OF_SPAN;
+#pragma unroll 1
+        for (int i = 0; i < OF_SPAN; i++, u++) {
+            copies_wait<SLOTS - 1>();
             __syncwarp();
-            if (active) acc = chain_chunk(acc, stage, k.x, at, k.cols, l);
+            multiply<T>(acc, stream, u, i % SLOTS, k.x, q, k.fast);
             __syncwarp();
+            // What comes SLOTS stages later: in this span, or in the next that is this warp's.
+            stream.start(u + (i + SLOTS < OF_SPAN ? (int)SLOTS : SLOTS + (k.split - 1) * OF_SPAN), i % SLOTS, q);
         }
+        *reinterpret_cast<float4 *>(parts + (warp * QUAD_ROWS + slot) * LANES + QUAD * q) = make_float4(acc[0], acc[1], acc[2], acc[3]);
+        __syncthreads();
+        const int left = k.n_spans - span;
+        join_spans(k, group, first, left < k.split ? left : k.split, totals, parts + mine * k.split * QUAD_ROWS * LANES, span == 0, left <= k.split);
+        __syncthreads();
     }
-    float y = rounded(join_lanes(acc), k.round);
-    float *dst = seg == 0 ? k.dst[0] : seg == 1 ? k.dst[1] : k.dst[2];
-    if (k.form == GEMV_GEGLU) {
-        const float up = __shfl_xor_sync(ALL_LANES, y, LANES);
-        if (half == 0) y = rounded(rounded(gelu_twin(y), k.round) * up, k.round);
-    } else if (k.form == GEMV_GELU_MUL && active) {
-        y = rounded(rounded(gelu_twin(y), k.round) * __ldg(k.by + row), k.round);
-    }
-    if (active && l == 0) dst[row] = y;
+    copies_wait<0>();
 }
 
 // ===== launchers ======================================================================================================
 
-static bool run_gemv(const gpu_ctx *c, gemv_work *k, const gpu_matrix *w, const float *x, int64_t units, err *e)
+// The spans of a row go to as many warps as leave none without work in the last round; a block has several groups where they are few.
+static bool run_gemv(const gpu_ctx *c, gemv_work *k, const gpu_matrix *w, const float *x, int64_t groups, err *e)
 {
-    if (!view_of(w, &k->row_bytes, &k->vectors, e)) return false;
-    k->cols = w->cols;
+    bool vectors = false;
+    if (!view_of(w, &k->row_bytes, &vectors, e)) return false;
+    if (w->cols > INT32_MAX - GPU_COLUMN_SPAN) return err_set(e, ERR_SYSTEM, "rows of %lld columns are longer than a product can be", (long long)w->cols);
+    k->cols = (int)w->cols;
     k->x = x;
     k->round = c->round;
-    const gpu_dim grid = dims(ceil_div(units, GEMV_WARPS)), block = dims(GEMV_WARPS * WARP);
-    const size_t shared = GEMV_WARPS * 2 * STAGE * sizeof(float);
+    const bool x_aligned = ((uintptr_t)x & 15) == 0;
+    if (!x_aligned && dtype_find(w->type)->block_weights > 1) return err_set(e, ERR_SYSTEM, "a product's vector does not begin on 16 bytes");
+    k->fast = vectors && x_aligned;
+    k->n_spans = (int)ceil_div(w->cols, GPU_COLUMN_SPAN);
+    k->split = (int)ceil_div(k->n_spans, ceil_div(k->n_spans, GEMV_MOST_WARPS));
+    const int of_block = k->split < GEMV_FEW_WARPS ? GEMV_FEW_WARPS / k->split : 1, warps = of_block * k->split;
+    const gpu_dim grid = dims(ceil_div(groups, of_block)), block = dims(warps * WARP);
+    const size_t sums = (size_t)(warps + of_block) * QUAD_ROWS * LANES * sizeof(float);
     switch (w->type) {
-#define ROW(T) case T: return LAUNCH(c->g, e, "gemv", grid, block, shared, (gemv_kernel<T>))(*k);
+#define ROW(T) case T: return LAUNCH(c->g, e, "gemv", grid, block, (size_t)warps * staging<T>::WARP_BYTES + sums, (gemv_kernel<T>))(*k);
     FOR_WEIGHT_TYPES(ROW)
 #undef ROW
     default: return unknown_type(w->type, e);
@@ -128,7 +244,7 @@ extern "C" bool cuda_gemv_many(const gpu_ctx *c, int n_seg, float *const dst[], 
         k.rows[i] = w[i].rows;
         rows += w[i].rows;
     }
-    return run_gemv(c, &k, &w[0], x, ceil_div(rows, 2), e);
+    return run_gemv(c, &k, &w[0], x, ceil_div(rows, QUAD_ROWS), e);
 }
 
 extern "C" bool cuda_gemv_geglu(const gpu_ctx *c, float *gate, float *up, const gpu_matrix *w_gate, const gpu_matrix *w_up, const float *x, err *e)
@@ -143,7 +259,7 @@ extern "C" bool cuda_gemv_geglu(const gpu_ctx *c, float *gate, float *up, const 
     k.dst[0] = gate;
     k.dst[1] = up;
     k.rows[0] = k.rows[1] = w_gate->rows;
-    return run_gemv(c, &k, w_gate, x, w_gate->rows, e);
+    return run_gemv(c, &k, w_gate, x, ceil_div(w_gate->rows, QUAD), e);
 }
 
 extern "C" bool cuda_gemv_gelu_mul(const gpu_ctx *c, float *dst, const gpu_matrix *w, const float *x, const float *by, err *e)
@@ -155,5 +271,5 @@ extern "C" bool cuda_gemv_gelu_mul(const gpu_ctx *c, float *dst, const gpu_matri
     k.dst[0] = dst;
     k.rows[0] = w->rows;
     k.by = by;
-    return run_gemv(c, &k, w, x, ceil_div(w->rows, 2), e);
+    return run_gemv(c, &k, w, x, ceil_div(w->rows, QUAD_ROWS), e);
 }

@@ -13,7 +13,8 @@
 extern "C" {
 #endif
 
-enum { GPU_STEP_IDS = 64, GPU_MAX_HEAD = 512, GPU_SEGMENTS = 3, GPU_KEY_SPAN = 1024 };    // GPU_KEY_SPAN: KEY_SPAN in backend.h
+enum { GPU_STEP_IDS = 64, GPU_MAX_HEAD = 512, GPU_SEGMENTS = 3 };
+enum { GPU_KEY_SPAN = 1024, GPU_COLUMN_SPAN = 512 };       // KEY_SPAN and COLUMN_SPAN in backend.h
 
 typedef struct {                // on the device: where a recorded decode step stands, and what it produced
     int64_t            pos;     // position of the token that the next step runs
@@ -132,7 +133,7 @@ bool cuda_attention(const gpu_ctx *c, const gpu_attention *a, err *e);
 
 // partial: scratch, CUDA_ARGMAX_BLOCKS pairs of 8 bytes. Without a step the id (or -1) goes to *id; with one it also becomes the
 // step's next token, is appended to its out, and pos advances.
-enum { CUDA_ARGMAX_BLOCKS = 64 };
+enum { CUDA_ARGMAX_BLOCKS = 256 };
 bool cuda_argmax(const gpu_ctx *c, int32_t *id, const float *x, int64_t n, void *partial, err *e);
 
 #ifdef __cplusplus

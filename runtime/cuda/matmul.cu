@@ -21,21 +21,21 @@ template <int N> DEV void halve(float *acc, bool upper, int apart)
 // dst [n][rows] = x [n][cols] W^T
 //   grid: (tiles of 32 tokens, tiles of 32 rows)     block: 256 threads = 16 lanes x (4 x 4 sub-tiles of 8 rows x 8 tokens)
 //   shared: W tile [32][W_PITCH], x tile [32][X_PITCH] F32, 128 columns at a time
-// A thread is one of the sixteen partial sums of 64 products. The pitches keep a half-warp's neighbours in other banks.
+// A thread is one of the sixteen partial sums of 64 products: of the span at hand, and of the spans before, which is why a multiprocessor has
+// one block and not two. The pitches keep a half-warp's neighbours in other banks.
 // Numerics: the CPU's order exactly, see gemv_kernel; products do not depend on n.
 // Twin: matmul in runtime/cpu/kernels.inc.
-template <int T> __global__ __launch_bounds__(TILE_THREADS, 2)
+template <int T> __global__ __launch_bounds__(TILE_THREADS)
 void tile_kernel(float *dst, const uint8_t *w, int64_t row_bytes, int64_t rows, int64_t cols, bool vectors, const float *x, int n, bool round)
 {
+    after_previous();
     float *ws = shared_memory<float>(), *xs = ws + TILE * W_PITCH;
     const int tid = (int)threadIdx.x, l = tid % LANES, sub = tid / LANES, r0 = sub / 4 * MINE, t0 = sub % 4 * MINE;
     const int64_t row_base = (int64_t)blockIdx.y * TILE, token_base = (int64_t)blockIdx.x * TILE;
     const int load_row = tid % TILE, load_group = tid / TILE;
     const row_view view = { w + (row_base + load_row) * row_bytes, cols, vectors };
 
-    float acc[MINE * MINE];
-#pragma unroll
-    for (int i = 0; i < MINE * MINE; i++) acc[i] = 0.0f;
+    float total[MINE * MINE] = {}, acc[MINE * MINE] = {};
     for (int64_t base = 0; base < cols; base += TILE_K) {
         float v[LANES];
         const int64_t g = base / LANES + load_group;
@@ -46,7 +46,7 @@ void tile_kernel(float *dst, const uint8_t *w, int64_t row_bytes, int64_t rows, 
 #pragma unroll 2
         for (int i = tid; i < TILE * TILE_K; i += TILE_THREADS) {
             const int t = i / TILE_K, c = i % TILE_K;
-            xs[t * X_PITCH + c] = token_base + t < n && base + c < cols ? __ldg(x + (token_base + t) * cols + base + c) : 0.0f;
+            xs[t * X_PITCH + c] = token_base + t < n && base + c < cols ? x[(token_base + t) * cols + base + c] : 0.0f;
         }
         __syncthreads();
 #pragma unroll 1
@@ -62,17 +62,24 @@ void tile_kernel(float *dst, const uint8_t *w, int64_t row_bytes, int64_t rows, 
 #pragma unroll
                 for (int t = 0; t < MINE; t++) acc[r * MINE + t] = fmaf(wv[r], xv[t], acc[r * MINE + t]);
         }
+        if ((base + TILE_K) % GPU_COLUMN_SPAN == 0 || base + TILE_K >= cols) {        // the span ends
+#pragma unroll
+            for (int i = 0; i < MINE * MINE; i++) {
+                total[i] = total[i] + acc[i];
+                acc[i] = 0.0f;
+            }
+        }
         __syncthreads();
     }
-    halve<32>(acc, l & 8, 8);
-    halve<16>(acc, l & 4, 4);
-    halve<8>(acc, l & 2, 2);
-    halve<4>(acc, l & 1, 1);
+    halve<32>(total, l & 8, 8);
+    halve<16>(total, l & 4, 4);
+    halve<8>(total, l & 2, 2);
+    halve<4>(total, l & 1, 1);
     const int first = (l & 8 ? 32 : 0) + (l & 4 ? 16 : 0) + (l & 2 ? 8 : 0) + (l & 1 ? 4 : 0);
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         const int64_t row = row_base + r0 + (first + i) / MINE, t = token_base + t0 + (first + i) % MINE;
-        if (row < rows && t < n) dst[t * rows + row] = rounded(acc[i], round);
+        if (row < rows && t < n) dst[t * rows + row] = rounded(total[i], round);
     }
 }
 
@@ -84,6 +91,7 @@ template <int T> __global__ __launch_bounds__(128)
 void embed_kernel(float *dst, const uint8_t *w, int64_t row_bytes, int64_t cols, bool vectors, const int32_t *ids, const gpu_step *step, float scale,
                   bool round)
 {
+    after_previous();
     const int64_t t = blockIdx.x, id = ids ? ids[t] : step->id;
     const row_view view = { w + id * row_bytes, cols, vectors };
     for (int64_t g = threadIdx.x; g * LANES < cols; g += blockDim.x) {

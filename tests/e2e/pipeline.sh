@@ -108,7 +108,7 @@ run_hm 2 run "$work/f32.gguf" --ids 1,,2 -n 2; err_has "--ids"
 say "bench: one JSON document with every key"
 run_hm 0 bench "$work/bf16.gguf" --case p4g4 --repeat 1 --json; json_valid
 for key in artifact device cases.0.prompt cases.0.gen cases.0.prefill_tok_s cases.0.decode_tok_s cases.0.decode_gb_s cases.0.limit_gb_s \
-           cases.0.memory_bytes; do json_get $key > /dev/null; done
+           cases.0.memory_bytes load_s load_gb_s; do json_get $key > /dev/null; done
 run_hm 0 bench "$work/bf16.gguf" "$work/q4_k_m.gguf" --case p4g4,p1g2 --repeat 1; out_has "q4_k_m.gguf"
 
 say "quantize from the BF16 file gives the tensors that convert gives, and keeps every key that still holds"

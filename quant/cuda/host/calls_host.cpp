@@ -1,10 +1,10 @@
 // calls_host: cuda_calls.h filled with a device that is the processor itself: memory is malloc'd (and poisoned), copies happen
-// at once, launches run a grid (grid.cpp), a recorded graph is a list of launches.
+// at once, launches overlap by one (grid.cpp), a recorded graph is a list of launches.
 extern "C" {
 #include "../cuda_calls.h"
 }
 #include "calls_host.h"
-#include "on_host.h"
+#include "grid.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <vector>
@@ -14,15 +14,8 @@ namespace {
 enum status { OK = 0, INVALID = 1, NO_MEMORY = 2, WRONG_STATE = 3 };
 enum { MAX_SHARED = 227 << 10 };         // of a block, as on compute capability 9.0
 
-struct recorded {                       // a launch with copies of its arguments
-    const host_kernel *kernel;
-    dim3               grid, block;
-    size_t             shared_bytes;
-    std::vector<std::vector<uint8_t>> args;
-};
-
-struct host_stream { bool recording = false; std::vector<recorded> log; };
-struct host_graph  { std::vector<recorded> log; };
+struct host_stream { bool recording = false; std::vector<host_launch> log; };
+struct host_graph  { std::vector<host_launch> log; };
 
 int64_t live_allocations, memory_in_use;
 
@@ -66,6 +59,7 @@ int alloc(void **p, size_t n)
 int release(void *p)
 {
     size_t n;
+    host_drain();                       // as the toolkit's: what runs may still use it
     memcpy(&n, (uint8_t *)p - 256, sizeof n);
     live_allocations--;
     memory_in_use -= (int64_t)n;
@@ -85,6 +79,7 @@ int release_pinned(void *p) { live_allocations--; free(p); return OK; }
 int copy(void *dst, const void *src, size_t n, int, void *stream)
 {
     if (((host_stream *)stream)->recording) return WRONG_STATE;
+    host_drain();
     if (n) memcpy(dst, src, n);
     return OK;
 }
@@ -92,31 +87,44 @@ int copy(void *dst, const void *src, size_t n, int, void *stream)
 int fill(void *dst, int byte, size_t n, void *stream)
 {
     if (((host_stream *)stream)->recording) return WRONG_STATE;
+    host_drain();
     memset(dst, byte, n);
     return OK;
 }
 
 int stream_open(void **stream)  { *stream = new host_stream; live_allocations++; return OK; }
-int stream_close(void *stream)  { delete (host_stream *)stream; live_allocations--; return OK; }
-int stream_sync(void *stream)   { return ((host_stream *)stream)->recording ? WRONG_STATE : OK; }
 
-int launch(const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t shared_bytes, void *stream)
+int stream_close(void *stream)
+{
+    host_drain();
+    delete (host_stream *)stream;
+    live_allocations--;
+    return OK;
+}
+
+int stream_sync(void *stream)
+{
+    if (((host_stream *)stream)->recording) return WRONG_STATE;
+    host_drain();
+    return OK;
+}
+
+int launch(const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t shared_bytes, bool overlap, void *stream)
 {
     const host_kernel *k = (const host_kernel *)kernel;
     host_stream *s = (host_stream *)stream;
     const dim3 g = { grid.x, grid.y, grid.z }, b = { block.x, block.y, block.z };
     if (g.x == 0 || g.y == 0 || g.z == 0 || g.y > 65535 || g.z > 65535 || b.x * b.y * b.z == 0 || b.x * b.y * b.z > 1024) return INVALID;
-    if (!s->recording) {
-        host_run_grid(k, g, b, args, shared_bytes);
-        return OK;
-    }
-    recorded r = { k, g, b, shared_bytes, {} };
-    for (int i = 0; i < k->n_args; i++) r.args.emplace_back((uint8_t *)args[i], (uint8_t *)args[i] + k->arg_bytes[i]);
-    s->log.push_back(std::move(r));
+    host_launch l = { k, g, b, shared_bytes, overlap, {} };
+    for (int i = 0; i < k->n_args; i++) l.args.emplace_back((uint8_t *)args[i], (uint8_t *)args[i] + k->arg_bytes[i]);
+    if (s->recording) s->log.push_back(std::move(l));
+    else              host_enqueue(std::move(l));
     return OK;
 }
 
 int allow_shared(const void *, int bytes)   { return bytes <= MAX_SHARED ? OK : INVALID; }
+
+int compiled_for(const void *, int *capability) { *capability = 90; return OK; }
 
 int capture_begin(void *stream)
 {
@@ -135,20 +143,19 @@ int capture_end(void *stream, void **graph)
     return OK;
 }
 
+// Kernels of a graph overlap with each other, not with what is before and behind it.
 int graph_launch(void *graph, void *)
 {
-    for (recorded &r : ((host_graph *)graph)->log) {
-        std::vector<void *> args;
-        for (std::vector<uint8_t> &a : r.args) args.push_back(a.data());
-        host_run_grid(r.kernel, r.grid, r.block, args.data(), r.shared_bytes);
-    }
+    host_drain();
+    for (const host_launch &l : ((host_graph *)graph)->log) host_enqueue(l);
+    host_drain();
     return OK;
 }
 
 int graph_free(void *graph)             { delete (host_graph *)graph; live_allocations--; return OK; }
 int event_open(void **event)            { *event = new int(0); live_allocations++; return OK; }
 int event_close(void *event)            { delete (int *)event; live_allocations--; return OK; }
-int event_record(void *, void *)        { return OK; }
+int event_record(void *, void *)        { host_drain(); return OK; }
 int event_sync(void *)                  { return OK; }
 int event_ms(float *ms, void *, void *) { *ms = 1.0f; return OK; }
 int last_error(void)                    { return OK; }
@@ -161,7 +168,7 @@ const char *error_text(int status)
 
 const cuda_calls on_host = {
     driver_version, runtime_version, device_count, set_device, properties, memory, alloc, release, alloc_pinned, release_pinned, copy, fill,
-    stream_open, stream_close, stream_sync, launch, allow_shared, capture_begin, capture_end, graph_launch, graph_free, event_open, event_close,
+    stream_open, stream_close, stream_sync, launch, allow_shared, compiled_for, capture_begin, capture_end, graph_launch, graph_free, event_open, event_close,
     event_record, event_sync, event_ms, last_error, error_text, NO_MEMORY,
 };
 
@@ -175,4 +182,5 @@ void    host_calls_use(const cuda_calls *c)     { chosen = c ? c : &on_host; }
 const cuda_calls *host_calls(void)              { return &on_host; }
 int64_t host_calls_live(void)                   { return live_allocations; }
 void    host_calls_order(unsigned order)        { host_set_order(order); }
+int64_t host_calls_overlapped(void)             { return host_overlapped(); }
 }

@@ -13,6 +13,7 @@ const cuda_calls *host_calls(void);                 // its table
 void    host_calls_use(const cuda_calls *c);        // what cuda_calls_default gives from now on; NULL: host_calls()
 int64_t host_calls_live(void);                      // allocations, streams, events and graphs not yet freed
 void    host_calls_order(unsigned order);           // of threads and blocks: 0 ascending, 1 descending, others shuffled
+int64_t host_calls_overlapped(void);                // kernels so far that started before the one before them
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,6 @@
-// grid: runs the kernels on the processor; see on_host.h.
+// grid: runs the kernels on the processor; see on_host.h and grid.h.
 #include "async_on_host.h"
-#include "on_host.h"
+#include "grid.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -11,32 +11,41 @@ dim3 threadIdx, blockIdx, blockDim, gridDim;
 namespace {
 
 enum { WARP = 32, MAX_THREADS = 1024, STACK_BYTES = 128 << 10, MAX_SHARED = 256 << 10 };
-enum thread_state { READY, AT_BARRIER, AT_WARP_OP, DONE };
+enum thread_state { READY, AT_BARRIER, AT_WARP_OP, AT_PREVIOUS, DONE };
 
 struct coroutine {
     void        *sp;            // saved stack pointer while it waits
     uint8_t     *stack;
     thread_state state;
+    int          n_previous;    // calls of after_previous
     host_warp_op op;
     uint64_t     value;
     dim3         tid;
 };
 
-struct machine {                // the one multiprocessor
-    std::vector<coroutine> threads;
-    std::vector<uint64_t>  seen;            // [n_threads]: what each lane of a warp gave to the last exchange
+struct machine {                // a multiprocessor, and the launch it runs block by block
+    std::vector<coroutine> threads;         // n of them in use
+    std::vector<uint64_t>  seen;            // [n]: what each lane of a warp gave to the last exchange
+    size_t             n, left;             // threads of a block; those of this block that have not ended
     void              *scheduler_sp;
     int                current;
-    const host_kernel *kernel;
-    void             **args;
-    unsigned           order;
+    bool               alone;               // the launches before it have ended: after_previous does not wait
+    host_launch        launch;
+    std::vector<void *> args;
+    dim3               block_idx;
     alignas(256) uint8_t shared[MAX_SHARED];
-} m;
+};
+
+// Two: the first block of a launch waits in one while the launch before it runs in the other.
+machine machines[2], *m = machines;         // m: whose threads run
+machine *waiting;                           // its launch has started and not ended; nullptr: none
+unsigned order;
+int64_t overlapped;
 
 [[noreturn]] void die(const char *what)
 {
-    fprintf(stderr, "kernel on the host: block (%u, %u, %u) of (%u, %u, %u), thread %d of %zu: %s\n", blockIdx.x, blockIdx.y, blockIdx.z, gridDim.x,
-            gridDim.y, gridDim.z, m.current, m.threads.size(), what);
+    fprintf(stderr, "kernel on the host: block (%u, %u, %u) of (%u, %u, %u), thread %d of %zu: %s\nin %s\n", blockIdx.x, blockIdx.y, blockIdx.z, gridDim.x,
+            gridDim.y, gridDim.z, m->current, m->n, what, m->launch.kernel->name);
     abort();
 }
 
@@ -82,134 +91,210 @@ void prepare(coroutine &c)
 }
 #endif
 
+coroutine &current() { return m->threads[(size_t)m->current]; }
+
 void wait_as(thread_state s)
 {
-    coroutine &c = m.threads[(size_t)m.current];
+    coroutine &c = current();
     c.state = s;
-    host_switch(&c.sp, m.scheduler_sp);
+    host_switch(&c.sp, m->scheduler_sp);
 }
 
 void thread_main()
 {
-    m.kernel->call(m.args);
+    m->launch.kernel->call(m->args.data());
     host_copies_end();
+    if (current().n_previous == 0) die("a thread ends and has not called after_previous");
     wait_as(DONE);
     die("a finished thread went on");
 }
 
-void resume(int i)
+void resume(size_t i)
 {
-    m.current = i;
-    threadIdx = m.threads[(size_t)i].tid;
-    host_switch(&m.scheduler_sp, m.threads[(size_t)i].sp);
+    m->current = (int)i;
+    threadIdx = m->threads[i].tid;
+    host_switch(&m->scheduler_sp, m->threads[i].sp);
 }
 
 // A warp whose lanes have all met: everybody's value becomes visible and all go on. Lanes that ended or wait elsewhere: not yet.
 bool release_warp(size_t first)
 {
     for (size_t i = first; i < first + WARP; i++)
-        if (m.threads[i].state != AT_WARP_OP) return false;
+        if (m->threads[i].state != AT_WARP_OP) return false;
     for (size_t i = first; i < first + WARP; i++) {
-        if (m.threads[i].op != m.threads[first].op) die("lanes of one warp meet in different operations");
-        m.seen[i] = m.threads[i].value;
-        m.threads[i].state = READY;
+        if (m->threads[i].op != m->threads[first].op) die("lanes of one warp meet in different operations");
+        m->seen[i] = m->threads[i].value;
+        m->threads[i].state = READY;
     }
     return true;
 }
 
 bool release_block()
 {
-    for (coroutine &c : m.threads)
-        if (c.state != AT_BARRIER) return false;
-    for (coroutine &c : m.threads) c.state = READY;
+    if (m->left < m->n) return false;
+    for (size_t i = 0; i < m->n; i++)
+        if (m->threads[i].state != AT_BARRIER) return false;
+    for (size_t i = 0; i < m->n; i++) m->threads[i].state = READY;
     return true;
 }
 
 // The i-th of n in the chosen order.
 size_t turn(size_t i, size_t n)
 {
-    if (m.order == 0) return i;
-    if (m.order == 1) return n - 1 - i;
-    size_t step = 2 * (size_t)m.order + 1;          // coprime to n: a permutation
+    if (order == 0) return i;
+    if (order == 1) return n - 1 - i;
+    size_t step = 2 * (size_t)order + 1;            // coprime to n: a permutation
     for (size_t a = n, b = step % n; ; step += 2, a = n, b = step % n) {
         while (b) { const size_t t = a % b; a = b; b = t; }
         if (a == 1) break;
     }
-    return (i * step + m.order) % n;
+    return (i * step + order) % n;
 }
 
 // Lets the threads of a warp go on: each to where it meets others; in odd orders the warp as far as it can without the rest of the block, so that
 // what a missing barrier would let it do too early is done too early.
-bool run_warp(size_t first, size_t *left)
+bool run_warp(size_t first)
 {
     bool moved = false;
     do
         for (size_t i = 0; i < WARP; i++) {
             const size_t t = first + turn(i, WARP);
-            if (m.threads[t].state != READY) continue;
-            resume((int)t);
+            if (m->threads[t].state != READY) continue;
+            resume(t);
             moved = true;
-            if (m.threads[t].state == DONE) (*left)--;
+            if (m->threads[t].state == DONE) m->left--;
         }
-    while (release_warp(first) && m.order % 2 == 1);
+    while (release_warp(first) && order % 2 == 1);
     return moved;
 }
 
-void run_block()
+bool somebody_at_previous()
 {
-    const size_t n = m.threads.size();
-    for (coroutine &c : m.threads) { prepare(c); c.state = READY; }
-    for (size_t left = n; left > 0;) {
+    for (size_t i = 0; i < m->n; i++)
+        if (m->threads[i].state == AT_PREVIOUS) return true;
+    return false;
+}
+
+// Lets the threads of the block go on until all have ended, or all that can are in after_previous.
+void go_on()
+{
+    while (m->left > 0) {
         bool moved = false;
-        for (size_t w = 0; w < n / WARP; w++) moved |= run_warp(turn(w, n / WARP) * WARP, &left);
-        if (left == n) moved |= release_block();
-        if (!moved && left > 0) die("threads wait for others that never come (a barrier or warp operation that not all reach)");
+        for (size_t w = 0; w < m->n / WARP; w++) moved |= run_warp(turn(w, m->n / WARP) * WARP);
+        moved |= release_block();
+        if (moved) continue;
+        if (somebody_at_previous()) return;
+        die("threads wait for others that never come (a barrier or warp operation that not all reach)");
     }
+}
+
+// The built-in variables are those of machine x from here on.
+void enter(machine *x)
+{
+    m = x;
+    gridDim = x->launch.grid;
+    blockDim = x->launch.block;
+    blockIdx = x->block_idx;
+}
+
+size_t n_blocks() { return (size_t)gridDim.x * gridDim.y * gridDim.z; }
+
+// The i-th block in the chosen order, as far as it can go.
+void begin_block(size_t i)
+{
+    const size_t b = turn(i, n_blocks());
+    m->block_idx = blockIdx = { (unsigned)(b % gridDim.x), (unsigned)(b / gridDim.x % gridDim.y), (unsigned)(b / gridDim.x / gridDim.y) };
+    memset(m->shared, 0xff, m->launch.shared_bytes);        // a NaN wherever nothing was written
+    for (size_t t = 0; t < m->n; t++) {
+        prepare(m->threads[t]);
+        m->threads[t].state = READY;
+        m->threads[t].n_previous = 0;
+    }
+    m->left = m->n;
+    go_on();
+}
+
+void need_threads(size_t n, dim3 block)
+{
+    if (n == 0 || n > MAX_THREADS || n % WARP != 0) die("threads of a block: expected a multiple of 32, 1024 at most");
+    while (m->threads.size() < n) {
+        void *stack = mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (stack == MAP_FAILED) die("no memory for a stack");
+        m->threads.push_back({ nullptr, (uint8_t *)stack, READY, 0, HOST_SYNC_WARP, 0, { 0, 0, 0 } });
+    }
+    m->n = n;
+    m->seen.resize(n);
+    for (size_t i = 0; i < n; i++)
+        m->threads[i].tid = { (unsigned)(i % block.x), (unsigned)(i / block.x % block.y), (unsigned)(i / block.x / block.y) };
+}
+
+// The first block up to after_previous.
+void start(machine *x, host_launch l)
+{
+    x->launch = std::move(l);
+    x->args.clear();
+    for (std::vector<uint8_t> &a : x->launch.args) x->args.push_back(a.data());
+    x->alone = false;
+    enter(x);
+    need_threads((size_t)blockDim.x * blockDim.y * blockDim.z, blockDim);
+    if (x->launch.shared_bytes > MAX_SHARED) die("shared memory: more than any device has");
+    begin_block(0);
+}
+
+// The rest of the first block, then the others.
+void finish(machine *x)
+{
+    enter(x);
+    x->alone = true;
+    for (size_t i = 0; i < x->n; i++)
+        if (x->threads[i].state == AT_PREVIOUS) x->threads[i].state = READY;
+    go_on();
+    for (size_t i = 1; i < n_blocks(); i++) begin_block(i);
 }
 
 }  // namespace
 
+int host_machine() { return (int)(m - machines); }
 void host_sync_threads() { wait_as(AT_BARRIER); }
+
+void host_after_previous()
+{
+    if (current().n_previous++ > 0) die("a thread calls after_previous a second time");
+    if (!m->alone) wait_as(AT_PREVIOUS);
+}
 
 const uint64_t *host_warp_exchange(host_warp_op kind, uint32_t mask, uint64_t value)
 {
     if (mask != 0xffffffffu) die("a warp operation of less than the whole warp");
-    coroutine &c = m.threads[(size_t)m.current];
+    coroutine &c = current();
     c.op = kind;
     c.value = value;
     wait_as(AT_WARP_OP);
-    return &m.seen[(size_t)m.current / WARP * WARP];
+    return &m->seen[(size_t)m->current / WARP * WARP];
 }
 
-void *host_shared() { return m.shared; }
-void host_set_order(unsigned order) { m.order = order; }
+void *host_shared() { return m->shared; }
+int64_t host_overlapped() { return overlapped; }
 
-void host_run_grid(const host_kernel *k, dim3 grid, dim3 block, void **args, size_t shared_bytes)
+void host_set_order(unsigned o)
 {
-    const size_t n = (size_t)block.x * block.y * block.z;
-    gridDim = grid;
-    blockDim = block;
-    m.kernel = k;
-    m.args = args;
-    if (n == 0 || n > MAX_THREADS || n % WARP != 0) die("threads of a block: expected a multiple of 32, 1024 at most");
-    if (shared_bytes > MAX_SHARED) die("shared memory: more than any device has");
-    while (m.threads.size() > n) {
-        munmap(m.threads.back().stack, STACK_BYTES);
-        m.threads.pop_back();
-    }
-    while (m.threads.size() < n) {
-        void *stack = mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (stack == MAP_FAILED) die("no memory for a stack");
-        m.threads.push_back({ nullptr, (uint8_t *)stack, READY, HOST_SYNC_WARP, 0, { 0, 0, 0 } });
-    }
-    m.seen.resize(n);
-    for (size_t i = 0; i < n; i++)
-        m.threads[i].tid = { (unsigned)(i % block.x), (unsigned)(i / block.x % block.y), (unsigned)(i / block.x / block.y) };
-    const size_t n_blocks = (size_t)grid.x * grid.y * grid.z;
-    for (size_t i = 0; i < n_blocks; i++) {
-        const size_t b = turn(i, n_blocks);
-        blockIdx = { (unsigned)(b % grid.x), (unsigned)(b / grid.x % grid.y), (unsigned)(b / grid.x / grid.y) };
-        memset(m.shared, 0xff, shared_bytes);       // a NaN wherever nothing was written
-        run_block();
-    }
+    host_drain();
+    order = o;
+}
+
+void host_enqueue(host_launch l)
+{
+    if (!l.overlap) host_drain();
+    overlapped += waiting != nullptr;
+    machine *next = waiting == &machines[0] ? &machines[1] : &machines[0];
+    start(next, std::move(l));
+    host_drain();
+    waiting = next;
+}
+
+void host_drain()
+{
+    machine *x = waiting;
+    waiting = nullptr;
+    if (x) finish(x);
 }

@@ -3,6 +3,8 @@
 // A grid runs block after block (grid.cpp). The threads of a block are coroutines: each runs until it meets a barrier or a warp
 // operation and goes on when all that must meet it are there, so __syncthreads, shuffles and shared memory mean what they mean.
 // Any order of threads is a legal one; tests run several. A thread that never arrives ends the program with a message.
+// Kernels overlap as on a device: the first block of a kernel runs up to after_previous before the kernel before it has begun. What is read
+// or written too early is then wrong.
 #ifndef HALLMARK_QUANT_CUDA_ON_HOST_H
 #define HALLMARK_QUANT_CUDA_ON_HOST_H
 
@@ -21,13 +23,16 @@ struct dim3 { unsigned x, y, z; };
 struct alignas(16) uint4 { uint32_t x, y, z, w; };
 struct alignas(8)  uint2 { uint32_t x, y; };
 struct alignas(16) float4 { float x, y, z, w; };
+static inline uint2  make_uint2(uint32_t x, uint32_t y) { return { x, y }; }
 static inline uint4  make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w) { return { x, y, z, w }; }
 static inline float4 make_float4(float x, float y, float z, float w) { return { x, y, z, w }; }
 
-// CUDA's built-in variables, set by grid.cpp before a thread goes on. One grid runs at a time.
+// CUDA's built-in variables, set by grid.cpp before a thread goes on. One grid runs at a time, and the first block of the next may wait.
 extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 
+int   host_machine();               // 0 or 1: which of the two blocks that may be under way this thread belongs to
 void  host_sync_threads();
+void  host_after_previous();        // a thread that does not call it, or twice, ends the program with a message
 // All 32 lanes of the warp meet; each gives a value and gets everybody's. `kind` must be the same for all.
 enum host_warp_op { HOST_SYNC_WARP = 1, HOST_SHUFFLE, HOST_BALLOT, HOST_MMA, HOST_LOAD_MATRICES };
 const uint64_t *host_warp_exchange(host_warp_op kind, uint32_t mask, uint64_t value);
@@ -62,6 +67,15 @@ template <class T> static inline T __shfl_sync(uint32_t mask, T v, int src, int 
 
 template <class T> static inline T __ldg(const T *p) { return *p; }
 
+// Four bytes of high:low, chosen by the low three bits of the selector's nibbles.
+static inline uint32_t __byte_perm(uint32_t low, uint32_t high, uint32_t selector)
+{
+    const uint64_t all = (uint64_t)high << 32 | low;
+    uint32_t r = 0;
+    for (int i = 0; i < 4; i++) r |= (uint32_t)(all >> (8 * (selector >> (4 * i) & 7)) & 255) << (8 * i);
+    return r;
+}
+
 // The low word of high:low >> shift, shift below 32.
 static inline uint32_t __funnelshift_r(uint32_t low, uint32_t high, uint32_t shift) { return (uint32_t)(((uint64_t)high << 32 | low) >> (shift & 31)); }
 
@@ -81,6 +95,7 @@ struct host_kernel {
     void (*call)(void **args);
     int           n_args;
     const size_t *arg_bytes;
+    const char   *name;                 // for messages
 };
 
 template <auto K> struct host_kernel_of;
@@ -88,12 +103,8 @@ template <class... P, void (*K)(P...)> struct host_kernel_of<K> {
     template <size_t... I> static void unpack(void **args, std::index_sequence<I...>) { K(*(P *)args[I]...); }
     static void call(void **args) { unpack(args, std::index_sequence_for<P...>()); }
     static constexpr size_t bytes[] = { sizeof(P)... };
-    static constexpr host_kernel entry = { call, (int)sizeof...(P), bytes };
+    static constexpr const char *name() { return __PRETTY_FUNCTION__; }
+    static constexpr host_kernel entry = { call, (int)sizeof...(P), bytes, name() };
 };
-
-// grid.cpp: runs a whole grid before it returns.
-void host_run_grid(const host_kernel *k, dim3 grid, dim3 block, void **args, size_t shared_bytes);
-// In which order threads take turns and blocks follow each other: 0 ascending, 1 descending, other numbers: shuffled by it.
-void host_set_order(unsigned order);
 
 #endif
