@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_CASES = 32, DEFAULT_REPEAT = 3, MAX_REPEAT = 100 };
+enum { MAX_CASES = 32, DEFAULT_REPEAT = 3, MAX_REPEAT = 100, SCORE_CHUNK = 512 };
 #define MAX_CASE_TOKENS 1000000
 
 typedef struct {
@@ -16,7 +16,7 @@ typedef struct {
 } bench_options;
 
 static const opt options[] = {
-    { "--case", NULL, OPT_TEXT, offsetof(bench_options, cases), "C,C,...", "pNgM: a prompt of N tokens, then M new ones (default: p1g32,p512g128)", false, 0, 0, NULL },
+    { "--case", NULL, OPT_TEXT, offsetof(bench_options, cases), "C,C,...", "pNgM: a prompt of N tokens, then M new ones; sN: a text of N tokens scored (default: p1g32,p512g128)", false, 0, 0, NULL },
     { "--repeat", NULL, OPT_INT, offsetof(bench_options, repeat), "N", "runs a case after one to warm up; the median counts (default: 3)", false, 1, MAX_REPEAT, NULL },
     OPT_DEVICE(bench_options),
     OPT_KV(bench_options),
@@ -26,8 +26,9 @@ static const opt options[] = {
 };
 
 typedef struct {
-    int64_t prompt, gen;
-    double  prefill_tok_s, decode_tok_s, decode_gb_s;   // NAN-free: decode is 0 when gen is 0
+    int64_t prompt, gen, score; // score: tokens of a text; 0: a case of prompt and gen, and they are 0 elsewhere
+    double  prefill_tok_s, decode_tok_s, decode_gb_s;   // NAN-free: decode is 0 when gen is 0, prefill when prompt is
+    double  score_tok_s;        // 0 when score is 0
     int64_t step_bytes;         // what a decode step must read, the mean over the case's steps; 0 when gen is 0
     int64_t memory_bytes;
 } bench_case;
@@ -51,15 +52,23 @@ static bool parse_number(const char **p, int64_t *out)
     return v <= MAX_CASE_TOKENS;
 }
 
-// "p512g128,p1g32": prompts of at least one token, so that there is something to decode from.
+// "p512g128": a prompt of at least one token, so that there is something to decode from. "s16384": at least one token too.
+static bool parse_case(const char **p, bench_case *c)
+{
+    const char kind = **p;
+    if (kind != 'p' && kind != 's') return false;
+    (*p)++;
+    if (kind == 's') return parse_number(p, &c->score) && c->score >= 1;
+    if (!parse_number(p, &c->prompt) || *(*p)++ != 'g') return false;
+    return parse_number(p, &c->gen) && c->prompt >= 1;
+}
+
 static bool parse_cases(const char *text, bench_result *r, err *e)
 {
     const char *p = text;
     for (r->n = 0; r->n < MAX_CASES;) {
-        bench_case *c = &r->cases[r->n];
-        bool ok = *p++ == 'p' && parse_number(&p, &c->prompt) && *p++ == 'g' && parse_number(&p, &c->gen) && c->prompt >= 1;
-        if (!ok || (*p != ',' && *p != '\0'))
-            return err_set(e, ERR_USAGE, "option --case: found '%s', expected cases such as p512g128 (p 1 to %d, g 0 to %d)", text,
+        if (!parse_case(&p, &r->cases[r->n]) || (*p != ',' && *p != '\0'))
+            return err_set(e, ERR_USAGE, "option --case: found '%s', expected cases such as p512g128 or s4096 (p and s 1 to %d, g 0 to %d)", text,
                            MAX_CASE_TOKENS, MAX_CASE_TOKENS);
         r->n++;
         if (*p++ == '\0') return true;
@@ -101,6 +110,22 @@ static bool time_pass(session *s, const int32_t *ids, int32_t *out, const bench_
     return true;
 }
 
+// A text of n ids, teacher-forced, as the divergence runs one: chunks of SCORE_CHUNK from an empty cache, of each position whether its logits are
+// finite, the greedy id, the log of the sum and the logit of what follows. out: [n].
+static bool time_score(session *s, const int32_t *ids, int64_t n, row_stats *out, double *seconds, err *e)
+{
+    const double began = seconds_now();
+    for (int64_t at = 0; at < n; at += SCORE_CHUNK) {
+        const int64_t here = n - at < SCORE_CHUNK ? n - at : SCORE_CHUNK;
+        session_reset(s);
+        if (!session_score(s, ids + at, here, at + here < n ? ids[at + here] : -1, out + at, e)) return false;
+    }
+    *seconds = seconds_now() - began;
+    for (int64_t i = 0; i < n; i++)
+        if (!out[i].finite) return err_set(e, ERR_INPUT, "token %lld: logits are not finite", (long long)i);
+    return true;
+}
+
 // Bytes a decode step reads, averaged over the case's steps: the cache grows.
 static double mean_step_bytes(const session *s, const bench_case *c)
 {
@@ -109,47 +134,77 @@ static double mean_step_bytes(const session *s, const bench_case *c)
     return c->gen ? sum / (double)c->gen : 0;
 }
 
-static void fill_result(bench_case *c, const session *s, double prefill, double decode)
+static int64_t planned_bytes(const session *s)
 {
     memory_plan p;
     session_plan(s, &p);
-    c->memory_bytes = p.weight_bytes + p.kv_bytes + p.scratch_bytes;
+    return p.weight_bytes + p.kv_bytes + p.scratch_bytes;
+}
+
+static void fill_result(bench_case *c, const session *s, double prefill, double decode)
+{
     c->prefill_tok_s = (double)c->prompt / prefill;
     c->decode_tok_s = c->gen ? (double)c->gen / decode : 0;
     c->step_bytes = (int64_t)mean_step_bytes(s, c);
     c->decode_gb_s = c->decode_tok_s * (double)c->step_bytes / 1e9;
 }
 
+// Ids spread over the vocabulary: the rows of the embedding are not all in cache.
+static void spread_ids(int32_t *ids, int64_t n, int64_t n_vocab)
+{
+    for (int64_t i = 0; i < n; i++) ids[i] = (int32_t)((uint64_t)(i + 1) * 2654435761u % (uint64_t)n_vocab);
+}
+
+static int n_repeat(const bench_options *o) { return o->repeat ? (int)o->repeat : DEFAULT_REPEAT; }
+
+static bool bench_generate(const bench_options *o, session *s, int64_t n_vocab, bench_case *c, err *e)
+{
+    double prefill[MAX_REPEAT], decode[MAX_REPEAT], ignored;
+    int32_t *ids = malloc((size_t)c->prompt * sizeof *ids), *out = malloc((size_t)(c->gen + 1) * sizeof *out);
+    bool ok = (ids && out) || err_nomem(e, "a bench case", (size_t)(c->prompt + c->gen) * sizeof *ids);
+    if (ok) spread_ids(ids, c->prompt, n_vocab);
+    const bench_case warm = { .prompt = c->prompt, .gen = c->gen < 4 ? c->gen : 4 };     // enough for a device to record its decode step
+    ok = ok && time_pass(s, ids, out, &warm, &ignored, &ignored, e);
+    for (int i = 0; ok && i < n_repeat(o); i++) ok = time_pass(s, ids, out, c, &prefill[i], &decode[i], e);
+    if (ok) fill_result(c, s, median(prefill, n_repeat(o)), median(decode, n_repeat(o)));
+    free(ids);
+    free(out);
+    return ok;
+}
+
+static bool bench_score(const bench_options *o, session *s, int64_t n_vocab, bench_case *c, err *e)
+{
+    double seconds[MAX_REPEAT];
+    int32_t *ids = malloc((size_t)c->score * sizeof *ids);
+    row_stats *out = malloc((size_t)c->score * sizeof *out);
+    bool ok = (ids && out) || err_nomem(e, "a bench case", (size_t)c->score * sizeof *out);
+    if (ok) spread_ids(ids, c->score, n_vocab);
+    ok = ok && time_score(s, ids, c->score < SCORE_CHUNK ? c->score : SCORE_CHUNK, out, &seconds[0], e);     // one chunk to warm up
+    for (int i = 0; ok && i < n_repeat(o); i++) ok = time_score(s, ids, c->score, out, &seconds[i], e);
+    if (ok) c->score_tok_s = (double)c->score / median(seconds, n_repeat(o));
+    free(ids);
+    free(out);
+    return ok;
+}
+
 // The first case fills what is said once of the artifact: device, loading, and the limit where the device has memory of its own.
 static bool bench_one(const bench_options *o, const model *m, bench_case *c, bench_result *r, err *e)
 {
-    double prefill[MAX_REPEAT], decode[MAX_REPEAT], ignored, rate;
-    int repeat = o->repeat ? (int)o->repeat : DEFAULT_REPEAT;
-    int64_t n_vocab = model_hparams(m)->n_vocab;
-    bool ok = false;
-    session_opts so = { .device = o->device, .kv = o->kv, .arith = o->arith, .n_threads = (int)o->threads, .n_ctx = c->prompt + c->gen };
+    const int64_t n_vocab = model_hparams(m)->n_vocab, chunk = c->score < SCORE_CHUNK ? c->score : SCORE_CHUNK;
+    session_opts so = { .device = o->device, .kv = o->kv, .arith = o->arith, .n_threads = (int)o->threads, .n_ctx = c->score ? chunk : c->prompt + c->gen };
+    double rate;
     session *s = session_new(m, &so, e);
-    int32_t *ids = malloc((size_t)c->prompt * sizeof *ids), *out = malloc((size_t)(c->gen + 1) * sizeof *out);
-    if (!s) goto out;
-    if (!ids || !out) { err_nomem(e, "a bench case", (size_t)(c->prompt + c->gen) * sizeof *ids); goto out; }
-    if (c == r->cases) session_load(s, &r->load_s, &r->load_bytes);
-    if (*session_note(s)) fprintf(stderr, "%s\n", session_note(s));
-    // Ids spread over the vocabulary: the rows of the embedding are not all in cache.
-    for (int64_t i = 0; i < c->prompt; i++) ids[i] = (int32_t)((uint64_t)(i + 1) * 2654435761u % (uint64_t)n_vocab);
-    bench_case warm = { .prompt = c->prompt, .gen = c->gen < 4 ? c->gen : 4 };     // enough for a device to record its decode step
-    if (!time_pass(s, ids, out, &warm, &ignored, &ignored, e)) goto out;
-    for (int i = 0; i < repeat; i++)
-        if (!time_pass(s, ids, out, c, &prefill[i], &decode[i], e)) goto out;
-    if (r->limit_gb_s == 0) {
-        if (!session_copy_rate(s, &rate, e)) goto out;
-        r->limit_gb_s = rate / 1e9;
+    if (s && c == r->cases) session_load(s, &r->load_s, &r->load_bytes);
+    if (s && *session_note(s)) fprintf(stderr, "%s\n", session_note(s));
+    bool ok = s && (c->score ? bench_score : bench_generate)(o, s, n_vocab, c, e);
+    if (ok && r->limit_gb_s == 0) {
+        ok = session_copy_rate(s, &rate, e);
+        if (ok) r->limit_gb_s = rate / 1e9;
     }
-    snprintf(r->device, sizeof r->device, "%s", session_device(s));
-    fill_result(c, s, median(prefill, repeat), median(decode, repeat));
-    ok = true;
-out:
-    free(ids);
-    free(out);
+    if (ok) {
+        snprintf(r->device, sizeof r->device, "%s", session_device(s));
+        c->memory_bytes = planned_bytes(s);
+    }
     session_free(s);
     return ok;
 }
@@ -159,8 +214,10 @@ static bool bench_artifact(const bench_options *o, bench_result *r, err *e)
     model *m = model_open(r->artifact, e);
     bool ok = m != NULL;
     for (int i = 0; ok && i < r->n; i++) {
-        print_line(stderr, "bench      %s  p%lldg%lld", r->artifact, (long long)r->cases[i].prompt, (long long)r->cases[i].gen);
-        ok = bench_one(o, m, &r->cases[i], r, e);
+        bench_case *c = &r->cases[i];
+        if (c->score) print_line(stderr, "bench      %s  s%lld", r->artifact, (long long)c->score);
+        else          print_line(stderr, "bench      %s  p%lldg%lld", r->artifact, (long long)c->prompt, (long long)c->gen);
+        ok = bench_one(o, m, c, r, e);
     }
     if (ok && strcmp(r->device, "cpu") == 0) {
         double bytes_per_s;
@@ -190,10 +247,14 @@ static void case_json(json_out *j, const bench_case *c, double limit)
     json_int(j, c->prompt);
     json_key(j, "gen");
     json_int(j, c->gen);
+    json_key(j, "score");
+    json_int(j, c->score);
     json_key(j, "prefill_tok_s");
     json_num(j, c->prefill_tok_s, 6);
     json_key(j, "decode_tok_s");
     json_num(j, c->decode_tok_s, 6);
+    json_key(j, "score_tok_s");
+    json_num(j, c->score_tok_s, 6);
     json_key(j, "decode_gb_s");
     json_num(j, c->decode_gb_s, 6);
     json_key(j, "limit_gb_s");
@@ -229,7 +290,7 @@ static void print_json(const bench_result *r, int n)
 
 static bool print_table(const bench_result *r, int n)
 {
-    static const char *const header[] = { "artifact", "device", ">prompt", ">gen", ">prefill tok/s", ">decode tok/s",
+    static const char *const header[] = { "artifact", "device", ">prompt", ">gen", ">scored", ">prefill tok/s", ">decode tok/s", ">score tok/s",
                                           ">read a step", ">decode GB/s", ">of the limit", ">memory", NULL };
     table t;
     table_begin(&t, header);
@@ -241,8 +302,10 @@ static bool print_table(const bench_result *r, int n)
             table_cell(&t, "%s", r[i].device);
             table_cell(&t, "%lld", (long long)c->prompt);
             table_cell(&t, "%lld", (long long)c->gen);
+            table_cell(&t, "%lld", (long long)c->score);
             table_cell(&t, "%.1f", c->prefill_tok_s);
             table_cell(&t, "%.1f", c->decode_tok_s);
+            table_cell(&t, "%.1f", c->score_tok_s);
             table_cell(&t, "%s", human_bytes(c->step_bytes, size));
             table_cell(&t, "%.2f", c->decode_gb_s);
             if (r[i].limit_gb_s > 0) table_cell(&t, "%.0f %%", 100 * c->decode_gb_s / r[i].limit_gb_s);
@@ -280,14 +343,17 @@ static int run(const void *opts, const text_list *args)
 
 const command cmd_bench = {
     .name = "bench",
-    .summary = "measure prefill and decode, beside what the memory allows",
-    .synopsis = "ART.gguf... [--case p1g32,p512g128] [--device D] [--kv T] [--json]",
+    .summary = "measure prefill, decode and scoring, beside what the memory allows",
+    .synopsis = "ART.gguf... [--case p1g32,p512g128,s4096] [--device D] [--kv T] [--json]",
     .about = "Prefill is the prompt in one call, decode the greedy steps after it. decode GB/s is what the steps must read (weights\n"
              "and cache); its limit is what the same threads read from memory (a GPU: what a copy inside its memory moves), measured\n"
              "in the same run. Of a GPU it also says how long the weights took from the file to its memory (load_s and load_gb_s in --json,\n"
-             "null on the CPU, which runs on the file's mapping). With --json: one object, or an array of them for several artifacts.\n",
+             "null on the CPU, which runs on the file's mapping). Scoring runs a text in chunks of 512 tokens and asks of every position for\n"
+             "the greedy id and the log-probability of the token that follows; logits stay on the device. With --json: one object, or an\n"
+             "array of them for several artifacts.\n",
     .examples = "  hallmark bench gemma-BF16.gguf gemma-Q4_K_M.gguf\n"
-                "  hallmark bench gemma-BF16.gguf --case p128g32 --threads 2 --json\n",
+                "  hallmark bench gemma-BF16.gguf --case p128g32 --threads 2 --json\n"
+                "  hallmark bench gemma-BF16.gguf --case s16384 --device cuda\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(bench_options),
     .min_args = 1, .max_args = -1, .run = run,
 };

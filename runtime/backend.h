@@ -12,6 +12,7 @@
 #define HALLMARK_RUNTIME_BACKEND_H
 
 #include "../formats/gguf.h"
+#include "score.h"
 
 enum { REPLAY_MAX = 64 };
 enum { REDUCE_LANES = 16 };     // element i of a reduction goes to partial sum i % 16, by fused multiply-add
@@ -55,6 +56,7 @@ typedef struct backend backend;
 typedef struct {
     const char *name;                                                       // "cpu", "cuda"
     bool        copies_weights;                                             // load_weight takes memory of its own (memory_bytes counts it)
+    int         batch, logits_rows;                                         // tokens of a prefill step, and of a product with the embeddings, that suit it
     // Memory: floats on the backend. NULL / false with e set on failure.
     bool (*alloc)(backend *b, void **p, int64_t n_bytes, const char *what, err *e);
     void (*release)(backend *b, void *p);
@@ -78,6 +80,12 @@ typedef struct {
     bool (*kv_store)(backend *b, kv_layer *kv, const float *k, const float *v, int n, int64_t pos0, err *e);
     bool (*attention)(backend *b, const attention_args *a, err *e);
     bool (*argmax)(backend *b, int32_t *id, const float *x, int64_t n, err *e);                                 // host id; lowest where equal
+    // Scoring (score.h): of rows of logits x [n_rows][n]; results are in host memory on return, the same bits on every backend.
+    bool (*row_stats)(backend *b, row_stats *out, const float *x, int n_rows, int64_t n, const int32_t *next, err *e);  // next: [n_rows] ids, -1: none
+    // kl[i]: KL(reference || row i) in nats, >= 0; 0 where either is not finite. stats: [n_rows] of x.
+    bool (*row_kl)(backend *b, double *kl, const float *x, const row_stats *stats, int n_rows, int64_t n, const row_reference *ref, err *e);
+    // The k (1 <= k <= n) largest of each row by value, then by lower id (NaN last), in ascending order of ids: ids, logits [n_rows][k].
+    bool (*row_top)(backend *b, int32_t *ids, float *logits, const float *x, int n_rows, int64_t n, int64_t k, err *e);
     bool (*sync)(backend *b, err *e);
     int64_t (*memory_bytes)(const backend *b);                              // allocated now, weights included where they are copied
     void (*close)(backend *b);

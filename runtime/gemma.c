@@ -169,15 +169,18 @@ static bool logits_of(gemma *m, int first, int count, err *e)
 
 bool gemma_logits(gemma *m, int first, int count, float *logits, err *e)
 {
-    const int chunk = m->n_batch < LOGITS_CHUNK ? m->n_batch : LOGITS_CHUNK;
-    for (int i = 0; i < count; i += chunk) {
-        const int n = count - i < chunk ? count - i : chunk;
+    for (int i = 0; i < count; i += m->logits_rows) {
+        const int n = count - i < m->logits_rows ? count - i : m->logits_rows;
         if (!logits_of(m, first + i, n, e) ||
             !m->b->ops->download(m->b, logits + i * m->h->n_vocab, m->logits, n * m->h->n_vocab * (int64_t)sizeof(float), e))
             return false;
     }
     return true;
 }
+
+bool gemma_hold_logits(gemma *m, int first, int count, err *e) { return logits_of(m, first, count, e); }
+int gemma_logits_rows(const gemma *m)                           { return m->logits_rows; }
+const float *gemma_held(const gemma *m)                         { return m->logits; }
 
 bool gemma_argmax(gemma *m, int i, int32_t *id, err *e)
 {

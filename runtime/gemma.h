@@ -21,6 +21,10 @@ bool gemma_forward(gemma *m, const int32_t *ids, int n, int64_t pos0, float *hid
 
 // Logits of tokens first .. first + count - 1 of the last gemma_forward; host [count][n_vocab].
 bool gemma_logits(gemma *m, int first, int count, float *logits, err *e);
+// The same of at most gemma_logits_rows tokens, left on the backend: at gemma_held [count][n_vocab] until m computes anything else.
+bool gemma_hold_logits(gemma *m, int first, int count, err *e);
+int  gemma_logits_rows(const gemma *m);
+const float *gemma_held(const gemma *m);
 // The greedy id of token i of the last gemma_forward.
 bool gemma_argmax(gemma *m, int i, int32_t *id, err *e);
 // Records a decode step where the backend can (backend.h): one token, its logits, the greedy choice. Run by the backend's replay.
@@ -42,7 +46,8 @@ bool gemma_replace(gemma *m, const gguf_tensor *t, bool *used, err *e);
 int64_t gemma_step_weight_bytes(const gemma *m);
 int64_t gemma_scratch_bytes(const gemma *m);
 // What gemma_open will take beside weights and cache: activations and rotary tables. false: more than 64 bits hold.
-bool    gemma_scratch_need(const hparams *h, int64_t n_ctx, int n_batch, int64_t *bytes);
+// logits_rows: of the backend, see backend.h.
+bool    gemma_scratch_need(const hparams *h, int64_t n_ctx, int n_batch, int logits_rows, int64_t *bytes);
 int64_t gemma_weight_bytes(const gemma *m);     // all tensors bound
 double  gemma_load_seconds(const gemma *m);     // what bringing them to the backend took; 0 where it runs on the file's mapping
 

@@ -15,14 +15,14 @@ typedef struct {            // one layer's weights; absent ones have data NULL
 struct gemma {
     backend       *b;
     const hparams *h;
-    int            n_batch;
+    int            n_batch, logits_rows;                        // logits_rows: tokens whose logits are computed at a time
     weight         token_embd, output_norm, output;             // output is token_embd where the file ties them
     weight         ple_embd, ple_model_proj, ple_proj_norm;     // per-layer embeddings: Gemma 4's small models
     layer_weights *layers;
     kv_layer      *kv;              // [n_layer]; filled where has_kv
     rope           full, sliding;
     float         *inv_full, *inv_sliding;
-    // Activations on the backend, [n_batch][...]
+    // Activations on the backend, [n_batch][...]; logits [logits_rows][n_vocab]
     float *x, *t, *q, *k, *v, *att, *gate, *up, *ple, *ple_tok, *ple_gated, *logits;
     int64_t scratch_bytes;
     double  load_seconds;           // gemma_load_seconds
@@ -32,7 +32,5 @@ struct gemma {
     float *observed;
     int64_t widest;                 // columns of the widest weight bound
 };
-
-enum { LOGITS_CHUNK = 16 };         // tokens whose logits are computed at a time
 
 #endif

@@ -224,8 +224,10 @@ static const struct { size_t at; const char *name; } scratch_table[] = {
 };
 enum { N_SCRATCH = sizeof scratch_table / sizeof *scratch_table };
 
-// Bytes of each buffer for n_batch tokens, and their sum. false: more than 64 bits hold.
-static bool scratch_bytes(const hparams *h, int n_batch, int64_t bytes[N_SCRATCH], int64_t *sum)
+static int at_most(int n, int most) { return n < most ? n : most; }
+
+// Bytes of each buffer for n_batch tokens, logits for logits_rows of them, and their sum. false: more than 64 bits hold.
+static bool scratch_bytes(const hparams *h, int n_batch, int logits_rows, int64_t bytes[N_SCRATCH], int64_t *sum)
 {
     int64_t q = 0, kv = 0, ff = 0;
     for (int i = 0; i < h->n_layer; i++) {
@@ -240,7 +242,7 @@ static bool scratch_bytes(const hparams *h, int n_batch, int64_t bytes[N_SCRATCH
     *sum = 0;
     for (int i = 0; i < N_SCRATCH; i++) {
         const bool is_logits = scratch_table[i].at == offsetof(gemma, logits);
-        if (!mul_i64(floats[i], is_logits && n_batch > LOGITS_CHUNK ? LOGITS_CHUNK : n_batch, &bytes[i]) ||
+        if (!mul_i64(floats[i], is_logits ? at_most(n_batch, logits_rows) : n_batch, &bytes[i]) ||
             !mul_i64(bytes[i], (int64_t)sizeof(float), &bytes[i]) || !add_i64(*sum, bytes[i], sum))
             return false;
     }
@@ -250,7 +252,7 @@ static bool scratch_bytes(const hparams *h, int n_batch, int64_t bytes[N_SCRATCH
 static bool open_scratch(gemma *m, err *e)
 {
     int64_t bytes[N_SCRATCH];
-    if (!scratch_bytes(m->h, m->n_batch, bytes, &m->scratch_bytes)) return err_set(e, ERR_SYSTEM, "a batch of %d tokens is too large", m->n_batch);
+    if (!scratch_bytes(m->h, m->n_batch, m->logits_rows, bytes, &m->scratch_bytes)) return err_set(e, ERR_SYSTEM, "a batch of %d tokens is too large", m->n_batch);
     for (int i = 0; i < N_SCRATCH; i++) {
         void *p = NULL;
         if (bytes[i] == 0) continue;
@@ -260,12 +262,12 @@ static bool open_scratch(gemma *m, err *e)
     return true;
 }
 
-bool gemma_scratch_need(const hparams *h, int64_t n_ctx, int n_batch, int64_t *sum)
+bool gemma_scratch_need(const hparams *h, int64_t n_ctx, int n_batch, int logits_rows, int64_t *sum)
 {
     int64_t bytes[N_SCRATCH], table;
     int full = 0, sliding = 0;
     for (int i = 0; i < h->n_layer; i++) *(h->layers[i].sliding ? &sliding : &full) = h->layers[i].head_dim;
-    return scratch_bytes(h, n_batch, bytes, sum) && mul_i64(n_ctx, ((int64_t)full + sliding) * (int64_t)sizeof(float), &table) && add_i64(*sum, table, sum);
+    return scratch_bytes(h, n_batch, logits_rows, bytes, sum) && mul_i64(n_ctx, ((int64_t)full + sliding) * (int64_t)sizeof(float), &table) && add_i64(*sum, table, sum);
 }
 
 gemma *gemma_open(backend *b, const gguf *g, const hparams *h, dtype kv_type, int64_t n_ctx, int n_batch, err *e)
@@ -275,6 +277,7 @@ gemma *gemma_open(backend *b, const gguf *g, const hparams *h, dtype kv_type, in
     m->b = b;
     m->h = h;
     m->n_batch = n_batch;
+    m->logits_rows = at_most(n_batch, b->ops->logits_rows);
     m->layers = calloc((size_t)h->n_layer, sizeof *m->layers);
     m->kv = calloc((size_t)h->n_layer, sizeof *m->kv);
     if (!m->layers || !m->kv) {

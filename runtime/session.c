@@ -16,9 +16,8 @@ struct session {
     bool         kv_is_required;
     bool         observed;          // somebody watches the products: nothing runs recorded
     bool         stepped;           // the last thing run was a step that could have been a recorded one
+    int          step, held;        // tokens of the last session_step, and how many of them hold their logits; 0: none
 };
-
-enum { DEFAULT_BATCH = 128 };
 
 static const struct { const char *name; dtype type; } kv_types[] = {
     { "f32", DT_F32 }, { "bf16", DT_BF16 }, { "f16", DT_F16 }, { "q8_0", DT_Q8_0 }, { "q4_0", DT_Q4_0 },
@@ -42,7 +41,7 @@ static bool check_room(const session *s, backend *b, dtype kv_type, err *e)
     if (!b->ops->room) return true;
     if (!b->ops->room(b, &room, e) || !memory_plan_of(&p, h, kv_type, s->n_ctx, s->n_batch, e)) return false;
     for (int64_t i = 0; i < gguf_n_tensors(g); i++) p.weight_bytes += gguf_tensor_at(g, i)->n_bytes;    // within the file: no overflow
-    if (gemma_scratch_need(h, s->n_ctx, s->n_batch, &p.scratch_bytes) && add_i64(p.weight_bytes, p.kv_bytes, &need) &&
+    if (gemma_scratch_need(h, s->n_ctx, s->n_batch, b->ops->logits_rows, &p.scratch_bytes) && add_i64(p.weight_bytes, p.kv_bytes, &need) &&
         add_i64(need, p.scratch_bytes, &need) && need <= room)
         return true;
     return err_set(e, ERR_SYSTEM, "device %s: the model does not fit: weights %.1f MiB, KV cache (%s, %lld positions) %.1f MiB, activations and tables "
@@ -50,9 +49,17 @@ static bool check_room(const session *s, backend *b, dtype kv_type, err *e)
                    (double)p.kv_bytes / mib, (double)p.scratch_bytes / mib, (double)room / mib);
 }
 
-static backend *open_cuda(const session *s, arith a, dtype kv_type, err *e)
+// The batch that was asked for, or the backend's own.
+static void set_batch(session *s, const session_opts *o, const backend *b)
+{
+    const int n = o->n_batch > 0 ? o->n_batch : b->ops->batch;
+    s->n_batch = n < s->n_ctx ? n : (int)s->n_ctx;
+}
+
+static backend *open_cuda(session *s, const session_opts *o, arith a, dtype kv_type, err *e)
 {
     backend *b = backend_cuda(a, e);
+    if (b) set_batch(s, o, b);
     if (b && !check_room(s, b, kv_type, e)) {
         b->ops->close(b);
         b = NULL;
@@ -64,12 +71,12 @@ static bool pick_backend(session *s, const session_opts *o, arith a, dtype kv_ty
 {
     const char *device = o->device ? o->device : "auto";
     if (strcmp(device, "cuda") == 0) {
-        s->b = open_cuda(s, a, kv_type, e);
+        s->b = open_cuda(s, o, a, kv_type, e);
     } else if (strcmp(device, "cpu") == 0) {
         s->b = backend_cpu(a, o->n_threads, o->simd, e);
     } else if (strcmp(device, "auto") == 0) {
         err why = { 0 };
-        s->b = open_cuda(s, a, kv_type, &why);
+        s->b = open_cuda(s, o, a, kv_type, &why);
         if (!s->b && why.kind == ERR_USAGE) return err_set(e, why.kind, "%s", why.msg);     // no fault of the device
         if (!s->b) {
             // A program without that half has nothing to explain.
@@ -79,6 +86,7 @@ static bool pick_backend(session *s, const session_opts *o, arith a, dtype kv_ty
     } else {
         return err_set(e, ERR_USAGE, "device '%s': expected auto, cpu or cuda", device);
     }
+    if (s->b) set_batch(s, o, s->b);
     if (s->b && s->b->note) snprintf(s->note, sizeof s->note, "%s", s->b->note);
     return s->b != NULL;
 }
@@ -99,10 +107,8 @@ session *session_new(const model *m, const session_opts *o, err *e)
     snprintf(s->kv, sizeof s->kv, "%s", kv);
     snprintf(s->arith, sizeof s->arith, "%s", arith_name);
     s->kv_is_required = strcmp(kv, required) == 0;
-    s->n_batch = o->n_batch > 0 ? o->n_batch : DEFAULT_BATCH;
     s->n_ctx = o->n_ctx;
     if (s->n_ctx < 1) { err_set(e, ERR_USAGE, "a session needs room for at least one token"); goto fail; }
-    if (s->n_batch > s->n_ctx) s->n_batch = (int)s->n_ctx;
     if (!pick_backend(s, o, bf16 ? ARITH_BF16 : ARITH_F32, kv_type, e)) goto fail;
 #ifdef HALLMARK_FAULTS
     s->b->fault = o->fault;
@@ -161,6 +167,7 @@ static bool try_step(session *s, int32_t id, float *logits, bool *done, err *e)
 bool session_eval(session *s, const int32_t *ids, int64_t n, float *logits, int64_t n_logits, float *hidden, err *e)
 {
     const int64_t n_vocab = model_hparams(s->m)->n_vocab;
+    s->step = s->held = 0;
     if (n_logits < 0 || n_logits > n) return err_set(e, ERR_USAGE, "logits of %lld positions of %lld", (long long)n_logits, (long long)n);
     if (!check_ids(s, ids, n, e)) return false;
     if (n == 1 && n_logits == 1 && !hidden) {
@@ -186,6 +193,107 @@ bool session_eval(session *s, const int32_t *ids, int64_t n, float *logits, int6
     return s->b->ops->sync(s->b, e);
 }
 
+// ---- scoring -----------------------------------------------------------------------------------------------------------
+
+int session_batch(const session *s)     { return s->n_batch; }
+int session_hold_rows(const session *s) { return gemma_logits_rows(s->net); }
+
+bool session_step(session *s, const int32_t *ids, int n, err *e)
+{
+    s->step = s->held = 0;
+    s->stepped = false;
+    if (n < 1 || n > s->n_batch) return err_set(e, ERR_USAGE, "a step of %d tokens: expected 1 to %d", n, s->n_batch);
+    if (!check_ids(s, ids, n, e) || !gemma_forward(s->net, ids, n, s->pos, NULL, e)) return false;
+    s->pos += n;
+    s->step = n;
+    return true;
+}
+
+bool session_hold(session *s, int first, int n, err *e)
+{
+    s->held = 0;
+    if (first < 0 || n < 1 || n > session_hold_rows(s) || first > s->step - n)
+        return err_set(e, ERR_USAGE, "logits of %d tokens from %d on: a step of %d was run, %d at a time are held", n, first, s->step, session_hold_rows(s));
+    if (!gemma_hold_logits(s->net, first, n, e)) return false;
+    s->held = n;
+    return true;
+}
+
+static bool holds(const session *s, err *e) { return s->held > 0 || err_set(e, ERR_USAGE, "no logits are held"); }
+
+static int64_t vocab_of(const session *s) { return model_hparams(s->m)->n_vocab; }
+
+bool session_held_stats(session *s, const int32_t *next, row_stats *out, err *e)
+{
+    if (!holds(s, e)) return false;
+    for (int i = 0; i < s->held; i++)
+        if (next[i] < -1 || next[i] >= vocab_of(s))
+            return err_set(e, ERR_INPUT, "token %d: id %d is outside the vocabulary of %lld", i, next[i], (long long)vocab_of(s));
+    return s->b->ops->row_stats(s->b, out, gemma_held(s->net), s->held, vocab_of(s), next, e);
+}
+
+bool session_held_logits(session *s, float *logits, err *e)
+{
+    return holds(s, e) && s->b->ops->download(s->b, logits, gemma_held(s->net), s->held * vocab_of(s) * (int64_t)sizeof *logits, e);
+}
+
+bool session_held_top(session *s, int64_t k, int32_t *ids, float *logits, err *e)
+{
+    if (!holds(s, e)) return false;
+    if (k < 1 || k > vocab_of(s)) return err_set(e, ERR_USAGE, "the %lld largest of %lld logits", (long long)k, (long long)vocab_of(s));
+    return s->b->ops->row_top(s->b, ids, logits, gemma_held(s->net), s->held, vocab_of(s), k, e);
+}
+
+bool session_held_kl(session *s, const row_stats *stats, const row_reference *ref, double *kl, err *e)
+{
+    return holds(s, e) && s->b->ops->row_kl(s->b, kl, gemma_held(s->net), stats, s->held, vocab_of(s), ref, e);
+}
+
+bool session_held_kl_from(session *s, const row_stats *stats, session *other, const row_stats *other_stats, double *kl, err *e)
+{
+    if (!holds(s, e) || !holds(other, e)) return false;
+    if (s->held != other->held || vocab_of(s) != vocab_of(other))
+        return err_set(e, ERR_USAGE, "%d rows of %lld logits against %d of %lld", s->held, (long long)vocab_of(s), other->held, (long long)vocab_of(other));
+    row_reference ref = { .logits = gemma_held(other->net), .on_backend = true, .kept = vocab_of(s), .stats = other_stats };
+    if (s->b->ops == other->b->ops) return other->b->ops->sync(other->b, e) && session_held_kl(s, stats, &ref, kl, e);
+    // Backends of two kinds: the reference's logits come over.
+    const size_t bytes = (size_t)other->held * (size_t)vocab_of(s) * sizeof(float);
+    float *logits = malloc(bytes);
+    ref.logits = logits;
+    ref.on_backend = false;
+    const bool ok = (logits || err_nomem(e, "the reference's logits", bytes)) && session_held_logits(other, logits, e) && session_held_kl(s, stats, &ref, kl, e);
+    free(logits);
+    return ok;
+}
+
+// The figures of a step's tokens, as many at a time as are held.
+static bool score_step(session *s, int n, const int32_t *next, row_stats *out, err *e)
+{
+    for (int i = 0, rows; i < n; i += rows) {
+        rows = n - i < session_hold_rows(s) ? n - i : session_hold_rows(s);
+        if (!session_hold(s, i, rows, e) || !session_held_stats(s, next + i, out + i, e)) return false;
+    }
+    return true;
+}
+
+bool session_score(session *s, const int32_t *ids, int64_t n, int32_t last, row_stats *out, err *e)
+{
+    if (n < 1) return err_set(e, ERR_USAGE, "no tokens to score");
+    if (!check_ids(s, ids, n, e)) return false;
+    int32_t *next = malloc((size_t)n * sizeof *next);       // the ids, one place to the left
+    bool ok = next || err_nomem(e, "tokens", (size_t)n * sizeof *next);
+    if (ok) {
+        memcpy(next, ids + 1, (size_t)(n - 1) * sizeof *next);
+        next[n - 1] = last;
+    }
+    for (int64_t at = 0; ok && at < n; at += s->n_batch) {
+        const int step = (int)(n - at < s->n_batch ? n - at : s->n_batch);
+        ok = session_step(s, ids + at, step, e) && score_step(s, step, next + at, out + at, e);
+    }
+    free(next);
+    return ok;
+}
+
 bool session_observe(session *s, void (*fn)(void *ctx, const char *tensor, const float *x, int n, int64_t cols), void *ctx, err *e)
 {
     if (!gemma_observe(s->net, fn, ctx, e)) return false;
@@ -198,7 +306,7 @@ bool session_replace_weight(session *s, const gguf_tensor *t, bool *used, err *e
     return gemma_replace(s->net, t, used, e);
 }
 
-void session_reset(session *s)                      { s->pos = 0; s->stepped = false; }
+void session_reset(session *s)                      { s->pos = 0; s->stepped = false; s->step = s->held = 0; }
 int64_t session_pos(const session *s)               { return s->pos; }
 const char *session_device(const session *s)        { return s->b->ops->name; }
 const char *session_kv(const session *s)            { return s->kv; }
@@ -248,6 +356,7 @@ int64_t session_step_bytes(const session *s, int64_t pos)
 // Runs ids and gives the greedy id after them.
 static bool eval_greedy(session *s, const int32_t *ids, int64_t n, int32_t *id, err *e)
 {
+    s->step = s->held = 0;
     if (!check_ids(s, ids, n, e)) return false;
     int step = 0;
     for (int64_t done = 0; done < n; done += step) {

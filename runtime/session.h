@@ -12,7 +12,7 @@ typedef struct {
     const char *arith;      // "f32","bf16"; NULL: bf16 for a BF16 file, f32 for all others
     int         n_threads;  // 0: all cores
     int64_t     n_ctx;      // positions to make room for
-    int         n_batch;    // tokens of one prefill step; 0: 128
+    int         n_batch;    // tokens of one prefill step; 0: what suits the device (backend.h)
     fault       fault;      // test builds only
     const char *simd;       // NULL: auto
 } session_opts;
@@ -29,6 +29,28 @@ void     session_free(session *s);
 // One token after another with its logits (n 1, n_logits 1, no hidden) runs from the second on as generation does: as the recorded step of a device that
 // records. So what verification compares is what generation runs.
 bool session_eval(session *s, const int32_t *ids, int64_t n, float *logits, int64_t n_logits, float *hidden, err *e);
+
+// ---- scoring: figures of a text's logits, which stay where they are computed (score.h) ----
+
+// Runs ids, n of them, teacher-forced: out[i] says of the logits after ids[i], with the logit of ids[i + 1] (of `last` after the last; -1: of none).
+// Errors as of session_eval.
+bool session_score(session *s, const int32_t *ids, int64_t n, int32_t last, row_stats *out, err *e);
+
+// The same in steps, for who compares sessions. n: 1 to session_batch ids, run after what was run before.
+bool session_step(session *s, const int32_t *ids, int n, err *e);
+int  session_batch(const session *s);
+// Holds the logits of tokens first .. first + n - 1 of the last session_step, n at most session_hold_rows, for the calls below, until s runs, holds or
+// is asked for anything else.
+bool session_hold(session *s, int first, int n, err *e);
+int  session_hold_rows(const session *s);
+bool session_held_stats(session *s, const int32_t *next, row_stats *out, err *e);       // next: [n] ids whose logits are wanted, -1: none
+bool session_held_logits(session *s, float *logits, err *e);                            // host [n][n_vocab]
+// The k (1 <= k <= n_vocab) largest of each, by value, then by lower id; in ascending order of ids. Host [n][k] both.
+bool session_held_top(session *s, int64_t k, int32_t *ids, float *logits, err *e);
+// kl[i]: KL(reference || s) at held position i, in nats; stats: of s, as session_held_stats gave them. 0 where either is not finite.
+bool session_held_kl(session *s, const row_stats *stats, const row_reference *ref, double *kl, err *e);
+// The reference is what `other` holds: as many rows, of the same vocabulary; on any backend. ERR_USAGE otherwise.
+bool session_held_kl_from(session *s, const row_stats *stats, session *other, const row_stats *other_stats, double *kl, err *e);
 
 // Sees the input of every product of a layer: `tensor` is the weight's name, x host [n][cols], borrowed during the call. NULL: no more.
 // Importance matrices are made of it.

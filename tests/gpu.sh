@@ -7,7 +7,7 @@
 # 1. each kernel against its CPU twin, bit for bit, on the device      2. the same under compute-sanitizer: memcheck, racecheck
 # 3. a whole model: the CPU's bits, eager and as a recorded step; the three silent failures, caught
 # 4. quantized files, encoded there: the CPU's bytes                    5. verify: every fixture, every KV dtype, both arithmetics
-# 6. bench beside Transformers, eager and compiled
+# 6. bench beside Transformers, eager and compiled; scoring of a text
 # The machine of a bundle needs a driver and bash; Transformers and PyTorch for the comparison, compute-sanitizer for 2.
 # Exit status 0: all held. 1: something did not. 77: there is no GPU here (SKIP).
 set -uo pipefail
@@ -20,7 +20,7 @@ case ${1:-} in
     -*)     sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
     *)      bundle=${1:-} ;;
 esac
-programs="cuda_encode_gpu cuda_ops_gpu cuda_step_ops_gpu cuda_tensor_gpu cuda_session_gpu cuda_fuse_gpu cuda_faults_gpu json_tool"
+programs="cuda_encode_gpu cuda_ops_gpu cuda_step_ops_gpu cuda_tensor_gpu cuda_session_gpu cuda_fuse_gpu cuda_score_gpu cuda_faults_gpu json_tool"
 work=$(mktemp -d "${TMPDIR:-/tmp}/hallmark-gpu.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 status=0
@@ -125,6 +125,7 @@ check 120 steps "recorded and fused kernels: the CPU's bits" "$bundle/cuda_step_
 check 120 tensor "products in pieces: within 2^-21, the same bits" "$bundle/cuda_tensor_gpu"
 check 120 model "a whole model gives the CPU's bits" "$bundle/cuda_session_gpu"
 check 120 fused "models, fused and not: the CPU's bits" "$bundle/cuda_fuse_gpu"
+check 120 scores "scores of logits: the CPU's bits" "$bundle/cuda_score_gpu"
 check 120 faults "verify catches the three silent failures" "$bundle/cuda_faults_gpu"
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2> /dev/null)
 if [ -n "$sanitizer" ]; then
@@ -133,6 +134,7 @@ if [ -n "$sanitizer" ]; then
         enough 240 "$tool" && check 50 "$tool" "every operation under compute-sanitizer" "$sanitizer" --tool $tool --error-exitcode 9 "$bundle/cuda_ops_gpu"
         enough 240 "$tool" && check 50 "$tool" "products in pieces under it" "$sanitizer" --tool $tool --error-exitcode 9 "$bundle/cuda_tensor_gpu"
         enough 240 "$tool" && check 50 "$tool" "recorded and fused kernels under it" "$sanitizer" --tool $tool --error-exitcode 9 "$bundle/cuda_step_ops_gpu"
+        enough 240 "$tool" && check 50 "$tool" "scores of rows of logits under it" env CK_RUN_CASE=rows "$sanitizer" --tool $tool --error-exitcode 9 "$bundle/cuda_score_gpu"
     done
 else
     row sanitizer "compute-sanitizer is not on this machine" "SKIP"
@@ -231,6 +233,13 @@ if [ -n "${HF_DIR:-}" ]; then
             enough 60 "bench $type, launches one after the other" && HALLMARK_CUDA_OVERLAP=off within 60 "$hm" bench "$work/big-$type.gguf" --case p1g32 --device cuda --json > "$work/bench.json" 2> "$work/log" &&
                 row bench "hallmark $type p1g32, launches do not overlap" "$(get "$work/bench.json" cases.0.decode_tok_s) decode tok/s"
         done
+        for products in exact auto; do
+            enough 45 "scoring $type, products $products" || continue
+            # A part that fits the time: a text's chunks are all alike.
+            HALLMARK_CUDA_PRODUCTS=$products within 40 "$hm" bench "$work/big-$type.gguf" --case s16384 --repeat 1 --device cuda --json > "$work/bench.json" 2> "$work/log" ||
+                { row bench "hallmark $type s16384, $products" "not measured: $(tail -n 1 "$work/log")"; continue; }
+            row bench "hallmark $type s16384, $products" "$(get "$work/bench.json" cases.0.score_tok_s | cut -d. -f1) tokens scored a second, $(get "$work/bench.json" cases.0.memory_bytes) of memory"
+        done
         rm -f "$work/big-$type.gguf"
     done
     : > "$work/hf"
@@ -252,7 +261,6 @@ if [ -n "${HF_DIR:-}" ]; then
 else
     [ -n "$python" ] || row bench "no checkpoint to benchmark" "SKIP: no python3 to make one (HF_DIR=FOLDER names another)"
 fi
-row bench "scoring of long texts" "not measured by this script"
 
 echo
 echo "=== $SECONDS s"

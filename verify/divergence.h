@@ -2,7 +2,8 @@
 //
 // The ids are cut in chunks; each is run by itself from an empty cache, begun with the reference's BOS where it has one, and every position but
 // the first `skip` is compared. Both sides run in F32 arithmetic unless the caller says otherwise, so that only the weights differ. All sums are in
-// double and in one order: the same figures for any number of threads.
+// double and in one order (runtime/score.h), made where the logits are: the same figures for any number of threads, and on any device that gives the
+// CPU's logits.
 //
 // For a few artifacts: divergence_measure_many, side by side with the reference, exact. For a search over many: divergence_ref keeps what the
 // reference said, exactly or as its top K and one bucket for the rest (which can only make the KL smaller).

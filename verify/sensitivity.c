@@ -144,7 +144,7 @@ void probe_close(probe *p)
 
 // ---- encoding and running --------------------------------------------------------------------------------------------------
 
-// Six digits: more than a measurement on a sample means, fewer than two C libraries' exp() and log() agree on.
+// Six digits: more than a measurement on a sample means, fewer than two C libraries agree on (rotary tables are made of their functions).
 static double rounded(double x)
 {
     char text[32];

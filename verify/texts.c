@@ -45,17 +45,31 @@ int32_t texts_bos(const model *m)
     return tokenizer_add_bos(tok) ? tokenizer_bos(tok) : -1;
 }
 
+// *copy: the ids of a chunk's beginning with bos for the first, freed by the caller; NULL where they run as they are. The session forgets what it ran.
+static bool begin_chunk(session *run, const int32_t *ids, int64_t n, bool begins, int32_t bos, int32_t **copy, err *e)
+{
+    assert(n > 0);
+    *copy = NULL;
+    if (begins) session_reset(run);
+    if (!begins || bos < 0) return true;
+    if (!(*copy = malloc((size_t)n * sizeof **copy))) return err_nomem(e, "tokens", (size_t)n * sizeof **copy);
+    memcpy(*copy, ids, (size_t)n * sizeof **copy);
+    (*copy)[0] = bos;
+    return true;
+}
+
 bool texts_run(session *run, const int32_t *ids, int64_t n, bool begins, int32_t bos, float *logits, err *e)
 {
-    int32_t *chunk = NULL;
-    assert(n > 0);
-    if (begins) session_reset(run);
-    if (begins && bos >= 0) {
-        if (!(chunk = malloc((size_t)n * sizeof *chunk))) return err_nomem(e, "tokens", (size_t)n * sizeof *chunk);
-        memcpy(chunk, ids, (size_t)n * sizeof *chunk);
-        chunk[0] = bos;
-    }
-    const bool ok = session_eval(run, chunk ? chunk : ids, n, logits, logits ? n : 0, NULL, e);
-    free(chunk);
+    int32_t *copy;
+    const bool ok = begin_chunk(run, ids, n, begins, bos, &copy, e) && session_eval(run, copy ? copy : ids, n, logits, logits ? n : 0, NULL, e);
+    free(copy);
+    return ok;
+}
+
+bool texts_step(session *run, const int32_t *ids, int n, bool begins, int32_t bos, err *e)
+{
+    int32_t *copy;
+    const bool ok = begin_chunk(run, ids, n, begins, bos, &copy, e) && session_step(run, copy ? copy : ids, n, e);
+    free(copy);
     return ok;
 }

@@ -26,5 +26,7 @@ int32_t texts_bos(const model *m);
 // Runs n ids, 1 or more. begins: they are a chunk's first, so the session forgets what it ran and bos, if it is not -1, stands for the first of them.
 // logits: [n][n_vocab], or NULL for none.
 bool texts_run(session *run, const int32_t *ids, int64_t n, bool begins, int32_t bos, float *logits, err *e);
+// The same as one session_step, n at most session_batch, whose logits can then be held.
+bool texts_step(session *run, const int32_t *ids, int n, bool begins, int32_t bos, err *e);
 
 #endif

@@ -4,6 +4,7 @@
 #include "../backend.h"
 #include "../rope_table.h"
 #include "kernels.h"
+#include "score.h"
 #include "../../quant/codec.h"
 #include <math.h>
 #include <omp.h>
@@ -251,6 +252,22 @@ static bool cpu_argmax(backend *b, int32_t *id, const float *x, int64_t n, err *
     return true;
 }
 
+static bool cpu_row_stats(backend *b, row_stats *out, const float *x, int n_rows, int64_t n, const int32_t *next, err *e)
+{
+    return score_row_stats(self(b)->k, self(b)->n_threads, out, x, n_rows, n, next, e);
+}
+
+static bool cpu_row_kl(backend *b, double *kl, const float *x, const row_stats *stats, int n_rows, int64_t n, const row_reference *ref, err *e)
+{
+    return score_row_kl(self(b)->k, self(b)->n_threads, kl, x, stats, n_rows, n, ref, e);
+}
+
+static bool cpu_row_top(backend *b, int32_t *ids, float *logits, const float *x, int n_rows, int64_t n, int64_t k, err *e)
+{
+    score_row_top(self(b)->n_threads, ids, logits, x, n_rows, n, k);
+    return true;
+}
+
 static bool cpu_sync(backend *b, err *e) { return true; }
 static int64_t cpu_memory_bytes(const backend *b) { return ((const cpu_backend *)b)->allocated; }
 
@@ -263,11 +280,12 @@ static void cpu_close(backend *b)
 }
 
 static const backend_ops cpu_ops = {
-    .name = "cpu", .alloc = cpu_alloc, .release = cpu_release, .upload = cpu_copy, .download = cpu_copy,
+    .name = "cpu", .batch = 128, .logits_rows = 16, .alloc = cpu_alloc, .release = cpu_release, .upload = cpu_copy, .download = cpu_copy,
     .load_weight = cpu_load_weight, .free_weight = cpu_free_weight, .load_rope = cpu_load_rope, .free_rope = cpu_free_rope,
     .embed = cpu_embed, .rms_norm = cpu_rms_norm, .matmul = cpu_matmul, .add = cpu_add, .scale = cpu_scale,
     .mul_rows = cpu_mul_rows, .gelu = cpu_gelu, .geglu = cpu_geglu, .softcap = cpu_softcap, .rotate = cpu_rotate,
-    .kv_store = cpu_kv_store, .attention = cpu_attention, .argmax = cpu_argmax, .sync = cpu_sync,
+    .kv_store = cpu_kv_store, .attention = cpu_attention, .argmax = cpu_argmax,
+    .row_stats = cpu_row_stats, .row_kl = cpu_row_kl, .row_top = cpu_row_top, .sync = cpu_sync,
     .memory_bytes = cpu_memory_bytes, .close = cpu_close,
 };
 

@@ -4,6 +4,7 @@
 #define HALLMARK_RUNTIME_CPU_KERNELS_H
 
 #include "../backend.h"
+#include "../score_join.h"
 
 enum { KERNEL_TILE_ROWS = 8 };      // rows of W decoded at a time, at most: sizes the scratch of matmul
 
@@ -36,6 +37,11 @@ typedef struct {
     void (*gelu)(float *x, int64_t n, bool round);
     void (*geglu)(float *gate, const float *up, int64_t n, bool round);
     void (*softcap)(float *x, float cap, int64_t n, bool round);
+
+    // One span of a row of logits, n (1 to SCORE_SPAN) of them, in the order that score.h says. x: the span's, whose first id is `first`.
+    void (*stats_of_span)(span_stats *s, const float *x, int32_t first, int n);
+    // ref: n of the reference's logits; ids NULL: x [n] are this row's; else x is the whole row, and ids [n] says which. live: of row.
+    void (*kl_of_span)(span_kl *s, const float *ref, const int32_t *ids, const float *x, int n, const kl_row *row);
 } cpu_kernels;
 
 extern const cpu_kernels cpu_kernels_portable;

@@ -89,10 +89,10 @@ static void op_free_rope(backend *b, rope *r)
 }
 
 static int64_t op_memory_bytes(const backend *b) { return gpu_allocated(((const cuda_backend *)b)->g); }
-// Without what is allocated only when a model runs: attention's scores, products' pieces, and what rounding each allocation up takes.
+// Without what is allocated only when a model runs: attention's scores, products' pieces, what scoring takes, and what rounding each allocation up takes.
 static bool op_room(backend *b, int64_t *bytes, err *e)
 {
-    const int64_t later = SCORES_BYTES + ROUNDING_BYTES + products_later(self(b));
+    const int64_t later = SCORES_BYTES + KEPT_BYTES + SUMS_BYTES + ROUNDING_BYTES + products_later(self(b));
     if (!gpu_free_memory(self(b)->g, bytes, e)) return false;
     *bytes = *bytes > later ? *bytes - later : 0;
     return true;
@@ -309,11 +309,11 @@ static void op_close(backend *b)
 }
 
 static const backend_ops cuda_ops = {
-    .name = "cuda", .copies_weights = true, .alloc = op_alloc, .release = op_release, .upload = op_upload, .download = op_download,
+    .name = "cuda", .copies_weights = true, .batch = 512, .logits_rows = 128, .alloc = op_alloc, .release = op_release, .upload = op_upload, .download = op_download,
     .load_weight = op_load_weight, .free_weight = op_free_weight, .load_rope = op_load_rope, .free_rope = op_free_rope,
     .embed = op_embed, .rms_norm = op_rms_norm, .matmul = op_matmul, .add = op_add, .scale = op_scale, .mul_rows = op_mul_rows,
     .gelu = op_gelu, .geglu = op_geglu, .softcap = op_softcap, .rotate = op_rotate, .kv_store = op_kv_store, .attention = op_attention,
-    .argmax = op_argmax, .sync = op_sync, .memory_bytes = op_memory_bytes, .room = op_room, .copy_rate = op_copy_rate,
+    .argmax = op_argmax, .row_stats = op_row_stats, .row_kl = op_row_kl, .row_top = op_row_top, .sync = op_sync, .memory_bytes = op_memory_bytes, .room = op_room, .copy_rate = op_copy_rate,
     .record_begin = op_record_begin, .record_end = op_record_end, .recorded = op_recorded, .replay = op_replay, .close = op_close,
 };
 

@@ -25,6 +25,9 @@ typedef struct {                // one operation of backend_ops, waiting
 #define ROUNDING_BYTES ((int64_t)4 << 20)   // some thousands of allocations, each rounded up by less than a kilobyte
 #define SCORES_BYTES ((int64_t)64 << 20)    // scores of a prefill step are computed for so many tokens at a time
 
+#define KEPT_BYTES ((int64_t)32 << 20)      // a reference's logits, or the largest of rows, are on the device so many at a time
+#define SUMS_BYTES ((int64_t)1 << 20)       // sums of their spans take less
+
 typedef struct {
     backend    base;
     gpu       *g;
@@ -43,10 +46,17 @@ typedef struct {
     bool       kv_stored;       // since bad_kv was looked at
     dtype      kv_type;
     gpu_graph *graph;           // the recorded decode step
+    void      *score, *kept;    // device: sums of logits, and logits that came from the host or go there (score_ops.c)
+    int64_t    room_score, room_kept;       // bytes
 } cuda_backend;
 
 // Launches everything that waits (recording: into the recording). The list is empty afterwards, also on failure.
 bool run_pending(cuda_backend *c, err *e);
+
+// Scoring, as in backend_ops.
+bool op_row_stats(backend *b, row_stats *out, const float *x, int n_rows, int64_t n, const int32_t *next, err *e);
+bool op_row_kl(backend *b, double *kl, const float *x, const row_stats *stats, int n_rows, int64_t n, const row_reference *ref, err *e);
+bool op_row_top(backend *b, int32_t *ids, float *logits, const float *x, int n_rows, int64_t n, int64_t k, err *e);
 
 // Tests: whether neighbouring operations are launched as one kernel. On unless said otherwise; the bits are the same.
 void backend_cuda_fuse(backend *b, bool on);

@@ -56,6 +56,7 @@ run_hm 2 run x; err_has "--ids"
 run_hm 2 run x -p a --ids 1; err_has "only one"
 run_hm 2 bench x --case g1p1; err_has "--case"
 run_hm 2 bench x --case p0g1; err_has "--case"
+for c in s s0 s1g1 s12p s1000001 p1 p1g s1, x1; do run_hm 2 bench x --case "$c"; err_has "--case"; done
 for n in 0 -1 1x '' ' ' 99999999999999999999 0x10 1.5 1e3; do
     run_hm 2 run x -p a -n "$n"; out_empty; err_has "option --tokens"
 done

@@ -65,6 +65,16 @@ template <class T> static inline T __shfl_sync(uint32_t mask, T v, int src, int 
     return host_shuffle(mask, v, host_lane() / width * width + src % width);
 }
 
+static inline uint32_t __ballot_sync(uint32_t mask, bool yes)
+{
+    const uint64_t *all = host_warp_exchange(HOST_BALLOT, mask, yes);
+    uint32_t r = 0;
+    for (int i = 0; i < 32; i++) r |= (uint32_t)all[i] << i;
+    return r;
+}
+
+static inline int __popc(uint32_t u) { return __builtin_popcount(u); }
+
 template <class T> static inline T __ldg(const T *p) { return *p; }
 
 // Four bytes of high:low, chosen by the low three bits of the selector's nibbles.
@@ -87,6 +97,13 @@ static inline unsigned long long atomicMin(unsigned long long *p, unsigned long 
 {
     const unsigned long long old = *p;
     if (v < old) *p = v;
+    return old;
+}
+
+static inline unsigned atomicAdd(unsigned *p, unsigned v)
+{
+    const unsigned old = *p;
+    *p = old + v;
     return old;
 }
 

@@ -1,0 +1,124 @@
+// Proves verify/divergence.h on the CUDA backend, its kernels run by the processor: every figure is the CPU's to the last bit, side by side, against
+// what was kept whole, and against the largest; also where only one of the two models found room on the device.
+#include "convert/convert.h"
+#include "cuda_where.h"
+#include "cuda_failing.h"
+#include "verify/divergence.h"
+#include "verify/texts.h"
+#include "suite.h"
+#include <stdio.h>
+#include <unistd.h>
+
+enum { CHUNK = 8, N_IDS = 13, SKIP = 1 };        // a chunk and a half
+
+static char dir[64], paths[2][96];
+static model *m[2];
+static int32_t *ids;
+static err e;
+
+static void must(bool ok) { ck_assert_msg(ok, "%s", e.msg); }
+
+static void prepare(void)
+{
+    static const file_type types[] = { FT_F32, FT_Q4_0 };
+    int64_t n;
+    strcpy(dir, "/tmp/hallmark-cuda-divergence-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    for (int i = 0; i < 2; i++) {
+        snprintf(paths[i], sizeof paths[i], "%s/%d.gguf", dir, i);
+        must(convert_checkpoint(SOURCE_DIR "/fixtures/tiny-gemma4", paths[i], &(convert_opts){ .type = types[i] }, &e));
+        must((m[i] = model_open(paths[i], &e)) != NULL);
+    }
+    must(texts_read(&ids, &n, m[0], SOURCE_DIR "/LICENSE", N_IDS, &e));
+    ck_assert_int_eq(n, N_IDS);
+}
+
+static void clean(void)
+{
+    free(ids);
+    for (int i = 0; i < 2; i++) { model_close(m[i]); unlink(paths[i]); }
+    rmdir(dir);
+}
+
+typedef struct { divergence side, kept, top; } figures;
+
+static bool measure(figures *f, const char *device, err *why)
+{
+    const divergence_opts o = { .chunk = CHUNK, .skip = SKIP, .run = { .device = device, .n_threads = 1 } };
+    memset(f, 0x7b, sizeof *f);
+    if (!divergence_measure(&f->side, m[0], m[1], ids, N_IDS, &o, why)) return false;
+    divergence_ref *all = divergence_ref_new(m[0], ids, N_IDS, &o, 0, why), *top = divergence_ref_new(m[0], ids, N_IDS, &o, f->side.tokens * 300 * 8, why);
+    const bool ok = all && top && divergence_of(&f->kept, all, m[1], why) && divergence_of(&f->top, top, m[1], why);
+    if (ok) ck_assert(divergence_ref_kept(all) == model_hparams(m[0])->n_vocab && divergence_ref_kept(top) == 300);
+    divergence_ref_free(all);
+    divergence_ref_free(top);
+    return ok;
+}
+
+START_TEST(the_cpus_figures)
+{
+    figures want, got;
+    must(measure(&want, "cpu", &e));
+    ck_assert(memcmp(&want.side, &want.kept, sizeof want.side) == 0 && want.top.kl_mean > 0 && want.top.kl_mean <= want.side.kl_mean);
+    ck_assert_int_eq(want.side.tokens, CHUNK - 1 - SKIP + N_IDS - CHUNK - 1 - SKIP);
+    host_calls_order((unsigned)_i);
+    must(measure(&got, "cuda", &e));
+    ck_assert_msg(memcmp(&want, &got, sizeof want) == 0, "side by side: mean KL %.17g on the device, %.17g on the CPU", got.side.kl_mean, want.side.kl_mean);
+    ck_assert_int_eq(host_calls_live(), 0);
+}
+END_TEST
+
+// `auto`: the device has room for the first session of a pair only.
+static int asked;
+static int room_for_one(size_t *f, size_t *total)
+{
+    *total = 1 << 30;
+    *f = asked++ ? 1 << 20 : 1 << 30;
+    return 0;
+}
+
+START_TEST(where_one_runs_on_the_device_and_one_on_the_cpu)
+{
+    divergence want, got;
+    const divergence_opts o = { .chunk = CHUNK, .skip = SKIP, .run = { .device = "cpu", .n_threads = 1 } };
+    divergence_opts any = o;
+    any.run.device = "auto";
+    must(divergence_measure(&want, m[0], m[1], ids, N_IDS, &o, &e));
+    plant("none", 0, 77);
+    failing.memory = room_for_one;
+    asked = 0;
+    must(divergence_measure(&got, m[0], m[1], ids, N_IDS, &any, &e));
+    unplant();
+    ck_assert_int_eq(asked, 2);
+    ck_assert_msg(memcmp(&want, &got, sizeof want) == 0, "mean KL %.17g, %.17g on the CPU", got.kl_mean, want.kl_mean);
+    ck_assert_int_eq(host_calls_live(), 0);
+}
+END_TEST
+
+START_TEST(failures_are_said)
+{
+    static const struct { const char *call; int nth; } cases[] = { { "launch", 300 }, { "copy", 320 }, { "alloc", 150 } };
+    figures f;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        err why = { 0 };
+        plant(cases[i].call, cases[i].nth, 77);
+        const bool ok = measure(&f, "cuda", &why);
+        unplant();
+        ck_assert_msg(!ok && why.kind == ERR_SYSTEM && strstr(why.msg, "device cuda"), "%s %d: %s", cases[i].call, cases[i].nth, ok ? "not noticed" : why.msg);
+        ck_assert_int_eq(host_calls_live(), 0);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    setenv("HALLMARK_CUDA_PRODUCTS", "exact", 1);       // the figures are the CPU's to the last digit
+    Suite *s = suite_create("cuda_divergence");
+    TCase *t = tcase_create("divergence");
+    tcase_add_unchecked_fixture(t, prepare, clean);
+    tcase_add_loop_test(t, the_cpus_figures, 0, 2);
+    tcase_add_test(t, where_one_runs_on_the_device_and_one_on_the_cpu);
+    tcase_add_test(t, failures_are_said);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}
