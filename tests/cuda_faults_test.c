@@ -59,6 +59,27 @@ START_TEST(without_a_fault_it_passes)
 }
 END_TEST
 
+// The default: products of many tokens on the tensor cores (of a device that has them), in another order than the CPU's. It passes, and the report
+// says how they were formed.
+#ifdef ON_GPU
+#define SAYS_PRODUCTS "products of "
+#else
+#define SAYS_PRODUCTS "another order than the CPU"
+#endif
+START_TEST(on_tensor_cores_it_passes)
+{
+    setenv("HALLMARK_CUDA_PRODUCTS", "auto", 1);
+    verify_report r = run_with(FAULT_NONE, NULL);
+    exact_products();
+    bool said = false;
+    for (int i = 0; i < r.n_notes; i++) said |= strstr(r.notes[i], SAYS_PRODUCTS) != NULL;
+    ck_assert_msg(r.passed, "%s", r.fixtures[0].n_failures ? r.fixtures[0].failures[0].text : "no failure, and no pass");
+    ck_assert_int_eq(r.fixtures[0].teacher_forced_equal, r.fixtures[0].steps);
+    ck_assert(said);
+    verify_report_free(&r);
+}
+END_TEST
+
 static const struct { fault f; const int *layer; const char *name; } FAULTS[] = {
     { FAULT_KV_F16, &(const int){ 0 }, "an F16 cache that calls itself F32" },
     { FAULT_FUSED_SUM_KV_DTYPE, &(const int){ 0 }, "weighted sum in the cache's dtype" },
@@ -145,6 +166,7 @@ int main(void)
     TCase *t = tcase_create("all");
     tcase_add_unchecked_fixture(t, setup, files_end);
     tcase_add_test(t, without_a_fault_it_passes);
+    tcase_add_test(t, on_tensor_cores_it_passes);
     tcase_add_loop_test(t, a_fault_is_caught_and_located, FIRST_FAULT, (int)(sizeof FAULTS / sizeof *FAULTS));
     tcase_add_test(t, another_cache_is_named);
 #ifndef ON_GPU

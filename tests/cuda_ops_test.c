@@ -82,54 +82,6 @@ START_TEST(products_of_wild_blocks)
 }
 END_TEST
 
-// Products on the tensor cores have sums of their own: each is held against the exact sum, within the rounding of F32 sums.
-START_TEST(products_on_tensor_cores)
-{
-    static const struct { dtype type; int64_t rows, cols; int n; } shapes[] = {
-        { DT_BF16, 1, 32, 16 }, { DT_BF16, 130, 96, 17 }, { DT_BF16, 128, 64, 130 }, { DT_BF16, 5, 544, 33 }, { DT_F32, 7, 64, 20 }, { DT_F16, 3, 96, 16 },
-        { DT_Q4_K, 140, 256, 16 }, { DT_Q6_K, 300, 512, 17 }, { DT_Q8_0, 9, 160, 65 },
-    };
-    setenv("HALLMARK_CUDA_PRODUCTS", "tensor", 1);
-    begin(_i);
-    unsetenv("HALLMARK_CUDA_PRODUCTS");
-    const bool bf16 = runs[_i].a == ARITH_BF16;
-    ((cuda_backend *)on[GPU])->ctx.pieces_bytes = 3 * 2 * 512 * 150;        // 128 rows of 512 at a time
-    for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
-        const int64_t rows = shapes[k].rows, cols = shapes[k].cols, n = shapes[k].n;
-        uint8_t *bytes;
-        int64_t row_bytes;
-        gguf_tensor t = random_tensor(shapes[k].type, rows, cols, &bytes);
-        float *x = random_floats(n * cols), *decoded = malloc((size_t)(rows * cols) * sizeof *decoded);
-        must(dtype_row_bytes(t.type, cols, &row_bytes));
-        for (int64_t r = 0; r < rows; r++) codec_find(t.type)->decode_row(decoded + r * cols, bytes + r * row_bytes, cols);
-        for (int64_t i = 0; bf16 && i < n * cols; i++) x[i] = f32_from_bf16(bf16_from_f32(x[i]));      // as activations are there
-        weight w = { 0 };
-        must(on[GPU]->ops->load_weight(on[GPU], &t, &w, &e));
-        float *dx = put(GPU, x, n * cols), *dy = put(GPU, NULL, n * rows);
-        must(on[GPU]->ops->matmul(on[GPU], dy, &w, dx, (int)n, &e));
-        float *y = take(GPU, dy, n * rows);
-        for (int64_t i = 0; i < n * rows; i++) {
-            double sum = 0, size = 0;
-            for (int64_t c = 0; c < cols; c++) {
-                const double p = (double)decoded[i % rows * cols + c] * (double)x[i / rows * cols + c];
-                sum += p;
-                size += fabs(p);
-            }
-            const double allowed = size * 0x1p-21 + (bf16 ? fabs(sum) * 0x1p-8 : 0);
-            ck_assert_msg(fabs((double)y[i] - sum) <= allowed, "shape %zu, element %lld: found %.9g, expected %.9g within %.3g", k, (long long)i,
-                          (double)y[i], sum, allowed);
-        }
-        on[GPU]->ops->release(on[GPU], dx);
-        on[GPU]->ops->free_weight(on[GPU], &w);
-        free(y);
-        free(x);
-        free(decoded);
-        free(bytes);
-    }
-    close_backends();
-}
-END_TEST
-
 START_TEST(embeddings_of_every_type)
 {
     int n_types;
@@ -387,7 +339,6 @@ int main(void)
     TCase *t = tcase_create("ops");
     tcase_add_loop_test(t, products_of_every_type, 0, N_RUNS);
     tcase_add_loop_test(t, products_of_wild_blocks, 0, N_RUNS);
-    tcase_add_loop_test(t, products_on_tensor_cores, 0, N_RUNS);
     tcase_add_loop_test(t, embeddings_of_every_type, 0, N_RUNS);
     tcase_add_loop_test(t, runs_of_floats, 0, N_RUNS);
     tcase_add_loop_test(t, norms, 0, N_RUNS);

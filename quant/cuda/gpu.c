@@ -111,6 +111,7 @@ void gpu_close(gpu *g)
 }
 
 const gpu_props *gpu_properties(const gpu *g) { return &g->props; }
+void *gpu_stream(const gpu *g)                { return g->stream; }
 int64_t gpu_allocated(const gpu *g)           { return g->allocated; }
 bool gpu_recording(const gpu *g)              { return g->recording; }
 

@@ -22,6 +22,7 @@ gpu *gpu_open(const cuda_calls *calls, err *e);
 void gpu_close(gpu *g);             // frees what is still allocated on it
 
 const gpu_props *gpu_properties(const gpu *g);
+void   *gpu_stream(const gpu *g);                   // for libraries that enqueue on it
 int64_t gpu_allocated(const gpu *g);                // bytes of device memory in use by this gpu
 bool    gpu_free_memory(gpu *g, int64_t *bytes, err *e);
 

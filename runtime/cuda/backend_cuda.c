@@ -2,7 +2,7 @@
 //
 // Operations are not launched one by one: they wait in a list until somebody needs a result, and run_pending (fuse.c) launches
 // them, several as one kernel where neighbours allow it. What is in memory afterwards is the same, bit for bit.
-#include "backend_cuda.h"
+#include "products.h"
 #include "../../quant/codec.h"
 #include "../rope_table.h"
 #include <assert.h>
@@ -89,10 +89,10 @@ static void op_free_rope(backend *b, rope *r)
 }
 
 static int64_t op_memory_bytes(const backend *b) { return gpu_allocated(((const cuda_backend *)b)->g); }
-// Without what is allocated only when a model runs: attention's scores, what scoring takes, and what rounding each allocation up takes.
+// Without what is allocated only when a model runs: attention's scores, products' pieces, what scoring takes, and what rounding each allocation up takes.
 static bool op_room(backend *b, int64_t *bytes, err *e)
 {
-    const int64_t later = SCORES_BYTES + KEPT_BYTES + SUMS_BYTES + ROUNDING_BYTES;
+    const int64_t later = SCORES_BYTES + KEPT_BYTES + SUMS_BYTES + ROUNDING_BYTES + products_later(self(b));
     if (!gpu_free_memory(self(b)->g, bytes, e)) return false;
     *bytes = *bytes > later ? *bytes - later : 0;
     return true;
@@ -163,7 +163,8 @@ static bool op_rms_norm(backend *b, float *dst, const float *x, const weight *w,
 
 static bool op_matmul(backend *b, float *dst, const weight *w, const float *x, int n, err *e)
 {
-    return add_op(self(b), &(cuda_op){ .kind = OP_MATMUL, .dst = dst, .w = matrix_of(w), .a = x, .n = n }, e);
+    const gpu_matrix m = matrix_of(w);
+    return products_reserve(self(b), &m, n, e) && add_op(self(b), &(cuda_op){ .kind = OP_MATMUL, .dst = dst, .w = m, .a = x, .n = n }, e);
 }
 
 static bool op_add(backend *b, float *dst, const float *x, const float *y, int64_t n, err *e)
@@ -300,6 +301,7 @@ static void op_close(backend *b)
 {
     cuda_backend *c = self(b);
     gpu_graph_release(c->g, c->graph);
+    products_close(c);
     gpu_close(c->g);
     free(c->pending);
     free(c->ids);
@@ -315,38 +317,25 @@ static const backend_ops cuda_ops = {
     .record_begin = op_record_begin, .record_end = op_record_end, .recorded = op_recorded, .replay = op_replay, .close = op_close,
 };
 
-// HALLMARK_CUDA_PRODUCTS: "exact" (and unset): every product has the CPU's bits. "tensor": those of many tokens go to the
-// tensor cores.
-static bool products_from_environment(bool *tensor, err *e)
-{
-    const char *v = getenv("HALLMARK_CUDA_PRODUCTS");
-    *tensor = v && strcmp(v, "tensor") == 0;
-    return !v || !*v || *tensor || strcmp(v, "exact") == 0 || err_set(e, ERR_USAGE, "HALLMARK_CUDA_PRODUCTS: found '%s', expected exact or tensor", v);
-}
-
 bool backend_cuda_built(void) { return true; }
 
 backend *backend_cuda(arith a, err *e)
 {
-    bool tensor;
-    if (!products_from_environment(&tensor, e)) return NULL;
     cuda_backend *c = calloc(1, sizeof *c);
     if (!c) { err_nomem(e, "backend", sizeof *c); return NULL; }
     c->base.ops = &cuda_ops;
     c->base.arith = a;
-    c->base.note = tensor ? "products of many tokens run on tensor cores (HALLMARK_CUDA_PRODUCTS=tensor), which add in another order than the CPU" : NULL;
     c->fuse = true;
     c->g = gpu_open(NULL, e);
     if (!c->g) { free(c); return NULL; }
-    void *state = NULL, *chosen = NULL, *pieces = NULL;
+    void *state = NULL, *chosen = NULL;
     const unsigned long long none = ~0ull;
     if (!gpu_alloc(c->g, &state, sizeof(gpu_step), "decode state", e) ||
-        !gpu_alloc(c->g, &chosen, 256 + CUDA_ARGMAX_BLOCKS * 8, "greedy choice", e) ||
-        (tensor && !gpu_alloc(c->g, &pieces, PIECES_BYTES, "pieces of weights", e))) goto fail;
+        !gpu_alloc(c->g, &chosen, 256 + CUDA_ARGMAX_BLOCKS * 8, "greedy choice", e)) goto fail;
     c->state = state;
     c->chosen = chosen;
-    c->ctx = (gpu_ctx){ .g = c->g, .round = a == ARITH_BF16, .tensor = tensor, .pieces = pieces, .pieces_bytes = pieces ? PIECES_BYTES : 0, .state = c->state };
-    if (!gpu_upload(c->g, &c->state->bad_kv, &none, sizeof none, e)) goto fail;
+    c->ctx = (gpu_ctx){ .g = c->g, .round = a == ARITH_BF16, .state = c->state };
+    if (!gpu_upload(c->g, &c->state->bad_kv, &none, sizeof none, e) || !products_open(c, e)) goto fail;
     return &c->base;
 fail:
     op_close(&c->base);

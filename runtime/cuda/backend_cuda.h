@@ -28,12 +28,12 @@ typedef struct {                // one operation of backend_ops, waiting
 #define KEPT_BYTES ((int64_t)32 << 20)      // a reference's logits, or the largest of rows, are on the device so many at a time
 #define SUMS_BYTES ((int64_t)1 << 20)       // sums of their spans take less
 
-#define PIECES_BYTES ((int64_t)48 << 20)    // weights of a product on the tensor cores are cut into pieces for so many rows at a time
-
 typedef struct {
     backend    base;
     gpu       *g;
     gpu_ctx    ctx;
+    gpu_products products;
+    char       note[256];       // base.note, where there is one
     bool       fuse;
     cuda_op   *pending;
     int        n_pending, room_pending;

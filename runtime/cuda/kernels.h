@@ -24,12 +24,29 @@ typedef struct {                // on the device: where a recorded decode step s
     int32_t            out[GPU_STEP_IDS];
 } gpu_step;
 
+// Products of many tokens in BF16 pieces (tensor.cu, cublas.c): a BF16 weight is one piece, any other and an F32 activation the sum of three.
+typedef enum { PRODUCTS_EXACT, PRODUCTS_TENSOR, PRODUCTS_CUBLAS } gpu_products_mode;
+enum { PRODUCT_PIECES = 3 };
+#define PRODUCT_W_BYTES ((int64_t)48 << 20)     // the most that pieces and sums take; larger products are formed in slices, with the same bits
+#define PRODUCT_X_BYTES ((int64_t)48 << 20)
+#define PRODUCT_SPAN_BYTES ((int64_t)16 << 20)
+typedef struct { int64_t w, x, spans; } gpu_products_need;      // bytes
+typedef struct {
+    gpu_products_mode mode;
+    int          x_pieces;      // of activations: 1 under ARITH_BF16, else PRODUCT_PIECES
+    int          tile;          // the tile of tensor.cu to use whatever the shape; -1: the one that suits
+    uint16_t    *w, *x;         // scratch: pieces [piece][row][cols], see cuda_pieces_need
+    float       *spans;         // scratch: sums of spans of columns
+    int64_t      w_bytes, x_bytes, span_bytes;
+    const float *cut;           // the activations whose pieces are in x, cut_n floats; NULL: none, or something else ran since
+    int64_t      cut_n;
+    struct cublas_lib *blas;    // PRODUCTS_CUBLAS
+} gpu_products;
+
 typedef struct {
     gpu      *g;
     bool      round;            // ARITH_BF16: results rounded to BF16
-    bool      tensor;           // products of many tokens may go to the tensor cores: faster, not the CPU's bits
-    uint16_t *pieces;           // with tensor: scratch for weights that are not BF16
-    int64_t   pieces_bytes;
+    gpu_products *products;     // how products of many tokens are formed; NULL: exactly
     int       fault;            // a `fault` of backend.h; committed in test builds only
     gpu_step *state;            // always there: bad_kv
     gpu_step *step;             // state while a decode step is recorded, else NULL
@@ -53,14 +70,26 @@ bool cuda_rms_norm(const gpu_ctx *c, float *dst, const float *x, const float *w,
 bool cuda_norm_add_norm(const gpu_ctx *c, float *x, float *t, const float *w, const float *w_next, float out_scale, int64_t rows, int dim,
                         float eps, err *e);
 
-// dst [n][rows] = x [n][cols] W^T. One token: gemv. More: tiles, or the tensor cores where they are allowed and can.
+// dst [n][rows] = x [n][cols] W^T. One token: gemv. More: exact tiles, or pieces where they are allowed and the shape is theirs.
 bool cuda_matmul(const gpu_ctx *c, float *dst, const gpu_matrix *w, const float *x, int n, err *e);
 enum { CUDA_TENSOR_TOKENS = 16 };       // fewer are not worth a tile of 64
+enum { CUDA_TENSOR_TILES = 3 };
 bool cuda_tensor_can(const gpu_ctx *c, const gpu_matrix *w, int n);
-enum { GPU_WEIGHT_PIECES = 3 };         // BF16 numbers whose sum is any F32 weight
-// Rows row .. row + n_rows - 1 as pieces, into c->pieces.
-bool cuda_weight_pieces(const gpu_ctx *c, const gpu_matrix *w, int64_t row, int64_t n_rows, err *e);
+bool cuda_tensor_fits(const gpu_ctx *c, const gpu_matrix *w);      // the tile of products->tile has the shared memory it needs
+gpu_products_need cuda_tensor_need(const gpu_ctx *c, const gpu_matrix *w, int n);
 bool cuda_tensor_matmul(const gpu_ctx *c, float *dst, const gpu_matrix *w, const float *x, int n, err *e);
+
+// A part of a product whose pieces are ready: rows row .. row + rows - 1 of W, tokens token .. token + n - 1. Zeroed before the first.
+typedef struct {
+    int64_t         row, rows, token;
+    int             n;
+    const uint16_t *w;                  // [pieces][rows][cols]; those of x: products->x. Planes: elements between two pieces
+    int64_t         w_plane, x_plane;
+} pieces_slice;
+// The scratch that a product wants; less is made do with, down to one row and one token. n_spans: sums of so many spans of columns wait in it.
+gpu_products_need cuda_pieces_need(const gpu_ctx *c, const gpu_matrix *w, int n, int n_spans);
+bool cuda_next_pieces(const gpu_ctx *c, const gpu_matrix *w, const float *x, int n, int n_spans, pieces_slice *s, bool *more, err *e);
+
 // One token against up to GPU_SEGMENTS matrices of the same type and cols in one launch.
 bool cuda_gemv_many(const gpu_ctx *c, int n_seg, float *const dst[], const gpu_matrix w[], const float *x, err *e);
 // One token: up = W_up x, gate = gelu(W_gate x) * up. Both of the same type and shape.

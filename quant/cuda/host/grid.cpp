@@ -151,6 +151,23 @@ size_t turn(size_t i, size_t n)
     return (i * step + order) % n;
 }
 
+// Lets the threads of a warp go on: each to where it meets others; in odd orders the warp as far as it can without the rest of the block, so that
+// what a missing barrier would let it do too early is done too early.
+bool run_warp(size_t first)
+{
+    bool moved = false;
+    do
+        for (size_t i = 0; i < WARP; i++) {
+            const size_t t = first + turn(i, WARP);
+            if (m->threads[t].state != READY) continue;
+            resume(t);
+            moved = true;
+            if (m->threads[t].state == DONE) m->left--;
+        }
+    while (release_warp(first) && order % 2 == 1);
+    return moved;
+}
+
 bool somebody_at_previous()
 {
     for (size_t i = 0; i < m->n; i++)
@@ -163,14 +180,7 @@ void go_on()
 {
     while (m->left > 0) {
         bool moved = false;
-        for (size_t i = 0; i < m->n; i++) {
-            const size_t t = turn(i, m->n);
-            if (m->threads[t].state != READY) continue;
-            resume(t);
-            moved = true;
-            if (m->threads[t].state == DONE) m->left--;
-        }
-        for (size_t w = 0; w < m->n; w += WARP) moved |= release_warp(w);
+        for (size_t w = 0; w < m->n / WARP; w++) moved |= run_warp(turn(w, m->n / WARP) * WARP);
         moved |= release_block();
         if (moved) continue;
         if (somebody_at_previous()) return;

@@ -34,7 +34,7 @@ int   host_machine();               // 0 or 1: which of the two blocks that may 
 void  host_sync_threads();
 void  host_after_previous();        // a thread that does not call it, or twice, ends the program with a message
 // All 32 lanes of the warp meet; each gives a value and gets everybody's. `kind` must be the same for all.
-enum host_warp_op { HOST_SYNC_WARP = 1, HOST_SHUFFLE, HOST_BALLOT, HOST_MMA };
+enum host_warp_op { HOST_SYNC_WARP = 1, HOST_SHUFFLE, HOST_BALLOT, HOST_MMA, HOST_LOAD_MATRICES };
 const uint64_t *host_warp_exchange(host_warp_op kind, uint32_t mask, uint64_t value);
 void *host_shared();                // the block's dynamic shared memory, poisoned when the block starts
 
