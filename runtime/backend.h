@@ -119,8 +119,8 @@ struct backend {            // first member of every implementation
 
 // n_threads 0: all cores. simd: "auto", "portable", "avx2", "avx512" (NULL: auto; also from HALLMARK_SIMD). ERR_USAGE if this CPU lacks it.
 backend *backend_cpu(arith a, int n_threads, const char *simd, err *e);
-// NULL with ERR_SYSTEM when the program is built without CUDA or no device answers; e says which.
-backend *backend_cuda(arith a, err *e);
+// NULL with ERR_SYSTEM when the program is built without CUDA or no device answers; e says which. reproducible: see session_opts.
+backend *backend_cuda(arith a, bool reproducible, err *e);
 bool     backend_cuda_built(void);
 
 #endif

@@ -4,9 +4,10 @@
 #ifndef HALLMARK_CUDA
 bool backend_cuda_built(void) { return false; }
 
-backend *backend_cuda(arith a, err *e)
+backend *backend_cuda(arith a, bool reproducible, err *e)
 {
     (void)a;
+    (void)reproducible;
     err_set(e, ERR_SYSTEM, "device cuda: this program was built without CUDA");
     return NULL;
 }

@@ -58,7 +58,7 @@ static void set_batch(session *s, const session_opts *o, const backend *b)
 
 static backend *open_cuda(session *s, const session_opts *o, arith a, dtype kv_type, err *e)
 {
-    backend *b = backend_cuda(a, e);
+    backend *b = backend_cuda(a, o->reproducible, e);
     if (b) set_batch(s, o, b);
     if (b && !check_room(s, b, kv_type, e)) {
         b->ops->close(b);

@@ -15,6 +15,8 @@ typedef struct {
     int         n_batch;    // tokens of one prefill step; 0: what suits the device (backend.h)
     fault       fault;      // test builds only
     const char *simd;       // NULL: auto
+    bool        reproducible;   // every product has the bits of every other machine's, at a price in speed (unless HALLMARK_CUDA_PRODUCTS asks
+                                // for another way): for what ends in a file or a verdict
 } session_opts;
 
 typedef struct session session;

@@ -43,7 +43,7 @@ static backend *on[N_BACKENDS];
 static inline void open_backends(arith a)
 {
     on[CPU] = backend_cpu(a, 1, NULL, &e);
-    on[GPU] = backend_cuda(a, &e);
+    on[GPU] = backend_cuda(a, false, &e);
     must(on[CPU] && on[GPU]);
 }
 

@@ -177,7 +177,7 @@ START_TEST(fused_or_not_the_cpus_bits)
     outcome got[2];
     count_launches(true);
     for (int fuse = 0; fuse < 2; fuse++) {
-        backend *b = backend_cuda(runs[_i].a, &e);
+        backend *b = backend_cuda(runs[_i].a, false, &e);
         must(b != NULL);
         backend_cuda_fuse(b, fuse);
         got[fuse] = run(m, b, runs[_i].kv);

@@ -402,7 +402,7 @@ static int small_device(int d, gpu_props *p)
 static backend *open_auto(arith a)
 {
     unsetenv("HALLMARK_CUDA_PRODUCTS");
-    backend *b = backend_cuda(a, &e);
+    backend *b = backend_cuda(a, false, &e);
     exact_products();
     must(b != NULL);
     return b;
@@ -481,7 +481,7 @@ START_TEST(a_device_without_them)
     plant("none", 0, 77);
     failing.properties = old_device;
     setenv("HALLMARK_CUDA_PRODUCTS", "tensor", 1);
-    ck_assert_ptr_null(backend_cuda(ARITH_F32, &why));
+    ck_assert_ptr_null(backend_cuda(ARITH_F32, false, &why));
     exact_products();
     unplant();
     ck_assert_int_eq(why.kind, ERR_SYSTEM);
@@ -523,7 +523,7 @@ static void plant_blas(const char *call, int nth)
 static bool life_with_blas(arith a, err *why)
 {
     setenv("HALLMARK_CUDA_PRODUCTS", "cublas", 1);
-    on[GPU] = backend_cuda(a, why);
+    on[GPU] = backend_cuda(a, false, why);
     exact_products();
     if (!on[GPU]) return false;
     product p = make_product(DT_Q8_0, 9, 64, 17);
@@ -588,7 +588,7 @@ static bool tensor_cores_are_there(void)
 {
     err why = { 0 };
     setenv("HALLMARK_CUDA_PRODUCTS", "tensor", 1);
-    backend *b = backend_cuda(ARITH_F32, &why);
+    backend *b = backend_cuda(ARITH_F32, false, &why);
     exact_products();
     if (b) b->ops->close(b);
     else   fprintf(stderr, "SKIP: %s\n", why.msg);

@@ -20,7 +20,7 @@ static inline bool cuda_is_there(void)
 {
     exact_products();
     err why = { 0 };
-    backend *b = backend_cuda(ARITH_F32, &why);
+    backend *b = backend_cuda(ARITH_F32, false, &why);
     if (b) b->ops->close(b);
     else   fprintf(stderr, "SKIP: %s\n", why.msg);
     return b != NULL;

@@ -132,6 +132,7 @@ static bool run_texts(sums *s, const char *artifact, const importance_opts *o, e
     model *m = model_open(artifact, e);
     session_opts so = o->run;
     so.n_ctx = s->chunk_size;
+    so.reproducible = true;
     session *run = m ? session_new(m, &so, e) : NULL;
     if (run && *session_note(run)) progress_log(o->progress, session_note(run));
     bool ok = run && session_observe(run, observe, s, e);

@@ -106,6 +106,7 @@ static bool open_all(probe *p, const char *path, err *e)
     so.arith = "f32";
     so.kv    = NULL;
     so.n_ctx = p->o.chunk;
+    so.reproducible = true;     // the mix is the file
     if (!sample_texts(p, e) || !(p->run = session_new(p->m, &so, e))) return false;
     if (*session_note(p->run)) progress_log(p->o.progress, session_note(p->run));
     if (!observe_inputs(p, e)) return false;

@@ -73,6 +73,7 @@ static bool open_session(run *v, err *e)
     const hparams *h = model_hparams(v->m);
     session_opts   so = v->o->run;
     so.n_ctx = context_needed(v);
+    so.reproducible = true;
     v->s = session_new(v->m, &so, e);
     if (!v->s) return false;
     // Why it runs on the CPU is a matter of this machine, and no word of the record; in what a device's numbers may differ is one.

@@ -319,7 +319,7 @@ static const backend_ops cuda_ops = {
 
 bool backend_cuda_built(void) { return true; }
 
-backend *backend_cuda(arith a, err *e)
+backend *backend_cuda(arith a, bool reproducible, err *e)
 {
     cuda_backend *c = calloc(1, sizeof *c);
     if (!c) { err_nomem(e, "backend", sizeof *c); return NULL; }
@@ -335,7 +335,7 @@ backend *backend_cuda(arith a, err *e)
     c->state = state;
     c->chosen = chosen;
     c->ctx = (gpu_ctx){ .g = c->g, .round = a == ARITH_BF16, .state = c->state };
-    if (!gpu_upload(c->g, &c->state->bad_kv, &none, sizeof none, e) || !products_open(c, e)) goto fail;
+    if (!gpu_upload(c->g, &c->state->bad_kv, &none, sizeof none, e) || !products_open(c, reproducible, e)) goto fail;
     return &c->base;
 fail:
     op_close(&c->base);

@@ -93,12 +93,12 @@ static const struct { const char *name; bool (*choose)(cuda_backend *c, err *e);
     { "auto", choose_auto }, { "exact", choose_exact }, { "tensor", choose_tensor }, { "cublas", choose_cublas },
 };
 
-bool products_open(cuda_backend *c, err *e)
+bool products_open(cuda_backend *c, bool reproducible, err *e)
 {
     const char *v = getenv("HALLMARK_CUDA_PRODUCTS");
     c->products = (gpu_products){ .mode = PRODUCTS_EXACT, .x_pieces = c->ctx.round ? 1 : PRODUCT_PIECES, .tile = -1 };
     c->ctx.products = &c->products;
-    if (!v || !*v) v = "auto";
+    if (!v || !*v) v = reproducible ? "exact" : "auto";
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
         if (strcmp(v, modes[i].name) != 0) continue;
         if (!modes[i].choose(c, e)) return false;

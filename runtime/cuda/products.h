@@ -5,11 +5,11 @@
 
 #include "backend_cuda.h"
 
-// As HALLMARK_CUDA_PRODUCTS says. "auto" (and unset): on the tensor cores where the device has them and products_check passes, else exactly.
+// As HALLMARK_CUDA_PRODUCTS says; where it says nothing, "exact" for what must be reproducible, else "auto". "auto": on the tensor cores where the device has them and products_check passes, else exactly.
 // "exact": the CPU's bits. "tensor": on the tensor cores, unchecked. "cublas": by cuBLAS. Sets c->base.note where numbers may differ from the
 // CPU's, or where auto could not have the tensor cores. c->g is open, c->ctx filled. ERR_USAGE: another value. ERR_SYSTEM: what is asked for is not
 // there; in auto a failure of the check is none.
-bool products_open(cuda_backend *c, err *e);
+bool products_open(cuda_backend *c, bool reproducible, err *e);
 void products_close(cuda_backend *c);
 
 // Before a product is put on the list: its scratch, grown to the largest that was wanted. Allocates outside recordings only: there products are of
