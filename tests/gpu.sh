@@ -20,7 +20,7 @@ case ${1:-} in
     -*)     sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
     *)      bundle=${1:-} ;;
 esac
-programs="cuda_encode_gpu cuda_ops_gpu cuda_step_ops_gpu cuda_tensor_gpu cuda_session_gpu cuda_fuse_gpu cuda_score_gpu cuda_faults_gpu json_tool"
+programs="cuda_encode_gpu cuda_ops_gpu cuda_step_ops_gpu cuda_tensor_gpu cuda_session_gpu cuda_fuse_gpu cuda_score_gpu cuda_faults_gpu json_tool device_diff"
 work=$(mktemp -d "${TMPDIR:-/tmp}/hallmark-gpu.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 status=0
@@ -189,6 +189,19 @@ for kv in f32 bf16 f16 q8_0 q4_0; do
         verify_one q4_k_m q4_k_m f32 $arith $kv
     done
 done
+# Logit by logit, prompt and continuation at once, and the free run's ids: exact products must differ nowhere, others in no id.
+for products in exact auto; do
+    for one in "bf16 bfloat16 bf16" "f32 float32 f32" "q4_k_m q4_k_m f32"; do
+        enough 120 "logits, products $products" || continue
+        set -- $one
+        got=0
+        with_products within 40 "$bundle/device_diff" "$work/$1.gguf" "$tiny/fixtures/$2.json.gz" "$3" "$3" 6 > "$work/diff" 2> "$work/log" || got=$?
+        what="$1, fixture $2, products $products" says=$(cat "$work/diff" "$work/log" | tail -n 1)
+        if [ $got -eq 0 ] && { [ $products = auto ] || grep -q 'logits_unequal 0 ' "$work/diff"; }; then row logits "$what" "$says"
+        else bad logits "$what" "status $got: $says"; fi
+    done
+done
+products=exact
 # cublas: no part of any claim, and so not of the exit status; where the library is not, its message.
 for products in auto cublas; do
     for one in "bf16 bfloat16 bf16" "f32 float32 f32" "q4_k_m q4_k_m f32"; do
