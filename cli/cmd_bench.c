@@ -134,12 +134,6 @@ static double mean_step_bytes(const session *s, const bench_case *c)
     return c->gen ? sum / (double)c->gen : 0;
 }
 
-static int64_t planned_bytes(const session *s)
-{
-    memory_plan p;
-    session_plan(s, &p);
-    return p.weight_bytes + p.kv_bytes + p.scratch_bytes;
-}
 
 static void fill_result(bench_case *c, const session *s, double prefill, double decode)
 {
@@ -203,7 +197,7 @@ static bool bench_one(const bench_options *o, const model *m, bench_case *c, ben
     }
     if (ok) {
         snprintf(r->device, sizeof r->device, "%s", session_device(s));
-        c->memory_bytes = planned_bytes(s);
+        c->memory_bytes = session_memory_bytes(s);
     }
     session_free(s);
     return ok;

@@ -90,6 +90,9 @@ typedef struct {
     int64_t (*memory_bytes)(const backend *b);                              // allocated now, weights included where they are copied
     void (*close)(backend *b);
 
+    // NULL where products take no memory of their own. Takes what matmul(w, n tokens) will need, so that it is there, and counted, from the start.
+    bool (*reserve_matmul)(backend *b, const weight *w, int n, err *e);
+
     // NULL where the backend has no memory of its own to run out of, or no ceiling of its own.
     bool (*room)(backend *b, int64_t *bytes, err *e);                       // bytes still free
     bool (*copy_rate)(backend *b, double *bytes_per_s, err *e);             // what its memory can deliver, measured

@@ -262,6 +262,19 @@ static bool open_scratch(gemma *m, err *e)
     return true;
 }
 
+// The backend's own scratch for the largest products that will be asked for.
+static bool reserve_products(gemma *m, err *e)
+{
+    const backend_ops *o = m->b->ops;
+    if (!o->reserve_matmul) return true;
+    for (int i = 0; i < m->h->n_layer; i++)
+        for (size_t j = 0; j < sizeof layer_table / sizeof *layer_table; j++) {
+            const weight *w = (const weight *)(const void *)((const char *)&m->layers[i] + layer_table[j].at);
+            if (w->data && w->rows > 1 && !o->reserve_matmul(m->b, w, m->n_batch, e)) return false;
+        }
+    return (!m->ple_model_proj.data || o->reserve_matmul(m->b, &m->ple_model_proj, m->n_batch, e)) && o->reserve_matmul(m->b, &m->output, m->logits_rows, e);
+}
+
 bool gemma_scratch_need(const hparams *h, int64_t n_ctx, int n_batch, int logits_rows, int64_t *sum)
 {
     int64_t bytes[N_SCRATCH], table;
@@ -285,7 +298,7 @@ gemma *gemma_open(backend *b, const gguf *g, const hparams *h, dtype kv_type, in
         gemma_close(m);
         return NULL;
     }
-    if (!load_weights(m, g, e) || !open_ropes(m, n_ctx, e) || !open_cache(m, kv_type, n_ctx, e) || !open_scratch(m, e)) {
+    if (!load_weights(m, g, e) || !open_ropes(m, n_ctx, e) || !open_cache(m, kv_type, n_ctx, e) || !open_scratch(m, e) || !reserve_products(m, e)) {
         gemma_close(m);
         return NULL;
     }

@@ -57,7 +57,7 @@ EXP_LOG_FN double join_kl(const span_kl *s, int64_t n_spans, bool bucket, bool l
         const double rest = 1 - p, q_rest = q < 1 ? 1 - q : 1e-300;
         kl += rest * log_f64(rest / q_rest);
     }
-    return kl > 0 ? kl : 0;     // below by rounding alone
+    return kl < 0 ? 0 : kl;     // below by rounding alone; NaN stays
 }
 
 // Larger logits have larger keys, equal ones (-0 and 0 too) the same; NaN has the least, 0.

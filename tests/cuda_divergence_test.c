@@ -4,6 +4,8 @@
 #include "cuda_where.h"
 #include "cuda_failing.h"
 #include "verify/divergence.h"
+#include "verify/importance.h"
+#include "verify/sensitivity.h"
 #include "verify/texts.h"
 #include "suite.h"
 #include <stdio.h>
@@ -110,6 +112,63 @@ START_TEST(failures_are_said)
 }
 END_TEST
 
+// What ends in a file has the CPU's products where nothing is asked for, with batches that the tensor cores would be given: an importance
+// matrix, and what the search for a mix decides by.
+enum { LONG = 24 };
+
+static void make_text(char path[96])
+{
+    snprintf(path, 96, "%s/text", dir);
+    FILE *f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    for (int i = 0; i < 40; i++) fprintf(f, "the %d licence of %d, ", i, 7 * i);
+    fclose(f);
+}
+
+static char *bytes_of(const char *path, long *n)
+{
+    FILE *f = fopen(path, "rb");
+    ck_assert_ptr_nonnull(f);
+    fseek(f, 0, SEEK_END);
+    *n = ftell(f);
+    rewind(f);
+    char *all = malloc((size_t)*n + 1);
+    ck_assert(fread(all, 1, (size_t)*n, f) == (size_t)*n);
+    fclose(f);
+    return all;
+}
+
+START_TEST(files_are_the_cpus)
+{
+    static const dtype type = DT_Q4_0;
+    char text[96], out[2][96];
+    const char *texts[] = { text }, *const devices[] = { "cpu", "cuda" };
+    char *im[2];
+    long n[2];
+    double kl[2];
+    make_text(text);
+    unsetenv("HALLMARK_CUDA_PRODUCTS");
+    for (int i = 0; i < 2; i++) {
+        snprintf(out[i], sizeof out[i], "%s/%s.im", dir, devices[i]);
+        const importance_opts io = { .texts = texts, .n_texts = 1, .chunk = LONG, .run = { .device = devices[i], .n_threads = 1 } };
+        must(importance_compute(paths[0], out[i], &io, &e));
+        im[i] = bytes_of(out[i], &n[i]);
+        const sensitivity_opts so = { .texts = texts, .n_texts = 1, .chunk = LONG, .samples = 1, .run = { .device = devices[i], .n_threads = 1 } };
+        probe *p = probe_open(paths[0], &so, &e);
+        must(p && probe_tensor(p, "blk.1.ffn_down.weight", &type, 1, &kl[i], &e));
+        ck_assert_str_eq(probe_device(p), devices[i]);
+        probe_close(p);
+        unlink(out[i]);
+    }
+    exact_products();
+    ck_assert_msg(n[0] == n[1] && memcmp(im[0], im[1], (size_t)n[0]) == 0, "the importance matrices differ");
+    ck_assert_msg(kl[0] > 0 && kl[0] == kl[1], "KL of one tensor: %.17g on the CPU, %.17g on the device", kl[0], kl[1]);
+    for (int i = 0; i < 2; i++) free(im[i]);
+    unlink(text);
+    ck_assert_int_eq(host_calls_live(), 0);
+}
+END_TEST
+
 int main(void)
 {
     setenv("HALLMARK_CUDA_PRODUCTS", "exact", 1);       // the figures are the CPU's to the last digit
@@ -119,6 +178,7 @@ int main(void)
     tcase_add_loop_test(t, the_cpus_figures, 0, 2);
     tcase_add_test(t, where_one_runs_on_the_device_and_one_on_the_cpu);
     tcase_add_test(t, failures_are_said);
+    tcase_add_test(t, files_are_the_cpus);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

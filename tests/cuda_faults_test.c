@@ -50,9 +50,13 @@ static verify_report run_with(fault f, const char *kv)
     return r;
 }
 
+// Nothing is asked for: a verdict has the CPU's products.
 START_TEST(without_a_fault_it_passes)
 {
+    unsetenv("HALLMARK_CUDA_PRODUCTS");
     verify_report r = run_with(FAULT_NONE, NULL);
+    exact_products();
+    for (int i = 0; i < r.n_notes; i++) ck_assert_msg(strstr(r.notes[i], "products") == NULL, "%s", r.notes[i]);
     ck_assert_msg(r.passed, "%s", r.fixtures[0].n_failures ? r.fixtures[0].failures[0].text : "no failure, and no pass");
     ck_assert_int_eq(r.fixtures[0].teacher_forced_equal, r.fixtures[0].steps);
     verify_report_free(&r);

@@ -2,6 +2,7 @@
 #include "divergence.h"
 #include "../formats/checked.h"
 #include "texts.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,6 +95,15 @@ static bool hold_stats(session *s, const text *t, const run_of *r, int64_t at, i
     return true;
 }
 
+// A distance that is no number is a device's failure, not a distance: logits were finite.
+static bool all_numbers(const double *kl, int n, const text *t, int64_t at, const char *who, err *e)
+{
+    for (int i = 0; i < n; i++)
+        if (!isfinite(kl[i]))
+            return err_set(e, ERR_SYSTEM, "%s: chunk %lld, position %lld: the divergence came out as %g", who, (long long)((at + i) / t->chunk), (long long)((at + i) % t->chunk), kl[i]);
+    return true;
+}
+
 static int by_value(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
@@ -131,15 +141,14 @@ typedef struct {
     int        n, rows;                     // rows: positions whose logits all sessions hold at a time
 } lockstep;
 
-static int smaller(int a, int b) { return a < b ? a : b; }
-
 // Positions at .. at + n - 1 of a run that all sessions have done; their points begin at first_point.
 static bool compare_rows(lockstep *l, const model *const *arts, const model *ref, const run_of *r, int64_t at, int n, int64_t first_point, err *e)
 {
     if (!hold_stats(l->ref, &l->t, r, at, n, l->of_ref, gguf_path(model_gguf(ref)), e)) return false;
     for (int a = 0; a < l->n; a++) {
         if (!hold_stats(l->arts[a], &l->t, r, at, n, l->of_art, gguf_path(model_gguf(arts[a])), e) ||
-            !session_held_kl_from(l->arts[a], l->of_art, l->ref, l->of_ref, l->kl, e))
+            !session_held_kl_from(l->arts[a], l->of_art, l->ref, l->of_ref, l->kl, e) ||
+            !all_numbers(l->kl, n, &l->t, at, gguf_path(model_gguf(arts[a])), e))
             return false;
         for (int i = 0; i < n; i++) l->points[a][first_point + i] = point_of(l->kl[i], &l->of_ref[i], &l->of_art[i]);
     }
@@ -151,7 +160,7 @@ static bool compare_run(lockstep *l, const model *const *arts, const model *ref,
     bool ok = run_step(l->ref, &l->t, r, e);
     for (int a = 0; ok && a < l->n; a++) ok = run_step(l->arts[a], &l->t, r, e);
     for (int i = 0, n; ok && i < r->count; i += n) {
-        n = smaller(l->rows, r->count - i);
+        n = (int)min_i64(l->rows, r->count - i);
         ok = compare_rows(l, arts, ref, r, r->at + r->first + i, n, first_point + i, e);
     }
     return ok;
@@ -170,8 +179,8 @@ static bool open_all(lockstep *l, const model *ref, const model *const *arts, co
         l->points[a] = malloc((size_t)count * sizeof **l->points);
         if (!l->points[a]) return err_nomem(e, "divergences", (size_t)count * sizeof **l->points);
         if (!(l->arts[a] = open_session(arts[a], &l->t, &o->run, e))) return false;
-        *batch = smaller(*batch, session_batch(l->arts[a]));
-        l->rows = smaller(l->rows, session_hold_rows(l->arts[a]));
+        *batch = (int)min_i64(*batch, session_batch(l->arts[a]));
+        l->rows = (int)min_i64(l->rows, session_hold_rows(l->arts[a]));
     }
     l->of_ref = malloc((size_t)l->rows * sizeof *l->of_ref);
     l->of_art = malloc((size_t)l->rows * sizeof *l->of_art);
@@ -300,7 +309,9 @@ static bool compare_kept(const divergence_ref *r, session *run, const run_of *st
 {
     const row_reference ref = { .logits = r->logits + first * r->kept, .ids = r->kept_ids ? r->kept_ids + first * r->kept : NULL, .kept = r->kept,
                                 .stats = r->stats + first };
-    if (!hold_stats(run, &r->t, step, at, n, stats, "the artifact", e) || !session_held_kl(run, stats, &ref, kl, e)) return false;
+    if (!hold_stats(run, &r->t, step, at, n, stats, "the artifact", e) || !session_held_kl(run, stats, &ref, kl, e) ||
+        !all_numbers(kl, n, &r->t, at, "the artifact", e))
+        return false;
     for (int i = 0; i < n; i++) points[first + i] = point_of(kl[i], &ref.stats[i], &stats[i]);
     return true;
 }

@@ -20,7 +20,8 @@ struct gpu {
     piece            *pieces;
     int64_t           allocated;
     bool              recording;
-    bool              overlap, overlap_known;   // kernels are launched while the one before them runs; known from the first launch on
+    bool              overlap;      // kernels are launched while the one before them runs, if they are compiled for that
+    int               compiled_for; // 10 * major + minor of the kernels' instructions; 0: not asked yet
     // Buffers for large uploads, in turn; for each an event (its last copy is done), and whether it was ever recorded.
     void             *pinned[N_PINNED], *arrived[N_PINNED];
     bool              travelled[N_PINNED];
@@ -112,6 +113,7 @@ void gpu_close(gpu *g)
 
 const gpu_props *gpu_properties(const gpu *g) { return &g->props; }
 void *gpu_stream(const gpu *g)                { return g->stream; }
+int  gpu_compiled_for(const gpu *g)           { return g->compiled_for; }
 int64_t gpu_allocated(const gpu *g)           { return g->allocated; }
 bool gpu_recording(const gpu *g)              { return g->recording; }
 
@@ -235,14 +237,17 @@ bool gpu_sync(gpu *g, err *e)
 
 // Kernels wait by themselves only where they are compiled for that. One that the driver translates from older instructions does not, whatever
 // device it runs on; all kernels of a program are compiled for the same devices, so the first one tells.
-static bool know_overlap(gpu *g, const void *kernel, const char *name, err *e)
+bool gpu_know_kernels(gpu *g, const void *kernel, err *e)
 {
-    int capability = 0;
-    if (g->overlap && !g->overlap_known) {
-        TRY(g->c->compiled_for(kernel, &capability), name);
-        g->overlap = capability >= 90;
+    if (g->compiled_for > 0) return true;
+    const int status = g->c->compiled_for(kernel, &g->compiled_for);
+    if (status != 0) {
+        g->compiled_for = 0;
+        g->c->last_error();
+        return err_set(e, ERR_SYSTEM, "device cuda (%s): this program has no kernels for compute capability %d.%d: %s", g->props.name, g->props.major,
+                       g->props.minor, g->c->error_text(status));
     }
-    g->overlap_known = true;
+    g->overlap = g->overlap && g->compiled_for >= 90;
     return true;
 }
 
@@ -255,7 +260,7 @@ bool gpu_launch(gpu *g, const char *name, const void *kernel, gpu_dim grid, gpu_
                            shared_bytes, g->props.max_shared_bytes);
         TRY(g->c->allow_shared(kernel, (int)shared_bytes), name);
     }
-    if (!know_overlap(g, kernel, name, e)) return false;
+    if (!gpu_know_kernels(g, kernel, e)) return false;
     const int status = g->c->launch(kernel, grid, block, args, shared_bytes, g->overlap, g->stream);
     if (status == 0) return true;
     g->c->last_error();

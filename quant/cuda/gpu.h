@@ -37,6 +37,10 @@ bool gpu_download(gpu *g, void *dst, const void *src, int64_t n_bytes, err *e); 
 bool gpu_zero(gpu *g, void *dst, int64_t n_bytes, err *e);
 bool gpu_sync(gpu *g, err *e);
 
+// Asks once, with any kernel, what this program's kernels are compiled for: all of them for the same devices. ERR_SYSTEM: not for this one.
+bool gpu_know_kernels(gpu *g, const void *kernel, err *e);
+int  gpu_compiled_for(const gpu *g);                // 10 * major + minor, or 0: not asked yet
+
 // Runs a kernel; see launch.cuh, which makes `kernel` and `args`. name: for the message. From compute capability 9.0 on (driver and toolkit 12.3) it
 // may start while the kernel before it runs, unless HALLMARK_CUDA_OVERLAP is off: see after_previous in device.cuh.
 bool gpu_launch(gpu *g, const char *name, const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t shared_bytes, err *e);

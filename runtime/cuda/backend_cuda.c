@@ -167,6 +167,12 @@ static bool op_matmul(backend *b, float *dst, const weight *w, const float *x, i
     return products_reserve(self(b), &m, n, e) && add_op(self(b), &(cuda_op){ .kind = OP_MATMUL, .dst = dst, .w = m, .a = x, .n = n }, e);
 }
 
+static bool op_reserve_matmul(backend *b, const weight *w, int n, err *e)
+{
+    const gpu_matrix m = matrix_of(w);
+    return products_reserve(self(b), &m, n, e);
+}
+
 static bool op_add(backend *b, float *dst, const float *x, const float *y, int64_t n, err *e)
 {
     return add_op(self(b), &(cuda_op){ .kind = OP_ADD, .dst = dst, .a = x, .b = y, .n = n }, e);
@@ -313,7 +319,7 @@ static const backend_ops cuda_ops = {
     .load_weight = op_load_weight, .free_weight = op_free_weight, .load_rope = op_load_rope, .free_rope = op_free_rope,
     .embed = op_embed, .rms_norm = op_rms_norm, .matmul = op_matmul, .add = op_add, .scale = op_scale, .mul_rows = op_mul_rows,
     .gelu = op_gelu, .geglu = op_geglu, .softcap = op_softcap, .rotate = op_rotate, .kv_store = op_kv_store, .attention = op_attention,
-    .argmax = op_argmax, .row_stats = op_row_stats, .row_kl = op_row_kl, .row_top = op_row_top, .sync = op_sync, .memory_bytes = op_memory_bytes, .room = op_room, .copy_rate = op_copy_rate,
+    .argmax = op_argmax, .row_stats = op_row_stats, .row_kl = op_row_kl, .row_top = op_row_top, .sync = op_sync, .reserve_matmul = op_reserve_matmul, .memory_bytes = op_memory_bytes, .room = op_room, .copy_rate = op_copy_rate,
     .record_begin = op_record_begin, .record_end = op_record_end, .recorded = op_recorded, .replay = op_replay, .close = op_close,
 };
 
@@ -335,7 +341,7 @@ backend *backend_cuda(arith a, bool reproducible, err *e)
     c->state = state;
     c->chosen = chosen;
     c->ctx = (gpu_ctx){ .g = c->g, .round = a == ARITH_BF16, .state = c->state };
-    if (!gpu_upload(c->g, &c->state->bad_kv, &none, sizeof none, e) || !products_open(c, reproducible, e)) goto fail;
+    if (!cuda_kernels_are_there(&c->ctx, e) || !gpu_upload(c->g, &c->state->bad_kv, &none, sizeof none, e) || !products_open(c, reproducible, e)) goto fail;
     return &c->base;
 fail:
     op_close(&c->base);

@@ -249,6 +249,11 @@ extern "C" bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int 
            LAUNCH(c->g, e, "rotate", grid, dims(RUN_THREADS), 0, (rotate_kernel))(x, table, head_dim, pairs, n_head, pos0, c->step, c->round);
 }
 
+extern "C" bool cuda_kernels_are_there(const gpu_ctx *c, err *e)
+{
+    return gpu_know_kernels(c->g, LAUNCH(c->g, e, "mul_rows", dims(1), dims(RUN_THREADS), 0, (mul_rows_kernel)).at.kernel, e);
+}
+
 extern "C" bool cuda_argmax(const gpu_ctx *c, int32_t *id, const float *x, int64_t n, void *partial, err *e)
 {
     static_assert(sizeof(best) == 8 && (int)CUDA_ARGMAX_BLOCKS <= (int)ARGMAX_THREADS, "see kernels.h");

@@ -19,12 +19,12 @@ struct gemv_work {                      // rows of up to GPU_SEGMENTS matrices, 
     const float   *x, *by;              // [cols]; by: [rows[0]], GEMV_GELU_MUL only
 };
 
-enum { GEMV_MOST_WARPS = 8, GEMV_FEW_WARPS = 4, SUMS_BYTES = QUAD_ROWS * LANES * (int)sizeof(float) };
+enum { GEMV_MOST_WARPS = 8, GEMV_FEW_WARPS = 4, GROUP_SUM_BYTES = QUAD_ROWS * LANES * (int)sizeof(float) };
 
 // Stages of a span, and how many of them a warp has under way: 2 to 5 KB. Eight warps stay below the 48 KB that every device gives a block.
 template <int T> struct staging {
     enum { OF_SPAN = GPU_COLUMN_SPAN / quad<T>::COLUMNS, SLOTS = 2, SLOT_BYTES = QUAD_ROWS * quad<T>::PITCH, WARP_BYTES = SLOTS * SLOT_BYTES };
-    static_assert(GEMV_MOST_WARPS * WARP_BYTES + (GEMV_MOST_WARPS + GEMV_FEW_WARPS) * SUMS_BYTES <= 48 << 10, "see above");
+    static_assert(GEMV_MOST_WARPS * WARP_BYTES + (GEMV_MOST_WARPS + GEMV_FEW_WARPS) * GROUP_SUM_BYTES <= 48 << 10, "see above");
 };
 
 // Where thread `lane` of a warp stands: which of the warp's eight rows it works on, as a matrix of the launch and a row of it.
@@ -223,7 +223,7 @@ static bool run_gemv(const gpu_ctx *c, gemv_work *k, const gpu_matrix *w, const 
     k->split = (int)ceil_div(k->n_spans, ceil_div(k->n_spans, GEMV_MOST_WARPS));
     const int of_block = k->split < GEMV_FEW_WARPS ? GEMV_FEW_WARPS / k->split : 1, warps = of_block * k->split;
     const gpu_dim grid = dims(ceil_div(groups, of_block)), block = dims(warps * WARP);
-    const size_t sums = (size_t)(warps + of_block) * SUMS_BYTES;
+    const size_t sums = (size_t)(warps + of_block) * GROUP_SUM_BYTES;
     switch (w->type) {
 #define ROW(T) case T: return LAUNCH(c->g, e, "gemv", grid, block, (size_t)warps * staging<T>::WARP_BYTES + sums, (gemv_kernel<T>))(*k);
     FOR_WEIGHT_TYPES(ROW)

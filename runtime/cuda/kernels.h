@@ -1,5 +1,6 @@
 // kernels: what the CUDA backend can launch. Each launcher checks shapes, picks the grid, launches, and does no arithmetic; the
-// kernels above it in its .cu file say what is computed. Twin of all of them: runtime/cpu/kernels.inc, bit for bit.
+// kernels above it in its .cu file say what is computed. Twin of all of them: runtime/cpu/kernels.inc, bit for bit; but for products of many
+// tokens on the tensor cores.
 //
 // Pointers are device memory unless said. Activations are F32, [n_tokens][dim]. Positions: where `step` is given, the position
 // and the token's id are read from it when the kernel runs (a recorded decode step); the values passed are then ignored.
@@ -61,6 +62,9 @@ typedef struct {                // one layer's keys and values, see kv_layer
     int64_t capacity, row_bytes;
     void   *k, *v;
 } gpu_kv;
+
+// ERR_SYSTEM where this program has no kernels for the device (gpu_know_kernels).
+bool cuda_kernels_are_there(const gpu_ctx *c, err *e);
 
 // dst[t] = scale * row ids[t] of w; ids NULL: the step's.
 bool cuda_embed(const gpu_ctx *c, float *dst, const gpu_matrix *w, const int32_t *ids, int n, float scale, err *e);

@@ -7,7 +7,7 @@
 
 // ---- scratch ---------------------------------------------------------------------------------------------------------
 
-typedef struct { void **p; int64_t *have, want, most; const char *what; } scratch;
+typedef struct { void **p; int64_t *have, want; const char *what; } scratch;
 
 static bool grow(cuda_backend *c, const scratch *s, err *e)
 {
@@ -27,8 +27,8 @@ bool products_reserve(cuda_backend *c, const gpu_matrix *w, int n, err *e)
     gpu_products_need need = { 0 };
     if (cuda_tensor_can(&c->ctx, w, n)) need = cuda_tensor_need(&c->ctx, w, n);
     void *pw = p->w, *px = p->x, *spans = p->spans;
-    const scratch all[] = { { &pw, &p->w_bytes, need.w, PRODUCT_W_BYTES, "pieces of weights" }, { &px, &p->x_bytes, need.x, PRODUCT_X_BYTES, "pieces of activations" },
-                            { &spans, &p->span_bytes, need.spans, PRODUCT_SPAN_BYTES, "sums of a product's spans" } };
+    const scratch all[] = { { &pw, &p->w_bytes, need.w, "pieces of weights" }, { &px, &p->x_bytes, need.x, "pieces of activations" },
+                            { &spans, &p->span_bytes, need.spans, "sums of a product's spans" } };
     bool ok = true;
     for (size_t i = 0; ok && i < sizeof all / sizeof *all; i++) ok = grow(c, &all[i], e);
     p->w = pw;
@@ -53,7 +53,11 @@ int64_t products_later(const cuda_backend *c)
 static bool has_tensor_cores(const cuda_backend *c, err *e)
 {
     const gpu_props *d = gpu_properties(c->g);
-    return d->major >= 8 || err_set(e, ERR_SYSTEM, "device cuda (%s): compute capability %d.%d has no tensor cores for BF16, 8.0 has", d->name, d->major, d->minor);
+    const int compiled_for = gpu_compiled_for(c->g);
+    if (d->major < 8) return err_set(e, ERR_SYSTEM, "device cuda (%s): compute capability %d.%d has no tensor cores for BF16, 8.0 has", d->name, d->major, d->minor);
+    // What the driver translates from older instructions has none of them in it.
+    return compiled_for >= 80 || err_set(e, ERR_SYSTEM, "device cuda (%s): this program's kernels are compiled for compute capability %d.%d, those for the tensor cores need 8.0",
+                                         d->name, compiled_for / 10, compiled_for % 10);
 }
 
 static void use_tensor_cores(cuda_backend *c)
