@@ -224,14 +224,18 @@ static bool bench_artifact(const bench_options *o, bench_result *r, err *e)
 
 static double load_gb_s(const bench_result *r) { return (double)r->load_bytes / r->load_s / 1e9; }
 
+// null: not measured, as decoding is where nothing is generated.
+static void figure_json(json_out *j, const char *key, double v, bool measured)
+{
+    json_key(j, key);
+    if (measured) json_num(j, v, 6);
+    else          json_cstr(j, NULL);
+}
+
 static void load_json(json_out *j, const bench_result *r)
 {
-    json_key(j, "load_s");
-    if (r->load_s > 0) json_num(j, r->load_s, 6);
-    else               json_cstr(j, NULL);
-    json_key(j, "load_gb_s");
-    if (r->load_s > 0) json_num(j, load_gb_s(r), 6);
-    else               json_cstr(j, NULL);
+    figure_json(j, "load_s", r->load_s, r->load_s > 0);
+    figure_json(j, "load_gb_s", load_gb_s(r), r->load_s > 0);
 }
 
 static void case_json(json_out *j, const bench_case *c, double limit)
@@ -243,17 +247,11 @@ static void case_json(json_out *j, const bench_case *c, double limit)
     json_int(j, c->gen);
     json_key(j, "score");
     json_int(j, c->score);
-    json_key(j, "prefill_tok_s");
-    json_num(j, c->prefill_tok_s, 6);
-    json_key(j, "decode_tok_s");
-    json_num(j, c->decode_tok_s, 6);
-    json_key(j, "score_tok_s");
-    json_num(j, c->score_tok_s, 6);
-    json_key(j, "decode_gb_s");
-    json_num(j, c->decode_gb_s, 6);
-    json_key(j, "limit_gb_s");
-    if (limit > 0) json_num(j, limit, 6);
-    else           json_cstr(j, NULL);
+    figure_json(j, "prefill_tok_s", c->prefill_tok_s, c->prompt > 0);
+    figure_json(j, "decode_tok_s", c->decode_tok_s, c->gen > 0);
+    figure_json(j, "score_tok_s", c->score_tok_s, c->score > 0);
+    figure_json(j, "decode_gb_s", c->decode_gb_s, c->gen > 0);
+    figure_json(j, "limit_gb_s", limit, limit > 0);
     json_key(j, "step_bytes");
     json_int(j, c->step_bytes);
     json_key(j, "memory_bytes");
@@ -282,6 +280,12 @@ static void print_json(const bench_result *r, int n)
     if (n > 1) json_close(&j, ']');
 }
 
+static void figure_cell(table *t, const char *format, double v, bool measured)
+{
+    if (measured) table_cell(t, format, v);
+    else          table_cell(t, "-");
+}
+
 static bool print_table(const bench_result *r, int n)
 {
     static const char *const header[] = { "artifact", "device", ">prompt", ">gen", ">scored", ">prefill tok/s", ">decode tok/s", ">score tok/s",
@@ -297,13 +301,12 @@ static bool print_table(const bench_result *r, int n)
             table_cell(&t, "%lld", (long long)c->prompt);
             table_cell(&t, "%lld", (long long)c->gen);
             table_cell(&t, "%lld", (long long)c->score);
-            table_cell(&t, "%.1f", c->prefill_tok_s);
-            table_cell(&t, "%.1f", c->decode_tok_s);
-            table_cell(&t, "%.1f", c->score_tok_s);
-            table_cell(&t, "%s", human_bytes(c->step_bytes, size));
-            table_cell(&t, "%.2f", c->decode_gb_s);
-            if (r[i].limit_gb_s > 0) table_cell(&t, "%.0f %%", 100 * c->decode_gb_s / r[i].limit_gb_s);
-            else                     table_cell(&t, "-");
+            figure_cell(&t, "%.1f", c->prefill_tok_s, c->prompt > 0);
+            figure_cell(&t, "%.1f", c->decode_tok_s, c->gen > 0);
+            figure_cell(&t, "%.1f", c->score_tok_s, c->score > 0);
+            table_cell(&t, "%s", c->gen > 0 ? human_bytes(c->step_bytes, size) : "-");
+            figure_cell(&t, "%.2f", c->decode_gb_s, c->gen > 0);
+            figure_cell(&t, "%.0f %%", 100 * c->decode_gb_s / r[i].limit_gb_s, c->gen > 0 && r[i].limit_gb_s > 0);
             table_cell(&t, "%s", human_bytes(c->memory_bytes, size));
         }
     if (!table_print(&t, stdout)) return false;

@@ -39,7 +39,8 @@ bool encoder_of_device(const command *c, block_encoder **b, const char *device, 
     err why = { 0 };
     *b = NULL;
     if (!device || strcmp(device, "cpu") == 0) return true;
-    if (!(*b = cuda_encoder_open(&why)) && strcmp(device, "cuda") == 0) return err_set(e, why.kind, "%s", why.msg);
+    *b = cuda_encoder_open(&why);
+    if (!*b && (strcmp(device, "cuda") == 0 || why.kind == ERR_USAGE)) return err_set(e, why.kind, "%s", why.msg);
     // A program without that half has nothing to explain.
     if (!*b && cuda_encoder_built()) cli_note(c, "encoding on the CPU: %s", why.msg);
     return true;

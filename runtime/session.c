@@ -91,6 +91,15 @@ static bool pick_backend(session *s, const session_opts *o, arith a, dtype kv_ty
     return s->b != NULL;
 }
 
+bool session_device_there(const char *device, err *e)
+{
+    err why = { 0 };
+    if (device && strcmp(device, "cuda") != 0 && strcmp(device, "auto") != 0) return true;
+    backend *b = backend_cuda(ARITH_F32, true, &why);
+    if (b) b->ops->close(b);
+    return b || ((!device || strcmp(device, "auto") == 0) && why.kind != ERR_USAGE) || err_set(e, why.kind, "%s", why.msg);
+}
+
 session *session_new(const model *m, const session_opts *o, err *e)
 {
     const hparams *h = model_hparams(m);

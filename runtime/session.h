@@ -25,6 +25,10 @@ typedef struct session session;
 session *session_new(const model *m, const session_opts *o, err *e);
 void     session_free(session *s);
 
+// Whether a session on that device could be opened, models aside: asked before long work that ends in one. `auto` always can, unless the
+// environment asks for what nobody knows (ERR_USAGE).
+bool session_device_there(const char *device, err *e);
+
 // Runs n ids after what was run before. logits: [n_logits][n_vocab] F32 of the last n_logits positions, host memory (n_logits may be 0).
 // hidden (may be NULL): [n_layer + 1][n_embd], the hidden state of the last of the n tokens: the scaled embedding, then each layer's output.
 // ERR_USAGE when n_ctx would overflow, ERR_INPUT on an id outside the vocabulary.

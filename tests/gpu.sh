@@ -60,7 +60,8 @@ build() {
     [ -z "$pack" ] && arch=(-DHALLMARK_CUDA_ARCHITECTURES=native)
     [ -n "${GPU_ARCH:-}" ] && arch=(-DHALLMARK_CUDA_ARCHITECTURES="$GPU_ARCH")
     # The programs find the libraries beside them by their own path: no other program is made to load those. RPATH: libraries of libraries too.
-    cmake -S "$root" -B "$dir" -DHALLMARK_CUDA=ON -DBUILD_TESTING=ON "${arch[@]}" '-DCMAKE_BUILD_RPATH=$ORIGIN/lib' \
+    # As if for installing: a build's own path is padded, and a gap in it is the current folder.
+    cmake -S "$root" -B "$dir" -DHALLMARK_CUDA=ON -DBUILD_TESTING=ON "${arch[@]}" -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON '-DCMAKE_INSTALL_RPATH=$ORIGIN/lib' \
         '-DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags' > "$work/build.log" 2>&1 ||
         { tail -n 40 "$work/build.log"; missing_packages; exit 1; }
 

@@ -375,6 +375,7 @@ static bool prepare(release *x, const char *out_dir, err *e)
     x->r->reports    = calloc((size_t)n, sizeof *x->r->reports);
     x->r->file_bytes = calloc((size_t)n, sizeof *x->r->file_bytes);
     if (!x->r->reports || !x->r->file_bytes) return err_nomem(e, "reports", (size_t)n * sizeof *x->r->reports);
+    if (!session_device_there(o->device, e)) return false;
     source_revision(x->hf_dir, x->revision);
     return source_digest(x->hf_dir, o->n_threads, o->progress, x->source_digest, e) && find_fixtures(x, e) && records_will_fit(x, e)
         && release_dir_begin(&x->dir, x->dest[TO_PUBLISH], e) && all_will_fit(x, e);

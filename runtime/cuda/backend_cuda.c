@@ -327,6 +327,7 @@ bool backend_cuda_built(void) { return true; }
 
 backend *backend_cuda(arith a, bool reproducible, err *e)
 {
+    if (!products_known(e)) return NULL;
     cuda_backend *c = calloc(1, sizeof *c);
     if (!c) { err_nomem(e, "backend", sizeof *c); return NULL; }
     c->base.ops = &cuda_ops;

@@ -97,19 +97,33 @@ static const struct { const char *name; bool (*choose)(cuda_backend *c, err *e);
     { "auto", choose_auto }, { "exact", choose_exact }, { "tensor", choose_tensor }, { "cublas", choose_cublas },
 };
 
-bool products_open(cuda_backend *c, bool reproducible, err *e)
+static const char *asked_for(void)
 {
     const char *v = getenv("HALLMARK_CUDA_PRODUCTS");
+    return v && *v ? v : NULL;
+}
+
+bool products_known(err *e)
+{
+    const char *v = asked_for();
+    for (size_t i = 0; v && i < sizeof modes / sizeof *modes; i++)
+        if (strcmp(v, modes[i].name) == 0) return true;
+    return !v || err_set(e, ERR_USAGE, "HALLMARK_CUDA_PRODUCTS: found '%s', expected auto, exact, tensor or cublas", v);
+}
+
+bool products_open(cuda_backend *c, bool reproducible, err *e)
+{
+    const char *v = asked_for();
     c->products = (gpu_products){ .mode = PRODUCTS_EXACT, .x_pieces = c->ctx.round ? 1 : PRODUCT_PIECES, .tile = -1 };
     c->ctx.products = &c->products;
-    if (!v || !*v) v = reproducible ? "exact" : "auto";
+    if (!v) v = reproducible ? "exact" : "auto";
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
         if (strcmp(v, modes[i].name) != 0) continue;
         if (!modes[i].choose(c, e)) return false;
         c->base.note = c->note[0] ? c->note : NULL;
         return true;
     }
-    return err_set(e, ERR_USAGE, "HALLMARK_CUDA_PRODUCTS: found '%s', expected auto, exact, tensor or cublas", v);
+    return products_known(e);
 }
 
 void products_close(cuda_backend *c)

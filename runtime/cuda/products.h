@@ -9,6 +9,8 @@
 // "exact": the CPU's bits. "tensor": on the tensor cores, unchecked. "cublas": by cuBLAS. Sets c->base.note where numbers may differ from the
 // CPU's, or where auto could not have the tensor cores. c->g is open, c->ctx filled. ERR_USAGE: another value. ERR_SYSTEM: what is asked for is not
 // there; in auto a failure of the check is none.
+// ERR_USAGE where HALLMARK_CUDA_PRODUCTS has a value that nobody knows; asked before a device is.
+bool products_known(err *e);
 bool products_open(cuda_backend *c, bool reproducible, err *e);
 void products_close(cuda_backend *c);
 
