@@ -110,7 +110,7 @@ typedef struct {
 // Faults that tests plant in the runtime. Only a build with HALLMARK_FAULTS commits them; elsewhere FAULT_NONE is all there is.
 typedef enum {
     FAULT_NONE, FAULT_SCALE_RSQRT_D, FAULT_SCORES_BF16, FAULT_HEAD512_ZERO, FAULT_WINDOW_OFF_BY_ONE, FAULT_ROPE_BASE_SWAP, FAULT_KV_WRONG_LAYER,
-    FAULT_KV_F16, FAULT_FUSED_SUM_KV_DTYPE,
+    FAULT_KV_F16, FAULT_FUSED_SUM_KV_DTYPE, FAULT_HEAD512_LOST,
 } fault;
 
 struct backend {            // first member of every implementation

@@ -48,6 +48,7 @@ int64_t gemma_scratch_bytes(const gemma *m);
 // What gemma_open will take beside weights and cache: activations and rotary tables. false: more than 64 bits hold.
 // logits_rows: of the backend, see backend.h.
 bool    gemma_scratch_need(const hparams *h, int64_t n_ctx, int n_batch, int logits_rows, int64_t *bytes);
+dtype   gemma_kv_type(const gemma *m);          // of the cache as it was allocated
 int64_t gemma_weight_bytes(const gemma *m);     // all tensors bound
 double  gemma_load_seconds(const gemma *m);     // what bringing them to the backend took; 0 where it runs on the file's mapping
 

@@ -327,6 +327,13 @@ void gemma_close(gemma *m)
     free(m);
 }
 
+dtype gemma_kv_type(const gemma *m)
+{
+    int i = 0;
+    while (i + 1 < m->h->n_layer && !m->h->layers[i].has_kv) i++;
+    return m->kv[i].type;
+}
+
 // ---- counting --------------------------------------------------------------------------------------------------------
 
 static int64_t bytes_of(const weight *w)

@@ -100,6 +100,43 @@ bool session_device_there(const char *device, err *e)
     return b || ((!device || strcmp(device, "auto") == 0) && why.kind != ERR_USAGE) || err_set(e, why.kind, "%s", why.msg);
 }
 
+static bool plant_fault(session *s, const session_opts *o, err *e)
+{
+#ifdef HALLMARK_FAULTS
+    s->b->fault = o->fault;
+    return true;
+#else
+    return o->fault == FAULT_NONE || err_set(e, ERR_USAGE, "this build cannot plant faults");
+#endif
+}
+
+// The model on the backend. `auto` goes on to the CPU where the device fails while it is loaded: room that was there may have gone.
+static bool open_net(session *s, const session_opts *o, arith a, dtype kv_type, err *e)
+{
+    const bool automatic = (!o->device || strcmp(o->device, "auto") == 0) && s->b->ops->room;
+    err why = { 0 };
+    if (!plant_fault(s, o, e)) return false;
+    s->net = gemma_open(s->b, model_gguf(s->m), model_hparams(s->m), kv_type, s->n_ctx, s->n_batch, automatic ? &why : e);
+    if (s->net || !automatic) return s->net != NULL;
+    if (why.kind != ERR_SYSTEM) return err_set(e, why.kind, "%s", why.msg);
+    s->b->ops->close(s->b);
+    s->b = backend_cpu(a, o->n_threads, o->simd, e);
+    if (!s->b || !plant_fault(s, o, e)) return false;
+    set_batch(s, o, s->b);
+    snprintf(s->note, sizeof s->note, "running on the CPU: %.230s", why.msg);
+    s->net = gemma_open(s->b, model_gguf(s->m), model_hparams(s->m), kv_type, s->n_ctx, s->n_batch, e);
+    return s->net != NULL;
+}
+
+// What the cache is, by what was allocated: a report must not repeat what was asked for.
+static void name_kv(session *s, const char *required)
+{
+    const dtype t = gemma_kv_type(s->net);
+    for (size_t i = 0; i < sizeof kv_types / sizeof *kv_types; i++)
+        if (kv_types[i].type == t) snprintf(s->kv, sizeof s->kv, "%s", kv_types[i].name);
+    s->kv_is_required = strcmp(s->kv, required) == 0;
+}
+
 session *session_new(const model *m, const session_opts *o, err *e)
 {
     const hparams *h = model_hparams(m);
@@ -113,20 +150,15 @@ session *session_new(const model *m, const session_opts *o, err *e)
     const char *required = bf16 ? "bf16" : "f32", *kv = o->kv ? o->kv : required;
     dtype kv_type = DT_F32;
     if (!find_kv(kv, &kv_type, e)) goto fail;
-    snprintf(s->kv, sizeof s->kv, "%s", kv);
     snprintf(s->arith, sizeof s->arith, "%s", arith_name);
-    s->kv_is_required = strcmp(kv, required) == 0;
     s->n_ctx = o->n_ctx;
     if (s->n_ctx < 1) { err_set(e, ERR_USAGE, "a session needs room for at least one token"); goto fail; }
     if (!pick_backend(s, o, bf16 ? ARITH_BF16 : ARITH_F32, kv_type, e)) goto fail;
 #ifdef HALLMARK_FAULTS
-    s->b->fault = o->fault;
-    if (o->fault == FAULT_KV_F16) kv_type = DT_F16;     // and the session goes on calling it what was asked for
-#else
-    if (o->fault != FAULT_NONE) { err_set(e, ERR_USAGE, "this build cannot plant faults"); goto fail; }
+    if (o->fault == FAULT_KV_F16) kv_type = DT_F16;
 #endif
-    s->net = gemma_open(s->b, model_gguf(m), h, kv_type, s->n_ctx, s->n_batch, e);
-    if (!s->net) goto fail;
+    if (!open_net(s, o, bf16 ? ARITH_BF16 : ARITH_F32, kv_type, e)) goto fail;
+    name_kv(s, required);
     return s;
 fail:
     session_free(s);

@@ -85,9 +85,10 @@ START_TEST(on_tensor_cores_it_passes)
 END_TEST
 
 static const struct { fault f; const int *layer; const char *name; } FAULTS[] = {
-    { FAULT_KV_F16, &(const int){ 0 }, "an F16 cache that calls itself F32" },
-    { FAULT_FUSED_SUM_KV_DTYPE, &(const int){ 0 }, "weighted sum in the cache's dtype" },
+    { FAULT_KV_F16, &(const int){ 0 }, "an F16 cache where F32 is required" },
+    { FAULT_FUSED_SUM_KV_DTYPE, &(const int){ 0 }, "running sum in the cache's dtype" },
     { FAULT_HEAD512_ZERO, &first_full, "head size 512 gives zero" },
+    { FAULT_HEAD512_LOST, &first_full, "head size 512 leaves zeros in the layer's place" },
 };
 #if defined(__SANITIZE_ADDRESS__)
 enum { FIRST_FAULT = 2 };       // one stands for all where a run takes ten times as long
@@ -99,7 +100,7 @@ START_TEST(a_fault_is_caught_and_located)
 {
     verify_report r = run_with(FAULTS[_i].f, NULL);
     ck_assert_msg(!r.passed && r.fixtures[0].n_failures > 0, "%s: not caught: mean KL %g", FAULTS[_i].name, r.fixtures[0].kl_mean);
-    const verify_failure *f = &r.fixtures[0].failures[0];
+    const verify_failure *f = first_in_a_case(&r);
     ck_assert_msg(f->case_id[0] && f->step >= 0, "%s: %s", FAULTS[_i].name, f->text);
     ck_assert_msg(f->layer == *FAULTS[_i].layer, "%s: expected layer %d: %s", FAULTS[_i].name, *FAULTS[_i].layer, f->text);
     verify_report_free(&r);

@@ -111,7 +111,7 @@ static void located(const verify_report *r, int layer)
 {
     const verify_fixture_result *x = &r->fixtures[0];
     ck_assert(!r->passed && x->ran && x->n_failures > 0);
-    const verify_failure *f = &x->failures[0];
+    const verify_failure *f = first_in_a_case(r);
     ck_assert_msg(f->case_id[0] && f->step >= 0, "%s", f->text);
     ck_assert_msg(f->layer == layer, "expected layer %d: %s", layer, f->text);
 }
@@ -224,8 +224,9 @@ END_TEST
 
 typedef struct { fault f; const char *name; const int *layer; bool in_bf16; } planted;
 static const int zero = 0;
-// in_bf16: outside bfloat16's own noise too. An F16 cache holds every BF16 value of this checkpoint, and a weighted sum kept in BF16
-// moves the logits less than twice as much as Transformers moves its own: those two only the F32 run can tell.
+// in_bf16: outside bfloat16's own noise too. An F16 cache holds every BF16 value of this checkpoint: there its dtype alone tells. A running sum
+// kept in BF16 moves this model's logits by a fifth more than a sound run and less than twice as much as Transformers moves its own: only the
+// F32 run tells.
 static const planted FAULTS[] = {
     { FAULT_SCALE_RSQRT_D, "attention scale 1/sqrt(d)", &zero, true },
     { FAULT_SCORES_BF16, "scores accumulated in BF16", &zero, true },
@@ -233,8 +234,9 @@ static const planted FAULTS[] = {
     { FAULT_WINDOW_OFF_BY_ONE, "window off by one", &zero, true },
     { FAULT_ROPE_BASE_SWAP, "rotary base of the other layer kind", &zero, true },
     { FAULT_KV_WRONG_LAYER, "KV of the wrong layer", &first_shared, true },
-    { FAULT_KV_F16, "an F16 cache that calls itself F32", &zero, false },
-    { FAULT_FUSED_SUM_KV_DTYPE, "weighted sum in the cache's dtype", &zero, false },
+    { FAULT_KV_F16, "an F16 cache where F32 is required", &zero, false },
+    { FAULT_FUSED_SUM_KV_DTYPE, "running sum in the cache's dtype", &zero, false },
+    { FAULT_HEAD512_LOST, "head size 512 leaves zeros in the layer's place", &first_full, true },
 };
 
 // Sanitizers slow a run twentyfold and look for other things: there, two faults stand for all.
@@ -258,6 +260,31 @@ START_TEST(faults_of_the_runtime_are_caught_in_f32)
     verify_report r = verify_with(f32, fixture_path("float32"), &o);
     ck_assert_msg(!r.passed, "%s: not caught: mean KL %g", p->name, r.fixtures[0].kl_mean);
     located(&r, *p->layer);
+    verify_report_free(&r);
+}
+END_TEST
+
+// The three failures that are silent elsewhere, and where verify says they begin.
+START_TEST(the_silent_failures_are_told)
+{
+    char lost[128];
+    snprintf(lost, sizeof lost, "logits are all zero; the hidden state is all zero from layer %d on", first_full);
+    const struct { fault f; const char *what, *says; } cases[] = {
+        { FAULT_KV_F16, "kv", "the KV cache is f16, the artifact requires f32" },
+        { FAULT_KV_F16, "distance", "log-probabilities leave theirs from step " },
+        { FAULT_FUSED_SUM_KV_DTYPE, "logprob", "log-probabilities leave theirs from step " },
+        { FAULT_HEAD512_LOST, "finite", lost },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        verify_opts o = { .tokens = 4, .run.fault = cases[i].f };
+        verify_report r = verify_with(f32, fixture_path("float32"), &o);
+        const verify_failure *f = failure_of(&r, cases[i].what);
+        ck_assert_msg(f && strstr(f->text, cases[i].says), "expected '%s', found '%s'", cases[i].says, f ? f->text : "no such failure");
+        verify_report_free(&r);
+    }
+    verify_opts o = { .tokens = 4, .run.fault = FAULT_KV_F16 };
+    verify_report r = verify_with(bf16, fixture_path("bfloat16"), &o);
+    ck_assert(!r.passed && strstr(failure_of(&r, "kv")->text, "the KV cache is f16, the artifact requires bf16"));
     verify_report_free(&r);
 }
 END_TEST
@@ -298,6 +325,7 @@ int main(void)
     tcase_add_test(t, a_removed_merge_is_named);
     tcase_add_test(t, another_cache_dtype_is_noted_and_fails);
     tcase_add_loop_test(t, faults_of_the_runtime_are_caught_in_f32, 0, (int)(sizeof FAULTS / sizeof *FAULTS));
+    tcase_add_test(t, the_silent_failures_are_told);
     tcase_add_loop_test(t, faults_of_the_runtime_are_caught_in_bf16, 0, (int)(sizeof FAULTS / sizeof *FAULTS));
     suite_add_tcase(s, t);
     return run_suite(s);

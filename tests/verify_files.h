@@ -191,6 +191,15 @@ static inline verify_report verify_plain(const char *artifact, const char *fixtu
     return verify_with(artifact, fixture_file, &o);
 }
 
+// The first failure that names a case, or the first of all.
+static inline const verify_failure *first_in_a_case(const verify_report *r)
+{
+    const verify_fixture_result *x = &r->fixtures[0];
+    for (int64_t i = 0; i < x->n_failures; i++)
+        if (x->failures[i].case_id[0]) return &x->failures[i];
+    return &x->failures[0];
+}
+
 static inline const verify_failure *failure_of(const verify_report *r, const char *what)
 {
     for (int64_t i = 0; i < r->fixtures[0].n_failures; i++)

@@ -260,6 +260,7 @@ void compare_forced(comparison *k, int64_t step, const float *logits)
     k->kl_sum += kl;
     keep_worst(&r->kl_max, &k->worst_kl, kl, k, step);
     keep_worst(&r->logprob_diff_max, &k->worst_lp, lp, k, step);
+    if (r->kind == CHECK_EXACT && !(lp <= r->logprob_limit) && (!k->leaves.c || step < k->leaves.step)) k->leaves = (compare_place){ k->c, step, k->probe.layer };
     r->steps++;
     r->ties += t.open;
     bool dead = fail_dead(k, step, &d);
@@ -275,11 +276,12 @@ void compare_case_end(comparison *k) { k->c = NULL; }
 
 static void fail_distance(comparison *k, const char *what, const compare_place *at, double found, double limit, double self, double floor)
 {
-    char           buf[64];
+    char           buf[64], from[128] = "";
     verify_failure p = place_of(at->c, what, at->step, at->layer);
-    result_fail(k->r, &p, "%s is %.3g, the limit %.3g (the reference's distance from itself is %.3g, the floor %.3g); it is largest in case '%s', step %lld; %s",
+    if (k->leaves.c) snprintf(from, sizeof from, "; log-probabilities leave theirs from step %lld of case '%.64s' on", (long long)k->leaves.step, k->leaves.c->id);
+    result_fail(k->r, &p, "%s is %.3g, the limit %.3g (the reference's distance from itself is %.3g, the floor %.3g); it is largest in case '%s', step %lld%s; %s",
                 strcmp(what, "distance") == 0 ? "mean KL" : "the largest log-probability difference", found, limit, self, floor, at->c->id,
-                (long long)at->step, layer_text(buf, at->layer, at->c->n_probes > 0));
+                (long long)at->step, from, layer_text(buf, at->layer, at->c->n_probes > 0));
 }
 
 static void judge_exact(comparison *k)

@@ -31,7 +31,7 @@ typedef struct {
     double                *decode_kl, *decode_lp;   // [tokens] distances of the free run's own logits, 0 where it did not come to
     // all cases
     double                 kl_sum;
-    compare_place          worst_kl, worst_lp;
+    compare_place          worst_kl, worst_lp, leaves;      // leaves: the earliest step whose log-probabilities are beyond their limit
     int                    first_layer;     // the lowest layer that departs in any case, LAYER_NONE; and in which
     const fixture_case    *first_layer_case;
 } comparison;

@@ -178,13 +178,23 @@ template <int T> DEV float partial_sum(const attention_work &a, const uint8_t *h
 #pragma unroll
         for (int i = 0; i < SUM_AHEAD; i++) {
             if (j + i * LANES < end) acc = fmaf(p[j + i * LANES], v[i], acc);
-#ifdef HALLMARK_FAULTS
-            if (a.fault == GPU_FAULT_FUSED_SUM_KV_DTYPE && j + i * LANES < end) acc = T == DT_F16 ? f32_of_f16(f16_of_f32(acc)) : round_bf16(acc);
-#endif
         }
     }
     return acc;
 }
+
+#ifdef HALLMARK_FAULTS
+// The fault: one running sum over all keys of the span, kept in the cache's dtype.
+template <int T> DEV float careless_sum(const attention_work &a, const uint8_t *head, int64_t at, const float *p, int end, int d)
+{
+    float acc = 0.0f;
+    for (int j = 0; j < end; j++) {
+        acc = fmaf(p[j], kv_value<T>(head + (at + j) % a.kv.capacity * a.kv.row_bytes, d / LANES, d % LANES), acc);
+        acc = T == DT_F16 ? f32_of_f16(f16_of_f32(acc)) : round_bf16(acc);
+    }
+    return acc;
+}
+#endif
 
 // out[t][h][d] = sum over keys j of p[j] * v[j][d]: one block for SUM_DIMS dimensions and one span of keys; a warp is a partial sum, a
 // lane a dimension
@@ -213,6 +223,10 @@ template <int T, bool FUSED> __global__ __launch_bounds__(SUM_THREADS) void weig
     }
     const uint8_t *head = (const uint8_t *)a.kv.v + h / a.group * (a.kv.row_bytes / a.kv.n_kv_head);
     rows[chain * SUM_DIMS + lane] = d < hd ? partial_sum<T>(a, head, seen.lo + span_key, p + span_key, chain, n, d) : 0.0f;
+#ifdef HALLMARK_FAULTS
+    if (a.fault == GPU_FAULT_FUSED_SUM_KV_DTYPE)
+        rows[chain * SUM_DIMS + lane] = chain == 0 && d < hd ? careless_sum<T>(a, head, seen.lo + span_key, p + span_key, n, d) : 0.0f;
+#endif
     for (int half = LANES / 2; half > 0; half /= 2) {
         __syncthreads();
         if (chain < half) rows[tid] = rows[tid] + rows[tid + half * SUM_DIMS];
