@@ -381,11 +381,11 @@ int main(void)
     if (!cuda_is_there()) return 77;
     Suite *s = suite_create("cuda_step_ops");
     TCase *t = tcase_create("steps");
-    tcase_add_loop_test(t, attention_of_a_step, 0, N_RUNS);
-    tcase_add_loop_test(t, products_in_one_launch, 0, N_RUNS);
-    tcase_add_loop_test(t, products_with_a_gate, 0, N_RUNS);
-    tcase_add_loop_test(t, norms_between_products, 0, N_RUNS);
-    tcase_add_loop_test(t, heads_in_one_launch, 0, N_RUNS);
+    tcase_add_loop_test(t, attention_of_a_step, 0, runs_asked());
+    tcase_add_loop_test(t, products_in_one_launch, 0, runs_asked());
+    tcase_add_loop_test(t, products_with_a_gate, 0, runs_asked());
+    tcase_add_loop_test(t, norms_between_products, 0, runs_asked());
+    tcase_add_loop_test(t, heads_in_one_launch, 0, runs_asked());
     tcase_add_test(t, heads_say_what_does_not_fit);
     suite_add_tcase(s, t);
     return run_suite(s);

@@ -641,7 +641,7 @@ int main(void)
     if (!cuda_is_there() || !tensor_cores_are_there()) return 77;
     Suite *s = suite_create("cuda_tensor");
     TCase *t = tcase_create("tensor");
-    tcase_add_loop_test(t, every_form_and_tile, 0, N_RUNS);
+    tcase_add_loop_test(t, every_form_and_tile, 0, runs_asked());
     tcase_add_loop_test(t, bits_depend_neither_on_the_batch_nor_on_tile_or_order, 0, 2);
     tcase_add_loop_test(t, slices_have_the_same_bits, 0, 2);
     tcase_add_loop_test(t, other_shapes_stay_exact, 0, 2);
