@@ -394,6 +394,12 @@ int64_t session_step_bytes(const session *s, int64_t pos)
     return sum;
 }
 
+// On the CPU that is the file's doing; a device may be to blame too.
+static bool no_number(const session *s, err *e)
+{
+    return err_set(e, s->b->ops->room ? ERR_SYSTEM : ERR_INPUT, "%s: every logit after position %lld is not a number", gguf_path(model_gguf(s->m)), (long long)s->pos - 1);
+}
+
 // Runs ids and gives the greedy id after them.
 static bool eval_greedy(session *s, const int32_t *ids, int64_t n, int32_t *id, err *e)
 {
@@ -406,7 +412,7 @@ static bool eval_greedy(session *s, const int32_t *ids, int64_t n, int32_t *id, 
         s->pos += step;
     }
     if (!gemma_argmax(s->net, step - 1, id, e)) return false;
-    return *id >= 0 || err_set(e, ERR_SYSTEM, "every logit after position %lld is not a number", (long long)s->pos - 1);
+    return *id >= 0 || no_number(s, e);
 }
 
 enum { REPLAY_STEPS = 8 };          // ids come back so many at a time: few waits for the device, and no long silence
@@ -422,7 +428,7 @@ static int64_t replay_greedy(session *s, int32_t id, int32_t *out, int64_t n_max
     if (!replay(s, id, (int)n, out, e)) return -1;
     for (int64_t i = 0; i < n; i++) {
         s->pos++;
-        if (out[i] < 0) { err_set(e, ERR_SYSTEM, "every logit after position %lld is not a number", (long long)s->pos - 1); return -1; }
+        if (out[i] < 0) { no_number(s, e); return -1; }
         if (!ignore_eos && tokenizer_is_end(model_tokenizer(s->m), out[i])) return i + 1;
     }
     return n;

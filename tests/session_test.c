@@ -228,6 +228,30 @@ START_TEST(missing_and_misshapen_tensors_are_named)
 }
 END_TEST
 
+// A weight that is no number makes every logit none: on the CPU that is the file's fault, and said of the file.
+START_TEST(logits_that_are_no_numbers_are_the_files_fault)
+{
+    model *m = model_open(f32_path, &e);
+    const long at = (long)gguf_find_tensor(model_gguf(m), "output_norm.weight")->off;
+    model_close(m);
+    FILE *f = fopen(f32_path, "r+b");
+    uint8_t old[4], nan[4] = { 0, 0, 0xc0, 0x7f };
+    ck_assert(f && fseek(f, at, SEEK_SET) == 0 && fread(old, 1, 4, f) == 4 && fseek(f, at, SEEK_SET) == 0 && fwrite(nan, 1, 4, f) == 4 && fclose(f) == 0);
+    err got = { 0 };
+    int32_t out[2];
+    m = model_open(f32_path, &e);
+    some_ids(m);
+    session *s = session_new(m, &(session_opts){ .device = "cpu", .n_ctx = 8 }, &e);
+    ck_assert_msg(s && session_generate(s, ids, 3, out, 2, true, NULL, NULL, &got) < 0, "%s", e.msg);
+    ck_assert_int_eq(got.kind, ERR_INPUT);
+    ck_assert_msg(strstr(got.msg, "f32.gguf: every logit after position 2 is not a number") != NULL, "%s", got.msg);
+    session_free(s);
+    model_close(m);
+    f = fopen(f32_path, "r+b");
+    ck_assert(f && fseek(f, at, SEEK_SET) == 0 && fwrite(old, 1, 4, f) == 4 && fclose(f) == 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("session");
@@ -238,6 +262,7 @@ int main(void)
     tcase_add_test(t, a_reset_session_starts_over);
     tcase_add_test(t, wrong_options_and_ids_are_named);
     tcase_add_test(t, missing_and_misshapen_tensors_are_named);
+    tcase_add_test(t, logits_that_are_no_numbers_are_the_files_fault);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
