@@ -380,6 +380,33 @@ START_TEST(what_does_not_fit_is_said_before_loading)
 }
 END_TEST
 
+// Room that was there when it was asked for may be gone when it is taken: `auto` goes on to the CPU, whichever allocation finds it out.
+START_TEST(auto_goes_on_where_loading_fails)
+{
+    enum { AS_OPENING = 3, AS_LOADING = 20, NO_MEMORY = 2 };
+    model *m = open_model(0);
+    const session_opts o = { .device = "auto", .n_ctx = 12, .n_batch = 3 };
+    const int nth[] = { AS_OPENING, AS_LOADING, 60 };
+    int32_t prompt[3], want[4], got[4];
+    some_ids(m, prompt, 3);
+    session *s = session_new(m, &(session_opts){ .device = "cpu", .n_ctx = 12 }, &e);
+    must(s && session_generate(s, prompt, 3, want, 4, true, NULL, NULL, &e) == 4);
+    session_free(s);
+    for (size_t i = 0; i < sizeof nth / sizeof *nth; i++) {
+        plant("alloc", nth[i], NO_MEMORY);
+        s = session_new(m, &o, &e);
+        unplant();
+        must(s && session_generate(s, prompt, 3, got, 4, true, NULL, NULL, &e) == 4);
+        ck_assert_str_eq(session_device(s), "cpu");
+        ck_assert_msg(strstr(session_note(s), "running on the CPU") && strstr(session_note(s), "out of memory"), "%s", session_note(s));
+        ck_assert(memcmp(want, got, sizeof want) == 0);
+        session_free(s);
+        ck_assert_int_eq(host_calls_live(), 0);
+    }
+    model_close(m);
+}
+END_TEST
+
 #endif
 
 START_TEST(the_limit_is_measured)
@@ -411,6 +438,7 @@ int main(void)
     tcase_add_test(f, no_driver_old_driver_no_device);
     tcase_add_test(f, products_in_another_order_are_said);
     tcase_add_test(f, what_does_not_fit_is_said_before_loading);
+    tcase_add_test(f, auto_goes_on_where_loading_fails);
     tcase_add_test(f, steps_with_logits_are_the_recorded_step);
     suite_add_tcase(s, f);
 #endif
