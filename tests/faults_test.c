@@ -286,6 +286,15 @@ START_TEST(the_silent_failures_are_told)
     verify_report r = verify_with(bf16, fixture_path("bfloat16"), &o);
     ck_assert(!r.passed && strstr(failure_of(&r, "kv")->text, "the KV cache is f16, the artifact requires bf16"));
     verify_report_free(&r);
+    // What hides in bfloat16's noise at the end shows at the beginning.
+    static const char note[] = "values that the fixture keeps of layer 0 are Transformers' own bits";
+    for (int i = 0; i < 2; i++) {
+        o.run.fault = i ? FAULT_FUSED_SUM_KV_DTYPE : FAULT_NONE;
+        r = verify_with(bf16, fixture_path("bfloat16"), &o);
+        ck_assert_int_eq(r.n_notes, i);
+        ck_assert_msg(!i || strstr(r.notes[0], note), "%s", i ? r.notes[0] : "");
+        verify_report_free(&r);
+    }
 }
 END_TEST
 

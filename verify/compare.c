@@ -157,6 +157,8 @@ void compare_case(comparison *k, const fixture_case *c)
 void compare_hidden(comparison *k, const float *hidden, int n_layer, int n_embd)
 {
     k->probe = probe_compare(k->c, hidden, n_layer, n_embd, gate_exact_for(k->g, k->f->dtype)->probe_tolerance);
+    k->n_first       += k->probe.n_first;
+    k->n_first_equal += k->probe.n_first_equal;
     if (k->probe.layer != LAYER_NONE && (!k->first_layer_case || k->probe.layer < k->first_layer)) {
         k->first_layer      = k->probe.layer;
         k->first_layer_case = k->c;

@@ -32,6 +32,7 @@ typedef struct {
     // all cases
     double                 kl_sum;
     compare_place          worst_kl, worst_lp, leaves;      // leaves: the earliest step whose log-probabilities are beyond their limit
+    int64_t                n_first, n_first_equal;      // see probe.h
     int                    first_layer;     // the lowest layer that departs in any case, LAYER_NONE; and in which
     const fixture_case    *first_layer_case;
 } comparison;

@@ -46,6 +46,10 @@ probe_result probe_compare(const fixture_case *c, const float *hidden, int n_lay
         if (p->layer >= -1 && p->layer < n_layer) {
             const float *h = hidden + (int64_t)(p->layer + 1) * n_embd;
             d = departure(p, h, n_embd, state_of(h, n_embd).norm);
+            for (int k = 0; k < p->n && p->layer == 0 && isfinite(d); k++) {
+                r.n_first++;
+                r.n_first_equal += h[p->index[k]] == p->value[k];
+            }
         }
         if (!(d <= r.worst)) { r.worst = d; r.worst_layer = p->layer; }
         // Rounding adds up over the layers as a random walk does.

@@ -12,6 +12,7 @@ typedef struct {
     bool   all_zero;        // ... of the two, which it is
     double worst;           // largest relative departure seen at any layer; INFINITY when a layer is not finite
     int    worst_layer;     // ... and where
+    int    n_first, n_first_equal;  // values kept of layer 0's output, and how many are the reference's own bits
 } probe_result;
 
 // hidden: [n_layer + 1][n_embd], the scaled embedding first, then each layer's output, for the prompt's last token.

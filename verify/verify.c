@@ -176,6 +176,18 @@ static bool teacher_forced(run *v, comparison *k, const fixture_case *c, int64_t
     return ok;
 }
 
+// In bfloat16 a mistake can hide in the noise that Transformers has itself, layer upon layer. After the first layer there is little of that yet: nearly
+// all values are the reference's own bits (95 % on the committed checkpoint; 42 % with a weighted sum kept in BF16). No verdict rests on it: too few
+// models were measured.
+static bool note_first_layer(const run *v, const comparison *k, err *e)
+{
+    enum { ENOUGH = 32, SOUND_PERCENT = 60 };
+    const bool as_made = strcmp(k->f->dtype, "bfloat16") == 0 && strcmp(v->r->arith, "bf16") == 0 && session_kv_is_required(v->s);
+    if (!as_made || k->r->kind != CHECK_EXACT || k->n_first < ENOUGH || 100 * k->n_first_equal >= SOUND_PERCENT * k->n_first) return true;
+    return note(v->r, e, "only %lld of %lld values that the fixture keeps of layer 0 are Transformers' own bits; expected nearly all: something rounds where Transformers does not",
+                (long long)k->n_first_equal, (long long)k->n_first);
+}
+
 static bool run_cases(run *v, verify_fixture_result *res, const fixture *f, check_kind kind, err *e)
 {
     comparison k;
@@ -188,7 +200,7 @@ static bool run_cases(run *v, verify_fixture_result *res, const fixture *f, chec
     }
     if (ok) compare_end(&k);
     else    compare_free_buffers(&k);
-    return ok;
+    return ok && note_first_layer(v, &k, e);
 }
 
 static bool failed_on(const verify_fixture_result *r, const char *what)
