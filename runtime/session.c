@@ -91,13 +91,15 @@ static bool pick_backend(session *s, const session_opts *o, arith a, dtype kv_ty
     return s->b != NULL;
 }
 
+static bool is_automatic(const char *device) { return !device || strcmp(device, "auto") == 0; }
+
 bool session_device_there(const char *device, err *e)
 {
     err why = { 0 };
-    if (device && strcmp(device, "cuda") != 0 && strcmp(device, "auto") != 0) return true;
+    if (!is_automatic(device) && strcmp(device, "cuda") != 0) return true;
     backend *b = backend_cuda(ARITH_F32, true, &why);
     if (b) b->ops->close(b);
-    return b || ((!device || strcmp(device, "auto") == 0) && why.kind != ERR_USAGE) || err_set(e, why.kind, "%s", why.msg);
+    return b || (is_automatic(device) && why.kind != ERR_USAGE) || err_set(e, why.kind, "%s", why.msg);
 }
 
 static bool plant_fault(session *s, const session_opts *o, err *e)
@@ -113,7 +115,7 @@ static bool plant_fault(session *s, const session_opts *o, err *e)
 // The model on the backend. `auto` goes on to the CPU where the device fails while it is loaded: room that was there may have gone.
 static bool open_net(session *s, const session_opts *o, arith a, dtype kv_type, err *e)
 {
-    const bool automatic = (!o->device || strcmp(o->device, "auto") == 0) && s->b->ops->room;
+    const bool automatic = is_automatic(o->device) && s->b->ops->room;
     err why = { 0 };
     if (!plant_fault(s, o, e)) return false;
     s->net = gemma_open(s->b, model_gguf(s->m), model_hparams(s->m), kv_type, s->n_ctx, s->n_batch, automatic ? &why : e);

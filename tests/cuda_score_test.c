@@ -30,6 +30,17 @@ static void remove_artifacts(void)
 
 // ---- rows --------------------------------------------------------------------------------------------------------------
 
+// Both backends on the same rows, which are freed.
+static void same_scores(const score_case *c, float *x, float *ref, const char *what)
+{
+    scores want = score_on(on[CPU], c, x, ref), got = score_on(on[GPU], c, x, ref);
+    score_same(&want, &got, c, what);
+    score_free(&want);
+    score_free(&got);
+    free(x);
+    free(ref);
+}
+
 START_TEST(the_cpus_figures)
 {
     begin(_i);
@@ -37,12 +48,7 @@ START_TEST(the_cpus_figures)
         const score_case *c = &score_cases[i];
         float *x = score_rows(c, 7 + (uint32_t)_i), *ref = score_rows(c, 99);
         for (int r = 5; r < c->rows; r += 6) memcpy(ref + r * c->n, x + r * c->n, (size_t)c->n * sizeof *x);
-        scores want = score_on(on[CPU], c, x, ref), got = score_on(on[GPU], c, x, ref);
-        score_same(&want, &got, c, "on a device");
-        score_free(&want);
-        score_free(&got);
-        free(x);
-        free(ref);
+        same_scores(c, x, ref, "on a device");
     }
     close_backends();
 }
@@ -54,12 +60,7 @@ START_TEST(kept_logits_come_in_parts)
     static const score_case c = { 1700000, 6, 1700000 };
     begin(0);
     float *x = score_rows(&c, 7), *ref = score_rows(&c, 99);
-    scores want = score_on(on[CPU], &c, x, ref), got = score_on(on[GPU], &c, x, ref);
-    score_same(&want, &got, &c, "in parts");
-    score_free(&want);
-    score_free(&got);
-    free(x);
-    free(ref);
+    same_scores(&c, x, ref, "in parts");
     close_backends();
 }
 END_TEST
