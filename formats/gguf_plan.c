@@ -1,6 +1,8 @@
 // Writing GGUF (declared in gguf.h): version 3, little-endian.
 #include "gguf.h"
 
+#include "name_index.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,10 +14,10 @@ struct gguf_plan {
     int64_t      header_bytes, file_bytes;      // of the layout
     int64_t      n_kv, cap_kv;
     gguf_kv     *kv;            // key and data owned
+    name_index   keys;
     int64_t      n_tensors, cap_tensors;
     gguf_tensor *tensors;       // name owned
-    int64_t     *index;         // open-addressed hash of names: tensor number + 1, 0 is free; twice as many slots as tensors
-    int64_t      n_slots;
+    name_index   names;         // of tensors
 };
 
 static const int64_t FIXED_BYTES = 4 + 4 + 8 + 8;      // magic, version, tensor count, metadata count
@@ -44,9 +46,10 @@ void gguf_plan_free(gguf_plan *p)
         free((uint8_t *)(uintptr_t)p->kv[i].data);
     }
     for (int64_t i = 0; i < p->n_tensors; i++) free((char *)(uintptr_t)p->tensors[i].name);
+    name_index_free(&p->keys);
+    name_index_free(&p->names);
     free(p->kv);
     free(p->tensors);
-    free(p->index);
     free(p);
 }
 
@@ -66,9 +69,8 @@ static bool grow(void **rows, int64_t n, int64_t *cap, size_t size, const char *
 
 static gguf_kv *find_kv(const gguf_plan *p, const char *key)
 {
-    for (int64_t i = 0; i < p->n_kv; i++)
-        if (strcmp(p->kv[i].key, key) == 0) return &p->kv[i];
-    return NULL;
+    const int64_t i = name_index_find(&p->keys, key);
+    return i < 0 ? NULL : &p->kv[i];
 }
 
 const gguf_kv *gguf_plan_find(const gguf_plan *p, const char *key)
@@ -90,6 +92,7 @@ static gguf_kv *new_kv(gguf_plan *p, const char *key, err *e)
     p->kv = rows;
     char *copy = strdup(key);
     if (!copy) { err_nomem(e, key, len + 1); return NULL; }
+    if (!name_index_add(&p->keys, copy, p->n_kv, e)) { free(copy); return NULL; }
     gguf_kv *kv = &p->kv[p->n_kv++];
     *kv = (gguf_kv){ .key = copy };
     return kv;
@@ -188,6 +191,7 @@ bool gguf_plan_remove(gguf_plan *p, const char *key)
 {
     gguf_kv *kv = find_kv(p, key);
     if (!kv || p->laid_out) return false;
+    name_index_remove(&p->keys, key);
     free((char *)(uintptr_t)kv->key);
     free((uint8_t *)(uintptr_t)kv->data);
     p->n_kv--;
@@ -196,29 +200,6 @@ bool gguf_plan_remove(gguf_plan *p, const char *key)
 }
 
 // ---- tensors -------------------------------------------------------------------------------------------------------
-
-// The slot of `name`, or the free one where it would go.
-static int64_t slot_of(const gguf_plan *p, const char *name)
-{
-    uint64_t h = 14695981039346656037u;         // FNV-1a
-    for (const char *s = name; *s; s++) h = (h ^ (uint8_t)*s) * 1099511628211u;
-    int64_t i = (int64_t)(h % (uint64_t)p->n_slots);
-    while (p->index[i] && strcmp(p->tensors[p->index[i] - 1].name, name) != 0) i = (i + 1) % p->n_slots;
-    return i;
-}
-
-static bool grow_index(gguf_plan *p, err *e)
-{
-    if (2 * (p->n_tensors + 1) <= p->n_slots) return true;
-    int64_t  n = p->n_slots ? p->n_slots * 2 : 256;
-    int64_t *v = calloc((size_t)n, sizeof *v);
-    if (!v) return err_nomem(e, "the tensor index", (size_t)n * sizeof *v);
-    free(p->index);
-    p->index   = v;
-    p->n_slots = n;
-    for (int64_t i = 0; i < p->n_tensors; i++) v[slot_of(p, p->tensors[i].name)] = i + 1;
-    return true;
-}
 
 static bool fill_tensor(gguf_tensor *t, const char *name, dtype type, int n_dims, const int64_t *shape, err *e)
 {
@@ -255,13 +236,15 @@ bool gguf_plan_tensor(gguf_plan *p, const char *name, dtype type, int n_dims, co
     void *rows = p->tensors;
     if (!grow(&rows, p->n_tensors, &p->cap_tensors, sizeof *p->tensors, "the tensor table", e)) return false;
     p->tensors = rows;
-    if (!grow_index(p, e)) return false;
-    int64_t slot = slot_of(p, name);
-    if (p->index[slot]) return err_set(e, ERR_INPUT, WHERE ": tensor '%s': found it a second time, expected it once", name);
+    if (name_index_find(&p->names, name) >= 0)
+        return err_set(e, ERR_INPUT, WHERE ": tensor '%s': found it a second time, expected it once", name);
     t.name = strdup(name);
     if (!t.name) return err_nomem(e, name, strlen(name) + 1);
+    if (!name_index_add(&p->names, t.name, p->n_tensors, e)) {
+        free((char *)(uintptr_t)t.name);
+        return false;
+    }
     p->tensors[p->n_tensors++] = t;
-    p->index[slot] = p->n_tensors;
     return true;
 }
 

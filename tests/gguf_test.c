@@ -1,5 +1,6 @@
 // Proves formats/gguf.h: reading (golden files typed byte by byte, hostile ones) and writing.
 #include "bytes.h"
+#include "doubling.h"
 #include "formats/gguf.h"
 
 #include <math.h>
@@ -617,6 +618,82 @@ START_TEST(test_large_round_trip)
 }
 END_TEST
 
+// ---- many names ----------------------------------------------------------------------------------------------------
+
+START_TEST(test_removed_keys_leave_the_others_findable)
+{
+    enum { N = 1000 };
+    err e = { 0 };
+    char key[32];
+    gguf_plan *p = gguf_plan_new(32, &e);
+    for (uint32_t i = 0; i < N; i++) {
+        snprintf(key, sizeof key, "k%u", i);
+        ck_assert(gguf_plan_u32(p, key, i, &e));
+    }
+    for (uint32_t i = 0; i < N; i += 3) {
+        snprintf(key, sizeof key, "k%u", i);
+        ck_assert(gguf_plan_remove(p, key));
+    }
+    for (uint32_t i = 0; i < N; i++) {
+        snprintf(key, sizeof key, "k%u", i);
+        const gguf_kv *kv = gguf_plan_find(p, key);
+        int64_t v = -1;
+        ck_assert((kv != NULL) == (i % 3 != 0));
+        ck_assert(!kv || (strcmp(kv->key, key) == 0 && gguf_arr_i64(kv, 0, &v) && v == i));
+    }
+    gguf_plan_free(p);
+}
+END_TEST
+
+// A name whose FNV-1a hash falls among the first thousandth of a table: what a hash table of tensor names once took minutes for.
+static void crowded_name(char name[32], uint64_t *counter)
+{
+    uint64_t h;
+    do {
+        snprintf(name, 32, "t%llu", (unsigned long long)(*counter)++);
+        h = 14695981039346656037u;
+        for (const char *s = name; *s; s++) h = (h ^ (uint8_t)*s) * 1099511628211u;
+    } while (h % 65536 >= 640);
+}
+
+enum { CROWD = 40000 };
+static char (*crowd)[32];
+
+// n keys and n tensors are planned, written and read, with a look at each.
+static void plan_and_read(int64_t n)
+{
+    err e = { 0 };
+    gguf_plan *p = gguf_plan_new(32, &e);
+    for (int64_t i = 0; i < n; i++) {
+        ck_assert(gguf_plan_u32(p, crowd[i], 1, &e));
+        ck_assert(gguf_plan_tensor(p, crowd[i], DT_F32, 1, (int64_t[]){ 1 }, &e));
+    }
+    ck_assert(!gguf_plan_tensor(p, crowd[n - 1], DT_F32, 1, (int64_t[]){ 1 }, &e));     // once is enough
+    e = (err){ 0 };
+    uint8_t *header, *file;
+    int64_t  header_bytes, file_bytes, at;
+    ck_assert(gguf_plan_layout(p, &header_bytes, &file_bytes, &e) && gguf_plan_header(p, &header, &at, &e));
+    file = calloc(1, (size_t)file_bytes);
+    memcpy(file, header, (size_t)at);
+    gguf *g = gguf_open_mem(file, file_bytes, "many", &e);
+    ck_assert_msg(g != NULL, "%s", e.msg);
+    for (int64_t i = 0; i < n; i++) ck_assert(gguf_find_kv(g, crowd[i]) && gguf_find_tensor(g, crowd[i]) && gguf_plan_find(p, crowd[i]));
+    gguf_close(g);
+    gguf_plan_free(p);
+    free(header);
+    free(file);
+}
+
+START_TEST(test_many_names_take_time_in_proportion)
+{
+    uint64_t counter = 0;
+    crowd = malloc(CROWD * sizeof *crowd);
+    for (int i = 0; i < CROWD; i++) crowded_name(crowd[i], &counter);
+    must_be_linear("keys and tensors with chosen names", plan_and_read, CROWD / 4);
+    free(crowd);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("gguf");
@@ -637,6 +714,8 @@ int main(void)
     tcase_add_test(t, test_plan_keys);
     tcase_add_test(t, test_plan_refusals);
     tcase_add_test(t, test_large_round_trip);
+    tcase_add_test(t, test_removed_keys_leave_the_others_findable);
+    tcase_add_test(t, test_many_names_take_time_in_proportion);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

@@ -4,6 +4,7 @@
 #include "verify/json_diff.h"
 #include "verify/record.h"
 #include "verify/release.h"
+#include "doubling.h"
 #include "suite.h"
 #include <check.h>
 #include <math.h>
@@ -460,6 +461,29 @@ START_TEST(the_first_key_that_differs_is_named)
 }
 END_TEST
 
+static void compare_objects(int64_t n)
+{
+    err e = { 0 };
+    cJSON *a = cJSON_CreateObject(), *b = cJSON_CreateObject();
+    for (int64_t i = 0; i < n; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "key %lld", (long long)i);
+        cJSON_AddItemToArray(a, cJSON_CreateNumber((double)i));         // as members: cJSON's own way to add them looks through all
+        a->child->prev->string = strdup(name);
+        cJSON_AddItemToArray(b, cJSON_CreateNumber((double)i));
+        b->child->prev->string = strdup(name);
+    }
+    ck_assert_msg(json_same(a, b, "many", &e), "%s", e.msg);
+    cJSON_Delete(a);
+    cJSON_Delete(b);
+}
+
+START_TEST(many_members_are_compared_in_time_in_proportion)
+{
+    must_be_linear("members of two JSON objects compared", compare_objects, 25000);
+}
+END_TEST
+
 START_TEST(a_record_that_does_not_fit_its_room_is_refused)
 {
     err e = { 0 };
@@ -512,6 +536,7 @@ int main(void)
     tcase_add_test(t, a_record_without_top_k_still_holds);
     tcase_add_test(t, a_record_of_wrong_types_is_refused_by_key);
     tcase_add_test(t, the_first_key_that_differs_is_named);
+    tcase_add_test(t, many_members_are_compared_in_time_in_proportion);
     tcase_add_test(t, a_record_that_does_not_fit_its_room_is_refused);
     suite_add_tcase(s, t);
     return run_suite(s);

@@ -38,13 +38,53 @@ static bool same_below(char path[PATH], const char *key, int i, const cJSON *fou
     return ok;
 }
 
-static bool same_members(char path[PATH], const cJSON *found, const cJSON *expected, const char *where, err *e)
+// ---- members by name: sorted, because a list that is searched from its beginning for each of its members takes time by the square ----
+
+typedef struct { const cJSON **v; size_t n; } member_list;
+
+static int by_name(const void *a, const void *b)
+{
+    const cJSON *const *x = a, *const *y = b;
+    return strcmp((*x)->string, (*y)->string);
+}
+
+static bool list_members(member_list *l, const cJSON *object, err *e)
+{
+    *l = (member_list){ 0 };
+    for (const cJSON *x = object->child; x; x = x->next) l->n++;
+    l->v = malloc((l->n + 1) * sizeof *l->v);
+    if (!l->v) return err_nomem(e, "members", (l->n + 1) * sizeof *l->v);
+    size_t i = 0;
+    for (const cJSON *x = object->child; x; x = x->next) l->v[i++] = x;
+    qsort(l->v, l->n, sizeof *l->v, by_name);
+    return true;
+}
+
+static const cJSON *find_member(const member_list *l, const cJSON *like)
+{
+    const cJSON **hit = bsearch(&like, l->v, l->n, sizeof *l->v, by_name);
+    return hit ? *hit : NULL;
+}
+
+static bool compare_members(char path[PATH], const cJSON *found, const cJSON *expected, const member_list *in_found,
+                            const member_list *in_expected, const char *where, err *e)
 {
     for (const cJSON *x = expected->child; x; x = x->next)
-        if (!same_below(path, x->string, 0, cJSON_GetObjectItemCaseSensitive(found, x->string), x, where, e)) return false;
+        if (!same_below(path, x->string, 0, find_member(in_found, x), x, where, e)) return false;
     for (const cJSON *f = found->child; f; f = f->next)
-        if (!cJSON_GetObjectItemCaseSensitive(expected, f->string)) return same_below(path, f->string, 0, f, NULL, where, e);
+        if (!find_member(in_expected, f)) return same_below(path, f->string, 0, f, NULL, where, e);
     return true;
+}
+
+static bool same_members(char path[PATH], const cJSON *found, const cJSON *expected, const char *where, err *e)
+{
+    member_list in_found = { 0 }, in_expected = { 0 };
+    bool ok = list_members(&in_found, found, e);
+    if (ok) ok = list_members(&in_expected, expected, e);
+    if (ok) ok = compare_members(path, found, expected, &in_found, &in_expected, where, e);
+    free(in_found.v);
+    free(in_expected.v);
+    return ok;
 }
 
 static bool same(char path[PATH], const cJSON *found, const cJSON *expected, const char *where, err *e)
