@@ -189,7 +189,7 @@ static bool bench_one(const bench_options *o, const model *m, bench_case *c, ben
     double rate;
     session *s = session_new(m, &so, e);
     if (s && c == r->cases) session_load(s, &r->load_s, &r->load_bytes);
-    if (s && *session_note(s)) fprintf(stderr, "%s\n", session_note(s));
+    if (s && *session_note(s)) print_line(stderr, "%s", session_note(s));
     bool ok = s && (c->score ? bench_score : bench_generate)(o, s, n_vocab, c, e);
     if (ok && r->limit_gb_s == 0) {
         ok = session_copy_rate(s, &rate, e);
@@ -316,7 +316,7 @@ static bool print_table(const bench_result *r, int n)
     for (int i = 0; i < n; i++) {
         char size[32];
         if (r[i].load_s > 0)
-            printf("loading: %s, %s to the device in %.2f s, %.1f GB/s\n", r[i].artifact, human_bytes(r[i].load_bytes, size), r[i].load_s, load_gb_s(&r[i]));
+            print_line(stdout, "loading: %s, %s to the device in %.2f s, %.1f GB/s", r[i].artifact, human_bytes(r[i].load_bytes, size), r[i].load_s, load_gb_s(&r[i]));
     }
     return true;
 }

@@ -67,7 +67,7 @@ static bool print_mix(const mix_result *r, err *e)
         const dtype_info *d = dtype_find(row->to);
         char name[256];
         if (!row->chosen) continue;
-        escape_text(name, sizeof name, row->name, strlen(row->name));
+        text_fit(name, sizeof name, row->name, strlen(row->name), 0);
         table_cell(&t, "%s", name);
         table_cell(&t, "%s", dtype_name(row->from));
         table_cell(&t, "%s", d->name);

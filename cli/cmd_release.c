@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "cli.h"
 #include "../formats/file_map.h"
+#include "../formats/json.h"
 #include "../verify/release.h"
 #include "progress_bar.h"
 #include "report_table.h"
@@ -72,10 +73,10 @@ static bool print_json(const release_result *r, err *e)
     }
     add_lines(j, "missing", r->missing, r->n_missing);
     add_lines(j, "notes", r->notes, r->n_notes);
-    char *text = j ? cJSON_Print(j) : NULL;
+    char *text = j ? json_print(j) : NULL;
     bool ok = text && cJSON_GetArraySize(list) == r->n;
     if (ok) puts(text);
-    cJSON_free(text);
+    free(text);
     cJSON_Delete(j);
     return ok || err_nomem(e, "the report", 0);
 }

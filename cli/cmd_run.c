@@ -4,11 +4,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct {
     const char *prompt, *ids, *kv, *arith, *device;
     int64_t     n_new, threads;
-    bool        print_ids, ignore_eos;
+    bool        print_ids, ignore_eos, raw;
 } run_options;
 
 static const opt options[] = {
@@ -17,6 +18,7 @@ static const opt options[] = {
     { "--tokens", "-n", OPT_INT, offsetof(run_options, n_new), "N", "new tokens at most (default: 64)", false, 1, 1 << 24, NULL },
     { "--print-ids", NULL, OPT_FLAG, offsetof(run_options, print_ids), NULL, "print the new ids on one line, not the text", false, 0, 0, NULL },
     { "--ignore-eos", NULL, OPT_FLAG, offsetof(run_options, ignore_eos), NULL, "go on past the end-of-text id", false, 0, 0, NULL },
+    { "--raw", NULL, OPT_FLAG, offsetof(run_options, raw), NULL, "text as the model gives it on a terminal, too", false, 0, 0, NULL },
     OPT_KV(run_options),
     OPT_ARITH(run_options),
     OPT_DEVICE(run_options),
@@ -28,7 +30,7 @@ typedef struct {            // what the streaming callback needs
     bool             ids;           // print ids, not text
     int64_t          count;
     double           first_at;      // when the first id came
-    utf8_stream      utf8;
+    prose            text;
 } stream;
 
 static bool parse_ids(const char *text, int64_t n_vocab, int32_t **ids, int64_t *n, err *e)
@@ -70,7 +72,7 @@ static void on_token(void *ctx, int32_t id)
     const char *piece;
     int64_t n;
     if (tokenizer_is_end(s->tok, id) || !tokenizer_piece(s->tok, id, &piece, &n)) return;
-    utf8_write(&s->utf8, stdout, piece, n);
+    prose_write(&s->text, stdout, piece, n);
     fflush(stdout);
 }
 
@@ -80,7 +82,7 @@ static void print_plan(const session *s, const model *m, int64_t n_ctx)
     const hparams *h = model_hparams(m);
     char weights[32], kv[32], full[32], scratch[32];
     session_plan(s, &p);
-    fprintf(stderr, "device %s, arithmetic %s, KV cache %s\n", session_device(s), session_arith(s), session_kv(s));
+    print_line(stderr, "device %s, arithmetic %s, KV cache %s", session_device(s), session_arith(s), session_kv(s));
     fprintf(stderr, "memory: weights %s; KV cache %s for %lld positions; scratch %s\n", human_bytes(p.weight_bytes, weights),
             human_bytes(p.kv_bytes, kv), (long long)n_ctx, human_bytes(p.scratch_bytes, scratch));
     if (p.kv_bytes_unshared > p.kv_bytes)
@@ -104,13 +106,13 @@ static void print_notes(const session *s, const model *m, int64_t n_ctx)
 
 static bool generate(session *s, const model *m, const int32_t *prompt, int64_t n_prompt, const run_options *o, int64_t n_new, err *e)
 {
-    stream st = { .tok = model_tokenizer(m), .ids = o->print_ids };
+    stream st = { .tok = model_tokenizer(m), .ids = o->print_ids, .text.raw = o->raw || !isatty(STDOUT_FILENO) };
     int32_t *out = malloc((size_t)n_new * sizeof *out);
     if (!out) return err_nomem(e, "the new ids", (size_t)n_new * sizeof *out);
     double began = seconds_now();
     int64_t n = session_generate(s, prompt, n_prompt, out, n_new, o->ignore_eos, on_token, &st, e);
     double ended = seconds_now();
-    if (!o->print_ids) utf8_end(&st.utf8, stdout);
+    if (!o->print_ids) prose_end(&st.text, stdout);
     if (n >= 0 || st.count > 0) putchar('\n');
     fflush(stdout);
     if (n > 0)
@@ -158,10 +160,11 @@ static int run(const void *opts, const text_list *args)
 const command cmd_run = {
     .name = "run",
     .summary = "generate greedily from a prompt",
-    .synopsis = "ART.gguf (-p TEXT | --ids 2,645,...) [-n 64] [--print-ids] [--ignore-eos] [--kv T] [--arith A] [--device D]",
+    .synopsis = "ART.gguf (-p TEXT | --ids 2,645,...) [-n 64] [--print-ids] [--ignore-eos] [--raw] [--kv T] [--arith A] [--device D]",
     .about = "Greedy: the argmax of the raw logits, the lowest id where they are equal. Text goes to standard output as it comes;\n"
-             "the memory plan, with what sharing the KV cache between layers saves, goes to standard error. The KV cache has the\n"
-             "dtype that the artifact requires unless --kv asks for another.\n",
+             "on a terminal, what would steer that (escape sequences in a token, marks that turn the direction of writing) is\n"
+             "spelled out, as \\x1b, unless --raw is given. The memory plan, with what sharing the KV cache between layers saves, goes\n"
+             "to standard error. The KV cache has the dtype that the artifact requires unless --kv asks for another.\n",
     .examples = "  hallmark run gemma-BF16.gguf -p 'The capital of France is' -n 16\n"
                 "  hallmark run gemma-BF16.gguf --ids 2,818,5279,529,7001,563 -n 8 --print-ids\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(run_options),

@@ -1,6 +1,7 @@
 // hallmark verify: run an artifact against what Transformers said.
 #include "cli.h"
 #include "../formats/file_map.h"
+#include "../formats/json.h"
 #include "../verify/verify.h"
 #include "progress_bar.h"
 #include "report_table.h"
@@ -34,10 +35,10 @@ static bool print_result(const verify_report *r, const char *path, bool json, er
     int64_t bytes = stat(path, &st) == 0 ? st.st_size : 0;
     if (!json) return report_table_print(r, &bytes, 1) || err_nomem(e, "the table", 0);
     cJSON *j = verify_report_json(r);
-    char *text = j ? cJSON_Print(j) : NULL;
+    char *text = j ? json_print(j) : NULL;
     if (text) puts(text);
     else err_nomem(e, "the report", 0);
-    cJSON_free(text);
+    free(text);
     cJSON_Delete(j);
     return text != NULL;
 }

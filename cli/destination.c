@@ -50,7 +50,7 @@ void destination_done(const command *c, const destination *out, const char *labe
 {
     struct stat st;
     char size[32];
-    print_escaped(stdout, out->path, (int64_t)strlen(out->path));
+    text_write(stdout, TEXT_PLAIN, out->path, strlen(out->path));
     if (label && stat(out->path, &st) == 0) printf("  %s  %s", label, human_bytes(st.st_size, size));
     putchar('\n');
     destination_note_replaced(c, out);

@@ -94,11 +94,12 @@ bool inspect_kv_table(const gguf *g, err *e)
         char *text = gguf_kv_text(kv, SHOWN_ELEMENTS);
         char name[128];
         if (!text) return err_nomem(e, "a metadata value", (size_t)kv->n_bytes);
+        gguf_str s;
         const int64_t n = (int64_t)strlen(text), shown = text_cut(text, n, SHOWN_BYTES);
-        escape_text(name, sizeof name, kv->key, strlen(kv->key));
+        text_fit(name, sizeof name, kv->key, strlen(kv->key), 0);
         printf("  %-46s ", name);
-        print_escaped(stdout, text, shown);
-        if (shown < n) printf("... (%lld bytes)", (long long)n);
+        fwrite(text, 1, (size_t)shown, stdout);
+        if (shown < n) printf("... (%lld bytes)", (long long)(gguf_kv_str(kv, &s) ? s.n : n));
         putchar('\n');
         free(text);
     }

@@ -58,7 +58,7 @@ static void draw(progress_bar *b, double now)
     char line[256];
     format_state(b, now, true, line, sizeof line);
     int columns = terminal_columns() - 1;
-    if ((int)strlen(line) > columns && columns < (int)sizeof line) line[columns] = '\0';
+    line[text_cut(line, (int64_t)strlen(line), columns)] = '\0';
     fprintf(stderr, "\r%s\033[K", line);
     fflush(stderr);
     b->drawn = true;
@@ -87,7 +87,7 @@ static void on_stage(progress *p, const char *stage, int64_t total)
     progress_bar *b = (progress_bar *)(void *)p;
     pthread_mutex_lock(&b->lock);
     end_stage(b);
-    escape_text(b->name, sizeof b->name, stage, strlen(stage));
+    text_fit(b->name, sizeof b->name, stage, strlen(stage), 0);
     b->item[0] = '\0';
     b->unit = p->unit;
     b->total = total;
@@ -102,7 +102,7 @@ static void on_add(progress *p, const char *item, int64_t bytes)
     progress_bar *b = (progress_bar *)(void *)p;
     pthread_mutex_lock(&b->lock);
     b->done += bytes;
-    if (item) escape_text(b->item, sizeof b->item, item, strlen(item));
+    if (item) text_fit(b->item, sizeof b->item, item, strlen(item), 0);
     double now = seconds_now();
     if (b->terminal) {
         if (now - b->last >= REDRAW_SECONDS) draw(b, now);
@@ -122,7 +122,7 @@ static void on_log(progress *p, const char *line)
     if (b->total > 0 && b->done >= b->total) end_stage(b);      // the line speaks of what is finished: it comes after
     bool redraw = b->drawn;
     erase(b);
-    print_escaped(stderr, line, (int64_t)strlen(line));
+    text_write(stderr, TEXT_PLAIN, line, strlen(line));
     fputc('\n', stderr);
     if (redraw) draw(b, seconds_now());
     pthread_mutex_unlock(&b->lock);

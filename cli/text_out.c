@@ -1,13 +1,11 @@
 #define _GNU_SOURCE
 #include "text_out.h"
+#include "../formats/utf8.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-static const char REPLACEMENT[] = "\xEF\xBF\xBD";       // U+FFFD
-static const char DOTS[] = "...";                       // stands where a text was cut
 
 double seconds_now(void)
 {
@@ -28,78 +26,6 @@ const char *human_bytes(int64_t n, char out[32])
 
 // ---- text from files ------------------------------------------------------------------------------------------------
 
-// Length of the valid UTF-8 sequence at s, 0 if it is invalid, -1 if it is cut short by n.
-static int utf8_len(const unsigned char *s, int64_t n)
-{
-    if (n <= 0) return 0;
-    if (s[0] < 0x80) return 1;
-    int len = s[0] >= 0xC2 && s[0] <= 0xDF ? 2 : s[0] >= 0xE0 && s[0] <= 0xEF ? 3 : s[0] >= 0xF0 && s[0] <= 0xF4 ? 4 : 0;
-    if (!len) return 0;
-    // The second byte's range excludes overlong forms, surrogates and what lies above U+10FFFF (Unicode, table 3-7).
-    unsigned char lo = s[0] == 0xE0 ? 0xA0 : s[0] == 0xF0 ? 0x90 : 0x80;
-    unsigned char hi = s[0] == 0xED ? 0x9F : s[0] == 0xF4 ? 0x8F : 0xBF;
-    for (int i = 1; i < len; i++) {
-        if (i >= n) return -1;
-        if (s[i] < lo || s[i] > hi) return 0;
-        lo = 0x80;
-        hi = 0xBF;
-    }
-    return len;
-}
-
-// Bytes of the next piece of s that may go out as it stands, 0 if the byte at s must be escaped: control characters
-// (C1 too: U+009B starts a terminal command as ESC [ does) and invalid UTF-8.
-static int printable_len(const unsigned char *s, int64_t n)
-{
-    int len = utf8_len(s, n);
-    if (len <= 0) return 0;
-    if (len == 1 && (s[0] < 0x20 || s[0] == 0x7F)) return 0;
-    if (len == 2 && s[0] == 0xC2 && s[1] < 0xA0) return 0;
-    return len;
-}
-
-// How the piece of text at s goes out: as it stands, or escaped into buf. *taken: bytes of s that it stands for.
-static const char *printable(const char *s, int64_t n, char buf[8], int *taken, int *bytes)
-{
-    *taken = *bytes = printable_len((const unsigned char *)s, n);
-    if (*taken) return s;
-    *taken = 1;
-    *bytes = *s == '\n' || *s == '\t' || *s == '\r' ? snprintf(buf, 8, "\\%c", *s == '\n' ? 'n' : *s == '\t' ? 't' : 'r')
-                                                    : snprintf(buf, 8, "\\x%02x", (unsigned char)*s);
-    return buf;
-}
-
-void escape_text(char *out, size_t size, const char *s, size_t n)
-{
-    size_t at = 0, keep = 0;                // keep: how much leaves room for the dots
-    if (size < sizeof DOTS) { if (size) out[0] = '\0'; return; }
-    for (size_t i = 0; i < n;) {
-        char buf[8];
-        int  taken, bytes;
-        const char *piece = printable(s + i, (int64_t)(n - i), buf, &taken, &bytes);
-        if (at + (size_t)bytes + 1 > size) {
-            memcpy(out + keep, DOTS, sizeof DOTS);
-            return;
-        }
-        memcpy(out + at, piece, (size_t)bytes);
-        at += (size_t)bytes;
-        i += (size_t)taken;
-        if (at + sizeof DOTS <= size) keep = at;
-    }
-    out[at] = '\0';
-}
-
-void print_escaped(FILE *f, const char *s, int64_t n)
-{
-    for (int64_t i = 0; i < n;) {
-        char buf[8];
-        int  taken, bytes;
-        const char *piece = printable(s + i, n - i, buf, &taken, &bytes);
-        fwrite(piece, 1, (size_t)bytes, f);
-        i += taken;
-    }
-}
-
 void print_line(FILE *f, const char *fmt, ...)
 {
     va_list ap;
@@ -107,7 +33,7 @@ void print_line(FILE *f, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vasprintf(&text, fmt, ap);
     va_end(ap);
-    if (n >= 0) print_escaped(f, text, n);
+    if (n >= 0) text_write(f, TEXT_PLAIN, text, (size_t)n);
     if (n >= 0) free(text);
     fputc('\n', f);
 }
@@ -116,10 +42,9 @@ int64_t text_cut(const char *s, int64_t n, int64_t max)
 {
     int64_t at = 0;
     while (at < n) {
-        int len = utf8_len((const unsigned char *)s + at, n - at);
-        if (len <= 0) len = 1;
-        if (at + len > max) break;
-        at += len;
+        const int len = utf8_len((const uint8_t *)s + at, n - at);
+        if (at + (len ? len : 1) > max) break;
+        at += len ? len : 1;
     }
     return at;
 }
@@ -153,14 +78,14 @@ void table_cell(table *t, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    escape_text(safe, sizeof safe, text, strlen(text));
+    text_fit(safe, sizeof safe, text, strlen(text), 0);
     add_cell(t, safe);
 }
 
 void table_text(table *t, const char *s, int64_t n, int64_t max)
 {
     const int64_t cut = text_cut(s, n, max);
-    table_cell(t, "%.*s%s", (int)cut, s, cut < n ? DOTS : "");
+    table_cell(t, "%.*s%s", (int)cut, s, cut < n ? "..." : "");
 }
 
 void table_shape(table *t, int n_dims, const int64_t *shape)
@@ -252,15 +177,7 @@ void json_close(json_out *j, char bracket)
 static void put_text(FILE *f, const char *s, int64_t n)
 {
     fputc('"', f);
-    for (int64_t i = 0; i < n;) {
-        const unsigned char c = (unsigned char)s[i];
-        int len = utf8_len((const unsigned char *)s + i, n - i);
-        if (len <= 0) { fputs(REPLACEMENT, f); i++; continue; }
-        if (c == '"' || c == '\\')      fprintf(f, "\\%c", c);
-        else if (c < 0x20 || c == 0x7F) fprintf(f, "\\u%04x", c);
-        else                            fwrite(s + i, 1, (size_t)len, f);
-        i += len;
-    }
+    text_write(f, TEXT_JSON, s, (size_t)n);
     fputc('"', f);
 }
 
@@ -291,24 +208,41 @@ void json_num(json_out *j, double v, int digits)
     else             fputs("null", j->f);
 }
 
-// ---- streamed UTF-8 -------------------------------------------------------------------------------------------------
+// ---- what a model writes --------------------------------------------------------------------------------------------
 
-void utf8_write(utf8_stream *u, FILE *f, const char *s, int64_t n)
+static const char REPLACEMENT[] = "\xEF\xBF\xBD";       // U+FFFD
+
+static void write_character(const prose *p, FILE *f, size_t n)
+{
+    if (p->raw) fwrite(p->held, 1, n, f);
+    else        text_write(f, TEXT_PROSE, p->held, n);
+}
+
+// The first byte held starts nothing.
+static void drop_first(prose *p, FILE *f)
+{
+    fputs(REPLACEMENT, f);
+    memmove(p->held, p->held + 1, --p->n);
+}
+
+void prose_write(prose *p, FILE *f, const char *s, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
-        u->held[u->n++] = (unsigned char)s[i];
-        for (;;) {
-            int len = utf8_len(u->held, u->n);
-            if (len < 0 || u->n == 0) break;                    // wait for the rest
-            if (len == u->n) { fwrite(u->held, 1, (size_t)len, f); u->n = 0; break; }
-            fputs(REPLACEMENT, f);                              // the first byte starts nothing
-            memmove(u->held, u->held + 1, (size_t)--u->n);
+        p->held[p->n++] = s[i];
+        while (p->n > 0 && !utf8_may_go_on((const uint8_t *)p->held, (int64_t)p->n)) {
+            const int len = utf8_len((const uint8_t *)p->held, (int64_t)p->n);
+            if (len == 0) {
+                drop_first(p, f);
+                continue;
+            }
+            write_character(p, f, (size_t)len);
+            p->n = 0;
         }
     }
 }
 
-void utf8_end(utf8_stream *u, FILE *f)
+void prose_end(prose *p, FILE *f)
 {
-    if (u->n > 0) fputs(REPLACEMENT, f);
-    u->n = 0;
+    if (p->n > 0) fputs(REPLACEMENT, f);
+    p->n = 0;
 }

@@ -1,7 +1,8 @@
-// text_out: how results are put on paper: sizes, tables, text from files made safe for a terminal, JSON, streamed UTF-8.
+// text_out: how results are put on paper: sizes, tables, JSON, what a model writes. Text from outside passes formats/text.h here.
 #ifndef HALLMARK_CLI_TEXT_OUT_H
 #define HALLMARK_CLI_TEXT_OUT_H
 
+#include "../formats/text.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,10 +13,6 @@ double seconds_now(void);       // of the monotonic clock
 // "12.3 MB" (powers of ten). Returns out.
 const char *human_bytes(int64_t n, char out[32]);
 
-// Text from a file may hold anything: control bytes become \n, \t, \r or \xNN, so that it cannot steer the terminal. What does not fit
-// into size bytes is cut between two characters, and ends in "...".
-void escape_text(char *out, size_t size, const char *s, size_t n);
-void print_escaped(FILE *f, const char *s, int64_t n);
 void print_line(FILE *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));       // one line, escaped, and its end
 int64_t text_cut(const char *s, int64_t n, int64_t max);       // the longest beginning of at most max bytes that ends with a character
 
@@ -55,15 +52,16 @@ void json_uint(json_out *j, uint64_t v);
 void json_num(json_out *j, double v, int digits);               // not finite: null
 void json_bool(json_out *j, bool v);
 
-// ---- UTF-8 that arrives in pieces -----------------------------------------------------------------------------------
+// ---- what a model writes, which arrives in pieces --------------------------------------------------------------------
 
 typedef struct {
-    unsigned char held[4];      // an incomplete sequence
-    int           n;
-} utf8_stream;
+    bool   raw;                 // the text as it is; else what would steer a terminal is spelled out
+    char   held[4];             // an incomplete character
+    size_t n;
+} prose;
 
-// Writes what is complete; holds the rest back. Invalid bytes become U+FFFD.
-void utf8_write(utf8_stream *u, FILE *f, const char *s, int64_t n);
-void utf8_end(utf8_stream *u, FILE *f);                         // an unfinished sequence becomes U+FFFD
+// Writes what is complete; holds the rest back. Bytes that are no UTF-8 become U+FFFD.
+void prose_write(prose *p, FILE *f, const char *s, int64_t n);
+void prose_end(prose *p, FILE *f);                              // an unfinished character becomes U+FFFD
 
 #endif

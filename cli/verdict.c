@@ -32,10 +32,10 @@ static void verdict_json(const verdict *v, const err *e)
 
 static void verdict_text(const verdict *v, const err *e)
 {
-    print_escaped(stdout, v->artifact, (int64_t)strlen(v->artifact));
+    text_write(stdout, TEXT_PLAIN, v->artifact, strlen(v->artifact));
     fputs(": ", stdout);
     fputs(e->kind == ERR_NONE ? v->yes : v->no, stdout);
-    if (v->source) print_escaped(stdout, v->source, (int64_t)strlen(v->source));
+    if (v->source) text_write(stdout, TEXT_PLAIN, v->source, strlen(v->source));
     putchar('\n');
     if (v->gate_sha256) print_line(stdout, "note: held to gate %s (sha256 %s), not the built-in one", v->gate ? v->gate : "of its own", v->gate_sha256);
 }

@@ -7,61 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "utf8.h"
+#include "text.h"
 
-// Bytes of the character at src[0..n), and what it takes to show it: C0 and C1 control characters and bytes that are not UTF-8 become \xNN,
-// so that nothing can move a terminal's cursor or break the line.
-static size_t character(const char *src, size_t n, size_t *shown)
-{
-    int  len   = utf8_len((const uint8_t *)src, (int64_t)n);
-    bool plain = len > 1 ? !(len == 2 && (uint8_t)src[0] == 0xc2 && (uint8_t)src[1] < 0xa0) : len == 1 && (uint8_t)src[0] >= 0x20 && src[0] != 0x7f;
-    size_t step = len > 0 ? (size_t)len : 1;
-    *shown = plain ? step : 4 * step;
-    return step;
-}
-
-// Writes what of src fits into room bytes and a NUL. Returns the bytes of src that did.
-static size_t escape(char *dst, size_t room, const char *src, size_t n)
-{
-    size_t i = 0, w = 0, shown;
-    while (i < n) {
-        size_t step = character(src + i, n - i, &shown);
-        if (w + shown > room) break;
-        if (shown == step) memcpy(dst + w, src + i, step);
-        else for (size_t k = 0; k < step; k++) snprintf(dst + w + 4 * k, 5, "\\x%02x", (unsigned)(uint8_t)src[i + k]);
-        w += shown;
-        i += step;
-    }
-    dst[w] = '\0';
-    return i;
-}
-
-static size_t shown_bytes(const char *src, size_t n)
-{
-    size_t sum = 0, shown;
-    for (size_t i = 0; i < n;) {
-        i += character(src + i, n - i, &shown);
-        sum += shown;
-    }
-    return sum;
-}
-
-// A text that does not fit loses its middle ("..."): the beginning says where, the end what is wrong.
-static void escape_line(char *dst, size_t cap, const char *src, size_t n)
-{
-    enum { TAIL = 400 };
-    if (escape(dst, cap - 1, src, n) == n) return;
-    size_t head = escape(dst, cap - 1 - 3 - TAIL, src, n), from = n > TAIL ? n - TAIL : 0;
-    if (from < head) from = head;
-    while (from < n && ((uint8_t)src[from] & 0xc0) == 0x80) from++;
-    while (from < n && shown_bytes(src + from, n - from) > TAIL) {
-        size_t shown;
-        from += character(src + from, n - from, &shown);
-    }
-    strcat(dst, "...");
-    size_t at = strlen(dst);
-    escape(dst + at, cap - 1 - at, src + from, n - from);
-}
+enum { TAIL = 400 };        // of a message that does not fit, its end stays: the beginning says where, the end what is wrong
 
 bool err_set(err *e, err_kind kind, const char *fmt, ...)
 {
@@ -79,7 +27,7 @@ bool err_set(err *e, err_kind kind, const char *fmt, ...)
         if (n >= (int)sizeof raw) n = sizeof raw - 1;
     }
     e->kind = kind;
-    escape_line(e->msg, sizeof e->msg, all ? all : raw, n < 0 ? 0 : (size_t)n);
+    text_fit(e->msg, sizeof e->msg, all ? all : raw, n < 0 ? 0 : (size_t)n, TAIL);
     free(all);
     return false;
 }

@@ -92,7 +92,8 @@ gguf_str_iter gguf_strs(const gguf_kv *kv);                 // empty for a value
 bool          gguf_next_str(gguf_str_iter *it, gguf_str *out);
 
 // A value as text for people: scalars and strings in full, arrays as "[a, b, c, ... (n)]" with at most max_elems elements
-// (negative: all). Floats have as many digits as it takes to read them back. malloc'd, NULL when out of memory.
+// (negative: all), made safe to show (text.h). Floats have as many digits as it takes to read them back. malloc'd, NULL when
+// out of memory.
 char *gguf_kv_text(const gguf_kv *kv, int64_t max_elems);
 
 // ---- writing -------------------------------------------------------------------------------------------------------

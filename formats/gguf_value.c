@@ -1,8 +1,8 @@
 // The typed values of GGUF metadata (declared in gguf.h).
 #include "gguf.h"
+#include "text.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,36 +143,8 @@ bool gguf_get_cstr(const gguf *g, const char *key, char **out, err *e)
 
 // ---- as text -------------------------------------------------------------------------------------------------------
 
-typedef struct { char *s; size_t n, cap; bool failed; } text;
-
-static void put(text *t, const char *s, size_t n)
-{
-    if (t->failed) return;
-    if (t->n + n + 1 > t->cap) {
-        size_t cap = (t->n + n + 1) * 2;
-        char  *p   = realloc(t->s, cap);
-        if (!p) { t->failed = true; return; }
-        t->s   = p;
-        t->cap = cap;
-    }
-    memcpy(t->s + t->n, s, n);
-    t->n += n;
-    t->s[t->n] = '\0';
-}
-
-static void putf(text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void putf(text *t, const char *fmt, ...)
-{
-    char    buf[64];
-    va_list ap;
-    va_start(ap, fmt);
-    int n = vsnprintf(buf, sizeof buf, fmt, ap);
-    va_end(ap);
-    put(t, buf, n < 0 ? 0 : (size_t)n);
-}
-
 // The fewest digits that read back as the same value.
-static void put_float(text *t, double v, bool is_f32)
+static void put_float(text_buf *t, double v, bool is_f32)
 {
     char buf[40];
     for (int digits = 6; digits <= 17; digits++) {
@@ -180,55 +152,46 @@ static void put_float(text *t, double v, bool is_f32)
         double back = strtod(buf, NULL);
         if (!isfinite(v) || (is_f32 ? (float)back == (float)v : back == v)) break;
     }
-    put(t, buf, strlen(buf));
+    text_words(t, buf);
 }
 
-static void put_quoted(text *t, gguf_str s)
+static void put_quoted(text_buf *t, gguf_str s)
 {
-    put(t, "\"", 1);
-    for (int64_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.s[i];
-        if (c == '"' || c == '\\') putf(t, "\\%c", c);
-        else if (c == '\n') put(t, "\\n", 2);
-        else if (c < 0x20 || c == 0x7f) putf(t, "\\u%04x", c);
-        else put(t, s.s + i, 1);
-    }
-    put(t, "\"", 1);
+    text_words(t, "\"");
+    text_put(t, TEXT_JSON, s.s, (size_t)s.n);
+    text_words(t, "\"");
 }
 
-static void put_element(text *t, const gguf_kv *kv, int64_t i)
+static void put_element(text_buf *t, const gguf_kv *kv, int64_t i)
 {
     element raw;
     int64_t v;
     double  d;
-    if (kv->elem == GGUF_BOOL) putf(t, "%s", kv->data[i] ? "true" : "false");
-    else if (kv->elem == GGUF_U64 && load(kv, i, &raw)) putf(t, "%llu", (unsigned long long)raw.u64);
-    else if (gguf_arr_i64(kv, i, &v)) putf(t, "%lld", (long long)v);
+    if (kv->elem == GGUF_BOOL) text_printf(t, "%s", kv->data[i] ? "true" : "false");
+    else if (kv->elem == GGUF_U64 && load(kv, i, &raw)) text_printf(t, "%llu", (unsigned long long)raw.u64);
+    else if (gguf_arr_i64(kv, i, &v)) text_printf(t, "%lld", (long long)v);
     else if (arr_f64(kv, i, &d)) put_float(t, d, kv->elem == GGUF_F32);
 }
 
 char *gguf_kv_text(const gguf_kv *kv, int64_t max_elems)
 {
-    text     t = { 0 };
+    text_buf t = { 0 };
     gguf_str s;
-    put(&t, "", 0);
     if (gguf_kv_str(kv, &s)) {
-        put(&t, s.s, (size_t)s.n);
+        text_put(&t, TEXT_PLAIN, s.s, (size_t)s.n);
     } else if (kv->type != GGUF_ARRAY) {
         put_element(&t, kv, 0);
     } else {
         gguf_str_iter it    = gguf_strs(kv);
         int64_t       shown = max_elems < 0 || max_elems > kv->n ? kv->n : max_elems;
-        put(&t, "[", 1);
+        text_words(&t, "[");
         for (int64_t i = 0; i < shown && !t.failed; i++) {
-            if (i > 0) put(&t, ", ", 2);
+            if (i > 0) text_words(&t, ", ");
             if (gguf_next_str(&it, &s)) put_quoted(&t, s);
             else put_element(&t, kv, i);
         }
-        if (shown < kv->n) putf(&t, "%s... (%lld)", shown > 0 ? ", " : "", (long long)kv->n);
-        put(&t, "]", 1);
+        if (shown < kv->n) text_printf(&t, "%s... (%lld)", shown > 0 ? ", " : "", (long long)kv->n);
+        text_words(&t, "]");
     }
-    if (!t.failed) return t.s;
-    free(t.s);
-    return NULL;
+    return text_take(&t);
 }

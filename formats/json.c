@@ -6,6 +6,7 @@
 
 #include "checked.h"
 #include "file_map.h"
+#include "text.h"
 #include "utf8.h"
 
 // ---- the scan before the parse -------------------------------------------------------------------------------------
@@ -294,6 +295,21 @@ cJSON *json_parse_file(const char *path, err *e)
     free(text);
     return v;
 }
+
+// ---- printing ------------------------------------------------------------------------------------------------------
+
+// Takes over what cJSON printed.
+static char *shown(char *printed)
+{
+    text_buf t = { 0 };
+    if (!printed) return NULL;
+    text_puts(&t, TEXT_JSON_DOC, printed);
+    cJSON_free(printed);
+    return text_take(&t);
+}
+
+char *json_print(const cJSON *v)       { return shown(cJSON_Print(v)); }
+char *json_print_short(const cJSON *v) { return shown(cJSON_PrintUnformatted(v)); }
 
 // ---- members -------------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,11 @@ cJSON *json_parse_nul(char *text, int64_t n, int64_t max_values, const char *whe
 // Copies s with each JSON_NUL as a NUL byte: *n_bytes bytes and a NUL after them; malloc'd, NULL when out of memory.
 char *json_restore_nul(const char *s, int64_t *n_bytes);
 
+// The document as text that may be shown anywhere (text.h): what cJSON_Print or cJSON_PrintUnformatted writes, with every
+// character that is not seen as \uXXXX and every byte that is no UTF-8 as U+FFFD. malloc'd; NULL when out of memory.
+char *json_print(const cJSON *v);
+char *json_print_short(const cJSON *v);
+
 // Member of an object by exact name; NULL if absent or JSON null, or if obj is not an object.
 const cJSON *json_get(const cJSON *obj, const char *name);
 

@@ -2,6 +2,7 @@
 #ifndef HALLMARK_FORMATS_UTF8_H
 #define HALLMARK_FORMATS_UTF8_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 // Bytes of the sequence at p, of which n are readable: 1 to 4, or 0 if it is not well-formed (or n is 0).
@@ -19,6 +20,19 @@ static inline int utf8_len(const uint8_t *p, int64_t n)
     for (int i = 2; i < len; i++)
         if ((p[i] & 0xc0) != 0x80) return 0;
     return len;
+}
+
+// The n bytes at p are the beginning of a sequence that is longer than n: more has to come.
+static inline bool utf8_may_go_on(const uint8_t *p, int64_t n)
+{
+    const uint8_t fill[2][4] = { { 0x80, 0x80, 0x80, 0x80 }, { 0xbf, 0xbf, 0xbf, 0xbf } };
+    uint8_t       whole[4];
+    if (n < 1 || n > 3) return false;
+    for (int k = 0; k < 2; k++) {       // what the second byte may be depends on the first; the lowest or the highest always may
+        for (int i = 0; i < 4; i++) whole[i] = i < n ? p[i] : fill[k][i];
+        if (utf8_len(whole, 4) > n) return true;
+    }
+    return false;
 }
 
 #endif

@@ -181,7 +181,7 @@ static char *record_text(const char *tensors, const char *metadata, const verify
     char  *text = NULL;
     cJSON *rec = verify_report_brief(r);
     if (rec && cJSON_AddNumberToObject(rec, "hallmark_record", 1) && cJSON_AddStringToObject(rec, "tensors", tensors)
-        && cJSON_AddStringToObject(rec, "metadata", metadata) && add_release(rec, all)) text = cJSON_PrintUnformatted(rec);
+        && cJSON_AddStringToObject(rec, "metadata", metadata) && add_release(rec, all)) text = json_print_short(rec);
     cJSON_Delete(rec);
     return text;
 }

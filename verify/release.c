@@ -11,6 +11,7 @@
 #include "../formats/file_map.h"
 #include "../formats/outfile.h"
 #include "../formats/source.h"
+#include "../formats/text.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,7 +85,7 @@ static bool name_everything(release *x, const char *out_dir, err *e)
     if (!dir_exists(x->hf_dir)) return err_set(e, ERR_INPUT, "%s: not a folder; expected a Hugging Face checkpoint", x->hf_dir);
     x->name = x->o->name ? strdup(x->o->name) : name_of(x->hf_dir);
     if (!x->name) return err_nomem(e, "the name", 0);
-    if (!x->name[0] || strchr(x->name, '/') || x->name[0] == '.')
+    if (!x->name[0] || strchr(x->name, '/') || x->name[0] == '.' || !text_is_plain(x->name, strlen(x->name)))
         return err_set(e, ERR_USAGE, "name '%s': expected a file name's beginning; choose one with --name", x->name);
     return true;
 }
@@ -120,21 +121,12 @@ static const char *gate_name(const release_opts *o)
     return !o->gate_path ? "built-in" : slash ? slash + 1 : o->gate_path;
 }
 
-// 'text' for a shell, quoted where it needs it. Freed by the caller; NULL when out of memory.
-static char *shell_word(const char *text)
+// Freed by the caller; NULL when out of memory.
+static char *shell_word(const char *word)
 {
-    static const char PLAIN[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:@%,";
-    if (text[0] && text[0] != '-' && strspn(text, PLAIN) == strlen(text)) return strdup(text);
-    char *out = malloc(4 * strlen(text) + 3), *p = out;
-    if (!out) return NULL;
-    *p++ = '\'';
-    for (; *text; text++) {
-        if (*text == '\'') { memcpy(p, "'\\''", 4); p += 4; }
-        else               *p++ = *text;
-    }
-    *p++ = '\'';
-    *p = '\0';
-    return out;
+    text_buf t = { 0 };
+    text_puts(&t, TEXT_SHELL, word);
+    return text_take(&t);
 }
 
 // The command that makes what is missing. weights: where the artifact will lie for the user, NULL: from the source.

@@ -1,9 +1,9 @@
-#define _GNU_SOURCE
 #include "release_report.h"
 #include "release_dir.h"
 #include "../formats/file_map.h"
+#include "../formats/json.h"
 #include "../formats/outfile.h"
-#include <stdio.h>
+#include "../formats/text.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,7 +45,7 @@ static bool write_json(const char *dir, const release_head *h, const release_res
 {
     char  *path = path_join(dir, RELEASE_JSON);
     cJSON *doc  = release_report_json(h, r);
-    char  *text = doc ? cJSON_Print(doc) : NULL;
+    char  *text = doc ? json_print(doc) : NULL;
     bool   ok   = path && text ? outfile_write_whole(path, text, (int64_t)strlen(text), e) : err_nomem(e, RELEASE_JSON, 0);
     free(text);
     cJSON_Delete(doc);
@@ -54,43 +54,62 @@ static bool write_json(const char *dir, const release_head *h, const release_res
 }
 
 // Limits of the maker's own are said where the verdict is read; a file may call itself "built-in", its digest cannot.
-static void write_gate(FILE *f, const release_head *h, const release_result *r)
+static void put_gate(text_buf *t, const release_head *h, const release_result *r)
 {
-    for (int i = 0; i < r->n; i++)
-        if (r->reports[i].gate[0] && strcmp(r->reports[i].gate, "built-in") != 0) {
-            fputs("- Note: held to gate ", f);
-            for (const char *s = h->gate; *s; s++) {
-                if (strchr("|`<>*[]\\", *s)) fputc('\\', f);
-                fputc((unsigned char)*s < 0x20 ? ' ' : *s, f);
-            }
-            fprintf(f, " (sha256 `%s`), not the built-in one\n", r->reports[i].gate);
-            return;
-        }
+    for (int i = 0; i < r->n; i++) {
+        const char *gate = r->reports[i].gate;
+        if (!gate[0] || strcmp(gate, "built-in") == 0) continue;
+        text_words(t, "- Note: held to gate ");
+        text_puts(t, TEXT_MD, h->gate);
+        text_words(t, " (sha256 ");
+        text_puts(t, TEXT_MD_CODE, gate);
+        text_words(t, "), not the built-in one\n");
+        return;
+    }
+}
+
+// Commands are words for a shell (TEXT_SHELL), and stand in a block of code: no line of them ends before its end.
+static void put_missing(text_buf *t, const release_result *r)
+{
+    if (r->n_missing > 0) text_words(t, "\nMissing fixtures; these commands make them, where Transformers is installed:\n\n");
+    for (int i = 0; i < r->n_missing; i++) {
+        text_words(t, "    ");
+        text_puts(t, TEXT_PLAIN, r->missing[i]);
+        text_words(t, "\n");
+    }
+}
+
+static void put_head(text_buf *t, const release_head *h)
+{
+    text_words(t, "# ");
+    text_puts(t, TEXT_MD, h->name);
+    text_printf(t, ": %s\n\nSource digest ", h->verdict);
+    text_puts(t, TEXT_MD_CODE, h->source_digest);
+    if (h->revision[0]) text_words(t, ", revision ");
+    text_puts(t, TEXT_MD, h->revision);
+    text_words(t, ".\n\n");
 }
 
 char *release_report_md(const release_head *h, const release_result *r)
 {
     const verify_report **list = calloc((size_t)r->n + 1, sizeof *list);
-    char   *table = NULL, *out = NULL;
-    size_t  size;
-    FILE   *f = list ? open_memstream(&out, &size) : NULL;
-    if (!f) { free(list); return NULL; }
+    if (!list) return NULL;
     for (int i = 0; i < r->n; i++) list[i] = &r->reports[i];
-    table = verify_report_md(list, r->n);
-    if (table) {
-        fprintf(f, "# %s: %s\n\nSource digest `%s`%s%s.\n\n%s", h->name, h->verdict, h->source_digest, h->revision[0] ? ", revision " : "", h->revision, table);
-        write_gate(f, h, r);
-        for (int i = 0; i < r->n_notes; i++) fprintf(f, "- Note: %s\n", r->notes[i]);
-        if (r->n_missing > 0) fprintf(f, "\nMissing fixtures; these commands make them, where Transformers is installed:\n\n");
-        for (int i = 0; i < r->n_missing; i++) fprintf(f, "    %s\n", r->missing[i]);
-    }
-    bool ok = table && !ferror(f);
-    if (fclose(f) != 0) ok = false;
-    free(table);
+    char *table = verify_report_md(list, r->n);
     free(list);
-    if (ok) return out;
-    free(out);
-    return NULL;
+    if (!table) return NULL;
+    text_buf t = { 0 };
+    put_head(&t, h);
+    text_words(&t, table);
+    put_gate(&t, h, r);
+    for (int i = 0; i < r->n_notes; i++) {
+        text_words(&t, "- Note: ");
+        text_puts(&t, TEXT_MD, r->notes[i]);
+        text_words(&t, "\n");
+    }
+    put_missing(&t, r);
+    free(table);
+    return text_take(&t);
 }
 
 static bool write_md(const char *dir, const release_head *h, const release_result *r, err *e)

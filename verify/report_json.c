@@ -239,7 +239,7 @@ static char *report_text(const verify_report *const *r, int n, const char *suffi
 {
     if (strcmp(suffix, ".md") == 0) return verify_report_md(r, n);
     cJSON *doc = document(r, n);
-    char  *s   = doc ? cJSON_Print(doc) : NULL;
+    char  *s   = doc ? json_print(doc) : NULL;
     cJSON_Delete(doc);
     return s;
 }
