@@ -6,6 +6,7 @@
 #include "../formats/safetensors.h"
 #include "../formats/source.h"
 #include "../quant/imatrix.h"
+#include "chat_template.h"
 #include "family.h"
 #include "general_meta.h"
 #include "tensor_map.h"
@@ -72,34 +73,30 @@ static bool plan_hparams(const hf_config *c, gguf_plan *p, err *e)
     return hparams_write(&l, p, e);
 }
 
-// A text file of the folder; *text stays NULL where an optional one does not exist.
-static bool read_text(char **text, int64_t *n, const char *dir, const char *name, bool required, err *e)
+static bool read_text(char **text, int64_t *n, const char *dir, const char *name, err *e)
 {
     char *path = path_join(dir, name);
     if (!path) return err_nomem(e, "a path", strlen(dir));
-    bool ok = true;
-    if (required || file_exists(path)) ok = file_read_text(text, n, path, LIMIT_JSON_BYTES, e);
+    bool ok = file_read_text(text, n, path, LIMIT_JSON_BYTES, e);
     free(path);
     return ok;
 }
 
 static bool plan_tokenizer(job *j, err *e)
 {
-    char   *text = NULL, *jinja = NULL;
-    int64_t n_text = 0, n_jinja = 0;
-    bool ok = read_text(&text, &n_text, j->dir, "tokenizer.json", true, e)
-           && read_text(&jinja, &n_jinja, j->dir, "chat_template.jinja", false, e);
+    char   *text = NULL;
+    int64_t n_text = 0;
+    bool ok = read_text(&text, &n_text, j->dir, "tokenizer.json", e);
     if (ok) {
         tokenizer_source s = {
             .kind = j->config.arch->family->tokenizer, .text = text, .n_text = n_text, .tokenizer_config = j->tokenizer_config_json,
-            .generation_config = j->generation_json, .config = j->config_json, .chat_template = jinja,
+            .generation_config = j->generation_json, .config = j->config_json,
             .n_vocab = j->config.n_vocab, .suppress = j->config.arch->unified, .dir = j->dir, .log = j->o->progress,
         };
         ok = tokenizer_meta_plan(j->plan, &s, e);
     }
     free(text);
-    free(jinja);
-    return ok;
+    return ok && chat_template_plan(j->plan, j->dir, j->tokenizer_config_json, j->o->progress, e);
 }
 
 static bool plan_metadata(job *j, err *e)
@@ -173,23 +170,29 @@ static bool allocate(job *j, err *e)
 // ---- writing --------------------------------------------------------------------------------------------------------------
 
 // The digest of the source is taken while tensors are written: both read the same pages, through the same mapping.
-static bool write_data(job *j, outfile *f, char source_hex[SHA256_HEX + 1], err *e)
+static bool write_data(job *j, outfile *f, source_id *id, err *e)
 {
     for (int i = 0; i < st_n_files(j->checkpoint); i++) source_files_mapped(j->files, st_file(j->checkpoint, i));
     digest_queue *q = source_files_queue(j->files, NULL, e);
     return q && write_tensors(j->plan, f, j->sources, j->o->n_threads, j->digests, q, j->o->progress, e)
-        && source_files_digest(j->files, j->o->n_threads, source_hex, e);
+        && source_files_digest(j->files, j->o->n_threads, id, e);
+}
+
+static bool set_source(job *j, const source_id *id, err *e)
+{
+    if (!gguf_plan_str(j->plan, KEY_HM_SOURCE_DIGEST, id->v2, e)) return false;
+    return !source_files_differ(j->files) || gguf_plan_str(j->plan, KEY_HM_SOURCE_V1, id->v1, e);
 }
 
 static bool write_output(job *j, err *e)
 {
-    char source_hex[SHA256_HEX + 1];
+    source_id id;
     int64_t header_bytes, file_bytes;
     if (!gguf_plan_layout(j->plan, &header_bytes, &file_bytes, e)) return false;
     outfile *f = outfile_open(j->out_path, file_bytes, e);
     if (!f) return false;
     progress_stage(j->o->progress, "convert", file_bytes - header_bytes);
-    if (!write_data(j, f, source_hex, e) || !gguf_plan_str(j->plan, KEY_HM_SOURCE_DIGEST, source_hex, e)
+    if (!write_data(j, f, &id, e) || !set_source(j, &id, e)
         || !claims_set_digests(j->plan, (const char (*)[SHA256_HEX + 1])j->digests, e) || !gguf_plan_write(j->plan, f, e)) {
         outfile_abort(f);
         return false;
@@ -205,7 +208,8 @@ static bool plan_claims(job *j, err *e)
     memset(placeholder, '0', SHA256_HEX);
     placeholder[SHA256_HEX] = 0;
     source_revision(j->dir, revision);
-    return claims_plan(j->plan, j->type->label, placeholder, revision, e);
+    const claims_source src = { .digest = placeholder, .digest_v1 = source_files_differ(j->files) ? placeholder : NULL, .revision = revision };
+    return claims_plan(j->plan, j->type->label, &src, e);
 }
 
 static void close_job(job *j)

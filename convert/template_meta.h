@@ -1,4 +1,4 @@
-// template_meta: what a tokenizer puts around a text (beginning and end tokens), and the chat template.
+// template_meta: what a tokenizer puts around a text (beginning and end tokens).
 #ifndef HALLMARK_CONVERT_TEMPLATE_META_H
 #define HALLMARK_CONVERT_TEMPLATE_META_H
 
@@ -9,9 +9,5 @@
 // tokenizer_config.json (NULL if there is none). bos: text of the beginning-of-text token, or NULL.
 // A post-processor that adds anything else is refused: GGUF could not say it.
 bool template_meta_frame(gguf_plan *p, const cJSON *tokenizer, const cJSON *tokenizer_config, const char *bos, const char *where, err *e);
-
-// tokenizer.chat_template (and tokenizer.chat_template.<name> with tokenizer.chat_templates for named ones) from chat_template.jinja's
-// text, or, where that is NULL, from tokenizer_config.json. Nothing where neither has one.
-bool template_meta_chat(gguf_plan *p, const cJSON *tokenizer_config, const char *jinja, const char *dir, err *e);
 
 #endif

@@ -356,7 +356,6 @@ static bool plan_all(gguf_plan *p, vocab_state *v, err *e)
     if (!plan_tokens(p, v, e) || (v->list_merges && !plan_merges(p, v, e)) || !special_ids_plan(p, v->src, &v->vocab, &v->bos, e)) return false;
     const char *bos = v->bos >= 0 ? v->tok[v->bos].s.s : NULL;
     return template_meta_frame(p, v->root, v->src->tokenizer_config, bos, v->where, e)
-        && template_meta_chat(p, v->src->tokenizer_config, v->src->chat_template, v->src->dir, e)
         && gguf_plan_bool(p, "tokenizer.ggml.add_space_prefix", false, e)
         && special_ids_plan_suppressed(p, v->src, e);
 }

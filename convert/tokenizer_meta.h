@@ -1,5 +1,5 @@
-// tokenizer_meta: the tokenizer.* keys of a GGUF file, from tokenizer.json (and what stands beside it: tokenizer_config.json,
-// chat_template.jinja, generation_config.json, the special ids of config.json).
+// tokenizer_meta: the tokenizer.* keys of a GGUF file but the chat templates, from tokenizer.json (and what stands beside it:
+// tokenizer_config.json, generation_config.json, the special ids of config.json).
 //
 // Two kinds, both byte-fallback BPE over text whose spaces are U+2581:
 //   TOK_GEMMA4  tokenizer.ggml.model "gemma4": tokens and merges. Scores are all -1000 and mean nothing (llama.cpp writes them so).
@@ -29,7 +29,6 @@ typedef struct {                // all borrowed
     char        *text;          // tokenizer.json, [n_text]; its merges are blanked out while it is read
     int64_t      n_text;
     const cJSON *tokenizer_config, *generation_config, *config;     // NULL where there is no such file
-    const char  *chat_template; // chat_template.jinja, or NULL
     int64_t      n_vocab;       // rows of the embedding
     bool         suppress;      // write generation_config's suppress_tokens (Gemma4Unified)
     const char  *dir;           // for messages

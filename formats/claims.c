@@ -32,14 +32,17 @@ static bool plan_digest_placeholders(gguf_plan *p, err *e)
     return ok;
 }
 
-bool claims_plan(gguf_plan *p, const char *type_name, const char *source_digest, const char *revision, err *e)
+bool claims_plan(gguf_plan *p, const char *type_name, const claims_source *src, err *e)
 {
+    static const claims_source NONE = { 0 };
     char record[CLAIMS_RECORD_BYTES];
-    return gguf_plan_u32(p, KEY_HM_VERSION, CLAIMS_VERSION, e) &&
+    if (!src) src = &NONE;
+    return gguf_plan_u32(p, KEY_HM_VERSION, src->version ? (uint32_t)src->version : CLAIMS_VERSION, e) &&
            gguf_plan_str(p, KEY_HM_KV_TYPE, claims_required_kv(type_name), e) &&
            gguf_plan_str(p, KEY_HM_ATTN_MATH, "f32", e) &&
-           plan_or_remove(p, KEY_HM_SOURCE_REV, revision, e) &&
-           plan_or_remove(p, KEY_HM_SOURCE_DIGEST, source_digest, e) &&
+           plan_or_remove(p, KEY_HM_SOURCE_REV, src->revision, e) &&
+           plan_or_remove(p, KEY_HM_SOURCE_DIGEST, src->digest, e) &&
+           plan_or_remove(p, KEY_HM_SOURCE_V1, src->digest_v1, e) &&
            plan_digest_placeholders(p, e) &&
            claims_pad_record("{}", record, e) &&
            gguf_plan_strn(p, KEY_HM_VERIFICATION, record, sizeof record, e);
@@ -79,6 +82,27 @@ bool claims_find_record(const gguf *g, gguf_str *json, int64_t *off, err *e)
     *off = kv->off + 8 + (int64_t)strlen(kv->key) + 4 + 8;
     while (json->n > 0 && json->s[json->n - 1] == ' ') json->n--;
     return true;
+}
+
+static void read_hex(const gguf *g, const char *key, char hex[SHA256_HEX + 1])
+{
+    gguf_str s;
+    err      absent = { 0 };
+    hex[0] = '\0';
+    if (!gguf_get_str(g, key, &s, &absent) || s.n != SHA256_HEX || memchr(s.s, '\0', SHA256_HEX)) return;
+    memcpy(hex, s.s, SHA256_HEX);
+    hex[SHA256_HEX] = '\0';
+}
+
+void claims_read_source(const gguf *g, source_id *id)
+{
+    char    digest[SHA256_HEX + 1], v1[SHA256_HEX + 1];
+    int64_t version = 1;
+    err     absent  = { 0 };
+    gguf_get_i64_or(g, KEY_HM_VERSION, 1, &version, &absent);
+    read_hex(g, KEY_HM_SOURCE_DIGEST, digest);
+    read_hex(g, KEY_HM_SOURCE_V1, v1);
+    source_id_said(id, version, digest, v1);
 }
 
 // The list of tensor digests, one for each tensor, each 64 lower-case hex digits.
@@ -202,8 +226,8 @@ bool claims_check_keys(const gguf *g, const char *type_name, err *e)
     int64_t version = CLAIMS_VERSION;
     err     bad = { 0 };
     if (!gguf_get_i64_or(g, KEY_HM_VERSION, CLAIMS_VERSION, &version, &bad)) return err_set(e, ERR_VERDICT, "%s", bad.msg);
-    if (version != CLAIMS_VERSION)
-        return err_set(e, ERR_VERDICT, "%s: key '%s': found %lld, expected %d", gguf_path(g), KEY_HM_VERSION, (long long)version, CLAIMS_VERSION);
+    if (version < 1 || version > CLAIMS_VERSION)
+        return err_set(e, ERR_VERDICT, "%s: key '%s': found %lld, expected 1 to %d", gguf_path(g), KEY_HM_VERSION, (long long)version, CLAIMS_VERSION);
     return check_text(g, KEY_HM_KV_TYPE, claims_required_kv(type_name), e) && check_text(g, KEY_HM_ATTN_MATH, "f32", e);
 }
 

@@ -6,12 +6,14 @@
 #include "gguf.h"
 #include "progress.h"
 #include "sha256.h"
+#include "source.h"
 
-#define KEY_HM_VERSION       "hallmark.version"             // u32 1
+#define KEY_HM_VERSION       "hallmark.version"             // u32 1 or 2
 #define KEY_HM_KV_TYPE       "hallmark.kv.type"             // "f32" | "bf16"
 #define KEY_HM_ATTN_MATH     "hallmark.attention.math"      // "f32"
 #define KEY_HM_SOURCE_REV    "hallmark.source.revision"     // Hub commit, when known
-#define KEY_HM_SOURCE_DIGEST "hallmark.source.digest"       // hex
+#define KEY_HM_SOURCE_DIGEST "hallmark.source.digest"       // hex, by the list of files that goes with the version (source.h)
+#define KEY_HM_SOURCE_V1     "hallmark.source.digest_v1"    // hex, by the list of version 1; absent in version 1 and where it is the same
 #define KEY_HM_TENSOR_SHA    "hallmark.tensor.sha256"       // array of hex strings, file order
 #define KEY_HM_QUANTIZE_MIX  "hallmark.quantize.mix"        // JSON: how a mix made to order was found (verify/mix.h); absent elsewhere
 #define KEY_HM_VERIFICATION  "hallmark.verification"        // padded JSON, CLAIMS_RECORD_BYTES, empty ("{}" padded) until release
@@ -19,14 +21,22 @@
 #define KEY_HM_CALIBRATION   "hallmark.quantize.calibration" // hex SHA-256 of the texts whose inputs steered the rounding (verify/calibrate.h)
 // Not a claim about the bytes but part of the tokenizer (u32 array, every id that ends a text): copied, never recomputed.
 #define KEY_HM_EOS_IDS       "hallmark.eos_token_ids"
-enum { CLAIMS_VERSION = 1, CLAIMS_RECORD_BYTES = 65536 };
+enum { CLAIMS_VERSION = 2, CLAIMS_RECORD_BYTES = 65536 };
 
 // What the artifact requires, from its file type name ("BF16", "F32", "Q4_K_M", ...): "bf16" for BF16, else "f32".
 const char *claims_required_kv(const char *type_name);
 
+typedef struct {                // borrowed; NULL or "": the key is left out, and removed if it is there
+    int64_t     version;        // whose list of files the digest is of: 1, or 0 for the newest
+    const char *digest, *digest_v1, *revision;
+} claims_source;
+
 // Puts every hallmark.* key in the plan, digests and record as placeholders of their final size; call after all tensors are
-// planned and before gguf_plan_layout. source_digest/revision may be NULL (or ""): the key is left out, and removed if it is there.
-bool claims_plan(gguf_plan *p, const char *type_name, const char *source_digest, const char *revision, err *e);
+// planned and before gguf_plan_layout. src NULL: nothing is known of the source.
+bool claims_plan(gguf_plan *p, const char *type_name, const claims_source *src, err *e);
+
+// What the file says of its source; both digests "" where it says nothing.
+void claims_read_source(const gguf *g, source_id *id);
 
 // The verification record: JSON text padded with spaces to CLAIMS_RECORD_BYTES, so that `release` can put it into a finished file
 // (before its rename) without moving anything. Pads `json`; ERR_SYSTEM if it does not fit.

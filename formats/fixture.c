@@ -214,12 +214,15 @@ static bool fill_f64(const cJSON *obj, const char *key, int64_t n, double *out, 
 
 // ---- the header ----------------------------------------------------------------------------------------------------
 
-static bool read_model(fixture *f, cJSON *head, const place *p)
+static bool read_model(fixture *f, cJSON *head, int64_t format, const place *p)
 {
     const cJSON *model;
+    char         v1[SHA256_HEX + 1] = "";
     if (!get_object(head, "model", &model, p) || !get_text(model, "name", &f->model_name, p) ||
         !get_text_or_null(model, "revision", &f->revision, p) || !get_digest(model, "source_digest", f->source_digest, p))
         return false;
+    if (json_get(model, "source_digest_v1") && !get_digest(model, "source_digest_v1", v1, p)) return false;
+    source_id_said(&f->source, format, f->source_digest, v1);
     const cJSON *config;
     if (!get_object(model, "config", &config, p)) return false;
     f->config = cJSON_DetachItemViaPointer((cJSON *)(uintptr_t)model, (cJSON *)(uintptr_t)config);
@@ -257,8 +260,8 @@ static bool read_header(fixture *f, cJSON *head, const place *p)
     int64_t     format;
     const char *attention, *dtype;
     if (!json_i64(head, "hallmark_fixture", 0, INT32_MAX, &format, p->where, p->e)) return false;
-    if (format != 1) return err_set(p->e, ERR_INPUT, "%s: found format %lld, expected 1", p->where, (long long)format);
-    if (!read_model(f, head, p) || !json_str(head, "dtype", &dtype, p->where, p->e) ||
+    if (format < 1 || format > 2) return err_set(p->e, ERR_INPUT, "%s: found format %lld, expected 1 or 2", p->where, (long long)format);
+    if (!read_model(f, head, format, p) || !json_str(head, "dtype", &dtype, p->where, p->e) ||
         !json_str(head, "attention", &attention, p->where, p->e))
         return false;
     if (strcmp(dtype, "float32") != 0 && strcmp(dtype, "bfloat16") != 0)

@@ -1,9 +1,11 @@
 // fixture: what Transformers said (made by fixtures/hf_fixture.py), read from gzip JSON lines.
 //
 // Line 1, the header:
-//   {"hallmark_fixture":1, "model":{"name":s,"revision":s|null,"source_digest":hex64,"config":{...config.json as it stands}},
+//   {"hallmark_fixture":2, "model":{"name":s,"revision":s|null,"source_digest":hex64,"source_digest_v1":hex64|null,
+//    "config":{...config.json as it stands}},
 //    "dtype":"float32"|"bfloat16", "device":s, "attention":"eager", "transformers":s, "torch":s,
 //    "tokens":n, "top_k":k, "cases":n, "weights":null|{"file":s,"type":"Q4_K_M","digest":hex64}}
+//   source_digest: of the list of files that goes with the format, 1 or 2 (source.h); source_digest_v1: by the list of 1, where it is another
 //   weights.digest: SHA-256 over the lines "<tensor digest>\n" of the artifact's hallmark.tensor.sha256, in file order.
 // Then one line a case:
 //   {"id":s,"category":s,"prompt":s,"prompt_ids":[..],"generated_ids":[tokens],
@@ -21,6 +23,7 @@
 
 #include "err.h"
 #include "sha256.h"
+#include "source.h"
 #include <cjson/cJSON.h>
 #include <stdint.h>
 
@@ -62,7 +65,8 @@ typedef struct {
     char  *path;
     char   file_digest[SHA256_HEX + 1];     // of the .gz file's bytes
     char  *model_name, *revision;           // revision may be NULL
-    char   source_digest[SHA256_HEX + 1];
+    char   source_digest[SHA256_HEX + 1];   // as the header has it
+    source_id source;                       // what it says
     cJSON *config;                          // config.json of the source
     char  *dtype;                           // "float32" or "bfloat16"
     char  *transformers, *torch, *device;

@@ -1,14 +1,13 @@
 #define _GNU_SOURCE
 #include "source.h"
+#include "dir_list.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 typedef struct {
     char           *name, *path;
+    bool            v2_only;    // the list of version 1 does not have it
     const file_map *map;        // its bytes, or NULL: read them
 } source_file;
 
@@ -18,25 +17,44 @@ struct source_files {
     digest_queue *queue;
 };
 
+// ---- what is said of a source ------------------------------------------------------------------------------------------------
+
+void source_id_said(source_id *id, int64_t version, const char *digest, const char *digest_v1)
+{
+    *id = (source_id){ .v1 = "" };
+    const char *v1 = version < 2 || !digest_v1[0] ? digest : digest_v1;
+    if (strlen(v1) == SHA256_HEX) memcpy(id->v1, v1, SHA256_HEX + 1);
+    if (version >= 2 && strlen(digest) == SHA256_HEX) memcpy(id->v2, digest, SHA256_HEX + 1);
+}
+
+bool source_id_same(const source_id *a, const source_id *b)
+{
+    if (a->v2[0] && b->v2[0]) return strcmp(a->v2, b->v2) == 0;
+    return a->v1[0] && strcmp(a->v1, b->v1) == 0;
+}
+
+bool source_id_known(const source_id *id) { return id->v1[0] || id->v2[0]; }
+
 // ---- which files -----------------------------------------------------------------------------------------------------------
 
-static bool ends_with(const char *s, const char *suffix)
+static bool is_one_of(const char *name, const char *const *list)
 {
-    size_t n = strlen(s), m = strlen(suffix);
-    return n >= m && strcmp(s + n - m, suffix) == 0;
+    for (; *list; list++)
+        if (strcmp(name, *list) == 0) return true;
+    return false;
 }
 
-static bool is_source_file(const char *name)
+// Which list names the file first: 1, 2, or 0 for none.
+static int listed_since(const char *name)
 {
-    static const char *const NAMES[] = {
-        "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
-    };
-    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++)
-        if (strcmp(name, NAMES[i]) == 0) return true;
-    return ends_with(name, ".safetensors") || ends_with(name, ".safetensors.index.json");
+    static const char *const V1[] = { "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", NULL };
+    static const char *const V2[] = { "chat_template.json", "added_tokens.json", "special_tokens_map.json", "tokenizer.model", "vocab.json", "merges.txt", NULL };
+    if (is_one_of(name, V1) || text_ends_with(name, ".safetensors") || text_ends_with(name, ".safetensors.index.json")) return 1;
+    return is_one_of(name, V2) ? 2 : 0;
 }
 
-static bool add_file(source_files *l, const char *dir, const char *name, err *e)
+// name: from the checkpoint's folder on.
+static bool add_file(source_files *l, const char *dir, const char *name, bool v2_only, err *e)
 {
     // sha256sum escapes such names, and a line break in one could pass for another line.
     for (const char *p = name; *p; p++)
@@ -50,7 +68,7 @@ static bool add_file(source_files *l, const char *dir, const char *name, err *e)
         l->cap = cap;
     }
     source_file *f = &l->v[l->n];
-    *f = (source_file){ .name = strdup(name), .path = path_join(dir, name) };
+    *f = (source_file){ .name = strdup(name), .path = path_join(dir, name), .v2_only = v2_only };
     l->n++;
     return (f->name && f->path) || err_nomem(e, "a path", strlen(dir) + strlen(name) + 2);
 }
@@ -60,15 +78,33 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const source_file *)a)->name, ((const source_file *)b)->name);
 }
 
+static bool list_templates(source_files *l, const char *dir, err *e)
+{
+    dir_list names = { 0 };
+    char    *sub   = path_join(dir, SOURCE_TEMPLATES);
+    bool     ok    = sub ? dir_list_read(&names, sub, ".jinja", true, e) : err_nomem(e, "a path", strlen(dir));
+    for (int i = 0; ok && i < names.n; i++) {
+        char *name = path_join(SOURCE_TEMPLATES, names.v[i]), *path = path_join(sub, names.v[i]);
+        if (!name || !path) ok = err_nomem(e, "a path", strlen(dir));
+        else if (!dir_exists(path)) ok = add_file(l, dir, name, true, e);       // Transformers takes no folder for a template
+        free(name);
+        free(path);
+    }
+    dir_list_free(&names);
+    free(sub);
+    return ok;
+}
+
 static bool list_files(source_files *l, const char *dir, err *e)
 {
-    DIR *d = opendir(dir);
-    if (!d) return err_errno(e, true, dir, "open the folder");
-    bool ok = true;
-    for (struct dirent *ent; ok && (errno = 0, ent = readdir(d));)
-        if (is_source_file(ent->d_name)) ok = add_file(l, dir, ent->d_name, e);
-    if (ok && errno != 0) ok = err_errno(e, true, dir, "read the folder");
-    closedir(d);
+    dir_list names;
+    bool     ok = dir_list_read(&names, dir, NULL, false, e);
+    for (int i = 0; ok && i < names.n; i++) {
+        int since = listed_since(names.v[i]);
+        if (since) ok = add_file(l, dir, names.v[i], since == 2, e);
+    }
+    dir_list_free(&names);
+    ok = ok && list_templates(l, dir, e);
     if (!ok) return false;
     if (l->n == 0) return err_set(e, ERR_INPUT, "%s: found none of the files of a checkpoint", dir);
     qsort(l->v, (size_t)l->n, sizeof *l->v, by_name);
@@ -106,6 +142,13 @@ void source_files_mapped(source_files *s, const file_map *m)
         if (strcmp(s->v[i].path, m->path) == 0) s->v[i].map = m;
 }
 
+bool source_files_differ(const source_files *s)
+{
+    for (int64_t i = 0; i < s->n; i++)
+        if (s->v[i].v2_only) return true;
+    return false;
+}
+
 digest_queue *source_files_queue(source_files *s, progress *p, err *e)
 {
     s->queue = digest_queue_new(s->n, p, e);
@@ -117,26 +160,34 @@ digest_queue *source_files_queue(source_files *s, progress *p, err *e)
     return s->queue;
 }
 
-bool source_files_digest(source_files *s, int n_threads, char hex[SHA256_HEX + 1], err *e)
+// The digest over the lines of one list's files.
+static bool digest_of_list(const source_files *s, bool v2, char hex[SHA256_HEX + 1], err *e)
 {
     char    one[SHA256_HEX + 1];
     sha256 *all = sha256_new(e);
     bool    ok  = all != NULL;
-    digest_queue_run(s->queue, n_threads);
-    for (int64_t i = 0; ok && i < s->n; i++)        // the first by name, whichever failed first
+    for (int64_t i = 0; ok && i < s->n; i++) {      // the first by name, whichever failed first
+        if (s->v[i].v2_only && !v2) continue;
         ok = digest_queue_get(s->queue, i, one, e) && sha256_add(all, one, SHA256_HEX, e) && sha256_add(all, "  ", 2, e) &&
              sha256_add(all, s->v[i].name, (int64_t)strlen(s->v[i].name), e) && sha256_add(all, "\n", 1, e);
+    }
     if (ok) return sha256_end(all, hex, e);
     sha256_free(all);
     return false;
 }
 
-bool source_digest(const char *hf_dir, int n_threads, progress *p, char hex[SHA256_HEX + 1], err *e)
+bool source_files_digest(source_files *s, int n_threads, source_id *id, err *e)
+{
+    digest_queue_run(s->queue, n_threads);
+    return digest_of_list(s, true, id->v2, e) && digest_of_list(s, false, id->v1, e);
+}
+
+bool source_digest(const char *hf_dir, int n_threads, progress *p, source_id *id, err *e)
 {
     source_files *s  = source_files_list(hf_dir, e);
     bool          ok = s && source_files_queue(s, p, e);
     if (ok) progress_stage(p, "digest", digest_queue_bytes(s->queue));
-    if (ok) ok = source_files_digest(s, n_threads, hex, e);
+    if (ok) ok = source_files_digest(s, n_threads, id, e);
     source_files_free(s);
     return ok;
 }

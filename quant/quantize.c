@@ -124,16 +124,24 @@ static bool choose_sources(job *j, err *e)
 
 // ---- what the output says ----------------------------------------------------------------------------------------
 
-// Bytes that are not those the file's own digests name are nobody's. Source keys stay true of a file that was not quantized before.
-static bool keep_source_claims(const job *j, char **digest, char **revision, err *e)
+typedef struct { char *digest, *digest_v1, *revision; int64_t version; } kept_source;     // texts owned
+
+static bool keep_text(const gguf *g, const char *key, char **out, err *e) { return !gguf_find_kv(g, key) || gguf_get_cstr(g, key, out, e); }
+
+// Bytes that are not those the file's own digests name are nobody's. Source keys stay true of a file that was not quantized before; its digest
+// is one by the list of its own version.
+static bool keep_source_claims(const job *j, kept_source *k, err *e)
 {
     if (!gguf_find_kv(j->in, KEY_HM_TENSOR_SHA)) return true;
     if (!claims_check_tensors(j->in, j->o->n_threads, j->o->progress, e)) return false;
     for (int64_t i = 0; i < j->n; i++)
         if (dtype_find(j->tensors[i].type)->block_weights > 1) return true;
     if (!gguf_find_kv(j->in, KEY_HM_SOURCE_DIGEST)) return true;
-    if (!gguf_get_cstr(j->in, KEY_HM_SOURCE_DIGEST, digest, e)) return false;
-    return !gguf_find_kv(j->in, KEY_HM_SOURCE_REV) || gguf_get_cstr(j->in, KEY_HM_SOURCE_REV, revision, e);
+    if (!gguf_get_i64_or(j->in, KEY_HM_VERSION, 1, &k->version, e)) return false;
+    if (k->version < 1 || k->version > CLAIMS_VERSION)
+        return err_set(e, ERR_INPUT, "%s: key '%s': found %lld, expected 1 to %d", gguf_path(j->in), KEY_HM_VERSION, (long long)k->version, CLAIMS_VERSION);
+    return keep_text(j->in, KEY_HM_SOURCE_DIGEST, &k->digest, e) && keep_text(j->in, KEY_HM_SOURCE_V1, &k->digest_v1, e) &&
+           keep_text(j->in, KEY_HM_SOURCE_REV, &k->revision, e);
 }
 
 static bool is_recomputed(const char *key)
@@ -148,7 +156,7 @@ static bool is_recomputed(const char *key)
 static bool plan_keys(job *j, err *e)
 {
     bool ok = false;
-    char *digest = NULL, *revision = NULL;
+    kept_source k = { 0 };
     for (int64_t i = 0; i < gguf_n_kv(j->in); i++)
         if (!is_recomputed(gguf_kv_at(j->in, i)->key) && !gguf_plan_copy_kv(j->plan, gguf_kv_at(j->in, i), e)) return false;
     if (!gguf_plan_u32(j->plan, "general.quantization_version", QUANTIZATION_VERSION, e) ||
@@ -157,9 +165,11 @@ static bool plan_keys(job *j, err *e)
     if (j->im && j->encodes && !imatrix_plan_keys(j->im, j->plan, e)) return false;
     if (!effort_plan_keys(j->plan, &j->o->effort, e)) return false;
     if (j->o->mix && !gguf_plan_str(j->plan, KEY_HM_QUANTIZE_MIX, j->o->mix, e)) return false;
-    ok = keep_source_claims(j, &digest, &revision, e) && claims_plan(j->plan, j->type->label, digest, revision, e);
-    free(digest);
-    free(revision);
+    ok = keep_source_claims(j, &k, e);
+    ok = ok && claims_plan(j->plan, j->type->label, &(claims_source){ k.version, k.digest, k.digest_v1, k.revision }, e);
+    free(k.digest);
+    free(k.digest_v1);
+    free(k.revision);
     return ok;
 }
 

@@ -66,9 +66,10 @@ static void save(const char *dir, const char *name, const char *text) { write_fi
 
 START_TEST(test_source_digest)
 {
-    char *dir = new_dir(), hex[SHA256_HEX + 1], again[SHA256_HEX + 1];
+    char *dir = new_dir();
+    source_id id, again;
     err   e = { 0 };
-    ck_assert(!source_digest(dir, 1, NULL, hex, &e));
+    ck_assert(!source_digest(dir, 1, NULL, &id, &e));
     check_refused(&e, ERR_INPUT, dir, "found none of the files of a checkpoint");
     e = (err){ 0 };
     save(dir, "tokenizer.json", "abc");
@@ -80,43 +81,98 @@ START_TEST(test_source_digest)
     save(dir, "tokenizer_config.json", "t");
     save(dir, "chat_template.jinja", "c");
     save(dir, "README.md", "not part of it");
-    save(dir, "tokenizer.model", "nor this");
     save(dir, "xconfig.json", "nor this");
     save(dir, "model.safetensors.bak", "nor this");
     counter c = { .p = { .stage = count_stage, .add = count_add } };
-    ck_assert_msg(source_digest(dir, 1, &c.p, hex, &e), "%s", e.msg);
+    ck_assert_msg(source_digest(dir, 1, &c.p, &id, &e), "%s", e.msg);
     ck_assert(c.total == 17 && c.done == 17);
     // (cd DIR && LC_ALL=C sha256sum *.safetensors *.safetensors.index.json config.json generation_config.json tokenizer.json
     //  tokenizer_config.json chat_template.jinja | LC_ALL=C sort -k2 | sha256sum)
-    ck_assert_str_eq(hex, "fc6a70afefa449b36f407d4fe20f29b9f93c81b1ab6b9ede536628329dfc65a3");
+    ck_assert_str_eq(id.v1, "fc6a70afefa449b36f407d4fe20f29b9f93c81b1ab6b9ede536628329dfc65a3");
+    ck_assert_str_eq(id.v2, id.v1);         // no file that only the second list has
     for (int threads = 0; threads < 9; threads += 4) {
-        ck_assert(source_digest(dir, threads, NULL, again, &e));
-        ck_assert_str_eq(again, hex);
+        ck_assert(source_digest(dir, threads, NULL, &again, &e));
+        ck_assert_str_eq(again.v2, id.v2);
     }
     save(dir, "README.md", "changed");
-    ck_assert(source_digest(dir, 2, NULL, again, &e));
-    ck_assert_str_eq(again, hex);
+    ck_assert(source_digest(dir, 2, NULL, &again, &e));
+    ck_assert_str_eq(again.v2, id.v2);
     save(dir, "chat_template.jinja", "C");
-    ck_assert(source_digest(dir, 2, NULL, again, &e));
-    ck_assert_str_ne(again, hex);
+    ck_assert(source_digest(dir, 2, NULL, &again, &e));
+    ck_assert_str_ne(again.v2, id.v2);
     // Links are followed; a dead one is an error that names the file.
     ck_assert_int_eq(rename(in_dir(dir, "chat_template.jinja"), in_dir(dir, "blob")), 0);
     save(dir, "blob", "c");
     ck_assert_int_eq(symlink("blob", in_dir(dir, "chat_template.jinja")), 0);
-    ck_assert(source_digest(dir, 2, NULL, again, &e));
-    ck_assert_str_eq(again, hex);
+    ck_assert(source_digest(dir, 2, NULL, &again, &e));
+    ck_assert_str_eq(again.v2, id.v2);
     unlink(in_dir(dir, "blob"));
-    ck_assert(!source_digest(dir, 2, NULL, again, &e));
+    ck_assert(!source_digest(dir, 2, NULL, &again, &e));
     check_refused(&e, ERR_INPUT, "chat_template.jinja", "cannot open");
     e = (err){ 0 };
     unlink(in_dir(dir, "chat_template.jinja"));
     save(dir, "a\nb.safetensors", "forged line");
-    ck_assert(!source_digest(dir, 2, NULL, again, &e));
+    ck_assert(!source_digest(dir, 2, NULL, &again, &e));
     check_refused(&e, ERR_INPUT, dir, "a control character or backslash");
     e = (err){ 0 };
-    ck_assert(!source_digest(in_dir(dir, "none"), 2, NULL, again, &e));
+    ck_assert(!source_digest(in_dir(dir, "none"), 2, NULL, &again, &e));
     check_refused(&e, ERR_INPUT, "none", "cannot open the folder");
     drop_dir(dir);
+}
+END_TEST
+
+// What was added to the list since version 1. A folder x.jinja is no template, to Transformers neither.
+START_TEST(test_longer_list)
+{
+    char     *dir = new_dir();
+    source_id id, before;
+    err       e = { 0 };
+    save(dir, "config.json", "c");
+    save(dir, "model.safetensors", "m");
+    ck_assert(source_digest(dir, 1, NULL, &before, &e));
+    static const char *const MORE[] = { "chat_template.json", "added_tokens.json", "special_tokens_map.json", "tokenizer.model", "vocab.json", "merges.txt" };
+    for (size_t i = 0; i < sizeof MORE / sizeof MORE[0]; i++) {
+        save(dir, MORE[i], "x");
+        ck_assert(source_digest(dir, 1, NULL, &id, &e));
+        ck_assert_str_eq(id.v1, before.v1);
+        ck_assert_str_ne(id.v2, before.v2);
+        ck_assert_str_ne(id.v2, id.v1);
+        before = id;
+    }
+    ck_assert_int_eq(mkdir(in_dir(dir, SOURCE_TEMPLATES), 0777), 0);
+    ck_assert_int_eq(mkdir(in_dir(dir, SOURCE_TEMPLATES "/folder.jinja"), 0777), 0);
+    save(dir, SOURCE_TEMPLATES "/notes.txt", "no template");
+    ck_assert(source_digest(dir, 1, NULL, &id, &e));
+    ck_assert_str_eq(id.v2, before.v2);
+    save(dir, SOURCE_TEMPLATES "/tool_use.jinja", "t");
+    save(dir, SOURCE_TEMPLATES "/.x.jinja", "h");
+    ck_assert_msg(source_digest(dir, 1, NULL, &id, &e), "%s", e.msg);
+    ck_assert_str_eq(id.v1, before.v1);
+    // cd DIR && LC_ALL=C sha256sum added_tokens.json additional_chat_templates/.x.jinja additional_chat_templates/tool_use.jinja
+    //  chat_template.json config.json merges.txt model.safetensors special_tokens_map.json tokenizer.model vocab.json | sha256sum
+    ck_assert_str_eq(id.v2, "86c3e0e5d914625a44baf45f2f6efb6bb5ab1ef5ec3e6e8320b2252bb4ba0778");
+    drop_dir(dir);
+}
+END_TEST
+
+// Who is of the same source: by the longer list where both know it, else by the shorter one.
+START_TEST(test_same_source)
+{
+    #define SHA(c) c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c
+    const char *a = SHA("aa"), *b = SHA("bb"), *c = SHA("cc");
+    source_id x, y;
+    const struct { int64_t vx; const char *dx, *ox; int64_t vy; const char *dy, *oy; bool same; } ROWS[] = {
+        { 1, a, "", 1, a, "", true },  { 1, a, "", 1, b, "", false }, { 2, a, "", 1, a, "", true },  { 1, a, "", 2, a, "", true },
+        { 2, b, a, 1, a, "", true },   { 1, a, "", 2, b, a, true },   { 2, b, a, 1, b, "", false },  { 2, b, a, 2, b, a, true },
+        { 2, b, a, 2, c, a, false },   { 2, a, "", 2, b, a, false },  { 2, "", "", 2, "", "", false }, { 1, "", "", 1, a, "", false },
+        { 1, a, c, 2, b, c, false },
+    };
+    for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
+        source_id_said(&x, ROWS[i].vx, ROWS[i].dx, ROWS[i].ox);
+        source_id_said(&y, ROWS[i].vy, ROWS[i].dy, ROWS[i].oy);
+        ck_assert_msg(source_id_same(&x, &y) == ROWS[i].same, "row %zu", i);
+        ck_assert_msg(source_id_same(&y, &x) == ROWS[i].same, "row %zu, turned round", i);
+    }
 }
 END_TEST
 
@@ -178,7 +234,7 @@ static void save_artifact(const char *dir, const char *record)
         ck_assert(gguf_plan_tensor(p, name, DT_I8, 1, &size[i], &e));
         ck_assert(sha256_bytes(data, size[i], digests[i], &e));
     }
-    ck_assert(claims_plan(p, "BF16", "5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9", NULL, &e));
+    ck_assert(claims_plan(p, "BF16", &(claims_source){ .digest = "5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9" }, &e));
     ck_assert(gguf_plan_layout(p, &h, &n, &e));
     ck_assert_msg(claims_set_digests(p, digests, &e), "%s", e.msg);
     if (record) ck_assert(claims_pad_record(record, padded, &e) && gguf_plan_strn(p, KEY_HM_VERIFICATION, padded, sizeof padded, &e));
@@ -204,7 +260,7 @@ START_TEST(test_plan_and_check)
     ck_assert_msg(g != NULL, "%s", e.msg);
     gguf_str s;
     int64_t  v, off;
-    ck_assert(gguf_get_i64(g, KEY_HM_VERSION, &v, &e) && v == 1);
+    ck_assert(gguf_get_i64(g, KEY_HM_VERSION, &v, &e) && v == 2);
     ck_assert(gguf_get_str(g, KEY_HM_KV_TYPE, &s, &e) && s.n == 4 && memcmp(s.s, "bf16", 4) == 0);
     ck_assert(gguf_get_str(g, KEY_HM_ATTN_MATH, &s, &e) && s.n == 3);
     ck_assert(gguf_get_str(g, KEY_HM_SOURCE_DIGEST, &s, &e) && s.n == 64);
@@ -305,8 +361,9 @@ START_TEST(test_plan_replaces_copied_claims)
 {
     err e = { 0 };
     gguf_plan *p = gguf_plan_new(32, &e);
-    ck_assert(gguf_plan_str(p, KEY_HM_KV_TYPE, "bf16", &e) && gguf_plan_str(p, KEY_HM_SOURCE_REV, "old", &e) && gguf_plan_str(p, KEY_HM_SOURCE_DIGEST, "old", &e));
-    ck_assert(claims_plan(p, "Q4_K_M", "", NULL, &e));
+    ck_assert(gguf_plan_str(p, KEY_HM_KV_TYPE, "bf16", &e) && gguf_plan_str(p, KEY_HM_SOURCE_REV, "old", &e) && gguf_plan_str(p, KEY_HM_SOURCE_DIGEST, "old", &e) && gguf_plan_str(p, KEY_HM_SOURCE_V1, "old", &e));
+    ck_assert(claims_plan(p, "Q4_K_M", NULL, &e));
+    ck_assert(gguf_plan_find(p, KEY_HM_SOURCE_V1) == NULL);
     ck_assert(gguf_plan_find(p, KEY_HM_SOURCE_REV) == NULL && gguf_plan_find(p, KEY_HM_SOURCE_DIGEST) == NULL);
     gguf_str s;
     ck_assert(gguf_kv_str(gguf_plan_find(p, KEY_HM_KV_TYPE), &s) && s.n == 3 && memcmp(s.s, "f32", 3) == 0);
@@ -323,6 +380,8 @@ int main(void)
     tcase_add_test(t, test_known_digests);
     tcase_add_test(t, test_files);
     tcase_add_test(t, test_source_digest);
+    tcase_add_test(t, test_longer_list);
+    tcase_add_test(t, test_same_source);
     tcase_add_test(t, test_source_revision);
     tcase_add_test(t, test_required_kv);
     tcase_add_test(t, test_plan_and_check);

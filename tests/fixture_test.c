@@ -88,6 +88,30 @@ START_TEST(test_made_from_weights)
 }
 END_TEST
 
+// Format 1 has the digest of the shorter list of source files, 2 that of the longer one, and the shorter one's beside it where it is another.
+START_TEST(test_source_lists)
+{
+    #define HEX1 "1111111111111111111111111111111111111111111111111111111111111111"
+    #define SOURCE(format, rest) "{\"hallmark_fixture\":" format ",\"model\":{\"name\":\"t\",\"revision\":null,\"source_digest\":\"" HEX0 "\"," rest "\"config\":{}},\"dtype\":\"float32\"," \
+        VERSIONS ",\"tokens\":2,\"top_k\":2,\"cases\":1,\"weights\":null}\n" CASE("a", WHOLE)
+    static const struct { const char *text, *v1, *v2; } rows[] = {
+        { SOURCE("1", ""), HEX0, "" }, { SOURCE("2", ""), HEX0, HEX0 }, { SOURCE("2", "\"source_digest_v1\":null,"), HEX0, HEX0 },
+        { SOURCE("2", "\"source_digest_v1\":\"" HEX1 "\","), HEX1, HEX0 }, { SOURCE("1", "\"source_digest_v1\":\"" HEX1 "\","), HEX0, "" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        err      e = { 0 };
+        fixture *f = open_text(rows[i].text, &e);
+        ck_assert_msg(f != NULL, "%s", e.msg);
+        ck_assert_str_eq(f->source.v1, rows[i].v1);
+        ck_assert_str_eq(f->source.v2, rows[i].v2);
+        fixture_close(f);
+    }
+    err e = { 0 };
+    ck_assert_ptr_null(open_text(SOURCE("2", "\"source_digest_v1\":\"00\","), &e));
+    ck_assert_msg(strstr(e.msg, "key 'source_digest_v1': found '00'"), "%s", e.msg);
+}
+END_TEST
+
 // A copy of GOOD with the first `from` replaced by `to` must be refused with `says`.
 static void refuse_changed(const char *from, const char *to, const char *says)
 {
@@ -106,7 +130,7 @@ static void refuse_changed(const char *from, const char *to, const char *says)
 START_TEST(test_changed)
 {
     const struct { const char *from, *to, *says; } ROWS[] = {
-        { "\"hallmark_fixture\":1", "\"hallmark_fixture\":2", "found format 2, expected 1" }, { "\"hallmark_fixture\":1,", "", "key 'hallmark_fixture': found nothing" },
+        { "\"hallmark_fixture\":1", "\"hallmark_fixture\":3", "found format 3, expected 1 or 2" }, { "\"hallmark_fixture\":1,", "", "key 'hallmark_fixture': found nothing" },
         { "{\"hallmark", "[\"hallmark", "line 1: offset" }, { MODEL, "\"model\":7", "key 'model': found no object" }, { "\"name\":\"tiny\",", "", "key 'name': found nothing" },
         { HEX0, "00", "key 'source_digest': found '00', expected 64 lower-case hex digits" }, { "\"config\":{\"hidden_size\":4}", "\"config\":[]", "key 'config': found no object" },
         { "\"bfloat16\"", "\"float16\"", "found 'float16', expected float32 or bfloat16" }, { "\"eager\"", "\"sdpa\"", "key 'attention': found 'sdpa', expected eager" },
@@ -295,6 +319,7 @@ int main(void)
     tcase_set_timeout(t, 300);
     tcase_add_test(t, test_good);
     tcase_add_test(t, test_made_from_weights);
+    tcase_add_test(t, test_source_lists);
     tcase_add_test(t, test_changed);
     tcase_add_test(t, test_every_truncation_and_change_of_the_stream);
     tcase_add_test(t, test_members);

@@ -45,6 +45,8 @@ static listing all_tensors(void)
 
 static int64_t shared_layers = SHARED;      // what the small model says of them
 
+static int64_t version = 0;                 // whose list of source files its digest is of
+
 // Writes the small model in one float type. With `claims`, digests and a source digest that fit; with `flip`, one bit of a tensor changed after.
 static void write_model(dtype type, bool claims, bool flip)
 {
@@ -67,7 +69,7 @@ static void write_model(dtype type, bool claims, bool flip)
         ck_assert_msg(gguf_plan_tensor(p, l.names[i], t->norm ? DT_F32 : type, t->n_dims, t->shape, &e), "%s", e.msg);
         src[i] = (tensor_source){ .where = l.names[i], .type = DT_F32, .data = (uint8_t *)values[i], .fd = -1 };
     }
-    if (claims) ck_assert(claims_plan(p, "BF16", "ab", "0123456789012345678901234567890123456789", &e));
+    if (claims) ck_assert(claims_plan(p, "BF16", &(claims_source){ .version = version, .digest = "ab", .revision = "0123456789012345678901234567890123456789" }, &e));
     ck_assert(gguf_plan_layout(p, &header, &bytes, &e));
     outfile *f = outfile_open(in_path, bytes, &e);
     ck_assert_msg(f && write_tensors(p, f, src, 1, digests, NULL, NULL, &e), "%s", e.msg);
@@ -209,7 +211,17 @@ START_TEST(test_source_claims)
     write_model(DT_BF16, true, false);
     ck_assert_msg(quantize(FT_Q4_K_M, NULL, 2, &e), "%s", e.msg);
     gguf *g = gguf_open(out_path, &e);
+    int64_t v = 0;
     ck_assert(gguf_find_kv(g, KEY_HM_SOURCE_DIGEST) && gguf_find_kv(g, KEY_HM_SOURCE_REV));     // it still derives from that source
+    ck_assert(gguf_get_i64(g, KEY_HM_VERSION, &v, &e) && v == CLAIMS_VERSION);
+    gguf_close(g);
+    // A digest by the list of version 1 stays one: under a newer version it would claim files that it does not cover.
+    version = 1;
+    write_model(DT_BF16, true, false);
+    version = 0;
+    ck_assert_msg(quantize(FT_Q4_K_M, NULL, 2, &e), "%s", e.msg);
+    g = gguf_open(out_path, &e);
+    ck_assert(gguf_get_i64(g, KEY_HM_VERSION, &v, &e) && v == 1);
     gguf_close(g);
     ck_assert(rename(out_path, in_path) == 0);
     ck_assert_msg(!quantize(FT_Q8_0, NULL, 2, &e) && e.kind == ERR_INPUT && strstr(e.msg, "tensor '") && strstr(e.msg, "found Q"), "%s", e.msg);

@@ -132,7 +132,7 @@ static void make_gguf(float scale, uint8_t last_byte)
     snprintf(gguf_path_, sizeof gguf_path_, "/tmp/report_test.%ld.gguf", (long)getpid());
     gguf_plan *p = gguf_plan_new(32, &e);
     ck_assert(gguf_plan_str(p, "general.architecture", "gemma4", &e) && gguf_plan_u32(p, "general.file_type", 0, &e) && gguf_plan_f32(p, "gemma4.attention.scale", scale, &e));
-    ck_assert(gguf_plan_tensor(p, "output_norm.weight", DT_F32, 1, shape, &e) && claims_plan(p, "F32", NULL, NULL, &e));
+    ck_assert(gguf_plan_tensor(p, "output_norm.weight", DT_F32, 1, shape, &e) && claims_plan(p, "F32", NULL, &e));
     ck_assert(gguf_plan_layout(p, &header, &total, &e));
     ck_assert(sha256_bytes(data, sizeof data, hex[0], &e) && claims_set_digests(p, (const char (*)[SHA256_HEX + 1])hex, &e));
     outfile *f = outfile_open(gguf_path_, total, &e);

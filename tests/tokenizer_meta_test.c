@@ -9,7 +9,6 @@
 typedef struct {
     tok_kind    kind;
     cJSON      *tokenizer, *tokenizer_config, *generation, *config;
-    const char *template;
     int64_t     n_vocab;
     bool        suppress;
 } input;
@@ -34,7 +33,7 @@ static gguf_plan *plan_text(const input *in, const char *text, int64_t n, err *e
     char *copy = (char *)exact((const uint8_t *)text, n);
     gguf_plan *p = gguf_plan_new(32, e);
     tokenizer_source s = { .kind = in->kind, .text = copy, .n_text = n, .tokenizer_config = in->tokenizer_config,
-                           .generation_config = in->generation, .config = in->config, .chat_template = in->template, .n_vocab = in->n_vocab,
+                           .generation_config = in->generation, .config = in->config, .n_vocab = in->n_vocab,
                            .suppress = in->suppress, .dir = "dir" };
     bool ok = p && tokenizer_meta_plan(p, &s, e);
     free(copy);
@@ -129,7 +128,6 @@ START_TEST(test_gemma4)
     ck_assert_int_eq(int_at(p, "tokenizer.ggml.add_bos_token", 0), 1);
     ck_assert_int_eq(int_at(p, "tokenizer.ggml.add_sep_token", 0), 0);
     ck_assert_int_eq(int_at(p, "tokenizer.ggml.add_space_prefix", 0), 0);
-    ck_assert_ptr_null(gguf_plan_find(p, "tokenizer.chat_template"));
     gguf_plan_free(p);
     input_free(&in);
 }
@@ -242,34 +240,6 @@ START_TEST(test_beginning_of_text)
         gguf_plan_free(p);
         input_free(&in);
     }
-}
-END_TEST
-
-START_TEST(test_chat_templates)
-{
-    input in = input_new(TOK_GEMMA4);
-    mini_set(in.tokenizer_config, "chat_template", "\"from the config\"");
-    gguf_plan *p = good_plan(&in);
-    ck_assert(str_is(p, "tokenizer.chat_template", "from the config"));
-    gguf_plan_free(p);
-    in.template = "from the file";
-    p = good_plan(&in);
-    ck_assert(str_is(p, "tokenizer.chat_template", "from the file"));
-    gguf_plan_free(p);
-    in.template = NULL;
-    mini_set(in.tokenizer_config, "chat_template", "[{\"name\":\"default\",\"template\":\"d\"},{\"name\":\"tool use\",\"template\":\"t\"}]");
-    p = good_plan(&in);
-    ck_assert(str_is(p, "tokenizer.chat_template", "d") && str_is(p, "tokenizer.chat_template.tool_use", "t"));
-    ck_assert(str_at(p, "tokenizer.chat_templates", 0, "tool_use"));
-    gguf_plan_free(p);
-    static const char *const bad[] = { "7", "[{\"name\":\"x\"}]", "[{\"template\":\"x\"}]", "[7]", "[{\"name\":\"\",\"template\":\"x\"}]" };
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        err e = { 0 };
-        mini_set(in.tokenizer_config, "chat_template", bad[i]);
-        ck_assert_ptr_null(plan_of(&in, &e));
-        check_refused(&e, ERR_INPUT, "dir/tokenizer_config.json", "");
-    }
-    input_free(&in);
 }
 END_TEST
 
@@ -585,7 +555,6 @@ int main(void)
     tcase_add_test(c, test_holes_are_padded);
     tcase_add_test(c, test_end_ids);
     tcase_add_test(c, test_beginning_of_text);
-    tcase_add_test(c, test_chat_templates);
     tcase_add_test(c, test_suppressed);
     tcase_add_test(c, test_refused);
     tcase_add_test(c, test_very_long_token);

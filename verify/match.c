@@ -29,7 +29,7 @@ bool fixture_refs_add(fixture_refs *r, const char *path, bool asked, err *e)
     snprintf(x->name, sizeof x->name, "%s", slash ? slash + 1 : path);
     snprintf(x->digest, sizeof x->digest, "%s", f->file_digest);
     snprintf(x->arith, sizeof x->arith, "%s", strcmp(f->dtype, "bfloat16") == 0 ? "bf16" : "f32");
-    snprintf(x->source, sizeof x->source, "%s", f->source_digest);
+    x->source = f->source;
     snprintf(x->weights, sizeof x->weights, "%s", f->weights_digest);
     snprintf(x->weights_type, sizeof x->weights_type, "%s", f->weights_type ? f->weights_type : "");
     fixture_close(f);
@@ -91,9 +91,8 @@ void fixture_refs_free(fixture_refs *r)
 
 bool artifact_ref_read(artifact_ref *a, const char *path, err *e)
 {
-    gguf    *g = gguf_open(path, e);
-    gguf_str s;
-    hparams  h;
+    gguf   *g = gguf_open(path, e);
+    hparams h;
     if (!g) return false;
     memset(a, 0, sizeof *a);
     bool ok = hparams_read(&h, g, e);
@@ -101,8 +100,7 @@ bool artifact_ref_read(artifact_ref *a, const char *path, err *e)
         snprintf(a->type, sizeof a->type, "%s", h.type_label);
         snprintf(a->arith, sizeof a->arith, "%s", strcmp(h.kv_required, "bf16") == 0 ? "bf16" : "f32");
         a->lossy = !gguf_keeps_source(g);
-        err absent = { 0 };
-        if (gguf_get_str(g, KEY_HM_SOURCE_DIGEST, &s, &absent) && s.n == SHA256_HEX) memcpy(a->source, s.s, SHA256_HEX);
+        claims_read_source(g, &a->source);
         ok = artifact_weights_digest(g, a->weights, e);
         hparams_free(&h);
     }
@@ -114,5 +112,5 @@ match fixture_match(const fixture_ref *f, const artifact_ref *a)
 {
     if (strcmp(f->arith, a->arith) != 0) return MATCH_NONE;
     if (f->weights[0]) return strcmp(f->weights, a->weights) == 0 ? MATCH_WEIGHTS : MATCH_NONE;
-    return !a->source[0] || strcmp(f->source, a->source) == 0 ? MATCH_SOURCE : MATCH_NONE;
+    return !source_id_known(&a->source) || source_id_same(&f->source, &a->source) ? MATCH_SOURCE : MATCH_NONE;
 }

@@ -6,14 +6,15 @@
 #define HALLMARK_VERIFY_MATCH_H
 
 #include "../formats/fixture.h"
-#include "../formats/gguf.h"
+#include "../formats/claims.h"
 
 typedef struct {
     char *path;
     char  name[128];            // the file's own name
     char  digest[SHA256_HEX + 1];       // of the file's bytes
     char  arith[8];             // of its dtype: "f32", "bf16"
-    char  source[SHA256_HEX + 1], weights[SHA256_HEX + 1];      // weights "" when made from the source's own
+    source_id source;
+    char  weights[SHA256_HEX + 1];      // "" when made from the source's own
     char  weights_type[16];     // "Q4_K_M"; "" likewise
     bool  asked;                // named by the user, not found
     bool  used;                 // some artifact answered to it
@@ -35,7 +36,8 @@ typedef struct {                // of an artifact
     char type[16];              // "Q4_K_M"
     char arith[8];              // its default arithmetic
     bool lossy;                 // its tensors do not keep the source's values
-    char source[SHA256_HEX + 1], weights[SHA256_HEX + 1];       // source "" when it does not say
+    source_id source;           // not known when it does not say
+    char weights[SHA256_HEX + 1];
 } artifact_ref;
 
 bool artifact_ref_read(artifact_ref *a, const char *path, err *e);

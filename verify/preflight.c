@@ -59,13 +59,15 @@ check_kind preflight_kind(const gguf *g, const fixture *f)
 
 static bool check_source(verify_fixture_result *r, const gguf *g, const fixture *f, bool *unbound)
 {
-    char     text[512];
-    gguf_str s;
-    err      absent = { 0 };
+    char      text[512];
+    gguf_str  s;
+    source_id id;
+    err       absent = { 0 };
     *unbound = !gguf_find_kv(g, KEY_HM_SOURCE_DIGEST);
     if (*unbound) return true;
     if (!gguf_get_str(g, KEY_HM_SOURCE_DIGEST, &s, &absent)) s = (gguf_str){ "?", 1 };
-    if (s.n == SHA256_HEX && memcmp(s.s, f->source_digest, SHA256_HEX) == 0) return true;
+    claims_read_source(g, &id);
+    if (source_id_same(&id, &f->source)) return true;
     snprintf(text, sizeof text, "the fixture belongs to another source: %.100s with digest %.16s..., this artifact was made from one with digest %.*s...",
              f->model_name, f->source_digest, s.n < 16 ? (int)s.n : 16, s.s);
     result_fail_whole(r, "source", text);

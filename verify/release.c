@@ -30,7 +30,8 @@ typedef struct {
     int                 n_types;
     char               *dest[3];    // by outcome
     char               *name;
-    char                source_digest[SHA256_HEX + 1], revision[41];
+    source_id           source;
+    char                revision[41];
     fixture_refs        fixtures;
     release_dir         dir;
 } release;
@@ -100,6 +101,8 @@ static char *artifact_path(const release *x, const char *dir, const char *label)
 
 // ---- fixtures ------------------------------------------------------------------------------------------------------
 
+static const char *source_said(const source_id *id) { return id->v2[0] ? id->v2 : id->v1; }
+
 static bool find_fixtures(release *x, err *e)
 {
     char *sub = path_join(x->hf_dir, "fixtures");
@@ -109,8 +112,9 @@ static bool find_fixtures(release *x, err *e)
     free(sub);
     for (int i = 0; ok && i < x->fixtures.n; i++) {
         const fixture_ref *f = &x->fixtures.v[i];
-        if (f->asked && strcmp(f->source, x->source_digest) != 0)
-            ok = err_set(e, ERR_VERDICT, "%s: the fixture belongs to another source: its digest is %.16s..., that of %s is %.16s...", f->path, f->source, x->hf_dir, x->source_digest);
+        if (f->asked && !source_id_same(&f->source, &x->source))
+            ok = err_set(e, ERR_VERDICT, "%s: the fixture belongs to another source: its digest is %.16s..., that of %s is %.16s...", f->path,
+                         source_said(&f->source), x->hf_dir, f->source.v2[0] ? x->source.v2 : x->source.v1);
     }
     return ok;
 }
@@ -309,7 +313,7 @@ static bool note_unused(release *x, err *e)
     for (int i = 0; i < x->fixtures.n; i++) {
         const fixture_ref *f = &x->fixtures.v[i];
         if (f->used) continue;
-        const char *why = strcmp(f->source, x->source_digest) != 0 ? "it was made from another source"
+        const char *why = !source_id_same(&f->source, &x->source) ? "it was made from another source"
                         : f->weights[0] ? "no artifact of this release has the weights that it was made from" : "no artifact of this release computes in its dtype";
         if (!add_line(&x->r->notes, &x->r->n_notes, e, "fixture %s was not used: %s", f->name, why)) return false;
     }
@@ -344,7 +348,7 @@ static bool finish(release *x, err *e)
 {
     static const char *const VERDICTS[] = { "pass", "fail", "unverified" };
     outcome      to = judge(x->r);
-    release_head h = { .name = x->name, .source_digest = x->source_digest, .revision = x->revision, .gate = gate_name(x->o),
+    release_head h = { .name = x->name, .source_digest = x->source.v2, .revision = x->revision, .gate = gate_name(x->o),
                        .verdict = VERDICTS[to] };
     if (!note_unused(x, e) || (to == TO_PUBLISH && !record_all(x, e)) || !release_report_write(x->dir.path, &h, x->r, e)) return false;
     if (!release_dir_publish(&x->dir, x->dest[to], &x->r->replaced, e)) return false;
@@ -369,7 +373,7 @@ static bool prepare(release *x, const char *out_dir, err *e)
     if (!x->r->reports || !x->r->file_bytes) return err_nomem(e, "reports", (size_t)n * sizeof *x->r->reports);
     if (!session_device_there(o->device, e)) return false;
     source_revision(x->hf_dir, x->revision);
-    return source_digest(x->hf_dir, o->n_threads, o->progress, x->source_digest, e) && find_fixtures(x, e) && records_will_fit(x, e)
+    return source_digest(x->hf_dir, o->n_threads, o->progress, &x->source, e) && find_fixtures(x, e) && records_will_fit(x, e)
         && release_dir_begin(&x->dir, x->dest[TO_PUBLISH], e) && all_will_fit(x, e);
 }
 

@@ -1,0 +1,64 @@
+#define _GNU_SOURCE
+#include "dir_list.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool text_ends_with(const char *s, const char *suffix)
+{
+    size_t n = strlen(s), m = strlen(suffix);
+    return n >= m && strcmp(s + n - m, suffix) == 0;
+}
+
+static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+static bool add(dir_list *l, int *cap, const char *name, err *e)
+{
+    if (l->n == *cap) {
+        int    grown = *cap ? *cap * 2 : 16;
+        char **v     = realloc(l->v, (size_t)grown * sizeof *v);
+        if (!v) return err_nomem(e, "the names in a folder", (size_t)grown * sizeof *v);
+        l->v = v;
+        *cap = grown;
+    }
+    l->v[l->n] = strdup(name);
+    if (!l->v[l->n]) return err_nomem(e, "a name", strlen(name) + 1);
+    l->n++;
+    return true;
+}
+
+static bool is_wanted(const char *name, const char *suffix)
+{
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return false;
+    return !suffix || text_ends_with(name, suffix);
+}
+
+bool dir_list_read(dir_list *l, const char *dir, const char *suffix, bool optional, err *e)
+{
+    int  cap = 0;
+    bool ok  = true;
+    *l = (dir_list){ 0 };
+    DIR *d = opendir(dir);
+    if (!d && optional && (errno == ENOENT || errno == ENOTDIR)) return true;
+    if (!d) return err_errno(e, true, dir, "open the folder");
+    for (struct dirent *ent; ok && (errno = 0, ent = readdir(d));)
+        if (is_wanted(ent->d_name, suffix)) ok = add(l, &cap, ent->d_name, e);
+    if (ok && errno != 0) ok = err_errno(e, true, dir, "read the folder");
+    closedir(d);
+    if (l->n > 1) qsort(l->v, (size_t)l->n, sizeof *l->v, by_name);
+    return ok;
+}
+
+void dir_list_free(dir_list *l)
+{
+    for (int i = 0; i < l->n; i++) free(l->v[i]);
+    free(l->v);
+    *l = (dir_list){ 0 };
+}
+
+bool dir_list_has(const dir_list *l, const char *name)
+{
+    return l->n > 0 && bsearch(&name, l->v, (size_t)l->n, sizeof *l->v, by_name) != NULL;
+}
