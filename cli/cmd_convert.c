@@ -11,6 +11,7 @@ static const opt options[] = {
     { "--imatrix", NULL, OPT_PATH, offsetof(type_options, imatrix), "FILE", "importance matrix for quantized types, llama.cpp's GGUF or .dat form", false, 0, 0, NULL },
     OPT_EFFORT,
     OPT_TENSOR_TYPES,
+    OPT_STRICTNESS,
     OPT_ENCODER("where blocks are encoded: cpu (default), cuda or auto; the bytes are the same"),
     OPT_THREADS(type_options),
 };
@@ -30,7 +31,8 @@ static bool convert(const char *hf_dir, const type_options *o, const type_choice
 {
     encoding x;
     if (!encoding_plan(&x, &cmd_convert, o, e) || !no_gguf(hf_dir, e)) return false;
-    convert_opts c = { .type = t->type->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = &t->over, .effort = x.effort };
+    convert_opts c = { .type = t->type->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = &t->over, .effort = x.effort,
+                       .allow_nonfinite = o->allow_nonfinite };
     if (o->dry_run) {
         quantize_preview v;
         return convert_preview(&v, hf_dir, &c, e) && type_plan_print(&v, e);

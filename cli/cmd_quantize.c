@@ -19,6 +19,7 @@ static const opt options[] = {
     { "--imatrix", NULL, OPT_PATH, offsetof(type_options, imatrix), "FILE", "importance matrix, llama.cpp's GGUF or .dat form", false, 0, 0, NULL },
     OPT_EFFORT,
     OPT_TENSOR_TYPES,
+    OPT_STRICTNESS,
     { "--budget", NULL, OPT_TEXT, offsetof(quantize_options, budget), "SIZE", "instead of --type: a type for each tensor by measured sensitivity, to fit 4.5bpw, 180MiB, or q4_k_m's size", false, 0, 0, NULL },
     { "--max-kl", NULL, OPT_TEXT, offsetof(quantize_options, max_kl), "X", "the same, the smallest file whose mean KL from the source on the texts is at most X nats", false, 0, 0, NULL },
     { "--text", NULL, OPT_PATHS, offsetof(quantize_options, texts), "FILE", "with --budget and --max-kl: a text to measure KL on", false, 0, 0, NULL },
@@ -39,7 +40,8 @@ static bool quantize(const char *in, const type_options *o, const type_choice *t
 {
     encoding x;
     if (!encoding_plan(&x, &cmd_quantize, o, e) || !no_folder(in, e)) return false;
-    quantize_opts q = { .type = t->type->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = &t->over, .effort = x.effort };
+    quantize_opts q = { .type = t->type->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = &t->over, .effort = x.effort,
+                        .allow_nonfinite = o->allow_nonfinite };
     if (o->dry_run) {
         quantize_preview v;
         return quantize_preview_file(&v, in, &q, e) && type_plan_print(&v, e);
@@ -103,7 +105,8 @@ static bool mix_to_order(const char *in, const quantize_options *q, err *e)
                                  .run = { .device = o->device ? o->device : "cpu", .n_threads = (int)o->threads }, .progress = progress_bar_begin(&bar) };
     bool ok = mix_find(&r, in, &target, &s, e);
     if (ok && !o->dry_run) {
-        quantize_opts make = { .type = r.type, .imatrix = o->imatrix, .n_threads = (int)o->threads, .progress = s.progress, .types = r.types, .mix = r.record };
+        quantize_opts make = { .type = r.type, .imatrix = o->imatrix, .n_threads = (int)o->threads, .progress = s.progress, .types = r.types, .mix = r.record,
+                               .allow_nonfinite = o->allow_nonfinite };
         ok = encoder_of_device(&cmd_quantize, &make.encoder, o->device, e) && quantize_file(in, o->out, &make, e);
         encoder_close(make.encoder);
     }

@@ -10,7 +10,7 @@
 typedef struct {
     const char *out, *type, *imatrix, *output_type, *embedding_type, *device;
     text_list   tensor_types, calibrate;
-    bool        pure, dry_run;
+    bool        pure, dry_run, allow_nonfinite;
     int64_t     threads;
     given_int   effort;
 } type_options;
@@ -21,6 +21,10 @@ typedef struct {
     { "--embedding-type", NULL, OPT_TEXT, offsetof(type_options, embedding_type), "TYPE", "type of the token embeddings", false, 0, 0, NULL }, \
     { "--pure", NULL, OPT_FLAG, offsetof(type_options, pure), NULL, "no mix: every tensor takes the base type", false, 0, 0, NULL }, \
     { "--dry-run", NULL, OPT_FLAG, offsetof(type_options, dry_run), NULL, "print the plan and the sizes; write nothing", false, 0, 0, NULL }
+
+// What is taken amiss, and what is not.
+#define OPT_STRICTNESS \
+    { "--allow-nonfinite", NULL, OPT_FLAG, offsetof(type_options, allow_nonfinite), NULL, "write NaN and Inf as they are, and what F16 cannot hold as Inf (F32, F16 and BF16 tensors)", false, 0, 0, NULL }
 
 // How hard blocks are searched for.
 #define OPT_EFFORT \

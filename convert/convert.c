@@ -120,7 +120,9 @@ static dtype type_before_policy(const job *j, const mapped_tensor *t)
     bool   norm  = n > 12 && strcmp(t->name + n - 12, "_norm.weight") == 0;
     bool   plain = j->type->base == DT_F32 || j->type->base == DT_F16 || j->type->base == DT_BF16;
     if (t->n_dims <= 1 || norm) return DT_F32;
-    return plain ? j->type->base : t->src.type;
+    if (plain) return j->type->base;
+    // GGUF's readers know three plain types: what has another takes the narrowest of these that holds it, or F32.
+    return t->src.type == DT_F64 ? DT_F32 : t->src.type == DT_F8_E4M3 || t->src.type == DT_F8_E5M2 ? DT_BF16 : t->src.type;
 }
 
 static bool choose_types(job *j, err *e)
@@ -148,6 +150,7 @@ static bool plan_tensors(job *j, err *e)
         const mapped_tensor *t = &j->map.t[i];
         j->sources[i] = t->src;
         j->sources[i].encoder = j->o->encoder;
+        j->sources[i].allow_nonfinite = j->o->allow_nonfinite;
         j->encodes |= quantize_encodes(t->src.type, j->types[i]);
         if (!effort_for_tensor(&j->o->effort, t->name, t->n_dims, t->shape, &j->sources[i], e)) return false;
         err why = { 0 };

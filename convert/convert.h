@@ -15,6 +15,7 @@ typedef struct {
     progress   *progress;       // may be NULL
     effort_opts effort;         // zeroed: llama.cpp's bytes
     const policy_overrides *overrides;      // NULL: llama-quantize's mix as it stands
+    bool        allow_nonfinite;            // see quant/tensor_writer.h
     block_encoder *encoder;     // a device for what it can encode, or NULL; borrowed. The bytes are the same
 } convert_opts;
 

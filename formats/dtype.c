@@ -1,5 +1,6 @@
 #include "dtype.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
@@ -49,11 +50,23 @@ static const dtype_info TABLE[] = {
 };
 enum { N_ROWS = sizeof TABLE / sizeof TABLE[0] };
 
+static const dtype_info SAFETENSORS_ONLY[] = {
+    { DT_F8_E4M3, "F8_E4M3", 1,   1 },
+    { DT_F8_E5M2, "F8_E5M2", 1,   1 },
+};
+
 const dtype_info *dtype_find(int64_t id)
 {
     for (int i = 0; i < N_ROWS; i++)
         if (TABLE[i].id == id) return &TABLE[i];
     return NULL;
+}
+
+const dtype_info *dtype_of(dtype t)
+{
+    for (size_t i = 0; i < sizeof SAFETENSORS_ONLY / sizeof SAFETENSORS_ONLY[0]; i++)
+        if (SAFETENSORS_ONLY[i].id == t) return &SAFETENSORS_ONLY[i];
+    return dtype_find(t);
 }
 
 const dtype_info *dtype_find_name(const char *name)
@@ -71,13 +84,13 @@ const dtype_info *dtype_table(int *n)
 
 const char *dtype_name(dtype t)
 {
-    const dtype_info *d = dtype_find(t);
+    const dtype_info *d = dtype_of(t);
     return d ? d->name : "?";
 }
 
 bool dtype_row_bytes(dtype t, int64_t n_cols, int64_t *bytes)
 {
-    const dtype_info *d = dtype_find(t);
+    const dtype_info *d = dtype_of(t);
     if (!d || n_cols < 0 || n_cols % d->block_weights != 0) return false;
     return mul_i64(n_cols / d->block_weights, d->block_bytes, bytes);
 }
@@ -167,4 +180,66 @@ void bf16_from_f32_run(uint16_t *restrict dst, const float *restrict src, int64_
 void f16_from_f32_run(uint16_t *restrict dst, const float *restrict src, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) dst[i] = f32_to_f16(src[i]);
+}
+
+// ---- the float types of safetensors --------------------------------------------------------------------------------
+
+// 1 sign, 4 exponent (bias 7), 3 mantissa; no infinity, and one NaN of each sign.
+static inline float f8_e4m3_to_f32(uint8_t b)
+{
+    uint32_t sign = (uint32_t)(b & 0x80) << 24, mag = b & 0x7f;
+    uint32_t normal = (mag << 20) + ((127 - 7) << 23);
+    uint32_t tiny = bits_of((float)mag * (1.0f / 512));          // a subnormal's value is mag * 2^-9
+    return float_of(sign | (mag == 0x7f ? 0x7fc00000 : mag < 8 ? tiny : normal));
+}
+
+static void f32_from_f8_e4m3_run(float *restrict dst, const uint8_t *restrict src, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) dst[i] = f8_e4m3_to_f32(src[i]);
+}
+
+// The upper half of an F16.
+static void f32_from_f8_e5m2_run(float *restrict dst, const uint8_t *restrict src, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) dst[i] = f16_to_f32((uint16_t)(src[i] << 8));
+}
+
+// Bytes, because a tensor of a checkpoint begins anywhere.
+static void f32_from_f64_bytes(float *restrict dst, const uint8_t *restrict src, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double x;
+        memcpy(&x, src + i * (int64_t)sizeof x, sizeof x);
+        dst[i] = (float)x;
+    }
+}
+
+static void f32_from_u16_bytes(float *restrict dst, const uint8_t *restrict src, int64_t n, bool bf16)
+{
+    enum { STEP = 1024 };
+    uint16_t aligned[STEP];
+    for (int64_t step, i = 0; i < n; i += step) {
+        step = n - i < STEP ? n - i : STEP;
+        memcpy(aligned, src + i * (int64_t)sizeof *aligned, (size_t)step * sizeof *aligned);
+        if (bf16) f32_from_bf16_run(dst + i, aligned, step);
+        else      f32_from_f16_run(dst + i, aligned, step);
+    }
+}
+
+bool dtype_is_float(dtype t)
+{
+    return t == DT_F32 || t == DT_F16 || t == DT_BF16 || t == DT_F64 || t == DT_F8_E4M3 || t == DT_F8_E5M2;
+}
+
+void f32_from_float_run(dtype t, float *dst, const void *src, int64_t n)
+{
+    switch (t) {
+    case DT_F32:     memcpy(dst, src, (size_t)n * sizeof *dst); return;
+    case DT_F16:     f32_from_u16_bytes(dst, src, n, false); return;
+    case DT_BF16:    f32_from_u16_bytes(dst, src, n, true); return;
+    case DT_F64:     f32_from_f64_bytes(dst, src, n); return;
+    case DT_F8_E4M3: f32_from_f8_e4m3_run(dst, src, n); return;
+    case DT_F8_E5M2: f32_from_f8_e5m2_run(dst, src, n); return;
+    default:         assert(!"no float type"); return;
+    }
 }

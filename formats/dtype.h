@@ -13,6 +13,8 @@ typedef enum {      // values are ggml's ids, as stored in GGUF
     DT_IQ4_XS = 23, DT_I8 = 24, DT_I16 = 25, DT_I32 = 26, DT_I64 = 27, DT_F64 = 28, DT_IQ1_M = 29, DT_BF16 = 30,
     DT_TQ1_0 = 34, DT_TQ2_0 = 35, DT_MXFP4 = 39, DT_NVFP4 = 40, DT_Q1_0 = 41, DT_Q2_0 = 42,
     DT_INVALID = -1,
+    // Only in safetensors, so without an id of ggml's: no GGUF file holds them, and dtype_find does not find them.
+    DT_F8_E4M3 = 1 << 16, DT_F8_E5M2,
 } dtype;
 
 typedef struct {
@@ -25,10 +27,13 @@ typedef struct {
 // The row of the table, or NULL for an id ggml does not have.
 const dtype_info *dtype_find(int64_t id);
 
+// The row of any value of dtype, those of safetensors included; NULL for DT_INVALID.
+const dtype_info *dtype_of(dtype t);
+
 // By name, ignoring case; NULL if there is none.
 const dtype_info *dtype_find_name(const char *name);
 
-// Rows of the table, for tests and listings.
+// Rows of the table, for tests and listings: the types that ggml has an id for.
 const dtype_info *dtype_table(int *n);
 
 const char *dtype_name(dtype t);    // "?" for an id without a row
@@ -51,5 +56,11 @@ void f32_from_bf16_run(float *dst, const uint16_t *src, int64_t n);
 void f32_from_f16_run(float *dst, const uint16_t *src, int64_t n);
 void bf16_from_f32_run(uint16_t *dst, const float *src, int64_t n);
 void f16_from_f32_run(uint16_t *dst, const float *src, int64_t n);
+
+// A float type of one element a weight: F64, F32, F16, BF16, F8_E4M3, F8_E5M2.
+bool dtype_is_float(dtype t);
+// n elements of such a type, of any alignment, as F32. F64 is rounded to nearest even, and to infinity beyond F32's range; all others are exact.
+// Narrower types are then rounded from F32, as llama.cpp and torch do it.
+void f32_from_float_run(dtype t, float *dst, const void *src, int64_t n);
 
 #endif

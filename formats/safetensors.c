@@ -26,8 +26,8 @@ static const struct { const char *name; int bits; dtype type; } DTYPES[] = {
     { "BF16", 16, DT_BF16 },      { "F16", 16, DT_F16 },       { "F32", 32, DT_F32 },
     { "BOOL", 8, DT_INVALID },    { "U8", 8, DT_INVALID },     { "I8", 8, DT_INVALID },      { "U16", 16, DT_INVALID },
     { "I16", 16, DT_INVALID },    { "U32", 32, DT_INVALID },   { "I32", 32, DT_INVALID },    { "U64", 64, DT_INVALID },
-    { "I64", 64, DT_INVALID },    { "F64", 64, DT_INVALID },   { "C64", 64, DT_INVALID },    { "F8_E4M3", 8, DT_INVALID },
-    { "F8_E5M2", 8, DT_INVALID }, { "F8_E8M0", 8, DT_INVALID }, { "F8_E4M3FNUZ", 8, DT_INVALID }, { "F8_E5M2FNUZ", 8, DT_INVALID },
+    { "I64", 64, DT_INVALID },    { "F64", 64, DT_F64 },   { "C64", 64, DT_INVALID },    { "F8_E4M3", 8, DT_F8_E4M3 },
+    { "F8_E5M2", 8, DT_F8_E5M2 }, { "F8_E8M0", 8, DT_INVALID }, { "F8_E4M3FNUZ", 8, DT_INVALID }, { "F8_E5M2FNUZ", 8, DT_INVALID },
     { "F6_E2M3", 6, DT_INVALID }, { "F6_E3M2", 6, DT_INVALID }, { "F4", 4, DT_INVALID },
 };
 enum { N_DTYPES = sizeof DTYPES / sizeof DTYPES[0] };
@@ -402,6 +402,6 @@ const st_tensor *st_find(const st *s, const char *name)
 bool st_require_float(const st *s, const st_tensor *t, err *e)
 {
     if (t->type != DT_INVALID) return true;
-    return err_set(e, ERR_INPUT, "%s: tensor '%.200s': dtype %s is not supported (BF16, F16 and F32 are)", s->files[t->file].path,
-                   t->name, t->dtype_text);
+    return err_set(e, ERR_INPUT, "%s: tensor '%.200s': found dtype %s, expected a float (BF16, F16, F32, F64, F8_E4M3 or F8_E5M2)",
+                   s->files[t->file].path, t->name, t->dtype_text);
 }

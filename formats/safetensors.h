@@ -12,7 +12,7 @@
 
 typedef struct {
     const char    *name;                // borrowed until st_close
-    dtype          type;                // DT_BF16, DT_F16 or DT_F32; DT_INVALID for another, refused by name at st_require_float
+    dtype          type;                // a float (dtype_is_float); DT_INVALID for another, refused by name at st_require_float
     const char    *dtype_text;          // as the file spells it ("BF16", "F8_E4M3", ...)
     int            n_dims;
     int64_t        shape[8];            // unused ones are 1; a dimension of 0 is allowed
@@ -39,7 +39,8 @@ const st_tensor *st_at(const st *s, int64_t i);                         // sorte
 const st_tensor *st_find(const st *s, const char *name);                // NULL if absent
 int              st_n_files(const st *s);
 const file_map  *st_file(const st *s, int i);
-// ERR_INPUT "file: tensor 'x': dtype F8_E4M3 is not supported (BF16, F16 and F32 are)" unless type is a float we read.
+// ERR_INPUT "file: tensor 'x': found dtype I8, expected a float (...)" unless type is a float that f32_from_float_run reads. Transformers casts
+// integers and booleans to the model's dtype, too; as weights they are the codes of a quantized checkpoint without its scales.
 bool             st_require_float(const st *s, const st_tensor *t, err *e);
 
 #endif

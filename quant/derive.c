@@ -58,7 +58,7 @@ bool derive_compare(const gguf *art, const derive_tensor *t, int64_t n, const im
         const gguf_tensor *a = gguf_tensor_at(art, i);
         ok = match(&src[i], art, a, find(sorted, n, a->name), im, first_shared_kv_layer, &effort, e);
         encodes |= ok && quantize_encodes(src[i].type, a->type);
-        if (ok && !finished && dtype_find(src[i].type)->block_weights > 1) finished = &src[i];
+        if (ok && !finished && dtype_of(src[i].type)->block_weights > 1) finished = &src[i];
     }
     if (ok && !encodes && (effort.level > 0 || effort.calibration))
         ok = err_set(e, ERR_VERDICT, "%s: key '%s': found %d, but no tensor was encoded to a block type", gguf_path(art), KEY_HM_EFFORT, effort.level);

@@ -115,7 +115,8 @@ static bool choose_sources(job *j, err *e)
             j->where[i] = NULL;
             return err_nomem(e, "a name", strlen(t->name));
         }
-        *s = (tensor_source){ .where = j->where[i], .type = t->type, .data = t->data, .fd = gguf_fd(j->in), .off = t->off, .encoder = j->o->encoder };
+        *s = (tensor_source){ .where = j->where[i], .type = t->type, .data = t->data, .fd = gguf_fd(j->in), .off = t->off,
+                              .encoder = j->o->encoder, .allow_nonfinite = j->o->allow_nonfinite };
         if (!effort_for_tensor(&j->o->effort, t->name, t->n_dims, t->shape, s, e)) return false;
         if (j->im && !imatrix_for_tensor(j->im, &j->tensors[i], j->types[i], j->first_shared_kv, &s->importance, e)) return false;
     }

@@ -15,6 +15,7 @@ typedef struct {
     const policy_overrides *overrides;      // NULL: llama-quantize's mix as it stands
     const dtype *types;         // [tensors of the input], file order: instead of a mix; `type` then only names the file. NULL: none
     block_encoder *encoder;     // a device for what it can encode, or NULL; borrowed. The bytes are the same
+    bool         allow_nonfinite;       // see tensor_writer.h
     const char  *mix;           // JSON that tells how types were found, written as hallmark.quantize.mix; NULL: none
 } quantize_opts;
 

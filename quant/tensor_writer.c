@@ -1,37 +1,28 @@
 #include "tensor_writer.h"
 #include "../formats/checked.h"
 #include "../formats/threads.h"
-#include "codec.h"
+#include "tensor_piece.h"
 
-#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    PIECE_WEIGHTS    = 1 << 18,         // of a tensor that is encoded: 1 MB of F32; a multiple of every block
-    PIECE_COPY_BYTES = 1 << 20,         // of a tensor that is copied: no buffer, so larger
     WRITE_BYTES      = 1 << 18,         // one write: from about 1 MB on, Linux takes far longer for each byte (ext4, large folios)
-    ROWS_AT_ONCE     = 16,              // in effort's widest lanes
     BUFS_PER_THREAD  = 3,               // encoded pieces: one being filled, one waiting for its turn to be hashed, one to spare
     SLOTS            = 128,             // pieces between the first that is not hashed and the last that is begun: several tensors', so that
                                         // two of them are hashed side by side. Copied ones need no memory
 };
 
-// ---- the work: tensors cut into pieces, in file order --------------------------------------------------------------------
+// ---- the pieces under way -------------------------------------------------------------------------------------------------
 
 typedef struct {
-    const gguf_tensor   *dst;
-    const tensor_source *src;
-    const codec         *to, *from;
-    bool                 copied;        // bytes stay as they are
-    int64_t              cols, rows_per_matrix;
-    int64_t              first_piece, n_pieces;
-    int64_t              piece_weights; // whole rows, or where a row is longer than a piece, a part of one row
-    int64_t              pieces_per_row;// 1 where pieces are whole rows
-    int64_t              hashed;        // pieces added to the digest so far
-    bool                 hash_busy;     // a thread is adding one
-    sha256              *digest;        // NULL until the first piece
+    tensor_job t;
+    int64_t    first_piece;     // of all the file's
+    int64_t    hashed;          // pieces added to the digest so far
+    bool       hash_busy;       // a thread is adding one
+    sha256    *digest;          // NULL until the first piece
+    piece_bad  bad;             // what is no number and goes into the file all the same
 } job;
 
 typedef enum { SLOT_FREE, SLOT_FILLING, SLOT_WRITTEN, SLOT_HASHING } slot_state;
@@ -41,6 +32,7 @@ typedef struct {
     uint8_t       *buf;                 // owned; NULL where nothing is encoded
     const uint8_t *bytes;               // what to hash: buf, or the source's mapping
     int64_t        n_bytes;
+    piece_bad      bad;
 } slot;
 
 typedef struct {
@@ -65,163 +57,6 @@ typedef struct {
     err              failure;           // so that the message does not depend on the threads
 } writer;
 
-// Source type and shape of tensor i; how it is cut.
-static bool job_init(job *j, const gguf_tensor *dst, const tensor_source *src, err *e)
-{
-    const dtype_info *to = dtype_find(dst->type);
-    j->dst  = dst;
-    j->src  = src;
-    j->to   = codec_find(dst->type);
-    j->from = codec_find(src->type);
-    j->cols = dst->n_dims > 0 ? dst->shape[dst->n_dims - 1] : 1;
-    j->rows_per_matrix = dst->n_dims > 1 ? dst->shape[dst->n_dims - 2] : 1;
-    j->copied = src->type == dst->type && src->add == 0;
-    if (!to || (!j->copied && (!j->to || !j->from)))
-        return err_set(e, ERR_INPUT, "%s: found type %s, which cannot become %s", src->where, dtype_name(src->type), dtype_name(dst->type));
-    if (!j->copied && j->cols % dtype_find(src->type)->block_weights != 0)
-        return err_set(e, ERR_INPUT, "%s: found rows of %lld, expected a multiple of %d", src->where, (long long)j->cols,
-                       dtype_find(src->type)->block_weights);
-    const int64_t most = j->copied ? PIECE_COPY_BYTES / to->block_bytes * to->block_weights : PIECE_WEIGHTS;
-    if (j->copied || to->block_weights == 1) {     // rows do not matter: the tensor is one long row
-        j->piece_weights = most;
-        j->pieces_per_row = 1;
-        j->n_pieces = dst->n_elems / most + (dst->n_elems % most != 0);
-    } else if (j->cols <= most || src->importance || src->feedback) {      // an importance search and feedback look at the whole row
-        const bool lanes = src->effort > 0 || src->feedback;               // whole groups of rows, so that no lane idles
-        const int64_t n_rows = dst->n_elems / j->cols;
-        int64_t rows = j->cols <= most ? most / j->cols : 1;
-        if (lanes) rows = rows < ROWS_AT_ONCE ? ROWS_AT_ONCE : rows / ROWS_AT_ONCE * ROWS_AT_ONCE;
-        j->piece_weights = rows * j->cols;
-        j->pieces_per_row = 1;
-        j->n_pieces = n_rows / rows + (n_rows % rows != 0);
-    } else {
-        j->piece_weights = most;
-        j->pieces_per_row = j->cols / most + (j->cols % most != 0);
-        j->n_pieces = dst->n_elems / j->cols * j->pieces_per_row;
-    }
-    return true;
-}
-
-// The weights of piece k: [*first, *first + result).
-static int64_t piece_range(const job *j, int64_t k, int64_t *first)
-{
-    int64_t end = j->dst->n_elems;
-    if (j->pieces_per_row > 1) {
-        const int64_t row = k / j->pieces_per_row;
-        *first = row * j->cols + k % j->pieces_per_row * j->piece_weights;
-        end    = (row + 1) * j->cols;
-    } else {
-        *first = k * j->piece_weights;
-    }
-    return end - *first < j->piece_weights ? end - *first : j->piece_weights;
-}
-
-static int64_t bytes_of(dtype t, int64_t weights)
-{
-    const dtype_info *i = dtype_find(t);
-    return weights / i->block_weights * i->block_bytes;
-}
-
-// ---- one piece -----------------------------------------------------------------------------------------------------------
-
-typedef struct { float *f32; uint8_t *aligned; int64_t weights; } scratch;      // of one thread
-
-// What the element type wants: structs of uint16_t and uint8_t, or floats.
-static bool is_aligned(const void *p, dtype t) { return (uintptr_t)p % (t == DT_F32 ? sizeof(float) : sizeof(uint16_t)) == 0; }
-
-static bool scratch_fit(scratch *s, int64_t weights, err *e)
-{
-    if (s->weights >= weights) return true;
-    free(s->f32);
-    free(s->aligned);
-    const size_t n = (size_t)weights * sizeof(float);           // no type takes more bytes a weight than F32
-    s->f32     = malloc(n);
-    s->aligned = malloc(n);
-    s->weights = s->f32 && s->aligned ? weights : 0;
-    return s->weights ? true : err_nomem(e, "conversion buffers", 2 * n);
-}
-
-// n weights of the source from weight `first` on, as F32: in the scratch, or where they lie.
-static const float *source_f32(const job *j, int64_t first, int64_t n, scratch *s)
-{
-    const uint8_t *from = j->src->data + bytes_of(j->src->type, first);
-    if (!is_aligned(from, j->src->type)) {
-        memcpy(s->aligned, from, (size_t)bytes_of(j->src->type, n));
-        from = s->aligned;
-    }
-    if (j->src->type == DT_F32 && j->src->add == 0) return (const float *)(const void *)from;
-    j->from->decode_row(s->f32, from, n);
-    if (j->src->add != 0)
-        for (int64_t i = 0; i < n; i++) s->f32[i] += j->src->add;
-    return s->f32;
-}
-
-// The importance of row `row`, and up to which row it stays the same.
-static const float *importance_of(const job *j, int64_t row, int64_t *end)
-{
-    const bool experts = j->src->importance && j->dst->n_dims > 2;
-    const int64_t matrix = experts ? row / j->rows_per_matrix : 0;
-    *end = experts ? (matrix + 1) * j->rows_per_matrix : INT64_MAX;
-    return j->src->importance ? j->src->importance + matrix * j->cols : NULL;
-}
-
-// By the device where there is one that can, else as effort_encode_rows.
-static bool encode_blocks(const job *j, uint8_t *dst, const float *x, int64_t n_rows, int64_t n_cols, const float *importance, int64_t *bad, err *e)
-{
-    const tensor_source *s = j->src;
-    if (s->encoder && s->effort == 0 && !s->feedback) {
-        const encoder_answer a = s->encoder->encode_rows(s->encoder, j->dst->type, dst, x, n_rows, n_cols, importance, e);
-        *bad = 0;
-        if (a != ENCODER_NOT_HERE) return a == ENCODER_DONE;
-    }
-    return effort_encode_rows(j->dst->type, s->effort, dst, x, n_rows, n_cols, importance, s->feedback, bad, e);
-}
-
-// Whole rows, n_rows of them from `row` on.
-static bool encode_rows(const job *j, int64_t row, int64_t n_rows, const float *x, uint8_t *dst, err *e)
-{
-    err why = { 0 };
-    for (int64_t end, bad, n, done = 0; done < n_rows; done += n) {
-        const float *importance = importance_of(j, row + done, &end);
-        n = end - (row + done) < n_rows - done ? end - (row + done) : n_rows - done;
-        if (encode_blocks(j, dst + bytes_of(j->dst->type, done * j->cols), x + done * j->cols, n, j->cols, importance, &bad, &why)) continue;
-        if (why.kind == ERR_SYSTEM) return err_set(e, why.kind, "%s: %s", j->src->where, why.msg);       // no fault of the row
-        return err_set(e, why.kind, "%s: row %lld: %s", j->src->where, (long long)(row + done + bad), why.msg);
-    }
-    return true;
-}
-
-// A piece of a plain type need not begin at a row's beginning. It is encoded at once, and only after a failure row by row, to name the place.
-static bool encode_plain(const job *j, int64_t first, int64_t n, const float *x, uint8_t *dst, err *e)
-{
-    err why = { 0 };
-    int64_t bad;
-    if (codec_encode_rows(j->to, dst, x, 1, n, NULL, &bad, &why)) return true;
-    for (int64_t step, i = 0; i < n; i += step) {
-        const int64_t row = (first + i) / j->cols, col = (first + i) % j->cols;
-        err here = { 0 };
-        step = n - i < j->cols - col ? n - i : j->cols - col;
-        if (codec_encode_rows(j->to, dst, x + i, 1, step, NULL, &bad, &here)) continue;
-        if (col == 0) return err_set(e, here.kind, "%s: row %lld: %s", j->src->where, (long long)row, here.msg);
-        return err_set(e, here.kind, "%s: row %lld: from column %lld on: %s", j->src->where, (long long)row, (long long)col, here.msg);
-    }
-    return err_set(e, why.kind, "%s: %s", j->src->where, why.msg);
-}
-
-static bool encode_piece(const job *j, int64_t first, int64_t n, uint8_t *dst, scratch *s, err *e)
-{
-    err why = { 0 };
-    int64_t bad;
-    if (!scratch_fit(s, n, e)) return false;
-    const float *x = source_f32(j, first, n, s);
-    if (dtype_find(j->dst->type)->block_weights == 1) return encode_plain(j, first, n, x, dst, e);
-    if (j->pieces_per_row == 1) return encode_rows(j, first / j->cols, n / j->cols, x, dst, e);
-    if (encode_blocks(j, dst, x, 1, n, NULL, &bad, &why)) return true;
-    if (why.kind == ERR_SYSTEM) return err_set(e, why.kind, "%s: %s", j->src->where, why.msg);
-    return err_set(e, why.kind, "%s: row %lld: from column %lld on: %s", j->src->where, (long long)(first / j->cols),
-                   (long long)(first % j->cols), why.msg);
-}
-
 static bool write_bytes(outfile *f, int64_t at, const uint8_t *bytes, int64_t n, err *e)
 {
     for (int64_t i = 0; i < n; i += WRITE_BYTES)
@@ -229,39 +64,27 @@ static bool write_bytes(outfile *f, int64_t at, const uint8_t *bytes, int64_t n,
     return true;
 }
 
-// ERR_VERDICT naming the first block that is not the artifact's.
-static bool compare_piece(const job *j, const char *path, int64_t first, const uint8_t *bytes, int64_t n, err *e)
+// The bytes to the place of weight `first` in the file.
+static bool put_piece(writer *w, const tensor_job *t, const slot *s, int64_t first, err *e)
 {
-    const dtype_info *t = dtype_find(j->dst->type);
-    const uint8_t *found = j->dst->data + bytes_of(j->dst->type, first);
-    if (memcmp(found, bytes, (size_t)n) == 0) return true;
-    int64_t at = 0;
-    while (found[at] == bytes[at]) at++;
-    const int64_t weight = first + at / t->block_bytes * t->block_weights;
-    return err_set(e, ERR_VERDICT, "%s: tensor '%s': row %lld, block %lld (%s): not what %s gives", path, j->dst->name,
-                   (long long)(weight / j->cols), (long long)(weight % j->cols / t->block_weights), t->name, j->src->where);
+    const int64_t off = piece_bytes(t->dst->type, first), at = t->dst->off + off;
+    if (!t->copied || t->src->fd < 0) return write_bytes(w->out, at, s->bytes, s->n_bytes, e);
+    return outfile_copy_at(w->out, at, t->src->fd, t->src->off + off, s->n_bytes, e);
 }
 
 // Encodes or copies one piece to its place in the file, and leaves in the slot what is to be hashed.
-static bool fill_slot(writer *w, slot *s, scratch *scr, err *e)
+static bool fill_slot(writer *w, slot *s, piece_scratch *scr, err *e)
 {
-    const job *j = &w->jobs[s->job];
+    const tensor_job *t = &w->jobs[s->job].t;
     int64_t first;
-    const int64_t n = piece_range(j, s->piece, &first);
-    const int64_t at = j->dst->off + bytes_of(j->dst->type, first);
-    s->n_bytes = bytes_of(j->dst->type, n);
-    if (j->copied) {
-        const int64_t from = bytes_of(j->dst->type, first);
-        s->bytes = j->src->data + from;
-        if (w->art) return compare_piece(j, gguf_path(w->art), first, s->bytes, s->n_bytes, e);
-        if (j->src->fd < 0) return write_bytes(w->out, at, s->bytes, s->n_bytes, e);
-        return outfile_copy_at(w->out, at, j->src->fd, j->src->off + from, s->n_bytes, e);
-    }
-    if (!s->buf) return err_nomem(e, "a tensor's bytes", (size_t)w->buf_bytes);
-    s->bytes = s->buf;
-    if (!encode_piece(j, first, n, s->buf, scr, e)) return false;
-    if (w->art) return compare_piece(j, gguf_path(w->art), first, s->buf, s->n_bytes, e);
-    return write_bytes(w->out, at, s->buf, s->n_bytes, e);
+    const int64_t n = tensor_job_piece(t, s->piece, &first);
+    s->n_bytes = piece_bytes(t->dst->type, n);
+    s->bytes   = t->copied ? t->src->data + piece_bytes(t->dst->type, first) : s->buf;
+    if (!s->bytes) return err_nomem(e, "a tensor's bytes", (size_t)w->buf_bytes);
+    if (!t->copied && !piece_encode(t, first, n, s->buf, scr, e)) return false;
+    if (!piece_check(t, first, n, s->bytes, scr, &s->bad, e)) return false;
+    if (w->art) return piece_compare(t, gguf_path(w->art), first, s->bytes, s->n_bytes, e);
+    return put_piece(w, t, s, first, e);
 }
 
 // The running digest of the slot's tensor.
@@ -274,7 +97,7 @@ static bool begin_digest(writer *w, const slot *s, err *e)
 static bool end_digest(writer *w, const slot *s, err *e)
 {
     job *j = &w->jobs[s->job];
-    if (s->piece + 1 < j->n_pieces) return true;
+    if (s->piece + 1 < j->t.n_pieces) return true;
     sha256 *d = j->digest;
     j->digest = NULL;                                           // sha256_end frees it
     return sha256_end(d, w->digests[s->job], e);
@@ -324,8 +147,8 @@ static slot *next_to_hash(writer *w)
 static slot *take_piece(writer *w)
 {
     if (w->next_piece >= w->n_pieces || w->next_piece >= w->oldest + w->n_slots) return NULL;
-    while (w->next_piece >= w->jobs[w->next_job].first_piece + w->jobs[w->next_job].n_pieces) w->next_job++;
-    const bool copied = w->jobs[w->next_job].copied, copy = copied && !w->art;
+    while (w->next_piece >= w->jobs[w->next_job].first_piece + w->jobs[w->next_job].t.n_pieces) w->next_job++;
+    const bool copied = w->jobs[w->next_job].t.copied, copy = copied && !w->art;
     if ((copy && w->copying) || (!copied && w->n_spare == 0 && w->n_bufs == w->max_bufs)) return NULL;
     w->copying |= copy;
     slot *s  = slot_at(w, w->next_piece);
@@ -382,21 +205,30 @@ static void do_hash(writer *w, slot *s)
     if (other) hash_begins(w, other);
     pthread_mutex_unlock(&w->lock);
     const bool ok = hash_slots(w, s, other, &e);
-    if (ok) progress_add(w->pr, w->jobs[s->job].dst->name, s->n_bytes);
-    if (ok && other) progress_add(w->pr, w->jobs[other->job].dst->name, other->n_bytes);
+    if (ok) progress_add(w->pr, w->jobs[s->job].t.dst->name, s->n_bytes);
+    if (ok && other) progress_add(w->pr, w->jobs[other->job].t.dst->name, other->n_bytes);
     pthread_mutex_lock(&w->lock);
     hash_ends(w, s, ok, &e);
     if (other) hash_ends(w, other, ok, &e);
     while (w->oldest < w->next_piece && slot_at(w, w->oldest)->state == SLOT_FREE) w->oldest++;
 }
 
-static void do_fill(writer *w, slot *s, scratch *scr)
+static void add_bad(piece_bad *all, const piece_bad *more)
+{
+    if (more->n == 0) return;
+    if (all->n == 0 || more->first < all->first) all->first = more->first;
+    all->n += more->n;
+}
+
+static void do_fill(writer *w, slot *s, piece_scratch *scr)
 {
     err e = { 0 };
+    s->bad = (piece_bad){ 0 };
     pthread_mutex_unlock(&w->lock);
     const bool ok = fill_slot(w, s, scr, &e);
     pthread_mutex_lock(&w->lock);
-    if (w->jobs[s->job].copied) w->copying = false;
+    if (w->jobs[s->job].t.copied) w->copying = false;
+    add_bad(&w->jobs[s->job].bad, &s->bad);
     s->state = SLOT_WRITTEN;
     if (!ok) record_failure(w, s, &e);
 }
@@ -413,7 +245,7 @@ static bool step_aside(writer *w)
 
 static void work(writer *w)
 {
-    scratch scr = { 0 };
+    piece_scratch scr = { 0 };
     pthread_mutex_lock(&w->lock);
     while (w->oldest < w->n_pieces && w->failed_piece == w->n_pieces) {
         slot *s;
@@ -425,8 +257,7 @@ static void work(writer *w)
         pthread_cond_broadcast(&w->changed);
     }
     pthread_mutex_unlock(&w->lock);
-    free(scr.f32);
-    free(scr.aligned);
+    piece_scratch_free(&scr);
 }
 
 static bool plan_work(writer *w, const tensor_source *src, err *e)
@@ -437,14 +268,25 @@ static bool plan_work(writer *w, const tensor_source *src, err *e)
     for (int64_t i = 0; i < w->n_jobs; i++) {
         job *j = &w->jobs[i];
         const gguf_tensor *dst = w->art ? gguf_tensor_at(w->art, i) : gguf_plan_tensor_at(w->plan, i);
-        if (!job_init(j, dst, &src[i], e)) return false;
+        if (!tensor_job_init(&j->t, dst, &src[i], w->art != NULL, e)) return false;
         j->first_piece = w->n_pieces;
-        if (!add_i64(w->n_pieces, j->n_pieces, &w->n_pieces)) return err_set(e, ERR_INPUT, "%s: too large", src[i].where);
-        const int64_t need = j->copied ? 0 : bytes_of(j->dst->type, j->piece_weights);
+        if (!add_i64(w->n_pieces, j->t.n_pieces, &w->n_pieces)) return err_set(e, ERR_INPUT, "%s: too large", src[i].where);
+        const int64_t need = j->t.copied ? 0 : piece_bytes(dst->type, j->t.piece_weights);
         if (need > w->buf_bytes) w->buf_bytes = need;
     }
     w->failed_piece = w->n_pieces;
     return true;
+}
+
+// What is no number and was written all the same, tensor by tensor.
+static void log_bad(const writer *w)
+{
+    for (int64_t i = 0; i < w->n_jobs; i++) {
+        const job *j = &w->jobs[i];
+        if (j->bad.n == 0) continue;
+        progress_logf(w->pr, "warning: %s: NaN or infinite values in the new file: %lld, the first in row %lld, column %lld", j->t.src->where,
+                      (long long)j->bad.n, (long long)(j->bad.first / j->t.cols), (long long)(j->bad.first % j->t.cols));
+    }
 }
 
 // Runs the work of a writer whose ends are set.
@@ -463,6 +305,7 @@ static bool run_writer(writer *w, const tensor_source *src, int n_threads, err *
 #pragma omp parallel num_threads(threads)
     work(w);
     ok = w->failed_piece == w->n_pieces || err_set(e, w->failure.kind, "%s", w->failure.msg);
+    if (ok) log_bad(w);
 out:
     for (int64_t i = 0; w->jobs && i < w->n_jobs; i++) sha256_free(w->jobs[i].digest);
     for (int64_t i = 0; w->ring && i < w->n_slots; i++) free(w->ring[i].buf);

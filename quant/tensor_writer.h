@@ -16,7 +16,7 @@
 
 typedef struct {
     const char    *where;       // for messages: source file and tensor, "dir/model.safetensors: tensor 'x'"; borrowed
-    dtype          type;        // type of the source bytes (any with a codec, or F32/F16/BF16)
+    dtype          type;        // type of the source bytes (any with a codec, or a float: dtype_is_float)
     const uint8_t *data;        // source bytes, the whole tensor, in the destination's element order; any alignment
     int            fd;          // the same bytes in a file, for in-kernel copies when the type stays; -1 if none
     int64_t        off;
@@ -24,17 +24,19 @@ typedef struct {
     const float   *importance;  // [cols], for a 3-D tensor [shape[0]][cols] (one row for each expert), or NULL
     int             effort;     // see effort.h; 0: the reference's bytes
     const feedback *feedback;   // 2-D tensors only, or NULL; borrowed
+    bool            allow_nonfinite;    // NaN and Inf pass into plain types, and a number beyond its type's range becomes Inf; counted, and logged
     block_encoder  *encoder;    // asked first for blocks without effort and feedback, or NULL; borrowed
 } tensor_source;
 
 // Fills every tensor of the plan (laid out) from src[i]; digests: [n_tensors]. Same bytes for any n_threads (0: all cores).
-// NaN/Inf where the destination is a block type, or a block scale that overflows F16: ERR_INPUT naming tensor, row and column.
-// Plain types pass NaN and Inf through. ERR_SYSTEM where a source's encoder fails. Progress counts destination bytes; the caller announces the stage.
+// ERR_INPUT naming tensor, row and column: NaN or Inf, a number outside the range of its new type (without allow_nonfinite where that is F32, F16 or
+// BF16; in every case where it is a block type), a block scale that overflows F16, NaN or Inf in blocks that are copied. ERR_SYSTEM where a source's encoder fails. Progress counts destination bytes; the caller announces the stage.
 // aside (may be NULL): digests of other files, taken as far as they come meanwhile; the caller runs the rest.
 bool write_tensors(const gguf_plan *p, outfile *f, const tensor_source *src, int n_threads,
                    char (*digests)[SHA256_HEX + 1], digest_queue *aside, progress *pr, err *e);
 
-// The same encoding, but nothing is written: every byte is compared with tensor i of `art`, whose types and shapes are taken as they are.
+// The same encoding, but nothing is written: every byte is compared with tensor i of `art`, whose types and shapes are taken as they are, and whose
+// NaN and Inf in plain types are what the source gives or not, as any other value.
 // ERR_VERDICT names the first tensor, row and block that differ, the same for any n_threads. Progress counts art's bytes.
 bool compare_tensors(const gguf *art, const tensor_source *src, int n_threads, progress *pr, err *e);
 

@@ -266,6 +266,68 @@ START_TEST(test_runs_equal_single_conversions)
 }
 END_TEST
 
+// The 8-bit floats by their definition, all of them; every float type from any alignment.
+START_TEST(test_floats_of_checkpoints)
+{
+    for (int k = 0; k < 256; k++) {
+        const uint8_t code = (uint8_t)k;
+        const double  sign = k & 0x80 ? -1 : 1;
+        const int     exp4 = k >> 3 & 15, exp5 = k >> 2 & 31;
+        float x;
+        f32_from_float_run(DT_F8_E4M3, &x, &code, 1);
+        if ((k & 0x7f) == 0x7f) ck_assert(isnan(x));
+        else ck_assert_msg((double)x == sign * (exp4 ? ldexp(1 + (k & 7) / 8.0, exp4 - 7) : ldexp(k & 7, -9)), "%d: %g", k, (double)x);
+        f32_from_float_run(DT_F8_E5M2, &x, &code, 1);
+        if (exp5 == 31 && k & 3) ck_assert(isnan(x));
+        else if (exp5 == 31)     ck_assert((double)x == sign * INFINITY);
+        else ck_assert_msg((double)x == sign * (exp5 ? ldexp(1 + (k & 3) / 4.0, exp5 - 15) : ldexp(k & 3, -16)), "%d: %g", k, (double)x);
+    }
+    // Nearest, ties to even; beyond the range infinity; below it zero of the same sign.
+    static const struct { double in; float out; } wide[] = {
+        { 1, 1 }, { -0.1, -0.1f }, { 1 + 0x1p-24, 1 }, { 1 + 0x3p-24, 1 + 0x1p-22f }, { 1 + 0x1p-24 + 0x1p-50, 1 + 0x1p-23f },
+        { 1e300, INFINITY }, { -1e39, -INFINITY }, { 0x1.fffffefp127, 0x1.fffffep127f }, { 0x1.ffffffp127, INFINITY }, { 1e-310, 0 }, { 0x1p-149, 0x1p-149f },
+    };
+    for (size_t i = 0; i < sizeof wide / sizeof wide[0]; i++) {
+        uint8_t bytes[9];
+        float   x;
+        memcpy(bytes + 1, &wide[i].in, 8);
+        f32_from_float_run(DT_F64, &x, bytes + 1, 1);
+        ck_assert_msg(x == wide[i].out, "%.17g: %.9g", wide[i].in, (double)x);
+    }
+    enum { N = 3000 };
+    static uint8_t bytes[N * 2 + 1];
+    static uint16_t aligned[N];
+    static float x[N], y[N];
+    for (int i = 0; i < N; i++) aligned[i] = (uint16_t)(i * 21);
+    memcpy(bytes + 1, aligned, sizeof aligned);
+    f32_from_float_run(DT_BF16, x, bytes + 1, N);
+    f32_from_bf16_run(y, aligned, N);
+    ck_assert_mem_eq(x, y, sizeof x);
+    f32_from_float_run(DT_F16, x, bytes + 1, N);
+    f32_from_f16_run(y, aligned, N);
+    ck_assert_mem_eq(x, y, sizeof x);
+    f32_from_float_run(DT_F32, x, bytes + 1, N / 2);
+    ck_assert_mem_eq(x, bytes + 1, sizeof x / 2);
+}
+END_TEST
+
+// Types of safetensors alone: no GGUF file may name them.
+START_TEST(test_types_of_safetensors_alone)
+{
+    static const dtype only[] = { DT_F8_E4M3, DT_F8_E5M2 };
+    for (int i = 0; i < 2; i++) {
+        int64_t bytes;
+        ck_assert_ptr_null(dtype_find(only[i]));
+        ck_assert_ptr_null(dtype_find_name(dtype_name(only[i])));
+        ck_assert(dtype_is_float(only[i]) && dtype_of(only[i])->id == only[i]);
+        ck_assert(dtype_row_bytes(only[i], 7, &bytes) && bytes == 7);
+    }
+    ck_assert_ptr_eq(dtype_of(DT_Q4_K), dtype_find(DT_Q4_K));
+    ck_assert_ptr_null(dtype_of(DT_INVALID));
+    ck_assert(!dtype_is_float(DT_I8) && !dtype_is_float(DT_Q8_0) && !dtype_is_float(DT_INVALID));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("err_dtype");
@@ -277,6 +339,8 @@ int main(void)
     tcase_add_test(t, test_errno_kinds);
     tcase_add_test(t, test_checked_arithmetic);
     tcase_add_test(t, test_table_is_ggmls);
+    tcase_add_test(t, test_floats_of_checkpoints);
+    tcase_add_test(t, test_types_of_safetensors_alone);
     tcase_add_test(t, test_row_bytes);
     tcase_add_test(t, test_tensor_bytes);
     tcase_add_test(t, test_widen_every_pattern);

@@ -158,16 +158,33 @@ static inline int64_t field_elems(const field_tensor *t)
     return n;
 }
 
-static inline int field_width(const char *dtype)
+static inline int field_width(const char *type)
 {
     static const struct { const char *name; int bytes; } widths[] = {
         { "F64", 8 }, { "I64", 8 }, { "F32", 4 }, { "I32", 4 }, { "BF16", 2 }, { "F16", 2 }, { "I8", 1 }, { "U8", 1 }, { "BOOL", 1 },
-        { "F8_E4M3", 1 },
+        { "F8_E4M3", 1 }, { "F8_E5M2", 1 },
     };
     for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++)
-        if (strcmp(widths[i].name, dtype) == 0) return widths[i].bytes;
-    ck_abort_msg("dtype %s", dtype);
+        if (strcmp(widths[i].name, type) == 0) return widths[i].bytes;
+    ck_abort_msg("dtype %s", type);
     return 0;
+}
+
+// The 8-bit float nearest to v.
+static inline uint8_t field_f8(const char *type, double v)
+{
+    const dtype_info *e4m3 = dtype_of(DT_F8_E4M3), *d = strcmp(type, e4m3->name) == 0 ? e4m3 : dtype_of(DT_F8_E5M2);
+    uint8_t best = 0;
+    double  least = INFINITY;
+    for (int k = 0; k < 256; k++) {
+        const uint8_t code = (uint8_t)k;
+        float x;
+        f32_from_float_run(d->id, &x, &code, 1);
+        if (!(fabs((double)x - v) < least)) continue;
+        least = fabs((double)x - v);
+        best  = code;
+    }
+    return best;
 }
 
 static inline double field_get(const field_tensor *t, int64_t i)
@@ -187,7 +204,8 @@ static inline void field_put(field_tensor *t, int64_t i, double v)
     float     f = (float)v;
     uint16_t  h = strcmp(t->dtype, "F16") == 0 ? f16_from_f32(f) : bf16_from_f32(f);
     int64_t   n = isfinite(v) ? (int64_t)v : 0;
-    if (strcmp(t->dtype, "F64") == 0) memcpy(p, &v, 8);
+    if (strncmp(t->dtype, "F8", 2) == 0) *p = isnan(v) ? 0x7f : field_f8(t->dtype, v);
+    else if (strcmp(t->dtype, "F64") == 0) memcpy(p, &v, 8);
     else if (strcmp(t->dtype, "F32") == 0) memcpy(p, &f, 4);
     else if (strcmp(t->dtype, "F16") == 0 || strcmp(t->dtype, "BF16") == 0) memcpy(p, &h, 2);
     else memcpy(p, &n, (size_t)width);
@@ -214,6 +232,17 @@ static inline void field_resize(field_tensor *t, int64_t n_bytes)
     t->n_bytes = n_bytes;
 }
 
+static inline void field_cast(field_tensor *t, const char *to)
+{
+    field_tensor from = *t;
+    snprintf(t->dtype, sizeof t->dtype, "%s", to);
+    t->data = NULL;
+    t->n_bytes = 0;
+    field_resize(t, field_elems(t) * field_width(t->dtype));
+    for (int64_t i = 0; i < field_elems(t); i++) field_put(t, i, field_get(&from, i));
+    free(from.data);
+}
+
 static inline void field_edit_tensor(field_tensors *all, const cJSON *edit)
 {
     const char   *kind = edit->string;
@@ -226,6 +255,10 @@ static inline void field_edit_tensor(field_tensors *all, const cJSON *edit)
             if (strncmp(old, name, strlen(name)) != 0) continue;
             snprintf(all->t[i].name, sizeof all->t[i].name, "%s%s", to, old + strlen(name));
         }
+        return;
+    }
+    if (strcmp(kind, "cast") == 0 && strcmp(name, "*") == 0) {
+        for (int i = 0; i < all->n; i++) field_cast(&all->t[i], field_arg(edit, 1));
         return;
     }
     if (strcmp(kind, "add") == 0) {     // [name, dtype, [shape], value]
@@ -253,13 +286,7 @@ static inline void field_edit_tensor(field_tensors *all, const cJSON *edit)
         c->data = exact(t->data, t->n_bytes);
         snprintf(c->name, sizeof c->name, "%s", field_arg(edit, 1));
     } else if (strcmp(kind, "cast") == 0) {
-        field_tensor from = *t;
-        snprintf(t->dtype, sizeof t->dtype, "%s", field_arg(edit, 1));
-        t->data = NULL;
-        t->n_bytes = 0;
-        field_resize(t, field_elems(t) * field_width(t->dtype));
-        for (int64_t i = 0; i < field_elems(t); i++) field_put(t, i, field_get(&from, i));
-        free(from.data);
+        field_cast(t, field_arg(edit, 1));
     } else if (strcmp(kind, "set") == 0) {
         const int64_t i = (int64_t)cJSON_GetArrayItem(edit, 1)->valuedouble;
         ck_assert_int_lt(i, field_elems(t));

@@ -293,7 +293,7 @@ static void write_gguf_matrix(const im_faults *f)
         ck_assert(gguf_plan_tensor(p, name, DT_F32, 2, shape, &e));
         snprintf(name, sizeof name, "%s.counts", l.names[i]);
         ck_assert(gguf_plan_tensor(p, name, DT_F32, 2, one, &e));
-        src[n_src++] = (tensor_source){ .where = "", .type = DT_F32, .data = (uint8_t *)v[i], .fd = -1 };
+        src[n_src++] = (tensor_source){ .where = "", .type = DT_F32, .data = (uint8_t *)v[i], .fd = -1, .allow_nonfinite = true };
         src[n_src++] = (tensor_source){ .where = "", .type = DT_F32, .data = (uint8_t *)&count, .fd = -1 };
     }
     ck_assert(gguf_plan_layout(p, &header, &bytes, &e));

@@ -245,6 +245,184 @@ START_TEST(test_types_without_a_codec)
 }
 END_TEST
 
+// ---- what is no number -----------------------------------------------------------------------------------------------------
+
+enum { ODD_ROWS = 600, ODD_COLS = 1024 };       // several pieces, of every type
+
+typedef struct {
+    const char *what;
+    dtype       from, to;
+    double      value;          // at row 500, column 77
+    const char *says;           // after "a: row 500: column 77: found "
+    bool        never;          // refused in every case
+} odd;
+
+static const odd odds[] = {
+    { "copied NaN",         DT_BF16, DT_BF16, NAN,       "NaN, expected a finite value", false },
+    { "copied Inf",         DT_F16,  DT_F16,  -INFINITY, "-Inf, expected a finite value", false },
+    { "copied F32",         DT_F32,  DT_F32,  INFINITY,  "Inf, expected a finite value", false },
+    { "widened",            DT_BF16, DT_F32,  NAN,       "NaN, expected a finite value", false },
+    { "narrowed",           DT_F32,  DT_BF16, NAN,       "NaN, expected a finite value", false },
+    { "beyond F16",         DT_F32,  DT_F16,  70000,     "70000, expected a number within the range of F16", false },
+    { "BF16 beyond F16",    DT_BF16, DT_F16,  -65536,    "-65536, expected a number within the range of F16", false },
+    { "beyond BF16",        DT_F32,  DT_BF16, 0x1.fffffep127, "3.40282e+38, expected a number within the range of BF16", false },
+    { "F64 NaN",            DT_F64,  DT_BF16, NAN,       "NaN, expected a finite value", false },
+    { "F64 beyond F32",     DT_F64,  DT_F32,  1e300,     "1e+300, expected a number within the range of F32", false },
+    { "F64 beyond F16",     DT_F64,  DT_F16,  1e5,       "100000, expected a number within the range of F16", false },
+    { "F64 for blocks",     DT_F64,  DT_Q8_0, -1e300,    "-1e+300, expected a number within the range of F32", true },
+    { "F64 Inf for blocks", DT_F64,  DT_Q4_K, INFINITY,  "Inf, expected a finite value", true },
+    { "NaN for blocks",     DT_BF16, DT_Q6_K, NAN,       "NaN, expected a finite value", true },
+    { "8 bits",             DT_F8_E5M2, DT_BF16, INFINITY, "Inf, expected a finite value", false },
+};
+
+static void put_value(dtype t, uint8_t *data, int64_t i, double v)
+{
+    const float    x = (float)v;
+    const uint16_t h = t == DT_F16 ? f16_from_f32(x) : bf16_from_f32(x);
+    if (t == DT_F64)          memcpy(data + i * 8, &v, 8);
+    else if (t == DT_F32)     memcpy(data + i * 4, &x, 4);
+    else if (t == DT_F8_E5M2) data[i] = (uint8_t)(f16_from_f32(x) >> 8);
+    else                      memcpy(data + i * 2, &h, 2);
+}
+
+typedef struct { progress p; char text[2048]; } log_of;
+
+static void keep_line(progress *p, const char *line)
+{
+    log_of *l = (log_of *)p;
+    const size_t n = strlen(l->text);
+    snprintf(l->text + n, sizeof l->text - n, "%s\n", line);
+}
+
+// Writes one tensor "a" to `path`, and leaves it there when it is whole.
+static bool write_one(const char *path, dtype to, const tensor_source *src, int threads, log_of *l, err *e)
+{
+    static const int64_t shape[2] = { ODD_ROWS, ODD_COLS };
+    static char digests[1][SHA256_HEX + 1];
+    int64_t header, bytes;
+    *l = (log_of){ .p = { .log = keep_line } };
+    gguf_plan *p = gguf_plan_new(32, e);
+    ck_assert(gguf_plan_tensor(p, "a", to, 2, shape, e) && gguf_plan_layout(p, &header, &bytes, e));
+    outfile *o = outfile_open(path, bytes, e);
+    ck_assert_msg(o != NULL, "%s", e->msg);
+    bool ok = write_tensors(p, o, src, threads, digests, NULL, &l->p, e);
+    if (!ok) outfile_abort(o);
+    ok = ok && gguf_plan_write(p, o, e) && outfile_commit(o, e);
+    gguf_plan_free(p);
+    return ok;
+}
+
+static void check_allowed(const odd *o, const char *path, tensor_source *src)
+{
+    enum { AT = 500 * ODD_COLS + 77 };
+    log_of l;
+    err e = { 0 };
+    float x;
+    src->allow_nonfinite = true;
+    const bool ok = write_one(path, o->to, src, 3, &l, &e);
+    ck_assert_msg(ok == !o->never, "%s: %s", o->what, e.msg);
+    if (o->never) return;
+    ck_assert_str_eq(l.text, "warning: a: NaN or infinite values in the new file: 2, the first in row 500, column 77\n");
+    gguf *g = gguf_open(path, &e);
+    ck_assert_msg(g != NULL, "%s", e.msg);
+    f32_from_float_run(o->to, &x, gguf_tensor_at(g, 0)->data + (int64_t)AT * dtype_find(o->to)->block_bytes, 1);
+    ck_assert_msg(isnan(o->value) ? isnan(x) : isinf(x) && (x > 0) == (o->value > 0), "%s: %g", o->what, (double)x);
+    ck_assert_msg(compare_tensors(g, src, 2, NULL, &e), "%s: %s", o->what, e.msg);
+    src->allow_nonfinite = false;       // a comparison does not ask
+    ck_assert_msg(compare_tensors(g, src, 2, NULL, &e), "%s: %s", o->what, e.msg);
+    gguf_close(g);
+    ck_assert_int_eq(remove(path), 0);
+}
+
+START_TEST(test_no_numbers)
+{
+    enum { AT = 500 * ODD_COLS + 77 };
+    char path[128];
+    snprintf(path, sizeof path, "%s/out", folder);
+    for (size_t k = 0; k < sizeof odds / sizeof odds[0]; k++) {
+        const odd *o = &odds[k];
+        const int64_t bytes = (int64_t)ODD_ROWS * ODD_COLS * dtype_of(o->from)->block_bytes;
+        uint8_t *data = malloc((size_t)bytes + 1);
+        for (int64_t i = 0; i < ODD_ROWS * ODD_COLS; i++) put_value(o->from, data + 1, i, (double)(i % 15) / 8 - 1);
+        put_value(o->from, data + 1, AT, o->value);
+        put_value(o->from, data + 1, AT + 20 * ODD_COLS, o->value);
+        tensor_source src = { .where = "a", .type = o->from, .data = data + 1, .fd = -1 };
+        for (int threads = 1; threads < 6; threads++) {
+            char says[128];
+            log_of l;
+            err e = { 0 };
+            ck_assert_msg(!write_one(path, o->to, &src, threads, &l, &e), "%s", o->what);
+            ck_assert_int_eq(e.kind, ERR_INPUT);
+            snprintf(says, sizeof says, "a: row 500: column 77: found %s%s", o->says, o->never ? "" : " (--allow-nonfinite goes on)");
+            ck_assert_str_eq(e.msg, says);
+            ck_assert_str_eq(l.text, "");
+        }
+        check_allowed(o, path, &src);
+        free(data);
+    }
+    ck_assert(access(path, F_OK) != 0);
+}
+END_TEST
+
+// Blocks that stay as they are: one of them has a scale that is no number.
+START_TEST(test_no_number_in_a_copied_block)
+{
+    const int64_t bytes = bytes_of(DT_Q8_0, ODD_ROWS * ODD_COLS), block = 500 * (ODD_COLS / 32) + 3;
+    char path[128];
+    uint8_t *data = calloc((size_t)bytes, 1);
+    log_of l;
+    err e = { 0 };
+    snprintf(path, sizeof path, "%s/out", folder);
+    const uint16_t nan = 0x7e00;
+    memcpy(data + block * 34, &nan, 2);
+    tensor_source src = { .where = "a", .type = DT_Q8_0, .data = data, .fd = -1 };
+    ck_assert(!write_one(path, DT_Q8_0, &src, 2, &l, &e));
+    ck_assert_str_eq(e.msg, "a: row 500: column 96: found NaN, expected blocks of finite values (--allow-nonfinite goes on)");
+    e = (err){ 0 };
+    src.allow_nonfinite = true;
+    ck_assert_msg(write_one(path, DT_Q8_0, &src, 2, &l, &e), "%s", e.msg);
+    ck_assert_str_eq(l.text, "warning: a: NaN or infinite values in the new file: 32, the first in row 500, column 96\n");
+    ck_assert_int_eq(remove(path), 0);
+    free(data);
+}
+END_TEST
+
+// F64 and 8-bit floats give the bytes of the same numbers in F32, to every type and from any alignment.
+START_TEST(test_wide_and_narrow_sources)
+{
+    static const dtype from[] = { DT_F64, DT_F8_E4M3, DT_F8_E5M2 }, to[] = { DT_F32, DT_BF16, DT_F16, DT_Q8_0, DT_Q4_K, DT_Q6_K };
+    enum { N_ODD = ODD_ROWS * ODD_COLS };
+    uint8_t *data = malloc((size_t)N_ODD * 8 + 1);
+    float   *x = malloc((size_t)N_ODD * sizeof *x);
+    char paths[2][128];
+    snprintf(paths[0], sizeof paths[0], "%s/one", folder);
+    snprintf(paths[1], sizeof paths[1], "%s/two", folder);
+    for (int f = 0; f < 3; f++) {
+        for (int64_t i = 0; i < N_ODD; i++) {
+            const double v = sin((double)i) * (1 + 1e-9);
+            if (from[f] == DT_F64) memcpy(data + 1 + i * 8, &v, 8);
+            else                   data[1 + i] = (uint8_t)(i * 7 % 0x78 | (i % 2 ? 0x80 : 0));      // all numbers
+        }
+        f32_from_float_run(from[f], x, data + 1, N_ODD);
+        for (size_t k = 0; k < sizeof to / sizeof to[0]; k++) {
+            const tensor_source a = { .where = "a", .type = from[f], .data = data + 1, .fd = -1 };
+            const tensor_source b = { .where = "a", .type = DT_F32, .data = (const uint8_t *)x, .fd = -1 };
+            file_map m[2];
+            log_of l;
+            err e = { 0 };
+            ck_assert_msg(write_one(paths[0], to[k], &a, 3, &l, &e) && write_one(paths[1], to[k], &b, 1, &l, &e), "%s", e.msg);
+            ck_assert(file_map_open(&m[0], paths[0], &e) && file_map_open(&m[1], paths[1], &e));
+            ck_assert_int_eq(m[0].size, m[1].size);
+            ck_assert_msg(memcmp(m[0].data, m[1].data, (size_t)m[0].size) == 0, "%s to %s", dtype_name(from[f]), dtype_name(to[k]));
+            for (int i = 0; i < 2; i++) file_map_close(&m[i]);
+        }
+    }
+    for (int i = 0; i < 2; i++) ck_assert_int_eq(remove(paths[i]), 0);
+    free(x);
+    free(data);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("tensor_writer");
@@ -255,6 +433,9 @@ int main(void)
     tcase_add_test(c, test_with_digests_aside);
     tcase_add_test(c, test_first_failure_is_named);
     tcase_add_test(c, test_types_without_a_codec);
+    tcase_add_test(c, test_no_numbers);
+    tcase_add_test(c, test_no_number_in_a_copied_block);
+    tcase_add_test(c, test_wide_and_narrow_sources);
     const int status = run_suite(s);
     rmdir(folder);
     return status;
