@@ -1,71 +1,92 @@
-#define _GNU_SOURCE
 #include "added_flags.h"
 
-#include "../formats/json.h"
+#include "vocab_token.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-#define SPACE "\xe2\x96\x81"    // U+2581, which stands for a space inside tokens
+// Tokens without normalized, sorted by their bytes. Those that begin with one of them stand behind it without a gap.
+typedef struct {
+    const added_token *t;
+    int32_t            shortest;    // bytes of the shortest of them that this one begins with (its own, if there is no other)
+} sorted_token;
 
-enum { MAX_PAIRS = 50000000 };  // of a normalized token and one that is not: more is not a tokenizer, and would take minutes
-
-static const char *content_of(const cJSON *a)
+static int by_text(const void *pa, const void *pb)
 {
-    return cJSON_GetStringValue(json_get(a, "content"));
+    const added_token *a = ((const sorted_token *)pa)->t, *b = ((const sorted_token *)pb)->t;
+    const int c = memcmp(a->text, b->text, (size_t)(a->n < b->n ? a->n : b->n));
+    return c ? c : (a->n > b->n) - (a->n < b->n);
 }
 
-static bool is_normalized(const cJSON *a)
+static bool check_flags(const added_token *t, const char *dir, err *e)
 {
-    return cJSON_IsTrue(json_get(a, "normalized"));
-}
-
-// The bytes of inner begin inside outer, past its first byte or at it, and end with it or before, or go on beyond its end.
-static bool begins_inside(const char *outer, const char *inner)
-{
-    const size_t n = strlen(outer), m = strlen(inner);
-    if (m == 0) return false;
-    if (memmem(outer, n, inner, m)) return true;
-    for (size_t i = n > m ? n - m + 1 : 1; i < n; i++)
-        if (memcmp(outer + i, inner, n - i) == 0) return true;
-    return false;
-}
-
-static bool check_flags(const cJSON *a, const char *where, err *e)
-{
-    static const char *const flags[] = { "lstrip", "rstrip", "single_word" };
-    const char *text = content_of(a);
-    bool on;
-    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
-        if (!json_bool_or(a, flags[i], false, &on, where, e)) return false;
-        if (on) return err_set(e, ERR_INPUT, "%s: added_tokens: token '%.80s': found %s true, expected false: GGUF cannot say so, and ids would change", where, text, flags[i]);
-    }
-    if (!json_bool_or(a, "normalized", false, &on, where, e)) return false;
-    if (on && (strchr(text, ' ') || strstr(text, SPACE)))
-        return err_set(e, ERR_INPUT, "%s: added_tokens: token '%.80s': found normalized true in a token with a space, expected false: GGUF cannot say so, "
-                       "and ids would change", where, text);
+    static const struct { unsigned flag; const char *name; } flags[] = {
+        { ADDED_LSTRIP, "lstrip" }, { ADDED_RSTRIP, "rstrip" }, { ADDED_SINGLE_WORD, "single_word" },
+    };
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (t->flags & flags[i].flag)
+            return err_set(e, ERR_INPUT, "%s/%s: token '%.80s': found %s true, expected false: GGUF cannot say so, and ids would change", dir, t->file, t->text,
+                           flags[i].name);
+    if ((t->flags & ADDED_NORMALIZED) && (strchr(t->text, ' ') || strstr(t->text, TOKEN_SPACE)))
+        return err_set(e, ERR_INPUT, "%s/%s: token '%.80s': found normalized true in a token with a space, expected false: GGUF cannot say so, and ids would change",
+                       dir, t->file, t->text);
     return true;
+}
+
+static int32_t common(const char *a, int32_t n_a, const char *b, int32_t n_b)
+{
+    int32_t n = 0;
+    while (n < n_a && n < n_b && a[n] == b[n]) n++;
+    return n;
+}
+
+// A token that is a beginning of s, or, with or_longer, one that s is a beginning of; NULL if there is none.
+// Every token that s begins with is a beginning of the last one not behind s too, so that one and its shortest beginning tell.
+static const added_token *find_at(const sorted_token *sorted, int64_t n_sorted, const char *s, int32_t n, bool or_longer)
+{
+    const added_token  key = { .text = s, .n = n };
+    const sorted_token wanted = { .t = &key };
+    int64_t lo = 0, hi = n_sorted;          // the first one behind s
+    while (lo < hi) {
+        const int64_t mid = lo + (hi - lo) / 2;
+        if (by_text(&sorted[mid], &wanted) <= 0) lo = mid + 1;
+        else hi = mid;
+    }
+    if (lo > 0 && sorted[lo - 1].shortest <= common(sorted[lo - 1].t->text, sorted[lo - 1].t->n, s, n)) return sorted[lo - 1].t;
+    if (or_longer && lo < n_sorted && common(sorted[lo].t->text, sorted[lo].t->n, s, n) == n) return sorted[lo].t;
+    return NULL;
 }
 
 // Where two could be cut out of one place, Transformers takes the one without normalized; others the one that begins first.
-static bool check_pair(const cJSON *normalized, const cJSON *other, const char *where, err *e)
+static bool check_normalized(const added_token *t, const sorted_token *sorted, int64_t n, const char *dir, err *e)
 {
-    const char *outer = content_of(normalized), *inner = content_of(other);
-    if (!inner || is_normalized(other) || !begins_inside(outer, inner)) return true;
-    return err_set(e, ERR_INPUT, "%s: added_tokens: token '%.80s': found normalized true, expected false: GGUF cannot say so, and ids would change where "
-                   "it meets '%.80s'", where, outer, inner);
-}
-
-bool added_flags_check(const cJSON *list, const char *where, err *e)
-{
-    int64_t pairs = 0;
-    for (const cJSON *a = list ? list->child : NULL; a; a = a->next) {
-        if (!cJSON_IsObject(a) || !content_of(a)) continue;
-        if (!check_flags(a, where, e)) return false;
-        if (!is_normalized(a)) continue;
-        for (const cJSON *b = list->child; b; b = b->next) {
-            if (++pairs > MAX_PAIRS) return err_set(e, ERR_INPUT, "%s: added_tokens: found more tokens with normalized true than can be compared with the others", where);
-            if (!check_pair(a, b, where, e)) return false;
-        }
+    for (int32_t i = 0; i < t->n; i++) {
+        const added_token *other = find_at(sorted, n, t->text + i, t->n - i, i > 0);
+        if (other) return err_set(e, ERR_INPUT, "%s/%s: token '%.80s': found normalized true, expected false: GGUF cannot say so, and ids would change where it meets "
+                                  "'%.80s'", dir, t->file, t->text, other->text);
     }
     return true;
+}
+
+static int64_t sort_others(const added_tokens *a, sorted_token *sorted)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < a->n; i++)
+        if (!(a->t[i].flags & ADDED_NORMALIZED)) sorted[n++] = (sorted_token){ &a->t[i], a->t[i].n };
+    qsort(sorted, (size_t)n, sizeof *sorted, by_text);
+    for (int64_t i = 1; i < n; i++)
+        if (common(sorted[i - 1].t->text, sorted[i - 1].t->n, sorted[i].t->text, sorted[i].t->n) >= sorted[i - 1].shortest) sorted[i].shortest = sorted[i - 1].shortest;
+    return n;
+}
+
+bool added_flags_check(const added_tokens *a, const char *dir, err *e)
+{
+    sorted_token *sorted = malloc(((size_t)a->n + 1) * sizeof *sorted);
+    if (!sorted) return err_nomem(e, "added tokens", (size_t)a->n * sizeof *sorted);
+    const int64_t n = sort_others(a, sorted);
+    bool ok = true;
+    for (int64_t i = 0; ok && i < a->n; i++)
+        ok = check_flags(&a->t[i], dir, e) && (!(a->t[i].flags & ADDED_NORMALIZED) || check_normalized(&a->t[i], sorted, n, dir, e));
+    free(sorted);
+    return ok;
 }

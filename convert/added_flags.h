@@ -1,4 +1,4 @@
-// added_flags: the flags of tokenizer.json's added tokens, none of which GGUF can carry.
+// added_flags: the flags of added tokens, none of which GGUF can carry.
 //
 // A reader of the file (llama.cpp, our runtime) cuts added tokens out of the text as it stands, the leftmost first, the longest where
 // several begin at one place. lstrip, rstrip and single_word ask for something else: swallowing the spaces beside a token, or not seeing it
@@ -7,13 +7,11 @@
 #ifndef HALLMARK_CONVERT_ADDED_FLAGS_H
 #define HALLMARK_CONVERT_ADDED_FLAGS_H
 
-#include "../formats/err.h"
-#include <cjson/cJSON.h>
+#include "added_tokens.h"
 
-// list: added_tokens, an array (elements that are no objects with a content are left to others to refuse). ERR_INPUT names the first token
-// that such a reader would cut out elsewhere than Transformers does, and the flag: any with lstrip, rstrip or single_word; one with normalized
-// only if it holds a space or U+2581, or if a token without normalized lies inside it or begins inside it.
-// Proved by tests/tokenizer_meta_test.c.
-bool added_flags_check(const cJSON *list, const char *where, err *e);
+// ERR_INPUT names the first token that such a reader would cut out elsewhere than Transformers does, its file and the flag: any with lstrip, rstrip or
+// single_word; one with normalized only if it holds a space or U+2581, or if a token without normalized lies inside it or begins inside it.
+// Time: bytes of all tokens, times the logarithm of their number. Proved by tests/tokenizer_meta_test.c.
+bool added_flags_check(const added_tokens *a, const char *dir, err *e);
 
 #endif

@@ -22,7 +22,7 @@ typedef struct {        // one conversion, from opening the folder to renaming t
     const convert_opts   *o;
     const file_type_info *type;
     // read
-    cJSON                *config_json, *generation_json, *tokenizer_config_json;
+    cJSON                *config_json, *generation_json, *tokenizer_config_json, *added_tokens_json, *special_tokens_json;
     hf_config             config;
     st                   *checkpoint;
     source_files         *files;                    // what its digest covers
@@ -60,6 +60,8 @@ static bool open_folder(job *j, err *e)
     if (!hf_config_read(&j->config, j->config_json, where, e)) return false;
     if (!read_json(&j->generation_json, j->dir, "generation_config.json", false, e)) return false;
     if (!read_json(&j->tokenizer_config_json, j->dir, "tokenizer_config.json", false, e)) return false;
+    if (!read_json(&j->added_tokens_json, j->dir, "added_tokens.json", false, e)) return false;
+    if (!read_json(&j->special_tokens_json, j->dir, "special_tokens_map.json", false, e)) return false;
     if (!(j->checkpoint = st_open_dir(j->dir, e)) || !(j->files = source_files_list(j->dir, e))) return false;
     return !j->o->imatrix || (j->im = imatrix_open(j->o->imatrix, e)) != NULL;
 }
@@ -91,6 +93,7 @@ static bool plan_tokenizer(job *j, err *e)
         tokenizer_source s = {
             .kind = j->config.arch->family->tokenizer, .text = text, .n_text = n_text, .tokenizer_config = j->tokenizer_config_json,
             .generation_config = j->generation_json, .config = j->config_json,
+            .added_tokens = j->added_tokens_json, .special_tokens_map = j->special_tokens_json,
             .n_vocab = j->config.n_vocab, .suppress = j->config.arch->unified, .dir = j->dir, .log = j->o->progress,
         };
         ok = tokenizer_meta_plan(j->plan, &s, e);
@@ -225,6 +228,8 @@ static void close_job(job *j)
     cJSON_Delete(j->config_json);
     cJSON_Delete(j->generation_json);
     cJSON_Delete(j->tokenizer_config_json);
+    cJSON_Delete(j->added_tokens_json);
+    cJSON_Delete(j->special_tokens_json);
     free(j->tensors);
     free(j->types);
     free(j->sources);

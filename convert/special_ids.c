@@ -1,49 +1,52 @@
 #include "special_ids.h"
 
 #include "../formats/json.h"
+#include "json_found.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 // The special tokens that GGUF has a key for, in llama.cpp's order (gguf-py's SpecialVocab).
-static const struct { const char *name, *key; } specials[] = {
-    { "bos", "tokenizer.ggml.bos_token_id" },       { "eos", "tokenizer.ggml.eos_token_id" },
-    { "unk", "tokenizer.ggml.unknown_token_id" },   { "sep", "tokenizer.ggml.seperator_token_id" },
-    { "pad", "tokenizer.ggml.padding_token_id" },   { "cls", "tokenizer.ggml.cls_token_id" },
-    { "mask", "tokenizer.ggml.mask_token_id" },
+static const struct { token_name role; const char *name, *key; } specials[] = {
+    { NAME_BOS, "bos", "tokenizer.ggml.bos_token_id" },         { NAME_EOS, "eos", "tokenizer.ggml.eos_token_id" },
+    { NAME_UNK, "unk", "tokenizer.ggml.unknown_token_id" },     { NAME_SEP, "sep", "tokenizer.ggml.seperator_token_id" },
+    { NAME_PAD, "pad", "tokenizer.ggml.padding_token_id" },     { NAME_CLS, "cls", "tokenizer.ggml.cls_token_id" },
+    { NAME_MASK, "mask", "tokenizer.ggml.mask_token_id" },
 };
-
-// A special token's text in tokenizer_config.json: a string, or an object with its content. NULL if there is none.
-static const char *special_text(const cJSON *tokenizer_config, const char *name)
-{
-    char key[32];
-    snprintf(key, sizeof key, "%s_token", name);
-    const cJSON *v = json_get(tokenizer_config, key);
-    return cJSON_GetStringValue(cJSON_IsObject(v) ? json_get(v, "content") : v);
-}
 
 static bool known_id(const tokenizer_source *s, const cJSON *id, const char *file, const char *key, int64_t *out, err *e)
 {
+    char found[JSON_FOUND_BYTES];
     if (json_as_i64(id, 0, s->n_vocab - 1, out)) return true;
-    return err_set(e, ERR_INPUT, "%s/%s: %s: found %.17g, expected an id below %lld", s->dir, file, key,
-                   cJSON_IsNumber(id) ? id->valuedouble : -1.0, (long long)s->n_vocab);
+    return err_set(e, ERR_INPUT, "%s/%s: %s: found %s, expected an id below %lld", s->dir, file, key, json_found(id, found), (long long)s->n_vocab);
 }
 
-// tokenizer_config.json by text, else config.json by id, at the top or for the text model. -1 if neither says.
-static bool special_id(const tokenizer_source *s, const strmap *vocab, const char *name, int64_t *id, err *e)
+// What names the token by its text, else what is put around a text, else config.json by id, at the top or for the text model. -1 if none says.
+static bool special_id(const known_tokens *k, const text_frame *f, size_t i, int64_t *id, err *e)
 {
-    const char  *text = special_text(s->tokenizer_config, name);
-    const cJSON *config = s->config;
+    const token_name role = specials[i].role;
+    const char  *text = k->lists->text[role];
+    const cJSON *config = k->s->config;
     char key[32];
-    *id = text ? strmap_get(vocab, text, (int64_t)strlen(text)) : -1;
-    if (*id >= 0) return true;
-    snprintf(key, sizeof key, "%s_token_id", name);
+    if (!text) text = role == NAME_BOS ? f->bos_text : role == NAME_EOS ? f->eos_text : NULL;
+    *id = known_tokens_id(k, text);
+    if (*id >= 0 && *id < k->s->n_vocab) return true;
+    if (*id >= 0)
+        progress_logf(k->s->log, "left out: the role of %s_token for '%.80s', whose id %lld lies beyond the %lld rows of the embedding", specials[i].name, text,
+                      (long long)*id, (long long)k->s->n_vocab);
+    *id = -1;
+    snprintf(key, sizeof key, "%s_token_id", specials[i].name);
     const cJSON *num = json_get(config, key);
     if (!num) num = json_get(json_get(config, "text_config"), key);
-    if (!cJSON_IsNumber(num)) return true;
-    if (num->valuedouble < 0) return true;      // -1 stands for "none" in some configs
-    return known_id(s, num, "config.json", key, id, e);
+    if (!num || (role == NAME_EOS && cJSON_IsArray(num))) return true;      // a list of ends is read by end_ids
+    if (cJSON_IsNumber(num) && num->valuedouble < 0) return true;           // -1 stands for "none" in some configs
+    if (!known_id(k->s, num, "config.json", key, id, e)) return false;
+    if (known_tokens_adds(k, *id)) return true;
+    progress_logf(k->s->log, "config.json: %s %lld is no added token of the tokenizer: it gets no role, since readers cut a text where such a token stands", key,
+                  (long long)*id);
+    *id = -1;
+    return true;
 }
 
 // Every id that ends a text: generation_config.json's, else config.json's; a number or a list.
@@ -71,44 +74,49 @@ static bool end_ids(const tokenizer_source *s, uint32_t **ids, int64_t *n, err *
     return true;
 }
 
-static bool is_turn_end(const strmap *vocab, int64_t id)
+static bool is_turn_end(const known_tokens *k, int64_t id)
 {
-    return strmap_get(vocab, "<end_of_turn>", 13) == id || strmap_get(vocab, "<turn|>", 7) == id;
+    return known_tokens_id(k, "<end_of_turn>") == id || known_tokens_id(k, "<turn|>") == id;
 }
 
-static bool plan_end_ids(gguf_plan *p, const tokenizer_source *s, const strmap *vocab, int64_t eos, err *e)
+static bool plan_end_ids(gguf_plan *p, const known_tokens *k, int64_t eos, err *e)
 {
     uint32_t *ids = NULL;
     int64_t   n = 0;
-    bool ok = end_ids(s, &ids, &n, e);
+    bool ok = end_ids(k->s, &ids, &n, e);
     if (ok && n == 0 && eos >= 0) ids[n++] = (uint32_t)eos;
-    // config.json may give a list where GGUF's key holds one: then the first.
-    if (ok && eos < 0 && n > 0) ok = gguf_plan_u32(p, "tokenizer.ggml.eos_token_id", (uint32_t)(eos = ids[0]), e);
+    // config.json may give a list where GGUF's key holds one: then the first. Readers cut a text where the eos stands, but not where the eot does.
+    if (ok && eos < 0 && n > 0) {
+        eos = ids[0];
+        ok = gguf_plan_u32(p, known_tokens_adds(k, eos) ? "tokenizer.ggml.eos_token_id" : "tokenizer.ggml.eot_token_id", (uint32_t)eos, e);
+    }
     for (int64_t i = 0; ok && i < n; i++)
-        if (is_turn_end(vocab, ids[i]) && ids[i] != eos) ok = gguf_plan_u32(p, "tokenizer.ggml.eot_token_id", ids[i], e);
+        if (is_turn_end(k, ids[i]) && ids[i] != eos) ok = gguf_plan_u32(p, "tokenizer.ggml.eot_token_id", ids[i], e);
     if (ok && n > 0) ok = gguf_plan_arr(p, KEY_EOS_IDS, GGUF_U32, ids, n, e);
     free(ids);
     return ok;
 }
 
-bool special_ids_plan(gguf_plan *p, const tokenizer_source *s, const strmap *vocab, int32_t *bos, err *e)
+bool special_ids_plan(gguf_plan *p, const known_tokens *k, const text_frame *f, err *e)
 {
     int64_t eos = -1;
-    *bos = -1;
     for (size_t i = 0; i < sizeof specials / sizeof specials[0]; i++) {
         int64_t id;
-        if (!special_id(s, vocab, specials[i].name, &id, e)) return false;
-        if (i == 0) *bos = (int32_t)id;
-        if (i == 1) eos = id;
+        if (!special_id(k, f, i, &id, e)) return false;
+        if (specials[i].role == NAME_EOS) eos = id;
         if (id >= 0 && !gguf_plan_u32(p, specials[i].key, (uint32_t)id, e)) return false;
     }
-    return plan_end_ids(p, s, vocab, eos, e);
+    return plan_end_ids(p, k, eos, e);
 }
 
 bool special_ids_plan_suppressed(gguf_plan *p, const tokenizer_source *s, err *e)
 {
     const cJSON *list = json_get(s->generation_config, "suppress_tokens");
-    if (!s->suppress || !cJSON_IsArray(list)) return true;
+    if (!s->suppress || !list) return true;
+    if (!cJSON_IsArray(list)) {
+        char found[JSON_FOUND_BYTES];
+        return err_set(e, ERR_INPUT, "%s/generation_config.json: suppress_tokens: found %s, expected a list of ids", s->dir, json_found(list, found));
+    }
     int32_t *ids = malloc((size_t)(cJSON_GetArraySize(list) + 1) * sizeof *ids);
     int64_t  n = 0, id;
     bool     ok = ids || err_nomem(e, "suppressed ids", (size_t)cJSON_GetArraySize(list));

@@ -1,36 +1,29 @@
 #include "tokenizer_meta.h"
 
 #include "../formats/json.h"
+#include "../formats/utf8.h"
 #include "added_flags.h"
-#include "merges.h"
+#include "json_found.h"
+#include "merge_meta.h"
 #include "special_ids.h"
-#include "strmap.h"
-#include "template_meta.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SPACE "\xe2\x96\x81"    // U+2581, which stands for a space inside tokens
-
-typedef struct {
-    gguf_str s;                 // borrowed from the JSON tree, or from `made`; s.s is NULL for an id without a token
-    int32_t  type;
-    float    score;
-    bool     added;             // named by added_tokens
-} token;
-
 typedef struct {
     const tokenizer_source *src;
-    char    where[1100];        // "dir/tokenizer.json"
-    cJSON  *root;               // owned, without the merges
-    merges  merges;
-    token  *tok;                // owned: [n_vocab]
-    strmap  vocab;              // model.vocab and added_tokens
-    char  **made;               // owned: texts that stand in no file ("[PAD7]", spaces put back), [n_made]
-    int64_t n_made;
-    bool    list_merges;        // they go into the file: always for TOK_GEMMA4, else where scores do not say all of them
-    int32_t bos;                // id of the beginning-of-text token, or -1
+    char         where[1100];   // "dir/tokenizer.json"
+    cJSON       *root;          // owned, without the merges
+    merges       merges;
+    strmap       ids;           // of the tokens of model.vocab
+    added_lists  lists;
+    known_tokens known;
+    vocab_token *t;             // owned: the tokens of model.vocab, then the added ones that it does not have
+    int64_t      n_vocab, n;    // of model.vocab; all of them
+    int32_t     *row;           // owned: [rows of the embedding] id -> place in t, or -1
+    char        *respelled;     // owned: texts that stand in no file
+    bool         list_merges;   // they go into the file: always for TOK_GEMMA4, else where scores do not say all of them
 } vocab_state;
 
 static bool bad(const vocab_state *v, const char *what, err *e)
@@ -38,63 +31,7 @@ static bool bad(const vocab_state *v, const char *what, err *e)
     return err_set(e, ERR_INPUT, "%s: %s", v->where, what);
 }
 
-// ---- is it a tokenizer that GGUF can carry? -------------------------------------------------------------------------------
-
-static bool type_is(const cJSON *obj, const char *type)
-{
-    const char *s = cJSON_GetStringValue(json_get(obj, "type"));
-    return s && strcmp(s, type) == 0;
-}
-
-static bool is_string(const cJSON *v, const char *want)
-{
-    const char *s = cJSON_GetStringValue(v);
-    return s && strcmp(s, want) == 0;
-}
-
-// One step: spaces become U+2581 and nothing else happens to the text.
-static bool is_space_step(const cJSON *step)
-{
-    return type_is(step, "Replace") && is_string(json_get(json_get(step, "pattern"), "String"), " ")
-        && is_string(json_get(step, "content"), SPACE);
-}
-
-static bool check_normalizer(const vocab_state *v, err *e)
-{
-    const cJSON *n = json_get(v->root, "normalizer"), *steps = json_get(n, "normalizers");
-    const char  *type = cJSON_GetStringValue(json_get(n, "type"));
-    if (is_space_step(n)) return true;
-    if (type_is(n, "Sequence") && cJSON_GetArraySize(steps) == 1 && is_space_step(steps->child)) return true;
-    return err_set(e, ERR_INPUT, "%s: normalizer: found %.40s, expected Replace of ' ' by U+2581 and nothing more", v->where,
-                   type ? type : "none");
-}
-
-// A split at spaces finds none after the normalizer, so it cuts nothing.
-static bool check_pre_tokenizer(const vocab_state *v, err *e)
-{
-    const cJSON *p = json_get(v->root, "pre_tokenizer");
-    const char  *type = cJSON_GetStringValue(json_get(p, "type"));
-    if (!p || (type_is(p, "Split") && is_string(json_get(json_get(p, "pattern"), "String"), " "))) return true;
-    return err_set(e, ERR_INPUT, "%s: pre_tokenizer: found %.40s, expected none, or a Split at ' '", v->where, type ? type : "no type");
-}
-
-static bool check_make(const vocab_state *v, err *e)
-{
-    const cJSON *model = json_get(v->root, "model");
-    const char  *type = cJSON_GetStringValue(json_get(model, "type"));
-    bool on;
-    if (!cJSON_IsObject(model)) return bad(v, "model: expected an object", e);
-    if (!type || strcmp(type, "BPE") != 0)
-        return err_set(e, ERR_INPUT, "%s: model.type: found %.40s, expected BPE", v->where, type ? type : "nothing");
-    if (!json_bool_or(model, "byte_fallback", false, &on, v->where, e)) return false;
-    if (!on) return bad(v, "model.byte_fallback: found false, expected true", e);
-    if (!json_bool_or(model, "ignore_merges", false, &on, v->where, e)) return false;
-    if (on) return bad(v, "model.ignore_merges: found true, expected false", e);
-    if (cJSON_GetArraySize(json_get(model, "merges")) > 0) return bad(v, "model.merges: expected an array, and its name without escapes", e);
-    return check_normalizer(v, e) && check_pre_tokenizer(v, e);
-}
-
-// ---- the tokens -----------------------------------------------------------------------------------------------------------
+// ---- the vocabulary -------------------------------------------------------------------------------------------------------
 
 static bool is_byte_token(const char *s, int64_t n)
 {
@@ -102,42 +39,64 @@ static bool is_byte_token(const char *s, int64_t n)
     return n == 6 && memcmp(s, "<0x", 3) == 0 && strchr(hex, s[3]) && s[3] && strchr(hex, s[4]) && s[4] && s[5] == '>';
 }
 
-static bool take_id(const vocab_state *v, const cJSON *id, const char *text, int64_t *out, err *e)
+// The row of a token's id, where it has one, becomes its own.
+static bool take_row(vocab_state *v, int64_t place, err *e)
 {
-    if (json_as_i64(id, 0, v->src->n_vocab - 1, out)) return true;
-    return err_set(e, ERR_INPUT, "%s: token '%.80s': found id %.17g, expected one below %lld, the rows of the embedding", v->where, text,
-                   cJSON_IsNumber(id) ? id->valuedouble : -1.0, (long long)v->src->n_vocab);
+    const vocab_token *t = &v->t[place];
+    if (t->id >= v->src->n_vocab) return true;
+    const int32_t old = v->row[t->id];
+    if (old >= 0)
+        return err_set(e, ERR_INPUT, "%s: id %d: found tokens '%.80s' and '%.80s', expected one", v->where, t->id, v->t[old].s.s, t->s.s);
+    v->row[t->id] = (int32_t)place;
+    return true;
 }
 
-static bool put_token(vocab_state *v, int64_t id, const char *text, err *e)
+static bool read_token(vocab_state *v, const cJSON *it, const char *unk, err *e)
 {
-    token  *t = &v->tok[id];
-    int32_t old;
-    if (t->s.s)
-        return err_set(e, ERR_INPUT, "%s: id %lld: found tokens '%.80s' and '%.80s', expected one", v->where, (long long)id, t->s.s, text);
-    t->s = (gguf_str){ text, (int64_t)strlen(text) };
-    if (t->s.n > LIMIT_TOKEN_BYTES)
-        return err_set(e, ERR_INPUT, "%s: token '%.40s...': found %lld bytes, expected at most %d", v->where, text, (long long)t->s.n, LIMIT_TOKEN_BYTES);
-    if (!strmap_put(&v->vocab, text, t->s.n, (int32_t)id, &old)) return bad(v, "vocabulary: too many tokens collide", e);
-    if (old < 0) return true;
-    return err_set(e, ERR_INPUT, "%s: token '%.80s': found ids %d and %lld, expected one", v->where, text, old, (long long)id);
+    const int64_t n = (int64_t)strlen(it->string);
+    char    found[JSON_FOUND_BYTES];
+    int64_t id;
+    if (!json_as_i64(it, 0, INT32_MAX - 1, &id))
+        return err_set(e, ERR_INPUT, "%s: token '%.80s': found id %s, expected one below %lld, the rows of the embedding", v->where, it->string,
+                       json_found(it, found), (long long)v->src->n_vocab);
+    if (n > LIMIT_TOKEN_BYTES)
+        return err_set(e, ERR_INPUT, "%s: token '%.40s...': found %lld bytes, expected at most %d", v->where, it->string, (long long)n, LIMIT_TOKEN_BYTES);
+    vocab_token *t = &v->t[v->n];
+    *t = (vocab_token){ .s = { it->string, n }, .id = (int32_t)id };
+    t->type = is_byte_token(it->string, n) ? TOKEN_BYTE : unk && strcmp(unk, it->string) == 0 ? TOKEN_UNKNOWN : TOKEN_NORMAL;
+    strmap_put(&v->ids, it->string, n, (int32_t)id);
+    return take_row(v, v->n++, e);
 }
 
-// Types and scores as if there were no added tokens; those follow.
+static int64_t count_children(const cJSON *v)
+{
+    int64_t n = 0;
+    for (const cJSON *it = v ? v->child : NULL; it; it = it->next) n++;
+    return n;
+}
+
+// Types as if there were no added tokens; those follow.
 static bool read_vocab(vocab_state *v, err *e)
 {
     const cJSON *model = json_get(v->root, "model"), *vocab = json_get(model, "vocab");
     const char  *unk = cJSON_GetStringValue(json_get(model, "unk_token"));
+    const size_t rows = (size_t)v->src->n_vocab;
     if (!cJSON_IsObject(vocab) || !vocab->child) return bad(v, "model.vocab: expected an object of tokens and ids", e);
-    for (const cJSON *it = vocab->child; it; it = it->next) {
-        int64_t id;
-        if (!take_id(v, it, it->string, &id, e) || !put_token(v, id, it->string, e)) return false;
-        token *t = &v->tok[id];
-        t->type = is_byte_token(t->s.s, t->s.n) ? TOKEN_BYTE : unk && strcmp(unk, it->string) == 0 ? TOKEN_UNKNOWN : TOKEN_NORMAL;
-    }
+    v->n_vocab = count_children(vocab);
+    v->t   = malloc((size_t)v->n_vocab * sizeof *v->t);
+    v->row = malloc(rows * sizeof *v->row);
+    if (!v->t || !v->row) return err_nomem(e, "the vocabulary", rows * sizeof *v->row + (size_t)v->n_vocab * sizeof *v->t);
+    memset(v->row, 0xff, rows * sizeof *v->row);
+    if (!strmap_init(&v->ids, v->n_vocab, e)) return false;
+    for (const cJSON *it = vocab->child; it; it = it->next)
+        if (!read_token(v, it, unk, e)) return false;
     return true;
 }
 
+// ---- added tokens ---------------------------------------------------------------------------------------------------------
+
+// Gemma 3 marks <unused7> and the like as ordinary; in the published files they are control tokens (llama.cpp's
+// does_token_look_special).
 static bool surrounded(const char *s, const char *open, const char *close)
 {
     size_t n = strlen(s), a = strlen(open), b = strlen(close);
@@ -164,200 +123,197 @@ static bool is_visible(const char *s)
     return false;
 }
 
-static char *keep_made(vocab_state *v, char *s)
+// Gemma 3's runs of spaces are user-defined tokens, which readers look for in the text as it is, before spaces are replaced. Written to *to, which is moved on.
+static void put_spaces_back(vocab_token *t, char **to)
 {
-    if (s) v->made[v->n_made++] = s;
-    return s;
-}
-
-// Gemma 3's runs of spaces are user-defined tokens, which readers look for in the text as it is, before spaces are replaced.
-static bool put_spaces_back(vocab_state *v, token *t, err *e)
-{
-    if (!strstr(t->s.s, SPACE)) return true;
-    char *s = keep_made(v, malloc((size_t)t->s.n + 1));
+    char   *s = *to;
     int64_t n = 0;
-    if (!s) return err_nomem(e, "a token", (size_t)t->s.n);
+    if (!strstr(t->s.s, TOKEN_SPACE)) return;
     for (int64_t i = 0; i < t->s.n; ) {
-        bool sp = strncmp(t->s.s + i, SPACE, 3) == 0;
-        s[n++] = sp ? ' ' : t->s.s[i];
-        i += sp ? 3 : 1;
+        const bool space = strncmp(t->s.s + i, TOKEN_SPACE, 3) == 0;
+        s[n++] = space ? ' ' : t->s.s[i];
+        i += space ? 3 : 1;
     }
     s[n] = 0;
     t->s = (gguf_str){ s, n };
-    return true;
+    *to += n + 1;
 }
 
-static bool read_added_one(vocab_state *v, const cJSON *a, err *e)
+static void set_added(const vocab_state *v, vocab_token *t, unsigned flags, char **respelled)
 {
-    const char *text;
-    int64_t     id;
-    bool        special;
-    if (!json_str(a, "content", &text, v->where, e)) return false;
-    if (!take_id(v, json_get(a, "id"), text, &id, e)) return false;
-    if (!json_bool_or(a, "special", false, &special, v->where, e)) return false;
-    token *t = &v->tok[id];
-    if (!(t->s.s && strcmp(t->s.s, text) == 0) && !put_token(v, id, text, e)) return false;
-    if (t->added) return err_set(e, ERR_INPUT, "%s: added_tokens: found '%.80s' twice", v->where, text);
+    bool special = flags & ADDED_SPECIAL;
+    if (v->src->kind == TOK_LLAMA) special = special || looks_special(t->s.s);
+    else                           special = special && !is_visible(t->s.s);
     t->added = true;
-    if (v->src->kind == TOK_LLAMA) special = special || looks_special(text);
-    else                           special = special && !is_visible(text);
-    t->type = special ? TOKEN_CONTROL : TOKEN_USER_DEFINED;
-    return v->src->kind != TOK_LLAMA || special || put_spaces_back(v, t, e);
+    t->type  = special ? TOKEN_CONTROL : TOKEN_USER_DEFINED;
+    if (v->src->kind == TOK_LLAMA && !special) put_spaces_back(t, respelled);
+}
+
+enum { MAX_LINES = 8 };         // of one kind in the log
+
+static void log_id(const vocab_state *v, const added_token *a, int64_t *n_moved, int64_t *n_beyond)
+{
+    if (a->id >= v->src->n_vocab) {
+        if (++*n_beyond <= MAX_LINES)
+            progress_logf(v->src->log, "left out: token '%.80s' of %s has id %lld, beyond the %lld rows of the embedding: it can be neither embedded nor chosen, and a "
+                          "text that spells it is refused", a->text, a->file, (long long)a->id, (long long)v->src->n_vocab);
+    } else if (a->said >= 0 && a->said != a->id && ++*n_moved <= MAX_LINES) {
+        progress_logf(v->src->log, "token '%.80s' of %s: the file gives it id %lld, Transformers and this file %lld", a->text, a->file, (long long)a->said,
+                      (long long)a->id);
+    }
+}
+
+static void log_ids(const vocab_state *v)
+{
+    int64_t n_moved = 0, n_beyond = 0;
+    for (int64_t i = 0; i < v->known.added.n; i++) log_id(v, &v->known.added.t[i], &n_moved, &n_beyond);
+    if (n_beyond > MAX_LINES) progress_logf(v->src->log, "left out: %lld more tokens beyond the embedding", (long long)(n_beyond - MAX_LINES));
+    if (n_moved > MAX_LINES) progress_logf(v->src->log, "%lld more tokens have another id than the file gives them", (long long)(n_moved - MAX_LINES));
+}
+
+static bool place_added(vocab_state *v, err *e)
+{
+    const added_tokens *a = &v->known.added;
+    size_t bytes = 1;
+    for (int64_t i = 0; i < a->n; i++) bytes += (size_t)a->t[i].n + 1;
+    char *w = v->respelled = malloc(bytes);
+    vocab_token *t = realloc(v->t, (size_t)(v->n + a->n) * sizeof *t);
+    if (t) v->t = t;
+    if (!w || !t) return err_nomem(e, "the added tokens", bytes + (size_t)(v->n + a->n) * sizeof *t);
+    for (int64_t i = 0; i < a->n; i++) {
+        const added_token *one = &a->t[i];
+        if (one->id >= v->src->n_vocab) continue;
+        if (!one->in_vocab) {
+            v->t[v->n] = (vocab_token){ .s = { one->text, one->n }, .id = (int32_t)one->id };
+            if (!take_row(v, v->n++, e)) return false;
+        }
+        set_added(v, &v->t[v->row[one->id]], one->flags, &w);
+    }
+    return true;
 }
 
 static bool read_added(vocab_state *v, err *e)
 {
-    const cJSON *list = json_get(v->root, "added_tokens");
-    if (list && !cJSON_IsArray(list)) return bad(v, "added_tokens: expected an array", e);
-    for (const cJSON *a = list ? list->child : NULL; a; a = a->next) {
-        if (!cJSON_IsObject(a)) return bad(v, "added_tokens: expected objects", e);
-        if (!read_added_one(v, a, e)) return false;
-    }
-    return added_flags_check(list, v->where, e);
+    tokenizer_build build;
+    v->known = (known_tokens){ .s = v->src, .lists = &v->lists, .vocab = &v->ids, .n_vocab = v->n_vocab };
+    if (!tokenizer_class_read(&build, v->src, e) || !added_lists_read(&v->lists, build, v->src, v->root, e)) return false;
+    if (!known_tokens_number(&v->known, e) || !added_flags_check(&v->known.added, v->src->dir, e)) return false;
+    log_ids(v);
+    return place_added(v, e);
 }
 
-// Ids that no token has, up to the rows of the embedding.
-static bool pad(vocab_state *v, err *e)
-{
-    int64_t n_pad = 0, rank = 0;
-    for (int64_t i = 0; i < v->src->n_vocab; i++) {
-        token *t = &v->tok[i];
-        if (!t->s.s) {
-            char *s = keep_made(v, malloc(32));
-            if (!s) return err_nomem(e, "a token", 32);
-            t->s = (gguf_str){ s, snprintf(s, 32, "[PAD%lld]", (long long)i) };
-            t->type = TOKEN_UNUSED;
-            n_pad++;
-        }
-        if (v->src->kind == TOK_GEMMA4) t->score = -1000;
-        else if (t->type == TOKEN_NORMAL) t->score = -(float)rank++;
-        else if (t->type == TOKEN_UNUSED) t->score = -10000;
-        else t->score = t->added ? -1000 : 0;
-    }
-    if (n_pad) progress_logf(v->src->log, "padded: %lld ids of %lld have no token and become [PAD<id>]", (long long)n_pad,
-                             (long long)v->src->n_vocab);
-    return true;
-}
-
-// ---- merges ---------------------------------------------------------------------------------------------------------------
-
-typedef struct { char *buf; int64_t n; } join_buf;
-
-static bool check_merge(const vocab_state *v, const merge *m, int64_t i, join_buf *b, int32_t *result, err *e)
-{
-    const char *s = v->merges.joined + m->off;
-    int64_t n = (int64_t)m->n_left + m->n_right;
-    if (b->n < n) {
-        char *buf = realloc(b->buf, (size_t)n);
-        if (!buf) return err_nomem(e, "a merge", (size_t)n);
-        *b = (join_buf){ buf, n };
-    }
-    memcpy(b->buf, s, (size_t)m->n_left);
-    memcpy(b->buf + m->n_left, s + m->n_left + 1, (size_t)m->n_right);
-    *result = strmap_get(&v->vocab, b->buf, n);
-    bool known = strmap_get(&v->vocab, s, m->n_left) >= 0 && strmap_get(&v->vocab, s + m->n_left + 1, m->n_right) >= 0;
-    if (known && *result >= 0) return true;
-    return err_set(e, ERR_INPUT, "%s: merges: element %lld '%.*s' + '%.*s': not in the vocabulary", v->where, (long long)i,
-                   m->n_left < 80 ? m->n_left : 80, s, m->n_right < 80 ? m->n_right : 80, s + m->n_left + 1);
-}
-
-// Ways to split a token's text in two tokens, over all tokens that tokenizer.json names.
-static int64_t count_splits(const vocab_state *v)
+// A token of the vocabulary beyond the rows of the embedding that is no added token: no merge makes it (merge_meta.h), but a text may hold it as a character.
+static bool check_beyond(const vocab_state *v, err *e)
 {
     int64_t n = 0;
-    for (const cJSON *it = json_get(json_get(v->root, "model"), "vocab")->child; it; it = it->next) {
-        const char *s = it->string;
-        int64_t len = (int64_t)strlen(s);
-        for (int64_t k = 1; k < len; k++)
-            if (((uint8_t)s[k] & 0xc0) != 0x80 && strmap_get(&v->vocab, s, k) >= 0) n += strmap_get(&v->vocab, s + k, len - k) >= 0;
+    for (int64_t i = 0; i < v->n_vocab; i++) {
+        const vocab_token *t = &v->t[i];
+        if (t->id < v->src->n_vocab || strmap_get(&v->known.added.by_text, t->s.s, t->s.n) >= 0) continue;
+        if (t->type == TOKEN_BYTE || (t->s.n > 0 && utf8_len((const uint8_t *)t->s.s, t->s.n) == t->s.n))
+            return err_set(e, ERR_INPUT, "%s: token '%.80s': found id %d, expected one below %lld, the rows of the embedding", v->where, t->s.s, t->id,
+                           (long long)v->src->n_vocab);
+        n++;
     }
-    return n;
-}
-
-// Scores say which merge goes first by the id of what it makes, and that every pair that makes a token is a merge. Readers of such
-// files (Transformers' generate_merges; runtime/tokenizer_merges.c) try the longer left side first. `usual`: the merges are exactly
-// those, in that order.
-static bool check_merges(vocab_state *v, err *e)
-{
-    join_buf b = { 0 };
-    int32_t  last = -1, last_normal = -1, last_left = 0;
-    bool     ok = true, llama = v->src->kind == TOK_LLAMA, usual = true;
-    if (v->merges.n == 0) return bad(v, "model.merges: found none", e);
-    for (int64_t i = 0; ok && i < v->merges.n; i++) {
-        const merge *m = &v->merges.m[i];
-        int32_t id = -1;
-        ok = check_merge(v, m, i, &b, &id, e);
-        usual = usual && (id > last || (id == last && m->n_left < last_left));
-        last = id;
-        last_left = m->n_left;
-        // Added tokens are cut out of a text before any merge; among all others the order must be that of the scores.
-        if (!ok || !llama || v->tok[id].type != TOKEN_NORMAL) continue;
-        if (id < last_normal)
-            ok = err_set(e, ERR_INPUT, "%s: merges: element %lld makes id %d after id %d: scores cannot say that order", v->where,
-                         (long long)i, id, last_normal);
-        last_normal = id;
-    }
-    free(b.buf);
-    v->list_merges = !llama || !usual || (ok && count_splits(v) != v->merges.n);
-    if (ok && llama && v->list_merges)
-        progress_logf(v->src->log, "merges: not all that scores would say, or in another order: they are listed beside the scores");
-    return ok;
-}
-
-// "left right". No token of a merge holds a space, because the space is what parts the two.
-static bool plan_merges(gguf_plan *p, const vocab_state *v, err *e)
-{
-    int64_t   n = v->merges.n;
-    gguf_str *s = malloc((size_t)n * sizeof *s);
-    if (!s) return err_nomem(e, "merges", (size_t)n * sizeof *s);
-    bool ok = true;
-    for (int64_t i = 0; ok && i < n; i++) {
-        const merge *m = &v->merges.m[i];
-        const char  *at = v->merges.joined + m->off;
-        s[i] = (gguf_str){ at, (int64_t)m->n_left + 1 + m->n_right };
-        if (memchr(at, ' ', (size_t)m->n_left) || memchr(at + m->n_left + 1, ' ', (size_t)m->n_right))
-            ok = err_set(e, ERR_INPUT, "%s: merges: element %lld '%.*s': a token holds a space", v->where, (long long)i,
-                         s[i].n < 80 ? (int)s[i].n : 80, at);
-    }
-    ok = ok && gguf_plan_arr_str(p, "tokenizer.ggml.merges", s, n, e);
-    free(s);
-    return ok;
+    if (n) progress_logf(v->src->log, "left out: %lld tokens of the vocabulary beyond the %lld rows of the embedding, which no text becomes", (long long)n,
+                         (long long)v->src->n_vocab);
+    return true;
 }
 
 // ---- keys -----------------------------------------------------------------------------------------------------------------
 
+typedef struct { uint8_t *text; float *score; int32_t *type; int64_t n_bytes; } token_arrays;
+
+static int pad_text(char pad[32], int64_t id) { return snprintf(pad, 32, "[PAD%lld]", (long long)id); }
+
+// The token of an id; for an id without one its stand-in, spelled in `pad`.
+static gguf_str text_of(const vocab_state *v, int64_t id, char pad[32])
+{
+    if (v->row[id] >= 0 && v->t[v->row[id]].s.n > 0) return v->t[v->row[id]].s;
+    return (gguf_str){ pad, pad_text(pad, id) };
+}
+
+// rank counts the ordinary tokens.
+static float score_of(const vocab_state *v, const vocab_token *t, int64_t *rank)
+{
+    if (v->src->kind == TOK_GEMMA4) return -1000;
+    if (!t) return -10000;
+    if (t->type == TOKEN_NORMAL) return -(float)(*rank)++;
+    return t->added ? -1000 : 0;
+}
+
+static void fill_arrays(const vocab_state *v, token_arrays *a)
+{
+    uint8_t *w = a->text;
+    int64_t  rank = 0, n_pad = 0;
+    char     pad[32];
+    for (int64_t id = 0; id < v->src->n_vocab; id++) {
+        const gguf_str     s = text_of(v, id, pad);
+        const vocab_token *t = s.s == pad ? NULL : &v->t[v->row[id]];
+        memcpy(w, &s.n, 8);
+        memcpy(w + 8, s.s, (size_t)s.n);
+        w += 8 + s.n;
+        a->score[id] = score_of(v, t, &rank);
+        a->type[id]  = t ? t->type : TOKEN_UNUSED;
+        n_pad += !t;
+    }
+    if (n_pad) progress_logf(v->src->log, "padded: %lld ids of %lld have no token and become [PAD<id>]", (long long)n_pad, (long long)v->src->n_vocab);
+}
+
 static bool plan_tokens(gguf_plan *p, const vocab_state *v, err *e)
 {
-    size_t    n = (size_t)v->src->n_vocab;
-    gguf_str *s = malloc(n * sizeof *s);
-    float    *score = malloc(n * sizeof *score);
-    int32_t  *type  = malloc(n * sizeof *type);
-    bool      ok = s && score && type;
-    if (!ok) err_nomem(e, "tokens", n * sizeof *s);
-    for (size_t i = 0; ok && i < n; i++) {
-        s[i]     = v->tok[i].s;
-        score[i] = v->tok[i].score;
-        type[i]  = v->tok[i].type;
+    const int64_t n = v->src->n_vocab;
+    token_arrays  a = { 0 };
+    char          pad[32];
+    for (int64_t id = 0; id < n; id++) a.n_bytes += 8 + text_of(v, id, pad).n;
+    a.text  = malloc((size_t)a.n_bytes);
+    a.score = malloc((size_t)n * sizeof *a.score);
+    a.type  = malloc((size_t)n * sizeof *a.type);
+    if (!a.text || !a.score || !a.type) {
+        free(a.text);
+        free(a.score);
+        free(a.type);
+        return err_nomem(e, "tokens", (size_t)a.n_bytes + (size_t)n * 8);
     }
-    ok = ok && gguf_plan_arr_str(p, "tokenizer.ggml.tokens", s, (int64_t)n, e)
-            && gguf_plan_arr(p, "tokenizer.ggml.scores", GGUF_F32, score, (int64_t)n, e)
-            && gguf_plan_arr(p, "tokenizer.ggml.token_type", GGUF_I32, type, (int64_t)n, e);
+    fill_arrays(v, &a);
+    const bool text = gguf_plan_arr_own(p, "tokenizer.ggml.tokens", GGUF_STRING, n, a.text, a.n_bytes, e);
+    const bool score = gguf_plan_arr_own(p, "tokenizer.ggml.scores", GGUF_F32, n, (uint8_t *)a.score, 4 * n, e);
+    const bool type = gguf_plan_arr_own(p, "tokenizer.ggml.token_type", GGUF_I32, n, (uint8_t *)a.type, 4 * n, e);
+    return text && score && type;
+}
+
+static bool plan_beyond(gguf_plan *p, const vocab_state *v, err *e)
+{
+    const added_tokens *a = &v->known.added;
+    gguf_str *s = malloc(((size_t)a->n + 1) * sizeof *s);
+    int64_t   n = 0;
+    if (!s) return err_nomem(e, "the added tokens", (size_t)a->n * sizeof *s);
+    for (int64_t i = 0; i < a->n; i++)
+        if (a->t[i].id >= v->src->n_vocab) s[n++] = (gguf_str){ a->t[i].text, a->t[i].n };
+    const bool ok = n == 0 || gguf_plan_arr_str(p, KEY_BEYOND, s, n, e);
     free(s);
-    free(score);
-    free(type);
     return ok;
 }
 
 static bool plan_all(gguf_plan *p, vocab_state *v, err *e)
 {
-    bool llama = v->src->kind == TOK_LLAMA;
+    const bool llama = v->src->kind == TOK_LLAMA;
+    text_frame f;
+    if (!text_frame_read(&f, v->root, &v->known, v->where, e)) return false;
     if (!gguf_plan_str(p, "tokenizer.ggml.model", llama ? "llama" : "gemma4", e)) return false;
     if (llama && !gguf_plan_str(p, "tokenizer.ggml.pre", "default", e)) return false;
-    if (!plan_tokens(p, v, e) || (v->list_merges && !plan_merges(p, v, e)) || !special_ids_plan(p, v->src, &v->vocab, &v->bos, e)) return false;
-    const char *bos = v->bos >= 0 ? v->tok[v->bos].s.s : NULL;
-    return template_meta_frame(p, v->root, v->src->tokenizer_config, bos, v->where, e)
+    if (!plan_tokens(p, v, e) || (v->list_merges && !merge_meta_plan(p, &v->merges, v->where, e))) return false;
+    return special_ids_plan(p, &v->known, &f, e)
+        && text_frame_plan(p, &f, v->src, e)
         && gguf_plan_bool(p, "tokenizer.ggml.add_space_prefix", false, e)
+        && plan_beyond(p, v, e)
         && special_ids_plan_suppressed(p, v->src, e);
+}
+
+static bool check_merges(vocab_state *v, err *e)
+{
+    const merge_vocab m = { .kind = v->src->kind, .where = v->where, .ids = &v->ids, .t = v->t, .n = v->n_vocab, .row = v->row, .n_rows = v->src->n_vocab,
+                            .log = v->src->log };
+    return merge_meta_check(&v->merges, &m, &v->list_merges, e);
 }
 
 bool tokenizer_meta_plan(gguf_plan *p, const tokenizer_source *s, err *e)
@@ -367,17 +323,15 @@ bool tokenizer_meta_plan(gguf_plan *p, const tokenizer_source *s, err *e)
     snprintf(v.where, sizeof v.where, "%s/tokenizer.json", s->dir);
     if (!merges_take(&v.merges, s->text, s->n_text, v.where, e)) goto out;
     v.root = json_parse(s->text, s->n_text, v.where, e);
-    if (!v.root || !check_make(&v, e)) goto out;
-    v.tok  = calloc((size_t)s->n_vocab, sizeof *v.tok);
-    v.made = calloc((size_t)s->n_vocab * 2, sizeof *v.made);
-    if (!v.tok || !v.made) { err_nomem(e, "the vocabulary", (size_t)s->n_vocab * sizeof *v.tok); goto out; }
-    if (!strmap_init(&v.vocab, s->n_vocab, e)) goto out;
-    ok = read_vocab(&v, e) && read_added(&v, e) && pad(&v, e) && check_merges(&v, e) && plan_all(p, &v, e);
+    if (!v.root || !tokenizer_class_check(v.root, v.where, e)) goto out;
+    ok = read_vocab(&v, e) && read_added(&v, e) && check_beyond(&v, e) && check_merges(&v, e) && plan_all(p, &v, e);
 out:
-    for (int64_t i = 0; i < v.n_made; i++) free(v.made[i]);
-    free(v.made);
-    free(v.tok);
-    strmap_free(&v.vocab);
+    free(v.respelled);
+    free(v.t);
+    free(v.row);
+    known_tokens_free(&v.known);
+    added_lists_free(&v.lists);
+    strmap_free(&v.ids);
     cJSON_Delete(v.root);
     merges_free(&v.merges);
     return ok;

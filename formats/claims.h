@@ -21,6 +21,8 @@
 #define KEY_HM_CALIBRATION   "hallmark.quantize.calibration" // hex SHA-256 of the texts whose inputs steered the rounding (verify/calibrate.h)
 // Not a claim about the bytes but part of the tokenizer (u32 array, every id that ends a text): copied, never recomputed.
 #define KEY_HM_EOS_IDS       "hallmark.eos_token_ids"
+// The same: string array, the texts of tokens that the tokenizer knows and the embedding has no row for; absent where there are none.
+#define KEY_HM_BEYOND        "hallmark.tokens_beyond"
 enum { CLAIMS_VERSION = 2, CLAIMS_RECORD_BYTES = 65536 };
 
 // What the artifact requires, from its file type name ("BF16", "F32", "Q4_K_M", ...): "bf16" for BF16, else "f32".

@@ -113,6 +113,9 @@ bool gguf_plan_str(gguf_plan *p, const char *key, const char *s, err *e);
 bool gguf_plan_strn(gguf_plan *p, const char *key, const char *s, int64_t n, err *e);
 bool gguf_plan_arr(gguf_plan *p, const char *key, gguf_type elem, const void *v, int64_t n, err *e);    // plain elements
 bool gguf_plan_arr_str(gguf_plan *p, const char *key, const gguf_str *v, int64_t n, err *e);
+// An array of n elements whose n_bytes bytes are laid out as in a file (strings: u64 length, then the bytes). data: malloc'd; the plan's from now on, also
+// after a failure. For arrays too large to be held twice.
+bool gguf_plan_arr_own(gguf_plan *p, const char *key, gguf_type elem, int64_t n, uint8_t *data, int64_t n_bytes, err *e);
 bool gguf_plan_copy_kv(gguf_plan *p, const gguf_kv *kv, err *e);                                        // from another file
 bool gguf_plan_remove(gguf_plan *p, const char *key);                                                   // true if it was there
 // Reads back what was set; NULL if absent. Borrowed until the plan changes.

@@ -182,6 +182,11 @@ bool gguf_plan_arr(gguf_plan *p, const char *key, gguf_type elem, const void *v,
     return set_copy(p, key, GGUF_ARRAY, elem, n, v, bytes, e);
 }
 
+bool gguf_plan_arr_own(gguf_plan *p, const char *key, gguf_type elem, int64_t n, uint8_t *data, int64_t n_bytes, err *e)
+{
+    return set_owned(p, key, GGUF_ARRAY, elem, n, data, n_bytes, e);
+}
+
 bool gguf_plan_copy_kv(gguf_plan *p, const gguf_kv *kv, err *e)
 {
     return set_copy(p, kv->key, kv->type, kv->elem, kv->n, kv->data, kv->n_bytes, e);

@@ -65,47 +65,30 @@ static bool repair(const char *text, int64_t n, char **fixed, int64_t *n_fixed, 
     return true;
 }
 
-// The longest added token that begins at s, or NULL. The list is sorted, so each further byte narrows it by two binary searches.
-static const added_token *find_added(const tokenizer *t, const char *s, int64_t n)
+static bool refuse_beyond(const tokenizer *t, const added_token *a, int64_t at, err *e)
 {
-    if (!t->added_first[(uint8_t)s[0]]) return NULL;
-    const added_token *best = NULL;
-    int64_t lo = 0, hi = t->n_added;
-    for (int64_t d = 0; lo < hi; d++) {
-        if (t->added[lo].n == d) best = &t->added[lo++];     // ends here; all others of the range go on
-        if (d == n) break;
-        int64_t end = hi;
-        for (int64_t a = lo; lo < end;) {   // first one whose byte d is not less than s[d]
-            a = lo + (end - lo) / 2;
-            if ((uint8_t)t->added_text[t->added[a].off + d] < (uint8_t)s[d]) lo = a + 1;
-            else end = a;
-        }
-        for (int64_t a, from = lo; from < hi;) {            // first one whose byte d is greater
-            a = from + (hi - from) / 2;
-            if ((uint8_t)t->added_text[t->added[a].off + d] <= (uint8_t)s[d]) from = a + 1;
-            else hi = a;
-        }
-    }
-    return best;
+    return err_set(e, ERR_INPUT, "a text to encode: offset %lld: found '%.*s', a token that the embedding has no row for, expected one with an id below %d", (long long)at,
+                   (int)a->n, t->added_text + a->off, t->n_vocab);
 }
 
 // A special token that is not to be parsed stays part of the text around it, whole: the search goes on behind it.
 static bool encode_text(bpe *b, const tokenizer *t, const char *s, int64_t n, bool parse_special, err *e)
 {
-    int64_t begin = 0;
-    for (int64_t i = 0; i < n;) {
-        const added_token *a = find_added(t, s + i, n - i);
-        if (!a) {
-            i++;
-            continue;
+    added_match *m = NULL;
+    int64_t begin = 0, from = 0, i = 0;
+    bool    ok = added_find(t, s, n, &m, &i, e);
+    while (ok && i-- > 0) {
+        const added_token *a = m[i].token;
+        if (m[i].at < from) continue;       // inside the one before
+        from = m[i].at + a->n;
+        if (a->id < 0) ok = refuse_beyond(t, a, m[i].at, e);
+        else if (parse_special || !(t->tokens[a->id].flags & TOK_SPECIAL)) {
+            ok = bpe_text(b, s + begin, m[i].at - begin, e) && bpe_push(b, a->id, e);
+            begin = from;
         }
-        if (parse_special || !(t->tokens[a->id].flags & TOK_SPECIAL)) {
-            if (!bpe_text(b, s + begin, i - begin, e) || !bpe_push(b, a->id, e)) return false;
-            begin = i + a->n;
-        }
-        i += a->n;
     }
-    return bpe_text(b, s + begin, n - begin, e);
+    free(m);
+    return ok && bpe_text(b, s + begin, n - begin, e);
 }
 
 bool tokenizer_encode(const tokenizer *t, const char *text, int64_t n, bool add_bos, bool parse_special,

@@ -18,7 +18,7 @@ bool    tokenizer_add_bos(const tokenizer *t);          // what the file says; w
 
 // Encodes n bytes of UTF-8 (invalid bytes go the way Transformers sends them after decoding with U+FFFD). Special tokens written in the
 // text become their ids when parse_special. add_bos puts BOS first (and EOS last) if the model wants it. ids: malloc'd, freed by the
-// caller. ERR_INPUT on more than 64 MB.
+// caller. ERR_INPUT on more than 64 MB, and naming a token in the text that the embedding has no row for (hallmark.tokens_beyond).
 bool tokenizer_encode(const tokenizer *t, const char *text, int64_t n, bool add_bos, bool parse_special,
                       int32_t **ids, int64_t *n_ids, err *e);
 

@@ -245,7 +245,7 @@ static bool bpe_piece(bpe *b, const char *s, int64_t n, err *e)
     if (!reserve_ids(b, symbols_room(b->t, n), e)) return false;
     cached *c = NULL;
     if (n <= CACHE_BYTES) {
-        c = &b->cache[hash_mix(hash_text(s, n)) % CACHE_SLOTS];
+        c = &b->cache[hash_place(&b->t->key, hash_bytes(&b->t->key, s, n)) % CACHE_SLOTS];
         if (c->n_text == n && memcmp(b->text + c->text, s, (size_t)n) == 0) {
             memcpy(b->ids + b->n_ids, b->ids + c->ids, (size_t)c->n_ids * sizeof *b->ids);
             b->n_ids += c->n_ids;

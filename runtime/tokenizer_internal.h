@@ -6,11 +6,11 @@
 #ifndef HALLMARK_RUNTIME_TOKENIZER_INTERNAL_H
 #define HALLMARK_RUNTIME_TOKENIZER_INTERNAL_H
 
+#include "../formats/keyed_hash.h"
 #include "tokenizer.h"
 
 enum {
     TOKEN_MAX_BYTES = LIMIT_TOKEN_BYTES,
-    MAX_PROBES      = 1024,     // of one lookup in a half-full table; real vocabularies need some dozens
     MAX_MERGES      = 1 << 23,  // Gemma has 514,906
 };
 
@@ -47,22 +47,25 @@ typedef struct {
 typedef struct {                // an added token, as it is spelled in a text
     uint32_t off;               // in tokenizer.added_text
     uint16_t n;
-    int32_t  id;
+    int32_t  id;                // -1: the embedding has no row for it
 } added_token;
 
+typedef struct added_finder added_finder;       // tokenizer_added.c
+
 struct tokenizer {
+    hash_key     key;                   // of the two tables
     int32_t      n_vocab;
     token       *tokens;                // [n_vocab]
     char        *text;                  // all display spellings
     text_slot   *slots;                 // display spelling -> id, of TOK_MERGES tokens
     uint32_t     slot_mask;
-    merge_slot  *merges;                // (left id, right id) -> rank, id
+    merge_slot  *merges;                // (left id, right id) -> rank, id; at most half full
     uint32_t     merge_mask;
     int64_t      n_merges;
     added_token *added;                 // sorted by spelling, bytewise
     int64_t      n_added;
     char        *added_text;
-    bool         added_first[256];      // bytes an added token begins with
+    added_finder *finder;               // of the added tokens in a text
     uint32_t     joined[256][8];        // bit [a][b]: some merge has a left side that ends in byte a and a right side that begins with b
     bool         may_cut;               // text may be cut where nothing joins: see tokenizer_bpe.c
     bool         has_space;             // U+2581 alone is a token
@@ -76,9 +79,19 @@ struct tokenizer {
 
 // tokenizer_vocab.c. The id of a text in display spelling, or -1.
 int32_t vocab_find(const tokenizer *t, const char *s, int64_t n);
-int32_t vocab_find_hashed(const tokenizer *t, const char *s, int64_t n, uint64_t hash);    // hash: hash_text of it
+int32_t vocab_find_hashed(const tokenizer *t, const char *s, int64_t n, uint64_t hash);    // hash: hash_bytes(&t->key, s, n)
 // Writes n bytes of text in display spelling; dst holds n bytes and may be src. Returns the bytes written.
 int64_t vocab_spell(char *dst, const char *src, int64_t n);
+
+// Is it a run of spaces that "llama" files spell so, and a text as U+2581?
+bool vocab_is_respelled(const tokenizer *t, gguf_str s);
+
+// tokenizer_added.c. Reads the tokens with TOK_ADDED, and those that the embedding has no row for.
+bool added_load(tokenizer *t, const gguf *g, err *e);
+void added_free(tokenizer *t);
+// The longest added token at each place of a text where one begins, the last place first. *m: malloc'd, also after a failure.
+typedef struct { int64_t at; const added_token *token; } added_match;
+bool added_find(const tokenizer *t, const char *s, int64_t n, added_match **m, int64_t *n_matches, err *e);
 
 // tokenizer_merges.c. Fills the merge table from tokenizer.ggml.merges, or from the vocabulary where the file has none.
 bool merges_load(tokenizer *t, const gguf *g, err *e);
@@ -97,24 +110,6 @@ bool bpe_text(bpe *b, const char *s, int64_t n, err *e);
 bool bpe_push(bpe *b, int32_t id, err *e);
 // Hands over the ids (malloc'd).
 void bpe_take(bpe *b, int32_t **ids, int64_t *n);
-
-static inline uint64_t hash_mix(uint64_t h)     // MurmurHash3's finalizer
-{
-    h ^= h >> 33; h *= 0xff51afd7ed558ccdull;
-    h ^= h >> 33; h *= 0xc4ceb9fe1a85ec53ull;
-    return h ^ (h >> 33);
-}
-
-// A polynomial over the bytes, so that the hashes of all prefixes and suffixes of a text come in one pass.
-#define HASH_BASE 0x9e3779b97f4a7c15ull
-static inline uint64_t hash_append(uint64_t h, uint8_t c) { return h * HASH_BASE + c + 1; }
-
-static inline uint64_t hash_text(const char *s, int64_t n)
-{
-    uint64_t h = 0;
-    for (int64_t i = 0; i < n; i++) h = hash_append(h, (uint8_t)s[i]);
-    return h;
-}
 
 static inline bool joins(const tokenizer *t, uint8_t a, uint8_t b) { return t->joined[a][b >> 5] >> (b & 31) & 1; }
 

@@ -15,21 +15,28 @@
 
 #define KEY_MERGES "tokenizer.ggml.merges"
 
-static uint32_t pair_slot(int32_t left, int32_t right, uint32_t mask)
+static uint32_t pair_slot(const tokenizer *t, int32_t left, int32_t right)
 {
-    return (uint32_t)hash_mix((uint64_t)(uint32_t)left << 32 | (uint32_t)right) & mask;
+    return (uint32_t)hash_place(&t->key, hash_pair(&t->key, (uint32_t)left, (uint32_t)right)) & t->merge_mask;
+}
+
+// The slot of the pair, or the empty one where it would go.
+static merge_slot *find_slot(const tokenizer *t, int32_t left, int32_t right)
+{
+    uint32_t i = pair_slot(t, left, right);
+    while (t->merges[i].left >= 0 && (t->merges[i].left != left || t->merges[i].right != right)) i = (i + 1) & t->merge_mask;
+    return &t->merges[i];
 }
 
 int32_t merges_find(const tokenizer *t, int32_t left, int32_t right, int32_t *id)
 {
-    for (uint32_t i = pair_slot(left, right, t->merge_mask); t->merges[i].left >= 0; i = (i + 1) & t->merge_mask)
-        if (t->merges[i].left == left && t->merges[i].right == right) {
-            *id = t->merges[i].id;
-            return t->merges[i].rank;
-        }
-    return INT32_MAX;
+    const merge_slot *m = find_slot(t, left, right);
+    if (m->left < 0) return INT32_MAX;
+    *id = m->id;
+    return m->rank;
 }
 
+// n: a power of two.
 static bool new_table(tokenizer *t, uint32_t n, err *e)
 {
     t->merges = malloc(n * sizeof *t->merges);
@@ -39,26 +46,13 @@ static bool new_table(tokenizer *t, uint32_t n, err *e)
     return true;
 }
 
-typedef enum { PUT_NEW, PUT_AGAIN, PUT_CROWDED } put_result;
-
-static put_result put(tokenizer *t, const merge_slot *m)
-{
-    uint32_t i = pair_slot(m->left, m->right, t->merge_mask);
-    for (int probes = 0; t->merges[i].left >= 0; i = (i + 1) & t->merge_mask) {
-        if (t->merges[i].left == m->left && t->merges[i].right == m->right) return PUT_AGAIN;
-        if (++probes > MAX_PROBES) return PUT_CROWDED;
-    }
-    t->merges[i] = *m;
-    return PUT_NEW;
-}
-
-static bool grow_table(tokenizer *t, const gguf *g, err *e)
+static bool grow_table(tokenizer *t, err *e)
 {
     merge_slot *old = t->merges;
     uint32_t    n = t->merge_mask + 1;
     bool        ok = new_table(t, n * 2, e);
     for (uint32_t i = 0; ok && i < n; i++)
-        if (old[i].left >= 0 && put(t, &old[i]) != PUT_NEW) ok = tokenizer_bad_key(g, KEY_MERGES, e, "too many pairs share one hash");
+        if (old[i].left >= 0) *find_slot(t, old[i].left, old[i].right) = old[i];
     free(old);
     return ok;
 }
@@ -73,16 +67,12 @@ static void note_join(tokenizer *t, int32_t left, int32_t right)
     if ((l->flags | r->flags) & TOK_BYTE || left == t->unk || right == t->unk) t->may_cut = false;
 }
 
+// A pair that stands again has the rank of the last time, as in Transformers.
 static bool add_merge(tokenizer *t, int32_t left, int32_t right, int32_t id, const gguf *g, err *e)
 {
     if (t->n_merges >= MAX_MERGES) return tokenizer_bad_key(g, KEY_MERGES, e, "found more than %d pairs that merge", MAX_MERGES);
-    if (t->n_merges * 2 > (int64_t)t->merge_mask && !grow_table(t, g, e)) return false;
-    merge_slot m = { .left = left, .right = right, .rank = (int32_t)t->n_merges, .id = id };
-    switch (put(t, &m)) {
-    case PUT_AGAIN:   return tokenizer_bad_key(g, KEY_MERGES, e, "[%lld]: found a pair that came before", (long long)t->n_merges);
-    case PUT_CROWDED: return tokenizer_bad_key(g, KEY_MERGES, e, "[%lld]: too many pairs share one hash", (long long)t->n_merges);
-    case PUT_NEW:     break;
-    }
+    if (t->n_merges * 2 > (int64_t)t->merge_mask && !grow_table(t, e)) return false;
+    *find_slot(t, left, right) = (merge_slot){ .left = left, .right = right, .rank = (int32_t)t->n_merges, .id = id };
     t->n_merges++;
     note_join(t, left, right);
     return true;
@@ -126,10 +116,9 @@ static bool split_token(tokenizer *t, int32_t id, const gguf *g, err *e)
     int         n = t->tokens[id].n;
     uint64_t    prefix[TOKEN_MAX_BYTES + 1], suffix = 0, power = 1;
     prefix[0] = 0;
-    for (int i = 0; i < n; i++) prefix[i + 1] = hash_append(prefix[i], (uint8_t)s[i]);
+    for (int i = 0; i < n; i++) prefix[i + 1] = hash_append(&t->key, prefix[i], (uint8_t)s[i]);
     for (int i = n - 1; i > 0; i--) {       // the right side grows: the longest left side comes first
-        suffix += power * ((uint8_t)s[i] + 1);
-        power *= HASH_BASE;
+        suffix = hash_prepend(&t->key, suffix, (uint8_t)s[i], &power);
         if (((uint8_t)s[i] & 0xc0) == 0x80) continue;       // within a character
         int32_t left = vocab_find_hashed(t, s, i, prefix[i]);
         if (left < 0) continue;
@@ -150,8 +139,8 @@ bool merges_load(tokenizer *t, const gguf *g, err *e)
 {
     const gguf_kv *kv = gguf_find_kv(g, KEY_MERGES);
     if (!kv && !t->sentencepiece) return tokenizer_bad_key(g, KEY_MERGES, e, "not found, expected an array of strings");
-    uint32_t n = 16;        // Gemma has two merges a token, and the table stays half empty
-    while (n < (uint32_t)t->n_vocab * 4u) n *= 2;
+    uint32_t n = 16;
+    while (kv && n < MAX_MERGES * 2u && n < (uint64_t)kv->n * 2u) n *= 2;      // without a list it grows
     t->may_cut = true;
     for (int b = 0; b < 256; b++)
         if (t->byte_id[b] < 0) t->may_cut = false;

@@ -1,5 +1,4 @@
-// Reading the vocabulary from a file's metadata: texts, types, the ids with a role, and the tokens that are found whole in a text.
-#define _GNU_SOURCE     // qsort_r
+// Reading the vocabulary from a file's metadata: texts, types, and the ids with a role.
 #include "tokenizer_internal.h"
 
 #include "../formats/utf8.h"
@@ -68,7 +67,7 @@ int64_t vocab_spell(char *dst, const char *src, int64_t n)
 
 int32_t vocab_find_hashed(const tokenizer *t, const char *s, int64_t n, uint64_t h)
 {
-    h = hash_mix(h);
+    h = hash_place(&t->key, h);
     for (uint32_t i = (uint32_t)h & t->slot_mask; t->slots[i].id >= 0; i = (i + 1) & t->slot_mask) {
         if (t->slots[i].hash != (uint32_t)(h >> 32)) continue;
         const token *k = &t->tokens[t->slots[i].id];
@@ -79,7 +78,7 @@ int32_t vocab_find_hashed(const tokenizer *t, const char *s, int64_t n, uint64_t
 
 int32_t vocab_find(const tokenizer *t, const char *s, int64_t n)
 {
-    return vocab_find_hashed(t, s, n, hash_text(s, n));
+    return vocab_find_hashed(t, s, n, hash_bytes(&t->key, s, n));
 }
 
 // ---- texts and types -----------------------------------------------------------------------------------------------
@@ -115,27 +114,37 @@ static int byte_of(const char *s, int64_t n)
     return hex_digit(s[3]) * 16 + hex_digit(s[4]);
 }
 
-static bool is_respelled(const tokenizer *t, gguf_str s)
+bool vocab_is_respelled(const tokenizer *t, gguf_str s)
 {
     for (int64_t i = 0; i < s.n; i++)
         if (s.s[i] != ' ') return false;
     return t->sentencepiece;
 }
 
+// The stand-in for an id without a token. A vocabulary may have far more of them than tokens, so they stay out of the index.
+static bool is_padding(int32_t id, gguf_str s, token_type type)
+{
+    char text[32];
+    if (type != TYPE_UNUSED || s.n > (int64_t)sizeof text) return false;
+    const int n = snprintf(text, sizeof text, "[PAD%d]", id);
+    return s.n == n && memcmp(s.s, text, (size_t)n) == 0;
+}
+
 // One token's type and text become its flags and display spelling. The file's spelling is `s`.
 static bool read_token(tokenizer *t, int32_t id, gguf_str s, token_type type, const gguf *g, err *e)
 {
     token *k = &t->tokens[id];
-    if (s.n < 1 || s.n > TOKEN_MAX_BYTES)
-        return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found %lld bytes, expected 1 to %d", id, (long long)s.n, TOKEN_MAX_BYTES);
+    if (s.n > TOKEN_MAX_BYTES)
+        return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found %lld bytes, expected at most %d", id, (long long)s.n, TOKEN_MAX_BYTES);
+    if (s.n == 0) return true;      // an id that no text becomes, and that becomes no text
     if (!well_formed(s.s, s.n)) return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found bytes that are not UTF-8", id);
 
     // A text holds no plain space when it comes to merging, so a token that has one never merges. The exception: "llama" files spell
     // Gemma's runs of U+2581 as spaces, and as user-defined. A text's spaces become them by merging; a text's own U+2581 are added
     // tokens in a tokenizer.json that lists them, but not to Transformers' reader of files that have no merges.
     bool has_space = memchr(s.s, ' ', (size_t)s.n) != NULL;
-    bool respelled = has_space && is_respelled(t, s);
-    if (!has_space || respelled) k->flags |= TOK_MERGES;
+    bool respelled = has_space && vocab_is_respelled(t, s);
+    if ((!has_space || respelled) && !is_padding(id, s, type)) k->flags |= TOK_MERGES;
     if (type == TYPE_CONTROL || type == TYPE_UNKNOWN) k->flags |= TOK_ADDED | TOK_SPECIAL;
     if (type == TYPE_USER_DEFINED && (!respelled || t->lists_merges)) k->flags |= TOK_ADDED;
     int byte = byte_of(s.s, s.n);
@@ -188,13 +197,13 @@ static bool read_tokens(tokenizer *t, const gguf *g, err *e)
 static bool index_token(tokenizer *t, int32_t id, const gguf *g, err *e)
 {
     const token *k = &t->tokens[id];
-    uint64_t     h = hash_mix(hash_text(t->text + k->off, k->n));
+    uint64_t     h = hash_place(&t->key, hash_bytes(&t->key, t->text + k->off, k->n));
     uint32_t     i = (uint32_t)h & t->slot_mask;
-    for (int probes = 0; t->slots[i].id >= 0; i = (i + 1) & t->slot_mask) {
+    for (; t->slots[i].id >= 0; i = (i + 1) & t->slot_mask) {
+        if (t->slots[i].hash != (uint32_t)(h >> 32)) continue;
         const token *o = &t->tokens[t->slots[i].id];
         if (o->n == k->n && memcmp(t->text + o->off, t->text + k->off, k->n) == 0)
             return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found '%.*s' again, first at [%d]", id, k->n, t->text + k->off, t->slots[i].id);
-        if (++probes > MAX_PROBES) return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: too many texts share one hash", id);
     }
     t->slots[i] = (text_slot){ .hash = (uint32_t)(h >> 32), .id = id };
     return true;
@@ -202,8 +211,9 @@ static bool index_token(tokenizer *t, int32_t id, const gguf *g, err *e)
 
 static bool index_tokens(tokenizer *t, const gguf *g, err *e)
 {
-    uint32_t n = 16;
-    while (n < (uint32_t)t->n_vocab * 2u) n *= 2;
+    uint32_t n = 16, n_merges = 0;
+    for (int32_t id = 0; id < t->n_vocab; id++) n_merges += (t->tokens[id].flags & TOK_MERGES) != 0;
+    while (n < n_merges * 2u) n *= 2;
     t->slot_mask = n - 1;
     t->slots = malloc(n * sizeof *t->slots);
     if (!t->slots) return err_nomem(e, "the vocabulary's index", n * sizeof *t->slots);
@@ -232,7 +242,9 @@ static bool read_roles(tokenizer *t, const gguf *g, err *e)
     int32_t id[N_ROLES];
     for (int i = 0; i < N_ROLES; i++) {
         if (!read_id(t, g, k_roles[i].key, &id[i], e)) return false;
-        if (id[i] >= 0) t->tokens[id[i]].flags |= k_roles[i].flags;
+        if (id[i] < 0) continue;
+        t->tokens[id[i]].flags |= k_roles[i].flags;
+        if (t->tokens[id[i]].n == 0) t->tokens[id[i]].flags &= (uint8_t)~TOK_ADDED;
     }
     t->bos = id[0];
     t->eos = id[1];
@@ -289,53 +301,6 @@ static void mark_visible(tokenizer *t)
     }
 }
 
-// ---- added tokens --------------------------------------------------------------------------------------------------
-
-static int by_spelling(const void *pa, const void *pb, void *text)
-{
-    const added_token *a = pa, *b = pb;
-    int c = memcmp((char *)text + a->off, (char *)text + b->off, a->n < b->n ? a->n : b->n);
-    return c ? c : (a->n > b->n) - (a->n < b->n);
-}
-
-// Added tokens are looked for in the text as it was written, so these keep the file's spelling; respelled ones get theirs back.
-static int64_t spell_added(const tokenizer *t, char *dst, gguf_str s)
-{
-    bool back = is_respelled(t, s);
-    for (int64_t i = 0; back && i < s.n; i++) memcpy(dst + 3 * i, "\xe2\x96\x81", 3);
-    if (back) return 3 * s.n;
-    memcpy(dst, s.s, (size_t)s.n);
-    return s.n;
-}
-
-static bool read_added(tokenizer *t, const gguf *g, err *e)
-{
-    const gguf_kv *texts = gguf_find_kv(g, KEY_TOKENS);
-    gguf_str_iter  it = gguf_strs(texts);
-    gguf_str       s;
-    int64_t        bytes = 0;
-    for (int32_t id = 0; gguf_next_str(&it, &s); id++)
-        if (t->tokens[id].flags & TOK_ADDED) { t->n_added++; bytes += 3 * s.n; }
-    t->added = malloc((size_t)(t->n_added + 1) * sizeof *t->added);
-    t->added_text = malloc((size_t)bytes + 1);
-    if (!t->added || !t->added_text) return err_nomem(e, "the added tokens", (size_t)bytes);
-    int64_t  n = 0;
-    uint32_t off = 0;
-    it = gguf_strs(texts);
-    for (int32_t id = 0; gguf_next_str(&it, &s); id++) {
-        if (!(t->tokens[id].flags & TOK_ADDED)) continue;
-        int64_t len = spell_added(t, t->added_text + off, s);
-        t->added[n++] = (added_token){ .off = off, .n = (uint16_t)len, .id = id };
-        t->added_first[(uint8_t)t->added_text[off]] = true;
-        off += (uint32_t)len;
-    }
-    qsort_r(t->added, (size_t)n, sizeof *t->added, by_spelling, t->added_text);
-    for (int64_t i = 1; i < n; i++)
-        if (by_spelling(&t->added[i - 1], &t->added[i], t->added_text) == 0)
-            return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found the text of [%d] again", t->added[i].id, t->added[i - 1].id);
-    return true;
-}
-
 // ---- opening and closing -------------------------------------------------------------------------------------------
 
 static bool read_model(tokenizer *t, const gguf *g, err *e)
@@ -355,7 +320,7 @@ static bool load(tokenizer *t, const gguf *g, err *e)
     if (!read_model(t, g, e) || !read_tokens(t, g, e) || !index_tokens(t, g, e)) return false;
     if (!read_roles(t, g, e) || !check_flags(t, g, e) || !read_ends(t, g, e)) return false;
     if (!t->sentencepiece) mark_visible(t);
-    return read_added(t, g, e) && merges_load(t, g, e);
+    return added_load(t, g, e) && merges_load(t, g, e);
 }
 
 tokenizer *tokenizer_new(const gguf *g, err *e)
@@ -369,7 +334,7 @@ tokenizer *tokenizer_new(const gguf *g, err *e)
         t->byte_id[b] = -1;
         t->bytes[b] = (uint8_t)b;
     }
-    if (load(t, g, e)) return t;
+    if (hash_key_draw(&t->key, e) && load(t, g, e)) return t;
     tokenizer_free(t);
     return NULL;
 }
@@ -381,7 +346,6 @@ void tokenizer_free(tokenizer *t)
     free(t->text);
     free(t->slots);
     free(t->merges);
-    free(t->added);
-    free(t->added_text);
+    added_free(t);
     free(t);
 }

@@ -1,102 +1,9 @@
-// Proves convert/tokenizer_meta.h, convert/merges.h, convert/template_meta.h, convert/strmap.h and convert/general_meta.h: what a
+// Proves convert/tokenizer_meta.h, convert/special_ids.h, convert/text_frame.h, convert/merges.h, convert/strmap.h and convert/general_meta.h: what a
 // tokenizer.json becomes, and every way in which one can be wrong or hostile.
 #include "convert/general_meta.h"
 #include "convert/merges.h"
 #include "convert/strmap.h"
-#include "convert/tokenizer_meta.h"
-#include "mini_checkpoint.h"
-
-typedef struct {
-    tok_kind    kind;
-    cJSON      *tokenizer, *tokenizer_config, *generation, *config;
-    int64_t     n_vocab;
-    bool        suppress;
-} input;
-
-static input input_new(tok_kind kind)
-{
-    return (input){ .kind = kind, .tokenizer = mini_tokenizer(), .n_vocab = MINI_VOCAB,
-                    .tokenizer_config = mini_json("{\"bos_token\":\"<bos>\",\"eos_token\":\"<eos>\",\"unk_token\":{\"content\":\"<unk>\"}}"),
-                    .generation = mini_json("{\"eos_token_id\":[1,271]}"), .config = mini_json("{\"pad_token_id\":0,\"eos_token_id\":[1]}") };
-}
-
-static void input_free(input *in)
-{
-    cJSON_Delete(in->tokenizer);
-    cJSON_Delete(in->tokenizer_config);
-    cJSON_Delete(in->generation);
-    cJSON_Delete(in->config);
-}
-
-static gguf_plan *plan_text(const input *in, const char *text, int64_t n, err *e)
-{
-    char *copy = (char *)exact((const uint8_t *)text, n);
-    gguf_plan *p = gguf_plan_new(32, e);
-    tokenizer_source s = { .kind = in->kind, .text = copy, .n_text = n, .tokenizer_config = in->tokenizer_config,
-                           .generation_config = in->generation, .config = in->config, .n_vocab = in->n_vocab,
-                           .suppress = in->suppress, .dir = "dir" };
-    bool ok = p && tokenizer_meta_plan(p, &s, e);
-    free(copy);
-    if (ok) return p;
-    gguf_plan_free(p);
-    return NULL;
-}
-
-static gguf_plan *plan_of(const input *in, err *e)
-{
-    char *text = cJSON_PrintUnformatted(in->tokenizer);
-    gguf_plan *p = plan_text(in, text, (int64_t)strlen(text), e);
-    free(text);
-    return p;
-}
-
-static gguf_plan *good_plan(const input *in)
-{
-    err e = { 0 };
-    gguf_plan *p = plan_of(in, &e);
-    ck_assert_msg(p != NULL, "%s", e.msg);
-    return p;
-}
-
-static const gguf_kv *kv_of(const gguf_plan *p, const char *key)
-{
-    const gguf_kv *kv = gguf_plan_find(p, key);
-    ck_assert_msg(kv != NULL, "no %s", key);
-    return kv;
-}
-
-static int64_t int_at(const gguf_plan *p, const char *key, int64_t i)
-{
-    int64_t v = -1;
-    ck_assert_msg(gguf_arr_i64(kv_of(p, key), i, &v), "%s", key);
-    return v;
-}
-
-static float f32_at(const gguf_plan *p, const char *key, int64_t i)
-{
-    float v = 7;
-    ck_assert_msg(gguf_arr_f32(kv_of(p, key), i, &v), "%s", key);
-    return v;
-}
-
-static bool str_at(const gguf_plan *p, const char *key, int64_t i, const char *want)
-{
-    gguf_str_iter it = gguf_strs(kv_of(p, key));
-    gguf_str s = { 0 };
-    for (int64_t k = 0; k <= i; k++) ck_assert_msg(gguf_next_str(&it, &s), "%s has no element %d", key, (int)i);
-    return s.n == (int64_t)strlen(want) && memcmp(s.s, want, (size_t)s.n) == 0;
-}
-
-// A scalar string, as stored: u64 length and bytes.
-static bool str_is(const gguf_plan *p, const char *key, const char *want)
-{
-    const gguf_kv *kv = kv_of(p, key);
-    return kv->n_bytes == (int64_t)strlen(want) + 8 && memcmp(kv->data + 8, want, strlen(want)) == 0;
-}
-
-#define TOKENS "tokenizer.ggml.tokens"
-#define TYPES  "tokenizer.ggml.token_type"
-#define SCORES "tokenizer.ggml.scores"
+#include "tokenizer_input.h"
 
 // ---- what comes out ------------------------------------------------------------------------------------------------------------
 
@@ -180,10 +87,21 @@ START_TEST(test_holes_are_padded)
     ck_assert(str_at(p, TOKENS, 277, "[PAD277]") && str_at(p, TOKENS, 278, "far") && str_at(p, TOKENS, 279, "[PAD279]"));
     ck_assert_int_eq(int_at(p, TYPES, 278), TOKEN_NORMAL);
     gguf_plan_free(p);
-    in.n_vocab = 273;       // no room for 'far'
+    in.n_vocab = 274;       // no room for 'far', but no text becomes it
+    p = good_plan(&in);
+    ck_assert_int_eq(kv_of(p, TOKENS)->n, 274);
+    ck_assert_ptr_null(gguf_plan_find(p, KEY_BEYOND));
+    gguf_plan_free(p);
     err e = { 0 };
+    mini_set(in.tokenizer, "model.vocab.x", "277");        // a text that holds this character does
     ck_assert_ptr_null(plan_of(&in, &e));
-    check_refused(&e, ERR_INPUT, "dir/tokenizer.json", "token 'far': found id 278, expected one below 273");
+    check_refused(&e, ERR_INPUT, "dir/tokenizer.json", "token 'x': found id 277, expected one below 274");
+    mini_set(in.tokenizer, "model.vocab.x", NULL);
+    mini_set(in.tokenizer, "model.vocab.abab", "279");
+    mini_set(in.tokenizer, "model.merges", "[[\"a\",\"b\"],[\"ab\",\"ab\"]]");
+    e = (err){ 0 };
+    ck_assert_ptr_null(plan_of(&in, &e));
+    check_refused(&e, ERR_INPUT, "dir/tokenizer.json", "merges: element 1 'ab' + 'ab': found ids 266, 266 and 279, expected ids below 274");
     input_free(&in);
 }
 END_TEST
@@ -218,25 +136,34 @@ START_TEST(test_end_ids)
 }
 END_TEST
 
-START_TEST(test_beginning_of_text)
+// The post_processor decides; add_bos_token and add_eos_token are leftovers, but in special_tokens_map.json.
+START_TEST(test_frame)
 {
-    static const struct { const char *post, *config; int bos; } rows[] = {
-        { NULL, "{\"bos_token\":\"<bos>\",\"add_bos_token\":true}", 1 },
-        { NULL, "{\"bos_token\":\"<bos>\",\"add_bos_token\":false,\"tokenizer_class\":\"GemmaTokenizer\"}", 0 },
-        { NULL, "{\"bos_token\":\"<bos>\",\"tokenizer_class\":\"GemmaTokenizerFast\"}", 1 },
-        { NULL, "{\"bos_token\":\"<bos>\"}", 0 },
-        { "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"A\"}}]}", "{\"bos_token\":\"<bos>\",\"add_bos_token\":true}", 0 },
-        { "{\"type\":\"Sequence\",\"processors\":[{\"type\":\"ByteLevel\"},{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":"
-          "{\"id\":\"<bos>\"}},{\"Sequence\":{\"id\":\"A\"}},{\"SpecialToken\":{\"id\":\"<eos>\"}}]}]}", "{\"bos_token\":\"<bos>\",\"eos_token\":\"<eos>\"}", 1 },
+    #define BOS "{\"SpecialToken\":{\"id\":\"<bos>\"}}"
+    #define EOS "{\"SpecialToken\":{\"id\":\"<eos>\"}}"
+    #define TEXT "{\"Sequence\":{\"id\":\"A\"}}"
+    static const struct { const char *post, *config, *map; bool bos, eos; int bos_id; } rows[] = {
+        { NULL, "{\"bos_token\":\"<bos>\",\"add_bos_token\":true}", NULL, false, false, 2 },
+        { NULL, "{\"bos_token\":\"<bos>\",\"tokenizer_class\":\"GemmaTokenizerFast\",\"add_eos_token\":true}", NULL, false, false, 2 },
+        { "{\"type\":\"TemplateProcessing\",\"single\":[" TEXT "]}", "{\"bos_token\":\"<bos>\",\"add_bos_token\":true}", NULL, false, false, 2 },
+        { "{\"type\":\"TemplateProcessing\",\"single\":[" BOS "," TEXT "]}", "{\"bos_token\":\"<bos>\",\"add_bos_token\":false,\"add_eos_token\":true}", NULL, true, false, 2 },
+        { "{\"type\":\"TemplateProcessing\",\"single\":[" BOS "," TEXT "]}", "{\"bos_token\":null}", NULL, true, false, 2 },     // nobody names it, and yet it is put there
+        { "{\"type\":\"Sequence\",\"processors\":[{\"type\":\"ByteLevel\"},{\"type\":\"TemplateProcessing\",\"single\":[" BOS "," TEXT "," EOS "]}]}",
+          "{\"bos_token\":\"<bos>\",\"eos_token\":\"<eos>\"}", NULL, true, true, 2 },
+        { "{\"type\":\"TemplateProcessing\",\"single\":[" BOS "," TEXT "]}", "{\"bos_token\":\"<bos>\",\"eos_token\":\"<eos>\"}", "{\"add_eos_token\":true}", false, true, 2 },
+        { NULL, "{\"bos_token\":\"<bos>\",\"eos_token\":\"<eos>\",\"added_tokens_decoder\":{}}", "{\"add_eos_token\":true}", false, false, 2 },  // then the map is not read
+        { NULL, "{\"bos_token\":null}", "{\"add_bos_token\":true}", false, false, -1 },       // nobody to put there
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         input in = input_new(TOK_GEMMA4);
         mini_set(in.tokenizer, "post_processor", rows[i].post);
         cJSON_Delete(in.tokenizer_config);
         in.tokenizer_config = mini_json(rows[i].config);
+        if (rows[i].map) in.special_tokens_map = mini_json(rows[i].map);
         gguf_plan *p = good_plan(&in);
         ck_assert_int_eq(int_at(p, "tokenizer.ggml.add_bos_token", 0), rows[i].bos);
-        ck_assert_int_eq(gguf_plan_find(p, "tokenizer.ggml.add_eos_token") != NULL, i == 5);
+        ck_assert_int_eq(int_at(p, "tokenizer.ggml.add_eos_token", 0), rows[i].eos);
+        ck_assert_int_eq(gguf_plan_find(p, "tokenizer.ggml.bos_token_id") ? int_at(p, "tokenizer.ggml.bos_token_id", 0) : -1, rows[i].bos_id);
         gguf_plan_free(p);
         input_free(&in);
     }
@@ -277,18 +204,16 @@ START_TEST(test_refused)
         { TOK_GEMMA4, "model.vocab", "[]", "model.vocab: expected an object of tokens and ids" },
         { TOK_GEMMA4, "model.vocab", "{}", "model.vocab: expected an object of tokens and ids" },
         { TOK_GEMMA4, "model.vocab.x", "280", "token 'x': found id 280, expected one below 280" },
-        { TOK_GEMMA4, "model.vocab.x", "-1", "token 'x': found id -1" },
+        { TOK_GEMMA4, "model.vocab.x", "-1", "token 'x': found id -1, expected one below 280" },
         { TOK_GEMMA4, "model.vocab.x", "1.5", "token 'x': found id 1.5" },
         { TOK_GEMMA4, "model.vocab.x", "1e300", "token 'x': found id 1" },
-        { TOK_GEMMA4, "model.vocab.x", "\"5\"", "token 'x': found id -1" },
+        { TOK_GEMMA4, "model.vocab.x", "\"5\"", "token 'x': found id \"5\"" },
         { TOK_GEMMA4, "model.vocab.x", "7", "id 7: found tokens '<0x00>' and 'x', expected one" },
-        { TOK_GEMMA4, "added_tokens", "{}", "added_tokens: expected an array" },
-        { TOK_GEMMA4, "added_tokens", "[7]", "added_tokens: expected objects" },
+        { TOK_GEMMA4, "added_tokens", "{}", "added_tokens: found an object, expected an array" },
+        { TOK_GEMMA4, "added_tokens", "[7]", "added_tokens: found 7, expected objects" },
         { TOK_GEMMA4, "added_tokens", "[{\"id\":5}]", "content" },
-        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x\"}]", "token 'x': found id -1" },
-        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x\",\"id\":7}]", "id 7: found tokens '<0x00>' and 'x'" },
-        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"a\",\"id\":275}]", "token 'a': found ids 264 and 275, expected one" },
-        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"a\",\"id\":264},{\"content\":\"a\",\"id\":264}]", "added_tokens: found 'a' twice" },
+        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x\"}]", "token 'x': found id nothing" },
+        { TOK_GEMMA4, "model.vocab.far", "273", "id 273: found tokens 'far' and '\u2581\u2581', expected one" },      // 273 tokens, and the next id is taken
         { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x\",\"id\":275,\"lstrip\":true}]", "token 'x': found lstrip true" },
         { TOK_LLAMA, "added_tokens", "[{\"content\":\"x\",\"id\":275,\"special\":true,\"rstrip\":true}]", "token 'x': found rstrip true" },
         { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x\",\"id\":275,\"single_word\":true}]", "token 'x': found single_word true" },
@@ -342,7 +267,7 @@ START_TEST(test_very_long_token)
         memset(name, 'x', (size_t)LENGTHS[i]);
         name[LENGTHS[i]] = 0;
         cJSON *vocab = cJSON_GetObjectItem(cJSON_GetObjectItem(in.tokenizer, "model"), "vocab");
-        ck_assert(vocab && cJSON_AddNumberToObject(vocab, name, 273));
+        ck_assert(vocab && cJSON_AddNumberToObject(vocab, name, 272));
         in.n_vocab = 280;
         gguf_plan *p = plan_of(&in, &e);
         if (i == 0) ck_assert_msg(p != NULL, "%s", e.msg);
@@ -370,7 +295,7 @@ START_TEST(test_harmless_flags)
         mini_set(in.tokenizer, "added_tokens", lists[i]);
         mini_set(in.tokenizer, "post_processor", NULL);
         gguf_plan *p = good_plan(&in);
-        ck_assert_int_eq(int_at(p, TYPES, 275), TOKEN_USER_DEFINED);
+        ck_assert_int_eq(int_at(p, TYPES, 272), TOKEN_USER_DEFINED);     // the first id behind the vocabulary, whatever the file says
         gguf_plan_free(p);
         input_free(&in);
     }
@@ -381,9 +306,14 @@ START_TEST(test_bad_special_ids)
 {
     static const struct { const char *which, *path, *value, *says; } rows[] = {
         { "generation", "eos_token_id", "[1,280]", "generation_config.json: eos_token_id: found 280, expected an id below 280" },
-        { "generation", "eos_token_id", "[1,\"x\"]", "generation_config.json: eos_token_id" },
-        { "generation", "eos_token_id", "{}", "generation_config.json: eos_token_id" },
-        { "generation", "suppress_tokens", "[-4]", "generation_config.json: suppress_tokens" },
+        { "generation", "eos_token_id", "[1,\"x\"]", "generation_config.json: eos_token_id: found \"x\", expected an id below 280" },
+        { "generation", "eos_token_id", "\"1\"", "generation_config.json: eos_token_id: found \"1\"" },
+        { "generation", "eos_token_id", "{}", "generation_config.json: eos_token_id: found an object" },
+        { "generation", "eos_token_id", "1.5", "generation_config.json: eos_token_id: found 1.5" },
+        { "generation", "eos_token_id", "true", "generation_config.json: eos_token_id: found true" },
+        { "generation", "suppress_tokens", "[-4]", "generation_config.json: suppress_tokens: found -4" },
+        { "generation", "suppress_tokens", "7", "generation_config.json: suppress_tokens: found 7, expected a list" },
+        { "config", "mask_token_id", "\"4\"", "config.json: mask_token_id: found \"4\"" },
         { "config", "pad_token_id", "281", "config.json: pad_token_id: found 281" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -481,16 +411,13 @@ START_TEST(test_strmap)
     static char text[N][16];
     strmap m;
     err    e = { 0 };
-    int32_t old;
     ck_assert(strmap_init(&m, N, &e));
     for (int i = 0; i < N; i++) {
         snprintf(text[i], sizeof text[i], "t%d", i);
-        ck_assert(strmap_put(&m, text[i], (int64_t)strlen(text[i]), i, &old));
-        ck_assert_int_eq(old, -1);
+        ck_assert_int_eq(strmap_put(&m, text[i], (int64_t)strlen(text[i]), i), -1);
     }
     for (int i = 0; i < N; i++) ck_assert_int_eq(strmap_get(&m, text[i], (int64_t)strlen(text[i])), i);
-    ck_assert(strmap_put(&m, "t7", 2, 9, &old));
-    ck_assert_int_eq(old, 7);
+    ck_assert_int_eq(strmap_put(&m, "t7", 2, 9), 7);
     ck_assert_int_eq(strmap_get(&m, "u", 1), -1);
     strmap_free(&m);
 }
@@ -554,7 +481,7 @@ int main(void)
     tcase_add_test(c, test_gemma3);
     tcase_add_test(c, test_holes_are_padded);
     tcase_add_test(c, test_end_ids);
-    tcase_add_test(c, test_beginning_of_text);
+    tcase_add_test(c, test_frame);
     tcase_add_test(c, test_suppressed);
     tcase_add_test(c, test_refused);
     tcase_add_test(c, test_very_long_token);

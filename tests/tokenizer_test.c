@@ -479,9 +479,10 @@ typedef void (*change)(gguf_plan *p, err *e);
 
 static void set_strs(gguf_plan *p, const char *key, const char *const *s, int n, err *e)
 {
-    gguf_str g[16] = { 0 };
+    gguf_str *g = calloc((size_t)n + 1, sizeof *g);
     for (int i = 0; i < n; i++) g[i] = (gguf_str){ s[i], (int64_t)strlen(s[i]) };
     gguf_plan_arr_str(p, key, g, n, e);
+    free(g);
 }
 
 static void set_tokens(gguf_plan *p, const char *const *s, int n, err *e)
@@ -504,7 +505,6 @@ static void model_number(gguf_plan *p, err *e) { gguf_plan_u32(p, "tokenizer.ggm
 static void tokens_gone(gguf_plan *p, err *e) { gguf_plan_remove(p, "tokenizer.ggml.tokens"); }
 static void tokens_ints(gguf_plan *p, err *e) { gguf_plan_arr(p, "tokenizer.ggml.tokens", GGUF_I32, (int32_t[]){ 1, 2 }, 2, e); }
 static void tokens_none(gguf_plan *p, err *e) { set_strs(p, "tokenizer.ggml.tokens", NULL, 0, e); }
-static void token_empty(gguf_plan *p, err *e) { TOKENS(p, e, "a", ""); }
 static void token_twice(gguf_plan *p, err *e) { TOKENS(p, e, "a", "b", "a"); }
 static void token_added_twice(gguf_plan *p, err *e) { TOKENS(p, e, "<eos>"); }
 static void token_not_utf8(gguf_plan *p, err *e) { TOKENS(p, e, "a", "\xc3"); }
@@ -540,7 +540,6 @@ static void merge_empty(gguf_plan *p, err *e) { MERGES(p, e, ""); }
 static void merge_strange_left(gguf_plan *p, err *e) { MERGES(p, e, "t h", "\xc3\xb7 h"); }
 static void merge_strange_right(gguf_plan *p, err *e) { MERGES(p, e, "t \xc3\xb7"); }
 static void merge_strange_both(gguf_plan *p, err *e) { MERGES(p, e, "x \t"); }
-static void merge_twice(gguf_plan *p, err *e) { TOKENS(p, e, "a", "b", "ab"); MERGES(p, e, "a b", "a b"); }
 static void merge_long(gguf_plan *p, err *e)
 {
     char s[4001];
@@ -564,6 +563,26 @@ static void prefix_flag(gguf_plan *p, err *e) { gguf_plan_bool(p, "tokenizer.ggm
 static void ends_out(gguf_plan *p, err *e) { gguf_plan_arr(p, "hallmark.eos_token_ids", GGUF_U32, (uint32_t[]){ 1, 5000000 }, 2, e); }
 static void ends_scalar(gguf_plan *p, err *e) { gguf_plan_u32(p, "hallmark.eos_token_ids", 1, e); }
 static void ends_floats(gguf_plan *p, err *e) { gguf_plan_arr(p, "tokenizer.ggml.eos_token_ids", GGUF_F32, (float[]){ 1 }, 1, e); }
+static void beyond_number(gguf_plan *p, err *e) { gguf_plan_u32(p, "hallmark.tokens_beyond", 1, e); }
+static void beyond_empty(gguf_plan *p, err *e) { set_strs(p, "hallmark.tokens_beyond", (const char *const[]){ "" }, 1, e); }
+static void beyond_within(gguf_plan *p, err *e) { set_strs(p, "hallmark.tokens_beyond", (const char *const[]){ "<eos>" }, 1, e); }
+static void added_bytes(gguf_plan *p, err *e)
+{
+    enum { N = 16385 };
+    static char text[N][1025];
+    const char **s = malloc(N * sizeof *s);
+    int32_t     *type = malloc(N * sizeof *type);
+    for (int i = 0; i < N; i++) {
+        memset(text[i], 'x', 1024);
+        text[i][snprintf(text[i], 8, "%07d", i)] = 'x';
+        s[i] = text[i];
+        type[i] = 4;
+    }
+    set_strs(p, "tokenizer.ggml.tokens", s, N, e);
+    gguf_plan_arr(p, "tokenizer.ggml.token_type", GGUF_I32, type, N, e);
+    free(s);
+    free(type);
+}
 static void no_fallback(gguf_plan *p, err *e)
 {
     TOKENS(p, e, "a");
@@ -579,7 +598,6 @@ static const struct { const char *name; change how; const char *says; } k_refuse
     { "no tokens", tokens_gone, "'tokenizer.ggml.tokens': not found" },
     { "tokens numbers", tokens_ints, "'tokenizer.ggml.tokens': found another type" },
     { "no token", tokens_none, "'tokenizer.ggml.tokens': found 0" },
-    { "empty token", token_empty, "'tokenizer.ggml.tokens': [5]: found 0 bytes" },
     { "token twice", token_twice, "'tokenizer.ggml.tokens': [6]: found 'a' again, first at [4]" },
     { "added token twice", token_added_twice, "'tokenizer.ggml.tokens': [4]: found '<eos>' again" },
     { "token not UTF-8", token_not_utf8, "'tokenizer.ggml.tokens': [5]: found bytes that are not UTF-8" },
@@ -601,7 +619,6 @@ static const struct { const char *name; change how; const char *says; } k_refuse
     { "strange left", merge_strange_left, "'tokenizer.ggml.merges': [1]" },
     { "strange right", merge_strange_right, "right side is not in the vocabulary" },
     { "strange result", merge_strange_both, "result is not in the vocabulary" },
-    { "merge twice", merge_twice, "'tokenizer.ggml.merges': [1]" },
     { "merge too long", merge_long, "'tokenizer.ggml.merges': [0]" },
     { "bos out of range", bos_out, "'tokenizer.ggml.bos_token_id': found id" },
     { "eos out of range", eos_out, "'tokenizer.ggml.eos_token_id': found id" },
@@ -614,8 +631,129 @@ static const struct { const char *name; change how; const char *says; } k_refuse
     { "end list out of range", ends_out, "'hallmark.eos_token_ids': [1]" },
     { "end list a number", ends_scalar, "'hallmark.eos_token_ids': found another type" },
     { "end list floats", ends_floats, "'tokenizer.ggml.eos_token_ids': [0]" },
+    { "beyond a number", beyond_number, "'hallmark.tokens_beyond': found another type" },
+    { "beyond and empty", beyond_empty, "'hallmark.tokens_beyond': [0]: found 0 bytes" },
+    { "beyond and within", beyond_within, "'hallmark.tokens_beyond': found '<eos>', which is another token too" },
+    { "too many bytes", added_bytes, "'tokenizer.ggml.tokens': found 16778240 bytes of tokens that are found whole" },
     { "no fallback", no_fallback, "neither <0x00> nor an unknown_token_id" },
 };
+
+// A pair that stands again has its last rank, as in Transformers: "b c" goes before "a b".
+START_TEST(merge_twice)
+{
+    err made = { 0 };
+    gguf_plan *p = gemma4_plan();
+    TOKENS(p, &made, "a", "b", "c", "ab", "bc");
+    MERGES(p, &made, "a b", "b c", "a b");
+    ck_assert_int_eq(made.kind, ERR_NONE);
+    tokenizer *t = load(p);
+    expect_ids(t, "abcab", 5, true, (int32_t[]){ 4, 8, 7 }, 3);
+    tokenizer_free(t);
+}
+END_TEST
+
+// An id whose text is empty: no text becomes it, whatever its type and role, and it becomes no text.
+START_TEST(token_empty)
+{
+    err     made = { 0 }, e = { 0 };
+    char   *text;
+    int64_t n;
+    gguf_plan *p = gemma4_plan();
+    TOKENS(p, &made, "a", "", "");
+    gguf_plan_arr(p, "tokenizer.ggml.token_type", GGUF_I32, (int32_t[]){ 3, 3, 3, 2, 1, 3, 4 }, 7, &made);
+    gguf_plan_u32(p, "tokenizer.ggml.mask_token_id", 6, &made);
+    ck_assert_msg(made.kind == ERR_NONE, "%s", made.msg);
+    tokenizer *t = load(p);
+    expect_ids(t, "a<eos>a", 7, true, (int32_t[]){ 4, 1, 4 }, 3);
+    ck_assert(tokenizer_decode(t, (int32_t[]){ 4, 5, 6, 4 }, 4, false, &text, &n, &e));
+    ck_assert_str_eq(text, "aa");
+    free(text);
+    tokenizer_free(t);
+}
+END_TEST
+
+// A token that the embedding has no row for: the longest at its place counts, and where it is that one, the text has no ids.
+START_TEST(token_beyond)
+{
+    err      made = { 0 };
+    int32_t *ids;
+    int64_t  n;
+    gguf_plan *p = gemma4_plan();
+    set_strs(p, "hallmark.tokens_beyond", (const char *const[]){ "<eos><", "<far>" }, 2, &made);
+    ck_assert_int_eq(made.kind, ERR_NONE);
+    tokenizer *t = load(p);
+    expect_ids(t, "<eos>", 5, true, (int32_t[]){ 1 }, 1);
+    expect_ids(t, "<eos><", 5, true, (int32_t[]){ 1 }, 1);
+    static const struct { const char *text, *says; } rows[] = {
+        { "<eos><eos>", "offset 0: found '<eos><'" }, { "a<far>", "offset 1: found '<far>', a token that the embedding has no row for" },
+    };
+    for (int i = 0; i < 2; i++)
+        for (int special = 0; special < 2; special++) {
+            err e = { 0 };
+            ck_assert(!tokenizer_encode(t, rows[i].text, (int64_t)strlen(rows[i].text), true, special, &ids, &n, &e));
+            ck_assert_msg(e.kind == ERR_INPUT && strstr(e.msg, rows[i].says), "%s", e.msg);
+            ck_assert_ptr_null(ids);
+        }
+    tokenizer_free(t);
+}
+END_TEST
+
+// Added tokens by their definition: the leftmost, and of those that begin at one place the longest.
+static void cut_by_definition(const char *s, const char *const *tok, int n_tok, char *out)
+{
+    *out = 0;
+    while (*s) {
+        int best = -1;
+        for (int i = 0; i < n_tok; i++)
+            if (strncmp(s, tok[i], strlen(tok[i])) == 0 && (best < 0 || strlen(tok[i]) > strlen(tok[best]))) best = i;
+        sprintf(out + strlen(out), best < 0 ? "%c" : "(%.*s)", best < 0 ? *s : (int)strlen(tok[best]), best < 0 ? "" : tok[best]);
+        s += best < 0 ? 1 : strlen(tok[best]);
+    }
+}
+
+START_TEST(added_by_definition)
+{
+    rng r = { 11 };
+    for (int round = 0; round < 60; round++) {
+        char        text[24][8];
+        const char *tok[8 + 24] = { "<pad>", "<eos>", "<bos>", "<unk>", "x", "y", "z", "w" };
+        int32_t     type[8 + 24] = { 3, 3, 3, 2, 1, 1, 1, 1 };
+        int         n = 8;
+        err         made = { 0 };
+        for (int i = 0; i < 24; i++) {      // no two alike, two letters or more
+            const int len = 2 + (int)rng_next(&r, 5);
+            for (int k = 0; k < len; k++) text[i][k] = (char)('x' + (int)rng_next(&r, 2));
+            text[i][len] = 0;
+            bool again = false;
+            for (int k = 8; k < n; k++) again |= strcmp(tok[k], text[i]) == 0;
+            if (again) continue;
+            tok[n] = text[i];
+            type[n++] = 4;
+        }
+        gguf_plan *p = gemma4_plan();
+        set_strs(p, "tokenizer.ggml.tokens", tok, n, &made);
+        gguf_plan_arr(p, "tokenizer.ggml.token_type", GGUF_I32, type, n, &made);
+        set_strs(p, "tokenizer.ggml.merges", NULL, 0, &made);
+        ck_assert_msg(made.kind == ERR_NONE, "%s", made.msg);
+        tokenizer *t = load(p);
+        for (int k = 0; k < 40; k++) {
+            char     s[64], want[512], got[512] = "";
+            err      e = { 0 };
+            int32_t *ids;
+            int64_t  n_ids;
+            const int len = (int)rng_next(&r, 60);
+            for (int i = 0; i < len; i++) s[i] = (char)('x' + (int)(rng_next(&r, 20) == 0 ? 2 : rng_next(&r, 2)));
+            s[len] = 0;
+            cut_by_definition(s, tok + 8, n - 8, want);
+            ck_assert_msg(tokenizer_encode(t, s, len, false, true, &ids, &n_ids, &e), "%s", e.msg);
+            for (int64_t i = 0; i < n_ids; i++) sprintf(got + strlen(got), ids[i] < 8 ? "%s" : "(%s)", tok[ids[i]]);
+            ck_assert_str_eq(got, want);
+            free(ids);
+        }
+        tokenizer_free(t);
+    }
+}
+END_TEST
 
 START_TEST(refused)
 {
@@ -644,7 +782,7 @@ static void use_damaged(const tokenizer *t, rng *r)
     free(ids);
     for (int32_t id = 0; id < tokenizer_n_vocab(t); id++) {
         const char *s;
-        ck_assert(tokenizer_piece(t, id, &s, &n) && n > 0);
+        ck_assert(tokenizer_piece(t, id, &s, &n) && n >= 0);
     }
 }
 
@@ -693,6 +831,10 @@ int main(void)
     tcase_add_test(c, space_without_token);
     tcase_add_test(c, merging_by_definition);
     tcase_add_test(c, long_texts);
+    tcase_add_test(c, merge_twice);
+    tcase_add_test(c, token_empty);
+    tcase_add_test(c, token_beyond);
+    tcase_add_test(c, added_by_definition);
     tcase_add_loop_test(c, refused, 0, COUNT(k_refused));
     tcase_add_test(c, damaged);
     suite_add_tcase(s, c);
