@@ -88,6 +88,7 @@ extern const char *const kv_choices[], *const arith_choices[], *const device_cho
 #define OPT_KV(type)       { "--kv", NULL, OPT_CHOICE, offsetof(type, kv), "T", "KV cache dtype: f32 bf16 f16 q8_0 q4_0 (default: what the artifact requires)", false, 0, 0, kv_choices }
 #define OPT_ARITH(type)    { "--arith", NULL, OPT_CHOICE, offsetof(type, arith), "A", "arithmetic: f32 or bf16 (default: bf16 for a BF16 file, f32 for all others)", false, 0, 0, arith_choices }
 #define OPT_DEVICE(type)   { "--device", NULL, OPT_CHOICE, offsetof(type, device), "D", "auto, cpu or cuda (default: auto)", false, 0, 0, device_choices }
+#define OPT_REVISION(type) { "--revision", NULL, OPT_PATH, offsetof(type, revision), "REV", "branch, tag or commit of an id in the Hub cache (default: main)", false, 0, 0, NULL }
 #define OPT_JSON(type)     { "--json", NULL, OPT_FLAG, offsetof(type, json), NULL, "print one JSON document and nothing else on standard output", false, 0, 0, NULL }
 
 // ---- destination.c --------------------------------------------------------------------------------------------------
@@ -106,6 +107,14 @@ bool destination_folder(destination *out, const char *path, err *e);      // rep
 // It is written: "<path>  <label>  <size>" to standard output (NULL label: the path alone), and to standard error that it replaced another.
 void destination_done(const command *c, const destination *out, const char *label);
 void destination_note_replaced(const command *c, const destination *out);     // the second half alone
+
+// ---- hf_arg.c -------------------------------------------------------------------------------------------------------
+
+// Where an HF argument's files are: arg itself where there is something of that name, else the snapshot of the id in the Hub cache (a note says
+// which). malloc'd; NULL with the error of formats/hub_cache.h. revision: of --revision, or NULL.
+char *hf_path(const command *c, const char *arg, const char *revision, err *e);
+// The same, and it is a folder with a checkpoint: the error of formats/checkpoint.h otherwise.
+char *hf_folder(const command *c, const char *arg, const char *revision, bool with_weights, err *e);
 
 // ---- verdict.c ------------------------------------------------------------------------------------------------------
 

@@ -1,9 +1,7 @@
 // hallmark convert: a Hugging Face folder becomes one GGUF file.
 #include "encoding.h"
 #include "../convert/convert.h"
-#include "../formats/file_map.h"
-#include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
 static const opt options[] = {
     { "--output", "-o", OPT_OUTPUT, offsetof(type_options, out), "OUT.gguf", "the file to write; it appears whole or not at all", false, 0, 0, NULL },
@@ -13,39 +11,37 @@ static const opt options[] = {
     OPT_TENSOR_TYPES,
     OPT_STRICTNESS,
     OPT_ENCODER("where blocks are encoded: cpu (default), cuda or auto; the bytes are the same"),
+    OPT_REVISION(type_options),
     OPT_THREADS(type_options),
 };
 
-// A model that is a GGUF file already is the other command's input.
-static bool no_gguf(const char *path, err *e)
+static bool convert_folder(const char *hf_dir, encoding *x, const type_options *o, const type_choice *t, err *e)
 {
-    char magic[4] = { 0 };
-    FILE *f = file_exists(path) ? fopen(path, "rb") : NULL;
-    if (!f) return true;
-    const bool is_gguf = fread(magic, 1, sizeof magic, f) == sizeof magic && memcmp(magic, "GGUF", sizeof magic) == 0;
-    fclose(f);
-    return !is_gguf || err_set(e, ERR_INPUT, "%s: found a GGUF file, expected a Hugging Face folder; 'hallmark quantize' makes another type of a GGUF file", path);
-}
-
-static bool convert(const char *hf_dir, const type_options *o, const type_choice *t, err *e)
-{
-    encoding x;
-    if (!encoding_plan(&x, &cmd_convert, o, e) || !no_gguf(hf_dir, e)) return false;
-    convert_opts c = { .type = t->type->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = &t->over, .effort = x.effort,
+    convert_opts c = { .type = t->type->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = &t->over, .effort = x->effort,
                        .allow_nonfinite = o->allow_nonfinite };
     if (o->dry_run) {
         quantize_preview v;
         return convert_preview(&v, hf_dir, &c, e) && type_plan_print(&v, e);
     }
     // What can be refused is refused before the calibration, which takes long.
-    if (x.texts.n_texts && !convert_check(hf_dir, o->out, &c, e)) return false;
-    if (!encoding_begin(&x, e)) return false;
-    bool ok = !x.texts.n_texts || encoding_calibrated(&x, calibration_compute_hf(hf_dir, &x.texts, e));
-    c.effort   = x.effort;
-    c.encoder  = x.encoder;
-    c.progress = x.progress;
+    if (x->texts.n_texts && !convert_check(hf_dir, o->out, &c, e)) return false;
+    if (!encoding_begin(x, e)) return false;
+    bool ok = !x->texts.n_texts || encoding_calibrated(x, calibration_compute_hf(hf_dir, &x->texts, e));
+    c.effort   = x->effort;
+    c.encoder  = x->encoder;
+    c.progress = x->progress;
     ok = ok && convert_checkpoint(hf_dir, o->out, &c, e);
-    return encoding_end(&x, ok, t->type->label);
+    return encoding_end(x, ok, t->type->label);
+}
+
+static bool convert(const char *arg, const type_options *o, const type_choice *t, err *e)
+{
+    encoding x;
+    if (!encoding_plan(&x, &cmd_convert, o, e)) return false;
+    char *hf_dir = hf_folder(&cmd_convert, arg, o->revision, true, e);
+    bool  ok     = hf_dir && convert_folder(hf_dir, &x, o, t, e);
+    free(hf_dir);
+    return ok;
 }
 
 static int run(const void *opts, const text_list *args)
@@ -61,13 +57,15 @@ static int run(const void *opts, const text_list *args)
 const command cmd_convert = {
     .name = "convert",
     .summary = "a Hugging Face folder becomes one GGUF file",
-    .synopsis = "HF_DIR (-o OUT.gguf | --dry-run) [--type T] [--imatrix FILE] [--effort N] [--calibrate TEXT]...\n"
+    .synopsis = "HF (-o OUT.gguf | --dry-run) [--type T] [--imatrix FILE] [--effort N] [--calibrate TEXT]...\n"
                 "       [--tensor-type PATTERN=TYPE]...",
-    .about = "Converts a checkpoint (safetensors, config.json, tokenizer.json) straight to the type asked for, in one pass\n"
+    .about = "HF is a checkpoint's folder, or the id of a model in the local Hub cache; nothing is downloaded.\n"
+             "Converts a checkpoint (safetensors, config.json, tokenizer.json) straight to the type asked for, in one pass\n"
              "and without a file between. What is left out on purpose (vision and audio towers, a tied lm_head) is logged;\n"
              "a tensor that nobody maps, is missing, or does not fit the config is an error by name.\n",
     .examples = "  hallmark convert ~/models/gemma-4-E2B-it -o gemma-4-E2B-it-BF16.gguf\n"
                 "  hallmark convert ~/models/gemma-4-E2B-it -o gemma-4-E2B-it-Q4_K_M.gguf --type q4_k_m\n"
+                "  hallmark convert google/gemma-3-270m -o gemma-3-270m-BF16.gguf\n"
                 "  hallmark convert ~/models/gemma-4-E2B-it --type q4_k_m --tensor-type 'ffn_down=q6_k' --dry-run\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(type_options),
     .min_args = 1, .max_args = 1, .run = run,

@@ -5,18 +5,21 @@
 #include "../verify/mix_record.h"
 #include "../formats/file_map.h"
 #include "progress_bar.h"
+#include <stdlib.h>
+#include <string.h>
 
 typedef struct {
-    const char *from, *imatrix;
+    const char *from, *imatrix, *revision;
     text_list   calibrate;
     int64_t     threads;
     bool        json;
 } derive_options;
 
 static const opt options[] = {
-    { "--from", NULL, OPT_PATH, offsetof(derive_options, from), "HF_DIR|FILE.gguf", "the source: a checkpoint's folder, or a GGUF file in F32, F16 or BF16", true, 0, 0, NULL },
+    { "--from", NULL, OPT_PATH, offsetof(derive_options, from), "HF|FILE.gguf", "the source: a checkpoint's folder or id, or a GGUF file in F32, F16 or BF16", true, 0, 0, NULL },
     { "--imatrix", NULL, OPT_PATH, offsetof(derive_options, imatrix), "FILE", "the importance matrix that the file was made with", false, 0, 0, NULL },
     { "--calibrate", NULL, OPT_PATHS, offsetof(derive_options, calibrate), "TEXT", "a text that the file was calibrated with, in the same order", false, 0, 0, NULL },
+    OPT_REVISION(derive_options),
     OPT_THREADS(derive_options),
     OPT_JSON(derive_options),
 };
@@ -30,26 +33,35 @@ static bool says_its_types(const char *path, err *e)
     return ok;
 }
 
-static bool derive(const char *art_path, const derive_options *o, err *e)
+// from: a folder, or a GGUF file.
+static bool derive_from(const char *art_path, const char *from, const derive_options *o, err *e)
 {
     progress_bar bar;
     derive_opts d = { .imatrix = o->imatrix, .n_threads = (int)o->threads, .progress = progress_bar_begin(&bar) };
     const calibration_opts c = { .texts = o->calibrate.v, .n_texts = o->calibrate.n, .n_threads = d.n_threads, .progress = d.progress };
     calibration *cal = NULL;
     bool ok = says_its_types(art_path, e);
-    if (ok && c.n_texts) ok = (cal = dir_exists(o->from) ? calibration_compute_hf(o->from, &c, e) : calibration_compute(o->from, &c, e)) != NULL;
+    if (ok && c.n_texts) ok = (cal = dir_exists(from) ? calibration_compute_hf(from, &c, e) : calibration_compute(from, &c, e)) != NULL;
     d.effort = calibration_effort(cal, 0);
     if (!ok) {
         // e says why: another record of the mix, or no calibration
-    } else if (dir_exists(o->from)) {
+    } else if (dir_exists(from)) {
         gguf *art = gguf_open(art_path, e);
-        ok = art && convert_derives(art, o->from, &d, e);
+        ok = art && convert_derives(art, from, &d, e);
         gguf_close(art);
     } else {
-        ok = derive_from_gguf(art_path, o->from, &d, e);
+        ok = derive_from_gguf(art_path, from, &d, e);
     }
     calibration_free(cal);
     progress_bar_end(&bar);
+    return ok;
+}
+
+static bool derive(const char *art_path, const derive_options *o, err *e)
+{
+    char *from = file_exists(o->from) && !o->revision ? strdup(o->from) : hf_folder(&cmd_derive, o->from, o->revision, true, e);
+    bool  ok   = from ? derive_from(art_path, from, o, e) : err_nomem(e, "a path", strlen(o->from));
+    free(from);
     return ok;
 }
 
@@ -65,7 +77,7 @@ static int run(const void *opts, const text_list *args)
 const command cmd_derive = {
     .name = "derive",
     .summary = "prove that a file's tensors are what a source gives",
-    .synopsis = "ART.gguf --from HF_DIR|FILE.gguf [--imatrix FILE] [--calibrate TEXT]...",
+    .synopsis = "ART.gguf --from HF|FILE.gguf [--imatrix FILE] [--calibrate TEXT]...",
     .about = "Encodes every tensor again from the source, to the type it has in the file, and compares the bytes. It works\n"
              "on files made by llama-quantize, too: the encoders give the bytes of ggml 0.25. Exit status 1 names the first\n"
              "tensor, row and block that the source does not give.\n",

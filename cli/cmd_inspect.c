@@ -1,12 +1,17 @@
 // hallmark inspect: what a file or a folder says about itself.
 #include "cli.h"
 #include "inspect.h"
+#include "../formats/file_kind.h"
 #include "../formats/file_map.h"
+#include <stdlib.h>
 #include <string.h>
 
-typedef struct { bool json; } inspect_options;
+typedef struct {
+    const char *revision;
+    bool        json;
+} inspect_options;
 
-static const opt options[] = { OPT_JSON(inspect_options) };
+static const opt options[] = { OPT_REVISION(inspect_options), OPT_JSON(inspect_options) };
 
 // By content: a name proves nothing. GGUF and gzip have a magic; safetensors opens with a header length and '{'.
 static bool inspect_file(const char *path, bool json, err *e)
@@ -16,28 +21,29 @@ static bool inspect_file(const char *path, bool json, err *e)
     bool is_gguf = m.size >= 4 && memcmp(m.data, "GGUF", 4) == 0;
     bool is_gzip = m.size >= 2 && m.data[0] == 0x1f && m.data[1] == 0x8b;
     bool is_st = m.size >= 9 && m.data[8] == '{';
-    int64_t size = m.size;
+    const char *kind = m.size ? file_kind(m.data, m.size) : "an empty file";
     file_map_close(&m);
     if (is_gguf) return inspect_gguf(path, json, e);
     if (is_gzip) return inspect_fixture(path, json, e);
     if (is_st) return inspect_safetensors(path, json, e);
-    return err_set(e, ERR_INPUT, "%s: offset 0: %s, expected a GGUF file, a safetensors file or a fixture (.json.gz)", path,
-                   size ? "found none of the known beginnings" : "found an empty file");
+    return err_set(e, ERR_INPUT, "%s: offset 0: found %s, expected a GGUF file, a safetensors file or a fixture (.json.gz)", path,
+                   kind ? kind : "none of the known beginnings");
 }
 
 static int run(const void *opts, const text_list *args)
 {
     const inspect_options *o = opts;
     err e = { 0 };
-    const char *path = args->v[0];
-    bool ok = dir_exists(path) ? inspect_folder(path, o->json, &e) : inspect_file(path, o->json, &e);
+    char *path = hf_path(&cmd_inspect, args->v[0], o->revision, &e);
+    bool ok = path && (dir_exists(path) ? inspect_folder(path, o->json, &e) : inspect_file(path, o->json, &e));
+    free(path);
     return ok ? 0 : cli_fail(&cmd_inspect, &e);
 }
 
 const command cmd_inspect = {
     .name = "inspect",
     .summary = "what a file or a folder says: metadata, tensors, KV cache plan, claims",
-    .synopsis = "FILE|DIR [--json]",
+    .synopsis = "FILE|DIR|HF [--json]",
     .about = "Shows a GGUF file, a Hugging Face folder (config.json alone is enough for the KV cache plan, with what sharing between\n"
              "layers saves), a safetensors file, or a fixture; of a folder of GGUF files, such as a release, a line for each. Nothing\n"
              "is run. JSON keys: kv (object), tensors (array of name, type, shape, offset, bytes; the slowest dimension first), memory;\n"

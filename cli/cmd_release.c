@@ -16,7 +16,7 @@ enum { MAX_TYPES = 32 };
 
 typedef struct {
     text_list   fixtures;
-    const char *out, *types, *name, *gate, *device;
+    const char *out, *types, *name, *gate, *device, *revision;
     int64_t     threads, tokens;
     bool        json;
 } release_options;
@@ -24,11 +24,12 @@ typedef struct {
 static const opt options[] = {
     { "--output", "-o", OPT_OUTPUT, offsetof(release_options, out), "DIR", "the folder to publish; it appears whole or not at all", true, 0, 0, NULL },
     { "--types", NULL, OPT_TEXT, offsetof(release_options, types), "T,T,...", "types to publish (default: bf16,f32,q4_k_m)", false, 0, 0, NULL },
-    { "--fixture", NULL, OPT_PATHS, offsetof(release_options, fixtures), "FIX", "what Transformers said (default: the matching *.json.gz beside or in HF_DIR)", false, 0, 0, NULL },
+    { "--fixture", NULL, OPT_PATHS, offsetof(release_options, fixtures), "FIX", "what Transformers said (default: the matching *.json.gz beside or in the folder)", false, 0, 0, NULL },
     { "--name", NULL, OPT_PATH, offsetof(release_options, name), "NAME", "stem of the published names (default: the folder's name)", false, 0, 0, NULL },
     { "--tokens", NULL, OPT_INT, offsetof(release_options, tokens), "N", "length of the free run (default: 30)", false, 1, 1 << 20, NULL },
     OPT_DEVICE(release_options),
     { "--gate", NULL, OPT_PATH, offsetof(release_options, gate), "FILE", "limits other than the built-in ones, as JSON", false, 0, 0, NULL },
+    OPT_REVISION(release_options),
     OPT_THREADS(release_options),
     OPT_JSON(release_options),
 };
@@ -151,44 +152,49 @@ static const char *find_script(char path[4096])
     return file_exists(path) ? path : "";
 }
 
-static int run(const void *opts, const text_list *args)
+static int release(const char *hf_dir, const release_options *o, const file_type *types, int n_types, const places *p)
 {
-    const release_options *o = opts;
     err e = { 0 };
-    file_type types[MAX_TYPES];
-    int n_types = 0;
     release_result r = { 0 };
     progress_bar bar;
-    places p = { .path = { NULL } };
     char script_path[4096];
     const char *script = find_script(script_path);
-    int status;
-    if ((o->types && !parse_types(o->types, types, &n_types, &e)) || !find_places(&p, o->out, &e)) {
-        status = cli_fail(&cmd_release, &e);
-        goto out;
-    }
     release_opts ro = {
         .name = o->name, .types = n_types ? types : NULL, .n_types = n_types,
         .fixtures = o->fixtures.n ? o->fixtures.v : NULL, .n_fixtures = o->fixtures.n,
         .n_threads = (int)o->threads, .tokens = o->tokens, .device = o->device, .gate_path = o->gate,
         .fixture_script = script[0] ? script : NULL, .progress = progress_bar_begin(&bar),
     };
-    bool ok = release_checkpoint(&r, args->v[0], o->out, &ro, &e);
+    bool ok = release_checkpoint(&r, hf_dir, o->out, &ro, &e);
     progress_bar_end(&bar);
-    if (!ok) name_the_destination(&e, p.path[0]);
+    if (!ok) name_the_destination(&e, p->path[0]);
     ok = ok && print_result(&r, o->json, script[0], &e);
-    if (ok) note_replaced(&p, &r);
-    status = !ok ? cli_fail(&cmd_release, &e) : r.published ? 0 : ERR_VERDICT;
+    if (ok) note_replaced(p, &r);
+    const int status = !ok ? cli_fail(&cmd_release, &e) : r.published ? 0 : ERR_VERDICT;
     release_result_free(&r);
-out:
+    return status;
+}
+
+static int run(const void *opts, const text_list *args)
+{
+    const release_options *o = opts;
+    err e = { 0 };
+    file_type types[MAX_TYPES];
+    int n_types = 0;
+    places p = { .path = { NULL } };
+    char *hf_dir = NULL;
+    bool ok = !o->types || parse_types(o->types, types, &n_types, &e);
+    ok = ok && find_places(&p, o->out, &e) && (hf_dir = hf_folder(&cmd_release, args->v[0], o->revision, true, &e)) != NULL;
+    const int status = ok ? release(hf_dir, o, types, n_types, &p) : cli_fail(&cmd_release, &e);
     for (int i = 0; i < 3; i++) free(p.path[i]);
+    free(hf_dir);
     return status;
 }
 
 const command cmd_release = {
     .name = "release",
     .summary = "convert, verify each artifact, record the proof, publish the folder",
-    .synopsis = "HF_DIR -o DIR [--types bf16,f32,q4_k_m] [--fixture FIX]",
+    .synopsis = "HF -o DIR [--types bf16,f32,q4_k_m] [--fixture FIX]",
     .about = "Converts the checkpoint to every type, runs each file against Transformers' outputs, writes the result into the file,\n"
              "and puts artifacts and reports in DIR. If one comparison does not hold, nothing is published: everything stays in\n"
              "DIR.failed and the exit status is 1. Without a matching fixture it stays in DIR.unverified, with the command that\n"

@@ -1,5 +1,6 @@
 // A folder of artifacts: what is in it, a line for each.
 #include "inspect.h"
+#include "../formats/checkpoint.h"
 #include "../formats/claims.h"
 #include "../formats/file_map.h"
 #include <dirent.h>
@@ -32,7 +33,8 @@ static bool list_artifacts(names *l, const char *dir, err *e)
         if (n > 5 && strcmp(x->d_name + n - 5, ".gguf") == 0) ok = add(l, path_join(dir, x->d_name), e);
     }
     if (d) closedir(d);
-    if (ok && l->n == 0) ok = err_set(e, ERR_INPUT, "%s: neither a Hugging Face folder (no config.json in it) nor one of artifacts (no .gguf)", dir);
+    err what = { 0 };
+    if (ok && l->n == 0 && !checkpoint_expect(dir, false, &what)) ok = err_set(e, what.kind, "%s, or a folder of .gguf files", what.msg);
     if (ok) qsort(l->v, (size_t)l->n, sizeof *l->v, by_name);
     return ok;
 }

@@ -1,6 +1,7 @@
 // What a release is made from: a Hugging Face folder, a safetensors file, a fixture.
 #include "inspect.h"
 #include "../convert/convert.h"
+#include "../formats/checkpoint.h"
 #include "../formats/claims.h"
 #include "../formats/file_map.h"
 #include "../formats/fixture.h"
@@ -126,6 +127,7 @@ bool inspect_folder(const char *dir, bool json, err *e)
         ok = inspect_artifacts(dir, json, e);
         goto out;
     }
+    if (!checkpoint_keeps_to_itself(dir, e)) goto out;
     g = plan_of_config(config, &bytes, e);
     if (!g) goto out;
     s = open_weights(dir, e);

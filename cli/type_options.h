@@ -8,7 +8,7 @@
 
 // The options struct of both commands, or the first member of it, so that these rows of an option table fit either.
 typedef struct {
-    const char *out, *type, *imatrix, *output_type, *embedding_type, *device;
+    const char *out, *type, *imatrix, *output_type, *embedding_type, *device, *revision;
     text_list   tensor_types, calibrate;
     bool        pure, dry_run, allow_nonfinite;
     int64_t     threads;

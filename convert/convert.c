@@ -1,5 +1,6 @@
 #include "convert.h"
 
+#include "../formats/checkpoint.h"
 #include "../formats/claims.h"
 #include "../formats/file_map.h"
 #include "../formats/json.h"
@@ -54,7 +55,7 @@ static bool read_json(cJSON **v, const char *dir, const char *name, bool require
 static bool open_folder(job *j, err *e)
 {
     char where[1100];
-    if (!dir_exists(j->dir)) return err_set(e, ERR_INPUT, "%s: not a folder", j->dir);
+    if (!checkpoint_expect(j->dir, true, e) || !(j->files = source_files_list(j->dir, e))) return false;
     snprintf(where, sizeof where, "%s/config.json", j->dir);
     if (!read_json(&j->config_json, j->dir, "config.json", true, e)) return false;
     if (!hf_config_read(&j->config, j->config_json, where, e)) return false;
@@ -62,7 +63,7 @@ static bool open_folder(job *j, err *e)
     if (!read_json(&j->tokenizer_config_json, j->dir, "tokenizer_config.json", false, e)) return false;
     if (!read_json(&j->added_tokens_json, j->dir, "added_tokens.json", false, e)) return false;
     if (!read_json(&j->special_tokens_json, j->dir, "special_tokens_map.json", false, e)) return false;
-    if (!(j->checkpoint = st_open_dir(j->dir, e)) || !(j->files = source_files_list(j->dir, e))) return false;
+    if (!(j->checkpoint = st_open_dir(j->dir, e))) return false;
     return !j->o->imatrix || (j->im = imatrix_open(j->o->imatrix, e)) != NULL;
 }
 

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "file_map.h"
+#include "file_kind.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +10,14 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+// A text that git-lfs left in place of the file is no content of anybody's, whatever was to be read from it.
+static bool was_fetched(int fd, int64_t size, const char *path, err *e)
+{
+    uint8_t head[FILE_KIND_HEAD];
+    ssize_t n = size < FILE_POINTER_BYTES ? pread(fd, head, sizeof head, 0) : 0;
+    return n <= 0 || file_is_no_pointer(path, head, n, e);
+}
 
 // Opens a regular file for reading; -1 with e set otherwise.
 static int open_regular(const char *path, int64_t *size, err *e)
@@ -21,7 +30,7 @@ static int open_regular(const char *path, int64_t *size, err *e)
         err_errno(e, true, path, "stat");
     } else if (!S_ISREG(st.st_mode)) {
         err_set(e, ERR_INPUT, "%s: found %s, expected a regular file", path, S_ISDIR(st.st_mode) ? "a folder" : "a special file");
-    } else {
+    } else if (was_fetched(fd, st.st_size, path, e)) {
         *size = st.st_size;
         return fd;
     }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "file_kind.h"
 #include "file_map.h"
 
 // The layout, all little-endian (ggml's docs/gguf.md):
@@ -357,6 +358,8 @@ static bool read_all(gguf *g, err *e)
     cursor   c = { .g = g, .e = e };
     uint32_t version;
     if (!need(&c, 4, "the magic \"GGUF\"")) return false;
+    const char *kind = file_kind(g->data, g->size);
+    if (memcmp(g->data, "GGUF", 4) != 0 && kind) return fail_at(&c, 0, "found %s, expected a GGUF file", kind);
     if (memcmp(g->data, "GGUF", 4) != 0)
         return fail_at(&c, 0, "found bytes %02x %02x %02x %02x, expected the magic \"GGUF\"", g->data[0], g->data[1], g->data[2], g->data[3]);
     c.i = 4;

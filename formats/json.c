@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "checked.h"
+#include "file_kind.h"
 #include "file_map.h"
 #include "text.h"
 #include "utf8.h"
@@ -26,7 +27,9 @@ static bool scan_fail(scan *s, const char *expected)
 {
     if (s->i >= s->n)
         return err_set(s->e, ERR_INPUT, "%s: offset %lld: found the end, expected %s", s->where, (long long)s->i, expected);
-    uint8_t c = s->text[s->i];
+    uint8_t     c    = s->text[s->i];
+    const char *kind = s->i == 0 ? file_kind(s->text, s->n) : NULL;
+    if (kind) return err_set(s->e, ERR_INPUT, "%s: offset 0: found %s, expected %s", s->where, kind, expected);
     if (c > 0x20 && c < 0x7f)
         return err_set(s->e, ERR_INPUT, "%s: offset %lld: found '%c', expected %s", s->where, (long long)s->i, c, expected);
     return err_set(s->e, ERR_INPUT, "%s: offset %lld: found byte 0x%02x, expected %s", s->where, (long long)s->i, c, expected);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "file_kind.h"
 #include "json.h"
 
 // The layout: u64 header length (little-endian), a JSON object of that many bytes, then the data section.
@@ -178,9 +179,12 @@ static bool read_file(st *s, int file, err *e)
     uint64_t n;
     if (m->size < 8) return fail(&r, NULL, "offset 0: found %lld bytes, expected a header length of 8", (long long)m->size);
     memcpy(&n, m->data, 8);
-    if (n > (uint64_t)m->size - 8 || n > (uint64_t)LIMIT_SAFETENSORS_HEAD)
+    if (n > (uint64_t)m->size - 8 || n > (uint64_t)LIMIT_SAFETENSORS_HEAD) {
+        const char *kind = m->size > 8 && m->data[8] == '{' ? NULL : file_kind(m->data, m->size);      // one that was cut off is what it should be
+        if (kind) return fail(&r, NULL, "offset 0: found %s, expected a safetensors file", kind);
         return fail(&r, NULL, "offset 0: found a header length of %llu, expected at most %lld (and the file has %lld bytes)",
                     (unsigned long long)n, (long long)LIMIT_SAFETENSORS_HEAD, (long long)m->size);
+    }
     const char *text = (const char *)m->data + 8;
     if (n < 2 || text[0] != '{') return fail(&r, NULL, "offset 8: found no '{', expected a JSON object");
     r.data_off = 8 + (int64_t)n;

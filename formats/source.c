@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "source.h"
+#include "checkpoint.h"
 #include "dir_list.h"
+#include "file_kind.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +54,8 @@ static int listed_since(const char *name)
     if (is_one_of(name, V1) || text_ends_with(name, ".safetensors") || text_ends_with(name, ".safetensors.index.json")) return 1;
     return is_one_of(name, V2) ? 2 : 0;
 }
+
+bool source_lists(const char *name) { return listed_since(name) != 0; }
 
 // name: from the checkpoint's folder on.
 static bool add_file(source_files *l, const char *dir, const char *name, bool v2_only, err *e)
@@ -105,6 +109,7 @@ static bool list_files(source_files *l, const char *dir, err *e)
     }
     dir_list_free(&names);
     ok = ok && list_templates(l, dir, e);
+    for (int64_t i = 0; ok && i < l->n; i++) ok = file_at_is_no_pointer(l->v[i].path, e);
     if (!ok) return false;
     if (l->n == 0) return err_set(e, ERR_INPUT, "%s: found none of the files of a checkpoint", dir);
     qsort(l->v, (size_t)l->n, sizeof *l->v, by_name);
@@ -117,6 +122,7 @@ source_files *source_files_list(const char *hf_dir, err *e)
 {
     source_files *s = calloc(1, sizeof *s);
     if (!s) { err_nomem(e, "the list of files", sizeof *s); return NULL; }
+    if (dir_exists(hf_dir) && !checkpoint_keeps_to_itself(hf_dir, e)) { source_files_free(s); return NULL; }
     if (list_files(s, hf_dir, e)) return s;
     source_files_free(s);
     return NULL;

@@ -23,7 +23,7 @@ bool source_id_same(const source_id *a, const source_id *b);
 bool source_id_known(const source_id *id);
 
 // n_threads files at a time (0: all cores). Each digest is equal to: (cd DIR && LC_ALL=C sha256sum FILES...) | sha256sum.
-// ERR_INPUT if there is none of the files, or one cannot be read.
+// ERR_INPUT if there is none of the files, or one cannot be read, leads out of the folder (checkpoint.h), or is a git-lfs pointer.
 bool source_digest(const char *hf_dir, int n_threads, progress *p, source_id *id, err *e);
 
 // The same step by step, for whoever has other digests to take meanwhile, or some of the files mapped.
@@ -38,6 +38,9 @@ bool          source_files_digest(source_files *s, int n_threads, source_id *id,
 
 // The Hub commit when hf_dir is (or links into) a Hub cache snapshot: .../snapshots/<40 hex>[/]; "" otherwise.
 void source_revision(const char *hf_dir, char rev[41]);
+
+// Is a file of this name in a checkpoint's folder on the list of v2?
+bool source_lists(const char *name);
 
 #define SOURCE_TEMPLATES "additional_chat_templates"        // the folder of a checkpoint that holds named templates, NAME.jinja
 

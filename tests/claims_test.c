@@ -108,7 +108,7 @@ START_TEST(test_source_digest)
     ck_assert_str_eq(again.v2, id.v2);
     unlink(in_dir(dir, "blob"));
     ck_assert(!source_digest(dir, 2, NULL, &again, &e));
-    check_refused(&e, ERR_INPUT, "chat_template.jinja", "cannot open");
+    check_refused(&e, ERR_INPUT, "chat_template.jinja", "is a link to blob, which is not there");
     e = (err){ 0 };
     unlink(in_dir(dir, "chat_template.jinja"));
     save(dir, "a\nb.safetensors", "forged line");

@@ -493,7 +493,7 @@ START_TEST(test_bad_folders)
     err   e = { 0 };
     convert_opts o = { .type = FT_BF16 };
     ck_assert(!convert_checkpoint(in_dir(m->dir, "nowhere"), in_dir(m->dir, "out.gguf"), &o, &e));
-    check_refused(&e, ERR_INPUT, "nowhere", "not a folder");
+    check_refused(&e, ERR_INPUT, "nowhere", "found no folder of this name");
     static const char *const files[] = { "config.json", "tokenizer.json", "model.safetensors" };
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         mini_write(m, false);

@@ -370,7 +370,7 @@ static inline void field_tensors_of(const char *hf, const cJSON *edits)
 
 // ---- the folder --------------------------------------------------------------------------------------------------------------
 
-// hf/ below dir: the base, then patches, files, removals, links and tensors, in this order.
+// hf/ below dir: the base, then patches, files, removals, links, tensors and copies of it all, in this order.
 static inline void field_folder(const cJSON *c, const char *dir)
 {
     char hf[2000], cmd[9000];
@@ -415,6 +415,11 @@ static inline void field_folder(const cJSON *c, const char *dir)
         free(target);
     }
     if (cJSON_GetObjectItem(c, "tensors")) field_tensors_of(hf, cJSON_GetObjectItem(c, "tensors"));
+    cJSON_ArrayForEach(v, cJSON_GetObjectItem(c, "copies")) {
+        field_folders(in_dir(dir, v->valuestring));
+        snprintf(cmd, sizeof cmd, "cp -a '%s' '%s/%s'", hf, dir, v->valuestring);
+        ck_assert_int_eq(system(cmd), 0);
+    }
 }
 
 #endif

@@ -39,6 +39,7 @@ static void child(char **argv, const cJSON *step, const cJSON *env, const char *
     setenv("HOME", dir, 1);             // not the Hub cache of whoever runs the test
     unsetenv("HF_HOME");
     unsetenv("HF_HUB_CACHE");
+    unsetenv("HUGGINGFACE_HUB_CACHE");
     unsetenv("XDG_CACHE_HOME");
     const cJSON *v;
     cJSON_ArrayForEach(v, env) setenv(v->string, field_fill(v->valuestring, dir), 1);
@@ -198,7 +199,7 @@ static void check_members(const cJSON *obj, const char *const *known, const char
 
 START_TEST(situation)
 {
-    static const char *const of_case[] = { "story", "base", "patch", "write", "write_hex", "remove", "link", "tensors", "env", "steps", NULL };
+    static const char *const of_case[] = { "story", "base", "patch", "write", "write_hex", "remove", "link", "tensors", "copies", "env", "steps", NULL };
     static const char *const of_step[] = { "run", "exit", "says", "silent_on", "prints", "prints_not", "stdin", "stdout_is", "seconds",
         "gguf", "keys", "lengths", "at", "absent", "tensors", "no_tensors", "exists", "missing", NULL };
     const char *path = cases.gl_pathv[_i], *name = strrchr(path, '/') + 1;

@@ -44,7 +44,7 @@ START_TEST(test_bad_texts)
         { "\"a\\u0000b\"", "offset 2: found \\u0000" }, { "\"\\ud800\"", "half of a surrogate pair" }, { "\"\\ude00\"", "half of a surrogate pair" },
         { "\"\\ud800\\u0041\"", "half of a surrogate pair" }, { "\"a\nb\"", "offset 2: found byte 0x0a, expected control characters to be escaped" },
         { "\"\xff\"", "valid UTF-8" }, { "\"\xc0\x80\"", "valid UTF-8" }, { "\"\xed\xa0\x80\"", "valid UTF-8" }, { "\"\xe2\x82\"", "valid UTF-8" },
-        { "\"\xf4\x90\x80\x80\"", "valid UTF-8" }, { "\xef\xbb\xbf{}", "offset 0: found byte 0xef" }, { "{}/**/", "nothing after" },
+        { "\"\xf4\x90\x80\x80\"", "valid UTF-8" }, { "\xef\xbb\xbf{}", "offset 0: found a text with a byte order mark" }, { "{}/**/", "nothing after" },
         { "{\"a\":1,\"b\":2,\"a\":3}", "found the name 'a' twice" }, { "[{\"x\":{\"k\":1,\"\\u006b\":2}}]", "found the name 'k' twice" },
         { "1234567890123456789012345678901234567890123456789012345678901", "a number of 61 characters" },
     };
