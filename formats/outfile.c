@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "outfile.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,20 +8,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "checked.h"
-
-static const char INFIX[] = ".partial-";
+#include "place.h"
 
 struct outfile {
-    char       *path;           // destination, links resolved
-    char       *dir;            // its folder
-    char       *tmp;            // dir/base.partial-<pid>
+    place       at;             // destination, links resolved
+    char       *tmp, *tmp_path; // "<name>.partial-<number>" beside it
     int         fd;             // open and locked (flock) for as long as it is being written
     int64_t     size;           // reserved bytes; 0: unknown
     int64_t     limit;          // RLIMIT_FSIZE: writing past it would be answered with a deadly signal
@@ -34,139 +30,153 @@ static void outfile_free(outfile *f)
 {
     if (!f) return;
     if (f->fd >= 0) close(f->fd);
-    free(f->path);
-    free(f->dir);
+    place_close(&f->at);
     free(f->tmp);
+    free(f->tmp_path);
     free(f);
 }
 
 // ---- names ---------------------------------------------------------------------------------------------------------
 
-// A place that the caller cannot have meant is ERR_USAGE; one that is right and refuses is ERR_SYSTEM.
-static bool cannot_create(const char *path, int code, err *e)
+// Where the link at p leads, as a path that is the caller's to free. In a folder that others can write to, a link of theirs could lead to any
+// file of ours: followed are our own, root's, and those of the folder's owner (as with Linux's fs.protected_symlinks).
+static char *follow(const place *p, const struct stat *link, err *e)
 {
-    char buf[128];
-    bool wrong = code == ENOENT || code == ENOTDIR || code == ELOOP || code == ENAMETOOLONG;
-    return err_set(e, wrong ? ERR_USAGE : ERR_SYSTEM, "%s: cannot create: %s", path, strerror_r(code, buf, sizeof buf));
+    struct stat dir;
+    char target[4097], *next = NULL;
+    if (fstat(p->fd, &dir) != 0 || (link->st_uid != geteuid() && link->st_uid != 0 && link->st_uid != dir.st_uid)) {
+        err_set(e, ERR_SYSTEM, "%s: cannot write: it is a link that belongs to another user", p->path);
+        return NULL;
+    }
+    const ssize_t n = readlinkat(p->fd, p->name, target, sizeof target - 1);
+    if (n <= 0) { place_cannot_create(p->path, n == 0 ? ENOENT : errno, e); return NULL; }
+    target[n] = '\0';
+    if (asprintf(&next, "%s%s%s", target[0] == '/' ? "" : p->dir, target[0] == '/' ? "" : "/", target) < 0) {
+        err_nomem(e, "a path", strlen(target));
+        return NULL;
+    }
+    return next;
 }
 
-// The folder that holds path (which does not end in '/'), freed by the caller; NULL when out of memory.
-static char *folder_of(const char *path)
+// The destination with links resolved, so that a link to another disk keeps pointing there; its folder is held open. *old: what is there.
+static bool resolve(place *at, const char *path, struct stat *old, bool *exists, err *e)
 {
-    const char *slash = strrchr(path, '/');
-    return !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+    enum { MOST_LINKS = 40 };                       // as the kernel
+    char *next = strdup(path);
+    *exists = false;
+    for (int hops = 0; next && hops <= MOST_LINKS; hops++) {
+        err why = { 0 };
+        const size_t n = strlen(next);
+        if (n > 0 && next[n - 1] == '/') { err_set(e, ERR_USAGE, "%s: cannot write: the name of a folder", path); break; }
+        bool ok = place_open(at, next, &why);
+        if (!ok && (hops == 0 || why.kind != ERR_USAGE)) { err_set(e, why.kind, "%s", why.msg); break; }
+        *exists = ok && fstatat(at->fd, at->name, old, AT_SYMLINK_NOFOLLOW) == 0;
+        if (!*exists && hops > 0) { err_set(e, ERR_USAGE, "%s: cannot create: No such file or directory: %s, where the link leads", path, next); break; }
+        if (!*exists || !S_ISLNK(old->st_mode)) { free(next); return true; }
+        char *further = follow(at, old, e);
+        free(next);
+        next = further;
+        place_close(at);
+    }
+    if (next) place_cannot_create(path, ELOOP, e);  // unless something else was said before
+    else      err_nomem(e, "a path", strlen(path) + 1);
+    free(next);
+    place_close(at);
+    return false;
 }
 
-// dir is a folder, and path's name fits into it with room for the temporary infix; path is what messages name.
-static bool check_folder_of(const char *path, const char *dir, err *e)
+// resolve, and whether what is there may be replaced.
+static bool resolve_destination(place *at, const char *path, struct stat *old, bool *exists, err *e)
 {
-    struct stat st;
-    const char *slash = strrchr(path, '/');
-    if (stat(dir, &st) != 0)
-        return errno == ENOENT ? err_set(e, ERR_USAGE, "%s: cannot create: there is no folder %s", path, dir) : cannot_create(path, errno, e);
-    if (!S_ISDIR(st.st_mode)) return err_set(e, ERR_USAGE, "%s: cannot create: %s is not a folder", path, dir);
-    const long most = pathconf(dir, _PC_NAME_MAX);
-    const size_t n = strlen(slash ? slash + 1 : path) + sizeof INFIX + 10;      // 10: digits of a process number, and a few
-    if (most > 0 && n > (size_t)most)
-        return err_set(e, ERR_USAGE, "%s: cannot create: the name is %zu bytes too long for its folder", path, n - (size_t)most);
-    return true;
-}
-
-// The destination with links resolved, so that a link to another disk keeps pointing there; its folder must exist.
-static bool resolve_destination(outfile *f, const char *path, err *e)
-{
-    struct stat st;
     if (path[0] == '\0') return err_set(e, ERR_USAGE, "the output path is empty");
-    if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) {
-        f->path = realpath(path, NULL);
-        if (!f->path) return cannot_create(path, errno, e);
-    } else {
-        f->path = strdup(path);
-        if (!f->path) return err_nomem(e, "a path", strlen(path) + 1);
-    }
-    if (stat(f->path, &st) == 0 && !S_ISREG(st.st_mode))
-        return err_set(e, ERR_USAGE, "%s: cannot write: it is %s", path, S_ISDIR(st.st_mode) ? "a folder" : "not a regular file");
-    const char *slash = strrchr(f->path, '/');
-    if (slash && slash[1] == '\0') return err_set(e, ERR_USAGE, "%s: cannot write: the name of a folder", path);
-    f->dir = folder_of(f->path);
-    if (!f->dir || asprintf(&f->tmp, "%s%s%ld", f->path, INFIX, (long)getpid()) < 0) {
-        f->tmp = NULL;      // asprintf leaves it undefined
-        return err_nomem(e, "a path", strlen(f->path) + 32);
-    }
-    return check_folder_of(f->path, f->dir, e);
+    if (stat(path, old) == 0 && S_ISDIR(old->st_mode)) return err_set(e, ERR_USAGE, "%s: cannot write: it is a folder", path);
+    if (!resolve(at, path, old, exists, e)) return false;
+    bool ok = !*exists || S_ISREG(old->st_mode) || err_set(e, ERR_USAGE, "%s: cannot write: it is not a regular file", path);
+    ok = ok && place_writable(at, e);
+    if (ok && *exists && faccessat(at->fd, at->name, W_OK, AT_EACCESS) != 0 && errno == EACCES)
+        ok = err_set(e, ERR_SYSTEM, "%s: cannot replace: the file there may not be written to (permissions %03o)", path, (unsigned)old->st_mode & 0777);
+    ok = ok && (!*exists || place_replaceable(at, old, e));
+    if (!ok) place_close(at);
+    return ok;
 }
 
 bool outfile_check(const char *path, err *e)
 {
-    outfile f = { .fd = -1 };
-    bool ok = resolve_destination(&f, path, e);
-    if (ok && faccessat(AT_FDCWD, f.dir, W_OK | X_OK, AT_EACCESS) != 0) ok = cannot_create(path, errno, e);
-    free(f.path);
-    free(f.dir);
-    free(f.tmp);
+    place at = { .fd = -1 };
+    struct stat old;
+    bool exists;
+    bool ok = resolve_destination(&at, path, &old, &exists, e);
+    place_close(&at);
     return ok;
 }
 
 bool outfile_check_folder(const char *path, err *e)
 {
-    struct stat st;
-    char  *name = strdup(path), *dir = NULL;
+    struct stat there;
+    place  at = { .fd = -1 };
+    char  *name = strdup(path);
     size_t n = strlen(path);
     if (!name) return err_nomem(e, "a path", n + 1);
     while (n > 1 && name[n - 1] == '/') name[--n] = '\0';
     bool ok = n > 0 || err_set(e, ERR_USAGE, "the output path is empty");
-    if (ok && stat(name, &st) == 0 && !S_ISDIR(st.st_mode)) ok = err_set(e, ERR_USAGE, "%s: is there already and is not a folder", path);
-    if (ok && !(dir = folder_of(name))) ok = err_nomem(e, "a path", n + 1);
-    ok = ok && check_folder_of(name, dir, e);
-    if (ok && faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) != 0) ok = cannot_create(path, errno, e);
-    free(dir);
+    if (ok && lstat(name, &there) == 0) {
+        if (S_ISLNK(there.st_mode))       ok = err_set(e, ERR_USAGE, "%s: is a link; name the folder itself", path);
+        else if (!S_ISDIR(there.st_mode)) ok = err_set(e, ERR_USAGE, "%s: is there already and is not a folder", path);
+    }
+    ok = ok && place_open(&at, name, e) && place_writable(&at, e);
+    ok = ok && (fstatat(at.fd, at.name, &there, AT_SYMLINK_NOFOLLOW) != 0 || place_replaceable(&at, &there, e));
+    place_close(&at);
     free(name);
     return ok;
 }
 
-static bool is_leftover_name(const char *name, const char *base)
+// ---- the temporary file --------------------------------------------------------------------------------------------
+
+static int open_leftover(int dir_fd, const char *name)
 {
-    size_t n = strlen(base), m = sizeof INFIX - 1;
-    if (strncmp(name, base, n) != 0 || strncmp(name + n, INFIX, m) != 0) return false;
-    const char *p = name + n + m;
-    if (!*p) return false;
-    for (; *p; p++)
-        if (!isdigit((unsigned char)*p)) return false;
-    return true;
+    int fd = openat(dir_fd, name, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    return fd < 0 && errno == EACCES ? openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW) : fd;
 }
+
+// A file of ours under no other name: only such a one was made here. Anybody can put a link or a pipe under such a name.
+static bool is_ours(const struct stat *st) { return S_ISREG(st->st_mode) && st->st_uid == geteuid() && st->st_nlink == 1; }
 
 // Removes temporary files whose writer is gone. A living writer holds a lock on its file, which says so more reliably than
 // a process number, which is reused, and which is often the same in every container.
-static void remove_leftovers(const outfile *f)
+static void remove_leftovers(const place *at)
 {
-    const char *slash = strrchr(f->path, '/'), *base = slash ? slash + 1 : f->path;
-    DIR        *d = opendir(f->dir);
-    if (!d) return;     // creating the file will say why
-    for (struct dirent *ent; (ent = readdir(d));) {
-        if (!is_leftover_name(ent->d_name, base)) continue;
-        int fd = openat(dirfd(d), ent->d_name, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    struct stat st;
+    int  list = openat(at->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = list >= 0 ? fdopendir(list) : NULL;
+    for (struct dirent *ent; d && (ent = readdir(d));) {
+        if (!is_partial_of(ent->d_name, at->name) || fstatat(at->fd, ent->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !is_ours(&st)) continue;
+        int fd = open_leftover(at->fd, ent->d_name);
         if (fd < 0) continue;
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0) unlinkat(dirfd(d), ent->d_name, 0);
+        const bool dead = fstat(fd, &st) == 0 && is_ours(&st) && lock_try(fd) == LOCK_MINE && is_still(at->fd, ent->d_name, fd);
+        if (dead) unlinkat(at->fd, ent->d_name, 0);
         close(fd);
     }
-    closedir(d);
+    if (d)              closedir(d);
+    else if (list >= 0) close(list);
 }
 
-// Creates the temporary file and locks it. Between the two another process may take it for a leftover: then try again.
-static bool create_locked(outfile *f, err *e)
+// Creates the temporary file and locks it. Whatever has its name already, a link perhaps, is left alone: another is taken. Between creating and
+// locking, another process may take it for a leftover: then again.
+static bool create_locked(outfile *f, mode_t mode, err *e)
 {
-    for (int attempt = 0; attempt < 10; attempt++) {
-        f->fd = open(f->tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (f->fd < 0 && errno == EEXIST)
-            return err_set(e, ERR_SYSTEM, "%s: cannot create: another writer of this process is at it", f->path);
-        if (f->fd < 0) return cannot_create(f->path, errno, e);
+    for (int attempt = 0; attempt < PLACE_ATTEMPTS; attempt++) {
         struct stat st;
-        if (flock(f->fd, LOCK_EX | LOCK_NB) == 0 || errno == ENOLCK || errno == EOPNOTSUPP)
-            if (fstat(f->fd, &st) == 0 && st.st_nlink > 0) return true;
-        close(f->fd);
+        if (!place_partial(&f->at, attempt, &f->tmp, &f->tmp_path)) return err_nomem(e, "a path", strlen(f->at.path) + 32);
+        f->fd = openat(f->at.fd, f->tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+        if (f->fd < 0 && errno != EEXIST) return place_cannot_create(f->at.path, errno, e);
+        if (f->fd >= 0 && lock_try(f->fd) != LOCK_OTHERS && fstat(f->fd, &st) == 0 && st.st_nlink > 0) return true;
+        if (f->fd >= 0) close(f->fd);
         f->fd = -1;
+        free(f->tmp);
+        free(f->tmp_path);
+        f->tmp = f->tmp_path = NULL;
     }
-    return err_set(e, ERR_SYSTEM, "%s: cannot create: other processes keep removing it", f->path);
+    return err_set(e, ERR_SYSTEM, "%s: cannot create: every temporary name beside it is taken", f->at.path);
 }
 
 // ---- space ---------------------------------------------------------------------------------------------------------
@@ -174,7 +184,7 @@ static bool create_locked(outfile *f, err *e)
 static bool no_space(const outfile *f, int64_t size, int code, err *e)
 {
     char buf[128];
-    return err_set(e, ERR_SYSTEM, "%s: cannot reserve %lld bytes: %s", f->path, (long long)size, strerror_r(code, buf, sizeof buf));
+    return err_set(e, ERR_SYSTEM, "%s: cannot reserve %lld bytes: %s", f->at.path, (long long)size, strerror_r(code, buf, sizeof buf));
 }
 
 // Not posix_fallocate: where the file system cannot reserve, glibc's writes into every block instead, which doubles the work.
@@ -196,14 +206,17 @@ outfile *outfile_open(const char *path, int64_t size, err *e)
 {
     outfile *f = calloc(1, sizeof *f);
     if (!f) { err_nomem(e, "an output file", sizeof *f); return NULL; }
-    f->fd   = -1;
+    f->fd   = f->at.fd = -1;
     f->size = size;
     struct rlimit rl;
     f->limit = getrlimit(RLIMIT_FSIZE, &rl) == 0 && rl.rlim_cur < INT64_MAX ? (int64_t)rl.rlim_cur : INT64_MAX;
     if (size < 0) { err_set(e, ERR_SYSTEM, "%s: negative size %lld", path, (long long)size); goto fail; }
-    if (!resolve_destination(f, path, e)) goto fail;
-    remove_leftovers(f);
-    if (!create_locked(f, e)) goto fail;
+    struct stat old;
+    bool replaces = false;
+    if (!resolve_destination(&f->at, path, &old, &replaces, e)) goto fail;
+    remove_leftovers(&f->at);
+    if (!create_locked(f, replaces ? mode_to_keep(&old, &f->at) : 0666, e)) goto fail;
+    if (replaces) keep_mode(f->fd, &old, &f->at);
     if (size > 0 && !reserve(f, size, e)) goto fail;
     return f;
 fail:
@@ -217,11 +230,11 @@ static bool range_ok(const outfile *f, int64_t off, int64_t n, err *e)
 {
     int64_t end;
     if (!add_i64(off, n, &end) || (f->size > 0 && end > f->size))
-        return err_set(e, ERR_SYSTEM, "%s: offset %lld: cannot write %lld bytes: the file was planned with %lld", f->path,
+        return err_set(e, ERR_SYSTEM, "%s: offset %lld: cannot write %lld bytes: the file was planned with %lld", f->at.path,
                        (long long)off, (long long)n, (long long)f->size);
     if (end > f->limit) {
         errno = EFBIG;
-        return err_errno(e, false, f->path, "write");
+        return err_errno(e, false, f->at.path, "write");
     }
     return true;
 }
@@ -233,7 +246,7 @@ static bool write_all(outfile *f, int64_t off, const uint8_t *src, int64_t n, er
         if (w < 0 && errno == EINTR) continue;
         if (w <= 0) {
             if (w == 0) errno = ENOSPC;
-            return err_errno(e, false, f->path, "write");
+            return err_errno(e, false, f->at.path, "write");
         }
         src += w;
         off += w;
@@ -256,7 +269,7 @@ static bool copy_in_kernel(outfile *f, int64_t off, int src_fd, int64_t src_off,
         size_t  chunk = (size_t)(n - *done < (1 << 30) ? n - *done : 1 << 30);
         ssize_t w = copy_file_range(src_fd, &in, f->fd, &out, chunk, 0);
         if (w < 0 && errno == EINTR) continue;
-        if (w < 0 && (errno == ENOSPC || errno == EIO || errno == EDQUOT)) return err_errno(e, false, f->path, "write");
+        if (w < 0 && (errno == ENOSPC || errno == EIO || errno == EDQUOT)) return err_errno(e, false, f->at.path, "write");
         if (w < 0) atomic_store(&f->no_kernel_copy, true);      // another file system, an old kernel, a seal
         if (w <= 0) break;                                      // 0: some file systems say so though there is more
         // To the disk already now, while the caller takes digests: else commit would wait for most of a large file. Only a hint.
@@ -278,9 +291,9 @@ bool outfile_copy_at(outfile *f, int64_t off, int src_fd, int64_t src_off, int64
     while (ok && done < n) {
         ssize_t r = pread(src_fd, buf, (size_t)(n - done < CHUNK ? n - done : CHUNK), src_off + done);
         if (r < 0 && errno == EINTR) continue;
-        if (r < 0) { ok = err_errno(e, true, f->path, "read the source"); break; }
+        if (r < 0) { ok = err_errno(e, true, f->at.path, "read the source"); break; }
         if (r == 0) {
-            ok = err_set(e, ERR_INPUT, "%s: the source ends %lld bytes early", f->path, (long long)(n - done));
+            ok = err_set(e, ERR_INPUT, "%s: the source ends %lld bytes early", f->at.path, (long long)(n - done));
             break;
         }
         ok = write_all(f, off + done, buf, r, e);
@@ -297,27 +310,20 @@ bool outfile_append(outfile *f, const void *src, int64_t n, err *e)
     return true;
 }
 
-const char *outfile_tmp_path(const outfile *f) { return f->tmp; }
-const char *outfile_path(const outfile *f)     { return f->path; }
+const char *outfile_tmp_path(const outfile *f) { return f->tmp_path; }
+const char *outfile_path(const outfile *f)     { return f->at.path; }
 
 // ---- the end -------------------------------------------------------------------------------------------------------
 
-// The name is on disk only when the folder is. Some file systems cannot flush a folder; the data is safe there all the same.
-static bool flush_folder(const outfile *f, err *e)
-{
-    int fd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return errno == EACCES || err_errno(e, false, f->dir, "open the folder to flush it");
-    bool ok = fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS;
-    if (!ok) err_errno(e, false, f->dir, "flush the folder");
-    close(fd);
-    return ok;
-}
-
 bool outfile_commit(outfile *f, err *e)
 {
-    if (fsync(f->fd) != 0) { err_errno(e, false, f->path, "flush"); goto fail; }
-    if (rename(f->tmp, f->path) != 0) { err_errno(e, false, f->path, "rename to"); goto fail; }
-    bool ok = flush_folder(f, e);
+    if (fsync(f->fd) != 0) { err_errno(e, false, f->at.path, "flush"); goto fail; }
+    if (!is_still(f->at.fd, f->tmp, f->fd)) {
+        err_set(e, ERR_SYSTEM, "%s: cannot rename: %s is no longer what was written there", f->at.path, f->tmp_path);
+        goto fail;
+    }
+    if (renameat(f->at.fd, f->tmp, f->at.fd, f->at.name) != 0) { err_errno(e, false, f->at.path, "rename to"); goto fail; }
+    bool ok = place_flush(&f->at, e);               // the name is on disk only when the folder is
     outfile_free(f);
     return ok;
 fail:
@@ -328,7 +334,7 @@ fail:
 void outfile_abort(outfile *f)
 {
     if (!f) return;
-    if (f->tmp && f->fd >= 0) unlink(f->tmp);       // fd < 0: it was never ours
+    if (f->fd >= 0 && is_still(f->at.fd, f->tmp, f->fd)) unlinkat(f->at.fd, f->tmp, 0);
     outfile_free(f);
 }
 
