@@ -1,16 +1,16 @@
 // hallmark release: convert, verify each, record, publish the folder.
 #define _GNU_SOURCE
 #include "cli.h"
-#include "../formats/file_map.h"
 #include "../formats/json.h"
+#include "../formats/place.h"
 #include "../verify/release.h"
 #include "progress_bar.h"
 #include "report_table.h"
+#include "script.h"
 #include "text_out.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum { MAX_TYPES = 32 };
 
@@ -89,7 +89,7 @@ static bool print_result(const release_result *r, bool json, bool script_found, 
     for (int i = 0; i < r->n_notes; i++) print_line(stdout, "note: %s", r->notes[i]);
     if (r->n_missing) printf("\nMissing: what Transformers says of this checkpoint. These commands make it, once for each model:\n");
     for (int i = 0; i < r->n_missing; i++) print_line(stdout, "    %s", r->missing[i]);
-    if (r->n_missing && !script_found) printf("hf_fixture.py is in the folder fixtures of hallmark's sources: say there where those are.\n");
+    if (r->n_missing && !script_found) printf("hf_fixture.py was not found where this program is installed: it is in the folder fixtures of hallmark's sources; say there where those are.\n");
     putchar('\n');
     print_line(stdout, r->published ? "Published: %s" : "Not published. The artifacts and the report are in %s", r->where);
     return true;
@@ -120,36 +120,22 @@ static void note_replaced(const places *p, const release_result *r)
     destination d;
     err ignored = { 0 };
     if (r->replaced) destination_note_replaced(&cmd_release, &(destination){ .path = r->where, .replaces = true });
+    if (r->left) cli_note(&cmd_release, "%s holds what the release before this one left: there is a file that it did not write", r->left);
     if (!r->published && destination_folder(&d, p->path[0], &ignored) && d.replaces) cli_note(&cmd_release, "%s still holds the release before this one", p->path[0]);
 }
 
 // Work goes on in a folder beside DIR, which is gone after a failure: a message that speaks of it means DIR.
 static void name_the_destination(err *e, const char *dir)
 {
-    char *staged = NULL, *at;
     struct stat st;
-    if (asprintf(&staged, "%s.partial-%ld", dir, (long)getpid()) < 0) return;
-    const size_t n = strlen(staged), m = strlen(dir);
-    while (lstat(staged, &st) != 0 && (at = strstr(e->msg, staged)) != NULL) memmove(at + m, at + n, strlen(at + n) + 1);
-    free(staged);
-}
-
-// hf_fixture.py as it can be called from here: of the sources that this is run in, or that the program was built in (it lies one folder below
-// them). "": neither.
-static const char *find_script(char path[4096])
-{
-    static const char script[] = "fixtures/hf_fixture.py";
-    if (file_exists(script)) return script;
-    const ssize_t n = readlink("/proc/self/exe", path, 4096 - sizeof script);
-    if (n <= 0) return "";
-    path[n] = '\0';
-    for (int i = 0; i < 2; i++) {
-        char *slash = strrchr(path, '/');
-        if (slash) *slash = '\0';
+    const size_t n = strlen(dir);
+    for (char *at = e->msg; (at = strstr(at, dir)) != NULL; at += n) {
+        size_t digits, m = strlen(PARTIAL_INFIX);
+        if (strncmp(at + n, PARTIAL_INFIX, m) != 0 || !(digits = strspn(at + n + m, "0123456789"))) continue;
+        char *staged = strndup(at, n + m + digits);
+        if (staged && lstat(staged, &st) != 0) memmove(at + n, at + n + m + digits, strlen(at + n + m + digits) + 1);
+        free(staged);
     }
-    strcat(path, "/");
-    strcat(path, script);
-    return file_exists(path) ? path : "";
 }
 
 static int release(const char *hf_dir, const release_options *o, const file_type *types, int n_types, const places *p)
@@ -157,20 +143,20 @@ static int release(const char *hf_dir, const release_options *o, const file_type
     err e = { 0 };
     release_result r = { 0 };
     progress_bar bar;
-    char script_path[4096];
-    const char *script = find_script(script_path);
+    char *script = script_find();
     release_opts ro = {
         .name = o->name, .types = n_types ? types : NULL, .n_types = n_types,
         .fixtures = o->fixtures.n ? o->fixtures.v : NULL, .n_fixtures = o->fixtures.n,
         .n_threads = (int)o->threads, .tokens = o->tokens, .device = o->device, .gate_path = o->gate,
-        .fixture_script = script[0] ? script : NULL, .progress = progress_bar_begin(&bar),
+        .fixture_script = script, .progress = progress_bar_begin(&bar),
     };
     bool ok = release_checkpoint(&r, hf_dir, o->out, &ro, &e);
     progress_bar_end(&bar);
     if (!ok) name_the_destination(&e, p->path[0]);
-    ok = ok && print_result(&r, o->json, script[0], &e);
+    ok = ok && print_result(&r, o->json, script != NULL, &e);
     if (ok) note_replaced(p, &r);
     const int status = !ok ? cli_fail(&cmd_release, &e) : r.published ? 0 : ERR_VERDICT;
+    free(script);
     release_result_free(&r);
     return status;
 }
@@ -199,7 +185,8 @@ const command cmd_release = {
              "and puts artifacts and reports in DIR. If one comparison does not hold, nothing is published: everything stays in\n"
              "DIR.failed and the exit status is 1. Without a matching fixture it stays in DIR.unverified, with the command that\n"
              "would make what is missing, and the exit status is 1. A release that is in DIR already is replaced, in one step.\n"
-             "Interrupted, it leaves DIR.partial-<process>, which the next release to DIR removes.\n",
+             "Only files that its report lists are removed: another file in DIR stops the release before the work. Interrupted, it leaves\n"
+             "DIR.partial-<number>, which the next release to DIR removes.\n",
     .examples = "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF\n"
                 "  hallmark release fixtures/tiny-gemma4 -o build/release --types bf16,q4_k_m\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(release_options),

@@ -10,8 +10,6 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-static const char INFIX[] = ".partial-";
-
 bool place_cannot_create(const char *path, int code, err *e)
 {
     char buf[128];
@@ -39,6 +37,10 @@ bool place_open(place *p, const char *path, err *e)
     const char *slash = strrchr(path, '/');
     *p = (place){ .path = strdup(path), .dir = folder_of(path), .name = strdup(slash ? slash + 1 : path), .fd = -1 };
     if (!p->path || !p->dir || !p->name) { err_nomem(e, "a path", strlen(path) + 1); goto fail; }
+    if (!p->name[0] || strcmp(p->name, ".") == 0 || strcmp(p->name, "..") == 0) {
+        err_set(e, ERR_USAGE, "%s: cannot create: this is no name in a folder", path);
+        goto fail;
+    }
     p->fd = open_folder(p->dir);
     if (p->fd < 0) {
         const int code = errno;
@@ -48,7 +50,7 @@ bool place_open(place *p, const char *path, err *e)
         goto fail;
     }
     const long most = fpathconf(p->fd, _PC_NAME_MAX);
-    const size_t n = strlen(p->name) + sizeof INFIX + 10;       // 10: digits of a number, and a few
+    const size_t n = strlen(p->name) + sizeof PARTIAL_INFIX + 10;       // 10: digits of a number, and a few
     if (most <= 0 || n <= (size_t)most) return true;
     err_set(e, ERR_USAGE, "%s: cannot create: the name is %zu bytes too long for its folder", path, n - (size_t)most);
 fail:
@@ -90,20 +92,26 @@ bool place_partial(const place *p, int attempt, char **name, char **path)
     uint32_t number = (uint32_t)getpid();
     if (attempt > 0 && getrandom(&number, sizeof number, GRND_NONBLOCK) != sizeof number) number = (uint32_t)getpid() + (uint32_t)attempt;
     *name = *path = NULL;
-    if (asprintf(name, "%s%s%u", p->name, INFIX, number) < 0) *name = NULL;
-    if (*name && asprintf(path, "%s%s%u", p->path, INFIX, number) < 0) *path = NULL;
+    if (asprintf(name, "%s%s%u", p->name, PARTIAL_INFIX, number) < 0) *name = NULL;
+    if (*name && asprintf(path, "%s%s%u", p->path, PARTIAL_INFIX, number) < 0) *path = NULL;
     if (*path) return true;
     free(*name);
     *name = NULL;
     return false;
 }
 
+size_t partial_base(const char *name)
+{
+    const size_t n = strlen(name), m = sizeof PARTIAL_INFIX - 1;
+    size_t end = n;
+    while (end > 0 && name[end - 1] >= '0' && name[end - 1] <= '9') end--;
+    return end < n && end > m && memcmp(name + end - m, PARTIAL_INFIX, m) == 0 ? end - m : 0;
+}
+
 bool is_partial_of(const char *name, const char *base)
 {
-    const size_t n = strlen(base), m = sizeof INFIX - 1;
-    if (strncmp(name, base, n) != 0 || strncmp(name + n, INFIX, m) != 0) return false;
-    const char *digits = name + n + m;
-    return *digits && digits[strspn(digits, "0123456789")] == '\0';
+    const size_t n = partial_base(name);
+    return n > 0 && n == strlen(base) && memcmp(name, base, n) == 0;
 }
 
 bool is_still(int dir_fd, const char *name, int fd)

@@ -17,7 +17,8 @@ typedef struct {
     int   fd;           // the folder, open
 } place;                // owned; place_close frees it
 
-// The folder of path, which does not end in '/'. ERR_USAGE: there is no such folder, or the name has no room there for the temporary infix;
+// The folder of path, which does not end in '/', '.' or '..'. ERR_USAGE: it does, there is no such folder, or the name has no room there for the
+// temporary infix;
 // ERR_SYSTEM otherwise. On failure nothing is left open. Messages name the place.
 bool place_open(place *p, const char *path, err *e);
 void place_close(place *p);
@@ -34,11 +35,14 @@ bool place_replaceable(const place *p, const struct stat *there, err *e);
 // The folder's entries on disk. A file system that cannot flush a folder is none the worse.
 bool place_flush(const place *p, err *e);
 
+#define PARTIAL_INFIX ".partial-"
+
 // "<name>.partial-<number>" and the same as a path, freed by the caller; attempt 0 is the process's own number. false: out of memory.
 bool place_partial(const place *p, int attempt, char **name, char **path);
 enum { PLACE_ATTEMPTS = 16 };
 
-// Is `name` a temporary name of `base`?
+// Of a temporary name the bytes of what it stands for; 0: it is none. And: is `name` a temporary name of `base`?
+size_t partial_base(const char *name);
 bool is_partial_of(const char *name, const char *base);
 
 // Does `name` in the folder open as dir_fd still stand for the open file fd, itself and no link to it?

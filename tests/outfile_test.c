@@ -172,7 +172,9 @@ START_TEST(test_destinations)
     e = (err){ 0 };
     ck_assert(!outfile_check_folder("", &e));
     e = (err){ 0 };
-    ck_assert(outfile_check_folder(in_dir(dir, "new//"), &e) && outfile_check_folder(dir, &e) && outfile_check_folder("/", &e));
+    ck_assert(outfile_check_folder(in_dir(dir, "new//"), &e) && outfile_check_folder(dir, &e));
+    ck_assert(!outfile_check_folder("/", &e) && !outfile_check_folder(in_dir(dir, ".."), &e) && !outfile_check_folder(".", &e));
+    e = (err){ 0 };
     ck_assert(outfile_check(in_dir(dir, "new"), &e) && outfile_check(in_dir(dir, "plain"), &e) && outfile_check("new", &e));
     ck_assert_int_eq(access(in_dir(dir, "new"), F_OK), -1);
     ck_assert_int_eq(unlink(in_dir(dir, "plain")), 0);

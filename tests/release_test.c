@@ -225,7 +225,7 @@ static void stage(release_dir *d, const char *dest, const char *name)
 {
     char path[400], text[64];
     err  e = { 0 };
-    ck_assert_msg(release_dir_begin(d, dest, &e), "%s", e.msg);
+    ck_assert_msg(release_dir_begin(d, dest, NULL, 0, &e), "%s", e.msg);
     snprintf(path, sizeof path, "%s/report.json", d->path);
     const int n = snprintf(text, sizeof text, "{\"hallmark_release\":1,\"name\":\"%s\",\"artifacts\":[]}", name);
     ck_assert_msg(outfile_write_whole(path, text, n, &e), "%s", e.msg);
@@ -236,7 +236,7 @@ START_TEST(a_release_published_in_the_meantime_is_replaced_and_told)
 {
     const char *dest = in_scratch("meantime");
     release_dir mine;
-    bool replaced = false;
+    release_before before;
     int  status;
     err  e = { 0 };
     stage(&mine, dest, "mine");
@@ -244,11 +244,11 @@ START_TEST(a_release_published_in_the_meantime_is_replaced_and_told)
     if (child == 0) {
         release_dir theirs;
         stage(&theirs, dest, "theirs");
-        _exit(release_dir_publish(&theirs, dest, &replaced, &e) && !replaced ? 0 : 9);
+        _exit(release_dir_publish(&theirs, dest, &before, &e) && !before.replaced ? 0 : 9);
     }
     ck_assert(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    ck_assert_msg(release_dir_publish(&mine, dest, &replaced, &e), "%s", e.msg);
-    ck_assert(replaced);
+    ck_assert_msg(release_dir_publish(&mine, dest, &before, &e), "%s", e.msg);
+    ck_assert(before.replaced && !before.left);
     char *report = text_of(dest, "report.json");
     ck_assert_ptr_nonnull(strstr(report, "mine"));
     free(report);
@@ -446,17 +446,17 @@ START_TEST(a_publish_that_fails_says_where_the_work_is)
     char dest[300], staged[400], inside[500];
     release_dir d;
     snprintf(dest, sizeof dest, "%s", in_scratch("blocked"));
-    ck_assert_msg(release_dir_begin(&d, dest, &e), "%s", e.msg);
+    ck_assert_msg(release_dir_begin(&d, dest, NULL, 0, &e), "%s", e.msg);
     snprintf(staged, sizeof staged, "%s", d.path);
     snprintf(inside, sizeof inside, "%s/report.md", staged);
     ck_assert(outfile_write_whole(inside, "x", 1, &e));
     FILE *f = fopen(dest, "w");                                     // it came while the release was at work
     ck_assert(f && fclose(f) == 0);
-    ck_assert(!release_dir_publish(&d, dest, &(bool){ false }, &e));
+    ck_assert(!release_dir_publish(&d, dest, &(release_before){ .replaced = false }, &e));
     ck_assert_msg(strstr(e.msg, "not a folder") && strstr(e.msg, staged), "%s", e.msg);
     ck_assert(file_exists(inside));
     unlink(dest);
-    ck_assert(release_dir_begin(&d, dest, &(err){ 0 }));            // the next release there takes it away
+    ck_assert(release_dir_begin(&d, dest, NULL, 0, &(err){ 0 }));            // the next release there takes it away
     ck_assert(!file_exists(inside));
     release_dir_abort(&d);
     ck_assert_int_eq(leftovers("blocked"), 0);

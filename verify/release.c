@@ -136,7 +136,7 @@ static char *shell_word(const char *word)
 // The command that makes what is missing. weights: where the artifact will lie for the user, NULL: from the source.
 static bool add_missing(release *x, const char *stem, const char *type, const char *weights, err *e)
 {
-    char *script = shell_word(x->o->fixture_script ? x->o->fixture_script : "fixtures/hf_fixture.py");
+    char *script = shell_word(x->o->fixture_script ? x->o->fixture_script : "/path/to/hallmark/fixtures/hf_fixture.py");
     char *fix = NULL, *w_dir = shell_word(x->hf_dir), *w_fix = NULL, *w_art = weights ? shell_word(weights) : NULL;
     bool  ok = script && asprintf(&fix, "%s/%s-%s.json.gz", x->hf_dir, x->name, stem) >= 0 && (w_fix = shell_word(fix)) && w_dir && (!weights || w_art);
     ok = ok ? add_line(&x->r->missing, &x->r->n_missing, e, "python3 %s %s -o %s --dtype %s%s%s", script, w_dir, w_fix, type,
@@ -180,6 +180,22 @@ static bool artifact_bytes(const release *x, int i, int64_t *bytes, int64_t *sum
     *bytes = v.to_bytes;
     quantize_preview_free(&v);
     return add_i64(*sum, *bytes, sum) || err_set(e, ERR_INPUT, "%s: the artifacts are larger than 63 bits can say", x->hf_dir);
+}
+
+// The folder to work in, whose first report lists the artifacts that are to come.
+static bool begin_folder(release *x, err *e)
+{
+    char **names = calloc((size_t)x->n_types + 1, sizeof *names);
+    bool   ok = names || err_nomem(e, "names", 0);
+    for (int i = 0; ok && i < x->n_types; i++)
+        if (asprintf(&names[i], "%s-%s.gguf", x->name, file_type_of(x->types[i])->label) < 0) {
+            names[i] = NULL;
+            ok = err_nomem(e, "a name", strlen(x->name));
+        }
+    ok = ok && release_dir_begin(&x->dir, x->dest[TO_PUBLISH], (const char *const *)names, x->n_types, e);
+    for (int i = 0; names && i < x->n_types; i++) free(names[i]);
+    free(names);
+    return ok;
 }
 
 // The artifacts lie beside each other before any is published: room for all of them is asked for at once, before hours of work on the first.
@@ -351,7 +367,10 @@ static bool finish(release *x, err *e)
     release_head h = { .name = x->name, .source_digest = x->source.v2, .revision = x->revision, .gate = gate_name(x->o),
                        .verdict = VERDICTS[to] };
     if (!note_unused(x, e) || (to == TO_PUBLISH && !record_all(x, e)) || !release_report_write(x->dir.path, &h, x->r, e)) return false;
-    if (!release_dir_publish(&x->dir, x->dest[to], &x->r->replaced, e)) return false;
+    release_before before;
+    if (!release_dir_publish(&x->dir, x->dest[to], &before, e)) return false;
+    x->r->replaced = before.replaced;
+    x->r->left     = before.left;
     snprintf(x->r->where, sizeof x->r->where, "%s", x->dest[to]);
     x->r->published = to == TO_PUBLISH;
     return true;
@@ -374,12 +393,12 @@ static bool prepare(release *x, const char *out_dir, err *e)
     if (!session_device_there(o->device, e)) return false;
     source_revision(x->hf_dir, x->revision);
     return source_digest(x->hf_dir, o->n_threads, o->progress, &x->source, e) && find_fixtures(x, e) && records_will_fit(x, e)
-        && release_dir_begin(&x->dir, x->dest[TO_PUBLISH], e) && all_will_fit(x, e);
+        && begin_folder(x, e) && all_will_fit(x, e);
 }
 
 bool release_checkpoint(release_result *r, const char *hf_dir, const char *out_dir, const release_opts *o, err *e)
 {
-    release x = { .o = o, .r = r, .hf_dir = hf_dir, .dir = { .fd = -1 } };
+    release x = { .o = o, .r = r, .hf_dir = hf_dir, .dir = { .fd = -1, .at = { .fd = -1 } } };
     memset(r, 0, sizeof *r);
     bool ok = prepare(&x, out_dir, e);
     for (int i = 0; ok && i < x.n_types; i++) ok = make_artifact(&x, i, e);
@@ -399,6 +418,7 @@ void release_result_free(release_result *r)
     for (int i = 0; i < r->n_notes; i++) free(r->notes[i]);
     free(r->reports);
     free(r->file_bytes);
+    free(r->left);
     free(r->missing);
     free(r->notes);
     memset(r, 0, sizeof *r);

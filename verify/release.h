@@ -4,7 +4,8 @@
 //   pass        the folder is DIR
 //   fail        a gate did not hold: everything is in DIR.failed
 //   unverified  none failed, but a fixture is missing: everything is in DIR.unverified, and `missing` holds the commands that make it
-// Interrupted by a signal (Ctrl-C too) it leaves DIR.partial-<process>, never DIR; the next release to DIR removes what no living process holds.
+// Interrupted by a signal (Ctrl-C too) it leaves DIR.partial-<number>, never DIR; the next release to DIR removes what no living process holds.
+// A release that is in the way is replaced, and no file in it that its report does not list: such a file stops the work before it begins.
 // Only files of a published folder carry a verification record. An F32 or BF16 file answers to a fixture made from the source in its own
 // arithmetic; any other type to two, one made from its own weights and one from the source (see match.h).
 // Proved by tests/release_test.c.
@@ -24,7 +25,7 @@ typedef struct {
     int64_t           tokens;       // free-run length; 0: VERIFY_TOKENS
     const char       *device;       // NULL: auto
     const char       *gate_path;    // NULL: the built-in gate
-    const char       *fixture_script;   // hf_fixture.py, as the commands in `missing` shall name it; NULL: fixtures/hf_fixture.py
+    const char       *fixture_script;   // hf_fixture.py, as the commands in `missing` shall name it; NULL: it is not known where that is
     progress         *progress;
 } release_opts;
 
@@ -35,6 +36,7 @@ typedef struct {
     char           where[4096];     // the folder that holds everything now
     bool           published;
     bool           replaced;        // another release was in `where`, perhaps one that was published while this one worked
+    char          *left;            // NULL, or the folder that holds what could not be removed of it
     int            n_missing;
     char         **missing;         // [n_missing] shell commands, each making a fixture that an artifact lacks
     int            n_notes;

@@ -1,237 +1,262 @@
 #define _GNU_SOURCE
 #include "release_dir.h"
 #include "../formats/file_map.h"
-#include "../formats/json.h"
+#include "../formats/outfile.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char INFIX[] = ".partial-";
+enum { FOLDER = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
 
-// ---- what may be in such a folder ----------------------------------------------------------------------------------
+// ---- what is at the destination --------------------------------------------------------------------------------------
 
-static bool ends_with(const char *s, const char *suffix)
-{
-    size_t n = strlen(s), m = strlen(suffix);
-    return n >= m && strcmp(s + n - m, suffix) == 0;
-}
-
-// Published names, and the temporary ones that outfile makes of them.
-static bool release_writes(const char *name)
-{
-    return ends_with(name, ".gguf") || strcmp(name, RELEASE_JSON) == 0 || strcmp(name, RELEASE_MD) == 0 || strstr(name, INFIX) != NULL;
-}
-
-// Calls for each entry but . and ..; stops with *strange (owned by the caller) at one that a release does not write. *n counts them.
-static bool scan(const char *dir, int *n, char strange[256], err *e)
-{
-    DIR *d = opendir(dir);
-    *n = 0;
-    strange[0] = '\0';
-    if (!d) return err_errno(e, false, dir, "open the folder");
-    for (struct dirent *x; !strange[0] && (x = readdir(d)) != NULL;) {
-        if (strcmp(x->d_name, ".") == 0 || strcmp(x->d_name, "..") == 0) continue;
-        (*n)++;
-        if (!release_writes(x->d_name)) snprintf(strange, 256, "%s", x->d_name);
-    }
-    closedir(d);
-    return true;
-}
-
-// dir's report.json if it is that of a release; NULL otherwise. The caller deletes it.
-static cJSON *release_report(const char *dir)
-{
-    err    ignored = { 0 };
-    char  *path = path_join(dir, RELEASE_JSON);
-    cJSON *j = path && file_exists(path) ? json_parse_file(path, &ignored) : NULL;
-    if (j && !cJSON_IsNumber(json_get(j, "hallmark_release"))) { cJSON_Delete(j); j = NULL; }
-    free(path);
-    return j;
-}
-
-// Is name one that this report speaks of: an artifact, a report, or the temporary file of one ("<name>.partial-<digits>")?
-static bool is_listed(const cJSON *report, const char *name)
-{
-    const char  *infix = strstr(name, INFIX);
-    const size_t n = infix ? (size_t)(infix - name) : strlen(name);
-    const char  *pid = infix ? infix + strlen(INFIX) : "0";
-    const cJSON *a;
-    if (!*pid || pid[strspn(pid, "0123456789")]) return false;
-    if ((n == strlen(RELEASE_JSON) && strncmp(name, RELEASE_JSON, n) == 0) || (n == strlen(RELEASE_MD) && strncmp(name, RELEASE_MD, n) == 0)) return true;
-    cJSON_ArrayForEach(a, json_get(report, "artifacts")) {
-        const cJSON *s = json_get(a, "artifact");
-        if (cJSON_IsString(s) && strlen(s->valuestring) == n && strncmp(name, s->valuestring, n) == 0) return true;
-    }
-    return false;
-}
-
-// A user's own file beside a release, an mmproj-*.gguf say, must not go when the release is replaced. *strange: the first such name.
-static bool find_unlisted(const char *dir, const cJSON *report, char strange[256], err *e)
-{
-    DIR *d = opendir(dir);
-    if (!d) return err_errno(e, false, dir, "open the folder");
-    for (struct dirent *x; !strange[0] && (x = readdir(d)) != NULL;) {
-        if (strcmp(x->d_name, ".") == 0 || strcmp(x->d_name, "..") == 0 || is_listed(report, x->d_name)) continue;
-        snprintf(strange, 256, "%s", x->d_name);
-    }
-    closedir(d);
-    return true;
-}
-
-bool release_dir_free_to_use(const char *dest, err *e)
-{
+typedef struct {
+    bool        there;
+    int         entries;
     struct stat st;
-    char strange[256];
-    int  n;
-    if (lstat(dest, &st) != 0) return errno == ENOENT ? true : err_errno(e, false, dest, "look at");
-    if (!S_ISDIR(st.st_mode)) return err_set(e, ERR_USAGE, "%s: is there already and is not a folder", dest);
-    if (!scan(dest, &n, strange, e)) return false;
-    if (n == 0) return true;
-    if (strange[0]) return err_set(e, ERR_USAGE, "%s: holds '%s', which no release wrote; choose another folder", dest, strange);
-    cJSON *report = release_report(dest);
-    if (!report) return err_set(e, ERR_USAGE, "%s: is not empty and holds no release's %s; choose another folder", dest, RELEASE_JSON);
-    bool ok = find_unlisted(dest, report, strange, e);
-    cJSON_Delete(report);
-    if (ok && strange[0]) return err_set(e, ERR_USAGE, "%s: holds '%s', which the release there did not write; choose another folder", dest, strange);
-    return ok;
+} occupant;
+
+static bool compare_with_its_report(const place *to, int fd, occupant *o, err *e)
+{
+    release_list l;
+    char other[256];
+    if (!release_list_read(&l, fd, e)) return false;
+    const bool report = l.report;
+    bool ok = release_list_compare(&l, fd, to->path, &o->entries, other, e);
+    release_list_free(&l);
+    if (!ok || o->entries == 0) return ok;
+    if (!report)
+        return err_set(e, ERR_USAGE, "%s: is not empty ('%s') and holds no release's %s; choose another folder", to->path, other, RELEASE_JSON);
+    return !other[0] || err_set(e, ERR_USAGE, "%s: holds '%s', which the release there did not write; choose another folder", to->path, other);
 }
 
-// ---- removing ------------------------------------------------------------------------------------------------------
-
-// Removes a folder of a release: only what a release writes, so that anything else keeps the folder alive.
-static void remove_release(const char *dir)
+// Absent, empty, or a release that holds nothing else. to->path and to->name: the destination, to->fd: its folder.
+static bool look_at(const place *to, occupant *o, err *e)
 {
-    DIR *d = opendir(dir);
-    if (!d) return;
-    for (struct dirent *x; (x = readdir(d)) != NULL;)
-        if (release_writes(x->d_name)) unlinkat(dirfd(d), x->d_name, 0);
-    closedir(d);
-    rmdir(dir);
-}
-
-static int lock_folder(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) { close(fd); fd = -1; }
-    return fd;
-}
-
-// Where dest lies, and its own name there. dir is owned by the caller, base borrowed from dest.
-static bool split(const char *dest, char **dir, const char **base, err *e)
-{
-    const char *slash = strrchr(dest, '/');
-    *base = slash ? slash + 1 : dest;
-    *dir  = !slash ? strdup(".") : slash == dest ? strdup("/") : strndup(dest, (size_t)(slash - dest));
-    return *dir || err_nomem(e, "a path", strlen(dest) + 1);
-}
-
-static bool remove_leftovers(const char *dest, err *e)
-{
-    char       *dir;
-    const char *base;
-    if (!split(dest, &dir, &base, e)) return false;
-    DIR  *d = opendir(dir);
-    bool  ok = d || err_errno(e, false, dir, "open the folder");
-    size_t n = strlen(base), m = sizeof INFIX - 1;
-    for (struct dirent *x; ok && (x = readdir(d)) != NULL;) {
-        const char *name = x->d_name;
-        if (strncmp(name, base, n) != 0 || strncmp(name + n, INFIX, m) != 0 || strspn(name + n + m, "0123456789") != strlen(name + n + m)) continue;
-        char *path = path_join(dir, name);
-        int   fd = path ? lock_folder(path) : -1;
-        if (fd >= 0) {                              // nobody is writing it any more
-            remove_release(path);
-            close(fd);
-        }
-        free(path);
-    }
-    if (d) closedir(d);
-    free(dir);
-    return ok;
-}
-
-// ---- the staging folder --------------------------------------------------------------------------------------------
-
-bool release_dir_begin(release_dir *d, const char *dest, err *e)
-{
-    *d = (release_dir){ .fd = -1 };
-    if (!remove_leftovers(dest, e)) return false;
-    if (asprintf(&d->path, "%s%s%ld", dest, INFIX, (long)getpid()) < 0) {
-        d->path = NULL;
-        return err_nomem(e, "a path", strlen(dest) + 32);
-    }
-    if (mkdir(d->path, 0777) != 0) {
-        err_errno(e, false, d->path, "make the folder");
-        free(d->path);
-        d->path = NULL;
-        return false;
-    }
-    d->fd = lock_folder(d->path);
-    if (d->fd >= 0) return true;
-    err_errno(e, false, d->path, "lock the folder");
-    release_dir_abort(d);
-    return false;
-}
-
-static void close_dir(release_dir *d)
-{
-    if (d->fd >= 0) close(d->fd);
-    free(d->path);
-    *d = (release_dir){ .fd = -1 };
-}
-
-void release_dir_abort(release_dir *d)
-{
-    if (!d->path) return;
-    remove_release(d->path);
-    close_dir(d);
-}
-
-static bool flush_folder(const char *dir, err *e)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return err_errno(e, false, dir, "open the folder");
-    bool ok = fsync(fd) == 0 || errno == EINVAL || err_errno(e, false, dir, "flush the folder");    // EINVAL: this file system has no need of it
+    *o = (occupant){ .there = false };
+    if (fstatat(to->fd, to->name, &o->st, AT_SYMLINK_NOFOLLOW) != 0) return errno == ENOENT || err_errno(e, false, to->path, "look at");
+    if (!S_ISDIR(o->st.st_mode))
+        return err_set(e, ERR_USAGE, "%s: is there already and is not a folder%s", to->path, S_ISLNK(o->st.st_mode) ? ", but a link" : "");
+    const int fd = openat(to->fd, to->name, FOLDER);
+    if (fd < 0) return err_errno(e, false, to->path, "open the folder");
+    o->there = true;
+    bool ok = fstat(fd, &o->st) == 0 || err_errno(e, false, to->path, "look at");
+    ok = ok && compare_with_its_report(to, fd, o, e) && place_replaceable(to, &o->st, e);
+    if (ok && o->entries > 0 && faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) != 0) ok = err_errno(e, false, to->path, "replace");
     close(fd);
     return ok;
 }
 
-// Puts the new folder in the place of an old release: in one step where names can be exchanged; else the old one steps aside first.
-static bool replace(const char *staged, const char *dest, err *e)
+bool release_dir_free_to_use(const char *dest, err *e)
 {
-    if (renameat2(AT_FDCWD, staged, AT_FDCWD, dest, RENAME_EXCHANGE) == 0) {
-        remove_release(staged);                     // the old release, under the staging name now
-        return true;
-    }
-    if (errno != EINVAL && errno != ENOSYS) return err_errno(e, false, dest, "replace");
-    char *aside;
-    if (asprintf(&aside, "%s-old", staged) < 0) return err_nomem(e, "a path", strlen(staged) + 8);
-    bool ok = (rename(dest, aside) == 0 && rename(staged, dest) == 0) || err_errno(e, false, dest, "replace");
-    if (ok) remove_release(aside);
-    else    rename(aside, dest);                    // put it back if it had moved
-    free(aside);
+    place    to;
+    occupant o;
+    if (!place_open(&to, dest, e)) return false;
+    bool ok = look_at(&to, &o, e);
+    place_close(&to);
     return ok;
 }
 
-bool release_dir_publish(release_dir *d, const char *dest, bool *replaced, err *e)
+// ---- removing --------------------------------------------------------------------------------------------------------
+
+// Removes what the folder's report lists, and the folder when nothing else is in it.
+static bool remove_release(int parent, const char *name, int fd)
 {
-    char       *dir = NULL;
-    const char *base;
-    err  bad = { 0 };
-    *replaced = false;
-    bool ok = split(dest, &dir, &base, &bad) && flush_folder(d->path, &bad) && release_dir_free_to_use(dest, &bad);
-    if (ok && rename(d->path, dest) != 0) {         // takes the place of nothing, or of an empty folder
-        if (errno == ENOTEMPTY || errno == EEXIST) ok = *replaced = replace(d->path, dest, &bad);
-        else                                       ok = err_errno(&bad, false, dest, "rename to");
+    release_list l;
+    err ignored = { 0 };
+    if (!release_list_read(&l, fd, &ignored)) return false;
+    release_list_remove(&l, fd);
+    release_list_free(&l);
+    return is_still(parent, name, fd) && unlinkat(parent, name, AT_REMOVEDIR) == 0;
+}
+
+// A folder of ours, on this file system.
+static bool is_ours(const struct stat *st, const struct stat *parent)
+{
+    return S_ISDIR(st->st_mode) && st->st_uid == geteuid() && st->st_dev == parent->st_dev;
+}
+
+static void remove_leftover(const place *at, const char *name, const struct stat *parent)
+{
+    struct stat st;
+    const int fd = openat(at->fd, name, FOLDER | O_NONBLOCK);
+    if (fd < 0) return;                             // a link, a file, or not for us
+    const bool dead = fstat(fd, &st) == 0 && is_ours(&st, parent) && lock_try(fd) == LOCK_MINE && is_still(at->fd, name, fd);
+    if (dead) remove_release(at->fd, name, fd);
+    close(fd);
+}
+
+static void remove_leftovers(const place *at)
+{
+    struct stat parent;
+    const int list = openat(at->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = list >= 0 ? fdopendir(list) : NULL;
+    const bool known = fstat(at->fd, &parent) == 0;
+    for (struct dirent *x; known && d && (x = readdir(d)) != NULL;)
+        if (is_partial_of(x->d_name, at->name)) remove_leftover(at, x->d_name, &parent);
+    if (d)              closedir(d);
+    else if (list >= 0) close(list);
+}
+
+// ---- the staging folder ----------------------------------------------------------------------------------------------
+
+// The folder just made becomes ours alone, and locked. false: another took its name, or put something in it, in the meantime.
+static bool take(release_dir *d)
+{
+    struct stat st, parent;
+    release_list none = { 0 };
+    int  n;
+    char other[256];
+    err  ignored = { 0 };
+    d->fd = openat(d->at.fd, d->name, FOLDER);
+    if (d->fd < 0 || fstat(d->fd, &st) != 0 || fstat(d->at.fd, &parent) != 0) return false;
+    if (st.st_uid != geteuid() && st.st_uid != parent.st_uid) return false;     // the second: file systems where one user owns everything
+    d->mode = st.st_mode & 07777;
+    if (fchmod(d->fd, 0700 | (d->mode & S_ISGID)) != 0 && st.st_uid == geteuid()) return false;
+    if (lock_try(d->fd) == LOCK_OTHERS || !release_list_compare(&none, d->fd, d->path, &n, other, &ignored) || n > 0) return false;
+    return fstat(d->fd, &st) == 0 && st.st_nlink > 0;
+}
+
+static void forget(release_dir *d)
+{
+    if (d->fd >= 0) close(d->fd);
+    free(d->path);
+    free(d->name);
+    d->path = d->name = NULL;
+    d->fd = -1;
+}
+
+static bool make(release_dir *d, err *e)
+{
+    for (int attempt = 0; attempt < PLACE_ATTEMPTS; attempt++) {
+        if (!place_partial(&d->at, attempt, &d->name, &d->path)) return err_nomem(e, "a path", strlen(d->at.path) + 32);
+        if (mkdirat(d->at.fd, d->name, 0777) != 0) {
+            if (errno != EEXIST) return err_errno(e, false, d->path, "make the folder");
+        } else if (take(d)) {
+            return true;
+        }
+        if (d->fd >= 0 && is_still(d->at.fd, d->name, d->fd)) unlinkat(d->at.fd, d->name, AT_REMOVEDIR);      // if it is empty
+        forget(d);
     }
+    return err_set(e, ERR_SYSTEM, "%s: cannot make a folder to work in: every name beside it is taken", d->at.path);
+}
+
+static bool write_unfinished(const release_dir *d, const char *const *artifacts, int n, err *e)
+{
+    char *path = path_join(d->path, RELEASE_JSON), *text = release_list_unfinished(artifacts, n);
+    bool  ok = path && text ? outfile_write_whole(path, text, (int64_t)strlen(text), e) : err_nomem(e, RELEASE_JSON, 0);
+    free(text);
+    free(path);
+    return ok;
+}
+
+static void close_dir(release_dir *d)
+{
+    forget(d);
+    place_close(&d->at);
+}
+
+bool release_dir_begin(release_dir *d, const char *dest, const char *const *artifacts, int n, err *e)
+{
+    *d = (release_dir){ .fd = -1, .at = { .fd = -1 } };
+    if (!place_open(&d->at, dest, e)) return false;
+    remove_leftovers(&d->at);
+    if (!make(d, e)) { close_dir(d); return false; }
+    if (write_unfinished(d, artifacts, n, e)) return true;
+    release_dir_abort(d);
+    return false;
+}
+
+void release_dir_abort(release_dir *d)
+{
+    if (d->path) remove_release(d->at.fd, d->name, d->fd);
+    close_dir(d);
+}
+
+// ---- publishing ------------------------------------------------------------------------------------------------------
+
+typedef enum { MOVED, MOVED_OVER, CHANGED, FAILED } moved;     // MOVED_OVER: what was there has the name *aside now. CHANGED: look again
+
+// Where names cannot be exchanged the old folder steps aside first.
+static moved step_aside(const release_dir *d, const char *name, char **aside)
+{
+    if (asprintf(aside, "%s-old", d->name) < 0) { *aside = NULL; errno = ENOMEM; return FAILED; }
+    if (renameat(d->at.fd, name, d->at.fd, *aside) != 0) return FAILED;
+    if (renameat(d->at.fd, d->name, d->at.fd, name) == 0) return MOVED_OVER;
+    const int why = errno;
+    renameat(d->at.fd, *aside, d->at.fd, name);     // back to where it was
+    errno = why;
+    return FAILED;
+}
+
+// errno where FAILED.
+static moved move(const release_dir *d, const char *name, const occupant *o, char **aside)
+{
+    const int fd = d->at.fd;
+    if (o->entries == 0) {                          // takes the place of nothing, or of an empty folder
+        if (renameat(fd, d->name, fd, name) == 0) return MOVED;
+        return errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR ? CHANGED : FAILED;
+    }
+    if (renameat2(fd, d->name, fd, name, RENAME_EXCHANGE) == 0) return (*aside = strdup(d->name)) ? MOVED_OVER : MOVED;
+    if (errno == ENOENT) return CHANGED;
+    return errno == EINVAL || errno == ENOSYS ? step_aside(d, name, aside) : FAILED;
+}
+
+// What was replaced may, since it was looked at, have got a file that is not the release's: then all of it stays.
+static char *remove_old(const release_dir *d, const char *aside)
+{
+    release_list l;
+    int   n;
+    char  other[256], *path = NULL;
+    err   ignored = { 0 };
+    const int fd = openat(d->at.fd, aside, FOLDER);
+    bool  gone = false;
+    if (fd >= 0 && release_list_read(&l, fd, &ignored)) {
+        const bool all = l.report && release_list_compare(&l, fd, aside, &n, other, &ignored) && !other[0];
+        release_list_free(&l);
+        gone = all && remove_release(d->at.fd, aside, fd);
+    }
+    if (fd >= 0) close(fd);
+    return gone ? NULL : (path = path_join(d->at.dir, aside)) ? path : strdup(aside);
+}
+
+static bool put(release_dir *d, const place *to, release_before *before, char **aside, err *e)
+{
+    enum { MOST_LOOKS = 8 };
+    for (int i = 0; i < MOST_LOOKS; i++) {
+        occupant o;
+        if (!is_still(d->at.fd, d->name, d->fd)) return err_set(e, ERR_SYSTEM, "%s: is no longer the folder that was made", d->path);
+        if (!look_at(to, &o, e)) return false;
+        if (o.there) keep_mode(d->fd, &o.st, &d->at);
+        else         (void)!fchmod(d->fd, d->mode);         // where that fails there are no permissions
+        if (fsync(d->fd) != 0 && errno != EINVAL) return err_errno(e, false, d->path, "flush the folder");      // EINVAL: no need of it here
+        const moved how = move(d, to->name, &o, aside);
+        if (how == FAILED) return err_errno(e, false, to->path, o.entries > 0 ? "replace" : "rename to");
+        before->replaced = how == MOVED_OVER || (how == MOVED && o.entries > 0);
+        if (how != CHANGED) return true;
+    }
+    return err_set(e, ERR_SYSTEM, "%s: cannot rename to: others keep changing it", to->path);
+}
+
+bool release_dir_publish(release_dir *d, const char *dest, release_before *before, err *e)
+{
+    const char *slash = strrchr(dest, '/');
+    place to = { .path = strdup(dest), .name = strdup(slash ? slash + 1 : dest), .fd = d->at.fd };      // fd stays d's
+    char *aside = NULL;
+    err   bad = { 0 };
+    *before = (release_before){ .replaced = false };
+    bool ok = to.path && to.name ? put(d, &to, before, &aside, &bad) : err_nomem(&bad, "a path", strlen(dest) + 1);
     if (!ok) err_set(e, bad.kind, "%s; what was made is in %s, until the next release to this place", bad.msg, d->path);
-    ok = ok && flush_folder(dir, e);
-    free(dir);
+    ok = ok && place_flush(&d->at, e);              // on disk, before anything old is removed
+    if (ok && aside) before->left = remove_old(d, aside);
+    free(aside);
+    free(to.path);
+    free(to.name);
     close_dir(d);
     return ok;
 }

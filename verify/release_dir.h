@@ -1,30 +1,40 @@
 // release_dir: the folder of a release, which appears whole or not at all.
 //
-// Work goes to "<dir>.partial-<pid>" beside the destination; the folder is locked while its process lives, so that a later run can tell
-// what a killed one left behind, and removes it. A folder that exists is replaced only when it holds nothing but what a release writes.
+// Work goes to "<dir>.partial-<number>" beside the destination, a folder that nobody else can enter; it is locked while its process lives, so that
+// a later run can tell what a killed one left behind, and holds from the first instant a report that lists its files. Removed are only our own
+// folders under such names, and in them, as in a release that is replaced, only what their report lists (release_list.h). Everything goes through
+// the descriptor of the destination's folder: links that others put there are neither followed nor removed.
+// Proved by tests/release_dir_test.c.
 #ifndef HALLMARK_VERIFY_RELEASE_DIR_H
 #define HALLMARK_VERIFY_RELEASE_DIR_H
 
-#include "../formats/err.h"
-
-#define RELEASE_JSON "report.json"
-#define RELEASE_MD   "report.md"
+#include "release_list.h"
+#include "../formats/place.h"
 
 typedef struct {
-    char *path;         // the staging folder
-    int   fd;           // open and locked
+    char  *path;        // the staging folder
+    char  *name;        // its name beside the destination
+    place  at;          // the destination's folder, held open
+    int    fd;          // the staging folder, open and locked
+    mode_t mode;        // what it gets when it is published: what umask leaves
 } release_dir;
 
-// The destination may be written: it is absent, empty, or a release (report.json with "hallmark_release", and no file that a
-// release does not write). ERR_USAGE names what is in the way.
+// The destination may be written: it is absent, empty, or a release (report.json with "hallmark_release", and nothing that it does not list).
+// ERR_USAGE names what is in the way; ERR_SYSTEM: it may not be replaced.
 bool release_dir_free_to_use(const char *dest, err *e);
 
-// Removes what killed runs left beside dest and makes the staging folder. ERR_SYSTEM.
-bool release_dir_begin(release_dir *d, const char *dest, err *e);
+// Removes what our killed runs left beside dest and makes the staging folder for these artifacts. ERR_SYSTEM.
+bool release_dir_begin(release_dir *d, const char *dest, const char *const *artifacts, int n, err *e);
 
-// Gives the staging folder its final name, in one step where the file system can exchange names. *replaced: a release was there, and is gone. d is
-// closed in every case; on failure the staging folder stays for the user to look at, and e says where.
-bool release_dir_publish(release_dir *d, const char *dest, bool *replaced, err *e);
+typedef struct {
+    bool  replaced;     // a release was there
+    char *left;         // NULL, or the folder that holds what could not be removed of it; freed by the caller
+} release_before;
+
+// Gives the staging folder its final name, dest, which lies where release_dir_begin was told: in one step where the file system can exchange
+// names. A folder that is replaced gives its permissions, and is removed only when the new name is on disk. d is closed in every case; on failure
+// the staging folder stays for the user to look at, and e says where.
+bool release_dir_publish(release_dir *d, const char *dest, release_before *before, err *e);
 
 // Removes the staging folder; a closed d is allowed.
 void release_dir_abort(release_dir *d);

@@ -71,6 +71,34 @@ run_hm 1 release "$work/bare" --types bf16 -o "$work/pub/"; err_has "note: repla
 cp -r "$work/pub.unverified" "$work/pub"
 run_hm 1 release "$work/bare" --types bf16 -o "$work/pub"; err_has "note: $work/pub still holds the release before this one"
 
+say "on a machine that is shared: links under our temporary names lead nowhere, and what a release did not write stays"
+mkdir "$work/shared" "$work/elsewhere" && chmod 1777 "$work/shared"
+cp "$work/bf16.gguf" "$work/elsewhere/x.gguf"; echo '{}' > "$work/elsewhere/report.json"; cp "$work/elsewhere/report.json" "$work/elsewhere/report.md"
+before=$(cat "$work"/elsewhere/* "$work/text" | sha256sum)
+for i in 1 2 3; do ln -s "$work/elsewhere" "$work/shared/pub.partial-$i"; ln -s "$work/text" "$work/shared/f.gguf.partial-$i"; done
+ln -s "$work/elsewhere" "$work/shared/pub.unverified.partial-7"; mkfifo "$work/shared/pub.partial-8" "$work/shared/f.gguf.partial-8"
+mkdir "$work/shared/pub.partial-9"; echo mine > "$work/shared/pub.partial-9/mine.gguf"
+for i in 1 2; do
+    run_hm 1 release "$work/bare" --types bf16 -o "$work/shared/pub"
+    for c in "convert $checkpoint -o" "quantize $work/bf16.gguf --type q8_0 -o" "imatrix --merge $work/im0.gguf -o"; do run_hm 0 $c "$work/shared/f.gguf"; done
+    run_hm 1 verify "$work/bf16.gguf" --fixture "$other_fix" --report "$work/shared/f.json"
+done
+[ "$(cat "$work"/elsewhere/* "$work/text" | sha256sum)" = "$before" ] && [ "$(ls "$work/elsewhere" | wc -l)" -eq 3 ] || fail "something behind a link was touched"
+[ "$(ls "$work/shared" | grep -c partial)" -eq 10 ] && [ -s "$work/shared/pub.partial-9/mine.gguf" ] || fail "what is not ours was removed, or ours is left: $(ls "$work/shared")"
+for own in README.md mmproj.gguf; do            # a file of the user's own in a release that would be replaced
+    echo mine > "$work/shared/pub.unverified/$own"
+    run_hm 2 release "$work/bare" --types bf16 -o "$work/shared/pub"; err_has "holds '$own'"; [ "$(wc -l < "$work/err")" -le 2 ] || fail "the release worked before it looked"
+    [ "$(cat "$work/shared/pub.unverified/$own")" = mine ] && [ -s "$work/shared/pub.unverified/bare-BF16.gguf" ] || fail "$own, or the release, is gone"
+    rm "$work/shared/pub.unverified/$own"
+done
+ln -s "$work/elsewhere" "$work/shared/linked"; run_hm 2 release "$work/bare" --types bf16 -o "$work/shared/linked"; err_has "is a link"
+
+say "what is replaced keeps its permissions, whatever umask says; a new file has what umask leaves"
+(umask 077; chmod 664 "$work/shared/f.gguf"; chmod 640 "$work/shared/f.json"; chmod 775 "$work/shared/pub.unverified"
+ run_hm 0 convert "$checkpoint" -o "$work/shared/f.gguf"; run_hm 0 convert "$checkpoint" -o "$work/shared/g.gguf"
+ run_hm 1 verify "$work/bf16.gguf" --fixture "$other_fix" --report "$work/shared/f.json"; run_hm 1 release "$work/bare" --types bf16 -o "$work/shared/pub") || exit 1
+[ "$(cd "$work/shared" && stat -c %a f.gguf g.gguf f.json pub.unverified | tr '\n' ' ')" = "664 600 640 775 " ] || fail "permissions: $(cd "$work/shared"; stat -c '%n %a' *)"
+
 say "two releases to one place at the same time: the one that is published last says what it replaced"
 first=
 cleanup_more() { [ -z "$first" ] || kill -KILL "$first" 2> /dev/null; }

@@ -162,11 +162,24 @@ run_hm 1 release "$work/bare" -o "$work/nope" --types bf16
 [ ! -e "$work/nope" ] && [ -d "$work/nope.unverified" ] || fail "expected nope.unverified alone: $(ls "$work")"
 grep -q hf_fixture.py "$work/out" "$work/err" || fail "the hf_fixture.py command is not printed"
 
-say "the printed command names the script so that it works from here: in the sources, from elsewhere, and where it is not known"
-mkdir -p "$work/tree/build" "$work/tree/fixtures" && cp "$hallmark" "$work/tree/build/hallmark" && : > "$work/tree/fixtures/hf_fixture.py"
+say "the printed command names the script that belongs to the program, by its path: never one in the current folder, or one that others can change"
+real=$(cd "$work" && pwd -P) from=$(cd "$root" && pwd -P)/fixtures/hf_fixture.py
+mkdir -p "$work/tree/build" "$work/tree/fixtures" "$work/bin" && cp "$hallmark" "$work/tree/build/hallmark" && cp "$hallmark" "$work/bin/hallmark"
+cp "$root/fixtures/hf_fixture.py" "$work/tree/fixtures/"
 rm -r "$work/nope.unverified"
-prints() { (cd "$1" && "$2" release "$work/bare" -o "$work/nope" --types bf16 > "$work/out" 2> "$work/err"); out_has "    python3 $3 $work/bare"; }
-prints "$work/tree" "$hallmark" fixtures/hf_fixture.py
-prints "$work" "$work/tree/build/hallmark" "$(cd "$work" && pwd -P)/tree/fixtures/hf_fixture.py"; ! grep -q "say there where" "$work/out" || fail "the script is known"
-rm "$work/tree/fixtures/hf_fixture.py"
-prints "$work" "$work/tree/build/hallmark" fixtures/hf_fixture.py; out_has "in the folder fixtures of hallmark's sources"
+prints() { (cd "$work/tree" && "$1" release "$work/bare" -o "$work/nope" --types bf16 > "$work/out" 2> "$work/err"); out_has "    python3 $2 $work/bare"; }
+prints "$hallmark" "$from"                                                      # from a build folder, with another such file here
+prints "$work/tree/build/hallmark" "$real/tree/fixtures/hf_fixture.py"; ! grep -q "say there where" "$work/out" || fail "the script is known"
+prints "$work/bin/hallmark" /path/to/hallmark/fixtures/hf_fixture.py; out_has "in the folder fixtures of hallmark's sources"
+(cd "$root" && pwd -P) > "$work/bin/hallmark.sources"; prints "$work/bin/hallmark" "$from"      # what a build folder elsewhere has beside the program
+chmod 666 "$work/bin/hallmark.sources"; prints "$work/bin/hallmark" /path/to/hallmark/fixtures/hf_fixture.py
+chmod 777 "$work/tree/fixtures"; prints "$work/tree/build/hallmark" /path/to/hallmark/fixtures/hf_fixture.py
+chmod 755 "$work/tree/fixtures"
+if [ "$(id -u)" -eq 0 ]; then chown 65534 "$work/tree/fixtures/hf_fixture.py"; prints "$work/tree/build/hallmark" /path/to/hallmark/fixtures/hf_fixture.py; fi
+if command -v cmake > /dev/null && cmake --install "$(dirname "$hallmark")" --prefix "$work/installed" > "$work/out" 2> "$work/err"; then
+    prints "$work/installed/bin/hallmark" "$real/installed/share/hallmark/hf_fixture.py"
+    cmp -s "$root/fixtures/hf_fixture.py" "$work/installed/share/hallmark/hf_fixture.py" && cmp -s "$root/fixtures/prompts.jsonl" "$work/installed/share/hallmark/prompts.jsonl" ||
+        fail "what is installed is not the script and its prompts"
+else
+    say "SKIP: nothing can be installed from here: $(head -n 1 "$work/err")"
+fi

@@ -1,0 +1,146 @@
+#define _GNU_SOURCE
+#include "release_list.h"
+#include "../formats/json.h"
+#include "../formats/place.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MOST_REPORT_BYTES = 16 << 20 };
+
+static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+// ---- reading -------------------------------------------------------------------------------------------------------
+
+// The text of the report, NUL-terminated and freed by the caller; NULL where there is none that could be one.
+static char *report_text(int dir_fd, int64_t *n)
+{
+    struct stat st;
+    char *text = NULL;
+    const int fd = openat(dir_fd, RELEASE_JSON, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) return NULL;
+    *n = 0;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= MOST_REPORT_BYTES) text = malloc((size_t)st.st_size + 1);
+    while (text && *n < st.st_size) {
+        const ssize_t got = read(fd, text + *n, (size_t)(st.st_size - *n));
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) break;
+        *n += got;
+    }
+    close(fd);
+    if (text) text[*n] = '\0';
+    return text;
+}
+
+static bool is_artifact(const cJSON *name)
+{
+    const size_t n = cJSON_IsString(name) ? strlen(name->valuestring) : 0;
+    return n > 5 && strcmp(name->valuestring + n - 5, ".gguf") == 0;
+}
+
+static bool add_artifacts(release_list *l, const cJSON *report, err *e)
+{
+    const cJSON *list = json_get(report, "artifacts"), *a;
+    l->v = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof *l->v);
+    if (!l->v) return err_nomem(e, "names of artifacts", 0);
+    cJSON_ArrayForEach(a, list) {
+        const cJSON *s = json_get(a, "artifact");
+        if (!is_artifact(s)) continue;
+        if (!(l->v[l->n] = strdup(s->valuestring))) return err_nomem(e, "names of artifacts", strlen(s->valuestring) + 1);
+        l->n++;
+    }
+    qsort(l->v, (size_t)l->n, sizeof *l->v, by_name);
+    return true;
+}
+
+bool release_list_read(release_list *l, int fd, err *e)
+{
+    err     unreadable = { 0 };
+    int64_t n;
+    char   *text = report_text(fd, &n);
+    cJSON  *report = text ? json_parse(text, n, RELEASE_JSON, &unreadable) : NULL;
+    *l = (release_list){ .report = cJSON_IsNumber(json_get(report, "hallmark_release")) };
+    bool ok = !l->report || add_artifacts(l, report, e);
+    if (!ok) release_list_free(l);
+    cJSON_Delete(report);
+    free(text);
+    return ok;
+}
+
+void release_list_free(release_list *l)
+{
+    for (int i = 0; i < l->n; i++) free(l->v[i]);
+    free(l->v);
+    *l = (release_list){ 0 };
+}
+
+// A release that was killed as it wrote its first report has the report's temporary name, and nothing else.
+bool release_list_has(const release_list *l, const char *name)
+{
+    char  base[256], *key = base;
+    const size_t part = partial_base(name), n = part ? part : strlen(name);
+    if (n >= sizeof base) return false;
+    memcpy(base, name, n);
+    base[n] = '\0';
+    if (!l->report) return part && strcmp(base, RELEASE_JSON) == 0;
+    if (strcmp(base, RELEASE_JSON) == 0 || strcmp(base, RELEASE_MD) == 0) return true;
+    return l->n > 0 && bsearch(&key, l->v, (size_t)l->n, sizeof *l->v, by_name) != NULL;
+}
+
+// ---- the folder ----------------------------------------------------------------------------------------------------
+
+static DIR *entries_of(int fd)
+{
+    const int list = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);      // not a duplicate: that would share its position
+    DIR *d = list >= 0 ? fdopendir(list) : NULL;
+    if (!d && list >= 0) close(list);
+    return d;
+}
+
+static bool is_entry(const struct dirent *x) { return strcmp(x->d_name, ".") != 0 && strcmp(x->d_name, "..") != 0; }
+
+bool release_list_compare(const release_list *l, int fd, const char *dir, int *n, char other[256], err *e)
+{
+    DIR *d = entries_of(fd);
+    *n = 0;
+    other[0] = '\0';
+    if (!d) return err_errno(e, false, dir, "list the folder");
+    for (struct dirent *x; (x = readdir(d)) != NULL;) {
+        if (!is_entry(x)) continue;
+        (*n)++;
+        if (release_list_has(l, x->d_name) || (other[0] && strcmp(x->d_name, other) > 0)) continue;
+        strncpy(other, x->d_name, 255);
+        other[255] = '\0';
+    }
+    closedir(d);
+    return true;
+}
+
+void release_list_remove(const release_list *l, int fd)
+{
+    DIR *d = entries_of(fd);
+    for (struct dirent *x; d && (x = readdir(d)) != NULL;)
+        if (is_entry(x) && strcmp(x->d_name, RELEASE_JSON) != 0 && release_list_has(l, x->d_name)) unlinkat(fd, x->d_name, 0);
+    if (d) closedir(d);
+    if (l->report) unlinkat(fd, RELEASE_JSON, 0);
+}
+
+// ---- writing -------------------------------------------------------------------------------------------------------
+
+char *release_list_unfinished(const char *const *artifacts, int n)
+{
+    cJSON *doc = cJSON_CreateObject(), *list = NULL;
+    bool ok = doc && cJSON_AddNumberToObject(doc, "hallmark_release", 1) && cJSON_AddStringToObject(doc, "verdict", "unfinished")
+              && (list = cJSON_AddArrayToObject(doc, "artifacts"));
+    for (int i = 0; ok && i < n; i++) {
+        cJSON *one = cJSON_CreateObject();
+        ok = one && cJSON_AddItemToArray(list, one) && cJSON_AddStringToObject(one, "artifact", artifacts[i]);
+    }
+    char *text = ok ? json_print(doc) : NULL;
+    cJSON_Delete(doc);
+    return text;
+}

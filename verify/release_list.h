@@ -1,0 +1,33 @@
+// release_list: the names in a release's folder that are the release's own: those that its report.json lists, and the temporary names of those.
+// Nothing else in such a folder is ever removed.
+// Proved by tests/release_dir_test.c.
+#ifndef HALLMARK_VERIFY_RELEASE_LIST_H
+#define HALLMARK_VERIFY_RELEASE_LIST_H
+
+#include "../formats/err.h"
+
+#define RELEASE_JSON "report.json"
+#define RELEASE_MD   "report.md"
+
+typedef struct {
+    bool   report;      // there is a report of a release; without one nothing is listed
+    char **v;           // [n] artifacts, sorted
+    int    n;
+} release_list;         // owned; release_list_free
+
+// Of the folder open as fd. A report that cannot be read as one, is a link, or is no regular file, is none. ERR_SYSTEM.
+bool release_list_read(release_list *l, int fd, err *e);
+void release_list_free(release_list *l);
+
+bool release_list_has(const release_list *l, const char *name);
+
+// How many entries the folder open as fd has; *other: the first in alphabetical order that is not listed, "" where there is none. dir: for messages.
+bool release_list_compare(const release_list *l, int fd, const char *dir, int *n, char other[256], err *e);
+
+// Removes what is listed from the folder open as fd, the report last: it tells the next run what is left to do.
+void release_list_remove(const release_list *l, int fd);
+
+// A report of a release that is not finished: it lists the artifacts. Freed by the caller; NULL when out of memory.
+char *release_list_unfinished(const char *const *artifacts, int n);
+
+#endif
