@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "calibrate.h"
 #include "../convert/convert.h"
+#include "../formats/place.h"
 #include "../quant/moments.h"
 #include "texts.h"
 
@@ -293,13 +294,13 @@ calibration *calibration_compute(const char *source_gguf, const calibration_opts
 #define SOURCE_DIR_BEGINS  "hallmark-source-"
 #define SOURCE_FILE        "source.gguf"
 
-// Removes what begins as our file does (its partial form bears a process's number) from the folder open as fd; how many there were.
+// Removes our file and its temporary form from the folder open as fd; how many there were.
 static int empty_folder(int fd)
 {
     DIR *d = fdopendir(dup(fd));
     int n = 0;
     for (struct dirent *f; d && (f = readdir(d)) != NULL;)
-        if (strncmp(f->d_name, SOURCE_FILE, strlen(SOURCE_FILE)) == 0) n += unlinkat(fd, f->d_name, 0) == 0;
+        if (strcmp(f->d_name, SOURCE_FILE) == 0 || is_partial_of(f->d_name, SOURCE_FILE)) n += unlinkat(fd, f->d_name, 0) == 0;
     if (d) closedir(d);
     return n;
 }
@@ -313,7 +314,8 @@ static void remove_leftovers(const char *dir)
         if (strncmp(f->d_name, SOURCE_DIR_BEGINS, strlen(SOURCE_DIR_BEGINS)) != 0) continue;
         const int fd = openat(dirfd(d), f->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0) continue;
-        if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0 && empty_folder(fd) > 0)
+        const bool dead = fstat(fd, &st) == 0 && st.st_uid == geteuid() && lock_try(fd) == LOCK_MINE && is_still(dirfd(d), f->d_name, fd);
+        if (dead && empty_folder(fd) > 0)
             unlinkat(dirfd(d), f->d_name, AT_REMOVEDIR);
         close(fd);
     }
@@ -341,7 +343,7 @@ calibration *calibration_compute_hf(const char *hf_dir, const calibration_opts *
     remove_leftovers(dir_of(o->dir));
     snprintf(dir, sizeof dir, "%s/" SOURCE_DIR_BEGINS "XXXXXX", dir_of(o->dir));
     if (!mkdtemp(dir)) { err_set(e, ERR_SYSTEM, "%s: cannot be made: %s", dir, strerror(errno)); return NULL; }
-    const int lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int lock = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (lock >= 0) flock(lock, LOCK_EX);        // where a file system has no locks, no run takes another's folder for a leftover either
     snprintf(path, sizeof path, "%s/" SOURCE_FILE, dir);
     if (convert_checkpoint(hf_dir, path, &(convert_opts){ .type = type, .n_threads = o->n_threads, .progress = o->progress }, e)) m = model_open(path, e);

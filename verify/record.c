@@ -230,7 +230,7 @@ bool record_fits(const record_release *all, const char *const *fixtures, int n, 
 
 static bool overwrite(const char *path, int64_t off, const char *bytes, int64_t n, err *e)
 {
-    int fd = open(path, O_RDWR | O_CLOEXEC);
+    int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) return err_errno(e, false, path, "open for writing");
     bool ok = true;
     for (int64_t done = 0; ok && done < n;) {
