@@ -254,7 +254,7 @@ START_TEST(what_the_release_did_not_write_stops_it_by_name)
         ck_assert_int_eq(unlink(in_dir(dir, path)), 0);
     }
     put_text_in("rel/a\nb\x1b[2J", "mine");         // shown as text
-    in_the_way(ERR_USAGE, "holds 'a\\x0ab\\x1b[2J'");
+    in_the_way(ERR_USAGE, "holds 'a\\nb\\x1b[2J'");
     ck_assert_int_eq(unlink(in_dir(dir, "rel/a\nb\x1b[2J")), 0);
     ck_assert_int_eq(mkdir(in_dir(dir, "rel/folder"), 0777), 0);
     in_the_way(ERR_USAGE, "'folder'");

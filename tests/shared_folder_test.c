@@ -268,7 +268,7 @@ START_TEST(names_are_shown_escaped_and_may_be_long)
     ck_assert_msg(outfile_write_whole(path, "x", 1, &e), "%s", e.msg);
     check_text(path, "x");
     ck_assert(unlink(path) == 0 && mkdir(path, 0777) == 0 && !outfile_write_whole(path, "x", 1, &e));
-    check_refused(&e, ERR_USAGE, "a\\x0ab\\x1b[31m\\xff", "it is a folder");
+    check_refused(&e, ERR_USAGE, "a\\nb\\x1b[31m\\xff", "it is a folder");
     memset(name, 'n', 255);
     for (int n = 255; n > 200; n--) {               // the longest that is allowed has room for every temporary name
         name[n] = '\0';
