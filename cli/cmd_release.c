@@ -128,12 +128,14 @@ static void note_replaced(const places *p, const release_result *r)
 static void name_the_destination(err *e, const char *dir)
 {
     struct stat st;
-    const size_t n = strlen(dir);
-    for (char *at = e->msg; (at = strstr(at, dir)) != NULL; at += n) {
-        size_t digits, m = strlen(PARTIAL_INFIX);
-        if (strncmp(at + n, PARTIAL_INFIX, m) != 0 || !(digits = strspn(at + n + m, "0123456789"))) continue;
-        char *staged = strndup(at, n + m + digits);
-        if (staged && lstat(staged, &st) != 0) memmove(at + n, at + n + m + digits, strlen(at + n + m + digits) + 1);
+    err shown = { 0 };
+    err_set(&shown, ERR_USAGE, "%s", dir);          // as messages show it
+    const size_t n = strlen(shown.msg), m = strlen(PARTIAL_INFIX);
+    for (char *at = e->msg; (at = strstr(at, shown.msg)) != NULL; at += n) {
+        char *number = at + n + m, *staged = NULL;
+        const size_t digits = strncmp(at + n, PARTIAL_INFIX, m) == 0 ? strspn(number, "0123456789") : 0;
+        if (digits == 0 || asprintf(&staged, "%s%s%.*s", dir, PARTIAL_INFIX, (int)digits, number) < 0) continue;
+        if (lstat(staged, &st) != 0) memmove(at + n, number + digits, strlen(number + digits) + 1);
         free(staged);
     }
 }

@@ -145,6 +145,7 @@ run_hm 4 convert "$checkpoint" -o "$work/small/x.gguf" --type f32
 [ "$(cat "$work/small/x.gguf")" = old ] || fail "the old file was touched"
 run_hm 4 release "$checkpoint" -o "$work/small/pub" --types f32; err_has "small/pub/"; no_partial
 [ ! -e "$work/small/pub" ] || fail "a release on a full disk left its folder"
+run_hm 4 release "$checkpoint" -o "$work/small/"$'p\nb' --types f32; err_has 'small/p\nb/'; no_partial      # shown as text, in that place too
 rm "$work/small/x.gguf"; mount -o remount,size=30m "$work/small" || fail "remount"
 run_hm 4 release "$work/bare" -o "$work/small/pub" --types bf16,f32; err_has "the 2 artifacts take "; no_partial
 ! grep -q "^convert " "$work/err" || fail "a release that has room for its first artifact alone makes that before it says so"
