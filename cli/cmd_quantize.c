@@ -41,7 +41,7 @@ static bool quantize(const char *in, const type_options *o, const type_choice *t
     encoding x;
     if (!encoding_plan(&x, &cmd_quantize, o, e) || !no_folder(in, e)) return false;
     quantize_opts q = { .type = t->type->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = &t->over, .effort = x.effort,
-                        .allow_nonfinite = o->allow_nonfinite };
+                        .allow_nonfinite = o->allow_nonfinite, .strict_types = o->strict_types };
     if (o->dry_run) {
         quantize_preview v;
         return quantize_preview_file(&v, in, &q, e) && type_plan_print(&v, e);

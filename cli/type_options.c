@@ -75,12 +75,28 @@ void type_choice_free(type_choice *c)
     *c = (type_choice){ .rules = NULL };
 }
 
+// Why a tensor is not what was asked for: its rows.
+static void fallback_cell(table *t, const quantize_row *r)
+{
+    const int64_t cols = r->n_dims > 0 ? r->shape[r->n_dims - 1] : 1;
+    if (r->wanted == r->to) table_cell(t, "%s", "");
+    else                    table_cell(t, "not %s: rows of %lld", dtype_name(r->wanted), (long long)cols);
+}
+
+static int64_t count_fallbacks(const quantize_preview *v)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < v->n; i++) n += v->rows[i].wanted != v->rows[i].to;
+    return n;
+}
+
 static bool print_plan(const quantize_preview *v, err *e)
 {
-    static const char *const header[] = { "tensor", "shape", "from", "to", ">bytes", NULL };
+    static const char *const header[] = { "tensor", "shape", "from", "to", ">bytes", NULL }, *const noted[] = { "tensor", "shape", "from", "to", ">bytes", "fallback", NULL };
+    const int64_t n_fallbacks = count_fallbacks(v);
     table t;
     char from[32], to[32];
-    table_begin(&t, header);
+    table_begin(&t, n_fallbacks ? noted : header);
     for (int64_t i = 0; i < v->n; i++) {
         const quantize_row *r = &v->rows[i];
         table_cell(&t, "%s", r->name);
@@ -88,8 +104,10 @@ static bool print_plan(const quantize_preview *v, err *e)
         table_cell(&t, "%s", dtype_name(r->from));
         table_cell(&t, "%s", dtype_name(r->to));
         table_cell(&t, "%lld", (long long)r->to_bytes);
+        if (n_fallbacks) fallback_cell(&t, r);
     }
     if (!table_print(&t, stdout)) return err_nomem(e, "the table", 0);
+    if (n_fallbacks) printf("%lld tensors fall back to a type whose blocks fit their rows (--strict-types refuses)\n", (long long)n_fallbacks);
     printf("%lld tensors, %lld weights: %s become %s, %.3f bits a weight\n", (long long)v->n, (long long)v->n_elems,
            human_bytes(v->from_bytes, from), human_bytes(v->to_bytes, to), v->bits_per_weight);
     return true;

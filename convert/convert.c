@@ -6,6 +6,7 @@
 #include "../formats/json.h"
 #include "../formats/safetensors.h"
 #include "../formats/source.h"
+#include "../quant/choice.h"
 #include "../quant/imatrix.h"
 #include "chat_template.h"
 #include "family.h"
@@ -33,6 +34,7 @@ typedef struct {        // one conversion, from opening the folder to renaming t
     gguf_plan            *plan;
     policy_tensor        *tensors;                  // [map.n]
     dtype                *types;                    // [map.n]
+    dtype                *wanted;                   // [map.n], what they would be if every block fitted
     tensor_source        *sources;                  // [map.n]
     bool                  encodes;                  // a tensor becomes blocks
     // filled in at the end
@@ -105,6 +107,7 @@ static bool plan_tokenizer(job *j, err *e)
 
 static bool plan_metadata(job *j, err *e)
 {
+    if (j->im && !j->encodes) progress_log(j->o->progress, IMATRIX_IDLE);
     return general_meta_plan(j->plan, j->config.arch->family->arch, j->dir, j->generation_json, j->map.n_params, e)
         && plan_hparams(&j->config, j->plan, e)
         && gguf_plan_u32(j->plan, "general.file_type", (uint32_t)j->type->id, e)
@@ -143,8 +146,9 @@ static bool choose_types(job *j, err *e)
         *p = (policy_tensor){ .name = t->name, .type = type_before_policy(j, t), .n_dims = t->n_dims };
         for (int d = 0; d < LIMIT_DIMS; d++) p->shape[d] = d < t->n_dims ? t->shape[d] : 1;
     }
+    const choice_opts o = { .type = j->o->type, .strict = j->o->strict_types, .log = j->o->progress, .model = &m };
     err why = { 0 };
-    return policy_choose(j->o->type, &m, j->tensors, j->map.n, j->types, &why) || err_set(e, why.kind, "%s: %s", j->dir, why.msg);
+    return choice_make(&o, j->tensors, j->map.n, j->types, j->wanted, &why) || err_set(e, why.kind, "%s: %s", j->dir, why.msg);
 }
 
 static bool plan_tensors(job *j, err *e)
@@ -169,9 +173,10 @@ static bool allocate(job *j, err *e)
     size_t n = (size_t)j->map.n;
     j->tensors = calloc(n, sizeof *j->tensors);
     j->types   = calloc(n, sizeof *j->types);
+    j->wanted  = calloc(n, sizeof *j->wanted);
     j->sources = calloc(n, sizeof *j->sources);
     j->digests = calloc(n, sizeof *j->digests);
-    return (j->tensors && j->types && j->sources && j->digests) || err_nomem(e, "the list of tensors", n * sizeof *j->sources);
+    return (j->tensors && j->types && j->wanted && j->sources && j->digests) || err_nomem(e, "the list of tensors", n * sizeof *j->sources);
 }
 
 // ---- writing --------------------------------------------------------------------------------------------------------------
@@ -233,6 +238,7 @@ static void close_job(job *j)
     cJSON_Delete(j->special_tokens_json);
     free(j->tensors);
     free(j->types);
+    free(j->wanted);
     free(j->sources);
     free(j->digests);
 }
@@ -285,7 +291,7 @@ bool convert_preview(quantize_preview *v, const char *hf_dir, const convert_opts
     bool ok = open_folder(&j, e) && plan_all(&j, e);
     for (int64_t i = 0; ok && i < j.map.n; i++) {
         const mapped_tensor *t = &j.map.t[i];
-        ok = quantize_preview_add(v, t->name, t->src.type, j.types[i], t->n_dims, t->shape, e);
+        ok = quantize_preview_add(v, t->name, t->src.type, j.types[i], j.wanted[i], t->n_dims, t->shape, e);
     }
     close_job(&j);
     if (!ok) quantize_preview_free(v);

@@ -16,6 +16,7 @@ typedef struct {
     effort_opts effort;         // zeroed: llama.cpp's bytes
     const policy_overrides *overrides;      // NULL: llama-quantize's mix as it stands
     bool        allow_nonfinite;            // see quant/tensor_writer.h
+    bool        strict_types;               // see quant/choice.h
     block_encoder *encoder;     // a device for what it can encode, or NULL; borrowed. The bytes are the same
 } convert_opts;
 

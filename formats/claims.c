@@ -13,6 +13,28 @@ const char *claims_required_kv(const char *type_name)
     return strcasecmp(type_name, "BF16") == 0 ? "bf16" : "f32";
 }
 
+// A tensor of another type in a file that calls itself BF16 was quantized, or is F16: what the arithmetic of BF16 rounds is then no longer its weights.
+// Integers are tables, not weights.
+static bool in_bf16(dtype t)
+{
+    const bool integers = dtype_find(t)->block_weights == 1 && !dtype_is_float(t);
+    return t == DT_BF16 || t == DT_F32 || integers;
+}
+
+const char *claims_kv_of(const gguf *g, const char *type_name)
+{
+    for (int64_t i = 0; i < gguf_n_tensors(g); i++)
+        if (!in_bf16(gguf_tensor_at(g, i)->type)) return "f32";
+    return claims_required_kv(type_name);
+}
+
+static const char *kv_of_plan(const gguf_plan *p, const char *type_name)
+{
+    for (int64_t i = 0; i < gguf_plan_n_tensors(p); i++)
+        if (!in_bf16(gguf_plan_tensor_at(p, i)->type)) return "f32";
+    return claims_required_kv(type_name);
+}
+
 static bool plan_or_remove(gguf_plan *p, const char *key, const char *value, err *e)
 {
     if (value && *value) return gguf_plan_str(p, key, value, e);
@@ -38,7 +60,7 @@ bool claims_plan(gguf_plan *p, const char *type_name, const claims_source *src, 
     char record[CLAIMS_RECORD_BYTES];
     if (!src) src = &NONE;
     return gguf_plan_u32(p, KEY_HM_VERSION, src->version ? (uint32_t)src->version : CLAIMS_VERSION, e) &&
-           gguf_plan_str(p, KEY_HM_KV_TYPE, claims_required_kv(type_name), e) &&
+           gguf_plan_str(p, KEY_HM_KV_TYPE, kv_of_plan(p, type_name), e) &&
            gguf_plan_str(p, KEY_HM_ATTN_MATH, "f32", e) &&
            plan_or_remove(p, KEY_HM_SOURCE_REV, src->revision, e) &&
            plan_or_remove(p, KEY_HM_SOURCE_DIGEST, src->digest, e) &&
@@ -228,7 +250,7 @@ bool claims_check_keys(const gguf *g, const char *type_name, err *e)
     if (!gguf_get_i64_or(g, KEY_HM_VERSION, CLAIMS_VERSION, &version, &bad)) return err_set(e, ERR_VERDICT, "%s", bad.msg);
     if (version < 1 || version > CLAIMS_VERSION)
         return err_set(e, ERR_VERDICT, "%s: key '%s': found %lld, expected 1 to %d", gguf_path(g), KEY_HM_VERSION, (long long)version, CLAIMS_VERSION);
-    return check_text(g, KEY_HM_KV_TYPE, claims_required_kv(type_name), e) && check_text(g, KEY_HM_ATTN_MATH, "f32", e);
+    return check_text(g, KEY_HM_KV_TYPE, claims_kv_of(g, type_name), e) && check_text(g, KEY_HM_ATTN_MATH, "f32", e);
 }
 
 typedef struct { int64_t off, end; } span;

@@ -22,6 +22,9 @@ const char *imatrix_dataset(const imatrix *m);  // first text it was computed on
 int64_t     imatrix_n_chunks(const imatrix *m); // 0 if it does not say
 int64_t     imatrix_n_entries(const imatrix *m);
 
+// For the log, where a matrix was given and no tensor becomes blocks: it is then not named in the file.
+#define IMATRIX_IDLE "warning: --imatrix does nothing: no tensor becomes blocks"
+
 // Plans llama.cpp's keys that say which matrix a file was made with: its name (where it lay is nobody's business), text, entries and chunks.
 bool imatrix_plan_keys(const imatrix *m, gguf_plan *p, err *e);
 

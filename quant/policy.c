@@ -91,7 +91,7 @@ static int ggml_dims(const policy_tensor *t)
     return t->n_dims - first;
 }
 
-static bool may_be_quantized(const policy_tensor *t)
+bool policy_may_change(const policy_tensor *t)
 {
     static const char suffix[] = "weight";
     const size_t n = strlen(t->name), ns = sizeof suffix - 1;
@@ -112,6 +112,7 @@ static int layer_of(const char *name)
 typedef struct {
     file_type           ft;
     const policy_model *m;
+    policy_told        *told;                   // or NULL
     regex_t            *patterns;               // [overrides->n_rules], compiled
     int                 n_attn_v;               // tensors that hold V
     int                 i_attn_v, i_ffn_down;   // how many of each were visited
@@ -122,12 +123,22 @@ static bool use_more_bits(int i, int n) { return i < n / 8 || i >= 7 * n / 8 || 
 
 static int64_t n_gqa(const policy_model *m) { return m->n_head_kv > 0 ? m->n_head / m->n_head_kv : 0; }
 
-// The tied embedding doubles as the output matrix, and errors in that one reach the logits directly.
-static dtype output_type(const policy_model *m, dtype base, int64_t n_cols)
+static bool is_output(const policy_model *m, category cat) { return cat == CAT_OUTPUT || (cat == CAT_TOKEN_EMBD && !m->has_output); }
+
+// --output-type, or DT_INVALID. *s counts it as obeyed.
+static dtype asked_output(mix_state *s)
 {
-    const dtype_info *info = dtype_find(base);
-    if (m->overrides && m->overrides->output != DT_INVALID) return m->overrides->output;
-    if (n_cols % info->block_weights != 0) return DT_Q8_0;
+    const policy_overrides *o = s->m->overrides;
+    if (!o || o->output == DT_INVALID) return DT_INVALID;
+    if (s->told) s->told->output++;
+    return o->output;
+}
+
+// The tied embedding doubles as the output matrix, and errors in that one reach the logits directly.
+static dtype output_type(mix_state *s, dtype base)
+{
+    const dtype asked = asked_output(s);
+    if (asked != DT_INVALID) return asked;
     return base == DT_Q8_0 ? DT_Q8_0 : DT_Q6_K;
 }
 
@@ -188,7 +199,7 @@ static bool mix_type(mix_state *s, dtype base, const policy_tensor *t, dtype *ty
 {
     const category cat = category_of(t->name);
     *type = base;
-    if (cat == CAT_OUTPUT || (cat == CAT_TOKEN_EMBD && !s->m->has_output)) *type = output_type(s->m, base, t->shape[t->n_dims - 1]);
+    if (is_output(s->m, cat))                              *type = output_type(s, base);
     else if (cat == CAT_ATTN_V)                            *type = attn_v_type(s, base);
     else if (cat == CAT_ATTN_K && s->m->n_expert == 8)     *type = DT_Q8_0;
     else if (cat == CAT_ATTN_OUTPUT)                       *type = attn_output_type(s, base);
@@ -231,13 +242,13 @@ static bool check_model(const file_type_info *ft, const policy_model *m, err *e)
     return true;
 }
 
-// The first rule whose pattern is in the name, or NULL.
-static const type_rule *rule_for(const mix_state *s, const char *name)
+// The first rule whose pattern is in the name, or -1.
+static int rule_for(const mix_state *s, const char *name)
 {
     const policy_overrides *o = s->m->overrides;
     for (int i = 0; o && i < o->n_rules; i++)
-        if (regexec(&s->patterns[i], name, 0, NULL, 0) == 0) return &o->rules[i];
-    return NULL;
+        if (regexec(&s->patterns[i], name, 0, NULL, 0) == 0) return i;
+    return -1;
 }
 
 // --embedding-type and --output-type: they take the tensor as it is, without a fallback. *asked: whether one applies.
@@ -247,30 +258,47 @@ static bool whole_tensor_override(const mix_state *s, const policy_tensor *t, dt
     const category cat = category_of(t->name);
     const bool per_layer = strcmp(t->name, "per_layer_token_embd.weight") == 0;         // large, so a rule may name it
     dtype to = DT_INVALID;
-    if (o && cat == CAT_TOKEN_EMBD && !(per_layer && rule_for(s, t->name))) to = o->embedding;
+    if (o && cat == CAT_TOKEN_EMBD && !(per_layer && rule_for(s, t->name) >= 0)) to = o->embedding;
     if (o && cat == CAT_OUTPUT) to = o->output;
     *asked = to != DT_INVALID;
     if (!*asked) return true;
+    if (s->told && cat == CAT_OUTPUT) s->told->output++;
     *type = to;
     const int64_t n_cols = t->shape[t->n_dims - 1];
     if (n_cols % dtype_find(to)->block_weights == 0) return true;
     return err_set(e, ERR_USAGE, "tensor '%s': rows of %lld cannot be %s", t->name, (long long)n_cols, dtype_name(to));
 }
 
-static bool choose_one(mix_state *s, const file_type_info *ft, const policy_tensor *t, dtype *type, err *e)
+// Where blocks are no base. llama-quantize looks at neither rules nor a tied --output-type there, so this is ours: the tied embedding alone, and not
+// the per-layer one that goes with it in a mix.
+static dtype plain_type(mix_state *s, dtype base, const policy_tensor *t)
+{
+    const bool tied = !s->m->has_output && strcmp(t->name, "token_embd.weight") == 0;
+    const dtype asked = tied ? asked_output(s) : DT_INVALID;
+    return asked != DT_INVALID ? asked : base;
+}
+
+// *wanted: what the tensor would be if every block fitted its rows.
+static bool choose_one(mix_state *s, const file_type_info *ft, const policy_tensor *t, dtype *type, dtype *wanted, err *e)
 {
     const policy_overrides *o = s->m->overrides;
     bool asked;
-    *type = t->type;
-    if (!may_be_quantized(t)) return true;
+    *wanted = *type = t->type;
+    if (!policy_may_change(t)) return true;
     if (!whole_tensor_override(s, t, type, &asked, e)) return false;
+    *wanted = *type;
     if (asked) return true;
-    *type = ft->base;
-    if (dtype_find(ft->base)->block_weights == 1) return true;
-    const type_rule *rule = rule_for(s, t->name);
-    if (rule)                                         *type = rule->type;
-    else if (!(o && o->pure) && !mix_type(s, ft->base, t, type, e)) return false;
-    *type = fallback_type(*type, t->shape[t->n_dims - 1]);
+    const int rule = rule_for(s, t->name);
+    *wanted = ft->base;
+    if (rule >= 0) {
+        *wanted = o->rules[rule].type;
+        if (s->told) s->told->decided[rule]++;
+    } else if (dtype_find(ft->base)->block_weights == 1) {
+        *wanted = plain_type(s, ft->base, t);
+    } else if (!(o && o->pure) && !mix_type(s, ft->base, t, wanted, e)) {
+        return false;
+    }
+    *type = fallback_type(*wanted, t->shape[t->n_dims - 1]);
     return true;
 }
 
@@ -302,8 +330,13 @@ static void free_patterns(mix_state *s)
 
 bool policy_choose(file_type ft, const policy_model *m, const policy_tensor *t, int64_t n, dtype *types, err *e)
 {
+    return policy_choose_telling(ft, m, t, n, types, NULL, e);
+}
+
+bool policy_choose_telling(file_type ft, const policy_model *m, const policy_tensor *t, int64_t n, dtype *types, policy_told *told, err *e)
+{
     const file_type_info *info = file_type_of(ft);
-    mix_state s = { .ft = ft, .m = m };
+    mix_state s = { .ft = ft, .m = m, .told = told };
     bool ok = false;
     if (!check_model(info, m, e)) return false;
     visit *v = malloc((size_t)(n > 0 ? n : 1) * sizeof *v);
@@ -314,8 +347,12 @@ bool policy_choose(file_type ft, const policy_model *m, const policy_tensor *t, 
         s.n_attn_v += category_of(t[i].name) == CAT_ATTN_V;
     }
     qsort(v, (size_t)n, sizeof *v, visit_order);
-    for (int64_t i = 0; i < n; i++)
-        if (!choose_one(&s, info, v[i].t, &types[v[i].t - t], e)) goto out;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t k = v[i].t - t;
+        dtype wanted;
+        if (!choose_one(&s, info, v[i].t, &types[k], &wanted, e)) goto out;
+        if (told) told->wanted[k] = wanted;
+    }
     ok = true;
 out:
     free_patterns(&s);

@@ -2,6 +2,7 @@
 #include "quantize.h"
 #include "../formats/claims.h"
 #include "../formats/file_map.h"
+#include "choice.h"
 #include "imatrix.h"
 
 #include <stdio.h>
@@ -23,6 +24,7 @@ typedef struct {        // one run, from reading to renaming
     int64_t               first_shared_kv;
     policy_tensor        *tensors;          // [n], as they come
     dtype                *types;            // [n], as they go
+    dtype                *wanted;           // [n], as they would if every block fitted
     tensor_source        *sources;          // [n]
     bool                  encodes;          // a tensor becomes blocks
     char                **where;            // [n], for messages
@@ -85,8 +87,13 @@ static bool choose_types(job *j, err *e)
         memcpy(p->shape, t->shape, sizeof p->shape);
     }
     err why = { 0 };
-    if (j->o->types) memcpy(j->types, j->o->types, (size_t)j->n * sizeof *j->types);
-    else if (!policy_choose(j->o->type, &j->model, j->tensors, j->n, j->types, &why)) return err_set(e, why.kind, "%s: %s", gguf_path(j->in), why.msg);
+    const choice_opts c = { .type = j->o->type, .strict = j->o->strict_types, .log = j->o->progress, .model = &j->model };
+    if (j->o->types) {
+        memcpy(j->types, j->o->types, (size_t)j->n * sizeof *j->types);
+        memcpy(j->wanted, j->types, (size_t)j->n * sizeof *j->types);
+    } else if (!choice_make(&c, j->tensors, j->n, j->types, j->wanted, &why)) {
+        return err_set(e, why.kind, "%s: %s", gguf_path(j->in), why.msg);
+    }
     for (int64_t i = 0; i < j->n; i++)
         if (!refuse_requantizing(j, i, e)) return false;
     return true;
@@ -163,6 +170,7 @@ static bool plan_keys(job *j, err *e)
     if (!gguf_plan_u32(j->plan, "general.quantization_version", QUANTIZATION_VERSION, e) ||
         !gguf_plan_u32(j->plan, "general.file_type", (uint32_t)j->type->id, e))
         return false;
+    if (j->im && !j->encodes) progress_log(j->o->progress, IMATRIX_IDLE);
     if (j->im && j->encodes && !imatrix_plan_keys(j->im, j->plan, e)) return false;
     if (!effort_plan_keys(j->plan, &j->o->effort, e)) return false;
     if (j->o->mix && !gguf_plan_str(j->plan, KEY_HM_QUANTIZE_MIX, j->o->mix, e)) return false;
@@ -205,10 +213,11 @@ static bool allocate(job *j, err *e)
     const size_t n = (size_t)(j->n > 0 ? j->n : 1);
     j->tensors = calloc(n, sizeof *j->tensors);
     j->types   = calloc(n, sizeof *j->types);
+    j->wanted  = calloc(n, sizeof *j->wanted);
     j->sources = calloc(n, sizeof *j->sources);
     j->where   = calloc(n, sizeof *j->where);
     j->digests = calloc(n, sizeof *j->digests);
-    return (j->tensors && j->types && j->sources && j->where && j->digests) || err_nomem(e, "the list of tensors", n * sizeof *j->where);
+    return (j->tensors && j->types && j->wanted && j->sources && j->where && j->digests) || err_nomem(e, "the list of tensors", n * sizeof *j->where);
 }
 
 static void close_job(job *j)
@@ -219,6 +228,7 @@ static void close_job(job *j)
     free(j->arch);
     free(j->tensors);
     free(j->types);
+    free(j->wanted);
     free(j->sources);
     for (int64_t i = 0; j->where && i < j->n; i++) free(j->where[i]);
     free(j->where);
@@ -264,15 +274,17 @@ bool quantize_check(const char *in_path, const char *out_path, const quantize_op
 
 // ---- preview -----------------------------------------------------------------------------------------------------
 
-bool quantize_preview_add(quantize_preview *v, const char *name, dtype from, dtype to, int n_dims, const int64_t *shape, err *e)
+bool quantize_preview_add(quantize_preview *v, const char *name, dtype from, dtype to, dtype wanted, int n_dims, const int64_t *shape, err *e)
 {
-    quantize_row r = { .from = from, .to = to, .n_dims = n_dims, .n_elems = 1 };
-    quantize_row *rows = realloc(v->rows, ((size_t)v->n + 1) * sizeof *rows);
-    if (!rows || !(r.name = strdup(name))) {
-        if (rows) v->rows = rows;
-        return err_nomem(e, "the list of tensors", ((size_t)v->n + 1) * sizeof *rows);
+    quantize_row r = { .from = from, .to = to, .wanted = wanted, .n_dims = n_dims, .n_elems = 1 };
+    if (v->n == v->cap) {
+        const int64_t cap = v->cap ? 2 * v->cap : 256;
+        quantize_row *rows = realloc(v->rows, (size_t)cap * sizeof *rows);
+        if (!rows) return err_nomem(e, "the list of tensors", (size_t)cap * sizeof *rows);
+        v->rows = rows;
+        v->cap  = cap;
     }
-    v->rows = rows;
+    if (!(r.name = strdup(name))) return err_nomem(e, "a name", strlen(name));
     for (int d = 0; d < n_dims; d++) r.n_elems *= r.shape[d] = shape[d];       // both readers have checked the product
     if (!dtype_bytes(from, n_dims, shape, &r.from_bytes) || !dtype_bytes(to, n_dims, shape, &r.to_bytes)) {
         free(r.name);
@@ -293,7 +305,7 @@ bool quantize_preview_file(quantize_preview *v, const char *in_path, const quant
     *v = (quantize_preview){ 0 };
     for (int64_t i = 0; ok && i < j.n; i++) {
         const gguf_tensor *t = gguf_tensor_at(j.in, i);
-        ok = quantize_preview_add(v, t->name, t->type, j.types[i], t->n_dims, t->shape, e);
+        ok = quantize_preview_add(v, t->name, t->type, j.types[i], j.wanted[i], t->n_dims, t->shape, e);
     }
     close_job(&j);
     if (!ok) quantize_preview_free(v);

@@ -16,6 +16,7 @@ typedef struct {
     const dtype *types;         // [tensors of the input], file order: instead of a mix; `type` then only names the file. NULL: none
     block_encoder *encoder;     // a device for what it can encode, or NULL; borrowed. The bytes are the same
     bool         allow_nonfinite;       // see tensor_writer.h
+    bool         strict_types;          // see choice.h
     const char  *mix;           // JSON that tells how types were found, written as hallmark.quantize.mix; NULL: none
 } quantize_opts;
 
@@ -34,9 +35,9 @@ bool quantize_check_room(const char *out_path, int64_t bytes, err *e);
 // Does a tensor of type `from` become blocks of type `to`, where it was none before?
 bool quantize_encodes(dtype from, dtype to);
 
-typedef struct { char *name; dtype from, to; int n_dims; int64_t shape[4], n_elems, from_bytes, to_bytes; } quantize_row;
+typedef struct { char *name; dtype from, to, wanted; int n_dims; int64_t shape[4], n_elems, from_bytes, to_bytes; } quantize_row;
 typedef struct {
-    int64_t       n;
+    int64_t       n, cap;
     quantize_row *rows;                         // [n], file order
     int64_t       n_elems, from_bytes, to_bytes;    // of all tensors, without header and padding
     double        bits_per_weight;              // 8 * to_bytes / n_elems
@@ -44,8 +45,8 @@ typedef struct {
 
 // What quantize_file would choose, without writing anything (out_path is not needed, nor disk space). Freed by quantize_preview_free.
 bool quantize_preview_file(quantize_preview *v, const char *in_path, const quantize_opts *o, err *e);
-// Adds a row, and to the sums. name is copied; shape: [n_dims], of a product that was checked.
-bool quantize_preview_add(quantize_preview *v, const char *name, dtype from, dtype to, int n_dims, const int64_t *shape, err *e);
+// Adds a row, and to the sums. name is copied; shape: [n_dims], of a product that was checked. wanted: another than `to` where the tensor falls back.
+bool quantize_preview_add(quantize_preview *v, const char *name, dtype from, dtype to, dtype wanted, int n_dims, const int64_t *shape, err *e);
 void quantize_preview_free(quantize_preview *v);
 
 #endif

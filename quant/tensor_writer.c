@@ -82,9 +82,9 @@ static bool fill_slot(writer *w, slot *s, piece_scratch *scr, err *e)
     s->bytes   = t->copied ? t->src->data + piece_bytes(t->dst->type, first) : s->buf;
     if (!s->bytes) return err_nomem(e, "a tensor's bytes", (size_t)w->buf_bytes);
     if (!t->copied && !piece_encode(t, first, n, s->buf, scr, e)) return false;
-    if (!piece_check(t, first, n, s->bytes, scr, &s->bad, e)) return false;
     if (w->art) return piece_compare(t, gguf_path(w->art), first, s->bytes, s->n_bytes, e);
-    return put_piece(w, t, s, first, e);
+    // Copied first: the check then finds the bytes in the cache.
+    return put_piece(w, t, s, first, e) && piece_check(t, first, n, s->bytes, scr, &s->bad, e);
 }
 
 // The running digest of the slot's tensor.

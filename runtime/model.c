@@ -202,7 +202,7 @@ static bool read_type(reader *r, hparams *h)
     const char *label;
     if (!file_type_label(r->g, &label, r->e)) return false;
     snprintf(h->type_label, sizeof h->type_label, "%s", label);
-    snprintf(h->kv_required, sizeof h->kv_required, "%s", claims_required_kv(h->type_label));
+    snprintf(h->kv_required, sizeof h->kv_required, "%s", claims_kv_of(r->g, h->type_label));
     if (!gguf_find_kv(r->g, KEY_HM_KV_TYPE)) return true;
     char *kv;
     if (!gguf_get_cstr(r->g, KEY_HM_KV_TYPE, &kv, r->e)) return false;

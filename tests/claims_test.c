@@ -251,6 +251,42 @@ static void patch(const char *path, int64_t off, const void *v, size_t n)
     ck_assert(f && fseek(f, off, SEEK_SET) == 0 && fwrite(v, 1, n, f) == n && fclose(f) == 0);
 }
 
+// What a file requires follows from all its tensors: one that is neither BF16 nor F32 makes it F32.
+START_TEST(test_required_cache_of_mixed_files)
+{
+    static const struct { const char *label; dtype second; const char *kv; } rows[] = {
+        { "BF16", DT_BF16, "bf16" }, { "BF16", DT_F32, "bf16" }, { "BF16", DT_I32, "bf16" }, { "BF16", DT_Q8_0, "f32" }, { "BF16", DT_F16, "f32" },
+        { "BF16", DT_Q4_K, "f32" }, { "F32", DT_BF16, "f32" }, { "Q4_K_M", DT_BF16, "f32" },
+    };
+    static const int64_t shape[2] = { 1, 256 };
+    static const uint8_t zeros[1024];
+    char *dir = new_dir();
+    for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++) {
+        err     e = { 0 };
+        int64_t head, bytes;
+        gguf_str kv;
+        gguf_plan *p = gguf_plan_new(32, &e);
+        ck_assert(gguf_plan_tensor(p, "a", DT_BF16, 2, shape, &e) && gguf_plan_tensor(p, "b", rows[k].second, 2, shape, &e));
+        ck_assert_msg(claims_plan(p, rows[k].label, NULL, &e) && gguf_plan_layout(p, &head, &bytes, &e), "%s", e.msg);
+        outfile *f = outfile_open(in_dir(dir, "m.gguf"), bytes, &e);
+        for (int i = 0; i < 2; i++) {
+            const gguf_tensor *t = gguf_plan_tensor_at(p, i);
+            int64_t n;
+            ck_assert(dtype_bytes(t->type, t->n_dims, t->shape, &n) && outfile_write_at(f, t->off, zeros, n, &e));
+        }
+        ck_assert_msg(gguf_plan_write(p, f, &e) && outfile_commit(f, &e), "%s", e.msg);
+        gguf_plan_free(p);
+        gguf *g = gguf_open(in_dir(dir, "m.gguf"), &e);
+        ck_assert_msg(g && gguf_get_str(g, KEY_HM_KV_TYPE, &kv, &e), "%s", e.msg);
+        ck_assert_msg(kv.n == (int64_t)strlen(rows[k].kv) && memcmp(kv.s, rows[k].kv, (size_t)kv.n) == 0, "%s", rows[k].label);
+        ck_assert_str_eq(claims_kv_of(g, rows[k].label), rows[k].kv);
+        ck_assert_msg(claims_check_keys(g, rows[k].label, &e), "%s", e.msg);
+        gguf_close(g);
+    }
+    drop_dir(dir);
+}
+END_TEST
+
 START_TEST(test_plan_and_check)
 {
     char *dir = new_dir(), hex[SHA256_HEX + 1], meta[SHA256_HEX + 1], meta2[SHA256_HEX + 1];
@@ -385,6 +421,7 @@ int main(void)
     tcase_add_test(t, test_source_revision);
     tcase_add_test(t, test_required_kv);
     tcase_add_test(t, test_plan_and_check);
+    tcase_add_test(t, test_required_cache_of_mixed_files);
     tcase_add_test(t, test_malformed_claims);
     tcase_add_test(t, test_plan_replaces_copied_claims);
     suite_add_tcase(s, t);

@@ -41,11 +41,31 @@ static void parse_tensor(golden_case *c, const char *line)
     c->n++;
 }
 
+static int64_t n_fallbacks[2];      // among all the recorded choices: to a block of 32, to F16
+
+// What llama-quantize recorded as something else than the mix asks for is one of its fallbacks, and only where the block does not divide the rows.
+static void check_fallback(const policy_tensor *t, dtype wanted, dtype type)
+{
+    static const struct { dtype from, to; } rules[] = {
+        { DT_Q2_K, DT_Q4_0 }, { DT_Q3_K, DT_Q4_0 }, { DT_Q4_K, DT_Q5_0 }, { DT_Q5_K, DT_Q5_1 }, { DT_Q6_K, DT_Q8_0 },
+    };
+    const int64_t cols = t->shape[t->n_dims - 1];
+    ck_assert_int_eq(wanted != type, cols % dtype_find(wanted)->block_weights != 0);
+    if (wanted == type) return;
+    n_fallbacks[cols % 32 != 0]++;
+    if (cols % 32 != 0) { ck_assert_int_eq(type, DT_F16); return; }
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
+        if (rules[i].from == wanted) { ck_assert_int_eq(type, rules[i].to); return; }
+    ck_abort_msg("tensor '%s': %s fell back", t->name, dtype_name(wanted));
+}
+
 // Which order the tensors are given in must not matter: as recorded, or turned round.
 static void check_type(const golden_case *c, const char *type_name, int column, bool reversed)
 {
     static policy_tensor t[MAX_TENSORS];
-    static dtype types[MAX_TENSORS];
+    static dtype types[MAX_TENSORS], wanted[MAX_TENSORS];
+    static int64_t decided[1];
+    policy_told told = { .wanted = wanted, .decided = decided };
     char plain[32];
     err e = { 0 };
     policy_model m = c->model;
@@ -54,7 +74,8 @@ static void check_type(const golden_case *c, const char *type_name, int column, 
     const file_type_info *ft = file_type_find(plain);
     ck_assert_msg(ft != NULL, "%s", plain);
     for (int64_t i = 0; i < c->n; i++) t[i] = c->t[reversed ? c->n - 1 - i : i];
-    ck_assert_msg(policy_choose(ft->id, &m, t, c->n, types, &e), "%s", e.msg);
+    ck_assert_msg(policy_choose_telling(ft->id, &m, t, c->n, types, &told, &e), "%s", e.msg);
+    for (int64_t i = 0; i < c->n; i++) check_fallback(&t[i], wanted[i], types[i]);
     for (int64_t i = 0; i < c->n; i++) {
         const dtype found = types[reversed ? c->n - 1 - i : i], expected = letter_type(c->choices[i][column]);
         ck_assert_msg(found == expected, "%s: %s: tensor '%s': found %s, expected %s", c->name, type_name, c->names[i], dtype_name(found),
@@ -99,6 +120,7 @@ START_TEST(test_as_llama_quantize)
     check_case(&c, types, n_types);
     ck_assert_int_eq(n_types, 20);
     ck_assert_int_eq(n_cases, 10);
+    ck_assert_msg(n_fallbacks[0] > 100 && n_fallbacks[1] > 100, "%lld and %lld", (long long)n_fallbacks[0], (long long)n_fallbacks[1]);
     free(text);
 }
 END_TEST

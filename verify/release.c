@@ -175,7 +175,7 @@ static bool records_will_fit(release *x, err *e)
 static bool artifact_bytes(const release *x, int i, int64_t *bytes, int64_t *sum, err *e)
 {
     quantize_preview v;
-    const convert_opts co = { .type = x->types[i], .n_threads = x->o->n_threads };
+    const convert_opts co = { .type = x->types[i], .n_threads = x->o->n_threads, .strict_types = x->o->strict_types };
     if (!convert_preview(&v, x->hf_dir, &co, e)) return false;
     *bytes = v.to_bytes;
     quantize_preview_free(&v);
@@ -299,7 +299,7 @@ static bool make_artifact(release *x, int i, err *e)
     const file_type_info *t = file_type_of(x->types[i]);
     char *path = t ? artifact_path(x, x->dir.path, t->label) : NULL;
     if (!path) return t ? err_nomem(e, "a path", 0) : err_set(e, ERR_USAGE, "type %d is not one we write", (int)x->types[i]);
-    convert_opts co = { .type = t->id, .n_threads = x->o->n_threads, .progress = x->o->progress };
+    convert_opts co = { .type = t->id, .n_threads = x->o->n_threads, .strict_types = x->o->strict_types, .progress = x->o->progress };
     verify_report *v = &x->r->reports[i];
     bool ok = convert_checkpoint(x->hf_dir, path, &co, e) && verify_one(x, v, path, t->label, e);
     if (ok) {
