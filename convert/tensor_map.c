@@ -198,8 +198,7 @@ static bool check_tied_head(const slot_table *t, const st *s, const st_tensor *h
     const st_tensor *embd = NULL;
     for (int64_t i = 0; i < t->n_model; i++)
         if (strcmp(t->slots[i].rule->gguf, "token_embd.weight") == 0) embd = t->slots[i].found;
-    if (!embd || (embd->type == head->type && embd->n_bytes == head->n_bytes && memcmp(embd->data, head->data, (size_t)embd->n_bytes) == 0))
-        return true;
+    if (!embd || st_same_numbers(s, embd, head)) return true;
     return err_set(e, ERR_INPUT, "%s: tensor '%s': differs from embed_tokens, but config.json ties the two (tie_word_embeddings)",
                    st_file(s, head->file)->path, head->name);
 }

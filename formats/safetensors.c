@@ -18,7 +18,7 @@ struct st {
     int        n_files;
     file_map  *files;
     bool       borrowed;        // the one file's bytes are the caller's
-    int64_t    n;
+    int64_t    n, cap;
     st_tensor *tensors;         // sorted by name once open; names owned
 };
 
@@ -149,6 +149,18 @@ static bool check_cover(const reader *r, int64_t from)
     return true;
 }
 
+// For n tensors in all. By doubling: with thousands of files, moving the table for each would be work by the square.
+static bool make_room(st *s, int64_t n, err *e)
+{
+    if (n < s->cap) return true;
+    const int64_t cap = n + 1 > 2 * s->cap ? n + 1 : 2 * s->cap;
+    st_tensor *v = realloc(s->tensors, (size_t)cap * sizeof *v);
+    if (!v) return err_nomem(e, "the tensor table", (size_t)cap * sizeof *v);
+    s->tensors = v;
+    s->cap     = cap;
+    return true;
+}
+
 static bool read_items(reader *r, const cJSON *head)
 {
     st     *s = r->s;
@@ -156,9 +168,7 @@ static bool read_items(reader *r, const cJSON *head)
     for (const cJSON *c = head->child; c; c = c->next) n++;
     if (n > LIMIT_TENSORS - from)
         return fail(r, NULL, "found %lld tensors beside %lld of other files, expected at most %d", (long long)n, (long long)from, LIMIT_TENSORS);
-    st_tensor *v = realloc(s->tensors, (size_t)(from + n + 1) * sizeof *v);
-    if (!v) return err_nomem(r->e, "the tensor table", (size_t)(from + n + 1) * sizeof *v);
-    s->tensors = v;
+    if (!make_room(s, from + n, r->e)) return false;
     for (const cJSON *c = head->child; c; c = c->next) {
         if (strcmp(c->string, "__metadata__") != 0) {
             if (!read_tensor(r, c)) return false;
@@ -218,9 +228,12 @@ static bool sort_by_name(st *s, err *e)
 
 static bool add_file(st *s, const char *path, err *e)
 {
-    file_map *v = realloc(s->files, (size_t)(s->n_files + 1) * sizeof *v);
-    if (!v) return err_nomem(e, "the list of files", (size_t)(s->n_files + 1) * sizeof *v);
-    s->files = v;
+    if ((s->n_files & (s->n_files - 1)) == 0) {         // 0 or a power of two: full
+        const size_t cap = s->n_files ? 2 * (size_t)s->n_files : 1;
+        file_map *v = realloc(s->files, cap * sizeof *v);
+        if (!v) return err_nomem(e, "the list of files", cap * sizeof *v);
+        s->files = v;
+    }
     if (!file_map_open(&s->files[s->n_files], path, e)) return false;
     file_map *m = &s->files[s->n_files++];
     if (m->size > 0) madvise((void *)(uintptr_t)m->data, (size_t)m->size, MADV_SEQUENTIAL);     // read ahead, let go behind
@@ -395,6 +408,7 @@ void st_close(st *s)
 int64_t          st_n_tensors(const st *s)          { return s->n; }
 const st_tensor *st_at(const st *s, int64_t i)      { return &s->tensors[i]; }
 int              st_n_files(const st *s)            { return s->n_files; }
+bool             st_is_borrowed(const st *s)        { return s->borrowed; }
 const file_map  *st_file(const st *s, int i)        { return &s->files[i]; }
 
 const st_tensor *st_find(const st *s, const char *name)

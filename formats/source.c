@@ -144,8 +144,10 @@ const char *source_files_path(const source_files *s, int64_t i) { return i < s->
 
 void source_files_mapped(source_files *s, const file_map *m)
 {
-    for (int64_t i = 0; i < s->n; i++)
-        if (strcmp(s->v[i].path, m->path) == 0) s->v[i].map = m;
+    const char *slash = strrchr(m->path, '/');
+    const source_file key = { .name = (char *)(uintptr_t)(slash ? slash + 1 : m->path) };
+    source_file *f = s->n > 0 ? bsearch(&key, s->v, (size_t)s->n, sizeof *s->v, by_name) : NULL;
+    if (f && strcmp(f->path, m->path) == 0) f->map = m;
 }
 
 bool source_files_differ(const source_files *s)

@@ -2,6 +2,11 @@
 #include "bytes.h"
 #include "formats/checked.h"
 #include "formats/safetensors.h"
+#include "formats/source.h"
+#include "doubling.h"
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 // A file of this header and n bytes of data, 0 1 2 ...
 static buffer file_of(const char *header, int64_t n)
@@ -307,12 +312,170 @@ START_TEST(test_many_tensors)
 }
 END_TEST
 
+// ---- work in proportion ----------------------------------------------------------------------------------------------------
+
+// A file of n empty tensors whose names begin alike for 149 bytes, so that each comparison is as long as it can be.
+static void open_alike(int64_t n)
+{
+    buffer head = { 0 }, all = { 0 };
+    err    e = { 0 };
+    char   alike[150], row[400];
+    memset(alike, 'a', sizeof alike);
+    put_text(&head, "{");
+    for (int64_t i = 0; i < n; i++) {
+        snprintf(row, sizeof row, "%s\"%.149s%lld\":{\"dtype\":\"BF16\",\"shape\":[0],\"data_offsets\":[0,0]}", i ? "," : "", alike, (long long)(i * 7919 % n));
+        put_text(&head, row);
+    }
+    put_text(&head, "}");
+    put_u64(&all, (uint64_t)head.n);
+    put(&all, head.p, head.n);
+    st *s = st_open_mem(all.p, all.n, "alike.safetensors", &e);
+    ck_assert_msg(s && st_n_tensors(s) == n, "%s", e.msg);
+    st_close(s);
+    bytes_free(&head);
+    bytes_free(&all);
+}
+
+// A folder of n tensors in `files` files, with its index.
+static char *make_folder(int64_t n, int64_t files)
+{
+    char  *dir = new_dir(), row[300], name[64];
+    buffer index = { 0 };
+    put_text(&index, "{\"weight_map\":{");
+    for (int64_t f = 0; f < files; f++) {
+        buffer head = { 0 }, all = { 0 };
+        snprintf(name, sizeof name, "model-%05lld.safetensors", (long long)(f * 7 % files));
+        put_text(&head, "{");
+        for (int64_t i = f; i < n; i += files) {
+            snprintf(row, sizeof row, "%s\"model.layers.%lld.x\":{\"dtype\":\"BF16\",\"shape\":[0],\"data_offsets\":[0,0]}", i > f ? "," : "", (long long)i);
+            put_text(&head, row);
+            snprintf(row, sizeof row, "%s\"model.layers.%lld.x\":\"%s\"", i || f ? "," : "", (long long)i, name);
+            put_text(&index, row);
+        }
+        put_text(&head, "}");
+        put_u64(&all, (uint64_t)head.n);
+        put(&all, head.p, head.n);
+        write_file(in_dir(dir, name), all.p, all.n);
+        bytes_free(&head);
+        bytes_free(&all);
+    }
+    put_text(&index, "}}");
+    write_file(in_dir(dir, "model.safetensors.index.json"), index.p, index.n);
+    bytes_free(&index);
+    return dir;
+}
+
+static struct { char *dir; int64_t n, files; } folders[4];      // made at the first try, which is not the least
+
+static void open_folder_of(int64_t n, int64_t files)
+{
+    err e = { 0 };
+    int k = 0;
+    while (folders[k].dir && (folders[k].n != n || folders[k].files != files)) k++;
+    if (!folders[k].dir) {
+        folders[k].dir   = make_folder(n, files);
+        folders[k].n     = n;
+        folders[k].files = files;
+    }
+    char *dir = folders[k].dir;
+    st *s = st_open_dir(dir, &e);
+    ck_assert_msg(s && st_n_tensors(s) == n && st_n_files(s) == files, "%s", e.msg);
+    st_close(s);
+    source_files *l = source_files_list(dir, &e);
+    ck_assert_msg(l != NULL, "%s", e.msg);
+    source_files_free(l);
+}
+
+static void open_index_of(int64_t n)  { open_folder_of(n, 3); }
+static void open_shards_of(int64_t n) { open_folder_of(8 * n, n); }
+
+START_TEST(test_work_in_proportion)
+{
+    must_be_linear("names that begin alike", open_alike, 15000);
+    must_be_linear("tensors of an index", open_index_of, 16000);
+    must_be_linear("files of an index", open_shards_of, 240);        // 960 are open together: within the usual limit
+    for (int k = 0; k < 4; k++) drop_dir(folders[k].dir);
+}
+END_TEST
+
+// ---- the same numbers ------------------------------------------------------------------------------------------------------
+
+START_TEST(test_same_numbers)
+{
+    enum { N = 3000 };
+    static const struct { const char *name; int width; } types[] = { { "BF16", 2 }, { "F32", 4 }, { "F64", 8 }, { "F16", 2 } };
+    buffer head = { 0 }, all = { 0 }, data = { 0 };
+    err e = { 0 };
+    put_text(&head, "{");
+    for (int k = 0; k < 4; k++) {
+        char row[200];
+        snprintf(row, sizeof row, "%s\"%d\":{\"dtype\":\"%s\",\"shape\":[%d],\"data_offsets\":[%lld,%lld]}", k ? "," : "", k, types[k].name, N, (long long)data.n,
+                 (long long)(data.n + N * types[k].width));
+        put_text(&head, row);
+        for (int i = 0; i < N; i++) {
+            const float    x = (float)(i % 200 - 100) / 4;
+            const double   d = (double)x;
+            const uint16_t bf16 = bf16_from_f32(x), f16 = f16_from_f32(x);
+            put(&data, k == 0 ? (const void *)&bf16 : k == 1 ? (const void *)&x : k == 2 ? (const void *)&d : (const void *)&f16, types[k].width);
+        }
+    }
+    put_text(&head, "}");
+    put_u64(&all, (uint64_t)head.n);
+    put(&all, head.p, head.n);
+    put(&all, data.p, data.n);
+    st *s = st_open_mem(all.p, all.n, "numbers.safetensors", &e);
+    ck_assert_msg(s != NULL, "%s", e.msg);
+    for (int a = 0; a < 4; a++)
+        for (int b = 0; b < 4; b++) ck_assert_msg(st_same_numbers(s, st_at(s, a), st_at(s, b)), "%s and %s", types[a].name, types[b].name);
+    for (int a = 0; a < 4; a++) {           // one number of one of them is another
+        uint8_t *last = all.p + (st_at(s, a)->data - all.p) + (int64_t)(N - 1) * types[a].width;
+        last[types[a].width - 1] ^= 0x80;
+        for (int b = 0; b < 4; b++) ck_assert_int_eq(st_same_numbers(s, st_at(s, a), st_at(s, b)), a == b);
+        last[types[a].width - 1] ^= 0x80;
+    }
+    st_close(s);
+    bytes_free(&head);
+    bytes_free(&all);
+    bytes_free(&data);
+}
+END_TEST
+
+// Two tensors of 256 MB, a file without a byte of data on disk. What is resident is asked of a process of its own.
+START_TEST(test_comparing_takes_no_memory)
+{
+    enum { BYTES = 1 << 28 };
+    char  *dir = new_dir(), head[300];
+    struct rusage after;
+    int    status;
+    snprintf(head, sizeof head, "{\"a\":{\"dtype\":\"BF16\",\"shape\":[%d],\"data_offsets\":[0,%d]},\"b\":{\"dtype\":\"F32\",\"shape\":[%d],"
+             "\"data_offsets\":[%d,%lld]}}", BYTES / 2, BYTES, BYTES / 2, BYTES, 3ll * BYTES);
+    buffer b = file_of(head, 0);
+    write_file(in_dir(dir, "x.safetensors"), b.p, b.n);
+    ck_assert_int_eq(truncate(in_dir(dir, "x.safetensors"), b.n + 3ll * BYTES), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        err e = { 0 };
+        st *s = st_open_file(in_dir(dir, "x.safetensors"), &e);
+        _exit(s && st_same_numbers(s, st_find(s, "a"), st_find(s, "b")) ? 0 : 1);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    getrusage(RUSAGE_CHILDREN, &after);
+    ck_assert_msg(after.ru_maxrss < 150 * 1024, "%ld kB resident", after.ru_maxrss);
+    bytes_free(&b);
+    drop_dir(dir);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("safetensors");
     TCase *t = tcase_create("all");
     tcase_set_timeout(t, 300);
     tcase_add_test(t, test_good_file);
+    tcase_add_test(t, test_work_in_proportion);
+    tcase_add_test(t, test_same_numbers);
+    tcase_add_test(t, test_comparing_takes_no_memory);
     tcase_add_test(t, test_every_truncation_and_change);
     tcase_add_test(t, test_header_length_lies);
     tcase_add_test(t, test_tensors);
