@@ -17,7 +17,7 @@ for t in bf16 f32 q4_k_m; do
     run_hm 0 inspect "$work/$t.gguf"; err_empty; out_has "hallmark.kv.type"; out_has "token_embd.weight"; out_has "saved"
     run_hm 0 inspect "$work/$t.gguf" --json; err_empty; json_valid
     [ "$(json_get kv/general.architecture)" = gemma4 ] || fail "general.architecture"
-    [ "$(json_get kv/hallmark.version)" = 1 ] || fail "hallmark.version"
+    [ "$(json_get kv/hallmark.version)" = 2 ] || fail "hallmark.version"
     [ "$(json_get 'kv/hallmark.tensor.sha256/#')" = "$(json_get 'tensors/#')" ] || fail "not one digest a tensor"
     [ "$(json_get kv/gemma4.attention.scale)" = 1 ] || fail "the attention scale is not written as 1"
 done
