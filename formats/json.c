@@ -19,6 +19,8 @@ typedef struct {
     int64_t        n, i;
     int64_t        n_values, max_values;
     bool           allow_nul;       // \u0000 in strings; U+FFFF is then refused
+    bool           allow_nonfinite; // NaN, Infinity and -Infinity, as Python writes them
+    int64_t        n_nonfinite;     // of these found
     const char    *where;
     err           *e;
 } scan;
@@ -107,10 +109,26 @@ static bool scan_digits(scan *s)
     return s->i > from || scan_fail(s, "a digit");
 }
 
+static bool scan_word(scan *s, const char *word)
+{
+    int64_t n = (int64_t)strlen(word);
+    if (s->n - s->i < n || memcmp(s->text + s->i, word, (size_t)n) != 0) return scan_fail(s, word);
+    s->i += n;
+    return true;
+}
+
+// Not JSON, but what Python's json module writes for a float that is no number, and reads back.
+static bool scan_nonfinite(scan *s, const char *word)
+{
+    s->n_nonfinite++;
+    return scan_word(s, word);
+}
+
 static bool scan_number(scan *s)
 {
     int64_t from = s->i;
     if (scan_peek(s) == '-') s->i++;
+    if (scan_peek(s) == 'I' && s->allow_nonfinite) return scan_nonfinite(s, "Infinity");
     if (scan_peek(s) == '0') s->i++;
     else if (!scan_digits(s)) return false;
     if (scan_peek(s) == '.') {
@@ -129,14 +147,6 @@ static bool scan_number(scan *s)
     return true;
 }
 
-static bool scan_word(scan *s, const char *word)
-{
-    int64_t n = (int64_t)strlen(word);
-    if (s->n - s->i < n || memcmp(s->text + s->i, word, (size_t)n) != 0) return scan_fail(s, word);
-    s->i += n;
-    return true;
-}
-
 static bool scan_scalar(scan *s)
 {
     switch (scan_peek(s)) {
@@ -146,8 +156,11 @@ static bool scan_scalar(scan *s)
     case 'n': return scan_word(s, "null");
     case '-': case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9':
         return scan_number(s);
-    default: return scan_fail(s, "a JSON value");
+    case 'N': if (s->allow_nonfinite) return scan_nonfinite(s, "NaN"); break;
+    case 'I': if (s->allow_nonfinite) return scan_nonfinite(s, "Infinity"); break;
+    default: break;
     }
+    return scan_fail(s, "a JSON value");
 }
 
 // A member's name and colon.
@@ -234,12 +247,11 @@ static bool all_names_unique(const cJSON *v, const char *where, err *e)
 
 // ---- parsing -------------------------------------------------------------------------------------------------------
 
-static bool scan_text(const char *text, int64_t n, int64_t max_values, bool allow_nul, const char *where, err *e)
+static bool scan_all(scan *s)
 {
-    scan s = { .text = (const uint8_t *)text, .n = n, .max_values = max_values, .allow_nul = allow_nul, .where = where, .e = e };
-    if (!scan_value(&s)) return false;
-    scan_space(&s);
-    return s.i == n || scan_fail(&s, "nothing after the JSON value");
+    if (!scan_value(s)) return false;
+    scan_space(s);
+    return s->i == s->n || scan_fail(s, "nothing after the JSON value");
 }
 
 // A text that passed the scan.
@@ -254,14 +266,54 @@ static cJSON *build_tree(const char *text, int64_t n, const char *where, err *e)
     return v;
 }
 
+// The literals that are no JSON, written as JSON numbers beyond what a double holds: 1e999 reads as infinity, which whoever asks for a
+// number refuses. out: room for n bytes and 5 for each literal. @return the bytes written
+static int64_t spell_nonfinite(char *out, const char *text, int64_t n)
+{
+    bool    in_string = false;
+    int64_t k = 0;
+    for (int64_t i = 0; i < n; i++) {
+        char c = text[i];
+        if (c == '"') in_string = !in_string;
+        if (in_string && c == '\\') {
+            out[k++] = c;
+            out[k++] = text[++i];       // what it escapes; the scan has seen that it is there
+            continue;
+        }
+        if (in_string || (c != 'N' && c != 'I')) {
+            out[k++] = c;
+            continue;
+        }
+        memcpy(out + k, "1e999", 5);
+        k += 5;
+        i += c == 'N' ? (int64_t)strlen("NaN") - 1 : (int64_t)strlen("Infinity") - 1;
+    }
+    return k;
+}
+
+static cJSON *build_nonfinite(const char *text, int64_t n, int64_t n_nonfinite, const char *where, err *e)
+{
+    size_t room = (size_t)n + 5 * (size_t)n_nonfinite;
+    char  *copy = malloc(room);
+    if (!copy) {
+        err_nomem(e, where, room);
+        return NULL;
+    }
+    cJSON *v = build_tree(copy, spell_nonfinite(copy, text, n), where, e);
+    free(copy);
+    return v;
+}
+
 cJSON *json_parse_limited(const char *text, int64_t n, int64_t max_values, const char *where, err *e)
 {
-    return scan_text(text, n, max_values, false, where, e) ? build_tree(text, n, where, e) : NULL;
+    scan s = { .text = (const uint8_t *)text, .n = n, .max_values = max_values, .where = where, .e = e };
+    return scan_all(&s) ? build_tree(text, n, where, e) : NULL;
 }
 
 cJSON *json_parse_nul(char *text, int64_t n, int64_t max_values, const char *where, err *e)
 {
-    if (!scan_text(text, n, max_values, true, where, e)) return NULL;
+    scan s = { .text = (const uint8_t *)text, .n = n, .max_values = max_values, .allow_nul = true, .where = where, .e = e };
+    if (!scan_all(&s)) return NULL;
     for (int64_t i = 0; i + 6 <= n; i++) {
         if (text[i] != '\\') continue;
         if (memcmp(text + i, "\\u0000", 6) == 0) memcpy(text + i, "\\uffff", 6);
@@ -286,7 +338,11 @@ char *json_restore_nul(const char *s, int64_t *n_bytes)
 
 cJSON *json_parse(const char *text, int64_t n, const char *where, err *e)
 {
-    return json_parse_limited(text, n, LIMIT_JSON_VALUES, where, e);
+    scan s = {
+        .text = (const uint8_t *)text, .n = n, .max_values = LIMIT_JSON_VALUES, .allow_nonfinite = true, .where = where, .e = e,
+    };
+    if (!scan_all(&s)) return NULL;
+    return s.n_nonfinite ? build_nonfinite(text, n, s.n_nonfinite, where, e) : build_tree(text, n, where, e);
 }
 
 cJSON *json_parse_file(const char *path, err *e)
@@ -330,7 +386,7 @@ const cJSON *json_get(const cJSON *obj, const char *name)
     return v && !cJSON_IsNull(v) ? v : NULL;
 }
 
-static const char *kind_text(const cJSON *v)
+const char *json_kind(const cJSON *v)
 {
     return !v ? "nothing" : cJSON_IsBool(v) ? "a boolean" : cJSON_IsNumber(v) ? "a number" : cJSON_IsString(v) ? "a string"
          : cJSON_IsArray(v) ? "an array" : cJSON_IsObject(v) ? "an object" : "null";
@@ -338,7 +394,7 @@ static const char *kind_text(const cJSON *v)
 
 static bool wrong_kind(const cJSON *v, const char *name, const char *expected, const char *where, err *e)
 {
-    return err_set(e, ERR_INPUT, "%s: key '%s': found %s, expected %s", where, name, kind_text(v), expected);
+    return err_set(e, ERR_INPUT, "%s: key '%s': found %s, expected %s", where, name, json_kind(v), expected);
 }
 
 bool json_as_i64(const cJSON *v, int64_t lo, int64_t hi, int64_t *out)
@@ -375,8 +431,8 @@ bool json_f64(const cJSON *obj, const char *name, double *out, const char *where
 {
     const cJSON *v = json_get(obj, name);
     if (!cJSON_IsNumber(v)) return wrong_kind(v, name, "a number", where, e);
-    if (!isfinite(v->valuedouble))      // 1e999 reads as infinity
-        return err_set(e, ERR_INPUT, "%s: key '%s': found a number too large, expected a finite one", where, name);
+    if (!isfinite(v->valuedouble))      // 1e999, Infinity and NaN all read as infinity
+        return err_set(e, ERR_INPUT, "%s: key '%s': found NaN, Infinity or a number too large, expected a finite one", where, name);
     *out = v->valuedouble;
     return true;
 }

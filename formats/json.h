@@ -12,12 +12,14 @@
 // ERR_INPUT with the byte offset on a syntax error, depth over LIMIT_JSON_DEPTH, a duplicate name, invalid UTF-8,
 // an escaped NUL in a string (\u0000, which cJSON's strings cannot hold), half a surrogate pair, more values than
 // LIMIT_JSON_VALUES, or trailing text. All of this but the duplicates is found before anything is allocated.
+// NaN, Infinity and -Infinity are taken where a value may stand, because Python writes them (a config may hold them in a key that
+// nobody here reads), and become numbers that no reader below accepts.
 cJSON *json_parse(const char *text, int64_t n, const char *where, err *e);
 cJSON *json_parse_file(const char *path, err *e);       // at most LIMIT_JSON_BYTES
-// The same with a limit on the number of values that suits the text: memory is about 100 bytes for each.
+// The same with a limit on the number of values that suits the text (memory is about 100 bytes for each), and strictly JSON.
 cJSON *json_parse_limited(const char *text, int64_t n, int64_t max_values, const char *where, err *e);
 
-// The same, but an escaped NUL is allowed and comes out as JSON_NUL, a noncharacter that the text must not hold otherwise
+// Strictly JSON too, but an escaped NUL is allowed and comes out as JSON_NUL, a noncharacter that the text must not hold otherwise
 // (ERR_INPUT if it does). The escapes are rewritten in `text`. json_restore_nul turns a string of the tree back.
 #define JSON_NUL "\xef\xbf\xbf"        // U+FFFF
 cJSON *json_parse_nul(char *text, int64_t n, int64_t max_values, const char *where, err *e);
@@ -28,6 +30,9 @@ char *json_restore_nul(const char *s, int64_t *n_bytes);
 // character that is not seen as \uXXXX and every byte that is no UTF-8 as U+FFFD. malloc'd; NULL when out of memory.
 char *json_print(const cJSON *v);
 char *json_print_short(const cJSON *v);
+
+// "a number", "an object", "null", ... ("nothing" for NULL), for messages.
+const char *json_kind(const cJSON *v);
 
 // Member of an object by exact name; NULL if absent or JSON null, or if obj is not an object.
 const cJSON *json_get(const cJSON *obj, const char *name);

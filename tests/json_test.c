@@ -38,7 +38,8 @@ START_TEST(test_bad_texts)
         { "{1:2}", "offset 1: found '1', expected a string" }, { "[1}", "offset 2: found '}'" }, { "[", "offset 1: found the end" },
         { "{\"a\":1} x", "offset 8: found 'x', expected nothing after" }, { "01", "offset 1: found '1', expected nothing" },
         { "1.", "expected a digit" }, { ".5", "expected a JSON value" }, { "+1", "expected a JSON value" }, { "-", "expected a digit" },
-        { "1e", "expected a digit" }, { "NaN", "expected a JSON value" }, { "Infinity", "expected a JSON value" }, { "-Infinity", "expected a digit" },
+        { "1e", "expected a digit" }, { "nan", "expected null" }, { "Nan", "expected NaN" }, { "Inf", "expected Infinity" }, { "-Inf", "expected Infinity" },
+        { "+Infinity", "expected a JSON value" }, { "NaNs", "expected nothing after" }, { "{NaN:1}", "expected a string" },
         { "tru", "expected true" }, { "truer", "expected nothing after" }, { "'a'", "expected a JSON value" }, { "\"a", "the end of a string" },
         { "\"\\x\"", "after a backslash" }, { "\"\\", "after a backslash" }, { "\"\\u12g4\"", "four hex digits" }, { "\"\\u12", "four hex digits" },
         { "\"a\\u0000b\"", "offset 2: found \\u0000" }, { "\"\\ud800\"", "half of a surrogate pair" }, { "\"\\ude00\"", "half of a surrogate pair" },
@@ -53,6 +54,40 @@ START_TEST(test_bad_texts)
         ck_assert_msg(parse(BAD[i].text, &e) == NULL, "accepted: %s", BAD[i].text);
         check_refused(&e, ERR_INPUT, "f.json", BAD[i].says);
     }
+}
+END_TEST
+
+// Python's json module writes these, and a checkpoint's config may hold one in a key that does not concern us. Whoever asks for it
+// as a number is told that it is none.
+START_TEST(test_nonfinite)
+{
+    static const char text[] = "{\"a\":NaN,\"b\":[Infinity,-Infinity],\"NaN \\\" Infinity\":\"NaN\",\"c\":-Infinity,\"d\":7,\"e\\\\\":NaN}";
+    err     e = { 0 };
+    double  x;
+    int64_t i;
+    cJSON  *v = json_parse(text, (int64_t)strlen(text), "f.json", &e);
+    ck_assert_msg(v != NULL, "%s", e.msg);
+    ck_assert_str_eq(cJSON_GetStringValue(json_get(v, "NaN \" Infinity")), "NaN");
+    ck_assert_int_eq(cJSON_GetArraySize(json_get(v, "b")), 2);
+    ck_assert_ptr_nonnull(json_get(v, "e\\"));
+    ck_assert(json_i64(v, "d", 0, 9, &i, "f.json", &e) && i == 7);
+    ck_assert(!json_f64(v, "a", &x, "f.json", &e));
+    check_refused(&e, ERR_INPUT, "f.json", "key 'a': found NaN, Infinity or a number too large");
+    e = (err){ 0 };
+    ck_assert(!json_f64_or(v, "c", 1, &x, "f.json", &e));
+    check_refused(&e, ERR_INPUT, "f.json", "key 'c'");
+    e = (err){ 0 };
+    ck_assert(!json_i64_or(v, "a", 0, INT64_MAX, 1, &i, "f.json", &e));
+    check_refused(&e, ERR_INPUT, "f.json", "key 'a'");
+    cJSON_Delete(v);
+    // The forms for files that no Python wrote stay strict.
+    char strict[] = "[NaN]";
+    e = (err){ 0 };
+    ck_assert_ptr_null(json_parse_limited(strict, 5, 9, "f.json", &e));
+    check_refused(&e, ERR_INPUT, "f.json", "offset 1: found 'N', expected a JSON value");
+    e = (err){ 0 };
+    ck_assert_ptr_null(json_parse_nul(strict, 5, 9, "f.json", &e));
+    check_refused(&e, ERR_INPUT, "f.json", "expected a JSON value");
 }
 END_TEST
 
@@ -216,6 +251,7 @@ int main(void)
     tcase_set_timeout(t, 300);
     tcase_add_test(t, test_good_texts);
     tcase_add_test(t, test_bad_texts);
+    tcase_add_test(t, test_nonfinite);
     tcase_add_test(t, test_every_truncation);
     tcase_add_test(t, test_depth);
     tcase_add_test(t, test_many_names);
