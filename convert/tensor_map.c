@@ -10,19 +10,18 @@
 // ---- what is left out on purpose -----------------------------------------------------------------------------------
 
 typedef struct {
-    const char *part;           // after the checkpoint's "model.", or anywhere if it begins with a dot
+    const char *part;           // after the prefixes, or at the end of the name if it begins with a dot
     const char *why;
-    bool        tower;          // only in multimodal checkpoints
 } left_out_row;
 
 static const left_out_row left_out[] = {
-    { "vision_tower.",          "the vision tower: only the text half is converted",    true },
-    { "vision_embedder.",       "the vision embedder: only the text half is converted", true },
-    { "multi_modal_projector.", "the vision projector: only the text half is converted", true },
-    { "embed_vision.",          "the vision projector: only the text half is converted", true },
-    { "audio_tower.",           "the audio tower: only the text half is converted",     true },
-    { "embed_audio.",           "the audio projector: only the text half is converted", true },
-    { ".rotary_emb.inv_freq",   "computed again from the rotary base",                  false },
+    { "vision_tower.",          "the vision tower: only the text half is converted" },
+    { "vision_embedder.",       "the vision embedder: only the text half is converted" },
+    { "multi_modal_projector.", "the vision projector: only the text half is converted" },
+    { "embed_vision.",          "the vision projector: only the text half is converted" },
+    { "audio_tower.",           "the audio tower: only the text half is converted" },
+    { "embed_audio.",           "the audio projector: only the text half is converted" },
+    { ".rotary_emb.inv_freq",   "computed again from the rotary base" },
 };
 enum { N_LEFT_OUT = sizeof left_out / sizeof left_out[0] };
 
@@ -38,22 +37,33 @@ static bool ends_with(const char *s, const char *end)
     return n >= k && strcmp(s + n - k, end) == 0;
 }
 
-// Row of the table, or -1.
-static int find_left_out(const hf_arch *arch, const char *name)
+// ---- names ---------------------------------------------------------------------------------------------------------
+
+// The name inside the model. Where that hides depends on which class saved it and which version:
+// "model.language_model." in multimodal checkpoints of Transformers 5, "language_model.model." of Transformers 4,
+// "model." or nothing in text-only ones, and one "model." too many, before or behind, from savers that Transformers
+// repairs when it loads. No tensor's own name begins with either word, so all of them go; the same tensor under two
+// prefixes is an error.
+static const char *inner_name(const char *name)
 {
-    const char *inner = skip_prefix(name, "model.");
+    for (;;) {
+        const char *rest = skip_prefix(name, "model.");
+        if (!rest) rest = skip_prefix(name, "language_model.");
+        if (!rest) return name;
+        name = rest;
+    }
+}
+
+// Row of the table, or -1. Whatever config.json calls the model: a merged finetune of the text half may lie beside the
+// towers it came with.
+static int find_left_out(const char *name, const char *inner)
+{
     for (int i = 0; i < N_LEFT_OUT; i++) {
-        const left_out_row *r = &left_out[i];
-        if (r->tower && !arch->has_towers) continue;
-        if (r->part[0] == '.' ? ends_with(name, r->part) : skip_prefix(name, r->part) || (inner && skip_prefix(inner, r->part))) return i;
+        const char *part = left_out[i].part;
+        if (part[0] == '.' ? ends_with(name, part) : skip_prefix(inner, part) != NULL) return i;
     }
     return -1;
 }
-
-// ---- names ---------------------------------------------------------------------------------------------------------
-
-// Where the text model hides: in multimodal checkpoints of Transformers 5, of Transformers 4, and in text-only ones.
-static const char *const prefixes[] = { "model.language_model.", "language_model.model.", "model.", "language_model." };
 
 // A rule and a layer of it: one tensor that the file may hold.
 typedef struct {
@@ -122,19 +132,6 @@ static slot *find_slot(const slot_table *t, const char *inner, int64_t *layer)
     return NULL;
 }
 
-// lm_head stands outside the text model's prefix.
-static slot *find_slot_any(const slot_table *t, const char *name, int64_t *layer)
-{
-    slot *s = NULL;
-    *layer = -1;
-    for (size_t i = 0; !s && *layer < 0 && i < sizeof prefixes / sizeof prefixes[0]; i++) {
-        const char *inner = skip_prefix(name, prefixes[i]);
-        if (inner && strcmp(inner, "lm_head.weight") != 0) s = find_slot(t, inner, layer);
-        else if (inner && strcmp(prefixes[i], "language_model.") == 0) s = find_slot(t, inner, layer);
-    }
-    return s || strcmp(name, "lm_head.weight") != 0 ? s : find_slot(t, name, layer);
-}
-
 // ---- what config.json gives ----------------------------------------------------------------------------------------
 
 static int64_t dim_size(const hf_config *c, dim d, int64_t layer)
@@ -166,7 +163,7 @@ static presence slot_presence(const hf_config *c, const slot *s)
     case NEED_KV:     return shared ? MAY : MUST;
     case NEED_V:      return shared ? MAY : c->k_eq_v && !c->sliding[s->layer] ? MUST_NOT : MUST;
     case NEED_PLE:    return c->ple > 0 ? MUST : MUST_NOT;
-    case NEED_UNTIED: return c->tied ? MUST_NOT : MUST;
+    case NEED_UNTIED: return c->tied ? MAY : MUST;
     }
     return MUST;
 }
@@ -192,38 +189,23 @@ static bool check_shape(const hf_config *c, const st *s, const slot *sl, err *e)
 
 typedef struct { int64_t n, n_bytes; } tally;
 
-// A tied lm_head says nothing that embed_tokens does not, if it is the same. Two different ones contradict the config.
-static bool check_tied_head(const slot_table *t, const st *s, const st_tensor *head, err *e)
-{
-    const st_tensor *embd = NULL;
-    for (int64_t i = 0; i < t->n_model; i++)
-        if (strcmp(t->slots[i].rule->gguf, "token_embd.weight") == 0) embd = t->slots[i].found;
-    if (!embd || st_same_numbers(s, embd, head)) return true;
-    return err_set(e, ERR_INPUT, "%s: tensor '%s': differs from embed_tokens, but config.json ties the two (tie_word_embeddings)",
-                   st_file(s, head->file)->path, head->name);
-}
-
-static bool place_tensor(slot_table *t, const st *s, const st_tensor *x, tally *left, const st_tensor **tied_head, err *e)
+static bool place_tensor(slot_table *t, const st *s, const st_tensor *x, tally *left, err *e)
 {
     const hf_config *c = t->c;
-    const char *file = st_file(s, x->file)->path;
+    const char *file = st_file(s, x->file)->path, *inner = inner_name(x->name);
     int64_t layer;
-    int row = find_left_out(c->arch, x->name);
+    int row = find_left_out(x->name, inner);
     if (row >= 0) {
         left[row].n++;
         left[row].n_bytes += x->n_bytes;
         return true;
     }
-    slot *sl = find_slot_any(t, x->name, &layer);
+    slot *sl = find_slot(t, inner, &layer);
     if (!sl && layer >= c->n_layer)
         return err_set(e, ERR_INPUT, "%s: tensor '%s': found layer %lld, expected layers below %lld by config.json", file, x->name,
                        (long long)layer, (long long)c->n_layer);
     if (!sl) return err_set(e, ERR_INPUT, "%s: tensor '%s': not a tensor of %s", file, x->name, c->arch->name);
     if (!st_require_float(s, x, e)) return false;
-    if (sl->rule->need == NEED_UNTIED && c->tied) {
-        *tied_head = x;
-        return true;
-    }
     if (slot_presence(c, sl) == MUST_NOT)
         return err_set(e, ERR_INPUT, "%s: tensor '%s': by config.json there is none in this model", file, x->name);
     if (sl->found)
@@ -232,38 +214,91 @@ static bool place_tensor(slot_table *t, const st *s, const st_tensor *x, tally *
     return check_shape(c, s, sl, e);
 }
 
+// ---- the output matrix ---------------------------------------------------------------------------------------------
+
+static slot *model_slot(slot_table *t, const char *gguf_name)
+{
+    for (int i = 0; i < t->n_model; i++)
+        if (strcmp(t->slots[i].rule->gguf, gguf_name) == 0) return &t->slots[i];
+    return NULL;
+}
+
+// tie_word_embeddings is a promise that many checkpoints do not keep, and Transformers then looks at the tensors
+// (tie_weights): with one of the two, it stands for both; with two that are equal, they are tied; with two that differ
+// (a LoRA merged with a head of its own), not.
+static void settle_head(slot_table *t, const st *s, progress *log)
+{
+    slot *head = model_slot(t, "output.weight"), *embd = model_slot(t, "token_embd.weight");
+    if (!t->c->tied || !head->found) return;
+    const char *name = head->found->name;
+    if (!embd->found) {
+        progress_logf(log, "tied: the checkpoint has '%s' and no embedding: it is both", name);
+        embd->found = head->found;
+        head->found = NULL;
+    } else if (st_same_numbers(s, embd->found, head->found)) {
+        progress_logf(log, "left out: tensor '%s', %.1f MB (tied: the same as embed_tokens)", name,
+                      (double)head->found->n_bytes / 1e6);
+        head->found = NULL;
+    } else {
+        progress_logf(log, "untied: tensor '%s' has values of its own, whatever tie_word_embeddings says, and becomes "
+                      "output.weight", name);
+    }
+}
+
+// What the index says of a tensor that is not there, if it says anything.
+static const char *file_by_index(const st *s, const char *inner)
+{
+    for (int64_t i = 0; i < st_n_absent(s); i++) {
+        const char *file, *name = st_absent(s, i, &file);
+        if (strcmp(inner_name(name), inner) == 0) return file;
+    }
+    return NULL;
+}
+
 static bool check_missing(const slot_table *t, const st *s, err *e)
 {
     for (int64_t i = 0; i < t->n_slots; i++) {
         const slot *sl = &t->slots[i];
+        char name[128];
         if (sl->found || slot_presence(t->c, sl) != MUST) continue;
-        const char *dir = st_file(s, 0)->path;
-        if (sl->layer < 0) return err_set(e, ERR_INPUT, "%s: tensor '%s' is missing", dir, sl->rule->hf);
-        return err_set(e, ERR_INPUT, "%s: tensor 'layers.%lld.%s' is missing", dir, (long long)sl->layer, sl->rule->hf);
+        if (sl->layer < 0) snprintf(name, sizeof name, "%s", sl->rule->hf);
+        else               snprintf(name, sizeof name, "layers.%lld.%s", (long long)sl->layer, sl->rule->hf);
+        const char *dir = st_file(s, 0)->path, *file = file_by_index(s, name);
+        return err_set(e, ERR_INPUT, "%s: tensor '%s' is missing%s%.200s%s", dir, name,
+                       file ? " (the index says that it is in " : "", file ? file : "", file ? ")" : "");
     }
     return true;
 }
 
-static void log_left_out(const tally *left, const st_tensor *tied_head, progress *log)
+static void log_left_out(const tally *left, progress *log)
 {
     for (int i = 0; i < N_LEFT_OUT; i++)
         if (left[i].n)
             progress_logf(log, "left out: %lld tensors '%s', %.1f MB (%s)", (long long)left[i].n, left_out[i].part,
                           (double)left[i].n_bytes / 1e6, left_out[i].why);
-    if (tied_head)
-        progress_logf(log, "left out: tensor '%s', %.1f MB (tied: the same as embed_tokens)", tied_head->name,
-                      (double)tied_head->n_bytes / 1e6);
+}
+
+// Transformers reads an index only for the names of the files, so a tensor that it lists and no file has is missing
+// where it is needed, and otherwise nothing: a tied lm_head that was dropped when the shards were saved again.
+static void log_absent(const slot_table *t, const st *s, progress *log)
+{
+    int64_t n = st_n_absent(s);
+    if (n) progress_logf(log, "the index lists %lld tensor%s in no file, not needed here: '%s'%s", (long long)n,
+                         n == 1 ? "" : "s", st_absent(s, 0, NULL), n == 1 ? "" : ", ...");
+    if (t->c->ple > 0 && t->c->n_vocab_ple > t->c->n_vocab)
+        progress_logf(log, "left out: rows %lld to %lld of embed_tokens_per_layer (beyond the vocabulary)",
+                      (long long)t->c->n_vocab, (long long)t->c->n_vocab_ple - 1);
 }
 
 static bool find_all(slot_table *t, const st *s, progress *log, err *e)
 {
     tally left[N_LEFT_OUT] = { 0 };
-    const st_tensor *tied_head = NULL;
     for (int64_t i = 0; i < st_n_tensors(s); i++)
-        if (!place_tensor(t, s, st_at(s, i), left, &tied_head, e)) return false;
+        if (!place_tensor(t, s, st_at(s, i), left, e)) return false;
+    settle_head(t, s, log);
     if (!check_missing(t, s, e)) return false;
-    if (tied_head && !check_tied_head(t, s, tied_head, e)) return false;
-    log_left_out(left, tied_head, log);
+    log_left_out(left, log);
+    log_absent(t, s, log);
     return true;
 }
 
@@ -277,8 +312,9 @@ static char *where_text(const char *file, const char *name)
     return s;
 }
 
-// Gemma 4 rotates a part of a full-attention head: pairs (i, i + head/2) for the first `partial` of the i. GGUF says so with
-// frequency factors: 1 where it rotates, 1e30 where the angle is to vanish.
+// Gemma 4 rotates a part of a full-attention head: pairs (i, i + head/2) for the first `partial` of the i, and may slow
+// all of them down by one factor. GGUF says so with a divisor for each frequency: that factor where it rotates, 1e30
+// where the angle is to vanish.
 static bool add_rope_freqs(tensor_map *m, const hf_config *c, err *e)
 {
     const hf_kind *k = &c->kind[KIND_FULL];
@@ -287,7 +323,7 @@ static bool add_rope_freqs(tensor_map *m, const hf_config *c, err *e)
     m->rope_freqs = malloc((size_t)half * sizeof *m->rope_freqs);
     t->where = where_text("config.json", "rope_freqs.weight");
     if (!m->rope_freqs || !t->where) return err_nomem(e, "rope_freqs", (size_t)half * sizeof *m->rope_freqs);
-    for (int64_t i = 0; i < half; i++) m->rope_freqs[i] = i < n_rot ? 1.0f : 1e30f;
+    for (int64_t i = 0; i < half; i++) m->rope_freqs[i] = i < n_rot ? (float)k->rope_factor : 1e30f;
     snprintf(t->name, sizeof t->name, "rope_freqs.weight");
     t->src = (tensor_source){ .where = t->where, .type = DT_F32, .data = (const uint8_t *)m->rope_freqs, .fd = -1 };
     t->n_dims = 1;
@@ -295,7 +331,7 @@ static bool add_rope_freqs(tensor_map *m, const hf_config *c, err *e)
     return true;
 }
 
-static bool add_slot(tensor_map *m, const st *s, const slot *sl, err *e)
+static bool add_slot(tensor_map *m, const hf_config *c, const st *s, const slot *sl, err *e)
 {
     const st_tensor *x = sl->found;
     const file_map  *f = st_file(s, x->file);
@@ -307,6 +343,7 @@ static bool add_slot(tensor_map *m, const st *s, const slot *sl, err *e)
     t->src = (tensor_source){ .where = t->where, .type = x->type, .data = x->data, .fd = f->fd, .off = x->off, .add = sl->rule->add };
     t->n_dims = x->n_dims;
     for (int i = 0; i < x->n_dims; i++) t->shape[i] = x->shape[i];
+    if (sl->rule->shape[0] == DIM_VOCAB_PLE) t->shape[0] = c->n_vocab;      // rows beyond belong to no token
     return true;
 }
 
@@ -334,7 +371,7 @@ static bool add_all(tensor_map *m, const slot_table *t, const st *s, err *e)
     qsort(p, (size_t)n, sizeof *p, by_place);
     if (t->c->arch->family->rope_freqs && t->c->kind[KIND_FULL].n_layers && !add_rope_freqs(m, t->c, e)) goto out;
     for (int64_t i = 0; i < n; i++)
-        if (!add_slot(m, s, p[i].slot, e)) goto out;
+        if (!add_slot(m, t->c, s, p[i].slot, e)) goto out;
     ok = true;
 out:
     free(p);

@@ -20,6 +20,8 @@ struct st {
     bool       borrowed;        // the one file's bytes are the caller's
     int64_t    n, cap;
     st_tensor *tensors;         // sorted by name once open; names owned
+    int64_t    n_absent;        // tensors that the index lists and no file has
+    char     **absent;          // [n_absent][2], owned: name, and the file that the index names
 };
 
 // Every dtype that the format knows (safetensors' Dtype), because shapes and offsets are checked whether we read it or not.
@@ -289,15 +291,33 @@ static bool open_shards(st *s, const char *dir, const char *where, entry *list, 
     return true;
 }
 
-// Both lists sorted by tensor name: they must say the same.
-static bool compare_index(const st *s, const char *where, entry *list, int64_t n, err *e)
+static bool add_absent(st *s, const entry *x, err *e)
+{
+    char *name = strdup(x->tensor), *file = strdup(x->file);
+    if (!name || !file) {
+        free(name);
+        free(file);
+        return err_nomem(e, "the index", strlen(x->tensor) + strlen(x->file));
+    }
+    s->absent[2 * s->n_absent] = name;
+    s->absent[2 * s->n_absent + 1] = file;
+    s->n_absent++;
+    return true;
+}
+
+// Both lists sorted by tensor name: what is in a file must be listed, and for that file.
+static bool compare_index(st *s, const char *where, entry *list, int64_t n, err *e)
 {
     qsort(list, (size_t)n, sizeof *list, by_tensor);
     int64_t i = 0, j = 0;
+    s->absent = calloc((size_t)n, 2 * sizeof *s->absent);
+    if (!s->absent) return err_nomem(e, "the index", (size_t)n * 2 * sizeof *s->absent);
     while (i < n || j < s->n) {
         int c = i == n ? 1 : j == s->n ? -1 : strcmp(list[i].tensor, s->tensors[j].name);
-        if (c < 0)
-            return err_set(e, ERR_INPUT, "%s: tensor '%.200s': found it in no file, expected it in %.200s", where, list[i].tensor, list[i].file);
+        if (c < 0) {
+            if (!add_absent(s, &list[i++], e)) return false;
+            continue;
+        }
         const char *path = s->files[s->tensors[j].file].path, *slash = strrchr(path, '/');
         if (c > 0)
             return err_set(e, ERR_INPUT, "%s: tensor '%.200s': found no entry, but it is in %s", where, s->tensors[j].name, path);
@@ -400,6 +420,8 @@ void st_close(st *s)
         if (s->borrowed) free(s->files[i].path);
         else file_map_close(&s->files[i]);
     }
+    for (int64_t i = 0; i < 2 * s->n_absent; i++) free(s->absent[i]);
+    free(s->absent);
     free(s->files);
     free(s->tensors);
     free(s);
@@ -410,6 +432,13 @@ const st_tensor *st_at(const st *s, int64_t i)      { return &s->tensors[i]; }
 int              st_n_files(const st *s)            { return s->n_files; }
 bool             st_is_borrowed(const st *s)        { return s->borrowed; }
 const file_map  *st_file(const st *s, int i)        { return &s->files[i]; }
+int64_t          st_n_absent(const st *s)           { return s->n_absent; }
+
+const char *st_absent(const st *s, int64_t i, const char **file)
+{
+    if (file) *file = s->absent[2 * i + 1];
+    return s->absent[2 * i];
+}
 
 const st_tensor *st_find(const st *s, const char *name)
 {
