@@ -9,6 +9,7 @@
 #include "../quant/choice.h"
 #include "../quant/imatrix.h"
 #include "chat_template.h"
+#include "config_keys.h"
 #include "family.h"
 #include "general_meta.h"
 #include "tensor_map.h"
@@ -61,6 +62,7 @@ static bool open_folder(job *j, err *e)
     snprintf(where, sizeof where, "%s/config.json", j->dir);
     if (!read_json(&j->config_json, j->dir, "config.json", true, e)) return false;
     if (!hf_config_read(&j->config, j->config_json, where, e)) return false;
+    config_keys_log(&j->config, j->config_json, where, j->o->progress);
     if (!read_json(&j->generation_json, j->dir, "generation_config.json", false, e)) return false;
     if (!read_json(&j->tokenizer_config_json, j->dir, "tokenizer_config.json", false, e)) return false;
     if (!read_json(&j->added_tokens_json, j->dir, "added_tokens.json", false, e)) return false;

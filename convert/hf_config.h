@@ -1,8 +1,9 @@
 // hf_config: config.json as old and new Transformers write it, brought to one form.
 //
 // Missing keys take the defaults of Transformers' config classes (Gemma3TextConfig, Gemma4TextConfig, Gemma4UnifiedTextConfig;
-// 5.23), because a checkpoint on the Hub leaves out what equals them. What this program cannot convert faithfully is refused by
-// name: experts, attention biases, bidirectional attention, another activation, another kind of rotary embedding.
+// 5.24), because a checkpoint on the Hub leaves out what equals them; null is no value where those classes take none.
+// model_type says which model it is, as for Transformers, and "architectures" only where there is no model_type. What
+// this program cannot convert faithfully is refused by the name of the key (config_keys.h).
 #ifndef HALLMARK_CONVERT_HF_CONFIG_H
 #define HALLMARK_CONVERT_HF_CONFIG_H
 
@@ -14,7 +15,7 @@ typedef struct family family;       // family.h
 
 typedef struct {                    // a row of the table of architectures
     const char   *name;             // as in "architectures"
-    const char   *model_type;       // as in "model_type", for a config without "architectures"
+    const char   *model_type;       // as in "model_type"
     const family *family;
     bool          has_towers;       // a multimodal checkpoint, of which only the text half is converted
     bool          unified;          // Gemma4Unified*: other defaults than Gemma4*
@@ -26,8 +27,9 @@ typedef struct {                    // what all layers of one kind have in commo
     int64_t n_layers;
     int64_t head_dim, n_head_kv;
     double  rope_base;              // theta
-    double  rope_factor;            // linear scaling; 1: none
+    double  rope_factor;            // every frequency is divided by it; 1: no scaling
     double  rope_partial;           // part of the head that is rotated (Gemma 4's proportional embedding); 1: all
+    bool    rope_unscaled;          // rope_type is "default", so the two above are 1 whatever the config says of them
 } hf_kind;
 
 typedef struct {
@@ -38,7 +40,7 @@ typedef struct {
     int64_t ple, n_vocab_ple;       // width and rows of the per-layer embeddings; ple 0: none
     bool    double_wide;            // MLP twice as wide in the layers that share KV
     bool    k_eq_v;                 // full-attention layers have no v_proj: V is K before its norm and rotation
-    bool    tied;                   // lm_head is embed_tokens
+    bool    tied;                   // lm_head is embed_tokens, unless the checkpoint has other values in it
     bool    kv_by_layer;            // the config gives full-attention layers a number of KV heads of their own
     double  eps, softcap;           // softcap 0: none
     double  attn_scale;             // factor on the scores

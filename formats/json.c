@@ -266,8 +266,8 @@ static cJSON *build_tree(const char *text, int64_t n, const char *where, err *e)
     return v;
 }
 
-// The literals that are no JSON, written as JSON numbers beyond what a double holds: 1e999 reads as infinity, which whoever asks for a
-// number refuses. out: room for n bytes and 5 for each literal. @return the bytes written
+// The literals that are no JSON, written as JSON numbers beyond what a double holds: 1e999 reads as infinity, which
+// whoever asks for a number refuses. out: room for n bytes and 5 for each literal. @return the bytes written
 static int64_t spell_nonfinite(char *out, const char *text, int64_t n)
 {
     bool    in_string = false;
@@ -312,7 +312,9 @@ cJSON *json_parse_limited(const char *text, int64_t n, int64_t max_values, const
 
 cJSON *json_parse_nul(char *text, int64_t n, int64_t max_values, const char *where, err *e)
 {
-    scan s = { .text = (const uint8_t *)text, .n = n, .max_values = max_values, .allow_nul = true, .where = where, .e = e };
+    scan s = {
+        .text = (const uint8_t *)text, .n = n, .max_values = max_values, .allow_nul = true, .where = where, .e = e,
+    };
     if (!scan_all(&s)) return NULL;
     for (int64_t i = 0; i + 6 <= n; i++) {
         if (text[i] != '\\') continue;
@@ -339,7 +341,8 @@ char *json_restore_nul(const char *s, int64_t *n_bytes)
 cJSON *json_parse(const char *text, int64_t n, const char *where, err *e)
 {
     scan s = {
-        .text = (const uint8_t *)text, .n = n, .max_values = LIMIT_JSON_VALUES, .allow_nonfinite = true, .where = where, .e = e,
+        .text = (const uint8_t *)text, .n = n, .max_values = LIMIT_JSON_VALUES, .allow_nonfinite = true, .where = where,
+        .e = e,
     };
     if (!scan_all(&s)) return NULL;
     return s.n_nonfinite ? build_nonfinite(text, n, s.n_nonfinite, where, e) : build_tree(text, n, where, e);
@@ -432,7 +435,8 @@ bool json_f64(const cJSON *obj, const char *name, double *out, const char *where
     const cJSON *v = json_get(obj, name);
     if (!cJSON_IsNumber(v)) return wrong_kind(v, name, "a number", where, e);
     if (!isfinite(v->valuedouble))      // 1e999, Infinity and NaN all read as infinity
-        return err_set(e, ERR_INPUT, "%s: key '%s': found NaN, Infinity or a number too large, expected a finite one", where, name);
+        return err_set(e, ERR_INPUT, "%s: key '%s': found NaN, Infinity or a number too large, expected a finite one",
+                       where, name);
     *out = v->valuedouble;
     return true;
 }

@@ -12,15 +12,17 @@
 // ERR_INPUT with the byte offset on a syntax error, depth over LIMIT_JSON_DEPTH, a duplicate name, invalid UTF-8,
 // an escaped NUL in a string (\u0000, which cJSON's strings cannot hold), half a surrogate pair, more values than
 // LIMIT_JSON_VALUES, or trailing text. All of this but the duplicates is found before anything is allocated.
-// NaN, Infinity and -Infinity are taken where a value may stand, because Python writes them (a config may hold them in a key that
-// nobody here reads), and become numbers that no reader below accepts.
+// NaN, Infinity and -Infinity are taken where a value may stand, because Python writes them (a config may hold them in
+// a key that nobody here reads), and become numbers that no reader below accepts.
 cJSON *json_parse(const char *text, int64_t n, const char *where, err *e);
 cJSON *json_parse_file(const char *path, err *e);       // at most LIMIT_JSON_BYTES
-// The same with a limit on the number of values that suits the text (memory is about 100 bytes for each), and strictly JSON.
+// The same with a limit on the number of values that suits the text (memory is about 100 bytes for each), and strictly
+// JSON.
 cJSON *json_parse_limited(const char *text, int64_t n, int64_t max_values, const char *where, err *e);
 
-// Strictly JSON too, but an escaped NUL is allowed and comes out as JSON_NUL, a noncharacter that the text must not hold otherwise
-// (ERR_INPUT if it does). The escapes are rewritten in `text`. json_restore_nul turns a string of the tree back.
+// Strictly JSON too, but an escaped NUL is allowed and comes out as JSON_NUL, a noncharacter that the text must not
+// hold otherwise (ERR_INPUT if it does). The escapes are rewritten in `text`. json_restore_nul turns a string of the
+// tree back.
 #define JSON_NUL "\xef\xbf\xbf"        // U+FFFF
 cJSON *json_parse_nul(char *text, int64_t n, int64_t max_values, const char *where, err *e);
 // Copies s with each JSON_NUL as a NUL byte: *n_bytes bytes and a NUL after them; malloc'd, NULL when out of memory.

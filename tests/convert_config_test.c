@@ -127,6 +127,15 @@ START_TEST(test_gemma4_forms)
     check_same(header_of(G4, NULL), header_of(G4, CHANGES("rope_parameters", rope)));
     check_same(header_of(G4, NULL), header_of(G4, CHANGES("architectures", NULL, "model_type", "\"gemma4_text\"")));
     check_same(header_of(G4, NULL), header_of(G4, CHANGES("use_bidirectional_attention", "\"vision\"")));
+    // model_type alone says which model it is.
+    check_same(header_of(G4, NULL), header_of(G4, CHANGES("architectures", "[\"FSDPGemma4ForCausalLM\"]", "model_type", "\"gemma4_text\"")));
+    check_same(header_of(G4, NULL), header_of(G4, CHANGES("architectures", "\"LlamaForCausalLM\"", "model_type", "\"gemma4_text\"")));
+    check_same(header_of(G4, NULL), header_of(G4, CHANGES("text_config", "null", "model_type", "\"gemma4_text\"")));
+    // rope_scaling is another name of rope_parameters, and wins.
+    check_same(header_of(G4, NULL), header_of(G4, CHANGES("rope_scaling", rope, "rope_parameters",
+               "{\"full_attention\":{\"rope_theta\":1.0},\"sliding_attention\":{\"rope_theta\":1.0}}")));
+    check_same(header_of(G4, NULL), header_of(G4, CHANGES("rope_scaling", "null")));
+    check_same(header_of(G4, NULL), header_of(G4, CHANGES("rope_theta", "5", "partial_rotary_factor", "0.5", "rope_local_base_freq", "7")));
     // Transformers reads global_head_dim only where there is no per_layer_config.
     check_same(header_of(G4, NULL), header_of(G4, CHANGES("global_head_dim", "128", "per_layer_config", per_layer)));
     check_other(header_of(G4, NULL), header_of(G4, CHANGES("global_head_dim", NULL, "per_layer_config", "null")));
@@ -159,14 +168,33 @@ START_TEST(test_gemma3_forms)
     static const char rope[] = "{\"full_attention\":{\"rope_type\":\"linear\",\"factor\":8.0,\"rope_theta\":500000.0},"
                                "\"sliding_attention\":{\"rope_type\":\"default\",\"rope_theta\":5000.0}}";
     check_same(header_of(G3, CHANGES("layer_types", layers)), header_of(G3, CHANGES("sliding_window_pattern", "3")));
-    check_same(header_of(G3, CHANGES("layer_types", layers)), header_of(G3, CHANGES("_sliding_window_pattern", "3")));
+    check_same(header_of(G3, NULL), header_of(G3, CHANGES("_sliding_window_pattern", "3")));     // Transformers writes it, and does not read it
     check_same(header_of(G3, CHANGES("layer_types", layers)), header_of(G3, CHANGES("layer_types", layers, "sliding_window_pattern", "6")));
     check_same(header_of(G3, NULL), header_of(G3, CHANGES("sliding_window_pattern", "6")));
     check_other(header_of(G3, NULL), header_of(G3, CHANGES("sliding_window_pattern", "3")));
     check_same(header_of(G3, CHANGES("rope_parameters", rope)),
                header_of(G3, CHANGES("rope_theta", "500000", "rope_local_base_freq", "5000", "rope_scaling", "{\"rope_type\":\"linear\",\"factor\":8}")));
-    check_same(header_of(G3, CHANGES("rope_scaling", "{\"type\":\"linear\",\"factor\":8}")),
+    // Transformers has put "rope_type": "default" there before it looks at the old name.
+    check_same(header_of(G3, CHANGES("rope_scaling", "{\"type\":\"linear\",\"factor\":8}")), header_of(G3, NULL));
+    check_same(header_of(G3, CHANGES("rope_parameters", "{\"full_attention\":{\"type\":\"linear\",\"factor\":8}}")),
                header_of(G3, CHANGES("rope_scaling", "{\"rope_type\":\"linear\",\"factor\":8}")));
+    // Both: rope_scaling is merged into the parameters of the full-attention layers.
+    check_same(header_of(G3, CHANGES("rope_parameters", rope)),
+               header_of(G3, CHANGES("rope_parameters", "{\"full_attention\":{\"rope_theta\":500000.0,\"factor\":2},"
+                                     "\"sliding_attention\":{\"rope_theta\":5000.0}}",
+                                     "rope_scaling", "{\"rope_type\":\"linear\",\"factor\":8}")));
+    // Flat parameters are nobody's; the bases come from the top or are the class's.
+    check_same(header_of(G3, CHANGES("rope_parameters", "{\"rope_type\":\"linear\",\"factor\":8,\"rope_theta\":5000.0}")), header_of(G3, NULL));
+    check_same(header_of(G3, CHANGES("rope_parameters", "{\"rope_theta\":5000.0}", "rope_theta", "7000")),
+               header_of(G3, CHANGES("rope_theta", "7000")));
+    check_same(header_of(G3, CHANGES("rope_parameters", rope, "rope_theta", "7000", "rope_local_base_freq", "70")),
+               header_of(G3, CHANGES("rope_parameters", rope)));
+    // All of the head, divided by a factor, is the linear type under another name.
+    check_same(header_of(G3, CHANGES("rope_parameters", "{\"full_attention\":{\"rope_type\":\"proportional\",\"factor\":8}}")),
+               header_of(G3, CHANGES("rope_scaling", "{\"rope_type\":\"linear\",\"factor\":8}")));
+    check_same(header_of(G3, CHANGES("layer_types", layers)),
+               header_of(G3, CHANGES("layer_types", "[\"sliding_attention\",\"sliding_attention\",\"attention\",\"sliding_attention\","
+                                     "\"sliding_attention\",\"attention\",\"sliding_attention\"]")));
     // 4B and larger write only what differs from the defaults.
     header a = header_of("{\"architectures\":[\"Gemma3ForConditionalGeneration\"],\"text_config\":{\"hidden_size\":2560,\"intermediate_size\":10240,"
                          "\"num_hidden_layers\":34,\"sliding_window\":1024,\"rope_scaling\":{\"factor\":8.0,\"rope_type\":\"linear\"}}}", NULL);
@@ -193,18 +221,27 @@ static const bad_row *bad_rows(int *n)
 {
     static const bad_row rows[] = {
         { NULL, "architectures", "[\"LlamaForCausalLM\"]", "architectures: found 'LlamaForCausalLM', expected one of Gemma3ForCausalLM, " },
-        { NULL, "architectures", "[]", "architectures: expected an array with one name" },
+        { NULL, "architectures", "[]", "architectures: expected an array with one name, or a model_type" },
         { NULL, "architectures", "[1]", "architectures: expected an array with one name" },
         { NULL, "architectures", "[\"Gemma4ForCausalLM\",\"x\"]", "architectures: expected an array with one name" },
-        { NULL, "architectures", "null", "model_type: found '', expected one of" },
+        { NULL, "architectures", "null", "architectures: expected an array with one name, or a model_type" },
+        { NULL, "architectures", "\"Gemma4ForCausalLM\"", "architectures: expected an array with one name, or a model_type" },
         { NULL, "model_type", "7", "model_type" },
+        { NULL, "model_type", "\"llama\"", "model_type: found 'llama', expected one of gemma3_text, gemma3, gemma4_text, gemma4, " },
+        { NULL, "model_type", "\"gemma4\"", "text_config is missing: a config of model_type 'gemma4' has the text model's keys there" },
+        { "T", "text_config", "{}", "text_config: found an object, expected the text model's keys at the top, by model_type 'gemma4_text'" },
         { NULL, "text_config", "[]", "text_config: expected an object" },
         { NULL, "enable_moe_block", "true", "enable_moe_block: experts are not supported yet" },
         { NULL, "attention_bias", "true", "attention_bias: biases are not supported" },
         { NULL, "use_bidirectional_attention", "\"all\"", "use_bidirectional_attention: only causal attention" },
         { NULL, "use_bidirectional_attention", "true", "use_bidirectional_attention: only causal attention" },
         { NULL, "hidden_activation", "\"silu\"", "hidden_activation: found 'silu'" },
-        { NULL, "quantization_config", "{\"quant_method\":\"fp8\"}", "quantization_config: the checkpoint is quantized" },
+        { NULL, "quantization_config", "{\"quant_method\":\"fp8\"}", "quantization_config: the checkpoint is quantized (fp8)" },
+        { NULL, "quantization_config", "{}", "quantization_config: the checkpoint is quantized (no quant_method is given)" },
+        { NULL, "compression_config", "{\"quant_method\":\"compressed-tensors\"}", "compression_config: the checkpoint is quantized (compressed-tensors)" },
+        { "M", "text_config.quantization_config", "{\"quant_method\":\"gptq\"}", "quantization_config: the checkpoint is quantized (gptq)" },
+        { NULL, "attention_chunk_size", "8", "attention_chunk_size: attention in chunks is not supported" },
+        { NULL, "attn_logit_softcapping", "50.0", "attn_logit_softcapping: soft-capping of scores is not supported" },
         { NULL, "num_hidden_layers", "0", "num_hidden_layers" },
         { NULL, "num_hidden_layers", "1e9", "num_hidden_layers" },
         { NULL, "num_hidden_layers", "6.5", "num_hidden_layers" },
@@ -221,7 +258,19 @@ static const bad_row *bad_rows(int *n)
         { NULL, "final_logit_softcapping", "-30", "final_logit_softcapping: found -30" },
         { NULL, "layer_types", "[1,2,3,4,5,6]", "layer_types: layer 0: found 'no string'" },
         { NULL, "layer_types", "\"full_attention\"", "layer_types: expected an array of 6 names" },
-        { NULL, "sliding_window", "null", "sliding_window: found null" },
+        { NULL, "sliding_window", "null", "sliding_window: found null, expected a value" },
+        { "3", "sliding_window", "null", "sliding_window: found null, expected a window for 6 sliding layers" },
+        { NULL, "head_dim", "null", "head_dim: found null, expected a value" },
+        { NULL, "global_head_dim", "null", "global_head_dim: found null, expected a value" },
+        { NULL, "rms_norm_eps", "null", "rms_norm_eps: found null, expected a value" },
+        { NULL, "attention_bias", "null", "attention_bias: found null, expected true or false" },
+        { NULL, "tie_word_embeddings", "null", "tie_word_embeddings: found null, expected a value" },
+        { NULL, "attention_k_eq_v", "null", "attention_k_eq_v: found null, expected a value" },
+        { NULL, "hidden_activation", "null", "hidden_activation: found null, expected 'gelu_pytorch_tanh'" },
+        { NULL, "use_bidirectional_attention", "\"x\"", "use_bidirectional_attention: only causal attention" },
+        { NULL, "pad_token_id", "300", "pad_token_id: found 300, expected a row of the embedding, below 300" },
+        { NULL, "pad_token_id", "\"0\"", "pad_token_id" },
+        { NULL, "vocab_size_per_layer_input", "299", "vocab_size_per_layer_input: found 299, expected at least the 300 tokens of vocab_size" },
         { NULL, "sliding_window", "0", "sliding_window" },
         { NULL, "per_layer_config", "{\"6\":{}}", "per_layer_config: found '6', expected a layer below 6" },
         { NULL, "per_layer_config", "{\"x\":{}}", "per_layer_config: found 'x'" },
@@ -232,27 +281,49 @@ static const bad_row *bad_rows(int *n)
         { NULL, "per_layer_config", "{\"2\":{\"head_dim\":64}}", "GGUF cannot say that" },
         { NULL, "per_layer_config", "{\"1\":{\"intermediate_size\":192}}", "layer 1: intermediate_size: a layer of its own in this is not supported" },
         { NULL, "per_layer_config", "{\"1\":{\"skip\":[\"mlp\"]}}", "layer 1: skip" },
-        { NULL, "rope_parameters", "{\"rope_theta\":10000.0}", "rope_parameters: sliding_attention: rope_theta is missing" },
+        { NULL, "rope_parameters", "{\"rope_theta\":10000.0}", "rope_parameters: sliding_attention: found nothing, expected the parameters of 4 layers" },
+        { NULL, "rope_scaling", "{\"rope_type\":\"linear\",\"factor\":8.0}", "rope_scaling: sliding_attention: found nothing" },
+        { NULL, "rope_parameters", "7", "rope_parameters: found a number, expected an object" },
+        { NULL, "rope_parameters", "{\"sliding_attention\":{\"rope_theta\":1e4},\"full_attention\":{\"rope_type\":\"linear\",\"factor\":2}}", "full_attention: rope_theta is missing" },
+        { NULL, "rope_parameters", "{\"sliding_attention\":{\"rope_theta\":1e4},\"full_attention\":{\"rope_theta\":1e6,\"rope_type\":null}}", "full_attention: rope_type: found null, expected a string" },
+        { NULL, "rope_parameters", "{\"sliding_attention\":{\"rope_theta\":1e4,\"rope_type\":\"proportional\",\"partial_rotary_factor\":0.5},\"full_attention\":{\"rope_theta\":1e6}}", "sliding_attention: partial_rotary_factor: found 0.5, expected 1: GGUF cannot say it of the sliding_attention layers of gemma4" },
         { NULL, "rope_parameters", "{\"sliding_attention\":{\"rope_theta\":1e4},\"full_attention\":{\"rope_theta\":1e6,\"rope_type\":\"yarn\"}}",
-          "full_attention: rope_type: found 'yarn', expected 'default' or 'proportional'" },
-        { NULL, "rope_parameters", "{\"sliding_attention\":{\"rope_theta\":1e4,\"rope_type\":\"linear\"},\"full_attention\":{\"rope_theta\":1e6}}",
-          "sliding_attention: rope_type: found 'linear', expected 'default'" },
+          "full_attention: rope_type: found 'yarn', expected 'default', 'linear' or 'proportional'" },
+        { NULL, "rope_parameters", "{\"sliding_attention\":{\"rope_theta\":1e4,\"rope_type\":\"linear\",\"factor\":2},\"full_attention\":{\"rope_theta\":1e6}}",
+          "sliding_attention: factor: found 2, expected 1: GGUF cannot say it of the sliding_attention layers of gemma4" },
         { NULL, "rope_parameters", "{\"sliding_attention\":{\"rope_theta\":1e4},\"full_attention\":{\"rope_theta\":0}}", "rope_theta: found 0" },
         { NULL, "rope_parameters", "{\"sliding_attention\":{\"rope_theta\":1e4},\"full_attention\":{\"rope_theta\":1e6,\"rope_type\":\"proportional\","
           "\"partial_rotary_factor\":1.5}}", "partial_rotary_factor: found 1.5" },
         { NULL, "rope_parameters", "{\"sliding_attention\":{\"rope_theta\":1e4},\"full_attention\":{\"rope_theta\":1e6,\"rope_type\":\"proportional\","
-          "\"factor\":2}}", "factor: found 2, expected 1" },
+          "\"factor\":-2}}", "factor: found -2, expected a positive number" },
         { "3", "attn_logit_softcapping", "50.0", "attn_logit_softcapping" },
         { "3", "query_pre_attn_scalar", "0", "query_pre_attn_scalar: found 0" },
         { "3", "use_bidirectional_attention", "true", "use_bidirectional_attention" },
         { "3", "sliding_window_pattern", "0", "sliding_window_pattern" },
         { "3", "rope_scaling", "{\"rope_type\":\"yarn\",\"factor\":4}", "rope_scaling: rope_type: found 'yarn'" },
         { "3", "rope_scaling", "{\"rope_type\":\"linear\"}", "rope_scaling: factor is missing" },
-        { "3", "rope_parameters", "{\"rope_theta\":10000.0}", "rope_parameters: expected 'full_attention' and 'sliding_attention'" },
+        { "3", "rope_theta", "null", "rope_theta: found null, expected a number" },
+        { "3", "rope_theta", "\"5\"", "rope_theta: found a string, expected a number" },
+        { "3", "sliding_window_pattern", "null", "sliding_window_pattern: found null, expected a value" },
+        { "3", "query_pre_attn_scalar", "null", "query_pre_attn_scalar: found null, expected a value" },
+        { "3", "use_bidirectional_attention", "\"vision\"", "use_bidirectional_attention" },
+        { "3", "num_attention_heads", "3", "hidden_size: found 64, which 3 heads do not divide" },
+        { "3", "per_layer_config", "{\"1\":{\"head_dim\":64}}", "per_layer_config: layer 1: found 2 KV heads of 64, expected 2 of 32" },
+        { "3", "rope_parameters", "{\"full_attention\":{\"rope_type\":\"linear\",\"factor\":8,\"partial_rotary_factor\":0.5}}",
+          "partial_rotary_factor: found 0.5, expected 1 with rope_type 'linear'" },
+        { "3", "rope_parameters", "{\"full_attention\":{\"rope_type\":\"proportional\",\"partial_rotary_factor\":0.5}}",
+          "partial_rotary_factor: found 0.5, expected 1: GGUF cannot say it of the full_attention layers of gemma3" },
         { "3", "rope_parameters", "{\"full_attention\":5}", "rope_parameters: full_attention: expected an object" },
     };
     *n = (int)(sizeof rows / sizeof rows[0]);
     return rows;
+}
+
+static const char *base_of(const char *name)
+{
+    if (!name) return G4;
+    if (*name == 'M') return E2B;
+    return *name == '3' ? G3 : "{\"model_type\":\"gemma4_text\"}";
 }
 
 START_TEST(test_refused)
@@ -261,7 +332,7 @@ START_TEST(test_refused)
     const bad_row *rows = bad_rows(&n);
     for (int i = 0; i < n; i++) {
         err    e = { 0 };
-        cJSON *c = mini_json(rows[i].base ? G3 : G4);
+        cJSON *c = mini_json(base_of(rows[i].base));
         mini_set(c, rows[i].path, rows[i].value);
         ck_assert_msg(!convert_plan_of_config(c, "config.json", &e), "accepted %s = %s", rows[i].path, rows[i].value);
         check_refused(&e, ERR_INPUT, "config.json", rows[i].says);
@@ -274,7 +345,7 @@ START_TEST(test_table_of_architectures)
 {
     int n;
     const hf_arch *a = hf_arch_table(&n);
-    ck_assert_int_eq(n, 5);
+    ck_assert_int_eq(n, 6);
     for (int i = 0; i < n; i++) {
         char text[200];
         snprintf(text, sizeof text, "[\"%s\"]", a[i].name);

@@ -1,0 +1,221 @@
+// The keys of a config.json: see config_keys.h.
+#include "config_keys.h"
+
+#include "../formats/json.h"
+#include "family.h"
+#include "hf_rope.h"
+
+#include <stdio.h>
+#include <string.h>
+
+// ---- what is refused -----------------------------------------------------------------------------------------------
+
+// "fp8", "bitsandbytes", "gptq", ...; the checkpoint's tensors are then codes, with scales beside them.
+static bool refuse_quantized(const cJSON *obj, const char *key, const char *where, err *e)
+{
+    const cJSON *q = json_get(obj, key);
+    const char  *method = cJSON_GetStringValue(json_get(q, "quant_method"));
+    if (!method) method = cJSON_GetStringValue(json_get(q, "quant_algo"));
+    if (!q) return true;
+    return err_set(e, ERR_INPUT, "%s: %s: the checkpoint is quantized (%.40s); expected BF16, F16 or F32 weights",
+                   where, key, method ? method : "no quant_method is given");
+}
+
+static bool refuse_value(const cJSON *t, const char *key, const char *why, const char *where, err *e)
+{
+    return !json_get(t, key) || err_set(e, ERR_INPUT, "%s: %s: %s", where, key, why);
+}
+
+static bool refuse_true(const cJSON *t, const char *key, const char *why, const char *where, err *e)
+{
+    bool on;
+    if (cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(t, key)))
+        return err_set(e, ERR_INPUT, "%s: %s: found null, expected true or false", where, key);
+    if (!json_bool_or(t, key, false, &on, where, e)) return false;
+    return !on || err_set(e, ERR_INPUT, "%s: %s: %s", where, key, why);
+}
+
+// false, null and Gemma 4's "vision" (bidirectional among the tokens of an image only) leave text causal; true and
+// "all" do not.
+static bool check_causal(const hf_config *c, const cJSON *t, const char *where, err *e)
+{
+    const cJSON *b = json_get(t, "use_bidirectional_attention");
+    const char  *s = cJSON_GetStringValue(b);
+    bool vision = s && strcmp(s, "vision") == 0 && c->arch->family == &family_gemma4;
+    if (!b || cJSON_IsFalse(b) || vision) return true;
+    return err_set(e, ERR_INPUT, "%s: use_bidirectional_attention: only causal attention is supported", where);
+}
+
+static bool check_activation(const cJSON *t, const char *where, err *e)
+{
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(t, "hidden_activation");
+    const char  *s = cJSON_GetStringValue(v);
+    if (!v || (s && strcmp(s, "gelu_pytorch_tanh") == 0)) return true;
+    return err_set(e, ERR_INPUT, "%s: hidden_activation: found %s%.80s%s, expected 'gelu_pytorch_tanh'", where,
+                   s ? "'" : "", s ? s : json_kind(v), s ? "'" : "");
+}
+
+bool config_keys_check(const hf_config *c, const cJSON *root, const char *where, err *e)
+{
+    const cJSON *t = hf_text_config(root);
+    static const char *const quantized[] = { "quantization_config", "compression_config" };
+    for (size_t i = 0; i < sizeof quantized / sizeof quantized[0]; i++) {
+        if (!refuse_quantized(root, quantized[i], where, e)) return false;
+        if (!refuse_quantized(t, quantized[i], where, e)) return false;
+    }
+    if (!check_activation(t, where, e) || !check_causal(c, t, where, e)) return false;
+    if (!refuse_value(t, "attn_logit_softcapping", "soft-capping of scores is not supported", where, e)) return false;
+    if (!refuse_value(t, "attention_chunk_size", "attention in chunks is not supported", where, e)) return false;
+    if (!refuse_true(t, "attention_bias", "biases are not supported", where, e)) return false;
+    if (c->arch->family == &family_gemma3 || c->arch->unified) return true;     // they have no experts
+    return refuse_true(t, "enable_moe_block", "experts are not supported yet", where, e);
+}
+
+// ---- what is known -------------------------------------------------------------------------------------------------
+
+enum {      // in which object a key is read, or known to change nothing for text
+    IN_GEMMA3 = 1, IN_GEMMA4 = 2, IN_UNIFIED = 4,       // the text model's, by class
+    IN_TOP = 8,                                         // of a multimodal config
+    IN_TEXT = IN_GEMMA3 | IN_GEMMA4 | IN_UNIFIED,
+    IN_ALL = IN_TEXT | IN_TOP,
+};
+
+typedef struct { const char *key; int in; } known_key;
+
+static const known_key known[] = {
+    // The model, read by hf_config.c and hf_rope.c.
+    { "vocab_size", IN_TEXT }, { "hidden_size", IN_TEXT }, { "intermediate_size", IN_TEXT },
+    { "num_hidden_layers", IN_TEXT }, { "num_attention_heads", IN_TEXT }, { "num_key_value_heads", IN_TEXT },
+    { "head_dim", IN_TEXT }, { "layer_types", IN_TEXT }, { "max_position_embeddings", IN_TEXT },
+    { "sliding_window", IN_TEXT }, { "rms_norm_eps", IN_TEXT }, { "final_logit_softcapping", IN_TEXT },
+    { "rope_parameters", IN_TEXT }, { "rope_scaling", IN_TEXT }, { "per_layer_config", IN_TEXT },
+    { "hidden_activation", IN_TEXT }, { "attention_bias", IN_TEXT }, { "use_bidirectional_attention", IN_TEXT },
+    { "attn_logit_softcapping", IN_TEXT }, { "attention_chunk_size", IN_TEXT }, { "tie_word_embeddings", IN_ALL },
+    { "quantization_config", IN_ALL }, { "compression_config", IN_ALL }, { "text_config", IN_ALL },
+    { "query_pre_attn_scalar", IN_GEMMA3 }, { "rope_theta", IN_GEMMA3 }, { "rope_local_base_freq", IN_GEMMA3 },
+    { "sliding_window_pattern", IN_GEMMA3 },
+    { "_sliding_window_pattern", IN_GEMMA3 },   // what Transformers writes beside layer_types, and does not read
+    { "num_kv_shared_layers", IN_GEMMA4 | IN_UNIFIED }, { "use_double_wide_mlp", IN_GEMMA4 | IN_UNIFIED },
+    { "attention_k_eq_v", IN_GEMMA4 | IN_UNIFIED }, { "global_head_dim", IN_GEMMA4 | IN_UNIFIED },
+    { "num_global_key_value_heads", IN_GEMMA4 | IN_UNIFIED }, { "hidden_size_per_layer_input", IN_GEMMA4 },
+    { "vocab_size_per_layer_input", IN_GEMMA4 }, { "enable_moe_block", IN_GEMMA4 },
+    // Read only with enable_moe_block:
+    { "num_experts", IN_GEMMA4 }, { "top_k_experts", IN_GEMMA4 }, { "moe_intermediate_size", IN_GEMMA4 },
+    // Tokens: read by the tokenizer's half, or of images and sound.
+    { "bos_token_id", IN_ALL }, { "eos_token_id", IN_ALL }, { "pad_token_id", IN_ALL }, { "unk_token_id", IN_ALL },
+    { "sep_token_id", IN_ALL }, { "decoder_start_token_id", IN_ALL }, { "boi_token_id", IN_TOP },
+    { "eoi_token_id", IN_TOP }, { "boa_token_id", IN_TOP }, { "eoa_token_id", IN_TOP }, { "image_token_id", IN_TOP },
+    { "audio_token_id", IN_TOP }, { "video_token_id", IN_TOP }, { "boi_token_index", IN_TOP },
+    { "eoi_token_index", IN_TOP }, { "boa_token_index", IN_TOP }, { "eoa_token_index", IN_TOP },
+    { "image_token_index", IN_TOP }, { "mm_tokens_per_image", IN_TOP }, { "vision_soft_tokens_per_image", IN_TOP },
+    { "vision_config", IN_TOP }, { "audio_config", IN_TOP },
+    // What a checkpoint is called, and what wrote it.
+    { "architectures", IN_ALL }, { "model_type", IN_ALL }, { "transformers_version", IN_ALL },
+    { "_name_or_path", IN_ALL }, { "name_or_path", IN_ALL }, { "model_name", IN_ALL }, { "_commit_hash", IN_ALL },
+    { "dtype", IN_ALL }, { "torch_dtype", IN_ALL }, { "unsloth_version", IN_ALL }, { "unsloth_fixed", IN_ALL },
+    { "id2label", IN_ALL }, { "label2id", IN_ALL }, { "num_labels", IN_ALL }, { "problem_type", IN_ALL },
+    // Training, other implementations of the same computation, and what a call returns.
+    { "initializer_range", IN_ALL }, { "attention_dropout", IN_TEXT }, { "use_cache", IN_ALL },
+    { "cache_implementation", IN_ALL }, { "attn_implementation", IN_ALL }, { "_attn_implementation", IN_ALL },
+    { "_attn_implementation_autoset", IN_ALL }, { "_attn_implementation_internal", IN_ALL },
+    { "experts_implementation", IN_ALL }, { "_experts_implementation", IN_ALL },
+    { "_experts_implementation_internal", IN_ALL }, { "output_attentions", IN_ALL },
+    { "output_hidden_states", IN_ALL }, { "return_dict", IN_ALL }, { "use_return_dict", IN_ALL },
+    { "tie_last_hidden_states", IN_ALL }, { "chunk_size_feed_forward", IN_ALL }, { "is_encoder_decoder", IN_ALL },
+    { "is_decoder", IN_ALL }, { "torchscript", IN_ALL }, { "allow_global_per_layer_attribute_access", IN_ALL },
+    { "serialize_explicit_per_layer_config", IN_ALL },
+    // Defaults of generation, which older versions kept here.
+    { "assistant_confidence_threshold", IN_ALL }, { "assistant_lookbehind", IN_ALL }, { "bad_words_ids", IN_ALL },
+    { "begin_suppress_tokens", IN_ALL }, { "diversity_penalty", IN_ALL }, { "do_sample", IN_ALL },
+    { "early_stopping", IN_ALL }, { "encoder_no_repeat_ngram_size", IN_ALL },
+    { "encoder_repetition_penalty", IN_ALL }, { "epsilon_cutoff", IN_ALL }, { "eta_cutoff", IN_ALL },
+    { "exponential_decay_length_penalty", IN_ALL }, { "forced_bos_token_id", IN_ALL },
+    { "forced_eos_token_id", IN_ALL }, { "length_penalty", IN_ALL }, { "max_length", IN_ALL },
+    { "min_length", IN_ALL }, { "no_repeat_ngram_size", IN_ALL }, { "num_assistant_tokens", IN_ALL },
+    { "num_assistant_tokens_schedule", IN_ALL }, { "num_beam_groups", IN_ALL }, { "num_beams", IN_ALL },
+    { "num_return_sequences", IN_ALL }, { "output_scores", IN_ALL }, { "remove_invalid_values", IN_ALL },
+    { "repetition_penalty", IN_ALL }, { "return_dict_in_generate", IN_ALL }, { "suppress_tokens", IN_ALL },
+    { "target_lookbehind", IN_ALL }, { "temperature", IN_ALL }, { "top_k", IN_ALL }, { "top_p", IN_ALL },
+    { "typical_p", IN_ALL },
+};
+
+static bool is_known(const char *key, int in)
+{
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if ((known[i].in & in) && strcmp(known[i].key, key) == 0) return true;
+    return false;
+}
+
+// ---- the log -------------------------------------------------------------------------------------------------------
+
+enum { NAMES_BYTES = 600, NAME_SHOWN = 80 };
+
+typedef struct {
+    char    text[NAMES_BYTES];      // "'a', 'b.c'": as many as have room
+    int64_t n, n_shown;
+} names;
+
+static void add_name(names *l, const char *prefix, const char *key)
+{
+    char one[3 * NAME_SHOWN];
+    size_t at = strlen(l->text);
+    l->n++;
+    snprintf(one, sizeof one, "%s'%.*s%.*s'", l->n > 1 ? ", " : "", NAME_SHOWN, prefix, NAME_SHOWN, key);
+    if (l->n_shown + 1 < l->n || at + strlen(one) >= sizeof l->text) return;
+    memcpy(l->text + at, one, strlen(one) + 1);
+    l->n_shown++;
+}
+
+static void add_unknown(names *l, const cJSON *obj, const char *prefix, int in)
+{
+    for (const cJSON *it = obj->child; it; it = it->next)
+        if (!is_known(it->string, in)) add_name(l, prefix, it->string);
+}
+
+// The parameters of one kind. What Transformers reads depends on the type.
+static void add_unknown_rope(names *l, const hf_kind *k, const cJSON *rope, const char *prefix)
+{
+    if (!cJSON_IsObject(rope)) return;
+    for (const cJSON *it = rope->child; it; it = it->next) {
+        const char *s = it->string;
+        bool always = strcmp(s, "rope_type") == 0 || strcmp(s, "type") == 0 || strcmp(s, "rope_theta") == 0;
+        bool scaled = strcmp(s, "factor") == 0 || strcmp(s, "partial_rotary_factor") == 0;
+        if (!always && !(scaled && k->n_layers && !k->rope_unscaled)) add_name(l, prefix, s);
+    }
+}
+
+static void add_unknown_ropes(names *l, const hf_config *c, const cJSON *t)
+{
+    char prefix[80];
+    const cJSON *params = hf_rope_by_kind(c, t), *scaling = json_get(t, "rope_scaling");
+    for (const cJSON *it = params ? params->child : NULL; it; it = it->next) {
+        int k = 0;
+        while (k < N_KINDS && strcmp(it->string, hf_kind_names[k]) != 0) k++;
+        snprintf(prefix, sizeof prefix, "%s.%s%s", params->string, k < N_KINDS ? hf_kind_names[k] : "",
+                 k < N_KINDS ? "." : "");
+        if (k < N_KINDS) add_unknown_rope(l, &c->kind[k], it, prefix);
+        else             add_name(l, prefix, it->string);
+    }
+    if (scaling && scaling != params) add_unknown_rope(l, &c->kind[KIND_FULL], scaling, "rope_scaling.");
+}
+
+void config_keys_log(const hf_config *c, const cJSON *root, const char *where, progress *log)
+{
+    const cJSON *t = hf_text_config(root), *by_kind = hf_rope_by_kind(c, t);
+    const int text_class = c->arch->family == &family_gemma3 ? IN_GEMMA3 : c->arch->unified ? IN_UNIFIED : IN_GEMMA4;
+    names l = { .n = 0 };
+    if (t != root) {
+        add_unknown(&l, root, "", IN_TOP);
+        add_unknown(&l, t, "text_config.", text_class);
+    } else {
+        add_unknown(&l, t, "", c->arch->has_towers ? text_class | IN_TOP : text_class);
+    }
+    add_unknown_ropes(&l, c, t);
+    if (l.n > l.n_shown)
+        progress_logf(log, "%s: keys that neither this program nor Transformers reads: %s and %lld more", where, l.text,
+                      (long long)(l.n - l.n_shown));
+    else if (l.n)
+        progress_logf(log, "%s: keys that neither this program nor Transformers reads: %s", where, l.text);
+    if (by_kind && by_kind != json_get(t, "rope_parameters") && json_get(t, "rope_parameters"))
+        progress_logf(log, "%s: rope_scaling takes the place of rope_parameters, as in Transformers", where);
+}

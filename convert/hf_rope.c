@@ -1,0 +1,219 @@
+// Rotary embeddings of a config.json: see hf_rope.h.
+#include "hf_rope.h"
+
+#include "../formats/json.h"
+#include "family.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *const hf_kind_names[N_KINDS] = { "sliding_attention", "full_attention" };
+
+// ---- the parameters of one kind ------------------------------------------------------------------------------------
+
+typedef struct {            // Transformers' dictionary for one kind of layer, without building it
+    const cJSON *over;      // Gemma 3's rope_scaling, which replaces what `own` says; or NULL
+    const cJSON *own;       // rope_parameters' object for the kind; NULL: {"rope_type": "default"}
+    const cJSON *theta;     // the base at the top of the config, for a dictionary without one; or NULL
+    double       def_theta; // the base if that is NULL too; 0: there is none
+    const char  *where;     // of the object, for messages
+} rope_dict;
+
+static const cJSON *member(const cJSON *obj, const char *key) { return cJSON_GetObjectItemCaseSensitive(obj, key); }
+
+// The member, JSON null too (Transformers then computes with None, and fails); NULL if there is none.
+static const cJSON *rope_member(const rope_dict *d, const char *key)
+{
+    const cJSON *v = member(d->over, key);
+    return v ? v : member(d->own, key);
+}
+
+static bool read_number(const rope_dict *d, const char *key, double lo, double hi, double *out, err *e)
+{
+    const cJSON *v = rope_member(d, key);
+    if (!cJSON_IsNumber(v))
+        return err_set(e, ERR_INPUT, "%s: %s: found %s, expected a number", d->where, key, json_kind(v));
+    if (v->valuedouble >= lo && v->valuedouble <= hi) {
+        *out = v->valuedouble;
+        return true;
+    }
+    return err_set(e, ERR_INPUT, "%s: %s: found %g, expected %s", d->where, key, v->valuedouble,
+                   hi == 1 ? "a number from 0 to 1" : "a positive number");
+}
+
+static const double TINY = 1e-30, HUGE_NUMBER = 1e30;
+
+static bool read_theta(hf_kind *k, const rope_dict *d, err *e)
+{
+    if (rope_member(d, "rope_theta")) return read_number(d, "rope_theta", TINY, HUGE_NUMBER, &k->rope_base, e);
+    if (d->theta) {
+        const cJSON *v = d->theta;
+        k->rope_base = cJSON_IsNumber(v) ? v->valuedouble : 0;
+        if (k->rope_base >= TINY && k->rope_base <= HUGE_NUMBER) return true;
+        if (!cJSON_IsNumber(v))
+            return err_set(e, ERR_INPUT, "%s: %s: found %s, expected a number", d->where, v->string, json_kind(v));
+        return err_set(e, ERR_INPUT, "%s: %s: found %g, expected a positive number", d->where, v->string,
+                       v->valuedouble);
+    }
+    k->rope_base = d->def_theta;
+    return d->def_theta > 0 || err_set(e, ERR_INPUT, "%s: rope_theta is missing", d->where);
+}
+
+// "type" is the older name. Transformers puts its own "rope_type": "default" into a dictionary that it makes itself, so
+// that an old-style rope_scaling without rope_type scales nothing there.
+static bool read_type(const rope_dict *d, const char **type, err *e)
+{
+    const cJSON *v = rope_member(d, "rope_type");
+    *type = "default";
+    if (!v && !d->own) return true;
+    if (!v) v = rope_member(d, "type");
+    if (!v) return true;
+    *type = cJSON_GetStringValue(v);
+    if (*type) return true;
+    return err_set(e, ERR_INPUT, "%s: %s: found %s, expected a string", d->where, v->string, json_kind(v));
+}
+
+// _compute_linear_scaling_rope_parameters: every frequency divided by the factor.
+static bool read_linear(hf_kind *k, const rope_dict *d, err *e)
+{
+    double part = 1;
+    if (!rope_member(d, "factor")) return err_set(e, ERR_INPUT, "%s: factor is missing", d->where);
+    if (!read_number(d, "factor", TINY, HUGE_NUMBER, &k->rope_factor, e)) return false;
+    if (rope_member(d, "partial_rotary_factor")
+        && !read_number(d, "partial_rotary_factor", 0, HUGE_NUMBER, &part, e)) return false;
+    if (part == 1) return true;
+    return err_set(e, ERR_INPUT, "%s: partial_rotary_factor: found %g, expected 1 with rope_type 'linear'", d->where,
+                   part);
+}
+
+// _compute_proportional_rope_parameters: the first part of the pairs, each divided by the factor; the rest stands
+// still.
+static bool read_proportional(hf_kind *k, const rope_dict *d, err *e)
+{
+    if (rope_member(d, "partial_rotary_factor")
+        && !read_number(d, "partial_rotary_factor", 0, 1, &k->rope_partial, e)) return false;
+    return !rope_member(d, "factor") || read_number(d, "factor", TINY, HUGE_NUMBER, &k->rope_factor, e);
+}
+
+static bool read_rope(hf_kind *k, const rope_dict *d, err *e)
+{
+    const char *type;
+    k->rope_factor = k->rope_partial = 1;
+    if (!read_type(d, &type, e) || !read_theta(k, d, e)) return false;
+    k->rope_unscaled = strcmp(type, "default") == 0;
+    if (k->rope_unscaled) return true;
+    if (strcmp(type, "linear") == 0) return read_linear(k, d, e);
+    if (strcmp(type, "proportional") == 0) return read_proportional(k, d, e);
+    return err_set(e, ERR_INPUT, "%s: rope_type: found '%.40s', expected 'default', 'linear' or 'proportional'",
+                   d->where, type);
+}
+
+// ---- what GGUF can say ---------------------------------------------------------------------------------------------
+
+// Gemma 4's full-attention layers have a factor for each frequency (rope_freqs.weight), Gemma 3's one for all, and
+// sliding layers none.
+static bool can_be_said(const hf_config *c, layer_kind kind, const char *where, err *e)
+{
+    const hf_kind *k = &c->kind[kind];
+    bool part_ok = kind == KIND_FULL && c->arch->family->rope_freqs;
+    if (k->rope_partial != 1 && !part_ok)
+        return err_set(e, ERR_INPUT, "%s: partial_rotary_factor: found %g, expected 1: GGUF cannot say it of the %s "
+                       "layers of %s", where, k->rope_partial, hf_kind_names[kind], c->arch->family->arch);
+    if (k->rope_factor != 1 && kind == KIND_SLIDING)
+        return err_set(e, ERR_INPUT, "%s: factor: found %g, expected 1: GGUF cannot say it of the %s layers of %s",
+                       where, k->rope_factor,
+                       hf_kind_names[kind], c->arch->family->arch);
+    return true;
+}
+
+static bool read_kind(hf_config *c, layer_kind kind, const rope_dict *d, err *e)
+{
+    return read_rope(&c->kind[kind], d, e) && can_be_said(c, kind, d->where, e);
+}
+
+// ---- where a config says it ----------------------------------------------------------------------------------------
+
+static bool object_or_null(const cJSON *v, const char *key, const char *where, err *e)
+{
+    if (!v || cJSON_IsNull(v) || cJSON_IsObject(v)) return true;
+    return err_set(e, ERR_INPUT, "%s: %s: found %s, expected an object", where, key, json_kind(v));
+}
+
+// rope_parameters by kind (new), or rope_theta, rope_local_base_freq and rope_scaling (old). rope_scaling speaks of the
+// full-attention layers, and where both are given it is merged into their parameters.
+static bool read_gemma3(hf_config *c, const cJSON *t, const char *where, err *e)
+{
+    static const char *const bases[N_KINDS] = { "rope_local_base_freq", "rope_theta" };
+    static const double      defaults[N_KINDS] = { 1e4, 1e6 };
+    const cJSON *params = json_get(t, "rope_parameters"), *scaling = json_get(t, "rope_scaling");
+    if (!object_or_null(params, "rope_parameters", where, e)) return false;
+    if (!object_or_null(scaling, "rope_scaling", where, e)) return false;
+    if (params && scaling && !json_get(params, hf_kind_names[KIND_FULL]))
+        return err_set(e, ERR_INPUT, "%s: rope_scaling: found beside rope_parameters without 'full_attention', which "
+                       "it would change", where);
+    for (int k = 0; k < N_KINDS; k++) {
+        char at[1200];
+        c->kind[k].rope_base = defaults[k];
+        c->kind[k].rope_factor = c->kind[k].rope_partial = 1;
+        if (!c->kind[k].n_layers) continue;     // what is said of them is not read
+        rope_dict d = {
+            .over = k == KIND_FULL ? scaling : NULL, .own = json_get(params, hf_kind_names[k]),
+            .theta = member(t, bases[k]), .def_theta = defaults[k], .where = at,
+        };
+        snprintf(at, sizeof at, d.over ? "%s: rope_scaling" : d.own ? "%s: rope_parameters: %s" : "%s", where,
+                 hf_kind_names[k]);
+        if (d.own && !cJSON_IsObject(d.own)) return err_set(e, ERR_INPUT, "%s: expected an object", at);
+        if (!read_kind(c, (layer_kind)k, &d, e)) return false;
+    }
+    return true;
+}
+
+// Gemma4TextConfig's own parameters, where a config gives none.
+static void default_gemma4(hf_config *c)
+{
+    static const hf_kind full = { .rope_base = 1e6, .rope_factor = 1, .rope_partial = 0.25 };
+    static const hf_kind sliding = { .rope_base = 1e4, .rope_factor = 1, .rope_partial = 1, .rope_unscaled = true };
+    for (int k = 0; k < N_KINDS; k++) {
+        const hf_kind *from = k == KIND_FULL ? &full : &sliding;
+        c->kind[k].rope_base     = from->rope_base;
+        c->kind[k].rope_factor   = from->rope_factor;
+        c->kind[k].rope_partial  = from->rope_partial;
+        c->kind[k].rope_unscaled = from->rope_unscaled;
+    }
+}
+
+const cJSON *hf_rope_by_kind(const hf_config *c, const cJSON *t)
+{
+    const cJSON *scaling = c->arch->family == &family_gemma4 ? json_get(t, "rope_scaling") : NULL;
+    return scaling ? scaling : json_get(t, "rope_parameters");
+}
+
+// By kind or not at all. rope_scaling is another name of rope_parameters, and takes its place: a flat one, as other
+// families have it, says nothing about either kind, and Transformers fails.
+static bool read_gemma4(hf_config *c, const cJSON *t, const char *where, err *e)
+{
+    const cJSON *params = hf_rope_by_kind(c, t);
+    if (!params) {
+        default_gemma4(c);
+        return true;
+    }
+    if (!object_or_null(params, params->string, where, e)) return false;
+    default_gemma4(c);
+    for (int k = 0; k < N_KINDS; k++) {
+        char at[1200];
+        if (!c->kind[k].n_layers) continue;
+        rope_dict d = { .own = json_get(params, hf_kind_names[k]), .where = at };
+        snprintf(at, sizeof at, "%s: %s: %s", where, params->string, hf_kind_names[k]);
+        if (!d.own)
+            return err_set(e, ERR_INPUT, "%s: found nothing, expected the parameters of %lld layers", at,
+                           (long long)c->kind[k].n_layers);
+        if (!cJSON_IsObject(d.own)) return err_set(e, ERR_INPUT, "%s: expected an object", at);
+        if (!read_kind(c, (layer_kind)k, &d, e)) return false;
+    }
+    return true;
+}
+
+bool hf_rope_read(hf_config *c, const cJSON *t, const char *where, err *e)
+{
+    return c->arch->family == &family_gemma3 ? read_gemma3(c, t, where, e) : read_gemma4(c, t, where, e);
+}
