@@ -8,7 +8,8 @@
 // Tokens without normalized, sorted by their bytes. Those that begin with one of them stand behind it without a gap.
 typedef struct {
     const added_token *t;
-    int32_t            shortest;    // bytes of the shortest of them that this one begins with (its own, if there is no other)
+    // bytes of the shortest of them that this one begins with (its own, if there is no other)
+    int32_t            shortest;
 } sorted_token;
 
 static int by_text(const void *pa, const void *pb)
@@ -25,24 +26,29 @@ static bool check_flags(const added_token *t, const char *dir, err *e)
     };
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (t->flags & flags[i].flag)
-            return err_set(e, ERR_INPUT, "%s/%s: token '%.80s': found %s true, expected false: GGUF cannot say so, and ids would change", dir, t->file, t->text,
+            return err_set(e, ERR_INPUT, "%s/%s: token '%.80s': found %s true, expected false: GGUF cannot say so, and "
+                           "ids would change", dir, t->file, t->text,
                            flags[i].name);
     if ((t->flags & ADDED_NORMALIZED) && (strchr(t->text, ' ') || strstr(t->text, TOKEN_SPACE)))
-        return err_set(e, ERR_INPUT, "%s/%s: token '%.80s': found normalized true in a token with a space, expected false: GGUF cannot say so, and ids would change",
+        return err_set(e, ERR_INPUT, "%s/%s: token '%.80s': found normalized true in a token with a space, expected "
+                       "false: GGUF cannot say so, and ids would change",
                        dir, t->file, t->text);
     return true;
 }
 
-static int32_t common(const char *a, int32_t n_a, const char *b, int32_t n_b)
+// Bytes that both begin with.
+static int32_t common(const added_token *a, const added_token *b)
 {
     int32_t n = 0;
-    while (n < n_a && n < n_b && a[n] == b[n]) n++;
+    while (n < a->n && n < b->n && a->text[n] == b->text[n]) n++;
     return n;
 }
 
-// A token that is a beginning of s, or, with or_longer, one that s is a beginning of; NULL if there is none.
-// Every token that s begins with is a beginning of the last one not behind s too, so that one and its shortest beginning tell.
-static const added_token *find_at(const sorted_token *sorted, int64_t n_sorted, const char *s, int32_t n, bool or_longer)
+// A token that is a beginning of s, or, with or_longer, one that s is a beginning of; NULL if there is none. Every
+// token that s begins with is a beginning of the last one not behind s too, so that one and its shortest beginning
+// tell.
+static const added_token *find_at(const sorted_token *sorted, int64_t n_sorted, const char *s, int32_t n,
+                                  bool or_longer)
 {
     const added_token  key = { .text = s, .n = n };
     const sorted_token wanted = { .t = &key };
@@ -52,18 +58,20 @@ static const added_token *find_at(const sorted_token *sorted, int64_t n_sorted, 
         if (by_text(&sorted[mid], &wanted) <= 0) lo = mid + 1;
         else hi = mid;
     }
-    if (lo > 0 && sorted[lo - 1].shortest <= common(sorted[lo - 1].t->text, sorted[lo - 1].t->n, s, n)) return sorted[lo - 1].t;
-    if (or_longer && lo < n_sorted && common(sorted[lo].t->text, sorted[lo].t->n, s, n) == n) return sorted[lo].t;
+    if (lo > 0 && sorted[lo - 1].shortest <= common(sorted[lo - 1].t, &key)) return sorted[lo - 1].t;
+    if (or_longer && lo < n_sorted && common(sorted[lo].t, &key) == n) return sorted[lo].t;
     return NULL;
 }
 
-// Where two could be cut out of one place, Transformers takes the one without normalized; others the one that begins first.
+// Where two could be cut out of one place, Transformers takes the one without normalized; others the one that begins
+// first.
 static bool check_normalized(const added_token *t, const sorted_token *sorted, int64_t n, const char *dir, err *e)
 {
     for (int32_t i = 0; i < t->n; i++) {
         const added_token *other = find_at(sorted, n, t->text + i, t->n - i, i > 0);
-        if (other) return err_set(e, ERR_INPUT, "%s/%s: token '%.80s': found normalized true, expected false: GGUF cannot say so, and ids would change where it meets "
-                                  "'%.80s'", dir, t->file, t->text, other->text);
+        if (other)
+            return err_set(e, ERR_INPUT, "%s/%s: token '%.80s': found normalized true, expected false: GGUF cannot say "
+                           "so, and ids would change where it meets '%.80s'", dir, t->file, t->text, other->text);
     }
     return true;
 }
@@ -75,7 +83,7 @@ static int64_t sort_others(const added_tokens *a, sorted_token *sorted)
         if (!(a->t[i].flags & ADDED_NORMALIZED)) sorted[n++] = (sorted_token){ &a->t[i], a->t[i].n };
     qsort(sorted, (size_t)n, sizeof *sorted, by_text);
     for (int64_t i = 1; i < n; i++)
-        if (common(sorted[i - 1].t->text, sorted[i - 1].t->n, sorted[i].t->text, sorted[i].t->n) >= sorted[i - 1].shortest) sorted[i].shortest = sorted[i - 1].shortest;
+        if (common(sorted[i - 1].t, sorted[i].t) >= sorted[i - 1].shortest) sorted[i].shortest = sorted[i - 1].shortest;
     return n;
 }
 
@@ -85,8 +93,10 @@ bool added_flags_check(const added_tokens *a, const char *dir, err *e)
     if (!sorted) return err_nomem(e, "added tokens", (size_t)a->n * sizeof *sorted);
     const int64_t n = sort_others(a, sorted);
     bool ok = true;
-    for (int64_t i = 0; ok && i < a->n; i++)
-        ok = check_flags(&a->t[i], dir, e) && (!(a->t[i].flags & ADDED_NORMALIZED) || check_normalized(&a->t[i], sorted, n, dir, e));
+    for (int64_t i = 0; ok && i < a->n; i++) {
+        ok = check_flags(&a->t[i], dir, e);
+        if (ok && (a->t[i].flags & ADDED_NORMALIZED)) ok = check_normalized(&a->t[i], sorted, n, dir, e);
+    }
     free(sorted);
     return ok;
 }

@@ -1,17 +1,18 @@
 // added_flags: the flags of added tokens, none of which GGUF can carry.
 //
-// A reader of the file (llama.cpp, our runtime) cuts added tokens out of the text as it stands, the leftmost first, the longest where
-// several begin at one place. lstrip, rstrip and single_word ask for something else: swallowing the spaces beside a token, or not seeing it
-// inside a word. normalized asks for a second pass, over text whose spaces are U+2581 by then, after all tokens without it are cut out.
-// Google's own tokenizers set none of them.
+// A reader of the file (llama.cpp, our runtime) cuts added tokens out of the text as it stands, the leftmost first, the
+// longest where several begin at one place. lstrip, rstrip and single_word ask for something else: swallowing the
+// spaces beside a token, or not seeing it inside a word. normalized asks for a second pass, over text whose spaces are
+// U+2581 by then, after all tokens without it are cut out. Google's own tokenizers set none of them.
 #ifndef HALLMARK_CONVERT_ADDED_FLAGS_H
 #define HALLMARK_CONVERT_ADDED_FLAGS_H
 
 #include "added_tokens.h"
 
-// ERR_INPUT names the first token that such a reader would cut out elsewhere than Transformers does, its file and the flag: any with lstrip, rstrip or
-// single_word; one with normalized only if it holds a space or U+2581, or if a token without normalized lies inside it or begins inside it.
-// Time: bytes of all tokens, times the logarithm of their number. Proved by tests/tokenizer_meta_test.c.
+// ERR_INPUT names the first token that such a reader would cut out elsewhere than Transformers does, its file and the
+// flag: any with lstrip, rstrip or single_word; one with normalized only if it holds a space or U+2581, or if a token
+// without normalized lies inside it or begins inside it. Time: bytes of all tokens, times the logarithm of their
+// number. Proved by tests/tokenizer_meta_test.c.
 bool added_flags_check(const added_tokens *a, const char *dir, err *e);
 
 #endif

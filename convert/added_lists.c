@@ -13,7 +13,8 @@
 #define ADDED     "added_tokens.json"
 #define MAP       "special_tokens_map.json"
 
-static const char *const k_names[N_NAMES] = { "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token" };
+static const char *const k_names[N_NAMES] = { "bos_token", "eos_token", "unk_token", "sep_token", "pad_token",
+                                              "cls_token", "mask_token" };
 
 // What GemmaTokenizer takes for a named token that nobody names.
 static const char *const k_gemma_defaults[N_NAMES] = { "<bos>", "<eos>", "<unk>", NULL, "<pad>", NULL, "<mask>" };
@@ -28,7 +29,8 @@ typedef struct {
 static bool fail(const reader *r, const char *file, const char *key, const cJSON *found, const char *expected)
 {
     char text[JSON_FOUND_BYTES];
-    return err_set(r->e, ERR_INPUT, "%s/%s: %s: found %s, expected %s", r->s->dir, file, key, json_found(found, text), expected);
+    return err_set(r->e, ERR_INPUT, "%s/%s: %s: found %s, expected %s", r->s->dir, file, key, json_found(found, text),
+                   expected);
 }
 
 static bool push(const reader *r, added_list *l, const added_entry *x)
@@ -44,11 +46,12 @@ static bool push(const reader *r, added_list *l, const added_entry *x)
     return true;
 }
 
-// ---- one token ------------------------------------------------------------------------------------------------------------
+// ---- one token ------------------------------------------------------------------------------------------------------
 
-// An object with content and flags. Without a word from it a token is normalized where it is not special (tokenizers' AddedToken); tokenizer.json always
-// has a word.
-static bool read_object(const reader *r, const cJSON *v, const char *file, const char *key, bool special, added_entry *x)
+// An object with content and flags. Without a word from it a token is normalized where it is not special (tokenizers'
+// AddedToken); tokenizer.json always has a word.
+static bool read_object(const reader *r, const cJSON *v, const char *file, const char *key, bool special,
+                        added_entry *x)
 {
     static const struct { const char *name; unsigned flag; } flags[] = {
         { "lstrip", ADDED_LSTRIP }, { "rstrip", ADDED_RSTRIP }, { "single_word", ADDED_SINGLE_WORD },
@@ -70,7 +73,10 @@ static bool read_object(const reader *r, const cJSON *v, const char *file, const
     return true;
 }
 
-static bool is_token_object(const cJSON *v) { return cJSON_IsObject(v) && cJSON_GetStringValue(json_get(v, "content")); }
+static bool is_token_object(const cJSON *v)
+{
+    return cJSON_IsObject(v) && cJSON_GetStringValue(json_get(v, "content"));
+}
 
 // A string, which is a special token, or an object.
 static bool read_token(const reader *r, const cJSON *v, const char *file, const char *key, bool special, added_entry *x)
@@ -81,14 +87,15 @@ static bool read_token(const reader *r, const cJSON *v, const char *file, const 
     return true;
 }
 
-// ---- tokens with an id ----------------------------------------------------------------------------------------------------
+// ---- tokens with an id ----------------------------------------------------------------------------------------------
 
 // Transformers sorts these ids and nothing else, so any whole number is one.
 static bool read_id(const reader *r, const char *file, const cJSON *v, const char *text, int64_t *id)
 {
     char shown[JSON_FOUND_BYTES];
     if (json_as_i64(v, 0, INT64_MAX, id)) return true;
-    return err_set(r->e, ERR_INPUT, "%s/%s: token '%.80s': found id %s, expected a whole number from 0", r->s->dir, file, text, json_found(v, shown));
+    return err_set(r->e, ERR_INPUT, "%s/%s: token '%.80s': found id %s, expected a whole number from 0", r->s->dir,
+                   file, text, json_found(v, shown));
 }
 
 static bool read_file_tokens(const reader *r, const cJSON *tokenizer, added_list *l)
@@ -99,7 +106,8 @@ static bool read_file_tokens(const reader *r, const cJSON *tokenizer, added_list
         added_entry x;
         if (!cJSON_IsObject(it)) return fail(r, TOKENIZER, "added_tokens", it, "objects");
         if (!read_object(r, it, TOKENIZER, "added_tokens", false, &x)) return false;
-        if (!read_id(r, TOKENIZER, cJSON_GetObjectItemCaseSensitive(it, "id"), x.text, &x.id) || !push(r, l, &x)) return false;
+        if (!read_id(r, TOKENIZER, cJSON_GetObjectItemCaseSensitive(it, "id"), x.text, &x.id)) return false;
+        if (!push(r, l, &x)) return false;
     }
     return true;
 }
@@ -113,7 +121,8 @@ static bool read_decoder(const reader *r, const cJSON *list)
         if (!read_object(r, it, CONFIG, "added_tokens_decoder", false, &x)) return false;
         x.id = strtoll(it->string, &end, 10);
         if (it->string[0] < '0' || it->string[0] > '9' || *end || end - it->string > 15)
-            return err_set(r->e, ERR_INPUT, "%s/" CONFIG ": added_tokens_decoder: found '%.80s', expected an id", r->s->dir, it->string);
+            return err_set(r->e, ERR_INPUT, "%s/" CONFIG ": added_tokens_decoder: found '%.80s', expected an id",
+                           r->s->dir, it->string);
         if (!push(r, &r->a->listed, &x)) return false;
     }
     return true;
@@ -136,7 +145,8 @@ static bool read_added_file(const reader *r)
         }
     for (const cJSON *it = list->child; ok && it; it = it->next) {
         const bool  is_special = strmap_get(&special, it->string, (int64_t)strlen(it->string)) >= 0;
-        added_entry x = { .text = it->string, .file = ADDED, .key = it->string, .flags = is_special ? ADDED_SPECIAL : ADDED_NORMALIZED };
+        added_entry x = { .text = it->string, .file = ADDED, .key = it->string,
+                          .flags = is_special ? ADDED_SPECIAL : ADDED_NORMALIZED };
         ok = read_id(r, ADDED, it, it->string, &x.id) && push(r, &r->a->listed, &x);
     }
     strmap_free(&special);
@@ -169,7 +179,8 @@ static bool sort_listed(const reader *r)
         const added_entry *next = i + 1 < n && p[i + 1].id == p[i].id ? &l->e[p[i + 1].place] : NULL;
         if (!next) sorted[kept++] = *x;
         else if (strcmp(x->text, next->text) != 0)
-            progress_logf(r->s->log, "left out: token '%.80s' of %s: %s gives its id %lld to '%.80s', as Transformers reads them", x->text, x->file, next->file,
+            progress_logf(r->s->log, "left out: token '%.80s' of %s: %s gives its id %lld to '%.80s', as Transformers "
+                          "reads them", x->text, x->file, next->file,
                           (long long)x->id, next->text);
     }
     free(p);
@@ -179,7 +190,7 @@ static bool sort_listed(const reader *r)
     return true;
 }
 
-// ---- tokens with a name ---------------------------------------------------------------------------------------------------
+// ---- tokens with a name ---------------------------------------------------------------------------------------------
 
 static int name_of(const char *key)
 {
@@ -188,10 +199,11 @@ static int name_of(const char *key)
     return -1;
 }
 
-static bool ends_in_token(const char *key)
+// A key that ends in "_token" and is none of the seven.
+static bool is_other_name(const cJSON *it)
 {
-    const size_t n = strlen(key);
-    return n >= 6 && strcmp(key + n - 6, "_token") == 0;
+    const size_t n = strlen(it->string);
+    return n >= 6 && strcmp(it->string + n - 6, "_token") == 0 && name_of(it->string) < 0;
 }
 
 // A name beyond the seven: a place of its own, or, where it has one, another token there.
@@ -203,7 +215,8 @@ static bool put_named(reader *r, const char *name, const added_entry *x)
     return true;
 }
 
-// The seven, each from special_tokens_map.json, else tokenizer_config.json, else the class. They are pushed one by one, absent ones with no text.
+// The seven, each from special_tokens_map.json, else tokenizer_config.json, else the class. They are pushed one by one,
+// absent ones with no text.
 static bool read_seven(const reader *r, tokenizer_build build, const cJSON *map)
 {
     for (int i = 0; i < N_NAMES; i++) {
@@ -212,7 +225,8 @@ static bool read_seven(const reader *r, tokenizer_build build, const cJSON *map)
         const char  *file = from_map ? MAP : CONFIG, *def = build == BUILD_GEMMA ? k_gemma_defaults[i] : NULL;
         added_entry  x = { .text = "", .file = file, .key = k_names[i], .id = -1, .flags = ADDED_SPECIAL };
         if (v && !cJSON_IsNull(v) && !read_token(r, v, file, k_names[i], true, &x)) return false;
-        if (!v && def) x = (added_entry){ .text = def, .file = "the class GemmaTokenizer", .key = k_names[i], .id = -1, .flags = ADDED_SPECIAL };
+        if (!v && def) x = (added_entry){ .text = def, .file = "the class GemmaTokenizer", .key = k_names[i], .id = -1,
+                                          .flags = ADDED_SPECIAL };
         if (x.text[0]) {
             r->a->text[i] = x.text;
             r->a->text_file[i] = v ? file : NULL;
@@ -222,21 +236,22 @@ static bool read_seven(const reader *r, tokenizer_build build, const cJSON *map)
     return true;
 }
 
-// Every other key that ends in "_token". Transformers has objects before strings, and special_tokens_map.json's between them.
+// Every other key that ends in "_token". Transformers has objects before strings, and special_tokens_map.json's between
+// them.
 static bool read_other_names(reader *r, const cJSON *tc, const cJSON *map)
 {
     added_entry x;
     for (const cJSON *it = tc ? tc->child : NULL; it; it = it->next) {
-        if (!ends_in_token(it->string) || name_of(it->string) >= 0) continue;
-        if (!is_token_object(it) || !cJSON_IsString(json_get(it, "__type"))) continue;      // an object that does not say so is none to it
+        if (!is_other_name(it) || !is_token_object(it)) continue;
+        if (!cJSON_IsString(json_get(it, "__type"))) continue;      // an object that does not say so is none to it
         if (!read_token(r, it, CONFIG, it->string, true, &x) || !put_named(r, it->string, &x)) return false;
     }
     for (const cJSON *it = map ? map->child : NULL; it; it = it->next) {
-        if (!ends_in_token(it->string) || name_of(it->string) >= 0 || !(cJSON_IsString(it) || is_token_object(it))) continue;
+        if (!is_other_name(it) || !(cJSON_IsString(it) || is_token_object(it))) continue;
         if (!read_token(r, it, MAP, it->string, true, &x) || !put_named(r, it->string, &x)) return false;
     }
     for (const cJSON *it = tc ? tc->child : NULL; it; it = it->next) {
-        if (!ends_in_token(it->string) || name_of(it->string) >= 0 || !cJSON_IsString(it)) continue;
+        if (!is_other_name(it) || !cJSON_IsString(it)) continue;
         if (!read_token(r, it, CONFIG, it->string, true, &x) || !put_named(r, it->string, &x)) return false;
     }
     return true;
@@ -250,7 +265,7 @@ static bool read_names_of(reader *r, const cJSON *list, const char *file)
     return true;
 }
 
-// ---- tokens without a name ------------------------------------------------------------------------------------------------
+// ---- tokens without a name ------------------------------------------------------------------------------------------
 
 static bool read_list(const reader *r, const cJSON *list, const char *file, const char *key)
 {
@@ -266,8 +281,10 @@ static bool read_list(const reader *r, const cJSON *list, const char *file, cons
 static bool read_extra(reader *r, const cJSON *tc, const cJSON *map)
 {
     const char  *extra_key = "extra_special_tokens", *older = "additional_special_tokens";
-    const cJSON *extra = cJSON_GetObjectItemCaseSensitive(tc, extra_key), *additional = cJSON_GetObjectItemCaseSensitive(tc, older);
-    const cJSON *map_extra = cJSON_GetObjectItemCaseSensitive(map, extra_key), *map_additional = cJSON_GetObjectItemCaseSensitive(map, older);
+    const cJSON *extra = cJSON_GetObjectItemCaseSensitive(tc, extra_key);
+    const cJSON *additional = cJSON_GetObjectItemCaseSensitive(tc, older);
+    const cJSON *map_extra = cJSON_GetObjectItemCaseSensitive(map, extra_key);
+    const cJSON *map_additional = cJSON_GetObjectItemCaseSensitive(map, older);
     const char  *key = extra_key, *additional_file = map_additional ? MAP : CONFIG;
     if (additional && !(extra && extra->child)) {
         extra = additional;
@@ -287,7 +304,7 @@ static bool read_extra(reader *r, const cJSON *tc, const cJSON *map)
     return read_list(r, extra, CONFIG, key) && read_list(r, map_extra, MAP, extra_key);
 }
 
-// ---- all of them ----------------------------------------------------------------------------------------------------------
+// ---- all of them ----------------------------------------------------------------------------------------------------
 
 // Keys of special_tokens_map.json go to the class whatever they are; these two make it write its own post_processor.
 static bool read_frame(const reader *r, const cJSON *map)
@@ -311,9 +328,12 @@ static bool read_all(reader *r, tokenizer_build build, const cJSON *tokenizer)
     const cJSON *tc = r->s->tokenizer_config, *decoder = json_get(tc, "added_tokens_decoder");
     const cJSON *map = decoder ? NULL : r->s->special_tokens_map;
     if (map && !cJSON_IsObject(map)) return fail(r, MAP, "the file", map, "an object");
-    if (!strmap_init(&r->model_specific, count(tc) + count(map) + count(json_get(tc, "extra_special_tokens"))
-                     + count(json_get(tc, "additional_special_tokens")) + count(json_get(map, "extra_special_tokens")), r->e)) return false;
-    if (!read_seven(r, build, map) || !read_other_names(r, tc, map) || !read_extra(r, tc, map) || !read_frame(r, map)) return false;
+    const int64_t in_config = count(tc) + count(json_get(tc, "extra_special_tokens"))
+                            + count(json_get(tc, "additional_special_tokens"));
+    const int64_t in_map = count(map) + count(json_get(map, "extra_special_tokens"));
+    if (!strmap_init(&r->model_specific, in_config + in_map, r->e)) return false;
+    if (!read_seven(r, build, map) || !read_other_names(r, tc, map)) return false;
+    if (!read_extra(r, tc, map) || !read_frame(r, map)) return false;
     if (build == BUILD_FROM_FILE && !read_file_tokens(r, tokenizer, &r->a->file)) return false;
     if (decoder) return read_decoder(r, decoder) && sort_listed(r);
     return read_added_file(r) && read_file_tokens(r, tokenizer, &r->a->listed) && sort_listed(r);

@@ -18,7 +18,8 @@ static bool add(numbering *m, const added_entry *x, unsigned more_flags, const c
     const size_t n = strlen(x->text);
     if (n == 0) return true;        // Transformers passes over it
     if (n > LIMIT_TOKEN_BYTES)
-        return err_set(e, ERR_INPUT, "%s/%s: token '%.40s...': found %zu bytes, expected at most %d", dir, x->file, x->text, n, LIMIT_TOKEN_BYTES);
+        return err_set(e, ERR_INPUT, "%s/%s: token '%.40s...': found %zu bytes, expected at most %d", dir, x->file,
+                       x->text, n, LIMIT_TOKEN_BYTES);
     const int32_t at = strmap_put(&m->a->by_text, x->text, (int64_t)n, (int32_t)m->a->n);
     if (at >= 0) {
         added_token *t = &m->a->t[at];
@@ -29,7 +30,8 @@ static bool add(numbering *m, const added_entry *x, unsigned more_flags, const c
     const int32_t known = strmap_get(m->vocab, x->text, (int64_t)n);
     const int64_t id = known >= 0 ? known : m->next++;
     if (id > m->max) m->max = id;
-    m->a->t[m->a->n++] = (added_token){ .text = x->text, .n = (int32_t)n, .id = id, .said = x->id, .file = x->file, .flags = x->flags | more_flags,
+    m->a->t[m->a->n++] = (added_token){ .text = x->text, .n = (int32_t)n, .id = id, .said = x->id, .file = x->file,
+                                        .flags = x->flags | more_flags,
                                         .in_vocab = known >= 0 };
     return true;
 }
@@ -43,7 +45,8 @@ static bool check_eos(const numbering *m, const added_lists *l, const tokenizer_
     if (!text || !l->text_file[NAME_EOS] || has(m->vocab, text) || has(&m->a->by_text, text)) return true;
     for (int64_t i = 0; i < l->extra.n; i++)
         if (strcmp(l->extra.e[i].text, text) == 0) return true;
-    return err_set(e, ERR_INPUT, "%s/%s: eos_token: found '%.80s', which is a token of no file, expected one of the vocabulary or of the added tokens", s->dir,
+    return err_set(e, ERR_INPUT, "%s/%s: eos_token: found '%.80s', which is a token of no file, expected one of the "
+                   "vocabulary or of the added tokens", s->dir,
                    l->text_file[NAME_EOS], text);
 }
 
@@ -67,7 +70,8 @@ static bool add_all(numbering *m, const added_lists *l, const strmap *names, con
     return true;
 }
 
-// The id beyond the embedding that a file gives is what people know the token by, and the fresh one would be a row that nothing was trained for.
+// The id beyond the embedding that a file gives is what people know the token by, and the fresh one would be a row that
+// nothing was trained for.
 static void keep_beyond(added_tokens *a, int64_t n_rows)
 {
     for (int64_t i = 0; i < a->n; i++)
@@ -85,7 +89,8 @@ bool known_tokens_number(known_tokens *k, err *e)
     a->t = malloc(((size_t)most + 1) * sizeof *a->t);
     bool ok = a->t || err_nomem(e, "added tokens", (size_t)most * sizeof *a->t);
     ok = ok && strmap_init(&a->by_text, most, e) && strmap_init(&names, l->named.n, e);
-    for (int64_t i = 0; ok && i < l->named.n; i++) strmap_put(&names, l->named.e[i].text, (int64_t)strlen(l->named.e[i].text), 1);
+    for (int64_t i = 0; ok && i < l->named.n; i++)
+        strmap_put(&names, l->named.e[i].text, (int64_t)strlen(l->named.e[i].text), 1);
     ok = ok && add_all(&m, l, &names, k->s, e);
     strmap_free(&names);
     if (ok) keep_beyond(a, k->s->n_vocab);

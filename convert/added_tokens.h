@@ -1,8 +1,9 @@
 // added_tokens: the tokens that Transformers adds to a vocabulary, each with the id that it gives it.
 //
-// A token that the vocabulary has keeps its id there. Any other gets the next free one behind the vocabulary, in the order in which the files list
-// them (added_lists.h): the id that a file gives is not looked at (tokenizers' AddedVocabulary.add_tokens, 0.23). Where a token comes more than once, its last flags
-// hold, and special is special for ever.
+// A token that the vocabulary has keeps its id there. Any other gets the next free one behind the vocabulary, in the
+// order in which the files list them (added_lists.h): the id that a file gives is not looked at (tokenizers'
+// AddedVocabulary.add_tokens, 0.23). Where a token comes more than once, its last flags hold, and special is special
+// for ever.
 #ifndef HALLMARK_CONVERT_ADDED_TOKENS_H
 #define HALLMARK_CONVERT_ADDED_TOKENS_H
 
@@ -34,9 +35,9 @@ typedef struct {
     added_tokens            added;
 } known_tokens;
 
-// Gives every token of the lists its id; all other members are set. A token that only files outside the vocabulary know, and to which one of them gives
-// an id beyond the rows of the embedding, keeps that id. ERR_INPUT where eos_token is named and is no token of any file. Freed by
-// known_tokens_free, also after a failure.
+// Gives every token of the lists its id; all other members are set. A token that only files outside the vocabulary
+// know, and to which one of them gives an id beyond the rows of the embedding, keeps that id. ERR_INPUT where eos_token
+// is named and is no token of any file. Freed by known_tokens_free, also after a failure.
 bool known_tokens_number(known_tokens *k, err *e);
 void known_tokens_free(known_tokens *k);
 

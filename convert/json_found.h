@@ -6,7 +6,8 @@
 
 enum { JSON_FOUND_BYTES = 128 };
 
-// `"text"` with its quotes, a number, true, false, null, "an array", "an object"; "nothing" for NULL. Long strings are cut. Returns text.
+// `"text"` with its quotes, a number, true, false, null, "an array", "an object"; "nothing" for NULL. Long strings are
+// cut. Returns text.
 const char *json_found(const cJSON *v, char text[JSON_FOUND_BYTES]);
 
 #endif

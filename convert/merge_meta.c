@@ -5,7 +5,7 @@
 
 typedef struct { int32_t left, right, result; } made;     // ids
 
-// ---- are its tokens tokens? -----------------------------------------------------------------------------------------------
+// ---- are its tokens tokens? -----------------------------------------------------------------------------------------
 
 static bool join(const merges *all, int64_t i, const merge_vocab *v, char **buf, int64_t *cap, made *out, err *e)
 {
@@ -20,14 +20,16 @@ static bool join(const merges *all, int64_t i, const merge_vocab *v, char **buf,
     }
     memcpy(*buf, s, (size_t)m->n_left);
     memcpy(*buf + m->n_left, right, (size_t)m->n_right);
-    *out = (made){ strmap_get(v->ids, s, m->n_left), strmap_get(v->ids, right, m->n_right), strmap_get(v->ids, *buf, n) };
+    *out = (made){ strmap_get(v->ids, s, m->n_left), strmap_get(v->ids, right, m->n_right),
+                   strmap_get(v->ids, *buf, n) };
+    const int show_left = m->n_left < 80 ? m->n_left : 80, show_right = m->n_right < 80 ? m->n_right : 80;
     if (out->left < 0 || out->right < 0 || out->result < 0)
-        return err_set(e, ERR_INPUT, "%s: merges: element %lld '%.*s' + '%.*s': not in the vocabulary", v->where, (long long)i, m->n_left < 80 ? m->n_left : 80,
-                       s, m->n_right < 80 ? m->n_right : 80, right);
+        return err_set(e, ERR_INPUT, "%s: merges: element %lld '%.*s' + '%.*s': not in the vocabulary", v->where,
+                       (long long)i, show_left, s, show_right, right);
     if (out->left < v->n_rows && out->right < v->n_rows && out->result < v->n_rows) return true;
-    return err_set(e, ERR_INPUT, "%s: merges: element %lld '%.*s' + '%.*s': found ids %d, %d and %d, expected ids below %lld, the rows of the embedding", v->where,
-                   (long long)i, m->n_left < 80 ? m->n_left : 80, s, m->n_right < 80 ? m->n_right : 80, right, out->left, out->right, out->result,
-                   (long long)v->n_rows);
+    return err_set(e, ERR_INPUT, "%s: merges: element %lld '%.*s' + '%.*s': found ids %d, %d and %d, expected ids "
+                   "below %lld, the rows of the embedding", v->where, (long long)i, show_left, s, show_right, right,
+                   out->left, out->right, out->result, (long long)v->n_rows);
 }
 
 static bool join_all(const merges *m, const merge_vocab *v, made *out, err *e)
@@ -55,7 +57,8 @@ static bool drop_repeated(merges *m, made *d, const merge_vocab *v, err *e)
         m->m[kept] = m->m[i];
         d[kept++] = d[i];
     }
-    if (kept < m->n) progress_logf(v->log, "merges: %lld stand more than once: the last of each counts, as in Transformers, and is the one in the file",
+    if (kept < m->n) progress_logf(v->log, "merges: %lld stand more than once: the last of each counts, as in "
+                                   "Transformers, and is the one in the file",
                                    (long long)(m->n - kept));
     m->n = kept;
     strmap_free(&last);
@@ -63,7 +66,7 @@ static bool drop_repeated(merges *m, made *d, const merge_vocab *v, err *e)
     return true;
 }
 
-// ---- can scores say their order? ------------------------------------------------------------------------------------------
+// ---- can scores say their order? ------------------------------------------------------------------------------------
 
 // Ways to split a token's text in two tokens, over all tokens of the vocabulary.
 static bool count_splits(const merge_vocab *v, int64_t *count, err *e)
@@ -84,16 +87,18 @@ static bool count_splits(const merge_vocab *v, int64_t *count, err *e)
         for (int64_t b = n - 1; b > 0; b--) {
             right = hash_prepend(k, right, (uint8_t)s[b], &power);
             if (((uint8_t)s[b] & 0xc0) == 0x80) continue;       // within a character
-            if (strmap_get_hashed(v->ids, s, b, left[b]) >= 0) *count += strmap_get_hashed(v->ids, s + b, n - b, right) >= 0;
+            if (strmap_get_hashed(v->ids, s, b, left[b]) < 0) continue;
+            *count += strmap_get_hashed(v->ids, s + b, n - b, right) >= 0;
         }
     }
     free(left);
     return true;
 }
 
-// Scores say which merge goes first by the id of what it makes, and that every pair that makes a token is a merge. Readers of such
-// files (Transformers' generate_merges; runtime/tokenizer_merges.c) try the longer left side first. `usual`: the merges are exactly
-// those, in that order. Added tokens are cut out of a text before any merge; among all others the order must be that of the scores.
+// Scores say which merge goes first by the id of what it makes, and that every pair that makes a token is a merge.
+// Readers of such files (Transformers' generate_merges; runtime/tokenizer_merges.c) try the longer left side first.
+// `usual`: the merges are exactly those, in that order. Added tokens are cut out of a text before any merge; among all
+// others the order must be that of the scores.
 static bool check_order(const merges *m, const made *d, const merge_vocab *v, bool *usual, err *e)
 {
     int32_t last = -1, last_normal = -1, last_left = 0;
@@ -105,7 +110,8 @@ static bool check_order(const merges *m, const made *d, const merge_vocab *v, bo
         last_left = left;
         if (v->t[v->row[id]].type != TOKEN_NORMAL) continue;
         if (id < last_normal)
-            return err_set(e, ERR_INPUT, "%s: merges: element %lld makes id %d after id %d: scores cannot say that order", v->where, (long long)i, id, last_normal);
+            return err_set(e, ERR_INPUT, "%s: merges: element %lld makes id %d after id %d: scores cannot say that "
+                           "order", v->where, (long long)i, id, last_normal);
         last_normal = id;
     }
     return true;
@@ -125,7 +131,8 @@ bool merge_meta_check(merges *m, const merge_vocab *v, bool *listed, err *e)
     free(d);
     if (!ok || v->kind != TOK_LLAMA) return ok;
     *listed = !usual || splits != m->n;
-    if (*listed) progress_logf(v->log, "merges: not all that scores would say, or in another order: they are listed beside the scores");
+    if (*listed) progress_logf(v->log, "merges: not all that scores would say, or in another order: they are listed "
+                               "beside the scores");
     return true;
 }
 
@@ -139,7 +146,8 @@ bool merge_meta_plan(gguf_plan *p, const merges *m, const char *where, err *e)
         const char  *at = m->joined + one->off;
         s[i] = (gguf_str){ at, (int64_t)one->n_left + 1 + one->n_right };
         if (memchr(at, ' ', (size_t)one->n_left) || memchr(at + one->n_left + 1, ' ', (size_t)one->n_right))
-            ok = err_set(e, ERR_INPUT, "%s: merges: element %lld '%.*s': a token holds a space", where, (long long)i, s[i].n < 80 ? (int)s[i].n : 80, at);
+            ok = err_set(e, ERR_INPUT, "%s: merges: element %lld '%.*s': a token holds a space", where, (long long)i,
+                         s[i].n < 80 ? (int)s[i].n : 80, at);
     }
     ok = ok && gguf_plan_arr_str(p, "tokenizer.ggml.merges", s, m->n, e);
     free(s);

@@ -18,9 +18,10 @@ typedef struct {                // what merges are checked against; all borrowed
     progress          *log;
 } merge_vocab;
 
-// Checks that every merge joins two tokens of the vocabulary to a third, all with a row in the embedding, and drops all but the last of those that
-// stand more than once: the last one's rank is what Transformers goes by (llama.cpp by the first's). TOK_LLAMA: also that scores can say their order,
-// and *listed tells whether they must stand beside the scores. ERR_INPUT names the element. Time: bytes of the file.
+// Checks that every merge joins two tokens of the vocabulary to a third, all with a row in the embedding, and drops all
+// but the last of those that stand more than once: the last one's rank is what Transformers goes by (llama.cpp by the
+// first's). TOK_LLAMA: also that scores can say their order, and *listed tells whether they must stand beside the
+// scores. ERR_INPUT names the element. Time: bytes of the file.
 bool merge_meta_check(merges *m, const merge_vocab *v, bool *listed, err *e);
 
 // ERR_INPUT on a token that holds a space, because the space is what parts the two.

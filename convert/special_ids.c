@@ -10,19 +10,23 @@
 // The special tokens that GGUF has a key for, in llama.cpp's order (gguf-py's SpecialVocab).
 static const struct { token_name role; const char *name, *key; } specials[] = {
     { NAME_BOS, "bos", "tokenizer.ggml.bos_token_id" },         { NAME_EOS, "eos", "tokenizer.ggml.eos_token_id" },
-    { NAME_UNK, "unk", "tokenizer.ggml.unknown_token_id" },     { NAME_SEP, "sep", "tokenizer.ggml.seperator_token_id" },
+    { NAME_UNK, "unk", "tokenizer.ggml.unknown_token_id" },
+    { NAME_SEP, "sep", "tokenizer.ggml.seperator_token_id" },
     { NAME_PAD, "pad", "tokenizer.ggml.padding_token_id" },     { NAME_CLS, "cls", "tokenizer.ggml.cls_token_id" },
     { NAME_MASK, "mask", "tokenizer.ggml.mask_token_id" },
 };
 
-static bool known_id(const tokenizer_source *s, const cJSON *id, const char *file, const char *key, int64_t *out, err *e)
+static bool known_id(const tokenizer_source *s, const cJSON *id, const char *file, const char *key, int64_t *out,
+                     err *e)
 {
     char found[JSON_FOUND_BYTES];
     if (json_as_i64(id, 0, s->n_vocab - 1, out)) return true;
-    return err_set(e, ERR_INPUT, "%s/%s: %s: found %s, expected an id below %lld", s->dir, file, key, json_found(id, found), (long long)s->n_vocab);
+    return err_set(e, ERR_INPUT, "%s/%s: %s: found %s, expected an id below %lld", s->dir, file, key,
+                   json_found(id, found), (long long)s->n_vocab);
 }
 
-// What names the token by its text, else what is put around a text, else config.json by id, at the top or for the text model. -1 if none says.
+// What names the token by its text, else what is put around a text, else config.json by id, at the top or for the text
+// model. -1 if none says.
 static bool special_id(const known_tokens *k, const text_frame *f, size_t i, int64_t *id, err *e)
 {
     const token_name role = specials[i].role;
@@ -33,7 +37,8 @@ static bool special_id(const known_tokens *k, const text_frame *f, size_t i, int
     *id = known_tokens_id(k, text);
     if (*id >= 0 && *id < k->s->n_vocab) return true;
     if (*id >= 0)
-        progress_logf(k->s->log, "left out: the role of %s_token for '%.80s', whose id %lld lies beyond the %lld rows of the embedding", specials[i].name, text,
+        progress_logf(k->s->log, "left out: the role of %s_token for '%.80s', whose id %lld lies beyond the %lld rows "
+                      "of the embedding", specials[i].name, text,
                       (long long)*id, (long long)k->s->n_vocab);
     *id = -1;
     snprintf(key, sizeof key, "%s_token_id", specials[i].name);
@@ -43,7 +48,8 @@ static bool special_id(const known_tokens *k, const text_frame *f, size_t i, int
     if (cJSON_IsNumber(num) && num->valuedouble < 0) return true;           // -1 stands for "none" in some configs
     if (!known_id(k->s, num, "config.json", key, id, e)) return false;
     if (known_tokens_adds(k, *id)) return true;
-    progress_logf(k->s->log, "config.json: %s %lld is no added token of the tokenizer: it gets no role, since readers cut a text where such a token stands", key,
+    progress_logf(k->s->log, "config.json: %s %lld is no added token of the tokenizer: it gets no role, since readers "
+                  "cut a text where such a token stands", key,
                   (long long)*id);
     *id = -1;
     return true;
@@ -85,10 +91,12 @@ static bool plan_end_ids(gguf_plan *p, const known_tokens *k, int64_t eos, err *
     int64_t   n = 0;
     bool ok = end_ids(k->s, &ids, &n, e);
     if (ok && n == 0 && eos >= 0) ids[n++] = (uint32_t)eos;
-    // config.json may give a list where GGUF's key holds one: then the first. Readers cut a text where the eos stands, but not where the eot does.
+    // config.json may give a list where GGUF's key holds one: then the first. Readers cut a text where the eos stands,
+    // but not where the eot does.
     if (ok && eos < 0 && n > 0) {
+        const char *key = known_tokens_adds(k, ids[0]) ? "tokenizer.ggml.eos_token_id" : "tokenizer.ggml.eot_token_id";
+        ok = gguf_plan_u32(p, key, ids[0], e);
         eos = ids[0];
-        ok = gguf_plan_u32(p, known_tokens_adds(k, eos) ? "tokenizer.ggml.eos_token_id" : "tokenizer.ggml.eot_token_id", (uint32_t)eos, e);
     }
     for (int64_t i = 0; ok && i < n; i++)
         if (is_turn_end(k, ids[i]) && ids[i] != eos) ok = gguf_plan_u32(p, "tokenizer.ggml.eot_token_id", ids[i], e);
@@ -115,7 +123,8 @@ bool special_ids_plan_suppressed(gguf_plan *p, const tokenizer_source *s, err *e
     if (!s->suppress || !list) return true;
     if (!cJSON_IsArray(list)) {
         char found[JSON_FOUND_BYTES];
-        return err_set(e, ERR_INPUT, "%s/generation_config.json: suppress_tokens: found %s, expected a list of ids", s->dir, json_found(list, found));
+        return err_set(e, ERR_INPUT, "%s/generation_config.json: suppress_tokens: found %s, expected a list of ids",
+                       s->dir, json_found(list, found));
     }
     int32_t *ids = malloc((size_t)(cJSON_GetArraySize(list) + 1) * sizeof *ids);
     int64_t  n = 0, id;

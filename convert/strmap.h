@@ -1,5 +1,5 @@
-// strmap: strings to ids, for vocabularies. Open addressing under a secret of its own (formats/keyed_hash.h), so that no choice of strings
-// makes lookups slow. Proved by tests/tokenizer_meta_test.c.
+// strmap: strings to ids, for vocabularies. Open addressing under a secret of its own (formats/keyed_hash.h), so that
+// no choice of strings makes lookups slow. Proved by tests/tokenizer_meta_test.c.
 #ifndef HALLMARK_CONVERT_STRMAP_H
 #define HALLMARK_CONVERT_STRMAP_H
 
@@ -17,7 +17,8 @@ typedef struct {
 bool strmap_init(strmap *m, int64_t max_entries, err *e);
 void strmap_free(strmap *m);
 
-// Adds a string that is borrowed from now on; at most max_entries of them. Returns the id that it already has (nothing is added then), or -1.
+// Adds a string that is borrowed from now on; at most max_entries of them. Returns the id that it already has (nothing
+// is added then), or -1.
 int32_t strmap_put(strmap *m, const char *s, int64_t n, int32_t id);
 
 // The id, or -1. With _hashed: hash is hash_bytes(&m->key, s, n).

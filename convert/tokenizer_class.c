@@ -6,22 +6,26 @@
 #include <stdio.h>
 #include <string.h>
 
-// Classes of Transformers 5.24 that build a tokenizer of their own. With "Fast" behind it a name means the same. Any other name is unknown to it,
-// and the general class is taken.
+// Classes of Transformers 5.24 that build a tokenizer of their own. With "Fast" behind it a name means the same. Any
+// other name is unknown to it, and the general class is taken.
 static const char *const k_other_classes[] = {
-    "AlbertTokenizer", "BartTokenizer", "BarthezTokenizer", "BartphoTokenizer", "BertJapaneseTokenizer", "BertTokenizer", "BertweetTokenizer",
-    "BigBirdTokenizer", "BioGptTokenizer", "BlenderbotSmallTokenizer", "BlenderbotTokenizer", "BloomTokenizer", "ByT5Tokenizer", "CLIPTokenizer",
-    "CTRLTokenizer", "CamembertTokenizer", "CanineTokenizer", "ClvpTokenizer", "CodeLlamaTokenizer", "CohereTokenizer", "CpmAntTokenizer",
-    "CpmTokenizer", "DPRQuestionEncoderTokenizer", "DebertaTokenizer", "DebertaV2Tokenizer", "DiaTokenizer", "EsmTokenizer", "EsmcTokenizer",
-    "FNetTokenizer", "FSMTTokenizer", "FlaubertTokenizer", "FunnelTokenizer", "GPT2Tokenizer", "GPTNeoXJapaneseTokenizer", "GPTNeoXTokenizer",
-    "HerbertTokenizer", "LEDTokenizer", "LasrTokenizer", "LayoutLMv2Tokenizer", "LayoutLMv3Tokenizer", "LayoutXLMTokenizer", "LlamaTokenizer",
-    "LukeTokenizer", "LxmertTokenizer", "MBart50Tokenizer", "MBartTokenizer", "MPNetTokenizer", "MarkupLMTokenizer", "MgpstrTokenizer",
-    "MistralCommonBackend", "MobileBertTokenizer", "MvpTokenizer", "MyT5Tokenizer", "NllbTokenizer", "NougatTokenizer", "OpenAIGPTTokenizer",
-    "PLBartTokenizer", "ParakeetTokenizer", "PegasusTokenizer", "PerceiverTokenizer", "PhobertTokenizer", "ProphetNetTokenizer", "Qwen2Tokenizer",
-    "Qwen3_5Tokenizer", "RagTokenizer", "ReformerTokenizer", "RemBertTokenizer", "RoCBertTokenizer", "RoFormerTokenizer", "RobertaTokenizer",
-    "SeamlessM4TTokenizer", "SentencePieceBackend", "Siglip2Tokenizer", "SplinterTokenizer", "T5Tokenizer", "TapasTokenizer", "UdopTokenizer",
-    "VideoPrismTokenizer", "VitsTokenizer", "Wav2Vec2CTCTokenizer", "Wav2Vec2PhonemeCTCTokenizer", "WhisperTokenizer", "XGLMTokenizer",
-    "XLMRobertaTokenizer", "XLMTokenizer", "XLNetTokenizer",
+    "AlbertTokenizer", "BartTokenizer", "BarthezTokenizer", "BartphoTokenizer", "BertJapaneseTokenizer",
+    "BertTokenizer", "BertweetTokenizer", "BigBirdTokenizer", "BioGptTokenizer", "BlenderbotSmallTokenizer",
+    "BlenderbotTokenizer", "BloomTokenizer", "ByT5Tokenizer", "CLIPTokenizer", "CTRLTokenizer", "CamembertTokenizer",
+    "CanineTokenizer", "ClvpTokenizer", "CodeLlamaTokenizer", "CohereTokenizer", "CpmAntTokenizer", "CpmTokenizer",
+    "DPRQuestionEncoderTokenizer", "DebertaTokenizer", "DebertaV2Tokenizer", "DiaTokenizer", "EsmTokenizer",
+    "EsmcTokenizer", "FNetTokenizer", "FSMTTokenizer", "FlaubertTokenizer", "FunnelTokenizer", "GPT2Tokenizer",
+    "GPTNeoXJapaneseTokenizer", "GPTNeoXTokenizer", "HerbertTokenizer", "LEDTokenizer", "LasrTokenizer",
+    "LayoutLMv2Tokenizer", "LayoutLMv3Tokenizer", "LayoutXLMTokenizer", "LlamaTokenizer", "LukeTokenizer",
+    "LxmertTokenizer", "MBart50Tokenizer", "MBartTokenizer", "MPNetTokenizer", "MarkupLMTokenizer", "MgpstrTokenizer",
+    "MistralCommonBackend", "MobileBertTokenizer", "MvpTokenizer", "MyT5Tokenizer", "NllbTokenizer", "NougatTokenizer",
+    "OpenAIGPTTokenizer", "PLBartTokenizer", "ParakeetTokenizer", "PegasusTokenizer", "PerceiverTokenizer",
+    "PhobertTokenizer", "ProphetNetTokenizer", "Qwen2Tokenizer", "Qwen3_5Tokenizer", "RagTokenizer",
+    "ReformerTokenizer", "RemBertTokenizer", "RoCBertTokenizer", "RoFormerTokenizer", "RobertaTokenizer",
+    "SeamlessM4TTokenizer", "SentencePieceBackend", "Siglip2Tokenizer", "SplinterTokenizer", "T5Tokenizer",
+    "TapasTokenizer", "UdopTokenizer", "VideoPrismTokenizer", "VitsTokenizer", "Wav2Vec2CTCTokenizer",
+    "Wav2Vec2PhonemeCTCTokenizer", "WhisperTokenizer", "XGLMTokenizer", "XLMRobertaTokenizer", "XLMTokenizer",
+    "XLNetTokenizer",
 };
 
 // `name`, with or without "Fast" behind it.
@@ -31,7 +35,7 @@ static bool class_is(const char *class, const char *name)
     return strncmp(class, name, n) == 0 && (class[n] == 0 || strcmp(class + n, "Fast") == 0);
 }
 
-// ---- the class ------------------------------------------------------------------------------------------------------------
+// ---- the class ------------------------------------------------------------------------------------------------------
 
 static bool check_files(const cJSON *tc, const char *dir, err *e)
 {
@@ -39,7 +43,8 @@ static bool check_files(const cJSON *tc, const char *dir, err *e)
     for (const cJSON *it = cJSON_IsArray(files) ? files->child : NULL; it; it = it->next) {
         const char *name = cJSON_GetStringValue(it);
         if (name && strcmp(name, "tokenizer.json") != 0)
-            return err_set(e, ERR_INPUT, "%s/tokenizer_config.json: fast_tokenizer_files: found '%.80s', expected tokenizer.json alone: another version of "
+            return err_set(e, ERR_INPUT, "%s/tokenizer_config.json: fast_tokenizer_files: found '%.80s', expected "
+                           "tokenizer.json alone: another version of "
                            "Transformers would read another file", dir, name);
     }
     return true;
@@ -52,9 +57,11 @@ bool tokenizer_class_read(tokenizer_build *b, const tokenizer_source *s, err *e)
     bool  split;
     const char *file = "tokenizer_config.json", *class = NULL, *code;
     snprintf(where, sizeof where, "%s/tokenizer_config.json", s->dir);
-    *b = s->kind == TOK_LLAMA ? BUILD_GEMMA : BUILD_FROM_FILE;      // what AutoTokenizer's table of models has: gemma3 it knows, gemma4 it does not
+    // what AutoTokenizer's table of models has: gemma3 it knows, gemma4 it does not
+    *b = s->kind == TOK_LLAMA ? BUILD_GEMMA : BUILD_FROM_FILE;
     if (!json_bool_or(tc, "split_special_tokens", false, &split, where, e)) return false;
-    if (split) return err_set(e, ERR_INPUT, "%s: split_special_tokens: found true, expected false: GGUF cannot say so, and ids would change", where);
+    if (split) return err_set(e, ERR_INPUT, "%s: split_special_tokens: found true, expected false: GGUF cannot say so, "
+                              "and ids would change", where);
     if (!check_files(tc, s->dir, e) || !json_str_or(tc, "tokenizer_class", NULL, &class, where, e)) return false;
     if (!class) {
         file = "config.json";
@@ -64,15 +71,18 @@ bool tokenizer_class_read(tokenizer_build *b, const tokenizer_source *s, err *e)
     *b = class_is(class, "GemmaTokenizer") ? BUILD_GEMMA : BUILD_FROM_FILE;
     for (size_t i = 0; i < sizeof k_other_classes / sizeof *k_other_classes; i++)
         if (class_is(class, k_other_classes[i]))
-            return err_set(e, ERR_INPUT, "%s/%s: tokenizer_class: found '%.80s', expected GemmaTokenizer or TokenizersBackend: Transformers would cut a text "
+            return err_set(e, ERR_INPUT, "%s/%s: tokenizer_class: found '%.80s', expected GemmaTokenizer or "
+                           "TokenizersBackend: Transformers would cut a text "
                            "by that class's own rules", s->dir, file, class);
     code = cJSON_GetStringValue(cJSON_GetArrayItem(json_get(json_get(tc, "auto_map"), "AutoTokenizer"), 1));
-    if (code && *b == BUILD_FROM_FILE && !class_is(class, "PreTrainedTokenizer") && strcmp(class, "TokenizersBackend") != 0)
-        return err_set(e, ERR_INPUT, "%s: auto_map: found the folder's own code '%.80s' for the tokenizer, expected a class of Transformers", where, code);
+    if (code && *b == BUILD_FROM_FILE && !class_is(class, "PreTrainedTokenizer")
+        && strcmp(class, "TokenizersBackend") != 0)
+        return err_set(e, ERR_INPUT, "%s: auto_map: found the folder's own code '%.80s' for the tokenizer, expected a "
+                       "class of Transformers", where, code);
     return true;
 }
 
-// ---- is it a tokenizer that GGUF can carry? -------------------------------------------------------------------------------
+// ---- is it a tokenizer that GGUF can carry? -------------------------------------------------------------------------
 
 static bool bad(const char *where, const char *what, err *e)
 {
@@ -100,7 +110,8 @@ static bool check_normalizer(const cJSON *tokenizer, const char *where, err *e)
     const char  *type = cJSON_GetStringValue(json_get(n, "type"));
     if (is_space_step(n)) return true;
     if (type_is(n, "Sequence") && cJSON_GetArraySize(steps) == 1 && is_space_step(steps->child)) return true;
-    return err_set(e, ERR_INPUT, "%s: normalizer: found %.40s, expected Replace of ' ' by U+2581 and nothing more", where, type ? type : "none");
+    return err_set(e, ERR_INPUT, "%s: normalizer: found %.40s, expected Replace of ' ' by U+2581 and nothing more",
+                   where, type ? type : "none");
 }
 
 // A split at spaces finds none after the normalizer, so it cuts nothing.
@@ -109,7 +120,8 @@ static bool check_pre_tokenizer(const cJSON *tokenizer, const char *where, err *
     const cJSON *p = json_get(tokenizer, "pre_tokenizer");
     const char  *type = cJSON_GetStringValue(json_get(p, "type"));
     if (!p || (type_is(p, "Split") && is_string(json_get(json_get(p, "pattern"), "String"), " "))) return true;
-    return err_set(e, ERR_INPUT, "%s: pre_tokenizer: found %.40s, expected none, or a Split at ' '", where, type ? type : "no type");
+    return err_set(e, ERR_INPUT, "%s: pre_tokenizer: found %.40s, expected none, or a Split at ' '", where,
+                   type ? type : "no type");
 }
 
 static bool check_model(const cJSON *model, const char *where, err *e)
@@ -128,6 +140,8 @@ bool tokenizer_class_check(const cJSON *tokenizer, const char *where, err *e)
     if (!cJSON_IsObject(model)) return bad(where, "model: expected an object", e);
     if (!type || strcmp(type, "BPE") != 0)
         return err_set(e, ERR_INPUT, "%s: model.type: found %.40s, expected BPE", where, type ? type : "nothing");
-    if (cJSON_GetArraySize(json_get(model, "merges")) > 0) return bad(where, "model.merges: expected an array, and its name without escapes", e);
-    return check_model(model, where, e) && check_normalizer(tokenizer, where, e) && check_pre_tokenizer(tokenizer, where, e);
+    if (cJSON_GetArraySize(json_get(model, "merges")) > 0)
+        return bad(where, "model.merges: expected an array, and its name without escapes", e);
+    return check_model(model, where, e) && check_normalizer(tokenizer, where, e)
+        && check_pre_tokenizer(tokenizer, where, e);
 }

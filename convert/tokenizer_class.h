@@ -1,8 +1,9 @@
 // tokenizer_class: how Transformers builds the tokenizer of a folder, which the name of a class decides.
 //
-// GemmaTokenizer takes tokens and merges from tokenizer.json and puts together the rest by itself (normalizer, byte fallback, the added tokens in
-// the order of their ids, five named tokens by default). The general class takes tokenizer.json as it stands. Other classes have a normalizer or a
-// pre-tokenizer of their own, and would cut a text into other tokens.
+// GemmaTokenizer takes tokens and merges from tokenizer.json and puts together the rest by itself (normalizer, byte
+// fallback, the added tokens in the order of their ids, five named tokens by default). The general class takes
+// tokenizer.json as it stands. Other classes have a normalizer or a pre-tokenizer of their own, and would cut a text
+// into other tokens.
 #ifndef HALLMARK_CONVERT_TOKENIZER_CLASS_H
 #define HALLMARK_CONVERT_TOKENIZER_CLASS_H
 
@@ -10,13 +11,14 @@
 
 typedef enum { BUILD_FROM_FILE, BUILD_GEMMA } tokenizer_build;
 
-// From tokenizer_config.json's tokenizer_class, else config.json's, else the family. ERR_INPUT for a class that builds another tokenizer, for one
-// that only code of the folder knows (auto_map), and for keys that make Transformers read another file or another way (fast_tokenizer_files,
-// split_special_tokens).
+// From tokenizer_config.json's tokenizer_class, else config.json's, else the family. ERR_INPUT for a class that builds
+// another tokenizer, for one that only code of the folder knows (auto_map), and for keys that make Transformers read
+// another file or another way (fast_tokenizer_files, split_special_tokens).
 bool tokenizer_class_read(tokenizer_build *b, const tokenizer_source *s, err *e);
 
-// Is tokenizer.json a tokenizer that GGUF can carry: byte-fallback BPE whose only step before merging is a space that becomes U+2581? What the class
-// puts together by itself is not asked of the file. ERR_INPUT naming the key, found and expected.
+// Is tokenizer.json a tokenizer that GGUF can carry: byte-fallback BPE whose only step before merging is a space that
+// becomes U+2581? GemmaTokenizer would not look at these steps, but other readers of the folder do. ERR_INPUT naming
+// the key, found and expected.
 bool tokenizer_class_check(const cJSON *tokenizer, const char *where, err *e);
 
 #endif

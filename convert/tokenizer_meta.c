@@ -23,7 +23,8 @@ typedef struct {
     int64_t      n_vocab, n;    // of model.vocab; all of them
     int32_t     *row;           // owned: [rows of the embedding] id -> place in t, or -1
     char        *respelled;     // owned: texts that stand in no file
-    bool         list_merges;   // they go into the file: always for TOK_GEMMA4, else where scores do not say all of them
+    // they go into the file: always for TOK_GEMMA4, else where scores do not say all of them
+    bool         list_merges;
 } vocab_state;
 
 static bool bad(const vocab_state *v, const char *what, err *e)
@@ -31,7 +32,7 @@ static bool bad(const vocab_state *v, const char *what, err *e)
     return err_set(e, ERR_INPUT, "%s: %s", v->where, what);
 }
 
-// ---- the vocabulary -------------------------------------------------------------------------------------------------------
+// ---- the vocabulary -------------------------------------------------------------------------------------------------
 
 static bool is_byte_token(const char *s, int64_t n)
 {
@@ -46,7 +47,8 @@ static bool take_row(vocab_state *v, int64_t place, err *e)
     if (t->id >= v->src->n_vocab) return true;
     const int32_t old = v->row[t->id];
     if (old >= 0)
-        return err_set(e, ERR_INPUT, "%s: id %d: found tokens '%.80s' and '%.80s', expected one", v->where, t->id, v->t[old].s.s, t->s.s);
+        return err_set(e, ERR_INPUT, "%s: id %d: found tokens '%.80s' and '%.80s', expected one", v->where, t->id,
+                       v->t[old].s.s, t->s.s);
     v->row[t->id] = (int32_t)place;
     return true;
 }
@@ -57,13 +59,17 @@ static bool read_token(vocab_state *v, const cJSON *it, const char *unk, err *e)
     char    found[JSON_FOUND_BYTES];
     int64_t id;
     if (!json_as_i64(it, 0, INT32_MAX - 1, &id))
-        return err_set(e, ERR_INPUT, "%s: token '%.80s': found id %s, expected one below %lld, the rows of the embedding", v->where, it->string,
+        return err_set(e, ERR_INPUT, "%s: token '%.80s': found id %s, expected one below %lld, the rows of the "
+                       "embedding", v->where, it->string,
                        json_found(it, found), (long long)v->src->n_vocab);
     if (n > LIMIT_TOKEN_BYTES)
-        return err_set(e, ERR_INPUT, "%s: token '%.40s...': found %lld bytes, expected at most %d", v->where, it->string, (long long)n, LIMIT_TOKEN_BYTES);
+        return err_set(e, ERR_INPUT, "%s: token '%.40s...': found %lld bytes, expected at most %d", v->where,
+                       it->string, (long long)n, LIMIT_TOKEN_BYTES);
     vocab_token *t = &v->t[v->n];
     *t = (vocab_token){ .s = { it->string, n }, .id = (int32_t)id };
-    t->type = is_byte_token(it->string, n) ? TOKEN_BYTE : unk && strcmp(unk, it->string) == 0 ? TOKEN_UNKNOWN : TOKEN_NORMAL;
+    t->type = TOKEN_NORMAL;
+    if (unk && strcmp(unk, it->string) == 0) t->type = TOKEN_UNKNOWN;
+    if (is_byte_token(it->string, n)) t->type = TOKEN_BYTE;
     strmap_put(&v->ids, it->string, n, (int32_t)id);
     return take_row(v, v->n++, e);
 }
@@ -85,7 +91,8 @@ static bool read_vocab(vocab_state *v, err *e)
     v->n_vocab = count_children(vocab);
     v->t   = malloc((size_t)v->n_vocab * sizeof *v->t);
     v->row = malloc(rows * sizeof *v->row);
-    if (!v->t || !v->row) return err_nomem(e, "the vocabulary", rows * sizeof *v->row + (size_t)v->n_vocab * sizeof *v->t);
+    if (!v->t || !v->row)
+        return err_nomem(e, "the vocabulary", rows * sizeof *v->row + (size_t)v->n_vocab * sizeof *v->t);
     memset(v->row, 0xff, rows * sizeof *v->row);
     if (!strmap_init(&v->ids, v->n_vocab, e)) return false;
     for (const cJSON *it = vocab->child; it; it = it->next)
@@ -93,7 +100,7 @@ static bool read_vocab(vocab_state *v, err *e)
     return true;
 }
 
-// ---- added tokens ---------------------------------------------------------------------------------------------------------
+// ---- added tokens ---------------------------------------------------------------------------------------------------
 
 // Gemma 3 marks <unused7> and the like as ordinary; in the published files they are control tokens (llama.cpp's
 // does_token_look_special).
@@ -110,7 +117,8 @@ static bool looks_special(const char *s)
     static const char *const names[] = { "<pad>", "<mask>", "<2mass>", "[@BOS@]" };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(s, names[i]) == 0) return true;
-    return surrounded(s, "<|", "|>") || surrounded(s, "<\xef\xbd\x9c", "\xef\xbd\x9c>") || surrounded(s, "<unused", ">");
+    return surrounded(s, "<|", "|>") || surrounded(s, "<\xef\xbd\x9c", "\xef\xbd\x9c>")
+        || surrounded(s, "<unused", ">");
 }
 
 // Special, but always shown: a reader of the chat needs to see them (llama.cpp's Gemma4Model.set_vocab).
@@ -123,7 +131,8 @@ static bool is_visible(const char *s)
     return false;
 }
 
-// Gemma 3's runs of spaces are user-defined tokens, which readers look for in the text as it is, before spaces are replaced. Written to *to, which is moved on.
+// Gemma 3's runs of spaces are user-defined tokens, which readers look for in the text as it is, before spaces are
+// replaced. Written to *to, which is moved on.
 static void put_spaces_back(vocab_token *t, char **to)
 {
     char   *s = *to;
@@ -155,10 +164,12 @@ static void log_id(const vocab_state *v, const added_token *a, int64_t *n_moved,
 {
     if (a->id >= v->src->n_vocab) {
         if (++*n_beyond <= MAX_LINES)
-            progress_logf(v->src->log, "left out: token '%.80s' of %s has id %lld, beyond the %lld rows of the embedding: it can be neither embedded nor chosen, and a "
-                          "text that spells it is refused", a->text, a->file, (long long)a->id, (long long)v->src->n_vocab);
+            progress_logf(v->src->log, "left out: token '%.80s' of %s has id %lld, beyond the %lld rows of the "
+                          "embedding: it can be neither embedded nor chosen, and a text that spells it is refused",
+                          a->text, a->file, (long long)a->id, (long long)v->src->n_vocab);
     } else if (a->said >= 0 && a->said != a->id && ++*n_moved <= MAX_LINES) {
-        progress_logf(v->src->log, "token '%.80s' of %s: the file gives it id %lld, Transformers and this file %lld", a->text, a->file, (long long)a->said,
+        progress_logf(v->src->log, "token '%.80s' of %s: the file gives it id %lld, Transformers and this file %lld",
+                      a->text, a->file, (long long)a->said,
                       (long long)a->id);
     }
 }
@@ -167,8 +178,10 @@ static void log_ids(const vocab_state *v)
 {
     int64_t n_moved = 0, n_beyond = 0;
     for (int64_t i = 0; i < v->known.added.n; i++) log_id(v, &v->known.added.t[i], &n_moved, &n_beyond);
-    if (n_beyond > MAX_LINES) progress_logf(v->src->log, "left out: %lld more tokens beyond the embedding", (long long)(n_beyond - MAX_LINES));
-    if (n_moved > MAX_LINES) progress_logf(v->src->log, "%lld more tokens have another id than the file gives them", (long long)(n_moved - MAX_LINES));
+    if (n_beyond > MAX_LINES) progress_logf(v->src->log, "left out: %lld more tokens beyond the embedding",
+                                            (long long)(n_beyond - MAX_LINES));
+    if (n_moved > MAX_LINES) progress_logf(v->src->log, "%lld more tokens have another id than the file gives them",
+                                           (long long)(n_moved - MAX_LINES));
 }
 
 static bool place_added(vocab_state *v, err *e)
@@ -196,13 +209,15 @@ static bool read_added(vocab_state *v, err *e)
 {
     tokenizer_build build;
     v->known = (known_tokens){ .s = v->src, .lists = &v->lists, .vocab = &v->ids, .n_vocab = v->n_vocab };
-    if (!tokenizer_class_read(&build, v->src, e) || !added_lists_read(&v->lists, build, v->src, v->root, e)) return false;
+    if (!tokenizer_class_read(&build, v->src, e)) return false;
+    if (!added_lists_read(&v->lists, build, v->src, v->root, e)) return false;
     if (!known_tokens_number(&v->known, e) || !added_flags_check(&v->known.added, v->src->dir, e)) return false;
     log_ids(v);
     return place_added(v, e);
 }
 
-// A token of the vocabulary beyond the rows of the embedding that is no added token: no merge makes it (merge_meta.h), but a text may hold it as a character.
+// A token of the vocabulary beyond the rows of the embedding that is no added token: no merge makes it (merge_meta.h),
+// but a text may hold it as a character.
 static bool check_beyond(const vocab_state *v, err *e)
 {
     int64_t n = 0;
@@ -210,16 +225,18 @@ static bool check_beyond(const vocab_state *v, err *e)
         const vocab_token *t = &v->t[i];
         if (t->id < v->src->n_vocab || strmap_get(&v->known.added.by_text, t->s.s, t->s.n) >= 0) continue;
         if (t->type == TOKEN_BYTE || (t->s.n > 0 && utf8_len((const uint8_t *)t->s.s, t->s.n) == t->s.n))
-            return err_set(e, ERR_INPUT, "%s: token '%.80s': found id %d, expected one below %lld, the rows of the embedding", v->where, t->s.s, t->id,
+            return err_set(e, ERR_INPUT, "%s: token '%.80s': found id %d, expected one below %lld, the rows of the "
+                           "embedding", v->where, t->s.s, t->id,
                            (long long)v->src->n_vocab);
         n++;
     }
-    if (n) progress_logf(v->src->log, "left out: %lld tokens of the vocabulary beyond the %lld rows of the embedding, which no text becomes", (long long)n,
+    if (n) progress_logf(v->src->log, "left out: %lld tokens of the vocabulary beyond the %lld rows of the embedding, "
+                         "which no text becomes", (long long)n,
                          (long long)v->src->n_vocab);
     return true;
 }
 
-// ---- keys -----------------------------------------------------------------------------------------------------------------
+// ---- keys -----------------------------------------------------------------------------------------------------------
 
 typedef struct { uint8_t *text; float *score; int32_t *type; int64_t n_bytes; } token_arrays;
 
@@ -256,7 +273,8 @@ static void fill_arrays(const vocab_state *v, token_arrays *a)
         a->type[id]  = t ? t->type : TOKEN_UNUSED;
         n_pad += !t;
     }
-    if (n_pad) progress_logf(v->src->log, "padded: %lld ids of %lld have no token and become [PAD<id>]", (long long)n_pad, (long long)v->src->n_vocab);
+    if (n_pad) progress_logf(v->src->log, "padded: %lld ids of %lld have no token and become [PAD<id>]",
+                             (long long)n_pad, (long long)v->src->n_vocab);
 }
 
 static bool plan_tokens(gguf_plan *p, const vocab_state *v, err *e)
@@ -311,7 +329,8 @@ static bool plan_all(gguf_plan *p, vocab_state *v, err *e)
 
 static bool check_merges(vocab_state *v, err *e)
 {
-    const merge_vocab m = { .kind = v->src->kind, .where = v->where, .ids = &v->ids, .t = v->t, .n = v->n_vocab, .row = v->row, .n_rows = v->src->n_vocab,
+    const merge_vocab m = { .kind = v->src->kind, .where = v->where, .ids = &v->ids, .t = v->t, .n = v->n_vocab,
+                            .row = v->row, .n_rows = v->src->n_vocab,
                             .log = v->src->log };
     return merge_meta_check(&v->merges, &m, &v->list_merges, e);
 }

@@ -1,16 +1,20 @@
-// tokenizer_meta: the tokenizer.* keys of a GGUF file but the chat templates, from tokenizer.json (and what stands beside it:
-// tokenizer_config.json, generation_config.json, the special ids of config.json).
+// tokenizer_meta: the tokenizer.* keys of a GGUF file but the chat templates, from tokenizer.json (and what stands
+// beside it: tokenizer_config.json, generation_config.json, the special ids of config.json).
 //
 // Two kinds, both byte-fallback BPE over text whose spaces are U+2581:
-//   TOK_GEMMA4  tokenizer.ggml.model "gemma4": tokens and merges. Scores are all -1000 and mean nothing (llama.cpp writes them so).
-//   TOK_LLAMA   tokenizer.ggml.model "llama" (Gemma 3): a token's score is minus its rank among the ordinary tokens, in id order,
-//               because that is the order in which SentencePiece would have merged. A tokenizer.json whose merges make ordinary
-//               tokens in another order is refused, since scores could not say it. Merges that scores say only in part (Google's
-//               own: runs of spaces and line ends, longest first) are listed as well; llama.cpp does not look at them.
-// A tokenizer.json of another make (another model type, normalizer or pre-tokenizer) would be cut into other tokens by whoever
-// reads the file, so it is refused by name; so is one whose added tokens have flags that matter (added_flags.h).
+//   TOK_GEMMA4  tokenizer.ggml.model "gemma4": tokens and merges. Scores are all -1000 and mean nothing (llama.cpp
+//               writes them so).
+//   TOK_LLAMA   tokenizer.ggml.model "llama" (Gemma 3): a token's score is minus its rank among the ordinary tokens, in
+//               id order, because that is the order in which SentencePiece would have merged. A tokenizer.json whose
+//               merges make ordinary tokens in another order is refused, since scores could not say it. Merges that
+//               scores say only in part (Google's own: runs of spaces and line ends, longest first) are listed as well;
+//               llama.cpp does not look at them.
+// A tokenizer.json of another make (another model type, normalizer or pre-tokenizer) would be cut into other tokens by
+// whoever reads the file, so it is refused by name; so is one whose added tokens have flags that matter
+// (added_flags.h).
 //
-// Which tokens there are, and with which ids, is what Transformers makes of the folder: see added_lists.h and added_tokens.h.
+// Which tokens there are, and with which ids, is what Transformers makes of the folder: see added_lists.h and
+// added_tokens.h.
 #ifndef HALLMARK_CONVERT_TOKENIZER_META_H
 #define HALLMARK_CONVERT_TOKENIZER_META_H
 
@@ -24,25 +28,29 @@ typedef enum { TOK_LLAMA, TOK_GEMMA4 } tok_kind;
 // token types as llama.cpp numbers them (enum llama_token_type)
 enum { TOKEN_NORMAL = 1, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER_DEFINED, TOKEN_UNUSED, TOKEN_BYTE };
 
-#define KEY_BEYOND  KEY_HM_BEYOND               // string array: the texts of added tokens that the embedding has no row for
-#define KEY_EOS_IDS KEY_HM_EOS_IDS              // u32 array: every id that ends a text; GGUF's own keys hold at most one of a kind
+// string array: the texts of added tokens that the embedding has no row for
+#define KEY_BEYOND  KEY_HM_BEYOND
+// u32 array: every id that ends a text; GGUF's own keys hold at most one of a kind
+#define KEY_EOS_IDS KEY_HM_EOS_IDS
 
 typedef struct {                // all borrowed
     tok_kind     kind;
     char        *text;          // tokenizer.json, [n_text]; its merges are blanked out while it is read
     int64_t      n_text;
     const cJSON *tokenizer_config, *generation_config, *config;     // NULL where there is no such file
-    const cJSON *added_tokens, *special_tokens_map;                 // added_tokens.json, special_tokens_map.json; the same
+    // added_tokens.json, special_tokens_map.json; the same
+    const cJSON *added_tokens, *special_tokens_map;
     int64_t      n_vocab;       // rows of the embedding
     bool         suppress;      // write generation_config's suppress_tokens (Gemma4Unified)
     const char  *dir;           // for messages
     progress    *log;           // may be NULL
 } tokenizer_source;
 
-// Adds every tokenizer.* key to the plan. Ids without a token, and those between the last token and n_vocab, become "[PAD<id>]" of
-// type UNUSED. Added tokens whose id lies beyond n_vocab are left out of the tokens and listed in KEY_BEYOND: they can be neither embedded nor chosen, and a
-// text that spells one has no ids. ERR_INPUT names the file and what is wrong in it; then the plan holds some of the keys.
-// Memory: the parsed files, and some 40 bytes for each id.
+// Adds every tokenizer.* key to the plan. Ids without a token, and those between the last token and n_vocab, become
+// "[PAD<id>]" of type UNUSED. Added tokens whose id lies beyond n_vocab are left out of the tokens and listed in
+// KEY_BEYOND: they can be neither embedded nor chosen, and a text that spells one has no ids. ERR_INPUT names the file
+// and what is wrong in it; then the plan holds some of the keys. Memory: the parsed files, and some 40 bytes for each
+// id.
 bool tokenizer_meta_plan(gguf_plan *p, const tokenizer_source *s, err *e);
 
 #endif

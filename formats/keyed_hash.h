@@ -1,12 +1,13 @@
 // keyed_hash: where to look for a string or a pair of numbers in a table, under a secret drawn for that table alone.
 //
-// Whoever writes a file chooses the strings that it holds. A hash that can be computed outside lets him choose strings of one place in the table,
-// and a table of n strings then costs n * n steps. Here the bytes are the coefficients of a polynomial modulo 2^61 - 1, and the hash is its value
-// at a secret point (Carter and Wegman, 1979): two strings of n bytes meet for at most n of the 2^61 points. The secret decides places in memory
-// and nothing else: no output depends on it.
+// Whoever writes a file chooses the strings that it holds. A hash that can be computed outside lets him choose strings
+// of one place in the table, and a table of n strings then costs n * n steps. Here the bytes are the coefficients of a
+// polynomial modulo 2^61 - 1, and the hash is its value at a secret point (Carter and Wegman, 1979): two strings of n
+// bytes meet for at most n of the 2^61 points. The secret decides places in memory and nothing else: no output depends
+// on it.
 //
-// A polynomial, and not one of the hashes that take a key beside it (SipHash), because the hashes of all beginnings and ends of a string then come
-// in one pass: each way to split each token of a vocabulary is looked up.
+// A polynomial, and not one of the hashes that take a key beside it (SipHash), because the hashes of all beginnings and
+// ends of a string then come in one pass: each way to split each token of a vocabulary is looked up.
 // Proved by tests/keyed_hash_test.c.
 #ifndef HALLMARK_FORMATS_KEYED_HASH_H
 #define HALLMARK_FORMATS_KEYED_HASH_H
@@ -39,9 +40,13 @@ static inline uint64_t hash_add(uint64_t a, uint64_t b)
 }
 
 // Of a string and one more byte behind it; the empty string's is 0. Adding 1 keeps strings of NUL bytes apart.
-static inline uint64_t hash_append(const hash_key *k, uint64_t h, uint8_t c) { return hash_add(hash_mul(h, k->point), (uint64_t)c + 1); }
+static inline uint64_t hash_append(const hash_key *k, uint64_t h, uint8_t c)
+{
+    return hash_add(hash_mul(h, k->point), (uint64_t)c + 1);
+}
 
-// Of a string and one more byte before it. *power is point^n for the n bytes that h stands for (1 for none), and is moved on.
+// Of a string and one more byte before it. *power is point^n for the n bytes that h stands for (1 for none), and is
+// moved on.
 static inline uint64_t hash_prepend(const hash_key *k, uint64_t h, uint8_t c, uint64_t *power)
 {
     h = hash_add(h, hash_mul(*power, (uint64_t)c + 1));

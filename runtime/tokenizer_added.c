@@ -1,8 +1,8 @@
-// Added tokens: found whole in a text, before anything else looks at it. The leftmost first, and of those that begin at one place the longest, as
-// Transformers does it.
+// Added tokens: found whole in a text, before anything else looks at it. The leftmost first, and of those that begin at
+// one place the longest, as Transformers does it.
 //
-// The text is read backwards through an automaton of the backward spellings (Aho and Corasick, 1975): then it tells at each place the longest token that
-// begins there, whatever tokens a file has, in time that grows with the text alone.
+// The text is read backwards through an automaton of the backward spellings (Aho and Corasick, 1975): then it tells at
+// each place the longest token that begins there, whatever tokens a file has, in time that grows with the text alone.
 #define _GNU_SOURCE     // qsort_r
 #include "tokenizer_internal.h"
 
@@ -14,7 +14,8 @@
 #define KEY_TOKENS "tokenizer.ggml.tokens"
 
 enum {
-    MAX_ADDED_BYTES = 1 << 24,  // of all added tokens; Gemma's have 0.1 MB. The automaton takes up to forty times as much
+    // of all added tokens; Gemma's have 0.1 MB. The automaton takes up to forty times as much
+    MAX_ADDED_BYTES = 1 << 24,
     NO_TOKEN        = -1,
 };
 
@@ -137,7 +138,8 @@ static int by_spelling(const void *pa, const void *pb, void *text)
     return c ? c : (a->n > b->n) - (a->n < b->n);
 }
 
-// Added tokens are looked for in the text as it was written, so these keep the file's spelling; respelled ones get theirs back.
+// Added tokens are looked for in the text as it was written, so these keep the file's spelling; respelled ones get
+// theirs back.
 static int64_t spell_added(const tokenizer *t, char *dst, gguf_str s)
 {
     const bool back = vocab_is_respelled(t, s);
@@ -154,7 +156,8 @@ static void put_added(tokenizer *t, gguf_str s, int32_t id, uint32_t *off)
     *off += (uint32_t)n;
 }
 
-// Texts that the tokenizer knows and the embedding has no row for (hallmark.tokens_beyond); n 0 where the file lists none.
+// Texts that the tokenizer knows and the embedding has no row for (hallmark.tokens_beyond); n 0 where the file lists
+// none.
 static bool find_beyond(const gguf *g, const gguf_kv **kv, err *e)
 {
     *kv = gguf_find_kv(g, KEY_HM_BEYOND);
@@ -175,12 +178,14 @@ static bool count_added(const tokenizer *t, const gguf *g, const gguf_kv *beyond
     if (beyond) it = gguf_strs(beyond);
     for (int64_t i = 0; beyond && gguf_next_str(&it, &s); i++) {
         if (s.n < 1 || s.n > TOKEN_MAX_BYTES)
-            return tokenizer_bad_key(g, KEY_HM_BEYOND, e, "[%lld]: found %lld bytes, expected 1 to %d", (long long)i, (long long)s.n, TOKEN_MAX_BYTES);
+            return tokenizer_bad_key(g, KEY_HM_BEYOND, e, "[%lld]: found %lld bytes, expected 1 to %d", (long long)i,
+                                     (long long)s.n, TOKEN_MAX_BYTES);
         ++*n;
         *bytes += 3 * s.n;
     }
     if (*bytes <= MAX_ADDED_BYTES) return true;
-    return tokenizer_bad_key(g, KEY_TOKENS, e, "found %lld bytes of tokens that are found whole in a text, expected at most %d", (long long)*bytes, MAX_ADDED_BYTES);
+    return tokenizer_bad_key(g, KEY_TOKENS, e, "found %lld bytes of tokens that are found whole in a text, expected at "
+                             "most %d", (long long)*bytes, MAX_ADDED_BYTES);
 }
 
 static bool check_added(const tokenizer *t, const gguf *g, err *e)
@@ -189,7 +194,8 @@ static bool check_added(const tokenizer *t, const gguf *g, err *e)
         const added_token *a = &t->added[i - 1], *b = &t->added[i];
         if (by_spelling(a, b, t->added_text) != 0) continue;
         if (a->id < 0 || b->id < 0)
-            return tokenizer_bad_key(g, KEY_HM_BEYOND, e, "found '%.*s', which is another token too", (int)b->n, t->added_text + b->off);
+            return tokenizer_bad_key(g, KEY_HM_BEYOND, e, "found '%.*s', which is another token too", (int)b->n,
+                                     t->added_text + b->off);
         return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found the text of [%d] again", b->id, a->id);
     }
     return true;

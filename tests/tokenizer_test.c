@@ -4,6 +4,7 @@
 #include "formats/gguf.h"
 #include "golden/tokenizer_golden.h"
 #include "runtime/tokenizer.h"
+#include "doubling.h"
 #include "suite.h"
 
 #include <check.h>
@@ -815,6 +816,100 @@ START_TEST(damaged)
 }
 END_TEST
 
+// ---- work ----------------------------------------------------------------------------------------------------------
+
+// A plan of n texts at text[0], text[1], ... with types, and no merges; "llama" derives its own.
+static gguf_plan *texts_plan(const char *model, gguf_str *text, int32_t *type, int64_t n)
+{
+    err e = { 0 };
+    gguf_plan *p = gguf_plan_new(32, &e);
+    ck_assert(gguf_plan_str(p, "tokenizer.ggml.model", model, &e) && gguf_plan_arr_str(p, "tokenizer.ggml.tokens", text, n, &e));
+    ck_assert(gguf_plan_arr(p, "tokenizer.ggml.token_type", GGUF_I32, type, n, &e) && gguf_plan_arr_str(p, "tokenizer.ggml.merges", NULL, 0, &e));
+    ck_assert(gguf_plan_u32(p, "tokenizer.ggml.unknown_token_id", 0, &e));
+    if (strcmp(model, "llama") == 0) gguf_plan_remove(p, "tokenizer.ggml.merges");
+    return p;
+}
+
+// Texts that stand side by side in a table under a hash that anybody can compute (a polynomial modulo 2^64, then MurmurHash3's finalizer).
+static void load_neighbours(int64_t n)
+{
+    char     (*s)[12] = malloc((size_t)n * sizeof *s);
+    gguf_str *text = malloc((size_t)n * sizeof *text);
+    int32_t  *type = malloc((size_t)n * sizeof *type);
+    uint64_t  slots = 16;
+    while (slots < 2 * (uint64_t)n) slots *= 2;
+    for (int64_t k = 0, made = 0; made < n; k++) {
+        uint64_t h = 0;
+        const int len = snprintf(s[made], sizeof *s, "%08llx", (unsigned long long)k);
+        for (int i = 0; i < len; i++) h = h * 0x9e3779b97f4a7c15ull + (uint8_t)s[made][i] + 1;
+        h ^= h >> 33; h *= 0xff51afd7ed558ccdull;
+        h ^= h >> 33; h *= 0xc4ceb9fe1a85ec53ull;
+        h ^= h >> 33;
+        if ((h & (slots - 1)) >= slots / 64) continue;
+        text[made] = (gguf_str){ s[made], len };
+        type[made++] = 1;
+    }
+    tokenizer_free(load(texts_plan("gemma4", text, type, n)));
+    free(s);
+    free(text);
+    free(type);
+}
+
+// n bytes of long texts of one letter and a number: each can be split at each place, and none of the halves is a token.
+static void load_splits(int64_t n)
+{
+    enum { LEN = 1000 };
+    const int64_t rows = n / LEN;
+    char     *s = malloc((size_t)n);
+    gguf_str *text = malloc((size_t)rows * sizeof *text);
+    int32_t  *type = malloc((size_t)rows * sizeof *type);
+    memset(s, 'a', (size_t)n);
+    for (int64_t i = 0; i < rows; i++) {
+        char number[16];
+        snprintf(number, sizeof number, "%08lld", (long long)i);
+        memcpy(s + i * LEN + LEN / 2, number, 8);
+        text[i] = (gguf_str){ s + i * LEN, LEN };
+        type[i] = 1;
+    }
+    tokenizer_free(load(texts_plan("llama", text, type, rows)));
+    free(s);
+    free(text);
+    free(type);
+}
+
+// A text of n letters, at each of which a thousand added tokens nearly begin.
+static void find_nested(int64_t n)
+{
+    enum { DEPTH = 1000 };
+    static char s[DEPTH][DEPTH + 2];
+    gguf_str text[DEPTH];
+    int32_t  type[DEPTH], *ids;
+    err      e = { 0 };
+    int64_t  n_ids;
+    for (int i = 0; i < DEPTH; i++) {
+        memset(s[i], 'a', (size_t)i + 1);
+        s[i][i + 1] = 'b';
+        text[i] = (gguf_str){ s[i], i + 2 };
+        type[i] = 4;
+    }
+    tokenizer *t = load(texts_plan("gemma4", text, type, DEPTH));
+    char *letters = malloc((size_t)n);
+    memset(letters, 'a', (size_t)n);
+    ck_assert(tokenizer_encode(t, letters, n, true, true, &ids, &n_ids, &e));
+    ck_assert_int_eq(n_ids, 1);     // one unknown token for a run of letters
+    free(ids);
+    free(letters);
+    tokenizer_free(t);
+}
+
+START_TEST(work)
+{
+    must_be_linear("texts in neighbouring places", load_neighbours, 20000);
+    must_be_linear("ways to split long texts", load_splits, 2000000);
+    must_be_linear("added tokens that nearly begin", find_nested, 1000000);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("tokenizer");
@@ -837,6 +932,7 @@ int main(void)
     tcase_add_test(c, added_by_definition);
     tcase_add_loop_test(c, refused, 0, COUNT(k_refused));
     tcase_add_test(c, damaged);
+    tcase_add_test(c, work);
     suite_add_tcase(s, c);
     return run_suite(s);
 }

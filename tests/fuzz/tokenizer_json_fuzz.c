@@ -1,4 +1,5 @@
-// Any bytes as a tokenizer.json, for both kinds of vocabulary; and the same bytes as the files beside it.
+// Any bytes as a tokenizer.json, for both kinds of vocabulary; and the same bytes as the files beside it, added_tokens.json and
+// special_tokens_map.json as members of them.
 #include "convert/merges.h"
 #include "convert/tokenizer_meta.h"
 #include "formats/json.h"
@@ -43,6 +44,7 @@ static void plan_one(tok_kind kind, const uint8_t *data, size_t size, const cJSO
     MUST(text != NULL);
     if (size) memcpy(text, data, size);
     tokenizer_source s = { .kind = kind, .text = text, .n_text = (int64_t)size, .tokenizer_config = beside, .generation_config = beside,
+                           .added_tokens = json_get(beside, "added_file"), .special_tokens_map = json_get(beside, "map_file"),
                            .config = beside, .n_vocab = N_VOCAB, .suppress = true, .dir = "fuzz" };
     gguf_plan *p = gguf_plan_new(32, &e);
     MUST(p != NULL);
