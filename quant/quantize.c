@@ -155,7 +155,7 @@ static bool keep_source_claims(const job *j, kept_source *k, err *e)
 static bool is_recomputed(const char *key)
 {
     static const char *const prefixes[] = { "hallmark.", "quantize.imatrix.", "split.", "general.alignment" };
-    if (strcmp(key, KEY_HM_EOS_IDS) == 0) return false;
+    if (strcmp(key, KEY_HM_EOS_IDS) == 0 || strcmp(key, KEY_HM_BEYOND) == 0) return false;
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
         if (strncmp(key, prefixes[i], strlen(prefixes[i])) == 0) return true;
     return false;
