@@ -110,7 +110,7 @@ static bool plan_tokenizer(job *j, err *e)
 static bool plan_metadata(job *j, err *e)
 {
     if (j->im && !j->encodes) progress_log(j->o->progress, IMATRIX_IDLE);
-    return general_meta_plan(j->plan, j->config.arch->family->arch, j->dir, j->generation_json, j->map.n_params, e)
+    return general_meta_plan(j->plan, j->config.arch->family->arch, j->dir, j->generation_json, j->map.n_params, j->o->progress, e)
         && plan_hparams(&j->config, j->plan, e)
         && gguf_plan_u32(j->plan, "general.file_type", (uint32_t)j->type->id, e)
         && gguf_plan_u32(j->plan, "general.quantization_version", QUANTIZATION_VERSION, e)

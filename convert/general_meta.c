@@ -1,7 +1,9 @@
 #include "general_meta.h"
 
-#include "../formats/file_map.h"
 #include "../formats/json.h"
+#include "../formats/text_file.h"
+#include "model_card.h"
+#include "model_id.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -40,37 +42,18 @@ bool general_meta_model_id(const char *hf_dir, char *out, size_t n_out, err *e)
     return true;
 }
 
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-static bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
-static bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
-
-// A word that gets capitals: some lower-case letter, no upper-case one, and neither a number nor a version ("v1.2").
-static bool wants_title(const char *w, size_t n)
+// What the folder is called, as a title: a name is for people, so bytes that are no UTF-8 become U+FFFD.
+static bool plan_name(gguf_plan *p, const char *hf_dir, progress *log, err *e)
 {
-    bool lower = false, version = n > 1 && w[0] == 'v';
-    if (n == 0 || is_digit(w[0])) return false;
-    for (size_t i = 0; i < n; i++) {
-        if (is_upper(w[i])) return false;
-        lower = lower || is_lower(w[i]);
-        if (i > 0 && !is_digit(w[i]) && w[i] != '.') version = false;
-    }
-    return lower && !version;
-}
-
-void general_meta_title(const char *id, char *out)
-{
-    size_t n_out = 0;
-    for (const char *w = id; *w; ) {
-        size_t n = strcspn(w, "- ");
-        bool   title = wants_title(w, n);
-        if (n && n_out) out[n_out++] = ' ';
-        for (size_t i = 0; i < n; i++) {
-            bool first = i == 0 || !(is_lower(w[i - 1]) || is_upper(w[i - 1]));
-            out[n_out++] = title && first && is_lower(w[i]) ? (char)(w[i] - 'a' + 'A') : w[i];
-        }
-        w += n + (w[n] != 0);
-    }
-    out[n_out] = 0;
+    char    id[PATH_MAX];
+    int64_t n_bad;
+    if (!general_meta_model_id(hf_dir, id, sizeof id, e)) return false;
+    char *text = utf8_mended(id, (int64_t)strlen(id), &n_bad), *title = text ? model_id_title(text) : NULL;
+    if (n_bad) progress_logf(log, "general.name: bytes of the folder's name that are not UTF-8 (%lld) become U+FFFD", (long long)n_bad);
+    bool ok = title ? gguf_plan_str(p, "general.name", title, e) : err_nomem(e, "a name", strlen(id));
+    free(text);
+    free(title);
+    return ok;
 }
 
 void general_meta_size_label(int64_t n_params, char out[16])
@@ -85,44 +68,6 @@ void general_meta_size_label(int64_t n_params, char out[16])
     snprintf(whole, sizeof whole, "%.0f", v);
     int digits = whole[0] == '0' ? 0 : (int)strlen(whole);
     snprintf(out, 16, "%.*f%s", digits < 2 ? 2 - digits : 0, v, rows[i].suffix);
-}
-
-// ---- license ------------------------------------------------------------------------------------------------------------
-
-// A plain "key: value" line of the front matter of README.md (YAML between two lines "---"), copied to out; false if there is none.
-// Only what needs no YAML parser is taken: nothing quoted, nested or listed.
-static bool front_matter(const char *text, const char *key, char *out, size_t n_out)
-{
-    size_t n_key = strlen(key);
-    if (strncmp(text, "---\n", 4) != 0) return false;
-    for (const char *line = text + 4; *line && strncmp(line, "---", 3) != 0; ) {
-        size_t n = strcspn(line, "\n");
-        if (n > n_key + 2 && n - n_key - 2 < n_out && strncmp(line, key, n_key) == 0 && strncmp(line + n_key, ": ", 2) == 0) {
-            const char *v = line + n_key + 2, *end = line + n;
-            while (end > v && (end[-1] == ' ' || end[-1] == '\r')) end--;
-            snprintf(out, n_out, "%.*s", (int)(end - v), v);
-            return *out && !strpbrk(out, "\"'[]{}#&*!|>%@`");
-        }
-        line += n + (line[n] != 0);
-    }
-    return false;
-}
-
-static bool plan_license(gguf_plan *p, const char *hf_dir, err *e)
-{
-    static const struct { const char *yaml, *key; } rows[] = {
-        { "license", "general.license" }, { "license_name", "general.license.name" }, { "license_link", "general.license.link" },
-    };
-    bool    ok = true;
-    char   *text = NULL, *path = path_join(hf_dir, "README.md"), value[512];
-    int64_t n;
-    if (!path) return err_nomem(e, "a path", strlen(hf_dir));
-    if (file_exists(path)) ok = file_read_text(&text, &n, path, (int64_t)16 << 20, e);
-    for (int i = 0; ok && text && i < 3; i++)
-        if (front_matter(text, rows[i].yaml, value, sizeof value)) ok = gguf_plan_str(p, rows[i].key, value, e);
-    free(text);
-    free(path);
-    return ok;
 }
 
 // ---- sampling -------------------------------------------------------------------------------------------------------------
@@ -146,16 +91,14 @@ static bool plan_sampling(gguf_plan *p, const cJSON *g, err *e)
     return true;
 }
 
-bool general_meta_plan(gguf_plan *p, const char *arch, const char *hf_dir, const cJSON *generation_config, int64_t n_params, err *e)
+bool general_meta_plan(gguf_plan *p, const char *arch, const char *hf_dir, const cJSON *generation_config, int64_t n_params, progress *log, err *e)
 {
-    char id[PATH_MAX], title[PATH_MAX], label[16];
-    if (!general_meta_model_id(hf_dir, id, sizeof id, e)) return false;
-    general_meta_title(id, title);
+    char label[16];
     general_meta_size_label(n_params, label);
     return gguf_plan_str(p, "general.architecture", arch, e)
         && gguf_plan_str(p, "general.type", "model", e)
         && plan_sampling(p, generation_config, e)
-        && gguf_plan_str(p, "general.name", title, e)
+        && plan_name(p, hf_dir, log, e)
         && gguf_plan_str(p, "general.size_label", label, e)
-        && plan_license(p, hf_dir, e);
+        && model_card_plan(p, hf_dir, n_params, log, e);
 }

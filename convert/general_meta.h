@@ -3,17 +3,15 @@
 #define HALLMARK_CONVERT_GENERAL_META_H
 
 #include "../formats/gguf.h"
+#include "../formats/progress.h"
 #include <cjson/cJSON.h>
 
-// general.architecture, type, sampling.*, name, size_label and license. The name is the Hub repository's where hf_dir is a Hub cache
+// general.architecture, type, sampling.*, name, size_label, and what the model card says (model_card.h). The name is the Hub repository's where hf_dir is a Hub cache
 // snapshot, else the folder's own. n_params: elements of all tensors. generation_config may be NULL.
-bool general_meta_plan(gguf_plan *p, const char *arch, const char *hf_dir, const cJSON *generation_config, int64_t n_params, err *e);
+bool general_meta_plan(gguf_plan *p, const char *arch, const char *hf_dir, const cJSON *generation_config, int64_t n_params, progress *log, err *e);
 
 // The Hub repository's or the folder's name: "gemma-4-E2B-it". ERR_INPUT if hf_dir is not a folder.
 bool general_meta_model_id(const char *hf_dir, char *out, size_t n_out, err *e);
-
-// "gemma-4-E2B-it" becomes "Gemma 4 E2B It": words in lower case get a capital, versions and sizes stay. out: as large as id, plus 1.
-void general_meta_title(const char *id, char *out);
 
 // "4.6B", "270M": at least two digits, rounded.
 void general_meta_size_label(int64_t n_params, char out[16]);

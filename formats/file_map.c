@@ -65,34 +65,46 @@ void file_map_close(file_map *m)
     *m = (file_map){ 0 };
 }
 
-bool file_read_text(char **text, int64_t *n_bytes, const char *path, int64_t max_bytes, err *e)
+// n bytes of an open file, fewer where it has become shorter, and a NUL; the descriptor is closed.
+static bool read_bytes(int fd, int64_t n_wanted, char **text, int64_t *n_bytes, const char *path, err *e)
 {
-    int64_t size = 0, got = 0;
-    int     fd   = open_regular(path, &size, e);
-    if (fd < 0) return false;
-    char *buf = NULL;
-    if (size > max_bytes) {
-        err_set(e, ERR_INPUT, "%s: found %lld bytes, expected at most %lld", path, (long long)size, (long long)max_bytes);
-        goto fail;
-    }
-    buf = malloc((size_t)size + 1);
-    if (!buf) { err_nomem(e, path, (size_t)size + 1); goto fail; }
-    while (got < size) {
-        ssize_t n = read(fd, buf + got, (size_t)(size - got));
+    int64_t got = 0;
+    bool    ok  = true;
+    char   *buf = malloc((size_t)n_wanted + 1);
+    if (!buf) ok = err_nomem(e, path, (size_t)n_wanted + 1);
+    while (ok && got < n_wanted) {
+        ssize_t n = read(fd, buf + got, (size_t)(n_wanted - got));
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) { err_errno(e, true, path, "read"); goto fail; }
-        if (n == 0) break;      // it shrank meanwhile: what is left is what there is
+        if (n < 0) ok = err_errno(e, true, path, "read");
+        if (n <= 0) break;      // it shrank meanwhile: what is left is what there is
         got += n;
     }
     close(fd);
+    if (!ok) {
+        free(buf);
+        return false;
+    }
     buf[got] = '\0';
     *text    = buf;
     *n_bytes = got;
     return true;
-fail:
-    free(buf);
+}
+
+bool file_read_text(char **text, int64_t *n_bytes, const char *path, int64_t max_bytes, err *e)
+{
+    int64_t size = 0;
+    int     fd   = open_regular(path, &size, e);
+    if (fd < 0) return false;
+    if (size <= max_bytes) return read_bytes(fd, size, text, n_bytes, path, e);
     close(fd);
-    return false;
+    return err_set(e, ERR_INPUT, "%s: found %lld bytes, expected at most %lld", path, (long long)size, (long long)max_bytes);
+}
+
+bool file_read_head(char **text, int64_t *n_bytes, const char *path, int64_t max_bytes, err *e)
+{
+    int64_t size = 0;
+    int     fd   = open_regular(path, &size, e);
+    return fd >= 0 && read_bytes(fd, size < max_bytes ? size : max_bytes, text, n_bytes, path, e);
 }
 
 bool file_exists(const char *path)

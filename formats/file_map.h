@@ -20,6 +20,9 @@ void file_map_close(file_map *m);
 // Reads a whole small text file, NUL-terminated, at most max_bytes; freed by the caller. ERR_INPUT otherwise.
 bool file_read_text(char **text, int64_t *n_bytes, const char *path, int64_t max_bytes, err *e);
 
+// The first max_bytes of a text file, or all of it, likewise.
+bool file_read_head(char **text, int64_t *n_bytes, const char *path, int64_t max_bytes, err *e);
+
 bool  file_exists(const char *path);                        // a regular file (links followed)
 bool  dir_exists(const char *path);
 bool  same_file(const char *a, const char *b);               // both exist and are one file, whatever links lead there

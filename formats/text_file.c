@@ -35,8 +35,7 @@ char *utf8_mended(const char *text, int64_t n, int64_t *n_bad)
     return out;
 }
 
-// Python opens text files with universal newlines.
-static int64_t unify_line_ends(char *s, int64_t n)
+int64_t text_unify_line_ends(char *s, int64_t n)
 {
     int64_t w = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -67,7 +66,7 @@ bool text_file_read(char **text, int64_t *n_bytes, const char *path, int64_t max
         free(s);
         return false;
     }
-    *n_bytes = unify_line_ends(s, *n_bytes);
+    *n_bytes = text_unify_line_ends(s, *n_bytes);
     *text = s;
     return true;
 }

@@ -10,6 +10,9 @@
 // UTF-8 (UTF-16 is named as such) or holds a NUL byte.
 bool text_file_read(char **text, int64_t *n_bytes, const char *path, int64_t max_bytes, err *e);
 
+// "\r\n" and "\r" become "\n" in place; the new length. text[n] must be a NUL, and is moved.
+int64_t text_unify_line_ends(char *text, int64_t n);
+
 // The first byte that is no part of well-formed UTF-8, or n.
 int64_t utf8_valid_bytes(const char *text, int64_t n);
 

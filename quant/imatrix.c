@@ -1,6 +1,7 @@
 #include "imatrix.h"
 #include "../formats/checked.h"
 #include "../formats/file_map.h"
+#include "../formats/text_file.h"
 #include "../formats/gguf.h"
 
 #include <math.h>
@@ -224,11 +225,21 @@ const char *imatrix_dataset(const imatrix *m)   { return m->dataset; }
 int64_t     imatrix_n_chunks(const imatrix *m)  { return m->n_chunks; }
 int64_t     imatrix_n_entries(const imatrix *m) { return m->n; }
 
+// Names of files: bytes that are no UTF-8 become U+FFFD, because GGUF's strings are UTF-8.
+static bool plan_name(gguf_plan *p, const char *key, const char *name, err *e)
+{
+    int64_t n_bad;
+    char   *text = utf8_mended(name, (int64_t)strlen(name), &n_bad);
+    const bool ok = text ? gguf_plan_str(p, key, text, e) : err_nomem(e, key, strlen(name));
+    free(text);
+    return ok;
+}
+
 bool imatrix_plan_keys(const imatrix *m, gguf_plan *p, err *e)
 {
     const char *slash = strrchr(m->path, '/');
-    return gguf_plan_str(p, "quantize.imatrix.file", slash ? slash + 1 : m->path, e) &&
-           (!*imatrix_dataset(m) || gguf_plan_str(p, "quantize.imatrix.dataset", imatrix_dataset(m), e)) &&
+    return plan_name(p, "quantize.imatrix.file", slash ? slash + 1 : m->path, e) &&
+           (!*imatrix_dataset(m) || plan_name(p, "quantize.imatrix.dataset", imatrix_dataset(m), e)) &&
            gguf_plan_u32(p, "quantize.imatrix.entries_count", (uint32_t)imatrix_n_entries(m), e) &&
            (!imatrix_n_chunks(m) || gguf_plan_u32(p, "quantize.imatrix.chunks_count", (uint32_t)imatrix_n_chunks(m), e));
 }
