@@ -1,5 +1,5 @@
-// text: see text.h. First which characters are not shown as they stand, then what each sink makes of a character, then the
-// string that grows.
+// text: see text.h. First which characters are not shown as they stand, then what each sink makes of a character, then
+// the string that grows.
 #include "text.h"
 
 #include <stdarg.h>
@@ -11,12 +11,12 @@
 static const char REPLACEMENT[] = "\xEF\xBF\xBD";       // U+FFFD
 static const char DOTS[] = "...";                       // stands where a text was cut
 
-// ---- characters ----------------------------------------------------------------------------------------------------------
+// ---- characters -----------------------------------------------------------------------------------------------------
 
-// Controls (C0, DEL, C1), the marks that turn the direction of writing, the separators of lines and paragraphs, and what
-// Unicode 15 calls Default_Ignorable_Code_Point: characters that leave nothing on the paper. The variation selectors
-// U+FE00 to U+FE0F stay, because they choose how the emoji before them looks.
-// writing: some scripts need it inside a word, so that a text keeps it; a name that differs in it alone is a trap.
+// Controls (C0, DEL, C1), the marks that turn the direction of writing, the separators of lines and paragraphs, and
+// what Unicode 15 calls Default_Ignorable_Code_Point: characters that leave nothing on the paper. The variation
+// selectors U+FE00 to U+FE0F stay, because they choose how the emoji before them looks. writing: some scripts need it
+// inside a word, so that a text keeps it; a name that differs in it alone is a trap.
 static const struct { uint32_t first, last; bool writing; } UNSEEN[] = {
     { 0x0000, 0x001f, false }, { 0x007f, 0x009f, false }, { 0x00ad, 0x00ad, true }, { 0x034f, 0x034f, true },
     { 0x061c, 0x061c, false }, { 0x115f, 0x1160, true }, { 0x17b4, 0x17b5, true }, { 0x180b, 0x180f, true },
@@ -50,7 +50,7 @@ static character character_at(const char *s, size_t n)
     return x;
 }
 
-// ---- what a sink makes of one character ----------------------------------------------------------------------------------
+// ---- what a sink makes of one character -----------------------------------------------------------------------------
 
 typedef struct {
     const char *s;          // what goes out: the text itself, own, or words of ours
@@ -229,7 +229,7 @@ bool text_is_plain(const char *s, size_t n)
     return true;
 }
 
-// ---- the growing string --------------------------------------------------------------------------------------------------
+// ---- the growing string ---------------------------------------------------------------------------------------------
 
 static bool reserve(text_buf *t, size_t n)
 {
@@ -337,7 +337,7 @@ void text_drop(text_buf *t)
     *t = (text_buf){ 0 };
 }
 
-// ---- without memory ------------------------------------------------------------------------------------------------------
+// ---- without memory -------------------------------------------------------------------------------------------------
 
 void text_write(FILE *f, text_sink sink, const char *s, size_t n)
 {

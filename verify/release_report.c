@@ -23,14 +23,16 @@ static bool fill(cJSON *doc, const release_head *h, const release_result *r)
     cJSON *list;
     if (!cJSON_AddNumberToObject(doc, "hallmark_release", 1) || !cJSON_AddStringToObject(doc, "name", h->name)
         || !cJSON_AddStringToObject(doc, "source_digest", h->source_digest)
-        || !(h->revision[0] ? cJSON_AddStringToObject(doc, "source_revision", h->revision) : cJSON_AddNullToObject(doc, "source_revision"))
+        || !(h->revision[0] ? cJSON_AddStringToObject(doc, "source_revision", h->revision)
+                            : cJSON_AddNullToObject(doc, "source_revision"))
         || !cJSON_AddStringToObject(doc, "gate", h->gate) || !cJSON_AddStringToObject(doc, "verdict", h->verdict)
         || !(list = cJSON_AddArrayToObject(doc, "artifacts"))) return false;
     for (int i = 0; i < r->n; i++) {
         cJSON *a = verify_report_json(&r->reports[i]);
         if (!a || !cJSON_AddItemToArray(list, a)) return false;
     }
-    return add_strings(doc, "missing", "command", r->missing, r->n_missing) && add_strings(doc, "notes", NULL, r->notes, r->n_notes);
+    return add_strings(doc, "missing", "command", r->missing, r->n_missing)
+        && add_strings(doc, "notes", NULL, r->notes, r->n_notes);
 }
 
 cJSON *release_report_json(const release_head *h, const release_result *r)
@@ -46,7 +48,8 @@ static bool write_json(const char *dir, const release_head *h, const release_res
     char  *path = path_join(dir, RELEASE_JSON);
     cJSON *doc  = release_report_json(h, r);
     char  *text = doc ? json_print(doc) : NULL;
-    bool   ok   = path && text ? outfile_write_whole(path, text, (int64_t)strlen(text), e) : err_nomem(e, RELEASE_JSON, 0);
+    bool   ok   = path && text ? outfile_write_whole(path, text, (int64_t)strlen(text), e)
+                               : err_nomem(e, RELEASE_JSON, 0);
     free(text);
     cJSON_Delete(doc);
     free(path);
@@ -71,7 +74,8 @@ static void put_gate(text_buf *t, const release_head *h, const release_result *r
 // Commands are words for a shell (TEXT_SHELL), and stand in a block of code: no line of them ends before its end.
 static void put_missing(text_buf *t, const release_result *r)
 {
-    if (r->n_missing > 0) text_words(t, "\nMissing fixtures; these commands make them, where Transformers is installed:\n\n");
+    if (r->n_missing == 0) return;
+    text_words(t, "\nMissing fixtures; these commands make them, where Transformers is installed:\n\n");
     for (int i = 0; i < r->n_missing; i++) {
         text_words(t, "    ");
         text_puts(t, TEXT_PLAIN, r->missing[i]);

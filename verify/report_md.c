@@ -26,16 +26,19 @@ static void put_row(text_buf *t, const verify_report *r, const verify_fixture_re
     put_bytes(t, r->file_bytes);
     text_words(t, " | ");
     put_text(t, r->kv);
-    text_printf(t, "%s | %.6g | ", strcmp(r->kv, r->kv_required) == 0 ? "" : " (not what it requires)", (double)r->attention_scale);
+    text_printf(t, "%s | %.6g | ", strcmp(r->kv, r->kv_required) == 0 ? "" : " (not what it requires)",
+                (double)r->attention_scale);
     if (!f) { text_words(t, "none | - | - | - | not verified |\n"); return; }
     put_text(t, f->name);
     text_words(t, ", ");
     put_text(t, f->dtype);
     text_printf(t, ", %s | ", f->kind == CHECK_EXACT ? "exact" : "drift");
     if (!f->ran) { text_words(t, "not run | - | - | fail |\n"); return; }
-    text_printf(t, "%lld of %lld (%lld of %lld prompts whole", (long long)f->free_run_tokens_equal, (long long)f->free_run_tokens,
+    text_printf(t, "%lld of %lld (%lld of %lld prompts whole", (long long)f->free_run_tokens_equal,
+                (long long)f->free_run_tokens,
         (long long)f->free_run_equal, (long long)f->cases);
-    if (f->free_run_ties > 0) text_printf(t, ", %lld ended at a tie, limit %.1f", (long long)f->free_run_ties, f->free_run_ties_limit);
+    if (f->free_run_ties > 0)
+        text_printf(t, ", %lld ended at a tie, limit %.1f", (long long)f->free_run_ties, f->free_run_ties_limit);
     text_printf(t, ") | %lld of %lld", (long long)f->teacher_forced_equal, (long long)f->steps);
     if (f->ties_differing > 0) text_printf(t, " (%lld at ties)", (long long)f->ties_differing);
     if (isfinite(f->kl_mean)) text_printf(t, " | %.3g", f->kl_mean);
@@ -52,11 +55,12 @@ static void put_measures(text_buf *t, const verify_report *r)
         put_text(t, r->artifact);
         text_words(t, " against ");
         put_text(t, f->name);
-        text_printf(t, ": mean KL %.3g (limit %.3g), largest %.3g; largest log-probability difference %.3g", f->kl_mean, f->kl_limit, f->kl_max, f->logprob_diff_max);
+        text_printf(t, ": mean KL %.3g (limit %.3g), largest %.3g; largest log-probability difference %.3g", f->kl_mean,
+                    f->kl_limit, f->kl_max, f->logprob_diff_max);
         if (isfinite(f->logprob_limit)) text_printf(t, " (limit %.3g)", f->logprob_limit);
         if (f->kind == CHECK_EXACT)
-            text_printf(t, "; %lld of %lld steps are left open by the reference itself, %lld of them differ (limit %.1f)", (long long)f->ties,
-                (long long)f->steps, (long long)f->ties_differing, f->ties_limit);
+            text_printf(t, "; %lld of %lld steps are left open by the reference itself, %lld of them differ (limit %.1f)",
+                        (long long)f->ties, (long long)f->steps, (long long)f->ties_differing, f->ties_limit);
         else {
             text_printf(t, "; agreement asked for: %.1f %% (budget of ", 100 * f->top1_limit);
             put_text(t, f->budget);
@@ -103,8 +107,9 @@ static void put_findings(text_buf *t, const verify_report *r)
 char *verify_report_md(const verify_report *const *r, int n)
 {
     text_buf t = { 0 };
-    text_printf(&t, "| artifact | type | size | KV cache | attention scale | fixture | free-run tokens equal | teacher-forced agreement | mean KL | verdict |\n"
-            "|---|---|---|---|---|---|---|---|---|---|\n");
+    text_words(&t, "| artifact | type | size | KV cache | attention scale | fixture | free-run tokens equal "
+                   "| teacher-forced agreement | mean KL | verdict |\n"
+                   "|---|---|---|---|---|---|---|---|---|---|\n");
     for (int i = 0; i < n; i++) {
         if (r[i]->n_fixtures == 0) put_row(&t, r[i], NULL);
         for (int64_t j = 0; j < r[i]->n_fixtures; j++) put_row(&t, r[i], &r[i]->fixtures[j]);

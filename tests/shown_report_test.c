@@ -1,0 +1,247 @@
+// Proves that texts in reports, and what a model writes to a terminal, steer nobody (formats/text.h): a release whose
+// name, fixture, gate and cases are hostile is published, says so in JSON and Markdown of its own form only, and is
+// proved again.
+#define _GNU_SOURCE
+#include "shown_gguf.h"
+#include "mini_checkpoint.h"
+#include "formats/text.h"
+
+// ids of mini_tokenizer: the first byte, and two added tokens that are shown
+enum { MINI_BYTES = 7, MINI_ADDED = 4 };
+
+// No name of ours has this; what it would do in Markdown is in the title, in a table, and at the beginning of a list's
+// line.
+#define HOSTILE "# h <b>&lt;i>[a](b)|`c`_d_*e*$f$~g~ @h.i www.j.k"
+
+static void setup(void)
+{
+    setenv("GOMP_SPINCOUNT", "1000", 1);
+    files_begin("shown-report");
+}
+
+static void teardown(void) { files_end(); }
+
+static void judge_report(const char *path)
+{
+    int64_t n;
+    char   *text = read_all(path, &n);
+    if (strcmp(path + strlen(path) - 3, ".md") == 0) judge_markdown(text, n, path, 1);
+    else judge_text(text, n, path), judge_json(text, n, path);
+    free(text);
+}
+
+// ---- a release -----------------------------------------------------------------------------------------------------
+
+// Cases of a fixture whose ids, categories and model are hostile, and whose prompt is as it was.
+static void hostile_cases(const char *from, const char *to, int n)
+{
+    enum { LINE = 4 << 20 };
+    char   short_path[SCRATCH_PATH], *line = malloc(LINE);
+    scratch_path(short_path, "short.json.gz");
+    shorten_fixture(from, short_path, n);
+    gzFile in = gzopen(short_path, "rb"), out = gzopen(to, "wb1");
+    ck_assert(in && out && line);
+    for (int i = 0; gzgets(in, line, LINE); i++) {
+        cJSON *v = cJSON_Parse(line), *head = cJSON_GetObjectItemCaseSensitive(v, "model");
+        char   id[64];                                  // as long as one may be
+        snprintf(id, sizeof id, "%d %s", i, hostile_name(false));
+        if (head) cJSON_ReplaceItemInObject(head, "name", cJSON_CreateString(all_pieces(false)));
+        else {
+            cJSON_ReplaceItemInObject(v, "id", cJSON_CreateString(id));
+            cJSON_ReplaceItemInObject(v, "category", cJSON_CreateString(all_pieces(false)));
+        }
+        char *text = cJSON_PrintUnformatted(v);
+        ck_assert(gzputs(out, text) > 0 && gzputs(out, "\n") > 0);
+        free(text);
+        cJSON_Delete(v);
+    }
+    ck_assert(gzclose(in) == Z_OK && gzclose(out) == Z_OK);
+    free(line);
+}
+
+// The files of a release: title, fixture and gate are called so.
+typedef struct { char hf[SCRATCH_PATH], fixture[SCRATCH_PATH + 64], gate[SCRATCH_PATH + 64],
+                out[SCRATCH_PATH + 64]; } files;
+
+static files make_files(bool broken, int cases)
+{
+    files f;
+    char  name[SCRATCH_PATH];
+    snprintf(f.hf, sizeof f.hf, "%s", link_checkpoint(broken ? "broken" : "hf"));
+    snprintf(f.fixture, sizeof f.fixture, "%s/%s.json.gz", scratch, broken ? hostile_name(true) : HOSTILE);
+    snprintf(f.gate, sizeof f.gate, "%s/%s.json", scratch, hostile_name(broken));
+    snprintf(f.out, sizeof f.out, "%s/%s.out", scratch, hostile_name(broken));
+    scratch_path(name, "plain.json.gz");
+    hostile_cases(SOURCE_DIR "/fixtures/tiny-gemma4/fixtures/bfloat16.json.gz", f.fixture, cases);
+    gate_for_cases(f.gate, cases);
+    return f;
+}
+
+static void judge_folder(const char *dir)
+{
+    char *json = path_join(dir, "report.json"), *md = path_join(dir, "report.md");
+    judge_report(json);
+    judge_report(md);
+    free(json);
+    free(md);
+}
+
+START_TEST(a_hostile_release_is_published_and_proved)
+{
+    for (int broken = 0; broken < 2; broken++) {
+        files f = make_files(broken, 2);
+        EXITS(0, "release", f.hf, "-o", f.out, "--types", "bf16", "--fixture", f.fixture, "--gate", f.gate, "--tokens",
+              "8", "--name", HOSTILE);
+        judge_folder(f.out);
+        EXITS(0, "check", f.out);
+        EXITS(0, "check", f.out, "--json");
+        EXITS(0, "inspect", f.out);
+        EXITS(0, "inspect", f.out, "--json");
+
+        // A report that is written otherwise is not the release's.
+        char   *md = path_join(f.out, "report.md"), *text;
+        int64_t n, at;
+        text = read_all(md, &n);
+        at = strstr(text, "&lt;b&gt;") - text;
+        free(text);
+        ck_assert(at > 0 && at < n);
+        patch(md, at, "<b>      ", 9);
+        EXITS(1, "check", f.out);
+        free(md);
+    }
+}
+END_TEST
+
+START_TEST(a_hostile_release_that_fails_or_lacks_a_fixture)
+{
+    files f = make_files(false, 1);         // fewer cases than the built-in gate asks for
+    char  dir[SCRATCH_PATH + 80];
+    EXITS(1, "release", f.hf, "-o", f.out, "--types", "bf16", "--fixture", f.fixture, "--name", HOSTILE);
+    snprintf(dir, sizeof dir, "%s.failed", f.out);
+    judge_folder(dir);
+    EXITS(1, "release", f.hf, "-o", f.out, "--types", "bf16,q8_0", "--name", HOSTILE);
+    snprintf(dir, sizeof dir, "%s.unverified", f.out);
+    judge_folder(dir);
+    EXITS(1, "release", f.hf, "-o", f.out, "--types", "bf16", "--name", HOSTILE, "--json");
+    judge_folder(dir);
+    // A published name has no character that is not seen.
+    for (int i = 0; i < N_PIECES; i++)
+        if (!text_is_plain(PIECES[i], strlen(PIECES[i]))) EXITS(2, "release", f.hf, "-o", f.out, "--types", "bf16",
+                                                                "--name", WORD(PIECES[i]));
+}
+END_TEST
+
+START_TEST(hostile_reports_of_verify)
+{
+    files f = make_files(false, 1);
+    char  art[SCRATCH_PATH + 64], md[SCRATCH_PATH + 64], json[SCRATCH_PATH + 64];
+    snprintf(art, sizeof art, "%s/%s.gguf", scratch, hostile_name(true));
+    snprintf(md, sizeof md, "%s/%s.md", scratch, hostile_name(true));
+    snprintf(json, sizeof json, "%s/%s.json", scratch, hostile_name(false));
+    EXITS(0, "convert", f.hf, "-o", art);
+    for (int kv = 0; kv < 2; kv++) {        // another cache fails and is noted
+        EXITS(1, "verify", art, "--fixture", f.fixture, "--report", md, "--report", json, "--tokens", "8", "--kv", kv
+              ? "q4_0" : "bf16");
+        judge_report(md);
+        judge_report(json);
+    }
+    EXITS(1, "verify", art, "--fixture", f.fixture, "--tokens", "8", "--json");
+
+    // The bar on a terminal names the cases; what else it sends are its own two sequences.
+    int64_t n;
+    char *text = run_on_terminal((char *[]){ NULL, "verify", art, "--fixture", f.fixture, "--tokens", "8", NULL }, true,
+                                 &n), *w = text;
+    for (const char *r = text; r < text + n;) {
+        if (*r == '\r') r++;
+        else if (strncmp(r, "\033[K", 3) == 0) r += 3;
+        else *w++ = *r++;
+    }
+    ck_assert_ptr_nonnull(strstr(text, "\\x1b"));
+    judge_text(text, w - text, "the bar");
+    free(text);
+}
+END_TEST
+
+// ---- what a model writes -------------------------------------------------------------------------------------------
+
+// A model that says nothing but these two tokens, whose texts are this where text is given.
+static const char *model_that_says(int64_t a, int64_t b, const char *text)
+{
+    static char good[SCRATCH_PATH], path[SCRATCH_PATH];
+    scratch_path(good, "good.gguf");
+    scratch_path(path, "says.gguf");
+    if (access(good, R_OK) != 0) {
+        mini *m = mini_gemma4();
+        mini_write(m, false);
+        EXITS(0, "convert", m->dir, "-o", good);
+        mini_free(m);
+    }
+    write_hostile(good, path, &(edit){ .key = -1, .value = text ? key_index(good, "tokenizer.ggml.tokens") : -1,
+                                      .tensor = -1, .text = text, .says = { a, b } });
+    return path;
+}
+
+static char *said(const char *artifact, const char *id, bool raw, bool terminal, int64_t *n)
+{
+    char *argv[] = { NULL, "run", WORD(artifact), "--ids", WORD(id), "-n", "3", "--ignore-eos", raw ? "--raw" : NULL,
+                    NULL };
+    if (terminal) return run_on_terminal(argv, false, n);
+    outcome x = run_program(argv);
+    ck_assert_msg(x.status == 0, "%s", x.log);
+    free(x.log);
+    *n = x.n_out;
+    return x.out;
+}
+
+// A terminal is spared what a pipe and --raw get as it is.
+START_TEST(a_model_steers_no_terminal)
+{
+    int64_t n;
+    for (int k = 0; k < FIRST_BROKEN; k++) {
+        const char *artifact = model_that_says(MINI_ADDED, MINI_ADDED + 1, PIECES[k]);
+        char *text = said(artifact, "4", false, true, &n);
+        judge_prose(text, n, PIECES[k]);
+        ck_assert_int_gt(n, 3);
+        free(text);
+        for (int how = 0; how < 3; how++) {             // --raw on a terminal; a pipe; both
+            text = said(artifact, "4", how != 1, how == 0, &n);
+            ck_assert_msg(memmem(text, (size_t)n, PIECES[k], strlen(PIECES[k])) != NULL, "%s", text);
+            free(text);
+        }
+    }
+}
+END_TEST
+
+// The same spelled byte by byte: ESC, and C1's CSI as the bytes of a character and as one that is no UTF-8.
+START_TEST(bytes_steer_no_terminal)
+{
+    int64_t n;
+    const char *artifact = model_that_says(MINI_BYTES + 0x1b, MINI_BYTES + 0x9b, NULL);
+    char *text = said(artifact, "34", false, true, &n);
+    judge_prose(text, n, "bytes");
+    ck_assert_msg(strstr(text, "\\x1b") || strstr(text, "\xef\xbf\xbd"), "%s", text);
+    free(text);
+    artifact = model_that_says(MINI_BYTES + 0xc2, MINI_BYTES + 0x9b, NULL);
+    text = said(artifact, "34", false, true, &n);
+    judge_prose(text, n, "bytes");
+    free(text);
+}
+END_TEST
+
+int main(void)
+{
+    const struct { const char *name; const TTest *test; } cases[] = {       // CK_RUN_CASE chooses one
+        { "release", a_hostile_release_is_published_and_proved }, { "failed",
+                                                                   a_hostile_release_that_fails_or_lacks_a_fixture },
+        { "verify", hostile_reports_of_verify }, { "run", a_model_steers_no_terminal }, { "bytes",
+            bytes_steer_no_terminal },
+    };
+    Suite *s = suite_create("shown_report");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        TCase *t = tcase_create(cases[i].name);
+        tcase_add_unchecked_fixture(t, setup, teardown);
+        tcase_add_test(t, cases[i].test);
+        suite_add_tcase(s, t);
+    }
+    return run_suite(s);
+}
