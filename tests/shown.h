@@ -139,7 +139,7 @@ static inline void judge_markdown(const char *text, int64_t n, const char *what,
 
 typedef struct { int status; char *out, *log; int64_t n_out, n_log; } outcome;
 
-static inline __attribute__((noinline)) char *read_all(const char *path, int64_t *n)
+static __attribute__((noinline)) char *read_all(const char *path, int64_t *n)
 {
     err   e = { 0 };
     char *text = NULL;
