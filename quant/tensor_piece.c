@@ -13,11 +13,11 @@ enum {
     ROWS_AT_ONCE     = 16,              // in effort's widest lanes
 };
 
-bool tensor_job_init(tensor_job *j, const gguf_tensor *dst, const tensor_source *src, bool compared, err *e)
+bool tensor_job_init(tensor_job *j, const gguf_tensor *dst, const tensor_source *src, err *e)
 {
     const dtype_info *to = dtype_find(dst->type), *from = dtype_of(src->type);
     const bool plain = dtype_is_float(src->type);
-    *j = (tensor_job){ .dst = dst, .src = src, .to = codec_find(dst->type), .from = plain ? NULL : codec_find(src->type), .compared = compared };
+    *j = (tensor_job){ .dst = dst, .src = src, .to = codec_find(dst->type), .from = plain ? NULL : codec_find(src->type) };
     j->cols = dst->n_dims > 0 ? dst->shape[dst->n_dims - 1] : 1;
     j->rows_per_matrix = dst->n_dims > 1 ? dst->shape[dst->n_dims - 2] : 1;
     j->copied = src->type == dst->type && src->add == 0;
@@ -206,6 +206,13 @@ bool piece_encode(const tensor_job *j, int64_t first, int64_t n, uint8_t *dst, p
                    (long long)(first % j->cols), why.msg);
 }
 
+void piece_bad_add(piece_bad *all, const piece_bad *more)
+{
+    if (more->n == 0) return;
+    if (all->n == 0 || more->first < all->first) all->first = more->first;
+    all->n += more->n;
+}
+
 // ---- what is no number -----------------------------------------------------------------------------------------------------
 
 static const char HINT[] = " (--allow-nonfinite goes on)";
@@ -234,8 +241,7 @@ static bool check_blocks(const tensor_job *j, int64_t first, int64_t n, const ui
         const int64_t at = finite_first(DT_F32, s->f32, step);
         if (at < 0) continue;
         if (!j->src->allow_nonfinite) return refuse_value(j, first + i + at, finite_name((double)s->f32[at]), "blocks of finite values", HINT, e);
-        if (bad->n == 0) bad->first = first + i + at;
-        bad->n += finite_count_bad(DT_F32, s->f32, step);
+        piece_bad_add(bad, &(piece_bad){ finite_count_bad(DT_F32, s->f32, step), first + i + at });
     }
     return true;
 }
@@ -243,13 +249,11 @@ static bool check_blocks(const tensor_job *j, int64_t first, int64_t n, const ui
 bool piece_check(const tensor_job *j, int64_t first, int64_t n, const uint8_t *bytes, piece_scratch *s, piece_bad *bad, err *e)
 {
     const dtype t = j->dst->type;
-    *bad = (piece_bad){ 0 };
-    if (j->compared) return true;
     if (!finite_checks(t)) return !j->copied || !j->to || check_blocks(j, first, n, bytes, s, bad, e);
     const int64_t at = finite_first(t, bytes, n);
     if (at < 0) return true;
     if (!j->src->allow_nonfinite) return refuse_plain(j, first + at, e);
-    *bad = (piece_bad){ .n = finite_count_bad(t, bytes, n), .first = first + at };
+    piece_bad_add(bad, &(piece_bad){ finite_count_bad(t, bytes, n), first + at });
     return true;
 }
 

@@ -64,12 +64,26 @@ static bool write_bytes(outfile *f, int64_t at, const uint8_t *bytes, int64_t n,
     return true;
 }
 
-// The bytes to the place of weight `first` in the file.
-static bool put_piece(writer *w, const tensor_job *t, const slot *s, int64_t first, err *e)
+// Puts n weights from `first` on, whose bytes these are, to their place in the file.
+static bool put_bytes(writer *w, const tensor_job *t, int64_t first, int64_t n, const uint8_t *bytes, err *e)
 {
-    const int64_t off = piece_bytes(t->dst->type, first), at = t->dst->off + off;
-    if (!t->copied || t->src->fd < 0) return write_bytes(w->out, at, s->bytes, s->n_bytes, e);
-    return outfile_copy_at(w->out, at, t->src->fd, t->src->off + off, s->n_bytes, e);
+    const int64_t off = piece_bytes(t->dst->type, first), at = t->dst->off + off, n_bytes = piece_bytes(t->dst->type, n);
+    if (!t->copied || t->src->fd < 0) return write_bytes(w->out, at, bytes, n_bytes, e);
+    return outfile_copy_at(w->out, at, t->src->fd, t->src->off + off, n_bytes, e);
+}
+
+// Puts and checks the slot's piece, step by step: the check then reads from the nearest cache what was just copied.
+static bool put_piece(writer *w, const tensor_job *t, slot *s, int64_t first, int64_t n, piece_scratch *scr, err *e)
+{
+    const dtype_info *d = dtype_find(t->dst->type);
+    const int64_t most = WRITE_BYTES / d->block_bytes * d->block_weights;
+    for (int64_t step, i = 0; i < n; i += step) {
+        const uint8_t *bytes = s->bytes + piece_bytes(t->dst->type, i);
+        step = n - i < most ? n - i : most;
+        if (!put_bytes(w, t, first + i, step, bytes, e)) return false;
+        if (!piece_check(t, first + i, step, bytes, scr, &s->bad, e)) return false;
+    }
+    return true;
 }
 
 // Encodes or copies one piece to its place in the file, and leaves in the slot what is to be hashed.
@@ -83,8 +97,7 @@ static bool fill_slot(writer *w, slot *s, piece_scratch *scr, err *e)
     if (!s->bytes) return err_nomem(e, "a tensor's bytes", (size_t)w->buf_bytes);
     if (!t->copied && !piece_encode(t, first, n, s->buf, scr, e)) return false;
     if (w->art) return piece_compare(t, gguf_path(w->art), first, s->bytes, s->n_bytes, e);
-    // Copied first: the check then finds the bytes in the cache.
-    return put_piece(w, t, s, first, e) && piece_check(t, first, n, s->bytes, scr, &s->bad, e);
+    return put_piece(w, t, s, first, n, scr, e);
 }
 
 // The running digest of the slot's tensor.
@@ -213,13 +226,6 @@ static void do_hash(writer *w, slot *s)
     while (w->oldest < w->next_piece && slot_at(w, w->oldest)->state == SLOT_FREE) w->oldest++;
 }
 
-static void add_bad(piece_bad *all, const piece_bad *more)
-{
-    if (more->n == 0) return;
-    if (all->n == 0 || more->first < all->first) all->first = more->first;
-    all->n += more->n;
-}
-
 static void do_fill(writer *w, slot *s, piece_scratch *scr)
 {
     err e = { 0 };
@@ -228,7 +234,7 @@ static void do_fill(writer *w, slot *s, piece_scratch *scr)
     const bool ok = fill_slot(w, s, scr, &e);
     pthread_mutex_lock(&w->lock);
     if (w->jobs[s->job].t.copied) w->copying = false;
-    add_bad(&w->jobs[s->job].bad, &s->bad);
+    piece_bad_add(&w->jobs[s->job].bad, &s->bad);
     s->state = SLOT_WRITTEN;
     if (!ok) record_failure(w, s, &e);
 }
@@ -268,7 +274,7 @@ static bool plan_work(writer *w, const tensor_source *src, err *e)
     for (int64_t i = 0; i < w->n_jobs; i++) {
         job *j = &w->jobs[i];
         const gguf_tensor *dst = w->art ? gguf_tensor_at(w->art, i) : gguf_plan_tensor_at(w->plan, i);
-        if (!tensor_job_init(&j->t, dst, &src[i], w->art != NULL, e)) return false;
+        if (!tensor_job_init(&j->t, dst, &src[i], e)) return false;
         j->first_piece = w->n_pieces;
         if (!add_i64(w->n_pieces, j->t.n_pieces, &w->n_pieces)) return err_set(e, ERR_INPUT, "%s: too large", src[i].where);
         const int64_t need = j->t.copied ? 0 : piece_bytes(dst->type, j->t.piece_weights);
