@@ -12,12 +12,16 @@
 // A page's address is no id, but it holds one.
 static bool is_address(const char *arg, err *e)
 {
-    static const char *const HOSTS[] = { "https://huggingface.co/", "http://huggingface.co/", "https://hf.co/", "hf://", "huggingface.co/" };
+    static const char *const HOSTS[] = {
+        "https://huggingface.co/", "http://huggingface.co/", "https://hf.co/", "hf://", "huggingface.co/",
+    };
     for (size_t i = 0; i < sizeof HOSTS / sizeof HOSTS[0]; i++) {
         const size_t n = strlen(HOSTS[i]);
         if (strncmp(arg, HOSTS[i], n) != 0) continue;
-        const char *id = arg + n, *slash = strchr(id, '/'), *end = slash ? slash + 1 + strcspn(slash + 1, "/?#") : id + strlen(id);
-        err_set(e, ERR_INPUT, "%s: found an address, expected a folder or the id of a model: give %.*s", arg, (int)(end - id), id);
+        const char *id = arg + n, *slash = strchr(id, '/');
+        const char *end = slash ? slash + 1 + strcspn(slash + 1, "/?#") : id + strlen(id);
+        err_set(e, ERR_INPUT, "%s: found an address, expected a folder or the id of a model: give %.*s", arg,
+                (int)(end - id), id);
         return true;
     }
     return false;
@@ -35,9 +39,13 @@ static bool looks_like_a_file(const char *arg)
 static char *local(const command *c, const char *arg, const char *revision, err *e)
 {
     char *path = NULL;
-    if (revision) err_set(e, ERR_USAGE, "option --revision: found the folder %s, expected the id of a model in the Hub cache", arg);
-    else if (!(path = strdup(arg))) err_nomem(e, "a path", strlen(arg));
-    else if (hub_is_id(arg) && strchr(arg, '/') && hub_has(arg)) cli_note(c, "%s is here; the model of this id in the Hub cache is not looked at", arg);
+    if (revision)
+        err_set(e, ERR_USAGE, "option --revision: found the folder %s, expected the id of a model in the Hub cache",
+                arg);
+    else if (!(path = strdup(arg)))
+        err_nomem(e, "a path", strlen(arg));
+    else if (hub_is_id(arg) && strchr(arg, '/') && hub_has(arg))
+        cli_note(c, "%s is here; the model of this id in the Hub cache is not looked at", arg);
     return path;
 }
 

@@ -35,21 +35,25 @@ static chat_template *find(templates *t, const char *name)
     return NULL;
 }
 
-// A name that is there already gets the new text, as in the dict that Transformers makes. Takes text, also when it fails.
+// A name that is there already gets the new text, as in the dict that Transformers makes. Takes text, also when it
+// fails.
 static bool add(templates *t, const char *name, char *text, const char *where, err *e)
 {
     chat_template *old = find(t, name);
     if (!text) return err_nomem(e, "a chat template", 0);
     if (old) {
-        progress_logf(t->log, "chat template '%.80s' stands twice: that of %s is taken, as in Transformers", name, where);
+        progress_logf(t->log, "chat template '%.80s' stands twice: that of %s is taken, as in Transformers", name,
+                      where);
         free(old->text);
         old->text = text;
         return true;
     }
     bool ok = true;
-    if (t->n == MAX_TEMPLATES) ok = err_set(e, ERR_INPUT, "%s: chat_template: found more than %d templates", where, MAX_TEMPLATES);
+    if (t->n == MAX_TEMPLATES)
+        ok = err_set(e, ERR_INPUT, "%s: chat_template: found more than %d templates", where, MAX_TEMPLATES);
     else if (strlen(name) > MAX_NAME_BYTES)
-        ok = err_set(e, ERR_INPUT, "%s: chat_template: found a name of %zu bytes, expected at most %d", where, strlen(name), MAX_NAME_BYTES);
+        ok = err_set(e, ERR_INPUT, "%s: chat_template: found a name of %zu bytes, expected at most %d", where,
+                     strlen(name), MAX_NAME_BYTES);
     char *copy = ok ? strdup(name) : NULL;
     if (ok && !copy) ok = err_nomem(e, "a name", strlen(name));
     if (!ok) {
@@ -69,7 +73,7 @@ static void clear(templates *t)
     t->n = 0;
 }
 
-// ---- files ------------------------------------------------------------------------------------------------------------------
+// ---- files ----------------------------------------------------------------------------------------------------------
 
 static bool add_file(templates *t, const char *folder, const char *file, const char *name, err *e)
 {
@@ -78,9 +82,11 @@ static bool add_file(templates *t, const char *folder, const char *file, const c
     if (!path) return err_nomem(e, "a path", strlen(folder));
     bool ok = text_file_read(&text, &n, path, LIMIT_JSON_BYTES, e);
     if (ok && strncmp(text, "\xef\xbb\xbf", 3) == 0)
-        progress_logf(t->log, "%s: begins with a byte order mark: it is part of the template, as in Transformers, and of each prompt", path);
+        progress_logf(t->log, "%s: begins with a byte order mark: it is part of the template, as in Transformers, and "
+                      "of each prompt", path);
     if (ok && strcmp(name, "file") == 0)
-        progress_logf(t->log, "%s: is written as the template 'file'; Transformers 5.24 takes a template of this name for the default one", path);
+        progress_logf(t->log, "%s: is written as the template 'file'; Transformers 5.24 takes a template of this name "
+                      "for the default one", path);
     ok = ok && add(t, name, text, path, e);
     free(path);
     return ok;
@@ -106,13 +112,14 @@ static bool add_files(templates *t, err *e)
     return ok;
 }
 
-// ---- the member chat_template of a JSON file -----------------------------------------------------------------------------------
+// ---- the member chat_template of a JSON file ------------------------------------------------------------------------
 
 static bool add_list(templates *t, const cJSON *list, const char *where, err *e)
 {
     const char *name, *text;
     for (const cJSON *it = list->child; it; it = it->next) {
-        if (!cJSON_IsObject(it)) return err_set(e, ERR_INPUT, "%s: chat_template: expected objects with name and template", where);
+        if (!cJSON_IsObject(it))
+            return err_set(e, ERR_INPUT, "%s: chat_template: expected objects with name and template", where);
         if (!json_str(it, "name", &name, where, e) || !json_str(it, "template", &text, where, e)) return false;
         if (!add(t, name, strdup(text), where, e)) return false;
     }
@@ -122,7 +129,8 @@ static bool add_list(templates *t, const cJSON *list, const char *where, err *e)
 static bool add_object(templates *t, const cJSON *object, const char *where, err *e)
 {
     for (const cJSON *it = object->child; it; it = it->next) {
-        if (!cJSON_IsString(it)) return err_set(e, ERR_INPUT, "%s: chat_template: '%.80s': expected a string", where, it->string);
+        if (!cJSON_IsString(it))
+            return err_set(e, ERR_INPUT, "%s: chat_template: '%.80s': expected a string", where, it->string);
         if (!add(t, it->string, strdup(it->valuestring), where, e)) return false;
     }
     return true;
@@ -150,7 +158,9 @@ static bool add_config(templates *t, const cJSON *tokenizer_config, err *e)
     snprintf(where, sizeof where, "%.1000s/" CONFIG, t->dir);
     if (!v) return true;
     if (t->n == 0) return add_value(t, v, where, e);
-    if (!says_the_same(t, v)) progress_logf(t->log, CONFIG ": its chat_template is not the one in the *.jinja files, which replace it, as in Transformers");
+    if (!says_the_same(t, v))
+        progress_logf(t->log, CONFIG ": its chat_template is not the one in the *.jinja files, which replace it, as in "
+                      "Transformers");
     return true;
 }
 
@@ -167,7 +177,9 @@ static bool add_legacy(templates *t, err *e)
     const cJSON *v = json_get(root, "chat_template");
     if (wanted) {
         ok = root && add_value(t, v, path, e);
-        if (ok) progress_logf(t->log, LEGACY ": its template is taken; Transformers' processors read this file, its tokenizer does not");
+        if (ok)
+            progress_logf(t->log, LEGACY ": its template is taken; Transformers' processors read this file, its "
+                          "tokenizer does not");
     } else if (!says_the_same(t, v)) {
         progress_logf(t->log, LEGACY ": its template is another than the one that the tokenizer has, and is left out");
     }
@@ -177,7 +189,7 @@ out:
     return ok;
 }
 
-// ---- keys -------------------------------------------------------------------------------------------------------------------
+// ---- keys -----------------------------------------------------------------------------------------------------------
 
 static bool is_plain(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
@@ -207,10 +219,12 @@ static void choose_key(templates *t, chat_template *c)
     const size_t n = strlen(key);
     for (int k = 2; is_taken(t, key); k++) snprintf(key + n, MAX_SUFFIX, "_%d", k);
     memcpy(c->key, key, sizeof key);
-    if (strcmp(key, c->name) != 0) progress_logf(t->log, "chat template '%.80s' is written as " KEY_CHAT ".%s", c->name, key);
+    if (strcmp(key, c->name) != 0)
+        progress_logf(t->log, "chat template '%.80s' is written as " KEY_CHAT ".%s", c->name, key);
 }
 
-// Names that are keys as they stand come first: "tool_use" is looked up by its name, whatever "tool-use" beside it becomes.
+// Names that are keys as they stand come first: "tool_use" is looked up by its name, whatever "tool-use" beside it
+// becomes.
 static void choose_keys(templates *t)
 {
     for (int exact = 1; exact >= 0; exact--)

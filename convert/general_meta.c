@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---- name -------------------------------------------------------------------------------------------------------------
+// ---- name -----------------------------------------------------------------------------------------------------------
 
 // <cache>/models--org--name/snapshots/<commit>: the repository's name stands two folders up.
 static const char *hub_name(char *path)
@@ -49,7 +49,9 @@ static bool plan_name(gguf_plan *p, const char *hf_dir, progress *log, err *e)
     int64_t n_bad;
     if (!general_meta_model_id(hf_dir, id, sizeof id, e)) return false;
     char *text = utf8_mended(id, (int64_t)strlen(id), &n_bad), *title = text ? model_id_title(text) : NULL;
-    if (n_bad) progress_logf(log, "general.name: bytes of the folder's name that are not UTF-8 (%lld) become U+FFFD", (long long)n_bad);
+    if (n_bad)
+        progress_logf(log, "general.name: bytes of the folder's name that are not UTF-8 (%lld) become U+FFFD",
+                      (long long)n_bad);
     bool ok = title ? gguf_plan_str(p, "general.name", title, e) : err_nomem(e, "a name", strlen(id));
     free(text);
     free(title);
@@ -70,7 +72,7 @@ void general_meta_size_label(int64_t n_params, char out[16])
     snprintf(out, 16, "%.*f%s", digits < 2 ? 2 - digits : 0, v, rows[i].suffix);
 }
 
-// ---- sampling -------------------------------------------------------------------------------------------------------------
+// ---- sampling -------------------------------------------------------------------------------------------------------
 
 // What generation_config.json recommends, under the keys of gguf-py's Metadata.
 static bool plan_sampling(gguf_plan *p, const cJSON *g, err *e)
@@ -91,7 +93,8 @@ static bool plan_sampling(gguf_plan *p, const cJSON *g, err *e)
     return true;
 }
 
-bool general_meta_plan(gguf_plan *p, const char *arch, const char *hf_dir, const cJSON *generation_config, int64_t n_params, progress *log, err *e)
+bool general_meta_plan(gguf_plan *p, const char *arch, const char *hf_dir, const cJSON *generation_config,
+                       int64_t n_params, progress *log, err *e)
 {
     char label[16];
     general_meta_size_label(n_params, label);

@@ -9,10 +9,11 @@
 #include <string.h>
 #include <yaml.h>
 
-#define CARD "README.md"
+#define CARD    "README.md"
+#define NOTHING "; nothing is taken from the card"
 enum { MAX_CARD_BYTES = 1 << 20, MAX_LIST = 1000, MAX_BRACKETS = 256, MAX_ANCHORS = 1000 };
 
-// ---- the front matter ----------------------------------------------------------------------------------------------------------
+// ---- the front matter -----------------------------------------------------------------------------------------------
 
 // One line of text with its end; the length without that and without spaces behind.
 static size_t line_of(const char *s, size_t *next)
@@ -55,34 +56,31 @@ static char *without_tabs(const char *s)
     return out;
 }
 
-// The front matter as text for a YAML parser, malloc'd; NULL where there is none (the log says why, if somebody may miss it) or without memory.
-static char *read_card(const char *path, progress *log, err *e)
+// The front matter as text for a YAML parser, malloc'd; NULL where there is none (the log says why, if somebody may
+// miss it) or without memory.
+static char *front_matter(const char *card, int64_t n, progress *log, err *e)
 {
-    char   *head = NULL, *text = NULL, *out = NULL;
-    int64_t n, n_bad;
+    int64_t n_bad;
     bool    ended;
-    err     unread = { 0 };
-    if (!file_read_head(&head, &n, path, MAX_CARD_BYTES, &unread)) {
-        progress_logf(log, "%s; nothing is taken from the card", unread.msg);
-        return NULL;
-    }
-    const size_t n_text = strnlen(head, (size_t)n);
-    text = utf8_mended(head, (int64_t)n_text, &n_bad);
-    free(head);
+    char   *out  = NULL;
+    char   *text = utf8_mended(card, (int64_t)strnlen(card, (size_t)n), &n_bad);
     if (!text) {
-        err_nomem(e, path, n_text);
+        err_nomem(e, CARD, (size_t)n);
         return NULL;
     }
     text_unify_line_ends(text, (int64_t)strlen(text));
     char *from = between_fences(text, &ended);
-    if (from && !ended) progress_logf(log, CARD ": its front matter has no end within %d bytes; nothing is taken from the card", (int)MAX_CARD_BYTES);
-    if (from && ended && !(out = without_tabs(from))) err_nomem(e, path, n_text);
-    if (out && n_bad) progress_logf(log, CARD ": bytes that are not UTF-8 (%lld) become U+FFFD in what is taken from the card", (long long)n_bad);
+    if (from && !ended)
+        progress_logf(log, CARD ": its front matter has no end within %d bytes" NOTHING, (int)MAX_CARD_BYTES);
+    if (from && ended && !(out = without_tabs(from))) err_nomem(e, CARD, (size_t)n);
+    if (out && n_bad)
+        progress_logf(log, CARD ": bytes that are not UTF-8 (%lld) become U+FFFD in what is taken from the card",
+                      (long long)n_bad);
     free(text);
     return out;
 }
 
-// ---- values ------------------------------------------------------------------------------------------------------------------
+// ---- values ---------------------------------------------------------------------------------------------------------
 
 typedef struct {
     yaml_document_t *doc;
@@ -121,19 +119,26 @@ static yaml_node_t *member(const card *c, const yaml_node_t *map, const char *na
 }
 
 // As gguf-py: an empty text is no key.
-static bool plan_text(card *c, const char *key, const char *text, err *e) { return !text || !*text || gguf_plan_str(c->plan, key, text, e); }
+static bool plan_text(card *c, const char *key, const char *text, err *e)
+{
+    return !text || !*text || gguf_plan_str(c->plan, key, text, e);
+}
 
-// ---- license -----------------------------------------------------------------------------------------------------------------
+// ---- license --------------------------------------------------------------------------------------------------------
 
 static int list_length(const card *c, const yaml_node_t *v, const char *name)
 {
     if (!v || v->type != YAML_SEQUENCE_NODE) return 0;
     const long n = v->data.sequence.items.top - v->data.sequence.items.start;
-    if (n > MAX_LIST) progress_logf(c->log, CARD ": %s has %ld elements; the first %d are taken", name, n, (int)MAX_LIST);
+    if (n > MAX_LIST)
+        progress_logf(c->log, CARD ": %s has %ld elements; the first %d are taken", name, n, (int)MAX_LIST);
     return n > MAX_LIST ? MAX_LIST : (int)n;
 }
 
-static yaml_node_t *element(const card *c, const yaml_node_t *v, int i) { return node(c, v->data.sequence.items.start[i]); }
+static yaml_node_t *element(const card *c, const yaml_node_t *v, int i)
+{
+    return node(c, v->data.sequence.items.start[i]);
+}
 
 static bool plan_joined(card *c, const char *key, const yaml_node_t *list, const char *name, err *e)
 {
@@ -155,17 +160,20 @@ static bool plan_joined(card *c, const char *key, const yaml_node_t *list, const
 static bool plan_license(card *c, err *e)
 {
     static const struct { const char *yaml, *key; } ROWS[] = {
-        { "license", "general.license" }, { "license_name", "general.license.name" }, { "license_link", "general.license.link" },
+        { "license", "general.license" }, { "license_name", "general.license.name" },
+        { "license_link", "general.license.link" },
     };
     for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
         const yaml_node_t *v = member(c, c->root, ROWS[i].yaml, NULL);
         const bool list = v && v->type == YAML_SEQUENCE_NODE;
-        if (!(list ? plan_joined(c, ROWS[i].key, v, ROWS[i].yaml, e) : plan_text(c, ROWS[i].key, text_of(v), e))) return false;
+        const bool ok   = list ? plan_joined(c, ROWS[i].key, v, ROWS[i].yaml, e)
+                               : plan_text(c, ROWS[i].key, text_of(v), e);
+        if (!ok) return false;
     }
     return true;
 }
 
-// ---- lists of texts ------------------------------------------------------------------------------------------------------------
+// ---- lists of texts -------------------------------------------------------------------------------------------------
 
 // The texts under either name, those of the first one first: a text counts as a list of one.
 static bool plan_texts(card *c, const char *key, const char *first, const char *second, err *e)
@@ -185,7 +193,7 @@ static bool plan_texts(card *c, const char *key, const char *first, const char *
     return n == 0 || gguf_plan_arr_str(c->plan, key, all, n, e);
 }
 
-// ---- other models and data sets ------------------------------------------------------------------------------------------------
+// ---- other models and data sets -------------------------------------------------------------------------------------
 
 static bool plan_field(card *c, const char *kind, int i, const char *field, const char *text, err *e)
 {
@@ -238,7 +246,9 @@ static bool plan_reference(card *c, const char *kind, int i, const char *text, e
 
 static bool plan_described(card *c, const char *kind, int i, const yaml_node_t *map, err *e)
 {
-    static const char *const FIELDS[] = { "name", "author", "version", "organization", "description", "url", "doi", "uuid", "repo_url" };
+    static const char *const FIELDS[] = {
+        "name", "author", "version", "organization", "description", "url", "doi", "uuid", "repo_url",
+    };
     for (size_t k = 0; k < sizeof FIELDS / sizeof FIELDS[0]; k++)
         if (!plan_field(c, kind, i, FIELDS[k], text_of(member(c, map, FIELDS[k], NULL)), e)) return false;
     return true;
@@ -265,23 +275,26 @@ static bool plan_references(card *c, const char *kind, const char *const names[3
     return true;
 }
 
-// ---- the whole ---------------------------------------------------------------------------------------------------------------
+// ---- the whole ------------------------------------------------------------------------------------------------------
 
 static bool plan_all(card *c, err *e)
 {
-    static const char *const BASES[3] = { "base_model", "base_models", "base_model_sources" }, *const DATA[3] = { "datasets", "dataset", "dataset_sources" };
+    static const char *const BASES[3] = { "base_model", "base_models", "base_model_sources" };
+    static const char *const DATA[3]  = { "datasets", "dataset", "dataset_sources" };
     c->root = yaml_document_get_root_node(c->doc);
     if (!c->root) return true;
     if (c->root->type != YAML_MAPPING_NODE) {
-        progress_logf(c->log, CARD ": its front matter is no mapping of names to values; nothing is taken from the card");
+        progress_logf(c->log, CARD ": its front matter is no mapping of names to values" NOTHING);
         return true;
     }
     return plan_license(c, e) && plan_references(c, "base_model", BASES, e) && plan_references(c, "dataset", DATA, e) &&
-           plan_texts(c, "general.tags", "tags", "pipeline_tag", e) && plan_texts(c, "general.languages", "languages", "language", e);
+           plan_texts(c, "general.tags", "tags", "pipeline_tag", e) &&
+           plan_texts(c, "general.languages", "languages", "language", e);
 }
 
-// libyaml looks at every open bracket for each token, and at every anchor for each anchor: both are few in a card that means well. (Which bracket
-// closes another, only a parser knows: "]" may stand in quotes. So they are counted, not paired.)
+// libyaml looks at every open bracket for each token, and at every anchor for each anchor: both are few in a card that
+// means well. (Which bracket closes another, only a parser knows: "]" may stand in quotes. So they are counted, not
+// paired.)
 static bool is_bounded(const char *text)
 {
     int open = 0, anchors = 0;
@@ -299,7 +312,8 @@ static bool plan_yaml(gguf_plan *p, const char *text, int64_t n_params, progress
     yaml_document_t doc;
     bool ok = true;
     if (!is_bounded(text)) {
-        progress_logf(log, CARD ": its front matter has more than %d brackets or %d anchors; nothing is taken from the card", (int)MAX_BRACKETS, (int)MAX_ANCHORS);
+        progress_logf(log, CARD ": its front matter has more than %d brackets or %d anchors" NOTHING, (int)MAX_BRACKETS,
+                      (int)MAX_ANCHORS);
         return true;
     }
     if (!yaml_parser_initialize(&parser)) return err_nomem(e, "a YAML parser", sizeof parser);
@@ -312,22 +326,34 @@ static bool plan_yaml(gguf_plan *p, const char *text, int64_t n_params, progress
     } else if (parser.error == YAML_MEMORY_ERROR) {
         ok = err_nomem(e, CARD, strlen(text));
     } else {
-        progress_logf(log, CARD ": line %zu: its front matter is not YAML: %s; nothing is taken from the card", parser.problem_mark.line + 2,
+        progress_logf(log, CARD ": line %zu: its front matter is not YAML: %s" NOTHING, parser.problem_mark.line + 2,
                       parser.problem ? parser.problem : "a character that YAML does not have");
     }
     yaml_parser_delete(&parser);
     return ok;
 }
 
-bool model_card_plan(gguf_plan *p, const char *hf_dir, int64_t n_params, progress *log, err *e)
+bool model_card_plan_text(gguf_plan *p, const char *readme, int64_t n, int64_t n_params, progress *log, err *e)
 {
-    char *path = path_join(hf_dir, CARD), *text = NULL;
-    if (!path) return err_nomem(e, "a path", strlen(hf_dir));
-    err  failed = { 0 };
-    if (file_exists(path)) text = read_card(path, log, &failed);
-    bool ok = failed.kind == ERR_NONE || err_set(e, failed.kind, "%s", failed.msg);
+    err   failed = { 0 };
+    char *text   = front_matter(readme, n, log, &failed);
+    bool  ok     = failed.kind == ERR_NONE || err_set(e, failed.kind, "%s", failed.msg);
     if (ok && text) ok = plan_yaml(p, text, n_params, log, e);
     free(text);
+    return ok;
+}
+
+bool model_card_plan(gguf_plan *p, const char *hf_dir, int64_t n_params, progress *log, err *e)
+{
+    char   *readme = NULL, *path = path_join(hf_dir, CARD);
+    int64_t n  = 0;
+    err     unread = { 0 };
+    bool    ok = true;
+    if (!path) return err_nomem(e, "a path", strlen(hf_dir));
+    if (file_exists(path) && !file_read_head(&readme, &n, path, MAX_CARD_BYTES, &unread))
+        progress_logf(log, "%s" NOTHING, unread.msg);
+    if (readme) ok = model_card_plan_text(p, readme, n, n_params, log, e);
+    free(readme);
     free(path);
     return ok;
 }

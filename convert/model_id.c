@@ -12,9 +12,10 @@
 #include <string.h>
 #include <wctype.h>
 
-// ---- titles ----------------------------------------------------------------------------------------------------------------
+// ---- titles ---------------------------------------------------------------------------------------------------------
 
-// Letters of every script, whatever language the program runs in. (locale_t)0 where the C library has no such locale: then ASCII alone has cases.
+// Letters of every script, whatever language the program runs in. (locale_t)0 where the C library has no such locale:
+// then ASCII alone has cases.
 typedef struct { locale_t loc; wctrans_t title; } letters;
 
 static letters letters_open(void)
@@ -24,8 +25,15 @@ static letters letters_open(void)
     return l;
 }
 
-static bool is_lower(const letters *l, uint32_t c) { return l->loc ? iswlower_l((wint_t)c, l->loc) != 0 : c >= 'a' && c <= 'z'; }
-static bool is_upper(const letters *l, uint32_t c) { return l->loc ? iswupper_l((wint_t)c, l->loc) != 0 : c >= 'A' && c <= 'Z'; }
+static bool is_lower(const letters *l, uint32_t c)
+{
+    return l->loc ? iswlower_l((wint_t)c, l->loc) != 0 : c >= 'a' && c <= 'z';
+}
+
+static bool is_upper(const letters *l, uint32_t c)
+{
+    return l->loc ? iswupper_l((wint_t)c, l->loc) != 0 : c >= 'A' && c <= 'Z';
+}
 
 static uint32_t to_title(const letters *l, uint32_t c)
 {
@@ -105,7 +113,7 @@ char *model_id_title(const char *id)
 {
     static const char BREAKS[] = "- \t\n\v\f\r";
     letters l   = letters_open();
-    char   *out = malloc(strlen(id) * 2 + 1), *w = out;      // a capital is at most one byte longer than a small letter of two
+    char   *out = malloc(strlen(id) * 2 + 1), *w = out;      // a capital is at most a byte longer than its small letter
     for (const char *s = id; out && *s;) {
         const size_t n = strcspn(s, BREAKS);
         if (n && w != out) *w++ = ' ';
@@ -117,7 +125,7 @@ char *model_id_title(const char *id)
     return out;
 }
 
-// ---- parts -----------------------------------------------------------------------------------------------------------------
+// ---- parts ----------------------------------------------------------------------------------------------------------
 
 // What a word of a name may be, as sets.
 enum { VERSION = 1, TYPE = 2, SIZE = 4, FINETUNE = 8, BASENAME = 16 };

@@ -1,13 +1,13 @@
-// model_id: what the name of a model says, by the rules of gguf-py's Metadata, so that keys made from it are llama.cpp's.
-// Proved by tests/model_card_test.c, beside gguf-py's own answers.
+// model_id: what the name of a model says, by the rules of gguf-py's Metadata, so that keys made from it are
+// llama.cpp's. Proved by tests/model_card_test.c, beside gguf-py's own answers.
 #ifndef HALLMARK_CONVERT_MODEL_ID_H
 #define HALLMARK_CONVERT_MODEL_ID_H
 
 #include "../formats/err.h"
 #include <stdint.h>
 
-// "gemma-4-E2B-it" becomes "Gemma 4 E2B It": words in lower case get a capital, versions and sizes stay. Letters of any script; id is UTF-8.
-// malloc'd, NULL when out of memory. (Metadata.id_to_title)
+// "gemma-4-E2B-it" becomes "Gemma 4 E2B It": words in lower case get a capital, versions and sizes stay. Letters of any
+// script; id is UTF-8. malloc'd, NULL when out of memory. (Metadata.id_to_title)
 char *model_id_title(const char *id);
 
 // The parts of "google/gemma-3-270m" (get_model_id_components). Owned; NULL where the id does not say it.

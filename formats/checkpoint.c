@@ -51,12 +51,13 @@ static char *shell_word(const char *s)
     return text_take(&t);
 }
 
-// ---- a Hub cache -----------------------------------------------------------------------------------------------------------
+// ---- a Hub cache ----------------------------------------------------------------------------------------------------
 
 // " (to download it: hf download a/b)" for a folder in a cache, else ""; malloc'd.
 static char *download_hint(const char *path)
 {
-    char *real = realpath(path, NULL), *id = hub_id_of(real ? real : path), *run = id ? hub_download_command(id, NULL) : NULL, *hint = NULL;
+    char *hint = NULL, *real = realpath(path, NULL), *id = hub_id_of(real ? real : path);
+    char *run = id ? hub_download_command(id, NULL) : NULL;
     if (run && asprintf(&hint, "; to download it: %s", run) < 0) hint = NULL;
     if (!hint) hint = strdup("");
     free(real);
@@ -69,11 +70,15 @@ static bool is_repository(const folder *f, err *e)
 {
     char *up = path_join(f->path, ".."), *real = realpath(f->path, NULL);
     const char *base = real && strrchr(real, '/') ? strrchr(real, '/') + 1 : "";
-    const bool  here = dir_list_has(&f->names, "snapshots") || strncmp(base, "models--", 8) == 0, below = !f->config && strcmp(base, "snapshots") == 0;
+    const bool  here  = dir_list_has(&f->names, "snapshots") || strncmp(base, "models--", 8) == 0;
+    const bool  below = !f->config && strcmp(base, "snapshots") == 0;
     char *snapshot = here ? hub_choose_snapshot(f->path) : below && up ? hub_choose_snapshot(up) : NULL;
     char *hint = download_hint(f->path);
-    if (snapshot) err_set(e, ERR_INPUT, "%s: found a model's folder of a Hub cache, expected one of its snapshots: give %s", f->path, snapshot);
-    else if ((here || below) && hint) err_set(e, ERR_INPUT, "%s: found a model's folder of a Hub cache, without a snapshot%s", f->path, hint);
+    if (snapshot)
+        err_set(e, ERR_INPUT, "%s: found a model's folder of a Hub cache, expected one of its snapshots: give %s",
+                f->path, snapshot);
+    else if ((here || below) && hint)
+        err_set(e, ERR_INPUT, "%s: found a model's folder of a Hub cache, without a snapshot%s", f->path, hint);
     free(up);
     free(real);
     free(snapshot);
@@ -93,7 +98,7 @@ static bool is_cache(const folder *f, err *e)
     return false;
 }
 
-// ---- other things ----------------------------------------------------------------------------------------------------------
+// ---- other things ---------------------------------------------------------------------------------------------------
 
 static bool is_empty(const folder *f, err *e)
 {
@@ -104,12 +109,15 @@ static bool is_adapter(const folder *f, err *e)
 {
     err         unread = { 0 };
     const char *base   = NULL;
-    if (!dir_list_has(&f->names, "adapter_config.json") && !dir_list_has(&f->names, "adapter_model.safetensors")) return false;
+    const bool has_config = dir_list_has(&f->names, "adapter_config.json");
+    if (!has_config && !dir_list_has(&f->names, "adapter_model.safetensors")) return false;
     char  *path   = path_join(f->path, "adapter_config.json");
     cJSON *config = path && file_exists(path) ? json_parse_file(path, &unread) : NULL;
-    if (cJSON_IsString(json_get(config, "base_model_name_or_path"))) base = json_get(config, "base_model_name_or_path")->valuestring;
-    err_set(e, ERR_INPUT, "%s: found an adapter (LoRA), which is no model of its own, " WANTED "; merge it into its base model%s%s first: "
-            "peft's merge_and_unload(), then save_pretrained() of model and tokenizer", f->path, base ? " " : "", base ? base : "");
+    const cJSON *name = json_get(config, "base_model_name_or_path");
+    if (cJSON_IsString(name)) base = name->valuestring;
+    err_set(e, ERR_INPUT, "%s: found an adapter (LoRA), which is no model of its own, " WANTED "; "
+            "merge it into its base model%s%s first: peft's merge_and_unload(), then save_pretrained() of model and "
+            "tokenizer", f->path, base ? " " : "", base ? base : "");
     cJSON_Delete(config);
     free(path);
     return true;
@@ -117,13 +125,17 @@ static bool is_adapter(const folder *f, err *e)
 
 static bool is_other_framework(const folder *f, err *e)
 {
-    static const char *const SUFFIXES[] = { ".bin", ".bin.index.json", ".pth", ".pt", ".ckpt", ".h5", ".msgpack", ".onnx", ".npz", NULL };
+    static const char *const SUFFIXES[] = {
+        ".bin", ".bin.index.json", ".pth", ".pt", ".ckpt", ".h5", ".msgpack", ".onnx", ".npz", NULL,
+    };
     const char *name = first_with(f, SUFFIXES);
     if (!name) return false;
     char *word = shell_word(f->path);
     if (word)
-        err_set(e, ERR_INPUT, "%s: found %s and no safetensors, " WANTED "; Transformers writes them: python3 -c \"import sys; from transformers import AutoModelForCausalLM as M, "
-                "AutoTokenizer as T; [c.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[2]) for c in (M, T)]\" %s NEW_DIR", f->path, name, word);
+        err_set(e, ERR_INPUT, "%s: found %s and no safetensors, " WANTED "; Transformers writes them: "
+                "python3 -c \"import sys; from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; "
+                "[c.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[2]) for c in (M, T)]\" %s NEW_DIR",
+                f->path, name, word);
     else err_nomem(e, "a message", 0);
     free(word);
     return true;
@@ -134,17 +146,22 @@ static bool is_gguf_folder(const folder *f, err *e)
     static const char *const SUFFIXES[] = { ".gguf", NULL };
     const char *name = first_with(f, SUFFIXES);
     const int   n    = count_with(f, ".gguf");
-    return name && !err_set(e, ERR_INPUT, "%s: found %d GGUF file%s (%s), expected a Hugging Face checkpoint; 'hallmark quantize' makes another type of a GGUF file",
-                            f->path, n, n == 1 ? "" : "s", name);
+    return name && !err_set(e, ERR_INPUT, "%s: found %d GGUF file%s (%s), expected a Hugging Face checkpoint; "
+                            "'hallmark quantize' makes another type of a GGUF file", f->path, n, n == 1 ? "" : "s",
+                            name);
 }
 
 static bool is_unfinished(const folder *f, err *e)
 {
-    static const char *const SUFFIXES[] = { ".incomplete", ".part", ".partial", ".crdownload", ".aria2", ".download", NULL };
+    static const char *const SUFFIXES[] = {
+        ".incomplete", ".part", ".partial", ".crdownload", ".aria2", ".download", NULL,
+    };
     const char *name = first_with(f, SUFFIXES);
     if (!name) return false;
     char *hint = download_hint(f->path);
-    if (hint) err_set(e, ERR_INPUT, "%s: found '%s', a download that did not end, and no %s%s", f->path, name, f->missing, hint);
+    if (hint)
+        err_set(e, ERR_INPUT, "%s: found '%s', a download that did not end, and no %s%s", f->path, name, f->missing,
+                hint);
     free(hint);
     return true;
 }
@@ -154,7 +171,9 @@ static bool is_misnamed(const folder *f, err *e)
     static const char *const SUFFIXES[] = { ".safetensors", NULL };
     const char *name = first_with(f, SUFFIXES);
     if (!name || f->weights) return false;
-    if (strstr(name, "-of-")) return !err_set(e, ERR_INPUT, "%s: found '%s' and no " INDEX ", which says what is in which file: fetch it from where they come from", f->path, name);
+    if (strstr(name, "-of-"))
+        return !err_set(e, ERR_INPUT, "%s: found '%s' and no " INDEX ", which says what is in which file: fetch it "
+                        "from where they come from", f->path, name);
     return !err_set(e, ERR_INPUT, "%s: found '%s', expected " ONE " or " INDEX, f->path, name);
 }
 
@@ -164,7 +183,9 @@ static bool is_above(const folder *f, err *e)
     for (int i = 0; i < f->names.n && !found && !f->config; i++) {
         char *sub = path_join(f->path, f->names.v[i]), *config = sub ? path_join(sub, "config.json") : NULL;
         found = config && dir_exists(sub) && file_exists(config);
-        if (found) err_set(e, ERR_INPUT, "%s: found no %s, but a checkpoint in a folder below: give %s", f->path, f->missing, sub);
+        if (found)
+            err_set(e, ERR_INPUT, "%s: found no %s, but a checkpoint in a folder below: give %s", f->path, f->missing,
+                    sub);
         free(sub);
         free(config);
     }
@@ -175,22 +196,28 @@ static bool is_without(const folder *f, err *e)
 {
     char *hint = download_hint(f->path);
     if (!hint) return err_nomem(e, "a message", 0);
-    if (f->config) err_set(e, ERR_INPUT, "%s: found config.json and no weights, expected " ONE " or " INDEX "%s", f->path, hint);
-    else if (f->weights) err_set(e, ERR_INPUT, "%s: found weights and no config.json, which says what they are%s", f->path, hint);
-    else err_set(e, ERR_INPUT, "%s: found none of a checkpoint's files, " WANTED "%s", f->path, hint);
+    if (f->config)
+        err_set(e, ERR_INPUT, "%s: found config.json and no weights, expected " ONE " or " INDEX "%s", f->path, hint);
+    else if (f->weights)
+        err_set(e, ERR_INPUT, "%s: found weights and no config.json, which says what they are%s", f->path, hint);
+    else
+        err_set(e, ERR_INPUT, "%s: found none of a checkpoint's files, " WANTED "%s", f->path, hint);
     free(hint);
     return true;
 }
 
 static bool diagnose(const folder *f, err *e)
 {
-    static const diagnosis EACH[] = { is_empty, is_repository, is_cache, is_adapter, is_misnamed, is_other_framework, is_gguf_folder, is_unfinished, is_above, is_without };
+    static const diagnosis EACH[] = {
+        is_empty, is_repository, is_cache, is_adapter, is_misnamed, is_other_framework, is_gguf_folder, is_unfinished,
+        is_above, is_without,
+    };
     for (size_t i = 0; i < sizeof EACH / sizeof EACH[0]; i++)
         if (EACH[i](f, e)) break;
     return false;
 }
 
-// ---- no folder -------------------------------------------------------------------------------------------------------------
+// ---- no folder ------------------------------------------------------------------------------------------------------
 
 static bool not_a_folder(const char *path, err *e)
 {
@@ -200,9 +227,11 @@ static bool not_a_folder(const char *path, err *e)
     if (!file_exists(path)) err_set(e, ERR_INPUT, "%s: found no folder of this name", path);
     else if (file_at_is_no_pointer(path, e)) {
         if (kind && strcmp(kind, "a GGUF file") == 0)
-            err_set(e, ERR_INPUT, "%s: found a GGUF file, expected a Hugging Face folder; 'hallmark quantize' makes another type of a GGUF file", path);
+            err_set(e, ERR_INPUT, "%s: found a GGUF file, expected a Hugging Face folder; 'hallmark quantize' makes "
+                    "another type of a GGUF file", path);
         else if (text_ends_with(path, ".safetensors") || text_ends_with(path, ".json"))
-            err_set(e, ERR_INPUT, "%s: found %s, expected the folder that holds it beside the checkpoint's other files: give %s", path, kind ? kind : "a file", dir);
+            err_set(e, ERR_INPUT, "%s: found %s, expected the folder that holds it beside the checkpoint's other "
+                    "files: give %s", path, kind ? kind : "a file", dir);
         else
             err_set(e, ERR_INPUT, "%s: found %s, expected a Hugging Face folder", path, kind ? kind : "a file");
     }
@@ -223,7 +252,7 @@ bool checkpoint_expect(const char *path, bool with_weights, err *e)
     return ok;
 }
 
-// ---- links -----------------------------------------------------------------------------------------------------------------
+// ---- links ----------------------------------------------------------------------------------------------------------
 
 static bool leads_nowhere(const char *path, err *e)
 {
@@ -237,17 +266,24 @@ static bool leads_nowhere(const char *path, err *e)
     return false;
 }
 
+static bool is_below(const char *path, const char *base)
+{
+    const size_t n = strlen(base);
+    return strncmp(path, base, n) == 0 && (path[n] == '/' || n == 1);
+}
+
 // base: the folder without links.
 static bool check_link(const char *base, const char *dir, const char *name, err *e)
 {
     struct stat st;
     char *path = path_join(dir, name), *real = NULL;
     bool  ok   = path || err_nomem(e, "a path", strlen(dir));
-    if (ok && lstat(path, &st) == 0 && !(real = realpath(path, NULL))) ok = S_ISLNK(st.st_mode) ? leads_nowhere(path, e) : err_errno(e, true, path, "open");
-    const size_t n = strlen(base);
-    if (ok && real && !(strncmp(real, base, n) == 0 && (real[n] == '/' || n == 1)) && !hub_is_blob_of(real, base))
-        ok = err_set(e, ERR_INPUT, "%s: leads to %s, out of the checkpoint's folder, expected a file in it (or in a Hub cache's blobs/); copy the file there if it belongs to it",
-                     path, real);
+    const bool there = ok && lstat(path, &st) == 0;
+    if (there) real = realpath(path, NULL);
+    if (there && !real) ok = S_ISLNK(st.st_mode) ? leads_nowhere(path, e) : err_errno(e, true, path, "open");
+    if (real && !is_below(real, base) && !hub_is_blob_of(real, base))
+        ok = err_set(e, ERR_INPUT, "%s: leads to %s, out of the checkpoint's folder, expected a file in it (or in a "
+                     "Hub cache's blobs/); copy the file there if it belongs to it", path, real);
     free(path);
     free(real);
     return ok;

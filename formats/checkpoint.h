@@ -5,12 +5,13 @@
 
 #include "err.h"
 
-// True where path is a folder that holds config.json and (with_weights) model.safetensors or model.safetensors.index.json. ERR_INPUT otherwise: it
-// names what was found there (nothing, a Hub cache, an adapter, PyTorch's files, GGUF files, a part of a download, ...) and what makes it usable.
+// True where path is a folder that holds config.json and (with_weights) model.safetensors or
+// model.safetensors.index.json. ERR_INPUT otherwise: it names what was found there (nothing, a Hub cache, an adapter,
+// PyTorch's files, GGUF files, a part of a download, ...) and what makes it usable.
 bool checkpoint_expect(const char *path, bool with_weights, err *e);
 
-// Every file of a checkpoint that is read must be in its folder: ERR_INPUT for a link that leads out of it or nowhere. Links into a Hub cache's
-// blobs/ are such a folder's own.
+// Every file of a checkpoint that is read must be in its folder: ERR_INPUT for a link that leads out of it or nowhere.
+// Links into a Hub cache's blobs/ are such a folder's own.
 bool checkpoint_keeps_to_itself(const char *dir, err *e);
 
 #endif

@@ -9,8 +9,9 @@ typedef struct {
     int    n;
 } dir_list;
 
-// Every name in dir but "." and "..", or those that end in `suffix` (NULL: all). A folder that is not there is an empty one where `optional`,
-// else, or when it cannot be read, the error of err_errno. *l is freed by dir_list_free in every case.
+// Every name in dir but "." and "..", or those that end in `suffix` (NULL: all). A folder that is not there is an empty
+// one where `optional`, else, or when it cannot be read, the error of err_errno. *l is freed by dir_list_free in every
+// case.
 bool dir_list_read(dir_list *l, const char *dir, const char *suffix, bool optional, err *e);
 void dir_list_free(dir_list *l);
 bool dir_list_has(const dir_list *l, const char *name);

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-// ---- kinds -----------------------------------------------------------------------------------------------------------------
+// ---- kinds ----------------------------------------------------------------------------------------------------------
 
 #define BYTES(s) s, sizeof(s) - 1
 static const struct { const char *magic; int64_t n; const char *text; } MAGICS[] = {
@@ -42,7 +42,8 @@ const char *file_kind(const uint8_t *p, int64_t n)
     if (n > FILE_KIND_HEAD) n = FILE_KIND_HEAD;
     for (size_t i = 0; i < sizeof MAGICS / sizeof MAGICS[0]; i++)
         if (n >= MAGICS[i].n && memcmp(p, MAGICS[i].magic, (size_t)MAGICS[i].n) == 0) return MAGICS[i].text;
-    if (begins_with_word(p, n, "<!doctype html") || begins_with_word(p, n, "<html")) return "an HTML page, as a download that was refused leaves";
+    if (begins_with_word(p, n, "<!doctype html") || begins_with_word(p, n, "<html"))
+        return "an HTML page, as a download that was refused leaves";
     if (n >= 9 && p[8] == '{' && p[7] == 0 && p[6] == 0) return "a safetensors file";
     if (begins_with_word(p, n, "{")) return "a JSON text";
     return NULL;
@@ -68,12 +69,15 @@ const char *file_kind_of_path(const char *path)
     return n < 0 ? NULL : n == 0 ? "an empty file" : file_kind(head, n);
 }
 
-// ---- git-lfs ---------------------------------------------------------------------------------------------------------------
+// ---- git-lfs --------------------------------------------------------------------------------------------------------
 
-// "version https://git-lfs.github.com/spec/v1\noid sha256:...\nsize 123\n"; the pre-release's host was hawser.github.com.
+// "version https://git-lfs.github.com/spec/v1\noid sha256:...\nsize 123\n"; the pre-release's host was
+// hawser.github.com.
 static bool is_pointer(const uint8_t *p, int64_t n, int64_t size)
 {
-    static const char *const FIRST[] = { "version https://git-lfs.github.com/spec/", "version https://hawser.github.com/spec/" };
+    static const char *const FIRST[] = {
+        "version https://git-lfs.github.com/spec/", "version https://hawser.github.com/spec/",
+    };
     if (size >= FILE_POINTER_BYTES) return false;     // git-lfs's own limit: a longer file is none
     for (size_t i = 0; i < sizeof FIRST / sizeof FIRST[0]; i++)
         if (n > (int64_t)strlen(FIRST[i]) && memcmp(p, FIRST[i], strlen(FIRST[i])) == 0) return true;
@@ -107,7 +111,8 @@ bool file_is_no_pointer(const char *path, const uint8_t *p, int64_t n, err *e)
     text_words(&run, "git lfs pull");
     if (bytes >= 0) snprintf(what, sizeof what, ", which stands for a file of %lld bytes", bytes);
     char *command = text_take(&run);
-    err_set(e, ERR_INPUT, "%s: found a git-lfs pointer%s that was not fetched; run: %s", path, what, command ? command : "git lfs pull");
+    err_set(e, ERR_INPUT, "%s: found a git-lfs pointer%s that was not fetched; run: %s", path, what,
+            command ? command : "git lfs pull");
     free(command);
     return false;
 }

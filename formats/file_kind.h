@@ -16,8 +16,8 @@ const char *file_kind(const uint8_t *p, int64_t n);
 // The same of a file; NULL also where it cannot be read.
 const char *file_kind_of_path(const char *path);
 
-// False, with ERR_INPUT and the command to run, where a whole file p[0..n) is a git-lfs pointer: the short text that stands in a clone for a file
-// that was not fetched.
+// False, with ERR_INPUT and the command to run, where a whole file p[0..n) is a git-lfs pointer: the short text that
+// stands in a clone for a file that was not fetched.
 bool file_is_no_pointer(const char *path, const uint8_t *p, int64_t n, err *e);
 // Looks into the file at path; true where there is none.
 bool file_at_is_no_pointer(const char *path, err *e);

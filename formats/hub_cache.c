@@ -15,7 +15,7 @@
 #define HEX         "0123456789abcdef"
 enum { COMMIT_HEX = 40, BLOB_HEX = 64, MAX_ID_PART = 96 };
 
-// ---- where it is -----------------------------------------------------------------------------------------------------------
+// ---- where it is ----------------------------------------------------------------------------------------------------
 
 static const char *variable(const char *name)
 {
@@ -36,14 +36,16 @@ static char *joined(const char *path, const char *below)
 {
     char *out = NULL;
     const bool at_home = strcmp(path, "~") == 0 || strncmp(path, "~/", 2) == 0;
-    if (asprintf(&out, "%s%s%s%s", at_home ? home() : "", at_home ? path + 1 : path, *below ? "/" : "", below) < 0) return NULL;
+    const char *rest = at_home ? path + 1 : path;
+    if (asprintf(&out, "%s%s%s%s", at_home ? home() : "", rest, *below ? "/" : "", below) < 0) return NULL;
     return out;
 }
 
 static char *cache_folder(void)
 {
     static const struct { const char *name, *below; } PLACES[] = {
-        { "HF_HUB_CACHE", "" }, { "HUGGINGFACE_HUB_CACHE", "" }, { "HF_HOME", "hub" }, { "XDG_CACHE_HOME", "huggingface/hub" },
+        { "HF_HUB_CACHE", "" }, { "HUGGINGFACE_HUB_CACHE", "" }, { "HF_HOME", "hub" },
+        { "XDG_CACHE_HOME", "huggingface/hub" },
     };
     for (size_t i = 0; i < sizeof PLACES / sizeof PLACES[0]; i++)
         if (variable(PLACES[i].name)) return joined(variable(PLACES[i].name), PLACES[i].below);
@@ -53,13 +55,15 @@ static char *cache_folder(void)
 // <cache>/models--a--b; malloc'd.
 static char *repo_folder(const char *cache, const char *id)
 {
-    const char *slash = strchr(id, '/');
-    char       *out   = NULL;
-    int n = slash ? asprintf(&out, "%s/" REPO_PREFIX "%.*s--%s", cache, (int)(slash - id), id, slash + 1) : asprintf(&out, "%s/" REPO_PREFIX "%s", cache, id);
+    const char  *slash = strchr(id, '/');
+    const size_t n_org = slash ? (size_t)(slash - id) : 0;
+    char        *out   = NULL;
+    int n = asprintf(&out, "%s/" REPO_PREFIX "%.*s%s%s", cache, (int)n_org, id, slash ? "--" : "",
+                     slash ? slash + 1 : id);
     return n < 0 ? NULL : out;
 }
 
-// ---- names -----------------------------------------------------------------------------------------------------------------
+// ---- names ----------------------------------------------------------------------------------------------------------
 
 static bool is_id_part(const char *s, size_t n)
 {
@@ -121,7 +125,7 @@ char *hub_id_of(const char *path)
     return NULL;
 }
 
-// ---- looking up ------------------------------------------------------------------------------------------------------------
+// ---- looking up -----------------------------------------------------------------------------------------------------
 
 // The commit in refs/<revision>, "" where there is none.
 static void read_ref(const char *repo, const char *revision, char commit[COMMIT_HEX + 1])
@@ -131,7 +135,8 @@ static void read_ref(const char *repo, const char *revision, char commit[COMMIT_
     err     unread = { 0 };
     commit[0] = '\0';
     if (asprintf(&path, "%s/refs/%s", repo, revision) < 0) return;
-    if (file_read_text(&text, &n, path, 4096, &unread) && strspn(text, HEX) == COMMIT_HEX && strcspn(text, " \t\r\n") == COMMIT_HEX) {
+    const bool read = file_read_text(&text, &n, path, 4096, &unread);
+    if (read && strspn(text, HEX) == COMMIT_HEX && strcspn(text, " \t\r\n") == COMMIT_HEX) {
         memcpy(commit, text, COMMIT_HEX);
         commit[COMMIT_HEX] = '\0';
     }
@@ -171,17 +176,18 @@ static void not_there(const char *id, const char *revision, const char *repo, co
     char *r = text_take(&refs), *s = text_take(&snapshots);
     if (!run || !r || !s) err_nomem(e, "a message", 0);
     else if (*commit)
-        err_set(e, ERR_INPUT, "%s: its revision '%s' is commit %s, whose snapshot is not in the Hub cache %s (snapshots: %s); to download it: %s", id,
-                revision ? revision : "main", commit, repo, s, run);
+        err_set(e, ERR_INPUT, "%s: its revision '%s' is commit %s, whose snapshot is not in the Hub cache %s "
+                "(snapshots: %s); to download it: %s", id, revision ? revision : "main", commit, repo, s, run);
     else
-        err_set(e, ERR_INPUT, "%s: the Hub cache %s has no revision '%s' of it (refs: %s; snapshots: %s); to download it: %s", id, repo,
-                revision ? revision : "main", r, s, run);
+        err_set(e, ERR_INPUT, "%s: the Hub cache %s has no revision '%s' of it (refs: %s; snapshots: %s); "
+                "to download it: %s", id, repo, revision ? revision : "main", r, s, run);
     free(run);
     free(r);
     free(s);
 }
 
-// For a bare name, the id of a cached model that is called so: "gemma-3-270m" means google/gemma-3-270m. malloc'd or NULL.
+// For a bare name, the id of a cached model that is called so: "gemma-3-270m" means google/gemma-3-270m. malloc'd or
+// NULL.
 static char *id_that_ends_in(const char *cache, const char *name)
 {
     dir_list l = { 0 };
@@ -200,10 +206,12 @@ static void not_cached(const char *id, const char *revision, const char *cache, 
 {
     char *near = id_that_ends_in(cache, id), *run = hub_download_command(id, revision);
     if (!run) err_nomem(e, "a message", 0);
-    else if (near) err_set(e, ERR_INPUT, "%s: found no file or folder of this name, and no such id in the Hub cache %s; did you mean '%s'?", id, cache, near);
+    else if (near)
+        err_set(e, ERR_INPUT, "%s: found no file or folder of this name, and no such id in the Hub cache %s; "
+                "did you mean '%s'?", id, cache, near);
     else
-        err_set(e, ERR_INPUT, "%s: found no file or folder of this name, and it is not in the Hub cache %s; if it is the id of a model, this downloads it: %s", id,
-                cache, run);
+        err_set(e, ERR_INPUT, "%s: found no file or folder of this name, and it is not in the Hub cache %s; "
+                "if it is the id of a model, this downloads it: %s", id, cache, run);
     free(near);
     free(run);
 }
@@ -253,7 +261,7 @@ char *hub_choose_snapshot(const char *repo_dir)
     return found;
 }
 
-// ---- blobs -----------------------------------------------------------------------------------------------------------------
+// ---- blobs ----------------------------------------------------------------------------------------------------------
 
 static bool is_hex(const char *s, size_t n) { return strlen(s) == n && strspn(s, HEX) == n; }
 
@@ -277,12 +285,14 @@ bool hub_is_blob_of(const char *real, const char *dir)
     char name[128], above[128], top[128];
     if (!name_from_end(real, 0, name) || !name_from_end(real, 1, above) || !name_from_end(real, 2, top)) return false;
     // models--a--b/blobs/<etag>, whoever links there: older versions made such links in folders of their own.
-    if (strcmp(above, "blobs") == 0 && strncmp(top, REPO_PREFIX, sizeof REPO_PREFIX - 1) == 0) return is_hex(name, COMMIT_HEX) || is_hex(name, BLOB_HEX);
+    const bool in_repo = strcmp(above, "blobs") == 0 && strncmp(top, REPO_PREFIX, sizeof REPO_PREFIX - 1) == 0;
+    if (in_repo) return is_hex(name, COMMIT_HEX) || is_hex(name, BLOB_HEX);
     // <cache>/blobs/<2 hex>/<hash>
     if (strcmp(top, "blobs") == 0 && is_hex(above, 2)) return is_hex(name, BLOB_HEX) && strncmp(name, above, 2) == 0;
     // X/snapshots/<commit> and X/blobs/: a repository of the cache that was given another name.
     if (strcmp(above, "blobs") != 0) return false;
     const char *mark = strstr(dir, "/snapshots/");
     const size_t n = mark ? (size_t)(mark - dir) : 0;
-    return mark && strncmp(real, dir, n) == 0 && strncmp(real + n, "/blobs/", 7) == 0 && strchr(real + n + 7, '/') == NULL;
+    const bool beside = mark && strncmp(real, dir, n) == 0 && strncmp(real + n, "/blobs/", 7) == 0;
+    return beside && strchr(real + n + 7, '/') == NULL;
 }

@@ -19,7 +19,7 @@ struct source_files {
     digest_queue *queue;
 };
 
-// ---- what is said of a source ------------------------------------------------------------------------------------------------
+// ---- what is said of a source ---------------------------------------------------------------------------------------
 
 void source_id_said(source_id *id, int64_t version, const char *digest, const char *digest_v1)
 {
@@ -37,7 +37,7 @@ bool source_id_same(const source_id *a, const source_id *b)
 
 bool source_id_known(const source_id *id) { return id->v1[0] || id->v2[0]; }
 
-// ---- which files -----------------------------------------------------------------------------------------------------------
+// ---- which files ----------------------------------------------------------------------------------------------------
 
 static bool is_one_of(const char *name, const char *const *list)
 {
@@ -49,9 +49,15 @@ static bool is_one_of(const char *name, const char *const *list)
 // Which list names the file first: 1, 2, or 0 for none.
 static int listed_since(const char *name)
 {
-    static const char *const V1[] = { "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", NULL };
-    static const char *const V2[] = { "chat_template.json", "added_tokens.json", "special_tokens_map.json", "tokenizer.model", "vocab.json", "merges.txt", NULL };
-    if (is_one_of(name, V1) || text_ends_with(name, ".safetensors") || text_ends_with(name, ".safetensors.index.json")) return 1;
+    static const char *const V1[] = {
+        "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", NULL,
+    };
+    static const char *const V2[] = {
+        "chat_template.json", "added_tokens.json", "special_tokens_map.json", "tokenizer.model", "vocab.json",
+        "merges.txt", NULL,
+    };
+    if (is_one_of(name, V1)) return 1;
+    if (text_ends_with(name, ".safetensors") || text_ends_with(name, ".safetensors.index.json")) return 1;
     return is_one_of(name, V2) ? 2 : 0;
 }
 
@@ -63,7 +69,8 @@ static bool add_file(source_files *l, const char *dir, const char *name, bool v2
     // sha256sum escapes such names, and a line break in one could pass for another line.
     for (const char *p = name; *p; p++)
         if ((unsigned char)*p < 0x20 || *p == '\\')
-            return err_set(e, ERR_INPUT, "%s: file '%s': found a control character or backslash in its name", dir, name);
+            return err_set(e, ERR_INPUT, "%s: file '%s': found a control character or backslash in its name", dir,
+                           name);
     if (l->n == l->cap) {
         int64_t      cap = l->cap ? l->cap * 2 : 16;
         source_file *v   = realloc(l->v, (size_t)cap * sizeof *v);
@@ -90,7 +97,7 @@ static bool list_templates(source_files *l, const char *dir, err *e)
     for (int i = 0; ok && i < names.n; i++) {
         char *name = path_join(SOURCE_TEMPLATES, names.v[i]), *path = path_join(sub, names.v[i]);
         if (!name || !path) ok = err_nomem(e, "a path", strlen(dir));
-        else if (!dir_exists(path)) ok = add_file(l, dir, name, true, e);       // Transformers takes no folder for a template
+        else if (!dir_exists(path)) ok = add_file(l, dir, name, true, e);       // a folder is no template
         free(name);
         free(path);
     }
@@ -116,7 +123,7 @@ static bool list_files(source_files *l, const char *dir, err *e)
     return true;
 }
 
-// ---- their digest ----------------------------------------------------------------------------------------------------------
+// ---- their digest ---------------------------------------------------------------------------------------------------
 
 source_files *source_files_list(const char *hf_dir, err *e)
 {
@@ -176,8 +183,10 @@ static bool digest_of_list(const source_files *s, bool v2, char hex[SHA256_HEX +
     bool    ok  = all != NULL;
     for (int64_t i = 0; ok && i < s->n; i++) {      // the first by name, whichever failed first
         if (s->v[i].v2_only && !v2) continue;
-        ok = digest_queue_get(s->queue, i, one, e) && sha256_add(all, one, SHA256_HEX, e) && sha256_add(all, "  ", 2, e) &&
-             sha256_add(all, s->v[i].name, (int64_t)strlen(s->v[i].name), e) && sha256_add(all, "\n", 1, e);
+        const char *name = s->v[i].name;
+        ok = digest_queue_get(s->queue, i, one, e);
+        ok = ok && sha256_add(all, one, SHA256_HEX, e) && sha256_add(all, "  ", 2, e);
+        ok = ok && sha256_add(all, name, (int64_t)strlen(name), e) && sha256_add(all, "\n", 1, e);
     }
     if (ok) return sha256_end(all, hex, e);
     sha256_free(all);
@@ -200,14 +209,15 @@ bool source_digest(const char *hf_dir, int n_threads, progress *p, source_id *id
     return ok;
 }
 
-// ---- the commit ------------------------------------------------------------------------------------------------------------
+// ---- the commit -----------------------------------------------------------------------------------------------------
 
 static bool revision_in(const char *path, char rev[41])
 {
     static const char MARK[] = "snapshots/";
     for (const char *p = path; (p = strstr(p, MARK)); p++) {
         const char *r = p + sizeof MARK - 1;
-        if ((p > path && p[-1] != '/') || strspn(r, "0123456789abcdef") != 40 || (r[40] != '\0' && r[40] != '/')) continue;
+        if ((p > path && p[-1] != '/') || strspn(r, "0123456789abcdef") != 40) continue;
+        if (r[40] != '\0' && r[40] != '/') continue;
         memcpy(rev, r, 40);
         rev[40] = '\0';
         return true;

@@ -53,9 +53,11 @@ static bool check_text(const char *s, int64_t n, const char *path, err *e)
     const int64_t ok  = utf8_valid_bytes(s, n);
     if (n >= 2 && (memcmp(s, "\xff\xfe", 2) == 0 || memcmp(s, "\xfe\xff", 2) == 0))
         return err_set(e, ERR_INPUT, "%s: offset 0: found the mark of UTF-16, expected UTF-8", path);
-    if (ok < n) return err_set(e, ERR_INPUT, "%s: offset %lld: found byte 0x%02x, expected UTF-8", path, (long long)ok, (unsigned)(uint8_t)s[ok]);
-    if (nul) return err_set(e, ERR_INPUT, "%s: offset %lld: found a NUL byte, expected text", path, (long long)(nul - s));
-    return true;
+    if (ok < n)
+        return err_set(e, ERR_INPUT, "%s: offset %lld: found byte 0x%02x, expected UTF-8", path, (long long)ok,
+                       (unsigned)(uint8_t)s[ok]);
+    if (!nul) return true;
+    return err_set(e, ERR_INPUT, "%s: offset %lld: found a NUL byte, expected text", path, (long long)(nul - s));
 }
 
 bool text_file_read(char **text, int64_t *n_bytes, const char *path, int64_t max_bytes, err *e)

@@ -1,5 +1,6 @@
-// Proves convert/chat_template.h: the templates are those that Transformers 5.24's tokenizer has after loading the same folder
-// (AutoTokenizer.from_pretrained(DIR).chat_template, looked up for every row), and each is in the file under a key of its own.
+// Proves convert/chat_template.h: the templates are those that Transformers 5.24's tokenizer has after loading the same
+// folder (AutoTokenizer.from_pretrained(DIR).chat_template, looked up for every row), and each is in the file under a
+// key of its own.
 #include "convert/chat_template.h"
 #include "formats/json.h"
 #include "mini_checkpoint.h"

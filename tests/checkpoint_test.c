@@ -1,5 +1,5 @@
-// Proves formats/checkpoint.h, formats/hub_cache.h and formats/file_kind.h: what a path turns out to be, and what a message says to do about it.
-// Whole commands in such situations: tests/field/found-*.json, hub-*.json and link-*.json.
+// Proves formats/checkpoint.h, formats/hub_cache.h and formats/file_kind.h: what a path turns out to be, and what a
+// message says to do about it. Whole commands in such situations: tests/field/found-*.json, hub-*.json and link-*.json.
 #include "bytes.h"
 #include "formats/checkpoint.h"
 #include "formats/file_kind.h"
