@@ -35,6 +35,27 @@ static bool refuse_true(const cJSON *t, const char *key, const char *why, const 
     return !on || err_set(e, ERR_INPUT, "%s: %s: %s", where, key, why);
 }
 
+// Keys by which a config turns Transformers itself to another file or another name. Empty ones say nothing.
+static bool refuse_detours(const cJSON *obj, const char *where, err *e)
+{
+    static const struct { const char *key, *why, *neutral[2]; } rows[] = {
+        { "configuration_files",  "names another file to read instead of config.json", { NULL, NULL } },
+        { "transformers_weights", "names other files for the weights",
+          { "model.safetensors", "model.safetensors.index.json" } },
+        { "attribute_map",        "gives keys other meanings", { NULL, NULL } },
+        { "default_rope_type",    "gives rotary embeddings another meaning", { "default", NULL } },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const cJSON *v = json_get(obj, rows[i].key);
+        const char  *s = cJSON_GetStringValue(v);
+        bool neutral = !v || (!s && !v->child && (cJSON_IsArray(v) || cJSON_IsObject(v)));
+        for (int k = 0; s && k < 2; k++) neutral |= rows[i].neutral[k] && strcmp(s, rows[i].neutral[k]) == 0;
+        if (neutral) continue;
+        return err_set(e, ERR_INPUT, "%s: %s: %s, which is not supported", where, rows[i].key, rows[i].why);
+    }
+    return true;
+}
+
 // false, null and Gemma 4's "vision" (bidirectional among the tokens of an image only) leave text causal; true and
 // "all" do not.
 static bool check_causal(const hf_config *c, const cJSON *t, const char *where, err *e)
@@ -42,6 +63,10 @@ static bool check_causal(const hf_config *c, const cJSON *t, const char *where, 
     const cJSON *b = json_get(t, "use_bidirectional_attention");
     const char  *s = cJSON_GetStringValue(b);
     bool vision = s && strcmp(s, "vision") == 0 && c->arch->family == &family_gemma4;
+    const cJSON *causal = cJSON_GetObjectItemCaseSensitive(t, "is_causal");     // read by masking_utils.py
+    if (causal && !cJSON_IsTrue(causal))
+        return err_set(e, ERR_INPUT, "%s: is_causal: found %s, expected true: only causal attention is supported",
+                       where, cJSON_IsFalse(causal) ? "false" : json_kind(causal));
     if (!b || cJSON_IsFalse(b) || vision) return true;
     return err_set(e, ERR_INPUT, "%s: use_bidirectional_attention: only causal attention is supported", where);
 }
@@ -63,6 +88,7 @@ bool config_keys_check(const hf_config *c, const cJSON *root, const char *where,
         if (!refuse_quantized(root, quantized[i], where, e)) return false;
         if (!refuse_quantized(t, quantized[i], where, e)) return false;
     }
+    if (!refuse_detours(root, where, e) || !refuse_detours(t, where, e)) return false;
     if (!check_activation(t, where, e) || !check_causal(c, t, where, e)) return false;
     if (!refuse_value(t, "attn_logit_softcapping", "soft-capping of scores is not supported", where, e)) return false;
     if (!refuse_value(t, "attention_chunk_size", "attention in chunks is not supported", where, e)) return false;
@@ -91,9 +117,10 @@ static const known_key known[] = {
     { "rope_parameters", IN_TEXT }, { "rope_scaling", IN_TEXT }, { "per_layer_config", IN_TEXT },
     { "hidden_activation", IN_TEXT }, { "attention_bias", IN_TEXT }, { "use_bidirectional_attention", IN_TEXT },
     { "attn_logit_softcapping", IN_TEXT }, { "attention_chunk_size", IN_TEXT }, { "tie_word_embeddings", IN_ALL },
-    { "quantization_config", IN_ALL }, { "compression_config", IN_ALL }, { "text_config", IN_ALL },
-    { "query_pre_attn_scalar", IN_GEMMA3 }, { "rope_theta", IN_GEMMA3 }, { "rope_local_base_freq", IN_GEMMA3 },
-    { "sliding_window_pattern", IN_GEMMA3 },
+    { "is_causal", IN_TEXT }, { "configuration_files", IN_ALL }, { "transformers_weights", IN_ALL },
+    { "attribute_map", IN_ALL }, { "default_rope_type", IN_ALL }, { "quantization_config", IN_ALL },
+    { "compression_config", IN_ALL }, { "text_config", IN_ALL }, { "query_pre_attn_scalar", IN_GEMMA3 },
+    { "rope_theta", IN_GEMMA3 }, { "rope_local_base_freq", IN_GEMMA3 }, { "sliding_window_pattern", IN_GEMMA3 },
     { "_sliding_window_pattern", IN_GEMMA3 },   // what Transformers writes beside layer_types, and does not read
     { "num_kv_shared_layers", IN_GEMMA4 | IN_UNIFIED }, { "use_double_wide_mlp", IN_GEMMA4 | IN_UNIFIED },
     { "attention_k_eq_v", IN_GEMMA4 | IN_UNIFIED }, { "global_head_dim", IN_GEMMA4 | IN_UNIFIED },
@@ -158,10 +185,11 @@ typedef struct {
 static void add_name(names *l, const char *prefix, const char *key)
 {
     char one[3 * NAME_SHOWN];
-    size_t at = strlen(l->text);
     l->n++;
+    if (l->n_shown + 1 < l->n) return;      // full already: only counted
+    size_t at = strlen(l->text);
     snprintf(one, sizeof one, "%s'%.*s%.*s'", l->n > 1 ? ", " : "", NAME_SHOWN, prefix, NAME_SHOWN, key);
-    if (l->n_shown + 1 < l->n || at + strlen(one) >= sizeof l->text) return;
+    if (at + strlen(one) >= sizeof l->text) return;
     memcpy(l->text + at, one, strlen(one) + 1);
     l->n_shown++;
 }

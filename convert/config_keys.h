@@ -7,6 +7,8 @@
 #include "../formats/progress.h"
 #include "hf_config.h"
 
+// Proved by tests/convert_config_test.c and tests/field/keys-*.json.
+
 // ERR_INPUT "where: key: ..." at the first key whose value is beyond this program. c: its arch is known.
 bool config_keys_check(const hf_config *c, const cJSON *root, const char *where, err *e);
 

@@ -4,6 +4,7 @@
 // modeling_rope_utils.py, the setter of rope_scaling in configuration_utils.py), because a value that is read otherwise
 // here gives fluent text that drifts. What Transformers cannot compute, and what GGUF cannot say, is refused by the
 // name of the key.
+// Proved by tests/convert_config_test.c and tests/field/rope-*.json.
 #ifndef HALLMARK_CONVERT_HF_ROPE_H
 #define HALLMARK_CONVERT_HF_ROPE_H
 

@@ -1,7 +1,9 @@
 // Proves convert/hf_config.h, convert/hparams.h and the config half of convert/convert.h: old and new ways to write the same model,
 // configs that are refused, and metadata that does not agree with its config.
+#include "convert/config_keys.h"
 #include "convert/convert.h"
 #include "convert/family.h"
+#include "doubling.h"
 #include "mini_checkpoint.h"
 
 // E2B's shape, as Transformers 4 wrote it.
@@ -135,6 +137,10 @@ START_TEST(test_gemma4_forms)
     check_same(header_of(G4, NULL), header_of(G4, CHANGES("rope_scaling", rope, "rope_parameters",
                "{\"full_attention\":{\"rope_theta\":1.0},\"sliding_attention\":{\"rope_theta\":1.0}}")));
     check_same(header_of(G4, NULL), header_of(G4, CHANGES("rope_scaling", "null")));
+    // What would change the computation, and does not.
+    check_same(header_of(G4, NULL), header_of(G4, CHANGES("is_causal", "true", "configuration_files", "[]",
+               "transformers_weights", "\"model.safetensors\"", "attribute_map", "{}", "default_rope_type",
+               "\"default\"", "quantization_config", "null", "attn_logit_softcapping", "null", "attention_bias", "false", "enable_moe_block", "false")));
     check_same(header_of(G4, NULL), header_of(G4, CHANGES("rope_theta", "5", "partial_rotary_factor", "0.5", "rope_local_base_freq", "7")));
     // Transformers reads global_head_dim only where there is no per_layer_config.
     check_same(header_of(G4, NULL), header_of(G4, CHANGES("global_head_dim", "128", "per_layer_config", per_layer)));
@@ -240,6 +246,13 @@ static const bad_row *bad_rows(int *n)
         { NULL, "quantization_config", "{}", "quantization_config: the checkpoint is quantized (no quant_method is given)" },
         { NULL, "compression_config", "{\"quant_method\":\"compressed-tensors\"}", "compression_config: the checkpoint is quantized (compressed-tensors)" },
         { "M", "text_config.quantization_config", "{\"quant_method\":\"gptq\"}", "quantization_config: the checkpoint is quantized (gptq)" },
+        { "3", "is_causal", "false", "is_causal: found false, expected true: only causal attention is supported" },
+        { "3", "is_causal", "null", "is_causal: found null, expected true" },
+        { NULL, "is_causal", "0", "is_causal: found a number, expected true" },
+        { NULL, "configuration_files", "[\"config.4.0.0.json\"]", "configuration_files: names another file to read" },
+        { NULL, "transformers_weights", "\"other.safetensors\"", "transformers_weights: names other files" },
+        { NULL, "attribute_map", "{\"hidden_size\":\"x\"}", "attribute_map: gives keys other meanings" },
+        { "M", "text_config.default_rope_type", "\"axial\"", "default_rope_type: gives rotary embeddings another" },
         { NULL, "attention_chunk_size", "8", "attention_chunk_size: attention in chunks is not supported" },
         { NULL, "attn_logit_softcapping", "50.0", "attn_logit_softcapping: soft-capping of scores is not supported" },
         { NULL, "num_hidden_layers", "0", "num_hidden_layers" },
@@ -462,10 +475,94 @@ START_TEST(test_agreements)     // the same said otherwise, as other converters 
 }
 END_TEST
 
+// ---- time in proportion to the file --------------------------------------------------------------------------------
+
+static void read_text(const char *text, int64_t n, bool accepted)
+{
+    err    e = { 0 };
+    cJSON *c = json_parse(text, n, "config.json", &e);
+    ck_assert_msg(c != NULL, "%s", e.msg);
+    hf_config *config = malloc(sizeof *config);
+    ck_assert_ptr_nonnull(config);
+    bool ok = hf_config_read(config, c, "config.json", &e);
+    ck_assert_msg(ok == accepted, "%s", e.msg);
+    if (ok) config_keys_log(config, c, "config.json", NULL);
+    free(config);
+    cJSON_Delete(c);
+}
+
+static void put_keys(buffer *b, int64_t n)
+{
+    char key[40];
+    for (int64_t i = 0; i < n; i++) {
+        snprintf(key, sizeof key, "\"key_%07lld\":0,", (long long)i);
+        put_text(b, key);
+    }
+}
+
+// Many keys, and layers that repeat those they may repeat.
+static void config_of_layers(int64_t n)
+{
+    static const char layer[] = "{\"intermediate_size\":96,\"hidden_size\":64,\"num_attention_heads\":4,"
+                                "\"sliding_window\":512,\"rms_norm_eps\":1e-6,\"attention_bias\":false,"
+                                "\"num_experts\":null}";
+    buffer b = { 0 };
+    char   head[80];
+    put_text(&b, "{");
+    put_keys(&b, n);
+    put_text(&b, "\"model_type\":\"gemma4_text\",\"num_hidden_layers\":1000,");
+    put(&b, layer + 1, (int64_t)sizeof layer - 3);      // without its braces
+    put_text(&b, ",\"per_layer_config\":{");
+    for (int64_t i = 0; i < n / 16 && i < 1000; i++) {
+        snprintf(head, sizeof head, "%s\"%lld\":", i ? "," : "", (long long)i);
+        put_text(&b, head);
+        put_text(&b, layer);
+    }
+    put_text(&b, "}}");
+    read_text((const char *)b.p, b.n, true);
+    bytes_free(&b);
+}
+
+// The same keys at the top and in one layer: more than a layer may have.
+static void config_of_repeated_keys(int64_t n)
+{
+    buffer b = { 0 };
+    put_text(&b, "{");
+    put_keys(&b, n);
+    put_text(&b, "\"model_type\":\"gemma4_text\",\"per_layer_config\":{\"5\":{");
+    put_keys(&b, n);
+    put_text(&b, "\"head_dim\":512}}}");
+    read_text((const char *)b.p, b.n, false);
+    bytes_free(&b);
+}
+
+static void config_of_rope_keys(int64_t n)
+{
+    buffer b = { 0 };
+    put_text(&b, "{\"model_type\":\"gemma3_text\",\"rope_parameters\":{");
+    put_keys(&b, n);
+    put_text(&b, "\"full_attention\":{");
+    put_keys(&b, n);
+    put_text(&b, "\"rope_theta\":1e6}},\"rope_scaling\":{");
+    put_keys(&b, n);
+    put_text(&b, "\"rope_type\":\"default\"}}");
+    read_text((const char *)b.p, b.n, true);
+    bytes_free(&b);
+}
+
+START_TEST(test_time)
+{
+    must_be_linear("config of layers and keys", config_of_layers, 4000);
+    must_be_linear("config of repeated keys", config_of_repeated_keys, 10000);
+    must_be_linear("config of rotary keys", config_of_rope_keys, 5000);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("convert_config");
     TCase *c = tcase_create("convert_config");
+    tcase_set_timeout(c, 60);       // a machine may be busy; processor time is what the tests look at
     tcase_add_test(c, test_e2b);
     tcase_add_test(c, test_gemma4_forms);
     tcase_add_test(c, test_gemma3_forms);
@@ -473,6 +570,7 @@ int main(void)
     tcase_add_test(c, test_table_of_architectures);
     tcase_add_test(c, test_disagreements);
     tcase_add_test(c, test_agreements);
+    tcase_add_test(c, test_time);
     suite_add_tcase(s, c);
     return run_suite(s);
 }

@@ -1,5 +1,6 @@
 // Proves formats/json.h.
 #include "bytes.h"
+#include "doubling.h"
 #include "formats/checked.h"
 #include "formats/json.h"
 
@@ -88,6 +89,50 @@ START_TEST(test_nonfinite)
     e = (err){ 0 };
     ck_assert_ptr_null(json_parse_nul(strict, 5, 9, "f.json", &e));
     check_refused(&e, ERR_INPUT, "f.json", "expected a JSON value");
+}
+END_TEST
+
+static cJSON *must_parse(buffer *b)
+{
+    err    e = { 0 };
+    cJSON *v = json_parse((const char *)b->p, b->n, "f.json", &e);
+    ck_assert_msg(v != NULL, "%s", e.msg);
+    bytes_free(b);
+    return v;
+}
+
+// Names of one object are compared without a table that their writer could fill against us, and literals that are no
+// JSON without moving the rest of the text.
+static void object_of_names(int64_t n)
+{
+    buffer b = { 0 };
+    char   name[80];
+    put_text(&b, "{");
+    for (int64_t i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "\"the_same_for_all_of_them_%07lld\":{},", (long long)(n - i));
+        put_text(&b, name);
+    }
+    put_text(&b, "\"last\":{}}");
+    cJSON *v = must_parse(&b);
+    ck_assert_ptr_nonnull(json_get(v, "last"));
+    cJSON_Delete(v);
+}
+
+static void array_of_nan(int64_t n)
+{
+    buffer b = { 0 };
+    put_text(&b, "[");
+    for (int64_t i = 0; i < n; i++) put_text(&b, "NaN,");
+    put_text(&b, "-Infinity]");
+    cJSON *v = must_parse(&b);
+    ck_assert_int_eq(cJSON_GetArraySize(v), n + 1);
+    cJSON_Delete(v);
+}
+
+START_TEST(test_time)
+{
+    must_be_linear("names of one object", object_of_names, 20000);
+    must_be_linear("NaN in an array", array_of_nan, 50000);
 }
 END_TEST
 
@@ -252,6 +297,7 @@ int main(void)
     tcase_add_test(t, test_good_texts);
     tcase_add_test(t, test_bad_texts);
     tcase_add_test(t, test_nonfinite);
+    tcase_add_test(t, test_time);
     tcase_add_test(t, test_every_truncation);
     tcase_add_test(t, test_depth);
     tcase_add_test(t, test_many_names);
