@@ -135,13 +135,19 @@ static void xml(step *x, character c)
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 static bool is_word(char c)  { return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
+static bool is_beginning(const char *s, size_t at)
+{
+    while (at > 0 && s[at - 1] == ' ') at--;
+    return at == 0;
+}
+
 // The dot or bracket after a number makes a list of it at the beginning of a line.
 static bool ends_list_number(const char *s, size_t n, size_t at)
 {
-    if (at == 0 || (at + 1 < n && s[at + 1] != ' ')) return false;
-    for (size_t i = 0; i < at; i++)
-        if (!is_digit(s[i])) return false;
-    return true;
+    size_t i = at;
+    if (at + 1 < n && s[at + 1] != ' ') return false;
+    while (i > 0 && is_digit(s[i - 1])) i--;
+    return i < at && is_beginning(s, i);
 }
 
 // GitHub's Markdown makes links of these without being asked: www. and what has :// in it.
@@ -160,7 +166,7 @@ static bool is_structure(const char *s, size_t n, size_t at)
     case '_':               // inside a word it is one of its letters
         return at == 0 || at + 1 == n || !is_word(s[at - 1]) || !is_word(s[at + 1]);
     case '-': case '+': case '=':
-        return at == 0;
+        return is_beginning(s, at);
     case ':':
         return at + 1 < n && s[at + 1] == '/';
     case '.':

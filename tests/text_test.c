@@ -68,6 +68,8 @@ START_TEST(markdown_has_no_structure_of_the_texts)
     SHOWS(TEXT_MD, "+ a - b", "\\+ a - b");
     SHOWS(TEXT_MD, "12. a", "12\\. a");
     SHOWS(TEXT_MD, "3)", "3\\)");
+    SHOWS(TEXT_MD, "  4. - a", "  4\\. - a");
+    SHOWS(TEXT_MD, "  - a", "  \\- a");
     SHOWS(TEXT_MD, "4.5 b", "4.5 b");
     SHOWS(TEXT_MD, "===", "\\===");
     SHOWS(TEXT_MD, "\033[31m\xe2\x80\xae\xff", "\\x1b\\[31m\\u202e\xef\xbf\xbd");
