@@ -63,7 +63,7 @@ static inline uint64_t hash_bytes(const hash_key *k, const char *s, int64_t n)
 
 static inline uint64_t hash_pair(const hash_key *k, uint32_t a, uint32_t b)
 {
-    return hash_mul(hash_add(hash_mul((uint64_t)a + 1, k->point), (uint64_t)b + 1), k->point);
+    return hash_add(hash_mul((uint64_t)a + 1, k->point), b);
 }
 
 // From a hash to a place: all bits of it are in the low ones and in the high ones (MurmurHash3's finalizer).

@@ -15,7 +15,7 @@
 
 enum {
     SHORT_PIECE = 32,           // symbols; up to here scanning beats the heap
-    CACHE_SLOTS = 4096,
+    CACHE_SLOTS = 4096,         // cache_slot gives 12 bits
     CACHE_BYTES = 64,           // longest piece worth remembering
 };
 
@@ -240,12 +240,20 @@ static bool merge_long(bpe *b, int32_t *ids, int64_t *n, err *e)
 
 // ---- pieces --------------------------------------------------------------------------------------------------------
 
+// Without a secret: a slot holds one piece, so pieces that were made to meet there only put each other out.
+static uint32_t cache_slot(const char *s, int64_t n)
+{
+    uint64_t h = 0;
+    for (int64_t i = 0; i < n; i++) h = h * 0x9e3779b97f4a7c15ull + (uint8_t)s[i] + 1;
+    return (uint32_t)(h >> 52);
+}
+
 static bool bpe_piece(bpe *b, const char *s, int64_t n, err *e)
 {
     if (!reserve_ids(b, symbols_room(b->t, n), e)) return false;
     cached *c = NULL;
     if (n <= CACHE_BYTES) {
-        c = &b->cache[hash_place(&b->t->key, hash_bytes(&b->t->key, s, n)) % CACHE_SLOTS];
+        c = &b->cache[cache_slot(s, n)];
         if (c->n_text == n && memcmp(b->text + c->text, s, (size_t)n) == 0) {
             memcpy(b->ids + b->n_ids, b->ids + c->ids, (size_t)c->n_ids * sizeof *b->ids);
             b->n_ids += c->n_ids;
