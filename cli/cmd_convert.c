@@ -1,6 +1,7 @@
 // hallmark convert: a Hugging Face folder becomes one GGUF file.
 #include "encoding.h"
 #include "../convert/convert.h"
+#include "../runtime/model.h"
 #include <stdlib.h>
 
 static const opt options[] = {
@@ -18,7 +19,7 @@ static const opt options[] = {
 static bool convert_folder(const char *hf_dir, encoding *x, const type_options *o, const type_choice *t, err *e)
 {
     convert_opts c = { .type = t->type->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = &t->over, .effort = x->effort,
-                       .allow_nonfinite = o->allow_nonfinite, .strict_types = o->strict_types };
+                       .allow_nonfinite = o->allow_nonfinite, .strict_types = o->strict_types, .judge = model_check };
     if (o->dry_run) {
         quantize_preview v;
         return convert_preview(&v, hf_dir, &c, e) && type_plan_print(&v, e);

@@ -2,6 +2,7 @@
 #include "encoding.h"
 #include "text_out.h"
 #include "../formats/file_map.h"
+#include "../runtime/model.h"
 #include "../verify/mix.h"
 #include <string.h>
 
@@ -41,7 +42,7 @@ static bool quantize(const char *in, const type_options *o, const type_choice *t
     encoding x;
     if (!encoding_plan(&x, &cmd_quantize, o, e) || !no_folder(in, e)) return false;
     quantize_opts q = { .type = t->type->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = &t->over, .effort = x.effort,
-                        .allow_nonfinite = o->allow_nonfinite, .strict_types = o->strict_types };
+                        .allow_nonfinite = o->allow_nonfinite, .strict_types = o->strict_types, .judge = model_check };
     if (o->dry_run) {
         quantize_preview v;
         return quantize_preview_file(&v, in, &q, e) && type_plan_print(&v, e);
@@ -106,7 +107,7 @@ static bool mix_to_order(const char *in, const quantize_options *q, err *e)
     bool ok = mix_find(&r, in, &target, &s, e);
     if (ok && !o->dry_run) {
         quantize_opts make = { .type = r.type, .imatrix = o->imatrix, .n_threads = (int)o->threads, .progress = s.progress, .types = r.types, .mix = r.record,
-                               .allow_nonfinite = o->allow_nonfinite };
+                               .allow_nonfinite = o->allow_nonfinite, .judge = model_check };
         ok = encoder_of_device(&cmd_quantize, &make.encoder, o->device, e) && quantize_file(in, o->out, &make, e);
         encoder_close(make.encoder);
     }

@@ -146,10 +146,19 @@ static bool folder_text(const char *dir, const names *l, err *e)
     return ok;
 }
 
+static bool judge_file(const char *path, err *e)
+{
+    gguf *g = gguf_open(path, e);
+    const bool ok = g && inspect_judge(g, e);
+    gguf_close(g);
+    return ok;
+}
+
 bool inspect_artifacts(const char *dir, bool json, err *e)
 {
     names l = { 0 };
     bool ok = list_artifacts(&l, dir, e) && all_open(&l, e) && (json ? folder_json(dir, &l, e) : folder_text(dir, &l, e));
+    for (int i = 0; ok && i < l.n; i++) ok = judge_file(l.v[i], e);
     for (int i = 0; i < l.n; i++) free(l.v[i]);
     free(l.v);
     return ok;

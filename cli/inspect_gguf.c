@@ -197,8 +197,20 @@ bool inspect_memory(json_out *j, const gguf *g, err *e)
         json_open(j, '[');
     }
     if (planned && kv)      ok = memory_rows(j, &h, kv->id, e);
-    else if (!planned && !j) print_line(stdout, "No KV cache plan: %s", why.msg);
+    else if (!planned && !j && !model_is_ours(g)) print_line(stdout, "No KV cache plan: %s", why.msg);     // else the verdict says it
     if (j) json_close(j, ']');
+    hparams_free(&h);
+    return ok;
+}
+
+// ---- the verdict -----------------------------------------------------------------------------------------------------
+
+bool inspect_judge(const gguf *g, err *e)
+{
+    hparams h;
+    if (!model_is_ours(g)) return true;
+    if (gguf_n_tensors(g) > 0) return model_check(g, e);
+    const bool ok = hparams_read(&h, g, e);
     hparams_free(&h);
     return ok;
 }
@@ -251,7 +263,7 @@ static bool gguf_text(const gguf *g, err *e)
     putchar('\n');
     if (!inspect_memory(NULL, g, e)) return false;
     claims_text(g);
-    return true;
+    return inspect_judge(g, e);
 }
 
 static bool gguf_json(const gguf *g, err *e)
@@ -275,6 +287,9 @@ static bool gguf_json(const gguf *g, err *e)
     }
     json_close(&j, ']');
     bool ok = inspect_memory(&j, g, e);
+    if (ok) ok = inspect_judge(g, e);
+    json_key(&j, "problem");
+    json_cstr(&j, ok ? NULL : e->msg);
     json_close(&j, '}');
     return ok;
 }

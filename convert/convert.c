@@ -7,6 +7,7 @@
 #include "../formats/safetensors.h"
 #include "../formats/source.h"
 #include "../quant/choice.h"
+#include "../quant/finish.h"
 #include "../quant/imatrix.h"
 #include "chat_template.h"
 #include "config_keys.h"
@@ -207,12 +208,12 @@ static bool write_output(job *j, err *e)
     if (!f) return false;
     progress_stage(j->o->progress, "convert", file_bytes - header_bytes);
     if (!write_data(j, f, &id, e) || !set_source(j, &id, e)
-        || !claims_set_digests(j->plan, (const char (*)[SHA256_HEX + 1])j->digests, e) || !gguf_plan_write(j->plan, f, e)) {
+        || !claims_set_digests(j->plan, (const char (*)[SHA256_HEX + 1])j->digests, e)) {
         outfile_abort(f);
         return false;
     }
     progress_stage(j->o->progress, "flush", 0);
-    return outfile_commit(f, e);
+    return finish_gguf(j->plan, f, j->o->judge, j->dir, e);
 }
 
 // Digests are known at the end; until then text of the same size holds their place.

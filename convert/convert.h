@@ -18,6 +18,7 @@ typedef struct {
     bool        allow_nonfinite;            // see quant/tensor_writer.h
     bool        strict_types;               // see quant/choice.h
     block_encoder *encoder;     // a device for what it can encode, or NULL; borrowed. The bytes are the same
+    gguf_judge  judge;          // asked of the file that was made before it has its name (quant/finish.h). NULL: nobody
 } convert_opts;
 
 // Writes out_path whole or not at all. ERR_INPUT names what is unmapped, missing, or of a shape that config.json does not give.

@@ -132,7 +132,7 @@ static bool find_digests(const gguf *g, const gguf_kv **list, err *e)
 {
     const gguf_kv *kv = gguf_find_kv(g, KEY_HM_TENSOR_SHA);
     if (!kv || kv->type != GGUF_ARRAY || kv->elem != GGUF_STRING)
-        return err_set(e, ERR_INPUT, "%s: key '%s': found no array of strings: the file carries no digests of its tensors",
+        return err_set(e, kv ? ERR_VERDICT : ERR_INPUT, "%s: key '%s': found no array of strings: the file carries no digests of its tensors",
                        gguf_path(g), KEY_HM_TENSOR_SHA);
     if (kv->n != gguf_n_tensors(g))
         return err_set(e, ERR_VERDICT, "%s: key '%s': found %lld digests, expected one for each of %lld tensors", gguf_path(g),
@@ -177,8 +177,10 @@ static bool add_pair(sha256 *s, const gguf_kv *kv, err *e)
 
 static bool add_tensor(sha256 *s, const gguf_tensor *t, err *e)
 {
-    bool ok = add_name(s, t->name, e) && add_u32(s, (uint32_t)t->type, e) && add_u32(s, (uint32_t)t->n_dims, e);
-    for (int d = 0; ok && d < t->n_dims; d++) ok = add_i64_bytes(s, t->shape[d], e);
+    // As stored: the file's own words are bound, not what they come to.
+    const int ones = t->n_stored - t->n_dims;
+    bool ok = add_name(s, t->name, e) && add_u32(s, (uint32_t)t->type, e) && add_u32(s, (uint32_t)t->n_stored, e);
+    for (int d = 0; ok && d < t->n_stored; d++) ok = add_i64_bytes(s, d < ones ? 1 : t->shape[d - ones], e);
     return ok;
 }
 

@@ -214,6 +214,15 @@ static bool read_alignment(cursor *c)
 
 // ---- tensors -------------------------------------------------------------------------------------------------------
 
+int gguf_count_dims(int n_dims, const int64_t *stored, int64_t shape[LIMIT_DIMS])
+{
+    int ones = 0;
+    while (ones < n_dims - 1 && stored[ones] == 1) ones++;
+    const int n = n_dims > 0 ? n_dims - ones : 1;
+    for (int d = 0; d < LIMIT_DIMS; d++) shape[d] = d < n_dims - ones ? stored[d + ones] : 1;
+    return n;
+}
+
 // Dimensions are stored fastest first; *n_elems is checked not to wrap.
 static bool read_dims(cursor *c, gguf_tensor *t)
 {
@@ -221,18 +230,19 @@ static bool read_dims(cursor *c, gguf_tensor *t)
     uint32_t n_dims;
     if (!get_u32(c, &n_dims, "a number of dimensions")) return false;
     if (n_dims > LIMIT_DIMS) return fail_at(c, at, "found %u dimensions, expected at most %d", n_dims, LIMIT_DIMS);
-    t->n_dims  = (int)n_dims;
-    t->n_elems = 1;
-    for (int d = 0; d < LIMIT_DIMS; d++) t->shape[d] = 1;
-    for (int d = t->n_dims - 1; d >= 0; d--) {
+    int64_t stored[LIMIT_DIMS];
+    t->n_stored = (int)n_dims;
+    t->n_elems  = 1;
+    for (int d = t->n_stored - 1; d >= 0; d--) {
         at = c->i;
         int64_t v;
         if (!get_count(c, &v, "a dimension")) return false;
         if (v < 1 || v == INT64_MAX) return fail_at(c, at, "found a dimension of %lld, expected 1 or more", (long long)v);
         if (!mul_i64(t->n_elems, v, &t->n_elems))
             return fail_at(c, at, "found a dimension of %lld, expected a number of elements within 63 bits", (long long)v);
-        t->shape[d] = v;
+        stored[d] = v;
     }
+    t->n_dims = gguf_count_dims(t->n_stored, stored, t->shape);
     return true;
 }
 
@@ -244,7 +254,7 @@ static bool read_layout(cursor *c, gguf_tensor *t)
     const dtype_info *d = dtype_find(id);
     if (!d) return fail_at(c, at, "found tensor type %u, which is unknown", id);
     t->type = d->id;
-    int64_t cols = t->n_dims > 0 ? t->shape[t->n_dims - 1] : 1;
+    const int64_t cols = gguf_tensor_cols(t);
     if (cols % d->block_weights != 0)
         return fail_at(c, at, "found rows of %lld weights, expected a multiple of %d for %s", (long long)cols, d->block_weights, d->name);
     if (!dtype_bytes(d->id, t->n_dims, t->shape, &t->n_bytes))
@@ -382,12 +392,14 @@ static gguf *open_bytes(gguf *g, const uint8_t *data, int64_t n, const char *nam
     return NULL;
 }
 
-gguf *gguf_open(const char *path, err *e)
+gguf *gguf_open(const char *path, err *e) { return gguf_open_as(path, path, e); }
+
+gguf *gguf_open_as(const char *path, const char *name, err *e)
 {
     gguf *g = calloc(1, sizeof *g);
     if (!g) { err_nomem(e, "a GGUF file", sizeof *g); return NULL; }
     if (!file_map_open(&g->map, path, e)) { free(g); return NULL; }
-    return open_bytes(g, g->map.data, g->map.size, path, e);
+    return open_bytes(g, g->map.data, g->map.size, name, e);
 }
 
 gguf *gguf_open_mem(const uint8_t *data, int64_t n, const char *name, err *e)

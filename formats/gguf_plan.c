@@ -215,14 +215,13 @@ static bool fill_tensor(gguf_tensor *t, const char *name, dtype type, int n_dims
     if (!d) return err_set(e, ERR_SYSTEM, WHERE ": tensor '%s': found type %d, which is unknown", name, (int)type);
     if (n_dims < 0 || n_dims > LIMIT_DIMS)
         return err_set(e, ERR_INPUT, WHERE ": tensor '%s': found %d dimensions, expected at most %d", name, n_dims, LIMIT_DIMS);
-    *t = (gguf_tensor){ .type = type, .n_dims = n_dims, .shape = { 1, 1, 1, 1 }, .n_elems = 1 };
-    for (int i = 0; i < n_dims; i++) {
-        t->shape[i] = shape[i];
+    *t = (gguf_tensor){ .type = type, .n_elems = 1 };
+    for (int i = 0; i < n_dims; i++)
         if (shape[i] < 1 || !mul_i64(t->n_elems, shape[i], &t->n_elems))
             return err_set(e, ERR_INPUT, WHERE ": tensor '%s': found dimension %lld, expected 1 or more and a product within 63 bits",
                            name, (long long)shape[i]);
-    }
-    int64_t cols = n_dims > 0 ? shape[n_dims - 1] : 1;
+    t->n_dims = t->n_stored = gguf_count_dims(n_dims, shape, t->shape);
+    const int64_t cols = gguf_tensor_cols(t);
     if (cols % d->block_weights != 0)
         return err_set(e, ERR_INPUT, WHERE ": tensor '%s': found rows of %lld weights, expected a multiple of %d for %s", name,
                        (long long)cols, d->block_weights, d->name);

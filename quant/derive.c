@@ -22,9 +22,8 @@ static const derive_tensor *find(const derive_tensor *const *sorted, int64_t n, 
 
 static bool same_shape(const gguf_tensor *a, const derive_tensor *s)
 {
-    bool same = a->n_dims == s->n_dims;
-    for (int d = 0; same && d < a->n_dims; d++) same = a->shape[d] == s->shape[d];
-    return same;
+    int64_t shape[LIMIT_DIMS];
+    return a->n_dims == gguf_count_dims(s->n_dims, s->shape, shape) && memcmp(a->shape, shape, sizeof shape) == 0;
 }
 
 // The source of one tensor of the artifact, with its importance.

@@ -3,6 +3,7 @@
 #include "../formats/claims.h"
 #include "../formats/file_map.h"
 #include "choice.h"
+#include "finish.h"
 #include "imatrix.h"
 
 #include <stdio.h>
@@ -134,7 +135,13 @@ static bool choose_sources(job *j, err *e)
 
 typedef struct { char *digest, *digest_v1, *revision; int64_t version; } kept_source;     // texts owned
 
-static bool keep_text(const gguf *g, const char *key, char **out, err *e) { return !gguf_find_kv(g, key) || gguf_get_cstr(g, key, out, e); }
+// A claim that cannot be read does not hold; the file may be sound.
+static bool keep_text(const gguf *g, const char *key, char **text, err *e)
+{
+    err why = { 0 };
+    if (!gguf_find_kv(g, key) || gguf_get_cstr(g, key, text, &why)) return true;
+    return err_set(e, why.kind == ERR_INPUT ? ERR_VERDICT : why.kind, "%s", why.msg);
+}
 
 // Bytes that are not those the file's own digests name are nobody's. Source keys stay true of a file that was not quantized before; its digest
 // is one by the list of its own version.
@@ -145,9 +152,10 @@ static bool keep_source_claims(const job *j, kept_source *k, err *e)
     for (int64_t i = 0; i < j->n; i++)
         if (dtype_find(j->tensors[i].type)->block_weights > 1) return true;
     if (!gguf_find_kv(j->in, KEY_HM_SOURCE_DIGEST)) return true;
-    if (!gguf_get_i64_or(j->in, KEY_HM_VERSION, 1, &k->version, e)) return false;
+    err why = { 0 };
+    if (!gguf_get_i64_or(j->in, KEY_HM_VERSION, 1, &k->version, &why)) return err_set(e, ERR_VERDICT, "%s", why.msg);
     if (k->version < 1 || k->version > CLAIMS_VERSION)
-        return err_set(e, ERR_INPUT, "%s: key '%s': found %lld, expected 1 to %d", gguf_path(j->in), KEY_HM_VERSION, (long long)k->version, CLAIMS_VERSION);
+        return err_set(e, ERR_VERDICT, "%s: key '%s': found %lld, expected 1 to %d", gguf_path(j->in), KEY_HM_VERSION, (long long)k->version, CLAIMS_VERSION);
     return keep_text(j->in, KEY_HM_SOURCE_DIGEST, &k->digest, e) && keep_text(j->in, KEY_HM_SOURCE_V1, &k->digest_v1, e) &&
            keep_text(j->in, KEY_HM_SOURCE_REV, &k->revision, e);
 }
@@ -201,11 +209,11 @@ static bool write_output(job *j, err *e)
     if (!f) return false;
     progress_stage(j->o->progress, "quantize", file_bytes - header_bytes);
     if (!write_tensors(j->plan, f, j->sources, j->o->n_threads, j->digests, NULL, j->o->progress, e) ||
-        !claims_set_digests(j->plan, (const char (*)[SHA256_HEX + 1])j->digests, e) || !gguf_plan_write(j->plan, f, e)) {
+        !claims_set_digests(j->plan, (const char (*)[SHA256_HEX + 1])j->digests, e)) {
         outfile_abort(f);
         return false;
     }
-    return outfile_commit(f, e);
+    return finish_gguf(j->plan, f, j->o->judge, gguf_path(j->in), e);
 }
 
 static bool allocate(job *j, err *e)
@@ -240,6 +248,7 @@ static bool open_job(job *j, const char *in_path, err *e)
 {
     if (!j->type) return err_set(e, ERR_USAGE, "unknown file type %d", (int)j->o->type);
     if (!(j->in = gguf_open(in_path, e))) return false;
+    if (j->o->judge && !j->o->judge(j->in, e)) return false;
     if (j->o->imatrix && !(j->im = imatrix_open(j->o->imatrix, e))) return false;
     j->n = gguf_n_tensors(j->in);
     return allocate(j, e) && read_model(j, e) && choose_types(j, e) && choose_sources(j, e) && effort_check(&j->o->effort, j->encodes, e) && refuse_finished(j, e);

@@ -10,6 +10,10 @@
 
 typedef struct gemma gemma;
 
+// Does the file hold the tensors that a model of these hyperparameters has, each in its shape and a type that can be run, and no others? ERR_INPUT names
+// the first that is not so. No weight is read. Proved by tests/broken_gguf_test.c.
+bool gemma_check_tensors(const hparams *h, const gguf *g, err *e);
+
 // Binds the file's tensors to the backend and allocates scratch for n_batch tokens and n_ctx positions, cache in kv_type.
 // ERR_INPUT names a missing or misshapen tensor. Freed by gemma_close; g and h must outlive it.
 gemma *gemma_open(backend *b, const gguf *g, const hparams *h, dtype kv_type, int64_t n_ctx, int n_batch, err *e);

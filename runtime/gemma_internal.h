@@ -1,4 +1,4 @@
-// gemma_internal: what gemma.c (the forward pass) and gemma_load.c (weights, cache and scratch memory) share.
+// gemma_internal: what gemma.c (the forward pass), gemma_load.c (weights, cache and scratch memory) and gemma_tensors.c (the list of tensors) share.
 #ifndef HALLMARK_RUNTIME_GEMMA_INTERNAL_H
 #define HALLMARK_RUNTIME_GEMMA_INTERNAL_H
 
@@ -32,5 +32,27 @@ struct gemma {
     float *observed;
     int64_t widest;                 // columns of the widest weight bound
 };
+
+// ---- the list of tensors (gemma_tensors.c) ----
+
+#define NOT_A_WEIGHT SIZE_MAX
+
+typedef struct {
+    char    name[64];
+    bool    vector;             // one row of F32; else a matrix of any type that can be decoded
+    int64_t rows, cols;
+    bool    required;           // a file without it is refused
+    bool    read;               // the forward pass reads it; else a file may hold it
+    size_t  at;                 // where its weight is in layer_weights, or in gemma for a tensor of the whole model; or NOT_A_WEIGHT
+} gemma_tensor;
+
+// The list has this many rows for a layer; layer -1: for the whole model.
+int  gemma_n_tensors(int layer);
+// Row i of them. False: a model of these hyperparameters has no such tensor.
+bool gemma_tensor_of(const hparams *h, int layer, int i, gemma_tensor *t);
+// The weight of row i of a layer's list. *is_matrix (may be NULL): it is no vector.
+weight *gemma_layer_weight(layer_weights *w, int i, bool *is_matrix);
+// The file's tensor of that name, checked: shape, type, presence. *found NULL: absent, and not required.
+bool gemma_tensor_find(const gguf *g, const gemma_tensor *want, const gguf_tensor **found, err *e);
 
 #endif

@@ -9,82 +9,29 @@
 
 // ---- binding ---------------------------------------------------------------------------------------------------------
 
-typedef enum { V_EMBD, V_HEAD, V_PLE, V_ONE, M_Q, M_KV, M_O, M_UP, M_DOWN, M_PLE_GATE, M_PLE_PROJ } shape_kind;
-typedef enum { ALWAYS, WITH_KV, WITH_PLE, OPTIONAL_KV, OPTIONAL } need;
+static weight *weight_at(void *base, size_t at) { return (weight *)(void *)((char *)base + at); }
 
-static const struct { size_t at; const char *name; shape_kind shape; need need; } layer_table[] = {
-    { offsetof(layer_weights, attn_norm),      "attn_norm",           V_EMBD,     ALWAYS },
-    { offsetof(layer_weights, q),              "attn_q",              M_Q,        ALWAYS },
-    { offsetof(layer_weights, k),              "attn_k",              M_KV,       WITH_KV },
-    { offsetof(layer_weights, v),              "attn_v",              M_KV,       OPTIONAL_KV },   // absent: K's projection is V (attention_k_eq_v)
-    { offsetof(layer_weights, o),              "attn_output",         M_O,        ALWAYS },
-    { offsetof(layer_weights, q_norm),         "attn_q_norm",         V_HEAD,     ALWAYS },
-    { offsetof(layer_weights, k_norm),         "attn_k_norm",         V_HEAD,     WITH_KV },
-    { offsetof(layer_weights, post_attn_norm), "post_attention_norm", V_EMBD,     ALWAYS },
-    { offsetof(layer_weights, ffn_norm),       "ffn_norm",            V_EMBD,     ALWAYS },
-    { offsetof(layer_weights, gate),           "ffn_gate",            M_UP,       ALWAYS },
-    { offsetof(layer_weights, up),             "ffn_up",              M_UP,       ALWAYS },
-    { offsetof(layer_weights, down),           "ffn_down",            M_DOWN,     ALWAYS },
-    { offsetof(layer_weights, post_ffw_norm),  "post_ffw_norm",       V_EMBD,     ALWAYS },
-    { offsetof(layer_weights, ple_gate),       "inp_gate",            M_PLE_GATE, WITH_PLE },
-    { offsetof(layer_weights, ple_proj),       "proj",                M_PLE_PROJ, WITH_PLE },
-    { offsetof(layer_weights, ple_norm),       "post_norm",           V_EMBD,     WITH_PLE },
-    { offsetof(layer_weights, out_scale),      "layer_output_scale",  V_ONE,      OPTIONAL },
-};
-
-static void layer_shape_of(const hparams *h, const layer_shape *l, shape_kind k, int64_t *rows, int64_t *cols)
+// Binds the tensors of the list for a layer (-1: of the whole model) that the forward pass reads; base: the struct that holds their weights. One that
+// is absent leaves its weight zeroed.
+static bool bind_list(gemma *m, const gguf *g, int layer, void *base, err *e)
 {
-    const int64_t q_dim = (int64_t)h->n_head * l->head_dim, kv_dim = (int64_t)l->n_kv_head * l->head_dim;
-    *rows = 1;
-    *cols = 0;
-    switch (k) {
-    case V_EMBD:     *cols = h->n_embd; break;
-    case V_HEAD:     *cols = l->head_dim; break;
-    case V_PLE:      *cols = h->n_embd_per_layer; break;
-    case V_ONE:      *cols = 1; break;
-    case M_Q:        *rows = q_dim; *cols = h->n_embd; break;
-    case M_KV:       *rows = kv_dim; *cols = h->n_embd; break;
-    case M_O:        *rows = h->n_embd; *cols = q_dim; break;
-    case M_UP:       *rows = l->n_ff; *cols = h->n_embd; break;
-    case M_DOWN:     *rows = h->n_embd; *cols = l->n_ff; break;
-    case M_PLE_GATE: *rows = h->n_embd_per_layer; *cols = h->n_embd; break;
-    case M_PLE_PROJ: *rows = h->n_embd; *cols = h->n_embd_per_layer; break;
+    for (int i = 0; i < gemma_n_tensors(layer); i++) {
+        gemma_tensor want;
+        const gguf_tensor *t;
+        if (!gemma_tensor_of(m->h, layer, i, &want)) continue;
+        if (!gemma_tensor_find(g, &want, &t, e)) return false;
+        if (!t || !want.read || want.at == NOT_A_WEIGHT) continue;
+        weight *w = weight_at(base, want.at);
+        if (!m->b->ops->load_weight(m->b, t, w, e)) return false;
+        if (w->cols > m->widest) m->widest = w->cols;
     }
-}
-
-// Binds one tensor of rows x cols (rows 1 and is_vector: a 1-D tensor). A missing optional one leaves w zeroed.
-static bool bind(gemma *m, const gguf *g, const char *name, bool required, bool is_vector, int64_t rows, int64_t cols, weight *w, err *e)
-{
-    const gguf_tensor *t = gguf_find_tensor(g, name);
-    if (!t) return required ? err_set(e, ERR_INPUT, "%s: tensor '%s': missing", gguf_path(g), name) : true;
-    const bool fits = is_vector ? t->n_dims == 1 && t->shape[0] == cols : t->n_dims == 2 && t->shape[0] == rows && t->shape[1] == cols;
-    if (!fits)
-        return err_set(e, ERR_INPUT, "%s: tensor '%s': found %d dimensions [%lld][%lld], expected [%lld][%lld]", gguf_path(g), name, t->n_dims,
-                       (long long)t->shape[0], (long long)t->shape[1], (long long)rows, (long long)cols);
-    if (is_vector && t->type != DT_F32)
-        return err_set(e, ERR_INPUT, "%s: tensor '%s': found %s, expected F32", gguf_path(g), name, dtype_name(t->type));
-    if (!m->b->ops->load_weight(m->b, t, w, e)) return false;
-    if (w->cols > m->widest) m->widest = w->cols;
     return true;
 }
 
 static bool bind_layer(gemma *m, const gguf *g, int i, err *e)
 {
-    const layer_shape *l = &m->h->layers[i];
     layer_weights *w = &m->layers[i];
-    for (size_t j = 0; j < sizeof layer_table / sizeof *layer_table; j++) {
-        const need n = layer_table[j].need;
-        if ((n == WITH_KV || n == OPTIONAL_KV) && !l->has_kv) continue;     // kept by some files, used by nobody
-        if (n == WITH_PLE && m->h->n_embd_per_layer == 0) continue;
-        // K serves as V (attention_k_eq_v) in Gemma 4's full-attention layers only; elsewhere a missing V is a missing tensor.
-        bool required = n == ALWAYS || n == WITH_KV || n == WITH_PLE || (n == OPTIONAL_KV && (m->h->family == FAMILY_GEMMA3 || l->sliding));
-        char name[64];
-        snprintf(name, sizeof name, "blk.%d.%s.weight", i, layer_table[j].name);
-        int64_t rows, cols;
-        layer_shape_of(m->h, l, layer_table[j].shape, &rows, &cols);
-        const bool is_vector = layer_table[j].shape <= V_ONE;
-        if (!bind(m, g, name, required, is_vector, rows, cols, (weight *)(void *)((char *)w + layer_table[j].at), e)) return false;
-    }
+    if (!bind_list(m, g, i, w, e)) return false;
     w->scalar = 1.0f;
     if (w->out_scale.data) return m->b->ops->download(m->b, &w->scalar, w->out_scale.data, sizeof w->scalar, e);
     return true;
@@ -92,18 +39,9 @@ static bool bind_layer(gemma *m, const gguf *g, int i, err *e)
 
 static bool bind_all(gemma *m, const gguf *g, err *e)
 {
-    const hparams *h = m->h;
-    const int64_t ple = h->n_embd_per_layer, all_ple = ple * h->n_layer;
-    if (!bind(m, g, "token_embd.weight", true, false, h->n_vocab, h->n_embd, &m->token_embd, e) ||
-        !bind(m, g, "output_norm.weight", true, true, 1, h->n_embd, &m->output_norm, e) ||
-        !bind(m, g, "output.weight", false, false, h->n_vocab, h->n_embd, &m->output, e))
-        return false;
+    if (!bind_list(m, g, -1, m, e)) return false;
     if (!m->output.data) m->output = m->token_embd;
-    if (ple > 0 && (!bind(m, g, "per_layer_token_embd.weight", true, false, h->n_vocab, all_ple, &m->ple_embd, e) ||
-                    !bind(m, g, "per_layer_model_proj.weight", true, false, all_ple, h->n_embd, &m->ple_model_proj, e) ||
-                    !bind(m, g, "per_layer_proj_norm.weight", true, true, 1, ple, &m->ple_proj_norm, e)))
-        return false;
-    for (int i = 0; i < h->n_layer; i++)
+    for (int i = 0; i < m->h->n_layer; i++)
         if (!bind_layer(m, g, i, e)) return false;
     return true;
 }
@@ -132,9 +70,10 @@ static weight *find_matrix(gemma *m, const char *name)
     for (size_t i = 0; i < sizeof global / sizeof *global; i++)
         if (global[i]->data && strcmp(global[i]->name, name) == 0) return global[i];
     for (int i = 0; i < m->h->n_layer; i++)
-        for (size_t j = 0; j < sizeof layer_table / sizeof *layer_table; j++) {
-            weight *w = (weight *)(void *)((char *)&m->layers[i] + layer_table[j].at);
-            if (layer_table[j].shape > V_ONE && w->data && strcmp(w->name, name) == 0) return w;
+        for (int j = 0; j < gemma_n_tensors(i); j++) {
+            bool is_matrix;
+            weight *w = gemma_layer_weight(&m->layers[i], j, &is_matrix);
+            if (is_matrix && w->data && strcmp(w->name, name) == 0) return w;
         }
     return NULL;
 }
@@ -145,9 +84,9 @@ bool gemma_replace(gemma *m, const gguf_tensor *t, bool *used, err *e)
     weight *w = find_matrix(m, t->name), fresh = { 0 };
     *used = w != NULL;
     if (!w) return true;
-    if (t->n_dims != 2 || t->shape[0] != w->rows || t->shape[1] != w->cols)
-        return err_set(e, ERR_USAGE, "tensor '%s': found %d dimensions [%lld][%lld], expected [%lld][%lld]", t->name, t->n_dims, (long long)t->shape[0],
-                       (long long)t->shape[1], (long long)w->rows, (long long)w->cols);
+    if (t->n_dims > 2 || gguf_tensor_rows(t) != w->rows || gguf_tensor_cols(t) != w->cols)
+        return err_set(e, ERR_USAGE, "tensor '%s': found [%lld][%lld], expected [%lld][%lld]", t->name, (long long)gguf_tensor_rows(t),
+                       (long long)gguf_tensor_cols(t), (long long)w->rows, (long long)w->cols);
     if (o->recorded && o->recorded(m->b)) return err_set(e, ERR_USAGE, "tensor '%s': a decode step is recorded with the weights it has", t->name);
     const bool tied = w == &m->token_embd && m->output.data == w->data;
     if (!o->load_weight(m->b, t, &fresh, e)) return false;
@@ -268,8 +207,8 @@ static bool reserve_products(gemma *m, err *e)
     const backend_ops *o = m->b->ops;
     if (!o->reserve_matmul) return true;
     for (int i = 0; i < m->h->n_layer; i++)
-        for (size_t j = 0; j < sizeof layer_table / sizeof *layer_table; j++) {
-            const weight *w = (const weight *)(const void *)((const char *)&m->layers[i] + layer_table[j].at);
+        for (int j = 0; j < gemma_n_tensors(i); j++) {
+            const weight *w = gemma_layer_weight(&m->layers[i], j, NULL);
             if (w->data && w->rows > 1 && !o->reserve_matmul(m->b, w, m->n_batch, e)) return false;
         }
     return (!m->ple_model_proj.data || o->reserve_matmul(m->b, &m->ple_model_proj, m->n_batch, e)) && o->reserve_matmul(m->b, &m->output, m->logits_rows, e);
@@ -314,8 +253,7 @@ void gemma_close(gemma *m)
     o->free_rope(m->b, &m->sliding);
     for (int i = 0; m->kv && i < m->h->n_layer; i++) { o->release(m->b, m->kv[i].k); o->release(m->b, m->kv[i].v); }
     for (int i = 0; m->layers && i < m->h->n_layer; i++)
-        for (size_t j = 0; j < sizeof layer_table / sizeof *layer_table; j++)
-            o->free_weight(m->b, (weight *)(void *)((char *)&m->layers[i] + layer_table[j].at));
+        for (int j = 0; j < gemma_n_tensors(i); j++) o->free_weight(m->b, gemma_layer_weight(&m->layers[i], j, NULL));
     if (m->output.data != m->token_embd.data) o->free_weight(m->b, &m->output);
     weight *global[] = { &m->token_embd, &m->output_norm, &m->ple_embd, &m->ple_model_proj, &m->ple_proj_norm };
     for (size_t i = 0; i < sizeof global / sizeof *global; i++) o->free_weight(m->b, global[i]);
@@ -346,8 +284,7 @@ static int64_t layers_bytes(const gemma *m)
 {
     int64_t sum = 0;
     for (int i = 0; i < m->h->n_layer; i++)
-        for (size_t j = 0; j < sizeof layer_table / sizeof *layer_table; j++)
-            sum += bytes_of((const weight *)(const void *)((const char *)&m->layers[i] + layer_table[j].at));
+        for (int j = 0; j < gemma_n_tensors(i); j++) sum += bytes_of(gemma_layer_weight(&m->layers[i], j, NULL));
     return sum;
 }
 

@@ -1,5 +1,6 @@
 // model: hyperparameters from GGUF metadata, checked against each other before anything is computed from them.
 #include "model.h"
+#include "gemma.h"
 #include "../formats/claims.h"
 #include "../formats/key_defaults.h"
 #include "../quant/policy.h"
@@ -168,15 +169,24 @@ static bool same_key(reader *r, const char *a, const char *b)
     return true;
 }
 
+// Angles are position / base^(2i / d) / factor: below these the quotients leave the range of F32, and no model is near.
+static bool check_rope(reader *r, const char *suffix, float v, float least)
+{
+    if (v >= least) return true;
+    return err_set(r->e, ERR_INPUT, "%s: key '%s': found %g, expected at least %g", gguf_path(r->g), key_of(r, suffix), (double)v, (double)least);
+}
+
 static bool read_rope(reader *r, hparams *h)
 {
     gguf_str scaling = { DEFAULT_ROPE_SCALING_TYPE, sizeof DEFAULT_ROPE_SCALING_TYPE - 1 };
     if (!read_optional(r, "rope.freq_base", true, &h->rope_base) || !read_optional(r, "rope.freq_base_swa", true, &h->rope_base_swa)) return false;
+    if (!check_rope(r, "rope.freq_base", h->rope_base, 1.0f) || !check_rope(r, "rope.freq_base_swa", h->rope_base_swa, 1.0f)) return false;
     h->rope_scale = 1.0f;
     if (gguf_find_kv(r->g, key_of(r, "rope.scaling.type")) && !gguf_get_str(r->g, r->key, &scaling, r->e)) return false;
     const bool linear = scaling.n == 6 && memcmp(scaling.s, "linear", 6) == 0, none = scaling.n == 4 && memcmp(scaling.s, "none", 4) == 0;
     if (!linear && !none) return bad(r, "rope.scaling.type", "only 'linear' and 'none' can be run");
     if (linear && !read_optional(r, "rope.scaling.factor", true, &h->rope_scale)) return false;
+    if (!check_rope(r, "rope.scaling.factor", h->rope_scale, 0.001f)) return false;
     const gguf_tensor *t = gguf_find_tensor(r->g, "rope_freqs.weight");
     if (!t) return true;
     if (t->type != DT_F32 || t->n_dims != 1 || ((uintptr_t)t->data & 3)) return err_set(r->e, ERR_INPUT, "%s: tensor 'rope_freqs.weight': expected one row of F32", gguf_path(r->g));
@@ -312,21 +322,71 @@ bool memory_plan_of(memory_plan *p, const hparams *h, dtype kv, int64_t n_ctx, i
 
 struct model { gguf *g; hparams h; tokenizer *tok; };
 
+// What other GGUF files say that they are; a model says so or says nothing.
+static const char *const no_models[] = { "adapter", "mmproj", "imatrix", "vocab" };
+
+static bool is_no_model(const gguf *g, const char **what)
+{
+    gguf_str type;
+    if (!gguf_kv_str(gguf_find_kv(g, "general.type"), &type)) return false;
+    for (size_t i = 0; i < sizeof no_models / sizeof *no_models; i++) {
+        *what = no_models[i];
+        if (type.n == (int64_t)strlen(*what) && memcmp(type.s, *what, (size_t)type.n) == 0) return true;
+    }
+    return false;
+}
+
+static bool check_whole(const gguf *g, err *e)
+{
+    const char *what;
+    int64_t parts;
+    if (is_no_model(g, &what)) return err_set(e, ERR_INPUT, "%s: key 'general.type': found '%s', expected 'model'", gguf_path(g), what);
+    if (!gguf_get_i64_or(g, "split.count", 1, &parts, e)) return false;
+    if (parts < 0 || parts > 1)
+        return err_set(e, ERR_INPUT, "%s: key 'split.count': found one part of %lld, expected a whole model", gguf_path(g), (long long)parts);
+    return true;
+}
+
+bool model_is_ours(const gguf *g)
+{
+    const char *what;
+    int64_t parts;
+    err why = { 0 };
+    const gguf_kv *arch = gguf_find_kv(g, "general.architecture");
+    if (!arch || is_no_model(g, &what)) return false;
+    if (gguf_get_i64_or(g, "split.count", 1, &parts, &why) && parts > 1) return false;
+    hparams h;
+    return arch->type != GGUF_STRING || read_family(&h, g, &why);      // no text: no architecture at all
+}
+
+// Everything of m but the file, which is open.
+static bool read_model(model *m, err *e)
+{
+    if (!check_whole(m->g, e) || !hparams_read(&m->h, m->g, e)) return false;
+    if (m->h.n_vocab == 0) return err_set(e, ERR_INPUT, "%s: found no tensors, expected those of a model", gguf_path(m->g));
+    if (!gemma_check_tensors(&m->h, m->g, e)) return false;
+    m->tok = tokenizer_new(m->g, e);
+    if (!m->tok) return false;
+    if (tokenizer_n_vocab(m->tok) == m->h.n_vocab) return true;
+    return err_set(e, ERR_INPUT, "%s: key 'tokenizer.ggml.tokens': found %d tokens, expected %lld (rows of token_embd.weight)", gguf_path(m->g),
+                   tokenizer_n_vocab(m->tok), (long long)m->h.n_vocab);
+}
+
+bool model_check(const gguf *g, err *e)
+{
+    model m = { .g = (gguf *)(uintptr_t)g };        // only read
+    const bool ok = read_model(&m, e);
+    tokenizer_free(m.tok);
+    hparams_free(&m.h);
+    return ok;
+}
+
 model *model_open(const char *path, err *e)
 {
     model *m = calloc(1, sizeof *m);
     if (!m) { err_nomem(e, "model", sizeof *m); return NULL; }
     m->g = gguf_open(path, e);
-    if (!m->g || !hparams_read(&m->h, m->g, e)) goto fail;
-    m->tok = tokenizer_new(m->g, e);
-    if (!m->tok) goto fail;
-    if (tokenizer_n_vocab(m->tok) != m->h.n_vocab) {
-        err_set(e, ERR_INPUT, "%s: key 'tokenizer.ggml.tokens': found %d tokens, expected %lld (rows of token_embd.weight)", path,
-                tokenizer_n_vocab(m->tok), (long long)m->h.n_vocab);
-        goto fail;
-    }
-    return m;
-fail:
+    if (m->g && read_model(m, e)) return m;
     model_close(m);
     return NULL;
 }

@@ -53,7 +53,7 @@ static int64_t gzip_of(const uint8_t *data, size_t size, uint8_t **out)
     return n;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int fuzz_one(const uint8_t *data, size_t size)
 {
     uint8_t *gz;
     open_one(data, (int64_t)size);

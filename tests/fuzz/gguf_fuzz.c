@@ -86,7 +86,7 @@ static void write_again(const gguf *g)
     gguf_plan_free(p);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int fuzz_one(const uint8_t *data, size_t size)
 {
     err   e = { 0 };
     gguf *g = gguf_open_mem(data, (int64_t)size, "fuzz.gguf", &e);

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int fuzz_one(const uint8_t *data, size_t size)
 {
     err e = { 0 };
     imatrix *m = imatrix_open_mem(data, (int64_t)size, "fuzz.imatrix", &e);

@@ -1,8 +1,10 @@
-// Runs a fuzz target over the files of a folder: the seeds, and the inputs that once broke something.
+// Runs a fuzz target over the files of folders: the seeds, the inputs that once broke something, and large ones.
 #include "fuzz.h"
 
 #include <dirent.h>
 #include <string.h>
+
+enum { CUTS = 100, LARGE = 1 << 20, LARGE_CUTS = 4 };
 
 static int run_file(const char *path)
 {
@@ -15,9 +17,11 @@ static int run_file(const char *path)
     int failed = !p || fread(p, 1, n, f) != n;
     fclose(f);
     if (failed) { fprintf(stderr, "%s: cannot read\n", path); free(p); return 1; }
+    fprintf(stderr, "%s\n", path);          // the last one named is the one that ended it
     LLVMFuzzerTestOneInput(p, n);
-    // And cut short, at up to a hundred places, each from a block of its own size.
-    for (size_t cut = 0; cut < n; cut += n / 100 + 1) {
+    // And cut short, each from a block of its own size.
+    const size_t step = n / (n > LARGE ? LARGE_CUTS : CUTS) + 1;
+    for (size_t cut = 0; cut < n; cut += step) {
         uint8_t *q = malloc(cut ? cut : 1);
         if (!q) break;
         memcpy(q, p, cut);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the fuzz targets with clang and runs each for SECONDS (default: FUZZ_SECONDS, or 60). Any finding fails, and its
-# input stays in build-fuzz/findings. Usage: tests/fuzz/run.sh [SECONDS] [TARGET...]
+# Builds the fuzz targets with clang and runs each for SECONDS (default: FUZZ_SECONDS, or 60), on inputs of up to 4 MB. Any finding fails, and its
+# input stays in build-fuzz/findings. What takes more processor time than its size allows is a finding too (guard.c).
+# Usage: tests/fuzz/run.sh [SECONDS] [TARGET...]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 root=$PWD
@@ -18,19 +19,20 @@ fi
 targets=()
 for name in "$@"; do targets+=("${name}_fuzz"); done
 cmake -S . -B "$build" -DCMAKE_C_COMPILER="$clang" -DCMAKE_BUILD_TYPE=Release -DHALLMARK_FUZZ=ON >/dev/null
-cmake --build "$build" --target "${targets[@]}" -j 2
+cmake --build "$build" --target large_seeds "${targets[@]}" -j 2
 mkdir -p "$build/findings"
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:allocator_may_return_null=1} OMP_NUM_THREADS=1
 
 # fuzz NAME: one target, to its own log.
 fuzz() {
     local name=$1 dict=() corpus=$build/corpus/$1
-    # A corpus of its own, started from the committed seeds; the seeds are never changed.
+    # A corpus of its own, started from the committed seeds and a few large ones; the seeds are never changed.
     mkdir -p "$corpus"
+    "$build/tests/fuzz/large_seeds" "$name" "$build/large/$name" || return 1
     [ -f "tests/fuzz/$name.dict" ] && dict=(-dict="tests/fuzz/$name.dict")
-    # A small input must cost little: 150 MB at once or 10 s (the sanitizers take their share) is a finding.
-    "$build/tests/fuzz/${name}_fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=150 -max_len=65536 \
-        -print_final_stats=1 -verbosity=0 "${dict[@]}" -artifact_prefix="$build/findings/$name-" "$corpus" "tests/fuzz/seeds/$name" \
+    # An input of 4 MB may become a tree of values of some hundred; 150 MB at once is a finding, and so are 60 s by the clock, for what only waits.
+    "$build/tests/fuzz/${name}_fuzz" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 -malloc_limit_mb=150 -max_len=4194304 \
+        -print_final_stats=1 -verbosity=0 "${dict[@]}" -artifact_prefix="$build/findings/$name-" "$corpus" "tests/fuzz/seeds/$name" "$build/large/$name" \
         >"$build/$name.log" 2>&1
 }
 

@@ -54,7 +54,7 @@ static void plan_one(tok_kind kind, const uint8_t *data, size_t size, const cJSO
     free(text);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int fuzz_one(const uint8_t *data, size_t size)
 {
     err    e = { 0 };
     cJSON *beside = json_parse((const char *)data, (int64_t)size, "fuzz.json", &e);

@@ -1,0 +1,267 @@
+// large_seeds TARGET FOLDER: writes inputs of nearly 4 MB for a fuzz target: many of what a file may have many of. Too large to be kept as files, and too
+// large for a fuzzer to grow by itself. Each is an input that a reader with work by the square would need minutes for.
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { FULL = 4000000 };
+
+typedef struct { uint8_t *p; size_t n; } bytes;
+
+static void put(bytes *b, const void *v, size_t n)
+{
+    if (!b->p && !(b->p = malloc(FULL + (1 << 20)))) exit(1);
+    if (b->n + n > FULL + (1 << 20)) exit(1);
+    if (n) memcpy(b->p + b->n, v, n);
+    b->n += n;
+}
+static void text(bytes *b, const char *s)      { put(b, s, strlen(s)); }
+static void u32(bytes *b, uint32_t v)          { put(b, &v, 4); }
+static void u64(bytes *b, uint64_t v)          { put(b, &v, 8); }
+static void str(bytes *b, const char *s)       { u64(b, strlen(s)); text(b, s); }
+
+static const char *number(const char *before, long i, const char *after)
+{
+    static char out[64];
+    snprintf(out, sizeof out, "%s%ld%s", before, i, after);
+    return out;
+}
+
+static int n_files;
+
+static void save(const char *folder, bytes *b, const char *name)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(b->p, 1, b->n, f) != b->n || fclose(f) != 0) { perror(path); exit(1); }
+    free(b->p);
+    *b = (bytes){ 0 };
+    n_files++;
+}
+
+// ---- JSON ----------------------------------------------------------------------------------------------------------
+
+static void many_members(bytes *b, size_t until)
+{
+    text(b, "{");
+    for (long i = 0; b->n < until; i++) text(b, number(i ? ",\"member " : "\"member ", i, "\":0"));
+    text(b, "}");
+}
+
+static void many_elements(bytes *b, const char *element, size_t until)
+{
+    text(b, "[");
+    for (long i = 0; b->n < until; i++) { if (i) text(b, ","); text(b, element); }
+    text(b, "]");
+}
+
+// head: what the target looks for first, up to where a value goes; tail: what closes it.
+static void json_seeds(const char *folder, const char *head, const char *tail)
+{
+    bytes b = { 0 };
+    text(&b, head); many_members(&b, FULL); text(&b, tail);             save(folder, &b, "members.json");
+    text(&b, head); many_elements(&b, "1", FULL); text(&b, tail);       save(folder, &b, "numbers.json");
+    text(&b, head); many_elements(&b, "\"layer\"", FULL); text(&b, tail);      save(folder, &b, "strings.json");
+    text(&b, head); many_elements(&b, "{\"a\":{\"b\":[]}}", FULL); text(&b, tail); save(folder, &b, "objects.json");
+    text(&b, head); text(&b, "\"");
+    while (b.n < FULL) text(&b, "\\u00e9\\\"x");
+    text(&b, "\""); text(&b, tail);                                     save(folder, &b, "long.json");
+    while (b.n < FULL) text(&b, "[");
+    save(folder, &b, "deep.json");
+}
+
+// ---- GGUF ----------------------------------------------------------------------------------------------------------
+
+static void gguf_head(bytes *b, uint64_t tensors, uint64_t pairs)
+{
+    text(b, "GGUF");
+    u32(b, 3);
+    u64(b, tensors);
+    u64(b, pairs);
+}
+
+static void text_pair(bytes *b, const char *key, const char *value) { str(b, key); u32(b, 8); str(b, value); }
+static void array_pair(bytes *b, const char *key, uint32_t elem, uint64_t n) { str(b, key); u32(b, 9); u32(b, elem); u64(b, n); }
+
+static void finish_gguf(bytes *b, size_t data)
+{
+    static const uint8_t zeros[1 << 16];
+    put(b, zeros, (32 - b->n % 32) % 32);
+    for (; data > 0; data -= data < sizeof zeros ? data : sizeof zeros) put(b, zeros, data < sizeof zeros ? data : sizeof zeros);
+}
+
+static void gguf_seeds(const char *folder)
+{
+    bytes b = { 0 };
+    gguf_head(&b, 0, 65000);
+    for (long i = 0; i < 65000; i++) { str(&b, number("a.key.with.a.long.name.", i, "")); u32(&b, 4); u32(&b, 1); }
+    finish_gguf(&b, 0);
+    save(folder, &b, "pairs.gguf");
+    gguf_head(&b, 40000, 0);
+    for (long i = 0; i < 40000; i++) { str(&b, number("t", i, "")); u32(&b, 1); u64(&b, 1); u32(&b, 0); u64(&b, 32 * (uint64_t)i); }
+    finish_gguf(&b, 40000 * 32);
+    save(folder, &b, "tensors.gguf");
+    gguf_head(&b, 0, 1);
+    array_pair(&b, "strings", 8, 390000);
+    for (long i = 0; i < 390000; i++) str(&b, "ab");
+    finish_gguf(&b, 0);
+    save(folder, &b, "strings.gguf");
+}
+
+// Tokens `first`, then as many as fit: "w<i>", or longer and longer runs of one letter.
+static void tokenizer_seed(bytes *b, const char *model, bool runs, bool merges)
+{
+    enum { SPECIALS = 3, RUNS = 1000, WORDS = 90000, SPLITS = 60000 };
+    const long words = runs ? RUNS : WORDS, n = SPECIALS + 256 + 27 + words;
+    gguf_head(b, 0, merges ? 6 : 5);
+    text_pair(b, "tokenizer.ggml.model", model);
+    array_pair(b, "tokenizer.ggml.tokens", 8, (uint64_t)n);
+    str(b, "<unk>"); str(b, "<bos>"); str(b, "<eos>");
+    for (int i = 0; i < 256; i++) { char s[8]; snprintf(s, sizeof s, "<0x%02X>", i); str(b, s); }
+    for (char c = 'a'; c <= 'z'; c++) { const char s[2] = { c, 0 }; str(b, s); }
+    str(b, "\xe2\x96\x81");
+    for (long i = 0; i < words; i++) {
+        char run[RUNS + 3];
+        snprintf(run, sizeof run, "%c%c%ld", (int)('a' + i % 26), (int)('a' + i / 26 % 26), i);
+        if (runs) { memset(run, 'a', (size_t)i + 2); run[i + 2] = 0; }
+        str(b, run);
+    }
+    array_pair(b, "tokenizer.ggml.token_type", 5, (uint64_t)n);
+    for (long i = 0; i < n; i++) u32(b, i == 0 ? 2 : i < SPECIALS ? 3 : i < SPECIALS + 256 ? 6 : 1);
+    str(b, "tokenizer.ggml.bos_token_id"); u32(b, 4); u32(b, 1);
+    str(b, "tokenizer.ggml.unknown_token_id"); u32(b, 4); u32(b, 0);
+    if (merges) {
+        const long m = runs ? RUNS : SPLITS;
+        array_pair(b, "tokenizer.ggml.merges", 8, (uint64_t)(runs ? m : 676));
+        for (long i = 0; i < (runs ? m : 0); i++) {
+            char s[RUNS + 8];
+            memset(s, 'a', (size_t)i + 1);
+            strcpy(s + i + 1, " a");
+            str(b, s);
+        }
+        for (long i = 0; i < (runs ? 0 : 676); i++) { const char s[4] = { (char)('a' + i % 26), ' ', (char)('a' + i / 26), 0 }; str(b, s); }
+    }
+    finish_gguf(b, 0);
+}
+
+static void tokenizer_seeds(const char *folder)
+{
+    bytes b = { 0 };
+    tokenizer_seed(&b, "llama", false, false); save(folder, &b, "words.gguf");
+    tokenizer_seed(&b, "llama", true, false);  save(folder, &b, "runs.gguf");
+    tokenizer_seed(&b, "gemma4", true, true);  save(folder, &b, "merged-runs.gguf");
+    // Tokens that are found whole in a text, each the beginning of the next.
+    gguf_head(&b, 0, 4);
+    text_pair(&b, "tokenizer.ggml.model", "llama");
+    array_pair(&b, "tokenizer.ggml.tokens", 8, 1 + 256 + 2500);
+    str(&b, "<unk>");
+    for (int i = 0; i < 256; i++) { char s[8]; snprintf(s, sizeof s, "<0x%02X>", i); str(&b, s); }
+    for (long i = 0; i < 2500; i++) {
+        char s[1024];
+        memset(s, 'b', sizeof s);
+        s[1 + i % 1000] = 0;
+        snprintf(s + strlen(s), 8, "%ld", i / 1000);
+        str(&b, s);
+    }
+    array_pair(&b, "tokenizer.ggml.token_type", 5, 1 + 256 + 2500);
+    u32(&b, 2);
+    for (int i = 0; i < 256; i++) u32(&b, 6);
+    for (long i = 0; i < 2500; i++) u32(&b, 4);
+    str(&b, "tokenizer.ggml.unknown_token_id"); u32(&b, 4); u32(&b, 0);
+    finish_gguf(&b, 0);
+    save(folder, &b, "added.gguf");
+}
+
+// ---- the others ----------------------------------------------------------------------------------------------------
+
+static void safetensors_seeds(const char *folder)
+{
+    bytes b = { 0 }, head = { 0 };
+    text(&head, "{");
+    for (long i = 0; head.n < FULL / 2; i++) {
+        char row[128];
+        snprintf(row, sizeof row, "%s\"t%ld\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%ld,%ld]}", i ? "," : "", i, i, i + 1);
+        text(&head, row);
+    }
+    text(&head, "}");
+    u64(&b, head.n);
+    put(&b, head.p, head.n);
+    long n = 0;
+    for (size_t i = 0; i + 1 < head.n; i++) n += head.p[i] == '}' ;
+    for (; n > 0; n--) text(&b, "x");
+    save(folder, &b, "tensors.safetensors");
+    head.n = 0;
+    text(&head, "{\"__metadata__\":");
+    many_members(&head, FULL);
+    text(&head, "}");
+    u64(&b, head.n);
+    put(&b, head.p, head.n);
+    save(folder, &b, "metadata.safetensors");
+    free(head.p);
+}
+
+static void imatrix_seeds(const char *folder)
+{
+    bytes b = { 0 };
+    u32(&b, 100000);
+    for (long i = 0; i < 100000; i++) {
+        const char *name = number("blk.", i, ".x");
+        u32(&b, (uint32_t)strlen(name));
+        text(&b, name);
+        u32(&b, 1);
+        u32(&b, 2);
+        u64(&b, 0x3f8000003f800000);
+    }
+    u32(&b, 1);
+    u32(&b, 1);
+    text(&b, "d");
+    save(folder, &b, "entries.dat");
+    gguf_head(&b, 36000, 1);
+    text_pair(&b, "general.type", "imatrix");
+    for (long i = 0; i < 36000; i++) {
+        str(&b, number("t", i / 2, i % 2 ? ".counts" : ".in_sum2"));
+        u32(&b, 1); u64(&b, 1); u32(&b, 0); u64(&b, 32 * (uint64_t)i);
+    }
+    finish_gguf(&b, 36000 * 32);
+    save(folder, &b, "entries.gguf");
+}
+
+static void tokenizer_json_seeds(const char *folder)
+{
+    bytes b = { 0 };
+    text(&b, "{\"model\":{\"type\":\"BPE\",\"vocab\":");
+    many_members(&b, FULL / 2);
+    text(&b, ",\"merges\":");
+    many_elements(&b, "\"a b\"", FULL);
+    text(&b, "}}");
+    save(folder, &b, "vocab.json");
+    json_seeds(folder, "{\"added_tokens\":", "}");
+}
+
+int main(int argc, char **argv)
+{
+    static const struct { const char *target, *head, *tail; void (*write)(const char *folder); } targets[] = {
+        { "gguf", NULL, NULL, gguf_seeds }, { "tokenizer", NULL, NULL, tokenizer_seeds }, { "safetensors", NULL, NULL, safetensors_seeds },
+        { "imatrix", NULL, NULL, imatrix_seeds }, { "tokenizer_json", NULL, NULL, tokenizer_json_seeds },
+        { "config", "{\"architectures\":[\"Gemma4ForCausalLM\"],\"model_type\":\"gemma4_text\",\"num_hidden_layers\":7,\"per_layer_config\":", "}", NULL },
+        { "gate", "{\"hallmark_gate\":1,\"drift\":", "}", NULL }, { "record", "{\"artifact\":\"a.gguf\",\"fixtures\":", "}", NULL },
+        { "fixture", "{\"hallmark_fixture\":1,\"config\":", "}", NULL },
+    };
+    if (argc != 3) { fprintf(stderr, "usage: large_seeds TARGET FOLDER\n"); return 2; }
+    char parent[4096];
+    snprintf(parent, sizeof parent, "%s", argv[2]);
+    if (strrchr(parent, '/')) *strrchr(parent, '/') = 0;
+    if ((mkdir(parent, 0777) != 0 && errno != EEXIST) || (mkdir(argv[2], 0777) != 0 && errno != EEXIST)) { perror(argv[2]); return 1; }
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        if (strcmp(argv[1], targets[i].target) != 0) continue;
+        if (targets[i].write) targets[i].write(argv[2]);
+        else                  json_seeds(argv[2], targets[i].head, targets[i].tail);
+    }
+    if (n_files == 0) fprintf(stderr, "large_seeds: no target '%s'\n", argv[1]);
+    return n_files == 0;
+}
