@@ -5,7 +5,7 @@
 
 #include "text_out.h"
 #include "../formats/gguf.h"
-#include "../runtime/model.h"
+#include "../runtime/kv_spec.h"
 
 bool inspect_gguf(const char *path, bool json, err *e);
 bool inspect_folder(const char *dir, bool json, err *e);            // a Hugging Face folder; its config.json is enough

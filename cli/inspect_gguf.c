@@ -173,7 +173,8 @@ static bool memory_rows(json_out *j, const hparams *h, dtype kv, err *e)
     for (int i = 0; i < 3; i++) {
         memory_plan p;
         if (shown[i] > h->n_ctx_train || (i < 2 && shown[i] == h->n_ctx_train)) continue;
-        if (!memory_plan_of(&p, h, kv, shown[i], PLAN_BATCH, e)) return false;
+        const kv_spec spec = kv_spec_of(kv);
+        if (!memory_plan_of(&p, h, &spec, shown[i], PLAN_BATCH, e)) return false;
         if (!any && !j) printf("KV cache in %s: %d of %d layers keep one\n", h->kv_required, p.n_kv_layers, h->n_layer);
         if (j) memory_row_json(j, &p, shown[i]);
         else   memory_row_text(&p, h, shown[i]);

@@ -48,6 +48,13 @@ typedef struct {
 } q5_1_block;
 static_assert(sizeof(q5_1_block) == 24, "this is the file layout");
 
+// IQ4_NL: w = scale * value of code q (iq4_nl_values); nibbles as in Q4_0
+typedef struct {
+    uint16_t scale;
+    uint8_t  q[QUANT_BLOCK / 2];
+} iq4_nl_block;
+static_assert(sizeof(iq4_nl_block) == 18, "this is the file layout");
+
 // Q8_0: w = scale * q
 typedef struct {
     uint16_t scale;

@@ -144,3 +144,9 @@ bool row_is_finite(const float *x, int64_t n, err *e)
     }
     return true;
 }
+
+const codec *codec_of_cache(dtype t)
+{
+    static const codec iq4_nl = { .type = DT_IQ4_NL, .encode_row = iq4_nl_encode_row, .decode_row = iq4_nl_decode_row };
+    return t == DT_IQ4_NL ? &iq4_nl : codec_find(t);
+}

@@ -41,6 +41,7 @@ CODEC_FUNCTIONS(q3_k)
 CODEC_FUNCTIONS(q4_k)
 CODEC_FUNCTIONS(q5_k)
 CODEC_FUNCTIONS(q6_k)
+CODEC_FUNCTIONS(iq4_nl)
 #undef CODEC_FUNCTIONS
 
 #define ENCODE_ROWS(x, level) bool x##_encode_rows_##level(void *dst, const float *src, int64_t n_rows, int64_t n_cols, const float *importance);

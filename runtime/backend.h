@@ -1,5 +1,4 @@
-// backend: the small table of operations a forward pass is written against. The CPU implements it; a GPU can.
-// A family file (gemma.c) calls only these and never knows which backend it runs on.
+// backend: what runs a list of operations (op.h): the CPU, or a GPU. Families' files append operations and never know which it is.
 //
 // Activations are F32 in memory on every backend, [n_tokens][dim], contiguous. Under ARITH_BF16 each operation rounds its
 // result to BF16 (and keeps it in F32), exactly where Transformers' eager bfloat16 forward rounds; sums inside a product stay F32.
@@ -12,6 +11,7 @@
 #define HALLMARK_RUNTIME_BACKEND_H
 
 #include "../formats/gguf.h"
+#include "op.h"
 #include "score.h"
 
 enum { REPLAY_MAX = 64 };
@@ -34,11 +34,11 @@ typedef struct {            // rotary embedding of one layer kind: angle of dim 
 } rope;
 
 typedef struct {            // keys and values of one layer (or of the layers that share it)
-    dtype   type;           // F32, BF16, F16, Q8_0, Q4_0
+    dtype   k_type, v_type; // of kv_formats (kv_spec.h)
     int     n_kv_head, head_dim;
     int64_t capacity;       // positions kept: the context, or window + batch for sliding layers; position p lies in slot p % capacity
-    int64_t row_bytes;      // bytes of one position of K (or V): n_kv_head * head_dim in `type`
-    void   *k, *v;          // backend memory, [capacity][row_bytes]
+    int64_t k_row, v_row;   // bytes of one position of K and of V: n_kv_head * head_dim in its type
+    void   *k, *v;          // backend memory, [capacity][k_row] and [capacity][v_row]
 } kv_layer;
 
 typedef struct {
@@ -51,6 +51,27 @@ typedef struct {
     float           scale;      // scores are multiplied by it (skipped when 1.0)
     float           softcap;    // 0: none
 } attention_args;
+
+typedef struct {            // what a list's indices stand for
+    float   **buffers;      // on the backend
+    weight   *weights;
+    kv_layer *caches;
+    rope     *ropes;
+} op_memory;
+
+typedef struct {            // what differs from one run of a list to the next
+    const int32_t *ids;     // [n], host; NULL in a recording: the step's
+    int            n;       // tokens
+    int64_t        pos0;    // position of the first
+    int            first;   // token that views "from first" begin with
+    int32_t       *chosen;  // OP_ARGMAX: host, the id, -1 where all were NaN; NULL in a recording
+} op_args;
+
+// Token 0 of an operand; NULL: there is none.
+static inline float *op_at(const op_memory *m, const op_args *a, view v)
+{
+    return v.buf < 0 ? NULL : m->buffers[v.buf] + v.off + (v.from_first ? (int64_t)a->first * v.row : 0);
+}
 
 typedef struct backend backend;
 typedef struct {
@@ -66,20 +87,10 @@ typedef struct {
     void (*free_weight)(backend *b, weight *w);
     bool (*load_rope)(backend *b, rope *r, int64_t n_ctx, err *e);          // prepares r->dev
     void (*free_rope)(backend *b, rope *r);
-    // Arithmetic. All enqueue in order; errors surface at the latest in sync or download.
-    bool (*embed)(backend *b, float *dst, const weight *w, const int32_t *ids, int n, float scale, err *e);     // dst [n][cols] = scale * row(id)
-    bool (*rms_norm)(backend *b, float *dst, const float *x, const weight *w, int64_t rows, int dim, float eps, err *e);    // w NULL: no weight; dst may be x
-    bool (*matmul)(backend *b, float *dst, const weight *w, const float *x, int n, err *e);                     // dst [n][rows], x [n][cols]
-    bool (*add)(backend *b, float *dst, const float *a, const float *c, int64_t n, err *e);                     // dst may be a or c
-    bool (*scale)(backend *b, float *x, float s, int64_t n, err *e);
-    bool (*mul_rows)(backend *b, float *dst, const float *a, const float *c, int64_t c_stride, int n, int dim, err *e);  // dst[t] = a[t] * c[t * c_stride ..]
-    bool (*gelu)(backend *b, float *x, int64_t n, err *e);                                                      // tanh form
-    bool (*geglu)(backend *b, float *gate, const float *up, int64_t n, err *e);                                 // gate = gelu(gate) * up
-    bool (*softcap)(backend *b, float *x, float cap, int64_t n, err *e);                                        // cap * tanh(x / cap)
-    bool (*rotate)(backend *b, float *x, const rope *r, int n, int n_head, int64_t pos0, err *e);               // x [n][n_head][head_dim], NeoX halves
-    bool (*kv_store)(backend *b, kv_layer *kv, const float *k, const float *v, int n, int64_t pos0, err *e);
-    bool (*attention)(backend *b, const attention_args *a, err *e);
-    bool (*argmax)(backend *b, int32_t *id, const float *x, int64_t n, err *e);                                 // host id; lowest where equal
+    // Whether o runs as it is, for one token or for many; where not, its expansion does (op.h). Every backend has the fine operations.
+    bool (*has)(const backend *b, const op *o, const op_memory *m, bool one_token);
+    // Runs a list in its order. May return before it is done: errors surface at the latest in sync or download.
+    bool (*run)(backend *b, const op *list, int n_ops, const op_memory *m, const op_args *a, err *e);
     // Scoring (score.h): of rows of logits x [n_rows][n]; results are in host memory on return, the same bits on every backend.
     bool (*row_stats)(backend *b, row_stats *out, const float *x, int n_rows, int64_t n, const int32_t *next, err *e);  // next: [n_rows] ids, -1: none
     // kl[i]: KL(reference || row i) in nats, >= 0; 0 where either is not finite. stats: [n_rows] of x.
@@ -99,7 +110,7 @@ typedef struct {
 
     // NULL where nothing is gained by it. A decode step recorded once and run many times without the host in between: operations
     // between begin and end are kept, not run. They are those of one token that ends in an argmax; its id and position live on the
-    // backend (embed's ids and argmax's id are NULL, pos0 is ignored), and the argmax makes the next step's token.
+    // backend (args' ids and chosen are NULL, pos0 is ignored), and the argmax makes the next step's token.
     bool (*record_begin)(backend *b, err *e);
     bool (*record_end)(backend *b, bool keep, err *e);                      // keep false: forget it
     bool (*recorded)(const backend *b);                                     // false before, and again when buffers had to move

@@ -1,6 +1,6 @@
 // model: hyperparameters from GGUF metadata, checked against each other before anything is computed from them.
 #include "model.h"
-#include "gemma.h"
+#include "program.h"
 #include "../formats/claims.h"
 #include "../formats/key_defaults.h"
 #include "../quant/policy.h"
@@ -123,18 +123,46 @@ static bool link_shared_layers(reader *r, int64_t n_shared, hparams *h)
     return true;
 }
 
+static bool is_gemma(const hparams *h) { return h->family == FAMILY_GEMMA3 || h->family == FAMILY_GEMMA4; }
+
+// Outside Gemma a file may leave it out: as many as query heads, as llama.cpp takes it.
+static bool read_heads_kv(reader *r, const hparams *h, int64_t *n_kv)
+{
+    const char *suffix = "attention.head_count_kv";
+    if (is_gemma(h) || gguf_find_kv(r->g, key_of(r, suffix))) return read_per_layer(r, suffix, 1, 1 << 12, h->n_layer, n_kv);
+    for (int i = 0; i < h->n_layer; i++) n_kv[i] = h->n_head;
+    return true;
+}
+
+// The size of a head: said, or (outside Gemma) an equal share of the state, as llama.cpp takes it.
+static bool read_head_dim(reader *r, const hparams *h, int64_t *head_dim)
+{
+    if (is_gemma(h) || gguf_find_kv(r->g, key_of(r, "attention.key_length"))) return read_int(r, "attention.key_length", 2, 4096, head_dim);
+    *head_dim = h->n_embd / h->n_head;
+    if (h->n_embd % h->n_head != 0) return bad(r, "attention.head_count", "does not divide embedding_length, and there is no attention.key_length");
+    return *head_dim >= 2 || bad(r, "attention.head_count", "heads have less than two elements");
+}
+
+// Llama's kinds: all layers alike, with a window where the file has one.
+static bool read_pattern_of(reader *r, hparams *h)
+{
+    if (h->family == FAMILY_GEMMA4) return read_pattern(r, 0, h);
+    if (h->family == FAMILY_GEMMA3) return read_pattern(r, (int64_t)arch_default(r, "attention.sliding_window_pattern"), h);
+    for (int i = 0; i < h->n_layer; i++) h->layers[i].sliding = h->window > 0;
+    return true;
+}
+
 static bool read_layers(reader *r, hparams *h)
 {
-    const bool g4 = h->family == FAMILY_GEMMA4;
     int64_t head_dim, head_dim_swa, n_shared, *v = calloc((size_t)h->n_layer * 2, sizeof *v);
     if (!v) return err_nomem(r->e, "layer table", 0);
     int64_t *n_ff = v, *n_kv = v + h->n_layer;
     bool ok = read_per_layer(r, "feed_forward_length", 1, 1 << 24, h->n_layer, n_ff) &&
-              read_per_layer(r, "attention.head_count_kv", 1, 1 << 12, h->n_layer, n_kv) &&
-              read_int(r, "attention.key_length", 2, 4096, &head_dim) &&
+              read_heads_kv(r, h, n_kv) &&
+              read_head_dim(r, h, &head_dim) &&
               read_int_or(r, "attention.key_length_swa", 2, 4096, head_dim, &head_dim_swa) &&
               read_int_or(r, "attention.shared_kv_layers", 0, h->n_layer - 1, 0, &n_shared) &&
-              read_pattern(r, g4 ? 0 : (int64_t)arch_default(r, "attention.sliding_window_pattern"), h);
+              read_pattern_of(r, h);
     for (int i = 0; ok && i < h->n_layer; i++) {
         layer_shape *l = &h->layers[i];
         l->n_ff = (int)n_ff[i];
@@ -204,7 +232,8 @@ static bool read_rope(reader *r, hparams *h)
 static float default_scale(const hparams *h, int64_t head_dim)
 {
     if (h->family == FAMILY_GEMMA4) return arch_default(&(reader){ .arch = h->arch }, "attention.scale");
-    return 1.0f / sqrtf((float)(h->n_layer == 62 ? h->n_embd / h->n_head : head_dim));
+    const bool whole_state = h->family == FAMILY_GEMMA3 && h->n_layer == 62;
+    return 1.0f / sqrtf((float)(whole_state ? h->n_embd / h->n_head : head_dim));
 }
 
 static bool read_type(reader *r, hparams *h)
@@ -226,7 +255,9 @@ static bool read_type(reader *r, hparams *h)
 
 static bool read_family(hparams *h, const gguf *g, err *e)
 {
-    static const struct { const char *arch; family f; } known[] = { { "gemma3", FAMILY_GEMMA3 }, { "gemma4", FAMILY_GEMMA4 } };
+    static const struct { const char *arch; family f; } known[] = {
+        { "gemma3", FAMILY_GEMMA3 }, { "gemma4", FAMILY_GEMMA4 }, { "llama", FAMILY_LLAMA }, { "qwen2", FAMILY_QWEN2 }, { "qwen3", FAMILY_QWEN3 },
+    };
     char *arch;
     if (!gguf_get_cstr(g, "general.architecture", &arch, e)) return false;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -236,7 +267,7 @@ static bool read_family(hparams *h, const gguf *g, err *e)
             free(arch);
             return true;
         }
-    err_set(e, ERR_INPUT, "%s: key 'general.architecture': found '%s', expected gemma3 or gemma4", gguf_path(g), arch);
+    err_set(e, ERR_INPUT, "%s: key 'general.architecture': found '%s', expected gemma3, gemma4, llama, qwen2 or qwen3", gguf_path(g), arch);
     free(arch);
     return false;
 }
@@ -253,6 +284,22 @@ static bool read_vocab(reader *r, hparams *h)
     return true;
 }
 
+static bool has_tensor(const gguf *g, int layer, const char *name)
+{
+    char full[64];
+    snprintf(full, sizeof full, "blk.%d.%s", layer, name);
+    return gguf_find_tensor(g, full) != NULL;
+}
+
+// How many elements of a head rotate: all of them, in every family that is run.
+static bool check_rope_dims(reader *r, const hparams *h, int64_t head_dim)
+{
+    int64_t n;
+    if (is_gemma(h)) return true;       // its factors say it
+    if (!read_int_or(r, "rope.dimension_count", 1, 4096, head_dim, &n)) return false;
+    return n == head_dim || bad(r, "rope.dimension_count", "only heads that rotate as a whole can be run");
+}
+
 bool hparams_read(hparams *h, const gguf *g, err *e)
 {
     memset(h, 0, sizeof *h);
@@ -263,20 +310,34 @@ bool hparams_read(hparams *h, const gguf *g, err *e)
         !read_int(&r, "attention.head_count", 1, 1 << 12, &n_head) || !read_int(&r, "context_length", 1, (int64_t)1 << 40, &h->n_ctx_train) ||
         !read_int_or(&r, "attention.sliding_window", 0, (int64_t)1 << 40, 0, &h->window) ||
         !read_int_or(&r, "embedding_length_per_layer_input", 0, 1 << 20, 0, &n_ple) ||
-        !read_int_or(&r, "expert_count", 0, 1 << 16, 0, &n_expert) || !read_int(&r, "attention.key_length", 2, 4096, &head_dim))
+        !read_int_or(&r, "expert_count", 0, 1 << 16, 0, &n_expert))
         return false;
     if (n_expert > 0) return bad(&r, "expert_count", "experts cannot be run yet");
     h->n_layer = (int)n_layer;
     h->n_embd = (int)n_embd;
     h->n_head = (int)n_head;
     h->n_embd_per_layer = (int)n_ple;
+    h->rope_neighbours = h->family == FAMILY_LLAMA;
+    h->qk_norm = h->family != FAMILY_LLAMA && h->family != FAMILY_QWEN2;
+    if (!is_gemma(h) && n_ple > 0) return bad(&r, "embedding_length_per_layer_input", "only Gemma 4 has per-layer embeddings");
+    if (!read_head_dim(&r, h, &head_dim)) return false;
     h->layers = calloc((size_t)n_layer, sizeof *h->layers);
     if (!h->layers) return err_nomem(e, "layer table", (size_t)n_layer * sizeof *h->layers);
     const bool ok = same_key(&r, "attention.key_length", "attention.value_length") && same_key(&r, "attention.key_length_swa", "attention.value_length_swa") &&
-                    read_layers(&r, h) && read_rope(&r, h) && read_vocab(&r, h) && read_type(&r, h) &&
+                    read_layers(&r, h) && read_rope(&r, h) && check_rope_dims(&r, h, head_dim) && read_vocab(&r, h) && read_type(&r, h) &&
                     read_required(&r, "attention.layer_norm_rms_epsilon", &h->rms_eps) &&
                     read_optional(&r, "final_logit_softcapping", false, &h->final_softcap) &&
                     read_float_or(&r, "attention.scale", default_scale(h, head_dim), true, &h->attention_scale);
+    for (int i = 0; ok && i < h->n_layer; i++) {
+        h->layers[i].qkv_bias = has_tensor(g, i, "attn_q.bias");
+        h->layers[i].o_bias = has_tensor(g, i, "attn_output.bias");
+    }
+    // A full-attention layer of Gemma 4 may leave V out: it is K's projection then (attention_k_eq_v). Elsewhere a missing V is a missing tensor.
+    for (int i = 0; ok && i < h->n_layer; i++) {
+        layer_shape *l = &h->layers[i];
+        const bool may = h->family == FAMILY_GEMMA4 && l->has_kv && !l->sliding && gguf_n_tensors(g) > 0;
+        l->k_is_v = may && !has_tensor(g, i, "attn_v.weight");
+    }
     if (!ok) hparams_free(h);
     return ok;
 }
@@ -294,28 +355,6 @@ int64_t kv_capacity(const hparams *h, int layer, int64_t n_ctx, int n_batch)
     // A sliding layer keeps its window, and room for the batch that is stored before its first token is done with the oldest key.
     const int64_t slide = h->window + n_batch - 1;
     return h->layers[layer].sliding && slide < n_ctx ? slide : n_ctx;
-}
-
-static bool add_product(int64_t *sum, int64_t a, int64_t b)
-{
-    int64_t p;
-    return mul_i64(a, b, &p) && add_i64(*sum, p, sum);
-}
-
-bool memory_plan_of(memory_plan *p, const hparams *h, dtype kv, int64_t n_ctx, int n_batch, err *e)
-{
-    memset(p, 0, sizeof *p);
-    for (int i = 0; i < h->n_layer; i++) {
-        const layer_shape *l = &h->layers[i];
-        const int64_t dim = (int64_t)l->n_kv_head * l->head_dim, cap = kv_capacity(h, i, n_ctx, n_batch);
-        int64_t row;
-        if (!dtype_row_bytes(kv, l->head_dim, &row) || !dtype_row_bytes(kv, dim, &row))
-            return err_set(e, ERR_USAGE, "KV dtype %s: its blocks do not divide a head of %d", dtype_name(kv), l->head_dim);
-        if (!add_product(&p->kv_bytes_unshared, 2 * row, cap) || (l->has_kv && !add_product(&p->kv_bytes, 2 * row, cap)))
-            return err_set(e, ERR_USAGE, "a context of %lld tokens does not fit in 64-bit memory", (long long)n_ctx);
-        p->n_kv_layers += l->has_kv;
-    }
-    return true;
 }
 
 // ---- model -----------------------------------------------------------------------------------------------------------
@@ -364,7 +403,7 @@ static bool read_model(model *m, err *e)
 {
     if (!check_whole(m->g, e) || !hparams_read(&m->h, m->g, e)) return false;
     if (m->h.n_vocab == 0) return err_set(e, ERR_INPUT, "%s: found no tensors, expected those of a model", gguf_path(m->g));
-    if (!gemma_check_tensors(&m->h, m->g, e)) return false;
+    if (!program_check_tensors(&m->h, m->g, e)) return false;
     m->tok = tokenizer_new(m->g, e);
     if (!m->tok) return false;
     if (tokenizer_n_vocab(m->tok) == m->h.n_vocab) return true;

@@ -5,7 +5,7 @@
 #include "../formats/gguf.h"
 #include "tokenizer.h"
 
-typedef enum { FAMILY_GEMMA3, FAMILY_GEMMA4 } family;
+typedef enum { FAMILY_GEMMA3, FAMILY_GEMMA4, FAMILY_LLAMA, FAMILY_QWEN2, FAMILY_QWEN3 } family;
 
 typedef struct {            // one layer's shape
     bool    sliding;        // window attention
@@ -13,6 +13,7 @@ typedef struct {            // one layer's shape
     bool    has_kv;         // computes its own K and V; otherwise shares those of kv_source
     int     kv_source;      // layer whose cache this one reads (its own index when has_kv): the last earlier layer of the same kind
     bool    k_is_v;         // V is K's projection (no v tensor)
+    bool    qkv_bias, o_bias;   // the file has biases for these products
 } layer_shape;
 
 typedef struct {
@@ -23,6 +24,8 @@ typedef struct {
     float   rms_eps, attention_scale, final_softcap;    // final_softcap 0: none
     float   rope_base, rope_base_swa;                   // full and sliding layers
     float   rope_scale;                                 // full layers' linear factor: positions are divided by it (1: none)
+    bool    rope_neighbours;                            // pairs that rotate are elements 2i and 2i + 1 of a head, not i and i + head_dim / 2
+    bool    qk_norm;                                    // heads of Q and K are normed
     const float *rope_freq_factors;                     // [max full head_dim / 2] or NULL; borrowed from the mapping
     layer_shape *layers;                                // [n_layer]
     char    type_label[16];     // "BF16", "Q4_K_M", ... from general.file_type
@@ -54,13 +57,7 @@ const gguf      *model_gguf(const model *m);
 const hparams   *model_hparams(const model *m);
 const tokenizer *model_tokenizer(const model *m);
 
-// What a KV cache costs: bytes for n_ctx positions in `kv`, and what it would cost without sharing between layers.
-typedef struct {
-    int64_t kv_bytes, kv_bytes_unshared, scratch_bytes, weight_bytes;
-    int     n_kv_layers;        // layers that own a cache
-} memory_plan;
 // Positions that layer keeps: the whole context, or for a sliding layer its window and a batch less one.
 int64_t kv_capacity(const hparams *h, int layer, int64_t n_ctx, int n_batch);
-bool memory_plan_of(memory_plan *p, const hparams *h, dtype kv, int64_t n_ctx, int n_batch, err *e);
 
 #endif

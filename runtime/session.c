@@ -1,6 +1,6 @@
 // session: see session.h.
 #include "session.h"
-#include "gemma.h"
+#include "net.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,10 +8,11 @@
 struct session {
     const model *m;
     backend     *b;
-    gemma       *net;
+    net         *net;
     int64_t      n_ctx, pos;
     int          n_batch;
-    char         kv[8], arith[8];
+    kv_spec      spec;              // what the caches are
+    char         kv[KV_TEXT], arith[8];
     char         note[256];
     bool         kv_is_required;
     bool         observed;          // somebody watches the products: nothing runs recorded
@@ -19,19 +20,8 @@ struct session {
     int          step, held;        // tokens of the last session_step, and how many of them hold their logits; 0: none
 };
 
-static const struct { const char *name; dtype type; } kv_types[] = {
-    { "f32", DT_F32 }, { "bf16", DT_BF16 }, { "f16", DT_F16 }, { "q8_0", DT_Q8_0 }, { "q4_0", DT_Q4_0 },
-};
-
-static bool find_kv(const char *name, dtype *t, err *e)
-{
-    for (size_t i = 0; i < sizeof kv_types / sizeof *kv_types; i++)
-        if (strcmp(name, kv_types[i].name) == 0) { *t = kv_types[i].type; return true; }
-    return err_set(e, ERR_USAGE, "KV dtype '%s': expected f32, bf16, f16, q8_0 or q4_0", name);
-}
-
 // Whether the model fits the backend's memory, asked before anything is loaded; the message is the plan.
-static bool check_room(const session *s, backend *b, dtype kv_type, err *e)
+static bool check_room(const session *s, backend *b, err *e)
 {
     const hparams *h = model_hparams(s->m);
     const gguf *g = model_gguf(s->m);
@@ -39,13 +29,13 @@ static bool check_room(const session *s, backend *b, dtype kv_type, err *e)
     int64_t room = 0, need = 0;
     const double mib = 1048576.0;
     if (!b->ops->room) return true;
-    if (!b->ops->room(b, &room, e) || !memory_plan_of(&p, h, kv_type, s->n_ctx, s->n_batch, e)) return false;
+    if (!b->ops->room(b, &room, e) || !memory_plan_of(&p, h, &s->spec, s->n_ctx, s->n_batch, e)) return false;
     for (int64_t i = 0; i < gguf_n_tensors(g); i++) p.weight_bytes += gguf_tensor_at(g, i)->n_bytes;    // within the file: no overflow
-    if (gemma_scratch_need(h, s->n_ctx, s->n_batch, b->ops->logits_rows, &p.scratch_bytes) && add_i64(p.weight_bytes, p.kv_bytes, &need) &&
+    if (net_scratch_need(h, s->n_ctx, s->n_batch, b->ops->logits_rows, &p.scratch_bytes, e) && add_i64(p.weight_bytes, p.kv_bytes, &need) &&
         add_i64(need, p.scratch_bytes, &need) && need <= room)
         return true;
     return err_set(e, ERR_SYSTEM, "device %s: the model does not fit: weights %.1f MiB, KV cache (%s, %lld positions) %.1f MiB, activations and tables "
-                   "%.1f MiB; room for them %.1f MiB", b->ops->name, (double)p.weight_bytes / mib, dtype_name(kv_type), (long long)s->n_ctx,
+                   "%.1f MiB; room for them %.1f MiB", b->ops->name, (double)p.weight_bytes / mib, s->kv, (long long)s->n_ctx,
                    (double)p.kv_bytes / mib, (double)p.scratch_bytes / mib, (double)room / mib);
 }
 
@@ -56,27 +46,27 @@ static void set_batch(session *s, const session_opts *o, const backend *b)
     s->n_batch = n < s->n_ctx ? n : (int)s->n_ctx;
 }
 
-static backend *open_cuda(session *s, const session_opts *o, arith a, dtype kv_type, err *e)
+static backend *open_cuda(session *s, const session_opts *o, arith a, err *e)
 {
     backend *b = backend_cuda(a, o->reproducible, e);
     if (b) set_batch(s, o, b);
-    if (b && !check_room(s, b, kv_type, e)) {
+    if (b && !check_room(s, b, e)) {
         b->ops->close(b);
         b = NULL;
     }
     return b;
 }
 
-static bool pick_backend(session *s, const session_opts *o, arith a, dtype kv_type, err *e)
+static bool pick_backend(session *s, const session_opts *o, arith a, err *e)
 {
     const char *device = o->device ? o->device : "auto";
     if (strcmp(device, "cuda") == 0) {
-        s->b = open_cuda(s, o, a, kv_type, e);
+        s->b = open_cuda(s, o, a, e);
     } else if (strcmp(device, "cpu") == 0) {
         s->b = backend_cpu(a, o->n_threads, o->simd, e);
     } else if (strcmp(device, "auto") == 0) {
         err why = { 0 };
-        s->b = open_cuda(s, o, a, kv_type, &why);
+        s->b = open_cuda(s, o, a, &why);
         if (!s->b && why.kind == ERR_USAGE) return err_set(e, why.kind, "%s", why.msg);     // no fault of the device
         if (!s->b) {
             // A program without that half has nothing to explain.
@@ -113,12 +103,12 @@ static bool plant_fault(session *s, const session_opts *o, err *e)
 }
 
 // The model on the backend. `auto` goes on to the CPU where the device fails while it is loaded: room that was there may have gone.
-static bool open_net(session *s, const session_opts *o, arith a, dtype kv_type, err *e)
+static bool open_net(session *s, const session_opts *o, arith a, err *e)
 {
     const bool automatic = is_automatic(o->device) && s->b->ops->room;
     err why = { 0 };
     if (!plant_fault(s, o, e)) return false;
-    s->net = gemma_open(s->b, model_gguf(s->m), model_hparams(s->m), kv_type, s->n_ctx, s->n_batch, automatic ? &why : e);
+    s->net = net_open(s->b, model_gguf(s->m), model_hparams(s->m), &s->spec, s->n_ctx, s->n_batch, automatic ? &why : e);
     if (s->net || !automatic) return s->net != NULL;
     if (why.kind != ERR_SYSTEM) return err_set(e, why.kind, "%s", why.msg);
     s->b->ops->close(s->b);
@@ -126,17 +116,28 @@ static bool open_net(session *s, const session_opts *o, arith a, dtype kv_type, 
     if (!s->b || !plant_fault(s, o, e)) return false;
     set_batch(s, o, s->b);
     snprintf(s->note, sizeof s->note, "running on the CPU: %.230s", why.msg);
-    s->net = gemma_open(s->b, model_gguf(s->m), model_hparams(s->m), kv_type, s->n_ctx, s->n_batch, e);
+    s->net = net_open(s->b, model_gguf(s->m), model_hparams(s->m), &s->spec, s->n_ctx, s->n_batch, e);
     return s->net != NULL;
 }
 
-// What the cache is, by what was allocated: a report must not repeat what was asked for.
+// What the caches are, by what was allocated: a report must not repeat what was asked for.
 static void name_kv(session *s, const char *required)
 {
-    const dtype t = gemma_kv_type(s->net);
-    for (size_t i = 0; i < sizeof kv_types / sizeof *kv_types; i++)
-        if (kv_types[i].type == t) snprintf(s->kv, sizeof s->kv, "%s", kv_types[i].name);
-    s->kv_is_required = strcmp(s->kv, required) == 0;
+    const hparams *h = model_hparams(s->m);
+    err ignored = { 0 };
+    bool as_asked = true, uniform = true;
+    kv_choice first = { DT_INVALID, DT_INVALID };
+    for (int i = 0; i < h->n_layer; i++) {
+        kv_choice is, asked;
+        if (!net_kv_choice(s->net, i, &is)) continue;
+        if (first.k == DT_INVALID) first = is;
+        if (is.k != first.k || is.v != first.v) uniform = false;
+        if (!kv_spec_choose(&s->spec, h, i, &asked, &ignored) || asked.k != is.k || asked.v != is.v) as_asked = false;
+    }
+    // One type for all of them is said so, whatever words asked for it.
+    if (uniform) s->spec = (kv_spec){ .n = 1, .rules = { { .choice = first } } };
+    kv_spec_text(&s->spec, s->kv);
+    s->kv_is_required = strcmp(s->kv, required) == 0 && (as_asked || uniform);
 }
 
 session *session_new(const model *m, const session_opts *o, err *e)
@@ -150,16 +151,16 @@ session *session_new(const model *m, const session_opts *o, err *e)
     if (!bf16 && strcmp(arith_name, "f32") != 0) { err_set(e, ERR_USAGE, "arithmetic '%s': expected f32 or bf16", arith_name); goto fail; }
     // The cache that belongs to an arithmetic is the one that holds its results without rounding them again.
     const char *required = bf16 ? "bf16" : "f32", *kv = o->kv ? o->kv : required;
-    dtype kv_type = DT_F32;
-    if (!find_kv(kv, &kv_type, e)) goto fail;
+    if (!kv_spec_parse(&s->spec, kv, e) || !kv_spec_check(&s->spec, h, e)) goto fail;
+    kv_spec_text(&s->spec, s->kv);
     snprintf(s->arith, sizeof s->arith, "%s", arith_name);
     s->n_ctx = o->n_ctx;
     if (s->n_ctx < 1) { err_set(e, ERR_USAGE, "a session needs room for at least one token"); goto fail; }
-    if (!pick_backend(s, o, bf16 ? ARITH_BF16 : ARITH_F32, kv_type, e)) goto fail;
+    if (!pick_backend(s, o, bf16 ? ARITH_BF16 : ARITH_F32, e)) goto fail;
 #ifdef HALLMARK_FAULTS
-    if (o->fault == FAULT_KV_F16) kv_type = DT_F16;
+    if (o->fault == FAULT_KV_F16) s->spec = kv_spec_of(DT_F16);
 #endif
-    if (!open_net(s, o, bf16 ? ARITH_BF16 : ARITH_F32, kv_type, e)) goto fail;
+    if (!open_net(s, o, bf16 ? ARITH_BF16 : ARITH_F32, e)) goto fail;
     name_kv(s, required);
     return s;
 fail:
@@ -170,7 +171,7 @@ fail:
 void session_free(session *s)
 {
     if (!s) return;
-    gemma_close(s->net);
+    net_close(s->net);
     if (s->b) s->b->ops->close(s->b);
     free(s);
 }
@@ -191,7 +192,7 @@ static bool can_replay(const session *s) { return s->b->ops->replay && !s->obser
 // n steps of the recorded kind, recorded now where they are not.
 static bool replay(session *s, int32_t id, int n, int32_t *out, err *e)
 {
-    return (s->b->ops->recorded(s->b) || gemma_record(s->net, e)) && s->b->ops->replay(s->b, id, s->pos, n, out, e);
+    return (s->b->ops->recorded(s->b) || net_record(s->net, e)) && s->b->ops->replay(s->b, id, s->pos, n, out, e);
 }
 
 // One token whose logits are wanted, as a caller that chooses each next token asks for them. The first of them in a row runs by itself, so that the
@@ -204,7 +205,7 @@ static bool try_step(session *s, int32_t id, float *logits, bool *done, err *e)
     if (!*done) return true;
     if (!replay(s, id, 1, &chosen, e)) return false;
     s->pos++;
-    return gemma_recorded_logits(s->net, logits, e);
+    return net_recorded_logits(s->net, logits, e);
 }
 
 bool session_eval(session *s, const int32_t *ids, int64_t n, float *logits, int64_t n_logits, float *hidden, err *e)
@@ -223,13 +224,13 @@ bool session_eval(session *s, const int32_t *ids, int64_t n, float *logits, int6
     for (int64_t done = 0; done < n;) {
         const int step = (int)(n - done < s->n_batch ? n - done : s->n_batch);
         const bool last = done + step == n;
-        if (!gemma_forward(s->net, ids + done, step, s->pos, last ? hidden : NULL, e)) return false;
+        if (!net_forward(s->net, ids + done, step, s->pos, last ? hidden : NULL, e)) return false;
         s->pos += step;
         // Positions of this step that belong to the last n_logits.
         const int64_t from = n - n_logits > done ? n - n_logits : done;
         const int count = (int)(done + step - from);
         if (n_logits > 0 && count > 0 &&
-            !gemma_logits(s->net, (int)(from - done), count, logits + (from - (n - n_logits)) * n_vocab, e))
+            !net_logits(s->net, (int)(from - done), count, logits + (from - (n - n_logits)) * n_vocab, e))
             return false;
         done += step;
     }
@@ -239,14 +240,14 @@ bool session_eval(session *s, const int32_t *ids, int64_t n, float *logits, int6
 // ---- scoring -----------------------------------------------------------------------------------------------------------
 
 int session_batch(const session *s)     { return s->n_batch; }
-int session_hold_rows(const session *s) { return gemma_logits_rows(s->net); }
+int session_hold_rows(const session *s) { return net_logits_rows(s->net); }
 
 bool session_step(session *s, const int32_t *ids, int n, err *e)
 {
     s->step = s->held = 0;
     s->stepped = false;
     if (n < 1 || n > s->n_batch) return err_set(e, ERR_USAGE, "a step of %d tokens: expected 1 to %d", n, s->n_batch);
-    if (!check_ids(s, ids, n, e) || !gemma_forward(s->net, ids, n, s->pos, NULL, e)) return false;
+    if (!check_ids(s, ids, n, e) || !net_forward(s->net, ids, n, s->pos, NULL, e)) return false;
     s->pos += n;
     s->step = n;
     return true;
@@ -257,7 +258,7 @@ bool session_hold(session *s, int first, int n, err *e)
     s->held = 0;
     if (first < 0 || n < 1 || n > session_hold_rows(s) || first > s->step - n)
         return err_set(e, ERR_USAGE, "logits of %d tokens from %d on: a step of %d was run, %d at a time are held", n, first, s->step, session_hold_rows(s));
-    if (!gemma_hold_logits(s->net, first, n, e)) return false;
+    if (!net_hold_logits(s->net, first, n, e)) return false;
     s->held = n;
     return true;
 }
@@ -272,24 +273,24 @@ bool session_held_stats(session *s, const int32_t *next, row_stats *out, err *e)
     for (int i = 0; i < s->held; i++)
         if (next[i] < -1 || next[i] >= vocab_of(s))
             return err_set(e, ERR_INPUT, "token %d: id %d is outside the vocabulary of %lld", i, next[i], (long long)vocab_of(s));
-    return s->b->ops->row_stats(s->b, out, gemma_held(s->net), s->held, vocab_of(s), next, e);
+    return s->b->ops->row_stats(s->b, out, net_held(s->net), s->held, vocab_of(s), next, e);
 }
 
 bool session_held_logits(session *s, float *logits, err *e)
 {
-    return holds(s, e) && s->b->ops->download(s->b, logits, gemma_held(s->net), s->held * vocab_of(s) * (int64_t)sizeof *logits, e);
+    return holds(s, e) && s->b->ops->download(s->b, logits, net_held(s->net), s->held * vocab_of(s) * (int64_t)sizeof *logits, e);
 }
 
 bool session_held_top(session *s, int64_t k, int32_t *ids, float *logits, err *e)
 {
     if (!holds(s, e)) return false;
     if (k < 1 || k > vocab_of(s)) return err_set(e, ERR_USAGE, "the %lld largest of %lld logits", (long long)k, (long long)vocab_of(s));
-    return s->b->ops->row_top(s->b, ids, logits, gemma_held(s->net), s->held, vocab_of(s), k, e);
+    return s->b->ops->row_top(s->b, ids, logits, net_held(s->net), s->held, vocab_of(s), k, e);
 }
 
 bool session_held_kl(session *s, const row_stats *stats, const row_reference *ref, double *kl, err *e)
 {
-    return holds(s, e) && s->b->ops->row_kl(s->b, kl, gemma_held(s->net), stats, s->held, vocab_of(s), ref, e);
+    return holds(s, e) && s->b->ops->row_kl(s->b, kl, net_held(s->net), stats, s->held, vocab_of(s), ref, e);
 }
 
 bool session_held_kl_from(session *s, const row_stats *stats, session *other, const row_stats *other_stats, double *kl, err *e)
@@ -297,7 +298,7 @@ bool session_held_kl_from(session *s, const row_stats *stats, session *other, co
     if (!holds(s, e) || !holds(other, e)) return false;
     if (s->held != other->held || vocab_of(s) != vocab_of(other))
         return err_set(e, ERR_USAGE, "%d rows of %lld logits against %d of %lld", s->held, (long long)vocab_of(s), other->held, (long long)vocab_of(other));
-    row_reference ref = { .logits = gemma_held(other->net), .on_backend = true, .kept = vocab_of(s), .stats = other_stats };
+    row_reference ref = { .logits = net_held(other->net), .on_backend = true, .kept = vocab_of(s), .stats = other_stats };
     if (s->b->ops == other->b->ops) return other->b->ops->sync(other->b, e) && session_held_kl(s, stats, &ref, kl, e);
     // Backends of two kinds: the reference's logits come over.
     const size_t bytes = (size_t)other->held * (size_t)vocab_of(s) * sizeof(float);
@@ -339,14 +340,14 @@ bool session_score(session *s, const int32_t *ids, int64_t n, int32_t last, row_
 
 bool session_observe(session *s, void (*fn)(void *ctx, const char *tensor, const float *x, int n, int64_t cols), void *ctx, err *e)
 {
-    if (!gemma_observe(s->net, fn, ctx, e)) return false;
+    if (!net_observe(s->net, fn, ctx, e)) return false;
     s->observed = fn != NULL;
     return true;
 }
 
 bool session_replace_weight(session *s, const gguf_tensor *t, bool *used, err *e)
 {
-    return gemma_replace(s->net, t, used, e);
+    return net_replace(s->net, t, used, e);
 }
 
 void session_reset(session *s)                      { s->pos = 0; s->stepped = false; s->step = s->held = 0; }
@@ -356,7 +357,7 @@ const char *session_kv(const session *s)            { return s->kv; }
 const char *session_arith(const session *s)         { return s->arith; }
 bool session_kv_is_required(const session *s)       { return s->kv_is_required; }
 const char *session_note(const session *s)          { return s->note; }
-int64_t session_memory_bytes(const session *s)      { return s->b->ops->memory_bytes(s->b) + (s->b->ops->copies_weights ? 0 : gemma_weight_bytes(s->net)); }
+int64_t session_memory_bytes(const session *s)      { return s->b->ops->memory_bytes(s->b) + (s->b->ops->copies_weights ? 0 : net_weight_bytes(s->net)); }
 
 bool session_copy_rate(session *s, double *bytes_per_s, err *e)
 {
@@ -366,32 +367,31 @@ bool session_copy_rate(session *s, double *bytes_per_s, err *e)
 
 void session_load(const session *s, double *seconds, int64_t *bytes)
 {
-    *seconds = gemma_load_seconds(s->net);
-    *bytes = gemma_weight_bytes(s->net);
+    *seconds = net_load_seconds(s->net);
+    *bytes = net_weight_bytes(s->net);
 }
 
 void session_plan(const session *s, memory_plan *p)
 {
-    dtype t = DT_F32;
     err ignored = { 0 };
-    find_kv(s->kv, &t, &ignored);
-    if (!memory_plan_of(p, model_hparams(s->m), t, s->n_ctx, s->n_batch, &ignored)) memset(p, 0, sizeof *p);   // session_new has allocated it already
-    p->scratch_bytes = gemma_scratch_bytes(s->net);
-    p->weight_bytes = gemma_weight_bytes(s->net);
+    if (!memory_plan_of(p, model_hparams(s->m), &s->spec, s->n_ctx, s->n_batch, &ignored)) memset(p, 0, sizeof *p);    // session_new has allocated it already
+    p->scratch_bytes = net_scratch_bytes(s->net);
+    p->weight_bytes = net_weight_bytes(s->net);
 }
 
 int64_t session_step_bytes(const session *s, int64_t pos)
 {
     const hparams *h = model_hparams(s->m);
-    dtype t = DT_F32;
     err ignored = { 0 };
-    find_kv(s->kv, &t, &ignored);
-    int64_t sum = gemma_step_weight_bytes(s->net);
+    int64_t sum = net_step_weight_bytes(s->net);
     for (int i = 0; i < h->n_layer; i++) {
         const layer_shape *l = &h->layers[i];
-        int64_t row = 0, keys = pos + 1;
+        const int64_t dim = (int64_t)l->n_kv_head * l->head_dim;
+        int64_t k = 0, v = 0, keys = pos + 1;
+        kv_choice c;
         if (l->sliding && h->window < keys) keys = h->window;
-        if (dtype_row_bytes(t, (int64_t)l->n_kv_head * l->head_dim, &row)) sum += 2 * row * keys;
+        if (!kv_spec_choose(&s->spec, h, l->kv_source, &c, &ignored)) continue;
+        if (dtype_row_bytes(c.k, dim, &k) && dtype_row_bytes(c.v, dim, &v)) sum += (k + v) * keys;
     }
     return sum;
 }
@@ -410,10 +410,10 @@ static bool eval_greedy(session *s, const int32_t *ids, int64_t n, int32_t *id, 
     int step = 0;
     for (int64_t done = 0; done < n; done += step) {
         step = (int)(n - done < s->n_batch ? n - done : s->n_batch);
-        if (!gemma_forward(s->net, ids + done, step, s->pos, NULL, e)) return false;
+        if (!net_forward(s->net, ids + done, step, s->pos, NULL, e)) return false;
         s->pos += step;
     }
-    if (!gemma_argmax(s->net, step - 1, id, e)) return false;
+    if (!net_argmax(s->net, step - 1, id, e)) return false;
     return *id >= 0 || no_number(s, e);
 }
 

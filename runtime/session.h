@@ -4,11 +4,12 @@
 
 #include "argmax.h"
 #include "backend.h"
+#include "kv_spec.h"
 #include "model.h"
 
 typedef struct {
     const char *device;     // "auto", "cpu", "cuda"; NULL: "auto"
-    const char *kv;         // "f32","bf16","f16","q8_0","q4_0"; NULL: what the artifact requires in the chosen arithmetic
+    const char *kv;         // a cache in words (kv_spec.h); NULL: what the artifact requires in the chosen arithmetic
     const char *arith;      // "f32","bf16"; NULL: bf16 for a BF16 file, f32 for all others
     int         n_threads;  // 0: all cores
     int64_t     n_ctx;      // positions to make room for
@@ -21,7 +22,7 @@ typedef struct {
 
 typedef struct session session;
 
-// ERR_USAGE on an unknown name; ERR_INPUT when the KV dtype does not divide a head; ERR_SYSTEM when memory or device fails.
+// ERR_USAGE on an unknown name, or a KV cache that the model cannot have; ERR_SYSTEM when memory or device fails.
 session *session_new(const model *m, const session_opts *o, err *e);
 void     session_free(session *s);
 
@@ -73,7 +74,7 @@ void session_reset(session *s);
 int64_t session_pos(const session *s);
 
 const char *session_device(const session *s);      // "cpu", "cuda"
-const char *session_kv(const session *s);          // dtype in use
+const char *session_kv(const session *s);          // the cache in use, as kv_spec_text has it
 const char *session_arith(const session *s);
 bool        session_kv_is_required(const session *s);   // false when --kv asked for another dtype than the artifact requires
 const char *session_note(const session *s);        // why `auto` fell back to the CPU, or in what this device's numbers may differ; "": nothing to say

@@ -25,7 +25,7 @@ bool tokenizer_is_special(const tokenizer *t, int32_t id) { return has_flag(t, i
 
 // Bytes at p that one U+FFFD stands for: the longest beginning of a well-formed sequence, or one byte (Unicode 15, section 3.9,
 // "substitution of maximal subparts"; Python's errors="replace").
-static int bad_len(const uint8_t *p, int64_t n)
+int tokenizer_bad_len(const uint8_t *p, int64_t n)
 {
     int want = p[0] >= 0xc2 && p[0] <= 0xdf ? 2 : p[0] >= 0xe0 && p[0] <= 0xef ? 3 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : 1;
     if (want == 1 || n < 2) return 1;
@@ -54,7 +54,7 @@ static bool repair(const char *text, int64_t n, char **fixed, int64_t *n_fixed, 
             memcpy(s + w, text + i, (size_t)k);
             w += k;
         } else {
-            k = bad_len(p + i, n - i);
+            k = tokenizer_bad_len(p + i, n - i);
             memcpy(s + w, "\xef\xbf\xbd", 3);
             w += 3;
         }
@@ -137,12 +137,37 @@ static bool decoded_room(const tokenizer *t, const int32_t *ids, int64_t n, int6
     return true;
 }
 
+// Of a byte-level vocabulary all bytes are one text: what is not UTF-8 as a whole becomes U+FFFD.
+static bool decode_bytes(const tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, int64_t room, char **out, int64_t *n_out, err *e)
+{
+    uint8_t *bytes = malloc((size_t)room);
+    char    *s = malloc((size_t)room * 3);
+    int64_t  w = 0;
+    if (!bytes || !s) {
+        free(bytes);
+        free(s);
+        return err_nomem(e, "a decoded text", (size_t)room * 4);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const token *k = &t->tokens[ids[i]];
+        if (skip_special && (k->flags & TOK_SPECIAL)) continue;
+        memcpy(bytes + w, t->text + k->off, k->n);
+        w += k->n;
+    }
+    *n_out = bytes_decode(s, bytes, w);
+    s[*n_out] = 0;
+    *out = s;
+    free(bytes);
+    return true;
+}
+
 bool tokenizer_decode(const tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, char **out, int64_t *n_out, err *e)
 {
     int64_t room, w = 0, run = 0;
     *out = NULL;
     *n_out = 0;
     if (!decoded_room(t, ids, n, &room, e)) return false;
+    if (t->byte_level) return decode_bytes(t, ids, n, skip_special, room, out, n_out, e);
     char *s = malloc((size_t)room);
     if (!s) return err_nomem(e, "a decoded text", (size_t)room);
     for (int64_t i = 0; i < n; i++) {

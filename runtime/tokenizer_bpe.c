@@ -9,6 +9,8 @@
 #include "tokenizer_internal.h"
 
 #include "../formats/utf8.h"
+#include "tokenizer/nfc.h"
+#include "tokenizer/words.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -42,19 +44,24 @@ struct bpe {
     uint64_t *heap;             // rank << 32 | position of the left symbol
     int64_t  n_heap, cap_heap;
     cached   cache[CACHE_SLOTS];
+    words   *words;             // byte-level: what cuts a text
 };
 
 bpe *bpe_new(const tokenizer *t, int64_t n_bytes, err *e)
 {
     bpe *b = calloc(1, sizeof *b);
-    if (b) b->text = malloc((size_t)n_bytes + 1);
+    // NFC may take three bytes for one (Unicode Standard Annex 15).
+    if (b) b->text = malloc((size_t)n_bytes * (t->nfc ? 3 : 1) + 1);
     if (!b || !b->text) {
         err_nomem(e, "encoding a text", (size_t)n_bytes);
         bpe_free(b);
         return NULL;
     }
     b->t = t;
-    return b;
+    if (t->byte_level) b->words = words_new(t->pre, e);
+    if (!t->byte_level || b->words) return b;
+    bpe_free(b);
+    return NULL;
 }
 
 void bpe_free(bpe *b)
@@ -64,6 +71,7 @@ void bpe_free(bpe *b)
     free(b->text);
     free(b->symbols);
     free(b->heap);
+    words_free(b->words);
     free(b);
 }
 
@@ -105,7 +113,16 @@ static int byte_symbols(const tokenizer *t, int32_t *dst, const char *s, int n)
 }
 
 // A vocabulary without U+2581 has three bytes for what is one space here.
-static int64_t symbols_room(const tokenizer *t, int64_t n) { return t->has_space ? n : 3 * n; }
+static int64_t symbols_room(const tokenizer *t, int64_t n) { return t->has_space || t->byte_level ? n : 3 * n; }
+
+// One symbol a byte. A byte that the vocabulary lacks vanishes, as in Transformers.
+static int64_t first_bytes(const tokenizer *t, int32_t *dst, const char *s, int64_t n)
+{
+    int64_t w = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (t->byte_id[(uint8_t)s[i]] >= 0) dst[w++] = t->byte_id[(uint8_t)s[i]];
+    return w;
+}
 
 // One symbol a character; dst holds symbols_room(n). An unknown run is written when a known character follows or the text ends, so
 // that byte tokens in its midst come before it: so does the reference.
@@ -261,17 +278,36 @@ static bool bpe_piece(bpe *b, const char *s, int64_t n, err *e)
         }
     }
     int32_t *ids = b->ids + b->n_ids;
-    int64_t  k = first_symbols(b->t, ids, s, n);
-    if (k <= SHORT_PIECE) k = merge_short(b->t, ids, (int)k);
+    const int32_t whole = b->t->ignore_merges ? vocab_find(b->t, s, n) : -1;
+    int64_t  k = b->t->byte_level ? first_bytes(b->t, ids, s, n) : first_symbols(b->t, ids, s, n);
+    if (whole >= 0) {
+        ids[0] = whole;
+        k = 1;
+    } else if (k <= SHORT_PIECE) k = merge_short(b->t, ids, (int)k);
     else if (!merge_long(b, ids, &k, e)) return false;
     if (c) *c = (cached){ .text = s - b->text, .ids = b->n_ids, .n_text = (int32_t)n, .n_ids = (int32_t)k };
     b->n_ids += k;
     return true;
 }
 
+static bool bpe_word(void *ctx, const char *s, int64_t n, err *e) { return bpe_piece(ctx, s, n, e); }
+
+// Normalized, cut into words, each merged by itself.
+static bool byte_level_text(bpe *b, const char *src, int64_t n, err *e)
+{
+    char   *s = b->text + b->n_text, *normal = NULL;
+    int64_t n_normal = n;
+    if (b->t->nfc && !nfc_text(src, n, &normal, &n_normal, e)) return false;
+    memcpy(s, normal ? normal : src, (size_t)n_normal);
+    free(normal);
+    b->n_text += n_normal;
+    return words_cut(b->words, s, n_normal, bpe_word, b, e);
+}
+
 bool bpe_text(bpe *b, const char *src, int64_t n, err *e)
 {
     const tokenizer *t = b->t;
+    if (t->byte_level) return byte_level_text(b, src, n, e);
     char   *s = b->text + b->n_text;
     int64_t begin = 0;
     n = vocab_spell(s, src, n);

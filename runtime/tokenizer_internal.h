@@ -2,11 +2,12 @@
 //
 // Every token text is kept in its display spelling: U+2581, which stands for a space inside the vocabulary, is a space here. A
 // text to encode gets the same spelling (Gemma's normalizer maps a space and U+2581 to one symbol anyway), so that comparing,
-// merging and decoding all work on one form.
+// merging and decoding all work on one form. Of a byte-level vocabulary it is the token's bytes, which need not be UTF-8.
 #ifndef HALLMARK_RUNTIME_TOKENIZER_INTERNAL_H
 #define HALLMARK_RUNTIME_TOKENIZER_INTERNAL_H
 
 #include "../formats/keyed_hash.h"
+#include "../arch/pretok.h"
 #include "tokenizer.h"
 
 enum {
@@ -72,6 +73,9 @@ struct tokenizer {
     int32_t      byte_id[256];          // the id of "<0xNN>", or -1
     uint8_t      bytes[256];            // 0 .. 255, for tokenizer_piece
     bool         sentencepiece;         // "llama": see tokenizer_merges.c
+    bool         byte_level;            // "gpt2": see tokenizer_bytes.c
+    const pretok_row *pre;              // byte_level: how a text is cut into words
+    bool         ignore_merges, nfc;    // byte_level: as pretok_row has it, unless the file says otherwise
     bool         lists_merges;          // the file does
     int32_t      bos, eos, unk;         // -1: none
     bool         add_bos, add_eos;
@@ -85,6 +89,15 @@ int64_t vocab_spell(char *dst, const char *src, int64_t n);
 
 // Is it a run of spaces that "llama" files spell so, and a text as U+2581?
 bool vocab_is_respelled(const tokenizer *t, gguf_str s);
+
+// tokenizer_bytes.c, of byte_level ones. The bytes that a vocabulary's spelling stands for, into dst [n]; how many, -1: it is no such spelling.
+int64_t bytes_spell(uint8_t *dst, const char *s, int64_t n);
+bool bytes_open(tokenizer *t, const gguf *g, err *e);       // which words; before the vocabulary is read
+void bytes_index(tokenizer *t);                             // the tokens of single bytes, -1 where there is none; after it is indexed
+int64_t bytes_decode(char *dst, const uint8_t *src, int64_t n);     // U+FFFD for what is not UTF-8; dst: 3 n bytes. Returns the bytes written
+
+// tokenizer.c. Bytes at p, which begin no well-formed sequence, that one U+FFFD stands for.
+int tokenizer_bad_len(const uint8_t *p, int64_t n);
 
 // tokenizer_added.c. Reads the tokens with TOK_ADDED, and those that the embedding has no row for.
 bool added_load(tokenizer *t, const gguf *g, err *e);

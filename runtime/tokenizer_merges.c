@@ -80,6 +80,12 @@ static bool add_merge(tokenizer *t, int32_t left, int32_t right, int32_t id, con
 
 // ---- merges that the file lists ------------------------------------------------------------------------------------
 
+// A side of a merge in display spelling; -1: it has none.
+static int64_t spell_side(const tokenizer *t, char *dst, const char *s, int64_t n)
+{
+    return t->byte_level ? bytes_spell((uint8_t *)dst, s, n) : vocab_spell(dst, s, n);
+}
+
 // "left right": one space, between two tokens whose texts together are a third.
 static bool read_merge(tokenizer *t, int64_t i, gguf_str s, const gguf *g, err *e)
 {
@@ -89,7 +95,9 @@ static bool read_merge(tokenizer *t, int64_t i, gguf_str s, const gguf *g, err *
     if (!n_left || !n_right || memchr(space + 1, ' ', (size_t)n_right))
         return tokenizer_bad_key(g, KEY_MERGES, e, "[%lld]: found '%.*s', expected two tokens and one space between", (long long)i,
                                  (int)(s.n < 256 ? s.n : 256), s.s);
-    int64_t left = vocab_spell(text, s.s, n_left), right = vocab_spell(text + left, space + 1, n_right);
+    int64_t left = spell_side(t, text, s.s, n_left), right = left < 0 ? -1 : spell_side(t, text + left, space + 1, n_right);
+    if (right < 0)
+        return tokenizer_bad_key(g, KEY_MERGES, e, "[%lld]: found '%.*s', whose characters stand for no bytes", (long long)i, (int)(s.n < 256 ? s.n : 256), s.s);
     int32_t l = vocab_find(t, text, left), r = vocab_find(t, text + left, right), id = vocab_find(t, text, left + right);
     if (l < 0 || r < 0 || id < 0)
         return tokenizer_bad_key(g, KEY_MERGES, e, "[%lld]: found '%.*s', but its %s is not in the vocabulary", (long long)i,
@@ -141,7 +149,7 @@ bool merges_load(tokenizer *t, const gguf *g, err *e)
     if (!kv && !t->sentencepiece) return tokenizer_bad_key(g, KEY_MERGES, e, "not found, expected an array of strings");
     uint32_t n = 16;
     while (kv && n < MAX_MERGES * 2u && n < (uint64_t)kv->n * 2u) n *= 2;      // without a list it grows
-    t->may_cut = true;
+    t->may_cut = !t->byte_level;        // its words are short already
     for (int b = 0; b < 256; b++)
         if (t->byte_id[b] < 0) t->may_cut = false;
     if (!new_table(t, n, e)) return false;

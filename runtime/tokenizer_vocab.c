@@ -14,7 +14,7 @@
 #define KEY_SCORES "tokenizer.ggml.scores"
 #define KEY_MERGES "tokenizer.ggml.merges"
 
-static const char *const k_models[] = { "gemma4", "llama" };
+static const char *const k_models[] = { "gemma4", "llama", "gpt2" };
 
 // Keys that name one id. What Transformers calls special tokens are found in a text and left out of a decoded one, whatever type
 // the file gives them; the ids that end a text are a role of their own.
@@ -33,7 +33,7 @@ enum { N_ROLES = sizeof k_roles / sizeof *k_roles };
 static const char *const k_end_lists[] = { "hallmark.eos_token_ids", "tokenizer.ggml.eos_token_ids" };
 
 // Without a list, the ends of a turn are known by their text, as in llama.cpp.
-static const char *const k_end_texts[] = { "<eos>", "<end_of_turn>", "<turn|>", "<|tool_response>" };
+static const char *const k_end_texts[] = { "<eos>", "<end_of_turn>", "<turn|>", "<|tool_response>", "<|eot_id|>", "<|im_end|>", "<|endoftext|>" };
 
 // Special in Gemma 4's tokenizer.json, but llama.cpp's converter makes them user-defined so that its chat parser sees them.
 static const char *const k_gemma4_visible[] = {
@@ -130,6 +130,20 @@ static bool is_padding(int32_t id, gguf_str s, token_type type)
     return s.n == n && memcmp(s.s, text, (size_t)n) == 0;
 }
 
+// The same of a byte-level vocabulary: its bytes where its characters stand for some, else the text itself, which is no result of merging.
+static bool read_byte_level(tokenizer *t, int32_t id, gguf_str s, token_type type)
+{
+    token *k = &t->tokens[id];
+    const int64_t n = bytes_spell((uint8_t *)t->text + k->off, s.s, s.n);
+    const bool added = type == TYPE_CONTROL || type == TYPE_UNKNOWN || type == TYPE_USER_DEFINED;
+    if (added) k->flags |= TOK_ADDED;
+    if (type == TYPE_CONTROL || type == TYPE_UNKNOWN) k->flags |= TOK_SPECIAL;
+    if (n >= 0 && !added && !is_padding(id, s, type)) k->flags |= TOK_MERGES;
+    if (n < 0) memcpy(t->text + k->off, s.s, (size_t)s.n);
+    k->n = (uint16_t)(n < 0 ? s.n : n);
+    return true;
+}
+
 // One token's type and text become its flags and display spelling. The file's spelling is `s`.
 static bool read_token(tokenizer *t, int32_t id, gguf_str s, token_type type, const gguf *g, err *e)
 {
@@ -138,6 +152,7 @@ static bool read_token(tokenizer *t, int32_t id, gguf_str s, token_type type, co
         return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found %lld bytes, expected at most %d", id, (long long)s.n, TOKEN_MAX_BYTES);
     if (s.n == 0) return true;      // an id that no text becomes, and that becomes no text
     if (!well_formed(s.s, s.n)) return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found bytes that are not UTF-8", id);
+    if (t->byte_level) return read_byte_level(t, id, s, type);
 
     // A text holds no plain space when it comes to merging, so a token that has one never merges. The exception: "llama" files spell
     // Gemma's runs of U+2581 as spaces, and as user-defined. A text's spaces become them by merging; a text's own U+2581 are added
@@ -249,8 +264,10 @@ static bool read_roles(tokenizer *t, const gguf *g, err *e)
     t->bos = id[0];
     t->eos = id[1];
     t->unk = id[2];
-    // A file that does not say wants BOS when it has one: so llama.cpp and Transformers for sentencepiece vocabularies.
-    return gguf_get_bool_or(g, "tokenizer.ggml.add_bos_token", t->bos >= 0, &t->add_bos, e)
+    // A file that does not say wants BOS when it has one: so llama.cpp and Transformers for sentencepiece vocabularies. Of byte-level ones llama.cpp
+    // gives it to some.
+    const bool by_itself = t->bos >= 0 && (!t->byte_level || t->pre->add_bos);
+    return gguf_get_bool_or(g, "tokenizer.ggml.add_bos_token", by_itself, &t->add_bos, e)
         && gguf_get_bool_or(g, "tokenizer.ggml.add_eos_token", false, &t->add_eos, e);
 }
 
@@ -261,6 +278,7 @@ static bool check_flags(const tokenizer *t, const gguf *g, err *e)
     if (prefix) return tokenizer_bad_key(g, "tokenizer.ggml.add_space_prefix", e, "found true, expected false: Gemma puts no space first");
     if (t->add_bos && t->bos < 0) return tokenizer_bad_key(g, "tokenizer.ggml.add_bos_token", e, "found true, but there is no bos_token_id");
     if (t->add_eos && t->eos < 0) return tokenizer_bad_key(g, "tokenizer.ggml.add_eos_token", e, "found true, but there is no eos_token_id");
+    if (t->byte_level) return true;
     for (int b = 0; b < 256; b++)
         if (t->byte_id[b] < 0 && t->unk < 0)
             return tokenizer_bad_key(g, KEY_TOKENS, e, "found neither <0x%02X> nor an unknown_token_id: not every text could be encoded", (unsigned)b);
@@ -310,16 +328,18 @@ static bool read_model(tokenizer *t, const gguf *g, err *e)
     for (size_t i = 0; i < sizeof k_models / sizeof *k_models; i++)
         if (s.n == (int64_t)strlen(k_models[i]) && memcmp(s.s, k_models[i], (size_t)s.n) == 0) {
             t->sentencepiece = strcmp(k_models[i], "llama") == 0;
-            return true;
+            t->byte_level = strcmp(k_models[i], "gpt2") == 0;
+            return !t->byte_level || bytes_open(t, g, e);
         }
-    return tokenizer_bad_key(g, KEY_MODEL, e, "found '%.*s', expected gemma4 or llama", (int)(s.n < 64 ? s.n : 64), s.s);
+    return tokenizer_bad_key(g, KEY_MODEL, e, "found '%.*s', expected gemma4, llama or gpt2", (int)(s.n < 64 ? s.n : 64), s.s);
 }
 
 static bool load(tokenizer *t, const gguf *g, err *e)
 {
     if (!read_model(t, g, e) || !read_tokens(t, g, e) || !index_tokens(t, g, e)) return false;
     if (!read_roles(t, g, e) || !check_flags(t, g, e) || !read_ends(t, g, e)) return false;
-    if (!t->sentencepiece) mark_visible(t);
+    if (t->byte_level) bytes_index(t);
+    if (!t->sentencepiece && !t->byte_level) mark_visible(t);
     return added_load(t, g, e) && merges_load(t, g, e);
 }
 

@@ -1,11 +1,11 @@
-// Proves runtime/cuda/fuse.c on whole models: a forward pass launched operation by operation, and the same with neighbours in one kernel, leave
-// the CPU's hidden states, logits and tokens, bit for bit: prompt, single steps, recorded steps; and fusing takes the launches it is said to take.
+// Proves runtime/cuda/run.c on whole models: a program wholly expanded, and the same with coarse operations in one kernel each, leave the CPU's
+// hidden states, logits and tokens, bit for bit: prompt, single steps, recorded steps; and fusing takes the launches it is said to take.
 // Models: Gemma 4 with per-layer embeddings and shared K and V, the same with K as V (attention_k_eq_v) and several K/V heads, Gemma 3.
 #include "convert/convert.h"
 #include "cuda_where.h"
 #include "mini_checkpoint.h"
 #include "runtime/argmax.h"
-#include "runtime/gemma.h"
+#include "runtime/net.h"
 
 static err e;
 
@@ -82,10 +82,10 @@ typedef struct {
     int64_t prompt_launches, step_launches, recorded_launches;
 } outcome;
 
-static void one_step(gemma *net, int32_t id, int64_t pos, float *logits)
+static void one_step(net *program_net, int32_t id, int64_t pos, float *logits)
 {
-    must(gemma_forward(net, &id, 1, pos, NULL, &e));
-    must(gemma_logits(net, 0, 1, logits, &e));
+    must(net_forward(program_net, &id, 1, pos, NULL, &e));
+    must(net_logits(program_net, 0, 1, logits, &e));
 }
 
 static outcome run(const model *m, backend *b, dtype kv)
@@ -96,36 +96,36 @@ static outcome run(const model *m, backend *b, dtype kv)
     int32_t ids[N_PROMPT];
     for (int i = 0; i < N_PROMPT; i++) ids[i] = i == 0 ? 2 : (int32_t)((uint32_t)(i * i + 7) * 2654435761u % (uint32_t)v);
     must(b != NULL);
-    gemma *net = gemma_open(b, model_gguf(m), h, kv, N_CTX, N_BATCH, &e);
-    must(net != NULL);
+    net *program_net = net_open(b, model_gguf(m), h, &(kv_spec){ .n = 1, .rules = { { .choice = { kv, kv } } } }, N_CTX, N_BATCH, &e);
+    must(program_net != NULL);
     launches_since();
     for (int at = 0, batch = 0; at < N_PROMPT; at += N_BATCH, batch++) {
         const int n = N_PROMPT - at < N_BATCH ? N_PROMPT - at : N_BATCH;
-        must(gemma_forward(net, ids + at, n, at, r.hidden + batch * n_hidden, &e));
-        must(gemma_logits(net, 0, n, r.logits + at * v, &e));
+        must(net_forward(program_net, ids + at, n, at, r.hidden + batch * n_hidden, &e));
+        must(net_logits(program_net, 0, n, r.logits + at * v, &e));
     }
     r.prompt_launches = launches_since();
     int32_t id = argmax_f32(r.logits + (N_PROMPT - 1) * v, v);
     int64_t pos = N_PROMPT;
     for (int i = 0; i < N_SINGLE; i++, pos++) {
-        one_step(net, id, pos, r.logits + (N_PROMPT + i) * v);
+        one_step(program_net, id, pos, r.logits + (N_PROMPT + i) * v);
         r.step_launches = launches_since();
         r.ids[i] = id = argmax_f32(r.logits + (N_PROMPT + i) * v, v);
     }
     if (b->ops->replay) {
-        must(gemma_record(net, &e));
+        must(net_record(program_net, &e));
         r.recorded_launches = launches_since();
         must(b->ops->replay(b, id, pos, N_RECORDED, r.ids + N_SINGLE, &e));
         pos += N_RECORDED;
     } else {
         for (int i = 0; i < N_RECORDED; i++, pos++) {
-            must(gemma_forward(net, &id, 1, pos, NULL, &e) && gemma_argmax(net, 0, &id, &e));
+            must(net_forward(program_net, &id, 1, pos, NULL, &e) && net_argmax(program_net, 0, &id, &e));
             r.ids[N_SINGLE + i] = id;
         }
     }
     // One more step by itself reads the keys and values that the others have stored.
-    one_step(net, r.ids[N_SINGLE + N_RECORDED - 1], pos, r.logits + (N_PROMPT + N_SINGLE) * v);
-    gemma_close(net);
+    one_step(program_net, r.ids[N_SINGLE + N_RECORDED - 1], pos, r.logits + (N_PROMPT + N_SINGLE) * v);
+    net_close(program_net);
     b->ops->close(b);
     return r;
 }

@@ -12,7 +12,7 @@ static void check_matmul(const gguf_tensor *t, int n)
         must(on[i]->ops->load_weight(on[i], t, &w, &e));
         dx = put(i, x, n * t->shape[1]);
         y[i] = put(i, NULL, n * t->shape[0]);
-        must(on[i]->ops->matmul(on[i], y[i], &w, dx, n, &e) && on[i]->ops->sync(on[i], &e));
+        must(one_matmul(on[i], y[i], &w, dx, n, &e) && on[i]->ops->sync(on[i], &e));
         on[i]->ops->release(on[i], dx);
         on[i]->ops->free_weight(on[i], &w);
     }
@@ -97,7 +97,7 @@ START_TEST(embeddings_of_every_type)
             weight w = { 0 };
             must(on[k]->ops->load_weight(on[k], &t, &w, &e));
             y[k] = put(k, NULL, 5 * cols);
-            must(on[k]->ops->embed(on[k], y[k], &w, ids, 5, 55.4256f, &e) && on[k]->ops->sync(on[k], &e));
+            must(one_embed(on[k], y[k], &w, ids, 5, 55.4256f, &e) && on[k]->ops->sync(on[k], &e));
             on[k]->ops->free_weight(on[k], &w);
         }
         same_on_both(y, 5 * cols, dtype_name(types[i].type));
@@ -107,26 +107,60 @@ START_TEST(embeddings_of_every_type)
 }
 END_TEST
 
-static void check_run(int op, const float *a, const float *b, int64_t n)
+// A product with a bias, of one token and of several; of matrices of every kind that products have.
+START_TEST(products_with_a_bias)
 {
-    static const char *names[] = { "add", "scale", "gelu", "geglu", "softcap" };
+    static const dtype types[] = { DT_BF16, DT_F32, DT_Q8_0, DT_Q4_K };
+    enum { ROWS = 37, COLS = 512, N = 5 };
+    begin(_i);
+    for (size_t k = 0; k < sizeof types / sizeof *types; k++)
+        for (int n = 1; n <= N; n += N - 1) {
+            uint8_t *bytes;
+            float *x = random_floats(n * COLS), *bias = random_floats(ROWS), *y[N_BACKENDS];
+            gguf_tensor t = random_tensor(types[k], ROWS, COLS, &bytes);
+            gguf_tensor tb = { .name = "test.bias", .type = DT_F32, .n_dims = 1, .shape = { ROWS, 1, 1, 1 }, .n_elems = ROWS, .n_bytes = ROWS * 4,
+                               .data = (const uint8_t *)bias };
+            for (int i = 0; i < N_BACKENDS; i++) {
+                weight w = { 0 }, b = { 0 };
+                must(on[i]->ops->load_weight(on[i], &t, &w, &e) && on[i]->ops->load_weight(on[i], &tb, &b, &e));
+                float *dx = put(i, x, n * COLS);
+                y[i] = put(i, NULL, n * ROWS);
+                must(one_biased(on[i], y[i], &w, &b, dx, n, &e) && on[i]->ops->sync(on[i], &e));
+                on[i]->ops->release(on[i], dx);
+                on[i]->ops->free_weight(on[i], &w);
+                on[i]->ops->free_weight(on[i], &b);
+            }
+            same_on_both(y, n * ROWS, dtype_name(types[k]));
+            free(bytes);
+            free(bias);
+            free(x);
+        }
+    close_backends();
+}
+END_TEST
+
+static void check_run(int which, const float *a, const float *b, int64_t n)
+{
+    static const char *names[] = { "add", "scale", "gelu", "geglu", "softcap", "silu", "swiglu" };
     float *y[N_BACKENDS];
     for (int i = 0; i < N_BACKENDS; i++) {
         const backend_ops *o = on[i]->ops;
         float *db = put(i, b, n);
         y[i] = put(i, a, n);
         bool ok = false;
-        switch (op) {
-        case 0: ok = o->add(on[i], y[i], y[i], db, n, &e); break;
-        case 1: ok = o->scale(on[i], y[i], 0.7071f, n, &e); break;
-        case 2: ok = o->gelu(on[i], y[i], n, &e); break;
-        case 3: ok = o->geglu(on[i], y[i], db, n, &e); break;
-        case 4: ok = o->softcap(on[i], y[i], 30.0f, n, &e); break;
+        switch (which) {
+        case 0: ok = one_each(on[i], OP_ADD, y[i], y[i], db, 0, n, &e); break;
+        case 1: ok = one_each(on[i], OP_SCALE, y[i], NULL, NULL, 0.7071f, n, &e); break;
+        case 2: ok = one_act(on[i], ACT_GELU_TANH, y[i], NULL, n, &e); break;
+        case 3: ok = one_act(on[i], ACT_GELU_TANH, y[i], db, n, &e); break;
+        case 5: ok = one_act(on[i], ACT_SILU, y[i], NULL, n, &e); break;
+        case 6: ok = one_act(on[i], ACT_SILU, y[i], db, n, &e); break;
+        case 4: ok = one_each(on[i], OP_SOFTCAP, y[i], NULL, NULL, 30.0f, n, &e); break;
         }
         must(ok && o->sync(on[i], &e));
         o->release(on[i], db);
     }
-    same_on_both(y, n, names[op]);
+    same_on_both(y, n, names[which]);
 }
 
 START_TEST(runs_of_floats)
@@ -141,7 +175,7 @@ START_TEST(runs_of_floats)
             memcpy(a + 17, odd, sizeof odd);
             for (int i = 0; i < 500; i++) a[100 + i] = -20.0f + 0.08f * (float)i;
         }
-        for (int op = 0; op < 5; op++) check_run(op, a, b, n);
+        for (int which = 0; which < 7; which++) check_run(which, a, b, n);
         free(a);
         free(b);
     }
@@ -162,7 +196,7 @@ START_TEST(norms)
             weight dw = { 0 };
             must(on[i]->ops->load_weight(on[i], &t, &dw, &e));
             y[i] = put(i, x, n);
-            must(on[i]->ops->rms_norm(on[i], y[i], y[i], cases[k].weighted ? &dw : NULL, cases[k].rows, cases[k].dim, 1e-6f, &e) &&
+            must(one_norm(on[i], y[i], y[i], cases[k].weighted ? &dw : NULL, cases[k].rows, cases[k].dim, 1e-6f, &e) &&
                  on[i]->ops->sync(on[i], &e));
             on[i]->ops->free_weight(on[i], &dw);
         }
@@ -187,7 +221,7 @@ START_TEST(rows_and_rotations)
         must(on[i]->ops->load_rope(on[i], &r, CTX, &e));
         y[i] = put(i, a, N * DIM);
         z[i] = put(i, x, N * HEADS * HD);
-        must(on[i]->ops->mul_rows(on[i], y[i], y[i], dc, STRIDE, N, DIM, &e) && on[i]->ops->rotate(on[i], z[i], &r, N, HEADS, CTX - N, &e) &&
+        must(one_mul(on[i], y[i], y[i], dc, STRIDE, N, DIM, &e) && one_rotate(on[i], z[i], &r, N, HEADS, _i % 2 == 1, CTX - N, &e) &&
              on[i]->ops->sync(on[i], &e));
         on[i]->ops->release(on[i], dc);
         on[i]->ops->free_rope(on[i], &r);
@@ -215,7 +249,7 @@ START_TEST(greedy_choice)
         for (int i = 0; i < N_BACKENDS; i++) {
             float *dx = put(i, x, cases[k].n);
             id[i] = 12345;
-            must(on[i]->ops->argmax(on[i], &id[i], dx, cases[k].n, &e));
+            must(one_argmax(on[i], &id[i], dx, cases[k].n, &e));
             on[i]->ops->release(on[i], dx);
         }
         ck_assert_int_eq(id[CPU], id[GPU]);
@@ -229,37 +263,41 @@ END_TEST
 typedef struct { dtype type; int n_head, n_kv_head, head_dim; int64_t capacity, window; int n; float scale, softcap; int64_t stored; } attention_case;
 
 // Stores positions 0 .. stored - 1 in steps, then attends from the last n of them; cache bytes and results of both backends.
-static void check_attention(const attention_case *k, fault f)
+static void check_attention(const attention_case *k, dtype v_type, fault f)
 {
     const int64_t kv_dim = (int64_t)k->n_kv_head * k->head_dim, q_dim = (int64_t)k->n_head * k->head_dim, out_n = k->n * q_dim;
     float *keys = random_floats(k->stored * kv_dim), *values = random_floats(k->stored * kv_dim), *q = random_floats(out_n), *y[N_BACKENDS];
     uint8_t *cache[N_BACKENDS];
-    int64_t head_bytes;
-    must(dtype_row_bytes(k->type, k->head_dim, &head_bytes));
-    const int64_t bytes = head_bytes * k->n_kv_head * k->capacity;
+    int64_t k_row, v_row;
+    must(dtype_row_bytes(k->type, k->head_dim, &k_row) && dtype_row_bytes(v_type, k->head_dim, &v_row));
+    k_row *= k->n_kv_head;
+    v_row *= k->n_kv_head;
+    const int64_t k_bytes = k_row * k->capacity, v_bytes = v_row * k->capacity;
     for (int i = 0; i < N_BACKENDS; i++) {
         const backend_ops *o = on[i]->ops;
-        kv_layer kv = { .type = k->type, .n_kv_head = k->n_kv_head, .head_dim = k->head_dim, .capacity = k->capacity, .row_bytes = head_bytes * k->n_kv_head };
-        must(o->alloc(on[i], &kv.k, bytes, "K", &e) && o->alloc(on[i], &kv.v, bytes, "V", &e));
+        kv_layer kv = { .k_type = k->type, .v_type = v_type, .n_kv_head = k->n_kv_head, .head_dim = k->head_dim, .capacity = k->capacity, .k_row = k_row,
+                        .v_row = v_row };
+        must(o->alloc(on[i], &kv.k, k_bytes, "K", &e) && o->alloc(on[i], &kv.v, v_bytes, "V", &e));
         float *dk = put(i, keys, k->stored * kv_dim), *dv = put(i, values, k->stored * kv_dim), *dq = put(i, q, out_n);
         for (int64_t at = 0, n; at < k->stored; at += n) {
             n = k->stored - at < 5 ? k->stored - at : 5;
-            must(o->kv_store(on[i], &kv, dk + at * kv_dim, dv + at * kv_dim, (int)n, at, &e));
+            must(one_store(on[i], &kv, dk + at * kv_dim, dv + at * kv_dim, (int)n, at, &e));
         }
         y[i] = put(i, NULL, out_n);
         attention_args a = { .q = dq, .out = y[i], .kv = &kv, .n = k->n, .n_head = k->n_head, .pos0 = k->stored - k->n, .window = k->window,
                              .scale = k->scale, .softcap = k->softcap };
         on[i]->fault = f;
-        must(o->attention(on[i], &a, &e) && o->sync(on[i], &e));
+        must(one_attend(on[i], &a, &e) && o->sync(on[i], &e));
         on[i]->fault = FAULT_NONE;
-        cache[i] = malloc((size_t)(2 * bytes));
-        must(o->download(on[i], cache[i], kv.k, bytes, &e) && o->download(on[i], cache[i] + bytes, kv.v, bytes, &e));
+        cache[i] = malloc((size_t)(k_bytes + v_bytes));
+        must(o->download(on[i], cache[i], kv.k, k_bytes, &e) && o->download(on[i], cache[i] + k_bytes, kv.v, v_bytes, &e));
         void *mine[] = { kv.k, kv.v, dk, dv, dq };
         for (int j = 0; j < 5; j++) o->release(on[i], mine[j]);
     }
-    ck_assert_msg(memcmp(cache[CPU], cache[GPU], (size_t)(2 * bytes)) == 0, "KV cache of %s: bytes differ", dtype_name(k->type));
+    ck_assert_msg(memcmp(cache[CPU], cache[GPU], (size_t)(k_bytes + v_bytes)) == 0, "KV cache of %s and %s: bytes differ", dtype_name(k->type),
+                  dtype_name(v_type));
     char what[96];
-    snprintf(what, sizeof what, "attention %s, %d heads of %d over %d, window %lld, %d of %lld", dtype_name(k->type), k->n_head, k->head_dim,
+    snprintf(what, sizeof what, "attention %s %s, %d heads of %d over %d, window %lld, %d of %lld", dtype_name(k->type), dtype_name(v_type), k->n_head, k->head_dim,
              k->n_kv_head, (long long)k->window, k->n, (long long)k->stored);
     same_on_both(y, out_n, what);
     for (int i = 0; i < N_BACKENDS; i++) free(cache[i]);
@@ -279,10 +317,18 @@ static const attention_case attention_cases[] = {
     { DT_Q8_0, 1, 1, 32,  4300, 0, 1, 0.2f,   0.0f,  4250 },
 };
 
+static const struct { attention_case k; dtype v; } apart_cases[] = {        // keys and values of two types
+    { { DT_Q8_0,   4, 2, 64, 30,   0,  3, 0.5f, 0.0f,  28 },   DT_Q4_0 }, { { DT_F32,  2, 1, 96, 19,   16, 4, 1.0f, 0.0f, 44 },   DT_IQ4_NL },
+    { { DT_Q5_1,   2, 2, 32, 12,   8,  2, 1.0f, 20.0f, 30 },   DT_F16 },  { { DT_BF16, 2, 1, 64, 1030, 0,  1, 0.5f, 0.0f, 1025 }, DT_Q4_1 },
+    { { DT_IQ4_NL, 2, 1, 64, 9,    0,  2, 0.5f, 0.0f,  9 },    DT_Q5_0 },
+};
+
 START_TEST(caches_and_attention)
 {
     begin(_i);
-    for (size_t k = 0; k < sizeof attention_cases / sizeof *attention_cases; k++) check_attention(&attention_cases[k], FAULT_NONE);
+    for (size_t k = 0; k < sizeof attention_cases / sizeof *attention_cases; k++)
+        check_attention(&attention_cases[k], attention_cases[k].type, FAULT_NONE);
+    for (size_t k = 0; k < sizeof apart_cases / sizeof *apart_cases; k++) check_attention(&apart_cases[k].k, apart_cases[k].v, FAULT_NONE);
     close_backends();
 }
 END_TEST
@@ -290,13 +336,13 @@ END_TEST
 // Every cache dtype with every head size that has a kernel of its own, and one query head beside many.
 START_TEST(every_dtype_and_head_size)
 {
-    static const dtype types[] = { DT_F32, DT_BF16, DT_F16, DT_Q8_0, DT_Q4_0 };
+    static const dtype types[] = { DT_F32, DT_BF16, DT_F16, DT_Q8_0, DT_Q5_1, DT_Q5_0, DT_Q4_1, DT_Q4_0, DT_IQ4_NL };
     static const int heads[] = { 64, 128, 256, 512 };
     begin(_i);
     for (size_t t = 0; t < sizeof types / sizeof *types; t++)
         for (size_t h = 0; h < sizeof heads / sizeof *heads; h++) {
             const attention_case k = { types[t], t % 2 ? 4 : 1, 1, heads[h], 37, h % 2 ? 18 : 0, 1 + (int)h, 0.11f, 0.0f, 37 };
-            check_attention(&k, FAULT_NONE);
+            check_attention(&k, types[t], FAULT_NONE);
         }
     close_backends();
 }
@@ -308,7 +354,7 @@ START_TEST(planted_faults_are_committed_alike)
     begin(0);
     for (size_t f = 0; f < sizeof faults / sizeof *faults; f++)
         for (size_t k = 0; k < sizeof attention_cases / sizeof *attention_cases; k++)
-            if (attention_cases[k].stored <= 1500) check_attention(&attention_cases[k], faults[f]);
+            if (attention_cases[k].stored <= 1500) check_attention(&attention_cases[k], attention_cases[k].type, faults[f]);
     close_backends();
 }
 END_TEST
@@ -316,13 +362,13 @@ END_TEST
 START_TEST(what_the_cache_cannot_hold_is_said)
 {
     begin(0);
-    kv_layer kv = { .type = DT_Q8_0, .n_kv_head = 1, .head_dim = 64, .capacity = 4, .row_bytes = 68 };
+    kv_layer kv = { .k_type = DT_Q8_0, .v_type = DT_Q8_0, .n_kv_head = 1, .head_dim = 64, .capacity = 4, .k_row = 68, .v_row = 68 };
     float x[64] = { 0 };
     err has = { 0 };
     x[40] = INFINITY;
     must(on[GPU]->ops->alloc(on[GPU], &kv.k, 272, "K", &e) && on[GPU]->ops->alloc(on[GPU], &kv.v, 272, "V", &e));
     float *dx = put(GPU, x, 64);
-    must(on[GPU]->ops->kv_store(on[GPU], &kv, dx, dx, 1, 9, &e));
+    must(one_store(on[GPU], &kv, dx, dx, 1, 9, &e));
     ck_assert(!on[GPU]->ops->sync(on[GPU], &has));
     ck_assert_int_eq(has.kind, ERR_SYSTEM);
     ck_assert_msg(strstr(has.msg, "position 9") != NULL, "%s", has.msg);
@@ -340,6 +386,7 @@ int main(void)
     tcase_add_loop_test(t, products_of_every_type, 0, runs_asked());
     tcase_add_loop_test(t, products_of_wild_blocks, 0, runs_asked());
     tcase_add_loop_test(t, embeddings_of_every_type, 0, runs_asked());
+    tcase_add_loop_test(t, products_with_a_bias, 0, runs_asked());
     tcase_add_loop_test(t, runs_of_floats, 0, runs_asked());
     tcase_add_loop_test(t, norms, 0, runs_asked());
     tcase_add_loop_test(t, rows_and_rotations, 0, runs_asked());

@@ -21,8 +21,8 @@ static kv_layer new_cache(int i, dtype type, int n_kv_head, int head_dim, int64_
 {
     int64_t head_bytes;
     must(dtype_row_bytes(type, head_dim, &head_bytes));
-    kv_layer kv = { .type = type, .n_kv_head = n_kv_head, .head_dim = head_dim, .capacity = capacity, .row_bytes = head_bytes * n_kv_head };
-    *n_bytes = kv.row_bytes * capacity;
+    kv_layer kv = { .k_type = type, .v_type = type, .n_kv_head = n_kv_head, .head_dim = head_dim, .capacity = capacity, .k_row = head_bytes * n_kv_head, .v_row = head_bytes * n_kv_head };
+    *n_bytes = kv.k_row * capacity;
     kv.k = put(i, NULL, (*n_bytes + 3) / 4);
     kv.v = put(i, NULL, (*n_bytes + 3) / 4);
     return kv;
@@ -30,7 +30,7 @@ static kv_layer new_cache(int i, dtype type, int n_kv_head, int head_dim, int64_
 
 static gpu_kv on_device(const kv_layer *kv)
 {
-    return (gpu_kv){ .type = kv->type, .n_kv_head = kv->n_kv_head, .head_dim = kv->head_dim, .capacity = kv->capacity, .row_bytes = kv->row_bytes,
+    return (gpu_kv){ .k_type = kv->k_type, .v_type = kv->v_type, .n_kv_head = kv->n_kv_head, .head_dim = kv->head_dim, .capacity = kv->capacity, .k_row = kv->k_row, .v_row = kv->v_row,
                      .k = kv->k, .v = kv->v };
 }
 
@@ -70,7 +70,7 @@ static void attend(const step_case *k, kv_layer kv[N_BACKENDS], const float *q, 
     for (int i = 0; i < N_BACKENDS; i++) y[i] = put(i, NULL, q_dim);
     const attention_args want = { .q = q, .out = y[CPU], .kv = &kv[CPU], .n = 1, .n_head = k->n_head, .pos0 = pos, .window = k->window, .scale = k->scale,
                                   .softcap = k->softcap };
-    must(on[CPU]->ops->attention(on[CPU], &want, &e));
+    must(one_attend(on[CPU], &want, &e));
     const gpu_attention a = { .q = dq, .out = y[GPU], .scores = scratch, .kv = on_device(&kv[GPU]), .n = 1, .n_head = k->n_head, .pos0 = WRONG_POS,
                               .window = k->window, .scale = k->scale, .softcap = k->softcap };
     step_at(pos);
@@ -99,8 +99,8 @@ START_TEST(attention_of_a_step)
             while (stored <= k->at[j]) {
                 const int n = k->at[j] + 1 - stored < CHUNK ? (int)(k->at[j] + 1 - stored) : CHUNK;
                 const int64_t off = stored % CHUNK * kv_dim;        // other values for other positions
-                must(on[CPU]->ops->kv_store(on[CPU], &kv[CPU], x + off, x + off + n * kv_dim, n, stored, &e));
-                must(on[GPU]->ops->kv_store(on[GPU], &kv[GPU], dx + off, dx + off + n * kv_dim, n, stored, &e));
+                must(one_store(on[CPU], &kv[CPU], x + off, x + off + n * kv_dim, n, stored, &e));
+                must(one_store(on[GPU], &kv[GPU], dx + off, dx + off + n * kv_dim, n, stored, &e));
                 stored += n;
             }
             attend(k, kv, q, k->at[j]);
@@ -150,7 +150,7 @@ static void check_segments(dtype t, int n_seg, const int64_t rows[])
         b[s] = load_both(t, rows[s], cols);
         w[s] = matrix(&b[s]);
         for (int i = 0; i < N_BACKENDS; i++) y[s][i] = put(i, NULL, rows[s] + 1);       // one behind: it stays poison
-        must(on[CPU]->ops->matmul(on[CPU], y[s][CPU], &b[s].w[CPU], x, 1, &e));
+        must(one_matmul(on[CPU], y[s][CPU], &b[s].w[CPU], x, 1, &e));
         dst[s] = y[s][GPU];
     }
     must(cuda_gemv_many(ctx(), n_seg, dst, w, dx, &e));
@@ -176,10 +176,9 @@ START_TEST(products_in_one_launch)
 }
 END_TEST
 
-// gate = gelu(W_gate x) * up beside up = W_up x; dst = gelu(W x) * by.
-static void check_gates(dtype t, int64_t rows)
+// gate = act(W_gate x) * up beside up = W_up x; dst = gelu(W x) * by.
+static void check_gates(dtype t, int64_t rows, activation act)
 {
-    const backend_ops *cpu = on[CPU]->ops;
     const int64_t cols = some_cols(t);
     float *x = random_floats(cols), *by = random_floats(rows), *dx = put(GPU, x, cols), *dby = put(GPU, by, rows);
     float *gate[N_BACKENDS], *up[N_BACKENDS], *dst[N_BACKENDS];
@@ -189,12 +188,12 @@ static void check_gates(dtype t, int64_t rows)
         up[i] = put(i, NULL, rows + 1);
         dst[i] = put(i, NULL, rows + 1);
     }
-    must(cpu->matmul(on[CPU], gate[CPU], &g.w[CPU], x, 1, &e) && cpu->matmul(on[CPU], up[CPU], &u.w[CPU], x, 1, &e) &&
-         cpu->geglu(on[CPU], gate[CPU], up[CPU], rows, &e));
-    must(cpu->matmul(on[CPU], dst[CPU], &g.w[CPU], x, 1, &e) && cpu->gelu(on[CPU], dst[CPU], rows, &e) &&
-         cpu->mul_rows(on[CPU], dst[CPU], dst[CPU], by, rows, 1, (int)rows, &e));
+    must(one_matmul(on[CPU], gate[CPU], &g.w[CPU], x, 1, &e) && one_matmul(on[CPU], up[CPU], &u.w[CPU], x, 1, &e) &&
+         one_act(on[CPU], act, gate[CPU], up[CPU], rows, &e));
+    must(one_matmul(on[CPU], dst[CPU], &g.w[CPU], x, 1, &e) && one_act(on[CPU], ACT_GELU_TANH, dst[CPU], NULL, rows, &e) &&
+         one_mul(on[CPU], dst[CPU], dst[CPU], by, rows, 1, (int)rows, &e));
     const gpu_matrix wg = matrix(&g), wu = matrix(&u);
-    must(cuda_gemv_geglu(ctx(), gate[GPU], up[GPU], &wg, &wu, dx, &e) && cuda_gemv_gelu_mul(ctx(), dst[GPU], &wg, dx, dby, &e));
+    must(cuda_gemv_glu(ctx(), gate[GPU], up[GPU], &wg, &wu, dx, act == ACT_SILU, &e) && cuda_gemv_gelu_mul(ctx(), dst[GPU], &wg, dx, dby, &e));
     char what[96];
     snprintf(what, sizeof what, "%s, %lld rows, gate", dtype_name(t), (long long)rows);
     same_on_both(gate, rows + 1, what);
@@ -215,7 +214,7 @@ START_TEST(products_with_a_gate)
     const codec *types = codec_table(&n_types);
     begin(_i);
     for (int t = 0; t < n_types; t++)
-        for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) check_gates(types[t].type, rows[k]);
+        for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) check_gates(types[t].type, rows[k], k == 2 || t % 3 == 0 ? ACT_SILU : ACT_GELU_TANH);
     close_backends();
 }
 END_TEST
@@ -238,9 +237,8 @@ static void free_norm(norm_weight *n)
     free(n->host);
 }
 
-static void check_norm_add(int64_t rows, int dim, bool next, float out_scale)
+static void check_norm_add(int64_t rows, int dim, bool first, bool next, float out_scale)
 {
-    const backend_ops *cpu = on[CPU]->ops;
     const int64_t n = rows * dim;
     float *hx = random_floats(n), *ht = random_floats(n), *x[N_BACKENDS], *t[N_BACKENDS];
     norm_weight w = new_norm(dim), w_next = new_norm(dim);
@@ -248,12 +246,13 @@ static void check_norm_add(int64_t rows, int dim, bool next, float out_scale)
         x[i] = put(i, hx, n);
         t[i] = put(i, ht, n);
     }
-    must(cpu->rms_norm(on[CPU], t[CPU], t[CPU], &w.w, rows, dim, 1e-6f, &e) && cpu->add(on[CPU], x[CPU], x[CPU], t[CPU], n, &e));
-    if (out_scale != 1.0f) must(cpu->scale(on[CPU], x[CPU], out_scale, n, &e));
-    if (next) must(cpu->rms_norm(on[CPU], t[CPU], x[CPU], &w_next.w, rows, dim, 1e-6f, &e));
-    must(cuda_norm_add_norm(ctx(), x[GPU], t[GPU], w.device, next ? w_next.device : NULL, out_scale, rows, dim, 1e-6f, &e));
+    if (first) must(one_norm(on[CPU], t[CPU], t[CPU], &w.w, rows, dim, 1e-6f, &e));
+    must(one_each(on[CPU], OP_ADD, x[CPU], x[CPU], t[CPU], 0, n, &e));
+    if (out_scale != 1.0f) must(one_each(on[CPU], OP_SCALE, x[CPU], NULL, NULL, out_scale, n, &e));
+    if (next) must(one_norm(on[CPU], t[CPU], x[CPU], &w_next.w, rows, dim, 1e-6f, &e));
+    must(cuda_norm_add_norm(ctx(), x[GPU], t[GPU], first ? w.device : NULL, next ? w_next.device : NULL, out_scale, rows, dim, 1e-6f, &e));
     char what[96];
-    snprintf(what, sizeof what, "norm, sum%s%s, %lld rows of %d", out_scale != 1.0f ? ", scale" : "", next ? ", norm" : "", (long long)rows, dim);
+    snprintf(what, sizeof what, "%ssum%s%s, %lld rows of %d", first ? "norm, " : "", out_scale != 1.0f ? ", scale" : "", next ? ", norm" : "", (long long)rows, dim);
     same_on_both(x, n, what);
     same_on_both(t, n, what);
     free_norm(&w);
@@ -267,7 +266,7 @@ START_TEST(norms_between_products)
     static const struct { int64_t rows; int dim; } cases[] = { { 1, 1 }, { 1, 37 }, { 1, 1536 }, { 5, 300 }, { 17, 65 }, { 2, 2605 }, { 1, 5376 } };
     begin(_i);
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
-        for (int form = 0; form < 4; form++) check_norm_add(cases[k].rows, cases[k].dim, form & 1, form & 2 ? 0.7071f : 1.0f);
+        for (int form = 0; form < 8; form++) check_norm_add(cases[k].rows, cases[k].dim, !(form & 4), form & 1, form & 2 ? 0.7071f : 1.0f);
     close_backends();
 }
 END_TEST
@@ -278,10 +277,10 @@ END_TEST
 enum { Q_ALONE, V_STORED, V_NORMED, V_FROM_K, N_FORMS };
 typedef struct { dtype type; int n_head, n_kv_head, head_dim, n; int64_t capacity, pos; } heads_case;
 
-static void check_heads(const heads_case *k, int form, bool step)
+// normed: heads of Q and K have norms; neighbours: which elements are pairs
+static void check_heads(const heads_case *k, int form, bool normed, bool neighbours, bool step)
 {
     enum { CTX = 50 };
-    const backend_ops *cpu = on[CPU]->ops;
     const int hd = k->head_dim;
     const int64_t n_q = (int64_t)k->n * k->n_head * hd, n_kv = (int64_t)k->n * k->n_kv_head * hd;
     float *hq = random_floats(n_q), *hk = random_floats(n_kv), *hv = random_floats(n_kv), *inv = malloc((size_t)(hd / 2) * sizeof *inv);
@@ -299,26 +298,29 @@ static void check_heads(const heads_case *k, int form, bool step)
         v[i] = put(i, form == V_FROM_K ? NULL : hv, n_kv);
         kv[i] = new_cache(i, k->type, k->n_kv_head, hd, k->capacity, &n_bytes);
     }
-    must(cpu->rms_norm(on[CPU], q[CPU], q[CPU], &qn.w, (int64_t)k->n * k->n_head, hd, 1e-6f, &e) && cpu->rotate(on[CPU], q[CPU], &r[CPU], k->n, k->n_head, k->pos, &e));
+    if (normed) must(one_norm(on[CPU], q[CPU], q[CPU], &qn.w, (int64_t)k->n * k->n_head, hd, 1e-6f, &e));
+    must(one_rotate(on[CPU], q[CPU], &r[CPU], k->n, k->n_head, neighbours, k->pos, &e));
     if (form == V_NORMED || form == V_FROM_K)
-        must(cpu->rms_norm(on[CPU], v[CPU], form == V_FROM_K ? kk[CPU] : v[CPU], NULL, (int64_t)k->n * k->n_kv_head, hd, 1e-6f, &e));
+        must(one_norm(on[CPU], v[CPU], form == V_FROM_K ? kk[CPU] : v[CPU], NULL, (int64_t)k->n * k->n_kv_head, hd, 1e-6f, &e));
+    if (form != Q_ALONE && normed) must(one_norm(on[CPU], kk[CPU], kk[CPU], &kn.w, (int64_t)k->n * k->n_kv_head, hd, 1e-6f, &e));
     if (form != Q_ALONE)
-        must(cpu->rms_norm(on[CPU], kk[CPU], kk[CPU], &kn.w, (int64_t)k->n * k->n_kv_head, hd, 1e-6f, &e) &&
-             cpu->rotate(on[CPU], kk[CPU], &r[CPU], k->n, k->n_kv_head, k->pos, &e) && cpu->kv_store(on[CPU], &kv[CPU], kk[CPU], v[CPU], k->n, k->pos, &e));
-    gpu_heads h = { .q = q[GPU], .q_norm = qn.device, .table = r[GPU].dev, .n_head = k->n_head, .head_dim = hd, .eps = 1e-6f };
+        must(one_rotate(on[CPU], kk[CPU], &r[CPU], k->n, k->n_kv_head, neighbours, k->pos, &e) && one_store(on[CPU], &kv[CPU], kk[CPU], v[CPU], k->n, k->pos, &e));
+    gpu_heads h = { .q = q[GPU], .q_norm = normed ? qn.device : NULL, .table = r[GPU].dev, .n_head = k->n_head, .head_dim = hd, .eps = 1e-6f,
+                    .neighbours = neighbours };
     if (form != Q_ALONE) {
         h.k = kk[GPU];
         h.v = v[GPU];
         h.v_from = form == V_FROM_K ? kk[GPU] : v[GPU];
         h.v_norm = form != V_STORED;
-        h.k_norm = kn.device;
+        h.k_norm = normed ? kn.device : NULL;
         h.kv = on_device(&kv[GPU]);
     }
     if (step) step_at(k->pos);
     must(cuda_heads(ctx(), &h, k->n, step ? WRONG_POS : k->pos, &e));
     step_over();
     char what[96];
-    snprintf(what, sizeof what, "%s: %d and %d heads of %d, %d tokens, form %d%s", dtype_name(k->type), k->n_head, k->n_kv_head, hd, k->n, form, step ? ", step" : "");
+    snprintf(what, sizeof what, "%s: %d and %d heads of %d, %d tokens, form %d%s%s%s", dtype_name(k->type), k->n_head, k->n_kv_head, hd, k->n, form,
+             normed ? "" : ", not normed", neighbours ? ", neighbours" : "", step ? ", step" : "");
     same_on_both(q, n_q, what);
     same_on_both(kk, n_kv, what);
     same_on_both(v, n_kv, what);
@@ -337,11 +339,16 @@ START_TEST(heads_in_one_launch)
     static const heads_case cases[] = {         // the last two: a ring that goes round; the second: more pairs than threads
         { DT_F32,  1, 1, 2,   1, 3,  0 },  { DT_BF16, 1, 1, 1030, 2, 9, 6 }, { DT_F32, 3, 1, 34,  5, 20, 4 }, { DT_BF16, 4, 2, 66, 1, 40, 33 }, { DT_F16, 2, 2, 130, 3, 9, 2 },
         { DT_Q8_0, 4, 1, 512, 1, 12, 11 }, { DT_Q8_0, 2, 2, 96, 4, 30, 7 }, { DT_Q4_0, 6, 3, 64, 7, 9, 40 },  { DT_Q4_0, 1, 1, 256, 1, 8, 33 },
+        { DT_Q5_1, 2, 1, 64, 2, 9, 3 },    { DT_Q5_0, 1, 1, 96, 1, 9, 5 },    { DT_Q4_1, 3, 1, 32, 3, 9, 8 },    { DT_IQ4_NL, 2, 2, 64, 2, 9, 12 },
     };
     begin(_i);
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
         for (int form = 0; form < N_FORMS; form++)
-            for (int step = 0; step < 2; step++) check_heads(&cases[k], form, step);
+            for (int step = 0; step < 2; step++) {
+                check_heads(&cases[k], form, true, false, step);
+                check_heads(&cases[k], form, form % 2 == 0, true, step);
+                if (form == V_STORED) check_heads(&cases[k], form, false, false, step);
+            }
     close_backends();
 }
 END_TEST

@@ -65,7 +65,7 @@ static float *run_tokens(product *p, int64_t from, int64_t n)
 {
     enum { BEHIND = 300 };
     float *dx = put(GPU, p->x + from * p->cols, n * p->cols), *dy = put(GPU, NULL, n * p->rows + BEHIND);
-    must(on[GPU]->ops->matmul(on[GPU], dy, &p->w, dx, (int)n, &e));
+    must(one_matmul(on[GPU], dy, &p->w, dx, (int)n, &e));
     float *y = take(GPU, dy, n * p->rows + BEHIND);
     on[GPU]->ops->release(on[GPU], dx);
     for (int64_t i = n * p->rows; i < n * p->rows + BEHIND; i++) {
@@ -220,7 +220,7 @@ START_TEST(other_shapes_stay_exact)
         product p = make_product(exact[k].type, exact[k].rows, exact[k].cols, exact[k].n);
         weight on_cpu = { 0 };
         float *y = run_tokens(&p, 0, p.n), *want = put(CPU, NULL, p.n * p.rows), *x = put(CPU, p.x, p.n * p.cols);
-        must(on[CPU]->ops->load_weight(on[CPU], &p.t, &on_cpu, &e) && on[CPU]->ops->matmul(on[CPU], want, &on_cpu, x, (int)p.n, &e));
+        must(on[CPU]->ops->load_weight(on[CPU], &p.t, &on_cpu, &e) && one_matmul(on[CPU], want, &on_cpu, x, (int)p.n, &e));
         float *bits = take(CPU, want, p.n * p.rows);
         same(bits, y, p.n * p.rows, "a product that is not for the tensor cores");
         on[CPU]->ops->release(on[CPU], x);
@@ -288,35 +288,60 @@ static int launches_since(void)
     return n;
 }
 
+enum { X, Y, Z, N_SQUARE };      // buffers of one square product's list
+
+static op times_w(int to, int from)
+{
+    op o = op_new(OP_LINEAR, 0);
+    o.w[0] = 0;
+    o.out[0] = (view){ .buf = to, .row = 64 };
+    o.in[0] = (view){ .buf = from, .row = 64 };
+    return o;
+}
+
+// `dim` floats a token from `off` on, in all n tokens.
+static op sum_into(int to, int other, int off, int dim)
+{
+    op o = op_new(OP_ADD, 0);
+    o.out[0] = o.in[0] = (view){ .buf = to, .row = 64, .off = off };
+    o.in[1] = (view){ .buf = other, .row = 64 };
+    o.dim = dim;
+    return o;
+}
+
+// Runs the list and gives its launches.
+static int launches_of(const op *list, int n_ops, float *buffers[N_SQUARE], product *p)
+{
+    const op_memory m = { .buffers = buffers, .weights = &p->w };
+    launches_since();
+    must(on[GPU]->ops->run(on[GPU], list, n_ops, &m, &(op_args){ .n = (int)p->n }, &e) && on[GPU]->ops->sync(on[GPU], &e));
+    return launches_since();
+}
+
 // Products of the same activations cut them once, whatever runs in between, as long as it does not write them.
 START_TEST(activations_are_cut_once)
 {
     enum { PLANES = 1, TENSOR = 1, SUM = 1 };
     plant("launch", 1 << 30, 77);
     begin_tensor(0);
-    const backend_ops *o = on[GPU]->ops;
     product p = make_product(DT_BF16, 64, 64, 32);
-    float *dx = put(GPU, p.x, p.n * p.cols), *dy = put(GPU, NULL, p.n * p.rows), *dz = put(GPU, NULL, p.n * p.rows), *y, *z;
-    launches_since();
-    must(o->matmul(on[GPU], dy, &p.w, dx, (int)p.n, &e) && o->matmul(on[GPU], dz, &p.w, dx, (int)p.n, &e) && o->sync(on[GPU], &e));
-    ck_assert_int_eq(launches_since(), PLANES + 2 * TENSOR);
-    must(o->matmul(on[GPU], dy, &p.w, dx, (int)p.n, &e) && o->add(on[GPU], dy, dy, dx, p.n * p.cols, &e) && o->matmul(on[GPU], dz, &p.w, dx, (int)p.n, &e) &&
-         o->sync(on[GPU], &e));
-    ck_assert_int_eq(launches_since(), PLANES + 2 * TENSOR + SUM);
-    must(o->matmul(on[GPU], dy, &p.w, dx, (int)p.n, &e) && o->add(on[GPU], dx + 5, dx + 5, dy, 9, &e) && o->matmul(on[GPU], dz, &p.w, dx, (int)p.n, &e) &&
-         o->sync(on[GPU], &e));
-    ck_assert_int_eq(launches_since(), 2 * (PLANES + TENSOR) + SUM);
+    float *b[N_SQUARE] = { put(GPU, p.x, p.n * p.cols), put(GPU, NULL, p.n * p.rows), put(GPU, NULL, p.n * p.rows) }, *y, *z;
+    const op twice[] = { times_w(Y, X), times_w(Z, X) };
+    ck_assert_int_eq(launches_of(twice, 2, b, &p), PLANES + 2 * TENSOR);
+    const op around[] = { times_w(Y, X), sum_into(Y, X, 0, 64), times_w(Z, X) };
+    ck_assert_int_eq(launches_of(around, 3, b, &p), PLANES + 2 * TENSOR + SUM);
+    const op written[] = { times_w(Y, X), sum_into(X, Y, 5, 9), times_w(Z, X) };
+    ck_assert_int_eq(launches_of(written, 3, b, &p), 2 * (PLANES + TENSOR) + SUM);
     // A product that overwrites activations of an earlier one: x W^T into x, and that once more.
-    must(o->matmul(on[GPU], dy, &p.w, dx, (int)p.n, &e) && o->matmul(on[GPU], dx, &p.w, dy, (int)p.n, &e) && o->matmul(on[GPU], dz, &p.w, dx, (int)p.n, &e) &&
-         o->sync(on[GPU], &e));
-    ck_assert_int_eq(launches_since(), 3 * (PLANES + TENSOR));
-    must(o->matmul(on[GPU], dy, &p.w, dx, (int)p.n, &e));
-    y = take(GPU, dy, p.n * p.rows);
-    z = take(GPU, dz, p.n * p.rows);
+    const op overwritten[] = { times_w(Y, X), times_w(X, Y), times_w(Z, X) };
+    ck_assert_int_eq(launches_of(overwritten, 3, b, &p), 3 * (PLANES + TENSOR));
+    launches_of(twice, 1, b, &p);
+    y = take(GPU, b[Y], p.n * p.rows);
+    z = take(GPU, b[Z], p.n * p.rows);
     ck_assert(memcmp(y, z, (size_t)(p.n * p.rows) * sizeof *y) == 0);
     free(y);
     free(z);
-    o->release(on[GPU], dx);
+    on[GPU]->ops->release(on[GPU], b[X]);
     free_product(&p);
     close_backends();
     unplant();
@@ -358,7 +383,7 @@ START_TEST(failures_of_a_product_end_in_one_message_and_freed_memory)
             float *dx = put(GPU, p.x, p.n * p.cols), *dy = put(GPU, NULL, p.n * p.rows);
             fail.call = calls[k].call;
             fail.left = nth;
-            const bool ok = on[GPU]->ops->matmul(on[GPU], dy, &p.w, dx, (int)p.n, &why) && on[GPU]->ops->sync(on[GPU], &why);
+            const bool ok = one_matmul(on[GPU], dy, &p.w, dx, (int)p.n, &why) && on[GPU]->ops->sync(on[GPU], &why);
             ck_assert_msg(ok == (nth == calls[k].most), "%s %d: %s", calls[k].call, nth, ok ? "not noticed" : why.msg);
             ck_assert_msg(ok || (why.kind == ERR_SYSTEM && strstr(why.msg, calls[k].says)), "%s %d: %s", calls[k].call, nth, why.msg);
             unplant();
@@ -569,7 +594,7 @@ static bool life_with_blas(arith a, err *why)
     if (!on[GPU]) return false;
     product p = make_product(DT_Q8_0, 9, 64, 17);
     float *dx = put(GPU, p.x, p.n * p.cols), *dy = put(GPU, NULL, p.n * p.rows);
-    const bool ok = on[GPU]->ops->matmul(on[GPU], dy, &p.w, dx, (int)p.n, why) && on[GPU]->ops->sync(on[GPU], why);
+    const bool ok = one_matmul(on[GPU], dy, &p.w, dx, (int)p.n, why) && on[GPU]->ops->sync(on[GPU], why);
     free_product(&p);
     on[GPU]->ops->close(on[GPU]);
     return ok;

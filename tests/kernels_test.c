@@ -181,7 +181,7 @@ START_TEST(elementwise_operations_agree_between_levels)
     const cpu_kernels *k[2];
     const int n = other_levels(k);
     enum { N = 1003 };
-    static float a[N], b[N], want[6][N], got[N];
+    static float a[N], b[N], want[8][N], got[N];
     seed = 7;
     fill(a, N, 8.0f);
     fill(b, N, 2.0f);
@@ -189,17 +189,19 @@ START_TEST(elementwise_operations_agree_between_levels)
     for (int round = 0; round < 2; round++)
         for (int l = -1; l < n; l++) {
             const cpu_kernels *c = l < 0 ? &cpu_kernels_portable : k[l];
-            for (int op = 0; op < 6; op++) {
+            for (int f = 0; f < 8; f++) {
                 memcpy(got, a, sizeof got);
-                if (op == 0) c->add(got, a, b, N, round);
-                if (op == 1) c->mul(got, a, b, N, round);
-                if (op == 2) c->scale(got, 0.3f, N, round);
-                if (op == 3) c->gelu(got, N, round);
-                if (op == 4) c->geglu(got, b, N, round);
-                if (op == 5) c->softcap(got, 30.0f, N, round);
-                if (l < 0) { memcpy(want[op], got, sizeof got); continue; }
+                if (f == 0) c->add(got, a, b, N, round);
+                if (f == 1) c->mul(got, a, b, N, round);
+                if (f == 2) c->scale(got, 0.3f, N, round);
+                if (f == 3) c->gelu(got, N, round);
+                if (f == 4) c->geglu(got, b, N, round);
+                if (f == 6) c->silu(got, N, round);
+                if (f == 7) c->swiglu(got, b, N, round);
+                if (f == 5) c->softcap(got, 30.0f, N, round);
+                if (l < 0) { memcpy(want[f], got, sizeof got); continue; }
                 for (int i = 0; i < N; i++)
-                    ck_assert_msg(memcmp(&got[i], &want[op][i], 4) == 0 || (isnan(got[i]) && isnan(want[op][i])), "operation %d at %s, element %d", op, c->name, i);
+                    ck_assert_msg(memcmp(&got[i], &want[f][i], 4) == 0 || (isnan(got[i]) && isnan(want[f][i])), "operation %d at %s, element %d", f, c->name, i);
             }
         }
 }
@@ -245,24 +247,24 @@ START_TEST(attention_over_a_wrapped_ring)
 {
     const cpu_kernels *k[3] = { &cpu_kernels_portable };
     const int n = 1 + other_levels(k + 1);
-    static const dtype types[] = { DT_F32, DT_BF16, DT_F16, DT_Q8_0, DT_Q4_0 };
+    static const dtype types[] = { DT_F32, DT_BF16, DT_F16, DT_Q8_0, DT_Q5_1, DT_Q5_0, DT_Q4_1, DT_Q4_0, DT_IQ4_NL };
     enum { HD = 64, KVH = 2, CAP = 23, LAST = 57, WINDOW = 20 };
     seed = 5;
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
         int64_t head_bytes;
         ck_assert(dtype_row_bytes(types[t], HD, &head_bytes));
-        kv_layer kv = { .type = types[t], .n_kv_head = KVH, .head_dim = HD, .capacity = CAP, .row_bytes = head_bytes * KVH };
-        kv.k = calloc(CAP, (size_t)kv.row_bytes);
-        kv.v = calloc(CAP, (size_t)kv.row_bytes);
+        kv_layer kv = { .k_type = types[t], .v_type = types[t], .n_kv_head = KVH, .head_dim = HD, .capacity = CAP, .k_row = head_bytes * KVH, .v_row = head_bytes * KVH };
+        kv.k = calloc(CAP, (size_t)kv.k_row);
+        kv.v = calloc(CAP, (size_t)kv.k_row);
         static float keys[LAST + 1][KVH * HD], values[LAST + 1][KVH * HD];
         for (int p = 0; p <= LAST; p++) {
             err e = { 0 };
             fill(keys[p], KVH * HD, 0.5f);
             fill(values[p], KVH * HD, 1.0f);
-            uint8_t *ks = (uint8_t *)kv.k + (p % CAP) * kv.row_bytes, *vs = (uint8_t *)kv.v + (p % CAP) * kv.row_bytes;
-            ck_assert(codec_find(types[t])->encode_row(ks, keys[p], KVH * HD, NULL, &e) && codec_find(types[t])->encode_row(vs, values[p], KVH * HD, NULL, &e));
-            codec_find(types[t])->decode_row(keys[p], ks, KVH * HD);        // what the cache holds
-            codec_find(types[t])->decode_row(values[p], vs, KVH * HD);
+            uint8_t *ks = (uint8_t *)kv.k + (p % CAP) * kv.k_row, *vs = (uint8_t *)kv.v + (p % CAP) * kv.k_row;
+            ck_assert(codec_of_cache(types[t])->encode_row(ks, keys[p], KVH * HD, NULL, &e) && codec_of_cache(types[t])->encode_row(vs, values[p], KVH * HD, NULL, &e));
+            codec_of_cache(types[t])->decode_row(keys[p], ks, KVH * HD);        // what the cache holds
+            codec_of_cache(types[t])->decode_row(values[p], vs, KVH * HD);
         }
         float q[HD], out[HD], first[HD], scores[WINDOW + 16], row[(1 + REDUCE_LANES) * HD];
         fill(q, HD, 1.0f);
@@ -301,7 +303,7 @@ START_TEST(attention_over_several_spans)
     fill(keys[0], KEYS * HD, 0.3f);
     fill(values[0], KEYS * HD, 1.0f);
     fill(q, HD, 1.0f);
-    kv_layer kv = { .type = DT_F32, .n_kv_head = 1, .head_dim = HD, .capacity = KEYS, .row_bytes = sizeof keys[0], .k = keys, .v = values };
+    kv_layer kv = { .k_type = DT_F32, .v_type = DT_F32, .n_kv_head = 1, .head_dim = HD, .capacity = KEYS, .k_row = sizeof keys[0], .v_row = sizeof keys[0], .k = keys, .v = values };
     attention_args a = { .kv = &kv, .n = 1, .n_head = 1, .pos0 = KEYS - 1, .scale = 1.0f };
     for (int p = 0; p < KEYS; p++) {
         double dot = 0;

@@ -1,7 +1,7 @@
 // Proves runtime/model.h: hyperparameters from metadata alone, what a hostile or contradictory value says, KV sharing by Transformers' rule,
 // and the memory plan.
 #include "formats/claims.h"
-#include "runtime/model.h"
+#include "runtime/kv_spec.h"
 #include "suite.h"
 #include <check.h>
 #include <stdlib.h>
@@ -137,7 +137,7 @@ END_TEST
 START_TEST(unknown_architectures_and_claims_are_refused_by_name)
 {
     static const struct { const char *key, *value, *named; } cases[] = {
-        { "general.architecture", "llama", "'llama'" }, { KEY_HM_KV_TYPE, "q3", KEY_HM_KV_TYPE }, { KEY_HM_KV_TYPE, "", KEY_HM_KV_TYPE }, { KEY_HM_KV_TYPE, "f32\x1b[2J", KEY_HM_KV_TYPE }, { KEY_HM_KV_TYPE, "F32", KEY_HM_KV_TYPE },
+        { "general.architecture", "mamba", "'mamba'" }, { KEY_HM_KV_TYPE, "q3", KEY_HM_KV_TYPE }, { KEY_HM_KV_TYPE, "", KEY_HM_KV_TYPE }, { KEY_HM_KV_TYPE, "f32\x1b[2J", KEY_HM_KV_TYPE }, { KEY_HM_KV_TYPE, "F32", KEY_HM_KV_TYPE },
         { KEY_HM_KV_TYPE, "bf16bf16bf16bf16bf16bf16bf16bf16bf16bf16bf16bf16bf16bf16", KEY_HM_KV_TYPE }, { "gemma4.rope.scaling.type", "yarn", "rope.scaling.type" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -215,14 +215,14 @@ START_TEST(sharing_saves_57_percent_of_e2b)
     hparams h = { .family = FAMILY_GEMMA4, .n_layer = 35, .n_embd = 1536, .n_head = 8, .window = 512, .layers = layers };
     for (int i = 0; i < 35; i++) layers[i] = (layer_shape){ .sliding = i % 5 != 4, .n_kv_head = 1, .head_dim = i % 5 == 4 ? 512 : 256, .has_kv = i < 15 };
     memory_plan p;
-    ck_assert(memory_plan_of(&p, &h, DT_BF16, 32768, 128, &e));
+    ck_assert(memory_plan_of(&p, &h, &(kv_spec){ .n = 1, .rules = { { .choice = { DT_BF16, DT_BF16 } } } }, 32768, 128, &e));
     ck_assert_int_eq(p.n_kv_layers, 15);
     // 3 full layers of 32768 x 512 and 12 sliding ones of (512 + 127) x 256, K and V, 2 bytes each.
     ck_assert_int_eq(p.kv_bytes, 2 * 2 * (3 * 32768ll * 512 + 12 * 639ll * 256));
     ck_assert_int_eq(p.kv_bytes * 35, p.kv_bytes_unshared * 15);
-    ck_assert(memory_plan_of(&p, &h, DT_Q8_0, 32768, 128, &e));
+    ck_assert(memory_plan_of(&p, &h, &(kv_spec){ .n = 1, .rules = { { .choice = { DT_Q8_0, DT_Q8_0 } } } }, 32768, 128, &e));
     ck_assert_int_eq(p.kv_bytes, 2 * 34 * (3 * 32768ll * 16 + 12 * 639ll * 8));
-    ck_assert(!memory_plan_of(&p, &h, DT_F32, INT64_MAX / 2, 128, &e));
+    ck_assert(!memory_plan_of(&p, &h, &(kv_spec){ .n = 1, .rules = { { .choice = { DT_F32, DT_F32 } } } }, INT64_MAX / 2, 128, &e));
     ck_assert_int_eq(e.kind, ERR_USAGE);
     e = (err){ 0 };
 }

@@ -500,7 +500,7 @@ static void set_tokens(gguf_plan *p, const char *const *s, int n, err *e)
                                    (int)(sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *)), e)
 
 static void model_gone(gguf_plan *p, err *e) { gguf_plan_remove(p, "tokenizer.ggml.model"); }
-static void model_gpt2(gguf_plan *p, err *e) { gguf_plan_str(p, "tokenizer.ggml.model", "gpt2", e); }
+static void model_bert(gguf_plan *p, err *e) { gguf_plan_str(p, "tokenizer.ggml.model", "bert", e); }
 static void model_long(gguf_plan *p, err *e) { gguf_plan_str(p, "tokenizer.ggml.model", "gemma44", e); }
 static void model_number(gguf_plan *p, err *e) { gguf_plan_u32(p, "tokenizer.ggml.model", 4, e); }
 static void tokens_gone(gguf_plan *p, err *e) { gguf_plan_remove(p, "tokenizer.ggml.tokens"); }
@@ -593,7 +593,7 @@ static void no_fallback(gguf_plan *p, err *e)
 // What a message must hold: the key, and where in it.
 static const struct { const char *name; change how; const char *says; } k_refused[] = {
     { "no model", model_gone, "tokenizer.ggml.model" },
-    { "gpt2", model_gpt2, "'tokenizer.ggml.model': found 'gpt2'" },
+    { "bert", model_bert, "'tokenizer.ggml.model': found 'bert'" },
     { "gemma44", model_long, "'tokenizer.ggml.model': found 'gemma44'" },
     { "model a number", model_number, "tokenizer.ggml.model" },
     { "no tokens", tokens_gone, "'tokenizer.ggml.tokens': not found" },

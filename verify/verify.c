@@ -117,7 +117,7 @@ static bool describe(run *v, const char *path, err *e)
 static bool check_options(run *v, verify_fixture_result *res, const fixture *f)
 {
     const char *wanted = strcmp(f->dtype, "bfloat16") == 0 ? "bf16" : "f32";
-    char text[256];
+    char text[800];
     bool runs = true;
     if (strcmp(v->r->arith, wanted) != 0) {
         runs = v->o->run.arith != NULL;

@@ -58,7 +58,8 @@ typedef struct {
 } verify_fixture_result;
 
 typedef struct {
-    char     artifact[256], type[16], arith[8], kv[8], kv_required[8], device[16];
+    char     artifact[256], type[16], arith[8], kv_required[8], device[16];
+    char     kv[512];       // a cache in words, see runtime/kv_spec.h
     char     gate[SHA256_HEX + 1];      // "built-in", or the SHA-256 of the file that replaced the built-in limits
     int64_t  file_bytes;
     float    attention_scale;

@@ -30,12 +30,17 @@ typedef struct {
     // x[head_dim] rotated by cos/sin [head_dim / 2]: halves i and i + head_dim/2 are a pair (NeoX).
     void (*rotate)(float *x, const float *cos, const float *sin, int head_dim, bool round);
 
+    // The same, neighbours 2i and 2i + 1 are a pair.
+    void (*rotate_pairs)(float *x, const float *cos, const float *sin, int head_dim, bool round);
+
     // Element by element over n.
     void (*add)(float *dst, const float *a, const float *b, int64_t n, bool round);
     void (*mul)(float *dst, const float *a, const float *b, int64_t n, bool round);
     void (*scale)(float *x, float s, int64_t n, bool round);
     void (*gelu)(float *x, int64_t n, bool round);
     void (*geglu)(float *gate, const float *up, int64_t n, bool round);
+    void (*silu)(float *x, int64_t n, bool round);
+    void (*swiglu)(float *gate, const float *up, int64_t n, bool round);
     void (*softcap)(float *x, float cap, int64_t n, bool round);
 
     // One span of a row of logits, n (1 to SCORE_SPAN) of them, in the order that score.h says. x: the span's, whose first id is `first`.

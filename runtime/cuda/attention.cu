@@ -3,31 +3,14 @@
 // Everything between the cache and the result is F32, in the CPU's order, so that the bits do not depend on how the work is
 // split: scores are independent of each other and spread over keys; sums over keys are sixteen partial sums for each span of
 // GPU_KEY_SPAN keys, so that a long context is spread over warps and blocks and is still one fixed order.
-#include "../../quant/blocks.h"
 #include "kernels.h"
-#include "kv_types.cuh"
+#include "kv_formats.cuh"
 #include "dev.cuh"
 #include "../../quant/cuda/launch.cuh"
 #ifdef HALLMARK_FAULTS
 // Values of `fault` in backend.h that change a kernel; backend_cuda.c asserts that they agree.
 enum { GPU_FAULT_SCORES_BF16 = 2, GPU_FAULT_HEAD512_ZERO = 3, GPU_FAULT_FUSED_SUM_KV_DTYPE = 8 };
 #endif
-
-// ---- reading ---------------------------------------------------------------------------------------------------------
-
-// Element 16 g + l (l < 16) of one position's one head. g is a constant after unrolling, so that one address serves all of a head's.
-// Plain loads: K and V are written while the program runs (after_previous in device.cuh).
-template <int T> DEV float kv_value(const uint8_t *head, int g, int l)
-{
-    if (T == DT_F32) return reinterpret_cast<const float *>(head)[g * LANES + l];
-    if (T == DT_BF16) return f32_of_bf16(reinterpret_cast<const uint16_t *>(head)[g * LANES + l]);
-    if (T == DT_F16) return f32_of_f16(reinterpret_cast<const uint16_t *>(head)[g * LANES + l]);
-    const uint8_t *b = head + g / 2 * (int)(T == DT_Q8_0 ? sizeof(q8_0_block) : sizeof(q4_0_block));
-    const float scale = f32_of_f16(*reinterpret_cast<const uint16_t *>(b));
-    if (T == DT_Q8_0) return scale * (float)(int8_t)b[2 + g % 2 * LANES + l];
-    const uint32_t q = b[2 + l];
-    return scale * f32_of_code((g % 2 ? q >> 4 : q) & 15, 8.0f);
-}
 
 struct visible { int64_t lo, n; };          // keys lo .. lo + n - 1 are seen
 
@@ -65,16 +48,16 @@ template <int T, int GROUPS> __global__ __launch_bounds__(SCORE_THREADS, GROUPS 
     const int l = (int)threadIdx.x % LANES, hd = a.kv.head_dim, kv_head = (int)blockIdx.y;
     const int64_t t = blockIdx.z, pos = (a.step ? a.step->pos : a.pos0) + t;
     const visible seen = keys_of(pos, a.window);
-    const int64_t head_off = kv_head * (a.kv.row_bytes / a.kv.n_kv_head), step = (int64_t)gridDim.x * SCORE_KEYS;
+    const int64_t head_off = kv_head * (a.kv.k_row / a.kv.n_kv_head), step = (int64_t)gridDim.x * SCORE_KEYS;
     const int64_t mine = (int64_t)blockIdx.x * SCORE_KEYS + (int)threadIdx.x / LANES, first_slot = seen.lo % a.kv.capacity;
     // Both halves of a warp make the same number of turns: they meet in join_lanes.
     for (int64_t j = mine; j - (mine & 1) < seen.n; j += step) {
         const bool active = j < seen.n;
         const int64_t slot = first_slot + (active ? j : 0);
-        const uint8_t *head = (const uint8_t *)a.kv.k + (slot < a.kv.capacity ? slot : slot - a.kv.capacity) * a.kv.row_bytes + head_off;
+        const uint8_t *head = (const uint8_t *)a.kv.k + (slot < a.kv.capacity ? slot : slot - a.kv.capacity) * a.kv.k_row + head_off;
         float k[GROUPS];
 #pragma unroll
-        for (int g = 0; g < GROUPS; g++) k[g] = g * LANES + l < hd ? kv_value<T>(head, g, l) : 0.0f;
+        for (int g = 0; g < GROUPS; g++) k[g] = g * LANES + l < hd ? kv_format<T>::value(head, g, l) : 0.0f;
         for (int h = kv_head * a.group; h < (kv_head + 1) * a.group; h++) {
             const float *q = a.q + (t * a.n_head + h) * hd;
             float acc = 0.0f;
@@ -85,7 +68,7 @@ template <int T, int GROUPS> __global__ __launch_bounds__(SCORE_THREADS, GROUPS 
 #ifdef HALLMARK_FAULTS
             if (a.fault == GPU_FAULT_SCORES_BF16) {
                 s = 0.0f;
-                for (int d = 0; d < hd; d++) s = round_bf16(s + q[d] * kv_value<T>(head, d / LANES, d % LANES));
+                for (int d = 0; d < hd; d++) s = round_bf16(s + q[d] * kv_format<T>::value(head, d / LANES, d % LANES));
             }
 #endif
             if (a.scale != 1.0f) s = rounded(s * a.scale, a.round);
@@ -172,7 +155,7 @@ template <int T> DEV float partial_sum(const attention_work &a, const uint8_t *h
 #pragma unroll
         for (int i = 0; i < SUM_AHEAD; i++) {
             const int key = j + i * LANES;
-            v[i] = key < end ? kv_value<T>(head + slot * a.kv.row_bytes, d / LANES, d % LANES) : 0.0f;
+            v[i] = key < end ? kv_format<T>::value(head + slot * a.kv.v_row, d / LANES, d % LANES) : 0.0f;
             slot = slot + LANES < a.kv.capacity ? slot + LANES : slot + LANES - a.kv.capacity;     // used where more than LANES keys are seen
         }
 #pragma unroll
@@ -189,7 +172,7 @@ template <int T> DEV float careless_sum(const attention_work &a, const uint8_t *
 {
     float acc = 0.0f;
     for (int j = 0; j < end; j++) {
-        acc = fmaf(p[j], kv_value<T>(head + (at + j) % a.kv.capacity * a.kv.row_bytes, d / LANES, d % LANES), acc);
+        acc = fmaf(p[j], kv_format<T>::value(head + (at + j) % a.kv.capacity * a.kv.v_row, d / LANES, d % LANES), acc);
         acc = T == DT_F16 ? f32_of_f16(f16_of_f32(acc)) : round_bf16(acc);
     }
     return acc;
@@ -221,7 +204,7 @@ template <int T, bool FUSED> __global__ __launch_bounds__(SUM_THREADS) void weig
         __syncthreads();
         p = e;
     }
-    const uint8_t *head = (const uint8_t *)a.kv.v + h / a.group * (a.kv.row_bytes / a.kv.n_kv_head);
+    const uint8_t *head = (const uint8_t *)a.kv.v + h / a.group * (a.kv.v_row / a.kv.n_kv_head);
     rows[chain * SUM_DIMS + lane] = d < hd ? partial_sum<T>(a, head, seen.lo + span_key, p + span_key, chain, n, d) : 0.0f;
 #ifdef HALLMARK_FAULTS
     if (a.fault == GPU_FAULT_FUSED_SUM_KV_DTYPE)
@@ -299,18 +282,18 @@ static bool run_attention(const gpu_ctx *c, const attention_work *w, int n, int6
     const gpu_dim score_grid = dims(runs, w->kv.n_kv_head, n), heads = dims(w->n_head, n);
     const bool fused = n == 1 && most_keys <= FUSED_KEYS;
     bool ok = false;
-    switch (w->kv.type) {
+    switch (w->kv.k_type) {
 #define ROW(T) case T: ok = run_scores<T>(c, w, score_grid, e); break;
     FOR_KV_TYPES(ROW)
 #undef ROW
-    default: return unknown_kv(w->kv.type, e);
+    default: return unknown_kv(w->kv.k_type, e);
     }
     if (ok && !fused) ok = LAUNCH(c->g, e, "softmax", heads, dims(SUM_THREADS), EXPONENTIALS_SHARED * sizeof(float), (softmax_kernel))(*w);
-    switch (w->kv.type) {
+    switch (w->kv.v_type) {
 #define ROW(T) case T: ok = ok && run_sums<T>(c, w, n, fused, most_keys, e); break;
     FOR_KV_TYPES(ROW)
 #undef ROW
-    default: break;
+    default: return unknown_kv(w->kv.v_type, e);
     }
     const gpu_dim grid = dims(ceil_div(w->kv.head_dim, JOIN_THREADS), w->n_head, n);
     return ok && (w->n_spans == 1 || LAUNCH(c->g, e, "join_spans", grid, dims(JOIN_THREADS), 0, (join_spans_kernel))(*w));

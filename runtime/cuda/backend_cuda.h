@@ -1,26 +1,9 @@
-// backend_cuda: what backend_cuda.c and fuse.c share. Private to runtime/cuda and its tests.
+// backend_cuda: what backend_cuda.c (memory, recording, opening), run.c (operations) and score_ops.c share. Private to runtime/cuda and its tests.
 #ifndef HALLMARK_RUNTIME_CUDA_BACKEND_CUDA_H
 #define HALLMARK_RUNTIME_CUDA_BACKEND_CUDA_H
 
 #include "../backend.h"
 #include "kernels.h"
-
-typedef enum { OP_EMBED, OP_NORM, OP_MATMUL, OP_ADD, OP_SCALE, OP_MUL_ROWS, OP_GELU, OP_GEGLU, OP_SOFTCAP, OP_ROTATE, OP_KV_STORE, OP_ATTENTION,
-               OP_ARGMAX } cuda_op_kind;
-
-typedef struct {                // one operation of backend_ops, waiting
-    cuda_op_kind   kind;
-    float         *dst;
-    const float   *a, *b;       // b: second operand, norm weight, rotary table, V
-    gpu_matrix     w;
-    const int32_t *ids;         // on the device; NULL: the step's
-    int64_t        n;           // tokens (EMBED, MATMUL, MUL_ROWS, ROTATE, KV_STORE), rows (NORM) or floats
-    int            dim, n_head;
-    int64_t        stride, pos0;
-    float          f;           // scale, eps, cap
-    gpu_kv         kv;
-    gpu_attention  attention;
-} cuda_op;
 
 #define ROUNDING_BYTES ((int64_t)4 << 20)   // some thousands of allocations, each rounded up by less than a kilobyte
 #define SCORES_BYTES ((int64_t)64 << 20)    // scores of a prefill step are computed for so many tokens at a time
@@ -34,9 +17,7 @@ typedef struct {
     gpu_ctx    ctx;
     gpu_products products;
     char       note[256];       // base.note, where there is one
-    bool       fuse;
-    cuda_op   *pending;
-    int        n_pending, room_pending;
+    bool       fuse;            // coarse operations are launched as one kernel
     gpu_step  *state;           // device
     int32_t   *chosen;          // device: the id of the last argmax; from byte 256 on its scratch
     float     *scores;          // device
@@ -44,21 +25,23 @@ typedef struct {
     int32_t   *ids, *ids_dev;   // host copy of what is on the device
     int        n_ids, room_ids;
     bool       kv_stored;       // since bad_kv was looked at
-    dtype      kv_type;
+    char       kv_types[32];    // of what was stored last, for a message
     gpu_graph *graph;           // the recorded decode step
     void      *score, *kept;    // device: sums of logits, and logits that came from the host or go there (score_ops.c)
     int64_t    room_score, room_kept;       // bytes
 } cuda_backend;
 
-// Launches everything that waits (recording: into the recording). The list is empty afterwards, also on failure.
-bool run_pending(cuda_backend *c, err *e);
+// As in backend_ops.
+bool cuda_has(const backend *b, const op *o, const op_memory *m, bool one_token);
+bool cuda_run(backend *b, const op *list, int n_ops, const op_memory *m, const op_args *a, err *e);
 
 // Scoring, as in backend_ops.
 bool op_row_stats(backend *b, row_stats *out, const float *x, int n_rows, int64_t n, const int32_t *next, err *e);
 bool op_row_kl(backend *b, double *kl, const float *x, const row_stats *stats, int n_rows, int64_t n, const row_reference *ref, err *e);
 bool op_row_top(backend *b, int32_t *ids, float *logits, const float *x, int n_rows, int64_t n, int64_t k, err *e);
 
-// Tests: whether neighbouring operations are launched as one kernel. On unless said otherwise; the bits are the same.
+// Tests: whether coarse operations are launched as one kernel, for lists that are lowered from here on. On unless said otherwise; the bits are
+// the same.
 void backend_cuda_fuse(backend *b, bool on);
 
 #endif

@@ -72,6 +72,11 @@ DEV float gelu_twin(float x)
     return 0.5f * x * (1.0f + tanh_twin(inner));
 }
 
+// Twin: v16_silu.
+DEV float silu_twin(float x) { return x / (1.0f + exp_twin(0.0f - x)); }
+
+DEV float act_twin(float x, bool silu) { return silu ? silu_twin(x) : gelu_twin(x); }
+
 DEV float softcap_twin(float x, float cap, bool round)
 {
     return rounded(rounded(tanh_twin(rounded(x / cap, round)), round) * cap, round);

@@ -62,7 +62,7 @@ __global__ __launch_bounds__(NORM_THREADS) void rms_norm_kernel(float *y, const 
     });
 }
 
-// t = rms_norm(t, w); x = x + t; (out_scale != 1) x = x * out_scale; (w_next) t = rms_norm(x, w_next). One block a row.
+// (w) t = rms_norm(t, w); x = x + t; (out_scale != 1) x = x * out_scale; (w_next) t = rms_norm(x, w_next). One block a row.
 //   x, t: [rows][dim]     shared: 2 * norm_floats(dim) + 1 floats
 // Numerics: each step rounds as the separate operations do, and x and t end as they would leave them.
 // Twin: rms_norm, add, scale, rms_norm.
@@ -76,14 +76,14 @@ void norm_add_norm_kernel(float *x, float *t, const float *w, const float *w_nex
     const norm_part t_part = read_part(t + at, dim), x_part = read_part(x + at, dim);
     keep_row(row, t_part, t + at, dim);
     keep_row(sum, x_part, x + at, dim);
-    const float inv = inverse_rms(row, inverse, dim, eps);
+    const float inv = w ? inverse_rms(row, inverse, dim, eps) : 1.0f;
     for_mine(dim, [&](int i, int k) {
-        const float normed = rounded(row[i] * inv * element(weights, w, i, k), round);
+        const float normed = w ? rounded(row[i] * inv * element(weights, w, i, k), round) : row[i];
         float v = rounded(sum[i] + normed, round);
         if (out_scale != 1.0f) v = rounded(v * out_scale, round);
         x[at + i] = v;
         sum[i] = v;
-        if (!w_next) t[at + i] = normed;
+        if (w && !w_next) t[at + i] = normed;
     });
     if (!w_next) return;
     const float next = inverse_rms(sum, inverse, dim, eps);
@@ -92,10 +92,10 @@ void norm_add_norm_kernel(float *x, float *t, const float *w, const float *w_nex
 
 // ---- runs ------------------------------------------------------------------------------------------------------------
 
-enum run_op { RUN_ADD, RUN_SCALE, RUN_GELU, RUN_GEGLU, RUN_SOFTCAP };
+enum run_op { RUN_ADD, RUN_SCALE, RUN_GELU, RUN_GEGLU, RUN_SILU, RUN_SWIGLU, RUN_SOFTCAP };
 
 // dst[i] = op(a[i], b[i] or s), one thread an element; dst may be a or b. Each result rounded once (GEGLU and SOFTCAP: each step).
-// Twin: add, scale, gelu, geglu, softcap in runtime/cpu/kernels.inc.
+// Twin: add, scale, gelu, geglu, silu, swiglu, softcap in runtime/cpu/kernels.inc.
 template <int OP> __global__ __launch_bounds__(RUN_THREADS) void run_kernel(float *dst, const float *a, const float *b, float s, int64_t n, bool round)
 {
     after_previous();
@@ -106,6 +106,8 @@ template <int OP> __global__ __launch_bounds__(RUN_THREADS) void run_kernel(floa
     if (OP == RUN_SCALE) dst[i] = rounded(v * s, round);
     if (OP == RUN_GELU) dst[i] = rounded(gelu_twin(v), round);
     if (OP == RUN_GEGLU) dst[i] = rounded(rounded(gelu_twin(v), round) * b[i], round);
+    if (OP == RUN_SILU) dst[i] = rounded(silu_twin(v), round);
+    if (OP == RUN_SWIGLU) dst[i] = rounded(rounded(silu_twin(v), round) * b[i], round);
     if (OP == RUN_SOFTCAP) dst[i] = softcap_twin(v, s, round);
 }
 
@@ -118,11 +120,19 @@ void mul_rows_kernel(float *dst, const float *a, const float *b, int64_t b_strid
     if (i < n) dst[i] = rounded(a[i] * b[i / dim * b_stride + i % dim], round);
 }
 
-// x [n][n_head][head_dim], halves i and i + head_dim/2 turned by the position's angle i; one thread a pair.
+// dst[t][i] += bias[i]
+__global__ __launch_bounds__(RUN_THREADS) void bias_kernel(float *dst, const float *bias, int64_t n, int dim, bool round)
+{
+    after_previous();
+    const int64_t i = (int64_t)blockIdx.x * RUN_THREADS + threadIdx.x;
+    if (i < n) dst[i] = rounded(dst[i] + bias[i % dim], round);
+}
+
+// x [n][n_head][head_dim], halves i and i + head_dim/2 (neighbours: 2i and 2i + 1) turned by the position's angle i; one thread a pair.
 //   table: [n_ctx][2][head_dim / 2], cosines and sines
-// Must match: apply_rotary_pos_emb; two products and a sum, each rounded, no fused step. Twin: rotate.
+// Must match: apply_rotary_pos_emb; two products and a sum, each rounded, no fused step. Twin: rotate, rotate_pairs.
 __global__ __launch_bounds__(RUN_THREADS)
-void rotate_kernel(float *x, const float *table, int head_dim, int64_t n_pairs, int n_head, int64_t pos0, const gpu_step *step, bool round)
+void rotate_kernel(float *x, const float *table, int head_dim, int64_t n_pairs, int n_head, int64_t pos0, const gpu_step *step, bool neighbours, bool round)
 {
     after_previous();
     const int64_t i = (int64_t)blockIdx.x * RUN_THREADS + threadIdx.x;
@@ -130,10 +140,11 @@ void rotate_kernel(float *x, const float *table, int head_dim, int64_t n_pairs, 
     const int half = head_dim / 2, d = (int)(i % half);
     const int64_t head = i / half, pos = (step ? step->pos : pos0) + head / n_head;
     const float c = table[pos * 2 * half + d], s = table[pos * 2 * half + half + d];
-    float *p = x + head * head_dim + d;
-    const float a = p[0], b = p[half];
+    float *p = x + head * head_dim + (neighbours ? 2 * d : d);
+    const int apart = neighbours ? 1 : half;
+    const float a = p[0], b = p[apart];
     p[0] = rounded(rounded(a * c, round) - rounded(b * s, round), round);
-    p[half] = rounded(rounded(b * c, round) + rounded(a * s, round), round);
+    p[apart] = rounded(rounded(b * c, round) + rounded(a * s, round), round);
 }
 
 // ---- the greedy choice -----------------------------------------------------------------------------------------------
@@ -229,6 +240,8 @@ extern "C" bool cuda_add(const gpu_ctx *c, float *dst, const float *a, const flo
 extern "C" bool cuda_scale(const gpu_ctx *c, float *x, float s, int64_t n, err *e)                         { RUN(RUN_SCALE, "scale", x, x, nullptr, s); }
 extern "C" bool cuda_gelu(const gpu_ctx *c, float *x, int64_t n, err *e)                                   { RUN(RUN_GELU, "gelu", x, x, nullptr, 0.0f); }
 extern "C" bool cuda_geglu(const gpu_ctx *c, float *gate, const float *up, int64_t n, err *e)              { RUN(RUN_GEGLU, "geglu", gate, gate, up, 0.0f); }
+extern "C" bool cuda_silu(const gpu_ctx *c, float *x, int64_t n, err *e)                                   { RUN(RUN_SILU, "silu", x, x, nullptr, 0.0f); }
+extern "C" bool cuda_swiglu(const gpu_ctx *c, float *gate, const float *up, int64_t n, err *e)             { RUN(RUN_SWIGLU, "swiglu", gate, gate, up, 0.0f); }
 extern "C" bool cuda_softcap(const gpu_ctx *c, float *x, float cap, int64_t n, err *e)                     { RUN(RUN_SOFTCAP, "softcap", x, x, nullptr, cap); }
 
 extern "C" bool cuda_mul_rows(const gpu_ctx *c, float *dst, const float *a, const float *b, int64_t b_stride, int n, int dim, err *e)
@@ -240,13 +253,20 @@ extern "C" bool cuda_mul_rows(const gpu_ctx *c, float *dst, const float *a, cons
            LAUNCH(c->g, e, "mul_rows", grid, dims(RUN_THREADS), 0, (mul_rows_kernel))(dst, a, b, b_stride, all, dim, c->round);
 }
 
-extern "C" bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int head_dim, int n, int n_head, int64_t pos0, err *e)
+extern "C" bool cuda_add_bias(const gpu_ctx *c, float *dst, const float *bias, int n, int64_t dim, err *e)
+{
+    gpu_dim grid = {};
+    if (n == 0) return true;
+    return run_blocks(n * dim, &grid, e) && LAUNCH(c->g, e, "bias", grid, dims(RUN_THREADS), 0, (bias_kernel))(dst, bias, n * dim, (int)dim, c->round);
+}
+
+extern "C" bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int head_dim, int n, int n_head, bool neighbours, int64_t pos0, err *e)
 {
     gpu_dim grid = {};
     const int64_t pairs = (int64_t)n * n_head * (head_dim / 2);
     if (pairs == 0) return true;
     return run_blocks(pairs, &grid, e) &&
-           LAUNCH(c->g, e, "rotate", grid, dims(RUN_THREADS), 0, (rotate_kernel))(x, table, head_dim, pairs, n_head, pos0, c->step, c->round);
+           LAUNCH(c->g, e, "rotate", grid, dims(RUN_THREADS), 0, (rotate_kernel))(x, table, head_dim, pairs, n_head, pos0, c->step, neighbours, c->round);
 }
 
 extern "C" bool cuda_kernels_are_there(const gpu_ctx *c, err *e)

@@ -5,13 +5,14 @@
 #include "quad.cuh"
 #include "../../quant/cuda/launch.cuh"
 
-enum { GEMV_PLAIN, GEMV_GEGLU, GEMV_GELU_MUL };
+enum { GEMV_PLAIN, GEMV_GLU, GEMV_GELU_MUL };
 struct gemv_work {                      // rows of up to GPU_SEGMENTS matrices, one behind the other
     const uint8_t *w[GPU_SEGMENTS];
     float         *dst[GPU_SEGMENTS];
     int64_t        rows[GPU_SEGMENTS];
     int            n_seg;
     int            form;                // GEMV_...
+    bool           silu;                // GEMV_GLU: the gate's activation; else gelu
     int            n_spans, split;      // spans of a row, and how many warps they are dealt to
     int            cols;
     int64_t        row_bytes;
@@ -33,7 +34,7 @@ struct gemv_row { int seg; int64_t row; bool active; };
 DEV gemv_row gemv_row_at(const gemv_work &k, int group, int slot)
 {
     gemv_row r = { 0, (int64_t)group * QUAD_ROWS + slot, false };
-    if (k.form == GEMV_GEGLU) {                     // slots 0 .. 3: rows of gate, 4 .. 7: the same rows of up
+    if (k.form == GEMV_GLU) {                     // slots 0 .. 3: rows of gate, 4 .. 7: the same rows of up
         r.seg = slot / QUAD;
         r.row = (int64_t)group * QUAD + slot % QUAD;
     } else {
@@ -132,9 +133,9 @@ DEV void finish_row(const gemv_work &k, int group, int slot, float total)
     const int lane = (int)threadIdx.x % WARP;
     float y = rounded(join_lanes(total), k.round);
     float *dst = r.seg == 0 ? k.dst[0] : r.seg == 1 ? k.dst[1] : k.dst[2];
-    if (k.form == GEMV_GEGLU) {
+    if (k.form == GEMV_GLU) {
         const float up = __shfl_xor_sync(ALL_LANES, y, LANES);
-        if (lane < LANES) y = rounded(rounded(gelu_twin(y), k.round) * up, k.round);
+        if (lane < LANES) y = rounded(rounded(act_twin(y, k.silu), k.round) * up, k.round);
     } else if (k.form == GEMV_GELU_MUL && r.active) {
         y = rounded(rounded(gelu_twin(y), k.round) * k.by[r.row], k.round);
     }
@@ -143,7 +144,7 @@ DEV void finish_row(const gemv_work &k, int group, int slot, float total)
 
 // The sums of a group's rows, after its warps have each left those of one span in parts [split][QUAD_ROWS][LANES]: added to those of the spans
 // before, in ascending order; `last`: then to their results. A half-warp takes a row, and slots `pair` and pair + 4 meet in a warp, so that gate
-// and up of GEMV_GEGLU do. totals: [QUAD_ROWS][LANES]; both in shared memory. The group's warps call, `first` of `split`.
+// and up of GEMV_GLU do. totals: [QUAD_ROWS][LANES]; both in shared memory. The group's warps call, `first` of `split`.
 DEV void join_spans(const gemv_work &k, int group, int first, int spans_here, float *totals, const float *parts, bool begins, bool last)
 {
     const int half = (int)threadIdx.x % WARP / LANES, l = (int)threadIdx.x % LANES;
@@ -159,12 +160,12 @@ DEV void join_spans(const gemv_work &k, int group, int first, int spans_here, fl
 }
 
 // One token against a matrix of any type; for decode, where the speed is that of reading W.
-//   work: see gemv_work     grid: groups of eight rows (GEMV_GEGLU: four of each matrix), several a block where their spans are few
+//   work: see gemv_work     grid: groups of eight rows (GEMV_GLU: four of each matrix), several a block where their spans are few
 //   block: `split` warps for each of its groups     shared: staging<T>::WARP_BYTES a warp, then parts and totals (join_spans)
 // A warp takes spans of its group's rows. Rows come through shared memory as they lie in the file, two stages ahead of the arithmetic, which
 // starts before the kernels before this one have ended: W is nobody's result. Four threads share a row, see quad.cuh.
 // Numerics: the CPU's order exactly: in a span of GPU_COLUMN_SPAN columns column i goes to sum i % 16 by fmaf, ascending; spans are added in
-//           ascending order, sum by sum; joined by join_lanes; rounded once. GEMV_GEGLU and GEMV_GELU_MUL then round where the separate
+//           ascending order, sum by sum; joined by join_lanes; rounded once. GEMV_GLU and GEMV_GELU_MUL then round where the separate
 //           operations do.
 // Twin: matmul (and geglu; gelu, mul) in runtime/cpu/kernels.inc.
 template <int T> __global__ __launch_bounds__(GEMV_MOST_WARPS *WARP, 3) void gemv_kernel(gemv_work k)
@@ -248,13 +249,14 @@ extern "C" bool cuda_gemv_many(const gpu_ctx *c, int n_seg, float *const dst[], 
     return run_gemv(c, &k, &w[0], x, ceil_div(rows, QUAD_ROWS), e);
 }
 
-extern "C" bool cuda_gemv_geglu(const gpu_ctx *c, float *gate, float *up, const gpu_matrix *w_gate, const gpu_matrix *w_up, const float *x, err *e)
+extern "C" bool cuda_gemv_glu(const gpu_ctx *c, float *gate, float *up, const gpu_matrix *w_gate, const gpu_matrix *w_up, const float *x, bool silu, err *e)
 {
     if (w_gate->type != w_up->type || w_gate->cols != w_up->cols || w_gate->rows != w_up->rows)
         return err_set(e, ERR_SYSTEM, "matrices of one launch differ in type or shape");
     gemv_work k = {};
     k.n_seg = 2;
-    k.form = GEMV_GEGLU;
+    k.form = GEMV_GLU;
+    k.silu = silu;
     k.w[0] = (const uint8_t *)w_gate->data;
     k.w[1] = (const uint8_t *)w_up->data;
     k.dst[0] = gate;

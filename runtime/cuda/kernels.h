@@ -57,9 +57,9 @@ enum { WEIGHT_PADDING = 16 };   // bytes behind a matrix that kernels may read, 
 typedef struct { dtype type; const void *data; int64_t rows, cols; } gpu_matrix;
 
 typedef struct {                // one layer's keys and values, see kv_layer
-    dtype   type;
+    dtype   k_type, v_type;
     int     n_kv_head, head_dim;
-    int64_t capacity, row_bytes;
+    int64_t capacity, k_row, v_row;
     void   *k, *v;
 } gpu_kv;
 
@@ -70,7 +70,7 @@ bool cuda_kernels_are_there(const gpu_ctx *c, err *e);
 bool cuda_embed(const gpu_ctx *c, float *dst, const gpu_matrix *w, const int32_t *ids, int n, float scale, err *e);
 bool cuda_rms_norm(const gpu_ctx *c, float *dst, const float *x, const float *w, int64_t rows, int dim, float eps, err *e);
 
-// x += rms_norm(t, w) [* out_scale], then (w_next) t = rms_norm(x, w_next), else t = the normed t: what a layer does between products.
+// x += rms_norm(t, w) [* out_scale] (w NULL: x += t), then (w_next) t = rms_norm(x, w_next), else t = the normed t: what a layer does between products.
 bool cuda_norm_add_norm(const gpu_ctx *c, float *x, float *t, const float *w, const float *w_next, float out_scale, int64_t rows, int dim,
                         float eps, err *e);
 
@@ -96,8 +96,8 @@ bool cuda_next_pieces(const gpu_ctx *c, const gpu_matrix *w, const float *x, int
 
 // One token against up to GPU_SEGMENTS matrices of the same type and cols in one launch.
 bool cuda_gemv_many(const gpu_ctx *c, int n_seg, float *const dst[], const gpu_matrix w[], const float *x, err *e);
-// One token: up = W_up x, gate = gelu(W_gate x) * up. Both of the same type and shape.
-bool cuda_gemv_geglu(const gpu_ctx *c, float *gate, float *up, const gpu_matrix *w_gate, const gpu_matrix *w_up, const float *x, err *e);
+// One token: up = W_up x, gate = act(W_gate x) * up, act gelu or silu. Both of the same type and shape.
+bool cuda_gemv_glu(const gpu_ctx *c, float *gate, float *up, const gpu_matrix *w_gate, const gpu_matrix *w_up, const float *x, bool silu, err *e);
 // One token: dst = gelu(W x) * by.
 bool cuda_gemv_gelu_mul(const gpu_ctx *c, float *dst, const gpu_matrix *w, const float *x, const float *by, err *e);
 
@@ -106,18 +106,22 @@ bool cuda_scale(const gpu_ctx *c, float *x, float s, int64_t n, err *e);
 bool cuda_mul_rows(const gpu_ctx *c, float *dst, const float *a, const float *b, int64_t b_stride, int n, int dim, err *e);
 bool cuda_gelu(const gpu_ctx *c, float *x, int64_t n, err *e);
 bool cuda_geglu(const gpu_ctx *c, float *gate, const float *up, int64_t n, err *e);
+bool cuda_silu(const gpu_ctx *c, float *x, int64_t n, err *e);
+bool cuda_swiglu(const gpu_ctx *c, float *gate, const float *up, int64_t n, err *e);
 bool cuda_softcap(const gpu_ctx *c, float *x, float cap, int64_t n, err *e);
 // table: [n_ctx][2][head_dim / 2] cosines and sines.
-bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int head_dim, int n, int n_head, int64_t pos0, err *e);
+// neighbours: pairs are 2i and 2i + 1, not i and i + head_dim / 2.
+bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int head_dim, int n, int n_head, bool neighbours, int64_t pos0, err *e);
+bool cuda_add_bias(const gpu_ctx *c, float *dst, const float *bias, int n, int64_t dim, err *e);      // dst [n][dim] += bias [dim]
 bool cuda_kv_store(const gpu_ctx *c, const gpu_kv *kv, const float *k, const float *v, int n, int64_t pos0, err *e);
 
 // norm, rotation and storing in one launch: q = rotate(rms_norm(q, q_norm)); where k is given: v = rms_norm(v_from) without weight
-// (v_norm; else v_from is v), k = rotate(rms_norm(k, k_norm)), both to the cache.
+// (v_norm; else v_from is v), k = rotate(rms_norm(k, k_norm)), both to the cache, whose types are equal. q_norm, k_norm NULL: no norm.
 typedef struct {
     float       *q, *k, *v;
     const float *v_from, *q_norm, *k_norm, *table;
     int          n_head, head_dim;
-    bool         v_norm;
+    bool         v_norm, neighbours;
     float        eps;
     gpu_kv       kv;
 } gpu_heads;

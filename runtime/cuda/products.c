@@ -12,7 +12,6 @@ typedef struct { void **p; int64_t *have, want; const char *what; } scratch;
 static bool grow(cuda_backend *c, const scratch *s, err *e)
 {
     if (s->want <= *s->have) return true;
-    if (!run_pending(c, e)) return false;           // what waits was promised the old one's size, and takes it from where it lies now
     gpu_release(c->g, *s->p);
     *s->p = NULL;
     *s->have = 0;

@@ -24,7 +24,7 @@ static_assert(sizeof(row_stats) <= ROW_BYTES && sizeof(kl_row) <= ROW_BYTES, "wh
 static bool need_score(cuda_backend *c, int n_rows, int64_t part_bytes, score_memory *m, err *e)
 {
     const int64_t rows = (int64_t)n_rows * ROW_BYTES;
-    if (!run_pending(c, e) || !need_room(c, &c->score, &c->room_score, 2 * rows + n_rows * part_bytes, "sums of logits", e)) return false;
+    if (!need_room(c, &c->score, &c->room_score, 2 * rows + n_rows * part_bytes, "sums of logits", e)) return false;
     *m = (score_memory){ .in = c->score, .out = (char *)c->score + rows, .parts = (char *)c->score + 2 * rows };
     return true;
 }
@@ -89,7 +89,7 @@ bool op_row_top(backend *b, int32_t *ids, float *logits, const float *x, int n_r
 {
     cuda_backend *c = (cuda_backend *)b;
     int rows = 0;
-    if (!run_pending(c, e) || !need_kept(c, n_rows, k * (int64_t)(sizeof *logits + sizeof *ids), &rows, e)) return false;
+    if (!need_kept(c, n_rows, k * (int64_t)(sizeof *logits + sizeof *ids), &rows, e)) return false;
     for (int r = 0; r < n_rows; r += rows) {
         const int here = n_rows - r < rows ? n_rows - r : rows;
         float *some = c->kept;

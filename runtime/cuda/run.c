@@ -1,0 +1,305 @@
+// run: a list of operations on a GPU: each becomes one launch, or a few. What is in memory afterwards is what the CPU leaves, bit for bit.
+#include "products.h"
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// What one operation runs on.
+typedef struct {
+    cuda_backend    *c;
+    const op        *o;
+    const op_memory *m;
+    const op_args   *a;
+} call;
+
+static const weight *weight_of(const call *k, int i) { return k->o->w[i] < 0 ? NULL : &k->m->weights[k->o->w[i]]; }
+static float *at(const call *k, view v) { return op_at(k->m, k->a, v); }
+
+static gpu_matrix matrix_of(const weight *w) { return (gpu_matrix){ .type = w->type, .data = w->data, .rows = w->rows, .cols = w->cols }; }
+
+// The values of a norm's weight; NULL: it has none.
+static const float *values_of(const call *k, int i) { return weight_of(k, i) ? weight_of(k, i)->data : NULL; }
+
+static gpu_kv kv_of(const call *k)
+{
+    const kv_layer *kv = &k->m->caches[k->o->cache];
+    return (gpu_kv){ .k_type = kv->k_type, .v_type = kv->v_type, .n_kv_head = kv->n_kv_head, .head_dim = kv->head_dim, .capacity = kv->capacity,
+                     .k_row = kv->k_row, .v_row = kv->v_row, .k = kv->k, .v = kv->v };
+}
+
+static void note_store(const call *k)
+{
+    const kv_layer *kv = &k->m->caches[k->o->cache];
+    k->c->kv_stored = true;
+    snprintf(k->c->kv_types, sizeof k->c->kv_types, kv->k_type == kv->v_type ? "%s" : "%s and %s", dtype_name(kv->k_type), dtype_name(kv->v_type));
+}
+
+// ---- fine operations -----------------------------------------------------------------------------------------------------
+
+// The ids on the device; uploaded only when they are not those that are there already (two embeddings share them).
+static bool need_ids(cuda_backend *c, const int32_t *ids, int n, err *e)
+{
+    const size_t bytes = (size_t)n * sizeof *ids;
+    if (n == c->n_ids && memcmp(ids, c->ids, bytes) == 0) return true;
+    if (n > c->room_ids) {
+        int32_t *host = realloc(c->ids, bytes);
+        if (!host) return err_nomem(e, "token ids", bytes);
+        c->ids = host;
+        gpu_release(c->g, c->ids_dev);
+        c->ids_dev = NULL;
+        c->n_ids = c->room_ids = 0;
+        void *p = NULL;
+        if (!gpu_alloc(c->g, &p, (int64_t)bytes, "token ids", e)) return false;
+        c->ids_dev = p;
+        c->room_ids = n;
+    }
+    memcpy(c->ids, ids, bytes);
+    c->n_ids = n;
+    return gpu_upload(c->g, c->ids_dev, ids, (int64_t)bytes, e);
+}
+
+static bool run_embed(const call *k, err *e)
+{
+    cuda_backend *c = k->c;
+    const gpu_matrix w = matrix_of(weight_of(k, 0));
+    if (k->a->ids && !need_ids(c, k->a->ids, k->a->n, e)) return false;
+    // Gemma*TextScaledWordEmbedding casts its scale to the weight's dtype.
+    const float s = c->ctx.round ? f32_from_bf16(bf16_from_f32(k->o->scale)) : k->o->scale;
+    return cuda_embed(&c->ctx, at(k, k->o->out[0]), &w, k->a->ids ? c->ids_dev : NULL, k->a->n, s, e);
+}
+
+static bool run_norm(const call *k, err *e)
+{
+    const weight *w = weight_of(k, 0);
+    if (w && (w->type != DT_F32 || w->cols != k->o->dim))
+        return err_set(e, ERR_INPUT, "tensor '%s': expected a norm of %d F32, found %lld %s", w->name, k->o->dim, (long long)w->cols, dtype_name(w->type));
+    return cuda_rms_norm(&k->c->ctx, at(k, k->o->out[0]), at(k, k->o->in[0]), values_of(k, 0), (int64_t)k->a->n * k->o->rows, k->o->dim, k->o->eps, e);
+}
+
+// One product with what a bias adds: the sum of both is rounded.
+static bool run_with_bias(const call *k, float *dst, const gpu_matrix *w, const float *x, err *e)
+{
+    gpu_ctx plain = k->c->ctx;
+    plain.round = false;
+    if (!cuda_matmul(&plain, dst, w, x, k->a->n, e)) return false;
+    return cuda_add_bias(&k->c->ctx, dst, k->m->weights[k->o->bias[0]].data, k->a->n, w->rows, e);
+}
+
+// One product; or, of one token, up to three: those of one type and width in one launch.
+static bool run_linear(const call *k, err *e)
+{
+    gpu_matrix w[OP_WEIGHTS];
+    float     *dst[OP_WEIGHTS];
+    const float *x = at(k, k->o->in[0]);
+    int n = 0;
+    for (int i = 0; i < OP_WEIGHTS; i++) {
+        if (k->o->w[i] < 0) continue;
+        w[n] = matrix_of(weight_of(k, i));
+        dst[n++] = at(k, k->o->out[i]);
+    }
+    if (n == 1) {
+        if (k->a->n > 1 && !products_reserve(k->c, &w[0], k->a->n, e)) return false;
+        return k->o->bias[0] < 0 ? cuda_matmul(&k->c->ctx, dst[0], &w[0], x, k->a->n, e) : run_with_bias(k, dst[0], &w[0], x, e);
+    }
+    bool done[OP_WEIGHTS] = { false };
+    for (int i = 0; i < n; i++) {
+        gpu_matrix alike[OP_WEIGHTS];
+        float     *to[OP_WEIGHTS];
+        int        many = 0;
+        for (int j = i; j < n; j++) {
+            if (done[j] || w[j].type != w[i].type || w[j].cols != w[i].cols) continue;
+            done[j] = true;
+            alike[many] = w[j];
+            to[many++] = dst[j];
+        }
+        if (many > 0 && !cuda_gemv_many(&k->c->ctx, many, to, alike, x, e)) return false;
+    }
+    return true;
+}
+
+static int64_t floats_of(const call *k) { return (int64_t)k->a->n * k->o->rows * k->o->dim; }
+
+static bool run_add(const call *k, err *e)
+{
+    return cuda_add(&k->c->ctx, at(k, k->o->out[0]), at(k, k->o->in[0]), at(k, k->o->in[1]), floats_of(k), e);
+}
+
+static bool run_mul(const call *k, err *e)
+{
+    return cuda_mul_rows(&k->c->ctx, at(k, k->o->out[0]), at(k, k->o->in[0]), at(k, k->o->in[1]), k->o->in[1].row, k->a->n, k->o->dim, e);
+}
+
+static bool run_scale(const call *k, err *e)   { return cuda_scale(&k->c->ctx, at(k, k->o->out[0]), k->o->scale, floats_of(k), e); }
+
+static bool run_act(const call *k, err *e)
+{
+    float *x = at(k, k->o->out[0]);
+    return k->o->act == ACT_SILU ? cuda_silu(&k->c->ctx, x, floats_of(k), e) : cuda_gelu(&k->c->ctx, x, floats_of(k), e);
+}
+
+static bool run_act_mul(const call *k, err *e)
+{
+    float *gate = at(k, k->o->out[0]);
+    const float *up = at(k, k->o->in[0]);
+    return k->o->act == ACT_SILU ? cuda_swiglu(&k->c->ctx, gate, up, floats_of(k), e) : cuda_geglu(&k->c->ctx, gate, up, floats_of(k), e);
+}
+
+static bool run_softcap(const call *k, err *e) { return cuda_softcap(&k->c->ctx, at(k, k->o->out[0]), k->o->cap, floats_of(k), e); }
+
+static bool run_rotate(const call *k, err *e)
+{
+    const rope *r = &k->m->ropes[k->o->rope];
+    return cuda_rotate(&k->c->ctx, at(k, k->o->out[0]), r->dev, r->head_dim, k->a->n, k->o->rows, k->o->neighbours, k->a->pos0, e);
+}
+
+static bool run_store(const call *k, err *e)
+{
+    const gpu_kv kv = kv_of(k);
+    note_store(k);
+    return cuda_kv_store(&k->c->ctx, &kv, at(k, k->o->in[0]), at(k, k->o->in[1]), k->a->n, k->a->pos0, e);
+}
+
+// Scores of as many tokens at once as SCORES_BYTES hold, one at least. Grows outside recordings only; decode never does: its need depends on
+// the cache's capacity, not on the position.
+static bool need_scores(const call *k, const gpu_kv *kv, int *tokens, err *e)
+{
+    cuda_backend *c = k->c;
+    const int64_t per_token = cuda_attention_scratch(kv, k->o->rows, k->o->window);
+    int64_t n = SCORES_BYTES / (int64_t)sizeof(float) / per_token;
+    n = n < 1 ? 1 : n > k->a->n ? k->a->n : n;
+    *tokens = (int)n;
+    if (per_token * n <= c->room_scores) return true;
+    gpu_graph_release(c->g, c->graph);          // it was recorded with the old address
+    c->graph = NULL;
+    gpu_release(c->g, c->scores);
+    c->scores = NULL;
+    c->room_scores = 0;
+    void *p = NULL;
+    if (!gpu_alloc(c->g, &p, per_token * n * (int64_t)sizeof(float), "attention scores", e)) return false;
+    c->scores = p;
+    c->room_scores = per_token * n;
+    return true;
+}
+
+static bool run_attend(const call *k, err *e)
+{
+    const gpu_kv kv = kv_of(k);
+    const int64_t row = (int64_t)k->o->rows * kv.head_dim;
+    int tokens = 0;
+    if (!need_scores(k, &kv, &tokens, e)) return false;
+    for (int t = 0; t < k->a->n; t += tokens) {
+        const int n = k->a->n - t < tokens ? k->a->n - t : tokens;
+        const gpu_attention a = { .q = at(k, k->o->in[0]) + t * row, .out = at(k, k->o->out[0]) + t * row, .scores = k->c->scores, .kv = kv, .n = n,
+                                  .n_head = k->o->rows, .pos0 = k->a->pos0 + t, .window = k->o->window, .scale = k->o->scale, .softcap = k->o->cap };
+        if (!cuda_attention(&k->c->ctx, &a, e)) return false;
+    }
+    return true;
+}
+
+static bool run_mark(const call *k, err *e) { return true; }
+
+static bool run_argmax(const call *k, err *e)
+{
+    cuda_backend *c = k->c;
+    if (!cuda_argmax(&c->ctx, c->chosen, at(k, k->o->in[0]), k->o->dim, (char *)c->chosen + 256, e)) return false;
+    return gpu_recording(c->g) || c->base.ops->download(&c->base, k->a->chosen, c->chosen, sizeof *k->a->chosen, e);
+}
+
+// ---- coarse operations ---------------------------------------------------------------------------------------------------
+
+static bool run_residual(const call *k, err *e)
+{
+    return cuda_norm_add_norm(&k->c->ctx, at(k, k->o->out[0]), at(k, k->o->out[1]), values_of(k, 0), values_of(k, 1), k->o->scale, k->a->n, k->o->dim,
+                              k->o->eps, e);
+}
+
+static bool run_glu(const call *k, err *e)
+{
+    const gpu_matrix gate = matrix_of(weight_of(k, 0)), up = matrix_of(weight_of(k, 1));
+    return cuda_gemv_glu(&k->c->ctx, at(k, k->o->out[0]), at(k, k->o->out[1]), &gate, &up, at(k, k->o->in[0]), k->o->act == ACT_SILU, e);
+}
+
+static bool run_gated(const call *k, err *e)
+{
+    const gpu_matrix w = matrix_of(weight_of(k, 0));
+    return cuda_gemv_gelu_mul(&k->c->ctx, at(k, k->o->out[0]), &w, at(k, k->o->in[0]), at(k, k->o->in[1]), e);
+}
+
+static bool run_heads(const call *k, err *e)
+{
+    const op *o = k->o;
+    gpu_heads h = { .q = at(k, o->out[0]), .q_norm = values_of(k, 0), .table = k->m->ropes[o->rope].dev, .n_head = o->rows, .head_dim = o->dim, .eps = o->eps,
+                    .neighbours = o->neighbours };
+    if (o->cache >= 0) {
+        h.k = at(k, o->out[1]);
+        h.v = at(k, o->out[2]);
+        h.v_from = o->v_norm ? at(k, o->in[0]) : h.v;
+        h.v_norm = o->v_norm;
+        h.k_norm = values_of(k, 1);
+        h.kv = kv_of(k);
+        note_store(k);
+    }
+    return cuda_heads(&k->c->ctx, &h, k->a->n, k->a->pos0, e);
+}
+
+// ---- the list ------------------------------------------------------------------------------------------------------------
+
+typedef bool (*run_fn)(const call *k, err *e);
+static const run_fn runs[N_OP_KINDS] = {
+    [OP_EMBED] = run_embed, [OP_NORM] = run_norm, [OP_LINEAR] = run_linear, [OP_ADD] = run_add, [OP_MUL] = run_mul, [OP_SCALE] = run_scale,
+    [OP_ACT] = run_act, [OP_ACT_MUL] = run_act_mul, [OP_SOFTCAP] = run_softcap, [OP_ROTATE] = run_rotate, [OP_STORE] = run_store,
+    [OP_ATTEND] = run_attend, [OP_MARK] = run_mark, [OP_ARGMAX] = run_argmax, [OP_RESIDUAL] = run_residual, [OP_GLU] = run_glu,
+    [OP_GATED] = run_gated, [OP_HEADS] = run_heads,
+};
+
+// Which coarse operations have a kernel. A fine one always has.
+bool cuda_has(const backend *b, const op *o, const op_memory *m, bool one_token)
+{
+    op finer[OP_EXPANSION];
+    if (op_expand(o, finer) == 0) return true;
+    if (!((const cuda_backend *)b)->fuse) return false;
+    switch (o->kind) {
+    case OP_LINEAR:   return one_token && o->bias[0] < 0 && o->bias[1] < 0 && o->bias[2] < 0;
+    case OP_GATED:    return one_token && o->act == ACT_GELU_TANH;
+    case OP_RESIDUAL: return true;
+    case OP_HEADS:    return o->cache < 0 || m->caches[o->cache].k_type == m->caches[o->cache].v_type;
+    case OP_GLU: {
+        const weight *gate = &m->weights[o->w[0]], *up = &m->weights[o->w[1]];
+        return one_token && gate->type == up->type && gate->rows == up->rows && gate->cols == up->cols;
+    }
+    default: return false;
+    }
+}
+
+// Activations that products share as pieces (pieces.cu) are forgotten once an operation writes to them.
+static void forget_cut(const call *k)
+{
+    gpu_products *p = &k->c->products;
+    op_shape shapes[OP_WEIGHTS] = { { 0 } };
+    op_span  spans[OP_SPANS];
+    if (!p->cut) return;
+    for (int i = 0; i < OP_WEIGHTS; i++)
+        if (weight_of(k, i)) shapes[i] = (op_shape){ .rows = weight_of(k, i)->rows, .cols = weight_of(k, i)->cols };
+    const int n = op_touches(k->o, shapes, k->o->dim, spans);
+    for (int i = 0; i < n && p->cut; i++) {
+        if (!spans[i].write || spans[i].buf < 0) continue;
+        const float *from = k->m->buffers[spans[i].buf] + spans[i].off;
+        const float *to = from + (int64_t)(k->a->first + k->a->n - 1) * spans[i].row + spans[i].floats;
+        if (from < p->cut + p->cut_n && p->cut < to) p->cut = NULL;
+    }
+}
+
+bool cuda_run(backend *b, const op *list, int n_ops, const op_memory *m, const op_args *a, err *e)
+{
+    cuda_backend *c = (cuda_backend *)b;
+    call k = { .c = c, .m = m, .a = a };
+    c->ctx.fault = (int)c->base.fault;
+    c->products.cut = NULL;                                 // uploads and the host came in between
+    for (int i = 0; i < n_ops; i++) {
+        k.o = &list[i];
+        forget_cut(&k);
+        if (!runs[k.o->kind](&k, e)) return false;
+    }
+    return true;
+}

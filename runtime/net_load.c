@@ -1,0 +1,289 @@
+// net_load: what a program names, brought to a backend: tensors, rotary tables, caches and buffers: see net.h.
+#include "net_internal.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+// ---- weights -------------------------------------------------------------------------------------------------------------
+
+// Binds one tensor. One that may be absent and is leaves w zeroed.
+static bool bind(net *m, const gguf *g, const program_weight *want, weight *w, err *e)
+{
+    const gguf_tensor *t;
+    if (want->unread) return true;
+    if (!program_find_tensor(g, want, &t, e)) return false;
+    if (!t) return true;
+    if (!m->b->ops->load_weight(m->b, t, w, e)) return false;
+    if (w->cols > m->widest) m->widest = w->cols;
+    return true;
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+// Another weight's place where a file leaves one out: a tied output is the embedding.
+static void tie(net *m)
+{
+    for (int i = 0; i < m->p.n_weights; i++)
+        if (!m->mem.weights[i].data && m->p.weights[i].instead >= 0) m->mem.weights[i] = m->mem.weights[m->p.weights[i].instead];
+}
+
+static bool is_tied(const net *m, int i)
+{
+    const int to = m->p.weights[i].instead;
+    return to >= 0 && m->mem.weights[i].data == m->mem.weights[to].data;
+}
+
+static bool load_weights(net *m, const gguf *g, err *e)
+{
+    const double began = seconds();
+    for (int i = 0; i < m->p.n_weights; i++)
+        if (!bind(m, g, &m->p.weights[i], &m->mem.weights[i], e)) return false;
+    tie(m);
+    if (!m->b->ops->copies_weights) return true;
+    if (!m->b->ops->sync(m->b, e)) return false;        // the last ones may still travel
+    m->load_seconds = seconds() - began;
+    return true;
+}
+
+// Factors that the file holds as tensors of one float.
+static bool read_scales(net *m, err *e)
+{
+    for (int i = 0; i < m->p.n_ops; i++) {
+        op *o = &m->p.ops[i];
+        const weight *w = o->scale_from < 0 ? NULL : &m->mem.weights[o->scale_from];
+        if (w && w->data && !m->b->ops->download(m->b, &o->scale, w->data, sizeof o->scale, e)) return false;
+    }
+    return true;
+}
+
+bool net_replace(net *m, const gguf_tensor *t, bool *used, err *e)
+{
+    const backend_ops *o = m->b->ops;
+    int i = 0;
+    while (i < m->p.n_weights && (m->p.weights[i].vector || !m->mem.weights[i].data || strcmp(m->p.weights[i].name, t->name) != 0)) i++;
+    *used = i < m->p.n_weights && !is_tied(m, i);
+    if (!*used) return true;
+    weight *w = &m->mem.weights[i], fresh = { 0 };
+    if (t->n_dims > 2 || gguf_tensor_rows(t) != w->rows || gguf_tensor_cols(t) != w->cols)
+        return err_set(e, ERR_USAGE, "tensor '%s': found [%lld][%lld], expected [%lld][%lld]", t->name, (long long)gguf_tensor_rows(t),
+                       (long long)gguf_tensor_cols(t), (long long)w->rows, (long long)w->cols);
+    if (o->recorded && o->recorded(m->b)) return err_set(e, ERR_USAGE, "tensor '%s': a decode step is recorded with the weights it has", t->name);
+    if (!o->load_weight(m->b, t, &fresh, e)) return false;
+    for (int j = 0; j < m->p.n_weights; j++)
+        if (m->p.weights[j].instead == i && is_tied(m, j)) m->mem.weights[j] = fresh;
+    o->free_weight(m->b, w);
+    *w = fresh;
+    return net_lower(m, e);         // what runs as one kernel may depend on the types
+}
+
+// ---- rotary tables -------------------------------------------------------------------------------------------------------
+
+// As compute_default_rope_parameters forms them in F32: 1 / base^(2i / d), then the linear factor, then (full layers of Gemma 4) the file's
+// factors: 1 for dimensions that rotate, 1e30 for those that do not, which Transformers holds as 0.
+static float *inverse_frequencies(const program_rope *r)
+{
+    const int half = r->head_dim / 2;
+    float *inv = malloc((size_t)half * sizeof *inv);
+    for (int i = 0; inv && i < half; i++) {
+        const float power = (float)(2 * i) / (float)r->head_dim;
+        inv[i] = 1.0f / (float)pow((double)r->base, (double)power) / r->linear;
+        if (r->factors) inv[i] = r->factors[i] >= 1e29f ? 0.0f : inv[i] / r->factors[i];
+    }
+    return inv;
+}
+
+static bool open_ropes(net *m, int64_t n_ctx, err *e)
+{
+    for (int i = 0; i < m->p.n_ropes; i++) {
+        m->inv_freq[i] = inverse_frequencies(&m->p.ropes[i]);
+        if (!m->inv_freq[i]) return err_nomem(e, "rotary frequencies", 0);
+        m->mem.ropes[i] = (rope){ .head_dim = m->p.ropes[i].head_dim, .inv_freq = m->inv_freq[i] };
+        if (!m->b->ops->load_rope(m->b, &m->mem.ropes[i], n_ctx, e)) return false;
+    }
+    return true;
+}
+
+// ---- caches --------------------------------------------------------------------------------------------------------------
+
+// Bytes of one position's keys or values, and of all that the cache keeps.
+static bool cache_bytes(const kv_layer *kv, dtype type, int64_t *row, int64_t *bytes, err *e)
+{
+    int64_t head;
+    if (!dtype_row_bytes(type, kv->head_dim, &head))
+        return err_set(e, ERR_USAGE, "KV dtype %s: its blocks do not divide a head of %d", dtype_name(type), kv->head_dim);
+    *row = head * kv->n_kv_head;
+    return mul_i64(*row, kv->capacity, bytes) || err_set(e, ERR_USAGE, "%lld positions do not fit in 64-bit memory", (long long)kv->capacity);
+}
+
+static bool open_cache(net *m, kv_layer *kv, int layer, kv_choice c, int64_t n_ctx, err *e)
+{
+    const layer_shape *l = &m->h->layers[layer];
+    int64_t k, v;
+    *kv = (kv_layer){ .k_type = c.k, .v_type = c.v, .n_kv_head = l->n_kv_head, .head_dim = l->head_dim,
+                      .capacity = kv_capacity(m->h, layer, n_ctx, m->n_batch) };
+    if (!cache_bytes(kv, c.k, &kv->k_row, &k, e)) return false;
+    if (!cache_bytes(kv, c.v, &kv->v_row, &v, e)) return false;
+    return m->b->ops->alloc(m->b, &kv->k, k, "KV cache", e) && m->b->ops->alloc(m->b, &kv->v, v, "KV cache", e);
+}
+
+static bool open_caches(net *m, const kv_spec *spec, int64_t n_ctx, err *e)
+{
+    if (!kv_spec_check(spec, m->h, e)) return false;
+    for (int i = 0; i < m->p.n_caches; i++) {
+        kv_choice c;
+        if (!kv_spec_choose(spec, m->h, m->p.caches[i].layer, &c, e)) return false;
+        if (!open_cache(m, &m->mem.caches[i], m->p.caches[i].layer, c, n_ctx, e)) return false;
+    }
+    return true;
+}
+
+bool net_kv_choice(const net *m, int layer, kv_choice *c)
+{
+    for (int i = 0; i < m->p.n_caches; i++) {
+        if (m->p.caches[i].layer != layer) continue;
+        *c = (kv_choice){ m->mem.caches[i].k_type, m->mem.caches[i].v_type };
+        return true;
+    }
+    return false;
+}
+
+// ---- buffers -------------------------------------------------------------------------------------------------------------
+
+// Bytes of a buffer. false: more than 64 bits hold.
+static bool buffer_bytes(const program_buffer *b, int n_batch, int logits_rows, int64_t *bytes)
+{
+    const int rows = b->of_logits && logits_rows < n_batch ? logits_rows : n_batch;
+    return mul_i64(b->floats, rows, bytes) && mul_i64(*bytes, (int64_t)sizeof(float), bytes);
+}
+
+static bool buffers_bytes(const program *p, int n_batch, int logits_rows, int64_t *sum)
+{
+    int64_t bytes;
+    *sum = 0;
+    for (int i = 0; i < p->n_buffers; i++)
+        if (!buffer_bytes(&p->buffers[i], n_batch, logits_rows, &bytes) || !add_i64(*sum, bytes, sum)) return false;
+    return true;
+}
+
+static bool open_buffers(net *m, err *e)
+{
+    if (!buffers_bytes(&m->p, m->n_batch, m->logits_rows, &m->scratch_bytes))
+        return err_set(e, ERR_SYSTEM, "a batch of %d tokens is too large", m->n_batch);
+    for (int i = 0; i < m->p.n_buffers; i++) {
+        int64_t bytes = 0;
+        void   *p = NULL;
+        buffer_bytes(&m->p.buffers[i], m->n_batch, m->logits_rows, &bytes);
+        if (!m->b->ops->alloc(m->b, &p, bytes, m->p.buffers[i].name, e)) return false;
+        m->mem.buffers[i] = p;
+    }
+    return true;
+}
+
+bool net_scratch_need(const hparams *h, int64_t n_ctx, int n_batch, int logits_rows, int64_t *sum, err *e)
+{
+    program p;
+    int64_t table;
+    if (!program_build(&p, h, e)) {
+        program_free(&p);
+        return false;
+    }
+    bool fits = buffers_bytes(&p, n_batch, logits_rows, sum);
+    for (int i = 0; fits && i < p.n_ropes; i++)
+        fits = mul_i64(n_ctx, p.ropes[i].head_dim * (int64_t)sizeof(float), &table) && add_i64(*sum, table, sum);
+    program_free(&p);
+    return fits || err_set(e, ERR_SYSTEM, "a batch of %d tokens and %lld positions are too large", n_batch, (long long)n_ctx);
+}
+
+// The backend's own scratch for the largest products that will be asked for.
+static bool reserve_products(net *m, const op *list, int n, int tokens, err *e)
+{
+    const backend_ops *o = m->b->ops;
+    for (int i = 0; o->reserve_matmul && i < n; i++)
+        for (int j = 0; j < OP_WEIGHTS; j++) {
+            const bool product = list[i].kind == OP_LINEAR || list[i].kind == OP_GLU || list[i].kind == OP_GATED;
+            const weight *w = product && list[i].w[j] >= 0 ? &m->mem.weights[list[i].w[j]] : NULL;
+            if (w && !o->reserve_matmul(m->b, w, tokens, e)) return false;
+        }
+    return true;
+}
+
+// ---- all of it -------------------------------------------------------------------------------------------------------------
+
+static bool alloc_tables(net *m, err *e)
+{
+    const program *p = &m->p;
+    m->mem.buffers = calloc((size_t)p->n_buffers + 1, sizeof *m->mem.buffers);
+    m->mem.weights = calloc((size_t)p->n_weights + 1, sizeof *m->mem.weights);
+    m->mem.caches = calloc((size_t)p->n_caches + 1, sizeof *m->mem.caches);
+    m->mem.ropes = calloc((size_t)p->n_ropes + 1, sizeof *m->mem.ropes);
+    m->inv_freq = calloc((size_t)p->n_ropes + 1, sizeof *m->inv_freq);
+    const bool ok = m->mem.buffers && m->mem.weights && m->mem.caches && m->mem.ropes && m->inv_freq;
+    return ok || err_nomem(e, "layer tables", (size_t)p->n_weights * sizeof *m->mem.weights);
+}
+
+bool net_load(net *m, const gguf *g, const kv_spec *kv, int64_t n_ctx, err *e)
+{
+    if (!alloc_tables(m, e)) return false;
+    if (!load_weights(m, g, e)) return false;
+    if (!read_scales(m, e)) return false;
+    if (!open_ropes(m, n_ctx, e)) return false;
+    if (!open_caches(m, kv, n_ctx, e)) return false;
+    if (!open_buffers(m, e)) return false;
+    return reserve_products(m, m->p.ops, m->p.n_ops, m->n_batch, e) && reserve_products(m, m->p.head, m->p.n_head, m->logits_rows, e);
+}
+
+void net_unload(net *m)
+{
+    const backend_ops *o = m->b->ops;
+    for (int i = 0; m->mem.buffers && i < m->p.n_buffers; i++) o->release(m->b, m->mem.buffers[i]);
+    for (int i = 0; m->mem.ropes && i < m->p.n_ropes; i++) o->free_rope(m->b, &m->mem.ropes[i]);
+    for (int i = 0; m->mem.caches && i < m->p.n_caches; i++) {
+        o->release(m->b, m->mem.caches[i].k);
+        o->release(m->b, m->mem.caches[i].v);
+    }
+    for (int i = 0; m->mem.weights && i < m->p.n_weights; i++)
+        if (is_tied(m, i)) memset(&m->mem.weights[i], 0, sizeof m->mem.weights[i]);
+    for (int i = 0; m->mem.weights && i < m->p.n_weights; i++) o->free_weight(m->b, &m->mem.weights[i]);
+    for (int i = 0; m->inv_freq && i < m->p.n_ropes; i++) free(m->inv_freq[i]);
+    free(m->mem.buffers);
+    free(m->mem.weights);
+    free(m->mem.caches);
+    free(m->mem.ropes);
+    free(m->inv_freq);
+}
+
+// ---- counting ------------------------------------------------------------------------------------------------------------
+
+static int64_t bytes_of(const weight *w)
+{
+    int64_t row;
+    return w->data && dtype_row_bytes(w->type, w->cols, &row) ? row * w->rows : 0;
+}
+
+int64_t net_step_weight_bytes(const net *m)
+{
+    // Of the embedding tables a step reads one row each; a tied output product reads the whole of token_embd, as `output`.
+    int64_t sum = 0;
+    for (int i = 0; i < m->p.n_weights; i++) {
+        const int64_t bytes = bytes_of(&m->mem.weights[i]);
+        sum += m->p.weights[i].by_rows ? bytes / m->p.weights[i].rows : bytes;
+    }
+    return sum;
+}
+
+int64_t net_weight_bytes(const net *m)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < m->p.n_weights; i++)
+        if (!is_tied(m, i)) sum += bytes_of(&m->mem.weights[i]);
+    return sum;
+}
+
+int64_t net_scratch_bytes(const net *m) { return m->scratch_bytes; }
+double net_load_seconds(const net *m) { return m->load_seconds; }

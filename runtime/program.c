@@ -1,0 +1,102 @@
+// program: see program.h.
+#include "program.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// The array with room for one more element; its room doubles. Without memory it stays as it was and p->failed is set.
+static void *grown(program *p, void *array, int n, size_t size)
+{
+    if (p->failed || (n != 0 && (n < 8 || (n & (n - 1)) != 0))) return array;
+    const size_t room = n < 8 ? 8 : 2 * (size_t)n;
+    void *more = realloc(array, room * size);
+    if (!more) p->failed = true;
+    return more ? more : array;
+}
+
+int program_add_buffer(program *p, const char *name, int64_t floats)
+{
+    p->buffers = grown(p, p->buffers, p->n_buffers, sizeof *p->buffers);
+    if (p->failed) return -1;
+    p->buffers[p->n_buffers] = (program_buffer){ .name = name, .floats = floats };
+    return p->n_buffers++;
+}
+
+int program_add_weight(program *p, const char *name, bool vector, int64_t rows, int64_t cols)
+{
+    p->weights = grown(p, p->weights, p->n_weights, sizeof *p->weights);
+    if (p->failed) return -1;
+    program_weight *w = &p->weights[p->n_weights];
+    *w = (program_weight){ .rows = rows, .cols = cols, .vector = vector, .instead = -1 };
+    snprintf(w->name, sizeof w->name, "%s.weight", name);
+    return p->n_weights++;
+}
+
+int program_layer_weight(program *p, int layer, const char *name, bool vector, int64_t rows, int64_t cols)
+{
+    char full[48];
+    snprintf(full, sizeof full, "blk.%d.%s", layer, name);
+    return program_add_weight(p, full, vector, rows, cols);
+}
+
+int program_layer_bias(program *p, int layer, const char *name, int64_t n)
+{
+    const int w = program_layer_weight(p, layer, name, true, 1, n);
+    if (w >= 0) snprintf(p->weights[w].name, sizeof p->weights[w].name, "blk.%d.%s.bias", layer, name);
+    return w;
+}
+
+int program_add_cache(program *p, int layer)
+{
+    p->caches = grown(p, p->caches, p->n_caches, sizeof *p->caches);
+    if (p->failed) return -1;
+    p->caches[p->n_caches] = (program_cache){ .layer = layer };
+    return p->n_caches++;
+}
+
+int program_add_rope(program *p, int head_dim, float base, float linear, const float *factors)
+{
+    p->ropes = grown(p, p->ropes, p->n_ropes, sizeof *p->ropes);
+    if (p->failed) return -1;
+    p->ropes[p->n_ropes] = (program_rope){ .head_dim = head_dim, .base = base, .linear = linear, .factors = factors };
+    return p->n_ropes++;
+}
+
+op *program_add(program *p, op_kind kind, int layer)
+{
+    op  **list = p->in_head ? &p->head : &p->ops;
+    int  *n    = p->in_head ? &p->n_head : &p->n_ops;
+    *list = grown(p, *list, *n, sizeof **list);
+    op *o = p->failed ? &p->nowhere : &(*list)[(*n)++];
+    *o = op_new(kind, layer);
+    return o;
+}
+
+view program_view(const program *p, int buffer)
+{
+    if (buffer < 0 || p->failed) return (view){ .buf = -1 };
+    return (view){ .buf = buffer, .row = (int32_t)p->buffers[buffer].floats };
+}
+
+bool program_build(program *p, const hparams *h, err *e)
+{
+    static void (*const build[])(program *, const hparams *) = {
+        [FAMILY_GEMMA3] = gemma_build, [FAMILY_GEMMA4] = gemma_build, [FAMILY_LLAMA] = llama_build, [FAMILY_QWEN2] = llama_build,
+        [FAMILY_QWEN3] = llama_build,
+    };
+    *p = (program){ 0 };
+    build[h->family](p, h);
+    if (p->failed) err_nomem(e, "list of operations", 0);
+    return !p->failed;
+}
+
+void program_free(program *p)
+{
+    free(p->ops);
+    free(p->head);
+    free(p->buffers);
+    free(p->weights);
+    free(p->caches);
+    free(p->ropes);
+    *p = (program){ 0 };
+}

@@ -1,0 +1,125 @@
+// Proves runtime/kv_spec.h: what parses, what is refused and where, the canonical text, which rule a layer has, and what a cache costs.
+#include "runtime/kv_spec.h"
+#include "suite.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+START_TEST(texts)
+{
+    static const struct { const char *text, *canonical; } rows[] = {
+        { "q8_0", "q8_0" }, { "iq4_nl", "iq4_nl" }, { "k=q8_0,v=q4_0", "k=q8_0,v=q4_0" }, { "k=f16,v=f16", "f16" }, { "*:bf16", "bf16" },
+        { "sliding:q4_0;full:bf16", "sliding:q4_0;full:bf16" }, { "layers 0-5,29:bf16;*:q4_0", "layers 0-5,29:bf16;*:q4_0" },
+        { "layers 7-7:k=q5_1,v=q4_1;full:q5_0;*:f32", "layers 7:k=q5_1,v=q4_1;full:q5_0;*:f32" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        err     e = { 0 };
+        kv_spec s, again;
+        char    text[KV_TEXT], twice[KV_TEXT];
+        ck_assert_msg(kv_spec_parse(&s, rows[i].text, &e), "%s", e.msg);
+        kv_spec_text(&s, text);
+        ck_assert_str_eq(text, rows[i].canonical);
+        ck_assert(kv_spec_parse(&again, text, &e));
+        kv_spec_text(&again, twice);
+        ck_assert_str_eq(text, twice);
+    }
+}
+END_TEST
+
+START_TEST(refused)
+{
+    static const struct { const char *text, *at; } rows[] = {
+        { "", "at ''" }, { "q8", "at 'q8'" }, { "q8_0;", "at ''" }, { "q8_0,q4_0", "at ',q4_0'" }, { "k=q8_0", "',v=' and a type" },
+        { "k=q8_0,v=", "at ''" }, { "sliding", "':' and a type" }, { "layers :f16", "number of a layer" }, { "layers 5-3:f16", "goes up" },
+        { "layers 99999999999999999999:f16", "number of a layer" }, { "full:q4_0 ;*:f16", "at 'q4_0 ;*:f16'" }, { "Q8_0", "at 'Q8_0'" },
+        { "*:", "at ''" }, { "q4_0x", "at 'q4_0x'" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        err     e = { 0 };
+        kv_spec s;
+        ck_assert_msg(!kv_spec_parse(&s, rows[i].text, &e), "'%s' was taken", rows[i].text);
+        ck_assert_int_eq(e.kind, ERR_USAGE);
+        ck_assert_msg(strstr(e.msg, rows[i].at) != NULL, "'%s': %s", rows[i].text, e.msg);
+    }
+    char many[400] = "f16";
+    for (int i = 0; i < KV_RULES; i++) strcat(many, ";f16");
+    err     e = { 0 };
+    kv_spec s;
+    ck_assert(!kv_spec_parse(&s, many, &e) && strstr(e.msg, "fewer rules"));
+}
+END_TEST
+
+// Layers: sliding, sliding, full, sliding (shares 1), full with a head of 48.
+static hparams five(layer_shape l[5])
+{
+    for (int i = 0; i < 5; i++) l[i] = (layer_shape){ .sliding = i != 2 && i != 4, .n_kv_head = 2, .head_dim = 64, .has_kv = i != 3, .kv_source = i == 3 ? 1 : i };
+    l[4].head_dim = 48;
+    return (hparams){ .n_layer = 5, .n_head = 4, .window = 8, .layers = l };
+}
+
+START_TEST(rules)
+{
+    static const struct { const char *text; dtype k[5], v[5]; } rows[] = {
+        { "f16", { DT_F16, DT_F16, DT_F16, DT_F16, DT_F16 }, { DT_F16, DT_F16, DT_F16, DT_F16, DT_F16 } },
+        { "sliding:k=q8_0,v=q4_0;full:bf16", { DT_Q8_0, DT_Q8_0, DT_BF16, DT_Q8_0, DT_BF16 }, { DT_Q4_0, DT_Q4_0, DT_BF16, DT_Q4_0, DT_BF16 } },
+        { "layers 0,4:f32;sliding:q5_1;*:f16", { DT_F32, DT_Q5_1, DT_F16, DT_Q5_1, DT_F32 }, { DT_F32, DT_Q5_1, DT_F16, DT_Q5_1, DT_F32 } },
+    };
+    layer_shape l[5];
+    const hparams h = five(l);
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        err     e = { 0 };
+        kv_spec s;
+        ck_assert(kv_spec_parse(&s, rows[r].text, &e) && kv_spec_check(&s, &h, &e));
+        for (int i = 0; i < 5; i++) {
+            kv_choice c;
+            ck_assert(kv_spec_choose(&s, &h, i, &c, &e));
+            ck_assert_int_eq(c.k, rows[r].k[i]);
+            ck_assert_int_eq(c.v, rows[r].v[i]);
+        }
+    }
+    static const struct { const char *text, *says; } unfit[] = {
+        { "q8_0", "do not divide a head of 48 (layer 4)" }, { "sliding:f16", "no rule fits layer 2 (full)" }, { "layers 5:f16;*:f32", "found layer 5, expected at most 4" },
+        { "sliding:f32;full:k=f16,v=q4_1", "Q4_1" },
+    };
+    for (size_t r = 0; r < sizeof unfit / sizeof *unfit; r++) {
+        err     e = { 0 };
+        kv_spec s;
+        ck_assert(kv_spec_parse(&s, unfit[r].text, &e));
+        ck_assert(!kv_spec_check(&s, &h, &e));
+        ck_assert_int_eq(e.kind, ERR_USAGE);
+        ck_assert_msg(strstr(e.msg, unfit[r].says) != NULL, "%s: %s", unfit[r].text, e.msg);
+    }
+}
+END_TEST
+
+// A sliding layer keeps 8 + 4 - 1 = 11 positions, a full one 100; keys and values of 128 elements, in the last layer of 96.
+START_TEST(costs)
+{
+    layer_shape l[5];
+    const hparams h = five(l);
+    memory_plan p;
+    err     e = { 0 };
+    kv_spec s;
+    ck_assert(kv_spec_parse(&s, "sliding:k=q8_0,v=q4_0;*:bf16", &e) && memory_plan_of(&p, &h, &s, 100, 4, &e));
+    const int64_t sliding = 11 * (4 * 34 + 4 * 18), full = 100 * 2 * 128 * 2, last = 100 * 2 * 96 * 2;
+    ck_assert_int_eq(p.kv_bytes, 2 * sliding + full + last);
+    ck_assert_int_eq(p.kv_bytes_unshared, 3 * sliding + full + last);
+    ck_assert_int_eq(p.n_kv_layers, 4);
+    ck_assert(!memory_plan_of(&p, &h, &s, INT64_MAX / 2, 4, &e));
+    ck_assert_int_eq(e.kind, ERR_USAGE);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("kv_spec");
+    TCase *t = tcase_create("words");
+    tcase_add_test(t, texts);
+    tcase_add_test(t, refused);
+    tcase_add_test(t, rules);
+    tcase_add_test(t, costs);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}
