@@ -115,6 +115,8 @@ void destination_note_replaced(const command *c, const destination *out);     //
 char *hf_path(const command *c, const char *arg, const char *revision, err *e);
 // The same, and it is a folder with a checkpoint: the error of formats/checkpoint.h otherwise.
 char *hf_folder(const command *c, const char *arg, const char *revision, bool with_weights, err *e);
+// A source that an artifact may have been made from: a GGUF file as it is, else as hf_folder.
+char *hf_source(const command *c, const char *arg, const char *revision, err *e);
 
 // ---- verdict.c ------------------------------------------------------------------------------------------------------
 

@@ -1,12 +1,8 @@
 // hallmark derive: is this file what that source gives?
 #include "cli.h"
-#include "../convert/convert.h"
-#include "../verify/calibrate.h"
-#include "../verify/mix_record.h"
-#include "../formats/file_map.h"
+#include "../verify/derivation.h"
 #include "progress_bar.h"
 #include <stdlib.h>
-#include <string.h>
 
 typedef struct {
     const char *from, *imatrix, *revision;
@@ -24,43 +20,21 @@ static const opt options[] = {
     OPT_JSON(derive_options),
 };
 
-// A file that says itself how its mix was found says so of these tensors.
-static bool says_its_types(const char *path, err *e)
-{
-    gguf *g = gguf_open(path, e);
-    bool ok = g && mix_record_check(g, e);
-    gguf_close(g);
-    return ok;
-}
-
 // from: a folder, or a GGUF file.
 static bool derive_from(const char *art_path, const char *from, const derive_options *o, err *e)
 {
     progress_bar bar;
-    derive_opts d = { .imatrix = o->imatrix, .n_threads = (int)o->threads, .progress = progress_bar_begin(&bar) };
-    const calibration_opts c = { .texts = o->calibrate.v, .n_texts = o->calibrate.n, .n_threads = d.n_threads, .progress = d.progress };
-    calibration *cal = NULL;
-    bool ok = says_its_types(art_path, e);
-    if (ok && c.n_texts) ok = (cal = dir_exists(from) ? calibration_compute_hf(from, &c, e) : calibration_compute(from, &c, e)) != NULL;
-    d.effort = calibration_effort(cal, 0);
-    if (!ok) {
-        // e says why: another record of the mix, or no calibration
-    } else if (dir_exists(from)) {
-        gguf *art = gguf_open(art_path, e);
-        ok = art && convert_derives(art, from, &d, e);
-        gguf_close(art);
-    } else {
-        ok = derive_from_gguf(art_path, from, &d, e);
-    }
-    calibration_free(cal);
+    const derivation_opts d = { .from = from, .imatrix = o->imatrix, .calibrate = o->calibrate.v, .n_calibrate = o->calibrate.n,
+                                .n_threads = (int)o->threads, .progress = progress_bar_begin(&bar) };
+    const bool ok = derivation_prove(NULL, art_path, &d, e);
     progress_bar_end(&bar);
     return ok;
 }
 
 static bool derive(const char *art_path, const derive_options *o, err *e)
 {
-    char *from = file_exists(o->from) && !o->revision ? strdup(o->from) : hf_folder(&cmd_derive, o->from, o->revision, true, e);
-    bool  ok   = from ? derive_from(art_path, from, o, e) : err_nomem(e, "a path", strlen(o->from));
+    char *from = hf_source(&cmd_derive, o->from, o->revision, e);
+    const bool ok = from && derive_from(art_path, from, o, e);
     free(from);
     return ok;
 }

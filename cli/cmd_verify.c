@@ -2,7 +2,7 @@
 #include "cli.h"
 #include "../formats/file_map.h"
 #include "../formats/json.h"
-#include "../verify/verify.h"
+#include "../verify/derivation.h"
 #include "progress_bar.h"
 #include "report_table.h"
 #include "text_out.h"
@@ -11,15 +11,19 @@
 #include <sys/stat.h>
 
 typedef struct {
-    text_list   fixtures, reports;
+    text_list   fixtures, reports, calibrate;
     int64_t     tokens, threads;
-    const char *kv, *arith, *device, *gate;
+    const char *from, *revision, *imatrix, *kv, *arith, *device, *gate;
     bool        json;
 } verify_options;
 
 static const opt options[] = {
     { "--fixture", NULL, OPT_PATHS, offsetof(verify_options, fixtures), "FIX", "what Transformers said, made by hf_fixture.py", true, 0, 0, NULL },
     { "--tokens", NULL, OPT_INT, offsetof(verify_options, tokens), "N", "length of the free run (default: 30)", false, 1, 1 << 20, NULL },
+    { "--from", NULL, OPT_PATH, offsetof(verify_options, from), "HF|FILE.gguf", "the source: every tensor must be what it gives, as 'derive' asks", false, 0, 0, NULL },
+    OPT_REVISION(verify_options),
+    { "--imatrix", NULL, OPT_PATH, offsetof(verify_options, imatrix), "FILE", "with --from: the importance matrix that the file was made with", false, 0, 0, NULL },
+    { "--calibrate", NULL, OPT_PATHS, offsetof(verify_options, calibrate), "TEXT", "with --from: a text that the file was calibrated with, in the same order", false, 0, 0, NULL },
     OPT_KV(verify_options),
     OPT_ARITH(verify_options),
     OPT_DEVICE(verify_options),
@@ -74,13 +78,23 @@ static int verify(const char *path, const verify_options *o, destination *out, e
 {
     verify_report r = { 0 };
     progress_bar bar;
+    if (!o->from && (o->imatrix || o->calibrate.n || o->revision)) {
+        const char *name = o->imatrix ? "--imatrix" : o->calibrate.n ? "--calibrate" : "--revision";
+        err_set(e, ERR_USAGE, "option %s: found it without --from, expected a source that it belongs to", name);
+        return cli_fail(&cmd_verify, e);
+    }
     if (!check_reports(path, o, out, e)) return cli_fail(&cmd_verify, e);
+    char *from = NULL;
+    if (o->from && !(from = hf_source(&cmd_verify, o->from, o->revision, e))) return cli_fail(&cmd_verify, e);
+    derivation_opts d = { .from = from, .imatrix = o->imatrix, .calibrate = o->calibrate.v, .n_calibrate = o->calibrate.n, .n_threads = (int)o->threads };
+    d.progress = progress_bar_begin(&bar);
     verify_opts v = {
-        .tokens = o->tokens, .gate_path = o->gate, .progress = progress_bar_begin(&bar),
+        .tokens = o->tokens, .gate_path = o->gate, .derive = from ? &d : NULL, .progress = d.progress,
         .run = { .device = o->device, .kv = o->kv, .arith = o->arith, .n_threads = (int)o->threads },
     };
     bool ok = verify_artifact(&r, path, o->fixtures.v, o->fixtures.n, &v, e);
     progress_bar_end(&bar);
+    free(from);
     ok = ok && print_result(&r, path, o->json, e) && write_reports(&r, &o->reports, out, e);
     int status = !ok ? cli_fail(&cmd_verify, e) : r.passed ? 0 : ERR_VERDICT;
     verify_report_free(&r);
@@ -104,9 +118,11 @@ static int run(const void *opts, const text_list *args)
 const command cmd_verify = {
     .name = "verify",
     .summary = "run an artifact, token for token, against what Transformers said",
-    .synopsis = "ART.gguf --fixture FIX [--tokens 30] [--kv T] [--arith A] [--device D] [--report FILE]",
+    .synopsis = "ART.gguf --fixture FIX [--tokens 30] [--kv T] [--arith A] [--device D] [--from HF] [--report FILE]",
     .about = "Runs the artifact on the fixture's prompts and compares: the tokenizer's ids, the greedy continuation, the best id\n"
              "at every step of the fixture's own text, and the distance of the distributions. The file is never changed.\n"
+             "With --from, every tensor is compared with what the source gives, too: drift from the source's fixture alone cannot see\n"
+             "a single damaged tensor of quantized weights.\n"
              "Exit status 0: everything holds. 1: something does not; the case, the step and the first layer are named.\n",
     .examples = "  hallmark verify gemma-BF16.gguf --fixture gemma.bfloat16.json.gz\n"
                 "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --report report.json --report report.md\n"

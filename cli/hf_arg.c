@@ -3,6 +3,7 @@
 #include "cli.h"
 #include "../formats/checkpoint.h"
 #include "../formats/dir_list.h"
+#include "../formats/file_map.h"
 #include "../formats/hub_cache.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -71,4 +72,12 @@ char *hf_folder(const command *c, const char *arg, const char *revision, bool wi
     if (!path || checkpoint_expect(path, with_weights, e)) return path;
     free(path);
     return NULL;
+}
+
+char *hf_source(const command *c, const char *arg, const char *revision, err *e)
+{
+    if (!file_exists(arg) || revision) return hf_folder(c, arg, revision, true, e);
+    char *path = strdup(arg);
+    if (!path) err_nomem(e, "a path", strlen(arg));
+    return path;
 }

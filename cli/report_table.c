@@ -29,7 +29,7 @@ static void add_row(table *t, const verify_report *r, int64_t file_bytes, const 
     table_cell(t, "%g", (double)r->attention_scale);
     if (!f) {
         for (int i = 0; i < 4; i++) table_cell(t, "-");
-        table_cell(t, "not verified");
+        table_cell(t, r->derivation.made && !r->derivation.passed ? "FAIL" : "not verified");
         return;
     }
     const char *name = base_name(f->name);
@@ -50,8 +50,21 @@ static void print_failure(const verify_failure *x)
     print_line(stdout, "  %s: %s", x->what ? x->what : "failure", x->text);
 }
 
+static void print_derivation(const verify_report *r)
+{
+    const verify_derivation *d = &r->derivation;
+    if (d->made && !d->passed) print_line(stdout, "%s: does not derive from its source: %s", base_name(r->artifact), d->reason);
+    if (!d->made || !d->passed) return;
+    if (d->encoded == 0)
+        print_line(stdout, "%s: each of its %lld tensors is what the source gives", base_name(r->artifact), (long long)d->tensors);
+    else
+        print_line(stdout, "%s: each of its %lld tensors is what the source gives; the %lld of blocks are within %.2g of it", base_name(r->artifact),
+                   (long long)d->tensors, (long long)d->encoded, d->error_max);
+}
+
 static void print_details(const verify_report *r)
 {
+    print_derivation(r);
     for (int64_t i = 0; i < r->n_notes; i++) print_line(stdout, "note: %s: %s", base_name(r->artifact), r->notes[i]);
     for (int64_t i = 0; i < r->n_fixtures; i++) {
         const verify_fixture_result *f = &r->fixtures[i];

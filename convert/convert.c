@@ -303,20 +303,51 @@ bool convert_preview(quantize_preview *v, const char *hf_dir, const convert_opts
 
 // ---- the same checkpoint, and a file that may have been made from it ----------------------------------------------------------
 
+// A tensor that is missing is derive_compare's to name.
+static bool has_chosen_types(const job *j, const gguf *art, err *e)
+{
+    for (int64_t i = 0; i < j->map.n; i++) {
+        const gguf_tensor *t = gguf_find_tensor(art, j->map.t[i].name);
+        if (t && t->type != j->types[i])
+            return err_set(e, ERR_VERDICT, "%s: tensor '%s': found type %s, expected %s, which is what %s makes of it", gguf_path(art),
+                           t->name, dtype_name(t->type), dtype_name(j->types[i]), j->type->label);
+    }
+    return true;
+}
+
+// j is open, its tensors are mapped.
+static bool derive_job(const job *j, const gguf *art, const derive_opts *o, err *e)
+{
+    derive_tensor *t = calloc((size_t)j->map.n + 1, sizeof *t);
+    if (!t) return err_nomem(e, "the list of tensors", (size_t)j->map.n * sizeof *t);
+    for (int64_t i = 0; i < j->map.n; i++) {
+        const mapped_tensor *m = &j->map.t[i];
+        t[i] = (derive_tensor){ .name = m->name, .n_dims = m->n_dims, .src = m->src };
+        memcpy(t[i].shape, m->shape, sizeof t[i].shape);
+    }
+    const bool ok = derive_compare(art, t, j->map.n, j->im, j->config.n_layer - j->config.n_shared, o, e);
+    free(t);
+    return ok;
+}
+
 bool convert_derives(const gguf *art, const char *hf_dir, const derive_opts *o, err *e)
 {
     const convert_opts c = { .imatrix = o->imatrix, .progress = o->progress };
     job j = { .dir = hf_dir, .o = &c };
-    derive_tensor *t = NULL;
-    bool ok = open_folder(&j, e) && tensor_map_build(&j.map, j.checkpoint, &j.config, o->progress, e);
-    if (ok && !(t = calloc((size_t)j.map.n + 1, sizeof *t))) ok = err_nomem(e, "the list of tensors", (size_t)j.map.n * sizeof *t);
-    for (int64_t i = 0; ok && i < j.map.n; i++) {
-        const mapped_tensor *m = &j.map.t[i];
-        t[i] = (derive_tensor){ .name = m->name, .n_dims = m->n_dims, .src = m->src };
-        memcpy(t[i].shape, m->shape, sizeof t[i].shape);
-    }
-    ok = ok && derive_compare(art, t, j.map.n, j.im, j.config.n_layer - j.config.n_shared, o, e);
-    free(t);
+    const bool ok = open_folder(&j, e) && tensor_map_build(&j.map, j.checkpoint, &j.config, o->progress, e) && derive_job(&j, art, o, e);
+    close_job(&j);
+    return ok;
+}
+
+bool convert_proves(const gguf *art, const char *hf_dir, const convert_opts *o, derive_found *found, err *e)
+{
+    const derive_opts d = { .effort = o->effort, .n_threads = o->n_threads, .progress = o->progress, .found = found };
+    convert_opts quiet = *o;                // what the plan has to say was said when the file was made
+    quiet.progress = NULL;
+    job j = { .dir = hf_dir, .o = &quiet, .type = file_type_of(o->type) };
+    if (!j.type) return err_set(e, ERR_USAGE, "unknown file type %d", (int)o->type);
+    bool ok = open_folder(&j, e) && tensor_map_build(&j.map, j.checkpoint, &j.config, NULL, e) && allocate(&j, e);
+    ok = ok && choose_types(&j, e) && has_chosen_types(&j, art, e) && derive_job(&j, art, &d, e);
     close_job(&j);
     return ok;
 }

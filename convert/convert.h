@@ -41,4 +41,7 @@ gguf_plan *convert_plan_of_config(const cJSON *config, const char *where, err *e
 // Proves that art's tensors are what hf_dir gives, each in the type it has in art: see quant/derive.h. ERR_VERDICT names the first that is not.
 bool convert_derives(const gguf *art, const char *hf_dir, const derive_opts *o, err *e);
 
+// The same of a file that convert_checkpoint wrote with these options: its tensors are of the types that are chosen, too. found may be NULL.
+bool convert_proves(const gguf *art, const char *hf_dir, const convert_opts *o, derive_found *found, err *e);
+
 #endif

@@ -1,8 +1,10 @@
 #define _GNU_SOURCE
 #include "derive.h"
 #include "../formats/claims.h"
+#include "encode.h"
 #include "quantize.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +42,58 @@ static bool match(tensor_source *src, const gguf *art, const gguf_tensor *a, con
     return imatrix_for_tensor(im, &p, a->type, first_shared, &src->importance, e);
 }
 
+// ---- how near blocks come ---------------------------------------------------------------------------------------------
+
+// About twice the most that was measured, on the tiny checkpoint and on matrices of ten distributions (Laplace, Student's t
+// with 2 degrees of freedom, log-normal, sparse, outlying rows and columns ...): 0.013 for Q8_0, 0.030 for Q6_K, 0.054, 0.071
+// and 0.078 for those of five bits, 0.10, 0.13 and 0.14 for those of four, 0.20 for Q3_K and 0.40 for Q2_K. A tensor of zeros
+// gives 1, one that is doubled likewise, another tensor 1.4; and weights of 1e-6, for which F16 has no scales, give 1 to 3.
+static const struct { dtype type; double most; } ERROR_LIMITS[] = {
+    { DT_Q8_0, 0.025 }, { DT_Q6_K, 0.06 }, { DT_Q5_K, 0.12 }, { DT_Q5_1, 0.15 }, { DT_Q5_0, 0.16 },
+    { DT_Q4_K, 0.2 }, { DT_Q4_1, 0.26 }, { DT_Q4_0, 0.28 }, { DT_Q3_K, 0.4 }, { DT_Q2_K, 0.75 },
+};
+
+double derive_error_limit(dtype t)
+{
+    for (size_t i = 0; i < sizeof ERROR_LIMITS / sizeof *ERROR_LIMITS; i++)
+        if (ERROR_LIMITS[i].type == t) return ERROR_LIMITS[i].most;
+    return 0;
+}
+
+static bool check_error(derive_found *found, const gguf *art, const gguf_tensor *a, const tensor_source *s, int n_threads,
+                        err *e)
+{
+    const double most = derive_error_limit(a->type);
+    gguf_tensor source = *a;
+    double error;
+    source.type = s->type;
+    source.data = s->data;
+    if (!encode_relative_error(&error, &source, a->data, a->type, n_threads, e)) return false;
+    found->encoded++;
+    if (!found->error_tensor[0] || error > found->error_max) {
+        found->error_max = error;
+        snprintf(found->error_tensor, sizeof found->error_tensor, "%s", a->name);
+    }
+    return error <= most
+        || err_set(e, ERR_VERDICT, "%s: tensor '%s': %s: what it decodes to is off by %.3g of the source's length, expected at "
+                   "most %.3g", gguf_path(art), a->name, dtype_name(a->type), error, most);
+}
+
+// src: [tensors of art].
+static bool check_errors(const gguf *art, const tensor_source *src, const derive_opts *o, err *e)
+{
+    derive_found found = { .tensors = gguf_n_tensors(art) };
+    bool ok = true;
+    for (int64_t i = 0; ok && i < found.tensors; i++) {
+        const gguf_tensor *a = gguf_tensor_at(art, i);
+        if (quantize_encodes(src[i].type, a->type)) ok = check_error(&found, art, a, &src[i], o->n_threads, e);
+    }
+    if (ok && o->found) *o->found = found;
+    return ok;
+}
+
+// ---- comparing ---------------------------------------------------------------------------------------------------------
+
 bool derive_compare(const gguf *art, const derive_tensor *t, int64_t n, const imatrix *im, int64_t first_shared_kv_layer,
                     const derive_opts *o, err *e)
 {
@@ -68,7 +122,7 @@ bool derive_compare(const gguf *art, const derive_tensor *t, int64_t n, const im
             ok = err_set(e, ERR_VERDICT, "%s: tensor '%s' is missing: %s has it", gguf_path(art), sorted[i]->name, sorted[i]->src.where);
     if (ok) {
         progress_stage(o->progress, "derive", gguf_file_bytes(art) - gguf_data_off(art));
-        ok = compare_tensors(art, src, o->n_threads, o->progress, e);
+        ok = compare_tensors(art, src, o->n_threads, o->progress, e) && check_errors(art, src, o, e);
     }
     free(sorted);
     free(src);

@@ -13,4 +13,8 @@ bool encode_tensor(uint8_t *dst, const gguf_tensor *src, dtype to, const float *
 // enc: src in type `to`. col_weight: [cols] >= 0, or NULL: 1.
 bool encode_error(double *sum, const gguf_tensor *src, const uint8_t *enc, dtype to, const float *col_weight, int n_threads, err *e);
 
+// *ratio: the length of (decoded - source) as a share of the source's, both over all weights: 0 where they are equal, 1 where enc is all zero, infinite
+// where the source is all zero and enc is not, NaN where enc decodes to no number. src: any float type, of any number of dimensions and any alignment.
+bool encode_relative_error(double *ratio, const gguf_tensor *src, const uint8_t *enc, dtype to, int n_threads, err *e);
+
 #endif

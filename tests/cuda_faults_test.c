@@ -148,7 +148,7 @@ START_TEST(a_device_that_fails_in_the_middle_publishes_nothing)
     release_result r;
     int names;
     err e = { 0 };
-    snprintf(hf_dir, sizeof hf_dir, "%s", link_checkpoint("hf"));       // without its fixtures, which take too long here
+    snprintf(hf_dir, sizeof hf_dir, "%s", copy_checkpoint("hf"));       // without its fixtures, which take too long here
     snprintf(out, sizeof out, "%s", in_scratch("pub"));
     ck_assert_msg(release_with(INT_MAX, hf_dir, out, &r, &names, &e), "%s", e.msg);
     ck_assert(r.published && names == 1);

@@ -3,6 +3,7 @@
 #include "verify/gate.h"
 #include "suite.h"
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,9 @@ START_TEST(built_in_is_the_shipped_file)
     same_exact(&g.bfloat16, &b->bfloat16);
     ck_assert(g.tie_rate == b->tie_rate && g.tie_self_factor == b->tie_self_factor && g.tie_self_rate_max == b->tie_self_rate_max);
     ck_assert(g.min_cases == b->min_cases && g.min_steps == b->min_steps && g.min_top_k == b->min_top_k);
+    ck_assert(g.has_rounding && b->has_rounding);
+    ck_assert(g.rounding.kl_factor == b->rounding.kl_factor && g.rounding.kl_floor == b->rounding.kl_floor);
+    ck_assert(g.rounding.top1_factor == b->rounding.top1_factor && g.rounding.top1_floor == b->rounding.top1_floor);
     ck_assert_int_eq(g.n_drift, b->n_drift);
     for (int i = 0; i < g.n_drift; i++) {
         ck_assert_str_eq(g.drift[i].type, b->drift[i].type);
@@ -95,7 +99,12 @@ START_TEST(what_is_wrong_is_named)
         { "\"kl_factor\": 3", "\"kl_factor\": 1e999", "kl_factor" },
         { "\"kl_factor\": 3", "\"kl_factor\": null", "kl_factor" },
         { "\"rate\"", "\"ratio\"", "ratio" },
-        { "\"hallmark_gate\": 1", "\"hallmark_gate\": 2", "hallmark_gate" },
+        { "\"hallmark_gate\": 2", "\"hallmark_gate\": 3", "hallmark_gate" },
+        { "\"hallmark_gate\": 2,", "", "hallmark_gate" },
+        { "\"hallmark_gate\": 2", "\"hallmark_gate\": 1", "rounding" },
+        { "\"rounding\"", "\"roundings\"", "rounding" },
+        { "\"top1_floor\"", "\"top1_flor\"", "top1_flor" },
+        { ", \"top1_floor\": 0.01", "", "top1_floor" },
         { "\"bfloat16\"", "\"float16\"", "float16" },
         { "\"type\": \"Q6_K\"", "\"type\": \"*\"", "expected that row last" },
         { "\"cases\": 4", "\"cases\": -4", "cases" },
@@ -131,6 +140,41 @@ START_TEST(a_row_for_any_other_type_must_be_asked_for)
 }
 END_TEST
 
+// What a model may drift follows from what rounding costs it, within what bears the type's name.
+START_TEST(drift_is_measured_by_the_model_itself)
+{
+    const gate *b = gate_builtin();
+    const gate_drift *d = gate_drift_for(b, "Q4_K_M");
+    gate_limits l = gate_drift_limits(b, d, 0.001, 990, 1000);
+    ck_assert(l.kl_max == 3 * 0.001 && fabs(l.top1_min - 0.97) < 1e-12);
+    l = gate_drift_limits(b, d, 1e-9, 1000, 1000);              // the floors
+    ck_assert(l.kl_max == b->rounding.kl_floor && l.top1_min == 1 - b->rounding.top1_floor);
+    l = gate_drift_limits(b, d, 5, 100, 1000);                  // whatever it costs, this is no Q4_K_M
+    ck_assert(l.kl_max == d->kl_max && l.top1_min == d->top1_min);
+    l = gate_drift_limits(b, d, NAN, 1000, 1000);               // not measured: nothing is let through
+    ck_assert(l.kl_max == 0 && l.top1_min == 1);
+    l = gate_drift_limits(b, d, 0.001, 0, 0);
+    ck_assert(l.kl_max == 0 && l.top1_min == 1);
+}
+END_TEST
+
+// Gates that were written before there was such a measure still say what they said.
+START_TEST(a_gate_of_version_1_is_read)
+{
+    gate  g;
+    err   e = { 0 };
+    char *text = edited("\"hallmark_gate\": 2", "\"hallmark_gate\": 1"), *from = strstr(text, "\"rounding\": {"), *to = strstr(text, "\"drift\": [");
+    ck_assert(from && to && from < to);
+    memset(from, ' ', (size_t)(to - from));
+    ck_assert_msg(parse(&g, text, &e), "%s", e.msg);
+    ck_assert(!g.has_rounding);
+    const gate_drift *d = gate_drift_for(&g, "Q4_K_M");
+    const gate_limits l = gate_drift_limits(&g, d, NAN, 0, 0);
+    ck_assert(l.kl_max == 0.12 && l.top1_min == 0.88);
+    free(text);
+}
+END_TEST
+
 START_TEST(every_truncation_is_refused)
 {
     char  *text = shipped();
@@ -154,6 +198,8 @@ int main(void)
     tcase_add_test(t, rows_are_found_by_type);
     tcase_add_test(t, what_is_wrong_is_named);
     tcase_add_test(t, a_row_for_any_other_type_must_be_asked_for);
+    tcase_add_test(t, drift_is_measured_by_the_model_itself);
+    tcase_add_test(t, a_gate_of_version_1_is_read);
     tcase_add_test(t, every_truncation_is_refused);
     suite_add_tcase(s, t);
     return run_suite(s);

@@ -10,10 +10,10 @@
 
 static const file_type BF16_AND_F32[] = { FT_BF16, FT_F32 }, ONLY_BF16[] = { FT_BF16 }, ONLY_Q4[] = { FT_Q4_K_M };
 
-// A checkpoint's folder in scratch with links to the committed files, and the fixtures named.
+// A copy of the committed checkpoint in scratch, with the fixtures named.
 static const char *source_of(const char *name, const char *const *fixtures, int n_cases)
 {
-    const char *dir = link_checkpoint(name);
+    const char *dir = copy_checkpoint(name);
     char path[800], sub[600];
     snprintf(sub, sizeof sub, "%s/fixtures", dir);
     ck_assert(mkdir(sub, 0777) == 0);

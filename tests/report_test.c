@@ -21,9 +21,9 @@ static verify_failure failures[] = {
 static verify_fixture_result results[] = {
     { .name = "tiny.float32.json.gz", .file_digest = "abababababababababababababababababababababababababababababababab", .dtype = "float32", .kind = CHECK_EXACT, .ran = true, .cases = 12, .top_k = 64, .free_run_equal = 12,
       .free_run_tokens = 360, .free_run_tokens_equal = 360, .steps = 768, .teacher_forced_equal = 768, .ties = 1, .kl_mean = 1.25e-13, .kl_max = 0.1,
-      .logprob_diff_max = 5e-5, .kl_limit = 1e-11, .logprob_limit = 1e-4, .free_run_ties_limit = 1, .probe_layer = LAYER_NONE, .ties_limit = 3.84, .top1_limit = NAN, .passed = true },
+      .logprob_diff_max = 5e-5, .kl_limit = 1e-11, .logprob_limit = 1e-4, .free_run_ties_limit = 1, .probe_layer = LAYER_NONE, .ties_limit = 3.84, .top1_limit = NAN, .rounding_kl_mean = NAN, .passed = true },
     { .name = "q.json.gz", .file_digest = "cd", .dtype = "float32", .kind = CHECK_DRIFT, .ran = true, .cases = 12, .top_k = 64, .steps = 768, .kl_mean = NAN, .kl_max = NAN,
-      .logprob_diff_max = NAN, .kl_limit = 1, .logprob_limit = NAN, .ties_limit = NAN, .top1_limit = 0.5, .n_failures = 2, .failures_total = 7,
+      .logprob_diff_max = NAN, .kl_limit = 1, .logprob_limit = NAN, .ties_limit = NAN, .top1_limit = 0.5, .rounding_kl_mean = NAN, .n_failures = 2, .failures_total = 7,
       .failures = failures },
 };
 static char notes[][256] = { "computed in bf16, which was asked for" };
@@ -286,6 +286,13 @@ START_TEST(a_record_that_contradicts_itself_is_no_proof)
     r.attention_scale = 1;
     r.file_bytes++;
     contradiction(&r, "file_bytes");
+    r.file_bytes--;
+    const verify_derivation sound = { .made = true, .passed = true, .tensors = 1, .error_max = NAN };
+#define DERIVED(change, named) do { r.derivation = sound; change; contradiction(&r, named); } while (0)
+    DERIVED(r.derivation.passed = false, "does not say that verification passed");
+    DERIVED(r.derivation.tensors = 2, "'derivation' speaks of 2 tensors, the file has 1");
+    DERIVED(r.derivation.encoded = 2, "'derivation.encoded'");
+    DERIVED(r.derivation.encoded = 1; strcpy(r.derivation.error_tensor, "blk.9.x"), "tensor 'blk.9.x', which the file does not have");
     remove(gguf_path_);
 }
 END_TEST

@@ -67,7 +67,7 @@ static files make_files(bool broken, int cases)
 {
     files f;
     char  name[SCRATCH_PATH];
-    snprintf(f.hf, sizeof f.hf, "%s", link_checkpoint(broken ? "broken" : "hf"));
+    snprintf(f.hf, sizeof f.hf, "%s", copy_checkpoint(broken ? "broken" : "hf"));
     snprintf(f.fixture, sizeof f.fixture, "%s/%s.json.gz", scratch, broken ? hostile_name(true) : HOSTILE);
     snprintf(f.gate, sizeof f.gate, "%s/%s.json", scratch, hostile_name(broken));
     snprintf(f.out, sizeof f.out, "%s/%s.out", scratch, hostile_name(broken));

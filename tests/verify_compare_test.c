@@ -293,12 +293,15 @@ static const gate *short_gate(void)
     return &g;
 }
 
+static double rounding_kl = 1;          // what rounding costs the model that is compared, for drift: the type's budget is less
+
 static verify_fixture_result compare_kind(const fixture *f, const our_run *o, check_kind kind, int64_t n_free)
 {
     verify_fixture_result r = { 0 };
     comparison k;
     err e = { 0 };
     ck_assert(compare_begin(&k, &r, f, short_gate(), kind, "Q4_K_M", n_free, VOCAB, &e));
+    if (kind == CHECK_DRIFT) compare_rounding(&k, rounding_kl, 0);
     for (int c = 0; c < CASES; c++) {
         compare_case(&k, &f->cases[c]);
         compare_hidden(&k, o->h[c][0], LAYERS, EMBD);
@@ -637,6 +640,35 @@ START_TEST(drift_has_a_budget_and_no_token_failures)
 }
 END_TEST
 
+// What the type may drift is not what this model may: three times what rounding costs it; and nothing where that was not measured.
+START_TEST(drift_is_held_against_what_rounding_costs_the_model)
+{
+    made *m = make("float32", 0);
+    our_run *o = same_run();
+    o->l[1][2][5] = 3;
+    verify_fixture_result r = compare_kind(&m->f, o, CHECK_DRIFT, TOKENS);
+    const double kl = r.kl_mean;
+    ck_assert(kl > 1e-4 && kl < r.kl_limit && r.rounding_kl_mean == 1);
+    free(r.failures);
+    static const struct { double share; bool within; } ROUNDINGS[] = { { 0.34, true }, { 0.32, false }, { 0, false } };
+    for (int i = 0; i < 4; i++) {
+        rounding_kl = i < 3 ? kl * ROUNDINGS[i].share : NAN;
+        r = compare_kind(&m->f, o, CHECK_DRIFT, TOKENS);
+        const bool within = i < 3 && ROUNDINGS[i].within;
+        ck_assert_msg((r.kl_mean <= r.kl_limit) == within, "%d: %g of %g", i, r.kl_mean, r.kl_limit);
+        const verify_failure *f = find_failure(&r, "drift");
+        ck_assert(within || (f && !r.passed));
+        bool said = false;
+        for (int64_t k = 0; k < r.n_failures; k++) said |= strstr(r.failures[k].text, "; rounding its weights once more costs ") != NULL;
+        ck_assert(within || said);
+        free(r.failures);
+    }
+    rounding_kl = 1;
+    free(o);
+    free(m);
+}
+END_TEST
+
 START_TEST(failures_are_counted_beyond_what_is_kept)
 {
     made *m = make("float32", 0);
@@ -697,6 +729,7 @@ int main(void)
     tcase_add_test(t, a_noisy_reference_is_no_measure);
     tcase_add_test(t, dead_logits_fail_once_a_case_and_are_named);
     tcase_add_test(t, drift_has_a_budget_and_no_token_failures);
+    tcase_add_test(t, drift_is_held_against_what_rounding_costs_the_model);
     tcase_add_test(t, failures_are_counted_beyond_what_is_kept);
     tcase_add_test(t, a_fixture_for_another_model_does_not_fit);
     suite_add_tcase(s, t);

@@ -1,6 +1,7 @@
 // Proves verify/verify.h on the committed checkpoint: each artifact against what Transformers said of it.
 #include "verify_files.h"
 #include "formats/json.h"
+#include "verify/derivation.h"
 #include <math.h>
 
 static const char *f32, *bf16, *q4;
@@ -70,6 +71,10 @@ START_TEST(quantized_weights_are_equal_to_themselves_and_drift_from_the_source)
     ck_assert_str_eq(r.fixtures[1].budget, "Q4_K_M");
     ck_assert(r.fixtures[1].passed && r.fixtures[1].kl_mean > r.fixtures[0].kl_mean);
     ck_assert(r.fixtures[1].teacher_forced_equal < r.fixtures[1].steps);        // it does drift, and that is reported
+    const double rounding = r.fixtures[1].rounding_kl_mean;                     // about as much as it must
+    ck_assert_msg(rounding > r.fixtures[1].kl_mean / 2 && rounding < r.fixtures[1].kl_mean * 3, "%g, %g", rounding, r.fixtures[1].kl_mean);
+    ck_assert(r.fixtures[1].kl_limit == 3 * rounding && r.fixtures[1].kl_limit < 0.01);
+    ck_assert(isnan(r.fixtures[0].rounding_kl_mean));                           // not asked for where equality is
     verify_report_free(&r);
 }
 END_TEST
@@ -79,8 +84,40 @@ START_TEST(drift_alone_is_noted)
 {
     verify_report r = verify_plain(q4, fixture_path("float32"));
     ck_assert(r.passed && r.fixtures[0].kind == CHECK_DRIFT);
-    ck_assert_int_eq(r.n_notes, 1);
-    ck_assert_ptr_nonnull(strstr(r.notes[0], "the exact comparison, with a fixture made from the artifact's own weights, was not made"));
+    ck_assert_int_eq(r.n_notes, 2);
+    ck_assert_ptr_nonnull(strstr(r.notes[0], "drift alone cannot see a single damaged tensor: 'hallmark derive' or 'hallmark verify --from SOURCE'"));
+    ck_assert_ptr_nonnull(strstr(r.notes[1], "the exact comparison, with a fixture made from the artifact's own weights, was not made"));
+    verify_report_free(&r);
+}
+END_TEST
+
+// With the source at hand every tensor is compared, and that is in the report; what does not derive fails, whatever the drift is.
+START_TEST(with_the_source_every_tensor_is_compared)
+{
+    const derivation_opts from = { .from = TINY_DIR };
+    verify_opts   o = { .tokens = 4, .derive = &from };
+    verify_report r = verify_with(q4, fixture_path("float32"), &o);
+    ck_assert(r.passed && r.derivation.made && r.derivation.passed && r.derivation.tensors > 100 && r.derivation.encoded > 50);
+    ck_assert_int_eq(r.n_notes, 1);                                 // the exact comparison was still not made
+    ck_assert_ptr_null(strstr(r.notes[0], "damaged"));
+    verify_report_free(&r);
+    const char *path = copy_file(q4, "swapped.gguf");
+    swap_tensors(path, "blk.0.attn_norm.weight", "blk.1.attn_norm.weight");
+    redigest(path);
+    r = verify_with(path, fixture_path("float32"), &o);
+    ck_assert(!r.passed && r.derivation.made && !r.derivation.passed);
+    ck_assert_msg(strstr(r.derivation.reason, "swapped.gguf: tensor 'blk.0.attn_norm.weight': row 0, block"), "%s", r.derivation.reason);
+    ck_assert_ptr_null(strstr(r.derivation.reason, TINY_DIR));      // the source is named by its file alone
+    ck_assert_str_eq(verify_verdict(&r), "fail");
+    char *md = verify_report_md(&(const verify_report *){ &r }, 1);
+    ck_assert_ptr_nonnull(strstr(md, "- Failure, swapped.gguf, derivation: "));
+    free(md);
+    cJSON *j = verify_report_json(&r);
+    const cJSON *d = json_get(j, "derivation");
+    ck_assert_str_eq(json_get(d, "verdict")->valuestring, "fail");
+    ck_assert_str_eq(json_get(d, "reason")->valuestring, r.derivation.reason);
+    ck_assert(cJSON_IsNull(json_get(d, "error_max")) && cJSON_IsNull(json_get(d, "error_tensor")));
+    cJSON_Delete(j);
     verify_report_free(&r);
 }
 END_TEST
@@ -232,6 +269,7 @@ int main(void)
     tcase_add_test(t, bfloat16_is_equal_outside_ties);
     tcase_add_test(t, quantized_weights_are_equal_to_themselves_and_drift_from_the_source);
     tcase_add_test(t, drift_alone_is_noted);
+    tcase_add_test(t, with_the_source_every_tensor_is_compared);
     tcase_add_test(t, the_default_free_run_is_30_tokens);
     tcase_add_test(t, another_dtype_needs_the_arithmetic_to_be_asked_for);
     tcase_add_test(t, a_fixture_of_other_weights_is_no_proof);

@@ -67,8 +67,8 @@ static bool check_claims(const char *path, const check_opts *o, cJSON **rec, err
     if (ok && !*rec) ok = err_set(e, ERR_VERDICT, "%s: key '%s': the record is empty: this file was never released", path, KEY_HM_VERIFICATION);
     ok = ok && record_check(g, *rec, e);
     if (ok) note_gate(o->gate, *rec);
-    if (ok && !record_names_all(*rec))
-        progress_logf(o->progress, "%s: its verification record is older than 'top_k' in records (how many ids a fixture keeps of a step): that minimum of the gate is not checked again", path);
+    const char *lacks = ok ? record_lacks(*rec) : NULL;
+    if (lacks) progress_logf(o->progress, "%s: its verification record is older than %s", path, lacks);
     if (!ok) { cJSON_Delete(*rec); *rec = NULL; }
     gguf_close(g);
     return ok;

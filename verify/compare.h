@@ -55,6 +55,8 @@ bool compare_free(comparison *k, int64_t step, const float *logits);
 // One step given the reference's own prefix. The distance of a step is the larger of this run's and the free run's.
 void compare_forced(comparison *k, int64_t step, const float *logits);
 void compare_case_end(comparison *k);
+// Drift, before compare_end: what rounding costs this model (rounding.h). Without it the limits are those of a gate that does not ask for it, or none can be held.
+void compare_rounding(comparison *k, double kl_mean, int64_t top1_equal);
 void compare_end(comparison *k);
 
 // Records a failure of a result: counted always, kept while there is room. text is formatted.

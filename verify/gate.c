@@ -16,6 +16,8 @@ static const gate BUILTIN = {
                   .self_kl_max = 0.01, .self_logprob_max = 4, .self_margin_max = 4 },
     .tie_rate = 0.005, .tie_self_factor = 2, .tie_self_rate_max = 0.03,
     .min_cases = 4, .min_steps = 100, .min_top_k = 16,
+    .has_rounding = true,
+    .rounding = { .kl_factor = 3, .kl_floor = 1e-6, .top1_factor = 3, .top1_floor = 0.01 },
     .n_drift  = 15,
     .drift    = {
         { "F16",    0.995, 0.001 },
@@ -52,6 +54,10 @@ static const field TIE_FIELDS[] = {
 };
 static const field MIN_FIELDS[] = {
     { "cases", offsetof(gate, min_cases) }, { "steps", offsetof(gate, min_steps) }, { "top_k", offsetof(gate, min_top_k) }, { NULL, 0 },
+};
+static const field ROUNDING_FIELDS[] = {
+    { "kl_factor", offsetof(gate_rounding, kl_factor) },     { "kl_floor", offsetof(gate_rounding, kl_floor) },
+    { "top1_factor", offsetof(gate_rounding, top1_factor) }, { "top1_floor", offsetof(gate_rounding, top1_floor) }, { NULL, 0 },
 };
 static const field DRIFT_FIELDS[] = {
     { "top1_min", offsetof(gate_drift, top1_min) }, { "kl_max", offsetof(gate_drift, kl_max) }, { NULL, 0 },
@@ -119,14 +125,26 @@ static bool read_drift(gate *g, const cJSON *rows, const char *where, err *e)
 }
 
 static const field EXACT_DTYPES[] = { { "float32", 0 }, { "bfloat16", 0 }, { NULL, 0 } };
-static const field TOP[] = { { "hallmark_gate", 0 }, { "exact", 0 }, { "ties", 0 }, { "minimum", 0 }, { "drift", 0 }, { NULL, 0 } };
+static const field TOP_1[] = { { "hallmark_gate", 0 }, { "exact", 0 }, { "ties", 0 }, { "minimum", 0 }, { "drift", 0 }, { NULL, 0 } };
+static const field TOP_2[] = { { "hallmark_gate", 0 }, { "exact", 0 }, { "ties", 0 }, { "minimum", 0 }, { "rounding", 0 }, { "drift", 0 }, { NULL, 0 } };
+
+static bool read_rounding(gate *g, const cJSON *rounding, const char *where, err *e)
+{
+    char place[512];
+    snprintf(place, sizeof place, "%s: rounding", where);
+    g->has_rounding = true;
+    return only_known(rounding, ROUNDING_FIELDS, NULL, place, e) && read_fields(&g->rounding, ROUNDING_FIELDS, rounding, place, e);
+}
 
 static bool read_gate(gate *g, const cJSON *j, const char *where, err *e)
 {
-    int64_t version;
+    int64_t version = 2;
     char    place[512];
     memset(g, 0, sizeof *g);
-    if (!only_known(j, TOP, "comment", where, e) || !json_i64(j, "hallmark_gate", 1, 1, &version, where, e)) return false;
+    if (!cJSON_IsObject(j)) return err_set(e, ERR_INPUT, "%s: found no object, expected one", where);
+    if (json_get(j, "hallmark_gate") && !json_i64(j, "hallmark_gate", 1, 2, &version, where, e)) return false;
+    if (!only_known(j, version == 1 ? TOP_1 : TOP_2, "comment", where, e) || !json_i64(j, "hallmark_gate", 1, 2, &version, where, e)) return false;
+    if (version == 2 && !read_rounding(g, json_get(j, "rounding"), where, e)) return false;
     const cJSON *exact = json_get(j, "exact"), *ties = json_get(j, "ties"), *minimum = json_get(j, "minimum");
     snprintf(place, sizeof place, "%s: exact", where);
     if (!only_known(exact, EXACT_DTYPES, NULL, place, e)) return false;
@@ -167,4 +185,16 @@ const gate_drift *gate_drift_for(const gate *g, const char *type)
     for (int i = 0; i < g->n_drift; i++)
         if (strcasecmp(g->drift[i].type, type) == 0 || strcmp(g->drift[i].type, "*") == 0) return &g->drift[i];
     return NULL;
+}
+
+gate_limits gate_drift_limits(const gate *g, const gate_drift *d, double rounding_kl, int64_t rounding_equal, int64_t steps)
+{
+    gate_limits l = { d->kl_max, d->top1_min };
+    if (!g->has_rounding) return l;
+    if (!isfinite(rounding_kl) || steps < 1) return (gate_limits){ 0, 1 };
+    const gate_rounding *x = &g->rounding;
+    const double other = 1 - (double)rounding_equal / (double)steps;
+    l.kl_max   = fmin(l.kl_max, fmax(x->kl_floor, x->kl_factor * rounding_kl));
+    l.top1_min = fmax(l.top1_min, 1 - fmax(x->top1_floor, x->top1_factor * other));
+    return l;
 }

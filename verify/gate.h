@@ -1,18 +1,21 @@
 // gate: the limits of verification, as data. The built-in table holds what verify/gate.json says (a test proves them equal);
 // --gate FILE replaces it. Proved by tests/gate_test.c.
 //
-//   {"hallmark_gate":1,
+//   {"hallmark_gate":2,
 //    "exact":{"float32":{"kl_factor":3,"kl_floor":x,"logprob_factor":3,"logprob_floor":x,"probe_tolerance":x,
 //                        "self_kl_max":x,"self_logprob_max":x,"self_margin_max":x},"bfloat16":{the same}},
 //    "ties":{"rate":0.005,"self_factor":2,"self_rate_max":x},
 //    "minimum":{"cases":x,"steps":x,"top_k":x},
+//    "rounding":{"kl_factor":3,"kl_floor":x,"top1_factor":3,"top1_floor":x},
 //    "drift":[{"type":"Q4_K_M","top1_min":x,"kl_max":x}, ...]}
+// A drift row is the most that may bear the type's name; what a model may drift within it is told by `rounding`. Gates of version 1 have no such key.
 // Every key is required and no other is allowed, so that a misspelt limit is not a missing one. A drift row of type "*", the last one,
 // stands for every type that has none of its own; the built-in table has no such row: a type without a budget is not verifiable.
 #ifndef HALLMARK_VERIFY_GATE_H
 #define HALLMARK_VERIFY_GATE_H
 
 #include "../formats/err.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct {                // for fixtures of one dtype
@@ -24,6 +27,11 @@ typedef struct {                // for fixtures of one dtype
     double self_kl_max, self_logprob_max, self_margin_max;
     double probe_tolerance;     // when a layer's hidden state departs; see probe.h. Names the layer, decides no verdict
 } gate_exact;
+
+typedef struct {                // drift by this model's own measure: what one more rounding of the artifact's blocks costs (rounding.h)
+    double kl_factor, kl_floor;         // mean KL from the source at most this many times the rounding's, or the floor
+    double top1_factor, top1_floor;     // the same for the share of steps whose top id is another
+} gate_rounding;
 
 typedef struct {
     char   type[16];            // "Q4_K_M"; "*" for any type without a row, last if it is there at all
@@ -38,6 +46,8 @@ typedef struct {
     double     tie_self_factor; // ... or this many times the reference's own rate of disagreement with itself, whichever is more
     double     tie_self_rate_max;   // a reference that disagrees with itself more often measures nothing
     double     min_cases, min_steps, min_top_k;     // a fixture of less is too short to pass anything: cases, steps of all cases, ids a step
+    bool          has_rounding;     // false: a gate of version 1, whose budgets of drift stand alone
+    gate_rounding rounding;
     int        n_drift;
     gate_drift drift[GATE_MAX_DRIFT];
 } gate;
@@ -51,5 +61,10 @@ bool gate_parse(gate *g, const char *text, int64_t n, const char *where, err *e)
 // The limits for fixtures of a dtype ("float32", "bfloat16"), and the drift budget of a type ("Q4_K_M"): NULL when there is none.
 const gate_exact *gate_exact_for(const gate *g, const char *fixture_dtype);
 const gate_drift *gate_drift_for(const gate *g, const char *type);
+
+// What drift may be: d's budget, and within it what follows from the rounding of `steps` steps (its mean KL, the steps whose top id stayed). A rounding
+// that is not a number (not measured) leaves no room at all where the gate asks for it.
+typedef struct { double kl_max, top1_min; } gate_limits;
+gate_limits gate_drift_limits(const gate *g, const gate_drift *d, double rounding_kl, int64_t rounding_equal, int64_t steps);
 
 #endif

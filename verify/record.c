@@ -2,6 +2,7 @@
 #include "held_type.h"
 #include "preflight.h"
 #include "../formats/json.h"
+#include "../quant/derive.h"
 #include "../quant/policy.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -102,6 +103,25 @@ static bool check_both(const gguf *g, const verify_report *r, err *e)
                    exact ? "source's weights" : "artifact's own weights");
 }
 
+// The source is not here: what the record says of it may at least not contradict itself or the file.
+static bool check_derivation(const gguf *g, const verify_derivation *d, err *e)
+{
+    const char *path = gguf_path(g);
+    if (!d->made) return true;          // a record of before there was such a check
+    if (!d->passed) return err_set(e, ERR_VERDICT, "%s: the verification record's 'derivation' did not pass", path);
+    if (d->tensors != gguf_n_tensors(g))
+        return err_set(e, ERR_VERDICT, "%s: the verification record's 'derivation' speaks of %lld tensors, the file has %lld", path,
+                       (long long)d->tensors, (long long)gguf_n_tensors(g));
+    if (d->encoded > d->tensors) return err_set(e, ERR_VERDICT, "%s: the verification record contradicts itself with 'derivation.encoded'", path);
+    if (d->encoded == 0) return true;
+    const gguf_tensor *t = gguf_find_tensor(g, d->error_tensor);
+    if (!t) return err_set(e, ERR_VERDICT, "%s: the verification record's 'derivation' speaks of tensor '%s', which the file does not have", path, d->error_tensor);
+    if (!(d->error_max <= derive_error_limit(t->type)))
+        return err_set(e, ERR_VERDICT, "%s: the verification record's 'derivation.error_max' is %.9g for tensor '%s', expected at most %.9g for %s", path,
+                       d->error_max, t->name, derive_error_limit(t->type), dtype_name(t->type));
+    return true;
+}
+
 // What was run is what the file is: its type, in the arithmetic and with the cache that it requires.
 static bool check_run(const gguf *g, const verify_report *r, err *e)
 {
@@ -116,7 +136,7 @@ static bool check_run(const gguf *g, const verify_report *r, err *e)
     for (int64_t i = 0; i < r->n_fixtures; i++)
         if (!check_counts(&r->fixtures[i], path, e)
             || !same_text("dtype", r->fixtures[i].dtype, strcmp(kv, "bf16") == 0 ? "bfloat16" : "float32", path, e)) return false;
-    return check_both(g, r, e) && record_limits(g, r, e);
+    return check_both(g, r, e) && check_derivation(g, &r->derivation, e) && record_limits(g, r, e);
 }
 
 bool record_check(const gguf *g, const cJSON *rec, err *e)
@@ -147,6 +167,19 @@ bool record_names_all(const cJSON *rec)
     cJSON_ArrayForEach(f, json_get(rec, "fixtures"))
         if (!json_get(f, "top_k")) return false;
     return true;
+}
+
+const char *record_lacks(const cJSON *rec)
+{
+    const cJSON *f;
+    if (!record_names_all(rec)) return "'top_k' in records (how many ids a fixture keeps of a step): that minimum of the gate is not checked again";
+    cJSON_ArrayForEach(f, json_get(rec, "fixtures")) {
+        const cJSON *kind = json_get(f, "check");
+        if (cJSON_IsString(kind) && strcmp(kind->valuestring, "drift") == 0 && !json_get(f, "rounding_kl_mean"))
+            return "'rounding_kl_mean' in records: its drift was held to the budget of its type alone";
+    }
+    if (json_get(rec, "release") && !json_get(rec, "derivation")) return "'derivation' in records: its tensors were not compared with the source";
+    return NULL;
 }
 
 bool record_report(const gguf *g, const cJSON *rec, verify_report *r, err *e)
@@ -197,6 +230,8 @@ static void widest(verify_fixture_result *f, const char *name)
     strcpy(f->budget, "Q4_K_M");
     f->free_run_equal = f->free_run_ties = f->free_run_tokens = f->free_run_tokens_equal = f->steps = f->cases;
     f->teacher_forced_equal = f->ties = f->ties_differing = f->top_k = f->cases;
+    f->rounding_kl_mean = wide;
+    f->rounding_top1_equal = f->cases;
     f->kl_mean = f->kl_max = f->logprob_diff_max = f->probe_worst = f->self_kl_mean = f->self_logprob_diff_max = wide;
     f->kl_limit = f->logprob_limit = f->ties_limit = f->free_run_ties_limit = f->top1_limit = wide;
 }
@@ -215,6 +250,8 @@ bool record_fits(const record_release *all, const char *const *fixtures, int n, 
     strcpy(r.gate, hex);
     memset(r.type, 'Q', sizeof r.type - 1);
     memset(r.device, 'd', sizeof r.device - 1);
+    r.derivation = (verify_derivation){ .made = true, .tensors = INT64_C(1) << 53, .encoded = INT64_C(1) << 53, .error_max = -1.2345678901234567e-300 };
+    memset(r.derivation.error_tensor, 't', sizeof r.derivation.error_tensor - 1);
     r.fixtures = calloc((size_t)n + 1, sizeof *r.fixtures);
     if (!r.fixtures) return err_nomem(e, "results", (size_t)n * sizeof *r.fixtures);
     for (int i = 0; i < n; i++) widest(&r.fixtures[i], fixtures[i]);

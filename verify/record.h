@@ -26,6 +26,8 @@ bool record_limits(const gguf *g, const verify_report *r, err *e);
 
 // Does the record hold all that the gate's minimum is computed from? false for one written before it held the ids a step: they are not checked again.
 bool record_names_all(const cJSON *rec);
+// In words, what a record of today would say and this one, being older, does not; NULL: it says all. Static text.
+const char *record_lacks(const cJSON *rec);
 
 // The report that the record keeps. ERR_VERDICT names what is not one. Freed by verify_report_free.
 bool record_report(const gguf *g, const cJSON *rec, verify_report *r, err *e);

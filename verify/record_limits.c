@@ -54,7 +54,12 @@ static bool drift_limits(const verify_fixture_result *f, const gate *g, const ch
     if (!d) return err_set(e, ERR_VERDICT, "%s: the verification record names the built-in gate, which has no drift budget for type %s", path, held);
     if (strcmp(f->budget, held) != 0)
         return err_set(e, ERR_VERDICT, "%s: the verification record's 'budget' is '%s', the file answers to that of %s", path, f->budget, held);
-    const limit is[] = { { "kl_limit", f->kl_limit, d->kl_max }, { "top1_limit", f->top1_limit, d->top1_min } };
+    if (f->rounding_top1_equal > f->steps) return refuse(f, path, "rounding_top1_equal", (double)f->rounding_top1_equal, "at most ", (double)f->steps, e);
+    // A record of before there was such a measure: the type's budget alone was asked for then.
+    const bool older = isnan(f->rounding_kl_mean);
+    const gate_limits l = older ? (gate_limits){ d->kl_max, d->top1_min }
+                                : gate_drift_limits(g, d, f->rounding_kl_mean, f->rounding_top1_equal, f->steps);
+    const limit is[] = { { "kl_limit", f->kl_limit, l.kl_max }, { "top1_limit", f->top1_limit, l.top1_min } };
     return equal(f, path, is, sizeof is / sizeof *is, e);
 }
 

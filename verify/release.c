@@ -1,6 +1,7 @@
 // release: see release.h. The order of a release reads top to bottom in release_checkpoint.
 #define _GNU_SOURCE
 #include "release.h"
+#include "derivation.h"
 #include "match.h"
 #include "record.h"
 #include "release_dir.h"
@@ -8,6 +9,7 @@
 #include "gate.h"
 #include "../convert/convert.h"
 #include "../formats/checked.h"
+#include "../formats/claims.h"
 #include "../formats/file_map.h"
 #include "../formats/outfile.h"
 #include "../formats/source.h"
@@ -34,6 +36,7 @@ typedef struct {
     char                revision[41];
     fixture_refs        fixtures;
     release_dir         dir;
+    bool                not_run;    // an artifact was refused before its fixtures were looked for
 } release;
 
 static bool add_line(char ***list, int *n, err *e, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
@@ -274,19 +277,46 @@ static bool describe_unverified(verify_report *v, const char *path, const artifa
     return ok;
 }
 
-static bool verify_one(release *x, verify_report *v, const char *path, const char *label, err *e)
+// A file whose tensors are not what the source gives: nothing that it says when it is run matters, nor what else is wrong with it.
+static bool describe_not_derived(release *x, verify_report *v, const char *path, const char *label, const verify_derivation *d, err *e)
+{
+    char     key[96];
+    gguf_str arch;
+    err      absent = { 0 };
+    gguf    *g = gguf_open(path, e);
+    if (!g) return false;
+    snprintf(v->artifact, sizeof v->artifact, "%s", strrchr(path, '/') + 1);
+    snprintf(v->type, sizeof v->type, "%s", label);
+    snprintf(v->arith, sizeof v->arith, "%s", claims_required_kv(label));
+    strcpy(v->kv, v->arith);
+    strcpy(v->kv_required, v->arith);
+    strcpy(v->device, "none");
+    if (gguf_get_str(g, "general.architecture", &arch, &absent)) {
+        snprintf(key, sizeof key, "%.*s.attention.scale", arch.n < 64 ? (int)arch.n : 64, arch.s);
+        gguf_get_f32_or(g, key, 0, &v->attention_scale, &absent);
+    }
+    v->file_bytes = gguf_file_bytes(g);
+    v->derivation = *d;
+    gguf_close(g);
+    x->not_run = true;
+    return true;
+}
+
+static bool verify_one(release *x, verify_report *v, const char *path, const char *label, const verify_derivation *derived, err *e)
 {
     artifact_ref a;
     bool need_source, need_weights;
+    if (!derived->passed) return describe_not_derived(x, v, path, label, derived, e);
     if (!artifact_ref_read(&a, path, e)) return false;
     const char **paths = calloc((size_t)x->fixtures.n + 1, sizeof *paths);
     if (!paths) return err_nomem(e, "fixtures", 0);
     int  n = choose(x, &a, paths, &need_source, &need_weights);
     bool ok = list_missing(x, &a, label, need_source, need_weights, e);
-    verify_opts vo = { .tokens = x->o->tokens, .gate_path = x->o->gate_path, .progress = x->o->progress,
+    verify_opts vo = { .tokens = x->o->tokens, .gate_path = x->o->gate_path, .derived = derived, .progress = x->o->progress,
                        .run = { .device = x->o->device, .n_threads = x->o->n_threads } };
     if (ok) ok = n > 0 ? verify_artifact(v, path, paths, n, &vo, e) : describe_unverified(v, path, &a, e);
     free(paths);
+    v->derivation = *derived;
     if (ok && (need_source || need_weights)) {
         v->incomplete = true;
         v->passed = false;
@@ -302,7 +332,9 @@ static bool make_artifact(release *x, int i, err *e)
     convert_opts co = { .type = t->id, .n_threads = x->o->n_threads, .strict_types = x->o->strict_types, .progress = x->o->progress,
                         .judge = model_check };
     verify_report *v = &x->r->reports[i];
-    bool ok = convert_checkpoint(x->hf_dir, path, &co, e) && verify_one(x, v, path, t->label, e);
+    verify_derivation derived;
+    bool ok = convert_checkpoint(x->hf_dir, path, &co, e) && derivation_of_converted(&derived, path, x->hf_dir, &co, e)
+           && verify_one(x, v, path, t->label, &derived, e);
     if (ok) {
         x->r->file_bytes[i] = v->file_bytes;
         x->r->n++;
@@ -327,7 +359,7 @@ static outcome judge(const release_result *r)
 
 static bool note_unused(release *x, err *e)
 {
-    for (int i = 0; i < x->fixtures.n; i++) {
+    for (int i = 0; i < x->fixtures.n && !x->not_run; i++) {
         const fixture_ref *f = &x->fixtures.v[i];
         if (f->used) continue;
         const char *why = !source_id_same(&f->source, &x->source) ? "it was made from another source"

@@ -1,4 +1,6 @@
-// release: convert, verify each, record, publish the folder; check: prove again later, offline, what release said.
+// release: convert, prove each, record, publish the folder; check: prove again later, offline, what release said.
+//
+// Each artifact is read back and must be, tensor by tensor, what the checkpoint gives (derivation.h); one that is not is not even run. Then the fixtures.
 //
 // A release is <name>-<TYPE>.gguf for each type, report.json and report.md. It is published whole, and only if every artifact passes:
 //   pass        the folder is DIR

@@ -17,6 +17,7 @@ static void verdict(bool *ok, cJSON *o, bool passed)                 { text(ok, 
 
 const char *verify_verdict(const verify_report *r)
 {
+    if (r->derivation.made && !r->derivation.passed) return "fail";
     if (r->passed && !r->incomplete && r->n_fixtures > 0) return "pass";
     for (int64_t i = 0; i < r->n_fixtures; i++)
         if (!r->fixtures[i].passed) return "fail";
@@ -44,12 +45,13 @@ static cJSON *failure_json(const verify_failure *f)
 
 // ---- the numbers of a report, in the order in which they are written; read back from a record by the same rows ------
 
-typedef enum { TEXT, COUNT, LATER_COUNT, NUMBER, SINGLE, LAYER, FLAG, PASSED, KIND } field_kind;
+typedef enum { TEXT, COUNT, LATER_COUNT, NUMBER, LATER_NUMBER, SINGLE, LAYER, FLAG, PASSED, KIND } field_kind;
 typedef struct { const char *key; field_kind kind; size_t off, size; } field;
-// LATER_COUNT, above 0: records written before there was such a key have none; it is then 0, and not written again either.
+// LATER_NUMBER, where it is one, and LATER_COUNT, above 0: records written before there was such a key have none; it is then NAN or 0, and not written again either.
 
 #define FIELD(type, key, kind, member) { key, kind, offsetof(type, member), sizeof(((type *)0)->member) }
 #define F(key, kind, member) FIELD(verify_fixture_result, key, kind, member)
+#define D(key, kind, member) FIELD(verify_derivation, key, kind, member)
 #define R(key, kind, member) FIELD(verify_report, key, kind, member)
 
 static const field FIXTURE_FIELDS[] = {
@@ -61,7 +63,12 @@ static const field FIXTURE_FIELDS[] = {
     F("probe_worst", NUMBER, probe_worst), F("probe_layer", LAYER, probe_layer), F("self_kl_mean", NUMBER, self_kl_mean),
     F("self_logprob_diff_max", NUMBER, self_logprob_diff_max), F("kl_limit", NUMBER, kl_limit), F("logprob_limit", NUMBER, logprob_limit),
     F("ties_limit", NUMBER, ties_limit), F("free_run_ties_limit", NUMBER, free_run_ties_limit), F("top1_limit", NUMBER, top1_limit),
+    F("rounding_kl_mean", LATER_NUMBER, rounding_kl_mean), F("rounding_top1_equal", LATER_COUNT, rounding_top1_equal),
     F("budget", TEXT, budget), F("verdict", PASSED, passed), { NULL, 0, 0, 0 },
+};
+static const field DERIVATION_FIELDS[] = {
+    D("tensors", COUNT, tensors), D("encoded", COUNT, encoded), D("error_max", NUMBER, error_max), D("error_tensor", TEXT, error_tensor),
+    D("reason", TEXT, reason), D("verdict", PASSED, passed), { NULL, 0, 0, 0 },
 };
 static const field REPORT_FIELDS[] = {
     R("artifact", TEXT, artifact), R("type", TEXT, type), R("file_bytes", COUNT, file_bytes), R("arith", TEXT, arith), R("kv", TEXT, kv),
@@ -77,6 +84,7 @@ static void write_field(bool *ok, cJSON *o, const field *f, const void *row)
     case COUNT:  num(ok, o, f->key, (double)*(const int64_t *)(const void *)at); break;
     case LATER_COUNT: if (*(const int64_t *)(const void *)at > 0) num(ok, o, f->key, (double)*(const int64_t *)(const void *)at); break;
     case NUMBER: num(ok, o, f->key, *(const double *)(const void *)at); break;
+    case LATER_NUMBER: if (isfinite(*(const double *)(const void *)at)) num(ok, o, f->key, *(const double *)(const void *)at); break;
     case SINGLE: num(ok, o, f->key, (double)*(const float *)(const void *)at); break;
     case LAYER:  num(ok, o, f->key, *(const int *)(const void *)at >= LAYER_EMBEDDING ? *(const int *)(const void *)at : NAN); break;
     case FLAG:   *ok &= cJSON_AddBoolToObject(o, f->key, *(const bool *)at) != NULL; break;
@@ -98,7 +106,8 @@ static bool read_field(const cJSON *o, const field *f, void *row)
     char   *at = (char *)row + f->off;
     int64_t n = LAYER_NONE;
     bool    yes, null = cJSON_IsNull(v);
-    if (!v) return f->kind == LATER_COUNT;
+    if (!v && f->kind == LATER_NUMBER) *(double *)(void *)at = NAN;
+    if (!v) return f->kind == LATER_COUNT || f->kind == LATER_NUMBER;
     switch (f->kind) {
     case TEXT:
         if (null) { *at = '\0'; return true; }
@@ -112,6 +121,9 @@ static bool read_field(const cJSON *o, const field *f, void *row)
     case NUMBER:
         *(double *)(void *)at = null ? NAN : v->valuedouble;
         return null || cJSON_IsNumber(v);
+    case LATER_NUMBER:
+        *(double *)(void *)at = v->valuedouble;
+        return cJSON_IsNumber(v);
     case SINGLE:
         *(float *)(void *)at = null ? NAN : (float)v->valuedouble;
         return null || (cJSON_IsNumber(v) && (double)(float)v->valuedouble == v->valuedouble);
@@ -157,13 +169,22 @@ static cJSON *fixture_json(const verify_fixture_result *r, bool reasons)
     return NULL;
 }
 
+// Reports made before there was such a check, and those for which it was not asked, have no such key.
+static bool add_derivation(cJSON *o, const verify_derivation *d)
+{
+    cJSON *at = d->made ? cJSON_AddObjectToObject(o, "derivation") : NULL;
+    bool   ok = !d->made || at;
+    for (const field *f = DERIVATION_FIELDS; d->made && ok && f->key; f++) write_field(&ok, at, f, d);
+    return ok;
+}
+
 static cJSON *report_json(const verify_report *r, bool reasons)
 {
     cJSON *o = cJSON_CreateObject(), *list = NULL, *notes = NULL;
     bool   ok = o != NULL;
     if (!ok) return NULL;
     for (const field *f = REPORT_FIELDS; f->key; f++) write_field(&ok, o, f, r);
-    ok = ok && (list = cJSON_AddArrayToObject(o, "fixtures")) != NULL;
+    ok = ok && add_derivation(o, &r->derivation) && (list = cJSON_AddArrayToObject(o, "fixtures")) != NULL;
     for (int64_t i = 0; ok && i < r->n_fixtures; i++) {
         cJSON *f = fixture_json(&r->fixtures[i], reasons);
         ok = f && cJSON_AddItemToArray(list, f);
@@ -195,11 +216,20 @@ static bool read_notes(verify_report *r, const cJSON *list, const char *where, e
     return true;
 }
 
+static bool read_derivation(verify_derivation *d, const cJSON *o, const char *where, err *e)
+{
+    if (!o) return true;
+    if (!cJSON_IsObject(o)) return err_set(e, ERR_VERDICT, "%s: key 'derivation': found no object", where);
+    d->made = true;
+    return read_fields(o, DERIVATION_FIELDS, d, where, e);
+}
+
 static bool read_brief(verify_report *r, const cJSON *o, const char *where, err *e)
 {
     const cJSON *list = json_get(o, "fixtures"), *f;
     bool passed;
     if (!read_fields(o, REPORT_FIELDS, r, where, e) || !read_notes(r, json_get(o, "notes"), where, e)) return false;
+    if (!read_derivation(&r->derivation, json_get(o, "derivation"), where, e)) return false;
     if (!read_word(json_get(o, "verdict"), "pass", "fail", &passed)) return err_set(e, ERR_VERDICT, "%s: key 'verdict': found neither pass nor fail", where);
     if (!cJSON_IsArray(list)) return err_set(e, ERR_VERDICT, "%s: key 'fixtures': found no array", where);
     r->passed = passed;

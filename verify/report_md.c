@@ -26,9 +26,11 @@ static void put_row(text_buf *t, const verify_report *r, const verify_fixture_re
     put_bytes(t, r->file_bytes);
     text_words(t, " | ");
     put_text(t, r->kv);
-    text_printf(t, "%s | %.6g | ", strcmp(r->kv, r->kv_required) == 0 ? "" : " (not what it requires)",
-                (double)r->attention_scale);
-    if (!f) { text_words(t, "none | - | - | - | not verified |\n"); return; }
+    text_printf(t, "%s | %.6g | ", strcmp(r->kv, r->kv_required) == 0 ? "" : " (not what it requires)", (double)r->attention_scale);
+    if (!f) {
+        text_printf(t, "none | - | - | - | %s |\n", r->derivation.made && !r->derivation.passed ? "fail" : "not verified");
+        return;
+    }
     put_text(t, f->name);
     text_words(t, ", ");
     put_text(t, f->dtype);
@@ -44,6 +46,27 @@ static void put_row(text_buf *t, const verify_report *r, const verify_fixture_re
     if (isfinite(f->kl_mean)) text_printf(t, " | %.3g", f->kl_mean);
     else                      text_words(t, " | not finite");
     text_printf(t, " | %s |\n", f->passed ? "pass" : "fail");
+}
+
+static void put_derivation(text_buf *t, const verify_report *r)
+{
+    const verify_derivation *d = &r->derivation;
+    if (!d->made) return;
+    text_words(t, d->passed ? "- " : "- Failure, ");
+    put_text(t, r->artifact);
+    if (!d->passed) {
+        text_words(t, ", derivation: ");
+        put_text(t, d->reason);
+        text_words(t, "\n");
+        return;
+    }
+    text_printf(t, ": each of its %lld tensors was encoded again from the source: the same bytes", (long long)d->tensors);
+    if (d->encoded > 0) {
+        text_printf(t, "; decoded, the %lld that are blocks are within %.3g of their source, ", (long long)d->encoded, d->error_max);
+        text_puts(t, TEXT_MD_CODE, d->error_tensor);
+        text_words(t, " the farthest");
+    }
+    text_words(t, ".\n");
 }
 
 static void put_measures(text_buf *t, const verify_report *r)
@@ -65,6 +88,9 @@ static void put_measures(text_buf *t, const verify_report *r)
             text_printf(t, "; agreement asked for: %.1f %% (budget of ", 100 * f->top1_limit);
             put_text(t, f->budget);
             text_words(t, ")");
+            if (isfinite(f->rounding_kl_mean))
+                text_printf(t, "; rounding its weights once more costs a mean KL of %.3g, %lld of %lld steps stay", f->rounding_kl_mean,
+                            (long long)f->rounding_top1_equal, (long long)f->steps);
         }
         text_words(t, ". Fixture SHA-256 ");
         text_puts(t, TEXT_MD_CODE, f->file_digest);
@@ -115,6 +141,7 @@ char *verify_report_md(const verify_report *const *r, int n)
         for (int64_t j = 0; j < r[i]->n_fixtures; j++) put_row(&t, r[i], &r[i]->fixtures[j]);
     }
     text_words(&t, "\n");
+    for (int i = 0; i < n; i++) put_derivation(&t, r[i]);
     for (int i = 0; i < n; i++) put_measures(&t, r[i]);
     for (int i = 0; i < n; i++) put_findings(&t, r[i]);
     return text_take(&t);

@@ -20,7 +20,7 @@ bool result_begin(verify_fixture_result *r, const fixture *f, check_kind kind, e
     r->top_k   = f->top_k;
     r->probe_layer = LAYER_NONE;
     r->kl_mean = r->kl_max = r->logprob_diff_max = NAN;
-    r->kl_limit = r->logprob_limit = r->ties_limit = r->free_run_ties_limit = r->top1_limit = NAN;
+    r->kl_limit = r->logprob_limit = r->ties_limit = r->free_run_ties_limit = r->top1_limit = r->rounding_kl_mean = NAN;
     return true;
 }
 

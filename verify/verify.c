@@ -1,7 +1,9 @@
 // verify: see verify.h. The order of a verification reads top to bottom in verify_artifact.
 #include "verify.h"
+#include "derivation.h"
 #include "held_type.h"
 #include "preflight.h"
+#include "rounding.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,6 +24,8 @@ typedef struct {
     int64_t            n_free, rows;    // free-run length; rows of logits held at a time
     float             *logits;          // [rows][n_vocab]
     float             *hidden;          // [n_layer + 1][n_embd]
+    rounding          *rounded;         // of the fixture at hand, for drift; NULL
+    bool               moved;           // the session runs with moved weights
 } run;
 
 static bool note(verify_report *r, err *e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -68,14 +72,19 @@ static int64_t context_needed(const run *v)
     return most;
 }
 
+static bool new_session(run *v, err *e)
+{
+    session_opts so = v->o->run;
+    so.n_ctx = context_needed(v);
+    so.reproducible = true;
+    session_free(v->s);
+    return (v->s = session_new(v->m, &so, e)) != NULL;
+}
+
 static bool open_session(run *v, err *e)
 {
     const hparams *h = model_hparams(v->m);
-    session_opts   so = v->o->run;
-    so.n_ctx = context_needed(v);
-    so.reproducible = true;
-    v->s = session_new(v->m, &so, e);
-    if (!v->s) return false;
+    if (!new_session(v, e)) return false;
     // Why it runs on the CPU is a matter of this machine, and no word of the record; in what a device's numbers may differ is one.
     if (*session_note(v->s)) progress_log(v->o->progress, session_note(v->s));
     if (*session_note(v->s) && strcmp(session_device(v->s), "cpu") != 0 && !note(v->r, e, "%s", session_note(v->s))) return false;
@@ -154,9 +163,21 @@ static bool free_run(run *v, comparison *k, const fixture_case *c, err *e)
     return true;
 }
 
-// Prompt and continuation as one text, `rows` steps of logits at a time.
-static bool teacher_forced(run *v, comparison *k, const fixture_case *c, int64_t tokens, err *e)
+static void look_at(run *v, comparison *k, int64_t number, int64_t step, const float *logits)
 {
+    const int64_t n_vocab = model_hparams(v->m)->n_vocab;
+    if (v->moved) {
+        rounding_compare(v->rounded, number, step, logits, n_vocab);
+        return;
+    }
+    if (v->rounded) rounding_keep(v->rounded, number, step, logits, n_vocab);
+    compare_forced(k, step, logits);
+}
+
+// Prompt and continuation of case `number` as one text, `rows` steps of logits at a time.
+static bool teacher_forced(run *v, comparison *k, int64_t number, int64_t tokens, err *e)
+{
+    const fixture_case *c = &k->f->cases[number];
     const int64_t n_vocab = model_hparams(v->m)->n_vocab, n = c->n_prompt + tokens - 1;
     int32_t *ids = malloc((size_t)n * sizeof *ids);
     if (!ids) return err_nomem(e, "token ids", (size_t)n * sizeof *ids);
@@ -168,7 +189,7 @@ static bool teacher_forced(run *v, comparison *k, const fixture_case *c, int64_t
         int64_t rows = tokens - step < v->rows ? tokens - step : v->rows;
         int64_t end  = c->n_prompt + step + rows - 1;           // ids fed after this: their last `rows` predict steps step .. step + rows - 1
         ok = eval(v, ids + done, end - done, rows, NULL, c->id, e);
-        for (int64_t i = 0; ok && i < rows; i++) compare_forced(k, step + i, v->logits + i * n_vocab);
+        for (int64_t i = 0; ok && i < rows; i++) look_at(v, k, number, step + i, v->logits + i * n_vocab);
         done  = end;
         step += rows;
     }
@@ -188,16 +209,32 @@ static bool note_first_layer(const run *v, const comparison *k, err *e)
                 (long long)k->n_first_equal, (long long)k->n_first);
 }
 
+// What rounding costs this model, on the same steps: how far from the source a sound artifact may be.
+static bool measure_rounding(run *v, comparison *k, err *e)
+{
+    if (!new_session(v, e) || !rounding_apply(v->rounded, v->s, v->m, v->o->run.n_threads, e)) return false;
+    v->moved = true;
+    bool ok = true;
+    for (int64_t i = 0; ok && i < k->f->n_cases; i++) ok = teacher_forced(v, k, i, k->f->tokens, e);
+    v->moved = false;
+    compare_rounding(k, rounding_kl_mean(v->rounded), rounding_top1_equal(v->rounded));
+    return new_session(v, e) && ok;
+}
+
 static bool run_cases(run *v, verify_fixture_result *res, const fixture *f, check_kind kind, err *e)
 {
     comparison k;
     const hparams *h = model_hparams(v->m);
     bool ok = compare_begin(&k, res, f, &v->limits, kind, v->held, v->n_free, h->n_vocab, e);
+    if (ok && kind == CHECK_DRIFT && v->limits.has_rounding) ok = (v->rounded = rounding_new(f, e)) != NULL;
     for (int64_t i = 0; ok && i < f->n_cases; i++) {
         compare_case(&k, &f->cases[i]);
-        ok = free_run(v, &k, &f->cases[i], e) && teacher_forced(v, &k, &f->cases[i], f->tokens, e);
+        ok = free_run(v, &k, &f->cases[i], e) && teacher_forced(v, &k, i, f->tokens, e);
         compare_case_end(&k);
     }
+    ok = ok && (!v->rounded || measure_rounding(v, &k, e));
+    rounding_free(v->rounded);
+    v->rounded = NULL;
     if (ok) compare_end(&k);
     else    compare_free_buffers(&k);
     return ok && note_first_layer(v, &k, e);
@@ -230,16 +267,33 @@ static bool verify_fixture(run *v, const fixture *f, verify_fixture_result *res,
 static int64_t work_bytes(const run *v)
 {
     int64_t evals = 0;
-    for (int i = 0; i < v->n_fixtures; i++) evals += v->fixtures[i]->n_cases * (v->n_free + 1 + v->fixtures[i]->tokens / v->rows);
+    for (int i = 0; i < v->n_fixtures; i++) {
+        const fixture *f = v->fixtures[i];
+        const bool twice = v->limits.has_rounding && preflight_kind(model_gguf(v->m), f) == CHECK_DRIFT;
+        evals += f->n_cases * (v->n_free + 1 + f->tokens / v->rows + (twice ? 1 + f->tokens / v->rows : 0));
+    }
     return evals * session_step_bytes(v->s, 0);
 }
 
-// Drift within its budget says that quantization cost little, not that what was written decodes to what was meant: that takes the other fixture.
+// Drift within its budget says that the whole is near the source, not that every tensor is what it was meant to be: one of zeros can cost less than
+// the rounding of all the others. And that what was written decodes to what was meant takes the fixture of its own weights.
 static bool note_drift_alone(verify_report *r, err *e)
 {
     bool drift = false, exact = false;
     for (int64_t i = 0; i < r->n_fixtures; i++) *(r->fixtures[i].kind == CHECK_DRIFT ? &drift : &exact) |= r->fixtures[i].ran;
-    return !drift || exact || note(r, e, "compared with the source model alone (drift); the exact comparison, with a fixture made from the artifact's own weights, was not made");
+    if (!drift || exact) return true;
+    if (!r->derivation.made
+        && !note(r, e, "drift alone cannot see a single damaged tensor: 'hallmark derive' or 'hallmark verify --from SOURCE' compares every tensor with the source"))
+        return false;
+    return note(r, e, "compared with the source model alone (drift); the exact comparison, with a fixture made from the artifact's own weights, was not made");
+}
+
+// Asked for here, or made already by whoever made the file.
+static bool derive_source(run *v, const char *path, err *e)
+{
+    if (v->o->derived) v->r->derivation = *v->o->derived;
+    else if (v->o->derive) return derivation_of(&v->r->derivation, path, v->o->derive, e);
+    return true;
 }
 
 // Claims that the file makes of itself are checked once; what does not hold is a failure of every fixture.
@@ -250,7 +304,7 @@ static bool verify_all(run *v, err *e)
     if (!preflight_claims(model_gguf(v->m), v->o->run.n_threads, v->o->progress, &what, &claims) && claims.kind != ERR_VERDICT)
         return err_set(e, claims.kind, "%s", claims.msg);
     progress_stage(v->o->progress, "verify", work_bytes(v));
-    v->r->passed = true;
+    v->r->passed = !v->r->derivation.made || v->r->derivation.passed;
     for (int i = 0; i < v->n_fixtures; i++) {
         if (!verify_fixture(v, v->fixtures[i], &v->r->fixtures[i], &claims, what, e)) return false;
         v->r->passed &= v->r->fixtures[i].passed;
@@ -279,6 +333,7 @@ bool verify_artifact(verify_report *r, const char *path, const char *const *fixt
            && open_session(&v, e)
            && held_type(model_gguf(v.m), &v.limits, v.held, e)
            && describe(&v, path, e)
+           && derive_source(&v, path, e)
            && verify_all(&v, e);
     close_run(&v);
     if (!ok) verify_report_free(r);

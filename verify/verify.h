@@ -49,6 +49,8 @@ typedef struct {
     double      self_kl_mean, self_logprob_diff_max;        // the reference against itself; 0 where the fixture has no such runs
     double      kl_limit, logprob_limit, ties_limit;        // what the gate allowed; NAN where it asks nothing of it
     double      free_run_ties_limit;                        // cases whose free run may end at a tie; NAN in a drift check
+    double      rounding_kl_mean;                           // drift: mean KL that rounding its weights once more costs (rounding.h); NAN: not measured
+    int64_t     rounding_top1_equal;                        // and at how many steps the top id stayed
     double      top1_limit;                                 // drift: least teacher_forced_equal / steps; NAN in an exact check
     char        budget[16];                                 // drift: the type whose budget it answers to (held_type.h); "" in an exact check
     bool        passed;
@@ -56,6 +58,17 @@ typedef struct {
     int64_t     failures_total;         // counted
     verify_failure *failures;           // [n_failures], freed by verify_report_free
 } verify_fixture_result;
+
+typedef struct {                // are the tensors what the source gives, byte for byte (derivation.h)?
+    bool    made;               // the question was asked
+    bool    passed;
+    int64_t tensors, encoded;   // compared; those of them that are blocks
+    double  error_max;          // of those, the largest error (quant/derive.h); NAN where none is, or it did not pass
+    char    error_tensor[128];  // whose it is; ""
+    char    reason[512];        // why not; "" where it passed
+} verify_derivation;
+
+typedef struct derivation_opts derivation_opts;
 
 typedef struct {
     char     artifact[256], type[16], arith[8], kv_required[8], device[16];
@@ -67,6 +80,7 @@ typedef struct {
     bool     incomplete;        // release: a fixture that this type answers to is missing, so it is not verified, whatever the others say
     int64_t  n_fixtures;
     verify_fixture_result *fixtures;
+    verify_derivation derivation;
     int64_t  n_notes;           // what was asked for and is unusual (another KV dtype, another arithmetic), what is not bound
     char   (*notes)[256];
 } verify_report;
@@ -75,6 +89,8 @@ typedef struct {
     int64_t       tokens;       // free-run length; 0: VERIFY_TOKENS; never more than a fixture holds
     session_opts  run;          // n_ctx is chosen here
     const char   *gate_path;    // NULL: the built-in gate
+    const derivation_opts   *derive;    // the source, for a proof of every tensor before the fixtures are run; NULL: none is asked for
+    const verify_derivation *derived;   // or that proof, made already; NULL: it was not
     progress     *progress;
 } verify_opts;
 
