@@ -27,8 +27,9 @@ extern const char *const inspect_tensor_header[];
 // Does the file carry a verification record? *text: the record, borrowed, without its padding; empty where there is none.
 bool inspect_record(const gguf *g, gguf_str *text);
 
-// What is said after a model's file was shown: can it be run (model_check)? ERR_INPUT where it says that it is a model of an architecture that is run
-// here and its values are impossible. A file without tensors is held to its hyperparameters alone.
+// What is said after a model's file was shown: can it be run (model_check)? ERR_INPUT where it says that it is a model
+// of an architecture that is run here and its values are impossible. A file without tensors is held to its
+// hyperparameters alone.
 bool inspect_judge(const gguf *g, err *e);
 
 // The KV cache that the model needs at some context lengths, and what sharing between layers saves: "memory" in JSON.

@@ -198,7 +198,7 @@ bool inspect_memory(json_out *j, const gguf *g, err *e)
         json_open(j, '[');
     }
     if (planned && kv)      ok = memory_rows(j, &h, kv->id, e);
-    else if (!planned && !j && !model_is_ours(g)) print_line(stdout, "No KV cache plan: %s", why.msg);     // else the verdict says it
+    else if (!planned && !j && !model_is_ours(g)) print_line(stdout, "No KV cache plan: %s", why.msg);
     if (j) json_close(j, ']');
     hparams_free(&h);
     return ok;

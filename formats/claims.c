@@ -132,7 +132,8 @@ static bool find_digests(const gguf *g, const gguf_kv **list, err *e)
 {
     const gguf_kv *kv = gguf_find_kv(g, KEY_HM_TENSOR_SHA);
     if (!kv || kv->type != GGUF_ARRAY || kv->elem != GGUF_STRING)
-        return err_set(e, kv ? ERR_VERDICT : ERR_INPUT, "%s: key '%s': found no array of strings: the file carries no digests of its tensors",
+        return err_set(e, kv ? ERR_VERDICT : ERR_INPUT,
+                       "%s: key '%s': found no array of strings: the file carries no digests of its tensors",
                        gguf_path(g), KEY_HM_TENSOR_SHA);
     if (kv->n != gguf_n_tensors(g))
         return err_set(e, ERR_VERDICT, "%s: key '%s': found %lld digests, expected one for each of %lld tensors", gguf_path(g),

@@ -56,8 +56,8 @@ bool claims_set_digests(gguf_plan *p, const char (*digests)[SHA256_HEX + 1], err
 bool claims_weights_digest(const gguf *g, char hex[SHA256_HEX + 1], err *e);
 
 // SHA-256 over all metadata pairs in file order but hallmark.verification, and over the tensor table: what the record binds.
-// Per pair: key bytes, NUL, type u32, elem u32, n u64, value bytes. Per tensor: name, NUL, type u32, n_stored u32, each of the stored
-// dimensions i64.
+// Per pair: key bytes, NUL, type u32, elem u32, n u64, value bytes. Per tensor: name, NUL, type u32, n_stored u32, each
+// of the stored dimensions i64.
 bool claims_metadata_digest(const gguf *g, char hex[SHA256_HEX + 1], err *e);
 
 // Do the keys that the file's own type decides hold what that type decides (hallmark.version, hallmark.kv.type, hallmark.attention.math)? Keys that

@@ -51,9 +51,9 @@ typedef struct {
 
 typedef struct gguf gguf;
 
-// ggml knows four dimensions of every tensor, and counts those up to the last that is more than 1, but at least one: a vector that is stored as
-// [n, 1, 1, 1] is the same vector, and a single weight without dimensions is a row of one. (In Hugging Face order the ones stand first.)
-// Fills shape, ones behind; returns how many count.
+// ggml knows four dimensions of every tensor, and counts those up to the last that is more than 1, but at least one: a
+// vector that is stored as [n, 1, 1, 1] is the same vector, and a single weight without dimensions is a row of one. (In
+// Hugging Face order the ones stand first.) Fills shape, ones behind; returns how many count.
 int gguf_count_dims(int n_dims, const int64_t *stored, int64_t shape[LIMIT_DIMS]);
 // A row is what the last dimension holds; a tensor of one dimension is one row.
 static inline int64_t gguf_tensor_cols(const gguf_tensor *t) { return t->shape[t->n_dims - 1]; }
@@ -64,7 +64,8 @@ static inline int64_t gguf_tensor_rows(const gguf_tensor *t) { return t->n_elems
 // dimensions (none is 0), tensor offsets (aligned, in bounds, not overlapping). ERR_INPUT names the place. Freed by gguf_close.
 // Costs one pass over the metadata; tensor data is not touched.
 gguf *gguf_open(const char *path, err *e);
-// The same where messages, and gguf_path, shall name the file as `name`: one that is still being written names its destination.
+// The same where messages, and gguf_path, shall name the file as `name`: one that is still being written names its
+// destination.
 gguf *gguf_open_as(const char *path, const char *name, err *e);
 // The same over bytes in memory, borrowed until gguf_close; `name` stands for the path in messages.
 gguf *gguf_open_mem(const uint8_t *data, int64_t n, const char *name, err *e);
@@ -107,8 +108,9 @@ bool          gguf_next_str(gguf_str_iter *it, gguf_str *out);
 // out of memory.
 char *gguf_kv_text(const gguf_kv *kv, int64_t max_elems);
 
-// Whether a file that is well formed is also what it has to be; ERR_INPUT says why not. Given to those who read a source or write a file by those
-// who know: quantize and convert may not ask the runtime themselves (quant -> formats, convert -> quant), their callers may. See model_check.
+// Whether a file that is well formed is also what it has to be; ERR_INPUT says why not. Given to those who read a
+// source or write a file by those who know: quantize and convert may not ask the runtime themselves (quant -> formats,
+// convert -> quant), their callers may. See model_check.
 typedef bool (*gguf_judge)(const gguf *g, err *e);
 
 // ---- writing -------------------------------------------------------------------------------------------------------
@@ -136,8 +138,8 @@ bool gguf_plan_remove(gguf_plan *p, const char *key);                           
 // Reads back what was set; NULL if absent. Borrowed until the plan changes.
 const gguf_kv *gguf_plan_find(const gguf_plan *p, const char *key);
 
-// Adds a tensor; shape in Hugging Face order, written as gguf_count_dims counts it. Duplicate names, names over GGUF_MAX_TENSOR_NAME bytes, empty dimensions and rows
-// that the block does not divide are ERR_INPUT.
+// Adds a tensor; shape in Hugging Face order, written as gguf_count_dims counts it. Duplicate names, names over
+// GGUF_MAX_TENSOR_NAME bytes, empty dimensions and rows that the block does not divide are ERR_INPUT.
 enum { GGUF_MAX_TENSOR_NAME = 63 };     // ggml's GGML_MAX_NAME with its NUL; readers built on it refuse longer ones
 bool gguf_plan_tensor(gguf_plan *p, const char *name, dtype type, int n_dims, const int64_t *shape, err *e);
 

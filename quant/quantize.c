@@ -155,7 +155,8 @@ static bool keep_source_claims(const job *j, kept_source *k, err *e)
     err why = { 0 };
     if (!gguf_get_i64_or(j->in, KEY_HM_VERSION, 1, &k->version, &why)) return err_set(e, ERR_VERDICT, "%s", why.msg);
     if (k->version < 1 || k->version > CLAIMS_VERSION)
-        return err_set(e, ERR_VERDICT, "%s: key '%s': found %lld, expected 1 to %d", gguf_path(j->in), KEY_HM_VERSION, (long long)k->version, CLAIMS_VERSION);
+        return err_set(e, ERR_VERDICT, "%s: key '%s': found %lld, expected 1 to %d", gguf_path(j->in), KEY_HM_VERSION,
+                       (long long)k->version, CLAIMS_VERSION);
     return keep_text(j->in, KEY_HM_SOURCE_DIGEST, &k->digest, e) && keep_text(j->in, KEY_HM_SOURCE_V1, &k->digest_v1, e) &&
            keep_text(j->in, KEY_HM_SOURCE_REV, &k->revision, e);
 }

@@ -18,7 +18,7 @@ typedef struct {
     bool         allow_nonfinite;       // see tensor_writer.h
     bool         strict_types;          // see choice.h
     const char  *mix;           // JSON that tells how types were found, written as hallmark.quantize.mix; NULL: none
-    gguf_judge   judge;         // asked of the input before anything is written, and of the output before it has its name (finish.h). NULL: nobody
+    gguf_judge   judge;         // asked of the input first, and of the output before it has its name. NULL: nobody
 } quantize_opts;
 
 // Reads in_path, writes out_path whole or not at all. Every key is copied but those recomputed: general.file_type,

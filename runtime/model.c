@@ -201,14 +201,16 @@ static bool same_key(reader *r, const char *a, const char *b)
 static bool check_rope(reader *r, const char *suffix, float v, float least)
 {
     if (v >= least) return true;
-    return err_set(r->e, ERR_INPUT, "%s: key '%s': found %g, expected at least %g", gguf_path(r->g), key_of(r, suffix), (double)v, (double)least);
+    return err_set(r->e, ERR_INPUT, "%s: key '%s': found %g, expected at least %g", gguf_path(r->g),
+                   key_of(r, suffix), (double)v, (double)least);
 }
 
 static bool read_rope(reader *r, hparams *h)
 {
     gguf_str scaling = { DEFAULT_ROPE_SCALING_TYPE, sizeof DEFAULT_ROPE_SCALING_TYPE - 1 };
     if (!read_optional(r, "rope.freq_base", true, &h->rope_base) || !read_optional(r, "rope.freq_base_swa", true, &h->rope_base_swa)) return false;
-    if (!check_rope(r, "rope.freq_base", h->rope_base, 1.0f) || !check_rope(r, "rope.freq_base_swa", h->rope_base_swa, 1.0f)) return false;
+    if (!check_rope(r, "rope.freq_base", h->rope_base, 1.0f)) return false;
+    if (!check_rope(r, "rope.freq_base_swa", h->rope_base_swa, 1.0f)) return false;
     h->rope_scale = 1.0f;
     if (gguf_find_kv(r->g, key_of(r, "rope.scaling.type")) && !gguf_get_str(r->g, r->key, &scaling, r->e)) return false;
     const bool linear = scaling.n == 6 && memcmp(scaling.s, "linear", 6) == 0, none = scaling.n == 4 && memcmp(scaling.s, "none", 4) == 0;
@@ -379,10 +381,12 @@ static bool check_whole(const gguf *g, err *e)
 {
     const char *what;
     int64_t parts;
-    if (is_no_model(g, &what)) return err_set(e, ERR_INPUT, "%s: key 'general.type': found '%s', expected 'model'", gguf_path(g), what);
+    if (is_no_model(g, &what))
+        return err_set(e, ERR_INPUT, "%s: key 'general.type': found '%s', expected 'model'", gguf_path(g), what);
     if (!gguf_get_i64_or(g, "split.count", 1, &parts, e)) return false;
     if (parts < 0 || parts > 1)
-        return err_set(e, ERR_INPUT, "%s: key 'split.count': found one part of %lld, expected a whole model", gguf_path(g), (long long)parts);
+        return err_set(e, ERR_INPUT, "%s: key 'split.count': found one part of %lld, expected a whole model",
+                       gguf_path(g), (long long)parts);
     return true;
 }
 
@@ -407,8 +411,9 @@ static bool read_model(model *m, err *e)
     m->tok = tokenizer_new(m->g, e);
     if (!m->tok) return false;
     if (tokenizer_n_vocab(m->tok) == m->h.n_vocab) return true;
-    return err_set(e, ERR_INPUT, "%s: key 'tokenizer.ggml.tokens': found %d tokens, expected %lld (rows of token_embd.weight)", gguf_path(m->g),
-                   tokenizer_n_vocab(m->tok), (long long)m->h.n_vocab);
+    return err_set(e, ERR_INPUT,
+                   "%s: key 'tokenizer.ggml.tokens': found %d tokens, expected %lld (rows of token_embd.weight)",
+                   gguf_path(m->g), tokenizer_n_vocab(m->tok), (long long)m->h.n_vocab);
 }
 
 bool model_check(const gguf *g, err *e)

@@ -39,14 +39,15 @@ typedef struct {
 bool hparams_read(hparams *h, const gguf *g, err *e);
 void hparams_free(hparams *h);
 
-// Can the file be run? ERR_INPUT names the first thing that stands against it: that it is no whole model, hyperparameters, the list of tensors with
-// shapes and types, the tokenizer, the size of the vocabulary. This is all that model_open refuses, so whatever reads a model or writes one (run,
-// verify, bench, imatrix, and as their gguf_judge convert, quantize and release) agrees on a file; inspect shows a file and then says this of it.
-// No weight is read. Proved by tests/broken_gguf_test.c.
+// Can the file be run? ERR_INPUT names the first thing that stands against it: that it is no whole model,
+// hyperparameters, the list of tensors with shapes and types, the tokenizer, the size of the vocabulary. This is all
+// that model_open refuses, so whatever reads a model or writes one (run, verify, bench, imatrix, and as their
+// gguf_judge convert, quantize and release) agrees on a file; inspect shows a file and then says this of it. No weight
+// is read. Proved by tests/broken_gguf_test.c.
 bool model_check(const gguf *g, err *e);
 
-// Does the file say that it is a whole model of an architecture that is run here? Others (another architecture's, a part of a split file, an adapter, an
-// importance matrix) are no broken models.
+// Does the file say that it is a whole model of an architecture that is run here? Others (another architecture's, a
+// part of a split file, an adapter, an importance matrix) are no broken models.
 bool model_is_ours(const gguf *g);
 
 typedef struct model model;

@@ -49,12 +49,14 @@ static inline spec spec_read(const char *path)
     s.tensor = calloc((size_t)s.n_tensors + 1, sizeof *s.tensor);
     for (int64_t i = 0; i < s.n_pairs; i++) {
         const gguf_kv *kv = gguf_kv_at(g, i);
-        s.pair[i] = (spec_pair){ .type = kv->type, .elem = kv->elem, .n = kv->n, .data = spec_bytes(kv->data, kv->n_bytes), .n_bytes = kv->n_bytes };
+        s.pair[i] = (spec_pair){ .type = kv->type, .elem = kv->elem, .n = kv->n,
+                                 .data = spec_bytes(kv->data, kv->n_bytes), .n_bytes = kv->n_bytes };
         snprintf(s.pair[i].name, sizeof s.pair[i].name, "%s", kv->key);
     }
     for (int64_t i = 0; i < s.n_tensors; i++) {
         const gguf_tensor *t = gguf_tensor_at(g, i);
-        s.tensor[i] = (spec_tensor){ .n_dims = t->n_dims, .type = (uint32_t)t->type, .data = spec_bytes(t->data, t->n_bytes), .n_bytes = t->n_bytes };
+        s.tensor[i] = (spec_tensor){ .n_dims = t->n_dims, .type = (uint32_t)t->type,
+                                     .data = spec_bytes(t->data, t->n_bytes), .n_bytes = t->n_bytes };
         memcpy(s.tensor[i].dims, t->shape, sizeof t->shape);
         snprintf(s.tensor[i].name, sizeof s.tensor[i].name, "%s", t->name);
     }

@@ -116,7 +116,7 @@ START_TEST(with_the_source_every_tensor_is_compared)
     const cJSON *d = json_get(j, "derivation");
     ck_assert_str_eq(json_get(d, "verdict")->valuestring, "fail");
     ck_assert_str_eq(json_get(d, "reason")->valuestring, r.derivation.reason);
-    ck_assert(cJSON_IsNull(json_get(d, "error_max")) && cJSON_IsNull(json_get(d, "error_tensor")));
+    ck_assert(cJSON_IsNull(cJSON_GetObjectItem(d, "error_max")) && cJSON_IsNull(cJSON_GetObjectItem(d, "error_tensor")));
     cJSON_Delete(j);
     verify_report_free(&r);
 }

@@ -329,8 +329,8 @@ static bool make_artifact(release *x, int i, err *e)
     const file_type_info *t = file_type_of(x->types[i]);
     char *path = t ? artifact_path(x, x->dir.path, t->label) : NULL;
     if (!path) return t ? err_nomem(e, "a path", 0) : err_set(e, ERR_USAGE, "type %d is not one we write", (int)x->types[i]);
-    convert_opts co = { .type = t->id, .n_threads = x->o->n_threads, .strict_types = x->o->strict_types, .progress = x->o->progress,
-                        .judge = model_check };
+    convert_opts co = { .type = t->id, .n_threads = x->o->n_threads, .strict_types = x->o->strict_types,
+                        .progress = x->o->progress, .judge = model_check };
     verify_report *v = &x->r->reports[i];
     verify_derivation derived;
     bool ok = convert_checkpoint(x->hf_dir, path, &co, e) && derivation_of_converted(&derived, path, x->hf_dir, &co, e)

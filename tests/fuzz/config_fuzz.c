@@ -1,5 +1,5 @@
-// Any bytes as a config.json: refused in one line, or read into numbers within their limits, from which the metadata is planned; that is a well-formed file,
-// and the config agrees with what was made of it.
+// Any bytes as a config.json: refused in one line, or read into numbers within their limits, from which the metadata is
+// planned; that is a well-formed file, and the config agrees with what was made of it.
 #include "convert/convert.h"
 #include "convert/hf_config.h"
 #include "formats/json.h"
@@ -25,7 +25,7 @@ static void read_plan(gguf_plan *p, const cJSON *json)
     MUST(gguf_plan_layout(p, &header_bytes, &file_bytes, &e) && gguf_plan_header(p, &header, &n, &e));
     gguf *g = gguf_open_mem(header, n, "config.gguf", &e);
     MUST(g != NULL);
-    MUST(convert_config_agrees(g, json, &e));
+    MUST_DO(convert_config_agrees(g, json, &e), &e);
     gguf_close(g);
     free(header);
 }

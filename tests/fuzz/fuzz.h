@@ -11,7 +11,8 @@
 
 // The target: any bytes. The result is always 0.
 int fuzz_one(const uint8_t *data, size_t size);
-// What libFuzzer and replay.c call (guard.c): fuzz_one, ended by SIGABRT when it takes more processor time than an input of that size may.
+// What libFuzzer and replay.c call (guard.c): fuzz_one, ended by SIGABRT when it takes more processor time than an
+// input of that size may.
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 // What must hold whatever the input; a build without asserts checks it too.
@@ -19,6 +20,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
     do {                                                                                    \
         if (!(cond)) {                                                                      \
             fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #cond);       \
+            abort();                                                                        \
+        }                                                                                   \
+    } while (0)
+
+// The same for a call that sets e where it fails.
+#define MUST_DO(call, e)                                                                    \
+    do {                                                                                    \
+        if (!(call)) {                                                                      \
+            fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #call, (e)->msg);        \
             abort();                                                                        \
         }                                                                                   \
     } while (0)

@@ -1,4 +1,5 @@
-// Any bytes as the limits of verification (gate.json): refused in one line, or all of them numbers that can be compared with.
+// Any bytes as the limits of verification (gate.json): refused in one line, or all of them numbers that can be compared
+// with.
 #include "fuzz.h"
 #include "verify/gate.h"
 

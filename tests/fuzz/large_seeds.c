@@ -1,5 +1,6 @@
-// large_seeds TARGET FOLDER: writes inputs of nearly 4 MB for a fuzz target: many of what a file may have many of. Too large to be kept as files, and too
-// large for a fuzzer to grow by itself. Each is an input that a reader with work by the square would need minutes for.
+// large_seeds TARGET FOLDER: writes inputs of nearly 4 MB for a fuzz target: many of what a file may have many of. Too
+// large to be kept as files, and too large for a fuzzer to grow by itself. Each is an input that a reader with work by
+// the square would need minutes for.
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -86,24 +87,54 @@ static void gguf_head(bytes *b, uint64_t tensors, uint64_t pairs)
 }
 
 static void text_pair(bytes *b, const char *key, const char *value) { str(b, key); u32(b, 8); str(b, value); }
-static void array_pair(bytes *b, const char *key, uint32_t elem, uint64_t n) { str(b, key); u32(b, 9); u32(b, elem); u64(b, n); }
+static void array_pair(bytes *b, const char *key, uint32_t elem, uint64_t n)
+{
+    str(b, key);
+    u32(b, 9);
+    u32(b, elem);
+    u64(b, n);
+}
+static void id_pair(bytes *b, const char *key, uint32_t id) { str(b, key); u32(b, 4); u32(b, id); }
+
+// One F32 value, 32 bytes behind the one before.
+static void tensor(bytes *b, const char *name, long i)
+{
+    str(b, name);
+    u32(b, 1);
+    u64(b, 1);
+    u32(b, 0);
+    u64(b, 32 * (uint64_t)i);
+}
+
+static void byte_tokens(bytes *b)
+{
+    for (int i = 0; i < 256; i++) {
+        char s[8];
+        snprintf(s, sizeof s, "<0x%02X>", (unsigned)i);
+        str(b, s);
+    }
+}
 
 static void finish_gguf(bytes *b, size_t data)
 {
     static const uint8_t zeros[1 << 16];
     put(b, zeros, (32 - b->n % 32) % 32);
-    for (; data > 0; data -= data < sizeof zeros ? data : sizeof zeros) put(b, zeros, data < sizeof zeros ? data : sizeof zeros);
+    while (data > 0) {
+        const size_t n = data < sizeof zeros ? data : sizeof zeros;
+        put(b, zeros, n);
+        data -= n;
+    }
 }
 
 static void gguf_seeds(const char *folder)
 {
     bytes b = { 0 };
     gguf_head(&b, 0, 65000);
-    for (long i = 0; i < 65000; i++) { str(&b, number("a.key.with.a.long.name.", i, "")); u32(&b, 4); u32(&b, 1); }
+    for (long i = 0; i < 65000; i++) id_pair(&b, number("a.key.with.a.long.name.", i, ""), 1);
     finish_gguf(&b, 0);
     save(folder, &b, "pairs.gguf");
     gguf_head(&b, 40000, 0);
-    for (long i = 0; i < 40000; i++) { str(&b, number("t", i, "")); u32(&b, 1); u64(&b, 1); u32(&b, 0); u64(&b, 32 * (uint64_t)i); }
+    for (long i = 0; i < 40000; i++) tensor(&b, number("t", i, ""), i);
     finish_gguf(&b, 40000 * 32);
     save(folder, &b, "tensors.gguf");
     gguf_head(&b, 0, 1);
@@ -113,16 +144,16 @@ static void gguf_seeds(const char *folder)
     save(folder, &b, "strings.gguf");
 }
 
-// Tokens `first`, then as many as fit: "w<i>", or longer and longer runs of one letter.
+// Single bytes and letters, and then words; or longer and longer runs of one letter, with the merges that make them.
 static void tokenizer_seed(bytes *b, const char *model, bool runs, bool merges)
 {
-    enum { SPECIALS = 3, RUNS = 1000, WORDS = 90000, SPLITS = 60000 };
+    enum { SPECIALS = 3, RUNS = 1000, WORDS = 90000 };
     const long words = runs ? RUNS : WORDS, n = SPECIALS + 256 + 27 + words;
     gguf_head(b, 0, merges ? 6 : 5);
     text_pair(b, "tokenizer.ggml.model", model);
     array_pair(b, "tokenizer.ggml.tokens", 8, (uint64_t)n);
     str(b, "<unk>"); str(b, "<bos>"); str(b, "<eos>");
-    for (int i = 0; i < 256; i++) { char s[8]; snprintf(s, sizeof s, "<0x%02X>", i); str(b, s); }
+    byte_tokens(b);
     for (char c = 'a'; c <= 'z'; c++) { const char s[2] = { c, 0 }; str(b, s); }
     str(b, "\xe2\x96\x81");
     for (long i = 0; i < words; i++) {
@@ -133,18 +164,16 @@ static void tokenizer_seed(bytes *b, const char *model, bool runs, bool merges)
     }
     array_pair(b, "tokenizer.ggml.token_type", 5, (uint64_t)n);
     for (long i = 0; i < n; i++) u32(b, i == 0 ? 2 : i < SPECIALS ? 3 : i < SPECIALS + 256 ? 6 : 1);
-    str(b, "tokenizer.ggml.bos_token_id"); u32(b, 4); u32(b, 1);
-    str(b, "tokenizer.ggml.unknown_token_id"); u32(b, 4); u32(b, 0);
+    id_pair(b, "tokenizer.ggml.bos_token_id", 1);
+    id_pair(b, "tokenizer.ggml.unknown_token_id", 0);
     if (merges) {
-        const long m = runs ? RUNS : SPLITS;
-        array_pair(b, "tokenizer.ggml.merges", 8, (uint64_t)(runs ? m : 676));
-        for (long i = 0; i < (runs ? m : 0); i++) {
+        array_pair(b, "tokenizer.ggml.merges", 8, RUNS);
+        for (long i = 0; i < RUNS; i++) {
             char s[RUNS + 8];
             memset(s, 'a', (size_t)i + 1);
             strcpy(s + i + 1, " a");
             str(b, s);
         }
-        for (long i = 0; i < (runs ? 0 : 676); i++) { const char s[4] = { (char)('a' + i % 26), ' ', (char)('a' + i / 26), 0 }; str(b, s); }
     }
     finish_gguf(b, 0);
 }
@@ -160,7 +189,7 @@ static void tokenizer_seeds(const char *folder)
     text_pair(&b, "tokenizer.ggml.model", "llama");
     array_pair(&b, "tokenizer.ggml.tokens", 8, 1 + 256 + 2500);
     str(&b, "<unk>");
-    for (int i = 0; i < 256; i++) { char s[8]; snprintf(s, sizeof s, "<0x%02X>", i); str(&b, s); }
+    byte_tokens(&b);
     for (long i = 0; i < 2500; i++) {
         char s[1024];
         memset(s, 'b', sizeof s);
@@ -172,7 +201,7 @@ static void tokenizer_seeds(const char *folder)
     u32(&b, 2);
     for (int i = 0; i < 256; i++) u32(&b, 6);
     for (long i = 0; i < 2500; i++) u32(&b, 4);
-    str(&b, "tokenizer.ggml.unknown_token_id"); u32(&b, 4); u32(&b, 0);
+    id_pair(&b, "tokenizer.ggml.unknown_token_id", 0);
     finish_gguf(&b, 0);
     save(folder, &b, "added.gguf");
 }
@@ -185,7 +214,8 @@ static void safetensors_seeds(const char *folder)
     text(&head, "{");
     for (long i = 0; head.n < FULL / 2; i++) {
         char row[128];
-        snprintf(row, sizeof row, "%s\"t%ld\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%ld,%ld]}", i ? "," : "", i, i, i + 1);
+        snprintf(row, sizeof row, "%s\"t%ld\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%ld,%ld]}",
+                 i ? "," : "", i, i, i + 1);
         text(&head, row);
     }
     text(&head, "}");
@@ -223,10 +253,7 @@ static void imatrix_seeds(const char *folder)
     save(folder, &b, "entries.dat");
     gguf_head(&b, 36000, 1);
     text_pair(&b, "general.type", "imatrix");
-    for (long i = 0; i < 36000; i++) {
-        str(&b, number("t", i / 2, i % 2 ? ".counts" : ".in_sum2"));
-        u32(&b, 1); u64(&b, 1); u32(&b, 0); u64(&b, 32 * (uint64_t)i);
-    }
+    for (long i = 0; i < 36000; i++) tensor(&b, number("t", i / 2, i % 2 ? ".counts" : ".in_sum2"), i);
     finish_gguf(&b, 36000 * 32);
     save(folder, &b, "entries.gguf");
 }
@@ -243,20 +270,48 @@ static void tokenizer_json_seeds(const char *folder)
     json_seeds(folder, "{\"added_tokens\":", "}");
 }
 
+static void model_card_seeds(const char *folder)
+{
+    static const char *const units[] = { "- a\n", "k: v\n", "[", "a: &b c\n", "\n", "'" };
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        bytes b = { 0 };
+        char  name[32];
+        text(&b, "---\ntags:\n");
+        for (long n = 0; n < FULL; n += (long)strlen(units[i])) text(&b, units[i]);
+        text(&b, "\n---\n");
+        snprintf(name, sizeof name, "%zu.md", i);
+        save(folder, &b, name);
+    }
+}
+
+static void make_folder(const char *path)
+{
+    if (mkdir(path, 0777) == 0 || errno == EEXIST) return;
+    perror(path);
+    exit(1);
+}
+
 int main(int argc, char **argv)
 {
     static const struct { const char *target, *head, *tail; void (*write)(const char *folder); } targets[] = {
-        { "gguf", NULL, NULL, gguf_seeds }, { "tokenizer", NULL, NULL, tokenizer_seeds }, { "safetensors", NULL, NULL, safetensors_seeds },
-        { "imatrix", NULL, NULL, imatrix_seeds }, { "tokenizer_json", NULL, NULL, tokenizer_json_seeds },
-        { "config", "{\"architectures\":[\"Gemma4ForCausalLM\"],\"model_type\":\"gemma4_text\",\"num_hidden_layers\":7,\"per_layer_config\":", "}", NULL },
-        { "gate", "{\"hallmark_gate\":1,\"drift\":", "}", NULL }, { "record", "{\"artifact\":\"a.gguf\",\"fixtures\":", "}", NULL },
+        { "gguf", NULL, NULL, gguf_seeds },
+        { "tokenizer", NULL, NULL, tokenizer_seeds },
+        { "safetensors", NULL, NULL, safetensors_seeds },
+        { "imatrix", NULL, NULL, imatrix_seeds },
+        { "tokenizer_json", NULL, NULL, tokenizer_json_seeds },
+        { "model_card", NULL, NULL, model_card_seeds },
+        { "config", "{\"architectures\":[\"Gemma4ForCausalLM\"],\"model_type\":\"gemma4_text\",\"per_layer_config\":",
+          "}", NULL },
+        { "gate", "{\"hallmark_gate\":1,\"drift\":", "}", NULL },
+        { "record", "{\"artifact\":\"a.gguf\",\"fixtures\":", "}", NULL },
         { "fixture", "{\"hallmark_fixture\":1,\"config\":", "}", NULL },
     };
     if (argc != 3) { fprintf(stderr, "usage: large_seeds TARGET FOLDER\n"); return 2; }
     char parent[4096];
     snprintf(parent, sizeof parent, "%s", argv[2]);
     if (strrchr(parent, '/')) *strrchr(parent, '/') = 0;
-    if ((mkdir(parent, 0777) != 0 && errno != EEXIST) || (mkdir(argv[2], 0777) != 0 && errno != EEXIST)) { perror(argv[2]); return 1; }
+    make_folder(parent);
+    make_folder(argv[2]);
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
         if (strcmp(argv[1], targets[i].target) != 0) continue;
         if (targets[i].write) targets[i].write(argv[2]);

@@ -1,5 +1,6 @@
-// Any bytes as a verification record: in a file that claims it (hallmark.verification), and as a release's report.json, which may be longer. What does
-// not hold is a verdict in one line; what can be read as a report can be written and is the same again.
+// Any bytes as a verification record: in a file that claims it (hallmark.verification), and as a release's report.json,
+// which may be longer. What does not hold is a verdict in one line; what can be read as a report can be written and is
+// the same again.
 #include "formats/json.h"
 #include "fuzz.h"
 #include "verify/json_diff.h"
@@ -68,7 +69,8 @@ static void as_record(const uint8_t *data, size_t size)
     free(text);
 }
 
-// Written and read again; what was left out of the first may be another way to say the same, so the second is compared with the third.
+// Written and read again; what was left out of the first may be another way to say the same, so the second is compared
+// with the third.
 static void as_report(const cJSON *json)
 {
     err e = { 0 };

@@ -31,7 +31,7 @@ fuzz() {
     "$build/tests/fuzz/large_seeds" "$name" "$build/large/$name" || return 1
     [ -f "tests/fuzz/$name.dict" ] && dict=(-dict="tests/fuzz/$name.dict")
     # An input of 4 MB may become a tree of values of some hundred; 150 MB at once is a finding, and so are 60 s by the clock, for what only waits.
-    "$build/tests/fuzz/${name}_fuzz" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 -malloc_limit_mb=150 -max_len=4194304 \
+    "$build/tests/fuzz/${name}_fuzz" -max_total_time="$seconds" -timeout=60 -report_slow_units=60 -rss_limit_mb=2048 -malloc_limit_mb=150 -max_len=4194304 \
         -print_final_stats=1 -verbosity=0 "${dict[@]}" -artifact_prefix="$build/findings/$name-" "$corpus" "tests/fuzz/seeds/$name" "$build/large/$name" \
         >"$build/$name.log" 2>&1
 }

@@ -1,5 +1,5 @@
-// Any bytes as a GGUF file with a tokenizer: refused in one line, or every text becomes ids of the vocabulary, and ids become text. The texts are a few
-// of our own, and the file's own bytes.
+// Any bytes as a GGUF file with a tokenizer: refused in one line, or every text becomes ids of the vocabulary, and ids
+// become text. The texts are a few of our own, and the file's own bytes.
 #include "fuzz.h"
 #include "runtime/tokenizer.h"
 
@@ -46,7 +46,8 @@ static void encode(const tokenizer *t, const char *text, int64_t n)
 
 int fuzz_one(const uint8_t *data, size_t size)
 {
-    static const char *const texts[] = { "", "a", " ab abc  c", "<bos>x<eos>", "\xe2\x96\x81\xe2\x96\x81 \n\n\t", "na\xc3\xafve \xf0\x9f\x98\x80 \xff\xc3(", "<0x41>[toy]" };
+    static const char *const texts[] = { "", "a", " ab abc  c", "<bos>x<eos>", "\xe2\x96\x81\xe2\x96\x81 \n\n\t",
+                                         "na\xc3\xafve \xf0\x9f\x98\x80 \xff\xc3(", "<0x41>[toy]" };
     err   e = { 0 };
     gguf *g = gguf_open_mem(data, (int64_t)size, "tokenizer.gguf", &e);
     if (!g) { must_be_refusal(&e); return 0; }
