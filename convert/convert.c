@@ -56,10 +56,20 @@ static bool read_json(cJSON **v, const char *dir, const char *name, bool require
     return ok;
 }
 
+// Transformers with peft applies an adapter that lies beside weights, and takes its base model's weights for it.
+static void note_adapter(const job *j)
+{
+    char *path = path_join(j->dir, "adapter_config.json");
+    if (path && file_exists(path))
+        progress_log(j->o->progress, "adapter_config.json: an adapter lies beside the weights; it is not applied to them");
+    free(path);
+}
+
 static bool open_folder(job *j, err *e)
 {
     char where[1100];
     if (!checkpoint_expect(j->dir, true, e) || !(j->files = source_files_list(j->dir, e))) return false;
+    note_adapter(j);
     snprintf(where, sizeof where, "%s/config.json", j->dir);
     if (!read_json(&j->config_json, j->dir, "config.json", true, e)) return false;
     if (!hf_config_read(&j->config, j->config_json, where, e)) return false;
