@@ -23,7 +23,7 @@ static void check_list(const gguf_plan *p, const char *key)
     while (gguf_next_str(&it, &s)) MUST(utf8_valid_bytes(s.s, s.n) == s.n);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int fuzz_one(const uint8_t *data, size_t size)
 {
     static const char *const TEXTS[] = { "general.license", "general.license.name", "general.license.link" };
     static const char *const FIELDS[] = { "name", "organization", "version", "repo_url", "description" };
