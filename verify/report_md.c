@@ -63,7 +63,7 @@ static void put_derivation(text_buf *t, const verify_report *r)
     text_printf(t, ": each of its %lld tensors was encoded again from the source: the same bytes", (long long)d->tensors);
     if (d->encoded > 0) {
         text_printf(t, "; decoded, the %lld that are blocks are within %.3g of their source, ", (long long)d->encoded, d->error_max);
-        text_puts(t, TEXT_MD_CODE, d->error_tensor);
+        put_text(t, d->error_tensor);
         text_words(t, " the farthest");
     }
     text_words(t, ".\n");
