@@ -92,7 +92,8 @@ static int64_t count_fallbacks(const quantize_preview *v)
 
 static bool print_plan(const quantize_preview *v, err *e)
 {
-    static const char *const header[] = { "tensor", "shape", "from", "to", ">bytes", NULL }, *const noted[] = { "tensor", "shape", "from", "to", ">bytes", "fallback", NULL };
+    static const char *const header[] = { "tensor", "shape", "from", "to", ">bytes", NULL };
+    static const char *const noted[]  = { "tensor", "shape", "from", "to", ">bytes", "fallback", NULL };
     const int64_t n_fallbacks = count_fallbacks(v);
     table t;
     char from[32], to[32];
@@ -107,7 +108,8 @@ static bool print_plan(const quantize_preview *v, err *e)
         if (n_fallbacks) fallback_cell(&t, r);
     }
     if (!table_print(&t, stdout)) return err_nomem(e, "the table", 0);
-    if (n_fallbacks) printf("%lld tensors fall back to a type whose blocks fit their rows (--strict-types refuses)\n", (long long)n_fallbacks);
+    if (n_fallbacks)
+        printf("%lld tensors fall back to a type whose blocks fit their rows (--strict-types refuses)\n", (long long)n_fallbacks);
     printf("%lld tensors, %lld weights: %s become %s, %.3f bits a weight\n", (long long)v->n, (long long)v->n_elems,
            human_bytes(v->from_bytes, from), human_bytes(v->to_bytes, to), v->bits_per_weight);
     return true;

@@ -13,7 +13,8 @@ const char *claims_required_kv(const char *type_name)
     return strcasecmp(type_name, "BF16") == 0 ? "bf16" : "f32";
 }
 
-// A tensor of another type in a file that calls itself BF16 was quantized, or is F16: what the arithmetic of BF16 rounds is then no longer its weights.
+// A tensor of another type in a file that calls itself BF16 was quantized, or is F16: what the arithmetic of BF16 rounds is
+// then no longer its weights.
 // Integers are tables, not weights.
 static bool in_bf16(dtype t)
 {
@@ -234,7 +235,7 @@ bool claims_check_tensors(const gguf *g, int n_threads, progress *p, err *e)
     return ok;
 }
 
-// ---- what a file may not say or hold ---------------------------------------------------------------------------------
+// ---- what a file may not say or hold -------------------------------------------------------------------------------
 
 static bool check_text(const gguf *g, const char *key, const char *expected, err *e)
 {

@@ -27,7 +27,8 @@ enum { CLAIMS_VERSION = 2, CLAIMS_RECORD_BYTES = 65536 };
 
 // What the artifact requires, from its file type name ("BF16", "F32", "Q4_K_M", ...): "bf16" for BF16, else "f32".
 const char *claims_required_kv(const char *type_name);
-// The same of a file: "bf16" only where each tensor is BF16 or F32, too. A file that is BF16 but for some tensors (convert --tensor-type) requires "f32".
+// The same of a file: "bf16" only where each tensor is BF16 or F32, too. A file that is BF16 but for some tensors
+// (convert --tensor-type) requires "f32".
 const char *claims_kv_of(const gguf *g, const char *type_name);
 
 typedef struct {                // borrowed; NULL or "": the key is left out, and removed if it is there

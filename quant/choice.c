@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---- names, for messages ---------------------------------------------------------------------------------------------------
+// ---- names, for messages -------------------------------------------------------------------------------------------
 
 // Adds text to a list of names, with a comma; false: there is no room left for it.
 static bool list_add(char *list, size_t room, const char *text)
@@ -47,7 +47,7 @@ static void list_choosable(char *list, size_t room, const policy_tensor *t, int6
     free(text);
 }
 
-// ---- options that decide nothing -------------------------------------------------------------------------------------------
+// ---- options that decide nothing -----------------------------------------------------------------------------------
 
 typedef struct { int64_t fixed, choosable; const char *first_fixed, *first_choosable; } matches;
 
@@ -56,7 +56,8 @@ static bool count_matches(matches *m, const char *pattern, const policy_tensor *
 {
     regex_t r;
     *m = (matches){ 0 };
-    if (regcomp(&r, pattern, REG_EXTENDED | REG_NOSUB) != 0) return err_set(e, ERR_USAGE, "tensor pattern '%s': cannot be read", pattern);
+    if (regcomp(&r, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+        return err_set(e, ERR_USAGE, "tensor pattern '%s': cannot be read", pattern);
     for (int64_t i = 0; i < n; i++) {
         if (regexec(&r, t[i].name, 0, NULL, 0) != 0) continue;
         if (policy_may_change(&t[i])) {
@@ -73,15 +74,17 @@ static bool refuse_rule(const type_rule *r, const policy_tensor *t, int64_t n, e
 {
     matches m;
     char could[600];
+    const char *type = dtype_name(r->type);
     if (!count_matches(&m, r->pattern, t, n, e)) return false;
     list_choosable(could, sizeof could, t, n);
     if (m.choosable > 0)
-        return err_set(e, ERR_USAGE, "--tensor-type '%s=%s' decides nothing: tensor '%s' and all others that it names are decided by another option "
-                       "(the first --tensor-type that matches, --embedding-type, --output-type)", r->pattern, dtype_name(r->type), m.first_choosable);
+        return err_set(e, ERR_USAGE, "--tensor-type '%s=%s' decides nothing: tensor '%s' and all others that it names are decided "
+                       "by another option (the first --tensor-type that matches, --embedding-type, --output-type)", r->pattern,
+                       type, m.first_choosable);
     if (m.fixed > 0)
-        return err_set(e, ERR_USAGE, "--tensor-type '%s=%s' names only tensors whose type is fixed ('%s'); it could name: %s", r->pattern,
-                       dtype_name(r->type), m.first_fixed, could);
-    return err_set(e, ERR_USAGE, "--tensor-type '%s=%s' names no tensor; it could name: %s", r->pattern, dtype_name(r->type), could);
+        return err_set(e, ERR_USAGE, "--tensor-type '%s=%s' names only tensors whose type is fixed ('%s'); it could name: %s",
+                       r->pattern, type, m.first_fixed, could);
+    return err_set(e, ERR_USAGE, "--tensor-type '%s=%s' names no tensor; it could name: %s", r->pattern, type, could);
 }
 
 static bool all_obeyed(const choice_opts *o, const policy_told *told, const policy_tensor *t, int64_t n, err *e)
@@ -91,15 +94,16 @@ static bool all_obeyed(const choice_opts *o, const policy_told *told, const poli
         if (told->decided[i] == 0) return refuse_rule(&v->rules[i], t, n, e);
     if (!v || v->output == DT_INVALID || told->output > 0) return true;
     if (v->embedding == DT_INVALID)
-        return err_set(e, ERR_USAGE, "--output-type %s decides nothing: the output matrix is tied to the embedding, whose type %s decides; "
-                       "--embedding-type names it", dtype_name(v->output), v->pure ? "--pure" : "a --tensor-type");
-    // Both are often given together, whatever the model: the embedding's own option goes first where the two are one matrix.
-    progress_logf(o->log, "warning: --output-type %s decides nothing: the output matrix is tied to the embedding, which --embedding-type makes %s",
-                  dtype_name(v->output), dtype_name(v->embedding));
+        return err_set(e, ERR_USAGE, "--output-type %s decides nothing: the output matrix is tied to the embedding, "
+                       "whose type %s decides; --embedding-type names it", dtype_name(v->output),
+                       v->pure ? "--pure" : "a --tensor-type");
+    // Both are often given together, whatever the model: the embedding's own option goes first where they are one matrix.
+    progress_logf(o->log, "warning: --output-type %s decides nothing: the output matrix is tied to the embedding, "
+                  "which --embedding-type makes %s", dtype_name(v->output), dtype_name(v->embedding));
     return true;
 }
 
-// ---- blocks that do not fit ------------------------------------------------------------------------------------------------
+// ---- blocks that do not fit ----------------------------------------------------------------------------------------
 
 enum { MAX_PAIRS = 64 };
 typedef struct { dtype wanted, to; int64_t n; } fallback;
@@ -111,7 +115,8 @@ static void count_fallback(fallback *list, int *n, dtype wanted, dtype to)
     if (*n < MAX_PAIRS) list[(*n)++] = (fallback){ wanted, to, 1 };
 }
 
-static bool tell_fallbacks(const choice_opts *o, const policy_tensor *t, int64_t n, const dtype *types, const dtype *wanted, err *e)
+static bool tell_fallbacks(const choice_opts *o, const policy_tensor *t, int64_t n, const dtype *types,
+                           const dtype *wanted, err *e)
 {
     fallback list[MAX_PAIRS];
     int64_t  first = -1, count = 0, choosable = 0;
@@ -126,15 +131,17 @@ static bool tell_fallbacks(const choice_opts *o, const policy_tensor *t, int64_t
     if (count == 0) return true;
     for (int i = 0; i < n_list; i++) {
         char one[64];
-        snprintf(one, sizeof one, "%lld %s instead of %s", (long long)list[i].n, dtype_name(list[i].to), dtype_name(list[i].wanted));
+        snprintf(one, sizeof one, "%lld %s instead of %s", (long long)list[i].n, dtype_name(list[i].to),
+                 dtype_name(list[i].wanted));
         if (!list_add(text, sizeof text, one)) break;
     }
     const char *label = file_type_of(o->type)->label;
     if (o->strict)
-        return err_set(e, ERR_USAGE, "--strict-types: %lld of %lld matrices cannot be what %s gives them (%s); the first is '%s', with rows of %lld",
-                       (long long)count, (long long)choosable, label, text, t[first].name, (long long)t[first].shape[t[first].n_dims - 1]);
-    progress_logf(o->log, "warning: %lld of %lld matrices have rows that no block of their %s type fits, and take another: %s (--dry-run lists them, "
-                  "--strict-types refuses)", (long long)count, (long long)choosable, label, text);
+        return err_set(e, ERR_USAGE, "--strict-types: %lld of %lld matrices cannot be what %s gives them (%s); the first is '%s', "
+                       "with rows of %lld", (long long)count, (long long)choosable, label, text, t[first].name,
+                       (long long)t[first].shape[t[first].n_dims - 1]);
+    progress_logf(o->log, "warning: %lld of %lld matrices have rows that no block of their %s type fits, and take another: %s "
+                  "(--dry-run lists them, --strict-types refuses)", (long long)count, (long long)choosable, label, text);
     return true;
 }
 

@@ -269,8 +269,8 @@ static bool whole_tensor_override(const mix_state *s, const policy_tensor *t, dt
     return err_set(e, ERR_USAGE, "tensor '%s': rows of %lld cannot be %s", t->name, (long long)n_cols, dtype_name(to));
 }
 
-// Where blocks are no base. llama-quantize looks at neither rules nor a tied --output-type there, so this is ours: the tied embedding alone, and not
-// the per-layer one that goes with it in a mix.
+// Where blocks are no base. llama-quantize looks at neither rules nor a tied --output-type there, so this is ours: the tied
+// embedding alone, and not the per-layer one that goes with it in a mix.
 static dtype plain_type(mix_state *s, dtype base, const policy_tensor *t)
 {
     const bool tied = !s->m->has_output && strcmp(t->name, "token_embd.weight") == 0;
@@ -279,7 +279,8 @@ static dtype plain_type(mix_state *s, dtype base, const policy_tensor *t)
 }
 
 // *wanted: what the tensor would be if every block fitted its rows.
-static bool choose_one(mix_state *s, const file_type_info *ft, const policy_tensor *t, dtype *type, dtype *wanted, err *e)
+static bool choose_one(mix_state *s, const file_type_info *ft, const policy_tensor *t, dtype *type, dtype *wanted,
+                       err *e)
 {
     const policy_overrides *o = s->m->overrides;
     bool asked;
@@ -333,7 +334,8 @@ bool policy_choose(file_type ft, const policy_model *m, const policy_tensor *t, 
     return policy_choose_telling(ft, m, t, n, types, NULL, e);
 }
 
-bool policy_choose_telling(file_type ft, const policy_model *m, const policy_tensor *t, int64_t n, dtype *types, policy_told *told, err *e)
+bool policy_choose_telling(file_type ft, const policy_model *m, const policy_tensor *t, int64_t n, dtype *types,
+                           policy_told *told, err *e)
 {
     const file_type_info *info = file_type_of(ft);
     mix_state s = { .ft = ft, .m = m, .told = told };

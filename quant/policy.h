@@ -65,13 +65,15 @@ bool policy_choose(file_type ft, const policy_model *m, const policy_tensor *t, 
 
 // How a choice came about.
 typedef struct {
-    dtype   *wanted;        // [n] of the caller: what each tensor would be if every block fitted its rows; where types[i] is another, it fell back
+    dtype   *wanted;        // [n] of the caller: what each tensor would be if every block fitted its rows; where types[i] is
+                            // another, it fell back
     int64_t *decided;       // [overrides->n_rules] of the caller, zeroed: the tensors that each rule decided
     int64_t  output;        // tensors that --output-type decided
 } policy_told;
 
 // policy_choose, telling that too. told: NULL, or with both lists.
-bool policy_choose_telling(file_type ft, const policy_model *m, const policy_tensor *t, int64_t n, dtype *types, policy_told *told, err *e);
+bool policy_choose_telling(file_type ft, const policy_model *m, const policy_tensor *t, int64_t n, dtype *types,
+                           policy_told *told, err *e);
 
 // Can this tensor take another type than it comes in? Vectors, norms, routers and per_layer_model_proj cannot.
 bool policy_may_change(const policy_tensor *t);

@@ -17,22 +17,24 @@ bool tensor_job_init(tensor_job *j, const gguf_tensor *dst, const tensor_source 
 {
     const dtype_info *to = dtype_find(dst->type), *from = dtype_of(src->type);
     const bool plain = dtype_is_float(src->type);
-    *j = (tensor_job){ .dst = dst, .src = src, .to = codec_find(dst->type), .from = plain ? NULL : codec_find(src->type) };
+    *j = (tensor_job){ .dst = dst, .src = src, .to = codec_find(dst->type) };
+    if (!plain) j->from = codec_find(src->type);
     j->cols = dst->n_dims > 0 ? dst->shape[dst->n_dims - 1] : 1;
     j->rows_per_matrix = dst->n_dims > 1 ? dst->shape[dst->n_dims - 2] : 1;
     j->copied = src->type == dst->type && src->add == 0;
     if (!to || (!j->copied && (!j->to || (!plain && !j->from))))
-        return err_set(e, ERR_INPUT, "%s: found type %s, which cannot become %s", src->where, dtype_name(src->type), dtype_name(dst->type));
+        return err_set(e, ERR_INPUT, "%s: found type %s, which cannot become %s", src->where, dtype_name(src->type),
+                       dtype_name(dst->type));
     if (!j->copied && j->cols % from->block_weights != 0)
-        return err_set(e, ERR_INPUT, "%s: found rows of %lld, expected a multiple of %d", src->where, (long long)j->cols,
-                       from->block_weights);
+        return err_set(e, ERR_INPUT, "%s: found rows of %lld, expected a multiple of %d", src->where,
+                       (long long)j->cols, from->block_weights);
     const int64_t most = j->copied ? PIECE_COPY_BYTES / to->block_bytes * to->block_weights : PIECE_WEIGHTS;
     if (j->copied || to->block_weights == 1) {     // rows do not matter: the tensor is one long row
         j->piece_weights = most;
         j->pieces_per_row = 1;
         j->n_pieces = dst->n_elems / most + (dst->n_elems % most != 0);
-    } else if (j->cols <= most || src->importance || src->feedback) {      // an importance search and feedback look at the whole row
-        const bool lanes = src->effort > 0 || src->feedback;               // whole groups of rows, so that no lane idles
+    } else if (j->cols <= most || src->importance || src->feedback) {      // a search and feedback look at the whole row
+        const bool lanes = src->effort > 0 || src->feedback;               // whole groups of rows: no lane idles
         const int64_t n_rows = dst->n_elems / j->cols;
         int64_t rows = j->cols <= most ? most / j->cols : 1;
         if (lanes) rows = rows < ROWS_AT_ONCE ? ROWS_AT_ONCE : rows / ROWS_AT_ONCE * ROWS_AT_ONCE;
@@ -66,7 +68,7 @@ int64_t piece_bytes(dtype t, int64_t weights)
     return weights / i->block_weights * i->block_bytes;
 }
 
-// ---- one piece -----------------------------------------------------------------------------------------------------------
+// ---- one piece -----------------------------------------------------------------------------------------------------
 
 // What the type's reader wants: structs of uint16_t and uint8_t, or floats that are read where they lie.
 static bool is_aligned(const void *p, dtype t)
@@ -113,11 +115,13 @@ static const float *importance_of(const tensor_job *j, int64_t row, int64_t *end
 }
 
 // By the device where there is one that can, else as effort_encode_rows.
-static bool encode_blocks(const tensor_job *j, uint8_t *dst, const float *x, int64_t n_rows, int64_t n_cols, const float *importance, int64_t *bad, err *e)
+static bool encode_blocks(const tensor_job *j, uint8_t *dst, const float *x, int64_t n_rows, int64_t n_cols,
+                          const float *importance, int64_t *bad, err *e)
 {
     const tensor_source *s = j->src;
     if (s->encoder && s->effort == 0 && !s->feedback) {
-        const encoder_answer a = s->encoder->encode_rows(s->encoder, j->dst->type, dst, x, n_rows, n_cols, importance, e);
+        const encoder_answer a =
+            s->encoder->encode_rows(s->encoder, j->dst->type, dst, x, n_rows, n_cols, importance, e);
         *bad = 0;
         if (a != ENCODER_NOT_HERE) return a == ENCODER_DONE;
     }
@@ -131,8 +135,9 @@ static bool encode_rows(const tensor_job *j, int64_t row, int64_t n_rows, const 
     for (int64_t end, bad, n, done = 0; done < n_rows; done += n) {
         const float *importance = importance_of(j, row + done, &end);
         n = end - (row + done) < n_rows - done ? end - (row + done) : n_rows - done;
-        if (encode_blocks(j, dst + piece_bytes(j->dst->type, done * j->cols), x + done * j->cols, n, j->cols, importance, &bad, &why)) continue;
-        if (why.kind == ERR_SYSTEM) return err_set(e, why.kind, "%s: %s", j->src->where, why.msg);       // no fault of the row
+        uint8_t *at = dst + piece_bytes(j->dst->type, done * j->cols);
+        if (encode_blocks(j, at, x + done * j->cols, n, j->cols, importance, &bad, &why)) continue;
+        if (why.kind == ERR_SYSTEM) return err_set(e, why.kind, "%s: %s", j->src->where, why.msg);  // no fault of the row
         return err_set(e, why.kind, "%s: row %lld: %s", j->src->where, (long long)(row + done + bad), why.msg);
     }
     return true;
@@ -147,10 +152,11 @@ static void encode_plain(dtype to, uint8_t *dst, const float *x, int64_t n)
 }
 
 // ERR_INPUT for element i of the tensor, which is `found`: where it stands, and what is wrong with it.
-static bool refuse_value(const tensor_job *j, int64_t i, const char *found, const char *expected, const char *hint, err *e)
+static bool refuse_value(const tensor_job *j, int64_t i, const char *found, const char *expected, const char *hint,
+                         err *e)
 {
-    return err_set(e, ERR_INPUT, "%s: row %lld: column %lld: found %s, expected %s%s", j->src->where, (long long)(i / j->cols),
-                   (long long)(i % j->cols), found, expected, hint);
+    return err_set(e, ERR_INPUT, "%s: row %lld: column %lld: found %s, expected %s%s", j->src->where,
+                   (long long)(i / j->cols), (long long)(i % j->cols), found, expected, hint);
 }
 
 // Element i of the source as the number that the file holds, where F32 may be too small for it.
@@ -213,7 +219,7 @@ void piece_bad_add(piece_bad *all, const piece_bad *more)
     all->n += more->n;
 }
 
-// ---- what is no number -----------------------------------------------------------------------------------------------------
+// ---- what is no number ---------------------------------------------------------------------------------------------
 
 static const char HINT[] = " (--allow-nonfinite goes on)";
 
@@ -230,7 +236,8 @@ static bool refuse_plain(const tensor_job *j, int64_t i, err *e)
 }
 
 // Blocks that are copied as they are: a scale may be NaN or Inf. Few tensors ever are, so they are simply decoded.
-static bool check_blocks(const tensor_job *j, int64_t first, int64_t n, const uint8_t *bytes, piece_scratch *s, piece_bad *bad, err *e)
+static bool check_blocks(const tensor_job *j, int64_t first, int64_t n, const uint8_t *bytes, piece_scratch *s,
+                         piece_bad *bad, err *e)
 {
     enum { STEP = 1 << 13 };        // a multiple of every block
     if (!scratch_fit(s, STEP, e)) return false;
@@ -240,13 +247,15 @@ static bool check_blocks(const tensor_job *j, int64_t first, int64_t n, const ui
         j->to->decode_row(s->f32, s->aligned, step);
         const int64_t at = finite_first(DT_F32, s->f32, step);
         if (at < 0) continue;
-        if (!j->src->allow_nonfinite) return refuse_value(j, first + i + at, finite_name((double)s->f32[at]), "blocks of finite values", HINT, e);
+        const char *found = finite_name((double)s->f32[at]);
+        if (!j->src->allow_nonfinite) return refuse_value(j, first + i + at, found, "blocks of finite values", HINT, e);
         piece_bad_add(bad, &(piece_bad){ finite_count_bad(DT_F32, s->f32, step), first + i + at });
     }
     return true;
 }
 
-bool piece_check(const tensor_job *j, int64_t first, int64_t n, const uint8_t *bytes, piece_scratch *s, piece_bad *bad, err *e)
+bool piece_check(const tensor_job *j, int64_t first, int64_t n, const uint8_t *bytes, piece_scratch *s, piece_bad *bad,
+                 err *e)
 {
     const dtype t = j->dst->type;
     if (!finite_checks(t)) return !j->copied || !j->to || check_blocks(j, first, n, bytes, s, bad, e);
@@ -257,7 +266,7 @@ bool piece_check(const tensor_job *j, int64_t first, int64_t n, const uint8_t *b
     return true;
 }
 
-// ---- comparing ------------------------------------------------------------------------------------------------------------
+// ---- comparing -----------------------------------------------------------------------------------------------------
 
 bool piece_compare(const tensor_job *j, const char *path, int64_t first, const uint8_t *bytes, int64_t n_bytes, err *e)
 {
@@ -268,7 +277,8 @@ bool piece_compare(const tensor_job *j, const char *path, int64_t first, const u
     while (found[at] == bytes[at]) at++;
     const int64_t weight = first + at / t->block_bytes * t->block_weights;
     return err_set(e, ERR_VERDICT, "%s: tensor '%s': row %lld, block %lld (%s): not what %s gives", path, j->dst->name,
-                   (long long)(weight / j->cols), (long long)(weight % j->cols / t->block_weights), t->name, j->src->where);
+                   (long long)(weight / j->cols), (long long)(weight % j->cols / t->block_weights), t->name,
+                   j->src->where);
 }
 
 void piece_scratch_free(piece_scratch *s)

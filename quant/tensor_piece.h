@@ -1,4 +1,5 @@
-// tensor_piece: one tensor of a file to be, cut into pieces that any thread may make by itself: what tensor_writer hands out.
+// tensor_piece: one tensor of a file to be, cut into pieces that any thread may make by itself: what tensor_writer hands
+// out.
 // Of use to tensor_writer alone.
 #ifndef HALLMARK_QUANT_TENSOR_PIECE_H
 #define HALLMARK_QUANT_TENSOR_PIECE_H
@@ -17,9 +18,11 @@ typedef struct {
     int64_t              pieces_per_row;// 1 where pieces are whole rows
 } tensor_job;
 
-typedef struct { float *f32; uint8_t *aligned; int64_t weights; } piece_scratch;     // of one thread; freed by piece_scratch_free
+// Of one thread; freed by piece_scratch_free.
+typedef struct { float *f32; uint8_t *aligned; int64_t weights; } piece_scratch;
 
-typedef struct { int64_t n, first; } piece_bad;      // values of a piece that are no numbers: how many, and the first's index in the tensor
+// Values of a piece that are no numbers: how many, and the first's index in the tensor.
+typedef struct { int64_t n, first; } piece_bad;
 
 // How src becomes dst, and how it is cut. ERR_INPUT: there is no way from one type to the other.
 bool tensor_job_init(tensor_job *j, const gguf_tensor *dst, const tensor_source *src, err *e);
@@ -33,9 +36,11 @@ int64_t piece_bytes(dtype t, int64_t weights);
 // Encodes n weights from `first` on. dst: piece_bytes. ERR_INPUT names row and column of what cannot be encoded.
 bool piece_encode(const tensor_job *j, int64_t first, int64_t n, uint8_t *dst, piece_scratch *s, err *e);
 
-// Looks for NaN and Inf in n weights from `first` on, that piece_encode made or that are copied: whole blocks. Without src->allow_nonfinite the first is
-// ERR_INPUT by row and column; with it they are added to *bad. Blocks that were encoded have none.
-bool piece_check(const tensor_job *j, int64_t first, int64_t n, const uint8_t *bytes, piece_scratch *s, piece_bad *bad, err *e);
+// Looks for NaN and Inf in n weights from `first` on, that piece_encode made or that are copied: whole blocks. Without
+// src->allow_nonfinite the first is ERR_INPUT by row and column; with it they are added to *bad. Blocks that were encoded
+// have none.
+bool piece_check(const tensor_job *j, int64_t first, int64_t n, const uint8_t *bytes, piece_scratch *s, piece_bad *bad,
+                 err *e);
 
 // ERR_VERDICT naming the first block that is not the one of the file at `path`.
 bool piece_compare(const tensor_job *j, const char *path, int64_t first, const uint8_t *bytes, int64_t n_bytes, err *e);

@@ -14,7 +14,7 @@ enum {
                                         // two of them are hashed side by side. Copied ones need no memory
 };
 
-// ---- the pieces under way -------------------------------------------------------------------------------------------------
+// ---- the pieces under way ------------------------------------------------------------------------------------------
 
 typedef struct {
     tensor_job t;
@@ -67,7 +67,8 @@ static bool write_bytes(outfile *f, int64_t at, const uint8_t *bytes, int64_t n,
 // Puts n weights from `first` on, whose bytes these are, to their place in the file.
 static bool put_bytes(writer *w, const tensor_job *t, int64_t first, int64_t n, const uint8_t *bytes, err *e)
 {
-    const int64_t off = piece_bytes(t->dst->type, first), at = t->dst->off + off, n_bytes = piece_bytes(t->dst->type, n);
+    const int64_t off = piece_bytes(t->dst->type, first), at = t->dst->off + off;
+    const int64_t n_bytes = piece_bytes(t->dst->type, n);
     if (!t->copied || t->src->fd < 0) return write_bytes(w->out, at, bytes, n_bytes, e);
     return outfile_copy_at(w->out, at, t->src->fd, t->src->off + off, n_bytes, e);
 }
@@ -140,7 +141,7 @@ static bool hash_slots(writer *w, const slot *a, const slot *b, err *e)
     return ok && end_digest(w, a, e) && (!b || end_digest(w, b, e));
 }
 
-// ---- the threads ---------------------------------------------------------------------------------------------------------
+// ---- the threads ---------------------------------------------------------------------------------------------------
 
 static slot *slot_at(writer *w, int64_t piece) { return &w->ring[piece % w->n_slots]; }
 
@@ -290,8 +291,9 @@ static void log_bad(const writer *w)
     for (int64_t i = 0; i < w->n_jobs; i++) {
         const job *j = &w->jobs[i];
         if (j->bad.n == 0) continue;
-        progress_logf(w->pr, "warning: %s: NaN or infinite values in the new file: %lld, the first in row %lld, column %lld", j->t.src->where,
-                      (long long)j->bad.n, (long long)(j->bad.first / j->t.cols), (long long)(j->bad.first % j->t.cols));
+        progress_logf(w->pr, "warning: %s: NaN or infinite values in the new file: %lld, the first in row %lld, column %lld",
+                      j->t.src->where, (long long)j->bad.n, (long long)(j->bad.first / j->t.cols),
+                      (long long)(j->bad.first % j->t.cols));
     }
 }
 

@@ -461,18 +461,19 @@ START_TEST(test_same_numbers)
 }
 END_TEST
 
-// Two tensors of 256 MB, a file without a byte of data on disk. What is resident is asked of a process of its own.
+// Tensors of 256 and 512 MB in a file without a byte of data on disk. What is resident is asked of a process of its own.
 START_TEST(test_comparing_takes_no_memory)
 {
     enum { BYTES = 1 << 28 };
     char  *dir = new_dir(), head[300];
-    struct rusage after;
+    struct rusage before, after;
     int    status;
     snprintf(head, sizeof head, "{\"a\":{\"dtype\":\"BF16\",\"shape\":[%d],\"data_offsets\":[0,%d]},\"b\":{\"dtype\":\"F32\",\"shape\":[%d],"
              "\"data_offsets\":[%d,%lld]}}", BYTES / 2, BYTES, BYTES / 2, BYTES, 3ll * BYTES);
     buffer b = file_of(head, 0);
     write_file(in_dir(dir, "x.safetensors"), b.p, b.n);
     ck_assert_int_eq(truncate(in_dir(dir, "x.safetensors"), b.n + 3ll * BYTES), 0);
+    getrusage(RUSAGE_SELF, &before);
     const pid_t child = fork();
     if (child == 0) {
         err e = { 0 };
@@ -482,7 +483,8 @@ START_TEST(test_comparing_takes_no_memory)
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     getrusage(RUSAGE_CHILDREN, &after);
-    ck_assert_msg(after.ru_maxrss < 150 * 1024, "%ld kB resident", after.ru_maxrss);
+    // A sanitizer's notes of the bytes that were read take an eighth of them.
+    ck_assert_msg(after.ru_maxrss < before.ru_maxrss + 256 * 1024, "%ld kB resident, %ld before", after.ru_maxrss, before.ru_maxrss);
     bytes_free(&b);
     drop_dir(dir);
 }
