@@ -152,7 +152,7 @@ START_TEST(test_changed)
         { "\"logits\":[3.5,1.25]", "\"logits\":[3.5,null]", "found no finite number" }, { "\"probes\":", "\"prob\":", "key 'probes': found no array" },
         { "\"layer\":-1", "\"layer\":-2", "key 'layer': found -2" }, { "\"layer\":-1", "\"layer\":0", "found layer 0 after layer 0" }, { "\"layer\":-1", "\"layer\":1024", "found 1024" },
         { "\"value\":[0.5,-0.001]", "\"value\":[0.5]", "key 'value': found 1 elements, expected 2" }, { "\"norm\":2.5", "\"norm\":-1", "key 'norm': found -1" },
-        { "\"norm\":2.5", "\"norm\":1e999", "key 'norm': found a number too large" }, { "\"self\":{", "\"sel\":{", "key 'self': found no object" },
+        { "\"norm\":2.5", "\"norm\":1e999", "key 'norm': found NaN, Infinity or a number too large" }, { "\"self\":{", "\"sel\":{", "key 'self': found no object" },
         { "\"b\":{\"top\"", "\"c\":{\"top\"", "key 'b': found no object" }, { "\"margin\":[2.25,0]", "\"margin\":[2.25]", "key 'margin': found 1 elements" },
         { "\"kl\":[0,1e-12]", "\"kl\":[0,1e999]", "key 'kl': index 1: found no finite number" }, { "\"logprob_diff_max\":0.001", "\"logprob_diff_max\":null", "found nothing" },
         { "h\\u00e9", "h\\ud800", "half of a surrogate pair" }, { "h\\u00e9", "h\\uffff", "found U+FFFF" }, { "h\\u00e9", "h\xff", "valid UTF-8" },
