@@ -1,5 +1,6 @@
 // hallmark bench: how fast an artifact runs, beside what the memory allows.
 #include "cli.h"
+#include "../runtime/kv_spec.h"
 #include "bandwidth.h"
 #include "text_out.h"
 #include <ctype.h>
@@ -325,6 +326,8 @@ static int run(const void *opts, const text_list *args)
 {
     const bench_options *o = opts;
     err e = { 0 };
+    kv_spec kv;
+    if (o->kv && !kv_spec_parse(&kv, o->kv, &e)) return cli_fail(&cmd_bench, &e);
     bench_result *r = calloc((size_t)args->n, sizeof *r);
     bool ok = r ? true : err_nomem(&e, "the results", (size_t)args->n * sizeof *r);
     for (int i = 0; ok && i < args->n; i++) {

@@ -1,5 +1,6 @@
 // hallmark run: greedy generation from a prompt.
 #include "cli.h"
+#include "../runtime/kv_spec.h"
 #include "text_out.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -150,6 +151,8 @@ static int run(const void *opts, const text_list *args)
 {
     const run_options *o = opts;
     err e = { 0 };
+    kv_spec kv;
+    if (o->kv && !kv_spec_parse(&kv, o->kv, &e)) return cli_fail(&cmd_run, &e);
     if (!o->prompt == !o->ids) {
         err_set(&e, ERR_USAGE, "give %s of -p TEXT and --ids N,N,...", o->prompt ? "only one" : "one");
         return cli_fail(&cmd_run, &e);

@@ -1,5 +1,6 @@
 // hallmark verify: run an artifact against what Transformers said.
 #include "cli.h"
+#include "../runtime/kv_spec.h"
 #include "../formats/file_map.h"
 #include "../formats/json.h"
 #include "../verify/derivation.h"
@@ -105,6 +106,8 @@ static int run(const void *opts, const text_list *args)
 {
     const verify_options *o = opts;
     err e = { 0 };
+    kv_spec kv;
+    if (o->kv && !kv_spec_parse(&kv, o->kv, &e)) return cli_fail(&cmd_verify, &e);
     destination *out = calloc((size_t)o->reports.n + 1, sizeof *out);
     if (!out) {
         err_nomem(&e, "the reports", (size_t)o->reports.n * sizeof *out);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const kv_choices[]     = { "f32", "bf16", "f16", "q8_0", "q4_0", NULL };
 const char *const arith_choices[]  = { "f32", "bf16", NULL };
 const char *const device_choices[] = { "auto", "cpu", "cuda", NULL };
 

@@ -185,7 +185,7 @@ END_TEST
 
 // ---- options --------------------------------------------------------------------------------------------------------
 
-typedef struct { const char *out, *kv, *text; int64_t n, threads; text_list many; bool flag; given_int level; } sample_options;
+typedef struct { const char *out, *kv, *text, *arith; int64_t n, threads; text_list many; bool flag; given_int level; } sample_options;
 static const opt sample_table[] = {
     { "--output", "-o", OPT_OUTPUT, offsetof(sample_options, out), "F", "", true, 0, 0, NULL },
     { "--text", NULL, OPT_TEXT, offsetof(sample_options, text), "T", "", false, 0, 0, NULL },
@@ -194,6 +194,7 @@ static const opt sample_table[] = {
     { "--level", NULL, OPT_GIVEN_INT, offsetof(sample_options, level), "N", "", false, 0, 2, NULL },
     { "--flag", NULL, OPT_FLAG, offsetof(sample_options, flag), NULL, "", false, 0, 0, NULL },
     OPT_KV(sample_options),
+    OPT_ARITH(sample_options),
     OPT_THREADS(sample_options),
 };
 static const command sample = { .name = "sample", .synopsis = "X", .opts = sample_table, .n_opts = N_ROWS(sample_table),
@@ -252,7 +253,7 @@ START_TEST(wrong_options_are_named)
         { "a -o x --nmuber 3", "did you mean '--number'?" }, { "a -o x --out y", "did you mean '--output'?" },
         { "a -o x -n 10", "expected -5 to 9" }, { "a -o x -n -6", "expected -5 to 9" }, { "a -o x -n 5x", "whole number" },
         { "a -o x -n +5", "whole number" }, { "a -o x --level 3", "expected 0 to 2" }, { "a -o x --level 1 --level 1", "given twice" }, { "a -o x -n", "needs a value" }, { "a -o x -n 1 -n 1", "given twice" },
-        { "a -o x --flag=1", "takes no value" }, { "a -o x --kv f61", "did you mean 'f16'?" }, { "a -o x --many=", "empty" },
+        { "a -o x --flag=1", "takes no value" }, { "a -o x --arith f23", "did you mean 'f32'?" }, { "a -o x --many=", "empty" },
         { "a -o x -z", "unknown option '-z'" }, { "a -o -", "found '-'" }, { "a --output=", "empty" }, { "a -o x --threads 99999999999999999999", "expected 1 to 1024" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -60,7 +60,8 @@ for c in s s0 s1g1 s12p s1000001 p1 p1g s1, x1; do run_hm 2 bench x --case "$c";
 for n in 0 -1 1x '' ' ' 99999999999999999999 0x10 1.5 1e3; do
     run_hm 2 run x -p a -n "$n"; out_empty; err_has "option --tokens"
 done
-run_hm 2 run x -p a --kv bf17; err_has "did you mean 'bf16'?"
+run_hm 2 run x -p a --kv bf17; err_has "KV cache 'bf17': at 'bf17': expected f32, bf16"
+run_hm 2 run x -p a --kv 'k=q8_0'; err_has "',v=' and a type"
 run_hm 2 run x -p a --arith f64; err_has "f32, bf16"
 run_hm 2 run x -p a --device gpu; err_has "auto, cpu, cuda"
 
