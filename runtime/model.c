@@ -209,8 +209,8 @@ static bool read_rope(reader *r, hparams *h)
 {
     gguf_str scaling = { DEFAULT_ROPE_SCALING_TYPE, sizeof DEFAULT_ROPE_SCALING_TYPE - 1 };
     if (!read_optional(r, "rope.freq_base", true, &h->rope_base) || !read_optional(r, "rope.freq_base_swa", true, &h->rope_base_swa)) return false;
-    if (!check_rope(r, "rope.freq_base", h->rope_base, 1.0f)) return false;
-    if (!check_rope(r, "rope.freq_base_swa", h->rope_base_swa, 1.0f)) return false;
+    if (!check_rope(r, "rope.freq_base", h->rope_base, 1e-30f)) return false;
+    if (!check_rope(r, "rope.freq_base_swa", h->rope_base_swa, 1e-30f)) return false;
     h->rope_scale = 1.0f;
     if (gguf_find_kv(r->g, key_of(r, "rope.scaling.type")) && !gguf_get_str(r->g, r->key, &scaling, r->e)) return false;
     const bool linear = scaling.n == 6 && memcmp(scaling.s, "linear", 6) == 0, none = scaling.n == 4 && memcmp(scaling.s, "none", 4) == 0;
@@ -278,11 +278,13 @@ static bool read_vocab(reader *r, hparams *h)
 {
     const gguf_tensor *t = gguf_find_tensor(r->g, "token_embd.weight");
     if (gguf_n_tensors(r->g) == 0) return true;     // metadata alone: a plan made from a config
-    if (!t || t->n_dims != 2) return err_set(r->e, ERR_INPUT, "%s: tensor 'token_embd.weight': missing, or not a matrix", gguf_path(r->g));
-    if (t->shape[1] != h->n_embd || t->shape[0] < 1 || t->shape[0] > LIMIT_VOCAB)
-        return err_set(r->e, ERR_INPUT, "%s: tensor 'token_embd.weight': found [%lld][%lld], expected [vocabulary][%d]", gguf_path(r->g),
-                       (long long)t->shape[0], (long long)t->shape[1], h->n_embd);
-    h->n_vocab = t->shape[0];
+    if (!t || t->n_dims > 2)
+        return err_set(r->e, ERR_INPUT, "%s: tensor 'token_embd.weight': missing, or not a matrix", gguf_path(r->g));
+    const int64_t rows = gguf_tensor_rows(t), cols = gguf_tensor_cols(t);
+    if (cols != h->n_embd || rows > LIMIT_VOCAB)
+        return err_set(r->e, ERR_INPUT, "%s: tensor 'token_embd.weight': found [%lld][%lld], expected [vocabulary][%d]",
+                       gguf_path(r->g), (long long)rows, (long long)cols, h->n_embd);
+    h->n_vocab = rows;
     return true;
 }
 
