@@ -46,8 +46,9 @@ const command cmd_inspect = {
     .synopsis = "FILE|DIR|HF [--json]",
     .about = "Shows a GGUF file, a Hugging Face folder (config.json alone is enough for the KV cache plan, with what sharing between\n"
              "layers saves), a safetensors file, or a fixture; of a folder of GGUF files, such as a release, a line for each. Nothing\n"
-             "is run. JSON keys: kv (object), tensors (array of name, type, shape, offset, bytes; the slowest dimension first), memory;\n"
-             "of a folder of GGUF files artifacts.\n",
+             "is run. A model that could not be run is shown too; then a message says why, and the exit status is 3. JSON keys: kv\n"
+             "(object), tensors (array of name, type, shape, offset, bytes; the slowest dimension first), memory, problem (why it\n"
+             "could not be run, or null); of a folder of GGUF files artifacts.\n",
     .examples = "  hallmark inspect gemma-Q4_K_M.gguf\n"
                 "  hallmark inspect out/gemma-4-E2B-it-GGUF\n"
                 "  hallmark inspect ~/models/gemma-4-E2B-it\n"
