@@ -102,10 +102,12 @@ static void on_add(progress *p, const char *item, int64_t bytes)
     progress_bar *b = (progress_bar *)(void *)p;
     pthread_mutex_lock(&b->lock);
     b->done += bytes;
+    // A stage's first item is shown at once, so that a short stage names it too.
+    const bool first = item && !b->item[0];
     if (item) text_fit(b->item, sizeof b->item, item, strlen(item), 0);
     double now = seconds_now();
     if (b->terminal) {
-        if (now - b->last >= REDRAW_SECONDS) draw(b, now);
+        if (first || now - b->last >= REDRAW_SECONDS) draw(b, now);
     } else if (now - b->last >= LINE_SECONDS) {
         char line[256];
         format_state(b, now, false, line, sizeof line);

@@ -278,11 +278,15 @@ static void log_left_out(const tally *left, progress *log)
                           (double)left[i].n_bytes / 1e6, left_out[i].why);
 }
 
-// Transformers reads an index only for the names of the files, so a tensor that it lists and no file has is missing
-// where it is needed, and otherwise nothing: a tied lm_head that was dropped when the shards were saved again.
-static void log_absent(const slot_table *t, const st *s, progress *log)
+// An index is read for the names of the files. A tensor that it lists and no file has is missing where it is needed,
+// and otherwise nothing: a tied lm_head that was dropped when the shards were saved again.
+static void log_index(const slot_table *t, const st *s, progress *log)
 {
-    int64_t n = st_n_absent(s);
+    const st_tensor *first;
+    int64_t n = st_n_absent(s), n_misplaced = st_n_misplaced(s, &first);
+    if (n_misplaced)
+        progress_logf(log, "the index is wrong about the file of %lld tensor%s, which the files decide: '%s' is in %s",
+                      (long long)n_misplaced, n_misplaced == 1 ? "" : "s", first->name, st_file(s, first->file)->path);
     if (n) progress_logf(log, "the index lists %lld tensor%s in no file, not needed here: '%s'%s", (long long)n,
                          n == 1 ? "" : "s", st_absent(s, 0, NULL), n == 1 ? "" : ", ...");
     if (t->c->ple > 0 && t->c->n_vocab_ple > t->c->n_vocab)
@@ -298,7 +302,7 @@ static bool find_all(slot_table *t, const st *s, progress *log, err *e)
     settle_head(t, s, log);
     if (!check_missing(t, s, e)) return false;
     log_left_out(left, log);
-    log_absent(t, s, log);
+    log_index(t, s, log);
     return true;
 }
 

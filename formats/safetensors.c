@@ -22,6 +22,8 @@ struct st {
     st_tensor *tensors;         // sorted by name once open; names owned
     int64_t    n_absent;        // tensors that the index lists and no file has
     char     **absent;          // [n_absent][2], owned: name, and the file that the index names
+    int64_t    n_misplaced;     // tensors that the index does not list, or lists for another file than theirs
+    int64_t    misplaced;       // the first of them
 };
 
 // Every dtype that the format knows (safetensors' Dtype), because shapes and offsets are checked whether we read it or not.
@@ -305,8 +307,15 @@ static bool add_absent(st *s, const entry *x, err *e)
     return true;
 }
 
-// Both lists sorted by tensor name: what is in a file must be listed, and for that file.
-static bool compare_index(st *s, const char *where, entry *list, int64_t n, err *e)
+static bool is_in_file(const st *s, const st_tensor *t, const char *file)
+{
+    const char *path = s->files[t->file].path, *slash = strrchr(path, '/');
+    return strcmp(file, slash ? slash + 1 : path) == 0;
+}
+
+// Both lists sorted by tensor name. Transformers takes from an index which files there are, and from the files which
+// tensors are in them; so do we, and count where the two disagree.
+static bool compare_index(st *s, entry *list, int64_t n, err *e)
 {
     qsort(list, (size_t)n, sizeof *list, by_tensor);
     int64_t i = 0, j = 0;
@@ -314,17 +323,11 @@ static bool compare_index(st *s, const char *where, entry *list, int64_t n, err 
     if (!s->absent) return err_nomem(e, "the index", (size_t)n * 2 * sizeof *s->absent);
     while (i < n || j < s->n) {
         int c = i == n ? 1 : j == s->n ? -1 : strcmp(list[i].tensor, s->tensors[j].name);
-        if (c < 0) {
-            if (!add_absent(s, &list[i++], e)) return false;
-            continue;
-        }
-        const char *path = s->files[s->tensors[j].file].path, *slash = strrchr(path, '/');
-        if (c > 0)
-            return err_set(e, ERR_INPUT, "%s: tensor '%.200s': found no entry, but it is in %s", where, s->tensors[j].name, path);
-        if (strcmp(list[i].file, slash ? slash + 1 : path) != 0)
-            return err_set(e, ERR_INPUT, "%s: tensor '%.200s': found it in %s, expected it in %.200s", where, list[i].tensor, path, list[i].file);
-        i++;
-        j++;
+        if (c < 0 && !add_absent(s, &list[i], e)) return false;
+        bool misplaced = c > 0 || (c == 0 && !is_in_file(s, &s->tensors[j], list[i].file));
+        if (misplaced && s->n_misplaced++ == 0) s->misplaced = j;
+        i += c <= 0;
+        j += c >= 0;
     }
     return true;
 }
@@ -350,7 +353,7 @@ static bool open_index(st *s, const char *dir, const char *where, err *e)
     cJSON *index = json_parse_limited(text, size, LIMIT_HEAD_VALUES, where, e);
     free(text);
     bool ok = index && list_entries(index, where, &list, &n, e) && open_shards(s, dir, where, list, n, e) &&
-              check_unambiguous(s, dir, where, e) && sort_by_name(s, e) && compare_index(s, where, list, n, e);
+              check_unambiguous(s, dir, where, e) && sort_by_name(s, e) && compare_index(s, list, n, e);
     free(list);
     cJSON_Delete(index);
     return ok;
@@ -433,6 +436,12 @@ int              st_n_files(const st *s)            { return s->n_files; }
 bool             st_is_borrowed(const st *s)        { return s->borrowed; }
 const file_map  *st_file(const st *s, int i)        { return &s->files[i]; }
 int64_t          st_n_absent(const st *s)           { return s->n_absent; }
+
+int64_t st_n_misplaced(const st *s, const st_tensor **first)
+{
+    *first = s->n_misplaced ? &s->tensors[s->misplaced] : NULL;
+    return s->n_misplaced;
+}
 
 const char *st_absent(const st *s, int64_t i, const char **file)
 {

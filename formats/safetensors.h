@@ -26,9 +26,9 @@ typedef struct {
 typedef struct st st;
 
 // dir: a Hugging Face folder. model.safetensors.index.json if present (each file it names must be a plain name inside
-// dir that ends in .safetensors, links followed; each tensor must be in the file the index says, and no tensor of a
-// file may be missing from the index), else model.safetensors. An index beside a model.safetensors that it does not
-// name is refused. ERR_INPUT names the file and place.
+// dir that ends in .safetensors, links followed; the tensors are those of these files, each in one of them only), else
+// model.safetensors. An index beside a model.safetensors that it does not name is refused. ERR_INPUT names the file and
+// place.
 st  *st_open_dir(const char *dir, err *e);
 st  *st_open_file(const char *path, err *e);
 st  *st_open_mem(const uint8_t *data, int64_t n, const char *name, err *e);     // borrowed; for tests and fuzzing
@@ -43,6 +43,8 @@ const file_map  *st_file(const st *s, int i);
 // needs them.
 int64_t          st_n_absent(const st *s);
 const char      *st_absent(const st *s, int64_t i, const char **file);  // file may be NULL
+// How many tensors the index does not list, or lists for another file than theirs; *first: the first one, or NULL.
+int64_t          st_n_misplaced(const st *s, const st_tensor **first);
 // ERR_INPUT "file: tensor 'x': found dtype I8, expected a float (...)" unless type is a float that f32_from_float_run reads. Transformers casts
 // integers and booleans to the model's dtype, too; as weights they are the codes of a quantized checkpoint without its scales.
 bool             st_require_float(const st *s, const st_tensor *t, err *e);

@@ -358,6 +358,7 @@ START_TEST(what_verify_alone_sees)
         printf("  %-8s %3d: own-weights fixture %3d, drift %3d (by the type's budget alone it would be %d)\n", NAMES[how], by[how].n, by[how].own,
                by[how].drift, by[how].by_type);
     for (damage how = ZEROED; how <= DOUBLED; how++) ck_assert_int_eq(by[how].own, by[how].n);
+    if (EVERY > 1) return;                                          // too few, and other cases, to say more
     for (damage how = ZEROED; how <= SWAPPED; how++) ck_assert_int_gt(10 * by[how].drift, 8 * by[how].n);
     ck_assert_msg(attn_seen, "a layer's attention output of zeros is within what drift may be");
 }

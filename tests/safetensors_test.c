@@ -254,11 +254,37 @@ START_TEST(test_index_of_absent_tensors)
     const char *file, *const NAMES[] = { "A", "xx", "z" }, *const FILES[] = { "a.safetensors", "a.safetensors", "b.safetensors" };
     ck_assert_msg(s != NULL, "%s", e.msg);
     ck_assert_int_eq(st_n_tensors(s), 2);
+    const st_tensor *first;
+    ck_assert_int_eq(st_n_misplaced(s, &first), 0);
+    ck_assert_ptr_null(first);
     ck_assert_int_eq(st_n_absent(s), 3);
     for (int i = 0; i < 3; i++) {
         ck_assert_str_eq(st_absent(s, i, &file), NAMES[i]);
         ck_assert_str_eq(file, FILES[i]);
     }
+    st_close(s);
+    drop_dir(dir);
+}
+END_TEST
+
+// An index says which files there are. Where it is wrong about a tensor, the files decide, as they do for Transformers.
+START_TEST(test_index_that_is_wrong)
+{
+    char *dir = new_dir();
+    save(dir, "a.safetensors", "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+         "\"k\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8);
+    save(dir, "b.safetensors", "{\"y\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4);
+    save_text(dir, "model.safetensors.index.json", "{\"weight_map\":{\"y\":\"a.safetensors\",\"x\":\"b.safetensors\","
+              "\"z\":\"b.safetensors\"}}");
+    err e = { 0 };
+    st *s = st_open_dir(dir, &e);
+    const st_tensor *first;
+    ck_assert_msg(s != NULL, "%s", e.msg);
+    ck_assert_int_eq(st_n_tensors(s), 3);
+    ck_assert_int_eq(st_n_misplaced(s, &first), 3);
+    ck_assert_str_eq(first->name, "k");
+    ck_assert_int_eq(st_n_absent(s), 1);
+    ck_assert_msg(strstr(st_file(s, st_find(s, "x")->file)->path, "a.safetensors") != NULL, "x in another file");
     st_close(s);
     drop_dir(dir);
 }
@@ -285,12 +311,8 @@ START_TEST(test_hostile_index)
     refuse_dir(dir, "", "found the end");
     refuse_dir(dir, "{\"weight_map\":{\"x\":\"a.safetensors\",\"x\":\"b.safetensors\"}}", "the name 'x' twice");
     refuse_dir(dir, "{\"weight_map\":{\"x\":\"none.safetensors\"}}", "none.safetensors: cannot open");
-    refuse_dir(dir, "{\"weight_map\":{\"x\":\"b.safetensors\",\"y\":\"a.safetensors\"}}", "a.safetensors, expected it in b.safetensors");
     refuse_dir(dir, "{\"weight_map\":{\"x\":\"a.safetensors\",\"w\":\"c.safetensors\"}}", "tensor 'x': found it in");
     refuse_dir(dir, "{\"weight_map\":{\"x\":\"a.safetensors\",\"A\":\"a.safetensors\",\"w\":\"c.safetensors\"}}", "tensor 'x': found it in");
-    // A tensor that the index does not know.
-    save(dir, "b.safetensors", "{\"y\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"k\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8);
-    refuse_dir(dir, "{\"weight_map\":{\"y\":\"b.safetensors\"}}", "tensor 'k': found no entry, but it is in");
     // Transformers would read model.safetensors, whatever the index says.
     save(dir, "model.safetensors", "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4);
     refuse_dir(dir, "{\"weight_map\":{\"x\":\"a.safetensors\"}}", "which it does not name");
@@ -505,6 +527,7 @@ int main(void)
     tcase_add_test(t, test_folder_with_one_file);
     tcase_add_test(t, test_sharded_folder_of_links);
     tcase_add_test(t, test_index_of_absent_tensors);
+    tcase_add_test(t, test_index_that_is_wrong);
     tcase_add_test(t, test_hostile_index);
     tcase_add_test(t, test_many_tensors);
     suite_add_tcase(s, t);
