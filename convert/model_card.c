@@ -11,7 +11,7 @@
 
 #define CARD    "README.md"
 #define NOTHING "; nothing is taken from the card"
-enum { MAX_CARD_BYTES = 1 << 20, MAX_LIST = 1000, MAX_BRACKETS = 256, MAX_ANCHORS = 1000 };
+enum { MAX_CARD_BYTES = 1 << 20, MAX_LIST = 1000, MAX_BRACKETS = 256, MAX_ANCHORS = 1000, MAX_VALUES = 200000 };
 
 // ---- the front matter -----------------------------------------------------------------------------------------------
 
@@ -306,19 +306,51 @@ static bool is_bounded(const char *text)
     return true;
 }
 
+static bool parser_open(yaml_parser_t *parser, const char *text, err *e)
+{
+    if (!yaml_parser_initialize(parser)) return err_nomem(e, "a YAML parser", sizeof *parser);
+    yaml_parser_set_input_string(parser, (const unsigned char *)text, strlen(text));
+    yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING);
+    return true;
+}
+
+// A value costs two bytes of text ("- ", "? ") and some 260 of a document, so they are counted before one is built:
+// events need no memory that grows with them. A card of 1 MiB that means well has half of MAX_VALUES. *few says whether
+// text keeps to it; text that is no YAML does, up to where it is none.
+static bool has_few_values(bool *few, const char *text, err *e)
+{
+    yaml_parser_t parser;
+    yaml_event_t  event;
+    int  n    = 0;
+    bool more = true;
+    if (!parser_open(&parser, text, e)) return false;
+    while (more && n <= MAX_VALUES && yaml_parser_parse(&parser, &event)) {
+        n += event.type == YAML_SCALAR_EVENT || event.type == YAML_ALIAS_EVENT ||
+             event.type == YAML_SEQUENCE_START_EVENT || event.type == YAML_MAPPING_START_EVENT;
+        more = event.type != YAML_DOCUMENT_END_EVENT && event.type != YAML_STREAM_END_EVENT;
+        yaml_event_delete(&event);
+    }
+    *few = n <= MAX_VALUES;
+    yaml_parser_delete(&parser);
+    return true;
+}
+
 static bool plan_yaml(gguf_plan *p, const char *text, int64_t n_params, progress *log, err *e)
 {
     yaml_parser_t   parser;
     yaml_document_t doc;
-    bool ok = true;
+    bool ok = true, few;
     if (!is_bounded(text)) {
         progress_logf(log, CARD ": its front matter has more than %d brackets or %d anchors" NOTHING, (int)MAX_BRACKETS,
                       (int)MAX_ANCHORS);
         return true;
     }
-    if (!yaml_parser_initialize(&parser)) return err_nomem(e, "a YAML parser", sizeof parser);
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text, strlen(text));
-    yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
+    if (!has_few_values(&few, text, e)) return false;
+    if (!few) {
+        progress_logf(log, CARD ": its front matter has more than %d values" NOTHING, (int)MAX_VALUES);
+        return true;
+    }
+    if (!parser_open(&parser, text, e)) return false;
     if (yaml_parser_load(&parser, &doc)) {
         card c = { .doc = &doc, .plan = p, .log = log, .n_params = n_params };
         ok = plan_all(&c, e);

@@ -6,9 +6,9 @@
 //   tags, pipeline_tag                    general.tags
 //   languages, language                   general.languages
 // A card describes; it decides nothing. So whatever is wrong with it is said in the log, and the conversion goes on
-// without what it was to say: no YAML, no end within 1 MiB, a git-lfs pointer. Bytes that are no UTF-8 become U+FFFD.
-// Scalars are taken as they are written ("no" is Norwegian). A byte order mark, any line ends and quotes are
-// understood; values of another shape (maps in place of texts) are passed over, as there. Proved by
+// without what it was to say: no YAML, no end within 1 MiB, more than 200,000 values, a git-lfs pointer. Bytes that are
+// no UTF-8 become U+FFFD. Scalars are taken as they are written ("no" is Norwegian). A byte order mark, any line ends
+// and quotes are understood; values of another shape (maps in place of texts) are passed over, as there. Proved by
 // tests/model_card_test.c, beside gguf-py's own answers, and tests/field/card-*.json.
 #ifndef HALLMARK_CONVERT_MODEL_CARD_H
 #define HALLMARK_CONVERT_MODEL_CARD_H

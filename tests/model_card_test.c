@@ -130,6 +130,28 @@ static void repeat(buffer *b, const char *text, int64_t bytes)
     for (int64_t end = b->n + bytes; b->n < end;) put_text(b, text);
 }
 
+// Values are counted before they are kept: one costs two bytes in a card, and a hundred times that in memory.
+START_TEST(test_values)
+{
+    static const struct { const char *part; int n; bool taken; } ROWS[] = {
+        { "- a\n", 199000, true }, { "- a\n", 201000, false }, { "- ", 201000, false }, { "? ", 201000, false },
+        { "- *x\n", 201000, false },
+    };
+    for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
+        buffer b = { 0 };
+        put_text(&b, "---\nlicense: &x mit\nother:\n");
+        for (int k = 0; k < ROWS[i].n; k++) put_text(&b, ROWS[i].part);
+        put_text(&b, "\n---\n");
+        gguf_plan *p = plan_of(b.p, b.n);
+        ck_assert_msg(str_is(p, "general.license", "mit") == ROWS[i].taken, "row %zu", i);
+        if (ROWS[i].taken) ck_assert_msg(!said[0], "row %zu: said '%s'", i, said);
+        else ck_assert_msg(strstr(said, "has more than 200000 values; nothing is taken") != NULL, "row %zu: '%s'", i, said);
+        gguf_plan_free(p);
+        bytes_free(&b);
+    }
+}
+END_TEST
+
 // A card may be as long as it likes behind its front matter, and as hostile as it likes within.
 START_TEST(test_size_and_work)
 {
@@ -184,6 +206,7 @@ int main(void)
     tcase_set_timeout(t, 300);
     tcase_add_test(t, test_as_gguf_py);
     tcase_add_test(t, test_more_than_gguf_py);
+    tcase_add_test(t, test_values);
     tcase_add_test(t, test_size_and_work);
     tcase_add_test(t, test_titles);
     suite_add_tcase(s, t);
