@@ -31,16 +31,10 @@ static const opt options[] = {
     OPT_THREADS(type_options),
 };
 
-// A model that is a checkpoint's folder is the other command's input.
-static bool no_folder(const char *path, err *e)
-{
-    return !dir_exists(path) || err_set(e, ERR_INPUT, "%s: found a folder, expected a GGUF file; 'hallmark convert' makes one, of any type, of a Hugging Face folder", path);
-}
-
 static bool quantize(const char *in, const type_options *o, const type_choice *t, err *e)
 {
     encoding x;
-    if (!encoding_plan(&x, &cmd_quantize, o, e) || !no_folder(in, e)) return false;
+    if (!encoding_plan(&x, &cmd_quantize, o, e)) return false;
     quantize_opts q = { .type = t->type->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = &t->over, .effort = x.effort,
                         .allow_nonfinite = o->allow_nonfinite, .strict_types = o->strict_types, .judge = model_check };
     if (o->dry_run) {
@@ -101,7 +95,7 @@ static bool mix_to_order(const char *in, const quantize_options *q, err *e)
     if (o->out && same_file(in, o->out)) return err_set(e, ERR_USAGE, "%s: the output is the input", o->out);
     if (!output_is_no_input(o->out, o->imatrix, &q->texts, e)) return false;
     if (q->budget ? !mix_parse_budget(&target, q->budget, e) : !mix_parse_kl(&target, q->max_kl, e)) return false;
-    if ((o->out && !destination_file(&out, o->out, e)) || !no_folder(in, e)) return false;
+    if (o->out && !destination_file(&out, o->out, e)) return false;
     const sensitivity_opts s = { .texts = q->texts.v, .n_texts = q->texts.n, .chunk = q->chunk, .samples = q->samples, .exact = q->exact, .imatrix = o->imatrix,
                                  .run = { .device = o->device ? o->device : "cpu", .n_threads = (int)o->threads }, .progress = progress_bar_begin(&bar) };
     bool ok = mix_find(&r, in, &target, &s, e);

@@ -25,6 +25,17 @@ static bool known_id(const tokenizer_source *s, const cJSON *id, const char *fil
                    json_found(id, found), (long long)s->n_vocab);
 }
 
+// An id that no row is left for can neither be embedded nor chosen: what the list says of it can never happen, and
+// Transformers goes on. The log says so.
+static bool is_beyond(const tokenizer_source *s, const cJSON *id, const char *file, const char *key)
+{
+    int64_t n;
+    if (!json_as_i64(id, s->n_vocab, INT32_MAX, &n)) return false;
+    progress_logf(s->log, "left out: id %lld in %s of %s, beyond the %lld rows of the embedding", (long long)n, key, file,
+                  (long long)s->n_vocab);
+    return true;
+}
+
 // What names the token by its text, else what is put around a text, else config.json by id, at the top or for the text
 // model. -1 if none says.
 static bool special_id(const known_tokens *k, const text_frame *f, size_t i, int64_t *id, err *e)
@@ -46,6 +57,7 @@ static bool special_id(const known_tokens *k, const text_frame *f, size_t i, int
     if (!num) num = json_get(json_get(config, "text_config"), key);
     if (!num || (role == NAME_EOS && cJSON_IsArray(num))) return true;      // a list of ends is read by end_ids
     if (cJSON_IsNumber(num) && num->valuedouble < 0) return true;           // -1 stands for "none" in some configs
+    if (role == NAME_EOS && is_beyond(k->s, num, "config.json", key)) return true;
     if (!known_id(k->s, num, "config.json", key, id, e)) return false;
     if (known_tokens_adds(k, *id)) return true;
     progress_logf(k->s->log, "config.json: %s %lld is no added token of the tokenizer: it gets no role, since readers "
@@ -73,8 +85,10 @@ static bool end_ids(const tokenizer_source *s, uint32_t **ids, int64_t *n, err *
     if (!*ids) return err_nomem(e, "end-of-text ids", (size_t)cap * sizeof **ids);
     for (; it; it = it->next) {
         int64_t id;
-        if (!known_id(s, it, file, "eos_token_id", &id, e)) return false;
-        (*ids)[(*n)++] = (uint32_t)id;
+        if (!is_beyond(s, it, file, "eos_token_id")) {
+            if (!known_id(s, it, file, "eos_token_id", &id, e)) return false;
+            (*ids)[(*n)++] = (uint32_t)id;
+        }
         if (!cJSON_IsArray(list)) break;
     }
     return true;
@@ -130,6 +144,7 @@ bool special_ids_plan_suppressed(gguf_plan *p, const tokenizer_source *s, err *e
     int64_t  n = 0, id;
     bool     ok = ids || err_nomem(e, "suppressed ids", (size_t)cJSON_GetArraySize(list));
     for (const cJSON *it = list->child; ok && it; it = it->next) {
+        if (is_beyond(s, it, "generation_config.json", "suppress_tokens")) continue;
         ok = known_id(s, it, "generation_config.json", "suppress_tokens", &id, e);
         if (ok) ids[n++] = (int32_t)id;
     }

@@ -124,9 +124,26 @@ static bool check_pre_tokenizer(const cJSON *tokenizer, const char *where, err *
                    type ? type : "no type");
 }
 
+// A share of merges that is left out by chance, and marks on the pieces of a word: GGUF has no key for them.
+static bool check_merging(const cJSON *model, const char *where, err *e)
+{
+    static const char *const MARKS[] = { "continuing_subword_prefix", "end_of_word_suffix" };
+    const cJSON *dropout = json_get(model, "dropout");
+    if (dropout && !cJSON_IsNull(dropout) && !(cJSON_IsNumber(dropout) && dropout->valuedouble == 0))
+        return bad(where, "model.dropout: expected none: a text would be cut by chance", e);
+    for (size_t i = 0; i < sizeof MARKS / sizeof *MARKS; i++) {
+        const char *mark = cJSON_GetStringValue(json_get(model, MARKS[i]));
+        if (mark && *mark)
+            return err_set(e, ERR_INPUT, "%s: model.%s: found '%.40s', expected none: GGUF cannot say so, and ids would "
+                           "change", where, MARKS[i], mark);
+    }
+    return true;
+}
+
 static bool check_model(const cJSON *model, const char *where, err *e)
 {
     bool on;
+    if (!check_merging(model, where, e)) return false;
     if (!json_bool_or(model, "byte_fallback", false, &on, where, e)) return false;
     if (!on) return bad(where, "model.byte_fallback: found false, expected true", e);
     if (!json_bool_or(model, "ignore_merges", false, &on, where, e)) return false;

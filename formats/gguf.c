@@ -396,6 +396,11 @@ gguf *gguf_open(const char *path, err *e) { return gguf_open_as(path, path, e); 
 
 gguf *gguf_open_as(const char *path, const char *name, err *e)
 {
+    if (dir_exists(path)) {
+        err_set(e, ERR_INPUT, "%s: found a folder, expected a GGUF file; 'hallmark convert' makes one, of any type, of a "
+                "Hugging Face folder", path);
+        return NULL;
+    }
     gguf *g = calloc(1, sizeof *g);
     if (!g) { err_nomem(e, "a GGUF file", sizeof *g); return NULL; }
     if (!file_map_open(&g->map, path, e)) { free(g); return NULL; }

@@ -347,7 +347,7 @@ START_TEST(test_not_a_file)
     check_refused(&e, ERR_INPUT, "none.gguf", "cannot open: No such file");
     e = (err){ 0 };
     ck_assert_ptr_null(gguf_open(dir, &e));
-    check_refused(&e, ERR_INPUT, dir, "found a folder, expected a regular file");
+    check_refused(&e, ERR_INPUT, dir, "found a folder, expected a GGUF file; 'hallmark convert' makes one");
     e = (err){ 0 };
     ck_assert_int_eq(mkfifo(in_dir(dir, "fifo"), 0600), 0);
     ck_assert_ptr_null(gguf_open(in_dir(dir, "fifo"), &e));     // must not wait for a writer

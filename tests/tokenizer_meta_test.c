@@ -307,7 +307,7 @@ END_TEST
 START_TEST(test_bad_special_ids)
 {
     static const struct { const char *which, *path, *value, *says; } rows[] = {
-        { "generation", "eos_token_id", "[1,280]", "generation_config.json: eos_token_id: found 280, expected an id below 280" },
+        { "generation", "eos_token_id", "[1,-1]", "generation_config.json: eos_token_id: found -1, expected an id below 280" },
         { "generation", "eos_token_id", "[1,\"x\"]", "generation_config.json: eos_token_id: found \"x\", expected an id below 280" },
         { "generation", "eos_token_id", "\"1\"", "generation_config.json: eos_token_id: found \"1\"" },
         { "generation", "eos_token_id", "{}", "generation_config.json: eos_token_id: found an object" },
