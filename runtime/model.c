@@ -316,7 +316,7 @@ bool hparams_read(hparams *h, const gguf *g, err *e)
         !read_int_or(&r, "embedding_length_per_layer_input", 0, 1 << 20, 0, &n_ple) ||
         !read_int_or(&r, "expert_count", 0, 1 << 16, 0, &n_expert))
         return false;
-    if (n_expert > 0) return bad(&r, "expert_count", "experts cannot be run yet");
+    if (n_expert > 0) return bad(&r, "expert_count", "models of experts are neither run nor quantized yet");
     h->n_layer = (int)n_layer;
     h->n_embd = (int)n_embd;
     h->n_head = (int)n_head;
@@ -392,6 +392,18 @@ static bool check_whole(const gguf *g, err *e)
     return true;
 }
 
+// Does the file say that it has experts, and hold any? One that says so and holds none is broken.
+static bool has_experts(const hparams *h, const gguf *g)
+{
+    err     why = { 0 };
+    reader  r = { .g = g, .arch = h->arch, .e = &why };
+    int64_t n;
+    if (!read_int_or(&r, "expert_count", 0, 1 << 16, 0, &n) || n == 0) return false;
+    for (int64_t i = 0; i < gguf_n_tensors(g); i++)
+        if (strstr(gguf_tensor_at(g, i)->name, "_exps.")) return true;
+    return false;
+}
+
 bool model_is_ours(const gguf *g)
 {
     const char *what;
@@ -401,7 +413,8 @@ bool model_is_ours(const gguf *g)
     if (!arch || is_no_model(g, &what)) return false;
     if (gguf_get_i64_or(g, "split.count", 1, &parts, &why) && parts > 1) return false;
     hparams h;
-    return arch->type != GGUF_STRING || read_family(&h, g, &why);      // no text: no architecture at all
+    if (arch->type != GGUF_STRING) return true;         // no text: no architecture at all
+    return read_family(&h, g, &why) && !has_experts(&h, g);
 }
 
 // Everything of m but the file, which is open.

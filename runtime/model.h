@@ -46,8 +46,8 @@ void hparams_free(hparams *h);
 // is read. Proved by tests/broken_gguf_test.c.
 bool model_check(const gguf *g, err *e);
 
-// Does the file say that it is a whole model of an architecture that is run here? Others (another architecture's, a
-// part of a split file, an adapter, an importance matrix) are no broken models.
+// Does the file say that it is a whole model of an architecture that is run here? Others (another architecture's, one
+// with experts, a part of a split file, an adapter, an importance matrix) are no broken models.
 bool model_is_ours(const gguf *g);
 
 typedef struct model model;

@@ -516,6 +516,33 @@ START_TEST(what_is_no_model_is_said)
 }
 END_TEST
 
+// So is a model of experts (Gemma 4 26B-A4B, Mixtral), as long as its experts are there.
+START_TEST(a_model_of_experts_is_said)
+{
+    const int64_t n_experts = 8;
+    make_sound(mini_gemma3());
+    spec s = spec_read(sound);
+    for (int64_t i = 0; i < s.n_pairs; i++)
+        if (strcmp(s.pair[i].name, "general.name") == 0) {
+            snprintf(s.pair[i].name, sizeof s.pair[i].name, "gemma3.expert_count");
+            free(s.pair[i].data);
+            set_bytes(&s.pair[i], GGUF_I64, GGUF_I64, 1, &n_experts, 8);
+        }
+    spec_write(&s, broken);
+    ck_assert_int_eq(program((const char *[]){ "inspect", broken, NULL }), 3);
+    for (int64_t i = 0; i < s.n_tensors; i++)
+        if (strcmp(s.tensor[i].name, "blk.0.ffn_up.weight") == 0)
+            snprintf(s.tensor[i].name, sizeof s.tensor[i].name, "blk.0.ffn_up_exps.weight");
+    spec_write(&s, broken);
+    ck_assert_int_eq(program((const char *[]){ "inspect", broken, NULL }), 0);
+    ck_assert_int_eq(program((const char *[]){ "run", broken, "-p", "a", NULL }), 3);
+    ck_assert_msg(strstr(said(), "gemma3.expert_count") && strstr(said(), "experts are neither run"), "%s", said());
+    ck_assert_int_eq(program((const char *[]){ "quantize", broken, "-o", output, "--type", "q8_0", NULL }), 3);
+    ck_assert_msg(strstr(said(), "experts are neither run nor quantized"), "%s", said());
+    spec_free(&s);
+}
+END_TEST
+
 // A judge who says no leaves nothing behind, and the message names the destination, not the file of the meantime.
 static bool nobody_likes_it(const gguf *g, err *e) { return err_set(e, ERR_INPUT, "%s: key 'k': no", gguf_path(g)); }
 
@@ -563,6 +590,7 @@ int main(void)
     tcase_add_test(t, all_agree_on_gemma3);
     tcase_add_test(t, dimensions_of_1_that_a_file_stores_say_nothing);
     tcase_add_test(t, what_is_no_model_is_said);
+    tcase_add_test(t, a_model_of_experts_is_said);
     tcase_add_test(t, a_conversion_that_could_not_be_run_is_not_kept);
     suite_add_tcase(s, t);
     return run_suite(s);
