@@ -16,8 +16,15 @@
 static const char *const k_names[N_NAMES] = { "bos_token", "eos_token", "unk_token", "sep_token", "pad_token",
                                               "cls_token", "mask_token" };
 
-// What GemmaTokenizer takes for a named token that nobody names.
-static const char *const k_gemma_defaults[N_NAMES] = { "<bos>", "<eos>", "<unk>", NULL, "<pad>", NULL, "<mask>" };
+// What a class takes for a named token that nobody names.
+static const struct { const char *class, *name[N_NAMES]; } k_defaults[] = {
+    [BUILD_FROM_FILE] = { NULL, { NULL } },
+    [BUILD_GEMMA] = { "the class GemmaTokenizer", { "<bos>", "<eos>", "<unk>", NULL, "<pad>", NULL, "<mask>" } },
+    [BUILD_LLAMA] = { "the class LlamaTokenizer", { "<s>", "</s>", "<unk>" } },
+    [BUILD_QWEN2] = { "the class Qwen2Tokenizer",
+                      { NULL, "<|endoftext|>", "<|endoftext|>", NULL, "<|endoftext|>" } },
+    [BUILD_GPT2]  = { "the class GPT2Tokenizer", { "<|endoftext|>", "<|endoftext|>", "<|endoftext|>" } },
+};
 
 typedef struct {
     added_lists            *a;
@@ -222,10 +229,10 @@ static bool read_seven(const reader *r, tokenizer_build build, const cJSON *map)
     for (int i = 0; i < N_NAMES; i++) {
         const cJSON *from_map = cJSON_GetObjectItemCaseSensitive(map, k_names[i]);
         const cJSON *v = from_map ? from_map : cJSON_GetObjectItemCaseSensitive(r->s->tokenizer_config, k_names[i]);
-        const char  *file = from_map ? MAP : CONFIG, *def = build == BUILD_GEMMA ? k_gemma_defaults[i] : NULL;
+        const char  *file = from_map ? MAP : CONFIG, *def = k_defaults[build].name[i];
         added_entry  x = { .text = "", .file = file, .key = k_names[i], .id = -1, .flags = ADDED_SPECIAL };
         if (v && !cJSON_IsNull(v) && !read_token(r, v, file, k_names[i], true, &x)) return false;
-        if (!v && def) x = (added_entry){ .text = def, .file = "the class GemmaTokenizer", .key = k_names[i], .id = -1,
+        if (!v && def) x = (added_entry){ .text = def, .file = k_defaults[build].class, .key = k_names[i], .id = -1,
                                           .flags = ADDED_SPECIAL };
         if (x.text[0]) {
             r->a->text[i] = x.text;

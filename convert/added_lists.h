@@ -2,7 +2,7 @@
 // in which Transformers 5.24 takes them in (PreTrainedTokenizerBase._from_pretrained, TokenizersBackend.__init__):
 //
 //   file     added_tokens of tokenizer.json, in its order. Only where tokenizer.json is taken as it stands;
-//            GemmaTokenizer begins without them.
+//            a class that builds its own begins without them.
 //   listed   added_tokens_decoder of tokenizer_config.json, by id; where it has none, added_tokens.json and
 //            added_tokens of tokenizer.json together, by id, and where both have one id the latter's.
 //   named    bos_token and the like, and every other key that ends in "_token", of tokenizer_config.json; where it has

@@ -71,13 +71,18 @@ static bool check_causal(const hf_config *c, const cJSON *t, const char *where, 
     return err_set(e, ERR_INPUT, "%s: use_bidirectional_attention: only causal attention is supported", where);
 }
 
-static bool check_activation(const cJSON *t, const char *where, err *e)
+static bool check_activation(const hf_config *c, const cJSON *t, const char *where, err *e)
 {
-    const cJSON *v = cJSON_GetObjectItemCaseSensitive(t, "hidden_activation");
+    static const char *const gelu[] = { "gelu_pytorch_tanh", NULL }, *const silu[] = { "silu", "swish" };
+    const char  *key = hf_is_gemma(c) ? "hidden_activation" : "hidden_act";
+    const char *const *known = hf_is_gemma(c) ? gelu : silu;        // swish is another name of silu
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(t, key);
     const char  *s = cJSON_GetStringValue(v);
-    if (!v || (s && strcmp(s, "gelu_pytorch_tanh") == 0)) return true;
-    return err_set(e, ERR_INPUT, "%s: hidden_activation: found %s%.80s%s, expected 'gelu_pytorch_tanh'", where,
-                   s ? "'" : "", s ? s : json_kind(v), s ? "'" : "");
+    if (!v) return true;
+    for (int i = 0; s && i < 2; i++)
+        if (known[i] && strcmp(s, known[i]) == 0) return true;
+    return err_set(e, ERR_INPUT, "%s: %s: found %s%.80s%s, expected '%s'", where, key, s ? "'" : "",
+                   s ? s : json_kind(v), s ? "'" : "", known[0]);
 }
 
 bool config_keys_check(const hf_config *c, const cJSON *root, const char *where, err *e)
@@ -89,22 +94,36 @@ bool config_keys_check(const hf_config *c, const cJSON *root, const char *where,
         if (!refuse_quantized(t, quantized[i], where, e)) return false;
     }
     if (!refuse_detours(root, where, e) || !refuse_detours(t, where, e)) return false;
-    if (!check_activation(t, where, e) || !check_causal(c, t, where, e)) return false;
+    if (!check_activation(c, t, where, e) || !check_causal(c, t, where, e)) return false;
+    if (!hf_is_gemma(c)) return true;
     if (!refuse_value(t, "attn_logit_softcapping", "soft-capping of scores is not supported", where, e)) return false;
     if (!refuse_value(t, "attention_chunk_size", "attention in chunks is not supported", where, e)) return false;
     if (!refuse_true(t, "attention_bias", "biases are not supported", where, e)) return false;
-    if (c->arch->family == &family_gemma3 || c->arch->unified) return true;     // they have no experts
+    if (c->arch->class != CLASS_GEMMA4) return true;        // the others have no experts
     return refuse_true(t, "enable_moe_block", "experts are not supported yet", where, e);
 }
 
 // ---- what is known -------------------------------------------------------------------------------------------------
 
 enum {      // in which object a key is read, or known to change nothing for text
-    IN_GEMMA3 = 1, IN_GEMMA4 = 2, IN_UNIFIED = 4,       // the text model's, by class
-    IN_TOP = 8,                                         // of a multimodal config
-    IN_TEXT = IN_GEMMA3 | IN_GEMMA4 | IN_UNIFIED,
+    // the text model's, by class
+    IN_GEMMA3 = 1, IN_GEMMA4 = 2, IN_UNIFIED = 4, IN_LLAMA = 8, IN_MISTRAL = 16, IN_QWEN2 = 32, IN_QWEN3 = 64,
+    IN_TOP = 128,                                       // of a multimodal config
+    IN_GEMMA = IN_GEMMA3 | IN_GEMMA4 | IN_UNIFIED,
+    IN_QWEN = IN_QWEN2 | IN_QWEN3,
+    IN_DENSE = IN_LLAMA | IN_MISTRAL | IN_QWEN,
+    IN_TEXT = IN_GEMMA | IN_DENSE,
     IN_ALL = IN_TEXT | IN_TOP,
 };
+
+static int class_bit(hf_class class)
+{
+    static const int bits[] = {
+        [CLASS_GEMMA3] = IN_GEMMA3, [CLASS_GEMMA4] = IN_GEMMA4, [CLASS_GEMMA4_UNIFIED] = IN_UNIFIED,
+        [CLASS_LLAMA] = IN_LLAMA, [CLASS_MISTRAL] = IN_MISTRAL, [CLASS_QWEN2] = IN_QWEN2, [CLASS_QWEN3] = IN_QWEN3,
+    };
+    return bits[class];
+}
 
 typedef struct { const char *key; int in; } known_key;
 
@@ -113,14 +132,18 @@ static const known_key known[] = {
     { "vocab_size", IN_TEXT }, { "hidden_size", IN_TEXT }, { "intermediate_size", IN_TEXT },
     { "num_hidden_layers", IN_TEXT }, { "num_attention_heads", IN_TEXT }, { "num_key_value_heads", IN_TEXT },
     { "head_dim", IN_TEXT }, { "layer_types", IN_TEXT }, { "max_position_embeddings", IN_TEXT },
-    { "sliding_window", IN_TEXT }, { "rms_norm_eps", IN_TEXT }, { "final_logit_softcapping", IN_TEXT },
+    { "sliding_window", IN_TEXT }, { "rms_norm_eps", IN_TEXT }, { "final_logit_softcapping", IN_GEMMA },
     { "rope_parameters", IN_TEXT }, { "rope_scaling", IN_TEXT }, { "per_layer_config", IN_TEXT },
-    { "hidden_activation", IN_TEXT }, { "attention_bias", IN_TEXT }, { "use_bidirectional_attention", IN_TEXT },
-    { "attn_logit_softcapping", IN_TEXT }, { "attention_chunk_size", IN_TEXT }, { "tie_word_embeddings", IN_ALL },
+    { "hidden_activation", IN_GEMMA }, { "hidden_act", IN_DENSE },
+    { "attention_bias", IN_GEMMA | IN_LLAMA | IN_QWEN3 }, { "use_bidirectional_attention", IN_TEXT },
+    { "attn_logit_softcapping", IN_GEMMA }, { "attention_chunk_size", IN_GEMMA }, { "tie_word_embeddings", IN_ALL },
+    { "mlp_bias", IN_LLAMA }, { "pretraining_tp", IN_LLAMA }, { "use_sliding_window", IN_QWEN },
+    { "max_window_layers", IN_QWEN }, { "partial_rotary_factor", IN_DENSE },
+    { "original_max_position_embeddings", IN_DENSE },
     { "is_causal", IN_TEXT }, { "configuration_files", IN_ALL }, { "transformers_weights", IN_ALL },
     { "attribute_map", IN_ALL }, { "default_rope_type", IN_ALL }, { "quantization_config", IN_ALL },
     { "compression_config", IN_ALL }, { "text_config", IN_ALL }, { "query_pre_attn_scalar", IN_GEMMA3 },
-    { "rope_theta", IN_GEMMA3 }, { "rope_local_base_freq", IN_GEMMA3 }, { "sliding_window_pattern", IN_GEMMA3 },
+    { "rope_theta", IN_GEMMA3 | IN_DENSE }, { "rope_local_base_freq", IN_GEMMA3 }, { "sliding_window_pattern", IN_GEMMA3 },
     { "_sliding_window_pattern", IN_GEMMA3 },   // what Transformers writes beside layer_types, and does not read
     { "num_kv_shared_layers", IN_GEMMA4 | IN_UNIFIED }, { "use_double_wide_mlp", IN_GEMMA4 | IN_UNIFIED },
     { "attention_k_eq_v", IN_GEMMA4 | IN_UNIFIED }, { "global_head_dim", IN_GEMMA4 | IN_UNIFIED },
@@ -212,10 +235,36 @@ static void add_unknown_rope(names *l, const hf_kind *k, const cJSON *rope, cons
     }
 }
 
+// The keys of rope_type 'llama3'.
+static bool is_llama3(const char *key)
+{
+    return strcmp(key, "low_freq_factor") == 0 || strcmp(key, "high_freq_factor") == 0
+        || strcmp(key, "original_max_position_embeddings") == 0;
+}
+
+static void add_unknown_flat(names *l, const hf_config *c, const cJSON *rope)
+{
+    const hf_kind *k = &c->kind[KIND_FULL];
+    char prefix[80];
+    if (!cJSON_IsObject(rope)) return;
+    snprintf(prefix, sizeof prefix, "%s.", rope->string);
+    for (const cJSON *it = rope->child; it; it = it->next) {
+        const char *s = it->string;
+        const bool always = strcmp(s, "rope_type") == 0 || strcmp(s, "type") == 0 || strcmp(s, "rope_theta") == 0
+                         || strcmp(s, "partial_rotary_factor") == 0;
+        const bool scaled = !k->rope_unscaled && strcmp(s, "factor") == 0;
+        if (!always && !scaled && !(k->rope_llama3 && is_llama3(s))) add_name(l, prefix, s);
+    }
+}
+
 static void add_unknown_ropes(names *l, const hf_config *c, const cJSON *t)
 {
     char prefix[80];
     const cJSON *params = hf_rope_by_kind(c, t), *scaling = json_get(t, "rope_scaling");
+    if (!hf_is_gemma(c)) {
+        add_unknown_flat(l, c, params);
+        return;
+    }
     for (const cJSON *it = params ? params->child : NULL; it; it = it->next) {
         int k = 0;
         while (k < N_KINDS && strcmp(it->string, hf_kind_names[k]) != 0) k++;
@@ -230,7 +279,7 @@ static void add_unknown_ropes(names *l, const hf_config *c, const cJSON *t)
 void config_keys_log(const hf_config *c, const cJSON *root, const char *where, progress *log)
 {
     const cJSON *t = hf_text_config(root), *by_kind = hf_rope_by_kind(c, t);
-    const int text_class = c->arch->family == &family_gemma3 ? IN_GEMMA3 : c->arch->unified ? IN_UNIFIED : IN_GEMMA4;
+    const int text_class = class_bit(c->arch->class);
     names l = { .n = 0 };
     if (t != root) {
         add_unknown(&l, root, "", IN_TOP);

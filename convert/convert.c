@@ -107,10 +107,10 @@ static bool plan_tokenizer(job *j, err *e)
     bool ok = read_text(&text, &n_text, j->dir, "tokenizer.json", e);
     if (ok) {
         tokenizer_source s = {
-            .kind = j->config.arch->family->tokenizer, .text = text, .n_text = n_text, .tokenizer_config = j->tokenizer_config_json,
+            .kind = j->config.arch->family->tokenizer, .model_type = j->config.arch->model_type, .text = text, .n_text = n_text, .tokenizer_config = j->tokenizer_config_json,
             .generation_config = j->generation_json, .config = j->config_json,
             .added_tokens = j->added_tokens_json, .special_tokens_map = j->special_tokens_json,
-            .n_vocab = j->config.n_vocab, .suppress = j->config.arch->unified, .dir = j->dir, .log = j->o->progress,
+            .n_vocab = j->config.n_vocab, .suppress = j->config.arch->class == CLASS_GEMMA4_UNIFIED, .dir = j->dir, .log = j->o->progress,
         };
         ok = tokenizer_meta_plan(j->plan, &s, e);
     }

@@ -20,14 +20,21 @@ typedef enum {
     NEED_V,         // as NEED_KV, but full-attention layers with attention_k_eq_v have none
     NEED_PLE,       // with per-layer embeddings
     NEED_UNTIED,    // where tie_word_embeddings is false
+    NEED_QKV_BIAS, NEED_O_BIAS, NEED_MLP_BIAS,      // where these products have a bias
 } need;
+
+typedef enum {      // what is done to a tensor's values: see quant/transform.h
+    KEEP,
+    ADD_ONE,        // to every element
+    PERMUTE,        // rows of a head: halves that rotate together become neighbours
+} change;
 
 typedef struct {
     const char *hf;         // name after the prefix of the text model (and after "layers.N.")
     const char *gguf;       // name in the file (after "blk.N.")
     need        need;
     dim         shape[2];   // Hugging Face order; one-dimensional if the second is DIM_END
-    float       add;        // added to every element
+    change      change;
 } tensor_rule;
 
 struct family {
@@ -35,9 +42,11 @@ struct family {
     tok_kind           tokenizer;
     const tensor_rule *model, *layer;   // each ends with a row whose hf is NULL
     bool               rope_freqs;      // write rope_freqs.weight for the full-attention layers
+    // Everything of the config but its class, which is known. root: the whole file's object, t: the text model's (hf_text_config). ERR_INPUT.
+    bool             (*config)(hf_config *c, const cJSON *root, const cJSON *t, const char *where, err *e);
     void             (*hparams)(const hf_config *c, hparam_list *l);
 };
 
-extern const family family_gemma3, family_gemma4;
+extern const family family_gemma3, family_gemma4, family_llama, family_qwen2, family_qwen3;
 
 #endif

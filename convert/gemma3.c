@@ -1,31 +1,32 @@
 // gemma3: Gemma3ForCausalLM and the text half of Gemma3ForConditionalGeneration, as GGUF architecture "gemma3".
 // Names, keys and values are those of llama.cpp's converter (conversion/gemma.py, Gemma3Model); see README.md here for what differs.
 #include "family.h"
+#include "gemma_config.h"
 
 #include <math.h>
 
 // Gemma3RMSNorm multiplies by (1 + w); GGUF holds 1 + w, added in F32.
 static const tensor_rule model_rules[] = {
-    { "embed_tokens.weight", "token_embd.weight",  NEED_ALWAYS, { DIM_VOCAB, DIM_EMBD }, 0 },
-    { "norm.weight",         "output_norm.weight", NEED_ALWAYS, { DIM_EMBD },            1 },
-    { "lm_head.weight",      "output.weight",      NEED_UNTIED, { DIM_VOCAB, DIM_EMBD }, 0 },
+    { "embed_tokens.weight", "token_embd.weight",  NEED_ALWAYS, { DIM_VOCAB, DIM_EMBD }, KEEP },
+    { "norm.weight",         "output_norm.weight", NEED_ALWAYS, { DIM_EMBD },            ADD_ONE },
+    { "lm_head.weight",      "output.weight",      NEED_UNTIED, { DIM_VOCAB, DIM_EMBD }, KEEP },
     { 0 },
 };
 
 static const tensor_rule layer_rules[] = {
-    { "input_layernorm.weight",            "attn_norm.weight",           NEED_ALWAYS, { DIM_EMBD },          1 },
-    { "self_attn.q_proj.weight",           "attn_q.weight",              NEED_ALWAYS, { DIM_Q, DIM_EMBD },   0 },
-    { "self_attn.k_proj.weight",           "attn_k.weight",              NEED_ALWAYS, { DIM_KV, DIM_EMBD },  0 },
-    { "self_attn.v_proj.weight",           "attn_v.weight",              NEED_ALWAYS, { DIM_KV, DIM_EMBD },  0 },
-    { "self_attn.o_proj.weight",           "attn_output.weight",         NEED_ALWAYS, { DIM_EMBD, DIM_Q },   0 },
-    { "self_attn.q_norm.weight",           "attn_q_norm.weight",         NEED_ALWAYS, { DIM_HEAD },          1 },
-    { "self_attn.k_norm.weight",           "attn_k_norm.weight",         NEED_ALWAYS, { DIM_HEAD },          1 },
-    { "post_attention_layernorm.weight",   "post_attention_norm.weight", NEED_ALWAYS, { DIM_EMBD },          1 },
-    { "pre_feedforward_layernorm.weight",  "ffn_norm.weight",            NEED_ALWAYS, { DIM_EMBD },          1 },
-    { "mlp.gate_proj.weight",              "ffn_gate.weight",            NEED_ALWAYS, { DIM_FF, DIM_EMBD },  0 },
-    { "mlp.up_proj.weight",                "ffn_up.weight",              NEED_ALWAYS, { DIM_FF, DIM_EMBD },  0 },
-    { "mlp.down_proj.weight",              "ffn_down.weight",            NEED_ALWAYS, { DIM_EMBD, DIM_FF },  0 },
-    { "post_feedforward_layernorm.weight", "post_ffw_norm.weight",       NEED_ALWAYS, { DIM_EMBD },          1 },
+    { "input_layernorm.weight",            "attn_norm.weight",           NEED_ALWAYS, { DIM_EMBD },          ADD_ONE },
+    { "self_attn.q_proj.weight",           "attn_q.weight",              NEED_ALWAYS, { DIM_Q, DIM_EMBD },   KEEP },
+    { "self_attn.k_proj.weight",           "attn_k.weight",              NEED_ALWAYS, { DIM_KV, DIM_EMBD },  KEEP },
+    { "self_attn.v_proj.weight",           "attn_v.weight",              NEED_ALWAYS, { DIM_KV, DIM_EMBD },  KEEP },
+    { "self_attn.o_proj.weight",           "attn_output.weight",         NEED_ALWAYS, { DIM_EMBD, DIM_Q },   KEEP },
+    { "self_attn.q_norm.weight",           "attn_q_norm.weight",         NEED_ALWAYS, { DIM_HEAD },          ADD_ONE },
+    { "self_attn.k_norm.weight",           "attn_k_norm.weight",         NEED_ALWAYS, { DIM_HEAD },          ADD_ONE },
+    { "post_attention_layernorm.weight",   "post_attention_norm.weight", NEED_ALWAYS, { DIM_EMBD },          ADD_ONE },
+    { "pre_feedforward_layernorm.weight",  "ffn_norm.weight",            NEED_ALWAYS, { DIM_EMBD },          ADD_ONE },
+    { "mlp.gate_proj.weight",              "ffn_gate.weight",            NEED_ALWAYS, { DIM_FF, DIM_EMBD },  KEEP },
+    { "mlp.up_proj.weight",                "ffn_up.weight",              NEED_ALWAYS, { DIM_FF, DIM_EMBD },  KEEP },
+    { "mlp.down_proj.weight",              "ffn_down.weight",            NEED_ALWAYS, { DIM_EMBD, DIM_FF },  KEEP },
+    { "post_feedforward_layernorm.weight", "post_ffw_norm.weight",       NEED_ALWAYS, { DIM_EMBD },          ADD_ONE },
     { 0 },
 };
 
@@ -82,5 +83,6 @@ static void plan_hparams(const hf_config *c, hparam_list *l)
 }
 
 const family family_gemma3 = {
-    .arch = "gemma3", .tokenizer = TOK_LLAMA, .model = model_rules, .layer = layer_rules, .rope_freqs = false, .hparams = plan_hparams,
+    .arch = "gemma3", .tokenizer = TOK_LLAMA, .model = model_rules, .layer = layer_rules, .rope_freqs = false, .config = gemma_config_read,
+    .hparams = plan_hparams,
 };

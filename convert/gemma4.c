@@ -2,37 +2,38 @@
 // architecture "gemma4". Names, keys and values are those of llama.cpp's converter (conversion/gemma.py, Gemma4Model); see README.md
 // here for what differs.
 #include "family.h"
+#include "gemma_config.h"
 
 // Gemma4RMSNorm multiplies by w itself: nothing is added, unlike Gemma 3.
 static const tensor_rule model_rules[] = {
-    { "embed_tokens.weight",               "token_embd.weight",           NEED_ALWAYS, { DIM_VOCAB, DIM_EMBD },        0 },
-    { "norm.weight",                       "output_norm.weight",          NEED_ALWAYS, { DIM_EMBD },                   0 },
-    { "embed_tokens_per_layer.weight",     "per_layer_token_embd.weight", NEED_PLE,    { DIM_VOCAB_PLE, DIM_PLE_ALL }, 0 },
-    { "per_layer_model_projection.weight", "per_layer_model_proj.weight", NEED_PLE,    { DIM_PLE_ALL, DIM_EMBD },      0 },
-    { "per_layer_projection_norm.weight",  "per_layer_proj_norm.weight",  NEED_PLE,    { DIM_PLE },                    0 },
-    { "lm_head.weight",                    "output.weight",               NEED_UNTIED, { DIM_VOCAB, DIM_EMBD },        0 },
+    { "embed_tokens.weight",               "token_embd.weight",           NEED_ALWAYS, { DIM_VOCAB, DIM_EMBD },        KEEP },
+    { "norm.weight",                       "output_norm.weight",          NEED_ALWAYS, { DIM_EMBD },                   KEEP },
+    { "embed_tokens_per_layer.weight",     "per_layer_token_embd.weight", NEED_PLE,    { DIM_VOCAB_PLE, DIM_PLE_ALL }, KEEP },
+    { "per_layer_model_projection.weight", "per_layer_model_proj.weight", NEED_PLE,    { DIM_PLE_ALL, DIM_EMBD },      KEEP },
+    { "per_layer_projection_norm.weight",  "per_layer_proj_norm.weight",  NEED_PLE,    { DIM_PLE },                    KEEP },
+    { "lm_head.weight",                    "output.weight",               NEED_UNTIED, { DIM_VOCAB, DIM_EMBD },        KEEP },
     { 0 },
 };
 
 // V has a norm without weight, so there is no v_norm.
 static const tensor_rule layer_rules[] = {
-    { "input_layernorm.weight",            "attn_norm.weight",           NEED_ALWAYS, { DIM_EMBD },           0 },
-    { "self_attn.q_proj.weight",           "attn_q.weight",              NEED_ALWAYS, { DIM_Q, DIM_EMBD },    0 },
-    { "self_attn.k_proj.weight",           "attn_k.weight",              NEED_KV,     { DIM_KV, DIM_EMBD },   0 },
-    { "self_attn.v_proj.weight",           "attn_v.weight",              NEED_V,      { DIM_KV, DIM_EMBD },   0 },
-    { "self_attn.o_proj.weight",           "attn_output.weight",         NEED_ALWAYS, { DIM_EMBD, DIM_Q },    0 },
-    { "self_attn.q_norm.weight",           "attn_q_norm.weight",         NEED_ALWAYS, { DIM_HEAD },           0 },
-    { "self_attn.k_norm.weight",           "attn_k_norm.weight",         NEED_KV,     { DIM_HEAD },           0 },
-    { "post_attention_layernorm.weight",   "post_attention_norm.weight", NEED_ALWAYS, { DIM_EMBD },           0 },
-    { "pre_feedforward_layernorm.weight",  "ffn_norm.weight",            NEED_ALWAYS, { DIM_EMBD },           0 },
-    { "mlp.gate_proj.weight",              "ffn_gate.weight",            NEED_ALWAYS, { DIM_FF, DIM_EMBD },   0 },
-    { "mlp.up_proj.weight",                "ffn_up.weight",              NEED_ALWAYS, { DIM_FF, DIM_EMBD },   0 },
-    { "mlp.down_proj.weight",              "ffn_down.weight",            NEED_ALWAYS, { DIM_EMBD, DIM_FF },   0 },
-    { "post_feedforward_layernorm.weight", "post_ffw_norm.weight",       NEED_ALWAYS, { DIM_EMBD },           0 },
-    { "per_layer_input_gate.weight",       "inp_gate.weight",            NEED_PLE,    { DIM_PLE, DIM_EMBD },  0 },
-    { "per_layer_projection.weight",       "proj.weight",                NEED_PLE,    { DIM_EMBD, DIM_PLE },  0 },
-    { "post_per_layer_input_norm.weight",  "post_norm.weight",           NEED_PLE,    { DIM_EMBD },           0 },
-    { "layer_scalar",                      "layer_output_scale.weight",  NEED_ALWAYS, { DIM_ONE },            0 },
+    { "input_layernorm.weight",            "attn_norm.weight",           NEED_ALWAYS, { DIM_EMBD },           KEEP },
+    { "self_attn.q_proj.weight",           "attn_q.weight",              NEED_ALWAYS, { DIM_Q, DIM_EMBD },    KEEP },
+    { "self_attn.k_proj.weight",           "attn_k.weight",              NEED_KV,     { DIM_KV, DIM_EMBD },   KEEP },
+    { "self_attn.v_proj.weight",           "attn_v.weight",              NEED_V,      { DIM_KV, DIM_EMBD },   KEEP },
+    { "self_attn.o_proj.weight",           "attn_output.weight",         NEED_ALWAYS, { DIM_EMBD, DIM_Q },    KEEP },
+    { "self_attn.q_norm.weight",           "attn_q_norm.weight",         NEED_ALWAYS, { DIM_HEAD },           KEEP },
+    { "self_attn.k_norm.weight",           "attn_k_norm.weight",         NEED_KV,     { DIM_HEAD },           KEEP },
+    { "post_attention_layernorm.weight",   "post_attention_norm.weight", NEED_ALWAYS, { DIM_EMBD },           KEEP },
+    { "pre_feedforward_layernorm.weight",  "ffn_norm.weight",            NEED_ALWAYS, { DIM_EMBD },           KEEP },
+    { "mlp.gate_proj.weight",              "ffn_gate.weight",            NEED_ALWAYS, { DIM_FF, DIM_EMBD },   KEEP },
+    { "mlp.up_proj.weight",                "ffn_up.weight",              NEED_ALWAYS, { DIM_FF, DIM_EMBD },   KEEP },
+    { "mlp.down_proj.weight",              "ffn_down.weight",            NEED_ALWAYS, { DIM_EMBD, DIM_FF },   KEEP },
+    { "post_feedforward_layernorm.weight", "post_ffw_norm.weight",       NEED_ALWAYS, { DIM_EMBD },           KEEP },
+    { "per_layer_input_gate.weight",       "inp_gate.weight",            NEED_PLE,    { DIM_PLE, DIM_EMBD },  KEEP },
+    { "per_layer_projection.weight",       "proj.weight",                NEED_PLE,    { DIM_EMBD, DIM_PLE },  KEEP },
+    { "post_per_layer_input_norm.weight",  "post_norm.weight",           NEED_PLE,    { DIM_EMBD },           KEEP },
+    { "layer_scalar",                      "layer_output_scale.weight",  NEED_ALWAYS, { DIM_ONE },            KEEP },
     { 0 },
 };
 
@@ -77,5 +78,6 @@ static void plan_hparams(const hf_config *c, hparam_list *l)
 }
 
 const family family_gemma4 = {
-    .arch = "gemma4", .tokenizer = TOK_GEMMA4, .model = model_rules, .layer = layer_rules, .rope_freqs = true, .hparams = plan_hparams,
+    .arch = "gemma4", .tokenizer = TOK_GEMMA4, .model = model_rules, .layer = layer_rules, .rope_freqs = true, .config = gemma_config_read,
+    .hparams = plan_hparams,
 };

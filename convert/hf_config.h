@@ -1,7 +1,7 @@
 // hf_config: config.json as old and new Transformers write it, brought to one form.
 //
-// Missing keys take the defaults of Transformers' config classes (Gemma3TextConfig, Gemma4TextConfig, Gemma4UnifiedTextConfig;
-// 5.24), because a checkpoint on the Hub leaves out what equals them; null is no value where those classes take none.
+// Missing keys take the defaults of Transformers' config classes (Gemma3TextConfig, LlamaConfig, ...; 5.24), because a
+// checkpoint on the Hub leaves out what equals them; null is no value where those classes take none.
 // model_type says which model it is, as for Transformers, and "architectures" only where there is no model_type. What
 // this program cannot convert faithfully is refused by the name of the key (config_keys.h).
 #ifndef HALLMARK_CONVERT_HF_CONFIG_H
@@ -13,12 +13,16 @@
 
 typedef struct family family;       // family.h
 
+typedef enum {                      // Transformers' config classes
+    CLASS_GEMMA3, CLASS_GEMMA4, CLASS_GEMMA4_UNIFIED, CLASS_LLAMA, CLASS_MISTRAL, CLASS_QWEN2, CLASS_QWEN3,
+} hf_class;
+
 typedef struct {                    // a row of the table of architectures
     const char   *name;             // as in "architectures"
     const char   *model_type;       // as in "model_type"
     const family *family;
+    hf_class      class;
     bool          has_towers;       // a multimodal checkpoint, of which only the text half is converted
-    bool          unified;          // Gemma4Unified*: other defaults than Gemma4*
 } hf_arch;
 
 typedef enum { KIND_SLIDING, KIND_FULL, N_KINDS } layer_kind;
@@ -30,6 +34,9 @@ typedef struct {                    // what all layers of one kind have in commo
     double  rope_factor;            // every frequency is divided by it; 1: no scaling
     double  rope_partial;           // part of the head that is rotated (Gemma 4's proportional embedding); 1: all
     bool    rope_unscaled;          // rope_type is "default", so the two above are 1 whatever the config says of them
+    bool    rope_llama3;            // the factor is of slow frequencies only, by the three numbers that follow
+    double  rope_low, rope_high;    // low_freq_factor, high_freq_factor
+    double  rope_original;          // original_max_position_embeddings
 } hf_kind;
 
 typedef struct {
@@ -41,6 +48,7 @@ typedef struct {
     bool    double_wide;            // MLP twice as wide in the layers that share KV
     bool    k_eq_v;                 // full-attention layers have no v_proj: V is K before its norm and rotation
     bool    tied;                   // lm_head is embed_tokens, unless the checkpoint has other values in it
+    bool    qkv_bias, o_bias, mlp_bias;     // products that have a bias
     bool    kv_by_layer;            // the config gives full-attention layers a number of KV heads of their own
     double  eps, softcap;           // softcap 0: none
     double  attn_scale;             // factor on the scores
@@ -59,6 +67,9 @@ bool hf_config_read(hf_config *c, const cJSON *root, const char *where, err *e);
 
 // The object that holds the text model's keys: text_config, or root itself.
 const cJSON *hf_text_config(const cJSON *root);
+
+// Is the model a Gemma?
+static inline bool hf_is_gemma(const hf_config *c) { return c->arch->class <= CLASS_GEMMA4_UNIFIED; }
 
 static inline layer_kind hf_layer_kind(const hf_config *c, int64_t layer) { return c->sliding[layer] ? KIND_SLIDING : KIND_FULL; }
 static inline bool hf_layer_shares_kv(const hf_config *c, int64_t layer)  { return layer >= c->n_layer - c->n_shared; }

@@ -16,6 +16,8 @@ typedef struct {            // Transformers' dictionary for one kind of layer, w
     const cJSON *own;       // rope_parameters' object for the kind; NULL: {"rope_type": "default"}
     const cJSON *theta;     // the base at the top of the config, for a dictionary without one; or NULL
     double       def_theta; // the base if that is NULL too; 0: there is none
+    double       original;  // of families with rope_type 'llama3': the context it was trained for; 0: of the others
+    bool         original_first;    // and it stands at the top of the config, so that the dictionary's does not count
     const char  *where;     // of the object, for messages
 } rope_dict;
 
@@ -95,6 +97,25 @@ static bool read_proportional(hf_kind *k, const rope_dict *d, err *e)
     return !rope_member(d, "factor") || read_number(d, "factor", TINY, HUGE_NUMBER, &k->rope_factor, e);
 }
 
+// _compute_llama3_parameters: slow frequencies divided by the factor, fast ones not, those between in part.
+static bool read_llama3(hf_kind *k, const rope_dict *d, err *e)
+{
+    static const char *const needed[] = { "factor", "low_freq_factor", "high_freq_factor" };
+    double *const out[] = { &k->rope_factor, &k->rope_low, &k->rope_high };
+    for (int i = 0; i < 3; i++) {
+        if (!rope_member(d, needed[i])) return err_set(e, ERR_INPUT, "%s: %s is missing", d->where, needed[i]);
+        if (!read_number(d, needed[i], TINY, HUGE_NUMBER, out[i], e)) return false;
+    }
+    k->rope_llama3 = true;
+    k->rope_original = d->original;
+    const char *key = "original_max_position_embeddings";
+    if (!d->original_first && rope_member(d, key) && !read_number(d, key, 1, HUGE_NUMBER, &k->rope_original, e))
+        return false;
+    if (k->rope_low < k->rope_high) return true;
+    return err_set(e, ERR_INPUT, "%s: low_freq_factor: found %g, expected less than high_freq_factor, which is %g",
+                   d->where, k->rope_low, k->rope_high);
+}
+
 static bool read_rope(hf_kind *k, const rope_dict *d, err *e)
 {
     const char *type;
@@ -103,9 +124,10 @@ static bool read_rope(hf_kind *k, const rope_dict *d, err *e)
     k->rope_unscaled = strcmp(type, "default") == 0;
     if (k->rope_unscaled) return true;
     if (strcmp(type, "linear") == 0) return read_linear(k, d, e);
-    if (strcmp(type, "proportional") == 0) return read_proportional(k, d, e);
-    return err_set(e, ERR_INPUT, "%s: rope_type: found '%.40s', expected 'default', 'linear' or 'proportional'",
-                   d->where, type);
+    const char *third = d->original > 0 ? "llama3" : "proportional";
+    if (strcmp(type, third) == 0) return d->original > 0 ? read_llama3(k, d, e) : read_proportional(k, d, e);
+    return err_set(e, ERR_INPUT, "%s: rope_type: found '%.40s', expected 'default', 'linear' or '%s'", d->where, type,
+                   third);
 }
 
 // ---- what GGUF can say ---------------------------------------------------------------------------------------------
@@ -115,6 +137,7 @@ static bool read_rope(hf_kind *k, const rope_dict *d, err *e)
 static bool can_be_said(const hf_config *c, layer_kind kind, const char *where, err *e)
 {
     const hf_kind *k = &c->kind[kind];
+    if (!hf_is_gemma(c)) return true;       // one rotation for all layers
     bool part_ok = kind == KIND_FULL && c->arch->family->rope_freqs;
     if (k->rope_partial != 1 && !part_ok)
         return err_set(e, ERR_INPUT, "%s: partial_rotary_factor: found %g, expected 1: GGUF cannot say it of the %s "
@@ -184,8 +207,9 @@ static void default_gemma4(hf_config *c)
 
 const cJSON *hf_rope_by_kind(const hf_config *c, const cJSON *t)
 {
-    const cJSON *scaling = c->arch->family == &family_gemma4 ? json_get(t, "rope_scaling") : NULL;
-    return scaling ? scaling : json_get(t, "rope_parameters");
+    const cJSON *scaling = c->arch->family != &family_gemma3 ? json_get(t, "rope_scaling") : NULL;
+    const bool   is_empty = !hf_is_gemma(c) && cJSON_IsObject(scaling) && !scaling->child;
+    return scaling && !is_empty ? scaling : json_get(t, "rope_parameters");
 }
 
 // By kind or not at all. rope_scaling is another name of rope_parameters, and takes its place: a flat one, as other
@@ -213,7 +237,45 @@ static bool read_gemma4(hf_config *c, const cJSON *t, const char *where, err *e)
     return true;
 }
 
+// One dictionary for all layers. rope_scaling is the older name of rope_parameters, and takes its place unless it is
+// empty (RotaryEmbeddingConfigMixin.convert_rope_params_to_dict).
+static bool read_llama(hf_config *c, const cJSON *t, const char *where, err *e)
+{
+    static const char *const whole = "original_max_position_embeddings";
+    const cJSON *params = hf_rope_by_kind(c, t), *part = json_get(t, "partial_rotary_factor");
+    rope_dict    d = { .own = params, .theta = member(t, "rope_theta"), .def_theta = 1e4, .where = where,
+                       .original = (double)c->n_ctx };
+    char         at[1200];
+    if (!object_or_null(json_get(t, "rope_parameters"), "rope_parameters", where, e)) return false;
+    if (!object_or_null(json_get(t, "rope_scaling"), "rope_scaling", where, e)) return false;
+    if (params) {
+        snprintf(at, sizeof at, "%s: %s", where, params->string);
+        d.where = at;
+    }
+    for (int k = 0; k < N_KINDS; k++)
+        if (member(params, hf_kind_names[k]))
+            return err_set(e, ERR_INPUT, "%s: %s: found the parameters of one kind of layers, expected those of all",
+                           d.where, hf_kind_names[k]);
+    if (part || member(params, "partial_rotary_factor")) {
+        double value = 0;
+        if (part ? !json_f64_or(t, "partial_rotary_factor", 1, &value, where, e)
+                 : !read_number(&d, "partial_rotary_factor", 0, 1, &value, e)) return false;
+        if (value != 1)
+            return err_set(e, ERR_INPUT, "%s: partial_rotary_factor: found %g, expected 1", where, value);
+    }
+    d.original_first = json_get(t, whole) != NULL;
+    if (d.original_first && !json_f64_or(t, whole, 1, &d.original, where, e)) return false;
+    if (!(d.original >= 1))
+        return err_set(e, ERR_INPUT, "%s: %s: found %g, expected a positive number", where, whole, d.original);
+    if (!read_kind(c, KIND_FULL, &d, e)) return false;
+    const int64_t n_layers = c->kind[KIND_SLIDING].n_layers;
+    c->kind[KIND_SLIDING] = c->kind[KIND_FULL];
+    c->kind[KIND_SLIDING].n_layers = n_layers;
+    return true;
+}
+
 bool hf_rope_read(hf_config *c, const cJSON *t, const char *where, err *e)
 {
+    if (!hf_is_gemma(c)) return read_llama(c, t, where, e);
     return c->arch->family == &family_gemma3 ? read_gemma3(c, t, where, e) : read_gemma4(c, t, where, e);
 }

@@ -1,4 +1,4 @@
-// hf_rope: how the two kinds of layers rotate, out of the many places where a config.json says it.
+// hf_rope: how the layers rotate (the two kinds of Gemma's each), out of the many places where a config.json says it.
 //
 // The rules are those of Transformers 5.24 (Gemma3TextConfig.convert_rope_params_to_dict, RotaryEmbeddingConfigMixin in
 // modeling_rope_utils.py, the setter of rope_scaling in configuration_utils.py), because a value that is read otherwise
@@ -14,8 +14,8 @@
 // key.
 bool hf_rope_read(hf_config *c, const cJSON *t, const char *where, err *e);
 
-// The object that gives the rotation by layer kind: rope_parameters, or for Gemma 4 rope_scaling where it is given.
-// NULL: neither is.
+// The object that gives the rotation (of the Gemmas by layer kind): rope_parameters, or but for Gemma 3 rope_scaling
+// where it is given. NULL: neither is.
 const cJSON *hf_rope_by_kind(const hf_config *c, const cJSON *t);
 
 // "sliding_attention", "full_attention"

@@ -3,6 +3,7 @@
 #include "family.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,6 +165,9 @@ static presence slot_presence(const hf_config *c, const slot *s)
     case NEED_V:      return shared ? MAY : c->k_eq_v && !c->sliding[s->layer] ? MUST_NOT : MUST;
     case NEED_PLE:    return c->ple > 0 ? MUST : MUST_NOT;
     case NEED_UNTIED: return c->tied ? MAY : MUST;
+    case NEED_QKV_BIAS: return c->qkv_bias ? MUST : MUST_NOT;
+    case NEED_O_BIAS:   return c->o_bias ? MUST : MUST_NOT;
+    case NEED_MLP_BIAS: return c->mlp_bias ? MUST : MUST_NOT;
     }
     return MUST;
 }
@@ -319,15 +323,47 @@ static char *where_text(const char *file, const char *name)
 // Gemma 4 rotates a part of a full-attention head: pairs (i, i + head/2) for the first `partial` of the i, and may slow
 // all of them down by one factor. GGUF says so with a divisor for each frequency: that factor where it rotates, 1e30
 // where the angle is to vanish.
+static void fill_proportional(float *divisor, const hf_kind *k)
+{
+    const int64_t half = k->head_dim / 2, n_rot = (int64_t)((double)k->head_dim * k->rope_partial / 2);
+    for (int64_t i = 0; i < half; i++) divisor[i] = i < n_rot ? (float)k->rope_factor : 1e30f;
+}
+
+// Llama 3.1: frequencies whose wave is longer than original / low are divided by the factor, those shorter than
+// original / high are not, and between the two the factor grows (Transformers' _compute_llama3_parameters). In F32, and a
+// number over a tensor as the tensor's reciprocal times the number: as torch computes it in llama.cpp's converter.
+static void fill_llama3(float *divisor, const hf_kind *k)
+{
+    const float turn = (float)(2 * 3.14159265358979323846), original = (float)k->rope_original;
+    const float low = (float)k->rope_low, range = (float)(k->rope_high - k->rope_low), factor = (float)k->rope_factor;
+    const float longest = (float)(k->rope_original / k->rope_low), shortest = (float)(k->rope_original / k->rope_high);
+    for (int64_t i = 0; i < k->head_dim / 2; i++) {
+        const float exponent = (float)(2 * i) / (float)k->head_dim;
+        const float frequency = 1.0f / powf((float)k->rope_base, exponent);
+        const float wave = 1.0f / frequency * turn;
+        const float smooth = (1.0f / wave * original - low) / range;
+        if (wave < shortest)     divisor[i] = 1;
+        else if (wave > longest) divisor[i] = factor;
+        else                     divisor[i] = 1.0f / ((1.0f - smooth) / factor + smooth);
+    }
+}
+
+static bool wants_rope_freqs(const hf_config *c)
+{
+    const hf_kind *k = &c->kind[KIND_FULL];
+    return (c->arch->family->rope_freqs && k->n_layers > 0) || k->rope_llama3;
+}
+
 static bool add_rope_freqs(tensor_map *m, const hf_config *c, err *e)
 {
     const hf_kind *k = &c->kind[KIND_FULL];
-    int64_t half = k->head_dim / 2, n_rot = (int64_t)((double)k->head_dim * k->rope_partial / 2);
+    const int64_t  half = k->head_dim / 2;
     mapped_tensor *t = &m->t[m->n++];
     m->rope_freqs = malloc((size_t)half * sizeof *m->rope_freqs);
     t->where = where_text("config.json", "rope_freqs.weight");
     if (!m->rope_freqs || !t->where) return err_nomem(e, "rope_freqs", (size_t)half * sizeof *m->rope_freqs);
-    for (int64_t i = 0; i < half; i++) m->rope_freqs[i] = i < n_rot ? (float)k->rope_factor : 1e30f;
+    if (k->rope_llama3) fill_llama3(m->rope_freqs, k);
+    else                fill_proportional(m->rope_freqs, k);
     snprintf(t->name, sizeof t->name, "rope_freqs.weight");
     t->src = (tensor_source){ .where = t->where, .type = DT_F32, .data = (const uint8_t *)m->rope_freqs, .fd = -1 };
     t->n_dims = 1;
@@ -344,7 +380,9 @@ static bool add_slot(tensor_map *m, const hf_config *c, const st *s, const slot 
     if (!t->where) return err_nomem(e, "a tensor's name", strlen(x->name));
     if (sl->layer < 0) snprintf(t->name, sizeof t->name, "%s", sl->rule->gguf);
     else               snprintf(t->name, sizeof t->name, "blk.%lld.%s", (long long)sl->layer, sl->rule->gguf);
-    t->src = (tensor_source){ .where = t->where, .type = x->type, .data = x->data, .fd = f->fd, .off = x->off, .add = sl->rule->add };
+    t->src = (tensor_source){ .where = t->where, .type = x->type, .data = x->data, .fd = f->fd, .off = x->off };
+    if (sl->rule->change == ADD_ONE) t->src.change.add = 1;
+    if (sl->rule->change == PERMUTE) t->src.change.pairs = c->kind[hf_layer_kind(c, sl->layer)].head_dim;
     t->n_dims = x->n_dims;
     for (int i = 0; i < x->n_dims; i++) t->shape[i] = x->shape[i];
     if (sl->rule->shape[0] == DIM_VOCAB_PLE) t->shape[0] = c->n_vocab;      // rows beyond belong to no token
@@ -373,7 +411,7 @@ static bool add_all(tensor_map *m, const slot_table *t, const st *s, err *e)
         if (x) p[n++] = (placed){ &t->slots[i], st_file(s, x->file)->path, x->off };
     }
     qsort(p, (size_t)n, sizeof *p, by_place);
-    if (t->c->arch->family->rope_freqs && t->c->kind[KIND_FULL].n_layers && !add_rope_freqs(m, t->c, e)) goto out;
+    if (wants_rope_freqs(t->c) && !add_rope_freqs(m, t->c, e)) goto out;
     for (int64_t i = 0; i < n; i++)
         if (!add_slot(m, t->c, s, p[i].slot, e)) goto out;
     ok = true;

@@ -50,31 +50,70 @@ static bool check_files(const cJSON *tc, const char *dir, err *e)
     return true;
 }
 
+// The class whose name stands in tokenizer_config.json, else in config.json; NULL: in neither.
+static bool read_name(const tokenizer_source *s, const char *where, const char **class, const char **file, err *e)
+{
+    *file = "tokenizer_config.json";
+    if (!json_str_or(s->tokenizer_config, "tokenizer_class", NULL, class, where, e)) return false;
+    if (*class) return true;
+    *file = "config.json";
+    *class = cJSON_GetStringValue(json_get(s->config, "tokenizer_class"));
+    return true;
+}
+
+typedef struct { const char *name; tokenizer_build build; } known_class;
+
+static const known_class k_gemma_classes[] = { { "GemmaTokenizer", BUILD_GEMMA } };
+static const known_class k_dense_classes[] = { { "LlamaTokenizer", BUILD_LLAMA }, { "Qwen2Tokenizer", BUILD_QWEN2 },
+                                               { "GPT2Tokenizer", BUILD_GPT2 } };
+
+// Without a name: what AutoTokenizer's table of models has. gemma3 it knows, gemma4 and llama it does not.
+static tokenizer_build build_of_model(const tokenizer_source *s)
+{
+    if (s->kind == TOK_LLAMA) return BUILD_GEMMA;
+    return strncmp(s->model_type, "qwen", 4) == 0 ? BUILD_QWEN2 : BUILD_FROM_FILE;
+}
+
+static bool find_class(tokenizer_build *b, const tokenizer_source *s, const char *class, const char *file, err *e)
+{
+    const bool         dense = s->kind == TOK_BY_FILE;
+    const known_class *known = dense ? k_dense_classes : k_gemma_classes;
+    const size_t       n = dense ? sizeof k_dense_classes / sizeof *known : sizeof k_gemma_classes / sizeof *known;
+    *b = BUILD_FROM_FILE;
+    for (size_t i = 0; i < n; i++)
+        if (class_is(class, known[i].name)) {
+            *b = known[i].build;
+            return true;
+        }
+    for (size_t i = 0; i < sizeof k_other_classes / sizeof *k_other_classes; i++)
+        if (class_is(class, k_other_classes[i]))
+            return err_set(e, ERR_INPUT, "%s/%s: tokenizer_class: found '%.80s', expected %s or TokenizersBackend: "
+                           "Transformers would cut a text by that class's own rules", s->dir, file, class,
+                           dense ? "LlamaTokenizer, Qwen2Tokenizer, GPT2Tokenizer" : "GemmaTokenizer");
+    return true;
+}
+
 bool tokenizer_class_read(tokenizer_build *b, const tokenizer_source *s, err *e)
 {
     const cJSON *tc = s->tokenizer_config;
     char  where[1100];
     bool  split;
-    const char *file = "tokenizer_config.json", *class = NULL, *code;
+    const char *file, *class, *code;
     snprintf(where, sizeof where, "%s/tokenizer_config.json", s->dir);
-    // what AutoTokenizer's table of models has: gemma3 it knows, gemma4 it does not
-    *b = s->kind == TOK_LLAMA ? BUILD_GEMMA : BUILD_FROM_FILE;
+    *b = build_of_model(s);
     if (!json_bool_or(tc, "split_special_tokens", false, &split, where, e)) return false;
     if (split) return err_set(e, ERR_INPUT, "%s: split_special_tokens: found true, expected false: GGUF cannot say so, "
                               "and ids would change", where);
-    if (!check_files(tc, s->dir, e) || !json_str_or(tc, "tokenizer_class", NULL, &class, where, e)) return false;
-    if (!class) {
-        file = "config.json";
-        class = cJSON_GetStringValue(json_get(s->config, "tokenizer_class"));
-    }
+    if (!check_files(tc, s->dir, e) || !read_name(s, where, &class, &file, e)) return false;
     if (!class) return true;
-    *b = class_is(class, "GemmaTokenizer") ? BUILD_GEMMA : BUILD_FROM_FILE;
-    for (size_t i = 0; i < sizeof k_other_classes / sizeof *k_other_classes; i++)
-        if (class_is(class, k_other_classes[i]))
-            return err_set(e, ERR_INPUT, "%s/%s: tokenizer_class: found '%.80s', expected GemmaTokenizer or "
-                           "TokenizersBackend: Transformers would cut a text "
-                           "by that class's own rules", s->dir, file, class);
     code = cJSON_GetStringValue(cJSON_GetArrayItem(json_get(json_get(tc, "auto_map"), "AutoTokenizer"), 1));
+    if (strcmp(s->model_type, "mistral") == 0 && !code) {
+        *b = BUILD_FROM_FILE;       // AutoTokenizer takes the general class, whatever the name
+        return true;
+    }
+    if (!find_class(b, s, class, file, e)) return false;
+    // A class whose Metaspace would not fit: AutoTokenizer looks for the word.
+    if (*b == BUILD_LLAMA && strstr(s->text, "\"ByteLevel\"")) *b = BUILD_FROM_FILE;
     if (code && *b == BUILD_FROM_FILE && !class_is(class, "PreTrainedTokenizer")
         && strcmp(class, "TokenizersBackend") != 0)
         return err_set(e, ERR_INPUT, "%s: auto_map: found the folder's own code '%.80s' for the tokenizer, expected a "
@@ -150,15 +189,19 @@ static bool check_model(const cJSON *model, const char *where, err *e)
     return !on || bad(where, "model.ignore_merges: found true, expected false", e);
 }
 
-bool tokenizer_class_check(const cJSON *tokenizer, const char *where, err *e)
+bool tokenizer_model_check(const cJSON *tokenizer, const char *where, err *e)
 {
     const cJSON *model = json_get(tokenizer, "model");
     const char  *type = cJSON_GetStringValue(json_get(model, "type"));
     if (!cJSON_IsObject(model)) return bad(where, "model: expected an object", e);
     if (!type || strcmp(type, "BPE") != 0)
         return err_set(e, ERR_INPUT, "%s: model.type: found %.40s, expected BPE", where, type ? type : "nothing");
-    if (cJSON_GetArraySize(json_get(model, "merges")) > 0)
-        return bad(where, "model.merges: expected an array, and its name without escapes", e);
-    return check_model(model, where, e) && check_normalizer(tokenizer, where, e)
-        && check_pre_tokenizer(tokenizer, where, e);
+    if (cJSON_GetArraySize(json_get(model, "merges")) == 0) return true;
+    return bad(where, "model.merges: expected an array, and its name without escapes", e);
+}
+
+bool tokenizer_class_check(const cJSON *tokenizer, const char *where, err *e)
+{
+    return tokenizer_model_check(tokenizer, where, e) && check_model(json_get(tokenizer, "model"), where, e)
+        && check_normalizer(tokenizer, where, e) && check_pre_tokenizer(tokenizer, where, e);
 }

@@ -6,6 +6,7 @@
 #include "json_found.h"
 #include "merge_meta.h"
 #include "special_ids.h"
+#include "text_cut.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ typedef struct {
     char         where[1100];   // "dir/tokenizer.json"
     cJSON       *root;          // owned, without the merges
     merges       merges;
+    text_cut     cut;
     strmap       ids;           // of the tokens of model.vocab
     added_lists  lists;
     known_tokens known;
@@ -68,8 +70,8 @@ static bool read_token(vocab_state *v, const cJSON *it, const char *unk, err *e)
     vocab_token *t = &v->t[v->n];
     *t = (vocab_token){ .s = { it->string, n }, .id = (int32_t)id };
     t->type = TOKEN_NORMAL;
-    if (unk && strcmp(unk, it->string) == 0) t->type = TOKEN_UNKNOWN;
-    if (is_byte_token(it->string, n)) t->type = TOKEN_BYTE;
+    if (v->cut.kind != TOK_BYTES && unk && strcmp(unk, it->string) == 0) t->type = TOKEN_UNKNOWN;
+    if (v->cut.kind != TOK_BYTES && is_byte_token(it->string, n)) t->type = TOKEN_BYTE;
     strmap_put(&v->ids, it->string, n, (int32_t)id);
     return take_row(v, v->n++, e);
 }
@@ -102,8 +104,6 @@ static bool read_vocab(vocab_state *v, err *e)
 
 // ---- added tokens ---------------------------------------------------------------------------------------------------
 
-// Gemma 3 marks <unused7> and the like as ordinary; in the published files they are control tokens (llama.cpp's
-// does_token_look_special).
 static bool surrounded(const char *s, const char *open, const char *close)
 {
     size_t n = strlen(s), a = strlen(open), b = strlen(close);
@@ -119,16 +119,6 @@ static bool looks_special(const char *s)
         if (strcmp(s, names[i]) == 0) return true;
     return surrounded(s, "<|", "|>") || surrounded(s, "<\xef\xbd\x9c", "\xef\xbd\x9c>")
         || surrounded(s, "<unused", ">");
-}
-
-// Special, but always shown: a reader of the chat needs to see them (llama.cpp's Gemma4Model.set_vocab).
-static bool is_visible(const char *s)
-{
-    static const char *const names[] = { "<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", "<|tool_response>",
-                                         "<tool_response|>", "<|\"|>" };
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(s, names[i]) == 0) return true;
-    return false;
 }
 
 // Gemma 3's runs of spaces are user-defined tokens, which readers look for in the text as it is, before spaces are
@@ -151,11 +141,11 @@ static void put_spaces_back(vocab_token *t, char **to)
 static void set_added(const vocab_state *v, vocab_token *t, unsigned flags, char **respelled)
 {
     bool special = flags & ADDED_SPECIAL;
-    if (v->src->kind == TOK_LLAMA) special = special || looks_special(t->s.s);
-    else                           special = special && !is_visible(t->s.s);
+    const bool gemma4 = v->cut.kind == TOK_GEMMA4;
+    special = gemma4 ? special && !token_is_visible(t->s.s, t->s.n) : special || looks_special(t->s.s);
     t->added = true;
     t->type  = special ? TOKEN_CONTROL : TOKEN_USER_DEFINED;
-    if (v->src->kind == TOK_LLAMA && !special) put_spaces_back(t, respelled);
+    if (!gemma4 && !special) put_spaces_back(t, respelled);
 }
 
 enum { MAX_LINES = 8 };         // of one kind in the log
@@ -205,11 +195,9 @@ static bool place_added(vocab_state *v, err *e)
     return true;
 }
 
-static bool read_added(vocab_state *v, err *e)
+static bool read_added(vocab_state *v, tokenizer_build build, err *e)
 {
-    tokenizer_build build;
     v->known = (known_tokens){ .s = v->src, .lists = &v->lists, .vocab = &v->ids, .n_vocab = v->n_vocab };
-    if (!tokenizer_class_read(&build, v->src, e)) return false;
     if (!added_lists_read(&v->lists, build, v->src, v->root, e)) return false;
     if (!known_tokens_number(&v->known, e) || !added_flags_check(&v->known.added, v->src->dir, e)) return false;
     log_ids(v);
@@ -252,7 +240,7 @@ static gguf_str text_of(const vocab_state *v, int64_t id, char pad[32])
 // rank counts the ordinary tokens.
 static float score_of(const vocab_state *v, const vocab_token *t, int64_t *rank)
 {
-    if (v->src->kind == TOK_GEMMA4) return -1000;
+    if (v->cut.kind == TOK_GEMMA4) return -1000;
     if (!t) return -10000;
     if (t->type == TOKEN_NORMAL) return -(float)(*rank)++;
     return t->added ? -1000 : 0;
@@ -294,7 +282,9 @@ static bool plan_tokens(gguf_plan *p, const vocab_state *v, err *e)
     }
     fill_arrays(v, &a);
     const bool text = gguf_plan_arr_own(p, "tokenizer.ggml.tokens", GGUF_STRING, n, a.text, a.n_bytes, e);
-    const bool score = gguf_plan_arr_own(p, "tokenizer.ggml.scores", GGUF_F32, n, (uint8_t *)a.score, 4 * n, e);
+    bool score = true;
+    if (v->cut.kind == TOK_BYTES) free(a.score);
+    else score = gguf_plan_arr_own(p, "tokenizer.ggml.scores", GGUF_F32, n, (uint8_t *)a.score, 4 * n, e);
     const bool type = gguf_plan_arr_own(p, "tokenizer.ggml.token_type", GGUF_I32, n, (uint8_t *)a.type, 4 * n, e);
     return text && score && type;
 }
@@ -314,22 +304,20 @@ static bool plan_beyond(gguf_plan *p, const vocab_state *v, err *e)
 
 static bool plan_all(gguf_plan *p, vocab_state *v, err *e)
 {
-    const bool llama = v->src->kind == TOK_LLAMA;
     text_frame f;
     if (!text_frame_read(&f, v->root, &v->known, v->where, e)) return false;
-    if (!gguf_plan_str(p, "tokenizer.ggml.model", llama ? "llama" : "gemma4", e)) return false;
-    if (llama && !gguf_plan_str(p, "tokenizer.ggml.pre", "default", e)) return false;
+    if (!text_cut_plan_model(p, &v->cut, e)) return false;
     if (!plan_tokens(p, v, e) || (v->list_merges && !merge_meta_plan(p, &v->merges, v->where, e))) return false;
     return special_ids_plan(p, &v->known, &f, e)
         && text_frame_plan(p, &f, v->src, e)
-        && gguf_plan_bool(p, "tokenizer.ggml.add_space_prefix", false, e)
+        && text_cut_plan_rules(p, &v->cut, v->src->log, e)
         && plan_beyond(p, v, e)
         && special_ids_plan_suppressed(p, v->src, e);
 }
 
 static bool check_merges(vocab_state *v, err *e)
 {
-    const merge_vocab m = { .kind = v->src->kind, .where = v->where, .ids = &v->ids, .t = v->t, .n = v->n_vocab,
+    const merge_vocab m = { .kind = v->cut.kind, .where = v->where, .ids = &v->ids, .t = v->t, .n = v->n_vocab,
                             .row = v->row, .n_rows = v->src->n_vocab,
                             .log = v->src->log };
     return merge_meta_check(&v->merges, &m, &v->list_merges, e);
@@ -338,12 +326,14 @@ static bool check_merges(vocab_state *v, err *e)
 bool tokenizer_meta_plan(gguf_plan *p, const tokenizer_source *s, err *e)
 {
     vocab_state v = { .src = s };
+    tokenizer_build build;
     bool ok = false;
     snprintf(v.where, sizeof v.where, "%s/tokenizer.json", s->dir);
     if (!merges_take(&v.merges, s->text, s->n_text, v.where, e)) goto out;
     v.root = json_parse(s->text, s->n_text, v.where, e);
-    if (!v.root || !tokenizer_class_check(v.root, v.where, e)) goto out;
-    ok = read_vocab(&v, e) && read_added(&v, e) && check_beyond(&v, e) && check_merges(&v, e) && plan_all(p, &v, e);
+    if (!v.root || !tokenizer_class_read(&build, s, e)) goto out;
+    if (!text_cut_read(&v.cut, build, s, v.root, &v.merges, v.where, e)) goto out;
+    ok = read_vocab(&v, e) && read_added(&v, build, e) && check_beyond(&v, e) && check_merges(&v, e) && plan_all(p, &v, e);
 out:
     free(v.respelled);
     free(v.t);

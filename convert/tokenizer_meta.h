@@ -1,7 +1,7 @@
 // tokenizer_meta: the tokenizer.* keys of a GGUF file but the chat templates, from tokenizer.json (and what stands
 // beside it: tokenizer_config.json, generation_config.json, the special ids of config.json).
 //
-// Two kinds, both byte-fallback BPE over text whose spaces are U+2581:
+// Three kinds. Two are byte-fallback BPE over text whose spaces are U+2581:
 //   TOK_GEMMA4  tokenizer.ggml.model "gemma4": tokens and merges. Scores are all -1000 and mean nothing (llama.cpp
 //               writes them so).
 //   TOK_LLAMA   tokenizer.ggml.model "llama" (Gemma 3): a token's score is minus its rank among the ordinary tokens, in
@@ -9,6 +9,11 @@
 //               merges make ordinary tokens in another order is refused, since scores could not say it. Merges that
 //               scores say only in part (Google's own: runs of spaces and line ends, longest first) are listed as well;
 //               llama.cpp does not look at them.
+// and one is BPE over bytes:
+//   TOK_BYTES   tokenizer.ggml.model "gpt2" (Llama 3, Qwen): tokens spelled with a character for each byte, merges, and the
+//               name of the pattern that cuts a text into words (text_cut.h).
+// Which of TOK_LLAMA and TOK_BYTES, tokenizer.json says where the family leaves it to the file (TOK_BY_FILE).
+//
 // A tokenizer.json of another make (another model type, normalizer or pre-tokenizer) would be cut into other tokens by
 // whoever reads the file, so it is refused by name; so is one whose added tokens have flags that matter
 // (added_flags.h).
@@ -18,15 +23,13 @@
 #ifndef HALLMARK_CONVERT_TOKENIZER_META_H
 #define HALLMARK_CONVERT_TOKENIZER_META_H
 
+#include "../arch/tokens.h"
 #include "../formats/claims.h"
 #include "../formats/gguf.h"
 #include "../formats/progress.h"
 #include <cjson/cJSON.h>
 
-typedef enum { TOK_LLAMA, TOK_GEMMA4 } tok_kind;
-
-// token types as llama.cpp numbers them (enum llama_token_type)
-enum { TOKEN_NORMAL = 1, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER_DEFINED, TOKEN_UNUSED, TOKEN_BYTE };
+typedef enum { TOK_LLAMA, TOK_GEMMA4, TOK_BYTES, TOK_BY_FILE } tok_kind;
 
 // string array: the texts of added tokens that the embedding has no row for
 #define KEY_BEYOND  KEY_HM_BEYOND
@@ -34,7 +37,8 @@ enum { TOKEN_NORMAL = 1, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER_DEFINED, TOKEN
 #define KEY_EOS_IDS KEY_HM_EOS_IDS
 
 typedef struct {                // all borrowed
-    tok_kind     kind;
+    tok_kind     kind;          // of the family
+    const char  *model_type;    // of config.json, or what it stands for
     char        *text;          // tokenizer.json, [n_text]; its merges are blanked out while it is read
     int64_t      n_text;
     const cJSON *tokenizer_config, *generation_config, *config;     // NULL where there is no such file

@@ -8,6 +8,9 @@ static const struct { const char *arch, *name; double value; } DEFAULTS[] = {   
     { "gemma4", "attention.scale", 1 },                     // gemma3: from the head size, by a formula
     { "gemma3", "attention.sliding_window", 0 },
     { "gemma3", "attention.sliding_window_pattern", 6 },    // every sixth layer is a full-attention one
+    { "llama", "attention.sliding_window", 0 },             // llama.cpp does not read it
+    { "qwen2", "attention.sliding_window", 0 },
+    { "qwen3", "attention.sliding_window", 0 },
     { "llama", "final_logit_softcapping", 0 },
     { "qwen2", "final_logit_softcapping", 0 },
     { "qwen3", "final_logit_softcapping", 0 },

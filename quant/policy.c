@@ -52,7 +52,7 @@ bool file_type_label(const gguf *g, const char **label, err *e)
 // All rules below are llama-quant.cpp's (tensor_allows_quantization, tensor_get_category, llama_tensor_get_type_impl,
 // tensor_type_fallback), for the architectures listed here; tests/policy_test.c holds what llama-quantize itself chose.
 
-static const char *const known_archs[] = { "gemma3", "gemma4" };
+static const char *const known_archs[] = { "gemma3", "gemma4", "llama", "qwen2", "qwen3" };
 
 typedef enum { CAT_TOKEN_EMBD, CAT_OUTPUT, CAT_ATTN_V, CAT_ATTN_K, CAT_ATTN_OUTPUT, CAT_FFN_DOWN, CAT_OTHER } category;
 
@@ -142,10 +142,16 @@ static dtype output_type(mix_state *s, dtype base)
     return base == DT_Q8_0 ? DT_Q8_0 : DT_Q6_K;
 }
 
-static dtype attn_v_type(mix_state *s, dtype base)
+// What llama.cpp calls a model of 70B: eighty layers, and in a llama fewer KV heads. Its V is small for its use.
+static bool is_70b(const policy_model *m)
+{
+    if (m->n_layer != 80) return false;
+    return strcmp(m->arch, "qwen2") == 0 || (strcmp(m->arch, "llama") == 0 && m->n_head != m->n_head_kv);
+}
+
+static dtype attn_v_mix(mix_state *s, dtype base)
 {
     const int i = s->i_attn_v++;
-    if (s->m->n_expert == 8) return DT_Q8_0;
     switch (s->ft) {
     case FT_Q2_K:   return n_gqa(s->m) >= 4 ? DT_Q4_K : DT_Q3_K;
     case FT_Q3_K_M: return i < 2 ? DT_Q5_K : DT_Q4_K;
@@ -155,6 +161,13 @@ static dtype attn_v_type(mix_state *s, dtype base)
     case FT_Q5_K_M: return use_more_bits(i, s->n_attn_v) ? DT_Q6_K : base;
     default:        return base;
     }
+}
+
+static dtype attn_v_type(mix_state *s, dtype base)
+{
+    const dtype type = attn_v_mix(s, base);
+    if (s->m->n_expert == 8) return DT_Q8_0;
+    return is_70b(s->m) && (type == DT_Q3_K || type == DT_Q4_K) ? DT_Q5_K : type;
 }
 
 // With experts a layer has several of these, in an order of their own: the layer is read from the name.
@@ -236,7 +249,8 @@ static bool check_model(const file_type_info *ft, const policy_model *m, err *e)
     bool known = false;
     for (size_t i = 0; i < sizeof known_archs / sizeof known_archs[0]; i++) known |= strcmp(m->arch, known_archs[i]) == 0;
     if (!ft) return err_set(e, ERR_USAGE, "unknown file type");
-    if (!known) return err_set(e, ERR_INPUT, "architecture '%s': found no rules for it, expected gemma3 or gemma4", m->arch);
+    if (!known) return err_set(e, ERR_INPUT, "architecture '%s': found no rules for it, expected gemma3, gemma4, llama, qwen2 or "
+                               "qwen3", m->arch);
     if (m->n_layer < 1 || m->n_layer > LIMIT_LAYERS)
         return err_set(e, ERR_INPUT, "architecture '%s': found %lld layers, expected 1 to %d", m->arch, (long long)m->n_layer, LIMIT_LAYERS);
     return true;

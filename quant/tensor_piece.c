@@ -21,7 +21,8 @@ bool tensor_job_init(tensor_job *j, const gguf_tensor *dst, const tensor_source 
     if (!plain) j->from = codec_find(src->type);
     j->cols = dst->n_dims > 0 ? dst->shape[dst->n_dims - 1] : 1;
     j->rows_per_matrix = dst->n_dims > 1 ? dst->shape[dst->n_dims - 2] : 1;
-    j->copied = src->type == dst->type && src->add == 0;
+    j->row_length = dst->n_dims > 1 ? j->cols : 1;
+    j->copied = src->type == dst->type && transform_is_none(&src->change);
     if (!to || (!j->copied && (!j->to || (!plain && !j->from))))
         return err_set(e, ERR_INPUT, "%s: found type %s, which cannot become %s", src->where, dtype_name(src->type),
                        dtype_name(dst->type));
@@ -89,19 +90,44 @@ static bool scratch_fit(piece_scratch *s, int64_t weights, err *e)
     return s->weights ? true : err_nomem(e, "conversion buffers", 2 * n);
 }
 
-// n weights of the source from weight `first` on, as F32: in the scratch, or where they lie.
-static const float *source_f32(const tensor_job *j, int64_t first, int64_t n, piece_scratch *s)
+// Where element i of the file lies in the source.
+static int64_t source_index(const tensor_job *j, int64_t i)
 {
-    const uint8_t *from = j->src->data + piece_bytes(j->src->type, first);
-    if (!is_aligned(from, j->src->type)) {
-        memcpy(s->aligned, from, (size_t)piece_bytes(j->src->type, n));
+    const int64_t row = i / j->row_length;
+    return transform_source_row(&j->src->change, row) * j->row_length + i % j->row_length;
+}
+
+// n weights that follow each other in the source, from its weight `first` on, as F32: in dst, or where they lie.
+static const float *read_run(const tensor_job *j, int64_t first, int64_t n, float *dst, piece_scratch *s)
+{
+    const dtype    type = j->src->type;
+    const uint8_t *from = j->src->data + piece_bytes(type, first);
+    if (!is_aligned(from, type)) {
+        memcpy(s->aligned, from, (size_t)piece_bytes(type, n));
         from = s->aligned;
     }
-    if (j->src->type == DT_F32 && j->src->add == 0) return (const float *)(const void *)from;
-    if (j->from) j->from->decode_row(s->f32, from, n);
-    else         f32_from_float_run(j->src->type, s->f32, from, n);
-    if (j->src->add != 0)
-        for (int64_t i = 0; i < n; i++) s->f32[i] += j->src->add;
+    if (type == DT_F32) return (const float *)(const void *)from;
+    if (j->from) j->from->decode_row(dst, from, n);
+    else         f32_from_float_run(type, dst, from, n);
+    return dst;
+}
+
+// n weights of the file from weight `first` on, as F32: in the scratch, or where they lie in the source.
+static const float *source_f32(const tensor_job *j, int64_t first, int64_t n, piece_scratch *s)
+{
+    const transform *change = &j->src->change;
+    if (change->pairs == 0) {
+        const float *x = read_run(j, first, n, s->f32, s);
+        if (change->add == 0) return x;
+        if (x != s->f32) memcpy(s->f32, x, (size_t)n * sizeof *x);
+    }
+    for (int64_t run, i = 0; change->pairs > 0 && i < n; i += run) {
+        const int64_t rest = j->row_length - (first + i) % j->row_length;
+        run = rest < n - i ? rest : n - i;
+        const float *x = read_run(j, source_index(j, first + i), run, s->f32 + i, s);
+        if (x != s->f32 + i) memcpy(s->f32 + i, x, (size_t)run * sizeof *x);
+    }
+    for (int64_t i = 0; change->add != 0 && i < n; i++) s->f32[i] += change->add;
     return s->f32;
 }
 
@@ -159,9 +185,10 @@ static bool refuse_value(const tensor_job *j, int64_t i, const char *found, cons
                    (long long)(i / j->cols), (long long)(i % j->cols), found, expected, hint);
 }
 
-// Element i of the source as the number that the file holds, where F32 may be too small for it.
-static double source_value(const tensor_job *j, int64_t i)
+// What the source holds for element i of the file, where F32 may be too small for it.
+static double source_value(const tensor_job *j, int64_t element)
 {
+    const int64_t i = source_index(j, element);
     enum { MOST_WEIGHTS = 256, MOST_BYTES = 512 };      // of one block
     const dtype_info *from = dtype_of(j->src->type);
     const int64_t in_block = i % from->block_weights;

@@ -13,6 +13,7 @@ typedef struct {
     const codec         *to, *from;     // from: NULL for a plain type, which needs none
     bool                 copied;        // bytes stay as they are
     int64_t              cols, rows_per_matrix;
+    int64_t              row_length;    // of what a transform calls a row: cols, or 1 in a vector
     int64_t              n_pieces;
     int64_t              piece_weights; // whole rows, or where a row is longer than a piece, a part of one row
     int64_t              pieces_per_row;// 1 where pieces are whole rows

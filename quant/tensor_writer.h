@@ -13,14 +13,15 @@
 #include "../formats/gguf.h"
 #include "effort.h"
 #include "encoder.h"
+#include "transform.h"
 
 typedef struct {
     const char    *where;       // for messages: source file and tensor, "dir/model.safetensors: tensor 'x'"; borrowed
     dtype          type;        // type of the source bytes (any with a codec, or a float: dtype_is_float)
-    const uint8_t *data;        // source bytes, the whole tensor, in the destination's element order; any alignment
+    const uint8_t *data;        // source bytes, the whole tensor, in the destination's element order but for `change`; any alignment
     int            fd;          // the same bytes in a file, for in-kernel copies when the type stays; -1 if none
     int64_t        off;
-    float          add;         // added to every element in F32 (Gemma 3 norms store w, GGUF holds 1 + w); 0 else
+    transform      change;      // what is done to the values before they are encoded
     const float   *importance;  // [cols], for a 3-D tensor [shape[0]][cols] (one row for each expert), or NULL
     int             effort;     // see effort.h; 0: the reference's bytes
     const feedback *feedback;   // 2-D tensors only, or NULL; borrowed

@@ -83,12 +83,12 @@ static bool encode_text(bpe *b, const tokenizer *t, const char *s, int64_t n, bo
         from = m[i].at + a->n;
         if (a->id < 0) ok = refuse_beyond(t, a, m[i].at, e);
         else if (parse_special || !(t->tokens[a->id].flags & TOK_SPECIAL)) {
-            ok = bpe_text(b, s + begin, m[i].at - begin, e) && bpe_push(b, a->id, e);
+            ok = bpe_text(b, s + begin, m[i].at - begin, begin == 0, e) && bpe_push(b, a->id, e);
             begin = from;
         }
     }
     free(m);
-    return ok && bpe_text(b, s + begin, n - begin, e);
+    return ok && bpe_text(b, s + begin, n - begin, begin == 0, e);
 }
 
 bool tokenizer_encode(const tokenizer *t, const char *text, int64_t n, bool add_bos, bool parse_special,
@@ -183,6 +183,8 @@ bool tokenizer_decode(const tokenizer *t, const int32_t *ids, int64_t n, bool sk
         w += k->n;
     }
     w += close_run(s + w, run);
+    // What was put before a text goes again: one space, if the decoded text begins with one (Transformers' Strip).
+    if (t->prefix != SPACE_NONE && w > 0 && s[0] == ' ') memmove(s, s + 1, (size_t)--w);
     s[w] = 0;
     *out = s;
     *n_out = w;

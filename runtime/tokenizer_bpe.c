@@ -50,8 +50,9 @@ struct bpe {
 bpe *bpe_new(const tokenizer *t, int64_t n_bytes, err *e)
 {
     bpe *b = calloc(1, sizeof *b);
-    // NFC may take three bytes for one (Unicode Standard Annex 15).
-    if (b) b->text = malloc((size_t)n_bytes * (t->nfc ? 3 : 1) + 1);
+    // NFC may take three bytes for one (Unicode Standard Annex 15); a space may be put before each byte.
+    const size_t most = t->nfc ? 3 : t->prefix != SPACE_NONE ? 2 : 1;
+    if (b) b->text = malloc((size_t)n_bytes * most + 1);
     if (!b || !b->text) {
         err_nomem(e, "encoding a text", (size_t)n_bytes);
         bpe_free(b);
@@ -304,13 +305,29 @@ static bool byte_level_text(bpe *b, const char *src, int64_t n, err *e)
     return words_cut(b->words, s, n_normal, bpe_word, b, e);
 }
 
-bool bpe_text(bpe *b, const char *src, int64_t n, err *e)
+// Is a space put before s, which is in display spelling?
+static bool wants_space(const tokenizer *t, const char *s, int64_t n, bool first)
+{
+    const bool missing = n > 0 && s[0] != ' ';
+    switch (t->prefix) {
+    case SPACE_EACH:    return n > 0;
+    case SPACE_MISSING: return missing;
+    case SPACE_FIRST:   return missing && first;
+    default:            return false;
+    }
+}
+
+bool bpe_text(bpe *b, const char *src, int64_t n, bool first, err *e)
 {
     const tokenizer *t = b->t;
     if (t->byte_level) return byte_level_text(b, src, n, e);
     char   *s = b->text + b->n_text;
     int64_t begin = 0;
     n = vocab_spell(s, src, n);
+    if (wants_space(t, s, n, first)) {
+        memmove(s + 1, s, (size_t)n++);
+        s[0] = ' ';
+    }
     b->n_text += n;
     for (int64_t i = 1; i < n; i++) {
         bool boundary = ((uint8_t)s[i] & 0xc0) != 0x80;     // between two characters

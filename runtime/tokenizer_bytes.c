@@ -51,8 +51,8 @@ bool bytes_open(tokenizer *t, const gguf *g, err *e)
     if (!t->pre || pre.n != n) return tokenizer_bad_key(g, KEY_PRE, e, "found '%s': how such texts are cut into words is not known", name);
     t->ignore_merges = t->pre->ignore_merges;
     t->nfc = t->pre->nfc;
-    return gguf_get_bool_or(g, "hallmark.tokenizer.ignore_merges", t->ignore_merges, &t->ignore_merges, e)
-        && gguf_get_bool_or(g, "hallmark.tokenizer.nfc", t->nfc, &t->nfc, e);
+    return gguf_get_bool_or(g, KEY_HM_IGNORE_MERGES, t->ignore_merges, &t->ignore_merges, e)
+        && gguf_get_bool_or(g, KEY_HM_NFC, t->nfc, &t->nfc, e);
 }
 
 void bytes_index(tokenizer *t)

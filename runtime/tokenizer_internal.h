@@ -8,16 +8,13 @@
 
 #include "../formats/keyed_hash.h"
 #include "../arch/pretok.h"
+#include "../arch/tokens.h"
 #include "tokenizer.h"
 
 enum {
     TOKEN_MAX_BYTES = LIMIT_TOKEN_BYTES,
     MAX_MERGES      = 1 << 23,  // Gemma has 514,906
 };
-
-typedef enum {                  // tokenizer.ggml.token_type (llama.cpp's llama_token_type)
-    TYPE_UNDEFINED, TYPE_NORMAL, TYPE_UNKNOWN, TYPE_CONTROL, TYPE_USER_DEFINED, TYPE_UNUSED, TYPE_BYTE, N_TYPES,
-} token_type;
 
 enum {                          // token.flags
     TOK_MERGES  = 1,            // part of the BPE vocabulary: a text of it can be the result of merging
@@ -73,6 +70,7 @@ struct tokenizer {
     int32_t      byte_id[256];          // the id of "<0xNN>", or -1
     uint8_t      bytes[256];            // 0 .. 255, for tokenizer_piece
     bool         sentencepiece;         // "llama": see tokenizer_merges.c
+    space_prefix prefix;                // sentencepiece: the space before a text
     bool         byte_level;            // "gpt2": see tokenizer_bytes.c
     const pretok_row *pre;              // byte_level: how a text is cut into words
     bool         ignore_merges, nfc;    // byte_level: as pretok_row has it, unless the file says otherwise
@@ -118,8 +116,8 @@ bool tokenizer_bad_key(const gguf *g, const char *key, err *e, const char *fmt, 
 typedef struct bpe bpe;
 bpe *bpe_new(const tokenizer *t, int64_t n_bytes, err *e);      // room for a text of n_bytes
 void bpe_free(bpe *b);
-// Encodes n bytes of well-formed UTF-8 that hold no added token, and appends to the ids.
-bool bpe_text(bpe *b, const char *s, int64_t n, err *e);
+// Encodes n bytes of well-formed UTF-8 that hold no added token, and appends to the ids. first: nothing of the text stands before them.
+bool bpe_text(bpe *b, const char *s, int64_t n, bool first, err *e);
 bool bpe_push(bpe *b, int32_t id, err *e);
 // Hands over the ids (malloc'd).
 void bpe_take(bpe *b, int32_t **ids, int64_t *n);

@@ -13,6 +13,7 @@
 #define KEY_TYPES  "tokenizer.ggml.token_type"
 #define KEY_SCORES "tokenizer.ggml.scores"
 #define KEY_MERGES "tokenizer.ggml.merges"
+#define KEY_SPACE  "tokenizer.ggml.add_space_prefix"
 
 static const char *const k_models[] = { "gemma4", "llama", "gpt2" };
 
@@ -34,11 +35,6 @@ static const char *const k_end_lists[] = { "hallmark.eos_token_ids", "tokenizer.
 
 // Without a list, the ends of a turn are known by their text, as in llama.cpp.
 static const char *const k_end_texts[] = { "<eos>", "<end_of_turn>", "<turn|>", "<|tool_response>", "<|eot_id|>", "<|im_end|>", "<|endoftext|>" };
-
-// Special in Gemma 4's tokenizer.json, but llama.cpp's converter makes them user-defined so that its chat parser sees them.
-static const char *const k_gemma4_visible[] = {
-    "<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", "<|\"|>",
-};
 
 bool tokenizer_bad_key(const gguf *g, const char *key, err *e, const char *fmt, ...)
 {
@@ -125,7 +121,7 @@ bool vocab_is_respelled(const tokenizer *t, gguf_str s)
 static bool is_padding(int32_t id, gguf_str s, token_type type)
 {
     char text[32];
-    if (type != TYPE_UNUSED || s.n > (int64_t)sizeof text) return false;
+    if (type != TOKEN_UNUSED || s.n > (int64_t)sizeof text) return false;
     const int n = snprintf(text, sizeof text, "[PAD%d]", id);
     return s.n == n && memcmp(s.s, text, (size_t)n) == 0;
 }
@@ -135,9 +131,9 @@ static bool read_byte_level(tokenizer *t, int32_t id, gguf_str s, token_type typ
 {
     token *k = &t->tokens[id];
     const int64_t n = bytes_spell((uint8_t *)t->text + k->off, s.s, s.n);
-    const bool added = type == TYPE_CONTROL || type == TYPE_UNKNOWN || type == TYPE_USER_DEFINED;
+    const bool added = type == TOKEN_CONTROL || type == TOKEN_UNKNOWN || type == TOKEN_USER_DEFINED;
     if (added) k->flags |= TOK_ADDED;
-    if (type == TYPE_CONTROL || type == TYPE_UNKNOWN) k->flags |= TOK_SPECIAL;
+    if (type == TOKEN_CONTROL || type == TOKEN_UNKNOWN) k->flags |= TOK_SPECIAL;
     if (n >= 0 && !added && !is_padding(id, s, type)) k->flags |= TOK_MERGES;
     if (n < 0) memcpy(t->text + k->off, s.s, (size_t)s.n);
     k->n = (uint16_t)(n < 0 ? s.n : n);
@@ -160,8 +156,8 @@ static bool read_token(tokenizer *t, int32_t id, gguf_str s, token_type type, co
     bool has_space = memchr(s.s, ' ', (size_t)s.n) != NULL;
     bool respelled = has_space && vocab_is_respelled(t, s);
     if ((!has_space || respelled) && !is_padding(id, s, type)) k->flags |= TOK_MERGES;
-    if (type == TYPE_CONTROL || type == TYPE_UNKNOWN) k->flags |= TOK_ADDED | TOK_SPECIAL;
-    if (type == TYPE_USER_DEFINED && (!respelled || t->lists_merges)) k->flags |= TOK_ADDED;
+    if (type == TOKEN_CONTROL || type == TOKEN_UNKNOWN) k->flags |= TOK_ADDED | TOK_SPECIAL;
+    if (type == TOKEN_USER_DEFINED && (!respelled || t->lists_merges)) k->flags |= TOK_ADDED;
     int byte = byte_of(s.s, s.n);
     if (byte >= 0) {
         k->flags |= TOK_BYTE;
@@ -169,7 +165,7 @@ static bool read_token(tokenizer *t, int32_t id, gguf_str s, token_type type, co
         char canonical[8];      // only this spelling is what byte fallback looks for
         snprintf(canonical, sizeof canonical, "<0x%02X>", (unsigned)byte);
         if (memcmp(s.s, canonical, 6) == 0) t->byte_id[byte] = id;
-    } else if (type == TYPE_BYTE) {
+    } else if (type == TOKEN_BYTE) {
         return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found '%.*s', expected <0xNN>, as its type is byte", id, (int)s.n, s.s);
     }
     k->n = (uint16_t)vocab_spell(t->text + k->off, s.s, s.n);
@@ -198,8 +194,8 @@ static bool read_tokens(tokenizer *t, const gguf *g, err *e)
     for (int32_t id = 0; id < t->n_vocab; id++) {
         int64_t type;
         if (!gguf_next_str(&it, &s)) return tokenizer_bad_key(g, KEY_TOKENS, e, "ends before [%d]", id);
-        if (!gguf_arr_i64(types, id, &type) || type < 0 || type >= N_TYPES)
-            return tokenizer_bad_key(g, KEY_TYPES, e, "[%d]: expected 0 to %d", id, N_TYPES - 1);
+        if (!gguf_arr_i64(types, id, &type) || type < 0 || type >= N_TOKEN_TYPES)
+            return tokenizer_bad_key(g, KEY_TYPES, e, "[%d]: expected 0 to %d", id, N_TOKEN_TYPES - 1);
         t->tokens[id].off = off;
         if (!read_token(t, id, s, (token_type)type, g, e)) return false;
         off += t->tokens[id].n;
@@ -271,11 +267,29 @@ static bool read_roles(tokenizer *t, const gguf *g, err *e)
         && gguf_get_bool_or(g, "tokenizer.ggml.add_eos_token", false, &t->add_eos, e);
 }
 
+// "llama" files that do not say have a space put before each part of a text, as in llama.cpp.
+static bool read_prefix(tokenizer *t, const gguf *g, err *e)
+{
+    gguf_str name;
+    bool     on;
+    if (!gguf_get_bool_or(g, KEY_SPACE, t->sentencepiece, &on, e)) return false;
+    if (!t->sentencepiece) {
+        if (!on || t->byte_level) return true;      // llama.cpp does not look at it in byte-level files
+        return tokenizer_bad_key(g, KEY_SPACE, e, "found true, expected false: Gemma puts no space first");
+    }
+    t->prefix = on ? SPACE_EACH : SPACE_NONE;
+    if (!gguf_find_kv(g, KEY_HM_SPACE_PREFIX)) return true;
+    if (!gguf_get_str(g, KEY_HM_SPACE_PREFIX, &name, e)) return false;
+    const int p = space_prefix_find(name.s, name.n);
+    if (p < 0 || (p == SPACE_NONE) != !on)
+        return tokenizer_bad_key(g, KEY_HM_SPACE_PREFIX, e, "found '%.*s', expected %s", (int)(name.n < 40 ? name.n : 40),
+                                 name.s, on ? "each, missing or first" : "none, as add_space_prefix is false");
+    t->prefix = (space_prefix)p;
+    return true;
+}
+
 static bool check_flags(const tokenizer *t, const gguf *g, err *e)
 {
-    bool prefix;
-    if (!gguf_get_bool_or(g, "tokenizer.ggml.add_space_prefix", false, &prefix, e)) return false;
-    if (prefix) return tokenizer_bad_key(g, "tokenizer.ggml.add_space_prefix", e, "found true, expected false: Gemma puts no space first");
     if (t->add_bos && t->bos < 0) return tokenizer_bad_key(g, "tokenizer.ggml.add_bos_token", e, "found true, but there is no bos_token_id");
     if (t->add_eos && t->eos < 0) return tokenizer_bad_key(g, "tokenizer.ggml.add_eos_token", e, "found true, but there is no eos_token_id");
     if (t->byte_level) return true;
@@ -313,8 +327,8 @@ static bool read_ends(tokenizer *t, const gguf *g, err *e)
 
 static void mark_visible(tokenizer *t)
 {
-    for (size_t i = 0; i < sizeof k_gemma4_visible / sizeof *k_gemma4_visible; i++) {
-        int32_t id = vocab_find(t, k_gemma4_visible[i], (int64_t)strlen(k_gemma4_visible[i]));
+    for (const char *const *v = token_visible; *v; v++) {
+        const int32_t id = vocab_find(t, *v, (int64_t)strlen(*v));
         if (id >= 0 && (t->tokens[id].flags & TOK_ADDED)) t->tokens[id].flags |= TOK_SPECIAL;
     }
 }
@@ -337,7 +351,7 @@ static bool read_model(tokenizer *t, const gguf *g, err *e)
 static bool load(tokenizer *t, const gguf *g, err *e)
 {
     if (!read_model(t, g, e) || !read_tokens(t, g, e) || !index_tokens(t, g, e)) return false;
-    if (!read_roles(t, g, e) || !check_flags(t, g, e) || !read_ends(t, g, e)) return false;
+    if (!read_roles(t, g, e) || !read_prefix(t, g, e) || !check_flags(t, g, e) || !read_ends(t, g, e)) return false;
     if (t->byte_level) bytes_index(t);
     if (!t->sentencepiece && !t->byte_level) mark_visible(t);
     return added_load(t, g, e) && merges_load(t, g, e);

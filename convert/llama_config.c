@@ -1,0 +1,193 @@
+// llama_config: the config.json of Llama, Mistral, Qwen 2 and Qwen 3: layers that are all alike, but for a window that some
+// of them may have.
+//
+// Defaults and what is refused: LlamaConfig, MistralConfig, Qwen2Config and Qwen3Config of Transformers 5.24.
+#include "llama_config.h"
+
+#include "../formats/json.h"
+#include "config_read.h"
+#include "hf_rope.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+// ---- plain numbers -------------------------------------------------------------------------------------------------
+
+enum { LLAMA, MISTRAL, QWEN2, QWEN3, N_CLASSES };
+
+static int class_of(const hf_config *c)
+{
+    switch (c->arch->class) {
+    case CLASS_MISTRAL: return MISTRAL;
+    case CLASS_QWEN2:   return QWEN2;
+    case CLASS_QWEN3:   return QWEN3;
+    default:            return LLAMA;
+    }
+}
+
+// What null stands for. NOTHING: a class that takes no null; Transformers refuses it too.
+typedef enum { NOTHING, AS_HEADS, AS_SHARE, AS_ZERO } null_means;
+
+typedef struct {
+    const char *key;
+    size_t      field;              // offset of an int64_t in hf_config
+    int64_t     lo, hi;
+    int64_t     def[N_CLASSES];     // Transformers' defaults; NULL_DEFAULT: null
+    null_means  null[N_CLASSES];
+} int_row;
+
+// No key is the same as null there.
+enum { NULL_DEFAULT = -2 };
+
+#define FIELD(f) offsetof(hf_config, f)
+static const int_row int_rows[] = {
+    { "vocab_size", FIELD(n_vocab), 1, LIMIT_VOCAB, { 32000, 32000, 151936, 151936 }, { NOTHING } },
+    { "hidden_size", FIELD(n_embd), 1, 1 << 20, { 4096, 4096, 4096, 4096 }, { NOTHING } },
+    { "intermediate_size", FIELD(n_ff), 1, 1 << 22, { 11008, 14336, 22016, 22016 }, { NOTHING } },
+    { "num_hidden_layers", FIELD(n_layer), 1, LIMIT_LAYERS, { 32, 32, 32, 32 }, { NOTHING } },
+    { "num_attention_heads", FIELD(n_head), 1, 1 << 12, { 32, 32, 32, 32 }, { NOTHING } },
+    { "max_position_embeddings", FIELD(n_ctx), 1, INT32_MAX, { 2048, 131072, 32768, 32768 }, { NOTHING } },
+    { "num_key_value_heads", FIELD(kind[KIND_FULL].n_head_kv), 1, 1 << 12, { NULL_DEFAULT, 8, 32, 32 },
+      { AS_HEADS, NOTHING, AS_HEADS, AS_HEADS } },
+    { "head_dim", FIELD(kind[KIND_FULL].head_dim), 2, 1 << 16, { NULL_DEFAULT, NULL_DEFAULT, NULL_DEFAULT, 128 },
+      { AS_SHARE, AS_SHARE, AS_SHARE, NOTHING } },
+    { "sliding_window", FIELD(window), 1, INT32_MAX, { NULL_DEFAULT, 4096, 4096, 4096 },
+      { AS_ZERO, AS_ZERO, AS_ZERO, AS_ZERO } },
+};
+
+static int64_t null_value(const hf_config *c, null_means means)
+{
+    if (means == AS_HEADS) return c->n_head;
+    if (means == AS_SHARE) return c->n_embd / c->n_head;
+    return 0;
+}
+
+static bool read_int(hf_config *c, const int_row *r, const cJSON *t, const char *where, err *e)
+{
+    const int         class = class_of(c);
+    const cJSON      *v = cJSON_GetObjectItemCaseSensitive(t, r->key);
+    const null_means  means = r->null[class];
+    const config_int  row = { r->key, r->field, r->lo, r->hi, r->def[class] };
+    const bool        is_null = v ? cJSON_IsNull(v) : r->def[class] == NULL_DEFAULT;
+    if (is_null && means == NOTHING) return config_not_null(t, r->key, where, e);
+    if (!is_null) return config_int_read(c, &row, t, where, e);
+    *(int64_t *)(void *)((char *)c + r->field) = null_value(c, means);
+    return true;
+}
+
+static bool read_ints(hf_config *c, const cJSON *t, const char *where, err *e)
+{
+    for (size_t i = 0; i < sizeof int_rows / sizeof *int_rows; i++)
+        if (!read_int(c, &int_rows[i], t, where, e)) return false;
+    return true;
+}
+
+static bool check_heads(const hf_config *c, const char *where, err *e)
+{
+    const hf_kind *k = &c->kind[KIND_FULL];
+    if (c->arch->class == CLASS_LLAMA && c->n_embd % c->n_head != 0)    // LlamaConfig.validate_architecture
+        return err_set(e, ERR_INPUT, "%s: hidden_size: found %lld, which %lld heads do not divide", where,
+                       (long long)c->n_embd, (long long)c->n_head);
+    if (k->head_dim < 2 || k->head_dim % 2 != 0)
+        return err_set(e, ERR_INPUT, "%s: head_dim: found %lld, expected an even number", where,
+                       (long long)k->head_dim);
+    if (c->n_head % k->n_head_kv != 0)
+        return err_set(e, ERR_INPUT, "%s: num_attention_heads: found %lld, which %lld KV heads do not divide", where,
+                       (long long)c->n_head, (long long)k->n_head_kv);
+    return true;
+}
+
+static bool read_biases(hf_config *c, const cJSON *t, const char *where, err *e)
+{
+    const hf_class class = c->arch->class;
+    bool           attention = false;
+    c->qkv_bias = class == CLASS_QWEN2;
+    if (class == CLASS_LLAMA && !config_flag(t, "mlp_bias", &c->mlp_bias, where, e)) return false;
+    if (class != CLASS_LLAMA && class != CLASS_QWEN3) return true;      // the key is not read
+    if (!config_flag(t, "attention_bias", &attention, where, e)) return false;
+    c->qkv_bias = c->o_bias = attention;
+    return true;
+}
+
+static bool read_scalars(hf_config *c, const cJSON *root, const cJSON *t, const char *where, err *e)
+{
+    if (!read_ints(c, t, where, e) || !check_heads(c, where, e)) return false;
+    if (!config_not_null(root, "tie_word_embeddings", where, e)) return false;
+    if (!json_bool_or(root, "tie_word_embeddings", false, &c->tied, where, e)) return false;
+    if (!config_pad_check(c->n_vocab, t, where, e) || !config_not_null(t, "rms_norm_eps", where, e)) return false;
+    if (!config_positive(t, "rms_norm_eps", 1e-6, &c->eps, where, e)) return false;
+    c->attn_scale = pow((double)c->kind[KIND_FULL].head_dim, -0.5);
+    return read_biases(c, t, where, e);
+}
+
+// ---- the window ----------------------------------------------------------------------------------------------------
+
+static bool refuse_key(const cJSON *t, const char *key, const char *why, const char *where, err *e)
+{
+    return !json_get(t, key) || err_set(e, ERR_INPUT, "%s: %s: %s", where, key, why);
+}
+
+static bool read_layer_list(hf_config *c, const cJSON *types, const char *where, err *e)
+{
+    int64_t i = 0;
+    if (!cJSON_IsArray(types) || cJSON_GetArraySize(types) != c->n_layer)
+        return err_set(e, ERR_INPUT, "%s: layer_types: expected an array of %lld names", where, (long long)c->n_layer);
+    for (const cJSON *it = types->child; it; it = it->next, i++) {
+        const char *s = cJSON_GetStringValue(it);
+        const bool  sliding = s && strcmp(s, "sliding_attention") == 0;
+        if (!sliding && !(s && strcmp(s, "full_attention") == 0))
+            return err_set(e, ERR_INPUT, "%s: layer_types: layer %lld: found '%.40s', expected 'sliding_attention' or "
+                           "'full_attention'", where, (long long)i, s ? s : "no string");
+        c->sliding[i] = sliding;
+    }
+    return true;
+}
+
+// Qwen: the window counts with use_sliding_window only, and then for layers from max_window_layers on, or those that
+// layer_types names.
+static bool read_qwen_layers(hf_config *c, const cJSON *t, const char *where, err *e)
+{
+    const cJSON *types = json_get(t, "layer_types");
+    int64_t      first;
+    bool         on;
+    if (!config_flag(t, "use_sliding_window", &on, where, e)) return false;
+    if (!config_not_null(t, "max_window_layers", where, e)) return false;
+    if (!json_i64_or(t, "max_window_layers", 0, INT32_MAX, 28, &first, where, e)) return false;
+    if (!on) c->window = 0;
+    if (types) return read_layer_list(c, types, where, e);
+    for (int64_t i = 0; i < c->n_layer; i++) c->sliding[i] = c->window > 0 && i >= first;
+    return true;
+}
+
+// A window that LlamaModel does not know is dropped from the cache by Transformers while it generates, and seen while
+// it reads a prompt: no file can say both. MistralModel does not look at layer_types, but its cache does.
+static bool read_layers(hf_config *c, const cJSON *t, const char *where, err *e)
+{
+    static const char *const no_window = "Transformers would forget keys while it generates, and not while it reads a "
+                                         "prompt: a window is not supported here";
+    const bool is_qwen = c->arch->class == CLASS_QWEN2 || c->arch->class == CLASS_QWEN3;
+    if (c->arch->class == CLASS_LLAMA && !refuse_key(t, "sliding_window", no_window, where, e)) return false;
+    if (is_qwen && !read_qwen_layers(c, t, where, e)) return false;
+    if (!is_qwen && !refuse_key(t, "layer_types", "this model's layers are all alike", where, e)) return false;
+    for (int64_t i = 0; !is_qwen && i < c->n_layer; i++) c->sliding[i] = c->window > 0;
+    c->kind[KIND_SLIDING] = c->kind[KIND_FULL];
+    for (int64_t i = 0; i < c->n_layer; i++) c->kind[hf_layer_kind(c, i)].n_layers++;
+    if (c->kind[KIND_SLIDING].n_layers == 0) c->window = 0;
+    if (c->kind[KIND_SLIDING].n_layers && c->window == 0)
+        return err_set(e, ERR_INPUT, "%s: layer_types: found %lld sliding layers, expected none without "
+                       "use_sliding_window and sliding_window", where, (long long)c->kind[KIND_SLIDING].n_layers);
+    return true;
+}
+
+bool llama_config_read(hf_config *c, const cJSON *root, const cJSON *t, const char *where, err *e)
+{
+    if (!refuse_key(t, "per_layer_config", "layers of their own are not supported in this family", where, e)) return false;
+    if (!read_scalars(c, root, t, where, e) || !read_layers(c, t, where, e)) return false;
+    if (!hf_rope_read(c, t, where, e)) return false;
+    for (int64_t i = 0; i < c->n_layer; i++) {
+        c->layer_ff[i] = (int32_t)c->n_ff;
+        c->layer_kv[i] = (int32_t)c->kind[KIND_FULL].n_head_kv;
+    }
+    return true;
+}
