@@ -27,14 +27,14 @@ typedef enum {      // what is done to a tensor's values: see quant/transform.h
     KEEP,
     ADD_ONE,        // to every element
     PERMUTE,        // rows of a head: halves that rotate together become neighbours
-} change;
+} rule_change;
 
 typedef struct {
     const char *hf;         // name after the prefix of the text model (and after "layers.N.")
     const char *gguf;       // name in the file (after "blk.N.")
     need        need;
     dim         shape[2];   // Hugging Face order; one-dimensional if the second is DIM_END
-    change      change;
+    rule_change change;
 } tensor_rule;
 
 struct family {

@@ -322,6 +322,7 @@ bool hparams_read(hparams *h, const gguf *g, err *e)
     h->n_head = (int)n_head;
     h->n_embd_per_layer = (int)n_ple;
     h->rope_neighbours = h->family == FAMILY_LLAMA;
+    h->norm_rounds_first = !is_gemma(h);
     h->qk_norm = h->family != FAMILY_LLAMA && h->family != FAMILY_QWEN2;
     if (!is_gemma(h) && n_ple > 0) return bad(&r, "embedding_length_per_layer_input", "only Gemma 4 has per-layer embeddings");
     if (!read_head_dim(&r, h, &head_dim)) return false;

@@ -26,6 +26,7 @@ typedef struct {
     float   rope_scale;                                 // full layers' linear factor: positions are divided by it (1: none)
     bool    rope_neighbours;                            // pairs that rotate are elements 2i and 2i + 1 of a head, not i and i + head_dim / 2
     bool    qk_norm;                                    // heads of Q and K are normed
+    bool    norm_rounds_first;                          // bfloat16: a norm rounds before its weight and after it (Llama, Qwen), not only after it
     const float *rope_freq_factors;                     // [max full head_dim / 2] or NULL; borrowed from the mapping
     layer_shape *layers;                                // [n_layer]
     char    type_label[16];     // "BF16", "Q4_K_M", ... from general.file_type

@@ -39,6 +39,7 @@ static void norm(expansion *x, const op *from, view out, view in, int w, int row
     o->rows = rows;
     o->dim = dim;
     o->eps = from->eps;
+    o->round_first = from->round_first;
 }
 
 static void linear(expansion *x, const op *from, view out, view in, int w, int bias)

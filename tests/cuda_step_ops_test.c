@@ -237,7 +237,7 @@ static void free_norm(norm_weight *n)
     free(n->host);
 }
 
-static void check_norm_add(int64_t rows, int dim, bool first, bool next, float out_scale)
+static void check_norm_add(int64_t rows, int dim, bool first, bool next, float out_scale, bool round_first)
 {
     const int64_t n = rows * dim;
     float *hx = random_floats(n), *ht = random_floats(n), *x[N_BACKENDS], *t[N_BACKENDS];
@@ -246,11 +246,12 @@ static void check_norm_add(int64_t rows, int dim, bool first, bool next, float o
         x[i] = put(i, hx, n);
         t[i] = put(i, ht, n);
     }
-    if (first) must(one_norm(on[CPU], t[CPU], t[CPU], &w.w, rows, dim, 1e-6f, &e));
+    if (first) must(one_norm_rounded(on[CPU], t[CPU], t[CPU], &w.w, rows, dim, 1e-6f, round_first, &e));
     must(one_each(on[CPU], OP_ADD, x[CPU], x[CPU], t[CPU], 0, n, &e));
     if (out_scale != 1.0f) must(one_each(on[CPU], OP_SCALE, x[CPU], NULL, NULL, out_scale, n, &e));
-    if (next) must(one_norm(on[CPU], t[CPU], x[CPU], &w_next.w, rows, dim, 1e-6f, &e));
-    must(cuda_norm_add_norm(ctx(), x[GPU], t[GPU], first ? w.device : NULL, next ? w_next.device : NULL, out_scale, rows, dim, 1e-6f, &e));
+    if (next) must(one_norm_rounded(on[CPU], t[CPU], x[CPU], &w_next.w, rows, dim, 1e-6f, round_first, &e));
+    must(cuda_norm_add_norm(ctx(), x[GPU], t[GPU], first ? w.device : NULL, next ? w_next.device : NULL, out_scale, rows, dim, 1e-6f,
+                            round_first, &e));
     char what[96];
     snprintf(what, sizeof what, "%ssum%s%s, %lld rows of %d", first ? "norm, " : "", out_scale != 1.0f ? ", scale" : "", next ? ", norm" : "", (long long)rows, dim);
     same_on_both(x, n, what);
@@ -266,7 +267,8 @@ START_TEST(norms_between_products)
     static const struct { int64_t rows; int dim; } cases[] = { { 1, 1 }, { 1, 37 }, { 1, 1536 }, { 5, 300 }, { 17, 65 }, { 2, 2605 }, { 1, 5376 } };
     begin(_i);
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
-        for (int form = 0; form < 8; form++) check_norm_add(cases[k].rows, cases[k].dim, !(form & 4), form & 1, form & 2 ? 0.7071f : 1.0f);
+        for (int form = 0; form < 16; form++)
+            check_norm_add(cases[k].rows, cases[k].dim, !(form & 4), form & 1, form & 2 ? 0.7071f : 1.0f, form & 8);
     close_backends();
 }
 END_TEST
@@ -278,7 +280,7 @@ enum { Q_ALONE, V_STORED, V_NORMED, V_FROM_K, N_FORMS };
 typedef struct { dtype type; int n_head, n_kv_head, head_dim, n; int64_t capacity, pos; } heads_case;
 
 // normed: heads of Q and K have norms; neighbours: which elements are pairs
-static void check_heads(const heads_case *k, int form, bool normed, bool neighbours, bool step)
+static void check_heads(const heads_case *k, int form, bool normed, bool neighbours, bool round_first, bool step)
 {
     enum { CTX = 50 };
     const int hd = k->head_dim;
@@ -298,15 +300,15 @@ static void check_heads(const heads_case *k, int form, bool normed, bool neighbo
         v[i] = put(i, form == V_FROM_K ? NULL : hv, n_kv);
         kv[i] = new_cache(i, k->type, k->n_kv_head, hd, k->capacity, &n_bytes);
     }
-    if (normed) must(one_norm(on[CPU], q[CPU], q[CPU], &qn.w, (int64_t)k->n * k->n_head, hd, 1e-6f, &e));
+    if (normed) must(one_norm_rounded(on[CPU], q[CPU], q[CPU], &qn.w, (int64_t)k->n * k->n_head, hd, 1e-6f, round_first, &e));
     must(one_rotate(on[CPU], q[CPU], &r[CPU], k->n, k->n_head, neighbours, k->pos, &e));
     if (form == V_NORMED || form == V_FROM_K)
         must(one_norm(on[CPU], v[CPU], form == V_FROM_K ? kk[CPU] : v[CPU], NULL, (int64_t)k->n * k->n_kv_head, hd, 1e-6f, &e));
-    if (form != Q_ALONE && normed) must(one_norm(on[CPU], kk[CPU], kk[CPU], &kn.w, (int64_t)k->n * k->n_kv_head, hd, 1e-6f, &e));
+    if (form != Q_ALONE && normed) must(one_norm_rounded(on[CPU], kk[CPU], kk[CPU], &kn.w, (int64_t)k->n * k->n_kv_head, hd, 1e-6f, round_first, &e));
     if (form != Q_ALONE)
         must(one_rotate(on[CPU], kk[CPU], &r[CPU], k->n, k->n_kv_head, neighbours, k->pos, &e) && one_store(on[CPU], &kv[CPU], kk[CPU], v[CPU], k->n, k->pos, &e));
     gpu_heads h = { .q = q[GPU], .q_norm = normed ? qn.device : NULL, .table = r[GPU].dev, .n_head = k->n_head, .head_dim = hd, .eps = 1e-6f,
-                    .neighbours = neighbours };
+                    .neighbours = neighbours, .round_first = round_first };
     if (form != Q_ALONE) {
         h.k = kk[GPU];
         h.v = v[GPU];
@@ -345,9 +347,10 @@ START_TEST(heads_in_one_launch)
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
         for (int form = 0; form < N_FORMS; form++)
             for (int step = 0; step < 2; step++) {
-                check_heads(&cases[k], form, true, false, step);
-                check_heads(&cases[k], form, form % 2 == 0, true, step);
-                if (form == V_STORED) check_heads(&cases[k], form, false, false, step);
+                check_heads(&cases[k], form, true, false, false, step);
+                check_heads(&cases[k], form, form % 2 == 0, true, false, step);
+                if (form == V_STORED) check_heads(&cases[k], form, false, false, false, step);
+                if (form == V_STORED) check_heads(&cases[k], form, true, false, true, step);    // Qwen 3
             }
     close_backends();
 }

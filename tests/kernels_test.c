@@ -220,7 +220,7 @@ START_TEST(norm_rotation_and_rounding)
         for (int i = 0; i < D / 2; i++) { const double t = uniform(); c[i] = (float)cos(t); s[i] = (float)sin(t); }
         if (round) for (int i = 0; i < D; i++) x[i] = f32_from_bf16(bf16_from_f32(x[i]));
         for (int l = 0; l < n; l++) {
-            k[l]->rms_norm(y, x, w, D, 1e-6f, round);
+            k[l]->rms_norm(y, x, w, D, 1e-6f, round, false);
             double ms = 0;
             for (int i = 0; i < D; i++) ms += (double)x[i] * x[i];
             const double inv = 1 / sqrt(ms / D + 1e-6);
@@ -231,7 +231,7 @@ START_TEST(norm_rotation_and_rounding)
             ck_assert_msg(memcmp(first, y, sizeof y) == 0, "at %s", k[l]->name);
         }
     }
-    k[0]->rms_norm(y, x, NULL, D, 1e-6f, false);
+    k[0]->rms_norm(y, x, NULL, D, 1e-6f, false, false);
     float copy[D];
     memcpy(copy, y, sizeof y);
     k[0]->rotate(y, c, s, D, false);

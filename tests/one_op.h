@@ -40,7 +40,9 @@ static inline bool one_embed(backend *b, float *dst, const weight *w, const int3
     return one_run(&x, b, (op_args){ .ids = ids, .n = n }, e);
 }
 
-static inline bool one_norm(backend *b, float *dst, const float *in, const weight *w, int64_t rows, int dim, float eps, err *e)
+// round_first: see op.h
+static inline bool one_norm_rounded(backend *b, float *dst, const float *in, const weight *w, int64_t rows, int dim, float eps,
+                                    bool round_first, err *e)
 {
     one_op x = one_new(OP_NORM);
     if (w) x.w[x.o.w[0] = 0] = *w;
@@ -48,7 +50,13 @@ static inline bool one_norm(backend *b, float *dst, const float *in, const weigh
     x.o.in[0] = one_view(&x, in, dim);
     x.o.dim = dim;
     x.o.eps = eps;
+    x.o.round_first = round_first;
     return one_run(&x, b, (op_args){ .n = (int)rows }, e);
+}
+
+static inline bool one_norm(backend *b, float *dst, const float *in, const weight *w, int64_t rows, int dim, float eps, err *e)
+{
+    return one_norm_rounded(b, dst, in, w, rows, dim, eps, false, e);
 }
 
 static inline bool one_matmul(backend *b, float *dst, const weight *w, const float *in, int n, err *e)

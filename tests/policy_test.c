@@ -218,9 +218,9 @@ START_TEST(test_refusals)
     const policy_tensor t = { "blk.7.ffn_down.weight", DT_BF16, 2, { 256, 256 } };
     dtype type;
     err e = { 0 };
-    policy_model m = { .arch = "llama", .n_layer = 2, .n_head = 4, .n_head_kv = 1 };
+    policy_model m = { .arch = "bloom", .n_layer = 2, .n_head = 4, .n_head_kv = 1 };
     ck_assert(!policy_choose(FT_Q4_K_M, &m, &t, 1, &type, &e));
-    ck_assert(e.kind == ERR_INPUT && strstr(e.msg, "'llama'"));
+    ck_assert(e.kind == ERR_INPUT && strstr(e.msg, "'bloom'"));
     e = (err){ 0 };
     m.arch = "gemma4";
     m.n_expert = 4;

@@ -311,6 +311,7 @@ START_TEST(space_without_token)
     }
     gguf_plan *p = plan_of("llama", tok, COUNT(tok), NULL, 0);
     ck_assert(gguf_plan_u32(p, "tokenizer.ggml.bos_token_id", 1, &e));
+    ck_assert(gguf_plan_bool(p, "tokenizer.ggml.add_space_prefix", false, &e));
     tokenizer *t = load(p);
     expect_ids(t, "a b", 3, true, (int32_t[]){ 2, 3 + 0xe2, 3 + 0x96, 3 + 0x81, 3 + 'b' }, 5);
     expect_ids(t, "  ", 2, true, (int32_t[]){ 3 + 0xe2, 3 + 0x96, 3 + 0x81, 3 + 0xe2, 3 + 0x96, 3 + 0x81 }, 6);

@@ -61,6 +61,7 @@ DEV void pair_angle(head_pair *p, const float *table, int64_t pos, int half, int
 DEV void norm_rotate(float *dst, const float *row, float *normed, float *inverse, const heads_work &k, head_pair p, const float *w, int64_t pos)
 {
     const int hd = k.h.head_dim, half = hd / 2;
+    const bool first = k.round && k.h.round_first;
     const float inv = inverse_rms(row, inverse, hd, k.h.eps);       // also a barrier: row is whole
     for (int d = (int)threadIdx.x; d < half; d += HEADS_THREADS) {
         const int low = k.h.neighbours ? 2 * d : d, high = k.h.neighbours ? 2 * d + 1 : half + d;
@@ -68,7 +69,8 @@ DEV void norm_rotate(float *dst, const float *row, float *normed, float *inverse
             p = pair_weights(w, low, high, half, d);
             pair_angle(&p, k.h.table, pos, half, d);
         }
-        const float a = w ? rounded(row[low] * inv * p.w_low, k.round) : row[low], b = w ? rounded(row[high] * inv * p.w_high, k.round) : row[high];
+        const float a = w ? rounded(rounded(row[low] * inv, first) * p.w_low, k.round) : row[low];
+        const float b = w ? rounded(rounded(row[high] * inv, first) * p.w_high, k.round) : row[high];
         normed[low] = dst[low] = rounded(rounded(a * p.cosine, k.round) - rounded(b * p.sine, k.round), k.round);
         normed[high] = dst[high] = rounded(rounded(b * p.cosine, k.round) + rounded(a * p.sine, k.round), k.round);
     }

@@ -47,7 +47,7 @@ DEV void keep_row(float *row, const norm_part &part, const float *p, int dim)
 // y = x / sqrt(mean(x^2) + eps) [* w], one block a row
 //   x, y: [rows][dim], may alias     w: [dim] or NULL     shared: norm_floats(dim) + 1 floats
 // Must match: Gemma3RMSNorm / Gemma4RMSNorm.forward; numerics and twin: rms_norm in runtime/cpu/kernels.inc.
-__global__ __launch_bounds__(NORM_THREADS) void rms_norm_kernel(float *y, const float *x, const float *w, int dim, float eps, bool round)
+__global__ __launch_bounds__(NORM_THREADS) void rms_norm_kernel(float *y, const float *x, const float *w, int dim, float eps, bool round, bool first)
 {
     float *row = shared_memory<float>(), *inverse = row + norm_floats(dim);
     const int64_t at = (int64_t)blockIdx.x * dim;
@@ -57,6 +57,7 @@ __global__ __launch_bounds__(NORM_THREADS) void rms_norm_kernel(float *y, const 
     const float inv = inverse_rms(row, inverse, dim, eps);
     for_mine(dim, [&](int i, int k) {
         float v = row[i] * inv;
+        if (w) v = rounded(v, first);
         if (w) v = v * element(weights, w, i, k);
         y[at + i] = rounded(v, round);
     });
@@ -67,7 +68,7 @@ __global__ __launch_bounds__(NORM_THREADS) void rms_norm_kernel(float *y, const 
 // Numerics: each step rounds as the separate operations do, and x and t end as they would leave them.
 // Twin: rms_norm, add, scale, rms_norm.
 __global__ __launch_bounds__(NORM_THREADS)
-void norm_add_norm_kernel(float *x, float *t, const float *w, const float *w_next, float out_scale, int dim, float eps, bool round)
+void norm_add_norm_kernel(float *x, float *t, const float *w, const float *w_next, float out_scale, int dim, float eps, bool round, bool first)
 {
     float *row = shared_memory<float>(), *sum = row + norm_floats(dim), *inverse = sum + norm_floats(dim);
     const int64_t at = (int64_t)blockIdx.x * dim;
@@ -78,7 +79,7 @@ void norm_add_norm_kernel(float *x, float *t, const float *w, const float *w_nex
     keep_row(sum, x_part, x + at, dim);
     const float inv = w ? inverse_rms(row, inverse, dim, eps) : 1.0f;
     for_mine(dim, [&](int i, int k) {
-        const float normed = w ? rounded(row[i] * inv * element(weights, w, i, k), round) : row[i];
+        const float normed = w ? rounded(rounded(row[i] * inv, first) * element(weights, w, i, k), round) : row[i];
         float v = rounded(sum[i] + normed, round);
         if (out_scale != 1.0f) v = rounded(v * out_scale, round);
         x[at + i] = v;
@@ -87,7 +88,7 @@ void norm_add_norm_kernel(float *x, float *t, const float *w, const float *w_nex
     });
     if (!w_next) return;
     const float next = inverse_rms(sum, inverse, dim, eps);
-    for_mine(dim, [&](int i, int k) { t[at + i] = rounded(sum[i] * next * element(next_weights, w_next, i, k), round); });
+    for_mine(dim, [&](int i, int k) { t[at + i] = rounded(rounded(sum[i] * next, first) * element(next_weights, w_next, i, k), round); });
 }
 
 // ---- runs ------------------------------------------------------------------------------------------------------------
@@ -217,18 +218,20 @@ static bool run_blocks(int64_t n, gpu_dim *grid, err *e)
 
 static size_t norm_shared(int rows, int dim) { return (size_t)(rows * ceil_div(dim, NORM_RUN) * NORM_RUN + 1) * sizeof(float); }
 
-extern "C" bool cuda_rms_norm(const gpu_ctx *c, float *dst, const float *x, const float *w, int64_t rows, int dim, float eps, err *e)
+extern "C" bool cuda_rms_norm(const gpu_ctx *c, float *dst, const float *x, const float *w, int64_t rows, int dim, float eps, bool round_first,
+                              err *e)
 {
     if (rows == 0) return true;
-    return LAUNCH(c->g, e, "rms_norm", dims(rows), dims(NORM_THREADS), norm_shared(1, dim), (rms_norm_kernel))(dst, x, w, dim, eps, c->round);
+    return LAUNCH(c->g, e, "rms_norm", dims(rows), dims(NORM_THREADS), norm_shared(1, dim), (rms_norm_kernel))(
+        dst, x, w, dim, eps, c->round, c->round && round_first);
 }
 
 extern "C" bool cuda_norm_add_norm(const gpu_ctx *c, float *x, float *t, const float *w, const float *w_next, float out_scale, int64_t rows, int dim,
-                                   float eps, err *e)
+                                   float eps, bool round_first, err *e)
 {
     if (rows == 0) return true;
     return LAUNCH(c->g, e, "norm_add_norm", dims(rows), dims(NORM_THREADS), norm_shared(2, dim), (norm_add_norm_kernel))(
-        x, t, w, w_next, out_scale, dim, eps, c->round);
+        x, t, w, w_next, out_scale, dim, eps, c->round, c->round && round_first);
 }
 
 #define RUN(op, name, dst, a, b, s)                                                                                             \

@@ -68,11 +68,13 @@ bool cuda_kernels_are_there(const gpu_ctx *c, err *e);
 
 // dst[t] = scale * row ids[t] of w; ids NULL: the step's.
 bool cuda_embed(const gpu_ctx *c, float *dst, const gpu_matrix *w, const int32_t *ids, int n, float scale, err *e);
-bool cuda_rms_norm(const gpu_ctx *c, float *dst, const float *x, const float *w, int64_t rows, int dim, float eps, err *e);
+// round_first: where results are rounded, what is normed is rounded before its weight too (op.h).
+bool cuda_rms_norm(const gpu_ctx *c, float *dst, const float *x, const float *w, int64_t rows, int dim, float eps, bool round_first,
+                   err *e);
 
 // x += rms_norm(t, w) [* out_scale] (w NULL: x += t), then (w_next) t = rms_norm(x, w_next), else t = the normed t: what a layer does between products.
 bool cuda_norm_add_norm(const gpu_ctx *c, float *x, float *t, const float *w, const float *w_next, float out_scale, int64_t rows, int dim,
-                        float eps, err *e);
+                        float eps, bool round_first, err *e);
 
 // dst [n][rows] = x [n][cols] W^T. One token: gemv. More: exact tiles, or pieces where they are allowed and the shape is theirs.
 bool cuda_matmul(const gpu_ctx *c, float *dst, const gpu_matrix *w, const float *x, int n, err *e);
@@ -121,7 +123,7 @@ typedef struct {
     float       *q, *k, *v;
     const float *v_from, *q_norm, *k_norm, *table;
     int          n_head, head_dim;
-    bool         v_norm, neighbours;
+    bool         v_norm, neighbours, round_first;
     float        eps;
     gpu_kv       kv;
 } gpu_heads;

@@ -74,7 +74,8 @@ static bool run_norm(const call *k, err *e)
     const weight *w = weight_of(k, 0);
     if (w && (w->type != DT_F32 || w->cols != k->o->dim))
         return err_set(e, ERR_INPUT, "tensor '%s': expected a norm of %d F32, found %lld %s", w->name, k->o->dim, (long long)w->cols, dtype_name(w->type));
-    return cuda_rms_norm(&k->c->ctx, at(k, k->o->out[0]), at(k, k->o->in[0]), values_of(k, 0), (int64_t)k->a->n * k->o->rows, k->o->dim, k->o->eps, e);
+    return cuda_rms_norm(&k->c->ctx, at(k, k->o->out[0]), at(k, k->o->in[0]), values_of(k, 0), (int64_t)k->a->n * k->o->rows, k->o->dim, k->o->eps,
+                         k->o->round_first, e);
 }
 
 // One product with what a bias adds: the sum of both is rounded.
@@ -211,7 +212,7 @@ static bool run_argmax(const call *k, err *e)
 static bool run_residual(const call *k, err *e)
 {
     return cuda_norm_add_norm(&k->c->ctx, at(k, k->o->out[0]), at(k, k->o->out[1]), values_of(k, 0), values_of(k, 1), k->o->scale, k->a->n, k->o->dim,
-                              k->o->eps, e);
+                              k->o->eps, k->o->round_first, e);
 }
 
 static bool run_glu(const call *k, err *e)
@@ -230,7 +231,7 @@ static bool run_heads(const call *k, err *e)
 {
     const op *o = k->o;
     gpu_heads h = { .q = at(k, o->out[0]), .q_norm = values_of(k, 0), .table = k->m->ropes[o->rope].dev, .n_head = o->rows, .head_dim = o->dim, .eps = o->eps,
-                    .neighbours = o->neighbours };
+                    .neighbours = o->neighbours, .round_first = o->round_first };
     if (o->cache >= 0) {
         h.k = at(k, o->out[1]);
         h.v = at(k, o->out[2]);

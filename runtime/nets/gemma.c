@@ -21,7 +21,7 @@ static void per_layer_inputs(program *p, const hparams *h, const part_buffers *b
     part_embed(p, l->tok, all, program_add_weight(p, "per_layer_token_embd", false, h->n_vocab, all), sqrt((double)ple));
     part_linear(p, -1, rows, part_rows(b->x, h->n_embd), program_add_weight(p, "per_layer_model_proj", false, all, h->n_embd));
     part_scale(p, l->all, all, 1.0 / sqrt((double)h->n_embd));
-    part_norm(p, -1, rows, rows, program_add_weight(p, "per_layer_proj_norm", true, 1, ple), h->n_layer, ple, h->rms_eps);
+    part_norm(p, h, -1, rows, rows, program_add_weight(p, "per_layer_proj_norm", true, 1, ple), h->n_layer, ple);
     op *add = program_add(p, OP_ADD, -1);
     add->out[0] = add->in[0] = rows;
     add->in[1] = part_rows(l->tok, all);
@@ -156,7 +156,7 @@ void gemma_build(program *p, const hparams *h)
     part_mark(p, h, &b);
     if (h->n_embd_per_layer > 0) per_layer_inputs(p, h, &b, &l);
     const int first = program_layer_weight(p, 0, "attn_norm", true, 1, h->n_embd);
-    part_norm(p, 0, part_rows(b.t, h->n_embd), part_rows(b.x, h->n_embd), first, 1, h->n_embd, h->rms_eps);
+    part_norm(p, h, 0, part_rows(b.t, h->n_embd), part_rows(b.x, h->n_embd), first, 1, h->n_embd);
     for (int i = 0; i < h->n_layer; i++) {
         const bool last = i + 1 == h->n_layer;
         const int next = last ? output_norm : program_layer_weight(p, i + 1, "attn_norm", true, 1, h->n_embd);

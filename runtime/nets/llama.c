@@ -29,6 +29,7 @@ static void attention(program *p, const hparams *h, const part_buffers *b, int i
     heads.kv_rows = l->n_kv_head;
     heads.dim = l->head_dim;
     heads.eps = h->rms_eps;
+    heads.round_first = h->norm_rounds_first;
     heads.cache = cache;
     heads.neighbours = h->rope_neighbours;
     if (h->qk_norm) {
@@ -67,7 +68,7 @@ void llama_build(program *p, const hparams *h)
     part_embed(p, b.x, h->n_embd, embeddings, 1.0);
     part_mark(p, h, &b);
     const int first = program_layer_weight(p, 0, "attn_norm", true, 1, h->n_embd);
-    part_norm(p, 0, part_rows(b.t, h->n_embd), part_rows(b.x, h->n_embd), first, 1, h->n_embd, h->rms_eps);
+    part_norm(p, h, 0, part_rows(b.t, h->n_embd), part_rows(b.x, h->n_embd), first, 1, h->n_embd);
     for (int i = 0; i < h->n_layer; i++) {
         const bool last = i + 1 == h->n_layer;
         const int next = last ? output_norm : program_layer_weight(p, i + 1, "attn_norm", true, 1, h->n_embd);

@@ -47,7 +47,7 @@ void part_linear(program *p, int layer, view out, view in, int w)
     o->w[0] = w;
 }
 
-void part_norm(program *p, int layer, view out, view in, int w, int rows, int64_t dim, float eps)
+void part_norm(program *p, const hparams *h, int layer, view out, view in, int w, int rows, int64_t dim)
 {
     op *o = program_add(p, OP_NORM, layer);
     o->out[0] = out;
@@ -55,7 +55,8 @@ void part_norm(program *p, int layer, view out, view in, int w, int rows, int64_
     o->w[0] = w;
     o->rows = rows;
     o->dim = (int)dim;
-    o->eps = eps;
+    o->eps = h->rms_eps;
+    o->round_first = h->norm_rounds_first;
 }
 
 void part_mark(program *p, const hparams *h, const part_buffers *b)
@@ -76,6 +77,7 @@ op *part_residual(program *p, const hparams *h, const part_buffers *b, int layer
     o->w[1] = next;
     o->dim = h->n_embd;
     o->eps = h->rms_eps;
+    o->round_first = h->norm_rounds_first;
     return o;
 }
 

@@ -17,14 +17,15 @@ static int64_t length_of(const gguf_plan *p, const char *key)
     return kv->n;
 }
 
-// What a reader relies on: a text, a type and a score for every row of the embedding, and ids that are tokens.
+// What a reader relies on: a text, a type and (but for byte-level vocabularies) a score for every row of the embedding, and ids that are tokens.
 static void check_plan(const gguf_plan *p, tok_kind kind)
 {
     static const char *const ids[] = { "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", KEY_EOS_IDS };
     MUST(length_of(p, "tokenizer.ggml.tokens") == N_VOCAB);
     MUST(length_of(p, "tokenizer.ggml.token_type") == N_VOCAB);
-    MUST(length_of(p, "tokenizer.ggml.scores") == N_VOCAB);
-    MUST(kind == TOK_LLAMA || length_of(p, "tokenizer.ggml.merges") > 0);
+    const bool bytes = gguf_plan_find(p, "tokenizer.ggml.scores") == NULL;
+    MUST(bytes ? kind == TOK_BY_FILE : length_of(p, "tokenizer.ggml.scores") == N_VOCAB);
+    MUST((!bytes && kind != TOK_GEMMA4) || length_of(p, "tokenizer.ggml.merges") > 0);
     gguf_str_iter it = gguf_strs(gguf_plan_find(p, "tokenizer.ggml.tokens"));
     gguf_str s;
     int64_t n = 0;
@@ -37,13 +38,13 @@ static void check_plan(const gguf_plan *p, tok_kind kind)
     }
 }
 
-static void plan_one(tok_kind kind, const uint8_t *data, size_t size, const cJSON *beside)
+static void plan_one(tok_kind kind, const char *model_type, const uint8_t *data, size_t size, const cJSON *beside)
 {
     err   e = { 0 };
     char *text = malloc(size ? size : 1);       // its own copy: reading it blanks the merges
     MUST(text != NULL);
     if (size) memcpy(text, data, size);
-    tokenizer_source s = { .kind = kind, .text = text, .n_text = (int64_t)size, .tokenizer_config = beside, .generation_config = beside,
+    tokenizer_source s = { .kind = kind, .model_type = model_type, .text = text, .n_text = (int64_t)size, .tokenizer_config = beside, .generation_config = beside,
                            .added_tokens = json_get(beside, "added_file"), .special_tokens_map = json_get(beside, "map_file"),
                            .config = beside, .n_vocab = N_VOCAB, .suppress = true, .dir = "fuzz" };
     gguf_plan *p = gguf_plan_new(32, &e);
@@ -58,8 +59,10 @@ int fuzz_one(const uint8_t *data, size_t size)
 {
     err    e = { 0 };
     cJSON *beside = json_parse((const char *)data, (int64_t)size, "fuzz.json", &e);
-    plan_one(TOK_GEMMA4, data, size, NULL);
-    plan_one(TOK_LLAMA, data, size, beside);
+    plan_one(TOK_GEMMA4, "gemma4", data, size, NULL);
+    plan_one(TOK_LLAMA, "gemma3_text", data, size, beside);
+    plan_one(TOK_BY_FILE, "llama", data, size, beside);
+    plan_one(TOK_BY_FILE, "qwen2", data, size, NULL);
     cJSON_Delete(beside);
     return 0;
 }
