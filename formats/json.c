@@ -128,14 +128,18 @@ char *json_restore_nul(const char *s, int64_t *n_bytes)
     return out;
 }
 
-cJSON *json_parse(const char *text, int64_t n, const char *where, err *e)
+cJSON *json_parse_python(const char *text, int64_t n, int64_t max_values, const char *where, err *e)
 {
     json_scan s = {
-        .text = (const uint8_t *)text, .n = n, .max_values = LIMIT_JSON_VALUES, .allow_nonfinite = true, .where = where,
-        .e = e,
+        .text = (const uint8_t *)text, .n = n, .max_values = max_values, .allow_nonfinite = true, .where = where, .e = e,
     };
     if (!json_scan_all(&s)) return NULL;
     return s.n_nonfinite ? build_nonfinite(text, n, s.n_nonfinite, where, e) : build_tree(text, n, where, e);
+}
+
+cJSON *json_parse(const char *text, int64_t n, const char *where, err *e)
+{
+    return json_parse_python(text, n, LIMIT_JSON_VALUES, where, e);
 }
 
 cJSON *json_parse_file(const char *path, err *e)

@@ -16,8 +16,9 @@
 // a key that nobody here reads), and become numbers that no reader below accepts.
 cJSON *json_parse(const char *text, int64_t n, const char *where, err *e);
 cJSON *json_parse_file(const char *path, err *e);       // at most LIMIT_JSON_BYTES
-// The same with a limit on the number of values that suits the text (memory is about 100 bytes for each), and strictly
-// JSON.
+// The same with a limit on the number of values that suits the text: memory is about 100 bytes for each.
+cJSON *json_parse_python(const char *text, int64_t n, int64_t max_values, const char *where, err *e);
+// And strictly JSON.
 cJSON *json_parse_limited(const char *text, int64_t n, int64_t max_values, const char *where, err *e);
 
 // Strictly JSON too, but an escaped NUL is allowed and comes out as JSON_NUL, a noncharacter that the text must not

@@ -350,7 +350,7 @@ static bool open_index(st *s, const char *dir, const char *where, err *e)
     int64_t size = 0, n = 0;
     entry  *list = NULL;
     if (!file_read_text(&text, &size, where, LIMIT_SAFETENSORS_HEAD, e)) return false;
-    cJSON *index = json_parse_limited(text, size, LIMIT_HEAD_VALUES, where, e);
+    cJSON *index = json_parse_python(text, size, LIMIT_HEAD_VALUES, where, e);
     free(text);
     bool ok = index && list_entries(index, where, &list, &n, e) && open_shards(s, dir, where, list, n, e) &&
               check_unambiguous(s, dir, where, e) && sort_by_name(s, e) && compare_index(s, list, n, e);
