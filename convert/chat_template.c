@@ -14,6 +14,7 @@
 #define KEY_CHAT   "tokenizer.chat_template"
 #define CONFIG     "tokenizer_config.json"
 #define LEGACY     "chat_template.json"
+#define PROCESSOR  "processor_config.json"
 enum { MAX_TEMPLATES = 64, MAX_NAME_BYTES = 200, MAX_SUFFIX = 16 };
 
 typedef struct {
@@ -189,6 +190,22 @@ out:
     return ok;
 }
 
+// A processor's own file may hold a template, too. It decides no text of the tokenizer, and no digest covers it; where
+// it is the only one, somebody would miss it.
+static bool name_unread(templates *t, err *e)
+{
+    err    unread = { 0 };
+    char  *path = path_join(t->dir, PROCESSOR);
+    if (!path) return err_nomem(e, "a path", strlen(t->dir));
+    cJSON *root = t->n == 0 && file_exists(path) ? json_parse_file(path, &unread) : NULL;
+    if (json_get(root, "chat_template"))
+        progress_logf(t->log, PROCESSOR ": its chat_template is left out: the tokenizer of Transformers does not read "
+                      "it; as chat_template.jinja it would be taken");
+    cJSON_Delete(root);
+    free(path);
+    return true;
+}
+
 // ---- keys -----------------------------------------------------------------------------------------------------------
 
 static bool is_plain(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
@@ -263,7 +280,8 @@ bool chat_template_plan(gguf_plan *p, const char *dir, const cJSON *tokenizer_co
     if (!t) return err_nomem(e, "chat templates", sizeof *t);
     t->dir = dir;
     t->log = log;
-    bool ok = add_files(t, e) && add_config(t, tokenizer_config, e) && add_legacy(t, e) && plan_all(p, t, e);
+    bool ok = add_files(t, e) && add_config(t, tokenizer_config, e) && add_legacy(t, e) && name_unread(t, e) &&
+              plan_all(p, t, e);
     clear(t);
     free(t);
     return ok;

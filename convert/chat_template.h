@@ -8,7 +8,8 @@
 //                                           object of names and templates
 //   chat_template.json, chat_template       where nothing else is: Transformers' processors and llama.cpp read it, its
 //                                           tokenizer does not
-// The log says what was passed over. Line ends of the files become \n, as Python reads text.
+// The log says what was passed over, a template in processor_config.json too. Line ends of the files become \n, as
+// Python reads text.
 // Proved by tests/chat_template_test.c and tests/field/template-*.json.
 #ifndef HALLMARK_CONVERT_CHAT_TEMPLATE_H
 #define HALLMARK_CONVERT_CHAT_TEMPLATE_H
