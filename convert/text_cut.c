@@ -122,7 +122,8 @@ static bool check_byte_model(const reader *r)
         if (v && !is_string(v, ""))
             return err_set(r->e, ERR_INPUT, "%s: model.%s: expected none: GGUF cannot say it", r->where, affixes[i]);
     }
-    if (json_get(model, "dropout"))
+    const cJSON *dropout = json_get(model, "dropout");
+    if (dropout && !(cJSON_IsNumber(dropout) && dropout->valuedouble == 0))
         return err_set(r->e, ERR_INPUT, "%s: model.dropout: expected none: merges would be left to chance", r->where);
     return json_bool_or(model, "ignore_merges", false, &r->c->ignore_merges, r->where, r->e);
 }
