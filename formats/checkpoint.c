@@ -53,19 +53,6 @@ static char *shell_word(const char *s)
 
 // ---- a Hub cache ----------------------------------------------------------------------------------------------------
 
-// " (to download it: hf download a/b)" for a folder in a cache, else ""; malloc'd.
-static char *download_hint(const char *path)
-{
-    char *hint = NULL, *real = realpath(path, NULL), *id = hub_id_of(real ? real : path);
-    char *run = id ? hub_download_command(id, NULL) : NULL;
-    if (run && asprintf(&hint, "; to download it: %s", run) < 0) hint = NULL;
-    if (!hint) hint = strdup("");
-    free(real);
-    free(id);
-    free(run);
-    return hint;
-}
-
 static bool is_repository(const folder *f, err *e)
 {
     char *up = path_join(f->path, ".."), *real = realpath(f->path, NULL);
@@ -73,7 +60,7 @@ static bool is_repository(const folder *f, err *e)
     const bool  here  = dir_list_has(&f->names, "snapshots") || strncmp(base, "models--", 8) == 0;
     const bool  below = !f->config && strcmp(base, "snapshots") == 0;
     char *snapshot = here ? hub_choose_snapshot(f->path) : below && up ? hub_choose_snapshot(up) : NULL;
-    char *hint = download_hint(f->path);
+    char *hint = hub_download_hint(f->path);
     if (snapshot)
         err_set(e, ERR_INPUT, "%s: found a model's folder of a Hub cache, expected one of its snapshots: give %s",
                 f->path, snapshot);
@@ -158,7 +145,7 @@ static bool is_unfinished(const folder *f, err *e)
     };
     const char *name = first_with(f, SUFFIXES);
     if (!name) return false;
-    char *hint = download_hint(f->path);
+    char *hint = hub_download_hint(f->path);
     if (hint)
         err_set(e, ERR_INPUT, "%s: found '%s', a download that did not end, and no %s%s", f->path, name, f->missing,
                 hint);
@@ -194,7 +181,7 @@ static bool is_above(const folder *f, err *e)
 
 static bool is_without(const folder *f, err *e)
 {
-    char *hint = download_hint(f->path);
+    char *hint = hub_download_hint(f->path);
     if (!hint) return err_nomem(e, "a message", 0);
     if (f->config)
         err_set(e, ERR_INPUT, "%s: found config.json and no weights, expected " ONE " or " INDEX "%s", f->path, hint);
@@ -258,7 +245,7 @@ static bool leads_nowhere(const char *path, err *e)
 {
     char    target[512];
     ssize_t n = readlink(path, target, sizeof target - 1);
-    char   *hint = download_hint(path);
+    char   *hint = hub_download_hint(path);
     target[n < 0 ? 0 : n] = '\0';
     if (hint) err_set(e, ERR_INPUT, "%s: is a link to %s, which is not there%s", path, target, hint);
     else err_nomem(e, "a message", 0);

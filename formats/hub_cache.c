@@ -261,6 +261,18 @@ char *hub_choose_snapshot(const char *repo_dir)
     return found;
 }
 
+char *hub_download_hint(const char *path)
+{
+    char *hint = NULL, *real = realpath(path, NULL), *id = hub_id_of(real ? real : path);
+    char *run = id ? hub_download_command(id, NULL) : NULL;
+    if (run && asprintf(&hint, "; to download it: %s", run) < 0) hint = NULL;
+    if (!hint) hint = strdup("");
+    free(real);
+    free(id);
+    free(run);
+    return hint;
+}
+
 // ---- blobs ----------------------------------------------------------------------------------------------------------
 
 static bool is_hex(const char *s, size_t n) { return strlen(s) == n && strspn(s, HEX) == n; }

@@ -34,5 +34,7 @@ bool hub_is_blob_of(const char *real, const char *dir);
 // "hf download google/gemma-3-270m --revision x", for a message; malloc'd, NULL when out of memory. revision may be
 // NULL.
 char *hub_download_command(const char *id, const char *revision);
+// "; to download it: hf download a/b" for a path in a cache, else ""; malloc'd, NULL when out of memory.
+char *hub_download_hint(const char *path);
 
 #endif

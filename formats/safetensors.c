@@ -1,13 +1,16 @@
 #define _GNU_SOURCE
 #include "safetensors.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "file_kind.h"
+#include "hub_cache.h"
 #include "json.h"
 
 // The layout: u64 header length (little-endian), a JSON object of that many bytes, then the data section.
@@ -278,6 +281,17 @@ static bool list_entries(const cJSON *index, const char *where, entry **list, in
 }
 
 // Opens each file that the index names, once.
+// A download that broke off lacks shards: the index knows their names.
+static bool shard_is_there(const char *path, const char *dir, const char *where, const char *file, err *e)
+{
+    if (access(path, F_OK) == 0 || errno != ENOENT) return true;
+    char *hint = hub_download_hint(dir);
+    if (hint) err_set(e, ERR_INPUT, "%s: names %.200s, which is not in the folder%s", where, file, hint);
+    else err_nomem(e, "a message", 0);
+    free(hint);
+    return false;
+}
+
 static bool open_shards(st *s, const char *dir, const char *where, entry *list, int64_t n, err *e)
 {
     qsort(list, (size_t)n, sizeof *list, by_file);
@@ -286,7 +300,7 @@ static bool open_shards(st *s, const char *dir, const char *where, entry *list, 
         if (s->n_files == LIMIT_SHARDS) return err_set(e, ERR_INPUT, "%s: found more than %d files", where, LIMIT_SHARDS);
         char *path = path_join(dir, list[i].file);
         if (!path) return err_nomem(e, "a path", strlen(dir) + strlen(list[i].file) + 2);
-        bool ok = add_file(s, path, e);
+        bool ok = shard_is_there(path, dir, where, list[i].file, e) && add_file(s, path, e);
         free(path);
         if (!ok) return false;
     }
