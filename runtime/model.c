@@ -143,11 +143,13 @@ static bool read_head_dim(reader *r, const hparams *h, int64_t *head_dim)
     return *head_dim >= 2 || bad(r, "attention.head_count", "heads have less than two elements");
 }
 
-// Llama's kinds: all layers alike, with a window where the file has one.
+// Llama's kinds: where the file has a window all layers are alike, or a list says which of them have it (Qwen).
 static bool read_pattern_of(reader *r, hparams *h)
 {
+    const gguf_kv *kv = gguf_find_kv(r->g, key_of(r, "attention.sliding_window_pattern"));
     if (h->family == FAMILY_GEMMA4) return read_pattern(r, 0, h);
     if (h->family == FAMILY_GEMMA3) return read_pattern(r, (int64_t)arch_default(r, "attention.sliding_window_pattern"), h);
+    if (kv) return read_pattern(r, 1, h);
     for (int i = 0; i < h->n_layer; i++) h->layers[i].sliding = h->window > 0;
     return true;
 }
@@ -336,6 +338,7 @@ bool hparams_read(hparams *h, const gguf *g, err *e)
     for (int i = 0; ok && i < h->n_layer; i++) {
         h->layers[i].qkv_bias = has_tensor(g, i, "attn_q.bias");
         h->layers[i].o_bias = has_tensor(g, i, "attn_output.bias");
+        h->layers[i].ffn_bias = h->family == FAMILY_LLAMA && has_tensor(g, i, "ffn_gate.bias");
     }
     // A full-attention layer of Gemma 4 may leave V out: it is K's projection then (attention_k_eq_v). Elsewhere a missing V is a missing tensor.
     for (int i = 0; ok && i < h->n_layer; i++) {

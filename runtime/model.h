@@ -13,7 +13,7 @@ typedef struct {            // one layer's shape
     bool    has_kv;         // computes its own K and V; otherwise shares those of kv_source
     int     kv_source;      // layer whose cache this one reads (its own index when has_kv): the last earlier layer of the same kind
     bool    k_is_v;         // V is K's projection (no v tensor)
-    bool    qkv_bias, o_bias;   // the file has biases for these products
+    bool    qkv_bias, o_bias, ffn_bias;     // the file has biases for these products
 } layer_shape;
 
 typedef struct {

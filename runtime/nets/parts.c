@@ -81,9 +81,41 @@ op *part_residual(program *p, const hparams *h, const part_buffers *b, int layer
     return o;
 }
 
+// gate, up -> act(gate) * up, each product with its bias
+static void biased_mlp(program *p, const hparams *h, const part_buffers *b, int layer, activation act)
+{
+    const int64_t ff = h->layers[layer].n_ff;
+    const view    gate = part_rows(b->gate, ff), up = part_rows(b->up, ff);
+    op linear = op_new(OP_LINEAR, layer);
+    linear.in[0] = part_rows(b->t, h->n_embd);
+    linear.out[0] = gate;
+    linear.out[1] = up;
+    linear.w[0] = program_layer_weight(p, layer, "ffn_gate", false, ff, h->n_embd);
+    linear.w[1] = program_layer_weight(p, layer, "ffn_up", false, ff, h->n_embd);
+    linear.bias[0] = program_layer_bias(p, layer, "ffn_gate", ff);
+    linear.bias[1] = program_layer_bias(p, layer, "ffn_up", ff);
+    *program_add(p, OP_LINEAR, layer) = linear;
+    op glu = op_new(OP_ACT_MUL, layer);
+    glu.out[0] = gate;
+    glu.in[0] = up;
+    glu.act = act;
+    glu.dim = (int)ff;
+    *program_add(p, OP_ACT_MUL, layer) = glu;
+    op down = op_new(OP_LINEAR, layer);
+    down.in[0] = gate;
+    down.out[0] = part_rows(b->t, h->n_embd);
+    down.w[0] = program_layer_weight(p, layer, "ffn_down", false, h->n_embd, ff);
+    down.bias[0] = program_layer_bias(p, layer, "ffn_down", h->n_embd);
+    *program_add(p, OP_LINEAR, layer) = down;
+}
+
 void part_mlp(program *p, const hparams *h, const part_buffers *b, int layer, activation act)
 {
     const int64_t ff = h->layers[layer].n_ff;
+    if (h->layers[layer].ffn_bias) {
+        biased_mlp(p, h, b, layer, act);
+        return;
+    }
     op glu = op_new(OP_GLU, layer);
     glu.in[0] = part_rows(b->t, h->n_embd);
     glu.out[0] = part_rows(b->gate, ff);
