@@ -214,10 +214,39 @@ static bool loses_layer(const net *m, int i)
     return o->kind == OP_RESIDUAL && (!next || next->kind == OP_MARK) && m->h->layers[o->layer].head_dim == 512;
 }
 
+// The norms that the first two sums lead to change places: those before the first layer's MLP and before the second layer.
+static void swap_norms(net *m)
+{
+    op *first = NULL;
+    for (int i = 0; i < m->p.n_ops; i++) {
+        op *o = &m->p.ops[i];
+        if (o->kind != OP_RESIDUAL) continue;
+        if (first) {
+            const int w = o->w[1];
+            o->w[1] = first->w[1];
+            first->w[1] = w;
+            return;
+        }
+        first = o;
+    }
+}
+
+// The output matrix is taken for the embedding.
+static void tie_head(net *m)
+{
+    int i = 0;
+    while (m->p.ops[i].kind != OP_EMBED) i++;
+    m->p.head[0].w[0] = m->p.ops[i].w[0];
+}
+
 void net_plant(net *m)
 {
-    for (int r = 0; r < m->p.n_ropes; r++)
+    for (int r = 0; r < m->p.n_ropes; r++) {
         if (m->b->fault == FAULT_ROPE_BASE_SWAP) m->p.ropes[r].base = m->h->rope_base;
+        if (m->b->fault == FAULT_ROPE_FACTORS_LOST) m->p.ropes[r].factors = NULL;
+    }
+    if (m->b->fault == FAULT_NORMS_SWAPPED) swap_norms(m);
+    if (m->b->fault == FAULT_HEAD_TIED) tie_head(m);
     for (int i = 0; i < m->p.n_ops; i++) {
         op *o = &m->p.ops[i];
         switch (m->b->fault) {
@@ -229,6 +258,15 @@ void net_plant(net *m)
             break;
         case FAULT_KV_WRONG_LAYER:
             if (o->kind == OP_ATTEND) o->cache = wrong_cache(m, o);
+            break;
+        case FAULT_ROPE_PAIRS:
+            if (o->kind == OP_HEADS) o->neighbours = !o->neighbours;
+            break;
+        case FAULT_BIAS_LOST:
+            for (int k = 0; k < OP_WEIGHTS; k++) o->bias[k] = -1;
+            break;
+        case FAULT_NORM_ROUNDED_ONCE:
+            o->round_first = false;
             break;
         case FAULT_HEAD512_LOST:
             if (!loses_layer(m, i)) break;
