@@ -1,0 +1,116 @@
+// Proves the families beside Gemma on the CUDA backend, its kernels run by the processor (quant/cuda/host) or, built with ON_GPU, by
+// the device at hand: for every cache type the CPU's logits, hidden states and tokens, bit for bit, in both arithmetics, for several
+// tokens at once and for the recorded step.
+#include "convert/convert.h"
+#include "cuda_where.h"
+#include "runtime/session.h"
+#include "suite.h"
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const FAMILIES[] = { "tiny-llama", "tiny-qwen3", "tiny-qwen2", "tiny-mistral" };
+static const char *const CACHES[] = { "f32", "bf16", "f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl" };
+enum { N_FAMILIES = 4, N_CACHES = 9, N_FILES = 2 };         // a file: BF16, then Q4_K_M
+
+// Of each family every cache on the device; where the processor plays it, each cache once, in turn.
+#ifdef ON_GPU
+enum { N_IDS = 90, N_NEW = 32, N_RUNS = N_FAMILIES * N_CACHES };
+#else
+enum { N_IDS = 11, N_NEW = 3, N_RUNS = N_CACHES };
+#endif
+
+static char dir[64];
+static err  e;
+
+static void must(bool ok) { ck_assert_msg(ok, "%s", e.msg); }
+
+static void path_of(char path[128], int which, int file)
+{
+    snprintf(path, 128, "%s/%s-%d.gguf", dir, FAMILIES[which], file);
+}
+
+static void make_artifacts(void)
+{
+    static const file_type types[N_FILES] = { FT_BF16, FT_Q4_K_M };
+    const char *root = getenv("HALLMARK_ROOT");         // of a program built elsewhere
+    char from[512], to[128];
+    strcpy(dir, "/tmp/hallmark-cuda-families-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    for (int i = 0; i < N_FAMILIES * N_FILES; i++) {
+        const convert_opts o = { .type = types[i % N_FILES] };
+        snprintf(from, sizeof from, "%s/fixtures/%s", root ? root : SOURCE_DIR, FAMILIES[i / N_FILES]);
+        path_of(to, i / N_FILES, i % N_FILES);
+        must(convert_checkpoint(from, to, &o, &e));
+    }
+}
+
+static void remove_artifacts(void)
+{
+    char path[128];
+    for (int i = 0; i < N_FAMILIES * N_FILES; i++) {
+        path_of(path, i / N_FILES, i % N_FILES);
+        unlink(path);
+    }
+    rmdir(dir);
+}
+
+typedef struct { float *logits, *hidden; int32_t ids[N_NEW]; } outcome;
+
+static outcome run(const model *m, const char *device, session_opts o)
+{
+    const hparams *h = model_hparams(m);
+    const int64_t  n_hidden = (int64_t)(h->n_layer + 1) * h->n_embd;
+    int32_t        ids[N_IDS];
+    for (int i = 0; i < N_IDS; i++) ids[i] = (int32_t)((uint32_t)(i * i + 7) * 2654435761u % (uint32_t)h->n_vocab);
+    o.device = device;
+    o.n_ctx = N_IDS + N_NEW + 4;
+    session *s = session_new(m, &o, &e);
+    must(s != NULL);
+    ck_assert_str_eq(session_device(s), device);
+    outcome r = { .logits = malloc((size_t)(2 * h->n_vocab) * sizeof(float)), .hidden = malloc((size_t)n_hidden * sizeof(float)) };
+    must(session_eval(s, ids, N_IDS, r.logits, 2, r.hidden, &e));
+    const int32_t next = argmax_f32(r.logits + h->n_vocab, h->n_vocab);
+    ck_assert_int_eq(session_generate(s, &next, 1, r.ids, N_NEW, true, NULL, NULL, &e), N_NEW);
+    session_free(s);
+    return r;
+}
+
+static void free_outcome(outcome *r)
+{
+    free(r->logits);
+    free(r->hidden);
+}
+
+// One token alone comes last: what is fused runs there, and as the recorded step.
+START_TEST(the_cpus_bits)
+{
+    const int which = _i % N_FAMILIES, file = _i / N_FAMILIES % N_FILES;
+    const session_opts o = { .arith = _i % 3 == 1 ? "bf16" : "f32", .kv = CACHES[_i % N_CACHES], .n_batch = N_IDS - 1 };
+    char path[128];
+    path_of(path, which, file);
+    model *m = model_open(path, &e);
+    must(m != NULL);
+    const hparams *h = model_hparams(m);
+    outcome want = run(m, "cpu", o), got = run(m, "cuda", o);
+    const size_t n_hidden = (size_t)((h->n_layer + 1) * h->n_embd), n_logits = (size_t)(2 * h->n_vocab);
+    ck_assert_msg(memcmp(want.hidden, got.hidden, n_hidden * sizeof(float)) == 0, "%s, %s: hidden states differ", FAMILIES[which], o.kv);
+    ck_assert_msg(memcmp(want.logits, got.logits, n_logits * sizeof(float)) == 0, "%s, %s: logits differ", FAMILIES[which], o.kv);
+    ck_assert_msg(memcmp(want.ids, got.ids, sizeof want.ids) == 0, "%s, %s: tokens differ", FAMILIES[which], o.kv);
+    free_outcome(&want);
+    free_outcome(&got);
+    model_close(m);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("cuda_families");
+    TCase *t = tcase_create("all");
+    tcase_add_unchecked_fixture(t, make_artifacts, remove_artifacts);
+    tcase_add_loop_test(t, the_cpus_bits, 0, N_RUNS);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}
