@@ -10,6 +10,7 @@
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const enum ggml_type types[] = {
     GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0, GGML_TYPE_Q4_1, GGML_TYPE_Q5_0, GGML_TYPE_Q5_1,
@@ -65,6 +66,31 @@ static void write_digests(FILE *f, enum ggml_type t)
     fputs(" },\n", f);
 }
 
+// IQ4_NL as caches are stored in it: the two digests of codec_golden_test.c, to standard output. ggml-base exports these two.
+void quantize_row_iq4_nl_ref(const float *x, void *y, int64_t k);
+void dequantize_row_iq4_nl(const void *x, float *y, int64_t k);
+
+static void print_iq4_nl(void)
+{
+    enum { BLOCK = 18 };
+    static float x[GOLDEN_BATCH_COLS], y[GOLDEN_BATCH_COLS];
+    static unsigned char row[GOLDEN_BATCH_COLS];
+    const size_t n = GOLDEN_BATCH_COLS / 32 * BLOCK;
+    SHA256_CTX plain, decoded;
+    SHA256_Init(&plain); SHA256_Init(&decoded);
+    for (int r = 0; r < GOLDEN_BATCH_ROWS; r++) {
+        input_row(x, GOLDEN_BATCH_COLS, r % GOLDEN_KINDS, (uint64_t)r + 2);
+        quantize_row_iq4_nl_ref(x, row, GOLDEN_BATCH_COLS);
+        for (size_t b = 0; b < n; b += BLOCK)       // codes under a scale of 0 are never set
+            if (row[b] == 0 && (row[b + 1] & 0x7f) == 0) memset(row + b + 2, 0, BLOCK - 2);
+        SHA256_Update(&plain, row, n);
+        dequantize_row_iq4_nl(row, y, GOLDEN_BATCH_COLS);
+        SHA256_Update(&decoded, y, sizeof y);
+    }
+    print_digest(stdout, &plain); print_digest(stdout, &decoded);
+    putchar('\n');
+}
+
 int main(int argc, char **argv)
 {
     char path[4096];
@@ -80,5 +106,6 @@ int main(int argc, char **argv)
           "static const struct { int type; const char *plain, *weighted, *decoded; } codec_digests[] = {\n", h);
     for (int i = 0; i < n; i++) { write_rows(bin, types[i]); write_digests(h, types[i]); }
     fputs("};\n", h);
+    print_iq4_nl();
     return fclose(bin) == 0 && fclose(h) == 0 ? 0 : 4;
 }
