@@ -1,9 +1,9 @@
 // cuda_failing: the table of calls to the CUDA runtime with one that fails when it is used for the n-th time. What each call is, is in
-// quant/cuda/cuda_calls.h. For tests on the processor only.
+// device/cuda_calls.h. For tests on the processor only.
 #ifndef HALLMARK_TESTS_CUDA_FAILING_H
 #define HALLMARK_TESTS_CUDA_FAILING_H
 
-#include "quant/cuda/host/calls_host.h"
+#include "device/host/calls_host.h"
 #include <stdbool.h>
 #include <string.h>
 

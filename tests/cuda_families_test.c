@@ -1,4 +1,4 @@
-// Proves the families beside Gemma on the CUDA backend, its kernels run by the processor (quant/cuda/host) or, built with ON_GPU, by
+// Proves the families beside Gemma on the CUDA backend, its kernels run by the processor (device/host) or, built with ON_GPU, by
 // the device at hand: for every cache type the CPU's logits, hidden states and tokens, bit for bit, in both arithmetics, for several
 // tokens at once and for the recorded step.
 #include "convert/convert.h"

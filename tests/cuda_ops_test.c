@@ -1,5 +1,5 @@
 // Proves runtime/cuda/: every operation of the CUDA backend gives the CPU's bits. The kernels are the ones that nvcc compiles,
-// compiled here for the processor (quant/cuda/host): threads as coroutines, shared memory and outputs poisoned, threads and
+// compiled here for the processor (device/host): threads as coroutines, shared memory and outputs poisoned, threads and
 // blocks in several orders. Sizes are odd on purpose; types are all that the project writes; both arithmetics.
 #include "cuda_both.h"
 

@@ -1,4 +1,4 @@
-// Proves the whole runtime on the CUDA backend, its kernels run by the processor (quant/cuda/host): the committed tiny Gemma 4 gives
+// Proves the whole runtime on the CUDA backend, its kernels run by the processor (device/host): the committed tiny Gemma 4 gives
 // the CPU's logits, hidden states and tokens, bit for bit, for every cache dtype and both arithmetics, token by token and in batches,
 // fused and not, eager and as a recorded decode step; and what is said when the device fails.
 #include "convert/convert.h"

@@ -1,9 +1,9 @@
-// Proves gpu_upload_large (quant/cuda/gpu.h) on the device that is the processor: what arrives is what was sent, whatever the size, for several threads, one
+// Proves gpu_upload_large (device/gpu.h) on the device that is the processor: what arrives is what was sent, whatever the size, for several threads, one
 // upload behind another without waiting, on a device that copies as late as it may; and a file that becomes shorter meanwhile is met by the program's
 // handler, in whichever thread it happens.
 #define _GNU_SOURCE
-#include "quant/cuda/gpu.h"
-#include "quant/cuda/host/calls_host.h"
+#include "device/gpu.h"
+#include "device/host/calls_host.h"
 #include "suite.h"
 #include <check.h>
 #include <omp.h>

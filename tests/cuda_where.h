@@ -1,4 +1,4 @@
-// cuda_where: where the tests of the CUDA backend run: on the processor (quant/cuda/host), or, built with ON_GPU, on the device at hand.
+// cuda_where: where the tests of the CUDA backend run: on the processor (device/host), or, built with ON_GPU, on the device at hand.
 #ifndef HALLMARK_TESTS_CUDA_WHERE_H
 #define HALLMARK_TESTS_CUDA_WHERE_H
 
@@ -10,7 +10,7 @@
 static inline void    host_calls_order(unsigned order) { (void)order; }     // the device's own
 static inline int64_t host_calls_live(void)            { return 0; }        // the device does not count
 #else
-#include "quant/cuda/host/calls_host.h"
+#include "device/host/calls_host.h"
 #endif
 
 // Says SKIP and why where no device answers. From here on products of many tokens are the exact ones: most tests hold the device to the CPU's

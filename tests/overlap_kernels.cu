@@ -1,6 +1,6 @@
 // overlap_kernels: see overlap_kernels.h.
 #include "overlap_kernels.h"
-#include "quant/cuda/launch.cuh"
+#include "device/launch.cuh"
 
 template <int FORM> __global__ void add_one_kernel(float *y, const float *x)
 {

@@ -1,9 +1,9 @@
-// overlap_kernels: kernels for cuda_overlap_test.c, one that keeps the contract of after_previous (quant/cuda/device.cuh) and others that break it.
+// overlap_kernels: kernels for cuda_overlap_test.c, one that keeps the contract of after_previous (device/device.cuh) and others that break it.
 #ifndef HALLMARK_TESTS_OVERLAP_KERNELS_H
 #define HALLMARK_TESTS_OVERLAP_KERNELS_H
 
-#include "quant/cuda/formats_c.h"
-#include "quant/cuda/gpu.h"
+#include "device/formats_c.h"
+#include "device/gpu.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -6,7 +6,7 @@
 #include "../search.inc"
 #include "../codec_scalar.h"
 #include "encode_kernels.h"
-#include "launch.cuh"
+#include "../../device/launch.cuh"
 
 enum { ENCODE_THREADS = 64 };
 

@@ -2,8 +2,8 @@
 #ifndef HALLMARK_QUANT_CUDA_ENCODE_KERNELS_H
 #define HALLMARK_QUANT_CUDA_ENCODE_KERNELS_H
 
-#include "formats_c.h"
-#include "gpu.h"
+#include "../../device/formats_c.h"
+#include "../../device/gpu.h"
 
 #ifdef __cplusplus
 extern "C" {

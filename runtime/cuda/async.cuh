@@ -1,11 +1,11 @@
 // async: copies into shared memory that a thread starts and waits for later (cp.async, compute capability 8.0 on). On the processor they are
-// quant/cuda/host/async_on_host's; on an older device each is made at once.
+// device/host/async_on_host's; on an older device each is made at once.
 #ifndef HALLMARK_RUNTIME_CUDA_ASYNC_CUH
 #define HALLMARK_RUNTIME_CUDA_ASYNC_CUH
 
 #include "dev.cuh"
 #ifndef __CUDACC__
-#include "../../quant/cuda/host/async_on_host.h"
+#include "../../device/host/async_on_host.h"
 #endif
 
 // An address in shared memory that bytes can be added to: 32 bits on a device, so that offsets become part of the instruction.

@@ -6,7 +6,7 @@
 #include "kernels.h"
 #include "kv_formats.cuh"
 #include "dev.cuh"
-#include "../../quant/cuda/launch.cuh"
+#include "../../device/launch.cuh"
 #ifdef HALLMARK_FAULTS
 // Values of `fault` in backend.h that change a kernel; backend_cuda.c asserts that they agree.
 enum { GPU_FAULT_SCORES_BF16 = 2, GPU_FAULT_HEAD512_ZERO = 3, GPU_FAULT_FUSED_SUM_KV_DTYPE = 8 };

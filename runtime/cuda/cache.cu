@@ -2,7 +2,7 @@
 #include "kernels.h"
 #include "kv_formats.cuh"
 #include "dev.cuh"
-#include "../../quant/cuda/launch.cuh"
+#include "../../device/launch.cuh"
 #include "norm.cuh"
 
 // ---- storing ---------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 #ifndef HALLMARK_RUNTIME_CUDA_DEV_CUH
 #define HALLMARK_RUNTIME_CUDA_DEV_CUH
 
-#include "../../quant/cuda/device.cuh"
+#include "../../device/device.cuh"
 
 enum { WARP = 32, LANES = 16 };         // LANES: partial sums of every reduction (REDUCE_LANES in backend.h)
 #define ALL_LANES 0xffffffffu

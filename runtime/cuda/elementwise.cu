@@ -1,7 +1,7 @@
 // elementwise: norms, sums, products and functions of activations; the greedy choice. See kernels.h.
 #include "kernels.h"
 #include "dev.cuh"
-#include "../../quant/cuda/launch.cuh"
+#include "../../device/launch.cuh"
 #include "norm.cuh"
 
 enum { NORM_THREADS = 256, RUN_THREADS = 256 };

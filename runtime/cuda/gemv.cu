@@ -3,7 +3,7 @@
 #include "decode.cuh"
 #include "kernels.h"
 #include "quad.cuh"
-#include "../../quant/cuda/launch.cuh"
+#include "../../device/launch.cuh"
 
 enum { GEMV_PLAIN, GEMV_GLU, GEMV_GELU_MUL };
 struct gemv_work {                      // rows of up to GPU_SEGMENTS matrices, one behind the other

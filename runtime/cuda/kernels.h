@@ -7,8 +7,8 @@
 #ifndef HALLMARK_RUNTIME_CUDA_KERNELS_H
 #define HALLMARK_RUNTIME_CUDA_KERNELS_H
 
-#include "../../quant/cuda/formats_c.h"
-#include "../../quant/cuda/gpu.h"
+#include "../../device/formats_c.h"
+#include "../../device/gpu.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -4,7 +4,7 @@
 #define HALLMARK_RUNTIME_CUDA_KV_FORMATS_CUH
 
 #include "../../quant/blocks.h"
-#include "../../quant/cuda/formats_c.h"
+#include "../../device/formats_c.h"
 #include "dev.cuh"
 
 #define FOR_KV_TYPES(X) X(DT_F32) X(DT_BF16) X(DT_F16) X(DT_Q8_0) X(DT_Q5_1) X(DT_Q5_0) X(DT_Q4_1) X(DT_Q4_0) X(DT_IQ4_NL)

@@ -2,7 +2,7 @@
 #include "decode.cuh"
 #include "kernels.h"
 #include "dev.cuh"
-#include "../../quant/cuda/launch.cuh"
+#include "../../device/launch.cuh"
 
 // ---- many tokens -----------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
 // mma: what a product on the tensor cores is made of (compute capability 8.0 on): fragments out of shared memory, the product of two
-// fragments. On the processor each is its definition, see quant/cuda/host. Copies into shared memory: async.cuh.
+// fragments. On the processor each is its definition, see device/host. Copies into shared memory: async.cuh.
 #ifndef HALLMARK_RUNTIME_CUDA_MMA_CUH
 #define HALLMARK_RUNTIME_CUDA_MMA_CUH
 

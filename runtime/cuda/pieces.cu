@@ -2,7 +2,7 @@
 #include "decode.cuh"
 #include "kernels.h"
 #include "dev.cuh"
-#include "../../quant/cuda/launch.cuh"
+#include "../../device/launch.cuh"
 
 enum { PIECES_THREADS = 128, X_GROUP = 8, MAX_GRID_Y = 65535 };
 

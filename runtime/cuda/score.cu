@@ -4,7 +4,7 @@
 // row and adds its spans. So a row of 262,144 is 64 blocks, and the order of additions is the CPU's.
 #include "score.h"
 #include "dev.cuh"
-#include "../../quant/cuda/launch.cuh"
+#include "../../device/launch.cuh"
 
 enum { EACH = SCORE_SPAN / SCORE_LANES, SPAN_WARPS = SCORE_LANES / WARP, JOIN_THREADS = WARP };
 

@@ -2,7 +2,7 @@
 #include "mma.cuh"
 #include "cublas.h"
 #include "kernels.h"
-#include "../../quant/cuda/launch.cuh"
+#include "../../device/launch.cuh"
 
 // ---- tiles -----------------------------------------------------------------------------------------------------------
 

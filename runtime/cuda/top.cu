@@ -1,7 +1,7 @@
 // top: the largest logits of a row, selected by radix. See score.h.
 #include "score.h"
 #include "dev.cuh"
-#include "../../quant/cuda/launch.cuh"
+#include "../../device/launch.cuh"
 
 enum { TOP_THREADS = 512, TOP_WARPS = TOP_THREADS / WARP, BINS_EACH = KEY_BINS / TOP_THREADS, TOP_AHEAD = 8 };
 

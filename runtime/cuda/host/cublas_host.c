@@ -1,7 +1,7 @@
 // cublas_host: see cublas_host.h.
 #include "cublas_host.h"
 #include "../../../formats/dtype.h"
-#include "../../../quant/cuda/host/calls_host.h"
+#include "../../../device/host/calls_host.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 // device: what kernels of quant/ and runtime/ are made of: CUDA, or host/on_host.h in its place, shared memory, conversions. Compiled by
 // nvcc (--fmad=false: a fused multiply-add is only where fmaf is written) or by a C++ compiler.
-#ifndef HALLMARK_QUANT_CUDA_DEVICE_CUH
-#define HALLMARK_QUANT_CUDA_DEVICE_CUH
+#ifndef HALLMARK_DEVICE_DEVICE_CUH
+#define HALLMARK_DEVICE_DEVICE_CUH
 
 #ifdef __CUDACC__
 #include <cuda_fp16.h>

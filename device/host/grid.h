@@ -1,6 +1,6 @@
 // grid: launches on the processor, for calls_host.cpp. One at a time for the whole program, whatever streams there are.
-#ifndef HALLMARK_QUANT_CUDA_HOST_GRID_H
-#define HALLMARK_QUANT_CUDA_HOST_GRID_H
+#ifndef HALLMARK_DEVICE_HOST_GRID_H
+#define HALLMARK_DEVICE_HOST_GRID_H
 
 #include "on_host.h"
 #include <vector>

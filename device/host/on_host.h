@@ -5,8 +5,8 @@
 // Any order of threads is a legal one; tests run several. A thread that never arrives ends the program with a message.
 // Kernels overlap as on a device: the first block of a kernel runs up to after_previous before the kernel before it has begun. What is read
 // or written too early is then wrong.
-#ifndef HALLMARK_QUANT_CUDA_ON_HOST_H
-#define HALLMARK_QUANT_CUDA_ON_HOST_H
+#ifndef HALLMARK_DEVICE_ON_HOST_H
+#define HALLMARK_DEVICE_ON_HOST_H
 
 #include <math.h>
 #include <stdint.h>

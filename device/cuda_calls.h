@@ -3,8 +3,8 @@
 // gpu.c calls through the table only. cuda_calls.c fills it from the toolkit; host/calls_host.cpp fills it with a machine that
 // runs kernels on the processor; a test puts a failing function in place of any of them. Each returns the toolkit's status:
 // 0 is success, anything else is an error that error_text explains.
-#ifndef HALLMARK_QUANT_CUDA_CALLS_H
-#define HALLMARK_QUANT_CUDA_CALLS_H
+#ifndef HALLMARK_DEVICE_CALLS_H
+#define HALLMARK_DEVICE_CALLS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 // formats_c: the headers of formats/ that kernels need; they are C, and C++ must be told.
-#ifndef HALLMARK_QUANT_CUDA_FORMATS_C_H
-#define HALLMARK_QUANT_CUDA_FORMATS_C_H
+#ifndef HALLMARK_DEVICE_FORMATS_C_H
+#define HALLMARK_DEVICE_FORMATS_C_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,8 +9,8 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-#include "../../formats/dtype.h"
-#include "../../formats/err.h"
+#include "../formats/dtype.h"
+#include "../formats/err.h"
 #ifdef __cplusplus
 }
 #endif

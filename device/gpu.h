@@ -3,8 +3,8 @@
 // Everything is enqueued in order on the stream; a failure of earlier work surfaces at the latest in gpu_sync or gpu_download.
 // Every failure not said otherwise is ERR_SYSTEM with one message that says what was being done and what the driver answered.
 // After a failure the device is no longer used: gpu_close still frees what it can. Proved by tests/cuda_overlap_test.c and cuda_upload_test.c.
-#ifndef HALLMARK_QUANT_CUDA_GPU_H
-#define HALLMARK_QUANT_CUDA_GPU_H
+#ifndef HALLMARK_DEVICE_GPU_H
+#define HALLMARK_DEVICE_GPU_H
 
 #include "formats_c.h"
 #include "cuda_calls.h"

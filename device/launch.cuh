@@ -1,8 +1,8 @@
 // launch: calls a kernel through gpu_launch, with its parameter types checked by the compiler.
 //
 //   LAUNCH(g, e, "rms_norm", grid, block, shared_bytes, (rms_norm_kernel))(dst, x, ...)
-#ifndef HALLMARK_QUANT_CUDA_LAUNCH_CUH
-#define HALLMARK_QUANT_CUDA_LAUNCH_CUH
+#ifndef HALLMARK_DEVICE_LAUNCH_CUH
+#define HALLMARK_DEVICE_LAUNCH_CUH
 
 #include "device.cuh"
 #include "gpu.h"

@@ -1,6 +1,6 @@
 // calls_host: the device that runs kernels on the processor, as tests see it.
-#ifndef HALLMARK_QUANT_CUDA_CALLS_HOST_H
-#define HALLMARK_QUANT_CUDA_CALLS_HOST_H
+#ifndef HALLMARK_DEVICE_CALLS_HOST_H
+#define HALLMARK_DEVICE_CALLS_HOST_H
 
 #ifdef __cplusplus
 extern "C" {
