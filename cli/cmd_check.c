@@ -1,6 +1,6 @@
 // hallmark check: prove again later, offline, what release said.
 #include "cli.h"
-#include "../verify/release.h"
+#include "../release/release.h"
 #include "progress_bar.h"
 
 typedef struct {

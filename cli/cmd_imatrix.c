@@ -1,6 +1,6 @@
 // hallmark imatrix: what each weight matrix is multiplied with, column by column.
 #include "cli.h"
-#include "../verify/importance.h"
+#include "../measure/importance.h"
 #include "progress_bar.h"
 
 typedef struct {

@@ -3,7 +3,7 @@
 #include "text_out.h"
 #include "../formats/file_map.h"
 #include "../runtime/model.h"
-#include "../verify/mix.h"
+#include "../measure/mix.h"
 #include <string.h>
 
 typedef struct {

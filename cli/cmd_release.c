@@ -3,7 +3,7 @@
 #include "cli.h"
 #include "../formats/json.h"
 #include "../formats/place.h"
-#include "../verify/release.h"
+#include "../release/release.h"
 #include "progress_bar.h"
 #include "report_table.h"
 #include "script.h"

@@ -9,7 +9,7 @@
 
 #include "progress_bar.h"
 #include "type_options.h"
-#include "../verify/calibrate.h"
+#include "../measure/calibrate.h"
 
 typedef struct {
     const command      *c;

@@ -8,7 +8,7 @@ typedef struct { const char *tensor; feedback f; } tensor_feedback;
 
 typedef struct {            // zeroed: the reference's bytes
     int                    level;           // 0 .. EFFORT_MAX
-    const tensor_feedback *feedback;        // [n], any order: what a calibration gives (verify/calibrate.h); borrowed
+    const tensor_feedback *feedback;        // [n], any order: what a calibration gives (measure/calibrate.h); borrowed
     int64_t                n;
     const char            *calibration;     // with feedback: its digest, for the metadata
 } effort_opts;

@@ -1,4 +1,4 @@
-// Proves verify/calibrate.h, and effort over a whole file, on the committed tiny Gemma 4: the factors are those of the first layer's input computed by
+// Proves measure/calibrate.h, and effort over a whole file, on the committed tiny Gemma 4: the factors are those of the first layer's input computed by
 // hand, the same for any number of threads and whatever the memory bound; the quantized file is the same for any number of threads, is of the same size,
 // predicts nearer to its source by a quarter at least, says how it was made, and derives from its source with the same texts only.
 #include "convert/convert.h"
@@ -6,9 +6,9 @@
 #include "formats/file_map.h"
 #include "quant/moments.h"
 #include "quant/quantize.h"
-#include "verify/calibrate.h"
-#include "verify/divergence.h"
-#include "verify/texts.h"
+#include "measure/calibrate.h"
+#include "measure/divergence.h"
+#include "measure/texts.h"
 #include "mini_checkpoint.h"
 #include "suite.h"
 #include <check.h>

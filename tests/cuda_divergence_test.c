@@ -1,12 +1,12 @@
-// Proves verify/divergence.h on the CUDA backend, its kernels run by the processor: every figure is the CPU's to the last bit, side by side, against
+// Proves measure/divergence.h on the CUDA backend, its kernels run by the processor: every figure is the CPU's to the last bit, side by side, against
 // what was kept whole, and against the largest; also where only one of the two models found room on the device.
 #include "convert/convert.h"
 #include "cuda_where.h"
 #include "cuda_failing.h"
-#include "verify/divergence.h"
-#include "verify/importance.h"
-#include "verify/sensitivity.h"
-#include "verify/texts.h"
+#include "measure/divergence.h"
+#include "measure/importance.h"
+#include "measure/sensitivity.h"
+#include "measure/texts.h"
 #include "suite.h"
 #include <stdio.h>
 #include <unistd.h>

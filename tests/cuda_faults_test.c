@@ -122,7 +122,7 @@ END_TEST
 #ifndef ON_GPU      // a device that fails when it is asked to cannot be had
 #include "cuda_failing.h"
 #include <limits.h>
-#include "verify/release.h"
+#include "release/release.h"
 
 // A release of one F32 artifact, verified by one case, on a device that can launch so many kernels. *names: entries of scratch that begin as OUT does.
 static bool release_with(int n_launches, const char *hf_dir, const char *out, release_result *r, int *names, err *e)

@@ -8,7 +8,7 @@
 #include "verify/derivation.h"
 #include "verify/gate.h"
 #include "verify/record.h"
-#include "verify/release.h"
+#include "release/release.h"
 #include <math.h>
 #include <time.h>
 

@@ -62,7 +62,7 @@ static void held_to(const made *m, const gate *limits, const char *label)
 static void contradicts(const made *m, const char *a, const char *b)
 {
     err bad = { 0 };
-    ck_assert(!held_type_check(m->g, &bad));
+    ck_assert(!type_of_check(m->g, &bad));
     ck_assert_int_eq(bad.kind, ERR_VERDICT);
     ck_assert_msg(strstr(bad.msg, "general.file_type") && strstr(bad.msg, a) && strstr(bad.msg, b), "%s", bad.msg);
 }
@@ -74,7 +74,7 @@ START_TEST(every_type_is_known_by_its_tensors)
     for (int i = 0; i < n; i++) {
         made m = make(table[i].id, table[i].id, NULL);
         held_to(&m, gate_builtin(), table[i].label);
-        ck_assert_msg(held_type_check(m.g, &e), "%s", e.msg);
+        ck_assert_msg(type_of_check(m.g, &e), "%s", e.msg);
         drop(&m);
     }
 }
@@ -103,7 +103,7 @@ START_TEST(another_name_does_not_buy_another_budget)
     drop(&m);
     m = make(FT_Q5_0, SAID_NOTHING, NULL);
     held_to(&m, gate_builtin(), "Q5_0");
-    ck_assert(held_type_check(m.g, &e));
+    ck_assert(type_of_check(m.g, &e));
     drop(&m);
 }
 END_TEST
@@ -137,7 +137,7 @@ START_TEST(a_mix_of_ones_own_is_held_to_what_it_keeps)
 {
     made m = make(FT_Q4_K_M, FT_Q4_K_M, one_finer);
     held_to(&m, gate_builtin(), "Q4_K_M");
-    ck_assert_msg(held_type_check(m.g, &e), "%s", e.msg);
+    ck_assert_msg(type_of_check(m.g, &e), "%s", e.msg);
     drop(&m);
     m = make(FT_Q4_K_M, FT_Q4_K_M, embedding_coarse);       // what its layers keep is what it answers for
     held_to(&m, gate_builtin(), "Q4_K_M");
@@ -165,7 +165,7 @@ START_TEST(a_name_that_the_bytes_allow_is_answered_for)
     held_to(&m, gate_builtin(), "Q4_0");
     drop(&m);
     m = make(FT_Q4_0, FT_Q4_K_M, one_finer);
-    ck_assert_msg(held_type_check(m.g, &e), "%s", e.msg);       // about the bytes of the type it is said to be
+    ck_assert_msg(type_of_check(m.g, &e), "%s", e.msg);       // about the bytes of the type it is said to be
     held_to(&m, gate_builtin(), "Q4_K_M");
     drop(&m);
     m = make(FT_Q4_K_M, FT_Q4_0, one_finer);                    // and a smaller name is no excuse
@@ -197,10 +197,10 @@ static file_type name_of(file_type like, void (*spoil)(dtype types[N], char name
         t[i] = (policy_tensor){ .name = from->name, .type = from->type, .n_dims = from->n_dims };
         memcpy(t[i].shape, from->shape, sizeof t[i].shape);
     }
-    ck_assert_msg(held_type_name(m.g, t, N, &type, &e), "%s", e.msg);
+    ck_assert_msg(type_of_name(m.g, t, N, &type, &e), "%s", e.msg);
     drop(&m);
     m = make(like, type, spoil);
-    ck_assert_msg(held_type_check(m.g, &e), "%s", e.msg);
+    ck_assert_msg(type_of_check(m.g, &e), "%s", e.msg);
     drop(&m);
     return type;
 }
@@ -212,7 +212,7 @@ START_TEST(a_mix_is_named_after_what_it_keeps)
     for (int i = 0; i < n; i++) {
         if (dtype_find(table[i].base)->block_weights == 1) continue;
         made m = make(table[i].id, name_of(table[i].id, NULL), NULL);       // exactly a type: that name, or one of the same tensors
-        ck_assert(held_type_check(m.g, &e));
+        ck_assert(type_of_check(m.g, &e));
         drop(&m);
     }
     ck_assert_int_eq(name_of(FT_Q8_0, embedding_coarse), FT_Q8_0);

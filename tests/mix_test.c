@@ -1,10 +1,10 @@
-// Proves verify/mix_solve.h, quant/encode.h, verify/sensitivity.h, verify/mix.h and session_replace_weight: the choice against brute force; encoding in memory
+// Proves measure/mix_solve.h, quant/encode.h, measure/sensitivity.h, measure/mix.h and session_replace_weight: the choice against brute force; encoding in memory
 // against what quantize writes; on the committed tiny Gemma 4 what a probe says against a file made so and run; what is refused, by name.
 #include "formats/json.h"
 #include "quant/encode.h"
-#include "verify/mix.h"
-#include "verify/mix_solve.h"
-#include "verify/texts.h"
+#include "measure/mix.h"
+#include "measure/mix_solve.h"
+#include "measure/texts.h"
 #include "verify_files.h"
 #include <math.h>
 

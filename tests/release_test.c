@@ -1,9 +1,9 @@
-// Proves verify/release.h: a folder is published whole or not at all, and only when every artifact passes; check proves it again.
+// Proves release/release.h: a folder is published whole or not at all, and only when every artifact passes; check proves it again.
 #include "verify_files.h"
 #include "formats/json.h"
 #include "verify/record.h"
-#include "verify/release.h"
-#include "verify/release_dir.h"
+#include "release/release.h"
+#include "release/release_dir.h"
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>

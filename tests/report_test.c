@@ -1,9 +1,9 @@
 // Proves the reports of verify/verify.h (their keys are a contract) and verify/record.h (what a published file says of its own proof).
 #include "formats/claims.h"
 #include "formats/json.h"
-#include "verify/json_diff.h"
+#include "release/json_diff.h"
 #include "verify/record.h"
-#include "verify/release.h"
+#include "release/release.h"
 #include "doubling.h"
 #include "suite.h"
 #include <check.h>

@@ -1,6 +1,6 @@
 #include "derivation.h"
-#include "calibrate.h"
-#include "mix_record.h"
+#include "../measure/calibrate.h"
+#include "../quant/mix_record.h"
 #include "preflight.h"
 #include "../formats/file_map.h"
 #include <math.h>

@@ -1,6 +1,6 @@
 #include "preflight.h"
 #include "held_type.h"
-#include "mix_record.h"
+#include "../quant/mix_record.h"
 #include "record.h"
 #include "../convert/convert.h"
 #include <math.h>
@@ -34,7 +34,7 @@ bool preflight_claims(const gguf *g, int n_threads, progress *p, const char **wh
     *what = "metadata";
     if (!file_type_label(g, &label, e) || !claims_check_keys(g, label, e)) return false;
     *what = "type";
-    if (!held_type_check(g, e) || !mix_record_check(g, e)) return false;
+    if (!type_of_check(g, e) || !mix_record_check(g, e)) return false;
     *what = "digest";
     if (gguf_find_kv(g, KEY_HM_TENSOR_SHA) && !claims_check_tensors(g, n_threads, p, e)) return false;
     *what = "record";

@@ -128,7 +128,7 @@ static bool check_run(const gguf *g, const verify_report *r, err *e)
     const char *label, *path = gguf_path(g);
     if (!file_type_label(g, &label, e)) return false;
     const char *kv = claims_kv_of(g, label);
-    if (!claims_check_keys(g, label, e) || !held_type_check(g, e)) return false;
+    if (!claims_check_keys(g, label, e) || !type_of_check(g, e)) return false;
     if (!same_text("type", r->type, label, path, e) || !same_text("kv", r->kv, kv, path, e) || !same_text("arith", r->arith, kv, path, e)
         || !same_text("kv_required", r->kv_required, kv, path, e) || !same_scale(g, r, e)) return false;
     if (r->file_bytes != gguf_file_bytes(g))

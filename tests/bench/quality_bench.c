@@ -10,10 +10,10 @@
 #include "quant/codec.h"
 #include "quant/imatrix.h"
 #include "quant/quantize.h"
-#include "verify/calibrate.h"
-#include "verify/divergence.h"
-#include "verify/texts.h"
-#include "verify/importance.h"
+#include "measure/calibrate.h"
+#include "measure/divergence.h"
+#include "measure/texts.h"
+#include "measure/importance.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 // the same again.
 #include "formats/json.h"
 #include "fuzz.h"
-#include "verify/json_diff.h"
+#include "release/json_diff.h"
 #include "verify/record.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 // kl_tool REF.gguf TEXT TOKENS THREADS ART.gguf...: how far each artifact is from REF over the first TOKENS tokens of TEXT, one line each:
-// mean KL, median, share of positions with the same greedy id, perplexity of REF and of the artifact. For benchmarks; the library is verify/divergence.h.
-#include "verify/divergence.h"
-#include "verify/texts.h"
+// mean KL, median, share of positions with the same greedy id, perplexity of REF and of the artifact. For benchmarks; the library is measure/divergence.h.
+#include "measure/divergence.h"
+#include "measure/texts.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -8,8 +8,8 @@
 // For a few artifacts: divergence_measure_many, side by side with the reference, exact. For a search over many: divergence_ref keeps what the
 // reference said, exactly or as its top K and one bucket for the rest (which can only make the KL smaller).
 // Proved by tests/divergence_test.c.
-#ifndef HALLMARK_VERIFY_DIVERGENCE_H
-#define HALLMARK_VERIFY_DIVERGENCE_H
+#ifndef HALLMARK_MEASURE_DIVERGENCE_H
+#define HALLMARK_MEASURE_DIVERGENCE_H
 
 #include "../runtime/session.h"
 

@@ -1,12 +1,12 @@
 // release: see release.h. The order of a release reads top to bottom in release_checkpoint.
 #define _GNU_SOURCE
 #include "release.h"
-#include "derivation.h"
-#include "match.h"
-#include "record.h"
+#include "../verify/derivation.h"
+#include "../verify/match.h"
+#include "../verify/record.h"
 #include "release_dir.h"
 #include "release_report.h"
-#include "gate.h"
+#include "../verify/gate.h"
 #include "../convert/convert.h"
 #include "../formats/checked.h"
 #include "../formats/claims.h"

@@ -1,8 +1,8 @@
 // release_list: the names in a release's folder that are the release's own: those that its report.json lists, and the temporary names of those.
 // Nothing else in such a folder is ever removed.
 // Proved by tests/release_dir_test.c.
-#ifndef HALLMARK_VERIFY_RELEASE_LIST_H
-#define HALLMARK_VERIFY_RELEASE_LIST_H
+#ifndef HALLMARK_RELEASE_RELEASE_LIST_H
+#define HALLMARK_RELEASE_RELEASE_LIST_H
 
 #include "../formats/err.h"
 

@@ -3,8 +3,8 @@
 // Importance matrices, calibration, the searches and the divergence all read their texts here, so that they mean the same by a text and by a
 // chunk. Where the model wants BOS, a chunk begins with it in the place of its first token, as llama.cpp's tools do it.
 // Proved by tests/divergence_test.c and tests/calibrate_test.c.
-#ifndef HALLMARK_VERIFY_TEXTS_H
-#define HALLMARK_VERIFY_TEXTS_H
+#ifndef HALLMARK_MEASURE_TEXTS_H
+#define HALLMARK_MEASURE_TEXTS_H
 
 #include "../formats/sha256.h"
 #include "../runtime/session.h"

@@ -1,6 +1,6 @@
 // mix_record: hallmark.quantize.mix against the file that it is in. Proved by tests/e2e/mix.sh.
-#ifndef HALLMARK_VERIFY_MIX_RECORD_H
-#define HALLMARK_VERIFY_MIX_RECORD_H
+#ifndef HALLMARK_QUANT_MIX_RECORD_H
+#define HALLMARK_QUANT_MIX_RECORD_H
 
 #include "../formats/gguf.h"
 

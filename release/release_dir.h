@@ -5,8 +5,8 @@
 // folders under such names, and in them, as in a release that is replaced, only what their report lists (release_list.h). Everything goes through
 // the descriptor of the destination's folder: links that others put there are neither followed nor removed.
 // Proved by tests/release_dir_test.c.
-#ifndef HALLMARK_VERIFY_RELEASE_DIR_H
-#define HALLMARK_VERIFY_RELEASE_DIR_H
+#ifndef HALLMARK_RELEASE_RELEASE_DIR_H
+#define HALLMARK_RELEASE_RELEASE_DIR_H
 
 #include "release_list.h"
 #include "../formats/place.h"

@@ -5,8 +5,8 @@
 // chooses; the chosen mix is run, and its KL stands in the result beside the sum that was predicted. With a largest KL the search repeats
 // that for other sizes until the measured figure fits. Deterministic: the same input, texts and options give the same types.
 // Memory: the chosen tensors (the size of the file to be), and at most 1 GiB of the source's logits. Proved by tests/mix_test.c.
-#ifndef HALLMARK_VERIFY_MIX_H
-#define HALLMARK_VERIFY_MIX_H
+#ifndef HALLMARK_MEASURE_MIX_H
+#define HALLMARK_MEASURE_MIX_H
 
 #include "../quant/quantize.h"
 #include "sensitivity.h"

@@ -5,8 +5,8 @@
 // others follow from their errors, each column weighted with the mean square of what it is multiplied with. The token embeddings, whose inputs
 // are not seen, are run in every type. Figures are rounded to six digits, so that another C library's last bits do not decide anything.
 // On the CPU the same for any number of threads and any SIMD level; a GPU sums in another order. Proved by tests/mix_test.c.
-#ifndef HALLMARK_VERIFY_SENSITIVITY_H
-#define HALLMARK_VERIFY_SENSITIVITY_H
+#ifndef HALLMARK_MEASURE_SENSITIVITY_H
+#define HALLMARK_MEASURE_SENSITIVITY_H
 
 #include "../formats/progress.h"
 #include "../quant/imatrix.h"

@@ -1,7 +1,7 @@
 // mix: see mix.h.
 #define _GNU_SOURCE
 #include "mix.h"
-#include "held_type.h"
+#include "../quant/type_of.h"
 #include "../formats/json.h"
 #include "../formats/sha256.h"
 #include "mix_solve.h"
@@ -259,7 +259,7 @@ static bool name_type(mix_result *r, const char *in_path, err *e)
         t[i] = (policy_tensor){ .name = r->rows[i].name, .type = r->rows[i].to, .n_dims = r->rows[i].n_dims };
         memcpy(t[i].shape, r->rows[i].shape, sizeof t[i].shape);
     }
-    ok = ok && held_type_name(g, t, r->n, &r->type, e);
+    ok = ok && type_of_name(g, t, r->n, &r->type, e);
     gguf_close(g);
     free(t);
     return ok;

@@ -5,8 +5,8 @@
 // exactly. Then what is left of the budget is spent: a better choice of one tensor, or one raised and one lowered, while that saves anything.
 // The result is at most one hull step's saving from the optimum. Deterministic: equal savings go to the tensor that comes first.
 // Proved by tests/mix_test.c against brute force.
-#ifndef HALLMARK_VERIFY_MIX_SOLVE_H
-#define HALLMARK_VERIFY_MIX_SOLVE_H
+#ifndef HALLMARK_MEASURE_MIX_SOLVE_H
+#define HALLMARK_MEASURE_MIX_SOLVE_H
 
 #include "../formats/err.h"
 #include <stdint.h>

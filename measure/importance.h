@@ -4,8 +4,8 @@
 // F32 [cols]), and how many tokens there were ("<name>.counts", F32 [1]). quant/imatrix.h reads the result. The texts are encoded with BOS
 // and cut in chunks, each begun with BOS and run by itself; what is left over after the last whole chunk is not used: as llama-imatrix does it.
 // "imatrix.datasets" has the texts' names without their folders, those of merged matrices too.
-#ifndef HALLMARK_VERIFY_IMPORTANCE_H
-#define HALLMARK_VERIFY_IMPORTANCE_H
+#ifndef HALLMARK_MEASURE_IMPORTANCE_H
+#define HALLMARK_MEASURE_IMPORTANCE_H
 
 #include "../formats/progress.h"
 #include "../runtime/session.h"

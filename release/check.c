@@ -1,9 +1,9 @@
 // check: see release.h. Everything a release said, proved again from the files alone.
 #include "release.h"
-#include "match.h"
-#include "preflight.h"
+#include "../verify/match.h"
+#include "../verify/preflight.h"
 #include "json_diff.h"
-#include "record.h"
+#include "../verify/record.h"
 #include "release_dir.h"
 #include "release_report.h"
 #include "../formats/file_map.h"

@@ -1,6 +1,6 @@
 // json_diff: are two JSON documents the same, value by value?
-#ifndef HALLMARK_VERIFY_JSON_DIFF_H
-#define HALLMARK_VERIFY_JSON_DIFF_H
+#ifndef HALLMARK_RELEASE_JSON_DIFF_H
+#define HALLMARK_RELEASE_JSON_DIFF_H
 
 #include "../formats/err.h"
 #include <cjson/cJSON.h>

@@ -5,8 +5,8 @@
 // the next ones; factors go to an unnamed file in `dir` and are mapped. On the CPU in F32 always, so that the same texts give the same bytes for
 // any number of threads and at every SIMD level. The embeddings and the output matrix have none: what looks rows up has no inputs.
 // Proved by tests/calibrate_test.c.
-#ifndef HALLMARK_VERIFY_CALIBRATE_H
-#define HALLMARK_VERIFY_CALIBRATE_H
+#ifndef HALLMARK_MEASURE_CALIBRATE_H
+#define HALLMARK_MEASURE_CALIBRATE_H
 
 #include "../formats/progress.h"
 #include "../quant/effort_plan.h"

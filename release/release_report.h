@@ -1,8 +1,8 @@
 // release_report: report.json and report.md of a release's folder.
 //   {"hallmark_release":1,"name":s,"source_digest":hex,"source_revision":s|null,"gate":"built-in"|file name (each artifact has its digest),"verdict":"pass"|"fail"|"unverified",
 //    "artifacts":[as hallmark verify --json],"missing":[{"command":s}],"notes":[s]}
-#ifndef HALLMARK_VERIFY_RELEASE_REPORT_H
-#define HALLMARK_VERIFY_RELEASE_REPORT_H
+#ifndef HALLMARK_RELEASE_RELEASE_REPORT_H
+#define HALLMARK_RELEASE_RELEASE_REPORT_H
 
 #include "release.h"
 
