@@ -8,10 +8,15 @@
 
 typedef struct {
     const char *revision;
-    bool        json;
+    bool        json, program;
 } inspect_options;
 
-static const opt options[] = { OPT_REVISION(inspect_options), OPT_JSON(inspect_options) };
+static const opt options[] = {
+    OPT_REVISION(inspect_options),
+    { "--program", NULL, OPT_FLAG, offsetof(inspect_options, program), NULL, "the forward pass of a GGUF file, as the list of operations that is run",
+      false, 0, 0, NULL },
+    OPT_JSON(inspect_options),
+};
 
 // By content: a name proves nothing. GGUF and gzip have a magic; safetensors opens with a header length and '{'.
 static bool inspect_file(const char *path, bool json, err *e)
@@ -35,7 +40,13 @@ static int run(const void *opts, const text_list *args)
     const inspect_options *o = opts;
     err e = { 0 };
     char *path = hf_path(&cmd_inspect, args->v[0], o->revision, &e);
-    bool ok = path && (dir_exists(path) ? inspect_folder(path, o->json, &e) : inspect_file(path, o->json, &e));
+    bool ok = path != NULL;
+    if (ok && o->program) {
+        ok = inspect_program(path, o->json, &e);
+        free(path);
+        return ok ? 0 : cli_fail(&cmd_inspect, &e);
+    }
+    ok = ok && (dir_exists(path) ? inspect_folder(path, o->json, &e) : inspect_file(path, o->json, &e));
     free(path);
     return ok ? 0 : cli_fail(&cmd_inspect, &e);
 }
@@ -43,15 +54,16 @@ static int run(const void *opts, const text_list *args)
 const command cmd_inspect = {
     .name = "inspect",
     .summary = "what a file or a folder says: metadata, tensors, KV cache plan, claims",
-    .synopsis = "FILE|DIR|HF [--json]",
+    .synopsis = "FILE|DIR|HF [--program] [--json]",
     .about = "Shows a GGUF file, a Hugging Face folder (config.json alone is enough for the KV cache plan, with what sharing between\n"
              "layers saves), a safetensors file, or a fixture; of a folder of GGUF files, such as a release, a line for each. Nothing\n"
              "is run. A model that could not be run is shown too; then a message says why, and the exit status is 3. JSON keys: kv\n"
              "(object), tensors (array of name, type, shape, offset, bytes; the slowest dimension first), memory, problem (why it\n"
-             "could not be run, or null); of a folder of GGUF files artifacts.\n",
+             "could not be run, or null); of a folder of GGUF files artifacts; with --program buffers (floats of a token) and operations.\n",
     .examples = "  hallmark inspect gemma-Q4_K_M.gguf\n"
                 "  hallmark inspect out/gemma-4-E2B-it-GGUF\n"
                 "  hallmark inspect ~/models/gemma-4-E2B-it\n"
+                "  hallmark inspect gemma-Q4_K_M.gguf --program\n"
                 "  hallmark inspect gemma-BF16.gguf --json > gemma.json\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(inspect_options),
     .min_args = 1, .max_args = 1, .run = run,

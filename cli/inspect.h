@@ -12,6 +12,8 @@ bool inspect_folder(const char *dir, bool json, err *e);            // a Hugging
 bool inspect_artifacts(const char *dir, bool json, err *e);         // a folder of GGUF files, as release publishes them
 bool inspect_safetensors(const char *path, bool json, err *e);
 bool inspect_fixture(const char *path, bool json, err *e);
+// The forward pass of a model as a list of operations: inspect --program. ERR_INPUT where the file could not be run.
+bool inspect_program(const char *path, bool json, err *e);              // a GGUF file
 
 // ---- shared pieces (inspect_gguf.c) ---------------------------------------------------------------------------------
 

@@ -121,6 +121,11 @@ for c in ">&-" "2>&-" "<&-" "<&- 2>&-" "<&- >&- 2>&-"; do
     cmp -s "$work/closed.gguf" "$work/whole.gguf" || fail "convert $c: other bytes"
 done
 
+say "inspect --program lists the operations of a model"
+run_hm 0 inspect "$work/whole.gguf" --program; out_has "embed"; out_has "token_embd.weight"; out_has "attend"
+run_hm 0 inspect "$work/whole.gguf" --program --json; out_has '"op": "residual"'
+run_hm 3 inspect "$work" --program; out_empty
+
 say "no environment at all, another language, spaces and accents in paths, a reader that goes away"
 odd="$work/a folder of my own/d\303\251j\303\240"; odd=$(printf "$odd"); mkdir -p "$odd"
 (cd "$odd" && env -i "$hallmark" convert "$checkpoint" -o 'le modele.gguf' > "$work/out" 2> "$work/err") || fail "convert in an odd folder: $(cat "$work/err")"

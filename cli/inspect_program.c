@@ -1,0 +1,211 @@
+// inspect --program: the forward pass of a model as the list of operations that it is (runtime/program.h), with their operands, weights
+// and what those take. From the file's metadata and tensor table; no weight is read.
+#include "inspect.h"
+#include "../formats/file_map.h"
+#include "../runtime/program.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { CELL = 160 };
+
+static const char *name_of(const program *p, int buf) { return buf < 0 ? "-" : p->buffers[buf].name; }
+
+static void append_after(char *cell, const char *between, const char *text)
+{
+    const size_t at = strlen(cell);
+    snprintf(cell + at, CELL - at, "%s%s", at ? between : "", text);
+}
+
+static void append(char *cell, const char *text) { append_after(cell, " ", text); }
+
+// "q[1024] k[256]", by the floats of a token; those at an offset "att+256[256]".
+static void add_views(char *cell, const program *p, const view *v)
+{
+    for (int i = 0; i < OP_VIEWS; i++) {
+        char one[96], off[32] = "";
+        if (v[i].buf < 0) continue;
+        if (v[i].off) snprintf(off, sizeof off, "+%lld", (long long)v[i].off);
+        snprintf(one, sizeof one, "%s%s[%d]", name_of(p, v[i].buf), off, v[i].row);
+        append(cell, one);
+    }
+}
+
+// A weight that the file leaves out stands for another, or for nothing.
+static const program_weight *weight_of(const program *p, const gguf *g, int w)
+{
+    if (w < 0) return NULL;
+    const program_weight *x = &p->weights[w];
+    if (gguf_n_tensors(g) == 0 || gguf_find_tensor(g, x->name)) return x;
+    return x->instead >= 0 ? &p->weights[x->instead] : NULL;
+}
+
+static int64_t bytes_of(const gguf *g, const program_weight *w)
+{
+    const gguf_tensor *t = w ? gguf_find_tensor(g, w->name) : NULL;
+    return t ? t->n_bytes : 0;
+}
+
+// "blk.0.attn_q.weight 1024x256 Q4_K"
+static void add_weight(char *cell, const program *p, const gguf *g, int index, int64_t *bytes)
+{
+    char one[CELL];
+    const program_weight *w = weight_of(p, g, index);
+    const gguf_tensor    *t = w ? gguf_find_tensor(g, w->name) : NULL;
+    if (!w) return;
+    if (w->vector) snprintf(one, sizeof one, "%s", w->name);
+    else           snprintf(one, sizeof one, "%s %lldx%lld%s%s", w->name, (long long)w->rows, (long long)w->cols, t ? " " : "",
+                            t ? dtype_name(t->type) : "");
+    append(cell, one);
+    *bytes += bytes_of(g, w);
+}
+
+// What else the operation goes by.
+static void add_facts(char *cell, const program *p, const hparams *h, const op *o)
+{
+    char one[64];
+    const bool attends = o->kind == OP_ATTEND;
+    if (o->kind == OP_HEADS || attends) {
+        snprintf(one, sizeof one, "heads %d of %d", o->rows, o->dim);
+        append_after(cell, "; ", one);
+    }
+    if (o->kind == OP_HEADS && o->kv_rows) {
+        snprintf(one, sizeof one, "kv %d", o->kv_rows);
+        append_after(cell, "; ", one);
+    }
+    if (o->cache >= 0) {
+        snprintf(one, sizeof one, "cache of layer %d", p->caches[o->cache].layer);
+        append_after(cell, "; ", one);
+    }
+    if (o->rope >= 0) {
+        const program_rope *r = &p->ropes[o->rope];
+        snprintf(one, sizeof one, "base %g%s%s", (double)r->base, r->factors ? ", factors" : "", o->neighbours ? ", neighbours" : "");
+        append_after(cell, "; ", one);
+    }
+    if (attends && o->window > 0) {
+        snprintf(one, sizeof one, "window %lld", (long long)o->window);
+        append_after(cell, "; ", one);
+    }
+    if (o->scale != 1.0f) {
+        snprintf(one, sizeof one, "scale %.6g", (double)o->scale);
+        append_after(cell, "; ", one);
+    }
+    if (o->cap != 0.0f) {
+        snprintf(one, sizeof one, "cap %g", (double)o->cap);
+        append_after(cell, "; ", one);
+    }
+    if (o->kind == OP_NORM || o->kind == OP_RESIDUAL || (o->kind == OP_HEADS && h->qk_norm)) {
+        snprintf(one, sizeof one, "eps %g%s", (double)o->eps, o->round_first ? ", rounds before its weight" : "");
+        append_after(cell, "; ", one);
+    }
+    if (o->kind == OP_MARK) {
+        snprintf(one, sizeof one, "hidden state %d", o->mark);
+        append_after(cell, "; ", one);
+    }
+}
+
+typedef struct { char out[CELL], in[CELL], weights[4 * CELL], facts[CELL]; int64_t bytes; } row;
+
+static void fill_row(row *r, const program *p, const hparams *h, const gguf *g, const op *o)
+{
+    memset(r, 0, sizeof *r);
+    add_views(r->out, p, o->out);
+    add_views(r->in, p, o->in);
+    for (int i = 0; i < OP_WEIGHTS; i++) {
+        const size_t at = strlen(r->weights);
+        char one[CELL] = "";
+        add_weight(one, p, g, o->w[i], &r->bytes);
+        add_weight(one, p, g, o->bias[i], &r->bytes);
+        if (one[0]) snprintf(r->weights + at, sizeof r->weights - at, "%s%s", at ? ", " : "", one);
+    }
+    add_facts(r->facts, p, h, o);
+}
+
+static void rows_text(table *t, const program *p, const hparams *h, const gguf *g, const op *ops, int n, int from)
+{
+    for (int i = 0; i < n; i++) {
+        row r;
+        fill_row(&r, p, h, g, &ops[i]);
+        table_cell(t, "%d", from + i);
+        if (ops[i].layer < 0) table_cell(t, "-");
+        else                  table_cell(t, "%d", ops[i].layer);
+        table_cell(t, "%s", op_name(ops[i].kind));
+        table_cell(t, "%s", r.out);
+        table_cell(t, "%s", r.in);
+        table_text(t, r.weights, (int64_t)strlen(r.weights), sizeof r.weights);
+        table_cell(t, "%lld", (long long)r.bytes);
+        table_cell(t, "%s", r.facts);
+    }
+}
+
+static void rows_json(json_out *j, const program *p, const hparams *h, const gguf *g, const op *ops, int n)
+{
+    for (int i = 0; i < n; i++) {
+        row r;
+        fill_row(&r, p, h, g, &ops[i]);
+        json_open(j, '{');
+        json_key(j, "op");
+        json_cstr(j, op_name(ops[i].kind));
+        json_key(j, "layer");
+        json_int(j, ops[i].layer);
+        json_key(j, "out");
+        json_cstr(j, r.out);
+        json_key(j, "in");
+        json_cstr(j, r.in);
+        json_key(j, "weights");
+        json_cstr(j, r.weights);
+        json_key(j, "bytes");
+        json_int(j, r.bytes);
+        json_key(j, "facts");
+        json_cstr(j, r.facts);
+        json_close(j, '}');
+    }
+}
+
+static bool print_json(const char *path, const program *p, const hparams *h, const gguf *g)
+{
+    json_out j;
+    json_begin(&j, stdout);
+    inspect_head_json(&j, path, "program");
+    json_key(&j, "buffers");
+    json_open(&j, '{');
+    for (int i = 0; i < p->n_buffers; i++) {
+        json_key(&j, p->buffers[i].name);
+        json_int(&j, p->buffers[i].floats);
+    }
+    json_close(&j, '}');
+    json_key(&j, "operations");
+    json_open(&j, '[');
+    rows_json(&j, p, h, g, p->ops, p->n_ops);
+    rows_json(&j, p, h, g, p->head, p->n_head);
+    json_close(&j, ']');
+    json_close(&j, '}');
+    return true;
+}
+
+static bool print_text(const program *p, const hparams *h, const gguf *g)
+{
+    static const char *const header[] = { ">#", ">layer", "operation", "out", "in", "weights", ">bytes", "by", NULL };
+    table t;
+    printf("%d operations; floats of a token in buffers:", p->n_ops + p->n_head);
+    for (int i = 0; i < p->n_buffers; i++) printf("%s %s %lld", i ? "," : "", p->buffers[i].name, (long long)p->buffers[i].floats);
+    printf("\n");
+    table_begin(&t, header);
+    rows_text(&t, p, h, g, p->ops, p->n_ops, 0);
+    rows_text(&t, p, h, g, p->head, p->n_head, p->n_ops);
+    return table_print(&t, stdout);
+}
+
+bool inspect_program(const char *path, bool json, err *e)
+{
+    hparams h = { 0 };
+    program p = { 0 };
+    gguf   *g = gguf_open(path, e);
+    bool    ok = g && hparams_read(&h, g, e);
+    ok = ok && (gguf_n_tensors(g) == 0 || program_check_tensors(&h, g, e)) && program_build(&p, &h, e);
+    if (ok) ok = json ? print_json(path, &p, &h, g) : print_text(&p, &h, g);
+    program_free(&p);
+    hparams_free(&h);
+    gguf_close(g);
+    return ok;
+}
