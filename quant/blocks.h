@@ -4,7 +4,8 @@
 // family (Q4_0 .. Q8_0) has 32 weights a block and one scale; the K family has super-blocks of 256 weights, in sub-blocks of 16
 // or 32 with small integer scales of their own. All scales are F16 bits, little-endian. Kernels that compute on the blocks
 // themselves read these structs; the codecs that fill them are in codec_legacy.c and codec_k*.c.
-// The layouts are ggml's (ggml-common.h); sizes here and in formats/dtype.c are compared by tests/codec_test.c.
+// The layouts are ggml's (ggml-common.h); sizes here and in formats/dtype.c are compared by
+// tests/codec_golden_test.c.
 #ifndef HALLMARK_QUANT_BLOCKS_H
 #define HALLMARK_QUANT_BLOCKS_H
 

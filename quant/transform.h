@@ -2,7 +2,7 @@
 // source tensors (writing, comparing) goes through it, so that they cannot disagree.
 //
 // Each element of the file comes from one element of the source, and each element of the source goes to one place. Proved for every family
-// by tests/transform_test.c.
+// by tests/families_test.c, whose checkpoints give other tokens where it is not so.
 #ifndef HALLMARK_QUANT_TRANSFORM_H
 #define HALLMARK_QUANT_TRANSFORM_H
 

@@ -1,8 +1,9 @@
-// verify: does an artifact do what Transformers said? See README, "What verification asks".
+// verify: does an artifact do what Transformers said? See README.md at the root, "What verification asks".
 //
-// One call runs an artifact against fixtures and gives a report; the parts are of use on their own: gate.h (the limits),
-// tie.h (what the reference leaves open), distance.h (KL and log-probabilities), probe.h (which layer departs), compare.h (one
-// fixture's counts and verdict, fed step by step), report.h (JSON and Markdown). Those know no model: they see logits and ids only.
+// One call runs an artifact against fixtures and gives a report. The parts are of use on their own: gate.h (the limits),
+// tie.h (what the reference leaves open), distance.h (KL and log-probabilities), probe.h (which layer departs),
+// compare.h (one fixture's counts and verdict, fed step by step). Those know no model: they see logits and ids only.
+// Reports are written by report_json.c and report_md.c; a record in a file is a report too (record.h).
 #ifndef HALLMARK_VERIFY_VERIFY_H
 #define HALLMARK_VERIFY_VERIFY_H
 
@@ -94,11 +95,14 @@ typedef struct {
     progress     *progress;
 } verify_opts;
 
-// Runs every fixture; the artifact is only read. true: it ran, and report->passed is the verdict. false: it could not (ERR_INPUT,
-// ERR_USAGE, ERR_SYSTEM); r then holds nothing. Freed by verify_report_free. Order: the digests of source and weights (a fixture of another
-// model ends it there), metadata against the fixture's config (a difference is the verdict, and no case is run), then the tokenizer,
-// then for each case a free run and a teacher-forced run. A fixture below the gate's minimum is run, and fails. A KV dtype other than the required one and an arithmetic other than the fixture's run, are noted, and fail.
-// An arithmetic that was not asked for does not run: "made in float32: needs --arith f32".
+// Runs every fixture; the artifact is only read. true: it ran, and r->passed is the verdict. false: it could not
+// (ERR_INPUT, ERR_USAGE, ERR_SYSTEM); r then holds nothing. Freed by verify_report_free.
+//
+// Order: the digests of source and weights (a fixture of another model ends it there); metadata against the fixture's
+// config (a difference is the verdict, and no case is run); the tokenizer; then for each case a free run and a
+// teacher-forced run. A fixture below the gate's minimum is run, and fails. So is a KV dtype other than the required
+// one, and an arithmetic other than the fixture's that was asked for; one that was not asked for is not run, and the
+// failure says which --arith the fixture needs.
 bool verify_artifact(verify_report *r, const char *path, const char *const *fixtures, int n_fixtures, const verify_opts *o, err *e);
 void verify_report_free(verify_report *r);
 

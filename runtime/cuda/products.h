@@ -5,12 +5,18 @@
 
 #include "backend_cuda.h"
 
-// As HALLMARK_CUDA_PRODUCTS says; where it says nothing, "exact" for what must be reproducible, else "auto". "auto": on the tensor cores where the device has them and products_check passes, else exactly.
-// "exact": the CPU's bits. "tensor": on the tensor cores, unchecked. "cublas": by cuBLAS. Sets c->base.note where numbers may differ from the
-// CPU's, or where auto could not have the tensor cores. c->g is open, c->ctx filled. ERR_USAGE: another value. ERR_SYSTEM: what is asked for is not
-// there; in auto a failure of the check is none.
-// ERR_USAGE where HALLMARK_CUDA_PRODUCTS has a value that nobody knows; asked before a device is.
+// Does HALLMARK_CUDA_PRODUCTS have a value that there is, or none? Asked before a device is. ERR_USAGE names what is
+// expected.
 bool products_known(err *e);
+
+// Chooses how, by HALLMARK_CUDA_PRODUCTS; where that says nothing, "exact" for what must be reproducible, else "auto".
+//   "exact"   the CPU's bits
+//   "auto"    on the tensor cores where the device has them and products_check passes, else exactly
+//   "tensor"  on the tensor cores, unchecked
+//   "cublas"  by cuBLAS
+// c->g is open, c->ctx filled. Sets c->base.note where numbers may differ from the CPU's, or where "auto" could not have
+// the tensor cores. ERR_USAGE: another value. ERR_SYSTEM: what is asked for is not there; in "auto" a check that fails is
+// no failure.
 bool products_open(cuda_backend *c, bool reproducible, err *e);
 void products_close(cuda_backend *c);
 
