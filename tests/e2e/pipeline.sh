@@ -178,8 +178,9 @@ chmod 755 "$work/tree/fixtures"
 if [ "$(id -u)" -eq 0 ]; then chown 65534 "$work/tree/fixtures/hf_fixture.py"; prints "$work/tree/build/hallmark" /path/to/hallmark/fixtures/hf_fixture.py; fi
 if command -v cmake > /dev/null && cmake --install "$(dirname "$hallmark")" --prefix "$work/installed" > "$work/out" 2> "$work/err"; then
     prints "$work/installed/bin/hallmark" "$real/installed/share/hallmark/hf_fixture.py"
-    cmp -s "$root/fixtures/hf_fixture.py" "$work/installed/share/hallmark/hf_fixture.py" && cmp -s "$root/fixtures/prompts.jsonl" "$work/installed/share/hallmark/prompts.jsonl" ||
-        fail "what is installed is not the script and its prompts"
+    for file in hf_fixture.py prompts.jsonl prompts-any.jsonl; do
+        cmp -s "$root/fixtures/$file" "$work/installed/share/hallmark/$file" || fail "the $file that is installed is not the one in fixtures/"
+    done
 else
     say "SKIP: nothing can be installed from here: $(head -n 1 "$work/err")"
 fi
