@@ -65,6 +65,15 @@ static void note_adapter(const job *j)
     free(path);
 }
 
+// A window of Llama's and Qwen's architectures stands in the file, where llama.cpp does not look for it.
+static void note_window(const hf_config *c, progress *log)
+{
+    const int64_t n = c->kind[KIND_SLIDING].n_layers;
+    if (hf_is_gemma(c) || n == 0) return;
+    progress_logf(log, "%lld of %lld layers see a window of %lld tokens, as in Transformers; llama.cpp does not look at it: "
+                  "longer texts go on otherwise there", (long long)n, (long long)c->n_layer, (long long)c->window);
+}
+
 static bool open_folder(job *j, err *e)
 {
     char where[1100];
@@ -74,6 +83,7 @@ static bool open_folder(job *j, err *e)
     if (!read_json(&j->config_json, j->dir, "config.json", true, e)) return false;
     if (!hf_config_read(&j->config, j->config_json, where, e)) return false;
     config_keys_log(&j->config, j->config_json, where, j->o->progress);
+    note_window(&j->config, j->o->progress);
     if (!read_json(&j->generation_json, j->dir, "generation_config.json", false, e)) return false;
     if (!read_json(&j->tokenizer_config_json, j->dir, "tokenizer_config.json", false, e)) return false;
     if (!read_json(&j->added_tokens_json, j->dir, "added_tokens.json", false, e)) return false;
