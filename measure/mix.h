@@ -36,7 +36,7 @@ typedef struct {
     int64_t    n;
     mix_row   *rows;            // [n], file order
     dtype     *types;           // [n], for quantize_opts
-    file_type  type;            // general.file_type: the nearest in size, of the layers' matrices (held_type.h)
+    file_type  type;            // general.file_type: the nearest in size, of the layers' matrices (quant/type_of.h)
     int64_t    n_elems, bytes;  // of all tensors
     double     bits;            // 8 * bytes / n_elems
     double     kl_predicted;    // sum of the rows'

@@ -222,7 +222,7 @@ static void check_file(const char *dir, const char *name, tally *all)
 {
     char below[PATH_BYTES], path[PATH_BYTES], why[2 * PATH_BYTES] = "";
     const char *dot = strrchr(name, '.');
-    const bool is_document = strcmp(name, "README.md") == 0 || (!*dir && dot && strcmp(dot, ".md") == 0);
+    const bool is_document = dot && strcmp(dot, ".md") == 0;
     if (!is_document && (!*dir || !has_source_ending(name))) return;
     join(below, dir, name);
     join(path, SOURCE_DIR, below);

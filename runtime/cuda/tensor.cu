@@ -239,7 +239,7 @@ template <int WP, int XP, class T> static bool run_tile(const gpu_ctx *c, const 
     return LAUNCH(c->g, e, "tensor", grid, block, (size_t)(s::COUNT * s::BYTES), (tensor_kernel<WP, XP, T>))(*k);
 }
 
-// cost: of a tile's products, by the bytes that travel for each, to the first's; an estimate, see README.md.
+// cost: of a tile's products, by the bytes that travel for each, to the first's; an estimate, see SPEED.md.
 struct tile_row { int rows, tokens; double cost; struct { tensor_run run; int shared; } form[2][2]; };      // form: three pieces of W, of x
 #define FORM(WP, XP, T) { run_tile<WP, XP, T>, stages<WP, XP, T>::COUNT * stages<WP, XP, T>::BYTES }
 #define TILE(T, COST) { T::ROWS, T::TOKENS, COST, { { FORM(1, 1, T), FORM(1, 3, T) }, { FORM(3, 1, T), FORM(3, 3, T) } } }
