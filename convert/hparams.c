@@ -1,5 +1,5 @@
 #include "hparams.h"
-#include "../formats/key_defaults.h"
+#include "../arch/keys.h"
 
 #include <assert.h>
 #include <math.h>

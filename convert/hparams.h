@@ -39,7 +39,7 @@ hparam *hp_str(hparam_list *l, const char *name, const char *text);
 hparam *hp_i32s(hparam_list *l, const char *name, const int32_t *v, int64_t n);
 hparam *hp_bools(hparam_list *l, const char *name, const int32_t *v, int64_t n);
 static inline void hp_default(hparam *h, double def) { h->def_kind = DEF_VALUE; h->def = def; }
-// The default that formats/key_defaults.h has for the key (it must have one); a layer pattern's is its period. Returns h.
+// The default that arch/keys.h has for the key (it must have one); a layer pattern's is its period. Returns h.
 hparam *hp_arch_default(const hparam_list *l, hparam *h);
 
 bool hparams_write(const hparam_list *l, gguf_plan *p, err *e);

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "derive.h"
+#include "../arch/keys.h"
 #include "../formats/claims.h"
 #include "encode.h"
 #include "quantize.h"
@@ -133,18 +134,10 @@ bool derive_compare(const gguf *art, const derive_tensor *t, int64_t n, const im
 
 static bool first_shared_layer(const gguf *g, int64_t *first, err *e)
 {
-    char key[LIMIT_NAME_BYTES], *arch = NULL;
-    int64_t layers = 0, shared = 0;
-    bool ok = gguf_get_cstr(g, "general.architecture", &arch, e);
-    if (ok) snprintf(key, sizeof key, "%s.block_count", arch);
-    ok = ok && gguf_get_i64(g, key, &layers, e);
-    if (ok) snprintf(key, sizeof key, "%s.attention.shared_kv_layers", arch);
-    ok = ok && gguf_get_i64_or(g, key, 0, &shared, e);
-    if (ok && (layers < 0 || layers > LIMIT_LAYERS || shared < 0 || shared > layers))
-        ok = err_set(e, ERR_INPUT, "%s: key '%s': found %lld of %lld layers", gguf_path(g), key, (long long)shared, (long long)layers);
-    *first = ok ? layers - shared : 0;
-    free(arch);
-    return ok;
+    arch_facts f;
+    if (!arch_facts_read(&f, g, e)) return false;
+    *first = f.first_shared;
+    return true;
 }
 
 static bool take_tensors(const gguf *g, derive_tensor *t, char **where, err *e)

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "quantize.h"
+#include "../arch/keys.h"
 #include "../formats/claims.h"
 #include "../formats/file_map.h"
 #include "choice.h"
@@ -34,22 +35,11 @@ typedef struct {        // one run, from reading to renaming
 
 // ---- what the input says -----------------------------------------------------------------------------------------
 
-static bool arch_i64(const job *j, const char *suffix, int64_t def, int64_t *out, err *e)
-{
-    char key[LIMIT_NAME_BYTES];
-    snprintf(key, sizeof key, "%s.%s", j->arch, suffix);
-    const gguf_kv *kv = gguf_find_kv(j->in, key);
-    if (kv && kv->type == GGUF_ARRAY) {     // by layer: the rules look at layer 0
-        if (gguf_arr_i64(kv, 0, out)) return true;
-        return err_set(e, ERR_INPUT, "%s: key '%s': found no integers", gguf_path(j->in), key);
-    }
-    return def >= 0 ? gguf_get_i64_or(j->in, key, def, out, e) : gguf_get_i64(j->in, key, out, e);
-}
-
 static bool read_model(job *j, err *e)
 {
     policy_model *m = &j->model;
-    int64_t shared, splits;
+    arch_facts f;
+    int64_t splits;
     if (!gguf_get_cstr(j->in, "general.architecture", &j->arch, e)) return false;
     if (!gguf_get_i64_or(j->in, "split.count", 1, &splits, e)) return false;
     if (splits > 1)
@@ -58,14 +48,12 @@ static bool read_model(job *j, err *e)
     m->has_output  = gguf_find_tensor(j->in, "output.weight") != NULL;
     m->has_imatrix = j->im != NULL;
     m->overrides   = j->o->overrides;
-    if (!arch_i64(j, "block_count", -1, &m->n_layer, e) || !arch_i64(j, "attention.head_count", -1, &m->n_head, e) ||
-        !arch_i64(j, "attention.head_count_kv", m->n_head, &m->n_head_kv, e) || !arch_i64(j, "expert_count", 0, &m->n_expert, e) ||
-        !arch_i64(j, "attention.shared_kv_layers", 0, &shared, e))
-        return false;
-    if (m->n_layer < 0 || m->n_layer > LIMIT_LAYERS || shared < 0 || shared > m->n_layer)
-        return err_set(e, ERR_INPUT, "%s: keys '%s.block_count' and '%s.attention.shared_kv_layers': found %lld and %lld, expected at most %d layers, and no more that share",
-                       gguf_path(j->in), j->arch, j->arch, (long long)m->n_layer, (long long)shared, LIMIT_LAYERS);
-    j->first_shared_kv = m->n_layer - shared;
+    if (!arch_facts_read(&f, j->in, e)) return false;
+    m->n_layer   = f.n_layer;
+    m->n_head    = f.n_head;
+    m->n_head_kv = f.n_head_kv;
+    m->n_expert  = f.n_expert;
+    j->first_shared_kv = f.first_shared;
     return true;
 }
 

@@ -1,5 +1,6 @@
 // type_of: see type_of.h.
 #include "type_of.h"
+#include "../arch/keys.h"
 #include "../formats/checked.h"
 #include <math.h>
 #include <stdio.h>
@@ -18,26 +19,20 @@ typedef struct {
     int64_t        would[MAX_TYPES];    // and what its mix would spend on them
 } layers;
 
-static bool read_key(const gguf *g, const char *arch, const char *suffix, int64_t def, int64_t *out, err *e)
-{
-    char key[128];
-    snprintf(key, sizeof key, "%s.%s", arch, suffix);
-    const gguf_kv *kv = gguf_find_kv(g, key);
-    if (!kv && def >= 0) { *out = def; return true; }
-    if (kv && gguf_arr_i64(kv, 0, out)) return true;        // by layer: the mixes look at layer 0
-    return err_set(e, ERR_INPUT, "%s: key '%s': found %s, expected an integer: what type the tensors are depends on it", gguf_path(g), key, kv ? "another type" : "nothing");
-}
-
 static bool read_model(layers *l, const gguf *g, err *e)
 {
     policy_model *m = &l->model;
-    gguf_str arch;
-    if (!gguf_get_str(g, "general.architecture", &arch, e)) return false;
+    arch_facts    f;
+    gguf_str      arch;
+    if (!gguf_get_str(g, "general.architecture", &arch, e) || !arch_facts_read(&f, g, e)) return false;
     snprintf(l->arch, sizeof l->arch, "%.*s", arch.n < 63 ? (int)arch.n : 63, arch.s);
     m->arch       = l->arch;
     m->has_output = gguf_find_tensor(g, "output.weight") != NULL;
-    return read_key(g, l->arch, "block_count", -1, &m->n_layer, e) && read_key(g, l->arch, "attention.head_count", -1, &m->n_head, e)
-        && read_key(g, l->arch, "attention.head_count_kv", m->n_head, &m->n_head_kv, e) && read_key(g, l->arch, "expert_count", 0, &m->n_expert, e);
+    m->n_layer    = f.n_layer;
+    m->n_head     = f.n_head;
+    m->n_head_kv  = f.n_head_kv;
+    m->n_expert   = f.n_expert;
+    return true;
 }
 
 static bool of_layers(const char *name, int n_dims) { return strncmp(name, "blk.", 4) == 0 && n_dims >= 2; }

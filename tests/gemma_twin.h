@@ -140,7 +140,7 @@ static inline void twin_attention(gemma_twin *m, int i, int n, int64_t pos0)
         const bool k_is_v = twin_weight(m, i, "attn_v").data == NULL;
         twin_linear(m, m->k, i, "attn_k", m->t, n);
         if (!k_is_v) twin_linear(m, m->v, i, "attn_v", m->t, n);
-        if (h->family == FAMILY_GEMMA4) twin_norm(m, m->v, k_is_v ? m->k : m->v, i, NULL, (int64_t)n * nkv, hd);
+        if (h->family == ARCH_GEMMA4) twin_norm(m, m->v, k_is_v ? m->k : m->v, i, NULL, (int64_t)n * nkv, hd);
         twin_norm(m, m->k, m->k, i, "attn_k_norm", (int64_t)n * nkv, hd);
         twin_must(m, one_rotate(m->b, m->k, r, n, nkv, false, pos0, &m->e) && one_store(m->b, kv, m->k, m->v, n, pos0, &m->e));
     }

@@ -212,7 +212,7 @@ END_TEST
 START_TEST(sharing_saves_57_percent_of_e2b)
 {
     layer_shape layers[35];
-    hparams h = { .family = FAMILY_GEMMA4, .n_layer = 35, .n_embd = 1536, .n_head = 8, .window = 512, .layers = layers };
+    hparams h = { .family = ARCH_GEMMA4, .n_layer = 35, .n_embd = 1536, .n_head = 8, .window = 512, .layers = layers };
     for (int i = 0; i < 35; i++) layers[i] = (layer_shape){ .sliding = i % 5 != 4, .n_kv_head = 1, .head_dim = i % 5 == 4 ? 512 : 256, .has_kv = i < 15 };
     memory_plan p;
     ck_assert(memory_plan_of(&p, &h, &(kv_spec){ .n = 1, .rules = { { .choice = { DT_BF16, DT_BF16 } } } }, 32768, 128, &e));

@@ -68,7 +68,7 @@ static void attention(program *p, const hparams *h, const part_buffers *b, int i
         heads.cache = cache;
         // Where the file has no V, it is K's projection before K's norm and rotation. Gemma 4 norms V too, without a weight.
         heads.in[0] = l->k_is_v ? k : v;
-        heads.v_norm = h->family == FAMILY_GEMMA4;
+        heads.v_norm = h->family == ARCH_GEMMA4;
         if (!l->k_is_v) {
             linear.out[2] = v;
             linear.w[2] = program_layer_weight(p, i, "attn_v", false, kv_dim, h->n_embd);
@@ -135,7 +135,7 @@ static void add_ropes(program *p, const hparams *h, int *full, int *sliding)
     const int factors = full_dim ? program_add_weight(p, "rope_freqs", true, 1, full_dim / 2) : -1;
     if (factors >= 0) {
         p->weights[factors].unread = true;
-        p->weights[factors].optional = h->family == FAMILY_GEMMA3;
+        p->weights[factors].optional = h->family == ARCH_GEMMA3;
     }
     *full = full_dim ? program_add_rope(p, full_dim, h->rope_base, h->rope_scale, h->rope_freq_factors) : -1;
     *sliding = sliding_dim ? program_add_rope(p, sliding_dim, h->rope_base_swa, 1.0f, NULL) : -1;

@@ -1,0 +1,48 @@
+// hparams: what a GGUF file of a known architecture says of its model, read by the table of keys (keys.h) and checked against each other:
+// sizes, layer kinds, who shares keys and values, rotary embeddings.
+#ifndef HALLMARK_ARCH_HPARAMS_H
+#define HALLMARK_ARCH_HPARAMS_H
+
+#include "../formats/gguf.h"
+#include "keys.h"
+
+typedef enum { ARCH_GEMMA3, ARCH_GEMMA4, ARCH_LLAMA, ARCH_QWEN2, ARCH_QWEN3 } arch_family;
+
+typedef struct {            // one layer's shape
+    bool    sliding;        // window attention
+    int     n_kv_head, head_dim, n_ff;
+    bool    has_kv;         // computes its own K and V; otherwise shares those of kv_source
+    int     kv_source;      // layer whose cache this one reads (its own index when has_kv): the last earlier layer of the same kind
+    bool    k_is_v;         // V is K's projection (no v tensor)
+    bool    qkv_bias, o_bias, ffn_bias;     // the file has biases for these products
+} layer_shape;
+
+typedef struct {
+    arch_family family;
+    char    arch[32];
+    int     n_layer, n_embd, n_head, n_embd_per_layer;  // n_embd_per_layer 0: none
+    int64_t n_vocab, n_ctx_train, window;
+    float   rms_eps, attention_scale, final_softcap;    // final_softcap 0: none
+    float   rope_base, rope_base_swa;                   // full and sliding layers
+    float   rope_scale;                                 // full layers' linear factor: positions are divided by it (1: none)
+    bool    rope_neighbours;                            // pairs that rotate are elements 2i and 2i + 1 of a head, not i and i + head_dim / 2
+    bool    qk_norm;                                    // heads of Q and K are normed
+    bool    norm_rounds_first;                          // bfloat16: a norm rounds before its weight and after it (Llama, Qwen), not only after it
+    const float *rope_freq_factors;                     // [max full head_dim / 2] or NULL; borrowed from the mapping
+    layer_shape *layers;                                // [n_layer]
+    char    type_label[16];     // "BF16", "Q4_K_M", ... from general.file_type
+    char    kv_required[8];     // hallmark.kv.type, or what the type implies for other people's files
+    bool    kv_claimed;         // the file itself says so
+    assumed_keys assumed;       // keys that the file leaves out and other readers may take otherwise
+} hparams;
+
+// Reads and checks hyperparameters. ERR_INPUT names file and key; an architecture we do not run is refused by name.
+// A file of metadata only (no tensors) is accepted: n_vocab is then 0.
+// Gemma 3's layer kinds come from the file or, as in published files, from the fixed pattern of six. Freed by hparams_free, also after a failure.
+bool hparams_read(hparams *h, const gguf *g, err *e);
+void hparams_free(hparams *h);
+
+// Is the file's architecture one of these, as a model without experts? ERR_INPUT for what is no text.
+bool hparams_known(const gguf *g);
+
+#endif
