@@ -58,8 +58,9 @@ const command cmd_inspect = {
     .about = "Shows a GGUF file, a Hugging Face folder (config.json alone is enough for the KV cache plan, with what sharing between\n"
              "layers saves), a safetensors file, or a fixture; of a folder of GGUF files, such as a release, a line for each. Nothing\n"
              "is run. A model that could not be run is shown too; then a message says why, and the exit status is 3. JSON keys: kv\n"
-             "(object), tensors (array of name, type, shape, offset, bytes; the slowest dimension first), memory, problem (why it\n"
-             "could not be run, or null); of a folder of GGUF files artifacts; with --program buffers (floats of a token) and operations.\n",
+             "(object), tensors (array of name, type, shape, offset, bytes; the slowest dimension first), memory, assumed (keys that\n"
+             "the file leaves out, with what they are taken for), problem (why it could not be run, or null); of a folder of GGUF\n"
+             "files artifacts; with --program buffers (floats of a token) and operations.\n",
     .examples = "  hallmark inspect gemma-Q4_K_M.gguf\n"
                 "  hallmark inspect out/gemma-4-E2B-it-GGUF\n"
                 "  hallmark inspect ~/models/gemma-4-E2B-it\n"

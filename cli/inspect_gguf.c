@@ -183,6 +183,28 @@ static bool memory_rows(json_out *j, const hparams *h, dtype kv, err *e)
     return true;
 }
 
+// Keys that the file leaves out, with what they then mean here and to llama.cpp.
+static void assumed(json_out *j, const hparams *h)
+{
+    const assumed_keys *a = &h->assumed;
+    if (j) {
+        json_key(j, "assumed");
+        json_open(j, '{');
+    }
+    for (int i = 0; i < a->n; i++) {
+        char key[160];
+        snprintf(key, sizeof key, "%s.%s", h->arch, a->k[i].name);
+        if (j) {
+            json_key(j, key);
+            json_num(j, a->k[i].value, 9);
+        } else {
+            printf("%s%s %.9g", i ? ", " : "Not in the file, and taken as llama.cpp takes it: ", key, a->k[i].value);
+        }
+    }
+    if (j) json_close(j, '}');
+    else if (a->n) printf("\n");
+}
+
 bool inspect_memory(json_out *j, const gguf *g, err *e)
 {
     hparams h;
@@ -197,9 +219,11 @@ bool inspect_memory(json_out *j, const gguf *g, err *e)
         json_key(j, "memory");
         json_open(j, '[');
     }
+    if (planned && !j) assumed(NULL, &h);
     if (planned && kv)      ok = memory_rows(j, &h, kv->id, e);
     else if (!planned && !j && !model_is_ours(g)) print_line(stdout, "No KV cache plan: %s", why.msg);
     if (j) json_close(j, ']');
+    if (j) assumed(j, &h);
     hparams_free(&h);
     return ok;
 }

@@ -98,6 +98,17 @@ static bool open_session(run *v, err *e)
     return true;
 }
 
+// Keys that the file leaves out: it is judged by what llama.cpp takes for them.
+static bool note_assumed(run *v, err *e)
+{
+    const hparams *h = model_hparams(v->m);
+    for (int i = 0; i < h->assumed.n; i++) {
+        const assumed_key *k = &h->assumed.k[i];
+        if (!note(v->r, e, "'%s.%s' is not in the file; %.9g was assumed, as llama.cpp does", h->arch, k->name, k->value)) return false;
+    }
+    return true;
+}
+
 static bool describe(run *v, const char *path, err *e)
 {
     verify_report *r = v->r;
@@ -116,6 +127,7 @@ static bool describe(run *v, const char *path, err *e)
     if (!session_kv_is_required(v->s) && !note(r, e, "ran with a KV cache in %s%s; %s arithmetic requires %s", r->kv, v->o->run.kv ? ", which was asked for" : "", r->arith, r->kv_required))
         return false;
     if (!h->kv_claimed && !note(r, e, "the file does not say which KV cache it needs; %s follows from its type", h->kv_required)) return false;
+    if (!note_assumed(v, e)) return false;
     r->fixtures = calloc((size_t)v->n_fixtures, sizeof *r->fixtures);
     return r->fixtures || err_nomem(e, "results", (size_t)v->n_fixtures * sizeof *r->fixtures);
 }
