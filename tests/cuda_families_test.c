@@ -11,9 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const FAMILIES[] = { "tiny-llama", "tiny-qwen3" };
+static const char *const FAMILIES[] = { "tiny-llama", "tiny-qwen3", "tiny-qwen2", "tiny-mistral" };
 static const char *const CACHES[] = { "f32", "bf16", "f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl" };
-enum { N_FAMILIES = 2, N_CACHES = 9, N_FILES = 2 };         // a file: BF16, then Q4_K_M
+enum { N_FAMILIES = 4, N_CACHES = 9, N_FILES = 2 };         // a file: BF16, then Q4_K_M
 
 // Of each family every cache on the device; where the processor plays it, each cache once, in turn.
 #ifdef ON_GPU

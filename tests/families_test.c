@@ -11,6 +11,8 @@ typedef struct { const char *name, *dir; bool biases, untied, neighbours, factor
 static const family_case FAMILIES[] = {
     { "llama", DIR_OF("tiny-llama"), .untied = true, .neighbours = true, .factors = true },
     { "qwen3", DIR_OF("tiny-qwen3"), .biases = false },
+    { "qwen2", DIR_OF("tiny-qwen2"), .biases = true },
+    { "mistral", DIR_OF("tiny-mistral"), .untied = true, .neighbours = true, .window = true },
 };
 enum { N_FAMILIES = sizeof FAMILIES / sizeof *FAMILIES };
 
