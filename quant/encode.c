@@ -54,14 +54,16 @@ bool encode_tensor(uint8_t *dst, const gguf_tensor *src, dtype to, const float *
 
 typedef struct { double error, norm; } row_sums;
 
-// x: room for two rows.
-static row_sums sum_row(const pair *p, const gguf_tensor *src, const uint8_t *enc, int64_t row, const float *col_weight, float *x)
+// row: of enc. x: room for two rows.
+static row_sums sum_row(const pair *p, const gguf_tensor *src, const transform *change, const uint8_t *enc, int64_t row,
+                        const float *col_weight, float *x)
 {
     row_sums s = { 0, 0 };
     float *y = x + p->cols;
-    const uint8_t *from = src->data + row * p->from_bytes;
+    const uint8_t *from = src->data + transform_source_row(change, row) * p->from_bytes;
     if (dtype_is_float(src->type)) f32_from_float_run(src->type, x, from, p->cols);
     else                           p->from->decode_row(x, from, p->cols);
+    for (int64_t c = 0; c < p->cols; c++) x[c] += change->add;
     p->to->decode_row(y, enc + row * p->to_bytes, p->cols);
     for (int64_t c = 0; c < p->cols; c++) {
         const double d = (double)y[c] - (double)x[c];
@@ -72,7 +74,8 @@ static row_sums sum_row(const pair *p, const gguf_tensor *src, const uint8_t *en
 }
 
 // Rows are summed by themselves, then joined in order: the same for any number of threads.
-static bool sum_rows(row_sums *all, const gguf_tensor *src, const uint8_t *enc, dtype to, const float *col_weight, int n_threads, err *e)
+static bool sum_rows(row_sums *all, const gguf_tensor *src, const transform *change, const uint8_t *enc, dtype to,
+                     const float *col_weight, int n_threads, err *e)
 {
     pair p;
     if (!pair_of(&p, src, to, LIMIT_DIMS, e)) return false;
@@ -87,7 +90,7 @@ static bool sum_rows(row_sums *all, const gguf_tensor *src, const uint8_t *enc, 
         }
 #pragma omp for schedule(static)
         for (int64_t r = 0; r < p.rows; r++)
-            if (x) rows[r] = sum_row(&p, src, enc, r, col_weight, x);
+            if (x) rows[r] = sum_row(&p, src, change, enc, r, col_weight, x);
         free(x);
     }
     *all = (row_sums){ 0, 0 };
@@ -101,16 +104,18 @@ static bool sum_rows(row_sums *all, const gguf_tensor *src, const uint8_t *enc, 
 
 bool encode_error(double *sum, const gguf_tensor *src, const uint8_t *enc, dtype to, const float *col_weight, int n_threads, err *e)
 {
+    const transform none = { 0 };
     row_sums all;
-    if (!sum_rows(&all, src, enc, to, col_weight, n_threads, e)) return false;
+    if (!sum_rows(&all, src, &none, enc, to, col_weight, n_threads, e)) return false;
     *sum = all.error;
     return true;
 }
 
-bool encode_relative_error(double *ratio, const gguf_tensor *src, const uint8_t *enc, dtype to, int n_threads, err *e)
+bool encode_relative_error(double *ratio, const gguf_tensor *src, const transform *change, const uint8_t *enc, dtype to,
+                           int n_threads, err *e)
 {
     row_sums all;
-    if (!sum_rows(&all, src, enc, to, NULL, n_threads, e)) return false;
+    if (!sum_rows(&all, src, change, enc, to, NULL, n_threads, e)) return false;
     *ratio = all.norm > 0 ? sqrt(all.error / all.norm) : all.error > 0 ? INFINITY : 0;
     return true;
 }

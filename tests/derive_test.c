@@ -33,14 +33,17 @@ static gguf_tensor tensor_of(const void *data, dtype t)
     return x;
 }
 
-static double error_of(const gguf_tensor *of, dtype t)
+static double error_after(const gguf_tensor *of, const transform *change, dtype t)
 {
     err    e = { 0 };
     double error, again;
-    ck_assert_msg(encode_relative_error(&error, of, bytes, t, 1, &e) && encode_relative_error(&again, of, bytes, t, 3, &e), "%s", e.msg);
+    ck_assert_msg(encode_relative_error(&error, of, change, bytes, t, 1, &e), "%s", e.msg);
+    ck_assert_msg(encode_relative_error(&again, of, change, bytes, t, 3, &e), "%s", e.msg);
     ck_assert(error == again || (isnan(error) && isnan(again)));
     return error;
 }
+
+static double error_of(const gguf_tensor *of, dtype t) { return error_after(of, &(transform){ 0 }, t); }
 
 static void encode(const float *x, dtype t)
 {
@@ -94,6 +97,22 @@ START_TEST(the_source_may_be_of_any_float_type)
 }
 END_TEST
 
+// What Llama's Q and K are to a file: rows of the source at other places. Each row is compared with the one it came from.
+START_TEST(rows_that_moved_are_compared_with_their_own)
+{
+    const transform moved = { .add = 0.5f, .pairs = ROWS / 2 };
+    fill(source, 6, 0.03f);
+    for (int64_t r = 0; r < ROWS; r++)
+        for (int64_t c = 0; c < COLS; c++)
+            other[r * COLS + c] = source[transform_source_row(&moved, r) * COLS + c] + moved.add;
+    encode(other, DT_Q8_0);
+    const gguf_tensor of = tensor_of(source, DT_F32), placed = tensor_of(other, DT_F32);
+    ck_assert(error_after(&of, &moved, DT_Q8_0) == error_of(&placed, DT_Q8_0));
+    ck_assert(error_of(&placed, DT_Q8_0) < derive_error_limit(DT_Q8_0));
+    ck_assert(error_after(&of, &(transform){ .add = moved.add }, DT_Q8_0) > derive_error_limit(DT_Q8_0));
+}
+END_TEST
+
 START_TEST(nothing_and_no_number)
 {
     memset(source, 0, sizeof source);
@@ -117,6 +136,7 @@ int main(void)
     TCase *t = tcase_create("all");
     tcase_add_test(t, sound_blocks_are_within_the_limit_and_damaged_ones_beyond_it);
     tcase_add_test(t, the_source_may_be_of_any_float_type);
+    tcase_add_test(t, rows_that_moved_are_compared_with_their_own);
     tcase_add_test(t, nothing_and_no_number);
     suite_add_tcase(s, t);
     return run_suite(s);
