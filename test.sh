@@ -25,6 +25,14 @@ echo "Running the tests"
 ctest --test-dir "$build" -j2 --output-on-failure --no-tests=error --output-junit "$build/tests.xml"
 status=$?
 
+# Where the time went, and what ran smaller than it could: the suites say so themselves.
+echo "Seconds of each suite, the longest first (those below one are left out):"
+sed -n 's/.*<testcase name="\([^"]*\)".* time="\([0-9.]*\)".*/\2 \1/p' "$build/tests.xml" 2>/dev/null | sort -rn |
+    awk '$1 >= 1 { printf "%s%s %.0f", n++ ? ", " : "  ", $2, $1 } END { print "" }' | fold -s -w 118
+smaller=$(awk '/ Testing: / { name = $3 } /^SMALLER |^- SMALLER / { sub(/^- /, ""); print "  " name ": " $0 }' \
+    "$build/Testing/Temporary/LastTest.log" 2>/dev/null)
+[ -n "$smaller" ] && printf 'What ran smaller here than in another build:\n%s\n' "$smaller"
+
 # One number of the <testsuite> element. Without the file nothing passed.
 count() { sed -n '/<testsuite/,/>/p' "$build/tests.xml" 2>/dev/null | tr '\n\t' '  ' | sed -n "s/.* $1=\"\([0-9]*\)\".*/\1/p" | head -n 1; }
 tests=$(count tests) failed=$(count failures) skipped=$(count skipped) disabled=$(count disabled)

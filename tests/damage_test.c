@@ -13,7 +13,7 @@
 #include <time.h>
 
 #if defined(__SANITIZE_ADDRESS__)
-enum { EVERY = 9 };                     // tensors: the code is the same for all
+enum { EVERY = 29 };                    // tensors: the code is the same for all
 #else
 enum { EVERY = 1 };
 #endif
@@ -273,6 +273,7 @@ static int damage_all(const file_type *type, const char *label, const char *art)
 START_TEST(whatever_happens_to_one_tensor_nothing_is_published)
 {
     struct timespec a, b;
+    if (EVERY > 1) printf("SMALLER under sanitizers: every %dth tensor of 116 is damaged\n", EVERY);
     clock_gettime(CLOCK_MONOTONIC, &a);
     const int n = damage_all(Q4, "Q4_K_M", whole);
     clock_gettime(CLOCK_MONOTONIC, &b);

@@ -18,15 +18,27 @@ struct coroutine {
     uint8_t     *stack;
     thread_state state;
     int          n_previous;    // calls of after_previous
-    host_warp_op op;
-    uint64_t     value;
+    unsigned     n_exchanges;   // calls of host_warp_exchange
     dim3         tid;
+};
+
+struct meeting {                // of a warp
+    unsigned     n;             // lanes that have come
+    host_warp_op op;            // for what
 };
 
 struct machine {                // a multiprocessor, and the launch it runs block by block
     std::vector<coroutine> threads;         // n of them in use
-    std::vector<uint64_t>  seen;            // [n]: what each lane of a warp gave to the last exchange
+    // [2][n]: what each lane gave to an exchange. Two, because a lane may come to the next one before the others have read this one; no lane
+    // comes further before all others have.
+    std::vector<uint64_t>  seen;
+    std::vector<meeting>   meetings;        // [n / WARP]
+    std::vector<size_t>    warp_turn;       // [n / WARP]: the warps in the chosen order
+    unsigned           warp_turn_order;     // for which order that is
     size_t             n, left;             // threads of a block; those of this block that have not ended
+    size_t             at_barrier;          // those that wait there
+    size_t             first;               // of the warp whose lanes take turns
+    int                place;               // whose turn it is, in lane_turn
     void              *scheduler_sp;
     int                current;
     bool               alone;               // the launches before it have ended: after_previous does not wait
@@ -40,6 +52,8 @@ struct machine {                // a multiprocessor, and the launch it runs bloc
 machine machines[2], *m = machines;         // m: whose threads run
 machine *waiting;                           // its launch has started and not ended; nullptr: none
 unsigned order;
+uint8_t lane_turn[WARP];                    // the lanes of a warp in the chosen order
+bool lane_turn_known;
 int64_t overlapped;
 
 [[noreturn]] void die(const char *what)
@@ -50,31 +64,36 @@ int64_t overlapped;
 }
 
 #if defined(__x86_64__)
-// Keeps the callee-saved registers on the stack that is left, takes them from the one that is entered.
-extern "C" void host_switch(void **save_sp, void *load_sp);
-asm(".text\n.globl host_switch\n.hidden host_switch\n.type host_switch, @function\nhost_switch:\n"
-    "  pushq %rbp\n  pushq %rbx\n  pushq %r12\n  pushq %r13\n  pushq %r14\n  pushq %r15\n"
-    "  movq %rsp, (%rdi)\n  movq %rsi, %rsp\n"
-    "  popq %r15\n  popq %r14\n  popq %r13\n  popq %r12\n  popq %rbx\n  popq %rbp\n  ret\n"
-    ".size host_switch, .-host_switch\n");
+// Leaves one stack for another. Inlined and without a call: a return to another place than the last call's costs a processor as much as
+// twenty instructions, and this is what tests spend most of their time on. The compiler saves the registers that it needs; the two that it
+// does not give away are pushed, below the 128 bytes that a function may use without having moved the stack pointer.
+inline __attribute__((always_inline)) void host_switch(void **save_sp, void *load_sp)
+{
+    asm volatile("leaq -128(%%rsp), %%rsp\n\tpushq %%rbp\n\tpushq %%rbx\n\tleaq 1f(%%rip), %%rax\n\tpushq %%rax\n\t"
+                 "movq %%rsp, (%%rdi)\n\tmovq %%rsi, %%rsp\n\tpopq %%rax\n\tjmp *%%rax\n"
+                 "1:\tpopq %%rbx\n\tpopq %%rbp\n\tleaq 128(%%rsp), %%rsp"
+                 : "+D"(save_sp), "+S"(load_sp)
+                 :
+                 : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4",
+                   "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "memory", "cc");
+}
 
 void thread_main();
 
 void prepare(coroutine &c)
 {
-    // As if host_switch had been called at the head of thread_main: six registers, its address, and above it the slot where a caller's
-    // address would be, which leaves the stack aligned as the ABI wants it at a function's entry.
+    // Where to go on: at the head of thread_main; above it the slot where a caller's address would be, which leaves the stack aligned as
+    // the ABI wants it at a function's entry.
     void **top = (void **)(c.stack + STACK_BYTES);
     *--top = nullptr;
     *--top = (void *)thread_main;
-    for (int i = 0; i < 6; i++) *--top = nullptr;
     c.sp = top;
 }
 #else
 #include <ucontext.h>
 void thread_main();
 struct saved { ucontext_t u; };
-extern "C" void host_switch(void **save_sp, void *load_sp)
+void host_switch(void **save_sp, void *load_sp)
 {
     if (!*save_sp) *save_sp = new saved;
     swapcontext(&((saved *)*save_sp)->u, &((saved *)load_sp)->u);
@@ -93,11 +112,26 @@ void prepare(coroutine &c)
 
 coroutine &current() { return m->threads[(size_t)m->current]; }
 
-void wait_as(thread_state s)
+// The next lane of this pass over a warp that can go on, as the current thread; nullptr: there is none.
+inline coroutine *next_lane()
+{
+    while (++m->place < WARP) {
+        const size_t t = m->first + lane_turn[m->place];
+        if (m->threads[t].state != READY) continue;
+        m->current = (int)t;
+        threadIdx = m->threads[t].tid;
+        return &m->threads[t];
+    }
+    return nullptr;
+}
+
+// A thread that waits gives its turn to the next lane itself: half as many switches as by way of the scheduler.
+inline void wait_as(thread_state s)
 {
     coroutine &c = current();
     c.state = s;
-    host_switch(&c.sp, m->scheduler_sp);
+    coroutine *next = next_lane();
+    host_switch(&c.sp, next ? next->sp : m->scheduler_sp);
 }
 
 void thread_main()
@@ -105,35 +139,25 @@ void thread_main()
     m->launch.kernel->call(m->args.data());
     host_copies_end();
     if (current().n_previous == 0) die("a thread ends and has not called after_previous");
+    m->left--;
     wait_as(DONE);
     die("a finished thread went on");
 }
 
-void resume(size_t i)
-{
-    m->current = (int)i;
-    threadIdx = m->threads[i].tid;
-    host_switch(&m->scheduler_sp, m->threads[i].sp);
-}
-
-// A warp whose lanes have all met: everybody's value becomes visible and all go on. Lanes that ended or wait elsewhere: not yet.
+// A warp whose lanes have all met goes on. Where some ended or wait elsewhere: not yet.
 bool release_warp(size_t first)
 {
-    for (size_t i = first; i < first + WARP; i++)
-        if (m->threads[i].state != AT_WARP_OP) return false;
-    for (size_t i = first; i < first + WARP; i++) {
-        if (m->threads[i].op != m->threads[first].op) die("lanes of one warp meet in different operations");
-        m->seen[i] = m->threads[i].value;
-        m->threads[i].state = READY;
-    }
+    meeting &w = m->meetings[first / WARP];
+    if (w.n < WARP) return false;
+    w.n = 0;
+    for (size_t i = first; i < first + WARP; i++) m->threads[i].state = READY;
     return true;
 }
 
 bool release_block()
 {
-    if (m->left < m->n) return false;
-    for (size_t i = 0; i < m->n; i++)
-        if (m->threads[i].state != AT_BARRIER) return false;
+    if (m->at_barrier < m->n) return false;
+    m->at_barrier = 0;
     for (size_t i = 0; i < m->n; i++) m->threads[i].state = READY;
     return true;
 }
@@ -151,20 +175,33 @@ size_t turn(size_t i, size_t n)
     return (i * step + order) % n;
 }
 
+// Both orders, written down once: turn() divides.
+void write_down_turns()
+{
+    if (!lane_turn_known) {
+        for (size_t i = 0; i < WARP; i++) lane_turn[i] = (uint8_t)turn(i, WARP);
+        lane_turn_known = true;
+    }
+    const size_t n_warps = m->n / WARP;
+    if (m->warp_turn.size() == n_warps && m->warp_turn_order == order) return;
+    m->warp_turn.resize(n_warps);
+    for (size_t i = 0; i < n_warps; i++) m->warp_turn[i] = turn(i, n_warps);
+    m->warp_turn_order = order;
+}
+
 // Lets the threads of a warp go on: each to where it meets others; in odd orders the warp as far as it can without the rest of the block, so that
 // what a missing barrier would let it do too early is done too early.
 bool run_warp(size_t first)
 {
     bool moved = false;
-    do
-        for (size_t i = 0; i < WARP; i++) {
-            const size_t t = first + turn(i, WARP);
-            if (m->threads[t].state != READY) continue;
-            resume(t);
-            moved = true;
-            if (m->threads[t].state == DONE) m->left--;
-        }
-    while (release_warp(first) && order % 2 == 1);
+    do {
+        m->first = first;
+        m->place = -1;
+        coroutine *c = next_lane();
+        if (!c) continue;
+        moved = true;
+        host_switch(&m->scheduler_sp, c->sp);       // comes back when the last lane of this pass waits
+    } while (release_warp(first) && order % 2 == 1);
     return moved;
 }
 
@@ -180,7 +217,7 @@ void go_on()
 {
     while (m->left > 0) {
         bool moved = false;
-        for (size_t w = 0; w < m->n / WARP; w++) moved |= run_warp(turn(w, m->n / WARP) * WARP);
+        for (size_t w : m->warp_turn) moved |= run_warp(w * WARP);
         moved |= release_block();
         if (moved) continue;
         if (somebody_at_previous()) return;
@@ -209,8 +246,11 @@ void begin_block(size_t i)
         prepare(m->threads[t]);
         m->threads[t].state = READY;
         m->threads[t].n_previous = 0;
+        m->threads[t].n_exchanges = 0;
     }
     m->left = m->n;
+    m->at_barrier = 0;
+    m->meetings.assign(m->n / WARP, { 0, HOST_SYNC_WARP });
     go_on();
 }
 
@@ -220,10 +260,11 @@ void need_threads(size_t n, dim3 block)
     while (m->threads.size() < n) {
         void *stack = mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (stack == MAP_FAILED) die("no memory for a stack");
-        m->threads.push_back({ nullptr, (uint8_t *)stack, READY, 0, HOST_SYNC_WARP, 0, { 0, 0, 0 } });
+        m->threads.push_back({ nullptr, (uint8_t *)stack, READY, 0, 0, { 0, 0, 0 } });
     }
     m->n = n;
-    m->seen.resize(n);
+    m->seen.resize(2 * n);
+    write_down_turns();
     for (size_t i = 0; i < n; i++)
         m->threads[i].tid = { (unsigned)(i % block.x), (unsigned)(i / block.x % block.y), (unsigned)(i / block.x / block.y) };
 }
@@ -255,7 +296,12 @@ void finish(machine *x)
 }  // namespace
 
 int host_machine() { return (int)(m - machines); }
-void host_sync_threads() { wait_as(AT_BARRIER); }
+
+void host_sync_threads()
+{
+    m->at_barrier++;
+    wait_as(AT_BARRIER);
+}
 
 void host_after_previous()
 {
@@ -266,11 +312,15 @@ void host_after_previous()
 const uint64_t *host_warp_exchange(host_warp_op kind, uint32_t mask, uint64_t value)
 {
     if (mask != 0xffffffffu) die("a warp operation of less than the whole warp");
-    coroutine &c = current();
-    c.op = kind;
-    c.value = value;
+    const size_t i = (size_t)m->current, first = i / WARP * WARP;
+    meeting &w = m->meetings[i / WARP];
+    if (w.n == 0) w.op = kind;
+    else if (w.op != kind) die("lanes of one warp meet in different operations");
+    w.n++;
+    uint64_t *seen = m->seen.data() + m->threads[i].n_exchanges++ % 2 * m->n;
+    seen[i] = value;
     wait_as(AT_WARP_OP);
-    return &m->seen[(size_t)m->current / WARP * WARP];
+    return seen + first;
 }
 
 void *host_shared() { return m->shared; }
@@ -280,6 +330,7 @@ void host_set_order(unsigned o)
 {
     host_drain();
     order = o;
+    lane_turn_known = false;
 }
 
 void host_enqueue(host_launch l)

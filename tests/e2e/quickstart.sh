@@ -2,6 +2,10 @@
 # quickstart.sh in a copy of the sources, from another current directory, twice.
 . "$(dirname "$0")/lib.sh"
 export CUDACXX=/nonexistent/nvcc        # as on a machine without it, where everything but --device cuda must work
+# The steps are what is proved here; that the release options build is what the tests' own build proves. -O1 takes half the time.
+real=$(command -v "${CC:-cc}") || fail "no C compiler"
+printf '#!/bin/sh\nexec "%s" "$@" -O1\n' "$real" > "$work/cc" && chmod +x "$work/cc"
+export CC=$work/cc
 mkdir "$work/copy of sources"
 copy="$work/copy of sources"
 if git -C "$root" rev-parse --git-dir > /dev/null 2>&1; then
