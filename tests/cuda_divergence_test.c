@@ -114,14 +114,14 @@ END_TEST
 
 // What ends in a file has the CPU's products where nothing is asked for, with batches that the tensor cores would be given: an importance
 // matrix, and what the search for a mix decides by.
-enum { LONG = 24 };
+enum { LONG = 24, N_LINES = 6 };        // two chunks or three
 
 static void make_text(char path[96])
 {
     snprintf(path, 96, "%s/text", dir);
     FILE *f = fopen(path, "w");
     ck_assert_ptr_nonnull(f);
-    for (int i = 0; i < 40; i++) fprintf(f, "the %d licence of %d, ", i, 7 * i);
+    for (int i = 0; i < N_LINES; i++) fprintf(f, "the %d licence of %d, ", i, 7 * i);
     fclose(f);
 }
 

@@ -1,12 +1,15 @@
 // Proves runtime/cuda/score.cu, top.cu and score_ops.c: what the CUDA backend says of rows of logits has the CPU's bits, doubles too, in several orders
 // of threads and blocks; a session scores a text alike on both, against a session of the other kind too; and failures are said, with nothing lost.
 #include "convert/convert.h"
+#define put buffer_put          // cuda_both.h has another put
+#include "mini_checkpoint.h"
+#undef put
 #include "cuda_both.h"
 #include "runtime/session.h"
 #include "score_rows.h"
 #include <unistd.h>
 
-static char dir[64], paths[2][96];
+static char dir[64], paths[4][96];     // the committed checkpoint twice; and a model that takes a tenth of the time, for what is about calls
 
 static void make_artifacts(void)
 {
@@ -20,11 +23,18 @@ static void make_artifacts(void)
         snprintf(paths[i], sizeof paths[i], "%s/%d.gguf", dir, i);
         must(convert_checkpoint(checkpoint, paths[i], &(convert_opts){ .type = types[i] }, &e));
     }
+    mini *c = mini_gemma4();
+    mini_write(c, false);
+    for (int i = 0; i < 2; i++) {
+        snprintf(paths[2 + i], sizeof paths[2 + i], "%s/mini-%d.gguf", dir, i);
+        must(convert_checkpoint(c->dir, paths[2 + i], &(convert_opts){ .type = types[i] }, &e));
+    }
+    mini_free(c);
 }
 
 static void remove_artifacts(void)
 {
-    for (int i = 0; i < 2; i++) unlink(paths[i]);
+    for (int i = 0; i < 4; i++) unlink(paths[i]);
     rmdir(dir);
 }
 
@@ -154,7 +164,7 @@ START_TEST(whichever_call_fails_memory_is_freed)
 {
     static const struct { const char *call; int stride; } calls[] = { { "alloc", 29 }, { "copy", 61 }, { "stream_sync", 67 }, { "launch", 97 }, { "alloc_pinned", 1 } };
     static const char *const devices[] = { "cuda", "cuda" };
-    const model *m[] = { model_open(paths[0], &e), model_open(paths[1], &e) };
+    const model *m[] = { model_open(paths[2], &e), model_open(paths[3], &e) };
     said *s = malloc(sizeof *s);
     must(m[0] && m[1]);
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {

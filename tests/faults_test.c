@@ -39,7 +39,7 @@ static void setup(void)
 
 static void metadata_is_named(const char *artifact, const char *key)
 {
-    verify_report r = quick_run(artifact, fixture_path("float32"));
+    verify_report r = quick_run(artifact, sampled_path("float32"));
     const verify_failure *f = failure_of(&r, "metadata");
     ck_assert(!r.passed && !r.fixtures[0].ran);
     ck_assert_ptr_nonnull(f);
@@ -74,20 +74,20 @@ START_TEST(metadata_edited_after_a_release_is_named)
 {
     err e = { 0 };
     const char *path = copy_file(f32, "released.gguf");
-    verify_report ok = quick_run(path, fixture_path("float32"));
+    verify_report ok = quick_run(path, sampled_path("float32"));
     ck_assert(ok.passed && record_write(path, &ok, NULL, &e));
-    verify_report again = quick_run(path, fixture_path("float32"));
+    verify_report again = quick_run(path, sampled_path("float32"));
     ck_assert_msg(again.passed, "a released file does not verify");
     verify_report_free(&again);
     patch_f32(path, "gemma4.attention.scale", 0.0625f);
-    verify_report r = quick_run(path, fixture_path("float32"));
+    verify_report r = quick_run(path, sampled_path("float32"));
     ck_assert_ptr_nonnull(failure_of(&r, "record"));
     ck_assert_ptr_nonnull(strstr(failure_of(&r, "record")->text, "metadata"));
     ck_assert_ptr_nonnull(failure_of(&r, "metadata"));
     verify_report_free(&r);
     ok.attention_scale = 0.0625f;                       // whoever writes it anew writes what fits
     ck_assert(record_write(path, &ok, NULL, &e));
-    r = quick_run(path, fixture_path("float32"));
+    r = quick_run(path, sampled_path("float32"));
     ck_assert_ptr_null(failure_of(&r, "record"));
     verify_report_free(&r);
     metadata_is_named(path, "gemma4.attention.scale");
@@ -99,7 +99,7 @@ START_TEST(a_flipped_bit_is_named)
 {
     const char *path = copy_file(f32, "flipped.gguf");
     flip_bit(path, "blk.1.ffn_down.weight", 4242, 0);           // the least bit there is
-    verify_report r = quick_run(path, fixture_path("float32"));
+    verify_report r = quick_run(path, sampled_path("float32"));
     ck_assert(!r.passed && !r.fixtures[0].ran);
     ck_assert_ptr_nonnull(strstr(failure_of(&r, "digest")->text, "blk.1.ffn_down.weight"));
     verify_report_free(&r);
@@ -121,7 +121,7 @@ START_TEST(a_flipped_bit_behind_new_digests_is_found_by_running)
     const char *path = copy_file(f32, "flipped.gguf");
     flip_bit(path, "blk.1.attn_q.weight", 4 * 1000 + 3, 6);     // the exponent's highest bit
     redigest(path);
-    verify_report r = quick_run(path, fixture_path("float32"));
+    verify_report r = quick_run(path, sampled_path("float32"));
     located(&r, 1);
     verify_report_free(&r);
 }
@@ -131,12 +131,12 @@ START_TEST(swapped_tensors_are_named)
 {
     const char *path = copy_file(f32, "swapped.gguf");
     swap_tensors(path, "blk.1.ffn_up.weight", "blk.2.ffn_up.weight");
-    verify_report r = quick_run(path, fixture_path("float32"));
+    verify_report r = quick_run(path, sampled_path("float32"));
     ck_assert(!r.passed && !r.fixtures[0].ran);
     ck_assert_ptr_nonnull(strstr(failure_of(&r, "digest")->text, "blk.1.ffn_up.weight"));
     verify_report_free(&r);
     redigest(path);
-    r = quick_run(path, fixture_path("float32"));
+    r = quick_run(path, sampled_path("float32"));
     ck_assert_ptr_null(failure_of(&r, "digest"));
     located(&r, 1);
     verify_report_free(&r);
@@ -177,8 +177,8 @@ static int64_t needed_merge(const char *path, const char *fixture_file)
 
 START_TEST(a_removed_merge_is_named)
 {
-    const char *path = drop_string(f32, "merge.gguf", "tokenizer.ggml.merges", needed_merge(f32, fixture_path("float32")));
-    verify_report r = quick_run(path, fixture_path("float32"));
+    const char *path = drop_string(f32, "merge.gguf", "tokenizer.ggml.merges", needed_merge(f32, sampled_path("float32")));
+    verify_report r = quick_run(path, sampled_path("float32"));
     const verify_failure *f = failure_of(&r, "tokenizer");
     ck_assert(!r.passed);
     ck_assert_ptr_nonnull(f);
@@ -192,14 +192,14 @@ END_TEST
 START_TEST(another_cache_dtype_is_noted_and_fails)
 {
     static const char *const KV[] = { "f16", "q8_0", "q4_0" };
-    verify_report clean = quick_run(f32, fixture_path("float32"));
+    verify_report clean = quick_run(f32, sampled_path("float32"));
     double  kl = clean.fixtures[0].kl_mean;
     int64_t equal = clean.fixtures[0].teacher_forced_equal;
     ck_assert(clean.passed);
     verify_report_free(&clean);
     for (int i = 0; i < 3; i++) {
         verify_opts o = { .tokens = 4, .run.kv = KV[i] };
-        verify_report r = verify_with(f32, fixture_path("float32"), &o);
+        verify_report r = verify_with(f32, sampled_path("float32"), &o);
         ck_assert(!r.passed && r.fixtures[0].ran);
         ck_assert_str_eq(r.kv, KV[i]);
         ck_assert_str_eq(r.kv_required, "f32");
@@ -214,7 +214,7 @@ START_TEST(another_cache_dtype_is_noted_and_fails)
         verify_report_free(&r);
     }
     verify_opts o = { .tokens = 4, .run.kv = "q4_0" };
-    verify_report r = verify_with(bf16, fixture_path("bfloat16"), &o);
+    verify_report r = verify_with(bf16, sampled_path("bfloat16"), &o);
     ck_assert(!r.passed && failure_of(&r, "kv") && failure_of(&r, "distance"));
     verify_report_free(&r);
 }
@@ -244,7 +244,7 @@ static bool left_out(const planted *p)
 {
 #if defined(__SANITIZE_ADDRESS__)
     bool out = p->f != FAULT_SCORES_BF16 && p->f != FAULT_HEAD512_ZERO;
-    if (out) printf("SKIP under sanitizers: %s\n", p->name);
+    if (out) printf("SMALLER under sanitizers: not planted: %s\n", p->name);
     return out;
 #else
     (void)p;
@@ -257,7 +257,7 @@ START_TEST(faults_of_the_runtime_are_caught_in_f32)
     const planted *p = &FAULTS[_i];
     if (left_out(p)) return;
     verify_opts o = { .tokens = 4, .run.fault = p->f };
-    verify_report r = verify_with(f32, fixture_path("float32"), &o);
+    verify_report r = verify_with(f32, sampled_path("float32"), &o);
     ck_assert_msg(!r.passed, "%s: not caught: mean KL %g", p->name, r.fixtures[0].kl_mean);
     located(&r, *p->layer);
     verify_report_free(&r);
@@ -277,20 +277,20 @@ START_TEST(the_silent_failures_are_told)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         verify_opts o = { .tokens = 4, .run.fault = cases[i].f };
-        verify_report r = verify_with(f32, fixture_path("float32"), &o);
+        verify_report r = verify_with(f32, sampled_path("float32"), &o);
         const verify_failure *f = failure_of(&r, cases[i].what);
         ck_assert_msg(f && strstr(f->text, cases[i].says), "expected '%s', found '%s'", cases[i].says, f ? f->text : "no such failure");
         verify_report_free(&r);
     }
     verify_opts o = { .tokens = 4, .run.fault = FAULT_KV_F16 };
-    verify_report r = verify_with(bf16, fixture_path("bfloat16"), &o);
+    verify_report r = verify_with(bf16, sampled_path("bfloat16"), &o);
     ck_assert(!r.passed && strstr(failure_of(&r, "kv")->text, "the KV cache is f16, the artifact requires bf16"));
     verify_report_free(&r);
     // What hides in bfloat16's noise at the end shows at the beginning.
     static const char note[] = "values that the fixture keeps of layer 0 are Transformers' own bits";
     for (int i = 0; i < 2; i++) {
         o.run.fault = i ? FAULT_FUSED_SUM_KV_DTYPE : FAULT_NONE;
-        r = verify_with(bf16, fixture_path("bfloat16"), &o);
+        r = verify_with(bf16, sampled_path("bfloat16"), &o);
         ck_assert_int_eq(r.n_notes, i);
         ck_assert_msg(!i || strstr(r.notes[0], note), "%s", i ? r.notes[0] : "");
         verify_report_free(&r);
@@ -303,7 +303,7 @@ START_TEST(faults_of_the_runtime_are_caught_in_bf16)
     const planted *p = &FAULTS[_i];
     if (!p->in_bf16 || left_out(p)) return;
     verify_opts o = { .tokens = 4, .run.fault = p->f };
-    verify_report r = verify_with(bf16, fixture_path("bfloat16"), &o);
+    verify_report r = verify_with(bf16, sampled_path("bfloat16"), &o);
     ck_assert_msg(!r.passed, "%s: not caught: mean KL %g", p->name, r.fixtures[0].kl_mean);
     const verify_failure *f = &r.fixtures[0].failures[0];
     ck_assert_msg(f->case_id[0] && f->step >= 0 && f->layer >= 0 && f->layer < n_layer, "%s: %s", p->name, f->text);

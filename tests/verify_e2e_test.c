@@ -79,10 +79,12 @@ START_TEST(quantized_weights_are_equal_to_themselves_and_drift_from_the_source)
 }
 END_TEST
 
+// From here on not about how many cases are equal: a sample of them.
+
 // The drift's budget alone is half a proof: the report says which half is missing.
 START_TEST(drift_alone_is_noted)
 {
-    verify_report r = verify_plain(q4, fixture_path("float32"));
+    verify_report r = verify_plain(q4, sampled_path("float32"));
     ck_assert(r.passed && r.fixtures[0].kind == CHECK_DRIFT);
     ck_assert_int_eq(r.n_notes, 2);
     ck_assert_ptr_nonnull(strstr(r.notes[0], "drift alone cannot see a single damaged tensor: 'hallmark derive' or 'hallmark verify --from SOURCE'"));
@@ -96,7 +98,7 @@ START_TEST(with_the_source_every_tensor_is_compared)
 {
     const derivation_opts from = { .from = TINY_DIR };
     verify_opts   o = { .tokens = 4, .derive = &from };
-    verify_report r = verify_with(q4, fixture_path("float32"), &o);
+    verify_report r = verify_with(q4, sampled_path("float32"), &o);
     ck_assert(r.passed && r.derivation.made && r.derivation.passed && r.derivation.tensors > 100 && r.derivation.encoded > 50);
     ck_assert_int_eq(r.n_notes, 1);                                 // the exact comparison was still not made
     ck_assert_ptr_null(strstr(r.notes[0], "damaged"));
@@ -104,7 +106,7 @@ START_TEST(with_the_source_every_tensor_is_compared)
     const char *path = copy_file(q4, "swapped.gguf");
     swap_tensors(path, "blk.0.attn_norm.weight", "blk.1.attn_norm.weight");
     redigest(path);
-    r = verify_with(path, fixture_path("float32"), &o);
+    r = verify_with(path, sampled_path("float32"), &o);
     ck_assert(!r.passed && r.derivation.made && !r.derivation.passed);
     ck_assert_msg(strstr(r.derivation.reason, "swapped.gguf: tensor 'blk.0.attn_norm.weight': row 0, block"), "%s", r.derivation.reason);
     ck_assert_ptr_null(strstr(r.derivation.reason, TINY_DIR));      // the source is named by its file alone
@@ -124,11 +126,11 @@ END_TEST
 
 START_TEST(the_default_free_run_is_30_tokens)
 {
-    verify_report r = verify_plain(f32, fixture_path("float32"));
+    verify_report r = verify_plain(f32, sampled_path("float32"));
     ck_assert_int_eq(r.fixtures[0].free_run_tokens, 30 * r.fixtures[0].cases);
     verify_report_free(&r);
     verify_opts o = { .tokens = 1000 };                             // more than the fixture has: all of it is run, and it is not enough
-    r = verify_with(f32, fixture_path("float32"), &o);
+    r = verify_with(f32, sampled_path("float32"), &o);
     ck_assert_int_eq(r.fixtures[0].free_run_tokens, 64 * r.fixtures[0].cases);
     ck_assert(!r.passed && r.fixtures[0].n_failures == 1);
     ck_assert_str_eq(r.fixtures[0].failures[0].what, "tokens");
@@ -139,23 +141,23 @@ END_TEST
 
 START_TEST(another_dtype_needs_the_arithmetic_to_be_asked_for)
 {
-    verify_report r = verify_plain(bf16, fixture_path("float32"));
+    verify_report r = verify_plain(bf16, sampled_path("float32"));
     ck_assert(!r.passed && !r.fixtures[0].ran);
     ck_assert_ptr_nonnull(strstr(failure_of(&r, "arith")->text, "--arith f32"));
     verify_report_free(&r);
     verify_opts o = { .run.arith = "f32" };
-    r = verify_with(bf16, fixture_path("float32"), &o);
+    r = verify_with(bf16, sampled_path("float32"), &o);
     ck_assert_msg(r.passed, "%s", r.fixtures[0].n_failures ? r.fixtures[0].failures[0].text : "");
     ck_assert_str_eq(r.kv, "f32");
     ck_assert_int_eq(r.n_notes, 1);
     ck_assert_ptr_nonnull(strstr(r.notes[0], "computed in f32, which was asked for"));
     verify_report_free(&r);
-    r = verify_with(bf16, fixture_path("bfloat16"), &o);            // asked for, and not the fixture's: measured, and no
+    r = verify_with(bf16, sampled_path("bfloat16"), &o);            // asked for, and not the fixture's: measured, and no
     ck_assert(!r.passed && r.fixtures[0].ran && r.fixtures[0].steps > 0);
     ck_assert_ptr_nonnull(failure_of(&r, "arith"));
     verify_report_free(&r);
     verify_opts b = { .run.arith = "bf16" };
-    r = verify_with(f32, fixture_path("bfloat16"), &b);             // the same weights in another container
+    r = verify_with(f32, sampled_path("bfloat16"), &b);             // the same weights in another container
     ck_assert_msg(r.passed, "%s", r.fixtures[0].n_failures ? r.fixtures[0].failures[0].text : "");
     verify_report_free(&r);
 }
@@ -210,7 +212,7 @@ START_TEST(reports_are_the_same_bytes_every_time)
     char *text[2];
     for (int i = 0; i < 2; i++) {
         verify_opts o = { .tokens = 8, .run = { .n_threads = i + 1, .simd = simd[i] } };
-        verify_report r = verify_with(q4, fixture_path("q4_k_m"), &o);
+        verify_report r = verify_with(q4, sampled_path("q4_k_m"), &o);
         cJSON *j = verify_report_json(&r);
         text[i] = cJSON_Print(j);
         cJSON_Delete(j);
@@ -232,7 +234,7 @@ START_TEST(a_gate_of_ones_own)
     err e = { 0 };
     ck_assert(outfile_write_whole(path, text, (int64_t)strlen(text), &e));
     verify_opts o = { .tokens = 4, .gate_path = path };
-    verify_report r = verify_with(f32, fixture_path("float32"), &o);
+    verify_report r = verify_with(f32, sampled_path("float32"), &o);
     ck_assert(!r.passed && failure_of(&r, "distance") && failure_of(&r, "logprob"));
     char hex[SHA256_HEX + 1];
     ck_assert(sha256_file(path, hex, &e));
