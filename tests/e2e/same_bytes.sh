@@ -44,7 +44,7 @@ say "verify: the distances are equal to the last digit at every SIMD level"
 fix=$work/four.json.gz
 whole=$(fixture_for bfloat16) || exit 1
 gunzip -c "$whole" | sed '1s/"cases": *14/"cases":4/; 1p; 2p; 7p; 8p; 12p; d' | gzip > "$fix"
-[ "$sanitized" = 1 ] && levels=${levels#portable } && say "(with sanitizers, the portable level is left to the other build: it takes minutes)"
+[ "$sanitized" = 1 ] && levels=${levels#portable } && echo "SMALLER under sanitizers: $n ids of each run; verify without the portable level, which takes minutes"
 for l in $levels; do
     HALLMARK_SIMD=$l run_hm 0 verify "$work/bf16-1.gguf" --fixture "$fix" --json
     cp "$work/out" "$work/verify-$l.json"
