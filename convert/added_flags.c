@@ -19,7 +19,26 @@ static int by_text(const void *pa, const void *pb)
     return c ? c : (a->n > b->n) - (a->n < b->n);
 }
 
-static bool check_flags(const added_token *t, const char *dir, err *e)
+static bool is_ascii(const char *s)
+{
+    while (*s && (unsigned char)*s < 0x80) s++;
+    return !*s;
+}
+
+static bool is_spaces(const char *s) { return s[strspn(s, " ")] == 0; }
+
+// What GGUF cannot say of a token for which Transformers looks in the normalized text, in words; NULL: it can.
+static const char *normalized_fault(const added_token *t, const text_cut *c)
+{
+    const bool spaces = c->kind != TOK_BYTES;       // are made U+2581
+    if (spaces && (strchr(t->text, ' ') || strstr(t->text, TOKEN_SPACE))) return "in a token with a space";
+    // Its own text gets the mark too, and is found only where a space or the beginning of a text comes before it.
+    if (c->kind == TOK_LLAMA && c->prefix == SPACE_EACH) return "under a normalizer that puts U+2581 before a text";
+    if (c->kind == TOK_BYTES && c->nfc && !is_ascii(t->text)) return "in a token that NFC may compose otherwise";
+    return NULL;
+}
+
+static bool check_flags(const added_token *t, const text_cut *c, const char *dir, err *e)
 {
     static const struct { unsigned flag; const char *name; } flags[] = {
         { ADDED_LSTRIP, "lstrip" }, { ADDED_RSTRIP, "rstrip" }, { ADDED_SINGLE_WORD, "single_word" },
@@ -29,10 +48,13 @@ static bool check_flags(const added_token *t, const char *dir, err *e)
             return err_set(e, ERR_INPUT, "%s/%s: token '%.80s': found %s true, expected false: GGUF cannot say so, and "
                            "ids would change", dir, t->file, t->text,
                            flags[i].name);
-    if ((t->flags & ADDED_NORMALIZED) && (strchr(t->text, ' ') || strstr(t->text, TOKEN_SPACE)))
-        return err_set(e, ERR_INPUT, "%s/%s: token '%.80s': found normalized true in a token with a space, expected "
-                       "false: GGUF cannot say so, and ids would change",
-                       dir, t->file, t->text);
+    const char *fault = t->flags & ADDED_NORMALIZED ? normalized_fault(t, c) : NULL;
+    if (fault)
+        return err_set(e, ERR_INPUT, "%s/%s: token '%.80s': found normalized true %s, expected false: GGUF cannot say "
+                       "so, and ids would change", dir, t->file, t->text, fault);
+    if (c->kind == TOK_LLAMA && is_spaces(t->text))
+        return err_set(e, ERR_INPUT, "%s/%s: token '%.80s': found nothing but spaces, expected U+2581 in their place: that "
+                       "is what they mean in GGUF", dir, t->file, t->text);
     return true;
 }
 
@@ -87,14 +109,14 @@ static int64_t sort_others(const added_tokens *a, sorted_token *sorted)
     return n;
 }
 
-bool added_flags_check(const added_tokens *a, const char *dir, err *e)
+bool added_flags_check(const added_tokens *a, const text_cut *c, const char *dir, err *e)
 {
     sorted_token *sorted = malloc(((size_t)a->n + 1) * sizeof *sorted);
     if (!sorted) return err_nomem(e, "added tokens", (size_t)a->n * sizeof *sorted);
     const int64_t n = sort_others(a, sorted);
     bool ok = true;
     for (int64_t i = 0; ok && i < a->n; i++) {
-        ok = check_flags(&a->t[i], dir, e);
+        ok = check_flags(&a->t[i], c, dir, e);
         if (ok && (a->t[i].flags & ADDED_NORMALIZED)) ok = check_normalized(&a->t[i], sorted, n, dir, e);
     }
     free(sorted);

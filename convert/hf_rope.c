@@ -2,6 +2,7 @@
 #include "hf_rope.h"
 
 #include "../formats/json.h"
+#include "config_read.h"
 #include "family.h"
 
 #include <stdio.h>
@@ -264,6 +265,7 @@ static bool read_llama(hf_config *c, const cJSON *t, const char *where, err *e)
             return err_set(e, ERR_INPUT, "%s: partial_rotary_factor: found %g, expected 1", where, value);
     }
     d.original_first = json_get(t, whole) != NULL;
+    if (!config_not_null(t, whole, where, e)) return false;     // Transformers computes with None, and fails
     if (d.original_first && !json_f64_or(t, whole, 1, &d.original, where, e)) return false;
     if (!(d.original >= 1))
         return err_set(e, ERR_INPUT, "%s: %s: found %g, expected a positive number", where, whole, d.original);

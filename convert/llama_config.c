@@ -160,8 +160,24 @@ static bool read_qwen_layers(hf_config *c, const cJSON *t, const char *where, er
     return true;
 }
 
+// LlamaModel and MistralModel do not look at layer_types, but their cache does: only a list that repeats what they do is
+// one that a file can say.
+static bool read_alike_layers(hf_config *c, const cJSON *t, const char *where, err *e)
+{
+    const cJSON *types = json_get(t, "layer_types");
+    const bool   sliding = c->window > 0;
+    if (types && !read_layer_list(c, types, where, e)) return false;
+    for (int64_t i = 0; i < c->n_layer; i++) {
+        if (types && c->sliding[i] != sliding)
+            return err_set(e, ERR_INPUT, "%s: layer_types: layer %lld: expected '%s': this model's layers are all alike",
+                           where, (long long)i, sliding ? "sliding_attention" : "full_attention");
+        c->sliding[i] = sliding;
+    }
+    return true;
+}
+
 // A window that LlamaModel does not know is dropped from the cache by Transformers while it generates, and seen while
-// it reads a prompt: no file can say both. MistralModel does not look at layer_types, but its cache does.
+// it reads a prompt: no file can say both. A cache of one position less than a window of 1 is one that keeps all.
 static bool read_layers(hf_config *c, const cJSON *t, const char *where, err *e)
 {
     static const char *const no_window = "Transformers would forget keys while it generates, and not while it reads a "
@@ -169,11 +185,13 @@ static bool read_layers(hf_config *c, const cJSON *t, const char *where, err *e)
     const bool is_qwen = c->arch->class == CLASS_QWEN2 || c->arch->class == CLASS_QWEN3;
     if (c->arch->class == CLASS_LLAMA && !refuse_key(t, "sliding_window", no_window, where, e)) return false;
     if (is_qwen && !read_qwen_layers(c, t, where, e)) return false;
-    if (!is_qwen && !refuse_key(t, "layer_types", "this model's layers are all alike", where, e)) return false;
-    for (int64_t i = 0; !is_qwen && i < c->n_layer; i++) c->sliding[i] = c->window > 0;
+    if (!is_qwen && !read_alike_layers(c, t, where, e)) return false;
     c->kind[KIND_SLIDING] = c->kind[KIND_FULL];
     for (int64_t i = 0; i < c->n_layer; i++) c->kind[hf_layer_kind(c, i)].n_layers++;
     if (c->kind[KIND_SLIDING].n_layers == 0) c->window = 0;
+    if (c->window == 1)
+        return err_set(e, ERR_INPUT, "%s: sliding_window: found 1, expected at least 2: Transformers' cache would forget "
+                       "nothing while it generates", where);
     if (c->kind[KIND_SLIDING].n_layers && c->window == 0)
         return err_set(e, ERR_INPUT, "%s: layer_types: found %lld sliding layers, expected none without "
                        "use_sliding_window and sliding_window", where, (long long)c->kind[KIND_SLIDING].n_layers);

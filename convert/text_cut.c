@@ -112,20 +112,12 @@ static bool read_normalizer(const reader *r)
                    n < 0 ? "more than two steps" : type_of(step[0]));
 }
 
-// BPE whose tokens are nothing but their bytes.
-static bool check_byte_model(const reader *r)
+// What a model says of itself; a class that makes a model of its own does not look at it.
+static bool read_byte_model(const reader *r)
 {
-    static const char *const affixes[] = { "continuing_subword_prefix", "end_of_word_suffix" };
     const cJSON *model = json_get(r->tokenizer, "model");
-    for (int i = 0; i < 2; i++) {
-        const cJSON *v = json_get(model, affixes[i]);
-        if (v && !is_string(v, ""))
-            return err_set(r->e, ERR_INPUT, "%s: model.%s: expected none: GGUF cannot say it", r->where, affixes[i]);
-    }
-    const cJSON *dropout = json_get(model, "dropout");
-    if (dropout && !(cJSON_IsNumber(dropout) && dropout->valuedouble == 0))
-        return err_set(r->e, ERR_INPUT, "%s: model.dropout: expected none: merges would be left to chance", r->where);
-    return json_bool_or(model, "ignore_merges", false, &r->c->ignore_merges, r->where, r->e);
+    return tokenizer_merging_check(r->tokenizer, r->where, r->e)
+        && json_bool_or(model, "ignore_merges", false, &r->c->ignore_merges, r->where, r->e);
 }
 
 static bool has_digit(const char *s, int64_t n)
@@ -223,6 +215,7 @@ static bool check_piece_model(const reader *r)
 {
     const cJSON *model = json_get(r->tokenizer, "model");
     bool on;
+    if (!tokenizer_merging_check(r->tokenizer, r->where, r->e)) return false;
     if (!json_bool_or(model, "byte_fallback", false, &on, r->where, r->e)) return false;
     if (!on) return err_set(r->e, ERR_INPUT, "%s: model.byte_fallback: found false, expected true", r->where);
     if (!json_bool_or(model, "ignore_merges", false, &on, r->where, r->e)) return false;
@@ -260,10 +253,10 @@ bool text_cut_read(text_cut *c, tokenizer_build build, const tokenizer_source *s
     if (!tokenizer_model_check(tokenizer, where, e)) return false;
     const bool by_class = build == BUILD_QWEN2 || build == BUILD_GPT2;
     c->kind = by_class || (build != BUILD_LLAMA && has_byte_level(tokenizer)) ? TOK_BYTES : TOK_LLAMA;
-    if (c->kind == TOK_LLAMA) return check_piece_model(&r) && (build == BUILD_LLAMA ? read_llama_class(&r) : read_spaces(&r));
-    if (!check_byte_model(&r)) return false;
+    if (build == BUILD_LLAMA) return read_llama_class(&r);
+    if (c->kind == TOK_LLAMA) return check_piece_model(&r) && read_spaces(&r);
     if (by_class) return read_class(&r, build == BUILD_QWEN2 ? "qwen2" : "gpt-2");
-    return read_normalizer(&r) && read_pre_tokenizer(&r);
+    return read_byte_model(&r) && read_normalizer(&r) && read_pre_tokenizer(&r);
 }
 
 bool text_cut_plan_model(gguf_plan *p, const text_cut *c, err *e)

@@ -9,23 +9,27 @@
 // Classes of Transformers 5.24 that build a tokenizer of their own. With "Fast" behind it a name means the same. Any
 // other name is unknown to it, and the general class is taken.
 static const char *const k_other_classes[] = {
-    "AlbertTokenizer", "BartTokenizer", "BarthezTokenizer", "BartphoTokenizer", "BertJapaneseTokenizer",
-    "BertTokenizer", "BertweetTokenizer", "BigBirdTokenizer", "BioGptTokenizer", "BlenderbotSmallTokenizer",
-    "BlenderbotTokenizer", "BloomTokenizer", "ByT5Tokenizer", "CLIPTokenizer", "CTRLTokenizer", "CamembertTokenizer",
-    "CanineTokenizer", "ClvpTokenizer", "CodeLlamaTokenizer", "CohereTokenizer", "CpmAntTokenizer", "CpmTokenizer",
-    "DPRQuestionEncoderTokenizer", "DebertaTokenizer", "DebertaV2Tokenizer", "DiaTokenizer", "EsmTokenizer",
-    "EsmcTokenizer", "FNetTokenizer", "FSMTTokenizer", "FlaubertTokenizer", "FunnelTokenizer", "GPT2Tokenizer",
-    "GPTNeoXJapaneseTokenizer", "GPTNeoXTokenizer", "HerbertTokenizer", "LEDTokenizer", "LasrTokenizer",
-    "LayoutLMv2Tokenizer", "LayoutLMv3Tokenizer", "LayoutXLMTokenizer", "LlamaTokenizer", "LukeTokenizer",
-    "LxmertTokenizer", "MBart50Tokenizer", "MBartTokenizer", "MPNetTokenizer", "MarkupLMTokenizer", "MgpstrTokenizer",
+    "AlbertTokenizer", "BartTokenizer", "BarthezTokenizer", "BartphoTokenizer", "BertGenerationTokenizer",
+    "BertJapaneseTokenizer", "BertTokenizer", "BertweetTokenizer", "BigBirdTokenizer", "BioGptTokenizer",
+    "BlenderbotSmallTokenizer", "BlenderbotTokenizer", "BloomTokenizer", "ByT5Tokenizer", "CLIPTokenizer",
+    "CTRLTokenizer", "CamembertTokenizer", "CanineTokenizer", "ClvpTokenizer", "CodeGenTokenizer", "CodeLlamaTokenizer",
+    "CohereTokenizer", "ConvBertTokenizer", "CpmAntTokenizer", "CpmTokenizer", "DPRContextEncoderTokenizer",
+    "DPRQuestionEncoderTokenizer", "DPRReaderTokenizer", "DebertaTokenizer", "DebertaV2Tokenizer", "DiaTokenizer",
+    "DistilBertTokenizer", "EsmTokenizer", "EsmcTokenizer", "FNetTokenizer", "FSMTTokenizer",
+    "FastSpeech2ConformerTokenizer", "FlaubertTokenizer", "FunnelTokenizer", "GPT2Tokenizer",
+    "GPTNeoXJapaneseTokenizer", "GPTNeoXTokenizer", "GPTSw3Tokenizer", "GemmaTokenizer", "HerbertTokenizer",
+    "LEDTokenizer", "LasrTokenizer", "LayoutLMv2Tokenizer", "LayoutLMv3Tokenizer", "LayoutXLMTokenizer",
+    "LlamaTokenizer", "LukeTokenizer", "LxmertTokenizer", "M2M100Tokenizer", "MBart50Tokenizer", "MBartTokenizer",
+    "MLukeTokenizer", "MPNetTokenizer", "MarianTokenizer", "MarkupLMTokenizer", "MgpstrTokenizer",
     "MistralCommonBackend", "MobileBertTokenizer", "MvpTokenizer", "MyT5Tokenizer", "NllbTokenizer", "NougatTokenizer",
     "OpenAIGPTTokenizer", "PLBartTokenizer", "ParakeetTokenizer", "PegasusTokenizer", "PerceiverTokenizer",
-    "PhobertTokenizer", "ProphetNetTokenizer", "Qwen2Tokenizer", "Qwen3_5Tokenizer", "RagTokenizer",
-    "ReformerTokenizer", "RemBertTokenizer", "RoCBertTokenizer", "RoFormerTokenizer", "RobertaTokenizer",
-    "SeamlessM4TTokenizer", "SentencePieceBackend", "Siglip2Tokenizer", "SplinterTokenizer", "T5Tokenizer",
-    "TapasTokenizer", "UdopTokenizer", "VideoPrismTokenizer", "VitsTokenizer", "Wav2Vec2CTCTokenizer",
-    "Wav2Vec2PhonemeCTCTokenizer", "WhisperTokenizer", "XGLMTokenizer", "XLMRobertaTokenizer", "XLMTokenizer",
-    "XLNetTokenizer",
+    "PhobertTokenizer", "Pop2PianoTokenizer", "ProphetNetTokenizer", "Qwen2Tokenizer", "Qwen3_5Tokenizer",
+    "RagTokenizer", "ReformerTokenizer", "RemBertTokenizer", "RoCBertTokenizer", "RoFormerTokenizer",
+    "RobertaTokenizer", "SeamlessM4TTokenizer", "SentencePieceBackend", "Siglip2Tokenizer", "SiglipTokenizer",
+    "Speech2TextTokenizer", "SpeechT5Tokenizer", "SplinterTokenizer", "SqueezeBertTokenizer", "T5Tokenizer",
+    "TapasTokenizer", "Tipsv2Tokenizer", "UdopTokenizer", "VideoPrismTokenizer", "VitsTokenizer",
+    "Wav2Vec2CTCTokenizer", "Wav2Vec2PhonemeCTCTokenizer", "WhisperTokenizer", "XGLMTokenizer", "XLMRobertaTokenizer",
+    "XLMTokenizer", "XLNetTokenizer",
 };
 
 // `name`, with or without "Fast" behind it.
@@ -164,8 +168,9 @@ static bool check_pre_tokenizer(const cJSON *tokenizer, const char *where, err *
 }
 
 // A share of merges that is left out by chance, and marks on the pieces of a word: GGUF has no key for them.
-static bool check_merging(const cJSON *model, const char *where, err *e)
+bool tokenizer_merging_check(const cJSON *tokenizer, const char *where, err *e)
 {
+    const cJSON *model = json_get(tokenizer, "model");
     static const char *const MARKS[] = { "continuing_subword_prefix", "end_of_word_suffix" };
     const cJSON *dropout = json_get(model, "dropout");
     if (dropout && !cJSON_IsNull(dropout) && !(cJSON_IsNumber(dropout) && dropout->valuedouble == 0))
@@ -179,10 +184,11 @@ static bool check_merging(const cJSON *model, const char *where, err *e)
     return true;
 }
 
-static bool check_model(const cJSON *model, const char *where, err *e)
+static bool check_model(const cJSON *tokenizer, const char *where, err *e)
 {
+    const cJSON *model = json_get(tokenizer, "model");
     bool on;
-    if (!check_merging(model, where, e)) return false;
+    if (!tokenizer_merging_check(tokenizer, where, e)) return false;
     if (!json_bool_or(model, "byte_fallback", false, &on, where, e)) return false;
     if (!on) return bad(where, "model.byte_fallback: found false, expected true", e);
     if (!json_bool_or(model, "ignore_merges", false, &on, where, e)) return false;
@@ -202,6 +208,6 @@ bool tokenizer_model_check(const cJSON *tokenizer, const char *where, err *e)
 
 bool tokenizer_class_check(const cJSON *tokenizer, const char *where, err *e)
 {
-    return tokenizer_model_check(tokenizer, where, e) && check_model(json_get(tokenizer, "model"), where, e)
+    return tokenizer_model_check(tokenizer, where, e) && check_model(tokenizer, where, e)
         && check_normalizer(tokenizer, where, e) && check_pre_tokenizer(tokenizer, where, e);
 }

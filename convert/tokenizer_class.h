@@ -25,4 +25,7 @@ bool tokenizer_class_check(const cJSON *tokenizer, const char *where, err *e);
 // Is its model byte-pair encoding? ERR_INPUT as above.
 bool tokenizer_model_check(const cJSON *tokenizer, const char *where, err *e);
 
+// Does it merge all pairs, and are tokens nothing but their text (no dropout, no marks on pieces)? ERR_INPUT as above.
+bool tokenizer_merging_check(const cJSON *tokenizer, const char *where, err *e);
+
 #endif

@@ -122,16 +122,15 @@ static bool looks_special(const char *s)
 }
 
 // Gemma 3's runs of spaces are user-defined tokens, which readers look for in the text as it is, before spaces are
-// replaced. Written to *to, which is moved on.
+// replaced. A text with anything else in it keeps its spelling: a tokenizer looks for that. Written to *to, which is
+// moved on.
 static void put_spaces_back(vocab_token *t, char **to)
 {
     char   *s = *to;
     int64_t n = 0;
-    if (!strstr(t->s.s, TOKEN_SPACE)) return;
-    for (int64_t i = 0; i < t->s.n; ) {
-        const bool space = strncmp(t->s.s + i, TOKEN_SPACE, 3) == 0;
-        s[n++] = space ? ' ' : t->s.s[i];
-        i += space ? 3 : 1;
+    for (int64_t i = 0; i < t->s.n; i += 3) {
+        if (strncmp(t->s.s + i, TOKEN_SPACE, 3) != 0) return;
+        s[n++] = ' ';
     }
     s[n] = 0;
     t->s = (gguf_str){ s, n };
@@ -142,10 +141,11 @@ static void set_added(const vocab_state *v, vocab_token *t, unsigned flags, char
 {
     bool special = flags & ADDED_SPECIAL;
     const bool gemma4 = v->cut.kind == TOK_GEMMA4;
+    const bool pieces = v->cut.kind == TOK_LLAMA;
     special = gemma4 ? special && !token_is_visible(t->s.s, t->s.n) : special || looks_special(t->s.s);
     t->added = true;
     t->type  = special ? TOKEN_CONTROL : TOKEN_USER_DEFINED;
-    if (!gemma4 && !special) put_spaces_back(t, respelled);
+    if (pieces && !special) put_spaces_back(t, respelled);
 }
 
 enum { MAX_LINES = 8 };         // of one kind in the log
@@ -199,7 +199,8 @@ static bool read_added(vocab_state *v, tokenizer_build build, err *e)
 {
     v->known = (known_tokens){ .s = v->src, .lists = &v->lists, .vocab = &v->ids, .n_vocab = v->n_vocab };
     if (!added_lists_read(&v->lists, build, v->src, v->root, e)) return false;
-    if (!known_tokens_number(&v->known, e) || !added_flags_check(&v->known.added, v->src->dir, e)) return false;
+    if (!known_tokens_number(&v->known, e)) return false;
+    if (!added_flags_check(&v->known.added, &v->cut, v->src->dir, e)) return false;
     log_ids(v);
     return place_added(v, e);
 }

@@ -22,6 +22,7 @@ enum {                          // token.flags
     TOK_SPECIAL = 4,            // left out by decoding with skip_special; found only with parse_special
     TOK_BYTE    = 8,            // stands for one byte
     TOK_END     = 16,           // ends a text or a turn
+    TOK_RESULT  = 32,           // an added token that merging may make too
 };
 
 typedef struct {

@@ -126,7 +126,8 @@ static bool is_padding(int32_t id, gguf_str s, token_type type)
     return s.n == n && memcmp(s.s, text, (size_t)n) == 0;
 }
 
-// The same of a byte-level vocabulary: its bytes where its characters stand for some, else the text itself, which is no result of merging.
+// The same of a byte-level vocabulary: its bytes where its characters stand for some, else the text itself, which is no
+// result of merging. An added token may be one too: a tokenizer's vocabulary has it, and its merges make it.
 static bool read_byte_level(tokenizer *t, int32_t id, gguf_str s, token_type type)
 {
     token *k = &t->tokens[id];
@@ -134,7 +135,7 @@ static bool read_byte_level(tokenizer *t, int32_t id, gguf_str s, token_type typ
     const bool added = type == TOKEN_CONTROL || type == TOKEN_UNKNOWN || type == TOKEN_USER_DEFINED;
     if (added) k->flags |= TOK_ADDED;
     if (type == TOKEN_CONTROL || type == TOKEN_UNKNOWN) k->flags |= TOK_SPECIAL;
-    if (n >= 0 && !added && !is_padding(id, s, type)) k->flags |= TOK_MERGES;
+    if (n >= 0 && !is_padding(id, s, type)) k->flags |= added ? TOK_RESULT : TOK_MERGES;
     if (n < 0) memcpy(t->text + k->off, s.s, (size_t)s.n);
     k->n = (uint16_t)(n < 0 ? s.n : n);
     return true;
@@ -205,6 +206,7 @@ static bool read_tokens(tokenizer *t, const gguf *g, err *e)
 
 // ---- the table from text to id -------------------------------------------------------------------------------------
 
+// An added token whose text another token has stays out: merging makes that one.
 static bool index_token(tokenizer *t, int32_t id, const gguf *g, err *e)
 {
     const token *k = &t->tokens[id];
@@ -213,8 +215,9 @@ static bool index_token(tokenizer *t, int32_t id, const gguf *g, err *e)
     for (; t->slots[i].id >= 0; i = (i + 1) & t->slot_mask) {
         if (t->slots[i].hash != (uint32_t)(h >> 32)) continue;
         const token *o = &t->tokens[t->slots[i].id];
-        if (o->n == k->n && memcmp(t->text + o->off, t->text + k->off, k->n) == 0)
-            return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found '%.*s' again, first at [%d]", id, k->n, t->text + k->off, t->slots[i].id);
+        if (o->n != k->n || memcmp(t->text + o->off, t->text + k->off, k->n) != 0) continue;
+        if (k->flags & TOK_RESULT) return true;
+        return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found '%.*s' again, first at [%d]", id, k->n, t->text + k->off, t->slots[i].id);
     }
     t->slots[i] = (text_slot){ .hash = (uint32_t)(h >> 32), .id = id };
     return true;
@@ -223,7 +226,7 @@ static bool index_token(tokenizer *t, int32_t id, const gguf *g, err *e)
 static bool index_tokens(tokenizer *t, const gguf *g, err *e)
 {
     uint32_t n = 16, n_merges = 0;
-    for (int32_t id = 0; id < t->n_vocab; id++) n_merges += (t->tokens[id].flags & TOK_MERGES) != 0;
+    for (int32_t id = 0; id < t->n_vocab; id++) n_merges += (t->tokens[id].flags & (TOK_MERGES | TOK_RESULT)) != 0;
     while (n < n_merges * 2u) n *= 2;
     t->slot_mask = n - 1;
     t->slots = malloc(n * sizeof *t->slots);
@@ -231,6 +234,8 @@ static bool index_tokens(tokenizer *t, const gguf *g, err *e)
     memset(t->slots, 0xff, n * sizeof *t->slots);
     for (int32_t id = 0; id < t->n_vocab; id++)
         if ((t->tokens[id].flags & TOK_MERGES) && !index_token(t, id, g, e)) return false;
+    for (int32_t id = 0; id < t->n_vocab; id++)
+        if ((t->tokens[id].flags & TOK_RESULT) && !index_token(t, id, g, e)) return false;
     t->has_space = vocab_find(t, " ", 1) >= 0;
     return true;
 }
