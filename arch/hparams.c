@@ -12,9 +12,10 @@
 
 static bool is_gemma(const hparams *h) { return h->family == ARCH_GEMMA3 || h->family == ARCH_GEMMA4; }
 
-// ---- layers ------------------------------------------------------------------------------------------------------------
+// ---- layers --------------------------------------------------------------------------------------------------------
 
-// Layer kinds: an array of booleans, or a period (every n-th layer is full), or the period a published file leaves unsaid.
+// Layer kinds: an array of booleans, or a period (every n-th layer is full), or the period a published file leaves
+// unsaid.
 static bool read_pattern(arch_reader *r, hparams *h)
 {
     const char *name = "attention.sliding_window_pattern";
@@ -35,7 +36,8 @@ static bool read_pattern(arch_reader *r, hparams *h)
     return true;
 }
 
-// Transformers' rule (Gemma4TextConfig.kv_sharing_modes): a sharing layer reads the last earlier layer of its kind that has its own.
+// Transformers' rule (Gemma4TextConfig.kv_sharing_modes): a sharing layer reads the last earlier layer of its kind
+// that has its own.
 static bool link_shared_layers(arch_reader *r, int64_t n_shared, hparams *h)
 {
     const int first_shared = h->n_layer - (int)n_shared;
@@ -122,7 +124,7 @@ static bool same_key(arch_reader *r, const char *a, const char *b)
     return va == vb || arch_bad(r, b, "keys and values of different head sizes cannot be run");
 }
 
-// ---- rotary embeddings -----------------------------------------------------------------------------------------------------
+// ---- rotary embeddings ---------------------------------------------------------------------------------------------
 
 static bool is_text(gguf_str s, const char *text) { return s.n == (int64_t)strlen(text) && memcmp(s.s, text, (size_t)s.n) == 0; }
 
@@ -170,10 +172,10 @@ static bool read_rope(arch_reader *r, hparams *h)
         && read_scaling(r, h) && read_factors(r, h) && check_rope_dims(r, h);
 }
 
-// ---- all of it -----------------------------------------------------------------------------------------------------------------
+// ---- all of it -----------------------------------------------------------------------------------------------------
 
-// llama.cpp leaves the scale of Gemma 3 to the loader: head_dim^-0.5, but n_embd / n_head for the 27B (62 layers). Gemma 4's default
-// stands in the table.
+// llama.cpp leaves the scale of Gemma 3 to the loader: head_dim^-0.5, but n_embd / n_head for the 27B (62 layers).
+// Gemma 4's default stands in the table.
 static float scale_by_formula(arch_reader *r, const hparams *h)
 {
     int64_t head_dim = 0;
@@ -268,8 +270,8 @@ static void read_presence(hparams *h, const gguf *g)
         l->qkv_bias = has_tensor(g, i, "attn_q.bias");
         l->o_bias = has_tensor(g, i, "attn_output.bias");
         l->ffn_bias = h->family == ARCH_LLAMA && has_tensor(g, i, "ffn_gate.bias");
-        // A full-attention layer of Gemma 4 may leave V out: it is K's projection then (attention_k_eq_v). Elsewhere a missing V is
-        // a missing tensor.
+        // A full-attention layer of Gemma 4 may leave V out: it is K's projection then (attention_k_eq_v). Elsewhere
+        // a missing V is a missing tensor.
         const bool may = h->family == ARCH_GEMMA4 && l->has_kv && !l->sliding && gguf_n_tensors(g) > 0;
         l->k_is_v = may && !has_tensor(g, i, "attn_v.weight");
     }

@@ -1,5 +1,5 @@
-// hparams: what a GGUF file of a known architecture says of its model, read by the table of keys (keys.h) and checked against each other:
-// sizes, layer kinds, who shares keys and values, rotary embeddings.
+// hparams: what a GGUF file of a known architecture says of its model, read by the table of keys (keys.h) and checked
+// against each other: sizes, layer kinds, who shares keys and values, rotary embeddings.
 #ifndef HALLMARK_ARCH_HPARAMS_H
 #define HALLMARK_ARCH_HPARAMS_H
 
@@ -36,9 +36,9 @@ typedef struct {
     assumed_keys assumed;       // keys that the file leaves out and other readers may take otherwise
 } hparams;
 
-// Reads and checks hyperparameters. ERR_INPUT names file and key; an architecture we do not run is refused by name.
-// A file of metadata only (no tensors) is accepted: n_vocab is then 0.
-// Gemma 3's layer kinds come from the file or, as in published files, from the fixed pattern of six. Freed by hparams_free, also after a failure.
+// Reads and checks hyperparameters. ERR_INPUT names file and key; an architecture we do not run is refused by name. A
+// file of metadata only (no tensors) is accepted: n_vocab is then 0. Gemma 3's layer kinds come from the file or, as
+// in published files, from the fixed pattern of six. Freed by hparams_free, also after a failure.
 bool hparams_read(hparams *h, const gguf *g, err *e);
 void hparams_free(hparams *h);
 

@@ -14,8 +14,8 @@
 #define ANY_CONTEXT ((double)((int64_t)1 << 40))
 #define ANY_FLOAT   3.0e38
 
-// Rows of an architecture stand before those of all others. A divisor or a base so small that quotients leave the range of F32 is
-// refused: no model is near.
+// Rows of an architecture stand before those of all others. A divisor or a base so small that quotients leave the
+// range of F32 is refused: no model is near.
 static const arch_key KEYS[] = {
     { NULL,     "block_count",                        1, LIMIT_LAYERS, false, ABSENT_REFUSED, 0,     false },
     { NULL,     "context_length",                     1, ANY_CONTEXT,  false, ABSENT_REFUSED, 0,     false },
@@ -71,7 +71,7 @@ bool key_default(const char *arch, const char *name, double *value)
     return true;
 }
 
-// ---- reading -----------------------------------------------------------------------------------------------------------
+// ---- reading -------------------------------------------------------------------------------------------------------
 
 const char *arch_key_of(arch_reader *r, const char *name)
 {
@@ -178,7 +178,7 @@ bool arch_layers(arch_reader *r, const char *name, int n_layer, int64_t formula,
     return true;
 }
 
-// ---- what the choice of types looks at -----------------------------------------------------------------------------------
+// ---- what the choice of types looks at -----------------------------------------------------------------------------
 
 // A number, or the first of an array by layer. fallback -1: the key must be there.
 static bool read_fact(arch_reader *r, const char *name, int64_t fallback, int64_t *out)

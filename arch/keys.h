@@ -1,7 +1,7 @@
-// keys: the hyperparameter keys of the architectures that are known here, as a table: type, range, and what stands for a key that a file
-// leaves out (llama.cpp's own defaults: src/models/*.cpp, llama-hparams.h). The only reader of these keys: a key without a row cannot be
-// read, the runtime computes with what this gives, and the comparison of a file with its source's config judges by the same defaults.
-// Proved by tests/keys_test.c and tests/model_test.c.
+// keys: the hyperparameter keys of the architectures that are known here, as a table: type, range, and what stands
+// for a key that a file leaves out (llama.cpp's own defaults: src/models/*.cpp, llama-hparams.h). The only reader of
+// these keys: a key without a row cannot be read, the runtime computes with what this gives, and the comparison of a
+// file with its source's config judges by the same defaults. Proved by tests/keys_test.c and tests/model_test.c.
 #ifndef HALLMARK_ARCH_KEYS_H
 #define HALLMARK_ARCH_KEYS_H
 
@@ -31,7 +31,7 @@ const arch_key *arch_key_find(const char *arch, const char *name);
 // The default of a key that has one as a value; false otherwise.
 bool key_default(const char *arch, const char *name, double *value);
 
-// ---- reading ---------------------------------------------------------------------------------------------------------
+// ---- reading -------------------------------------------------------------------------------------------------------
 
 enum { MAX_ASSUMED = 16 };
 typedef struct { const char *name; double value; } assumed_key;     // name: static, without "<arch>."
@@ -57,7 +57,7 @@ bool        arch_has(arch_reader *r, const char *name);
 const char *arch_key_of(arch_reader *r, const char *name);                          // "<arch>.<name>", in r->key
 bool        arch_bad(arch_reader *r, const char *name, const char *what);           // ERR_INPUT: file, key, what; returns false
 
-// ---- what the choice of types looks at -------------------------------------------------------------------------------
+// ---- what the choice of types looks at -----------------------------------------------------------------------------
 
 // Of any architecture, known here or not.
 typedef struct {

@@ -1,5 +1,6 @@
-// pretok: how byte-level tokenizers cut a text into words before they merge, as data: llama.cpp's name (tokenizer.ggml.pre) and the pattern that
-// tokenizer.json files of these families hold. The converter recognises a tokenizer by its pattern; the runtime compiles the pattern.
+// pretok: how byte-level tokenizers cut a text into words before they merge, as data: llama.cpp's name
+// (tokenizer.ggml.pre) and the pattern that tokenizer.json files of these families hold. The converter recognises a
+// tokenizer by its pattern; the runtime compiles the pattern.
 #ifndef HALLMARK_ARCH_PRETOK_H
 #define HALLMARK_ARCH_PRETOK_H
 

@@ -1,4 +1,5 @@
-// tokens: what writers and readers of a tokenizer's metadata must agree on: types, tokens that are shown, and our own keys.
+// tokens: what writers and readers of a tokenizer's metadata must agree on: types, tokens that are shown, and our own
+// keys.
 #ifndef HALLMARK_ARCH_TOKENS_H
 #define HALLMARK_ARCH_TOKENS_H
 
@@ -10,13 +11,13 @@ typedef enum {
     TOKEN_UNDEFINED, TOKEN_NORMAL, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER_DEFINED, TOKEN_UNUSED, TOKEN_BYTE, N_TOKEN_TYPES,
 } token_type;
 
-// Tokens that are special in Gemma 4's tokenizer.json and user-defined in a file, so that a reader of the chat sees them
-// (llama.cpp's Gemma4Model.set_vocab). text: [n], not terminated.
+// Tokens that are special in Gemma 4's tokenizer.json and user-defined in a file, so that a reader of the chat sees
+// them (llama.cpp's Gemma4Model.set_vocab). text: [n], not terminated.
 bool token_is_visible(const char *text, int64_t n);
 extern const char *const token_visible[];       // all of them; ends with NULL
 
-// SentencePiece files: where a space is put before a text that has none. In llama.cpp's words, tokenizer.ggml.add_space_prefix
-// is false for SPACE_NONE and true for the others.
+// SentencePiece files: where a space is put before a text that has none. In llama.cpp's words,
+// tokenizer.ggml.add_space_prefix is false for SPACE_NONE and true for the others.
 typedef enum {
     SPACE_NONE,
     SPACE_EACH,         // before each part of a text between added tokens, whatever it begins with: llama.cpp's way
@@ -24,8 +25,8 @@ typedef enum {
     SPACE_FIRST,        // before a text that begins neither with one nor with an added token
 } space_prefix;
 
-// KEY_HM_SPACE_PREFIX's value: "missing", "first"; "each" and "none" need no key. The name of one that is unknown: -1 from
-// space_prefix_find.
+// KEY_HM_SPACE_PREFIX's value: "missing", "first"; "each" and "none" need no key. The name of one that is unknown: -1
+// from space_prefix_find.
 const char *space_prefix_name(space_prefix p);
 int space_prefix_find(const char *name, int64_t n);
 

@@ -159,8 +159,8 @@ static bool near_enough(const layers *l, int row)
     return share >= 0.9 && share <= 1.5;
 }
 
-// Who takes a type's name answers to that type's budget, too: one tensor off a mix is no way to the budget of a smaller one. And who keeps a little less
-// than the least type does has that one's budget by taking its name.
+// Who takes a type's name answers to that type's budget, too: one tensor off a mix is no way to the budget of a
+// smaller one. And who keeps a little less than the least type does has that one's budget by taking its name.
 static const char *with_said(const layers *l, const budgets *all, const char *held, const char *said)
 {
     const int row = row_of(said);
@@ -199,9 +199,10 @@ static bool contradicts(const layers *l, const gguf *g, const char *said, err *e
                    (long long)l->would[row], (long long)l->bytes);
 }
 
-// ---- naming ----------------------------------------------------------------------------------------------------------
+// ---- naming --------------------------------------------------------------------------------------------------------
 
-// The row whose mix spends most nearly the same, among those that type_of_check lets stand; where there is none, the nearest of all.
+// The row whose mix spends most nearly the same, among those that type_of_check lets stand; where there is none, the
+// nearest of all.
 static int nearest(const layers *l)
 {
     int n, best = -1;
