@@ -74,6 +74,16 @@ static void note_window(const hf_config *c, progress *log)
                   "longer texts go on otherwise there", (long long)n, (long long)c->n_layer, (long long)c->window);
 }
 
+// The one key by which a config can ask for the index where model.safetensors would be read.
+static bool open_weights(job *j, const char *where, err *e)
+{
+    const char *named = cJSON_GetStringValue(json_get(j->config_json, "transformers_weights"));
+    if (!(j->checkpoint = st_open_dir(j->dir, e))) return false;
+    if (!named || !st_index_unread(j->checkpoint) || strcmp(named, "model.safetensors") == 0) return true;
+    return err_set(e, ERR_INPUT, "%s: transformers_weights: found '%.80s' beside a model.safetensors, expected one of them",
+                   where, named);
+}
+
 static bool open_folder(job *j, err *e)
 {
     char where[1100];
@@ -88,7 +98,7 @@ static bool open_folder(job *j, err *e)
     if (!read_json(&j->tokenizer_config_json, j->dir, "tokenizer_config.json", false, e)) return false;
     if (!read_json(&j->added_tokens_json, j->dir, "added_tokens.json", false, e)) return false;
     if (!read_json(&j->special_tokens_json, j->dir, "special_tokens_map.json", false, e)) return false;
-    if (!(j->checkpoint = st_open_dir(j->dir, e))) return false;
+    if (!open_weights(j, where, e)) return false;
     return !j->o->imatrix || (j->im = imatrix_open(j->o->imatrix, e)) != NULL;
 }
 

@@ -288,6 +288,8 @@ static void log_index(const slot_table *t, const st *s, progress *log)
 {
     const st_tensor *first;
     int64_t n = st_n_absent(s), n_misplaced = st_n_misplaced(s, &first);
+    if (st_index_unread(s))
+        progress_logf(log, "%s is read, and the index beside it is not, as in Transformers", st_file(s, 0)->path);
     if (n_misplaced)
         progress_logf(log, "the index is wrong about the file of %lld tensor%s, which the files decide: '%s' is in %s",
                       (long long)n_misplaced, n_misplaced == 1 ? "" : "s", first->name, st_file(s, first->file)->path);

@@ -27,6 +27,7 @@ struct st {
     char     **absent;          // [n_absent][2], owned: name, and the file that the index names
     int64_t    n_misplaced;     // tensors that the index does not list, or lists for another file than theirs
     int64_t    misplaced;       // the first of them
+    bool       index_unread;
 };
 
 // Every dtype that the format knows (safetensors' Dtype), because shapes and offsets are checked whether we read it or not.
@@ -346,18 +347,6 @@ static bool compare_index(st *s, entry *list, int64_t n, err *e)
     return true;
 }
 
-// Transformers reads model.safetensors where there is one, whatever an index says: with both, it would run other weights.
-static bool check_unambiguous(const st *s, const char *dir, const char *where, err *e)
-{
-    char *one = path_join(dir, "model.safetensors");
-    if (!one) return err_nomem(e, "a path", strlen(dir) + 32);
-    bool ok = !file_exists(one);
-    for (int i = 0; i < s->n_files && !ok; i++) ok = strcmp(s->files[i].path, one) == 0;
-    if (!ok) err_set(e, ERR_INPUT, "%s: found %s beside it, which it does not name; expected one of them", where, one);
-    free(one);
-    return ok;
-}
-
 static bool open_index(st *s, const char *dir, const char *where, err *e)
 {
     char   *text = NULL;
@@ -367,7 +356,7 @@ static bool open_index(st *s, const char *dir, const char *where, err *e)
     cJSON *index = json_parse_python(text, size, LIMIT_HEAD_VALUES, where, e);
     free(text);
     bool ok = index && list_entries(index, where, &list, &n, e) && open_shards(s, dir, where, list, n, e) &&
-              check_unambiguous(s, dir, where, e) && sort_by_name(s, e) && compare_index(s, list, n, e);
+              sort_by_name(s, e) && compare_index(s, list, n, e);
     free(list);
     cJSON_Delete(index);
     return ok;
@@ -390,8 +379,10 @@ st *st_open_dir(const char *dir, err *e)
     if (!s) goto out;
     if (!index || !one) err_nomem(e, "a path", strlen(dir) + 32);
     else if (!dir_exists(dir)) err_set(e, ERR_INPUT, "%s: found no folder of this name", dir);
-    else if (file_exists(index)) ok = open_index(s, dir, index, e);
-    else if (file_exists(one)) ok = add_file(s, one, e) && sort_by_name(s, e);
+    else if (file_exists(one)) {
+        s->index_unread = file_exists(index);
+        ok = add_file(s, one, e) && sort_by_name(s, e);
+    } else if (file_exists(index)) ok = open_index(s, dir, index, e);
     else err_set(e, ERR_INPUT, "%s: found neither model.safetensors.index.json nor model.safetensors, expected one of them", dir);
 out:
     free(index);
@@ -447,6 +438,7 @@ void st_close(st *s)
 int64_t          st_n_tensors(const st *s)          { return s->n; }
 const st_tensor *st_at(const st *s, int64_t i)      { return &s->tensors[i]; }
 int              st_n_files(const st *s)            { return s->n_files; }
+bool             st_index_unread(const st *s)       { return s->index_unread; }
 bool             st_is_borrowed(const st *s)        { return s->borrowed; }
 const file_map  *st_file(const st *s, int i)        { return &s->files[i]; }
 int64_t          st_n_absent(const st *s)           { return s->n_absent; }

@@ -25,10 +25,9 @@ typedef struct {
 
 typedef struct st st;
 
-// dir: a Hugging Face folder. model.safetensors.index.json if present (each file it names must be a plain name inside
-// dir that ends in .safetensors, links followed; the tensors are those of these files, each in one of them only), else
-// model.safetensors. An index beside a model.safetensors that it does not name is refused. ERR_INPUT names the file and
-// place.
+// dir: a Hugging Face folder. model.safetensors if present, else what model.safetensors.index.json names (each a plain
+// name inside dir that ends in .safetensors, links followed; the tensors are those of these files, each in one of them
+// only). So Transformers does it (modeling_utils, _get_resolved_checkpoint_files). ERR_INPUT names the file and place.
 st  *st_open_dir(const char *dir, err *e);
 st  *st_open_file(const char *path, err *e);
 st  *st_open_mem(const uint8_t *data, int64_t n, const char *name, err *e);     // borrowed; for tests and fuzzing
@@ -52,6 +51,7 @@ bool             st_require_float(const st *s, const st_tensor *t, err *e);
 // Do two tensors of float types hold the same numbers, whatever their types (F64 as rounded to F32; NaN is equal to NaN)? false where they have
 // another number of elements. Memory stays within some 50 MB however large they are: pages that were read are let go.
 bool             st_same_numbers(const st *s, const st_tensor *a, const st_tensor *b);
+bool             st_index_unread(const st *s);                          // an index stands beside the model.safetensors that was read
 bool             st_is_borrowed(const st *s);                           // of st_open_mem: the bytes are no mapping of a file
 
 #endif

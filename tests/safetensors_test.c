@@ -313,14 +313,19 @@ START_TEST(test_hostile_index)
     refuse_dir(dir, "{\"weight_map\":{\"x\":\"none.safetensors\"}}", "names none.safetensors, which is not in the folder");
     refuse_dir(dir, "{\"weight_map\":{\"x\":\"a.safetensors\",\"w\":\"c.safetensors\"}}", "tensor 'x': found it in");
     refuse_dir(dir, "{\"weight_map\":{\"x\":\"a.safetensors\",\"A\":\"a.safetensors\",\"w\":\"c.safetensors\"}}", "tensor 'x': found it in");
-    // Transformers would read model.safetensors, whatever the index says.
+    // Transformers reads model.safetensors where there is one, whatever the index says.
     save(dir, "model.safetensors", "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4);
-    refuse_dir(dir, "{\"weight_map\":{\"x\":\"a.safetensors\"}}", "which it does not name");
-    err e = { 0 };
-    save_text(dir, "model.safetensors.index.json", "{\"weight_map\":{\"x\":\"model.safetensors\"}}");
-    st *s = st_open_dir(dir, &e);
-    ck_assert_msg(s != NULL, "%s", e.msg);
-    st_close(s);
+    for (int i = 0; i < 3; i++) {
+        static const char *const UNREAD[] = { "{\"weight_map\":{\"y\":\"b.safetensors\"}}",
+                                              "{\"weight_map\":{\"x\":\"model.safetensors\"}}", "no JSON" };
+        err e = { 0 };
+        save_text(dir, "model.safetensors.index.json", UNREAD[i]);
+        st *s = st_open_dir(dir, &e);
+        ck_assert_msg(s != NULL, "%s", e.msg);
+        ck_assert(st_index_unread(s) && st_n_tensors(s) == 1 && st_n_files(s) == 1);
+        ck_assert(st_find(s, "x") && strstr(st_file(s, 0)->path, "/model.safetensors"));
+        st_close(s);
+    }
     // A shard that is damaged names itself.
     write_file(in_dir(dir, "model.safetensors"), "\1\0\0", 3);
     refuse_dir(dir, NULL, "model.safetensors: offset 0: found 3 bytes");
