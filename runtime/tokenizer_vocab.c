@@ -3,6 +3,7 @@
 
 #include "../formats/utf8.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -173,6 +174,23 @@ static bool read_token(tokenizer *t, int32_t id, gguf_str s, token_type type, co
     return true;
 }
 
+// Merges go in the order of ids, which is that of the scores in every SentencePiece BPE vocabulary. One where it is not (another kind of
+// model) would be cut otherwise than its maker meant.
+static bool check_scores(const tokenizer *t, const gguf *g, const gguf_kv *scores, const gguf_kv *types, err *e)
+{
+    float last = INFINITY, score = 0;
+    if (!scores || !t->sentencepiece || t->lists_merges) return true;
+    for (int32_t id = 0; id < t->n_vocab; id++) {
+        int64_t type;
+        if (!gguf_arr_i64(types, id, &type) || type != TOKEN_NORMAL) continue;
+        if (!gguf_arr_f32(scores, id, &score) || !(score <= last))
+            return tokenizer_bad_key(g, KEY_SCORES, e, "[%d]: found %g after %g, expected scores that fall with the ids, as merges are "
+                                     "made in that order", id, (double)score, (double)last);
+        last = score;
+    }
+    return true;
+}
+
 static bool read_tokens(tokenizer *t, const gguf *g, err *e)
 {
     const gguf_kv *texts = gguf_find_kv(g, KEY_TOKENS), *types = gguf_find_kv(g, KEY_TYPES), *scores = gguf_find_kv(g, KEY_SCORES);
@@ -201,7 +219,7 @@ static bool read_tokens(tokenizer *t, const gguf *g, err *e)
         if (!read_token(t, id, s, (token_type)type, g, e)) return false;
         off += t->tokens[id].n;
     }
-    return true;
+    return check_scores(t, g, scores, types, e);
 }
 
 // ---- the table from text to id -------------------------------------------------------------------------------------

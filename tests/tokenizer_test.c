@@ -319,6 +319,26 @@ START_TEST(space_without_token)
 }
 END_TEST
 
+// A SentencePiece vocabulary is merged in the order of its ids. Scores that rise somewhere say another order.
+START_TEST(scores_in_another_order)
+{
+    for (int i = 0; i < 2; i++) {
+        err        e = { 0 };
+        gguf_plan *p = llama_plan();
+        const gguf_kv *kv = gguf_plan_find(p, "tokenizer.ggml.tokens");
+        const int64_t n = kv->n;
+        float *score = malloc((size_t)n * sizeof *score);
+        for (int64_t k = 0; k < n; k++) score[k] = i ? (float)k : -(float)k;
+        gguf_plan_remove(p, "tokenizer.ggml.scores");
+        ck_assert(gguf_plan_arr(p, "tokenizer.ggml.scores", GGUF_F32, score, n, &e));
+        tokenizer *t = load_plan(p, &e);
+        ck_assert_msg(i ? !t && e.kind == ERR_INPUT && strstr(e.msg, "expected scores that fall with the ids") : t != NULL, "%s", e.msg);
+        tokenizer_free(t);
+        free(score);
+    }
+}
+END_TEST
+
 // ---- merging against its definition --------------------------------------------------------------------------------
 
 typedef struct { uint64_t s; } rng;
@@ -925,6 +945,7 @@ int main(void)
     tcase_add_test(c, pieces);
     tcase_add_test(c, listed_merges_of_llama);
     tcase_add_test(c, space_without_token);
+    tcase_add_test(c, scores_in_another_order);
     tcase_add_test(c, merging_by_definition);
     tcase_add_test(c, long_texts);
     tcase_add_test(c, merge_twice);
