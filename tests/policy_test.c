@@ -213,6 +213,34 @@ START_TEST(test_bad_pattern)
 }
 END_TEST
 
+// llama.cpp's LLM_TYPE_70B: eighty layers, in a llama with fewer KV heads than heads. V then takes no less than Q5_K.
+START_TEST(test_v_of_70b)
+{
+    static const struct { const char *arch; int64_t n_layer, n_head_kv; dtype third, fifth; } cases[] = {
+        { "llama", 80, 8, DT_Q5_K, DT_Q5_K }, { "llama", 80, 64, DT_Q4_K, DT_Q4_K }, { "qwen2", 80, 8, DT_Q5_K, DT_Q5_K },
+        { "qwen3", 80, 8, DT_Q4_K, DT_Q4_K }, { "llama", 79, 8, DT_Q4_K, DT_Q4_K },
+    };
+    enum { N = 30 };
+    char          names[N][40];
+    policy_tensor t[N];
+    dtype         types[N];
+    for (int i = 0; i < N; i++) {
+        snprintf(names[i], sizeof names[i], "blk.%d.attn_v.weight", i);
+        t[i] = (policy_tensor){ names[i], DT_BF16, 2, { 256, 256 } };
+    }
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        err e = { 0 };
+        const policy_model m = { .arch = cases[k].arch, .n_layer = cases[k].n_layer, .n_head = 64, .n_head_kv = cases[k].n_head_kv };
+        ck_assert_msg(policy_choose(FT_Q4_K_M, &m, t, N, types, &e), "%s", e.msg);
+        ck_assert_int_eq(types[0], DT_Q6_K);            // the first eighth
+        ck_assert_int_eq(types[3], cases[k].third);     // behind it, not every third
+        ck_assert_msg(policy_choose(FT_Q3_K_M, &m, t, N, types, &e), "%s", e.msg);
+        ck_assert_int_eq(types[0], DT_Q5_K);
+        ck_assert_int_eq(types[5], cases[k].fifth);
+    }
+}
+END_TEST
+
 START_TEST(test_refusals)
 {
     const policy_tensor t = { "blk.7.ffn_down.weight", DT_BF16, 2, { 256, 256 } };
@@ -258,6 +286,7 @@ int main(void)
     tcase_add_test(c, test_overrides_as_llama_quantize);
     tcase_add_test(c, test_bad_pattern);
     tcase_add_test(c, test_refusals);
+    tcase_add_test(c, test_v_of_70b);
     tcase_add_test(c, test_table);
     return run_suite(s);
 }
