@@ -89,12 +89,11 @@ static bool fill_layer(arch_reader *r, const hparams *h, layer_shape *l, int64_t
     return true;
 }
 
-static bool fill_layers(arch_reader *r, hparams *h, int64_t *n_ff, int64_t *n_kv)
+static bool fill_layers(arch_reader *r, hparams *h, int64_t head_dim, int64_t *n_ff, int64_t *n_kv)
 {
-    int64_t head_dim, head_dim_swa, n_shared;
+    int64_t head_dim_swa, n_shared;
     if (!arch_layers(r, "feed_forward_length", h->n_layer, 0, n_ff)) return false;
     if (!arch_layers(r, "attention.head_count_kv", h->n_layer, h->n_head, n_kv)) return false;
-    if (!read_head_dim(r, h, &head_dim)) return false;
     if (!arch_int_or(r, "attention.key_length_swa", head_dim, &head_dim_swa)) return false;
     if (!arch_int(r, "attention.shared_kv_layers", &n_shared) || !read_pattern(r, h)) return false;
     if (n_shared >= h->n_layer)
@@ -107,11 +106,11 @@ static bool fill_layers(arch_reader *r, hparams *h, int64_t *n_ff, int64_t *n_kv
     return link_shared_layers(r, n_shared, h) && check_sources(r, h);
 }
 
-static bool read_layers(arch_reader *r, hparams *h)
+static bool read_layers(arch_reader *r, hparams *h, int64_t head_dim)
 {
     int64_t *v = calloc((size_t)h->n_layer * 2, sizeof *v);
     if (!v) return err_nomem(r->e, "layer table", 0);
-    const bool ok = fill_layers(r, h, v, v + h->n_layer);
+    const bool ok = fill_layers(r, h, head_dim, v, v + h->n_layer);
     free(v);
     return ok;
 }
@@ -176,12 +175,8 @@ static bool read_rope(arch_reader *r, hparams *h)
 
 // llama.cpp leaves the scale of Gemma 3 to the loader: head_dim^-0.5, but n_embd / n_head for the 27B (62 layers).
 // Gemma 4's default stands in the table.
-static float scale_by_formula(arch_reader *r, const hparams *h)
+static float scale_by_formula(const hparams *h, int64_t head_dim)
 {
-    int64_t head_dim = 0;
-    err ignored = { 0 };
-    arch_reader quiet = { .g = r->g, .arch = r->arch, .e = &ignored };
-    if (!read_head_dim(&quiet, h, &head_dim)) return 1.0f;
     const bool whole_state = h->family == ARCH_GEMMA3 && h->n_layer == 62;
     return 1.0f / sqrtf((float)(whole_state ? h->n_embd / h->n_head : head_dim));
 }
@@ -277,9 +272,10 @@ static void read_presence(hparams *h, const gguf *g)
     }
 }
 
-static bool read_sizes(arch_reader *r, hparams *h)
+// head_dim: of layers that no other key speaks of.
+static bool read_sizes(arch_reader *r, hparams *h, int64_t *head_dim)
 {
-    int64_t n_layer, n_embd, n_head, n_ple, n_expert, head_dim;
+    int64_t n_layer, n_embd, n_head, n_ple, n_expert;
     if (!arch_int(r, "block_count", &n_layer) || !arch_int(r, "embedding_length", &n_embd)) return false;
     if (!arch_int(r, "attention.head_count", &n_head) || !arch_int(r, "context_length", &h->n_ctx_train)) return false;
     if (!arch_int(r, "attention.sliding_window", &h->window)) return false;
@@ -289,18 +285,19 @@ static bool read_sizes(arch_reader *r, hparams *h)
     h->n_embd = (int)n_embd;
     h->n_head = (int)n_head;
     h->n_embd_per_layer = (int)n_ple;
-    if (!is_gemma(h) && n_ple > 0) return arch_bad(r, "embedding_length_per_layer_input", "only Gemma 4 has per-layer embeddings");
-    return read_head_dim(r, h, &head_dim);      // before there is a layer to say it of
+    if (!is_gemma(h) && n_ple > 0)
+        return arch_bad(r, "embedding_length_per_layer_input", "only Gemma 4 has per-layer embeddings");
+    return read_head_dim(r, h, head_dim);
 }
 
-static bool read_all(arch_reader *r, hparams *h)
+static bool read_all(arch_reader *r, hparams *h, int64_t head_dim)
 {
     if (!same_key(r, "attention.key_length", "attention.value_length")) return false;
     if (!same_key(r, "attention.key_length_swa", "attention.value_length_swa")) return false;
-    if (!read_layers(r, h) || !read_rope(r, h) || !read_vocab(r, h) || !read_type(r, h)) return false;
+    if (!read_layers(r, h, head_dim) || !read_rope(r, h) || !read_vocab(r, h) || !read_type(r, h)) return false;
     return arch_float(r, "attention.layer_norm_rms_epsilon", &h->rms_eps)
         && arch_float(r, "final_logit_softcapping", &h->final_softcap)
-        && arch_float_or(r, "attention.scale", scale_by_formula(r, h), &h->attention_scale);
+        && arch_float_or(r, "attention.scale", scale_by_formula(h, head_dim), &h->attention_scale);
 }
 
 bool hparams_read(hparams *h, const gguf *g, err *e)
@@ -308,14 +305,15 @@ bool hparams_read(hparams *h, const gguf *g, err *e)
     memset(h, 0, sizeof *h);
     if (!read_family(h, g, e)) return false;
     arch_reader r = { .g = g, .arch = h->arch, .e = e };
-    if (!read_sizes(&r, h)) return false;
+    int64_t head_dim;
+    if (!read_sizes(&r, h, &head_dim)) return false;
     r.assumed = &h->assumed;
     h->rope_neighbours = h->family == ARCH_LLAMA;
     h->norm_rounds_first = !is_gemma(h);
     h->qk_norm = h->family != ARCH_LLAMA && h->family != ARCH_QWEN2;
     h->layers = calloc((size_t)h->n_layer, sizeof *h->layers);
     if (!h->layers) return err_nomem(e, "layer table", (size_t)h->n_layer * sizeof *h->layers);
-    if (!read_all(&r, h)) {
+    if (!read_all(&r, h, head_dim)) {
         hparams_free(h);
         return false;
     }

@@ -2,6 +2,7 @@
 #include "config_keys.h"
 
 #include "../formats/json.h"
+#include "config_read.h"
 #include "family.h"
 #include "hf_rope.h"
 
@@ -19,11 +20,6 @@ static bool refuse_quantized(const cJSON *obj, const char *key, const char *wher
     if (!q) return true;
     return err_set(e, ERR_INPUT, "%s: %s: the checkpoint is quantized (%.40s); expected BF16, F16 or F32 weights",
                    where, key, method ? method : "no quant_method is given");
-}
-
-static bool refuse_value(const cJSON *t, const char *key, const char *why, const char *where, err *e)
-{
-    return !json_get(t, key) || err_set(e, ERR_INPUT, "%s: %s: %s", where, key, why);
 }
 
 static bool refuse_true(const cJSON *t, const char *key, const char *why, const char *where, err *e)
@@ -96,8 +92,8 @@ bool config_keys_check(const hf_config *c, const cJSON *root, const char *where,
     if (!refuse_detours(root, where, e) || !refuse_detours(t, where, e)) return false;
     if (!check_activation(c, t, where, e) || !check_causal(c, t, where, e)) return false;
     if (!hf_is_gemma(c)) return true;
-    if (!refuse_value(t, "attn_logit_softcapping", "soft-capping of scores is not supported", where, e)) return false;
-    if (!refuse_value(t, "attention_chunk_size", "attention in chunks is not supported", where, e)) return false;
+    if (!config_refuse(t, "attn_logit_softcapping", "soft-capping of scores is not supported", where, e)) return false;
+    if (!config_refuse(t, "attention_chunk_size", "attention in chunks is not supported", where, e)) return false;
     if (!refuse_true(t, "attention_bias", "biases are not supported", where, e)) return false;
     if (c->arch->class != CLASS_GEMMA4) return true;        // the others have no experts
     return refuse_true(t, "enable_moe_block", "experts are not supported yet", where, e);
@@ -223,38 +219,31 @@ static void add_unknown(names *l, const cJSON *obj, const char *prefix, int in)
         if (!is_known(it->string, in)) add_name(l, prefix, it->string);
 }
 
-// The parameters of one kind. What Transformers reads depends on the type.
-static void add_unknown_rope(names *l, const hf_kind *k, const cJSON *rope, const char *prefix)
+static bool is_among(const char *key, const char *const *keys)
 {
-    if (!cJSON_IsObject(rope)) return;
-    for (const cJSON *it = rope->child; it; it = it->next) {
-        const char *s = it->string;
-        bool always = strcmp(s, "rope_type") == 0 || strcmp(s, "type") == 0 || strcmp(s, "rope_theta") == 0;
-        bool scaled = strcmp(s, "factor") == 0 || strcmp(s, "partial_rotary_factor") == 0;
-        if (!always && !(scaled && k->n_layers && !k->rope_unscaled)) add_name(l, prefix, s);
-    }
+    while (*keys && strcmp(key, *keys) != 0) keys++;
+    return *keys != NULL;
 }
 
-// The keys of rope_type 'llama3'.
-static bool is_llama3(const char *key)
+// What Transformers reads of a rotary embedding's parameters depends on their type. A Gemma without layers of the kind
+// has none that count; elsewhere one dictionary is for all layers, and a part of the head is looked at in every type
+// (hf_rope.c).
+static bool reads_rope_key(const hf_config *c, const hf_kind *k, const char *key)
 {
-    return strcmp(key, "low_freq_factor") == 0 || strcmp(key, "high_freq_factor") == 0
-        || strcmp(key, "original_max_position_embeddings") == 0;
+    static const char *const always[] = { "rope_type", "type", "rope_theta", NULL };
+    static const char *const slow[]   = { "low_freq_factor", "high_freq_factor", "original_max_position_embeddings", NULL };
+    const bool gemma = hf_is_gemma(c), scaled = !k->rope_unscaled && (k->n_layers || !gemma);
+    if (is_among(key, always)) return true;
+    if (strcmp(key, "partial_rotary_factor") == 0) return scaled || !gemma;
+    if (strcmp(key, "factor") == 0) return scaled;
+    return k->rope_llama3 && is_among(key, slow);
 }
 
-static void add_unknown_flat(names *l, const hf_config *c, const cJSON *rope)
+static void add_unknown_rope(names *l, const hf_config *c, const hf_kind *k, const cJSON *rope, const char *prefix)
 {
-    const hf_kind *k = &c->kind[KIND_FULL];
-    char prefix[80];
     if (!cJSON_IsObject(rope)) return;
-    snprintf(prefix, sizeof prefix, "%s.", rope->string);
-    for (const cJSON *it = rope->child; it; it = it->next) {
-        const char *s = it->string;
-        const bool always = strcmp(s, "rope_type") == 0 || strcmp(s, "type") == 0 || strcmp(s, "rope_theta") == 0
-                         || strcmp(s, "partial_rotary_factor") == 0;
-        const bool scaled = !k->rope_unscaled && strcmp(s, "factor") == 0;
-        if (!always && !scaled && !(k->rope_llama3 && is_llama3(s))) add_name(l, prefix, s);
-    }
+    for (const cJSON *it = rope->child; it; it = it->next)
+        if (!reads_rope_key(c, k, it->string)) add_name(l, prefix, it->string);
 }
 
 static void add_unknown_ropes(names *l, const hf_config *c, const cJSON *t)
@@ -262,7 +251,8 @@ static void add_unknown_ropes(names *l, const hf_config *c, const cJSON *t)
     char prefix[80];
     const cJSON *params = hf_rope_by_kind(c, t), *scaling = json_get(t, "rope_scaling");
     if (!hf_is_gemma(c)) {
-        add_unknown_flat(l, c, params);
+        snprintf(prefix, sizeof prefix, "%s.", params ? params->string : "");
+        add_unknown_rope(l, c, &c->kind[KIND_FULL], params, prefix);
         return;
     }
     for (const cJSON *it = params ? params->child : NULL; it; it = it->next) {
@@ -270,10 +260,10 @@ static void add_unknown_ropes(names *l, const hf_config *c, const cJSON *t)
         while (k < N_KINDS && strcmp(it->string, hf_kind_names[k]) != 0) k++;
         snprintf(prefix, sizeof prefix, "%s.%s%s", params->string, k < N_KINDS ? hf_kind_names[k] : "",
                  k < N_KINDS ? "." : "");
-        if (k < N_KINDS) add_unknown_rope(l, &c->kind[k], it, prefix);
+        if (k < N_KINDS) add_unknown_rope(l, c, &c->kind[k], it, prefix);
         else             add_name(l, prefix, it->string);
     }
-    if (scaling && scaling != params) add_unknown_rope(l, &c->kind[KIND_FULL], scaling, "rope_scaling.");
+    if (scaling && scaling != params) add_unknown_rope(l, c, &c->kind[KIND_FULL], scaling, "rope_scaling.");
 }
 
 void config_keys_log(const hf_config *c, const cJSON *root, const char *where, progress *log)

@@ -4,6 +4,8 @@
 #include "../formats/checked.h"
 #include "../formats/json.h"
 
+#include <string.h>
+
 // What null means to a config class that takes none: nothing it could compute with.
 bool config_not_null(const cJSON *t, const char *key, const char *where, err *e)
 {
@@ -38,4 +40,50 @@ bool config_pad_check(int64_t n_vocab, const cJSON *t, const char *where, err *e
     if (pad < n_vocab) return true;
     return err_set(e, ERR_INPUT, "%s: pad_token_id: found %lld, expected a row of the embedding, below %lld", where,
                    (long long)pad, (long long)n_vocab);
+}
+
+bool config_refuse(const cJSON *t, const char *key, const char *why, const char *where, err *e)
+{
+    return !json_get(t, key) || err_set(e, ERR_INPUT, "%s: %s: %s", where, key, why);
+}
+
+bool config_state_check(int64_t n_embd, int64_t n_head, const char *where, err *e)
+{
+    if (n_embd % n_head == 0) return true;
+    return err_set(e, ERR_INPUT, "%s: hidden_size: found %lld, which %lld heads do not divide", where, (long long)n_embd,
+                   (long long)n_head);
+}
+
+bool config_head_dim_check(int64_t head_dim, const char *where, err *e)
+{
+    if (head_dim >= 2 && head_dim % 2 == 0) return true;
+    return err_set(e, ERR_INPUT, "%s: head_dim: found %lld, expected an even number", where, (long long)head_dim);
+}
+
+bool config_kv_heads_check(int64_t n_head, int64_t n_head_kv, const char *where, err *e)
+{
+    if (n_head % n_head_kv == 0) return true;
+    return err_set(e, ERR_INPUT, "%s: num_attention_heads: found %lld, which %lld KV heads do not divide", where,
+                   (long long)n_head, (long long)n_head_kv);
+}
+
+static bool is_name(const cJSON *v, const char *name)
+{
+    const char *s = cJSON_GetStringValue(v);
+    return s && strcmp(s, name) == 0;
+}
+
+bool config_layer_types(int32_t *sliding, int64_t n_layer, const cJSON *types, bool old_names, const char *where, err *e)
+{
+    int64_t i = 0;
+    if (!cJSON_IsArray(types) || cJSON_GetArraySize(types) != n_layer)
+        return err_set(e, ERR_INPUT, "%s: layer_types: expected an array of %lld names", where, (long long)n_layer);
+    for (const cJSON *it = types->child; it; it = it->next, i++) {
+        const char *s = cJSON_GetStringValue(it);
+        sliding[i] = is_name(it, "sliding_attention");
+        if (sliding[i] || is_name(it, "full_attention") || (old_names && is_name(it, "attention"))) continue;
+        return err_set(e, ERR_INPUT, "%s: layer_types: layer %lld: found '%.40s', expected 'sliding_attention' or "
+                       "'full_attention'", where, (long long)i, s ? s : "no string");
+    }
+    return true;
 }

@@ -31,4 +31,15 @@ bool config_flag(const cJSON *t, const char *key, bool *out, const char *where, 
 // pad_token_id must be a row of the embedding: Transformers fails at another. n_vocab: its rows.
 bool config_pad_check(int64_t n_vocab, const cJSON *t, const char *where, err *e);
 
+// A key that may be there as null only. ERR_INPUT with `why`.
+bool config_refuse(const cJSON *t, const char *key, const char *why, const char *where, err *e);
+
+// Sizes that must fit each other. ERR_INPUT names the key.
+bool config_state_check(int64_t n_embd, int64_t n_head, const char *where, err *e);         // heads divide the state
+bool config_head_dim_check(int64_t head_dim, const char *where, err *e);                    // even, so that halves rotate
+bool config_kv_heads_check(int64_t n_head, int64_t n_head_kv, const char *where, err *e);   // KV heads divide heads
+
+// layer_types into sliding [n_layer]: 1 for 'sliding_attention', 0 for 'full_attention' (old_names: or 'attention').
+bool config_layer_types(int32_t *sliding, int64_t n_layer, const cJSON *types, bool old_names, const char *where, err *e);
+
 #endif

@@ -47,6 +47,9 @@ struct family {
     void             (*hparams)(const hf_config *c, hparam_list *l);
 };
 
+// The keys that open the metadata of every family whose layers all have one shape.
+void family_plan_dense(const hf_config *c, hparam_list *l);
+
 extern const family family_gemma3, family_gemma4, family_llama, family_qwen2, family_qwen3;
 
 #endif

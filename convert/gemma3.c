@@ -59,22 +59,7 @@ static void plan_window(const hf_config *c, hparam_list *l)
 
 static void plan_hparams(const hf_config *c, hparam_list *l)
 {
-    const hf_kind *full = &c->kind[KIND_FULL];
-    double implied_head = (double)(c->n_embd / c->n_head);
-    hp_u32(l, "block_count", c->n_layer);
-    hp_u32(l, "context_length", c->n_ctx);
-    hp_u32(l, "embedding_length", c->n_embd);
-    hp_u32(l, "feed_forward_length", c->n_ff);
-    hp_u32(l, "attention.head_count", c->n_head);
-    hp_default(hp_u32(l, "attention.head_count_kv", full->n_head_kv), (double)c->n_head);
-    if (full->rope_factor != 1) hp_str(l, "rope.scaling.type", "linear");
-    hparam *factor = hp_f32(l, "rope.scaling.factor", full->rope_factor);
-    factor->write = full->rope_factor != 1;
-    hp_arch_default(l, factor);
-    hp_arch_default(l, hp_f32(l, "rope.freq_base", full->rope_base));
-    hp_f32(l, "attention.layer_norm_rms_epsilon", c->eps);
-    hp_default(hp_u32(l, "attention.key_length", full->head_dim), implied_head);
-    hp_default(hp_u32(l, "attention.value_length", full->head_dim), implied_head);
+    family_plan_dense(c, l);
     hparam *cap = hp_f32(l, "final_logit_softcapping", c->softcap);
     cap->write = c->softcap != 0;
     hp_arch_default(l, cap);

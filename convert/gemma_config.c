@@ -93,33 +93,12 @@ static bool read_scalars(hf_config *c, const cJSON *root, const cJSON *t, const 
     if (gemma3 && !config_not_null(t, "query_pre_attn_scalar", where, e)) return false;
     if (gemma3 && !config_positive(t, "query_pre_attn_scalar", 256, &scalar, where, e)) return false;
     c->attn_scale = pow(scalar, -0.5);          // Gemma 4 normalises Q and K instead: 1
-    if (gemma3 && c->n_embd % c->n_head != 0)   // Gemma3TextConfig.validate_architecture
-        return err_set(e, ERR_INPUT, "%s: hidden_size: found %lld, which %lld heads do not divide", where,
-                       (long long)c->n_embd, (long long)c->n_head);
-    if (gemma3) return true;
+    if (gemma3) return config_state_check(c->n_embd, c->n_head, where, e);      // Gemma3TextConfig.validate_architecture
     return config_flag(t, "use_double_wide_mlp", &c->double_wide, where, e)
         && config_flag(t, "attention_k_eq_v", &c->k_eq_v, where, e);
 }
 
 // ---- layer kinds ---------------------------------------------------------------------------------------------------
-
-// old_names: "attention" is "full_attention".
-static bool read_layer_list(hf_config *c, const cJSON *types, bool old_names, const char *where, err *e)
-{
-    int64_t i = 0;
-    if (!cJSON_IsArray(types) || cJSON_GetArraySize(types) != c->n_layer)
-        return err_set(e, ERR_INPUT, "%s: layer_types: expected an array of %lld names", where, (long long)c->n_layer);
-    for (const cJSON *it = types->child; it; it = it->next, i++) {
-        const char *s = cJSON_GetStringValue(it);
-        bool sliding = s && strcmp(s, "sliding_attention") == 0;
-        bool full = s && (strcmp(s, "full_attention") == 0 || (old_names && strcmp(s, "attention") == 0));
-        if (!sliding && !full)
-            return err_set(e, ERR_INPUT, "%s: layer_types: layer %lld: found '%.40s', expected 'sliding_attention' or 'full_attention'",
-                           where, (long long)i, s ? s : "no string");
-        c->sliding[i] = sliding;
-    }
-    return true;
-}
 
 static bool read_layer_types(hf_config *c, const cJSON *t, const char *where, err *e)
 {
@@ -128,7 +107,7 @@ static bool read_layer_types(hf_config *c, const cJSON *t, const char *where, er
     int64_t period = 6;
     // Gemma 4 gives full-attention layers their head size by the new name only, unless per_layer_config has it.
     bool old_names = gemma3 || json_get(t, "per_layer_config");
-    if (types && !read_layer_list(c, types, old_names, where, e)) return false;
+    if (types && !config_layer_types(c->sliding, c->n_layer, types, old_names, where, e)) return false;
     if (!types && gemma3) {     // older Transformers: every period-th layer is a full-attention layer
         if (!config_not_null(t, "sliding_window_pattern", where, e)) return false;
         if (!json_i64_or(t, "sliding_window_pattern", 1, LIMIT_LAYERS, 6, &period, where, e)) return false;
@@ -256,11 +235,8 @@ static bool read_kinds(hf_config *c, const cJSON *t, const char *where, err *e)
     }
     for (int k = 0; k < N_KINDS; k++) {
         const hf_kind *kind = &c->kind[k];
-        if (kind->head_dim % 2 != 0)
-            return err_set(e, ERR_INPUT, "%s: head_dim: found %lld, expected an even number", where, (long long)kind->head_dim);
-        if (kind->n_layers && c->n_head % kind->n_head_kv != 0)
-            return err_set(e, ERR_INPUT, "%s: num_attention_heads: found %lld, which %lld KV heads do not divide", where,
-                           (long long)c->n_head, (long long)kind->n_head_kv);
+        if (!config_head_dim_check(kind->head_dim, where, e)) return false;
+        if (kind->n_layers && !config_kv_heads_check(c->n_head, kind->n_head_kv, where, e)) return false;
     }
     return true;
 }

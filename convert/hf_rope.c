@@ -238,12 +238,25 @@ static bool read_gemma4(hf_config *c, const cJSON *t, const char *where, err *e)
     return true;
 }
 
+// partial_rotary_factor, at the top or else in the dictionary: the whole head rotates.
+static bool whole_head(const rope_dict *d, const cJSON *t, const char *where, err *e)
+{
+    const char *key = "partial_rotary_factor";
+    double      value = 1;
+    if (json_get(t, key)) {
+        if (!json_f64_or(t, key, 1, &value, where, e)) return false;
+    } else if (member(d->own, key)) {
+        if (!read_number(d, key, 0, 1, &value, e)) return false;
+    }
+    return value == 1 || err_set(e, ERR_INPUT, "%s: %s: found %g, expected 1", where, key, value);
+}
+
 // One dictionary for all layers. rope_scaling is the older name of rope_parameters, and takes its place unless it is
 // empty (RotaryEmbeddingConfigMixin.convert_rope_params_to_dict).
 static bool read_llama(hf_config *c, const cJSON *t, const char *where, err *e)
 {
     static const char *const whole = "original_max_position_embeddings";
-    const cJSON *params = hf_rope_by_kind(c, t), *part = json_get(t, "partial_rotary_factor");
+    const cJSON *params = hf_rope_by_kind(c, t);
     rope_dict    d = { .own = params, .theta = member(t, "rope_theta"), .def_theta = 1e4, .where = where,
                        .original = (double)c->n_ctx };
     char         at[1200];
@@ -257,13 +270,7 @@ static bool read_llama(hf_config *c, const cJSON *t, const char *where, err *e)
         if (member(params, hf_kind_names[k]))
             return err_set(e, ERR_INPUT, "%s: %s: found the parameters of one kind of layers, expected those of all",
                            d.where, hf_kind_names[k]);
-    if (part || member(params, "partial_rotary_factor")) {
-        double value = 0;
-        if (part ? !json_f64_or(t, "partial_rotary_factor", 1, &value, where, e)
-                 : !read_number(&d, "partial_rotary_factor", 0, 1, &value, e)) return false;
-        if (value != 1)
-            return err_set(e, ERR_INPUT, "%s: partial_rotary_factor: found %g, expected 1", where, value);
-    }
+    if (!whole_head(&d, t, where, e)) return false;
     d.original_first = json_get(t, whole) != NULL;
     if (!config_not_null(t, whole, where, e)) return false;     // Transformers computes with None, and fails
     if (d.original_first && !json_f64_or(t, whole, 1, &d.original, where, e)) return false;

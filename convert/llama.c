@@ -58,17 +58,6 @@ static const tensor_rule qwen3_rules[] = {
     { 0 },
 };
 
-static void plan_rope(const hf_config *c, hparam_list *l)
-{
-    const hf_kind *k = &c->kind[KIND_FULL];
-    const bool     linear = k->rope_factor != 1 && !k->rope_llama3;     // llama3's factor stands in rope_freqs.weight
-    if (linear) hp_str(l, "rope.scaling.type", "linear");
-    hparam *factor = hp_f32(l, "rope.scaling.factor", linear ? k->rope_factor : 1);
-    factor->write = linear;
-    hp_arch_default(l, factor);
-    hp_arch_default(l, hp_f32(l, "rope.freq_base", k->rope_base));
-}
-
 // llama.cpp does not look at a window of these architectures. Layers that have one are listed where not all do.
 static void plan_window(const hf_config *c, hparam_list *l)
 {
@@ -83,17 +72,7 @@ static void plan_window(const hf_config *c, hparam_list *l)
 static void plan_hparams(const hf_config *c, hparam_list *l)
 {
     const hf_kind *k = &c->kind[KIND_FULL];
-    const double   share = (double)(c->n_embd / c->n_head);
-    hp_u32(l, "block_count", c->n_layer);
-    hp_u32(l, "context_length", c->n_ctx);
-    hp_u32(l, "embedding_length", c->n_embd);
-    hp_u32(l, "feed_forward_length", c->n_ff);
-    hp_u32(l, "attention.head_count", c->n_head);
-    hp_default(hp_u32(l, "attention.head_count_kv", k->n_head_kv), (double)c->n_head);
-    plan_rope(c, l);
-    hp_f32(l, "attention.layer_norm_rms_epsilon", c->eps);
-    hp_default(hp_u32(l, "attention.key_length", k->head_dim), share);
-    hp_default(hp_u32(l, "attention.value_length", k->head_dim), share);
+    family_plan_dense(c, l);
     if (c->arch->family == &family_llama) {
         hp_default(hp_u32(l, "vocab_size", c->n_vocab), (double)c->n_vocab);
         hp_default(hp_u32(l, "rope.dimension_count", k->head_dim), (double)k->head_dim);

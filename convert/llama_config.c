@@ -86,16 +86,9 @@ static bool read_ints(hf_config *c, const cJSON *t, const char *where, err *e)
 static bool check_heads(const hf_config *c, const char *where, err *e)
 {
     const hf_kind *k = &c->kind[KIND_FULL];
-    if (c->arch->class == CLASS_LLAMA && c->n_embd % c->n_head != 0)    // LlamaConfig.validate_architecture
-        return err_set(e, ERR_INPUT, "%s: hidden_size: found %lld, which %lld heads do not divide", where,
-                       (long long)c->n_embd, (long long)c->n_head);
-    if (k->head_dim < 2 || k->head_dim % 2 != 0)
-        return err_set(e, ERR_INPUT, "%s: head_dim: found %lld, expected an even number", where,
-                       (long long)k->head_dim);
-    if (c->n_head % k->n_head_kv != 0)
-        return err_set(e, ERR_INPUT, "%s: num_attention_heads: found %lld, which %lld KV heads do not divide", where,
-                       (long long)c->n_head, (long long)k->n_head_kv);
-    return true;
+    const bool     fixed = c->arch->class == CLASS_LLAMA;       // LlamaConfig.validate_architecture
+    if (fixed && !config_state_check(c->n_embd, c->n_head, where, e)) return false;
+    return config_head_dim_check(k->head_dim, where, e) && config_kv_heads_check(c->n_head, k->n_head_kv, where, e);
 }
 
 static bool read_biases(hf_config *c, const cJSON *t, const char *where, err *e)
@@ -123,27 +116,6 @@ static bool read_scalars(hf_config *c, const cJSON *root, const cJSON *t, const 
 
 // ---- the window ----------------------------------------------------------------------------------------------------
 
-static bool refuse_key(const cJSON *t, const char *key, const char *why, const char *where, err *e)
-{
-    return !json_get(t, key) || err_set(e, ERR_INPUT, "%s: %s: %s", where, key, why);
-}
-
-static bool read_layer_list(hf_config *c, const cJSON *types, const char *where, err *e)
-{
-    int64_t i = 0;
-    if (!cJSON_IsArray(types) || cJSON_GetArraySize(types) != c->n_layer)
-        return err_set(e, ERR_INPUT, "%s: layer_types: expected an array of %lld names", where, (long long)c->n_layer);
-    for (const cJSON *it = types->child; it; it = it->next, i++) {
-        const char *s = cJSON_GetStringValue(it);
-        const bool  sliding = s && strcmp(s, "sliding_attention") == 0;
-        if (!sliding && !(s && strcmp(s, "full_attention") == 0))
-            return err_set(e, ERR_INPUT, "%s: layer_types: layer %lld: found '%.40s', expected 'sliding_attention' or "
-                           "'full_attention'", where, (long long)i, s ? s : "no string");
-        c->sliding[i] = sliding;
-    }
-    return true;
-}
-
 // Qwen: the window counts with use_sliding_window only, and then for layers from max_window_layers on, or those that
 // layer_types names.
 static bool read_qwen_layers(hf_config *c, const cJSON *t, const char *where, err *e)
@@ -155,7 +127,7 @@ static bool read_qwen_layers(hf_config *c, const cJSON *t, const char *where, er
     if (!config_not_null(t, "max_window_layers", where, e)) return false;
     if (!json_i64_or(t, "max_window_layers", 0, INT32_MAX, 28, &first, where, e)) return false;
     if (!on) c->window = 0;
-    if (types) return read_layer_list(c, types, where, e);
+    if (types) return config_layer_types(c->sliding, c->n_layer, types, false, where, e);
     for (int64_t i = 0; i < c->n_layer; i++) c->sliding[i] = c->window > 0 && i >= first;
     return true;
 }
@@ -166,7 +138,7 @@ static bool read_alike_layers(hf_config *c, const cJSON *t, const char *where, e
 {
     const cJSON *types = json_get(t, "layer_types");
     const bool   sliding = c->window > 0;
-    if (types && !read_layer_list(c, types, where, e)) return false;
+    if (types && !config_layer_types(c->sliding, c->n_layer, types, false, where, e)) return false;
     for (int64_t i = 0; i < c->n_layer; i++) {
         if (types && c->sliding[i] != sliding)
             return err_set(e, ERR_INPUT, "%s: layer_types: layer %lld: expected '%s': this model's layers are all alike",
@@ -183,7 +155,7 @@ static bool read_layers(hf_config *c, const cJSON *t, const char *where, err *e)
     static const char *const no_window = "Transformers would forget keys while it generates, and not while it reads a "
                                          "prompt: a window is not supported here";
     const bool is_qwen = c->arch->class == CLASS_QWEN2 || c->arch->class == CLASS_QWEN3;
-    if (c->arch->class == CLASS_LLAMA && !refuse_key(t, "sliding_window", no_window, where, e)) return false;
+    if (c->arch->class == CLASS_LLAMA && !config_refuse(t, "sliding_window", no_window, where, e)) return false;
     if (is_qwen && !read_qwen_layers(c, t, where, e)) return false;
     if (!is_qwen && !read_alike_layers(c, t, where, e)) return false;
     c->kind[KIND_SLIDING] = c->kind[KIND_FULL];
@@ -200,7 +172,7 @@ static bool read_layers(hf_config *c, const cJSON *t, const char *where, err *e)
 
 bool llama_config_read(hf_config *c, const cJSON *root, const cJSON *t, const char *where, err *e)
 {
-    if (!refuse_key(t, "per_layer_config", "layers of their own are not supported in this family", where, e)) return false;
+    if (!config_refuse(t, "per_layer_config", "layers of their own are not supported in this family", where, e)) return false;
     if (!read_scalars(c, root, t, where, e) || !read_layers(c, t, where, e)) return false;
     if (!hf_rope_read(c, t, where, e)) return false;
     for (int64_t i = 0; i < c->n_layer; i++) {

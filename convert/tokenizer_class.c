@@ -1,7 +1,7 @@
+// tokenizer_class: see tokenizer_class.h.
 #include "tokenizer_class.h"
 
 #include "../formats/json.h"
-#include "vocab_token.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -123,91 +123,4 @@ bool tokenizer_class_read(tokenizer_build *b, const tokenizer_source *s, err *e)
         return err_set(e, ERR_INPUT, "%s: auto_map: found the folder's own code '%.80s' for the tokenizer, expected a "
                        "class of Transformers", where, code);
     return true;
-}
-
-// ---- is it a tokenizer that GGUF can carry? -------------------------------------------------------------------------
-
-static bool bad(const char *where, const char *what, err *e)
-{
-    return err_set(e, ERR_INPUT, "%s: %s", where, what);
-}
-
-static bool is_string(const cJSON *v, const char *want)
-{
-    const char *s = cJSON_GetStringValue(v);
-    return s && strcmp(s, want) == 0;
-}
-
-static bool type_is(const cJSON *obj, const char *type) { return is_string(json_get(obj, "type"), type); }
-
-// One step: spaces become U+2581 and nothing else happens to the text.
-static bool is_space_step(const cJSON *step)
-{
-    return type_is(step, "Replace") && is_string(json_get(json_get(step, "pattern"), "String"), " ")
-        && is_string(json_get(step, "content"), TOKEN_SPACE);
-}
-
-static bool check_normalizer(const cJSON *tokenizer, const char *where, err *e)
-{
-    const cJSON *n = json_get(tokenizer, "normalizer"), *steps = json_get(n, "normalizers");
-    const char  *type = cJSON_GetStringValue(json_get(n, "type"));
-    if (is_space_step(n)) return true;
-    if (type_is(n, "Sequence") && cJSON_GetArraySize(steps) == 1 && is_space_step(steps->child)) return true;
-    return err_set(e, ERR_INPUT, "%s: normalizer: found %.40s, expected Replace of ' ' by U+2581 and nothing more",
-                   where, type ? type : "none");
-}
-
-// A split at spaces finds none after the normalizer, so it cuts nothing.
-static bool check_pre_tokenizer(const cJSON *tokenizer, const char *where, err *e)
-{
-    const cJSON *p = json_get(tokenizer, "pre_tokenizer");
-    const char  *type = cJSON_GetStringValue(json_get(p, "type"));
-    if (!p || (type_is(p, "Split") && is_string(json_get(json_get(p, "pattern"), "String"), " "))) return true;
-    return err_set(e, ERR_INPUT, "%s: pre_tokenizer: found %.40s, expected none, or a Split at ' '", where,
-                   type ? type : "no type");
-}
-
-// A share of merges that is left out by chance, and marks on the pieces of a word: GGUF has no key for them.
-bool tokenizer_merging_check(const cJSON *tokenizer, const char *where, err *e)
-{
-    const cJSON *model = json_get(tokenizer, "model");
-    static const char *const MARKS[] = { "continuing_subword_prefix", "end_of_word_suffix" };
-    const cJSON *dropout = json_get(model, "dropout");
-    if (dropout && !cJSON_IsNull(dropout) && !(cJSON_IsNumber(dropout) && dropout->valuedouble == 0))
-        return bad(where, "model.dropout: expected none: a text would be cut by chance", e);
-    for (size_t i = 0; i < sizeof MARKS / sizeof *MARKS; i++) {
-        const char *mark = cJSON_GetStringValue(json_get(model, MARKS[i]));
-        if (mark && *mark)
-            return err_set(e, ERR_INPUT, "%s: model.%s: found '%.40s', expected none: GGUF cannot say so, and ids would "
-                           "change", where, MARKS[i], mark);
-    }
-    return true;
-}
-
-static bool check_model(const cJSON *tokenizer, const char *where, err *e)
-{
-    const cJSON *model = json_get(tokenizer, "model");
-    bool on;
-    if (!tokenizer_merging_check(tokenizer, where, e)) return false;
-    if (!json_bool_or(model, "byte_fallback", false, &on, where, e)) return false;
-    if (!on) return bad(where, "model.byte_fallback: found false, expected true", e);
-    if (!json_bool_or(model, "ignore_merges", false, &on, where, e)) return false;
-    return !on || bad(where, "model.ignore_merges: found true, expected false", e);
-}
-
-bool tokenizer_model_check(const cJSON *tokenizer, const char *where, err *e)
-{
-    const cJSON *model = json_get(tokenizer, "model");
-    const char  *type = cJSON_GetStringValue(json_get(model, "type"));
-    if (!cJSON_IsObject(model)) return bad(where, "model: expected an object", e);
-    if (!type || strcmp(type, "BPE") != 0)
-        return err_set(e, ERR_INPUT, "%s: model.type: found %.40s, expected BPE", where, type ? type : "nothing");
-    if (cJSON_GetArraySize(json_get(model, "merges")) == 0) return true;
-    return bad(where, "model.merges: expected an array, and its name without escapes", e);
-}
-
-bool tokenizer_class_check(const cJSON *tokenizer, const char *where, err *e)
-{
-    return tokenizer_model_check(tokenizer, where, e) && check_model(tokenizer, where, e)
-        && check_normalizer(tokenizer, where, e) && check_pre_tokenizer(tokenizer, where, e);
 }

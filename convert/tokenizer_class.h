@@ -17,15 +17,4 @@ typedef enum { BUILD_FROM_FILE, BUILD_GEMMA, BUILD_LLAMA, BUILD_QWEN2, BUILD_GPT
 // another file or another way (fast_tokenizer_files, split_special_tokens).
 bool tokenizer_class_read(tokenizer_build *b, const tokenizer_source *s, err *e);
 
-// Is tokenizer.json one of the Gemmas' tokenizers: byte-fallback BPE whose only step before merging is a space that
-// becomes U+2581? GemmaTokenizer would not look at these steps, but other readers of the folder do. ERR_INPUT naming
-// the key, found and expected.
-bool tokenizer_class_check(const cJSON *tokenizer, const char *where, err *e);
-
-// Is its model byte-pair encoding? ERR_INPUT as above.
-bool tokenizer_model_check(const cJSON *tokenizer, const char *where, err *e);
-
-// Does it merge all pairs, and are tokens nothing but their text (no dropout, no marks on pieces)? ERR_INPUT as above.
-bool tokenizer_merging_check(const cJSON *tokenizer, const char *where, err *e);
-
 #endif

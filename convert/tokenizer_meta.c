@@ -70,8 +70,9 @@ static bool read_token(vocab_state *v, const cJSON *it, const char *unk, err *e)
     vocab_token *t = &v->t[v->n];
     *t = (vocab_token){ .s = { it->string, n }, .id = (int32_t)id };
     t->type = TOKEN_NORMAL;
-    if (v->cut.kind != TOK_BYTES && unk && strcmp(unk, it->string) == 0) t->type = TOKEN_UNKNOWN;
-    if (v->cut.kind != TOK_BYTES && is_byte_token(it->string, n)) t->type = TOKEN_BYTE;
+    const bool pieces = v->cut.kind != TOK_BYTES;       // a byte-level vocabulary has neither
+    if (pieces && unk && strcmp(unk, it->string) == 0) t->type = TOKEN_UNKNOWN;
+    if (pieces && is_byte_token(it->string, n)) t->type = TOKEN_BYTE;
     strmap_put(&v->ids, it->string, n, (int32_t)id);
     return take_row(v, v->n++, e);
 }

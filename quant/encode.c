@@ -63,7 +63,7 @@ static row_sums sum_row(const pair *p, const gguf_tensor *src, const transform *
     const uint8_t *from = src->data + transform_source_row(change, row) * p->from_bytes;
     if (dtype_is_float(src->type)) f32_from_float_run(src->type, x, from, p->cols);
     else                           p->from->decode_row(x, from, p->cols);
-    for (int64_t c = 0; c < p->cols; c++) x[c] += change->add;
+    for (int64_t c = 0; change->add != 0 && c < p->cols; c++) x[c] += change->add;
     p->to->decode_row(y, enc + row * p->to_bytes, p->cols);
     for (int64_t c = 0; c < p->cols; c++) {
         const double d = (double)y[c] - (double)x[c];

@@ -45,9 +45,6 @@ session *session_new(const model *m, const session_opts *o, err *e)
     s->n_ctx = o->n_ctx;
     if (s->n_ctx < 1) { err_set(e, ERR_USAGE, "a session needs room for at least one token"); goto fail; }
     if (!session_pick_backend(s, o, bf16 ? ARITH_BF16 : ARITH_F32, e)) goto fail;
-#ifdef HALLMARK_FAULTS
-    if (o->fault == FAULT_KV_F16) s->spec = kv_spec_of(DT_F16);
-#endif
     if (!session_open_net(s, o, bf16 ? ARITH_BF16 : ARITH_F32, e)) goto fail;
     name_kv(s, required);
     return s;

@@ -81,6 +81,7 @@ static bool plant_fault(session *s, const session_opts *o, err *e)
 {
 #ifdef HALLMARK_FAULTS
     s->b->fault = o->fault;
+    if (o->fault == FAULT_KV_F16) s->spec = kv_spec_of(DT_F16);     // unlike what it says of itself
     return true;
 #else
     return o->fault == FAULT_NONE || err_set(e, ERR_USAGE, "this build cannot plant faults");

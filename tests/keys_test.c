@@ -153,24 +153,25 @@ START_TEST(rows_are_sound)
 }
 END_TEST
 
+static file falcon_of(uint32_t n_layer)
+{
+    gguf_plan *p = plan_of("falcon");
+    put_u32(p, "falcon", "block_count", n_layer);
+    put_u32(p, "falcon", "attention.head_count", 4);
+    put_u32(p, "falcon", "attention.shared_kv_layers", 3);
+    return file_of(p);
+}
+
 // What the choice of types looks at: also of architectures that nobody runs here.
 START_TEST(facts_of_any_architecture)
 {
     arch_facts f;
     err        e = { 0 };
-    gguf_plan *p = plan_of("falcon");
-    put_u32(p, "falcon", "block_count", 7);
-    put_u32(p, "falcon", "attention.head_count", 4);
-    put_u32(p, "falcon", "attention.shared_kv_layers", 3);
-    file x = file_of(p);
+    file       x = falcon_of(7);
     ck_assert_msg(arch_facts_read(&f, x.g, &e), "%s", e.msg);
     ck_assert(f.n_layer == 7 && f.n_head == 4 && f.n_head_kv == 4 && f.n_expert == 0 && f.first_shared == 4);
     close_file(&x);
-    p = plan_of("falcon");
-    put_u32(p, "falcon", "block_count", 2);
-    put_u32(p, "falcon", "attention.head_count", 4);
-    put_u32(p, "falcon", "attention.shared_kv_layers", 3);
-    x = file_of(p);
+    x = falcon_of(2);
     ck_assert(!arch_facts_read(&f, x.g, &e) && e.kind == ERR_INPUT && strstr(e.msg, "found 2 and 3"));
     close_file(&x);
 }

@@ -19,7 +19,8 @@ static void per_layer_inputs(program *p, const hparams *h, const part_buffers *b
     const int64_t ple = h->n_embd_per_layer, all = ple * h->n_layer;
     const view rows = part_rows(l->all, all);
     part_embed(p, l->tok, all, program_add_weight(p, "per_layer_token_embd", false, h->n_vocab, all), sqrt((double)ple));
-    part_linear(p, -1, rows, part_rows(b->x, h->n_embd), program_add_weight(p, "per_layer_model_proj", false, all, h->n_embd));
+    const int project = program_add_weight(p, "per_layer_model_proj", false, all, h->n_embd);
+    part_linear(p, -1, rows, part_rows(b->x, h->n_embd), project, -1);
     part_scale(p, l->all, all, 1.0 / sqrt((double)h->n_embd));
     part_norm(p, h, -1, rows, rows, program_add_weight(p, "per_layer_proj_norm", true, 1, ple), h->n_layer, ple);
     op *add = program_add(p, OP_ADD, -1);
@@ -87,7 +88,7 @@ static void attention(program *p, const hparams *h, const part_buffers *b, int i
     attend->scale = h->attention_scale;
     attend->window = l->sliding ? h->window : 0;
     const int output = program_layer_weight(p, i, "attn_output", false, h->n_embd, q_dim);
-    part_linear(p, i, part_rows(b->t, h->n_embd), part_rows(b->att, q_dim), output);
+    part_linear(p, i, part_rows(b->t, h->n_embd), part_rows(b->att, q_dim), output, -1);
 }
 
 // x -> t: what this layer's own slice of the token's embedding adds (the block after the MLP in Gemma4TextDecoderLayer).
@@ -102,7 +103,7 @@ static void per_layer_block(program *p, const hparams *h, const part_buffers *b,
     gated.dim = (int)ple;
     *program_add(p, OP_GATED, i) = gated;
     const int project = program_layer_weight(p, i, "proj", false, h->n_embd, ple);
-    part_linear(p, i, part_rows(b->t, h->n_embd), part_rows(l->gated, ple), project);
+    part_linear(p, i, part_rows(b->t, h->n_embd), part_rows(l->gated, ple), project, -1);
 }
 
 // One decoder layer: x and its norm t in, x and the norm that follows out.

@@ -47,12 +47,8 @@ static void attention(program *p, const hparams *h, const part_buffers *b, int i
     attend->scale = h->attention_scale;
     attend->window = l->sliding ? h->window : 0;
     const int output = program_layer_weight(p, i, "attn_output", false, h->n_embd, q_dim);
-    op last = op_new(OP_LINEAR, i);
-    last.in[0] = part_rows(b->att, q_dim);
-    last.out[0] = part_rows(b->t, h->n_embd);
-    last.w[0] = output;
-    if (l->o_bias) last.bias[0] = program_layer_bias(p, i, "attn_output", h->n_embd);
-    *program_add(p, OP_LINEAR, i) = last;
+    const int bias = l->o_bias ? program_layer_bias(p, i, "attn_output", h->n_embd) : -1;
+    part_linear(p, i, part_rows(b->t, h->n_embd), part_rows(b->att, q_dim), output, bias);
 }
 
 void llama_build(program *p, const hparams *h)

@@ -39,12 +39,13 @@ void part_scale(program *p, int buffer, int64_t dim, double by)
     o->scale = (float)by;
 }
 
-void part_linear(program *p, int layer, view out, view in, int w)
+void part_linear(program *p, int layer, view out, view in, int w, int bias)
 {
     op *o = program_add(p, OP_LINEAR, layer);
     o->out[0] = out;
     o->in[0] = in;
     o->w[0] = w;
+    o->bias[0] = bias;
 }
 
 void part_norm(program *p, const hparams *h, int layer, view out, view in, int w, int rows, int64_t dim)
@@ -101,12 +102,9 @@ static void biased_mlp(program *p, const hparams *h, const part_buffers *b, int 
     glu.act = act;
     glu.dim = (int)ff;
     *program_add(p, OP_ACT_MUL, layer) = glu;
-    op down = op_new(OP_LINEAR, layer);
-    down.in[0] = gate;
-    down.out[0] = part_rows(b->t, h->n_embd);
-    down.w[0] = program_layer_weight(p, layer, "ffn_down", false, h->n_embd, ff);
-    down.bias[0] = program_layer_bias(p, layer, "ffn_down", h->n_embd);
-    *program_add(p, OP_LINEAR, layer) = down;
+    const int down = program_layer_weight(p, layer, "ffn_down", false, h->n_embd, ff);
+    const int bias = program_layer_bias(p, layer, "ffn_down", h->n_embd);
+    part_linear(p, layer, part_rows(b->t, h->n_embd), gate, down, bias);
 }
 
 void part_mlp(program *p, const hparams *h, const part_buffers *b, int layer, activation act)
@@ -126,7 +124,7 @@ void part_mlp(program *p, const hparams *h, const part_buffers *b, int layer, ac
     glu.dim = (int)ff;
     *program_add(p, OP_GLU, layer) = glu;
     const int down = program_layer_weight(p, layer, "ffn_down", false, h->n_embd, ff);
-    part_linear(p, layer, part_rows(b->t, h->n_embd), part_rows(b->gate, ff), down);
+    part_linear(p, layer, part_rows(b->t, h->n_embd), part_rows(b->gate, ff), down, -1);
 }
 
 void part_head(program *p, const hparams *h, const part_buffers *b, int embeddings, float cap)
@@ -140,7 +138,7 @@ void part_head(program *p, const hparams *h, const part_buffers *b, int embeddin
     p->in_head = true;
     view t = part_rows(b->t, h->n_embd);
     t.from_first = true;
-    part_linear(p, -1, part_rows(p->logits, h->n_vocab), t, output);
+    part_linear(p, -1, part_rows(p->logits, h->n_vocab), t, output, -1);
     if (cap != 0.0f) {
         op *o = program_add(p, OP_SOFTCAP, -1);
         o->out[0] = part_rows(p->logits, h->n_vocab);
