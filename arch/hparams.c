@@ -49,7 +49,8 @@ static bool link_shared_layers(arch_reader *r, int64_t n_shared, hparams *h)
         int j = first_shared - 1;
         while (j >= 0 && h->layers[j].sliding != l->sliding) j--;
         if (j < 0)
-            return err_set(r->e, ERR_INPUT, "%s: layer %d shares keys and values, but no earlier layer of its kind (%s) has any",
+            return err_set(r->e, ERR_INPUT,
+                           "%s: layer %d shares keys and values, but no earlier layer of its kind (%s) has any",
                            gguf_path(r->g), i, l->sliding ? "sliding" : "full");
         l->kv_source = j;
     }
@@ -61,7 +62,8 @@ static bool check_sources(arch_reader *r, const hparams *h)
     for (int i = 0; i < h->n_layer; i++) {
         const layer_shape *l = &h->layers[i], *s = &h->layers[l->kv_source];
         if (l->n_kv_head != s->n_kv_head)
-            return err_set(r->e, ERR_INPUT, "%s: layer %d shares layer %d's keys and values but has %d KV heads, not %d",
+            return err_set(r->e, ERR_INPUT,
+                           "%s: layer %d shares layer %d's keys and values but has %d KV heads, not %d",
                            gguf_path(r->g), i, l->kv_source, l->n_kv_head, s->n_kv_head);
     }
     return true;
@@ -74,7 +76,8 @@ static bool read_head_dim(arch_reader *r, const hparams *h, int64_t *head_dim)
     if (!arch_int_or(r, "attention.key_length", h->n_embd / h->n_head, head_dim)) return false;
     if (said) return true;
     if (h->n_embd % h->n_head != 0)
-        return arch_bad(r, "attention.head_count", "does not divide embedding_length, and there is no attention.key_length");
+        return arch_bad(r, "attention.head_count",
+                        "does not divide embedding_length, and there is no attention.key_length");
     return *head_dim >= 2 || arch_bad(r, "attention.head_count", "heads have less than two elements");
 }
 
@@ -83,7 +86,8 @@ static bool fill_layer(arch_reader *r, const hparams *h, layer_shape *l, int64_t
     l->n_ff = (int)n_ff;
     l->n_kv_head = (int)n_kv;
     l->head_dim = (int)head_dim;
-    if (h->n_head % l->n_kv_head != 0) return arch_bad(r, "attention.head_count_kv", "does not divide attention.head_count");
+    if (h->n_head % l->n_kv_head != 0)
+        return arch_bad(r, "attention.head_count_kv", "does not divide attention.head_count");
     if (l->head_dim % 2 != 0) return arch_bad(r, "attention.key_length", "head size is odd");
     if (l->sliding && h->window <= 0) return arch_bad(r, "attention.sliding_window", "a sliding layer needs a window");
     return true;
@@ -119,13 +123,17 @@ static bool same_key(arch_reader *r, const char *a, const char *b)
 {
     int64_t va, vb;
     if (!arch_has(r, a) || !arch_has(r, b)) return true;
-    if (!gguf_get_i64(r->g, arch_key_of(r, a), &va, r->e) || !gguf_get_i64(r->g, arch_key_of(r, b), &vb, r->e)) return false;
+    if (!gguf_get_i64(r->g, arch_key_of(r, a), &va, r->e) || !gguf_get_i64(r->g, arch_key_of(r, b), &vb, r->e))
+        return false;
     return va == vb || arch_bad(r, b, "keys and values of different head sizes cannot be run");
 }
 
 // ---- rotary embeddings ---------------------------------------------------------------------------------------------
 
-static bool is_text(gguf_str s, const char *text) { return s.n == (int64_t)strlen(text) && memcmp(s.s, text, (size_t)s.n) == 0; }
+static bool is_text(gguf_str s, const char *text)
+{
+    return s.n == (int64_t)strlen(text) && memcmp(s.s, text, (size_t)s.n) == 0;
+}
 
 static bool read_scaling(arch_reader *r, hparams *h)
 {
@@ -146,12 +154,14 @@ static bool read_factors(arch_reader *r, hparams *h)
         return err_set(r->e, ERR_INPUT, "%s: tensor 'rope_freqs.weight': expected one row of F32", gguf_path(r->g));
     for (int i = 0; i < h->n_layer; i++)
         if (!h->layers[i].sliding && t->shape[0] != h->layers[i].head_dim / 2)
-            return err_set(r->e, ERR_INPUT, "%s: tensor 'rope_freqs.weight': found %lld values, expected %d (half the head size)",
+            return err_set(r->e, ERR_INPUT,
+                           "%s: tensor 'rope_freqs.weight': found %lld values, expected %d (half the head size)",
                            gguf_path(r->g), (long long)t->shape[0], h->layers[i].head_dim / 2);
     h->rope_freq_factors = (const float *)(const void *)t->data;
     for (int64_t i = 0; i < t->shape[0]; i++)
         if (!(h->rope_freq_factors[i] > 0.0f))
-            return err_set(r->e, ERR_INPUT, "%s: tensor 'rope_freqs.weight': value %lld is not above 0", gguf_path(r->g), (long long)i);
+            return err_set(r->e, ERR_INPUT, "%s: tensor 'rope_freqs.weight': value %lld is not above 0",
+                           gguf_path(r->g), (long long)i);
     return true;
 }
 
@@ -201,7 +211,8 @@ static bool read_type(arch_reader *r, hparams *h)
 static bool read_family(hparams *h, const gguf *g, err *e)
 {
     static const char *const names[] = {
-        [ARCH_GEMMA3] = "gemma3", [ARCH_GEMMA4] = "gemma4", [ARCH_LLAMA] = "llama", [ARCH_QWEN2] = "qwen2", [ARCH_QWEN3] = "qwen3",
+        [ARCH_GEMMA3] = "gemma3", [ARCH_GEMMA4] = "gemma4", [ARCH_LLAMA] = "llama", [ARCH_QWEN2] = "qwen2",
+        [ARCH_QWEN3] = "qwen3",
     };
     char *arch;
     if (!gguf_get_cstr(g, "general.architecture", &arch, e)) return false;
@@ -212,7 +223,8 @@ static bool read_family(hparams *h, const gguf *g, err *e)
             free(arch);
             return true;
         }
-    err_set(e, ERR_INPUT, "%s: key 'general.architecture': found '%s', expected gemma3, gemma4, llama, qwen2 or qwen3", gguf_path(g), arch);
+    err_set(e, ERR_INPUT, "%s: key 'general.architecture': found '%s', expected gemma3, gemma4, llama, qwen2 or qwen3",
+            gguf_path(g), arch);
     free(arch);
     return false;
 }
@@ -279,7 +291,8 @@ static bool read_sizes(arch_reader *r, hparams *h, int64_t *head_dim)
     if (!arch_int(r, "block_count", &n_layer) || !arch_int(r, "embedding_length", &n_embd)) return false;
     if (!arch_int(r, "attention.head_count", &n_head) || !arch_int(r, "context_length", &h->n_ctx_train)) return false;
     if (!arch_int(r, "attention.sliding_window", &h->window)) return false;
-    if (!arch_int(r, "embedding_length_per_layer_input", &n_ple) || !arch_int(r, "expert_count", &n_expert)) return false;
+    if (!arch_int(r, "embedding_length_per_layer_input", &n_ple) || !arch_int(r, "expert_count", &n_expert))
+        return false;
     if (n_expert > 0) return arch_bad(r, "expert_count", "models of experts are neither run nor quantized yet");
     h->n_layer = (int)n_layer;
     h->n_embd = (int)n_embd;

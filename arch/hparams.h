@@ -12,7 +12,7 @@ typedef struct {            // one layer's shape
     bool    sliding;        // window attention
     int     n_kv_head, head_dim, n_ff;
     bool    has_kv;         // computes its own K and V; otherwise shares those of kv_source
-    int     kv_source;      // layer whose cache this one reads (its own index when has_kv): the last earlier layer of the same kind
+    int     kv_source;      // whose cache it reads: its own when has_kv, else the last earlier layer's of its kind
     bool    k_is_v;         // V is K's projection (no v tensor)
     bool    qkv_bias, o_bias, ffn_bias;     // the file has biases for these products
 } layer_shape;
@@ -24,10 +24,10 @@ typedef struct {
     int64_t n_vocab, n_ctx_train, window;
     float   rms_eps, attention_scale, final_softcap;    // final_softcap 0: none
     float   rope_base, rope_base_swa;                   // full and sliding layers
-    float   rope_scale;                                 // full layers' linear factor: positions are divided by it (1: none)
-    bool    rope_neighbours;                            // pairs that rotate are elements 2i and 2i + 1 of a head, not i and i + head_dim / 2
+    float   rope_scale;                                 // full layers: positions are divided by it (1: none)
+    bool    rope_neighbours;                            // elements 2i and 2i + 1 rotate, not i and i + head_dim / 2
     bool    qk_norm;                                    // heads of Q and K are normed
-    bool    norm_rounds_first;                          // bfloat16: a norm rounds before its weight and after it (Llama, Qwen), not only after it
+    bool    norm_rounds_first;                          // bfloat16: a norm rounds before its weight too (Llama, Qwen)
     const float *rope_freq_factors;                     // [max full head_dim / 2] or NULL; borrowed from the mapping
     layer_shape *layers;                                // [n_layer]
     char    type_label[16];     // "BF16", "Q4_K_M", ... from general.file_type

@@ -17,32 +17,32 @@
 // Rows of an architecture stand before those of all others. A divisor or a base so small that quotients leave the
 // range of F32 is refused: no model is near.
 static const arch_key KEYS[] = {
-    { NULL,     "block_count",                        1, LIMIT_LAYERS, false, ABSENT_REFUSED, 0,     false },
-    { NULL,     "context_length",                     1, ANY_CONTEXT,  false, ABSENT_REFUSED, 0,     false },
-    { NULL,     "embedding_length",                   1, 1 << 20,      false, ABSENT_REFUSED, 0,     false },
-    { NULL,     "feed_forward_length",                1, 1 << 24,      false, ABSENT_REFUSED, 0,     false },
-    { NULL,     "attention.head_count",               1, 1 << 12,      false, ABSENT_REFUSED, 0,     false },
-    { GEMMAS,   "attention.head_count_kv",            1, 1 << 12,      false, ABSENT_REFUSED, 0,     false },
-    { NULL,     "attention.head_count_kv",            1, 1 << 12,      false, ABSENT_FORMULA, 0,     true },    // head_count
-    { GEMMAS,   "attention.key_length",               2, 4096,         false, ABSENT_REFUSED, 0,     false },
-    { NULL,     "attention.key_length",               2, 4096,         false, ABSENT_FORMULA, 0,     false },   // an equal share
-    { NULL,     "attention.key_length_swa",           2, 4096,         false, ABSENT_FORMULA, 0,     false },   // key_length
-    { NULL,     "attention.sliding_window",           0, ANY_CONTEXT,  false, ABSENT_VALUE,   0,     false },
-    { "gemma3", "attention.sliding_window_pattern",   1, LIMIT_LAYERS, false, ABSENT_VALUE,   6,     true },    // every sixth is full
-    { "gemma4", "attention.sliding_window_pattern",   1, LIMIT_LAYERS, false, ABSENT_REFUSED, 0,     false },
-    { NULL,     "attention.sliding_window_pattern",   1, LIMIT_LAYERS, false, ABSENT_VALUE,   1,     false },
-    { NULL,     "attention.shared_kv_layers",         0, LIMIT_LAYERS, false, ABSENT_VALUE,   0,     false },
-    { NULL,     "attention.layer_norm_rms_epsilon",   0, ANY_FLOAT,    true,  ABSENT_REFUSED, 0,     false },
-    { "gemma4", "attention.scale",                    0, ANY_FLOAT,    true,  ABSENT_VALUE,   1,     true },
-    { NULL,     "attention.scale",                    0, ANY_FLOAT,    true,  ABSENT_FORMULA, 0,     true },    // of the head size
-    { "gemma4", "final_logit_softcapping",            0, ANY_FLOAT,    false, ABSENT_VALUE,   30,    true },
-    { NULL,     "final_logit_softcapping",            0, ANY_FLOAT,    false, ABSENT_VALUE,   0,     false },
-    { NULL,     "rope.freq_base",                     1e-30, ANY_FLOAT, false, ABSENT_VALUE,  10000, true },
-    { NULL,     "rope.freq_base_swa",                 1e-30, ANY_FLOAT, false, ABSENT_VALUE,  10000, false },
-    { NULL,     "rope.scaling.factor",                0.001, ANY_FLOAT, false, ABSENT_VALUE,  1,     false },
-    { NULL,     "rope.dimension_count",               1, 4096,         false, ABSENT_FORMULA, 0,     false },   // key_length
-    { NULL,     "embedding_length_per_layer_input",   0, 1 << 20,      false, ABSENT_VALUE,   0,     false },
-    { NULL,     "expert_count",                       0, 1 << 16,      false, ABSENT_VALUE,   0,     false },
+    { NULL,     "block_count",                      1, LIMIT_LAYERS, false, ABSENT_REFUSED, 0, false },
+    { NULL,     "context_length",                   1, ANY_CONTEXT,  false, ABSENT_REFUSED, 0, false },
+    { NULL,     "embedding_length",                 1, 1 << 20,      false, ABSENT_REFUSED, 0, false },
+    { NULL,     "feed_forward_length",              1, 1 << 24,      false, ABSENT_REFUSED, 0, false },
+    { NULL,     "attention.head_count",             1, 1 << 12,      false, ABSENT_REFUSED, 0, false },
+    { GEMMAS,   "attention.head_count_kv",          1, 1 << 12,      false, ABSENT_REFUSED, 0, false },
+    { NULL,     "attention.head_count_kv",          1, 1 << 12,      false, ABSENT_FORMULA, 0, true },  // head_count
+    { GEMMAS,   "attention.key_length",             2, 4096,         false, ABSENT_REFUSED, 0, false },
+    { NULL,     "attention.key_length",             2, 4096,         false, ABSENT_FORMULA, 0, false }, // an equal share
+    { NULL,     "attention.key_length_swa",         2, 4096,         false, ABSENT_FORMULA, 0, false }, // key_length
+    { NULL,     "attention.sliding_window",         0, ANY_CONTEXT,  false, ABSENT_VALUE,   0, false },
+    { "gemma3", "attention.sliding_window_pattern", 1, LIMIT_LAYERS, false, ABSENT_VALUE,   6, true },  // every sixth is full
+    { "gemma4", "attention.sliding_window_pattern", 1, LIMIT_LAYERS, false, ABSENT_REFUSED, 0, false },
+    { NULL,     "attention.sliding_window_pattern", 1, LIMIT_LAYERS, false, ABSENT_VALUE,   1, false },
+    { NULL,     "attention.shared_kv_layers",       0, LIMIT_LAYERS, false, ABSENT_VALUE,   0, false },
+    { NULL,     "attention.layer_norm_rms_epsilon", 0, ANY_FLOAT,    true,  ABSENT_REFUSED, 0, false },
+    { "gemma4", "attention.scale",                  0, ANY_FLOAT,    true,  ABSENT_VALUE,   1, true },
+    { NULL,     "attention.scale",                  0, ANY_FLOAT,    true,  ABSENT_FORMULA, 0, true },  // of the head size
+    { "gemma4", "final_logit_softcapping",          0, ANY_FLOAT,    false, ABSENT_VALUE,   30, true },
+    { NULL,     "final_logit_softcapping",          0, ANY_FLOAT,    false, ABSENT_VALUE,   0, false },
+    { NULL,     "rope.freq_base",                   1e-30, ANY_FLOAT, false, ABSENT_VALUE,  10000, true },
+    { NULL,     "rope.freq_base_swa",               1e-30, ANY_FLOAT, false, ABSENT_VALUE,  10000, false },
+    { NULL,     "rope.scaling.factor",              0.001, ANY_FLOAT, false, ABSENT_VALUE,  1, false },
+    { NULL,     "rope.dimension_count",             1, 4096,         false, ABSENT_FORMULA, 0, false }, // key_length
+    { NULL,     "embedding_length_per_layer_input", 0, 1 << 20,      false, ABSENT_VALUE,   0, false },
+    { NULL,     "expert_count",                     0, 1 << 16,      false, ABSENT_VALUE,   0, false },
 };
 
 // Is arch a word of archs?
@@ -135,11 +135,12 @@ bool arch_int_or(arch_reader *r, const char *name, int64_t formula, int64_t *out
 static bool float_in_range(arch_reader *r, const arch_key *k, float v)
 {
     if (!isfinite(v) || (k->above ? !(v > (float)k->lo) : k->lo == 0 && !(v >= 0.0f)))
-        return arch_bad(r, k->name, k->above || k->lo > 0 ? "expected a number above 0" : "expected a number of at least 0");
+        return arch_bad(r, k->name,
+                        k->above || k->lo > 0 ? "expected a number above 0" : "expected a number of at least 0");
     if (k->lo > 0 && !(v > 0.0f)) return arch_bad(r, k->name, "expected a number above 0");
     if (v >= (float)k->lo) return true;
-    return err_set(r->e, ERR_INPUT, "%s: key '%s': found %g, expected at least %g", gguf_path(r->g), arch_key_of(r, k->name),
-                   (double)v, k->lo);
+    return err_set(r->e, ERR_INPUT, "%s: key '%s': found %g, expected at least %g", gguf_path(r->g),
+                   arch_key_of(r, k->name), (double)v, k->lo);
 }
 
 static bool read_float(arch_reader *r, const char *name, const double *formula, float *out)
@@ -199,11 +200,12 @@ bool arch_facts_read(arch_facts *f, const gguf *g, err *e)
     r.arch = arch;
     bool ok = read_fact(&r, "block_count", -1, &f->n_layer) && read_fact(&r, "attention.head_count", -1, &f->n_head);
     ok = ok && read_fact(&r, "attention.head_count_kv", f->n_head, &f->n_head_kv);
-    ok = ok && read_fact(&r, "expert_count", 0, &f->n_expert) && read_fact(&r, "attention.shared_kv_layers", 0, &shared);
+    ok = ok && read_fact(&r, "expert_count", 0, &f->n_expert)
+        && read_fact(&r, "attention.shared_kv_layers", 0, &shared);
     if (ok && (f->n_layer < 0 || f->n_layer > LIMIT_LAYERS || shared < 0 || shared > f->n_layer))
-        ok = err_set(e, ERR_INPUT, "%s: keys '%s.block_count' and '%s.attention.shared_kv_layers': found %lld and %lld, expected at "
-                     "most %d layers, and no more that share", gguf_path(g), arch, arch, (long long)f->n_layer, (long long)shared,
-                     LIMIT_LAYERS);
+        ok = err_set(e, ERR_INPUT, "%s: keys '%s.block_count' and '%s.attention.shared_kv_layers': found %lld and "
+                     "%lld, expected at most %d layers, and no more that share", gguf_path(g), arch, arch,
+                     (long long)f->n_layer, (long long)shared, LIMIT_LAYERS);
     f->first_shared = ok ? f->n_layer - shared : 0;
     free(arch);
     return ok;

@@ -55,14 +55,14 @@ bool arch_layers(arch_reader *r, const char *name, int n_layer, int64_t formula,
 
 bool        arch_has(arch_reader *r, const char *name);
 const char *arch_key_of(arch_reader *r, const char *name);                          // "<arch>.<name>", in r->key
-bool        arch_bad(arch_reader *r, const char *name, const char *what);           // ERR_INPUT: file, key, what; returns false
+bool        arch_bad(arch_reader *r, const char *name, const char *what);  // ERR_INPUT: file, key, what; false
 
 // ---- what the choice of types looks at -----------------------------------------------------------------------------
 
 // Of any architecture, known here or not.
 typedef struct {
     int64_t n_layer, n_head, n_head_kv, n_expert;       // n_head_kv: of layer 0 where it differs by layer
-    int64_t first_shared;                               // the first layer that takes keys and values from an earlier one; n_layer: none does
+    int64_t first_shared;       // the first layer that takes keys and values from an earlier one; n_layer: none does
 } arch_facts;
 
 // ERR_INPUT names the key.

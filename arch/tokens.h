@@ -8,7 +8,8 @@
 
 // tokenizer.ggml.token_type, as llama.cpp numbers them (enum llama_token_type)
 typedef enum {
-    TOKEN_UNDEFINED, TOKEN_NORMAL, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER_DEFINED, TOKEN_UNUSED, TOKEN_BYTE, N_TOKEN_TYPES,
+    TOKEN_UNDEFINED, TOKEN_NORMAL, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER_DEFINED, TOKEN_UNUSED, TOKEN_BYTE,
+    N_TOKEN_TYPES,
 } token_type;
 
 // Tokens that are special in Gemma 4's tokenizer.json and user-defined in a file, so that a reader of the chat sees

@@ -13,7 +13,8 @@ typedef struct {
 
 static const opt options[] = {
     OPT_REVISION(inspect_options),
-    { "--program", NULL, OPT_FLAG, offsetof(inspect_options, program), NULL, "the forward pass of a GGUF file, as the list of operations that is run",
+    { "--program", NULL, OPT_FLAG, offsetof(inspect_options, program), NULL,
+      "the forward pass of a GGUF file, as the list of operations that is run",
       false, 0, 0, NULL },
     OPT_JSON(inspect_options),
 };

@@ -1,5 +1,5 @@
-// inspect --program: the forward pass of a model as the list of operations that it is (runtime/program.h), with their operands, weights
-// and what those take. From the file's metadata and tensor table; no weight is read.
+// inspect --program: the forward pass of a model as the list of operations that it is (runtime/program.h), with their
+// operands, weights and what those take. From the file's metadata and tensor table; no weight is read.
 #include "inspect.h"
 #include "../formats/file_map.h"
 #include "../runtime/program.h"
@@ -54,8 +54,8 @@ static void add_weight(char *cell, const program *p, const gguf *g, int index, i
     const gguf_tensor    *t = w ? gguf_find_tensor(g, w->name) : NULL;
     if (!w) return;
     if (w->vector) snprintf(one, sizeof one, "%s", w->name);
-    else           snprintf(one, sizeof one, "%s %lldx%lld%s%s", w->name, (long long)w->rows, (long long)w->cols, t ? " " : "",
-                            t ? dtype_name(t->type) : "");
+    else           snprintf(one, sizeof one, "%s %lldx%lld%s%s", w->name, (long long)w->rows, (long long)w->cols,
+                            t ? " " : "", t ? dtype_name(t->type) : "");
     append(cell, one);
     *bytes += bytes_of(g, w);
 }
@@ -79,7 +79,8 @@ static void add_facts(char *cell, const program *p, const hparams *h, const op *
     }
     if (o->rope >= 0) {
         const program_rope *r = &p->ropes[o->rope];
-        snprintf(one, sizeof one, "base %g%s%s", (double)r->base, r->factors ? ", factors" : "", o->neighbours ? ", neighbours" : "");
+        snprintf(one, sizeof one, "base %g%s%s", (double)r->base, r->factors ? ", factors" : "",
+                 o->neighbours ? ", neighbours" : "");
         append_after(cell, "; ", one);
     }
     if (attends && o->window > 0) {
@@ -188,7 +189,8 @@ static bool print_text(const program *p, const hparams *h, const gguf *g)
     static const char *const header[] = { ">#", ">layer", "operation", "out", "in", "weights", ">bytes", "by", NULL };
     table t;
     printf("%d operations; floats of a token in buffers:", p->n_ops + p->n_head);
-    for (int i = 0; i < p->n_buffers; i++) printf("%s %s %lld", i ? "," : "", p->buffers[i].name, (long long)p->buffers[i].floats);
+    for (int i = 0; i < p->n_buffers; i++)
+        printf("%s %s %lld", i ? "," : "", p->buffers[i].name, (long long)p->buffers[i].floats);
     printf("\n");
     table_begin(&t, header);
     rows_text(&t, p, h, g, p->ops, p->n_ops, 0);

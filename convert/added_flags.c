@@ -53,8 +53,8 @@ static bool check_flags(const added_token *t, const text_cut *c, const char *dir
         return err_set(e, ERR_INPUT, "%s/%s: token '%.80s': found normalized true %s, expected false: GGUF cannot say "
                        "so, and ids would change", dir, t->file, t->text, fault);
     if (c->kind == TOK_LLAMA && is_spaces(t->text))
-        return err_set(e, ERR_INPUT, "%s/%s: token '%.80s': found nothing but spaces, expected U+2581 in their place: that "
-                       "is what they mean in GGUF", dir, t->file, t->text);
+        return err_set(e, ERR_INPUT, "%s/%s: token '%.80s': found nothing but spaces, expected U+2581 in their place: "
+                       "that is what they mean in GGUF", dir, t->file, t->text);
     return true;
 }
 

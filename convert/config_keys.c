@@ -139,7 +139,8 @@ static const known_key known[] = {
     { "is_causal", IN_TEXT }, { "configuration_files", IN_ALL }, { "transformers_weights", IN_ALL },
     { "attribute_map", IN_ALL }, { "default_rope_type", IN_ALL }, { "quantization_config", IN_ALL },
     { "compression_config", IN_ALL }, { "text_config", IN_ALL }, { "query_pre_attn_scalar", IN_GEMMA3 },
-    { "rope_theta", IN_GEMMA3 | IN_DENSE }, { "rope_local_base_freq", IN_GEMMA3 }, { "sliding_window_pattern", IN_GEMMA3 },
+    { "rope_theta", IN_GEMMA3 | IN_DENSE }, { "rope_local_base_freq", IN_GEMMA3 },
+    { "sliding_window_pattern", IN_GEMMA3 },
     { "_sliding_window_pattern", IN_GEMMA3 },   // what Transformers writes beside layer_types, and does not read
     { "num_kv_shared_layers", IN_GEMMA4 | IN_UNIFIED }, { "use_double_wide_mlp", IN_GEMMA4 | IN_UNIFIED },
     { "attention_k_eq_v", IN_GEMMA4 | IN_UNIFIED }, { "global_head_dim", IN_GEMMA4 | IN_UNIFIED },
@@ -231,7 +232,8 @@ static bool is_among(const char *key, const char *const *keys)
 static bool reads_rope_key(const hf_config *c, const hf_kind *k, const char *key)
 {
     static const char *const always[] = { "rope_type", "type", "rope_theta", NULL };
-    static const char *const slow[]   = { "low_freq_factor", "high_freq_factor", "original_max_position_embeddings", NULL };
+    static const char *const slow[]   = { "low_freq_factor", "high_freq_factor", "original_max_position_embeddings",
+                                          NULL };
     const bool gemma = hf_is_gemma(c), scaled = !k->rope_unscaled && (k->n_layers || !gemma);
     if (is_among(key, always)) return true;
     if (strcmp(key, "partial_rotary_factor") == 0) return scaled || !gemma;

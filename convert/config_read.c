@@ -50,8 +50,8 @@ bool config_refuse(const cJSON *t, const char *key, const char *why, const char 
 bool config_state_check(int64_t n_embd, int64_t n_head, const char *where, err *e)
 {
     if (n_embd % n_head == 0) return true;
-    return err_set(e, ERR_INPUT, "%s: hidden_size: found %lld, which %lld heads do not divide", where, (long long)n_embd,
-                   (long long)n_head);
+    return err_set(e, ERR_INPUT, "%s: hidden_size: found %lld, which %lld heads do not divide", where,
+                   (long long)n_embd, (long long)n_head);
 }
 
 bool config_head_dim_check(int64_t head_dim, const char *where, err *e)
@@ -73,7 +73,8 @@ static bool is_name(const cJSON *v, const char *name)
     return s && strcmp(s, name) == 0;
 }
 
-bool config_layer_types(int32_t *sliding, int64_t n_layer, const cJSON *types, bool old_names, const char *where, err *e)
+bool config_layer_types(int32_t *sliding, int64_t n_layer, const cJSON *types, bool old_names, const char *where,
+                        err *e)
 {
     int64_t i = 0;
     if (!cJSON_IsArray(types) || cJSON_GetArraySize(types) != n_layer)

@@ -1,4 +1,5 @@
-// config_read: single values of a config.json, as Transformers' config classes take them. `where` names the object in messages.
+// config_read: single values of a config.json, as Transformers' config classes take them. `where` names the object in
+// messages.
 #ifndef HALLMARK_CONVERT_CONFIG_READ_H
 #define HALLMARK_CONVERT_CONFIG_READ_H
 
@@ -35,11 +36,12 @@ bool config_pad_check(int64_t n_vocab, const cJSON *t, const char *where, err *e
 bool config_refuse(const cJSON *t, const char *key, const char *why, const char *where, err *e);
 
 // Sizes that must fit each other. ERR_INPUT names the key.
-bool config_state_check(int64_t n_embd, int64_t n_head, const char *where, err *e);         // heads divide the state
-bool config_head_dim_check(int64_t head_dim, const char *where, err *e);                    // even, so that halves rotate
-bool config_kv_heads_check(int64_t n_head, int64_t n_head_kv, const char *where, err *e);   // KV heads divide heads
+bool config_state_check(int64_t n_embd, int64_t n_head, const char *where, err *e);        // heads divide the state
+bool config_head_dim_check(int64_t head_dim, const char *where, err *e);                   // even: halves rotate
+bool config_kv_heads_check(int64_t n_head, int64_t n_head_kv, const char *where, err *e);  // KV heads divide heads
 
 // layer_types into sliding [n_layer]: 1 for 'sliding_attention', 0 for 'full_attention' (old_names: or 'attention').
-bool config_layer_types(int32_t *sliding, int64_t n_layer, const cJSON *types, bool old_names, const char *where, err *e);
+bool config_layer_types(int32_t *sliding, int64_t n_layer, const cJSON *types, bool old_names, const char *where,
+                        err *e);
 
 #endif

@@ -70,8 +70,9 @@ static void note_window(const hf_config *c, progress *log)
 {
     const int64_t n = c->kind[KIND_SLIDING].n_layers;
     if (hf_is_gemma(c) || n == 0) return;
-    progress_logf(log, "%lld of %lld layers see a window of %lld tokens, as in Transformers; llama.cpp does not look at it: "
-                  "longer texts go on otherwise there", (long long)n, (long long)c->n_layer, (long long)c->window);
+    progress_logf(log, "%lld of %lld layers see a window of %lld tokens, as in Transformers; llama.cpp does not look "
+                  "at it: longer texts go on otherwise there", (long long)n, (long long)c->n_layer,
+                  (long long)c->window);
 }
 
 // The one key by which a config can ask for the index where model.safetensors would be read.
@@ -80,7 +81,8 @@ static bool open_weights(job *j, const char *where, err *e)
     const char *named = cJSON_GetStringValue(json_get(j->config_json, "transformers_weights"));
     if (!(j->checkpoint = st_open_dir(j->dir, e))) return false;
     if (!named || !st_index_unread(j->checkpoint) || strcmp(named, "model.safetensors") == 0) return true;
-    return err_set(e, ERR_INPUT, "%s: transformers_weights: found '%.80s' beside a model.safetensors, expected one of them",
+    return err_set(e, ERR_INPUT,
+                   "%s: transformers_weights: found '%.80s' beside a model.safetensors, expected one of them",
                    where, named);
 }
 
@@ -127,10 +129,12 @@ static bool plan_tokenizer(job *j, err *e)
     bool ok = read_text(&text, &n_text, j->dir, "tokenizer.json", e);
     if (ok) {
         tokenizer_source s = {
-            .kind = j->config.arch->family->tokenizer, .model_type = j->config.arch->model_type, .text = text, .n_text = n_text, .tokenizer_config = j->tokenizer_config_json,
+            .kind = j->config.arch->family->tokenizer, .model_type = j->config.arch->model_type,
+            .text = text, .n_text = n_text, .tokenizer_config = j->tokenizer_config_json,
             .generation_config = j->generation_json, .config = j->config_json,
             .added_tokens = j->added_tokens_json, .special_tokens_map = j->special_tokens_json,
-            .n_vocab = j->config.n_vocab, .suppress = j->config.arch->class == CLASS_GEMMA4_UNIFIED, .dir = j->dir, .log = j->o->progress,
+            .n_vocab = j->config.n_vocab, .suppress = j->config.arch->class == CLASS_GEMMA4_UNIFIED,
+            .dir = j->dir, .log = j->o->progress,
         };
         ok = tokenizer_meta_plan(j->plan, &s, e);
     }

@@ -42,7 +42,8 @@ struct family {
     tok_kind           tokenizer;
     const tensor_rule *model, *layer;   // each ends with a row whose hf is NULL
     bool               rope_freqs;      // write rope_freqs.weight for the full-attention layers
-    // Everything of the config but its class, which is known. root: the whole file's object, t: the text model's (hf_text_config). ERR_INPUT.
+    // Everything of the config but its class, which is known. root: the whole file's object, t: the text model's
+    // (hf_text_config). ERR_INPUT.
     bool             (*config)(hf_config *c, const cJSON *root, const cJSON *t, const char *where, err *e);
     void             (*hparams)(const hf_config *c, hparam_list *l);
 };

@@ -68,6 +68,6 @@ static void plan_hparams(const hf_config *c, hparam_list *l)
 }
 
 const family family_gemma3 = {
-    .arch = "gemma3", .tokenizer = TOK_LLAMA, .model = model_rules, .layer = layer_rules, .rope_freqs = false, .config = gemma_config_read,
-    .hparams = plan_hparams,
+    .arch = "gemma3", .tokenizer = TOK_LLAMA, .model = model_rules, .layer = layer_rules, .rope_freqs = false,
+    .config = gemma_config_read, .hparams = plan_hparams,
 };

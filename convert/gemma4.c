@@ -78,6 +78,6 @@ static void plan_hparams(const hf_config *c, hparam_list *l)
 }
 
 const family family_gemma4 = {
-    .arch = "gemma4", .tokenizer = TOK_GEMMA4, .model = model_rules, .layer = layer_rules, .rope_freqs = true, .config = gemma_config_read,
-    .hparams = plan_hparams,
+    .arch = "gemma4", .tokenizer = TOK_GEMMA4, .model = model_rules, .layer = layer_rules, .rope_freqs = true,
+    .config = gemma_config_read, .hparams = plan_hparams,
 };

@@ -93,7 +93,7 @@ static bool read_scalars(hf_config *c, const cJSON *root, const cJSON *t, const 
     if (gemma3 && !config_not_null(t, "query_pre_attn_scalar", where, e)) return false;
     if (gemma3 && !config_positive(t, "query_pre_attn_scalar", 256, &scalar, where, e)) return false;
     c->attn_scale = pow(scalar, -0.5);          // Gemma 4 normalises Q and K instead: 1
-    if (gemma3) return config_state_check(c->n_embd, c->n_head, where, e);      // Gemma3TextConfig.validate_architecture
+    if (gemma3) return config_state_check(c->n_embd, c->n_head, where, e);  // Gemma3TextConfig.validate_architecture
     return config_flag(t, "use_double_wide_mlp", &c->double_wide, where, e)
         && config_flag(t, "attention_k_eq_v", &c->k_eq_v, where, e);
 }
@@ -159,13 +159,15 @@ static bool read_override(hf_config *c, const all_layers *all, const cJSON *laye
         if (!ours && !empty && !(row >= 0 && same_scalar(it, all->value[row])))
             return err_set(e, ERR_INPUT, "%s: %.80s: a layer of its own in this is not supported", at, it->string);
     }
-    if (!config_not_null(layer, "head_dim", at, e) || !config_not_null(layer, "num_key_value_heads", at, e)) return false;
+    if (!config_not_null(layer, "head_dim", at, e) || !config_not_null(layer, "num_key_value_heads", at, e))
+        return false;
     if (json_get(layer, "num_key_value_heads")) c->kv_by_layer = true;
     return json_i64_or(layer, "head_dim", 2, 1 << 16, got->head_dim, &got->head_dim, at, e)
         && json_i64_or(layer, "num_key_value_heads", 1, 1 << 12, got->n_head_kv, &got->n_head_kv, at, e);
 }
 
-// Keys of per_layer_config are layer numbers, written "4" or, to sort well, "04". layers: [n_layer], NULL where nothing is said.
+// Keys of per_layer_config are layer numbers, written "4" or, to sort well, "04". layers: [n_layer], NULL where nothing
+// is said.
 static bool index_per_layer(const hf_config *c, const cJSON *per, const cJSON **layers, const char *where, err *e)
 {
     if (!cJSON_IsObject(per)) return err_set(e, ERR_INPUT, "%s: per_layer_config: expected an object", where);
@@ -173,9 +175,10 @@ static bool index_per_layer(const hf_config *c, const cJSON *per, const cJSON **
         size_t n = strlen(it->string);
         int64_t i = n > 0 && n <= 8 && strspn(it->string, "0123456789") == n ? strtol(it->string, NULL, 10) : -1;
         if (i < 0 || i >= c->n_layer)
-            return err_set(e, ERR_INPUT, "%s: per_layer_config: found '%.40s', expected a layer below %lld", where, it->string,
-                           (long long)c->n_layer);
-        if (layers[i]) return err_set(e, ERR_INPUT, "%s: per_layer_config: layer %lld is given twice", where, (long long)i);
+            return err_set(e, ERR_INPUT, "%s: per_layer_config: found '%.40s', expected a layer below %lld", where,
+                           it->string, (long long)c->n_layer);
+        if (layers[i])
+            return err_set(e, ERR_INPUT, "%s: per_layer_config: layer %lld is given twice", where, (long long)i);
         layers[i] = it;
     }
     return true;
@@ -199,9 +202,9 @@ static bool read_per_layer(hf_config *c, const cJSON *t, const cJSON *per, const
                            "of %lld as in all layers", where, (long long)i, (long long)got.n_head_kv,
                            (long long)got.head_dim, (long long)global.n_head_kv, (long long)global.head_dim);
         if (seen[hf_layer_kind(c, i)] && (got.head_dim != kind->head_dim || got.n_head_kv != kind->n_head_kv))
-            return err_set(e, ERR_INPUT, "%s: per_layer_config: layer %lld has %lld KV heads of %lld, an earlier layer of its kind %lld of %lld:"
-                           " GGUF cannot say that", where, (long long)i, (long long)got.n_head_kv, (long long)got.head_dim,
-                           (long long)kind->n_head_kv, (long long)kind->head_dim);
+            return err_set(e, ERR_INPUT, "%s: per_layer_config: layer %lld has %lld KV heads of %lld, an earlier layer "
+                           "of its kind %lld of %lld: GGUF cannot say that", where, (long long)i,
+                           (long long)got.n_head_kv, (long long)got.head_dim, (long long)kind->n_head_kv, (long long)kind->head_dim);
         kind->head_dim  = got.head_dim;
         kind->n_head_kv = got.n_head_kv;
         seen[hf_layer_kind(c, i)] = true;
@@ -209,8 +212,8 @@ static bool read_per_layer(hf_config *c, const cJSON *t, const cJSON *per, const
     return true;
 }
 
-// Older: global_head_dim and num_global_key_value_heads beside head_dim and num_key_value_heads. Transformers reads them only in
-// the absence of per_layer_config, and the number of heads only with attention_k_eq_v.
+// Older: global_head_dim and num_global_key_value_heads beside head_dim and num_key_value_heads. Transformers reads
+// them only in the absence of per_layer_config, and the number of heads only with attention_k_eq_v.
 static bool read_global_dims(hf_config *c, const cJSON *t, const char *where, err *e)
 {
     hf_kind *full = &c->kind[KIND_FULL];
@@ -253,8 +256,8 @@ static bool check_sharing(const hf_config *c, const char *where, err *e)
     for (int64_t i = 0; i < c->n_layer - c->n_shared; i++) n_own[hf_layer_kind(c, i)]++;
     for (int k = 0; k < N_KINDS; k++)
         if (c->kind[k].n_layers && !n_own[k])
-            return err_set(e, ERR_INPUT, "%s: num_kv_shared_layers: found %lld, which leaves no %s layer to share from", where,
-                           (long long)c->n_shared, hf_kind_names[k]);
+            return err_set(e, ERR_INPUT, "%s: num_kv_shared_layers: found %lld, which leaves no %s layer to share from",
+                           where, (long long)c->n_shared, hf_kind_names[k]);
     return true;
 }
 

@@ -1,6 +1,6 @@
-// llama: LlamaForCausalLM and MistralForCausalLM as GGUF architecture "llama", Qwen2ForCausalLM as "qwen2", Qwen3ForCausalLM
-// as "qwen3". Names, keys and values are those of llama.cpp's converter (conversion/llama.py, LlamaModel; conversion/qwen.py,
-// Qwen2Model and Qwen3Model); see README.md here for what differs.
+// llama: LlamaForCausalLM and MistralForCausalLM as GGUF architecture "llama", Qwen2ForCausalLM as "qwen2",
+// Qwen3ForCausalLM as "qwen3". Names, keys and values are those of llama.cpp's converter (conversion/llama.py,
+// LlamaModel; conversion/qwen.py, Qwen2Model and Qwen3Model); see README.md here for what differs.
 #include "family.h"
 #include "llama_config.h"
 

@@ -1,5 +1,5 @@
-// llama_config: the config.json of Llama, Mistral, Qwen 2 and Qwen 3: layers that are all alike, but for a window that some
-// of them may have.
+// llama_config: the config.json of Llama, Mistral, Qwen 2 and Qwen 3: layers that are all alike, but for a window that
+// some of them may have.
 //
 // Defaults and what is refused: LlamaConfig, MistralConfig, Qwen2Config and Qwen3Config of Transformers 5.24.
 #include "llama_config.h"
@@ -132,8 +132,8 @@ static bool read_qwen_layers(hf_config *c, const cJSON *t, const char *where, er
     return true;
 }
 
-// LlamaModel and MistralModel do not look at layer_types, but their cache does: only a list that repeats what they do is
-// one that a file can say.
+// LlamaModel and MistralModel do not look at layer_types, but their cache does: only a list that repeats what they do
+// is one that a file can say.
 static bool read_alike_layers(hf_config *c, const cJSON *t, const char *where, err *e)
 {
     const cJSON *types = json_get(t, "layer_types");
@@ -141,7 +141,8 @@ static bool read_alike_layers(hf_config *c, const cJSON *t, const char *where, e
     if (types && !config_layer_types(c->sliding, c->n_layer, types, false, where, e)) return false;
     for (int64_t i = 0; i < c->n_layer; i++) {
         if (types && c->sliding[i] != sliding)
-            return err_set(e, ERR_INPUT, "%s: layer_types: layer %lld: expected '%s': this model's layers are all alike",
+            return err_set(e, ERR_INPUT,
+                           "%s: layer_types: layer %lld: expected '%s': this model's layers are all alike",
                            where, (long long)i, sliding ? "sliding_attention" : "full_attention");
         c->sliding[i] = sliding;
     }
@@ -162,8 +163,8 @@ static bool read_layers(hf_config *c, const cJSON *t, const char *where, err *e)
     for (int64_t i = 0; i < c->n_layer; i++) c->kind[hf_layer_kind(c, i)].n_layers++;
     if (c->kind[KIND_SLIDING].n_layers == 0) c->window = 0;
     if (c->window == 1)
-        return err_set(e, ERR_INPUT, "%s: sliding_window: found 1, expected at least 2: Transformers' cache would forget "
-                       "nothing while it generates", where);
+        return err_set(e, ERR_INPUT, "%s: sliding_window: found 1, expected at least 2: Transformers' cache would "
+                       "forget nothing while it generates", where);
     if (c->kind[KIND_SLIDING].n_layers && c->window == 0)
         return err_set(e, ERR_INPUT, "%s: layer_types: found %lld sliding layers, expected none without "
                        "use_sliding_window and sliding_window", where, (long long)c->kind[KIND_SLIDING].n_layers);
@@ -172,7 +173,8 @@ static bool read_layers(hf_config *c, const cJSON *t, const char *where, err *e)
 
 bool llama_config_read(hf_config *c, const cJSON *root, const cJSON *t, const char *where, err *e)
 {
-    if (!config_refuse(t, "per_layer_config", "layers of their own are not supported in this family", where, e)) return false;
+    if (!config_refuse(t, "per_layer_config", "layers of their own are not supported in this family", where, e))
+        return false;
     if (!read_scalars(c, root, t, where, e) || !read_layers(c, t, where, e)) return false;
     if (!hf_rope_read(c, t, where, e)) return false;
     for (int64_t i = 0; i < c->n_layer; i++) {

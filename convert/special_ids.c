@@ -31,8 +31,8 @@ static bool is_beyond(const tokenizer_source *s, const cJSON *id, const char *fi
 {
     int64_t n;
     if (!json_as_i64(id, s->n_vocab, INT32_MAX, &n)) return false;
-    progress_logf(s->log, "left out: id %lld in %s of %s, beyond the %lld rows of the embedding", (long long)n, key, file,
-                  (long long)s->n_vocab);
+    progress_logf(s->log, "left out: id %lld in %s of %s, beyond the %lld rows of the embedding", (long long)n, key,
+                  file, (long long)s->n_vocab);
     return true;
 }
 

@@ -332,8 +332,8 @@ static void fill_proportional(float *divisor, const hf_kind *k)
 }
 
 // Llama 3.1: frequencies whose wave is longer than original / low are divided by the factor, those shorter than
-// original / high are not, and between the two the factor grows (Transformers' _compute_llama3_parameters). In F32, and a
-// number over a tensor as the tensor's reciprocal times the number: as torch computes it in llama.cpp's converter.
+// original / high are not, and between the two the factor grows (Transformers' _compute_llama3_parameters). In F32, and
+// a number over a tensor as the tensor's reciprocal times the number: as torch computes it in llama.cpp's converter.
 static void fill_llama3(float *divisor, const hf_kind *k)
 {
     const float turn = (float)(2 * 3.14159265358979323846), original = (float)k->rope_original;

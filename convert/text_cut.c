@@ -92,7 +92,8 @@ static bool check_piece_model(const reader *r)
 
 static bool refuse_steps(const reader *r, const cJSON *const step[MOST_STEPS], int n)
 {
-    return err_set(r->e, ERR_INPUT, "%s: pre_tokenizer: found %.40s%s%.40s, expected ByteLevel alone, or behind Digits or "
+    return err_set(r->e, ERR_INPUT,
+                   "%s: pre_tokenizer: found %.40s%s%.40s, expected ByteLevel alone, or behind Digits or "
                    "Split", r->where, n > 0 ? type_of(step[0]) : n < 0 ? "more than two steps" : "none",
                    n > 1 ? " and " : "", n > 1 ? type_of(step[1]) : "");
 }
@@ -102,7 +103,8 @@ static bool read_byte_step(const reader *r, const cJSON *step, bool *use_regex)
     bool prefix;
     if (!json_bool_or(step, "use_regex", true, use_regex, r->where, r->e)) return false;
     if (!json_bool_or(step, "add_prefix_space", true, &prefix, r->where, r->e)) return false;
-    return !prefix || err_set(r->e, ERR_INPUT, "%s: pre_tokenizer: ByteLevel: add_prefix_space: found true, expected false: "
+    return !prefix
+        || err_set(r->e, ERR_INPUT, "%s: pre_tokenizer: ByteLevel: add_prefix_space: found true, expected false: "
                               "GGUF cannot say it of a byte-level vocabulary", r->where);
 }
 
@@ -121,7 +123,8 @@ static bool read_split(const reader *r, const cJSON *split)
     bool invert;
     if (!json_bool_or(split, "invert", false, &invert, r->where, r->e)) return false;
     if (!pattern || invert || !is_string(json_get(split, "behavior"), "Isolated"))
-        return err_set(r->e, ERR_INPUT, "%s: pre_tokenizer: Split: expected a pattern that is a Regex, behavior 'Isolated' and "
+        return err_set(r->e, ERR_INPUT,
+                       "%s: pre_tokenizer: Split: expected a pattern that is a Regex, behavior 'Isolated' and "
                        "invert false", r->where);
     r->c->pre = find_row(pattern, false);
     return r->c->pre || err_set(r->e, ERR_INPUT, "%s: pre_tokenizer: Split: found a pattern that has no name in GGUF: "
@@ -188,7 +191,8 @@ static bool read_class(const reader *r, const char *pre)
     bool       prefix;
     if (!json_bool_or(r->s->tokenizer_config, "add_prefix_space", false, &prefix, r->where, r->e)) return false;
     if (prefix)
-        return err_set(r->e, ERR_INPUT, "%s/tokenizer_config.json: add_prefix_space: found true, expected false: GGUF cannot "
+        return err_set(r->e, ERR_INPUT,
+                       "%s/tokenizer_config.json: add_prefix_space: found true, expected false: GGUF cannot "
                        "say it of a byte-level vocabulary", r->s->dir);
     r->c->pre = pretok_find(pre);
     r->c->nfc = r->c->pre->nfc;
@@ -198,8 +202,8 @@ static bool read_class(const reader *r, const char *pre)
         return true;
     }
     if (!known || file.pre != r->c->pre || file.nfc != r->c->nfc)
-        progress_logf(r->s->log, "tokenizer.json cuts a text otherwise than the class that tokenizer_config.json names: the "
-                      "class's own words ('%s') are taken, as in Transformers", r->c->pre->name);
+        progress_logf(r->s->log, "tokenizer.json cuts a text otherwise than the class that tokenizer_config.json "
+                      "names: the class's own words ('%s') are taken, as in Transformers", r->c->pre->name);
     return true;
 }
 
@@ -242,18 +246,20 @@ static bool read_spaces(const reader *r)
     const int    n = steps_of(json_get(r->tokenizer, "normalizer"), "normalizers", step);
     if (n == 0 && type_is(pre, "Metaspace")) return read_metaspace(r, pre);
     if (pre)
-        return err_set(r->e, ERR_INPUT, "%s: pre_tokenizer: found %.40s, expected none, or Metaspace without a normalizer",
+        return err_set(r->e, ERR_INPUT,
+                       "%s: pre_tokenizer: found %.40s, expected none, or Metaspace without a normalizer",
                        r->where, type_of(pre));
     if (n == 1 && is_replace(step[0])) return true;
     r->c->prefix = SPACE_EACH;
     if (n == 2 && is_prepend(step[0]) && is_replace(step[1])) return true;
-    return err_set(r->e, ERR_INPUT, "%s: normalizer: found %.40s%s%.40s, expected Prepend of U+2581 and Replace of ' ' by it",
+    return err_set(r->e, ERR_INPUT,
+                   "%s: normalizer: found %.40s%s%.40s, expected Prepend of U+2581 and Replace of ' ' by it",
                    r->where, n < 0 ? "more than two steps" : type_of(step[0]), n > 1 ? " and " : "",
                    n > 1 ? type_of(step[1]) : "");
 }
 
-// Gemma: spaces become U+2581 and nothing else happens to a text. GemmaTokenizer would not look at these steps, but other
-// readers of the folder do. A split at spaces finds none after the normalizer, so it cuts nothing.
+// Gemma: spaces become U+2581 and nothing else happens to a text. GemmaTokenizer would not look at these steps, but
+// other readers of the folder do. A split at spaces finds none after the normalizer, so it cuts nothing.
 static bool check_gemma(const reader *r)
 {
     const cJSON *step[MOST_STEPS] = { NULL, NULL }, *pre = json_get(r->tokenizer, "pre_tokenizer");
@@ -261,8 +267,9 @@ static bool check_gemma(const reader *r)
     const int    n = steps_of(normalizer, "normalizers", step);
     const char  *type = cJSON_GetStringValue(json_get(normalizer, "type"));
     if (n != 1 || !is_replace(step[0]))
-        return err_set(r->e, ERR_INPUT, "%s: normalizer: found %.40s, expected Replace of ' ' by U+2581 and nothing more",
-                       r->where, type ? type : "none");
+        return err_set(r->e, ERR_INPUT,
+                       "%s: normalizer: found %.40s, expected Replace of ' ' by U+2581 and nothing more", r->where,
+                       type ? type : "none");
     if (!pre || (type_is(pre, "Split") && is_string(json_get(json_get(pre, "pattern"), "String"), " "))) return true;
     return err_set(r->e, ERR_INPUT, "%s: pre_tokenizer: found %.40s, expected none, or a Split at ' '", r->where,
                    type_of(pre));
@@ -290,8 +297,8 @@ static bool has_byte_level(const cJSON *tokenizer)
     return n < 0;
 }
 
-bool text_cut_read(text_cut *c, tokenizer_build build, const tokenizer_source *s, const cJSON *tokenizer, const merges *m,
-                   const char *where, err *e)
+bool text_cut_read(text_cut *c, tokenizer_build build, const tokenizer_source *s, const cJSON *tokenizer,
+                   const merges *m, const char *where, err *e)
 {
     const reader r = { .c = c, .s = s, .tokenizer = tokenizer, .m = m, .where = where, .e = e };
     *c = (text_cut){ .kind = s->kind };
@@ -318,7 +325,8 @@ static bool plan_byte_rules(gguf_plan *p, const text_cut *c, progress *log, err 
     if (c->nfc) progress_logf(log, "a text is brought to NFC first, as in Transformers; llama.cpp does not do it");
     if (c->nfc != c->pre->nfc && !gguf_plan_bool(p, KEY_HM_NFC, c->nfc, e)) return false;
     if (c->ignore_merges == c->pre->ignore_merges) return true;
-    progress_logf(log, "a word that is a token %s, as in Transformers; llama.cpp goes by the name '%s' and does otherwise",
+    progress_logf(log, "a word that is a token %s, as in Transformers; llama.cpp goes by the name '%s' and does "
+                  "otherwise",
                   c->ignore_merges ? "is taken without merging" : "is merged all the same", c->pre->name);
     return gguf_plan_bool(p, KEY_HM_IGNORE_MERGES, c->ignore_merges, e);
 }
@@ -329,6 +337,7 @@ bool text_cut_plan_rules(gguf_plan *p, const text_cut *c, progress *log, err *e)
     if (!gguf_plan_bool(p, "tokenizer.ggml.add_space_prefix", c->prefix != SPACE_NONE, e)) return false;
     if (c->prefix == SPACE_NONE || c->prefix == SPACE_EACH) return true;
     progress_logf(log, "a space is put %s, as in Transformers; llama.cpp puts one before every part of a text",
-                  c->prefix == SPACE_FIRST ? "at the beginning of a text that has none" : "before a part that has none");
+                  c->prefix == SPACE_FIRST ? "at the beginning of a text that has none"
+                                           : "before a part that has none");
     return gguf_plan_str(p, KEY_HM_SPACE_PREFIX, space_prefix_name(c->prefix), e);
 }

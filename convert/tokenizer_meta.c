@@ -335,7 +335,8 @@ bool tokenizer_meta_plan(gguf_plan *p, const tokenizer_source *s, err *e)
     v.root = json_parse(s->text, s->n_text, v.where, e);
     if (!v.root || !tokenizer_class_read(&build, s, e)) goto out;
     if (!text_cut_read(&v.cut, build, s, v.root, &v.merges, v.where, e)) goto out;
-    ok = read_vocab(&v, e) && read_added(&v, build, e) && check_beyond(&v, e) && check_merges(&v, e) && plan_all(p, &v, e);
+    ok = read_vocab(&v, e) && read_added(&v, build, e) && check_beyond(&v, e) && check_merges(&v, e)
+        && plan_all(p, &v, e);
 out:
     free(v.respelled);
     free(v.t);

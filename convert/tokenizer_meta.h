@@ -10,8 +10,8 @@
 //               scores say only in part (Google's own: runs of spaces and line ends, longest first) are listed as well;
 //               llama.cpp does not look at them.
 // and one is BPE over bytes:
-//   TOK_BYTES   tokenizer.ggml.model "gpt2" (Llama 3, Qwen): tokens spelled with a character for each byte, merges, and the
-//               name of the pattern that cuts a text into words (text_cut.h).
+//   TOK_BYTES   tokenizer.ggml.model "gpt2" (Llama 3, Qwen): tokens spelled with a character for each byte, merges, and
+//               the name of the pattern that cuts a text into words (text_cut.h).
 // Which of TOK_LLAMA and TOK_BYTES, tokenizer.json says where the family leaves it to the file (TOK_BY_FILE).
 //
 // A tokenizer.json of another make (another model type, normalizer or pre-tokenizer) would be cut into other tokens by

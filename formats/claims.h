@@ -15,10 +15,11 @@
 #define KEY_HM_SOURCE_DIGEST "hallmark.source.digest"       // hex, by the list of files that goes with the version (source.h)
 #define KEY_HM_SOURCE_V1     "hallmark.source.digest_v1"    // hex, by the list of version 1; absent in version 1 and where it is the same
 #define KEY_HM_TENSOR_SHA    "hallmark.tensor.sha256"       // array of hex strings, file order
-#define KEY_HM_QUANTIZE_MIX  "hallmark.quantize.mix"        // JSON: how a mix made to order was found (measure/mix.h); absent elsewhere
+#define KEY_HM_QUANTIZE_MIX  "hallmark.quantize.mix"        // JSON: how a mix made to order was found (measure/mix.h)
 #define KEY_HM_VERIFICATION  "hallmark.verification"        // padded JSON, CLAIMS_RECORD_BYTES, empty ("{}" padded) until release
 #define KEY_HM_EFFORT        "hallmark.quantize.effort"     // u32, above 0 only: how hard the blocks were searched for (quant/effort.h)
-#define KEY_HM_CALIBRATION   "hallmark.quantize.calibration" // hex SHA-256 of the texts whose inputs steered the rounding (measure/calibrate.h)
+// hex SHA-256 of the texts whose inputs steered the rounding (measure/calibrate.h)
+#define KEY_HM_CALIBRATION   "hallmark.quantize.calibration"
 // Not a claim about the bytes but part of the tokenizer (u32 array, every id that ends a text): copied, never recomputed.
 #define KEY_HM_EOS_IDS       "hallmark.eos_token_ids"
 // The same: string array, the texts of tokens that the tokenizer knows and the embedding has no row for; absent where there are none.

@@ -22,8 +22,8 @@ const file_type_info *file_type_find(const char *name);     // ignoring case; NU
 const file_type_info *file_type_of(int64_t id);             // NULL likewise
 const file_type_info *file_type_table(int *n);
 
-// What general.file_type says: the label of its row ("Q4_K_M"), or "?" where the key is absent or names a type without one. Static text.
-// false, ERR_INPUT: the value is no integer.
+// What general.file_type says: the label of its row ("Q4_K_M"), or "?" where the key is absent or names a type without
+// one. Static text. false, ERR_INPUT: the value is no integer.
 bool file_type_label(const gguf *g, const char **label, err *e);
 
 #endif

@@ -397,8 +397,8 @@ gguf *gguf_open(const char *path, err *e) { return gguf_open_as(path, path, e); 
 gguf *gguf_open_as(const char *path, const char *name, err *e)
 {
     if (dir_exists(path)) {
-        err_set(e, ERR_INPUT, "%s: found a folder, expected a GGUF file; 'hallmark convert' makes one, of any type, of a "
-                "Hugging Face folder", path);
+        err_set(e, ERR_INPUT, "%s: found a folder, expected a GGUF file; 'hallmark convert' makes one, of any type, of "
+                "a Hugging Face folder", path);
         return NULL;
     }
     gguf *g = calloc(1, sizeof *g);

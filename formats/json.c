@@ -131,7 +131,8 @@ char *json_restore_nul(const char *s, int64_t *n_bytes)
 cJSON *json_parse_python(const char *text, int64_t n, int64_t max_values, const char *where, err *e)
 {
     json_scan s = {
-        .text = (const uint8_t *)text, .n = n, .max_values = max_values, .allow_nonfinite = true, .where = where, .e = e,
+        .text = (const uint8_t *)text, .n = n, .max_values = max_values, .allow_nonfinite = true,
+        .where = where, .e = e,
     };
     if (!json_scan_all(&s)) return NULL;
     return s.n_nonfinite ? build_nonfinite(text, n, s.n_nonfinite, where, e) : build_tree(text, n, where, e);

@@ -51,7 +51,7 @@ bool             st_require_float(const st *s, const st_tensor *t, err *e);
 // Do two tensors of float types hold the same numbers, whatever their types (F64 as rounded to F32; NaN is equal to NaN)? false where they have
 // another number of elements. Memory stays within some 50 MB however large they are: pages that were read are let go.
 bool             st_same_numbers(const st *s, const st_tensor *a, const st_tensor *b);
-bool             st_index_unread(const st *s);                          // an index stands beside the model.safetensors that was read
+bool             st_index_unread(const st *s);      // an index stands beside the model.safetensors that was read
 bool             st_is_borrowed(const st *s);                           // of st_open_mem: the bytes are no mapping of a file
 
 #endif

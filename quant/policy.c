@@ -207,8 +207,9 @@ static bool check_model(const file_type_info *ft, const policy_model *m, err *e)
     bool known = false;
     for (size_t i = 0; i < sizeof known_archs / sizeof known_archs[0]; i++) known |= strcmp(m->arch, known_archs[i]) == 0;
     if (!ft) return err_set(e, ERR_USAGE, "unknown file type");
-    if (!known) return err_set(e, ERR_INPUT, "architecture '%s': found no rules for it, expected gemma3, gemma4, llama, qwen2 or "
-                               "qwen3", m->arch);
+    if (!known)
+        return err_set(e, ERR_INPUT, "architecture '%s': found no rules for it, expected gemma3, gemma4, llama, qwen2 "
+                       "or qwen3", m->arch);
     if (m->n_layer < 1 || m->n_layer > LIMIT_LAYERS)
         return err_set(e, ERR_INPUT, "architecture '%s': found %lld layers, expected 1 to %d", m->arch, (long long)m->n_layer, LIMIT_LAYERS);
     return true;

@@ -18,7 +18,7 @@
 typedef struct {
     const char    *where;       // for messages: source file and tensor, "dir/model.safetensors: tensor 'x'"; borrowed
     dtype          type;        // type of the source bytes (any with a codec, or a float: dtype_is_float)
-    const uint8_t *data;        // source bytes, the whole tensor, in the destination's element order but for `change`; any alignment
+    const uint8_t *data;        // the whole tensor, in the destination's element order but for `change`; any alignment
     int            fd;          // the same bytes in a file, for in-kernel copies when the type stays; -1 if none
     int64_t        off;
     transform      change;      // what is done to the values before they are encoded

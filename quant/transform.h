@@ -1,8 +1,8 @@
-// transform: what is done to a source tensor's values on their way into a file, beside the change of type. A closed list: every reader of
-// source tensors (writing, comparing) goes through it, so that they cannot disagree.
+// transform: what is done to a source tensor's values on their way into a file, beside the change of type. A closed
+// list: every reader of source tensors (writing, comparing) goes through it, so that they cannot disagree.
 //
-// Each element of the file comes from one element of the source, and each element of the source goes to one place. Proved for every family
-// by tests/families_test.c, whose checkpoints give other tokens where it is not so.
+// Each element of the file comes from one element of the source, and each element of the source goes to one place.
+// Proved for every family by tests/families_test.c, whose checkpoints give other tokens where it is not so.
 #ifndef HALLMARK_QUANT_TRANSFORM_H
 #define HALLMARK_QUANT_TRANSFORM_H
 
@@ -11,8 +11,9 @@
 
 typedef struct {
     float   add;        // added to every element, in F32 (Gemma 3's norms store w, GGUF holds 1 + w); 0: nothing
-    // Rows of every `pairs` rows (a head): row i of the first half and row i of the second become neighbours, 2i and 2i + 1
-    // (llama.cpp's llama rotates neighbours, Transformers halves). Even, divides the number of rows; 0: rows stay.
+    // Rows of every `pairs` rows (a head): row i of the first half and row i of the second become neighbours, 2i
+    // and 2i + 1 (llama.cpp's llama rotates neighbours, Transformers halves). Even, divides the number of rows; 0: rows
+    // stay.
     int64_t pairs;
 } transform;
 

@@ -42,7 +42,8 @@ static bool add_bytes(int64_t *sum, const policy_tensor *t, dtype type, const ch
 {
     int64_t bytes;
     if (dtype_bytes(type, t->n_dims, t->shape, &bytes) && add_i64(*sum, bytes, sum)) return true;
-    return err_set(e, ERR_INPUT, "%s: tensor '%s': its size as %s does not fit 63 bits", path, t->name, dtype_name(type));
+    return err_set(e, ERR_INPUT, "%s: tensor '%s': its size as %s does not fit 63 bits", path, t->name,
+                   dtype_name(type));
 }
 
 // Room for the layers' matrices among n tensors.
@@ -77,7 +78,8 @@ static bool try_type(layers *l, const gguf *g, int row, file_type type, bool has
 {
     err why = { 0 };
     l->model.has_imatrix = has_imatrix;
-    if (!policy_choose(type, &l->model, l->t, l->n, l->types, &why)) return err_set(e, why.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_INPUT, "%s: %s", gguf_path(g), why.msg);
+    if (!policy_choose(type, &l->model, l->t, l->n, l->types, &why))
+        return err_set(e, why.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_INPUT, "%s: %s", gguf_path(g), why.msg);
     bool same = true;
     l->would[row] = 0;
     for (int64_t i = 0; i < l->n; i++) {
@@ -179,7 +181,8 @@ bool type_of_budget(const gguf *g, type_budget_of budget, const void *ctx, char 
     strcpy(label, "?");
     if (ok && l.n > 0) {
         int row = row_of(said);
-        const char *held = row >= 0 && l.exact[row] ? said : with_said(&l, &all, strictest(&l, &all, first_exact(&l) >= 0), said);
+        const bool  as_said = row >= 0 && l.exact[row];
+        const char *held = as_said ? said : with_said(&l, &all, strictest(&l, &all, first_exact(&l) >= 0), said);
         snprintf(label, 16, "%s", held ? held : "?");
     }
     free_layers(&l);
@@ -193,10 +196,12 @@ static bool contradicts(const layers *l, const gguf *g, const char *said, err *e
     const file_type_info *table = file_type_table(&n);
     if (row < 0) return err_set(e, ERR_VERDICT, "%s: key '%s': found a type that is none we know", gguf_path(g), KEY);
     if (l->n == 0 || l->exact[row]) return true;
-    if (is >= 0) return err_set(e, ERR_VERDICT, "%s: key '%s': found %s, expected %s, which is what the layers' tensors are", gguf_path(g), KEY, said, table[is].label);
+    if (is >= 0)
+        return err_set(e, ERR_VERDICT, "%s: key '%s': found %s, expected %s, which is what the layers' tensors are",
+                       gguf_path(g), KEY, said, table[is].label);
     if (near_enough(l, row)) return true;
-    return err_set(e, ERR_VERDICT, "%s: key '%s': found %s, which would take %lld bytes for the layers' tensors; they take %lld", gguf_path(g), KEY, said,
-                   (long long)l->would[row], (long long)l->bytes);
+    return err_set(e, ERR_VERDICT, "%s: key '%s': found %s, which would take %lld bytes for the layers' tensors; they "
+                   "take %lld", gguf_path(g), KEY, said, (long long)l->would[row], (long long)l->bytes);
 }
 
 // ---- naming --------------------------------------------------------------------------------------------------------
@@ -211,7 +216,8 @@ static int nearest(const layers *l)
     for (int pass = 0; pass < 2 && best < 0; pass++)
         for (int i = 0; i < n && i < MAX_TYPES; i++) {
             const double off = l->would[i] > 0 ? fabs(log((double)l->bytes / (double)l->would[i])) : INFINITY;
-            if (dtype_find(table[i].base)->block_weights == 1 || (pass == 0 && !near_enough(l, i)) || (best >= 0 && off >= least)) continue;
+            if (dtype_find(table[i].base)->block_weights == 1 || (pass == 0 && !near_enough(l, i))
+                || (best >= 0 && off >= least)) continue;
             best  = i;
             least = off;
         }

@@ -214,7 +214,8 @@ static bool loses_layer(const net *m, int i)
     return o->kind == OP_RESIDUAL && (!next || next->kind == OP_MARK) && m->h->layers[o->layer].head_dim == 512;
 }
 
-// The norms that the first two sums lead to change places: those before the first layer's MLP and before the second layer.
+// The norms that the first two sums lead to change places: those before the first layer's MLP and before the second
+// layer.
 static void swap_norms(net *m)
 {
     op *first = NULL;

@@ -59,7 +59,7 @@ typedef struct {
     int        scale_from;          // index of a weight of one float that `scale` is read from when the program is opened; -1: none
     activation act;
     bool       v_norm;              // OP_HEADS
-    bool       round_first;         // of norms with a weight: where results are rounded, what is normed is rounded before it too
+    bool       round_first;         // norms with a weight: rounds before it too, where results are rounded
     bool       neighbours;          // OP_ROTATE, OP_HEADS: which elements are pairs
     float      eps, scale, cap;
     int64_t    window;              // OP_ATTEND: a token at p sees keys p - window + 1 .. p; 0: all

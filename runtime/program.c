@@ -81,8 +81,8 @@ view program_view(const program *p, int buffer)
 bool program_build(program *p, const hparams *h, err *e)
 {
     static void (*const build[])(program *, const hparams *) = {
-        [ARCH_GEMMA3] = gemma_build, [ARCH_GEMMA4] = gemma_build, [ARCH_LLAMA] = llama_build, [ARCH_QWEN2] = llama_build,
-        [ARCH_QWEN3] = llama_build,
+        [ARCH_GEMMA3] = gemma_build, [ARCH_GEMMA4] = gemma_build,
+        [ARCH_LLAMA] = llama_build, [ARCH_QWEN2] = llama_build, [ARCH_QWEN3] = llama_build,
     };
     *p = (program){ 0 };
     build[h->family](p, h);

@@ -19,9 +19,10 @@ static bool check_room(const session *s, backend *b, err *e)
     bool fits = net_scratch_need(h, s->n_ctx, s->n_batch, b->ops->logits_rows, &p.scratch_bytes, e);
     fits = fits && add_i64(p.weight_bytes, p.kv_bytes, &need) && add_i64(need, p.scratch_bytes, &need);
     if (fits && need <= room) return true;
-    return err_set(e, ERR_SYSTEM, "device %s: the model does not fit: weights %.1f MiB, KV cache (%s, %lld positions) %.1f MiB, "
-                   "activations and tables %.1f MiB; room for them %.1f MiB", b->ops->name, (double)p.weight_bytes / mib, s->kv, (long long)s->n_ctx,
-                   (double)p.kv_bytes / mib, (double)p.scratch_bytes / mib, (double)room / mib);
+    return err_set(e, ERR_SYSTEM, "device %s: the model does not fit: weights %.1f MiB, KV cache (%s, %lld positions) "
+                   "%.1f MiB, activations and tables %.1f MiB; room for them %.1f MiB", b->ops->name,
+                   (double)p.weight_bytes / mib, s->kv, (long long)s->n_ctx, (double)p.kv_bytes / mib,
+                   (double)p.scratch_bytes / mib, (double)room / mib);
 }
 
 // The batch that was asked for, or the backend's own.
@@ -95,7 +96,8 @@ bool session_open_net(session *s, const session_opts *o, arith a, err *e)
     const bool automatic = is_automatic(o->device) && s->b->ops->room;
     err why = { 0 };
     if (!plant_fault(s, o, e)) return false;
-    s->net = net_open(s->b, model_gguf(s->m), model_hparams(s->m), &s->spec, s->n_ctx, s->n_batch, automatic ? &why : e);
+    s->net = net_open(s->b, model_gguf(s->m), model_hparams(s->m), &s->spec, s->n_ctx, s->n_batch,
+                      automatic ? &why : e);
     if (s->net || !automatic) return s->net != NULL;
     if (why.kind != ERR_SYSTEM) return err_set(e, why.kind, "%s", why.msg);
     s->b->ops->close(s->b);

@@ -43,8 +43,8 @@ static int64_t replay_greedy(session *s, int32_t id, int32_t *out, int64_t n_max
     return n;
 }
 
-int64_t session_generate(session *s, const int32_t *prompt, int64_t n_prompt, int32_t *out, int64_t n_new, bool ignore_eos,
-                         void (*on_token)(void *ctx, int32_t id), void *ctx, err *e)
+int64_t session_generate(session *s, const int32_t *prompt, int64_t n_prompt, int32_t *out, int64_t n_new,
+                         bool ignore_eos, void (*on_token)(void *ctx, int32_t id), void *ctx, err *e)
 {
     const tokenizer *tok = model_tokenizer(s->m);
     int64_t i = 0;

@@ -22,7 +22,8 @@ bool session_hold(session *s, int first, int n, err *e)
 {
     s->held = 0;
     if (first < 0 || n < 1 || n > session_hold_rows(s) || first > s->step - n)
-        return err_set(e, ERR_USAGE, "logits of %d tokens from %d on: a step of %d was run, %d at a time are held", n, first, s->step, session_hold_rows(s));
+        return err_set(e, ERR_USAGE, "logits of %d tokens from %d on: a step of %d was run, %d at a time are held", n,
+                       first, s->step, session_hold_rows(s));
     if (!net_hold_logits(s->net, first, n, e)) return false;
     s->held = n;
     return true;
@@ -37,19 +38,22 @@ bool session_held_stats(session *s, const int32_t *next, row_stats *out, err *e)
     if (!holds(s, e)) return false;
     for (int i = 0; i < s->held; i++)
         if (next[i] < -1 || next[i] >= vocab_of(s))
-            return err_set(e, ERR_INPUT, "token %d: id %d is outside the vocabulary of %lld", i, next[i], (long long)vocab_of(s));
+            return err_set(e, ERR_INPUT, "token %d: id %d is outside the vocabulary of %lld", i, next[i],
+                           (long long)vocab_of(s));
     return s->b->ops->row_stats(s->b, out, net_held(s->net), s->held, vocab_of(s), next, e);
 }
 
 bool session_held_logits(session *s, float *logits, err *e)
 {
-    return holds(s, e) && s->b->ops->download(s->b, logits, net_held(s->net), s->held * vocab_of(s) * (int64_t)sizeof *logits, e);
+    return holds(s, e)
+        && s->b->ops->download(s->b, logits, net_held(s->net), s->held * vocab_of(s) * (int64_t)sizeof *logits, e);
 }
 
 bool session_held_top(session *s, int64_t k, int32_t *ids, float *logits, err *e)
 {
     if (!holds(s, e)) return false;
-    if (k < 1 || k > vocab_of(s)) return err_set(e, ERR_USAGE, "the %lld largest of %lld logits", (long long)k, (long long)vocab_of(s));
+    if (k < 1 || k > vocab_of(s))
+        return err_set(e, ERR_USAGE, "the %lld largest of %lld logits", (long long)k, (long long)vocab_of(s));
     return s->b->ops->row_top(s->b, ids, logits, net_held(s->net), s->held, vocab_of(s), k, e);
 }
 
@@ -58,19 +62,23 @@ bool session_held_kl(session *s, const row_stats *stats, const row_reference *re
     return holds(s, e) && s->b->ops->row_kl(s->b, kl, net_held(s->net), stats, s->held, vocab_of(s), ref, e);
 }
 
-bool session_held_kl_from(session *s, const row_stats *stats, session *other, const row_stats *other_stats, double *kl, err *e)
+bool session_held_kl_from(session *s, const row_stats *stats, session *other, const row_stats *other_stats, double *kl,
+                          err *e)
 {
     if (!holds(s, e) || !holds(other, e)) return false;
     if (s->held != other->held || vocab_of(s) != vocab_of(other))
-        return err_set(e, ERR_USAGE, "%d rows of %lld logits against %d of %lld", s->held, (long long)vocab_of(s), other->held, (long long)vocab_of(other));
-    row_reference ref = { .logits = net_held(other->net), .on_backend = true, .kept = vocab_of(s), .stats = other_stats };
+        return err_set(e, ERR_USAGE, "%d rows of %lld logits against %d of %lld", s->held, (long long)vocab_of(s),
+                       other->held, (long long)vocab_of(other));
+    row_reference ref = { .logits = net_held(other->net), .on_backend = true, .kept = vocab_of(s),
+                          .stats = other_stats };
     if (s->b->ops == other->b->ops) return other->b->ops->sync(other->b, e) && session_held_kl(s, stats, &ref, kl, e);
     // Backends of two kinds: the reference's logits come over.
     const size_t bytes = (size_t)other->held * (size_t)vocab_of(s) * sizeof(float);
     float *logits = malloc(bytes);
     ref.logits = logits;
     ref.on_backend = false;
-    const bool ok = (logits || err_nomem(e, "the reference's logits", bytes)) && session_held_logits(other, logits, e) && session_held_kl(s, stats, &ref, kl, e);
+    const bool ok = (logits || err_nomem(e, "the reference's logits", bytes)) && session_held_logits(other, logits, e)
+        && session_held_kl(s, stats, &ref, kl, e);
     free(logits);
     return ok;
 }

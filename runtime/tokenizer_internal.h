@@ -117,7 +117,8 @@ bool tokenizer_bad_key(const gguf *g, const char *key, err *e, const char *fmt, 
 typedef struct bpe bpe;
 bpe *bpe_new(const tokenizer *t, int64_t n_bytes, err *e);      // room for a text of n_bytes
 void bpe_free(bpe *b);
-// Encodes n bytes of well-formed UTF-8 that hold no added token, and appends to the ids. first: nothing of the text stands before them.
+// Encodes n bytes of well-formed UTF-8 that hold no added token, and appends to the ids. first: nothing of the text
+// stands before them.
 bool bpe_text(bpe *b, const char *s, int64_t n, bool first, err *e);
 bool bpe_push(bpe *b, int32_t id, err *e);
 // Hands over the ids (malloc'd).

@@ -174,8 +174,8 @@ static bool read_token(tokenizer *t, int32_t id, gguf_str s, token_type type, co
     return true;
 }
 
-// Merges go in the order of ids, which is that of the scores in every SentencePiece BPE vocabulary. One where it is not (another kind of
-// model) would be cut otherwise than its maker meant.
+// Merges go in the order of ids, which is that of the scores in every SentencePiece BPE vocabulary. One where it is not
+// (another kind of model) would be cut otherwise than its maker meant.
 static bool check_scores(const tokenizer *t, const gguf *g, const gguf_kv *scores, const gguf_kv *types, err *e)
 {
     float last = INFINITY, score = 0;
@@ -184,7 +184,8 @@ static bool check_scores(const tokenizer *t, const gguf *g, const gguf_kv *score
         int64_t type;
         if (!gguf_arr_i64(types, id, &type) || type != TOKEN_NORMAL) continue;
         if (!gguf_arr_f32(scores, id, &score) || !(score <= last))
-            return tokenizer_bad_key(g, KEY_SCORES, e, "[%d]: found %g after %g, expected scores that fall with the ids, as merges are "
+            return tokenizer_bad_key(g, KEY_SCORES, e,
+                                     "[%d]: found %g after %g, expected scores that fall with the ids, as merges are "
                                      "made in that order", id, (double)score, (double)last);
         last = score;
     }
@@ -235,7 +236,8 @@ static bool index_token(tokenizer *t, int32_t id, const gguf *g, err *e)
         const token *o = &t->tokens[t->slots[i].id];
         if (o->n != k->n || memcmp(t->text + o->off, t->text + k->off, k->n) != 0) continue;
         if (k->flags & TOK_RESULT) return true;
-        return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found '%.*s' again, first at [%d]", id, k->n, t->text + k->off, t->slots[i].id);
+        return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found '%.*s' again, first at [%d]", id, k->n,
+                                 t->text + k->off, t->slots[i].id);
     }
     t->slots[i] = (text_slot){ .hash = (uint32_t)(h >> 32), .id = id };
     return true;
@@ -305,8 +307,9 @@ static bool read_prefix(tokenizer *t, const gguf *g, err *e)
     if (!gguf_get_str(g, KEY_HM_SPACE_PREFIX, &name, e)) return false;
     const int p = space_prefix_find(name.s, name.n);
     if (p < 0 || (p == SPACE_NONE) != !on)
-        return tokenizer_bad_key(g, KEY_HM_SPACE_PREFIX, e, "found '%.*s', expected %s", (int)(name.n < 40 ? name.n : 40),
-                                 name.s, on ? "each, missing or first" : "none, as add_space_prefix is false");
+        return tokenizer_bad_key(g, KEY_HM_SPACE_PREFIX, e, "found '%.*s', expected %s",
+                                 (int)(name.n < 40 ? name.n : 40), name.s,
+                                 on ? "each, missing or first" : "none, as add_space_prefix is false");
     t->prefix = (space_prefix)p;
     return true;
 }

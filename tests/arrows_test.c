@@ -1,5 +1,5 @@
-// Proves that arrows between the folders point one way (ARCHITECTURE.md): every #include of a folder's sources names the folder itself
-// or one below it.
+// Proves that arrows between the folders point one way (ARCHITECTURE.md): every #include of a folder's sources names
+// the folder itself or one below it.
 #include "formats/file_map.h"
 #include "suite.h"
 

@@ -20,7 +20,7 @@ extern char **environ;
 #if defined(__SANITIZE_ADDRESS__)
 enum { PROGRAM_EVERY = 101, BENCH_EVERY = 1010, FILE_EVERY = 8 };
 #else
-enum { PROGRAM_EVERY = 11, BENCH_EVERY = 770, FILE_EVERY = 1 };      // bench measures the machine for seconds where it does not refuse
+enum { PROGRAM_EVERY = 11, BENCH_EVERY = 770, FILE_EVERY = 1 };   // bench runs for seconds unless it refuses
 #endif
 
 static char sound[SCRATCH_PATH], broken[SCRATCH_PATH], output[SCRATCH_PATH], text[SCRATCH_PATH],

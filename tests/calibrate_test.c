@@ -1,6 +1,7 @@
-// Proves measure/calibrate.h, and effort over a whole file, on the committed tiny Gemma 4: the factors are those of the first layer's input computed by
-// hand, the same for any number of threads and whatever the memory bound; the quantized file is the same for any number of threads, is of the same size,
-// predicts nearer to its source by a quarter at least, says how it was made, and derives from its source with the same texts only.
+// Proves measure/calibrate.h, and effort over a whole file, on the committed tiny Gemma 4: the factors are those of the
+// first layer's input computed by hand, the same for any number of threads and whatever the memory bound; the quantized
+// file is the same for any number of threads, is of the same size, predicts nearer to its source by a quarter at least,
+// says how it was made, and derives from its source with the same texts only.
 #include "convert/convert.h"
 #include "formats/claims.h"
 #include "formats/file_map.h"

@@ -83,8 +83,8 @@ START_TEST(test_many_rows)
 }
 END_TEST
 
-// IQ4_NL is a type of caches here, never of files. These are ggml's quantize_row_iq4_nl_ref, which it stores caches with, and
-// dequantize_row_iq4_nl, on the same rows as test_many_rows; made as tests/golden/make_codec_golden.c says.
+// IQ4_NL is a type of caches here, never of files. These are ggml's quantize_row_iq4_nl_ref, which it stores caches
+// with, and dequantize_row_iq4_nl, on the same rows as test_many_rows; made as tests/golden/make_codec_golden.c says.
 // Codes of a block whose scale is 0 are whatever stood in ggml's memory: they count as 0 here.
 START_TEST(test_iq4_nl_of_caches)
 {

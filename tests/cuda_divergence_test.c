@@ -1,5 +1,6 @@
-// Proves measure/divergence.h on the CUDA backend, its kernels run by the processor: every figure is the CPU's to the last bit, side by side, against
-// what was kept whole, and against the largest; also where only one of the two models found room on the device.
+// Proves measure/divergence.h on the CUDA backend, its kernels run by the processor: every figure is the CPU's to the
+// last bit, side by side, against what was kept whole, and against the largest; also where only one of the two models
+// found room on the device.
 #include "convert/convert.h"
 #include "cuda_where.h"
 #include "cuda_failing.h"

@@ -1,6 +1,7 @@
 // Proves quant/cuda/: the GPU's encoders give the plain encoders' bytes, for every kind of row, any number of rows, with and without
 // importance; what cannot be encoded is left to the CPU to name; any call of the CUDA runtime may fail; a file written through them is the CPU's.
-// The kernels are run by the processor (device/host) or, built with ON_GPU, by the device at hand. Shared and device memory is poisoned there.
+// The kernels are run by the processor (device/host) or, built with ON_GPU, by the device at hand. Shared and device
+// memory is poisoned there.
 #define _GNU_SOURCE
 #include "formats/file_map.h"
 #include "quant/codec.h"

@@ -1,6 +1,6 @@
-// Proves the families beside Gemma on the CUDA backend, its kernels run by the processor (device/host) or, built with ON_GPU, by
-// the device at hand: for every cache type the CPU's logits, hidden states and tokens, bit for bit, in both arithmetics, for several
-// tokens at once and for the recorded step.
+// Proves the families beside Gemma on the CUDA backend, its kernels run by the processor (device/host) or, built with
+// ON_GPU, by the device at hand: for every cache type the CPU's logits, hidden states and tokens, bit for bit, in both
+// arithmetics, for several tokens at once and for the recorded step.
 #include "convert/convert.h"
 #include "cuda_where.h"
 #include "runtime/session.h"
@@ -70,7 +70,8 @@ static outcome run(const model *m, const char *device, session_opts o)
     session *s = session_new(m, &o, &e);
     must(s != NULL);
     ck_assert_str_eq(session_device(s), device);
-    outcome r = { .logits = malloc((size_t)(2 * h->n_vocab) * sizeof(float)), .hidden = malloc((size_t)n_hidden * sizeof(float)) };
+    outcome r = { .logits = malloc((size_t)(2 * h->n_vocab) * sizeof(float)),
+                  .hidden = malloc((size_t)n_hidden * sizeof(float)) };
     must(session_eval(s, ids, N_IDS, r.logits, 2, r.hidden, &e));
     const int32_t next = argmax_f32(r.logits + h->n_vocab, h->n_vocab);
     ck_assert_int_eq(session_generate(s, &next, 1, r.ids, N_NEW, true, NULL, NULL, &e), N_NEW);
@@ -96,8 +97,10 @@ START_TEST(the_cpus_bits)
     const hparams *h = model_hparams(m);
     outcome want = run(m, "cpu", o), got = run(m, "cuda", o);
     const size_t n_hidden = (size_t)((h->n_layer + 1) * h->n_embd), n_logits = (size_t)(2 * h->n_vocab);
-    ck_assert_msg(memcmp(want.hidden, got.hidden, n_hidden * sizeof(float)) == 0, "%s, %s: hidden states differ", FAMILIES[which], o.kv);
-    ck_assert_msg(memcmp(want.logits, got.logits, n_logits * sizeof(float)) == 0, "%s, %s: logits differ", FAMILIES[which], o.kv);
+    ck_assert_msg(memcmp(want.hidden, got.hidden, n_hidden * sizeof(float)) == 0, "%s, %s: hidden states differ",
+                  FAMILIES[which], o.kv);
+    ck_assert_msg(memcmp(want.logits, got.logits, n_logits * sizeof(float)) == 0, "%s, %s: logits differ",
+                  FAMILIES[which], o.kv);
     ck_assert_msg(memcmp(want.ids, got.ids, sizeof want.ids) == 0, "%s, %s: tokens differ", FAMILIES[which], o.kv);
     free_outcome(&want);
     free_outcome(&got);

@@ -1,6 +1,6 @@
 // The three silent failures, committed by the CUDA backend: an F16 cache, a fused attention that keeps its running sum in the cache's
-// dtype, an attention that ignores head size 512. verify runs on that backend, its kernels run by the processor (device/host) or,
-// in tests/gpu.sh, by the device; a clean run passes, and each fault is caught and located.
+// dtype, an attention that ignores head size 512. verify runs on that backend, its kernels run by the processor
+// (device/host) or, in tests/gpu.sh, by the device; a clean run passes, and each fault is caught and located.
 #include "cuda_where.h"
 #ifdef ON_GPU                   // a program built elsewhere finds the checkpoint through the environment
 #include <stdlib.h>

@@ -1,6 +1,7 @@
-// Proves that the device that is the processor (device/host) holds kernels to the contract of after_previous in device/device.cuh: a kernel starts
-// before the one before it has run, in a stream and in a recorded graph; what is read or written before the wait is wrong afterwards; a thread that
-// does not wait, or waits twice, is named. And on which devices gpu.c asks for that.
+// Proves that the device that is the processor (device/host) holds kernels to the contract of after_previous in
+// device/device.cuh: a kernel starts before the one before it has run, in a stream and in a recorded graph; what is
+// read or written before the wait is wrong afterwards; a thread that does not wait, or waits twice, is named. And on
+// which devices gpu.c asks for that.
 #include "overlap_kernels.h"
 #include "device/host/calls_host.h"
 #include "suite.h"

@@ -9,7 +9,8 @@
 #include "score_rows.h"
 #include <unistd.h>
 
-static char dir[64], paths[4][96];     // the committed checkpoint twice; and a model that takes a tenth of the time, for what is about calls
+// The committed checkpoint twice; and a model that takes a tenth of the time, for what is about calls.
+static char dir[64], paths[4][96];
 
 static void make_artifacts(void)
 {

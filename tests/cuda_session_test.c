@@ -1,6 +1,7 @@
-// Proves the whole runtime on the CUDA backend, its kernels run by the processor (device/host): the committed tiny Gemma 4 gives
-// the CPU's logits, hidden states and tokens, bit for bit, for every cache dtype and both arithmetics, token by token and in batches,
-// fused and not, eager and as a recorded decode step; and what is said when the device fails.
+// Proves the whole runtime on the CUDA backend, its kernels run by the processor (device/host): the committed tiny
+// Gemma 4 gives the CPU's logits, hidden states and tokens, bit for bit, for every cache dtype and both arithmetics,
+// token by token and in batches, fused and not, eager and as a recorded decode step; and what is said when the device
+// fails.
 #include "convert/convert.h"
 #include "cuda_where.h"
 #include "mini_checkpoint.h"
@@ -196,7 +197,8 @@ START_TEST(whichever_call_fails_memory_is_freed)
         ck_assert_msg(total > 0, "%s is never called", calls[i].call);
 #ifdef __SANITIZE_ADDRESS__
         const int first = 2, stride = 1 + total / 4;
-        printf("SMALLER under sanitizers: %s fails at %d of its calls\n", calls[i].call, total < first ? total : first + (total - first) / stride);
+        printf("SMALLER under sanitizers: %s fails at %d of its calls\n", calls[i].call,
+               total < first ? total : first + (total - first) / stride);
 #else
         const int first = calls[i].first, stride = calls[i].stride;
 #endif

@@ -250,8 +250,8 @@ static void check_norm_add(int64_t rows, int dim, bool first, bool next, float o
     must(one_each(on[CPU], OP_ADD, x[CPU], x[CPU], t[CPU], 0, n, &e));
     if (out_scale != 1.0f) must(one_each(on[CPU], OP_SCALE, x[CPU], NULL, NULL, out_scale, n, &e));
     if (next) must(one_norm_rounded(on[CPU], t[CPU], x[CPU], &w_next.w, rows, dim, 1e-6f, round_first, &e));
-    must(cuda_norm_add_norm(ctx(), x[GPU], t[GPU], first ? w.device : NULL, next ? w_next.device : NULL, out_scale, rows, dim, 1e-6f,
-                            round_first, &e));
+    must(cuda_norm_add_norm(ctx(), x[GPU], t[GPU], first ? w.device : NULL, next ? w_next.device : NULL, out_scale,
+                            rows, dim, 1e-6f, round_first, &e));
     char what[96];
     snprintf(what, sizeof what, "%ssum%s%s, %lld rows of %d", first ? "norm, " : "", out_scale != 1.0f ? ", scale" : "", next ? ", norm" : "", (long long)rows, dim);
     same_on_both(x, n, what);
@@ -300,11 +300,14 @@ static void check_heads(const heads_case *k, int form, bool normed, bool neighbo
         v[i] = put(i, form == V_FROM_K ? NULL : hv, n_kv);
         kv[i] = new_cache(i, k->type, k->n_kv_head, hd, k->capacity, &n_bytes);
     }
-    if (normed) must(one_norm_rounded(on[CPU], q[CPU], q[CPU], &qn.w, (int64_t)k->n * k->n_head, hd, 1e-6f, round_first, &e));
+    if (normed)
+        must(one_norm_rounded(on[CPU], q[CPU], q[CPU], &qn.w, (int64_t)k->n * k->n_head, hd, 1e-6f, round_first, &e));
     must(one_rotate(on[CPU], q[CPU], &r[CPU], k->n, k->n_head, neighbours, k->pos, &e));
     if (form == V_NORMED || form == V_FROM_K)
         must(one_norm(on[CPU], v[CPU], form == V_FROM_K ? kk[CPU] : v[CPU], NULL, (int64_t)k->n * k->n_kv_head, hd, 1e-6f, &e));
-    if (form != Q_ALONE && normed) must(one_norm_rounded(on[CPU], kk[CPU], kk[CPU], &kn.w, (int64_t)k->n * k->n_kv_head, hd, 1e-6f, round_first, &e));
+    if (form != Q_ALONE && normed)
+        must(one_norm_rounded(on[CPU], kk[CPU], kk[CPU], &kn.w, (int64_t)k->n * k->n_kv_head, hd, 1e-6f, round_first,
+                              &e));
     if (form != Q_ALONE)
         must(one_rotate(on[CPU], kk[CPU], &r[CPU], k->n, k->n_kv_head, neighbours, k->pos, &e) && one_store(on[CPU], &kv[CPU], kk[CPU], v[CPU], k->n, k->pos, &e));
     gpu_heads h = { .q = q[GPU], .q_norm = normed ? qn.device : NULL, .table = r[GPU].dev, .n_head = k->n_head, .head_dim = hd, .eps = 1e-6f,

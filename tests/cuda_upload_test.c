@@ -1,6 +1,6 @@
-// Proves gpu_upload_large (device/gpu.h) on the device that is the processor: what arrives is what was sent, whatever the size, for several threads, one
-// upload behind another without waiting, on a device that copies as late as it may; and a file that becomes shorter meanwhile is met by the program's
-// handler, in whichever thread it happens.
+// Proves gpu_upload_large (device/gpu.h) on the device that is the processor: what arrives is what was sent, whatever
+// the size, for several threads, one upload behind another without waiting, on a device that copies as late as it may;
+// and a file that becomes shorter meanwhile is met by the program's handler, in whichever thread it happens.
 #define _GNU_SOURCE
 #include "device/gpu.h"
 #include "device/host/calls_host.h"

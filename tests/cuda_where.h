@@ -1,4 +1,5 @@
-// cuda_where: where the tests of the CUDA backend run: on the processor (device/host), or, built with ON_GPU, on the device at hand.
+// cuda_where: where the tests of the CUDA backend run: on the processor (device/host), or, built with ON_GPU, on the
+// device at hand.
 #ifndef HALLMARK_TESTS_CUDA_WHERE_H
 #define HALLMARK_TESTS_CUDA_WHERE_H
 

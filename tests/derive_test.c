@@ -1,5 +1,6 @@
-// Proves derive_error_limit and encode_relative_error: sound blocks are well within their type's limit, what was damaged is beyond it; for any
-// source. That derive itself names what differs is proved by tests/damage_test.c and tests/calibrate_test.c.
+// Proves derive_error_limit and encode_relative_error: sound blocks are well within their type's limit, what was
+// damaged is beyond it; for any source. That derive itself names what differs is proved by tests/damage_test.c and
+// tests/calibrate_test.c.
 #include "quant/derive.h"
 #include "quant/encode.h"
 #include "suite.h"
@@ -9,7 +10,8 @@
 #include <string.h>
 
 enum { COLS = 512, ROWS = 32, N = COLS * ROWS };
-static const dtype TYPES[] = { DT_Q8_0, DT_Q6_K, DT_Q5_K, DT_Q5_1, DT_Q5_0, DT_Q4_K, DT_Q4_1, DT_Q4_0, DT_Q3_K, DT_Q2_K };
+static const dtype TYPES[] = { DT_Q8_0, DT_Q6_K, DT_Q5_K, DT_Q5_1, DT_Q5_0, DT_Q4_K, DT_Q4_1, DT_Q4_0, DT_Q3_K,
+                               DT_Q2_K };
 enum { N_TYPES = sizeof TYPES / sizeof *TYPES };
 
 static float   source[N], other[N];
@@ -97,7 +99,8 @@ START_TEST(the_source_may_be_of_any_float_type)
 }
 END_TEST
 
-// What Llama's Q and K are to a file: rows of the source at other places. Each row is compared with the one it came from.
+// What Llama's Q and K are to a file: rows of the source at other places. Each row is compared with the one it came
+// from.
 START_TEST(rows_that_moved_are_compared_with_their_own)
 {
     const transform moved = { .add = 0.5f, .pairs = ROWS / 2 };

@@ -1,5 +1,6 @@
-// Proves measure/divergence.h on the committed tiny Gemma 4: the figures are those computed by hand from whole chunks of logits, the same for any
-// number of threads, and from what was kept; a model is at distance 0 from itself; what cannot be compared is named.
+// Proves measure/divergence.h on the committed tiny Gemma 4: the figures are those computed by hand from whole chunks
+// of logits, the same for any number of threads, and from what was kept; a model is at distance 0 from itself; what
+// cannot be compared is named.
 #include "convert/convert.h"
 #include "measure/divergence.h"
 #include "measure/texts.h"

@@ -1,6 +1,6 @@
-// Proves the families beside Gemma, from their committed tiny checkpoints to the verdict: F32 gives every token of Transformers
-// float32, BF16 Transformers bfloat16 but for ties, Q4_K_M its own weights' tokens; and mistakes that people make with just these
-// families, edited into the program, are caught, and the layer is named where one has it.
+// Proves the families beside Gemma, from their committed tiny checkpoints to the verdict: F32 gives every token of
+// Transformers float32, BF16 Transformers bfloat16 but for ties, Q4_K_M its own weights' tokens; and mistakes that
+// people make with just these families, edited into the program, are caught, and the layer is named where one has it.
 // The runtime here is the library built with faults (runtime/backend.h).
 #include "verify_files.h"
 #include "runtime/model.h"
@@ -45,8 +45,8 @@ static const char *fixture_of(const family_case *f, const char *name)
     return path;
 }
 
-static verify_report run(const family_case *f, file_type type, const char *suffix, const char *reference, int64_t tokens,
-                         fault plant)
+static verify_report run(const family_case *f, file_type type, const char *suffix, const char *reference,
+                         int64_t tokens, fault plant)
 {
     verify_opts o = { .tokens = tokens, .run.fault = plant };
     return verify_with(artifact_of(f, type, suffix), fixture_of(f, reference), &o);
@@ -57,7 +57,8 @@ static void passed(const verify_report *r)
 {
     const verify_fixture_result *x = &r->fixtures[0];
 #if defined(__SANITIZE_ADDRESS__)
-    for (int64_t i = 0; i < x->n_failures; i++) ck_assert_msg(strcmp(x->failures[i].what, "minimum") == 0, "%s", x->failures[i].text);
+    for (int64_t i = 0; i < x->n_failures; i++)
+        ck_assert_msg(strcmp(x->failures[i].what, "minimum") == 0, "%s", x->failures[i].text);
 #else
     ck_assert_msg(r->passed, "%s", x->n_failures ? x->failures[0].text : "");
 #endif
@@ -93,7 +94,7 @@ START_TEST(q4_k_m_is_what_its_weights_say)
 }
 END_TEST
 
-// ---- mistakes ----------------------------------------------------------------------------------------------------------------
+// ---- mistakes -------------------------------------------------------------------------------------------------------
 
 typedef struct { fault f; const char *name; int layer; } mistake;
 enum { OF_HEAD = -2 };          // no layer's values are wrong, only the logits
@@ -127,7 +128,8 @@ START_TEST(mistakes_are_caught_and_the_layer_is_named)
     ck_assert_msg(!r.passed, "%s: %s: not caught", f->name, m->name);
     const verify_failure *x = first_in_a_case(&r);
     ck_assert_msg(x->case_id[0] && x->step >= 0, "%s: %s: %s", f->name, m->name, x->text);
-    if (m->layer != OF_HEAD) ck_assert_msg(x->layer == m->layer, "%s: %s: expected layer %d: %s", f->name, m->name, m->layer, x->text);
+    if (m->layer != OF_HEAD)
+        ck_assert_msg(x->layer == m->layer, "%s: %s: expected layer %d: %s", f->name, m->name, m->layer, x->text);
     verify_report_free(&r);
 }
 END_TEST

@@ -177,7 +177,8 @@ static int64_t needed_merge(const char *path, const char *fixture_file)
 
 START_TEST(a_removed_merge_is_named)
 {
-    const char *path = drop_string(f32, "merge.gguf", "tokenizer.ggml.merges", needed_merge(f32, sampled_path("float32")));
+    const char *path = drop_string(f32, "merge.gguf", "tokenizer.ggml.merges",
+                                   needed_merge(f32, sampled_path("float32")));
     verify_report r = quick_run(path, sampled_path("float32"));
     const verify_failure *f = failure_of(&r, "tokenizer");
     ck_assert(!r.passed);

@@ -1,5 +1,5 @@
-// Proves runtime/tokenizer.h on converted checkpoints: the ids of 1,700 hard texts for each tokenizer of fixtures/, and the
-// texts of those ids, as Hugging Face's tokenizers gives them (golden/ids.txt.gz, made by golden/make_ids.py).
+// Proves runtime/tokenizer.h on converted checkpoints: the ids of 1,700 hard texts for each tokenizer of fixtures/, and
+// the texts of those ids, as Hugging Face's tokenizers gives them (golden/ids.txt.gz, made by golden/make_ids.py).
 #include "convert/convert.h"
 #include "formats/gguf.h"
 #include "runtime/tokenizer.h"
@@ -9,15 +9,17 @@
 
 enum { N_TEXTS = 1700, LINE = 32768 };
 
-// Llama 2: the same tokenizer.json as Mistral's, and a class of Transformers that puts no space before one that is there.
+// Llama 2: the same tokenizer.json as Mistral's, and a class of Transformers that puts no space before one that is
+// there.
 #define LLAMA2 "{\"base\":\"tiny-mistral\",\"patch\":{\"config.json\":[" \
     "{\"op\":\"replace\",\"path\":\"/architectures/0\",\"value\":\"LlamaForCausalLM\"}," \
-    "{\"op\":\"replace\",\"path\":\"/model_type\",\"value\":\"llama\"},{\"op\":\"remove\",\"path\":\"/sliding_window\"}]}}"
+    "{\"op\":\"replace\",\"path\":\"/model_type\",\"value\":\"llama\"}," \
+    "{\"op\":\"remove\",\"path\":\"/sliding_window\"}]}}"
 #define AS_IT_IS(name) { name, "{\"base\":\"" name "\"}" }
 
 static const struct { const char *name, *folder; } checkpoints[] = {
-    AS_IT_IS("tiny-gemma4"), AS_IT_IS("tiny-llama"), AS_IT_IS("tiny-mistral"), AS_IT_IS("tiny-qwen2"), AS_IT_IS("tiny-qwen3"),
-    { "llama2", LLAMA2 },
+    AS_IT_IS("tiny-gemma4"), AS_IT_IS("tiny-llama"), AS_IT_IS("tiny-mistral"), AS_IT_IS("tiny-qwen2"),
+    AS_IT_IS("tiny-qwen3"), { "llama2", LLAMA2 },
 };
 static err e;
 
@@ -60,7 +62,8 @@ static void compare(const tokenizer *t, const char *name, const char *hex, const
     const int64_t n = bytes_of(text, hex, "", 0);
     int32_t *ids;
     int64_t  n_ids;
-    ck_assert_msg(tokenizer_encode(t, text, n, tokenizer_add_bos(t), true, &ids, &n_ids, &e), "%s: %s: %s", name, hex, e.msg);
+    ck_assert_msg(tokenizer_encode(t, text, n, tokenizer_add_bos(t), true, &ids, &n_ids, &e), "%s: %s: %s", name, hex,
+                  e.msg);
     size_t at = 0;
     listed[0] = '\0';
     for (int64_t i = 0; i < n_ids; i++)
@@ -73,8 +76,8 @@ static void compare(const tokenizer *t, const char *name, const char *hex, const
         int64_t n_out;
         ck_assert_msg(tokenizer_decode(t, ids, n_ids, skip != 0, &out, &n_out, &e), "%s: %s: %s", name, hex, e.msg);
         ck_assert_msg(n_out == n_expected && memcmp(out, expected, (size_t)n_out) == 0,
-                      "%s: ids %s, special tokens %s: text '%s', expected '%.*s'", name, listed, skip ? "left out" : "kept", out,
-                      (int)n_expected, expected);
+                      "%s: ids %s, special tokens %s: text '%s', expected '%.*s'", name, listed,
+                      skip ? "left out" : "kept", out, (int)n_expected, expected);
         free(out);
     }
     free(ids);

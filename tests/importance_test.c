@@ -1,6 +1,7 @@
-// Proves measure/importance.h on the committed tiny Gemma 4: the sums are those of the first layer's input computed by hand, the same for any number
-// of threads; merging adds; quant/imatrix.h reads the result; what is refused is named. (Beside llama-imatrix on the same file and text: the same
-// entries and counts; sums within 8e-5 of the largest, where llama-imatrix keeps its KV cache in F16.)
+// Proves measure/importance.h on the committed tiny Gemma 4: the sums are those of the first layer's input computed by
+// hand, the same for any number of threads; merging adds; quant/imatrix.h reads the result; what is refused is named.
+// (Beside llama-imatrix on the same file and text: the same entries and counts; sums within 8e-5 of the largest, where
+// llama-imatrix keeps its KV cache in F16.)
 #include "quant/codec.h"
 #include "quant/imatrix.h"
 #include "measure/importance.h"

@@ -1,5 +1,5 @@
-// Proves arch/keys.h: every row is sound, an absent key is what the table says, a value outside a row's range is refused by name, and what
-// was assumed is kept for those who ask.
+// Proves arch/keys.h: every row is sound, an absent key is what the table says, a value outside a row's range is
+// refused by name, and what was assumed is kept for those who ask.
 #include "arch/hparams.h"
 #include "arch/keys.h"
 #include "suite.h"

@@ -1,5 +1,6 @@
-// Proves measure/mix_solve.h, quant/encode.h, measure/sensitivity.h, measure/mix.h and session_replace_weight: the choice against brute force; encoding in memory
-// against what quantize writes; on the committed tiny Gemma 4 what a probe says against a file made so and run; what is refused, by name.
+// Proves measure/mix_solve.h, quant/encode.h, measure/sensitivity.h, measure/mix.h and session_replace_weight: the
+// choice against brute force; encoding in memory against what quantize writes; on the committed tiny Gemma 4 what a
+// probe says against a file made so and run; what is refused, by name.
 #include "formats/json.h"
 #include "quant/encode.h"
 #include "measure/mix.h"

@@ -145,7 +145,8 @@ START_TEST(test_values)
         gguf_plan *p = plan_of(b.p, b.n);
         ck_assert_msg(str_is(p, "general.license", "mit") == ROWS[i].taken, "row %zu", i);
         if (ROWS[i].taken) ck_assert_msg(!said[0], "row %zu: said '%s'", i, said);
-        else ck_assert_msg(strstr(said, "has more than 200000 values; nothing is taken") != NULL, "row %zu: '%s'", i, said);
+        else ck_assert_msg(strstr(said, "has more than 200000 values; nothing is taken") != NULL, "row %zu: '%s'", i,
+                           said);
         gguf_plan_free(p);
         bytes_free(&b);
     }

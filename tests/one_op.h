@@ -41,8 +41,8 @@ static inline bool one_embed(backend *b, float *dst, const weight *w, const int3
 }
 
 // round_first: see op.h
-static inline bool one_norm_rounded(backend *b, float *dst, const float *in, const weight *w, int64_t rows, int dim, float eps,
-                                    bool round_first, err *e)
+static inline bool one_norm_rounded(backend *b, float *dst, const float *in, const weight *w, int64_t rows, int dim,
+                                    float eps, bool round_first, err *e)
 {
     one_op x = one_new(OP_NORM);
     if (w) x.w[x.o.w[0] = 0] = *w;
@@ -54,7 +54,8 @@ static inline bool one_norm_rounded(backend *b, float *dst, const float *in, con
     return one_run(&x, b, (op_args){ .n = (int)rows }, e);
 }
 
-static inline bool one_norm(backend *b, float *dst, const float *in, const weight *w, int64_t rows, int dim, float eps, err *e)
+static inline bool one_norm(backend *b, float *dst, const float *in, const weight *w, int64_t rows, int dim, float eps,
+                            err *e)
 {
     return one_norm_rounded(b, dst, in, w, rows, dim, eps, false, e);
 }

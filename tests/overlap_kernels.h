@@ -1,4 +1,5 @@
-// overlap_kernels: kernels for cuda_overlap_test.c, one that keeps the contract of after_previous (device/device.cuh) and others that break it.
+// overlap_kernels: kernels for cuda_overlap_test.c, one that keeps the contract of after_previous (device/device.cuh)
+// and others that break it.
 #ifndef HALLMARK_TESTS_OVERLAP_KERNELS_H
 #define HALLMARK_TESTS_OVERLAP_KERNELS_H
 

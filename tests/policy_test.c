@@ -230,7 +230,8 @@ START_TEST(test_v_of_70b)
     }
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         err e = { 0 };
-        const policy_model m = { .arch = cases[k].arch, .n_layer = cases[k].n_layer, .n_head = 64, .n_head_kv = cases[k].n_head_kv };
+        const policy_model m = { .arch = cases[k].arch, .n_layer = cases[k].n_layer, .n_head = 64,
+                                 .n_head_kv = cases[k].n_head_kv };
         ck_assert_msg(policy_choose(FT_Q4_K_M, &m, t, N, types, &e), "%s", e.msg);
         ck_assert_int_eq(types[0], DT_Q6_K);            // the first eighth
         ck_assert_int_eq(types[3], cases[k].third);     // behind it, not every third

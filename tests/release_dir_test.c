@@ -1,5 +1,6 @@
-// Proves release/release_dir.h and release_list.h: a folder is published through its parent's descriptor; removed is only what is our own and
-// listed by a release's report, and only when the new name is on disk. Links, pipes and folders of others stay, whenever they appear.
+// Proves release/release_dir.h and release_list.h: a folder is published through its parent's descriptor; removed is
+// only what is our own and listed by a release's report, and only when the new name is on disk. Links, pipes and
+// folders of others stay, whenever they appear.
 #define _GNU_SOURCE
 #include "bytes.h"
 #include "release/release_dir.h"

@@ -1,4 +1,5 @@
-// Proves release/release.h: a folder is published whole or not at all, and only when every artifact passes; check proves it again.
+// Proves release/release.h: a folder is published whole or not at all, and only when every artifact passes; check
+// proves it again.
 #include "verify_files.h"
 #include "formats/json.h"
 #include "verify/record.h"

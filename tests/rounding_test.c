@@ -63,7 +63,8 @@ START_TEST(moved_weights_are_as_far_as_rounded_ones)
         }
         const double share = (double)moved / N, ratio = squares(w->plain, w->source) / squares(w->moved, w->plain);
         ck_assert_msg(share > 0.06 && share < 0.09, "%s: %.4f of the weights moved", dtype_name(TYPES[i]), share);
-        ck_assert_msg(ratio > 0.95 && ratio < 1.05, "%s: rounding's squared error is %.2f of the moved weights'", dtype_name(TYPES[i]), ratio);
+        ck_assert_msg(ratio > 0.95 && ratio < 1.05, "%s: rounding's squared error is %.2f of the moved weights'",
+                      dtype_name(TYPES[i]), ratio);
         free(w);
     }
 }

@@ -310,7 +310,8 @@ START_TEST(test_hostile_index)
     refuse_dir(dir, "{\"weight_map\":", "index.json: offset 14: found the end");
     refuse_dir(dir, "", "found the end");
     refuse_dir(dir, "{\"weight_map\":{\"x\":\"a.safetensors\",\"x\":\"b.safetensors\"}}", "the name 'x' twice");
-    refuse_dir(dir, "{\"weight_map\":{\"x\":\"none.safetensors\"}}", "names none.safetensors, which is not in the folder");
+    refuse_dir(dir, "{\"weight_map\":{\"x\":\"none.safetensors\"}}",
+               "names none.safetensors, which is not in the folder");
     refuse_dir(dir, "{\"weight_map\":{\"x\":\"a.safetensors\",\"w\":\"c.safetensors\"}}", "tensor 'x': found it in");
     refuse_dir(dir, "{\"weight_map\":{\"x\":\"a.safetensors\",\"A\":\"a.safetensors\",\"w\":\"c.safetensors\"}}", "tensor 'x': found it in");
     // Transformers reads model.safetensors where there is one, whatever the index says.

@@ -106,8 +106,8 @@ START_TEST(test_bytes_and_digests)
     snprintf(side, sizeof side, "%s/side", folder);
     for (int i = 0; i < N; i++) {
         make(&m[i], &specs[i], i);
-        src[i] = (tensor_source){ .where = specs[i].name, .type = specs[i].from, .data = m[i].src, .fd = -1, .change.add = specs[i].add,
-                                  .importance = m[i].importance };
+        src[i] = (tensor_source){ .where = specs[i].name, .type = specs[i].from, .data = m[i].src, .fd = -1,
+                                  .change.add = specs[i].add, .importance = m[i].importance };
     }
     FILE *f = fopen(side, "wb+");       // the same bytes at an odd place of a file
     ck_assert(fwrite("abc", 1, 3, f) == 3 && fwrite(m[1].src, 1, (size_t)m[1].src_bytes, f) == (size_t)m[1].src_bytes && fflush(f) == 0);
@@ -157,8 +157,8 @@ START_TEST(test_with_digests_aside)
     snprintf(path, sizeof path, "%s/out", folder);
     for (int i = 0; i < N; i++) {
         make(&m[i], &specs[i], i);
-        src[i] = (tensor_source){ .where = specs[i].name, .type = specs[i].from, .data = m[i].src, .fd = -1, .change.add = specs[i].add,
-                                  .importance = m[i].importance };
+        src[i] = (tensor_source){ .where = specs[i].name, .type = specs[i].from, .data = m[i].src, .fd = -1,
+                                  .change.add = specs[i].add, .importance = m[i].importance };
     }
     for (int i = 0; i < OTHERS; i++) {
         memset(bytes[i], 'a' + i, sizeof bytes[i]);

@@ -34,7 +34,8 @@ static inline gguf_plan *plan_text(const input *in, const char *text, int64_t n,
 {
     char *copy = (char *)exact((const uint8_t *)text, n);
     gguf_plan *p = gguf_plan_new(32, e);
-    tokenizer_source s = { .kind = in->kind, .model_type = in->model_type ? in->model_type : "gemma3_text", .text = copy, .n_text = n, .tokenizer_config = in->tokenizer_config,
+    tokenizer_source s = { .kind = in->kind, .model_type = in->model_type ? in->model_type : "gemma3_text",
+                           .text = copy, .n_text = n, .tokenizer_config = in->tokenizer_config,
                            .added_tokens = in->added_tokens, .special_tokens_map = in->special_tokens_map,
                            .generation_config = in->generation, .config = in->config, .n_vocab = in->n_vocab,
                            .suppress = in->suppress, .dir = "dir" };

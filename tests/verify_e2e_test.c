@@ -152,7 +152,7 @@ START_TEST(another_dtype_needs_the_arithmetic_to_be_asked_for)
     ck_assert_int_eq(r.n_notes, 1);
     ck_assert_ptr_nonnull(strstr(r.notes[0], "computed in f32, which was asked for"));
     verify_report_free(&r);
-    r = verify_with(bf16, sampled_path("bfloat16"), &o);            // asked for, and not the fixture's: measured, and no
+    r = verify_with(bf16, sampled_path("bfloat16"), &o);  // asked for, and not the fixture's: measured, and no
     ck_assert(!r.passed && r.fixtures[0].ran && r.fixtures[0].steps > 0);
     ck_assert_ptr_nonnull(failure_of(&r, "arith"));
     verify_report_free(&r);

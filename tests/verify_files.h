@@ -147,8 +147,9 @@ static inline void gate_for_cases(const char *to, int n)
     free(text);
 }
 
-// Four cases of a committed fixture, as many as the built-in gate asks for: they reach the code that all fourteen reach (a window that is full
-// more than twice, a prompt of several batches, text of several bytes a character). For whatever is not about how many cases are equal.
+// Four cases of a committed fixture, as many as the built-in gate asks for: they reach the code that all fourteen reach
+// (a window that is full more than twice, a prompt of several batches, text of several bytes a character). For whatever
+// is not about how many cases are equal.
 enum { SAMPLED_CASES = 4 };
 static inline const char *sampled_path(const char *name)
 {
@@ -162,7 +163,8 @@ static inline const char *sampled_path(const char *name)
     return p;
 }
 
-// A committed fixture, whole. Sanitizers slow a run about twentyfold and look for other things than numbers: there it is the sample, and said.
+// A committed fixture, whole. Sanitizers slow a run about twentyfold and look for other things than numbers: there it
+// is the sample, and said.
 #if defined(__SANITIZE_ADDRESS__) || defined(HALLMARK_SAMPLE_FIXTURES)
 enum { FIXTURE_CASES = SAMPLED_CASES };
 static inline const char *fixture_path(const char *name)

@@ -1,4 +1,5 @@
-// held_type: whose drift budget a file answers to: that of what its tensors are, whatever general.file_type says (quant/type_of.h).
+// held_type: whose drift budget a file answers to: that of what its tensors are, whatever general.file_type says
+// (quant/type_of.h).
 // Proved by tests/held_type_test.c.
 #ifndef HALLMARK_VERIFY_HELD_TYPE_H
 #define HALLMARK_VERIFY_HELD_TYPE_H

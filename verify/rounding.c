@@ -10,8 +10,9 @@
 // ---- moving --------------------------------------------------------------------------------------------------------
 
 // Where a block keeps the lowest bit of each weight: in every one of `n` bytes from `off` on, the bits of `mask`. The other value of that
-// bit is the next step, up or down, and always one that the type has. share: of a twelfth of the step's square, what the type's encoder
-// leaves of error on nearly normal weights: those that look for better scales leave less. tests/rounding_test.c measures it.
+// bit is the next step, up or down, and always one that the type has. share: of a twelfth of the step's square, what
+// the type's encoder leaves of error on nearly normal weights: those that look for better scales leave less.
+// tests/rounding_test.c measures it.
 static const struct { dtype type; size_t block, off, n; uint8_t mask; double share; } LOW_BITS[] = {
     { DT_Q4_0, sizeof(q4_0_block), offsetof(q4_0_block, q), QUANT_BLOCK / 2, 0x11, 1 },
     { DT_Q4_1, sizeof(q4_1_block), offsetof(q4_1_block, q), QUANT_BLOCK / 2, 0x11, 0.95 },
@@ -66,7 +67,8 @@ bool rounding_move(uint8_t *bytes, int64_t n, dtype t, const char *name, int n_t
 #pragma omp parallel for schedule(static) num_threads(threads_or_cores(n_threads))
     for (int64_t b = 0; b < blocks; b++) {
         uint8_t *q = bytes + (size_t)b * LOW_BITS[k].block + LOW_BITS[k].off;
-        for (size_t i = 0; i < LOW_BITS[k].n; i++) q[i] ^= moves(seed, (uint64_t)b * LOW_BITS[k].n + i, LOW_BITS[k].mask, often);
+        for (size_t i = 0; i < LOW_BITS[k].n; i++)
+            q[i] ^= moves(seed, (uint64_t)b * LOW_BITS[k].n + i, LOW_BITS[k].mask, often);
     }
     return true;
 }

@@ -2,10 +2,11 @@
 //
 // How far sound quantized weights are from their source depends on the model: the mean KL of one Q4_K_M is 0.001, that of another
 // 0.05. A number wide enough for both lets a damaged tensor of the first pass. But the artifact itself tells: each weight of its
-// blocks is moved by one step of its own scale with a probability of about 1 in 12, so that the squared error is what rounding leaves
-// (a twelfth of the step's square, or what the type's encoder makes of it), anew and independent of the first. KL grows as the squared
-// error does, so KL(artifact || moved) is near what KL(source || artifact) must be. Which weights move depends on the tensor's name
-// and the place in it alone: the same figures every time, for any number of threads. Proved by tests/rounding_test.c.
+// blocks is moved by one step of its own scale with a probability of about 1 in 12, so that the squared error is what
+// rounding leaves (a twelfth of the step's square, or what the type's encoder makes of it), anew and independent of the
+// first. KL grows as the squared error does, so KL(artifact || moved) is near what KL(source || artifact) must be.
+// Which weights move depends on the tensor's name and the place in it alone: the same figures every time, for any number
+// of threads. Proved by tests/rounding_test.c.
 #ifndef HALLMARK_VERIFY_ROUNDING_H
 #define HALLMARK_VERIFY_ROUNDING_H
 

@@ -104,7 +104,8 @@ static bool note_assumed(run *v, err *e)
     const hparams *h = model_hparams(v->m);
     for (int i = 0; i < h->assumed.n; i++) {
         const assumed_key *k = &h->assumed.k[i];
-        if (!note(v->r, e, "'%s.%s' is not in the file; %.9g was assumed, as llama.cpp does", h->arch, k->name, k->value)) return false;
+        if (!note(v->r, e, "'%s.%s' is not in the file; %.9g was assumed, as llama.cpp does", h->arch, k->name,
+                  k->value)) return false;
     }
     return true;
 }

@@ -1,8 +1,9 @@
 // verify: does an artifact do what Transformers said? See README.md at the root, "What verification asks".
 //
-// One call runs an artifact against fixtures and gives a report. The parts are of use on their own: gate.h (the limits),
-// tie.h (what the reference leaves open), distance.h (KL and log-probabilities), probe.h (which layer departs),
-// compare.h (one fixture's counts and verdict, fed step by step). Those know no model: they see logits and ids only.
+// One call runs an artifact against fixtures and gives a report. The parts are of use on their own: gate.h (the
+// limits), tie.h (what the reference leaves open), distance.h (KL and log-probabilities), probe.h (which layer
+// departs), compare.h (one fixture's counts and verdict, fed step by step). Those know no model: they see logits and
+// ids only.
 // Reports are written by report_json.c and report_md.c; a record in a file is a report too (record.h).
 #ifndef HALLMARK_VERIFY_VERIFY_H
 #define HALLMARK_VERIFY_VERIFY_H

@@ -29,8 +29,8 @@ struct meeting {                // of a warp
 
 struct machine {                // a multiprocessor, and the launch it runs block by block
     std::vector<coroutine> threads;         // n of them in use
-    // [2][n]: what each lane gave to an exchange. Two, because a lane may come to the next one before the others have read this one; no lane
-    // comes further before all others have.
+    // [2][n]: what each lane gave to an exchange. Two, because a lane may come to the next one before the others have
+    // read this one; no lane comes further before all others have.
     std::vector<uint64_t>  seen;
     std::vector<meeting>   meetings;        // [n / WARP]
     std::vector<size_t>    warp_turn;       // [n / WARP]: the warps in the chosen order
@@ -64,9 +64,10 @@ int64_t overlapped;
 }
 
 #if defined(__x86_64__)
-// Leaves one stack for another. Inlined and without a call: a return to another place than the last call's costs a processor as much as
-// twenty instructions, and this is what tests spend most of their time on. The compiler saves the registers that it needs; the two that it
-// does not give away are pushed, below the 128 bytes that a function may use without having moved the stack pointer.
+// Leaves one stack for another. Inlined and without a call: a return to another place than the last call's costs a
+// processor as much as twenty instructions, and this is what tests spend most of their time on. The compiler saves the
+// registers that it needs; the two that it does not give away are pushed, below the 128 bytes that a function may use
+// without having moved the stack pointer.
 inline __attribute__((always_inline)) void host_switch(void **save_sp, void *load_sp)
 {
     asm volatile("leaq -128(%%rsp), %%rsp\n\tpushq %%rbp\n\tpushq %%rbx\n\tleaq 1f(%%rip), %%rax\n\tpushq %%rax\n\t"
@@ -74,16 +75,17 @@ inline __attribute__((always_inline)) void host_switch(void **save_sp, void *loa
                  "1:\tpopq %%rbx\n\tpopq %%rbp\n\tleaq 128(%%rsp), %%rsp"
                  : "+D"(save_sp), "+S"(load_sp)
                  :
-                 : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4",
-                   "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "memory", "cc");
+                 : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1",
+                   "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",
+                   "xmm14", "xmm15", "memory", "cc");
 }
 
 void thread_main();
 
 void prepare(coroutine &c)
 {
-    // Where to go on: at the head of thread_main; above it the slot where a caller's address would be, which leaves the stack aligned as
-    // the ABI wants it at a function's entry.
+    // Where to go on: at the head of thread_main; above it the slot where a caller's address would be, which leaves the
+    // stack aligned as the ABI wants it at a function's entry.
     void **top = (void **)(c.stack + STACK_BYTES);
     *--top = nullptr;
     *--top = (void *)thread_main;

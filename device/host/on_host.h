@@ -1,4 +1,5 @@
-// on_host: the part of CUDA C++ that the kernels use, for a plain C++ compiler. Included by device.cuh where nvcc is not.
+// on_host: the part of CUDA C++ that the kernels use, for a plain C++ compiler. Included by device.cuh where nvcc is
+// not.
 //
 // A grid runs block after block (grid.cpp). The threads of a block are coroutines: each runs until it meets a barrier or a warp
 // operation and goes on when all that must meet it are there, so __syncthreads, shuffles and shared memory mean what they mean.

@@ -19,7 +19,8 @@ typedef struct {
     // One row of n weights as F32; any type with a codec. What matmul sees, exposed for embeddings and for tests.
     void (*decode_row)(float *dst, const void *src, int64_t n, dtype t);
 
-    // y = x / sqrt(mean(x^2) + eps) [* w], one row of dim; w is F32 or NULL; y may be x. round: the result; round_first: before the weight too.
+    // y = x / sqrt(mean(x^2) + eps) [* w], one row of dim; w is F32 or NULL; y may be x. round: the result;
+    // round_first: before the weight too.
     void (*rms_norm)(float *y, const float *x, const float *w, int dim, float eps, bool round, bool round_first);
 
     // One token's one head. q: [head_dim]; out: [head_dim]; keys lo .. hi (positions, inclusive); kv_head: which K/V head.

@@ -52,7 +52,8 @@ static bool run_norm(const call *k, err *e)
         return err_set(e, ERR_INPUT, "tensor '%s': expected a norm of %d F32, found %lld %s", w->name, dim, (long long)w->cols, dtype_name(w->type));
 #pragma omp parallel for num_threads(k->c->n_threads) schedule(static) if (rows * dim > PARALLEL_FLOATS)
     for (int64_t r = 0; r < rows; r++)
-        k->c->k->rms_norm(dst + r * dim, x + r * dim, w ? (const float *)w->data : NULL, dim, k->o->eps, k->round, k->o->round_first);
+        k->c->k->rms_norm(dst + r * dim, x + r * dim, w ? (const float *)w->data : NULL, dim, k->o->eps, k->round,
+                          k->o->round_first);
     return true;
 }
 

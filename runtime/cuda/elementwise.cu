@@ -47,7 +47,8 @@ DEV void keep_row(float *row, const norm_part &part, const float *p, int dim)
 // y = x / sqrt(mean(x^2) + eps) [* w], one block a row
 //   x, y: [rows][dim], may alias     w: [dim] or NULL     shared: norm_floats(dim) + 1 floats
 // Must match: Gemma3RMSNorm / Gemma4RMSNorm.forward; numerics and twin: rms_norm in runtime/cpu/kernels.inc.
-__global__ __launch_bounds__(NORM_THREADS) void rms_norm_kernel(float *y, const float *x, const float *w, int dim, float eps, bool round, bool first)
+__global__ __launch_bounds__(NORM_THREADS) void rms_norm_kernel(float *y, const float *x, const float *w, int dim,
+                                                                float eps, bool round, bool first)
 {
     float *row = shared_memory<float>(), *inverse = row + norm_floats(dim);
     const int64_t at = (int64_t)blockIdx.x * dim;
@@ -68,7 +69,8 @@ __global__ __launch_bounds__(NORM_THREADS) void rms_norm_kernel(float *y, const 
 // Numerics: each step rounds as the separate operations do, and x and t end as they would leave them.
 // Twin: rms_norm, add, scale, rms_norm.
 __global__ __launch_bounds__(NORM_THREADS)
-void norm_add_norm_kernel(float *x, float *t, const float *w, const float *w_next, float out_scale, int dim, float eps, bool round, bool first)
+void norm_add_norm_kernel(float *x, float *t, const float *w, const float *w_next, float out_scale, int dim, float eps,
+                          bool round, bool first)
 {
     float *row = shared_memory<float>(), *sum = row + norm_floats(dim), *inverse = sum + norm_floats(dim);
     const int64_t at = (int64_t)blockIdx.x * dim;
@@ -88,7 +90,9 @@ void norm_add_norm_kernel(float *x, float *t, const float *w, const float *w_nex
     });
     if (!w_next) return;
     const float next = inverse_rms(sum, inverse, dim, eps);
-    for_mine(dim, [&](int i, int k) { t[at + i] = rounded(rounded(sum[i] * next, first) * element(next_weights, w_next, i, k), round); });
+    for_mine(dim, [&](int i, int k) {
+        t[at + i] = rounded(rounded(sum[i] * next, first) * element(next_weights, w_next, i, k), round);
+    });
 }
 
 // ---- runs ------------------------------------------------------------------------------------------------------------
@@ -218,8 +222,8 @@ static bool run_blocks(int64_t n, gpu_dim *grid, err *e)
 
 static size_t norm_shared(int rows, int dim) { return (size_t)(rows * ceil_div(dim, NORM_RUN) * NORM_RUN + 1) * sizeof(float); }
 
-extern "C" bool cuda_rms_norm(const gpu_ctx *c, float *dst, const float *x, const float *w, int64_t rows, int dim, float eps, bool round_first,
-                              err *e)
+extern "C" bool cuda_rms_norm(const gpu_ctx *c, float *dst, const float *x, const float *w, int64_t rows, int dim,
+                              float eps, bool round_first, err *e)
 {
     if (rows == 0) return true;
     return LAUNCH(c->g, e, "rms_norm", dims(rows), dims(NORM_THREADS), norm_shared(1, dim), (rms_norm_kernel))(

@@ -69,8 +69,8 @@ bool cuda_kernels_are_there(const gpu_ctx *c, err *e);
 // dst[t] = scale * row ids[t] of w; ids NULL: the step's.
 bool cuda_embed(const gpu_ctx *c, float *dst, const gpu_matrix *w, const int32_t *ids, int n, float scale, err *e);
 // round_first: where results are rounded, what is normed is rounded before its weight too (op.h).
-bool cuda_rms_norm(const gpu_ctx *c, float *dst, const float *x, const float *w, int64_t rows, int dim, float eps, bool round_first,
-                   err *e);
+bool cuda_rms_norm(const gpu_ctx *c, float *dst, const float *x, const float *w, int64_t rows, int dim, float eps,
+                   bool round_first, err *e);
 
 // x += rms_norm(t, w) [* out_scale] (w NULL: x += t), then (w_next) t = rms_norm(x, w_next), else t = the normed t: what a layer does between products.
 bool cuda_norm_add_norm(const gpu_ctx *c, float *x, float *t, const float *w, const float *w_next, float out_scale, int64_t rows, int dim,

@@ -14,9 +14,9 @@ bool products_known(err *e);
 //   "auto"    on the tensor cores where the device has them and products_check passes, else exactly
 //   "tensor"  on the tensor cores, unchecked
 //   "cublas"  by cuBLAS
-// c->g is open, c->ctx filled. Sets c->base.note where numbers may differ from the CPU's, or where "auto" could not have
-// the tensor cores. ERR_USAGE: another value. ERR_SYSTEM: what is asked for is not there; in "auto" a check that fails is
-// no failure.
+// c->g is open, c->ctx filled. Sets c->base.note where numbers may differ from the CPU's, or where "auto" could not
+// have the tensor cores. ERR_USAGE: another value. ERR_SYSTEM: what is asked for is not there; in "auto" a check that
+// fails is no failure.
 bool products_open(cuda_backend *c, bool reproducible, err *e);
 void products_close(cuda_backend *c);
 

@@ -74,8 +74,8 @@ static bool run_norm(const call *k, err *e)
     const weight *w = weight_of(k, 0);
     if (w && (w->type != DT_F32 || w->cols != k->o->dim))
         return err_set(e, ERR_INPUT, "tensor '%s': expected a norm of %d F32, found %lld %s", w->name, k->o->dim, (long long)w->cols, dtype_name(w->type));
-    return cuda_rms_norm(&k->c->ctx, at(k, k->o->out[0]), at(k, k->o->in[0]), values_of(k, 0), (int64_t)k->a->n * k->o->rows, k->o->dim, k->o->eps,
-                         k->o->round_first, e);
+    return cuda_rms_norm(&k->c->ctx, at(k, k->o->out[0]), at(k, k->o->in[0]), values_of(k, 0),
+                         (int64_t)k->a->n * k->o->rows, k->o->dim, k->o->eps, k->o->round_first, e);
 }
 
 // One product with what a bias adds: the sum of both is rounded.

@@ -13,8 +13,9 @@ static bool is_ascii(const char *s, int64_t n)
     return any < 0x80;
 }
 
-// Hugging Face's tokenizers knows Unicode 9. Marks that are younger stand in nobody's order there: nothing moves past them, and
-// nothing composes over them. These are those that utf8proc 2.8 (Unicode 15) knows; a newer one may know more.
+// Hugging Face's tokenizers knows Unicode 9. Marks that are younger stand in nobody's order there: nothing moves past
+// them, and nothing composes over them. These are those that utf8proc 2.8 (Unicode 15) knows; a newer one may know
+// more.
 static const struct { int32_t first, last; } k_young_marks[] = {
     { 0x7fd, 0x7fd },     { 0x898, 0x89f },     { 0x8ca, 0x8d3 },     { 0x9fe, 0x9fe },     { 0xc3c, 0xc3c },
     { 0xd3b, 0xd3c },     { 0xeba, 0xeba },     { 0x1715, 0x1715 },   { 0x1abf, 0x1ace },   { 0x1df6, 0x1dfa },

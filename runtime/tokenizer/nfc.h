@@ -1,5 +1,5 @@
-// nfc: a text in Unicode's Normalization Form C (Unicode Standard Annex 15) as Hugging Face's tokenizers makes it, whose Unicode is 9; by utf8proc, in
-// time proportional to its length whatever it holds.
+// nfc: a text in Unicode's Normalization Form C (Unicode Standard Annex 15) as Hugging Face's tokenizers makes it,
+// whose Unicode is 9; by utf8proc, in time proportional to its length whatever it holds.
 #ifndef HALLMARK_RUNTIME_TOKENIZER_NFC_H
 #define HALLMARK_RUNTIME_TOKENIZER_NFC_H
 

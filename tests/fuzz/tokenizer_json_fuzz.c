@@ -17,7 +17,8 @@ static int64_t length_of(const gguf_plan *p, const char *key)
     return kv->n;
 }
 
-// What a reader relies on: a text, a type and (but for byte-level vocabularies) a score for every row of the embedding, and ids that are tokens.
+// What a reader relies on: a text, a type and (but for byte-level vocabularies) a score for every row of the embedding,
+// and ids that are tokens.
 static void check_plan(const gguf_plan *p, tok_kind kind)
 {
     static const char *const ids[] = { "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", KEY_EOS_IDS };
@@ -44,7 +45,8 @@ static void plan_one(tok_kind kind, const char *model_type, const uint8_t *data,
     char *text = malloc(size ? size : 1);       // its own copy: reading it blanks the merges
     MUST(text != NULL);
     if (size) memcpy(text, data, size);
-    tokenizer_source s = { .kind = kind, .model_type = model_type, .text = text, .n_text = (int64_t)size, .tokenizer_config = beside, .generation_config = beside,
+    tokenizer_source s = { .kind = kind, .model_type = model_type, .text = text, .n_text = (int64_t)size,
+                           .tokenizer_config = beside, .generation_config = beside,
                            .added_tokens = json_get(beside, "added_file"), .special_tokens_map = json_get(beside, "map_file"),
                            .config = beside, .n_vocab = N_VOCAB, .suppress = true, .dir = "fuzz" };
     gguf_plan *p = gguf_plan_new(32, &e);
@@ -57,7 +59,8 @@ static void plan_one(tok_kind kind, const char *model_type, const uint8_t *data,
 
 int fuzz_one(const uint8_t *data, size_t size)
 {
-    // Each way reads the whole input again, which is what guard.c allows time for once: of a large one, one way is tried.
+    // Each way reads the whole input again, which is what guard.c allows time for once: of a large one, one way is
+    // tried.
     enum { ALL_WAYS = 1 << 16 };
     static const struct { tok_kind kind; const char *model_type; bool beside; } WAYS[] = {
         { TOK_GEMMA4, "gemma4", false }, { TOK_LLAMA, "gemma3_text", true },

@@ -66,7 +66,8 @@ static void write_digests(FILE *f, enum ggml_type t)
     fputs(" },\n", f);
 }
 
-// IQ4_NL as caches are stored in it: the two digests of codec_golden_test.c, to standard output. ggml-base exports these two.
+// IQ4_NL as caches are stored in it: the two digests of codec_golden_test.c, to standard output. ggml-base exports
+// these two.
 void quantize_row_iq4_nl_ref(const float *x, void *y, int64_t k);
 void dequantize_row_iq4_nl(const void *x, float *y, int64_t k);
 

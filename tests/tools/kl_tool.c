@@ -1,5 +1,6 @@
 // kl_tool REF.gguf TEXT TOKENS THREADS ART.gguf...: how far each artifact is from REF over the first TOKENS tokens of TEXT, one line each:
-// mean KL, median, share of positions with the same greedy id, perplexity of REF and of the artifact. For benchmarks; the library is measure/divergence.h.
+// mean KL, median, share of positions with the same greedy id, perplexity of REF and of the artifact. For benchmarks;
+// the library is measure/divergence.h.
 #include "measure/divergence.h"
 #include "measure/texts.h"
 #include <math.h>
