@@ -65,11 +65,8 @@ static bool check_error(derive_found *found, const gguf *art, const gguf_tensor 
                         err *e)
 {
     const double most = derive_error_limit(a->type);
-    gguf_tensor source = *a;
     double error;
-    source.type = s->type;
-    source.data = s->data;
-    if (!encode_relative_error(&error, &source, &s->change, a->data, a->type, n_threads, e)) return false;
+    if (!encode_relative_error(&error, a, s, n_threads, e)) return false;
     found->encoded++;
     if (!found->error_tensor[0] || error > found->error_max) {
         found->error_max = error;
