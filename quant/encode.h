@@ -5,7 +5,7 @@
 #define HALLMARK_QUANT_ENCODE_H
 
 #include "../formats/gguf.h"
-#include "transform.h"
+#include "tensor_writer.h"
 
 // dst: dtype_bytes of src's shape. src: F32, F16 or BF16, of one or two dimensions; its data may have any alignment
 // that its element type has. importance: [cols] or NULL. n_threads 0: all cores; the same bytes for any number.
@@ -18,10 +18,9 @@ bool encode_error(double *sum, const gguf_tensor *src, const uint8_t *enc, dtype
                   int n_threads, err *e);
 
 // *ratio: the length of (decoded - source) as a share of the source's, both over all weights: 0 where they are equal, 1
-// where enc is all zero, infinite where the source is all zero and enc is not, NaN where enc decodes to no number. src:
-// any float type, of any number of dimensions and any alignment. change: what was done to the source's values before
-// they were encoded.
-bool encode_relative_error(double *ratio, const gguf_tensor *src, const transform *change, const uint8_t *enc, dtype to,
-                           int n_threads, err *e);
+// where enc is all zero, infinite where the source is all zero and enc is not, NaN where enc decodes to no number. enc:
+// the encoded tensor; src: what it was made of, with what was done to its values, of any float type, of any number of
+// dimensions and any alignment.
+bool encode_relative_error(double *ratio, const gguf_tensor *enc, const tensor_source *src, int n_threads, err *e);
 
 #endif
