@@ -13,6 +13,7 @@ struct net {
     program        p;
     op_memory      mem;             // [p.n_buffers], [p.n_weights], [p.n_caches], [p.n_ropes]
     state_layer   *kept;            // [p.n_states], copies: net_keep_states
+    float        **cast;            // [p.n_weights]: values that are not the file's (program.h), or NULL
     float        **inv_freq;        // [p.n_ropes], host
     int            n_batch, logits_rows;        // logits_rows: tokens whose logits are computed at a time
     op_list        many, one, fine;             // the layers: for batches, for one token, wholly expanded for observers

@@ -1,5 +1,6 @@
 // net_load: what a program names, brought to a backend: tensors, rotary tables, caches and buffers: see net.h.
 #include "net_internal.h"
+#include "exp_log.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,13 +8,44 @@
 
 // ---- weights -------------------------------------------------------------------------------------------------------------
 
-// Binds one tensor. One that may be absent and is leaves w zeroed.
-static bool bind(net *m, const gguf *g, const program_weight *want, weight *w, err *e)
+static float round_bf16(float x) { return f32_from_bf16(bf16_from_f32(x)); }
+
+// x = -e^A, of the A that bfloat16 holds. Where A was held in it to begin with, x is right, and e^A in F32 is the file's.
+static float cast_log(float x)
 {
-    const gguf_tensor *t;
+    const double nearly_equal = 5e-7;
+    if (!(x < 0.0f) || !isfinite(x)) return x;
+    const double a = log_f64(-(double)x), rounded = (double)round_bf16((float)a);
+    return fabs(a - rounded) < nearly_equal ? x : (float)-exp_f64(rounded);
+}
+
+// The tensor with values of its own, which m owns.
+static bool cast_tensor(net *m, int i, const gguf_tensor *t, gguf_tensor *own, err *e)
+{
+    const float *from = (const float *)(const void *)t->data;
+    float *to = malloc((size_t)t->n_elems * sizeof *to);
+    if (!to) return err_nomem(e, t->name, (size_t)t->n_elems * sizeof *to);
+    for (int64_t k = 0; k < t->n_elems; k++) to[k] = m->p.weights[i].cast == CAST_ROUND ? round_bf16(from[k]) : cast_log(from[k]);
+    m->cast[i] = to;
+    *own = *t;
+    own->data = (const uint8_t *)(const void *)to;
+    return true;
+}
+
+// Binds one tensor. One that may be absent and is leaves w zeroed.
+static bool bind(net *m, const gguf *g, int i, err *e)
+{
+    const program_weight *want = &m->p.weights[i];
+    const gguf_tensor    *t;
+    gguf_tensor           own;
+    weight               *w = &m->mem.weights[i];
     if (want->unread) return true;
     if (!program_find_tensor(g, want, &t, e)) return false;
     if (!t) return true;
+    if (want->cast != CAST_NONE && m->b->arith == ARITH_BF16 && t->type == DT_F32 && ((uintptr_t)t->data & 3) == 0) {
+        if (!cast_tensor(m, i, t, &own, e)) return false;
+        t = &own;
+    }
     if (!m->b->ops->load_weight(m->b, t, w, e)) return false;
     if (w->cols > m->widest) m->widest = w->cols;
     return true;
@@ -43,7 +75,7 @@ static bool load_weights(net *m, const gguf *g, err *e)
 {
     const double began = seconds();
     for (int i = 0; i < m->p.n_weights; i++)
-        if (!bind(m, g, &m->p.weights[i], &m->mem.weights[i], e)) return false;
+        if (!bind(m, g, i, e)) return false;
     tie(m);
     if (!m->b->ops->copies_weights) return true;
     if (!m->b->ops->sync(m->b, e)) return false;        // the last ones may still travel
@@ -275,10 +307,11 @@ static bool alloc_tables(net *m, err *e)
     m->mem.weights = calloc((size_t)p->n_weights + 1, sizeof *m->mem.weights);
     m->mem.caches = calloc((size_t)p->n_caches + 1, sizeof *m->mem.caches);
     m->mem.ropes = calloc((size_t)p->n_ropes + 1, sizeof *m->mem.ropes);
+    m->cast = calloc((size_t)p->n_weights + 1, sizeof *m->cast);
     m->mem.states = calloc((size_t)p->n_states + 1, sizeof *m->mem.states);
     m->kept = calloc((size_t)p->n_states + 1, sizeof *m->kept);
     m->inv_freq = calloc((size_t)p->n_ropes + 1, sizeof *m->inv_freq);
-    const bool ok = m->mem.buffers && m->mem.weights && m->mem.caches && m->mem.states && m->kept && m->mem.ropes && m->inv_freq;
+    const bool ok = m->mem.buffers && m->mem.weights && m->mem.caches && m->mem.states && m->kept && m->mem.ropes && m->inv_freq && m->cast;
     return ok || err_nomem(e, "layer tables", (size_t)p->n_weights * sizeof *m->mem.weights);
 }
 
@@ -311,11 +344,13 @@ void net_unload(net *m)
         if (is_tied(m, i)) memset(&m->mem.weights[i], 0, sizeof m->mem.weights[i]);
     for (int i = 0; m->mem.weights && i < m->p.n_weights; i++) o->free_weight(m->b, &m->mem.weights[i]);
     for (int i = 0; m->inv_freq && i < m->p.n_ropes; i++) free(m->inv_freq[i]);
+    for (int i = 0; m->cast && i < m->p.n_weights; i++) free(m->cast[i]);
     free(m->mem.buffers);
     free(m->mem.weights);
     free(m->mem.caches);
     free(m->mem.states);
     free(m->kept);
+    free(m->cast);
     free(m->mem.ropes);
     free(m->inv_freq);
 }

@@ -13,6 +13,13 @@ typedef struct {            // an activation: floats of one token
     bool        of_logits;  // for as many tokens as have their logits computed at a time; else for a batch
 } program_buffer;
 
+// Under ARITH_BF16 the reference holds all parameters in bfloat16, also those that a checkpoint has in F32: Qwen 3.5's A_log and gated norm.
+typedef enum {
+    CAST_NONE,              // nothing: the file's values are those that the reference computes with
+    CAST_ROUND,             // they are rounded
+    CAST_ROUND_LOG,         // -e^A: A is rounded
+} weight_cast;
+
 typedef struct {            // a tensor of the file
     char    name[64];
     int64_t rows, cols;     // a vector has rows 1
@@ -23,6 +30,7 @@ typedef struct {            // a tensor of the file
     bool    optional;       // may be absent: then `instead` is used, or (-1) nothing
     bool    unread;         // a file may hold it, or must, but no operation reads it: shape and type are checked, nothing is loaded
     int     instead;
+    weight_cast cast;       // of a tensor in F32
     bool    by_rows;        // a step reads single rows of it (embeddings), unless another operation multiplies with it
 } program_weight;
 

@@ -105,6 +105,12 @@ static void two_products(program *p, const hparams *h, const buffers *b, int i, 
     *program_add(p, OP_LINEAR, i) = o;
 }
 
+static int cast(program *p, int w, weight_cast how)
+{
+    if (w >= 0) p->weights[w].cast = how;
+    return w;
+}
+
 // beta = sigmoid(beta); decay = exp(a * softplus(alpha + dt))
 static void rates(program *p, const hparams *h, const delta_buffers *d, int i)
 {
@@ -116,8 +122,8 @@ static void rates(program *p, const hparams *h, const delta_buffers *d, int i)
     o = program_add(p, OP_DECAY, i);
     o->out[0] = part_rows(d->decay, n);
     o->in[0] = part_rows(d->alpha, n);
-    o->w[0] = program_layer_vector(p, i, "ssm_a", n);
-    o->w[1] = program_layer_vector(p, i, "ssm_dt.bias", n);
+    o->w[0] = cast(p, program_layer_vector(p, i, "ssm_a", n), CAST_ROUND_LOG);
+    o->w[1] = cast(p, program_layer_vector(p, i, "ssm_dt.bias", n), CAST_ROUND);
     o->dim = n;
 }
 
@@ -126,7 +132,7 @@ static void convolve(program *p, const hparams *h, const delta_buffers *d, int i
 {
     const delta_shape *s = &h->delta;
     const int64_t channels = delta_channels(s);
-    const int w = program_layer_weight(p, i, "ssm_conv1d", false, channels, s->taps);
+    const int w = cast(p, program_layer_weight(p, i, "ssm_conv1d", false, channels, s->taps), CAST_ROUND);
     if (w >= 0) p->weights[w].plain = true;
     op *o = program_add(p, OP_CONV, i);
     o->out[0] = part_rows(d->convolved, channels);
@@ -165,7 +171,7 @@ static void gated_norm(program *p, const hparams *h, const delta_buffers *d, int
     const view core = part_rows(d->core, values);
     op *o = program_add(p, OP_NORM, i);
     o->out[0] = o->in[0] = core;
-    o->w[0] = program_layer_weight(p, i, "ssm_norm", true, 1, s->value_dim);
+    o->w[0] = cast(p, program_layer_weight(p, i, "ssm_norm", true, 1, s->value_dim), CAST_ROUND);
     o->rows = s->value_heads;
     o->dim = s->value_dim;
     o->eps = h->rms_eps;
