@@ -255,20 +255,54 @@ static bool read_counts(fixture *f, const cJSON *head, const place *p)
     return true;
 }
 
+static bool counts_experts(const cJSON *config)
+{
+    static const char *const KEYS[] = { "num_experts", "num_local_experts" };       // Transformers 5 saves some families' under the second
+    if (cJSON_IsFalse(json_get(config, "enable_moe_block"))) return false;
+    for (size_t i = 0; i < sizeof KEYS / sizeof *KEYS; i++) {
+        const cJSON *n = json_get(config, KEYS[i]);
+        if (cJSON_IsNumber(n) && n->valuedouble > 0) return true;
+    }
+    return false;
+}
+
+static bool has_linear_layers(const cJSON *config)
+{
+    const cJSON *kinds = json_get(config, "layer_types"), *kind;
+    cJSON_ArrayForEach(kind, kinds)
+        if (cJSON_IsString(kind) && strcmp(kind->valuestring, "linear_attention") == 0) return true;
+    return false;
+}
+
+static bool check_implementation(const cJSON *head, const char *key, const char *only, bool needed, const place *p)
+{
+    const char *found;
+    if (!needed && !json_get(head, key)) return true;
+    if (!json_str(head, key, &found, p->where, p->e)) return false;
+    return strcmp(found, only) == 0 || err_set(p->e, ERR_INPUT, "%s: key '%s': found '%.40s', expected %s", p->where, key, found, only);
+}
+
+// Other implementations round elsewhere.
+static bool check_implementations(fixture *f, const cJSON *head, const place *p)
+{
+    const cJSON *text = json_get(f->config, "text_config");
+    bool linear = has_linear_layers(f->config) || has_linear_layers(text);
+    f->experts  = counts_experts(f->config) || counts_experts(text);
+    return check_implementation(head, "attention", "eager", true, p) &&
+           check_implementation(head, "experts", "eager", f->experts, p) &&
+           check_implementation(head, "linear_attention", "torch", linear, p);
+}
+
 static bool read_header(fixture *f, cJSON *head, const place *p)
 {
     int64_t     format;
-    const char *attention, *dtype;
+    const char *dtype;
     if (!json_i64(head, "hallmark_fixture", 0, INT32_MAX, &format, p->where, p->e)) return false;
     if (format < 1 || format > 2) return err_set(p->e, ERR_INPUT, "%s: found format %lld, expected 1 or 2", p->where, (long long)format);
-    if (!read_model(f, head, format, p) || !json_str(head, "dtype", &dtype, p->where, p->e) ||
-        !json_str(head, "attention", &attention, p->where, p->e))
-        return false;
+    if (!read_model(f, head, format, p) || !json_str(head, "dtype", &dtype, p->where, p->e)) return false;
     if (strcmp(dtype, "float32") != 0 && strcmp(dtype, "bfloat16") != 0)
         return err_set(p->e, ERR_INPUT, "%s: key 'dtype': found '%.40s', expected float32 or bfloat16", p->where, dtype);
-    if (strcmp(attention, "eager") != 0)        // other implementations round elsewhere
-        return err_set(p->e, ERR_INPUT, "%s: key 'attention': found '%.40s', expected eager", p->where, attention);
-    return get_text(head, "dtype", &f->dtype, p) && get_text(head, "device", &f->device, p) &&
+    return check_implementations(f, head, p) && get_text(head, "dtype", &f->dtype, p) && get_text(head, "device", &f->device, p) &&
            get_text(head, "transformers", &f->transformers, p) && get_text(head, "torch", &f->torch, p) && read_weights(f, head, p) &&
            read_counts(f, head, p);
 }
@@ -398,6 +432,41 @@ static bool read_self(const fixture *f, fixture_case *c, const cJSON *line, cons
     return read_self_run(f, &c->self[0], self, "a", p) && read_self_run(f, &c->self[1], self, "b", p);
 }
 
+static bool read_router_tie(fixture_router_tie *t, const cJSON *pair, int64_t n_position, int64_t i, const place *p)
+{
+    int64_t position, layer;
+    bool ok = cJSON_IsArray(pair) && cJSON_GetArraySize(pair) == 2 && json_as_i64(pair->child, 0, n_position - 1, &position) &&
+              json_as_i64(pair->child->next, 0, LIMIT_LAYERS - 1, &layer);
+    if (!ok)
+        return err_set(p->e, ERR_INPUT, "%s: key 'router_ties': index %lld: expected a position below %lld and a layer below %d", p->where,
+                       (long long)i, (long long)n_position, LIMIT_LAYERS);
+    *t = (fixture_router_tie){ (int32_t)position, (int)layer };
+    return true;
+}
+
+static bool is_before(const fixture_router_tie *a, const fixture_router_tie *b)
+{
+    return a->position < b->position || (a->position == b->position && a->layer < b->layer);
+}
+
+static bool read_router_ties(const fixture *f, fixture_case *c, const cJSON *line, const place *p)
+{
+    const cJSON *pair = NULL;
+    int64_t      n    = 0;
+    if (!f->experts) return true;
+    if (!get_array(line, "router_ties", -1, &pair, &n, p)) return false;
+    c->router_ties = malloc((size_t)(n + 1) * sizeof *c->router_ties);
+    if (!c->router_ties) return err_nomem(p->e, "router ties", (size_t)(n + 1) * sizeof *c->router_ties);
+    for (int64_t i = 0; i < n; i++, pair = pair->next) {
+        if (!read_router_tie(&c->router_ties[i], pair, c->n_prompt + f->tokens - 1, i, p)) return false;
+        if (i > 0 && !is_before(&c->router_ties[i - 1], &c->router_ties[i]))
+            return err_set(p->e, ERR_INPUT, "%s: key 'router_ties': index %lld: found a place that does not follow the one before", p->where,
+                           (long long)i);
+    }
+    c->n_router_ties = n;
+    return true;
+}
+
 static bool read_ids(const fixture *f, fixture_case *c, const cJSON *line, const place *p)
 {
     const cJSON *first;
@@ -419,7 +488,8 @@ static bool read_case(const fixture *f, fixture_case *c, const cJSON *line, cons
     if (!get_text(line, "category", &c->category, &at) || !json_str(line, "prompt", &prompt, where, p->e)) return false;
     c->prompt = json_restore_nul(prompt, &c->prompt_bytes);
     if (!c->prompt) return err_nomem(p->e, "a prompt", strlen(prompt) + 1);
-    return read_ids(f, c, line, &at) && read_steps(f, c, line, &at) && read_probes(c, line, &at) && read_self(f, c, line, &at);
+    return read_ids(f, c, line, &at) && read_steps(f, c, line, &at) && read_probes(c, line, &at) && read_self(f, c, line, &at) &&
+           read_router_ties(f, c, line, &at);
 }
 
 // ---- the whole -----------------------------------------------------------------------------------------------------
@@ -504,6 +574,7 @@ static void free_case(fixture_case *c)
         free(c->steps[0].logits);
     }
     free(c->steps);
+    free(c->router_ties);
     for (int i = 0; i < c->n_probes; i++) {
         free(c->probes[i].index);
         free(c->probes[i].value);

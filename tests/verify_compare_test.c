@@ -225,6 +225,23 @@ START_TEST(a_step_where_the_references_runs_differ_is_open)
 }
 END_TEST
 
+// n_prompt is 2: position 1 gives the logits of step 0, position 3 those of step 2.
+START_TEST(a_step_with_equal_router_scores_is_open_to_the_second_id)
+{
+    made *m = make("bfloat16", 2);
+    fixture_router_tie ties[] = { { 0, 0 }, { 3, 1 } };
+    m->cases[0].router_ties   = ties;
+    m->cases[0].n_router_ties = 2;
+    ck_assert(tie_at(&m->f, &m->cases[0], 2, 0, 1).near);
+    ck_assert(tie_at(&m->f, &m->cases[0], 2, 0, 0).near);
+    tie t = tie_at(&m->f, &m->cases[0], 2, 0, 2);
+    ck_assert(t.open && !t.near);
+    for (int step = 0; step < TOKENS; step++) ck_assert(tie_at(&m->f, &m->cases[0], step, 0, 1).open == (step == 2));     // position 0 gives no step's logits
+    ck_assert(!tie_at(&m->f, &m->cases[1], 2, 0, 1).open);      // each case for itself
+    free(m);
+}
+END_TEST
+
 // ---- probes --------------------------------------------------------------------------------------------------------
 
 START_TEST(probes_name_the_first_layer_that_departs)
@@ -714,6 +731,7 @@ int main(void)
     tcase_add_test(t, one_unit_in_the_last_place_is_open);
     tcase_add_test(t, margins_moving_between_the_references_runs_open_steps);
     tcase_add_test(t, a_step_where_the_references_runs_differ_is_open);
+    tcase_add_test(t, a_step_with_equal_router_scores_is_open_to_the_second_id);
     tcase_add_test(t, probes_name_the_first_layer_that_departs);
     tcase_add_test(t, dead_layers_are_named);
     tcase_add_test(t, an_equal_run_passes);

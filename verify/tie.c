@@ -27,6 +27,14 @@ double tie_movement(const fixture_case *c, int64_t tokens, int top_k)
     return most;
 }
 
+// Is there, in the pass that gives the step's logits, a layer whose choice of experts a rounding decides?
+static bool router_tied(const fixture_case *c, int64_t step)
+{
+    for (int64_t i = 0; i < c->n_router_ties; i++)
+        if (c->router_ties[i].position == c->n_prompt - 1 + step) return true;
+    return false;
+}
+
 tie tie_at(const fixture *f, const fixture_case *c, int64_t step, double movement, int32_t id)
 {
     const fixture_step *s = &c->steps[step];
@@ -39,6 +47,10 @@ tie tie_at(const fixture *f, const fixture_case *c, int64_t step, double movemen
             t.open = true;
             if (c->self[r].top[step] == id) t.near = true;  // the reference itself chose it
         }
+    if (router_tied(c, step)) {
+        t.open = true;
+        if (f->top_k >= 2 && s->ids[1] == id) t.near = true;    // another expert may move logits further than any rounding, but not far
+    }
     if (!t.open) return t;
     for (int k = 0; k < f->top_k && (double)s->logits[0] - (double)s->logits[k] <= t.reach; k++)
         if (s->ids[k] == id) t.near = true;
