@@ -126,10 +126,10 @@ static void observe(void *ctx, const product_input *seen)
     const int64_t cols = seen->cols;
     sums *s = ctx;
     if (s->e->kind != ERR_NONE) return;
-    const int64_t n_mat = seen->experts > 0 ? seen->experts : 1, mat = seen->experts > 0 ? seen->expert : 0;
+    const int64_t n_mat = seen->experts > 0 ? seen->experts : 1;
     entry *t = entry_of(s, seen->tensor, n_mat, cols, "this run", s->e);
     for (int i = 0; t && i < n; i++)
-        if (!add_token(t, mat, x + i * cols, s->e)) return;
+        if (!add_token(t, seen->expert, x + i * cols, s->e)) return;
 }
 
 // The file's own name: where it lay on a disk is nobody's business, nor that of a matrix made from ours.
