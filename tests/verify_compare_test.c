@@ -236,7 +236,8 @@ START_TEST(a_step_with_equal_router_scores_is_open_to_the_second_id)
     ck_assert(tie_at(&m->f, &m->cases[0], 2, 0, 0).near);
     tie t = tie_at(&m->f, &m->cases[0], 2, 0, 2);
     ck_assert(t.open && !t.near);
-    for (int step = 0; step < TOKENS; step++) ck_assert(tie_at(&m->f, &m->cases[0], step, 0, 1).open == (step == 2));     // position 0 gives no step's logits
+    for (int step = 0; step < TOKENS; step++)                   // position 0 gives no step's logits
+        ck_assert(tie_at(&m->f, &m->cases[0], step, 0, 1).open == (step == 2));
     ck_assert(!tie_at(&m->f, &m->cases[1], 2, 0, 1).open);      // each case for itself
     free(m);
 }

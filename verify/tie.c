@@ -49,7 +49,8 @@ tie tie_at(const fixture *f, const fixture_case *c, int64_t step, double movemen
         }
     if (router_tied(c, step)) {
         t.open = true;
-        if (f->top_k >= 2 && s->ids[1] == id) t.near = true;    // another expert may move logits further than any rounding, but not far
+        // Another expert may move logits further than a rounding, but not far.
+        if (f->top_k >= 2 && s->ids[1] == id) t.near = true;
     }
     if (!t.open) return t;
     for (int k = 0; k < f->top_k && (double)s->logits[0] - (double)s->logits[k] <= t.reach; k++)

@@ -3,8 +3,11 @@
 // In bfloat16 Transformers does not determine every token: summed in another order, its own logits move. A step is open when
 // the reference's own runs choose different ids, or when the base run's margin is within the largest movement of that margin
 // between its runs anywhere in the case (never less than one unit in the last place of the fixture's dtype). At an open step
-// our id may differ, if it is among the ids that close to the top. Of a model with experts a step is open, too, where a rounding decides
-// which experts one of its layers takes (equal router scores, which torch.topk takes any of): the base run's second id is near then.
+// our id may differ, if it is among the ids that close to the top.
+//
+// In a model with experts a step is open, too, where a rounding decides which experts one of its layers takes: their
+// scores are equal, torch.topk takes any of them. The base run's second id is near then.
+//
 // Proved by tests/verify_compare_test.c.
 #ifndef HALLMARK_VERIFY_TIE_H
 #define HALLMARK_VERIFY_TIE_H
