@@ -147,6 +147,7 @@ static bool plan_metadata(job *j, err *e)
 {
     const general_size size = { j->map.n_params, j->config.n_expert, j->map.n_expert_params };
     if (j->im && !j->encodes) progress_log(j->o->progress, IMATRIX_IDLE);
+    if (j->im) imatrix_tell_experts(j->im, j->tensors, j->types, j->map.n, j->o->progress);
     return general_meta_plan(j->plan, j->config.arch->family->arch, j->dir, j->generation_json, &size, j->o->progress, e)
         && plan_hparams(&j->config, j->plan, e)
         && gguf_plan_u32(j->plan, "general.file_type", (uint32_t)j->type->id, e)
@@ -189,15 +190,11 @@ static bool choose_types(job *j, err *e)
     return choice_make(&o, j->tensors, j->map.n, j->types, j->wanted, &why) || err_set(e, why.kind, "%s: %s", j->dir, why.msg);
 }
 
-// The first that takes keys and values from an earlier one; their number where none does.
-static int64_t first_shared_block(const hf_config *c)
-{
-    return c->n_shared > 0 ? c->n_layer - c->n_shared : hf_n_blocks(c);
-}
+static imatrix_reach reach_of(const hf_config *c) { return (imatrix_reach){ c->n_layer - c->n_shared, c->n_layer }; }
 
 static bool plan_tensors(job *j, err *e)
 {
-    const int64_t first_shared = first_shared_block(&j->config);
+    const imatrix_reach reach = reach_of(&j->config);
     for (int64_t i = 0; i < j->map.n; i++) {
         const mapped_tensor *t = &j->map.t[i];
         j->sources[i] = t->src;
@@ -207,7 +204,7 @@ static bool plan_tensors(job *j, err *e)
         if (!effort_for_tensor(&j->o->effort, t->name, t->n_dims, t->shape, &j->sources[i], e)) return false;
         err why = { 0 };
         if (!gguf_plan_tensor(j->plan, t->name, j->types[i], t->n_dims, t->shape, &why)) return err_set(e, why.kind, "%s: %s", j->dir, why.msg);
-        if (j->im && !imatrix_for_tensor(j->im, &j->tensors[i], j->types[i], first_shared, &j->sources[i].importance, e)) return false;
+        if (j->im && !imatrix_for_tensor(j->im, &j->tensors[i], j->types[i], reach, &j->sources[i].importance, e)) return false;
     }
     return true;
 }
@@ -366,7 +363,7 @@ static bool derive_job(const job *j, const gguf *art, const derive_opts *o, err 
         t[i] = (derive_tensor){ .name = m->name, .n_dims = m->n_dims, .src = m->src };
         memcpy(t[i].shape, m->shape, sizeof t[i].shape);
     }
-    const bool ok = derive_compare(art, t, j->map.n, j->im, first_shared_block(&j->config), o, e);
+    const bool ok = derive_compare(art, t, j->map.n, j->im, reach_of(&j->config), o, e);
     free(t);
     return ok;
 }

@@ -36,11 +36,25 @@ typedef struct {
 
 // ---- targets --------------------------------------------------------------------------------------------------------
 
-bool mix_parse_budget(mix_target *t, const char *text, err *e)
+bool mix_parse_bytes(const char *text, int64_t *bytes)
 {
     static const struct { const char *unit; double bytes; } units[] = {
-        { "B", 1 }, { "kB", 1e3 }, { "KB", 1e3 }, { "MB", 1e6 }, { "GB", 1e9 }, { "KiB", 1024 }, { "MiB", 1048576 }, { "GiB", 1073741824 },
+        { "B", 1 }, { "kB", 1e3 }, { "KB", 1e3 }, { "MB", 1e6 }, { "GB", 1e9 }, { "KiB", 1024 }, { "MiB", 1048576 },
+        { "GiB", 1073741824 },
     };
+    char *end = NULL;
+    const double v = strtod(text, &end);
+    if (end == text || !isfinite(v) || !(v > 0) || !(v < 1e15)) return false;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (strcmp(end, units[i].unit) != 0 || v * units[i].bytes < 1 || v * units[i].bytes >= 1e15) continue;
+        *bytes = (int64_t)(v * units[i].bytes);
+        return true;
+    }
+    return false;
+}
+
+bool mix_parse_budget(mix_target *t, const char *text, err *e)
+{
     char *end = NULL;
     const double v = strtod(text, &end);
     const file_type_info *ft = file_type_find(text);
@@ -49,11 +63,11 @@ bool mix_parse_budget(mix_target *t, const char *text, err *e)
         t->like = ft->id;
         return true;
     }
-    if (end != text && isfinite(v) && v > 0 && v < 1e15) {
-        if (strcmp(end, "bpw") == 0 && v <= 64) { t->bits = v; return true; }
-        for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-            if (strcmp(end, units[i].unit) == 0 && v * units[i].bytes >= 1 && v * units[i].bytes < 1e15) { t->bytes = (int64_t)(v * units[i].bytes); return true; }
+    if (end != text && isfinite(v) && v > 0 && v <= 64 && strcmp(end, "bpw") == 0) {
+        t->bits = v;
+        return true;
     }
+    if (mix_parse_bytes(text, &t->bytes)) return true;
     return err_set(e, ERR_USAGE, "budget '%s': expected bits a weight (4.5bpw), a size (180MiB, 2.1GB), or a type whose size to keep to (q4_k_m)", text);
 }
 

@@ -21,6 +21,9 @@ typedef struct {        // exactly one of the first four is set
     double    max_kl;       // the largest mean KL, in nats; 0 likewise
 } mix_target;
 
+// "180MB", "24GiB", "123456B": bytes, from 1 to 1e15. false: it is no size.
+bool mix_parse_bytes(const char *text, int64_t *bytes);
+
 // "4.5bpw", "180MB", "180MiB", "2.1GB", "2GiB", "123456B", or a file type: "q4_k_m". ERR_USAGE.
 bool mix_parse_budget(mix_target *t, const char *text, err *e);
 // A number above 0. ERR_USAGE.

@@ -18,7 +18,8 @@ struct probe {
     imatrix         *im;
     sensitivity_opts o;
     int32_t         *ids;
-    int64_t          n_ids, n_tensors, first_shared_kv;
+    int64_t          n_ids, n_tensors;
+    imatrix_reach    reach;
     column          *columns;       // [n_tensors]; mean_square NULL where nothing was seen
     encoded         *now;           // [n_tensors]
     divergence_ref  *ref;
@@ -102,7 +103,8 @@ static bool open_all(probe *p, const char *path, err *e)
     if (p->o.n_texts < 1) return err_set(e, ERR_USAGE, "measuring what quantization costs needs a text");
     if (!(p->m = model_open(path, e)) || (p->o.imatrix && !(p->im = imatrix_open(p->o.imatrix, e)))) return false;
     const hparams *h = model_hparams(p->m);
-    while (p->first_shared_kv < h->n_layer && h->layers[p->first_shared_kv].has_kv) p->first_shared_kv++;
+    p->reach.first_mtp = h->n_layer;
+    while (p->reach.first_shared_kv < h->n_layer && h->layers[p->reach.first_shared_kv].has_kv) p->reach.first_shared_kv++;
     p->n_tensors = gguf_n_tensors(model_gguf(p->m));
     p->columns   = calloc((size_t)p->n_tensors + 1, sizeof *p->columns);
     p->now       = calloc((size_t)p->n_tensors + 1, sizeof *p->now);
@@ -166,7 +168,7 @@ static uint8_t *encode(const probe *p, const gguf_tensor *t, dtype to, err *e)
     policy_tensor pt = { .name = t->name, .type = t->type, .n_dims = t->n_dims };
     int64_t bytes;
     memcpy(pt.shape, t->shape, sizeof pt.shape);
-    if (p->im && !imatrix_for_tensor(p->im, &pt, to, p->first_shared_kv, &importance, e)) return NULL;
+    if (p->im && !imatrix_for_tensor(p->im, &pt, to, p->reach, &importance, e)) return NULL;
     if (!dtype_bytes(to, t->n_dims, t->shape, &bytes)) { err_set(e, ERR_USAGE, "tensor '%s': its rows cannot be %s", t->name, dtype_name(to)); return NULL; }
     uint8_t *dst = malloc((size_t)bytes);
     if (!dst) { err_nomem(e, "a tensor", (size_t)bytes); return NULL; }
