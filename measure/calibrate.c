@@ -160,12 +160,15 @@ static void point_tensors(calibration *c)
 
 // ---- sums --------------------------------------------------------------------------------------------------------------
 
-static void observe(void *ctx, const char *tensor, const float *x, int n, int64_t cols)
+static void observe(void *ctx, const product_input *seen)
 {
+    const float *x = seen->x;
+    const int     n = seen->n;
+    const int64_t cols = seen->cols;
     calibration *c = ctx;
     for (int64_t i = c->first; i < c->end; i++) {
         const input *in = &c->inputs[i];
-        if (strcmp(in->name, tensor) != 0) continue;
+        if (strcmp(in->name, seen->tensor) != 0) continue;
         for (int64_t at = 0, b = 0; at < cols; at += in->block, b++) {
             const int64_t width = cols - at < in->block ? cols - at : in->block;
             moments_add(in->h + b * in->block * in->block, width, x + at, cols, n, c->n_threads);

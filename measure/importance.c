@@ -67,17 +67,20 @@ static entry *entry_of(sums *s, const char *tensor, int64_t cols, const char *wh
     return &s->v[lo];
 }
 
-static void observe(void *ctx, const char *tensor, const float *x, int n, int64_t cols)
+static void observe(void *ctx, const product_input *seen)
 {
+    const float *x = seen->x;
+    const int     n = seen->n;
+    const int64_t cols = seen->cols;
     sums *s = ctx;
     if (s->e->kind != ERR_NONE) return;
-    entry *t = entry_of(s, tensor, cols, "this run", s->e);
+    entry *t = entry_of(s, seen->tensor, cols, "this run", s->e);
     if (!t) return;
     for (int i = 0; i < n; i++)
         for (int64_t c = 0; c < cols; c++) {
             const double v = x[i * cols + c];
             if (!isfinite(v)) {
-                err_set(s->e, ERR_INPUT, "tensor '%s': its input is not finite in column %lld", tensor, (long long)c);
+                err_set(s->e, ERR_INPUT, "tensor '%s': its input is not finite in column %lld", seen->tensor, (long long)c);
                 return;
             }
             t->sum[c] += v * v;

@@ -60,10 +60,13 @@ static int64_t index_of(const probe *p, const char *name)
     return t ? t - gguf_tensor_at(g, 0) : -1;
 }
 
-static void observe(void *ctx, const char *tensor, const float *x, int n, int64_t cols)
+static void observe(void *ctx, const product_input *seen)
 {
+    const float *x = seen->x;
+    const int     n = seen->n;
+    const int64_t cols = seen->cols;
     probe *p = ctx;
-    const int64_t i = index_of(p, tensor);
+    const int64_t i = index_of(p, seen->tensor);
     column *c = &p->columns[i];
     if (!c->sum && !(c->sum = calloc((size_t)cols, sizeof *c->sum))) { err_nomem(p->e, "sums of a matrix's input", (size_t)cols * sizeof *c->sum); return; }
     for (int t = 0; t < n; t++)
@@ -97,7 +100,11 @@ static bool open_all(probe *p, const char *path, err *e)
     if (p->o.n_texts < 1) return err_set(e, ERR_USAGE, "measuring what quantization costs needs a text");
     if (!(p->m = model_open(path, e)) || (p->o.imatrix && !(p->im = imatrix_open(p->o.imatrix, e)))) return false;
     const hparams *h = model_hparams(p->m);
-    while (p->first_shared_kv < h->n_layer && h->layers[p->first_shared_kv].has_kv) p->first_shared_kv++;
+    while (p->first_shared_kv < h->n_layer) {
+        const layer_shape *l = &h->layers[p->first_shared_kv];
+        if (!l->has_kv && !l->recurrent) break;
+        p->first_shared_kv++;
+    }
     p->n_tensors = gguf_n_tensors(model_gguf(p->m));
     p->columns   = calloc((size_t)p->n_tensors + 1, sizeof *p->columns);
     p->now       = calloc((size_t)p->n_tensors + 1, sizeof *p->now);

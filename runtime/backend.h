@@ -80,6 +80,15 @@ static inline float *op_at(const op_memory *m, const op_args *a, view v)
     return v.buf < 0 ? NULL : m->buffers[v.buf] + v.off + (v.from_first ? (int64_t)a->first * v.row : 0);
 }
 
+typedef struct {            // what an observer of products sees: the input of one (net.h, session.h)
+    const char  *tensor;    // the weight's name
+    const float *x;         // host, [n][cols]
+    int          n;
+    int64_t      cols;
+    int          expert;    // which of `experts` it is the input of; experts 0: the tensor is one matrix
+    int          experts;
+} product_input;
+
 typedef struct backend backend;
 typedef struct {
     const char *name;                                                       // "cpu", "cuda"

@@ -2,6 +2,7 @@
 #include "net_internal.h"
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 // ---- lowering ------------------------------------------------------------------------------------------------------------
 
@@ -60,15 +61,51 @@ static bool download_row(net *m, float *to, view v, int token, int64_t dim, cons
     return m->b->ops->download(m->b, to, from, dim * (int64_t)sizeof *to, e);
 }
 
-static bool is_observed(const net *m, const op *o) { return m->observer && o->kind == OP_LINEAR && o->layer >= 0; }
+static bool is_observed(const net *m, const op *o)
+{
+    return m->observer && (o->kind == OP_LINEAR || o->kind == OP_LINEAR_ID) && o->layer >= 0;
+}
+
+// An operand of the batch on the host: n rows of v.row floats, the last of which may be shorter.
+static bool download_rows(net *m, float *to, view v, int64_t last, const op_args *a, err *e)
+{
+    return m->b->ops->download(m->b, to, op_at(&m->mem, a, v), ((a->n - 1) * (int64_t)v.row + last) * (int64_t)sizeof *to, e);
+}
+
+// Rows of m->observed that expert x sees, moved to the front; how many.
+static int rows_of_expert(net *m, const op *o, const float *ids, int x, const op_args *a, int64_t cols, float *rows)
+{
+    int n = 0;
+    for (int64_t i = 0; i < (int64_t)a->n * o->slots; i++) {
+        const int64_t t = i / o->slots, s = i % o->slots;
+        if ((int)ids[t * o->in[1].row + s] != x) continue;
+        memcpy(rows + n++ * cols, m->observed + t * o->in[0].row + s * o->in[0].head, (size_t)cols * sizeof *rows);
+    }
+    return n;
+}
+
+// Shows the rows that each expert sees.
+static bool show_experts(net *m, const op *o, const op_args *a, err *e)
+{
+    const weight *w = &m->mem.weights[o->w[0]];
+    float *ids = m->observed_ids, *rows = m->observed_rows;
+    if (!download_rows(m, m->observed, o->in[0], o->in[0].head ? (o->slots - 1) * (int64_t)o->in[0].head + w->cols : w->cols, a, e)) return false;
+    if (!download_rows(m, ids, o->in[1], o->slots, a, e)) return false;
+    for (int x = 0; x < o->experts; x++) {
+        const product_input in = { .tensor = w->name, .x = rows, .n = rows_of_expert(m, o, ids, x, a, w->cols, rows), .cols = w->cols,
+                                   .expert = x, .experts = o->experts };
+        if (in.n > 0) m->observer(m->observer_ctx, &in);
+    }
+    return true;
+}
 
 // Shows the input of a layer's product to the observer.
 static bool show(net *m, const op *o, const op_args *a, err *e)
 {
+    if (o->kind == OP_LINEAR_ID) return show_experts(m, o, a, e);
     const weight *w = &m->mem.weights[o->w[0]];
-    const float *x = op_at(&m->mem, a, o->in[0]);
-    if (!m->b->ops->download(m->b, m->observed, x, a->n * w->cols * (int64_t)sizeof *x, e)) return false;
-    m->observer(m->observer_ctx, w->name, m->observed, a->n, w->cols);
+    if (!download_rows(m, m->observed, o->in[0], w->cols, a, e)) return false;
+    m->observer(m->observer_ctx, &(product_input){ .tensor = w->name, .x = m->observed, .n = a->n, .cols = w->cols });
     return true;
 }
 
@@ -134,13 +171,35 @@ bool net_recorded_logits(net *m, float *logits, err *e)
     return m->b->ops->download(m->b, logits, net_held(m), m->h->n_vocab * (int64_t)sizeof(float), e);
 }
 
+// Floats of a token that observers are shown: of the widest input there is, and of what its slots see of it, one behind the other.
+static void observed_floats(const net *m, int64_t *input, int64_t *rows)
+{
+    *input = m->widest;
+    *rows = 0;
+    for (int i = 0; i < m->fine.n; i++) {
+        const op *o = &m->fine.ops[i];
+        if (o->kind != OP_LINEAR_ID) continue;
+        const int64_t row = o->in[0].row, seen = o->slots * m->mem.weights[o->w[0]].cols;
+        if (row > *input) *input = row;
+        if (seen > *rows) *rows = seen;
+    }
+}
+
+static bool observed_alloc(net *m, err *e)
+{
+    int64_t input, rows;
+    observed_floats(m, &input, &rows);
+    const size_t bytes = (size_t)m->n_batch * (size_t)(input + rows + OP_SLOTS) * sizeof *m->observed;
+    m->observed = malloc(bytes);
+    if (!m->observed) return err_nomem(e, "copies of a product's input", bytes);
+    m->observed_rows = m->observed + m->n_batch * input;
+    m->observed_ids = m->observed_rows + m->n_batch * rows;
+    return true;
+}
+
 bool net_observe(net *m, product_observer fn, void *ctx, err *e)
 {
-    if (fn && !m->observed) {
-        const size_t bytes = (size_t)m->n_batch * (size_t)m->widest * sizeof *m->observed;
-        m->observed = malloc(bytes);
-        if (!m->observed) return err_nomem(e, "copies of a product's input", bytes);
-    }
+    if (fn && !m->observed && !observed_alloc(m, e)) return false;
     m->observer = fn;
     m->observer_ctx = ctx;
     return true;
