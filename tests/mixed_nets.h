@@ -18,18 +18,18 @@ typedef struct { uint8_t *bytes; gguf *g; hparams h; } mixed;
 enum { MIXED_VOCAB = 61 };
 
 static err mixed_err;
-static void mixed_must(bool ok) { ck_assert_msg(ok, "%s", mixed_err.msg); }
+static inline void mixed_must(bool ok) { ck_assert_msg(ok, "%s", mixed_err.msg); }
 
 static const char *const mixed_archs[] = { "qwen35moe", "qwen35", "gemma4", "qwen3moe" };
 
-static void mixed_u32(gguf_plan *p, const char *arch, const char *name, uint32_t v)
+static inline void mixed_u32(gguf_plan *p, const char *arch, const char *name, uint32_t v)
 {
     char key[128];
     snprintf(key, sizeof key, "%s.%s", arch, name);
     mixed_must(gguf_plan_u32(p, key, v, &mixed_err));
 }
 
-static gguf_plan *mixed_keys(mixed_kind kind)
+static inline gguf_plan *mixed_keys(mixed_kind kind)
 {
     static const struct { const char *name; uint32_t v; unsigned kinds; } keys[] = {
         { "block_count", 4, 15 }, { "context_length", 1024, 15 }, { "embedding_length", 64, 15 }, { "feed_forward_length", 96, 15 },
@@ -50,7 +50,7 @@ static gguf_plan *mixed_keys(mixed_kind kind)
     return p;
 }
 
-static gguf *mixed_layout(gguf_plan *p, uint8_t **bytes)
+static inline gguf *mixed_layout(gguf_plan *p, uint8_t **bytes)
 {
     int64_t header, all, n;
     uint8_t *head;
@@ -64,7 +64,7 @@ static gguf *mixed_layout(gguf_plan *p, uint8_t **bytes)
 }
 
 static uint64_t mixed_seed;
-static float mixed_random(void)     // xorshift64*, [-1, 1)
+static inline float mixed_random(void)     // xorshift64*, [-1, 1)
 {
     mixed_seed ^= mixed_seed >> 12;
     mixed_seed ^= mixed_seed << 25;
@@ -73,7 +73,7 @@ static float mixed_random(void)     // xorshift64*, [-1, 1)
 }
 
 // Norms near 1, decays below 0, everything else around 0; what bfloat16 holds, so that both arithmetics have the same weights.
-static float mixed_value(const char *name)
+static inline float mixed_value(const char *name)
 {
     const size_t n = strlen(name);
     float x = mixed_random();
@@ -86,7 +86,7 @@ static float mixed_value(const char *name)
 }
 
 // A tensor's values are its own, whatever stands beside it.
-static void mixed_fill(const gguf *g)
+static inline void mixed_fill(const gguf *g)
 {
     for (int64_t i = 0; i < gguf_n_tensors(g); i++) {
         const gguf_tensor *t = gguf_tensor_at(g, i);
@@ -100,13 +100,13 @@ static void mixed_fill(const gguf *g)
 // What a file holds behind its layers, to predict further tokens.
 typedef enum { NO_NEXTN, NEXTN_PROMISED, NEXTN_THERE } mixed_nextn;
 
-static bool mixed_holds(const program_weight *w, mixed_nextn nextn)
+static inline bool mixed_holds(const program_weight *w, mixed_nextn nextn)
 {
     return !w->optional || (nextn == NEXTN_THERE && strstr(w->name, "blk.4."));
 }
 
 // A file of that kind: the tensors that its program reads, and those that nothing reads.
-static gguf_plan *mixed_keys_with(mixed_kind kind, mixed_nextn nextn)
+static inline gguf_plan *mixed_keys_with(mixed_kind kind, mixed_nextn nextn)
 {
     gguf_plan *plan = mixed_keys(kind);
     char key[64];
@@ -118,7 +118,7 @@ static gguf_plan *mixed_keys_with(mixed_kind kind, mixed_nextn nextn)
     return plan;
 }
 
-static mixed mixed_make_with(mixed_kind kind, mixed_nextn nextn)
+static inline mixed mixed_make_with(mixed_kind kind, mixed_nextn nextn)
 {
     mixed m = { 0 };
     program p;
@@ -147,16 +147,16 @@ static mixed mixed_make_with(mixed_kind kind, mixed_nextn nextn)
     return m;
 }
 
-static mixed mixed_make(mixed_kind kind) { return mixed_make_with(kind, NO_NEXTN); }
+static inline mixed mixed_make(mixed_kind kind) { return mixed_make_with(kind, NO_NEXTN); }
 
-static void mixed_free(mixed *m)
+static inline void mixed_free(mixed *m)
 {
     hparams_free(&m->h);
     gguf_close(m->g);
     free(m->bytes);
 }
 
-static net *mixed_net(backend *b, const mixed *m, int64_t n_ctx, int n_batch)
+static inline net *mixed_net(backend *b, const mixed *m, int64_t n_ctx, int n_batch)
 {
     const kv_spec kv = kv_spec_of(b->arith == ARITH_BF16 ? DT_BF16 : DT_F32);
     net *n = net_open(b, m->g, &m->h, &kv, n_ctx, n_batch, &mixed_err);
@@ -164,10 +164,10 @@ static net *mixed_net(backend *b, const mixed *m, int64_t n_ctx, int n_batch)
     return n;
 }
 
-static int32_t mixed_id(int i) { return (i * i * 7 + 3 * i + 5) % MIXED_VOCAB; }
+static inline int32_t mixed_id(int i) { return (i * i * 7 + 3 * i + 5) % MIXED_VOCAB; }
 
 // Runs n ids from position 0 in batches; the logits of each into logits [n][MIXED_VOCAB].
-static void mixed_run(net *m, int n, int n_batch, int first_id, float *logits)
+static inline void mixed_run(net *m, int n, int n_batch, int first_id, float *logits)
 {
     int32_t ids[1024];
     for (int i = 0; i < n; i++) ids[i] = mixed_id(first_id + i);
