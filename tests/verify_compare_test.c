@@ -169,7 +169,7 @@ END_TEST
 START_TEST(a_clear_step_is_not_open)
 {
     made *m = make("bfloat16", 2);
-    tie t = tie_at(&m->f, &m->cases[0], 0, tie_movement(&m->cases[0], TOKENS, TOP), 1);
+    tie t = tie_at(&m->f, &m->cases[0], 0, tie_movement(&m->f, &m->cases[0], true), 1);
     ck_assert(!t.open && !t.near);
     ck_assert(t.margin == 1.25);
     ck_assert(t.reach == 0x1p-6);                               // one unit of bfloat16 at 2.5
@@ -197,9 +197,9 @@ START_TEST(margins_moving_between_the_references_runs_open_steps)
 {
     made *m = make("bfloat16", 2);
     m->margin[0][1][3] = 1.25f - 0.5f;                          // run b, step 3: moved by half
-    double moved = tie_movement(&m->cases[0], TOKENS, TOP);
+    double moved = tie_movement(&m->f, &m->cases[0], true);
     ck_assert(moved == 0.5);
-    ck_assert(tie_movement(&m->cases[1], TOKENS, TOP) == 0);    // each case for itself
+    ck_assert(tie_movement(&m->f, &m->cases[1], true) == 0);    // each case for itself
     m->logits[0][1][1] = 2.5f - 0.5f;                           // exactly the reach: within
     m->logits[0][1][2] = 2.5f - 0.75f;
     ck_assert(tie_at(&m->f, &m->cases[0], 1, moved, 1).near);
@@ -457,6 +457,40 @@ START_TEST(equal_tokens_at_a_distance_fail)
     ck_assert_ptr_null(find_failure(&r, "distance"));           // and yet the limits are what it says of itself
     ck_assert(r.self_kl_mean == 1.0 / (CASES * TOKENS) && r.kl_limit == 3.0 / (CASES * TOKENS));
     ck_assert(r.logprob_limit == 3);
+    free(r.failures);
+    free(o);
+    free(m);
+}
+END_TEST
+
+// Another expert is no rounding: where the reference's scores are equal, its distance from us and from itself says nothing.
+START_TEST(distances_of_steps_with_equal_router_scores_are_left_out)
+{
+    made *m = make("bfloat16", 2);
+    our_run *o = same_run();
+    fixture_router_tie ties[] = { { 3, 0 }, { 4, 0 } };         // n_prompt is 2: steps 2 and 3
+    for (int i = 1; i < VOCAB; i++) o->l[0][2][i] -= 3;
+    m->kl[1][0][2] = 0.001;                                     // at another step: what the reference is from itself
+    m->kl[0][0][2] = 0.5;
+    verify_fixture_result r = compare_all(&m->f, o);
+    ck_assert(!r.passed && find_failure(&r, "logprob") && find_failure(&r, "reference"));
+    free(r.failures);
+    m->cases[0].router_ties   = ties;
+    m->cases[0].n_router_ties = 1;                              // one step in eight
+    r = compare_all(&m->f, o);
+    ck_assert_msg(r.passed, "%s", r.n_failures ? r.failures[0].text : "?");
+    ck_assert(r.steps == CASES * TOKENS && r.ties == 1 && r.ties_differing == 0);
+    ck_assert(r.kl_mean >= 0 && r.kl_mean < 1e-14 && r.logprob_diff_max < 1e-6);
+    ck_assert(r.self_kl_mean == 0.001 / (CASES * TOKENS - 1));
+    free(r.failures);
+    o->l[0][3][1] += 1;                                         // the next step counts as ever
+    r = compare_all(&m->f, o);
+    ck_assert(!r.passed && find_failure(&r, "distance"));
+    free(r.failures);
+    o->l[0][3][1] -= 1;
+    m->cases[0].n_router_ties = 2;                              // two in eight: nothing is left out
+    r = compare_all(&m->f, o);
+    ck_assert(!r.passed && find_failure(&r, "logprob") && find_failure(&r, "reference"));
     free(r.failures);
     free(o);
     free(m);
@@ -739,6 +773,7 @@ int main(void)
     tcase_add_test(t, another_token_fails_and_says_where);
     tcase_add_test(t, the_layer_is_named_by_another_case_if_need_be);
     tcase_add_test(t, equal_tokens_at_a_distance_fail);
+    tcase_add_test(t, distances_of_steps_with_equal_router_scores_are_left_out);
     tcase_add_test(t, distance_of_the_free_run_counts);
     tcase_add_test(t, a_tie_ends_the_free_run_without_failing);
     tcase_add_test(t, too_many_ties_fail);
