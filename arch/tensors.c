@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---- the tables ------------------------------------------------------------------------------------------------------
+// ---- the tables ----------------------------------------------------------------------------------------------------
 
 #define EMBEDDINGS \
     { "token_embd.weight",  ROLE_LOOKUP, WHEN_ALWAYS, { SIZE_VOCAB, SIZE_EMBD } }, \
@@ -149,7 +149,7 @@ const tensor_table *tensor_table_of(const char *arch)
     return NULL;
 }
 
-// ---- names -----------------------------------------------------------------------------------------------------------
+// ---- names ---------------------------------------------------------------------------------------------------------
 
 // "blk.N.rest" with a plain decimal N; NULL if it is not that.
 static const char *split_block(const char *name, int64_t *block)
@@ -173,7 +173,7 @@ const tensor_row *tensor_row_find(const tensor_table *t, const char *name, int64
     return NULL;
 }
 
-// ---- sizes -----------------------------------------------------------------------------------------------------------
+// ---- sizes ---------------------------------------------------------------------------------------------------------
 
 int64_t size_of(const model_sizes *m, size_id id, int64_t block)
 {
@@ -252,7 +252,7 @@ bool tensor_role_is_f32(tensor_role role)
     return role == ROLE_NORM || role == ROLE_ROUTER || role == ROLE_CONV || role == ROLE_VECTOR || role == ROLE_FREQS;
 }
 
-// ---- a whole model ---------------------------------------------------------------------------------------------------
+// ---- a whole model -------------------------------------------------------------------------------------------------
 
 static bool add_entry(const model_sizes *m, const tensor_row *r, int64_t block, tensor_entry *t, err *e)
 {

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// ---- the sizes of a model --------------------------------------------------------------------------------------------
+// ---- the sizes of a model ------------------------------------------------------------------------------------------
 
 typedef struct {                // one block
     int64_t n_ff;               // width of the dense MLP
@@ -56,7 +56,7 @@ typedef enum {
     SIZE_V,                 // all value heads of a delta net
 } size_id;
 
-// ---- the tables ------------------------------------------------------------------------------------------------------
+// ---- the tables ----------------------------------------------------------------------------------------------------
 
 typedef enum {
     ROLE_LOOKUP,            // a token takes one row
@@ -99,15 +99,15 @@ int tensor_row_shape(const tensor_row *r, const model_sizes *m, int64_t block, i
 
 typedef enum {
     TENSOR_NOT,
-    TENSOR_MAY,             // it may be there, and nobody reads it (K and V of a block that shares), or reads it instead
-    TENSOR_MUST,            // (an output beside a tie)
+    TENSOR_MAY,             // K and V of a block that shares, which nobody reads; an output beside a tie
+    TENSOR_MUST,
 } tensor_presence;
 tensor_presence tensor_row_presence(const tensor_row *r, const model_sizes *m, int64_t block);
 
 // Is it F32 in every file, whatever was asked for, as llama.cpp's converter has it?
 bool tensor_role_is_f32(tensor_role role);
 
-// ---- a whole model ---------------------------------------------------------------------------------------------------
+// ---- a whole model -------------------------------------------------------------------------------------------------
 
 enum { TENSOR_NAME_BYTES = 64 };
 
@@ -125,8 +125,8 @@ bool tensors_list(const model_sizes *m, tensor_entry **list, int64_t *n, err *e)
 
 typedef struct {
     int64_t total;          // parameters of the file
-    int64_t active;         // that one token goes through: of experts those it takes, of embeddings all, no block for guessing
-    int64_t lookup;         // in tables of which a token takes a row (a tied embedding is a product too, and is not here)
+    int64_t active;         // that a token goes through: embeddings whole, of experts those it takes, no MTP block
+    int64_t lookup;         // in tables of which a token takes a row (not a tied embedding, which is a product, too)
     int64_t mtp;            // in blocks that guess
 } tensor_counts;
 

@@ -11,7 +11,7 @@
 typedef struct {
     const char *out, *type, *imatrix, *output_type, *embedding_type, *device, *revision;
     text_list   tensor_types, calibrate;
-    bool        pure, dry_run, allow_nonfinite, strict_types;
+    bool        pure, dry_run, allow_nonfinite, strict_types, no_mtp;
     int64_t     threads;
     given_int   effort;
 } type_options;

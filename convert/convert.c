@@ -159,8 +159,9 @@ static bool plan_metadata(job *j, err *e)
 
 // ---- tensors --------------------------------------------------------------------------------------------------------------
 
-// The policy speaks of the file that a quantizer would be given, and leaves some tensors as they are in it. That file is llama.cpp's
-// converter's: F32 for vectors, norms, routers and convolutions, and else the type of the checkpoint, or the one that was asked for if that is a plain one.
+// The policy speaks of the file that a quantizer would be given, and leaves some tensors as they are in it. That file is
+// llama.cpp's converter's: F32 for vectors, norms, routers and convolutions, and else the type of the checkpoint, or the
+// one that was asked for if that is a plain one.
 static dtype type_before_policy(const job *j, const mapped_tensor *t)
 {
     bool plain = j->type->base == DT_F32 || j->type->base == DT_F16 || j->type->base == DT_BF16;

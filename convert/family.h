@@ -11,7 +11,7 @@
 enum {
     KEEP        = 0,
     ADD_ONE     = 1 << 0,       // to every element
-    ZERO_NORM   = 1 << 1,       // ADD_ONE, of a norm that is trained from 0: a checkpoint where 1 was added already is refused
+    ZERO_NORM   = 1 << 1,       // ADD_ONE, of a norm that is trained from 0: where 1 was added already, it is refused
     NEG_EXP     = 1 << 2,       // -e^x of every element
     SQUEEZE     = 1 << 3,       // the source has a dimension of 1 before its last one
     CUT_ROWS    = 1 << 4,       // the source has more rows: those beyond the vocabulary belong to no token
@@ -27,8 +27,8 @@ enum {
 // One tensor of the checkpoint becomes a tensor of the file, or a part of one. Several rules may lead to one tensor of
 // the file (other layouts of the same weights), and several from one tensor of the checkpoint (which is then cut).
 typedef struct {
-    const char *hf;         // name after the prefix of the text model (and after "layers.N."); '*': the number of an expert,
-                            // whose matrices are stacked
+    const char *hf;         // name after the prefix of the text model (and after "layers.N."); '*': the number of an
+                            // expert; their matrices are stacked
     const char *gguf;       // name in the file (after "blk.N."): its row in arch/tensors.h has the shape
     int         change;     // of the list above, one or several
 } tensor_rule;
@@ -37,7 +37,7 @@ struct family {
     const char        *arch;            // general.architecture
     tok_kind           tokenizer;
     const tensor_rule *model, *layer;   // each ends with a row whose hf is NULL
-    const tensor_rule *mtp;             // tensors "mtp.*" of the block that guesses, beside those of any layer; NULL: none
+    const tensor_rule *mtp;             // "mtp.*": what the block that guesses has beside a layer's tensors; NULL: none
     bool               rope_freqs;      // write rope_freqs.weight for the full-attention layers
     // Everything of the config but its class, which is known. root: the whole file's object, t: the text model's
     // (hf_text_config). ERR_INPUT.

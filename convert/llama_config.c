@@ -1,5 +1,5 @@
-// llama_config: the config.json of Llama, Mistral, Qwen 2 and Qwen 3, dense and with experts: layers that are all alike,
-// but for a window that some of them may have.
+// llama_config: the config.json of Llama, Mistral, Qwen 2 and Qwen 3, dense and with experts: layers that are all
+// alike, but for a window that some of them may have.
 //
 // Defaults and what is refused: LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config and Qwen3MoeConfig of Transformers
 // 5.24.
@@ -53,7 +53,8 @@ static const int_row int_rows[] = {
     { "num_key_value_heads", FIELD(kind[KIND_FULL].n_head_kv), 1, 1 << 12, { NULL_DEFAULT, 8, 32, 32, 4 },
       { AS_HEADS, NOTHING, AS_HEADS, AS_HEADS, NOTHING } },
     { "head_dim", FIELD(kind[KIND_FULL].head_dim), 2, 1 << 16,
-      { NULL_DEFAULT, NULL_DEFAULT, NULL_DEFAULT, 128, NULL_DEFAULT }, { AS_SHARE, AS_SHARE, AS_SHARE, NOTHING, AS_SHARE } },
+      { NULL_DEFAULT, NULL_DEFAULT, NULL_DEFAULT, 128, NULL_DEFAULT },
+      { AS_SHARE, AS_SHARE, AS_SHARE, NOTHING, AS_SHARE } },
     { "sliding_window", FIELD(window), 1, INT32_MAX, { NULL_DEFAULT, 4096, 4096, 4096, 4096 },
       { AS_ZERO, AS_ZERO, AS_ZERO, AS_ZERO, AS_ZERO } },
 };
@@ -99,7 +100,8 @@ static bool read_biases(hf_config *c, const cJSON *t, const char *where, err *e)
     bool           attention = false;
     c->qkv_bias = class == CLASS_QWEN2;
     if (class == CLASS_LLAMA && !config_flag(t, "mlp_bias", &c->mlp_bias, where, e)) return false;
-    if (class != CLASS_LLAMA && class != CLASS_QWEN3 && class != CLASS_QWEN3_MOE) return true;  // the key is not read
+    // The others do not read the key.
+    if (class != CLASS_LLAMA && class != CLASS_QWEN3 && class != CLASS_QWEN3_MOE) return true;
     if (!config_flag(t, "attention_bias", &attention, where, e)) return false;
     c->qkv_bias = c->o_bias = attention;
     return true;
@@ -111,7 +113,8 @@ static bool read_biases(hf_config *c, const cJSON *t, const char *where, err *e)
 static bool read_expert_count(hf_config *c, const cJSON *t, const char *where, err *e)
 {
     int64_t other;
-    if (!config_not_null(t, "num_experts", where, e) || !config_not_null(t, "num_local_experts", where, e)) return false;
+    if (!config_not_null(t, "num_experts", where, e)) return false;
+    if (!config_not_null(t, "num_local_experts", where, e)) return false;
     if (!json_i64_or(t, "num_experts", 1, LIMIT_EXPERTS, 128, &c->n_expert, where, e)) return false;
     if (!json_i64_or(t, "num_local_experts", 1, LIMIT_EXPERTS, c->n_expert, &other, where, e)) return false;
     if (json_get(t, "num_experts") && other != c->n_expert)

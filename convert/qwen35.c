@@ -1,5 +1,5 @@
-// qwen35: Qwen3_5ForCausalLM and the text half of Qwen3_5ForConditionalGeneration as GGUF architecture "qwen35", the same
-// with experts (Qwen3_5Moe...) as "qwen35moe". Names, keys and values are those of llama.cpp's converter
+// qwen35: Qwen3_5ForCausalLM and the text half of Qwen3_5ForConditionalGeneration as GGUF architecture "qwen35", the
+// same with experts (Qwen3_5Moe...) as "qwen35moe". Names, keys and values are those of llama.cpp's converter
 // (conversion/qwen.py, Qwen3_5TextModel and Qwen3_5MoeTextModel); see README.md here for what differs.
 #include "family.h"
 #include "qwen35_config.h"

@@ -73,13 +73,13 @@ static bool check_heads(const hf_config *c, const char *where, err *e)
                    (long long)d->n_value_head, (long long)d->n_key_head);
 }
 
-// Readers of GGUF take value heads of the size of key heads: there is one key for both.
+// GGUF has one size for key heads and value heads.
 static bool check_state(const hf_config *c, const char *where, err *e)
 {
     const hf_delta *d = &c->delta;
     if (d->key_dim == d->value_dim) return true;
-    return err_set(e, ERR_INPUT, "%s: linear_value_head_dim: found %lld, expected %lld as linear_key_head_dim: GGUF has "
-                   "one size for both", where, (long long)d->value_dim, (long long)d->key_dim);
+    return err_set(e, ERR_INPUT, "%s: linear_value_head_dim: found %lld, expected %lld as linear_key_head_dim: GGUF "
+                   "has one size for both", where, (long long)d->value_dim, (long long)d->key_dim);
 }
 
 static bool read_scalars(hf_config *c, const cJSON *root, const cJSON *t, const char *where, err *e)

@@ -1,5 +1,5 @@
-// qwen_experts: rules (family.h) for the experts of Qwen 3 and Qwen 3.5: a matrix for each expert, as Qwen 3's checkpoints
-// and Transformers 5 have them on disk, or all experts in one tensor with gate and up behind each other, as Qwen 3.5's do.
+// qwen_experts: rules (family.h) for the experts of Qwen 3 and Qwen 3.5: a matrix for each expert, as Qwen 3's
+// checkpoints have them on disk, or all experts in one tensor with gate and up behind each other, as Qwen 3.5's do.
 #ifndef HALLMARK_CONVERT_QWEN_EXPERTS_H
 #define HALLMARK_CONVERT_QWEN_EXPERTS_H
 

@@ -25,7 +25,8 @@ int change_source_shape(const tensor_rule *rule, const hf_config *c, const tenso
 static head_order value_heads(const hf_delta *d, int64_t first, int64_t size)
 {
     if (d->n_key_head == d->n_value_head) return (head_order){ 0 };
-    return (head_order){ .first = first, .groups = d->n_key_head, .each = d->n_value_head / d->n_key_head, .size = size };
+    const int64_t each = d->n_value_head / d->n_key_head;
+    return (head_order){ .first = first, .groups = d->n_key_head, .each = each, .size = size };
 }
 
 transform change_transform(const tensor_rule *rule, const hf_config *c, int64_t block)

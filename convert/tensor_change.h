@@ -1,5 +1,5 @@
-// tensor_change: what a rule of a family's table (family.h) asks of a tensor: the shape that the checkpoint must have for
-// it, and what quant/transform.h is to do with its values.
+// tensor_change: what a rule of a family's table (family.h) asks of a tensor: the shape that the checkpoint must have
+// for it, and what quant/transform.h is to do with its values.
 #ifndef HALLMARK_CONVERT_TENSOR_CHANGE_H
 #define HALLMARK_CONVERT_TENSOR_CHANGE_H
 

@@ -189,6 +189,6 @@ bool tensor_map_settle_mtp(hf_config *c, const st *s, bool leave_out, progress *
         progress_logf(log, "config.json promises a block that guesses the token after the next "
                       "(mtp_num_hidden_layers), and the weights have none: the file goes without");
     if (c->n_mtp <= 1) return true;
-    return err_set(e, ERR_INPUT, "%s: found %lld blocks that guess further tokens (mtp_num_hidden_layers, mtp.layers.*), "
-                   "expected one: --no-mtp leaves them out", st_file(s, 0)->path, (long long)c->n_mtp);
+    return err_set(e, ERR_INPUT, "%s: found %lld blocks that guess further tokens (mtp.layers.*), expected one: "
+                   "--no-mtp leaves them out", st_file(s, 0)->path, (long long)c->n_mtp);
 }

@@ -1,7 +1,7 @@
 // tensor_map: which tensor of the checkpoint becomes which tensor of the file, by the family's tables.
 // What becomes of each tensor on the way, and which may not be there, is decided in tensor_slots.c and tensor_change.c.
-// A tensor that no row maps, that is missing, or whose shape config.json does not give is an error by name. What is left out on
-// purpose stands in a table, and the log shows how much of it there was.
+// A tensor that no row maps, that is missing, or whose shape config.json does not give is an error by name. What is
+// left out on purpose stands in a table, and the log shows how much of it there was.
 #ifndef HALLMARK_CONVERT_TENSOR_MAP_H
 #define HALLMARK_CONVERT_TENSOR_MAP_H
 
@@ -31,7 +31,8 @@ typedef struct {
     float         *rope_freqs;  // owned: [head_dim / 2] factors, NULL for a family without
 } tensor_map;
 
-// ERR_INPUT names the tensor and its file. s must outlive the map. log may be NULL. Freed by tensor_map_free, also after a failure.
+// ERR_INPUT names the tensor and its file. s must outlive the map. log may be NULL. Freed by tensor_map_free, also
+// after a failure.
 bool tensor_map_build(tensor_map *m, const st *s, const hf_config *c, progress *log, err *e);
 void tensor_map_free(tensor_map *m);
 

@@ -64,7 +64,8 @@ bool name_matches(const char *pattern, const char *rest, int64_t *expert)
     return *expert >= 0 && strcmp(end, star + 1) == 0;
 }
 
-void name_of_source(char *out, size_t size, const hf_config *c, const char *hf, bool mtp, int64_t block, int64_t expert)
+void name_of_source(char *out, size_t size, const hf_config *c, const char *hf, bool mtp, int64_t block,
+                    int64_t expert)
 {
     const bool guesses = block >= c->n_layer;
     const int64_t layer = guesses ? block - c->n_layer : block;
@@ -79,7 +80,7 @@ void name_of_source(char *out, size_t size, const hf_config *c, const char *hf, 
     else              snprintf(out, size, "%slayers.%lld.%s", guesses ? "mtp." : "", (long long)layer, rest);
 }
 
-// ---- what is left out on purpose -------------------------------------------------------------------------------------
+// ---- what is left out on purpose -----------------------------------------------------------------------------------
 
 typedef struct {
     const char *part;           // after the prefixes, or at the end of the name if it begins with a dot

@@ -132,8 +132,8 @@ static bool place_part(slot_table *t, const st *s, const tensor_rule *rule, int6
                        sl->part[expert]->name);
     const st_tensor *other = any_part(sl);
     if (other && other->type != x->type)
-        return err_set(e, ERR_INPUT, "%s: tensor '%s': found %s, expected %s as '%s' has, which it is stacked with", file,
-                       x->name, x->dtype_text, other->dtype_text, other->name);
+        return err_set(e, ERR_INPUT, "%s: tensor '%s': found %s, expected %s as '%s' has, which it is stacked with",
+                       file, x->name, x->dtype_text, other->dtype_text, other->name);
     sl->part[expert] = x;
     sl->n_found++;
     return check_shape(t, s, sl, rule, x, e);
@@ -297,8 +297,8 @@ static bool check_norms(const slot_table *t, const st *s, err *e)
         least = sl->part[0];
     }
     if (n == 0 || !(mean > 0.5)) return true;
-    return err_set(e, ERR_INPUT, "%s: tensor '%s': found a mean of %.3f, the least of %lld norms, expected some near 0: 1 "
-                   "was added to them already, as MLX's exports have it; convert the checkpoint that they were made from",
+    return err_set(e, ERR_INPUT, "%s: tensor '%s': found a mean of %.3f, the least of %lld norms, expected some near "
+                   "0: 1 was added to them already, as MLX's exports have it; convert the checkpoint that was exported",
                    st_file(s, least->file)->path, least->name, mean, (long long)n);
 }
 

@@ -179,7 +179,8 @@ static bool digits_never_merge(const merges *m)
     return true;
 }
 
-// Qwen2Tokenizer, Qwen3_5Tokenizer and GPT2Tokenizer have words of their own and do not look at tokenizer.json for them.
+// Qwen2Tokenizer, Qwen3_5Tokenizer and GPT2Tokenizer have words of their own and do not look at tokenizer.json for
+// them.
 static bool read_class(const reader *r, const char *pre)
 {
     text_cut   file = { .kind = TOK_BYTES };

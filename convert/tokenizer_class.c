@@ -94,12 +94,13 @@ static bool find_class(tokenizer_build *b, const tokenizer_source *s, const char
         if (class_is(class, k_other_classes[i]))
             return err_set(e, ERR_INPUT, "%s/%s: tokenizer_class: found '%.80s', expected %s or TokenizersBackend: "
                            "Transformers would cut a text by that class's own rules", s->dir, file, class,
-                           dense ? "LlamaTokenizer, Qwen2Tokenizer, Qwen3_5Tokenizer, GPT2Tokenizer" : "GemmaTokenizer");
+                           dense ? "LlamaTokenizer, Qwen2Tokenizer, Qwen3_5Tokenizer, GPT2Tokenizer"
+                                 : "GemmaTokenizer");
     return true;
 }
 
-// Published folders of Qwen 3.5 name Qwen2Tokenizer, which cuts words otherwise: AutoTokenizer takes the model's own class
-// whatever they name (MODELS_WITH_INCORRECT_HUB_TOKENIZER_CLASS), but for the dense model alone, without its towers.
+// Published folders of Qwen 3.5 name Qwen2Tokenizer, which cuts words otherwise: AutoTokenizer takes the model's own
+// class whatever they name (MODELS_WITH_INCORRECT_HUB_TOKENIZER_CLASS), but for the dense model without towers.
 static bool class_is_overruled(const tokenizer_source *s)
 {
     return strncmp(s->model_type, "qwen3_5", 7) == 0 && strcmp(s->model_type, "qwen3_5_text") != 0;

@@ -2,9 +2,9 @@
 //
 // GemmaTokenizer takes tokens and merges from tokenizer.json and puts together the rest by itself (normalizer, byte
 // fallback, the added tokens in the order of their ids, five named tokens by default). The general class takes
-// tokenizer.json as it stands. LlamaTokenizer, Qwen2Tokenizer, Qwen3_5Tokenizer and GPT2Tokenizer take tokens, merges and what is put
-// around a text, and cut a text by rules of their own (text_cut.h). Other classes are not known here, and would cut a
-// text into other tokens.
+// tokenizer.json as it stands. LlamaTokenizer, Qwen2Tokenizer, Qwen3_5Tokenizer and GPT2Tokenizer take tokens, merges
+// and what is put around a text, and cut a text by rules of their own (text_cut.h). Other classes are not known here,
+// and would cut a text into other tokens.
 #ifndef HALLMARK_CONVERT_TOKENIZER_CLASS_H
 #define HALLMARK_CONVERT_TOKENIZER_CLASS_H
 

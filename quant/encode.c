@@ -98,7 +98,8 @@ static bool sum_row(row_sums *s, const comparison *c, int64_t row, piece_scratch
     return true;
 }
 
-static bool comparison_init(comparison *c, const gguf_tensor *enc, const tensor_source *src, const float *col_weight, err *e)
+static bool comparison_init(comparison *c, const gguf_tensor *enc, const tensor_source *src, const float *col_weight,
+                            err *e)
 {
     *c = (comparison){ .col_weight = col_weight };
     if (!tensor_job_init(&c->job, enc, src, e)) return false;

@@ -1,5 +1,5 @@
-// tensor_piece: one tensor of a file to be, cut into pieces that any thread may make by itself: what tensor_writer hands
-// out, and what encode reads sources by.
+// tensor_piece: one tensor of a file to be, cut into pieces that any thread may make by itself: what tensor_writer
+// hands out, and what encode reads sources by.
 #ifndef HALLMARK_QUANT_TENSOR_PIECE_H
 #define HALLMARK_QUANT_TENSOR_PIECE_H
 
@@ -34,8 +34,8 @@ int64_t tensor_job_piece(const tensor_job *j, int64_t k, int64_t *first);
 // Bytes of `weights` weights, whole blocks of them.
 int64_t piece_bytes(dtype t, int64_t weights);
 
-// n weights of the file from weight `first` on, before they are encoded: in the scratch, or where they lie in the source.
-// NULL: no memory.
+// n weights of the file from weight `first` on, before they are encoded: in the scratch, or where they lie in the
+// source. NULL: no memory.
 const float *piece_source(const tensor_job *j, int64_t first, int64_t n, piece_scratch *s, err *e);
 
 // Encodes n weights from `first` on. dst: piece_bytes. ERR_INPUT names row and column of what cannot be encoded.

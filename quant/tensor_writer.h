@@ -32,7 +32,10 @@ typedef struct {
 } tensor_source;
 
 // Do the source's bytes lie as the destination's would, so that they may be copied where the type stays?
-static inline bool tensor_in_one_piece(const tensor_source *s) { return s->n_parts == 0 && transform_is_none(&s->change); }
+static inline bool tensor_in_one_piece(const tensor_source *s)
+{
+    return s->n_parts == 0 && transform_is_none(&s->change);
+}
 
 // Fills every tensor of the plan (laid out) from src[i]; digests: [n_tensors]. Same bytes for any n_threads (0: all cores).
 // ERR_INPUT naming tensor, row and column: NaN or Inf, a number outside the range of its new type (without allow_nonfinite where that is F32, F16 or

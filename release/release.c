@@ -181,7 +181,8 @@ static bool records_will_fit(release *x, err *e)
 static bool artifact_bytes(const release *x, int i, int64_t *bytes, int64_t *sum, err *e)
 {
     quantize_preview v;
-    const convert_opts co = { .type = x->types[i], .n_threads = x->o->n_threads, .strict_types = x->o->strict_types };
+    const convert_opts co = { .type = x->types[i], .n_threads = x->o->n_threads, .strict_types = x->o->strict_types,
+                              .no_mtp = x->o->no_mtp };
     if (!convert_preview(&v, x->hf_dir, &co, e)) return false;
     *bytes = v.to_bytes;
     quantize_preview_free(&v);
@@ -342,7 +343,7 @@ static bool make_artifact(release *x, int i, err *e)
     if (!path)
         return t ? err_nomem(e, "a path", 0) : err_set(e, ERR_USAGE, "type %d is not one we write", (int)x->types[i]);
     convert_opts co = { .type = t->id, .n_threads = x->o->n_threads, .strict_types = x->o->strict_types,
-                        .progress = x->o->progress, .judge = model_check };
+                        .no_mtp = x->o->no_mtp, .progress = x->o->progress, .judge = model_check };
     verify_report *v = &x->r->reports[i];
     verify_derivation derived;
     bool ok = convert_checkpoint(x->hf_dir, path, &co, e) && derivation_of_converted(&derived, path, x->hf_dir, &co, e)

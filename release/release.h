@@ -33,6 +33,7 @@ typedef struct {
     const char       *device;       // NULL: auto
     const char       *gate_path;    // NULL: the built-in gate
     bool              strict_types; // ERR_USAGE, before any work, where a type's blocks do not fit some rows (quant/choice.h)
+    bool              no_mtp;       // see convert/convert.h
     const char       *fixture_script;   // hf_fixture.py, as the commands in `missing` shall name it; NULL: it is not known where that is
     progress         *progress;
 } release_opts;

@@ -241,6 +241,54 @@ START_TEST(test_qwen35_experts)
 }
 END_TEST
 
+static model *model_of_file(const char *path)
+{
+    char   *text = NULL;
+    int64_t n = 0;
+    err     e = { 0 };
+    ck_assert_msg(file_read_text(&text, &n, path, 1 << 20, &e), "%s", e.msg);
+    model *m = model_of_text(text);
+    free(text);
+    return m;
+}
+
+// Of tensors that are no parameters to Transformers: divisors of frequencies, and Gemma 4's scalar in each layer.
+static int64_t beside_parameters(const model *m)
+{
+    err           e = { 0 };
+    tensor_entry *list;
+    int64_t       n, sum = 0;
+    ck_assert_msg(tensors_list(&m->m, &list, &n, &e), "%s", e.msg);
+    for (int64_t i = 0; i < n; i++)
+        if (list[i].row->role == ROLE_FREQS || strcmp(list[i].row->name, "layer_output_scale.weight") == 0)
+            sum += list[i].n_elems;
+    free(list);
+    return sum;
+}
+
+// What Transformers builds of the published configs (fixtures/configs/README.md), without blocks that guess.
+START_TEST(test_published_models)
+{
+    static const struct { const char *name; int64_t n; } rows[] = {
+        { "gemma-4-e2b", 4628569344 }, { "gemma-4-e4b", 7463013376 }, { "gemma-4-12b", 11907350272 },
+        { "gemma-4-26b-a4b", 25233141760 }, { "gemma-4-31b", 30697345280 }, { "qwen3.6-27b", 26895998464 },
+        { "qwen3.6-35b-a3b", 34660610688 }, { "qwen3-30b-a3b", 30532122624 }, { "qwen3-8b", 8190735360 },
+        { "llama-3.1-8b", 8030261248 }, { "mistral-7b-v0.1", 7241732096 },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char          path[200];
+        err           e = { 0 };
+        tensor_counts c;
+        snprintf(path, sizeof path, "%s/fixtures/configs/%s/config.json", SOURCE_DIR, rows[i].name);
+        model *m = model_of_file(path);
+        ck_assert_msg(tensors_count(&m->m, &c, &e), "%s", e.msg);
+        ck_assert_msg(c.total - c.mtp - beside_parameters(m) == rows[i].n, "%s: found %lld, expected %lld", rows[i].name,
+                      (long long)(c.total - c.mtp - beside_parameters(m)), (long long)rows[i].n);
+        free(m);
+    }
+}
+END_TEST
+
 START_TEST(test_other_sizes)
 {
     model *m = model_of_text("{\"model_type\":\"qwen3_5_text\",\"num_hidden_layers\":8,\"tie_word_embeddings\":true}");
@@ -284,6 +332,7 @@ int main(void)
     tcase_add_test(t, test_names);
     tcase_add_test(t, test_gemma4_experts);
     tcase_add_test(t, test_qwen35_experts);
+    tcase_add_test(t, test_published_models);
     tcase_add_test(t, test_other_sizes);
     tcase_add_test(t, test_sizes_that_do_not_fit);
     suite_add_tcase(s, t);
