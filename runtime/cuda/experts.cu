@@ -90,18 +90,29 @@ __global__ __launch_bounds__(ROUTE_THREADS) void route_kernel(gpu_route k, bool 
 
 // ---- products of few tokens -----------------------------------------------------------------------------------------
 
-// One (token, slot) pair a row of the grid, as gemv_kernel one token: which matrix is known when the choice is there.
-// Twin: matmul in runtime/cpu/kernels.inc.
+// See gemv_whole. Which matrix it is, is known when the choice is there.
+struct gemv_of_pair {
+    enum { PLAIN = 1 };
+    const gpu_experts &x;
+    int64_t            row_bytes;
+    __device__ __forceinline__ int token() const { return (int)blockIdx.y / x.slots; }
+    __device__ __forceinline__ int slot() const { return (int)blockIdx.y % x.slots; }
+    __device__ __forceinline__ void begin() const { after_previous(); }
+    __device__ __forceinline__ void started() const {}
+    __device__ __forceinline__ int64_t w_bytes() const
+    {
+        return (int64_t)x.ids[token() * x.ids_row + slot()] * x.rows * row_bytes;
+    }
+    __device__ __forceinline__ int64_t x_floats() const { return token() * x.x_row + slot() * x.x_head; }
+    __device__ __forceinline__ int64_t dst_floats() const { return token() * x.dst_row + slot() * x.dst_head; }
+};
+
+// One (token, slot) pair a row of the grid, as gemv_kernel one token.
+// Twin: matmul in runtime/cpu/kernels.inc. Plain types would spill where a third block of eight warps fits.
 template <int T> __global__ __launch_bounds__(GEMV_MOST_WARPS *WARP, quad<T>::BLOCK == 1 ? 2 : 3)
 void expert_gemv_kernel(gemv_work k, gpu_experts x)
 {
-    const auto place = [&] {
-        after_previous();
-        const int t = (int)blockIdx.y / x.slots, s = (int)blockIdx.y % x.slots;
-        const int64_t id = (int64_t)x.ids[t * x.ids_row + s];
-        return gemv_place { id * x.rows * k.row_bytes, t * x.x_row + s * x.x_head, t * x.dst_row + s * x.dst_head };
-    };
-    gemv_rows<T>(k, place, [] {});
+    gemv_rows<T>(k, gemv_of_pair { x, k.row_bytes });
 }
 
 // ---- products of many tokens ----------------------------------------------------------------------------------------

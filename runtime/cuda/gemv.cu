@@ -12,7 +12,7 @@
 // Twin: matmul (and geglu; gelu, mul) in runtime/cpu/kernels.inc.
 template <int T> __global__ __launch_bounds__(GEMV_MOST_WARPS *WARP, 3) void gemv_kernel(gemv_work k)
 {
-    gemv_rows<T>(k, [] { return gemv_place { 0, 0, 0 }; }, [] { after_previous(); });
+    gemv_rows<T>(k, gemv_whole {});
 }
 
 // ===== launchers ======================================================================================================

@@ -35,17 +35,25 @@ template <int T> struct staging {
                   "see above");
 };
 
-// What a block of experts.cu adds to where its operands lie. A matrix by itself has none of it.
-struct gemv_place { int64_t w_bytes, x, dst; };     // floats of x and of each dst
+// Where the operands of a block lie, as a matrix by itself has them: at k's own addresses. experts.cu adds something to each.
+// begin() is called before W is read, started() after the first copies of it have been; one of them calls after_previous.
+struct gemv_whole {
+    enum { PLAIN = 0 };         // 1: k.form is GEMV_PLAIN, and what the others need is left out
+    __device__ __forceinline__ void begin() const {}
+    __device__ __forceinline__ void started() const { after_previous(); }
+    __device__ __forceinline__ int64_t w_bytes() const { return 0; }
+    __device__ __forceinline__ int64_t x_floats() const { return 0; }
+    __device__ __forceinline__ int64_t dst_floats() const { return 0; }
+};
 
 // Where thread `lane` of a warp stands: which of the warp's eight rows it works on, as a matrix of the launch and a row
 // of it.
 struct gemv_row { int seg; int64_t row; bool active; };
 
-DEV gemv_row gemv_row_at(const gemv_work &k, int group, int slot)
+template <class Place> DEV gemv_row gemv_row_at(const gemv_work &k, int group, int slot)
 {
     gemv_row r = { 0, (int64_t)group * QUAD_ROWS + slot, false };
-    if (k.form == GEMV_GLU) {                     // slots 0 .. 3: rows of gate, 4 .. 7: the same rows of up
+    if (!Place::PLAIN && k.form == GEMV_GLU) {    // slots 0 .. 3: rows of gate, 4 .. 7: the same rows of up
         r.seg = slot / QUAD;
         r.row = (int64_t)group * QUAD + slot % QUAD;
     } else {
@@ -151,26 +159,27 @@ template <int T> DEV void multiply(float acc[QUAD], const gemv_stream<T> &stream
 }
 
 // One row's result from its sixteen sums, and where it goes. The whole warp calls.
-DEV void finish_row(const gemv_work &k, const gemv_place &p, int group, int slot, float total)
+template <class Place> DEV void finish_row(const gemv_work &k, const Place &p, int group, int slot, float total)
 {
-    const gemv_row r = gemv_row_at(k, group, slot);
+    const gemv_row r = gemv_row_at<Place>(k, group, slot);
     const int lane = (int)threadIdx.x % WARP;
     float y = rounded(join_lanes(total), k.round);
     float *dst = r.seg == 0 ? k.dst[0] : r.seg == 1 ? k.dst[1] : k.dst[2];
-    if (k.form == GEMV_GLU) {
+    if (!Place::PLAIN && k.form == GEMV_GLU) {
         const float up = __shfl_xor_sync(ALL_LANES, y, LANES);
         if (lane < LANES) y = rounded(rounded(act_twin(y, k.silu), k.round) * up, k.round);
-    } else if (k.form == GEMV_GELU_MUL && r.active) {
+    } else if (!Place::PLAIN && k.form == GEMV_GELU_MUL && r.active) {
         y = rounded(rounded(gelu_twin(y), k.round) * k.by[r.row], k.round);
     }
-    if (r.active && lane % LANES == 0) dst[p.dst + r.row] = y;
+    if (r.active && lane % LANES == 0) dst[p.dst_floats() + r.row] = y;
 }
 
 // The sums of a group's rows, after its warps have each left those of one span in parts [split][QUAD_ROWS][LANES]:
 // added to those of the spans before, in ascending order; `last`: then to their results. A half-warp takes a row, and
 // slots `pair` and pair + 4 meet in a warp, so that gate and up of GEMV_GLU do. totals: [QUAD_ROWS][LANES]; both in
 // shared memory. The group's warps call, `first` of `split`.
-DEV void join_spans(const gemv_work &k, const gemv_place &p, int group, int first, int spans_here, float *totals,
+template <class Place>
+DEV void join_spans(const gemv_work &k, const Place &p, int group, int first, int spans_here, float *totals,
                     const float *parts, bool begins, bool last)
 {
     const int half = (int)threadIdx.x % WARP / LANES, l = (int)threadIdx.x % LANES;
@@ -185,27 +194,26 @@ DEV void join_spans(const gemv_work &k, const gemv_place &p, int group, int firs
     }
 }
 
-// The rows of a block's groups. begin: called before W is read, gives where things lie; then: after the first copies
-// have started.
-template <int T, class Begin, class Then> DEV void gemv_rows(const gemv_work &k, Begin begin, Then then)
+// The rows of a block's groups.
+template <int T, class Place> DEV void gemv_rows(const gemv_work &k, const Place &p)
 {
     enum { OF_SPAN = staging<T>::OF_SPAN, SLOTS = staging<T>::SLOTS };
     const int warp = (int)threadIdx.x / WARP, lane = (int)threadIdx.x % WARP, slot = lane / QUAD, q = lane % QUAD;
     const int groups = (int)blockDim.x / WARP / k.split, mine = warp / k.split, first = warp % k.split;
     const int group = (int)blockIdx.x * groups + mine;
-    const gemv_row r = gemv_row_at(k, group, slot);
-    const gemv_place p = begin();
+    const gemv_row r = gemv_row_at<Place>(k, group, slot);
+    p.begin();
     const uint8_t *weights = r.seg == 0 ? k.w[0] : r.seg == 1 ? k.w[1] : k.w[2];
     uint8_t *slots = shared_memory<uint8_t>() + warp * staging<T>::WARP_BYTES + slot * quad<T>::PITCH;
     const int n_warps = (int)blockDim.x / WARP;
     float *parts = reinterpret_cast<float *>(shared_memory<uint8_t>() + n_warps * staging<T>::WARP_BYTES);
     float *totals = parts + (n_warps + mine) * QUAD_ROWS * LANES;
-    const gemv_stream<T> stream = { r.active ? weights + p.w_bytes + r.row * k.row_bytes : nullptr, slots,
+    const gemv_stream<T> stream = { r.active ? weights + p.w_bytes() + r.row * k.row_bytes : nullptr, slots,
                                     k.cols / quad<T>::COLUMNS, k.cols % quad<T>::COLUMNS };
 
 #pragma unroll
     for (int i = 0; i < SLOTS; i++) stream.start(first * OF_SPAN + i, i, q);
-    then();
+    p.started();
 #pragma unroll 1
     for (int span = 0; span < k.n_spans; span += k.split) {         // of the group's first warp
         float acc[QUAD] = {};
@@ -214,7 +222,7 @@ template <int T, class Begin, class Then> DEV void gemv_rows(const gemv_work &k,
         for (int i = 0; i < OF_SPAN; i++, u++) {
             copies_wait<SLOTS - 1>();
             __syncwarp();
-            multiply<T>(acc, stream, u, i % SLOTS, k.x + p.x, q, k.fast);
+            multiply<T>(acc, stream, u, i % SLOTS, k.x + p.x_floats(), q, k.fast);
             __syncwarp();
             // What comes SLOTS stages later: in this span, or in the next that is this warp's.
             stream.start(u + (i + SLOTS < OF_SPAN ? (int)SLOTS : SLOTS + (k.split - 1) * OF_SPAN), i % SLOTS, q);
