@@ -19,13 +19,30 @@ static float cast_log(float x)
     return fabs(a - rounded) < nearly_equal ? x : (float)-exp_f64(rounded);
 }
 
+static float cast_value(weight_cast how, float x)
+{
+    switch (how) {
+    case CAST_ROUND:     return round_bf16(x);
+    case CAST_ROUND_LOG: return cast_log(x);
+    case CAST_ADD_ONE:   return x + 1.0f;
+    case CAST_NONE:      break;
+    }
+    return x;
+}
+
+static bool is_cast(const net *m, const program_weight *want, const gguf_tensor *t)
+{
+    if (t->type != DT_F32 || ((uintptr_t)t->data & 3) != 0) return false;
+    return want->cast == CAST_ADD_ONE || (want->cast != CAST_NONE && m->b->arith == ARITH_BF16);
+}
+
 // The tensor with values of its own, which m owns.
 static bool cast_tensor(net *m, int i, const gguf_tensor *t, gguf_tensor *own, err *e)
 {
     const float *from = (const float *)(const void *)t->data;
     float *to = malloc((size_t)t->n_elems * sizeof *to);
     if (!to) return err_nomem(e, t->name, (size_t)t->n_elems * sizeof *to);
-    for (int64_t k = 0; k < t->n_elems; k++) to[k] = m->p.weights[i].cast == CAST_ROUND ? round_bf16(from[k]) : cast_log(from[k]);
+    for (int64_t k = 0; k < t->n_elems; k++) to[k] = cast_value(m->p.weights[i].cast, from[k]);
     m->cast[i] = to;
     *own = *t;
     own->data = (const uint8_t *)(const void *)to;
@@ -42,7 +59,7 @@ static bool bind(net *m, const gguf *g, int i, err *e)
     if (want->unread) return true;
     if (!program_find_tensor(g, want, &t, e)) return false;
     if (!t) return true;
-    if (want->cast != CAST_NONE && m->b->arith == ARITH_BF16 && t->type == DT_F32 && ((uintptr_t)t->data & 3) == 0) {
+    if (is_cast(m, want, t)) {
         if (!cast_tensor(m, i, t, &own, e)) return false;
         t = &own;
     }

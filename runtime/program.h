@@ -18,6 +18,7 @@ typedef enum {
     CAST_NONE,              // nothing: the file's values are those that the reference computes with
     CAST_ROUND,             // they are rounded
     CAST_ROUND_LOG,         // -e^A: A is rounded
+    CAST_ADD_ONE,           // 1 is added, in any arithmetic; tests plant it
 } weight_cast;
 
 typedef struct {            // a tensor of the file
