@@ -1,11 +1,11 @@
-// op_case: one operation, or a short list, on both backends with the same operands, for tests that hold CUDA against the CPU. Everything in memory
-// is compared afterwards, what must stay as it was included.
+// op_case: one operation, or a short list, on both backends with the same operands, for tests that hold CUDA against
+// the CPU. Everything in memory is compared afterwards, what must stay as it was included.
 #ifndef HALLMARK_TESTS_OP_CASE_H
 #define HALLMARK_TESTS_OP_CASE_H
 
 #include "cuda_both.h"
 
-enum { CASE_OPS = 4, CASE_BUFFERS = 8, CASE_WEIGHTS = 3 };
+enum { CASE_OPS = 4, CASE_BUFFERS = 10, CASE_WEIGHTS = 3 };
 typedef struct {
     op          list[CASE_OPS];
     int         n_ops, n_buffers, n_weights;
@@ -52,15 +52,17 @@ static inline int case_weight(op_case *c, const gguf_tensor *t)
 // F32, of rows [n] or [rows][n]. The CPU reads x itself: it stays until case_end.
 static inline int case_floats(op_case *c, const float *x, int64_t rows, int64_t n)
 {
-    const gguf_tensor t = { .name = "test.floats", .type = DT_F32, .n_dims = rows > 1 ? 2 : 1, .shape = { rows > 1 ? rows : n, n, 1, 1 }, .n_elems = rows * n,
-                            .n_bytes = rows * n * 4, .data = (const uint8_t *)x };
+    const gguf_tensor t = { .name = "test.floats", .type = DT_F32, .n_dims = rows > 1 ? 2 : 1,
+                            .shape = { rows > 1 ? rows : n, n, 1,
+                                       1 }, .n_elems = rows * n, .n_bytes = rows * n * 4, .data = (const uint8_t *)x };
     return case_weight(c, &t);
 }
 
 static inline void case_state(op_case *c, int64_t conv_floats, int64_t s_floats)
 {
     for (int i = 0; i < N_BACKENDS; i++)
-        c->state[i] = (state_layer){ .conv = put(i, NULL, conv_floats + 1), .s = put(i, NULL, s_floats + 1), .conv_floats = conv_floats, .s_floats = s_floats };
+        c->state[i] = (state_layer){ .conv = put(i, NULL, conv_floats + 1), .s = put(i, NULL, s_floats + 1),
+                                     .conv_floats = conv_floats, .s_floats = s_floats };
 }
 
 static inline void case_rope(op_case *c, int head_dim, const float *inv_freq, int64_t n_ctx)
@@ -75,7 +77,8 @@ static inline void case_rope(op_case *c, int head_dim, const float *inv_freq, in
 // The list as the backend has it, in one run: so that what operations share is shared.
 static inline void case_on(op_case *c, int i, const op_args *a)
 {
-    const op_memory m = { .buffers = c->buffers[i], .weights = c->weights[i], .caches = &c->cache[i], .ropes = &c->r[i], .states = &c->state[i] };
+    const op_memory m = { .buffers = c->buffers[i], .weights = c->weights[i], .caches = &c->cache[i], .ropes = &c->r[i],
+                          .states = &c->state[i] };
     op  all[CASE_OPS * OP_EXPANSION];
     int n = 0;
     for (int j = 0; j < c->n_ops; j++) {

@@ -16,7 +16,7 @@
 typedef struct {
     void        *scratch;       // device
     int64_t      room;          // bytes
-    const float *of;            // the ids whose order it holds, of_floats from the first to the last; NULL: none, or something else ran since
+    const float *of;            // the ids whose order it holds, of_floats from the first to the last; NULL: none
     int64_t      of_floats;
     int          experts, slots;
 } experts_order;

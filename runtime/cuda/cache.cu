@@ -57,7 +57,8 @@ DEV void pair_angle(head_pair *p, const float *table, int64_t pos, int half, int
     if (d < half) { p->cosine = c[d]; p->sine = c[half + d]; }
 }
 
-// dst = rotated(rms_norm(row, w)), w NULL: rotated(row), the whole block; behind the first `rot` floats only normed; row, normed: [norm_floats(head_dim)] in shared memory; normed holds the result too.
+// dst = rotated(rms_norm(row, w)), w NULL: rotated(row), the whole block; behind the first `rot` floats only normed;
+// row, normed: [norm_floats(head_dim)] in shared memory; normed holds the result too.
 DEV void norm_rotate(float *dst, const float *row, float *normed, float *inverse, const heads_work &k, head_pair p, const float *w, int64_t pos)
 {
     const int hd = k.h.head_dim, half = k.h.rot / 2;
@@ -94,9 +95,11 @@ template <int T> DEV void store_head(void *cache, const float *head, const heads
 // Twin: rms_norm, rotate or rotate_pairs, kv_store.
 template <int T> __global__ __launch_bounds__(HEADS_THREADS) void heads_kernel(heads_work k)
 {
-    const int hd = k.h.head_dim, half = k.h.rot / 2, h = (int)blockIdx.x, kv_head = h - k.h.n_head, tid = (int)threadIdx.x;
+    const int hd = k.h.head_dim, half = k.h.rot / 2, h = (int)blockIdx.x, kv_head = h - k.h.n_head;
+    const int tid = (int)threadIdx.x;
     const float *w = kv_head < 0 ? k.h.q_norm : k.h.k_norm;
-    head_pair pair = k.h.neighbours ? pair_weights(w, 2 * tid, 2 * tid + 1, half, tid) : pair_weights(w, tid, half + tid, half, tid);
+    const int low = k.h.neighbours ? 2 * tid : tid, high = k.h.neighbours ? 2 * tid + 1 : half + tid;
+    head_pair pair = pair_weights(w, low, high, half, tid);
     float *row = shared_memory<float>(), *normed = row + norm_floats(hd), *value = normed + norm_floats(hd), *inverse = value + norm_floats(hd);
     after_previous();
     const int64_t t = blockIdx.y, pos = (k.step ? k.step->pos : k.pos0) + t;
@@ -155,7 +158,8 @@ extern "C" bool cuda_kv_store(const gpu_ctx *c, const gpu_kv *kv, const float *k
 extern "C" bool cuda_heads(const gpu_ctx *c, const gpu_heads *h, int n, int64_t pos0, err *e)
 {
     if (h->rot < 2 || h->rot % 2 != 0 || h->rot > h->head_dim || n > 65535)
-        return err_set(e, ERR_SYSTEM, "device cuda: %d heads of %d, %d of which rotate, %d tokens", h->n_head, h->head_dim, h->rot, n);
+        return err_set(e, ERR_SYSTEM, "device cuda: %d heads of %d, %d of which rotate, %d tokens", h->n_head,
+                       h->head_dim, h->rot, n);
     heads_work w = {};
     w.h = *h;
     w.pos0 = pos0;

@@ -7,12 +7,13 @@
 // Is the state zeros, whatever lies there? The position of a recorded step is on the device.
 DEV bool is_anew(const gpu_state &s) { return (s.step ? s.step->pos : s.pos0) == 0 && !s.keeps; }
 
-// ---- convolution -----------------------------------------------------------------------------------------------------
+// ---- convolution ----------------------------------------------------------------------------------------------------
 
 enum { CONV_THREADS = 128, CONV_TAPS = 4 };     // CONV_TAPS: what models have, and what needs no test inside
 
-// y[t][c] = silu(sum over taps, the oldest first, of w[c][j] * x[t - taps + 1 + j][c]), one thread a channel, which walks through the tokens with the
-// inputs of the last TAPS of them; y may be x. TAPS: the most that this kernel takes, of which k.taps are used.
+// y[t][c] = silu(sum over taps, the oldest first, of w[c][j] * x[t - taps + 1 + j][c]), one thread a channel, which
+// walks through the tokens with the inputs of the last TAPS of them; y may be x. TAPS: the most that this kernel takes,
+// of which k.taps are used.
 //   state: [taps - 1][channels], the oldest first
 // Numerics: fmaf from 0; rounded, silu, rounded. Twin: conv in runtime/cpu/delta.inc.
 template <int TAPS> __global__ __launch_bounds__(CONV_THREADS) void conv_kernel(gpu_conv k, gpu_state s, bool round)
@@ -46,7 +47,7 @@ template <int TAPS> __global__ __launch_bounds__(CONV_THREADS) void conv_kernel(
         if (j >= skip) k.state[(j - skip) * k.channels + c] = window[j];
 }
 
-// ---- decay -----------------------------------------------------------------------------------------------------------
+// ---- decay ----------------------------------------------------------------------------------------------------------
 
 enum { DECAY_THREADS = 128 };
 
@@ -64,17 +65,19 @@ __global__ __launch_bounds__(DECAY_THREADS) void decay_kernel(gpu_decay k, int64
     k.y[t * k.y_row + i] = (float)exp_f64((double)g);
 }
 
-// ---- the delta rule --------------------------------------------------------------------------------------------------
+// ---- the delta rule -------------------------------------------------------------------------------------------------
 
-enum { DELTA_THREADS = 128, DELTA_COLUMNS = 4, DELTA_HALVES = DELTA_THREADS / LANES, DELTA_KEYS = 128, DELTA_MOST_KEYS = 256 };
+enum { DELTA_THREADS = 128, DELTA_COLUMNS = 4, DELTA_HALVES = DELTA_THREADS / LANES };
+enum { DELTA_KEYS = 128, DELTA_MOST_KEYS = 256 };      // what models have; at most
 
 // What a lane knows of one token: keys l, l + 16, ... of q and k, its column of v, the head's factors.
 template <int ROWS> struct delta_token { float q[ROWS], k[ROWS], v, beta, decay; };
 
-// Where a half-warp reads and writes: token 0's.
-struct delta_place { const float *q, *k, *v, *beta, *decay; float *out; bool active; };     // active: there is this lane's column
+// Where a lane reads and writes: token 0's. active: there is its column.
+struct delta_place { const float *q, *k, *v, *beta, *decay; float *out; bool active; };
 
-template <int ROWS, bool WHOLE> DEV void delta_read(delta_token<ROWS> &to, const delta_place &p, const gpu_delta &k, int t)
+template <int ROWS, bool WHOLE>
+DEV void delta_read(delta_token<ROWS> &to, const delta_place &p, const gpu_delta &k, int t)
 {
     const int l = (int)threadIdx.x % LANES;
     const int64_t at = t * k.in_row;
@@ -89,7 +92,8 @@ template <int ROWS, bool WHOLE> DEV void delta_read(delta_token<ROWS> &to, const
     to.decay = p.decay[t * k.decay_row];
 }
 
-// Sums of four columns, joined over the half-warp by the tree of join_lanes: lane l gets that of column l / 4. The whole warp calls.
+// Sums of four columns, joined over the half-warp by the tree of join_lanes: lane l gets that of column l / 4. The
+// whole warp calls.
 DEV float join_columns(float acc[DELTA_COLUMNS], int l)
 {
     halve<2>(acc, l & 8, 8);
@@ -99,7 +103,8 @@ DEV float join_columns(float acc[DELTA_COLUMNS], int l)
 }
 
 // One token through the half-warp's columns. s[r][c]: row 16 r + l of column c.
-template <int ROWS, bool WHOLE> DEV void delta_step(float (&s)[ROWS][DELTA_COLUMNS], const delta_token<ROWS> &in, const delta_place &p, const gpu_delta &k, int t, bool round)
+template <int ROWS, bool WHOLE> DEV void delta_step(float (&s)[ROWS][DELTA_COLUMNS], const delta_token<ROWS> &in,
+                                                    const delta_place &p, const gpu_delta &k, int t, bool round)
 {
     const int l = (int)threadIdx.x % LANES;
     float acc[DELTA_COLUMNS] = {}, d[DELTA_COLUMNS];
@@ -154,18 +159,21 @@ DEV void store_columns(float *p, const float (&s)[DELTA_COLUMNS], int left, bool
     }
 }
 
-// n tokens through four columns of one head's state a half-warp, token by token. A lane is one of the sixteen partial sums and has those rows of the
-// state in registers; the next token's operands are read while this one is reckoned.
+// n tokens through four columns of one head's state a half-warp, token by token. A lane is one of the sixteen partial
+// sums and has those rows of the state in registers; the next token's operands are read while this one is reckoned.
 //   grid: (runs of 32 columns, heads)     state: [heads][key_dim][dim]
 // Numerics: op.h. Twin: delta in runtime/cpu/delta.inc.
-template <int ROWS, bool WHOLE> __global__ __launch_bounds__(DELTA_THREADS) void delta_kernel(gpu_delta k, gpu_state st, bool round)
+template <int ROWS, bool WHOLE> __global__ __launch_bounds__(DELTA_THREADS)
+void delta_kernel(gpu_delta k, gpu_state st, bool round)
 {
     after_previous();
-    const int l = (int)threadIdx.x % LANES, h = (int)blockIdx.y, from = k.grouped ? h / (k.heads / k.key_heads) : h % k.key_heads;
-    const int column = ((int)blockIdx.x * DELTA_HALVES + (int)threadIdx.x / LANES) * DELTA_COLUMNS, mine = column + l / (LANES / DELTA_COLUMNS);
+    const int l = (int)threadIdx.x % LANES, h = (int)blockIdx.y;
+    const int from = k.grouped ? h / (k.heads / k.key_heads) : h % k.key_heads;
+    const int column = ((int)blockIdx.x * DELTA_HALVES + (int)threadIdx.x / LANES) * DELTA_COLUMNS;
+    const int mine = column + l / (LANES / DELTA_COLUMNS);      // whose results this lane has
     const int64_t keys = (int64_t)k.key_heads * k.key_dim, head = (int64_t)h * k.dim;
-    const delta_place p = { k.in + (int64_t)from * k.key_dim, k.in + keys + (int64_t)from * k.key_dim, k.in + 2 * keys + head + mine, k.beta + h, k.decay + h,
-                            k.out + head + mine, mine < k.dim };
+    const delta_place p = { k.in + (int64_t)from * k.key_dim, k.in + keys + (int64_t)from * k.key_dim,
+                            k.in + 2 * keys + head + mine, k.beta + h, k.decay + h, k.out + head + mine, mine < k.dim };
     float *state = k.state + head * k.key_dim + column;         // of column 0 and row 0
     const bool anew = is_anew(st), vectors = k.dim % DELTA_COLUMNS == 0;
     float s[ROWS][DELTA_COLUMNS];
@@ -196,7 +204,9 @@ static gpu_state state_of(const gpu_ctx *c, int64_t pos0, bool keeps) { return {
 extern "C" bool cuda_conv(const gpu_ctx *c, const gpu_conv *k, int64_t pos0, bool keeps, err *e)
 {
     if (k->n == 0 || k->channels == 0) return true;
-    if (k->taps < 2 || k->taps > GPU_MOST_TAPS) return err_set(e, ERR_SYSTEM, "device cuda: a convolution of %d taps, expected 2 to %d", k->taps, (int)GPU_MOST_TAPS);
+    if (k->taps < 2 || k->taps > GPU_MOST_TAPS)
+        return err_set(e, ERR_SYSTEM, "device cuda: a convolution of %d taps, expected 2 to %d", k->taps,
+                       (int)GPU_MOST_TAPS);
     const gpu_dim grid = dims(ceil_div(k->channels, CONV_THREADS)), block = dims(CONV_THREADS);
     const gpu_state s = state_of(c, pos0, keeps);
     if (k->taps == CONV_TAPS) return LAUNCH(c->g, e, "conv", grid, block, 0, (conv_kernel<CONV_TAPS>))(*k, s, c->round);
@@ -207,16 +217,21 @@ extern "C" bool cuda_decay(const gpu_ctx *c, const gpu_decay *k, int n, err *e)
 {
     const int64_t all = (int64_t)n * k->dim;
     if (all == 0) return true;
-    return LAUNCH(c->g, e, "decay", dims(ceil_div(all, DECAY_THREADS)), dims(DECAY_THREADS), 0, (decay_kernel))(*k, all);
+    const gpu_dim grid = dims(ceil_div(all, DECAY_THREADS));
+    return LAUNCH(c->g, e, "decay", grid, dims(DECAY_THREADS), 0, (decay_kernel))(*k, all);
 }
 
 extern "C" bool cuda_delta(const gpu_ctx *c, const gpu_delta *k, int64_t pos0, bool keeps, err *e)
 {
     if (k->n == 0 || k->dim == 0) return true;
-    if (k->key_dim < 1 || k->key_dim > DELTA_MOST_KEYS || k->key_heads < 1 || k->heads % k->key_heads != 0 || k->heads > 65535)
-        return err_set(e, ERR_SYSTEM, "device cuda: a delta net of %d heads over %d of %d keys, expected at most %d keys", k->heads, k->key_heads, k->key_dim, (int)DELTA_MOST_KEYS);
+    if (k->key_dim < 1 || k->key_dim > DELTA_MOST_KEYS || k->key_heads < 1 || k->heads % k->key_heads != 0
+        || k->heads > 65535)
+        return err_set(e, ERR_SYSTEM, "device cuda: a delta net of %d heads over %d of %d keys, expected at most %d keys",
+                       k->heads, k->key_heads, k->key_dim, (int)DELTA_MOST_KEYS);
     const gpu_dim grid = dims(ceil_div(k->dim, DELTA_HALVES * DELTA_COLUMNS), k->heads), block = dims(DELTA_THREADS);
     const gpu_state s = state_of(c, pos0, keeps);
-    if (k->key_dim == DELTA_KEYS) return LAUNCH(c->g, e, "delta", grid, block, 0, (delta_kernel<DELTA_KEYS / LANES, true>))(*k, s, c->round);
-    return LAUNCH(c->g, e, "delta of any keys", grid, block, 0, (delta_kernel<DELTA_MOST_KEYS / LANES, false>))(*k, s, c->round);
+    if (k->key_dim == DELTA_KEYS)
+        return LAUNCH(c->g, e, "delta", grid, block, 0, (delta_kernel<DELTA_KEYS / LANES, true>))(*k, s, c->round);
+    return LAUNCH(c->g, e, "delta of any keys", grid, block, 0, (delta_kernel<DELTA_MOST_KEYS / LANES, false>))(*k, s,
+                                                                                                                c->round);
 }

@@ -95,8 +95,8 @@ DEV float join_lanes(float a)
     return a + __shfl_xor_sync(ALL_LANES, a, 1, LANES);
 }
 
-// The same for several sums, which leaves each lane fewer: adds what the lane at distance `apart` holds for the N that this lane keeps, and gives
-// it those that it keeps, which are the upper N of 2 N where `upper`.
+// The same for several sums, which leaves each lane fewer: adds what the lane at distance `apart` holds for the N that
+// this lane keeps, and gives it those that it keeps, which are the upper N of 2 N where `upper`.
 template <int N> DEV void halve(float *acc, bool upper, int apart)
 {
 #pragma unroll

@@ -45,13 +45,16 @@ DEV void keep_row(float *row, const norm_part &part, const float *p, int dim)
 }
 
 // Row r of an operand with `per` rows a token.
-DEV float *row_of(const gpu_rows &v, unsigned r, unsigned per) { return v.p + (int64_t)(r / per) * v.row + (int64_t)(r % per) * v.head; }
+DEV float *row_of(const gpu_rows &v, unsigned r, unsigned per)
+{
+    return v.p + (int64_t)(r / per) * v.row + (int64_t)(r % per) * v.head;
+}
 
 // y = x / sqrt(sum(x^2) / over + eps) [* w], one block a row
 //   x, y: rows of dim, may alias     w: [dim] or NULL     shared: norm_floats(dim) + 1 floats
 // Must match: Gemma3RMSNorm / Gemma4RMSNorm.forward; numerics and twins: rms_norm and l2norm in runtime/cpu.
-__global__ __launch_bounds__(NORM_THREADS) void norm_kernel(gpu_rows dst, gpu_rows src, const float *w, int per, int dim, float over, float eps, bool round,
-                                                            bool first)
+__global__ __launch_bounds__(NORM_THREADS) void norm_kernel(gpu_rows dst, gpu_rows src, const float *w, int per,
+                                                            int dim, float over, float eps, bool round, bool first)
 {
     float *row = shared_memory<float>(), *inverse = row + norm_floats(dim), *y = row_of(dst, blockIdx.x, (unsigned)per);
     const float *x = row_of(src, blockIdx.x, (unsigned)per);
@@ -155,12 +158,13 @@ __global__ __launch_bounds__(RUN_THREADS) void bias_kernel(float *dst, const flo
     if (i < n) dst[i] = rounded(dst[i] + bias[i % dim], round);
 }
 
-// x [n][n_head][dim], of each head the first `rot`: i and i + rot/2 (neighbours: 2i and 2i + 1) turned by the position's angle i; one thread a pair.
+// x [n][n_head][dim], of each head the first `rot`: i and i + rot/2 (neighbours: 2i and 2i + 1) turned by the
+// position's angle i; one thread a pair.
 //   table: [n_ctx][2][rot / 2], cosines and sines
 // Must match: apply_rotary_pos_emb; two products and a sum, each rounded, no fused step. Twin: rotate, rotate_pairs.
 __global__ __launch_bounds__(RUN_THREADS)
-void rotate_kernel(float *x, const float *table, int rot, int dim, int64_t n_pairs, int n_head, int64_t pos0, const gpu_step *step, bool neighbours,
-                   bool round)
+void rotate_kernel(float *x, const float *table, int rot, int dim, int64_t n_pairs, int n_head, int64_t pos0,
+                   const gpu_step *step, bool neighbours, bool round)
 {
     after_previous();
     const int64_t i = (int64_t)blockIdx.x * RUN_THREADS + threadIdx.x;
@@ -249,7 +253,8 @@ extern "C" bool cuda_norm(const gpu_ctx *c, const gpu_norm *n, err *e)
 {
     if (n->rows == 0) return true;
     const bool round = c->round && !n->l2;
-    return LAUNCH(c->g, e, n->l2 ? "l2_norm" : "rms_norm", dims(n->rows), dims(NORM_THREADS), norm_shared(1, n->dim), (norm_kernel))(
+    return LAUNCH(c->g, e, n->l2 ? "l2_norm" : "rms_norm", dims(n->rows), dims(NORM_THREADS), norm_shared(1, n->dim),
+                  (norm_kernel))(
         n->dst, n->x, n->w, n->per, n->dim, n->l2 ? 1.0f : (float)n->dim, n->eps, round, round && n->round_first);
 }
 
@@ -272,7 +277,10 @@ extern "C" bool cuda_gelu(const gpu_ctx *c, float *x, int64_t n, err *e)        
 extern "C" bool cuda_geglu(const gpu_ctx *c, float *gate, const float *up, int64_t n, err *e)              { RUN(RUN_GEGLU, "geglu", gate, gate, up, 0.0f); }
 extern "C" bool cuda_silu(const gpu_ctx *c, float *x, int64_t n, err *e)                                   { RUN(RUN_SILU, "silu", x, x, nullptr, 0.0f); }
 extern "C" bool cuda_swiglu(const gpu_ctx *c, float *gate, const float *up, int64_t n, err *e)             { RUN(RUN_SWIGLU, "swiglu", gate, gate, up, 0.0f); }
-extern "C" bool cuda_sigmoid(const gpu_ctx *c, float *x, int64_t n, err *e)                                { RUN(RUN_SIGMOID, "sigmoid", x, x, nullptr, 0.0f); }
+extern "C" bool cuda_sigmoid(const gpu_ctx *c, float *x, int64_t n, err *e)
+{
+    RUN(RUN_SIGMOID, "sigmoid", x, x, nullptr, 0.0f);
+}
 extern "C" bool cuda_softcap(const gpu_ctx *c, float *x, float cap, int64_t n, err *e)                     { RUN(RUN_SOFTCAP, "softcap", x, x, nullptr, cap); }
 
 extern "C" bool cuda_mul_rows(const gpu_ctx *c, float *dst, const float *a, const float *b, int64_t b_stride, int n, int dim, err *e)
@@ -288,13 +296,15 @@ extern "C" bool cuda_gating(const gpu_ctx *c, const gpu_gating *p, err *e)
 {
     const int64_t most_rows = 65535;        // of a grid; beyond that a thread takes several
     if (p->rows == 0 || p->dim == 0) return true;
-    if (p->rows > INT32_MAX) return err_set(e, ERR_SYSTEM, "%lld rows of a gate are larger than the grid", (long long)p->rows);
-    const gpu_dim grid = dims(ceil_div(p->dim, RUN_THREADS), p->rows < most_rows ? p->rows : most_rows), block = dims(RUN_THREADS);
+    if (p->rows > INT32_MAX)
+        return err_set(e, ERR_SYSTEM, "%lld rows of a gate are larger than the grid", (long long)p->rows);
+    const gpu_dim grid = dims(ceil_div(p->dim, RUN_THREADS), p->rows < most_rows ? p->rows : most_rows);
+    const gpu_dim block = dims(RUN_THREADS);
     switch (p->op) {
-    case GPU_GATE:   return LAUNCH(c->g, e, "gate", grid, block, 0, (gating_kernel<GPU_GATE>))(*p, c->round);
-    case GPU_GEGLU:  return LAUNCH(c->g, e, "geglu of rows", grid, block, 0, (gating_kernel<GPU_GEGLU>))(*p, c->round);
-    case GPU_SWIGLU: return LAUNCH(c->g, e, "swiglu of rows", grid, block, 0, (gating_kernel<GPU_SWIGLU>))(*p, c->round);
-    default:         return LAUNCH(c->g, e, "whole swiglu of rows", grid, block, 0, (gating_kernel<GPU_SWIGLU_WHOLE>))(*p, c->round);
+#define ROW(OP) case OP: return LAUNCH(c->g, e, "gating", grid, block, 0, (gating_kernel<OP>))(*p, c->round);
+    ROW(GPU_GATE) ROW(GPU_GEGLU) ROW(GPU_SWIGLU) ROW(GPU_SWIGLU_WHOLE)
+#undef ROW
+    default: return err_set(e, ERR_SYSTEM, "device cuda: no kernel for gate %d", (int)p->op);
     }
 }
 
@@ -305,13 +315,15 @@ extern "C" bool cuda_add_bias(const gpu_ctx *c, float *dst, const float *bias, i
     return run_blocks(n * dim, &grid, e) && LAUNCH(c->g, e, "bias", grid, dims(RUN_THREADS), 0, (bias_kernel))(dst, bias, n * dim, (int)dim, c->round);
 }
 
-extern "C" bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int rot, int dim, int n, int n_head, bool neighbours, int64_t pos0, err *e)
+extern "C" bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int rot, int dim, int n, int n_head,
+                            bool neighbours, int64_t pos0, err *e)
 {
     gpu_dim grid = {};
     const int64_t pairs = (int64_t)n * n_head * (rot / 2);
     if (pairs == 0) return true;
     return run_blocks(pairs, &grid, e) &&
-           LAUNCH(c->g, e, "rotate", grid, dims(RUN_THREADS), 0, (rotate_kernel))(x, table, rot, dim, pairs, n_head, pos0, c->step, neighbours, c->round);
+           LAUNCH(c->g, e, "rotate", grid, dims(RUN_THREADS), 0, (rotate_kernel))(x, table, rot, dim, pairs, n_head,
+                                                                                  pos0, c->step, neighbours, c->round);
 }
 
 extern "C" bool cuda_kernels_are_there(const gpu_ctx *c, err *e)

@@ -2,7 +2,7 @@
 #include "gemv.cuh"
 #include "tile.cuh"
 
-// ---- the choice ------------------------------------------------------------------------------------------------------
+// ---- the choice -----------------------------------------------------------------------------------------------------
 
 enum { ROUTE_THREADS = 256, ROUTE_WARPS = ROUTE_THREADS / WARP };
 
@@ -10,7 +10,7 @@ enum { ROUTE_THREADS = 256, ROUTE_WARPS = ROUTE_THREADS / WARP };
 DEV float route_max(const float *x, int n, float *all)
 {
     float top = -INFINITY;
-    for (int i = (int)threadIdx.x; i < n; i += ROUTE_THREADS) top = x[i] > top ? x[i] : top;        // the order of a maximum does not matter
+    for (int i = (int)threadIdx.x; i < n; i += ROUTE_THREADS) top = x[i] > top ? x[i] : top;    // in whatever order
 #pragma unroll
     for (int apart = WARP / 2; apart > 0; apart /= 2) {
         const float other = __shfl_xor_sync(ALL_LANES, top, apart);
@@ -23,7 +23,8 @@ DEV float route_max(const float *x, int n, float *all)
 }
 
 // p [n] = softmax of x [n], both in shared memory, p may be x.     scratch: ROUTE_WARPS floats
-// Numerics: F32; the sum of a span of GPU_KEY_SPAN is sixteen partial sums, joined by join_lanes; spans are added in ascending order.
+// Numerics: F32; the sum of a span of GPU_KEY_SPAN is sixteen partial sums, joined by join_lanes; spans are added in
+// ascending order.
 DEV void route_softmax(float *p, const float *x, int n, float *scratch)
 {
     const float top = route_max(x, n, scratch);
@@ -41,7 +42,8 @@ DEV void route_softmax(float *p, const float *x, int n, float *scratch)
     __syncthreads();
 }
 
-// Is expert a chosen before expert b? Larger first, of equal ones the lower id, or the higher; what is no number last, by id.
+// Is expert a chosen before expert b? Larger first, of equal ones the lower id, or the higher; what is no number last,
+// by id.
 DEV bool chosen_before(float pa, int a, float pb, int b, bool ties_high)
 {
     const bool ia = pa >= 0.0f, ib = pb >= 0.0f;
@@ -49,9 +51,9 @@ DEV bool chosen_before(float pa, int a, float pb, int b, bool ties_high)
     return pa > pb || (pa == pb && (ties_high ? a > b : a < b));
 }
 
-// The experts of a token, one block a token. An expert's place is the number of those chosen before it, which all threads count at once: so the
-// choice one after the other takes no steps one after the other.
-//   shared: [experts] probabilities, [ROUTE_WARPS] scratch, [slots] ids and [slots] probabilities in the order of choice
+// The experts of a token, one block a token. An expert's place is the number of those chosen before it, which all
+// threads count at once: so the choice one after the other takes no steps one after the other.
+//   shared: [experts] probabilities, [ROUTE_WARPS] scratch, [slots] ids and [slots] probabilities as they are chosen
 // Twin: route in runtime/cpu/experts.inc.
 __global__ __launch_bounds__(ROUTE_THREADS) void route_kernel(gpu_route k, bool round_weights)
 {
@@ -86,36 +88,50 @@ __global__ __launch_bounds__(ROUTE_THREADS) void route_kernel(gpu_route k, bool 
     k.ids[t * k.ids_row + slot] = (float)ids[tid];
 }
 
-// ---- products of few tokens ------------------------------------------------------------------------------------------
+// ---- products of few tokens -----------------------------------------------------------------------------------------
 
-// One (token, slot) pair a row of the grid, as gemv_kernel one token: which matrix is known when the choice is there.
-// Twin: matmul in runtime/cpu/kernels.inc.
-template <int T> __global__ __launch_bounds__(GEMV_MOST_WARPS *WARP, quad<T>::BLOCK == 1 ? 2 : 3) void expert_gemv_kernel(gemv_work k, gpu_experts x)
+// See gemv_whole. Which matrix it is, is known when the choice is there.
+struct gemv_of_pair {
+    enum { PLAIN = 1 };
+    const gpu_experts &x;
+    int64_t            row_bytes;
+    __device__ __forceinline__ int token() const { return (int)blockIdx.y / x.slots; }
+    __device__ __forceinline__ int slot() const { return (int)blockIdx.y % x.slots; }
+    __device__ __forceinline__ void begin() const { after_previous(); }
+    __device__ __forceinline__ void started() const {}
+    __device__ __forceinline__ int64_t w_bytes() const
+    {
+        return (int64_t)x.ids[token() * x.ids_row + slot()] * x.rows * row_bytes;
+    }
+    __device__ __forceinline__ int64_t x_floats() const { return token() * x.x_row + slot() * x.x_head; }
+    __device__ __forceinline__ int64_t dst_floats() const { return token() * x.dst_row + slot() * x.dst_head; }
+};
+
+// One (token, slot) pair a row of the grid, as gemv_kernel one token.
+// Twin: matmul in runtime/cpu/kernels.inc. Plain types would spill where a third block of eight warps fits.
+template <int T> __global__ __launch_bounds__(GEMV_MOST_WARPS *WARP, quad<T>::BLOCK == 1 ? 2 : 3)
+void expert_gemv_kernel(gemv_work k, gpu_experts x)
 {
-    const auto place = [&] {
-        after_previous();
-        const int t = (int)blockIdx.y / x.slots, s = (int)blockIdx.y % x.slots;
-        const int64_t id = (int64_t)x.ids[t * x.ids_row + s];
-        return gemv_place { id * x.rows * k.row_bytes, t * x.x_row + s * x.x_head, t * x.dst_row + s * x.dst_head };
-    };
-    gemv_rows<T>(k, place, [] {});
+    gemv_rows<T>(k, gemv_of_pair { x, k.row_bytes });
 }
 
-// ---- products of many tokens -----------------------------------------------------------------------------------------
+// ---- products of many tokens ----------------------------------------------------------------------------------------
 
 enum { SORT_THREADS = 256, SORT_WARPS = SORT_THREADS / WARP };
 
 DEV int lanes_before(uint32_t mask) { return __popc(mask & ((1u << (threadIdx.x % WARP)) - 1u)); }
 
-// pair[first[e] ..] = the (token, slot) pairs of expert e, ascending; one block an expert. Each block counts the pairs of lower experts too, so that
-// nobody waits for another; counts are integers, places follow from them alone.
+// pair[first[e] ..] = the (token, slot) pairs of expert e, ascending; one block an expert. Each block counts the pairs
+// of lower experts too, so that nobody waits for another; counts are integers, places follow from them alone.
 //   shared: 2 * SORT_WARPS ints
-__global__ __launch_bounds__(SORT_THREADS) void sort_pairs_kernel(int32_t *first, int32_t *pair, const float *ids, int64_t ids_row, int slots, int n_pairs)
+__global__ __launch_bounds__(SORT_THREADS) void sort_pairs_kernel(int32_t *first, int32_t *pair, const float *ids,
+                                                                  int64_t ids_row, int slots, int n_pairs)
 {
     after_previous();
     int *mine = shared_memory<int>(), *below = mine + SORT_WARPS;
     const int warp = (int)threadIdx.x / WARP, lane = (int)threadIdx.x % WARP, e = (int)blockIdx.x;
-    const int share = (n_pairs + SORT_THREADS - 1) / SORT_THREADS * WARP, begin = warp * share, end = n_pairs - begin < share ? n_pairs : begin + share;
+    const int share = (n_pairs + SORT_THREADS - 1) / SORT_THREADS * WARP, begin = warp * share;
+    const int end = n_pairs - begin < share ? n_pairs : begin + share;
     int n_mine = 0, n_below = 0;
     for (int i = begin; i < end; i += WARP) {
         const int id = i + lane < end ? (int)ids[(i + lane) / slots * ids_row + (i + lane) % slots] : INT32_MAX;
@@ -140,13 +156,15 @@ __global__ __launch_bounds__(SORT_THREADS) void sort_pairs_kernel(int32_t *first
 struct expert_tile { int32_t expert, first, n; };       // pairs first .. first + n - 1, n up to TILE; n 0: none
 
 // tiles [room] = the experts' pairs in tiles of TILE, ascending; one warp.
-__global__ __launch_bounds__(WARP) void expert_tiles_kernel(expert_tile *tiles, int room, const int32_t *first, int experts)
+__global__ __launch_bounds__(WARP)
+void expert_tiles_kernel(expert_tile *tiles, int room, const int32_t *first, int experts)
 {
     after_previous();
     const int lane = (int)threadIdx.x;
     int at = 0;                     // tiles of the experts before these 32
     for (int base = 0; base < experts; base += WARP) {
-        const int e = base + lane, from = e < experts ? first[e] : 0, n = e < experts ? first[e + 1] - from : 0, mine = (n + TILE - 1) / TILE;
+        const int e = base + lane, from = e < experts ? first[e] : 0, n = e < experts ? first[e + 1] - from : 0;
+        const int mine = (n + TILE - 1) / TILE;
         int before = mine;          // running sum over lanes, integers
 #pragma unroll
         for (int apart = 1; apart < WARP; apart *= 2) {
@@ -154,7 +172,9 @@ __global__ __launch_bounds__(WARP) void expert_tiles_kernel(expert_tile *tiles, 
             before += lane >= apart ? other : 0;
         }
         const int all = __shfl_sync(ALL_LANES, before, WARP - 1);
-        for (int i = 0; i < mine; i++) tiles[at + before - mine + i] = { e, from + i * (int)TILE, n - i * (int)TILE < TILE ? n - i * (int)TILE : (int)TILE };
+        for (int i = 0; i < mine; i++)
+            tiles[at + before - mine + i] = { e, from + i * (int)TILE,
+                                              n - i * (int)TILE < TILE ? n - i * (int)TILE : (int)TILE };
         at += all;
     }
     for (int i = at + lane; i < room; i += WARP) tiles[i] = { 0, 0, 0 };
@@ -174,7 +194,8 @@ struct expert_tokens {              // of one tile: where each pair's rows lie
 //   grid: (tiles, runs of 32 rows)     block: as multiply_tile     shared: TILE_SHARED, then [2][TILE] int64
 // Twin: matmul in runtime/cpu/kernels.inc.
 template <int T> __global__ __launch_bounds__(TILE_THREADS)
-void expert_tile_kernel(gpu_experts k, const uint8_t *w, int64_t row_bytes, int64_t cols, bool vectors, float *dst, bool round)
+void expert_tile_kernel(gpu_experts k, const uint8_t *w, int64_t row_bytes, int64_t cols, bool vectors, float *dst,
+                        bool round)
 {
     after_previous();
     const expert_tile tile = reinterpret_cast<const expert_tile *>(k.tiles)[blockIdx.x];
@@ -191,7 +212,7 @@ void expert_tile_kernel(gpu_experts k, const uint8_t *w, int64_t row_bytes, int6
     multiply_tile<T>(tokens, w + tile.expert * k.rows * row_bytes, row_bytes, k.rows, cols, vectors, round);
 }
 
-// ---- joining ---------------------------------------------------------------------------------------------------------
+// ---- joining --------------------------------------------------------------------------------------------------------
 
 enum { JOIN_EACH = 256 };
 
@@ -218,37 +239,46 @@ enum { MOST_EXPERTS = 8192, MOST_ROWS = 65535 };        // of a choice's shared 
 extern "C" bool cuda_route(const gpu_ctx *c, const gpu_route *r, int n, err *e)
 {
     if (n == 0) return true;
-    if (r->experts < 1 || r->experts > MOST_EXPERTS || r->slots < 1 || r->slots > r->experts || r->slots > ROUTE_THREADS)
-        return err_set(e, ERR_SYSTEM, "device cuda: %d of %d experts, expected at most %d", r->slots, r->experts, (int)MOST_EXPERTS);
+    if (r->experts < 1 || r->experts > MOST_EXPERTS || r->slots < 1 || r->slots > r->experts
+        || r->slots > ROUTE_THREADS)
+        return err_set(e, ERR_SYSTEM, "device cuda: %d of %d experts, expected at most %d", r->slots, r->experts,
+                       (int)MOST_EXPERTS);
     const size_t shared = (size_t)(r->experts + ROUTE_WARPS + 2 * r->slots) * sizeof(float);
-    return LAUNCH(c->g, e, "route", dims(n), dims(ROUTE_THREADS), shared, (route_kernel))(*r, c->round && r->round_weights);
+    const bool round = c->round && r->round_weights;
+    return LAUNCH(c->g, e, "route", dims(n), dims(ROUTE_THREADS), shared, (route_kernel))(*r, round);
 }
 
 static bool experts_fit(const gpu_experts *x, int n, err *e)
 {
-    if (x->rows > 0 && x->rows <= INT32_MAX / GPU_EXPERT_MATRICES && ceil_div(x->rows, TILE) <= MOST_ROWS && x->slots > 0 && (int64_t)n * x->slots <= INT32_MAX) return true;
-    return err_set(e, ERR_SYSTEM, "device cuda: experts of %lld rows, %d slots of %d tokens", (long long)x->rows, x->slots, n);
+    if (x->rows > 0 && x->rows <= INT32_MAX / GPU_EXPERT_MATRICES && ceil_div(x->rows, TILE) <= MOST_ROWS
+        && x->slots > 0 && (int64_t)n * x->slots <= INT32_MAX) return true;
+    return err_set(e, ERR_SYSTEM, "device cuda: experts of %lld rows, %d slots of %d tokens", (long long)x->rows,
+                   x->slots, n);
 }
 
-extern "C" bool cuda_expert_gemv(const gpu_ctx *c, const gpu_experts *x, int n_matrices, float *const dst[], const gpu_matrix w[], int n, err *e)
+extern "C" bool cuda_expert_gemv(const gpu_ctx *c, const gpu_experts *x, int n_matrices, float *const dst[],
+                                 const gpu_matrix w[], int n, err *e)
 {
     gemv_work k = {};
     gemv_shape s = {};
     if (!experts_fit(x, n, e)) return false;
-    if ((int64_t)n * x->slots > MOST_ROWS) return err_set(e, ERR_SYSTEM, "device cuda: %d slots of %d tokens are larger than the grid", x->slots, n);
+    if ((int64_t)n * x->slots > MOST_ROWS)
+        return err_set(e, ERR_SYSTEM, "device cuda: %d slots of %d tokens are larger than the grid", x->slots, n);
     k.n_seg = n_matrices;
     k.form = GEMV_PLAIN;
     for (int i = 0; i < n_matrices; i++) {
-        if (w[i].type != w[0].type || w[i].cols != w[0].cols || w[i].rows != w[0].rows) return err_set(e, ERR_SYSTEM, "experts of one launch differ in type or shape");
+        if (w[i].type != w[0].type || w[i].cols != w[0].cols || w[i].rows != w[0].rows)
+            return err_set(e, ERR_SYSTEM, "experts of one launch differ in type or shape");
         k.w[i] = (const uint8_t *)w[i].data;
         k.dst[i] = dst[i];
         k.rows[i] = x->rows;
     }
     const bool aligned = ((uintptr_t)x->x & 15) == 0 && x->x_row % 4 == 0 && x->x_head % 4 == 0;
     if (!gemv_shape_of(&k, &w[0], x->x, aligned, c->round, &s, e)) return false;
-    const gpu_dim grid = dims(ceil_div(ceil_div(n_matrices * x->rows, QUAD_ROWS), s.of_block), (int64_t)n * x->slots), block = dims(s.warps * WARP);
+    const gpu_dim grid = dims(ceil_div(ceil_div(n_matrices * x->rows, QUAD_ROWS), s.of_block),
+                              (int64_t)n * x->slots), block = dims(s.warps * WARP);
     switch (w->type) {
-#define ROW(T) case T: return LAUNCH(c->g, e, "gemv of experts", grid, block, (size_t)s.warps * staging<T>::WARP_BYTES + s.sums, (expert_gemv_kernel<T>))(k, *x);
+#define ROW(T) case T: return LAUNCH(c->g, e, "gemv of experts", grid, block, s.shared<T>(), (expert_gemv_kernel<T>))(k, *x);
     FOR_WEIGHT_TYPES(ROW)
 #undef ROW
     default: return unknown_type(w->type, e);
@@ -273,9 +303,11 @@ extern "C" bool cuda_sort_experts(const gpu_ctx *c, gpu_experts *x, void *scratc
     x->tiles = tiles;
     x->n_tiles = (int)tiles_of(x->experts, n_pairs);
     if (sorted) return true;
-    return LAUNCH(c->g, e, "sort by expert", dims(x->experts), dims(SORT_THREADS), 2 * SORT_WARPS * sizeof(int), (sort_pairs_kernel))(
+    return LAUNCH(c->g, e, "sort by expert", dims(x->experts), dims(SORT_THREADS), 2 * SORT_WARPS * sizeof(int),
+                  (sort_pairs_kernel))(
                first, pair, x->ids, x->ids_row, x->slots, n_pairs) &&
-           LAUNCH(c->g, e, "tiles of experts", dims(1), dims(WARP), 0, (expert_tiles_kernel))(tiles, x->n_tiles, first, x->experts);
+           LAUNCH(c->g, e, "tiles of experts", dims(1), dims(WARP), 0, (expert_tiles_kernel))(tiles, x->n_tiles, first,
+                                                                                              x->experts);
 }
 
 extern "C" bool cuda_expert_tiles(const gpu_ctx *c, const gpu_experts *x, float *dst, const gpu_matrix *w, err *e)
@@ -287,7 +319,8 @@ extern "C" bool cuda_expert_tiles(const gpu_ctx *c, const gpu_experts *x, float 
     const size_t shared = TILE_SHARED + 2 * TILE * sizeof(int64_t);
     switch (w->type) {
 #define ROW(T) \
-    case T: return LAUNCH(c->g, e, "tile of experts", grid, block, shared, (expert_tile_kernel<T>))(*x, (const uint8_t *)w->data, row_bytes, w->cols, vectors, dst, c->round);
+    case T: return LAUNCH(c->g, e, "tile of experts", grid, block, shared, (expert_tile_kernel<T>))(        \
+        *x, (const uint8_t *)w->data, row_bytes, w->cols, vectors, dst, c->round);
     FOR_WEIGHT_TYPES(ROW)
 #undef ROW
     default: return unknown_type(w->type, e);
@@ -298,5 +331,6 @@ extern "C" bool cuda_join(const gpu_ctx *c, const gpu_join *j, int n, err *e)
 {
     if (n == 0 || j->dim == 0) return true;
     if (n > MOST_ROWS) return err_set(e, ERR_SYSTEM, "device cuda: experts of %d tokens are larger than the grid", n);
-    return LAUNCH(c->g, e, "join experts", dims(ceil_div(j->dim, JOIN_EACH), n), dims(JOIN_EACH), 0, (join_kernel))(*j, c->round);
+    const gpu_dim grid = dims(ceil_div(j->dim, JOIN_EACH), n);
+    return LAUNCH(c->g, e, "join experts", grid, dims(JOIN_EACH), 0, (join_kernel))(*j, c->round);
 }

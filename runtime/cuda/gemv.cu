@@ -12,7 +12,7 @@
 // Twin: matmul (and geglu; gelu, mul) in runtime/cpu/kernels.inc.
 template <int T> __global__ __launch_bounds__(GEMV_MOST_WARPS *WARP, 3) void gemv_kernel(gemv_work k)
 {
-    gemv_rows<T>(k, [] { return gemv_place { 0, 0, 0 }; }, [] { after_previous(); });
+    gemv_rows<T>(k, gemv_whole {});
 }
 
 // ===== launchers ======================================================================================================
@@ -23,7 +23,7 @@ static bool run_gemv(const gpu_ctx *c, gemv_work *k, const gpu_matrix *w, const 
     if (!gemv_shape_of(k, w, x, ((uintptr_t)x & 15) == 0, c->round, &s, e)) return false;
     const gpu_dim grid = dims(ceil_div(groups, s.of_block)), block = dims(s.warps * WARP);
     switch (w->type) {
-#define ROW(T) case T: return LAUNCH(c->g, e, "gemv", grid, block, (size_t)s.warps * staging<T>::WARP_BYTES + s.sums, (gemv_kernel<T>))(*k);
+#define ROW(T) case T: return LAUNCH(c->g, e, "gemv", grid, block, s.shared<T>(), (gemv_kernel<T>))(*k);
     FOR_WEIGHT_TYPES(ROW)
 #undef ROW
     default: return unknown_type(w->type, e);

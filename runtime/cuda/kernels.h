@@ -70,7 +70,8 @@ bool cuda_kernels_are_there(const gpu_ctx *c, err *e);
 bool cuda_embed(const gpu_ctx *c, float *dst, const gpu_matrix *w, const int32_t *ids, int n, float scale, err *e);
 
 // Rows of several operands, `per` of them a token: row r begins at row r % per of token r / per of each.
-typedef struct { float *p; int64_t row, head; } gpu_rows;       // floats from one token to the next, and from one of its rows to the next
+// Floats from one token to the next, and from one of its rows to the next.
+typedef struct { float *p; int64_t row, head; } gpu_rows;
 typedef struct {
     gpu_rows     dst, x;        // may be the same
     const float *w;             // [dim] or NULL
@@ -122,8 +123,8 @@ bool cuda_silu(const gpu_ctx *c, float *x, int64_t n, err *e);
 bool cuda_swiglu(const gpu_ctx *c, float *gate, const float *up, int64_t n, err *e);
 bool cuda_sigmoid(const gpu_ctx *c, float *x, int64_t n, err *e);
 bool cuda_softcap(const gpu_ctx *c, float *x, float cap, int64_t n, err *e);
-// Row by row, of dim floats: dst = x * sigmoid(by), the sigmoid rounded; the others: dst = act(x) * by, of GPU_SWIGLU_WHOLE rounded once. one: a row
-// of `by` is one float, which stands for dim.
+// Row by row, of dim floats: dst = x * sigmoid(by), the sigmoid rounded; the others: dst = act(x) * by, of
+// GPU_SWIGLU_WHOLE rounded once. one: a row of `by` is one float, which stands for dim.
 typedef enum { GPU_GATE, GPU_GEGLU, GPU_SWIGLU, GPU_SWIGLU_WHOLE } gpu_gating_op;
 typedef struct {
     gpu_gating_op op;
@@ -135,12 +136,14 @@ typedef struct {
 bool cuda_gating(const gpu_ctx *c, const gpu_gating *p, err *e);
 // Of each head of dim floats the first `rot`. table: [n_ctx][2][rot / 2] cosines and sines.
 // neighbours: pairs are 2i and 2i + 1, not i and i + rot / 2.
-bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int rot, int dim, int n, int n_head, bool neighbours, int64_t pos0, err *e);
+bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int rot, int dim, int n, int n_head, bool neighbours,
+                 int64_t pos0, err *e);
 bool cuda_add_bias(const gpu_ctx *c, float *dst, const float *bias, int n, int64_t dim, err *e);      // dst [n][dim] += bias [dim]
 bool cuda_kv_store(const gpu_ctx *c, const gpu_kv *kv, const float *k, const float *v, int n, int64_t pos0, err *e);
 
-// norm, rotation (of each head's first `rot` floats) and storing in one launch: q = rotate(rms_norm(q, q_norm)); where k is given: v = rms_norm(v_from) without weight
-// (v_norm; else v_from is v), k = rotate(rms_norm(k, k_norm)), both to the cache, whose types are equal. q_norm, k_norm NULL: no norm.
+// norm, rotation (of each head's first `rot` floats) and storing in one launch: q = rotate(rms_norm(q, q_norm)); where
+// k is given: v = rms_norm(v_from) without weight (v_norm; else v_from is v), k = rotate(rms_norm(k, k_norm)), both to
+// the cache, whose types are equal. q_norm, k_norm NULL: no norm.
 typedef struct {
     float       *q, *k, *v;
     const float *v_from, *q_norm, *k_norm, *table;
@@ -163,7 +166,7 @@ typedef struct {
 int64_t cuda_attention_scratch(const gpu_kv *kv, int n_head, int64_t window);
 bool cuda_attention(const gpu_ctx *c, const gpu_attention *a, err *e);
 
-// ---- experts and delta nets: op.h says what each is ------------------------------------------------------------------------
+// ---- experts and delta nets: op.h says what each is -----------------------------------------------------------------
 
 // Rows: floats from one token to the next; heads: from one slot to the next.
 typedef struct {
@@ -176,7 +179,7 @@ typedef struct {
 bool cuda_route(const gpu_ctx *c, const gpu_route *r, int n, err *e);
 
 // Products of the experts that ids name: matrices of experts * rows rows, of which each (token, slot) pair sees `rows`.
-enum { GPU_EXPERT_MATRICES = 2, CUDA_EXPERT_TOKENS = 16 };     // CUDA_EXPERT_TOKENS: fewer tokens hardly meet at an expert
+enum { GPU_EXPERT_MATRICES = 2, CUDA_EXPERT_TOKENS = 16 };     // fewer tokens than that hardly meet at an expert
 typedef struct {
     const float   *x, *ids;
     int64_t        ids_row, x_row, x_head, dst_row, dst_head, rows;    // x_head 0: all slots see one row
@@ -186,9 +189,11 @@ typedef struct {
     int            n_tiles;
 } gpu_experts;
 // Few tokens: each pair by itself, up to GPU_EXPERT_MATRICES matrices of one type and shape in one launch.
-bool cuda_expert_gemv(const gpu_ctx *c, const gpu_experts *x, int n_matrices, float *const dst[], const gpu_matrix w[], int n, err *e);
-// Many: pairs sorted by expert, so that an expert's rows are decoded once for 32 pairs; exact, whatever products->mode says.
-// scratch: cuda_experts_scratch() bytes, kept until the products have run. sorted: it holds what these ids gave, for the same n.
+bool cuda_expert_gemv(const gpu_ctx *c, const gpu_experts *x, int n_matrices, float *const dst[], const gpu_matrix w[],
+                      int n, err *e);
+// Many: pairs sorted by expert, so that an expert's rows are decoded once for 32 pairs; exact, whatever products->mode
+// says. scratch: cuda_experts_scratch() bytes, kept until the products have run. sorted: it holds what these ids gave,
+// for the same n.
 int64_t cuda_experts_scratch(int experts, int slots, int n);
 bool cuda_sort_experts(const gpu_ctx *c, gpu_experts *x, void *scratch, bool sorted, int n, err *e);
 bool cuda_expert_tiles(const gpu_ctx *c, const gpu_experts *x, float *dst, const gpu_matrix *w, err *e);

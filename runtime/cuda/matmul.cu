@@ -22,7 +22,8 @@ template <int T> __global__ __launch_bounds__(TILE_THREADS)
 void tile_kernel(float *dst, const uint8_t *w, int64_t row_bytes, int64_t rows, int64_t cols, bool vectors, const float *x, int n, bool round)
 {
     after_previous();
-    multiply_tile<T>(dense_tokens { x, dst, cols, rows, (int64_t)blockIdx.x * TILE, n }, w, row_bytes, rows, cols, vectors, round);
+    multiply_tile<T>(dense_tokens { x, dst, cols, rows, (int64_t)blockIdx.x * TILE, n }, w, row_bytes, rows, cols,
+                     vectors, round);
 }
 
 // ---- embedding -------------------------------------------------------------------------------------------------------
@@ -58,7 +59,8 @@ extern "C" bool cuda_matmul(const gpu_ctx *c, float *dst, const gpu_matrix *w, c
     const gpu_dim grid = dims(ceil_div(n, TILE), ceil_div(w->rows, TILE)), block = dims(TILE_THREADS);
     switch (w->type) {
 #define ROW(T) \
-    case T: return LAUNCH(c->g, e, "tile", grid, block, TILE_SHARED, (tile_kernel<T>))(dst, (const uint8_t *)w->data, row_bytes, w->rows, w->cols, vectors, x, n, c->round);
+    case T: return LAUNCH(c->g, e, "tile", grid, block, TILE_SHARED, (tile_kernel<T>))(      \
+        dst, (const uint8_t *)w->data, row_bytes, w->rows, w->cols, vectors, x, n, c->round);
     FOR_WEIGHT_TYPES(ROW)
 #undef ROW
     default: return unknown_type(w->type, e);

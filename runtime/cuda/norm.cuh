@@ -22,9 +22,10 @@ DEV float chain_squares(float acc, const float v[CHAIN_AHEAD])
     return acc;
 }
 
-// 1 / sqrt(sum of squares / over + eps) of row [norm_floats(dim)] in shared memory; every thread of the block calls and gets it, through *result in
-// shared memory. Sixteen chains, as rms_norm in runtime/cpu/kernels.inc: only sixteen threads sum (the others of the warp do the same), because
-// that order is the definition. A step waits for the one before it and for nothing else: its value was read eight steps ago at least.
+// 1 / sqrt(sum of squares / over + eps) of row [norm_floats(dim)] in shared memory; every thread of the block calls and
+// gets it, through *result in shared memory. Sixteen chains, as rms_norm in runtime/cpu/kernels.inc: only sixteen
+// threads sum (the others of the warp do the same), because that order is the definition. A step waits for the one
+// before it and for nothing else: its value was read eight steps ago at least.
 DEV float inverse_norm(const float *row, float *result, int dim, float over, float eps)
 {
     __syncthreads();
@@ -48,6 +49,9 @@ DEV float inverse_norm(const float *row, float *result, int dim, float over, flo
 }
 
 // Of the mean of squares.
-DEV float inverse_rms(const float *row, float *result, int dim, float eps) { return inverse_norm(row, result, dim, (float)dim, eps); }
+DEV float inverse_rms(const float *row, float *result, int dim, float eps)
+{
+    return inverse_norm(row, result, dim, (float)dim, eps);
+}
 
 #endif

@@ -59,8 +59,9 @@ static bool run_norm(const call *k, err *e)
     const weight *w = weight_of(k, 0);
     if (w && (w->type != DT_F32 || w->cols != k->o->dim))
         return err_set(e, ERR_INPUT, "tensor '%s': expected a norm of %d F32, found %lld %s", w->name, k->o->dim, (long long)w->cols, dtype_name(w->type));
-    const gpu_norm n = { .dst = rows_at(k, k->o->out[0]), .x = rows_at(k, k->o->in[0]), .w = values_of(k, 0), .rows = (int64_t)k->a->n * k->o->rows,
-                         .per = k->o->rows, .dim = k->o->dim, .eps = k->o->eps, .round_first = k->o->round_first, .l2 = k->o->kind == OP_L2NORM };
+    const gpu_norm n = { .dst = rows_at(k, k->o->out[0]), .x = rows_at(k, k->o->in[0]), .w = values_of(k, 0),
+                         .rows = (int64_t)k->a->n * k->o->rows, .per = k->o->rows, .dim = k->o->dim, .eps = k->o->eps,
+                         .round_first = k->o->round_first, .l2 = k->o->kind == OP_L2NORM };
     return cuda_norm(&k->c->ctx, &n, e);
 }
 
@@ -115,7 +116,8 @@ static bool run_add(const call *k, err *e)
 static bool run_mul(const call *k, err *e)
 {
     const float *by = values_of(k, 0);
-    return cuda_mul_rows(&k->c->ctx, at(k, k->o->out[0]), at(k, k->o->in[0]), by ? by : at(k, k->o->in[1]), by ? 0 : k->o->in[1].row, k->a->n, k->o->dim, e);
+    return cuda_mul_rows(&k->c->ctx, at(k, k->o->out[0]), at(k, k->o->in[0]), by ? by : at(k, k->o->in[1]),
+                         by ? 0 : k->o->in[1].row, k->a->n, k->o->dim, e);
 }
 
 static bool run_scale(const call *k, err *e)   { return cuda_scale(&k->c->ctx, at(k, k->o->out[0]), k->o->scale, floats_of(k), e); }
@@ -131,8 +133,9 @@ static bool run_act(const call *k, err *e)
 static bool act_mul_rows(const call *k, err *e)
 {
     const op *o = k->o;
-    gpu_gating g = { .op = o->whole ? GPU_SWIGLU_WHOLE : o->act == ACT_SILU ? GPU_SWIGLU : GPU_GEGLU, .dst = rows_at(k, o->out[0]), .by = rows_at(k, o->in[0]),
-                     .rows = (int64_t)k->a->n * o->rows, .per = o->rows, .dim = o->dim };
+    gpu_gating g = { .op = o->whole ? GPU_SWIGLU_WHOLE : o->act == ACT_SILU ? GPU_SWIGLU : GPU_GEGLU,
+                     .dst = rows_at(k, o->out[0]), .by = rows_at(k, o->in[0]), .rows = (int64_t)k->a->n * o->rows,
+                     .per = o->rows, .dim = o->dim };
     const bool apart = o->out[0].head || o->in[0].head;
     if (!apart) g.dst.row = g.by.row = (int64_t)o->rows * o->dim;
     g.x = g.dst;
@@ -152,7 +155,8 @@ static bool run_softcap(const call *k, err *e) { return cuda_softcap(&k->c->ctx,
 static bool run_rotate(const call *k, err *e)
 {
     const rope *r = &k->m->ropes[k->o->rope];
-    return cuda_rotate(&k->c->ctx, at(k, k->o->out[0]), r->dev, r->head_dim, k->o->dim, k->a->n, k->o->rows, k->o->neighbours, k->a->pos0, e);
+    return cuda_rotate(&k->c->ctx, at(k, k->o->out[0]), r->dev, r->head_dim, k->o->dim, k->a->n, k->o->rows,
+                       k->o->neighbours, k->a->pos0, e);
 }
 
 static bool run_store(const call *k, err *e)
@@ -232,8 +236,9 @@ static bool run_heads(const call *k, err *e)
 {
     const op *o = k->o;
     const rope *r = &k->m->ropes[o->rope];
-    gpu_heads h = { .q = at(k, o->out[0]), .q_norm = values_of(k, 0), .table = r->dev, .n_head = o->rows, .head_dim = o->dim, .rot = r->head_dim, .eps = o->eps,
-                    .neighbours = o->neighbours, .round_first = o->round_first };
+    gpu_heads h = { .q = at(k, o->out[0]), .q_norm = values_of(k, 0), .table = r->dev, .n_head = o->rows,
+                    .head_dim = o->dim, .rot = r->head_dim, .eps = o->eps, .neighbours = o->neighbours,
+                    .round_first = o->round_first };
     if (o->cache >= 0) {
         h.k = at(k, o->out[1]);
         h.v = at(k, o->out[2]);
@@ -254,7 +259,8 @@ static const run_fn runs[N_OP_KINDS] = {
     [OP_ACT] = run_act, [OP_ACT_MUL] = run_act_mul, [OP_SOFTCAP] = run_softcap, [OP_ROTATE] = run_rotate, [OP_STORE] = run_store,
     [OP_ATTEND] = run_attend, [OP_MARK] = run_mark, [OP_ARGMAX] = run_argmax, [OP_RESIDUAL] = run_residual, [OP_GLU] = run_glu,
     [OP_GATED] = run_gated, [OP_HEADS] = run_heads,
-    [OP_GATE] = cuda_run_gate, [OP_ROUTE] = cuda_run_route, [OP_LINEAR_ID] = cuda_run_linear_id, [OP_JOIN] = cuda_run_join, [OP_L2NORM] = run_norm,
+    [OP_GATE] = cuda_run_gate, [OP_ROUTE] = cuda_run_route, [OP_LINEAR_ID] = cuda_run_linear_id,
+    [OP_JOIN] = cuda_run_join, [OP_L2NORM] = run_norm,
     [OP_CONV] = cuda_run_conv, [OP_DECAY] = cuda_run_decay, [OP_DELTA] = cuda_run_delta,
 };
 
@@ -278,7 +284,8 @@ bool cuda_has(const backend *b, const op *o, const op_memory *m, bool one_token)
     }
 }
 
-// What products share of activations, their pieces (pieces.cu) and the order of their experts, is forgotten once an operation writes to them.
+// What products share of activations, their pieces (pieces.cu) and the order of their experts, is forgotten once an
+// operation writes to them.
 static void forget_shared(const call *k)
 {
     gpu_products  *p = &k->c->products;

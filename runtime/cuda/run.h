@@ -12,16 +12,25 @@ typedef struct {
     const op_args   *a;
 } call;
 
-static inline const weight *weight_of(const call *k, int i) { return k->o->w[i] < 0 ? NULL : &k->m->weights[k->o->w[i]]; }
+static inline const weight *weight_of(const call *k, int i)
+{
+    return k->o->w[i] < 0 ? NULL : &k->m->weights[k->o->w[i]];
+}
 static inline float *at(const call *k, view v) { return op_at(k->m, k->a, v); }
 
-static inline gpu_matrix matrix_of(const weight *w) { return (gpu_matrix){ .type = w->type, .data = w->data, .rows = w->rows, .cols = w->cols }; }
+static inline gpu_matrix matrix_of(const weight *w)
+{
+    return (gpu_matrix){ .type = w->type, .data = w->data, .rows = w->rows, .cols = w->cols };
+}
 
 // The values of a weight of one row; NULL: there is none.
 static inline const float *values_of(const call *k, int i) { return weight_of(k, i) ? weight_of(k, i)->data : NULL; }
 
 // An operand with `rows` rows a token.
-static inline gpu_rows rows_at(const call *k, view v) { return (gpu_rows){ .p = at(k, v), .row = v.row, .head = v.one ? 1 : v.head ? v.head : k->o->dim }; }
+static inline gpu_rows rows_at(const call *k, view v)
+{
+    return (gpu_rows){ .p = at(k, v), .row = v.row, .head = v.one ? 1 : v.head ? v.head : k->o->dim };
+}
 
 bool cuda_run_gate(const call *k, err *e);
 bool cuda_run_route(const call *k, err *e);

@@ -1,4 +1,5 @@
-// tile: a tile of an exact product of many tokens, for matmul.cu (a matrix) and experts.cu (those of the chosen experts).
+// tile: a tile of an exact product of many tokens, for matmul.cu (a matrix) and experts.cu (those of the chosen
+// experts).
 #ifndef HALLMARK_RUNTIME_CUDA_TILE_CUH
 #define HALLMARK_RUNTIME_CUDA_TILE_CUH
 
@@ -13,11 +14,12 @@ enum { TILE = 32, TILE_K = 128, TILE_THREADS = 256, W_PITCH = TILE_K + 1, X_PITC
 //   block: 256 threads = 16 lanes x (4 x 4 sub-tiles of 8 rows x 8 tokens)
 //   shared: TILE_SHARED: W tile [32][W_PITCH], x tile [32][X_PITCH] F32, 128 columns at a time
 //   tokens: has there(t), whether there is a token t of 32; from(t), its row of x; to(t), its row of the result
-// A thread is one of the sixteen partial sums of 64 products: of the span at hand, and of the spans before, which is why a multiprocessor has
-// one block and not two. The pitches keep a half-warp's neighbours in other banks.
+// A thread is one of the sixteen partial sums of 64 products: of the span at hand, and of the spans before, which is
+// why a multiprocessor has one block and not two. The pitches keep a half-warp's neighbours in other banks.
 // Numerics: the CPU's order exactly, see gemv_kernel; products do not depend on the number of tokens.
 template <int T, class Tokens>
-DEV void multiply_tile(const Tokens &tokens, const uint8_t *w, int64_t row_bytes, int64_t rows, int64_t cols, bool vectors, bool round)
+DEV void multiply_tile(const Tokens &tokens, const uint8_t *w, int64_t row_bytes, int64_t rows, int64_t cols,
+                       bool vectors, bool round)
 {
     float *ws = shared_memory<float>(), *xs = ws + TILE * W_PITCH;
     const int tid = (int)threadIdx.x, l = tid % LANES, sub = tid / LANES, r0 = sub / 4 * MINE, t0 = sub % 4 * MINE;
