@@ -8,15 +8,17 @@
 
 // ---- what the reference says of itself -----------------------------------------------------------------------------
 
-static double self_kl_mean(const fixture *f)
+static double self_kl_mean(const fixture *f, bool leave_routed)
 {
     double  sum[2] = { 0, 0 };
     int64_t steps = 0;
     for (int64_t i = 0; i < f->n_cases; i++) {
         const fixture_case *c = &f->cases[i];
-        steps += f->tokens;
-        for (int s = 0; s < c->n_self; s++)
-            for (int64_t t = 0; t < f->tokens; t++) sum[s] += fmax(c->self[s].kl[t], 0);
+        for (int64_t t = 0; t < f->tokens; t++) {
+            if (leave_routed && tie_routed(c, t)) continue;
+            steps++;
+            for (int s = 0; s < c->n_self; s++) sum[s] += fmax(c->self[s].kl[t], 0);
+        }
     }
     return steps > 0 ? fmax(sum[0], sum[1]) / (double)steps : 0;
 }
@@ -29,9 +31,12 @@ static double self_logprob_max(const fixture *f)
     return most;
 }
 
-static void set_limits(verify_fixture_result *r, const fixture *f, const gate *g, const char *type, int64_t n_free)
+static void set_limits(comparison *k, const char *type)
 {
-    r->self_kl_mean          = self_kl_mean(f);
+    verify_fixture_result *r = k->r;
+    const fixture         *f = k->f;
+    const gate            *g = k->g;
+    r->self_kl_mean          = self_kl_mean(f, k->leave_routed);
     r->self_logprob_diff_max = self_logprob_max(f);
     if (r->kind == CHECK_DRIFT) {
         const gate_drift *d = gate_drift_for(g, type);
@@ -53,18 +58,21 @@ static void set_limits(verify_fixture_result *r, const fixture *f, const gate *g
     r->ties_limit    = fmax(g->tie_rate, g->tie_self_factor * tie_self_rate(f)) * steps;
     // One tie is allowed to a short run too: its length times the rate may be less than one.
     r->free_run_ties_limit = fmax(1,
-                                  fmax(g->tie_rate * (double)(f->n_cases * n_free),
-                                       g->tie_self_factor * (double)tie_self_cases(f, n_free)));
+                                  fmax(g->tie_rate * (double)(f->n_cases * k->n_free),
+                                       g->tie_self_factor * (double)tie_self_cases(f, k->n_free)));
 }
 
 // The reference's distance from itself widens the limits. Where it is larger than any sound run of a reference was seen
 // to make it, the fixture would let anything pass.
-static bool is_a_measure(verify_fixture_result *r, const fixture *f, const gate *g)
+static bool is_a_measure(const comparison *k)
 {
+    verify_fixture_result *r = k->r;
+    const fixture    *f = k->f;
+    const gate       *g = k->g;
     const gate_exact *x = gate_exact_for(g, f->dtype);
     char   text[256];
     double moved = 0, rate = tie_self_rate(f);
-    for (int64_t i = 0; i < f->n_cases; i++) moved = fmax(moved, tie_movement(&f->cases[i], f->tokens, f->top_k));
+    for (int64_t i = 0; i < f->n_cases; i++) moved = fmax(moved, tie_movement(f, &f->cases[i], k->leave_routed));
     const struct { const char *what; double found, most; } all[] = {
         { "mean KL", r->self_kl_mean, x->self_kl_max }, { "largest log-probability difference", r->self_logprob_diff_max, x->self_logprob_max },
         { "largest movement of a margin", moved, x->self_margin_max }, { "rate of other choices", rate, g->tie_self_rate_max },
@@ -103,9 +111,10 @@ bool compare_begin(comparison *k, verify_fixture_result *r, const fixture *f, co
     r->ran    = true;
     r->passed = r->failures_total == 0;
     r->kl_max = r->logprob_diff_max = 0;
-    set_limits(r, f, g, type, k->n_free);
+    k->leave_routed = kind == CHECK_EXACT && tie_routed_are_few(f);
+    set_limits(k, type);
     check_minimum(r, f, g);
-    if (kind == CHECK_EXACT) is_a_measure(r, f, g);
+    if (kind == CHECK_EXACT) is_a_measure(k);
     if (f->tokens < n_free) {
         char text[256];
         snprintf(text, sizeof text, "the fixture holds %d tokens a case, %lld are asked for", f->tokens,
@@ -150,7 +159,7 @@ bool compare_fits(const fixture *f, int64_t n_vocab, int n_layer, int n_embd, ch
 void compare_case(comparison *k, const fixture_case *c)
 {
     k->c         = c;
-    k->movement  = tie_movement(c, k->f->tokens, k->f->top_k);
+    k->movement  = tie_movement(k->f, c, k->leave_routed);
     k->probe     = (probe_result){ .layer = LAYER_NONE, .bad_from = LAYER_NONE };
     k->free_over = k->dead = false;
     k->kept      = 0;
@@ -261,17 +270,24 @@ static void keep_worst(double *most, compare_place *at, double v, const comparis
 
 static double larger(double a, double b) { return isnan(a) || a > b ? a : b; }      // NaN from either side stays
 
-void compare_forced(comparison *k, int64_t step, const float *logits)
+static void take_distance(comparison *k, int64_t step, const distance *d)
 {
     verify_fixture_result *r = k->r;
-    distance d  = distance_at(&k->c->steps[step], k->f->top_k, logits, k->n_vocab);
-    tie      t  = tie_at(k->f, k->c, step, k->movement, d.top);
-    double   kl = larger(d.kl, k->decode_kl[step]), lp = larger(d.logprob_diff, k->decode_lp[step]);
+    double kl = larger(d->kl, k->decode_kl[step]), lp = larger(d->logprob_diff, k->decode_lp[step]);
     k->kl_sum += kl;
     keep_worst(&r->kl_max, &k->worst_kl, kl, k, step);
     keep_worst(&r->logprob_diff_max, &k->worst_lp, lp, k, step);
     if (r->kind == CHECK_EXACT && !(lp <= r->logprob_limit) && (!k->leaves.c || step < k->leaves.step))
         k->leaves = (compare_place){ k->c, step, k->probe.layer };
+}
+
+void compare_forced(comparison *k, int64_t step, const float *logits)
+{
+    verify_fixture_result *r = k->r;
+    distance d = distance_at(&k->c->steps[step], k->f->top_k, logits, k->n_vocab);
+    tie      t = tie_at(k->f, k->c, step, k->movement, d.top);
+    if (k->leave_routed && tie_routed(k->c, step)) k->n_left_out++;
+    else                                           take_distance(k, step, &d);
     r->steps++;
     r->ties += t.open;
     bool dead = fail_dead(k, step, &d);
@@ -370,7 +386,7 @@ void compare_end(comparison *k)
     verify_fixture_result *r = k->r;
     if (r->steps == 0) result_fail_whole(r, "finite", "the fixture has no steps: nothing was compared");
     else {
-        r->kl_mean = k->kl_sum / (double)r->steps;
+        r->kl_mean = k->kl_sum / (double)(r->steps - k->n_left_out);      // at most one in eight is
         if (r->kind == CHECK_EXACT) judge_exact(k);
         else                        judge_drift(k);
         name_layers(k);

@@ -22,6 +22,7 @@ typedef struct {
     const gate            *g;
     verify_fixture_result *r;
     int64_t                n_free, n_vocab;
+    bool                   leave_routed;    // distances of steps that tie_routed names are left out
     // the case at hand
     const fixture_case    *c;
     double                 movement;    // tie_movement
@@ -32,6 +33,7 @@ typedef struct {
     double                *decode_kl, *decode_lp;   // [tokens] distances of the free run's own logits, 0 where it did not come to
     // all cases
     double                 kl_sum;
+    int64_t                n_left_out;      // of the steps so far
     compare_place          worst_kl, worst_lp, leaves;      // leaves: the earliest step whose log-probabilities are beyond their limit
     int64_t                n_first, n_first_equal;      // see probe.h
     int                    first_layer;     // the lowest layer that departs in any case, LAYER_NONE; and in which
