@@ -1,5 +1,5 @@
 // hparams: see hparams.h.
-#include "hparams.h"
+#include "hparams_internal.h"
 
 #include "../formats/checked.h"
 #include "../formats/claims.h"
@@ -22,7 +22,7 @@ static bool read_pattern(arch_reader *r, hparams *h)
     const gguf_kv *kv = gguf_find_kv(r->g, arch_key_of(r, name));
     int64_t period, v;
     if (kv && kv->type == GGUF_ARRAY) {
-        if (kv->n != h->n_layer) return arch_bad(r, name, "the array does not have one value for each layer");
+        if (kv->n != hparams_blocks(h)) return arch_bad(r, name, "the array does not have one value for each layer");
         for (int i = 0; i < h->n_layer; i++) {
             if (!gguf_arr_i64(kv, i, &v)) return arch_bad(r, name, "expected booleans");
             h->layers[i].sliding = v != 0;
@@ -43,11 +43,11 @@ static bool link_shared_layers(arch_reader *r, int64_t n_shared, hparams *h)
     const int first_shared = h->n_layer - (int)n_shared;
     for (int i = 0; i < h->n_layer; i++) {
         layer_shape *l = &h->layers[i];
-        l->has_kv = i < first_shared;
+        l->has_kv = i < first_shared && !l->recurrent;
         l->kv_source = i;
-        if (l->has_kv) continue;
+        if (l->has_kv || l->recurrent) continue;
         int j = first_shared - 1;
-        while (j >= 0 && h->layers[j].sliding != l->sliding) j--;
+        while (j >= 0 && (h->layers[j].sliding != l->sliding || h->layers[j].recurrent)) j--;
         if (j < 0)
             return err_set(r->e, ERR_INPUT,
                            "%s: layer %d shares keys and values, but no earlier layer of its kind (%s) has any",
@@ -96,8 +96,8 @@ static bool fill_layer(arch_reader *r, const hparams *h, layer_shape *l, int64_t
 static bool fill_layers(arch_reader *r, hparams *h, int64_t head_dim, int64_t *n_ff, int64_t *n_kv)
 {
     int64_t head_dim_swa, n_shared;
-    if (!arch_layers(r, "feed_forward_length", h->n_layer, 0, n_ff)) return false;
-    if (!arch_layers(r, "attention.head_count_kv", h->n_layer, h->n_head, n_kv)) return false;
+    if (!arch_layers(r, "feed_forward_length", hparams_blocks(h), 0, n_ff)) return false;
+    if (!arch_layers(r, "attention.head_count_kv", hparams_blocks(h), h->n_head, n_kv)) return false;
     if (!arch_int_or(r, "attention.key_length_swa", head_dim, &head_dim_swa)) return false;
     if (!arch_int(r, "attention.shared_kv_layers", &n_shared) || !read_pattern(r, h)) return false;
     if (n_shared >= h->n_layer)
@@ -112,9 +112,10 @@ static bool fill_layers(arch_reader *r, hparams *h, int64_t head_dim, int64_t *n
 
 static bool read_layers(arch_reader *r, hparams *h, int64_t head_dim)
 {
-    int64_t *v = calloc((size_t)h->n_layer * 2, sizeof *v);
+    const int n = hparams_blocks(h);
+    int64_t *v = calloc((size_t)n * 2, sizeof *v);
     if (!v) return err_nomem(r->e, "layer table", 0);
-    const bool ok = fill_layers(r, h, head_dim, v, v + h->n_layer);
+    const bool ok = fill_layers(r, h, head_dim, v, v + n);
     free(v);
     return ok;
 }
@@ -165,20 +166,39 @@ static bool read_factors(arch_reader *r, hparams *h)
     return true;
 }
 
-// How many elements of a head rotate: all of them, in every family that is run. Gemma's factors say it.
-static bool check_rope_dims(arch_reader *r, const hparams *h)
+// How many elements of a head rotate: all of them, but for Qwen 3.5. Gemma's factors say it.
+static bool read_rope_dims(arch_reader *r, hparams *h)
 {
     int64_t n;
     const int head_dim = h->layers[0].head_dim;
+    h->rope_dim = head_dim;
     if (is_gemma(h)) return true;
     if (!arch_int_or(r, "rope.dimension_count", head_dim, &n)) return false;
-    return n == head_dim || arch_bad(r, "rope.dimension_count", "only heads that rotate as a whole can be run");
+    h->rope_dim = (int)n;
+    if (n == head_dim) return true;
+    if (!hparams_has_delta(h->family))
+        return arch_bad(r, "rope.dimension_count", "only heads that rotate as a whole can be run");
+    return (n < head_dim && n % 2 == 0) || arch_bad(r, "rope.dimension_count", "expected an even number, at most attention.key_length");
+}
+
+// Positions of an image in time, height and width turn other pairs of a head (Qwen 3.5); those of a text are all the same, and
+// whichever pairs they turn, the rotation is plain.
+static bool check_sections(arch_reader *r, const hparams *h)
+{
+    const char    *name = "rope.dimension_sections";
+    const gguf_kv *kv = gguf_find_kv(r->g, arch_key_of(r, name));
+    int64_t        v;
+    if (!kv || !hparams_has_delta(h->family)) return true;
+    if (kv->type != GGUF_ARRAY || kv->n != 4) return arch_bad(r, name, "expected an array of four integers");
+    for (int i = 0; i < 4; i++)
+        if (!gguf_arr_i64(kv, i, &v) || v < 0) return arch_bad(r, name, "expected an array of four integers, none below 0");
+    return true;
 }
 
 static bool read_rope(arch_reader *r, hparams *h)
 {
     return arch_float(r, "rope.freq_base", &h->rope_base) && arch_float(r, "rope.freq_base_swa", &h->rope_base_swa)
-        && read_scaling(r, h) && read_factors(r, h) && check_rope_dims(r, h);
+        && read_scaling(r, h) && read_factors(r, h) && read_rope_dims(r, h) && check_sections(r, h);
 }
 
 // ---- all of it -----------------------------------------------------------------------------------------------------
@@ -212,7 +232,7 @@ static bool read_family(hparams *h, const gguf *g, err *e)
 {
     static const char *const names[] = {
         [ARCH_GEMMA3] = "gemma3", [ARCH_GEMMA4] = "gemma4", [ARCH_LLAMA] = "llama", [ARCH_QWEN2] = "qwen2",
-        [ARCH_QWEN3] = "qwen3",
+        [ARCH_QWEN3] = "qwen3", [ARCH_QWEN3MOE] = "qwen3moe", [ARCH_QWEN35] = "qwen35", [ARCH_QWEN35MOE] = "qwen35moe",
     };
     char *arch;
     if (!gguf_get_cstr(g, "general.architecture", &arch, e)) return false;
@@ -223,19 +243,20 @@ static bool read_family(hparams *h, const gguf *g, err *e)
             free(arch);
             return true;
         }
-    err_set(e, ERR_INPUT, "%s: key 'general.architecture': found '%s', expected gemma3, gemma4, llama, qwen2 or qwen3",
-            gguf_path(g), arch);
+    err_set(e, ERR_INPUT, "%s: key 'general.architecture': found '%s', expected gemma3, gemma4, llama, qwen2, qwen3, qwen3moe, "
+            "qwen35 or qwen35moe", gguf_path(g), arch);
     free(arch);
     return false;
 }
 
-// Does the file say that it has experts, and hold any? One that says so and holds none is broken.
-static bool has_experts(const hparams *h, const gguf *g)
+// Does the file say that it has experts, and hold any, in a family whose experts are not run? One that says so and
+// holds none is broken.
+static bool has_other_experts(const hparams *h, const gguf *g)
 {
     err         ignored = { 0 };
     arch_reader r = { .g = g, .arch = h->arch, .e = &ignored };
     int64_t     n = 0;
-    if (!arch_int(&r, "expert_count", &n) || n == 0) return false;
+    if (hparams_has_experts(h->family) || !arch_int(&r, "expert_count", &n) || n == 0) return false;
     for (int64_t i = 0; i < gguf_n_tensors(g); i++)
         if (strstr(gguf_tensor_at(g, i)->name, "_exps.")) return true;
     return false;
@@ -245,7 +266,7 @@ bool hparams_known(const gguf *g)
 {
     hparams h = { 0 };
     err     ignored = { 0 };
-    return read_family(&h, g, &ignored) && !has_experts(&h, g);
+    return read_family(&h, g, &ignored) && !has_other_experts(&h, g);
 }
 
 static bool read_vocab(arch_reader *r, hparams *h)
@@ -281,20 +302,28 @@ static void read_presence(hparams *h, const gguf *g)
         // a missing V is a missing tensor.
         const bool may = h->family == ARCH_GEMMA4 && l->has_kv && !l->sliding && gguf_n_tensors(g) > 0;
         l->k_is_v = may && !has_tensor(g, i, "attn_v.weight");
+        l->experts_fused = h->n_expert > 0 && has_tensor(g, i, "ffn_gate_up_exps.weight");
     }
 }
 
 // head_dim: of layers that no other key speaks of.
 static bool read_sizes(arch_reader *r, hparams *h, int64_t *head_dim)
 {
-    int64_t n_layer, n_embd, n_head, n_ple, n_expert;
+    int64_t n_layer, n_embd, n_head, n_ple, n_expert, n_nextn = 0;
     if (!arch_int(r, "block_count", &n_layer) || !arch_int(r, "embedding_length", &n_embd)) return false;
     if (!arch_int(r, "attention.head_count", &n_head) || !arch_int(r, "context_length", &h->n_ctx_train)) return false;
     if (!arch_int(r, "attention.sliding_window", &h->window)) return false;
     if (!arch_int(r, "embedding_length_per_layer_input", &n_ple) || !arch_int(r, "expert_count", &n_expert))
         return false;
-    if (n_expert > 0) return arch_bad(r, "expert_count", "models of experts are neither run nor quantized yet");
-    h->n_layer = (int)n_layer;
+    if (n_expert > 0 && !hparams_has_experts(h->family))
+        return arch_bad(r, "expert_count", "models of experts are neither run nor quantized yet");
+    if (hparams_has_delta(h->family) && !arch_int(r, "nextn_predict_layers", &n_nextn)) return false;
+    if (n_nextn >= n_layer)
+        return err_set(r->e, ERR_INPUT, "%s: key '%s': found %lld, expected less than block_count, which is %lld", gguf_path(r->g),
+                       arch_key_of(r, "nextn_predict_layers"), (long long)n_nextn, (long long)n_layer);
+    h->n_layer = (int)(n_layer - n_nextn);
+    h->n_nextn = (int)n_nextn;
+    h->n_expert = (int)n_expert;
     h->n_embd = (int)n_embd;
     h->n_head = (int)n_head;
     h->n_embd_per_layer = (int)n_ple;
@@ -307,6 +336,7 @@ static bool read_all(arch_reader *r, hparams *h, int64_t head_dim)
 {
     if (!same_key(r, "attention.key_length", "attention.value_length")) return false;
     if (!same_key(r, "attention.key_length_swa", "attention.value_length_swa")) return false;
+    if (!hparams_read_delta(r, h) || !hparams_read_experts(r, h)) return false;
     if (!read_layers(r, h, head_dim) || !read_rope(r, h) || !read_vocab(r, h) || !read_type(r, h)) return false;
     return arch_float(r, "attention.layer_norm_rms_epsilon", &h->rms_eps)
         && arch_float(r, "final_logit_softcapping", &h->final_softcap)
@@ -322,7 +352,7 @@ bool hparams_read(hparams *h, const gguf *g, err *e)
     if (!read_sizes(&r, h, &head_dim)) return false;
     r.assumed = &h->assumed;
     h->rope_neighbours = h->family == ARCH_LLAMA;
-    h->norm_rounds_first = !is_gemma(h);
+    h->norm_rounds_first = !is_gemma(h) && !hparams_has_delta(h->family);
     h->qk_norm = h->family != ARCH_LLAMA && h->family != ARCH_QWEN2;
     h->layers = calloc((size_t)h->n_layer, sizeof *h->layers);
     if (!h->layers) return err_nomem(e, "layer table", (size_t)h->n_layer * sizeof *h->layers);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define GEMMAS "gemma3 gemma4"
-#define DENSE  "llama qwen2 qwen3"
+#define EXPERTS "qwen3moe qwen35moe"
 #define ANY_CONTEXT ((double)((int64_t)1 << 40))
 #define ANY_FLOAT   3.0e38
 
@@ -20,6 +20,7 @@ static const arch_key KEYS[] = {
     { NULL,     "block_count",                      1, LIMIT_LAYERS, false, ABSENT_REFUSED, 0, false },
     { NULL,     "context_length",                   1, ANY_CONTEXT,  false, ABSENT_REFUSED, 0, false },
     { NULL,     "embedding_length",                 1, 1 << 20,      false, ABSENT_REFUSED, 0, false },
+    { EXPERTS,  "feed_forward_length",              0, 1 << 24,      false, ABSENT_VALUE,   0, false },   // of no layer
     { NULL,     "feed_forward_length",              1, 1 << 24,      false, ABSENT_REFUSED, 0, false },
     { NULL,     "attention.head_count",             1, 1 << 12,      false, ABSENT_REFUSED, 0, false },
     { GEMMAS,   "attention.head_count_kv",          1, 1 << 12,      false, ABSENT_REFUSED, 0, false },
@@ -42,7 +43,19 @@ static const arch_key KEYS[] = {
     { NULL,     "rope.scaling.factor",              0.001, ANY_FLOAT, false, ABSENT_VALUE,  1, false },
     { NULL,     "rope.dimension_count",             1, 4096,         false, ABSENT_FORMULA, 0, false }, // key_length
     { NULL,     "embedding_length_per_layer_input", 0, 1 << 20,      false, ABSENT_VALUE,   0, false },
+    { EXPERTS,  "expert_count",                     1, 1 << 16,      false, ABSENT_REFUSED, 0, false },
     { NULL,     "expert_count",                     0, 1 << 16,      false, ABSENT_VALUE,   0, false },
+    { NULL,     "expert_used_count",                1, 64,           false, ABSENT_REFUSED, 0, false },
+    { NULL,     "expert_feed_forward_length",       1, 1 << 22,      false, ABSENT_REFUSED, 0, false },
+    { NULL,     "expert_shared_feed_forward_length", 1, 1 << 24,     false, ABSENT_REFUSED, 0, false },
+    { NULL,     "nextn_predict_layers",             0, LIMIT_LAYERS, false, ABSENT_VALUE,   0, false },
+    { NULL,     "full_attention_interval",          1, LIMIT_LAYERS, false, ABSENT_VALUE,   4, true },
+    { NULL,     "attention.recurrent_layers",       0, 1,            false, ABSENT_FORMULA, 0, false }, // by the interval
+    { NULL,     "ssm.conv_kernel",                  2, 16,           false, ABSENT_REFUSED, 0, false },
+    { NULL,     "ssm.state_size",                   1, 4096,         false, ABSENT_REFUSED, 0, false },
+    { NULL,     "ssm.group_count",                  1, 1 << 12,      false, ABSENT_REFUSED, 0, false },
+    { NULL,     "ssm.time_step_rank",               1, 1 << 12,      false, ABSENT_REFUSED, 0, false },
+    { NULL,     "ssm.inner_size",                   1, 1 << 24,      false, ABSENT_REFUSED, 0, false },
 };
 
 // Is arch a word of archs?

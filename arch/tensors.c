@@ -305,12 +305,12 @@ static bool add_to(int64_t *sum, int64_t n, err *e)
     return add_i64(*sum, n, sum) || err_set(e, ERR_INPUT, "found more parameters than 63 bits count");
 }
 
-static bool count_entry(const model_sizes *m, const tensor_entry *t, tensor_counts *c, err *e)
+bool tensors_count_one(const model_sizes *m, const tensor_entry *t, tensor_counts *c, err *e)
 {
     const bool mtp = t->block >= 0 && m->block[t->block].mtp;
     const bool lookup = t->row->role == ROLE_LOOKUP && !(m->tied && t->row->shape[1] == SIZE_EMBD);
     int64_t    active = t->n_elems;
-    if (t->row->role == ROLE_EXPERTS) active = t->n_elems / m->n_expert * m->n_expert_used;
+    if (t->row->role == ROLE_EXPERTS && m->n_expert > 0) active = t->n_elems / m->n_expert * m->n_expert_used;
     if (!add_to(&c->total, t->n_elems, e)) return false;
     if (mtp) return add_to(&c->mtp, t->n_elems, e);
     if (lookup && !add_to(&c->lookup, t->n_elems, e)) return false;
@@ -324,7 +324,7 @@ bool tensors_count(const model_sizes *m, tensor_counts *c, err *e)
     *c = (tensor_counts){ 0 };
     if (!tensors_list(m, &list, &n, e)) return false;
     bool ok = true;
-    for (int64_t i = 0; ok && i < n; i++) ok = count_entry(m, &list[i], c, e);
+    for (int64_t i = 0; ok && i < n; i++) ok = tensors_count_one(m, &list[i], c, e);
     free(list);
     return ok;
 }

@@ -130,6 +130,9 @@ typedef struct {
     int64_t mtp;            // in blocks that guess
 } tensor_counts;
 
+// Zeroes c and counts what tensors_list gives.
 bool tensors_count(const model_sizes *m, tensor_counts *c, err *e);
+// Adds one tensor. Of m it looks at tied, n_expert, n_expert_used and block[].mtp alone.
+bool tensors_count_one(const model_sizes *m, const tensor_entry *t, tensor_counts *c, err *e);
 
 #endif

@@ -191,7 +191,11 @@ static bool choose_types(job *j, err *e)
     return choice_make(&o, j->tensors, j->map.n, j->types, j->wanted, &why) || err_set(e, why.kind, "%s: %s", j->dir, why.msg);
 }
 
-static imatrix_reach reach_of(const hf_config *c) { return (imatrix_reach){ c->n_layer - c->n_shared, c->n_layer }; }
+static imatrix_reach reach_of(const hf_config *c)
+{
+    return (imatrix_reach){ .first_shared_kv = c->n_shared > 0 ? c->n_layer - c->n_shared : hf_n_blocks(c),
+                            .first_mtp = c->n_layer };
+}
 
 static bool plan_tensors(job *j, err *e)
 {

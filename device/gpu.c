@@ -229,6 +229,12 @@ bool gpu_download(gpu *g, void *dst, const void *src, int64_t n_bytes, err *e)
     return gpu_sync(g, e);
 }
 
+bool gpu_copy(gpu *g, void *dst, const void *src, int64_t n_bytes, err *e)
+{
+    TRY(g->c->copy(dst, src, (size_t)n_bytes, GPU_ON_DEVICE, g->stream), "copying on the device");
+    return true;
+}
+
 bool gpu_zero(gpu *g, void *dst, int64_t n_bytes, err *e)
 {
     TRY(g->c->fill(dst, 0, (size_t)n_bytes, g->stream), "clearing device memory");

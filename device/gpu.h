@@ -38,6 +38,7 @@ bool gpu_upload(gpu *g, void *dst, const void *src, int64_t n_bytes, err *e);   
 // need not wait for it.
 bool gpu_upload_large(gpu *g, void *dst, const void *src, int64_t n_bytes, err *e);
 bool gpu_download(gpu *g, void *dst, const void *src, int64_t n_bytes, err *e);     // returns when dst is filled
+bool gpu_copy(gpu *g, void *dst, const void *src, int64_t n_bytes, err *e);         // within device memory, no overlap
 bool gpu_zero(gpu *g, void *dst, int64_t n_bytes, err *e);
 bool gpu_sync(gpu *g, err *e);
 

@@ -63,15 +63,19 @@ void calibration_free(calibration *c)
 
 // ---- which inputs there are -----------------------------------------------------------------------------------------
 
-// The matrix whose input stands for this one's; false for tensors that no layer multiplies with.
-static bool input_name(char *name, size_t size, const char *tensor)
+// The matrix whose input stands for this one's; false for tensors that no layer multiplies with, and for those of blocks from
+// n_layer on, which no forward pass uses.
+static bool input_name(char *name, size_t size, const char *tensor, int n_layer)
 {
     static const struct { const char *tensor, *stands_for; } products[] = {
         { "attn_q", "attn_q" }, { "attn_k", "attn_q" }, { "attn_v", "attn_q" }, { "attn_output", "attn_output" }, { "ffn_gate", "ffn_gate" },
         { "ffn_up", "ffn_gate" }, { "ffn_down", "ffn_down" }, { "inp_gate", "inp_gate" }, { "proj", "proj" },
+        { "attn_qkv", "attn_qkv" }, { "attn_gate", "attn_qkv" }, { "ssm_alpha", "attn_qkv" }, { "ssm_beta", "attn_qkv" },
+        { "ssm_out", "ssm_out" }, { "ffn_gate_shexp", "ffn_gate_shexp" }, { "ffn_up_shexp", "ffn_gate_shexp" },
+        { "ffn_down_shexp", "ffn_down_shexp" },
     };
     int layer, at = 0;
-    if (sscanf(tensor, "blk.%d.%n", &layer, &at) != 1 || at == 0) return false;
+    if (sscanf(tensor, "blk.%d.%n", &layer, &at) != 1 || at == 0 || layer >= n_layer) return false;
     for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
         const size_t n = strlen(products[i].tensor);
         if (strncmp(tensor + at, products[i].tensor, n) != 0 || strcmp(tensor + at + n, ".weight") != 0) continue;
@@ -95,7 +99,7 @@ static int64_t matrix_floats(const input *in)
     return whole * in->block * in->block + rest * rest;
 }
 
-static bool list_inputs(calibration *c, const gguf *g, err *e)
+static bool list_inputs(calibration *c, const gguf *g, int n_layer, err *e)
 {
     const size_t n = (size_t)gguf_n_tensors(g) + 1;
     c->inputs  = calloc(n, sizeof *c->inputs);
@@ -104,7 +108,7 @@ static bool list_inputs(calibration *c, const gguf *g, err *e)
     for (int64_t i = 0; i < gguf_n_tensors(g); i++) {
         const gguf_tensor *t = gguf_tensor_at(g, i);
         char name[LIMIT_NAME_BYTES];
-        if (t->n_dims != 2 || !input_name(name, sizeof name, t->name)) continue;
+        if (t->n_dims != 2 || !input_name(name, sizeof name, t->name, n_layer)) continue;
         input *in = find_input(c, name);
         if (!in) {
             in = &c->inputs[c->n_inputs++];
@@ -149,11 +153,11 @@ static bool open_file(calibration *c, const char *dir, err *e)
     return true;
 }
 
-static void point_tensors(calibration *c)
+static void point_tensors(calibration *c, int n_layer)
 {
     for (int64_t i = 0; i < c->n_tensors; i++) {
         char name[LIMIT_NAME_BYTES];
-        input_name(name, sizeof name, c->tensors[i].tensor);
+        input_name(name, sizeof name, c->tensors[i].tensor, n_layer);
         const input *in = find_input(c, name);
         c->tensors[i].f.m = c->factors + in->factors_at;
         c->tensors[i].f.d = c->factors + in->factors_at + matrix_floats(in);
@@ -162,12 +166,15 @@ static void point_tensors(calibration *c)
 
 // ---- sums -----------------------------------------------------------------------------------------------------------
 
-static void observe(void *ctx, const char *tensor, const float *x, int n, int64_t cols)
+static void observe(void *ctx, const product_input *seen)
 {
+    const float *x = seen->x;
+    const int     n = seen->n;
+    const int64_t cols = seen->cols;
     calibration *c = ctx;
     for (int64_t i = c->first; i < c->end; i++) {
         const input *in = &c->inputs[i];
-        if (strcmp(in->name, tensor) != 0) continue;
+        if (strcmp(in->name, seen->tensor) != 0) continue;
         for (int64_t at = 0, b = 0; at < cols; at += in->block, b++) {
             const int64_t width = cols - at < in->block ? cols - at : in->block;
             moments_add(in->h + b * in->block * in->block, width, x + at, cols, n, c->n_threads);
@@ -264,7 +271,7 @@ static bool compute(calibration *c, const model *m, const calibration_opts *o, e
     if (chunk > ids.n) chunk = ids.n;
     c->tokens = ids.n;
     ok = ok && (ids.n >= 2 || err_set(e, ERR_INPUT, "found %lld tokens to calibrate with, expected two at least", (long long)ids.n)) &&
-         list_inputs(c, model_gguf(m), e) && open_file(c, o->dir, e);
+         list_inputs(c, model_gguf(m), model_hparams(m)->n_layer, e) && open_file(c, o->dir, e);
     if (ok) {
         run = session_new(m, &(session_opts){ .device = "cpu", .arith = "f32", .n_threads = o->n_threads, .n_ctx = chunk }, e);
         ok = run && session_observe(run, observe, c, e);
@@ -276,7 +283,7 @@ static bool compute(calibration *c, const model *m, const calibration_opts *o, e
     }
     session_free(run);
     free(ids.v);
-    if (ok) point_tensors(c);
+    if (ok) point_tensors(c, model_hparams(m)->n_layer);
     return ok;
 }
 

@@ -5,7 +5,8 @@
 // most CALIBRATION_BLOCK columns, then its factors (quant/moments.h, quant/effort.h). Sums are taken for as many layers
 // at a time as fit the memory bound, the texts being run again for the next ones; factors go to an unnamed file in
 // `dir` and are mapped. On the CPU in F32 always, so that the same texts give the same bytes for any number of threads
-// and at every SIMD level. The embeddings and the output matrix have none: what looks rows up has no inputs.
+// and at every SIMD level. The embeddings and the output matrix have none: what looks rows up has no inputs. Nor have
+// experts: a square matrix for each of them is more than any memory holds; they are encoded by effort alone.
 // Proved by tests/calibrate_test.c.
 #ifndef HALLMARK_MEASURE_CALIBRATE_H
 #define HALLMARK_MEASURE_CALIBRATE_H

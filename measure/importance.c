@@ -119,13 +119,17 @@ static bool add_token(entry *t, int64_t mat, const float *x, err *e)
     return true;
 }
 
-static void observe(void *ctx, const char *tensor, const float *x, int n, int64_t cols)
+static void observe(void *ctx, const product_input *seen)
 {
+    const float *x = seen->x;
+    const int     n = seen->n;
+    const int64_t cols = seen->cols;
     sums *s = ctx;
     if (s->e->kind != ERR_NONE) return;
-    entry *t = entry_of(s, tensor, 1, cols, "this run", s->e);
+    const int64_t n_mat = seen->experts > 0 ? seen->experts : 1;
+    entry *t = entry_of(s, seen->tensor, n_mat, cols, "this run", s->e);
     for (int i = 0; t && i < n; i++)
-        if (!add_token(t, 0, x + i * cols, s->e)) return;
+        if (!add_token(t, seen->expert, x + i * cols, s->e)) return;
 }
 
 // The file's own name: where it lay on a disk is nobody's business, nor that of a matrix made from ours.

@@ -9,7 +9,9 @@
 enum { DEFAULT_CHUNK = 128, DEFAULT_SAMPLES = 4, SKIP = 4 };        // the first positions have hardly any context: their KL is mostly noise
 static const int64_t LOGITS_BYTES = (int64_t)1 << 30;               // of the reference; beyond that its largest, and one bucket for the rest
 
-typedef struct { float *mean_square; double *sum; int64_t cols, n; } column;        // what a matrix is multiplied with
+// What a matrix is multiplied with; of experts [n_expert][cols], n all their tokens together, so that an expert counts as
+// often as it is taken.
+typedef struct { float *mean_square; double *sum; int64_t values, n; } column;
 typedef struct { uint8_t *bytes; dtype type; } encoded;                             // one matrix as the session has it now; NULL: the source's
 
 struct probe {
@@ -64,16 +66,23 @@ static int64_t index_of(const probe *p, const char *name)
     return t ? t - gguf_tensor_at(g, 0) : -1;
 }
 
-static void observe(void *ctx, const char *tensor, const float *x, int n, int64_t cols)
+static void observe(void *ctx, const product_input *seen)
 {
     probe *p = ctx;
-    const int64_t i = index_of(p, tensor);
-    column *c = &p->columns[i];
-    if (!c->sum && !(c->sum = calloc((size_t)cols, sizeof *c->sum))) { err_nomem(p->e, "sums of a matrix's input", (size_t)cols * sizeof *c->sum); return; }
-    for (int t = 0; t < n; t++)
-        for (int64_t k = 0; k < cols; k++) c->sum[k] += (double)x[t * cols + k] * x[t * cols + k];
-    c->cols = cols;
-    c->n += n;
+    column *c = &p->columns[index_of(p, seen->tensor)];
+    const int64_t cols = seen->cols;
+    if (!c->sum) {
+        c->values = cols * (seen->experts > 0 ? seen->experts : 1);
+        c->sum = calloc((size_t)c->values, sizeof *c->sum);
+    }
+    if (!c->sum) {
+        err_nomem(p->e, "sums of a matrix's input", (size_t)c->values * sizeof *c->sum);
+        return;
+    }
+    double *sum = c->sum + seen->expert * cols;
+    for (int t = 0; t < seen->n; t++)
+        for (int64_t k = 0; k < cols; k++) sum[k] += (double)seen->x[t * cols + k] * seen->x[t * cols + k];
+    c->n += seen->n;
 }
 
 static bool observe_inputs(probe *p, err *e)
@@ -87,9 +96,9 @@ static bool observe_inputs(probe *p, err *e)
     for (int64_t i = 0; i < p->n_tensors; i++) {
         column *c = &p->columns[i];
         if (!c->sum) continue;
-        if (!(c->mean_square = malloc((size_t)c->cols * sizeof *c->mean_square)))
-            return err_nomem(e, "sums of a matrix's input", (size_t)c->cols * sizeof(float));
-        for (int64_t k = 0; k < c->cols; k++) c->mean_square[k] = (float)(c->sum[k] / (double)c->n);
+        if (!(c->mean_square = malloc((size_t)c->values * sizeof *c->mean_square)))
+            return err_nomem(e, "sums of a matrix's input", (size_t)c->values * sizeof(float));
+        for (int64_t k = 0; k < c->values; k++) c->mean_square[k] = (float)(c->sum[k] / (double)c->n);
         free(c->sum);
         c->sum = NULL;
     }
@@ -104,7 +113,11 @@ static bool open_all(probe *p, const char *path, err *e)
     if (!(p->m = model_open(path, e)) || (p->o.imatrix && !(p->im = imatrix_open(p->o.imatrix, e)))) return false;
     const hparams *h = model_hparams(p->m);
     p->reach.first_mtp = h->n_layer;
-    while (p->reach.first_shared_kv < h->n_layer && h->layers[p->reach.first_shared_kv].has_kv) p->reach.first_shared_kv++;
+    while (p->reach.first_shared_kv < h->n_layer) {
+        const layer_shape *l = &h->layers[p->reach.first_shared_kv];
+        if (!l->has_kv && !l->recurrent) break;
+        p->reach.first_shared_kv++;
+    }
     p->n_tensors = gguf_n_tensors(model_gguf(p->m));
     p->columns   = calloc((size_t)p->n_tensors + 1, sizeof *p->columns);
     p->now       = calloc((size_t)p->n_tensors + 1, sizeof *p->now);

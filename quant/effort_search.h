@@ -33,7 +33,7 @@ typedef struct {            // w ~= a * q - b, and the sums that say what moving
 
 typedef struct { vf w, wx, wxx; } sub_sums;
 
-LANE_INLINE sub_sums sums_of(int n, const vf *x, const vf *w)
+LANE_COPIED sub_sums sums_of(int n, const vf *x, const vf *w)
 {
     sub_sums s = { splat(0), splat(0), splat(0) };
     for (int i = 0; i < n; i++) {
@@ -57,7 +57,7 @@ LANE_INLINE void keep_better(sub_fit *best, sub_fit f, vi usable)
 }
 
 // Codes by one inverse scale, counted from `from`, and the least-squares scale (and min) for them.
-LANE_INLINE void try_sub(sub_fit *best, const effort_kind *k, const vf *x, const vf *w, const sub_sums *s, vf inverse,
+LANE_COPIED void try_sub(sub_fit *best, const effort_kind *k, const vf *x, const vf *w, const sub_sums *s, vf inverse,
                          vf from)
 {
     vf sl = splat(0), sll = splat(0), slx = splat(0);
@@ -84,7 +84,7 @@ LANE_INLINE void try_sub(sub_fit *best, const effort_kind *k, const vf *x, const
 
 enum { WIDTHS = 9, ALTERNATIONS = 3 };
 
-LANE_INLINE sub_fit fit_sub(const effort_kind *k, const vf *x, const vf *w)
+LANE_COPIED sub_fit fit_sub(const effort_kind *k, const vf *x, const vf *w)
 {
     const sub_sums s = sums_of(k->n, x, w);
     vf lo = x[0], hi = x[0];
@@ -121,7 +121,7 @@ LANE_INLINE sub_fit fit_sub(const effort_kind *k, const vf *x, const vf *w)
 
 // What it costs, at most, to give sub-block f the scale and min of small integers; and the integers. The codes are
 // taken as they are.
-LANE_INLINE vf integer_cost(const effort_kind *k, const sub_fit *f, vf sw, vf d, vf by_d, vf dmin, vf by_dmin, vf *s,
+LANE_COPIED vf integer_cost(const effort_kind *k, const sub_fit *f, vf sw, vf d, vf by_d, vf dmin, vf by_dmin, vf *s,
                             vf *m)
 {
     *s = round_clamped(f->a * by_d, k->s_lo, k->s_hi);
@@ -138,7 +138,7 @@ LANE_INLINE vf integer_cost(const effort_kind *k, const sub_fit *f, vf sw, vf d,
 enum { D_STEPS = 12, DMIN_STEPS = 8 };
 
 // d and dmin by the least sum of costs, and the integers that go with them.
-LANE_INLINE void choose_scales(block_fit *f, const effort_kind *k, const sub_fit *sub, const vf *sw)
+LANE_COPIED void choose_scales(block_fit *f, const effort_kind *k, const sub_fit *sub, const vf *sw)
 {
     vf max_a = splat(0), max_b = splat(0), best = splat(__builtin_inff()), d = splat(0), dmin = splat(0);
     for (int j = 0; j < k->subs; j++) {
@@ -176,7 +176,7 @@ LANE_INLINE vf nearest_code(const effort_kind *k, vf x, vf by_scale, vf offset)
 }
 
 // Of sub-block x with the scale and offset that will be decoded.
-LANE_INLINE vf exact_error(const effort_kind *k, const vf *x, const vf *w, vf scale, vf offset)
+LANE_COPIED vf exact_error(const effort_kind *k, const vf *x, const vf *w, vf scale, vf offset)
 {
     const vf by = inverse_of(scale);
     vf sum = splat(0);
@@ -188,7 +188,7 @@ LANE_INLINE vf exact_error(const effort_kind *k, const vf *x, const vf *w, vf sc
 }
 
 // The integers of one sub-block, one step to either side of what they are; returns its error.
-LANE_INLINE vf settle_integers(const effort_kind *k, const vf *x, const vf *w, vf d, vf dmin, vf *s, vf *m)
+LANE_COPIED vf settle_integers(const effort_kind *k, const vf *x, const vf *w, vf d, vf dmin, vf *s, vf *m)
 {
     const bool has_s = k->s_hi > 0, has_m = k->m_hi > 0;
     const vf s0 = *s, m0 = *m;
@@ -208,7 +208,7 @@ LANE_INLINE vf settle_integers(const effort_kind *k, const vf *x, const vf *w, v
 }
 
 // The least-squares d and dmin for the codes and integers that f has now.
-LANE_INLINE void refit_scales(block_fit *f, const effort_kind *k, const vf *x, const vf *w, const vf *sw, const vf *swx)
+LANE_COPIED void refit_scales(block_fit *f, const effort_kind *k, const vf *x, const vf *w, const vf *sw, const vf *swx)
 {
     vf pp = splat(0), pm = splat(0), mm = splat(0), px = splat(0), mx = splat(0);
     for (int j = 0; j < k->subs; j++) {

@@ -9,27 +9,29 @@
 
 static int64_t cols_of(const gguf_tensor *t) { return t->n_dims > 0 ? t->shape[t->n_dims - 1] : 1; }
 
-// Row strides and codecs of both sides; ERR_INPUT where there is no way from one to the other.
-typedef struct { const codec *from, *to; int64_t cols, rows, from_bytes, to_bytes; } pair;
+// Row strides and codecs of both sides; ERR_INPUT where there is no way from one to the other. Rows are those of one
+// matrix: the whole tensor, or one expert.
+typedef struct { const codec *from, *to; int64_t cols, rows, matrices, from_bytes, to_bytes; } pair;
 
 static bool pair_of(pair *p, const gguf_tensor *src, dtype to, err *e)
 {
     *p = (pair){ .from = codec_find(src->type), .to = codec_find(to), .cols = cols_of(src) };
-    p->rows = src->n_elems / p->cols;
-    if ((!p->from && !dtype_is_float(src->type)) || !p->to || src->n_dims > 2
+    p->matrices = src->n_dims > 2 ? src->shape[0] : 1;
+    p->rows = src->n_elems / p->cols / p->matrices;
+    if ((!p->from && !dtype_is_float(src->type)) || !p->to || src->n_dims > 3
         || !dtype_row_bytes(src->type, p->cols, &p->from_bytes) || !dtype_row_bytes(to, p->cols, &p->to_bytes))
         return err_set(e, ERR_INPUT, "tensor '%s': rows of %lld %s cannot become %s", src->name, (long long)p->cols,
                        dtype_name(src->type), dtype_name(to));
     return true;
 }
 
-bool encode_tensor(uint8_t *dst, const gguf_tensor *src, dtype to, const float *importance, int n_threads, err *e)
+// Matrix number m of the tensor. dst: of the whole; importance: [cols] of this one, or NULL.
+static bool encode_matrix(uint8_t *dst, const gguf_tensor *src, const pair *pp, int64_t m, const float *importance,
+                          int n_threads, err *e)
 {
     enum { ROWS = 16 };             // as many as the widest lanes take at a time
-    pair p;
-    if (!pair_of(&p, src, to, e)) return false;
-    if (!p.from)
-        return err_set(e, ERR_INPUT, "tensor '%s': %s is no type to encode from", src->name, dtype_name(src->type));
+    const pair p = *pp;
+    const int64_t first = m * p.rows;
     const int64_t n_groups = p.rows / ROWS + (p.rows % ROWS != 0);
     int64_t failed_group = n_groups;            // of several failures the first row's is reported
     err failure = { 0 };
@@ -38,7 +40,8 @@ bool encode_tensor(uint8_t *dst, const gguf_tensor *src, dtype to, const float *
         float *x = malloc((size_t)(ROWS * p.cols) * sizeof *x);
 #pragma omp for schedule(dynamic, 4)
         for (int64_t g = 0; g < n_groups; g++) {
-            const int64_t r0 = g * ROWS, n = p.rows - r0 < ROWS ? p.rows - r0 : ROWS;
+            const int64_t in_matrix = g * ROWS, r0 = first + in_matrix;
+            const int64_t n = p.rows - in_matrix < ROWS ? p.rows - in_matrix : ROWS;
             err why = { 0 }, here = { 0 };
             int64_t bad = 0;
             bool ok = x || err_nomem(&why, "rows of a tensor", (size_t)(ROWS * p.cols) * sizeof *x);
@@ -57,12 +60,23 @@ bool encode_tensor(uint8_t *dst, const gguf_tensor *src, dtype to, const float *
     return failed_group == n_groups || err_set(e, failure.kind, "%s", failure.msg);
 }
 
+bool encode_tensor(uint8_t *dst, const gguf_tensor *src, dtype to, const float *importance, int n_threads, err *e)
+{
+    pair p;
+    if (!pair_of(&p, src, to, e)) return false;
+    if (!p.from)
+        return err_set(e, ERR_INPUT, "tensor '%s': %s is no type to encode from", src->name, dtype_name(src->type));
+    for (int64_t m = 0; m < p.matrices; m++)
+        if (!encode_matrix(dst, src, &p, m, importance ? importance + m * p.cols : NULL, n_threads, e)) return false;
+    return true;
+}
+
 typedef struct { double error, norm; } row_sums;
 
 typedef struct {
     tensor_job   job;           // dst: the encoded tensor, its blocks in data
     int64_t      row_bytes;     // of the encoded
-    const float *col_weight;    // [cols] or NULL: 1
+    const float *col_weight;    // [cols], of experts [n_expert][cols]; or NULL: 1
 } comparison;
 
 // y: room for a row. false: no memory.
@@ -70,13 +84,15 @@ static bool sum_row(row_sums *s, const comparison *c, int64_t row, piece_scratch
 {
     err            ignored = { 0 };
     const int64_t  cols = c->job.cols;
+    const int64_t  matrix = c->job.dst->n_dims > 2 ? row / c->job.rows_per_matrix : 0;
+    const float   *weight = c->col_weight ? c->col_weight + matrix * cols : NULL;
     const float   *x = piece_source(&c->job, row * cols, cols, scratch, &ignored);
     *s = (row_sums){ 0, 0 };
     if (!x) return false;
     c->job.to->decode_row(y, c->job.dst->data + row * c->row_bytes, cols);
     for (int64_t i = 0; i < cols; i++) {
         const double d = (double)y[i] - (double)x[i];
-        s->error += (c->col_weight ? (double)c->col_weight[i] : 1.0) * d * d;
+        s->error += (weight ? (double)weight[i] : 1.0) * d * d;
         s->norm  += (double)x[i] * (double)x[i];
     }
     return true;

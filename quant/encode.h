@@ -7,13 +7,13 @@
 #include "../formats/gguf.h"
 #include "tensor_writer.h"
 
-// dst: dtype_bytes of src's shape. src: F32, F16 or BF16, of one or two dimensions; its data may have any alignment
-// that its element type has. importance: [cols] or NULL. n_threads 0: all cores; the same bytes for any number.
+// dst: dtype_bytes of src's shape. src: F32, F16 or BF16, of at most three dimensions; its data may have any
+// alignment that its element type has. importance: [cols], of three dimensions [shape[0]][cols], or NULL. n_threads 0: all cores; the same bytes for any number.
 // ERR_INPUT names tensor and row.
 bool encode_tensor(uint8_t *dst, const gguf_tensor *src, dtype to, const float *importance, int n_threads, err *e);
 
 // *sum: over all weights, col_weight[column] * (decoded - source)^2, in double, by rows in order: the same for any
-// number of threads. enc: src in type `to`. col_weight: [cols] >= 0, or NULL: 1.
+// number of threads. enc: src in type `to`. col_weight: [cols] >= 0, of three dimensions [shape[0]][cols], or NULL: 1.
 bool encode_error(double *sum, const gguf_tensor *src, const uint8_t *enc, dtype to, const float *col_weight,
                   int n_threads, err *e);
 

@@ -16,6 +16,14 @@
 
 #define LANE_INLINE static inline __attribute__((always_inline, unused))
 
+// For what is inlined for the sake of its constants, in many copies. With a sanitizer's checks in each they take a
+// compiler minutes: builds with sanitizers define LANES_IN_ONE_COPY. The bytes are the same.
+#ifdef LANES_IN_ONE_COPY
+#define LANE_COPIED static __attribute__((noinline, unused))
+#else
+#define LANE_COPIED LANE_INLINE
+#endif
+
 typedef float   vf __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi __attribute__((vector_size(4 * LANES)));
 typedef float   vf_loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias));

@@ -6,7 +6,7 @@
 // SIMD level, or whether tokens came one by one or in a batch. Long sums are cut into spans, so that a GPU can give each to other
 // threads: a product's columns into spans of COLUMN_SPAN, whose partial sums are added to those of the spans before, each to its own,
 // before the tree joins the sixteen; keys (softmax and what it weighs) into spans of KEY_SPAN, counted from the first that the token
-// sees, each joined by the tree, and then added in ascending order.
+// sees, each joined by the tree, and then added in ascending order. The sums of experts and delta nets: op.h.
 #ifndef HALLMARK_RUNTIME_BACKEND_H
 #define HALLMARK_RUNTIME_BACKEND_H
 
@@ -22,7 +22,7 @@ typedef enum { ARITH_F32, ARITH_BF16 } arith;
 
 typedef struct {            // a matrix of weights, on the backend
     dtype       type;
-    int64_t     rows, cols; // y[rows] = W x[cols]; a vector has rows 1
+    int64_t     rows, cols; // y[rows] = W x[cols]; a vector has rows 1, matrices of experts have those of all, one behind the other
     const void *data;       // backend memory (the CPU: the file's mapping)
     const char *name;       // for messages; borrowed
 } weight;
@@ -41,6 +41,12 @@ typedef struct {            // keys and values of one layer (or of the layers th
     void   *k, *v;          // backend memory, [capacity][k_row] and [capacity][v_row]
 } kv_layer;
 
+typedef struct {            // what a recurrent layer keeps of the tokens before: backend memory, F32
+    float  *conv;           // [taps - 1][channels]: the newest inputs of the convolution, the oldest first
+    float  *s;              // [heads][key_dim][dim] of the delta rule
+    int64_t conv_floats, s_floats;
+} state_layer;
+
 typedef struct {
     const float    *q;          // [n][n_head][head_dim], rotated
     float          *out;        // [n][n_head][head_dim]
@@ -57,6 +63,7 @@ typedef struct {            // what a list's indices stand for
     weight   *weights;
     kv_layer *caches;
     rope     *ropes;
+    state_layer *states;
 } op_memory;
 
 typedef struct {            // what differs from one run of a list to the next
@@ -73,6 +80,15 @@ static inline float *op_at(const op_memory *m, const op_args *a, view v)
     return v.buf < 0 ? NULL : m->buffers[v.buf] + v.off + (v.from_first ? (int64_t)a->first * v.row : 0);
 }
 
+typedef struct {            // what an observer of products sees: the input of one (net.h, session.h)
+    const char  *tensor;    // the weight's name
+    const float *x;         // host, [n][cols]
+    int          n;
+    int64_t      cols;
+    int          expert;    // which of `experts` it is the input of; experts 0: the tensor is one matrix
+    int          experts;
+} product_input;
+
 typedef struct backend backend;
 typedef struct {
     const char *name;                                                       // "cpu", "cuda"
@@ -83,7 +99,7 @@ typedef struct {
     void (*release)(backend *b, void *p);
     bool (*upload)(backend *b, void *dst, const void *src, int64_t n_bytes, err *e);
     bool (*download)(backend *b, void *dst, const void *src, int64_t n_bytes, err *e);
-    bool (*load_weight)(backend *b, const gguf_tensor *t, weight *w, err *e);  // t: 1-D or 2-D; w owns nothing of t's on the CPU
+    bool (*load_weight)(backend *b, const gguf_tensor *t, weight *w, err *e);  // t: 1-D to 3-D; w owns nothing of t's on the CPU
     void (*free_weight)(backend *b, weight *w);
     bool (*load_rope)(backend *b, rope *r, int64_t n_ctx, err *e);          // prepares r->dev
     void (*free_rope)(backend *b, rope *r);
@@ -116,6 +132,8 @@ typedef struct {
     bool (*recorded)(const backend *b);                                     // false before, and again when buffers had to move
     // Runs n (<= REPLAY_MAX) recorded steps, the first with token id at position pos; ids[i]: what step i chose, -1 if all were NaN.
     bool (*replay)(backend *b, int32_t id, int64_t pos, int n, int32_t *ids, err *e);
+    // Copies n_bytes from one place of the backend's memory to another, in the order of what runs. Not NULL where replay is not.
+    bool (*copy)(backend *b, void *dst, const void *src, int64_t n_bytes, err *e);
 } backend_ops;
 
 // Faults that tests plant in the runtime. Only a build with HALLMARK_FAULTS commits them; elsewhere FAULT_NONE is all there is.
@@ -124,6 +142,8 @@ typedef enum {
     FAULT_KV_F16, FAULT_FUSED_SUM_KV_DTYPE, FAULT_HEAD512_LOST,
     FAULT_ROPE_PAIRS, FAULT_NORMS_SWAPPED, FAULT_BIAS_LOST, FAULT_HEAD_TIED, FAULT_NORM_ROUNDED_ONCE,
     FAULT_ROPE_FACTORS_LOST,
+    FAULT_EXPERT_SCORE, FAULT_ROUTE_NOT_RENORMED, FAULT_TIES_HIGH, FAULT_SHARED_GATE_LOST, FAULT_OUTPUT_GATE_LOST, FAULT_DECAY_SIGN,
+    FAULT_CONV_LATE, FAULT_STATE_KEPT, FAULT_V_HEADS_GROUPED, FAULT_NORMS_SHIFTED, FAULT_K_NORMED_AS_V,
 } fault;
 
 struct backend {            // first member of every implementation

@@ -2,6 +2,7 @@
 #include "net_internal.h"
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 // ---- lowering ------------------------------------------------------------------------------------------------------------
 
@@ -60,15 +61,51 @@ static bool download_row(net *m, float *to, view v, int token, int64_t dim, cons
     return m->b->ops->download(m->b, to, from, dim * (int64_t)sizeof *to, e);
 }
 
-static bool is_observed(const net *m, const op *o) { return m->observer && o->kind == OP_LINEAR && o->layer >= 0; }
+static bool is_observed(const net *m, const op *o)
+{
+    return m->observer && (o->kind == OP_LINEAR || o->kind == OP_LINEAR_ID) && o->layer >= 0;
+}
+
+// An operand of the batch on the host: n rows of v.row floats, the last of which may be shorter.
+static bool download_rows(net *m, float *to, view v, int64_t last, const op_args *a, err *e)
+{
+    return m->b->ops->download(m->b, to, op_at(&m->mem, a, v), ((a->n - 1) * (int64_t)v.row + last) * (int64_t)sizeof *to, e);
+}
+
+// Rows of m->observed that expert x sees, moved to the front; how many.
+static int rows_of_expert(net *m, const op *o, const float *ids, int x, const op_args *a, int64_t cols, float *rows)
+{
+    int n = 0;
+    for (int64_t i = 0; i < (int64_t)a->n * o->slots; i++) {
+        const int64_t t = i / o->slots, s = i % o->slots;
+        if ((int)ids[t * o->in[1].row + s] != x) continue;
+        memcpy(rows + n++ * cols, m->observed + t * o->in[0].row + s * o->in[0].head, (size_t)cols * sizeof *rows);
+    }
+    return n;
+}
+
+// Shows the rows that each expert sees.
+static bool show_experts(net *m, const op *o, const op_args *a, err *e)
+{
+    const weight *w = &m->mem.weights[o->w[0]];
+    float *ids = m->observed_ids, *rows = m->observed_rows;
+    if (!download_rows(m, m->observed, o->in[0], o->in[0].head ? (o->slots - 1) * (int64_t)o->in[0].head + w->cols : w->cols, a, e)) return false;
+    if (!download_rows(m, ids, o->in[1], o->slots, a, e)) return false;
+    for (int x = 0; x < o->experts; x++) {
+        const product_input in = { .tensor = w->name, .x = rows, .n = rows_of_expert(m, o, ids, x, a, w->cols, rows), .cols = w->cols,
+                                   .expert = x, .experts = o->experts };
+        if (in.n > 0) m->observer(m->observer_ctx, &in);
+    }
+    return true;
+}
 
 // Shows the input of a layer's product to the observer.
 static bool show(net *m, const op *o, const op_args *a, err *e)
 {
+    if (o->kind == OP_LINEAR_ID) return show_experts(m, o, a, e);
     const weight *w = &m->mem.weights[o->w[0]];
-    const float *x = op_at(&m->mem, a, o->in[0]);
-    if (!m->b->ops->download(m->b, m->observed, x, a->n * w->cols * (int64_t)sizeof *x, e)) return false;
-    m->observer(m->observer_ctx, w->name, m->observed, a->n, w->cols);
+    if (!download_rows(m, m->observed, o->in[0], w->cols, a, e)) return false;
+    m->observer(m->observer_ctx, &(product_input){ .tensor = w->name, .x = m->observed, .n = a->n, .cols = w->cols });
     return true;
 }
 
@@ -134,13 +171,35 @@ bool net_recorded_logits(net *m, float *logits, err *e)
     return m->b->ops->download(m->b, logits, net_held(m), m->h->n_vocab * (int64_t)sizeof(float), e);
 }
 
+// Floats of a token that observers are shown: of the widest input there is, and of what its slots see of it, one behind the other.
+static void observed_floats(const net *m, int64_t *input, int64_t *rows)
+{
+    *input = m->widest;
+    *rows = 0;
+    for (int i = 0; i < m->fine.n; i++) {
+        const op *o = &m->fine.ops[i];
+        if (o->kind != OP_LINEAR_ID) continue;
+        const int64_t row = o->in[0].row, seen = o->slots * m->mem.weights[o->w[0]].cols;
+        if (row > *input) *input = row;
+        if (seen > *rows) *rows = seen;
+    }
+}
+
+static bool observed_alloc(net *m, err *e)
+{
+    int64_t input, rows;
+    observed_floats(m, &input, &rows);
+    const size_t bytes = (size_t)m->n_batch * (size_t)(input + rows + OP_SLOTS) * sizeof *m->observed;
+    m->observed = malloc(bytes);
+    if (!m->observed) return err_nomem(e, "copies of a product's input", bytes);
+    m->observed_rows = m->observed + m->n_batch * input;
+    m->observed_ids = m->observed_rows + m->n_batch * rows;
+    return true;
+}
+
 bool net_observe(net *m, product_observer fn, void *ctx, err *e)
 {
-    if (fn && !m->observed) {
-        const size_t bytes = (size_t)m->n_batch * (size_t)m->widest * sizeof *m->observed;
-        m->observed = malloc(bytes);
-        if (!m->observed) return err_nomem(e, "copies of a product's input", bytes);
-    }
+    if (fn && !m->observed && !observed_alloc(m, e)) return false;
     m->observer = fn;
     m->observer_ctx = ctx;
     return true;
@@ -191,93 +250,3 @@ const op *net_list(const net *m, bool one_token, bool head, int *n)
 }
 
 const op_memory *net_memory(const net *m) { return &m->mem; }
-
-// ---- faults that tests plant -------------------------------------------------------------------------------------------------
-
-#ifdef HALLMARK_FAULTS
-// An earlier cache of the same shape than the one a sharing layer should read, where there is one.
-static int wrong_cache(const net *m, const op *o)
-{
-    const layer_shape *own = &m->h->layers[m->p.caches[o->cache].layer];
-    if (m->p.caches[o->cache].layer == o->layer) return o->cache;
-    for (int c = o->cache - 1; c >= 0; c--) {
-        const layer_shape *other = &m->h->layers[m->p.caches[c].layer];
-        if (other->head_dim == own->head_dim && other->n_kv_head == own->n_kv_head) return c;
-    }
-    return o->cache;
-}
-
-// The last operation of a layer that a head of 512 was lost in leaves zeros.
-static bool loses_layer(const net *m, int i)
-{
-    const op *o = &m->p.ops[i], *next = i + 1 < m->p.n_ops ? o + 1 : NULL;
-    return o->kind == OP_RESIDUAL && (!next || next->kind == OP_MARK) && m->h->layers[o->layer].head_dim == 512;
-}
-
-// The norms that the first two sums lead to change places: those before the first layer's MLP and before the second
-// layer.
-static void swap_norms(net *m)
-{
-    op *first = NULL;
-    for (int i = 0; i < m->p.n_ops; i++) {
-        op *o = &m->p.ops[i];
-        if (o->kind != OP_RESIDUAL) continue;
-        if (first) {
-            const int w = o->w[1];
-            o->w[1] = first->w[1];
-            first->w[1] = w;
-            return;
-        }
-        first = o;
-    }
-}
-
-// The output matrix is taken for the embedding.
-static void tie_head(net *m)
-{
-    int i = 0;
-    while (m->p.ops[i].kind != OP_EMBED) i++;
-    m->p.head[0].w[0] = m->p.ops[i].w[0];
-}
-
-void net_plant(net *m)
-{
-    for (int r = 0; r < m->p.n_ropes; r++) {
-        if (m->b->fault == FAULT_ROPE_BASE_SWAP) m->p.ropes[r].base = m->h->rope_base;
-        if (m->b->fault == FAULT_ROPE_FACTORS_LOST) m->p.ropes[r].factors = NULL;
-    }
-    if (m->b->fault == FAULT_NORMS_SWAPPED) swap_norms(m);
-    if (m->b->fault == FAULT_HEAD_TIED) tie_head(m);
-    for (int i = 0; i < m->p.n_ops; i++) {
-        op *o = &m->p.ops[i];
-        switch (m->b->fault) {
-        case FAULT_SCALE_RSQRT_D:
-            if (o->kind == OP_ATTEND) o->scale = 1.0f / sqrtf((float)o->dim);
-            break;
-        case FAULT_WINDOW_OFF_BY_ONE:
-            if (o->kind == OP_ATTEND && o->window > 0) o->window--;
-            break;
-        case FAULT_KV_WRONG_LAYER:
-            if (o->kind == OP_ATTEND) o->cache = wrong_cache(m, o);
-            break;
-        case FAULT_ROPE_PAIRS:
-            if (o->kind == OP_HEADS) o->neighbours = !o->neighbours;
-            break;
-        case FAULT_BIAS_LOST:
-            for (int k = 0; k < OP_WEIGHTS; k++) o->bias[k] = -1;
-            break;
-        case FAULT_NORM_ROUNDED_ONCE:
-            o->round_first = false;
-            break;
-        case FAULT_HEAD512_LOST:
-            if (!loses_layer(m, i)) break;
-            o->scale = 0.0f;
-            o->scale_from = -1;
-            break;
-        default: break;
-        }
-    }
-}
-#else
-void net_plant(net *m) { (void)m; }
-#endif

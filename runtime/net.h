@@ -29,8 +29,9 @@ bool net_record(net *m, err *e);
 // Logits of the recorded step that the backend ran last; host [n_vocab]. Until the next net_forward.
 bool net_recorded_logits(net *m, float *logits, err *e);
 
-// Sees the input of every product of a layer ("blk.*" tensors) before it is computed: x is host [n][cols], borrowed during the call.
-typedef void (*product_observer)(void *ctx, const char *tensor, const float *x, int n, int64_t cols);
+// Sees the input of every product of a layer ("blk.*" tensors) before it is computed. Of a tensor of experts each call says of one expert: the rows
+// that it sees, in the order of tokens; an expert that sees none has no call.
+typedef void (*product_observer)(void *ctx, const product_input *in);
 // From here on every forward calls fn; NULL: no more. ERR_SYSTEM without memory for the copy.
 bool net_observe(net *m, product_observer fn, void *ctx, err *e);
 
@@ -38,6 +39,12 @@ bool net_observe(net *m, product_observer fn, void *ctx, err *e);
 // token_embd. *used: whether the program reads a matrix of that name; nothing happens where it does not. ERR_USAGE: vectors, another shape, a
 // decode step that is recorded already.
 bool net_replace(net *m, const gguf_tensor *t, bool *used, err *e);
+
+// States of recurrent layers (op.h): a copy, and the copy back. A backend that replays has room for it.
+bool net_has_states(const net *m);
+bool net_keep_states(net *m, err *e);
+bool net_restore_states(net *m, err *e);
+int64_t net_state_bytes(const net *m);      // of the states, without their copies
 
 // Bytes of weights that one decode step reads.
 int64_t net_step_weight_bytes(const net *m);

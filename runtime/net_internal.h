@@ -12,6 +12,8 @@ struct net {
     const hparams *h;
     program        p;
     op_memory      mem;             // [p.n_buffers], [p.n_weights], [p.n_caches], [p.n_ropes]
+    state_layer   *kept;            // [p.n_states], copies: net_keep_states
+    float        **cast;            // [p.n_weights]: values that are not the file's (program.h), or NULL
     float        **inv_freq;        // [p.n_ropes], host
     int            n_batch, logits_rows;        // logits_rows: tokens whose logits are computed at a time
     op_list        many, one, fine;             // the layers: for batches, for one token, wholly expanded for observers
@@ -22,7 +24,7 @@ struct net {
     // Whoever watches the products of the layers, and a host copy of one product's input for it.
     product_observer observer;
     void          *observer_ctx;
-    float         *observed;
+    float         *observed, *observed_rows, *observed_ids;     // one piece of memory; the rows of one expert, and who sees which
     int64_t        widest;                      // columns of the widest weight bound
 };
 

@@ -1,5 +1,6 @@
 // net_load: what a program names, brought to a backend: tensors, rotary tables, caches and buffers: see net.h.
 #include "net_internal.h"
+#include "../quant/exp_log.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,13 +8,61 @@
 
 // ---- weights -------------------------------------------------------------------------------------------------------------
 
-// Binds one tensor. One that may be absent and is leaves w zeroed.
-static bool bind(net *m, const gguf *g, const program_weight *want, weight *w, err *e)
+static float round_bf16(float x) { return f32_from_bf16(bf16_from_f32(x)); }
+
+// x = -e^A, of the A that bfloat16 holds. Where A was held in it to begin with, x is right, and e^A in F32 is the file's.
+static float cast_log(float x)
 {
-    const gguf_tensor *t;
+    const double nearly_equal = 5e-7;
+    if (!(x < 0.0f) || !isfinite(x)) return x;
+    const double a = log_f64(-(double)x), rounded = (double)round_bf16((float)a);
+    return fabs(a - rounded) < nearly_equal ? x : (float)-exp_f64(rounded);
+}
+
+static float cast_value(weight_cast how, float x)
+{
+    switch (how) {
+    case CAST_ROUND:     return round_bf16(x);
+    case CAST_ROUND_LOG: return cast_log(x);
+    case CAST_ADD_ONE:   return x + 1.0f;
+    case CAST_NONE:      break;
+    }
+    return x;
+}
+
+static bool is_cast(const net *m, const program_weight *want, const gguf_tensor *t)
+{
+    if (t->type != DT_F32 || ((uintptr_t)t->data & 3) != 0) return false;
+    return want->cast == CAST_ADD_ONE || (want->cast != CAST_NONE && m->b->arith == ARITH_BF16);
+}
+
+// The tensor with values of its own, which m owns.
+static bool cast_tensor(net *m, int i, const gguf_tensor *t, gguf_tensor *own, err *e)
+{
+    const float *from = (const float *)(const void *)t->data;
+    float *to = malloc((size_t)t->n_elems * sizeof *to);
+    if (!to) return err_nomem(e, t->name, (size_t)t->n_elems * sizeof *to);
+    for (int64_t k = 0; k < t->n_elems; k++) to[k] = cast_value(m->p.weights[i].cast, from[k]);
+    m->cast[i] = to;
+    *own = *t;
+    own->data = (const uint8_t *)(const void *)to;
+    return true;
+}
+
+// Binds one tensor. One that may be absent and is leaves w zeroed.
+static bool bind(net *m, const gguf *g, int i, err *e)
+{
+    const program_weight *want = &m->p.weights[i];
+    const gguf_tensor    *t;
+    gguf_tensor           own;
+    weight               *w = &m->mem.weights[i];
     if (want->unread) return true;
     if (!program_find_tensor(g, want, &t, e)) return false;
     if (!t) return true;
+    if (is_cast(m, want, t)) {
+        if (!cast_tensor(m, i, t, &own, e)) return false;
+        t = &own;
+    }
     if (!m->b->ops->load_weight(m->b, t, w, e)) return false;
     if (w->cols > m->widest) m->widest = w->cols;
     return true;
@@ -43,7 +92,7 @@ static bool load_weights(net *m, const gguf *g, err *e)
 {
     const double began = seconds();
     for (int i = 0; i < m->p.n_weights; i++)
-        if (!bind(m, g, &m->p.weights[i], &m->mem.weights[i], e)) return false;
+        if (!bind(m, g, i, e)) return false;
     tie(m);
     if (!m->b->ops->copies_weights) return true;
     if (!m->b->ops->sync(m->b, e)) return false;        // the last ones may still travel
@@ -70,7 +119,7 @@ bool net_replace(net *m, const gguf_tensor *t, bool *used, err *e)
     *used = i < m->p.n_weights && !is_tied(m, i);
     if (!*used) return true;
     weight *w = &m->mem.weights[i], fresh = { 0 };
-    if (t->n_dims > 2 || gguf_tensor_rows(t) != w->rows || gguf_tensor_cols(t) != w->cols)
+    if (gguf_tensor_rows(t) != w->rows || gguf_tensor_cols(t) != w->cols)
         return err_set(e, ERR_USAGE, "tensor '%s': found [%lld][%lld], expected [%lld][%lld]", t->name, (long long)gguf_tensor_rows(t),
                        (long long)gguf_tensor_cols(t), (long long)w->rows, (long long)w->cols);
     if (o->recorded && o->recorded(m->b)) return err_set(e, ERR_USAGE, "tensor '%s': a decode step is recorded with the weights it has", t->name);
@@ -153,6 +202,59 @@ bool net_kv_choice(const net *m, int layer, kv_choice *c)
     return false;
 }
 
+// ---- states --------------------------------------------------------------------------------------------------------------
+
+static bool open_state(net *m, const program_state *p, state_layer *s, err *e)
+{
+    const backend_ops *o = m->b->ops;
+    *s = (state_layer){ .conv_floats = p->conv_floats, .s_floats = p->s_floats };
+    void *conv = NULL, *rule = NULL;
+    const bool ok = o->alloc(m->b, &conv, p->conv_floats * (int64_t)sizeof(float), "state of a convolution", e)
+        && o->alloc(m->b, &rule, p->s_floats * (int64_t)sizeof(float), "state of a delta net", e);
+    s->conv = conv;
+    s->s = rule;
+    return ok;
+}
+
+// What states are, and a copy of each where steps are replayed: those beyond an end of text have to be taken back.
+static bool open_states(net *m, err *e)
+{
+    for (int i = 0; i < m->p.n_states; i++) {
+        if (!open_state(m, &m->p.states[i], &m->mem.states[i], e)) return false;
+        if (m->b->ops->replay && !open_state(m, &m->p.states[i], &m->kept[i], e)) return false;
+    }
+    return true;
+}
+
+static bool copy_state(net *m, const state_layer *to, const state_layer *from, err *e)
+{
+    const backend_ops *o = m->b->ops;
+    return o->copy(m->b, to->conv, from->conv, from->conv_floats * (int64_t)sizeof(float), e)
+        && o->copy(m->b, to->s, from->s, from->s_floats * (int64_t)sizeof(float), e);
+}
+
+bool net_keep_states(net *m, err *e)
+{
+    for (int i = 0; i < m->p.n_states; i++)
+        if (!copy_state(m, &m->kept[i], &m->mem.states[i], e)) return false;
+    return true;
+}
+
+bool net_restore_states(net *m, err *e)
+{
+    for (int i = 0; i < m->p.n_states; i++)
+        if (!copy_state(m, &m->mem.states[i], &m->kept[i], e)) return false;
+    return true;
+}
+
+bool net_has_states(const net *m) { return m->p.n_states > 0; }
+
+static void close_state(net *m, state_layer *s)
+{
+    m->b->ops->release(m->b, s->conv);
+    m->b->ops->release(m->b, s->s);
+}
+
 // ---- buffers -------------------------------------------------------------------------------------------------------------
 
 // Bytes of a buffer. false: more than 64 bits hold.
@@ -222,8 +324,11 @@ static bool alloc_tables(net *m, err *e)
     m->mem.weights = calloc((size_t)p->n_weights + 1, sizeof *m->mem.weights);
     m->mem.caches = calloc((size_t)p->n_caches + 1, sizeof *m->mem.caches);
     m->mem.ropes = calloc((size_t)p->n_ropes + 1, sizeof *m->mem.ropes);
+    m->cast = calloc((size_t)p->n_weights + 1, sizeof *m->cast);
+    m->mem.states = calloc((size_t)p->n_states + 1, sizeof *m->mem.states);
+    m->kept = calloc((size_t)p->n_states + 1, sizeof *m->kept);
     m->inv_freq = calloc((size_t)p->n_ropes + 1, sizeof *m->inv_freq);
-    const bool ok = m->mem.buffers && m->mem.weights && m->mem.caches && m->mem.ropes && m->inv_freq;
+    const bool ok = m->mem.buffers && m->mem.weights && m->mem.caches && m->mem.states && m->kept && m->mem.ropes && m->inv_freq && m->cast;
     return ok || err_nomem(e, "layer tables", (size_t)p->n_weights * sizeof *m->mem.weights);
 }
 
@@ -234,6 +339,7 @@ bool net_load(net *m, const gguf *g, const kv_spec *kv, int64_t n_ctx, err *e)
     if (!read_scales(m, e)) return false;
     if (!open_ropes(m, n_ctx, e)) return false;
     if (!open_caches(m, kv, n_ctx, e)) return false;
+    if (!open_states(m, e)) return false;
     if (!open_buffers(m, e)) return false;
     return reserve_products(m, m->p.ops, m->p.n_ops, m->n_batch, e) && reserve_products(m, m->p.head, m->p.n_head, m->logits_rows, e);
 }
@@ -247,13 +353,21 @@ void net_unload(net *m)
         o->release(m->b, m->mem.caches[i].k);
         o->release(m->b, m->mem.caches[i].v);
     }
+    for (int i = 0; m->mem.states && m->kept && i < m->p.n_states; i++) {
+        close_state(m, &m->mem.states[i]);
+        close_state(m, &m->kept[i]);
+    }
     for (int i = 0; m->mem.weights && i < m->p.n_weights; i++)
         if (is_tied(m, i)) memset(&m->mem.weights[i], 0, sizeof m->mem.weights[i]);
     for (int i = 0; m->mem.weights && i < m->p.n_weights; i++) o->free_weight(m->b, &m->mem.weights[i]);
     for (int i = 0; m->inv_freq && i < m->p.n_ropes; i++) free(m->inv_freq[i]);
+    for (int i = 0; m->cast && i < m->p.n_weights; i++) free(m->cast[i]);
     free(m->mem.buffers);
     free(m->mem.weights);
     free(m->mem.caches);
+    free(m->mem.states);
+    free(m->kept);
+    free(m->cast);
     free(m->mem.ropes);
     free(m->inv_freq);
 }
@@ -269,10 +383,12 @@ static int64_t bytes_of(const weight *w)
 int64_t net_step_weight_bytes(const net *m)
 {
     // Of the embedding tables a step reads one row each; a tied output product reads the whole of token_embd, as `output`.
+    // Of experts it reads those that the token goes to.
     int64_t sum = 0;
     for (int i = 0; i < m->p.n_weights; i++) {
+        const program_weight *w = &m->p.weights[i];
         const int64_t bytes = bytes_of(&m->mem.weights[i]);
-        sum += m->p.weights[i].by_rows ? bytes / m->p.weights[i].rows : bytes;
+        sum += w->by_rows ? bytes / w->rows : w->experts ? bytes / w->experts * w->used : bytes;
     }
     return sum;
 }
@@ -283,6 +399,13 @@ int64_t net_weight_bytes(const net *m)
     for (int i = 0; i < m->p.n_weights; i++)
         if (!is_tied(m, i)) sum += bytes_of(&m->mem.weights[i]);
     return sum;
+}
+
+int64_t net_state_bytes(const net *m)
+{
+    int64_t floats = 0;
+    for (int i = 0; i < m->p.n_states; i++) floats += m->p.states[i].conv_floats + m->p.states[i].s_floats;
+    return floats * (int64_t)sizeof(float);
 }
 
 int64_t net_scratch_bytes(const net *m) { return m->scratch_bytes; }

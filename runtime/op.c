@@ -4,7 +4,8 @@
 static const char *const names[N_OP_KINDS] = {
     [OP_EMBED] = "embed", [OP_NORM] = "norm", [OP_LINEAR] = "linear", [OP_ADD] = "add", [OP_MUL] = "mul", [OP_SCALE] = "scale", [OP_ACT] = "act",
     [OP_ACT_MUL] = "act_mul", [OP_SOFTCAP] = "softcap", [OP_ROTATE] = "rotate", [OP_STORE] = "store", [OP_ATTEND] = "attend", [OP_MARK] = "mark",
-    [OP_ARGMAX] = "argmax", [OP_RESIDUAL] = "residual", [OP_GLU] = "glu", [OP_GATED] = "gated", [OP_HEADS] = "heads",
+    [OP_GATE] = "gate", [OP_ROUTE] = "route", [OP_LINEAR_ID] = "linear_id", [OP_JOIN] = "join", [OP_L2NORM] = "l2norm", [OP_CONV] = "conv",
+    [OP_DECAY] = "decay", [OP_DELTA] = "delta", [OP_ARGMAX] = "argmax", [OP_RESIDUAL] = "residual", [OP_GLU] = "glu", [OP_GATED] = "gated", [OP_HEADS] = "heads",
 };
 
 const char *op_name(op_kind k) { return names[k]; }
@@ -13,7 +14,7 @@ static const view no_view = { .buf = -1 };
 
 op op_new(op_kind kind, int layer)
 {
-    op o = { .kind = kind, .layer = layer, .cache = -1, .rope = -1, .scale_from = -1, .scale = 1.0f, .rows = 1 };
+    op o = { .kind = kind, .layer = layer, .cache = -1, .rope = -1, .state = -1, .scale_from = -1, .scale = 1.0f, .rows = 1 };
     for (int i = 0; i < OP_VIEWS; i++) o.out[i] = o.in[i] = no_view;
     for (int i = 0; i < OP_WEIGHTS; i++) o.w[i] = o.bias[i] = -1;
     return o;
@@ -120,6 +121,27 @@ static void expand_heads(expansion *x, const op *c)
     store->dim = c->dim;
 }
 
+// One product for each of the matrices.
+static void expand_linear(expansion *x, const op *c)
+{
+    for (int i = 0; i < OP_WEIGHTS; i++)
+        if (c->w[i] >= 0) linear(x, c, c->out[i], c->in[0], c->w[i], c->bias[i]);
+}
+
+static void expand_linear_id(expansion *x, const op *c)
+{
+    for (int i = 0; i < OP_WEIGHTS; i++) {
+        if (c->w[i] < 0) continue;
+        op *o = more(x, OP_LINEAR_ID, c);
+        o->out[0] = c->out[i];
+        o->in[0] = c->in[0];
+        o->in[1] = c->in[1];
+        o->w[0] = c->w[i];
+        o->experts = c->experts;
+        o->slots = c->slots;
+    }
+}
+
 int op_expand(const op *o, op out[OP_EXPANSION])
 {
     expansion x = { .out = out };
@@ -129,9 +151,10 @@ int op_expand(const op *o, op out[OP_EXPANSION])
     case OP_GATED:    expand_gated(&x, o); break;
     case OP_HEADS:    expand_heads(&x, o); break;
     case OP_LINEAR:
-        if (o->w[1] < 0) break;
-        for (int i = 0; i < OP_WEIGHTS; i++)
-            if (o->w[i] >= 0) linear(&x, o, o->out[i], o->in[0], o->w[i], o->bias[i]);
+        if (o->w[1] >= 0) expand_linear(&x, o);
+        break;
+    case OP_LINEAR_ID:
+        if (o->w[1] >= 0) expand_linear_id(&x, o);
         break;
     default: break;
     }
@@ -145,12 +168,41 @@ typedef struct { op_span *s; int n; } spans;
 static void touch(spans *all, view v, int64_t floats, bool write)
 {
     if (v.buf < 0) return;
-    all->s[all->n++] = (op_span){ .buf = v.buf, .cache = -1, .off = v.off, .row = v.row, .floats = floats, .write = write };
+    all->s[all->n++] = (op_span){ .buf = v.buf, .cache = -1, .state = -1, .off = v.off, .row = v.row, .floats = floats, .write = write };
 }
 
 static void touch_cache(spans *all, int cache, bool write)
 {
-    all->s[all->n++] = (op_span){ .buf = -1, .cache = cache, .write = write };
+    all->s[all->n++] = (op_span){ .buf = -1, .cache = cache, .state = -1, .write = write };
+}
+
+static void touch_state(spans *all, int state)
+{
+    all->s[all->n++] = (op_span){ .buf = -1, .cache = -1, .state = state, .write = true };
+}
+
+// n rows of dim floats, which may lie apart.
+static void touch_rows(spans *all, view v, int64_t n, int64_t dim, bool write)
+{
+    const int64_t head = v.head ? v.head : dim;
+    touch(all, v, v.one ? n : (n - 1) * head + dim, write);
+}
+
+static void touch_experts(const op *o, const op_shape w[OP_WEIGHTS], spans *all)
+{
+    touch_rows(all, o->in[0], o->in[0].head ? o->slots : 1, w[0].cols, false);
+    touch(all, o->in[1], o->slots, false);
+    for (int i = 0; i < OP_WEIGHTS; i++)
+        if (o->w[i] >= 0) touch_rows(all, o->out[i], o->slots, w[i].rows / o->experts, true);
+}
+
+static void touch_delta(const op *o, spans *all)
+{
+    touch(all, o->in[0], 2 * (int64_t)o->kv_rows * o->key_dim + (int64_t)o->rows * o->dim, false);
+    touch(all, o->in[1], o->rows, false);
+    touch(all, o->in[2], o->rows, false);
+    touch(all, o->out[0], (int64_t)o->rows * o->dim, true);
+    touch_state(all, o->state);
 }
 
 int op_touches(const op *o, const op_shape w[OP_WEIGHTS], int head_dim, op_span out[OP_SPANS])
@@ -167,9 +219,31 @@ int op_touches(const op *o, const op_shape w[OP_WEIGHTS], int head_dim, op_span 
             if (o->w[i] >= 0) touch(&all, o->out[i], w[i].rows, true);
         touch(&all, o->in[1], o->dim, false);
         break;
-    case OP_NORM: case OP_ADD: case OP_MUL: case OP_SCALE: case OP_ACT: case OP_ACT_MUL: case OP_SOFTCAP: case OP_ROTATE:
-        for (int i = 0; i < OP_VIEWS; i++) touch(&all, o->in[i], floats, false);
-        touch(&all, o->out[0], floats, true);
+    case OP_NORM: case OP_L2NORM: case OP_ADD: case OP_MUL: case OP_SCALE: case OP_ACT: case OP_ACT_MUL: case OP_SOFTCAP: case OP_ROTATE: case OP_GATE:
+    case OP_DECAY:
+        for (int i = 0; i < OP_VIEWS; i++) touch_rows(&all, o->in[i], o->rows, o->dim, false);
+        touch_rows(&all, o->out[0], o->rows, o->dim, true);
+        break;
+    case OP_ROUTE:
+        touch(&all, o->in[0], o->experts, false);
+        touch(&all, o->out[0], o->slots, true);
+        touch(&all, o->out[1], o->slots, true);
+        break;
+    case OP_LINEAR_ID:
+        touch_experts(o, w, &all);
+        break;
+    case OP_JOIN:
+        touch_rows(&all, o->in[0], o->slots, o->dim, false);
+        touch(&all, o->in[1], o->slots, false);
+        touch(&all, o->out[0], o->dim, true);
+        break;
+    case OP_CONV:
+        touch(&all, o->in[0], o->dim, false);
+        touch(&all, o->out[0], o->dim, true);
+        touch_state(&all, o->state);
+        break;
+    case OP_DELTA:
+        touch_delta(o, &all);
         break;
     case OP_STORE:
         touch(&all, o->in[0], floats, false);

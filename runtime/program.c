@@ -39,11 +39,32 @@ int program_layer_weight(program *p, int layer, const char *name, bool vector, i
     return program_add_weight(p, full, vector, rows, cols);
 }
 
-int program_layer_bias(program *p, int layer, const char *name, int64_t n)
+int program_layer_vector(program *p, int layer, const char *name, int64_t n)
 {
     const int w = program_layer_weight(p, layer, name, true, 1, n);
-    if (w >= 0) snprintf(p->weights[w].name, sizeof p->weights[w].name, "blk.%d.%s.bias", layer, name);
+    if (w >= 0) snprintf(p->weights[w].name, sizeof p->weights[w].name, "blk.%d.%s", layer, name);
     return w;
+}
+
+int program_layer_bias(program *p, int layer, const char *name, int64_t n)
+{
+    char full[48];
+    snprintf(full, sizeof full, "%s.bias", name);
+    return program_layer_vector(p, layer, full, n);
+}
+
+int program_layer_experts(program *p, int layer, const char *name, int experts, int used, int64_t rows, int64_t cols)
+{
+    const int w = program_layer_weight(p, layer, name, false, experts * rows, cols);
+    if (w < 0) return w;
+    p->weights[w].experts = experts;
+    p->weights[w].used = used;
+    return w;
+}
+
+void program_unread(program *p, int w)
+{
+    if (w >= 0) p->weights[w].optional = p->weights[w].unread = true;
 }
 
 int program_add_cache(program *p, int layer)
@@ -52,6 +73,14 @@ int program_add_cache(program *p, int layer)
     if (p->failed) return -1;
     p->caches[p->n_caches] = (program_cache){ .layer = layer };
     return p->n_caches++;
+}
+
+int program_add_state(program *p, int layer, int64_t conv_floats, int64_t s_floats)
+{
+    p->states = grown(p, p->states, p->n_states, sizeof *p->states);
+    if (p->failed) return -1;
+    p->states[p->n_states] = (program_state){ .layer = layer, .conv_floats = conv_floats, .s_floats = s_floats };
+    return p->n_states++;
 }
 
 int program_add_rope(program *p, int head_dim, float base, float linear, const float *factors)
@@ -83,6 +112,7 @@ bool program_build(program *p, const hparams *h, err *e)
     static void (*const build[])(program *, const hparams *) = {
         [ARCH_GEMMA3] = gemma_build, [ARCH_GEMMA4] = gemma_build,
         [ARCH_LLAMA] = llama_build, [ARCH_QWEN2] = llama_build, [ARCH_QWEN3] = llama_build,
+        [ARCH_QWEN3MOE] = llama_build, [ARCH_QWEN35] = qwen35_build, [ARCH_QWEN35MOE] = qwen35_build,
     };
     *p = (program){ 0 };
     build[h->family](p, h);
@@ -97,6 +127,7 @@ void program_free(program *p)
     free(p->buffers);
     free(p->weights);
     free(p->caches);
+    free(p->states);
     free(p->ropes);
     *p = (program){ 0 };
 }

@@ -13,15 +13,29 @@ typedef struct {            // an activation: floats of one token
     bool        of_logits;  // for as many tokens as have their logits computed at a time; else for a batch
 } program_buffer;
 
+// Under ARITH_BF16 the reference holds all parameters in bfloat16, also those that a checkpoint has in F32: Qwen 3.5's A_log and gated norm.
+typedef enum {
+    CAST_NONE,              // nothing: the file's values are those that the reference computes with
+    CAST_ROUND,             // they are rounded
+    CAST_ROUND_LOG,         // -e^A: A is rounded
+    CAST_ADD_ONE,           // 1 is added, in any arithmetic; tests plant it
+} weight_cast;
+
 typedef struct {            // a tensor of the file
     char    name[64];
     int64_t rows, cols;     // a vector has rows 1
+    int     experts;        // a tensor of three dimensions: `rows` are those of so many matrices, one behind the other; 0: a matrix
+    int     used;           // of how many of them a step reads: those that a token goes to
     bool    vector;         // F32, one dimension
+    bool    plain;          // F32, of two dimensions: what is no product's weight
     bool    optional;       // may be absent: then `instead` is used, or (-1) nothing
     bool    unread;         // a file may hold it, or must, but no operation reads it: shape and type are checked, nothing is loaded
     int     instead;
+    weight_cast cast;       // of a tensor in F32
     bool    by_rows;        // a step reads single rows of it (embeddings), unless another operation multiplies with it
 } program_weight;
+
+typedef struct { int layer; int64_t conv_floats, s_floats; } program_state;        // what a recurrent layer keeps (backend.h)
 
 typedef struct { int layer; } program_cache;       // whose keys and values; shape and capacity are the layer's
 
@@ -42,6 +56,8 @@ typedef struct {
     int             n_weights;
     program_cache  *caches;
     int             n_caches;
+    program_state  *states;
+    int             n_states;
     program_rope   *ropes;
     int             n_ropes;
     int             logits;             // the buffer of logits
@@ -69,13 +85,20 @@ int  program_add_buffer(program *p, const char *name, int64_t floats);
 int  program_add_weight(program *p, const char *name, bool vector, int64_t rows, int64_t cols);    // "blk.3.attn_q": ".weight" is added
 int  program_layer_weight(program *p, int layer, const char *name, bool vector, int64_t rows, int64_t cols);
 int  program_layer_bias(program *p, int layer, const char *name, int64_t n);                       // ".bias", one row
+int  program_layer_vector(program *p, int layer, const char *name, int64_t n);                     // F32, its name as it is
+// Matrices [rows][cols] of `experts`, of which a token goes to `used`.
+int  program_layer_experts(program *p, int layer, const char *name, int experts, int used, int64_t rows, int64_t cols);
 int  program_add_cache(program *p, int layer);
+int  program_add_state(program *p, int layer, int64_t conv_floats, int64_t s_floats);
+// The file may hold w and no operation reads it.
+void program_unread(program *p, int w);
 int  program_add_rope(program *p, int head_dim, float base, float linear, const float *factors);
 op  *program_add(program *p, op_kind kind, int layer);      // to be filled in at once; never NULL
 view program_view(const program *p, int buffer);            // the whole buffer: a row a token
 
 // The families.
 void gemma_build(program *p, const hparams *h);     // Gemma 3 and 4
-void llama_build(program *p, const hparams *h);     // Llama, Mistral, Qwen 2 and 3
+void llama_build(program *p, const hparams *h);     // Llama, Mistral, Qwen 2 and 3, with experts too
+void qwen35_build(program *p, const hparams *h);    // Qwen 3.5 and later, with experts too
 
 #endif

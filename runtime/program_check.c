@@ -16,10 +16,17 @@ static const char *shape_text(char out[96], int n_dims, const int64_t *shape)
 
 static bool wrong_shape(const gguf *g, const gguf_tensor *t, const program_weight *want, err *e)
 {
-    const int64_t shape[] = { want->rows, want->cols };
+    const int64_t matrices = want->experts ? want->experts : 1, shape[] = { matrices, want->rows / matrices, want->cols };
+    const int n_dims = want->vector ? 1 : want->experts ? 3 : 2;
     char found[96], expected[96];
     return err_set(e, ERR_INPUT, "%s: tensor '%s': found shape %s, expected %s", gguf_path(g), t->name, shape_text(found, t->n_dims, t->shape),
-                   want->vector ? shape_text(expected, 1, &want->cols) : shape_text(expected, 2, shape));
+                   shape_text(expected, n_dims, shape + 3 - n_dims));
+}
+
+static bool has_shape(const gguf_tensor *t, const program_weight *want)
+{
+    if (want->experts ? t->n_dims != 3 || t->shape[0] != want->experts : t->n_dims > 2) return false;
+    return gguf_tensor_rows(t) == want->rows && gguf_tensor_cols(t) == want->cols;
 }
 
 bool program_find_tensor(const gguf *g, const program_weight *want, const gguf_tensor **found, err *e)
@@ -27,8 +34,8 @@ bool program_find_tensor(const gguf *g, const program_weight *want, const gguf_t
     const gguf_tensor *t = *found = gguf_find_tensor(g, want->name);
     if (!t && !want->optional) return err_set(e, ERR_INPUT, "%s: tensor '%s': missing", gguf_path(g), want->name);
     if (!t) return true;
-    if (t->n_dims > 2 || gguf_tensor_rows(t) != want->rows || gguf_tensor_cols(t) != want->cols) return wrong_shape(g, t, want, e);
-    if (want->vector && t->type != DT_F32)
+    if (!has_shape(t, want)) return wrong_shape(g, t, want, e);
+    if ((want->vector || want->plain) && t->type != DT_F32)
         return err_set(e, ERR_INPUT, "%s: tensor '%s': found %s, expected F32", gguf_path(g), t->name, dtype_name(t->type));
     if (!codec_find(t->type))
         return err_set(e, ERR_INPUT, "%s: tensor '%s': found %s, expected a type that can be decoded", gguf_path(g), t->name, dtype_name(t->type));

@@ -19,8 +19,8 @@ static void name_kv(session *s, const char *required)
         if (is.k != first.k || is.v != first.v) uniform = false;
         if (!kv_spec_choose(&s->spec, h, i, &asked, &ignored) || asked.k != is.k || asked.v != is.v) as_asked = false;
     }
-    // One type for all of them is said so, whatever words asked for it.
-    if (uniform) s->spec = (kv_spec){ .n = 1, .rules = { { .choice = first } } };
+    // One type for all of them is said so, whatever words asked for it. A model may have none.
+    if (uniform && first.k != DT_INVALID) s->spec = (kv_spec){ .n = 1, .rules = { { .choice = first } } };
     kv_spec_text(&s->spec, s->kv);
     s->kv_is_required = strcmp(s->kv, required) == 0 && (as_asked || uniform);
 }
@@ -126,7 +126,7 @@ bool session_eval(session *s, const int32_t *ids, int64_t n, float *logits, int6
     return s->b->ops->sync(s->b, e);
 }
 
-bool session_observe(session *s, void (*fn)(void *ctx, const char *tensor, const float *x, int n, int64_t cols), void *ctx, err *e)
+bool session_observe(session *s, void (*fn)(void *ctx, const product_input *in), void *ctx, err *e)
 {
     if (!net_observe(s->net, fn, ctx, e)) return false;
     s->observed = fn != NULL;

@@ -59,9 +59,9 @@ bool session_held_kl(session *s, const row_stats *stats, const row_reference *re
 // The reference is what `other` holds: as many rows, of the same vocabulary; on any backend. ERR_USAGE otherwise.
 bool session_held_kl_from(session *s, const row_stats *stats, session *other, const row_stats *other_stats, double *kl, err *e);
 
-// Sees the input of every product of a layer: `tensor` is the weight's name, x host [n][cols], borrowed during the call. NULL: no more.
+// Sees the input of every product of a layer (of one expert at a time, where there are experts), borrowed during the call. NULL: no more.
 // Importance matrices are made of it.
-bool session_observe(session *s, void (*fn)(void *ctx, const char *tensor, const float *x, int n, int64_t cols), void *ctx, err *e);
+bool session_observe(session *s, void (*fn)(void *ctx, const product_input *in), void *ctx, err *e);
 
 // From here on the session runs with t in the place of the matrix of its name, in any type it can decode: what one tensor's quantization costs is
 // measured so. t's data is borrowed until the matrix is replaced again (the model's own tensor puts it back) or session_free; what was run

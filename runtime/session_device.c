@@ -17,11 +17,15 @@ static bool check_room(const session *s, backend *b, err *e)
     if (!b->ops->room(b, &room, e) || !memory_plan_of(&p, h, &s->spec, s->n_ctx, s->n_batch, e)) return false;
     for (int64_t i = 0; i < gguf_n_tensors(g); i++) p.weight_bytes += gguf_tensor_at(g, i)->n_bytes;    // of the file
     bool fits = net_scratch_need(h, s->n_ctx, s->n_batch, b->ops->logits_rows, &p.scratch_bytes, e);
-    fits = fits && add_i64(p.weight_bytes, p.kv_bytes, &need) && add_i64(need, p.scratch_bytes, &need);
+    if (b->ops->replay) p.state_bytes *= 2;         // with a copy (net_keep_states)
+    fits = fits && add_i64(p.weight_bytes, p.kv_bytes, &need) && add_i64(need, p.scratch_bytes, &need)
+        && add_i64(need, p.state_bytes, &need);
     if (fits && need <= room) return true;
+    char states[64] = "";
+    if (p.state_bytes > 0) snprintf(states, sizeof states, ", states %.1f MiB", (double)p.state_bytes / mib);
     return err_set(e, ERR_SYSTEM, "device %s: the model does not fit: weights %.1f MiB, KV cache (%s, %lld positions) "
-                   "%.1f MiB, activations and tables %.1f MiB; room for them %.1f MiB", b->ops->name,
-                   (double)p.weight_bytes / mib, s->kv, (long long)s->n_ctx, (double)p.kv_bytes / mib,
+                   "%.1f MiB%s, activations and tables %.1f MiB; room for them %.1f MiB", b->ops->name,
+                   (double)p.weight_bytes / mib, s->kv, (long long)s->n_ctx, (double)p.kv_bytes / mib, states,
                    (double)p.scratch_bytes / mib, (double)room / mib);
 }
 

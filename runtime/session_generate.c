@@ -25,22 +25,39 @@ static bool eval_greedy(session *s, const int32_t *ids, int64_t n, int32_t *id, 
 
 enum { REPLAY_STEPS = 8 };          // ids come back so many at a time: few waits for the device, and no long silence
 
+// n steps of the recorded kind once more, after as many were taken back: they choose what they chose.
+static bool replay_again(session *s, int32_t id, int n, err *e)
+{
+    int32_t again[REPLAY_STEPS];
+    return net_restore_states(s->net, e) && session_replay(s, id, n, again, e);
+}
+
 // As many greedy ids after `id` as one replay of the recorded step gives; n_max at most. Steps beyond an end-of-text
 // id are run for nothing: their keys lie where later tokens put theirs, and a sliding layer's cache has room for a
-// batch beyond its window.
+// batch beyond its window. A state has taken them in: it is put back to what it was, and the steps up to the end are run
+// again.
 static int64_t replay_greedy(session *s, int32_t id, int32_t *out, int64_t n_max, bool ignore_eos, err *e)
 {
     int64_t n = n_max < REPLAY_STEPS ? n_max : REPLAY_STEPS, room = s->n_ctx - s->pos;
     if (n > s->n_batch) n = s->n_batch;
     if (n > room) n = room;
     if (n < 1) { session_check_ids(s, &id, 1, e); return -1; }
+    const bool takes_back = n > 1 && !ignore_eos && net_has_states(s->net);
+    if (takes_back && !net_keep_states(s->net, e)) return -1;
     if (!session_replay(s, id, (int)n, out, e)) return -1;
-    for (int64_t i = 0; i < n; i++) {
-        s->pos++;
-        if (out[i] < 0) { no_number(s, e); return -1; }
-        if (!ignore_eos && tokenizer_is_end(model_tokenizer(s->m), out[i])) return i + 1;
+    int64_t kept = 0;
+    while (kept < n) {
+        const int32_t chosen = out[kept++];
+        if (chosen < 0) {
+            s->pos += kept;
+            no_number(s, e);
+            return -1;
+        }
+        if (!ignore_eos && tokenizer_is_end(model_tokenizer(s->m), chosen)) break;
     }
-    return n;
+    if (kept < n && takes_back && !replay_again(s, id, (int)kept, e)) return -1;
+    s->pos += kept;
+    return kept;
 }
 
 int64_t session_generate(session *s, const int32_t *prompt, int64_t n_prompt, int32_t *out, int64_t n_new,

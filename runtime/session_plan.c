@@ -16,9 +16,10 @@ int64_t session_step_bytes(const session *s, int64_t pos)
 {
     const hparams *h = model_hparams(s->m);
     err ignored = { 0 };
-    int64_t sum = net_step_weight_bytes(s->net);
+    int64_t sum = net_step_weight_bytes(s->net) + net_state_bytes(s->net);
     for (int i = 0; i < h->n_layer; i++) {
         const layer_shape *l = &h->layers[i];
+        if (l->recurrent) continue;
         const int64_t dim = (int64_t)l->n_kv_head * l->head_dim;
         int64_t k = 0, v = 0, keys = pos + 1;
         kv_choice c;

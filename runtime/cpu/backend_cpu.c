@@ -55,15 +55,27 @@ bool cpu_need_scratch(cpu_backend *c, int64_t n, err *e)
     return true;
 }
 
+bool cpu_need_shared(cpu_backend *c, int64_t n, err *e)
+{
+    if (n <= c->shared_floats) return true;
+    float *p = aligned_alloc(64, ((size_t)n * sizeof *p + 63) / 64 * 64);
+    if (!p) return err_nomem(e, "scratch of all threads", (size_t)n * sizeof *p);
+    free(c->shared);
+    c->shared = p;
+    c->allocated += (n - c->shared_floats) * (int64_t)sizeof(float);
+    c->shared_floats = n;
+    return true;
+}
+
 static bool cpu_load_weight(backend *b, const gguf_tensor *t, weight *w, err *e)
 {
-    if (t->n_dims < 1 || t->n_dims > 2)
-        return err_set(e, ERR_INPUT, "tensor '%s': expected 1 or 2 dimensions, found %d", t->name, t->n_dims);
+    if (t->n_dims < 1 || t->n_dims > 3)
+        return err_set(e, ERR_INPUT, "tensor '%s': expected 1 to 3 dimensions, found %d", t->name, t->n_dims);
     if (!codec_find(t->type))
         return err_set(e, ERR_INPUT, "tensor '%s': type %s cannot be run (no decoder)", t->name, dtype_name(t->type));
     w->type = t->type;
-    w->rows = t->n_dims == 2 ? t->shape[0] : 1;
-    w->cols = t->n_dims == 2 ? t->shape[1] : t->shape[0];
+    w->rows = gguf_tensor_rows(t);
+    w->cols = gguf_tensor_cols(t);
     w->data = t->data;
     w->name = t->name;
     int64_t row_bytes;
@@ -122,6 +134,7 @@ static void cpu_close(backend *b)
     cpu_backend *c = self(b);
     for (int i = 0; c->scratch && i < c->n_threads; i++) free(c->scratch[i]);
     free(c->scratch);
+    free(c->shared);
     free(c);
 }
 
@@ -130,7 +143,7 @@ static const backend_ops cpu_ops = {
     .load_weight = cpu_load_weight, .free_weight = cpu_free_weight, .load_rope = cpu_load_rope, .free_rope = cpu_free_rope,
     .has = cpu_has, .run = cpu_run,
     .row_stats = cpu_row_stats, .row_kl = cpu_row_kl, .row_top = cpu_row_top, .sync = cpu_sync,
-    .memory_bytes = cpu_memory_bytes, .close = cpu_close,
+    .memory_bytes = cpu_memory_bytes, .close = cpu_close, .copy = cpu_copy,
 };
 
 backend *backend_cpu(arith a, int n_threads, const char *simd, err *e)

@@ -8,6 +8,34 @@
 
 enum { KERNEL_TILE_ROWS = 8 };      // rows of W decoded at a time, at most: sizes the scratch of matmul
 
+// One block of at most 16 columns of one head's state, through n tokens (OP_DELTA of op.h). Operands are token 0's, of this head; v and out begin at
+// the block's first column. s: [key_dim] rows, `dim` floats apart, at that column. kept: [key_dim][16] scratch of the calling thread.
+typedef struct {
+    const float *q, *k, *v, *beta, *decay;
+    float       *out, *s, *kept;
+    int64_t      in_row, beta_row, decay_row, out_row, dim;
+    int          n, key_dim, width;
+    float        scale;
+    bool         anew;              // the state is zeros
+} delta_args;
+
+// n tokens through channels c0 .. c1 - 1 of a convolution (OP_CONV). x, y: token 0's rows; state: [taps - 1][channels]; w: [channels][taps].
+typedef struct {
+    const float *x, *w;
+    float       *y, *state;
+    int64_t      x_row, y_row, channels;
+    int          n, taps;
+    bool         anew, late;
+} conv_args;
+
+// Which experts a token goes to (OP_ROUTE). p: [experts] the scores, overwritten. scale: [experts] or NULL.
+typedef struct {
+    float       *weights, *ids, *p;
+    const float *scale;
+    int          experts, slots;
+    bool         renorm, ties_high;
+} route_args;
+
 typedef struct {
     const char *name;               // "portable", "avx2", "avx512"
 
@@ -43,6 +71,17 @@ typedef struct {
     void (*silu)(float *x, int64_t n, bool round);
     void (*swiglu)(float *gate, const float *up, int64_t n, bool round);
     void (*softcap)(float *x, float cap, int64_t n, bool round);
+    void (*sigmoid)(float *x, int64_t n, bool round);
+    void (*swiglu_whole)(float *gate, const float *up, int64_t n, bool round);         // silu is not rounded by itself
+    void (*gate)(float *dst, const float *x, const float *g, int64_t n, bool round);    // x * sigmoid(g)
+    void (*gate_one)(float *dst, const float *x, float g, int64_t n, bool round);       // one g for all
+    void (*axpy)(float *dst, float w, const float *x, int64_t n, bool round);           // dst + w * x, the product rounded, then the sum
+
+    void (*route)(const route_args *a, bool round_weights);
+    void (*l2norm)(float *y, const float *x, int dim, float eps);                       // y may be x
+    void (*conv)(const conv_args *a, int64_t c0, int64_t c1, bool round);
+    void (*decay)(float *y, const float *x, const float *a, const float *bias, float scale, int64_t n);
+    void (*delta)(const delta_args *a, bool round);
 
     // One span of a row of logits, n (1 to SCORE_SPAN) of them, in the order that score.h says. x: the span's, whose first id is `first`.
     void (*stats_of_span)(span_stats *s, const float *x, int32_t first, int n);

@@ -1,28 +1,13 @@
 // ops: the operations of op.h on the CPU, one function each; the twin of every other backend's. Each is one parallel loop over rows, heads or
 // runs, none of which shares a sum with another. Coarse operations are left to their expansions.
-#include "backend_cpu.h"
+#include "ops.h"
 #include "../argmax.h"
 #include "../../quant/codec.h"
 #include <assert.h>
 #include <omp.h>
 #include <stdlib.h>
 
-// What one operation runs on.
-typedef struct {
-    cpu_backend     *c;
-    const op        *o;
-    const op_memory *m;
-    const op_args   *a;
-    bool             round;
-} call;
-
-// A run this long is worth waking the other threads for.
-enum { PARALLEL_FLOATS = 1 << 15, RUN_FLOATS = 1 << 12 };
-
-static const weight *weight_of(const call *k, int i) { return k->o->w[i] < 0 ? NULL : &k->m->weights[k->o->w[i]]; }
-
-// Token 0 of an operand.
-static float *at(const call *k, view v) { return op_at(k->m, k->a, v); }
+enum { RUN_FLOATS = 1 << 12 };
 
 static bool run_embed(const call *k, err *e)
 {
@@ -52,8 +37,8 @@ static bool run_norm(const call *k, err *e)
         return err_set(e, ERR_INPUT, "tensor '%s': expected a norm of %d F32, found %lld %s", w->name, dim, (long long)w->cols, dtype_name(w->type));
 #pragma omp parallel for num_threads(k->c->n_threads) schedule(static) if (rows * dim > PARALLEL_FLOATS)
     for (int64_t r = 0; r < rows; r++)
-        k->c->k->rms_norm(dst + r * dim, x + r * dim, w ? (const float *)w->data : NULL, dim, k->o->eps, k->round,
-                          k->o->round_first);
+        k->c->k->rms_norm(dst + row_at(k, k->o->out[0], r), x + row_at(k, k->o->in[0], r), w ? (const float *)w->data : NULL, dim, k->o->eps,
+                          k->round, k->o->round_first);
     return true;
 }
 
@@ -103,14 +88,36 @@ static bool run_scale(const call *k, err *e)
 
 static bool run_act(const call *k, err *e)
 {
-    void (*const act)(float *, int64_t, bool) = k->o->act == ACT_SILU ? k->c->k->silu : k->c->k->gelu;
+    const cpu_kernels *c = k->c->k;
+    void (*const act)(float *, int64_t, bool) = k->o->act == ACT_SILU ? c->silu : k->o->act == ACT_SIGMOID ? c->sigmoid : c->gelu;
     float *x = at(k, k->o->out[0]);
     RUNS(act(x + i, len, k->round));
 }
 
+typedef void (*act_mul_fn)(float *gate, const float *up, int64_t n, bool round);
+
+static act_mul_fn act_mul_of(const call *k)
+{
+    if (k->o->whole) return k->c->k->swiglu_whole;
+    return k->o->act == ACT_SILU ? k->c->k->swiglu : k->c->k->geglu;
+}
+
+// Rows that lie apart, one by one.
+static bool act_mul_rows(const call *k, act_mul_fn act)
+{
+    float *gate = at(k, k->o->out[0]);
+    const float *up = at(k, k->o->in[0]);
+    const int64_t rows = (int64_t)k->a->n * k->o->rows, dim = k->o->dim;
+#pragma omp parallel for num_threads(k->c->n_threads) schedule(static) if (rows * dim > PARALLEL_FLOATS)
+    for (int64_t r = 0; r < rows; r++) act(gate + row_at(k, k->o->out[0], r), up + row_at(k, k->o->in[0], r), dim, k->round);
+    return true;
+}
+
 static bool run_act_mul(const call *k, err *e)
 {
-    void (*const act)(float *, const float *, int64_t, bool) = k->o->act == ACT_SILU ? k->c->k->swiglu : k->c->k->geglu;
+    const act_mul_fn act = act_mul_of(k);
+    assert(k->o->act != ACT_SIGMOID && (!k->o->whole || k->o->act == ACT_SILU));
+    if (k->o->out[0].head || k->o->in[0].head) return act_mul_rows(k, act);
     float *gate = at(k, k->o->out[0]);
     const float *up = at(k, k->o->in[0]);
     RUNS(act(gate + i, up + i, len, k->round));
@@ -125,8 +132,8 @@ static bool run_softcap(const call *k, err *e)
 static bool run_mul(const call *k, err *e)
 {
     float *dst = at(k, k->o->out[0]);
-    const float *x = at(k, k->o->in[0]), *y = at(k, k->o->in[1]);
-    const int64_t dim = k->o->dim, stride = k->o->in[1].row;
+    const float *x = at(k, k->o->in[0]), *y = k->o->w[0] >= 0 ? weight_of(k, 0)->data : at(k, k->o->in[1]);
+    const int64_t dim = k->o->dim, stride = k->o->w[0] >= 0 ? 0 : k->o->in[1].row;
     for (int t = 0; t < k->a->n; t++) k->c->k->mul(dst + t * dim, x + t * dim, y + t * stride, dim, k->round);
     return true;
 }
@@ -135,13 +142,13 @@ static bool run_rotate(const call *k, err *e)
 {
     const rope *r = &k->m->ropes[k->o->rope];
     float *x = at(k, k->o->out[0]);
-    const int half = r->head_dim / 2, n_head = k->o->rows;
+    const int half = r->head_dim / 2, n_head = k->o->rows, dim = k->o->dim;
     const float *table = r->dev;
     void (*const turn)(float *, const float *, const float *, int, bool) = k->o->neighbours ? k->c->k->rotate_pairs : k->c->k->rotate;
-#pragma omp parallel for num_threads(k->c->n_threads) schedule(static) if ((int64_t)k->a->n * n_head * r->head_dim > PARALLEL_FLOATS)
+#pragma omp parallel for num_threads(k->c->n_threads) schedule(static) if ((int64_t)k->a->n * n_head * dim > PARALLEL_FLOATS)
     for (int64_t i = 0; i < (int64_t)k->a->n * n_head; i++) {
         const float *cs = table + (k->a->pos0 + i / n_head) * 2 * half;
-        turn(x + i * r->head_dim, cs, cs + half, r->head_dim, k->round);
+        turn(x + i * dim, cs, cs + half, r->head_dim, k->round);
     }
     return true;
 }
@@ -196,16 +203,18 @@ static bool run_argmax(const call *k, err *e)
 
 static bool run_mark(const call *k, err *e) { return true; }
 
-typedef bool (*run_fn)(const call *k, err *e);
 static const run_fn runs[N_OP_KINDS] = {
     [OP_EMBED] = run_embed, [OP_NORM] = run_norm, [OP_LINEAR] = run_linear, [OP_ADD] = run_add, [OP_MUL] = run_mul, [OP_SCALE] = run_scale,
     [OP_ACT] = run_act, [OP_ACT_MUL] = run_act_mul, [OP_SOFTCAP] = run_softcap, [OP_ROTATE] = run_rotate, [OP_STORE] = run_store,
     [OP_ATTEND] = run_attend, [OP_MARK] = run_mark, [OP_ARGMAX] = run_argmax,
+    [OP_GATE] = cpu_run_gate, [OP_ROUTE] = cpu_run_route, [OP_LINEAR_ID] = cpu_run_linear_id, [OP_JOIN] = cpu_run_join,
+    [OP_L2NORM] = cpu_run_l2norm, [OP_CONV] = cpu_run_conv, [OP_DECAY] = cpu_run_decay, [OP_DELTA] = cpu_run_delta,
 };
 
 bool cpu_has(const backend *b, const op *o, const op_memory *m, bool one_token)
 {
-    return runs[o->kind] != NULL && !(o->kind == OP_LINEAR && o->w[1] >= 0);
+    const bool many = (o->kind == OP_LINEAR || o->kind == OP_LINEAR_ID) && o->w[1] >= 0;
+    return runs[o->kind] != NULL && !many;
 }
 
 bool cpu_run(backend *b, const op *list, int n_ops, const op_memory *m, const op_args *a, err *e)

@@ -34,10 +34,9 @@ static void per_layer_inputs(program *p, const hparams *h, const part_buffers *b
 static void unread_keys(program *p, const hparams *h, const layer_shape *l, int i)
 {
     const int64_t kv_dim = (int64_t)l->n_kv_head * l->head_dim;
-    const int w[] = { program_layer_weight(p, i, "attn_k", false, kv_dim, h->n_embd), program_layer_weight(p, i, "attn_v", false, kv_dim, h->n_embd),
-                      program_layer_weight(p, i, "attn_k_norm", true, 1, l->head_dim) };
-    for (int j = 0; j < 3; j++)
-        if (w[j] >= 0) p->weights[w[j]].optional = p->weights[w[j]].unread = true;
+    program_unread(p, program_layer_weight(p, i, "attn_k", false, kv_dim, h->n_embd));
+    program_unread(p, program_layer_weight(p, i, "attn_v", false, kv_dim, h->n_embd));
+    program_unread(p, program_layer_weight(p, i, "attn_k_norm", true, 1, l->head_dim));
 }
 
 // t -> att -> t: attention's output, before its post-norm.
@@ -106,8 +105,41 @@ static void per_layer_block(program *p, const hparams *h, const part_buffers *b,
     part_linear(p, i, part_rows(b->t, h->n_embd), part_rows(l->gated, ple), project, -1);
 }
 
+// What the router judges by: the state, normed without a weight, times a scale of its own and 1 / sqrt(n_embd), each step rounded
+// (Gemma4TextRouter.forward).
+static void router_input(program *p, const hparams *h, const part_buffers *b, int i, view r)
+{
+    const int64_t dim = h->n_embd;
+    part_norm(p, h, i, r, part_rows(b->x, dim), -1, 1, dim);
+    op *mul = program_add(p, OP_MUL, i);
+    mul->out[0] = mul->in[0] = r;
+    mul->w[0] = program_layer_vector(p, i, "ffn_gate_inp.scale", dim);
+    mul->dim = (int)dim;
+    op *scale = program_add(p, OP_SCALE, i);
+    scale->out[0] = r;
+    scale->dim = (int)dim;
+    scale->scale = (float)(1.0 / sqrt((double)dim));
+}
+
+// Experts beside the dense MLP: t, the MLP's answer, becomes the sum of both, each normed (26B-A4B).
+static void experts(program *p, const hparams *h, const part_buffers *b, const expert_buffers *x, int i)
+{
+    const int64_t dim = h->n_embd;
+    const view t = part_rows(b->t, dim), r = part_rows(x->in, dim), sum = part_rows(x->sum, dim);
+    part_norm(p, h, i, t, t, program_layer_weight(p, i, "post_ffw_norm_1", true, 1, dim), 1, dim);
+    router_input(p, h, b, i, r);
+    part_route(p, h, x, i, r, program_layer_vector(p, i, "ffn_down_exps.scale", h->n_expert), false);
+    part_norm(p, h, i, r, part_rows(b->x, dim), program_layer_weight(p, i, "pre_ffw_norm_2", true, 1, dim), 1, dim);
+    part_experts(p, h, x, i, sum, r, ACT_GELU_TANH);
+    part_norm(p, h, i, sum, sum, program_layer_weight(p, i, "post_ffw_norm_2", true, 1, dim), 1, dim);
+    op *add = program_add(p, OP_ADD, i);
+    add->out[0] = add->in[0] = t;
+    add->in[1] = sum;
+    add->dim = (int)dim;
+}
+
 // One decoder layer: x and its norm t in, x and the norm that follows out.
-static void layer(program *p, const hparams *h, const part_buffers *b, const ple_buffers *l, int i, int rope, int next_norm)
+static void layer(program *p, const hparams *h, const part_buffers *b, const ple_buffers *l, const expert_buffers *x, int i, int rope, int next_norm)
 {
     const int64_t dim = h->n_embd;
     const bool ple = h->n_embd_per_layer > 0;
@@ -115,6 +147,7 @@ static void layer(program *p, const hparams *h, const part_buffers *b, const ple
     const int post_attention = program_layer_weight(p, i, "post_attention_norm", true, 1, dim);
     part_residual(p, h, b, i, post_attention, program_layer_weight(p, i, "ffn_norm", true, 1, dim));
     part_mlp(p, h, b, i, ACT_GELU_TANH);
+    if (h->n_expert > 0) experts(p, h, b, x, i);
     op *last = part_residual(p, h, b, i, program_layer_weight(p, i, "post_ffw_norm", true, 1, dim), ple ? -1 : next_norm);
     if (ple) {
         per_layer_block(p, h, b, l, i);
@@ -146,6 +179,7 @@ void gemma_build(program *p, const hparams *h)
 {
     const part_buffers b = part_add_buffers(p, h);
     const ple_buffers l = add_ple_buffers(p, h);
+    const expert_buffers x = part_add_expert_buffers(p, h);
     const int embeddings = program_add_weight(p, "token_embd", false, h->n_vocab, h->n_embd);
     const int output_norm = program_add_weight(p, "output_norm", true, 1, h->n_embd);
     int full, sliding;
@@ -161,7 +195,7 @@ void gemma_build(program *p, const hparams *h)
     for (int i = 0; i < h->n_layer; i++) {
         const bool last = i + 1 == h->n_layer;
         const int next = last ? output_norm : program_layer_weight(p, i + 1, "attn_norm", true, 1, h->n_embd);
-        layer(p, h, &b, &l, i, h->layers[i].sliding ? sliding : full, next);
+        layer(p, h, &b, &l, &x, i, h->layers[i].sliding ? sliding : full, next);
         part_mark(p, h, &b);
     }
     part_head(p, h, &b, embeddings, h->final_softcap);

@@ -1,5 +1,6 @@
 // llama: the forward pass of Llama, Mistral, Qwen 2 and Qwen 3 as a program, in the order of LlamaModel.forward and LlamaDecoderLayer.forward in
-// Transformers; Qwen 3 norms the heads of Q and K, Qwen 2 has biases on Q, K and V.
+// Transformers; Qwen 3 norms the heads of Q and K, Qwen 2 has biases on Q, K and V. Qwen 3 with experts has them in the place of the MLP
+// (Qwen3MoeSparseMoeBlock.forward).
 #include "parts.h"
 
 // t -> att -> t
@@ -51,9 +52,18 @@ static void attention(program *p, const hparams *h, const part_buffers *b, int i
     part_linear(p, i, part_rows(b->t, h->n_embd), part_rows(b->att, q_dim), output, bias);
 }
 
+// t -> t: what the residual adds.
+static void experts(program *p, const hparams *h, const part_buffers *b, const expert_buffers *x, int i)
+{
+    const view t = part_rows(b->t, h->n_embd);
+    part_route(p, h, x, i, t, -1, true);
+    part_experts(p, h, x, i, t, t, ACT_SILU);
+}
+
 void llama_build(program *p, const hparams *h)
 {
     const part_buffers b = part_add_buffers(p, h);
+    const expert_buffers x = part_add_expert_buffers(p, h);
     const int embeddings = program_add_weight(p, "token_embd", false, h->n_vocab, h->n_embd);
     const int output_norm = program_add_weight(p, "output_norm", true, 1, h->n_embd);
     const int factors = program_add_weight(p, "rope_freqs", true, 1, h->layers[0].head_dim / 2);     // of Llama 3.1 and later
@@ -70,7 +80,8 @@ void llama_build(program *p, const hparams *h)
         const int next = last ? output_norm : program_layer_weight(p, i + 1, "attn_norm", true, 1, h->n_embd);
         attention(p, h, &b, i, rope);
         part_residual(p, h, &b, i, -1, program_layer_weight(p, i, "ffn_norm", true, 1, h->n_embd));
-        part_mlp(p, h, &b, i, ACT_SILU);
+        if (h->n_expert > 0) experts(p, h, &b, &x, i);
+        else                 part_mlp(p, h, &b, i, ACT_SILU);
         part_residual(p, h, &b, i, -1, next);
         part_mark(p, h, &b);
     }
