@@ -81,11 +81,14 @@ static void print_plan(const session *s, const model *m, int64_t n_ctx)
 {
     memory_plan p;
     const hparams *h = model_hparams(m);
-    char weights[32], kv[32], full[32], scratch[32];
+    char weights[32], kv[32], full[32], scratch[32], state[32];
     session_plan(s, &p);
     print_line(stderr, "device %s, arithmetic %s, KV cache %s", session_device(s), session_arith(s), session_kv(s));
     fprintf(stderr, "memory: weights %s; KV cache %s for %lld positions; scratch %s\n", human_bytes(p.weight_bytes, weights),
             human_bytes(p.kv_bytes, kv), (long long)n_ctx, human_bytes(p.scratch_bytes, scratch));
+    if (p.n_state_layers > 0)
+        fprintf(stderr, "states: %s, for any number of positions: %d of %d layers keep one, and no KV cache\n",
+                human_bytes(p.state_bytes, state), p.n_state_layers, h->n_layer);
     if (p.kv_bytes_unshared > p.kv_bytes)
         fprintf(stderr, "sharing: %d of %d layers keep a KV cache; without sharing it would be %s: %.0f %% saved\n", p.n_kv_layers,
                 h->n_layer, human_bytes(p.kv_bytes_unshared, full),

@@ -161,6 +161,8 @@ static void memory_row_json(json_out *j, const memory_plan *p, int64_t n_ctx)
     json_int(j, p->kv_bytes);
     json_key(j, "kv_bytes_unshared");
     json_int(j, p->kv_bytes_unshared);
+    json_key(j, "state_bytes");
+    json_int(j, p->state_bytes);
     json_key(j, "saved");
     json_num(j, p->kv_bytes_unshared > 0 ? 1.0 - (double)p->kv_bytes / (double)p->kv_bytes_unshared : 0.0, 6);
     json_close(j, '}');
@@ -176,6 +178,12 @@ static bool memory_rows(json_out *j, const hparams *h, dtype kv, err *e)
         const kv_spec spec = kv_spec_of(kv);
         if (!memory_plan_of(&p, h, &spec, shown[i], PLAN_BATCH, e)) return false;
         if (!any && !j) printf("KV cache in %s: %d of %d layers keep one\n", h->kv_required, p.n_kv_layers, h->n_layer);
+        if (!any && !j && p.n_state_layers > 0) {
+            char state[32];
+            printf("States, in F32: %d of %d layers keep one: %s for any number of positions\n", p.n_state_layers,
+                   h->n_layer,
+                   human_bytes(p.state_bytes, state));
+        }
         if (j) memory_row_json(j, &p, shown[i]);
         else   memory_row_text(&p, h, shown[i]);
         any = true;
@@ -220,6 +228,9 @@ bool inspect_memory(json_out *j, const gguf *g, err *e)
         json_open(j, '[');
     }
     if (planned && !j) assumed(NULL, &h);
+    if (planned && !j && h.n_nextn > 0)
+        printf("%d block%s behind the layers, for the prediction of further tokens: never run\n", h.n_nextn,
+               h.n_nextn == 1 ? "" : "s");
     if (planned && kv)      ok = memory_rows(j, &h, kv->id, e);
     else if (!planned && !j && !model_is_ours(g)) print_line(stdout, "No KV cache plan: %s", why.msg);
     if (j) json_close(j, ']');

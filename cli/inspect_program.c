@@ -19,14 +19,15 @@ static void append_after(char *cell, const char *between, const char *text)
 
 static void append(char *cell, const char *text) { append_after(cell, " ", text); }
 
-// "q[1024] k[256]", by the floats of a token; those at an offset "att+256[256]".
+// "q[1024] k[256]", by the floats of a token; those at an offset "att+256[256]", rows that lie apart "gate[2048]/128".
 static void add_views(char *cell, const program *p, const view *v)
 {
     for (int i = 0; i < OP_VIEWS; i++) {
-        char one[96], off[32] = "";
+        char one[112], off[32] = "", apart[16] = "";
         if (v[i].buf < 0) continue;
         if (v[i].off) snprintf(off, sizeof off, "+%lld", (long long)v[i].off);
-        snprintf(one, sizeof one, "%s%s[%d]", name_of(p, v[i].buf), off, v[i].row);
+        if (v[i].head) snprintf(apart, sizeof apart, "/%d", v[i].head);
+        snprintf(one, sizeof one, "%s%s[%d]%s", name_of(p, v[i].buf), off, v[i].row, apart);
         append(cell, one);
     }
 }
@@ -49,15 +50,36 @@ static int64_t bytes_of(const gguf *g, const program_weight *w)
 // "blk.0.attn_q.weight 1024x256 Q4_K"
 static void add_weight(char *cell, const program *p, const gguf *g, int index, int64_t *bytes)
 {
-    char one[CELL];
+    char one[CELL], experts[16] = "";
     const program_weight *w = weight_of(p, g, index);
     const gguf_tensor    *t = w ? gguf_find_tensor(g, w->name) : NULL;
     if (!w) return;
+    const int64_t n = w->experts ? w->experts : 1;
+    if (w->experts) snprintf(experts, sizeof experts, "%dx", w->experts);
     if (w->vector) snprintf(one, sizeof one, "%s", w->name);
-    else           snprintf(one, sizeof one, "%s %lldx%lld%s%s", w->name, (long long)w->rows, (long long)w->cols,
-                            t ? " " : "", t ? dtype_name(t->type) : "");
+    else           snprintf(one, sizeof one, "%s %s%lldx%lld%s%s", w->name, experts, (long long)(w->rows / n),
+                            (long long)w->cols, t ? " " : "", t ? dtype_name(t->type) : "");
     append(cell, one);
     *bytes += bytes_of(g, w);
+}
+
+// Experts and delta nets.
+static void add_mixed_facts(char *cell, const program *p, const op *o)
+{
+    char one[96];
+    if (o->kind == OP_ROUTE || o->kind == OP_LINEAR_ID) {
+        snprintf(one, sizeof one, "%d of %d experts", o->slots, o->experts);
+        append_after(cell, "; ", one);
+    }
+    if (o->kind == OP_DELTA) {
+        snprintf(one, sizeof one, "heads %d of %d, keys %d of %d", o->rows, o->dim, o->kv_rows, o->key_dim);
+        append_after(cell, "; ", one);
+    }
+    if (o->state >= 0) {
+        snprintf(one, sizeof one, "state of layer %d", p->states[o->state].layer);
+        append_after(cell, "; ", one);
+    }
+    if (o->kind == OP_GATE && o->in[1].one) append_after(cell, "; ", "one factor");
 }
 
 // What else the operation goes by.
@@ -77,9 +99,12 @@ static void add_facts(char *cell, const program *p, const hparams *h, const op *
         snprintf(one, sizeof one, "cache of layer %d", p->caches[o->cache].layer);
         append_after(cell, "; ", one);
     }
+    add_mixed_facts(cell, p, o);
     if (o->rope >= 0) {
         const program_rope *r = &p->ropes[o->rope];
-        snprintf(one, sizeof one, "base %g%s%s", (double)r->base, r->factors ? ", factors" : "",
+        char part[32] = "";
+        if (r->head_dim < o->dim) snprintf(part, sizeof part, ", %d rotate", r->head_dim);
+        snprintf(one, sizeof one, "base %g%s%s%s", (double)r->base, part, r->factors ? ", factors" : "",
                  o->neighbours ? ", neighbours" : "");
         append_after(cell, "; ", one);
     }
@@ -175,6 +200,8 @@ static bool print_json(const char *path, const program *p, const hparams *h, con
         json_int(&j, p->buffers[i].floats);
     }
     json_close(&j, '}');
+    json_key(&j, "blocks_never_run");
+    json_int(&j, h->n_nextn);
     json_key(&j, "operations");
     json_open(&j, '[');
     rows_json(&j, p, h, g, p->ops, p->n_ops);
@@ -182,6 +209,26 @@ static bool print_json(const char *path, const program *p, const hparams *h, con
     json_close(&j, ']');
     json_close(&j, '}');
     return true;
+}
+
+// Tensors that the file holds for blocks that predict further tokens.
+static void never_run(const hparams *h, const gguf *g)
+{
+    int64_t n = 0, bytes = 0;
+    char    size[32];
+    if (h->n_nextn == 0) return;
+    for (int64_t i = 0; i < gguf_n_tensors(g); i++) {
+        int block;
+        const gguf_tensor *t = gguf_tensor_at(g, i);
+        if (sscanf(t->name, "blk.%d.", &block) != 1 || block < h->n_layer) continue;
+        n++;
+        bytes += t->n_bytes;
+    }
+    printf("%d block%s behind the %d layers, which predict%s further tokens, %s never run: %lld tensors, %s\n",
+           h->n_nextn,
+           h->n_nextn == 1 ? "" : "s", h->n_layer, h->n_nextn == 1 ? "s" : "", h->n_nextn == 1 ? "is" : "are",
+               (long long)n,
+           human_bytes(bytes, size));
 }
 
 static bool print_text(const program *p, const hparams *h, const gguf *g)
@@ -192,6 +239,7 @@ static bool print_text(const program *p, const hparams *h, const gguf *g)
     for (int i = 0; i < p->n_buffers; i++)
         printf("%s %s %lld", i ? "," : "", p->buffers[i].name, (long long)p->buffers[i].floats);
     printf("\n");
+    never_run(h, g);
     table_begin(&t, header);
     rows_text(&t, p, h, g, p->ops, p->n_ops, 0);
     rows_text(&t, p, h, g, p->head, p->n_head, p->n_ops);

@@ -80,7 +80,8 @@ static void observe(void *ctx, const product_input *seen)
         for (int64_t c = 0; c < cols; c++) {
             const double v = x[i * cols + c];
             if (!isfinite(v)) {
-                err_set(s->e, ERR_INPUT, "tensor '%s': its input is not finite in column %lld", seen->tensor, (long long)c);
+                err_set(s->e, ERR_INPUT, "tensor '%s': its input is not finite in column %lld", seen->tensor,
+                        (long long)c);
                 return;
             }
             t->sum[c] += v * v;

@@ -1,5 +1,6 @@
-// mixed_nets: small models with experts or delta nets, whose weights are random numbers: what the runtime does with them is compared with
-// itself, and with plain code. The sizes are odd on purpose: heads that are no multiple of sixteen, several heads of v for one of k.
+// mixed_nets: small models with experts or delta nets, whose weights are random numbers: what the runtime does with
+// them is compared with itself, and with plain code. The sizes are odd on purpose: heads that are no multiple of
+// sixteen, several heads of v for one of k.
 #ifndef HALLMARK_TESTS_MIXED_NETS_H
 #define HALLMARK_TESTS_MIXED_NETS_H
 
@@ -18,26 +19,29 @@ typedef struct { uint8_t *bytes; gguf *g; hparams h; } mixed;
 enum { MIXED_VOCAB = 61 };
 
 static err mixed_err;
-static void mixed_must(bool ok) { ck_assert_msg(ok, "%s", mixed_err.msg); }
+static inline void mixed_must(bool ok) { ck_assert_msg(ok, "%s", mixed_err.msg); }
 
 static const char *const mixed_archs[] = { "qwen35moe", "qwen35", "gemma4", "qwen3moe" };
 
-static void mixed_u32(gguf_plan *p, const char *arch, const char *name, uint32_t v)
+static inline void mixed_u32(gguf_plan *p, const char *arch, const char *name, uint32_t v)
 {
     char key[128];
     snprintf(key, sizeof key, "%s.%s", arch, name);
     mixed_must(gguf_plan_u32(p, key, v, &mixed_err));
 }
 
-static gguf_plan *mixed_keys(mixed_kind kind)
+static inline gguf_plan *mixed_keys(mixed_kind kind)
 {
     static const struct { const char *name; uint32_t v; unsigned kinds; } keys[] = {
-        { "block_count", 4, 15 }, { "context_length", 1024, 15 }, { "embedding_length", 64, 15 }, { "feed_forward_length", 96, 15 },
+        { "block_count", 4, 15 }, { "context_length", 1024, 15 }, { "embedding_length", 64, 15 },
+        { "feed_forward_length", 96, 15 },
         { "attention.head_count", 4, 15 }, { "attention.head_count_kv", 2, 15 }, { "attention.key_length", 24, 15 },
         { "expert_count", 7, 13 }, { "expert_used_count", 3, 13 }, { "expert_feed_forward_length", 40, 13 },
         { "expert_shared_feed_forward_length", 32, 1 },
-        { "ssm.conv_kernel", 4, 3 }, { "ssm.state_size", 20, 3 }, { "ssm.group_count", 2, 3 }, { "ssm.time_step_rank", 6, 3 },
-        { "ssm.inner_size", 144, 3 }, { "full_attention_interval", 4, 3 }, { "rope.dimension_count", 8, 3 }, { "attention.sliding_window", 16, 4 },
+        { "ssm.conv_kernel", 4, 3 }, { "ssm.state_size", 20, 3 }, { "ssm.group_count", 2, 3 },
+        { "ssm.time_step_rank", 6, 3 },
+        { "ssm.inner_size", 144, 3 }, { "full_attention_interval", 4, 3 }, { "rope.dimension_count", 8, 3 },
+        { "attention.sliding_window", 16, 4 },
         { "attention.sliding_window_pattern", 2, 4 },
     };
     char key[128];
@@ -50,7 +54,7 @@ static gguf_plan *mixed_keys(mixed_kind kind)
     return p;
 }
 
-static gguf *mixed_layout(gguf_plan *p, uint8_t **bytes)
+static inline gguf *mixed_layout(gguf_plan *p, uint8_t **bytes)
 {
     int64_t header, all, n;
     uint8_t *head;
@@ -64,7 +68,7 @@ static gguf *mixed_layout(gguf_plan *p, uint8_t **bytes)
 }
 
 static uint64_t mixed_seed;
-static float mixed_random(void)     // xorshift64*, [-1, 1)
+static inline float mixed_random(void)     // xorshift64*, [-1, 1)
 {
     mixed_seed ^= mixed_seed >> 12;
     mixed_seed ^= mixed_seed << 25;
@@ -72,8 +76,9 @@ static float mixed_random(void)     // xorshift64*, [-1, 1)
     return (float)((double)((mixed_seed * 2685821657736338717ull) >> 11) / 4503599627370496.0 - 1.0);
 }
 
-// Norms near 1, decays below 0, everything else around 0; what bfloat16 holds, so that both arithmetics have the same weights.
-static float mixed_value(const char *name)
+// Norms near 1, decays below 0, everything else around 0; what bfloat16 holds, so that both arithmetics have the same
+// weights.
+static inline float mixed_value(const char *name)
 {
     const size_t n = strlen(name);
     float x = mixed_random();
@@ -86,7 +91,7 @@ static float mixed_value(const char *name)
 }
 
 // A tensor's values are its own, whatever stands beside it.
-static void mixed_fill(const gguf *g)
+static inline void mixed_fill(const gguf *g)
 {
     for (int64_t i = 0; i < gguf_n_tensors(g); i++) {
         const gguf_tensor *t = gguf_tensor_at(g, i);
@@ -100,13 +105,13 @@ static void mixed_fill(const gguf *g)
 // What a file holds behind its layers, to predict further tokens.
 typedef enum { NO_NEXTN, NEXTN_PROMISED, NEXTN_THERE } mixed_nextn;
 
-static bool mixed_holds(const program_weight *w, mixed_nextn nextn)
+static inline bool mixed_holds(const program_weight *w, mixed_nextn nextn)
 {
     return !w->optional || (nextn == NEXTN_THERE && strstr(w->name, "blk.4."));
 }
 
 // A file of that kind: the tensors that its program reads, and those that nothing reads.
-static gguf_plan *mixed_keys_with(mixed_kind kind, mixed_nextn nextn)
+static inline gguf_plan *mixed_keys_with(mixed_kind kind, mixed_nextn nextn)
 {
     gguf_plan *plan = mixed_keys(kind);
     char key[64];
@@ -118,7 +123,7 @@ static gguf_plan *mixed_keys_with(mixed_kind kind, mixed_nextn nextn)
     return plan;
 }
 
-static mixed mixed_make_with(mixed_kind kind, mixed_nextn nextn)
+static inline mixed mixed_make_with(mixed_kind kind, mixed_nextn nextn)
 {
     mixed m = { 0 };
     program p;
@@ -133,7 +138,8 @@ static mixed mixed_make_with(mixed_kind kind, mixed_nextn nextn)
         const program_weight *w = &p.weights[i];
         const int64_t n = w->experts ? w->experts : 1, shape[] = { n, w->rows / n, w->cols };
         const int n_dims = w->vector ? 1 : w->experts ? 3 : 2;
-        if (mixed_holds(w, nextn)) mixed_must(gguf_plan_tensor(plan, w->name, DT_F32, n_dims, shape + 3 - n_dims, &mixed_err));
+        if (mixed_holds(w, nextn))
+            mixed_must(gguf_plan_tensor(plan, w->name, DT_F32, n_dims, shape + 3 - n_dims, &mixed_err));
     }
     program_free(&p);
     hparams_free(&m.h);
@@ -147,16 +153,16 @@ static mixed mixed_make_with(mixed_kind kind, mixed_nextn nextn)
     return m;
 }
 
-static mixed mixed_make(mixed_kind kind) { return mixed_make_with(kind, NO_NEXTN); }
+static inline mixed mixed_make(mixed_kind kind) { return mixed_make_with(kind, NO_NEXTN); }
 
-static void mixed_free(mixed *m)
+static inline void mixed_free(mixed *m)
 {
     hparams_free(&m->h);
     gguf_close(m->g);
     free(m->bytes);
 }
 
-static net *mixed_net(backend *b, const mixed *m, int64_t n_ctx, int n_batch)
+static inline net *mixed_net(backend *b, const mixed *m, int64_t n_ctx, int n_batch)
 {
     const kv_spec kv = kv_spec_of(b->arith == ARITH_BF16 ? DT_BF16 : DT_F32);
     net *n = net_open(b, m->g, &m->h, &kv, n_ctx, n_batch, &mixed_err);
@@ -164,10 +170,10 @@ static net *mixed_net(backend *b, const mixed *m, int64_t n_ctx, int n_batch)
     return n;
 }
 
-static int32_t mixed_id(int i) { return (i * i * 7 + 3 * i + 5) % MIXED_VOCAB; }
+static inline int32_t mixed_id(int i) { return (i * i * 7 + 3 * i + 5) % MIXED_VOCAB; }
 
 // Runs n ids from position 0 in batches; the logits of each into logits [n][MIXED_VOCAB].
-static void mixed_run(net *m, int n, int n_batch, int first_id, float *logits)
+static inline void mixed_run(net *m, int n, int n_batch, int first_id, float *logits)
 {
     int32_t ids[1024];
     for (int i = 0; i < n; i++) ids[i] = mixed_id(first_id + i);

@@ -3,6 +3,7 @@
 #include "convert/convert.h"
 #include "gemma_twin.h"
 #include "mini_checkpoint.h"
+#include "mixed_nets.h"
 #include "runtime/net.h"
 #include "runtime/program.h"
 
@@ -88,18 +89,16 @@ static bool is_said(const op_span *spans, int n, int buf, int64_t at, int tokens
 }
 
 // Each operation of the wholly expanded program by itself: floats that it is not said to write are as before.
-START_TEST(an_operation_writes_what_it_is_said_to)
+static void check_writes(backend *b, const gguf *g, const hparams *h)
 {
     enum { N = 3 };
-    model *m = make_model(_i == 1, "f32");
-    const hparams *h = model_hparams(m);
-    backend *b = backend_cpu(ARITH_F32, 1, NULL, &e);
     const kv_spec kv = kv_spec_of(DT_F32);
-    net *n = net_open(b, model_gguf(m), h, &kv, 16, N, &e);
+    net *n = net_open(b, g, h, &kv, 16, N, &e);
     must(n != NULL);
     program p;
     must(program_build(&p, h, &e));
-    int n_ops, seen[N_OP_KINDS] = { 0 };
+    ck_assert_int_le(p.n_buffers, 64);
+    int n_ops, seen[N_OP_KINDS] = { 0 }, attending = 0;
     const op *list = net_list(n, false, false, &n_ops);
     const op_memory *mem = net_memory(n);
     const int32_t ids[N] = { 2, 9, 11 };
@@ -119,8 +118,8 @@ START_TEST(an_operation_writes_what_it_is_said_to)
             for (int64_t j = 0; j < p.buffers[k].floats * N; j++) {
                 if (memcmp(&before.copy[k][j], &mem->buffers[k][j], sizeof(float)) == 0) continue;
                 changed++;
-                ck_assert_msg(is_said(spans, n_spans, k, j, N), "operation %d (%s) writes float %lld of '%s'", i, op_name(list[i].kind), (long long)j,
-                              p.buffers[k].name);
+                ck_assert_msg(is_said(spans, n_spans, k, j, N), "operation %d (%s) writes float %lld of '%s'", i,
+                              op_name(list[i].kind), (long long)j, p.buffers[k].name);
             }
             free(before.copy[k]);
         }
@@ -128,12 +127,32 @@ START_TEST(an_operation_writes_what_it_is_said_to)
         ck_assert_msg((changed > 0) == writes, "operation %d (%s) changes %lld floats", i, op_name(list[i].kind), (long long)changed);
         seen[list[i].kind]++;
     }
-    ck_assert_int_eq(seen[OP_ATTEND], h->n_layer);
+    for (int i = 0; i < h->n_layer; i++) attending += !h->layers[i].recurrent;
+    ck_assert_int_eq(seen[OP_ATTEND], attending);
+    ck_assert_int_eq(seen[OP_DELTA], h->n_layer - attending);
+    ck_assert_int_eq(seen[OP_ROUTE], h->n_expert > 0 ? h->n_layer : 0);
     ck_assert_int_eq(seen[OP_RESIDUAL] + seen[OP_GLU] + seen[OP_GATED] + seen[OP_HEADS], 0);
     program_free(&p);
     net_close(n);
+}
+
+START_TEST(an_operation_writes_what_it_is_said_to)
+{
+    model *m = make_model(_i == 1, "f32");
+    backend *b = backend_cpu(ARITH_F32, 1, NULL, &e);
+    check_writes(b, model_gguf(m), model_hparams(m));
     b->ops->close(b);
     model_close(m);
+}
+END_TEST
+
+START_TEST(so_do_those_of_experts_and_delta_nets)
+{
+    mixed m = mixed_make((mixed_kind)_i);
+    backend *b = backend_cpu(ARITH_F32, 1, NULL, &e);
+    check_writes(b, m.g, &m.h);
+    b->ops->close(b);
+    mixed_free(&m);
 }
 END_TEST
 
@@ -164,6 +183,11 @@ START_TEST(expansions)
     check_kinds(&o, NULL, 0);
     o.w[1] = 4;
     check_kinds(&o, (op_kind[]){ OP_LINEAR, OP_LINEAR }, 2);
+    o = op_new(OP_LINEAR_ID, 4);
+    o.w[0] = 3;
+    check_kinds(&o, NULL, 0);
+    o.w[1] = 4;
+    check_kinds(&o, (op_kind[]){ OP_LINEAR_ID, OP_LINEAR_ID }, 2);
     o = op_new(OP_GLU, 4);
     check_kinds(&o, (op_kind[]){ OP_LINEAR, OP_LINEAR, OP_ACT_MUL }, 3);
     o = op_new(OP_GATED, 4);
@@ -186,6 +210,7 @@ int main(void)
     TCase *t = tcase_create("programs");
     tcase_add_loop_test(t, the_bits_of_the_twin, 0, sizeof runs / sizeof *runs);
     tcase_add_loop_test(t, an_operation_writes_what_it_is_said_to, 0, 2);
+    tcase_add_loop_test(t, so_do_those_of_experts_and_delta_nets, 0, N_MIXED);
     tcase_add_test(t, expansions);
     suite_add_tcase(s, t);
     return run_suite(s);
