@@ -178,11 +178,12 @@ static bool read_rope_dims(arch_reader *r, hparams *h)
     if (n == head_dim) return true;
     if (!hparams_has_delta(h->family))
         return arch_bad(r, "rope.dimension_count", "only heads that rotate as a whole can be run");
-    return (n < head_dim && n % 2 == 0) || arch_bad(r, "rope.dimension_count", "expected an even number, at most attention.key_length");
+    return (n < head_dim && n % 2 == 0) || arch_bad(r, "rope.dimension_count",
+                                                    "expected an even number, at most attention.key_length");
 }
 
-// Positions of an image in time, height and width turn other pairs of a head (Qwen 3.5); those of a text are all the same, and
-// whichever pairs they turn, the rotation is plain.
+// Positions of an image in time, height and width turn other pairs of a head (Qwen 3.5); those of a text are all the
+// same, and whichever pairs they turn, the rotation is plain.
 static bool check_sections(arch_reader *r, const hparams *h)
 {
     const char    *name = "rope.dimension_sections";
@@ -191,7 +192,8 @@ static bool check_sections(arch_reader *r, const hparams *h)
     if (!kv || !hparams_has_delta(h->family)) return true;
     if (kv->type != GGUF_ARRAY || kv->n != 4) return arch_bad(r, name, "expected an array of four integers");
     for (int i = 0; i < 4; i++)
-        if (!gguf_arr_i64(kv, i, &v) || v < 0) return arch_bad(r, name, "expected an array of four integers, none below 0");
+        if (!gguf_arr_i64(kv, i, &v) || v < 0)
+            return arch_bad(r, name, "expected an array of four integers, none below 0");
     return true;
 }
 
@@ -319,7 +321,8 @@ static bool read_sizes(arch_reader *r, hparams *h, int64_t *head_dim)
         return arch_bad(r, "expert_count", "models of experts are neither run nor quantized yet");
     if (hparams_has_delta(h->family) && !arch_int(r, "nextn_predict_layers", &n_nextn)) return false;
     if (n_nextn >= n_layer)
-        return err_set(r->e, ERR_INPUT, "%s: key '%s': found %lld, expected less than block_count, which is %lld", gguf_path(r->g),
+        return err_set(r->e, ERR_INPUT, "%s: key '%s': found %lld, expected less than block_count, which is %lld",
+                       gguf_path(r->g),
                        arch_key_of(r, "nextn_predict_layers"), (long long)n_nextn, (long long)n_layer);
     h->n_layer = (int)(n_layer - n_nextn);
     h->n_nextn = (int)n_nextn;

@@ -37,8 +37,10 @@ typedef struct {
     arch_family family;
     char    arch[32];
     int     n_layer, n_embd, n_head, n_embd_per_layer;  // n_embd_per_layer 0: none
-    int     n_nextn;                                    // blocks behind the layers that predict further tokens: never run
-    int     n_expert, n_expert_used, n_ff_shared;       // n_expert 0: none; n_ff_shared: of the shared expert, 0: there is none
+    // blocks behind the layers that predict further tokens: never run
+    int     n_nextn;
+    // n_expert 0: none; n_ff_shared: of the shared expert, 0: there is none
+    int     n_expert, n_expert_used, n_ff_shared;
     delta_shape delta;                                  // of the recurrent layers
     int64_t n_vocab, n_ctx_train, window;
     float   rms_eps, attention_scale, final_softcap;    // final_softcap 0: none
@@ -47,7 +49,8 @@ typedef struct {
     float   rope_scale;                                 // full layers: positions are divided by it (1: none)
     bool    rope_neighbours;                            // elements 2i and 2i + 1 rotate, not i and i + head_dim / 2
     bool    qk_norm;                                    // heads of Q and K are normed
-    bool    norm_rounds_first;                          // bfloat16: a norm rounds before its weight too (Llama, Qwen to 3)
+    // bfloat16: a norm rounds before its weight too (Llama, Qwen to 3)
+    bool    norm_rounds_first;
     const float *rope_freq_factors;                     // [max full head_dim / 2] or NULL; borrowed from the mapping
     layer_shape *layers;                                // [n_layer]
     char    type_label[16];     // "BF16", "Q4_K_M", ... from general.file_type

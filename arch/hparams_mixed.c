@@ -1,4 +1,5 @@
-// hparams_mixed: hyperparameters of models whose layers are not all alike: experts, and recurrent layers (delta nets). See hparams.h.
+// hparams_mixed: hyperparameters of models whose layers are not all alike: experts, and recurrent layers (delta nets).
+// See hparams.h.
 #include "hparams_internal.h"
 
 #include <stdlib.h>
@@ -24,7 +25,8 @@ bool hparams_read_experts(arch_reader *r, hparams *h)
     if (h->n_expert == 0) return true;
     if (!arch_int(r, "expert_used_count", &used)) return false;
     if (used > h->n_expert)
-        return err_set(r->e, ERR_INPUT, "%s: key '%s': found %lld, expected at most expert_count, which is %d", gguf_path(r->g),
+        return err_set(r->e, ERR_INPUT, "%s: key '%s': found %lld, expected at most expert_count, which is %d",
+                       gguf_path(r->g),
                        arch_key_of(r, "expert_used_count"), (long long)used, h->n_expert);
     if (h->family == ARCH_QWEN35MOE && !arch_int(r, "expert_shared_feed_forward_length", &shared)) return false;
     h->n_expert_used = (int)used;
@@ -32,7 +34,7 @@ bool hparams_read_experts(arch_reader *r, hparams *h)
     return read_expert_sizes(r, h);
 }
 
-// ---- recurrent layers ------------------------------------------------------------------------------------------------
+// ---- recurrent layers -----------------------------------------------------------------------------------------------
 
 static bool fill_recurrent(arch_reader *r, hparams *h, int64_t *v)
 {
@@ -46,7 +48,9 @@ static bool fill_recurrent(arch_reader *r, hparams *h, int64_t *v)
         return false;
     }
     for (int i = h->n_layer; i < n; i++)
-        if (v[i]) return arch_bad(r, name, "a block behind the layers, which predicts further tokens, is said to be recurrent");
+        if (v[i])
+            return arch_bad(r, name,
+                            "a block behind the layers, which predicts further tokens, is said to be recurrent");
     for (int i = 0; i < h->n_layer; i++) h->layers[i].recurrent = v[i] != 0;
     return true;
 }
@@ -68,13 +72,19 @@ static bool read_shape(arch_reader *r, delta_shape *d)
     if (!arch_int(r, "ssm.group_count", &key_heads) || !arch_int(r, "ssm.time_step_rank", &value_heads)) return false;
     if (!arch_int(r, "ssm.inner_size", &inner)) return false;
     if (value_heads % key_heads != 0)
-        return err_set(r->e, ERR_INPUT, "%s: key '%s': found %lld heads of values, expected a multiple of ssm.group_count, which is %lld",
-                       gguf_path(r->g), arch_key_of(r, "ssm.time_step_rank"), (long long)value_heads, (long long)key_heads);
+        return err_set(r->e, ERR_INPUT,
+                       "%s: key '%s': found %lld heads of values, expected a multiple of ssm.group_count, %lld",
+                       gguf_path(r->g), arch_key_of(r, "ssm.time_step_rank"), (long long)value_heads,
+                       (long long)key_heads);
     if (inner % value_heads != 0)
-        return err_set(r->e, ERR_INPUT, "%s: key '%s': found %lld, expected a multiple of ssm.time_step_rank, which is %lld", gguf_path(r->g),
+        return err_set(r->e, ERR_INPUT,
+                       "%s: key '%s': found %lld, expected a multiple of ssm.time_step_rank, which is %lld",
+                       gguf_path(r->g),
                        arch_key_of(r, "ssm.inner_size"), (long long)inner, (long long)value_heads);
-    if (inner / value_heads > 4096) return arch_bad(r, "ssm.inner_size", "heads of values have more than 4096 elements");
-    *d = (delta_shape){ .taps = (int)taps, .key_heads = (int)key_heads, .value_heads = (int)value_heads, .key_dim = (int)key_dim,
+    if (inner / value_heads > 4096)
+        return arch_bad(r, "ssm.inner_size", "heads of values have more than 4096 elements");
+    *d = (delta_shape){ .taps = (int)taps, .key_heads = (int)key_heads, .value_heads = (int)value_heads,
+                        .key_dim = (int)key_dim,
                         .value_dim = (int)(inner / value_heads) };
     return true;
 }

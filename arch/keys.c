@@ -50,7 +50,8 @@ static const arch_key KEYS[] = {
     { NULL,     "expert_shared_feed_forward_length", 1, 1 << 24,     false, ABSENT_REFUSED, 0, false },
     { NULL,     "nextn_predict_layers",             0, LIMIT_LAYERS, false, ABSENT_VALUE,   0, false },
     { NULL,     "full_attention_interval",          1, LIMIT_LAYERS, false, ABSENT_VALUE,   4, true },
-    { NULL,     "attention.recurrent_layers",       0, 1,            false, ABSENT_FORMULA, 0, false }, // by the interval
+    // by the interval
+    { NULL,     "attention.recurrent_layers",       0, 1,            false, ABSENT_FORMULA, 0, false },
     { NULL,     "ssm.conv_kernel",                  2, 16,           false, ABSENT_REFUSED, 0, false },
     { NULL,     "ssm.state_size",                   1, 4096,         false, ABSENT_REFUSED, 0, false },
     { NULL,     "ssm.group_count",                  1, 1 << 12,      false, ABSENT_REFUSED, 0, false },

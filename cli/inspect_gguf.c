@@ -180,7 +180,8 @@ static bool memory_rows(json_out *j, const hparams *h, dtype kv, err *e)
         if (!any && !j) printf("KV cache in %s: %d of %d layers keep one\n", h->kv_required, p.n_kv_layers, h->n_layer);
         if (!any && !j && p.n_state_layers > 0) {
             char state[32];
-            printf("States, in F32: %d of %d layers keep one: %s for any number of positions\n", p.n_state_layers, h->n_layer,
+            printf("States, in F32: %d of %d layers keep one: %s for any number of positions\n", p.n_state_layers,
+                   h->n_layer,
                    human_bytes(p.state_bytes, state));
         }
         if (j) memory_row_json(j, &p, shown[i]);
@@ -228,7 +229,8 @@ bool inspect_memory(json_out *j, const gguf *g, err *e)
     }
     if (planned && !j) assumed(NULL, &h);
     if (planned && !j && h.n_nextn > 0)
-        printf("%d block%s behind the layers, for the prediction of further tokens: never run\n", h.n_nextn, h.n_nextn == 1 ? "" : "s");
+        printf("%d block%s behind the layers, for the prediction of further tokens: never run\n", h.n_nextn,
+               h.n_nextn == 1 ? "" : "s");
     if (planned && kv)      ok = memory_rows(j, &h, kv->id, e);
     else if (!planned && !j && !model_is_ours(g)) print_line(stdout, "No KV cache plan: %s", why.msg);
     if (j) json_close(j, ']');

@@ -22,7 +22,8 @@ typedef enum { ARITH_F32, ARITH_BF16 } arith;
 
 typedef struct {            // a matrix of weights, on the backend
     dtype       type;
-    int64_t     rows, cols; // y[rows] = W x[cols]; a vector has rows 1, matrices of experts have those of all, one behind the other
+    // y[rows] = W x[cols]; a vector has rows 1, matrices of experts have those of all, one behind the other
+    int64_t     rows, cols;
     const void *data;       // backend memory (the CPU: the file's mapping)
     const char *name;       // for messages; borrowed
 } weight;
@@ -99,7 +100,8 @@ typedef struct {
     void (*release)(backend *b, void *p);
     bool (*upload)(backend *b, void *dst, const void *src, int64_t n_bytes, err *e);
     bool (*download)(backend *b, void *dst, const void *src, int64_t n_bytes, err *e);
-    bool (*load_weight)(backend *b, const gguf_tensor *t, weight *w, err *e);  // t: 1-D to 3-D; w owns nothing of t's on the CPU
+    // t: 1-D to 3-D; w owns nothing of t's on the CPU
+    bool (*load_weight)(backend *b, const gguf_tensor *t, weight *w, err *e);
     void (*free_weight)(backend *b, weight *w);
     bool (*load_rope)(backend *b, rope *r, int64_t n_ctx, err *e);          // prepares r->dev
     void (*free_rope)(backend *b, rope *r);
@@ -132,7 +134,8 @@ typedef struct {
     bool (*recorded)(const backend *b);                                     // false before, and again when buffers had to move
     // Runs n (<= REPLAY_MAX) recorded steps, the first with token id at position pos; ids[i]: what step i chose, -1 if all were NaN.
     bool (*replay)(backend *b, int32_t id, int64_t pos, int n, int32_t *ids, err *e);
-    // Copies n_bytes from one place of the backend's memory to another, in the order of what runs. Not NULL where replay is not.
+    // Copies n_bytes from one place of the backend's memory to another, in the order of what runs. Not NULL where
+    // replay is not.
     bool (*copy)(backend *b, void *dst, const void *src, int64_t n_bytes, err *e);
 } backend_ops;
 
@@ -142,7 +145,8 @@ typedef enum {
     FAULT_KV_F16, FAULT_FUSED_SUM_KV_DTYPE, FAULT_HEAD512_LOST,
     FAULT_ROPE_PAIRS, FAULT_NORMS_SWAPPED, FAULT_BIAS_LOST, FAULT_HEAD_TIED, FAULT_NORM_ROUNDED_ONCE,
     FAULT_ROPE_FACTORS_LOST,
-    FAULT_EXPERT_SCORE, FAULT_ROUTE_NOT_RENORMED, FAULT_TIES_HIGH, FAULT_SHARED_GATE_LOST, FAULT_OUTPUT_GATE_LOST, FAULT_DECAY_SIGN,
+    FAULT_EXPERT_SCORE, FAULT_ROUTE_NOT_RENORMED, FAULT_TIES_HIGH, FAULT_SHARED_GATE_LOST, FAULT_OUTPUT_GATE_LOST,
+        FAULT_DECAY_SIGN,
     FAULT_CONV_LATE, FAULT_STATE_KEPT, FAULT_V_HEADS_GROUPED, FAULT_NORMS_SHIFTED, FAULT_K_NORMED_AS_V,
 } fault;
 

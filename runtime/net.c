@@ -69,7 +69,8 @@ static bool is_observed(const net *m, const op *o)
 // An operand of the batch on the host: n rows of v.row floats, the last of which may be shorter.
 static bool download_rows(net *m, float *to, view v, int64_t last, const op_args *a, err *e)
 {
-    return m->b->ops->download(m->b, to, op_at(&m->mem, a, v), ((a->n - 1) * (int64_t)v.row + last) * (int64_t)sizeof *to, e);
+    return m->b->ops->download(m->b, to, op_at(&m->mem, a, v),
+                               ((a->n - 1) * (int64_t)v.row + last) * (int64_t)sizeof *to, e);
 }
 
 // Rows of m->observed that expert x sees, moved to the front; how many.
@@ -89,10 +90,12 @@ static bool show_experts(net *m, const op *o, const op_args *a, err *e)
 {
     const weight *w = &m->mem.weights[o->w[0]];
     float *ids = m->observed_ids, *rows = m->observed_rows;
-    if (!download_rows(m, m->observed, o->in[0], o->in[0].head ? (o->slots - 1) * (int64_t)o->in[0].head + w->cols : w->cols, a, e)) return false;
+    if (!download_rows(m, m->observed, o->in[0], o->in[0].head ? (o->slots - 1) * (int64_t)o->in[0].head + w->cols
+                       : w->cols, a, e)) return false;
     if (!download_rows(m, ids, o->in[1], o->slots, a, e)) return false;
     for (int x = 0; x < o->experts; x++) {
-        const product_input in = { .tensor = w->name, .x = rows, .n = rows_of_expert(m, o, ids, x, a, w->cols, rows), .cols = w->cols,
+        const product_input in = { .tensor = w->name, .x = rows, .n = rows_of_expert(m, o, ids, x, a, w->cols, rows),
+                                   .cols = w->cols,
                                    .expert = x, .experts = o->experts };
         if (in.n > 0) m->observer(m->observer_ctx, &in);
     }
@@ -171,7 +174,8 @@ bool net_recorded_logits(net *m, float *logits, err *e)
     return m->b->ops->download(m->b, logits, net_held(m), m->h->n_vocab * (int64_t)sizeof(float), e);
 }
 
-// Floats of a token that observers are shown: of the widest input there is, and of what its slots see of it, one behind the other.
+// Floats of a token that observers are shown: of the widest input there is, and of what its slots see of it, one behind
+// the other.
 static void observed_floats(const net *m, int64_t *input, int64_t *rows)
 {
     *input = m->widest;

@@ -29,8 +29,8 @@ bool net_record(net *m, err *e);
 // Logits of the recorded step that the backend ran last; host [n_vocab]. Until the next net_forward.
 bool net_recorded_logits(net *m, float *logits, err *e);
 
-// Sees the input of every product of a layer ("blk.*" tensors) before it is computed. Of a tensor of experts each call says of one expert: the rows
-// that it sees, in the order of tokens; an expert that sees none has no call.
+// Sees the input of every product of a layer ("blk.*" tensors) before it is computed. Of a tensor of experts each call
+// says of one expert: the rows that it sees, in the order of tokens; an expert that sees none has no call.
 typedef void (*product_observer)(void *ctx, const product_input *in);
 // From here on every forward calls fn; NULL: no more. ERR_SYSTEM without memory for the copy.
 bool net_observe(net *m, product_observer fn, void *ctx, err *e);

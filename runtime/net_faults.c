@@ -1,4 +1,5 @@
-// net_faults: the mistakes that tests plant in a program (backend.h): edits of its operations. Nothing in the program that people run.
+// net_faults: the mistakes that tests plant in a program (backend.h): edits of its operations. Nothing in the program
+// that people run.
 #include "net_internal.h"
 
 #ifdef HALLMARK_FAULTS
@@ -51,7 +52,7 @@ static void tie_head(net *m)
     m->p.head[0].w[0] = m->p.ops[i].w[0];
 }
 
-// ---- experts and delta nets ----------------------------------------------------------------------------------------------
+// ---- experts and delta nets -----------------------------------------------------------------------------------------
 
 // A gate that is left out: what it multiplied stays as it is.
 static void lose_gate(op *o)
@@ -124,7 +125,7 @@ static void plant_mixed(net *m, int i)
     }
 }
 
-// ---- all of them -----------------------------------------------------------------------------------------------------------
+// ---- all of them ----------------------------------------------------------------------------------------------------
 
 void net_plant(net *m)
 {

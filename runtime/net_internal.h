@@ -24,7 +24,8 @@ struct net {
     // Whoever watches the products of the layers, and a host copy of one product's input for it.
     product_observer observer;
     void          *observer_ctx;
-    float         *observed, *observed_rows, *observed_ids;     // one piece of memory; the rows of one expert, and who sees which
+    // one piece of memory; the rows of one expert, and who sees which
+    float         *observed, *observed_rows, *observed_ids;
     int64_t        widest;                      // columns of the widest weight bound
 };
 

@@ -10,7 +10,8 @@
 
 static float round_bf16(float x) { return f32_from_bf16(bf16_from_f32(x)); }
 
-// x = -e^A, of the A that bfloat16 holds. Where A was held in it to begin with, x is right, and e^A in F32 is the file's.
+// x = -e^A, of the A that bfloat16 holds. Where A was held in it to begin with, x is right, and e^A in F32 is the
+// file's.
 static float cast_log(float x)
 {
     const double nearly_equal = 5e-7;
@@ -202,7 +203,7 @@ bool net_kv_choice(const net *m, int layer, kv_choice *c)
     return false;
 }
 
-// ---- states --------------------------------------------------------------------------------------------------------------
+// ---- states ---------------------------------------------------------------------------------------------------------
 
 static bool open_state(net *m, const program_state *p, state_layer *s, err *e)
 {
@@ -328,7 +329,8 @@ static bool alloc_tables(net *m, err *e)
     m->mem.states = calloc((size_t)p->n_states + 1, sizeof *m->mem.states);
     m->kept = calloc((size_t)p->n_states + 1, sizeof *m->kept);
     m->inv_freq = calloc((size_t)p->n_ropes + 1, sizeof *m->inv_freq);
-    const bool ok = m->mem.buffers && m->mem.weights && m->mem.caches && m->mem.states && m->kept && m->mem.ropes && m->inv_freq && m->cast;
+    const bool ok = m->mem.buffers && m->mem.weights && m->mem.caches && m->mem.states && m->kept && m->mem.ropes
+        && m->inv_freq && m->cast;
     return ok || err_nomem(e, "layer tables", (size_t)p->n_weights * sizeof *m->mem.weights);
 }
 

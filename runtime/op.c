@@ -4,8 +4,10 @@
 static const char *const names[N_OP_KINDS] = {
     [OP_EMBED] = "embed", [OP_NORM] = "norm", [OP_LINEAR] = "linear", [OP_ADD] = "add", [OP_MUL] = "mul", [OP_SCALE] = "scale", [OP_ACT] = "act",
     [OP_ACT_MUL] = "act_mul", [OP_SOFTCAP] = "softcap", [OP_ROTATE] = "rotate", [OP_STORE] = "store", [OP_ATTEND] = "attend", [OP_MARK] = "mark",
-    [OP_GATE] = "gate", [OP_ROUTE] = "route", [OP_LINEAR_ID] = "linear_id", [OP_JOIN] = "join", [OP_L2NORM] = "l2norm", [OP_CONV] = "conv",
-    [OP_DECAY] = "decay", [OP_DELTA] = "delta", [OP_ARGMAX] = "argmax", [OP_RESIDUAL] = "residual", [OP_GLU] = "glu", [OP_GATED] = "gated", [OP_HEADS] = "heads",
+    [OP_GATE] = "gate", [OP_ROUTE] = "route", [OP_LINEAR_ID] = "linear_id", [OP_JOIN] = "join", [OP_L2NORM] = "l2norm",
+    [OP_CONV] = "conv",
+    [OP_DECAY] = "decay", [OP_DELTA] = "delta", [OP_ARGMAX] = "argmax", [OP_RESIDUAL] = "residual", [OP_GLU] = "glu",
+    [OP_GATED] = "gated", [OP_HEADS] = "heads",
 };
 
 const char *op_name(op_kind k) { return names[k]; }
@@ -14,7 +16,8 @@ static const view no_view = { .buf = -1 };
 
 op op_new(op_kind kind, int layer)
 {
-    op o = { .kind = kind, .layer = layer, .cache = -1, .rope = -1, .state = -1, .scale_from = -1, .scale = 1.0f, .rows = 1 };
+    op o = { .kind = kind, .layer = layer, .cache = -1, .rope = -1, .state = -1, .scale_from = -1, .scale = 1.0f,
+             .rows = 1 };
     for (int i = 0; i < OP_VIEWS; i++) o.out[i] = o.in[i] = no_view;
     for (int i = 0; i < OP_WEIGHTS; i++) o.w[i] = o.bias[i] = -1;
     return o;
@@ -168,7 +171,8 @@ typedef struct { op_span *s; int n; } spans;
 static void touch(spans *all, view v, int64_t floats, bool write)
 {
     if (v.buf < 0) return;
-    all->s[all->n++] = (op_span){ .buf = v.buf, .cache = -1, .state = -1, .off = v.off, .row = v.row, .floats = floats, .write = write };
+    all->s[all->n++] = (op_span){ .buf = v.buf, .cache = -1, .state = -1, .off = v.off, .row = v.row, .floats = floats,
+                                  .write = write };
 }
 
 static void touch_cache(spans *all, int cache, bool write)

@@ -22,16 +22,16 @@ typedef enum {
     OP_ACT,         // out0 = act(out0)
     OP_ACT_MUL,     // out0 = act(out0) * in0, `rows` rows of `dim` floats; whole: rounded once, after the product
     OP_SOFTCAP,     // out0 = cap * tanh(out0 / cap)
-    OP_ROTATE,      // out0 rotated: `rows` heads of `dim` a token, of each the first floats that the rope has; pairs are the
-                    // halves of those (NeoX), or neighbours where `neighbours`
+    OP_ROTATE,      // out0 rotated: `rows` heads of `dim` a token, of each the first floats that the rope has; pairs
+                    // are the halves of those (NeoX), or neighbours where `neighbours`
     OP_STORE,       // in0, in1: keys and values of the cache
     OP_ATTEND,      // out0 = what in0 (`rows` heads of queries, rotated) sees in the cache
     OP_GATE,        // out0 = in0 * sigmoid(in1), `rows` rows of `dim`; the sigmoid is rounded, then the product
-    OP_ROUTE,       // out0 = weights, out1 = ids of the `slots` experts that a token goes to, by in0, its `experts` scores
+    OP_ROUTE,       // out0 = weights, out1 = ids of the `slots` experts of a token, by in0, its `experts` scores
     OP_LINEAR_ID,   // out_i = W_i[id] in0 for each slot, in1: ids; one matrix of experts; with two it is coarse
     OP_JOIN,        // out0 = sum over slots of in1 (weights) * in0 (`slots` rows of `dim`)
     OP_L2NORM,      // out0 = in0 / sqrt(sum(in0^2) + eps), `rows` rows of `dim`; never rounded
-    OP_CONV,        // out0 = silu(causal convolution of in0 along tokens), each of `dim` channels by its row of w0; keeps a state
+    OP_CONV,        // out0 = silu(causal convolution of in0 along tokens), `dim` channels, taps w0; keeps a state
     OP_DECAY,       // out0 = exp(scale * w0 * softplus(in0 + w1)), `dim` floats, F32; never rounded
     OP_DELTA,       // out0 = the gated delta rule's answers, `rows` heads of `dim`; keeps a state
     OP_MARK,        // in0 is a hidden state, number `mark`, that a probe may ask for
@@ -47,36 +47,42 @@ typedef enum {
 
 // ---- experts and delta nets, exactly. Each order of sums is the same on every backend.
 //
-// OP_ROUTE   p = softmax of the scores in F32, as OP_ATTEND forms it: e^(x - largest), summed in sixteen partial sums (spans of KEY_SPAN,
-//            backend.h), each divided by the sum; not rounded. The `slots` largest p are chosen one after the other, of equal ones the
-//            lowest id (`ties_high`: the highest; where all that are left are no numbers: the lowest id left). renorm: their sum, added one
-//            by one from the largest down, divides each. Then times w0[id], where there is w0 [experts], in F32. round_weights: rounded, where
-//            results are. The slots are put down in ascending order of id. Ids are floats that hold integers.
-// OP_LINEAR_ID   W_i has `experts` matrices, one behind the other ([experts][rows][cols], so weight.rows / experts rows each). Slot s of token t:
-//            out_i rows s of (weight.rows / experts) floats (out.head apart), from in0's row s where in0.head is not 0, else from in0's one
-//            row; sums as of OP_LINEAR, rounded once.
-// OP_JOIN    x = 0; for each slot in its order: x = x + weight * row; the product is rounded, then the sum.
-// OP_L2NORM  the sum as OP_NORM's: sixteen partial sums, no spans. 1 / sqrt, then one product an element.
-// OP_CONV    x = 0; for tap j of w0 [dim][taps], the oldest first: x = fma(w0[c][j], in0[t - taps + 1 + j][c], x). Rounded, silu, rounded. Tokens
-//            before the first of the batch are the state's, before position 0 they are 0. late: input t - 1 stands in the place of t (what
-//            would be older than the state holds is left out); tests plant it.
-// OP_DECAY   F32 sum with w1; softplus is x above 20, else log(1 + e^x) in double (exp_log.h), rounded to F32; times w0; times scale;
-//            e^that in double, rounded to F32.
-// OP_DELTA   in0: a token's q, k [kv_rows][key_dim] each and v [rows][dim], one behind the other; in1: beta, in2: decay, [rows] each. Head h
-//            of v goes with head h % kv_rows of q and k (grouped: h / (rows / kv_rows)). Its state S [key_dim][dim] and a column j of it:
-//                s[i] = S[i][j] * decay;  m = sum of s[i] * k[i];  d = (v[j] - m) * beta;  S[i][j] = fma(k[i], d, s[i]);
-//                out0[j] = sum of S[i][j] * (q[i] * scale), rounded where results are
-//            Both sums over i: i goes to partial sum i % 16, by fused multiply-add from the lowest i up, the sixteen joined by the tree of
-//            backend.h. Columns share nothing; tokens go one after the other, whatever the batch. Everything else is F32, each step rounded once.
+// OP_ROUTE      p = softmax of the scores in F32, as OP_ATTEND forms it: e^(x - largest), summed in sixteen partial
+//               sums (spans of KEY_SPAN, backend.h), each divided by the sum; not rounded. The `slots` largest p are
+//               chosen one after the other, of equal ones the lowest id (`ties_high`: the highest; where all that are
+//               left are no numbers: the lowest id left). renorm: their sum, added one by one from the largest down,
+//               divides each. Then times w0[id], where there is w0 [experts], in F32. round_weights: rounded, where
+//               results are. The slots are put down in ascending order of id. Ids are floats that hold integers.
+// OP_LINEAR_ID  W_i has `experts` matrices, one behind the other ([experts][rows][cols], so weight.rows / experts rows
+//               each). Slot s of token t: out_i's row s (out.head apart), from in0's row s where in0.head is not 0,
+//               else from in0's one row; sums as of OP_LINEAR, rounded once.
+// OP_JOIN       x = 0; for each slot in its order: x = x + weight * row; the product is rounded, then the sum.
+// OP_L2NORM     the sum as OP_NORM's: sixteen partial sums, no spans. 1 / sqrt, then one product an element.
+// OP_CONV       x = 0; for tap j of w0 [dim][taps], the oldest first: x = fma(w0[c][j], in0[t - taps + 1 + j][c], x).
+//               Rounded, silu, rounded. Tokens before the first of the batch are the state's, before position 0 they
+//               are 0. late: input t - 1 stands in the place of t (what would be older than the state holds is left
+//               out); tests plant it.
+// OP_DECAY      F32 sum with w1; softplus is x above 20, else log(1 + e^x) in double (exp_log.h), rounded to F32; times
+//               w0; times scale; e^that in double, rounded to F32.
+// OP_DELTA      in0: a token's q, k [kv_rows][key_dim] each and v [rows][dim], one behind the other; in1: beta, in2:
+//               decay, [rows] each. Head h of v goes with head h % kv_rows of q and k (grouped: h / (rows / kv_rows)).
+//               Its state S [key_dim][dim] and a column j of it:
+//                   s[i] = S[i][j] * decay;  m = sum of s[i] * k[i];  d = (v[j] - m) * beta
+//                   S[i][j] = fma(k[i], d, s[i]);  out0[j] = sum of S[i][j] * (q[i] * scale), rounded where results are
+//               Both sums over i: i goes to partial sum i % 16, by fused multiply-add from the lowest i up, the sixteen
+//               joined by the tree of backend.h. Columns share nothing; tokens go one after the other, whatever the
+//               batch. Everything else is F32, each step rounded once.
 //
-// A state is what a layer keeps of the tokens before, F32 on the backend, whatever the arithmetic: it is taken for zeros where the batch begins at
-// position 0 (in a recording: where the step's position is 0), so nothing has to be cleared. keeps_state: not even there; tests plant it.
+// A state is what a layer keeps of the tokens before, F32 on the backend, whatever the arithmetic: it is taken for
+// zeros where the batch begins at position 0 (in a recording: where the step's position is 0), so nothing has to be
+// cleared. keeps_state: not even there; tests plant it.
 
 typedef enum { ACT_GELU_TANH, ACT_SILU, ACT_SIGMOID } activation;
 
-// Where an operand lies: token t's floats begin at `off` + t * `row` of buffer `buf`. buf -1: there is none. Its rows of the operation's `dim`
-// floats follow each other, or are `head` floats apart. Strides other than that of contiguous rows: OP_NORM, OP_L2NORM, OP_GATE, OP_ACT_MUL and
-// OP_LINEAR_ID, OP_JOIN alone look at them; and OP_MUL at in1's row, OP_CONV and OP_DELTA at each row.
+// Where an operand lies: token t's floats begin at `off` + t * `row` of buffer `buf`. buf -1: there is none. Its rows
+// of the operation's `dim` floats follow each other, or are `head` floats apart. OP_NORM, OP_L2NORM, OP_GATE,
+// OP_ACT_MUL, OP_LINEAR_ID and OP_JOIN alone look at strides other than those of contiguous rows; besides, OP_MUL at
+// in1's row, and OP_ROUTE, OP_CONV, OP_DECAY and OP_DELTA at each row.
 typedef struct {
     int32_t buf, row;
     int64_t off;
@@ -85,7 +91,8 @@ typedef struct {
     int32_t head;           // floats from one row to the next; 0: dim
 } view;
 
-enum { OP_VIEWS = 3, OP_WEIGHTS = 3, OP_SLOTS = 64, OP_TAPS = 16 };      // slots of a token and taps of a convolution: at most
+// slots of a token and taps of a convolution: at most
+enum { OP_VIEWS = 3, OP_WEIGHTS = 3, OP_SLOTS = 64, OP_TAPS = 16 };
 typedef struct {
     op_kind    kind;
     int        layer;               // for messages, observers and counts; -1: outside the layers
@@ -121,7 +128,8 @@ enum { OP_EXPANSION = 8 };
 int op_expand(const op *o, op out[OP_EXPANSION]);
 
 // What an operation reads and writes for one token: spans of buffers, weights and tables left out. A cache that is read or written is
-// span.cache (else -1), with buf -1; a state is span.state. Of rows that lie apart the span has what is between them too. n_vocab and cols come from the weights, so the caller gives the widths of o->w. At most OP_SPANS.
+// span.cache (else -1), with buf -1; a state is span.state. Of rows that lie apart the span has what is between them
+// too. n_vocab and cols come from the weights, so the caller gives the widths of o->w. At most OP_SPANS.
 typedef struct { int buf, cache, state; int64_t off, floats; int32_t row; bool write; } op_span;
 enum { OP_SPANS = 8 };
 typedef struct { int64_t rows, cols; } op_shape;

@@ -13,7 +13,8 @@ typedef struct {            // an activation: floats of one token
     bool        of_logits;  // for as many tokens as have their logits computed at a time; else for a batch
 } program_buffer;
 
-// Under ARITH_BF16 the reference holds all parameters in bfloat16, also those that a checkpoint has in F32: Qwen 3.5's A_log and gated norm.
+// Under ARITH_BF16 the reference holds all parameters in bfloat16, also those that a checkpoint has in F32: Qwen 3.5's
+// A_log and gated norm.
 typedef enum {
     CAST_NONE,              // nothing: the file's values are those that the reference computes with
     CAST_ROUND,             // they are rounded
@@ -24,7 +25,8 @@ typedef enum {
 typedef struct {            // a tensor of the file
     char    name[64];
     int64_t rows, cols;     // a vector has rows 1
-    int     experts;        // a tensor of three dimensions: `rows` are those of so many matrices, one behind the other; 0: a matrix
+    // a tensor of three dimensions: `rows` are those of so many matrices, one behind the other; 0: a matrix
+    int     experts;
     int     used;           // of how many of them a step reads: those that a token goes to
     bool    vector;         // F32, one dimension
     bool    plain;          // F32, of two dimensions: what is no product's weight
@@ -35,7 +37,8 @@ typedef struct {            // a tensor of the file
     bool    by_rows;        // a step reads single rows of it (embeddings), unless another operation multiplies with it
 } program_weight;
 
-typedef struct { int layer; int64_t conv_floats, s_floats; } program_state;        // what a recurrent layer keeps (backend.h)
+// what a recurrent layer keeps (backend.h)
+typedef struct { int layer; int64_t conv_floats, s_floats; } program_state;
 
 typedef struct { int layer; } program_cache;       // whose keys and values; shape and capacity are the layer's
 
@@ -85,7 +88,8 @@ int  program_add_buffer(program *p, const char *name, int64_t floats);
 int  program_add_weight(program *p, const char *name, bool vector, int64_t rows, int64_t cols);    // "blk.3.attn_q": ".weight" is added
 int  program_layer_weight(program *p, int layer, const char *name, bool vector, int64_t rows, int64_t cols);
 int  program_layer_bias(program *p, int layer, const char *name, int64_t n);                       // ".bias", one row
-int  program_layer_vector(program *p, int layer, const char *name, int64_t n);                     // F32, its name as it is
+// F32, its name as it is
+int  program_layer_vector(program *p, int layer, const char *name, int64_t n);
 // Matrices [rows][cols] of `experts`, of which a token goes to `used`.
 int  program_layer_experts(program *p, int layer, const char *name, int experts, int used, int64_t rows, int64_t cols);
 int  program_add_cache(program *p, int layer);

@@ -16,7 +16,8 @@ static const char *shape_text(char out[96], int n_dims, const int64_t *shape)
 
 static bool wrong_shape(const gguf *g, const gguf_tensor *t, const program_weight *want, err *e)
 {
-    const int64_t matrices = want->experts ? want->experts : 1, shape[] = { matrices, want->rows / matrices, want->cols };
+    const int64_t matrices = want->experts ? want->experts : 1,
+        shape[] = { matrices, want->rows / matrices, want->cols };
     const int n_dims = want->vector ? 1 : want->experts ? 3 : 2;
     char found[96], expected[96];
     return err_set(e, ERR_INPUT, "%s: tensor '%s': found shape %s, expected %s", gguf_path(g), t->name, shape_text(found, t->n_dims, t->shape),

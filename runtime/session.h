@@ -59,7 +59,8 @@ bool session_held_kl(session *s, const row_stats *stats, const row_reference *re
 // The reference is what `other` holds: as many rows, of the same vocabulary; on any backend. ERR_USAGE otherwise.
 bool session_held_kl_from(session *s, const row_stats *stats, session *other, const row_stats *other_stats, double *kl, err *e);
 
-// Sees the input of every product of a layer (of one expert at a time, where there are experts), borrowed during the call. NULL: no more.
+// Sees the input of every product of a layer (of one expert at a time, where there are experts), borrowed during the
+// call. NULL: no more.
 // Importance matrices are made of it.
 bool session_observe(session *s, void (*fn)(void *ctx, const product_input *in), void *ctx, err *e);
 

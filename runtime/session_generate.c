@@ -34,8 +34,8 @@ static bool replay_again(session *s, int32_t id, int n, err *e)
 
 // As many greedy ids after `id` as one replay of the recorded step gives; n_max at most. Steps beyond an end-of-text
 // id are run for nothing: their keys lie where later tokens put theirs, and a sliding layer's cache has room for a
-// batch beyond its window. A state has taken them in: it is put back to what it was, and the steps up to the end are run
-// again.
+// batch beyond its window. A state has taken them in: it is put back to what it was, and the steps up to the end are
+// run again.
 static int64_t replay_greedy(session *s, int32_t id, int32_t *out, int64_t n_max, bool ignore_eos, err *e)
 {
     int64_t n = n_max < REPLAY_STEPS ? n_max : REPLAY_STEPS, room = s->n_ctx - s->pos;

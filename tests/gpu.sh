@@ -21,7 +21,7 @@ case ${1:-} in
     -*)     sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
     *)      bundle=${1:-} ;;
 esac
-programs="cuda_encode_gpu cuda_ops_gpu cuda_step_ops_gpu cuda_experts_gpu cuda_tensor_gpu cuda_session_gpu cuda_families_gpu cuda_fuse_gpu cuda_score_gpu cuda_faults_gpu json_tool device_diff"
+programs="cuda_encode_gpu cuda_ops_gpu cuda_step_ops_gpu cuda_experts_gpu cuda_mixed_gpu cuda_tensor_gpu cuda_session_gpu cuda_families_gpu cuda_fuse_gpu cuda_score_gpu cuda_faults_gpu json_tool device_diff"
 work=$(mktemp -d "${TMPDIR:-/tmp}/hallmark-gpu.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 status=0
@@ -129,6 +129,7 @@ check 120 tensor "products in pieces: within 2^-21, the same bits" "$bundle/cuda
 check 120 model "a whole model gives the CPU's bits" "$bundle/cuda_session_gpu"
 check 120 families "Llama and Qwen give the CPU's bits, with every cache" "$bundle/cuda_families_gpu"
 check 120 fused "models, fused and not: the CPU's bits" "$bundle/cuda_fuse_gpu"
+check 120 mixed "models with experts and delta nets: the CPU's bits" "$bundle/cuda_mixed_gpu"
 check 120 scores "scores of logits: the CPU's bits" "$bundle/cuda_score_gpu"
 check 120 faults "verify catches the three silent failures" "$bundle/cuda_faults_gpu"
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2> /dev/null)

@@ -1,5 +1,6 @@
-// mixed_nets: small models with experts or delta nets, whose weights are random numbers: what the runtime does with them is compared with
-// itself, and with plain code. The sizes are odd on purpose: heads that are no multiple of sixteen, several heads of v for one of k.
+// mixed_nets: small models with experts or delta nets, whose weights are random numbers: what the runtime does with
+// them is compared with itself, and with plain code. The sizes are odd on purpose: heads that are no multiple of
+// sixteen, several heads of v for one of k.
 #ifndef HALLMARK_TESTS_MIXED_NETS_H
 #define HALLMARK_TESTS_MIXED_NETS_H
 
@@ -32,12 +33,15 @@ static inline void mixed_u32(gguf_plan *p, const char *arch, const char *name, u
 static inline gguf_plan *mixed_keys(mixed_kind kind)
 {
     static const struct { const char *name; uint32_t v; unsigned kinds; } keys[] = {
-        { "block_count", 4, 15 }, { "context_length", 1024, 15 }, { "embedding_length", 64, 15 }, { "feed_forward_length", 96, 15 },
+        { "block_count", 4, 15 }, { "context_length", 1024, 15 }, { "embedding_length", 64, 15 },
+        { "feed_forward_length", 96, 15 },
         { "attention.head_count", 4, 15 }, { "attention.head_count_kv", 2, 15 }, { "attention.key_length", 24, 15 },
         { "expert_count", 7, 13 }, { "expert_used_count", 3, 13 }, { "expert_feed_forward_length", 40, 13 },
         { "expert_shared_feed_forward_length", 32, 1 },
-        { "ssm.conv_kernel", 4, 3 }, { "ssm.state_size", 20, 3 }, { "ssm.group_count", 2, 3 }, { "ssm.time_step_rank", 6, 3 },
-        { "ssm.inner_size", 144, 3 }, { "full_attention_interval", 4, 3 }, { "rope.dimension_count", 8, 3 }, { "attention.sliding_window", 16, 4 },
+        { "ssm.conv_kernel", 4, 3 }, { "ssm.state_size", 20, 3 }, { "ssm.group_count", 2, 3 },
+        { "ssm.time_step_rank", 6, 3 },
+        { "ssm.inner_size", 144, 3 }, { "full_attention_interval", 4, 3 }, { "rope.dimension_count", 8, 3 },
+        { "attention.sliding_window", 16, 4 },
         { "attention.sliding_window_pattern", 2, 4 },
     };
     char key[128];
@@ -72,7 +76,8 @@ static inline float mixed_random(void)     // xorshift64*, [-1, 1)
     return (float)((double)((mixed_seed * 2685821657736338717ull) >> 11) / 4503599627370496.0 - 1.0);
 }
 
-// Norms near 1, decays below 0, everything else around 0; what bfloat16 holds, so that both arithmetics have the same weights.
+// Norms near 1, decays below 0, everything else around 0; what bfloat16 holds, so that both arithmetics have the same
+// weights.
 static inline float mixed_value(const char *name)
 {
     const size_t n = strlen(name);
@@ -133,7 +138,8 @@ static inline mixed mixed_make_with(mixed_kind kind, mixed_nextn nextn)
         const program_weight *w = &p.weights[i];
         const int64_t n = w->experts ? w->experts : 1, shape[] = { n, w->rows / n, w->cols };
         const int n_dims = w->vector ? 1 : w->experts ? 3 : 2;
-        if (mixed_holds(w, nextn)) mixed_must(gguf_plan_tensor(plan, w->name, DT_F32, n_dims, shape + 3 - n_dims, &mixed_err));
+        if (mixed_holds(w, nextn))
+            mixed_must(gguf_plan_tensor(plan, w->name, DT_F32, n_dims, shape + 3 - n_dims, &mixed_err));
     }
     program_free(&p);
     hparams_free(&m.h);

@@ -1,7 +1,8 @@
-// Proves experts and delta nets (runtime/op.h, net.h, session.h) on the CPU: each operation gives the bits of plain code
-// that follows op.h's words, at every SIMD level; whole models the same bits for any batch, number of threads and level;
-// a state begins anew at position 0, and is put back where replayed steps went past an end of text; observers see the
-// rows of each expert; blocks that predict further tokens change nothing; keys that do not fit are refused by name.
+// Proves experts and delta nets (runtime/op.h, net.h, session.h) on the CPU: each operation gives the bits of plain
+// code that follows op.h's words, at every SIMD level; whole models the same bits for any batch, number of threads and
+// level; a state begins anew at position 0, and is put back where replayed steps went past an end of text; observers
+// see the rows of each expert; blocks that predict further tokens change nothing; keys that do not fit are refused by
+// name.
 #include "mixed_nets.h"
 #include "one_op.h"
 #include "runtime/exp_log.h"
@@ -36,7 +37,7 @@ static float sum16(const float *a, int64_t a_stride, const float *b, int n)
     return part[0];
 }
 
-// ---- operations against plain code -----------------------------------------------------------------------------------
+// ---- operations against plain code ----------------------------------------------------------------------------------
 
 enum { N = 5, KEYS = 20, HEADS = 6, KEY_HEADS = 2, DIM = 24, CHANNELS = 2 * KEY_HEADS * KEYS + HEADS * DIM, TAPS = 4 };
 
@@ -66,7 +67,8 @@ static void delta_twin(const operands *x, bool anew, bool grouped, bool round, f
 static void check_delta(backend *b, bool anew, bool grouped)
 {
     const int64_t n_state = HEADS * KEYS * DIM, n_out = N * HEADS * DIM;
-    operands x = { .in = { room(N * CHANNELS), room(N * HEADS), room(N * HEADS) }, .out = { room(n_out) }, .want = { room(n_out) },
+    operands x = { .in = { room(N * CHANNELS), room(N * HEADS), room(N * HEADS) }, .out = { room(n_out) },
+                   .want = { room(n_out) },
                    .state.s = room(n_state), .expected.s = room(n_state) };
     mixed_seed = 7;
     fill(x.in[0], N * CHANNELS, 1.0f);
@@ -77,7 +79,13 @@ static void check_delta(backend *b, bool anew, bool grouped)
     op o = op_new(OP_DELTA, 0);
     for (int i = 0; i < 3; i++) o.in[i] = (view){ .buf = i, .row = i ? HEADS : CHANNELS };
     o.out[0] = (view){ .buf = 3, .row = HEADS * DIM };
-    o.rows = HEADS; o.dim = DIM; o.kv_rows = KEY_HEADS; o.key_dim = KEYS; o.scale = 0.25f; o.grouped = grouped; o.state = 0;
+    o.rows = HEADS;
+    o.dim = DIM;
+    o.kv_rows = KEY_HEADS;
+    o.key_dim = KEYS;
+    o.scale = 0.25f;
+    o.grouped = grouped;
+    o.state = 0;
     float *buffers[] = { x.in[0], x.in[1], x.in[2], x.out[0] };
     const op_memory m = { .buffers = buffers, .states = &x.state };
     const op_args a = { .n = N, .pos0 = anew ? 0 : 3 };
@@ -145,7 +153,8 @@ START_TEST(a_route_is_what_its_words_say)
 {
     static const float scores[4][EXPERTS] = {
         { 1, 3, 2, 3, 0, 3, 3 }, { 0, 0, 0, 0, 0, 0, 0 }, { 5, -1, 4, 3.5f, 3.75f, 2, 1 }, { 1, NAN, 0, 2, 3, 4, 5 } };
-    static const int low[3][SLOTS] = { { 1, 3, 5 }, { 0, 1, 2 }, { 0, 2, 4 } }, high[3][SLOTS] = { { 3, 5, 6 }, { 4, 5, 6 }, { 0, 2, 4 } };
+    static const int low[3][SLOTS] = { { 1, 3, 5 }, { 0, 1, 2 }, { 0, 2, 4 } },
+        high[3][SLOTS] = { { 3, 5, 6 }, { 4, 5, 6 }, { 0, 2, 4 } };
     static const float per_expert[EXPERTS] = { 1, 2, 0.5f, 1, 1.5f, 1, 1 };
     for (int l = 0; l < 3; l++) {
         backend *b = open_level(ARITH_BF16, 1, LEVELS[l]);
@@ -169,25 +178,30 @@ START_TEST(a_route_is_what_its_words_say)
                 const int *want = ties_high ? high[t] : low[t];
                 for (int s = 0; s < SLOTS; s++) chosen += e[want[s]] / all;
                 for (int s = 0; s < SLOTS; s++) {
-                    const double p = e[want[s]] / all / (renorm ? chosen : 1) * (scaled ? (double)per_expert[want[s]] : 1);
+                    const double p = e[want[s]] / all / (renorm ? chosen : 1) * (scaled ? (double)per_expert[want[s]]
+                                                                                 : 1);
                     ck_assert_msg(ids[t][s] == (float)want[s], "token %d, slot %d: expert %g", t, s, (double)ids[t][s]);
-                    ck_assert_msg(fabs((double)weights[t][s] / p - 1) < (scaled ? 1e-6 : 1.0 / 256), "%g for %g", (double)weights[t][s], p);
+                    ck_assert_msg(fabs((double)weights[t][s] / p - 1) < (scaled ? 1e-6 : 1.0 / 256), "%g for %g",
+                                  (double)weights[t][s], p);
                     if (!scaled) ck_assert(weights[t][s] == rounded(weights[t][s], true));
                 }
             }
-            for (int s = 0; s < SLOTS; s++) ck_assert(ids[3][s] >= 0 && ids[3][s] < EXPERTS && (s == 0 || ids[3][s] > ids[3][s - 1]));
+            for (int s = 0; s < SLOTS; s++)
+                ck_assert(ids[3][s] >= 0 && ids[3][s] < EXPERTS && (s == 0 || ids[3][s] > ids[3][s - 1]));
         }
         b->ops->close(b);
     }
 }
 END_TEST
 
-// Products of the chosen against those of each expert's matrix by itself; their sum in the order of slots, each step rounded.
+// Products of the chosen against those of each expert's matrix by itself; their sum in the order of slots, each step
+// rounded.
 static void check_experts(backend *b, bool each_slot)
 {
     const bool round = b->arith == ARITH_BF16;
     enum { IN = SLOTS * COLS };
-    float *w = room(EXPERTS * ROWS * COLS), *x = room(N * IN), *y = room(N * SLOTS * ROWS), *sum = room(N * ROWS), one[ROWS], joined[ROWS];
+    float *w = room(EXPERTS * ROWS * COLS), *x = room(N * IN), *y = room(N * SLOTS * ROWS), *sum = room(N * ROWS),
+        one[ROWS], joined[ROWS];
     float ids[N][SLOTS], weights[N][SLOTS];
     mixed_seed = 5;
     fill(w, EXPERTS * ROWS * COLS, 0.5f);
@@ -206,14 +220,17 @@ static void check_experts(backend *b, bool each_slot)
     float *buffers[] = { x, ids[0], y, weights[0], sum };
     weight all = { .type = DT_F32, .rows = EXPERTS * ROWS, .cols = COLS, .data = w, .name = "experts" };
     const op list[] = { product, join };
-    mixed_must(b->ops->run(b, list, 2, &(op_memory){ .buffers = buffers, .weights = &all }, &(op_args){ .n = N }, &mixed_err));
+    mixed_must(b->ops->run(b, list, 2, &(op_memory){ .buffers = buffers, .weights = &all }, &(op_args){ .n = N },
+                           &mixed_err));
     for (int t = 0; t < N; t++) {
         memset(joined, 0, sizeof joined);
         for (int s = 0; s < SLOTS; s++) {
-            const weight mine = { .type = DT_F32, .rows = ROWS, .cols = COLS, .data = w + (int)ids[t][s] * ROWS * COLS, .name = "one" };
+            const weight mine = { .type = DT_F32, .rows = ROWS, .cols = COLS, .data = w + (int)ids[t][s] * ROWS * COLS,
+                                  .name = "one" };
             mixed_must(one_matmul(b, one, &mine, x + t * IN + (each_slot ? s * COLS : 0), 1, &mixed_err));
             ck_assert(memcmp(one, y + (t * SLOTS + s) * ROWS, sizeof one) == 0);
-            for (int i = 0; i < ROWS; i++) joined[i] = rounded(joined[i] + rounded(weights[t][s] * one[i], round), round);
+            for (int i = 0; i < ROWS; i++)
+                joined[i] = rounded(joined[i] + rounded(weights[t][s] * one[i], round), round);
         }
         ck_assert(memcmp(joined, sum + t * ROWS, sizeof joined) == 0);
     }
@@ -229,7 +246,8 @@ START_TEST(products_of_experts_and_their_sum)
             if (!b) continue;
             // Scratch is sized where weights are loaded.
             weight w;
-            const gguf_tensor t = { .name = "w", .type = DT_F32, .n_dims = 1, .shape = { COLS }, .n_elems = COLS, .data = (const uint8_t *)&w };
+            const gguf_tensor t = { .name = "w", .type = DT_F32, .n_dims = 1, .shape = { COLS }, .n_elems = COLS,
+                                    .data = (const uint8_t *)&w };
             mixed_must(b->ops->load_weight(b, &t, &w, &mixed_err));
             check_experts(b, false);
             check_experts(b, true);
@@ -251,7 +269,8 @@ static void check_small(backend *b)
     memset(y, 0, sizeof y);
     memset(want, 0, sizeof want);
     float *buffers[] = { x[0], y[0] };
-    const weight w[] = { { .type = DT_F32, .rows = 1, .cols = ROW, .data = a, .name = "a" }, { .type = DT_F32, .rows = 1, .cols = ROW, .data = bias, .name = "b" } };
+    const weight w[] = { { .type = DT_F32, .rows = 1, .cols = ROW, .data = a, .name = "a" },
+                         { .type = DT_F32, .rows = 1, .cols = ROW, .data = bias, .name = "b" } };
     const op_memory m = { .buffers = buffers, .weights = (weight *)(uintptr_t)w };
     op norm = op_new(OP_L2NORM, 0);
     norm.in[0] = (view){ .buf = 0, .row = ROW, .off = AT, .head = HEAD };
@@ -305,13 +324,14 @@ START_TEST(gates_norms_and_decays)
 }
 END_TEST
 
-// ---- whole models ----------------------------------------------------------------------------------------------------
+// ---- whole models ---------------------------------------------------------------------------------------------------
 
 enum { N_IDS = 80, N_FLOATS = N_IDS * MIXED_VOCAB };
 
 START_TEST(the_same_bits_for_any_batch_threads_and_level)
 {
-    static const struct { const char *level; int batch, threads; } runs[] = { { "portable", 1, 1 }, { "avx2", 7, 2 }, { "avx512", 64, 3 }, { NULL, 512, 2 } };
+    static const struct { const char *level; int batch, threads; } runs[] = { { "portable", 1, 1 }, { "avx2", 7, 2 },
+                                                                              { "avx512", 64, 3 }, { NULL, 512, 2 } };
     static float logits[2][N_FLOATS];
     mixed m = mixed_make((mixed_kind)_i);
     for (int a = 0; a < 2; a++)
@@ -321,7 +341,9 @@ START_TEST(the_same_bits_for_any_batch_threads_and_level)
             net *n = mixed_net(b, &m, N_IDS, runs[r].batch < N_IDS ? runs[r].batch : N_IDS);
             mixed_run(n, N_IDS, runs[r].batch, 0, logits[r > 0]);
             for (int i = 0; i < N_FLOATS; i++) ck_assert_msg(isfinite(logits[r > 0][i]), "logit %d", i);
-            if (r > 0) ck_assert_msg(memcmp(logits[0], logits[1], sizeof logits[0]) == 0, "%s, run %d", mixed_archs[_i], (int)r);
+            if (r > 0)
+                ck_assert_msg(memcmp(logits[0], logits[1], sizeof logits[0]) == 0, "%s, run %d", mixed_archs[_i],
+                              (int)r);
             net_close(n);
             b->ops->close(b);
         }
@@ -369,7 +391,7 @@ START_TEST(blocks_behind_the_layers_change_nothing)
 }
 END_TEST
 
-// ---- observers -------------------------------------------------------------------------------------------------------
+// ---- observers ------------------------------------------------------------------------------------------------------
 
 typedef struct { int rows, last, experts_seen; char tensor[64]; bool checked; } watched;
 
@@ -393,7 +415,8 @@ static void watch(void *ctx, const product_input *in)
     w->experts_seen++;
     for (int64_t i = 0; i < in->n * in->cols; i++) ck_assert(isfinite(in->x[i]));
     // Rows of different tokens differ: none was taken twice.
-    for (int t = 1; t < in->n; t++) ck_assert(memcmp(in->x, in->x + t * in->cols, (size_t)in->cols * sizeof(float)) != 0);
+    for (int t = 1; t < in->n; t++)
+        ck_assert(memcmp(in->x, in->x + t * in->cols, (size_t)in->cols * sizeof(float)) != 0);
 }
 
 START_TEST(observers_see_the_rows_of_each_expert)
@@ -415,7 +438,7 @@ START_TEST(observers_see_the_rows_of_each_expert)
 }
 END_TEST
 
-// ---- generation that replays -----------------------------------------------------------------------------------------
+// ---- generation that replays ----------------------------------------------------------------------------------------
 
 // A CPU that records and replays as a GPU does: eight steps at once, whatever they choose.
 static backend_ops replaying;
@@ -496,7 +519,8 @@ static void check_end_at(const mixed *m, const int32_t *prompt, const int32_t *w
         end_id = k ? -1 : whole[n];
         copies = 0;
         const int64_t count = session_generate(s, prompt, 5, got, k ? n + 1 : 24, k, NULL, NULL, &mixed_err);
-        ck_assert_msg(count == n + 1 && memcmp(got, whole, (size_t)count * 4) == 0, "ends at %d: %lld ids: %s", n, (long long)count, mixed_err.msg);
+        ck_assert_msg(count == n + 1 && memcmp(got, whole, (size_t)count * 4) == 0, "ends at %d: %lld ids: %s", n,
+                      (long long)count, mixed_err.msg);
         ck_assert_int_eq(session_pos(s), 5 + n);
         if (k) ck_assert_int_eq(copies, 0);         // nothing can be taken back where no end is looked for
         last = &s->net->mem.states[s->net->p.n_states - 1];
@@ -513,7 +537,8 @@ static void check_end_at(const mixed *m, const int32_t *prompt, const int32_t *w
     free(states[1]);
 }
 
-// Ends at each id that comes for the first time: within the first replay, at its end, in a later one. How many there are.
+// Ends at each id that comes for the first time: within the first replay, at its end, in a later one. How many there
+// are.
 static int check_ends(const mixed *m, int first_id)
 {
     int32_t prompt[5], whole[24];
@@ -543,11 +568,12 @@ START_TEST(an_end_within_replayed_steps_is_taken_back_to)
 }
 END_TEST
 
-// ---- what is refused -------------------------------------------------------------------------------------------------
+// ---- what is refused ------------------------------------------------------------------------------------------------
 
 START_TEST(keys_that_do_not_fit_are_refused_by_name)
 {
-    static const struct { mixed_kind kind; const char *name; int64_t v; const char *says; } cases[] = {      // v -1: left out
+    // v -1: left out
+    static const struct { mixed_kind kind; const char *name; int64_t v; const char *says; } cases[] = {
         { MIXED_QWEN35MOE, "expert_used_count", 8, "expert_used_count': found 8, expected at most" },
         { MIXED_QWEN35MOE, "expert_used_count", -1, "expert_used_count': missing" },
         { MIXED_QWEN35MOE, "expert_count", 0, "expert_count': found 0" },
@@ -579,7 +605,8 @@ START_TEST(keys_that_do_not_fit_are_refused_by_name)
         gguf *g = mixed_layout(p, &bytes);
         const bool ok = hparams_read(&h, g, &e);
         if (!cases[i].says) ck_assert_msg(ok, "%s", e.msg);
-        else                ck_assert_msg(!ok && e.kind == ERR_INPUT && strstr(e.msg, cases[i].says), "%s: %s", cases[i].name, ok ? "taken" : e.msg);
+        else                ck_assert_msg(!ok && e.kind == ERR_INPUT && strstr(e.msg, cases[i].says), "%s: %s",
+                                          cases[i].name, ok ? "taken" : e.msg);
         hparams_free(&h);
         gguf_close(g);
         gguf_plan_free(p);
@@ -597,7 +624,8 @@ START_TEST(experts_of_another_shape_are_refused_by_name)
     t->shape[0] = 64;
     t->shape[1] = 7;
     ck_assert(!program_check_tensors(&m.h, m.g, &e));
-    ck_assert_msg(strstr(e.msg, "'blk.1.ffn_down_exps.weight': found shape [64][7][40], expected [7][64][40]"), "%s", e.msg);
+    ck_assert_msg(strstr(e.msg, "'blk.1.ffn_down_exps.weight': found shape [64][7][40], expected [7][64][40]"), "%s",
+                  e.msg);
     mixed_free(&m);
 }
 END_TEST

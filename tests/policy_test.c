@@ -119,7 +119,7 @@ START_TEST(test_as_llama_quantize)
     }
     check_case(&c, types, n_types);
     ck_assert_int_eq(n_types, 20);
-    ck_assert_int_eq(n_cases, 10);
+    ck_assert_int_eq(n_cases, 23);
     ck_assert_msg(n_fallbacks[0] > 100 && n_fallbacks[1] > 100, "%lld and %lld", (long long)n_fallbacks[0], (long long)n_fallbacks[1]);
     free(text);
 }

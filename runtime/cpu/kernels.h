@@ -8,8 +8,9 @@
 
 enum { KERNEL_TILE_ROWS = 8 };      // rows of W decoded at a time, at most: sizes the scratch of matmul
 
-// One block of at most 16 columns of one head's state, through n tokens (OP_DELTA of op.h). Operands are token 0's, of this head; v and out begin at
-// the block's first column. s: [key_dim] rows, `dim` floats apart, at that column. kept: [key_dim][16] scratch of the calling thread.
+// One block of at most 16 columns of one head's state, through n tokens (OP_DELTA of op.h). Operands are token 0's, of
+// this head; v and out begin at the block's first column. s: [key_dim] rows, `dim` floats apart, at that column. kept:
+// [key_dim][16] scratch of the calling thread.
 typedef struct {
     const float *q, *k, *v, *beta, *decay;
     float       *out, *s, *kept;
@@ -19,7 +20,8 @@ typedef struct {
     bool         anew;              // the state is zeros
 } delta_args;
 
-// n tokens through channels c0 .. c1 - 1 of a convolution (OP_CONV). x, y: token 0's rows; state: [taps - 1][channels]; w: [channels][taps].
+// n tokens through channels c0 .. c1 - 1 of a convolution (OP_CONV). x, y: token 0's rows; state: [taps - 1][channels];
+// w: [channels][taps].
 typedef struct {
     const float *x, *w;
     float       *y, *state;
@@ -75,7 +77,8 @@ typedef struct {
     void (*swiglu_whole)(float *gate, const float *up, int64_t n, bool round);         // silu is not rounded by itself
     void (*gate)(float *dst, const float *x, const float *g, int64_t n, bool round);    // x * sigmoid(g)
     void (*gate_one)(float *dst, const float *x, float g, int64_t n, bool round);       // one g for all
-    void (*axpy)(float *dst, float w, const float *x, int64_t n, bool round);           // dst + w * x, the product rounded, then the sum
+    // dst + w * x, the product rounded, then the sum
+    void (*axpy)(float *dst, float w, const float *x, int64_t n, bool round);
 
     void (*route)(const route_args *a, bool round_weights);
     void (*l2norm)(float *y, const float *x, int dim, float eps);                       // y may be x

@@ -37,7 +37,8 @@ static bool run_norm(const call *k, err *e)
         return err_set(e, ERR_INPUT, "tensor '%s': expected a norm of %d F32, found %lld %s", w->name, dim, (long long)w->cols, dtype_name(w->type));
 #pragma omp parallel for num_threads(k->c->n_threads) schedule(static) if (rows * dim > PARALLEL_FLOATS)
     for (int64_t r = 0; r < rows; r++)
-        k->c->k->rms_norm(dst + row_at(k, k->o->out[0], r), x + row_at(k, k->o->in[0], r), w ? (const float *)w->data : NULL, dim, k->o->eps,
+        k->c->k->rms_norm(dst + row_at(k, k->o->out[0], r), x + row_at(k, k->o->in[0], r),
+                          w ? (const float *)w->data : NULL, dim, k->o->eps,
                           k->round, k->o->round_first);
     return true;
 }
@@ -89,7 +90,8 @@ static bool run_scale(const call *k, err *e)
 static bool run_act(const call *k, err *e)
 {
     const cpu_kernels *c = k->c->k;
-    void (*const act)(float *, int64_t, bool) = k->o->act == ACT_SILU ? c->silu : k->o->act == ACT_SIGMOID ? c->sigmoid : c->gelu;
+    void (*const act)(float *, int64_t, bool) = k->o->act == ACT_SILU ? c->silu : k->o->act == ACT_SIGMOID
+        ? c->sigmoid : c->gelu;
     float *x = at(k, k->o->out[0]);
     RUNS(act(x + i, len, k->round));
 }
@@ -109,7 +111,8 @@ static bool act_mul_rows(const call *k, act_mul_fn act)
     const float *up = at(k, k->o->in[0]);
     const int64_t rows = (int64_t)k->a->n * k->o->rows, dim = k->o->dim;
 #pragma omp parallel for num_threads(k->c->n_threads) schedule(static) if (rows * dim > PARALLEL_FLOATS)
-    for (int64_t r = 0; r < rows; r++) act(gate + row_at(k, k->o->out[0], r), up + row_at(k, k->o->in[0], r), dim, k->round);
+    for (int64_t r = 0; r < rows; r++)
+        act(gate + row_at(k, k->o->out[0], r), up + row_at(k, k->o->in[0], r), dim, k->round);
     return true;
 }
 
@@ -145,7 +148,8 @@ static bool run_rotate(const call *k, err *e)
     const int half = r->head_dim / 2, n_head = k->o->rows, dim = k->o->dim;
     const float *table = r->dev;
     void (*const turn)(float *, const float *, const float *, int, bool) = k->o->neighbours ? k->c->k->rotate_pairs : k->c->k->rotate;
-#pragma omp parallel for num_threads(k->c->n_threads) schedule(static) if ((int64_t)k->a->n * n_head * dim > PARALLEL_FLOATS)
+#pragma omp parallel for num_threads(k->c->n_threads) schedule(static) \
+    if ((int64_t)k->a->n * n_head * dim > PARALLEL_FLOATS)
     for (int64_t i = 0; i < (int64_t)k->a->n * n_head; i++) {
         const float *cs = table + (k->a->pos0 + i / n_head) * 2 * half;
         turn(x + i * dim, cs, cs + half, r->head_dim, k->round);

@@ -29,18 +29,21 @@ bool cpu_run_route(const call *k, err *e)
     float *weights = at(k, o->out[0]), *ids = at(k, o->out[1]);
     assert(o->slots <= OP_SLOTS && o->slots <= o->experts);
     if (!cpu_need_scratch(k->c, o->experts, e)) return false;
-#pragma omp parallel for num_threads(k->c->n_threads) schedule(static) if ((int64_t)k->a->n * o->experts * o->slots > PARALLEL_FLOATS)
+#pragma omp parallel for num_threads(k->c->n_threads) schedule(static) \
+    if ((int64_t)k->a->n * o->experts * o->slots > PARALLEL_FLOATS)
     for (int t = 0; t < k->a->n; t++) {
         float *p = k->c->scratch[omp_get_thread_num()];
         memcpy(p, scores + (int64_t)t * o->in[0].row, (size_t)o->experts * sizeof *p);
-        const route_args a = { .weights = weights + (int64_t)t * o->out[0].row, .ids = ids + (int64_t)t * o->out[1].row, .p = p,
-                               .scale = w ? w->data : NULL, .experts = o->experts, .slots = o->slots, .renorm = o->renorm, .ties_high = o->ties_high };
+        const route_args a = { .weights = weights + (int64_t)t * o->out[0].row,
+                               .ids = ids + (int64_t)t * o->out[1].row, .p = p,
+                               .scale = w ? w->data : NULL, .experts = o->experts, .slots = o->slots,
+                               .renorm = o->renorm, .ties_high = o->ties_high };
         k->c->k->route(&a, k->round && o->round_weights);
     }
     return true;
 }
 
-// ---- products of experts -----------------------------------------------------------------------------------------------
+// ---- products of experts --------------------------------------------------------------------------------------------
 
 // (token, slot) pairs in ascending order of expert: those of expert e are pairs first[e] .. first[e + 1] - 1.
 typedef struct { int32_t *first, *pair, *hit; int n_hit; } by_expert;
@@ -58,7 +61,8 @@ static void sort_pairs(const call *k, by_expert *s)
     const float *ids = at(k, k->o->in[1]);
     const int64_t n = (int64_t)k->a->n * k->o->slots;
     memset(s->first, 0, ((size_t)k->o->experts + 2) * sizeof *s->first);
-    // Counts two places on, so that after the sums first[e + 1] is where the next pair of e goes, and in the end where e's pairs end.
+    // Counts two places on, so that after the sums first[e + 1] is where the next pair of e goes, and in the end where
+    // e's pairs end.
     for (int64_t i = 0; i < n; i++) s->first[expert_of(k, ids, i) + 2]++;
     s->n_hit = 0;
     for (int x = 0; x < k->o->experts; x++) {
@@ -90,8 +94,10 @@ static void copy_pairs(const experts_job *j, bool back)
 #pragma omp parallel for num_threads(k->c->n_threads) schedule(static)
     for (int64_t i = 0; i < n; i++) {
         const int64_t p = j->s.pair[i];
-        if (back) memcpy(y + pair_at(k, k->o->out[0], j->out_head, p), j->out + i * j->w.rows, (size_t)j->w.rows * sizeof *y);
-        else      memcpy(j->in + i * j->w.cols, x + pair_at(k, k->o->in[0], k->o->in[0].head, p), (size_t)j->w.cols * sizeof *x);
+        if (back)
+            memcpy(y + pair_at(k, k->o->out[0], j->out_head, p), j->out + i * j->w.rows, (size_t)j->w.rows * sizeof *y);
+        else      memcpy(j->in + i * j->w.cols, x + pair_at(k, k->o->in[0], k->o->in[0].head, p),
+                         (size_t)j->w.cols * sizeof *x);
     }
 }
 
@@ -100,13 +106,16 @@ static void multiply(const experts_job *j)
 {
     const call *k = j->k;
     const int64_t chunk = 48, n_chunks = (j->w.rows + chunk - 1) / chunk, n = j->s.n_hit * n_chunks;
-#pragma omp parallel for num_threads(k->c->n_threads) schedule(dynamic, 1) if (j->w.rows * j->w.cols * k->o->slots > PARALLEL_FLOATS)
+#pragma omp parallel for num_threads(k->c->n_threads) schedule(dynamic, 1) \
+    if (j->w.rows * j->w.cols * k->o->slots > PARALLEL_FLOATS)
     for (int64_t i = 0; i < n; i++) {
         const int x = j->s.hit[i / n_chunks];
-        const int64_t r0 = i % n_chunks * chunk, r1 = r0 + chunk < j->w.rows ? r0 + chunk : j->w.rows, from = j->s.first[x];
+        const int64_t r0 = i % n_chunks * chunk, r1 = r0 + chunk < j->w.rows ? r0 + chunk : j->w.rows,
+            from = j->s.first[x];
         weight w = j->w;
         w.data = (const uint8_t *)j->w.data + x * j->bytes;
-        k->c->k->matmul(j->out + from * w.rows, w.rows, &w, r0, r1, j->in + from * w.cols, (int)(j->s.first[x + 1] - from), k->round,
+        k->c->k->matmul(j->out + from * w.rows, w.rows, &w, r0, r1, j->in + from * w.cols,
+                        (int)(j->s.first[x + 1] - from), k->round,
                         k->c->scratch[omp_get_thread_num()]);
     }
 }
@@ -120,7 +129,8 @@ bool cpu_run_linear_id(const call *k, err *e)
         return err_set(e, ERR_INPUT, "tensor '%s': rows do not divide into blocks", all->name);
     const int64_t tables = 2 * ((int64_t)k->o->experts + 2) + n;
     if (!cpu_need_shared(k->c, n * (all->cols + rows) + tables, e)) return false;
-    experts_job j = { .k = k, .in = k->c->shared, .out = k->c->shared + n * all->cols, .w = *all, .bytes = rows * row_bytes,
+    experts_job j = { .k = k, .in = k->c->shared, .out = k->c->shared + n * all->cols, .w = *all,
+                      .bytes = rows * row_bytes,
                       .out_head = k->o->out[0].head ? k->o->out[0].head : rows };
     j.w.rows = rows;
     j.s.first = (int32_t *)(void *)(j.out + n * rows);
@@ -144,7 +154,8 @@ bool cpu_run_join(const call *k, err *e)
         float *to = dst + (int64_t)t * o->out[0].row;
         memset(to, 0, (size_t)dim * sizeof *to);
         for (int s = 0; s < o->slots; s++)
-            k->c->k->axpy(to, weights[(int64_t)t * o->in[1].row + s], x + (int64_t)t * o->in[0].row + s * head, dim, k->round);
+            k->c->k->axpy(to, weights[(int64_t)t * o->in[1].row + s], x + (int64_t)t * o->in[0].row + s * head, dim,
+                          k->round);
     }
     return true;
 }

@@ -105,8 +105,8 @@ static void per_layer_block(program *p, const hparams *h, const part_buffers *b,
     part_linear(p, i, part_rows(b->t, h->n_embd), part_rows(l->gated, ple), project, -1);
 }
 
-// What the router judges by: the state, normed without a weight, times a scale of its own and 1 / sqrt(n_embd), each step rounded
-// (Gemma4TextRouter.forward).
+// What the router judges by: the state, normed without a weight, times a scale of its own and 1 / sqrt(n_embd), each
+// step rounded (Gemma4TextRouter.forward).
 static void router_input(program *p, const hparams *h, const part_buffers *b, int i, view r)
 {
     const int64_t dim = h->n_embd;
@@ -139,7 +139,8 @@ static void experts(program *p, const hparams *h, const part_buffers *b, const e
 }
 
 // One decoder layer: x and its norm t in, x and the norm that follows out.
-static void layer(program *p, const hparams *h, const part_buffers *b, const ple_buffers *l, const expert_buffers *x, int i, int rope, int next_norm)
+static void layer(program *p, const hparams *h, const part_buffers *b, const ple_buffers *l, const expert_buffers *x,
+                  int i, int rope, int next_norm)
 {
     const int64_t dim = h->n_embd;
     const bool ple = h->n_embd_per_layer > 0;

@@ -1,6 +1,6 @@
 // llama: the forward pass of Llama, Mistral, Qwen 2 and Qwen 3 as a program, in the order of LlamaModel.forward and LlamaDecoderLayer.forward in
-// Transformers; Qwen 3 norms the heads of Q and K, Qwen 2 has biases on Q, K and V. Qwen 3 with experts has them in the place of the MLP
-// (Qwen3MoeSparseMoeBlock.forward).
+// Transformers; Qwen 3 norms the heads of Q and K, Qwen 2 has biases on Q, K and V. Qwen 3 with experts has them in the
+// place of the MLP (Qwen3MoeSparseMoeBlock.forward).
 #include "parts.h"
 
 // t -> att -> t

@@ -109,7 +109,8 @@ static void biased_mlp(program *p, const hparams *h, const part_buffers *b, int 
 }
 
 // out = down(act(gate(t)) * up(t)), of weights with those names
-static void plain_mlp(program *p, const hparams *h, const part_buffers *b, int layer, const char *const names[3], view out, int64_t ff, activation act)
+static void plain_mlp(program *p, const hparams *h, const part_buffers *b, int layer, const char *const names[3],
+                      view out, int64_t ff, activation act)
 {
     op glu = op_new(OP_GLU, layer);
     glu.in[0] = part_rows(b->t, h->n_embd);
@@ -128,10 +129,11 @@ void part_mlp(program *p, const hparams *h, const part_buffers *b, int layer, ac
 {
     static const char *const names[] = { "ffn_gate", "ffn_up", "ffn_down" };
     if (h->layers[layer].ffn_bias) biased_mlp(p, h, b, layer, act);
-    else                           plain_mlp(p, h, b, layer, names, part_rows(b->t, h->n_embd), h->layers[layer].n_ff, act);
+    else                           plain_mlp(p, h, b, layer, names, part_rows(b->t, h->n_embd), h->layers[layer].n_ff,
+                                             act);
 }
 
-// ---- experts -----------------------------------------------------------------------------------------------------------
+// ---- experts --------------------------------------------------------------------------------------------------------
 
 expert_buffers part_add_expert_buffers(program *p, const hparams *h)
 {
@@ -144,18 +146,22 @@ expert_buffers part_add_expert_buffers(program *p, const hparams *h)
         fused = fused || h->layers[i].experts_fused;
     }
     return (expert_buffers){
-        .in = program_add_buffer(p, "router input", h->n_embd),     .scores = program_add_buffer(p, "router scores", h->n_expert),
+        .in = program_add_buffer(p, "router input", h->n_embd),
+        .scores = program_add_buffer(p, "router scores", h->n_expert),
         .weights = program_add_buffer(p, "expert weights", slots),  .ids = program_add_buffer(p, "expert ids", slots),
         .gate = program_add_buffer(p, "experts' gate", slots * ff * (fused ? 2 : 1)),
-        .up = program_add_buffer(p, "experts' up", slots * ff),     .down = program_add_buffer(p, "experts' answers", slots * h->n_embd),
-        .sum = program_add_buffer(p, "experts' sum", h->n_embd),    .shared = program_add_buffer(p, "shared expert's factor", 1),
+        .up = program_add_buffer(p, "experts' up", slots * ff),
+        .down = program_add_buffer(p, "experts' answers", slots * h->n_embd),
+        .sum = program_add_buffer(p, "experts' sum", h->n_embd),
+        .shared = program_add_buffer(p, "shared expert's factor", 1),
     };
 }
 
 void part_route(program *p, const hparams *h, const expert_buffers *b, int layer, view in, int per_expert, bool rounded)
 {
     const view scores = part_rows(b->scores, h->n_expert);
-    part_linear(p, layer, scores, in, program_layer_weight(p, layer, "ffn_gate_inp", false, h->n_expert, h->n_embd), -1);
+    part_linear(p, layer, scores, in, program_layer_weight(p, layer, "ffn_gate_inp", false, h->n_expert, h->n_embd),
+                -1);
     op *o = program_add(p, OP_ROUTE, layer);
     o->in[0] = scores;
     o->out[0] = part_rows(b->weights, h->n_expert_used);
@@ -183,7 +189,8 @@ static int expert_weight(program *p, const hparams *h, int layer, const char *na
     return program_layer_experts(p, layer, name, h->n_expert, h->n_expert_used, rows, cols);
 }
 
-// gate and up, apart or one behind the other in each slot; then gate = act(gate) * up. Where the gate lies: what down reads.
+// gate and up, apart or one behind the other in each slot; then gate = act(gate) * up. Where the gate lies: what down
+// reads.
 static view expert_glu(program *p, const hparams *h, const expert_buffers *b, int layer, view in, activation act)
 {
     const layer_shape *l = &h->layers[layer];
@@ -228,7 +235,8 @@ void part_experts(program *p, const hparams *h, const expert_buffers *b, int lay
     join->dim = h->n_embd;
 }
 
-// t and the shared expert's answer to it, by a factor of the token's own, beside the chosen experts' sum (Qwen3_5MoeSparseMoeBlock).
+// t and the shared expert's answer to it, by a factor of the token's own, beside the chosen experts' sum
+// (Qwen3_5MoeSparseMoeBlock).
 void part_shared_expert(program *p, const hparams *h, const part_buffers *b, const expert_buffers *x, int layer)
 {
     static const char *const names[] = { "ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp" };

@@ -6,7 +6,8 @@
 
 typedef struct { int x, t, q, k, v, att, gate, up; } part_buffers;      // the state, its norm, heads, and the MLP's
 
-// Of experts: the router's input, scores and choice; gate, up and answers of the chosen, the answers' sum; the shared expert's factor.
+// Of experts: the router's input, scores and choice; gate, up and answers of the chosen, the answers' sum; the shared
+// expert's factor.
 typedef struct { int in, scores, weights, ids, gate, up, down, sum, shared; } expert_buffers;
 
 // The buffers, as wide as the widest layer needs.
@@ -25,8 +26,10 @@ op  *part_residual(program *p, const hparams *h, const part_buffers *b, int laye
 // t = down(act(gate(t)) * up(t))
 void part_mlp(program *p, const hparams *h, const part_buffers *b, int layer, activation act);
 expert_buffers part_add_expert_buffers(program *p, const hparams *h);
-// scores = ffn_gate_inp in; the choice by them. per_expert: weights [n_expert] of the chosen (-1: none); rounded: as op.h's round_weights.
-void part_route(program *p, const hparams *h, const expert_buffers *b, int layer, view in, int per_expert, bool rounded);
+// scores = ffn_gate_inp in; the choice by them. per_expert: weights [n_expert] of the chosen (-1: none); rounded: as
+// op.h's round_weights.
+void part_route(program *p, const hparams *h, const expert_buffers *b, int layer, view in, int per_expert,
+                bool rounded);
 // out = the sum of what the chosen experts make of `in`, by their weights; out may be `in`.
 void part_experts(program *p, const hparams *h, const expert_buffers *b, int layer, view out, view in, activation act);
 // t = sum + the shared expert's answer to t, by the token's factor for it.

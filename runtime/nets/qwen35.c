@@ -1,5 +1,6 @@
-// qwen35: the forward pass of Qwen 3.5 and later as a program, in the order of Qwen3_5TextModel.forward and Qwen3_5DecoderLayer.forward in
-// Transformers (qwen3_5_moe with experts): most layers are gated delta nets, every fourth attends, with a gate on what it sees.
+// qwen35: the forward pass of Qwen 3.5 and later as a program, in the order of Qwen3_5TextModel.forward and
+// Qwen3_5DecoderLayer.forward in Transformers (qwen3_5_moe with experts): most layers are gated delta nets, every
+// fourth attends, with a gate on what it sees.
 #include "parts.h"
 #include <math.h>
 
@@ -13,14 +14,17 @@ static buffers add_buffers(program *p, const hparams *h)
     return (buffers){
         .part = part_add_buffers(p, h), .experts = part_add_expert_buffers(p, h),
         .queries = program_add_buffer(p, "queries and gate", 2 * (int64_t)h->n_head * h->layers[0].head_dim),
-        .delta = { .mixed = program_add_buffer(p, "q, k and v", channels),  .convolved = program_add_buffer(p, "convolved", channels),
-                   .z = program_add_buffer(p, "z", values),                 .core = program_add_buffer(p, "delta net's answer", values),
-                   .beta = program_add_buffer(p, "beta", d->value_heads),   .alpha = program_add_buffer(p, "alpha", d->value_heads),
+        .delta = { .mixed = program_add_buffer(p, "q, k and v", channels),
+                   .convolved = program_add_buffer(p, "convolved", channels),
+                   .z = program_add_buffer(p, "z", values),
+                   .core = program_add_buffer(p, "delta net's answer", values),
+                   .beta = program_add_buffer(p, "beta", d->value_heads),
+                   .alpha = program_add_buffer(p, "alpha", d->value_heads),
                    .decay = program_add_buffer(p, "decay", d->value_heads) },
     };
 }
 
-// ---- full attention ----------------------------------------------------------------------------------------------------
+// ---- full attention -------------------------------------------------------------------------------------------------
 
 // Each head of Q is followed by its gate: what attention sees is multiplied by the gate's sigmoid.
 static view gate_view(const hparams *h, int queries, int head_dim, bool second)
@@ -88,13 +92,15 @@ static void attention(program *p, const hparams *h, const buffers *b, int i, int
     o->in[1] = gate_view(h, b->queries, l->head_dim, true);
     o->rows = h->n_head;
     o->dim = l->head_dim;
-    part_linear(p, i, part_rows(b->part.t, h->n_embd), att, program_layer_weight(p, i, "attn_output", false, h->n_embd, q_dim), -1);
+    part_linear(p, i, part_rows(b->part.t, h->n_embd), att,
+                program_layer_weight(p, i, "attn_output", false, h->n_embd, q_dim), -1);
 }
 
-// ---- gated delta net ---------------------------------------------------------------------------------------------------
+// ---- gated delta net ------------------------------------------------------------------------------------------------
 
 // Two products of t.
-static void two_products(program *p, const hparams *h, const buffers *b, int i, const char *const names[2], const view out[2])
+static void two_products(program *p, const hparams *h, const buffers *b, int i, const char *const names[2],
+                         const view out[2])
 {
     op o = op_new(OP_LINEAR, i);
     o.in[0] = part_rows(b->part.t, h->n_embd);
@@ -192,17 +198,20 @@ static void delta_net(program *p, const hparams *h, const buffers *b, int i)
     const delta_buffers *d = &b->delta;
     const int64_t values = (int64_t)s->value_heads * s->value_dim, channels = delta_channels(s);
     const view z = part_rows(d->z, values);
-    const int state = program_add_state(p, i, (s->taps - 1) * channels, (int64_t)s->value_heads * s->key_dim * s->value_dim);
+    const int state = program_add_state(p, i, (s->taps - 1) * channels,
+                                        (int64_t)s->value_heads * s->key_dim * s->value_dim);
     two_products(p, h, b, i, wide, (view[]){ part_rows(d->mixed, channels), z });
-    two_products(p, h, b, i, narrow, (view[]){ part_rows(d->beta, s->value_heads), part_rows(d->alpha, s->value_heads) });
+    two_products(p, h, b, i, narrow, (view[]){ part_rows(d->beta, s->value_heads),
+                                               part_rows(d->alpha, s->value_heads) });
     rates(p, h, d, i);
     convolve(p, h, d, i, state);
     delta_rule(p, h, d, i, state);
     gated_norm(p, h, d, i);
-    part_linear(p, i, part_rows(b->part.t, h->n_embd), z, program_layer_weight(p, i, "ssm_out", false, h->n_embd, values), -1);
+    part_linear(p, i, part_rows(b->part.t, h->n_embd), z,
+                program_layer_weight(p, i, "ssm_out", false, h->n_embd, values), -1);
 }
 
-// ---- blocks that predict further tokens --------------------------------------------------------------------------------
+// ---- blocks that predict further tokens -----------------------------------------------------------------------------
 
 // A layer's MLP, or its experts, in the file; nothing reads them.
 static void unread_mlp(program *p, const hparams *h, int i)
@@ -214,9 +223,12 @@ static void unread_mlp(program *p, const hparams *h, int i)
     program_unread(p, program_layer_weight(p, i, with ? "ffn_up_shexp" : "ffn_up", false, ff, dim));
     program_unread(p, program_layer_weight(p, i, with ? "ffn_down_shexp" : "ffn_down", false, dim, ff));
     if (!with) return;
-    const struct { const char *name; int64_t rows, cols; } x[] = { { "ffn_gate_exps", ff_exp, dim }, { "ffn_up_exps", ff_exp, dim },
-                                                                   { "ffn_gate_up_exps", 2 * ff_exp, dim }, { "ffn_down_exps", dim, ff_exp } };
-    for (int j = 0; j < 4; j++) program_unread(p, program_layer_experts(p, i, x[j].name, h->n_expert, h->n_expert_used, x[j].rows, x[j].cols));
+    const struct { const char *name; int64_t rows, cols; } x[] = { { "ffn_gate_exps", ff_exp, dim },
+                                                                   { "ffn_up_exps", ff_exp, dim },
+                                                                   { "ffn_gate_up_exps", 2 * ff_exp, dim },
+                                                                   { "ffn_down_exps", dim, ff_exp } };
+    for (int j = 0; j < 4; j++)
+        program_unread(p, program_layer_experts(p, i, x[j].name, h->n_expert, h->n_expert_used, x[j].rows, x[j].cols));
     program_unread(p, program_layer_weight(p, i, "ffn_gate_inp", false, h->n_expert, dim));
     program_unread(p, program_layer_weight(p, i, "ffn_gate_inp_shexp", true, 1, dim));
 }
@@ -225,11 +237,15 @@ static void unread_mlp(program *p, const hparams *h, int i)
 static void unread_block(program *p, const hparams *h, int i)
 {
     const layer_shape *l = &h->layers[h->n_layer - 1];
-    const int64_t dim = h->n_embd, q_dim = (int64_t)h->n_head * l->head_dim, kv_dim = (int64_t)l->n_kv_head * l->head_dim;
-    static const char *const norms[] = { "attn_norm", "post_attention_norm", "nextn.enorm", "nextn.hnorm", "nextn.shared_head_norm" };
+    const int64_t dim = h->n_embd, q_dim = (int64_t)h->n_head * l->head_dim,
+        kv_dim = (int64_t)l->n_kv_head * l->head_dim;
+    static const char *const norms[] = { "attn_norm", "post_attention_norm", "nextn.enorm", "nextn.hnorm",
+                                         "nextn.shared_head_norm" };
     const struct { const char *name; int64_t rows, cols; } w[] = {
-        { "attn_q", 2 * q_dim, dim }, { "attn_k", kv_dim, dim }, { "attn_v", kv_dim, dim }, { "attn_output", dim, q_dim },
-        { "nextn.eh_proj", dim, 2 * dim }, { "nextn.embed_tokens", h->n_vocab, dim }, { "nextn.shared_head_head", h->n_vocab, dim },
+        { "attn_q", 2 * q_dim, dim }, { "attn_k", kv_dim, dim }, { "attn_v", kv_dim, dim },
+        { "attn_output", dim, q_dim },
+        { "nextn.eh_proj", dim, 2 * dim }, { "nextn.embed_tokens", h->n_vocab, dim },
+        { "nextn.shared_head_head", h->n_vocab, dim },
     };
     for (int j = 0; j < 5; j++) program_unread(p, program_layer_weight(p, i, norms[j], true, 1, dim));
     for (int j = 0; j < 7; j++) program_unread(p, program_layer_weight(p, i, w[j].name, false, w[j].rows, w[j].cols));
@@ -238,7 +254,7 @@ static void unread_block(program *p, const hparams *h, int i)
     unread_mlp(p, h, i);
 }
 
-// ---- all of it -----------------------------------------------------------------------------------------------------------
+// ---- all of it ------------------------------------------------------------------------------------------------------
 
 // t -> t
 static void mlp(program *p, const hparams *h, const buffers *b, int i)
