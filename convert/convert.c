@@ -300,6 +300,8 @@ static bool not_a_source(const job *j, err *e)
 
 static bool plan_all(job *j, err *e)
 {
+    if (j->o->no_mtp && !tensor_map_has_mtp(&j->config, j->checkpoint))
+        progress_log(j->o->progress, "--no-mtp does nothing: no block of the checkpoint guesses the token after the next");
     return tensor_map_build(&j->map, j->checkpoint, &j->config, j->o->progress, e)
         && allocate(j, e)
         && (j->plan = gguf_plan_new(32, e)) != NULL

@@ -1,6 +1,8 @@
 // family: what several families plan alike. See family.h.
 #include "family.h"
 
+#include "../arch/keys.h"
+
 // A frequency's divisor that is not the same for all (rope_llama3) stands in rope_freqs.weight instead.
 static void plan_scaling(const hf_kind *k, hparam_list *l)
 {
@@ -30,9 +32,10 @@ void family_plan_dense(const hf_config *c, hparam_list *l)
 
 void family_plan_experts(const hf_config *c, hparam_list *l)
 {
+    double  absent;
     hparam *count = hp_u32(l, "expert_count", c->n_expert);
     count->write = c->n_expert > 0;
-    hp_arch_default(l, count);
+    if (key_default(l->arch, "expert_count", &absent)) hp_default(count, absent);    // of models that may have none
     if (c->n_expert == 0) return;
     hp_u32(l, "expert_used_count", c->n_expert_used);
     hp_u32(l, "expert_feed_forward_length", c->n_ff_expert);

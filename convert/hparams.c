@@ -60,6 +60,7 @@ hparam *hp_arch_default(const hparam_list *l, hparam *h)
     bool known = key_default(l->arch, h->key + strlen(l->arch) + 1, &h->def);
     assert(known);
     h->def_kind = !known ? DEF_NONE : h->type == HP_BOOLS ? DEF_PERIOD : DEF_VALUE;
+    h->n_period = h->n;
     return h;
 }
 
@@ -100,7 +101,7 @@ static double expected_at(const hparam *h, int64_t i)
 
 static double default_at(const hparam *h, int64_t i)
 {
-    if (h->def_kind == DEF_PERIOD) return i % (int64_t)h->def < (int64_t)h->def - 1;
+    if (h->def_kind == DEF_PERIOD) return i < h->n_period && i % (int64_t)h->def < (int64_t)h->def - 1;
     return h->def;
 }
 

@@ -10,7 +10,8 @@ typedef enum { HP_U32, HP_F32, HP_STR, HP_I32S, HP_BOOLS } hparam_type;
 typedef enum {          // what llama.cpp takes when the key is absent
     DEF_NONE,           // nothing: the key must be there
     DEF_VALUE,          // `def`, in every layer where the key is an array
-    DEF_PERIOD,         // a layer pattern: every def-th layer is a full-attention layer
+    DEF_PERIOD,         // a layer pattern: every def-th of the first n_period layers is a full-attention layer, and all
+                        // behind them
 } hparam_default;
 
 typedef struct {
@@ -23,6 +24,7 @@ typedef struct {
     int64_t        n;
     hparam_default def_kind;
     double         def;
+    int64_t        n_period;    // of DEF_PERIOD
 } hparam;
 
 enum { HPARAMS_MAX = 40 };

@@ -74,6 +74,7 @@ static void plan_delta(const hf_config *c, hparam_list *l)
     hparam *recurrent = hp_bools(l, "attention.recurrent_layers", c->recurrent, hf_n_blocks(c));
     recurrent->def_kind = DEF_PERIOD;
     recurrent->def = (double)d->full_interval;
+    recurrent->n_period = c->n_layer;
     hp_default(hp_u32(l, "full_attention_interval", d->full_interval), 4);
 }
 

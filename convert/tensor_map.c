@@ -170,7 +170,7 @@ void tensor_map_free(tensor_map *m)
 static int64_t count_mtp(const hf_config *c, const st *s)
 {
     int64_t n = 0;
-    for (int64_t i = 0; i < st_n_tensors(s); i++) {
+    for (int64_t i = 0; c->arch->family->mtp && i < st_n_tensors(s); i++) {
         const char *inner = name_inner(st_at(s, i)->name);
         if (strncmp(inner, "mtp.", 4) != 0) continue;
         const name_place p = name_split(c, inner);
@@ -179,11 +179,12 @@ static int64_t count_mtp(const hf_config *c, const st *s)
     return n;
 }
 
+bool tensor_map_has_mtp(const hf_config *c, const st *s) { return count_mtp(c, s) > 0; }
+
 bool tensor_map_settle_mtp(hf_config *c, const st *s, bool leave_out, progress *log, err *e)
 {
-    const int64_t promised = c->n_mtp;
+    const int64_t promised = c->n_mtp, found = count_mtp(c, s);
     if (!c->arch->family->mtp) return true;
-    const int64_t found = count_mtp(c, s);
     c->n_mtp = leave_out || found == 0 ? 0 : promised > 0 ? promised : found;
     if (!leave_out && found == 0 && promised > 0)
         progress_logf(log, "config.json promises a block that guesses the token after the next "

@@ -40,5 +40,6 @@ void tensor_map_free(tensor_map *m);
 // are to be left out; none, which the log says, where config.json promises one and the weights have none (text-only
 // exports often do); those of the weights where config.json does not speak of them. ERR_INPUT: more than one.
 bool tensor_map_settle_mtp(hf_config *c, const st *s, bool leave_out, progress *log, err *e);
+bool tensor_map_has_mtp(const hf_config *c, const st *s);       // do the weights have one?
 
 #endif

@@ -4,6 +4,8 @@
 #include "mini_checkpoint.h"
 
 static const char *const QWEN35 = "{\"model_type\":\"qwen3_5_text\",\"num_hidden_layers\":5}";
+static const char *const GUESSES =
+    "{\"model_type\":\"qwen3_5_text\",\"num_hidden_layers\":5,\"mtp_num_hidden_layers\":1}";
 static const char *const QWEN35_MOE = "{\"model_type\":\"qwen3_5_moe_text\",\"num_hidden_layers\":5}";
 static const char *const QWEN3_MOE = "{\"model_type\":\"qwen3_moe\",\"norm_topk_prob\":true,\"num_hidden_layers\":2}";
 static const char *const GEMMA4_MOE = "{\"model_type\":\"gemma4_text\",\"num_hidden_layers\":2,\"enable_moe_block\":true,"
@@ -224,20 +226,22 @@ SPOIL(no_experts,   gguf_plan_remove(p, "qwen3moe.expert_count"))
 
 START_TEST(test_agreement)
 {
-    static const struct { bool qwen3; bool (*change)(gguf_plan *, err *); const char *says; } rows[] = {
-        { false, nothing, NULL }, { true, nothing, NULL },
-        { false, no_list, NULL },       // older converters write the interval alone
-        { false, state_size, "qwen35.ssm.state_size: found 64, expected 128" },
-        { false, heads, "qwen35.ssm.time_step_rank: found 16, expected 32" },
-        { false, rotation, "qwen35.rope.dimension_count: found 256, expected 64" },
-        { false, recurrent, "qwen35.attention.recurrent_layers (layer 3): found 1, expected 0" },
-        { false, guesses, "qwen35.block_count: found 5, expected 6" },
-        { true, used, "qwen3moe.expert_used_count: found 4, expected 8" },
-        { true, no_experts, "qwen3moe.expert_count: is missing, which means 0, expected 128" },
+    enum { DELTA, EXPERTS, MTP };
+    const char *const texts[] = { QWEN35, QWEN3_MOE, GUESSES };
+    static const struct { int text; bool (*change)(gguf_plan *, err *); const char *says; } rows[] = {
+        { DELTA, nothing, NULL }, { EXPERTS, nothing, NULL }, { MTP, nothing, NULL },
+        { DELTA, no_list, NULL }, { MTP, no_list, NULL },       // older converters write the interval alone
+        { DELTA, state_size, "qwen35.ssm.state_size: found 64, expected 128" },
+        { DELTA, heads, "qwen35.ssm.time_step_rank: found 16, expected 32" },
+        { DELTA, rotation, "qwen35.rope.dimension_count: found 256, expected 64" },
+        { DELTA, recurrent, "qwen35.attention.recurrent_layers (layer 3): found 1, expected 0" },
+        { DELTA, guesses, "qwen35.block_count: found 5, expected 6" },
+        { EXPERTS, used, "qwen3moe.expert_used_count: found 4, expected 8" },
+        { EXPERTS, no_experts, "qwen3moe.expert_count is missing, expected 128" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         err e = { 0 };
-        const bool ok = agrees_after(rows[i].qwen3 ? QWEN3_MOE : QWEN35, rows[i].change, &e);
+        const bool ok = agrees_after(texts[rows[i].text], rows[i].change, &e);
         ck_assert_msg(ok == (rows[i].says == NULL), "row %d: %s", (int)i, e.msg);
         if (!ok) check_refused(&e, ERR_VERDICT, "artifact.gguf", rows[i].says);
     }

@@ -105,8 +105,8 @@ END_TEST
 static void check_delta_keys(const gguf *g)
 {
     static const struct { const char *key; int64_t value; } rows[] = {
-        { "ssm.conv_kernel", 4 }, { "ssm.state_size", 8 }, { "ssm.group_count", 2 }, { "ssm.time_step_rank", 6 },
-        { "ssm.inner_size", 48 }, { "full_attention_interval", 4 }, { "rope.dimension_count", 4 },
+        { "ssm.conv_kernel", 4 }, { "ssm.state_size", 16 }, { "ssm.group_count", 2 }, { "ssm.time_step_rank", 6 },
+        { "ssm.inner_size", 96 }, { "full_attention_interval", 4 }, { "rope.dimension_count", 4 },
         { "attention.key_length", 16 }, { "attention.head_count_kv", 2 },
     };
     char key[80];
@@ -138,7 +138,7 @@ START_TEST(test_qwen35)
     const gguf_tensor *a = tensor_of(g, "blk.0.ssm_a"), *out = tensor_of(g, "blk.0.ssm_out.weight");
     ck_assert_int_eq(conv->n_dims, 2);
     ck_assert_int_eq(conv->shape[1], 4);
-    for (int64_t r = 0; r < 32; r++) check_row(qkv, r, source_of(m, "model.layers.0.linear_attn.in_proj_qkv.weight"), r, 0);
+    for (int64_t r = 0; r < 64; r++) check_row(qkv, r, source_of(m, "model.layers.0.linear_attn.in_proj_qkv.weight"), r, 0);
     for (int64_t k = 0; k < 2; k++)
         for (int64_t v = 0; v < 3; v++) {
             const int64_t to = v * 2 + k, from = k * 3 + v;
@@ -147,13 +147,13 @@ START_TEST(test_qwen35)
             check_row(tensor_of(g, "blk.0.ssm_dt.bias"), to, source_of(m, "model.layers.0.linear_attn.dt_bias"), from, 0);
             check_row(tensor_of(g, "blk.2.ssm_beta.weight"), to,
                       source_of(m, "model.layers.2.linear_attn.in_proj_b.weight"), from, 0);
-            for (int64_t i = 0; i < 8; i++) {
-                check_row(qkv, 32 + to * 8 + i, source_of(m, "model.layers.0.linear_attn.in_proj_qkv.weight"),
-                          32 + from * 8 + i, 0);
-                check_row(conv, 32 + to * 8 + i, source_of(m, "model.layers.2.linear_attn.conv1d.weight"),
-                          32 + from * 8 + i, 0);
+            for (int64_t i = 0; i < 16; i++) {
+                check_row(qkv, 64 + to * 16 + i, source_of(m, "model.layers.0.linear_attn.in_proj_qkv.weight"),
+                          64 + from * 16 + i, 0);
+                check_row(conv, 64 + to * 16 + i, source_of(m, "model.layers.2.linear_attn.conv1d.weight"),
+                          64 + from * 16 + i, 0);
                 const mini_tensor *o = source_of(m, "model.layers.0.linear_attn.out_proj.weight");
-                ck_assert_float_eq(value_at(out, 7 * 48 + to * 8 + i), mini_value(o, 7 * 48 + from * 8 + i));
+                ck_assert_float_eq(value_at(out, 7 * 96 + to * 16 + i), mini_value(o, 7 * 96 + from * 16 + i));
             }
         }
     check_row(tensor_of(g, "blk.1.attn_k_norm.weight"), 3, source_of(m, "model.layers.1.self_attn.k_norm.weight"), 3, 1);
@@ -224,6 +224,8 @@ START_TEST(test_mtp)
     ck_assert_int_eq(int_of(g, "qwen35.block_count"), 3);
     ck_assert_msg(strstr(l.text, "promises a block that guesses the token after the next"), "%s", l.text);
     gguf_close(g);
+    gguf_close(converted_with(m, "bf16", true, &l));
+    ck_assert_msg(strstr(l.text, "--no-mtp does nothing"), "%s", l.text);
     mini_free(m);
 }
 END_TEST
@@ -244,6 +246,76 @@ START_TEST(test_derives_experts)
             ck_assert_msg(convert_proves(g, all[i]->dir, &o, &found, &e), "%s: %s", types[k], e.msg);
             gguf_close(g);
         }
+        mini_free(all[i]);
+    }
+}
+END_TEST
+
+// A matrix in llama.cpp's older form, with a value of its own in every column, for every tensor that may have blocks.
+static char *write_matrix(const mini *m, const gguf *g)
+{
+    buffer  b = { 0 };
+    int32_t n = 0;
+    char   *path = in_dir(m->dir, "im.dat");
+    for (int64_t i = 0; i < gguf_n_tensors(g); i++) n += gguf_tensor_at(g, i)->n_dims > 1;
+    put(&b, &n, 4);
+    for (int64_t i = 0; i < gguf_n_tensors(g); i++) {
+        const gguf_tensor *t = gguf_tensor_at(g, i);
+        if (t->n_dims < 2) continue;
+        const int32_t name_bytes = (int32_t)strlen(t->name), calls = 1;
+        const int32_t values = (int32_t)(t->shape[t->n_dims - 1] * (t->n_dims > 2 ? t->shape[0] : 1));
+        put(&b, &name_bytes, 4);
+        put(&b, t->name, name_bytes);
+        put(&b, &calls, 4);
+        put(&b, &values, 4);
+        for (int32_t k = 0; k < values; k++) {
+            const float v = 0.25f + (float)((k * 37 + i) % 29);
+            put(&b, &v, 4);
+        }
+    }
+    write_file(path, b.p, b.n);
+    bytes_free(&b);
+    return strdup(path);
+}
+
+// Columns of a matrix of importance are the file's: those of ssm_out, whose columns moved, too. Both ways lead to the same
+// blocks: from the checkpoint at once, and from an F32 file, where everything has moved already.
+START_TEST(test_importance_follows)
+{
+    static const char *const types[] = { "q4_0", "q5_1" };
+    mini  *all[] = { mini_qwen35(false, false), mini_qwen35(true, true), mini_qwen3moe(false) };
+    log_of l;
+    err    e = { 0 };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        mini_write(all[i], false);
+        gguf *f32 = converted_with(all[i], "f32", false, &l);
+        char *im = write_matrix(all[i], f32), *from = strdup(in_dir(all[i]->dir, "f32.gguf"));
+        gguf_close(f32);
+        ck_assert_int_eq(rename(in_dir(all[i]->dir, "out.gguf"), from), 0);
+        for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
+            const file_type type = file_type_find(types[k])->id;
+            const quantize_opts q = { .type = type, .imatrix = im };
+            const convert_opts  c = { .type = type, .imatrix = im, .n_threads = 2 };
+            const derive_opts   d = { .imatrix = im, .n_threads = 1 };
+            char *one_path = strdup(in_dir(all[i]->dir, "one.gguf")), *two_path = strdup(in_dir(all[i]->dir, "two.gguf"));
+            ck_assert_msg(quantize_file(from, two_path, &q, &e), "%s", e.msg);
+            ck_assert_msg(convert_checkpoint(all[i]->dir, one_path, &c, &e), "%s", e.msg);
+            gguf *one = gguf_open(one_path, &e), *two = gguf_open(two_path, &e);
+            ck_assert_msg(one && two, "%s", e.msg);
+            for (int64_t t = 0; t < gguf_n_tensors(one); t++) {
+                const gguf_tensor *a = gguf_tensor_at(one, t), *b = tensor_of(two, a->name);
+                ck_assert_msg(a->type == b->type && memcmp(a->data, b->data, (size_t)a->n_bytes) == 0, "%s: %s", types[k],
+                              a->name);
+            }
+            if (i == 0) ck_assert(dtype_of(tensor_of(one, "blk.0.ssm_out.weight")->type)->block_weights == 32);
+            ck_assert_msg(convert_derives(one, all[i]->dir, &d, &e), "%s", e.msg);
+            gguf_close(one);
+            gguf_close(two);
+            free(one_path);
+            free(two_path);
+        }
+        free(im);
+        free(from);
         mini_free(all[i]);
     }
 }
@@ -310,7 +382,7 @@ START_TEST(test_refused_exports)
     mini_tensor *conv = mini_find(m, "model.layers.0.linear_attn.conv1d.weight");
     conv->shape[1] = 4;
     conv->shape[2] = 1;
-    check_fails(m, "bf16", "'model.layers.0.linear_attn.conv1d.weight': found shape [80, 4, 1], expected [80, 1, 4] by "
+    check_fails(m, "bf16", "'model.layers.0.linear_attn.conv1d.weight': found shape [160, 4, 1], expected [160, 1, 4] by "
                 "config.json: its axes were moved, as MLX saves it");
     conv->shape[1] = 1;
     conv->shape[2] = 4;
@@ -339,6 +411,7 @@ int main(void)
     tcase_add_test(c, test_types_that_stay);
     tcase_add_test(c, test_mtp);
     tcase_add_test(c, test_derives_experts);
+    tcase_add_test(c, test_importance_follows);
     tcase_add_test(c, test_refused_experts);
     tcase_add_test(c, test_refused_exports);
     suite_add_tcase(s, c);

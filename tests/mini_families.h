@@ -117,7 +117,7 @@ static inline mini *mini_qwen3moe(bool fused)
     return m;
 }
 
-// ---- Qwen 3.5: a delta net (2 key heads, 6 value heads of 8), attention (4 heads of 16, 2 KV), one block that guesses -----
+// ---- Qwen 3.5: a delta net (2 key heads, 6 value heads of 16), attention (4 heads of 16, 2 KV), one block that guesses -----
 
 static inline void mini_qwen35_mlp(mini *m, const char *prefix, bool experts, bool fused)
 {
@@ -145,11 +145,11 @@ static inline void mini_qwen35_attention(mini *m, const char *prefix)
 static inline void mini_qwen35_delta(mini *m, const char *prefix)
 {
     static const mini_row rows[] = {
-        { "linear_attn.in_proj_qkv.weight", 2, 2 * 2 * 8 + 6 * 8, 64, 0 }, { "linear_attn.in_proj_z.weight", 2, 48, 64, 0 },
+        { "linear_attn.in_proj_qkv.weight", 2, 64 + 96, 64, 0 }, { "linear_attn.in_proj_z.weight", 2, 96, 64, 0 },
         { "linear_attn.in_proj_a.weight", 2, 6, 64, 0 }, { "linear_attn.in_proj_b.weight", 2, 6, 64, 0 },
-        { "linear_attn.conv1d.weight", 3, 2 * 2 * 8 + 6 * 8, 1, 4 }, { "linear_attn.A_log", 1, 6, 1, 0 },
-        { "linear_attn.dt_bias", 1, 6, 1, 0 }, { "linear_attn.norm.weight", 1, 8, 1, 0 },
-        { "linear_attn.out_proj.weight", 2, 64, 48, 0 },
+        { "linear_attn.conv1d.weight", 3, 64 + 96, 1, 4 }, { "linear_attn.A_log", 1, 6, 1, 0 },
+        { "linear_attn.dt_bias", 1, 6, 1, 0 }, { "linear_attn.norm.weight", 1, 16, 1, 0 },
+        { "linear_attn.out_proj.weight", 2, 64, 96, 0 },
     };
     MINI_ADD(m, prefix, rows);
 }
@@ -176,8 +176,8 @@ static inline void mini_qwen35_mtp(mini *m, bool experts, bool fused)
 static inline mini *mini_qwen35(bool experts, bool fused)
 {
     mini *m = mini_new_qwen("{\"vocab_size\":280,\"hidden_size\":64,\"num_hidden_layers\":3,\"num_attention_heads\":4,"
-        "\"num_key_value_heads\":2,\"head_dim\":16,\"linear_conv_kernel_dim\":4,\"linear_key_head_dim\":8,"
-        "\"linear_value_head_dim\":8,\"linear_num_key_heads\":2,\"linear_num_value_heads\":6,"
+        "\"num_key_value_heads\":2,\"head_dim\":16,\"linear_conv_kernel_dim\":4,\"linear_key_head_dim\":16,"
+        "\"linear_value_head_dim\":16,\"linear_num_key_heads\":2,\"linear_num_value_heads\":6,"
         "\"layer_types\":[\"linear_attention\",\"full_attention\",\"linear_attention\"],\"mtp_num_hidden_layers\":1,"
         "\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":1e7,\"partial_rotary_factor\":0.25,"
         "\"mrope_section\":[1,1,0]}}");

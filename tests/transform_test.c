@@ -326,7 +326,7 @@ START_TEST(test_equal_heads)
     mini *m = mini_qwen35(false, false);
     mini_set(m->config, "linear_num_key_heads", "6");
     for (int i = 0; i < m->n; i++)
-        if (strstr(m->t[i].name, "in_proj_qkv") || strstr(m->t[i].name, "conv1d")) m->t[i].shape[0] = 3 * 6 * 8;
+        if (strstr(m->t[i].name, "in_proj_qkv") || strstr(m->t[i].name, "conv1d")) m->t[i].shape[0] = 3 * 6 * 16;
     mini_write(m, false);
     err        e = { 0 };
     hf_config *c = calloc(1, sizeof *c);
