@@ -134,6 +134,67 @@ START_TEST(mistakes_are_caught_and_the_layer_is_named)
 }
 END_TEST
 
+// ---- experts, delta nets, and Gemma 4 in its larger shapes ------------------------------------------------------------
+
+static const family_case MIXED[] = {
+    { "qwen35moe", DIR_OF("tiny-qwen35moe") },   { "qwen3moe", DIR_OF("tiny-qwen3moe") },
+    { "gemma4-moe", DIR_OF("tiny-gemma4-moe") }, { "gemma4-31b", DIR_OF("tiny-gemma4-31b") },
+    { "gemma4-e4b", DIR_OF("tiny-gemma4-e4b") }, { "qwen35", DIR_OF("tiny-qwen35") },
+};
+enum { QWEN35MOE, QWEN3MOE, GEMMA4_MOE, GEMMA4_31B, GEMMA4_E4B, QWEN35, N_MIXED };
+
+START_TEST(mixed_f32_gives_every_token)
+{
+    verify_report r = run(&MIXED[_i], FT_F32, "F32", "float32", 0, FAULT_NONE);
+    const verify_fixture_result *x = &r.fixtures[0];
+    passed(&r);
+    ck_assert_int_eq(x->free_run_equal, x->cases);
+    ck_assert_int_eq(x->teacher_forced_equal, x->steps);
+    verify_report_free(&r);
+}
+END_TEST
+
+START_TEST(mixed_bf16_differs_at_ties_alone)
+{
+    verify_report r = run(&MIXED[_i], FT_BF16, "BF16", "bfloat16", 0, FAULT_NONE);
+    passed(&r);
+    verify_report_free(&r);
+}
+END_TEST
+
+// FAULT_TIES_HIGH is no row: what is chosen of equal scores is left open by a verdict; tests/mixed_test.c proves it.
+static const struct { int family; mistake m; } MIXED_MISTAKES[] = {
+    { QWEN35MOE, { FAULT_EXPERT_SCORE, "experts chosen by another score", 0 } },
+    { QWEN35MOE, { FAULT_ROUTE_NOT_RENORMED, "weights of experts not renormalised", 0 } },
+    { QWEN35MOE, { FAULT_SHARED_GATE_LOST, "the shared expert's gate left out", 0 } },
+    { QWEN35MOE, { FAULT_OUTPUT_GATE_LOST, "the output's gate left out", 1 } },
+    { QWEN35MOE, { FAULT_NORMS_SHIFTED, "1 added to norms twice", 0 } },
+    { QWEN35, { FAULT_DECAY_SIGN, "decay with the other sign", 0 } },
+    { QWEN35, { FAULT_CONV_LATE, "convolution a step late", 0 } },
+    { QWEN35, { FAULT_STATE_KEPT, "state of the case before", 0 } },
+    { QWEN35, { FAULT_V_HEADS_GROUPED, "heads of V not reordered", 0 } },
+    { QWEN3MOE, { FAULT_EXPERT_SCORE, "experts chosen by another score", 0 } },
+    { QWEN3MOE, { FAULT_ROUTE_NOT_RENORMED, "weights of experts not renormalised", 0 } },
+    { GEMMA4_MOE, { FAULT_EXPERT_SCORE, "experts chosen by another score", 0 } },
+    { GEMMA4_MOE, { FAULT_ROUTE_NOT_RENORMED, "weights of experts not renormalised", 0 } },
+    { GEMMA4_MOE, { FAULT_K_NORMED_AS_V, "K used as V after its norm", 1 } },
+    { GEMMA4_31B, { FAULT_K_NORMED_AS_V, "K used as V after its norm", 1 } },
+};
+enum { N_MIXED_MISTAKES = sizeof MIXED_MISTAKES / sizeof *MIXED_MISTAKES };
+
+START_TEST(mixed_mistakes_are_caught)
+{
+    const family_case *f = &MIXED[MIXED_MISTAKES[_i].family];
+    const mistake     *m = &MIXED_MISTAKES[_i].m;
+    verify_report r = run(f, FT_F32, "F32", "float32", 4, m->f);
+    ck_assert_msg(!r.passed, "%s: %s: not caught", f->name, m->name);
+    const verify_failure *x = first_in_a_case(&r);
+    ck_assert_msg(x->case_id[0] && x->step >= 0, "%s: %s: %s", f->name, m->name, x->text);
+    ck_assert_msg(x->layer == m->layer, "%s: %s: expected layer %d: %s", f->name, m->name, m->layer, x->text);
+    verify_report_free(&r);
+}
+END_TEST
+
 // Rounded once, as Gemma's norms are, the distance is more than Transformers has from itself.
 START_TEST(a_norm_that_rounds_once_is_caught_in_bf16)
 {
@@ -153,6 +214,9 @@ int main(void)
     tcase_add_loop_test(t, q4_k_m_is_what_its_weights_say, 0, N_FAMILIES);
     tcase_add_loop_test(t, mistakes_are_caught_and_the_layer_is_named, 0, N_FAMILIES * N_MISTAKES);
     tcase_add_loop_test(t, a_norm_that_rounds_once_is_caught_in_bf16, 0, N_FAMILIES);
+    tcase_add_loop_test(t, mixed_f32_gives_every_token, 0, N_MIXED);
+    tcase_add_loop_test(t, mixed_bf16_differs_at_ties_alone, 0, N_MIXED);
+    tcase_add_loop_test(t, mixed_mistakes_are_caught, 0, N_MIXED_MISTAKES);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

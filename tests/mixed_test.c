@@ -5,7 +5,7 @@
 // name.
 #include "mixed_nets.h"
 #include "one_op.h"
-#include "runtime/exp_log.h"
+#include "quant/exp_log.h"
 #include "runtime/session_internal.h"
 
 static const char *const LEVELS[] = { "portable", "avx2", "avx512" };

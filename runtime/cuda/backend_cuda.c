@@ -7,6 +7,7 @@
 #include <string.h>
 
 static_assert(FAULT_SCORES_BF16 == 2 && FAULT_HEAD512_ZERO == 3 && FAULT_FUSED_SUM_KV_DTYPE == 8, "attention.cu counts them so");
+static_assert((int)GPU_MOST_TAPS == (int)OP_TAPS, "kernels.h counts them so");
 static_assert((int)GPU_KEY_SPAN == (int)KEY_SPAN && (int)GPU_COLUMN_SPAN == (int)COLUMN_SPAN && (int)GPU_STEP_IDS == (int)REPLAY_MAX, "kernels.h counts them so");
 
 static cuda_backend *self(backend *b) { return (cuda_backend *)b; }
@@ -50,9 +51,10 @@ static bool op_load_weight(backend *b, const gguf_tensor *t, weight *w, err *e)
 {
     int64_t row_bytes;
     void *p = NULL;
-    if (t->n_dims < 1 || t->n_dims > 2) return err_set(e, ERR_INPUT, "tensor '%s': expected 1 or 2 dimensions, found %d", t->name, t->n_dims);
+    if (t->n_dims < 1 || t->n_dims > 3)
+        return err_set(e, ERR_INPUT, "tensor '%s': expected 1 to 3 dimensions, found %d", t->name, t->n_dims);
     if (!codec_find(t->type)) return err_set(e, ERR_INPUT, "tensor '%s': type %s cannot be run (no decoder)", t->name, dtype_name(t->type));
-    const int64_t rows = t->n_dims == 2 ? t->shape[0] : 1, cols = t->n_dims == 2 ? t->shape[1] : t->shape[0];
+    const int64_t rows = gguf_tensor_rows(t), cols = gguf_tensor_cols(t);
     if (!dtype_row_bytes(t->type, cols, &row_bytes))
         return err_set(e, ERR_INPUT, "tensor '%s': rows of %lld do not divide into blocks of %s", t->name, (long long)cols, dtype_name(t->type));
     if (!gpu_alloc(self(b)->g, &p, t->n_bytes + WEIGHT_PADDING, t->name, e)) return false;
@@ -89,7 +91,8 @@ static int64_t op_memory_bytes(const backend *b) { return gpu_allocated(((const 
 // Without what is allocated only when a model runs: attention's scores, products' pieces, what scoring takes, and what rounding each allocation up takes.
 static bool op_room(backend *b, int64_t *bytes, err *e)
 {
-    const int64_t later = SCORES_BYTES + KEPT_BYTES + SUMS_BYTES + ROUNDING_BYTES + products_later(self(b));
+    const int64_t fixed = SCORES_BYTES + ORDER_BYTES + KEPT_BYTES + SUMS_BYTES + ROUNDING_BYTES;
+    const int64_t later = fixed + products_later(self(b));
     if (!gpu_free_memory(self(b)->g, bytes, e)) return false;
     *bytes = *bytes > later ? *bytes - later : 0;
     return true;
@@ -100,6 +103,11 @@ static bool op_reserve_matmul(backend *b, const weight *w, int n, err *e)
 {
     const gpu_matrix m = { .type = w->type, .data = w->data, .rows = w->rows, .cols = w->cols };
     return products_reserve(self(b), &m, n, e);
+}
+
+static bool op_copy(backend *b, void *dst, const void *src, int64_t n_bytes, err *e)
+{
+    return gpu_copy(self(b)->g, dst, src, n_bytes, e);
 }
 
 // ---- a recorded decode step ------------------------------------------------------------------------------------------
@@ -155,7 +163,8 @@ static const backend_ops cuda_ops = {
     .load_weight = op_load_weight, .free_weight = op_free_weight, .load_rope = op_load_rope, .free_rope = op_free_rope,
     .has = cuda_has, .run = cuda_run,
     .row_stats = op_row_stats, .row_kl = op_row_kl, .row_top = op_row_top, .sync = op_sync, .reserve_matmul = op_reserve_matmul, .memory_bytes = op_memory_bytes, .room = op_room, .copy_rate = op_copy_rate,
-    .record_begin = op_record_begin, .record_end = op_record_end, .recorded = op_recorded, .replay = op_replay, .close = op_close,
+    .record_begin = op_record_begin, .record_end = op_record_end, .recorded = op_recorded, .replay = op_replay,
+    .copy = op_copy, .close = op_close,
 };
 
 bool backend_cuda_built(void) { return true; }

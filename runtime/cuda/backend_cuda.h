@@ -8,14 +8,25 @@
 #define ROUNDING_BYTES ((int64_t)4 << 20)   // some thousands of allocations, each rounded up by less than a kilobyte
 #define SCORES_BYTES ((int64_t)64 << 20)    // scores of a prefill step are computed for so many tokens at a time
 
+#define ORDER_BYTES ((int64_t)1 << 20)      // the order of a prefill step's experts takes less
 #define KEPT_BYTES ((int64_t)32 << 20)      // a reference's logits, or the largest of rows, are on the device so many at a time
 #define SUMS_BYTES ((int64_t)1 << 20)       // sums of their spans take less
+
+// (token, slot) pairs in the order of their experts, for products of many tokens.
+typedef struct {
+    void        *scratch;       // device
+    int64_t      room;          // bytes
+    const float *of;            // the ids whose order it holds, of_floats from the first to the last; NULL: none
+    int64_t      of_floats;
+    int          experts, slots;
+} experts_order;
 
 typedef struct {
     backend    base;
     gpu       *g;
     gpu_ctx    ctx;
     gpu_products products;
+    experts_order order;
     char       note[256];       // base.note, where there is one
     bool       fuse;            // coarse operations are launched as one kernel
     gpu_step  *state;           // device

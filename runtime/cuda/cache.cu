@@ -57,10 +57,11 @@ DEV void pair_angle(head_pair *p, const float *table, int64_t pos, int half, int
     if (d < half) { p->cosine = c[d]; p->sine = c[half + d]; }
 }
 
-// dst = rotated(rms_norm(row, w)), w NULL: rotated(row), the whole block; row, normed: [norm_floats(head_dim)] in shared memory; normed holds the result too.
+// dst = rotated(rms_norm(row, w)), w NULL: rotated(row), the whole block; behind the first `rot` floats only normed;
+// row, normed: [norm_floats(head_dim)] in shared memory; normed holds the result too.
 DEV void norm_rotate(float *dst, const float *row, float *normed, float *inverse, const heads_work &k, head_pair p, const float *w, int64_t pos)
 {
-    const int hd = k.h.head_dim, half = hd / 2;
+    const int hd = k.h.head_dim, half = k.h.rot / 2;
     const bool first = k.round && k.h.round_first;
     const float inv = inverse_rms(row, inverse, hd, k.h.eps);       // also a barrier: row is whole
     for (int d = (int)threadIdx.x; d < half; d += HEADS_THREADS) {
@@ -74,6 +75,8 @@ DEV void norm_rotate(float *dst, const float *row, float *normed, float *inverse
         normed[low] = dst[low] = rounded(rounded(a * p.cosine, k.round) - rounded(b * p.sine, k.round), k.round);
         normed[high] = dst[high] = rounded(rounded(b * p.cosine, k.round) + rounded(a * p.sine, k.round), k.round);
     }
+    for (int d = k.h.rot + (int)threadIdx.x; d < hd; d += HEADS_THREADS)
+        normed[d] = dst[d] = w ? rounded(rounded(row[d] * inv, first) * w[d], k.round) : row[d];
 }
 
 // K and V are of one type here, and so are their rows.
@@ -92,13 +95,15 @@ template <int T> DEV void store_head(void *cache, const float *head, const heads
 // Twin: rms_norm, rotate or rotate_pairs, kv_store.
 template <int T> __global__ __launch_bounds__(HEADS_THREADS) void heads_kernel(heads_work k)
 {
-    const int hd = k.h.head_dim, h = (int)blockIdx.x, kv_head = h - k.h.n_head, tid = (int)threadIdx.x;
+    const int hd = k.h.head_dim, half = k.h.rot / 2, h = (int)blockIdx.x, kv_head = h - k.h.n_head;
+    const int tid = (int)threadIdx.x;
     const float *w = kv_head < 0 ? k.h.q_norm : k.h.k_norm;
-    head_pair pair = k.h.neighbours ? pair_weights(w, 2 * tid, 2 * tid + 1, hd / 2, tid) : pair_weights(w, tid, hd / 2 + tid, hd / 2, tid);
+    const int low = k.h.neighbours ? 2 * tid : tid, high = k.h.neighbours ? 2 * tid + 1 : half + tid;
+    head_pair pair = pair_weights(w, low, high, half, tid);
     float *row = shared_memory<float>(), *normed = row + norm_floats(hd), *value = normed + norm_floats(hd), *inverse = value + norm_floats(hd);
     after_previous();
     const int64_t t = blockIdx.y, pos = (k.step ? k.step->pos : k.pos0) + t;
-    pair_angle(&pair, k.h.table, pos, hd / 2, tid);
+    pair_angle(&pair, k.h.table, pos, half, tid);
     if (kv_head < 0) {
         float *q = k.h.q + (t * k.h.n_head + h) * hd;
         for (int d = tid; d < norm_floats(hd); d += HEADS_THREADS) row[d] = d < hd ? q[d] : 0.0f;
@@ -152,7 +157,9 @@ extern "C" bool cuda_kv_store(const gpu_ctx *c, const gpu_kv *kv, const float *k
 
 extern "C" bool cuda_heads(const gpu_ctx *c, const gpu_heads *h, int n, int64_t pos0, err *e)
 {
-    if (h->head_dim < 2 || h->head_dim % 2 != 0 || n > 65535) return err_set(e, ERR_SYSTEM, "device cuda: %d heads of %d, %d tokens", h->n_head, h->head_dim, n);
+    if (h->rot < 2 || h->rot % 2 != 0 || h->rot > h->head_dim || n > 65535)
+        return err_set(e, ERR_SYSTEM, "device cuda: %d heads of %d, %d of which rotate, %d tokens", h->n_head,
+                       h->head_dim, h->rot, n);
     heads_work w = {};
     w.h = *h;
     w.pos0 = pos0;

@@ -75,6 +75,9 @@ DEV float gelu_twin(float x)
 // Twin: v16_silu.
 DEV float silu_twin(float x) { return x / (1.0f + exp_twin(0.0f - x)); }
 
+// Twin: v16_sigmoid.
+DEV float sigmoid_twin(float x) { return 1.0f / (1.0f + exp_twin(0.0f - x)); }
+
 DEV float act_twin(float x, bool silu) { return silu ? silu_twin(x) : gelu_twin(x); }
 
 DEV float softcap_twin(float x, float cap, bool round)
@@ -90,6 +93,17 @@ DEV float join_lanes(float a)
     a = a + __shfl_xor_sync(ALL_LANES, a, 4, LANES);
     a = a + __shfl_xor_sync(ALL_LANES, a, 2, LANES);
     return a + __shfl_xor_sync(ALL_LANES, a, 1, LANES);
+}
+
+// The same for several sums, which leaves each lane fewer: adds what the lane at distance `apart` holds for the N that
+// this lane keeps, and gives it those that it keeps, which are the upper N of 2 N where `upper`.
+template <int N> DEV void halve(float *acc, bool upper, int apart)
+{
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        const float send = upper ? acc[i] : acc[i + N], keep = upper ? acc[i + N] : acc[i];
+        acc[i] = keep + __shfl_xor_sync(ALL_LANES, send, apart, LANES);
+    }
 }
 
 #endif

@@ -44,23 +44,29 @@ DEV void keep_row(float *row, const norm_part &part, const float *p, int dim)
     for_mine(norm_floats(dim), [&](int i, int k) { row[i] = i < dim ? element(part, p, i, k) : 0.0f; });
 }
 
-// y = x / sqrt(mean(x^2) + eps) [* w], one block a row
-//   x, y: [rows][dim], may alias     w: [dim] or NULL     shared: norm_floats(dim) + 1 floats
-// Must match: Gemma3RMSNorm / Gemma4RMSNorm.forward; numerics and twin: rms_norm in runtime/cpu/kernels.inc.
-__global__ __launch_bounds__(NORM_THREADS) void rms_norm_kernel(float *y, const float *x, const float *w, int dim,
-                                                                float eps, bool round, bool first)
+// Row r of an operand with `per` rows a token.
+DEV float *row_of(const gpu_rows &v, unsigned r, unsigned per)
 {
-    float *row = shared_memory<float>(), *inverse = row + norm_floats(dim);
-    const int64_t at = (int64_t)blockIdx.x * dim;
+    return v.p + (int64_t)(r / per) * v.row + (int64_t)(r % per) * v.head;
+}
+
+// y = x / sqrt(sum(x^2) / over + eps) [* w], one block a row
+//   x, y: rows of dim, may alias     w: [dim] or NULL     shared: norm_floats(dim) + 1 floats
+// Must match: Gemma3RMSNorm / Gemma4RMSNorm.forward; numerics and twins: rms_norm and l2norm in runtime/cpu.
+__global__ __launch_bounds__(NORM_THREADS) void norm_kernel(gpu_rows dst, gpu_rows src, const float *w, int per,
+                                                            int dim, float over, float eps, bool round, bool first)
+{
+    float *row = shared_memory<float>(), *inverse = row + norm_floats(dim), *y = row_of(dst, blockIdx.x, (unsigned)per);
+    const float *x = row_of(src, blockIdx.x, (unsigned)per);
     const norm_part weights = read_part(w, dim);        // from memory while the kernel before runs
     after_previous();
-    keep_row(row, read_part(x + at, dim), x + at, dim);
-    const float inv = inverse_rms(row, inverse, dim, eps);
+    keep_row(row, read_part(x, dim), x, dim);
+    const float inv = inverse_norm(row, inverse, dim, over, eps);
     for_mine(dim, [&](int i, int k) {
         float v = row[i] * inv;
         if (w) v = rounded(v, first);
         if (w) v = v * element(weights, w, i, k);
-        y[at + i] = rounded(v, round);
+        y[i] = rounded(v, round);
     });
 }
 
@@ -97,10 +103,10 @@ void norm_add_norm_kernel(float *x, float *t, const float *w, const float *w_nex
 
 // ---- runs ------------------------------------------------------------------------------------------------------------
 
-enum run_op { RUN_ADD, RUN_SCALE, RUN_GELU, RUN_GEGLU, RUN_SILU, RUN_SWIGLU, RUN_SOFTCAP };
+enum run_op { RUN_ADD, RUN_SCALE, RUN_GELU, RUN_GEGLU, RUN_SILU, RUN_SWIGLU, RUN_SIGMOID, RUN_SOFTCAP };
 
 // dst[i] = op(a[i], b[i] or s), one thread an element; dst may be a or b. Each result rounded once (GEGLU and SOFTCAP: each step).
-// Twin: add, scale, gelu, geglu, silu, swiglu, softcap in runtime/cpu/kernels.inc.
+// Twin: add, scale, gelu, geglu, silu, swiglu, sigmoid, softcap in runtime/cpu/kernels.inc.
 template <int OP> __global__ __launch_bounds__(RUN_THREADS) void run_kernel(float *dst, const float *a, const float *b, float s, int64_t n, bool round)
 {
     after_previous();
@@ -113,6 +119,7 @@ template <int OP> __global__ __launch_bounds__(RUN_THREADS) void run_kernel(floa
     if (OP == RUN_GEGLU) dst[i] = rounded(rounded(gelu_twin(v), round) * b[i], round);
     if (OP == RUN_SILU) dst[i] = rounded(silu_twin(v), round);
     if (OP == RUN_SWIGLU) dst[i] = rounded(rounded(silu_twin(v), round) * b[i], round);
+    if (OP == RUN_SIGMOID) dst[i] = rounded(sigmoid_twin(v), round);
     if (OP == RUN_SOFTCAP) dst[i] = softcap_twin(v, s, round);
 }
 
@@ -125,6 +132,24 @@ void mul_rows_kernel(float *dst, const float *a, const float *b, int64_t b_strid
     if (i < n) dst[i] = rounded(a[i] * b[i / dim * b_stride + i % dim], round);
 }
 
+// dst = op(x, by), one thread an element; dst may be either.     grid: (runs of a row, rows)
+// Twin: gate, gate_one, geglu, swiglu, swiglu_whole in runtime/cpu.
+template <int OP> __global__ __launch_bounds__(RUN_THREADS) void gating_kernel(gpu_gating k, bool round)
+{
+    after_previous();
+    const int i = (int)(blockIdx.x * RUN_THREADS + threadIdx.x);
+    if (i >= k.dim) return;
+    const unsigned per = (unsigned)k.per;
+    for (int64_t r = blockIdx.y; r < k.rows; r += gridDim.y) {
+        const float v = row_of(k.x, (unsigned)r, per)[i], b = row_of(k.by, (unsigned)r, per)[k.one ? 0 : i];
+        float *to = row_of(k.dst, (unsigned)r, per) + i;
+        if (OP == GPU_GATE) *to = rounded(v * rounded(sigmoid_twin(b), round), round);
+        if (OP == GPU_GEGLU) *to = rounded(rounded(gelu_twin(v), round) * b, round);
+        if (OP == GPU_SWIGLU) *to = rounded(rounded(silu_twin(v), round) * b, round);
+        if (OP == GPU_SWIGLU_WHOLE) *to = rounded(silu_twin(v) * b, round);
+    }
+}
+
 // dst[t][i] += bias[i]
 __global__ __launch_bounds__(RUN_THREADS) void bias_kernel(float *dst, const float *bias, int64_t n, int dim, bool round)
 {
@@ -133,19 +158,21 @@ __global__ __launch_bounds__(RUN_THREADS) void bias_kernel(float *dst, const flo
     if (i < n) dst[i] = rounded(dst[i] + bias[i % dim], round);
 }
 
-// x [n][n_head][head_dim], halves i and i + head_dim/2 (neighbours: 2i and 2i + 1) turned by the position's angle i; one thread a pair.
-//   table: [n_ctx][2][head_dim / 2], cosines and sines
+// x [n][n_head][dim], of each head the first `rot`: i and i + rot/2 (neighbours: 2i and 2i + 1) turned by the
+// position's angle i; one thread a pair.
+//   table: [n_ctx][2][rot / 2], cosines and sines
 // Must match: apply_rotary_pos_emb; two products and a sum, each rounded, no fused step. Twin: rotate, rotate_pairs.
 __global__ __launch_bounds__(RUN_THREADS)
-void rotate_kernel(float *x, const float *table, int head_dim, int64_t n_pairs, int n_head, int64_t pos0, const gpu_step *step, bool neighbours, bool round)
+void rotate_kernel(float *x, const float *table, int rot, int dim, int64_t n_pairs, int n_head, int64_t pos0,
+                   const gpu_step *step, bool neighbours, bool round)
 {
     after_previous();
     const int64_t i = (int64_t)blockIdx.x * RUN_THREADS + threadIdx.x;
     if (i >= n_pairs) return;
-    const int half = head_dim / 2, d = (int)(i % half);
+    const int half = rot / 2, d = (int)(i % half);
     const int64_t head = i / half, pos = (step ? step->pos : pos0) + head / n_head;
     const float c = table[pos * 2 * half + d], s = table[pos * 2 * half + half + d];
-    float *p = x + head * head_dim + (neighbours ? 2 * d : d);
+    float *p = x + head * dim + (neighbours ? 2 * d : d);
     const int apart = neighbours ? 1 : half;
     const float a = p[0], b = p[apart];
     p[0] = rounded(rounded(a * c, round) - rounded(b * s, round), round);
@@ -222,12 +249,13 @@ static bool run_blocks(int64_t n, gpu_dim *grid, err *e)
 
 static size_t norm_shared(int rows, int dim) { return (size_t)(rows * ceil_div(dim, NORM_RUN) * NORM_RUN + 1) * sizeof(float); }
 
-extern "C" bool cuda_rms_norm(const gpu_ctx *c, float *dst, const float *x, const float *w, int64_t rows, int dim,
-                              float eps, bool round_first, err *e)
+extern "C" bool cuda_norm(const gpu_ctx *c, const gpu_norm *n, err *e)
 {
-    if (rows == 0) return true;
-    return LAUNCH(c->g, e, "rms_norm", dims(rows), dims(NORM_THREADS), norm_shared(1, dim), (rms_norm_kernel))(
-        dst, x, w, dim, eps, c->round, c->round && round_first);
+    if (n->rows == 0) return true;
+    const bool round = c->round && !n->l2;
+    return LAUNCH(c->g, e, n->l2 ? "l2_norm" : "rms_norm", dims(n->rows), dims(NORM_THREADS), norm_shared(1, n->dim),
+                  (norm_kernel))(
+        n->dst, n->x, n->w, n->per, n->dim, n->l2 ? 1.0f : (float)n->dim, n->eps, round, round && n->round_first);
 }
 
 extern "C" bool cuda_norm_add_norm(const gpu_ctx *c, float *x, float *t, const float *w, const float *w_next, float out_scale, int64_t rows, int dim,
@@ -249,6 +277,10 @@ extern "C" bool cuda_gelu(const gpu_ctx *c, float *x, int64_t n, err *e)        
 extern "C" bool cuda_geglu(const gpu_ctx *c, float *gate, const float *up, int64_t n, err *e)              { RUN(RUN_GEGLU, "geglu", gate, gate, up, 0.0f); }
 extern "C" bool cuda_silu(const gpu_ctx *c, float *x, int64_t n, err *e)                                   { RUN(RUN_SILU, "silu", x, x, nullptr, 0.0f); }
 extern "C" bool cuda_swiglu(const gpu_ctx *c, float *gate, const float *up, int64_t n, err *e)             { RUN(RUN_SWIGLU, "swiglu", gate, gate, up, 0.0f); }
+extern "C" bool cuda_sigmoid(const gpu_ctx *c, float *x, int64_t n, err *e)
+{
+    RUN(RUN_SIGMOID, "sigmoid", x, x, nullptr, 0.0f);
+}
 extern "C" bool cuda_softcap(const gpu_ctx *c, float *x, float cap, int64_t n, err *e)                     { RUN(RUN_SOFTCAP, "softcap", x, x, nullptr, cap); }
 
 extern "C" bool cuda_mul_rows(const gpu_ctx *c, float *dst, const float *a, const float *b, int64_t b_stride, int n, int dim, err *e)
@@ -260,6 +292,22 @@ extern "C" bool cuda_mul_rows(const gpu_ctx *c, float *dst, const float *a, cons
            LAUNCH(c->g, e, "mul_rows", grid, dims(RUN_THREADS), 0, (mul_rows_kernel))(dst, a, b, b_stride, all, dim, c->round);
 }
 
+extern "C" bool cuda_gating(const gpu_ctx *c, const gpu_gating *p, err *e)
+{
+    const int64_t most_rows = 65535;        // of a grid; beyond that a thread takes several
+    if (p->rows == 0 || p->dim == 0) return true;
+    if (p->rows > INT32_MAX)
+        return err_set(e, ERR_SYSTEM, "%lld rows of a gate are larger than the grid", (long long)p->rows);
+    const gpu_dim grid = dims(ceil_div(p->dim, RUN_THREADS), p->rows < most_rows ? p->rows : most_rows);
+    const gpu_dim block = dims(RUN_THREADS);
+    switch (p->op) {
+#define ROW(OP) case OP: return LAUNCH(c->g, e, "gating", grid, block, 0, (gating_kernel<OP>))(*p, c->round);
+    ROW(GPU_GATE) ROW(GPU_GEGLU) ROW(GPU_SWIGLU) ROW(GPU_SWIGLU_WHOLE)
+#undef ROW
+    default: return err_set(e, ERR_SYSTEM, "device cuda: no kernel for gate %d", (int)p->op);
+    }
+}
+
 extern "C" bool cuda_add_bias(const gpu_ctx *c, float *dst, const float *bias, int n, int64_t dim, err *e)
 {
     gpu_dim grid = {};
@@ -267,13 +315,15 @@ extern "C" bool cuda_add_bias(const gpu_ctx *c, float *dst, const float *bias, i
     return run_blocks(n * dim, &grid, e) && LAUNCH(c->g, e, "bias", grid, dims(RUN_THREADS), 0, (bias_kernel))(dst, bias, n * dim, (int)dim, c->round);
 }
 
-extern "C" bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int head_dim, int n, int n_head, bool neighbours, int64_t pos0, err *e)
+extern "C" bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int rot, int dim, int n, int n_head,
+                            bool neighbours, int64_t pos0, err *e)
 {
     gpu_dim grid = {};
-    const int64_t pairs = (int64_t)n * n_head * (head_dim / 2);
+    const int64_t pairs = (int64_t)n * n_head * (rot / 2);
     if (pairs == 0) return true;
     return run_blocks(pairs, &grid, e) &&
-           LAUNCH(c->g, e, "rotate", grid, dims(RUN_THREADS), 0, (rotate_kernel))(x, table, head_dim, pairs, n_head, pos0, c->step, neighbours, c->round);
+           LAUNCH(c->g, e, "rotate", grid, dims(RUN_THREADS), 0, (rotate_kernel))(x, table, rot, dim, pairs, n_head,
+                                                                                  pos0, c->step, neighbours, c->round);
 }
 
 extern "C" bool cuda_kernels_are_there(const gpu_ctx *c, err *e)

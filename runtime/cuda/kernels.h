@@ -68,9 +68,20 @@ bool cuda_kernels_are_there(const gpu_ctx *c, err *e);
 
 // dst[t] = scale * row ids[t] of w; ids NULL: the step's.
 bool cuda_embed(const gpu_ctx *c, float *dst, const gpu_matrix *w, const int32_t *ids, int n, float scale, err *e);
-// round_first: where results are rounded, what is normed is rounded before its weight too (op.h).
-bool cuda_rms_norm(const gpu_ctx *c, float *dst, const float *x, const float *w, int64_t rows, int dim, float eps,
-                   bool round_first, err *e);
+
+// Rows of several operands, `per` of them a token: row r begins at row r % per of token r / per of each.
+// Floats from one token to the next, and from one of its rows to the next.
+typedef struct { float *p; int64_t row, head; } gpu_rows;
+typedef struct {
+    gpu_rows     dst, x;        // may be the same
+    const float *w;             // [dim] or NULL
+    int64_t      rows;          // of all tokens
+    int          per, dim;
+    float        eps;
+    bool         round_first;   // where results are rounded, what is normed is rounded before its weight too (op.h)
+    bool         l2;            // x / sqrt(sum + eps), never rounded; else x / sqrt(mean + eps)
+} gpu_norm;
+bool cuda_norm(const gpu_ctx *c, const gpu_norm *n, err *e);
 
 // x += rms_norm(t, w) [* out_scale] (w NULL: x += t), then (w_next) t = rms_norm(x, w_next), else t = the normed t: what a layer does between products.
 bool cuda_norm_add_norm(const gpu_ctx *c, float *x, float *t, const float *w, const float *w_next, float out_scale, int64_t rows, int dim,
@@ -110,19 +121,33 @@ bool cuda_gelu(const gpu_ctx *c, float *x, int64_t n, err *e);
 bool cuda_geglu(const gpu_ctx *c, float *gate, const float *up, int64_t n, err *e);
 bool cuda_silu(const gpu_ctx *c, float *x, int64_t n, err *e);
 bool cuda_swiglu(const gpu_ctx *c, float *gate, const float *up, int64_t n, err *e);
+bool cuda_sigmoid(const gpu_ctx *c, float *x, int64_t n, err *e);
 bool cuda_softcap(const gpu_ctx *c, float *x, float cap, int64_t n, err *e);
-// table: [n_ctx][2][head_dim / 2] cosines and sines.
-// neighbours: pairs are 2i and 2i + 1, not i and i + head_dim / 2.
-bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int head_dim, int n, int n_head, bool neighbours, int64_t pos0, err *e);
+// Row by row, of dim floats: dst = x * sigmoid(by), the sigmoid rounded; the others: dst = act(x) * by, of
+// GPU_SWIGLU_WHOLE rounded once. one: a row of `by` is one float, which stands for dim.
+typedef enum { GPU_GATE, GPU_GEGLU, GPU_SWIGLU, GPU_SWIGLU_WHOLE } gpu_gating_op;
+typedef struct {
+    gpu_gating_op op;
+    gpu_rows    dst, x, by;
+    int64_t     rows;           // of all tokens
+    int         per, dim;
+    bool        one;
+} gpu_gating;
+bool cuda_gating(const gpu_ctx *c, const gpu_gating *p, err *e);
+// Of each head of dim floats the first `rot`. table: [n_ctx][2][rot / 2] cosines and sines.
+// neighbours: pairs are 2i and 2i + 1, not i and i + rot / 2.
+bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int rot, int dim, int n, int n_head, bool neighbours,
+                 int64_t pos0, err *e);
 bool cuda_add_bias(const gpu_ctx *c, float *dst, const float *bias, int n, int64_t dim, err *e);      // dst [n][dim] += bias [dim]
 bool cuda_kv_store(const gpu_ctx *c, const gpu_kv *kv, const float *k, const float *v, int n, int64_t pos0, err *e);
 
-// norm, rotation and storing in one launch: q = rotate(rms_norm(q, q_norm)); where k is given: v = rms_norm(v_from) without weight
-// (v_norm; else v_from is v), k = rotate(rms_norm(k, k_norm)), both to the cache, whose types are equal. q_norm, k_norm NULL: no norm.
+// norm, rotation (of each head's first `rot` floats) and storing in one launch: q = rotate(rms_norm(q, q_norm)); where
+// k is given: v = rms_norm(v_from) without weight (v_norm; else v_from is v), k = rotate(rms_norm(k, k_norm)), both to
+// the cache, whose types are equal. q_norm, k_norm NULL: no norm.
 typedef struct {
     float       *q, *k, *v;
     const float *v_from, *q_norm, *k_norm, *table;
-    int          n_head, head_dim;
+    int          n_head, head_dim, rot;
     bool         v_norm, neighbours, round_first;
     float        eps;
     gpu_kv       kv;
@@ -140,6 +165,77 @@ typedef struct {
 } gpu_attention;
 int64_t cuda_attention_scratch(const gpu_kv *kv, int n_head, int64_t window);
 bool cuda_attention(const gpu_ctx *c, const gpu_attention *a, err *e);
+
+// ---- experts and delta nets: op.h says what each is -----------------------------------------------------------------
+
+// Rows: floats from one token to the next; heads: from one slot to the next.
+typedef struct {
+    const float *scores, *scale;                // scale: [experts] or NULL
+    float       *weights, *ids;
+    int64_t      scores_row, weights_row, ids_row;
+    int          experts, slots;
+    bool         renorm, ties_high, round_weights;
+} gpu_route;
+bool cuda_route(const gpu_ctx *c, const gpu_route *r, int n, err *e);
+
+// Products of the experts that ids name: matrices of experts * rows rows, of which each (token, slot) pair sees `rows`.
+enum { GPU_EXPERT_MATRICES = 2, CUDA_EXPERT_TOKENS = 16 };     // fewer tokens than that hardly meet at an expert
+typedef struct {
+    const float   *x, *ids;
+    int64_t        ids_row, x_row, x_head, dst_row, dst_head, rows;    // x_head 0: all slots see one row
+    int            experts, slots;
+    const int32_t *pair;                        // set by cuda_sort_experts
+    const void    *tiles;
+    int            n_tiles;
+} gpu_experts;
+// Few tokens: each pair by itself, up to GPU_EXPERT_MATRICES matrices of one type and shape in one launch.
+bool cuda_expert_gemv(const gpu_ctx *c, const gpu_experts *x, int n_matrices, float *const dst[], const gpu_matrix w[],
+                      int n, err *e);
+// Many: pairs sorted by expert, so that an expert's rows are decoded once for 32 pairs; exact, whatever products->mode
+// says. scratch: cuda_experts_scratch() bytes, kept until the products have run. sorted: it holds what these ids gave,
+// for the same n.
+int64_t cuda_experts_scratch(int experts, int slots, int n);
+bool cuda_sort_experts(const gpu_ctx *c, gpu_experts *x, void *scratch, bool sorted, int n, err *e);
+bool cuda_expert_tiles(const gpu_ctx *c, const gpu_experts *x, float *dst, const gpu_matrix *w, err *e);
+
+typedef struct {
+    float       *dst;
+    const float *x, *weights;
+    int64_t      dst_row, x_row, x_head, weights_row;
+    int          slots, dim;
+} gpu_join;
+bool cuda_join(const gpu_ctx *c, const gpu_join *j, int n, err *e);
+
+// Whether a state is taken for zeros: where the position is 0. keeps: never. Made by the launchers.
+typedef struct { int64_t pos0; const gpu_step *step; bool keeps; } gpu_state;
+enum { GPU_MOST_TAPS = 16 };
+typedef struct {
+    const float *x, *w;                         // w: [channels][taps]
+    float       *y, *state;                     // state: [taps - 1][channels]; y may be x
+    int64_t      x_row, y_row, channels;
+    int          n, taps;
+    bool         late;
+} gpu_conv;
+bool cuda_conv(const gpu_ctx *c, const gpu_conv *k, int64_t pos0, bool keeps, err *e);
+
+typedef struct {
+    const float *x, *a, *bias;                  // a, bias: [dim]
+    float       *y;
+    int64_t      x_row, y_row;
+    int          dim;
+    float        scale;
+} gpu_decay;
+bool cuda_decay(const gpu_ctx *c, const gpu_decay *k, int n, err *e);
+
+typedef struct {
+    const float *in, *beta, *decay;             // in: a token's q, k [key_heads][key_dim] each and v [heads][dim]
+    float       *out, *state;                   // state: [heads][key_dim][dim], on 16 bytes; out is not in
+    int64_t      in_row, beta_row, decay_row, out_row;
+    int          n, heads, dim, key_heads, key_dim;
+    float        scale;
+    bool         grouped;
+} gpu_delta;
+bool cuda_delta(const gpu_ctx *c, const gpu_delta *k, int64_t pos0, bool keeps, err *e);
 
 // partial: scratch, CUDA_ARGMAX_BLOCKS pairs of 8 bytes. Without a step the id (or -1) goes to *id; with one it also becomes the
 // step's next token, is appended to its out, and pos advances.

@@ -22,10 +22,11 @@ DEV float chain_squares(float acc, const float v[CHAIN_AHEAD])
     return acc;
 }
 
-// 1 / sqrt(mean of squares + eps) of row [norm_floats(dim)] in shared memory; every thread of the block calls and gets it, through *result in
-// shared memory. Sixteen chains, as rms_norm in runtime/cpu/kernels.inc: only sixteen threads sum (the others of the warp do the same), because
-// that order is the definition. A step waits for the one before it and for nothing else: its value was read eight steps ago at least.
-DEV float inverse_rms(const float *row, float *result, int dim, float eps)
+// 1 / sqrt(sum of squares / over + eps) of row [norm_floats(dim)] in shared memory; every thread of the block calls and
+// gets it, through *result in shared memory. Sixteen chains, as rms_norm in runtime/cpu/kernels.inc: only sixteen
+// threads sum (the others of the warp do the same), because that order is the definition. A step waits for the one
+// before it and for nothing else: its value was read eight steps ago at least.
+DEV float inverse_norm(const float *row, float *result, int dim, float over, float eps)
 {
     __syncthreads();
     if (threadIdx.x < WARP) {
@@ -41,10 +42,16 @@ DEV float inverse_rms(const float *row, float *result, int dim, float eps)
             load_chain(odd, next + NORM_RUN / 2);
         }
         const float sum = join_lanes(acc);
-        if (threadIdx.x == 0) *result = 1.0f / sqrtf(sum / (float)dim + eps);
+        if (threadIdx.x == 0) *result = 1.0f / sqrtf(sum / over + eps);
     }
     __syncthreads();
     return *result;
+}
+
+// Of the mean of squares.
+DEV float inverse_rms(const float *row, float *result, int dim, float eps)
+{
+    return inverse_norm(row, result, dim, (float)dim, eps);
 }
 
 #endif

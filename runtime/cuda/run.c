@@ -1,25 +1,10 @@
 // run: a list of operations on a GPU: each becomes one launch, or a few. What is in memory afterwards is what the CPU leaves, bit for bit.
 #include "products.h"
+#include "run.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-// What one operation runs on.
-typedef struct {
-    cuda_backend    *c;
-    const op        *o;
-    const op_memory *m;
-    const op_args   *a;
-} call;
-
-static const weight *weight_of(const call *k, int i) { return k->o->w[i] < 0 ? NULL : &k->m->weights[k->o->w[i]]; }
-static float *at(const call *k, view v) { return op_at(k->m, k->a, v); }
-
-static gpu_matrix matrix_of(const weight *w) { return (gpu_matrix){ .type = w->type, .data = w->data, .rows = w->rows, .cols = w->cols }; }
-
-// The values of a norm's weight; NULL: it has none.
-static const float *values_of(const call *k, int i) { return weight_of(k, i) ? weight_of(k, i)->data : NULL; }
 
 static gpu_kv kv_of(const call *k)
 {
@@ -74,8 +59,10 @@ static bool run_norm(const call *k, err *e)
     const weight *w = weight_of(k, 0);
     if (w && (w->type != DT_F32 || w->cols != k->o->dim))
         return err_set(e, ERR_INPUT, "tensor '%s': expected a norm of %d F32, found %lld %s", w->name, k->o->dim, (long long)w->cols, dtype_name(w->type));
-    return cuda_rms_norm(&k->c->ctx, at(k, k->o->out[0]), at(k, k->o->in[0]), values_of(k, 0),
-                         (int64_t)k->a->n * k->o->rows, k->o->dim, k->o->eps, k->o->round_first, e);
+    const gpu_norm n = { .dst = rows_at(k, k->o->out[0]), .x = rows_at(k, k->o->in[0]), .w = values_of(k, 0),
+                         .rows = (int64_t)k->a->n * k->o->rows, .per = k->o->rows, .dim = k->o->dim, .eps = k->o->eps,
+                         .round_first = k->o->round_first, .l2 = k->o->kind == OP_L2NORM };
+    return cuda_norm(&k->c->ctx, &n, e);
 }
 
 // One product with what a bias adds: the sum of both is rounded.
@@ -128,7 +115,9 @@ static bool run_add(const call *k, err *e)
 
 static bool run_mul(const call *k, err *e)
 {
-    return cuda_mul_rows(&k->c->ctx, at(k, k->o->out[0]), at(k, k->o->in[0]), at(k, k->o->in[1]), k->o->in[1].row, k->a->n, k->o->dim, e);
+    const float *by = values_of(k, 0);
+    return cuda_mul_rows(&k->c->ctx, at(k, k->o->out[0]), at(k, k->o->in[0]), by ? by : at(k, k->o->in[1]),
+                         by ? 0 : k->o->in[1].row, k->a->n, k->o->dim, e);
 }
 
 static bool run_scale(const call *k, err *e)   { return cuda_scale(&k->c->ctx, at(k, k->o->out[0]), k->o->scale, floats_of(k), e); }
@@ -136,11 +125,26 @@ static bool run_scale(const call *k, err *e)   { return cuda_scale(&k->c->ctx, a
 static bool run_act(const call *k, err *e)
 {
     float *x = at(k, k->o->out[0]);
+    if (k->o->act == ACT_SIGMOID) return cuda_sigmoid(&k->c->ctx, x, floats_of(k), e);
     return k->o->act == ACT_SILU ? cuda_silu(&k->c->ctx, x, floats_of(k), e) : cuda_gelu(&k->c->ctx, x, floats_of(k), e);
+}
+
+// Rows that lie apart, or rounded once.
+static bool act_mul_rows(const call *k, err *e)
+{
+    const op *o = k->o;
+    gpu_gating g = { .op = o->whole ? GPU_SWIGLU_WHOLE : o->act == ACT_SILU ? GPU_SWIGLU : GPU_GEGLU,
+                     .dst = rows_at(k, o->out[0]), .by = rows_at(k, o->in[0]), .rows = (int64_t)k->a->n * o->rows,
+                     .per = o->rows, .dim = o->dim };
+    const bool apart = o->out[0].head || o->in[0].head;
+    if (!apart) g.dst.row = g.by.row = (int64_t)o->rows * o->dim;
+    g.x = g.dst;
+    return cuda_gating(&k->c->ctx, &g, e);
 }
 
 static bool run_act_mul(const call *k, err *e)
 {
+    if (k->o->whole || k->o->out[0].head || k->o->in[0].head) return act_mul_rows(k, e);
     float *gate = at(k, k->o->out[0]);
     const float *up = at(k, k->o->in[0]);
     return k->o->act == ACT_SILU ? cuda_swiglu(&k->c->ctx, gate, up, floats_of(k), e) : cuda_geglu(&k->c->ctx, gate, up, floats_of(k), e);
@@ -151,7 +155,8 @@ static bool run_softcap(const call *k, err *e) { return cuda_softcap(&k->c->ctx,
 static bool run_rotate(const call *k, err *e)
 {
     const rope *r = &k->m->ropes[k->o->rope];
-    return cuda_rotate(&k->c->ctx, at(k, k->o->out[0]), r->dev, r->head_dim, k->a->n, k->o->rows, k->o->neighbours, k->a->pos0, e);
+    return cuda_rotate(&k->c->ctx, at(k, k->o->out[0]), r->dev, r->head_dim, k->o->dim, k->a->n, k->o->rows,
+                       k->o->neighbours, k->a->pos0, e);
 }
 
 static bool run_store(const call *k, err *e)
@@ -230,8 +235,10 @@ static bool run_gated(const call *k, err *e)
 static bool run_heads(const call *k, err *e)
 {
     const op *o = k->o;
-    gpu_heads h = { .q = at(k, o->out[0]), .q_norm = values_of(k, 0), .table = k->m->ropes[o->rope].dev, .n_head = o->rows, .head_dim = o->dim, .eps = o->eps,
-                    .neighbours = o->neighbours, .round_first = o->round_first };
+    const rope *r = &k->m->ropes[o->rope];
+    gpu_heads h = { .q = at(k, o->out[0]), .q_norm = values_of(k, 0), .table = r->dev, .n_head = o->rows,
+                    .head_dim = o->dim, .rot = r->head_dim, .eps = o->eps, .neighbours = o->neighbours,
+                    .round_first = o->round_first };
     if (o->cache >= 0) {
         h.k = at(k, o->out[1]);
         h.v = at(k, o->out[2]);
@@ -252,6 +259,9 @@ static const run_fn runs[N_OP_KINDS] = {
     [OP_ACT] = run_act, [OP_ACT_MUL] = run_act_mul, [OP_SOFTCAP] = run_softcap, [OP_ROTATE] = run_rotate, [OP_STORE] = run_store,
     [OP_ATTEND] = run_attend, [OP_MARK] = run_mark, [OP_ARGMAX] = run_argmax, [OP_RESIDUAL] = run_residual, [OP_GLU] = run_glu,
     [OP_GATED] = run_gated, [OP_HEADS] = run_heads,
+    [OP_GATE] = cuda_run_gate, [OP_ROUTE] = cuda_run_route, [OP_LINEAR_ID] = cuda_run_linear_id,
+    [OP_JOIN] = cuda_run_join, [OP_L2NORM] = run_norm,
+    [OP_CONV] = cuda_run_conv, [OP_DECAY] = cuda_run_decay, [OP_DELTA] = cuda_run_delta,
 };
 
 // Which coarse operations have a kernel. A fine one always has.
@@ -265,6 +275,7 @@ bool cuda_has(const backend *b, const op *o, const op_memory *m, bool one_token)
     case OP_GATED:    return one_token && o->act == ACT_GELU_TANH;
     case OP_RESIDUAL: return true;
     case OP_HEADS:    return o->cache < 0 || m->caches[o->cache].k_type == m->caches[o->cache].v_type;
+    case OP_LINEAR_ID: return one_token && cuda_experts_alike(o, m);
     case OP_GLU: {
         const weight *gate = &m->weights[o->w[0]], *up = &m->weights[o->w[1]];
         return one_token && gate->type == up->type && gate->rows == up->rows && gate->cols == up->cols;
@@ -273,21 +284,24 @@ bool cuda_has(const backend *b, const op *o, const op_memory *m, bool one_token)
     }
 }
 
-// Activations that products share as pieces (pieces.cu) are forgotten once an operation writes to them.
-static void forget_cut(const call *k)
+// What products share of activations, their pieces (pieces.cu) and the order of their experts, is forgotten once an
+// operation writes to them.
+static void forget_shared(const call *k)
 {
-    gpu_products *p = &k->c->products;
+    gpu_products  *p = &k->c->products;
+    experts_order *s = &k->c->order;
     op_shape shapes[OP_WEIGHTS] = { { 0 } };
     op_span  spans[OP_SPANS];
-    if (!p->cut) return;
+    if (!p->cut && !s->of) return;
     for (int i = 0; i < OP_WEIGHTS; i++)
         if (weight_of(k, i)) shapes[i] = (op_shape){ .rows = weight_of(k, i)->rows, .cols = weight_of(k, i)->cols };
     const int n = op_touches(k->o, shapes, k->o->dim, spans);
-    for (int i = 0; i < n && p->cut; i++) {
+    for (int i = 0; i < n; i++) {
         if (!spans[i].write || spans[i].buf < 0) continue;
         const float *from = k->m->buffers[spans[i].buf] + spans[i].off;
         const float *to = from + (int64_t)(k->a->first + k->a->n - 1) * spans[i].row + spans[i].floats;
-        if (from < p->cut + p->cut_n && p->cut < to) p->cut = NULL;
+        if (p->cut && from < p->cut + p->cut_n && p->cut < to) p->cut = NULL;
+        if (s->of && from < s->of + s->of_floats && s->of < to) s->of = NULL;
     }
 }
 
@@ -296,10 +310,10 @@ bool cuda_run(backend *b, const op *list, int n_ops, const op_memory *m, const o
     cuda_backend *c = (cuda_backend *)b;
     call k = { .c = c, .m = m, .a = a };
     c->ctx.fault = (int)c->base.fault;
-    c->products.cut = NULL;                                 // uploads and the host came in between
+    c->products.cut = c->order.of = NULL;                   // uploads and the host came in between
     for (int i = 0; i < n_ops; i++) {
         k.o = &list[i];
-        forget_cut(&k);
+        forget_shared(&k);
         if (!runs[k.o->kind](&k, e)) return false;
     }
     return true;
