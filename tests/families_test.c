@@ -178,7 +178,7 @@ static const struct { int family; mistake m; } MIXED_MISTAKES[] = {
     { GEMMA4_MOE, { FAULT_EXPERT_SCORE, "experts chosen by another score", 0 } },
     { GEMMA4_MOE, { FAULT_ROUTE_NOT_RENORMED, "weights of experts not renormalised", 0 } },
     { GEMMA4_MOE, { FAULT_K_NORMED_AS_V, "K used as V after its norm", 1 } },
-    { GEMMA4_31B, { FAULT_K_NORMED_AS_V, "K used as V after its norm", 1 } },
+    { GEMMA4_31B, { FAULT_K_NORMED_AS_V, "K used as V after its norm", 2 } },
 };
 enum { N_MIXED_MISTAKES = sizeof MIXED_MISTAKES / sizeof *MIXED_MISTAKES };
 
