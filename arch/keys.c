@@ -208,19 +208,23 @@ static bool read_fact(arch_reader *r, const char *name, int64_t fallback, int64_
 bool arch_facts_read(arch_facts *f, const gguf *g, err *e)
 {
     char       *arch;
-    int64_t     shared;
+    int64_t     shared, mtp;
     arch_reader r = { .g = g, .e = e };
     if (!gguf_get_cstr(g, "general.architecture", &arch, e)) return false;
     r.arch = arch;
     bool ok = read_fact(&r, "block_count", -1, &f->n_layer) && read_fact(&r, "attention.head_count", -1, &f->n_head);
     ok = ok && read_fact(&r, "attention.head_count_kv", f->n_head, &f->n_head_kv);
     ok = ok && read_fact(&r, "expert_count", 0, &f->n_expert)
-        && read_fact(&r, "attention.shared_kv_layers", 0, &shared);
+        && read_fact(&r, "attention.shared_kv_layers", 0, &shared) && read_fact(&r, "nextn_predict_layers", 0, &mtp);
     if (ok && (f->n_layer < 0 || f->n_layer > LIMIT_LAYERS || shared < 0 || shared > f->n_layer))
         ok = err_set(e, ERR_INPUT, "%s: keys '%s.block_count' and '%s.attention.shared_kv_layers': found %lld and "
                      "%lld, expected at most %d layers, and no more that share", gguf_path(g), arch, arch,
                      (long long)f->n_layer, (long long)shared, LIMIT_LAYERS);
+    if (ok && (mtp < 0 || mtp > f->n_layer))
+        ok = err_set(e, ERR_INPUT, "%s: key '%s.nextn_predict_layers': found %lld, expected at most the %lld layers "
+                     "that there are", gguf_path(g), arch, (long long)mtp, (long long)f->n_layer);
     f->first_shared = ok ? f->n_layer - shared : 0;
+    f->first_mtp    = ok ? f->n_layer - mtp : 0;
     free(arch);
     return ok;
 }

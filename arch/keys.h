@@ -63,6 +63,7 @@ bool        arch_bad(arch_reader *r, const char *name, const char *what);  // ER
 typedef struct {
     int64_t n_layer, n_head, n_head_kv, n_expert;       // n_head_kv: of layer 0 where it differs by layer
     int64_t first_shared;       // the first layer that takes keys and values from an earlier one; n_layer: none does
+    int64_t first_mtp;          // the first block that guesses the token after the next; n_layer: none does
 } arch_facts;
 
 // ERR_INPUT names the key.

@@ -11,6 +11,8 @@ static const opt options[] = {
     OPT_EFFORT,
     OPT_TENSOR_TYPES,
     OPT_STRICTNESS,
+    { "--no-mtp", NULL, OPT_FLAG, offsetof(type_options, no_mtp), NULL,
+      "leave out the block that guesses the token after the next (Qwen 3.5), which nothing here runs", false, 0, 0, NULL },
     OPT_ENCODER("where blocks are encoded: cpu (default), cuda or auto; the bytes are the same"),
     OPT_REVISION(type_options),
     OPT_THREADS(type_options),
@@ -18,8 +20,10 @@ static const opt options[] = {
 
 static bool convert_folder(const char *hf_dir, encoding *x, const type_options *o, const type_choice *t, err *e)
 {
-    convert_opts c = { .type = t->type->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = &t->over, .effort = x->effort,
-                       .allow_nonfinite = o->allow_nonfinite, .strict_types = o->strict_types, .judge = model_check };
+    convert_opts c = { .type = t->type->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = &t->over,
+                       .effort = x->effort,
+                       .allow_nonfinite = o->allow_nonfinite, .strict_types = o->strict_types,
+                       .no_mtp = o->no_mtp, .judge = model_check };
     if (o->dry_run) {
         quantize_preview v;
         return convert_preview(&v, hf_dir, &c, e) && type_plan_print(&v, e);

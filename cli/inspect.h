@@ -1,5 +1,5 @@
-// inspect: what a file says about itself, shown without running it. One function for each kind; each prints text, or JSON with
-// at least the keys kv (object) and tensors (array of name, type, shape, offset, bytes).
+// inspect: what a file says about itself, shown without running it. One function for each kind; each prints text, or
+// JSON with at least the keys kv (object) and tensors (array of name, type, shape, offset, bytes).
 #ifndef HALLMARK_CLI_INSPECT_H
 #define HALLMARK_CLI_INSPECT_H
 
@@ -15,6 +15,11 @@ bool inspect_fixture(const char *path, bool json, err *e);
 // The forward pass of a model as a list of operations: inspect --program. ERR_INPUT where the file could not be run.
 bool inspect_program(const char *path, bool json, err *e);              // a GGUF file
 
+// What a model costs, of a config.json, a folder with one, or a GGUF file: inspect --plan. NULL and 0: not asked for. JSON
+// keys of its own.
+typedef struct { const char *memory, *kv; int64_t n_ctx; bool json; } inspect_plan_opts;
+bool inspect_plan(const char *path, const inspect_plan_opts *o, err *e);
+
 // ---- shared pieces (inspect_gguf.c) ---------------------------------------------------------------------------------
 
 void inspect_head_json(json_out *j, const char *file, const char *format);     // opens the document: file, format
@@ -26,7 +31,8 @@ void inspect_tensor_json(json_out *j, const inspect_row *r);        // one eleme
 void inspect_tensor_cells(table *t, const inspect_row *r);          // name, type, shape, bytes, offset
 extern const char *const inspect_tensor_header[];
 
-// Does the file carry a verification record? *text: the record, borrowed, without its padding; empty where there is none.
+// Does the file carry a verification record? *text: the record, borrowed, without its padding; empty where there is
+// none.
 bool inspect_record(const gguf *g, gguf_str *text);
 
 // What is said after a model's file was shown: can it be run (model_check)? ERR_INPUT where it says that it is a model

@@ -23,6 +23,8 @@ static const struct { const char *class, *name[N_NAMES]; } k_defaults[] = {
     [BUILD_LLAMA] = { "the class LlamaTokenizer", { "<s>", "</s>", "<unk>" } },
     [BUILD_QWEN2] = { "the class Qwen2Tokenizer",
                       { NULL, "<|endoftext|>", "<|endoftext|>", NULL, "<|endoftext|>" } },
+    [BUILD_QWEN35] = { "the class Qwen3_5Tokenizer",
+                       { NULL, "<|endoftext|>", "<|endoftext|>", NULL, "<|endoftext|>" } },
     [BUILD_GPT2]  = { "the class GPT2Tokenizer", { "<|endoftext|>", "<|endoftext|>", "<|endoftext|>" } },
 };
 

@@ -91,12 +91,11 @@ bool config_keys_check(const hf_config *c, const cJSON *root, const char *where,
     }
     if (!refuse_detours(root, where, e) || !refuse_detours(t, where, e)) return false;
     if (!check_activation(c, t, where, e) || !check_causal(c, t, where, e)) return false;
+    if (hf_is_qwen35(c)) return refuse_true(t, "attention_bias", "biases are not supported", where, e);
     if (!hf_is_gemma(c)) return true;
     if (!config_refuse(t, "attn_logit_softcapping", "soft-capping of scores is not supported", where, e)) return false;
     if (!config_refuse(t, "attention_chunk_size", "attention in chunks is not supported", where, e)) return false;
-    if (!refuse_true(t, "attention_bias", "biases are not supported", where, e)) return false;
-    if (c->arch->class != CLASS_GEMMA4) return true;        // the others have no experts
-    return refuse_true(t, "enable_moe_block", "experts are not supported yet", where, e);
+    return refuse_true(t, "attention_bias", "biases are not supported", where, e);
 }
 
 // ---- what is known -------------------------------------------------------------------------------------------------
@@ -105,10 +104,13 @@ enum {      // in which object a key is read, or known to change nothing for tex
     // the text model's, by class
     IN_GEMMA3 = 1, IN_GEMMA4 = 2, IN_UNIFIED = 4, IN_LLAMA = 8, IN_MISTRAL = 16, IN_QWEN2 = 32, IN_QWEN3 = 64,
     IN_TOP = 128,                                       // of a multimodal config
+    IN_QWEN3_MOE = 256, IN_QWEN35 = 512, IN_QWEN35_MOE = 1024,
     IN_GEMMA = IN_GEMMA3 | IN_GEMMA4 | IN_UNIFIED,
     IN_QWEN = IN_QWEN2 | IN_QWEN3,
-    IN_DENSE = IN_LLAMA | IN_MISTRAL | IN_QWEN,
-    IN_TEXT = IN_GEMMA | IN_DENSE,
+    IN_DELTA = IN_QWEN35 | IN_QWEN35_MOE,
+    IN_QWEN_EXPERTS = IN_QWEN3_MOE | IN_QWEN35_MOE,
+    IN_DENSE = IN_LLAMA | IN_MISTRAL | IN_QWEN | IN_QWEN3_MOE,
+    IN_TEXT = IN_GEMMA | IN_DENSE | IN_DELTA,
     IN_ALL = IN_TEXT | IN_TOP,
 };
 
@@ -117,6 +119,7 @@ static int class_bit(hf_class class)
     static const int bits[] = {
         [CLASS_GEMMA3] = IN_GEMMA3, [CLASS_GEMMA4] = IN_GEMMA4, [CLASS_GEMMA4_UNIFIED] = IN_UNIFIED,
         [CLASS_LLAMA] = IN_LLAMA, [CLASS_MISTRAL] = IN_MISTRAL, [CLASS_QWEN2] = IN_QWEN2, [CLASS_QWEN3] = IN_QWEN3,
+        [CLASS_QWEN3_MOE] = IN_QWEN3_MOE, [CLASS_QWEN35] = IN_QWEN35, [CLASS_QWEN35_MOE] = IN_QWEN35_MOE,
     };
     return bits[class];
 }
@@ -128,26 +131,35 @@ static const known_key known[] = {
     { "vocab_size", IN_TEXT }, { "hidden_size", IN_TEXT }, { "intermediate_size", IN_TEXT },
     { "num_hidden_layers", IN_TEXT }, { "num_attention_heads", IN_TEXT }, { "num_key_value_heads", IN_TEXT },
     { "head_dim", IN_TEXT }, { "layer_types", IN_TEXT }, { "max_position_embeddings", IN_TEXT },
-    { "sliding_window", IN_TEXT }, { "rms_norm_eps", IN_TEXT }, { "final_logit_softcapping", IN_GEMMA },
+    { "sliding_window", IN_GEMMA | IN_DENSE }, { "rms_norm_eps", IN_TEXT }, { "final_logit_softcapping", IN_GEMMA },
     { "rope_parameters", IN_TEXT }, { "rope_scaling", IN_TEXT }, { "per_layer_config", IN_TEXT },
-    { "hidden_activation", IN_GEMMA }, { "hidden_act", IN_DENSE },
-    { "attention_bias", IN_GEMMA | IN_LLAMA | IN_QWEN3 }, { "use_bidirectional_attention", IN_TEXT },
+    { "hidden_activation", IN_GEMMA }, { "hidden_act", IN_DENSE | IN_DELTA },
+    { "attention_bias", IN_GEMMA | IN_LLAMA | IN_QWEN3 | IN_QWEN3_MOE | IN_DELTA },
+    { "use_bidirectional_attention", IN_TEXT },
     { "attn_logit_softcapping", IN_GEMMA }, { "attention_chunk_size", IN_GEMMA }, { "tie_word_embeddings", IN_ALL },
-    { "mlp_bias", IN_LLAMA }, { "pretraining_tp", IN_LLAMA }, { "use_sliding_window", IN_QWEN },
-    { "max_window_layers", IN_QWEN }, { "partial_rotary_factor", IN_DENSE },
+    { "mlp_bias", IN_LLAMA }, { "pretraining_tp", IN_LLAMA }, { "use_sliding_window", IN_QWEN | IN_QWEN3_MOE },
+    { "max_window_layers", IN_QWEN }, { "partial_rotary_factor", IN_DENSE | IN_DELTA },
     { "original_max_position_embeddings", IN_DENSE },
     { "is_causal", IN_TEXT }, { "configuration_files", IN_ALL }, { "transformers_weights", IN_ALL },
     { "attribute_map", IN_ALL }, { "default_rope_type", IN_ALL }, { "quantization_config", IN_ALL },
     { "compression_config", IN_ALL }, { "text_config", IN_ALL }, { "query_pre_attn_scalar", IN_GEMMA3 },
-    { "rope_theta", IN_GEMMA3 | IN_DENSE }, { "rope_local_base_freq", IN_GEMMA3 },
+    { "rope_theta", IN_GEMMA3 | IN_DENSE | IN_DELTA }, { "rope_local_base_freq", IN_GEMMA3 },
     { "sliding_window_pattern", IN_GEMMA3 },
     { "_sliding_window_pattern", IN_GEMMA3 },   // what Transformers writes beside layer_types, and does not read
     { "num_kv_shared_layers", IN_GEMMA4 | IN_UNIFIED }, { "use_double_wide_mlp", IN_GEMMA4 | IN_UNIFIED },
     { "attention_k_eq_v", IN_GEMMA4 | IN_UNIFIED }, { "global_head_dim", IN_GEMMA4 | IN_UNIFIED },
     { "num_global_key_value_heads", IN_GEMMA4 | IN_UNIFIED }, { "hidden_size_per_layer_input", IN_GEMMA4 },
     { "vocab_size_per_layer_input", IN_GEMMA4 }, { "enable_moe_block", IN_GEMMA4 },
-    // Read only with enable_moe_block:
-    { "num_experts", IN_GEMMA4 }, { "top_k_experts", IN_GEMMA4 }, { "moe_intermediate_size", IN_GEMMA4 },
+    // Experts; Gemma 4 reads them only with enable_moe_block.
+    { "num_experts", IN_GEMMA4 | IN_QWEN_EXPERTS }, { "top_k_experts", IN_GEMMA4 },
+    { "moe_intermediate_size", IN_GEMMA4 | IN_QWEN_EXPERTS }, { "num_experts_per_tok", IN_QWEN_EXPERTS },
+    { "num_local_experts", IN_QWEN3_MOE }, { "norm_topk_prob", IN_QWEN3_MOE }, { "mlp_only_layers", IN_QWEN3_MOE },
+    { "decoder_sparse_step", IN_QWEN3_MOE }, { "shared_expert_intermediate_size", IN_QWEN35_MOE },
+    { "output_router_logits", IN_QWEN_EXPERTS }, { "router_aux_loss_coef", IN_QWEN_EXPERTS },     // for training
+    // Delta nets, and the block that guesses, which Transformers does not build.
+    { "linear_conv_kernel_dim", IN_DELTA }, { "linear_key_head_dim", IN_DELTA }, { "linear_value_head_dim", IN_DELTA },
+    { "linear_num_key_heads", IN_DELTA }, { "linear_num_value_heads", IN_DELTA },
+    { "full_attention_interval", IN_DELTA }, { "mtp_num_hidden_layers", IN_DELTA },
     // Tokens: read by the tokenizer's half, or of images and sound.
     { "bos_token_id", IN_ALL }, { "eos_token_id", IN_ALL }, { "pad_token_id", IN_ALL }, { "unk_token_id", IN_ALL },
     { "sep_token_id", IN_ALL }, { "decoder_start_token_id", IN_ALL }, { "boi_token_id", IN_TOP },
@@ -155,7 +167,8 @@ static const known_key known[] = {
     { "audio_token_id", IN_TOP }, { "video_token_id", IN_TOP }, { "boi_token_index", IN_TOP },
     { "eoi_token_index", IN_TOP }, { "boa_token_index", IN_TOP }, { "eoa_token_index", IN_TOP },
     { "image_token_index", IN_TOP }, { "mm_tokens_per_image", IN_TOP }, { "vision_soft_tokens_per_image", IN_TOP },
-    { "vision_config", IN_TOP }, { "audio_config", IN_TOP },
+    { "vision_config", IN_TOP }, { "audio_config", IN_TOP }, { "vision_start_token_id", IN_TOP },
+    { "vision_end_token_id", IN_TOP },
     // What a checkpoint is called, and what wrote it.
     { "architectures", IN_ALL }, { "model_type", IN_ALL }, { "transformers_version", IN_ALL },
     { "_name_or_path", IN_ALL }, { "name_or_path", IN_ALL }, { "model_name", IN_ALL }, { "_commit_hash", IN_ALL },
@@ -234,10 +247,12 @@ static bool reads_rope_key(const hf_config *c, const hf_kind *k, const char *key
     static const char *const always[] = { "rope_type", "type", "rope_theta", NULL };
     static const char *const slow[]   = { "low_freq_factor", "high_freq_factor", "original_max_position_embeddings",
                                           NULL };
+    static const char *const sections[] = { "mrope_section", "mrope_interleaved", NULL };
     const bool gemma = hf_is_gemma(c), scaled = !k->rope_unscaled && (k->n_layers || !gemma);
     if (is_among(key, always)) return true;
     if (strcmp(key, "partial_rotary_factor") == 0) return scaled || !gemma;
     if (strcmp(key, "factor") == 0) return scaled;
+    if (hf_is_qwen35(c) && is_among(key, sections)) return true;
     return k->rope_llama3 && is_among(key, slow);
 }
 

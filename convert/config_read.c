@@ -67,6 +67,13 @@ bool config_kv_heads_check(int64_t n_head, int64_t n_head_kv, const char *where,
                    (long long)n_head, (long long)n_head_kv);
 }
 
+bool config_experts_check(int64_t n_expert, int64_t n_used, const char *used_key, const char *where, err *e)
+{
+    if (n_used <= n_expert) return true;
+    return err_set(e, ERR_INPUT, "%s: %s: found %lld, expected at most the %lld experts", where, used_key,
+                   (long long)n_used, (long long)n_expert);
+}
+
 static bool is_name(const cJSON *v, const char *name)
 {
     const char *s = cJSON_GetStringValue(v);

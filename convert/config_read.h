@@ -40,6 +40,9 @@ bool config_state_check(int64_t n_embd, int64_t n_head, const char *where, err *
 bool config_head_dim_check(int64_t head_dim, const char *where, err *e);                   // even: halves rotate
 bool config_kv_heads_check(int64_t n_head, int64_t n_head_kv, const char *where, err *e);  // KV heads divide heads
 
+// used_key: of the number that a token goes through.
+bool config_experts_check(int64_t n_expert, int64_t n_used, const char *used_key, const char *where, err *e);
+
 // layer_types into sliding [n_layer]: 1 for 'sliding_attention', 0 for 'full_attention' (old_names: or 'attention').
 bool config_layer_types(int32_t *sliding, int64_t n_layer, const cJSON *types, bool old_names, const char *where,
                         err *e);

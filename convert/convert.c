@@ -101,6 +101,7 @@ static bool open_folder(job *j, err *e)
     if (!read_json(&j->added_tokens_json, j->dir, "added_tokens.json", false, e)) return false;
     if (!read_json(&j->special_tokens_json, j->dir, "special_tokens_map.json", false, e)) return false;
     if (!open_weights(j, where, e)) return false;
+    if (!tensor_map_settle_mtp(&j->config, j->checkpoint, j->o->no_mtp, j->o->progress, e)) return false;
     return !j->o->imatrix || (j->im = imatrix_open(j->o->imatrix, e)) != NULL;
 }
 
@@ -144,8 +145,10 @@ static bool plan_tokenizer(job *j, err *e)
 
 static bool plan_metadata(job *j, err *e)
 {
+    const general_size size = { j->map.n_params, j->config.n_expert, j->map.n_expert_params };
     if (j->im && !j->encodes) progress_log(j->o->progress, IMATRIX_IDLE);
-    return general_meta_plan(j->plan, j->config.arch->family->arch, j->dir, j->generation_json, j->map.n_params, j->o->progress, e)
+    if (j->im) imatrix_tell_experts(j->im, j->tensors, j->types, j->map.n, j->o->progress);
+    return general_meta_plan(j->plan, j->config.arch->family->arch, j->dir, j->generation_json, &size, j->o->progress, e)
         && plan_hparams(&j->config, j->plan, e)
         && gguf_plan_u32(j->plan, "general.file_type", (uint32_t)j->type->id, e)
         && gguf_plan_u32(j->plan, "general.quantization_version", QUANTIZATION_VERSION, e)
@@ -156,14 +159,13 @@ static bool plan_metadata(job *j, err *e)
 
 // ---- tensors --------------------------------------------------------------------------------------------------------------
 
-// The policy speaks of the file that a quantizer would be given, and leaves some tensors as they are in it. That file is llama.cpp's
-// converter's: F32 for vectors and norms, and else the type of the checkpoint, or the one that was asked for if that is a plain one.
+// The policy speaks of the file that a quantizer would be given, and leaves some tensors as they are in it. That file is
+// llama.cpp's converter's: F32 for vectors, norms, routers and convolutions, and else the type of the checkpoint, or the
+// one that was asked for if that is a plain one.
 static dtype type_before_policy(const job *j, const mapped_tensor *t)
 {
-    size_t n = strlen(t->name);
-    bool   norm  = n > 12 && strcmp(t->name + n - 12, "_norm.weight") == 0;
-    bool   plain = j->type->base == DT_F32 || j->type->base == DT_F16 || j->type->base == DT_BF16;
-    if (t->n_dims <= 1 || norm) return DT_F32;
+    bool plain = j->type->base == DT_F32 || j->type->base == DT_F16 || j->type->base == DT_BF16;
+    if (t->n_dims <= 1 || tensor_role_is_f32(t->role)) return DT_F32;
     if (plain) return j->type->base;
     // GGUF's readers know three plain types: what has another takes the narrowest of these that holds it, or F32.
     return t->src.type == DT_F64 ? DT_F32 : t->src.type == DT_F8_E4M3 || t->src.type == DT_F8_E5M2 ? DT_BF16 : t->src.type;
@@ -173,7 +175,8 @@ static bool choose_types(job *j, err *e)
 {
     const hf_config *c = &j->config;
     policy_model m = {
-        .arch = c->arch->family->arch, .n_layer = c->n_layer, .n_head = c->n_head, .n_head_kv = c->layer_kv[0], .n_expert = 0,
+        .arch = c->arch->family->arch, .n_layer = hf_n_blocks(c), .n_head = c->n_head, .n_head_kv = c->layer_kv[0],
+        .n_expert = c->n_expert,
         .has_output = j->map.has_output, .has_imatrix = j->im != NULL,
         .overrides = j->o->overrides,
     };
@@ -188,9 +191,15 @@ static bool choose_types(job *j, err *e)
     return choice_make(&o, j->tensors, j->map.n, j->types, j->wanted, &why) || err_set(e, why.kind, "%s: %s", j->dir, why.msg);
 }
 
+static imatrix_reach reach_of(const hf_config *c)
+{
+    return (imatrix_reach){ .first_shared_kv = c->n_shared > 0 ? c->n_layer - c->n_shared : hf_n_blocks(c),
+                            .first_mtp = c->n_layer };
+}
+
 static bool plan_tensors(job *j, err *e)
 {
-    const int64_t first_shared = j->config.n_layer - j->config.n_shared;
+    const imatrix_reach reach = reach_of(&j->config);
     for (int64_t i = 0; i < j->map.n; i++) {
         const mapped_tensor *t = &j->map.t[i];
         j->sources[i] = t->src;
@@ -200,7 +209,7 @@ static bool plan_tensors(job *j, err *e)
         if (!effort_for_tensor(&j->o->effort, t->name, t->n_dims, t->shape, &j->sources[i], e)) return false;
         err why = { 0 };
         if (!gguf_plan_tensor(j->plan, t->name, j->types[i], t->n_dims, t->shape, &why)) return err_set(e, why.kind, "%s: %s", j->dir, why.msg);
-        if (j->im && !imatrix_for_tensor(j->im, &j->tensors[i], j->types[i], first_shared, &j->sources[i].importance, e)) return false;
+        if (j->im && !imatrix_for_tensor(j->im, &j->tensors[i], j->types[i], reach, &j->sources[i].importance, e)) return false;
     }
     return true;
 }
@@ -359,14 +368,30 @@ static bool derive_job(const job *j, const gguf *art, const derive_opts *o, err 
         t[i] = (derive_tensor){ .name = m->name, .n_dims = m->n_dims, .src = m->src };
         memcpy(t[i].shape, m->shape, sizeof t[i].shape);
     }
-    const bool ok = derive_compare(art, t, j->map.n, j->im, j->config.n_layer - j->config.n_shared, o, e);
+    const bool ok = derive_compare(art, t, j->map.n, j->im, reach_of(&j->config), o, e);
     free(t);
     return ok;
 }
 
+// Blocks that guess further tokens; 0: the file has none, or they were left out.
+static int64_t mtp_of_artifact(const gguf *art, const char *arch)
+{
+    err     ignored = { 0 };
+    int64_t n = 0;
+    char    key[80];
+    snprintf(key, sizeof key, "%s.nextn_predict_layers", arch);
+    return gguf_get_i64_or(art, key, 0, &n, &ignored) ? n : 0;
+}
+
+// Of any architecture: the artifact is compared with the folder's family only later.
+static bool leaves_out_mtp(const gguf *art)
+{
+    return mtp_of_artifact(art, "qwen35") == 0 && mtp_of_artifact(art, "qwen35moe") == 0;
+}
+
 bool convert_derives(const gguf *art, const char *hf_dir, const derive_opts *o, err *e)
 {
-    const convert_opts c = { .imatrix = o->imatrix, .progress = o->progress };
+    const convert_opts c = { .imatrix = o->imatrix, .progress = o->progress, .no_mtp = leaves_out_mtp(art) };
     job j = { .dir = hf_dir, .o = &c };
     const bool ok = open_folder(&j, e) && tensor_map_build(&j.map, j.checkpoint, &j.config, o->progress, e) && derive_job(&j, art, o, e);
     close_job(&j);
@@ -378,6 +403,7 @@ bool convert_proves(const gguf *art, const char *hf_dir, const convert_opts *o, 
     const derive_opts d = { .effort = o->effort, .n_threads = o->n_threads, .progress = o->progress, .found = found };
     convert_opts quiet = *o;                // what the plan has to say was said when the file was made
     quiet.progress = NULL;
+    quiet.no_mtp = leaves_out_mtp(art);
     job j = { .dir = hf_dir, .o = &quiet, .type = file_type_of(o->type) };
     if (!j.type) return err_set(e, ERR_USAGE, "unknown file type %d", (int)o->type);
     bool ok = open_folder(&j, e) && tensor_map_build(&j.map, j.checkpoint, &j.config, NULL, e) && allocate(&j, e);
@@ -395,6 +421,9 @@ bool convert_config_agrees(const gguf *g, const cJSON *config, err *e)
     bool ok = hf_config_read(c, config, "the fixture's config", e);
     if (ok) {
         hparam_list l = { .arch = c->arch->family->arch };
+        // A file may go without the block that guesses, and have one that the config is silent about: nobody runs it.
+        const int64_t n_mtp = c->arch->family->mtp ? mtp_of_artifact(g, l.arch) : 0;
+        c->n_mtp = n_mtp == 1 ? 1 : 0;
         c->arch->family->hparams(c, &l);
         ok = hparams_agree(&l, g, e);
     }

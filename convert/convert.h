@@ -17,6 +17,7 @@ typedef struct {
     const policy_overrides *overrides;      // NULL: llama-quantize's mix as it stands
     bool        allow_nonfinite;            // see quant/tensor_writer.h
     bool        strict_types;               // see quant/choice.h
+    bool        no_mtp;         // leave out the block that guesses the token after the next (of what has one)
     block_encoder *encoder;     // a device for what it can encode, or NULL; borrowed. The bytes are the same
     gguf_judge  judge;          // asked of the file that was made before it has its name (quant/finish.h). NULL: nobody
 } convert_opts;

@@ -7,26 +7,26 @@
 
 // Gemma3RMSNorm multiplies by (1 + w); GGUF holds 1 + w, added in F32.
 static const tensor_rule model_rules[] = {
-    { "embed_tokens.weight", "token_embd.weight",  NEED_ALWAYS, { DIM_VOCAB, DIM_EMBD }, KEEP },
-    { "norm.weight",         "output_norm.weight", NEED_ALWAYS, { DIM_EMBD },            ADD_ONE },
-    { "lm_head.weight",      "output.weight",      NEED_UNTIED, { DIM_VOCAB, DIM_EMBD }, KEEP },
+    { "embed_tokens.weight", "token_embd.weight",  KEEP },
+    { "norm.weight",         "output_norm.weight", ADD_ONE },
+    { "lm_head.weight",      "output.weight",      KEEP },
     { 0 },
 };
 
 static const tensor_rule layer_rules[] = {
-    { "input_layernorm.weight",            "attn_norm.weight",           NEED_ALWAYS, { DIM_EMBD },          ADD_ONE },
-    { "self_attn.q_proj.weight",           "attn_q.weight",              NEED_ALWAYS, { DIM_Q, DIM_EMBD },   KEEP },
-    { "self_attn.k_proj.weight",           "attn_k.weight",              NEED_ALWAYS, { DIM_KV, DIM_EMBD },  KEEP },
-    { "self_attn.v_proj.weight",           "attn_v.weight",              NEED_ALWAYS, { DIM_KV, DIM_EMBD },  KEEP },
-    { "self_attn.o_proj.weight",           "attn_output.weight",         NEED_ALWAYS, { DIM_EMBD, DIM_Q },   KEEP },
-    { "self_attn.q_norm.weight",           "attn_q_norm.weight",         NEED_ALWAYS, { DIM_HEAD },          ADD_ONE },
-    { "self_attn.k_norm.weight",           "attn_k_norm.weight",         NEED_ALWAYS, { DIM_HEAD },          ADD_ONE },
-    { "post_attention_layernorm.weight",   "post_attention_norm.weight", NEED_ALWAYS, { DIM_EMBD },          ADD_ONE },
-    { "pre_feedforward_layernorm.weight",  "ffn_norm.weight",            NEED_ALWAYS, { DIM_EMBD },          ADD_ONE },
-    { "mlp.gate_proj.weight",              "ffn_gate.weight",            NEED_ALWAYS, { DIM_FF, DIM_EMBD },  KEEP },
-    { "mlp.up_proj.weight",                "ffn_up.weight",              NEED_ALWAYS, { DIM_FF, DIM_EMBD },  KEEP },
-    { "mlp.down_proj.weight",              "ffn_down.weight",            NEED_ALWAYS, { DIM_EMBD, DIM_FF },  KEEP },
-    { "post_feedforward_layernorm.weight", "post_ffw_norm.weight",       NEED_ALWAYS, { DIM_EMBD },          ADD_ONE },
+    { "input_layernorm.weight",            "attn_norm.weight",           ADD_ONE },
+    { "self_attn.q_proj.weight",           "attn_q.weight",              KEEP },
+    { "self_attn.k_proj.weight",           "attn_k.weight",              KEEP },
+    { "self_attn.v_proj.weight",           "attn_v.weight",              KEEP },
+    { "self_attn.o_proj.weight",           "attn_output.weight",         KEEP },
+    { "self_attn.q_norm.weight",           "attn_q_norm.weight",         ADD_ONE },
+    { "self_attn.k_norm.weight",           "attn_k_norm.weight",         ADD_ONE },
+    { "post_attention_layernorm.weight",   "post_attention_norm.weight", ADD_ONE },
+    { "pre_feedforward_layernorm.weight",  "ffn_norm.weight",            ADD_ONE },
+    { "mlp.gate_proj.weight",              "ffn_gate.weight",            KEEP },
+    { "mlp.up_proj.weight",                "ffn_up.weight",              KEEP },
+    { "mlp.down_proj.weight",              "ffn_down.weight",            KEEP },
+    { "post_feedforward_layernorm.weight", "post_ffw_norm.weight",       ADD_ONE },
     { 0 },
 };
 

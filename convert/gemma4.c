@@ -6,34 +6,43 @@
 
 // Gemma4RMSNorm multiplies by w itself: nothing is added, unlike Gemma 3.
 static const tensor_rule model_rules[] = {
-    { "embed_tokens.weight",               "token_embd.weight",           NEED_ALWAYS, { DIM_VOCAB, DIM_EMBD },        KEEP },
-    { "norm.weight",                       "output_norm.weight",          NEED_ALWAYS, { DIM_EMBD },                   KEEP },
-    { "embed_tokens_per_layer.weight",     "per_layer_token_embd.weight", NEED_PLE,    { DIM_VOCAB_PLE, DIM_PLE_ALL }, KEEP },
-    { "per_layer_model_projection.weight", "per_layer_model_proj.weight", NEED_PLE,    { DIM_PLE_ALL, DIM_EMBD },      KEEP },
-    { "per_layer_projection_norm.weight",  "per_layer_proj_norm.weight",  NEED_PLE,    { DIM_PLE },                    KEEP },
-    { "lm_head.weight",                    "output.weight",               NEED_UNTIED, { DIM_VOCAB, DIM_EMBD },        KEEP },
+    { "embed_tokens.weight",               "token_embd.weight",           KEEP },
+    { "norm.weight",                       "output_norm.weight",          KEEP },
+    { "embed_tokens_per_layer.weight",     "per_layer_token_embd.weight", CUT_ROWS },
+    { "per_layer_model_projection.weight", "per_layer_model_proj.weight", KEEP },
+    { "per_layer_projection_norm.weight",  "per_layer_proj_norm.weight",  KEEP },
+    { "lm_head.weight",                    "output.weight",               KEEP },
     { 0 },
 };
 
 // V has a norm without weight, so there is no v_norm.
 static const tensor_rule layer_rules[] = {
-    { "input_layernorm.weight",            "attn_norm.weight",           NEED_ALWAYS, { DIM_EMBD },           KEEP },
-    { "self_attn.q_proj.weight",           "attn_q.weight",              NEED_ALWAYS, { DIM_Q, DIM_EMBD },    KEEP },
-    { "self_attn.k_proj.weight",           "attn_k.weight",              NEED_KV,     { DIM_KV, DIM_EMBD },   KEEP },
-    { "self_attn.v_proj.weight",           "attn_v.weight",              NEED_V,      { DIM_KV, DIM_EMBD },   KEEP },
-    { "self_attn.o_proj.weight",           "attn_output.weight",         NEED_ALWAYS, { DIM_EMBD, DIM_Q },    KEEP },
-    { "self_attn.q_norm.weight",           "attn_q_norm.weight",         NEED_ALWAYS, { DIM_HEAD },           KEEP },
-    { "self_attn.k_norm.weight",           "attn_k_norm.weight",         NEED_KV,     { DIM_HEAD },           KEEP },
-    { "post_attention_layernorm.weight",   "post_attention_norm.weight", NEED_ALWAYS, { DIM_EMBD },           KEEP },
-    { "pre_feedforward_layernorm.weight",  "ffn_norm.weight",            NEED_ALWAYS, { DIM_EMBD },           KEEP },
-    { "mlp.gate_proj.weight",              "ffn_gate.weight",            NEED_ALWAYS, { DIM_FF, DIM_EMBD },   KEEP },
-    { "mlp.up_proj.weight",                "ffn_up.weight",              NEED_ALWAYS, { DIM_FF, DIM_EMBD },   KEEP },
-    { "mlp.down_proj.weight",              "ffn_down.weight",            NEED_ALWAYS, { DIM_EMBD, DIM_FF },   KEEP },
-    { "post_feedforward_layernorm.weight", "post_ffw_norm.weight",       NEED_ALWAYS, { DIM_EMBD },           KEEP },
-    { "per_layer_input_gate.weight",       "inp_gate.weight",            NEED_PLE,    { DIM_PLE, DIM_EMBD },  KEEP },
-    { "per_layer_projection.weight",       "proj.weight",                NEED_PLE,    { DIM_EMBD, DIM_PLE },  KEEP },
-    { "post_per_layer_input_norm.weight",  "post_norm.weight",           NEED_PLE,    { DIM_EMBD },           KEEP },
-    { "layer_scalar",                      "layer_output_scale.weight",  NEED_ALWAYS, { DIM_ONE },            KEEP },
+    { "input_layernorm.weight",            "attn_norm.weight",           KEEP },
+    { "self_attn.q_proj.weight",           "attn_q.weight",              KEEP },
+    { "self_attn.k_proj.weight",           "attn_k.weight",              KEEP },
+    { "self_attn.v_proj.weight",           "attn_v.weight",              KEEP },
+    { "self_attn.o_proj.weight",           "attn_output.weight",         KEEP },
+    { "self_attn.q_norm.weight",           "attn_q_norm.weight",         KEEP },
+    { "self_attn.k_norm.weight",           "attn_k_norm.weight",         KEEP },
+    { "post_attention_layernorm.weight",   "post_attention_norm.weight", KEEP },
+    { "pre_feedforward_layernorm.weight",  "ffn_norm.weight",            KEEP },
+    { "mlp.gate_proj.weight",              "ffn_gate.weight",            KEEP },
+    { "mlp.up_proj.weight",                "ffn_up.weight",              KEEP },
+    { "mlp.down_proj.weight",              "ffn_down.weight",            KEEP },
+    { "post_feedforward_layernorm.weight", "post_ffw_norm.weight",       KEEP },
+    { "per_layer_input_gate.weight",       "inp_gate.weight",            KEEP },
+    { "per_layer_projection.weight",       "proj.weight",                KEEP },
+    { "post_per_layer_input_norm.weight",  "post_norm.weight",           KEEP },
+    { "layer_scalar",                      "layer_output_scale.weight",  KEEP },
+    // Experts beside the MLP, gate and up in one tensor.
+    { "router.proj.weight",                  "ffn_gate_inp.weight",     KEEP },
+    { "router.scale",                        "ffn_gate_inp.scale",      KEEP },
+    { "router.per_expert_scale",             "ffn_down_exps.scale",     KEEP },
+    { "experts.gate_up_proj",                "ffn_gate_up_exps.weight", KEEP },
+    { "experts.down_proj",                   "ffn_down_exps.weight",    KEEP },
+    { "pre_feedforward_layernorm_2.weight",  "pre_ffw_norm_2.weight",   KEEP },
+    { "post_feedforward_layernorm_1.weight", "post_ffw_norm_1.weight",  KEEP },
+    { "post_feedforward_layernorm_2.weight", "post_ffw_norm_2.weight",  KEEP },
     { 0 },
 };
 
@@ -71,10 +80,10 @@ static void plan_hparams(const hf_config *c, hparam_list *l)
     hp_bools(l, "attention.sliding_window_pattern", c->sliding, c->n_layer);
     plan_heads(c, l);
     hp_arch_default(l, hp_f32(l, "attention.scale", c->attn_scale));
-    hparam *factor = hp_f32(l, "rope.scaling.factor", 1), *experts = hp_u32(l, "expert_count", 0);
-    factor->write = experts->write = false;
+    hparam *factor = hp_f32(l, "rope.scaling.factor", 1);
+    factor->write = false;
     hp_arch_default(l, factor);
-    hp_arch_default(l, experts);
+    family_plan_experts(c, l);
 }
 
 const family family_gemma4 = {

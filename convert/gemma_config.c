@@ -82,6 +82,24 @@ static bool read_tied(hf_config *c, const cJSON *root, const char *where, err *e
         && json_bool_or(root, "tie_word_embeddings", true, &c->tied, where, e);
 }
 
+// Gemma 4's experts, beside the MLP of every layer. The three keys have no defaults but null.
+static bool read_experts(hf_config *c, const cJSON *t, const char *where, err *e)
+{
+    static const struct { const char *key; size_t field; int64_t hi; } rows[] = {
+        { "num_experts", FIELD(n_expert), LIMIT_EXPERTS }, { "top_k_experts", FIELD(n_expert_used), LIMIT_EXPERTS },
+        { "moe_intermediate_size", FIELD(n_ff_expert), 1 << 22 },
+    };
+    bool on = false;
+    if (c->arch->class != CLASS_GEMMA4) return true;        // the others have none
+    if (!config_flag(t, "enable_moe_block", &on, where, e)) return false;
+    if (!on) return true;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int64_t *out = (int64_t *)(void *)((char *)c + rows[i].field);
+        if (!json_i64(t, rows[i].key, 1, rows[i].hi, out, where, e)) return false;
+    }
+    return config_experts_check(c->n_expert, c->n_expert_used, "top_k_experts", where, e);
+}
+
 static bool read_scalars(hf_config *c, const cJSON *root, const cJSON *t, const char *where, err *e)
 {
     double scalar = 1;
@@ -95,7 +113,7 @@ static bool read_scalars(hf_config *c, const cJSON *root, const cJSON *t, const 
     c->attn_scale = pow(scalar, -0.5);          // Gemma 4 normalises Q and K instead: 1
     if (gemma3) return config_state_check(c->n_embd, c->n_head, where, e);  // Gemma3TextConfig.validate_architecture
     return config_flag(t, "use_double_wide_mlp", &c->double_wide, where, e)
-        && config_flag(t, "attention_k_eq_v", &c->k_eq_v, where, e);
+        && config_flag(t, "attention_k_eq_v", &c->k_eq_v, where, e) && read_experts(c, t, where, e);
 }
 
 // ---- layer kinds ---------------------------------------------------------------------------------------------------

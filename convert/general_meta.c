@@ -58,8 +58,10 @@ static bool plan_name(gguf_plan *p, const char *hf_dir, progress *log, err *e)
     return ok;
 }
 
-void general_meta_size_label(int64_t n_params, char out[16])
+void general_meta_size_label(const general_size *size, char out[32])
 {
+    const int64_t one_expert = size->n_expert > 0 ? size->n_expert_params / size->n_expert : 0;
+    const int64_t n_params = size->n_params - size->n_expert_params + one_expert;
     static const struct { double above; double unit; const char *suffix; } rows[] = {
         { 1e12, 1e-12, "T" }, { 1e9, 1e-9, "B" }, { 1e6, 1e-6, "M" }, { 0, 1e-3, "K" },
     };
@@ -69,7 +71,9 @@ void general_meta_size_label(int64_t n_params, char out[16])
     char whole[32];
     snprintf(whole, sizeof whole, "%.0f", v);
     int digits = whole[0] == '0' ? 0 : (int)strlen(whole);
-    snprintf(out, 16, "%.*f%s", digits < 2 ? 2 - digits : 0, v, rows[i].suffix);
+    char many[16] = "";
+    if (size->n_expert > 0) snprintf(many, sizeof many, "%dx", (int)size->n_expert);
+    snprintf(out, 32, "%s%.*f%s", many, digits < 2 ? 2 - digits : 0, v, rows[i].suffix);
 }
 
 // ---- sampling -------------------------------------------------------------------------------------------------------
@@ -94,14 +98,14 @@ static bool plan_sampling(gguf_plan *p, const cJSON *g, err *e)
 }
 
 bool general_meta_plan(gguf_plan *p, const char *arch, const char *hf_dir, const cJSON *generation_config,
-                       int64_t n_params, progress *log, err *e)
+                       const general_size *size, progress *log, err *e)
 {
-    char label[16];
-    general_meta_size_label(n_params, label);
+    char label[32];
+    general_meta_size_label(size, label);
     return gguf_plan_str(p, "general.architecture", arch, e)
         && gguf_plan_str(p, "general.type", "model", e)
         && plan_sampling(p, generation_config, e)
         && plan_name(p, hf_dir, log, e)
         && gguf_plan_str(p, "general.size_label", label, e)
-        && model_card_plan(p, hf_dir, n_params, log, e);
+        && model_card_plan(p, hf_dir, size->n_params, log, e);
 }

@@ -8,16 +8,21 @@
 #include <string.h>
 
 static const hf_arch archs[] = {
-    { "Gemma3ForCausalLM",                     "gemma3_text",         &family_gemma3, CLASS_GEMMA3,         false },
-    { "Gemma3ForConditionalGeneration",        "gemma3",              &family_gemma3, CLASS_GEMMA3,         true },
-    { "Gemma4ForCausalLM",                     "gemma4_text",         &family_gemma4, CLASS_GEMMA4,         false },
-    { "Gemma4ForConditionalGeneration",        "gemma4",              &family_gemma4, CLASS_GEMMA4,         true },
-    { "Gemma4UnifiedForCausalLM",              "gemma4_unified_text", &family_gemma4, CLASS_GEMMA4_UNIFIED, false },
-    { "Gemma4UnifiedForConditionalGeneration", "gemma4_unified",      &family_gemma4, CLASS_GEMMA4_UNIFIED, true },
-    { "LlamaForCausalLM",                      "llama",               &family_llama,  CLASS_LLAMA,          false },
-    { "MistralForCausalLM",                    "mistral",             &family_llama,  CLASS_MISTRAL,        false },
-    { "Qwen2ForCausalLM",                      "qwen2",               &family_qwen2,  CLASS_QWEN2,          false },
-    { "Qwen3ForCausalLM",                      "qwen3",               &family_qwen3,  CLASS_QWEN3,          false },
+    { "Gemma3ForCausalLM",                     "gemma3_text",         &family_gemma3,    CLASS_GEMMA3,         false },
+    { "Gemma3ForConditionalGeneration",        "gemma3",              &family_gemma3,    CLASS_GEMMA3,         true },
+    { "Gemma4ForCausalLM",                     "gemma4_text",         &family_gemma4,    CLASS_GEMMA4,         false },
+    { "Gemma4ForConditionalGeneration",        "gemma4",              &family_gemma4,    CLASS_GEMMA4,         true },
+    { "Gemma4UnifiedForCausalLM",              "gemma4_unified_text", &family_gemma4,    CLASS_GEMMA4_UNIFIED, false },
+    { "Gemma4UnifiedForConditionalGeneration", "gemma4_unified",      &family_gemma4,    CLASS_GEMMA4_UNIFIED, true },
+    { "LlamaForCausalLM",                      "llama",               &family_llama,     CLASS_LLAMA,          false },
+    { "MistralForCausalLM",                    "mistral",             &family_llama,     CLASS_MISTRAL,        false },
+    { "Qwen2ForCausalLM",                      "qwen2",               &family_qwen2,     CLASS_QWEN2,          false },
+    { "Qwen3ForCausalLM",                      "qwen3",               &family_qwen3,     CLASS_QWEN3,          false },
+    { "Qwen3MoeForCausalLM",                   "qwen3_moe",           &family_qwen3moe,  CLASS_QWEN3_MOE,      false },
+    { "Qwen3_5ForCausalLM",                    "qwen3_5_text",        &family_qwen35,    CLASS_QWEN35,         false },
+    { "Qwen3_5ForConditionalGeneration",       "qwen3_5",             &family_qwen35,    CLASS_QWEN35,         true },
+    { "Qwen3_5MoeForCausalLM",                 "qwen3_5_moe_text",    &family_qwen35moe, CLASS_QWEN35_MOE,     false },
+    { "Qwen3_5MoeForConditionalGeneration",    "qwen3_5_moe",         &family_qwen35moe, CLASS_QWEN35_MOE,     true },
 };
 enum { N_ARCHS = sizeof archs / sizeof archs[0] };
 
@@ -37,7 +42,7 @@ const cJSON *hf_text_config(const cJSON *root)
 
 static bool unknown_model(const char *key, const char *found, bool by_type, const char *where, err *e)
 {
-    char known[512] = "";
+    char known[1024] = "";
     for (int i = 0; i < N_ARCHS; i++) {
         size_t n = strlen(known);
         snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "", by_type ? archs[i].model_type : archs[i].name);

@@ -13,8 +13,11 @@
 
 typedef struct family family;       // family.h
 
+enum { LIMIT_EXPERTS = 4096 };
+
 typedef enum {                      // Transformers' config classes
     CLASS_GEMMA3, CLASS_GEMMA4, CLASS_GEMMA4_UNIFIED, CLASS_LLAMA, CLASS_MISTRAL, CLASS_QWEN2, CLASS_QWEN3,
+    CLASS_QWEN3_MOE, CLASS_QWEN35, CLASS_QWEN35_MOE,
 } hf_class;
 
 typedef struct {                    // a row of the table of architectures
@@ -39,10 +42,23 @@ typedef struct {                    // what all layers of one kind have in commo
     double  rope_original;          // original_max_position_embeddings
 } hf_kind;
 
+typedef struct {                    // delta nets ("linear attention") in the place of attention; conv_kernel 0: none
+    int64_t conv_kernel;            // taps of the convolution
+    int64_t n_key_head, n_value_head, key_dim, value_dim;
+    int64_t full_interval;          // every so manieth layer has attention, where no list says it
+} hf_delta;
+
 typedef struct {
     const hf_arch *arch;
     int64_t n_vocab, n_embd, n_layer, n_head, n_ff, n_ctx;
     int64_t window;                 // sliding window in tokens; 0 if there is none
+    int64_t n_mtp;                  // blocks behind the layers that guess further tokens: as the config promises, and
+                                    // once the weights are known (tensor_map.h), as many as the file gets
+    int64_t n_expert, n_expert_used;        // 0: no experts
+    int64_t n_ff_expert, n_ff_shared;       // n_ff_shared 0: no expert that all tokens share
+    hf_delta delta;
+    int32_t rope_sections[4];       // pairs that rotate by time, height, width (for text all the same)
+    int64_t rope_dim;               // elements of a head that rotate, where they are the head's first; 0: all
     int64_t n_shared;               // last layers that reuse the KV of an earlier one
     int64_t ple, n_vocab_ple;       // width and rows of the per-layer embeddings; ple 0: none
     bool    double_wide;            // MLP twice as wide in the layers that share KV
@@ -53,7 +69,8 @@ typedef struct {
     double  eps, softcap;           // softcap 0: none
     double  attn_scale;             // factor on the scores
     hf_kind kind[N_KINDS];
-    // By layer, [n_layer]:
+    // By layer, [n_layer + n_mtp]:
+    int32_t recurrent[LIMIT_LAYERS];    // 1: a delta net
     int32_t sliding[LIMIT_LAYERS];      // 1: KIND_SLIDING, 0: KIND_FULL
     int32_t layer_ff[LIMIT_LAYERS];     // MLP width
     int32_t layer_kv[LIMIT_LAYERS];     // KV heads
@@ -71,7 +88,15 @@ const cJSON *hf_text_config(const cJSON *root);
 // Is the model a Gemma?
 static inline bool hf_is_gemma(const hf_config *c) { return c->arch->class <= CLASS_GEMMA4_UNIFIED; }
 
+static inline bool hf_is_qwen35(const hf_config *c) { return c->arch->class >= CLASS_QWEN35; }
+
+// Blocks of the file: the layers, and those that guess.
+static inline int64_t hf_n_blocks(const hf_config *c) { return c->n_layer + c->n_mtp; }
+
 static inline layer_kind hf_layer_kind(const hf_config *c, int64_t layer) { return c->sliding[layer] ? KIND_SLIDING : KIND_FULL; }
-static inline bool hf_layer_shares_kv(const hf_config *c, int64_t layer)  { return layer >= c->n_layer - c->n_shared; }
+static inline bool hf_layer_shares_kv(const hf_config *c, int64_t layer)
+{
+    return layer >= c->n_layer - c->n_shared && layer < c->n_layer;
+}
 
 #endif

@@ -283,8 +283,69 @@ static bool read_llama(hf_config *c, const cJSON *t, const char *where, err *e)
     return true;
 }
 
+// mrope_section: pairs for time, height and width, which for text turn alike. Readers demand the key.
+static bool read_sections(hf_config *c, const rope_dict *d, err *e)
+{
+    static const int32_t usual[4] = { 11, 11, 10, 0 };
+    const cJSON *list = rope_member(d, "mrope_section");
+    int          n = 0;
+    memcpy(c->rope_sections, usual, sizeof usual);
+    if (!list) return true;
+    memset(c->rope_sections, 0, sizeof c->rope_sections);
+    if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != 3)
+        return err_set(e, ERR_INPUT, "%s: mrope_section: expected an array of three numbers", d->where);
+    for (const cJSON *it = list->child; it; it = it->next, n++) {
+        int64_t v;
+        if (!json_as_i64(it, 0, 1 << 12, &v))
+            return err_set(e, ERR_INPUT, "%s: mrope_section: found %s, expected a number from 0 to 4096", d->where,
+                           json_kind(it));
+        c->rope_sections[n] = (int32_t)v;
+    }
+    return true;
+}
+
+// The first part of each head rotates, a quarter where nothing is said (Qwen3_5TextConfig.__post_init__).
+static bool read_part(hf_config *c, const rope_dict *d, const cJSON *t, const char *where, err *e)
+{
+    const char *key = "partial_rotary_factor";
+    const int64_t head_dim = c->kind[KIND_FULL].head_dim;
+    double part = 0.25;
+    if (rope_member(d, key)) {
+        if (!read_number(d, key, 0, 1, &part, e)) return false;
+    } else if (!config_not_null(t, key, where, e) || !json_f64_or(t, key, part, &part, where, e)) {
+        return false;
+    }
+    c->rope_dim = (int64_t)((double)head_dim * part);
+    if (part <= 1 && c->rope_dim >= 2 && c->rope_dim % 2 == 0) return true;
+    return err_set(e, ERR_INPUT, "%s: %s: found %g, expected an even part of a head of %lld", d->where, key, part,
+                   (long long)head_dim);
+}
+
+// One dictionary for the layers that have attention.
+static bool read_qwen35(hf_config *c, const cJSON *t, const char *where, err *e)
+{
+    const cJSON *params = hf_rope_by_kind(c, t);
+    hf_kind     *k = &c->kind[KIND_FULL];
+    rope_dict    d = { .own = params, .theta = member(t, "rope_theta"), .def_theta = 1e4, .where = where };
+    const char  *type;
+    char         at[1200];
+    if (!object_or_null(json_get(t, "rope_parameters"), "rope_parameters", where, e)) return false;
+    if (!object_or_null(json_get(t, "rope_scaling"), "rope_scaling", where, e)) return false;
+    if (params) {
+        snprintf(at, sizeof at, "%s: %s", where, params->string);
+        d.where = at;
+    }
+    k->rope_factor = k->rope_partial = 1;
+    k->rope_unscaled = true;
+    if (!read_type(&d, &type, e) || !read_theta(k, &d, e)) return false;
+    if (strcmp(type, "default") != 0)
+        return err_set(e, ERR_INPUT, "%s: rope_type: found '%.40s', expected 'default'", d.where, type);
+    return read_part(c, &d, t, where, e) && read_sections(c, &d, e);
+}
+
 bool hf_rope_read(hf_config *c, const cJSON *t, const char *where, err *e)
 {
+    if (hf_is_qwen35(c)) return read_qwen35(c, t, where, e);
     if (!hf_is_gemma(c)) return read_llama(c, t, where, e);
     return c->arch->family == &family_gemma3 ? read_gemma3(c, t, where, e) : read_gemma4(c, t, where, e);
 }

@@ -1,62 +1,61 @@
 // llama: LlamaForCausalLM and MistralForCausalLM as GGUF architecture "llama", Qwen2ForCausalLM as "qwen2",
-// Qwen3ForCausalLM as "qwen3". Names, keys and values are those of llama.cpp's converter (conversion/llama.py,
-// LlamaModel; conversion/qwen.py, Qwen2Model and Qwen3Model); see README.md here for what differs.
+// Qwen3ForCausalLM as "qwen3", Qwen3MoeForCausalLM as "qwen3moe". Names, keys and values are those of llama.cpp's
+// converter (conversion/llama.py, LlamaModel; conversion/qwen.py, Qwen2Model, Qwen3Model and Qwen3MoeModel); see
+// README.md here for what differs.
 #include "family.h"
 #include "llama_config.h"
+#include "qwen_experts.h"
 
 #include <math.h>
 
 static const tensor_rule model_rules[] = {
-    { "embed_tokens.weight", "token_embd.weight",  NEED_ALWAYS, { DIM_VOCAB, DIM_EMBD }, KEEP },
-    { "norm.weight",         "output_norm.weight", NEED_ALWAYS, { DIM_EMBD },            KEEP },
-    { "lm_head.weight",      "output.weight",      NEED_UNTIED, { DIM_VOCAB, DIM_EMBD }, KEEP },
+    { "embed_tokens.weight", "token_embd.weight",  KEEP },
+    { "norm.weight",         "output_norm.weight", KEEP },
+    { "lm_head.weight",      "output.weight",      KEEP },
     { 0 },
 };
 
-// What the layers of all three have.
+// What the layers of all four have.
+#define ATTENTION \
+    { "input_layernorm.weight",          "attn_norm.weight",   KEEP }, \
+    { "self_attn.v_proj.weight",         "attn_v.weight",      KEEP }, \
+    { "self_attn.v_proj.bias",           "attn_v.bias",        KEEP }, \
+    { "self_attn.o_proj.weight",         "attn_output.weight", KEEP }, \
+    { "self_attn.o_proj.bias",           "attn_output.bias",   KEEP }, \
+    { "post_attention_layernorm.weight", "ffn_norm.weight",    KEEP }
+
 #define COMMON \
-    { "input_layernorm.weight",          "attn_norm.weight",   NEED_ALWAYS,   { DIM_EMBD },         KEEP }, \
-    { "self_attn.v_proj.weight",         "attn_v.weight",      NEED_ALWAYS,   { DIM_KV, DIM_EMBD }, KEEP }, \
-    { "self_attn.v_proj.bias",           "attn_v.bias",        NEED_QKV_BIAS, { DIM_KV },           KEEP }, \
-    { "self_attn.o_proj.weight",         "attn_output.weight", NEED_ALWAYS,   { DIM_EMBD, DIM_Q },  KEEP }, \
-    { "self_attn.o_proj.bias",           "attn_output.bias",   NEED_O_BIAS,   { DIM_EMBD },         KEEP }, \
-    { "post_attention_layernorm.weight", "ffn_norm.weight",    NEED_ALWAYS,   { DIM_EMBD },         KEEP }, \
-    { "mlp.gate_proj.weight",            "ffn_gate.weight",    NEED_ALWAYS,   { DIM_FF, DIM_EMBD }, KEEP }, \
-    { "mlp.up_proj.weight",              "ffn_up.weight",      NEED_ALWAYS,   { DIM_FF, DIM_EMBD }, KEEP }, \
-    { "mlp.down_proj.weight",            "ffn_down.weight",    NEED_ALWAYS,   { DIM_EMBD, DIM_FF }, KEEP }
+    ATTENTION, \
+    { "mlp.gate_proj.weight",            "ffn_gate.weight",    KEEP }, \
+    { "mlp.up_proj.weight",              "ffn_up.weight",      KEEP }, \
+    { "mlp.down_proj.weight",            "ffn_down.weight",    KEEP }
+
+#define QUERY_KEY \
+    { "self_attn.q_proj.weight",         "attn_q.weight",      KEEP }, \
+    { "self_attn.q_proj.bias",           "attn_q.bias",        KEEP }, \
+    { "self_attn.k_proj.weight",         "attn_k.weight",      KEEP }, \
+    { "self_attn.k_proj.bias",           "attn_k.bias",        KEEP }
+
+#define QUERY_KEY_NORMS \
+    { "self_attn.q_norm.weight",         "attn_q_norm.weight", KEEP }, \
+    { "self_attn.k_norm.weight",         "attn_k_norm.weight", KEEP }
 
 // llama.cpp rotates neighbouring elements of a llama head, Transformers the two halves.
 static const tensor_rule llama_rules[] = {
     COMMON,
-    { "self_attn.q_proj.weight", "attn_q.weight", NEED_ALWAYS,   { DIM_Q, DIM_EMBD },  PERMUTE },
-    { "self_attn.q_proj.bias",   "attn_q.bias",   NEED_QKV_BIAS, { DIM_Q },            PERMUTE },
-    { "self_attn.k_proj.weight", "attn_k.weight", NEED_ALWAYS,   { DIM_KV, DIM_EMBD }, PERMUTE },
-    { "self_attn.k_proj.bias",   "attn_k.bias",   NEED_QKV_BIAS, { DIM_KV },           PERMUTE },
-    { "mlp.gate_proj.bias",      "ffn_gate.bias", NEED_MLP_BIAS, { DIM_FF },           KEEP },
-    { "mlp.up_proj.bias",        "ffn_up.bias",   NEED_MLP_BIAS, { DIM_FF },           KEEP },
-    { "mlp.down_proj.bias",      "ffn_down.bias", NEED_MLP_BIAS, { DIM_EMBD },         KEEP },
+    { "self_attn.q_proj.weight", "attn_q.weight", PERMUTE },
+    { "self_attn.q_proj.bias",   "attn_q.bias",   PERMUTE },
+    { "self_attn.k_proj.weight", "attn_k.weight", PERMUTE },
+    { "self_attn.k_proj.bias",   "attn_k.bias",   PERMUTE },
+    { "mlp.gate_proj.bias",      "ffn_gate.bias", KEEP },
+    { "mlp.up_proj.bias",        "ffn_up.bias",   KEEP },
+    { "mlp.down_proj.bias",      "ffn_down.bias", KEEP },
     { 0 },
 };
 
-static const tensor_rule qwen2_rules[] = {
-    COMMON,
-    { "self_attn.q_proj.weight", "attn_q.weight", NEED_ALWAYS,   { DIM_Q, DIM_EMBD },  KEEP },
-    { "self_attn.q_proj.bias",   "attn_q.bias",   NEED_QKV_BIAS, { DIM_Q },            KEEP },
-    { "self_attn.k_proj.weight", "attn_k.weight", NEED_ALWAYS,   { DIM_KV, DIM_EMBD }, KEEP },
-    { "self_attn.k_proj.bias",   "attn_k.bias",   NEED_QKV_BIAS, { DIM_KV },           KEEP },
-    { 0 },
-};
-
-static const tensor_rule qwen3_rules[] = {
-    COMMON,
-    { "self_attn.q_proj.weight", "attn_q.weight",      NEED_ALWAYS,   { DIM_Q, DIM_EMBD },  KEEP },
-    { "self_attn.q_proj.bias",   "attn_q.bias",        NEED_QKV_BIAS, { DIM_Q },            KEEP },
-    { "self_attn.k_proj.weight", "attn_k.weight",      NEED_ALWAYS,   { DIM_KV, DIM_EMBD }, KEEP },
-    { "self_attn.k_proj.bias",   "attn_k.bias",        NEED_QKV_BIAS, { DIM_KV },           KEEP },
-    { "self_attn.q_norm.weight", "attn_q_norm.weight", NEED_ALWAYS,   { DIM_HEAD },         KEEP },
-    { "self_attn.k_norm.weight", "attn_k_norm.weight", NEED_ALWAYS,   { DIM_HEAD },         KEEP },
-    { 0 },
-};
+static const tensor_rule qwen2_rules[] = { COMMON, QUERY_KEY, { 0 } };
+static const tensor_rule qwen3_rules[] = { COMMON, QUERY_KEY, QUERY_KEY_NORMS, { 0 } };
+static const tensor_rule qwen3moe_rules[] = { ATTENTION, QUERY_KEY, QUERY_KEY_NORMS, QWEN_EXPERT_RULES, { 0 } };
 
 // llama.cpp does not look at a window of these architectures. Layers that have one are listed where not all do.
 static void plan_window(const hf_config *c, hparam_list *l)
@@ -79,9 +78,7 @@ static void plan_hparams(const hf_config *c, hparam_list *l)
     }
     plan_window(c, l);
     hp_default(hp_f32(l, "attention.scale", c->attn_scale), 1 / sqrt((double)k->head_dim));
-    hparam *experts = hp_u32(l, "expert_count", 0);
-    experts->write = false;
-    hp_arch_default(l, experts);
+    family_plan_experts(c, l);
 }
 
 const family family_llama = {
@@ -97,4 +94,9 @@ const family family_qwen2 = {
 const family family_qwen3 = {
     .arch = "qwen3", .tokenizer = TOK_BY_FILE, .model = model_rules, .layer = qwen3_rules, .config = llama_config_read,
     .hparams = plan_hparams,
+};
+
+const family family_qwen3moe = {
+    .arch = "qwen3moe", .tokenizer = TOK_BY_FILE, .model = model_rules, .layer = qwen3moe_rules,
+    .config = llama_config_read, .hparams = plan_hparams,
 };

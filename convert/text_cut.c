@@ -179,7 +179,8 @@ static bool digits_never_merge(const merges *m)
     return true;
 }
 
-// Qwen2Tokenizer and GPT2Tokenizer have words of their own and do not look at tokenizer.json for them.
+// Qwen2Tokenizer, Qwen3_5Tokenizer and GPT2Tokenizer have words of their own and do not look at tokenizer.json for
+// them.
 static bool read_class(const reader *r, const char *pre)
 {
     text_cut   file = { .kind = TOK_BYTES };
@@ -304,11 +305,12 @@ bool text_cut_read(text_cut *c, tokenizer_build build, const tokenizer_source *s
     *c = (text_cut){ .kind = s->kind };
     if (!check_bpe(&r)) return false;
     if (s->kind != TOK_BY_FILE) return check_piece_model(&r) && check_gemma(&r);
-    const bool by_class = build == BUILD_QWEN2 || build == BUILD_GPT2;
+    static const char *const own[] = { [BUILD_QWEN2] = "qwen2", [BUILD_QWEN35] = "qwen35", [BUILD_GPT2] = "gpt-2" };
+    const bool by_class = own[build] != NULL;
     c->kind = by_class || (build != BUILD_LLAMA && has_byte_level(tokenizer)) ? TOK_BYTES : TOK_LLAMA;
     if (build == BUILD_LLAMA) return read_llama_class(&r);
     if (c->kind == TOK_LLAMA) return check_piece_model(&r) && read_spaces(&r);
-    if (by_class) return read_class(&r, build == BUILD_QWEN2 ? "qwen2" : "gpt-2");
+    if (by_class) return read_class(&r, own[build]);
     return read_byte_model(&r) && read_normalizer(&r) && read_pre_tokenizer(&r);
 }
 

@@ -23,7 +23,7 @@ static const char *const k_other_classes[] = {
     "MLukeTokenizer", "MPNetTokenizer", "MarianTokenizer", "MarkupLMTokenizer", "MgpstrTokenizer",
     "MistralCommonBackend", "MobileBertTokenizer", "MvpTokenizer", "MyT5Tokenizer", "NllbTokenizer", "NougatTokenizer",
     "OpenAIGPTTokenizer", "PLBartTokenizer", "ParakeetTokenizer", "PegasusTokenizer", "PerceiverTokenizer",
-    "PhobertTokenizer", "Pop2PianoTokenizer", "ProphetNetTokenizer", "Qwen2Tokenizer", "Qwen3_5Tokenizer",
+    "PhobertTokenizer", "Pop2PianoTokenizer", "ProphetNetTokenizer", "Qwen2Tokenizer",
     "RagTokenizer", "ReformerTokenizer", "RemBertTokenizer", "RoCBertTokenizer", "RoFormerTokenizer",
     "RobertaTokenizer", "SeamlessM4TTokenizer", "SentencePieceBackend", "Siglip2Tokenizer", "SiglipTokenizer",
     "Speech2TextTokenizer", "SpeechT5Tokenizer", "SplinterTokenizer", "SqueezeBertTokenizer", "T5Tokenizer",
@@ -69,12 +69,13 @@ typedef struct { const char *name; tokenizer_build build; } known_class;
 
 static const known_class k_gemma_classes[] = { { "GemmaTokenizer", BUILD_GEMMA } };
 static const known_class k_dense_classes[] = { { "LlamaTokenizer", BUILD_LLAMA }, { "Qwen2Tokenizer", BUILD_QWEN2 },
-                                               { "GPT2Tokenizer", BUILD_GPT2 } };
+                                               { "Qwen3_5Tokenizer", BUILD_QWEN35 }, { "GPT2Tokenizer", BUILD_GPT2 } };
 
 // Without a name: what AutoTokenizer's table of models has. gemma3 it knows, gemma4 and llama it does not.
 static tokenizer_build build_of_model(const tokenizer_source *s)
 {
     if (s->kind == TOK_LLAMA) return BUILD_GEMMA;
+    if (strncmp(s->model_type, "qwen3_5", 7) == 0) return BUILD_QWEN35;
     return strncmp(s->model_type, "qwen", 4) == 0 ? BUILD_QWEN2 : BUILD_FROM_FILE;
 }
 
@@ -93,8 +94,16 @@ static bool find_class(tokenizer_build *b, const tokenizer_source *s, const char
         if (class_is(class, k_other_classes[i]))
             return err_set(e, ERR_INPUT, "%s/%s: tokenizer_class: found '%.80s', expected %s or TokenizersBackend: "
                            "Transformers would cut a text by that class's own rules", s->dir, file, class,
-                           dense ? "LlamaTokenizer, Qwen2Tokenizer, GPT2Tokenizer" : "GemmaTokenizer");
+                           dense ? "LlamaTokenizer, Qwen2Tokenizer, Qwen3_5Tokenizer, GPT2Tokenizer"
+                                 : "GemmaTokenizer");
     return true;
+}
+
+// Published folders of Qwen 3.5 name Qwen2Tokenizer, which cuts words otherwise: AutoTokenizer takes the model's own
+// class whatever they name (MODELS_WITH_INCORRECT_HUB_TOKENIZER_CLASS), but for the dense model without towers.
+static bool class_is_overruled(const tokenizer_source *s)
+{
+    return strncmp(s->model_type, "qwen3_5", 7) == 0 && strcmp(s->model_type, "qwen3_5_text") != 0;
 }
 
 bool tokenizer_class_read(tokenizer_build *b, const tokenizer_source *s, err *e)
@@ -115,6 +124,7 @@ bool tokenizer_class_read(tokenizer_build *b, const tokenizer_source *s, err *e)
         *b = BUILD_FROM_FILE;       // AutoTokenizer takes the general class, whatever the name
         return true;
     }
+    if (class_is_overruled(s) && !code) return true;
     if (!find_class(b, s, class, file, e)) return false;
     // A class whose Metaspace would not fit: AutoTokenizer looks for the word.
     if (*b == BUILD_LLAMA && strstr(s->text, "\"ByteLevel\"")) *b = BUILD_FROM_FILE;

@@ -5,112 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "checked.h"
 #include "file_map.h"
+#include "gzip_lines.h"
 #include "json.h"
-
-// ---- lines of a gzip stream ----------------------------------------------------------------------------------------
-
-typedef struct {
-    z_stream       z;
-    const uint8_t *in;
-    int64_t        n_in, i_in;          // bytes of the stream, bytes handed to zlib
-    bool           ended;               // a member ended and nothing follows it
-    char          *buf;                 // decompressed bytes [from, to) that no line has taken yet
-    int64_t        from, to, cap;
-    int64_t        total, max_total;    // decompressed so far, and the most there may be
-    int64_t        number;              // of the line taken last, from 1
-    const char    *path;
-    err           *e;
-} lines;
-
-static bool lines_start(lines *l, const uint8_t *gz, int64_t n, const char *path, err *e)
-{
-    *l = (lines){ .in = gz, .n_in = n, .path = path, .e = e };
-    l->max_total = n < (LIMIT_FIXTURE_BYTES - LIMIT_FIXTURE_FREE) / LIMIT_FIXTURE_RATIO ? LIMIT_FIXTURE_FREE + n * LIMIT_FIXTURE_RATIO
-                                                                                       : LIMIT_FIXTURE_BYTES;
-    if (n < 18 || gz[0] != 0x1f || gz[1] != 0x8b) return err_set(e, ERR_INPUT, "%s: offset 0: found no gzip header, expected one", path);
-    // 15 + 16: the largest window, and gzip's header and CRC, no other format.
-    if (inflateInit2(&l->z, 15 + 16) != Z_OK) return err_nomem(e, "decompression", 1 << 16);
-    return true;
-}
-
-static void lines_end(lines *l)
-{
-    inflateEnd(&l->z);
-    free(l->buf);
-}
-
-// Makes room for more at the end of buf, by moving what is left to its beginning or by growing it.
-static bool make_room(lines *l)
-{
-    enum { STEP = 1 << 16 };
-    if (l->from > 0) {
-        memmove(l->buf, l->buf + l->from, (size_t)(l->to - l->from));
-        l->to  -= l->from;
-        l->from = 0;
-    }
-    if (l->to >= LIMIT_FIXTURE_LINE)
-        return err_set(l->e, ERR_INPUT, "%s: line %lld: found more than %lld bytes", l->path, (long long)l->number + 1, (long long)LIMIT_FIXTURE_LINE);
-    if (l->cap - l->to >= STEP) return true;
-    int64_t cap = l->cap ? l->cap * 2 : 2 * STEP;
-    char   *v   = realloc(l->buf, (size_t)cap);
-    if (!v) return err_nomem(l->e, "a line of a fixture", (size_t)cap);
-    l->buf = v;
-    l->cap = cap;
-    return true;
-}
-
-// Decompresses some more. A file may hold several members one after another, as gzip allows.
-static bool inflate_some(lines *l)
-{
-    if (l->z.avail_in == 0) {
-        int64_t n = l->n_in - l->i_in < (1 << 30) ? l->n_in - l->i_in : 1 << 30;
-        l->z.next_in  = (Bytef *)(uintptr_t)(l->in + l->i_in);
-        l->z.avail_in = (uInt)n;
-        l->i_in += n;
-    }
-    int64_t room = l->cap - l->to < (1 << 30) ? l->cap - l->to : 1 << 30;
-    l->z.next_out  = (Bytef *)l->buf + l->to;
-    l->z.avail_out = (uInt)room;
-    int     rc  = inflate(&l->z, Z_NO_FLUSH);
-    int64_t got = room - l->z.avail_out, at = l->i_in - l->z.avail_in;
-    l->to    += got;
-    l->total += got;
-    if (l->total > l->max_total)
-        return err_set(l->e, ERR_INPUT, "%s: found more than %lld bytes in %lld compressed ones", l->path, (long long)l->max_total, (long long)l->n_in);
-    if (rc == Z_STREAM_END) {
-        l->ended = l->z.avail_in == 0 && l->i_in == l->n_in;
-        return l->ended || inflateReset(&l->z) == Z_OK || err_nomem(l->e, "decompression", 1 << 16);
-    }
-    if (rc == Z_MEM_ERROR) return err_nomem(l->e, "decompression", 1 << 16);
-    if (rc != Z_OK && rc != Z_BUF_ERROR)
-        return err_set(l->e, ERR_INPUT, "%s: offset %lld: found damaged gzip data (%s)", l->path, (long long)at, l->z.msg ? l->z.msg : "no reason given");
-    if (got == 0 && l->z.avail_in == 0 && l->i_in == l->n_in)
-        return err_set(l->e, ERR_INPUT, "%s: offset %lld: found the end, expected more gzip data", l->path, (long long)l->n_in);
-    return true;
-}
-
-// The next line without its end; valid until the next call. False at the end (e is then untouched) or on failure.
-static bool next_line(lines *l, char **line, int64_t *n)
-{
-    int64_t seen = l->from;
-    for (;;) {
-        char *nl = l->to > seen ? memchr(l->buf + seen, '\n', (size_t)(l->to - seen)) : NULL;
-        if (nl || l->ended) {
-            if (!nl && l->from == l->to) return false;
-            *line   = l->buf + l->from;
-            *n      = (nl ? nl : l->buf + l->to) - *line;
-            l->from += *n + (nl ? 1 : 0);
-            l->number++;
-            return true;
-        }
-        seen = l->to - l->from;         // make_room moves the line to the beginning
-        if (!make_room(l) || !inflate_some(l)) return false;
-    }
-}
 
 // ---- values of a line ----------------------------------------------------------------------------------------------
 
@@ -255,20 +154,56 @@ static bool read_counts(fixture *f, const cJSON *head, const place *p)
     return true;
 }
 
+static bool counts_experts(const cJSON *config)
+{
+    static const char *const KEYS[] = { "num_experts", "num_local_experts" };   // the second: of Transformers 5
+    if (cJSON_IsFalse(json_get(config, "enable_moe_block"))) return false;
+    for (size_t i = 0; i < sizeof KEYS / sizeof *KEYS; i++) {
+        const cJSON *n = json_get(config, KEYS[i]);
+        if (cJSON_IsNumber(n) && n->valuedouble > 0) return true;
+    }
+    return false;
+}
+
+static bool has_linear_layers(const cJSON *config)
+{
+    const cJSON *kinds = json_get(config, "layer_types"), *kind;
+    cJSON_ArrayForEach(kind, kinds)
+        if (cJSON_IsString(kind) && strcmp(kind->valuestring, "linear_attention") == 0) return true;
+    return false;
+}
+
+static bool check_implementation(const cJSON *head, const char *key, const char *only, bool needed, const place *p)
+{
+    const char *found;
+    if (!needed && !json_get(head, key)) return true;
+    if (!json_str(head, key, &found, p->where, p->e)) return false;
+    if (strcmp(found, only) == 0) return true;
+    return err_set(p->e, ERR_INPUT, "%s: key '%s': found '%.40s', expected %s", p->where, key, found, only);
+}
+
+// Other implementations round elsewhere.
+static bool check_implementations(fixture *f, const cJSON *head, const place *p)
+{
+    const cJSON *text = json_get(f->config, "text_config");
+    bool linear = has_linear_layers(f->config) || has_linear_layers(text);
+    f->experts  = counts_experts(f->config) || counts_experts(text);
+    return check_implementation(head, "attention", "eager", true, p) &&
+           check_implementation(head, "experts", "eager", f->experts, p) &&
+           check_implementation(head, "linear_attention", "torch", linear, p);
+}
+
 static bool read_header(fixture *f, cJSON *head, const place *p)
 {
     int64_t     format;
-    const char *attention, *dtype;
+    const char *dtype;
     if (!json_i64(head, "hallmark_fixture", 0, INT32_MAX, &format, p->where, p->e)) return false;
     if (format < 1 || format > 2) return err_set(p->e, ERR_INPUT, "%s: found format %lld, expected 1 or 2", p->where, (long long)format);
-    if (!read_model(f, head, format, p) || !json_str(head, "dtype", &dtype, p->where, p->e) ||
-        !json_str(head, "attention", &attention, p->where, p->e))
-        return false;
+    if (!read_model(f, head, format, p) || !json_str(head, "dtype", &dtype, p->where, p->e)) return false;
     if (strcmp(dtype, "float32") != 0 && strcmp(dtype, "bfloat16") != 0)
         return err_set(p->e, ERR_INPUT, "%s: key 'dtype': found '%.40s', expected float32 or bfloat16", p->where, dtype);
-    if (strcmp(attention, "eager") != 0)        // other implementations round elsewhere
-        return err_set(p->e, ERR_INPUT, "%s: key 'attention': found '%.40s', expected eager", p->where, attention);
-    return get_text(head, "dtype", &f->dtype, p) && get_text(head, "device", &f->device, p) &&
+    return check_implementations(f, head, p) &&
+           get_text(head, "dtype", &f->dtype, p) && get_text(head, "device", &f->device, p) &&
            get_text(head, "transformers", &f->transformers, p) && get_text(head, "torch", &f->torch, p) && read_weights(f, head, p) &&
            read_counts(f, head, p);
 }
@@ -398,6 +333,44 @@ static bool read_self(const fixture *f, fixture_case *c, const cJSON *line, cons
     return read_self_run(f, &c->self[0], self, "a", p) && read_self_run(f, &c->self[1], self, "b", p);
 }
 
+static bool read_router_tie(fixture_router_tie *t, const cJSON *pair, int64_t n_position, int64_t i, const place *p)
+{
+    int64_t position, layer;
+    bool ok = cJSON_IsArray(pair) && cJSON_GetArraySize(pair) == 2;
+    ok = ok && json_as_i64(pair->child, 0, n_position - 1, &position);
+    ok = ok && json_as_i64(pair->child->next, 0, LIMIT_LAYERS - 1, &layer);
+    if (!ok)
+        return err_set(p->e, ERR_INPUT,
+                       "%s: key 'router_ties': index %lld: expected a position below %lld and a layer below %d",
+                       p->where, (long long)i, (long long)n_position, LIMIT_LAYERS);
+    *t = (fixture_router_tie){ (int32_t)position, (int)layer };
+    return true;
+}
+
+static bool is_before(const fixture_router_tie *a, const fixture_router_tie *b)
+{
+    return a->position < b->position || (a->position == b->position && a->layer < b->layer);
+}
+
+static bool read_router_ties(const fixture *f, fixture_case *c, const cJSON *line, const place *p)
+{
+    const cJSON *pair = NULL;
+    int64_t      n    = 0;
+    if (!f->experts) return true;
+    if (!get_array(line, "router_ties", -1, &pair, &n, p)) return false;
+    c->router_ties = malloc((size_t)(n + 1) * sizeof *c->router_ties);
+    if (!c->router_ties) return err_nomem(p->e, "router ties", (size_t)(n + 1) * sizeof *c->router_ties);
+    for (int64_t i = 0; i < n; i++, pair = pair->next) {
+        if (!read_router_tie(&c->router_ties[i], pair, c->n_prompt + f->tokens - 1, i, p)) return false;
+        if (i > 0 && !is_before(&c->router_ties[i - 1], &c->router_ties[i]))
+            return err_set(p->e, ERR_INPUT,
+                           "%s: key 'router_ties': index %lld: found a place that does not follow the last", p->where,
+                           (long long)i);
+    }
+    c->n_router_ties = n;
+    return true;
+}
+
 static bool read_ids(const fixture *f, fixture_case *c, const cJSON *line, const place *p)
 {
     const cJSON *first;
@@ -419,7 +392,8 @@ static bool read_case(const fixture *f, fixture_case *c, const cJSON *line, cons
     if (!get_text(line, "category", &c->category, &at) || !json_str(line, "prompt", &prompt, where, p->e)) return false;
     c->prompt = json_restore_nul(prompt, &c->prompt_bytes);
     if (!c->prompt) return err_nomem(p->e, "a prompt", strlen(prompt) + 1);
-    return read_ids(f, c, line, &at) && read_steps(f, c, line, &at) && read_probes(c, line, &at) && read_self(f, c, line, &at);
+    return read_ids(f, c, line, &at) && read_steps(f, c, line, &at) && read_probes(c, line, &at) &&
+           read_self(f, c, line, &at) && read_router_ties(f, c, line, &at);
 }
 
 // ---- the whole -----------------------------------------------------------------------------------------------------
@@ -434,16 +408,16 @@ static bool ids_unique(const fixture *f, err *e)
 }
 
 // Line `number` as JSON; NULL on failure or if there is none. Escaped NULs are allowed, because a prompt may hold them.
-static cJSON *line_tree(lines *l, char where[WHERE_BYTES], err *e)
+static cJSON *line_tree(gzip_lines *l, char where[WHERE_BYTES], err *e)
 {
     char   *line;
     int64_t n;
-    bool    got = next_line(l, &line, &n);
+    bool    got = gzip_lines_next(l, &line, &n);
     snprintf(where, WHERE_BYTES, "%.400s: line %lld", l->path, (long long)l->number + (got ? 0 : 1));
     return got ? json_parse_nul(line, n, LIMIT_LINE_VALUES, where, e) : NULL;
 }
 
-static bool read_all(fixture *f, lines *l, err *e)
+static bool read_all(fixture *f, gzip_lines *l, err *e)
 {
     char   where[WHERE_BYTES];
     place  p    = { .where = where, .e = e };
@@ -460,22 +434,23 @@ static bool read_all(fixture *f, lines *l, err *e)
     if (!ok) return false;
     char   *line;
     int64_t n;
-    if (next_line(l, &line, &n))
+    if (gzip_lines_next(l, &line, &n))
         return err_set(e, ERR_INPUT, "%s: line %lld: found more lines, expected %lld cases", f->path, (long long)l->number, (long long)f->n_cases);
     return (!e || e->kind == ERR_NONE) && ids_unique(f, e);
 }
 
 fixture *fixture_open_mem(const uint8_t *gz, int64_t n, const char *name, err *e)
 {
-    // next_line tells its end from its failure by e, so there must be one, and a clean one.
+    // gzip_lines_next tells its end from its failure by e, so there must be one, and a clean one.
     err      own = { 0 };
-    lines    l   = { 0 };
+    gzip_lines l = { 0 };
     fixture *f   = calloc(1, sizeof *f);
     if (!f) { err_nomem(e, "a fixture", sizeof *f); return NULL; }
     f->path = strdup(name);
     bool ok = f->path || err_nomem(&own, "a path", strlen(name) + 1);
-    ok = ok && sha256_bytes(gz, n, f->file_digest, &own) && lines_start(&l, gz, n, f->path, &own) && read_all(f, &l, &own);
-    lines_end(&l);
+    ok = ok && sha256_bytes(gz, n, f->file_digest, &own);
+    ok = ok && gzip_lines_start(&l, gz, n, f->path, &own) && read_all(f, &l, &own);
+    gzip_lines_end(&l);
     if (ok) return f;
     err_set(e, own.kind, "%s", own.msg);
     fixture_close(f);
@@ -504,6 +479,7 @@ static void free_case(fixture_case *c)
         free(c->steps[0].logits);
     }
     free(c->steps);
+    free(c->router_ties);
     for (int i = 0; i < c->n_probes; i++) {
         free(c->probes[i].index);
         free(c->probes[i].value);

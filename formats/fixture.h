@@ -3,19 +3,24 @@
 // Line 1, the header:
 //   {"hallmark_fixture":2, "model":{"name":s,"revision":s|null,"source_digest":hex64,"source_digest_v1":hex64|null,
 //    "config":{...config.json as it stands}},
-//    "dtype":"float32"|"bfloat16", "device":s, "attention":"eager", "transformers":s, "torch":s,
+//    "dtype":"float32"|"bfloat16", "device":s, "attention":"eager", "experts":"eager", "linear_attention":"torch",
+//    "transformers":s, "torch":s,
 //    "tokens":n, "top_k":k, "cases":n, "weights":null|{"file":s,"type":"Q4_K_M","digest":hex64}}
 //   source_digest: of the list of files that goes with the format, 1 or 2 (source.h); source_digest_v1: by the list of 1, where it is another
+//   experts, linear_attention: what computed them; there if the config has experts, or layers of linear attention
 //   weights.digest: SHA-256 over the lines "<tensor digest>\n" of the artifact's hallmark.tensor.sha256, in file order.
 // Then one line a case:
 //   {"id":s,"category":s,"prompt":s,"prompt_ids":[..],"generated_ids":[tokens],
 //    "steps":[{"ids":[k],"logprobs":[k],"logits":[k]} x tokens],            ids sorted by logit, highest first, lowest id where equal
 //    "probes":[{"layer":-1..n-1,"index":[p],"value":[p],"norm":f}],         hidden state of the prompt's last token after each layer; -1: embeddings
-//    "self":{"a":{...},"b":{...}}}                                          the reference against itself (may be absent for float32)
+//    "self":{"a":{...},"b":{...}},                            the reference against itself (may be absent for float32)
+//    "router_ties":[[position,layer],..]}                     with experts: their choices that a rounding decides
 //   where a (the prefix scored all at once) and b (products in float32, then rounded) each hold
 //   {"top":[tokens],"second":[tokens],"margin":[tokens],"margin_of_base":[tokens],"kl":[tokens],"logprob_diff_max":f}
 //   top/second: that run's best two ids; margin: logit of top minus second; margin_of_base: in that run, logit of the base
 //   run's top id minus that of the base run's second id; kl: KL(base || run) over the full vocabulary, per step.
+//   router_ties: sorted; position: of the token, from 0 on, prompt and continuation; at such a place the scores of the
+//   last expert chosen and of the next one are equal or one unit in the last place of the dtype apart.
 // Beyond the shape, the reader asks for sorted and different ids, generated_ids equal to each step's first id, log-probabilities of at
 // most 0, and different case ids. A prompt may hold an escaped NUL, and no U+FFFF. Proved by tests/fixture_test.c, tests/fuzz/fixture_fuzz.c.
 #ifndef HALLMARK_FORMATS_FIXTURE_H
@@ -49,6 +54,11 @@ typedef struct {            // one run of the reference against itself
 } fixture_self;
 
 typedef struct {
+    int32_t position;       // 0 .. n_prompt + tokens - 2: its pass gives the logits of step position - (n_prompt - 1)
+    int     layer;
+} fixture_router_tie;
+
+typedef struct {
     char         *id, *category, *prompt;
     int64_t       prompt_bytes;         // a prompt may hold NUL
     int64_t       n_prompt;
@@ -59,6 +69,8 @@ typedef struct {
     fixture_probe *probes;
     int           n_self;               // 0 or 2
     fixture_self  self[2];
+    int64_t       n_router_ties;
+    fixture_router_tie *router_ties;    // NULL for a model without experts
 } fixture_case;
 
 typedef struct {
@@ -68,6 +80,7 @@ typedef struct {
     char   source_digest[SHA256_HEX + 1];   // as the header has it
     source_id source;                       // what it says
     cJSON *config;                          // config.json of the source
+    bool   experts;                         // the config has them
     char  *dtype;                           // "float32" or "bfloat16"
     char  *transformers, *torch, *device;
     int    tokens, top_k;

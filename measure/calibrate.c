@@ -42,7 +42,8 @@ struct calibration {
 effort_opts calibration_effort(const calibration *c, int level)
 {
     if (!c) return (effort_opts){ .level = level };
-    return (effort_opts){ .level = level > 0 ? level : 1, .feedback = c->tensors, .n = c->n_tensors, .calibration = c->digest };
+    return (effort_opts){ .level = level > 0 ? level : 1, .feedback = c->tensors, .n = c->n_tensors,
+                          .calibration = c->digest };
 }
 
 const char *calibration_digest(const calibration *c) { return c->digest; }
@@ -60,17 +61,21 @@ void calibration_free(calibration *c)
     free(c);
 }
 
-// ---- which inputs there are --------------------------------------------------------------------------------------------
+// ---- which inputs there are -----------------------------------------------------------------------------------------
 
-// The matrix whose input stands for this one's; false for tensors that no layer multiplies with.
-static bool input_name(char *name, size_t size, const char *tensor)
+// The matrix whose input stands for this one's; false for tensors that no layer multiplies with, and for those of blocks from
+// n_layer on, which no forward pass uses.
+static bool input_name(char *name, size_t size, const char *tensor, int n_layer)
 {
     static const struct { const char *tensor, *stands_for; } products[] = {
         { "attn_q", "attn_q" }, { "attn_k", "attn_q" }, { "attn_v", "attn_q" }, { "attn_output", "attn_output" }, { "ffn_gate", "ffn_gate" },
         { "ffn_up", "ffn_gate" }, { "ffn_down", "ffn_down" }, { "inp_gate", "inp_gate" }, { "proj", "proj" },
+        { "attn_qkv", "attn_qkv" }, { "attn_gate", "attn_qkv" }, { "ssm_alpha", "attn_qkv" }, { "ssm_beta", "attn_qkv" },
+        { "ssm_out", "ssm_out" }, { "ffn_gate_shexp", "ffn_gate_shexp" }, { "ffn_up_shexp", "ffn_gate_shexp" },
+        { "ffn_down_shexp", "ffn_down_shexp" },
     };
     int layer, at = 0;
-    if (sscanf(tensor, "blk.%d.%n", &layer, &at) != 1 || at == 0) return false;
+    if (sscanf(tensor, "blk.%d.%n", &layer, &at) != 1 || at == 0 || layer >= n_layer) return false;
     for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
         const size_t n = strlen(products[i].tensor);
         if (strncmp(tensor + at, products[i].tensor, n) != 0 || strcmp(tensor + at + n, ".weight") != 0) continue;
@@ -94,7 +99,7 @@ static int64_t matrix_floats(const input *in)
     return whole * in->block * in->block + rest * rest;
 }
 
-static bool list_inputs(calibration *c, const gguf *g, err *e)
+static bool list_inputs(calibration *c, const gguf *g, int n_layer, err *e)
 {
     const size_t n = (size_t)gguf_n_tensors(g) + 1;
     c->inputs  = calloc(n, sizeof *c->inputs);
@@ -103,7 +108,7 @@ static bool list_inputs(calibration *c, const gguf *g, err *e)
     for (int64_t i = 0; i < gguf_n_tensors(g); i++) {
         const gguf_tensor *t = gguf_tensor_at(g, i);
         char name[LIMIT_NAME_BYTES];
-        if (t->n_dims != 2 || !input_name(name, sizeof name, t->name)) continue;
+        if (t->n_dims != 2 || !input_name(name, sizeof name, t->name, n_layer)) continue;
         input *in = find_input(c, name);
         if (!in) {
             in = &c->inputs[c->n_inputs++];
@@ -113,7 +118,8 @@ static bool list_inputs(calibration *c, const gguf *g, err *e)
             in->factors_at = c->file_floats;
             c->file_floats += matrix_floats(in) + in->cols;         // far from overflow: a tensor of so many columns is in the file
         }
-        if (in->cols != t->shape[1]) return err_set(e, ERR_INPUT, "%s: tensor '%s': found %lld columns, '%s' has %lld", gguf_path(g), t->name,
+        if (in->cols != t->shape[1])
+            return err_set(e, ERR_INPUT, "%s: tensor '%s': found %lld columns, '%s' has %lld", gguf_path(g), t->name,
                                                     (long long)t->shape[1], name, (long long)in->cols);
         tensor_feedback *f = &c->tensors[c->n_tensors];
         if (!(f->tensor = strdup(t->name))) return err_nomem(e, "a name", strlen(t->name));
@@ -147,18 +153,18 @@ static bool open_file(calibration *c, const char *dir, err *e)
     return true;
 }
 
-static void point_tensors(calibration *c)
+static void point_tensors(calibration *c, int n_layer)
 {
     for (int64_t i = 0; i < c->n_tensors; i++) {
         char name[LIMIT_NAME_BYTES];
-        input_name(name, sizeof name, c->tensors[i].tensor);
+        input_name(name, sizeof name, c->tensors[i].tensor, n_layer);
         const input *in = find_input(c, name);
         c->tensors[i].f.m = c->factors + in->factors_at;
         c->tensors[i].f.d = c->factors + in->factors_at + matrix_floats(in);
     }
 }
 
-// ---- sums --------------------------------------------------------------------------------------------------------------
+// ---- sums -----------------------------------------------------------------------------------------------------------
 
 static void observe(void *ctx, const product_input *seen)
 {
@@ -197,7 +203,8 @@ static bool run_chunks(session *run, const model *m, const token_list *ids, int6
     return true;
 }
 
-static bool run_pass(calibration *c, session *run, const model *m, const token_list *ids, int64_t chunk, double damping, progress *p, err *e)
+static bool run_pass(calibration *c, session *run, const model *m, const token_list *ids, int64_t chunk, double damping,
+                     progress *p, err *e)
 {
     for (int64_t i = c->first; i < c->end; i++) {
         input *in = &c->inputs[i];
@@ -209,7 +216,8 @@ static bool run_pass(calibration *c, session *run, const model *m, const token_l
         input *in = &c->inputs[i];
         float *to = c->factors + in->factors_at, *d = to + matrix_floats(in);
         for (int64_t at = 0, b = 0; at < in->cols; at += in->block, b++) {
-            const int64_t width = in->cols - at < in->block ? in->cols - at : in->block, skip = b * in->block * in->block;
+            const int64_t width = in->cols - at < in->block ? in->cols - at
+                : in->block, skip = b * in->block * in->block;
             err why = { 0 };
             if (!moments_factor(to + skip, d + at, in->h + skip, width, (double)c->tokens, damping, c->n_threads, &why))
                 return err_set(e, why.kind, "tensor '%s': its inputs: %s", in->name, why.msg);
@@ -220,15 +228,18 @@ static bool run_pass(calibration *c, session *run, const model *m, const token_l
     return true;
 }
 
-// ---- texts -------------------------------------------------------------------------------------------------------------
+// ---- texts ----------------------------------------------------------------------------------------------------------
 
 static bool add_text(calibration *c, token_list *all, const model *m, const char *path, err *e)
 {
     char hex[SHA256_HEX + 1], *digest;
     const int64_t before = all->n;
     if (!texts_append(all, m, path, false, hex, e)) return false;
-    if (all->n - before < 2) return err_set(e, ERR_INPUT, "%s: found %lld tokens, expected two at least", path, (long long)(all->n - before));
-    if (asprintf(&digest, "%s%s%s", c->digest ? c->digest : "", c->digest ? "," : "", hex) < 0) return err_nomem(e, "a digest", SHA256_HEX);
+    if (all->n - before < 2)
+        return err_set(e, ERR_INPUT, "%s: found %lld tokens, expected two at least", path,
+                       (long long)(all->n - before));
+    if (asprintf(&digest, "%s%s%s", c->digest ? c->digest : "", c->digest ? "," : "", hex) < 0)
+        return err_nomem(e, "a digest", SHA256_HEX);
     free(c->digest);
     c->digest = digest;
     return true;
@@ -260,7 +271,7 @@ static bool compute(calibration *c, const model *m, const calibration_opts *o, e
     if (chunk > ids.n) chunk = ids.n;
     c->tokens = ids.n;
     ok = ok && (ids.n >= 2 || err_set(e, ERR_INPUT, "found %lld tokens to calibrate with, expected two at least", (long long)ids.n)) &&
-         list_inputs(c, model_gguf(m), e) && open_file(c, o->dir, e);
+         list_inputs(c, model_gguf(m), model_hparams(m)->n_layer, e) && open_file(c, o->dir, e);
     if (ok) {
         run = session_new(m, &(session_opts){ .device = "cpu", .arith = "f32", .n_threads = o->n_threads, .n_ctx = chunk }, e);
         ok = run && session_observe(run, observe, c, e);
@@ -272,7 +283,7 @@ static bool compute(calibration *c, const model *m, const calibration_opts *o, e
     }
     session_free(run);
     free(ids.v);
-    if (ok) point_tensors(c);
+    if (ok) point_tensors(c, model_hparams(m)->n_layer);
     return ok;
 }
 
@@ -289,10 +300,14 @@ static calibration *calibrate_model(model *m, const calibration_opts *o, err *e)
     return NULL;
 }
 
-calibration *calibration_compute(const char *source_gguf, const calibration_opts *o, err *e) { return calibrate_model(model_open(source_gguf, e), o, e); }
+calibration *calibration_compute(const char *source_gguf, const calibration_opts *o, err *e)
+{
+    return calibrate_model(model_open(source_gguf, e), o, e);
+}
 
-// ---- a checkpoint ------------------------------------------------------------------------------------------------------
-// It is converted to a file in a folder of its own, which is gone as soon as the file is mapped. A lock on the folder says that its maker lives.
+// ---- a checkpoint ---------------------------------------------------------------------------------------------------
+// It is converted to a file in a folder of its own, which is gone as soon as the file is mapped. A lock on the folder
+// says that its maker lives.
 
 #define SOURCE_DIR_BEGINS  "hallmark-source-"
 #define SOURCE_FILE        "source.gguf"
@@ -303,7 +318,8 @@ static int empty_folder(int fd)
     DIR *d = fdopendir(dup(fd));
     int n = 0;
     for (struct dirent *f; d && (f = readdir(d)) != NULL;)
-        if (strcmp(f->d_name, SOURCE_FILE) == 0 || is_partial_of(f->d_name, SOURCE_FILE)) n += unlinkat(fd, f->d_name, 0) == 0;
+        if (strcmp(f->d_name, SOURCE_FILE) == 0 || is_partial_of(f->d_name, SOURCE_FILE))
+            n += unlinkat(fd, f->d_name, 0) == 0;
     if (d) closedir(d);
     return n;
 }
@@ -317,7 +333,8 @@ static void remove_leftovers(const char *dir)
         if (strncmp(f->d_name, SOURCE_DIR_BEGINS, strlen(SOURCE_DIR_BEGINS)) != 0) continue;
         const int fd = openat(dirfd(d), f->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0) continue;
-        const bool dead = fstat(fd, &st) == 0 && st.st_uid == geteuid() && lock_try(fd) == LOCK_MINE && is_still(dirfd(d), f->d_name, fd);
+        const bool dead = fstat(fd, &st) == 0 && st.st_uid == geteuid() && lock_try(fd) == LOCK_MINE
+            && is_still(dirfd(d), f->d_name, fd);
         if (dead && empty_folder(fd) > 0)
             unlinkat(dirfd(d), f->d_name, AT_REMOVEDIR);
         close(fd);
@@ -349,7 +366,9 @@ calibration *calibration_compute_hf(const char *hf_dir, const calibration_opts *
     const int lock = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (lock >= 0) flock(lock, LOCK_EX);        // where a file system has no locks, no run takes another's folder for a leftover either
     snprintf(path, sizeof path, "%s/" SOURCE_FILE, dir);
-    if (convert_checkpoint(hf_dir, path, &(convert_opts){ .type = type, .n_threads = o->n_threads, .progress = o->progress }, e)) m = model_open(path, e);
+    if (convert_checkpoint(hf_dir, path,
+                           &(convert_opts){ .type = type, .n_threads = o->n_threads, .progress = o->progress },
+                           e)) m = model_open(path, e);
     unlink(path);                               // the mapping keeps it
     rmdir(dir);
     if (lock >= 0) close(lock);

@@ -1,5 +1,6 @@
 // importance: see importance.h.
 #include "importance.h"
+#include "../formats/checked.h"
 #include "../formats/outfile.h"
 #include "texts.h"
 #include <math.h>
@@ -11,9 +12,9 @@ enum { DEFAULT_CHUNK = 512 };
 
 typedef struct {
     char   *tensor;
-    int64_t cols;
-    double *sum;                // [cols] of squares: in double, so that millions of tokens lose nothing
-    double  count;              // tokens
+    int64_t n_mat, cols;        // n_mat: experts; 1 for a product that every token takes
+    double *sum;                // [n_mat][cols] of squares: in double, so that millions of tokens lose nothing
+    double *count;              // [n_mat] tokens
 } entry;
 
 typedef struct {
@@ -25,46 +26,97 @@ typedef struct {
     err    *e;                  // first failure inside the observer, which cannot return one
 } sums;
 
+static void entry_free(entry *x)
+{
+    free(x->tensor);
+    free(x->sum);
+    free(x->count);
+}
+
 static void sums_free(sums *s)
 {
-    for (int64_t i = 0; i < s->n; i++) { free(s->v[i].tensor); free(s->v[i].sum); }
+    for (int64_t i = 0; i < s->n; i++) entry_free(&s->v[i]);
     for (int64_t i = 0; i < s->n_datasets; i++) free(s->datasets[i]);
     free(s->v);
     free(s->datasets);
 }
 
-// The entry of a tensor, made when it is new. NULL: no memory, or the width differs from what the entry has (e says which).
-static entry *entry_of(sums *s, const char *tensor, int64_t cols, const char *where, err *e)
+// Where the entry of a tensor is, or would be.
+static int64_t place_of(const sums *s, const char *tensor, bool *found)
 {
     int64_t lo = 0, hi = s->n;
-    while (lo < hi) {
+    *found = false;
+    while (lo < hi && !*found) {
         const int64_t mid = lo + (hi - lo) / 2;
         const int order = strcmp(tensor, s->v[mid].tensor);
-        if (order == 0) {
-            if (s->v[mid].cols == cols) return &s->v[mid];
-            err_set(e, ERR_INPUT, "%s: entry '%s': found %lld values, expected %lld", where, tensor, (long long)cols, (long long)s->v[mid].cols);
-            return NULL;
-        }
-        if (order < 0) hi = mid; else lo = mid + 1;
+        *found = order == 0;
+        if (order > 0) lo = mid + 1;
+        else           hi = mid;
+        if (*found)    lo = mid;
     }
-    if (s->n == s->room) {
-        const int64_t room = s->room ? 2 * s->room : 256;
-        entry *grown = realloc(s->v, (size_t)room * sizeof *grown);
-        if (!grown) { err_nomem(e, "importance entries", (size_t)room * sizeof *grown); return NULL; }
-        s->v = grown;
-        s->room = room;
-    }
-    entry fresh = { .tensor = strdup(tensor), .cols = cols, .sum = calloc((size_t)cols, sizeof(double)) };
-    if (!fresh.tensor || !fresh.sum) {
-        free(fresh.tensor);
-        free(fresh.sum);
-        err_nomem(e, "an importance entry", (size_t)cols * sizeof(double));
+    return lo;
+}
+
+static bool make_room(sums *s, err *e)
+{
+    if (s->n < s->room) return true;
+    const int64_t room = s->room ? 2 * s->room : 256;
+    entry *grown = realloc(s->v, (size_t)room * sizeof *grown);
+    if (!grown) return err_nomem(e, "importance entries", (size_t)room * sizeof *grown);
+    s->v = grown;
+    s->room = room;
+    return true;
+}
+
+static bool entry_new(entry *x, const char *tensor, int64_t n_mat, int64_t cols, err *e)
+{
+    int64_t n;
+    *x = (entry){ .n_mat = n_mat, .cols = cols };
+    if (!mul_i64(n_mat, cols, &n) || n > INT64_MAX / (int64_t)sizeof(double))
+        return err_set(e, ERR_INPUT, "entry '%s': %lld rows of %lld do not fit 63 bits", tensor, (long long)n_mat, (long long)cols);
+    x->tensor = strdup(tensor);
+    x->sum    = calloc((size_t)n, sizeof *x->sum);
+    x->count  = calloc((size_t)n_mat, sizeof *x->count);
+    if (x->tensor && x->sum && x->count) return true;
+    entry_free(x);
+    return err_nomem(e, "an importance entry", (size_t)n * sizeof *x->sum);
+}
+
+// The entry of a tensor, made when it is new. NULL: no memory, or the shape differs from what the entry has (e says which).
+static entry *entry_of(sums *s, const char *tensor, int64_t n_mat, int64_t cols, const char *where, err *e)
+{
+    bool          found;
+    const int64_t at = place_of(s, tensor, &found);
+    entry        *x = &s->v[at], fresh;
+    if (found && x->cols == cols && x->n_mat == n_mat) return x;
+    if (found && (x->n_mat > 1 || n_mat > 1)) {
+        err_set(e, ERR_INPUT, "%s: entry '%s': found %lld values for %lld counts, expected %lld for %lld", where, tensor,
+                (long long)(n_mat * cols), (long long)n_mat, (long long)(x->n_mat * x->cols), (long long)x->n_mat);
         return NULL;
     }
-    memmove(&s->v[lo + 1], &s->v[lo], (size_t)(s->n - lo) * sizeof *s->v);
-    s->v[lo] = fresh;
+    if (found) {
+        err_set(e, ERR_INPUT, "%s: entry '%s': found %lld values, expected %lld", where, tensor, (long long)cols, (long long)x->cols);
+        return NULL;
+    }
+    if (!make_room(s, e) || !entry_new(&fresh, tensor, n_mat, cols, e)) return NULL;
+    memmove(&s->v[at + 1], &s->v[at], (size_t)(s->n - at) * sizeof *s->v);
+    s->v[at] = fresh;
     s->n++;
-    return &s->v[lo];
+    return &s->v[at];
+}
+
+// Adds one token's input of matrix `mat`.
+static bool add_token(entry *t, int64_t mat, const float *x, err *e)
+{
+    double *sum = t->sum + mat * t->cols;
+    for (int64_t c = 0; c < t->cols; c++) {
+        const double v = x[c];
+        if (!isfinite(v))
+            return err_set(e, ERR_INPUT, "tensor '%s': its input is not finite in column %lld", t->tensor, (long long)c);
+        sum[c] += v * v;
+    }
+    t->count[mat]++;
+    return true;
 }
 
 static void observe(void *ctx, const product_input *seen)
@@ -74,19 +126,10 @@ static void observe(void *ctx, const product_input *seen)
     const int64_t cols = seen->cols;
     sums *s = ctx;
     if (s->e->kind != ERR_NONE) return;
-    entry *t = entry_of(s, seen->tensor, cols, "this run", s->e);
-    if (!t) return;
-    for (int i = 0; i < n; i++)
-        for (int64_t c = 0; c < cols; c++) {
-            const double v = x[i * cols + c];
-            if (!isfinite(v)) {
-                err_set(s->e, ERR_INPUT, "tensor '%s': its input is not finite in column %lld", seen->tensor,
-                        (long long)c);
-                return;
-            }
-            t->sum[c] += v * v;
-        }
-    t->count += n;
+    const int64_t n_mat = seen->experts > 0 ? seen->experts : 1;
+    entry *t = entry_of(s, seen->tensor, n_mat, cols, "this run", s->e);
+    for (int i = 0; t && i < n; i++)
+        if (!add_token(t, seen->expert, x + i * cols, s->e)) return;
 }
 
 // The file's own name: where it lay on a disk is nobody's business, nor that of a matrix made from ours.
@@ -150,10 +193,22 @@ static bool run_texts(sums *s, const char *artifact, const importance_opts *o, e
 
 static const char sum_suffix[] = ".in_sum2", count_suffix[] = ".counts";
 
-static bool float_row(const gguf *g, const gguf_tensor *t, int64_t n, err *e)
+static bool float_rows(const gguf *g, const gguf_tensor *t, err *e)
 {
-    if (t && t->type == DT_F32 && t->n_elems == n && ((uintptr_t)t->data & 3) == 0) return true;
-    return err_set(e, ERR_INPUT, "%s: tensor '%s': expected %lld F32 values", gguf_path(g), t ? t->name : "?", (long long)n);
+    if (t->type == DT_F32 && t->n_elems >= 1 && ((uintptr_t)t->data & 3) == 0) return true;
+    return err_set(e, ERR_INPUT, "%s: tensor '%s': expected %lld F32 values", gguf_path(g), t->name, (long long)t->n_elems);
+}
+
+// Sums are added as they are: finite, and not negative.
+static bool add_values(double *to, const gguf *g, const gguf_tensor *t, const char *what, err *e)
+{
+    const float *v = (const float *)(const void *)t->data;
+    for (int64_t i = 0; i < t->n_elems; i++) {
+        if (!(v[i] >= 0) || !isfinite(v[i]))
+            return err_set(e, ERR_INPUT, "%s: tensor '%s': %s %lld is negative or not finite", gguf_path(g), t->name, what, (long long)i);
+        to[i] += v[i];
+    }
+    return true;
 }
 
 static bool merge_entry(sums *s, const gguf *g, const gguf_tensor *t, err *e)
@@ -164,17 +219,12 @@ static bool merge_entry(sums *s, const gguf *g, const gguf_tensor *t, err *e)
     snprintf(counts, sizeof counts, "%s%s", name, count_suffix);
     const gguf_tensor *c = gguf_find_tensor(g, counts);
     if (!c) return err_set(e, ERR_INPUT, "%s: entry '%s': found no '%s'", gguf_path(g), name, counts);
-    if (!float_row(g, c, 1, e) || !float_row(g, t, t->n_elems, e)) return false;
-    entry *to = entry_of(s, name, t->n_elems, gguf_path(g), e);
-    if (!to) return false;
-    const float *v = (const float *)(const void *)t->data, *count = (const float *)(const void *)c->data;
-    if (!(*count >= 0) || !isfinite(*count)) return err_set(e, ERR_INPUT, "%s: tensor '%s': the count is negative or not finite", gguf_path(g), counts);
-    for (int64_t i = 0; i < t->n_elems; i++) {
-        if (!(v[i] >= 0) || !isfinite(v[i])) return err_set(e, ERR_INPUT, "%s: tensor '%s': value %lld is negative or not finite", gguf_path(g), t->name, (long long)i);
-        to->sum[i] += v[i];
-    }
-    to->count += *count;
-    return true;
+    if (!float_rows(g, c, e) || !float_rows(g, t, e)) return false;
+    if (t->n_elems % c->n_elems != 0)
+        return err_set(e, ERR_INPUT, "%s: tensor '%s': found %lld values for %lld counts, expected a multiple", gguf_path(g),
+                       t->name, (long long)t->n_elems, (long long)c->n_elems);
+    entry *to = entry_of(s, name, c->n_elems, t->n_elems / c->n_elems, gguf_path(g), e);
+    return to && add_values(to->count, g, c, "count", e) && add_values(to->sum, g, t, "value", e);
 }
 
 static bool merge_file(sums *s, const char *path, err *e)
@@ -209,11 +259,13 @@ static bool plan_entries(gguf_plan *p, const sums *s, err *e)
 {
     for (int64_t i = 0; i < s->n; i++) {
         char name[LIMIT_NAME_BYTES];
-        const int64_t row[] = { s->v[i].cols }, one[] = { 1 };         // llama.cpp drops the dimension of experts where there are none
-        snprintf(name, sizeof name, "%s%s", s->v[i].tensor, sum_suffix);
-        if (!gguf_plan_tensor(p, name, DT_F32, 1, row, e)) return false;
-        snprintf(name, sizeof name, "%s%s", s->v[i].tensor, count_suffix);
-        if (!gguf_plan_tensor(p, name, DT_F32, 1, one, e)) return false;
+        const entry *x = &s->v[i];
+        const int64_t rows[] = { x->n_mat, x->cols }, counts[] = { x->n_mat, 1 };
+        const int one = x->n_mat == 1;          // llama.cpp drops the dimension of experts where there are none
+        snprintf(name, sizeof name, "%s%s", x->tensor, sum_suffix);
+        if (!gguf_plan_tensor(p, name, DT_F32, 2 - one, rows + one, e)) return false;
+        snprintf(name, sizeof name, "%s%s", x->tensor, count_suffix);
+        if (!gguf_plan_tensor(p, name, DT_F32, 2 - one, counts + one, e)) return false;
     }
     return true;
 }
@@ -229,18 +281,23 @@ static bool plan_keys(gguf_plan *p, const sums *s, err *e)
     return ok;
 }
 
+// n numbers as F32 at their place in the file.
+static bool write_numbers(outfile *f, int64_t off, const double *v, int64_t n, err *e)
+{
+    float *row = malloc((size_t)n * sizeof *row);
+    if (!row) return err_nomem(e, "an importance entry", (size_t)n * sizeof *row);
+    for (int64_t c = 0; c < n; c++) row[c] = (float)v[c];
+    const bool ok = outfile_write_at(f, off, row, n * (int64_t)sizeof *row, e);
+    free(row);
+    return ok;
+}
+
 static bool write_entries(const gguf_plan *p, outfile *f, const sums *s, err *e)
 {
     for (int64_t i = 0; i < s->n; i++) {
         const entry *t = &s->v[i];
-        const float count = (float)t->count;
-        float *row = malloc((size_t)t->cols * sizeof *row);
-        if (!row) return err_nomem(e, "an importance entry", (size_t)t->cols * sizeof *row);
-        for (int64_t c = 0; c < t->cols; c++) row[c] = (float)t->sum[c];
-        const bool ok = outfile_write_at(f, gguf_plan_tensor_at(p, 2 * i)->off, row, t->cols * (int64_t)sizeof *row, e) &&
-                        outfile_write_at(f, gguf_plan_tensor_at(p, 2 * i + 1)->off, &count, sizeof count, e);
-        free(row);
-        if (!ok) return false;
+        if (!write_numbers(f, gguf_plan_tensor_at(p, 2 * i)->off, t->sum, t->n_mat * t->cols, e)) return false;
+        if (!write_numbers(f, gguf_plan_tensor_at(p, 2 * i + 1)->off, t->count, t->n_mat, e)) return false;
     }
     return true;
 }

@@ -9,7 +9,9 @@
 enum { DEFAULT_CHUNK = 128, DEFAULT_SAMPLES = 4, SKIP = 4 };        // the first positions have hardly any context: their KL is mostly noise
 static const int64_t LOGITS_BYTES = (int64_t)1 << 30;               // of the reference; beyond that its largest, and one bucket for the rest
 
-typedef struct { float *mean_square; double *sum; int64_t cols, n; } column;        // what a matrix is multiplied with
+// What a matrix is multiplied with; of experts [n_expert][cols], n all their tokens together, so that an expert counts as
+// often as it is taken.
+typedef struct { float *mean_square; double *sum; int64_t values, n; } column;
 typedef struct { uint8_t *bytes; dtype type; } encoded;                             // one matrix as the session has it now; NULL: the source's
 
 struct probe {
@@ -18,7 +20,8 @@ struct probe {
     imatrix         *im;
     sensitivity_opts o;
     int32_t         *ids;
-    int64_t          n_ids, n_tensors, first_shared_kv;
+    int64_t          n_ids, n_tensors;
+    imatrix_reach    reach;
     column          *columns;       // [n_tensors]; mean_square NULL where nothing was seen
     encoded         *now;           // [n_tensors]
     divergence_ref  *ref;
@@ -30,7 +33,7 @@ int64_t probe_samples(const probe *p)    { return p->n_ids / p->o.chunk; }
 int64_t probe_chunk(const probe *p)      { return p->o.chunk; }
 const char *probe_device(const probe *p) { return session_device(p->run); }
 
-// ---- the text ----------------------------------------------------------------------------------------------------------
+// ---- the text -------------------------------------------------------------------------------------------------------
 
 // Takes o.samples chunks of all texts' whole chunks, evenly spread.
 static bool sample_texts(probe *p, err *e)
@@ -43,15 +46,18 @@ static bool sample_texts(probe *p, err *e)
     }
     const int64_t have = all.n / chunk, n = have < p->o.samples ? have : p->o.samples;
     p->ids = malloc((size_t)(n * chunk + 1) * sizeof *p->ids);
-    for (int64_t k = 0; p->ids && k < n; k++) memcpy(p->ids + k * chunk, all.v + k * have / n * chunk, (size_t)chunk * sizeof *p->ids);
+    for (int64_t k = 0; p->ids && k < n; k++)
+        memcpy(p->ids + k * chunk, all.v + k * have / n * chunk, (size_t)chunk * sizeof *p->ids);
     free(all.v);
     if (!p->ids) return err_nomem(e, "the texts' tokens", (size_t)(n * chunk) * sizeof *p->ids);
-    if (n < 1) return err_set(e, ERR_INPUT, "%s: the texts are shorter than one chunk of %lld tokens", p->o.texts[0], (long long)chunk);
+    if (n < 1)
+        return err_set(e, ERR_INPUT, "%s: the texts are shorter than one chunk of %lld tokens", p->o.texts[0],
+                       (long long)chunk);
     p->n_ids = n * chunk;
     return true;
 }
 
-// ---- what each matrix is multiplied with ---------------------------------------------------------------------------------
+// ---- what each matrix is multiplied with ----------------------------------------------------------------------------
 
 static int64_t index_of(const probe *p, const char *name)
 {
@@ -62,17 +68,21 @@ static int64_t index_of(const probe *p, const char *name)
 
 static void observe(void *ctx, const product_input *seen)
 {
-    const float *x = seen->x;
-    const int     n = seen->n;
-    const int64_t cols = seen->cols;
     probe *p = ctx;
-    const int64_t i = index_of(p, seen->tensor);
-    column *c = &p->columns[i];
-    if (!c->sum && !(c->sum = calloc((size_t)cols, sizeof *c->sum))) { err_nomem(p->e, "sums of a matrix's input", (size_t)cols * sizeof *c->sum); return; }
-    for (int t = 0; t < n; t++)
-        for (int64_t k = 0; k < cols; k++) c->sum[k] += (double)x[t * cols + k] * x[t * cols + k];
-    c->cols = cols;
-    c->n += n;
+    column *c = &p->columns[index_of(p, seen->tensor)];
+    const int64_t cols = seen->cols;
+    if (!c->sum) {
+        c->values = cols * (seen->experts > 0 ? seen->experts : 1);
+        c->sum = calloc((size_t)c->values, sizeof *c->sum);
+    }
+    if (!c->sum) {
+        err_nomem(p->e, "sums of a matrix's input", (size_t)c->values * sizeof *c->sum);
+        return;
+    }
+    double *sum = c->sum + seen->expert * cols;
+    for (int t = 0; t < seen->n; t++)
+        for (int64_t k = 0; k < cols; k++) sum[k] += (double)seen->x[t * cols + k] * seen->x[t * cols + k];
+    c->n += seen->n;
 }
 
 static bool observe_inputs(probe *p, err *e)
@@ -80,30 +90,33 @@ static bool observe_inputs(probe *p, err *e)
     p->e = e;
     if (!session_observe(p->run, observe, p, e)) return false;
     for (int64_t at = 0; at < p->n_ids; at += p->o.chunk)
-        if (!texts_run(p->run, p->ids + at, p->o.chunk, true, texts_bos(p->m), NULL, e) || e->kind != ERR_NONE) return false;
+        if (!texts_run(p->run, p->ids + at, p->o.chunk, true, texts_bos(p->m), NULL, e) || e->kind != ERR_NONE)
+            return false;
     if (!session_observe(p->run, NULL, NULL, e)) return false;
     for (int64_t i = 0; i < p->n_tensors; i++) {
         column *c = &p->columns[i];
         if (!c->sum) continue;
-        if (!(c->mean_square = malloc((size_t)c->cols * sizeof *c->mean_square))) return err_nomem(e, "sums of a matrix's input", (size_t)c->cols * sizeof(float));
-        for (int64_t k = 0; k < c->cols; k++) c->mean_square[k] = (float)(c->sum[k] / (double)c->n);
+        if (!(c->mean_square = malloc((size_t)c->values * sizeof *c->mean_square)))
+            return err_nomem(e, "sums of a matrix's input", (size_t)c->values * sizeof(float));
+        for (int64_t k = 0; k < c->values; k++) c->mean_square[k] = (float)(c->sum[k] / (double)c->n);
         free(c->sum);
         c->sum = NULL;
     }
     return true;
 }
 
-// ---- opening -------------------------------------------------------------------------------------------------------------
+// ---- opening --------------------------------------------------------------------------------------------------------
 
 static bool open_all(probe *p, const char *path, err *e)
 {
     if (p->o.n_texts < 1) return err_set(e, ERR_USAGE, "measuring what quantization costs needs a text");
     if (!(p->m = model_open(path, e)) || (p->o.imatrix && !(p->im = imatrix_open(p->o.imatrix, e)))) return false;
     const hparams *h = model_hparams(p->m);
-    while (p->first_shared_kv < h->n_layer) {
-        const layer_shape *l = &h->layers[p->first_shared_kv];
+    p->reach.first_mtp = h->n_layer;
+    while (p->reach.first_shared_kv < h->n_layer) {
+        const layer_shape *l = &h->layers[p->reach.first_shared_kv];
         if (!l->has_kv && !l->recurrent) break;
-        p->first_shared_kv++;
+        p->reach.first_shared_kv++;
     }
     p->n_tensors = gguf_n_tensors(model_gguf(p->m));
     p->columns   = calloc((size_t)p->n_tensors + 1, sizeof *p->columns);
@@ -150,9 +163,10 @@ void probe_close(probe *p)
     free(p);
 }
 
-// ---- encoding and running --------------------------------------------------------------------------------------------------
+// ---- encoding and running -------------------------------------------------------------------------------------------
 
-// Six digits: more than a measurement on a sample means, fewer than two C libraries agree on (rotary tables are made of their functions).
+// Six digits: more than a measurement on a sample means, fewer than two C libraries agree on (rotary tables are made of
+// their functions).
 static double rounded(double x)
 {
     char text[32];
@@ -167,7 +181,7 @@ static uint8_t *encode(const probe *p, const gguf_tensor *t, dtype to, err *e)
     policy_tensor pt = { .name = t->name, .type = t->type, .n_dims = t->n_dims };
     int64_t bytes;
     memcpy(pt.shape, t->shape, sizeof pt.shape);
-    if (p->im && !imatrix_for_tensor(p->im, &pt, to, p->first_shared_kv, &importance, e)) return NULL;
+    if (p->im && !imatrix_for_tensor(p->im, &pt, to, p->reach, &importance, e)) return NULL;
     if (!dtype_bytes(to, t->n_dims, t->shape, &bytes)) { err_set(e, ERR_USAGE, "tensor '%s': its rows cannot be %s", t->name, dtype_name(to)); return NULL; }
     uint8_t *dst = malloc((size_t)bytes);
     if (!dst) { err_nomem(e, "a tensor", (size_t)bytes); return NULL; }
@@ -183,7 +197,8 @@ static bool set_weight(probe *p, const gguf_tensor *t, dtype type, const uint8_t
     if (bytes) {
         now.type = type;
         now.data = bytes;
-        if (!dtype_bytes(type, t->n_dims, t->shape, &now.n_bytes)) return err_set(e, ERR_USAGE, "tensor '%s': its rows cannot be %s", t->name, dtype_name(type));
+        if (!dtype_bytes(type, t->n_dims, t->shape, &now.n_bytes))
+            return err_set(e, ERR_USAGE, "tensor '%s': its rows cannot be %s", t->name, dtype_name(type));
     }
     return session_replace_weight(p->run, &now, used, e);
 }
@@ -196,8 +211,8 @@ static bool run_mean(probe *p, double *kl, err *e)
     return true;
 }
 
-// The type whose run stands for all: the smallest of at least four bits a weight. Smaller ones leave the range where KL follows the squared
-// error; with larger ones it drowns in the last bits of F32 arithmetic.
+// The type whose run stands for all: the smallest of at least four bits a weight. Smaller ones leave the range where KL
+// follows the squared error; with larger ones it drowns in the last bits of F32 arithmetic.
 static int probe_type(const dtype *types, int n)
 {
     int best = 0;

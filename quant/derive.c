@@ -31,7 +31,7 @@ static bool same_shape(const gguf_tensor *a, const derive_tensor *s)
 
 // The source of one tensor of the artifact, with its importance.
 static bool match(tensor_source *src, const gguf *art, const gguf_tensor *a, const derive_tensor *s, const imatrix *im,
-                  int64_t first_shared, const effort_opts *effort, err *e)
+                  imatrix_reach reach, const effort_opts *effort, err *e)
 {
     if (!s) return err_set(e, ERR_VERDICT, "%s: tensor '%s': the source has none of that name", gguf_path(art), a->name);
     if (!same_shape(a, s)) return err_set(e, ERR_VERDICT, "%s: tensor '%s': its shape is not that of %s", gguf_path(art), a->name, s->src.where);
@@ -40,7 +40,7 @@ static bool match(tensor_source *src, const gguf *art, const gguf_tensor *a, con
     if (!im) return true;
     policy_tensor p = { .name = a->name, .type = s->src.type, .n_dims = a->n_dims };
     memcpy(p.shape, a->shape, sizeof p.shape);
-    return imatrix_for_tensor(im, &p, a->type, first_shared, &src->importance, e);
+    return imatrix_for_tensor(im, &p, a->type, reach, &src->importance, e);
 }
 
 // ---- how near blocks come ---------------------------------------------------------------------------------------------
@@ -65,11 +65,8 @@ static bool check_error(derive_found *found, const gguf *art, const gguf_tensor 
                         err *e)
 {
     const double most = derive_error_limit(a->type);
-    gguf_tensor source = *a;
     double error;
-    source.type = s->type;
-    source.data = s->data;
-    if (!encode_relative_error(&error, &source, &s->change, a->data, a->type, n_threads, e)) return false;
+    if (!encode_relative_error(&error, a, s, n_threads, e)) return false;
     found->encoded++;
     if (!found->error_tensor[0] || error > found->error_max) {
         found->error_max = error;
@@ -95,7 +92,7 @@ static bool check_errors(const gguf *art, const tensor_source *src, const derive
 
 // ---- comparing ---------------------------------------------------------------------------------------------------------
 
-bool derive_compare(const gguf *art, const derive_tensor *t, int64_t n, const imatrix *im, int64_t first_shared_kv_layer,
+bool derive_compare(const gguf *art, const derive_tensor *t, int64_t n, const imatrix *im, imatrix_reach reach,
                     const derive_opts *o, err *e)
 {
     const int64_t n_art = gguf_n_tensors(art);
@@ -110,7 +107,7 @@ bool derive_compare(const gguf *art, const derive_tensor *t, int64_t n, const im
     if (ok) qsort(sorted, (size_t)n, sizeof *sorted, by_name);
     for (int64_t i = 0; ok && i < n_art; i++) {
         const gguf_tensor *a = gguf_tensor_at(art, i);
-        ok = match(&src[i], art, a, find(sorted, n, a->name), im, first_shared_kv_layer, &effort, e);
+        ok = match(&src[i], art, a, find(sorted, n, a->name), im, reach, &effort, e);
         encodes |= ok && quantize_encodes(src[i].type, a->type);
         if (ok && !finished && dtype_of(src[i].type)->block_weights > 1) finished = &src[i];
     }
@@ -132,11 +129,11 @@ bool derive_compare(const gguf *art, const derive_tensor *t, int64_t n, const im
 
 // ---- a GGUF source -------------------------------------------------------------------------------------------------
 
-static bool first_shared_layer(const gguf *g, int64_t *first, err *e)
+static bool read_reach(const gguf *g, imatrix_reach *reach, err *e)
 {
     arch_facts f;
     if (!arch_facts_read(&f, g, e)) return false;
-    *first = f.first_shared;
+    *reach = (imatrix_reach){ f.first_shared, f.first_mtp };
     return true;
 }
 
@@ -157,20 +154,21 @@ static bool take_tensors(const gguf *g, derive_tensor *t, char **where, err *e)
 
 bool derive_from_gguf(const char *art_path, const char *source_path, const derive_opts *o, err *e)
 {
-    int64_t first = 0, n = 0;
+    imatrix_reach reach = { 0 };
+    int64_t n = 0;
     gguf *source = NULL, *art = gguf_open(art_path, e);
     imatrix *im = NULL;
     derive_tensor *t = NULL;
     char **where = NULL;
     bool ok = art && (source = gguf_open(source_path, e)) && (!o->imatrix || (im = imatrix_open(o->imatrix, e))) &&
-              first_shared_layer(source, &first, e);
+              read_reach(source, &reach, e);
     if (ok) {
         n     = gguf_n_tensors(source);
         t     = calloc((size_t)n + 1, sizeof *t);
         where = calloc((size_t)n + 1, sizeof *where);
         ok    = (t && where) || err_nomem(e, "the list of tensors", (size_t)n * sizeof *t);
     }
-    ok = ok && take_tensors(source, t, where, e) && derive_compare(art, t, n, im, first, o, e);
+    ok = ok && take_tensors(source, t, where, e) && derive_compare(art, t, n, im, reach, o, e);
     for (int64_t i = 0; where && i < n; i++) free(where[i]);
     free(where);
     free(t);

@@ -34,7 +34,7 @@ typedef struct {
 // The artifact says with which effort it was made; one that was calibrated needs the calibration again (effort_of_artifact).
 // Compares art with n source tensors, in any order. ERR_VERDICT names the first tensor that is missing on one side, has another shape, or
 // differs, then with row and block. ERR_INPUT where the source cannot be encoded so, or the importance matrix does not fit.
-bool derive_compare(const gguf *art, const derive_tensor *t, int64_t n, const imatrix *im, int64_t first_shared_kv_layer,
+bool derive_compare(const gguf *art, const derive_tensor *t, int64_t n, const imatrix *im, imatrix_reach reach,
                     const derive_opts *o, err *e);
 
 // The same with a GGUF file as the source.

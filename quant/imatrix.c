@@ -12,7 +12,8 @@
 typedef struct {
     char   *name;       // owned
     float  *v;          // owned, [n]
-    int64_t n;
+    float  *counts;     // owned, [n_counts]: tokens of each expert; NULL where the form does not say
+    int64_t n, n_counts;
 } entry;
 
 struct imatrix {
@@ -34,9 +35,9 @@ static entry *add_entry(imatrix *m, const char *name, int64_t name_bytes, int64_
         m->room    = room;
     }
     entry *x = &m->entries[m->n];
+    *x = (entry){ .n = n };
     x->name = strndup(name, (size_t)name_bytes);
     x->v    = malloc((size_t)n * sizeof *x->v);
-    x->n    = n;
     if (!x->name || !x->v) {
         err_nomem(e, "the importance matrix", (size_t)n * sizeof *x->v);
         free(x->name);
@@ -97,8 +98,12 @@ static bool read_gguf_entry(imatrix *m, const gguf *g, const gguf_tensor *sums, 
     entry *x = add_entry(m, sums->name, stem, sums->n_elems, e);
     if (!x) return false;
     const int64_t cols = sums->n_elems / counts->n_elems;
+    if (!(x->counts = malloc((size_t)counts->n_elems * sizeof *x->counts)))
+        return err_nomem(e, "the importance matrix", (size_t)counts->n_elems * sizeof *x->counts);
+    x->n_counts = counts->n_elems;
+    for (int64_t i = 0; i < x->n_counts; i++) x->counts[i] = roundf(f32_at(counts, i));
     for (int64_t i = 0; i < sums->n_elems; i++) {
-        const float count = roundf(f32_at(counts, i / cols));
+        const float count = x->counts[i / cols];
         x->v[i] = count > 0 ? f32_at(sums, i) / count : 1;
     }
     return true;
@@ -213,6 +218,7 @@ void imatrix_close(imatrix *m)
     for (int64_t i = 0; i < m->n; i++) {
         free(m->entries[i].name);
         free(m->entries[i].v);
+        free(m->entries[i].counts);
     }
     free(m->entries);
     free(m->path);
@@ -244,36 +250,42 @@ bool imatrix_plan_keys(const imatrix *m, gguf_plan *p, err *e)
            (!imatrix_n_chunks(m) || gguf_plan_u32(p, "quantize.imatrix.chunks_count", (uint32_t)imatrix_n_chunks(m), e));
 }
 
-const float *imatrix_find(const imatrix *m, const char *tensor, int64_t *n)
+static const entry *find_entry(const imatrix *m, const char *tensor)
 {
     int64_t lo = 0, hi = m->n;
     while (lo < hi) {
         const int64_t mid = lo + (hi - lo) / 2;
         const int order = strcmp(tensor, m->entries[mid].name);
-        if (order == 0) {
-            *n = m->entries[mid].n;
-            return m->entries[mid].v;
-        }
+        if (order == 0) return &m->entries[mid];
         if (order < 0) hi = mid;
         else           lo = mid + 1;
     }
     return NULL;
 }
 
+const float *imatrix_find(const imatrix *m, const char *tensor, int64_t *n)
+{
+    const entry *x = find_entry(m, tensor);
+    if (!x) return NULL;
+    *n = x->n;
+    return x->v;
+}
+
 // ---- what one tensor needs -----------------------------------------------------------------------------------------
 
 // Tensors that llama-imatrix does not see, because they are looked up, or because no layer of the graph uses them.
-static bool may_lack_entry(const char *name, int64_t first_shared_kv_layer)
+static bool may_lack_entry(const char *name, imatrix_reach reach)
 {
     static const char *const outside[] = { "token_embd.weight", "per_layer_token_embd.weight", "output.weight" };
     int layer;
     for (size_t i = 0; i < sizeof outside / sizeof outside[0]; i++)
         if (strcmp(name, outside[i]) == 0) return true;
-    return sscanf(name, "blk.%d.", &layer) == 1 && layer >= first_shared_kv_layer &&
-           (strstr(name, ".attn_k.weight") || strstr(name, ".attn_v.weight"));
+    if (sscanf(name, "blk.%d.", &layer) != 1) return false;
+    if (layer >= reach.first_mtp) return true;
+    return layer >= reach.first_shared_kv && (strstr(name, ".attn_k.weight") || strstr(name, ".attn_v.weight"));
 }
 
-bool imatrix_for_tensor(const imatrix *m, const policy_tensor *t, dtype to, int64_t first_shared_kv_layer,
+bool imatrix_for_tensor(const imatrix *m, const policy_tensor *t, dtype to, imatrix_reach reach,
                         const float **importance, err *e)
 {
     const int64_t cols = t->n_dims > 0 ? t->shape[t->n_dims - 1] : 1;
@@ -283,10 +295,45 @@ bool imatrix_for_tensor(const imatrix *m, const policy_tensor *t, dtype to, int6
     for (int i = 0; i < t->n_dims - 2; i++)
         if (!mul_i64(expected, t->shape[i], &expected)) return err_set(e, ERR_INPUT, "%s: tensor '%s': found a size that does not fit 63 bits", m->path, t->name);
     const float *v = imatrix_find(m, t->name, &n);
-    if (!v && may_lack_entry(t->name, first_shared_kv_layer)) return true;
+    if (!v && may_lack_entry(t->name, reach)) return true;
     if (!v) return err_set(e, ERR_INPUT, "%s: found no entry for tensor '%s', which becomes %s", m->path, t->name, dtype_name(to));
     if (n != expected)
         return err_set(e, ERR_INPUT, "%s: entry '%s': found %lld values, expected %lld", m->path, t->name, (long long)n, (long long)expected);
     *importance = v;
     return true;
+}
+
+// ---- experts that few tokens reached -------------------------------------------------------------------------------
+
+typedef struct { int64_t n; const char *tensor; int64_t expert; } few_experts;      // how many, and the first
+
+static void count_few(few_experts *f, const char *tensor, int64_t expert)
+{
+    if (f->n++ > 0) return;
+    f->tensor = tensor;
+    f->expert = expert;
+}
+
+static void look_at_counts(const entry *x, few_experts *none, few_experts *few)
+{
+    for (int64_t k = 0; k < x->n_counts; k++) {
+        if (!(x->counts[k] > 0))              count_few(none, x->name, k);
+        else if (x->counts[k] < IMATRIX_FEW) count_few(few, x->name, k);
+    }
+}
+
+void imatrix_tell_experts(const imatrix *m, const policy_tensor *t, const dtype *types, int64_t n, progress *log)
+{
+    few_experts none = { 0 }, few = { 0 };
+    for (int64_t i = 0; i < n; i++) {
+        const bool used = t[i].n_dims > 2 && types[i] != DT_Q8_0 && dtype_find(types[i])->block_weights > 1;
+        const entry *x = used ? find_entry(m, t[i].name) : NULL;
+        if (x && x->n_counts > 1) look_at_counts(x, &none, &few);
+    }
+    if (none.n > 0)
+        progress_logf(log, "warning: %s: no token reached %lld matri%s of experts, whose columns count alike: the first is expert "
+                      "%lld of '%s'", m->path, (long long)none.n, none.n == 1 ? "x" : "ces", (long long)none.expert, none.tensor);
+    if (few.n > 0)
+        progress_logf(log, "warning: %s: fewer than %d tokens reached %lld matri%s of experts: the first is expert %lld of '%s'",
+                      m->path, IMATRIX_FEW, (long long)few.n, few.n == 1 ? "x" : "ces", (long long)few.expert, few.tensor);
 }

@@ -1,7 +1,9 @@
 // lanes: vectors of LANES floats, one super-block (or block) in each lane, for the searches of many blocks at once.
 //
-// Every lane does, in the same order, what the plain code does for one block, one rounding for one operation, so the bytes stay.
-// The includer defines LANES (4, 8, 16); the build gives its file the instruction set; the compiler's own vectors do the rest.
+// Every lane does, in the same order, what the plain code does for one block, one rounding for one operation, so the
+// bytes stay.
+// The includer defines LANES (4, 8, 16); the build gives its file the instruction set; the compiler's own vectors do
+// the rest.
 #ifndef LANES
 #error "define LANES first"
 #endif
@@ -13,6 +15,14 @@
 #endif
 
 #define LANE_INLINE static inline __attribute__((always_inline, unused))
+
+// For what is inlined for the sake of its constants, in many copies. With a sanitizer's checks in each they take a
+// compiler minutes: builds with sanitizers define LANES_IN_ONE_COPY. The bytes are the same.
+#ifdef LANES_IN_ONE_COPY
+#define LANE_COPIED static __attribute__((noinline, unused))
+#else
+#define LANE_COPIED LANE_INLINE
+#endif
 
 typedef float   vf __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi __attribute__((vector_size(4 * LANES)));
@@ -85,7 +95,8 @@ LANE_INLINE vf to_float(vi v) { return __builtin_convertvector(v, vf); }
 #define WEAVE_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
 #endif
 
-// Transposes a LANES x LANES tile in place by perfect shuffles: after log2(LANES) rounds row and column bits have changed places.
+// Transposes a LANES x LANES tile in place by perfect shuffles: after log2(LANES) rounds row and column bits have
+// changed places.
 LANE_INLINE void transpose(vf t[LANES])
 {
     for (int round = 1; round < LANES; round *= 2) {

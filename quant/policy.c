@@ -10,7 +10,9 @@
 // All rules below are llama-quant.cpp's (tensor_allows_quantization, tensor_get_category, llama_tensor_get_type_impl,
 // tensor_type_fallback), for the architectures listed here; tests/policy_test.c holds what llama-quantize itself chose.
 
-static const char *const known_archs[] = { "gemma3", "gemma4", "llama", "qwen2", "qwen3" };
+static const char *const known_archs[] = {
+    "gemma3", "gemma4", "llama", "qwen2", "qwen3", "qwen3moe", "qwen35", "qwen35moe",
+};
 
 typedef enum { CAT_TOKEN_EMBD, CAT_OUTPUT, CAT_ATTN_V, CAT_ATTN_K, CAT_ATTN_OUTPUT, CAT_FFN_DOWN, CAT_OTHER } category;
 
@@ -38,7 +40,8 @@ static category category_of(const char *name)
 
 // A tensor whose name holds one of these keeps the type it comes in.
 static const char *const kept[] = {
-    "_norm.weight", "ffn_gate_inp.weight", "altup", "laurel", "per_layer_model_proj", ".position_embd", ".patch_embd", ".rel_pos",
+    "_norm.weight", "ffn_gate_inp.weight", "altup", "laurel", "per_layer_model_proj", "ssm_conv1d", ".position_embd",
+    ".patch_embd", ".rel_pos",
 };
 
 // Dimensions as ggml counts them: the slowest ones do not count while they are 1.
@@ -208,8 +211,8 @@ static bool check_model(const file_type_info *ft, const policy_model *m, err *e)
     for (size_t i = 0; i < sizeof known_archs / sizeof known_archs[0]; i++) known |= strcmp(m->arch, known_archs[i]) == 0;
     if (!ft) return err_set(e, ERR_USAGE, "unknown file type");
     if (!known)
-        return err_set(e, ERR_INPUT, "architecture '%s': found no rules for it, expected gemma3, gemma4, llama, qwen2 "
-                       "or qwen3", m->arch);
+        return err_set(e, ERR_INPUT, "architecture '%s': found no rules for it, expected gemma3, gemma4, llama, qwen2, "
+                       "qwen3, qwen3moe, qwen35 or qwen35moe", m->arch);
     if (m->n_layer < 1 || m->n_layer > LIMIT_LAYERS)
         return err_set(e, ERR_INPUT, "architecture '%s': found %lld layers, expected 1 to %d", m->arch, (long long)m->n_layer, LIMIT_LAYERS);
     return true;

@@ -23,7 +23,7 @@ typedef struct {        // one run, from reading to renaming
     int64_t               n;
     policy_model          model;
     char                 *arch;
-    int64_t               first_shared_kv;
+    imatrix_reach         reach;
     policy_tensor        *tensors;          // [n], as they come
     dtype                *types;            // [n], as they go
     dtype                *wanted;           // [n], as they would if every block fitted
@@ -53,7 +53,7 @@ static bool read_model(job *j, err *e)
     m->n_head    = f.n_head;
     m->n_head_kv = f.n_head_kv;
     m->n_expert  = f.n_expert;
-    j->first_shared_kv = f.first_shared;
+    j->reach = (imatrix_reach){ f.first_shared, f.first_mtp };
     return true;
 }
 
@@ -114,7 +114,7 @@ static bool choose_sources(job *j, err *e)
         *s = (tensor_source){ .where = j->where[i], .type = t->type, .data = t->data, .fd = gguf_fd(j->in), .off = t->off,
                               .encoder = j->o->encoder, .allow_nonfinite = j->o->allow_nonfinite };
         if (!effort_for_tensor(&j->o->effort, t->name, t->n_dims, t->shape, s, e)) return false;
-        if (j->im && !imatrix_for_tensor(j->im, &j->tensors[i], j->types[i], j->first_shared_kv, &s->importance, e)) return false;
+        if (j->im && !imatrix_for_tensor(j->im, &j->tensors[i], j->types[i], j->reach, &s->importance, e)) return false;
     }
     return true;
 }
@@ -168,6 +168,7 @@ static bool plan_keys(job *j, err *e)
         !gguf_plan_u32(j->plan, "general.file_type", (uint32_t)j->type->id, e))
         return false;
     if (j->im && !j->encodes) progress_log(j->o->progress, IMATRIX_IDLE);
+    if (j->im) imatrix_tell_experts(j->im, j->tensors, j->types, j->n, j->o->progress);
     if (j->im && j->encodes && !imatrix_plan_keys(j->im, j->plan, e)) return false;
     if (!effort_plan_keys(j->plan, &j->o->effort, e)) return false;
     if (j->o->mix && !gguf_plan_str(j->plan, KEY_HM_QUANTIZE_MIX, j->o->mix, e)) return false;

@@ -13,6 +13,12 @@ enum {
     ROWS_AT_ONCE     = 16,              // in effort's widest lanes
 };
 
+// Of a source that is cut, only a part is the destination's.
+static int64_t source_weights(const gguf_tensor *dst, const transform *change)
+{
+    return change->of == 0 ? dst->n_elems : dst->n_elems / change->take * change->of;
+}
+
 bool tensor_job_init(tensor_job *j, const gguf_tensor *dst, const tensor_source *src, err *e)
 {
     const dtype_info *to = dtype_find(dst->type), *from = dtype_of(src->type);
@@ -22,7 +28,8 @@ bool tensor_job_init(tensor_job *j, const gguf_tensor *dst, const tensor_source 
     j->cols = dst->n_dims > 0 ? dst->shape[dst->n_dims - 1] : 1;
     j->rows_per_matrix = dst->n_dims > 1 ? dst->shape[dst->n_dims - 2] : 1;
     j->row_length = dst->n_dims > 1 ? j->cols : 1;
-    j->copied = src->type == dst->type && transform_is_none(&src->change);
+    j->part_weights = src->n_parts > 0 ? source_weights(dst, &src->change) / src->n_parts : 0;
+    j->copied = src->type == dst->type && tensor_in_one_piece(src);
     if (!to || (!j->copied && (!j->to || (!plain && !j->from))))
         return err_set(e, ERR_INPUT, "%s: found type %s, which cannot become %s", src->where, dtype_name(src->type),
                        dtype_name(dst->type));
@@ -93,15 +100,36 @@ static bool scratch_fit(piece_scratch *s, int64_t weights, err *e)
 // Where element i of the file lies in the source.
 static int64_t source_index(const tensor_job *j, int64_t i)
 {
-    const int64_t row = i / j->row_length;
-    return transform_source_row(&j->src->change, row) * j->row_length + i % j->row_length;
+    const transform *t = &j->src->change;
+    const int64_t row = i / j->row_length, col = i % j->row_length;
+    return transform_source_row(t, row) * j->row_length + head_order_source(&t->cols, col);
+}
+
+// The bytes from the block with weight i of the source on.
+static const uint8_t *source_bytes(const tensor_job *j, int64_t i)
+{
+    if (j->part_weights == 0) return j->src->data + piece_bytes(j->src->type, i);
+    return j->src->parts[i / j->part_weights] + piece_bytes(j->src->type, i % j->part_weights);
+}
+
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// How many weights of the file from weight i on follow each other in the source, too; at most n.
+static int64_t run_of(const tensor_job *j, int64_t i, int64_t n)
+{
+    const transform *t = &j->src->change;
+    const int64_t col = i % j->row_length;
+    if (transform_moves_rows(t) || t->cols.groups) n = smaller(n, j->row_length - col);
+    if (t->cols.groups) n = smaller(n, head_order_run(&t->cols, col));
+    if (j->part_weights) n = smaller(n, j->part_weights - source_index(j, i) % j->part_weights);
+    return n;
 }
 
 // n weights that follow each other in the source, from its weight `first` on, as F32: in dst, or where they lie.
 static const float *read_run(const tensor_job *j, int64_t first, int64_t n, float *dst, piece_scratch *s)
 {
     const dtype    type = j->src->type;
-    const uint8_t *from = j->src->data + piece_bytes(type, first);
+    const uint8_t *from = source_bytes(j, first);
     if (!is_aligned(from, type)) {
         memcpy(s->aligned, from, (size_t)piece_bytes(type, n));
         from = s->aligned;
@@ -115,20 +143,20 @@ static const float *read_run(const tensor_job *j, int64_t first, int64_t n, floa
 // n weights of the file from weight `first` on, as F32: in the scratch, or where they lie in the source.
 static const float *source_f32(const tensor_job *j, int64_t first, int64_t n, piece_scratch *s)
 {
-    const transform *change = &j->src->change;
-    if (change->pairs == 0) {
-        const float *x = read_run(j, first, n, s->f32, s);
-        if (change->add == 0) return x;
-        if (x != s->f32) memcpy(s->f32, x, (size_t)n * sizeof *x);
-    }
-    for (int64_t run, i = 0; change->pairs > 0 && i < n; i += run) {
-        const int64_t rest = j->row_length - (first + i) % j->row_length;
-        run = rest < n - i ? rest : n - i;
+    const bool changes = transform_changes_values(&j->src->change);
+    if (!changes && run_of(j, first, n) == n) return read_run(j, source_index(j, first), n, s->f32, s);
+    for (int64_t run, i = 0; i < n; i += run) {
+        run = run_of(j, first + i, n - i);
         const float *x = read_run(j, source_index(j, first + i), run, s->f32 + i, s);
         if (x != s->f32 + i) memcpy(s->f32 + i, x, (size_t)run * sizeof *x);
     }
-    for (int64_t i = 0; change->add != 0 && i < n; i++) s->f32[i] += change->add;
+    transform_values(&j->src->change, s->f32, n);
     return s->f32;
+}
+
+const float *piece_source(const tensor_job *j, int64_t first, int64_t n, piece_scratch *s, err *e)
+{
+    return scratch_fit(s, n, e) ? source_f32(j, first, n, s) : NULL;
 }
 
 // The importance of row `row`, and up to which row it stays the same.
@@ -192,7 +220,7 @@ static double source_value(const tensor_job *j, int64_t element)
     enum { MOST_WEIGHTS = 256, MOST_BYTES = 512 };      // of one block
     const dtype_info *from = dtype_of(j->src->type);
     const int64_t in_block = i % from->block_weights;
-    const uint8_t *at = j->src->data + piece_bytes(from->id, i - in_block);
+    const uint8_t *at = source_bytes(j, i - in_block);
     float    x[MOST_WEIGHTS];
     uint16_t block[MOST_BYTES / sizeof(uint16_t)];
     double   wide;
@@ -225,8 +253,8 @@ bool piece_encode(const tensor_job *j, int64_t first, int64_t n, uint8_t *dst, p
 {
     err why = { 0 };
     int64_t bad;
-    if (!scratch_fit(s, n, e)) return false;
-    const float *x = source_f32(j, first, n, s);
+    const float *x = piece_source(j, first, n, s, e);
+    if (!x) return false;
     if (dtype_find(j->dst->type)->block_weights == 1) {
         encode_plain(j->dst->type, dst, x, n);
         return true;

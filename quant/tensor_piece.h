@@ -1,6 +1,5 @@
-// tensor_piece: one tensor of a file to be, cut into pieces that any thread may make by itself: what tensor_writer hands
-// out.
-// Of use to tensor_writer alone.
+// tensor_piece: one tensor of a file to be, cut into pieces that any thread may make by itself: what tensor_writer
+// hands out, and what encode reads sources by.
 #ifndef HALLMARK_QUANT_TENSOR_PIECE_H
 #define HALLMARK_QUANT_TENSOR_PIECE_H
 
@@ -14,6 +13,7 @@ typedef struct {
     bool                 copied;        // bytes stay as they are
     int64_t              cols, rows_per_matrix;
     int64_t              row_length;    // of what a transform calls a row: cols, or 1 in a vector
+    int64_t              part_weights;  // of each of the source's parts; 0: it lies in one piece
     int64_t              n_pieces;
     int64_t              piece_weights; // whole rows, or where a row is longer than a piece, a part of one row
     int64_t              pieces_per_row;// 1 where pieces are whole rows
@@ -33,6 +33,10 @@ int64_t tensor_job_piece(const tensor_job *j, int64_t k, int64_t *first);
 
 // Bytes of `weights` weights, whole blocks of them.
 int64_t piece_bytes(dtype t, int64_t weights);
+
+// n weights of the file from weight `first` on, before they are encoded: in the scratch, or where they lie in the
+// source. NULL: no memory.
+const float *piece_source(const tensor_job *j, int64_t first, int64_t n, piece_scratch *s, err *e);
 
 // Encodes n weights from `first` on. dst: piece_bytes. ERR_INPUT names row and column of what cannot be encoded.
 bool piece_encode(const tensor_job *j, int64_t first, int64_t n, uint8_t *dst, piece_scratch *s, err *e);

@@ -19,6 +19,8 @@ typedef struct {
     const char    *where;       // for messages: source file and tensor, "dir/model.safetensors: tensor 'x'"; borrowed
     dtype          type;        // type of the source bytes (any with a codec, or a float: dtype_is_float)
     const uint8_t *data;        // the whole tensor, in the destination's element order but for `change`; any alignment
+    const uint8_t *const *parts;// instead of data, where n_parts > 0: equal parts that follow each other; borrowed
+    int64_t        n_parts;
     int            fd;          // the same bytes in a file, for in-kernel copies when the type stays; -1 if none
     int64_t        off;
     transform      change;      // what is done to the values before they are encoded
@@ -28,6 +30,12 @@ typedef struct {
     bool            allow_nonfinite;    // NaN and Inf pass into plain types, and a number beyond its type's range becomes Inf; counted, and logged
     block_encoder  *encoder;    // asked first for blocks without effort and feedback, or NULL; borrowed
 } tensor_source;
+
+// Do the source's bytes lie as the destination's would, so that they may be copied where the type stays?
+static inline bool tensor_in_one_piece(const tensor_source *s)
+{
+    return s->n_parts == 0 && transform_is_none(&s->change);
+}
 
 // Fills every tensor of the plan (laid out) from src[i]; digests: [n_tensors]. Same bytes for any n_threads (0: all cores).
 // ERR_INPUT naming tensor, row and column: NaN or Inf, a number outside the range of its new type (without allow_nonfinite where that is F32, F16 or

@@ -1,6 +1,6 @@
 // net_load: what a program names, brought to a backend: tensors, rotary tables, caches and buffers: see net.h.
 #include "net_internal.h"
-#include "exp_log.h"
+#include "../quant/exp_log.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

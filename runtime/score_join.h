@@ -2,7 +2,7 @@
 #ifndef HALLMARK_RUNTIME_SCORE_JOIN_H
 #define HALLMARK_RUNTIME_SCORE_JOIN_H
 
-#include "exp_log.h"
+#include "../quant/exp_log.h"
 #include "score.h"
 
 typedef struct {            // of a row's span

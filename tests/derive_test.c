@@ -39,8 +39,12 @@ static double error_after(const gguf_tensor *of, const transform *change, dtype 
 {
     err    e = { 0 };
     double error, again;
-    ck_assert_msg(encode_relative_error(&error, of, change, bytes, t, 1, &e), "%s", e.msg);
-    ck_assert_msg(encode_relative_error(&again, of, change, bytes, t, 3, &e), "%s", e.msg);
+    const tensor_source src = { .where = of->name, .type = of->type, .data = of->data, .fd = -1, .change = *change };
+    gguf_tensor encoded = *of;
+    encoded.type = t;
+    encoded.data = bytes;
+    ck_assert_msg(encode_relative_error(&error, &encoded, &src, 1, &e), "%s", e.msg);
+    ck_assert_msg(encode_relative_error(&again, &encoded, &src, 3, &e), "%s", e.msg);
     ck_assert(error == again || (isnan(error) && isnan(again)));
     return error;
 }

@@ -162,6 +162,93 @@ START_TEST(test_changed)
 }
 END_TEST
 
+// ---- experts and linear attention ----------------------------------------------------------------------------------
+
+#define FIX_OF(config, implementations) \
+    "{\"hallmark_fixture\":2," \
+    "\"model\":{\"name\":\"t\",\"revision\":null,\"source_digest\":\"" HEX0 "\",\"config\":" config "}," \
+    "\"dtype\":\"bfloat16\"," VERSIONS "," implementations "\"tokens\":2,\"top_k\":2,\"cases\":1,\"weights\":null}\n"
+#define EXPERTS      "{\"num_experts\":7}"
+#define EAGER        "\"experts\":\"eager\","
+#define TIED(pairs)  CASE("a", WHOLE "," SELF ",\"router_ties\":" pairs)
+#define UNTIED       CASE("a", WHOLE "," SELF)
+
+START_TEST(test_router_ties)
+{
+    #define THREE TIED("[[0,1],[2,0],[2,1]]")
+    static const char *const CONFIGS[] = {
+        FIX_OF(EXPERTS, EAGER) THREE, FIX_OF("{\"num_local_experts\":7}", EAGER) THREE,
+        FIX_OF("{\"text_config\":{\"num_experts\":7,\"enable_moe_block\":true}}", EAGER) THREE };
+    for (size_t i = 0; i < sizeof CONFIGS / sizeof *CONFIGS; i++) {
+        err      e = { 0 };
+        fixture *f = open_text(CONFIGS[i], &e);
+        ck_assert_msg(f != NULL, "%s", e.msg);
+        const fixture_case *c = &f->cases[0];
+        ck_assert(f->experts && c->n_router_ties == 3);
+        ck_assert(c->router_ties[0].position == 0 && c->router_ties[0].layer == 1);
+        ck_assert(c->router_ties[2].position == 2 && c->router_ties[2].layer == 1);
+        fixture_close(f);
+    }
+}
+END_TEST
+
+// Fixtures of dense models need none of the new keys: made before there were any.
+START_TEST(test_dense_needs_no_word_of_experts)
+{
+    static const char *const ROWS[] = { FIX_OF("{}", "") UNTIED,
+        FIX_OF("{\"num_experts\":null}", "") UNTIED,
+        FIX_OF("{\"num_experts\":0}", "") UNTIED,
+        FIX_OF("{\"num_experts\":8,\"enable_moe_block\":false}", "") UNTIED,
+        FIX_OF("{\"layer_types\":[\"full_attention\"]}", "") UNTIED };
+    for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
+        err      e = { 0 };
+        fixture *f = open_text(ROWS[i], &e);
+        ck_assert_msg(f != NULL, "%s: %s", ROWS[i], e.msg);
+        ck_assert(!f->experts && f->cases[0].n_router_ties == 0);
+        fixture_close(f);
+    }
+}
+END_TEST
+
+START_TEST(test_other_implementations_are_refused)
+{
+    #define LINEAR "{\"layer_types\":[\"full_attention\",\"linear_attention\"]}"
+    static const struct { const char *text, *says; } ROWS[] = {
+        { FIX_OF(EXPERTS, "") TIED("[]"), "key 'experts': found nothing" },
+        { FIX_OF(EXPERTS, "\"experts\":null,") TIED("[]"), "key 'experts': found nothing" },
+        { FIX_OF(EXPERTS, "\"experts\":\"grouped_mm\",") TIED("[]"),
+          "key 'experts': found 'grouped_mm', expected eager" },
+        { FIX_OF("{}", "\"experts\":\"grouped_mm\",") UNTIED, "key 'experts': found 'grouped_mm', expected eager" },
+        { FIX_OF("{\"text_config\":" EXPERTS "}", "") TIED("[]"), "key 'experts': found nothing" },
+        { FIX_OF(LINEAR, "") UNTIED, "key 'linear_attention': found nothing" },
+        { FIX_OF("{\"text_config\":" LINEAR "}", "") UNTIED, "key 'linear_attention': found nothing" },
+        { FIX_OF(LINEAR, "\"linear_attention\":\"fla\",") UNTIED,
+          "key 'linear_attention': found 'fla', expected torch" },
+        { FIX_OF(EXPERTS, EAGER) UNTIED, "line 2: case 'a': key 'router_ties': found no array" },
+        { FIX_OF(EXPERTS, EAGER) TIED("[7]"), "index 0: expected a position below 3" },
+        { FIX_OF(EXPERTS, EAGER) TIED("[[0]]"), "index 0: expected a position" },
+        { FIX_OF(EXPERTS, EAGER) TIED("[[0,1,2]]"), "index 0: expected a position" },
+        { FIX_OF(EXPERTS, EAGER) TIED("[{\"a\":0,\"b\":1}]"), "index 0: expected a position" },
+        { FIX_OF(EXPERTS, EAGER) TIED("[[3,0]]"), "index 0: expected a position below 3" },
+        { FIX_OF(EXPERTS, EAGER) TIED("[[-1,0]]"), "index 0: expected a position" },
+        { FIX_OF(EXPERTS, EAGER) TIED("[[0,1024]]"), "a layer below 1024" },
+        { FIX_OF(EXPERTS, EAGER) TIED("[[1,0],[1,0]]"), "index 1: found a place that" },
+        { FIX_OF(EXPERTS, EAGER) TIED("[[1,1],[1,0]]"), "index 1: found a place" },
+        { FIX_OF(EXPERTS, EAGER) TIED("[[1,0],[0,1]]"), "index 1: found a place" },
+    };
+    for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
+        err      e = { 0 };
+        fixture *f = open_text(ROWS[i].text, &e);
+        ck_assert_msg(f == NULL, "accepted %s", ROWS[i].text);
+        check_refused(&e, ERR_INPUT, "fix.json.gz: line ", ROWS[i].says);
+    }
+    err      e = { 0 };
+    fixture *f = open_text(FIX_OF(LINEAR, "\"linear_attention\":\"torch\",") UNTIED, &e);
+    ck_assert_msg(f != NULL, "%s", e.msg);
+    fixture_close(f);
+}
+END_TEST
+
 // ---- the gzip stream -----------------------------------------------------------------------------------------------
 
 static void refuse_bytes(const buffer *b, const char *says)
@@ -321,6 +408,9 @@ int main(void)
     tcase_add_test(t, test_made_from_weights);
     tcase_add_test(t, test_source_lists);
     tcase_add_test(t, test_changed);
+    tcase_add_test(t, test_router_ties);
+    tcase_add_test(t, test_dense_needs_no_word_of_experts);
+    tcase_add_test(t, test_other_implementations_are_refused);
     tcase_add_test(t, test_every_truncation_and_change_of_the_stream);
     tcase_add_test(t, test_members);
     tcase_add_test(t, test_bombs);

@@ -113,6 +113,53 @@ START_TEST(the_same_bytes_for_any_number_of_threads_and_merging_adds)
 }
 END_TEST
 
+// A matrix of one entry, n_mat experts of four columns: sums and counts that tell one file from another.
+static void write_experts(const char *path, int n_mat, float base)
+{
+    float      sums[16], counts[4];
+    int64_t    header, bytes;
+    gguf_plan *p = gguf_plan_new(32, &e);
+    const int64_t rows[] = { n_mat, 4 }, one[] = { n_mat, 1 };
+    ck_assert(gguf_plan_str(p, "general.type", "imatrix", &e) && gguf_plan_u32(p, "imatrix.chunk_count", 2, &e));
+    ck_assert(gguf_plan_u32(p, "imatrix.chunk_size", CHUNK, &e));
+    ck_assert(gguf_plan_tensor(p, "blk.0.ffn_up_exps.weight.in_sum2", DT_F32, 2, rows, &e));
+    ck_assert(gguf_plan_tensor(p, "blk.0.ffn_up_exps.weight.counts", DT_F32, 2, one, &e));
+    for (int i = 0; i < 4 * n_mat; i++) sums[i] = base + (float)i;
+    for (int i = 0; i < n_mat; i++) counts[i] = i == 1 ? 0 : base * (float)(i + 1);     // nothing reached expert 1
+    ck_assert(gguf_plan_layout(p, &header, &bytes, &e));
+    outfile *f = outfile_open(path, bytes, &e);
+    ck_assert(f && outfile_write_at(f, gguf_plan_tensor_at(p, 0)->off, sums, 16 * n_mat, &e));
+    ck_assert(outfile_write_at(f, gguf_plan_tensor_at(p, 1)->off, counts, 4 * n_mat, &e));
+    ck_assert_msg(gguf_plan_write(p, f, &e) && outfile_commit(f, &e), "%s", e.msg);
+    gguf_plan_free(p);
+}
+
+START_TEST(experts_are_merged_one_by_one)
+{
+    const char *merge[] = { first, second };
+    write_experts(first, 3, 10);
+    write_experts(second, 3, 100);
+    ck_assert_msg(compute(both, 1, NULL, merge, 2, &e), "%s", e.msg);
+    gguf *g = gguf_open(both, &e);
+    ck_assert_msg(g != NULL, "%s", e.msg);
+    const gguf_tensor *t = gguf_find_tensor(g, "blk.0.ffn_up_exps.weight.in_sum2");
+    ck_assert(t && t->n_dims == 2 && t->shape[0] == 3 && t->shape[1] == 4);
+    const float *sum = values(g, "blk.0.ffn_up_exps.weight.in_sum2", 12), *count = values(g, "blk.0.ffn_up_exps.weight.counts", 3);
+    for (int i = 0; i < 12; i++) ck_assert(sum[i] == 110 + 2 * (float)i);
+    ck_assert(count[0] == 110 && count[1] == 0 && count[2] == 330);
+    gguf_close(g);
+    int64_t n;
+    imatrix *m = imatrix_open(both, &e);
+    const float *v = m ? imatrix_find(m, "blk.0.ffn_up_exps.weight", &n) : NULL;
+    ck_assert(v && n == 12 && v[1] == 112.0f / 110 && v[4] == 1 && v[7] == 1 && v[11] == 132.0f / 330);
+    imatrix_close(m);
+    err why = { 0 };
+    write_experts(second, 4, 100);
+    ck_assert(!compute(both, 1, NULL, merge, 2, &why) && why.kind == ERR_INPUT);
+    ck_assert_msg(strstr(why.msg, "found 16 values for 4 counts, expected 12 for 3") != NULL, "%s", why.msg);
+}
+END_TEST
+
 START_TEST(what_cannot_be_used_is_named)
 {
     err why = { 0 };
@@ -140,6 +187,7 @@ int main(void)
     tcase_add_unchecked_fixture(t, prepare, files_end);
     tcase_add_test(t, sums_are_those_of_the_first_layers_input);
     tcase_add_test(t, the_same_bytes_for_any_number_of_threads_and_merging_adds);
+    tcase_add_test(t, experts_are_merged_one_by_one);
     tcase_add_test(t, what_cannot_be_used_is_named);
     suite_add_tcase(s, t);
     return run_suite(s);

@@ -157,6 +157,45 @@ START_TEST(products_are_the_same_at_every_level_and_split)
 }
 END_TEST
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sys/wait.h>
+#include <unistd.h>
+
+// One product in a process of its own, of rows or an input that end `short_by` values early; whether that ended it.
+enum { READ_ROWS = 4, READ_COLS = 64, READ_TOKENS = 3 };
+static bool ends_the_program(const cpu_kernels *k, int64_t rows_short_by, int64_t input_short_by)
+{
+    fflush(NULL);
+    const pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        const int64_t n_w = READ_ROWS * READ_COLS - rows_short_by, n_x = READ_TOKENS * READ_COLS - input_short_by;
+        float *data = calloc((size_t)n_w, sizeof *data), *x = calloc((size_t)n_x, sizeof *x);
+        float dst[READ_TOKENS * READ_ROWS], scratch[KERNEL_TILE_ROWS * (READ_COLS + 16)];
+        const weight w = { .type = DT_F32, .rows = READ_ROWS, .cols = READ_COLS, .data = data, .name = "w" };
+        if (!freopen("/dev/null", "w", stderr)) _exit(0);
+        k->matmul(dst, READ_ROWS, &w, 0, READ_ROWS, x, READ_TOKENS, false, scratch);
+        _exit(0);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    return status != 0;
+}
+
+// The innermost loop runs without checks of each element: what it reads was checked before (kernels.inc).
+START_TEST(a_product_reads_nothing_beyond_its_operands)
+{
+    const cpu_kernels *k[3] = { &cpu_kernels_portable };
+    const int n = 1 + other_levels(k + 1);
+    for (int l = 0; l < n; l++) {
+        ck_assert(!ends_the_program(k[l], 0, 0));
+        ck_assert_msg(ends_the_program(k[l], 1, 0), "%s: rows that end early are read", k[l]->name);
+        ck_assert_msg(ends_the_program(k[l], 0, 1), "%s: an input that ends early is read", k[l]->name);
+    }
+}
+END_TEST
+#endif
+
 START_TEST(exp_and_tanh_are_close_everywhere)
 {
     // Through the operations that use them: softcap(x, 1) is tanh, gelu at large x is x.
@@ -338,6 +377,9 @@ int main(void)
     tcase_add_test(t, decoders_give_the_plain_decoders_bits);
     tcase_add_test(t, decoders_agree_on_arbitrary_bytes);
     tcase_add_test(t, products_are_the_same_at_every_level_and_split);
+#if defined(__SANITIZE_ADDRESS__)
+    tcase_add_test(t, a_product_reads_nothing_beyond_its_operands);
+#endif
     tcase_add_test(t, exp_and_tanh_are_close_everywhere);
     tcase_add_test(t, elementwise_operations_agree_between_levels);
     tcase_add_test(t, norm_rotation_and_rounding);

@@ -428,12 +428,14 @@ END_TEST
 // Names and labels as gguf-py's Metadata.id_to_title and size_label give them.
 START_TEST(test_names)
 {
-    static const struct { int64_t n; const char *label; } sizes[] = {
-        { 268098176, "268M" }, { 4650000000, "4.7B" }, { 30700000000, "31B" }, { 5971000, "6.0M" }, { 999, "1.0K" }, { 120, "0.12K" }, { 2000000000000, "2.0T" },
+    static const struct { general_size size; const char *label; } sizes[] = {
+        { { 268098176, 0, 0 }, "268M" }, { { 4650000000, 0, 0 }, "4.7B" }, { { 30700000000, 0, 0 }, "31B" },
+        { { 5971000, 0, 0 }, "6.0M" }, { { 999, 0, 0 }, "1.0K" }, { { 120, 0, 0 }, "0.12K" },
+        { { 2000000000000, 0, 0 }, "2.0T" }, { { 25233141760, 128, 22837985280 }, "128x2.6B" },
     };
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        char out[16];
-        general_meta_size_label(sizes[i].n, out);
+        char out[32];
+        general_meta_size_label(&sizes[i].size, out);
         ck_assert_str_eq(out, sizes[i].label);
     }
 }
@@ -453,7 +455,7 @@ START_TEST(test_general)
     write_file(in_dir(dir, "README.md"), readme, (int64_t)strlen(readme));
     cJSON *g = mini_json("{\"top_k\":64,\"top_p\":0.95,\"temperature\":1.0,\"min_p\":\"x\"}");
     gguf_plan *p = gguf_plan_new(32, &e);
-    ck_assert_msg(general_meta_plan(p, "gemma4", dir, g, 1500000, NULL, &e), "%s", e.msg);
+    ck_assert_msg(general_meta_plan(p, "gemma4", dir, g, &(general_size){ .n_params = 1500000 }, NULL, &e), "%s", e.msg);
     ck_assert(str_is(p, "general.architecture", "gemma4") && str_is(p, "general.type", "model") && str_is(p, "general.size_label", "1.5M"));
     ck_assert(str_is(p, "general.license", "apache-2.0") && str_is(p, "general.license.link", "https://example.org/license"));
     ck_assert(str_is(p, "general.license.name", "quoted"));
@@ -464,7 +466,7 @@ START_TEST(test_general)
     // A folder's name need not be UTF-8; a string of a GGUF file is.
     ck_assert_int_eq(mkdir(in_dir(dir, "g\xe9mma-4"), 0777), 0);
     p = gguf_plan_new(32, &e);
-    ck_assert_msg(general_meta_plan(p, "gemma4", in_dir(dir, "g\xe9mma-4"), g, 1500000, NULL, &e), "%s", e.msg);
+    ck_assert_msg(general_meta_plan(p, "gemma4", in_dir(dir, "g\xe9mma-4"), g, &(general_size){ .n_params = 1500000 }, NULL, &e), "%s", e.msg);
     ck_assert(str_is(p, "general.name", "G\xef\xbf\xbdMma 4"));
     gguf_plan_free(p);
     cJSON_Delete(g);

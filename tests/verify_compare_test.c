@@ -169,7 +169,7 @@ END_TEST
 START_TEST(a_clear_step_is_not_open)
 {
     made *m = make("bfloat16", 2);
-    tie t = tie_at(&m->f, &m->cases[0], 0, tie_movement(&m->cases[0], TOKENS, TOP), 1);
+    tie t = tie_at(&m->f, &m->cases[0], 0, tie_movement(&m->f, &m->cases[0], true), 1);
     ck_assert(!t.open && !t.near);
     ck_assert(t.margin == 1.25);
     ck_assert(t.reach == 0x1p-6);                               // one unit of bfloat16 at 2.5
@@ -197,9 +197,9 @@ START_TEST(margins_moving_between_the_references_runs_open_steps)
 {
     made *m = make("bfloat16", 2);
     m->margin[0][1][3] = 1.25f - 0.5f;                          // run b, step 3: moved by half
-    double moved = tie_movement(&m->cases[0], TOKENS, TOP);
+    double moved = tie_movement(&m->f, &m->cases[0], true);
     ck_assert(moved == 0.5);
-    ck_assert(tie_movement(&m->cases[1], TOKENS, TOP) == 0);    // each case for itself
+    ck_assert(tie_movement(&m->f, &m->cases[1], true) == 0);    // each case for itself
     m->logits[0][1][1] = 2.5f - 0.5f;                           // exactly the reach: within
     m->logits[0][1][2] = 2.5f - 0.75f;
     ck_assert(tie_at(&m->f, &m->cases[0], 1, moved, 1).near);
@@ -221,6 +221,24 @@ START_TEST(a_step_where_the_references_runs_differ_is_open)
     ck_assert(tie_self_rate(&m->f) == 1.0 / (CASES * TOKENS));
     m->top[1][1][2] = m->top[1][1][3] = 3;
     ck_assert(tie_self_rate(&m->f) == 2.0 / (CASES * TOKENS));  // the larger of the two runs' rates, not their sum
+    free(m);
+}
+END_TEST
+
+// n_prompt is 2: position 1 gives the logits of step 0, position 3 those of step 2.
+START_TEST(a_step_with_equal_router_scores_is_open_to_the_second_id)
+{
+    made *m = make("bfloat16", 2);
+    fixture_router_tie ties[] = { { 0, 0 }, { 3, 1 } };
+    m->cases[0].router_ties   = ties;
+    m->cases[0].n_router_ties = 2;
+    ck_assert(tie_at(&m->f, &m->cases[0], 2, 0, 1).near);
+    ck_assert(tie_at(&m->f, &m->cases[0], 2, 0, 0).near);
+    tie t = tie_at(&m->f, &m->cases[0], 2, 0, 2);
+    ck_assert(t.open && !t.near);
+    for (int step = 0; step < TOKENS; step++)                   // position 0 gives no step's logits
+        ck_assert(tie_at(&m->f, &m->cases[0], step, 0, 1).open == (step == 2));
+    ck_assert(!tie_at(&m->f, &m->cases[1], 2, 0, 1).open);      // each case for itself
     free(m);
 }
 END_TEST
@@ -439,6 +457,40 @@ START_TEST(equal_tokens_at_a_distance_fail)
     ck_assert_ptr_null(find_failure(&r, "distance"));           // and yet the limits are what it says of itself
     ck_assert(r.self_kl_mean == 1.0 / (CASES * TOKENS) && r.kl_limit == 3.0 / (CASES * TOKENS));
     ck_assert(r.logprob_limit == 3);
+    free(r.failures);
+    free(o);
+    free(m);
+}
+END_TEST
+
+// Another expert is no rounding: where the reference's scores are equal, its distance from us and from itself says nothing.
+START_TEST(distances_of_steps_with_equal_router_scores_are_left_out)
+{
+    made *m = make("bfloat16", 2);
+    our_run *o = same_run();
+    fixture_router_tie ties[] = { { 3, 0 }, { 4, 0 } };         // n_prompt is 2: steps 2 and 3
+    for (int i = 1; i < VOCAB; i++) o->l[0][2][i] -= 3;
+    m->kl[1][0][2] = 0.001;                                     // at another step: what the reference is from itself
+    m->kl[0][0][2] = 0.5;
+    verify_fixture_result r = compare_all(&m->f, o);
+    ck_assert(!r.passed && find_failure(&r, "logprob") && find_failure(&r, "reference"));
+    free(r.failures);
+    m->cases[0].router_ties   = ties;
+    m->cases[0].n_router_ties = 1;                              // one step in eight
+    r = compare_all(&m->f, o);
+    ck_assert_msg(r.passed, "%s", r.n_failures ? r.failures[0].text : "?");
+    ck_assert(r.steps == CASES * TOKENS && r.ties == 1 && r.ties_differing == 0);
+    ck_assert(r.kl_mean >= 0 && r.kl_mean < 1e-14 && r.logprob_diff_max < 1e-6);
+    ck_assert(r.self_kl_mean == 0.001 / (CASES * TOKENS - 1));
+    free(r.failures);
+    o->l[0][3][1] += 1;                                         // the next step counts as ever
+    r = compare_all(&m->f, o);
+    ck_assert(!r.passed && find_failure(&r, "distance"));
+    free(r.failures);
+    o->l[0][3][1] -= 1;
+    m->cases[0].n_router_ties = 2;                              // two in eight: nothing is left out
+    r = compare_all(&m->f, o);
+    ck_assert(!r.passed && find_failure(&r, "logprob") && find_failure(&r, "reference"));
     free(r.failures);
     free(o);
     free(m);
@@ -714,12 +766,14 @@ int main(void)
     tcase_add_test(t, one_unit_in_the_last_place_is_open);
     tcase_add_test(t, margins_moving_between_the_references_runs_open_steps);
     tcase_add_test(t, a_step_where_the_references_runs_differ_is_open);
+    tcase_add_test(t, a_step_with_equal_router_scores_is_open_to_the_second_id);
     tcase_add_test(t, probes_name_the_first_layer_that_departs);
     tcase_add_test(t, dead_layers_are_named);
     tcase_add_test(t, an_equal_run_passes);
     tcase_add_test(t, another_token_fails_and_says_where);
     tcase_add_test(t, the_layer_is_named_by_another_case_if_need_be);
     tcase_add_test(t, equal_tokens_at_a_distance_fail);
+    tcase_add_test(t, distances_of_steps_with_equal_router_scores_are_left_out);
     tcase_add_test(t, distance_of_the_free_run_counts);
     tcase_add_test(t, a_tie_ends_the_free_run_without_failing);
     tcase_add_test(t, too_many_ties_fail);

@@ -16,12 +16,28 @@ static double base_margin(const fixture_step *s, int top_k)
     return top_k < 2 ? NAN : (double)s->logits[0] - (double)s->logits[1];
 }
 
-double tie_movement(const fixture_case *c, int64_t tokens, int top_k)
+bool tie_routed(const fixture_case *c, int64_t step)
+{
+    for (int64_t i = 0; i < c->n_router_ties; i++)
+        if (c->router_ties[i].position == c->n_prompt - 1 + step) return true;
+    return false;
+}
+
+bool tie_routed_are_few(const fixture *f)
+{
+    int64_t routed = 0;
+    for (int64_t i = 0; i < f->n_cases; i++)
+        for (int64_t t = 0; t < f->tokens; t++) routed += tie_routed(&f->cases[i], t);
+    return routed * 8 <= f->n_cases * f->tokens;
+}
+
+double tie_movement(const fixture *f, const fixture_case *c, bool leave_routed)
 {
     double most = 0;
     for (int r = 0; r < c->n_self; r++)
-        for (int64_t t = 0; t < tokens; t++) {
-            double moved = fabs((double)c->self[r].margin_of_base[t] - base_margin(&c->steps[t], top_k));
+        for (int64_t t = 0; t < f->tokens; t++) {
+            if (leave_routed && tie_routed(c, t)) continue;
+            double moved = fabs((double)c->self[r].margin_of_base[t] - base_margin(&c->steps[t], f->top_k));
             if (moved > most) most = moved;                 // NaN (fewer than two ids kept) moves nothing
         }
     return most;
@@ -39,6 +55,11 @@ tie tie_at(const fixture *f, const fixture_case *c, int64_t step, double movemen
             t.open = true;
             if (c->self[r].top[step] == id) t.near = true;  // the reference itself chose it
         }
+    if (tie_routed(c, step)) {
+        t.open = true;
+        // Another expert may move logits further than a rounding, but not far.
+        if (f->top_k >= 2 && s->ids[1] == id) t.near = true;
+    }
     if (!t.open) return t;
     for (int k = 0; k < f->top_k && (double)s->logits[0] - (double)s->logits[k] <= t.reach; k++)
         if (s->ids[k] == id) t.near = true;

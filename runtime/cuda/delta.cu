@@ -1,7 +1,7 @@
 // delta: what a layer with a state does between its products: convolution, decay, the delta rule. See kernels.h.
 #include "kernels.h"
 #include "dev.cuh"
-#include "../exp_log.h"
+#include "../../quant/exp_log.h"
 #include "../../device/launch.cuh"
 
 // Is the state zeros, whatever lies there? The position of a recorded step is on the device.

@@ -20,7 +20,7 @@ int fuzz_one(const uint8_t *data, size_t size)
         const policy_tensor t = { .name = names[i], .type = DT_BF16, .n_dims = 2, .shape = { 4, n } };
         const float *w;
         err own = { 0 };
-        MUST(imatrix_for_tensor(m, &t, DT_Q4_K, 1, &w, &own) && w == v);
+        MUST(imatrix_for_tensor(m, &t, DT_Q4_K, (imatrix_reach){ 1, 1 }, &w, &own) && w == v);
     }
     imatrix_close(m);
     return 0;

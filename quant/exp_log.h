@@ -2,8 +2,8 @@
 // GPU, at every SIMD level, whatever the C library. No fused step: the plain x86-64 baseline has none, and there fma() is a slow call.
 // Compiled with -ffp-contract=off (nvcc: --fmad=false), so that the compiler fuses none either. No branches: compilers make vectors of loops.
 // Proved by tests/exp_log_test.c.
-#ifndef HALLMARK_RUNTIME_EXP_LOG_H
-#define HALLMARK_RUNTIME_EXP_LOG_H
+#ifndef HALLMARK_QUANT_EXP_LOG_H
+#define HALLMARK_QUANT_EXP_LOG_H
 
 #include <stdint.h>
 #include <string.h>

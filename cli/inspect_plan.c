@@ -1,0 +1,297 @@
+// What a model costs before it is converted or run: inspect --plan.
+#include "inspect.h"
+#include "../measure/mix.h"
+#include "../measure/plan.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_CONTEXTS = 4 };
+
+typedef struct {
+    model_plan p;
+    kv_spec    kv;
+    char       kv_text[KV_TEXT];
+    int64_t    memory;                      // 0: nobody asked
+    int64_t    contexts[MAX_CONTEXTS];
+    plan_cache cache[MAX_CONTEXTS];
+    int        n_contexts;
+} shown_plan;
+
+// ---- what is asked for -----------------------------------------------------------------------------------------------
+
+// Those that people ask for, as far as the model was trained for them, and what it was trained for where that is none
+// of them; or the one of --ctx.
+static bool choose_contexts(shown_plan *s, const inspect_plan_opts *o, err *e)
+{
+    static const int64_t usual[MAX_CONTEXTS] = { 4096, 32768, 131072, 262144 };
+    const int64_t most = s->p.h.n_ctx_train;
+    if (o->n_ctx > most)
+        return err_set(e, ERR_USAGE, "--ctx %lld: %s was trained for %lld positions", (long long)o->n_ctx, s->p.path, (long long)most);
+    if (o->n_ctx > 0) s->contexts[s->n_contexts++] = o->n_ctx;
+    for (int i = 0; o->n_ctx == 0 && i < MAX_CONTEXTS && usual[i] <= most; i++) s->contexts[s->n_contexts++] = usual[i];
+    const bool ends = s->n_contexts > 0 && s->contexts[s->n_contexts - 1] == most;
+    if (o->n_ctx == 0 && !ends && s->n_contexts < MAX_CONTEXTS) s->contexts[s->n_contexts++] = most;
+    return true;
+}
+
+static bool read_options(shown_plan *s, const inspect_plan_opts *o, err *e)
+{
+    if (o->memory && !mix_parse_bytes(o->memory, &s->memory))
+        return err_set(e, ERR_USAGE, "--memory '%s': expected a size, as 24GiB or 16GB", o->memory);
+    if (o->kv && !kv_spec_parse(&s->kv, o->kv, e)) return false;
+    if (!o->kv) s->kv = kv_spec_of(DT_BF16);
+    kv_spec_text(&s->kv, s->kv_text);
+    return true;
+}
+
+static bool plan_contexts(shown_plan *s, err *e)
+{
+    for (int i = 0; i < s->n_contexts; i++)
+        if (!plan_cache_of(&s->p, &s->kv, s->contexts[i], &s->cache[i], e)) return false;
+    return true;
+}
+
+// ---- rows ------------------------------------------------------------------------------------------------------------
+
+static double saved(int64_t with, int64_t without) { return without > 0 ? 1.0 - (double)with / (double)without : 0.0; }
+
+typedef struct { const char *label; int64_t weights, longest; double bits; } type_row;
+
+static bool plan_row(const shown_plan *s, const file_type_info *ft, type_row *r, err *e)
+{
+    *r = (type_row){ .label = s->p.quantized ? s->p.h.type_label : ft->label };
+    if (!plan_weights(&s->p, ft->id, &r->weights, e)) return false;
+    r->bits = 8.0 * (double)r->weights / (double)s->p.counts.total;
+    return s->memory == 0 || plan_longest(&s->p, &s->kv, r->weights, s->memory, &r->longest, e);
+}
+
+// All that a context of this type takes.
+static int64_t all_bytes(const shown_plan *s, const type_row *r, int context)
+{
+    return r->weights + s->cache[context].kv + s->cache[context].state;
+}
+
+// The types of the table, or the file's own where it is quantized.
+static int n_types(const shown_plan *s)
+{
+    int n;
+    file_type_table(&n);
+    return s->p.quantized ? 1 : n;
+}
+
+// ---- text ------------------------------------------------------------------------------------------------------------
+
+static void count_text(const char *what, int64_t n)
+{
+    if (n >= 1000000000) printf("%s%.2f billion", what, (double)n / 1e9);
+    else                 printf("%s%.2f million", what, (double)n / 1e6);
+}
+
+static void parameters_text(const shown_plan *s)
+{
+    const tensor_counts *c = &s->p.counts;
+    const hparams       *h = &s->p.h;
+    count_text("Parameters: ", c->total);
+    if (h->n_expert > 0) {
+        count_text("; a token goes through ", c->active);
+        printf(" (%d of %d experts)", h->n_expert_used, h->n_expert);
+    }
+    if (c->lookup > 0) count_text("; in tables of which a token takes a row: ", c->lookup);
+    if (c->mtp > 0) count_text("; in a block that guesses further tokens: ", c->mtp);
+    putchar('\n');
+}
+
+static void layers_text(const shown_plan *s)
+{
+    const hparams *h = &s->p.h;
+    int recurrent = 0, sliding = 0, kept = 0;
+    for (int i = 0; i < h->n_layer; i++) {
+        recurrent += h->layers[i].recurrent;
+        sliding   += h->layers[i].sliding;
+        kept      += h->layers[i].has_kv;
+    }
+    printf("Layers: %d", h->n_layer);
+    if (recurrent > 0) printf(", %d of them delta nets with a state", recurrent);
+    if (sliding > 0) printf(", %d with a window of %lld", sliding, (long long)h->window);
+    printf("; %d keep keys and values", kept);
+    if (kept + recurrent < h->n_layer) printf(", %d use those of another", h->n_layer - kept - recurrent);
+    putchar('\n');
+}
+
+static bool caches_text(const shown_plan *s)
+{
+    static const char *const header[] = { ">positions", ">KV cache", ">state", ">without sharing", ">nor windows", ">sharing saves",
+                                          ">both save", NULL };
+    table t;
+    table_begin(&t, header);
+    for (int i = 0; i < s->n_contexts; i++) {
+        const plan_cache *c = &s->cache[i];
+        char text[32];
+        table_cell(&t, "%lld", (long long)s->contexts[i]);
+        table_cell(&t, "%s", human_bytes(c->kv, text));
+        table_cell(&t, "%s", c->state ? human_bytes(c->state, text) : "-");
+        table_cell(&t, "%s", human_bytes(c->kv_unshared, text));
+        table_cell(&t, "%s", human_bytes(c->kv_plain, text));
+        table_cell(&t, "%.0f %%", 100 * saved(c->kv, c->kv_unshared));
+        table_cell(&t, "%.0f %%", 100 * saved(c->kv, c->kv_plain));
+    }
+    printf("\nCache in %s\n", s->kv_text);
+    return table_print(&t, stdout);
+}
+
+static void longest_cell(table *t, const shown_plan *s, int64_t longest)
+{
+    if (longest == 0)                             table_cell(t, "none");
+    else if (longest == s->p.h.n_ctx_train)       table_cell(t, "%lld (all)", (long long)longest);
+    else                                          table_cell(t, "%lld", (long long)longest);
+}
+
+static bool types_text(const shown_plan *s, err *e)
+{
+    const char *header[MAX_CONTEXTS + 6] = { "type", ">weights", ">bits a weight" };
+    char names[MAX_CONTEXTS][48];
+    int n = 3;
+    table t;
+    for (int i = 0; i < s->n_contexts; i++) {
+        snprintf(names[i], sizeof names[i], ">at %lld", (long long)s->contexts[i]);
+        header[n++] = names[i];
+    }
+    if (s->memory) header[n++] = ">longest that fits";
+    table_begin(&t, header);
+    for (int i = 0; i < n_types(s); i++) {
+        type_row r;
+        char text[32];
+        int  unused;
+        if (!plan_row(s, &file_type_table(&unused)[i], &r, e)) return false;
+        table_cell(&t, "%s", r.label);
+        table_cell(&t, "%s", human_bytes(r.weights, text));
+        table_cell(&t, "%.2f", r.bits);
+        for (int k = 0; k < s->n_contexts; k++) {
+            const int64_t all = all_bytes(s, &r, k);
+            table_cell(&t, "%s%s", human_bytes(all, text), s->memory && all > s->memory ? " !" : "");
+        }
+        if (s->memory) longest_cell(&t, s, r.longest);
+    }
+    printf("\nWeights, cache and state together, by positions");
+    if (s->memory) {
+        char text[32];
+        printf(" (!: more than %s)", human_bytes(s->memory, text));
+    }
+    putchar('\n');
+    return table_print(&t, stdout) || err_nomem(e, "the table", 0);
+}
+
+static bool plan_text(const shown_plan *s, err *e)
+{
+    print_line(stdout, "%s: %s, %s", s->p.path, s->p.arch, s->p.from_file ? "a GGUF file" : "planned from its config");
+    parameters_text(s);
+    layers_text(s);
+    if (!caches_text(s)) return err_nomem(e, "the table", 0);
+    if (!types_text(s, e)) return false;
+    printf("\nA file adds its header, with the tokenizer; a run adds buffers for a batch.\n");
+    return true;
+}
+
+// ---- JSON ------------------------------------------------------------------------------------------------------------
+
+static void int_json(json_out *j, const char *key, int64_t v)
+{
+    json_key(j, key);
+    json_int(j, v);
+}
+
+static void parameters_json(json_out *j, const tensor_counts *c)
+{
+    json_key(j, "parameters");
+    json_open(j, '{');
+    int_json(j, "total", c->total);
+    int_json(j, "active", c->active);
+    int_json(j, "lookup", c->lookup);
+    int_json(j, "mtp", c->mtp);
+    json_close(j, '}');
+}
+
+static void contexts_json(json_out *j, const shown_plan *s)
+{
+    json_key(j, "kv_spec");
+    json_cstr(j, s->kv_text);
+    json_key(j, "memory");
+    json_open(j, '[');
+    for (int i = 0; i < s->n_contexts; i++) {
+        const plan_cache *c = &s->cache[i];
+        json_open(j, '{');
+        int_json(j, "positions", s->contexts[i]);
+        int_json(j, "kv_bytes", c->kv);
+        int_json(j, "state_bytes", c->state);
+        int_json(j, "kv_bytes_unshared", c->kv_unshared);
+        int_json(j, "kv_bytes_plain", c->kv_plain);
+        json_key(j, "saved_by_sharing");
+        json_num(j, saved(c->kv, c->kv_unshared), 6);
+        json_key(j, "saved");
+        json_num(j, saved(c->kv, c->kv_plain), 6);
+        json_close(j, '}');
+    }
+    json_close(j, ']');
+}
+
+static void type_json(json_out *j, const shown_plan *s, const type_row *r)
+{
+    json_open(j, '{');
+    json_key(j, "type");
+    json_cstr(j, r->label);
+    int_json(j, "weight_bytes", r->weights);
+    json_key(j, "bits_per_weight");
+    json_num(j, r->bits, 6);
+    json_key(j, "bytes");
+    json_open(j, '[');
+    for (int k = 0; k < s->n_contexts; k++) json_int(j, all_bytes(s, r, k));
+    json_close(j, ']');
+    if (s->memory) int_json(j, "longest", r->longest);
+    json_close(j, '}');
+}
+
+// Everything is computed before the first byte goes out.
+static bool types_json(json_out *j, const shown_plan *s, err *e)
+{
+    int unused;
+    json_key(j, "types");
+    json_open(j, '[');
+    for (int i = 0; i < n_types(s); i++) {
+        type_row r;
+        if (!plan_row(s, &file_type_table(&unused)[i], &r, e)) return false;
+        type_json(j, s, &r);
+    }
+    json_close(j, ']');
+    return true;
+}
+
+static bool plan_json(const shown_plan *s, err *e)
+{
+    json_out j;
+    type_row first;
+    int      unused;
+    if (!plan_row(s, &file_type_table(&unused)[0], &first, e)) return false;
+    inspect_head_json(&j, s->p.path, "plan");
+    json_key(&j, "architecture");
+    json_cstr(&j, s->p.arch);
+    parameters_json(&j, &s->p.counts);
+    int_json(&j, "layers", s->p.h.n_layer);
+    int_json(&j, "trained_positions", s->p.h.n_ctx_train);
+    int_json(&j, "header_bytes", s->p.header_bytes);
+    contexts_json(&j, s);
+    if (s->memory) int_json(&j, "memory_limit", s->memory);
+    if (!types_json(&j, s, e)) return false;
+    json_close(&j, '}');
+    return true;
+}
+
+bool inspect_plan(const char *path, const inspect_plan_opts *o, err *e)
+{
+    shown_plan *s = calloc(1, sizeof *s);
+    if (!s) return err_nomem(e, "a plan", sizeof *s);
+    bool ok = read_options(s, o, e) && plan_open(&s->p, path, e) && choose_contexts(s, o, e) && plan_contexts(s, e);
+    ok = ok && (o->json ? plan_json(s, e) : plan_text(s, e));
+    plan_close(&s->p);
+    free(s);
+    return ok;
+}

@@ -1,0 +1,275 @@
+// plan: see plan.h.
+#include "plan.h"
+
+#include "../convert/convert.h"
+#include "../convert/sizes.h"
+#include "../formats/checkpoint.h"
+#include "../formats/file_map.h"
+#include "../formats/json.h"
+#include "../runtime/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- the tensors of a config -----------------------------------------------------------------------------------------
+
+static bool list_of_config(model_plan *p, const hf_config *c, err *e)
+{
+    model_sizes  m;
+    block_sizes *block = calloc((size_t)hf_n_blocks(c) + 1, sizeof *block);
+    if (!block) return err_nomem(e, "the list of layers", (size_t)hf_n_blocks(c) * sizeof *block);
+    sizes_of_config(&m, block, c);
+    bool ok = tensors_list(&m, &p->entries, &p->n, e) && tensors_count(&m, &p->counts, e);
+    p->policy.n_layer    = m.n_block;
+    p->policy.n_head     = c->n_head;
+    p->policy.n_head_kv  = c->layer_kv[0];
+    p->policy.n_expert   = c->n_expert;
+    p->policy.has_output = !c->tied;
+    if (!(p->arch = strdup(m.arch))) ok = err_nomem(e, "a name", strlen(m.arch));
+    free(block);
+    return ok;
+}
+
+// Metadata as convert would write it, in memory, for the reader of hyperparameters.
+static bool hparams_of_config(model_plan *p, const cJSON *config, const char *where, err *e)
+{
+    gguf      *g = NULL;
+    uint8_t   *bytes = NULL;
+    int64_t    n = 0, header, file;
+    gguf_plan *plan = convert_plan_of_config(config, where, e);
+    bool ok = plan && (gguf_plan_find(plan, "general.file_type") || gguf_plan_u32(plan, "general.file_type", FT_BF16, e));
+    ok = ok && gguf_plan_layout(plan, &header, &file, e) && gguf_plan_header(plan, &bytes, &n, e);
+    ok = ok && (g = gguf_open_mem(bytes, n, where, e)) != NULL && hparams_read(&p->h, g, e);
+    p->h.rope_freq_factors = NULL;          // of the mapping that is closed here
+    gguf_plan_free(plan);
+    gguf_close(g);
+    free(bytes);
+    return ok;
+}
+
+static bool open_config(model_plan *p, const char *path, err *e)
+{
+    hf_config *c = calloc(1, sizeof *c);
+    cJSON     *config = json_parse_file(path, e);
+    bool ok = config && (c || err_nomem(e, "a config", sizeof *c));
+    ok = ok && hf_config_read(c, config, path, e);
+    ok = ok && list_of_config(p, c, e) && hparams_of_config(p, config, path, e);
+    cJSON_Delete(config);
+    free(c);
+    return ok;
+}
+
+// ---- the tensors of a file -------------------------------------------------------------------------------------------
+
+// What counting looks at, of a file.
+static bool sizes_of_file(const model_plan *p, const arch_facts *f, model_sizes *m, err *e)
+{
+    block_sizes *block = calloc((size_t)f->n_layer + 1, sizeof *block);
+    if (!block) return err_nomem(e, "the list of layers", (size_t)f->n_layer * sizeof *block);
+    for (int64_t i = f->first_mtp; i < f->n_layer; i++) block[i].mtp = true;
+    *m = (model_sizes){ .arch = p->arch, .n_block = f->n_layer, .n_expert = p->h.n_expert,
+                        .n_expert_used = p->h.n_expert_used, .tied = !p->policy.has_output, .block = block };
+    return true;
+}
+
+static bool entry_of_tensor(tensor_entry *x, const gguf_tensor *t, const tensor_table *table, const arch_facts *f,
+                            const char *path, err *e)
+{
+    *x = (tensor_entry){ .n_dims = t->n_dims, .n_elems = t->n_elems };
+    snprintf(x->name, sizeof x->name, "%s", t->name);
+    memcpy(x->shape, t->shape, sizeof x->shape);
+    x->row = tensor_row_find(table, t->name, &x->block);
+    if (x->row && x->block < f->n_layer) return true;
+    return err_set(e, ERR_INPUT, "%s: tensor '%s': found a name that architecture '%s' does not have", path, t->name,
+                   table->arch);
+}
+
+static bool list_of_file(model_plan *p, const gguf *g, const arch_facts *f, err *e)
+{
+    const tensor_table *table = tensor_table_of(p->arch);
+    model_sizes m;
+    if (!table) return err_set(e, ERR_INPUT, "%s: architecture '%s': its tensors are not known", p->path, p->arch);
+    p->n = gguf_n_tensors(g);
+    p->entries = calloc((size_t)p->n + 1, sizeof *p->entries);
+    if (!p->entries) return err_nomem(e, "the list of tensors", (size_t)p->n * sizeof *p->entries);
+    if (!sizes_of_file(p, f, &m, e)) return false;
+    bool ok = true;
+    for (int64_t i = 0; ok && i < p->n; i++) {
+        ok = entry_of_tensor(&p->entries[i], gguf_tensor_at(g, i), table, f, p->path, e);
+        ok = ok && tensors_count_one(&m, &p->entries[i], &p->counts, e);
+    }
+    free((block_sizes *)(uintptr_t)m.block);
+    return ok;
+}
+
+static bool open_file(model_plan *p, const char *path, err *e)
+{
+    arch_facts f;
+    gguf *g = gguf_open(path, e);
+    bool ok = g && gguf_get_cstr(g, "general.architecture", &p->arch, e) && arch_facts_read(&f, g, e) &&
+              hparams_read(&p->h, g, e);
+    p->from_file = true;
+    if (ok) {
+        p->h.rope_freq_factors = NULL;
+        p->header_bytes = gguf_data_off(g);
+        p->policy = (policy_model){ .n_layer = f.n_layer, .n_head = f.n_head, .n_head_kv = f.n_head_kv, .n_expert = f.n_expert,
+                                    .has_output = gguf_find_tensor(g, "output.weight") != NULL };
+        ok = gguf_n_tensors(g) > 0 || err_set(e, ERR_INPUT, "%s: found no tensors, expected a whole model", path);
+    }
+    ok = ok && list_of_file(p, g, &f, e);
+    if (ok && !(p->tensors = calloc((size_t)p->n + 1, sizeof *p->tensors))) ok = err_nomem(e, "the list of tensors", 0);
+    for (int64_t i = 0; ok && i < p->n; i++) {
+        p->tensors[i].type = gguf_tensor_at(g, i)->type;
+        p->quantized |= dtype_find(p->tensors[i].type)->block_weights > 1;
+    }
+    gguf_close(g);
+    return ok;
+}
+
+// ---- opening ---------------------------------------------------------------------------------------------------------
+
+// By content, as inspect does.
+static bool is_gguf(const char *path, bool *yes, err *e)
+{
+    file_map m = { 0 };
+    if (!file_map_open(&m, path, e)) return false;
+    *yes = m.size >= 4 && memcmp(m.data, "GGUF", 4) == 0;
+    file_map_close(&m);
+    return true;
+}
+
+static bool open_path(model_plan *p, const char *path, err *e)
+{
+    bool file;
+    if (dir_exists(path)) {
+        char *config = path_join(path, "config.json");
+        if (!config) return err_nomem(e, "a path", strlen(path));
+        const bool ok = open_config(p, config, e);
+        free(config);
+        return ok;
+    }
+    if (!is_gguf(path, &file, e)) return false;
+    return file ? open_file(p, path, e) : open_config(p, path, e);
+}
+
+// Types that a file of BF16 has, where there is no file.
+static dtype plain_type(const tensor_entry *x)
+{
+    return x->n_dims < 2 || tensor_role_is_f32(x->row->role) ? DT_F32 : DT_BF16;
+}
+
+static bool fill_tensors(model_plan *p, err *e)
+{
+    if (!p->tensors) p->tensors = calloc((size_t)p->n + 1, sizeof *p->tensors);
+    p->types = calloc((size_t)p->n + 1, sizeof *p->types);
+    if (!p->tensors || !p->types) return err_nomem(e, "the list of tensors", (size_t)p->n * sizeof *p->tensors);
+    for (int64_t i = 0; i < p->n; i++) {
+        const tensor_entry *x = &p->entries[i];
+        policy_tensor      *t = &p->tensors[i];
+        if (!p->from_file) t->type = plain_type(x);
+        t->name   = x->name;
+        t->n_dims = x->n_dims;
+        memcpy(t->shape, x->shape, sizeof t->shape);
+    }
+    p->policy.arch = p->arch;
+    return true;
+}
+
+bool plan_open(model_plan *p, const char *path, err *e)
+{
+    memset(p, 0, sizeof *p);
+    if (!(p->path = strdup(path))) return err_nomem(e, "a name", strlen(path));
+    return open_path(p, path, e) && fill_tensors(p, e);
+}
+
+void plan_close(model_plan *p)
+{
+    hparams_free(&p->h);
+    free(p->path);
+    free(p->arch);
+    free(p->entries);
+    free(p->tensors);
+    free(p->types);
+    memset(p, 0, sizeof *p);
+}
+
+// ---- weights ---------------------------------------------------------------------------------------------------------
+
+bool plan_weights(const model_plan *p, file_type ft, int64_t *bytes, err *e)
+{
+    err why = { 0 };
+    *bytes = 0;
+    if (!p->quantized && !policy_choose(ft, &p->policy, p->tensors, p->n, p->types, &why))
+        return err_set(e, why.kind, "%s: %s", p->path, why.msg);
+    for (int64_t i = 0; i < p->n; i++) {
+        const policy_tensor *t = &p->tensors[i];
+        int64_t n, end;
+        const bool fits = dtype_bytes(p->quantized ? t->type : p->types[i], t->n_dims, t->shape, &n) &&
+                          add_i64(*bytes, n, &end) && add_i64(end, 31, &end);
+        if (!fits) return err_set(e, ERR_INPUT, "%s: tensor '%s': its size does not fit 63 bits", p->path, t->name);
+        *bytes = end / 32 * 32;
+    }
+    return true;
+}
+
+// ---- caches and states -----------------------------------------------------------------------------------------------
+
+static bool add_product(int64_t *sum, int64_t a, int64_t b)
+{
+    int64_t n;
+    return mul_i64(a, b, &n) && add_i64(*sum, n, sum);
+}
+
+// Bytes of one position of a layer that keeps what c says.
+static bool position_bytes(const layer_shape *l, const kv_choice *c, int64_t *bytes)
+{
+    const int64_t dim = (int64_t)l->n_kv_head * l->head_dim;
+    int64_t k, v;
+    return dtype_row_bytes(c->k, dim, &k) && dtype_row_bytes(c->v, dim, &v) && add_i64(k, v, bytes);
+}
+
+static bool add_layer(const model_plan *p, const kv_spec *kv, int i, int64_t n_ctx, plan_cache *c, err *e)
+{
+    const layer_shape *l = &p->h.layers[i];
+    kv_choice choice;
+    int64_t   bytes;
+    if (!kv_spec_choose(kv, &p->h, l->kv_source, &choice, e)) return false;     // who shares keeps what its source keeps
+    const int64_t kept = kv_capacity(&p->h, i, n_ctx, PLAN_BATCH);
+    bool fits = position_bytes(l, &choice, &bytes) && add_product(&c->kv_unshared, bytes, kept);
+    fits = fits && add_product(&c->kv_plain, bytes, n_ctx);
+    if (fits && l->has_kv) fits = add_product(&c->kv, bytes, kept);
+    return fits || err_set(e, ERR_USAGE, "a context of %lld tokens does not fit in 64-bit memory", (long long)n_ctx);
+}
+
+// F32: a matrix for each value head, and what the convolution sees of the tokens before.
+static int64_t state_bytes(const delta_shape *d)
+{
+    const int64_t heads = (int64_t)d->value_heads * d->key_dim * d->value_dim;
+    return (heads + (int64_t)(d->taps - 1) * delta_channels(d)) * (int64_t)sizeof(float);
+}
+
+bool plan_cache_of(const model_plan *p, const kv_spec *kv, int64_t n_ctx, plan_cache *c, err *e)
+{
+    *c = (plan_cache){ 0 };
+    if (!kv_spec_check(kv, &p->h, e)) return false;
+    for (int i = 0; i < p->h.n_layer; i++) {
+        if (p->h.layers[i].recurrent)                     c->state += state_bytes(&p->h.delta);
+        else if (!add_layer(p, kv, i, n_ctx, c, e)) return false;
+    }
+    return true;
+}
+
+bool plan_longest(const model_plan *p, const kv_spec *kv, int64_t weights, int64_t memory, int64_t *n_ctx, err *e)
+{
+    int64_t lo = 0, hi = p->h.n_ctx_train;          // lo fits, or is 0; above hi nothing does
+    while (lo < hi) {
+        const int64_t mid = hi - (hi - lo) / 2;
+        plan_cache c;
+        if (!plan_cache_of(p, kv, mid, &c, e)) return false;
+        if (weights <= memory && c.kv <= memory - weights && c.state <= memory - weights - c.kv) lo = mid;
+        else hi = mid - 1;
+    }
+    *n_ctx = lo;
+    return true;
+}
