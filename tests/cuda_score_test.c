@@ -195,7 +195,7 @@ int main(void)
     if (!cuda_is_there()) return 77;
     Suite *s = suite_create("cuda_score");
     TCase *t = tcase_create("rows"), *u = tcase_create("sessions");
-    tcase_add_loop_test(t, the_cpus_figures, 0, N_RUNS);
+    tcase_add_loop_test(t, the_cpus_figures, 0, runs_asked());
     tcase_add_test(t, kept_logits_come_in_parts);
     tcase_add_unchecked_fixture(u, make_artifacts, remove_artifacts);
     tcase_add_test(u, sessions_on_any_devices_say_the_same);

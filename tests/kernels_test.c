@@ -158,8 +158,16 @@ START_TEST(products_are_the_same_at_every_level_and_split)
 END_TEST
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+// What AddressSanitizer calls before it prints a report: those that are wanted here take seconds to print.
+static bool report_is_wanted;
+void __asan_on_error(void)
+{
+    if (report_is_wanted) _exit(1);
+}
 
 // One product in a process of its own, of rows or an input that end `short_by` values early; whether that ended it.
 enum { READ_ROWS = 4, READ_COLS = 64, READ_TOKENS = 3 };
@@ -173,13 +181,13 @@ static bool ends_the_program(const cpu_kernels *k, int64_t rows_short_by, int64_
         float *data = calloc((size_t)n_w, sizeof *data), *x = calloc((size_t)n_x, sizeof *x);
         float dst[READ_TOKENS * READ_ROWS], scratch[KERNEL_TILE_ROWS * (READ_COLS + 16)];
         const weight w = { .type = DT_F32, .rows = READ_ROWS, .cols = READ_COLS, .data = data, .name = "w" };
-        if (!freopen("/dev/null", "w", stderr)) _exit(0);
+        report_is_wanted = true;
         k->matmul(dst, READ_ROWS, &w, 0, READ_ROWS, x, READ_TOKENS, false, scratch);
         _exit(0);
     }
     int status;
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    return status != 0;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 1;
 }
 
 // The innermost loop runs without checks of each element: what it reads was checked before (kernels.inc).

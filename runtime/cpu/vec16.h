@@ -15,7 +15,7 @@
 #include <immintrin.h>
 #endif
 
-// The portable level leaves inlining to the compiler: forced, its loops under sanitizers take the compiler many minutes.
+// The portable level leaves inlining to the compiler.
 #if VEC_LEVEL > 0
 #define VEC_INLINE static inline __attribute__((always_inline, unused))
 #else
@@ -140,20 +140,22 @@ VEC_INLINE v16  v16_round_bf16(v16 x)                 { return V2(v8_round_bf16(
 #else
 // ---- portable C: the definition ----------------------------------------------------------------------------------------
 typedef struct { float f[16]; } v16;
+// What works on values alone, by constant places: nothing there is for a sanitizer to see.
+#define VEC_LANES VEC_INLINE UNCHECKED
 #define V16_EACH(expr) do { v16 r_; for (int i = 0; i < 16; i++) r_.f[i] = (expr); return r_; } while (0)
 VEC_INLINE v16  v16_load(const float *p)              { v16 r; memcpy(r.f, p, sizeof r.f); return r; }
 VEC_INLINE void v16_store(float *p, v16 a)            { memcpy(p, a.f, sizeof a.f); }
-VEC_INLINE v16  v16_set1(float a)                     { V16_EACH(a); }
-VEC_INLINE v16  v16_add(v16 a, v16 b)                 { V16_EACH(a.f[i] + b.f[i]); }
-VEC_INLINE v16  v16_sub(v16 a, v16 b)                 { V16_EACH(a.f[i] - b.f[i]); }
-VEC_INLINE v16  v16_mul(v16 a, v16 b)                 { V16_EACH(a.f[i] * b.f[i]); }
-VEC_INLINE v16  v16_div(v16 a, v16 b)                 { V16_EACH(a.f[i] / b.f[i]); }
-VEC_INLINE v16  v16_fma(v16 a, v16 b, v16 c)          { V16_EACH(fmaf(a.f[i], b.f[i], c.f[i])); }
-VEC_INLINE v16  v16_max(v16 a, v16 b)                 { V16_EACH(a.f[i] > b.f[i] ? a.f[i] : b.f[i]); }   // as x86: b where either is NaN
-VEC_INLINE v16  v16_min(v16 a, v16 b)                 { V16_EACH(a.f[i] < b.f[i] ? a.f[i] : b.f[i]); }
-VEC_INLINE v16  v16_abs(v16 a)                        { V16_EACH(fabsf(a.f[i])); }
-VEC_INLINE v16  v16_lt_select(v16 a, v16 b, v16 yes, v16 no) { V16_EACH(a.f[i] < b.f[i] ? yes.f[i] : no.f[i]); }
-VEC_INLINE v16  v16_copysign(v16 mag, v16 sign)       { V16_EACH(copysignf(mag.f[i], sign.f[i])); }
+VEC_LANES v16  v16_set1(float a)                      { V16_EACH(a); }
+VEC_LANES v16  v16_add(v16 a, v16 b)                  { V16_EACH(a.f[i] + b.f[i]); }
+VEC_LANES v16  v16_sub(v16 a, v16 b)                  { V16_EACH(a.f[i] - b.f[i]); }
+VEC_LANES v16  v16_mul(v16 a, v16 b)                  { V16_EACH(a.f[i] * b.f[i]); }
+VEC_LANES v16  v16_div(v16 a, v16 b)                  { V16_EACH(a.f[i] / b.f[i]); }
+VEC_LANES v16  v16_fma(v16 a, v16 b, v16 c)           { V16_EACH(fmaf(a.f[i], b.f[i], c.f[i])); }
+VEC_LANES v16  v16_max(v16 a, v16 b)                  { V16_EACH(a.f[i] > b.f[i] ? a.f[i] : b.f[i]); }   // as x86: b where one is NaN
+VEC_LANES v16  v16_min(v16 a, v16 b)                  { V16_EACH(a.f[i] < b.f[i] ? a.f[i] : b.f[i]); }
+VEC_LANES v16  v16_abs(v16 a)                         { V16_EACH(fabsf(a.f[i])); }
+VEC_LANES v16  v16_lt_select(v16 a, v16 b, v16 yes, v16 no)  { V16_EACH(a.f[i] < b.f[i] ? yes.f[i] : no.f[i]); }
+VEC_LANES v16  v16_copysign(v16 mag, v16 sign)        { V16_EACH(copysignf(mag.f[i], sign.f[i])); }
 VEC_INLINE float f32_exp2i(float n)
 {
     // The cast is of an integral value in [-126, 127], or of anything when the lane's result is thrown away: then clamp.
@@ -168,7 +170,7 @@ VEC_INLINE v16  v16_from_bf16(const uint16_t *p)      { V16_EACH(f32_from_bf16(p
 VEC_INLINE v16  v16_from_f16(const uint16_t *p)       { V16_EACH(f32_from_f16(p[i])); }
 VEC_INLINE v16  v16_from_i8(const int8_t *p)          { V16_EACH((float)p[i]); }
 VEC_INLINE v16  v16_from_u8(const uint8_t *p)         { V16_EACH((float)p[i]); }
-VEC_INLINE float f32_round_bf16(float x)
+VEC_LANES float f32_round_bf16(float x)
 {
     uint32_t u;
     if (x != x) return x;
@@ -177,7 +179,7 @@ VEC_INLINE float f32_round_bf16(float x)
     memcpy(&x, &u, 4);
     return x;
 }
-VEC_INLINE v16  v16_round_bf16(v16 a)                 { V16_EACH(f32_round_bf16(a.f[i])); }
+VEC_LANES v16  v16_round_bf16(v16 a)                  { V16_EACH(f32_round_bf16(a.f[i])); }
 #undef V16_EACH
 #endif
 
