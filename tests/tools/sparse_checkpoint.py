@@ -34,6 +34,8 @@ def cut_layers(config, n):
     for key in ("layer_types", "mlp_layer_types"):
         if getattr(text, key, None):
             setattr(text, key, getattr(text, key)[:n])
+    if getattr(text, "per_layer_config", None):
+        text.per_layer_config = {k: v for k, v in text.per_layer_config.items() if int(k) < n}
     if getattr(text, "num_kv_shared_layers", 0):
         text.num_kv_shared_layers = min(text.num_kv_shared_layers, n // 2)
 
