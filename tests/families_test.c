@@ -137,9 +137,12 @@ END_TEST
 // ---- experts, delta nets, and Gemma 4 in its larger shapes ------------------------------------------------------------
 
 static const family_case MIXED[] = {
-    { "qwen35moe", DIR_OF("tiny-qwen35moe") },   { "qwen3moe", DIR_OF("tiny-qwen3moe") },
-    { "gemma4-moe", DIR_OF("tiny-gemma4-moe") }, { "gemma4-31b", DIR_OF("tiny-gemma4-31b") },
-    { "gemma4-e4b", DIR_OF("tiny-gemma4-e4b") }, { "qwen35", DIR_OF("tiny-qwen35") },
+    { "qwen35moe", DIR_OF("tiny-qwen35moe"), .untied = true },
+    { "qwen3moe", DIR_OF("tiny-qwen3moe"), .untied = true },
+    { "gemma4-moe", DIR_OF("tiny-gemma4-moe"), .window = true },
+    { "gemma4-31b", DIR_OF("tiny-gemma4-31b"), .window = true },
+    { "gemma4-e4b", DIR_OF("tiny-gemma4-e4b"), .window = true },
+    { "qwen35", DIR_OF("tiny-qwen35"), .untied = false },
 };
 enum { QWEN35MOE, QWEN3MOE, GEMMA4_MOE, GEMMA4_31B, GEMMA4_E4B, QWEN35, N_MIXED };
 
