@@ -112,11 +112,18 @@ static bool read_scales(net *m, err *e)
     return true;
 }
 
+// A product's weight, bound, of that name.
+static bool is_matrix_named(const net *m, int i, const char *name)
+{
+    const program_weight *w = &m->p.weights[i];
+    return !w->vector && !w->plain && m->mem.weights[i].data && strcmp(w->name, name) == 0;
+}
+
 bool net_replace(net *m, const gguf_tensor *t, bool *used, err *e)
 {
     const backend_ops *o = m->b->ops;
     int i = 0;
-    while (i < m->p.n_weights && (m->p.weights[i].vector || !m->mem.weights[i].data || strcmp(m->p.weights[i].name, t->name) != 0)) i++;
+    while (i < m->p.n_weights && !is_matrix_named(m, i, t->name)) i++;
     *used = i < m->p.n_weights && !is_tied(m, i);
     if (!*used) return true;
     weight *w = &m->mem.weights[i], fresh = { 0 };
