@@ -97,7 +97,7 @@ static const tensor_row qwen3_block[] = { DENSE_ATTENTION, QK_NORMS, DENSE_MLP(W
 
 static const tensor_row qwen3moe_block[] = { DENSE_ATTENTION, QK_NORMS, QWEN_EXPERTS, { 0 } };
 
-// Delta nets, attention whose Q comes with a gate, and the four tensors of a block that guesses. ssm_a has no suffix.
+// Delta nets, attention whose Q comes with a gate, and what a block that guesses has beside. ssm_a has no suffix.
 #define QWEN35_BLOCK \
     { "attn_norm.weight",              ROLE_NORM,    WHEN_ALWAYS,    { SIZE_EMBD } }, \
     { "post_attention_norm.weight",    ROLE_NORM,    WHEN_ALWAYS,    { SIZE_EMBD } }, \
@@ -118,7 +118,9 @@ static const tensor_row qwen3moe_block[] = { DENSE_ATTENTION, QK_NORMS, QWEN_EXP
     { "nextn.eh_proj.weight",          ROLE_PRODUCT, WHEN_MTP,       { SIZE_EMBD, SIZE_TWO_EMBD } }, \
     { "nextn.enorm.weight",            ROLE_NORM,    WHEN_MTP,       { SIZE_EMBD } }, \
     { "nextn.hnorm.weight",            ROLE_NORM,    WHEN_MTP,       { SIZE_EMBD } }, \
-    { "nextn.shared_head_norm.weight", ROLE_NORM,    WHEN_MTP,       { SIZE_EMBD } }
+    { "nextn.shared_head_norm.weight", ROLE_NORM,    WHEN_MTP,       { SIZE_EMBD } }, \
+    { "nextn.embed_tokens.weight",     ROLE_LOOKUP,  WHEN_MTP_OWN,   { SIZE_VOCAB, SIZE_EMBD } }, \
+    { "nextn.shared_head_head.weight", ROLE_OUTPUT,  WHEN_MTP_OWN,   { SIZE_VOCAB, SIZE_EMBD } }
 
 static const tensor_row qwen35_block[] = { QWEN35_BLOCK, DENSE_MLP(WHEN_ALWAYS), { 0 } };
 
@@ -243,6 +245,7 @@ tensor_presence tensor_row_presence(const tensor_row *r, const model_sizes *m, i
     case WHEN_RECURRENT:  return only_if(b->recurrent);
     case WHEN_EXPERTS:    return only_if(b->experts);
     case WHEN_MTP:        return only_if(b->mtp);
+    case WHEN_MTP_OWN:    return b->mtp ? TENSOR_MAY : TENSOR_NOT;
     }
     return TENSOR_NOT;
 }
