@@ -2,7 +2,7 @@
 #ifndef HALLMARK_TESTS_DOUBLING_H
 #define HALLMARK_TESTS_DOUBLING_H
 
-#include <check.h>
+#include "suite.h"
 #include <stdint.h>
 #include <stdio.h>
 #include <time.h>

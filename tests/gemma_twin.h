@@ -6,7 +6,7 @@
 #include "one_op.h"
 #include "runtime/model.h"
 
-#include <check.h>
+#include "suite.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #define HALLMARK_TESTS_SCORE_ROWS_H
 
 #include "runtime/backend.h"
-#include <check.h>
+#include "suite.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
