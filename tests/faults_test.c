@@ -206,7 +206,9 @@ START_TEST(another_cache_dtype_is_noted_and_fails)
         ck_assert_str_eq(r.kv_required, "f32");
         ck_assert_int_eq(r.n_notes, 1);
         ck_assert_ptr_nonnull(strstr(r.notes[0], KV[i]));
-        ck_assert_ptr_nonnull(strstr(failure_of(&r, "kv")->text, KV[i]));
+        const verify_failure *other = failure_of(&r, "kv");
+        ck_assert_ptr_nonnull(other);
+        ck_assert_ptr_nonnull(strstr(other->text, KV[i]));
         ck_assert_msg(failure_of(&r, "distance") != NULL, "%s: a mean KL of %g passes", KV[i], r.fixtures[0].kl_mean);
         ck_assert_msg(r.fixtures[0].kl_mean > 10 * kl && r.fixtures[0].teacher_forced_equal <= equal, "%s: KL %g after %g, %lld equal after %lld", KV[i],
                       r.fixtures[0].kl_mean, kl, (long long)r.fixtures[0].teacher_forced_equal, (long long)equal);
