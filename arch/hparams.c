@@ -103,6 +103,9 @@ static bool fill_layers(arch_reader *r, hparams *h, int64_t head_dim, int64_t *n
     if (n_shared >= h->n_layer)
         return err_set(r->e, ERR_INPUT, "%s: key '%s': found %lld, expected 0 to %d", gguf_path(r->g),
                        arch_key_of(r, "attention.shared_kv_layers"), (long long)n_shared, h->n_layer - 1);
+    if (n_shared > 0 && !is_gemma(h))
+        return arch_bad(r, "attention.shared_kv_layers",
+                        "found layers that share keys and values, which this architecture does not have");
     for (int i = 0; i < h->n_layer; i++) {
         layer_shape *l = &h->layers[i];
         if (!fill_layer(r, h, l, n_ff[i], n_kv[i], l->sliding ? head_dim_swa : head_dim)) return false;
@@ -245,8 +248,8 @@ static bool read_family(hparams *h, const gguf *g, err *e)
             free(arch);
             return true;
         }
-    err_set(e, ERR_INPUT, "%s: key 'general.architecture': found '%s', expected gemma3, gemma4, llama, qwen2, qwen3, qwen3moe, "
-            "qwen35 or qwen35moe", gguf_path(g), arch);
+    err_set(e, ERR_INPUT, "%s: key 'general.architecture': found '%s', expected gemma3, gemma4, llama, qwen2, qwen3, "
+            "qwen3moe, qwen35 or qwen35moe", gguf_path(g), arch);
     free(arch);
     return false;
 }
@@ -315,6 +318,8 @@ static bool read_sizes(arch_reader *r, hparams *h, int64_t *head_dim)
     if (!arch_int(r, "block_count", &n_layer) || !arch_int(r, "embedding_length", &n_embd)) return false;
     if (!arch_int(r, "attention.head_count", &n_head) || !arch_int(r, "context_length", &h->n_ctx_train)) return false;
     if (!arch_int(r, "attention.sliding_window", &h->window)) return false;
+    if (h->window > 0 && hparams_has_delta(h->family))
+        return arch_bad(r, "attention.sliding_window", "found a window, which no layer of this architecture has");
     if (!arch_int(r, "embedding_length_per_layer_input", &n_ple) || !arch_int(r, "expert_count", &n_expert))
         return false;
     if (n_expert > 0 && !hparams_has_experts(h->family))
@@ -322,8 +327,8 @@ static bool read_sizes(arch_reader *r, hparams *h, int64_t *head_dim)
     if (hparams_has_delta(h->family) && !arch_int(r, "nextn_predict_layers", &n_nextn)) return false;
     if (n_nextn >= n_layer)
         return err_set(r->e, ERR_INPUT, "%s: key '%s': found %lld, expected less than block_count, which is %lld",
-                       gguf_path(r->g),
-                       arch_key_of(r, "nextn_predict_layers"), (long long)n_nextn, (long long)n_layer);
+                       gguf_path(r->g), arch_key_of(r, "nextn_predict_layers"), (long long)n_nextn,
+                       (long long)n_layer);
     h->n_layer = (int)(n_layer - n_nextn);
     h->n_nextn = (int)n_nextn;
     h->n_expert = (int)n_expert;

@@ -33,14 +33,23 @@ static inline int64_t delta_channels(const delta_shape *d)
     return 2 * (int64_t)d->key_heads * d->key_dim + (int64_t)d->value_heads * d->value_dim;
 }
 
+// What one delta net keeps of the tokens before: the last inputs of its convolution, and a matrix for each value head.
+static inline int64_t delta_conv_floats(const delta_shape *d) { return (d->taps - 1) * delta_channels(d); }
+static inline int64_t delta_rule_floats(const delta_shape *d)
+{
+    return (int64_t)d->value_heads * d->key_dim * d->value_dim;
+}
+static inline int64_t delta_state_bytes(const delta_shape *d)
+{
+    return (delta_conv_floats(d) + delta_rule_floats(d)) * (int64_t)sizeof(float);
+}
+
 typedef struct {
     arch_family family;
     char    arch[32];
     int     n_layer, n_embd, n_head, n_embd_per_layer;  // n_embd_per_layer 0: none
-    // blocks behind the layers that predict further tokens: never run
-    int     n_nextn;
-    // n_expert 0: none; n_ff_shared: of the shared expert, 0: there is none
-    int     n_expert, n_expert_used, n_ff_shared;
+    int     n_nextn;                                    // blocks behind the layers that predict further tokens: never run
+    int     n_expert, n_expert_used, n_ff_shared;       // n_expert 0: none; n_ff_shared 0: no shared expert
     delta_shape delta;                                  // of the recurrent layers
     int64_t n_vocab, n_ctx_train, window;
     float   rms_eps, attention_scale, final_softcap;    // final_softcap 0: none
@@ -49,8 +58,7 @@ typedef struct {
     float   rope_scale;                                 // full layers: positions are divided by it (1: none)
     bool    rope_neighbours;                            // elements 2i and 2i + 1 rotate, not i and i + head_dim / 2
     bool    qk_norm;                                    // heads of Q and K are normed
-    // bfloat16: a norm rounds before its weight too (Llama, Qwen to 3)
-    bool    norm_rounds_first;
+    bool    norm_rounds_first;      // bfloat16: a norm rounds before its weight too (Llama, Qwen to 3)
     const float *rope_freq_factors;                     // [max full head_dim / 2] or NULL; borrowed from the mapping
     layer_shape *layers;                                // [n_layer]
     char    type_label[16];     // "BF16", "Q4_K_M", ... from general.file_type

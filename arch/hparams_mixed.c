@@ -26,8 +26,7 @@ bool hparams_read_experts(arch_reader *r, hparams *h)
     if (!arch_int(r, "expert_used_count", &used)) return false;
     if (used > h->n_expert)
         return err_set(r->e, ERR_INPUT, "%s: key '%s': found %lld, expected at most expert_count, which is %d",
-                       gguf_path(r->g),
-                       arch_key_of(r, "expert_used_count"), (long long)used, h->n_expert);
+                       gguf_path(r->g), arch_key_of(r, "expert_used_count"), (long long)used, h->n_expert);
     if (h->family == ARCH_QWEN35MOE && !arch_int(r, "expert_shared_feed_forward_length", &shared)) return false;
     h->n_expert_used = (int)used;
     h->n_ff_shared = (int)shared;
@@ -79,13 +78,11 @@ static bool read_shape(arch_reader *r, delta_shape *d)
     if (inner % value_heads != 0)
         return err_set(r->e, ERR_INPUT,
                        "%s: key '%s': found %lld, expected a multiple of ssm.time_step_rank, which is %lld",
-                       gguf_path(r->g),
-                       arch_key_of(r, "ssm.inner_size"), (long long)inner, (long long)value_heads);
+                       gguf_path(r->g), arch_key_of(r, "ssm.inner_size"), (long long)inner, (long long)value_heads);
     if (inner / value_heads > 4096)
         return arch_bad(r, "ssm.inner_size", "heads of values have more than 4096 elements");
     *d = (delta_shape){ .taps = (int)taps, .key_heads = (int)key_heads, .value_heads = (int)value_heads,
-                        .key_dim = (int)key_dim,
-                        .value_dim = (int)(inner / value_heads) };
+                        .key_dim = (int)key_dim, .value_dim = (int)(inner / value_heads) };
     return true;
 }
 

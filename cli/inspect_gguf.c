@@ -181,8 +181,7 @@ static bool memory_rows(json_out *j, const hparams *h, dtype kv, err *e)
         if (!any && !j && p.n_state_layers > 0) {
             char state[32];
             printf("States, in F32: %d of %d layers keep one: %s for any number of positions\n", p.n_state_layers,
-                   h->n_layer,
-                   human_bytes(p.state_bytes, state));
+                   h->n_layer, human_bytes(p.state_bytes, state));
         }
         if (j) memory_row_json(j, &p, shown[i]);
         else   memory_row_text(&p, h, shown[i]);

@@ -1,11 +1,14 @@
 // What a model costs before it is converted or run: inspect --plan.
 #include "inspect.h"
+#include "../formats/checked.h"
 #include "../measure/mix.h"
 #include "../measure/plan.h"
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_CONTEXTS = 4 };
+
+typedef struct { const char *label; int64_t weights, longest; double bits; } type_row;
 
 typedef struct {
     model_plan p;
@@ -15,9 +18,11 @@ typedef struct {
     int64_t    contexts[MAX_CONTEXTS];
     plan_cache cache[MAX_CONTEXTS];
     int        n_contexts;
+    type_row  *rows;                        // owned: [n_rows], of the types of the table, or of the file's own
+    int        n_rows;
 } shown_plan;
 
-// ---- what is asked for -----------------------------------------------------------------------------------------------
+// ---- what is asked for ---------------------------------------------------------------------------------------------
 
 // Those that people ask for, as far as the model was trained for them, and what it was trained for where that is none
 // of them; or the one of --ctx.
@@ -26,7 +31,8 @@ static bool choose_contexts(shown_plan *s, const inspect_plan_opts *o, err *e)
     static const int64_t usual[MAX_CONTEXTS] = { 4096, 32768, 131072, 262144 };
     const int64_t most = s->p.h.n_ctx_train;
     if (o->n_ctx > most)
-        return err_set(e, ERR_USAGE, "--ctx %lld: %s was trained for %lld positions", (long long)o->n_ctx, s->p.path, (long long)most);
+        return err_set(e, ERR_USAGE, "--ctx %lld: %s was trained for %lld positions", (long long)o->n_ctx, s->p.path,
+                       (long long)most);
     if (o->n_ctx > 0) s->contexts[s->n_contexts++] = o->n_ctx;
     for (int i = 0; o->n_ctx == 0 && i < MAX_CONTEXTS && usual[i] <= most; i++) s->contexts[s->n_contexts++] = usual[i];
     const bool ends = s->n_contexts > 0 && s->contexts[s->n_contexts - 1] == most;
@@ -51,11 +57,9 @@ static bool plan_contexts(shown_plan *s, err *e)
     return true;
 }
 
-// ---- rows ------------------------------------------------------------------------------------------------------------
+// ---- rows -----------------------------------------------------------------------------------------------------------
 
 static double saved(int64_t with, int64_t without) { return without > 0 ? 1.0 - (double)with / (double)without : 0.0; }
-
-typedef struct { const char *label; int64_t weights, longest; double bits; } type_row;
 
 static bool plan_row(const shown_plan *s, const file_type_info *ft, type_row *r, err *e)
 {
@@ -65,21 +69,28 @@ static bool plan_row(const shown_plan *s, const file_type_info *ft, type_row *r,
     return s->memory == 0 || plan_longest(&s->p, &s->kv, r->weights, s->memory, &r->longest, e);
 }
 
-// All that a context of this type takes.
-static int64_t all_bytes(const shown_plan *s, const type_row *r, int context)
-{
-    return r->weights + s->cache[context].kv + s->cache[context].state;
-}
-
-// The types of the table, or the file's own where it is quantized.
-static int n_types(const shown_plan *s)
+// All of them, before anything is shown: what fails leaves no half of a document.
+static bool plan_rows(shown_plan *s, err *e)
 {
     int n;
-    file_type_table(&n);
-    return s->p.quantized ? 1 : n;
+    const file_type_info *types = file_type_table(&n);
+    s->n_rows = s->p.quantized ? 1 : n;
+    s->rows = calloc((size_t)s->n_rows, sizeof *s->rows);
+    if (!s->rows) return err_nomem(e, "the table", (size_t)s->n_rows * sizeof *s->rows);
+    for (int i = 0; i < s->n_rows; i++)
+        if (!plan_row(s, &types[i], &s->rows[i], e)) return false;
+    return true;
 }
 
-// ---- text ------------------------------------------------------------------------------------------------------------
+// All that a context of this type takes; sizes of a hostile config may be more than 63 bits together.
+static int64_t all_bytes(const shown_plan *s, const type_row *r, int context)
+{
+    const plan_cache *c = &s->cache[context];
+    int64_t all;
+    return add_i64(r->weights, c->kv, &all) && add_i64(all, c->state, &all) ? all : INT64_MAX;
+}
+
+// ---- text ----------------------------------------------------------------------------------------------------------
 
 static void count_text(const char *what, int64_t n)
 {
@@ -120,8 +131,8 @@ static void layers_text(const shown_plan *s)
 
 static bool caches_text(const shown_plan *s)
 {
-    static const char *const header[] = { ">positions", ">KV cache", ">state", ">without sharing", ">nor windows", ">sharing saves",
-                                          ">both save", NULL };
+    static const char *const header[] = { ">positions", ">KV cache", ">state", ">without sharing", ">nor windows",
+                                          ">sharing saves", ">both save", NULL };
     table t;
     table_begin(&t, header);
     for (int i = 0; i < s->n_contexts; i++) {
@@ -146,7 +157,7 @@ static void longest_cell(table *t, const shown_plan *s, int64_t longest)
     else                                          table_cell(t, "%lld", (long long)longest);
 }
 
-static bool types_text(const shown_plan *s, err *e)
+static bool types_text(const shown_plan *s)
 {
     const char *header[MAX_CONTEXTS + 6] = { "type", ">weights", ">bits a weight" };
     char names[MAX_CONTEXTS][48];
@@ -158,19 +169,17 @@ static bool types_text(const shown_plan *s, err *e)
     }
     if (s->memory) header[n++] = ">longest that fits";
     table_begin(&t, header);
-    for (int i = 0; i < n_types(s); i++) {
-        type_row r;
+    for (int i = 0; i < s->n_rows; i++) {
+        const type_row *r = &s->rows[i];
         char text[32];
-        int  unused;
-        if (!plan_row(s, &file_type_table(&unused)[i], &r, e)) return false;
-        table_cell(&t, "%s", r.label);
-        table_cell(&t, "%s", human_bytes(r.weights, text));
-        table_cell(&t, "%.2f", r.bits);
+        table_cell(&t, "%s", r->label);
+        table_cell(&t, "%s", human_bytes(r->weights, text));
+        table_cell(&t, "%.2f", r->bits);
         for (int k = 0; k < s->n_contexts; k++) {
-            const int64_t all = all_bytes(s, &r, k);
+            const int64_t all = all_bytes(s, r, k);
             table_cell(&t, "%s%s", human_bytes(all, text), s->memory && all > s->memory ? " !" : "");
         }
-        if (s->memory) longest_cell(&t, s, r.longest);
+        if (s->memory) longest_cell(&t, s, r->longest);
     }
     printf("\nWeights, cache and state together, by positions");
     if (s->memory) {
@@ -178,7 +187,7 @@ static bool types_text(const shown_plan *s, err *e)
         printf(" (!: more than %s)", human_bytes(s->memory, text));
     }
     putchar('\n');
-    return table_print(&t, stdout) || err_nomem(e, "the table", 0);
+    return table_print(&t, stdout);
 }
 
 static bool plan_text(const shown_plan *s, err *e)
@@ -186,13 +195,12 @@ static bool plan_text(const shown_plan *s, err *e)
     print_line(stdout, "%s: %s, %s", s->p.path, s->p.arch, s->p.from_file ? "a GGUF file" : "planned from its config");
     parameters_text(s);
     layers_text(s);
-    if (!caches_text(s)) return err_nomem(e, "the table", 0);
-    if (!types_text(s, e)) return false;
+    if (!caches_text(s) || !types_text(s)) return err_nomem(e, "the table", 0);
     printf("\nA file adds its header, with the tokenizer; a run adds buffers for a batch.\n");
     return true;
 }
 
-// ---- JSON ------------------------------------------------------------------------------------------------------------
+// ---- JSON ----------------------------------------------------------------------------------------------------------
 
 static void int_json(json_out *j, const char *key, int64_t v)
 {
@@ -250,27 +258,17 @@ static void type_json(json_out *j, const shown_plan *s, const type_row *r)
     json_close(j, '}');
 }
 
-// Everything is computed before the first byte goes out.
-static bool types_json(json_out *j, const shown_plan *s, err *e)
+static void types_json(json_out *j, const shown_plan *s)
 {
-    int unused;
     json_key(j, "types");
     json_open(j, '[');
-    for (int i = 0; i < n_types(s); i++) {
-        type_row r;
-        if (!plan_row(s, &file_type_table(&unused)[i], &r, e)) return false;
-        type_json(j, s, &r);
-    }
+    for (int i = 0; i < s->n_rows; i++) type_json(j, s, &s->rows[i]);
     json_close(j, ']');
-    return true;
 }
 
-static bool plan_json(const shown_plan *s, err *e)
+static bool plan_json(const shown_plan *s)
 {
     json_out j;
-    type_row first;
-    int      unused;
-    if (!plan_row(s, &file_type_table(&unused)[0], &first, e)) return false;
     inspect_head_json(&j, s->p.path, "plan");
     json_key(&j, "architecture");
     json_cstr(&j, s->p.arch);
@@ -280,7 +278,7 @@ static bool plan_json(const shown_plan *s, err *e)
     int_json(&j, "header_bytes", s->p.header_bytes);
     contexts_json(&j, s);
     if (s->memory) int_json(&j, "memory_limit", s->memory);
-    if (!types_json(&j, s, e)) return false;
+    types_json(&j, s);
     json_close(&j, '}');
     return true;
 }
@@ -290,8 +288,9 @@ bool inspect_plan(const char *path, const inspect_plan_opts *o, err *e)
     shown_plan *s = calloc(1, sizeof *s);
     if (!s) return err_nomem(e, "a plan", sizeof *s);
     bool ok = read_options(s, o, e) && plan_open(&s->p, path, e) && choose_contexts(s, o, e) && plan_contexts(s, e);
-    ok = ok && (o->json ? plan_json(s, e) : plan_text(s, e));
+    ok = ok && plan_rows(s, e) && (o->json ? plan_json(s) : plan_text(s, e));
     plan_close(&s->p);
+    free(s->rows);
     free(s);
     return ok;
 }

@@ -225,10 +225,8 @@ static void never_run(const hparams *h, const gguf *g)
         bytes += t->n_bytes;
     }
     printf("%d block%s behind the %d layers, which predict%s further tokens, %s never run: %lld tensors, %s\n",
-           h->n_nextn,
-           h->n_nextn == 1 ? "" : "s", h->n_layer, h->n_nextn == 1 ? "s" : "", h->n_nextn == 1 ? "is" : "are",
-               (long long)n,
-           human_bytes(bytes, size));
+           h->n_nextn, h->n_nextn == 1 ? "" : "s", h->n_layer, h->n_nextn == 1 ? "s" : "",
+           h->n_nextn == 1 ? "is" : "are", (long long)n, human_bytes(bytes, size));
 }
 
 static bool print_text(const program *p, const hparams *h, const gguf *g)

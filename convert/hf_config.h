@@ -45,7 +45,7 @@ typedef struct {                    // what all layers of one kind have in commo
 typedef struct {                    // delta nets ("linear attention") in the place of attention; conv_kernel 0: none
     int64_t conv_kernel;            // taps of the convolution
     int64_t n_key_head, n_value_head, key_dim, value_dim;
-    int64_t full_interval;          // every so manieth layer has attention, where no list says it
+    int64_t full_interval;          // where no list says it, every full_interval-th layer has attention
 } hf_delta;
 
 typedef struct {

@@ -315,8 +315,8 @@ static bool read_part(hf_config *c, const rope_dict *d, const cJSON *t, const ch
     } else if (!config_not_null(t, key, where, e) || !json_f64_or(t, key, part, &part, where, e)) {
         return false;
     }
-    c->rope_dim = (int64_t)((double)head_dim * part);
-    if (part <= 1 && c->rope_dim >= 2 && c->rope_dim % 2 == 0) return true;
+    c->rope_dim = part >= 0 && part <= 1 ? (int64_t)((double)head_dim * part) : 0;
+    if (c->rope_dim >= 2 && c->rope_dim % 2 == 0) return true;
     return err_set(e, ERR_INPUT, "%s: %s: found %g, expected an even part of a head of %lld", d->where, key, part,
                    (long long)head_dim);
 }

@@ -87,7 +87,7 @@ static entry *entry_of(sums *s, const char *tensor, int64_t n_mat, int64_t cols,
 {
     bool          found;
     const int64_t at = place_of(s, tensor, &found);
-    entry        *x = &s->v[at], fresh;
+    entry        *x = found ? &s->v[at] : NULL, fresh;
     if (found && x->cols == cols && x->n_mat == n_mat) return x;
     if (found && (x->n_mat > 1 || n_mat > 1)) {
         err_set(e, ERR_INPUT, "%s: entry '%s': found %lld values for %lld counts, expected %lld for %lld", where, tensor,
@@ -196,7 +196,8 @@ static const char sum_suffix[] = ".in_sum2", count_suffix[] = ".counts";
 static bool float_rows(const gguf *g, const gguf_tensor *t, err *e)
 {
     if (t->type == DT_F32 && t->n_elems >= 1 && ((uintptr_t)t->data & 3) == 0) return true;
-    return err_set(e, ERR_INPUT, "%s: tensor '%s': expected %lld F32 values", gguf_path(g), t->name, (long long)t->n_elems);
+    return err_set(e, ERR_INPUT, "%s: tensor '%s': found %lld values of %s, expected F32 values, one at least",
+                   gguf_path(g), t->name, (long long)t->n_elems, dtype_name(t->type));
 }
 
 // Sums are added as they are: finite, and not negative.

@@ -242,19 +242,12 @@ static bool add_layer(const model_plan *p, const kv_spec *kv, int i, int64_t n_c
     return fits || err_set(e, ERR_USAGE, "a context of %lld tokens does not fit in 64-bit memory", (long long)n_ctx);
 }
 
-// F32: a matrix for each value head, and what the convolution sees of the tokens before.
-static int64_t state_bytes(const delta_shape *d)
-{
-    const int64_t heads = (int64_t)d->value_heads * d->key_dim * d->value_dim;
-    return (heads + (int64_t)(d->taps - 1) * delta_channels(d)) * (int64_t)sizeof(float);
-}
-
 bool plan_cache_of(const model_plan *p, const kv_spec *kv, int64_t n_ctx, plan_cache *c, err *e)
 {
     *c = (plan_cache){ 0 };
     if (!kv_spec_check(kv, &p->h, e)) return false;
     for (int i = 0; i < p->h.n_layer; i++) {
-        if (p->h.layers[i].recurrent)                     c->state += state_bytes(&p->h.delta);
+        if (p->h.layers[i].recurrent)               c->state += delta_state_bytes(&p->h.delta);
         else if (!add_layer(p, kv, i, n_ctx, c, e)) return false;
     }
     return true;

@@ -44,7 +44,7 @@ typedef struct { int64_t first_shared_kv, first_mtp; } imatrix_reach;
 bool imatrix_for_tensor(const imatrix *m, const policy_tensor *t, dtype to, imatrix_reach reach,
                         const float **importance, err *e);
 
-// Warns, in one line, of experts that the matrix knows little of, among n tensors of which types[i] has blocks: how many no token
+// Warns, in a line for each kind, of experts that the matrix knows little of, among n tensors of which types[i] has blocks: how many no token
 // reached (their columns count alike, as in llama-quantize), how many fewer than IMATRIX_FEW tokens did (their values are used as
 // they are), and the first of each by name. log may be NULL.
 enum { IMATRIX_FEW = 16 };

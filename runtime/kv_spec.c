@@ -205,13 +205,6 @@ static bool add_product(int64_t *sum, int64_t a, int64_t b)
     return mul_i64(a, b, &p) && add_i64(*sum, p, sum);
 }
 
-// What one recurrent layer keeps, F32: the last inputs of its convolution, and its heads' states.
-static int64_t state_bytes(const delta_shape *d)
-{
-    const int64_t conv = (d->taps - 1) * delta_channels(d), rule = (int64_t)d->value_heads * d->key_dim * d->value_dim;
-    return (conv + rule) * (int64_t)sizeof(float);
-}
-
 bool memory_plan_of(memory_plan *p, const hparams *h, const kv_spec *kv, int64_t n_ctx, int n_batch, err *e)
 {
     memset(p, 0, sizeof *p);
@@ -219,7 +212,7 @@ bool memory_plan_of(memory_plan *p, const hparams *h, const kv_spec *kv, int64_t
     for (int i = 0; i < h->n_layer; i++) {
         const layer_shape *l = &h->layers[i];
         if (l->recurrent) {
-            p->state_bytes += state_bytes(&h->delta);
+            p->state_bytes += delta_state_bytes(&h->delta);
             p->n_state_layers++;
             continue;
         }

@@ -192,12 +192,33 @@ static void touch_rows(spans *all, view v, int64_t n, int64_t dim, bool write)
     touch(all, v, v.one ? n : (n - 1) * head + dim, write);
 }
 
-static void touch_experts(const op *o, const op_shape w[OP_WEIGHTS], spans *all)
+static void touch_route(const op *o, spans *all)
+{
+    touch(all, o->in[0], o->experts, false);
+    touch(all, o->out[0], o->slots, true);
+    touch(all, o->out[1], o->slots, true);
+}
+
+static void touch_products(const op *o, const op_shape w[OP_WEIGHTS], spans *all)
 {
     touch_rows(all, o->in[0], o->in[0].head ? o->slots : 1, w[0].cols, false);
     touch(all, o->in[1], o->slots, false);
     for (int i = 0; i < OP_WEIGHTS; i++)
         if (o->w[i] >= 0) touch_rows(all, o->out[i], o->slots, w[i].rows / o->experts, true);
+}
+
+static void touch_join(const op *o, spans *all)
+{
+    touch_rows(all, o->in[0], o->slots, o->dim, false);
+    touch(all, o->in[1], o->slots, false);
+    touch(all, o->out[0], o->dim, true);
+}
+
+static void touch_experts(const op *o, const op_shape w[OP_WEIGHTS], spans *all)
+{
+    if (o->kind == OP_ROUTE)     touch_route(o, all);
+    if (o->kind == OP_LINEAR_ID) touch_products(o, w, all);
+    if (o->kind == OP_JOIN)      touch_join(o, all);
 }
 
 static void touch_delta(const op *o, spans *all)
@@ -223,23 +244,13 @@ int op_touches(const op *o, const op_shape w[OP_WEIGHTS], int head_dim, op_span 
             if (o->w[i] >= 0) touch(&all, o->out[i], w[i].rows, true);
         touch(&all, o->in[1], o->dim, false);
         break;
-    case OP_NORM: case OP_L2NORM: case OP_ADD: case OP_MUL: case OP_SCALE: case OP_ACT: case OP_ACT_MUL: case OP_SOFTCAP: case OP_ROTATE: case OP_GATE:
-    case OP_DECAY:
+    case OP_NORM: case OP_L2NORM: case OP_ADD: case OP_MUL: case OP_SCALE: case OP_ACT: case OP_ACT_MUL:
+    case OP_SOFTCAP: case OP_ROTATE: case OP_GATE: case OP_DECAY:
         for (int i = 0; i < OP_VIEWS; i++) touch_rows(&all, o->in[i], o->rows, o->dim, false);
         touch_rows(&all, o->out[0], o->rows, o->dim, true);
         break;
-    case OP_ROUTE:
-        touch(&all, o->in[0], o->experts, false);
-        touch(&all, o->out[0], o->slots, true);
-        touch(&all, o->out[1], o->slots, true);
-        break;
-    case OP_LINEAR_ID:
+    case OP_ROUTE: case OP_LINEAR_ID: case OP_JOIN:
         touch_experts(o, w, &all);
-        break;
-    case OP_JOIN:
-        touch_rows(&all, o->in[0], o->slots, o->dim, false);
-        touch(&all, o->in[1], o->slots, false);
-        touch(&all, o->out[0], o->dim, true);
         break;
     case OP_CONV:
         touch(&all, o->in[0], o->dim, false);

@@ -112,6 +112,7 @@ START_TEST(outside_its_range_a_key_is_refused_by_name)
         { "attention.layer_norm_rms_epsilon", 0, true, "key 'llama.attention.layer_norm_rms_epsilon': expected a number above 0" },
         { "final_logit_softcapping", -1, true, "key 'llama.final_logit_softcapping': expected a number of at least 0" },
         { "attention.shared_kv_layers", 2, false, "key 'llama.attention.shared_kv_layers': found 2, expected 0 to 1" },
+        { "attention.shared_kv_layers", 1, false, "key 'llama.attention.shared_kv_layers': found layers that share" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         hparams    h;

@@ -592,6 +592,10 @@ START_TEST(keys_that_do_not_fit_are_refused_by_name)
         { MIXED_QWEN3MOE, "rope.dimension_count", 8, "rope.dimension_count': only heads that rotate as a whole" },
         { MIXED_QWEN35, "attention.recurrent_layers", 1, NULL },         // all of them: nothing is wrong with that
         { MIXED_QWEN35, "expert_count", 3, "expert_count': models of experts are neither run" },
+        { MIXED_QWEN35, "attention.sliding_window", 8, "attention.sliding_window': found a window, which no layer" },
+        { MIXED_QWEN35, "attention.sliding_window", 0, NULL },
+        { MIXED_QWEN35MOE, "attention.shared_kv_layers", 1, "attention.shared_kv_layers': found layers that share" },
+        { MIXED_QWEN3MOE, "attention.shared_kv_layers", 1, "attention.shared_kv_layers': found layers that share" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         hparams h;

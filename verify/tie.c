@@ -16,11 +16,17 @@ static double base_margin(const fixture_step *s, int top_k)
     return top_k < 2 ? NAN : (double)s->logits[0] - (double)s->logits[1];
 }
 
+// The places are sorted, and in a large model there are many.
 bool tie_routed(const fixture_case *c, int64_t step)
 {
-    for (int64_t i = 0; i < c->n_router_ties; i++)
-        if (c->router_ties[i].position == c->n_prompt - 1 + step) return true;
-    return false;
+    const int64_t position = c->n_prompt - 1 + step;
+    int64_t lo = 0, hi = c->n_router_ties;
+    while (lo < hi) {
+        const int64_t mid = lo + (hi - lo) / 2;
+        if (c->router_ties[mid].position < position) lo = mid + 1;
+        else                                         hi = mid;
+    }
+    return lo < c->n_router_ties && c->router_ties[lo].position == position;
 }
 
 bool tie_routed_are_few(const fixture *f)

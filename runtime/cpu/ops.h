@@ -16,8 +16,10 @@ typedef struct {
 // A run this long is worth waking the other threads for.
 enum { PARALLEL_FLOATS = 1 << 15 };
 
-static inline const weight *weight_of(const call *k,
-                                      int i) { return k->o->w[i] < 0 ? NULL : &k->m->weights[k->o->w[i]]; }
+static inline const weight *weight_of(const call *k, int i)
+{
+    return k->o->w[i] < 0 ? NULL : &k->m->weights[k->o->w[i]];
+}
 
 // Token 0 of an operand.
 static inline float *at(const call *k, view v) { return op_at(k->m, k->a, v); }

@@ -198,8 +198,7 @@ static void delta_net(program *p, const hparams *h, const buffers *b, int i)
     const delta_buffers *d = &b->delta;
     const int64_t values = (int64_t)s->value_heads * s->value_dim, channels = delta_channels(s);
     const view z = part_rows(d->z, values);
-    const int state = program_add_state(p, i, (s->taps - 1) * channels,
-                                        (int64_t)s->value_heads * s->key_dim * s->value_dim);
+    const int state = program_add_state(p, i, delta_conv_floats(s), delta_rule_floats(s));
     two_products(p, h, b, i, wide, (view[]){ part_rows(d->mixed, channels), z });
     two_products(p, h, b, i, narrow, (view[]){ part_rows(d->beta, s->value_heads),
                                                part_rows(d->alpha, s->value_heads) });
