@@ -29,7 +29,13 @@ static const family_case FAMILIES[] = {
 };
 enum { N_FAMILIES = sizeof FAMILIES / sizeof *FAMILIES };
 
-static void setup(void) { files_begin("families"); }
+static void setup(void)
+{
+    files_begin("families");
+#if defined(__SANITIZE_ADDRESS__)
+    printf("SMALLER under sanitizers: two cases of each fixture\n");
+#endif
+}
 
 static const char *artifact_of(const family_case *f, file_type type, const char *suffix)
 {
