@@ -134,7 +134,7 @@ START_TEST(mistakes_are_caught_and_the_layer_is_named)
 }
 END_TEST
 
-// ---- experts, delta nets, and Gemma 4 in its larger shapes -----------------------------------------------------------
+// ---- experts, delta nets, and Gemma 4 in its larger shapes ----------------------------------------------------------
 
 static const family_case MIXED[] = {
     { "qwen35moe", DIR_OF("tiny-qwen35moe"), .untied = true },
