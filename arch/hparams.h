@@ -48,7 +48,7 @@ typedef struct {
     arch_family family;
     char    arch[32];
     int     n_layer, n_embd, n_head, n_embd_per_layer;  // n_embd_per_layer 0: none
-    int     n_nextn;                                    // blocks behind the layers that predict further tokens: never run
+    int     n_nextn;                                    // blocks behind the layers that are never run: they guess
     int     n_expert, n_expert_used, n_ff_shared;       // n_expert 0: none; n_ff_shared 0: no shared expert
     delta_shape delta;                                  // of the recurrent layers
     int64_t n_vocab, n_ctx_train, window;

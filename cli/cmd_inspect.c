@@ -23,7 +23,8 @@ static const opt options[] = {
     { "--memory", NULL, OPT_TEXT, offsetof(inspect_options, memory), "SIZE",
       "with --plan: which types and contexts fit, as 24GiB", false, 0, 0, NULL },
     { "--ctx", NULL, OPT_GIVEN_INT, offsetof(inspect_options, ctx), "N",
-      "with --plan: this many positions (default: 4096 to 262144, as far as trained)", false, 1, (int64_t)1 << 40, NULL },
+      "with --plan: this many positions (default: 4096 to 262144, as far as trained)",
+      false, 1, (int64_t)1 << 40, NULL },
     { "--kv", NULL, OPT_TEXT, offsetof(inspect_options, kv), "SPEC",
       "with --plan: the KV cache, as q8_0 or sliding:q4_0;full:bf16 (default: bf16)", false, 0, 0, NULL },
     OPT_JSON(inspect_options),
@@ -80,10 +81,10 @@ const command cmd_inspect = {
              "is run. A model that could not be run is shown too; then a message says why, and the exit status is 3. JSON keys: kv\n"
              "(object), tensors (array of name, type, shape, offset, bytes; the slowest dimension first), memory, assumed (keys that\n"
              "the file leaves out, with what they are taken for), problem (why it could not be run, or null); of a folder of GGUF\n"
-             "files artifacts; with --program buffers (floats of a token) and operations. --plan reads no weights: the tensors that\n"
-             "convert would write of a config.json (or those of a GGUF file) in each type, by the same choice; JSON keys:\n"
-             "architecture, parameters, layers, trained_positions, header_bytes, kv_spec, memory (of each number of positions), types,\n"
-             "memory_limit.\n",
+             "files artifacts; with --program buffers (floats of a token) and operations. --plan reads no weights: the\n"
+             "tensors that convert would write of a config.json (or those of a GGUF file) in each type, by the same\n"
+             "choice; JSON keys: architecture, parameters, layers, trained_positions, header_bytes, kv_spec, memory (of\n"
+             "each number of positions), types, memory_limit.\n",
     .examples = "  hallmark inspect gemma-Q4_K_M.gguf\n"
                 "  hallmark inspect out/gemma-4-E2B-it-GGUF\n"
                 "  hallmark inspect ~/models/gemma-4-E2B-it\n"

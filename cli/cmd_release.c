@@ -28,7 +28,8 @@ static const opt options[] = {
     { "--name", NULL, OPT_PATH, offsetof(release_options, name), "NAME", "stem of the published names (default: the folder's name)", false, 0, 0, NULL },
     { "--strict-types", NULL, OPT_FLAG, offsetof(release_options, strict_types), NULL, "refuse a type whose blocks some rows do not fit, where those tensors would take another", false, 0, 0, NULL },
     { "--no-mtp", NULL, OPT_FLAG, offsetof(release_options, no_mtp), NULL,
-      "leave out the block that guesses the token after the next (Qwen 3.5), which nothing here runs", false, 0, 0, NULL },
+      "leave out the block that guesses the token after the next (Qwen 3.5), which nothing here runs",
+      false, 0, 0, NULL },
     { "--tokens", NULL, OPT_INT, offsetof(release_options, tokens), "N", "length of the free run (default: 30)", false, 1, 1 << 20, NULL },
     OPT_DEVICE(release_options),
     { "--gate", NULL, OPT_PATH, offsetof(release_options, gate), "FILE", "limits other than the built-in ones, as JSON", false, 0, 0, NULL },
@@ -158,7 +159,8 @@ static int release(const char *hf_dir, const release_options *o, const file_type
         .name = o->name, .types = n_types ? types : NULL, .n_types = n_types,
         .fixtures = o->fixtures.n ? o->fixtures.v : NULL, .n_fixtures = o->fixtures.n,
         .n_threads = (int)o->threads, .tokens = o->tokens, .device = o->device, .gate_path = o->gate,
-        .strict_types = o->strict_types, .no_mtp = o->no_mtp, .fixture_script = script, .progress = progress_bar_begin(&bar),
+        .strict_types = o->strict_types, .no_mtp = o->no_mtp, .fixture_script = script,
+        .progress = progress_bar_begin(&bar),
     };
     bool ok = release_checkpoint(&r, hf_dir, o->out, &ro, &e);
     progress_bar_end(&bar);

@@ -15,8 +15,8 @@ bool inspect_fixture(const char *path, bool json, err *e);
 // The forward pass of a model as a list of operations: inspect --program. ERR_INPUT where the file could not be run.
 bool inspect_program(const char *path, bool json, err *e);              // a GGUF file
 
-// What a model costs, of a config.json, a folder with one, or a GGUF file: inspect --plan. NULL and 0: not asked for. JSON
-// keys of its own.
+// What a model costs, of a config.json, a folder with one, or a GGUF file: inspect --plan. NULL and 0: not asked for.
+// JSON keys of its own.
 typedef struct { const char *memory, *kv; int64_t n_ctx; bool json; } inspect_plan_opts;
 bool inspect_plan(const char *path, const inspect_plan_opts *o, err *e);
 

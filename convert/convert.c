@@ -43,7 +43,7 @@ typedef struct {        // one conversion, from opening the folder to renaming t
     char                (*digests)[SHA256_HEX + 1]; // [map.n]
 } job;
 
-// ---- what is in the folder ------------------------------------------------------------------------------------------------
+// ---- what is in the folder -----------------------------------------------------------------------------------------
 
 // *v stays NULL where an optional file does not exist.
 static bool read_json(cJSON **v, const char *dir, const char *name, bool required, err *e)
@@ -105,7 +105,7 @@ static bool open_folder(job *j, err *e)
     return !j->o->imatrix || (j->im = imatrix_open(j->o->imatrix, e)) != NULL;
 }
 
-// ---- metadata -------------------------------------------------------------------------------------------------------------
+// ---- metadata ------------------------------------------------------------------------------------------------------
 
 static bool plan_hparams(const hf_config *c, gguf_plan *p, err *e)
 {
@@ -157,11 +157,11 @@ static bool plan_metadata(job *j, err *e)
         && effort_plan_keys(j->plan, &j->o->effort, e);
 }
 
-// ---- tensors --------------------------------------------------------------------------------------------------------------
+// ---- tensors -------------------------------------------------------------------------------------------------------
 
-// The policy speaks of the file that a quantizer would be given, and leaves some tensors as they are in it. That file is
-// llama.cpp's converter's: F32 for vectors, norms, routers and convolutions, and else the type of the checkpoint, or the
-// one that was asked for if that is a plain one.
+// The policy speaks of the file that a quantizer would be given, and leaves some tensors as they are in it. That file
+// is llama.cpp's converter's: F32 for vectors, norms, routers and convolutions, and else the type of the checkpoint, or
+// the one that was asked for if that is a plain one.
 static dtype type_before_policy(const job *j, const mapped_tensor *t)
 {
     bool plain = j->type->base == DT_F32 || j->type->base == DT_F16 || j->type->base == DT_BF16;
@@ -225,7 +225,7 @@ static bool allocate(job *j, err *e)
     return (j->tensors && j->types && j->wanted && j->sources && j->digests) || err_nomem(e, "the list of tensors", n * sizeof *j->sources);
 }
 
-// ---- writing --------------------------------------------------------------------------------------------------------------
+// ---- writing -------------------------------------------------------------------------------------------------------
 
 // The digest of the source is taken while tensors are written: both read the same pages, through the same mapping.
 static bool write_data(job *j, outfile *f, source_id *id, err *e)
@@ -346,7 +346,7 @@ bool convert_preview(quantize_preview *v, const char *hf_dir, const convert_opts
     return ok;
 }
 
-// ---- the same checkpoint, and a file that may have been made from it ----------------------------------------------------------
+// ---- the same checkpoint, and a file that may have been made from it -----------------------------------------------
 
 // A tensor that is missing is derive_compare's to name.
 static bool has_chosen_types(const job *j, const gguf *art, err *e)
@@ -414,7 +414,7 @@ bool convert_proves(const gguf *art, const char *hf_dir, const convert_opts *o, 
     return ok;
 }
 
-// ---- from a config alone ----------------------------------------------------------------------------------------------------
+// ---- from a config alone -------------------------------------------------------------------------------------------
 
 bool convert_config_agrees(const gguf *g, const cJSON *config, err *e)
 {

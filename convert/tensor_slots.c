@@ -281,9 +281,9 @@ static double mean_of(const st_tensor *x)
     return sum / (double)x->n_elems;
 }
 
-// Norms that hold w where the model multiplies by 1 + w are trained from 0, and many stay near it (0.03 in the first layer
-// of Qwen 3.5). An export that has added the 1 (MLX does) would get it twice, and talk nonsense: then not one of them is
-// near 0. The block that guesses is not asked: it may have been copied beside such an export as it was.
+// Norms that hold w where the model multiplies by 1 + w are trained from 0, and many stay near it (0.03 in the first
+// layer of Qwen 3.5). An export that has added the 1 (MLX does) would get it twice, and talk nonsense: then not one of
+// them is near 0. The block that guesses is not asked: it may have been copied beside such an export as it was.
 static bool check_norms(const slot_table *t, const st *s, err *e)
 {
     const st_tensor *least = NULL;

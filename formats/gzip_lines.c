@@ -6,9 +6,10 @@
 bool gzip_lines_start(gzip_lines *l, const uint8_t *gz, int64_t n, const char *path, err *e)
 {
     *l = (gzip_lines){ .in = gz, .n_in = n, .path = path, .e = e };
-    l->max_total = n < (LIMIT_FIXTURE_BYTES - LIMIT_FIXTURE_FREE) / LIMIT_FIXTURE_RATIO ? LIMIT_FIXTURE_FREE + n * LIMIT_FIXTURE_RATIO
-                                                                                       : LIMIT_FIXTURE_BYTES;
-    if (n < 18 || gz[0] != 0x1f || gz[1] != 0x8b) return err_set(e, ERR_INPUT, "%s: offset 0: found no gzip header, expected one", path);
+    const bool small = n < (LIMIT_FIXTURE_BYTES - LIMIT_FIXTURE_FREE) / LIMIT_FIXTURE_RATIO;
+    l->max_total = small ? LIMIT_FIXTURE_FREE + n * LIMIT_FIXTURE_RATIO : LIMIT_FIXTURE_BYTES;
+    if (n < 18 || gz[0] != 0x1f || gz[1] != 0x8b)
+        return err_set(e, ERR_INPUT, "%s: offset 0: found no gzip header, expected one", path);
     // 15 + 16: the largest window, and gzip's header and CRC, no other format.
     if (inflateInit2(&l->z, 15 + 16) != Z_OK) return err_nomem(e, "decompression", 1 << 16);
     return true;
@@ -30,7 +31,8 @@ static bool make_room(gzip_lines *l)
         l->from = 0;
     }
     if (l->to >= LIMIT_FIXTURE_LINE)
-        return err_set(l->e, ERR_INPUT, "%s: line %lld: found more than %lld bytes", l->path, (long long)l->number + 1, (long long)LIMIT_FIXTURE_LINE);
+        return err_set(l->e, ERR_INPUT, "%s: line %lld: found more than %lld bytes", l->path, (long long)l->number + 1,
+                       (long long)LIMIT_FIXTURE_LINE);
     if (l->cap - l->to >= STEP) return true;
     int64_t cap = l->cap ? l->cap * 2 : 2 * STEP;
     char   *v   = realloc(l->buf, (size_t)cap);
@@ -57,16 +59,19 @@ static bool inflate_some(gzip_lines *l)
     l->to    += got;
     l->total += got;
     if (l->total > l->max_total)
-        return err_set(l->e, ERR_INPUT, "%s: found more than %lld bytes in %lld compressed ones", l->path, (long long)l->max_total, (long long)l->n_in);
+        return err_set(l->e, ERR_INPUT, "%s: found more than %lld bytes in %lld compressed ones", l->path,
+                       (long long)l->max_total, (long long)l->n_in);
     if (rc == Z_STREAM_END) {
         l->ended = l->z.avail_in == 0 && l->i_in == l->n_in;
         return l->ended || inflateReset(&l->z) == Z_OK || err_nomem(l->e, "decompression", 1 << 16);
     }
     if (rc == Z_MEM_ERROR) return err_nomem(l->e, "decompression", 1 << 16);
     if (rc != Z_OK && rc != Z_BUF_ERROR)
-        return err_set(l->e, ERR_INPUT, "%s: offset %lld: found damaged gzip data (%s)", l->path, (long long)at, l->z.msg ? l->z.msg : "no reason given");
+        return err_set(l->e, ERR_INPUT, "%s: offset %lld: found damaged gzip data (%s)", l->path, (long long)at,
+                       l->z.msg ? l->z.msg : "no reason given");
     if (got == 0 && l->z.avail_in == 0 && l->i_in == l->n_in)
-        return err_set(l->e, ERR_INPUT, "%s: offset %lld: found the end, expected more gzip data", l->path, (long long)l->n_in);
+        return err_set(l->e, ERR_INPUT, "%s: offset %lld: found the end, expected more gzip data", l->path,
+                       (long long)l->n_in);
     return true;
 }
 

@@ -1,8 +1,8 @@
 // gzip_lines: the lines of a gzip stream (RFC 1952) in memory, one after another.
 //
-// The stream may be anybody's: lines and the whole are limited (checked.h, LIMIT_FIXTURE_...), so that little that becomes
-// much is refused, and so is a stream that is cut, damaged or followed by something else. It may hold several members.
-// Proved by tests/fixture_test.c and tests/fuzz/fixture_fuzz.c.
+// The stream may be anybody's: lines and the whole are limited (checked.h, LIMIT_FIXTURE_...), so that little that
+// becomes much is refused, and so is a stream that is cut, damaged or followed by something else. It may hold several
+// members. Proved by tests/fixture_test.c and tests/fuzz/fixture_fuzz.c.
 #ifndef HALLMARK_FORMATS_GZIP_LINES_H
 #define HALLMARK_FORMATS_GZIP_LINES_H
 
@@ -29,7 +29,8 @@ typedef struct {
 bool gzip_lines_start(gzip_lines *l, const uint8_t *gz, int64_t n, const char *path, err *e);
 void gzip_lines_end(gzip_lines *l);
 
-// The next line without its end; *line is valid until the next call. False at the end (e is then untouched) or on failure.
+// The next line without its end; *line is valid until the next call. False at the end (e is then untouched) or on
+// failure.
 bool gzip_lines_next(gzip_lines *l, char **line, int64_t *n);
 
 #endif

@@ -63,14 +63,15 @@ void calibration_free(calibration *c)
 
 // ---- which inputs there are -----------------------------------------------------------------------------------------
 
-// The matrix whose input stands for this one's; false for tensors that no layer multiplies with, and for those of blocks from
-// n_layer on, which no forward pass uses.
+// The matrix whose input stands for this one's; false for tensors that no layer multiplies with, and for those of
+// blocks from n_layer on, which no forward pass uses.
 static bool input_name(char *name, size_t size, const char *tensor, int n_layer)
 {
     static const struct { const char *tensor, *stands_for; } products[] = {
         { "attn_q", "attn_q" }, { "attn_k", "attn_q" }, { "attn_v", "attn_q" }, { "attn_output", "attn_output" }, { "ffn_gate", "ffn_gate" },
         { "ffn_up", "ffn_gate" }, { "ffn_down", "ffn_down" }, { "inp_gate", "inp_gate" }, { "proj", "proj" },
-        { "attn_qkv", "attn_qkv" }, { "attn_gate", "attn_qkv" }, { "ssm_alpha", "attn_qkv" }, { "ssm_beta", "attn_qkv" },
+        { "attn_qkv", "attn_qkv" }, { "attn_gate", "attn_qkv" }, { "ssm_alpha", "attn_qkv" },
+        { "ssm_beta", "attn_qkv" },
         { "ssm_out", "ssm_out" }, { "ffn_gate_shexp", "ffn_gate_shexp" }, { "ffn_up_shexp", "ffn_gate_shexp" },
         { "ffn_down_shexp", "ffn_down_shexp" },
     };

@@ -1,10 +1,10 @@
 // importance: importance matrices computed by our own runtime, and written in llama.cpp's GGUF form (general.type "imatrix").
 //
 // For each weight matrix of a layer: the sum over all tokens of the square of what it is multiplied with, column by column ("<name>.in_sum2",
-// F32 [cols]), and how many tokens there were ("<name>.counts", F32 [1]); of a tensor of experts a row and a count for each of
-// them ([n_expert][cols], [n_expert][1]). quant/imatrix.h reads the result. The texts are encoded with BOS
-// and cut in chunks, each begun with BOS and run by itself; what is left over after the last whole chunk is not used: as llama-imatrix does it.
-// "imatrix.datasets" has the texts' names without their folders, those of merged matrices too.
+// F32 [cols]), and how many tokens there were ("<name>.counts", F32 [1]); of a tensor of experts a row and a count for
+// each of them ([n_expert][cols], [n_expert][1]). quant/imatrix.h reads the result. The texts are encoded with BOS and
+// cut in chunks, each begun with BOS and run by itself; what is left over after the last whole chunk is not used: as
+// llama-imatrix does it. "imatrix.datasets" has the texts' names without their folders, those of merged matrices too.
 #ifndef HALLMARK_MEASURE_IMPORTANCE_H
 #define HALLMARK_MEASURE_IMPORTANCE_H
 

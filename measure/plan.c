@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---- the tensors of a config -----------------------------------------------------------------------------------------
+// ---- the tensors of a config ---------------------------------------------------------------------------------------
 
 static bool list_of_config(model_plan *p, const hf_config *c, err *e)
 {
@@ -38,7 +38,8 @@ static bool hparams_of_config(model_plan *p, const cJSON *config, const char *wh
     uint8_t   *bytes = NULL;
     int64_t    n = 0, header, file;
     gguf_plan *plan = convert_plan_of_config(config, where, e);
-    bool ok = plan && (gguf_plan_find(plan, "general.file_type") || gguf_plan_u32(plan, "general.file_type", FT_BF16, e));
+    bool ok = plan != NULL;
+    if (ok && !gguf_plan_find(plan, "general.file_type")) ok = gguf_plan_u32(plan, "general.file_type", FT_BF16, e);
     ok = ok && gguf_plan_layout(plan, &header, &file, e) && gguf_plan_header(plan, &bytes, &n, e);
     ok = ok && (g = gguf_open_mem(bytes, n, where, e)) != NULL && hparams_read(&p->h, g, e);
     p->h.rope_freq_factors = NULL;          // of the mapping that is closed here
@@ -60,7 +61,7 @@ static bool open_config(model_plan *p, const char *path, err *e)
     return ok;
 }
 
-// ---- the tensors of a file -------------------------------------------------------------------------------------------
+// ---- the tensors of a file -----------------------------------------------------------------------------------------
 
 // What counting looks at, of a file.
 static bool sizes_of_file(const model_plan *p, const arch_facts *f, model_sizes *m, err *e)
@@ -113,7 +114,8 @@ static bool open_file(model_plan *p, const char *path, err *e)
     if (ok) {
         p->h.rope_freq_factors = NULL;
         p->header_bytes = gguf_data_off(g);
-        p->policy = (policy_model){ .n_layer = f.n_layer, .n_head = f.n_head, .n_head_kv = f.n_head_kv, .n_expert = f.n_expert,
+        p->policy = (policy_model){ .n_layer = f.n_layer, .n_head = f.n_head, .n_head_kv = f.n_head_kv,
+                                    .n_expert = f.n_expert,
                                     .has_output = gguf_find_tensor(g, "output.weight") != NULL };
         ok = gguf_n_tensors(g) > 0 || err_set(e, ERR_INPUT, "%s: found no tensors, expected a whole model", path);
     }
@@ -127,7 +129,7 @@ static bool open_file(model_plan *p, const char *path, err *e)
     return ok;
 }
 
-// ---- opening ---------------------------------------------------------------------------------------------------------
+// ---- opening -------------------------------------------------------------------------------------------------------
 
 // By content, as inspect does.
 static bool is_gguf(const char *path, bool *yes, err *e)
@@ -194,7 +196,7 @@ void plan_close(model_plan *p)
     memset(p, 0, sizeof *p);
 }
 
-// ---- weights ---------------------------------------------------------------------------------------------------------
+// ---- weights -------------------------------------------------------------------------------------------------------
 
 bool plan_weights(const model_plan *p, file_type ft, int64_t *bytes, err *e)
 {
@@ -213,7 +215,7 @@ bool plan_weights(const model_plan *p, file_type ft, int64_t *bytes, err *e)
     return true;
 }
 
-// ---- caches and states -----------------------------------------------------------------------------------------------
+// ---- caches and states ---------------------------------------------------------------------------------------------
 
 static bool add_product(int64_t *sum, int64_t a, int64_t b)
 {
@@ -234,7 +236,8 @@ static bool add_layer(const model_plan *p, const kv_spec *kv, int i, int64_t n_c
     const layer_shape *l = &p->h.layers[i];
     kv_choice choice;
     int64_t   bytes;
-    if (!kv_spec_choose(kv, &p->h, l->kv_source, &choice, e)) return false;     // who shares keeps what its source keeps
+    // Who shares keeps what its source keeps.
+    if (!kv_spec_choose(kv, &p->h, l->kv_source, &choice, e)) return false;
     const int64_t kept = kv_capacity(&p->h, i, n_ctx, PLAN_BATCH);
     bool fits = position_bytes(l, &choice, &bytes) && add_product(&c->kv_unshared, bytes, kept);
     fits = fits && add_product(&c->kv_plain, bytes, n_ctx);

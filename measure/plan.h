@@ -1,8 +1,9 @@
-// plan: what a model costs before it is converted, or run: parameters, the size of its weights in each type by the choice
-// that convert and quantize make, caches and states at a length of context.
+// plan: what a model costs before it is converted, or run: parameters, the size of its weights in each type by the
+// choice that convert and quantize make, caches and states at a length of context.
 //
 // From a config.json alone, a folder with one, or a GGUF file. Nothing is run, and no weight is read.
-// Proved by tests/plan_test.c, whose numbers are derived by hand from the configs of published models (fixtures/configs).
+// Proved by tests/plan_test.c, whose numbers are derived by hand from the configs of published models
+// (fixtures/configs).
 #ifndef HALLMARK_MEASURE_PLAN_H
 #define HALLMARK_MEASURE_PLAN_H
 
@@ -13,7 +14,7 @@
 
 typedef struct {
     char          *path, *arch;     // owned
-    bool           from_file;       // a GGUF file: its tensors as they are; else those that convert would write from BF16
+    bool           from_file;       // a GGUF file: its tensors as they are; else those that convert writes from BF16
     bool           quantized;       // it has blocks already, and can become no other type
     hparams        h;
     tensor_counts  counts;

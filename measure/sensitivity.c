@@ -9,8 +9,8 @@
 enum { DEFAULT_CHUNK = 128, DEFAULT_SAMPLES = 4, SKIP = 4 };        // the first positions have hardly any context: their KL is mostly noise
 static const int64_t LOGITS_BYTES = (int64_t)1 << 30;               // of the reference; beyond that its largest, and one bucket for the rest
 
-// What a matrix is multiplied with; of experts [n_expert][cols], n all their tokens together, so that an expert counts as
-// often as it is taken.
+// What a matrix is multiplied with; of experts [n_expert][cols], n all their tokens together, so that an expert counts
+// as often as it is taken.
 typedef struct { float *mean_square; double *sum; int64_t values, n; } column;
 typedef struct { uint8_t *bytes; dtype type; } encoded;                             // one matrix as the session has it now; NULL: the source's
 

@@ -8,8 +8,8 @@
 #include "tensor_writer.h"
 
 // dst: dtype_bytes of src's shape. src: F32, F16 or BF16, of at most three dimensions; its data may have any
-// alignment that its element type has. importance: [cols], of three dimensions [shape[0]][cols], or NULL. n_threads 0: all cores; the same bytes for any number.
-// ERR_INPUT names tensor and row.
+// alignment that its element type has. importance: [cols], of three dimensions [shape[0]][cols], or NULL. n_threads 0:
+// all cores; the same bytes for any number. ERR_INPUT names tensor and row.
 bool encode_tensor(uint8_t *dst, const gguf_tensor *src, dtype to, const float *importance, int n_threads, err *e);
 
 // *sum: over all weights, col_weight[column] * (decoded - source)^2, in double, by rows in order: the same for any

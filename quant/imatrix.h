@@ -32,9 +32,9 @@ bool imatrix_plan_keys(const imatrix *m, gguf_plan *p, err *e);
 // The values of a tensor, borrowed until imatrix_close, or NULL if it has no entry. *n: how many.
 const float *imatrix_find(const imatrix *m, const char *tensor, int64_t *n);
 
-// What computing a matrix cannot reach, because no forward pass uses it: k and v of layers from first_shared_kv on (whose keys
-// and values are an earlier layer's), and blocks from first_mtp on (which guess the token after the next). Both are the number
-// of layers where there are none.
+// What computing a matrix cannot reach, because no forward pass uses it: k and v of layers from first_shared_kv on
+// (whose keys and values are an earlier layer's), and blocks from first_mtp on (which guess the token after the next).
+// Both are the number of layers where there are none.
 typedef struct { int64_t first_shared_kv, first_mtp; } imatrix_reach;
 
 // What tensor t needs on its way to type `to`: *importance is [cols], for 3-D tensors [shape[0]][cols], borrowed; or NULL where none is
@@ -44,9 +44,9 @@ typedef struct { int64_t first_shared_kv, first_mtp; } imatrix_reach;
 bool imatrix_for_tensor(const imatrix *m, const policy_tensor *t, dtype to, imatrix_reach reach,
                         const float **importance, err *e);
 
-// Warns, in a line for each kind, of experts that the matrix knows little of, among n tensors of which types[i] has blocks: how many no token
-// reached (their columns count alike, as in llama-quantize), how many fewer than IMATRIX_FEW tokens did (their values are used as
-// they are), and the first of each by name. log may be NULL.
+// Warns, in a line for each kind, of experts that the matrix knows little of, among n tensors of which types[i] has
+// blocks: how many no token reached (their columns count alike, as in llama-quantize), how many fewer than IMATRIX_FEW
+// tokens did (their values are used as they are), and the first of each by name. log may be NULL.
 enum { IMATRIX_FEW = 16 };
 void imatrix_tell_experts(const imatrix *m, const policy_tensor *t, const dtype *types, int64_t n, progress *log);
 

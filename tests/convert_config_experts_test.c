@@ -148,6 +148,8 @@ START_TEST(test_refused)
         { "Q", "per_layer_config", "{}", "per_layer_config: layers of their own are not supported" },
         { "Q", "partial_rotary_factor", "0", "partial_rotary_factor: found 0, expected an even part of a head of 256" },
         { "Q", "partial_rotary_factor", "2", "partial_rotary_factor: found 2, expected an even part" },
+        { "Q", "partial_rotary_factor", "1e300", "partial_rotary_factor: found 1e+300, expected an even part" },
+        { "Q", "partial_rotary_factor", "-0.5", "partial_rotary_factor: found -0.5, expected an even part" },
         { "Q", "partial_rotary_factor", "0.004", "partial_rotary_factor: found 0.004, expected an even part" },
         { "Q", "partial_rotary_factor", "null", "partial_rotary_factor: found null, expected a value" },
         { "Q", "rope_parameters", "{\"rope_type\":\"yarn\",\"factor\":4}",

@@ -27,14 +27,15 @@ double tie_ulp(bool bf16, double x);
 // Is there, in the pass that gives the step's logits, a layer whose choice of experts a rounding decides?
 bool tie_routed(const fixture_case *c, int64_t step);
 
-// Are such steps so few, one in eight at most, that their distances are left out, ours and the reference's own? Another expert
-// is no rounding: in a small model it moves logits by a hundred times what any rounding does, once, and would then either
-// fail a sound run or, where it happened between the reference's own runs, let everything else pass. In a model of so many
-// layers and experts that nearly every step has such a choice it moves little, and nothing is left out.
+// Are such steps so few, one in eight at most, that their distances are left out, ours and the reference's own? Another
+// expert is no rounding: in a small model it moves logits by a hundred times what any rounding does, once, and would
+// then either fail a sound run or, where it happened between the reference's own runs, let everything else pass. In a
+// model of so many layers and experts that nearly every step has such a choice it moves little, and nothing is left
+// out.
 bool tie_routed_are_few(const fixture *f);
 
-// The largest |margin in another run - margin in the base run| of the base's first two ids, over all steps (but the routed
-// ones, where they are left out) and both other runs of the case; 0 for a fixture without them.
+// The largest |margin in another run - margin in the base run| of the base's first two ids, over all steps (but the
+// routed ones, where they are left out) and both other runs of the case; 0 for a fixture without them.
 double tie_movement(const fixture *f, const fixture_case *c, bool leave_routed);
 
 // Judges id at a step. movement: tie_movement of the case.

@@ -76,7 +76,7 @@ VEC_INLINE v16  v16_round_bf16(v16 a)
 }
 
 #elif VEC_LEVEL == 1
-// ---- AVX2 + FMA + F16C: two halves -----------------------------------------------------------------------------------
+// ---- AVX2 + FMA + F16C: two halves ---------------------------------------------------------------------------------
 typedef struct { __m256 a, b; } v16;
 #define V2(x, y) ((v16){ (x), (y) })
 VEC_INLINE v16  v16_load(const float *p)              { return V2(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
@@ -138,7 +138,7 @@ VEC_INLINE v16  v16_round_bf16(v16 x)                 { return V2(v8_round_bf16(
 #undef V2
 
 #else
-// ---- portable C: the definition ----------------------------------------------------------------------------------------
+// ---- portable C: the definition ------------------------------------------------------------------------------------
 typedef struct { float f[16]; } v16;
 // What works on values alone, by constant places: nothing there is for a sanitizer to see.
 #define VEC_LANES VEC_INLINE UNCHECKED
@@ -151,7 +151,7 @@ VEC_LANES v16  v16_sub(v16 a, v16 b)                  { V16_EACH(a.f[i] - b.f[i]
 VEC_LANES v16  v16_mul(v16 a, v16 b)                  { V16_EACH(a.f[i] * b.f[i]); }
 VEC_LANES v16  v16_div(v16 a, v16 b)                  { V16_EACH(a.f[i] / b.f[i]); }
 VEC_LANES v16  v16_fma(v16 a, v16 b, v16 c)           { V16_EACH(fmaf(a.f[i], b.f[i], c.f[i])); }
-VEC_LANES v16  v16_max(v16 a, v16 b)                  { V16_EACH(a.f[i] > b.f[i] ? a.f[i] : b.f[i]); }   // as x86: b where one is NaN
+VEC_LANES v16  v16_max(v16 a, v16 b)                  { V16_EACH(a.f[i] > b.f[i] ? a.f[i] : b.f[i]); }   // b where one is NaN
 VEC_LANES v16  v16_min(v16 a, v16 b)                  { V16_EACH(a.f[i] < b.f[i] ? a.f[i] : b.f[i]); }
 VEC_LANES v16  v16_abs(v16 a)                         { V16_EACH(fabsf(a.f[i])); }
 VEC_LANES v16  v16_lt_select(v16 a, v16 b, v16 yes, v16 no)  { V16_EACH(a.f[i] < b.f[i] ? yes.f[i] : no.f[i]); }
@@ -183,7 +183,7 @@ VEC_LANES v16  v16_round_bf16(v16 a)                  { V16_EACH(f32_round_bf16(
 #undef V16_EACH
 #endif
 
-// ---- the same text at every level ------------------------------------------------------------------------------------
+// ---- the same text at every level ----------------------------------------------------------------------------------
 VEC_INLINE v16 v16_zero(void) { return v16_set1(0.0f); }
 
 // The fixed tree that joins sixteen partial sums: i with i + 8, then + 4, + 2, + 1. Unchecked: an array of its own.

@@ -197,7 +197,7 @@ void delta_kernel(gpu_delta k, gpu_state st, bool round)
     }
 }
 
-// ===== launchers ======================================================================================================
+// ===== launchers ====================================================================================================
 
 static gpu_state state_of(const gpu_ctx *c, int64_t pos0, bool keeps) { return { pos0, c->step, keeps }; }
 

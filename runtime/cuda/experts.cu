@@ -232,7 +232,7 @@ __global__ __launch_bounds__(JOIN_EACH) void join_kernel(gpu_join k, bool round)
     k.dst[t * k.dst_row + i] = sum;
 }
 
-// ===== launchers ======================================================================================================
+// ===== launchers ====================================================================================================
 
 enum { MOST_EXPERTS = 8192, MOST_ROWS = 65535 };        // of a choice's shared memory; of a grid's second dimension
 

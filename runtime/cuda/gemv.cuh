@@ -35,8 +35,9 @@ template <int T> struct staging {
                   "see above");
 };
 
-// Where the operands of a block lie, as a matrix by itself has them: at k's own addresses. experts.cu adds something to each.
-// begin() is called before W is read, started() after the first copies of it have been; one of them calls after_previous.
+// Where the operands of a block lie, as a matrix by itself has them: at k's own addresses. experts.cu adds something to
+// each. begin() is called before W is read, started() after the first copies of it have been; one of them calls
+// after_previous.
 struct gemv_whole {
     enum { PLAIN = 0 };         // 1: k.form is GEMV_PLAIN, and what the others need is left out
     __device__ __forceinline__ void begin() const {}

@@ -5,7 +5,7 @@
 
 Shapes come from Transformers, which builds the model of the config without memory; the tokenizer is that of a
 tiny checkpoint, grown to as many entries as the config promises. For measuring how a converter's memory and planning grow, not for any output.
---layers takes the first N layers; --random fills the weights (normal, 0.02) instead of leaving holes; --shard: GB a file.
+--layers takes N layers, the last among them; --random fills the weights (normal, 0.02) instead of leaving holes; --shard: GB a file.
 """
 import argparse
 import json
@@ -29,13 +29,16 @@ def shapes(config):
 
 
 def cut_layers(config, n):
+    """The first n - 1 layers and the last, which in Gemma attends to everything."""
     text = config.get_text_config()
-    text.num_hidden_layers = n
+    kept = list(range(n - 1)) + [text.num_hidden_layers - 1]
     for key in ("layer_types", "mlp_layer_types"):
         if getattr(text, key, None):
-            setattr(text, key, getattr(text, key)[:n])
+            setattr(text, key, [getattr(text, key)[i] for i in kept])
     if getattr(text, "per_layer_config", None):
-        text.per_layer_config = {k: v for k, v in text.per_layer_config.items() if int(k) < n}
+        of_layer = {int(k): v for k, v in text.per_layer_config.items()}
+        text.per_layer_config = {str(j): of_layer[i] for j, i in enumerate(kept) if i in of_layer}
+    text.num_hidden_layers = n
     if getattr(text, "num_kv_shared_layers", 0):
         text.num_kv_shared_layers = min(text.num_kv_shared_layers, n // 2)
 
