@@ -60,19 +60,22 @@ typedef struct {
     int       (*run)(const void *options, const text_list *args);
 } command;
 
-extern const command cmd_convert, cmd_quantize, cmd_verify, cmd_run, cmd_bench, cmd_inspect, cmd_release, cmd_check, cmd_derive, cmd_imatrix;
+extern const command cmd_convert, cmd_quantize, cmd_verify, cmd_run, cmd_bench, cmd_inspect, cmd_release, cmd_check,
+cmd_derive, cmd_imatrix;
 
 #define N_ROWS(table) ((int)(sizeof(table) / sizeof((table)[0])))
 
 // ---- options.c ------------------------------------------------------------------------------------------------------
 
-// Parses argv[0..argc) into `options` (c->options_bytes, zeroed) and args. "--" ends the options. ERR_USAGE names the option,
-// the value found, what was expected, and the nearest name. *help is set when --help was asked for; nothing is checked further then.
+// Parses argv[0..argc) into `options` (c->options_bytes, zeroed) and args. "--" ends the options. ERR_USAGE names the
+// option, the value found, what was expected, and the nearest name. *help is set when --help was asked for; nothing is
+// checked further then.
 // The caller calls options_free in every case.
 bool options_parse(const command *c, int argc, char **argv, void *options, text_list *args, bool *help, err *e);
 void options_free(const command *c, void *options, text_list *args);
 
-// The name among names[n] that is nearest to `word` by edit distance, or NULL if none is near enough to be worth naming.
+// The name among names[n] that is nearest to `word` by edit distance, or NULL if none is near enough to be worth
+// naming.
 const char *nearest_name(const char *word, const char *const *names, int n);
 
 // The same for names of types, in which neither case nor '_' counts: q4km is q4_k_m. At most 64 names are looked at.
@@ -101,18 +104,21 @@ typedef struct {
 
 // Before any work: the place can be written to (formats/outfile.h says what ERR_USAGE and ERR_SYSTEM mean there).
 bool destination_file(destination *out, const char *path, err *e);
-// ERR_USAGE where path is one of the command's own inputs, by whatever link: it would be replaced. path, file and list may be NULL.
+// ERR_USAGE where path is one of the command's own inputs, by whatever link: it would be replaced. path, file and list
+// may be NULL.
 bool output_is_no_input(const char *path, const char *file, const text_list *list, err *e);
 bool destination_folder(destination *out, const char *path, err *e);      // replaces: it holds something
 
-// It is written: "<path>  <label>  <size>" to standard output (NULL label: the path alone), and to standard error that it replaced another.
+// It is written: "<path>  <label>  <size>" to standard output (NULL label: the path alone), and to standard error that
+// it replaced another.
 void destination_done(const command *c, const destination *out, const char *label);
 void destination_note_replaced(const command *c, const destination *out);     // the second half alone
 
 // ---- hf_arg.c -------------------------------------------------------------------------------------------------------
 
-// Where an HF argument's files are: arg itself where there is something of that name, else the snapshot of the id in the Hub cache (a note says
-// which). malloc'd; NULL with the error of formats/hub_cache.h. revision: of --revision, or NULL.
+// Where an HF argument's files are: arg itself where there is something of that name, else the snapshot of the id in
+// the Hub cache (a note says which). malloc'd; NULL with the error of formats/hub_cache.h. revision: of --revision, or
+// NULL.
 char *hf_path(const command *c, const char *arg, const char *revision, err *e);
 // The same, and it is a folder with a checkpoint: the error of formats/checkpoint.h otherwise.
 char *hf_folder(const command *c, const char *arg, const char *revision, bool with_weights, err *e);
@@ -121,9 +127,10 @@ char *hf_source(const command *c, const char *arg, const char *revision, err *e)
 
 // ---- verdict.c ------------------------------------------------------------------------------------------------------
 
-// What check and derive answer: as JSON (artifact, source where there is one, verdict, reason), or as "<artifact>: <text>" and the error.
-// judged: there is a verdict, not a failure to reach one. Returns the exit status.
-// gate, gate_sha256: of limits other than the built-in ones, NULL where there are none: a note, and "gate" with name and sha256 in JSON.
+// What check and derive answer: as JSON (artifact, source where there is one, verdict, reason), or as "<artifact>:
+// <text>" and the error. judged: there is a verdict, not a failure to reach one. Returns the exit status.
+// gate, gate_sha256: of limits other than the built-in ones, NULL where there are none: a note, and "gate" with name
+// and sha256 in JSON.
 typedef struct { const char *artifact, *source, *yes, *no; bool judged, json; const char *gate, *gate_sha256; } verdict;
 int cli_verdict(const command *c, const verdict *v, const err *e);
 

@@ -53,7 +53,8 @@ static bool parse_number(const char **p, int64_t *out)
     return v <= MAX_CASE_TOKENS;
 }
 
-// "p512g128": a prompt of at least one token, so that there is something to decode from. "s16384": at least one token too.
+// "p512g128": a prompt of at least one token, so that there is something to decode from. "s16384": at least one token
+// too.
 static bool parse_case(const char **p, bench_case *c)
 {
     const char kind = **p;
@@ -100,7 +101,8 @@ static void note_time(void *ctx, int32_t id)
 }
 
 // One timed pass, as `run` would do it: the prompt up to its greedy token, then gen greedy steps. Seconds of each part.
-static bool time_pass(session *s, const int32_t *ids, int32_t *out, const bench_case *c, double *prefill, double *decode, err *e)
+static bool time_pass(session *s, const int32_t *ids, int32_t *out, const bench_case *c, double *prefill,
+                      double *decode, err *e)
 {
     token_times t = { 0 };
     session_reset(s);
@@ -111,8 +113,8 @@ static bool time_pass(session *s, const int32_t *ids, int32_t *out, const bench_
     return true;
 }
 
-// A text of n ids, teacher-forced, as the divergence runs one: chunks of SCORE_CHUNK from an empty cache, of each position whether its logits are
-// finite, the greedy id, the log of the sum and the logit of what follows. out: [n].
+// A text of n ids, teacher-forced, as the divergence runs one: chunks of SCORE_CHUNK from an empty cache, of each
+// position whether its logits are finite, the greedy id, the log of the sum and the logit of what follows. out: [n].
 static bool time_score(session *s, const int32_t *ids, int64_t n, row_stats *out, double *seconds, err *e)
 {
     const double began = seconds_now();
@@ -182,11 +184,13 @@ static bool bench_score(const bench_options *o, session *s, int64_t n_vocab, ben
     return ok;
 }
 
-// The first case fills what is said once of the artifact: device, loading, and the limit where the device has memory of its own.
+// The first case fills what is said once of the artifact: device, loading, and the limit where the device has memory of
+// its own.
 static bool bench_one(const bench_options *o, const model *m, bench_case *c, bench_result *r, err *e)
 {
     const int64_t n_vocab = model_hparams(m)->n_vocab, chunk = c->score < SCORE_CHUNK ? c->score : SCORE_CHUNK;
-    session_opts so = { .device = o->device, .kv = o->kv, .arith = o->arith, .n_threads = (int)o->threads, .n_ctx = c->score ? chunk : c->prompt + c->gen };
+    session_opts so = { .device = o->device, .kv = o->kv, .arith = o->arith, .n_threads = (int)o->threads,
+                        .n_ctx = c->score ? chunk : c->prompt + c->gen };
     double rate;
     session *s = session_new(m, &so, e);
     if (s && c == r->cases) session_load(s, &r->load_s, &r->load_bytes);
@@ -211,7 +215,8 @@ static bool bench_artifact(const bench_options *o, bench_result *r, err *e)
     for (int i = 0; ok && i < r->n; i++) {
         bench_case *c = &r->cases[i];
         if (c->score) print_line(stderr, "bench      %s  s%lld", r->artifact, (long long)c->score);
-        else          print_line(stderr, "bench      %s  p%lldg%lld", r->artifact, (long long)c->prompt, (long long)c->gen);
+        else          print_line(stderr, "bench      %s  p%lldg%lld", r->artifact, (long long)c->prompt,
+                                 (long long)c->gen);
         ok = bench_one(o, m, c, r, e);
     }
     if (ok && strcmp(r->device, "cpu") == 0) {
@@ -289,7 +294,8 @@ static void figure_cell(table *t, const char *format, double v, bool measured)
 
 static bool print_table(const bench_result *r, int n)
 {
-    static const char *const header[] = { "artifact", "device", ">prompt", ">gen", ">scored", ">prefill tok/s", ">decode tok/s", ">score tok/s",
+    static const char *const header[] = { "artifact", "device", ">prompt", ">gen", ">scored", ">prefill tok/s",
+                                          ">decode tok/s", ">score tok/s",
                                           ">read a step", ">decode GB/s", ">of the limit", ">memory", NULL };
     table t;
     table_begin(&t, header);
@@ -312,12 +318,14 @@ static bool print_table(const bench_result *r, int n)
         }
     if (!table_print(&t, stdout)) return false;
     if (r[0].limit_gb_s > 0)
-        printf("limit: %.1f GB/s, %s\n", r[0].limit_gb_s, strcmp(r[0].device, "cpu") == 0 ? "what the same threads read from memory" :
+        printf("limit: %.1f GB/s, %s\n", r[0].limit_gb_s,
+               strcmp(r[0].device, "cpu") == 0 ? "what the same threads read from memory" :
                "what a copy inside the device's memory reads and writes");
     for (int i = 0; i < n; i++) {
         char size[32];
         if (r[i].load_s > 0)
-            print_line(stdout, "loading: %s, %s to the device in %.2f s, %.1f GB/s", r[i].artifact, human_bytes(r[i].load_bytes, size), r[i].load_s, load_gb_s(&r[i]));
+            print_line(stdout, "loading: %s, %s to the device in %.2f s, %.1f GB/s", r[i].artifact,
+                       human_bytes(r[i].load_bytes, size), r[i].load_s, load_gb_s(&r[i]));
     }
     return true;
 }

@@ -34,7 +34,8 @@ static int run(const void *opts, const text_list *args)
     // A file that cannot be read proves nothing; the status says which.
     return cli_verdict(&cmd_check, &(verdict){ .artifact = args->v[0], .yes = "every claim holds", .no = "NOT proved",
                                                .judged = ok || e.kind == ERR_VERDICT || e.kind == ERR_INPUT, .json = o->json,
-                                               .gate = held.name[0] ? held.name : NULL, .gate_sha256 = held.sha256[0] ? held.sha256 : NULL }, &e);
+                                               .gate = held.name[0] ? held.name : NULL,
+                                               .gate_sha256 = held.sha256[0] ? held.sha256 : NULL }, &e);
 }
 
 const command cmd_check = {

@@ -18,7 +18,8 @@ static const opt options[] = {
 
 static bool convert_folder(const char *hf_dir, encoding *x, const type_options *o, const type_choice *t, err *e)
 {
-    convert_opts c = { .type = t->type->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = &t->over, .effort = x->effort,
+    convert_opts c = { .type = t->type->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = &t->over,
+                       .effort = x->effort,
                        .allow_nonfinite = o->allow_nonfinite, .strict_types = o->strict_types, .judge = model_check };
     if (o->dry_run) {
         quantize_preview v;

@@ -24,7 +24,8 @@ static const opt options[] = {
 static bool derive_from(const char *art_path, const char *from, const derive_options *o, err *e)
 {
     progress_bar bar;
-    const derivation_opts d = { .from = from, .imatrix = o->imatrix, .calibrate = o->calibrate.v, .n_calibrate = o->calibrate.n,
+    const derivation_opts d = { .from = from, .imatrix = o->imatrix, .calibrate = o->calibrate.v,
+                                .n_calibrate = o->calibrate.n,
                                 .n_threads = (int)o->threads, .progress = progress_bar_begin(&bar) };
     const bool ok = derivation_prove(NULL, art_path, &d, e);
     progress_bar_end(&bar);
@@ -44,7 +45,8 @@ static int run(const void *opts, const text_list *args)
     const derive_options *o = opts;
     err e = { 0 };
     const bool ok = derive(args->v[0], o, &e);
-    return cli_verdict(&cmd_derive, &(verdict){ .artifact = args->v[0], .source = o->from, .yes = "every tensor derives from ",
+    return cli_verdict(&cmd_derive,
+                       &(verdict){ .artifact = args->v[0], .source = o->from, .yes = "every tensor derives from ",
                                                 .no = "does NOT derive from ", .judged = ok || e.kind == ERR_VERDICT, .json = o->json }, &e);
 }
 

@@ -26,10 +26,13 @@ static int run(const void *opts, const text_list *args)
     progress_bar bar;
     destination out;
     const char *art = args->n ? args->v[0] : NULL;
-    if (!output_is_no_input(o->out, art, &o->texts, &e) || !output_is_no_input(o->out, NULL, &o->merge, &e) || !destination_file(&out, o->out, &e))
+    if (!output_is_no_input(o->out, art, &o->texts, &e) || !output_is_no_input(o->out, NULL, &o->merge, &e)
+        || !destination_file(&out, o->out, &e))
         return cli_fail(&cmd_imatrix, &e);
-    const importance_opts im = { .texts = o->texts.v, .n_texts = o->texts.n, .merge = o->merge.v, .n_merge = o->merge.n, .chunk = o->chunk,
-                                 .run = { .arith = o->arith, .device = o->device, .n_threads = (int)o->threads }, .progress = progress_bar_begin(&bar) };
+    const importance_opts im = { .texts = o->texts.v, .n_texts = o->texts.n, .merge = o->merge.v, .n_merge = o->merge.n,
+                                 .chunk = o->chunk,
+                                 .run = { .arith = o->arith, .device = o->device, .n_threads = (int)o->threads },
+                                 .progress = progress_bar_begin(&bar) };
     const bool ok = importance_compute(art, o->out, &im, &e);
     progress_bar_end(&bar);
     if (!ok) return cli_fail(&cmd_imatrix, &e);

@@ -35,7 +35,8 @@ static bool quantize(const char *in, const type_options *o, const type_choice *t
 {
     encoding x;
     if (!encoding_plan(&x, &cmd_quantize, o, e)) return false;
-    quantize_opts q = { .type = t->type->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = &t->over, .effort = x.effort,
+    quantize_opts q = { .type = t->type->id, .imatrix = o->imatrix, .n_threads = (int)o->threads, .overrides = &t->over,
+                        .effort = x.effort,
                         .allow_nonfinite = o->allow_nonfinite, .strict_types = o->strict_types, .judge = model_check };
     if (o->dry_run) {
         quantize_preview v;
@@ -72,9 +73,10 @@ static bool print_mix(const mix_result *r, err *e)
         table_cell(&t, "%.3g", row->kl);
     }
     const bool ok = table_print(&t, stdout);
-    printf("%lld tensors, %lld weights: %s, %.4f bits a weight\n", (long long)r->n, (long long)r->n_elems, human_bytes(r->bytes, size), r->bits);
-    printf("mean KL on %lld positions: %.5g predicted, %.5g measured; top-1 equal at %lld\n", (long long)r->measured.tokens, r->kl_predicted,
-           r->measured.kl_mean, (long long)r->measured.top1_equal);
+    printf("%lld tensors, %lld weights: %s, %.4f bits a weight\n", (long long)r->n, (long long)r->n_elems,
+           human_bytes(r->bytes, size), r->bits);
+    printf("mean KL on %lld positions: %.5g predicted, %.5g measured; top-1 equal at %lld\n",
+           (long long)r->measured.tokens, r->kl_predicted, r->measured.kl_mean, (long long)r->measured.top1_equal);
     return ok || err_set(e, ERR_SYSTEM, "out of memory for the table");
 }
 
@@ -88,19 +90,25 @@ static bool mix_to_order(const char *in, const quantize_options *q, err *e)
     if (o->type || o->tensor_types.n || o->output_type || o->embedding_type || o->pure)
         return err_set(e, ERR_USAGE, "--budget and --max-kl choose every type: they take no --type, --tensor-type, --output-type, --embedding-type or --pure");
     if (q->budget && q->max_kl) return err_set(e, ERR_USAGE, "--budget and --max-kl exclude each other");
-    if (o->effort.v || o->calibrate.n) return err_set(e, ERR_USAGE, "--effort and --calibrate belong to --type: the search measures plain blocks");
-    if (!q->texts.n) return err_set(e, ERR_USAGE, "option --text FILE is missing: %s needs a text to measure KL on", q->budget ? "--budget" : "--max-kl");
+    if (o->effort.v || o->calibrate.n)
+        return err_set(e, ERR_USAGE, "--effort and --calibrate belong to --type: the search measures plain blocks");
+    if (!q->texts.n)
+        return err_set(e, ERR_USAGE, "option --text FILE is missing: %s needs a text to measure KL on",
+                       q->budget ? "--budget" : "--max-kl");
     destination out = { 0 };
     if (!o->out && !o->dry_run) return err_set(e, ERR_USAGE, "option -o OUT.gguf is missing");
     if (o->out && same_file(in, o->out)) return err_set(e, ERR_USAGE, "%s: the output is the input", o->out);
     if (!output_is_no_input(o->out, o->imatrix, &q->texts, e)) return false;
     if (q->budget ? !mix_parse_budget(&target, q->budget, e) : !mix_parse_kl(&target, q->max_kl, e)) return false;
     if (o->out && !destination_file(&out, o->out, e)) return false;
-    const sensitivity_opts s = { .texts = q->texts.v, .n_texts = q->texts.n, .chunk = q->chunk, .samples = q->samples, .exact = q->exact, .imatrix = o->imatrix,
-                                 .run = { .device = o->device ? o->device : "cpu", .n_threads = (int)o->threads }, .progress = progress_bar_begin(&bar) };
+    const sensitivity_opts s = { .texts = q->texts.v, .n_texts = q->texts.n, .chunk = q->chunk, .samples = q->samples,
+                                 .exact = q->exact, .imatrix = o->imatrix,
+                                 .run = { .device = o->device ? o->device : "cpu", .n_threads = (int)o->threads },
+                                 .progress = progress_bar_begin(&bar) };
     bool ok = mix_find(&r, in, &target, &s, e);
     if (ok && !o->dry_run) {
-        quantize_opts make = { .type = r.type, .imatrix = o->imatrix, .n_threads = (int)o->threads, .progress = s.progress, .types = r.types, .mix = r.record,
+        quantize_opts make = { .type = r.type, .imatrix = o->imatrix, .n_threads = (int)o->threads,
+                               .progress = s.progress, .types = r.types, .mix = r.record,
                                .allow_nonfinite = o->allow_nonfinite, .judge = model_check };
         ok = encoder_of_device(&cmd_quantize, &make.encoder, o->device, e) && quantize_file(in, o->out, &make, e);
         encoder_close(make.encoder);

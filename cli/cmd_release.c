@@ -88,11 +88,13 @@ static bool print_result(const release_result *r, bool json, bool script_found, 
     if (json) return print_json(r, e);
     if (!report_table_print(r->reports, r->file_bytes, r->n)) return err_nomem(e, "the table", 0);
     for (int i = 0; i < r->n_notes; i++) print_line(stdout, "note: %s", r->notes[i]);
-    if (r->n_missing) printf("\nMissing: what Transformers says of this checkpoint. These commands make it, once for each model:\n");
+    if (r->n_missing)
+        printf("\nMissing: what Transformers says of this checkpoint. These commands make it, once for each model:\n");
     for (int i = 0; i < r->n_missing; i++) print_line(stdout, "    %s", r->missing[i]);
     if (r->n_missing && !script_found) printf("hf_fixture.py was not found where this program is installed: it is in the folder fixtures of hallmark's sources; say there where those are.\n");
     putchar('\n');
-    print_line(stdout, r->published ? "Published: %s" : "Not published. The artifacts and the report are in %s", r->where);
+    print_line(stdout, r->published ? "Published: %s" : "Not published. The artifacts and the report are in %s",
+               r->where);
     return true;
 }
 
@@ -121,8 +123,11 @@ static void note_replaced(const places *p, const release_result *r)
     destination d;
     err ignored = { 0 };
     if (r->replaced) destination_note_replaced(&cmd_release, &(destination){ .path = r->where, .replaces = true });
-    if (r->left) cli_note(&cmd_release, "%s holds what the release before this one left: there is a file that it did not write", r->left);
-    if (!r->published && destination_folder(&d, p->path[0], &ignored) && d.replaces) cli_note(&cmd_release, "%s still holds the release before this one", p->path[0]);
+    if (r->left)
+        cli_note(&cmd_release, "%s holds what the release before this one left: there is a file that it did not write",
+                 r->left);
+    if (!r->published && destination_folder(&d, p->path[0], &ignored) && d.replaces)
+        cli_note(&cmd_release, "%s still holds the release before this one", p->path[0]);
 }
 
 // Work goes on in a folder beside DIR, which is gone after a failure: a message that speaks of it means DIR.
@@ -150,8 +155,8 @@ static int release(const char *hf_dir, const release_options *o, const file_type
     release_opts ro = {
         .name = o->name, .types = n_types ? types : NULL, .n_types = n_types,
         .fixtures = o->fixtures.n ? o->fixtures.v : NULL, .n_fixtures = o->fixtures.n,
-        .n_threads = (int)o->threads, .tokens = o->tokens, .device = o->device, .gate_path = o->gate, .strict_types = o->strict_types,
-        .fixture_script = script, .progress = progress_bar_begin(&bar),
+        .n_threads = (int)o->threads, .tokens = o->tokens, .device = o->device, .gate_path = o->gate,
+        .strict_types = o->strict_types, .fixture_script = script, .progress = progress_bar_begin(&bar),
     };
     bool ok = release_checkpoint(&r, hf_dir, o->out, &ro, &e);
     progress_bar_end(&bar);
@@ -173,7 +178,8 @@ static int run(const void *opts, const text_list *args)
     places p = { .path = { NULL } };
     char *hf_dir = NULL;
     bool ok = !o->types || parse_types(o->types, types, &n_types, &e);
-    ok = ok && find_places(&p, o->out, &e) && (hf_dir = hf_folder(&cmd_release, args->v[0], o->revision, true, &e)) != NULL;
+    ok = ok && find_places(&p, o->out, &e)
+        && (hf_dir = hf_folder(&cmd_release, args->v[0], o->revision, true, &e)) != NULL;
     const int status = ok ? release(hf_dir, o, types, n_types, &p) : cli_fail(&cmd_release, &e);
     for (int i = 0; i < 3; i++) free(p.path[i]);
     free(hf_dir);

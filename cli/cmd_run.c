@@ -48,8 +48,8 @@ static bool parse_ids(const char *text, int64_t n_vocab, int32_t **ids, int64_t 
         if (*p < '0' || *p > '9' || (*end != ',' && *end != '\0'))
             return err_set(e, ERR_USAGE, "option --ids: found '%.40s', expected whole numbers separated by commas", p);
         if (errno == ERANGE || v >= n_vocab)
-            return err_set(e, ERR_USAGE, "option --ids: found %.*s, expected 0 to %lld (the vocabulary)", (int)(end - p), p,
-                           (long long)n_vocab - 1);
+            return err_set(e, ERR_USAGE, "option --ids: found %.*s, expected 0 to %lld (the vocabulary)",
+                           (int)(end - p), p, (long long)n_vocab - 1);
         (*ids)[*n] = (int32_t)v;
         p = end + 1;
     }
@@ -84,11 +84,12 @@ static void print_plan(const session *s, const model *m, int64_t n_ctx)
     char weights[32], kv[32], full[32], scratch[32];
     session_plan(s, &p);
     print_line(stderr, "device %s, arithmetic %s, KV cache %s", session_device(s), session_arith(s), session_kv(s));
-    fprintf(stderr, "memory: weights %s; KV cache %s for %lld positions; scratch %s\n", human_bytes(p.weight_bytes, weights),
+    fprintf(stderr, "memory: weights %s; KV cache %s for %lld positions; scratch %s\n",
+            human_bytes(p.weight_bytes, weights),
             human_bytes(p.kv_bytes, kv), (long long)n_ctx, human_bytes(p.scratch_bytes, scratch));
     if (p.kv_bytes_unshared > p.kv_bytes)
-        fprintf(stderr, "sharing: %d of %d layers keep a KV cache; without sharing it would be %s: %.0f %% saved\n", p.n_kv_layers,
-                h->n_layer, human_bytes(p.kv_bytes_unshared, full),
+        fprintf(stderr, "sharing: %d of %d layers keep a KV cache; without sharing it would be %s: %.0f %% saved\n",
+                p.n_kv_layers, h->n_layer, human_bytes(p.kv_bytes_unshared, full),
                 100.0 * (double)(p.kv_bytes_unshared - p.kv_bytes) / (double)p.kv_bytes_unshared);
 }
 
@@ -100,12 +101,15 @@ static void print_notes(const session *s, const model *m, int64_t n_ctx)
         cli_note(&cmd_run, "the KV cache is %s, %s requires another (%s in its default arithmetic): tokens may differ from the verified ones",
                  session_kv(s), gguf_path(model_gguf(m)), h->kv_required);
     if (!h->kv_claimed)
-        cli_note(&cmd_run, "the file does not say which KV dtype it requires; %s is what its type (%s) implies", h->kv_required, h->type_label);
+        cli_note(&cmd_run, "the file does not say which KV dtype it requires; %s is what its type (%s) implies",
+                 h->kv_required, h->type_label);
     if (n_ctx > h->n_ctx_train)
-        cli_note(&cmd_run, "%lld positions are more than the %lld the model was trained for", (long long)n_ctx, (long long)h->n_ctx_train);
+        cli_note(&cmd_run, "%lld positions are more than the %lld the model was trained for", (long long)n_ctx,
+                 (long long)h->n_ctx_train);
 }
 
-static bool generate(session *s, const model *m, const int32_t *prompt, int64_t n_prompt, const run_options *o, int64_t n_new, err *e)
+static bool generate(session *s, const model *m, const int32_t *prompt, int64_t n_prompt, const run_options *o,
+                     int64_t n_new, err *e)
 {
     stream st = { .tok = model_tokenizer(m), .ids = o->print_ids, .text.raw = o->raw || !isatty(STDOUT_FILENO) };
     int32_t *out = malloc((size_t)n_new * sizeof *out);
@@ -117,10 +121,11 @@ static bool generate(session *s, const model *m, const int32_t *prompt, int64_t 
     if (n >= 0 || st.count > 0) putchar('\n');
     fflush(stdout);
     if (n > 0)
-        fprintf(stderr, "prompt: %lld token%s in %.2f s (%.1f tok/s)", (long long)n_prompt, n_prompt == 1 ? "" : "s", st.first_at - began,
-                (double)n_prompt / (st.first_at - began));
+        fprintf(stderr, "prompt: %lld token%s in %.2f s (%.1f tok/s)", (long long)n_prompt, n_prompt == 1 ? "" : "s",
+                st.first_at - began, (double)n_prompt / (st.first_at - began));
     if (n > 1)
-        fprintf(stderr, "; then %lld in %.2f s (%.1f tok/s)", (long long)n - 1, ended - st.first_at, (double)(n - 1) / (ended - st.first_at));
+        fprintf(stderr, "; then %lld in %.2f s (%.1f tok/s)", (long long)n - 1, ended - st.first_at,
+                (double)(n - 1) / (ended - st.first_at));
     if (n > 0) fputc('\n', stderr);
     free(out);
     return n >= 0;
@@ -134,7 +139,8 @@ static bool run_model(const run_options *o, const char *path, err *e)
     session *s = NULL;
     model *m = model_open(path, e);
     if (!m || !make_prompt(o, m, &prompt, &n_prompt, e)) goto out;
-    session_opts so = { .device = o->device, .kv = o->kv, .arith = o->arith, .n_threads = (int)o->threads, .n_ctx = n_prompt + n_new };
+    session_opts so = { .device = o->device, .kv = o->kv, .arith = o->arith, .n_threads = (int)o->threads,
+                        .n_ctx = n_prompt + n_new };
     s = session_new(m, &so, e);
     if (!s) goto out;
     print_plan(s, m, so.n_ctx);

@@ -48,20 +48,23 @@ static bool print_result(const verify_report *r, const char *path, bool json, er
     return text != NULL;
 }
 
-// Before any work: a report that cannot be written, by its suffix or its place, should not cost a run to find out; nor may one take the
-// place of what is read, or of another. out: [reports->n].
+// Before any work: a report that cannot be written, by its suffix or its place, should not cost a run to find out; nor
+// may one take the place of what is read, or of another. out: [reports->n].
 static bool check_reports(const char *artifact, const verify_options *o, destination *out, err *e)
 {
     const text_list *reports = &o->reports;
     for (int i = 0; i < reports->n; i++) {
         const char *dot = strrchr(reports->v[i], '.');
         if (!dot || (strcmp(dot, ".json") != 0 && strcmp(dot, ".md") != 0))
-            return err_set(e, ERR_USAGE, "option --report: found '%s', expected a name that ends in .json or .md", reports->v[i]);
-        if (!output_is_no_input(reports->v[i], artifact, &o->fixtures, e) || !output_is_no_input(reports->v[i], o->gate, NULL, e)) return false;
+            return err_set(e, ERR_USAGE, "option --report: found '%s', expected a name that ends in .json or .md",
+                           reports->v[i]);
+        if (!output_is_no_input(reports->v[i], artifact, &o->fixtures, e)
+            || !output_is_no_input(reports->v[i], o->gate, NULL, e)) return false;
         if (!destination_file(&out[i], reports->v[i], e)) return false;
         for (int k = 0; k < i; k++)
             if (strcmp(reports->v[i], reports->v[k]) == 0 || same_file(reports->v[i], reports->v[k]))
-                return err_set(e, ERR_USAGE, "option --report: found '%s' and '%s', which are one file", reports->v[k], reports->v[i]);
+                return err_set(e, ERR_USAGE, "option --report: found '%s' and '%s', which are one file", reports->v[k],
+                               reports->v[i]);
     }
     return true;
 }
@@ -87,7 +90,8 @@ static int verify(const char *path, const verify_options *o, destination *out, e
     if (!check_reports(path, o, out, e)) return cli_fail(&cmd_verify, e);
     char *from = NULL;
     if (o->from && !(from = hf_source(&cmd_verify, o->from, o->revision, e))) return cli_fail(&cmd_verify, e);
-    derivation_opts d = { .from = from, .imatrix = o->imatrix, .calibrate = o->calibrate.v, .n_calibrate = o->calibrate.n, .n_threads = (int)o->threads };
+    derivation_opts d = { .from = from, .imatrix = o->imatrix, .calibrate = o->calibrate.v,
+                          .n_calibrate = o->calibrate.n, .n_threads = (int)o->threads };
     d.progress = progress_bar_begin(&bar);
     verify_opts v = {
         .tokens = o->tokens, .gate_path = o->gate, .derive = from ? &d : NULL, .progress = d.progress,

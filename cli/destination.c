@@ -19,7 +19,8 @@ bool output_is_no_input(const char *path, const char *file, const text_list *lis
 {
     for (int i = -1; path && i < (list ? list->n : 0); i++) {
         const char *in = i < 0 ? file : list->v[i];
-        if (in && same_file(in, path)) return err_set(e, ERR_USAGE, "%s: the output would replace %s, which the command reads", path, in);
+        if (in && same_file(in, path))
+            return err_set(e, ERR_USAGE, "%s: the output would replace %s, which the command reads", path, in);
     }
     return true;
 }

@@ -1,4 +1,5 @@
-// encoding: what convert and quantize do alike around the one call that makes their file: the destination, the calibration, the device, the progress.
+// encoding: what convert and quantize do alike around the one call that makes their file: the destination, the
+// calibration, the device, the progress.
 //
 //   encoding_plan       what the command line alone can be refused for
 //   encoding_begin      the device and the progress bar; from here on encoding_end in every case
@@ -23,8 +24,8 @@ typedef struct {
     progress_bar        bar;
 } encoding;
 
-// ERR_USAGE: no -o, an effort that contradicts a calibration, an output that is an input; ERR_USAGE or ERR_SYSTEM: a place that cannot be written to
-// (formats/outfile.h); ERR_INPUT: a text that cannot be read. Owns nothing yet.
+// ERR_USAGE: no -o, an effort that contradicts a calibration, an output that is an input; ERR_USAGE or ERR_SYSTEM: a
+// place that cannot be written to (formats/outfile.h); ERR_INPUT: a text that cannot be read. Owns nothing yet.
 bool encoding_plan(encoding *x, const command *c, const type_options *o, err *e);
 
 // ERR_SYSTEM: --device cuda, where none answers; nothing is left open then.

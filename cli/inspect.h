@@ -1,5 +1,5 @@
-// inspect: what a file says about itself, shown without running it. One function for each kind; each prints text, or JSON with
-// at least the keys kv (object) and tensors (array of name, type, shape, offset, bytes).
+// inspect: what a file says about itself, shown without running it. One function for each kind; each prints text, or
+// JSON with at least the keys kv (object) and tensors (array of name, type, shape, offset, bytes).
 #ifndef HALLMARK_CLI_INSPECT_H
 #define HALLMARK_CLI_INSPECT_H
 
@@ -26,7 +26,8 @@ void inspect_tensor_json(json_out *j, const inspect_row *r);        // one eleme
 void inspect_tensor_cells(table *t, const inspect_row *r);          // name, type, shape, bytes, offset
 extern const char *const inspect_tensor_header[];
 
-// Does the file carry a verification record? *text: the record, borrowed, without its padding; empty where there is none.
+// Does the file carry a verification record? *text: the record, borrowed, without its padding; empty where there is
+// none.
 bool inspect_record(const gguf *g, gguf_str *text);
 
 // What is said after a model's file was shown: can it be run (model_check)? ERR_INPUT where it says that it is a model

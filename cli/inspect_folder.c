@@ -34,7 +34,8 @@ static bool list_artifacts(names *l, const char *dir, err *e)
     }
     if (d) closedir(d);
     err what = { 0 };
-    if (ok && l->n == 0 && !checkpoint_expect(dir, false, &what)) ok = err_set(e, what.kind, "%s, or a folder of .gguf files", what.msg);
+    if (ok && l->n == 0 && !checkpoint_expect(dir, false, &what))
+        ok = err_set(e, what.kind, "%s, or a folder of .gguf files", what.msg);
     if (ok) qsort(l->v, (size_t)l->n, sizeof *l->v, by_name);
     return ok;
 }
@@ -135,7 +136,8 @@ static bool folder_json(const char *dir, const names *l, err *e)
 
 static bool folder_text(const char *dir, const names *l, err *e)
 {
-    static const char *const header[] = { "artifact", "type", ">size", ">tensors", "KV dtype", "verification record", NULL };
+    static const char *const header[] = { "artifact", "type", ">size", ">tensors", "KV dtype", "verification record",
+                                          NULL };
     table t;
     table_begin(&t, header);
     bool ok = each(l, NULL, &t, e);
@@ -157,7 +159,8 @@ static bool judge_file(const char *path, err *e)
 bool inspect_artifacts(const char *dir, bool json, err *e)
 {
     names l = { 0 };
-    bool ok = list_artifacts(&l, dir, e) && all_open(&l, e) && (json ? folder_json(dir, &l, e) : folder_text(dir, &l, e));
+    bool ok = list_artifacts(&l, dir, e) && all_open(&l, e)
+        && (json ? folder_json(dir, &l, e) : folder_text(dir, &l, e));
     for (int i = 0; ok && i < l.n; i++) ok = judge_file(l.v[i], e);
     for (int i = 0; i < l.n; i++) free(l.v[i]);
     free(l.v);

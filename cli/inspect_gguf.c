@@ -228,7 +228,7 @@ bool inspect_memory(json_out *j, const gguf *g, err *e)
     return ok;
 }
 
-// ---- the verdict -----------------------------------------------------------------------------------------------------
+// ---- the verdict ----------------------------------------------------------------------------------------------------
 
 bool inspect_judge(const gguf *g, err *e)
 {
@@ -262,8 +262,9 @@ static void claims_text(const gguf *g)
         return;
     }
     bool has = inspect_record(g, &record);
-    printf("Claims: %lld tensor digests for %lld tensors; %s\n", digests ? (long long)digests->n : 0LL, (long long)gguf_n_tensors(g),
-           has ? "a verification record ('hallmark check' proves it):" : "not released: no verification record");
+    printf("Claims: %lld tensor digests for %lld tensors; %s\n", digests ? (long long)digests->n : 0LL,
+           (long long)gguf_n_tensors(g), has ? "a verification record ('hallmark check' proves it):"
+               : "not released: no verification record");
     if (has) print_line(stdout, "  %.*s", (int)record.n, record.s);
 }
 
@@ -272,8 +273,9 @@ static void claims_text(const gguf *g)
 static bool gguf_text(const gguf *g, err *e)
 {
     char size[32];
-    print_line(stdout, "%s: GGUF v%d, %s, %lld metadata pairs, %lld tensors, alignment %lld, data at %lld", gguf_path(g), gguf_version(g),
-               human_bytes(gguf_file_bytes(g), size), (long long)gguf_n_kv(g), (long long)gguf_n_tensors(g),
+    print_line(stdout, "%s: GGUF v%d, %s, %lld metadata pairs, %lld tensors, alignment %lld, data at %lld",
+               gguf_path(g), gguf_version(g), human_bytes(gguf_file_bytes(g),
+                                                          size), (long long)gguf_n_kv(g), (long long)gguf_n_tensors(g),
                (long long)gguf_alignment(g), (long long)gguf_data_off(g));
     printf("\nMetadata\n");
     if (!inspect_kv_table(g, e)) return false;

@@ -38,8 +38,8 @@ static bool tensors_table(const st *s, err *e)
         bytes += r.n_bytes;
     }
     if (!table_print(&t, stdout)) return err_nomem(e, "the table", 0);
-    printf("\n%lld tensors in %d file%s, %s\n", (long long)st_n_tensors(s), st_n_files(s), st_n_files(s) == 1 ? "" : "s",
-           human_bytes(bytes, size));
+    printf("\n%lld tensors in %d file%s, %s\n", (long long)st_n_tensors(s), st_n_files(s),
+           st_n_files(s) == 1 ? "" : "s", human_bytes(bytes, size));
     return true;
 }
 
@@ -65,7 +65,8 @@ bool inspect_safetensors(const char *path, bool json, err *e)
 
 // ---- a Hugging Face folder ------------------------------------------------------------------------------------------
 
-// The metadata that config.json alone gives, as a GGUF header in memory. *bytes is borrowed by the result; free it after gguf_close.
+// The metadata that config.json alone gives, as a GGUF header in memory. *bytes is borrowed by the result; free it
+// after gguf_close.
 static gguf *plan_of_config(const char *config_path, uint8_t **bytes, err *e)
 {
     gguf *g = NULL;
@@ -74,7 +75,8 @@ static gguf *plan_of_config(const char *config_path, uint8_t **bytes, err *e)
     gguf_plan *p = config ? convert_plan_of_config(config, config_path, e) : NULL;
     if (!p) goto out;
     if (!gguf_plan_find(p, "general.file_type") && !gguf_plan_u32(p, "general.file_type", FT_BF16, e)) goto out;
-    if (gguf_plan_layout(p, &header, &file, e) && gguf_plan_header(p, bytes, &n, e)) g = gguf_open_mem(*bytes, n, config_path, e);
+    if (gguf_plan_layout(p, &header, &file, e) && gguf_plan_header(p, bytes, &n, e))
+        g = gguf_open_mem(*bytes, n, config_path, e);
 out:
     gguf_plan_free(p);
     cJSON_Delete(config);
@@ -184,11 +186,13 @@ static void fixture_json(const fixture *f)
 static bool fixture_text(const fixture *f)
 {
     static const char *const header[] = { "case", "category", ">prompt tokens", "prompt", NULL };
-    print_line(stdout, "%s: a fixture: what Transformers %s (torch %s, %s, %s) said of %s", f->path, f->transformers, f->torch, f->device, f->dtype,
-               f->model_name);
+    print_line(stdout, "%s: a fixture: what Transformers %s (torch %s, %s, %s) said of %s", f->path, f->transformers,
+               f->torch, f->device, f->dtype, f->model_name);
     print_line(stdout, "  source digest  %s", f->source_digest);
-    if (f->weights_digest[0]) print_line(stdout, "  weights of     %s (%s), digest %s", f->weights_file, f->weights_type, f->weights_digest);
-    printf("  %lld cases, %d new tokens each, the top %d ids of each step\n\n", (long long)f->n_cases, f->tokens, f->top_k);
+    if (f->weights_digest[0])
+        print_line(stdout, "  weights of     %s (%s), digest %s", f->weights_file, f->weights_type, f->weights_digest);
+    printf("  %lld cases, %d new tokens each, the top %d ids of each step\n\n", (long long)f->n_cases, f->tokens,
+           f->top_k);
     table t;
     table_begin(&t, header);
     for (int64_t i = 0; i < f->n_cases; i++) {

@@ -49,7 +49,8 @@ static void print_types(const command *c)
     int n;
     bool takes = false;
     const file_type_info *t = file_type_table(&n);
-    for (int i = 0; i < c->n_opts; i++) takes = takes || strcmp(c->opts[i].name, "--type") == 0 || strcmp(c->opts[i].name, "--types") == 0;
+    for (int i = 0; i < c->n_opts; i++)
+        takes = takes || strcmp(c->opts[i].name, "--type") == 0 || strcmp(c->opts[i].name, "--types") == 0;
     if (!takes) return;
     printf("\nTypes:");
     for (int i = 0; i < n; i++) printf(" %s", t[i].name);
@@ -64,7 +65,8 @@ static void print_command_help(const command *c)
         char left[64];
         snprintf(left, sizeof left, "%s%s%s%s%s", o->letter ? o->letter : "", o->letter ? ", " : "", o->name,
                  o->arg ? " " : "", o->arg ? o->arg : "");
-        if (strlen(left) > 22) printf("  %s\n  %-22s %s%s\n", left, "", o->help, o->kind == OPT_PATHS ? "; may be repeated" : "");
+        if (strlen(left) > 22)
+            printf("  %s\n  %-22s %s%s\n", left, "", o->help, o->kind == OPT_PATHS ? "; may be repeated" : "");
         else printf("  %-22s %s%s\n", left, o->help, o->kind == OPT_PATHS ? "; may be repeated" : "");
     }
     printf("  %-22s %s\n", "-h, --help", "print this text");
@@ -119,17 +121,19 @@ static int dispatch(int argc, char **argv)
     return unknown_command(help ? argv[2] : word);
 }
 
-// OpenMP's waiting threads spin for milliseconds by default, which starves every other program where processors are shared (measured on
-// two processors with other work on both: 2 tokens a second instead of 6). libgomp reads its environment before main runs, so the
-// program starts itself once more with a short spin; an environment that says how to wait is left alone.
+// OpenMP's waiting threads spin for milliseconds by default, which starves every other program where processors are
+// shared (measured on two processors with other work on both: 2 tokens a second instead of 6). libgomp reads its
+// environment before main runs, so the program starts itself once more with a short spin; an environment that says how
+// to wait is left alone.
 static void start_again_with_short_spin(char **argv)
 {
     if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) return;
     if (setenv("GOMP_SPINCOUNT", "2000", 0) == 0) execv("/proc/self/exe", argv);      // where that fails, go on as we are
 }
 
-// A descriptor that was closed when the program began (>&-) would be given to the next file that is opened, and messages would go into
-// that: into the model being written, say. Opened so that it cannot be used for its purpose, writing fails as it should.
+// A descriptor that was closed when the program began (>&-) would be given to the next file that is opened, and
+// messages would go into that: into the model being written, say. Opened so that it cannot be used for its purpose,
+// writing fails as it should.
 static bool open_standard_streams(void)
 {
     for (int fd = 0; fd <= 2; fd++) {
@@ -139,7 +143,8 @@ static bool open_standard_streams(void)
     return true;
 }
 
-// Inputs are mapped, and reading past the end that a mapped file has now raises SIGBUS: somebody made it shorter meanwhile.
+// Inputs are mapped, and reading past the end that a mapped file has now raises SIGBUS: somebody made it shorter
+// meanwhile.
 static void on_bus_error(int sig, siginfo_t *info, void *context)
 {
     if (info->si_code != BUS_ADRERR) {      // of another cause: as if nobody watched

@@ -99,7 +99,8 @@ static bool parse_choice(const opt *o, const char *text, const char **out, err *
     }
     const char *near = nearest_name(text, o->choices, n);
     if (near)
-        return err_set(e, ERR_USAGE, "option %s: found '%s', expected one of %s; did you mean '%s'?", o->name, text, all, near);
+        return err_set(e, ERR_USAGE, "option %s: found '%s', expected one of %s; did you mean '%s'?", o->name, text,
+                       all, near);
     return err_set(e, ERR_USAGE, "option %s: found '%s', expected one of %s", o->name, text, all);
 }
 
@@ -153,15 +154,16 @@ static bool parse_one(const command *c, int argc, char **argv, int *i, char *opt
 static bool check_complete(const command *c, const text_list *args, const bool *seen, err *e)
 {
     if (args->n < c->min_args)
-        return err_set(e, ERR_USAGE, "an argument is missing: hallmark %s %.*s", c->name, (int)strcspn(c->synopsis, "\n"), c->synopsis);
+        return err_set(e, ERR_USAGE, "an argument is missing: hallmark %s %.*s", c->name,
+                       (int)strcspn(c->synopsis, "\n"), c->synopsis);
     if (c->max_args >= 0 && args->n > c->max_args)
         return err_set(e, ERR_USAGE, "unexpected argument '%s'", args->v[c->max_args]);
     for (int i = 0; i < args->n; i++)
         if (args->v[i][0] == '\0') return err_set(e, ERR_USAGE, "an argument is empty");
     for (int i = 0; i < c->n_opts; i++)
         if (c->opts[i].required && !seen[i])
-            return err_set(e, ERR_USAGE, "option %s %s is missing", c->opts[i].letter ? c->opts[i].letter : c->opts[i].name,
-                           c->opts[i].arg);
+            return err_set(e, ERR_USAGE, "option %s %s is missing",
+                           c->opts[i].letter ? c->opts[i].letter : c->opts[i].name, c->opts[i].arg);
     return true;
 }
 
@@ -193,7 +195,8 @@ void options_free(const command *c, void *options, text_list *args)
     args->n = 0;
 }
 
-// A type's name as it is said: small letters and digits alone, so that Q4KM, q4-k-m and q4_k_m are one. "" when it is longer than any name here.
+// A type's name as it is said: small letters and digits alone, so that Q4KM, q4-k-m and q4_k_m are one. "" when it is
+// longer than any name here.
 static const char *squeeze(char out[MAX_WORD + 1], const char *name)
 {
     size_t n = 0;

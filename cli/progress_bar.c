@@ -73,7 +73,8 @@ static void end_stage(progress_bar *b)
     erase(b);
     format_rate(b, spent, speed, sizeof speed);
     if (b->done > 0 && b->unit)
-        fprintf(stderr, "%-10s %lld %.*s in %.1f s (%s)\n", b->name, (long long)b->done, (int)strlen(b->unit) - (b->done == 1), b->unit, spent, speed);
+        fprintf(stderr, "%-10s %lld %.*s in %.1f s (%s)\n", b->name, (long long)b->done,
+                (int)strlen(b->unit) - (b->done == 1), b->unit, spent, speed);
     else if (b->done > 0)
         fprintf(stderr, "%-10s %s in %.1f s (%s)\n", b->name, human_bytes(b->done, size), spent, speed);
     else

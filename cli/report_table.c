@@ -53,10 +53,12 @@ static void print_failure(const verify_failure *x)
 static void print_derivation(const verify_report *r)
 {
     const verify_derivation *d = &r->derivation;
-    if (d->made && !d->passed) print_line(stdout, "%s: does not derive from its source: %s", base_name(r->artifact), d->reason);
+    if (d->made && !d->passed)
+        print_line(stdout, "%s: does not derive from its source: %s", base_name(r->artifact), d->reason);
     if (!d->made || !d->passed) return;
     if (d->encoded == 0)
-        print_line(stdout, "%s: each of its %lld tensors is what the source gives", base_name(r->artifact), (long long)d->tensors);
+        print_line(stdout, "%s: each of its %lld tensors is what the source gives", base_name(r->artifact),
+                   (long long)d->tensors);
     else
         print_line(stdout, "%s: each of its %lld tensors is what the source gives; the %lld of blocks are within %.2g of it", base_name(r->artifact),
                    (long long)d->tensors, (long long)d->encoded, d->error_max);
@@ -69,11 +71,15 @@ static void print_details(const verify_report *r)
     for (int64_t i = 0; i < r->n_fixtures; i++) {
         const verify_fixture_result *f = &r->fixtures[i];
         if (f->free_run_ties)
-            print_line(stdout, "* %s, %.*s: the free run of %lld of %lld cases ended at a tie, which does not fail it", base_name(r->artifact),
-                       stem_bytes(base_name(f->name)), base_name(f->name), (long long)f->free_run_ties, (long long)f->cases);
+            print_line(stdout, "* %s, %.*s: the free run of %lld of %lld cases ended at a tie, which does not fail it",
+                       base_name(r->artifact),
+                       stem_bytes(base_name(f->name)), base_name(f->name), (long long)f->free_run_ties,
+                       (long long)f->cases);
         if (f->ties_differing)
-            print_line(stdout, "* %s, %.*s: %lld of %lld steps are ties; at %lld of them we chose the other id", base_name(r->artifact),
-                       stem_bytes(base_name(f->name)), base_name(f->name), (long long)f->ties, (long long)f->steps, (long long)f->ties_differing);
+            print_line(stdout, "* %s, %.*s: %lld of %lld steps are ties; at %lld of them we chose the other id",
+                       base_name(r->artifact),
+                       stem_bytes(base_name(f->name)), base_name(f->name), (long long)f->ties, (long long)f->steps,
+                       (long long)f->ties_differing);
         if (f->n_failures) print_line(stdout, "%s, fixture %s:", base_name(r->artifact), base_name(f->name));
         for (int64_t k = 0; k < f->n_failures && k < MAX_FAILURES; k++) print_failure(&f->failures[k]);
         if (f->n_failures > MAX_FAILURES) printf("  ... and %lld more\n", (long long)f->n_failures - MAX_FAILURES);
@@ -88,7 +94,8 @@ bool report_table_print(const verify_report *reports, const int64_t *file_bytes,
     table_begin(&t, header);
     for (int i = 0; i < n; i++) {
         if (reports[i].n_fixtures == 0) add_row(&t, &reports[i], file_bytes[i], NULL);
-        for (int64_t k = 0; k < reports[i].n_fixtures; k++) add_row(&t, &reports[i], file_bytes[i], &reports[i].fixtures[k]);
+        for (int64_t k = 0; k < reports[i].n_fixtures; k++)
+            add_row(&t, &reports[i], file_bytes[i], &reports[i].fixtures[k]);
     }
     if (!table_print(&t, stdout)) return false;
     for (int i = 0; i < n; i++) print_details(&reports[i]);

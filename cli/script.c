@@ -11,7 +11,8 @@
 #define SCRIPT  "hf_fixture.py"
 #define SOURCES "hallmark.sources"              // one line, written by CMake beside the program it builds: the folder of the sources
 
-// Ours, root's or the program's owner's; and nobody else may write to it. Whoever can change the program itself needs no script for that.
+// Ours, root's or the program's owner's; and nobody else may write to it. Whoever can change the program itself needs
+// no script for that.
 static bool trusted(const char *path, const struct stat *program)
 {
     struct stat st;
@@ -19,8 +20,8 @@ static bool trusted(const char *path, const struct stat *program)
     return st.st_uid == 0 || st.st_uid == geteuid() || st.st_uid == program->st_uid;
 }
 
-// path, if it is a file of that kind, with its folder and the one above: no more than these are named relative to the program. Else NULL; path is
-// freed then.
+// path, if it is a file of that kind, with its folder and the one above: no more than these are named relative to the
+// program. Else NULL; path is freed then.
 static char *usable(char *path, const struct stat *program)
 {
     struct stat st;

@@ -1,4 +1,5 @@
-// text_out: how results are put on paper: sizes, tables, JSON, what a model writes. Text from outside passes formats/text.h here.
+// text_out: how results are put on paper: sizes, tables, JSON, what a model writes. Text from outside passes
+// formats/text.h here.
 #ifndef HALLMARK_CLI_TEXT_OUT_H
 #define HALLMARK_CLI_TEXT_OUT_H
 
@@ -52,7 +53,7 @@ void json_uint(json_out *j, uint64_t v);
 void json_num(json_out *j, double v, int digits);               // not finite: null
 void json_bool(json_out *j, bool v);
 
-// ---- what a model writes, which arrives in pieces --------------------------------------------------------------------
+// ---- what a model writes, which arrives in pieces -------------------------------------------------------------------
 
 typedef struct {
     bool   raw;                 // the text as it is; else what would steer a terminal is spelled out

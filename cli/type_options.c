@@ -19,7 +19,8 @@ static dtype tensor_type_arg(const char *text, const char *option, err *e)
         snprintf(all + strlen(all), sizeof all - strlen(all), " %s", names[i]);
     }
     const char *near = nearest_type(text, names, n);
-    if (near) err_set(e, ERR_USAGE, "%s: unknown tensor type '%s'; did you mean '%s'? Types:%s", option, text, near, all);
+    if (near)
+        err_set(e, ERR_USAGE, "%s: unknown tensor type '%s'; did you mean '%s'? Types:%s", option, text, near, all);
     else      err_set(e, ERR_USAGE, "%s: unknown tensor type '%s'. Types:%s", option, text, all);
     return DT_INVALID;
 }
@@ -59,7 +60,8 @@ bool type_choice_make(type_choice *c, const char *type, const type_options *o, e
     c->rules = calloc(n + 1, sizeof *c->rules);
     c->texts = calloc(n + 1, sizeof *c->texts);
     if (!c->rules || !c->texts) return err_nomem(e, "the rules", n * sizeof *c->rules);
-    c->over = (policy_overrides){ .rules = c->rules, .n_rules = o->tensor_types.n, .pure = o->pure, .output = DT_INVALID, .embedding = DT_INVALID };
+    c->over = (policy_overrides){ .rules = c->rules, .n_rules = o->tensor_types.n, .pure = o->pure,
+                                  .output = DT_INVALID, .embedding = DT_INVALID };
     for (size_t i = 0; i < n; i++)
         if (!rule_arg(&c->rules[i], o->tensor_types.v[i], &c->texts[i], e)) return false;
     c->over.output    = tensor_type_arg(o->output_type, "--output-type", e);
@@ -109,7 +111,8 @@ static bool print_plan(const quantize_preview *v, err *e)
     }
     if (!table_print(&t, stdout)) return err_nomem(e, "the table", 0);
     if (n_fallbacks)
-        printf("%lld tensors fall back to a type whose blocks fit their rows (--strict-types refuses)\n", (long long)n_fallbacks);
+        printf("%lld tensors fall back to a type whose blocks fit their rows (--strict-types refuses)\n",
+               (long long)n_fallbacks);
     printf("%lld tensors, %lld weights: %s become %s, %.3f bits a weight\n", (long long)v->n, (long long)v->n_elems,
            human_bytes(v->from_bytes, from), human_bytes(v->to_bytes, to), v->bits_per_weight);
     return true;

@@ -1,4 +1,5 @@
-// type_options: the options that choose tensor types, shared by convert and quantize, and the plan that --dry-run prints.
+// type_options: the options that choose tensor types, shared by convert and quantize, and the plan that --dry-run
+// prints.
 #ifndef HALLMARK_CLI_TYPE_OPTIONS_H
 #define HALLMARK_CLI_TYPE_OPTIONS_H
 
@@ -35,8 +36,8 @@ typedef struct {
 // Where blocks are encoded.
 #define OPT_ENCODER(text) { "--device", NULL, OPT_CHOICE, offsetof(type_options, device), "D", text, false, 0, 0, device_choices }
 
-// *b: the encoder of a --device, NULL for the CPU's own; closed by encoder_close. auto, where the device does not answer: a note on standard error, and
-// the CPU. ERR_SYSTEM: cuda was asked for and is not there.
+// *b: the encoder of a --device, NULL for the CPU's own; closed by encoder_close. auto, where the device does not
+// answer: a note on standard error, and the CPU. ERR_SYSTEM: cuda was asked for and is not there.
 bool encoder_of_device(const command *c, block_encoder **b, const char *device, err *e);
 void encoder_close(block_encoder *b);
 
@@ -47,7 +48,8 @@ typedef struct {
     char           **texts;     // [over.n_rules], the rules' patterns
 } type_choice;
 
-// type: a name on the command line; o's others are NULL where not asked for. ERR_USAGE names the option and what was found. type_choice_free in every case.
+// type: a name on the command line; o's others are NULL where not asked for. ERR_USAGE names the option and what was
+// found. type_choice_free in every case.
 bool type_choice_make(type_choice *c, const char *type, const type_options *o, err *e);
 void type_choice_free(type_choice *c);
 

@@ -37,7 +37,9 @@ static void verdict_text(const verdict *v, const err *e)
     fputs(e->kind == ERR_NONE ? v->yes : v->no, stdout);
     if (v->source) text_write(stdout, TEXT_PLAIN, v->source, strlen(v->source));
     putchar('\n');
-    if (v->gate_sha256) print_line(stdout, "note: held to gate %s (sha256 %s), not the built-in one", v->gate ? v->gate : "of its own", v->gate_sha256);
+    if (v->gate_sha256)
+        print_line(stdout, "note: held to gate %s (sha256 %s), not the built-in one", v->gate ? v->gate : "of its own",
+                   v->gate_sha256);
 }
 
 int cli_verdict(const command *c, const verdict *v, const err *e)

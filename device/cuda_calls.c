@@ -1,4 +1,5 @@
-// cuda_calls: see cuda_calls.h; filled from the CUDA runtime, which is linked statically: the program starts where no driver is.
+// cuda_calls: see cuda_calls.h; filled from the CUDA runtime, which is linked statically: the program starts where no
+// driver is.
 #include "cuda_calls.h"
 #include <cuda_runtime_api.h>
 #include <assert.h>
@@ -42,12 +43,17 @@ static int stream_open(void **stream)   { return cudaStreamCreateWithFlags((cuda
 static int stream_close(void *stream)   { return cudaStreamDestroy(stream); }
 static int stream_sync(void *stream)    { return cudaStreamSynchronize(stream); }
 
-// While a stream is recorded the attribute becomes a programmatic edge of the graph, from the kernel before to this one.
-static int launch(const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t shared_bytes, bool overlap, void *stream)
+// While a stream is recorded the attribute becomes a programmatic edge of the graph, from the kernel before to this
+// one.
+static int launch(const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t shared_bytes, bool overlap,
+                  void *stream)
 {
-    cudaLaunchAttribute early = { .id = cudaLaunchAttributeProgrammaticStreamSerialization, .val = { .programmaticStreamSerializationAllowed = 1 } };
-    const cudaLaunchConfig_t config = { .gridDim = { grid.x, grid.y, grid.z }, .blockDim = { block.x, block.y, block.z },
-                                        .dynamicSmemBytes = shared_bytes, .stream = stream, .attrs = &early, .numAttrs = overlap ? 1 : 0 };
+    cudaLaunchAttribute early = { .id = cudaLaunchAttributeProgrammaticStreamSerialization,
+                                  .val = { .programmaticStreamSerializationAllowed = 1 } };
+    const cudaLaunchConfig_t config = { .gridDim = { grid.x, grid.y, grid.z },
+                                        .blockDim = { block.x, block.y, block.z },
+                                        .dynamicSmemBytes = shared_bytes, .stream = stream, .attrs = &early,
+                                        .numAttrs = overlap ? 1 : 0 };
     return cudaLaunchKernelExC(&config, kernel, args);
 }
 
@@ -89,8 +95,10 @@ static const char *error_text(int status)           { return cudaGetErrorString(
 static const cuda_calls toolkit = {
     .driver_version = driver_version, .runtime_version = runtime_version, .device_count = device_count, .set_device = set_device,
     .properties = properties, .memory = memory, .alloc = alloc, .release = release, .alloc_pinned = alloc_pinned,
-    .release_pinned = release_pinned, .copy = copy, .fill = fill, .stream_open = stream_open, .stream_close = stream_close,
-    .stream_sync = stream_sync, .launch = launch, .allow_shared = allow_shared, .compiled_for = compiled_for, .capture_begin = capture_begin,
+    .release_pinned = release_pinned, .copy = copy, .fill = fill, .stream_open = stream_open,
+    .stream_close = stream_close,
+    .stream_sync = stream_sync, .launch = launch, .allow_shared = allow_shared, .compiled_for = compiled_for,
+    .capture_begin = capture_begin,
     .capture_end = capture_end, .graph_launch = graph_launch, .graph_free = graph_free, .event_open = event_open,
     .event_close = event_close, .event_record = event_record, .event_sync = event_sync, .event_ms = event_ms,
     .last_error = last_error, .error_text = error_text, .out_of_memory = cudaErrorMemoryAllocation,

@@ -1,7 +1,8 @@
 // cuda_calls: every call that this program makes to the CUDA runtime, as a table of functions in plain C types.
 //
-// gpu.c calls through the table only. cuda_calls.c fills it from the toolkit; host/calls_host.cpp fills it with a machine that
-// runs kernels on the processor; a test puts a failing function in place of any of them. Each returns the toolkit's status:
+// gpu.c calls through the table only. cuda_calls.c fills it from the toolkit; host/calls_host.cpp fills it with a
+// machine that runs kernels on the processor; a test puts a failing function in place of any of them. Each returns the
+// toolkit's status:
 // 0 is success, anything else is an error that error_text explains.
 #ifndef HALLMARK_DEVICE_CALLS_H
 #define HALLMARK_DEVICE_CALLS_H
@@ -38,8 +39,10 @@ typedef struct {
     int (*stream_open)(void **stream);
     int (*stream_close)(void *stream);
     int (*stream_sync)(void *stream);
-    // overlap: the kernel may start while the kernel before it on the stream runs, and waits for it by itself (after_previous in device.cuh).
-    int (*launch)(const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t shared_bytes, bool overlap, void *stream);
+    // overlap: the kernel may start while the kernel before it on the stream runs, and waits for it by itself
+    // (after_previous in device.cuh).
+    int (*launch)(const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t shared_bytes, bool overlap,
+                  void *stream);
     int (*allow_shared)(const void *kernel, int bytes);             // lets a kernel ask for more than 48 KB
     int (*compiled_for)(const void *kernel, int *capability);       // 10 * major + minor of the instructions it is written in
     int (*capture_begin)(void *stream);

@@ -1,5 +1,6 @@
-// device: what kernels of quant/ and runtime/ are made of: CUDA, or host/on_host.h in its place, shared memory, conversions. Compiled by
-// nvcc (--fmad=false: a fused multiply-add is only where fmaf is written) or by a C++ compiler.
+// device: what kernels of quant/ and runtime/ are made of: CUDA, or host/on_host.h in its place, shared memory,
+// conversions. Compiled by nvcc (--fmad=false: a fused multiply-add is only where fmaf is written) or by a C++
+// compiler.
 #ifndef HALLMARK_DEVICE_DEVICE_CUH
 #define HALLMARK_DEVICE_DEVICE_CUH
 
@@ -25,17 +26,22 @@ template <class T> DEV T *shared_memory()
 #endif
 }
 
-// Where a kernel waits for those before it. Every kernel calls it, every thread once, before any return, and before it reads or writes
-// anything that another kernel writes: what comes before it may touch parameters, weights (which no kernel writes) and shared memory only.
+// Where a kernel waits for those before it. Every kernel calls it, every thread once, before any return, and before it
+// reads or writes anything that another kernel writes: what comes before it may touch parameters, weights (which no
+// kernel writes) and shared memory only.
 //
-// From compute capability 9.0 on a kernel is launched while the one before it runs (`overlap` in cuda_calls.h). The first instruction returns when
-// that one has ended and its writes are visible. The second lets the next kernel start, once all blocks of this one are here or have ended.
-// - All earlier kernels, not only the last, are then done: the last could not end before its own threads were through here. So the call
-//   comes before early returns, and a kernel without it breaks those after it.
-// - What was read before is not overwritten too early either: writes come after the call, and by then all earlier readers have ended.
-// - Copies and fills wait for whole kernels, and a kernel that follows one waits for it as a whole: only kernel after kernel overlaps.
-// - __ldg is for what no kernel ever writes. It may be answered from a cache that does not notice writes; a kernel that started early may have been
-//   given its line of that cache before the one it waits for wrote. Activations, scores, K and V, ids are read plainly.
+// From compute capability 9.0 on a kernel is launched while the one before it runs (`overlap` in cuda_calls.h). The
+// first instruction returns when that one has ended and its writes are visible. The second lets the next kernel start,
+// once all blocks of this one are here or have ended.
+// - All earlier kernels, not only the last, are then done: the last could not end before its own threads were through
+//   here. So the call comes before early returns, and a kernel without it breaks those after it.
+// - What was read before is not overwritten too early either: writes come after the call, and by then all earlier
+//   readers have ended.
+// - Copies and fills wait for whole kernels, and a kernel that follows one waits for it as a whole: only kernel after
+//   kernel overlaps.
+// - __ldg is for what no kernel ever writes. It may be answered from a cache that does not notice writes; a kernel that
+//   started early may have been given its line of that cache before the one it waits for wrote. Activations, scores, K
+//   and V, ids are read plainly.
 DEV void after_previous()
 {
 #ifdef __CUDACC__
@@ -48,7 +54,7 @@ DEV void after_previous()
 #endif
 }
 
-// ---- conversions -----------------------------------------------------------------------------------------------------
+// ---- conversions ----------------------------------------------------------------------------------------------------
 
 DEV float f32_of_bf16(uint32_t bits) { return __uint_as_float(bits << 16); }
 

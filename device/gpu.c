@@ -30,31 +30,35 @@ struct gpu {
 
 struct gpu_graph { void *exec; };
 
-// ---- messages --------------------------------------------------------------------------------------------------------
+// ---- messages -------------------------------------------------------------------------------------------------------
 
 static bool failed(const gpu *g, int status, const char *what, err *e)
 {
     g->c->last_error();                     // a launch error is sticky until it is read
-    return err_set(e, ERR_SYSTEM, "device cuda (%s): %s: %s", g->props.name[0] ? g->props.name : "not open", what, g->c->error_text(status));
+    return err_set(e, ERR_SYSTEM, "device cuda (%s): %s: %s", g->props.name[0] ? g->props.name : "not open", what,
+                   g->c->error_text(status));
 }
 
 #define TRY(call, what) do { const int status_ = (call); if (status_ != 0) return failed(g, status_, what, e); } while (0)
 
-// ---- opening ---------------------------------------------------------------------------------------------------------
+// ---- opening --------------------------------------------------------------------------------------------------------
 
-// HALLMARK_CUDA_OVERLAP: "on" (and unset): launches overlap where they can. "off": to see what that gains, or whether it is to blame.
+// HALLMARK_CUDA_OVERLAP: "on" (and unset): launches overlap where they can. "off": to see what that gains, or whether
+// it is to blame.
 static bool overlap_from_environment(bool *on, err *e)
 {
     const char *v = getenv("HALLMARK_CUDA_OVERLAP");
     *on = !v || !*v || strcmp(v, "on") == 0;
-    return *on || strcmp(v, "off") == 0 || err_set(e, ERR_USAGE, "HALLMARK_CUDA_OVERLAP: found '%s', expected on or off", v);
+    return *on || strcmp(v, "off") == 0
+        || err_set(e, ERR_USAGE, "HALLMARK_CUDA_OVERLAP: found '%s', expected on or off", v);
 }
 
 static bool check_versions(gpu *g, err *e)
 {
     int driver = 0, runtime = 0, status = g->c->driver_version(&driver);
     if (status != 0 || driver == 0)
-        return err_set(e, ERR_SYSTEM, "device cuda: no NVIDIA driver is installed%s%s", status ? ": " : "", status ? g->c->error_text(status) : "");
+        return err_set(e, ERR_SYSTEM, "device cuda: no NVIDIA driver is installed%s%s", status ? ": " : "",
+                       status ? g->c->error_text(status) : "");
     TRY(g->c->runtime_version(&runtime), "reading the toolkit's version");
     enum { PROGRAMMATIC_EDGES = 12030 };        // before 12.3 a recorded graph cannot hold launches that overlap
     g->overlap = g->overlap && driver >= PROGRAMMATIC_EDGES && runtime >= PROGRAMMATIC_EDGES;
@@ -70,11 +74,13 @@ static bool open_device(gpu *g, err *e)
     int n = 0, status = g->c->device_count(&n);
     if (!(status == 0 && n > 0)) {
         g->c->last_error();
-        return err_set(e, ERR_SYSTEM, "device cuda: no device found%s%s", status ? ": " : "", status ? g->c->error_text(status) : "");
+        return err_set(e, ERR_SYSTEM, "device cuda: no device found%s%s", status ? ": " : "",
+                       status ? g->c->error_text(status) : "");
     }
     TRY(g->c->properties(0, &g->props), "reading the device's properties");
     if (g->props.major * 10 + g->props.minor < 75)
-        return err_set(e, ERR_SYSTEM, "device cuda (%s): compute capability %d.%d, expected 7.5 or later", g->props.name, g->props.major, g->props.minor);
+        return err_set(e, ERR_SYSTEM, "device cuda (%s): compute capability %d.%d, expected 7.5 or later",
+                       g->props.name, g->props.major, g->props.minor);
     g->overlap = g->overlap && g->props.major >= 9;
     TRY(g->c->set_device(0), "opening the device");
     TRY(g->c->stream_open(&g->stream), "opening a stream");
@@ -125,7 +131,7 @@ bool gpu_free_memory(gpu *g, int64_t *bytes, err *e)
     return true;
 }
 
-// ---- memory ----------------------------------------------------------------------------------------------------------
+// ---- memory ---------------------------------------------------------------------------------------------------------
 
 static bool out_of_memory(gpu *g, int status, int64_t n_bytes, const char *what, err *e)
 {
@@ -133,7 +139,8 @@ static bool out_of_memory(gpu *g, int status, int64_t n_bytes, const char *what,
     g->c->last_error();
     if (status != g->c->out_of_memory || g->c->memory(&free_bytes, &total) != 0) return failed(g, status, what, e);
     return err_set(e, ERR_SYSTEM, "device cuda (%s): out of memory for %s: %.1f MiB asked for, %.1f of %.1f MiB free, %.1f MiB held by this program",
-                   g->props.name, what, (double)n_bytes / 1048576, (double)free_bytes / 1048576, (double)total / 1048576, (double)g->allocated / 1048576);
+                   g->props.name, what, (double)n_bytes / 1048576, (double)free_bytes / 1048576,
+                   (double)total / 1048576, (double)g->allocated / 1048576);
 }
 
 bool gpu_alloc(gpu *g, void **p, int64_t n_bytes, const char *what, err *e)
@@ -186,8 +193,9 @@ static bool need_pinned(gpu *g, err *e)
     return true;
 }
 
-// All cores copy: where src is a file's mapping each page must first be taken in, which one core does more slowly than PCIe carries. A file that has
-// become shorter raises SIGBUS in whichever thread meets its end; the program's handler is every thread's.
+// All cores copy: where src is a file's mapping each page must first be taken in, which one core does more slowly than
+// PCIe carries. A file that has become shorter raises SIGBUS in whichever thread meets its end; the program's handler
+// is every thread's.
 static void fill_pinned(uint8_t *dst, const uint8_t *src, size_t n)
 {
     const int64_t slices = (int64_t)((n + SLICE_BYTES - 1) / SLICE_BYTES);
@@ -233,10 +241,11 @@ bool gpu_sync(gpu *g, err *e)
     return true;
 }
 
-// ---- kernels and graphs ----------------------------------------------------------------------------------------------
+// ---- kernels and graphs ---------------------------------------------------------------------------------------------
 
-// Kernels wait by themselves only where they are compiled for that. One that the driver translates from older instructions does not, whatever
-// device it runs on; all kernels of a program are compiled for the same devices, so the first one tells.
+// Kernels wait by themselves only where they are compiled for that. One that the driver translates from older
+// instructions does not, whatever device it runs on; all kernels of a program are compiled for the same devices, so the
+// first one tells.
 bool gpu_know_kernels(gpu *g, const void *kernel, err *e)
 {
     if (g->compiled_for > 0) return true;
@@ -244,14 +253,15 @@ bool gpu_know_kernels(gpu *g, const void *kernel, err *e)
     if (status != 0) {
         g->compiled_for = 0;
         g->c->last_error();
-        return err_set(e, ERR_SYSTEM, "device cuda (%s): this program has no kernels for compute capability %d.%d: %s", g->props.name, g->props.major,
-                       g->props.minor, g->c->error_text(status));
+        return err_set(e, ERR_SYSTEM, "device cuda (%s): this program has no kernels for compute capability %d.%d: %s",
+                       g->props.name, g->props.major, g->props.minor, g->c->error_text(status));
     }
     g->overlap = g->overlap && g->compiled_for >= 90;
     return true;
 }
 
-bool gpu_launch(gpu *g, const char *name, const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t shared_bytes, err *e)
+bool gpu_launch(gpu *g, const char *name, const void *kernel, gpu_dim grid, gpu_dim block, void **args,
+                size_t shared_bytes, err *e)
 {
     enum { PLAIN_SHARED = 48 << 10 };       // what a block may have without asking
     if (shared_bytes > PLAIN_SHARED) {
@@ -264,7 +274,8 @@ bool gpu_launch(gpu *g, const char *name, const void *kernel, gpu_dim grid, gpu_
     const int status = g->c->launch(kernel, grid, block, args, shared_bytes, g->overlap, g->stream);
     if (status == 0) return true;
     g->c->last_error();
-    return err_set(e, ERR_SYSTEM, "device cuda (%s): kernel %s could not be launched: %s", g->props.name, name, g->c->error_text(status));
+    return err_set(e, ERR_SYSTEM, "device cuda (%s): kernel %s could not be launched: %s", g->props.name, name,
+                   g->c->error_text(status));
 }
 
 bool gpu_record_begin(gpu *g, err *e)
@@ -302,7 +313,7 @@ void gpu_graph_release(gpu *g, gpu_graph *graph)
     free(graph);
 }
 
-// ---- the limit -------------------------------------------------------------------------------------------------------
+// ---- the limit ------------------------------------------------------------------------------------------------------
 
 static bool time_copies(gpu *g, void *a, void *b, int64_t n, void *from, void *to, double *best, err *e)
 {
@@ -310,7 +321,8 @@ static bool time_copies(gpu *g, void *a, void *b, int64_t n, void *from, void *t
     for (int pass = 0; pass <= PASSES; pass++) {        // pass 0 warms up
         float ms = 0;
         TRY(g->c->event_record(from, g->stream), "timing copies");
-        for (int i = 0; i < COPIES; i++) TRY(g->c->copy(i % 2 ? a : b, i % 2 ? b : a, (size_t)n, GPU_ON_DEVICE, g->stream), "timing copies");
+        for (int i = 0; i < COPIES; i++)
+            TRY(g->c->copy(i % 2 ? a : b, i % 2 ? b : a, (size_t)n, GPU_ON_DEVICE, g->stream), "timing copies");
         TRY(g->c->event_record(to, g->stream), "timing copies");
         TRY(g->c->event_sync(to), "timing copies");
         TRY(g->c->event_ms(&ms, from, to), "timing copies");
@@ -328,8 +340,10 @@ bool gpu_copy_rate(gpu *g, double *bytes_per_s, err *e)
     if (n > free_bytes / 4) n = free_bytes / 4 / 256 * 256;
     *bytes_per_s = 0;
     bool ok = n > 0 || err_set(e, ERR_SYSTEM, "device cuda (%s): no memory left to time copies in", g->props.name);
-    ok = ok && gpu_alloc(g, &a, n, "buffers to time copies in", e) && gpu_alloc(g, &b, n, "buffers to time copies in", e);
-    if (ok && (g->c->event_open(&from) != 0 || g->c->event_open(&to) != 0)) ok = err_set(e, ERR_SYSTEM, "device cuda (%s): no events to time with", g->props.name);
+    ok = ok && gpu_alloc(g, &a, n, "buffers to time copies in", e)
+        && gpu_alloc(g, &b, n, "buffers to time copies in", e);
+    if (ok && (g->c->event_open(&from) != 0 || g->c->event_open(&to) != 0))
+        ok = err_set(e, ERR_SYSTEM, "device cuda (%s): no events to time with", g->props.name);
     ok = ok && time_copies(g, a, b, n, from, to, bytes_per_s, e);
     if (from) g->c->event_close(from);
     if (to) g->c->event_close(to);

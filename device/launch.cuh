@@ -9,7 +9,8 @@
 
 struct launch_at { gpu *g; err *e; const char *name; gpu_dim grid, block; size_t shared_bytes; const void *kernel; };
 
-// Carries the parameter types P of the kernel, so that arguments are converted to them before their addresses are taken.
+// Carries the parameter types P of the kernel, so that arguments are converted to them before their addresses are
+// taken.
 template <class... P> struct launcher {
     launch_at at;
     bool operator()(P... p) const
@@ -37,7 +38,10 @@ template <auto K, class... P> static launcher<P...> make_launcher(void (*)(P...)
 #define HOST_UNWRAP(...) __VA_ARGS__
 #endif
 
-static inline gpu_dim dims(int64_t x, int64_t y = 1, int64_t z = 1) { return { (unsigned)x, (unsigned)y, (unsigned)z }; }
+static inline gpu_dim dims(int64_t x, int64_t y = 1, int64_t z = 1)
+{
+    return { (unsigned)x, (unsigned)y, (unsigned)z };
+}
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 #endif

@@ -23,9 +23,10 @@ static inline bool add_i64(int64_t a, int64_t b, int64_t *out)
     return true;
 }
 
-// Limits on what a file may claim. Each is far above any real model. What a file claims is compared with its size before
-// anything is allocated, so a small hostile file costs little; what could still grow out of proportion is a parsed JSON tree
-// (about 100 bytes a value, of two characters in the text) and a compressed stream, and those have limits of their own.
+// Limits on what a file may claim. Each is far above any real model. What a file claims is compared with its size
+// before anything is allocated, so a small hostile file costs little; what could still grow out of proportion is a
+// parsed JSON tree (about 100 bytes a value, of two characters in the text) and a compressed stream, and those have
+// limits of their own.
 enum {
     LIMIT_KV_PAIRS     = 1 << 16,   // GGUF metadata pairs
     LIMIT_TENSORS      = 1 << 18,   // tensors in one file

@@ -13,8 +13,8 @@ const char *claims_required_kv(const char *type_name)
     return strcasecmp(type_name, "BF16") == 0 ? "bf16" : "f32";
 }
 
-// A tensor of another type in a file that calls itself BF16 was quantized, or is F16: what the arithmetic of BF16 rounds is
-// then no longer its weights.
+// A tensor of another type in a file that calls itself BF16 was quantized, or is F16: what the arithmetic of BF16
+// rounds is then no longer its weights.
 // Integers are tables, not weights.
 static bool in_bf16(dtype t)
 {
@@ -75,7 +75,8 @@ bool claims_pad_record(const char *json, char out[CLAIMS_RECORD_BYTES], err *e)
 {
     size_t n = strlen(json);
     if (n > CLAIMS_RECORD_BYTES)
-        return err_set(e, ERR_SYSTEM, "%s: found a record of %zu bytes, expected at most %d", KEY_HM_VERIFICATION, n, CLAIMS_RECORD_BYTES);
+        return err_set(e, ERR_SYSTEM, "%s: found a record of %zu bytes, expected at most %d", KEY_HM_VERIFICATION, n,
+                       CLAIMS_RECORD_BYTES);
     memset(out, ' ', CLAIMS_RECORD_BYTES);
     memcpy(out, json, n);
     return true;
@@ -137,8 +138,8 @@ static bool find_digests(const gguf *g, const gguf_kv **list, err *e)
                        "%s: key '%s': found no array of strings: the file carries no digests of its tensors",
                        gguf_path(g), KEY_HM_TENSOR_SHA);
     if (kv->n != gguf_n_tensors(g))
-        return err_set(e, ERR_VERDICT, "%s: key '%s': found %lld digests, expected one for each of %lld tensors", gguf_path(g),
-                       KEY_HM_TENSOR_SHA, (long long)kv->n, (long long)gguf_n_tensors(g));
+        return err_set(e, ERR_VERDICT, "%s: key '%s': found %lld digests, expected one for each of %lld tensors",
+                       gguf_path(g), KEY_HM_TENSOR_SHA, (long long)kv->n, (long long)gguf_n_tensors(g));
     gguf_str_iter it = gguf_strs(kv);
     gguf_str      s;
     for (int64_t i = 0; gguf_next_str(&it, &s); i++) {
@@ -173,7 +174,8 @@ static bool add_i64_bytes(sha256 *s, int64_t v, err *e)   { return sha256_add(s,
 
 static bool add_pair(sha256 *s, const gguf_kv *kv, err *e)
 {
-    return add_name(s, kv->key, e) && add_u32(s, kv->type, e) && add_u32(s, kv->elem, e) && add_i64_bytes(s, kv->n, e) &&
+    return add_name(s, kv->key, e) && add_u32(s, kv->type, e) && add_u32(s, kv->elem, e)
+        && add_i64_bytes(s, kv->n, e) &&
            sha256_add(s, kv->data, kv->n_bytes, e);
 }
 
@@ -210,8 +212,8 @@ static bool compare_digests(const gguf *g, const gguf_kv *list, const digest_que
         const gguf_tensor *t = gguf_tensor_at(g, i);
         if (!digest_queue_get(q, i, hex, e)) return false;
         if (memcmp(s.s, hex, SHA256_HEX) != 0)
-            return err_set(e, ERR_VERDICT, "%s: tensor '%s': offset %lld: found bytes with SHA-256 %s, expected %.64s", gguf_path(g),
-                           t->name, (long long)t->off, hex, s.s);
+            return err_set(e, ERR_VERDICT, "%s: tensor '%s': offset %lld: found bytes with SHA-256 %s, expected %.64s",
+                           gguf_path(g), t->name, (long long)t->off, hex, s.s);
     }
     return true;
 }
@@ -244,16 +246,19 @@ static bool check_text(const gguf *g, const char *key, const char *expected, err
     if (!gguf_find_kv(g, key)) return true;
     if (!gguf_get_str(g, key, &s, &bad)) return err_set(e, ERR_VERDICT, "%s", bad.msg);
     if (s.n == (int64_t)strlen(expected) && memcmp(s.s, expected, (size_t)s.n) == 0) return true;
-    return err_set(e, ERR_VERDICT, "%s: key '%s': found '%.*s', expected '%s', which the file's type requires", gguf_path(g), key, s.n < 32 ? (int)s.n : 32, s.s, expected);
+    return err_set(e, ERR_VERDICT, "%s: key '%s': found '%.*s', expected '%s', which the file's type requires",
+                   gguf_path(g), key, s.n < 32 ? (int)s.n : 32, s.s, expected);
 }
 
 bool claims_check_keys(const gguf *g, const char *type_name, err *e)
 {
     int64_t version = CLAIMS_VERSION;
     err     bad = { 0 };
-    if (!gguf_get_i64_or(g, KEY_HM_VERSION, CLAIMS_VERSION, &version, &bad)) return err_set(e, ERR_VERDICT, "%s", bad.msg);
+    if (!gguf_get_i64_or(g, KEY_HM_VERSION, CLAIMS_VERSION, &version, &bad))
+        return err_set(e, ERR_VERDICT, "%s", bad.msg);
     if (version < 1 || version > CLAIMS_VERSION)
-        return err_set(e, ERR_VERDICT, "%s: key '%s': found %lld, expected 1 to %d", gguf_path(g), KEY_HM_VERSION, (long long)version, CLAIMS_VERSION);
+        return err_set(e, ERR_VERDICT, "%s: key '%s': found %lld, expected 1 to %d", gguf_path(g), KEY_HM_VERSION,
+                       (long long)version, CLAIMS_VERSION);
     return check_text(g, KEY_HM_KV_TYPE, claims_kv_of(g, type_name), e) && check_text(g, KEY_HM_ATTN_MATH, "f32", e);
 }
 
@@ -271,20 +276,26 @@ bool claims_check_gaps(const gguf *g, err *e)
     const uint8_t *base = n > 0 ? gguf_tensor_at(g, 0)->data - gguf_tensor_at(g, 0)->off : NULL;
     span *s = malloc((size_t)(n + 1) * sizeof *s);
     if (!s) return err_nomem(e, "tensor spans", (size_t)(n + 1) * sizeof *s);
-    for (int64_t i = 0; i < n; i++) s[i] = (span){ gguf_tensor_at(g, i)->off, gguf_tensor_at(g, i)->off + gguf_tensor_at(g, i)->n_bytes };
+    for (int64_t i = 0; i < n; i++)
+        s[i] = (span){ gguf_tensor_at(g, i)->off, gguf_tensor_at(g, i)->off + gguf_tensor_at(g, i)->n_bytes };
     qsort(s, (size_t)n, sizeof *s, by_off);
     int64_t at = gguf_data_off(g);
     bool ok = true;
     for (int64_t i = 0; ok && i < n; i++) {
         for (; ok && at < s[i].off; at++)
-            if (base[at] != 0) ok = err_set(e, ERR_VERDICT, "%s: offset %lld: found a byte %02x between tensors, expected padding", gguf_path(g), (long long)at, base[at]);
+            if (base[at] != 0)
+                ok = err_set(e, ERR_VERDICT, "%s: offset %lld: found a byte %02x between tensors, expected padding",
+                             gguf_path(g), (long long)at, base[at]);
         if (s[i].end > at) at = s[i].end;
     }
     const int64_t end = gguf_file_bytes(g), most = (at + align - 1) / align * align;
     if (ok && n > 0 && end > most)
-        ok = err_set(e, ERR_VERDICT, "%s: offset %lld: found %lld bytes after the last tensor, expected none", gguf_path(g), (long long)most, (long long)(end - most));
+        ok = err_set(e, ERR_VERDICT, "%s: offset %lld: found %lld bytes after the last tensor, expected none",
+                     gguf_path(g), (long long)most, (long long)(end - most));
     for (; ok && n > 0 && at < end; at++)
-        if (base[at] != 0) ok = err_set(e, ERR_VERDICT, "%s: offset %lld: found a byte %02x after the last tensor, expected padding", gguf_path(g), (long long)at, base[at]);
+        if (base[at] != 0)
+            ok = err_set(e, ERR_VERDICT, "%s: offset %lld: found a byte %02x after the last tensor, expected padding",
+                         gguf_path(g), (long long)at, base[at]);
     free(s);
     return ok;
 }

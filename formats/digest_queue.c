@@ -101,7 +101,7 @@ void digest_queue_add_bytes(digest_queue *q, const void *src, int64_t n, const c
     add(q, (stream){ .item = item, .where = item, .bytes = src, .fd = -1, .n = n, .expected = n });
 }
 
-// ---- one stream, by the thread that took it --------------------------------------------------------------------------------
+// ---- one stream, by the thread that took it -------------------------------------------------------------------------
 
 static bool open_file(stream *s, err *e)
 {
@@ -111,7 +111,8 @@ static bool open_file(stream *s, err *e)
     struct stat st;
     if (fstat(s->fd, &st) != 0) return err_errno(e, true, s->where, "stat");
     if (!S_ISREG(st.st_mode))
-        return err_set(e, ERR_INPUT, "%s: found %s, expected a regular file", s->where, S_ISDIR(st.st_mode) ? "a folder" : "a special file");
+        return err_set(e, ERR_INPUT, "%s: found %s, expected a regular file", s->where,
+                       S_ISDIR(st.st_mode) ? "a folder" : "a special file");
     posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     return true;
 }
@@ -139,8 +140,8 @@ static bool next_bytes(stream *s, int64_t most, const uint8_t **at, int64_t *n, 
     do got = pread(s->fd, s->buf, (size_t)most, s->off + s->done); while (got < 0 && errno == EINTR);
     if (got < 0) return err_errno(e, true, s->where, "read");
     if (got == 0 && s->n >= 0)
-        return err_set(e, ERR_INPUT, "%s: offset %lld: found the end, expected %lld more bytes", s->where, (long long)(s->off + s->done),
-                       (long long)(s->n - s->done));
+        return err_set(e, ERR_INPUT, "%s: offset %lld: found the end, expected %lld more bytes", s->where,
+                       (long long)(s->off + s->done), (long long)(s->n - s->done));
     *n = got;
     return true;
 }
@@ -152,7 +153,7 @@ static void fail(stream *s, const err *e)
     s->no_memory = !s->failed;
 }
 
-// ---- whose turn it is ------------------------------------------------------------------------------------------------------
+// ---- whose turn it is -----------------------------------------------------------------------------------------------
 
 static int largest_first(const void *a, const void *b)
 {
@@ -227,8 +228,8 @@ static void put_back(digest_queue *q, const chunk *c, bool ok, const err *e)
     pthread_mutex_unlock(&q->lock);
 }
 
-// Will s still be at work when `others` cores have done all the rest, two at a time? Then it should not share its core: beside another
-// it is about a tenth slower.
+// Will s still be at work when `others` cores have done all the rest, two at a time? Then it should not share its core:
+// beside another it is about a tenth slower.
 static bool outlasts(digest_queue *q, const stream *s, int others)
 {
     pthread_mutex_lock(&q->lock);
@@ -245,7 +246,8 @@ static bool step(digest_queue *q, int others)
     const chunk a = take_chunk(q, CHUNK);
     if (!a.s) return false;
     const chunk b = others > 0 && outlasts(q, a.s, others) ? (chunk){ 0 } : take_chunk(q, CHUNK);
-    const bool ok = b.s ? sha256_add_two(a.s->digest, a.at, a.n, b.s->digest, b.at, b.n, &e) : sha256_add(a.s->digest, a.at, a.n, &e);
+    const bool ok = b.s ? sha256_add_two(a.s->digest, a.at, a.n, b.s->digest, b.at, b.n, &e)
+        : sha256_add(a.s->digest, a.at, a.n, &e);
     if (b.s) put_back(q, &b, ok, &e);
     put_back(q, &a, ok, &e);            // last, to be the next that is taken
     return true;
@@ -290,7 +292,8 @@ double digest_queue_share(digest_queue *q)
 void digest_queue_run(digest_queue *q, int n_threads)
 {
     // A thread that finds none has no more to do: there will never be more than now, and those who have them keep them.
-    const int threads = threads_or_cores(n_threads), cores = threads < omp_get_num_procs() ? threads : omp_get_num_procs();
+    const int threads = threads_or_cores(n_threads), cores = threads < omp_get_num_procs() ? threads
+        : omp_get_num_procs();
 #pragma omp parallel num_threads(threads)
     while (step(q, cores - 1)) { }
 }

@@ -1,7 +1,9 @@
-// digest_queue: SHA-256 of many files and ranges, two at a time on each core (sha256_two.h), alone or beside other work that takes digests.
-// A digest is serial; what is parallel is that there are many. Each is read 256 KB at a time, in order, by whichever thread is free.
-// Files are read through a buffer: a mapping would count as resident memory, and reading where a file has become shorter raises SIGBUS. Who
-// has one mapped all the same gives its bytes.
+// digest_queue: SHA-256 of many files and ranges, two at a time on each core (sha256_two.h), alone or beside other work
+// that takes digests.
+// A digest is serial; what is parallel is that there are many. Each is read 256 KB at a time, in order, by whichever
+// thread is free.
+// Files are read through a buffer: a mapping would count as resident memory, and reading where a file has become
+// shorter raises SIGBUS. Who has one mapped all the same gives its bytes.
 // Proved by tests/digest_test.c.
 #ifndef HALLMARK_FORMATS_DIGEST_QUEUE_H
 #define HALLMARK_FORMATS_DIGEST_QUEUE_H
@@ -11,7 +13,8 @@
 
 typedef struct digest_queue digest_queue;
 
-// Room for n digests, which are then added in the order in which they are asked for below. pr (may be NULL) counts their bytes.
+// Room for n digests, which are then added in the order in which they are asked for below. pr (may be NULL) counts
+// their bytes.
 digest_queue *digest_queue_new(int64_t n, progress *pr, err *e);
 void          digest_queue_free(digest_queue *q);       // NULL is allowed
 
@@ -32,7 +35,8 @@ double digest_queue_share(digest_queue *q);             // of all bytes, those t
 // All that is left, on n_threads threads (0: all cores).
 void digest_queue_run(digest_queue *q, int n_threads);
 
-// After digest_queue_run: digest i, or what was wrong with it: ERR_INPUT naming `where` if it cannot be read, is no regular file or ends early.
+// After digest_queue_run: digest i, or what was wrong with it: ERR_INPUT naming `where` if it cannot be read, is no
+// regular file or ends early.
 bool digest_queue_get(const digest_queue *q, int64_t i, char hex[SHA256_HEX + 1], err *e);
 
 #endif

@@ -41,11 +41,13 @@ const char *dtype_name(dtype t);    // "?" for an id without a row
 // Bytes of one row of n_cols weights; false if block_weights does not divide n_cols, n_cols < 0, or overflow.
 bool dtype_row_bytes(dtype t, int64_t n_cols, int64_t *bytes);
 
-// Bytes of a tensor of n_dims dimensions (0: one weight), rows along the last; false as dtype_row_bytes, or where a dimension is negative.
+// Bytes of a tensor of n_dims dimensions (0: one weight), rows along the last; false as dtype_row_bytes, or where a
+// dimension is negative.
 bool dtype_bytes(dtype t, int n_dims, const int64_t *shape, int64_t *bytes);
 
-// Scalar conversions, round to nearest even, as ggml's portable code does them: widening F16 keeps a NaN's payload and quiets
-// it, narrowing to F16 gives sign | 0x7e00, narrowing to BF16 keeps the payload's high bits and quiets; BF16 to F32 is a shift.
+// Scalar conversions, round to nearest even, as ggml's portable code does them: widening F16 keeps a NaN's payload and
+// quiets it, narrowing to F16 gives sign | 0x7e00, narrowing to BF16 keeps the payload's high bits and quiets; BF16 to
+// F32 is a shift.
 float    f32_from_bf16(uint16_t bits);
 uint16_t bf16_from_f32(float x);
 float    f32_from_f16(uint16_t bits);
@@ -59,7 +61,8 @@ void f16_from_f32_run(uint16_t *dst, const float *src, int64_t n);
 
 // A float type of one element a weight: F64, F32, F16, BF16, F8_E4M3, F8_E5M2.
 bool dtype_is_float(dtype t);
-// n elements of such a type, of any alignment, as F32. F64 is rounded to nearest even, and to infinity beyond F32's range; all others are exact.
+// n elements of such a type, of any alignment, as F32. F64 is rounded to nearest even, and to infinity beyond F32's
+// range; all others are exact.
 // Narrower types are then rounded from F32, as llama.cpp and torch do it.
 void f32_from_float_run(dtype t, float *dst, const void *src, int64_t n);
 

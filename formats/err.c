@@ -38,7 +38,8 @@ bool err_errno(err *e, bool reading, const char *path, const char *what)
     bool input = reading && (code == ENOENT || code == EACCES || code == EISDIR || code == ENOTDIR || code == ELOOP ||
                              code == ENAMETOOLONG);
     char buf[128];
-    return err_set(e, input ? ERR_INPUT : ERR_SYSTEM, "%s: cannot %s: %s", path, what, strerror_r(code, buf, sizeof buf));
+    return err_set(e, input ? ERR_INPUT : ERR_SYSTEM, "%s: cannot %s: %s", path, what,
+                   strerror_r(code, buf, sizeof buf));
 }
 
 bool err_nomem(err *e, const char *what, size_t bytes)

@@ -29,7 +29,8 @@ static int open_regular(const char *path, int64_t *size, err *e)
     if (fstat(fd, &st) != 0) {
         err_errno(e, true, path, "stat");
     } else if (!S_ISREG(st.st_mode)) {
-        err_set(e, ERR_INPUT, "%s: found %s, expected a regular file", path, S_ISDIR(st.st_mode) ? "a folder" : "a special file");
+        err_set(e, ERR_INPUT, "%s: found %s, expected a regular file", path,
+                S_ISDIR(st.st_mode) ? "a folder" : "a special file");
     } else if (was_fetched(fd, st.st_size, path, e)) {
         *size = st.st_size;
         return fd;
@@ -97,7 +98,8 @@ bool file_read_text(char **text, int64_t *n_bytes, const char *path, int64_t max
     if (fd < 0) return false;
     if (size <= max_bytes) return read_bytes(fd, size, text, n_bytes, path, e);
     close(fd);
-    return err_set(e, ERR_INPUT, "%s: found %lld bytes, expected at most %lld", path, (long long)size, (long long)max_bytes);
+    return err_set(e, ERR_INPUT, "%s: found %lld bytes, expected at most %lld", path, (long long)size,
+                   (long long)max_bytes);
 }
 
 bool file_read_head(char **text, int64_t *n_bytes, const char *path, int64_t max_bytes, err *e)

@@ -12,8 +12,8 @@ typedef struct {
     int            fd;      // open for reading, for copy_file_range and the like
 } file_map;
 
-// Maps `path`, a regular file. ERR_INPUT if it cannot be opened, is not a regular file, or is a git-lfs pointer (file_kind.h). On failure nothing
-// is left open. A zeroed file_map is a valid closed one.
+// Maps `path`, a regular file. ERR_INPUT if it cannot be opened, is not a regular file, or is a git-lfs pointer
+// (file_kind.h). On failure nothing is left open. A zeroed file_map is a valid closed one.
 bool file_map_open(file_map *m, const char *path, err *e);
 void file_map_close(file_map *m);
 

@@ -58,7 +58,9 @@ static bool fail_at(const cursor *c, int64_t off, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
-    if (c->item) return err_set(c->e, ERR_INPUT, "%s: %s '%.200s': offset %lld: %s", c->g->name, c->item, c->item_name, (long long)off, what);
+    if (c->item)
+        return err_set(c->e, ERR_INPUT, "%s: %s '%.200s': offset %lld: %s", c->g->name, c->item, c->item_name,
+                       (long long)off, what);
     return err_set(c->e, ERR_INPUT, "%s: offset %lld: %s", c->g->name, (long long)off, what);
 }
 
@@ -67,7 +69,8 @@ static inline int64_t left(const cursor *c) { return c->g->size - c->i; }
 static bool need(const cursor *c, int64_t n, const char *what)
 {
     if (n <= left(c)) return true;
-    return fail_at(c, c->i, "truncated: found %lld bytes to the end of the file, expected %lld for %s", (long long)left(c), (long long)n, what);
+    return fail_at(c, c->i, "truncated: found %lld bytes to the end of the file, expected %lld for %s",
+                   (long long)left(c), (long long)n, what);
 }
 
 static bool get_u32(cursor *c, uint32_t *v, const char *what)
@@ -111,12 +114,14 @@ static bool get_name(cursor *c, const char **name, const char *what)
 static bool skip_strings(cursor *c, int64_t n)
 {
     if (n > left(c) / 8)
-        return fail_at(c, c->i, "found a count of %lld strings, expected at most %lld in the bytes left", (long long)n, (long long)(left(c) / 8));
+        return fail_at(c, c->i, "found a count of %lld strings, expected at most %lld in the bytes left", (long long)n,
+                       (long long)(left(c) / 8));
     for (int64_t k = 0; k < n; k++) {
         int64_t at = c->i, len;
         if (!get_count(c, &len, "a string's length")) return false;
         if (len > left(c))
-            return fail_at(c, at, "found a string of %lld bytes, expected at most the %lld left", (long long)len, (long long)left(c));
+            return fail_at(c, at, "found a string of %lld bytes, expected at most the %lld left", (long long)len,
+                           (long long)left(c));
         c->i += len;
     }
     return true;
@@ -126,8 +131,8 @@ static bool skip_plain(cursor *c, gguf_type t, int64_t n)
 {
     int64_t bytes;
     if (!mul_i64(n, TYPES[t].bytes, &bytes) || bytes > left(c))
-        return fail_at(c, c->i, "found a count of %lld elements of %s, expected at most the %lld bytes left", (long long)n,
-                       TYPES[t].name, (long long)left(c));
+        return fail_at(c, c->i, "found a count of %lld elements of %s, expected at most the %lld bytes left",
+                       (long long)n, TYPES[t].name, (long long)left(c));
     if (t == GGUF_BOOL)
         for (int64_t k = 0; k < n; k++)
             if (c->g->data[c->i + k] > 1)
@@ -159,7 +164,8 @@ static bool read_pair(cursor *c, gguf_kv *kv)
     if (kv->type == GGUF_ARRAY) {
         int64_t at = c->i;
         if (!get_type(c, &kv->elem, "an element type") || !get_count(c, &kv->n, "an element count")) return false;
-        if (kv->elem == GGUF_ARRAY) return fail_at(c, at, "found an array of arrays, expected plain elements or strings");
+        if (kv->elem == GGUF_ARRAY)
+            return fail_at(c, at, "found an array of arrays, expected plain elements or strings");
     }
     int64_t from = c->i;
     kv->data = c->g->data + from;
@@ -207,7 +213,8 @@ static bool read_alignment(cursor *c)
     uint32_t a;
     memcpy(&a, kv->data, 4);
     if (a == 0 || a % 8 != 0 || (a & (a - 1)) != 0 || a > LIMIT_ALIGNMENT)
-        return fail_at(c, kv->off, "found %u, expected a power of two and a multiple of 8, at most %d", a, LIMIT_ALIGNMENT);
+        return fail_at(c, kv->off, "found %u, expected a power of two and a multiple of 8, at most %d", a,
+                       LIMIT_ALIGNMENT);
     g->alignment = a;
     return true;
 }
@@ -237,9 +244,11 @@ static bool read_dims(cursor *c, gguf_tensor *t)
         at = c->i;
         int64_t v;
         if (!get_count(c, &v, "a dimension")) return false;
-        if (v < 1 || v == INT64_MAX) return fail_at(c, at, "found a dimension of %lld, expected 1 or more", (long long)v);
+        if (v < 1 || v == INT64_MAX)
+            return fail_at(c, at, "found a dimension of %lld, expected 1 or more", (long long)v);
         if (!mul_i64(t->n_elems, v, &t->n_elems))
-            return fail_at(c, at, "found a dimension of %lld, expected a number of elements within 63 bits", (long long)v);
+            return fail_at(c, at, "found a dimension of %lld, expected a number of elements within 63 bits",
+                           (long long)v);
         stored[d] = v;
     }
     t->n_dims = gguf_count_dims(t->n_stored, stored, t->shape);
@@ -256,13 +265,16 @@ static bool read_layout(cursor *c, gguf_tensor *t)
     t->type = d->id;
     const int64_t cols = gguf_tensor_cols(t);
     if (cols % d->block_weights != 0)
-        return fail_at(c, at, "found rows of %lld weights, expected a multiple of %d for %s", (long long)cols, d->block_weights, d->name);
+        return fail_at(c, at, "found rows of %lld weights, expected a multiple of %d for %s", (long long)cols,
+                       d->block_weights, d->name);
     if (!dtype_bytes(d->id, t->n_dims, t->shape, &t->n_bytes))
-        return fail_at(c, at, "found %lld elements of %s, expected a size within 63 bits", (long long)t->n_elems, d->name);
+        return fail_at(c, at, "found %lld elements of %s, expected a size within 63 bits", (long long)t->n_elems,
+                       d->name);
     at = c->i;
     if (!get_count(c, &t->off, "a tensor offset")) return false;     // still from the data section
     if (t->off % c->g->alignment != 0)
-        return fail_at(c, at, "found data offset %lld, expected a multiple of the alignment %lld", (long long)t->off, (long long)c->g->alignment);
+        return fail_at(c, at, "found data offset %lld, expected a multiple of the alignment %lld", (long long)t->off,
+                       (long long)c->g->alignment);
     return true;
 }
 
@@ -284,7 +296,8 @@ static bool place_tensor(cursor *c, gguf_tensor *t)
     c->item_name = t->name;
     int64_t rel = t->off;
     if (!add_i64(g->data_off, rel, &t->off) || !add_i64(t->off, t->n_bytes, &end))
-        return fail_at(c, g->data_off, "found data offset %lld and %lld bytes, expected them to end within 63 bits", (long long)rel, (long long)t->n_bytes);
+        return fail_at(c, g->data_off, "found data offset %lld and %lld bytes, expected them to end within 63 bits",
+                       (long long)rel, (long long)t->n_bytes);
     if (end > g->size)
         return fail_at(c, t->off, "truncated: found a file of %lld bytes, expected the %lld that the tensor needs (%lld from data offset %lld on)", (long long)g->size, (long long)end,
                        (long long)t->n_bytes, (long long)rel);
@@ -333,7 +346,8 @@ static bool read_tensors(cursor *c)
     gguf *g = c->g;
     g->tensors       = calloc((size_t)g->n_tensors + 1, sizeof *g->tensors);
     g->tensor_sorted = calloc((size_t)g->n_tensors + 1, sizeof *g->tensor_sorted);
-    if (!g->tensors || !g->tensor_sorted) return err_nomem(c->e, "the tensor table", (size_t)g->n_tensors * sizeof *g->tensors);
+    if (!g->tensors || !g->tensor_sorted)
+        return err_nomem(c->e, "the tensor table", (size_t)g->n_tensors * sizeof *g->tensors);
     for (int64_t i = 0; i < g->n_tensors; i++) {
         if (!read_tensor_info(c, &g->tensors[i])) return false;
         g->tensor_sorted[i] = &g->tensors[i];
@@ -371,11 +385,13 @@ static bool read_all(gguf *g, err *e)
     const char *kind = file_kind(g->data, g->size);
     if (memcmp(g->data, "GGUF", 4) != 0 && kind) return fail_at(&c, 0, "found %s, expected a GGUF file", kind);
     if (memcmp(g->data, "GGUF", 4) != 0)
-        return fail_at(&c, 0, "found bytes %02x %02x %02x %02x, expected the magic \"GGUF\"", g->data[0], g->data[1], g->data[2], g->data[3]);
+        return fail_at(&c, 0, "found bytes %02x %02x %02x %02x, expected the magic \"GGUF\"", g->data[0], g->data[1],
+                       g->data[2], g->data[3]);
     c.i = 4;
     if (!get_u32(&c, &version, "the version")) return false;
     if ((version & 0xffff) == 0 && version != 0)
-        return fail_at(&c, 4, "found a big-endian file (version %u), expected a little-endian one", __builtin_bswap32(version));
+        return fail_at(&c, 4, "found a big-endian file (version %u), expected a little-endian one",
+                       __builtin_bswap32(version));
     if (version != 2 && version != 3) return fail_at(&c, 4, "found version %u, expected 2 or 3", version);
     g->version = (int)version;
     return read_counts(&c) && read_pairs(&c) && read_alignment(&c) && read_tensors(&c);

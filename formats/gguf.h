@@ -59,9 +59,10 @@ int gguf_count_dims(int n_dims, const int64_t *stored, int64_t shape[LIMIT_DIMS]
 static inline int64_t gguf_tensor_cols(const gguf_tensor *t) { return t->shape[t->n_dims - 1]; }
 static inline int64_t gguf_tensor_rows(const gguf_tensor *t) { return t->n_elems / gguf_tensor_cols(t); }
 
-// Opens and checks a file wholly: magic, version, counts against the bytes left, types, string lengths, booleans, duplicate
-// keys and tensor names, nested arrays (refused), alignment (a power of two and a multiple of 8, as the specification asks),
-// dimensions (none is 0), tensor offsets (aligned, in bounds, not overlapping). ERR_INPUT names the place. Freed by gguf_close.
+// Opens and checks a file wholly: magic, version, counts against the bytes left, types, string lengths, booleans,
+// duplicate keys and tensor names, nested arrays (refused), alignment (a power of two and a multiple of 8, as the
+// specification asks), dimensions (none is 0), tensor offsets (aligned, in bounds, not overlapping). ERR_INPUT names
+// the place. Freed by gguf_close.
 // Costs one pass over the metadata; tensor data is not touched.
 gguf *gguf_open(const char *path, err *e);
 // The same where messages, and gguf_path, shall name the file as `name`: one that is still being written names its
@@ -96,16 +97,17 @@ bool gguf_get_cstr(const gguf *g, const char *key, char **out, err *e);         
 
 // The same from a pair in hand (a plan's too); false if kv is NULL or another type.
 bool gguf_kv_str(const gguf_kv *kv, gguf_str *out);
-// Array elements by index, checked; kv from gguf_find_kv; a scalar counts as an array of one, a boolean as 0 or 1. Strings are of variable length: walk them with an iterator.
+// Array elements by index, checked; kv from gguf_find_kv; a scalar counts as an array of one, a boolean as 0 or 1.
+// Strings are of variable length: walk them with an iterator.
 bool gguf_arr_i64(const gguf_kv *kv, int64_t i, int64_t *out);
 bool gguf_arr_f32(const gguf_kv *kv, int64_t i, float *out);
 typedef struct { const uint8_t *p, *end; } gguf_str_iter;
 gguf_str_iter gguf_strs(const gguf_kv *kv);                 // empty for a value that is not an array of strings
 bool          gguf_next_str(gguf_str_iter *it, gguf_str *out);
 
-// A value as text for people: scalars and strings in full, arrays as "[a, b, c, ... (n)]" with at most max_elems elements
-// (negative: all), made safe to show (text.h). Floats have as many digits as it takes to read them back. malloc'd, NULL when
-// out of memory.
+// A value as text for people: scalars and strings in full, arrays as "[a, b, c, ... (n)]" with at most max_elems
+// elements (negative: all), made safe to show (text.h). Floats have as many digits as it takes to read them back.
+// malloc'd, NULL when out of memory.
 char *gguf_kv_text(const gguf_kv *kv, int64_t max_elems);
 
 // Whether a file that is well formed is also what it has to be; ERR_INPUT says why not. Given to those who read a
@@ -130,9 +132,10 @@ bool gguf_plan_str(gguf_plan *p, const char *key, const char *s, err *e);
 bool gguf_plan_strn(gguf_plan *p, const char *key, const char *s, int64_t n, err *e);
 bool gguf_plan_arr(gguf_plan *p, const char *key, gguf_type elem, const void *v, int64_t n, err *e);    // plain elements
 bool gguf_plan_arr_str(gguf_plan *p, const char *key, const gguf_str *v, int64_t n, err *e);
-// An array of n elements whose n_bytes bytes are laid out as in a file (strings: u64 length, then the bytes). data: malloc'd; the plan's from now on, also
-// after a failure. For arrays too large to be held twice.
-bool gguf_plan_arr_own(gguf_plan *p, const char *key, gguf_type elem, int64_t n, uint8_t *data, int64_t n_bytes, err *e);
+// An array of n elements whose n_bytes bytes are laid out as in a file (strings: u64 length, then the bytes). data:
+// malloc'd; the plan's from now on, also after a failure. For arrays too large to be held twice.
+bool gguf_plan_arr_own(gguf_plan *p, const char *key, gguf_type elem, int64_t n, uint8_t *data, int64_t n_bytes,
+                       err *e);
 bool gguf_plan_copy_kv(gguf_plan *p, const gguf_kv *kv, err *e);                                        // from another file
 bool gguf_plan_remove(gguf_plan *p, const char *key);                                                   // true if it was there
 // Reads back what was set; NULL if absent. Borrowed until the plan changes.

@@ -25,7 +25,8 @@ static const int64_t FIXED_BYTES = 4 + 4 + 8 + 8;      // magic, version, tensor
 gguf_plan *gguf_plan_new(int64_t alignment, err *e)
 {
     if (alignment < 8 || alignment > LIMIT_ALIGNMENT || (alignment & (alignment - 1)) != 0) {
-        err_set(e, ERR_SYSTEM, WHERE ": found alignment %lld, expected a power of two from 8 to 2^30", (long long)alignment);
+        err_set(e, ERR_SYSTEM, WHERE ": found alignment %lld, expected a power of two from 8 to 2^30",
+                (long long)alignment);
         return NULL;
     }
     gguf_plan *p = calloc(1, sizeof *p);
@@ -99,12 +100,13 @@ static gguf_kv *new_kv(gguf_plan *p, const char *key, err *e)
 }
 
 // Sets a key to a value whose bytes are `data`, which becomes the plan's, in case of failure too.
-static bool set_owned(gguf_plan *p, const char *key, gguf_type type, gguf_type elem, int64_t n, uint8_t *data, int64_t n_bytes, err *e)
+static bool set_owned(gguf_plan *p, const char *key, gguf_type type, gguf_type elem, int64_t n, uint8_t *data,
+                      int64_t n_bytes, err *e)
 {
     gguf_kv *kv = find_kv(p, key);
     if (p->laid_out && (!kv || kv->type != type || kv->n_bytes != n_bytes)) {
-        err_set(e, ERR_SYSTEM, WHERE ": key '%s': found %lld bytes, expected the %lld of the layout", key, (long long)n_bytes,
-                (long long)(kv ? kv->n_bytes : 0));
+        err_set(e, ERR_SYSTEM, WHERE ": key '%s': found %lld bytes, expected the %lld of the layout", key,
+                (long long)n_bytes, (long long)(kv ? kv->n_bytes : 0));
         goto fail;
     }
     if (!kv && !(kv = new_kv(p, key, e))) goto fail;
@@ -120,7 +122,8 @@ fail:
     return false;
 }
 
-static bool set_copy(gguf_plan *p, const char *key, gguf_type type, gguf_type elem, int64_t n, const void *v, int64_t n_bytes, err *e)
+static bool set_copy(gguf_plan *p, const char *key, gguf_type type, gguf_type elem, int64_t n, const void *v,
+                     int64_t n_bytes, err *e)
 {
     uint8_t *data = malloc(n_bytes > 0 ? (size_t)n_bytes : 1);
     if (!data) return err_nomem(e, key, (size_t)n_bytes);
@@ -128,9 +131,15 @@ static bool set_copy(gguf_plan *p, const char *key, gguf_type type, gguf_type el
     return set_owned(p, key, type, elem, n, data, n_bytes, e);
 }
 
-bool gguf_plan_u32(gguf_plan *p, const char *key, uint32_t v, err *e) { return set_copy(p, key, GGUF_U32, GGUF_U32, 1, &v, 4, e); }
+bool gguf_plan_u32(gguf_plan *p, const char *key, uint32_t v, err *e)
+{
+    return set_copy(p, key, GGUF_U32, GGUF_U32, 1, &v, 4, e);
+}
 bool gguf_plan_i32(gguf_plan *p, const char *key, int32_t v, err *e)  { return set_copy(p, key, GGUF_I32, GGUF_I32, 1, &v, 4, e); }
-bool gguf_plan_u64(gguf_plan *p, const char *key, uint64_t v, err *e) { return set_copy(p, key, GGUF_U64, GGUF_U64, 1, &v, 8, e); }
+bool gguf_plan_u64(gguf_plan *p, const char *key, uint64_t v, err *e)
+{
+    return set_copy(p, key, GGUF_U64, GGUF_U64, 1, &v, 8, e);
+}
 bool gguf_plan_f32(gguf_plan *p, const char *key, float v, err *e)    { return set_copy(p, key, GGUF_F32, GGUF_F32, 1, &v, 4, e); }
 
 bool gguf_plan_bool(gguf_plan *p, const char *key, bool v, err *e)
@@ -176,9 +185,11 @@ bool gguf_plan_arr(gguf_plan *p, const char *key, gguf_type elem, const void *v,
 {
     int64_t bytes;
     if (gguf_type_bytes(elem) == 0)
-        return err_set(e, ERR_SYSTEM, WHERE ": key '%s': found elements of %s, expected plain ones", key, gguf_type_name(elem));
+        return err_set(e, ERR_SYSTEM, WHERE ": key '%s': found elements of %s, expected plain ones", key,
+                       gguf_type_name(elem));
     if (!mul_i64(n, gguf_type_bytes(elem), &bytes))
-        return err_set(e, ERR_INPUT, WHERE ": key '%s': found a count of %lld elements, which wraps", key, (long long)n);
+        return err_set(e, ERR_INPUT, WHERE ": key '%s': found a count of %lld elements, which wraps", key,
+                       (long long)n);
     return set_copy(p, key, GGUF_ARRAY, elem, n, v, bytes, e);
 }
 
@@ -211,10 +222,12 @@ static bool fill_tensor(gguf_tensor *t, const char *name, dtype type, int n_dims
     const dtype_info *d = dtype_find(type);
     size_t            len = strlen(name);
     if (len < 1 || len > GGUF_MAX_TENSOR_NAME)
-        return err_set(e, ERR_INPUT, WHERE ": tensor '%.100s': found a name of %zu bytes, expected 1 to %d", name, len, GGUF_MAX_TENSOR_NAME);
+        return err_set(e, ERR_INPUT, WHERE ": tensor '%.100s': found a name of %zu bytes, expected 1 to %d", name, len,
+                       GGUF_MAX_TENSOR_NAME);
     if (!d) return err_set(e, ERR_SYSTEM, WHERE ": tensor '%s': found type %d, which is unknown", name, (int)type);
     if (n_dims < 0 || n_dims > LIMIT_DIMS)
-        return err_set(e, ERR_INPUT, WHERE ": tensor '%s': found %d dimensions, expected at most %d", name, n_dims, LIMIT_DIMS);
+        return err_set(e, ERR_INPUT, WHERE ": tensor '%s': found %d dimensions, expected at most %d", name, n_dims,
+                       LIMIT_DIMS);
     *t = (gguf_tensor){ .type = type, .n_elems = 1 };
     for (int i = 0; i < n_dims; i++)
         if (shape[i] < 1 || !mul_i64(t->n_elems, shape[i], &t->n_elems))
@@ -226,7 +239,8 @@ static bool fill_tensor(gguf_tensor *t, const char *name, dtype type, int n_dims
         return err_set(e, ERR_INPUT, WHERE ": tensor '%s': found rows of %lld weights, expected a multiple of %d for %s", name,
                        (long long)cols, d->block_weights, d->name);
     if (!dtype_bytes(type, n_dims, shape, &t->n_bytes))
-        return err_set(e, ERR_INPUT, WHERE ": tensor '%s': found %lld elements, expected a size within 63 bits", name, (long long)t->n_elems);
+        return err_set(e, ERR_INPUT, WHERE ": tensor '%s': found %lld elements, expected a size within 63 bits", name,
+                       (long long)t->n_elems);
     return true;
 }
 
@@ -335,8 +349,8 @@ bool gguf_plan_header(const gguf_plan *p, uint8_t **bytes, int64_t *n, err *e)
     int64_t size;
     if (!p->laid_out) return err_set(e, ERR_SYSTEM, WHERE ": the header was asked for before the layout");
     if (!header_size(p, &size) || !pad_to(&size, p->alignment) || size != p->header_bytes)
-        return err_set(e, ERR_SYSTEM, WHERE ": found a header of %lld bytes, expected the %lld of the layout", (long long)size,
-                       (long long)p->header_bytes);
+        return err_set(e, ERR_SYSTEM, WHERE ": found a header of %lld bytes, expected the %lld of the layout",
+                       (long long)size, (long long)p->header_bytes);
     uint8_t *out = calloc(1, (size_t)size);     // zeroed: the padding
     if (!out) return err_nomem(e, "a GGUF header", (size_t)size);
     sink s = { out };
@@ -358,7 +372,8 @@ static bool write_padding(const gguf_plan *p, outfile *f, err *e)
         int64_t at  = p->tensors[i].off + p->tensors[i].n_bytes;
         int64_t end = i + 1 < p->n_tensors ? p->tensors[i + 1].off : p->file_bytes;
         for (; at < end; at += (int64_t)sizeof zeros)
-            if (!outfile_write_at(f, at, zeros, end - at < (int64_t)sizeof zeros ? end - at : (int64_t)sizeof zeros, e)) return false;
+            if (!outfile_write_at(f, at, zeros, end - at < (int64_t)sizeof zeros ? end - at : (int64_t)sizeof zeros, e))
+                return false;
     }
     return true;
 }

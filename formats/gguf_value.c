@@ -87,8 +87,9 @@ bool gguf_kv_str(const gguf_kv *kv, gguf_str *out)
 static bool wrong(const gguf *g, const char *key, const gguf_kv *kv, const char *expected, err *e)
 {
     if (!kv) return err_set(e, ERR_INPUT, "%s: key '%s': found nothing, expected %s", gguf_path(g), key, expected);
-    return err_set(e, ERR_INPUT, "%s: key '%s': offset %lld: found %s%s, expected %s", gguf_path(g), key, (long long)kv->off,
-                   kv->type == GGUF_ARRAY ? "an array of " : "", gguf_type_name(kv->elem), expected);
+    return err_set(e, ERR_INPUT, "%s: key '%s': offset %lld: found %s%s, expected %s", gguf_path(g), key,
+                   (long long)kv->off, kv->type == GGUF_ARRAY ? "an array of "
+                       : "", gguf_type_name(kv->elem), expected);
 }
 
 bool gguf_get_i64(const gguf *g, const char *key, int64_t *out, err *e)

@@ -28,7 +28,8 @@ static bool names_unique(const cJSON *obj, const char *where, err *e)
     bool ok = true;
     for (size_t i = 1; ok && i < n; i++)
         if (strcmp(v[i - 1]->string, v[i]->string) == 0)
-            ok = err_set(e, ERR_INPUT, "%s: found the name '%.200s' twice in one object, expected it once", where, v[i]->string);
+            ok = err_set(e, ERR_INPUT, "%s: found the name '%.200s' twice in one object, expected it once", where,
+                         v[i]->string);
     free(v);
     return ok;
 }
@@ -186,7 +187,8 @@ const cJSON *json_get(const cJSON *obj, const char *name)
 
 const char *json_kind(const cJSON *v)
 {
-    return !v ? "nothing" : cJSON_IsBool(v) ? "a boolean" : cJSON_IsNumber(v) ? "a number" : cJSON_IsString(v) ? "a string"
+    return !v ? "nothing" : cJSON_IsBool(v) ? "a boolean" : cJSON_IsNumber(v) ? "a number" : cJSON_IsString(v)
+        ? "a string"
          : cJSON_IsArray(v) ? "an array" : cJSON_IsObject(v) ? "an object" : "null";
 }
 
@@ -213,12 +215,13 @@ bool json_i64(const cJSON *obj, const char *name, int64_t lo, int64_t hi, int64_
     const cJSON *v = json_get(obj, name);
     if (!cJSON_IsNumber(v)) return wrong_kind(v, name, "an integer", where, e);
     if (!json_as_i64(v, lo, hi, out))
-        return err_set(e, ERR_INPUT, "%s: key '%s': found %.17g, expected an integer from %lld to %lld", where, name, v->valuedouble,
-                       (long long)lo, (long long)hi);
+        return err_set(e, ERR_INPUT, "%s: key '%s': found %.17g, expected an integer from %lld to %lld", where, name,
+                       v->valuedouble, (long long)lo, (long long)hi);
     return true;
 }
 
-bool json_i64_or(const cJSON *obj, const char *name, int64_t lo, int64_t hi, int64_t def, int64_t *out, const char *where, err *e)
+bool json_i64_or(const cJSON *obj, const char *name, int64_t lo, int64_t hi, int64_t def, int64_t *out,
+                 const char *where, err *e)
 {
     if (json_get(obj, name)) return json_i64(obj, name, lo, hi, out, where, e);
     *out = def;

@@ -29,8 +29,9 @@ cJSON *json_parse_nul(char *text, int64_t n, int64_t max_values, const char *whe
 // Copies s with each JSON_NUL as a NUL byte: *n_bytes bytes and a NUL after them; malloc'd, NULL when out of memory.
 char *json_restore_nul(const char *s, int64_t *n_bytes);
 
-// The document as text that may be shown anywhere (text.h): what cJSON_Print or cJSON_PrintUnformatted writes, with every
-// character that is not seen as \uXXXX and every byte that is no UTF-8 as U+FFFD. malloc'd; NULL when out of memory.
+// The document as text that may be shown anywhere (text.h): what cJSON_Print or cJSON_PrintUnformatted writes, with
+// every character that is not seen as \uXXXX and every byte that is no UTF-8 as U+FFFD. malloc'd; NULL when out of
+// memory.
 char *json_print(const cJSON *v);
 char *json_print_short(const cJSON *v);
 
@@ -40,13 +41,15 @@ const char *json_kind(const cJSON *v);
 // Member of an object by exact name; NULL if absent or JSON null, or if obj is not an object.
 const cJSON *json_get(const cJSON *obj, const char *name);
 
-// The value of a number if it is an integer in [lo, hi] and within 2^53, where doubles are exact; false otherwise, v NULL too.
+// The value of a number if it is an integer in [lo, hi] and within 2^53, where doubles are exact; false otherwise, v
+// NULL too.
 bool json_as_i64(const cJSON *v, int64_t lo, int64_t hi, int64_t *out);
 
 // Typed members. The plain forms require the member; _or forms give a default when it is absent or null.
 // A member of another type, or a number outside [lo, hi] or not an integer, is ERR_INPUT naming `where` and the key.
 bool json_i64(const cJSON *obj, const char *name, int64_t lo, int64_t hi, int64_t *out, const char *where, err *e);
-bool json_i64_or(const cJSON *obj, const char *name, int64_t lo, int64_t hi, int64_t def, int64_t *out, const char *where, err *e);
+bool json_i64_or(const cJSON *obj, const char *name, int64_t lo, int64_t hi, int64_t def, int64_t *out,
+                 const char *where, err *e);
 bool json_f64(const cJSON *obj, const char *name, double *out, const char *where, err *e);
 bool json_f64_or(const cJSON *obj, const char *name, double def, double *out, const char *where, err *e);
 bool json_bool_or(const cJSON *obj, const char *name, bool def, bool *out, const char *where, err *e);

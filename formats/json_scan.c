@@ -11,20 +11,24 @@
 static bool scan_fail(json_scan *s, const char *expected)
 {
     if (s->i >= s->n)
-        return err_set(s->e, ERR_INPUT, "%s: offset %lld: found the end, expected %s", s->where, (long long)s->i, expected);
+        return err_set(s->e, ERR_INPUT, "%s: offset %lld: found the end, expected %s", s->where, (long long)s->i,
+                       expected);
     uint8_t     c    = s->text[s->i];
     const char *kind = s->i == 0 ? file_kind(s->text, s->n) : NULL;
     if (kind) return err_set(s->e, ERR_INPUT, "%s: offset 0: found %s, expected %s", s->where, kind, expected);
     if (c > 0x20 && c < 0x7f)
-        return err_set(s->e, ERR_INPUT, "%s: offset %lld: found '%c', expected %s", s->where, (long long)s->i, c, expected);
-    return err_set(s->e, ERR_INPUT, "%s: offset %lld: found byte 0x%02x, expected %s", s->where, (long long)s->i, c, expected);
+        return err_set(s->e, ERR_INPUT, "%s: offset %lld: found '%c', expected %s", s->where, (long long)s->i, c,
+                       expected);
+    return err_set(s->e, ERR_INPUT, "%s: offset %lld: found byte 0x%02x, expected %s", s->where, (long long)s->i, c,
+                   expected);
 }
 
 static inline int scan_peek(const json_scan *s) { return s->i < s->n ? s->text[s->i] : -1; }
 
 static void scan_space(json_scan *s)
 {
-    while (s->i < s->n && (s->text[s->i] == ' ' || s->text[s->i] == '\n' || s->text[s->i] == '\r' || s->text[s->i] == '\t')) s->i++;
+    while (s->i < s->n
+           && (s->text[s->i] == ' ' || s->text[s->i] == '\n' || s->text[s->i] == '\r' || s->text[s->i] == '\t')) s->i++;
 }
 
 // Four hex digits after \u; -1 if they are not there.
@@ -33,7 +37,8 @@ static int scan_hex4(const json_scan *s, int64_t at)
     int v = 0;
     if (s->n - at < 4) return -1;
     for (int k = 0; k < 4; k++) {
-        int c = s->text[at + k], d = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        int c = s->text[at + k], d = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a'
+            && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
         if (d < 0) return -1;
         v = v << 4 | d;
     }
@@ -46,20 +51,25 @@ static bool scan_escape(json_scan *s)
     int64_t at = s->i;
     s->i++;
     int c = scan_peek(s);
-    if (c < 0 || c == 0 || !strchr("\"\\/bfnrtu", c)) return scan_fail(s, "one of \" \\ / b f n r t u after a backslash");
+    if (c < 0 || c == 0 || !strchr("\"\\/bfnrtu", c))
+        return scan_fail(s, "one of \" \\ / b f n r t u after a backslash");
     s->i++;
     if (c != 'u') return true;
     int u = scan_hex4(s, s->i);
     if (u < 0) return scan_fail(s, "four hex digits after \\u");
     s->i += 4;
     if (s->allow_nul && u == 0xffff)
-        return err_set(s->e, ERR_INPUT, "%s: offset %lld: found U+FFFF, expected characters only", s->where, (long long)at);
+        return err_set(s->e, ERR_INPUT, "%s: offset %lld: found U+FFFF, expected characters only", s->where,
+                       (long long)at);
     if (u == 0 && !s->allow_nul)
-        return err_set(s->e, ERR_INPUT, "%s: offset %lld: found \\u0000, expected a string without NUL", s->where, (long long)at);
+        return err_set(s->e, ERR_INPUT, "%s: offset %lld: found \\u0000, expected a string without NUL", s->where,
+                       (long long)at);
     if (u < 0xd800 || u > 0xdfff) return true;
-    int low = u < 0xdc00 && s->n - s->i >= 6 && s->text[s->i] == '\\' && s->text[s->i + 1] == 'u' ? scan_hex4(s, s->i + 2) : -1;
+    int low = u < 0xdc00 && s->n - s->i >= 6 && s->text[s->i] == '\\'
+        && s->text[s->i + 1] == 'u' ? scan_hex4(s, s->i + 2) : -1;
     if (low < 0xdc00 || low > 0xdfff)
-        return err_set(s->e, ERR_INPUT, "%s: offset %lld: found half of a surrogate pair, expected both", s->where, (long long)at);
+        return err_set(s->e, ERR_INPUT, "%s: offset %lld: found half of a surrogate pair, expected both", s->where,
+                       (long long)at);
     s->i += 6;
     return true;
 }
@@ -79,7 +89,8 @@ static bool scan_string(json_scan *s)
         int len = utf8_len(s->text + s->i, s->n - s->i);
         if (len == 0) return scan_fail(s, "valid UTF-8");
         if (s->allow_nul && len == 3 && memcmp(s->text + s->i, JSON_NUL, 3) == 0)
-            return err_set(s->e, ERR_INPUT, "%s: offset %lld: found U+FFFF, expected characters only", s->where, (long long)s->i);
+            return err_set(s->e, ERR_INPUT, "%s: offset %lld: found U+FFFF, expected characters only", s->where,
+                           (long long)s->i);
         s->i += len;
     }
     return scan_fail(s, "the end of a string");
@@ -125,8 +136,8 @@ static bool scan_number(json_scan *s)
     }
     // cJSON copies a number into 63 characters and would split a longer one in two.
     if (s->i - from > 60)
-        return err_set(s->e, ERR_INPUT, "%s: offset %lld: found a number of %lld characters, expected at most 60", s->where,
-                       (long long)from, (long long)(s->i - from));
+        return err_set(s->e, ERR_INPUT, "%s: offset %lld: found a number of %lld characters, expected at most 60",
+                       s->where, (long long)from, (long long)(s->i - from));
     return true;
 }
 
@@ -170,7 +181,8 @@ static bool scan_value(json_scan *s)
         int c = scan_peek(s);
         if (c == '{' || c == '[') {
             if (depth == LIMIT_JSON_DEPTH)
-                return err_set(s->e, ERR_INPUT, "%s: offset %lld: nested deeper than %d", s->where, (long long)s->i, LIMIT_JSON_DEPTH);
+                return err_set(s->e, ERR_INPUT, "%s: offset %lld: nested deeper than %d", s->where, (long long)s->i,
+                               LIMIT_JSON_DEPTH);
             stack[depth++] = c == '{' ? '}' : ']';
             s->i++;
             scan_space(s);

@@ -1,6 +1,7 @@
-// json_scan: the grammar of JSON (RFC 8259), checked without allocating anything, before cJSON sees a text. cJSON builds
-// 80 bytes and more for each value, accepts some texts that are not JSON, and does not say where it stopped: what passes
-// here is worth a tree.
+// json_scan: the grammar of JSON (RFC 8259), checked without allocating anything, before cJSON sees a text. cJSON
+// builds
+// 80 bytes and more for each value, accepts some texts that are not JSON, and does not say where it stopped: what
+// passes here is worth a tree.
 // For json.c alone. Proved by tests/json_test.c.
 #ifndef HALLMARK_FORMATS_JSON_SCAN_H
 #define HALLMARK_FORMATS_JSON_SCAN_H

@@ -1,6 +1,7 @@
 // name_index: which row of a table has a name. For tables that grow one row at a time and are asked in between.
 //
-// A balanced tree (the C library's tsearch), not a hash table: whoever writes a file chooses its names, and no choice of names makes a tree slow.
+// A balanced tree (the C library's tsearch), not a hash table: whoever writes a file chooses its names, and no choice
+// of names makes a tree slow.
 // Proved by tests/gguf_test.c.
 #ifndef HALLMARK_FORMATS_NAME_INDEX_H
 #define HALLMARK_FORMATS_NAME_INDEX_H

@@ -38,8 +38,9 @@ static void outfile_free(outfile *f)
 
 // ---- names ---------------------------------------------------------------------------------------------------------
 
-// Where the link at p leads, as a path that is the caller's to free. In a folder that others can write to, a link of theirs could lead to any
-// file of ours: followed are our own, root's, and those of the folder's owner (as with Linux's fs.protected_symlinks).
+// Where the link at p leads, as a path that is the caller's to free. In a folder that others can write to, a link of
+// theirs could lead to any file of ours: followed are our own, root's, and those of the folder's owner (as with Linux's
+// fs.protected_symlinks).
 static char *follow(const place *p, const struct stat *link, err *e)
 {
     struct stat dir;
@@ -58,7 +59,8 @@ static char *follow(const place *p, const struct stat *link, err *e)
     return next;
 }
 
-// The destination with links resolved, so that a link to another disk keeps pointing there; its folder is held open. *old: what is there.
+// The destination with links resolved, so that a link to another disk keeps pointing there; its folder is held open.
+// *old: what is there.
 static bool resolve(place *at, const char *path, struct stat *old, bool *exists, err *e)
 {
     enum { MOST_LINKS = 40 };                       // as the kernel
@@ -89,12 +91,15 @@ static bool resolve(place *at, const char *path, struct stat *old, bool *exists,
 static bool resolve_destination(place *at, const char *path, struct stat *old, bool *exists, err *e)
 {
     if (path[0] == '\0') return err_set(e, ERR_USAGE, "the output path is empty");
-    if (stat(path, old) == 0 && S_ISDIR(old->st_mode)) return err_set(e, ERR_USAGE, "%s: cannot write: it is a folder", path);
+    if (stat(path, old) == 0 && S_ISDIR(old->st_mode))
+        return err_set(e, ERR_USAGE, "%s: cannot write: it is a folder", path);
     if (!resolve(at, path, old, exists, e)) return false;
-    bool ok = !*exists || S_ISREG(old->st_mode) || err_set(e, ERR_USAGE, "%s: cannot write: it is not a regular file", path);
+    bool ok = !*exists || S_ISREG(old->st_mode)
+        || err_set(e, ERR_USAGE, "%s: cannot write: it is not a regular file", path);
     ok = ok && place_writable(at, e);
     if (ok && *exists && faccessat(at->fd, at->name, W_OK, AT_EACCESS) != 0 && errno == EACCES)
-        ok = err_set(e, ERR_SYSTEM, "%s: cannot replace: the file there may not be written to (permissions %03o)", path, (unsigned)old->st_mode & 0777);
+        ok = err_set(e, ERR_SYSTEM, "%s: cannot replace: the file there may not be written to (permissions %03o)", path,
+                     (unsigned)old->st_mode & 0777);
     ok = ok && (!*exists || place_replaceable(at, old, e));
     if (!ok) place_close(at);
     return ok;
@@ -138,21 +143,27 @@ static int open_leftover(int dir_fd, const char *name)
     return fd < 0 && errno == EACCES ? openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW) : fd;
 }
 
-// A file of ours under no other name: only such a one was made here. Anybody can put a link or a pipe under such a name.
-static bool is_ours(const struct stat *st) { return S_ISREG(st->st_mode) && st->st_uid == geteuid() && st->st_nlink == 1; }
+// A file of ours under no other name: only such a one was made here. Anybody can put a link or a pipe under such a
+// name.
+static bool is_ours(const struct stat *st)
+{
+    return S_ISREG(st->st_mode) && st->st_uid == geteuid() && st->st_nlink == 1;
+}
 
-// Removes temporary files whose writer is gone. A living writer holds a lock on its file, which says so more reliably than
-// a process number, which is reused, and which is often the same in every container.
+// Removes temporary files whose writer is gone. A living writer holds a lock on its file, which says so more reliably
+// than a process number, which is reused, and which is often the same in every container.
 static void remove_leftovers(const place *at)
 {
     struct stat st;
     int  list = openat(at->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = list >= 0 ? fdopendir(list) : NULL;
     for (struct dirent *ent; d && (ent = readdir(d));) {
-        if (!is_partial_of(ent->d_name, at->name) || fstatat(at->fd, ent->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !is_ours(&st)) continue;
+        if (!is_partial_of(ent->d_name, at->name) || fstatat(at->fd, ent->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0
+            || !is_ours(&st)) continue;
         int fd = open_leftover(at->fd, ent->d_name);
         if (fd < 0) continue;
-        const bool dead = fstat(fd, &st) == 0 && is_ours(&st) && lock_try(fd) == LOCK_MINE && is_still(at->fd, ent->d_name, fd);
+        const bool dead = fstat(fd, &st) == 0 && is_ours(&st) && lock_try(fd) == LOCK_MINE
+            && is_still(at->fd, ent->d_name, fd);
         if (dead) unlinkat(at->fd, ent->d_name, 0);
         close(fd);
     }
@@ -160,13 +171,14 @@ static void remove_leftovers(const place *at)
     else if (list >= 0) close(list);
 }
 
-// Creates the temporary file and locks it. Whatever has its name already, a link perhaps, is left alone: another is taken. Between creating and
-// locking, another process may take it for a leftover: then again.
+// Creates the temporary file and locks it. Whatever has its name already, a link perhaps, is left alone: another is
+// taken. Between creating and locking, another process may take it for a leftover: then again.
 static bool create_locked(outfile *f, mode_t mode, err *e)
 {
     for (int attempt = 0; attempt < PLACE_ATTEMPTS; attempt++) {
         struct stat st;
-        if (!place_partial(&f->at, attempt, &f->tmp, &f->tmp_path)) return err_nomem(e, "a path", strlen(f->at.path) + 32);
+        if (!place_partial(&f->at, attempt, &f->tmp, &f->tmp_path))
+            return err_nomem(e, "a path", strlen(f->at.path) + 32);
         f->fd = openat(f->at.fd, f->tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
         if (f->fd < 0 && errno != EEXIST) return place_cannot_create(f->at.path, errno, e);
         if (f->fd >= 0 && lock_try(f->fd) != LOCK_OTHERS && fstat(f->fd, &st) == 0 && st.st_nlink > 0) return true;
@@ -184,10 +196,12 @@ static bool create_locked(outfile *f, mode_t mode, err *e)
 static bool no_space(const outfile *f, int64_t size, int code, err *e)
 {
     char buf[128];
-    return err_set(e, ERR_SYSTEM, "%s: cannot reserve %lld bytes: %s", f->at.path, (long long)size, strerror_r(code, buf, sizeof buf));
+    return err_set(e, ERR_SYSTEM, "%s: cannot reserve %lld bytes: %s", f->at.path, (long long)size,
+                   strerror_r(code, buf, sizeof buf));
 }
 
-// Not posix_fallocate: where the file system cannot reserve, glibc's writes into every block instead, which doubles the work.
+// Not posix_fallocate: where the file system cannot reserve, glibc's writes into every block instead, which doubles the
+// work.
 static bool reserve(outfile *f, int64_t size, err *e)
 {
     if (size > f->limit) return no_space(f, size, EFBIG, e);
@@ -230,8 +244,8 @@ static bool range_ok(const outfile *f, int64_t off, int64_t n, err *e)
 {
     int64_t end;
     if (!add_i64(off, n, &end) || (f->size > 0 && end > f->size))
-        return err_set(e, ERR_SYSTEM, "%s: offset %lld: cannot write %lld bytes: the file was planned with %lld", f->at.path,
-                       (long long)off, (long long)n, (long long)f->size);
+        return err_set(e, ERR_SYSTEM, "%s: offset %lld: cannot write %lld bytes: the file was planned with %lld",
+                       f->at.path, (long long)off, (long long)n, (long long)f->size);
     if (end > f->limit) {
         errno = EFBIG;
         return err_errno(e, false, f->at.path, "write");
@@ -269,10 +283,12 @@ static bool copy_in_kernel(outfile *f, int64_t off, int src_fd, int64_t src_off,
         size_t  chunk = (size_t)(n - *done < (1 << 30) ? n - *done : 1 << 30);
         ssize_t w = copy_file_range(src_fd, &in, f->fd, &out, chunk, 0);
         if (w < 0 && errno == EINTR) continue;
-        if (w < 0 && (errno == ENOSPC || errno == EIO || errno == EDQUOT)) return err_errno(e, false, f->at.path, "write");
+        if (w < 0 && (errno == ENOSPC || errno == EIO || errno == EDQUOT))
+            return err_errno(e, false, f->at.path, "write");
         if (w < 0) atomic_store(&f->no_kernel_copy, true);      // another file system, an old kernel, a seal
         if (w <= 0) break;                                      // 0: some file systems say so though there is more
-        // To the disk already now, while the caller takes digests: else commit would wait for most of a large file. Only a hint.
+        // To the disk already now, while the caller takes digests: else commit would wait for most of a large file.
+        // Only a hint.
         (void)sync_file_range(f->fd, off + *done, w, SYNC_FILE_RANGE_WRITE);
         *done += w;
     }

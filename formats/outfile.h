@@ -2,11 +2,12 @@
 //
 // Bytes go to "<path>.partial-<number>" beside the destination, whose size is reserved first, so that a full disk is
 // reported before the work. outfile_commit flushes (fsync), renames, and flushes the folder. Killed at any instant,
-// the final name holds the old file or nothing. A file that is replaced keeps its permissions (see keep_mode in place.h).
+// the final name holds the old file or nothing. A file that is replaced keeps its permissions (see keep_mode in
+// place.h).
 //
-// The folder may be shared with others. It is held open, so that nothing they rename leads elsewhere; a link at the destination is followed where
-// it is our own, root's or the folder owner's; one that appears there later is replaced itself. Nothing that others put under a temporary name is
-// opened or removed.
+// The folder may be shared with others. It is held open, so that nothing they rename leads elsewhere; a link at the
+// destination is followed where it is our own, root's or the folder owner's; one that appears there later is replaced
+// itself. Nothing that others put under a temporary name is opened or removed.
 // Proved by tests/outfile_test.c and tests/shared_folder_test.c.
 #ifndef HALLMARK_FORMATS_OUTFILE_H
 #define HALLMARK_FORMATS_OUTFILE_H
@@ -16,16 +17,19 @@
 
 typedef struct outfile outfile;
 
-// Can path be written? To be asked before long work; nothing is created. ERR_USAGE: it is a folder or no regular file, its folder does not
-// exist, its name is too long. ERR_SYSTEM: its folder may not be written to (permissions, a read-only mount), or the file there may not be
-// replaced (it is read-only, or another user's; it is another user's link).
+// Can path be written? To be asked before long work; nothing is created. ERR_USAGE: it is a folder or no regular file,
+// its folder does not exist, its name is too long. ERR_SYSTEM: its folder may not be written to (permissions, a
+// read-only mount), or the file there may not be replaced (it is read-only, or another user's; it is another user's
+// link).
 bool outfile_check(const char *path, err *e);
 
-// The same for a folder that is to be made at path, or replaced there; '/' at the end is allowed. ERR_USAGE, too: it is a link.
+// The same for a folder that is to be made at path, or replaced there; '/' at the end is allowed. ERR_USAGE, too: it is
+// a link.
 bool outfile_check_folder(const char *path, err *e);
 
 // Creates the temporary file and reserves `size` bytes (posix_fallocate; 0: do not reserve, the size is unknown).
-// NULL on failure: ERR_USAGE for a place that cannot have been meant (see outfile_check), else ERR_SYSTEM. Messages name the destination.
+// NULL on failure: ERR_USAGE for a place that cannot have been meant (see outfile_check), else ERR_SYSTEM. Messages
+// name the destination.
 // Leftover "<path>.partial-<number>" files of our own dead processes are removed.
 outfile *outfile_open(const char *path, int64_t size, err *e);
 

@@ -45,7 +45,8 @@ bool place_open(place *p, const char *path, err *e)
     if (p->fd < 0) {
         const int code = errno;
         if (code == ENOENT) err_set(e, ERR_USAGE, "%s: cannot create: there is no folder %s", path, p->dir);
-        else if (stat(p->dir, &st) == 0 && !S_ISDIR(st.st_mode)) err_set(e, ERR_USAGE, "%s: cannot create: %s is not a folder", path, p->dir);
+        else if (stat(p->dir, &st) == 0 && !S_ISDIR(st.st_mode))
+            err_set(e, ERR_USAGE, "%s: cannot create: %s is not a folder", path, p->dir);
         else place_cannot_create(path, code, e);
         goto fail;
     }
@@ -90,7 +91,8 @@ bool place_flush(const place *p, err *e)
 bool place_partial(const place *p, int attempt, char **name, char **path)
 {
     uint32_t number = (uint32_t)getpid();
-    if (attempt > 0 && getrandom(&number, sizeof number, GRND_NONBLOCK) != sizeof number) number = (uint32_t)getpid() + (uint32_t)attempt;
+    if (attempt > 0 && getrandom(&number, sizeof number, GRND_NONBLOCK) != sizeof number)
+        number = (uint32_t)getpid() + (uint32_t)attempt;
     *name = *path = NULL;
     if (asprintf(name, "%s%s%u", p->name, PARTIAL_INFIX, number) < 0) *name = NULL;
     if (*name && asprintf(path, "%s%s%u", p->path, PARTIAL_INFIX, number) < 0) *path = NULL;

@@ -1,7 +1,9 @@
-// place: a name in a folder that is held open. What is created, renamed or removed there goes through the folder's descriptor and follows no
-// link, so that names which another user changes meanwhile (in /tmp, in a shared folder) lead nowhere else.
+// place: a name in a folder that is held open. What is created, renamed or removed there goes through the folder's
+// descriptor and follows no link, so that names which another user changes meanwhile (in /tmp, in a shared folder) lead
+// nowhere else.
 //
-// Outputs are made under "<name>.partial-<number>" beside their place: the process's number, another where that name is taken.
+// Outputs are made under "<name>.partial-<number>" beside their place: the process's number, another where that name is
+// taken.
 // Proved by tests/shared_folder_test.c and tests/release_dir_test.c.
 #ifndef HALLMARK_FORMATS_PLACE_H
 #define HALLMARK_FORMATS_PLACE_H
@@ -17,13 +19,14 @@ typedef struct {
     int   fd;           // the folder, open
 } place;                // owned; place_close frees it
 
-// The folder of path, which does not end in '/', '.' or '..'. ERR_USAGE: it does, there is no such folder, or the name has no room there for the
-// temporary infix;
+// The folder of path, which does not end in '/', '.' or '..'. ERR_USAGE: it does, there is no such folder, or the name
+// has no room there for the temporary infix;
 // ERR_SYSTEM otherwise. On failure nothing is left open. Messages name the place.
 bool place_open(place *p, const char *path, err *e);
 void place_close(place *p);
 
-// "cannot create: <reason of code>". A place that the caller cannot have meant is ERR_USAGE; one that is right and refuses is ERR_SYSTEM.
+// "cannot create: <reason of code>". A place that the caller cannot have meant is ERR_USAGE; one that is right and
+// refuses is ERR_SYSTEM.
 bool place_cannot_create(const char *path, int code, err *e);
 
 // May entries of the folder be created and renamed? ERR_SYSTEM.
@@ -37,7 +40,8 @@ bool place_flush(const place *p, err *e);
 
 #define PARTIAL_INFIX ".partial-"
 
-// "<name>.partial-<number>" and the same as a path, freed by the caller; attempt 0 is the process's own number. false: out of memory.
+// "<name>.partial-<number>" and the same as a path, freed by the caller; attempt 0 is the process's own number. false:
+// out of memory.
 bool place_partial(const place *p, int attempt, char **name, char **path);
 enum { PLACE_ATTEMPTS = 16 };
 
@@ -52,8 +56,8 @@ bool is_still(int dir_fd, const char *name, int fd);
 typedef enum { LOCK_MINE, LOCK_OTHERS, LOCK_NONE } lock_result;
 lock_result lock_try(int fd);
 
-// Gives fd the permissions and, where that is allowed, the group of `old`, which it is to replace. Another user's leave to write is not kept
-// in a folder where everybody may create names; nor is that of a group which cannot be kept.
+// Gives fd the permissions and, where that is allowed, the group of `old`, which it is to replace. Another user's leave
+// to write is not kept in a folder where everybody may create names; nor is that of a group which cannot be kept.
 void keep_mode(int fd, const struct stat *old, const place *p);
 mode_t mode_to_keep(const struct stat *old, const place *p);    // what a new file may be created with before keep_mode: never more than that
 

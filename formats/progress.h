@@ -21,7 +21,10 @@ static inline void progress_stage_of(progress *p, const char *stage, int64_t tot
     p->unit = unit;
     if (p->stage) p->stage(p, stage, total);
 }
-static inline void progress_stage(progress *p, const char *stage, int64_t total) { progress_stage_of(p, stage, total, NULL); }
+static inline void progress_stage(progress *p, const char *stage, int64_t total)
+{
+    progress_stage_of(p, stage, total, NULL);
+}
 static inline void progress_add(progress *p, const char *item, int64_t n)        { if (p && p->add) p->add(p, item, n); }
 static inline void progress_log(progress *p, const char *line)                   { if (p && p->log) p->log(p, line); }
 void progress_logf(progress *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

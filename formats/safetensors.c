@@ -30,7 +30,8 @@ struct st {
     bool       index_unread;
 };
 
-// Every dtype that the format knows (safetensors' Dtype), because shapes and offsets are checked whether we read it or not.
+// Every dtype that the format knows (safetensors' Dtype), because shapes and offsets are checked whether we read it or
+// not.
 static const struct { const char *name; int bits; dtype type; } DTYPES[] = {
     { "BF16", 16, DT_BF16 },      { "F16", 16, DT_F16 },       { "F32", 32, DT_F32 },
     { "BOOL", 8, DT_INVALID },    { "U8", 8, DT_INVALID },     { "I8", 8, DT_INVALID },      { "U16", 16, DT_INVALID },
@@ -74,8 +75,10 @@ static bool read_shape(const reader *r, const cJSON *item, st_tensor *t)
         int64_t v;
         if (t->n_dims == MAX) return fail(r, t->name, "found a shape of more than %d dimensions", MAX);
         if (!json_as_i64(c, 0, INT64_MAX, &v))
-            return fail(r, t->name, "shape: found %.17g, expected an integer from 0 to 2^53", cJSON_IsNumber(c) ? c->valuedouble : -1.0);
-        if (!mul_i64(t->n_elems, v, &t->n_elems)) return fail(r, t->name, "shape: found a number of elements that wraps at %lld", (long long)v);
+            return fail(r, t->name, "shape: found %.17g, expected an integer from 0 to 2^53",
+                        cJSON_IsNumber(c) ? c->valuedouble : -1.0);
+        if (!mul_i64(t->n_elems, v, &t->n_elems))
+            return fail(r, t->name, "shape: found a number of elements that wraps at %lld", (long long)v);
         t->shape[t->n_dims++] = v;
     }
     return true;
@@ -99,15 +102,16 @@ static bool read_offsets(const reader *r, const cJSON *item, st_tensor *t, int b
 {
     const cJSON *v = json_get(item, "data_offsets");
     int64_t begin, end, want, data = r->m->size - r->data_off;
-    if (!cJSON_IsArray(v) || !v->child || !v->child->next || v->child->next->next || !json_as_i64(v->child, 0, INT64_MAX, &begin) ||
+    if (!cJSON_IsArray(v) || !v->child || !v->child->next || v->child->next->next
+        || !json_as_i64(v->child, 0, INT64_MAX, &begin) ||
         !json_as_i64(v->child->next, 0, INT64_MAX, &end))
         return fail(r, t->name, "found no 'data_offsets' of two integers from 0 to 2^53");
     if (begin > end || end > data)
         return fail(r, t->name, "found data_offsets [%lld, %lld], expected them ascending and within the %lld bytes of data",
                     (long long)begin, (long long)end, (long long)data);
     if (!mul_i64(t->n_elems, bits, &want) || want % 8 != 0 || want / 8 != end - begin)
-        return fail(r, t->name, "found %lld bytes at data offset %lld, expected %lld elements of %s", (long long)(end - begin),
-                    (long long)begin, (long long)t->n_elems, t->dtype_text);
+        return fail(r, t->name, "found %lld bytes at data offset %lld, expected %lld elements of %s",
+                    (long long)(end - begin), (long long)begin, (long long)t->n_elems, t->dtype_text);
     t->n_bytes = end - begin;
     t->off     = r->data_off + begin;
     t->data    = r->m->data + t->off;
@@ -121,7 +125,8 @@ static bool read_tensor(reader *r, const cJSON *item)
     int        bits = 0;
     size_t     len = strlen(item->string);
     *t = (st_tensor){ .file = r->file, .name = item->string };      // borrowed until the checks are through
-    if (len < 1 || len > LIMIT_NAME_BYTES) return fail(r, t->name, "found a name of %zu bytes, expected 1 to %d", len, LIMIT_NAME_BYTES);
+    if (len < 1 || len > LIMIT_NAME_BYTES)
+        return fail(r, t->name, "found a name of %zu bytes, expected 1 to %d", len, LIMIT_NAME_BYTES);
     if (!cJSON_IsObject(item)) return fail(r, t->name, "found no object, expected dtype, shape and data_offsets");
     if (!read_dtype(r, item, t, &bits) || !read_shape(r, item, t) || !read_offsets(r, item, t, bits)) return false;
     t->name = strdup(item->string);
@@ -153,7 +158,8 @@ static bool check_cover(const reader *r, int64_t from)
         at += t->n_bytes;
     }
     if (at != r->m->size)
-        return fail(r, NULL, "offset %lld: found %lld bytes after the last tensor, expected none", (long long)at, (long long)(r->m->size - at));
+        return fail(r, NULL, "offset %lld: found %lld bytes after the last tensor, expected none", (long long)at,
+                    (long long)(r->m->size - at));
     return true;
 }
 
@@ -175,7 +181,8 @@ static bool read_items(reader *r, const cJSON *head)
     int64_t n = 0, from = s->n;
     for (const cJSON *c = head->child; c; c = c->next) n++;
     if (n > LIMIT_TENSORS - from)
-        return fail(r, NULL, "found %lld tensors beside %lld of other files, expected at most %d", (long long)n, (long long)from, LIMIT_TENSORS);
+        return fail(r, NULL, "found %lld tensors beside %lld of other files, expected at most %d", (long long)n,
+                    (long long)from, LIMIT_TENSORS);
     if (!make_room(s, from + n, r->e)) return false;
     for (const cJSON *c = head->child; c; c = c->next) {
         if (strcmp(c->string, "__metadata__") != 0) {
@@ -185,7 +192,8 @@ static bool read_items(reader *r, const cJSON *head)
         if (cJSON_IsNull(c)) continue;
         if (!cJSON_IsObject(c)) return fail(r, NULL, "key '__metadata__': found no object, expected one");
         for (const cJSON *m = c->child; m; m = m->next)
-            if (!cJSON_IsString(m)) return fail(r, NULL, "key '__metadata__': found a value of '%.100s' that is no string", m->string);
+            if (!cJSON_IsString(m))
+                return fail(r, NULL, "key '__metadata__': found a value of '%.100s' that is no string", m->string);
     }
     return check_cover(r, from);
 }
@@ -195,7 +203,8 @@ static bool read_file(st *s, int file, err *e)
     const file_map *m = &s->files[file];
     reader   r = { .s = s, .file = file, .m = m, .e = e };
     uint64_t n;
-    if (m->size < 8) return fail(&r, NULL, "offset 0: found %lld bytes, expected a header length of 8", (long long)m->size);
+    if (m->size < 8)
+        return fail(&r, NULL, "offset 0: found %lld bytes, expected a header length of 8", (long long)m->size);
     memcpy(&n, m->data, 8);
     if (n > (uint64_t)m->size - 8 || n > (uint64_t)LIMIT_SAFETENSORS_HEAD) {
         const char *kind = m->size > 8 && m->data[8] == '{' ? NULL : file_kind(m->data, m->size);      // one that was cut off is what it should be
@@ -207,7 +216,8 @@ static bool read_file(st *s, int file, err *e)
     if (n < 2 || text[0] != '{') return fail(&r, NULL, "offset 8: found no '{', expected a JSON object");
     r.data_off = 8 + (int64_t)n;
     char *where = NULL;
-    if (asprintf(&where, "%s: header (from offset 8)", m->path) < 0) return err_nomem(e, "a path", strlen(m->path) + 32);
+    if (asprintf(&where, "%s: header (from offset 8)", m->path) < 0)
+        return err_nomem(e, "a path", strlen(m->path) + 32);
     cJSON *head = json_parse_limited(text, (int64_t)n, LIMIT_HEAD_VALUES, where, e);
     bool   ok   = head && read_items(&r, head);
     cJSON_Delete(head);
@@ -228,8 +238,8 @@ static bool sort_by_name(st *s, err *e)
     for (int64_t i = 1; i < s->n; i++) {
         const st_tensor *a = &s->tensors[i - 1], *b = &s->tensors[i];
         if (strcmp(a->name, b->name) == 0)
-            return err_set(e, ERR_INPUT, "%s: tensor '%.200s': found it in %s too, expected it once", s->files[b->file].path, b->name,
-                           s->files[a->file].path);
+            return err_set(e, ERR_INPUT, "%s: tensor '%.200s': found it in %s too, expected it once",
+                           s->files[b->file].path, b->name, s->files[a->file].path);
     }
     return true;
 }
@@ -251,9 +261,13 @@ static bool add_file(st *s, const char *path, err *e)
 typedef struct { const char *tensor, *file; } entry;       // of the index; both borrowed from its tree
 
 static int by_file(const void *a, const void *b)   { return strcmp(((const entry *)a)->file, ((const entry *)b)->file); }
-static int by_tensor(const void *a, const void *b) { return strcmp(((const entry *)a)->tensor, ((const entry *)b)->tensor); }
+static int by_tensor(const void *a, const void *b)
+{
+    return strcmp(((const entry *)a)->tensor, ((const entry *)b)->tensor);
+}
 
-// Only plain names: an index must not make us read files elsewhere. The suffix, because the source digest covers those files.
+// Only plain names: an index must not make us read files elsewhere. The suffix, because the source digest covers those
+// files.
 static bool plain_shard_name(const char *name)
 {
     static const char SUFFIX[] = ".safetensors";
@@ -264,11 +278,13 @@ static bool plain_shard_name(const char *name)
 static bool list_entries(const cJSON *index, const char *where, entry **list, int64_t *n, err *e)
 {
     const cJSON *map = json_get(index, "weight_map");
-    if (!cJSON_IsObject(map) || !map->child) return err_set(e, ERR_INPUT, "%s: key 'weight_map': found no object with tensors", where);
+    if (!cJSON_IsObject(map) || !map->child)
+        return err_set(e, ERR_INPUT, "%s: key 'weight_map': found no object with tensors", where);
     *n = 0;
     for (const cJSON *c = map->child; c; c = c->next) (*n)++;
     if (*n > LIMIT_TENSORS)
-        return err_set(e, ERR_INPUT, "%s: key 'weight_map': found %lld tensors, expected at most %d", where, (long long)*n, LIMIT_TENSORS);
+        return err_set(e, ERR_INPUT, "%s: key 'weight_map': found %lld tensors, expected at most %d", where,
+                       (long long)*n, LIMIT_TENSORS);
     *list = malloc((size_t)*n * sizeof **list);
     if (!*list) return err_nomem(e, "the index", (size_t)*n * sizeof **list);
     int64_t i = 0;
@@ -298,7 +314,8 @@ static bool open_shards(st *s, const char *dir, const char *where, entry *list, 
     qsort(list, (size_t)n, sizeof *list, by_file);
     for (int64_t i = 0; i < n; i++) {
         if (i > 0 && strcmp(list[i].file, list[i - 1].file) == 0) continue;
-        if (s->n_files == LIMIT_SHARDS) return err_set(e, ERR_INPUT, "%s: found more than %d files", where, LIMIT_SHARDS);
+        if (s->n_files == LIMIT_SHARDS)
+            return err_set(e, ERR_INPUT, "%s: found more than %d files", where, LIMIT_SHARDS);
         char *path = path_join(dir, list[i].file);
         if (!path) return err_nomem(e, "a path", strlen(dir) + strlen(list[i].file) + 2);
         bool ok = shard_is_there(path, dir, where, list[i].file, e) && add_file(s, path, e);

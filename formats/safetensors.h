@@ -1,6 +1,6 @@
 // safetensors: a Hugging Face checkpoint's tensors, one file or shards behind model.safetensors.index.json.
-// Rules of the format are enforced: header length in bounds, JSON header, offsets ascending without hole or overlap from 0
-// to the end of the file, shape times dtype equal to the byte count, no duplicate names.
+// Rules of the format are enforced: header length in bounds, JSON header, offsets ascending without hole or overlap
+// from 0 to the end of the file, shape times dtype equal to the byte count, no duplicate names.
 // Proved by tests/safetensors_test.c and tests/fuzz/safetensors_fuzz.c.
 #ifndef HALLMARK_FORMATS_SAFETENSORS_H
 #define HALLMARK_FORMATS_SAFETENSORS_H
@@ -44,12 +44,14 @@ int64_t          st_n_absent(const st *s);
 const char      *st_absent(const st *s, int64_t i, const char **file);  // file may be NULL
 // How many tensors the index does not list, or lists for another file than theirs; *first: the first one, or NULL.
 int64_t          st_n_misplaced(const st *s, const st_tensor **first);
-// ERR_INPUT "file: tensor 'x': found dtype I8, expected a float (...)" unless type is a float that f32_from_float_run reads. Transformers casts
-// integers and booleans to the model's dtype, too; as weights they are the codes of a quantized checkpoint without its scales.
+// ERR_INPUT "file: tensor 'x': found dtype I8, expected a float (...)" unless type is a float that f32_from_float_run
+// reads. Transformers casts integers and booleans to the model's dtype, too; as weights they are the codes of a
+// quantized checkpoint without its scales.
 bool             st_require_float(const st *s, const st_tensor *t, err *e);
 
-// Do two tensors of float types hold the same numbers, whatever their types (F64 as rounded to F32; NaN is equal to NaN)? false where they have
-// another number of elements. Memory stays within some 50 MB however large they are: pages that were read are let go.
+// Do two tensors of float types hold the same numbers, whatever their types (F64 as rounded to F32; NaN is equal to
+// NaN)? false where they have another number of elements. Memory stays within some 50 MB however large they are: pages
+// that were read are let go.
 bool             st_same_numbers(const st *s, const st_tensor *a, const st_tensor *b);
 bool             st_index_unread(const st *s);      // an index stands beside the model.safetensors that was read
 bool             st_is_borrowed(const st *s);                           // of st_open_mem: the bytes are no mapping of a file

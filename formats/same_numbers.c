@@ -18,8 +18,8 @@ static bool equal_run(const st_tensor *a, const uint8_t *at, const st_tensor *b,
     return true;
 }
 
-// Pages that lie wholly in [from, to) of a mapping: they stay in the kernel's cache, and no longer count as this program's
-// memory. Bytes of a tensor need not begin at a page.
+// Pages that lie wholly in [from, to) of a mapping: they stay in the kernel's cache, and no longer count as this
+// program's memory. Bytes of a tensor need not begin at a page.
 static void let_go(const uint8_t *from, const uint8_t *to)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);

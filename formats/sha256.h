@@ -14,7 +14,8 @@ bool    sha256_add(sha256 *s, const void *src, int64_t n, err *e);
 bool    sha256_end(sha256 *s, char hex[SHA256_HEX + 1], err *e);    // lower-case hex; frees s in every case
 void    sha256_free(sha256 *s);                                     // for early exits; NULL is allowed
 
-// Adds nx bytes to a and ny to b, another one: the result of two sha256_add, in about the time of the longer where the processor has SHA instructions.
+// Adds nx bytes to a and ny to b, another one: the result of two sha256_add, in about the time of the longer where the
+// processor has SHA instructions.
 bool sha256_add_two(sha256 *a, const void *x, int64_t nx, sha256 *b, const void *y, int64_t ny, err *e);
 
 bool sha256_bytes(const void *src, int64_t n, char hex[SHA256_HEX + 1], err *e);

@@ -22,8 +22,8 @@ static const uint32_t K[64] = {
 
 #define SHA __attribute__((target("sha,sse4.1"))) static inline
 
-// One digest in the instructions' own layout: working variables A B E F in one register and C D G H in the other, the first letter
-// highest; w: the last sixteen words of the schedule, four to a register, a ring.
+// One digest in the instructions' own layout: working variables A B E F in one register and C D G H in the other, the
+// first letter highest; w: the last sixteen words of the schedule, four to a register, a ring.
 typedef struct { __m128i abef, cdgh, w[4]; const uint8_t *p; } lane;
 
 SHA void lane_load(lane *l, const uint32_t h[8], const uint8_t *p)
@@ -95,7 +95,8 @@ static bool has_sha(void)
 
 sha256_two_blocks *sha256_two_find(void)
 {
-    // 0: not asked yet. The one variable here that changes, always to the same value: in a virtual machine CPUID takes longer than many blocks.
+    // 0: not asked yet. The one variable here that changes, always to the same value: in a virtual machine CPUID takes
+    // longer than many blocks.
     static atomic_int known;
     int k = atomic_load_explicit(&known, memory_order_relaxed);
     if (k == 0) atomic_store_explicit(&known, k = has_sha() ? 1 : 2, memory_order_relaxed);

@@ -1,4 +1,5 @@
-// utf8: one well-formed UTF-8 sequence at a time (Unicode 15, table 3-7: no overlong forms, no surrogates, nothing over U+10FFFF).
+// utf8: one well-formed UTF-8 sequence at a time (Unicode 15, table 3-7: no overlong forms, no surrogates, nothing over
+// U+10FFFF).
 #ifndef HALLMARK_FORMATS_UTF8_H
 #define HALLMARK_FORMATS_UTF8_H
 

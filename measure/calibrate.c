@@ -42,7 +42,8 @@ struct calibration {
 effort_opts calibration_effort(const calibration *c, int level)
 {
     if (!c) return (effort_opts){ .level = level };
-    return (effort_opts){ .level = level > 0 ? level : 1, .feedback = c->tensors, .n = c->n_tensors, .calibration = c->digest };
+    return (effort_opts){ .level = level > 0 ? level : 1, .feedback = c->tensors, .n = c->n_tensors,
+                          .calibration = c->digest };
 }
 
 const char *calibration_digest(const calibration *c) { return c->digest; }
@@ -60,7 +61,7 @@ void calibration_free(calibration *c)
     free(c);
 }
 
-// ---- which inputs there are --------------------------------------------------------------------------------------------
+// ---- which inputs there are -----------------------------------------------------------------------------------------
 
 // The matrix whose input stands for this one's; false for tensors that no layer multiplies with.
 static bool input_name(char *name, size_t size, const char *tensor)
@@ -113,7 +114,8 @@ static bool list_inputs(calibration *c, const gguf *g, err *e)
             in->factors_at = c->file_floats;
             c->file_floats += matrix_floats(in) + in->cols;         // far from overflow: a tensor of so many columns is in the file
         }
-        if (in->cols != t->shape[1]) return err_set(e, ERR_INPUT, "%s: tensor '%s': found %lld columns, '%s' has %lld", gguf_path(g), t->name,
+        if (in->cols != t->shape[1])
+            return err_set(e, ERR_INPUT, "%s: tensor '%s': found %lld columns, '%s' has %lld", gguf_path(g), t->name,
                                                     (long long)t->shape[1], name, (long long)in->cols);
         tensor_feedback *f = &c->tensors[c->n_tensors];
         if (!(f->tensor = strdup(t->name))) return err_nomem(e, "a name", strlen(t->name));
@@ -158,7 +160,7 @@ static void point_tensors(calibration *c)
     }
 }
 
-// ---- sums --------------------------------------------------------------------------------------------------------------
+// ---- sums -----------------------------------------------------------------------------------------------------------
 
 static void observe(void *ctx, const char *tensor, const float *x, int n, int64_t cols)
 {
@@ -194,7 +196,8 @@ static bool run_chunks(session *run, const model *m, const token_list *ids, int6
     return true;
 }
 
-static bool run_pass(calibration *c, session *run, const model *m, const token_list *ids, int64_t chunk, double damping, progress *p, err *e)
+static bool run_pass(calibration *c, session *run, const model *m, const token_list *ids, int64_t chunk, double damping,
+                     progress *p, err *e)
 {
     for (int64_t i = c->first; i < c->end; i++) {
         input *in = &c->inputs[i];
@@ -206,7 +209,8 @@ static bool run_pass(calibration *c, session *run, const model *m, const token_l
         input *in = &c->inputs[i];
         float *to = c->factors + in->factors_at, *d = to + matrix_floats(in);
         for (int64_t at = 0, b = 0; at < in->cols; at += in->block, b++) {
-            const int64_t width = in->cols - at < in->block ? in->cols - at : in->block, skip = b * in->block * in->block;
+            const int64_t width = in->cols - at < in->block ? in->cols - at
+                : in->block, skip = b * in->block * in->block;
             err why = { 0 };
             if (!moments_factor(to + skip, d + at, in->h + skip, width, (double)c->tokens, damping, c->n_threads, &why))
                 return err_set(e, why.kind, "tensor '%s': its inputs: %s", in->name, why.msg);
@@ -217,15 +221,18 @@ static bool run_pass(calibration *c, session *run, const model *m, const token_l
     return true;
 }
 
-// ---- texts -------------------------------------------------------------------------------------------------------------
+// ---- texts ----------------------------------------------------------------------------------------------------------
 
 static bool add_text(calibration *c, token_list *all, const model *m, const char *path, err *e)
 {
     char hex[SHA256_HEX + 1], *digest;
     const int64_t before = all->n;
     if (!texts_append(all, m, path, false, hex, e)) return false;
-    if (all->n - before < 2) return err_set(e, ERR_INPUT, "%s: found %lld tokens, expected two at least", path, (long long)(all->n - before));
-    if (asprintf(&digest, "%s%s%s", c->digest ? c->digest : "", c->digest ? "," : "", hex) < 0) return err_nomem(e, "a digest", SHA256_HEX);
+    if (all->n - before < 2)
+        return err_set(e, ERR_INPUT, "%s: found %lld tokens, expected two at least", path,
+                       (long long)(all->n - before));
+    if (asprintf(&digest, "%s%s%s", c->digest ? c->digest : "", c->digest ? "," : "", hex) < 0)
+        return err_nomem(e, "a digest", SHA256_HEX);
     free(c->digest);
     c->digest = digest;
     return true;
@@ -286,10 +293,14 @@ static calibration *calibrate_model(model *m, const calibration_opts *o, err *e)
     return NULL;
 }
 
-calibration *calibration_compute(const char *source_gguf, const calibration_opts *o, err *e) { return calibrate_model(model_open(source_gguf, e), o, e); }
+calibration *calibration_compute(const char *source_gguf, const calibration_opts *o, err *e)
+{
+    return calibrate_model(model_open(source_gguf, e), o, e);
+}
 
-// ---- a checkpoint ------------------------------------------------------------------------------------------------------
-// It is converted to a file in a folder of its own, which is gone as soon as the file is mapped. A lock on the folder says that its maker lives.
+// ---- a checkpoint ---------------------------------------------------------------------------------------------------
+// It is converted to a file in a folder of its own, which is gone as soon as the file is mapped. A lock on the folder
+// says that its maker lives.
 
 #define SOURCE_DIR_BEGINS  "hallmark-source-"
 #define SOURCE_FILE        "source.gguf"
@@ -300,7 +311,8 @@ static int empty_folder(int fd)
     DIR *d = fdopendir(dup(fd));
     int n = 0;
     for (struct dirent *f; d && (f = readdir(d)) != NULL;)
-        if (strcmp(f->d_name, SOURCE_FILE) == 0 || is_partial_of(f->d_name, SOURCE_FILE)) n += unlinkat(fd, f->d_name, 0) == 0;
+        if (strcmp(f->d_name, SOURCE_FILE) == 0 || is_partial_of(f->d_name, SOURCE_FILE))
+            n += unlinkat(fd, f->d_name, 0) == 0;
     if (d) closedir(d);
     return n;
 }
@@ -314,7 +326,8 @@ static void remove_leftovers(const char *dir)
         if (strncmp(f->d_name, SOURCE_DIR_BEGINS, strlen(SOURCE_DIR_BEGINS)) != 0) continue;
         const int fd = openat(dirfd(d), f->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0) continue;
-        const bool dead = fstat(fd, &st) == 0 && st.st_uid == geteuid() && lock_try(fd) == LOCK_MINE && is_still(dirfd(d), f->d_name, fd);
+        const bool dead = fstat(fd, &st) == 0 && st.st_uid == geteuid() && lock_try(fd) == LOCK_MINE
+            && is_still(dirfd(d), f->d_name, fd);
         if (dead && empty_folder(fd) > 0)
             unlinkat(dirfd(d), f->d_name, AT_REMOVEDIR);
         close(fd);
@@ -346,7 +359,9 @@ calibration *calibration_compute_hf(const char *hf_dir, const calibration_opts *
     const int lock = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (lock >= 0) flock(lock, LOCK_EX);        // where a file system has no locks, no run takes another's folder for a leftover either
     snprintf(path, sizeof path, "%s/" SOURCE_FILE, dir);
-    if (convert_checkpoint(hf_dir, path, &(convert_opts){ .type = type, .n_threads = o->n_threads, .progress = o->progress }, e)) m = model_open(path, e);
+    if (convert_checkpoint(hf_dir, path,
+                           &(convert_opts){ .type = type, .n_threads = o->n_threads, .progress = o->progress },
+                           e)) m = model_open(path, e);
     unlink(path);                               // the mapping keeps it
     rmdir(dir);
     if (lock >= 0) close(lock);

@@ -1,9 +1,11 @@
-// calibrate: how the inputs of every weight matrix of a layer go together, on texts that the source model is run on; quantize rounds with it.
+// calibrate: how the inputs of every weight matrix of a layer go together, on texts that the source model is run on;
+// quantize rounds with it.
 //
-// For each distinct input (q, k and v share theirs, gate and up too) the sum of x x^T over all tokens, in blocks of at most CALIBRATION_BLOCK columns,
-// then its factors (quant/moments.h, quant/effort.h). Sums are taken for as many layers at a time as fit the memory bound, the texts being run again for
-// the next ones; factors go to an unnamed file in `dir` and are mapped. On the CPU in F32 always, so that the same texts give the same bytes for
-// any number of threads and at every SIMD level. The embeddings and the output matrix have none: what looks rows up has no inputs.
+// For each distinct input (q, k and v share theirs, gate and up too) the sum of x x^T over all tokens, in blocks of at
+// most CALIBRATION_BLOCK columns, then its factors (quant/moments.h, quant/effort.h). Sums are taken for as many layers
+// at a time as fit the memory bound, the texts being run again for the next ones; factors go to an unnamed file in
+// `dir` and are mapped. On the CPU in F32 always, so that the same texts give the same bytes for any number of threads
+// and at every SIMD level. The embeddings and the output matrix have none: what looks rows up has no inputs.
 // Proved by tests/calibrate_test.c.
 #ifndef HALLMARK_MEASURE_CALIBRATE_H
 #define HALLMARK_MEASURE_CALIBRATE_H
@@ -31,12 +33,14 @@ typedef struct calibration calibration;
 // The texts can be read: to be asked first. ERR_INPUT names the one that cannot.
 bool calibration_check_texts(const calibration_opts *o, err *e);
 
-// NULL with ERR_INPUT: a text shorter than two tokens, a source the runtime refuses; ERR_SYSTEM: memory, disk. Freed by calibration_free.
+// NULL with ERR_INPUT: a text shorter than two tokens, a source the runtime refuses; ERR_SYSTEM: memory, disk. Freed by
+// calibration_free.
 calibration *calibration_compute(const char *source_gguf, const calibration_opts *o, err *e);
 void         calibration_free(calibration *c);          // NULL is allowed
 
-// The same for a checkpoint's folder: it is converted to a file in `dir` first, BF16 or, where that would not hold it exactly, F32. The
-// file is unlinked as soon as it is mapped; one that a killed conversion left there is removed by the next call.
+// The same for a checkpoint's folder: it is converted to a file in `dir` first, BF16 or, where that would not hold it
+// exactly, F32. The file is unlinked as soon as it is mapped; one that a killed conversion left there is removed by the
+// next call.
 calibration *calibration_compute_hf(const char *hf_dir, const calibration_opts *o, err *e);
 
 // For quantize, convert and derive: level as given, 1 at least; borrowed until calibration_free. NULL: no feedback.

@@ -1,4 +1,5 @@
-// divergence: see divergence.h. Logits stay where the sessions compute them (runtime/score.h); what is here are the walk over the text and the figures.
+// divergence: see divergence.h. Logits stay where the sessions compute them (runtime/score.h); what is here are the
+// walk over the text and the figures.
 #include "divergence.h"
 #include "../formats/checked.h"
 #include "texts.h"
@@ -19,10 +20,11 @@ typedef struct { double kl, nll_ref, nll; bool same_top; } point;
 
 static point point_of(double kl, const row_stats *ref, const row_stats *art)
 {
-    return (point){ .kl = kl, .nll_ref = ref->lse - (double)ref->next, .nll = art->lse - (double)art->next, .same_top = ref->top == art->top };
+    return (point){ .kl = kl, .nll_ref = ref->lse - (double)ref->next, .nll = art->lse - (double)art->next,
+                    .same_top = ref->top == art->top };
 }
 
-// ---- the walk over chunks ----------------------------------------------------------------------------------------------
+// ---- the walk over chunks -------------------------------------------------------------------------------------------
 
 static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -31,11 +33,14 @@ static bool text_init(text *t, const model *ref, const int32_t *ids, int64_t n_i
     *t = (text){ .ids = ids, .n_ids = n_ids, .chunk = o->chunk > 0 ? o->chunk : DEFAULT_CHUNK, .skip = o->skip,
                  .n_vocab = model_hparams(ref)->n_vocab, .bos = texts_bos(ref) };
     if (t->chunk < 2 || o->skip < 0 || o->skip >= t->chunk - 1)
-        return err_set(e, ERR_USAGE, "chunks of %lld tokens, %lld of them skipped: nothing to compare", (long long)t->chunk, (long long)o->skip);
-    if (n_ids < t->skip + 2) return err_set(e, ERR_INPUT, "a text of %lld tokens: nothing to compare", (long long)n_ids);
+        return err_set(e, ERR_USAGE, "chunks of %lld tokens, %lld of them skipped: nothing to compare",
+                       (long long)t->chunk, (long long)o->skip);
+    if (n_ids < t->skip + 2)
+        return err_set(e, ERR_INPUT, "a text of %lld tokens: nothing to compare", (long long)n_ids);
     for (int64_t i = 0; i < n_ids; i++)
         if (ids[i] < 0 || ids[i] >= t->n_vocab)
-            return err_set(e, ERR_INPUT, "token %lld: id %d is outside the vocabulary of %lld", (long long)i, ids[i], (long long)t->n_vocab);
+            return err_set(e, ERR_INPUT, "token %lld: id %d is outside the vocabulary of %lld", (long long)i, ids[i],
+                           (long long)t->n_vocab);
     return true;
 }
 
@@ -56,8 +61,8 @@ static session *open_session(const model *m, const text *t, const session_opts *
 {
     session_opts so = *given;
     if (model_hparams(m)->n_vocab != t->n_vocab) {
-        err_set(e, ERR_INPUT, "%s: a vocabulary of %lld, expected the reference's %lld", gguf_path(model_gguf(m)), (long long)model_hparams(m)->n_vocab,
-                (long long)t->n_vocab);
+        err_set(e, ERR_INPUT, "%s: a vocabulary of %lld, expected the reference's %lld", gguf_path(model_gguf(m)),
+                (long long)model_hparams(m)->n_vocab, (long long)t->n_vocab);
         return NULL;
     }
     if (!so.arith) so.arith = "f32";
@@ -83,11 +88,13 @@ static bool run_step(session *s, const text *t, const run_of *r, err *e)
 
 static bool not_finite(const text *t, int64_t at, const char *who, err *e)
 {
-    return err_set(e, ERR_INPUT, "%s: chunk %lld, position %lld: logits are not finite", who, (long long)(at / t->chunk), (long long)(at % t->chunk));
+    return err_set(e, ERR_INPUT, "%s: chunk %lld, position %lld: logits are not finite", who,
+                   (long long)(at / t->chunk), (long long)(at % t->chunk));
 }
 
 // Holds n positions from `at` on, of run r, and says of each what its logits are. stats: [n]. who: for the message.
-static bool hold_stats(session *s, const text *t, const run_of *r, int64_t at, int n, row_stats *stats, const char *who, err *e)
+static bool hold_stats(session *s, const text *t, const run_of *r, int64_t at, int n, row_stats *stats, const char *who,
+                       err *e)
 {
     if (!session_hold(s, (int)(at - r->at), n, e) || !session_held_stats(s, t->ids + at + 1, stats, e)) return false;
     for (int i = 0; i < n; i++)
@@ -100,7 +107,8 @@ static bool all_numbers(const double *kl, int n, const text *t, int64_t at, cons
 {
     for (int i = 0; i < n; i++)
         if (!isfinite(kl[i]))
-            return err_set(e, ERR_SYSTEM, "%s: chunk %lld, position %lld: the divergence came out as %g", who, (long long)((at + i) / t->chunk), (long long)((at + i) % t->chunk), kl[i]);
+            return err_set(e, ERR_SYSTEM, "%s: chunk %lld, position %lld: the divergence came out as %g", who,
+                           (long long)((at + i) / t->chunk), (long long)((at + i) % t->chunk), kl[i]);
     return true;
 }
 
@@ -130,7 +138,7 @@ static bool summarize(divergence *d, const point *p, int64_t n, err *e)
     return true;
 }
 
-// ---- side by side ------------------------------------------------------------------------------------------------------
+// ---- side by side ---------------------------------------------------------------------------------------------------
 
 typedef struct {
     text       t;
@@ -142,7 +150,8 @@ typedef struct {
 } lockstep;
 
 // Positions at .. at + n - 1 of a run that all sessions have done; their points begin at first_point.
-static bool compare_rows(lockstep *l, const model *const *arts, const model *ref, const run_of *r, int64_t at, int n, int64_t first_point, err *e)
+static bool compare_rows(lockstep *l, const model *const *arts, const model *ref, const run_of *r, int64_t at, int n,
+                         int64_t first_point, err *e)
 {
     if (!hold_stats(l->ref, &l->t, r, at, n, l->of_ref, gguf_path(model_gguf(ref)), e)) return false;
     for (int a = 0; a < l->n; a++) {
@@ -155,7 +164,8 @@ static bool compare_rows(lockstep *l, const model *const *arts, const model *ref
     return true;
 }
 
-static bool compare_run(lockstep *l, const model *const *arts, const model *ref, const run_of *r, int64_t first_point, err *e)
+static bool compare_run(lockstep *l, const model *const *arts, const model *ref, const run_of *r, int64_t first_point,
+                        err *e)
 {
     bool ok = run_step(l->ref, &l->t, r, e);
     for (int a = 0; ok && a < l->n; a++) ok = run_step(l->arts[a], &l->t, r, e);
@@ -167,7 +177,8 @@ static bool compare_run(lockstep *l, const model *const *arts, const model *ref,
 }
 
 // Sessions, the batch that suits all, and memory for count points of each artifact.
-static bool open_all(lockstep *l, const model *ref, const model *const *arts, const divergence_opts *o, int64_t count, int *batch, err *e)
+static bool open_all(lockstep *l, const model *ref, const model *const *arts, const divergence_opts *o, int64_t count,
+                     int *batch, err *e)
 {
     l->arts   = calloc((size_t)l->n + 1, sizeof *l->arts);
     l->points = calloc((size_t)l->n + 1, sizeof *l->points);
@@ -202,8 +213,8 @@ static void close_all(lockstep *l)
     free(l->kl);
 }
 
-bool divergence_measure_many(divergence *out, const model *ref, const model *const *arts, int n, const int32_t *ids, int64_t n_ids,
-                             const divergence_opts *o, err *e)
+bool divergence_measure_many(divergence *out, const model *ref, const model *const *arts, int n, const int32_t *ids,
+                             int64_t n_ids, const divergence_opts *o, err *e)
 {
     lockstep l = { .n = n };
     int batch = 0;
@@ -221,12 +232,13 @@ bool divergence_measure_many(divergence *out, const model *ref, const model *con
     return ok;
 }
 
-bool divergence_measure(divergence *out, const model *ref, const model *art, const int32_t *ids, int64_t n_ids, const divergence_opts *o, err *e)
+bool divergence_measure(divergence *out, const model *ref, const model *art, const int32_t *ids, int64_t n_ids,
+                        const divergence_opts *o, err *e)
 {
     return divergence_measure_many(out, ref, &art, 1, ids, n_ids, o, e);
 }
 
-// ---- against what was kept ---------------------------------------------------------------------------------------------
+// ---- against what was kept ------------------------------------------------------------------------------------------
 
 struct divergence_ref {
     text         t;
@@ -258,9 +270,11 @@ static bool run_reference(divergence_ref *r, const model *ref, session *run, err
         if (!run_step(run, t, &step, e)) return false;
         for (int i = 0, n; i < step.count; i += n, done += n) {
             n = (int)min_i64(session_hold_rows(run), step.count - i);
-            if (!hold_stats(run, t, &step, at + step.first + i, n, r->stats + done, gguf_path(model_gguf(ref)), e)) return false;
+            if (!hold_stats(run, t, &step, at + step.first + i, n, r->stats + done, gguf_path(model_gguf(ref)), e))
+                return false;
             float *to = r->logits + done * r->kept;
-            if (!(r->kept_ids ? session_held_top(run, r->kept, r->kept_ids + done * r->kept, to, e) : session_held_logits(run, to, e))) return false;
+            if (!(r->kept_ids ? session_held_top(run, r->kept, r->kept_ids + done * r->kept, to,
+                                                 e) : session_held_logits(run, to, e))) return false;
         }
         at += step.n;
     }
@@ -272,15 +286,19 @@ static bool allocate_kept(divergence_ref *r, int64_t max_bytes, err *e)
 {
     const int64_t v = r->t.n_vocab, room = (max_bytes > 0 ? max_bytes : DEFAULT_KEPT_BYTES) / r->count;
     r->kept = room / 4 >= v ? v : min_i64(room / 8, v - 1);
-    if (r->kept < min_i64(v, MIN_KEPT)) return err_set(e, ERR_USAGE, "%lld bytes cannot keep the reference's logits of %lld positions", (long long)max_bytes, (long long)r->count);
+    if (r->kept < min_i64(v, MIN_KEPT))
+        return err_set(e, ERR_USAGE, "%lld bytes cannot keep the reference's logits of %lld positions",
+                       (long long)max_bytes, (long long)r->count);
     const size_t n = (size_t)r->count, cells = n * (size_t)r->kept;     // within max_bytes
     r->logits   = malloc(cells * sizeof *r->logits);
     r->kept_ids = r->kept < v ? malloc(cells * sizeof *r->kept_ids) : NULL;
     r->stats    = malloc(n * sizeof *r->stats);
-    return (r->logits && (r->kept_ids || r->kept == v) && r->stats) || err_nomem(e, "the reference's logits", cells * sizeof *r->logits);
+    return (r->logits && (r->kept_ids || r->kept == v) && r->stats)
+        || err_nomem(e, "the reference's logits", cells * sizeof *r->logits);
 }
 
-divergence_ref *divergence_ref_new(const model *ref, const int32_t *ids, int64_t n_ids, const divergence_opts *o, int64_t max_bytes, err *e)
+divergence_ref *divergence_ref_new(const model *ref, const int32_t *ids, int64_t n_ids, const divergence_opts *o,
+                                   int64_t max_bytes, err *e)
 {
     divergence_ref *r = calloc(1, sizeof *r);
     session *run = NULL;
@@ -296,7 +314,8 @@ divergence_ref *divergence_ref_new(const model *ref, const int32_t *ids, int64_t
         memcpy(r->ids, ids, (size_t)n_ids * sizeof *ids);
         r->t.ids = r->ids;
     }
-    ok = ok && allocate_kept(r, max_bytes, e) && (run = open_session(ref, &r->t, &o->run, e)) != NULL && run_reference(r, ref, run, e);
+    ok = ok && allocate_kept(r, max_bytes, e) && (run = open_session(ref, &r->t, &o->run, e)) != NULL
+        && run_reference(r, ref, run, e);
     session_free(run);
     if (ok) return r;
     divergence_ref_free(r);
@@ -304,11 +323,12 @@ divergence_ref *divergence_ref_new(const model *ref, const int32_t *ids, int64_t
 }
 
 // n positions from `at` on against what was kept of them, from point `first` on. stats, kl: [n], scratch.
-static bool compare_kept(const divergence_ref *r, session *run, const run_of *step, int64_t at, int n, int64_t first, row_stats *stats, double *kl,
-                         point *points, err *e)
+static bool compare_kept(const divergence_ref *r, session *run, const run_of *step, int64_t at, int n, int64_t first,
+                         row_stats *stats, double *kl, point *points, err *e)
 {
-    const row_reference ref = { .logits = r->logits + first * r->kept, .ids = r->kept_ids ? r->kept_ids + first * r->kept : NULL, .kept = r->kept,
-                                .stats = r->stats + first };
+    const row_reference ref = { .logits = r->logits + first * r->kept,
+                                .ids = r->kept_ids ? r->kept_ids + first * r->kept
+                                    : NULL, .kept = r->kept, .stats = r->stats + first };
     if (!hold_stats(run, &r->t, step, at, n, stats, "the artifact", e) || !session_held_kl(run, stats, &ref, kl, e) ||
         !all_numbers(kl, n, &r->t, at, "the artifact", e))
         return false;
@@ -320,7 +340,8 @@ bool divergence_of_session(divergence *out, const divergence_ref *r, session *ru
 {
     const text *t = &r->t;
     if (n_vocab != t->n_vocab)
-        return err_set(e, ERR_INPUT, "a vocabulary of %lld, expected the reference's %lld", (long long)n_vocab, (long long)t->n_vocab);
+        return err_set(e, ERR_INPUT, "a vocabulary of %lld, expected the reference's %lld", (long long)n_vocab,
+                       (long long)t->n_vocab);
     const int rows = session_hold_rows(run);
     point *points = malloc((size_t)r->count * sizeof *points);
     row_stats *stats = malloc((size_t)rows * sizeof *stats);

@@ -12,7 +12,8 @@
 #include <strings.h>
 
 // Of types alike in size the first is taken where they cost the same.
-static const dtype block_types[] = { DT_Q2_K, DT_Q3_K, DT_Q4_K, DT_Q5_K, DT_Q6_K, DT_Q4_0, DT_Q4_1, DT_Q5_0, DT_Q5_1, DT_Q8_0 };
+static const dtype block_types[] = { DT_Q2_K, DT_Q3_K, DT_Q4_K, DT_Q5_K, DT_Q6_K, DT_Q4_0, DT_Q4_1, DT_Q5_0, DT_Q5_1,
+                                     DT_Q8_0 };
 enum { N_TYPES = sizeof block_types / sizeof *block_types, MAX_RUNS = 8 };
 
 typedef struct {                // one tensor that the search gives a type
@@ -33,7 +34,7 @@ typedef struct {
     int64_t     n, fixed_bytes, budget;     // budget: bytes of all tensors; 0 with max_kl
 } search;
 
-// ---- targets -----------------------------------------------------------------------------------------------------------
+// ---- targets --------------------------------------------------------------------------------------------------------
 
 bool mix_parse_budget(mix_target *t, const char *text, err *e)
 {
@@ -61,16 +62,18 @@ bool mix_parse_kl(mix_target *t, const char *text, err *e)
     char *end = NULL;
     const double v = strtod(text, &end);
     *t = (mix_target){ .like = FT_INVALID, .max_kl = v };
-    return (end != text && *end == '\0' && isfinite(v) && v > 0) || err_set(e, ERR_USAGE, "largest KL '%s': expected a number above 0, in nats", text);
+    return (end != text && *end == '\0' && isfinite(v) && v > 0)
+        || err_set(e, ERR_USAGE, "largest KL '%s': expected a number above 0, in nats", text);
 }
 
-// ---- the tensors ---------------------------------------------------------------------------------------------------------
+// ---- the tensors ----------------------------------------------------------------------------------------------------
 
 // The rows as the policy's plainest mix has them: what becomes Q8_0 there is what the search may give another type.
 static bool list_tensors(search *s, const char *in_path, err *e)
 {
     const policy_overrides pure = { .pure = true, .output = DT_INVALID, .embedding = DT_INVALID };
-    const quantize_opts q = { .type = FT_Q8_0, .imatrix = s->o->imatrix, .n_threads = s->o->run.n_threads, .overrides = &pure };
+    const quantize_opts q = { .type = FT_Q8_0, .imatrix = s->o->imatrix, .n_threads = s->o->run.n_threads,
+                              .overrides = &pure };
     mix_result *r = s->r;
     quantize_preview v;
     if (!quantize_preview_file(&v, in_path, &q, e)) return false;
@@ -80,22 +83,25 @@ static bool list_tensors(search *s, const char *in_path, err *e)
     s->c     = calloc(n, sizeof *s->c);
     s->items = calloc(n, sizeof *s->items);
     s->names = calloc(n, sizeof *s->names);
-    bool ok = (r->rows && r->types && s->c && s->items && s->names) || err_nomem(e, "the list of tensors", n * sizeof *s->c);
+    bool ok = (r->rows && r->types && s->c && s->items && s->names)
+        || err_nomem(e, "the list of tensors", n * sizeof *s->c);
     for (int64_t i = 0; ok && i < v.n; i++) {
         const quantize_row *from = &v.rows[i];
         mix_row *row = &r->rows[r->n++];
-        *row = (mix_row){ .name = from->name, .from = from->from, .to = from->to, .n_dims = from->n_dims, .bytes = from->to_bytes,
-                          .chosen = from->to != from->from && from->to == DT_Q8_0 };
+        *row = (mix_row){ .name = from->name, .from = from->from, .to = from->to, .n_dims = from->n_dims,
+                          .bytes = from->to_bytes, .chosen = from->to != from->from && from->to == DT_Q8_0 };
         memcpy(row->shape, from->shape, sizeof row->shape);
         v.rows[i].name = NULL;                  // it is the row's now
         r->n_elems += from->n_elems;
         if (dtype_find(row->from)->block_weights > 1)
-            ok = err_set(e, ERR_INPUT, "%s: tensor '%s': found %s, expected F32, F16 or BF16", in_path, row->name, dtype_name(row->from));
+            ok = err_set(e, ERR_INPUT, "%s: tensor '%s': found %s, expected F32, F16 or BF16", in_path, row->name,
+                         dtype_name(row->from));
         if (!row->chosen) { s->fixed_bytes += row->bytes; continue; }
         candidate *c = &s->c[s->n];
         c->row = i;
         for (int k = 0; k < N_TYPES; k++)
-            if (dtype_bytes(block_types[k], row->n_dims, row->shape, &c->choices[c->n].bytes)) c->types[c->n++] = block_types[k];
+            if (dtype_bytes(block_types[k], row->n_dims, row->shape, &c->choices[c->n].bytes))
+                c->types[c->n++] = block_types[k];
         s->items[s->n] = (mix_item){ c->choices, c->n };
         s->names[s->n++] = row->name;
     }
@@ -133,7 +139,7 @@ static bool find_budget(search *s, const char *in_path, err *e)
                    ceil(8e4 * (double)least / (double)s->r->n_elems) / 1e4);
 }
 
-// ---- searching -------------------------------------------------------------------------------------------------------------
+// ---- searching ------------------------------------------------------------------------------------------------------
 
 static bool measure_candidates(search *s, err *e)
 {
@@ -172,8 +178,8 @@ static bool run_mix(search *s, const solution *from, divergence *d, err *e)
     ok = ok && probe_mix(s->p, s->names, types, s->n, d, e);
     free(types);
     s->r->n_measured++;
-    progress_logf(s->o->progress, "mix: %.4f bits a weight, KL %.5f predicted, %.5f measured", 8.0 * (double)from->bytes / (double)s->r->n_elems,
-                  from->predicted, d->kl_mean);
+    progress_logf(s->o->progress, "mix: %.4f bits a weight, KL %.5f predicted, %.5f measured",
+                  8.0 * (double)from->bytes / (double)s->r->n_elems, from->predicted, d->kl_mean);
     return ok;
 }
 
@@ -191,7 +197,8 @@ static void keep(search *s, const solution *from, const divergence *d)
     }
 }
 
-// The smallest budget whose mix is predicted to cost at most kl, to within a part in a thousand of the way from lo to hi.
+// The smallest budget whose mix is predicted to cost at most kl, to within a part in a thousand of the way from lo to
+// hi.
 static bool budget_for(const search *s, double kl, int64_t lo, int64_t hi, solution *scratch, int64_t *budget, err *e)
 {
     const int64_t close = (hi - lo) / 1000;
@@ -247,7 +254,7 @@ static bool search_types(search *s, err *e)
     return ok;
 }
 
-// ---- the result ------------------------------------------------------------------------------------------------------------
+// ---- the result -----------------------------------------------------------------------------------------------------
 
 // The type that verification lets the file be called: what readers show, and what llama.cpp calls it.
 static bool name_type(mix_result *r, const char *in_path, err *e)
@@ -281,7 +288,8 @@ static bool add_digests(cJSON *o, const sensitivity_opts *so, err *e)
         cJSON *item = cJSON_CreateString(hex);
         if (!texts || !item || !cJSON_AddItemToArray(texts, item)) return err_nomem(e, "the record of the mix", 0);
     }
-    if (so->imatrix && (!sha256_file(so->imatrix, hex, e) || !cJSON_AddStringToObject(o, "imatrix", hex))) return err_nomem(e, "the record of the mix", 0);
+    if (so->imatrix && (!sha256_file(so->imatrix, hex, e) || !cJSON_AddStringToObject(o, "imatrix", hex)))
+        return err_nomem(e, "the record of the mix", 0);
     return true;
 }
 
@@ -296,10 +304,12 @@ static bool make_record(search *s, err *e)
     if (ok && t->bytes > 0)  ok = cJSON_AddNumberToObject(o, "bytes", (double)t->bytes) != NULL;
     if (ok && t->like != FT_INVALID) ok = cJSON_AddStringToObject(o, "like", file_type_of(t->like)->name) != NULL;
     ok = ok && add_number(o, "kl_predicted", r->kl_predicted) && add_number(o, "kl_measured", r->measured.kl_mean) &&
-         cJSON_AddNumberToObject(o, "positions", (double)r->measured.tokens) && cJSON_AddNumberToObject(o, "chunks", (double)probe_samples(s->p)) &&
+         cJSON_AddNumberToObject(o, "positions", (double)r->measured.tokens)
+             && cJSON_AddNumberToObject(o, "chunks", (double)probe_samples(s->p)) &&
          cJSON_AddNumberToObject(o, "chunk_size", (double)probe_chunk(s->p)) &&
          cJSON_AddBoolToObject(o, "exact", s->o->exact) &&
-         cJSON_AddStringToObject(o, "device", probe_device(s->p)) && add_digests(o, s->o, e) && (tensors = cJSON_AddObjectToObject(o, "tensors")) != NULL;
+         cJSON_AddStringToObject(o, "device", probe_device(s->p)) && add_digests(o, s->o, e)
+             && (tensors = cJSON_AddObjectToObject(o, "tensors")) != NULL;
     for (int64_t i = 0; ok && i < s->n; i++) {
         const mix_row *row = &r->rows[s->c[i].row];
         ok = cJSON_AddStringToObject(tensors, row->name, dtype_name(row->to)) != NULL;
@@ -316,7 +326,8 @@ bool mix_find(mix_result *r, const char *in_path, const mix_target *target, cons
     if ((target->bits > 0) + (target->bytes > 0) + (target->like != FT_INVALID) + (target->max_kl > 0) != 1)
         return err_set(e, ERR_USAGE, "a mix needs one target: bits a weight, a size, a type or a largest KL");
     if (o->n_texts < 1) return err_set(e, ERR_USAGE, "a mix needs a text to measure KL on");
-    bool ok = list_tensors(&s, in_path, e) && find_budget(&s, in_path, e) && (s.p = probe_open(in_path, o, e)) != NULL &&
+    bool ok = list_tensors(&s, in_path, e) && find_budget(&s, in_path, e)
+        && (s.p = probe_open(in_path, o, e)) != NULL &&
               measure_candidates(&s, e) && search_types(&s, e);
     if (ok) {
         for (int64_t i = 0; i < r->n; i++) r->types[i] = r->rows[i].to;

@@ -1,10 +1,13 @@
-// mix: a quantization made to order: the type of each tensor chosen from what its quantization alone costs, to meet a number of bytes or a KL.
+// mix: a quantization made to order: the type of each tensor chosen from what its quantization alone costs, to meet a
+// number of bytes or a KL.
 //
-// Which tensors are quantized at all is the policy's rule (norms, scales and the like keep their type); each of those may take any block type that
-// divides its rows: Q2_K Q3_K Q4_K Q5_K Q6_K Q4_0 Q4_1 Q5_0 Q5_1 Q8_0; rows that 32 does not divide become F16 (whose rounding is not in the KL). sensitivity.h measures, mix_solve.h
-// chooses; the chosen mix is run, and its KL stands in the result beside the sum that was predicted. With a largest KL the search repeats
-// that for other sizes until the measured figure fits. Deterministic: the same input, texts and options give the same types.
-// Memory: the chosen tensors (the size of the file to be), and at most 1 GiB of the source's logits. Proved by tests/mix_test.c.
+// Which tensors are quantized at all is the policy's rule (norms, scales and the like keep their type); each of those
+// may take any block type that divides its rows: Q2_K Q3_K Q4_K Q5_K Q6_K Q4_0 Q4_1 Q5_0 Q5_1 Q8_0; rows that 32 does
+// not divide become F16 (whose rounding is not in the KL). sensitivity.h measures, mix_solve.h chooses; the chosen mix
+// is run, and its KL stands in the result beside the sum that was predicted. With a largest KL the search repeats that
+// for other sizes until the measured figure fits. Deterministic: the same input, texts and options give the same types.
+// Memory: the chosen tensors (the size of the file to be), and at most 1 GiB of the source's logits. Proved by
+// tests/mix_test.c.
 #ifndef HALLMARK_MEASURE_MIX_H
 #define HALLMARK_MEASURE_MIX_H
 
@@ -45,8 +48,8 @@ typedef struct {
     char      *record;          // JSON, for hallmark.quantize.mix: target, digests of the texts and the importance matrix, KL, type of each tensor
 } mix_result;
 
-// Freed by mix_free. ERR_USAGE: no target, no text, a budget below the least possible (named); ERR_VERDICT: no mix is within max_kl (the best is
-// named); ERR_INPUT as quantize_file, divergence and imatrix.
+// Freed by mix_free. ERR_USAGE: no target, no text, a budget below the least possible (named); ERR_VERDICT: no mix is
+// within max_kl (the best is named); ERR_INPUT as quantize_file, divergence and imatrix.
 bool mix_find(mix_result *r, const char *in_path, const mix_target *target, const sensitivity_opts *o, err *e);
 void mix_free(mix_result *r);
 

@@ -38,7 +38,8 @@ static void frontier_of(frontier *f, const mix_item *it, int *room)
         f->pareto[j] = i;
     }
     for (int i = 0; i < it->n; i++)
-        if (f->n_pareto == 0 || at(it, f->pareto[i])->cost < at(it, f->pareto[f->n_pareto - 1])->cost) f->pareto[f->n_pareto++] = f->pareto[i];
+        if (f->n_pareto == 0 || at(it, f->pareto[i])->cost < at(it, f->pareto[f->n_pareto - 1])->cost)
+            f->pareto[f->n_pareto++] = f->pareto[i];
     for (int i = 0; i < f->n_pareto; i++) {
         const mix_choice *c = at(it, f->pareto[i]);
         while (f->n_hull > 1) {                 // the last corner stays only where the way there saves more a byte than the way past it
@@ -73,17 +74,22 @@ static void take(state *s, int64_t i, int choice)
     s->picks[i] = choice;
 }
 
-// The best better choice of item i that costs at most `room` more bytes: -1 if there is none. Larger choices are better on the frontier.
+// The best better choice of item i that costs at most `room` more bytes: -1 if there is none. Larger choices are better
+// on the frontier.
 static int raise_within(const state *s, int64_t i, int64_t room)
 {
     const frontier *f = &s->f[i];
     const int from = place(f, s->picks[i]);
     int to = from;
-    while (to + 1 < f->n_pareto && at(&s->items[i], f->pareto[to + 1])->bytes - at(&s->items[i], s->picks[i])->bytes <= room) to++;
+    while (to + 1 < f->n_pareto
+           && at(&s->items[i], f->pareto[to + 1])->bytes - at(&s->items[i], s->picks[i])->bytes <= room) to++;
     return to > from ? f->pareto[to] : -1;
 }
 
-static double saving(const state *s, int64_t i, int choice) { return at(&s->items[i], s->picks[i])->cost - at(&s->items[i], choice)->cost; }
+static double saving(const state *s, int64_t i, int choice)
+{
+    return at(&s->items[i], s->picks[i])->cost - at(&s->items[i], choice)->cost;
+}
 
 // One raise, or a raise paid for by lowering another: the one that saves most. False when none saves anything.
 static bool improve(state *s)
@@ -114,7 +120,8 @@ static bool improve(state *s)
     return true;
 }
 
-// The steps of all hulls, those first that save most for a byte; each that still fits is taken, and an item whose step did not fit stays.
+// The steps of all hulls, those first that save most for a byte; each that still fits is taken, and an item whose step
+// did not fit stays.
 static void climb(state *s, const step *steps, int64_t n_steps)
 {
     for (int64_t i = 0; i < n_steps; i++) {
@@ -142,7 +149,8 @@ bool mix_solve(const mix_item *items, int64_t n, int64_t budget, int *picks, int
         for (int k = 1; k < f[i].n_hull; k++) {
             const mix_choice *a = at(&items[i], f[i].hull[k - 1]), *b = at(&items[i], f[i].hull[k]);
             const double saved = a->cost - b->cost;
-            steps[n_steps++] = (step){ .item = i, .bytes = b->bytes - a->bytes, .to = k, .saved = saved, .rate = saved / (double)(b->bytes - a->bytes) };
+            steps[n_steps++] = (step){ .item = i, .bytes = b->bytes - a->bytes, .to = k, .saved = saved,
+                                       .rate = saved / (double)(b->bytes - a->bytes) };
         }
     }
     state s = { .items = items, .f = f, .n = n, .left = budget - *least, .picks = picks };

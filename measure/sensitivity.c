@@ -30,7 +30,7 @@ int64_t probe_samples(const probe *p)    { return p->n_ids / p->o.chunk; }
 int64_t probe_chunk(const probe *p)      { return p->o.chunk; }
 const char *probe_device(const probe *p) { return session_device(p->run); }
 
-// ---- the text ----------------------------------------------------------------------------------------------------------
+// ---- the text -------------------------------------------------------------------------------------------------------
 
 // Takes o.samples chunks of all texts' whole chunks, evenly spread.
 static bool sample_texts(probe *p, err *e)
@@ -43,15 +43,18 @@ static bool sample_texts(probe *p, err *e)
     }
     const int64_t have = all.n / chunk, n = have < p->o.samples ? have : p->o.samples;
     p->ids = malloc((size_t)(n * chunk + 1) * sizeof *p->ids);
-    for (int64_t k = 0; p->ids && k < n; k++) memcpy(p->ids + k * chunk, all.v + k * have / n * chunk, (size_t)chunk * sizeof *p->ids);
+    for (int64_t k = 0; p->ids && k < n; k++)
+        memcpy(p->ids + k * chunk, all.v + k * have / n * chunk, (size_t)chunk * sizeof *p->ids);
     free(all.v);
     if (!p->ids) return err_nomem(e, "the texts' tokens", (size_t)(n * chunk) * sizeof *p->ids);
-    if (n < 1) return err_set(e, ERR_INPUT, "%s: the texts are shorter than one chunk of %lld tokens", p->o.texts[0], (long long)chunk);
+    if (n < 1)
+        return err_set(e, ERR_INPUT, "%s: the texts are shorter than one chunk of %lld tokens", p->o.texts[0],
+                       (long long)chunk);
     p->n_ids = n * chunk;
     return true;
 }
 
-// ---- what each matrix is multiplied with ---------------------------------------------------------------------------------
+// ---- what each matrix is multiplied with ----------------------------------------------------------------------------
 
 static int64_t index_of(const probe *p, const char *name)
 {
@@ -77,12 +80,14 @@ static bool observe_inputs(probe *p, err *e)
     p->e = e;
     if (!session_observe(p->run, observe, p, e)) return false;
     for (int64_t at = 0; at < p->n_ids; at += p->o.chunk)
-        if (!texts_run(p->run, p->ids + at, p->o.chunk, true, texts_bos(p->m), NULL, e) || e->kind != ERR_NONE) return false;
+        if (!texts_run(p->run, p->ids + at, p->o.chunk, true, texts_bos(p->m), NULL, e) || e->kind != ERR_NONE)
+            return false;
     if (!session_observe(p->run, NULL, NULL, e)) return false;
     for (int64_t i = 0; i < p->n_tensors; i++) {
         column *c = &p->columns[i];
         if (!c->sum) continue;
-        if (!(c->mean_square = malloc((size_t)c->cols * sizeof *c->mean_square))) return err_nomem(e, "sums of a matrix's input", (size_t)c->cols * sizeof(float));
+        if (!(c->mean_square = malloc((size_t)c->cols * sizeof *c->mean_square)))
+            return err_nomem(e, "sums of a matrix's input", (size_t)c->cols * sizeof(float));
         for (int64_t k = 0; k < c->cols; k++) c->mean_square[k] = (float)(c->sum[k] / (double)c->n);
         free(c->sum);
         c->sum = NULL;
@@ -90,7 +95,7 @@ static bool observe_inputs(probe *p, err *e)
     return true;
 }
 
-// ---- opening -------------------------------------------------------------------------------------------------------------
+// ---- opening --------------------------------------------------------------------------------------------------------
 
 static bool open_all(probe *p, const char *path, err *e)
 {
@@ -143,9 +148,10 @@ void probe_close(probe *p)
     free(p);
 }
 
-// ---- encoding and running --------------------------------------------------------------------------------------------------
+// ---- encoding and running -------------------------------------------------------------------------------------------
 
-// Six digits: more than a measurement on a sample means, fewer than two C libraries agree on (rotary tables are made of their functions).
+// Six digits: more than a measurement on a sample means, fewer than two C libraries agree on (rotary tables are made of
+// their functions).
 static double rounded(double x)
 {
     char text[32];
@@ -176,7 +182,8 @@ static bool set_weight(probe *p, const gguf_tensor *t, dtype type, const uint8_t
     if (bytes) {
         now.type = type;
         now.data = bytes;
-        if (!dtype_bytes(type, t->n_dims, t->shape, &now.n_bytes)) return err_set(e, ERR_USAGE, "tensor '%s': its rows cannot be %s", t->name, dtype_name(type));
+        if (!dtype_bytes(type, t->n_dims, t->shape, &now.n_bytes))
+            return err_set(e, ERR_USAGE, "tensor '%s': its rows cannot be %s", t->name, dtype_name(type));
     }
     return session_replace_weight(p->run, &now, used, e);
 }
@@ -189,8 +196,8 @@ static bool run_mean(probe *p, double *kl, err *e)
     return true;
 }
 
-// The type whose run stands for all: the smallest of at least four bits a weight. Smaller ones leave the range where KL follows the squared
-// error; with larger ones it drowns in the last bits of F32 arithmetic.
+// The type whose run stands for all: the smallest of at least four bits a weight. Smaller ones leave the range where KL
+// follows the squared error; with larger ones it drowns in the last bits of F32 arithmetic.
 static int probe_type(const dtype *types, int n)
 {
     int best = 0;

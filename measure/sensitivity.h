@@ -1,10 +1,12 @@
 // sensitivity: what quantizing one tensor alone costs the model, in KL from itself over a text.
 //
-// A probe holds the source model (F32, F16 or BF16), its logits over sampled chunks of the texts, and one session in which matrices are replaced
-// in memory. KL is of second order in a small error, so a tensor's KL grows as its squared error does: for a layer's matrix one type is run, and the
-// others follow from their errors, each column weighted with the mean square of what it is multiplied with. The token embeddings, whose inputs
-// are not seen, are run in every type. Figures are rounded to six digits, so that another C library's last bits do not decide anything.
-// On the CPU the same for any number of threads and any SIMD level; a GPU sums in another order. Proved by tests/mix_test.c.
+// A probe holds the source model (F32, F16 or BF16), its logits over sampled chunks of the texts, and one session in
+// which matrices are replaced in memory. KL is of second order in a small error, so a tensor's KL grows as its squared
+// error does: for a layer's matrix one type is run, and the others follow from their errors, each column weighted with
+// the mean square of what it is multiplied with. The token embeddings, whose inputs are not seen, are run in every
+// type. Figures are rounded to six digits, so that another C library's last bits do not decide anything.
+// On the CPU the same for any number of threads and any SIMD level; a GPU sums in another order. Proved by
+// tests/mix_test.c.
 #ifndef HALLMARK_MEASURE_SENSITIVITY_H
 #define HALLMARK_MEASURE_SENSITIVITY_H
 
@@ -25,7 +27,8 @@ typedef struct {
 
 typedef struct probe probe;
 
-// ERR_USAGE: no text; ERR_INPUT: a text shorter than a chunk, a model that cannot be run, an importance matrix that does not fit.
+// ERR_USAGE: no text; ERR_INPUT: a text shorter than a chunk, a model that cannot be run, an importance matrix that
+// does not fit.
 probe *probe_open(const char *path, const sensitivity_opts *o, err *e);
 void   probe_close(probe *p);
 const model *probe_model(const probe *p);
@@ -33,10 +36,12 @@ int64_t      probe_samples(const probe *p);     // chunks that are run: fewer th
 int64_t      probe_chunk(const probe *p);       // tokens of each
 const char  *probe_device(const probe *p);      // "cpu", "cuda"
 
-// kl[k] for tensor `name` in types[k], k < n, all block types that divide its rows. 0 for all where the forward pass reads no such matrix.
+// kl[k] for tensor `name` in types[k], k < n, all block types that divide its rows. 0 for all where the forward pass
+// reads no such matrix.
 bool probe_tensor(probe *p, const char *name, const dtype *types, int n, double *kl, err *e);
 
-// The model with n tensors replaced together. What an earlier call encoded and this one has too is not encoded again; memory: the bytes of all n.
+// The model with n tensors replaced together. What an earlier call encoded and this one has too is not encoded again;
+// memory: the bytes of all n.
 bool probe_mix(probe *p, const char *const *names, const dtype *types, int64_t n, divergence *d, err *e);
 
 #endif

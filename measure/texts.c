@@ -7,7 +7,10 @@
 
 #define LIMIT_TEXT_BYTES ((int64_t)64 << 20)
 
-bool texts_load(char **text, int64_t *n_bytes, const char *path, err *e) { return file_read_text(text, n_bytes, path, LIMIT_TEXT_BYTES, e); }
+bool texts_load(char **text, int64_t *n_bytes, const char *path, err *e)
+{
+    return file_read_text(text, n_bytes, path, LIMIT_TEXT_BYTES, e);
+}
 
 bool texts_append(token_list *to, const model *m, const char *path, bool with_bos, char hex[SHA256_HEX + 1], err *e)
 {
@@ -45,7 +48,8 @@ int32_t texts_bos(const model *m)
     return tokenizer_add_bos(tok) ? tokenizer_bos(tok) : -1;
 }
 
-// *copy: the ids of a chunk's beginning with bos for the first, freed by the caller; NULL where they run as they are. The session forgets what it ran.
+// *copy: the ids of a chunk's beginning with bos for the first, freed by the caller; NULL where they run as they are.
+// The session forgets what it ran.
 static bool begin_chunk(session *run, const int32_t *ids, int64_t n, bool begins, int32_t bos, int32_t **copy, err *e)
 {
     assert(n > 0);
@@ -61,7 +65,8 @@ static bool begin_chunk(session *run, const int32_t *ids, int64_t n, bool begins
 bool texts_run(session *run, const int32_t *ids, int64_t n, bool begins, int32_t bos, float *logits, err *e)
 {
     int32_t *copy;
-    const bool ok = begin_chunk(run, ids, n, begins, bos, &copy, e) && session_eval(run, copy ? copy : ids, n, logits, logits ? n : 0, NULL, e);
+    const bool ok = begin_chunk(run, ids, n, begins, bos, &copy, e)
+        && session_eval(run, copy ? copy : ids, n, logits, logits ? n : 0, NULL, e);
     free(copy);
     return ok;
 }

@@ -1,9 +1,9 @@
 // blocks: how quantized weights lie in memory and in a GGUF file, one struct for each type with a codec.
 //
-// A tensor is rows of weights; a row is cut into blocks, and blocks are stored one after another without padding. The small
-// family (Q4_0 .. Q8_0) has 32 weights a block and one scale; the K family has super-blocks of 256 weights, in sub-blocks of 16
-// or 32 with small integer scales of their own. All scales are F16 bits, little-endian. Kernels that compute on the blocks
-// themselves read these structs; the codecs that fill them are in codec_legacy.c and codec_k*.c.
+// A tensor is rows of weights; a row is cut into blocks, and blocks are stored one after another without padding. The
+// small family (Q4_0 .. Q8_0) has 32 weights a block and one scale; the K family has super-blocks of 256 weights, in
+// sub-blocks of 16 or 32 with small integer scales of their own. All scales are F16 bits, little-endian. Kernels that
+// compute on the blocks themselves read these structs; the codecs that fill them are in codec_legacy.c and codec_k*.c.
 // The layouts are ggml's (ggml-common.h); sizes here and in formats/dtype.c are compared by
 // tests/codec_golden_test.c.
 #ifndef HALLMARK_QUANT_BLOCKS_H
@@ -63,7 +63,8 @@ typedef struct {
 } q8_0_block;
 static_assert(sizeof(q8_0_block) == 34, "this is the file layout");
 
-// Q2_K: 16 sub-blocks of 16; w = scale * s * q - min * m, s and m the low and high nibble of the sub-block's byte in `scales`
+// Q2_K: 16 sub-blocks of 16; w = scale * s * q - min * m, s and m the low and high nibble of the sub-block's byte in
+// `scales`
 //   q: byte 32*h + i holds, two bits each from the low end, weights 128*h + i + {0, 32, 64, 96}      (h = 0, 1; i = 0..31)
 typedef struct {
     uint8_t  scales[QUANT_SUPER / 16];
@@ -72,7 +73,8 @@ typedef struct {
 } q2_k_block;
 static_assert(sizeof(q2_k_block) == 84, "this is the file layout");
 
-// Q3_K: 16 sub-blocks of 16; w = scale * (s - 32) * (q - 4), s of 6 bits, q of 3 (low two in `q` as in Q2_K, third in `high`)
+// Q3_K: 16 sub-blocks of 16; w = scale * (s - 32) * (q - 4), s of 6 bits, q of 3 (low two in `q` as in Q2_K, third in
+// `high`)
 //   high:   byte i, bit b is the third bit of weight 32*b + i
 //   scales: s of sub-block j: low nibble in byte j%8 (its low half for j < 8, its high half else),
 //           upper two bits in byte 8 + j%4, at bit 2*(j/4)

@@ -61,8 +61,10 @@ static void bf16_decode_row(float *dst, const void *src, int64_t n_cols)
 
 static const codec plain_codecs[] = {
     PLAIN_TYPES,
-    ROW(DT_Q4_1, q4_1, NULL), ROW(DT_Q5_1, q5_1, NULL), ROW(DT_Q8_0, q8_0, NULL), ROW(DT_Q4_0, q4_0, NULL), ROW(DT_Q5_0, q5_0, NULL),
-    ROW(DT_Q2_K, q2_k, NULL), ROW(DT_Q3_K, q3_k, NULL), ROW(DT_Q4_K, q4_k, NULL), ROW(DT_Q5_K, q5_k, NULL), ROW(DT_Q6_K, q6_k, NULL),
+    ROW(DT_Q4_1, q4_1, NULL), ROW(DT_Q5_1, q5_1, NULL), ROW(DT_Q8_0, q8_0, NULL), ROW(DT_Q4_0, q4_0, NULL),
+    ROW(DT_Q5_0, q5_0, NULL),
+    ROW(DT_Q2_K, q2_k, NULL), ROW(DT_Q3_K, q3_k, NULL), ROW(DT_Q4_K, q4_k, NULL), ROW(DT_Q5_K, q5_k, NULL),
+    ROW(DT_Q6_K, q6_k, NULL),
 };
 enum { N_CODECS = sizeof plain_codecs / sizeof plain_codecs[0] };
 
@@ -113,15 +115,17 @@ const codec *codec_at(dtype t, simd_level level)
 
 const codec *codec_find(dtype t) { return codec_at(t, simd_best()); }
 
-bool codec_encode_rows(const codec *c, void *dst, const float *src, int64_t n_rows, int64_t n_cols, const float *importance,
-                       int64_t *bad_row, err *e)
+bool codec_encode_rows(const codec *c, void *dst, const float *src, int64_t n_rows, int64_t n_cols,
+                       const float *importance, int64_t *bad_row, err *e)
 {
     int64_t row_bytes;
     if (c->encode_rows && c->encode_rows(dst, src, n_rows, n_cols, importance)) return true;
     if (!dtype_row_bytes(c->type, n_cols, &row_bytes))
-        return err_set(e, ERR_INPUT, "found rows of %lld, which %s does not divide", (long long)n_cols, dtype_name(c->type));
+        return err_set(e, ERR_INPUT, "found rows of %lld, which %s does not divide", (long long)n_cols,
+                       dtype_name(c->type));
     for (*bad_row = 0; *bad_row < n_rows; ++*bad_row)
-        if (!c->encode_row((uint8_t *)dst + *bad_row * row_bytes, src + *bad_row * n_cols, n_cols, importance, e)) return false;
+        if (!c->encode_row((uint8_t *)dst + *bad_row * row_bytes, src + *bad_row * n_cols, n_cols, importance, e))
+            return false;
     return true;
 }
 

@@ -1,5 +1,7 @@
-// codec_iq4_nl: IQ4_NL: blocks of 32 with one F16 scale and 4-bit codes for sixteen values that lie closer together around zero.
-// Used for KV caches. Must equal ggml's quantize_row_iq4_nl_ref and dequantize_row_iq4_nl, byte for byte; proved by tests/codec_golden_test.c.
+// codec_iq4_nl: IQ4_NL: blocks of 32 with one F16 scale and 4-bit codes for sixteen values that lie closer together
+// around zero.
+// Used for KV caches. Must equal ggml's quantize_row_iq4_nl_ref and dequantize_row_iq4_nl, byte for byte; proved by
+// tests/codec_golden_test.c.
 #include "codec_impl.h"
 
 #include <math.h>
@@ -22,7 +24,8 @@ static int nearest(float x)
     return x - (float)iq4_nl_values[lo] < (float)iq4_nl_values[hi] - x ? lo : hi;
 }
 
-// Codes for the extreme value's own code 0; then the scale that fits them best, each value weighted by its square. Returns that scale.
+// Codes for the extreme value's own code 0; then the scale that fits them best, each value weighted by its square.
+// Returns that scale.
 static float choose_codes(uint8_t code[QUANT_BLOCK], const float *x)
 {
     const float too_small = 1e-15f;         // below it ggml stores zeros

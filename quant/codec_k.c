@@ -1,12 +1,12 @@
-// codec_k: Q4_K, Q5_K, Q6_K. Super-blocks of 256 weights; each sub-block's scale (and min) is itself a small integer times the
-// super-block's F16 scale. Layouts: blocks.h. Q2_K and Q3_K: codec_k_small.c.
+// codec_k: Q4_K, Q5_K, Q6_K. Super-blocks of 256 weights; each sub-block's scale (and min) is itself a small integer
+// times the super-block's F16 scale. Layouts: blocks.h. Q2_K and Q3_K: codec_k_small.c.
 // Must equal ggml's quantize_row_<type>_ref, and with importance quantize_<type>, byte for byte.
 #include "codec_impl.h"
 #include "codec_scalar.h"
 
 enum { SUB32 = K_SUB32, SUB16 = K_SUB16 };
 
-// ---- Q4_K and Q5_K; the steps are in codec_scalar.h --------------------------------------------------------------------------
+// ---- Q4_K and Q5_K; the steps are in codec_scalar.h -----------------------------------------------------------------
 
 static void k4_choose(k4_choice *c, const float *x, const float *importance, int top)
 {
@@ -20,7 +20,8 @@ static void k4_choose(k4_choice *c, const float *x, const float *importance, int
 }
 
 // Packs the scales, then takes the codes again for the scales as they will be decoded.
-static bool k4_finish(k4_choice *c, uint16_t *scale, uint16_t *min, uint8_t scales[12], const float *x, int top, int64_t col, err *e)
+static bool k4_finish(k4_choice *c, uint16_t *scale, uint16_t *min, uint8_t scales[12], const float *x, int top,
+                      int64_t col, err *e)
 {
     if (!scale_to_f16(scale, c->scale, col, e) || !scale_to_f16(min, c->min, col, e)) return false;
     k4_pack_scales(scales, c->s, c->m);
@@ -90,7 +91,7 @@ void q5_k_decode_row(float *dst, const void *src, int64_t n_cols)
     }
 }
 
-// ---- Q6_K: symmetric sub-blocks of 16 with signed 8-bit scales --------------------------------------------------------------
+// ---- Q6_K: symmetric sub-blocks of 16 with signed 8-bit scales ------------------------------------------------------
 
 bool q6_k_encode_row(void *dst, const float *src, int64_t n_cols, const float *importance, err *e)
 {
@@ -112,7 +113,8 @@ bool q6_k_encode_row(void *dst, const float *src, int64_t n_cols, const float *i
         const float inverse = -128.f / extreme;
         if (!scale_to_f16(&b->scale, 1 / inverse, col, e)) return false;
         const float super_scale = f32_from_f16(b->scale);
-        for (int j = 0; j < SUB16; j++) b->scales[j] = q6_k_codes(code + 16 * j, x + 16 * j, scale[j], inverse, super_scale);
+        for (int j = 0; j < SUB16; j++)
+            b->scales[j] = q6_k_codes(code + 16 * j, x + 16 * j, scale[j], inverse, super_scale);
         q6_k_pack(b, code);
     }
     return true;

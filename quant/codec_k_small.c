@@ -1,4 +1,5 @@
-// codec_k_small: Q2_K (affine) and Q3_K (symmetric): super-blocks of 256 weights in sub-blocks of 16. Layouts: blocks.h.
+// codec_k_small: Q2_K (affine) and Q3_K (symmetric): super-blocks of 256 weights in sub-blocks of 16. Layouts:
+// blocks.h.
 // Must equal ggml's quantize_row_<type>_ref, and with importance quantize_<type>, byte for byte.
 #include "codec_impl.h"
 #include "pack.h"
@@ -8,7 +9,10 @@
 
 enum { SUB16 = QUANT_SUPER / 16 };          // sub-blocks in a super-block
 
-static inline int two_bits(const uint8_t q[QUANT_SUPER / 4], int w) { return q[w / 128 * 32 + w % 32] >> w % 128 / 32 * 2 & 3; }
+static inline int two_bits(const uint8_t q[QUANT_SUPER / 4], int w)
+{
+    return q[w / 128 * 32 + w % 32] >> w % 128 / 32 * 2 & 3;
+}
 
 static float sum_of_squares(const float *x)
 {
@@ -87,7 +91,8 @@ bool q2_k_encode_row(void *dst, const float *src, int64_t n_cols, const float *i
             b->scales[j] = (uint8_t)(c.s[j] | c.m[j] << 4);
             const float d = super_scale * (float)(b->scales[j] & 15), offset = super_min * (float)(b->scales[j] >> 4);
             if (d == 0) continue;           // keeps the codes of the search
-            for (int i = 16 * j; i < 16 * j + 16; i++) c.code[i] = (uint8_t)clamp_int(round_by_magic((x[i] + offset) / d), 0, 3);
+            for (int i = 16 * j; i < 16 * j + 16; i++)
+                c.code[i] = (uint8_t)clamp_int(round_by_magic((x[i] + offset) / d), 0, 3);
         }
         pack_two_bits(b->q, c.code);
     }
@@ -108,7 +113,8 @@ void q2_k_decode_row(float *dst, const void *src, int64_t n_cols)
 
 // ---- Q3_K --------------------------------------------------------------------------------------------------------
 
-// 6-bit scales and codes without importance; returns the super-block's scale. The sub-block scale of largest magnitude becomes -32.
+// 6-bit scales and codes without importance; returns the super-block's scale. The sub-block scale of largest magnitude
+// becomes -32.
 static float q3_k_choose(uint8_t s[SUB16], float scale[SUB16], uint8_t code[QUANT_SUPER], const float *x)
 {
     float max = 0, extreme = 0;
@@ -126,7 +132,8 @@ static float q3_k_choose(uint8_t s[SUB16], float scale[SUB16], uint8_t code[QUAN
     return 1 / inverse;
 }
 
-static float q3_k_choose_weighted(uint8_t s[SUB16], float scale[SUB16], uint8_t code[QUANT_SUPER], const float *x, const float *importance)
+static float q3_k_choose_weighted(uint8_t s[SUB16], float scale[SUB16], uint8_t code[QUANT_SUPER], const float *x,
+                                  const float *importance)
 {
     const float sigma2 = 2 * sum_of_squares(x) / QUANT_SUPER;
     float sum_w[SUB16], weight[16];
@@ -159,7 +166,8 @@ bool q3_k_encode_row(void *dst, const float *src, int64_t n_cols, const float *i
         for (int j = 0; j < SUB16; j++) {
             const float d = super_scale * (float)(k3_scale(j, b->scales) - 32);
             if (d == 0) continue;           // keeps the codes of the search
-            for (int i = 16 * j; i < 16 * j + 16; i++) code[i] = (uint8_t)(clamp_int(round_by_magic(x[i] / d), -4, 3) + 4);
+            for (int i = 16 * j; i < 16 * j + 16; i++)
+                code[i] = (uint8_t)(clamp_int(round_by_magic(x[i] / d), -4, 3) + 4);
         }
         pack_two_bits(b->q, code);
         pack_high_bits(b->high, code, 2);

@@ -1,5 +1,6 @@
-// codec_scalar: the encoders that a GPU has too, as steps on one sub-block (or block) and one super-block: Q8_0, Q4_0, Q4_K, Q5_K, Q6_K. The
-// plain codecs call them one after the other; in cuda/encode.cu a thread takes a sub-block. No step depends on another sub-block's.
+// codec_scalar: the encoders that a GPU has too, as steps on one sub-block (or block) and one super-block: Q8_0, Q4_0,
+// Q4_K, Q5_K, Q6_K. The plain codecs call them one after the other; in cuda/encode.cu a thread takes a sub-block. No
+// step depends on another sub-block's.
 // Private to codec_legacy.c, codec_k.c and cuda/encode.cu.
 //   x: weights of a sub-block; code: its codes; importance may be the same memory as weight
 #ifndef HALLMARK_QUANT_CODEC_SCALAR_H
@@ -12,9 +13,10 @@
 
 enum { K_SUB32 = QUANT_SUPER / 32, K_SUB16 = QUANT_SUPER / 16 };     // sub-blocks in a super-block
 
-// ---- Q4_0, Q8_0 --------------------------------------------------------------------------------------------------------------
+// ---- Q4_0, Q8_0 -----------------------------------------------------------------------------------------------------
 
-// Codes 0 .. 2 * half - 1 around `half`; the extreme value gets code 0, so its side has the extra step. Returns the scale.
+// Codes 0 .. 2 * half - 1 around `half`; the extreme value gets code 0, so its side has the extra step. Returns the
+// scale.
 QUANT_INLINE float symmetric_codes(uint8_t *code, const float *x, int half)
 {
     float max = 0, extreme = 0;         // the value of largest magnitude, the first where several are equal
@@ -52,8 +54,8 @@ QUANT_INLINE float q8_0_scale(const float *x)
     return max / 127.f;
 }
 
-// Round half away from zero, as roundf. |v| is at most 127 here, or NaN or infinite where the scale is denormal and its inverse
-// overflows: the reference then stores the low byte of an x86 conversion out of range, which is 0.
+// Round half away from zero, as roundf. |v| is at most 127 here, or NaN or infinite where the scale is denormal and its
+// inverse overflows: the reference then stores the low byte of an x86 conversion out of range, which is 0.
 QUANT_INLINE int8_t round_away(float v)
 {
     const bool    in_range = fabsf(v) < 1e6f;
@@ -68,7 +70,7 @@ QUANT_INLINE void q8_0_codes(int8_t *q, const float *x, float scale)
     for (int i = 0; i < QUANT_BLOCK; i++) q[i] = round_away(x[i] * inverse);
 }
 
-// ---- Q4_K and Q5_K: affine sub-blocks of 32, which differ only in the number of codes and the grid of the search --------------
+// ---- Q4_K and Q5_K: affine sub-blocks of 32, which differ only in the number of codes and the grid of the search ----
 
 typedef struct {            // a super-block before it is packed
     float   scale, min;             // of the super-block, before they become F16
@@ -97,8 +99,8 @@ QUANT_INLINE float k4_sigma2(const float *x, int stride)
 }
 
 // With importance: importance * sqrt(sigma2 + x^2), whose sum is what the sub-block counts when the scales are fitted.
-QUANT_INLINE float k4_sub_weighted(uint8_t *code, float *min, float *sum_w, const float *x, const float *importance, float sigma2, float *weight,
-                                   int top)
+QUANT_INLINE float k4_sub_weighted(uint8_t *code, float *min, float *sum_w, const float *x, const float *importance,
+                                   float sigma2, float *weight, int top)
 {
     const affine_grid grid = { top, 36, -0.9f, 0.05f, false };
     *sum_w = 0;
@@ -140,8 +142,10 @@ QUANT_INLINE void k4_scales_weighted(k4_choice *c, const float *scale, const flo
     }
 }
 
-// The codes again, for the scale and min of sub-block j as they will be decoded. A sub-block whose scale became 0 keeps the codes of its search.
-QUANT_INLINE void k4_codes(uint8_t *code, const float *x, int j, const uint8_t *scales, float super_scale, float super_min, int top)
+// The codes again, for the scale and min of sub-block j as they will be decoded. A sub-block whose scale became 0 keeps
+// the codes of its search.
+QUANT_INLINE void k4_codes(uint8_t *code, const float *x, int j, const uint8_t *scales, float super_scale,
+                           float super_min, int top)
 {
     uint8_t s, m;
     k4_scale_min(j, scales, &s, &m);
@@ -150,7 +154,7 @@ QUANT_INLINE void k4_codes(uint8_t *code, const float *x, int j, const uint8_t *
     for (int i = 0; i < 32; i++) code[i] = (uint8_t)clamp_int(round_by_magic((x[i] + offset) / d), 0, top);
 }
 
-// ---- Q6_K: symmetric sub-blocks of 16 with signed 8-bit scales --------------------------------------------------------------
+// ---- Q6_K: symmetric sub-blocks of 16 with signed 8-bit scales ------------------------------------------------------
 
 // importance: NULL: the squares count. Returns the scale.
 QUANT_INLINE float q6_k_sub(uint8_t *code, const float *x, const float *importance, float *weight)

@@ -28,7 +28,7 @@ static const effort_kind *kind_of(dtype t)
     return NULL;
 }
 
-// ---- packing -----------------------------------------------------------------------------------------------------------
+// ---- packing --------------------------------------------------------------------------------------------------------
 
 void effort_pack(const effort_kind *k, uint8_t *dst, const effort_block *b)
 {
@@ -80,7 +80,7 @@ void effort_pack(const effort_kind *k, uint8_t *dst, const effort_block *b)
     }
 }
 
-// ---- rows --------------------------------------------------------------------------------------------------------------
+// ---- rows -----------------------------------------------------------------------------------------------------------
 
 static double error_of(const float *decoded, const float *src, int64_t n, const float *importance)
 {
@@ -104,8 +104,8 @@ double effort_row_error(dtype t, const void *row, const float *src, int64_t n_co
 }
 
 // Where the reference's block is no worse, it stays.
-static void keep_reference(const effort_kind *k, const codec *c, uint8_t *dst, const uint8_t *reference, const float *src, int64_t n_weights,
-                           int64_t n_cols, const float *importance)
+static void keep_reference(const effort_kind *k, const codec *c, uint8_t *dst, const uint8_t *reference,
+                           const float *src, int64_t n_weights, int64_t n_cols, const float *importance)
 {
     const int n = k->n * k->subs, bytes = dtype_find(k->type)->block_bytes;
     float ours[QUANT_SUPER], theirs[QUANT_SUPER];
@@ -120,8 +120,8 @@ static void keep_reference(const effort_kind *k, const codec *c, uint8_t *dst, c
     }
 }
 
-static bool search_rows(const effort_kind *k, uint8_t *dst, const float *src, int64_t n_rows, int64_t n_cols, const float *importance,
-                        const feedback *f)
+static bool search_rows(const effort_kind *k, uint8_t *dst, const float *src, int64_t n_rows, int64_t n_cols,
+                        const float *importance, const feedback *f)
 {
 #if defined(__x86_64__)
     const simd_level level = simd_best();
@@ -131,8 +131,8 @@ static bool search_rows(const effort_kind *k, uint8_t *dst, const float *src, in
     return effort_rows_portable(k, dst, src, n_rows, n_cols, importance, f);
 }
 
-bool effort_encode_rows(dtype t, int effort, void *dst, const float *src, int64_t n_rows, int64_t n_cols, const float *importance,
-                        const feedback *f, int64_t *bad_row, err *e)
+bool effort_encode_rows(dtype t, int effort, void *dst, const float *src, int64_t n_rows, int64_t n_cols,
+                        const float *importance, const feedback *f, int64_t *bad_row, err *e)
 {
     const codec *c = codec_find(t);
     const effort_kind *k = kind_of(t);
@@ -142,11 +142,13 @@ bool effort_encode_rows(dtype t, int effort, void *dst, const float *src, int64_
     if (!codec_encode_rows(c, dst, src, n_rows, n_cols, importance, bad_row, e)) return false;
     if (!k || (effort == 0 && !f)) return true;
     *bad_row = 0;
-    if (!dtype_row_bytes(t, n_cols, &row_bytes) || !mul_i64(row_bytes, n_rows, &bytes)) return err_set(e, ERR_INPUT, "rows of %lld are too long", (long long)n_cols);
+    if (!dtype_row_bytes(t, n_cols, &row_bytes) || !mul_i64(row_bytes, n_rows, &bytes))
+        return err_set(e, ERR_INPUT, "rows of %lld are too long", (long long)n_cols);
     uint8_t *reference = f ? NULL : malloc((size_t)bytes + 1);
     if (!f && !reference) return err_nomem(e, "the reference's blocks", (size_t)bytes);
     if (!f) memcpy(reference, dst, (size_t)bytes);
-    bool ok = search_rows(k, dst, src, n_rows, n_cols, importance, f) || err_nomem(e, "rows in lanes", (size_t)n_cols * 128);
+    bool ok = search_rows(k, dst, src, n_rows, n_cols, importance, f)
+        || err_nomem(e, "rows in lanes", (size_t)n_cols * 128);
     if (ok && !f) keep_reference(k, c, dst, reference, src, n_rows * n_cols, n_cols, importance);
     free(reference);
     return ok;

@@ -5,7 +5,8 @@
 #include "blocks.h"
 #include "effort.h"
 
-// w = d * s * q - dmin * m in sub-block j with its small integers s and m; one scale of its own and no integers: subs is 1 and s = m = 1.
+// w = d * s * q - dmin * m in sub-block j with its small integers s and m; one scale of its own and no integers: subs
+// is 1 and s = m = 1.
 typedef struct {
     dtype type;
     int   n, subs;          // weights of a sub-block, sub-blocks of a block

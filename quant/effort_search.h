@@ -24,7 +24,7 @@ static vf to_f16(vf v)
     return out;
 }
 
-// ---- one sub-block by itself: real scale and min ---------------------------------------------------------------------------------
+// ---- one sub-block by itself: real scale and min --------------------------------------------------------------------
 
 typedef struct {            // w ~= a * q - b, and the sums that say what moving a and b costs
     vf a, b, error;
@@ -57,7 +57,8 @@ LANE_INLINE void keep_better(sub_fit *best, sub_fit f, vi usable)
 }
 
 // Codes by one inverse scale, counted from `from`, and the least-squares scale (and min) for them.
-LANE_COPIED void try_sub(sub_fit *best, const effort_kind *k, const vf *x, const vf *w, const sub_sums *s, vf inverse, vf from)
+LANE_COPIED void try_sub(sub_fit *best, const effort_kind *k, const vf *x, const vf *w, const sub_sums *s, vf inverse,
+                         vf from)
 {
     vf sl = splat(0), sll = splat(0), slx = splat(0);
     for (int i = 0; i < k->n; i++) {
@@ -100,7 +101,8 @@ LANE_COPIED sub_fit fit_sub(const effort_kind *k, const vf *x, const vf *w)
     const vf range = hi - lo;
     // The symmetric range has one code more on the negative side, so that the scale's sign matters.
     const float span = (float)(k->affine ? k->q_hi : -k->q_lo);
-    sub_fit best = { .a = range / span, .b = negated(lo), .error = splat(__builtin_inff()), .sll = splat(0), .sl = splat(0) };
+    sub_fit best = { .a = range / span, .b = negated(lo), .error = splat(__builtin_inff()), .sll = splat(0),
+                     .sl = splat(0) };
     for (int i = 0; i < WIDTHS; i++) {
         const float part = k->narrowest + (1.06f - k->narrowest) * (float)i / (WIDTHS - 1);
         const vf inverse = inverse_of(range * (part / span)), cut = range * (1 - part);
@@ -115,10 +117,12 @@ LANE_COPIED sub_fit fit_sub(const effort_kind *k, const vf *x, const vf *w)
     return best;
 }
 
-// ---- the block's scales against all its sub-blocks ---------------------------------------------------------------------------------
+// ---- the block's scales against all its sub-blocks ------------------------------------------------------------------
 
-// What it costs, at most, to give sub-block f the scale and min of small integers; and the integers. The codes are taken as they are.
-LANE_COPIED vf integer_cost(const effort_kind *k, const sub_fit *f, vf sw, vf d, vf by_d, vf dmin, vf by_dmin, vf *s, vf *m)
+// What it costs, at most, to give sub-block f the scale and min of small integers; and the integers. The codes are
+// taken as they are.
+LANE_COPIED vf integer_cost(const effort_kind *k, const sub_fit *f, vf sw, vf d, vf by_d, vf dmin, vf by_dmin, vf *s,
+                            vf *m)
 {
     *s = round_clamped(f->a * by_d, k->s_lo, k->s_hi);
     const vf u = *s * d - f->a;
@@ -150,7 +154,8 @@ LANE_COPIED void choose_scales(block_fit *f, const effort_kind *k, const sub_fit
             const float whole_m = (float)k->m_hi - (float)h * (k->m_hi <= 15 ? 0.25f : 1.f);
             const vf try_dmin = k->affine ? to_f16(max_b / whole_m) : splat(0), by_dmin = inverse_of(try_dmin);
             vf cost = splat(0), s, m;
-            for (int j = 0; j < k->subs; j++) cost += integer_cost(k, &sub[j], sw[j], try_d, by_d, try_dmin, by_dmin, &s, &m);
+            for (int j = 0; j < k->subs; j++)
+                cost += integer_cost(k, &sub[j], sw[j], try_d, by_d, try_dmin, by_dmin, &s, &m);
             const vi better = cost < best;
             best = pick(better, cost, best);
             d    = pick(better, try_d, d);
@@ -163,9 +168,12 @@ LANE_COPIED void choose_scales(block_fit *f, const effort_kind *k, const sub_fit
     for (int j = 0; j < k->subs; j++) integer_cost(k, &sub[j], sw[j], d, by_d, dmin, by_dmin, &f->s[j], &f->m[j]);
 }
 
-// ---- the exact error -----------------------------------------------------------------------------------------------------------
+// ---- the exact error ------------------------------------------------------------------------------------------------
 
-LANE_INLINE vf nearest_code(const effort_kind *k, vf x, vf by_scale, vf offset) { return round_clamped((x + offset) * by_scale, k->q_lo, k->q_hi); }
+LANE_INLINE vf nearest_code(const effort_kind *k, vf x, vf by_scale, vf offset)
+{
+    return round_clamped((x + offset) * by_scale, k->q_lo, k->q_hi);
+}
 
 // Of sub-block x with the scale and offset that will be decoded.
 LANE_COPIED vf exact_error(const effort_kind *k, const vf *x, const vf *w, vf scale, vf offset)
@@ -237,11 +245,13 @@ LANE_COPIED void refit_scales(block_fit *f, const effort_kind *k, const vf *x, c
 
 enum { ROUNDS = 3 };
 
-static void refine(block_fit *best, block_fit f, const effort_kind *k, const vf *x, const vf *w, const vf *sw, const vf *swx)
+static void refine(block_fit *best, block_fit f, const effort_kind *k, const vf *x, const vf *w, const vf *sw,
+                   const vf *swx)
 {
     for (int round = 0; round < ROUNDS; round++) {
         f.error = splat(0);
-        for (int j = 0; j < k->subs; j++) f.error += settle_integers(k, x + j * k->n, w + j * k->n, f.d, f.dmin, &f.s[j], &f.m[j]);
+        for (int j = 0; j < k->subs; j++)
+            f.error += settle_integers(k, x + j * k->n, w + j * k->n, f.d, f.dmin, &f.s[j], &f.m[j]);
         const vi better = f.error < best->error;
         best->error = pick(better, f.error, best->error);
         best->d     = pick(better, f.d, best->d);

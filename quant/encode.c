@@ -15,8 +15,10 @@ static bool pair_of(pair *p, const gguf_tensor *src, dtype to, int most_dims, er
 {
     *p = (pair){ .from = codec_find(src->type), .to = codec_find(to), .cols = cols_of(src) };
     p->rows = src->n_elems / p->cols;
-    if ((!p->from && !dtype_is_float(src->type)) || !p->to || src->n_dims > most_dims || !dtype_row_bytes(src->type, p->cols, &p->from_bytes) || !dtype_row_bytes(to, p->cols, &p->to_bytes))
-        return err_set(e, ERR_INPUT, "tensor '%s': rows of %lld %s cannot become %s", src->name, (long long)p->cols, dtype_name(src->type), dtype_name(to));
+    if ((!p->from && !dtype_is_float(src->type)) || !p->to || src->n_dims > most_dims
+        || !dtype_row_bytes(src->type, p->cols, &p->from_bytes) || !dtype_row_bytes(to, p->cols, &p->to_bytes))
+        return err_set(e, ERR_INPUT, "tensor '%s': rows of %lld %s cannot become %s", src->name, (long long)p->cols,
+                       dtype_name(src->type), dtype_name(to));
     return true;
 }
 
@@ -25,7 +27,8 @@ bool encode_tensor(uint8_t *dst, const gguf_tensor *src, dtype to, const float *
     enum { ROWS = 16 };             // as many as the widest lanes take at a time
     pair p;
     if (!pair_of(&p, src, to, 2, e)) return false;
-    if (!p.from) return err_set(e, ERR_INPUT, "tensor '%s': %s is no type to encode from", src->name, dtype_name(src->type));
+    if (!p.from)
+        return err_set(e, ERR_INPUT, "tensor '%s': %s is no type to encode from", src->name, dtype_name(src->type));
     const int64_t n_groups = p.rows / ROWS + (p.rows % ROWS != 0);
     int64_t failed_group = n_groups;            // of several failures the first row's is reported
     err failure = { 0 };
@@ -39,7 +42,8 @@ bool encode_tensor(uint8_t *dst, const gguf_tensor *src, dtype to, const float *
             int64_t bad = 0;
             bool ok = x || err_nomem(&why, "rows of a tensor", (size_t)(ROWS * p.cols) * sizeof *x);
             if (ok) {
-                for (int64_t r = 0; r < n; r++) p.from->decode_row(x + r * p.cols, src->data + (r0 + r) * p.from_bytes, p.cols);
+                for (int64_t r = 0; r < n; r++)
+                    p.from->decode_row(x + r * p.cols, src->data + (r0 + r) * p.from_bytes, p.cols);
                 ok = codec_encode_rows(p.to, dst + r0 * p.to_bytes, x, n, p.cols, importance, &bad, &here) ||
                      err_set(&why, here.kind, "tensor '%s': row %lld: %s", src->name, (long long)(r0 + bad), here.msg);
             }
@@ -102,7 +106,8 @@ static bool sum_rows(row_sums *all, const gguf_tensor *src, const transform *cha
     return room || err_nomem(e, "errors of a tensor's rows", (size_t)p.rows * sizeof *rows);
 }
 
-bool encode_error(double *sum, const gguf_tensor *src, const uint8_t *enc, dtype to, const float *col_weight, int n_threads, err *e)
+bool encode_error(double *sum, const gguf_tensor *src, const uint8_t *enc, dtype to, const float *col_weight,
+                  int n_threads, err *e)
 {
     const transform none = { 0 };
     row_sums all;

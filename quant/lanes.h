@@ -1,7 +1,9 @@
 // lanes: vectors of LANES floats, one super-block (or block) in each lane, for the searches of many blocks at once.
 //
-// Every lane does, in the same order, what the plain code does for one block, one rounding for one operation, so the bytes stay.
-// The includer defines LANES (4, 8, 16); the build gives its file the instruction set; the compiler's own vectors do the rest.
+// Every lane does, in the same order, what the plain code does for one block, one rounding for one operation, so the
+// bytes stay.
+// The includer defines LANES (4, 8, 16); the build gives its file the instruction set; the compiler's own vectors do
+// the rest.
 #ifndef LANES
 #error "define LANES first"
 #endif
@@ -93,7 +95,8 @@ LANE_INLINE vf to_float(vi v) { return __builtin_convertvector(v, vf); }
 #define WEAVE_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
 #endif
 
-// Transposes a LANES x LANES tile in place by perfect shuffles: after log2(LANES) rounds row and column bits have changed places.
+// Transposes a LANES x LANES tile in place by perfect shuffles: after log2(LANES) rounds row and column bits have
+// changed places.
 LANE_INLINE void transpose(vf t[LANES])
 {
     for (int round = 1; round < LANES; round *= 2) {

@@ -1,6 +1,8 @@
-// lanes_search: the searches of search.c, LANES groups at once. Comments on why stand there; here only what lanes change.
-// A lane in which the plain code would meet a case that the shortcuts here do not cover (rounding outside +-2^22, negative codes)
-// is marked in `odd`, and its super-block is encoded by the plain code instead. Proved equal by tests/codec_simd_test.c.
+// lanes_search: the searches of search.c, LANES groups at once. Comments on why stand there; here only what lanes
+// change.
+// A lane in which the plain code would meet a case that the shortcuts here do not cover (rounding outside +-2^22,
+// negative codes) is marked in `odd`, and its super-block is encoded by the plain code instead. Proved equal by
+// tests/codec_simd_test.c.
 #ifndef HALLMARK_QUANT_LANES_SEARCH_H
 #define HALLMARK_QUANT_LANES_SEARCH_H
 
@@ -38,8 +40,8 @@ LANE_COPIED void affine_stats(affine_state *s, int n, const vf *const x[PAIR], c
 }
 
 // The plain fit over [min, max], which the attempts must beat.
-LANE_COPIED void affine_plain_fit(affine_state *s, affine_lanes out[PAIR], int n, const affine_grid g, const vf *const x[PAIR],
-                                  const vf *const w[PAIR])
+LANE_COPIED void affine_plain_fit(affine_state *s, affine_lanes out[PAIR], int n, const affine_grid g,
+                                  const vf *const x[PAIR], const vf *const w[PAIR])
 {
     vf best[PAIR];
     for (int p = 0; p < PAIR; p++) {
@@ -60,9 +62,10 @@ LANE_COPIED void affine_plain_fit(affine_state *s, affine_lanes out[PAIR], int n
     for (int p = 0; p < PAIR; p++) s->best[p] = best[p];
 }
 
-// Codes for the attempt's inverse scale, and the least-squares scale and min for them. Returns where there is such a fit.
-LANE_COPIED void affine_attempt(vi fits[PAIR], vf scale[PAIR], vf min[PAIR], vf code[PAIR][QUANT_BLOCK], const affine_state *s, int n, int top,
-                                const vf *const x[PAIR], const vf *const w[PAIR])
+// Codes for the attempt's inverse scale, and the least-squares scale and min for them. Returns where there is such a
+// fit.
+LANE_COPIED void affine_attempt(vi fits[PAIR], vf scale[PAIR], vf min[PAIR], vf code[PAIR][QUANT_BLOCK],
+                                const affine_state *s, int n, int top, const vf *const x[PAIR], const vf *const w[PAIR])
 {
     vf sum_l[PAIR], sum_l2[PAIR], sum_lx[PAIR];
     for (int p = 0; p < PAIR; p++) sum_l[p] = sum_l2[p] = sum_lx[p] = splat(0);
@@ -85,8 +88,8 @@ LANE_COPIED void affine_attempt(vi fits[PAIR], vf scale[PAIR], vf min[PAIR], vf 
     }
 }
 
-LANE_COPIED void affine_errors(vf error[PAIR], int n, bool absolute, const vf scale[PAIR], const vf min[PAIR], vf code[PAIR][QUANT_BLOCK],
-                               const vf *const x[PAIR], const vf *const w[PAIR])
+LANE_COPIED void affine_errors(vf error[PAIR], int n, bool absolute, const vf scale[PAIR], const vf min[PAIR],
+                               vf code[PAIR][QUANT_BLOCK], const vf *const x[PAIR], const vf *const w[PAIR])
 {
     for (int p = 0; p < PAIR; p++) error[p] = splat(0);
     for (int i = 0; i < n; i++)
@@ -97,7 +100,8 @@ LANE_COPIED void affine_errors(vf error[PAIR], int n, bool absolute, const vf sc
 }
 
 // x, w: [PAIR][n] vectors. n and g are constants where this is inlined.
-LANE_COPIED void search_affine_lanes(affine_lanes out[PAIR], int n, const affine_grid g, const vf *const x[PAIR], const vf *const w[PAIR])
+LANE_COPIED void search_affine_lanes(affine_lanes out[PAIR], int n, const affine_grid g, const vf *const x[PAIR],
+                                     const vf *const w[PAIR])
 {
     affine_state s;
     affine_stats(&s, n, x, w);
@@ -131,12 +135,13 @@ LANE_COPIED void search_affine_lanes(affine_lanes out[PAIR], int n, const affine
     }
 }
 
-// x, wx, w: [PAIR][n] vectors, wx = w * x. *inverse: with which the codes were taken, round_clamped(inverse * x, -half, half - 1) + half.
+// x, wx, w: [PAIR][n] vectors, wx = w * x. *inverse: with which the codes were taken, round_clamped(inverse * x, -half,
+// half - 1) + half.
 // Where a group counts as zeros, scale and inverse are 0 and `zero` is set: its codes are 0, not half.
 typedef struct { vf scale, inverse; vi zero; } symmetric_lanes;
 
-LANE_COPIED void search_symmetric_lanes(symmetric_lanes out[PAIR], int n, int half, const vf *const x[PAIR], const vf *const w[PAIR],
-                                        const vf *const wx[PAIR])
+LANE_COPIED void search_symmetric_lanes(symmetric_lanes out[PAIR], int n, int half, const vf *const x[PAIR],
+                                        const vf *const w[PAIR], const vf *const wx[PAIR])
 {
     vf extreme[PAIR], max[PAIR], best[PAIR];
     for (int p = 0; p < PAIR; p++) extreme[p] = max[p] = best[p] = out[p].scale = out[p].inverse = splat(0);

@@ -8,17 +8,21 @@
 static bool says_types(const gguf *g, const cJSON *tensors, const char *where, err *e)
 {
     const cJSON *said;
-    if (!cJSON_IsObject(tensors)) return err_set(e, ERR_VERDICT, "%s: key 'tensors': found no object, expected the type of each tensor", where);
+    if (!cJSON_IsObject(tensors))
+        return err_set(e, ERR_VERDICT, "%s: key 'tensors': found no object, expected the type of each tensor", where);
     for (int64_t i = 0; i < gguf_n_tensors(g); i++) {           // in the file's order, so that the first is named
         const gguf_tensor *t = gguf_tensor_at(g, i);
         said = cJSON_GetObjectItemCaseSensitive(tensors, t->name);
         if (!said && dtype_find(t->type)->block_weights == 1) continue;
         const char *type = cJSON_IsString(said) ? said->valuestring : "nothing";
         if (strcmp(type, dtype_name(t->type)) != 0)
-            return err_set(e, ERR_VERDICT, "%s: tensor '%s': the record of the mix says %.32s, the tensor is %s", where, t->name, type, dtype_name(t->type));
+            return err_set(e, ERR_VERDICT, "%s: tensor '%s': the record of the mix says %.32s, the tensor is %s", where,
+                           t->name, type, dtype_name(t->type));
     }
     cJSON_ArrayForEach(said, tensors)
-        if (!gguf_find_tensor(g, said->string)) return err_set(e, ERR_VERDICT, "%s: tensor '%.200s': the record of the mix names it, the file has none", where, said->string);
+        if (!gguf_find_tensor(g, said->string))
+            return err_set(e, ERR_VERDICT, "%s: tensor '%.200s': the record of the mix names it, the file has none",
+                           where, said->string);
     return true;
 }
 

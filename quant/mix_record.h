@@ -4,7 +4,8 @@
 
 #include "../formats/gguf.h"
 
-// Are the tensors of the types that the record of the mix says, each quantized one in it and none that is not there? true where there is no record.
+// Are the tensors of the types that the record of the mix says, each quantized one in it and none that is not there?
+// true where there is no record.
 // ERR_VERDICT names the first tensor, what the record says of it and what it is; or what of the record is no record.
 bool mix_record_check(const gguf *g, err *e);
 

@@ -22,13 +22,15 @@ void moments_add(float *h, int64_t width, const float *x, int64_t stride, int n,
     }
 }
 
-// ---- factors -----------------------------------------------------------------------------------------------------------
-// b holds the lower triangle row by row: b[k][i] is element (i, k) of the upper one, so that all loops run along rows. From the last column to the
-// first: column k over its diagonal element is M's column k; what it explains is taken from the rows before it.
+// ---- factors --------------------------------------------------------------------------------------------------------
+// b holds the lower triangle row by row: b[k][i] is element (i, k) of the upper one, so that all loops run along rows.
+// From the last column to the first: column k over its diagonal element is M's column k; what it explains is taken from
+// the rows before it.
 
 enum { PANEL = 32 };
 
-static void take_from_row(double *row, int64_t j, const double *b, int64_t width, int64_t from, int64_t to, const double *d)
+static void take_from_row(double *row, int64_t j, const double *b, int64_t width, int64_t from, int64_t to,
+                          const double *d)
 {
     enum { TILE = 16 };
     double by[PANEL];
@@ -62,7 +64,8 @@ static void factor(double *b, double *d, int64_t width, double least, int n_thre
     }
 }
 
-bool moments_factor(float *m, float *d, const float *h, int64_t width, double count, double damping, int n_threads, err *e)
+bool moments_factor(float *m, float *d, const float *h, int64_t width, double count, double damping, int n_threads,
+                    err *e)
 {
     double *b = malloc((size_t)width * (size_t)width * sizeof *b), *diagonal = malloc((size_t)width * sizeof *diagonal), mean = 0;
     bool ok = (b && diagonal) || err_nomem(e, "second moments", (size_t)width * (size_t)width * sizeof *b);
@@ -71,7 +74,8 @@ bool moments_factor(float *m, float *d, const float *h, int64_t width, double co
     if (ok) {
         if (mean == 0) mean = 1;
         for (int64_t k = 0; k < width; k++)
-            for (int64_t i = 0; i <= k; i++) b[k * width + i] = (double)h[i * width + k] / count + (i == k ? damping * mean : 0);
+            for (int64_t i = 0; i <= k; i++)
+                b[k * width + i] = (double)h[i * width + k] / count + (i == k ? damping * mean : 0);
         factor(b, diagonal, width, mean * 1e-9, n_threads);
         memset(m, 0, (size_t)width * (size_t)width * sizeof *m);
         for (int64_t k = 0; k < width; k++) {

@@ -1,4 +1,5 @@
-// pack: codes and small scales into the bytes of their block; layouts in blocks.h. Shared by the plain codecs, those in lanes, and the GPU.
+// pack: codes and small scales into the bytes of their block; layouts in blocks.h. Shared by the plain codecs, those in
+// lanes, and the GPU.
 #ifndef HALLMARK_QUANT_PACK_H
 #define HALLMARK_QUANT_PACK_H
 
@@ -18,8 +19,8 @@ QUANT_INLINE void pack_fifth_bits(uint8_t high[4], const uint8_t code[QUANT_BLOC
     for (int b = 0; b < 4; b++) high[b] = (uint8_t)(bits >> 8 * b);
 }
 
-// Q4_K, Q5_K: eight 6-bit scales and mins. Not masked: where a weighted search of Q4_K left a byte over 63, the reference too lets its
-// upper bits run over into the neighbour.
+// Q4_K, Q5_K: eight 6-bit scales and mins. Not masked: where a weighted search of Q4_K left a byte over 63, the
+// reference too lets its upper bits run over into the neighbour.
 QUANT_INLINE void k4_pack_scales(uint8_t out[12], const uint8_t s[8], const uint8_t m[8])
 {
     for (int j = 0; j < 4; j++) {
@@ -33,7 +34,8 @@ QUANT_INLINE void k4_pack_scales(uint8_t out[12], const uint8_t s[8], const uint
 QUANT_INLINE void k4_pack_nibbles(uint8_t q[QUANT_SUPER / 2], const uint8_t code[QUANT_SUPER])
 {
     for (int p = 0; p < 4; p++)
-        for (int i = 0; i < 32; i++) q[32 * p + i] = (uint8_t)((code[64 * p + i] & 15) | (code[64 * p + 32 + i] & 15) << 4);
+        for (int i = 0; i < 32; i++)
+            q[32 * p + i] = (uint8_t)((code[64 * p + i] & 15) | (code[64 * p + 32 + i] & 15) << 4);
 }
 
 // Bit `bit` of weight 32*j + i becomes bit j of byte i: the fifth bits of Q5_K (4), the third ones of Q3_K (2).

@@ -1,5 +1,7 @@
-// scalar: what the plain encoders are made of, as one text for the C compiler and for nvcc (cuda/encode.cu): small functions on single numbers.
-// From blocks.h, pack.h, search.inc and codec_scalar.h the same encoder is built for either; proved by tests/cuda_encode_test.c.
+// scalar: what the plain encoders are made of, as one text for the C compiler and for nvcc (cuda/encode.cu): small
+// functions on single numbers.
+// From blocks.h, pack.h, search.inc and codec_scalar.h the same encoder is built for either; proved by
+// tests/cuda_encode_test.c.
 #ifndef HALLMARK_QUANT_SCALAR_H
 #define HALLMARK_QUANT_SCALAR_H
 
@@ -19,9 +21,10 @@
 #define QUANT_SHARED
 #endif
 
-// Float to the nearest integer, ties to even, for |v| < 2^22: adding 1.5 * 2^23 leaves the integer in the low mantissa bits.
-// Outside that range (a block whose scale is denormal) and for NaN the result is whatever the bits say; ggml takes the same bits,
-// so this, not lrintf, keeps such blocks equal.
+// Float to the nearest integer, ties to even, for |v| < 2^22: adding 1.5 * 2^23 leaves the integer in the low mantissa
+// bits.
+// Outside that range (a block whose scale is denormal) and for NaN the result is whatever the bits say; ggml takes the
+// same bits, so this, not lrintf, keeps such blocks equal.
 QUANT_INLINE int32_t round_by_magic(float v)
 {
 #ifdef __cplusplus
@@ -33,7 +36,8 @@ QUANT_INLINE int32_t round_by_magic(float v)
     return (bits & 0x007fffff) - 0x00400000;
 }
 
-// Float to integer by truncation as the x86 instruction does it: out of range and NaN give INT32_MIN, where C leaves it undefined.
+// Float to integer by truncation as the x86 instruction does it: out of range and NaN give INT32_MIN, where C leaves it
+// undefined.
 QUANT_INLINE int32_t truncate_x86(float v)
 {
     return v > -2147483648.f && v < 2147483648.f ? (int32_t)v : INT32_MIN;

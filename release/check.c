@@ -63,8 +63,11 @@ static bool check_claims(const char *path, const check_opts *o, cJSON **rec, err
     *rec = NULL;
     bool ok = gguf_find_kv(g, KEY_HM_TENSOR_SHA)
            || err_set(e, ERR_VERDICT, "%s: key '%s': absent: the file makes no claims that could be checked", path, KEY_HM_TENSOR_SHA);
-    ok = ok && claims_check_gaps(g, e) && claims_check_tensors(g, o->n_threads, o->progress, e) && record_read(g, rec, e);
-    if (ok && !*rec) ok = err_set(e, ERR_VERDICT, "%s: key '%s': the record is empty: this file was never released", path, KEY_HM_VERIFICATION);
+    ok = ok && claims_check_gaps(g, e) && claims_check_tensors(g, o->n_threads, o->progress, e)
+        && record_read(g, rec, e);
+    if (ok && !*rec)
+        ok = err_set(e, ERR_VERDICT, "%s: key '%s': the record is empty: this file was never released", path,
+                     KEY_HM_VERIFICATION);
     ok = ok && record_check(g, *rec, e);
     if (ok) note_gate(o->gate, *rec);
     const char *lacks = ok ? record_lacks(*rec) : NULL;
@@ -78,7 +81,8 @@ static bool first_failure(const verify_report *r, const char *path, err *e)
 {
     for (int64_t i = 0; i < r->n_fixtures; i++)
         if (r->fixtures[i].n_failures > 0)
-            return err_set(e, ERR_VERDICT, "%s: against %s: %s", path, r->fixtures[i].name, r->fixtures[i].failures[0].text);
+            return err_set(e, ERR_VERDICT, "%s: against %s: %s", path, r->fixtures[i].name,
+                           r->fixtures[i].failures[0].text);
     return err_set(e, ERR_VERDICT, "%s: does not pass", path);
 }
 
@@ -97,7 +101,8 @@ static bool run_again(const char *path, fixture_refs *all, const check_opts *o, 
             all->v[i].used = true;
             paths[n++] = all->v[i].path;
         }
-    verify_opts vo = { .gate_path = o->gate_path, .progress = o->progress, .run = { .device = o->device, .n_threads = o->n_threads } };
+    verify_opts vo = { .gate_path = o->gate_path, .progress = o->progress,
+                       .run = { .device = o->device, .n_threads = o->n_threads } };
     bool ok = n == 0 || verify_artifact(&r, path, paths, n, &vo, e);
     if (ok && n > 0 && !r.passed) ok = first_failure(&r, path, e);
     verify_report_free(&r);
@@ -121,14 +126,18 @@ static const cJSON *find_reported(const cJSON *report, const char *name)
 static bool check_report(const char *path, const cJSON *report, const names *l, err *e)
 {
     const cJSON *verdict = json_get(report, "verdict"), *a;
-    if (!cJSON_IsNumber(json_get(report, "hallmark_release"))) return err_set(e, ERR_VERDICT, "%s: not the report of a release", path);
+    if (!cJSON_IsNumber(json_get(report, "hallmark_release")))
+        return err_set(e, ERR_VERDICT, "%s: not the report of a release", path);
     if (!cJSON_IsString(verdict) || strcmp(verdict->valuestring, "pass") != 0)
-        return err_set(e, ERR_VERDICT, "%s: the release's verdict is '%s'", path, cJSON_IsString(verdict) ? verdict->valuestring : "missing");
+        return err_set(e, ERR_VERDICT, "%s: the release's verdict is '%s'", path,
+                       cJSON_IsString(verdict) ? verdict->valuestring : "missing");
     cJSON_ArrayForEach(a, json_get(report, "artifacts")) {
         const cJSON *s = json_get(a, "artifact");
         bool there = false;
         for (int i = 0; i < l->n; i++) there |= cJSON_IsString(s) && strcmp(s->valuestring, l->v[i]) == 0;
-        if (!there) return err_set(e, ERR_VERDICT, "%s: speaks of '%s', which is not in the folder", path, cJSON_IsString(s) ? s->valuestring : "?");
+        if (!there)
+            return err_set(e, ERR_VERDICT, "%s: speaks of '%s', which is not in the folder", path,
+                           cJSON_IsString(s) ? s->valuestring : "?");
     }
     return true;
 }
@@ -151,29 +160,35 @@ static bool check_shared(folder *f, const char *path, const cJSON *rec, err *e)
     for (int i = 0; i < 2; i++) {
         gguf_str s;
         err absent = { 0 };
-        if (gguf_get_str(g, keys[i], &s, &absent)) snprintf(text[i], sizeof text[i], "%.*s", s.n < 64 ? (int)s.n : 64, s.s);
+        if (gguf_get_str(g, keys[i], &s, &absent))
+            snprintf(text[i], sizeof text[i], "%.*s", s.n < 64 ? (int)s.n : 64, s.s);
     }
     gguf_close(g);
     const cJSON *part = json_get(rec, "release");
     if (!part) return err_set(e, ERR_VERDICT, "%s: the verification record is not that of a release's folder", path);
     if (f->release)
-        return (json_same(part, f->release, path, e) && strcmp(text[0], f->source) == 0 && strcmp(text[1], f->revision) == 0)
+        return (json_same(part, f->release, path, e) && strcmp(text[0], f->source) == 0
+                && strcmp(text[1], f->revision) == 0)
             || err_set(e, ERR_VERDICT, "%s: it is of another release than the files beside it", path);
     strcpy(f->source, text[0]);
     strcpy(f->revision, text[1]);
     return (f->release = cJSON_Duplicate(part, true)) != NULL || err_nomem(e, "a record", 0);
 }
 
-static bool check_member(folder *f, int i, const char *report_path, const cJSON *report, fixture_refs *fixtures, const check_opts *o, err *e)
+static bool check_member(folder *f, int i, const char *report_path, const cJSON *report, fixture_refs *fixtures,
+                         const check_opts *o, err *e)
 {
     char  *path = path_join(f->dir, f->l.v[i]);
     gguf  *g = NULL;
     cJSON *rec = NULL;
     bool   ok = path ? check_claims(path, o, &rec, e) : err_nomem(e, "a path", 0);
-    if (ok && !find_reported(report, f->l.v[i])) ok = err_set(e, ERR_VERDICT, "%s: artifact '%.200s': the report does not speak of it", report_path, f->l.v[i]);
-    ok = ok && (g = gguf_open(path, e)) != NULL && record_report(g, rec, &f->reports[i], e) && check_shared(f, path, rec, e);
+    if (ok && !find_reported(report, f->l.v[i]))
+        ok = err_set(e, ERR_VERDICT, "%s: artifact '%.200s': the report does not speak of it", report_path, f->l.v[i]);
+    ok = ok && (g = gguf_open(path, e)) != NULL && record_report(g, rec, &f->reports[i], e)
+        && check_shared(f, path, rec, e);
     gguf_close(g);
-    if (ok && strcmp(f->reports[i].artifact, f->l.v[i]) != 0) ok = err_set(e, ERR_VERDICT, "%s: its verification record is that of '%s'", path, f->reports[i].artifact);
+    if (ok && strcmp(f->reports[i].artifact, f->l.v[i]) != 0)
+        ok = err_set(e, ERR_VERDICT, "%s: its verification record is that of '%s'", path, f->reports[i].artifact);
     ok = ok && run_again(path, fixtures, o, e);
     cJSON_Delete(rec);
     free(path);
@@ -186,15 +201,20 @@ static bool arrange(const folder *f, release_result *r, const char **name, const
     const cJSON *s, *list = json_get(f->release, "artifacts"), *notes = json_get(f->release, "notes");
     char where[600];
     snprintf(where, sizeof where, "%.500s: the verification records", f->dir);
-    if (!json_str(f->release, "name", name, where, e) || !json_str(f->release, "gate", gate_name, where, e)) return false;
-    if (cJSON_GetArraySize(list) != f->l.n) return err_set(e, ERR_VERDICT, "%s: they speak of %d artifacts, found %d", where, cJSON_GetArraySize(list), f->l.n);
+    if (!json_str(f->release, "name", name, where, e) || !json_str(f->release, "gate", gate_name, where, e))
+        return false;
+    if (cJSON_GetArraySize(list) != f->l.n)
+        return err_set(e, ERR_VERDICT, "%s: they speak of %d artifacts, found %d", where, cJSON_GetArraySize(list),
+                       f->l.n);
     r->reports = calloc((size_t)f->l.n + 1, sizeof *r->reports);
     r->notes   = calloc((size_t)cJSON_GetArraySize(notes) + 1, sizeof *r->notes);
     if (!r->reports || !r->notes) return err_nomem(e, "reports", 0);
     cJSON_ArrayForEach(s, list) {
         int i = 0;
         while (i < f->l.n && !(cJSON_IsString(s) && strcmp(s->valuestring, f->l.v[i]) == 0)) i++;
-        if (i == f->l.n) return err_set(e, ERR_VERDICT, "%s: they speak of '%s', which is not in the folder", where, cJSON_IsString(s) ? s->valuestring : "?");
+        if (i == f->l.n)
+            return err_set(e, ERR_VERDICT, "%s: they speak of '%s', which is not in the folder", where,
+                           cJSON_IsString(s) ? s->valuestring : "?");
         r->reports[r->n++] = f->reports[i];
     }
     cJSON_ArrayForEach(s, notes) {
@@ -212,7 +232,8 @@ static bool same_text(const char *dir, const char *expected, err *e)
     err     bad = { 0 };
     int     line = 1;
     if (!path) return err_nomem(e, "a path", 0);
-    bool ok = file_read_text(&found, &n, path, 1 << 24, &bad) || err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+    bool ok = file_read_text(&found, &n, path, 1 << 24, &bad)
+        || err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
     if (ok && (n != (int64_t)strlen(expected) || memcmp(found, expected, (size_t)n) != 0)) {
         const char *a = found, *b = expected, *end = found + n;
         while (a < end && *b && *a == *b) {
@@ -221,7 +242,8 @@ static bool same_text(const char *dir, const char *expected, err *e)
             b++;
         }
         while (a > found && a[-1] != '\n') { a--; b--; }
-        const size_t left = (size_t)(end - a), la = memchr(a, '\n', left) ? (size_t)((const char *)memchr(a, '\n', left) - a) : left;
+        const size_t left = (size_t)(end - a), la = memchr(a, '\n', left)
+            ? (size_t)((const char *)memchr(a, '\n', left) - a) : left;
         ok = err_set(e, ERR_VERDICT, "%s: line %d: found '%.*s', expected '%.*s', as the artifacts' verification records say", path, line, la < 300 ? (int)la : 300, a,
                      strcspn(b, "\n") < 300 ? (int)strcspn(b, "\n") : 300, b);
     }
@@ -240,7 +262,8 @@ static bool check_reports(const folder *f, const char *report_path, const cJSON 
     char  *md = NULL;
     snprintf(where, sizeof where, "%.500s: not what the artifacts' verification records say", report_path);
     bool ok = arrange(f, &r, &h.name, &h.gate, e);
-    if (ok && (!(expected = release_report_json(&h, &r)) || !(md = release_report_md(&h, &r)))) ok = err_nomem(e, "the reports", 0);
+    if (ok && (!(expected = release_report_json(&h, &r)) || !(md = release_report_md(&h, &r))))
+        ok = err_nomem(e, "the reports", 0);
     ok = ok && json_same(report, expected, where, e) && same_text(f->dir, md, e);
     cJSON_Delete(expected);
     free(md);
@@ -257,8 +280,10 @@ static bool check_folder(const char *dir, fixture_refs *fixtures, const check_op
     char  *path = path_join(dir, RELEASE_JSON);
     bool   ok = path ? list_artifacts(&f.l, dir, e) : err_nomem(e, "a path", 0);
     if (ok && !file_exists(path)) ok = err_set(e, ERR_VERDICT, "%s: is not there: this folder is not a release", path);
-    if (ok && !(report = json_parse_file(path, &bad))) ok = err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
-    ok = ok && check_report(path, report, &f.l, e) && ((f.reports = calloc((size_t)f.l.n, sizeof *f.reports)) != NULL || err_nomem(e, "reports", 0));
+    if (ok && !(report = json_parse_file(path, &bad)))
+        ok = err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+    ok = ok && check_report(path, report, &f.l, e)
+        && ((f.reports = calloc((size_t)f.l.n, sizeof *f.reports)) != NULL || err_nomem(e, "reports", 0));
     for (int i = 0; ok && i < f.l.n; i++) ok = check_member(&f, i, path, report, fixtures, o, e);
     ok = ok && check_reports(&f, path, report, e);
     for (int i = 0; f.reports && i < f.l.n; i++) verify_report_free(&f.reports[i]);

@@ -12,7 +12,8 @@ static char *value_text(const cJSON *v)
     char number[32];
     if (!v) return strdup("nothing");
     if (!cJSON_IsNumber(v)) return cJSON_PrintUnformatted(v);
-    snprintf(number, sizeof number, fabs(v->valuedouble) < 1e15 && v->valuedouble == floor(v->valuedouble) ? "%.0f" : "%.17g", v->valuedouble);
+    snprintf(number, sizeof number,
+             fabs(v->valuedouble) < 1e15 && v->valuedouble == floor(v->valuedouble) ? "%.0f" : "%.17g", v->valuedouble);
     return strdup(number);
 }
 
@@ -28,7 +29,8 @@ static bool differ(const char *path, const cJSON *found, const cJSON *expected, 
 static bool same(char path[PATH], const cJSON *found, const cJSON *expected, const char *where, err *e);
 
 // The same one step down, at "path.key" or "path[i]".
-static bool same_below(char path[PATH], const char *key, int i, const cJSON *found, const cJSON *expected, const char *where, err *e)
+static bool same_below(char path[PATH], const char *key, int i, const cJSON *found, const cJSON *expected,
+                       const char *where, err *e)
 {
     const size_t n = strlen(path);
     if (key) snprintf(path + n, PATH - n, "%s%.100s", n ? "." : "", key);
@@ -38,7 +40,7 @@ static bool same_below(char path[PATH], const char *key, int i, const cJSON *fou
     return ok;
 }
 
-// ---- members by name: sorted, because a list that is searched from its beginning for each of its members takes time by the square ----
+// ---- members by name: sorted, because a list that is searched from its beginning for each of its members takes time b
 
 typedef struct { const cJSON **v; size_t n; } member_list;
 
@@ -98,8 +100,10 @@ static bool same(char path[PATH], const cJSON *found, const cJSON *expected, con
             if (!same_below(path, NULL, i, f, x, where, e)) return false;
         return true;
     }
-    if (type == cJSON_Number && found->valuedouble != expected->valuedouble) return differ(path, found, expected, where, e);
-    if (type == cJSON_String && strcmp(found->valuestring, expected->valuestring) != 0) return differ(path, found, expected, where, e);
+    if (type == cJSON_Number && found->valuedouble != expected->valuedouble)
+        return differ(path, found, expected, where, e);
+    if (type == cJSON_String && strcmp(found->valuestring, expected->valuestring) != 0)
+        return differ(path, found, expected, where, e);
     return true;
 }
 

@@ -86,7 +86,8 @@ static bool name_everything(release *x, const char *out_dir, err *e)
             return err_nomem(e, "a path", n);
         }
     if (n >= sizeof x->r->where - 16) return err_set(e, ERR_USAGE, "%.200s...: the name is too long", out_dir);
-    if (!dir_exists(x->hf_dir)) return err_set(e, ERR_INPUT, "%s: not a folder; expected a Hugging Face checkpoint", x->hf_dir);
+    if (!dir_exists(x->hf_dir))
+        return err_set(e, ERR_INPUT, "%s: not a folder; expected a Hugging Face checkpoint", x->hf_dir);
     x->name = x->o->name ? strdup(x->o->name) : name_of(x->hf_dir);
     if (!x->name) return err_nomem(e, "the name", 0);
     if (!x->name[0] || strchr(x->name, '/') || x->name[0] == '.' || !text_is_plain(x->name, strlen(x->name)))
@@ -141,9 +142,10 @@ static bool add_missing(release *x, const char *stem, const char *type, const ch
 {
     char *script = shell_word(x->o->fixture_script ? x->o->fixture_script : "/path/to/hallmark/fixtures/hf_fixture.py");
     char *fix = NULL, *w_dir = shell_word(x->hf_dir), *w_fix = NULL, *w_art = weights ? shell_word(weights) : NULL;
-    bool  ok = script && asprintf(&fix, "%s/%s-%s.json.gz", x->hf_dir, x->name, stem) >= 0 && (w_fix = shell_word(fix)) && w_dir && (!weights || w_art);
-    ok = ok ? add_line(&x->r->missing, &x->r->n_missing, e, "python3 %s %s -o %s --dtype %s%s%s", script, w_dir, w_fix, type,
-                       weights ? " --weights " : "", weights ? w_art : "")
+    bool  ok = script && asprintf(&fix, "%s/%s-%s.json.gz", x->hf_dir, x->name, stem) >= 0 && (w_fix = shell_word(fix))
+        && w_dir && (!weights || w_art);
+    ok = ok ? add_line(&x->r->missing, &x->r->n_missing, e, "python3 %s %s -o %s --dtype %s%s%s", script, w_dir, w_fix,
+                       type, weights ? " --weights " : "", weights ? w_art : "")
             : err_nomem(e, "a command", 0);
     free(script);
     free(w_art);
@@ -153,8 +155,8 @@ static bool add_missing(release *x, const char *stem, const char *type, const ch
     return ok;
 }
 
-// A record that overflows is found before anything is converted. Counted as if one artifact answered to every fixture: those it does not answer to
-// take a note, which is shorter.
+// A record that overflows is found before anything is converted. Counted as if one artifact answered to every fixture:
+// those it does not answer to take a note, which is shorter.
 static bool records_will_fit(release *x, err *e)
 {
     const char **names = calloc((size_t)x->fixtures.n + 1, sizeof *names);
@@ -166,7 +168,8 @@ static bool records_will_fit(release *x, err *e)
         if (!t) ok = err_set(e, ERR_USAGE, "type %d is not one we write", (int)x->types[i]);
         else    ok = (files[i] = artifact_path(x, ".", t->label)) != NULL || err_nomem(e, "a path", 0);
     }
-    const record_release all = { .name = x->name, .gate = gate_name(x->o), .artifacts = (const char *const *)files, .n_artifacts = x->n_types };
+    const record_release all = { .name = x->name, .gate = gate_name(x->o), .artifacts = (const char *const *)files,
+                                 .n_artifacts = x->n_types };
     ok = ok && record_fits(&all, names, x->fixtures.n, e);
     for (int i = 0; files && i < x->n_types; i++) free(files[i]);
     free(files);
@@ -182,7 +185,8 @@ static bool artifact_bytes(const release *x, int i, int64_t *bytes, int64_t *sum
     if (!convert_preview(&v, x->hf_dir, &co, e)) return false;
     *bytes = v.to_bytes;
     quantize_preview_free(&v);
-    return add_i64(*sum, *bytes, sum) || err_set(e, ERR_INPUT, "%s: the artifacts are larger than 63 bits can say", x->hf_dir);
+    return add_i64(*sum, *bytes, sum)
+        || err_set(e, ERR_INPUT, "%s: the artifacts are larger than 63 bits can say", x->hf_dir);
 }
 
 // The folder to work in, whose first report lists the artifacts that are to come.
@@ -201,7 +205,8 @@ static bool begin_folder(release *x, err *e)
     return ok;
 }
 
-// The artifacts lie beside each other before any is published: room for all of them is asked for at once, before hours of work on the first.
+// The artifacts lie beside each other before any is published: room for all of them is asked for at once, before hours
+// of work on the first.
 static bool all_will_fit(const release *x, err *e)
 {
     outfile **files = calloc((size_t)x->n_types, sizeof *files);
@@ -212,7 +217,9 @@ static bool all_will_fit(const release *x, err *e)
         char *path = artifact_path(x, x->dir.path, file_type_of(x->types[i])->label);
         err   bad = { 0 };
         ok = path ? (files[i] = outfile_open(path, bytes[i], &bad)) != NULL : err_nomem(&bad, "a path", 0);
-        if (!ok) err_set(e, bad.kind, x->n_types > 1 ? "%s; the %d artifacts take %lld bytes together" : "%s", bad.msg, x->n_types, (long long)sum);
+        if (!ok)
+            err_set(e, bad.kind, x->n_types > 1 ? "%s; the %d artifacts take %lld bytes together" : "%s", bad.msg,
+                    x->n_types, (long long)sum);
         free(path);
     }
     for (int i = 0; files && i < x->n_types; i++) outfile_abort(files[i]);
@@ -235,7 +242,8 @@ static int add_matching(release *x, const artifact_ref *a, match how, const char
     return n;
 }
 
-// The fixtures that a answers to, those of its own weights first; *need_source, *need_weights: one of that kind is missing. paths: [fixtures.n].
+// The fixtures that a answers to, those of its own weights first; *need_source, *need_weights: one of that kind is
+// missing. paths: [fixtures.n].
 static int choose(release *x, const artifact_ref *a, const char **paths, bool *need_source, bool *need_weights)
 {
     int own = add_matching(x, a, MATCH_WEIGHTS, paths, 0), n = add_matching(x, a, MATCH_SOURCE, paths, own);
@@ -277,8 +285,10 @@ static bool describe_unverified(verify_report *v, const char *path, const artifa
     return ok;
 }
 
-// A file whose tensors are not what the source gives: nothing that it says when it is run matters, nor what else is wrong with it.
-static bool describe_not_derived(release *x, verify_report *v, const char *path, const char *label, const verify_derivation *d, err *e)
+// A file whose tensors are not what the source gives: nothing that it says when it is run matters, nor what else is
+// wrong with it.
+static bool describe_not_derived(release *x, verify_report *v, const char *path, const char *label,
+                                 const verify_derivation *d, err *e)
 {
     char     key[96];
     gguf_str arch;
@@ -302,7 +312,8 @@ static bool describe_not_derived(release *x, verify_report *v, const char *path,
     return true;
 }
 
-static bool verify_one(release *x, verify_report *v, const char *path, const char *label, const verify_derivation *derived, err *e)
+static bool verify_one(release *x, verify_report *v, const char *path, const char *label,
+                       const verify_derivation *derived, err *e)
 {
     artifact_ref a;
     bool need_source, need_weights;
@@ -312,8 +323,8 @@ static bool verify_one(release *x, verify_report *v, const char *path, const cha
     if (!paths) return err_nomem(e, "fixtures", 0);
     int  n = choose(x, &a, paths, &need_source, &need_weights);
     bool ok = list_missing(x, &a, label, need_source, need_weights, e);
-    verify_opts vo = { .tokens = x->o->tokens, .gate_path = x->o->gate_path, .derived = derived, .progress = x->o->progress,
-                       .run = { .device = x->o->device, .n_threads = x->o->n_threads } };
+    verify_opts vo = { .tokens = x->o->tokens, .gate_path = x->o->gate_path, .derived = derived,
+                       .progress = x->o->progress, .run = { .device = x->o->device, .n_threads = x->o->n_threads } };
     if (ok) ok = n > 0 ? verify_artifact(v, path, paths, n, &vo, e) : describe_unverified(v, path, &a, e);
     free(paths);
     v->derivation = *derived;
@@ -328,7 +339,8 @@ static bool make_artifact(release *x, int i, err *e)
 {
     const file_type_info *t = file_type_of(x->types[i]);
     char *path = t ? artifact_path(x, x->dir.path, t->label) : NULL;
-    if (!path) return t ? err_nomem(e, "a path", 0) : err_set(e, ERR_USAGE, "type %d is not one we write", (int)x->types[i]);
+    if (!path)
+        return t ? err_nomem(e, "a path", 0) : err_set(e, ERR_USAGE, "type %d is not one we write", (int)x->types[i]);
     convert_opts co = { .type = t->id, .n_threads = x->o->n_threads, .strict_types = x->o->strict_types,
                         .progress = x->o->progress, .judge = model_check };
     verify_report *v = &x->r->reports[i];
@@ -363,7 +375,8 @@ static bool note_unused(release *x, err *e)
         const fixture_ref *f = &x->fixtures.v[i];
         if (f->used) continue;
         const char *why = !source_id_same(&f->source, &x->source) ? "it was made from another source"
-                        : f->weights[0] ? "no artifact of this release has the weights that it was made from" : "no artifact of this release computes in its dtype";
+                        : f->weights[0] ? "no artifact of this release has the weights that it was made from"
+                            : "no artifact of this release computes in its dtype";
         if (!add_line(&x->r->notes, &x->r->n_notes, e, "fixture %s was not used: %s", f->name, why)) return false;
     }
     return true;
@@ -399,7 +412,8 @@ static bool finish(release *x, err *e)
     outcome      to = judge(x->r);
     release_head h = { .name = x->name, .source_digest = x->source.v2, .revision = x->revision, .gate = gate_name(x->o),
                        .verdict = VERDICTS[to] };
-    if (!note_unused(x, e) || (to == TO_PUBLISH && !record_all(x, e)) || !release_report_write(x->dir.path, &h, x->r, e)) return false;
+    if (!note_unused(x, e) || (to == TO_PUBLISH && !record_all(x, e))
+        || !release_report_write(x->dir.path, &h, x->r, e)) return false;
     release_before before;
     if (!release_dir_publish(&x->dir, x->dest[to], &before, e)) return false;
     x->r->replaced = before.replaced;
@@ -425,7 +439,8 @@ static bool prepare(release *x, const char *out_dir, err *e)
     if (!x->r->reports || !x->r->file_bytes) return err_nomem(e, "reports", (size_t)n * sizeof *x->r->reports);
     if (!session_device_there(o->device, e)) return false;
     source_revision(x->hf_dir, x->revision);
-    return source_digest(x->hf_dir, o->n_threads, o->progress, &x->source, e) && find_fixtures(x, e) && records_will_fit(x, e)
+    return source_digest(x->hf_dir, o->n_threads, o->progress, &x->source, e) && find_fixtures(x, e)
+        && records_will_fit(x, e)
         && begin_folder(x, e) && all_will_fit(x, e);
 }
 

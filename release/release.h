@@ -1,15 +1,20 @@
 // release: convert, prove each, record, publish the folder; check: prove again later, offline, what release said.
 //
-// Each artifact is read back and must be, tensor by tensor, what the checkpoint gives (derivation.h); one that is not is not even run. Then the fixtures.
+// Each artifact is read back and must be, tensor by tensor, what the checkpoint gives (derivation.h); one that is not
+// is not even run. Then the fixtures.
 //
-// A release is <name>-<TYPE>.gguf for each type, report.json and report.md. It is published whole, and only if every artifact passes:
+// A release is <name>-<TYPE>.gguf for each type, report.json and report.md. It is published whole, and only if every
+// artifact passes:
 //   pass        the folder is DIR
 //   fail        a gate did not hold: everything is in DIR.failed
 //   unverified  none failed, but a fixture is missing: everything is in DIR.unverified, and `missing` holds the commands that make it
-// Interrupted by a signal (Ctrl-C too) it leaves DIR.partial-<number>, never DIR; the next release to DIR removes what no living process holds.
-// A release that is in the way is replaced, and no file in it that its report does not list: such a file stops the work before it begins.
-// Only files of a published folder carry a verification record. An F32 or BF16 file answers to a fixture made from the source in its own
-// arithmetic; any other type to two, one made from its own weights and one from the source (see match.h).
+// Interrupted by a signal (Ctrl-C too) it leaves DIR.partial-<number>, never DIR; the next release to DIR removes what
+// no living process holds.
+// A release that is in the way is replaced, and no file in it that its report does not list: such a file stops the work
+// before it begins.
+// Only files of a published folder carry a verification record. An F32 or BF16 file answers to a fixture made from the
+// source in its own arithmetic; any other type to two, one made from its own weights and one from the source (see
+// match.h).
 // Proved by tests/release_test.c.
 #ifndef HALLMARK_RELEASE_RELEASE_H
 #define HALLMARK_RELEASE_RELEASE_H
@@ -46,9 +51,10 @@ typedef struct {
     char         **notes;           // [n_notes] sentences: fixtures that were found and not used
 } release_result;
 
-// true: it ran; r->published says the verdict, r->where the folder (DIR, DIR.failed, DIR.unverified). false: nothing was left behind
-// but what was there before. Before any work: ERR_USAGE, a folder is in the way, or more fixtures than a record has room for; ERR_VERDICT, a fixture
-// that was named belongs to another source; ERR_SYSTEM, no room for all artifacts together. ERR_INPUT, ERR_SYSTEM as convert and verify.
+// true: it ran; r->published says the verdict, r->where the folder (DIR, DIR.failed, DIR.unverified). false: nothing
+// was left behind but what was there before. Before any work: ERR_USAGE, a folder is in the way, or more fixtures than
+// a record has room for; ERR_VERDICT, a fixture that was named belongs to another source; ERR_SYSTEM, no room for all
+// artifacts together. ERR_INPUT, ERR_SYSTEM as convert and verify.
 bool release_checkpoint(release_result *r, const char *hf_dir, const char *out_dir, const release_opts *o, err *e);
 void release_result_free(release_result *r);
 
@@ -67,10 +73,10 @@ typedef struct {
     check_gate *gate;               // NULL, or filled in: what the records were held to
 } check_opts;
 
-// Proves a file, or every .gguf in a folder: tensor digests, metadata digest, record; report.json and report.md must be what the records give
-// when they are written again, key by key and line by line. With fixtures a new run of
-// those that each artifact answers to. ERR_VERDICT names the first claim that does not hold; a file without a record is ERR_VERDICT
-// too, saying so; a fixture that no artifact answers to likewise.
+// Proves a file, or every .gguf in a folder: tensor digests, metadata digest, record; report.json and report.md must be
+// what the records give when they are written again, key by key and line by line. With fixtures a new run of
+// those that each artifact answers to. ERR_VERDICT names the first claim that does not hold; a file without a record is
+// ERR_VERDICT too, saying so; a fixture that no artifact answers to likewise.
 bool check_artifact(const char *path, const check_opts *o, err *e);
 
 #endif

@@ -13,7 +13,7 @@
 
 enum { FOLDER = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
 
-// ---- what is at the destination --------------------------------------------------------------------------------------
+// ---- what is at the destination -------------------------------------------------------------------------------------
 
 typedef struct {
     bool        there;
@@ -31,7 +31,8 @@ static bool compare_with_its_report(const place *to, int fd, occupant *o, err *e
     release_list_free(&l);
     if (!ok || o->entries == 0) return ok;
     if (!report)
-        return err_set(e, ERR_USAGE, "%s: is not empty ('%s') and holds no release's %s; choose another folder", to->path, other, RELEASE_JSON);
+        return err_set(e, ERR_USAGE, "%s: is not empty ('%s') and holds no release's %s; choose another folder",
+                       to->path, other, RELEASE_JSON);
     return !other[0] || err_set(e, ERR_USAGE, "%s: holds '%s', which the release there did not write; choose another folder", to->path, other);
 }
 
@@ -39,15 +40,18 @@ static bool compare_with_its_report(const place *to, int fd, occupant *o, err *e
 static bool look_at(const place *to, occupant *o, err *e)
 {
     *o = (occupant){ .there = false };
-    if (fstatat(to->fd, to->name, &o->st, AT_SYMLINK_NOFOLLOW) != 0) return errno == ENOENT || err_errno(e, false, to->path, "look at");
+    if (fstatat(to->fd, to->name, &o->st, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT || err_errno(e, false, to->path, "look at");
     if (!S_ISDIR(o->st.st_mode))
-        return err_set(e, ERR_USAGE, "%s: is there already and is not a folder%s", to->path, S_ISLNK(o->st.st_mode) ? ", but a link" : "");
+        return err_set(e, ERR_USAGE, "%s: is there already and is not a folder%s", to->path,
+                       S_ISLNK(o->st.st_mode) ? ", but a link" : "");
     const int fd = openat(to->fd, to->name, FOLDER);
     if (fd < 0) return err_errno(e, false, to->path, "open the folder");
     o->there = true;
     bool ok = fstat(fd, &o->st) == 0 || err_errno(e, false, to->path, "look at");
     ok = ok && compare_with_its_report(to, fd, o, e) && place_replaceable(to, &o->st, e);
-    if (ok && o->entries > 0 && faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) != 0) ok = err_errno(e, false, to->path, "replace");
+    if (ok && o->entries > 0 && faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) != 0)
+        ok = err_errno(e, false, to->path, "replace");
     close(fd);
     return ok;
 }
@@ -62,7 +66,7 @@ bool release_dir_free_to_use(const char *dest, err *e)
     return ok;
 }
 
-// ---- removing --------------------------------------------------------------------------------------------------------
+// ---- removing -------------------------------------------------------------------------------------------------------
 
 // Removes what the folder's report lists, and the folder when nothing else is in it.
 static bool remove_release(int parent, const char *name, int fd)
@@ -86,7 +90,8 @@ static void remove_leftover(const place *at, const char *name, const struct stat
     struct stat st;
     const int fd = openat(at->fd, name, FOLDER | O_NONBLOCK);
     if (fd < 0) return;                             // a link, a file, or not for us
-    const bool dead = fstat(fd, &st) == 0 && is_ours(&st, parent) && lock_try(fd) == LOCK_MINE && is_still(at->fd, name, fd);
+    const bool dead = fstat(fd, &st) == 0 && is_ours(&st, parent) && lock_try(fd) == LOCK_MINE
+        && is_still(at->fd, name, fd);
     if (dead) remove_release(at->fd, name, fd);
     close(fd);
 }
@@ -103,9 +108,10 @@ static void remove_leftovers(const place *at)
     else if (list >= 0) close(list);
 }
 
-// ---- the staging folder ----------------------------------------------------------------------------------------------
+// ---- the staging folder ---------------------------------------------------------------------------------------------
 
-// The folder just made becomes ours alone, and locked. false: another took its name, or put something in it, in the meantime.
+// The folder just made becomes ours alone, and locked. false: another took its name, or put something in it, in the
+// meantime.
 static bool take(release_dir *d)
 {
     struct stat st, parent;
@@ -118,7 +124,8 @@ static bool take(release_dir *d)
     if (st.st_uid != geteuid() && st.st_uid != parent.st_uid) return false;     // the second: file systems where one user owns everything
     d->mode = st.st_mode & 07777;
     if (fchmod(d->fd, 0700 | (d->mode & S_ISGID)) != 0 && st.st_uid == geteuid()) return false;
-    if (lock_try(d->fd) == LOCK_OTHERS || !release_list_compare(&none, d->fd, d->path, &n, other, &ignored) || n > 0) return false;
+    if (lock_try(d->fd) == LOCK_OTHERS || !release_list_compare(&none, d->fd, d->path, &n, other, &ignored) || n > 0)
+        return false;
     return fstat(d->fd, &st) == 0 && st.st_nlink > 0;
 }
 
@@ -178,7 +185,7 @@ void release_dir_abort(release_dir *d)
     close_dir(d);
 }
 
-// ---- publishing ------------------------------------------------------------------------------------------------------
+// ---- publishing -----------------------------------------------------------------------------------------------------
 
 typedef enum { MOVED, MOVED_OVER, CHANGED, FAILED } moved;     // MOVED_OVER: what was there has the name *aside now. CHANGED: look again
 
@@ -230,7 +237,8 @@ static bool put(release_dir *d, const place *to, release_before *before, char **
     enum { MOST_LOOKS = 8 };
     for (int i = 0; i < MOST_LOOKS; i++) {
         occupant o;
-        if (!is_still(d->at.fd, d->name, d->fd)) return err_set(e, ERR_SYSTEM, "%s: is no longer the folder that was made", d->path);
+        if (!is_still(d->at.fd, d->name, d->fd))
+            return err_set(e, ERR_SYSTEM, "%s: is no longer the folder that was made", d->path);
         if (!look_at(to, &o, e)) return false;
         if (o.there) keep_mode(d->fd, &o.st, &d->at);
         else         (void)!fchmod(d->fd, d->mode);         // where that fails there are no permissions

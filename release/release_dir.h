@@ -1,9 +1,11 @@
 // release_dir: the folder of a release, which appears whole or not at all.
 //
-// Work goes to "<dir>.partial-<number>" beside the destination, a folder that nobody else can enter; it is locked while its process lives, so that
-// a later run can tell what a killed one left behind, and holds from the first instant a report that lists its files. Removed are only our own
-// folders under such names, and in them, as in a release that is replaced, only what their report lists (release_list.h). Everything goes through
-// the descriptor of the destination's folder: links that others put there are neither followed nor removed.
+// Work goes to "<dir>.partial-<number>" beside the destination, a folder that nobody else can enter; it is locked while
+// its process lives, so that a later run can tell what a killed one left behind, and holds from the first instant a
+// report that lists its files.
+// Removed are only our own folders under such names, and in them, as in a release that is replaced, only what their
+// report lists (release_list.h). Everything goes through the descriptor of the destination's folder: links that others
+// put there are neither followed nor removed.
 // Proved by tests/release_dir_test.c.
 #ifndef HALLMARK_RELEASE_RELEASE_DIR_H
 #define HALLMARK_RELEASE_RELEASE_DIR_H
@@ -19,7 +21,8 @@ typedef struct {
     mode_t mode;        // what it gets when it is published: what umask leaves
 } release_dir;
 
-// The destination may be written: it is absent, empty, or a release (report.json with "hallmark_release", and nothing that it does not list).
+// The destination may be written: it is absent, empty, or a release (report.json with "hallmark_release", and nothing
+// that it does not list).
 // ERR_USAGE names what is in the way; ERR_SYSTEM: it may not be replaced.
 bool release_dir_free_to_use(const char *dest, err *e);
 
@@ -31,9 +34,10 @@ typedef struct {
     char *left;         // NULL, or the folder that holds what could not be removed of it; freed by the caller
 } release_before;
 
-// Gives the staging folder its final name, dest, which lies where release_dir_begin was told: in one step where the file system can exchange
-// names. A folder that is replaced gives its permissions, and is removed only when the new name is on disk. d is closed in every case; on failure
-// the staging folder stays for the user to look at, and e says where.
+// Gives the staging folder its final name, dest, which lies where release_dir_begin was told: in one step where the
+// file system can exchange names. A folder that is replaced gives its permissions, and is removed only when the new
+// name is on disk. d is closed in every case; on failure the staging folder stays for the user to look at, and e says
+// where.
 bool release_dir_publish(release_dir *d, const char *dest, release_before *before, err *e);
 
 // Removes the staging folder; a closed d is allowed.

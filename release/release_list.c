@@ -24,7 +24,8 @@ static char *report_text(int dir_fd, int64_t *n)
     const int fd = openat(dir_fd, RELEASE_JSON, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) return NULL;
     *n = 0;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= MOST_REPORT_BYTES) text = malloc((size_t)st.st_size + 1);
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= MOST_REPORT_BYTES)
+        text = malloc((size_t)st.st_size + 1);
     while (text && *n < st.st_size) {
         const ssize_t got = read(fd, text + *n, (size_t)(st.st_size - *n));
         if (got < 0 && errno == EINTR) continue;
@@ -50,7 +51,8 @@ static bool add_artifacts(release_list *l, const cJSON *report, err *e)
     cJSON_ArrayForEach(a, list) {
         const cJSON *s = json_get(a, "artifact");
         if (!is_artifact(s)) continue;
-        if (!(l->v[l->n] = strdup(s->valuestring))) return err_nomem(e, "names of artifacts", strlen(s->valuestring) + 1);
+        if (!(l->v[l->n] = strdup(s->valuestring)))
+            return err_nomem(e, "names of artifacts", strlen(s->valuestring) + 1);
         l->n++;
     }
     qsort(l->v, (size_t)l->n, sizeof *l->v, by_name);
@@ -124,7 +126,8 @@ void release_list_remove(const release_list *l, int fd)
 {
     DIR *d = entries_of(fd);
     for (struct dirent *x; d && (x = readdir(d)) != NULL;)
-        if (is_entry(x) && strcmp(x->d_name, RELEASE_JSON) != 0 && release_list_has(l, x->d_name)) unlinkat(fd, x->d_name, 0);
+        if (is_entry(x) && strcmp(x->d_name, RELEASE_JSON) != 0 && release_list_has(l, x->d_name))
+            unlinkat(fd, x->d_name, 0);
     if (d) closedir(d);
     if (l->report) unlinkat(fd, RELEASE_JSON, 0);
 }
@@ -134,7 +137,8 @@ void release_list_remove(const release_list *l, int fd)
 char *release_list_unfinished(const char *const *artifacts, int n)
 {
     cJSON *doc = cJSON_CreateObject(), *list = NULL;
-    bool ok = doc && cJSON_AddNumberToObject(doc, "hallmark_release", 1) && cJSON_AddStringToObject(doc, "verdict", "unfinished")
+    bool ok = doc && cJSON_AddNumberToObject(doc, "hallmark_release", 1)
+        && cJSON_AddStringToObject(doc, "verdict", "unfinished")
               && (list = cJSON_AddArrayToObject(doc, "artifacts"));
     for (int i = 0; ok && i < n; i++) {
         cJSON *one = cJSON_CreateObject();

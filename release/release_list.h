@@ -1,4 +1,5 @@
-// release_list: the names in a release's folder that are the release's own: those that its report.json lists, and the temporary names of those.
+// release_list: the names in a release's folder that are the release's own: those that its report.json lists, and the
+// temporary names of those.
 // Nothing else in such a folder is ever removed.
 // Proved by tests/release_dir_test.c.
 #ifndef HALLMARK_RELEASE_RELEASE_LIST_H
@@ -21,7 +22,8 @@ void release_list_free(release_list *l);
 
 bool release_list_has(const release_list *l, const char *name);
 
-// How many entries the folder open as fd has; *other: the first in alphabetical order that is not listed, "" where there is none. dir: for messages.
+// How many entries the folder open as fd has; *other: the first in alphabetical order that is not listed, "" where
+// there is none. dir: for messages.
 bool release_list_compare(const release_list *l, int fd, const char *dir, int *n, char other[256], err *e);
 
 // Removes what is listed from the folder open as fd, the report last: it tells the next run what is left to do.

@@ -52,11 +52,13 @@ static void set_limits(verify_fixture_result *r, const fixture *f, const gate *g
     r->logprob_limit = fmax(x->logprob_floor, x->logprob_factor * r->self_logprob_diff_max);
     r->ties_limit    = fmax(g->tie_rate, g->tie_self_factor * tie_self_rate(f)) * steps;
     // One tie is allowed to a short run too: its length times the rate may be less than one.
-    r->free_run_ties_limit = fmax(1, fmax(g->tie_rate * (double)(f->n_cases * n_free), g->tie_self_factor * (double)tie_self_cases(f, n_free)));
+    r->free_run_ties_limit = fmax(1,
+                                  fmax(g->tie_rate * (double)(f->n_cases * n_free),
+                                       g->tie_self_factor * (double)tie_self_cases(f, n_free)));
 }
 
-// The reference's distance from itself widens the limits. Where it is larger than any sound run of a reference was seen to make it, the
-// fixture would let anything pass.
+// The reference's distance from itself widens the limits. Where it is larger than any sound run of a reference was seen
+// to make it, the fixture would let anything pass.
 static bool is_a_measure(verify_fixture_result *r, const fixture *f, const gate *g)
 {
     const gate_exact *x = gate_exact_for(g, f->dtype);
@@ -89,8 +91,8 @@ static void check_minimum(verify_fixture_result *r, const fixture *f, const gate
 
 // ---- one case ------------------------------------------------------------------------------------------------------
 
-bool compare_begin(comparison *k, verify_fixture_result *r, const fixture *f, const gate *g, check_kind kind, const char *type,
-                   int64_t n_free, int64_t n_vocab, err *e)
+bool compare_begin(comparison *k, verify_fixture_result *r, const fixture *f, const gate *g, check_kind kind,
+                   const char *type, int64_t n_free, int64_t n_vocab, err *e)
 {
     *k = (comparison){ .f = f, .g = g, .r = r, .n_free = n_free < f->tokens ? n_free : f->tokens, .n_vocab = n_vocab,
                         .first_layer = LAYER_NONE };
@@ -106,7 +108,8 @@ bool compare_begin(comparison *k, verify_fixture_result *r, const fixture *f, co
     if (kind == CHECK_EXACT) is_a_measure(r, f, g);
     if (f->tokens < n_free) {
         char text[256];
-        snprintf(text, sizeof text, "the fixture holds %d tokens a case, %lld are asked for", f->tokens, (long long)n_free);
+        snprintf(text, sizeof text, "the fixture holds %d tokens a case, %lld are asked for", f->tokens,
+                 (long long)n_free);
         result_fail_whole(r, "tokens", text);
     }
     return true;
@@ -129,7 +132,8 @@ bool compare_fits(const fixture *f, int64_t n_vocab, int n_layer, int n_embd, ch
             for (int s = 0; s < f->top_k; s++) if (c->steps[t].ids[s] > worst) worst = c->steps[t].ids[s];
         }
         if (worst >= n_vocab) {
-            snprintf(text, text_size, "case '%s' holds id %d, the artifact's vocabulary has %lld", c->id, worst, (long long)n_vocab);
+            snprintf(text, text_size, "case '%s' holds id %d, the artifact's vocabulary has %lld", c->id, worst,
+                     (long long)n_vocab);
             return false;
         }
         for (int p = 0; p < c->n_probes; p++)
@@ -201,9 +205,11 @@ static void fail_token(comparison *k, const char *what, int64_t step, int32_t go
     p.expected = k->c->generated_ids[step];
     p.got      = got;
     p.margin   = t->margin;
-    result_fail(k->r, &p, "case '%s', step %lld, %s: Transformers chose %d by a margin of %.6g, this run %d%s; %s", k->c->id, (long long)step,
-                strcmp(what, "free_run") == 0 ? "free run" : "given its prefix", p.expected, t->margin, got,
-                t->open ? " (the step is open, but not to this id)" : "", layer_text(buf, k->probe.layer, k->c->n_probes > 0));
+    result_fail(k->r, &p, "case '%s', step %lld, %s: Transformers chose %d by a margin of %.6g, this run %d%s; %s",
+                k->c->id, (long long)step, strcmp(what, "free_run") == 0 ? "free run"
+                    : "given its prefix", p.expected, t->margin, got,
+                t->open ? " (the step is open, but not to this id)" : "",
+                layer_text(buf, k->probe.layer, k->c->n_probes > 0));
 }
 
 // Logits that no working model gives. Said once for each case; true: they are that.
@@ -219,8 +225,10 @@ static bool fail_dead(comparison *k, int64_t step, const distance *d)
     char from[96] = "", layer[32] = "the embeddings";
     if (k->probe.bad_from >= 0) snprintf(layer, sizeof layer, "layer %d", k->probe.bad_from);
     if (k->probe.bad_from != LAYER_NONE)
-        snprintf(from, sizeof from, "; the hidden state is %s from %s on", k->probe.all_zero ? "all zero" : "not finite", layer);
-    result_fail(k->r, &p, "case '%s', step %lld: logits are %s%s", k->c->id, (long long)step, d->finite ? "all zero" : "not finite", from);
+        snprintf(from, sizeof from, "; the hidden state is %s from %s on",
+                 k->probe.all_zero ? "all zero" : "not finite", layer);
+    result_fail(k->r, &p, "case '%s', step %lld: logits are %s%s", k->c->id, (long long)step,
+                d->finite ? "all zero" : "not finite", from);
     return true;
 }
 
@@ -262,7 +270,8 @@ void compare_forced(comparison *k, int64_t step, const float *logits)
     k->kl_sum += kl;
     keep_worst(&r->kl_max, &k->worst_kl, kl, k, step);
     keep_worst(&r->logprob_diff_max, &k->worst_lp, lp, k, step);
-    if (r->kind == CHECK_EXACT && !(lp <= r->logprob_limit) && (!k->leaves.c || step < k->leaves.step)) k->leaves = (compare_place){ k->c, step, k->probe.layer };
+    if (r->kind == CHECK_EXACT && !(lp <= r->logprob_limit) && (!k->leaves.c || step < k->leaves.step))
+        k->leaves = (compare_place){ k->c, step, k->probe.layer };
     r->steps++;
     r->ties += t.open;
     bool dead = fail_dead(k, step, &d);
@@ -276,14 +285,17 @@ void compare_case_end(comparison *k) { k->c = NULL; }
 
 // ---- the whole fixture ---------------------------------------------------------------------------------------------
 
-static void fail_distance(comparison *k, const char *what, const compare_place *at, double found, double limit, double self, double floor)
+static void fail_distance(comparison *k, const char *what, const compare_place *at, double found, double limit,
+                          double self, double floor)
 {
     char           buf[64], from[128] = "";
     verify_failure p = place_of(at->c, what, at->step, at->layer);
-    if (k->leaves.c) snprintf(from, sizeof from, "; log-probabilities leave theirs from step %lld of case '%.64s' on", (long long)k->leaves.step, k->leaves.c->id);
+    if (k->leaves.c)
+        snprintf(from, sizeof from, "; log-probabilities leave theirs from step %lld of case '%.64s' on",
+                 (long long)k->leaves.step, k->leaves.c->id);
     result_fail(k->r, &p, "%s is %.3g, the limit %.3g (the reference's distance from itself is %.3g, the floor %.3g); it is largest in case '%s', step %lld%s; %s",
-                strcmp(what, "distance") == 0 ? "mean KL" : "the largest log-probability difference", found, limit, self, floor, at->c->id,
-                (long long)at->step, from, layer_text(buf, at->layer, at->c->n_probes > 0));
+                strcmp(what, "distance") == 0 ? "mean KL" : "the largest log-probability difference", found, limit,
+                self, floor, at->c->id, (long long)at->step, from, layer_text(buf, at->layer, at->c->n_probes > 0));
 }
 
 static void judge_exact(comparison *k)
@@ -292,18 +304,21 @@ static void judge_exact(comparison *k)
     const gate_exact      *x = gate_exact_for(k->g, k->f->dtype);
     if (!((double)r->ties_differing <= r->ties_limit)) {
         char text[256];
-        snprintf(text, sizeof text, "%lld of %lld steps differ at ties, the limit is %.1f", (long long)r->ties_differing, (long long)r->steps, r->ties_limit);
+        snprintf(text, sizeof text, "%lld of %lld steps differ at ties, the limit is %.1f",
+                 (long long)r->ties_differing, (long long)r->steps, r->ties_limit);
         result_fail_whole(r, "ties", text);
     }
     if (!((double)r->free_run_ties <= r->free_run_ties_limit)) {
         char text[256];
-        snprintf(text, sizeof text, "the free run of %lld of %lld cases ends at a tie, the limit is %.1f", (long long)r->free_run_ties, (long long)r->cases,
-                 r->free_run_ties_limit);
+        snprintf(text, sizeof text, "the free run of %lld of %lld cases ends at a tie, the limit is %.1f",
+                 (long long)r->free_run_ties, (long long)r->cases, r->free_run_ties_limit);
         result_fail_whole(r, "ties", text);
     }
-    if (!(r->kl_mean <= r->kl_limit)) fail_distance(k, "distance", &k->worst_kl, r->kl_mean, r->kl_limit, r->self_kl_mean, x->kl_floor);
+    if (!(r->kl_mean <= r->kl_limit))
+        fail_distance(k, "distance", &k->worst_kl, r->kl_mean, r->kl_limit, r->self_kl_mean, x->kl_floor);
     if (!(r->logprob_diff_max <= r->logprob_limit))
-        fail_distance(k, "logprob", &k->worst_lp, r->logprob_diff_max, r->logprob_limit, r->self_logprob_diff_max, x->logprob_floor);
+        fail_distance(k, "logprob", &k->worst_lp, r->logprob_diff_max, r->logprob_limit, r->self_logprob_diff_max,
+                      x->logprob_floor);
 }
 
 void compare_rounding(comparison *k, double kl_mean, int64_t top1_equal)
@@ -318,22 +333,25 @@ static void judge_drift(comparison *k)
     double top1 = (double)r->teacher_forced_equal / (double)r->steps;
     char   text[256], of[96] = "";
     if (isnan(r->kl_limit)) return;                             // no budget: set_limits has said so
-    const gate_limits l = gate_drift_limits(k->g, gate_drift_for(k->g, r->budget), r->rounding_kl_mean, r->rounding_top1_equal, r->steps);
+    const gate_limits l = gate_drift_limits(k->g, gate_drift_for(k->g, r->budget), r->rounding_kl_mean,
+                                            r->rounding_top1_equal, r->steps);
     r->kl_limit   = l.kl_max;
     r->top1_limit = l.top1_min;
     if (k->g->has_rounding) snprintf(of, sizeof of, "; rounding its weights once more costs %.3g", r->rounding_kl_mean);
     if (!(top1 >= r->top1_limit)) {
-        snprintf(text, sizeof text, "%.2f %% of steps agree with the source model, the budget asks for %.2f %%", 100 * top1, 100 * r->top1_limit);
+        snprintf(text, sizeof text, "%.2f %% of steps agree with the source model, the budget asks for %.2f %%",
+                 100 * top1, 100 * r->top1_limit);
         result_fail_whole(r, "drift", text);
     }
     if (!(r->kl_mean <= r->kl_limit)) {
-        snprintf(text, sizeof text, "mean KL from the source model is %.3g, the budget %.3g%s", r->kl_mean, r->kl_limit, of);
+        snprintf(text, sizeof text, "mean KL from the source model is %.3g, the budget %.3g%s", r->kl_mean, r->kl_limit,
+                 of);
         result_fail_whole(r, "drift", text);
     }
 }
 
-// A fault may need more text than a case's prompt has (a window that is never full), and then shows in its continuation only, where
-// there are no probes. The layer that departs in another case is then the best that can be said.
+// A fault may need more text than a case's prompt has (a window that is never full), and then shows in its continuation
+// only, where there are no probes. The layer that departs in another case is then the best that can be said.
 static void name_layers(comparison *k)
 {
     for (int64_t i = 0; k->first_layer_case && i < k->r->n_failures; i++) {
@@ -342,7 +360,8 @@ static void name_layers(comparison *k)
         char   buf[64];
         if (!f->case_id[0] || f->step < 0 || f->layer != LAYER_NONE) continue;
         f->layer = k->first_layer;
-        snprintf(f->text + n, sizeof f->text - n, " in its prompt; in case '%s' %s", k->first_layer_case->id, layer_text(buf, f->layer, true));
+        snprintf(f->text + n, sizeof f->text - n, " in its prompt; in case '%s' %s", k->first_layer_case->id,
+                 layer_text(buf, f->layer, true));
     }
 }
 

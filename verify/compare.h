@@ -1,8 +1,9 @@
-// compare: one fixture against one run of an artifact, fed step by step, so that no more than one step's logits need be held.
+// compare: one fixture against one run of an artifact, fed step by step, so that no more than one step's logits need be
+// held.
 //
-// For each case: compare_case, compare_hidden (once, after the prompt), compare_free for the free run until it says stop,
-// compare_forced for every step, compare_case_end; then compare_end judges the whole by the gate. It knows logits and ids only, so
-// tests prove it without a model: tests/verify_compare_test.c.
+// For each case: compare_case, compare_hidden (once, after the prompt), compare_free for the free run until it says
+// stop, compare_forced for every step, compare_case_end; then compare_end judges the whole by the gate. It knows logits
+// and ids only, so tests prove it without a model: tests/verify_compare_test.c.
 #ifndef HALLMARK_VERIFY_COMPARE_H
 #define HALLMARK_VERIFY_COMPARE_H
 
@@ -37,30 +38,34 @@ typedef struct {
     const fixture_case    *first_layer_case;
 } comparison;
 
-// Fills r for f and starts counting. type: what the artifact is held to ("Q4_K_M", held_type.h), for the drift budget. n_free: free-run length, at most f->tokens.
-// false only when memory fails. r's failures are the caller's to free.
-bool compare_begin(comparison *k, verify_fixture_result *r, const fixture *f, const gate *g, check_kind kind, const char *type,
-                   int64_t n_free, int64_t n_vocab, err *e);
+// Fills r for f and starts counting. type: what the artifact is held to ("Q4_K_M", held_type.h), for the drift budget.
+// n_free: free-run length, at most f->tokens. false only when memory fails. r's failures are the caller's to free.
+bool compare_begin(comparison *k, verify_fixture_result *r, const fixture *f, const gate *g, check_kind kind,
+                   const char *type, int64_t n_free, int64_t n_vocab, err *e);
 // Frees what compare_begin took (not r). compare_end does it too.
 void compare_free_buffers(comparison *k);
 
-// Ids that a case holds are within the vocabulary, and its probes within the model; false names the first that is not in text.
+// Ids that a case holds are within the vocabulary, and its probes within the model; false names the first that is not
+// in text.
 bool compare_fits(const fixture *f, int64_t n_vocab, int n_layer, int n_embd, char *text, size_t text_size);
 
 void compare_case(comparison *k, const fixture_case *c);
 // hidden: [n_layer + 1][n_embd] of the prompt's last token, as session_eval gives it.
 void compare_hidden(comparison *k, const float *hidden, int n_layer, int n_embd);
-// One step of the free run, whose prefix was the reference's so far. logits: [n_vocab]. true: our id is the reference's, go on with it.
+// One step of the free run, whose prefix was the reference's so far. logits: [n_vocab]. true: our id is the
+// reference's, go on with it.
 bool compare_free(comparison *k, int64_t step, const float *logits);
 // One step given the reference's own prefix. The distance of a step is the larger of this run's and the free run's.
 void compare_forced(comparison *k, int64_t step, const float *logits);
 void compare_case_end(comparison *k);
-// Drift, before compare_end: what rounding costs this model (rounding.h). Without it the limits are those of a gate that does not ask for it, or none can be held.
+// Drift, before compare_end: what rounding costs this model (rounding.h). Without it the limits are those of a gate
+// that does not ask for it, or none can be held.
 void compare_rounding(comparison *k, double kl_mean, int64_t top1_equal);
 void compare_end(comparison *k);
 
 // Records a failure of a result: counted always, kept while there is room. text is formatted.
-void result_fail(verify_fixture_result *r, const verify_failure *place, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void result_fail(verify_fixture_result *r, const verify_failure *place, const char *fmt,
+                 ...) __attribute__((format(printf, 3, 4)));
 // A failure of no case: what, and the sentence.
 void result_fail_whole(verify_fixture_result *r, const char *what, const char *text);
 // Prepares r for f without any counts: name, digest, dtype, room for failures.

@@ -22,7 +22,8 @@ static void drop_folder(char *text, const char *folder, size_t n)
 }
 
 // What the answer `ok` with `why` means for a report. false: it was no answer.
-static bool answer(verify_derivation *d, bool ok, const char *from, const gguf *art, const derive_found *found, const err *why, err *e)
+static bool answer(verify_derivation *d, bool ok, const char *from, const gguf *art, const derive_found *found,
+                   const err *why, err *e)
 {
     const char *slash = strrchr(from, '/');
     *d = (verify_derivation){ .made = true, .passed = ok, .error_max = NAN };
@@ -42,7 +43,8 @@ static bool answer(verify_derivation *d, bool ok, const char *from, const gguf *
     return true;
 }
 
-bool derivation_of_converted(verify_derivation *d, const char *artifact, const char *hf_dir, const convert_opts *o, err *e)
+bool derivation_of_converted(verify_derivation *d, const char *artifact, const char *hf_dir, const convert_opts *o,
+                             err *e)
 {
     derive_found found = { 0 };
     err why = { 0 };
@@ -55,7 +57,8 @@ bool derivation_of_converted(verify_derivation *d, const char *artifact, const c
 
 static calibration *calibrate(const derivation_opts *o, err *e)
 {
-    const calibration_opts c = { .texts = o->calibrate, .n_texts = o->n_calibrate, .n_threads = o->n_threads, .progress = o->progress };
+    const calibration_opts c = { .texts = o->calibrate, .n_texts = o->n_calibrate, .n_threads = o->n_threads,
+                                 .progress = o->progress };
     return dir_exists(o->from) ? calibration_compute_hf(o->from, &c, e) : calibration_compute(o->from, &c, e);
 }
 
@@ -66,7 +69,8 @@ static bool derive(derive_found *found, const gguf *art, const derivation_opts *
     if (!mix_record_check(art, e)) return false;
     if (o->n_calibrate > 0 && !(cal = calibrate(o, e))) return false;
     d.effort = calibration_effort(cal, 0);
-    const bool ok = dir_exists(o->from) ? convert_derives(art, o->from, &d, e) : derive_from_gguf(gguf_path(art), o->from, &d, e);
+    const bool ok = dir_exists(o->from) ? convert_derives(art, o->from, &d, e)
+        : derive_from_gguf(gguf_path(art), o->from, &d, e);
     calibration_free(cal);
     return ok;
 }

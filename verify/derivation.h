@@ -1,7 +1,9 @@
 // derivation: is an artifact what its source gives, tensor by tensor? As a check of a report, beside the fixtures.
 //
-// Every tensor is encoded again from the source and compared byte for byte, and decoded and compared with the source (quant/derive.h).
-// Fixtures see what a file does, as a whole: a tensor of zeros in one layer may cost less than the rounding of all the others.
+// Every tensor is encoded again from the source and compared byte for byte, and decoded and compared with the source
+// (quant/derive.h).
+// Fixtures see what a file does, as a whole: a tensor of zeros in one layer may cost less than the rounding of all the
+// others.
 // Proved by tests/damage_test.c.
 #ifndef HALLMARK_VERIFY_DERIVATION_H
 #define HALLMARK_VERIFY_DERIVATION_H
@@ -18,14 +20,17 @@ struct derivation_opts {
     progress          *progress;    // may be NULL
 };
 
-// Of a file that anybody made: the types of its tensors are taken as they are, but for what it says itself of its mix. true: d->passed is the
-// verdict, d->reason says why not. false: it could not be asked (ERR_INPUT, ERR_USAGE, ERR_SYSTEM).
+// Of a file that anybody made: the types of its tensors are taken as they are, but for what it says itself of its mix.
+// true: d->passed is the verdict, d->reason says why not. false: it could not be asked (ERR_INPUT, ERR_USAGE,
+// ERR_SYSTEM).
 bool derivation_of(verify_derivation *d, const char *artifact, const derivation_opts *o, err *e);
 
-// The same, as an error: true: they derive. ERR_VERDICT names the first that does not, with the folders it lies in. found may be NULL.
+// The same, as an error: true: they derive. ERR_VERDICT names the first that does not, with the folders it lies in.
+// found may be NULL.
 bool derivation_prove(derive_found *found, const char *artifact, const derivation_opts *o, err *e);
 
 // Of a file that convert_checkpoint has just made from hf_dir with o: the types are those that it chooses, too.
-bool derivation_of_converted(verify_derivation *d, const char *artifact, const char *hf_dir, const convert_opts *o, err *e);
+bool derivation_of_converted(verify_derivation *d, const char *artifact, const char *hf_dir, const convert_opts *o,
+                             err *e);
 
 #endif

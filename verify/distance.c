@@ -31,8 +31,8 @@ distance distance_at(const fixture_step *s, int top_k, const float *logits, int6
     double sum = 0;
     for (int64_t i = 0; i < n_vocab; i++) sum += exp((double)logits[i] - f.max);
     double our_lse = f.max + log(sum);
-    // The logits are kept as the model gave them, the log-probabilities are rounded: one of them (the largest, hence the
-    // most exact) gives the reference's normalization, and the logits all the rest.
+    // The logits are kept as the model gave them, the log-probabilities are rounded: one of them (the largest, hence
+    // the most exact) gives the reference's normalization, and the logits all the rest.
     double ref_lse = (double)s->logits[0] - (double)s->logprobs[0];
     double p_kept = 0, q_kept = 0;
     d.kl = d.logprob_diff = 0;

@@ -1,8 +1,11 @@
 // distance: how far our logits are from the reference's at one step.
 //
-// KL(Transformers || ours) over the ids that the fixture keeps (its top K), plus one bucket for all others. All in double.
-// Each term is written p log(p/q) - p + q, which sums to the same (both sides sum to 1) but is never negative and of second order
-// in the difference: rounding of the stored float32 values then costs about 1e-14, where p log(p/q) alone would cost 1e-7, more than an
+// KL(Transformers || ours) over the ids that the fixture keeps (its top K), plus one bucket for all others. All in
+// double.
+// Each term is written p log(p/q) - p + q, which sums to the same (both sides sum to 1) but is never negative and of
+// second order in the difference: rounding of the stored float32 values then costs about 1e-14, where p log(p/q) alone
+// would cost
+// 1e-7, more than an
 // F16 cache on a small model. Proved by tests/verify_compare_test.c.
 #ifndef HALLMARK_VERIFY_DISTANCE_H
 #define HALLMARK_VERIFY_DISTANCE_H

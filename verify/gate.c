@@ -10,8 +10,8 @@
 
 // The values of verify/gate.json, which says how each was measured. Change both.
 static const gate BUILTIN = {
-    .float32  = { .kl_factor = 3, .kl_floor = 1e-11, .logprob_factor = 3, .logprob_floor = 1e-4, .probe_tolerance = 1e-5,
-                  .self_kl_max = 1e-9, .self_logprob_max = 0.01, .self_margin_max = 0.001 },
+    .float32  = { .kl_factor = 3, .kl_floor = 1e-11, .logprob_factor = 3, .logprob_floor = 1e-4,
+                  .probe_tolerance = 1e-5, .self_kl_max = 1e-9, .self_logprob_max = 0.01, .self_margin_max = 0.001 },
     .bfloat16 = { .kl_factor = 3, .kl_floor = 2e-5, .logprob_factor = 3, .logprob_floor = 0.25, .probe_tolerance = 0.03,
                   .self_kl_max = 0.01, .self_logprob_max = 4, .self_margin_max = 4 },
     .tie_rate = 0.005, .tie_self_factor = 2, .tie_self_rate_max = 0.03,
@@ -86,7 +86,8 @@ static bool read_fields(void *dst, const field *f, const cJSON *obj, const char 
         double v;
         if (!json_f64(obj, f->name, &v, where, e)) return false;
         if (!isfinite(v) || v < 0)
-            return err_set(e, ERR_INPUT, "%s: key '%s': found %g, expected a finite number that is not negative", where, f->name, v);
+            return err_set(e, ERR_INPUT, "%s: key '%s': found %g, expected a finite number that is not negative", where,
+                           f->name, v);
         memcpy((char *)dst + f->off, &v, sizeof v);
     }
     return true;
@@ -113,11 +114,14 @@ static bool read_drift(gate *g, const cJSON *rows, const char *where, err *e)
         snprintf(place, sizeof place, "%s: drift[%d]", where, g->n_drift);
         if (!only_known(r, DRIFT_FIELDS, "type", place, e) || !json_str(r, "type", &type, place, e)
             || !read_fields(d, DRIFT_FIELDS, r, place, e)) return false;
-        if (strlen(type) >= sizeof d->type) return err_set(e, ERR_INPUT, "%s: type '%s' is no type's name", place, type);
+        if (strlen(type) >= sizeof d->type)
+            return err_set(e, ERR_INPUT, "%s: type '%s' is no type's name", place, type);
         if (g->n_drift > 0 && strcmp(d[-1].type, "*") == 0)
-            return err_set(e, ERR_INPUT, "%s: type '%s': found it after '*' (any other), expected that row last", place, type);
+            return err_set(e, ERR_INPUT, "%s: type '%s': found it after '*' (any other), expected that row last", place,
+                           type);
         for (int i = 0; i < g->n_drift; i++)
-            if (strcasecmp(g->drift[i].type, type) == 0) return err_set(e, ERR_INPUT, "%s: type '%s' has a row already", place, type);
+            if (strcasecmp(g->drift[i].type, type) == 0)
+                return err_set(e, ERR_INPUT, "%s: type '%s' has a row already", place, type);
         strcpy(d->type, type);
         g->n_drift++;
     }
@@ -125,15 +129,18 @@ static bool read_drift(gate *g, const cJSON *rows, const char *where, err *e)
 }
 
 static const field EXACT_DTYPES[] = { { "float32", 0 }, { "bfloat16", 0 }, { NULL, 0 } };
-static const field TOP_1[] = { { "hallmark_gate", 0 }, { "exact", 0 }, { "ties", 0 }, { "minimum", 0 }, { "drift", 0 }, { NULL, 0 } };
-static const field TOP_2[] = { { "hallmark_gate", 0 }, { "exact", 0 }, { "ties", 0 }, { "minimum", 0 }, { "rounding", 0 }, { "drift", 0 }, { NULL, 0 } };
+static const field TOP_1[] = { { "hallmark_gate", 0 }, { "exact", 0 }, { "ties", 0 }, { "minimum", 0 }, { "drift", 0 },
+                               { NULL, 0 } };
+static const field TOP_2[] = { { "hallmark_gate", 0 }, { "exact", 0 }, { "ties", 0 }, { "minimum", 0 },
+                               { "rounding", 0 }, { "drift", 0 }, { NULL, 0 } };
 
 static bool read_rounding(gate *g, const cJSON *rounding, const char *where, err *e)
 {
     char place[512];
     snprintf(place, sizeof place, "%s: rounding", where);
     g->has_rounding = true;
-    return only_known(rounding, ROUNDING_FIELDS, NULL, place, e) && read_fields(&g->rounding, ROUNDING_FIELDS, rounding, place, e);
+    return only_known(rounding, ROUNDING_FIELDS, NULL, place, e)
+        && read_fields(&g->rounding, ROUNDING_FIELDS, rounding, place, e);
 }
 
 static bool read_gate(gate *g, const cJSON *j, const char *where, err *e)
@@ -143,12 +150,14 @@ static bool read_gate(gate *g, const cJSON *j, const char *where, err *e)
     memset(g, 0, sizeof *g);
     if (!cJSON_IsObject(j)) return err_set(e, ERR_INPUT, "%s: found no object, expected one", where);
     if (json_get(j, "hallmark_gate") && !json_i64(j, "hallmark_gate", 1, 2, &version, where, e)) return false;
-    if (!only_known(j, version == 1 ? TOP_1 : TOP_2, "comment", where, e) || !json_i64(j, "hallmark_gate", 1, 2, &version, where, e)) return false;
+    if (!only_known(j, version == 1 ? TOP_1 : TOP_2, "comment", where, e)
+        || !json_i64(j, "hallmark_gate", 1, 2, &version, where, e)) return false;
     if (version == 2 && !read_rounding(g, json_get(j, "rounding"), where, e)) return false;
     const cJSON *exact = json_get(j, "exact"), *ties = json_get(j, "ties"), *minimum = json_get(j, "minimum");
     snprintf(place, sizeof place, "%s: exact", where);
     if (!only_known(exact, EXACT_DTYPES, NULL, place, e)) return false;
-    if (!read_exact(&g->float32, exact, "float32", where, e) || !read_exact(&g->bfloat16, exact, "bfloat16", where, e)) return false;
+    if (!read_exact(&g->float32, exact, "float32", where, e) || !read_exact(&g->bfloat16, exact, "bfloat16", where, e))
+        return false;
     snprintf(place, sizeof place, "%s: ties", where);
     if (!only_known(ties, TIE_FIELDS, NULL, place, e) || !read_fields(g, TIE_FIELDS, ties, place, e)) return false;
     snprintf(place, sizeof place, "%s: minimum", where);
@@ -187,7 +196,8 @@ const gate_drift *gate_drift_for(const gate *g, const char *type)
     return NULL;
 }
 
-gate_limits gate_drift_limits(const gate *g, const gate_drift *d, double rounding_kl, int64_t rounding_equal, int64_t steps)
+gate_limits gate_drift_limits(const gate *g, const gate_drift *d, double rounding_kl, int64_t rounding_equal,
+                              int64_t steps)
 {
     gate_limits l = { d->kl_max, d->top1_min };
     if (!g->has_rounding) return l;

@@ -1,4 +1,5 @@
-// gate: the limits of verification, as data. The built-in table holds what verify/gate.json says (a test proves them equal);
+// gate: the limits of verification, as data. The built-in table holds what verify/gate.json says (a test proves them
+// equal);
 // --gate FILE replaces it. Proved by tests/gate_test.c.
 //
 //   {"hallmark_gate":2,
@@ -8,9 +9,11 @@
 //    "minimum":{"cases":x,"steps":x,"top_k":x},
 //    "rounding":{"kl_factor":3,"kl_floor":x,"top1_factor":3,"top1_floor":x},
 //    "drift":[{"type":"Q4_K_M","top1_min":x,"kl_max":x}, ...]}
-// A drift row is the most that may bear the type's name; what a model may drift within it is told by `rounding`. Gates of version 1 have no such key.
-// Every key is required and no other is allowed, so that a misspelt limit is not a missing one. A drift row of type "*", the last one,
-// stands for every type that has none of its own; the built-in table has no such row: a type without a budget is not verifiable.
+// A drift row is the most that may bear the type's name; what a model may drift within it is told by `rounding`. Gates
+// of version 1 have no such key.
+// Every key is required and no other is allowed, so that a misspelt limit is not a missing one. A drift row of type
+// "*", the last one, stands for every type that has none of its own; the built-in table has no such row: a type without
+// a budget is not verifiable.
 #ifndef HALLMARK_VERIFY_GATE_H
 #define HALLMARK_VERIFY_GATE_H
 
@@ -22,8 +25,8 @@ typedef struct {                // for fixtures of one dtype
     double kl_factor;           // mean KL at most this many times the reference's distance from itself ...
     double kl_floor;            // ... but a mean under this is never held against a run: the noise of clean runs
     double logprob_factor, logprob_floor;   // the same for the largest log-probability difference
-    // A reference further than this from itself is no measure of anything: mean KL, largest log-probability difference, largest
-    // movement of a margin between its own runs.
+    // A reference further than this from itself is no measure of anything: mean KL, largest log-probability difference,
+    // largest movement of a margin between its own runs.
     double self_kl_max, self_logprob_max, self_margin_max;
     double probe_tolerance;     // when a layer's hidden state departs; see probe.h. Names the layer, decides no verdict
 } gate_exact;
@@ -54,17 +57,21 @@ typedef struct {
 
 const gate *gate_builtin(void);
 
-// Reads a gate. ERR_INPUT names file and key: a key that is missing, unknown, not a finite number or negative; a type twice; a row after "*".
+// Reads a gate. ERR_INPUT names file and key: a key that is missing, unknown, not a finite number or negative; a type
+// twice; a row after "*".
 bool gate_read(gate *g, const char *path, err *e);
 bool gate_parse(gate *g, const char *text, int64_t n, const char *where, err *e);
 
-// The limits for fixtures of a dtype ("float32", "bfloat16"), and the drift budget of a type ("Q4_K_M"): NULL when there is none.
+// The limits for fixtures of a dtype ("float32", "bfloat16"), and the drift budget of a type ("Q4_K_M"): NULL when
+// there is none.
 const gate_exact *gate_exact_for(const gate *g, const char *fixture_dtype);
 const gate_drift *gate_drift_for(const gate *g, const char *type);
 
-// What drift may be: d's budget, and within it what follows from the rounding of `steps` steps (its mean KL, the steps whose top id stayed). A rounding
-// that is not a number (not measured) leaves no room at all where the gate asks for it.
+// What drift may be: d's budget, and within it what follows from the rounding of `steps` steps (its mean KL, the steps
+// whose top id stayed). A rounding that is not a number (not measured) leaves no room at all where the gate asks for
+// it.
 typedef struct { double kl_max, top1_min; } gate_limits;
-gate_limits gate_drift_limits(const gate *g, const gate_drift *d, double rounding_kl, int64_t rounding_equal, int64_t steps);
+gate_limits gate_drift_limits(const gate *g, const gate_drift *d, double rounding_kl, int64_t rounding_equal,
+                              int64_t steps);
 
 #endif

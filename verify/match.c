@@ -74,7 +74,9 @@ bool fixture_refs_add_dir(fixture_refs *r, const char *dir, err *e)
     bool   ok = list_fixtures(dir, &names, &n, e);
     for (int i = 0; i < n; i++) {
         char *path = ok ? path_join(dir, names[i]) : NULL;
-        if (ok) ok = path ? fixture_refs_add(r, path, false, e) : err_nomem(e, "a path", strlen(dir) + strlen(names[i]) + 2);
+        if (ok)
+            ok = path ? fixture_refs_add(r, path, false, e)
+                : err_nomem(e, "a path", strlen(dir) + strlen(names[i]) + 2);
         free(path);
         free(names[i]);
     }

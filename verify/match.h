@@ -1,7 +1,8 @@
 // match: which fixtures an artifact answers to.
 //
-// A type that keeps the source's weights (F32, BF16) answers to a fixture from the source, in its own arithmetic. A type that does not
-// (quantized, F16) answers to two: one made from its own weights, for equality, and one from the source, for drift.
+// A type that keeps the source's weights (F32, BF16) answers to a fixture from the source, in its own arithmetic. A
+// type that does not (quantized, F16) answers to two: one made from its own weights, for equality, and one from the
+// source, for drift.
 #ifndef HALLMARK_VERIFY_MATCH_H
 #define HALLMARK_VERIFY_MATCH_H
 
@@ -25,8 +26,8 @@ typedef struct {
     int          n;
 } fixture_refs;
 
-// Reads a fixture wholly (ERR_INPUT as fixture_open) and keeps what matching needs. A path that is there already, or the same bytes
-// under another name, is not added again.
+// Reads a fixture wholly (ERR_INPUT as fixture_open) and keeps what matching needs. A path that is there already, or
+// the same bytes under another name, is not added again.
 bool fixture_refs_add(fixture_refs *r, const char *path, bool asked, err *e);
 // Adds every *.json.gz of a folder, by name; a folder that is not there has none.
 bool fixture_refs_add_dir(fixture_refs *r, const char *dir, err *e);

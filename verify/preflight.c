@@ -74,7 +74,8 @@ static bool check_source(verify_fixture_result *r, const gguf *g, const fixture 
     return false;
 }
 
-// Where the weights are the artifact's, it does not matter what else the source's folder held. Where they are not, another source says why.
+// Where the weights are the artifact's, it does not matter what else the source's folder held. Where they are not,
+// another source says why.
 static bool check_weights(verify_fixture_result *r, const gguf *g, const fixture *f, err *e)
 {
     char hex[SHA256_HEX + 1], text[512];
@@ -123,8 +124,8 @@ static void fail_encoding(verify_fixture_result *r, const fixture_case *c, const
 {
     int64_t i = 0;
     while (i < n && i < c->n_prompt && ids[i] == c->prompt_ids[i]) i++;
-    verify_failure p = { .what = "tokenizer", .step = -1, .expected = i < c->n_prompt ? c->prompt_ids[i] : -1, .got = i < n ? ids[i] : -1,
-                         .margin = NAN, .layer = LAYER_NONE };
+    verify_failure p = { .what = "tokenizer", .step = -1, .expected = i < c->n_prompt ? c->prompt_ids[i] : -1,
+                         .got = i < n ? ids[i] : -1, .margin = NAN, .layer = LAYER_NONE };
     snprintf(p.case_id, sizeof p.case_id, "%s", c->id);
     result_fail(r, &p, "case '%s': encoding the prompt gives %lld ids, Transformers gives %lld; they first differ at position %lld: %d, expected %d",
                 c->id, (long long)n, (long long)c->n_prompt, (long long)i, p.got, p.expected);

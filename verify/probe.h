@@ -1,5 +1,6 @@
-// probe: at which layer does a run part from the reference? The fixture keeps, for the last token of each prompt, some values
-// and the norm of the hidden state after every layer; so a mismatch at the end can be laid at the door of the first layer that departs.
+// probe: at which layer does a run part from the reference? The fixture keeps, for the last token of each prompt, some
+// values and the norm of the hidden state after every layer; so a mismatch at the end can be laid at the door of the
+// first layer that departs.
 // Proved by tests/verify_compare_test.c.
 #ifndef HALLMARK_VERIFY_PROBE_H
 #define HALLMARK_VERIFY_PROBE_H
@@ -16,8 +17,10 @@ typedef struct {
 } probe_result;
 
 // hidden: [n_layer + 1][n_embd], the scaled embedding first, then each layer's output, for the prompt's last token.
-// tolerance: layer l departs when a sampled value is further than t * max(|value|, norm / sqrt(n_embd)) from the reference's, or the
-// norm further than t * norm, with t = tolerance * sqrt(l + 2): rounding adds up over the layers as a random walk does. Probes of layers and positions that hidden does not have are a departure.
+// tolerance: layer l departs when a sampled value is further than t * max(|value|, norm / sqrt(n_embd)) from the
+// reference's, or the norm further than t * norm, with t = tolerance * sqrt(l + 2): rounding adds up over the layers as
+// a random walk does.
+// Probes of layers and positions that hidden does not have are a departure.
 probe_result probe_compare(const fixture_case *c, const float *hidden, int n_layer, int n_embd, double tolerance);
 
 #endif

@@ -45,19 +45,31 @@ static bool check_counts(const verify_fixture_result *f, const char *path, err *
 {
     const bool exact = f->kind == CHECK_EXACT;
     const char *bad = NULL;
-    if (strlen(f->file_digest) != SHA256_HEX)                                  return err_set(e, ERR_VERDICT, "%s: the verification record names a fixture without its digest", path);
-    if (!f->passed || !f->ran)                                                 return err_set(e, ERR_VERDICT, "%s: the verification record names a fixture that did not pass", path);
-    if (f->cases < 1 || f->steps < 1 || f->free_run_tokens < 1)                return err_set(e, ERR_VERDICT, "%s: the verification record names a fixture of which nothing was run", path);
-    if (f->free_run_equal > f->cases || f->free_run_ties > f->cases - f->free_run_equal)               bad = "free_run_equal";
-    else if (exact && f->free_run_equal + f->free_run_ties != f->cases)                               bad = "free_run_equal";
-    else if (f->free_run_tokens_equal > f->free_run_tokens)                                           bad = "free_run_tokens_equal";
+    if (strlen(f->file_digest) != SHA256_HEX)
+        return err_set(e, ERR_VERDICT, "%s: the verification record names a fixture without its digest", path);
+    if (!f->passed || !f->ran)
+        return err_set(e, ERR_VERDICT, "%s: the verification record names a fixture that did not pass", path);
+    if (f->cases < 1 || f->steps < 1 || f->free_run_tokens < 1)
+        return err_set(e, ERR_VERDICT, "%s: the verification record names a fixture of which nothing was run", path);
+    if (f->free_run_equal > f->cases || f->free_run_ties > f->cases - f->free_run_equal)
+        bad = "free_run_equal";
+    else if (exact && f->free_run_equal + f->free_run_ties != f->cases)
+        bad = "free_run_equal";
+    else if (f->free_run_tokens_equal > f->free_run_tokens)
+        bad = "free_run_tokens_equal";
     else if (f->ties > f->steps || f->ties_differing > f->ties)                                       bad = "ties";
-    else if (f->teacher_forced_equal > f->steps - f->ties_differing)                                  bad = "teacher_forced_equal";
-    else if (exact && f->teacher_forced_equal + f->ties_differing != f->steps)                        bad = "teacher_forced_equal";
-    else if (exact && !((double)f->ties_differing <= f->ties_limit))                                  bad = "ties_differing";
-    else if (exact && !((double)f->free_run_ties <= f->free_run_ties_limit))                          bad = "free_run_ties";
-    else if (exact && !(f->logprob_diff_max <= f->logprob_limit))                                     bad = "logprob_diff_max";
-    else if (!exact && !((double)f->teacher_forced_equal / (double)f->steps >= f->top1_limit))        bad = "teacher_forced_equal";
+    else if (f->teacher_forced_equal > f->steps - f->ties_differing)
+        bad = "teacher_forced_equal";
+    else if (exact && f->teacher_forced_equal + f->ties_differing != f->steps)
+        bad = "teacher_forced_equal";
+    else if (exact && !((double)f->ties_differing <= f->ties_limit))
+        bad = "ties_differing";
+    else if (exact && !((double)f->free_run_ties <= f->free_run_ties_limit))
+        bad = "free_run_ties";
+    else if (exact && !(f->logprob_diff_max <= f->logprob_limit))
+        bad = "logprob_diff_max";
+    else if (!exact && !((double)f->teacher_forced_equal / (double)f->steps >= f->top1_limit))
+        bad = "teacher_forced_equal";
     else if (!(f->kl_mean <= f->kl_limit))                                                            bad = "kl_mean";
     return !bad || err_set(e, ERR_VERDICT, "%s: the verification record contradicts itself: against fixture '%.127s' it says pass, but not with its '%s'", path, f->name, bad);
 }
@@ -65,7 +77,8 @@ static bool check_counts(const verify_fixture_result *f, const char *path, err *
 static bool same_text(const char *key, const char *found, const char *expected, const char *path, err *e)
 {
     if (strcmp(found, expected) == 0) return true;
-    return err_set(e, ERR_VERDICT, "%s: the verification record's '%s' is '%s', the file's is '%s'", path, key, found, expected);
+    return err_set(e, ERR_VERDICT, "%s: the verification record's '%s' is '%s', the file's is '%s'", path, key, found,
+                   expected);
 }
 
 static bool same_scale(const gguf *g, const verify_report *r, err *e)
@@ -80,8 +93,8 @@ static bool same_scale(const gguf *g, const verify_report *r, err *e)
         || err_set(e, ERR_VERDICT, "%s: the verification record's 'attention_scale' is %g, the file's is %g", gguf_path(g), (double)r->attention_scale, (double)scale);
 }
 
-// Weights that lost precision answer to two fixtures: equality with their own, and drift from the source's. Those that keep the source's are equal to
-// it or nothing; and no fixture proves anything twice.
+// Weights that lost precision answer to two fixtures: equality with their own, and drift from the source's. Those that
+// keep the source's are equal to it or nothing; and no fixture proves anything twice.
 static bool check_both(const gguf *g, const verify_report *r, err *e)
 {
     const bool keeps = gguf_keeps_source(g);
@@ -112,7 +125,9 @@ static bool check_derivation(const gguf *g, const verify_derivation *d, err *e)
     if (d->tensors != gguf_n_tensors(g))
         return err_set(e, ERR_VERDICT, "%s: the verification record's 'derivation' speaks of %lld tensors, the file has %lld", path,
                        (long long)d->tensors, (long long)gguf_n_tensors(g));
-    if (d->encoded > d->tensors) return err_set(e, ERR_VERDICT, "%s: the verification record contradicts itself with 'derivation.encoded'", path);
+    if (d->encoded > d->tensors)
+        return err_set(e, ERR_VERDICT, "%s: the verification record contradicts itself with 'derivation.encoded'",
+                       path);
     if (d->encoded == 0) return true;
     const gguf_tensor *t = gguf_find_tensor(g, d->error_tensor);
     if (!t) return err_set(e, ERR_VERDICT, "%s: the verification record's 'derivation' speaks of tensor '%s', which the file does not have", path, d->error_tensor);
@@ -129,10 +144,12 @@ static bool check_run(const gguf *g, const verify_report *r, err *e)
     if (!file_type_label(g, &label, e)) return false;
     const char *kv = claims_kv_of(g, label);
     if (!claims_check_keys(g, label, e) || !type_of_check(g, e)) return false;
-    if (!same_text("type", r->type, label, path, e) || !same_text("kv", r->kv, kv, path, e) || !same_text("arith", r->arith, kv, path, e)
+    if (!same_text("type", r->type, label, path, e) || !same_text("kv", r->kv, kv, path, e)
+        || !same_text("arith", r->arith, kv, path, e)
         || !same_text("kv_required", r->kv_required, kv, path, e) || !same_scale(g, r, e)) return false;
     if (r->file_bytes != gguf_file_bytes(g))
-        return err_set(e, ERR_VERDICT, "%s: the verification record's 'file_bytes' is %lld, the file has %lld", path, (long long)r->file_bytes, (long long)gguf_file_bytes(g));
+        return err_set(e, ERR_VERDICT, "%s: the verification record's 'file_bytes' is %lld, the file has %lld", path,
+                       (long long)r->file_bytes, (long long)gguf_file_bytes(g));
     for (int64_t i = 0; i < r->n_fixtures; i++)
         if (!check_counts(&r->fixtures[i], path, e)
             || !same_text("dtype", r->fixtures[i].dtype, strcmp(kv, "bf16") == 0 ? "bfloat16" : "float32", path, e)) return false;
@@ -154,7 +171,8 @@ bool record_check(const gguf *g, const cJSON *rec, err *e)
     if (!check_digest(rec, "metadata", hex, path, "metadata", e)) return false;
     if (!cJSON_IsString(verdict) || strcmp(verdict->valuestring, "pass") != 0)
         return err_set(e, ERR_VERDICT, "%s: the verification record does not say that verification passed", path);
-    if (cJSON_GetArraySize(json_get(rec, "fixtures")) < 1) return err_set(e, ERR_VERDICT, "%s: the verification record names no fixture", path);
+    if (cJSON_GetArraySize(json_get(rec, "fixtures")) < 1)
+        return err_set(e, ERR_VERDICT, "%s: the verification record names no fixture", path);
     if (!record_report(g, rec, &r, e)) return false;
     bool ok = check_run(g, &r, e);
     verify_report_free(&r);
@@ -178,7 +196,8 @@ const char *record_lacks(const cJSON *rec)
         if (cJSON_IsString(kind) && strcmp(kind->valuestring, "drift") == 0 && !json_get(f, "rounding_kl_mean"))
             return "'rounding_kl_mean' in records: its drift was held to the budget of its type alone";
     }
-    if (json_get(rec, "release") && !json_get(rec, "derivation")) return "'derivation' in records: its tensors were not compared with the source";
+    if (json_get(rec, "release") && !json_get(rec, "derivation"))
+        return "'derivation' in records: its tensors were not compared with the source";
     return NULL;
 }
 
@@ -205,7 +224,8 @@ static bool add_release(cJSON *rec, const record_release *all)
 {
     cJSON *o = all ? cJSON_AddObjectToObject(rec, "release") : NULL;
     return !all || (o && cJSON_AddStringToObject(o, "name", all->name) && cJSON_AddStringToObject(o, "gate", all->gate)
-                    && add_names(o, "artifacts", all->artifacts, all->n_artifacts) && add_names(o, "notes", all->notes, all->n_notes));
+                    && add_names(o, "artifacts", all->artifacts, all->n_artifacts)
+                        && add_names(o, "notes", all->notes, all->n_notes));
 }
 
 // Freed by the caller; NULL when out of memory.
@@ -239,7 +259,8 @@ static void widest(verify_fixture_result *f, const char *name)
 bool record_fits(const record_release *all, const char *const *fixtures, int n, err *e)
 {
     char hex[SHA256_HEX + 1] = "";
-    verify_report r = { .file_bytes = INT64_C(1) << 53, .attention_scale = 1.17549435e-38f, .n_fixtures = n, .arith = "bf16", .kv = "bf16", .kv_required = "bf16" };
+    verify_report r = { .file_bytes = INT64_C(1) << 53, .attention_scale = 1.17549435e-38f, .n_fixtures = n,
+                        .arith = "bf16", .kv = "bf16", .kv_required = "bf16" };
     size_t longest = 0;
     for (int i = 0; i < all->n_artifacts; i++) {
         if (strlen(all->artifacts[i]) <= longest) continue;
@@ -250,7 +271,8 @@ bool record_fits(const record_release *all, const char *const *fixtures, int n, 
     strcpy(r.gate, hex);
     memset(r.type, 'Q', sizeof r.type - 1);
     memset(r.device, 'd', sizeof r.device - 1);
-    r.derivation = (verify_derivation){ .made = true, .tensors = INT64_C(1) << 53, .encoded = INT64_C(1) << 53, .error_max = -1.2345678901234567e-300 };
+    r.derivation = (verify_derivation){ .made = true, .tensors = INT64_C(1) << 53, .encoded = INT64_C(1) << 53,
+                                        .error_max = -1.2345678901234567e-300 };
     memset(r.derivation.error_tensor, 't', sizeof r.derivation.error_tensor - 1);
     r.fixtures = calloc((size_t)n + 1, sizeof *r.fixtures);
     if (!r.fixtures) return err_nomem(e, "results", (size_t)n * sizeof *r.fixtures);
@@ -292,7 +314,8 @@ bool record_write(const char *path, const verify_report *r, const record_release
     if (!(text = record_text(tensors, metadata, r, all))) { err_nomem(e, "the verification record", CLAIMS_RECORD_BYTES); goto out; }
     if (!claims_find_record(g, &old, &off, e)) goto out;
     if (strlen(text) > sizeof padded) {
-        err_set(e, ERR_USAGE, "%s: the verification record takes %zu bytes, there is room for %d: use fewer fixtures", path, strlen(text), CLAIMS_RECORD_BYTES);
+        err_set(e, ERR_USAGE, "%s: the verification record takes %zu bytes, there is room for %d: use fewer fixtures",
+                path, strlen(text), CLAIMS_RECORD_BYTES);
         goto out;
     }
     if (!claims_pad_record(text, padded, e)) goto out;

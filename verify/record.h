@@ -1,30 +1,36 @@
 // record: hallmark.verification, what a published artifact says of its own proof.
 //
-// A JSON text padded with spaces to CLAIMS_RECORD_BYTES, so that it can be written into a finished file without moving a byte:
+// A JSON text padded with spaces to CLAIMS_RECORD_BYTES, so that it can be written into a finished file without moving
+// a byte:
 //   {all that a report says of the artifact (verify_report_brief), "hallmark_record":1, "tensors":hex, "metadata":hex,
 //    "release":{"name","gate","artifacts":[names, in the order of the reports],"notes":[s]}}
-// tensors and metadata are claims_weights_digest and claims_metadata_digest: a record moved to another file, or a file edited after it,
-// no longer fit each other. release is the same in all files of a release: from the records alone, both reports can be written again. "{}" is
-// an empty record: not verified. Proved by tests/report_test.c.
+// tensors and metadata are claims_weights_digest and claims_metadata_digest: a record moved to another file, or a file
+// edited after it, no longer fit each other. release is the same in all files of a release: from the records alone,
+// both reports can be written again. "{}" is an empty record: not verified. Proved by tests/report_test.c.
 #ifndef HALLMARK_VERIFY_RECORD_H
 #define HALLMARK_VERIFY_RECORD_H
 
 #include "../formats/claims.h"
 #include "verify.h"
 
-// The record in a file. true with *rec NULL: there is none, or an empty one. ERR_VERDICT: what is there is no record. Freed with cJSON_Delete.
+// The record in a file. true with *rec NULL: there is none, or an empty one. ERR_VERDICT: what is there is no record.
+// Freed with cJSON_Delete.
 bool record_read(const gguf *g, cJSON **rec, err *e);
 
-// Does the record fit the file it is in, and does it say that verification passed? ERR_VERDICT naming the first claim that does not hold.
-// Digests of tensors are compared with what hallmark.tensor.sha256 says, not with the bytes: claims_check_tensors does that.
+// Does the record fit the file it is in, and does it say that verification passed? ERR_VERDICT naming the first claim
+// that does not hold.
+// Digests of tensors are compared with what hallmark.tensor.sha256 says, not with the bytes: claims_check_tensors does
+// that.
 bool record_check(const gguf *g, const cJSON *rec, err *e);
 
-// Where the report names the built-in gate: are its limits those of that gate, and the fixtures long enough for it? ERR_VERDICT names the first key
-// that is not. record_check asks it. What a record does not keep is not asked for: the reference's own ties and
-// margins, and the ids a step where the record is older than that key (record_names_all then says so).
+// Where the report names the built-in gate: are its limits those of that gate, and the fixtures long enough for it?
+// ERR_VERDICT names the first key that is not. record_check asks it. What a record does not keep is not asked for: the
+// reference's own ties and margins, and the ids a step where the record is older than that key (record_names_all then
+// says so).
 bool record_limits(const gguf *g, const verify_report *r, err *e);
 
-// Does the record hold all that the gate's minimum is computed from? false for one written before it held the ids a step: they are not checked again.
+// Does the record hold all that the gate's minimum is computed from? false for one written before it held the ids a
+// step: they are not checked again.
 bool record_names_all(const cJSON *rec);
 // In words, what a record of today would say and this one, being older, does not; NULL: it says all. Static text.
 const char *record_lacks(const cJSON *rec);
@@ -40,11 +46,12 @@ typedef struct {                // what the files of a release have in common
     int         n_notes;
 } record_release;
 
-// Will a record have room for n fixtures of these names, whatever comes of them? ERR_USAGE if not. Asked before any work.
+// Will a record have room for n fixtures of these names, whatever comes of them? ERR_USAGE if not. Asked before any
+// work.
 bool record_fits(const record_release *all, const char *const *fixtures, int n, err *e);
 
-// Writes r into the file's record, in place, and flushes it; all may be NULL. Only for a file that is not published yet. ERR_INPUT when the
-// file has no room for a record, ERR_USAGE when the report does not fit into it.
+// Writes r into the file's record, in place, and flushes it; all may be NULL. Only for a file that is not published
+// yet. ERR_INPUT when the file has no room for a record, ERR_USAGE when the report does not fit into it.
 bool record_write(const char *path, const verify_report *r, const record_release *all, err *e);
 
 #endif

@@ -1,4 +1,5 @@
-// Reports as JSON: the keys are a contract (verify.h names them; the tests prove it); what does not apply is null. No time stamps, no machine's paths.
+// Reports as JSON: the keys are a contract (verify.h names them; the tests prove it); what does not apply is null. No
+// time stamps, no machine's paths.
 #include "verify.h"
 #include "../formats/json.h"
 #include "../formats/outfile.h"
@@ -12,7 +13,10 @@ static void num(bool *ok, cJSON *o, const char *key, double v)
 {
     *ok &= (isfinite(v) ? cJSON_AddNumberToObject(o, key, v) : cJSON_AddNullToObject(o, key)) != NULL;
 }
-static void text(bool *ok, cJSON *o, const char *key, const char *s) { *ok &= cJSON_AddStringToObject(o, key, s) != NULL; }
+static void text(bool *ok, cJSON *o, const char *key, const char *s)
+{
+    *ok &= cJSON_AddStringToObject(o, key, s) != NULL;
+}
 static void verdict(bool *ok, cJSON *o, bool passed)                 { text(ok, o, "verdict", passed ? "pass" : "fail"); }
 
 const char *verify_verdict(const verify_report *r)
@@ -47,7 +51,8 @@ static cJSON *failure_json(const verify_failure *f)
 
 typedef enum { TEXT, COUNT, LATER_COUNT, NUMBER, LATER_NUMBER, SINGLE, LAYER, FLAG, PASSED, KIND } field_kind;
 typedef struct { const char *key; field_kind kind; size_t off, size; } field;
-// LATER_NUMBER, where it is one, and LATER_COUNT, above 0: records written before there was such a key have none; it is then NAN or 0, and not written again either.
+// LATER_NUMBER, where it is one, and LATER_COUNT, above 0: records written before there was such a key have none; it is
+// then NAN or 0, and not written again either.
 
 #define FIELD(type, key, kind, member) { key, kind, offsetof(type, member), sizeof(((type *)0)->member) }
 #define F(key, kind, member) FIELD(verify_fixture_result, key, kind, member)
@@ -56,13 +61,18 @@ typedef struct { const char *key; field_kind kind; size_t off, size; } field;
 
 static const field FIXTURE_FIELDS[] = {
     F("name", TEXT, name), F("sha256", TEXT, file_digest), F("dtype", TEXT, dtype), F("check", KIND, kind), F("ran", FLAG, ran),
-    F("cases", COUNT, cases), F("top_k", LATER_COUNT, top_k), F("free_run_equal", COUNT, free_run_equal), F("free_run_ties", COUNT, free_run_ties),
-    F("free_run_tokens", COUNT, free_run_tokens), F("free_run_tokens_equal", COUNT, free_run_tokens_equal), F("steps", COUNT, steps),
-    F("teacher_forced_equal", COUNT, teacher_forced_equal), F("ties", COUNT, ties), F("ties_differing", COUNT, ties_differing),
+    F("cases", COUNT, cases), F("top_k", LATER_COUNT, top_k), F("free_run_equal", COUNT, free_run_equal),
+    F("free_run_ties", COUNT, free_run_ties),
+    F("free_run_tokens", COUNT, free_run_tokens), F("free_run_tokens_equal", COUNT, free_run_tokens_equal),
+    F("steps", COUNT, steps), F("teacher_forced_equal", COUNT, teacher_forced_equal), F("ties", COUNT, ties),
+    F("ties_differing", COUNT, ties_differing),
     F("kl_mean", NUMBER, kl_mean), F("kl_max", NUMBER, kl_max), F("logprob_diff_max", NUMBER, logprob_diff_max),
-    F("probe_worst", NUMBER, probe_worst), F("probe_layer", LAYER, probe_layer), F("self_kl_mean", NUMBER, self_kl_mean),
-    F("self_logprob_diff_max", NUMBER, self_logprob_diff_max), F("kl_limit", NUMBER, kl_limit), F("logprob_limit", NUMBER, logprob_limit),
-    F("ties_limit", NUMBER, ties_limit), F("free_run_ties_limit", NUMBER, free_run_ties_limit), F("top1_limit", NUMBER, top1_limit),
+    F("probe_worst", NUMBER, probe_worst), F("probe_layer", LAYER, probe_layer),
+    F("self_kl_mean", NUMBER, self_kl_mean),
+    F("self_logprob_diff_max", NUMBER, self_logprob_diff_max), F("kl_limit", NUMBER, kl_limit),
+    F("logprob_limit", NUMBER, logprob_limit),
+    F("ties_limit", NUMBER, ties_limit), F("free_run_ties_limit", NUMBER, free_run_ties_limit),
+    F("top1_limit", NUMBER, top1_limit),
     F("rounding_kl_mean", LATER_NUMBER, rounding_kl_mean), F("rounding_top1_equal", LATER_COUNT, rounding_top1_equal),
     F("budget", TEXT, budget), F("verdict", PASSED, passed), { NULL, 0, 0, 0 },
 };
@@ -72,8 +82,8 @@ static const field DERIVATION_FIELDS[] = {
 };
 static const field REPORT_FIELDS[] = {
     R("artifact", TEXT, artifact), R("type", TEXT, type), R("file_bytes", COUNT, file_bytes), R("arith", TEXT, arith), R("kv", TEXT, kv),
-    R("kv_required", TEXT, kv_required), R("attention_scale", SINGLE, attention_scale), R("device", TEXT, device), R("gate", TEXT, gate),
-    { NULL, 0, 0, 0 },
+    R("kv_required", TEXT, kv_required), R("attention_scale", SINGLE, attention_scale), R("device", TEXT, device),
+    R("gate", TEXT, gate), { NULL, 0, 0, 0 },
 };
 
 static void write_field(bool *ok, cJSON *o, const field *f, const void *row)
@@ -84,9 +94,11 @@ static void write_field(bool *ok, cJSON *o, const field *f, const void *row)
     case COUNT:  num(ok, o, f->key, (double)*(const int64_t *)(const void *)at); break;
     case LATER_COUNT: if (*(const int64_t *)(const void *)at > 0) num(ok, o, f->key, (double)*(const int64_t *)(const void *)at); break;
     case NUMBER: num(ok, o, f->key, *(const double *)(const void *)at); break;
-    case LATER_NUMBER: if (isfinite(*(const double *)(const void *)at)) num(ok, o, f->key, *(const double *)(const void *)at); break;
+    case LATER_NUMBER: if (isfinite(*(const double *)(const void *)at)) num(ok, o, f->key,
+                                                                            *(const double *)(const void *)at); break;
     case SINGLE: num(ok, o, f->key, (double)*(const float *)(const void *)at); break;
-    case LAYER:  num(ok, o, f->key, *(const int *)(const void *)at >= LAYER_EMBEDDING ? *(const int *)(const void *)at : NAN); break;
+    case LAYER:  num(ok, o, f->key,
+                     *(const int *)(const void *)at >= LAYER_EMBEDDING ? *(const int *)(const void *)at : NAN); break;
     case FLAG:   *ok &= cJSON_AddBoolToObject(o, f->key, *(const bool *)at) != NULL; break;
     case PASSED: verdict(ok, o, *(const bool *)at); break;
     case KIND:   text(ok, o, f->key, *(const check_kind *)(const void *)at == CHECK_EXACT ? "exact" : "drift"); break;
@@ -147,7 +159,9 @@ static bool read_field(const cJSON *o, const field *f, void *row)
 static bool read_fields(const cJSON *o, const field *f, void *row, const char *where, err *e)
 {
     for (; f->key; f++)
-        if (!read_field(o, f, row)) return err_set(e, ERR_VERDICT, "%s: key '%s': found nothing of use, expected what a report holds", where, f->key);
+        if (!read_field(o, f, row))
+            return err_set(e, ERR_VERDICT, "%s: key '%s': found nothing of use, expected what a report holds", where,
+                           f->key);
     return true;
 }
 
@@ -210,7 +224,8 @@ static bool read_notes(verify_report *r, const cJSON *list, const char *where, e
     r->notes = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof *r->notes);
     if (!r->notes) return err_nomem(e, "notes", sizeof *r->notes);
     cJSON_ArrayForEach(s, list) {
-        if (!cJSON_IsString(s) || strlen(s->valuestring) >= sizeof *r->notes) return err_set(e, ERR_VERDICT, "%s: key 'notes': found no text, or too long a one", where);
+        if (!cJSON_IsString(s) || strlen(s->valuestring) >= sizeof *r->notes)
+            return err_set(e, ERR_VERDICT, "%s: key 'notes': found no text, or too long a one", where);
         strcpy(r->notes[r->n_notes++], s->valuestring);
     }
     return true;
@@ -230,7 +245,8 @@ static bool read_brief(verify_report *r, const cJSON *o, const char *where, err 
     bool passed;
     if (!read_fields(o, REPORT_FIELDS, r, where, e) || !read_notes(r, json_get(o, "notes"), where, e)) return false;
     if (!read_derivation(&r->derivation, json_get(o, "derivation"), where, e)) return false;
-    if (!read_word(json_get(o, "verdict"), "pass", "fail", &passed)) return err_set(e, ERR_VERDICT, "%s: key 'verdict': found neither pass nor fail", where);
+    if (!read_word(json_get(o, "verdict"), "pass", "fail", &passed))
+        return err_set(e, ERR_VERDICT, "%s: key 'verdict': found neither pass nor fail", where);
     if (!cJSON_IsArray(list)) return err_set(e, ERR_VERDICT, "%s: key 'fixtures': found no array", where);
     r->passed = passed;
     r->fixtures = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof *r->fixtures);

@@ -26,9 +26,11 @@ static void put_row(text_buf *t, const verify_report *r, const verify_fixture_re
     put_bytes(t, r->file_bytes);
     text_words(t, " | ");
     put_text(t, r->kv);
-    text_printf(t, "%s | %.6g | ", strcmp(r->kv, r->kv_required) == 0 ? "" : " (not what it requires)", (double)r->attention_scale);
+    text_printf(t, "%s | %.6g | ", strcmp(r->kv, r->kv_required) == 0 ? "" : " (not what it requires)",
+                (double)r->attention_scale);
     if (!f) {
-        text_printf(t, "none | - | - | - | %s |\n", r->derivation.made && !r->derivation.passed ? "fail" : "not verified");
+        text_printf(t, "none | - | - | - | %s |\n",
+                    r->derivation.made && !r->derivation.passed ? "fail" : "not verified");
         return;
     }
     put_text(t, f->name);
@@ -60,9 +62,11 @@ static void put_derivation(text_buf *t, const verify_report *r)
         text_words(t, "\n");
         return;
     }
-    text_printf(t, ": each of its %lld tensors was encoded again from the source: the same bytes", (long long)d->tensors);
+    text_printf(t, ": each of its %lld tensors was encoded again from the source: the same bytes",
+                (long long)d->tensors);
     if (d->encoded > 0) {
-        text_printf(t, "; decoded, the %lld that are blocks are within %.3g of their source, ", (long long)d->encoded, d->error_max);
+        text_printf(t, "; decoded, the %lld that are blocks are within %.3g of their source, ", (long long)d->encoded,
+                    d->error_max);
         put_text(t, d->error_tensor);
         text_words(t, " the farthest");
     }
@@ -89,8 +93,8 @@ static void put_measures(text_buf *t, const verify_report *r)
             put_text(t, f->budget);
             text_words(t, ")");
             if (isfinite(f->rounding_kl_mean))
-                text_printf(t, "; rounding its weights once more costs a mean KL of %.3g, %lld of %lld steps stay", f->rounding_kl_mean,
-                            (long long)f->rounding_top1_equal, (long long)f->steps);
+                text_printf(t, "; rounding its weights once more costs a mean KL of %.3g, %lld of %lld steps stay",
+                            f->rounding_kl_mean, (long long)f->rounding_top1_equal, (long long)f->steps);
         }
         text_words(t, ". Fixture SHA-256 ");
         text_puts(t, TEXT_MD_CODE, f->file_digest);

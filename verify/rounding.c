@@ -9,10 +9,10 @@
 
 // ---- moving --------------------------------------------------------------------------------------------------------
 
-// Where a block keeps the lowest bit of each weight: in every one of `n` bytes from `off` on, the bits of `mask`. The other value of that
-// bit is the next step, up or down, and always one that the type has. share: of a twelfth of the step's square, what
-// the type's encoder leaves of error on nearly normal weights: those that look for better scales leave less.
-// tests/rounding_test.c measures it.
+// Where a block keeps the lowest bit of each weight: in every one of `n` bytes from `off` on, the bits of `mask`. The
+// other value of that bit is the next step, up or down, and always one that the type has. share: of a twelfth of the
+// step's square, what the type's encoder leaves of error on nearly normal weights: those that look for better scales
+// leave less. tests/rounding_test.c measures it.
 static const struct { dtype type; size_t block, off, n; uint8_t mask; double share; } LOW_BITS[] = {
     { DT_Q4_0, sizeof(q4_0_block), offsetof(q4_0_block, q), QUANT_BLOCK / 2, 0x11, 1 },
     { DT_Q4_1, sizeof(q4_1_block), offsetof(q4_1_block, q), QUANT_BLOCK / 2, 0x11, 0.95 },

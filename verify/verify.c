@@ -85,16 +85,19 @@ static bool open_session(run *v, err *e)
 {
     const hparams *h = model_hparams(v->m);
     if (!new_session(v, e)) return false;
-    // Why it runs on the CPU is a matter of this machine, and no word of the record; in what a device's numbers may differ is one.
+    // Why it runs on the CPU is a matter of this machine, and no word of the record; in what a device's numbers may
+    // differ is one.
     if (*session_note(v->s)) progress_log(v->o->progress, session_note(v->s));
-    if (*session_note(v->s) && strcmp(session_device(v->s), "cpu") != 0 && !note(v->r, e, "%s", session_note(v->s))) return false;
+    if (*session_note(v->s) && strcmp(session_device(v->s), "cpu") != 0 && !note(v->r, e, "%s", session_note(v->s)))
+        return false;
     v->rows = LOGITS_BYTES / ((int64_t)sizeof(float) * h->n_vocab);
     if (v->rows < 1) v->rows = 1;
     if (v->rows > 128) v->rows = 128;
     size_t n_hidden = ((size_t)h->n_layer + 1) * (size_t)h->n_embd;
     v->logits = malloc((size_t)v->rows * (size_t)h->n_vocab * sizeof *v->logits);
     v->hidden = malloc(n_hidden * sizeof *v->hidden);
-    if (!v->logits || !v->hidden) return err_nomem(e, "logits", (size_t)v->rows * (size_t)h->n_vocab * sizeof *v->logits);
+    if (!v->logits || !v->hidden)
+        return err_nomem(e, "logits", (size_t)v->rows * (size_t)h->n_vocab * sizeof *v->logits);
     return true;
 }
 
@@ -135,7 +138,8 @@ static bool describe(run *v, const char *path, err *e)
 
 // ---- before a run --------------------------------------------------------------------------------------------------
 
-// Arithmetic and cache are options, not properties of the file: one that does not fit is measured when it was asked for, and fails.
+// Arithmetic and cache are options, not properties of the file: one that does not fit is measured when it was asked
+// for, and fails.
 static bool check_options(run *v, verify_fixture_result *res, const fixture *f)
 {
     const char *wanted = strcmp(f->dtype, "bfloat16") == 0 ? "bf16" : "f32";
@@ -149,7 +153,8 @@ static bool check_options(run *v, verify_fixture_result *res, const fixture *f)
         result_fail_whole(res, "arith", text);
     }
     if (!session_kv_is_required(v->s)) {
-        snprintf(text, sizeof text, "the KV cache is %s, the artifact requires %s in %s arithmetic", v->r->kv, v->r->kv_required, v->r->arith);
+        snprintf(text, sizeof text, "the KV cache is %s, the artifact requires %s in %s arithmetic", v->r->kv,
+                 v->r->kv_required, v->r->arith);
         result_fail_whole(res, "kv", text);
     }
     return runs;
@@ -210,14 +215,16 @@ static bool teacher_forced(run *v, comparison *k, int64_t number, int64_t tokens
     return ok;
 }
 
-// In bfloat16 a mistake can hide in the noise that Transformers has itself, layer upon layer. After the first layer there is little of that yet: nearly
-// all values are the reference's own bits (95 % on the committed checkpoint; 42 % with a weighted sum kept in BF16). No verdict rests on it: too few
-// models were measured.
+// In bfloat16 a mistake can hide in the noise that Transformers has itself, layer upon layer. After the first layer
+// there is little of that yet: nearly all values are the reference's own bits (95 % on the committed checkpoint; 42 %
+// with a weighted sum kept in BF16). No verdict rests on it: too few models were measured.
 static bool note_first_layer(const run *v, const comparison *k, err *e)
 {
     enum { ENOUGH = 32, SOUND_PERCENT = 60 };
-    const bool as_made = strcmp(k->f->dtype, "bfloat16") == 0 && strcmp(v->r->arith, "bf16") == 0 && session_kv_is_required(v->s);
-    if (!as_made || k->r->kind != CHECK_EXACT || k->n_first < ENOUGH || 100 * k->n_first_equal >= SOUND_PERCENT * k->n_first) return true;
+    const bool as_made = strcmp(k->f->dtype, "bfloat16") == 0 && strcmp(v->r->arith, "bf16") == 0
+        && session_kv_is_required(v->s);
+    if (!as_made || k->r->kind != CHECK_EXACT || k->n_first < ENOUGH
+        || 100 * k->n_first_equal >= SOUND_PERCENT * k->n_first) return true;
     return note(v->r, e, "only %lld of %lld values that the fixture keeps of layer 0 are Transformers' own bits; expected nearly all: something rounds where Transformers does not",
                 (long long)k->n_first_equal, (long long)k->n_first);
 }
@@ -260,7 +267,8 @@ static bool failed_on(const verify_fixture_result *r, const char *what)
     return false;
 }
 
-static bool verify_fixture(run *v, const fixture *f, verify_fixture_result *res, const err *claims, const char *claims_what, err *e)
+static bool verify_fixture(run *v, const fixture *f, verify_fixture_result *res, const err *claims,
+                           const char *claims_what, err *e)
 {
     bool       unbound = false, other = false;
     check_kind kind = preflight_kind(model_gguf(v->m), f);
@@ -288,12 +296,14 @@ static int64_t work_bytes(const run *v)
     return evals * session_step_bytes(v->s, 0);
 }
 
-// Drift within its budget says that the whole is near the source, not that every tensor is what it was meant to be: one of zeros can cost less than
-// the rounding of all the others. And that what was written decodes to what was meant takes the fixture of its own weights.
+// Drift within its budget says that the whole is near the source, not that every tensor is what it was meant to be: one
+// of zeros can cost less than the rounding of all the others. And that what was written decodes to what was meant takes
+// the fixture of its own weights.
 static bool note_drift_alone(verify_report *r, err *e)
 {
     bool drift = false, exact = false;
-    for (int64_t i = 0; i < r->n_fixtures; i++) *(r->fixtures[i].kind == CHECK_DRIFT ? &drift : &exact) |= r->fixtures[i].ran;
+    for (int64_t i = 0; i < r->n_fixtures; i++)
+        *(r->fixtures[i].kind == CHECK_DRIFT ? &drift : &exact) |= r->fixtures[i].ran;
     if (!drift || exact) return true;
     if (!r->derivation.made
         && !note(r, e, "drift alone cannot see a single damaged tensor: 'hallmark derive' or 'hallmark verify --from SOURCE' compares every tensor with the source"))
@@ -314,7 +324,8 @@ static bool verify_all(run *v, err *e)
 {
     err         claims = { 0 };
     const char *what = "";
-    if (!preflight_claims(model_gguf(v->m), v->o->run.n_threads, v->o->progress, &what, &claims) && claims.kind != ERR_VERDICT)
+    if (!preflight_claims(model_gguf(v->m), v->o->run.n_threads, v->o->progress, &what, &claims)
+        && claims.kind != ERR_VERDICT)
         return err_set(e, claims.kind, "%s", claims.msg);
     progress_stage(v->o->progress, "verify", work_bytes(v));
     v->r->passed = !v->r->derivation.made || v->r->derivation.passed;
@@ -335,7 +346,8 @@ static void close_run(run *v)
     model_close(v->m);
 }
 
-bool verify_artifact(verify_report *r, const char *path, const char *const *fixtures, int n_fixtures, const verify_opts *o, err *e)
+bool verify_artifact(verify_report *r, const char *path, const char *const *fixtures, int n_fixtures,
+                     const verify_opts *o, err *e)
 {
     run  v = { .o = o, .r = r, .limits = *gate_builtin(), .n_free = o->tokens > 0 ? o->tokens : VERIFY_TOKENS };
     memset(r, 0, sizeof *r);

@@ -13,7 +13,8 @@
 #include "../runtime/session.h"
 
 // exact: every token equal but where the reference itself leaves it open, and a distance like the reference's own.
-// drift: an artifact whose weights lost precision (quantized, F16) against the source model's fixture: a budget by type.
+// drift: an artifact whose weights lost precision (quantized, F16) against the source model's fixture: a budget by
+// type.
 typedef enum { CHECK_EXACT, CHECK_DRIFT } check_kind;
 
 enum {
@@ -26,7 +27,8 @@ enum {
 typedef struct {
     char        case_id[64];    // "" where no one case is to blame
     const char *what;           // static: "metadata", "type", "digest", "source", "weights", "record", "tokenizer", "kv",
-                                // "arith", "reference", "tokens", "minimum", "finite", "free_run", "teacher_forced", "ties", "distance",
+                                // "arith", "reference", "tokens", "minimum", "finite", "free_run", "teacher_forced",
+                                // "ties", "distance",
                                 // "logprob", "drift"
     int64_t     step;           // -1 where it does not apply
     int32_t     expected, got;  // -1 likewise
@@ -104,7 +106,8 @@ typedef struct {
 // teacher-forced run. A fixture below the gate's minimum is run, and fails. So is a KV dtype other than the required
 // one, and an arithmetic other than the fixture's that was asked for; one that was not asked for is not run, and the
 // failure says which --arith the fixture needs.
-bool verify_artifact(verify_report *r, const char *path, const char *const *fixtures, int n_fixtures, const verify_opts *o, err *e);
+bool verify_artifact(verify_report *r, const char *path, const char *const *fixtures, int n_fixtures,
+                     const verify_opts *o, err *e);
 void verify_report_free(verify_report *r);
 
 // "pass", "fail", or "unverified" where no fixture failed but one that it answers to is missing.
@@ -112,8 +115,8 @@ const char *verify_verdict(const verify_report *r);
 
 // Reports by suffix: .json, .md.
 cJSON *verify_report_json(const verify_report *r);                              // cJSON_Delete; NULL when out of memory
-// The same without failures: what a record keeps of a report that has none; and read back from there. ERR_VERDICT names the first key that is not
-// what a report holds. Freed by verify_report_free.
+// The same without failures: what a record keeps of a report that has none; and read back from there. ERR_VERDICT names
+// the first key that is not what a report holds. Freed by verify_report_free.
 cJSON *verify_report_brief(const verify_report *r);
 bool   verify_report_read(verify_report *r, const cJSON *brief, const char *where, err *e);
 char  *verify_report_md(const verify_report *const *r, int n);                  // malloc'd; NULL when out of memory

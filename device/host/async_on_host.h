@@ -1,8 +1,10 @@
-// async_on_host: copies that a thread starts and waits for later (cp.async on a device), for kernels that run on the processor.
+// async_on_host: copies that a thread starts and waits for later (cp.async on a device), for kernels that run on the
+// processor.
 //
-// On a device such a copy arrives at any time between its start and the wait that covers it. Here every other copy of a thread arrives
-// at once and the rest when the thread waits: a missing wait or barrier reads what was there before, a buffer that is filled again too early
-// is seen to change. A thread that returns with copies it never waited for ends the program with a message.
+// On a device such a copy arrives at any time between its start and the wait that covers it. Here every other copy of a
+// thread arrives at once and the rest when the thread waits: a missing wait or barrier reads what was there before, a
+// buffer that is filled again too early is seen to change. A thread that returns with copies it never waited for ends
+// the program with a message.
 #ifndef HALLMARK_DEVICE_ASYNC_ON_HOST_H
 #define HALLMARK_DEVICE_ASYNC_ON_HOST_H
 

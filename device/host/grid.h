@@ -13,14 +13,15 @@ struct host_launch {
     std::vector<std::vector<uint8_t>> args;     // copies
 };
 
-// Starts a launch; the one before it has ended when this returns, this one may not have. With overlap its first block has run up to after_previous
-// before the one before ran at all.
+// Starts a launch; the one before it has ended when this returns, this one may not have. With overlap its first block
+// has run up to after_previous before the one before ran at all.
 void host_enqueue(host_launch l);
 // Returns when all launches have ended. Before anything but a launch looks at device memory.
 void host_drain();
 // Launches so far that started before the one before them.
 int64_t host_overlapped();
-// In which order threads take turns and blocks follow each other: 0 ascending, 1 descending, other numbers: shuffled by it.
+// In which order threads take turns and blocks follow each other: 0 ascending, 1 descending, other numbers: shuffled by
+// it.
 void host_set_order(unsigned order);
 
 #endif

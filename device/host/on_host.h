@@ -1,11 +1,12 @@
 // on_host: the part of CUDA C++ that the kernels use, for a plain C++ compiler. Included by device.cuh where nvcc is
 // not.
 //
-// A grid runs block after block (grid.cpp). The threads of a block are coroutines: each runs until it meets a barrier or a warp
-// operation and goes on when all that must meet it are there, so __syncthreads, shuffles and shared memory mean what they mean.
+// A grid runs block after block (grid.cpp). The threads of a block are coroutines: each runs until it meets a barrier
+// or a warp operation and goes on when all that must meet it are there, so __syncthreads, shuffles and shared memory
+// mean what they mean.
 // Any order of threads is a legal one; tests run several. A thread that never arrives ends the program with a message.
-// Kernels overlap as on a device: the first block of a kernel runs up to after_previous before the kernel before it has begun. What is read
-// or written too early is then wrong.
+// Kernels overlap as on a device: the first block of a kernel runs up to after_previous before the kernel before it has
+// begun. What is read or written too early is then wrong.
 #ifndef HALLMARK_DEVICE_ON_HOST_H
 #define HALLMARK_DEVICE_ON_HOST_H
 
@@ -28,7 +29,8 @@ static inline uint2  make_uint2(uint32_t x, uint32_t y) { return { x, y }; }
 static inline uint4  make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w) { return { x, y, z, w }; }
 static inline float4 make_float4(float x, float y, float z, float w) { return { x, y, z, w }; }
 
-// CUDA's built-in variables, set by grid.cpp before a thread goes on. One grid runs at a time, and the first block of the next may wait.
+// CUDA's built-in variables, set by grid.cpp before a thread goes on. One grid runs at a time, and the first block of
+// the next may wait.
 extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 int   host_machine();               // 0 or 1: which of the two blocks that may be under way this thread belongs to
@@ -42,7 +44,10 @@ void *host_shared();                // the block's dynamic shared memory, poison
 static inline void __syncthreads() { host_sync_threads(); }
 static inline void __syncwarp(uint32_t mask = 0xffffffffu) { host_warp_exchange(HOST_SYNC_WARP, mask, 0); }
 
-static inline int host_lane() { return (int)((threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32); }
+static inline int host_lane()
+{
+    return (int)((threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32);
+}
 
 template <class T> static inline T host_shuffle(uint32_t mask, T v, int from)
 {
@@ -88,7 +93,10 @@ static inline uint32_t __byte_perm(uint32_t low, uint32_t high, uint32_t selecto
 }
 
 // The low word of high:low >> shift, shift below 32.
-static inline uint32_t __funnelshift_r(uint32_t low, uint32_t high, uint32_t shift) { return (uint32_t)(((uint64_t)high << 32 | low) >> (shift & 31)); }
+static inline uint32_t __funnelshift_r(uint32_t low, uint32_t high, uint32_t shift)
+{
+    return (uint32_t)(((uint64_t)high << 32 | low) >> (shift & 31));
+}
 
 static inline float    __uint_as_float(uint32_t u) { float f; memcpy(&f, &u, 4); return f; }
 static inline uint32_t __float_as_uint(float f)    { uint32_t u; memcpy(&u, &f, 4); return u; }

@@ -31,8 +31,8 @@ static bool need(cuda_encoder *c, buffer *b, int64_t n_bytes, const char *what, 
 }
 
 // *bad: a value that cannot be encoded; dst is then untouched.
-static bool encode_there(cuda_encoder *c, dtype t, void *dst, int64_t dst_bytes, const float *src, int64_t n_rows, int64_t n_cols,
-                         const float *importance, uint32_t *bad, err *e)
+static bool encode_there(cuda_encoder *c, dtype t, void *dst, int64_t dst_bytes, const float *src, int64_t n_rows,
+                         int64_t n_cols, const float *importance, uint32_t *bad, err *e)
 {
     const int64_t src_bytes = n_rows * n_cols * (int64_t)sizeof *src, row_bytes = n_cols * (int64_t)sizeof *src;
     const bool by_row = importance && cuda_encode_needs_row(t);
@@ -42,20 +42,23 @@ static bool encode_there(cuda_encoder *c, dtype t, void *dst, int64_t dst_bytes,
         return false;
     if (!gpu_zero(c->g, c->bad, sizeof *c->bad, e) || !gpu_upload(c->g, c->src.p, src, src_bytes, e)) return false;
     if (importance && !gpu_upload(c->g, c->importance.p, importance, row_bytes, e)) return false;
-    const encode_work w = { .dst = c->dst.p, .src = c->src.p, .n_rows = n_rows, .cols = n_cols, .importance = importance ? c->importance.p : NULL,
-                            .mean_square = by_row ? c->mean_square.p : NULL, .bad = c->bad };
+    const encode_work w = { .dst = c->dst.p, .src = c->src.p, .n_rows = n_rows, .cols = n_cols,
+                            .importance = importance ? c->importance.p : NULL, .mean_square = by_row ? c->mean_square.p
+                                : NULL, .bad = c->bad };
     if (!cuda_encode(c->g, t, &w, e) || !gpu_download(c->g, bad, c->bad, sizeof *bad, e)) return false;
     if (*bad) return true;
     c->weights += n_rows * n_cols;
     return gpu_download(c->g, dst, c->dst.p, dst_bytes, e);
 }
 
-static encoder_answer encode_rows(block_encoder *b, dtype t, void *dst, const float *src, int64_t n_rows, int64_t n_cols, const float *importance, err *e)
+static encoder_answer encode_rows(block_encoder *b, dtype t, void *dst, const float *src, int64_t n_rows,
+                                  int64_t n_cols, const float *importance, err *e)
 {
     cuda_encoder *c = (cuda_encoder *)b;
     int64_t row_bytes, dst_bytes, src_bytes;
     uint32_t bad = 0;
-    if (!cuda_encode_has(t) || n_rows <= 0 || n_cols <= 0 || !dtype_row_bytes(t, n_cols, &row_bytes) || !mul_i64(row_bytes, n_rows, &dst_bytes) ||
+    if (!cuda_encode_has(t) || n_rows <= 0 || n_cols <= 0 || !dtype_row_bytes(t, n_cols, &row_bytes)
+        || !mul_i64(row_bytes, n_rows, &dst_bytes) ||
         !mul_i64(n_rows, n_cols, &src_bytes) || !mul_i64(src_bytes, sizeof *src, &src_bytes))
         return ENCODER_NOT_HERE;
     if (pthread_mutex_trylock(&c->lock) != 0) return ENCODER_NOT_HERE;

@@ -1,8 +1,9 @@
 // encode: blocks by the text of the plain encoders. See encode.h and ../codec_scalar.h.
 //
-// A thread is a sub-block (Q8_0, Q4_0: a block). Its weights lie in shared memory, a row of SUB + 1 floats, so that the threads of a warp
-// meet in different banks. The search of a sub-block is one thread's from its first operation to its last; then the first thread of a super-block
-// chooses the scales, all take their codes again, and the first packs. No sum crosses threads.
+// A thread is a sub-block (Q8_0, Q4_0: a block). Its weights lie in shared memory, a row of SUB + 1 floats, so that the
+// threads of a warp meet in different banks. The search of a sub-block is one thread's from its first operation to its
+// last; then the first thread of a super-block chooses the scales, all take their codes again, and the first packs. No
+// sum crosses threads.
 #include "../search.inc"
 #include "../codec_scalar.h"
 #include "encode_kernels.h"
@@ -57,7 +58,9 @@ struct q4_k_kind {
     DEV void search(state *s, int j, const float *x, float *weight, bool weighted, float)
     {
         uint8_t *code = s->c.code + 32 * j;
-        if (weighted) s->scale[j] = k4_sub_weighted(code, &s->min[j], &s->sum_w[j], x, weight, k4_sigma2(x - j * (SUB + 1), SUB + 1), weight, TOP);
+        if (weighted)
+            s->scale[j] = k4_sub_weighted(code, &s->min[j], &s->sum_w[j], x, weight,
+                                          k4_sigma2(x - j * (SUB + 1), SUB + 1), weight, TOP);
         else          s->scale[j] = k4_sub_plain(code, &s->min[j], x, weight, TOP);
     }
     DEV bool scales(state *s, block *b, bool weighted)
@@ -110,7 +113,8 @@ template <class K> struct encode_shared {
 // dst: n_groups / SUBS blocks from n_groups * SUB weights, rows of cols
 //   grid: runs of ENCODE_THREADS groups     importance, mean_square: or NULL     bad: set to 1 where a block cannot be encoded
 template <class K> __global__ __launch_bounds__(ENCODE_THREADS)
-void encode_kernel(uint8_t *dst, const float *src, int64_t n_groups, int64_t cols, const float *importance, const float *mean_square, uint32_t *bad)
+void encode_kernel(uint8_t *dst, const float *src, int64_t n_groups, int64_t cols, const float *importance,
+                   const float *mean_square, uint32_t *bad)
 {
     after_previous();
     encode_shared<K> *s = shared_memory<encode_shared<K>>();
@@ -138,7 +142,8 @@ void encode_kernel(uint8_t *dst, const float *src, int64_t n_groups, int64_t col
     __syncthreads();
     const uint8_t *out = reinterpret_cast<const uint8_t *>(s->out);
     const int n_bytes = n / K::SUBS * (int)sizeof(typename K::block);
-    for (int i = t; i < n_bytes; i += ENCODE_THREADS) dst[first / K::SUBS * (int64_t)sizeof(typename K::block) + i] = out[i];
+    for (int i = t; i < n_bytes; i += ENCODE_THREADS)
+        dst[first / K::SUBS * (int64_t)sizeof(typename K::block) + i] = out[i];
     if (!ok) *bad = 1;                  // whoever comes: all write the same
 }
 
@@ -152,12 +157,13 @@ void row_mean_square_kernel(float *mean, const float *src, int64_t n_rows, int64
     if (row < n_rows) mean[row] = row_mean_square(src + row * cols, cols);
 }
 
-// ---- launchers -------------------------------------------------------------------------------------------------------
+// ---- launchers ------------------------------------------------------------------------------------------------------
 
 template <class K> static bool launch_encode(gpu *g, const encode_work *w, const float *mean_square, const char *name, err *e)
 {
     const int64_t n_groups = w->n_rows * (w->cols / K::SUB);
-    return LAUNCH(g, e, name, dims(ceil_div(n_groups, ENCODE_THREADS)), dims(ENCODE_THREADS), sizeof(encode_shared<K>), (encode_kernel<K>))(
+    return LAUNCH(g, e, name, dims(ceil_div(n_groups, ENCODE_THREADS)), dims(ENCODE_THREADS), sizeof(encode_shared<K>),
+                  (encode_kernel<K>))(
         w->dst, w->src, n_groups, w->cols, w->importance, mean_square, w->bad);
 }
 
