@@ -4,6 +4,7 @@
 // llama-imatrix keeps its KV cache in F16.)
 #include "quant/codec.h"
 #include "quant/imatrix.h"
+#include "quant/quantize.h"
 #include "measure/importance.h"
 #include "verify_files.h"
 #include <math.h>
@@ -160,6 +161,44 @@ START_TEST(experts_are_merged_one_by_one)
 }
 END_TEST
 
+// Each token's input is seen by the experts that it is routed to: over all experts the sums are those of the router, which
+// has the same input and sees every token once, times the experts of a token. Gate and up see the same; what comes down is
+// seen by as many.
+START_TEST(experts_see_the_tokens_that_are_routed_to_them)
+{
+    const convert_opts o = { .type = FT_F32 };
+    const char *file = in_scratch("experts.gguf"), *texts[] = { text_path };
+    ck_assert_msg(convert_checkpoint(SOURCE_DIR "/fixtures/tiny-qwen3moe", file, &o, &e), "%s", e.msg);
+    const importance_opts io = { .texts = texts, .n_texts = 1, .chunk = CHUNK, .run = { .device = "cpu", .n_threads = 1 } };
+    ck_assert_msg(importance_compute(file, first, &io, &e), "%s", e.msg);
+    gguf *im = gguf_open(first, &e), *g = gguf_open(file, &e);
+    ck_assert_msg(im && g, "%s", e.msg);
+    const gguf_tensor *up = gguf_find_tensor(g, "blk.0.ffn_up_exps.weight");
+    const int64_t n = up->shape[0], cols = up->shape[2], ff = up->shape[1];
+    int64_t used;
+    ck_assert(gguf_get_i64(g, "qwen3moe.expert_used_count", &used, &e));
+    const float *router = values(im, "blk.0.ffn_gate_inp.weight.in_sum2", cols);
+    const float tokens = *values(im, "blk.0.ffn_gate_inp.weight.counts", 1);
+    const float *gate = values(im, "blk.0.ffn_gate_exps.weight.in_sum2", n * cols);
+    const float *counts = values(im, "blk.0.ffn_gate_exps.weight.counts", n);
+    float all = 0;
+    for (int64_t k = 0; k < n; k++) all += counts[k];
+    ck_assert(tokens > 0 && all == tokens * (float)used);
+    for (int64_t c = 0; c < cols; c++) {
+        double sum = 0;
+        for (int64_t k = 0; k < n; k++) sum += gate[k * cols + c];
+        ck_assert_msg(fabs(sum - (double)used * router[c]) <= 1e-5 * sum, "column %lld: %g and %g", (long long)c, sum, (double)router[c]);
+    }
+    ck_assert(memcmp(gate, values(im, "blk.0.ffn_up_exps.weight.in_sum2", n * cols), (size_t)(n * cols) * sizeof *gate) == 0);
+    ck_assert(memcmp(counts, values(im, "blk.0.ffn_down_exps.weight.counts", n), (size_t)n * sizeof *counts) == 0);
+    values(im, "blk.0.ffn_down_exps.weight.in_sum2", n * ff);
+    gguf_close(im);
+    gguf_close(g);
+    const quantize_opts q = { .type = FT_Q4_K_M, .imatrix = first, .n_threads = 1 };
+    ck_assert_msg(quantize_file(file, second, &q, &e), "%s", e.msg);        // it has all that quantizing needs
+}
+END_TEST
+
 START_TEST(what_cannot_be_used_is_named)
 {
     err why = { 0 };
@@ -188,6 +227,7 @@ int main(void)
     tcase_add_test(t, sums_are_those_of_the_first_layers_input);
     tcase_add_test(t, the_same_bytes_for_any_number_of_threads_and_merging_adds);
     tcase_add_test(t, experts_are_merged_one_by_one);
+    tcase_add_test(t, experts_see_the_tokens_that_are_routed_to_them);
     tcase_add_test(t, what_cannot_be_used_is_named);
     suite_add_tcase(s, t);
     return run_suite(s);
