@@ -36,7 +36,7 @@ def cut_layers(config, n):
         if getattr(text, key, None):
             setattr(text, key, [getattr(text, key)[i] for i in kept])
     if getattr(text, "per_layer_config", None):
-        of_layer = {int(k): v for k, v in text.per_layer_config.items()}
+        of_layer = {int(k): v for k, v in text.to_dict()["per_layer_config"].items()}
         text.per_layer_config = {str(j): of_layer[i] for j, i in enumerate(kept) if i in of_layer}
     text.num_hidden_layers = n
     if getattr(text, "num_kv_shared_layers", 0):
