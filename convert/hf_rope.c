@@ -251,6 +251,20 @@ static bool whole_head(const rope_dict *d, const cJSON *t, const char *where, er
     return value == 1 || err_set(e, ERR_INPUT, "%s: %s: found %g, expected 1", where, key, value);
 }
 
+enum { AT_BYTES = 1200 };
+
+// Of a model with one dictionary: is it one, and where messages say that it is. at: the text, [AT_BYTES].
+static bool name_dict(rope_dict *d, char *at, const cJSON *t, err *e)
+{
+    const char *where = d->where;
+    if (!object_or_null(json_get(t, "rope_parameters"), "rope_parameters", where, e)) return false;
+    if (!object_or_null(json_get(t, "rope_scaling"), "rope_scaling", where, e)) return false;
+    if (!d->own) return true;
+    snprintf(at, AT_BYTES, "%s: %s", where, d->own->string);
+    d->where = at;
+    return true;
+}
+
 // One dictionary for all layers. rope_scaling is the older name of rope_parameters, and takes its place unless it is
 // empty (RotaryEmbeddingConfigMixin.convert_rope_params_to_dict).
 static bool read_llama(hf_config *c, const cJSON *t, const char *where, err *e)
@@ -259,13 +273,8 @@ static bool read_llama(hf_config *c, const cJSON *t, const char *where, err *e)
     const cJSON *params = hf_rope_by_kind(c, t);
     rope_dict    d = { .own = params, .theta = member(t, "rope_theta"), .def_theta = 1e4, .where = where,
                        .original = (double)c->n_ctx };
-    char         at[1200];
-    if (!object_or_null(json_get(t, "rope_parameters"), "rope_parameters", where, e)) return false;
-    if (!object_or_null(json_get(t, "rope_scaling"), "rope_scaling", where, e)) return false;
-    if (params) {
-        snprintf(at, sizeof at, "%s: %s", where, params->string);
-        d.where = at;
-    }
+    char         at[AT_BYTES];
+    if (!name_dict(&d, at, t, e)) return false;
     for (int k = 0; k < N_KINDS; k++)
         if (member(params, hf_kind_names[k]))
             return err_set(e, ERR_INPUT, "%s: %s: found the parameters of one kind of layers, expected those of all",
@@ -328,13 +337,8 @@ static bool read_qwen35(hf_config *c, const cJSON *t, const char *where, err *e)
     hf_kind     *k = &c->kind[KIND_FULL];
     rope_dict    d = { .own = params, .theta = member(t, "rope_theta"), .def_theta = 1e4, .where = where };
     const char  *type;
-    char         at[1200];
-    if (!object_or_null(json_get(t, "rope_parameters"), "rope_parameters", where, e)) return false;
-    if (!object_or_null(json_get(t, "rope_scaling"), "rope_scaling", where, e)) return false;
-    if (params) {
-        snprintf(at, sizeof at, "%s: %s", where, params->string);
-        d.where = at;
-    }
+    char         at[AT_BYTES];
+    if (!name_dict(&d, at, t, e)) return false;
     k->rope_factor = k->rope_partial = 1;
     k->rope_unscaled = true;
     if (!read_type(&d, &type, e) || !read_theta(k, &d, e)) return false;
