@@ -10,6 +10,16 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/hallmark-e2e.XXXXXX")
 cleanup_more() { :; }                   # a script may redefine it
 trap 'cleanup_more; rm -rf "$work"' EXIT
 
+# Four cases of a committed fixture, as many as the gate asks for; one of them is a prompt of several batches.
+four_cases() { gunzip -c "$1" | sed '1s/"cases": *14/"cases":4/; 1p; 2p; 7p; 8p; 12p; d' | gzip > "$2"; }
+# The sanitizers slow a run and look for other things than how many cases are equal.
+if [ "$sanitized" = 1 ] && [ -z "${HALLMARK_E2E_CHECKPOINT:-}" ]; then
+    echo "SMALLER under sanitizers: 4 of 14 cases of each fixture"
+    mkdir "$work/.few" && cp -r "$checkpoint" "$work/.few/" || exit 1
+    for f in "$checkpoint"/fixtures/*.json.gz; do four_cases "$f" "$work/.few/${checkpoint##*/}/fixtures/${f##*/}"; done
+    checkpoint=$work/.few/${checkpoint##*/}
+fi
+
 say()  { echo "- $*"; }
 fail() { echo "FAILED: $*" >&2; [ -s "$work/out" ] && sed 's/^/  stdout: /' "$work/out" | head -n 20 >&2
          [ -s "$work/err" ] && sed "s|^|  stderr: |" "$work/err" | tail -n 20 >&2; exit 1; }
