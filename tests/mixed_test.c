@@ -256,6 +256,22 @@ START_TEST(products_of_experts_and_their_sum)
 }
 END_TEST
 
+// What is no number in any of the three is none in the answer: softplus and e^x do not hide it.
+static void check_decay_of_nan(backend *b, const op *decay)
+{
+    for (int spoilt = 0; spoilt < 3; spoilt++) {
+        float x = 1, a = -1, bias = 1, y = 0, *const values[] = { &x, &a, &bias }, *buffers[] = { &x, &y };
+        *values[spoilt] = NAN;
+        const weight w[] = { { .type = DT_F32, .rows = 1, .cols = 1, .data = &a, .name = "a" },
+                             { .type = DT_F32, .rows = 1, .cols = 1, .data = &bias, .name = "b" } };
+        const op_memory m = { .buffers = buffers, .weights = (weight *)(uintptr_t)w };
+        op one = *decay;
+        one.dim = one.in[0].row = one.out[0].row = 1;
+        mixed_must(b->ops->run(b, &one, 1, &m, &(op_args){ .n = 1 }, &mixed_err));
+        ck_assert(isnan(y));
+    }
+}
+
 // Gates, L2 norms and decays; strides on purpose.
 static void check_small(backend *b)
 {
@@ -294,6 +310,7 @@ static void check_small(backend *b)
         ck_assert(y[t][c] == (float)exp_f64((double)(a[c] * soft)));
         ck_assert(fabs((double)y[t][c] / exp((double)a[c] * log1p(exp((double)v))) - 1) < 1e-5);
     }
+    check_decay_of_nan(b, &decay);
     for (int single = 0; single < 2; single++) {
         op gate = op_new(OP_GATE, 0);
         gate.in[0] = gate.out[0] = (view){ .buf = 1, .row = ROW };
