@@ -632,6 +632,31 @@ START_TEST(keys_that_do_not_fit_are_refused_by_name)
 }
 END_TEST
 
+// What a program may do without is not missing among others of its kind.
+START_TEST(tensors_that_others_of_their_kind_have_are_missed_by_name)
+{
+    static const struct { mixed_kind kind; mixed_nextn nextn; const char *name, *instead, *says; } cases[] = {
+        { MIXED_QWEN35, NEXTN_THERE, "blk.4.nextn.eh_proj.weight", "blk.4.nextn.eh_prok.weight",
+          "tensor 'blk.4.nextn.eh_proj.weight': missing, where 'blk.4." },
+        { MIXED_GEMMA4, NO_NEXTN, "blk.3.attn_v.weight", "blk.3.attn_v.weighu",
+          "tensor 'blk.3.attn_v.weight': missing, where blk.1 has one" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mixed m = mixed_make_with(cases[i].kind, cases[i].nextn);
+        gguf_tensor *t = (gguf_tensor *)(uintptr_t)gguf_find_tensor(m.g, cases[i].name);
+        hparams h;
+        err     e = { 0 };
+        ck_assert_ptr_nonnull(t);
+        const char *own = t->name;
+        t->name = cases[i].instead;
+        ck_assert(!hparams_read(&h, m.g, &e));
+        t->name = own;              // the file's, who frees it
+        ck_assert_msg(e.kind == ERR_INPUT && strstr(e.msg, cases[i].says), "%s", e.msg);
+        mixed_free(&m);
+    }
+}
+END_TEST
+
 // A tensor of experts has three dimensions, in that order.
 START_TEST(experts_of_another_shape_are_refused_by_name)
 {
@@ -688,6 +713,7 @@ int main(void)
     tcase_add_loop_test(t, an_end_within_replayed_steps_is_taken_back_to, 0, MIXED_QWEN35 + 1);
     tcase_add_test(t, keys_that_do_not_fit_are_refused_by_name);
     tcase_add_test(t, experts_of_another_shape_are_refused_by_name);
+    tcase_add_test(t, tensors_that_others_of_their_kind_have_are_missed_by_name);
     tcase_add_test(t, a_plan_counts_states_beside_caches);
     suite_add_tcase(s, t);
     return run_suite(s);
