@@ -311,6 +311,47 @@ static void read_presence(hparams *h, const gguf *g)
     }
 }
 
+// May a layer lack its V, or the factor of its output? Those of a model that may do so together.
+static bool may_lack_v(const hparams *h, int i) { return h->layers[i].has_kv && !h->layers[i].sliding; }
+static bool may_lack_scale(const hparams *h, int i) { return i < h->n_layer; }
+
+// A tensor that such layers have all or none: one that is missing among others is missing.
+static bool check_alike(arch_reader *r, const hparams *h, const char *name, bool (*may_lack)(const hparams *, int))
+{
+    int with = -1, without = -1;
+    for (int i = 0; i < h->n_layer; i++) {
+        if (!may_lack(h, i)) continue;
+        if (has_tensor(r->g, i, name)) with = i;
+        else if (without < 0)          without = i;
+    }
+    if (with < 0 || without < 0) return true;
+    return err_set(r->e, ERR_INPUT, "%s: tensor 'blk.%d.%s': missing, where blk.%d has one", gguf_path(r->g), without,
+                   name, with);
+}
+
+// A block behind the layers is one that predicts further tokens, by what joins it to them, or is not in the file.
+// Otherwise a wrong nextn_predict_layers leaves a layer of the model out without a word.
+static bool check_nextn(arch_reader *r, const hparams *h)
+{
+    static const char joint[] = "nextn.eh_proj.weight";
+    for (int64_t t = 0; h->n_nextn > 0 && t < gguf_n_tensors(r->g); t++) {
+        int block = -1;
+        const char *name = gguf_tensor_at(r->g, t)->name;
+        if (sscanf(name, "blk.%6d.", &block) != 1 || block < h->n_layer || has_tensor(r->g, block, joint)) continue;
+        return err_set(r->e, ERR_INPUT, "%s: tensor 'blk.%d.%s': missing, where '%s' is said to predict further tokens "
+                       "(%s is %d)", gguf_path(r->g), block, joint, name, arch_key_of(r, "nextn_predict_layers"),
+                       h->n_nextn);
+    }
+    return true;
+}
+
+static bool check_presence(arch_reader *r, const hparams *h)
+{
+    if (h->family != ARCH_GEMMA4) return check_nextn(r, h);
+    return check_alike(r, h, "attn_v.weight", may_lack_v)
+        && check_alike(r, h, "layer_output_scale.weight", may_lack_scale);
+}
+
 // head_dim: of layers that no other key speaks of.
 static bool read_sizes(arch_reader *r, hparams *h, int64_t *head_dim)
 {
@@ -364,7 +405,7 @@ bool hparams_read(hparams *h, const gguf *g, err *e)
     h->qk_norm = h->family != ARCH_LLAMA && h->family != ARCH_QWEN2;
     h->layers = calloc((size_t)h->n_layer, sizeof *h->layers);
     if (!h->layers) return err_nomem(e, "layer table", (size_t)h->n_layer * sizeof *h->layers);
-    if (!read_all(&r, h, head_dim)) {
+    if (!read_all(&r, h, head_dim) || !check_presence(&r, h)) {
         hparams_free(h);
         return false;
     }

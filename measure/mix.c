@@ -44,7 +44,8 @@ bool mix_parse_bytes(const char *text, int64_t *bytes)
     };
     char *end = NULL;
     const double v = strtod(text, &end);
-    if (end == text || !isfinite(v) || !(v > 0) || !(v < 1e15)) return false;
+    const bool decimal = strspn(text, "0123456789.eE+") >= (size_t)(end - text);     // no space before it, no 0x
+    if (end == text || !decimal || !isfinite(v) || !(v > 0) || !(v < 1e15)) return false;
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         if (strcmp(end, units[i].unit) != 0 || v * units[i].bytes < 1 || v * units[i].bytes >= 1e15) continue;
         *bytes = (int64_t)(v * units[i].bytes);

@@ -44,6 +44,9 @@ EXP_LOG_FN double exp_f64(double x)
     return x > least ? y : 0.0;
 }
 
+// The same, but NaN stays NaN: for values that nobody has checked.
+EXP_LOG_FN double exp_or_nan_f64(double x) { return x == x ? exp_f64(x) : x; }
+
 // log x within 1 ulp, for finite x >= 2^-1022.
 // x = 2^k m with m in [sqrt(1/2), sqrt(2)), f = m - 1, s = f / (2 + f): log m = 2 artanh s = f - s (f - t), where t = 2 s^2 (1/3 + s^2/5 + s^4/7 + ..).
 // f is exact and s (f - t) small beside it, so that the rounding of s hardly counts.

@@ -83,6 +83,22 @@ static float f32_at(const gguf_tensor *t, int64_t i)
     return v;
 }
 
+// Tokens of each expert. What is no count would become the weight of a whole expert.
+static bool read_counts(const imatrix *m, entry *x, const gguf_tensor *counts, err *e)
+{
+    if (!(x->counts = malloc((size_t)counts->n_elems * sizeof *x->counts)))
+        return err_nomem(e, "the importance matrix", (size_t)counts->n_elems * sizeof *x->counts);
+    x->n_counts = counts->n_elems;
+    for (int64_t i = 0; i < x->n_counts; i++) {
+        const float found = f32_at(counts, i);
+        if (!isfinite(found) || found < 0)
+            return err_set(e, ERR_INPUT, "%s: tensor '%s': count %lld: found %g, expected a finite number, not negative",
+                           m->path, counts->name, (long long)i, (double)found);
+        x->counts[i] = roundf(found);
+    }
+    return true;
+}
+
 static bool read_gguf_entry(imatrix *m, const gguf *g, const gguf_tensor *sums, int64_t stem, err *e)
 {
     char counts_name[LIMIT_NAME_BYTES + 16];
@@ -98,10 +114,7 @@ static bool read_gguf_entry(imatrix *m, const gguf *g, const gguf_tensor *sums, 
     entry *x = add_entry(m, sums->name, stem, sums->n_elems, e);
     if (!x) return false;
     const int64_t cols = sums->n_elems / counts->n_elems;
-    if (!(x->counts = malloc((size_t)counts->n_elems * sizeof *x->counts)))
-        return err_nomem(e, "the importance matrix", (size_t)counts->n_elems * sizeof *x->counts);
-    x->n_counts = counts->n_elems;
-    for (int64_t i = 0; i < x->n_counts; i++) x->counts[i] = roundf(f32_at(counts, i));
+    if (!read_counts(m, x, counts, e)) return false;
     for (int64_t i = 0; i < sums->n_elems; i++) {
         const float count = x->counts[i / cols];
         x->v[i] = count > 0 ? f32_at(sums, i) / count : 1;

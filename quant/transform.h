@@ -17,7 +17,7 @@ typedef struct { int64_t first, groups, each, size; } head_order;      // groups
 
 typedef struct {
     float   add;        // added to every element, in F32 (norms that store w where the file holds 1 + w); 0: nothing
-    bool    neg_exp;    // -e^x of every element, by exp_f64: the same bits on every machine
+    bool    neg_exp;    // -e^x of every element, by exp_or_nan_f64: the same bits on every machine
     // Rows of every `pairs` rows (a head): row i of the first half and row i of the second become neighbours, 2i
     // and 2i + 1 (llama.cpp's llama rotates neighbours, Transformers halves). Even, divides the number of rows; 0: rows
     // stay.
@@ -67,7 +67,7 @@ static inline int64_t transform_source_row(const transform *t, int64_t row)
 // What becomes of n values, in place.
 static inline void transform_values(const transform *t, float *x, int64_t n)
 {
-    for (int64_t i = 0; t->neg_exp && i < n; i++) x[i] = -(float)exp_f64((double)x[i]);
+    for (int64_t i = 0; t->neg_exp && i < n; i++) x[i] = -(float)exp_or_nan_f64((double)x[i]);
     for (int64_t i = 0; t->add != 0 && i < n; i++) x[i] += t->add;
 }
 

@@ -199,6 +199,19 @@ START_TEST(experts_see_the_tokens_that_are_routed_to_them)
 }
 END_TEST
 
+// Counts of experts that are none: a matrix that has them quantizes nothing.
+START_TEST(counts_that_are_none_are_named)
+{
+    static const float bad[] = { NAN, INFINITY, -1 };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        err why = { 0 };
+        write_experts(second, 3, bad[i]);
+        ck_assert(!imatrix_open(second, &why) && why.kind == ERR_INPUT);
+        ck_assert_msg(strstr(why.msg, "tensor 'blk.0.ffn_up_exps.weight.counts': count 0: found "), "%s", why.msg);
+    }
+}
+END_TEST
+
 START_TEST(what_cannot_be_used_is_named)
 {
     err why = { 0 };
@@ -228,6 +241,7 @@ int main(void)
     tcase_add_test(t, the_same_bytes_for_any_number_of_threads_and_merging_adds);
     tcase_add_test(t, experts_are_merged_one_by_one);
     tcase_add_test(t, experts_see_the_tokens_that_are_routed_to_them);
+    tcase_add_test(t, counts_that_are_none_are_named);
     tcase_add_test(t, what_cannot_be_used_is_named);
     suite_add_tcase(s, t);
     return run_suite(s);

@@ -256,6 +256,22 @@ START_TEST(products_of_experts_and_their_sum)
 }
 END_TEST
 
+// What is no number in any of the three is none in the answer: softplus and e^x do not hide it.
+static void check_decay_of_nan(backend *b, const op *decay)
+{
+    for (int spoilt = 0; spoilt < 3; spoilt++) {
+        float x = 1, a = -1, bias = 1, y = 0, *const values[] = { &x, &a, &bias }, *buffers[] = { &x, &y };
+        *values[spoilt] = NAN;
+        const weight w[] = { { .type = DT_F32, .rows = 1, .cols = 1, .data = &a, .name = "a" },
+                             { .type = DT_F32, .rows = 1, .cols = 1, .data = &bias, .name = "b" } };
+        const op_memory m = { .buffers = buffers, .weights = (weight *)(uintptr_t)w };
+        op one = *decay;
+        one.dim = one.in[0].row = one.out[0].row = 1;
+        mixed_must(b->ops->run(b, &one, 1, &m, &(op_args){ .n = 1 }, &mixed_err));
+        ck_assert(isnan(y));
+    }
+}
+
 // Gates, L2 norms and decays; strides on purpose.
 static void check_small(backend *b)
 {
@@ -294,6 +310,7 @@ static void check_small(backend *b)
         ck_assert(y[t][c] == (float)exp_f64((double)(a[c] * soft)));
         ck_assert(fabs((double)y[t][c] / exp((double)a[c] * log1p(exp((double)v))) - 1) < 1e-5);
     }
+    check_decay_of_nan(b, &decay);
     for (int single = 0; single < 2; single++) {
         op gate = op_new(OP_GATE, 0);
         gate.in[0] = gate.out[0] = (view){ .buf = 1, .row = ROW };
@@ -619,6 +636,31 @@ START_TEST(keys_that_do_not_fit_are_refused_by_name)
 }
 END_TEST
 
+// What a program may do without is not missing among others of its kind.
+START_TEST(tensors_that_others_of_their_kind_have_are_missed_by_name)
+{
+    static const struct { mixed_kind kind; mixed_nextn nextn; const char *name, *instead, *says; } cases[] = {
+        { MIXED_QWEN35, NEXTN_THERE, "blk.4.nextn.eh_proj.weight", "blk.4.nextn.eh_prok.weight",
+          "tensor 'blk.4.nextn.eh_proj.weight': missing, where 'blk.4." },
+        { MIXED_GEMMA4, NO_NEXTN, "blk.3.attn_v.weight", "blk.3.attn_v.weighu",
+          "tensor 'blk.3.attn_v.weight': missing, where blk.1 has one" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mixed m = mixed_make_with(cases[i].kind, cases[i].nextn);
+        gguf_tensor *t = (gguf_tensor *)(uintptr_t)gguf_find_tensor(m.g, cases[i].name);
+        hparams h;
+        err     e = { 0 };
+        ck_assert_ptr_nonnull(t);
+        const char *own = t->name;
+        t->name = cases[i].instead;
+        ck_assert(!hparams_read(&h, m.g, &e));
+        t->name = own;              // the file's, who frees it
+        ck_assert_msg(e.kind == ERR_INPUT && strstr(e.msg, cases[i].says), "%s", e.msg);
+        mixed_free(&m);
+    }
+}
+END_TEST
+
 // A tensor of experts has three dimensions, in that order.
 START_TEST(experts_of_another_shape_are_refused_by_name)
 {
@@ -675,6 +717,7 @@ int main(void)
     tcase_add_loop_test(t, an_end_within_replayed_steps_is_taken_back_to, 0, MIXED_QWEN35 + 1);
     tcase_add_test(t, keys_that_do_not_fit_are_refused_by_name);
     tcase_add_test(t, experts_of_another_shape_are_refused_by_name);
+    tcase_add_test(t, tensors_that_others_of_their_kind_have_are_missed_by_name);
     tcase_add_test(t, a_plan_counts_states_beside_caches);
     suite_add_tcase(s, t);
     return run_suite(s);

@@ -219,6 +219,7 @@ START_TEST(test_sizes_in_words)
     ck_assert(mix_parse_bytes("1.5GB", &n) && n == 1500000000);
     ck_assert(mix_parse_bytes("7B", &n) && n == 7);
     ck_assert(!mix_parse_bytes("24", &n) && !mix_parse_bytes("GiB", &n) && !mix_parse_bytes("-1GB", &n));
+    ck_assert(!mix_parse_bytes(" 24GiB", &n) && !mix_parse_bytes("0x10GiB", &n));
     ck_assert(!mix_parse_bytes("nanGB", &n) && !mix_parse_bytes("1e300GB", &n) && !mix_parse_bytes("0B", &n));
 }
 END_TEST

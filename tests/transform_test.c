@@ -357,6 +357,9 @@ START_TEST(test_values)
     memcpy(y, x, sizeof y);
     transform_values(&one, y, 7);
     for (int i = 0; i < 7; i++) ck_assert_float_eq(y[i], x[i] + 1.0f);
+    y[0] = NAN;             // stays, to be refused
+    transform_values(&neg, y, 1);
+    ck_assert(isnan(y[0]));
     ck_assert(transform_is_none(&(transform){ 0 }) && !transform_is_none(&neg) && !transform_is_none(&one));
     ck_assert(!transform_is_none(&(transform){ .cols = { 0, 2, 3, 1 } }));
     ck_assert(!transform_is_none(&(transform){ .take = 1, .of = 2 }));

@@ -60,9 +60,9 @@ __global__ __launch_bounds__(DECAY_THREADS) void decay_kernel(gpu_decay k, int64
     if (at >= n) return;
     const int64_t t = at / k.dim, i = at % k.dim;
     const float x = k.x[t * k.x_row + i] + __ldg(k.bias + i);
-    const float plus = x > 20.0f ? x : (float)log_f64(1.0 + exp_f64((double)x));
+    const float plus = !(x <= 20.0f) ? x : (float)log_f64(1.0 + exp_f64((double)x));
     const float g = __ldg(k.a + i) * plus * k.scale;
-    k.y[t * k.y_row + i] = (float)exp_f64((double)g);
+    k.y[t * k.y_row + i] = (float)exp_or_nan_f64((double)g);
 }
 
 // ---- the delta rule -------------------------------------------------------------------------------------------------
