@@ -92,8 +92,8 @@ static bool read_counts(const imatrix *m, entry *x, const gguf_tensor *counts, e
     for (int64_t i = 0; i < x->n_counts; i++) {
         const float found = f32_at(counts, i);
         if (!isfinite(found) || found < 0)
-            return err_set(e, ERR_INPUT, "%s: tensor '%s': count %lld: found %g, expected a finite number, not negative",
-                           m->path, counts->name, (long long)i, (double)found);
+            return err_set(e, ERR_INPUT, "%s: tensor '%s': count %lld: found %g, expected a finite number, not "
+                           "negative", m->path, counts->name, (long long)i, (double)found);
         x->counts[i] = roundf(found);
     }
     return true;
