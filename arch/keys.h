@@ -7,6 +7,9 @@
 
 #include "../formats/gguf.h"
 
+// What the runtime's operations hold (runtime/op.h): experts that a token goes to, taps of a convolution.
+enum { LIMIT_EXPERTS_USED = 64, LIMIT_TAPS = 16 };
+
 #define DEFAULT_ROPE_SCALING_TYPE "linear"      // of "<arch>.rope.scaling.type"; the factor counts then
 
 typedef enum {

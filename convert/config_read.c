@@ -1,6 +1,7 @@
 // Single values of a config.json: see config_read.h.
 #include "config_read.h"
 
+#include "../arch/keys.h"
 #include "../formats/checked.h"
 #include "../formats/json.h"
 
@@ -69,6 +70,9 @@ bool config_kv_heads_check(int64_t n_head, int64_t n_head_kv, const char *where,
 
 bool config_experts_check(int64_t n_expert, int64_t n_used, const char *used_key, const char *where, err *e)
 {
+    if (n_used > LIMIT_EXPERTS_USED)
+        return err_set(e, ERR_INPUT, "%s: %s: found %lld, expected at most %d", where, used_key, (long long)n_used,
+                       LIMIT_EXPERTS_USED);
     if (n_used <= n_expert) return true;
     return err_set(e, ERR_INPUT, "%s: %s: found %lld, expected at most the %lld experts", where, used_key,
                    (long long)n_used, (long long)n_expert);

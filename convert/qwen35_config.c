@@ -4,6 +4,7 @@
 // Defaults and what is refused: Qwen3_5TextConfig and Qwen3_5MoeTextConfig of Transformers 5.24.
 #include "qwen35_config.h"
 
+#include "../arch/keys.h"
 #include "../formats/json.h"
 #include "config_read.h"
 #include "hf_rope.h"
@@ -32,7 +33,7 @@ static const int_row int_rows[] = {
     { "num_key_value_heads",     FIELD(kind[KIND_FULL].n_head_kv),   1, 1 << 12,          4,      2 },
     { "head_dim",                FIELD(kind[KIND_FULL].head_dim),    2, 1 << 16,          256,    256 },
     { "max_position_embeddings", FIELD(n_ctx),                       1, INT32_MAX,        32768,  32768 },
-    { "linear_conv_kernel_dim",  FIELD(delta.conv_kernel),           2, 64,               4,      4 },
+    { "linear_conv_kernel_dim",  FIELD(delta.conv_kernel),           2, LIMIT_TAPS,       4,      4 },
     { "linear_key_head_dim",     FIELD(delta.key_dim),               1, 1 << 12,          128,    128 },
     { "linear_value_head_dim",   FIELD(delta.value_dim),             1, 1 << 12,          128,    128 },
     { "linear_num_key_heads",    FIELD(delta.n_key_head),            1, 1 << 12,          16,     16 },

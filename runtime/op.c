@@ -1,5 +1,8 @@
 // op: see op.h.
 #include "op.h"
+#include "../arch/keys.h"
+
+_Static_assert((int)OP_SLOTS == LIMIT_EXPERTS_USED && (int)OP_TAPS == LIMIT_TAPS, "files and operations hold as much");
 
 static const char *const names[N_OP_KINDS] = {
     [OP_EMBED] = "embed", [OP_NORM] = "norm", [OP_LINEAR] = "linear", [OP_ADD] = "add", [OP_MUL] = "mul", [OP_SCALE] = "scale", [OP_ACT] = "act",
