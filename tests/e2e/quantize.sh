@@ -4,8 +4,15 @@
 run_hm 0 convert "$checkpoint" -o "$work/bf16.gguf" --type bf16
 run_hm 0 convert "$checkpoint" -o "$work/f32.gguf" --type f32
 
+types="q8_0 q4_0 q4_1 q5_0 q5_1 q2_k q3_k_s q3_k_m q3_k_l q4_k_s q4_k_m q5_k_s q5_k_m q6_k f16"
+on_device="q8_0 q4_k_m q5_k_m" n_text=3000
+if [ "$sanitized" = 1 ]; then
+    types="q8_0 q5_1 q3_k_m q4_k_m" on_device=q5_k_m n_text=800
+    echo "SMALLER under sanitizers: both ways of 4 of 15 types, --device of one of three, calibration on $n_text bytes of text"
+fi
+
 say "every type: straight from the checkpoint and by way of BF16 gives the same tensors; derive proves both from both sources"
-for t in q8_0 q4_0 q4_1 q5_0 q5_1 q2_k q3_k_s q3_k_m q3_k_l q4_k_s q4_k_m q5_k_s q5_k_m q6_k f16; do
+for t in $types; do
     run_hm 0 convert "$checkpoint" -o "$work/straight.gguf" --type $t
     run_hm 0 quantize "$work/bf16.gguf" -o "$work/twice.gguf" --type $t
     for f in straight twice; do
@@ -62,7 +69,7 @@ run_hm 2 quantize "$work/bf16.gguf" --type q4_k_m; err_has "-o OUT.gguf is missi
 run_hm 3 quantize "$work/o.gguf" -o "$work/p.gguf" --type q8_0; err_has "cannot come back"
 
 say "--device: blocks that a GPU encodes are the CPU's; where none answers, cuda is an error of the system and auto is the CPU"
-for t in q8_0 q4_k_m q5_k_m; do
+for t in $on_device; do
     run_hm 0 quantize "$work/bf16.gguf" -o "$work/cpu.gguf" --type $t --device cpu
     run_hm 0 quantize "$work/bf16.gguf" -o "$work/dev.gguf" --type $t --device auto
     cmp -s "$work/cpu.gguf" "$work/dev.gguf" || fail "$t: quantize --device auto gives other bytes"
@@ -84,7 +91,7 @@ else
 fi
 
 say "effort and calibration: other bytes of the same size, the metadata says so, both ways give the same, derive proves them"
-head -c 3000 "$root/LICENSE" > "$work/text"; export TMPDIR=$work
+head -c $n_text "$root/LICENSE" > "$work/text"; export TMPDIR=$work
 run_hm 0 quantize "$work/bf16.gguf" -o "$work/reference.gguf" --type q4_k_m
 for how in "--effort 1" "--calibrate $work/text"; do
     run_hm 0 convert "$checkpoint" -o "$work/straight.gguf" --type q4_k_m $how
@@ -139,7 +146,7 @@ for c in "quantize $work/bf16.gguf" "convert $checkpoint"; do
     run_hm 2 $c -o "$work/text" --type q4_k_m --calibrate "$work/text"; err_has "would replace"
     run_hm 2 $c -o /dev/null --type q4_k_m --imatrix /dev/null; err_has "would replace"       # before what the place itself is refused for
 done
-[ "$(stat -c %s "$work/text")" = 3000 ] || fail "the text was replaced"
+[ "$(stat -c %s "$work/text")" = $n_text ] || fail "the text was replaced"
 [ -z "$(ls "$work" | grep hallmark-)" ] || fail "a calibration left files behind"
 say "convert takes the same options: straight from the checkpoint, the bytes of convert to BF16 and quantize"
 for o in "--tensor-type blk\.[0-3]\..*=q8_0 --tensor-type ffn_down=q6_k" "--embedding-type q5_1 --output-type q8_0" --pure "--type q3_k_m --pure --tensor-type attn_v=f16"; do
