@@ -376,7 +376,7 @@ START_TEST(what_does_not_fit_is_said_before_loading)
     plant("none", 0, 77);
     failing.memory = full_memory;
     for (int i = 0; i < 2; i++) {       // what is needed only when it runs is no room for a model
-        memory_left = i ? (size_t)102 << 20 : 1 << 20;
+        memory_left = i ? (size_t)103 << 20 : 1 << 20;
         why = (err){ 0 };
         ck_assert_ptr_null(session_new(m, &o, &why));
         ck_assert_msg(strstr(why.msg, "does not fit") && strstr(why.msg, i ? "room for them 1.0 MiB" : "room for them 0.0 MiB"), "%s", why.msg);
