@@ -295,6 +295,9 @@ static bool has_tensor(const gguf *g, int layer, const char *name)
     return gguf_find_tensor(g, full) != NULL;
 }
 
+// Gemma 4's layers of full attention, as far as they compute their own keys.
+static bool may_lack_v(const layer_shape *l) { return l->has_kv && !l->sliding; }
+
 // What a layer has beside its matrices, by its tensors.
 static void read_presence(hparams *h, const gguf *g)
 {
@@ -305,22 +308,18 @@ static void read_presence(hparams *h, const gguf *g)
         l->ffn_bias = h->family == ARCH_LLAMA && has_tensor(g, i, "ffn_gate.bias");
         // A full-attention layer of Gemma 4 may leave V out: it is K's projection then (attention_k_eq_v). Elsewhere
         // a missing V is a missing tensor.
-        const bool may = h->family == ARCH_GEMMA4 && l->has_kv && !l->sliding && gguf_n_tensors(g) > 0;
-        l->k_is_v = may && !has_tensor(g, i, "attn_v.weight");
+        const bool may = h->family == ARCH_GEMMA4 && gguf_n_tensors(g) > 0;
+        l->k_is_v = may && may_lack_v(l) && !has_tensor(g, i, "attn_v.weight");
         l->experts_fused = h->n_expert > 0 && has_tensor(g, i, "ffn_gate_up_exps.weight");
     }
 }
 
-// May a layer lack its V, or the factor of its output? Those of a model that may do so together.
-static bool may_lack_v(const hparams *h, int i) { return h->layers[i].has_kv && !h->layers[i].sliding; }
-static bool may_lack_scale(const hparams *h, int i) { return i < h->n_layer; }
-
-// A tensor that such layers have all or none: one that is missing among others is missing.
-static bool check_alike(arch_reader *r, const hparams *h, const char *name, bool (*may_lack)(const hparams *, int))
+// A tensor that these layers (NULL: all) have together or not at all: one that is missing among others is missing.
+static bool check_alike(arch_reader *r, const hparams *h, const char *name, bool (*which)(const layer_shape *))
 {
     int with = -1, without = -1;
     for (int i = 0; i < h->n_layer; i++) {
-        if (!may_lack(h, i)) continue;
+        if (which && !which(&h->layers[i])) continue;
         if (has_tensor(r->g, i, name)) with = i;
         else if (without < 0)          without = i;
     }
@@ -349,7 +348,7 @@ static bool check_presence(arch_reader *r, const hparams *h)
 {
     if (h->family != ARCH_GEMMA4) return check_nextn(r, h);
     return check_alike(r, h, "attn_v.weight", may_lack_v)
-        && check_alike(r, h, "layer_output_scale.weight", may_lack_scale);
+        && check_alike(r, h, "layer_output_scale.weight", NULL);
 }
 
 // head_dim: of layers that no other key speaks of.

@@ -151,7 +151,20 @@ const tensor_table *tensor_table_of(const char *arch)
     return NULL;
 }
 
+int64_t tensor_rows_count(const tensor_row *rows)
+{
+    int64_t n = 0;
+    while (rows[n].name) n++;
+    return n;
+}
+
 // ---- names ---------------------------------------------------------------------------------------------------------
+
+void tensor_row_name(const tensor_row *r, int64_t block, char name[TENSOR_NAME_BYTES])
+{
+    if (block < 0) snprintf(name, TENSOR_NAME_BYTES, "%s", r->name);
+    else           snprintf(name, TENSOR_NAME_BYTES, "blk.%lld.%s", (long long)block, r->name);
+}
 
 // "blk.N.rest" with a plain decimal N; NULL if it is not that.
 static const char *split_block(const char *name, int64_t *block)
@@ -261,20 +274,12 @@ static bool add_entry(const model_sizes *m, const tensor_row *r, int64_t block, 
 {
     *t = (tensor_entry){ .row = r, .block = block, .n_elems = 1 };
     t->n_dims = tensor_row_shape(r, m, block, t->shape);
-    if (block < 0) snprintf(t->name, sizeof t->name, "%s", r->name);
-    else           snprintf(t->name, sizeof t->name, "blk.%lld.%s", (long long)block, r->name);
+    tensor_row_name(r, block, t->name);
     for (int d = 0; d < t->n_dims; d++)
         if (t->shape[d] < 1 || !mul_i64(t->n_elems, t->shape[d], &t->n_elems))
             return err_set(e, ERR_INPUT, "tensor '%s': found a dimension of %lld, expected a size that fits", t->name,
                            (long long)t->shape[d]);
     return true;
-}
-
-static int64_t count_rows(const tensor_row *r)
-{
-    int64_t n = 0;
-    while (r[n].name) n++;
-    return n;
 }
 
 static bool add_rows(const model_sizes *m, const tensor_row *r, int64_t block, tensor_entry *list, int64_t *n, err *e)
@@ -292,7 +297,7 @@ bool tensors_list(const model_sizes *m, tensor_entry **list, int64_t *n, err *e)
     *list = NULL;
     *n = 0;
     if (!t) return err_set(e, ERR_INPUT, "general.architecture: found '%s', whose tensors are not known", m->arch);
-    const size_t room = (size_t)(count_rows(t->model) + m->n_block * count_rows(t->block));
+    const size_t room = (size_t)(tensor_rows_count(t->model) + m->n_block * tensor_rows_count(t->block));
     *list = calloc(room, sizeof **list);
     if (!*list) return err_nomem(e, "the list of tensors", room * sizeof **list);
     bool ok = add_rows(m, t->model, -1, *list, n, e);
@@ -308,7 +313,7 @@ static bool add_to(int64_t *sum, int64_t n, err *e)
     return add_i64(*sum, n, sum) || err_set(e, ERR_INPUT, "found more parameters than 63 bits count");
 }
 
-bool tensors_count_one(const model_sizes *m, const tensor_entry *t, tensor_counts *c, err *e)
+static bool count_tensor(const model_sizes *m, const tensor_entry *t, tensor_counts *c, err *e)
 {
     const bool mtp = t->block >= 0 && m->block[t->block].mtp;
     const bool lookup = t->row->role == ROLE_LOOKUP && !(m->tied && t->row->shape[1] == SIZE_EMBD);
@@ -320,14 +325,10 @@ bool tensors_count_one(const model_sizes *m, const tensor_entry *t, tensor_count
     return add_to(&c->active, active, e);
 }
 
-bool tensors_count(const model_sizes *m, tensor_counts *c, err *e)
+bool tensors_count(const model_sizes *m, const tensor_entry *list, int64_t n, tensor_counts *c, err *e)
 {
-    tensor_entry *list;
-    int64_t       n;
     *c = (tensor_counts){ 0 };
-    if (!tensors_list(m, &list, &n, e)) return false;
-    bool ok = true;
-    for (int64_t i = 0; ok && i < n; i++) ok = tensors_count_one(m, &list[i], c, e);
-    free(list);
-    return ok;
+    for (int64_t i = 0; i < n; i++)
+        if (!count_tensor(m, &list[i], c, e)) return false;
+    return true;
 }

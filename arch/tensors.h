@@ -89,6 +89,11 @@ typedef struct {
 typedef struct { const char *arch; const tensor_row *model, *block; } tensor_table;     // ends with a row without name
 
 const tensor_table *tensor_table_of(const char *arch);      // NULL: an architecture that is not known
+int64_t tensor_rows_count(const tensor_row *rows);          // of a table's `model` or `block`
+
+enum { TENSOR_NAME_BYTES = 64 };
+// The name in a file: the row's own, behind "blk.N." where block is not -1.
+void tensor_row_name(const tensor_row *r, int64_t block, char name[TENSOR_NAME_BYTES]);
 
 // The row of a tensor's whole name, NULL if there is none; *block: its block, -1: of the whole model.
 const tensor_row *tensor_row_find(const tensor_table *t, const char *name, int64_t *block);
@@ -110,8 +115,6 @@ bool tensor_role_is_f32(tensor_role role);
 
 // ---- a whole model -------------------------------------------------------------------------------------------------
 
-enum { TENSOR_NAME_BYTES = 64 };
-
 typedef struct {
     char              name[TENSOR_NAME_BYTES];
     const tensor_row *row;
@@ -131,9 +134,8 @@ typedef struct {
     int64_t mtp;            // in blocks that guess
 } tensor_counts;
 
-// Zeroes c and counts what tensors_list gives.
-bool tensors_count(const model_sizes *m, tensor_counts *c, err *e);
-// Adds one tensor. Of m it looks at tied, n_expert, n_expert_used and block[].mtp alone.
-bool tensors_count_one(const model_sizes *m, const tensor_entry *t, tensor_counts *c, err *e);
+// Of a list of n tensors: those of tensors_list, or of a file. Of m it looks at tied, n_expert, n_expert_used and
+// block[].mtp alone.
+bool tensors_count(const model_sizes *m, const tensor_entry *list, int64_t n, tensor_counts *c, err *e);
 
 #endif

@@ -16,7 +16,7 @@ typedef struct {
     char       kv_text[KV_TEXT];
     int64_t    memory;                      // 0: nobody asked
     int64_t    contexts[MAX_CONTEXTS];
-    plan_cache cache[MAX_CONTEXTS];
+    memory_plan cache[MAX_CONTEXTS];
     int        n_contexts;
     type_row  *rows;                        // owned: [n_rows], of the types of the table, or of the file's own
     int        n_rows;
@@ -85,9 +85,9 @@ static bool plan_rows(shown_plan *s, err *e)
 // All that a context of this type takes; sizes of a hostile config may be more than 63 bits together.
 static int64_t all_bytes(const shown_plan *s, const type_row *r, int context)
 {
-    const plan_cache *c = &s->cache[context];
+    const memory_plan *c = &s->cache[context];
     int64_t all;
-    return add_i64(r->weights, c->kv, &all) && add_i64(all, c->state, &all) ? all : INT64_MAX;
+    return add_i64(r->weights, c->kv_bytes, &all) && add_i64(all, c->state_bytes, &all) ? all : INT64_MAX;
 }
 
 // ---- text ----------------------------------------------------------------------------------------------------------
@@ -136,15 +136,15 @@ static bool caches_text(const shown_plan *s)
     table t;
     table_begin(&t, header);
     for (int i = 0; i < s->n_contexts; i++) {
-        const plan_cache *c = &s->cache[i];
+        const memory_plan *c = &s->cache[i];
         char text[32];
         table_cell(&t, "%lld", (long long)s->contexts[i]);
-        table_cell(&t, "%s", human_bytes(c->kv, text));
-        table_cell(&t, "%s", c->state ? human_bytes(c->state, text) : "-");
-        table_cell(&t, "%s", human_bytes(c->kv_unshared, text));
-        table_cell(&t, "%s", human_bytes(c->kv_plain, text));
-        table_cell(&t, "%.0f %%", 100 * saved(c->kv, c->kv_unshared));
-        table_cell(&t, "%.0f %%", 100 * saved(c->kv, c->kv_plain));
+        table_cell(&t, "%s", human_bytes(c->kv_bytes, text));
+        table_cell(&t, "%s", c->state_bytes ? human_bytes(c->state_bytes, text) : "-");
+        table_cell(&t, "%s", human_bytes(c->kv_bytes_unshared, text));
+        table_cell(&t, "%s", human_bytes(c->kv_bytes_plain, text));
+        table_cell(&t, "%.0f %%", 100 * saved(c->kv_bytes, c->kv_bytes_unshared));
+        table_cell(&t, "%.0f %%", 100 * saved(c->kv_bytes, c->kv_bytes_plain));
     }
     printf("\nCache in %s\n", s->kv_text);
     return table_print(&t, stdout);
@@ -226,17 +226,17 @@ static void contexts_json(json_out *j, const shown_plan *s)
     json_key(j, "memory");
     json_open(j, '[');
     for (int i = 0; i < s->n_contexts; i++) {
-        const plan_cache *c = &s->cache[i];
+        const memory_plan *c = &s->cache[i];
         json_open(j, '{');
         int_json(j, "positions", s->contexts[i]);
-        int_json(j, "kv_bytes", c->kv);
-        int_json(j, "state_bytes", c->state);
-        int_json(j, "kv_bytes_unshared", c->kv_unshared);
-        int_json(j, "kv_bytes_plain", c->kv_plain);
+        int_json(j, "kv_bytes", c->kv_bytes);
+        int_json(j, "state_bytes", c->state_bytes);
+        int_json(j, "kv_bytes_unshared", c->kv_bytes_unshared);
+        int_json(j, "kv_bytes_plain", c->kv_bytes_plain);
         json_key(j, "saved_by_sharing");
-        json_num(j, saved(c->kv, c->kv_unshared), 6);
+        json_num(j, saved(c->kv_bytes, c->kv_bytes_unshared), 6);
         json_key(j, "saved");
-        json_num(j, saved(c->kv, c->kv_plain), 6);
+        json_num(j, saved(c->kv_bytes, c->kv_bytes_plain), 6);
         json_close(j, '}');
     }
     json_close(j, ']');

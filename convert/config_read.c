@@ -84,18 +84,18 @@ static bool is_name(const cJSON *v, const char *name)
     return s && strcmp(s, name) == 0;
 }
 
-bool config_layer_types(int32_t *sliding, int64_t n_layer, const cJSON *types, bool old_names, const char *where,
-                        err *e)
+bool config_layer_types(int32_t *marked, const char *mark, int64_t n_layer, const cJSON *types, bool old_names,
+                        const char *where, err *e)
 {
     int64_t i = 0;
     if (!cJSON_IsArray(types) || cJSON_GetArraySize(types) != n_layer)
         return err_set(e, ERR_INPUT, "%s: layer_types: expected an array of %lld names", where, (long long)n_layer);
     for (const cJSON *it = types->child; it; it = it->next, i++) {
         const char *s = cJSON_GetStringValue(it);
-        sliding[i] = is_name(it, "sliding_attention");
-        if (sliding[i] || is_name(it, "full_attention") || (old_names && is_name(it, "attention"))) continue;
-        return err_set(e, ERR_INPUT, "%s: layer_types: layer %lld: found '%.40s', expected 'sliding_attention' or "
-                       "'full_attention'", where, (long long)i, s ? s : "no string");
+        marked[i] = is_name(it, mark);
+        if (marked[i] || is_name(it, "full_attention") || (old_names && is_name(it, "attention"))) continue;
+        return err_set(e, ERR_INPUT, "%s: layer_types: layer %lld: found '%.40s', expected '%s' or "
+                       "'full_attention'", where, (long long)i, s ? s : "no string", mark);
     }
     return true;
 }

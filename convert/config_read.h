@@ -43,8 +43,9 @@ bool config_kv_heads_check(int64_t n_head, int64_t n_head_kv, const char *where,
 // used_key: of the number that a token goes through.
 bool config_experts_check(int64_t n_expert, int64_t n_used, const char *used_key, const char *where, err *e);
 
-// layer_types into sliding [n_layer]: 1 for 'sliding_attention', 0 for 'full_attention' (old_names: or 'attention').
-bool config_layer_types(int32_t *sliding, int64_t n_layer, const cJSON *types, bool old_names, const char *where,
-                        err *e);
+// layer_types into marked [n_layer]: 1 for the kind `mark` ("sliding_attention", "linear_attention"), 0 for
+// 'full_attention' (old_names: or 'attention').
+bool config_layer_types(int32_t *marked, const char *mark, int64_t n_layer, const cJSON *types, bool old_names,
+                        const char *where, err *e);
 
 #endif

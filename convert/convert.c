@@ -1,5 +1,6 @@
 #include "convert.h"
 
+#include "../arch/keys.h"
 #include "../formats/checkpoint.h"
 #include "../formats/claims.h"
 #include "../formats/file_map.h"
@@ -376,24 +377,16 @@ static bool derive_job(const job *j, const gguf *art, const derive_opts *o, err 
 }
 
 // Blocks that guess further tokens; 0: the file has none, or they were left out.
-static int64_t mtp_of_artifact(const gguf *art, const char *arch)
+static int64_t mtp_of_artifact(const gguf *art)
 {
-    err     ignored = { 0 };
-    int64_t n = 0;
-    char    key[80];
-    snprintf(key, sizeof key, "%s.nextn_predict_layers", arch);
-    return gguf_get_i64_or(art, key, 0, &n, &ignored) ? n : 0;
-}
-
-// Of any architecture: the artifact is compared with the folder's family only later.
-static bool leaves_out_mtp(const gguf *art)
-{
-    return mtp_of_artifact(art, "qwen35") == 0 && mtp_of_artifact(art, "qwen35moe") == 0;
+    err        ignored = { 0 };
+    arch_facts f;
+    return arch_facts_read(&f, art, &ignored) ? f.n_layer - f.first_mtp : 0;
 }
 
 bool convert_derives(const gguf *art, const char *hf_dir, const derive_opts *o, err *e)
 {
-    const convert_opts c = { .imatrix = o->imatrix, .progress = o->progress, .no_mtp = leaves_out_mtp(art) };
+    const convert_opts c = { .imatrix = o->imatrix, .progress = o->progress, .no_mtp = mtp_of_artifact(art) == 0 };
     job j = { .dir = hf_dir, .o = &c };
     const bool ok = open_folder(&j, e) && tensor_map_build(&j.map, j.checkpoint, &j.config, o->progress, e) && derive_job(&j, art, o, e);
     close_job(&j);
@@ -405,7 +398,7 @@ bool convert_proves(const gguf *art, const char *hf_dir, const convert_opts *o, 
     const derive_opts d = { .effort = o->effort, .n_threads = o->n_threads, .progress = o->progress, .found = found };
     convert_opts quiet = *o;                // what the plan has to say was said when the file was made
     quiet.progress = NULL;
-    quiet.no_mtp = leaves_out_mtp(art);
+    quiet.no_mtp = mtp_of_artifact(art) == 0;
     job j = { .dir = hf_dir, .o = &quiet, .type = file_type_of(o->type) };
     if (!j.type) return err_set(e, ERR_USAGE, "unknown file type %d", (int)o->type);
     bool ok = open_folder(&j, e) && tensor_map_build(&j.map, j.checkpoint, &j.config, NULL, e) && allocate(&j, e);
@@ -424,7 +417,7 @@ bool convert_config_agrees(const gguf *g, const cJSON *config, err *e)
     if (ok) {
         hparam_list l = { .arch = c->arch->family->arch };
         // A file may go without the block that guesses, and have one that the config is silent about: nobody runs it.
-        const int64_t n_mtp = c->arch->family->mtp ? mtp_of_artifact(g, l.arch) : 0;
+        const int64_t n_mtp = c->arch->family->mtp ? mtp_of_artifact(g) : 0;
         c->n_mtp = n_mtp == 1 ? 1 : 0;
         c->arch->family->hparams(c, &l);
         ok = hparams_agree(&l, g, e);

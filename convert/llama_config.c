@@ -180,7 +180,7 @@ static bool read_qwen_layers(hf_config *c, const cJSON *t, const char *where, er
     if (!config_not_null(t, "max_window_layers", where, e)) return false;
     if (!json_i64_or(t, "max_window_layers", 0, INT32_MAX, 28, &first, where, e)) return false;
     if (!on) c->window = 0;
-    if (types) return config_layer_types(c->sliding, c->n_layer, types, false, where, e);
+    if (types) return config_layer_types(c->sliding, "sliding_attention", c->n_layer, types, false, where, e);
     for (int64_t i = 0; i < c->n_layer; i++) c->sliding[i] = c->window > 0 && i >= first;
     return true;
 }
@@ -200,7 +200,7 @@ static bool read_alike_layers(hf_config *c, const cJSON *t, const char *where, e
 {
     const cJSON *types = json_get(t, "layer_types");
     const bool   sliding = c->window > 0;
-    if (types && !config_layer_types(c->sliding, c->n_layer, types, false, where, e)) return false;
+    if (types && !config_layer_types(c->sliding, "sliding_attention", c->n_layer, types, false, where, e)) return false;
     for (int64_t i = 0; i < c->n_layer; i++) {
         if (types && c->sliding[i] != sliding)
             return err_set(e, ERR_INPUT,

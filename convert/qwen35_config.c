@@ -11,7 +11,6 @@
 
 #include <math.h>
 #include <stddef.h>
-#include <string.h>
 
 // ---- plain numbers -------------------------------------------------------------------------------------------------
 
@@ -99,27 +98,12 @@ static bool read_scalars(hf_config *c, const cJSON *root, const cJSON *t, const 
 
 // ---- which layers have a delta net ---------------------------------------------------------------------------------
 
-static bool read_types(hf_config *c, const cJSON *types, const char *where, err *e)
-{
-    int64_t i = 0;
-    if (!cJSON_IsArray(types) || cJSON_GetArraySize(types) != c->n_layer)
-        return err_set(e, ERR_INPUT, "%s: layer_types: expected an array of %lld names", where, (long long)c->n_layer);
-    for (const cJSON *it = types->child; it; it = it->next, i++) {
-        const char *s = cJSON_GetStringValue(it);
-        c->recurrent[i] = s && strcmp(s, "linear_attention") == 0;
-        if (c->recurrent[i] || (s && strcmp(s, "full_attention") == 0)) continue;
-        return err_set(e, ERR_INPUT, "%s: layer_types: layer %lld: found '%.40s', expected 'linear_attention' or "
-                       "'full_attention'", where, (long long)i, s ? s : "no string");
-    }
-    return true;
-}
-
 // layer_types, or else every full_attention_interval-th layer has attention.
 static bool read_layers(hf_config *c, const cJSON *t, const char *where, err *e)
 {
     const cJSON *types = json_get(t, "layer_types");
     if (!json_i64_or(t, "full_attention_interval", 1, LIMIT_LAYERS, 4, &c->delta.full_interval, where, e)) return false;
-    if (types && !read_types(c, types, where, e)) return false;
+    if (types && !config_layer_types(c->recurrent, "linear_attention", c->n_layer, types, false, where, e)) return false;
     for (int64_t i = 0; i < c->n_layer; i++) {
         if (!types) c->recurrent[i] = (i + 1) % c->delta.full_interval != 0;
         c->kind[KIND_FULL].n_layers += !c->recurrent[i];

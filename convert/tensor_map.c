@@ -87,8 +87,7 @@ static bool add_slot(tensor_map *m, const slot_table *table, const st *s, const 
     mapped_tensor   *t = &m->t[m->n++];
     t->where = where_text(f->path, x->name, sl->n_parts - 1);
     if (!t->where) return err_nomem(e, "a tensor's name", strlen(x->name));
-    if (sl->block < 0) snprintf(t->name, sizeof t->name, "%s", sl->row->name);
-    else               snprintf(t->name, sizeof t->name, "blk.%lld.%s", (long long)sl->block, sl->row->name);
+    tensor_row_name(sl->row, sl->block, t->name);
     t->src = (tensor_source){ .where = t->where, .type = x->type, .data = x->data, .fd = f->fd, .off = x->off };
     t->src.change = change_transform(sl->rule, table->c, sl->block);
     t->role = sl->row->role;

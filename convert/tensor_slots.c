@@ -11,20 +11,13 @@
 
 // ---- the table -----------------------------------------------------------------------------------------------------
 
-static int64_t count_rows(const tensor_row *r)
-{
-    int64_t n = 0;
-    while (r[n].name) n++;
-    return n;
-}
-
 static bool slots_init(slot_table *t, const hf_config *c, err *e)
 {
     const tensor_table *table = tensor_table_of(c->arch->family->arch);
     const int64_t       n_blocks = hf_n_blocks(c);
     t->c = c;
-    t->n_model = count_rows(table->model);
-    t->n_block_rows = count_rows(table->block);
+    t->n_model = tensor_rows_count(table->model);
+    t->n_block_rows = tensor_rows_count(table->block);
     t->n_slots = t->n_model + n_blocks * t->n_block_rows;
     t->slots = calloc((size_t)t->n_slots, sizeof *t->slots);
     t->block = calloc((size_t)n_blocks, sizeof *t->block);
@@ -95,21 +88,16 @@ static bool check_shape(const slot_table *t, const st *s, const slot *sl, const 
 
 // ---- finding -------------------------------------------------------------------------------------------------------
 
-static bool make_room(slot *sl, const tensor_rule *rule, int64_t n_parts, err *e)
+// For the first part that is found.
+static bool make_room(slot *sl, const tensor_rule *rule, int64_t n_parts, const st_tensor *x, err *e)
 {
     if (sl->rule) return true;
     sl->part = calloc((size_t)n_parts, sizeof *sl->part);
     if (!sl->part) return err_nomem(e, "the tensor table", (size_t)n_parts * sizeof *sl->part);
     sl->rule = rule;
     sl->n_parts = n_parts;
+    sl->first_found = x;
     return true;
-}
-
-static const st_tensor *any_part(const slot *sl)
-{
-    for (int64_t i = 0; i < sl->n_parts; i++)
-        if (sl->part[i]) return sl->part[i];
-    return NULL;
 }
 
 static bool place_part(slot_table *t, const st *s, const tensor_rule *rule, int64_t block, int64_t expert,
@@ -123,15 +111,15 @@ static bool place_part(slot_table *t, const st *s, const tensor_rule *rule, int6
     if (expert >= n_parts)
         return err_set(e, ERR_INPUT, "%s: tensor '%s': found expert %lld, expected experts below %lld by config.json",
                        file, x->name, (long long)expert, (long long)n_parts);
-    if (!make_room(sl, rule, n_parts, e)) return false;
+    if (!make_room(sl, rule, n_parts, x, e)) return false;
     if (sl->rule != rule)
         return err_set(e, ERR_INPUT, "%s: tensor '%s': '%s' holds the same weights in another layout", file, x->name,
-                       any_part(sl)->name);
+                       sl->first_found->name);
     if (sl->part[expert])
         return err_set(e, ERR_INPUT, "%s: tensor '%s': '%s' is the same tensor under another prefix", file, x->name,
                        sl->part[expert]->name);
-    const st_tensor *other = any_part(sl);
-    if (other && other->type != x->type)
+    const st_tensor *other = sl->first_found;
+    if (other->type != x->type)
         return err_set(e, ERR_INPUT, "%s: tensor '%s': found %s, expected %s as '%s' has, which it is stacked with",
                        file, x->name, x->dtype_text, other->dtype_text, other->name);
     sl->part[expert] = x;

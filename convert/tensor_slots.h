@@ -13,6 +13,7 @@ typedef struct {
     int64_t            block;       // -1: of the whole model
     const tensor_rule *rule;        // by which it was found; NULL: it was not
     const st_tensor  **part;        // owned: [n_parts], in the order in which they are stacked
+    const st_tensor   *first_found; // of the parts; NULL: none
     int64_t            n_parts, n_found;
 } slot;
 

@@ -20,7 +20,7 @@ static bool list_of_config(model_plan *p, const hf_config *c, err *e)
     block_sizes *block = calloc((size_t)hf_n_blocks(c) + 1, sizeof *block);
     if (!block) return err_nomem(e, "the list of layers", (size_t)hf_n_blocks(c) * sizeof *block);
     sizes_of_config(&m, block, c);
-    bool ok = tensors_list(&m, &p->entries, &p->n, e) && tensors_count(&m, &p->counts, e);
+    bool ok = tensors_list(&m, &p->entries, &p->n, e) && tensors_count(&m, p->entries, p->n, &p->counts, e);
     p->policy.n_layer    = m.n_block;
     p->policy.n_head     = c->n_head;
     p->policy.n_head_kv  = c->layer_kv[0];
@@ -96,10 +96,9 @@ static bool list_of_file(model_plan *p, const gguf *g, const arch_facts *f, err 
     if (!p->entries) return err_nomem(e, "the list of tensors", (size_t)p->n * sizeof *p->entries);
     if (!sizes_of_file(p, f, &m, e)) return false;
     bool ok = true;
-    for (int64_t i = 0; ok && i < p->n; i++) {
+    for (int64_t i = 0; ok && i < p->n; i++)
         ok = entry_of_tensor(&p->entries[i], gguf_tensor_at(g, i), table, f, p->path, e);
-        ok = ok && tensors_count_one(&m, &p->entries[i], &p->counts, e);
-    }
+    ok = ok && tensors_count(&m, p->entries, p->n, &p->counts, e);
     free((block_sizes *)(uintptr_t)m.block);
     return ok;
 }
@@ -217,43 +216,9 @@ bool plan_weights(const model_plan *p, file_type ft, int64_t *bytes, err *e)
 
 // ---- caches and states ---------------------------------------------------------------------------------------------
 
-static bool add_product(int64_t *sum, int64_t a, int64_t b)
+bool plan_cache_of(const model_plan *p, const kv_spec *kv, int64_t n_ctx, memory_plan *c, err *e)
 {
-    int64_t n;
-    return mul_i64(a, b, &n) && add_i64(*sum, n, sum);
-}
-
-// Bytes of one position of a layer that keeps what c says.
-static bool position_bytes(const layer_shape *l, const kv_choice *c, int64_t *bytes)
-{
-    const int64_t dim = (int64_t)l->n_kv_head * l->head_dim;
-    int64_t k, v;
-    return dtype_row_bytes(c->k, dim, &k) && dtype_row_bytes(c->v, dim, &v) && add_i64(k, v, bytes);
-}
-
-static bool add_layer(const model_plan *p, const kv_spec *kv, int i, int64_t n_ctx, plan_cache *c, err *e)
-{
-    const layer_shape *l = &p->h.layers[i];
-    kv_choice choice;
-    int64_t   bytes;
-    // Who shares keeps what its source keeps.
-    if (!kv_spec_choose(kv, &p->h, l->kv_source, &choice, e)) return false;
-    const int64_t kept = kv_capacity(&p->h, i, n_ctx, PLAN_BATCH);
-    bool fits = position_bytes(l, &choice, &bytes) && add_product(&c->kv_unshared, bytes, kept);
-    fits = fits && add_product(&c->kv_plain, bytes, n_ctx);
-    if (fits && l->has_kv) fits = add_product(&c->kv, bytes, kept);
-    return fits || err_set(e, ERR_USAGE, "a context of %lld tokens does not fit in 64-bit memory", (long long)n_ctx);
-}
-
-bool plan_cache_of(const model_plan *p, const kv_spec *kv, int64_t n_ctx, plan_cache *c, err *e)
-{
-    *c = (plan_cache){ 0 };
-    if (!kv_spec_check(kv, &p->h, e)) return false;
-    for (int i = 0; i < p->h.n_layer; i++) {
-        if (p->h.layers[i].recurrent)               c->state += delta_state_bytes(&p->h.delta);
-        else if (!add_layer(p, kv, i, n_ctx, c, e)) return false;
-    }
-    return true;
+    return memory_plan_of(c, &p->h, kv, n_ctx, PLAN_BATCH, e);
 }
 
 bool plan_longest(const model_plan *p, const kv_spec *kv, int64_t weights, int64_t memory, int64_t *n_ctx, err *e)
@@ -261,9 +226,10 @@ bool plan_longest(const model_plan *p, const kv_spec *kv, int64_t weights, int64
     int64_t lo = 0, hi = p->h.n_ctx_train;          // lo fits, or is 0; above hi nothing does
     while (lo < hi) {
         const int64_t mid = hi - (hi - lo) / 2;
-        plan_cache c;
+        memory_plan c;
         if (!plan_cache_of(p, kv, mid, &c, e)) return false;
-        if (weights <= memory && c.kv <= memory - weights && c.state <= memory - weights - c.kv) lo = mid;
+        const int64_t room = memory - weights;
+        if (room >= 0 && c.kv_bytes <= room && c.state_bytes <= room - c.kv_bytes) lo = mid;
         else hi = mid - 1;
     }
     *n_ctx = lo;

@@ -35,15 +35,8 @@ bool plan_weights(const model_plan *p, file_type ft, int64_t *bytes, err *e);
 
 enum { PLAN_BATCH = 128 };      // tokens that a layer with a window keeps beyond it, less one: a batch of `run`
 
-typedef struct {
-    int64_t kv;                 // what is kept for n_ctx positions: windows, and nothing in layers that share another's
-    int64_t kv_unshared;        // if every layer with attention kept its own
-    int64_t kv_plain;           // if each of those kept all positions, too
-    int64_t state;              // of delta nets: the same for any context
-} plan_cache;
-
 // ERR_USAGE: no rule of the specification fits a layer, or its blocks do not divide a head.
-bool plan_cache_of(const model_plan *p, const kv_spec *kv, int64_t n_ctx, plan_cache *c, err *e);
+bool plan_cache_of(const model_plan *p, const kv_spec *kv, int64_t n_ctx, memory_plan *c, err *e);
 
 // The longest context, at most that of training, whose cache and state fit beside the weights; 0: none does.
 bool plan_longest(const model_plan *p, const kv_spec *kv, int64_t weights, int64_t memory, int64_t *n_ctx, err *e);

@@ -221,7 +221,7 @@ bool memory_plan_of(memory_plan *p, const hparams *h, const kv_spec *kv, int64_t
         kv_choice c;
         if (!kv_spec_choose(kv, h, l->kv_source, &c, e)) return false;      // a layer that shares would keep what its source keeps
         bool fit = dtype_row_bytes(c.k, dim, &k) && dtype_row_bytes(c.v, dim, &v);
-        fit = fit && add_product(&p->kv_bytes_unshared, k + v, cap);
+        fit = fit && add_product(&p->kv_bytes_unshared, k + v, cap) && add_product(&p->kv_bytes_plain, k + v, n_ctx);
         if (fit && l->has_kv) fit = add_product(&p->kv_bytes, k + v, cap);
         if (!fit) return err_set(e, ERR_USAGE, "a context of %lld tokens does not fit in 64-bit memory", (long long)n_ctx);
         p->n_kv_layers += l->has_kv;

@@ -43,10 +43,13 @@ bool kv_spec_choose(const kv_spec *s, const hparams *h, int layer, kv_choice *c,
 // Every layer that has a cache has a choice, and every rule names layers that the model has. ERR_USAGE says which does not.
 bool kv_spec_check(const kv_spec *s, const hparams *h, err *e);
 
-// What a cache costs: bytes for n_ctx positions, and what they would be without sharing between layers; and what
-// recurrent layers keep, whatever the context.
+// What a cache costs: bytes for n_ctx positions, and what they would be without sharing between layers and without
+// windows; and what recurrent layers keep, whatever the context.
 typedef struct {
-    int64_t kv_bytes, kv_bytes_unshared, state_bytes, scratch_bytes, weight_bytes;
+    int64_t kv_bytes;           // what is kept: windows, and nothing in layers that share another's
+    int64_t kv_bytes_unshared;  // if every layer with attention kept its own
+    int64_t kv_bytes_plain;     // if each of those kept all positions, too
+    int64_t state_bytes, scratch_bytes, weight_bytes;
     int     n_kv_layers;        // layers that own a cache
     int     n_state_layers;     // layers that keep a state
 } memory_plan;

@@ -2,7 +2,7 @@
 // hidden states, logits and tokens, bit for bit: prompt, single steps, recorded steps; and fusing takes the launches it is said to take.
 // Models: Gemma 4 with per-layer embeddings and shared K and V, the same with K as V (attention_k_eq_v) and several K/V heads, Gemma 3.
 #include "convert/convert.h"
-#include "cuda_where.h"
+#include "cuda_launches.h"
 #include "mini_checkpoint.h"
 #include "runtime/argmax.h"
 #include "runtime/net.h"
@@ -47,26 +47,6 @@ static model *make_model(which w, const char *type)
 }
 
 // ---- launches --------------------------------------------------------------------------------------------------------
-
-static int64_t launches;
-
-#ifndef ON_GPU
-static int counting_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, bool over, void *s)
-{
-    launches++;
-    return host_calls()->launch(k, g, b, a, sh, over, s);
-}
-
-static void count_launches(bool on)
-{
-    static cuda_calls counting;
-    counting = *host_calls();
-    counting.launch = counting_launch;
-    host_calls_use(on ? &counting : NULL);
-}
-#else
-static void count_launches(bool on) { (void)on; }
-#endif
 
 static int64_t launches_since(void) { const int64_t n = launches; launches = 0; return n; }
 

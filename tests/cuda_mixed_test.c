@@ -1,7 +1,7 @@
 // Proves the CUDA backend on whole models with experts and delta nets (mixed_nets.h): the CPU's logits and tokens, bit
 // for bit, one operation at a time and fused, for batches that are many tokens to the kernels of experts and batches
 // that are few, for single steps, and for recorded ones, which decide on the device whether a state is zeros.
-#include "cuda_where.h"
+#include "cuda_launches.h"
 #include "mixed_nets.h"
 #include "runtime/argmax.h"
 
@@ -15,26 +15,6 @@ typedef struct { float logits[N_LOGITS * MIXED_VOCAB]; int32_t ids[N_IDS]; int64
 enum { FUSED_ONLY = 1 };
 #else
 enum { FUSED_ONLY = 0 };
-#endif
-
-static int64_t launches;
-
-#ifndef ON_GPU
-static int counting_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, bool over, void *s)
-{
-    launches++;
-    return host_calls()->launch(k, g, b, a, sh, over, s);
-}
-
-static void count_launches(bool on)
-{
-    static cuda_calls counting;
-    counting = *host_calls();
-    counting.launch = counting_launch;
-    host_calls_use(on ? &counting : NULL);
-}
-#else
-static void count_launches(bool on) { (void)on; }
 #endif
 
 static int32_t one_step(net *n, int32_t id, int64_t pos, float *logits)

@@ -141,9 +141,9 @@ END_TEST
 
 // ---- caches and states -----------------------------------------------------------------------------------------------
 
-static plan_cache cache_of(const model_plan *p, const char *spec, int64_t n_ctx)
+static memory_plan cache_of(const model_plan *p, const char *spec, int64_t n_ctx)
 {
-    plan_cache c;
+    memory_plan c;
     kv_spec    kv;
     err        e = { 0 };
     ck_assert_msg(kv_spec_parse(&kv, spec, &e) && plan_cache_of(p, &kv, n_ctx, &c, &e), "%s", e.msg);
@@ -155,14 +155,14 @@ static plan_cache cache_of(const model_plan *p, const char *spec, int64_t n_ctx)
 START_TEST(test_cache_of_e2b)
 {
     model_plan       p = open_config("gemma-4-e2b");
-    const plan_cache c = cache_of(&p, "bf16", 4096);
-    ck_assert_int_eq(c.kv, 12 * 2 * 512 * 639 + 3 * 2 * 1024 * 4096);
-    ck_assert_int_eq(c.kv_unshared, 28 * 2 * 512 * 639 + 7 * 2 * 1024 * 4096);
-    ck_assert_int_eq(c.kv_plain, (28 * 2 * 512 + 7 * 2 * 1024) * 4096LL);
-    ck_assert_int_eq(c.state, 0);
-    ck_assert_int_eq((int)(100 * (1 - (double)c.kv / (double)c.kv_unshared)), 57);
-    ck_assert_int_eq(cache_of(&p, "sliding:q4_0;full:bf16", 4096).kv, 12 * 2 * 144 * 639 + 3 * 2 * 1024 * 4096);
-    ck_assert_int_eq(cache_of(&p, "bf16", 131072).kv, 12 * 2 * 512 * 639 + 3 * 2 * 1024 * 131072LL);
+    const memory_plan c = cache_of(&p, "bf16", 4096);
+    ck_assert_int_eq(c.kv_bytes, 12 * 2 * 512 * 639 + 3 * 2 * 1024 * 4096);
+    ck_assert_int_eq(c.kv_bytes_unshared, 28 * 2 * 512 * 639 + 7 * 2 * 1024 * 4096);
+    ck_assert_int_eq(c.kv_bytes_plain, (28 * 2 * 512 + 7 * 2 * 1024) * 4096LL);
+    ck_assert_int_eq(c.state_bytes, 0);
+    ck_assert_int_eq((int)(100 * (1 - (double)c.kv_bytes / (double)c.kv_bytes_unshared)), 57);
+    ck_assert_int_eq(cache_of(&p, "sliding:q4_0;full:bf16", 4096).kv_bytes, 12 * 2 * 144 * 639 + 3 * 2 * 1024 * 4096);
+    ck_assert_int_eq(cache_of(&p, "bf16", 131072).kv_bytes, 12 * 2 * 512 * 639 + 3 * 2 * 1024 * 131072LL);
     plan_close(&p);
 }
 END_TEST
@@ -171,10 +171,10 @@ END_TEST
 START_TEST(test_cache_of_26b)
 {
     model_plan       p = open_config("gemma-4-26b-a4b");
-    const plan_cache c = cache_of(&p, "bf16", 131072);
-    ck_assert_int_eq(c.kv, 25 * 2 * 8 * 512LL * 1151 + 5 * 2 * 2 * 1024LL * 131072);
-    ck_assert_int_eq(c.kv_unshared, c.kv);
-    ck_assert_int_eq(c.kv_plain, (25 * 2 * 8 * 512 + 5 * 2 * 2 * 1024) * 131072LL);
+    const memory_plan c = cache_of(&p, "bf16", 131072);
+    ck_assert_int_eq(c.kv_bytes, 25 * 2 * 8 * 512LL * 1151 + 5 * 2 * 2 * 1024LL * 131072);
+    ck_assert_int_eq(c.kv_bytes_unshared, c.kv_bytes);
+    ck_assert_int_eq(c.kv_bytes_plain, (25 * 2 * 8 * 512 + 5 * 2 * 2 * 1024) * 131072LL);
     plan_close(&p);
 }
 END_TEST
@@ -184,15 +184,15 @@ END_TEST
 START_TEST(test_states)
 {
     model_plan       p = open_config("qwen3.6-27b");
-    const plan_cache c = cache_of(&p, "bf16", 262144), q = cache_of(&p, "q8_0", 4096);
-    ck_assert_int_eq(c.kv, 16 * 2 * 4 * 512LL * 262144);
-    ck_assert_int_eq(c.state, 48 * 4 * (48 * 128 * 128LL + 3 * 10240));
-    ck_assert_int_eq(q.kv, 16 * 2 * 4 * 272LL * 4096);
-    ck_assert_int_eq(q.state, c.state);
+    const memory_plan c = cache_of(&p, "bf16", 262144), q = cache_of(&p, "q8_0", 4096);
+    ck_assert_int_eq(c.kv_bytes, 16 * 2 * 4 * 512LL * 262144);
+    ck_assert_int_eq(c.state_bytes, 48 * 4 * (48 * 128 * 128LL + 3 * 10240));
+    ck_assert_int_eq(q.kv_bytes, 16 * 2 * 4 * 272LL * 4096);
+    ck_assert_int_eq(q.state_bytes, c.state_bytes);
     plan_close(&p);
     p = open_config("qwen3.6-35b-a3b");
-    ck_assert_int_eq(cache_of(&p, "bf16", 4096).state, 30 * 4 * (32 * 128 * 128LL + 3 * 8192));
-    ck_assert_int_eq(cache_of(&p, "bf16", 4096).kv, 10 * 2 * 2 * 512LL * 4096);
+    ck_assert_int_eq(cache_of(&p, "bf16", 4096).state_bytes, 30 * 4 * (32 * 128 * 128LL + 3 * 8192));
+    ck_assert_int_eq(cache_of(&p, "bf16", 4096).kv_bytes, 10 * 2 * 2 * 512LL * 4096);
     plan_close(&p);
 }
 END_TEST
@@ -201,7 +201,7 @@ START_TEST(test_what_fits)
 {
     model_plan    p = open_config("qwen3.6-27b");
     const kv_spec kv = kv_spec_of(DT_BF16);
-    const int64_t weights = weights_of(&p, FT_Q4_K_M), state = cache_of(&p, "bf16", 1).state, each = 16 * 2 * 4 * 512;
+    const int64_t weights = weights_of(&p, FT_Q4_K_M), state = cache_of(&p, "bf16", 1).state_bytes, each = 16 * 2 * 4 * 512;
     int64_t       n_ctx;
     err           e = { 0 };
     ck_assert(plan_longest(&p, &kv, weights, weights + state + 1000 * each + each - 1, &n_ctx, &e) && n_ctx == 1000);
@@ -233,7 +233,7 @@ START_TEST(test_refusals)
     e = (err){ 0 };
     ck_assert(!plan_open(&p, SOURCE_DIR "/fixtures/configs/nothing", &e) && e.kind != ERR_NONE);
     plan_close(&p);
-    plan_cache    c;
+    memory_plan   c;
     const kv_spec q4_k = kv_spec_of(DT_Q4_K);
     p = open_config("llama-3.1-8b");            // heads of 128
     e = (err){ 0 };

@@ -85,20 +85,6 @@ template <int T, int GROUPS> __global__ __launch_bounds__(SCORE_THREADS, GROUPS 
 
 enum { EXPONENTIALS_SHARED = 3 * SUM_WARPS };
 
-// The largest of what the threads bring, for all of them; NaN is none. all: SUM_WARPS floats of shared memory.
-DEV float block_max(float top, float *all)
-{
-#pragma unroll
-    for (int apart = WARP / 2; apart > 0; apart /= 2) {
-        const float other = __shfl_xor_sync(ALL_LANES, top, apart);
-        top = other > top ? other : top;
-    }
-    if (threadIdx.x % WARP == 0) all[threadIdx.x / WARP] = top;
-    __syncthreads();
-    for (int i = 0; i < SUM_WARPS; i++) top = all[i] > top ? all[i] : top;
-    return top;
-}
-
 // to[j] = e^(from[j] - top), j < n; gives their sum to all threads. shared: EXPONENTIALS_SHARED floats.
 DEV float exponentials(float *to, const float *from, int64_t n, float *shared)
 {
@@ -106,7 +92,7 @@ DEV float exponentials(float *to, const float *from, int64_t n, float *shared)
     const int64_t n_spans = (n + GPU_KEY_SPAN - 1) / GPU_KEY_SPAN;
     float *spans = shared + SUM_WARPS, top = -INFINITY, total = 0.0f;
     for (int64_t j = tid; j < n; j += SUM_THREADS) top = from[j] > top ? from[j] : top;        // the order of a maximum does not matter
-    top = block_max(top, shared);
+    top = block_max<SUM_WARPS>(top, shared);
     for (int64_t j = tid; j < n; j += SUM_THREADS) to[j] = exp_twin(from[j] - top);
     __syncthreads();
     for (int64_t first = 0; first < n_spans; first += 2 * SUM_WARPS) {     // a half-warp a span

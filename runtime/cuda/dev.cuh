@@ -95,6 +95,21 @@ DEV float join_lanes(float a)
     return a + __shfl_xor_sync(ALL_LANES, a, 1, LANES);
 }
 
+// The largest of what the threads of a block of WARPS warps bring, for all of them; NaN is none. all: WARPS floats of
+// shared memory. The order of a maximum does not matter.
+template <int WARPS> DEV float block_max(float top, float *all)
+{
+#pragma unroll
+    for (int apart = WARP / 2; apart > 0; apart /= 2) {
+        const float other = __shfl_xor_sync(ALL_LANES, top, apart);
+        top = other > top ? other : top;
+    }
+    if (threadIdx.x % WARP == 0) all[threadIdx.x / WARP] = top;
+    __syncthreads();
+    for (int i = 0; i < WARPS; i++) top = all[i] > top ? all[i] : top;
+    return top;
+}
+
 // The same for several sums, which leaves each lane fewer: adds what the lane at distance `apart` holds for the N that
 // this lane keeps, and gives it those that it keeps, which are the upper N of 2 N where `upper`.
 template <int N> DEV void halve(float *acc, bool upper, int apart)

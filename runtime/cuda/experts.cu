@@ -6,28 +6,14 @@
 
 enum { ROUTE_THREADS = 256, ROUTE_WARPS = ROUTE_THREADS / WARP };
 
-// The largest of x [n] for all threads of the block; NaN is none. all: ROUTE_WARPS floats of shared memory.
-DEV float route_max(const float *x, int n, float *all)
-{
-    float top = -INFINITY;
-    for (int i = (int)threadIdx.x; i < n; i += ROUTE_THREADS) top = x[i] > top ? x[i] : top;    // in whatever order
-#pragma unroll
-    for (int apart = WARP / 2; apart > 0; apart /= 2) {
-        const float other = __shfl_xor_sync(ALL_LANES, top, apart);
-        top = other > top ? other : top;
-    }
-    if (threadIdx.x % WARP == 0) all[threadIdx.x / WARP] = top;
-    __syncthreads();
-    for (int i = 0; i < ROUTE_WARPS; i++) top = all[i] > top ? all[i] : top;
-    return top;
-}
-
 // p [n] = softmax of x [n], both in shared memory, p may be x.     scratch: ROUTE_WARPS floats
 // Numerics: F32; the sum of a span of GPU_KEY_SPAN is sixteen partial sums, joined by join_lanes; spans are added in
 // ascending order.
 DEV void route_softmax(float *p, const float *x, int n, float *scratch)
 {
-    const float top = route_max(x, n, scratch);
+    float top = -INFINITY;
+    for (int i = (int)threadIdx.x; i < n; i += ROUTE_THREADS) top = x[i] > top ? x[i] : top;    // in whatever order
+    top = block_max<ROUTE_WARPS>(top, scratch);
     for (int i = (int)threadIdx.x; i < n; i += ROUTE_THREADS) p[i] = exp_twin(x[i] - top);
     __syncthreads();
     float total = 0.0f;             // every half-warp forms the same one
