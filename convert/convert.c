@@ -149,7 +149,8 @@ static bool plan_metadata(job *j, err *e)
     const general_size size = { j->map.n_params, j->config.n_expert, j->map.n_expert_params };
     if (j->im && !j->encodes) progress_log(j->o->progress, IMATRIX_IDLE);
     if (j->im) imatrix_tell_experts(j->im, j->tensors, j->types, j->map.n, j->o->progress);
-    return general_meta_plan(j->plan, j->config.arch->family->arch, j->dir, j->generation_json, &size, j->o->progress, e)
+    return general_meta_plan(j->plan, j->config.arch->family->arch, j->dir, j->generation_json, &size, j->o->progress,
+                             e)
         && plan_hparams(&j->config, j->plan, e)
         && gguf_plan_u32(j->plan, "general.file_type", (uint32_t)j->type->id, e)
         && gguf_plan_u32(j->plan, "general.quantization_version", QUANTIZATION_VERSION, e)
@@ -210,7 +211,8 @@ static bool plan_tensors(job *j, err *e)
         if (!effort_for_tensor(&j->o->effort, t->name, t->n_dims, t->shape, &j->sources[i], e)) return false;
         err why = { 0 };
         if (!gguf_plan_tensor(j->plan, t->name, j->types[i], t->n_dims, t->shape, &why)) return err_set(e, why.kind, "%s: %s", j->dir, why.msg);
-        if (j->im && !imatrix_for_tensor(j->im, &j->tensors[i], j->types[i], reach, &j->sources[i].importance, e)) return false;
+        if (j->im && !imatrix_for_tensor(j->im, &j->tensors[i], j->types[i], reach, &j->sources[i].importance, e))
+            return false;
     }
     return true;
 }

@@ -125,7 +125,8 @@ static bool read_layer_types(hf_config *c, const cJSON *t, const char *where, er
     int64_t period = 6;
     // Gemma 4 gives full-attention layers their head size by the new name only, unless per_layer_config has it.
     bool old_names = gemma3 || json_get(t, "per_layer_config");
-    if (types && !config_layer_types(c->sliding, "sliding_attention", c->n_layer, types, old_names, where, e)) return false;
+    if (types && !config_layer_types(c->sliding, "sliding_attention", c->n_layer, types, old_names, where, e))
+        return false;
     if (!types && gemma3) {     // older Transformers: every period-th layer is a full-attention layer
         if (!config_not_null(t, "sliding_window_pattern", where, e)) return false;
         if (!json_i64_or(t, "sliding_window_pattern", 1, LIMIT_LAYERS, 6, &period, where, e)) return false;

@@ -103,7 +103,8 @@ static bool read_layers(hf_config *c, const cJSON *t, const char *where, err *e)
 {
     const cJSON *types = json_get(t, "layer_types");
     if (!json_i64_or(t, "full_attention_interval", 1, LIMIT_LAYERS, 4, &c->delta.full_interval, where, e)) return false;
-    if (types && !config_layer_types(c->recurrent, "linear_attention", c->n_layer, types, false, where, e)) return false;
+    if (types && !config_layer_types(c->recurrent, "linear_attention", c->n_layer, types, false, where, e))
+        return false;
     for (int64_t i = 0; i < c->n_layer; i++) {
         if (!types) c->recurrent[i] = (i + 1) % c->delta.full_interval != 0;
         c->kind[KIND_FULL].n_layers += !c->recurrent[i];

@@ -73,7 +73,8 @@ static bool entry_new(entry *x, const char *tensor, int64_t n_mat, int64_t cols,
     int64_t n;
     *x = (entry){ .n_mat = n_mat, .cols = cols };
     if (!mul_i64(n_mat, cols, &n) || n > INT64_MAX / (int64_t)sizeof(double))
-        return err_set(e, ERR_INPUT, "entry '%s': %lld rows of %lld do not fit 63 bits", tensor, (long long)n_mat, (long long)cols);
+        return err_set(e, ERR_INPUT, "entry '%s': %lld rows of %lld do not fit 63 bits", tensor, (long long)n_mat,
+                       (long long)cols);
     x->tensor = strdup(tensor);
     x->sum    = calloc((size_t)n, sizeof *x->sum);
     x->count  = calloc((size_t)n_mat, sizeof *x->count);
@@ -82,7 +83,8 @@ static bool entry_new(entry *x, const char *tensor, int64_t n_mat, int64_t cols,
     return err_nomem(e, "an importance entry", (size_t)n * sizeof *x->sum);
 }
 
-// The entry of a tensor, made when it is new. NULL: no memory, or the shape differs from what the entry has (e says which).
+// The entry of a tensor, made when it is new. NULL: no memory, or the shape differs from what the entry has (e says
+// which).
 static entry *entry_of(sums *s, const char *tensor, int64_t n_mat, int64_t cols, const char *where, err *e)
 {
     bool          found;
@@ -90,12 +92,14 @@ static entry *entry_of(sums *s, const char *tensor, int64_t n_mat, int64_t cols,
     entry        *x = found ? &s->v[at] : NULL, fresh;
     if (found && x->cols == cols && x->n_mat == n_mat) return x;
     if (found && (x->n_mat > 1 || n_mat > 1)) {
-        err_set(e, ERR_INPUT, "%s: entry '%s': found %lld values for %lld counts, expected %lld for %lld", where, tensor,
-                (long long)(n_mat * cols), (long long)n_mat, (long long)(x->n_mat * x->cols), (long long)x->n_mat);
+        err_set(e, ERR_INPUT, "%s: entry '%s': found %lld values for %lld counts, expected %lld for %lld", where,
+                tensor, (long long)(n_mat * cols), (long long)n_mat, (long long)(x->n_mat * x->cols),
+                (long long)x->n_mat);
         return NULL;
     }
     if (found) {
-        err_set(e, ERR_INPUT, "%s: entry '%s': found %lld values, expected %lld", where, tensor, (long long)cols, (long long)x->cols);
+        err_set(e, ERR_INPUT, "%s: entry '%s': found %lld values, expected %lld", where, tensor, (long long)cols,
+                (long long)x->cols);
         return NULL;
     }
     if (!make_room(s, e) || !entry_new(&fresh, tensor, n_mat, cols, e)) return NULL;
@@ -112,7 +116,8 @@ static bool add_token(entry *t, int64_t mat, const float *x, err *e)
     for (int64_t c = 0; c < t->cols; c++) {
         const double v = x[c];
         if (!isfinite(v))
-            return err_set(e, ERR_INPUT, "tensor '%s': its input is not finite in column %lld", t->tensor, (long long)c);
+            return err_set(e, ERR_INPUT, "tensor '%s': its input is not finite in column %lld", t->tensor,
+                           (long long)c);
         sum[c] += v * v;
     }
     t->count[mat]++;
@@ -206,7 +211,8 @@ static bool add_values(double *to, const gguf *g, const gguf_tensor *t, const ch
     const float *v = (const float *)(const void *)t->data;
     for (int64_t i = 0; i < t->n_elems; i++) {
         if (!(v[i] >= 0) || !isfinite(v[i]))
-            return err_set(e, ERR_INPUT, "%s: tensor '%s': %s %lld is negative or not finite", gguf_path(g), t->name, what, (long long)i);
+            return err_set(e, ERR_INPUT, "%s: tensor '%s': %s %lld is negative or not finite", gguf_path(g), t->name,
+                           what, (long long)i);
         to[i] += v[i];
     }
     return true;
@@ -222,8 +228,8 @@ static bool merge_entry(sums *s, const gguf *g, const gguf_tensor *t, err *e)
     if (!c) return err_set(e, ERR_INPUT, "%s: entry '%s': found no '%s'", gguf_path(g), name, counts);
     if (!float_rows(g, c, e) || !float_rows(g, t, e)) return false;
     if (t->n_elems % c->n_elems != 0)
-        return err_set(e, ERR_INPUT, "%s: tensor '%s': found %lld values for %lld counts, expected a multiple", gguf_path(g),
-                       t->name, (long long)t->n_elems, (long long)c->n_elems);
+        return err_set(e, ERR_INPUT, "%s: tensor '%s': found %lld values for %lld counts, expected a multiple",
+                       gguf_path(g), t->name, (long long)t->n_elems, (long long)c->n_elems);
     entry *to = entry_of(s, name, c->n_elems, t->n_elems / c->n_elems, gguf_path(g), e);
     return to && add_values(to->count, g, c, "count", e) && add_values(to->sum, g, t, "value", e);
 }

@@ -344,9 +344,11 @@ void imatrix_tell_experts(const imatrix *m, const policy_tensor *t, const dtype 
         if (x && x->n_counts > 1) look_at_counts(x, &none, &few);
     }
     if (none.n > 0)
-        progress_logf(log, "warning: %s: no token reached %lld matri%s of experts, whose columns count alike: the first is expert "
-                      "%lld of '%s'", m->path, (long long)none.n, none.n == 1 ? "x" : "ces", (long long)none.expert, none.tensor);
+        progress_logf(log, "warning: %s: no token reached %lld matri%s of experts, whose columns count alike: the first "
+                      "is expert %lld of '%s'", m->path, (long long)none.n, none.n == 1 ? "x" : "ces",
+                      (long long)none.expert, none.tensor);
     if (few.n > 0)
-        progress_logf(log, "warning: %s: fewer than %d tokens reached %lld matri%s of experts: the first is expert %lld of '%s'",
-                      m->path, IMATRIX_FEW, (long long)few.n, few.n == 1 ? "x" : "ces", (long long)few.expert, few.tensor);
+        progress_logf(log, "warning: %s: fewer than %d tokens reached %lld matri%s of experts: the first is expert %lld "
+                      "of '%s'", m->path, IMATRIX_FEW, (long long)few.n, few.n == 1 ? "x" : "ces",
+                      (long long)few.expert, few.tensor);
 }

@@ -112,16 +112,19 @@ START_TEST(test_forms)
     // Where each of these stands: the dictionary first, then the top, then a quarter and 1e4.
     check_same(QWEN35, NULL, CHANGES("partial_rotary_factor", "0.25"), true);
     check_same(QWEN35, CHANGES("partial_rotary_factor", "0.5"),
-               CHANGES("rope_parameters", "{\"rope_type\":\"default\",\"rope_theta\":1e4,\"partial_rotary_factor\":0.5}"), true);
+               CHANGES("rope_parameters",
+                       "{\"rope_type\":\"default\",\"rope_theta\":1e4,\"partial_rotary_factor\":0.5}"), true);
     check_same(QWEN35, CHANGES("rope_theta", "1e7"), CHANGES("rope_parameters", "{\"rope_theta\":1e7}"), true);
     check_same(QWEN35, CHANGES("rope_theta", "1e7"), NULL, false);
-    check_same(QWEN35, CHANGES("partial_rotary_factor", "0.5", "rope_parameters", "{\"partial_rotary_factor\":0.25}"), NULL,
+    check_same(QWEN35, CHANGES("partial_rotary_factor", "0.5", "rope_parameters", "{\"partial_rotary_factor\":0.25}"),
+               NULL, true);
+    check_same(QWEN35, NULL, CHANGES("rope_parameters", "{\"mrope_section\":[11,11,10],\"mrope_interleaved\":true}"),
                true);
-    check_same(QWEN35, NULL, CHANGES("rope_parameters", "{\"mrope_section\":[11,11,10],\"mrope_interleaved\":true}"), true);
     // What Transformers writes of num_experts, and both where they agree.
     check_same(QWEN3_MOE, CHANGES("num_experts", "10"), CHANGES("num_local_experts", "10"), true);
     check_same(QWEN3_MOE, CHANGES("num_experts", "10"), CHANGES("num_experts", "10", "num_local_experts", "10"), true);
-    check_same(QWEN3_MOE, NULL, CHANGES("mlp_only_layers", "[]", "decoder_sparse_step", "1", "sliding_window", "7"), true);
+    check_same(QWEN3_MOE, NULL, CHANGES("mlp_only_layers", "[]", "decoder_sparse_step", "1", "sliding_window", "7"),
+               true);
     check_same(QWEN3_MOE, NULL, CHANGES("use_sliding_window", "true"), false);
     check_same(QWEN35_MOE, NULL, CHANGES("intermediate_size", "512"), false);
 }
@@ -178,7 +181,8 @@ START_TEST(test_refused)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const bad_row *r = &rows[i];
-        const char *base = *r->base == 'Q' ? QWEN35 : *r->base == 'E' ? QWEN35_MOE : *r->base == '3' ? QWEN3_MOE : GEMMA4_MOE;
+        const char *base = *r->base == 'Q' ? QWEN35 : *r->base == 'E' ? QWEN35_MOE : *r->base == '3' ? QWEN3_MOE
+            : GEMMA4_MOE;
         err    e = { 0 };
         cJSON *c = mini_json(base);
         mini_set(c, r->path, r->value);
@@ -194,7 +198,7 @@ START_TEST(test_refused)
 }
 END_TEST
 
-// ---- metadata and config ---------------------------------------------------------------------------------------------
+// ---- metadata and config --------------------------------------------------------------------------------------------
 
 static bool agrees_after(const char *text, bool (*change)(gguf_plan *, err *), err *e)
 {

@@ -13,8 +13,8 @@ static void check_row(const gguf_tensor *x, int64_t r, const mini_tensor *t, int
 {
     const int64_t cols = x->n_dims > 1 ? x->shape[x->n_dims - 1] : 1;
     for (int64_t c = 0; c < cols; c++)
-        ck_assert_msg(value_at(x, r * cols + c) == mini_value(t, from * cols + c) + plus, "%s: row %d, column %d", x->name,
-                      (int)r, (int)c);
+        ck_assert_msg(value_at(x, r * cols + c) == mini_value(t, from * cols + c) + plus, "%s: row %d, column %d",
+                      x->name, (int)r, (int)c);
 }
 
 static bool convert_with(const mini *m, const char *type, bool no_mtp, log_of *l, err *e)
@@ -47,9 +47,11 @@ START_TEST(test_gemma4_experts)
     const gguf_tensor *experts = tensor_of(g, "blk.1.ffn_gate_up_exps.weight");
     ck_assert_int_eq(experts->type, DT_BF16);
     ck_assert_int_eq(experts->n_dims, 3);
-    for (int64_t r = 0; r < 3 * 32; r++) check_row(experts, r, source_of(m, "model.layers.1.experts.gate_up_proj"), r, 0);
+    for (int64_t r = 0; r < 3 * 32; r++)
+        check_row(experts, r, source_of(m, "model.layers.1.experts.gate_up_proj"), r, 0);
     ck_assert_int_eq(tensor_of(g, "blk.0.ffn_gate_inp.weight")->type, DT_F32);
-    check_row(tensor_of(g, "blk.0.ffn_down_exps.scale"), 2, source_of(m, "model.layers.0.router.per_expert_scale"), 2, 0);
+    check_row(tensor_of(g, "blk.0.ffn_down_exps.scale"), 2, source_of(m, "model.layers.0.router.per_expert_scale"), 2,
+              0);
     check_row(tensor_of(g, "blk.0.post_ffw_norm_2.weight"), 5,
               source_of(m, "model.layers.0.post_feedforward_layernorm_2.weight"), 5, 0);
     ck_assert_ptr_nonnull(gguf_find_tensor(g, "blk.0.attn_v.weight"));
@@ -138,13 +140,15 @@ START_TEST(test_qwen35)
     const gguf_tensor *a = tensor_of(g, "blk.0.ssm_a"), *out = tensor_of(g, "blk.0.ssm_out.weight");
     ck_assert_int_eq(conv->n_dims, 2);
     ck_assert_int_eq(conv->shape[1], 4);
-    for (int64_t r = 0; r < 64; r++) check_row(qkv, r, source_of(m, "model.layers.0.linear_attn.in_proj_qkv.weight"), r, 0);
+    for (int64_t r = 0; r < 64; r++)
+        check_row(qkv, r, source_of(m, "model.layers.0.linear_attn.in_proj_qkv.weight"), r, 0);
     for (int64_t k = 0; k < 2; k++)
         for (int64_t v = 0; v < 3; v++) {
             const int64_t to = v * 2 + k, from = k * 3 + v;
             const mini_tensor *log_a = source_of(m, "model.layers.0.linear_attn.A_log");
             ck_assert_double_le(fabs((double)value_at(a, to) / -exp((double)mini_value(log_a, from)) - 1), 0x1p-24);
-            check_row(tensor_of(g, "blk.0.ssm_dt.bias"), to, source_of(m, "model.layers.0.linear_attn.dt_bias"), from, 0);
+            check_row(tensor_of(g, "blk.0.ssm_dt.bias"), to, source_of(m, "model.layers.0.linear_attn.dt_bias"), from,
+                      0);
             check_row(tensor_of(g, "blk.2.ssm_beta.weight"), to,
                       source_of(m, "model.layers.2.linear_attn.in_proj_b.weight"), from, 0);
             for (int64_t i = 0; i < 16; i++) {
@@ -156,7 +160,8 @@ START_TEST(test_qwen35)
                 ck_assert_float_eq(value_at(out, 7 * 96 + to * 16 + i), mini_value(o, 7 * 96 + from * 16 + i));
             }
         }
-    check_row(tensor_of(g, "blk.1.attn_k_norm.weight"), 3, source_of(m, "model.layers.1.self_attn.k_norm.weight"), 3, 1);
+    check_row(tensor_of(g, "blk.1.attn_k_norm.weight"), 3, source_of(m, "model.layers.1.self_attn.k_norm.weight"), 3,
+              1);
     check_row(tensor_of(g, "blk.0.ssm_norm.weight"), 3, source_of(m, "model.layers.0.linear_attn.norm.weight"), 3, 0);
     check_row(tensor_of(g, "output_norm.weight"), 3, source_of(m, "model.norm.weight"), 3, 1);
     check_row(tensor_of(g, "blk.3.nextn.enorm.weight"), 3, source_of(m, "mtp.pre_fc_norm_embedding.weight"), 3, 1);
@@ -170,7 +175,8 @@ END_TEST
 // F32 in every file, whatever is asked for.
 START_TEST(test_types_that_stay)
 {
-    static const char *const f32[] = { "blk.0.ssm_conv1d.weight", "blk.0.ssm_a", "blk.0.ssm_dt.bias", "blk.0.ssm_norm.weight",
+    static const char *const f32[] = { "blk.0.ssm_conv1d.weight", "blk.0.ssm_a", "blk.0.ssm_dt.bias",
+                                       "blk.0.ssm_norm.weight",
                                        "blk.1.ffn_gate_inp.weight", "blk.1.ffn_gate_inp_shexp.weight",
                                        "blk.3.nextn.hnorm.weight", "blk.1.attn_q_norm.weight" };
     static const char *const types[] = { "bf16", "f16", "q8_0", "q4_0" };
@@ -278,8 +284,8 @@ static char *write_matrix(const mini *m, const gguf *g)
     return strdup(path);
 }
 
-// Columns of a matrix of importance are the file's: those of ssm_out, whose columns moved, too. Both ways lead to the same
-// blocks: from the checkpoint at once, and from an F32 file, where everything has moved already.
+// Columns of a matrix of importance are the file's: those of ssm_out, whose columns moved, too. Both ways lead to the
+// same blocks: from the checkpoint at once, and from an F32 file, where everything has moved already.
 START_TEST(test_importance_follows)
 {
     static const char *const types[] = { "q4_0", "q5_1" };
@@ -304,8 +310,8 @@ START_TEST(test_importance_follows)
             ck_assert_msg(one && two, "%s", e.msg);
             for (int64_t t = 0; t < gguf_n_tensors(one); t++) {
                 const gguf_tensor *a = gguf_tensor_at(one, t), *b = tensor_of(two, a->name);
-                ck_assert_msg(a->type == b->type && memcmp(a->data, b->data, (size_t)a->n_bytes) == 0, "%s: %s", types[k],
-                              a->name);
+                ck_assert_msg(a->type == b->type && memcmp(a->data, b->data, (size_t)a->n_bytes) == 0, "%s: %s",
+                              types[k], a->name);
             }
             if (i == 0) ck_assert(dtype_of(tensor_of(one, "blk.0.ssm_out.weight")->type)->block_weights == 32);
             ck_assert_msg(convert_derives(one, all[i]->dir, &d, &e), "%s", e.msg);

@@ -119,7 +119,8 @@ static inline int64_t block_of(dtype t) { return dtype_find(t)->block_weights; }
 static const struct { arith a; unsigned order; } runs[] = { { ARITH_F32, 0 }, { ARITH_BF16, 1 }, { ARITH_F32, 7 } };
 enum { N_RUNS = sizeof runs / sizeof *runs };
 
-// How many of them: under a sanitizer, of the processor or (HALLMARK_TEST_RUNS=1) of the device, one says as much as three.
+// How many of them: under a sanitizer, of the processor or (HALLMARK_TEST_RUNS=1) of the device, one says as much as
+// three.
 static inline int runs_asked(void)
 {
 #ifdef __SANITIZE_ADDRESS__

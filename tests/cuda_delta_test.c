@@ -1,6 +1,6 @@
-// Proves runtime/cuda/delta.cu and what elementwise.cu and cache.cu have for delta nets and their neighbours: rows that lie
-// apart, heads that rotate in part, layers with a state: the CPU's bits, for one token and for several, in a plain run and
-// in a recorded step; what lies beside their operands stays as it was. Sizes are odd on purpose.
+// Proves runtime/cuda/delta.cu and what elementwise.cu and cache.cu have for delta nets and their neighbours: rows that
+// lie apart, heads that rotate in part, layers with a state: the CPU's bits, for one token and for several, in a plain
+// run and in a recorded step; what lies beside their operands stays as it was. Sizes are odd on purpose.
 #include "op_case.h"
 
 // ---- rows that lie apart --------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-// Proves runtime/cuda/experts.cu: every operation of experts gives the CPU's bits, for one token and for many; what lies
-// beside its operands stays as it was. Sizes are odd on purpose.
+// Proves runtime/cuda/experts.cu: every operation of experts gives the CPU's bits, for one token and for many; what
+// lies beside its operands stays as it was. Sizes are odd on purpose.
 #include "op_case.h"
 
 // ---- the choice -----------------------------------------------------------------------------------------------------
@@ -191,14 +191,16 @@ START_TEST(an_order_is_shared_until_its_ids_change)
 }
 END_TEST
 
-// Choice, products and answer in one list: each kernel starts before the one before it has ended, and reads what that writes.
+// Choice, products and answer in one list: each kernel starts before the one before it has ended, and reads what that
+// writes.
 static void check_list(int n)
 {
     enum { DIM = 64, FF = 40 };
     const experts_case up = { DT_BF16, 11, 3, n, FF, DIM, 0, 0, true }, down = { DT_Q8_0, 11, 3, n, 34, 64, 0, 0, false };
     op_case c = { 0 };
     uint8_t *bytes[3];
-    const gguf_tensor t[3] = { experts_tensor(&up, &bytes[0]), experts_tensor(&up, &bytes[1]), experts_tensor(&down, &bytes[2]) };
+    const gguf_tensor t[3] = { experts_tensor(&up, &bytes[0]), experts_tensor(&up, &bytes[1]),
+                               experts_tensor(&down, &bytes[2]) };
     const view x = case_random(&c, n * DIM, DIM), ids = case_buffer(&c, NULL, n * up.slots, up.slots);
     op *o = case_op(&c, OP_ROUTE);
     o->in[0] = case_random(&c, n * up.experts, up.experts);

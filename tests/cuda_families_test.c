@@ -1,6 +1,6 @@
 // Proves the families on the CUDA backend, those beside Gemma and those with experts and delta nets, its kernels run by
-// the processor (device/host) or, built with ON_GPU, by the device at hand: for every cache type the CPU's logits, hidden
-// states and tokens, bit for bit, in both arithmetics, for several tokens at once and for the recorded step.
+// the processor (device/host) or, built with ON_GPU, by the device at hand: for every cache type the CPU's logits,
+// hidden states and tokens, bit for bit, in both arithmetics, for several tokens at once and for the recorded step.
 #include "convert/convert.h"
 #include "cuda_where.h"
 #include "runtime/session.h"

@@ -310,8 +310,8 @@ static void check_heads(const heads_case *k, int form, bool normed, bool neighbo
                               &e));
     if (form != Q_ALONE)
         must(one_rotate(on[CPU], kk[CPU], &r[CPU], k->n, k->n_kv_head, neighbours, k->pos, &e) && one_store(on[CPU], &kv[CPU], kk[CPU], v[CPU], k->n, k->pos, &e));
-    gpu_heads h = { .q = q[GPU], .q_norm = normed ? qn.device : NULL, .table = r[GPU].dev, .n_head = k->n_head, .head_dim = hd, .rot = hd, .eps = 1e-6f,
-                    .neighbours = neighbours, .round_first = round_first };
+    gpu_heads h = { .q = q[GPU], .q_norm = normed ? qn.device : NULL, .table = r[GPU].dev, .n_head = k->n_head,
+                    .head_dim = hd, .rot = hd, .eps = 1e-6f, .neighbours = neighbours, .round_first = round_first };
     if (form != Q_ALONE) {
         h.k = kk[GPU];
         h.v = v[GPU];
@@ -374,8 +374,8 @@ START_TEST(heads_say_what_does_not_fit)
     float *q = put(GPU, x, HD), *k = put(GPU, x, HD);
     x[40] = INFINITY;
     float *v = put(GPU, x, HD);
-    const gpu_heads h = { .q = q, .k = k, .v = v, .v_from = v, .q_norm = w.device, .k_norm = w.device, .table = r.dev, .n_head = 1, .head_dim = HD, .rot = HD,
-                          .eps = 1e-6f, .kv = on_device(&kv) };
+    const gpu_heads h = { .q = q, .k = k, .v = v, .v_from = v, .q_norm = w.device, .k_norm = w.device, .table = r.dev,
+                          .n_head = 1, .head_dim = HD, .rot = HD, .eps = 1e-6f, .kv = on_device(&kv) };
     gpu_step s;
     step_at(POS);
     must(cuda_heads(ctx(), &h, 1, WRONG_POS, &e) && on[GPU]->ops->download(on[GPU], &s, ctx()->state, sizeof s, &e));

@@ -1,5 +1,5 @@
-// Proves quant/exp_log.h: e^x and log x within one unit in the last place of the exact result (long double stands for it), over all that scoring
-// asks of them, and their corners.
+// Proves quant/exp_log.h: e^x and log x within one unit in the last place of the exact result (long double stands for
+// it), over all that scoring asks of them, and their corners.
 #include "quant/exp_log.h"
 #include "suite.h"
 #include <float.h>

@@ -5,8 +5,8 @@
 #include "verify_files.h"
 #include "runtime/model.h"
 
-// delta: its recurrent layers; experts, shared: those of every layer; full: its first layer of full attention; v_is_k: that
-// layer's V is K's projection.
+// delta: its recurrent layers; experts, shared: those of every layer; full: its first layer of full attention; v_is_k:
+// that layer's V is K's projection.
 typedef struct {
     const char *name, *dir;
     bool biases, untied, neighbours, factors, window, gemma;

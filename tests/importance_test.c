@@ -161,15 +161,16 @@ START_TEST(experts_are_merged_one_by_one)
 }
 END_TEST
 
-// Each token's input is seen by the experts that it is routed to: over all experts the sums are those of the router, which
-// has the same input and sees every token once, times the experts of a token. Gate and up see the same; what comes down is
-// seen by as many.
+// Each token's input is seen by the experts that it is routed to: over all experts the sums are those of the router,
+// which has the same input and sees every token once, times the experts of a token. Gate and up see the same; what
+// comes down is seen by as many.
 START_TEST(experts_see_the_tokens_that_are_routed_to_them)
 {
     const convert_opts o = { .type = FT_F32 };
     const char *file = in_scratch("experts.gguf"), *texts[] = { text_path };
     ck_assert_msg(convert_checkpoint(SOURCE_DIR "/fixtures/tiny-qwen3moe", file, &o, &e), "%s", e.msg);
-    const importance_opts io = { .texts = texts, .n_texts = 1, .chunk = CHUNK, .run = { .device = "cpu", .n_threads = 1 } };
+    const importance_opts io = { .texts = texts, .n_texts = 1, .chunk = CHUNK,
+                                 .run = { .device = "cpu", .n_threads = 1 } };
     ck_assert_msg(importance_compute(file, first, &io, &e), "%s", e.msg);
     gguf *im = gguf_open(first, &e), *g = gguf_open(file, &e);
     ck_assert_msg(im && g, "%s", e.msg);
@@ -187,9 +188,11 @@ START_TEST(experts_see_the_tokens_that_are_routed_to_them)
     for (int64_t c = 0; c < cols; c++) {
         double sum = 0;
         for (int64_t k = 0; k < n; k++) sum += gate[k * cols + c];
-        ck_assert_msg(fabs(sum - (double)used * router[c]) <= 1e-5 * sum, "column %lld: %g and %g", (long long)c, sum, (double)router[c]);
+        ck_assert_msg(fabs(sum - (double)used * router[c]) <= 1e-5 * sum, "column %lld: %g and %g", (long long)c, sum,
+                      (double)router[c]);
     }
-    ck_assert(memcmp(gate, values(im, "blk.0.ffn_up_exps.weight.in_sum2", n * cols), (size_t)(n * cols) * sizeof *gate) == 0);
+    ck_assert(memcmp(gate, values(im, "blk.0.ffn_up_exps.weight.in_sum2", n * cols),
+                     (size_t)(n * cols) * sizeof *gate) == 0);
     ck_assert(memcmp(counts, values(im, "blk.0.ffn_down_exps.weight.counts", n), (size_t)n * sizeof *counts) == 0);
     values(im, "blk.0.ffn_down_exps.weight.in_sum2", n * ff);
     gguf_close(im);

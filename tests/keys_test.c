@@ -170,7 +170,8 @@ START_TEST(facts_of_any_architecture)
     err        e = { 0 };
     file       x = falcon_of(7);
     ck_assert_msg(arch_facts_read(&f, x.g, &e), "%s", e.msg);
-    ck_assert(f.n_layer == 7 && f.n_head == 4 && f.n_head_kv == 4 && f.n_expert == 0 && f.first_shared == 4 && f.first_mtp == 7);
+    ck_assert(f.n_layer == 7 && f.n_head == 4 && f.n_head_kv == 4 && f.n_expert == 0 && f.first_shared == 4
+              && f.first_mtp == 7);
     close_file(&x);
     x = falcon_of(2);
     ck_assert(!arch_facts_read(&f, x.g, &e) && e.kind == ERR_INPUT && strstr(e.msg, "found 2 and 3"));

@@ -1,5 +1,5 @@
-// mini_families: small checkpoints (mini_checkpoint.h) of the families with experts or delta nets. Every number that can
-// differ from another does.
+// mini_families: small checkpoints (mini_checkpoint.h) of the families with experts or delta nets. Every number that
+// can differ from another does.
 #ifndef HALLMARK_TESTS_MINI_FAMILIES_H
 #define HALLMARK_TESTS_MINI_FAMILIES_H
 
@@ -42,7 +42,7 @@ static inline void mini_near_zero(mini *m)
     }
 }
 
-// ---- Gemma 4 with experts: sliding, full (K is V, one KV head, heads twice as large); 3 experts of 16 ------------------
+// ---- Gemma 4 with experts: sliding, full (K is V, one KV head, heads twice as large); 3 experts of 16 ---------------
 
 static inline mini *mini_gemma4_moe(void)
 {
@@ -117,7 +117,7 @@ static inline mini *mini_qwen3moe(bool fused)
     return m;
 }
 
-// ---- Qwen 3.5: a delta net (2 key heads, 6 value heads of 16), attention (4 heads of 16, 2 KV), one block that guesses -----
+// ---- Qwen 3.5: a delta net (2 key heads, 6 value heads of 16), attention (4 heads of 16, 2 KV), one block more -------
 
 static inline void mini_qwen35_mlp(mini *m, const char *prefix, bool experts, bool fused)
 {

@@ -1,5 +1,5 @@
-// Proves measure/plan.h on the configs of published models: parameters as Transformers builds them, bytes of weights, caches
-// and states derived by hand, and a GGUF file that must be planned as its config was.
+// Proves measure/plan.h on the configs of published models: parameters as Transformers builds them, bytes of weights,
+// caches and states derived by hand, and a GGUF file that must be planned as its config was.
 #include "formats/file_map.h"
 #include "measure/mix.h"
 #include "measure/plan.h"
@@ -22,10 +22,10 @@ static model_plan open_config(const char *name)
     return p;
 }
 
-// ---- parameters ------------------------------------------------------------------------------------------------------
+// ---- parameters -----------------------------------------------------------------------------------------------------
 
-// transformers: of fixtures/configs/README.md. beside: what is no parameter there: a scalar a layer (Gemma 4), divisors of
-// rotary frequencies (a half of a full layer's head). mtp: a block that Transformers leaves out.
+// transformers: of fixtures/configs/README.md. beside: what is no parameter there: a scalar a layer (Gemma 4), divisors
+// of rotary frequencies (a half of a full layer's head). mtp: a block that Transformers leaves out.
 static const struct { const char *name; int64_t transformers, beside, mtp; int n_layer; int64_t n_ctx; } models[] = {
     { "gemma-4-e2b",      4628569344,  35 + 256, 0, 35, 131072 },
     { "gemma-4-e4b",      7463013376,  42 + 256, 0, 42, 131072 },
@@ -34,7 +34,8 @@ static const struct { const char *name; int64_t transformers, beside, mtp; int n
     { "gemma-4-31b",      30697345280, 60 + 256, 0, 60, 262144 },
     // Q with its gate, K, V, output, MLP, norms; eh_proj and three norms
     { "qwen3.6-27b",      26895998464, 0,
-      (2 * 24 + 4 + 4 + 24) * 256LL * 5120 + 3 * 17408LL * 5120 + 2 * 5120 + 2 * 256 + 2 * 5120LL * 5120 + 3 * 5120, 64, 262144 },
+      (2 * 24 + 4 + 4 + 24) * 256LL * 5120 + 3 * 17408LL * 5120 + 2 * 5120 + 2 * 256 + 2 * 5120LL * 5120 + 3 * 5120, 64,
+      262144 },
     // the same, with 256 experts of 512 and a shared one, a router, and the shared one's gate
     { "qwen3.6-35b-a3b",  34660610688, 0,
       (2 * 16 + 2 + 2 + 16) * 256LL * 2048 + 257 * 3 * 512LL * 2048 + 256 * 2048 + 2048 + 2 * 2048 + 2 * 256 + 2 * 2048LL * 2048 +
@@ -85,7 +86,7 @@ START_TEST(test_active_parameters)
 }
 END_TEST
 
-// ---- weights ---------------------------------------------------------------------------------------------------------
+// ---- weights --------------------------------------------------------------------------------------------------------
 
 static int64_t weights_of(const model_plan *p, file_type ft)
 {
@@ -106,10 +107,11 @@ START_TEST(test_weights_of_llama)
     ck_assert_int_eq(weights_of(&p, FT_BF16), 2 * matrices + 4 * (norms + freqs));
     ck_assert_int_eq(weights_of(&p, FT_F32), 4 * (matrices + norms + freqs));
     ck_assert_int_eq(weights_of(&p, FT_Q8_0), blocks(matrices, 32, 34) + 4 * (norms + freqs));
-    // Q4_K_M of 32 layers: the first four, the last four and every third of the 24 between have V and the MLP's last matrix
-    // in Q6_K; so has the output.
+    // Q4_K_M of 32 layers: the first four, the last four and every third of the 24 between have V and the MLP's last
+    // matrix in Q6_K; so has the output.
     const int64_t six = 16 * (layer_v + layer_down) + embedding;
-    ck_assert_int_eq(weights_of(&p, FT_Q4_K_M), blocks(matrices - six, 256, 144) + blocks(six, 256, 210) + 4 * (norms + freqs));
+    ck_assert_int_eq(weights_of(&p, FT_Q4_K_M),
+                     blocks(matrices - six, 256, 144) + blocks(six, 256, 210) + 4 * (norms + freqs));
     plan_close(&p);
 }
 END_TEST
@@ -129,17 +131,18 @@ START_TEST(test_weights_of_experts)
     rest -= down + mlp_down;
     const int64_t embedding = 262144LL * 2816;
     const int64_t bytes = blocks(rest - embedding, 256, 144) + blocks(embedding, 256, 210) + blocks(down + mlp_down, 32, 22);
-    // Q4_K_S: the first eighth (3 of 30) of the MLPs' last matrices would be Q5_K, and is Q5_1; so is V of the first four.
+    // Q4_K_S: the first eighth (3 of 30) of the MLPs' last matrices would be Q5_K, and is Q5_1; so is V of the first
+    // four.
     const int64_t first = (down + mlp_down) / 30 * 3, v = 4 * 2048LL * 2816;
     const int64_t more = blocks(first, 32, 24) - blocks(first, 32, 22) + blocks(v, 256, 176) - blocks(v, 256, 144);
     const int64_t found = weights_of(&p, FT_Q4_K_S), expected = bytes + more + 4 * vectors;
-    ck_assert_msg(found >= expected && found < expected + 32 * p.n, "found %lld, expected %lld and padding", (long long)found,
-                  (long long)expected);
+    ck_assert_msg(found >= expected && found < expected + 32 * p.n, "found %lld, expected %lld and padding",
+                  (long long)found, (long long)expected);
     plan_close(&p);
 }
 END_TEST
 
-// ---- caches and states -----------------------------------------------------------------------------------------------
+// ---- caches and states ----------------------------------------------------------------------------------------------
 
 static memory_plan cache_of(const model_plan *p, const char *spec, int64_t n_ctx)
 {
@@ -179,8 +182,8 @@ START_TEST(test_cache_of_26b)
 }
 END_TEST
 
-// 27B: 48 delta nets, each with 48 matrices of 128 x 128 and three tokens of 2 x 16 x 128 + 48 x 128 channels in F32; 16
-// layers with four heads of 256.
+// 27B: 48 delta nets, each with 48 matrices of 128 x 128 and three tokens of 2 x 16 x 128 + 48 x 128 channels in F32;
+// 16 layers with four heads of 256.
 START_TEST(test_states)
 {
     model_plan       p = open_config("qwen3.6-27b");
@@ -201,7 +204,8 @@ START_TEST(test_what_fits)
 {
     model_plan    p = open_config("qwen3.6-27b");
     const kv_spec kv = kv_spec_of(DT_BF16);
-    const int64_t weights = weights_of(&p, FT_Q4_K_M), state = cache_of(&p, "bf16", 1).state_bytes, each = 16 * 2 * 4 * 512;
+    const int64_t weights = weights_of(&p, FT_Q4_K_M), state = cache_of(&p, "bf16", 1).state_bytes;
+    const int64_t each = 16 * 2 * 4 * 512;
     int64_t       n_ctx;
     err           e = { 0 };
     ck_assert(plan_longest(&p, &kv, weights, weights + state + 1000 * each + each - 1, &n_ctx, &e) && n_ctx == 1000);

@@ -1,5 +1,5 @@
-// Proves quantizing a model with experts: tensors of three dimensions, of which each expert's matrix is encoded with a row
-// of the importance matrix of its own; experts that no token reached, and blocks that no forward pass uses.
+// Proves quantizing a model with experts: tensors of three dimensions, of which each expert's matrix is encoded with a
+// row of the importance matrix of its own; experts that no token reached, and blocks that no forward pass uses.
 #include "quant/codec.h"
 #include "quant/derive.h"
 #include "quant/imatrix.h"
@@ -65,7 +65,8 @@ static void write_model(void)
     static tensor_source src[MAX];
     err        e = { 0 };
     gguf_plan *p = gguf_plan_new(32, &e);
-    ck_assert(gguf_plan_str(p, "general.architecture", "qwen35moe", &e) && gguf_plan_u32(p, "general.file_type", 32, &e));
+    ck_assert(gguf_plan_str(p, "general.architecture", "qwen35moe", &e)
+              && gguf_plan_u32(p, "general.file_type", 32, &e));
     ck_assert(gguf_plan_u32(p, "qwen35moe.block_count", LAYERS, &e));
     ck_assert(gguf_plan_u32(p, "qwen35moe.nextn_predict_layers", 1, &e));
     ck_assert(gguf_plan_u32(p, "qwen35moe.attention.head_count", 8, &e));
@@ -75,7 +76,8 @@ static void write_model(void)
         const int64_t n = elements(&parts[i]);
         for (int64_t at = 0; at < n; at += 256)
             input_row(values[i] + at, n - at < 256 ? (int)(n - at) : 256, 0, (uint64_t)(1000 * i + at));
-        ck_assert(gguf_plan_tensor(p, parts[i].name, parts[i].f32 ? DT_F32 : DT_BF16, parts[i].n_dims, parts[i].shape, &e));
+        ck_assert(gguf_plan_tensor(p, parts[i].name, parts[i].f32 ? DT_F32 : DT_BF16, parts[i].n_dims, parts[i].shape,
+                                   &e));
         src[i] = (tensor_source){ .where = parts[i].name, .type = DT_F32, .data = (uint8_t *)values[i], .fd = -1 };
     }
     commit(p, in_path, src);
@@ -100,7 +102,8 @@ static void write_matrix(bool broadcast, bool with_last, int64_t counted)
         const int64_t shape[2] = { n_mat, cols }, one[2] = { n_mat, 1 };
         for (int64_t k = 0; k < n_mat; k++) {
             counts[i][k] = n_mat > 1 && k == UNREACHED ? 0 : (float)(counted + k);
-            for (int64_t c = 0; c < cols; c++) sums[i][k * cols + c] = counts[i][k] * (float)(1 + (c * 7 + k * 3 + i) % 11);
+            for (int64_t c = 0; c < cols; c++)
+                sums[i][k * cols + c] = counts[i][k] * (float)(1 + (c * 7 + k * 3 + i) % 11);
         }
         snprintf(name, sizeof name, "%s.in_sum2", t->name);
         ck_assert(gguf_plan_tensor(p, name, DT_F32, 2, shape, &e));
@@ -150,7 +153,8 @@ static void check_rows(const gguf *in, const gguf *out, const imatrix *im)
             const float *own = v ? v + (n > cols ? r / per_matrix * cols : 0) : NULL;
             codec_find(from->type)->decode_row(x, from->data + r * from_bytes, cols);
             ck_assert(codec_find(to->type)->encode_row(row, x, cols, own, &e));
-            ck_assert_msg(memcmp(row, to->data + r * to_bytes, (size_t)to_bytes) == 0, "%s: row %lld", to->name, (long long)r);
+            ck_assert_msg(memcmp(row, to->data + r * to_bytes, (size_t)to_bytes) == 0, "%s: row %lld", to->name,
+                          (long long)r);
         }
         weighted += v != NULL && to->n_dims > 2;
     }
@@ -200,7 +204,8 @@ START_TEST(test_experts_without_tokens_are_named)
     ck_assert_msg(strstr(logged, "fewer than") == NULL, "%s", logged);
     write_matrix(false, false, 15);         // expert 0: 15 tokens
     ck_assert_msg(quantize(FT_Q4_K_M, im_path, 2, &e), "%s", e.msg);
-    ck_assert_msg(strstr(logged, "fewer than 16 tokens reached 5 matrices of experts: the first is expert 0") != NULL, "%s", logged);
+    ck_assert_msg(strstr(logged, "fewer than 16 tokens reached 5 matrices of experts: the first is expert 0") != NULL,
+                  "%s", logged);
     ck_assert_msg(quantize(FT_Q8_0, im_path, 2, &e) && !strstr(logged, "of experts"), "%s", logged);   // it has no search
 }
 END_TEST
@@ -214,7 +219,8 @@ START_TEST(test_what_a_matrix_may_lack)
     check_output(FT_Q4_K_M, im_path);
     write_matrix(true, false, 40);          // one row for all experts is another model's
     ck_assert(!quantize(FT_Q4_K_M, im_path, 2, &e) && e.kind == ERR_INPUT);
-    ck_assert_msg(strstr(e.msg, "entry 'blk.0.ffn_gate_exps.weight': found 256 values, expected 1280") != NULL, "%s", e.msg);
+    ck_assert_msg(strstr(e.msg, "entry 'blk.0.ffn_gate_exps.weight': found 256 values, expected 1280") != NULL, "%s",
+                  e.msg);
 }
 END_TEST
 

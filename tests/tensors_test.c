@@ -105,7 +105,7 @@ START_TEST(test_every_checkpoint)
 }
 END_TEST
 
-// ---- rules and rows --------------------------------------------------------------------------------------------------
+// ---- rules and rows -------------------------------------------------------------------------------------------------
 
 static const tensor_row *row_named(const tensor_row *r, const char *name)
 {
@@ -165,7 +165,7 @@ START_TEST(test_names)
 }
 END_TEST
 
-// ---- real sizes ------------------------------------------------------------------------------------------------------
+// ---- real sizes -----------------------------------------------------------------------------------------------------
 
 static model *model_of_text(const char *text)
 {
@@ -289,8 +289,8 @@ START_TEST(test_published_models)
         snprintf(path, sizeof path, "%s/fixtures/configs/%s/config.json", SOURCE_DIR, rows[i].name);
         model *m = model_of_file(path);
         count(m, &c);
-        ck_assert_msg(c.total - c.mtp - beside_parameters(m) == rows[i].n, "%s: found %lld, expected %lld", rows[i].name,
-                      (long long)(c.total - c.mtp - beside_parameters(m)), (long long)rows[i].n);
+        ck_assert_msg(c.total - c.mtp - beside_parameters(m) == rows[i].n, "%s: found %lld, expected %lld",
+                      rows[i].name, (long long)(c.total - c.mtp - beside_parameters(m)), (long long)rows[i].n);
         free(m);
     }
 }
@@ -316,7 +316,8 @@ START_TEST(test_sizes_that_do_not_fit)
     tensor_entry *list;
     int64_t       n;
     block_sizes   block = { .n_ff = 1, .n_head_kv = 1, .head_dim = 2, .own_kv = true };
-    model_sizes   m = { .arch = "llama", .n_block = 1, .n_vocab = INT64_MAX / 2, .n_embd = 4, .n_head = 1, .block = &block };
+    model_sizes   m = { .arch = "llama", .n_block = 1, .n_vocab = INT64_MAX / 2, .n_embd = 4, .n_head = 1,
+                        .block = &block };
     ck_assert(!tensors_list(&m, &list, &n, &e) && list == NULL);
     check_refused(&e, ERR_INPUT, NULL, "tensor 'token_embd.weight': found a dimension of 4, expected a size that fits");
     m.n_vocab = 0;

@@ -455,7 +455,8 @@ START_TEST(test_general)
     write_file(in_dir(dir, "README.md"), readme, (int64_t)strlen(readme));
     cJSON *g = mini_json("{\"top_k\":64,\"top_p\":0.95,\"temperature\":1.0,\"min_p\":\"x\"}");
     gguf_plan *p = gguf_plan_new(32, &e);
-    ck_assert_msg(general_meta_plan(p, "gemma4", dir, g, &(general_size){ .n_params = 1500000 }, NULL, &e), "%s", e.msg);
+    ck_assert_msg(general_meta_plan(p, "gemma4", dir, g, &(general_size){ .n_params = 1500000 }, NULL, &e), "%s",
+                  e.msg);
     ck_assert(str_is(p, "general.architecture", "gemma4") && str_is(p, "general.type", "model") && str_is(p, "general.size_label", "1.5M"));
     ck_assert(str_is(p, "general.license", "apache-2.0") && str_is(p, "general.license.link", "https://example.org/license"));
     ck_assert(str_is(p, "general.license.name", "quoted"));
@@ -466,7 +467,8 @@ START_TEST(test_general)
     // A folder's name need not be UTF-8; a string of a GGUF file is.
     ck_assert_int_eq(mkdir(in_dir(dir, "g\xe9mma-4"), 0777), 0);
     p = gguf_plan_new(32, &e);
-    ck_assert_msg(general_meta_plan(p, "gemma4", in_dir(dir, "g\xe9mma-4"), g, &(general_size){ .n_params = 1500000 }, NULL, &e), "%s", e.msg);
+    ck_assert_msg(general_meta_plan(p, "gemma4", in_dir(dir, "g\xe9mma-4"), g, &(general_size){ .n_params = 1500000 },
+                                    NULL, &e), "%s", e.msg);
     ck_assert(str_is(p, "general.name", "G\xef\xbf\xbdMma 4"));
     gguf_plan_free(p);
     cJSON_Delete(g);

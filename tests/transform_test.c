@@ -62,7 +62,8 @@ static wanted wanted_of_llama(const cJSON *config, const char *name)
     return (wanted){ .how = SWAPPED, .heads = number(config, q ? "num_attention_heads" : "num_key_value_heads") };
 }
 
-// Its _LinearAttentionVReorderBase and Qwen3NextModel: value heads in tiles, norms plus one, A_log as what it decays by.
+// Its _LinearAttentionVReorderBase and Qwen3NextModel: value heads in tiles, norms plus one, A_log as what it decays
+// by.
 static wanted wanted_of_qwen35(const cJSON *config, const char *name)
 {
     const int64_t keys = number(config, "linear_num_key_heads"), each = number(config, "linear_num_value_heads") / keys;
@@ -90,7 +91,7 @@ static wanted wanted_of(const cJSON *config, const char *arch, const mapped_tens
     return w;
 }
 
-// ---- places: place[i] is the element of the source that belongs into element i of the file ----------------------------
+// ---- places: place[i] is the element of the source that belongs into element i of the file --------------------------
 
 // Reshape [heads][2][d/2][cols], the two middle dimensions exchanged.
 static void place_swapped(int64_t *place, const wanted *w, int64_t n_rows, int64_t cols)
@@ -148,7 +149,7 @@ static int64_t *places(const wanted *w, int n_dims, const int64_t *shape, int64_
     return place;
 }
 
-// ---- reading ---------------------------------------------------------------------------------------------------------
+// ---- reading --------------------------------------------------------------------------------------------------------
 
 // Check writes down where it is at each assertion, so there is one only where something is wrong.
 static void check_element(float got, int64_t i, int64_t place, float add, uint8_t *seen, int64_t n, const char *name)
@@ -309,8 +310,8 @@ START_TEST(test_experts_and_delta_nets)
 {
     mini *all[] = { mini_gemma4_moe(), mini_qwen3moe(false), mini_qwen3moe(true), mini_qwen35(false, false),
                     mini_qwen35(true, false), mini_qwen35(true, true) };
-    // Of each: gate and up where they are cut (a layer has two); attn_qkv, attn_gate, ssm_alpha, _beta, _conv1d, _a, _dt
-    // and _out of two layers. The block that guesses has experts, too.
+    // Of each: gate and up where they are cut (a layer has two); attn_qkv, attn_gate, ssm_alpha, _beta, _conv1d, _a,
+    // _dt and _out of two layers. The block that guesses has experts, too.
     static const int moved[] = { 0, 0, 4, 16, 16, 16 + 8 };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         mini_write(all[i], i % 2 == 1);
@@ -335,7 +336,8 @@ START_TEST(test_equal_heads)
     ck_assert_msg(s && c && hf_config_read(c, m->config, "config.json", &e), "%s", e.msg);
     ck_assert_msg(tensor_map_build(&map, s, c, NULL, &e), "%s", e.msg);
     for (int64_t i = 0; i < map.n; i++)
-        ck_assert_msg(map.t[i].src.change.rows.groups == 0 && map.t[i].src.change.cols.groups == 0, "%s", map.t[i].name);
+        ck_assert_msg(map.t[i].src.change.rows.groups == 0 && map.t[i].src.change.cols.groups == 0, "%s",
+                      map.t[i].name);
     tensor_map_free(&map);
     st_close(s);
     free(c);

@@ -463,7 +463,8 @@ START_TEST(equal_tokens_at_a_distance_fail)
 }
 END_TEST
 
-// Another expert is no rounding: where the reference's scores are equal, its distance from us and from itself says nothing.
+// Another expert is no rounding: where the reference's scores are equal, its distance from us and from itself says
+// nothing.
 START_TEST(distances_of_steps_with_equal_router_scores_are_left_out)
 {
     made *m = make("bfloat16", 2);

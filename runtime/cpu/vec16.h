@@ -151,7 +151,7 @@ VEC_LANES v16  v16_sub(v16 a, v16 b)                  { V16_EACH(a.f[i] - b.f[i]
 VEC_LANES v16  v16_mul(v16 a, v16 b)                  { V16_EACH(a.f[i] * b.f[i]); }
 VEC_LANES v16  v16_div(v16 a, v16 b)                  { V16_EACH(a.f[i] / b.f[i]); }
 VEC_LANES v16  v16_fma(v16 a, v16 b, v16 c)           { V16_EACH(fmaf(a.f[i], b.f[i], c.f[i])); }
-VEC_LANES v16  v16_max(v16 a, v16 b)                  { V16_EACH(a.f[i] > b.f[i] ? a.f[i] : b.f[i]); }   // b where one is NaN
+VEC_LANES v16  v16_max(v16 a, v16 b)                  { V16_EACH(a.f[i] > b.f[i] ? a.f[i] : b.f[i]); }  // b: NaN
 VEC_LANES v16  v16_min(v16 a, v16 b)                  { V16_EACH(a.f[i] < b.f[i] ? a.f[i] : b.f[i]); }
 VEC_LANES v16  v16_abs(v16 a)                         { V16_EACH(fabsf(a.f[i])); }
 VEC_LANES v16  v16_lt_select(v16 a, v16 b, v16 yes, v16 no)  { V16_EACH(a.f[i] < b.f[i] ? yes.f[i] : no.f[i]); }

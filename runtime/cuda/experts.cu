@@ -264,7 +264,8 @@ extern "C" bool cuda_expert_gemv(const gpu_ctx *c, const gpu_experts *x, int n_m
     const gpu_dim grid = dims(ceil_div(ceil_div(n_matrices * x->rows, QUAD_ROWS), s.of_block),
                               (int64_t)n * x->slots), block = dims(s.warps * WARP);
     switch (w->type) {
-#define ROW(T) case T: return LAUNCH(c->g, e, "gemv of experts", grid, block, s.shared<T>(), (expert_gemv_kernel<T>))(k, *x);
+#define ROW(T) \
+    case T: return LAUNCH(c->g, e, "gemv of experts", grid, block, s.shared<T>(), (expert_gemv_kernel<T>))(k, *x);
     FOR_WEIGHT_TYPES(ROW)
 #undef ROW
     default: return unknown_type(w->type, e);

@@ -20,7 +20,8 @@ struct gemv_work {                      // rows of up to GPU_SEGMENTS matrices, 
     int            n_spans, split;      // spans of a row, and how many warps they are dealt to
     int            cols;
     int64_t        row_bytes;
-    bool           fast, round;         // fast: rows and x begin on 16 bytes and have whole groups of 16 columns (plain types)
+    bool           fast, round;         // fast: rows and x begin on 16 bytes and have whole groups of 16 columns (plain
+                                        // types)
     const float   *x, *by;              // [cols]; by: [rows[0]], GEMV_GELU_MUL only
 };
 
