@@ -226,8 +226,8 @@ extern "C" bool cuda_delta(const gpu_ctx *c, const gpu_delta *k, int64_t pos0, b
     if (k->n == 0 || k->dim == 0) return true;
     if (k->key_dim < 1 || k->key_dim > DELTA_MOST_KEYS || k->key_heads < 1 || k->heads % k->key_heads != 0
         || k->heads > 65535)
-        return err_set(e, ERR_SYSTEM,
-                       "device cuda: a delta net of %d heads over %d of %d keys, expected at most %d keys", k->heads, k->key_heads, k->key_dim, (int)DELTA_MOST_KEYS);
+        return err_set(e, ERR_SYSTEM, "device cuda: a delta net of %d heads over %d of %d keys, expected at most %d "
+                       "keys", k->heads, k->key_heads, k->key_dim, (int)DELTA_MOST_KEYS);
     const gpu_dim grid = dims(ceil_div(k->dim, DELTA_HALVES * DELTA_COLUMNS), k->heads), block = dims(DELTA_THREADS);
     const gpu_state s = state_of(c, pos0, keeps);
     if (k->key_dim == DELTA_KEYS)
