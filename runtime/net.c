@@ -213,6 +213,12 @@ bool net_observe(net *m, product_observer fn, void *ctx, err *e)
 
 net *net_open(backend *b, const gguf *g, const hparams *h, const kv_spec *kv, int64_t n_ctx, int n_batch, err *e)
 {
+    return net_open_beside(b, g, h, kv, n_ctx, n_batch, &(net_loan){ 0 }, e);
+}
+
+net *net_open_beside(backend *b, const gguf *g, const hparams *h, const kv_spec *kv, int64_t n_ctx, int n_batch,
+                     const net_loan *loan, err *e)
+{
     net *m = calloc(1, sizeof *m);
     if (!m) {
         err_nomem(e, "model", sizeof *m);
@@ -221,6 +227,7 @@ net *net_open(backend *b, const gguf *g, const hparams *h, const kv_spec *kv, in
     m->b = b;
     m->h = h;
     m->n_batch = n_batch;
+    m->loan = *loan;
     m->logits_rows = n_batch < b->ops->logits_rows ? n_batch : b->ops->logits_rows;
     if (!program_build(&m->p, h, e)) goto fail;
     net_plant(m);

@@ -10,6 +10,17 @@ typedef struct net net;
 // Builds the program of h, binds the file's tensors to the backend and allocates buffers for n_batch tokens and n_ctx positions, caches as kv says.
 // ERR_INPUT names a missing or misshapen tensor. Freed by net_close; g and h must outlive it.
 net *net_open(backend *b, const gguf *g, const hparams *h, const kv_spec *kv, int64_t n_ctx, int n_batch, err *e);
+
+// What a net need not have of its own, because another net on the same backend has it and is not run at the same time.
+// Both must outlive it.
+typedef struct {
+    const net *weights;     // of the same file: its weights are used. NULL: none
+    const net *scratch;     // its buffers are used, where they have the same size. NULL: none
+    bool       logits;      // that of the logits too. What the head multiplies is each net's own in any case: logits of
+                            // the last step of several nets can be held in turn
+} net_loan;
+net *net_open_beside(backend *b, const gguf *g, const hparams *h, const kv_spec *kv, int64_t n_ctx, int n_batch,
+                     const net_loan *loan, err *e);
 void net_close(net *m);
 
 // Runs n (<= n_batch) ids at positions pos0 ..; keys and values go to the caches, what the head multiplies stays on the backend.

@@ -15,6 +15,7 @@ struct net {
     state_layer   *kept;            // [p.n_states], copies: net_keep_states
     float        **cast;            // [p.n_weights]: values that are not the file's (program.h), or NULL
     float        **inv_freq;        // [p.n_ropes], host
+    net_loan       loan;            // whose weights and buffers these are, where they are not its own
     int            n_batch, logits_rows;        // logits_rows: tokens whose logits are computed at a time
     op_list        many, one, fine;             // the layers: for batches, for one token, wholly expanded for observers
     op_list        head_many, head_one;

@@ -89,9 +89,21 @@ static bool is_tied(const net *m, int i)
     return to >= 0 && m->mem.weights[i].data == m->mem.weights[to].data;
 }
 
+// Another net's weights, which stay that net's.
+static void borrow_weights(net *m)
+{
+    const net *from = m->loan.weights;
+    memcpy(m->mem.weights, from->mem.weights, (size_t)m->p.n_weights * sizeof *m->mem.weights);
+    m->widest = from->widest;
+}
+
 static bool load_weights(net *m, const gguf *g, err *e)
 {
     const double began = seconds();
+    if (m->loan.weights) {
+        borrow_weights(m);
+        return true;
+    }
     for (int i = 0; i < m->p.n_weights; i++)
         if (!bind(m, g, i, e)) return false;
     tie(m);
@@ -130,6 +142,7 @@ bool net_replace(net *m, const gguf_tensor *t, bool *used, err *e)
     if (gguf_tensor_rows(t) != w->rows || gguf_tensor_cols(t) != w->cols)
         return err_set(e, ERR_USAGE, "tensor '%s': found [%lld][%lld], expected [%lld][%lld]", t->name, (long long)gguf_tensor_rows(t),
                        (long long)gguf_tensor_cols(t), (long long)w->rows, (long long)w->cols);
+    if (m->loan.weights) return err_set(e, ERR_USAGE, "tensor '%s': the weights are another session's", t->name);
     if (o->recorded && o->recorded(m->b)) return err_set(e, ERR_USAGE, "tensor '%s': a decode step is recorded with the weights it has", t->name);
     if (!o->load_weight(m->b, t, &fresh, e)) return false;
     for (int j = 0; j < m->p.n_weights; j++)
@@ -281,6 +294,26 @@ static bool buffers_bytes(const program *p, int n_batch, int logits_rows, int64_
     return true;
 }
 
+// The buffer that the head's products read: it outlives a step of another net.
+static bool is_read_by_head(const net *m, int buffer)
+{
+    for (int i = 0; i < m->p.n_head; i++)
+        for (int j = 0; j < OP_VIEWS; j++)
+            if (m->p.head[i].in[j].buf == buffer && m->p.head[i].in[j].from_first) return true;
+    return false;
+}
+
+// The place of a buffer that another net lends; NULL: this one is the net's own.
+static float *borrowed_buffer(const net *m, int i)
+{
+    const net *from = m->loan.scratch;
+    if (!from || i >= from->p.n_buffers || is_read_by_head(m, i)) return NULL;
+    const program_buffer *own = &m->p.buffers[i], *theirs = &from->p.buffers[i];
+    if (own->floats != theirs->floats || own->of_logits != theirs->of_logits) return NULL;
+    if (own->of_logits && !m->loan.logits) return NULL;
+    return m->n_batch == from->n_batch && m->logits_rows == from->logits_rows ? from->mem.buffers[i] : NULL;
+}
+
 static bool open_buffers(net *m, err *e)
 {
     if (!buffers_bytes(&m->p, m->n_batch, m->logits_rows, &m->scratch_bytes))
@@ -288,6 +321,8 @@ static bool open_buffers(net *m, err *e)
     for (int i = 0; i < m->p.n_buffers; i++) {
         int64_t bytes = 0;
         void   *p = NULL;
+        m->mem.buffers[i] = borrowed_buffer(m, i);
+        if (m->mem.buffers[i]) continue;
         buffer_bytes(&m->p.buffers[i], m->n_batch, m->logits_rows, &bytes);
         if (!m->b->ops->alloc(m->b, &p, bytes, m->p.buffers[i].name, e)) return false;
         m->mem.buffers[i] = p;
@@ -356,7 +391,8 @@ bool net_load(net *m, const gguf *g, const kv_spec *kv, int64_t n_ctx, err *e)
 void net_unload(net *m)
 {
     const backend_ops *o = m->b->ops;
-    for (int i = 0; m->mem.buffers && i < m->p.n_buffers; i++) o->release(m->b, m->mem.buffers[i]);
+    for (int i = 0; m->mem.buffers && i < m->p.n_buffers; i++)
+        if (!borrowed_buffer(m, i)) o->release(m->b, m->mem.buffers[i]);
     for (int i = 0; m->mem.ropes && i < m->p.n_ropes; i++) o->free_rope(m->b, &m->mem.ropes[i]);
     for (int i = 0; m->mem.caches && i < m->p.n_caches; i++) {
         o->release(m->b, m->mem.caches[i].k);
@@ -367,7 +403,7 @@ void net_unload(net *m)
         close_state(m, &m->kept[i]);
     }
     for (int i = 0; m->mem.weights && i < m->p.n_weights; i++)
-        if (is_tied(m, i)) memset(&m->mem.weights[i], 0, sizeof m->mem.weights[i]);
+        if (is_tied(m, i) || m->loan.weights) memset(&m->mem.weights[i], 0, sizeof m->mem.weights[i]);
     for (int i = 0; m->mem.weights && i < m->p.n_weights; i++) o->free_weight(m->b, &m->mem.weights[i]);
     for (int i = 0; m->inv_freq && i < m->p.n_ropes; i++) free(m->inv_freq[i]);
     for (int i = 0; m->cast && i < m->p.n_weights; i++) free(m->cast[i]);

@@ -57,7 +57,7 @@ void session_free(session *s)
 {
     if (!s) return;
     net_close(s->net);
-    if (s->b) s->b->ops->close(s->b);
+    if (s->b && !s->guest) s->b->ops->close(s->b);
     free(s);
 }
 
@@ -74,7 +74,8 @@ bool session_check_ids(const session *s, const int32_t *ids, int64_t n, err *e)
     return true;
 }
 
-bool session_can_replay(const session *s) { return s->b->ops->replay && !s->observed; }
+// A recording holds the places of one session's buffers: a backend that several run on records none.
+bool session_can_replay(const session *s) { return s->b->ops->replay && !s->observed && !s->guest; }
 
 // n steps of the recorded kind, recorded now where they are not.
 bool session_replay(session *s, int32_t id, int n, int32_t *out, err *e)

@@ -7,6 +7,8 @@
 #include "kv_spec.h"
 #include "model.h"
 
+typedef struct session session;
+
 typedef struct {
     const char *device;     // "auto", "cpu", "cuda"; NULL: "auto"
     const char *kv;         // a cache in words (kv_spec.h); NULL: what the artifact requires in the chosen arithmetic
@@ -16,11 +18,15 @@ typedef struct {
     int         n_batch;    // tokens of one prefill step; 0: what suits the device (backend.h)
     fault       fault;      // test builds only
     const char *simd;       // NULL: auto
+    // Sessions that are run in turn, never at the same time, need not have everything of their own. Both of these
+    // outlive the new one; its device, threads, batch and simd are those of scratch_of, and it records no steps.
+    // ERR_USAGE: another arithmetic or context than scratch_of's, another model than weights_of's.
+    const session *weights_of;      // of the same model, on the backend of scratch_of: its weights are used. NULL: none
+    const session *scratch_of;      // its backend and activations are used. NULL: none
+    bool        logits_too;         // and the place of its held logits
     bool        reproducible;   // every product has the bits of every other machine's, at a price in speed (unless HALLMARK_CUDA_PRODUCTS asks
                                 // for another way): for what ends in a file or a verdict
 } session_opts;
-
-typedef struct session session;
 
 // ERR_USAGE on an unknown name, or a KV cache that the model cannot have; ERR_SYSTEM when memory or device fails.
 session *session_new(const model *m, const session_opts *o, err *e);

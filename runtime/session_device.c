@@ -47,8 +47,22 @@ static backend *open_cuda(session *s, const session_opts *o, arith a, err *e)
     return b;
 }
 
+// The backend of the session whose activations are used.
+static bool be_guest(session *s, const session_opts *o, arith a, err *e)
+{
+    const session *host = o->scratch_of;
+    if (host->b->arith != a || host->n_ctx != s->n_ctx)
+        return err_set(e, ERR_USAGE, "a session beside another: expected its arithmetic and context");
+    s->b = host->b;
+    s->guest = true;
+    s->n_batch = host->n_batch;
+    memcpy(s->note, host->note, sizeof s->note);
+    return true;
+}
+
 bool session_pick_backend(session *s, const session_opts *o, arith a, err *e)
 {
+    if (o->scratch_of) return be_guest(s, o, a, e);
     const char *device = o->device ? o->device : "auto";
     if (strcmp(device, "cuda") == 0) {
         s->b = open_cuda(s, o, a, e);
@@ -97,11 +111,15 @@ static bool plant_fault(session *s, const session_opts *o, err *e)
 // may have gone.
 bool session_open_net(session *s, const session_opts *o, arith a, err *e)
 {
-    const bool automatic = is_automatic(o->device) && s->b->ops->room;
+    const bool automatic = is_automatic(o->device) && s->b->ops->room && !s->guest;
+    const net_loan loan = { .weights = o->weights_of ? o->weights_of->net : NULL,
+                            .scratch = o->scratch_of ? o->scratch_of->net : NULL, .logits = o->logits_too };
     err why = { 0 };
     if (!plant_fault(s, o, e)) return false;
-    s->net = net_open(s->b, model_gguf(s->m), model_hparams(s->m), &s->spec, s->n_ctx, s->n_batch,
-                      automatic ? &why : e);
+    if (loan.weights && (o->weights_of->m != s->m || o->weights_of->b != s->b))
+        return err_set(e, ERR_USAGE, "weights of another session: expected the same model on the same device");
+    s->net = net_open_beside(s->b, model_gguf(s->m), model_hparams(s->m), &s->spec, s->n_ctx, s->n_batch, &loan,
+                             automatic ? &why : e);
     if (s->net || !automatic) return s->net != NULL;
     if (why.kind != ERR_SYSTEM) return err_set(e, why.kind, "%s", why.msg);
     s->b->ops->close(s->b);

@@ -15,6 +15,7 @@ struct session {
     char         kv[KV_TEXT], arith[8];
     char         note[256];
     bool         kv_is_required;
+    bool         guest;             // the backend is another session's
     bool         observed;          // somebody watches the products: nothing runs recorded
     bool         stepped;           // the last thing run was a step that could have been a recorded one
     int          step, held;        // tokens of the last session_step, and how many of them hold their logits; 0: none

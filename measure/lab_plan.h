@@ -1,0 +1,83 @@
+// lab_plan: what a laboratory run measures, in words and digests: base, candidates, texts, chunks. No weight is read.
+//
+// A plan made from files holds models, for running; one read from a folder's `plan.json` holds the words alone, which
+// is all that figures and reports need. The text of a plan is a canonical JSON document: equal where the same thing is
+// measured, on whatever machine; it holds no path but names, no time, no device.
+#ifndef HALLMARK_MEASURE_LAB_PLAN_H
+#define HALLMARK_MEASURE_LAB_PLAN_H
+
+#include "../formats/sha256.h"
+#include "../runtime/model.h"
+
+enum { LAB_ARTIFACTS = 64, LAB_CANDIDATES = 4096, LAB_TEXTS = 256 };
+
+typedef struct {
+    char *category, *name;              // name: of the file, without its folder
+    char  sha256[SHA256_HEX + 1];       // of the file's bytes
+    int64_t tokens;                     // of the whole text
+    int64_t chunks;                     // whole chunks of it that are run; tokens after the last are not
+    int32_t *ids;                       // [tokens]; NULL in a plan that was read
+} lab_text;
+
+typedef struct {
+    char *name, *type;                  // name: of the file, without its folder
+    char  digest[SHA256_HEX + 1];       // of its tensors and of the metadata that decide what it computes
+    model *m;                           // NULL in a plan that was read
+} lab_artifact;
+
+typedef struct {
+    int     artifact;
+    char   *kv;                         // as kv_spec_text has it
+    int64_t context_bytes;              // the cache's bytes for `context` positions: windows and shared layers counted
+    char   *llama;                      // what llama.cpp calls this cache, or NULL where it has none like it
+} lab_candidate;
+
+typedef struct { int text; int64_t first; } lab_chunk;     // ids first .. first + chunk - 1 of a text
+
+typedef struct {
+    lab_artifact  *artifacts;           // [0]: the base
+    int            n_artifacts;
+    lab_candidate *candidates;
+    int            n_candidates;
+    lab_text      *texts;
+    int            n_texts;
+    lab_chunk     *chunks;
+    int64_t        n_chunks;
+    int64_t        chunk, skip;         // tokens of a chunk; of them not compared at its beginning
+    int64_t        context;             // positions that bytes are counted for
+    char           base_kv[16], arith[8];
+    int64_t        base_context_bytes;
+    int64_t        state_bytes;         // what recurrent layers keep beside any cache
+    int64_t        n_vocab;
+    int32_t        bos;                 // what a chunk begins with, -1: its own first token
+    char          *json;                // the plan's canonical text, ended by \n
+    char           digest[SHA256_HEX + 1];      // of that text
+} lab_plan;
+
+typedef struct {
+    const char *base;
+    const char *const *artifacts;       // other files, n_artifacts
+    int         n_artifacts;
+    const char *const *kv;              // caches in words, n_kv; each file runs with each, others than the base also
+    int         n_kv;                   // with the base's own
+    const char *const *texts;           // "category=path" or "path", n_texts
+    int         n_texts;
+    int64_t     chunk, skip, context;   // 0: 512, 0, 32768
+    const char *arith;                  // NULL: the base's default
+} lab_plan_opts;
+
+// Opens the files, reads the texts, checks that every cache suits every file. Freed by lab_plan_free in any case.
+// ERR_INPUT: a text that is empty, no UTF-8 or shorter than a chunk; another vocabulary than the base's; a file that
+// cannot be run. ERR_USAGE: a cache that a file cannot have; no text; no candidate; a chunk with nothing to compare.
+bool lab_plan_open(lab_plan *p, const lab_plan_opts *o, err *e);
+void lab_plan_free(lab_plan *p);
+
+// From the text of a plan, which is hostile until checked. where: for messages. Holds no model and no ids.
+bool lab_plan_read(lab_plan *p, const char *json, int64_t n, const char *where, err *e);
+// In what two plans differ, in words ("base", "texts", ...); NULL: in nothing.
+const char *lab_plan_difference(const lab_plan *a, const lab_plan *b);
+
+// Positions of a chunk that are compared: skip .. chunk - 2.
+int64_t lab_points(const lab_plan *p);
+
+#endif
