@@ -61,13 +61,15 @@ static bool open_artifacts(lab_plan *p, const lab_plan_opts *o, err *e)
 
 // ---- caches -------------------------------------------------------------------------------------------------------------
 
+static arith arith_of(const lab_plan *p) { return strcmp(p->arith, "bf16") == 0 ? ARITH_BF16 : ARITH_F32; }
+
 static bool add_candidate(lab_plan *p, int artifact, const char *kv, err *e)
 {
     const hparams *h = model_hparams(p->artifacts[artifact].m);
     kv_spec     s;
     memory_plan cost;
     char        text[KV_TEXT];
-    if (!kv_spec_parse(&s, kv, e) || !memory_plan_of(&cost, h, &s, p->context, 1, e)) return false;
+    if (!kv_spec_parse(&s, kv, e) || !memory_plan_of(&cost, h, &s, arith_of(p), p->context, 1, e)) return false;
     kv_spec_text(&s, text);
     for (int i = 0; i < p->n_candidates; i++)
         if (p->candidates[i].artifact == artifact && strcmp(p->candidates[i].kv, text) == 0)
@@ -116,7 +118,7 @@ static bool describe_base(lab_plan *p, const lab_plan_opts *o, err *e)
     const char    *name = o->arith ? o->arith : strcmp(h->kv_required, "bf16") == 0 ? "bf16" : "f32";
     strcpy(p->arith, name);
     strcpy(p->base_kv, name);      // the cache that holds an arithmetic's results without rounding them again
-    if (!kv_spec_parse(&s, p->base_kv, e) || !memory_plan_of(&cost, h, &s, p->context, 1, e)) return false;
+    if (!kv_spec_parse(&s, p->base_kv, e) || !memory_plan_of(&cost, h, &s, arith_of(p), p->context, 1, e)) return false;
     p->base_context_bytes = cost.kv_bytes;
     p->state_bytes = cost.state_bytes;
     p->n_vocab = h->n_vocab;
