@@ -195,12 +195,15 @@ static double worst_top1(const lab_measured *m)
     return worst;
 }
 
+// One that somebody would use, no probe of one layer.
+static bool is_cache_of_base(const lab_candidate *c) { return c->artifact == 0 && c->layer < 0; }
+
 static void find_best(lab_result *r)
 {
     const lab_plan *p = r->plan;
     for (int i = 0; i < p->n_candidates; i++) {
         const lab_candidate *c = &p->candidates[i];
-        if (c->artifact != 0 || c->context_bytes >= p->base_context_bytes) continue;
+        if (!is_cache_of_base(c) || c->context_bytes >= p->base_context_bytes) continue;
         if (worst_top1(&r->measured[i]) < LAB_ENOUGH) continue;
         if (r->best >= 0) {
             const lab_candidate *b = &p->candidates[r->best];
@@ -217,7 +220,8 @@ static int no_larger(const lab_result *r, int i)
     const lab_plan *p = r->plan;
     int found = -1;
     for (int k = 0; k < p->n_candidates; k++) {
-        if (p->candidates[k].artifact != 0 || p->candidates[k].context_bytes > p->candidates[i].context_bytes) continue;
+        if (!is_cache_of_base(&p->candidates[k])) continue;
+        if (p->candidates[k].context_bytes > p->candidates[i].context_bytes) continue;
         const double kl = r->measured[k].all.kl_mean.v;
         if (kl < r->measured[found < 0 ? i : found].all.kl_mean.v) found = k;
     }
@@ -229,7 +233,7 @@ static void find_avoid(lab_result *r)
     const lab_plan *p = r->plan;
     double most = 0;
     for (int i = 0; i < p->n_candidates; i++) {
-        const int other = p->candidates[i].artifact == 0 ? no_larger(r, i) : -1;
+        const int other = is_cache_of_base(&p->candidates[i]) ? no_larger(r, i) : -1;
         const double gap = other < 0 ? 0 : r->measured[i].all.kl_mean.v - r->measured[other].all.kl_mean.v;
         if (gap <= most) continue;
         most = gap;
@@ -237,7 +241,7 @@ static void find_avoid(lab_result *r)
         r->instead = other;
     }
     for (int i = 0; r->instead < 0 && i < p->n_candidates; i++) {
-        if (p->candidates[i].artifact != 0 || worst_top1(&r->measured[i]) >= LAB_ENOUGH) continue;
+        if (!is_cache_of_base(&p->candidates[i]) || worst_top1(&r->measured[i]) >= LAB_ENOUGH) continue;
         if (r->avoid < 0 || worst_top1(&r->measured[i]) < worst_top1(&r->measured[r->avoid])) r->avoid = i;
     }
 }

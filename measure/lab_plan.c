@@ -63,14 +63,13 @@ static bool open_artifacts(lab_plan *p, const lab_plan_opts *o, err *e)
 
 static arith arith_of(const lab_plan *p) { return strcmp(p->arith, "bf16") == 0 ? ARITH_BF16 : ARITH_F32; }
 
-static bool add_candidate(lab_plan *p, int artifact, const char *kv, err *e)
+static bool add_spec(lab_plan *p, int artifact, const kv_spec *s, err *e)
 {
     const hparams *h = model_hparams(p->artifacts[artifact].m);
-    kv_spec     s;
     memory_plan cost;
     char        text[KV_TEXT];
-    if (!kv_spec_parse(&s, kv, e) || !memory_plan_of(&cost, h, &s, arith_of(p), p->context, 1, e)) return false;
-    kv_spec_text(&s, text);
+    if (!memory_plan_of(&cost, h, s, arith_of(p), p->context, 1, e)) return false;
+    if (!kv_spec_text(s, text)) return err_set(e, ERR_USAGE, "option --kv: '%.60s...' is too long", text);
     for (int i = 0; i < p->n_candidates; i++)
         if (p->candidates[i].artifact == artifact && strcmp(p->candidates[i].kv, text) == 0)
             return err_set(e, ERR_USAGE, "option --kv: found '%s' twice", text);
@@ -80,10 +79,46 @@ static bool add_candidate(lab_plan *p, int artifact, const char *kv, err *e)
     if (!grown) return err_nomem(e, "candidates", (size_t)p->n_candidates * sizeof *grown);
     p->candidates = grown;
     lab_candidate *c = &grown[p->n_candidates];
-    *c = (lab_candidate){ .artifact = artifact, .kv = strdup(text), .context_bytes = cost.kv_bytes };
+    *c = (lab_candidate){ .artifact = artifact, .kv = strdup(text), .context_bytes = cost.kv_bytes, .layer = -1 };
     if (!c->kv) return err_nomem(e, "candidates", sizeof text);
     p->n_candidates++;
     return lab_llama_words(&c->llama, text, h, e);
+}
+
+static bool add_candidate(lab_plan *p, int artifact, const char *kv, err *e)
+{
+    kv_spec s;
+    return kv_spec_parse(&s, kv, e) && add_spec(p, artifact, &s, e);
+}
+
+// The base with one layer's keys, or values, as `s` has them.
+static bool add_alone(lab_plan *p, const kv_spec *s, int layer, bool values, err *e)
+{
+    const hparams *h = model_hparams(p->artifacts[0].m);
+    kv_spec   base, alone = { .n = 2 };
+    kv_choice c, own;
+    if (!kv_spec_parse(&base, p->base_kv, e) || !kv_spec_choose(s, h, layer, &c, e)) return false;
+    if (!kv_spec_choose(&base, h, layer, &own, e)) return false;
+    if (values) c.k = own.k;
+    else        c.v = own.v;
+    alone.rules[0] = (kv_rule){ .which = KV_LAYERS, .lo = { layer }, .hi = { layer }, .n_ranges = 1, .choice = c };
+    alone.rules[1] = (kv_rule){ .which = KV_EVERY, .choice = own };
+    if (!add_spec(p, 0, &alone, e)) return false;
+    p->candidates[p->n_candidates - 1].layer = layer;
+    p->candidates[p->n_candidates - 1].values = values;
+    return true;
+}
+
+static bool add_layers(lab_plan *p, const char *kv, err *e)
+{
+    const hparams *h = model_hparams(p->artifacts[0].m);
+    kv_spec s;
+    if (!kv_spec_parse(&s, kv, e)) return false;
+    for (int i = 0; i < h->n_layer; i++) {
+        if (!h->layers[i].has_kv) continue;
+        if (!add_alone(p, &s, i, false, e) || !add_alone(p, &s, i, true, e)) return false;
+    }
+    return true;
 }
 
 static bool is_base_kv(const lab_plan *p, const char *kv)
@@ -99,13 +134,15 @@ static bool is_base_kv(const lab_plan *p, const char *kv)
 // Another file is measured with the base's own cache, too: what its weights lose by themselves.
 static bool add_candidates(lab_plan *p, const lab_plan_opts *o, err *e)
 {
-    for (int a = 0; a < p->n_artifacts; a++) {
+    for (int a = 0; a < p->n_artifacts && !o->layers_only; a++) {
         bool alone = a == 0;
         for (int i = 0; i < o->n_kv; i++) alone = alone || is_base_kv(p, o->kv[i]);
         if (!alone && !add_candidate(p, a, p->base_kv, e)) return false;
         for (int i = 0; i < o->n_kv; i++)
             if (!add_candidate(p, a, o->kv[i], e)) return false;
     }
+    for (int i = 0; (o->layers || o->layers_only) && i < o->n_kv; i++)
+        if (!is_base_kv(p, o->kv[i]) && !add_layers(p, o->kv[i], e)) return false;
     return p->n_candidates > 0 || err_set(e, ERR_USAGE, "nothing to measure: expected --kv SPEC or another file");
 }
 
@@ -140,22 +177,35 @@ static bool read_texts(lab_plan *p, const lab_plan_opts *o, err *e)
     return true;
 }
 
+// Every chunk of the texts, or as many of them as samples says, evenly spread.
+static void spread_chunks(lab_plan *p, int64_t n)
+{
+    const int64_t wanted = p->samples > 0 && p->samples < n ? p->samples : n;
+    int64_t at = 0;
+    for (int i = 0; i < p->n_texts; i++) {
+        lab_text *t = &p->texts[i];
+        t->chunks = 0;
+        for (int64_t c = 0; c < t->tokens / p->chunk; c++, at++) {
+            if (p->n_chunks == wanted || at < p->n_chunks * n / wanted) continue;
+            p->chunks[p->n_chunks++] = (lab_chunk){ .text = i, .first = c * p->chunk };
+            t->chunks++;
+        }
+    }
+}
+
 bool lab_plan_chunks(lab_plan *p, err *e)
 {
     int64_t n = 0;
     for (int i = 0; i < p->n_texts; i++) {
-        lab_text *t = &p->texts[i];
-        t->chunks = t->tokens / p->chunk;
-        if (t->chunks == 0)
+        const lab_text *t = &p->texts[i];
+        if (t->tokens < p->chunk)
             return err_set(e, ERR_INPUT, "%s: a text of %lld tokens, expected a chunk of %lld at least", t->name,
                            (long long)t->tokens, (long long)p->chunk);
-        n += t->chunks;         // each is below 2^26: no sum of LAB_TEXTS overflows
+        n += t->tokens / p->chunk;      // each is below 2^26: no sum of LAB_TEXTS overflows
     }
     p->chunks = calloc((size_t)n, sizeof *p->chunks);
     if (!p->chunks) return err_nomem(e, "chunks", (size_t)n * sizeof *p->chunks);
-    for (int i = 0; i < p->n_texts; i++)
-        for (int64_t c = 0; c < p->texts[i].chunks; c++)
-            p->chunks[p->n_chunks++] = (lab_chunk){ .text = i, .first = c * p->chunk };
+    spread_chunks(p, n);
     return true;
 }
 
@@ -164,7 +214,7 @@ bool lab_plan_chunks(lab_plan *p, err *e)
 bool lab_plan_open(lab_plan *p, const lab_plan_opts *o, err *e)
 {
     *p = (lab_plan){ .chunk = o->chunk ? o->chunk : DEFAULT_CHUNK, .skip = o->skip,
-                     .context = o->context ? o->context : DEFAULT_CONTEXT };
+                     .context = o->context ? o->context : DEFAULT_CONTEXT, .samples = o->samples, .budget = o->budget };
     if (p->chunk < 2 || p->skip < 0 || p->skip >= p->chunk - 1)
         return err_set(e, ERR_USAGE, "chunks of %lld tokens, %lld of them skipped: nothing to compare",
                        (long long)p->chunk, (long long)p->skip);

@@ -30,6 +30,8 @@ typedef struct {
     char   *kv;                         // as kv_spec_text has it
     int64_t context_bytes;              // the cache's bytes for `context` positions: windows and shared layers counted
     char   *llama;                      // what llama.cpp calls this cache, or NULL where it has none like it
+    int     layer;                      // the only one whose keys, or values, are not as the base has them; -1: none is
+    bool    values;                     // of that layer: which of the two
 } lab_candidate;
 
 typedef struct { int text; int64_t first; } lab_chunk;     // ids first .. first + chunk - 1 of a text
@@ -44,7 +46,9 @@ typedef struct {
     lab_chunk     *chunks;
     int64_t        n_chunks;
     int64_t        chunk, skip;         // tokens of a chunk; of them not compared at its beginning
+    int64_t        samples;             // chunks that are run, evenly spread over the texts; 0: all
     int64_t        context;             // positions that bytes are counted for
+    int64_t        budget;              // bytes that candidate 0 was chosen for (lab_budget.h); 0: none was
     char           base_kv[16], arith[8];
     int64_t        base_context_bytes;
     int64_t        state_bytes;         // what recurrent layers keep beside any cache
@@ -63,7 +67,10 @@ typedef struct {
     const char *const *texts;           // "category=path" or "path", n_texts
     int         n_texts;
     int64_t     chunk, skip, context;   // 0: 512, 0, 32768
+    int64_t     samples, budget;        // as lab_plan has them
     const char *arith;                  // NULL: the base's default
+    bool        layers;                 // each cache for the keys, and for the values, of each layer of the base alone, too
+    bool        layers_only;            // and nothing else
 } lab_plan_opts;
 
 // Opens the files, reads the texts, checks that every cache suits every file. Freed by lab_plan_free in any case.

@@ -35,6 +35,8 @@ static cJSON *candidates_json(const lab_plan *p)
         cJSON_AddStringToObject(j, "kv", c->kv);
         cJSON_AddNumberToObject(j, "context_bytes", (double)c->context_bytes);
         if (c->llama) cJSON_AddStringToObject(j, "llama", c->llama);
+        if (c->layer >= 0) cJSON_AddNumberToObject(j, "layer", c->layer);
+        if (c->layer >= 0) cJSON_AddBoolToObject(j, "values", c->values);
         cJSON_AddItemToArray(list, j);
     }
     return list;
@@ -67,7 +69,9 @@ static cJSON *plan_json(const lab_plan *p)
     cJSON_AddNumberToObject(j, "bos", p->bos);
     cJSON_AddNumberToObject(j, "chunk", (double)p->chunk);
     cJSON_AddNumberToObject(j, "skip", (double)p->skip);
+    cJSON_AddNumberToObject(j, "samples", (double)p->samples);
     cJSON_AddNumberToObject(j, "context", (double)p->context);
+    cJSON_AddNumberToObject(j, "budget", (double)p->budget);
     cJSON_AddItemToObject(j, "artifacts", artifacts_json(p));
     cJSON_AddItemToObject(j, "texts", texts_json(p));
     cJSON_AddItemToObject(j, "candidates", candidates_json(p));
@@ -164,7 +168,11 @@ static bool is_canonical(const plan_reader *r, const char *kv)
 static bool read_candidate(const plan_reader *r, const cJSON *j, lab_candidate *c)
 {
     int64_t artifact;
+    int64_t layer;
     const char *llama;
+    if (!json_i64_or(j, "layer", 0, LIMIT_LAYERS - 1, -1, &layer, r->where, r->e)) return false;
+    c->layer = (int)layer;
+    if (!json_bool_or(j, "values", false, &c->values, r->where, r->e)) return false;
     if (!json_i64(j, "artifact", 0, r->p->n_artifacts - 1, &artifact, r->where, r->e)) return false;
     c->artifact = (int)artifact;
     if (!copy_text(r, j, "kv", &c->kv) || !is_canonical(r, c->kv)) return false;
@@ -215,6 +223,8 @@ static bool read_numbers(const plan_reader *r, const cJSON *j)
     if (!json_i64(j, "bos", -1, p->n_vocab - 1, &bos, r->where, r->e)) return false;
     if (!json_i64(j, "chunk", 2, LIMIT_TOKENS, &p->chunk, r->where, r->e)) return false;
     if (!json_i64(j, "skip", 0, p->chunk - 2, &p->skip, r->where, r->e)) return false;
+    if (!json_i64(j, "samples", 0, LIMIT_TOKENS, &p->samples, r->where, r->e)) return false;
+    if (!json_i64(j, "budget", 0, INT64_MAX, &p->budget, r->where, r->e)) return false;
     if (!json_i64(j, "context", 1, LIMIT_POSITIONS, &p->context, r->where, r->e)) return false;
     p->bos = (int32_t)bos;
     return copy_short(r, j, "arith", p->arith, sizeof p->arith)
