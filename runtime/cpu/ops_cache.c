@@ -110,11 +110,11 @@ static bool store_groups(const side *s, err *e)
         if (!kivi_encode_keys(unit + head * (p->unit / heads), x, dim, g, bits) && group < bad) bad = group;
 #ifdef HALLMARK_FAULTS
         if (s->k->c->base.fault != FAULT_GROUP_OF_ALL_HEADS) continue;
-        float *first = s->k->c->scratch[omp_get_thread_num()] + (int64_t)g * dim;
-        uint8_t *of_first = (uint8_t *)(first + (int64_t)g * dim);
-        gather_group(s, group, 0, first);
-        kivi_encode_keys(of_first, first, dim, g, bits);
-        encode_as(unit + head * (p->unit / heads), of_first, x, dim, g, bits);
+        float *other = x + (int64_t)g * dim;
+        uint8_t *of_other = (uint8_t *)(other + (int64_t)g * dim);
+        gather_group(s, group, 0, other);
+        kivi_encode_keys(of_other, other, dim, g, bits);
+        encode_as(unit + head * (p->unit / heads), of_other, x, dim, g, bits);
 #endif
     }
     return bad == INT64_MAX || unfit_kivi(p, (bad + 1) * g - 1, e);
