@@ -13,7 +13,7 @@ const char LAB_CSS[] =
     "main{max-width:1120px;margin:0 auto;padding:16px 16px 48px}\n"
     "h1{font-size:1.6rem;line-height:1.25;margin:.4em 0}h2{font-size:1.25rem;margin:2.2em 0 .5em;padding-top:.6em;"
     "border-top:1px solid var(--line)}h3{font-size:1rem;margin:1.4em 0 .4em}\n"
-    "p{margin:.6em 0;max-width:78ch}.advice{font-weight:600;border-left:4px solid var(--data);padding:.4em .8em;"
+    ".said{white-space:pre-wrap}p{margin:.6em 0;max-width:78ch}.advice{font-weight:600;border-left:4px solid var(--data);padding:.4em .8em;"
     "background:var(--box)}\n"
     "code{font:.92em/1.4 ui-monospace,SFMono-Regular,Menlo,Consolas,\"DejaVu Sans Mono\",monospace;white-space:pre-wrap}\n"
     ".axis{color:var(--soft);font-size:.85rem;margin:.8em 0 .2em;max-width:none}.axis.x{text-align:right;margin-top:0}\n"
@@ -23,8 +23,9 @@ const char LAB_CSS[] =
     "caption{text-align:left;padding:.5em .6em;color:var(--soft);caption-side:top}\n"
     "th,td{padding:.3em .6em;text-align:right;white-space:nowrap;border-top:1px solid var(--line);vertical-align:top}\n"
     "thead th{vertical-align:bottom;background:var(--box);border-top:0}\n"
-    "th[scope=row],.l{text-align:left}th[scope=row]{font-weight:600;white-space:normal;min-width:7.5em;"
-    "max-width:19em;overflow-wrap:anywhere}tbody th[scope=row]{position:sticky;left:0;background:var(--page)}\n"
+    "th[scope=row],.l{text-align:left}tbody th{font-weight:600;white-space:normal;position:"
+    "sticky;left:0;background:var(--page)}tbody th code,tbody th span,thead th code{display:inline-block;max-width:min(19em,45vw);"
+    "overflow-wrap:break-word;white-space:pre-wrap}\n"
     ".digest{font-size:.75rem}small{color:var(--soft)}\n"
     "figure{margin:0;min-width:0}figcaption{font-weight:600;font-size:.9rem;margin:.2em 0}\n"
     ".plot{padding:0 12px 0 56px}.many{display:grid;gap:22px 26px;grid-template-columns:repeat(auto-fill,minmax(min(300px,"
@@ -51,4 +52,4 @@ const char LAB_CSS[] =
     "@media print{:root{--page:#fff;--ink:#000;--soft:#444;--line:#bbb;--box:#f4f4f4;--data:#0a56c4;--mark:#fff1b8;"
     "--mark-ink:#000}main{max-width:none;padding:0}.wide{overflow:visible;border:0}table{font-size:6.5pt}"
     "th,td{padding:1px 3px;white-space:normal}figure,tr,li{break-inside:avoid}h2,h3,figcaption{break-after:avoid}"
-    "details::details-content{content-visibility:visible;height:auto}}\n";
+    ".table::details-content{content-visibility:visible;height:auto}}\n";

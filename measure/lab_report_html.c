@@ -66,6 +66,13 @@ void lab_put_file_cell(lab_page *g, const lab_candidate *c)
     text_words(&g->t, "</td>");
 }
 
+void lab_put_name_header(lab_page *g, int artifact, const char *more)
+{
+    text_words(&g->t, "<th scope=\"row\"><span>");
+    lab_put_file(&g->t, TEXT_XML, g->p, artifact);
+    text_printf(&g->t, "%s</span></th>", more);
+}
+
 // Number, cache as the row's header, file.
 static void put_candidate_cells(lab_page *g, int place)
 {
@@ -78,7 +85,7 @@ static void put_candidate_cells(lab_page *g, int place)
 
 static void begin_details(text_buf *t, const char *summary)
 {
-    text_printf(t, "<details><summary>%s</summary>\n", summary);
+    text_printf(t, "<details class=\"table\"><summary>%s</summary>\n", summary);
 }
 
 // ---- candidates -----------------------------------------------------------------------------------------------------
@@ -205,9 +212,8 @@ static void put_files(lab_page *g)
     static const char *const names[] = { "<file", "<weights", "<SHA-256 of tensors and metadata", NULL };
     lab_begin_table(g, "Files; the first is the base", names);
     for (int i = 0; i < g->p->n_artifacts; i++) {
-        text_words(&g->t, "<tr><th scope=\"row\">");
-        lab_put_file(&g->t, TEXT_XML, g->p, i);
-        text_words(&g->t, "</th>");
+        text_words(&g->t, "<tr>");
+        lab_put_name_header(g, i, "");
         lab_put_words_cell(&g->t, g->p->artifacts[i].type);
         put_digest(&g->t, g->p->artifacts[i].digest);
     }
@@ -220,9 +226,9 @@ static void put_texts(lab_page *g)
     lab_begin_table(g, "Texts", names);
     for (int i = 0; i < g->p->n_texts; i++) {
         const lab_text *x = &g->p->texts[i];
-        text_words(&g->t, "<tr><th scope=\"row\">");
+        text_words(&g->t, "<tr><th scope=\"row\"><span>");
         text_puts(&g->t, TEXT_XML, x->name);
-        text_words(&g->t, "</th>");
+        text_words(&g->t, "</span></th>");
         lab_put_words_cell(&g->t, x->category);
         lab_put_count_cell(&g->t, x->tokens);
         lab_put_count_cell(&g->t, x->chunks);

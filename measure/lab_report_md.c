@@ -204,19 +204,12 @@ static void put_place(text_buf *t, const char *category, const lab_worst *w)
     text_words(t, " |\n");
 }
 
-static bool has_places(const lab_measured *m)
-{
-    for (int i = 0; i < m->n_categories; i++)
-        if (m->categories[i].n_worst > 0) return true;
-    return false;
-}
-
 static void put_places_of(page *g, int place)
 {
     static const char *const names[] = { "category", "chunk", "position", "KL", "text, what follows as code",
                                          "the base's best", "the candidate's", NULL };
     const lab_measured *m = &g->r->measured[g->order[place]];
-    if (!has_places(m)) return;
+    if (!lab_has_places(m)) return;
     text_printf(&g->t, "\n### Worst places of %d: ", place + 1);
     lab_put_cache(&g->t, TEXT_MD, g->p->candidates[g->order[place]].kv);
     text_words(&g->t, ", ");
@@ -231,6 +224,9 @@ static void put_places_of(page *g, int place)
 static void put_places(page *g)
 {
     text_printf(&g->t, "\n## Worst places\n\nOf each category the %d positions of the largest KL.\n", (int)PLACES);
+    bool any = false;
+    for (int i = 0; i < g->p->n_candidates; i++) any |= lab_has_places(&g->r->measured[i]);
+    if (!any) text_words(&g->t, "\nAt no position does a candidate differ from the base.\n");
     for (int i = 0; i < g->p->n_candidates; i++) put_places_of(g, i);
 }
 

@@ -192,11 +192,12 @@ static void put_bytes_svg(lab_page *g, bytes_plot *b)
 
 void lab_put_bytes_plot(lab_page *g)
 {
-    bytes_plot b = { .bottom = TOP + (g->n_drawn > 24 ? 480 : g->n_drawn > 12 ? 400 : 300) };
+    bytes_plot b = { .bottom = TOP };
     b.labels  = calloc((size_t)g->n_drawn + 1, sizeof *b.labels);
     b.edges   = calloc(2 * (size_t)g->n_drawn + 1, sizeof *b.edges);
     b.edge_of = calloc(2 * (size_t)g->n_drawn + 1, sizeof *b.edge_of);
     take_values(g, &b);
+    b.bottom += !b.y.any ? 60 : g->n_drawn > 24 ? 480 : g->n_drawn > 12 ? 400 : 300;       // 60: all are 0
     put_shapes(g);
     text_words(&g->t, "<p class=\"axis\">mean KL in nats, logarithmic</p>\n<div class=\"plot\">");
     if (b.labels && b.edges && b.edge_of) put_bytes_svg(g, &b);

@@ -93,6 +93,10 @@ void lab_put_category_plots(lab_page *g)
             if (c->f.kl_mean.low > 0) lab_axis_take(&a, c->f.kl_mean.low);
             lab_axis_take(&a, c->f.kl_mean.high);
         }
+    if (!a.any) {
+        text_words(&g->t, "<p>Every KL is 0 in every category.</p>\n");
+        return;
+    }
     lab_axis_decades(&a);
     text_words(&g->t, "<p class=\"axis\">mean KL in nats, logarithmic; lines: 95 %</p>\n<div class=\"many\">\n");
     for (int k = 0; k < n_categories(g); k++) put_category_plot(g, &a, k);
@@ -181,9 +185,15 @@ static lab_axis axis_of_bands(const lab_measured *m)
 void lab_put_position_plots(lab_page *g)
 {
     double decades = 0.7;
+    bool   any = false;
     for (int i = 0; i < g->n_drawn; i++) {
         const lab_axis a = axis_of_bands(lab_page_measured(g, g->drawn[i]));
         if (a.any && a.hi - a.lo > decades) decades = a.hi - a.lo;
+        any |= a.any;
+    }
+    if (!any) {
+        text_words(&g->t, "<p>Every KL is 0 in every band.</p>\n");
+        return;
     }
     text_printf(&g->t, "<p class=\"axis\">mean KL in nats against the position in the chunk, in bands; lines up and down: "
                        "95 %%. Each axis is logarithmic and spans a factor of %.2g: slopes can be compared, heights are "

@@ -50,9 +50,8 @@ static void put_compound_cell(lab_page *g, const lab_compound *x)
 static void put_compound_row(lab_page *g, int file)
 {
     const lab_compound *x = &g->r->compounds[file];
-    text_words(&g->t, "<tr><th scope=\"row\">");
-    lab_put_file(&g->t, TEXT_XML, g->p, g->p->candidates[x->both].artifact);
-    text_words(&g->t, "</th>");
+    text_words(&g->t, "<tr>");
+    lab_put_name_header(g, g->p->candidates[x->both].artifact, "");
     lab_put_figure_cell(&g->t, kl_of(g, x->weights), false);
     for (int i = 0; i < g->r->n_compounds; i++)
         if (is_first(g, i, false)) put_compound_cell(g, compound_of(g, file, i));
@@ -79,9 +78,9 @@ void lab_put_compounds(lab_page *g)
                       "weights alone and that of the cache alone: 1 where the two losses add up, above 1 where they "
                       "compound, below 1 where they overlap. The words are said where the interval allows them.</p>\n");
     put_compound_head(g);
-    text_words(&g->t, "<tr><th scope=\"row\">");
-    lab_put_file(&g->t, TEXT_XML, g->p, 0);
-    text_words(&g->t, ", cache alone</th><td>0</td>");
+    text_words(&g->t, "<tr>");
+    lab_put_name_header(g, 0, ", cache alone");
+    text_words(&g->t, "<td>0</td>");
     for (int i = 0; i < g->r->n_compounds; i++)
         if (is_first(g, i, false)) lab_put_figure_cell(&g->t, kl_of(g, g->r->compounds[i].cache), false);
     text_words(&g->t, "</tr>\n");
@@ -171,7 +170,7 @@ static void put_place(text_buf *t, const lab_worst *w)
 static void put_places_of(lab_page *g, int place)
 {
     const lab_measured *m = lab_page_measured(g, place);
-    if (!(m->all.kl_max.v > 0)) return;
+    if (!lab_has_places(m)) return;
     text_printf(&g->t, "<details><summary>%d ", place + 1);
     lab_put_cache(&g->t, TEXT_XML, lab_page_candidate(g, place)->kv);
     if (g->several) text_words(&g->t, ", ");
@@ -194,5 +193,8 @@ void lab_put_places(lab_page *g)
 {
     text_words(&g->t, "<h2>The worst places</h2>\n<p>Where the distributions are farthest apart, in each category. The "
                       "token that follows in the text is marked.</p>\n");
+    bool any = false;
+    for (int i = 0; i < g->p->n_candidates; i++) any |= lab_has_places(lab_page_measured(g, i));
+    if (!any) text_words(&g->t, "<p>At no position does a candidate differ from the base.</p>\n");
     for (int i = 0; i < g->p->n_candidates; i++) put_places_of(g, i);
 }

@@ -67,6 +67,13 @@ const lab_category *lab_worst_category(const lab_measured *m)
     return worst;
 }
 
+bool lab_has_places(const lab_measured *m)
+{
+    for (int i = 0; i < m->n_categories; i++)
+        if (m->categories[i].n_worst > 0) return true;
+    return false;
+}
+
 int64_t lab_layer_alone(const char *kv)
 {
     static const char LAYERS[] = "layers ";

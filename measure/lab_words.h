@@ -30,6 +30,8 @@ bool *lab_front(const lab_result *r);
 // The category of the lowest top-1 agreement, the first of equal ones; NULL where there is none.
 const lab_category *lab_worst_category(const lab_measured *m);
 
+bool lab_has_places(const lab_measured *m);     // worst ones of any category
+
 // "layers N:SPEC;..." is a cache that differs from another in one layer: its number; -1 for any other text.
 int64_t lab_layer_alone(const char *kv);
 
