@@ -55,7 +55,7 @@ void lab_put_name_header(lab_page *g, int artifact, const char *more);          
 // Begins a plot of that height. Its title follows; then its description, which the caller ends with </desc>.
 void lab_begin_plot(lab_page *g, double height);
 void lab_begin_description(lab_page *g);
-void lab_put_percent(text_buf *t, const char *attribute, double share);
+void lab_put_at(text_buf *t, const char *attribute, double share);
 void lab_put_line(text_buf *t, const char *class, double x1, double y1, double x2, double y2);   // x: shares; y: pixels
 void lab_begin_at(text_buf *t, double x, double y);        // a part whose (0, 0) is that point; ended with </svg>
 void lab_put_tick(text_buf *t, double v);

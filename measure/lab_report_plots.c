@@ -81,7 +81,7 @@ static void put_x_axis(lab_page *g, const bytes_plot *b)
         const double x = lab_axis_at(&b->x, ticks[i]);
         lab_put_line(&g->t, "grid", x, TOP, x, b->bottom);
         text_printf(&g->t, "<text y=\"%.1f\" class=\"mid\"", b->bottom + 18);
-        lab_put_percent(&g->t, "x", x);
+        lab_put_at(&g->t, "x", x);
         text_words(&g->t, ">");
         lab_put_bytes(&g->t, ticks[i]);
         text_words(&g->t, "</text>");
@@ -93,7 +93,7 @@ static void put_base_line(lab_page *g, const bytes_plot *b)
     const double x = lab_axis_at(&b->x, base_bytes(g));
     lab_put_line(&g->t, "base", x, TOP - 6, x, b->bottom);
     text_printf(&g->t, "<text y=\"%d\" class=\"%s\"", TOP - 11, x > 0.5 ? "end" : "start");
-    lab_put_percent(&g->t, "x", x);
+    lab_put_at(&g->t, "x", x);
     text_words(&g->t, ">the base's own: ");
     lab_put_short(&g->t, g->p->base_kv, 12);
     text_words(&g->t, "</text>");

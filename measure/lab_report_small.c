@@ -33,7 +33,7 @@ static void put_category_axis(lab_page *g, const lab_axis *a, double bottom)
         lab_put_line(&g->t, i < 0 ? "zero" : "grid", x, 2, x, bottom);
         if (i >= 0 && a->zero && lab_axis_at(a, v) < 0.25) continue;      // there the 0 has its label
         text_printf(&g->t, "<text class=\"mid\" y=\"%.0f\"", bottom + 15);
-        lab_put_percent(&g->t, "x", x);
+        lab_put_at(&g->t, "x", x);
         text_words(&g->t, ">");
         if (i < 0) text_words(&g->t, "0");
         else       lab_put_tick(&g->t, v);

@@ -21,7 +21,7 @@ void lab_begin_plot(lab_page *g, double height)
 
 void lab_begin_description(lab_page *g) { text_printf(&g->t, "</title><desc id=\"d%d\">", g->n_plots); }
 
-void lab_put_percent(text_buf *t, const char *attribute, double share)
+void lab_put_at(text_buf *t, const char *attribute, double share)
 {
     text_printf(t, " %s=\"%.2f%%\"", attribute, 100 * share);
 }
@@ -30,8 +30,8 @@ void lab_put_percent(text_buf *t, const char *attribute, double share)
 void lab_put_line(text_buf *t, const char *class, double x1, double y1, double x2, double y2)
 {
     text_printf(t, "<line class=\"%s\" y1=\"%.1f\" y2=\"%.1f\"", class, y1, y2);
-    lab_put_percent(t, "x1", x1);
-    lab_put_percent(t, "x2", x2);
+    lab_put_at(t, "x1", x1);
+    lab_put_at(t, "x2", x2);
     text_words(t, "/>");
 }
 
@@ -39,7 +39,7 @@ void lab_put_line(text_buf *t, const char *class, double x1, double y1, double x
 void lab_begin_at(text_buf *t, double x, double y)
 {
     text_words(t, "<svg overflow=\"visible\"");
-    lab_put_percent(t, "x", x);
+    lab_put_at(t, "x", x);
     text_printf(t, " y=\"%.1f\">", y);
 }
 
@@ -47,8 +47,7 @@ void lab_begin_at(text_buf *t, double x, double y)
 void lab_put_tick(text_buf *t, double v)
 {
     const int decade = (int)floor(log10(v) + 1e-9);
-    if (decade >= -4 && decade < 6) text_printf(t, "%.5g", v);
-    else                            text_printf(t, "%.2ge%d", v / pow(10, decade), decade);
+    lab_put_digits(t, v, decade >= -4 && decade < 6 ? 5 : 2);
 }
 
 // Lines across and their labels at the left, for an axis that points up between y = top and bottom.

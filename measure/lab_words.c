@@ -109,11 +109,27 @@ void lab_put_cache(text_buf *t, text_sink sink, const char *kv)
 
 void lab_put_kl(text_buf *t, double v)
 {
-    if (isfinite(v)) text_printf(t, "%.3g", v + 0.0);       // + 0.0: no sign before nothing
+    if (isfinite(v)) lab_put_digits(t, v, 3);
     else             text_words(t, "-");
 }
 
+void lab_put_digits(text_buf *t, double v, int digits)
+{
+    char text[48];
+    snprintf(text, sizeof text, "%.*g", digits, v + 0.0);       // + 0.0: no sign before nothing
+    char *power = strchr(text, 'e');
+    if (power) text_raw(t, text, (size_t)(power - text));
+    if (power) text_printf(t, "e%d", atoi(power + 1));          // 1e-5, not 1e-05
+    else       text_words(t, text);
+}
+
 void lab_put_share(text_buf *t, double v)
+{
+    lab_put_percent(t, v);
+    if (isfinite(v)) text_words(t, " %");
+}
+
+void lab_put_percent(text_buf *t, double v)
 {
     char text[32];
     if (!isfinite(v)) {
@@ -124,7 +140,7 @@ void lab_put_share(text_buf *t, double v)
         snprintf(text, sizeof text, "%.*f", digits, 100 * v);
         if (v >= 1 || strncmp(text, "100", 3) != 0) break;
     }
-    text_printf(t, "%s %%", text);
+    text_words(t, text);
 }
 
 void lab_put_figure(text_buf *t, double v, bool share)

@@ -45,6 +45,8 @@ void lab_put_cache(text_buf *t, text_sink sink, const char *kv);    // set as co
 // shown as 100 %: it has as many digits as tell it apart.
 void lab_put_kl(text_buf *t, double v);
 void lab_put_share(text_buf *t, double v);
+void lab_put_percent(text_buf *t, double v);                    // the number of lab_put_share alone
+void lab_put_digits(text_buf *t, double v, int digits);         // as %.*g of what is finite; "1e-5"
 void lab_put_figure(text_buf *t, double v, bool share);
 void lab_put_interval(text_buf *t, const lab_figure *f, bool share);        // "0.0119 to 0.0127"; "-" where there is none
 void lab_put_count(text_buf *t, int64_t v);

@@ -93,8 +93,8 @@ static inline lab_figures sample_figures(const sample_opts *o, double kl, int64_
         .tokens = tokens, .chunks = chunks, .kl_mean = sample_figure(o, kl, 0.08),
         .kl_median = sample_figure(o, kl / 9, 0.1), .kl_p90 = sample_figure(o, 2.3 * kl, 0.1),
         .kl_p99 = sample_figure(o, 12 * kl, 0.2), .kl_p999 = sample_figure(o, 31 * kl, 0.3),
-        .kl_max = sample_figure(o, 70 * kl, 0.3), .top1 = sample_share(o, 1 - 0.18 * sqrt(kl / 0.14) * (kl > 0)),
-        .top5 = sample_share(o, 1 - 0.21 * sqrt(kl / 0.14)), .change_mean = sample_figure(o, -0.05 * kl, 0.3),
+        .kl_max = sample_figure(o, 70 * kl, 0.3), .top1 = sample_share(o, 1 - 0.18 * pow(kl / 0.14, 0.7)),
+        .top5 = sample_share(o, 1 - 0.21 * pow(kl / 0.14, 0.7)), .change_mean = sample_figure(o, -0.05 * kl, 0.3),
         .change_rms = sample_figure(o, 0.2 * sqrt(kl), 0.1), .change_p99 = sample_figure(o, 0.7 * sqrt(kl), 0.1),
         .nll_base = 2.71828, .nll = 2.71828 + 0.6 * kl,
     };
