@@ -168,7 +168,7 @@ static void memory_row_json(json_out *j, const memory_plan *p, int64_t n_ctx)
     json_close(j, '}');
 }
 
-static bool memory_rows(json_out *j, const hparams *h, dtype kv, err *e)
+static bool memory_rows(json_out *j, const hparams *h, kv_type kv, err *e)
 {
     const int64_t shown[] = { 4096, 32768, h->n_ctx_train };
     bool any = false;
@@ -176,7 +176,7 @@ static bool memory_rows(json_out *j, const hparams *h, dtype kv, err *e)
         memory_plan p;
         if (shown[i] > h->n_ctx_train || (i < 2 && shown[i] == h->n_ctx_train)) continue;
         const kv_spec spec = kv_spec_of(kv);
-        if (!memory_plan_of(&p, h, &spec, shown[i], PLAN_BATCH, e)) return false;
+        if (!memory_plan_of(&p, h, &spec, kv_arith_of(h), shown[i], PLAN_BATCH, e)) return false;
         if (!any && !j) printf("KV cache in %s: %d of %d layers keep one\n", h->kv_required, p.n_kv_layers, h->n_layer);
         if (!any && !j && p.n_state_layers > 0) {
             char state[32];
@@ -217,9 +217,10 @@ bool inspect_memory(json_out *j, const gguf *g, err *e)
     hparams h;
     err why = { 0 };
     memset(&h, 0, sizeof h);
-    const dtype_info *kv = NULL;
+    kv_type kv = KV_F32;
     bool planned = hparams_read(&h, g, &why), ok = true;
-    if (planned) kv = dtype_find_name(h.kv_required);
+    const dtype_info *required = planned ? dtype_find_name(h.kv_required) : NULL;
+    const bool has_kv = required && kv_type_of(required->id, &kv);
     if (j) {
         json_key(j, "kv_type");
         json_cstr(j, planned ? h.kv_required : NULL);
@@ -230,7 +231,7 @@ bool inspect_memory(json_out *j, const gguf *g, err *e)
     if (planned && !j && h.n_nextn > 0)
         printf("%d block%s behind the layers, for the prediction of further tokens: never run\n", h.n_nextn,
                h.n_nextn == 1 ? "" : "s");
-    if (planned && kv)      ok = memory_rows(j, &h, kv->id, e);
+    if (has_kv)             ok = memory_rows(j, &h, kv, e);
     else if (!planned && !j && !model_is_ours(g)) print_line(stdout, "No KV cache plan: %s", why.msg);
     if (j) json_close(j, ']');
     if (j) assumed(j, &h);

@@ -45,7 +45,7 @@ static bool read_options(shown_plan *s, const inspect_plan_opts *o, err *e)
     if (o->memory && !mix_parse_bytes(o->memory, &s->memory))
         return err_set(e, ERR_USAGE, "--memory '%s': expected a size, as 24GiB or 16GB", o->memory);
     if (o->kv && !kv_spec_parse(&s->kv, o->kv, e)) return false;
-    if (!o->kv) s->kv = kv_spec_of(DT_BF16);
+    if (!o->kv) s->kv = kv_spec_of(KV_BF16);
     kv_spec_text(&s->kv, s->kv_text);
     return true;
 }

@@ -188,17 +188,31 @@ static bool add_tensor(sha256 *s, const gguf_tensor *t, err *e)
     return ok;
 }
 
-bool claims_metadata_digest(const gguf *g, char hex[SHA256_HEX + 1], err *e)
+// All pairs but the record and, where it is given, another key's; then the tensor table.
+static bool add_metadata(sha256 *s, const gguf *g, const char *but, err *e)
 {
-    sha256 *s = sha256_new(e);
-    if (!s) return false;
-    bool ok = true;
-    for (int64_t i = 0; ok && i < gguf_n_kv(g); i++)
-        if (strcmp(gguf_kv_at(g, i)->key, KEY_HM_VERIFICATION) != 0) ok = add_pair(s, gguf_kv_at(g, i), e);
-    for (int64_t i = 0; ok && i < gguf_n_tensors(g); i++) ok = add_tensor(s, gguf_tensor_at(g, i), e);
+    for (int64_t i = 0; i < gguf_n_kv(g); i++) {
+        const gguf_kv *kv = gguf_kv_at(g, i);
+        if (strcmp(kv->key, KEY_HM_VERIFICATION) == 0) continue;
+        if (but && strcmp(kv->key, but) == 0) continue;
+        if (!add_pair(s, kv, e)) return false;
+    }
+    for (int64_t i = 0; i < gguf_n_tensors(g); i++)
+        if (!add_tensor(s, gguf_tensor_at(g, i), e)) return false;
+    return true;
+}
+
+static bool digest_done(sha256 *s, bool ok, char hex[SHA256_HEX + 1], err *e)
+{
     if (ok) return sha256_end(s, hex, e);
     sha256_free(s);
     return false;
+}
+
+bool claims_metadata_digest(const gguf *g, char hex[SHA256_HEX + 1], err *e)
+{
+    sha256 *s = sha256_new(e);
+    return s && digest_done(s, add_metadata(s, g, NULL, e), hex, e);
 }
 
 // ---- the tensors against their digests -----------------------------------------------------------------------------
@@ -218,18 +232,47 @@ static bool compare_digests(const gguf *g, const gguf_kv *list, const digest_que
     return true;
 }
 
-bool claims_check_tensors(const gguf *g, int n_threads, progress *p, err *e)
+// All tensors, queued for their digests in file order; NULL without memory.
+static digest_queue *queue_tensors(const gguf *g, progress *p, err *e)
 {
-    const gguf_kv *list;
-    if (!find_digests(g, &list, e)) return false;
-    int64_t       n = gguf_n_tensors(g);
+    const int64_t n = gguf_n_tensors(g);
     digest_queue *q = digest_queue_new(n, p, e);
-    if (!q) return false;
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; q && i < n; i++) {
         const gguf_tensor *t = gguf_tensor_at(g, i);
         if (gguf_fd(g) >= 0) digest_queue_add_range(q, gguf_fd(g), t->off, t->n_bytes, t->name, gguf_path(g));
         else                 digest_queue_add_bytes(q, t->data, t->n_bytes, t->name);
     }
+    return q;
+}
+
+static bool add_tensor_bytes(sha256 *s, const gguf *g, int n_threads, err *e)
+{
+    char hex[SHA256_HEX + 1];
+    if (gguf_find_kv(g, KEY_HM_TENSOR_SHA)) return true;
+    digest_queue *q = queue_tensors(g, NULL, e);
+    if (!q) return false;
+    digest_queue_run(q, n_threads);
+    bool ok = true;
+    for (int64_t i = 0; ok && i < gguf_n_tensors(g); i++)
+        ok = digest_queue_get(q, i, hex, e) && sha256_add(s, hex, SHA256_HEX, e);
+    digest_queue_free(q);
+    return ok;
+}
+
+bool claims_model_digest(const gguf *g, int n_threads, char hex[SHA256_HEX + 1], err *e)
+{
+    sha256 *s = sha256_new(e);
+    if (!s) return false;
+    const bool ok = add_metadata(s, g, KEY_HM_KV_MEASURED, e) && add_tensor_bytes(s, g, n_threads, e);
+    return digest_done(s, ok, hex, e);
+}
+
+bool claims_check_tensors(const gguf *g, int n_threads, progress *p, err *e)
+{
+    const gguf_kv *list;
+    if (!find_digests(g, &list, e)) return false;
+    digest_queue *q = queue_tensors(g, p, e);
+    if (!q) return false;
     progress_stage(p, "check", digest_queue_bytes(q));
     digest_queue_run(q, n_threads);
     const bool ok = compare_digests(g, list, q, e);

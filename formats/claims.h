@@ -21,6 +21,8 @@
 #define KEY_HM_EFFORT        "hallmark.quantize.effort"     // u32, above 0 only: how hard the blocks were searched for (quant/effort.h)
 // hex SHA-256 of the texts whose inputs steered the rounding (measure/calibrate.h)
 #define KEY_HM_CALIBRATION   "hallmark.quantize.calibration"
+// JSON: what quantized caches cost this file, by measurement (measure/lab_record.h); absent where nothing was measured
+#define KEY_HM_KV_MEASURED   "hallmark.kv.measured"
 // Not a claim about the bytes but part of the tokenizer (u32 array, every id that ends a text): copied, never
 // recomputed.
 #define KEY_HM_EOS_IDS       "hallmark.eos_token_ids"
@@ -66,6 +68,11 @@ bool claims_weights_digest(const gguf *g, char hex[SHA256_HEX + 1], err *e);
 // Per pair: key bytes, NUL, type u32, elem u32, n u64, value bytes. Per tensor: name, NUL, type u32, n_stored u32, each
 // of the stored dimensions i64.
 bool claims_metadata_digest(const gguf *g, char hex[SHA256_HEX + 1], err *e);
+
+// SHA-256 of what a file computes with: all metadata pairs but hallmark.verification and hallmark.kv.measured, the
+// tensor table, and the tensors' bytes, which stand for themselves in hallmark.tensor.sha256 and are read where that is
+// absent (n_threads at a time, 0: all cores).
+bool claims_model_digest(const gguf *g, int n_threads, char hex[SHA256_HEX + 1], err *e);
 
 // Do the keys that the file's own type decides hold what that type decides (hallmark.version, hallmark.kv.type,
 // hallmark.attention.math)? Keys that are absent claim nothing. type_name: "BF16", "Q4_K_M", ... ERR_VERDICT naming the

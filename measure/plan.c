@@ -218,7 +218,7 @@ bool plan_weights(const model_plan *p, file_type ft, int64_t *bytes, err *e)
 
 bool plan_cache_of(const model_plan *p, const kv_spec *kv, int64_t n_ctx, memory_plan *c, err *e)
 {
-    return memory_plan_of(c, &p->h, kv, n_ctx, PLAN_BATCH, e);
+    return memory_plan_of(c, &p->h, kv, kv_arith_of(&p->h), n_ctx, PLAN_BATCH, e);
 }
 
 bool plan_longest(const model_plan *p, const kv_spec *kv, int64_t weights, int64_t memory, int64_t *n_ctx, err *e)

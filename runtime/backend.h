@@ -11,6 +11,7 @@
 #define HALLMARK_RUNTIME_BACKEND_H
 
 #include "../formats/gguf.h"
+#include "kv_layer.h"
 #include "op.h"
 #include "score.h"
 
@@ -34,14 +35,6 @@ typedef struct {            // rotary embedding of one layer kind: angle of dim 
     void        *dev;       // backend's copy or table
 } rope;
 
-typedef struct {            // keys and values of one layer (or of the layers that share it)
-    dtype   k_type, v_type; // of kv_formats (kv_spec.h)
-    int     n_kv_head, head_dim;
-    int64_t capacity;       // positions kept: the context, or window + batch for sliding layers; position p lies in slot p % capacity
-    int64_t k_row, v_row;   // bytes of one position of K and of V: n_kv_head * head_dim in its type
-    void   *k, *v;          // backend memory, [capacity][k_row] and [capacity][v_row]
-} kv_layer;
-
 typedef struct {            // what a recurrent layer keeps of the tokens before: backend memory, F32
     float  *conv;           // [taps - 1][channels]: the newest inputs of the convolution, the oldest first
     float  *s;              // [heads][key_dim][dim] of the delta rule
@@ -57,6 +50,7 @@ typedef struct {
     int64_t         window;     // token at p sees keys p - window + 1 .. p; 0: all
     float           scale;      // scores are multiplied by it (skipped when 1.0)
     float           softcap;    // 0: none
+    bool            unrounded;  // the result, in any arithmetic
 } attention_args;
 
 typedef struct {            // what a list's indices stand for
@@ -147,6 +141,8 @@ typedef enum {
     FAULT_ROPE_FACTORS_LOST,
     FAULT_EXPERT_SCORE, FAULT_ROUTE_NOT_RENORMED, FAULT_TIES_HIGH, FAULT_SHARED_GATE_LOST, FAULT_OUTPUT_GATE_LOST,
         FAULT_DECAY_SIGN,
+    FAULT_QUERY_NOT_ROTATED, FAULT_GROUP_OF_ALL_HEADS, FAULT_WHOLE_OFF_BY_ONE, FAULT_SINK_FORGOTTEN, FAULT_VALUES_BY_TOKENS,
+    FAULT_QUERY_ROUNDED,        // no mistake: as llama.cpp on a CPU, which rounds queries to what it multiplies a cache's type with
     FAULT_CONV_LATE, FAULT_STATE_KEPT, FAULT_V_HEADS_GROUPED, FAULT_NORMS_SHIFTED, FAULT_K_NORMED_AS_V,
 } fault;
 

@@ -65,6 +65,7 @@ int64_t net_scratch_bytes(const net *m);
 bool    net_scratch_need(const hparams *h, int64_t n_ctx, int n_batch, int logits_rows, int64_t *bytes, err *e);
 // What layer i keeps, as it was allocated; false: it has no cache of its own.
 bool    net_kv_choice(const net *m, int layer, kv_choice *c);
+int64_t net_kv_bytes(const net *m);         // of all caches, as allocated
 int64_t net_weight_bytes(const net *m);     // all tensors bound
 double  net_load_seconds(const net *m);     // what bringing them to the backend took; 0 where it runs on the file's mapping
 

@@ -181,46 +181,46 @@ static bool open_ropes(net *m, int64_t n_ctx, err *e)
 
 // ---- caches --------------------------------------------------------------------------------------------------------------
 
-// Bytes of one position's keys or values, and of all that the cache keeps.
-static bool cache_bytes(const kv_layer *kv, dtype type, int64_t *row, int64_t *bytes, err *e)
+static bool alloc_part(backend *b, kv_part *p, err *e)
 {
-    int64_t head;
-    if (!dtype_row_bytes(type, kv->head_dim, &head))
-        return err_set(e, ERR_USAGE, "KV dtype %s: its blocks do not divide a head of %d", dtype_name(type), kv->head_dim);
-    *row = head * kv->n_kv_head;
-    return mul_i64(*row, kv->capacity, bytes) || err_set(e, ERR_USAGE, "%lld positions do not fit in 64-bit memory", (long long)kv->capacity);
-}
-
-static bool open_cache(net *m, kv_layer *kv, int layer, kv_choice c, int64_t n_ctx, err *e)
-{
-    const layer_shape *l = &m->h->layers[layer];
-    int64_t k, v;
-    *kv = (kv_layer){ .k_type = c.k, .v_type = c.v, .n_kv_head = l->n_kv_head, .head_dim = l->head_dim,
-                      .capacity = kv_capacity(m->h, layer, n_ctx, m->n_batch) };
-    if (!cache_bytes(kv, c.k, &kv->k_row, &k, e)) return false;
-    if (!cache_bytes(kv, c.v, &kv->v_row, &v, e)) return false;
-    return m->b->ops->alloc(m->b, &kv->k, k, "KV cache", e) && m->b->ops->alloc(m->b, &kv->v, v, "KV cache", e);
+    if (!b->ops->alloc(b, &p->data, p->unit * p->units, "KV cache", e)) return false;
+    if (p->ring > 0 && !b->ops->alloc(b, &p->newest_data, p->whole_row * p->ring, "KV cache, the newest positions", e)) return false;
+    return p->sinks == 0 || b->ops->alloc(b, &p->sink_data, p->whole_row * p->sinks, "KV cache, the first positions", e);
 }
 
 static bool open_caches(net *m, const kv_spec *spec, int64_t n_ctx, err *e)
 {
     if (!kv_spec_check(spec, m->h, e)) return false;
     for (int i = 0; i < m->p.n_caches; i++) {
-        kv_choice c;
-        if (!kv_spec_choose(spec, m->h, m->p.caches[i].layer, &c, e)) return false;
-        if (!open_cache(m, &m->mem.caches[i], m->p.caches[i].layer, c, n_ctx, e)) return false;
+        kv_layer *kv = &m->mem.caches[i];
+        if (!kv_spec_plan(spec, m->h, m->p.caches[i].layer, m->b->arith, n_ctx, m->n_batch, kv, e)) return false;
+        if (!alloc_part(m->b, &kv->k, e) || !alloc_part(m->b, &kv->v, e)) return false;
     }
     return true;
+}
+
+static void close_part(backend *b, const kv_part *p)
+{
+    b->ops->release(b, p->data);
+    b->ops->release(b, p->newest_data);
+    b->ops->release(b, p->sink_data);
 }
 
 bool net_kv_choice(const net *m, int layer, kv_choice *c)
 {
     for (int i = 0; i < m->p.n_caches; i++) {
         if (m->p.caches[i].layer != layer) continue;
-        *c = (kv_choice){ m->mem.caches[i].k_type, m->mem.caches[i].v_type };
+        *c = kv_layer_choice(&m->mem.caches[i]);
         return true;
     }
     return false;
+}
+
+int64_t net_kv_bytes(const net *m)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < m->p.n_caches; i++) sum += kv_layer_bytes(&m->mem.caches[i]);
+    return sum;
 }
 
 // ---- states ---------------------------------------------------------------------------------------------------------
@@ -395,8 +395,8 @@ void net_unload(net *m)
         if (!borrowed_buffer(m, i)) o->release(m->b, m->mem.buffers[i]);
     for (int i = 0; m->mem.ropes && i < m->p.n_ropes; i++) o->free_rope(m->b, &m->mem.ropes[i]);
     for (int i = 0; m->mem.caches && i < m->p.n_caches; i++) {
-        o->release(m->b, m->mem.caches[i].k);
-        o->release(m->b, m->mem.caches[i].v);
+        close_part(m->b, &m->mem.caches[i].k);
+        close_part(m->b, &m->mem.caches[i].v);
     }
     for (int i = 0; m->mem.states && m->kept && i < m->p.n_states; i++) {
         close_state(m, &m->mem.states[i]);

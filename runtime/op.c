@@ -7,7 +7,8 @@ _Static_assert((int)OP_SLOTS == LIMIT_EXPERTS_USED && (int)OP_TAPS == LIMIT_TAPS
 static const char *const names[N_OP_KINDS] = {
     [OP_EMBED] = "embed", [OP_NORM] = "norm", [OP_LINEAR] = "linear", [OP_ADD] = "add", [OP_MUL] = "mul", [OP_SCALE] = "scale", [OP_ACT] = "act",
     [OP_ACT_MUL] = "act_mul", [OP_SOFTCAP] = "softcap", [OP_ROTATE] = "rotate", [OP_STORE] = "store", [OP_ATTEND] = "attend", [OP_MARK] = "mark",
-    [OP_GATE] = "gate", [OP_ROUTE] = "route", [OP_LINEAR_ID] = "linear_id", [OP_JOIN] = "join", [OP_L2NORM] = "l2norm",
+    [OP_GATE] = "gate", [OP_ROUTE] = "route", [OP_LINEAR_ID] = "linear_id", [OP_JOIN] = "join",
+    [OP_HADAMARD] = "hadamard", [OP_L2NORM] = "l2norm",
     [OP_CONV] = "conv",
     [OP_DECAY] = "decay", [OP_DELTA] = "delta", [OP_ARGMAX] = "argmax", [OP_RESIDUAL] = "residual", [OP_GLU] = "glu",
     [OP_GATED] = "gated", [OP_HEADS] = "heads",
@@ -248,7 +249,7 @@ int op_touches(const op *o, const op_shape w[OP_WEIGHTS], int head_dim, op_span 
         touch(&all, o->in[1], o->dim, false);
         break;
     case OP_NORM: case OP_L2NORM: case OP_ADD: case OP_MUL: case OP_SCALE: case OP_ACT: case OP_ACT_MUL:
-    case OP_SOFTCAP: case OP_ROTATE: case OP_GATE: case OP_DECAY:
+    case OP_SOFTCAP: case OP_ROTATE: case OP_HADAMARD: case OP_GATE: case OP_DECAY:
         for (int i = 0; i < OP_VIEWS; i++) touch_rows(&all, o->in[i], o->rows, o->dim, false);
         touch_rows(&all, o->out[0], o->rows, o->dim, true);
         break;

@@ -30,6 +30,7 @@ typedef enum {
     OP_ROUTE,       // out0 = weights, out1 = ids of the `slots` experts of a token, by in0, its `experts` scores
     OP_LINEAR_ID,   // out_i = W_i[id] in0 for each slot, in1: ids; one matrix of experts; with two it is coarse
     OP_JOIN,        // out0 = sum over slots of in1 (weights) * in0 (`slots` rows of `dim`)
+    OP_HADAMARD,    // out0 rotated by a Walsh-Hadamard matrix: `rows` heads of `dim`, runs of `block` floats of them
     OP_L2NORM,      // out0 = in0 / sqrt(sum(in0^2) + eps), `rows` rows of `dim`; never rounded
     OP_CONV,        // out0 = silu(causal convolution of in0 along tokens), `dim` channels, taps w0; keeps a state
     OP_DECAY,       // out0 = exp(scale * w0 * softplus(in0 + w1)), `dim` floats, F32; never rounded
@@ -57,6 +58,9 @@ typedef enum {
 //               each). Slot s of token t: out_i's row s (out.head apart), from in0's row s where in0.head is not 0,
 //               else from in0's one row; sums as of OP_LINEAR, rounded once.
 // OP_JOIN       x = 0; for each slot in its order: x = x + weight * row; the product is rounded, then the sum.
+// OP_HADAMARD   x of a run, `block` of them (a power of two): for s = 1, 2, 4 .. block / 2 each pair x[i], x[i + s] whose
+//               i has the bit s clear becomes x[i] + x[i + s], x[i] - x[i + s], each rounded to F32; then each element
+//               times 1 / sqrt(block), F32; rounded where results are, unless `unrounded`.
 // OP_L2NORM     the sum as OP_NORM's: sixteen partial sums, no spans. 1 / sqrt, then one product an element.
 // OP_CONV       x = 0; for tap j of w0 [dim][taps], the oldest first: x = fma(w0[c][j], in0[t - taps + 1 + j][c], x).
 //               Rounded, silu, rounded. Tokens before the first of the batch are the state's, before position 0 they
@@ -103,6 +107,7 @@ typedef struct {
     int        rows, dim;           // rows a token, floats a row
     int        kv_rows;             // OP_HEADS: heads of K and V; OP_DELTA: of q and k
     int        key_dim;             // OP_DELTA: floats of a head of q and k
+    int        block;               // OP_HADAMARD: floats that are rotated together, a power of two that divides `dim`
     int        experts, slots;      // how many there are, and how many a token goes to
     int        mark;                // OP_MARK
     int        scale_from;          // index of a weight of one float that `scale` is read from when the program is opened; -1: none
@@ -113,6 +118,7 @@ typedef struct {
     bool       whole;               // OP_ACT_MUL: the activation is not rounded by itself
     bool       renorm, round_weights, ties_high;    // OP_ROUTE
     bool       grouped;             // OP_DELTA
+    bool       unrounded;           // OP_HADAMARD, OP_ATTEND: the result stays F32 in any arithmetic
     bool       late, keeps_state;   // OP_CONV, OP_DELTA: faults of tests
     float      eps, scale, cap;
     int64_t    window;              // OP_ATTEND: a token at p sees keys p - window + 1 .. p; 0: all

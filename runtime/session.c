@@ -10,17 +10,18 @@ static void name_kv(session *s, const char *required)
 {
     const hparams *h = model_hparams(s->m);
     err ignored = { 0 };
-    bool as_asked = true, uniform = true;
-    kv_choice first = { DT_INVALID, DT_INVALID };
+    bool as_asked = true, uniform = true, any = false;
+    kv_choice first = { 0 };
     for (int i = 0; i < h->n_layer; i++) {
         kv_choice is, asked;
         if (!net_kv_choice(s->net, i, &is)) continue;
-        if (first.k == DT_INVALID) first = is;
-        if (is.k != first.k || is.v != first.v) uniform = false;
-        if (!kv_spec_choose(&s->spec, h, i, &asked, &ignored) || asked.k != is.k || asked.v != is.v) as_asked = false;
+        if (!any) first = is;
+        any = true;
+        if (!kv_choice_same(&is, &first)) uniform = false;
+        if (!kv_spec_choose(&s->spec, h, i, &asked, &ignored) || !kv_choice_same(&asked, &is)) as_asked = false;
     }
     // One type for all of them is said so, whatever words asked for it. A model may have none.
-    if (uniform && first.k != DT_INVALID) s->spec = (kv_spec){ .n = 1, .rules = { { .choice = first } } };
+    if (uniform && any) s->spec = kv_spec_of_choice(&first);
     kv_spec_text(&s->spec, s->kv);
     s->kv_is_required = strcmp(s->kv, required) == 0 && (as_asked || uniform);
 }
@@ -31,7 +32,7 @@ session *session_new(const model *m, const session_opts *o, err *e)
     session *s = calloc(1, sizeof *s);
     if (!s) { err_nomem(e, "session", sizeof *s); return NULL; }
     s->m = m;
-    const char *arith_name = o->arith ? o->arith : strcmp(h->kv_required, "bf16") == 0 ? "bf16" : "f32";
+    const char *arith_name = o->arith ? o->arith : kv_arith_of(h) == ARITH_BF16 ? "bf16" : "f32";
     const bool bf16 = strcmp(arith_name, "bf16") == 0;
     if (!bf16 && strcmp(arith_name, "f32") != 0) {
         err_set(e, ERR_USAGE, "arithmetic '%s': expected f32 or bf16", arith_name);

@@ -14,7 +14,7 @@ static bool check_room(const session *s, backend *b, err *e)
     int64_t room = 0, need = 0;
     const double mib = 1048576.0;
     if (!b->ops->room) return true;
-    if (!b->ops->room(b, &room, e) || !memory_plan_of(&p, h, &s->spec, s->n_ctx, s->n_batch, e)) return false;
+    if (!b->ops->room(b, &room, e) || !memory_plan_of(&p, h, &s->spec, b->arith, s->n_ctx, s->n_batch, e)) return false;
     for (int64_t i = 0; i < gguf_n_tensors(g); i++) p.weight_bytes += gguf_tensor_at(g, i)->n_bytes;    // of the file
     bool fits = net_scratch_need(h, s->n_ctx, s->n_batch, b->ops->logits_rows, &p.scratch_bytes, e);
     if (b->ops->replay) p.state_bytes *= 2;         // with a copy (net_keep_states)
@@ -23,7 +23,7 @@ static bool check_room(const session *s, backend *b, err *e)
     if (fits && need <= room) return true;
     char states[64] = "";
     if (p.state_bytes > 0) snprintf(states, sizeof states, ", states %.1f MiB", (double)p.state_bytes / mib);
-    return err_set(e, ERR_SYSTEM, "device %s: the model does not fit: weights %.1f MiB, KV cache (%s, %lld positions) "
+    return err_set(e, ERR_SYSTEM, "device %s: the model does not fit: weights %.1f MiB, KV cache (%.160s, %lld positions) "
                    "%.1f MiB%s, activations and tables %.1f MiB; room for them %.1f MiB", b->ops->name,
                    (double)p.weight_bytes / mib, s->kv, (long long)s->n_ctx, (double)p.kv_bytes / mib, states,
                    (double)p.scratch_bytes / mib, (double)room / mib);
@@ -100,7 +100,7 @@ static bool plant_fault(session *s, const session_opts *o, err *e)
 {
 #ifdef HALLMARK_FAULTS
     s->b->fault = o->fault;
-    if (o->fault == FAULT_KV_F16) s->spec = kv_spec_of(DT_F16);     // unlike what it says of itself
+    if (o->fault == FAULT_KV_F16) s->spec = kv_spec_of(KV_F16);     // unlike what it says of itself
     return true;
 #else
     return o->fault == FAULT_NONE || err_set(e, ERR_USAGE, "this build cannot plant faults");

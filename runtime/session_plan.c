@@ -7,7 +7,7 @@ void session_plan(const session *s, memory_plan *p)
 {
     err ignored = { 0 };
     // session_new has allocated it already, so that it can be planned.
-    if (!memory_plan_of(p, model_hparams(s->m), &s->spec, s->n_ctx, s->n_batch, &ignored)) memset(p, 0, sizeof *p);
+    if (!memory_plan_of(p, model_hparams(s->m), &s->spec, s->b->arith, s->n_ctx, s->n_batch, &ignored)) memset(p, 0, sizeof *p);
     p->scratch_bytes = net_scratch_bytes(s->net);
     p->weight_bytes = net_weight_bytes(s->net);
 }
@@ -20,12 +20,10 @@ int64_t session_step_bytes(const session *s, int64_t pos)
     for (int i = 0; i < h->n_layer; i++) {
         const layer_shape *l = &h->layers[i];
         if (l->recurrent) continue;
-        const int64_t dim = (int64_t)l->n_kv_head * l->head_dim;
-        int64_t k = 0, v = 0, keys = pos + 1;
-        kv_choice c;
-        if (l->sliding && h->window < keys) keys = h->window;
-        if (!kv_spec_choose(&s->spec, h, l->kv_source, &c, &ignored)) continue;
-        if (dtype_row_bytes(c.k, dim, &k) && dtype_row_bytes(c.v, dim, &v)) sum += (k + v) * keys;
+        const int64_t lo = l->sliding && h->window <= pos ? pos - h->window + 1 : 0;
+        kv_layer kv;
+        if (!kv_spec_plan(&s->spec, h, l->kv_source, s->b->arith, s->n_ctx, s->n_batch, &kv, &ignored)) continue;
+        sum += kv_part_read(&kv.k, lo, pos) + kv_part_read(&kv.v, lo, pos);
     }
     return sum;
 }

@@ -4,6 +4,7 @@
 
 #include "quant/codec.h"
 #include "cuda_where.h"
+#include "kv_case.h"
 #include "one_op.h"
 #include "suite.h"
 #include <check.h>

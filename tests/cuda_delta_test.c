@@ -133,16 +133,17 @@ static void check_rotation(int n, bool heads, bool neighbours, bool normed, bool
         o->cache = 0;
         if (normed) o->w[0] = case_floats(&c, qn, 1, HD);
         if (normed) o->w[1] = case_floats(&c, kn, 1, HD);
-        for (int i = 0; i < N_BACKENDS; i++)
-            c.cache[i] = (kv_layer){ .k_type = DT_F32, .v_type = DT_F32, .n_kv_head = KV, .head_dim = HD,
-                                     .capacity = CTX, .k_row = KV * HD * 4, .v_row = KV * HD * 4,
-                                     .k = put(i, NULL, CTX * KV * HD), .v = put(i, NULL, CTX * KV * HD) };
+        for (int i = 0; i < N_BACKENDS; i++) {
+            c.cache[i] = kv_case(DT_F32, DT_F32, KV, HD, CTX);
+            c.cache[i].k.data = put(i, NULL, CTX * KV * HD);
+            c.cache[i].v.data = put(i, NULL, CTX * KV * HD);
+        }
     }
     case_run(&c, n, POS, step);
     case_same(&c, heads ? "heads that rotate in part" : "rotation in part");
     if (heads)
-        case_compare((float *const[]){ c.cache[CPU].k, c.cache[GPU].k }, CTX * KV * HD, "keys that rotated in part");
-    if (heads) case_compare((float *const[]){ c.cache[CPU].v, c.cache[GPU].v }, CTX * KV * HD, "values");
+        case_compare((float *const[]){ c.cache[CPU].k.data, c.cache[GPU].k.data }, CTX * KV * HD, "keys that rotated in part");
+    if (heads) case_compare((float *const[]){ c.cache[CPU].v.data, c.cache[GPU].v.data }, CTX * KV * HD, "values");
     case_end(&c);
     free(qn);
     free(kn);

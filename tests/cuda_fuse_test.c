@@ -3,6 +3,7 @@
 // Models: Gemma 4 with per-layer embeddings and shared K and V, the same with K as V (attention_k_eq_v) and several K/V heads, Gemma 3.
 #include "convert/convert.h"
 #include "cuda_launches.h"
+#include "kv_case.h"
 #include "mini_checkpoint.h"
 #include "runtime/argmax.h"
 #include "runtime/net.h"
@@ -75,8 +76,9 @@ static outcome run(const model *m, backend *b, dtype kv)
     outcome r = { .hidden = calloc((size_t)(3 * n_hidden), sizeof(float)), .logits = calloc((size_t)((N_PROMPT + N_SINGLE + 1) * v), sizeof(float)) };
     int32_t ids[N_PROMPT];
     for (int i = 0; i < N_PROMPT; i++) ids[i] = i == 0 ? 2 : (int32_t)((uint32_t)(i * i + 7) * 2654435761u % (uint32_t)v);
+    const kv_spec spec = kv_spec_of(kv_case_type(kv));
     must(b != NULL);
-    net *program_net = net_open(b, model_gguf(m), h, &(kv_spec){ .n = 1, .rules = { { .choice = { kv, kv } } } }, N_CTX, N_BATCH, &e);
+    net *program_net = net_open(b, model_gguf(m), h, &spec, N_CTX, N_BATCH, &e);
     must(program_net != NULL);
     launches_since();
     for (int at = 0, batch = 0; at < N_PROMPT; at += N_BATCH, batch++) {

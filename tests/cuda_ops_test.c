@@ -268,16 +268,12 @@ static void check_attention(const attention_case *k, dtype v_type, fault f)
     const int64_t kv_dim = (int64_t)k->n_kv_head * k->head_dim, q_dim = (int64_t)k->n_head * k->head_dim, out_n = k->n * q_dim;
     float *keys = random_floats(k->stored * kv_dim), *values = random_floats(k->stored * kv_dim), *q = random_floats(out_n), *y[N_BACKENDS];
     uint8_t *cache[N_BACKENDS];
-    int64_t k_row, v_row;
-    must(dtype_row_bytes(k->type, k->head_dim, &k_row) && dtype_row_bytes(v_type, k->head_dim, &v_row));
-    k_row *= k->n_kv_head;
-    v_row *= k->n_kv_head;
-    const int64_t k_bytes = k_row * k->capacity, v_bytes = v_row * k->capacity;
+    const kv_layer plan = kv_case(k->type, v_type, k->n_kv_head, k->head_dim, k->capacity);
+    const int64_t k_bytes = kv_part_bytes(&plan.k), v_bytes = kv_part_bytes(&plan.v);
     for (int i = 0; i < N_BACKENDS; i++) {
         const backend_ops *o = on[i]->ops;
-        kv_layer kv = { .k_type = k->type, .v_type = v_type, .n_kv_head = k->n_kv_head, .head_dim = k->head_dim, .capacity = k->capacity, .k_row = k_row,
-                        .v_row = v_row };
-        must(o->alloc(on[i], &kv.k, k_bytes, "K", &e) && o->alloc(on[i], &kv.v, v_bytes, "V", &e));
+        kv_layer kv = plan;
+        must(o->alloc(on[i], &kv.k.data, k_bytes, "K", &e) && o->alloc(on[i], &kv.v.data, v_bytes, "V", &e));
         float *dk = put(i, keys, k->stored * kv_dim), *dv = put(i, values, k->stored * kv_dim), *dq = put(i, q, out_n);
         for (int64_t at = 0, n; at < k->stored; at += n) {
             n = k->stored - at < 5 ? k->stored - at : 5;
@@ -290,8 +286,8 @@ static void check_attention(const attention_case *k, dtype v_type, fault f)
         must(one_attend(on[i], &a, &e) && o->sync(on[i], &e));
         on[i]->fault = FAULT_NONE;
         cache[i] = malloc((size_t)(k_bytes + v_bytes));
-        must(o->download(on[i], cache[i], kv.k, k_bytes, &e) && o->download(on[i], cache[i] + k_bytes, kv.v, v_bytes, &e));
-        void *mine[] = { kv.k, kv.v, dk, dv, dq };
+        must(o->download(on[i], cache[i], kv.k.data, k_bytes, &e) && o->download(on[i], cache[i] + k_bytes, kv.v.data, v_bytes, &e));
+        void *mine[] = { kv.k.data, kv.v.data, dk, dv, dq };
         for (int j = 0; j < 5; j++) o->release(on[i], mine[j]);
     }
     ck_assert_msg(memcmp(cache[CPU], cache[GPU], (size_t)(k_bytes + v_bytes)) == 0, "KV cache of %s and %s: bytes differ", dtype_name(k->type),
@@ -362,17 +358,17 @@ END_TEST
 START_TEST(what_the_cache_cannot_hold_is_said)
 {
     begin(0);
-    kv_layer kv = { .k_type = DT_Q8_0, .v_type = DT_Q8_0, .n_kv_head = 1, .head_dim = 64, .capacity = 4, .k_row = 68, .v_row = 68 };
+    kv_layer kv = kv_case(DT_Q8_0, DT_Q8_0, 1, 64, 4);
     float x[64] = { 0 };
     err has = { 0 };
     x[40] = INFINITY;
-    must(on[GPU]->ops->alloc(on[GPU], &kv.k, 272, "K", &e) && on[GPU]->ops->alloc(on[GPU], &kv.v, 272, "V", &e));
+    must(on[GPU]->ops->alloc(on[GPU], &kv.k.data, 272, "K", &e) && on[GPU]->ops->alloc(on[GPU], &kv.v.data, 272, "V", &e));
     float *dx = put(GPU, x, 64);
     must(one_store(on[GPU], &kv, dx, dx, 1, 9, &e));
     ck_assert(!on[GPU]->ops->sync(on[GPU], &has));
     ck_assert_int_eq(has.kind, ERR_SYSTEM);
     ck_assert_msg(strstr(has.msg, "position 9") != NULL, "%s", has.msg);
-    void *mine[] = { kv.k, kv.v, dx };
+    void *mine[] = { kv.k.data, kv.v.data, dx };
     for (int j = 0; j < 3; j++) on[GPU]->ops->release(on[GPU], mine[j]);
     close_backends();
 }

@@ -19,19 +19,19 @@ enum { WRONG_POS = 1 };         // passed beside a step, which makes it meaningl
 
 static kv_layer new_cache(int i, dtype type, int n_kv_head, int head_dim, int64_t capacity, int64_t *n_bytes)
 {
-    int64_t head_bytes;
-    must(dtype_row_bytes(type, head_dim, &head_bytes));
-    kv_layer kv = { .k_type = type, .v_type = type, .n_kv_head = n_kv_head, .head_dim = head_dim, .capacity = capacity, .k_row = head_bytes * n_kv_head, .v_row = head_bytes * n_kv_head };
-    *n_bytes = kv.k_row * capacity;
-    kv.k = put(i, NULL, (*n_bytes + 3) / 4);
-    kv.v = put(i, NULL, (*n_bytes + 3) / 4);
+    kv_layer kv = kv_case(type, type, n_kv_head, head_dim, capacity);
+    *n_bytes = kv_part_bytes(&kv.k);
+    kv.k.data = put(i, NULL, (*n_bytes + 3) / 4);
+    kv.v.data = put(i, NULL, (*n_bytes + 3) / 4);
     return kv;
 }
 
 static gpu_kv on_device(const kv_layer *kv)
 {
-    return (gpu_kv){ .k_type = kv->k_type, .v_type = kv->v_type, .n_kv_head = kv->n_kv_head, .head_dim = kv->head_dim, .capacity = kv->capacity, .k_row = kv->k_row, .v_row = kv->v_row,
-                     .k = kv->k, .v = kv->v };
+    const dtype k = kv_trait_of(kv->k.how.type)->type, v = kv_trait_of(kv->v.how.type)->type;
+    return (gpu_kv){ .k_type = k, .v_type = v, .n_kv_head = kv->n_kv_head, .head_dim = kv->head_dim,
+                     .capacity = kv->capacity, .k_row = kv->k.unit, .v_row = kv->v.unit, .k = kv->k.data,
+                     .v = kv->v.data };
 }
 
 static void same_caches(kv_layer kv[N_BACKENDS], int64_t n_bytes, const char *what)
@@ -39,9 +39,9 @@ static void same_caches(kv_layer kv[N_BACKENDS], int64_t n_bytes, const char *wh
     uint8_t *bytes[N_BACKENDS];
     for (int i = 0; i < N_BACKENDS; i++) {
         bytes[i] = malloc((size_t)(2 * n_bytes));
-        must(on[i]->ops->download(on[i], bytes[i], kv[i].k, n_bytes, &e) && on[i]->ops->download(on[i], bytes[i] + n_bytes, kv[i].v, n_bytes, &e));
-        on[i]->ops->release(on[i], kv[i].k);
-        on[i]->ops->release(on[i], kv[i].v);
+        must(on[i]->ops->download(on[i], bytes[i], kv[i].k.data, n_bytes, &e) && on[i]->ops->download(on[i], bytes[i] + n_bytes, kv[i].v.data, n_bytes, &e));
+        on[i]->ops->release(on[i], kv[i].k.data);
+        on[i]->ops->release(on[i], kv[i].v.data);
     }
     ck_assert_msg(memcmp(bytes[CPU], bytes[GPU], (size_t)(2 * n_bytes)) == 0, "%s: bytes of the cache differ", what);
     free(bytes[CPU]);
@@ -381,7 +381,7 @@ START_TEST(heads_say_what_does_not_fit)
     must(cuda_heads(ctx(), &h, 1, WRONG_POS, &e) && on[GPU]->ops->download(on[GPU], &s, ctx()->state, sizeof s, &e));
     step_over();
     ck_assert_uint_eq(s.bad_kv, POS);
-    void *mine[] = { kv.k, kv.v, q, k, v };
+    void *mine[] = { kv.k.data, kv.v.data, q, k, v };
     for (int j = 0; j < 5; j++) on[GPU]->ops->release(on[GPU], mine[j]);
     free_norm(&w);
     on[GPU]->ops->free_rope(on[GPU], &r);

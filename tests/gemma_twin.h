@@ -4,6 +4,7 @@
 #define HALLMARK_TESTS_GEMMA_TWIN_H
 
 #include "one_op.h"
+#include "kv_case.h"
 #include "runtime/model.h"
 
 #include "suite.h"
@@ -71,17 +72,15 @@ static inline gemma_twin *twin_open(backend *b, const gguf *g, const hparams *h,
     int full = 0, sliding = 0, q = 0, kv_dim = 0, ff = 0;
     for (int i = 0; i < h->n_layer; i++) {
         const layer_shape *l = &h->layers[i];
-        int64_t head;
         *(l->sliding ? &sliding : &full) = l->head_dim;
         q = h->n_head * l->head_dim > q ? h->n_head * l->head_dim : q;
         kv_dim = l->n_kv_head * l->head_dim > kv_dim ? l->n_kv_head * l->head_dim : kv_dim;
         ff = l->n_ff > ff ? l->n_ff : ff;
         if (!l->has_kv) continue;
-        ck_assert(dtype_row_bytes(kv, l->head_dim, &head));
-        m->kv[i] = (kv_layer){ .k_type = kv, .v_type = kv, .n_kv_head = l->n_kv_head, .head_dim = l->head_dim, .k_row = head * l->n_kv_head, .v_row = head * l->n_kv_head,
-                               .capacity = kv_capacity(h, i, n_ctx, n_batch) };
-        twin_must(m, b->ops->alloc(b, &m->kv[i].k, m->kv[i].capacity * m->kv[i].k_row, "K", &m->e) &&
-                     b->ops->alloc(b, &m->kv[i].v, m->kv[i].capacity * m->kv[i].k_row, "V", &m->e));
+        kv_layer *own = &m->kv[i];
+        *own = kv_case(kv, kv, l->n_kv_head, l->head_dim, kv_capacity(h, i, n_ctx, n_batch));
+        twin_must(m, b->ops->alloc(b, &own->k.data, kv_part_bytes(&own->k), "K", &m->e) &&
+                     b->ops->alloc(b, &own->v.data, kv_part_bytes(&own->v), "V", &m->e));
     }
     if (full) m->inv[0] = twin_rope(m, &m->full, full, h->rope_base, h->rope_scale, h->rope_freq_factors, n_ctx);
     if (sliding) m->inv[1] = twin_rope(m, &m->sliding, sliding, h->rope_base_swa, 1.0f, NULL, n_ctx);
@@ -97,8 +96,8 @@ static inline gemma_twin *twin_open(backend *b, const gguf *g, const hparams *h,
 static inline void twin_close(gemma_twin *m)
 {
     for (int i = 0; i < m->h->n_layer; i++) {
-        m->b->ops->release(m->b, m->kv[i].k);
-        m->b->ops->release(m->b, m->kv[i].v);
+        m->b->ops->release(m->b, m->kv[i].k.data);
+        m->b->ops->release(m->b, m->kv[i].v.data);
     }
     m->b->ops->free_rope(m->b, &m->full);
     m->b->ops->free_rope(m->b, &m->sliding);

@@ -2,6 +2,7 @@
 // and by the plain decoders of quant/.
 #include "quant/codec.h"
 #include "runtime/cpu/kernels.h"
+#include "kv_case.h"
 #include "suite.h"
 #include <check.h>
 #include <math.h>
@@ -298,17 +299,16 @@ START_TEST(attention_over_a_wrapped_ring)
     enum { HD = 64, KVH = 2, CAP = 23, LAST = 57, WINDOW = 20 };
     seed = 5;
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
-        int64_t head_bytes;
-        ck_assert(dtype_row_bytes(types[t], HD, &head_bytes));
-        kv_layer kv = { .k_type = types[t], .v_type = types[t], .n_kv_head = KVH, .head_dim = HD, .capacity = CAP, .k_row = head_bytes * KVH, .v_row = head_bytes * KVH };
-        kv.k = calloc(CAP, (size_t)kv.k_row);
-        kv.v = calloc(CAP, (size_t)kv.k_row);
+        kv_layer kv = kv_case(types[t], types[t], KVH, HD, CAP);
+        const int64_t unit = kv.k.unit;
+        kv.k.data = calloc(CAP, (size_t)unit);
+        kv.v.data = calloc(CAP, (size_t)unit);
         static float keys[LAST + 1][KVH * HD], values[LAST + 1][KVH * HD];
         for (int p = 0; p <= LAST; p++) {
             err e = { 0 };
             fill(keys[p], KVH * HD, 0.5f);
             fill(values[p], KVH * HD, 1.0f);
-            uint8_t *ks = (uint8_t *)kv.k + (p % CAP) * kv.k_row, *vs = (uint8_t *)kv.v + (p % CAP) * kv.k_row;
+            uint8_t *ks = (uint8_t *)kv.k.data + (p % CAP) * unit, *vs = (uint8_t *)kv.v.data + (p % CAP) * unit;
             ck_assert(codec_of_cache(types[t])->encode_row(ks, keys[p], KVH * HD, NULL, &e) && codec_of_cache(types[t])->encode_row(vs, values[p], KVH * HD, NULL, &e));
             codec_of_cache(types[t])->decode_row(keys[p], ks, KVH * HD);        // what the cache holds
             codec_of_cache(types[t])->decode_row(values[p], vs, KVH * HD);
@@ -331,8 +331,8 @@ START_TEST(attention_over_a_wrapped_ring)
             if (l == 0) memcpy(first, out, sizeof out);
             ck_assert_msg(memcmp(first, out, sizeof out) == 0, "%s at %s", dtype_name(types[t]), k[l]->name);
         }
-        free(kv.k);
-        free(kv.v);
+        free(kv.k.data);
+        free(kv.v.data);
     }
 }
 END_TEST
@@ -350,7 +350,9 @@ START_TEST(attention_over_several_spans)
     fill(keys[0], KEYS * HD, 0.3f);
     fill(values[0], KEYS * HD, 1.0f);
     fill(q, HD, 1.0f);
-    kv_layer kv = { .k_type = DT_F32, .v_type = DT_F32, .n_kv_head = 1, .head_dim = HD, .capacity = KEYS, .k_row = sizeof keys[0], .v_row = sizeof keys[0], .k = keys, .v = values };
+    kv_layer kv = kv_case(DT_F32, DT_F32, 1, HD, KEYS);
+    kv.k.data = keys;
+    kv.v.data = values;
     attention_args a = { .kv = &kv, .n = 1, .n_head = 1, .pos0 = KEYS - 1, .scale = 1.0f };
     for (int p = 0; p < KEYS; p++) {
         double dot = 0;

@@ -43,7 +43,7 @@ START_TEST(refused)
         ck_assert_int_eq(e.kind, ERR_USAGE);
         ck_assert_msg(strstr(e.msg, rows[i].at) != NULL, "'%s': %s", rows[i].text, e.msg);
     }
-    char many[400] = "f16";
+    char many[8 * KV_RULES] = "f16";
     for (int i = 0; i < KV_RULES; i++) strcat(many, ";f16");
     err     e = { 0 };
     kv_spec s;
@@ -61,10 +61,10 @@ static hparams five(layer_shape l[5])
 
 START_TEST(rules)
 {
-    static const struct { const char *text; dtype k[5], v[5]; } rows[] = {
-        { "f16", { DT_F16, DT_F16, DT_F16, DT_F16, DT_F16 }, { DT_F16, DT_F16, DT_F16, DT_F16, DT_F16 } },
-        { "sliding:k=q8_0,v=q4_0;full:bf16", { DT_Q8_0, DT_Q8_0, DT_BF16, DT_Q8_0, DT_BF16 }, { DT_Q4_0, DT_Q4_0, DT_BF16, DT_Q4_0, DT_BF16 } },
-        { "layers 0,4:f32;sliding:q5_1;*:f16", { DT_F32, DT_Q5_1, DT_F16, DT_Q5_1, DT_F32 }, { DT_F32, DT_Q5_1, DT_F16, DT_Q5_1, DT_F32 } },
+    static const struct { const char *text; kv_type k[5], v[5]; } rows[] = {
+        { "f16", { KV_F16, KV_F16, KV_F16, KV_F16, KV_F16 }, { KV_F16, KV_F16, KV_F16, KV_F16, KV_F16 } },
+        { "sliding:k=q8_0,v=q4_0;full:bf16", { KV_Q8_0, KV_Q8_0, KV_BF16, KV_Q8_0, KV_BF16 }, { KV_Q4_0, KV_Q4_0, KV_BF16, KV_Q4_0, KV_BF16 } },
+        { "layers 0,4:f32;sliding:q5_1;*:f16", { KV_F32, KV_Q5_1, KV_F16, KV_Q5_1, KV_F32 }, { KV_F32, KV_Q5_1, KV_F16, KV_Q5_1, KV_F32 } },
     };
     layer_shape l[5];
     const hparams h = five(l);
@@ -75,8 +75,8 @@ START_TEST(rules)
         for (int i = 0; i < 5; i++) {
             kv_choice c;
             ck_assert(kv_spec_choose(&s, &h, i, &c, &e));
-            ck_assert_int_eq(c.k, rows[r].k[i]);
-            ck_assert_int_eq(c.v, rows[r].v[i]);
+            ck_assert_int_eq(c.k.type, rows[r].k[i]);
+            ck_assert_int_eq(c.v.type, rows[r].v[i]);
         }
     }
     static const struct { const char *text, *says; } unfit[] = {
@@ -102,12 +102,12 @@ START_TEST(costs)
     memory_plan p;
     err     e = { 0 };
     kv_spec s;
-    ck_assert(kv_spec_parse(&s, "sliding:k=q8_0,v=q4_0;*:bf16", &e) && memory_plan_of(&p, &h, &s, 100, 4, &e));
+    ck_assert(kv_spec_parse(&s, "sliding:k=q8_0,v=q4_0;*:bf16", &e) && memory_plan_of(&p, &h, &s, ARITH_F32, 100, 4, &e));
     const int64_t sliding = 11 * (4 * 34 + 4 * 18), full = 100 * 2 * 128 * 2, last = 100 * 2 * 96 * 2;
     ck_assert_int_eq(p.kv_bytes, 2 * sliding + full + last);
     ck_assert_int_eq(p.kv_bytes_unshared, 3 * sliding + full + last);
     ck_assert_int_eq(p.n_kv_layers, 4);
-    ck_assert(!memory_plan_of(&p, &h, &s, INT64_MAX / 2, 4, &e));
+    ck_assert(!memory_plan_of(&p, &h, &s, ARITH_F32, INT64_MAX / 2, 4, &e));
     ck_assert_int_eq(e.kind, ERR_USAGE);
 }
 END_TEST

@@ -164,7 +164,7 @@ static inline void mixed_free(mixed *m)
 
 static inline net *mixed_net(backend *b, const mixed *m, int64_t n_ctx, int n_batch)
 {
-    const kv_spec kv = kv_spec_of(b->arith == ARITH_BF16 ? DT_BF16 : DT_F32);
+    const kv_spec kv = kv_spec_of(b->arith == ARITH_BF16 ? KV_BF16 : KV_F32);
     net *n = net_open(b, m->g, &m->h, &kv, n_ctx, n_batch, &mixed_err);
     mixed_must(n != NULL);
     return n;

@@ -680,8 +680,8 @@ START_TEST(a_plan_counts_states_beside_caches)
 {
     mixed m = mixed_make(MIXED_QWEN35MOE);
     memory_plan p;
-    const kv_spec kv = kv_spec_of(DT_F32);
-    mixed_must(memory_plan_of(&p, &m.h, &kv, 100, 16, &mixed_err));
+    const kv_spec kv = kv_spec_of(KV_F32);
+    mixed_must(memory_plan_of(&p, &m.h, &kv, ARITH_F32, 100, 16, &mixed_err));
     ck_assert(p.n_kv_layers == 1 && p.n_state_layers == 3 && p.kv_bytes == 100 * 2 * 2 * 24 * 4);
     ck_assert(p.state_bytes == 3 * (3 * CHANNELS + HEADS * KEYS * DIM) * 4);
     backend *b = backend_cpu(ARITH_F32, 1, NULL, &mixed_err);

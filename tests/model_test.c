@@ -215,14 +215,15 @@ START_TEST(sharing_saves_57_percent_of_e2b)
     hparams h = { .family = ARCH_GEMMA4, .n_layer = 35, .n_embd = 1536, .n_head = 8, .window = 512, .layers = layers };
     for (int i = 0; i < 35; i++) layers[i] = (layer_shape){ .sliding = i % 5 != 4, .n_kv_head = 1, .head_dim = i % 5 == 4 ? 512 : 256, .has_kv = i < 15 };
     memory_plan p;
-    ck_assert(memory_plan_of(&p, &h, &(kv_spec){ .n = 1, .rules = { { .choice = { DT_BF16, DT_BF16 } } } }, 32768, 128, &e));
+    const kv_spec bf16 = kv_spec_of(KV_BF16), q8_0 = kv_spec_of(KV_Q8_0), f32 = kv_spec_of(KV_F32);
+    ck_assert(memory_plan_of(&p, &h, &bf16, ARITH_F32, 32768, 128, &e));
     ck_assert_int_eq(p.n_kv_layers, 15);
     // 3 full layers of 32768 x 512 and 12 sliding ones of (512 + 127) x 256, K and V, 2 bytes each.
     ck_assert_int_eq(p.kv_bytes, 2 * 2 * (3 * 32768ll * 512 + 12 * 639ll * 256));
     ck_assert_int_eq(p.kv_bytes * 35, p.kv_bytes_unshared * 15);
-    ck_assert(memory_plan_of(&p, &h, &(kv_spec){ .n = 1, .rules = { { .choice = { DT_Q8_0, DT_Q8_0 } } } }, 32768, 128, &e));
+    ck_assert(memory_plan_of(&p, &h, &q8_0, ARITH_F32, 32768, 128, &e));
     ck_assert_int_eq(p.kv_bytes, 2 * 34 * (3 * 32768ll * 16 + 12 * 639ll * 8));
-    ck_assert(!memory_plan_of(&p, &h, &(kv_spec){ .n = 1, .rules = { { .choice = { DT_F32, DT_F32 } } } }, INT64_MAX / 2, 128, &e));
+    ck_assert(!memory_plan_of(&p, &h, &f32, ARITH_F32, INT64_MAX / 2, 128, &e));
     ck_assert_int_eq(e.kind, ERR_USAGE);
     e = (err){ 0 };
 }

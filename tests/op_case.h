@@ -139,8 +139,8 @@ static inline void case_end(op_case *c)
         for (int w = 0; w < c->n_weights; w++) o->free_weight(on[i], &c->weights[i][w]);
         o->release(on[i], c->state[i].conv);
         o->release(on[i], c->state[i].s);
-        o->release(on[i], c->cache[i].k);
-        o->release(on[i], c->cache[i].v);
+        o->release(on[i], c->cache[i].k.data);
+        o->release(on[i], c->cache[i].v.data);
         if (c->has_rope) o->free_rope(on[i], &c->r[i]);
     }
     *c = (op_case){ 0 };

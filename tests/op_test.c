@@ -37,7 +37,7 @@ START_TEST(the_bits_of_the_twin)
     const hparams *h = model_hparams(m);
     backend *b = backend_cpu(runs[_i].a, 1, NULL, &e);
     must(b != NULL);
-    const kv_spec kv = kv_spec_of(runs[_i].kv);
+    const kv_spec kv = kv_spec_of(kv_case_type(runs[_i].kv));
     net *n = net_open(b, model_gguf(m), h, &kv, N_CTX, N_BATCH, &e);
     must(n != NULL);
     gemma_twin *twin = twin_open(b, model_gguf(m), h, runs[_i].kv, N_CTX, N_BATCH);
@@ -92,7 +92,7 @@ static bool is_said(const op_span *spans, int n, int buf, int64_t at, int tokens
 static void check_writes(backend *b, const gguf *g, const hparams *h)
 {
     enum { N = 3 };
-    const kv_spec kv = kv_spec_of(DT_F32);
+    const kv_spec kv = kv_spec_of(KV_F32);
     net *n = net_open(b, g, h, &kv, 16, N, &e);
     must(n != NULL);
     program p;

@@ -203,7 +203,7 @@ END_TEST
 START_TEST(test_what_fits)
 {
     model_plan    p = open_config("qwen3.6-27b");
-    const kv_spec kv = kv_spec_of(DT_BF16);
+    const kv_spec kv = kv_spec_of(KV_BF16);
     const int64_t weights = weights_of(&p, FT_Q4_K_M), state = cache_of(&p, "bf16", 1).state_bytes;
     const int64_t each = 16 * 2 * 4 * 512;
     int64_t       n_ctx;
@@ -237,11 +237,12 @@ START_TEST(test_refusals)
     e = (err){ 0 };
     ck_assert(!plan_open(&p, SOURCE_DIR "/fixtures/configs/nothing", &e) && e.kind != ERR_NONE);
     plan_close(&p);
-    memory_plan   c;
-    const kv_spec q4_k = kv_spec_of(DT_Q4_K);
+    memory_plan c;
+    kv_spec     kivi;
     p = open_config("llama-3.1-8b");            // heads of 128
     e = (err){ 0 };
-    ck_assert(!plan_cache_of(&p, &q4_k, 4096, &c, &e) && e.kind == ERR_USAGE);
+    ck_assert(kv_spec_parse(&kivi, "kivi2:g48:r96", &e));
+    ck_assert(!plan_cache_of(&p, &kivi, 4096, &c, &e) && e.kind == ERR_USAGE);
     plan_close(&p);
 }
 END_TEST

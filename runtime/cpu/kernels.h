@@ -64,6 +64,9 @@ typedef struct {
     // The same, neighbours 2i and 2i + 1 are a pair.
     void (*rotate_pairs)(float *x, const float *cos, const float *sin, int head_dim, bool round);
 
+    // x [dim] in runs of `block` through a Walsh-Hadamard matrix (OP_HADAMARD); block is a multiple of 16.
+    void (*hadamard)(float *x, int dim, int block, bool round);
+
     // Element by element over n.
     void (*add)(float *dst, const float *a, const float *b, int64_t n, bool round);
     void (*mul)(float *dst, const float *a, const float *b, int64_t n, bool round);

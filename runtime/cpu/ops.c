@@ -2,7 +2,6 @@
 // runs, none of which shares a sum with another. Coarse operations are left to their expansions.
 #include "ops.h"
 #include "../argmax.h"
-#include "../../quant/codec.h"
 #include <assert.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -157,48 +156,6 @@ static bool run_rotate(const call *k, err *e)
     return true;
 }
 
-static bool store_row(void *dst, const float *x, int64_t dim, dtype type, int64_t pos, err *e)
-{
-    err why = { 0 };
-    if (codec_of_cache(type)->encode_row(dst, x, dim, NULL, &why)) return true;
-    return err_set(e, ERR_SYSTEM, "KV cache: position %lld does not fit %s: %s", (long long)pos, dtype_name(type), why.msg);
-}
-
-static bool run_store(const call *k, err *e)
-{
-    kv_layer *kv = &k->m->caches[k->o->cache];
-    const float *keys = at(k, k->o->in[0]), *values = at(k, k->o->in[1]);
-    const int64_t dim = (int64_t)kv->n_kv_head * kv->head_dim;
-    for (int t = 0; t < k->a->n; t++) {
-        const int64_t slot = (k->a->pos0 + t) % kv->capacity;
-        if (!store_row((uint8_t *)kv->k + slot * kv->k_row, keys + t * dim, dim, kv->k_type, k->a->pos0 + t, e)) return false;
-        if (!store_row((uint8_t *)kv->v + slot * kv->v_row, values + t * dim, dim, kv->v_type, k->a->pos0 + t, e)) return false;
-    }
-    return true;
-}
-
-static bool run_attend(const call *k, err *e)
-{
-    cpu_backend *c = k->c;
-    const kv_layer *kv = &k->m->caches[k->o->cache];
-    const attention_args a = { .q = at(k, k->o->in[0]), .out = at(k, k->o->out[0]), .kv = kv, .n = k->a->n, .n_head = k->o->rows, .pos0 = k->a->pos0,
-                               .window = k->o->window, .scale = k->o->scale, .softcap = k->o->cap };
-    const int hd = kv->head_dim, group = a.n_head / kv->n_kv_head;
-    int64_t visible = a.pos0 + a.n;
-    if (a.window > 0 && a.window < visible) visible = a.window;
-    // Rounded up, so that a growing context does not reallocate at every token.
-    const int row_floats = (1 + REDUCE_LANES) * hd;
-    if (!cpu_need_scratch(c, (visible + 1024) / 1024 * 1024 + 16 + row_floats, e)) return false;
-#pragma omp parallel for num_threads(c->n_threads) schedule(dynamic, 1) if ((int64_t)a.n * a.n_head * visible * hd > PARALLEL_FLOATS)
-    for (int64_t i = 0; i < (int64_t)a.n * a.n_head; i++) {
-        const int64_t hi = a.pos0 + i / a.n_head;
-        const int64_t lo = a.window > 0 && hi - a.window + 1 > 0 ? hi - a.window + 1 : 0;
-        float *row = c->scratch[omp_get_thread_num()], *scores = row + row_floats;
-        c->k->attend(a.out + i * hd, a.q + i * hd, &a, (int)(i % a.n_head) / group, lo, hi, k->round, scores, row, c->base.fault);
-    }
-    return true;
-}
-
 static bool run_argmax(const call *k, err *e)
 {
     *k->a->chosen = argmax_f32(at(k, k->o->in[0]), k->o->dim);
@@ -209,8 +166,9 @@ static bool run_mark(const call *k, err *e) { return true; }
 
 static const run_fn runs[N_OP_KINDS] = {
     [OP_EMBED] = run_embed, [OP_NORM] = run_norm, [OP_LINEAR] = run_linear, [OP_ADD] = run_add, [OP_MUL] = run_mul, [OP_SCALE] = run_scale,
-    [OP_ACT] = run_act, [OP_ACT_MUL] = run_act_mul, [OP_SOFTCAP] = run_softcap, [OP_ROTATE] = run_rotate, [OP_STORE] = run_store,
-    [OP_ATTEND] = run_attend, [OP_MARK] = run_mark, [OP_ARGMAX] = run_argmax,
+    [OP_ACT] = run_act, [OP_ACT_MUL] = run_act_mul, [OP_SOFTCAP] = run_softcap, [OP_ROTATE] = run_rotate, [OP_STORE] = cpu_run_store,
+    [OP_ATTEND] = cpu_run_attend, [OP_HADAMARD] = cpu_run_hadamard,
+    [OP_MARK] = run_mark, [OP_ARGMAX] = run_argmax,
     [OP_GATE] = cpu_run_gate, [OP_ROUTE] = cpu_run_route, [OP_LINEAR_ID] = cpu_run_linear_id, [OP_JOIN] = cpu_run_join,
     [OP_L2NORM] = cpu_run_l2norm, [OP_CONV] = cpu_run_conv, [OP_DECAY] = cpu_run_decay, [OP_DELTA] = cpu_run_delta,
 };

@@ -1,4 +1,4 @@
-// ops: what the files of the CPU's operations share (ops.c, ops_experts.c, ops_delta.c).
+// ops: what the files of the CPU's operations share (ops.c, ops_cache.c, ops_experts.c, ops_delta.c).
 #ifndef HALLMARK_RUNTIME_CPU_OPS_H
 #define HALLMARK_RUNTIME_CPU_OPS_H
 
@@ -32,6 +32,9 @@ static inline int64_t row_at(const call *k, view v, int64_t r)
 }
 
 typedef bool (*run_fn)(const call *k, err *e);
+bool cpu_run_hadamard(const call *k, err *e);
+bool cpu_run_store(const call *k, err *e);
+bool cpu_run_attend(const call *k, err *e);
 bool cpu_run_gate(const call *k, err *e);
 bool cpu_run_route(const call *k, err *e);
 bool cpu_run_linear_id(const call *k, err *e);

@@ -65,6 +65,18 @@ VEC_INLINE v16  v16_from_bf16(const uint16_t *p)
 VEC_INLINE v16  v16_from_f16(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
 VEC_INLINE v16  v16_from_i8(const int8_t *p)    { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p))); }
 VEC_INLINE v16  v16_from_u8(const uint8_t *p)   { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p))); }
+// Sixteen codes of 2 or 4 bits, from the low bits of a byte up.
+VEC_INLINE v16  v16_from_codes(const uint8_t *p, const int bits)
+{
+    const __m512i place = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    uint32_t low, high;
+    memcpy(&low, p, 4);
+    if (bits == 2) return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srlv_epi32(_mm512_set1_epi32((int)low), _mm512_slli_epi32(place, 1)), _mm512_set1_epi32(3)));
+    memcpy(&high, p + 4, 4);
+    const __m512i both = _mm512_inserti64x4(_mm512_set1_epi32((int)low), _mm256_set1_epi32((int)high), 1);
+    const __m512i shift = _mm512_slli_epi32(_mm512_and_si512(place, _mm512_set1_epi32(7)), 2);
+    return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srlv_epi32(both, shift), _mm512_set1_epi32(15)));
+}
 // Rounded to BF16 (nearest even), kept in F32. A NaN stays a NaN.
 VEC_INLINE v16  v16_round_bf16(v16 a)
 {
@@ -126,6 +138,20 @@ VEC_INLINE v16  v16_from_u8(const uint8_t *p)
     return V2(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p))),
               _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8)))));
 }
+VEC_INLINE __m256 v8_from_codes(uint32_t codes, const int bits)
+{
+    const __m256i shift = _mm256_mullo_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(bits));
+    const __m256i all = _mm256_srlv_epi32(_mm256_set1_epi32((int)codes), shift);
+    return _mm256_cvtepi32_ps(_mm256_and_si256(all, _mm256_set1_epi32((1 << bits) - 1)));
+}
+VEC_INLINE v16  v16_from_codes(const uint8_t *p, const int bits)
+{
+    uint32_t low, high;
+    memcpy(&low, p, 4);
+    if (bits == 2) return V2(v8_from_codes(low, 2), v8_from_codes(low >> 16, 2));
+    memcpy(&high, p + 4, 4);
+    return V2(v8_from_codes(low, 4), v8_from_codes(high, 4));
+}
 VEC_INLINE __m256 v8_round_bf16(__m256 a)
 {
     __m256i u = _mm256_castps_si256(a);
@@ -170,6 +196,10 @@ VEC_INLINE v16  v16_from_bf16(const uint16_t *p)      { V16_EACH(f32_from_bf16(p
 VEC_INLINE v16  v16_from_f16(const uint16_t *p)       { V16_EACH(f32_from_f16(p[i])); }
 VEC_INLINE v16  v16_from_i8(const int8_t *p)          { V16_EACH((float)p[i]); }
 VEC_INLINE v16  v16_from_u8(const uint8_t *p)         { V16_EACH((float)p[i]); }
+VEC_INLINE v16  v16_from_codes(const uint8_t *p, const int bits)
+{
+    V16_EACH((float)(p[i * bits / 8] >> i * bits % 8 & ((1 << bits) - 1)));
+}
 VEC_LANES float f32_round_bf16(float x)
 {
     uint32_t u;

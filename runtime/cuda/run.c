@@ -6,18 +6,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-static gpu_kv kv_of(const call *k)
+// A side that is rows in one of the types that a device has, and no position whole beside them.
+static bool has_rows(const kv_part *p) { return !p->by_tokens && kv_trait_of(p->how.type)->type != DT_INVALID && p->ring + p->sinks == 0; }
+
+static bool kv_of(const call *k, gpu_kv *to, err *e)
 {
     const kv_layer *kv = &k->m->caches[k->o->cache];
-    return (gpu_kv){ .k_type = kv->k_type, .v_type = kv->v_type, .n_kv_head = kv->n_kv_head, .head_dim = kv->head_dim, .capacity = kv->capacity,
-                     .k_row = kv->k_row, .v_row = kv->v_row, .k = kv->k, .v = kv->v };
+    if (!has_rows(&kv->k) || !has_rows(&kv->v))
+        return err_set(e, ERR_SYSTEM, "device cuda: no kernel for a KV cache of %s and %s with whole positions", kv_trait_of(kv->k.how.type)->name,
+                       kv_trait_of(kv->v.how.type)->name);
+    *to = (gpu_kv){ .k_type = kv_trait_of(kv->k.how.type)->type, .v_type = kv_trait_of(kv->v.how.type)->type, .n_kv_head = kv->n_kv_head,
+                    .head_dim = kv->head_dim, .capacity = kv->capacity, .k_row = kv->k.unit, .v_row = kv->v.unit, .k = kv->k.data, .v = kv->v.data };
+    return true;
 }
 
 static void note_store(const call *k)
 {
     const kv_layer *kv = &k->m->caches[k->o->cache];
     k->c->kv_stored = true;
-    snprintf(k->c->kv_types, sizeof k->c->kv_types, kv->k_type == kv->v_type ? "%s" : "%s and %s", dtype_name(kv->k_type), dtype_name(kv->v_type));
+    const dtype keys = kv_trait_of(kv->k.how.type)->type, values = kv_trait_of(kv->v.how.type)->type;
+    snprintf(k->c->kv_types, sizeof k->c->kv_types, keys == values ? "%s" : "%s and %s", dtype_name(keys), dtype_name(values));
 }
 
 // ---- fine operations -----------------------------------------------------------------------------------------------------
@@ -161,7 +169,8 @@ static bool run_rotate(const call *k, err *e)
 
 static bool run_store(const call *k, err *e)
 {
-    const gpu_kv kv = kv_of(k);
+    gpu_kv kv;
+    if (!kv_of(k, &kv, e)) return false;
     note_store(k);
     return cuda_kv_store(&k->c->ctx, &kv, at(k, k->o->in[0]), at(k, k->o->in[1]), k->a->n, k->a->pos0, e);
 }
@@ -190,7 +199,8 @@ static bool need_scores(const call *k, const gpu_kv *kv, int *tokens, err *e)
 
 static bool run_attend(const call *k, err *e)
 {
-    const gpu_kv kv = kv_of(k);
+    gpu_kv kv;
+    if (!kv_of(k, &kv, e)) return false;
     const int64_t row = (int64_t)k->o->rows * kv.head_dim;
     int tokens = 0;
     if (!need_scores(k, &kv, &tokens, e)) return false;
@@ -245,7 +255,7 @@ static bool run_heads(const call *k, err *e)
         h.v_from = o->v_norm ? at(k, o->in[0]) : h.v;
         h.v_norm = o->v_norm;
         h.k_norm = values_of(k, 1);
-        h.kv = kv_of(k);
+        if (!kv_of(k, &h.kv, e)) return false;
         note_store(k);
     }
     return cuda_heads(&k->c->ctx, &h, k->a->n, k->a->pos0, e);
@@ -274,7 +284,7 @@ bool cuda_has(const backend *b, const op *o, const op_memory *m, bool one_token)
     case OP_LINEAR:   return one_token && o->bias[0] < 0 && o->bias[1] < 0 && o->bias[2] < 0;
     case OP_GATED:    return one_token && o->act == ACT_GELU_TANH;
     case OP_RESIDUAL: return true;
-    case OP_HEADS:    return o->cache < 0 || m->caches[o->cache].k_type == m->caches[o->cache].v_type;
+    case OP_HEADS:    return o->cache < 0 || m->caches[o->cache].k.how.type == m->caches[o->cache].v.how.type;
     case OP_LINEAR_ID: return one_token && cuda_experts_alike(o, m);
     case OP_GLU: {
         const weight *gate = &m->weights[o->w[0]], *up = &m->weights[o->w[1]];
@@ -313,6 +323,7 @@ bool cuda_run(backend *b, const op *list, int n_ops, const op_memory *m, const o
     c->products.cut = c->order.of = NULL;                   // uploads and the host came in between
     for (int i = 0; i < n_ops; i++) {
         k.o = &list[i];
+        if (!runs[k.o->kind]) return err_set(e, ERR_SYSTEM, "device cuda: no kernel for '%s'", op_name(k.o->kind));
         forget_shared(&k);
         if (!runs[k.o->kind](&k, e)) return false;
     }

@@ -1,0 +1,241 @@
+// lab_bootstrap: see lab_bootstrap.h and lab_figures.h.
+//
+// A draw is a number for each chunk: how often it was drawn. Every figure is a function of draws: means of sums a chunk,
+// quantiles of values that are sorted once and counted from the top. One of each chunk is the sample itself.
+#include "lab_bootstrap.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct { double v; int64_t chunk; } value;         // chunk: its place in the group
+
+enum { N_MEANS = 5, N_QUANTILES = 5, N_FIGURES = N_MEANS + N_QUANTILES };
+
+// Sums of one chunk's points, in the order of figures below.
+typedef struct { double sum[N_MEANS]; } sums;
+
+typedef struct {
+    const lab_group *g;
+    int64_t  n_points;          // of a chunk
+    sums    *of;                // [g->n]
+    value   *kl, *change;       // [g->n * n_points], the largest first
+    int32_t *draw;              // [g->n]
+    double (*drawn)[N_FIGURES]; // [LAB_RESAMPLES]
+    double  *column;            // [LAB_RESAMPLES]
+} sample;
+
+// ---- the generator: SplitMix64 (Steele, Lea and Flood 2014) -----------------------------------------------------------------
+
+static uint64_t next_random(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+// A number below n, from the high half of a product: its bias is below n / 2^64.
+static int64_t random_below(uint64_t *state, int64_t n)
+{
+    return (int64_t)((unsigned __int128)next_random(state) * (uint64_t)n >> 64);
+}
+
+static void draw_chunks(int32_t *draw, int64_t n, uint64_t *state)
+{
+    memset(draw, 0, (size_t)n * sizeof *draw);
+    for (int64_t i = 0; i < n; i++) draw[random_below(state, n)]++;
+}
+
+// ---- figures of a draw ----------------------------------------------------------------------------------------------------
+
+static double change_of(const lab_point *x) { return exp(x->logprob) - exp(x->base_logprob); }
+
+static int larger_first(const void *a, const void *b)
+{
+    const value *x = a, *y = b;
+    if (x->v != y->v) return x->v > y->v ? -1 : 1;
+    return x->chunk < y->chunk ? -1 : x->chunk > y->chunk;
+}
+
+static void add_point(sums *s, const lab_point *x)
+{
+    const double change = change_of(x);
+    s->sum[0] += x->kl;
+    s->sum[1] += x->base_top == x->top;
+    s->sum[2] += (double)x->shared / LAB_TOP;
+    s->sum[3] += change;
+    s->sum[4] += change * change;
+}
+
+static void collect(sample *s)
+{
+    int64_t at = 0;
+    for (int64_t c = 0; c < s->g->n; c++) {
+        const lab_cells *cells = s->g->cells;
+        const lab_point *x = cells->cells[s->g->chunks[c] * cells->n_candidates + s->g->candidate].points;
+        for (int64_t i = s->g->first; i < s->g->end; i++, at++) {
+            add_point(&s->of[c], &x[i]);
+            s->kl[at] = (value){ x[i].kl, c };
+            s->change[at] = (value){ fabs(change_of(&x[i])), c };
+        }
+    }
+    qsort(s->kl, (size_t)at, sizeof *s->kl, larger_first);
+    qsort(s->change, (size_t)at, sizeof *s->change, larger_first);
+}
+
+// How many values stand above the one of nearest rank q of n, counted from the top, that one included.
+static int64_t rank_from_top(double q, int64_t n) { return n - (int64_t)ceil(q * (double)n) + 1; }
+
+// Values of ranks q[0] > q[1] > .. of a draw.
+static void quantiles_of(double *out, const double *q, int n_q, const value *v, int64_t n, const int32_t *draw)
+{
+    int64_t above = 0;
+    int     k = 0;
+    for (int64_t i = 0; k < n_q && i < n; i++) {
+        above += draw[v[i].chunk];
+        while (k < n_q && above >= rank_from_top(q[k], n)) out[k++] = v[i].v;
+    }
+}
+
+static void figures_of_draw(double out[N_FIGURES], const sample *s)
+{
+    static const double of_kl[] = { 0.999, 0.99, 0.9, 0.5 }, of_change[] = { 0.99 };
+    const int64_t n = s->g->n * s->n_points;        // every chunk has as many points: a draw's number is the sample's
+    for (int f = 0; f < N_MEANS; f++) {
+        double sum = 0;
+        for (int64_t c = 0; c < s->g->n; c++) sum += s->draw[c] * s->of[c].sum[f];
+        out[f] = sum / (double)n;
+    }
+    out[4] = sqrt(out[4]);
+    quantiles_of(out + N_MEANS, of_kl, 4, s->kl, n, s->draw);
+    quantiles_of(out + N_MEANS + 4, of_change, 1, s->change, n, s->draw);
+}
+
+// ---- intervals ------------------------------------------------------------------------------------------------------------
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+// The 25th and the 975th of a thousand, in order.
+static void interval_of(lab_figure *f, double *column)
+{
+    qsort(column, LAB_RESAMPLES, sizeof *column, by_value);
+    f->low = column[LAB_RESAMPLES * 25 / 1000 - 1];
+    f->high = column[LAB_RESAMPLES * 975 / 1000 - 1];
+}
+
+static void resample(sample *s, lab_figure out[N_FIGURES])
+{
+    uint64_t state = 0;
+    for (int r = 0; r < LAB_RESAMPLES; r++) {
+        draw_chunks(s->draw, s->g->n, &state);
+        figures_of_draw(s->drawn[r], s);
+    }
+    for (int f = 0; f < N_FIGURES; f++) {
+        for (int r = 0; r < LAB_RESAMPLES; r++) s->column[r] = s->drawn[r][f];
+        interval_of(&out[f], s->column);
+    }
+}
+
+static void fill(lab_figures *f, const sample *s, const lab_figure v[N_FIGURES])
+{
+    const lab_cells *cells = s->g->cells;
+    const double n = (double)(s->g->n * s->n_points);
+    *f = (lab_figures){ .tokens = s->g->n * s->n_points, .chunks = s->g->n, .kl_mean = v[0], .top1 = v[1], .top5 = v[2],
+                        .change_mean = v[3], .change_rms = v[4], .kl_p999 = v[5], .kl_p99 = v[6], .kl_p90 = v[7],
+                        .kl_median = v[8], .change_p99 = v[9], .kl_max = { s->kl[0].v, NAN, NAN } };
+    for (int64_t c = 0; c < s->g->n; c++) {
+        const lab_point *x = cells->cells[s->g->chunks[c] * cells->n_candidates + s->g->candidate].points;
+        for (int64_t i = s->g->first; i < s->g->end; i++) {
+            f->nll_base -= x[i].base_logprob / n;
+            f->nll -= x[i].logprob / n;
+        }
+    }
+}
+
+static bool sample_alloc(sample *s, err *e)
+{
+    const size_t n = (size_t)(s->g->n * s->n_points), chunks = (size_t)s->g->n;
+    s->of = calloc(chunks, sizeof *s->of);
+    s->draw = calloc(chunks, sizeof *s->draw);
+    s->kl = malloc(n * sizeof *s->kl);
+    s->change = malloc(n * sizeof *s->change);
+    s->drawn = malloc(LAB_RESAMPLES * sizeof *s->drawn);
+    s->column = malloc(LAB_RESAMPLES * sizeof *s->column);
+    const bool ok = s->of && s->draw && s->kl && s->change && s->drawn && s->column;
+    return ok || err_nomem(e, "a sample", n * sizeof *s->kl);
+}
+
+static void sample_free(sample *s)
+{
+    free(s->of);
+    free(s->draw);
+    free(s->kl);
+    free(s->change);
+    free(s->drawn);
+    free(s->column);
+}
+
+bool lab_figures_of(lab_figures *f, const lab_group *g, err *e)
+{
+    sample     s = { .g = g, .n_points = g->end - g->first };
+    double     plain[N_FIGURES];
+    lab_figure v[N_FIGURES];
+    const bool ok = sample_alloc(&s, e);
+    if (ok) {
+        collect(&s);
+        for (int64_t c = 0; c < g->n; c++) s.draw[c] = 1;
+        figures_of_draw(plain, &s);
+        for (int i = 0; i < N_FIGURES; i++) v[i] = (lab_figure){ plain[i], NAN, NAN };
+        if (g->n > 1) resample(&s, v);
+        fill(f, &s, v);
+    }
+    sample_free(&s);
+    return ok;
+}
+
+// ---- weights and caches ---------------------------------------------------------------------------------------------------
+
+static double kl_sum(const lab_cells *c, int64_t chunk, int candidate)
+{
+    const lab_point *x = c->cells[chunk * c->n_candidates + candidate].points;
+    double sum = 0;
+    for (int64_t i = 0; i < c->n_points; i++) sum += x[i].kl;
+    return sum;
+}
+
+static double share_of_draw(const double (*kl)[3], const int32_t *draw, int64_t n)
+{
+    double sum[3] = { 0 };
+    for (int64_t c = 0; c < n; c++)
+        for (int i = 0; i < 3; i++) sum[i] += draw[c] * kl[c][i];
+    return sum[2] / (sum[0] + sum[1]);
+}
+
+bool lab_share_of(lab_figure *f, const lab_cells *c, int weights, int cache, int both, err *e)
+{
+    const size_t n = (size_t)c->n_chunks;
+    double (*kl)[3] = malloc(n * sizeof *kl), *column = malloc(LAB_RESAMPLES * sizeof *column);
+    int32_t *draw = malloc(n * sizeof *draw);
+    const bool ok = kl && column && draw;
+    uint64_t state = 0;
+    for (int64_t i = 0; ok && i < c->n_chunks; i++) {
+        kl[i][0] = kl_sum(c, i, weights);
+        kl[i][1] = kl_sum(c, i, cache);
+        kl[i][2] = kl_sum(c, i, both);
+        draw[i] = 1;
+    }
+    if (ok) *f = (lab_figure){ share_of_draw(kl, draw, c->n_chunks), NAN, NAN };
+    for (int r = 0; ok && r < LAB_RESAMPLES; r++) {
+        draw_chunks(draw, c->n_chunks, &state);
+        column[r] = share_of_draw(kl, draw, c->n_chunks);
+    }
+    if (ok && c->n_chunks > 1 && isfinite(f->v)) interval_of(f, column);
+    free(kl);
+    free(column);
+    free(draw);
+    return ok || err_nomem(e, "a sample", n * sizeof *kl);
+}

@@ -1,0 +1,16 @@
+// lab_internal: what the parts of lab_plan share. Nobody else includes this.
+#ifndef HALLMARK_MEASURE_LAB_INTERNAL_H
+#define HALLMARK_MEASURE_LAB_INTERNAL_H
+
+#include "lab_plan.h"
+
+// lab_plan.c. Chunks of all texts, in their order; ERR_INPUT: a text has none.
+bool lab_plan_chunks(lab_plan *p, err *e);
+// lab_plan_json.c. p->json and p->digest from the rest.
+bool lab_plan_describe(lab_plan *p, err *e);
+// lab_llama.c. What llama.cpp's programs take for this cache, malloc'd; *words NULL: they have none like it.
+bool lab_llama_words(char **words, const char *kv, const hparams *h, err *e);
+// lab_texts.c. Reads "category=pattern" or "pattern" in m's vocabulary.
+bool lab_text_read(lab_text *t, const model *m, const char *arg, err *e);
+
+#endif

@@ -1,0 +1,202 @@
+// lab_plan: files, caches and texts checked, and put down as what a run measures. See lab_plan.h.
+#include "lab_internal.h"
+#include "../formats/checked.h"
+#include "../formats/claims.h"
+#include "../runtime/kv_spec.h"
+#include "texts.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEFAULT_CHUNK = 512, DEFAULT_CONTEXT = 32768 };
+
+// ---- files --------------------------------------------------------------------------------------------------------------
+
+static bool same_value(const gguf_kv *a, const gguf_kv *b)
+{
+    gguf_str_iter x = gguf_strs(a), y = gguf_strs(b);
+    return x.end - x.p == y.end - y.p && memcmp(x.p, y.p, (size_t)(x.end - x.p)) == 0;
+}
+
+// Both files mean the same by an id.
+static bool check_vocabulary(const model *base, const model *m, err *e)
+{
+    const int64_t want = model_hparams(base)->n_vocab, found = model_hparams(m)->n_vocab;
+    const char *path = gguf_path(model_gguf(m)), *key = "tokenizer.ggml.tokens";
+    if (found != want)
+        return err_set(e, ERR_INPUT, "%s: a vocabulary of %lld, expected the base's %lld", path, (long long)found,
+                       (long long)want);
+    const gguf_kv *a = gguf_find_kv(model_gguf(base), key), *b = gguf_find_kv(model_gguf(m), key);
+    if (!a || !b || same_value(a, b)) return true;
+    return err_set(e, ERR_INPUT, "%s: key '%s': found other tokens than the base's", path, key);
+}
+
+static bool open_artifact(lab_artifact *a, const char *path, err *e)
+{
+    const char *slash = strrchr(path, '/');
+    a->m = model_open(path, e);
+    if (!a->m) return false;
+    a->name = strdup(slash ? slash + 1 : path);
+    a->type = strdup(model_hparams(a->m)->type_label);
+    if (!a->name || !a->type) return err_nomem(e, "a file's name", strlen(path));
+    return claims_model_digest(model_gguf(a->m), 0, a->digest, e);
+}
+
+static bool open_artifacts(lab_plan *p, const lab_plan_opts *o, err *e)
+{
+    if (o->n_artifacts >= LAB_ARTIFACTS)
+        return err_set(e, ERR_USAGE, "found %d files, expected at most %d", o->n_artifacts + 1, LAB_ARTIFACTS);
+    p->artifacts = calloc((size_t)o->n_artifacts + 1, sizeof *p->artifacts);
+    if (!p->artifacts) return err_nomem(e, "files", (size_t)o->n_artifacts * sizeof *p->artifacts);
+    p->n_artifacts = o->n_artifacts + 1;
+    for (int i = 0; i < p->n_artifacts; i++) {
+        if (!open_artifact(&p->artifacts[i], i ? o->artifacts[i - 1] : o->base, e)) return false;
+        if (i && !check_vocabulary(p->artifacts[0].m, p->artifacts[i].m, e)) return false;
+        for (int j = 0; j < i; j++)
+            if (strcmp(p->artifacts[i].name, p->artifacts[j].name) == 0)
+                return err_set(e, ERR_USAGE, "found two files called '%s', expected names that tell them apart",
+                               p->artifacts[i].name);
+    }
+    return true;
+}
+
+// ---- caches -------------------------------------------------------------------------------------------------------------
+
+static arith arith_of(const lab_plan *p) { return strcmp(p->arith, "bf16") == 0 ? ARITH_BF16 : ARITH_F32; }
+
+static bool add_candidate(lab_plan *p, int artifact, const char *kv, err *e)
+{
+    const hparams *h = model_hparams(p->artifacts[artifact].m);
+    kv_spec     s;
+    memory_plan cost;
+    char        text[KV_TEXT];
+    if (!kv_spec_parse(&s, kv, e) || !memory_plan_of(&cost, h, &s, arith_of(p), p->context, 1, e)) return false;
+    kv_spec_text(&s, text);
+    for (int i = 0; i < p->n_candidates; i++)
+        if (p->candidates[i].artifact == artifact && strcmp(p->candidates[i].kv, text) == 0)
+            return err_set(e, ERR_USAGE, "option --kv: found '%s' twice", text);
+    if (p->n_candidates == LAB_CANDIDATES)
+        return err_set(e, ERR_USAGE, "found more than %d candidates", LAB_CANDIDATES);
+    lab_candidate *grown = realloc(p->candidates, (size_t)(p->n_candidates + 1) * sizeof *grown);
+    if (!grown) return err_nomem(e, "candidates", (size_t)p->n_candidates * sizeof *grown);
+    p->candidates = grown;
+    lab_candidate *c = &grown[p->n_candidates];
+    *c = (lab_candidate){ .artifact = artifact, .kv = strdup(text), .context_bytes = cost.kv_bytes };
+    if (!c->kv) return err_nomem(e, "candidates", sizeof text);
+    p->n_candidates++;
+    return lab_llama_words(&c->llama, text, h, e);
+}
+
+static bool is_base_kv(const lab_plan *p, const char *kv)
+{
+    kv_spec s;
+    char    text[KV_TEXT];
+    err     ignored = { 0 };
+    if (!kv_spec_parse(&s, kv, &ignored)) return false;
+    kv_spec_text(&s, text);
+    return strcmp(text, p->base_kv) == 0;
+}
+
+// Another file is measured with the base's own cache, too: what its weights lose by themselves.
+static bool add_candidates(lab_plan *p, const lab_plan_opts *o, err *e)
+{
+    for (int a = 0; a < p->n_artifacts; a++) {
+        bool alone = a == 0;
+        for (int i = 0; i < o->n_kv; i++) alone = alone || is_base_kv(p, o->kv[i]);
+        if (!alone && !add_candidate(p, a, p->base_kv, e)) return false;
+        for (int i = 0; i < o->n_kv; i++)
+            if (!add_candidate(p, a, o->kv[i], e)) return false;
+    }
+    return p->n_candidates > 0 || err_set(e, ERR_USAGE, "nothing to measure: expected --kv SPEC or another file");
+}
+
+static bool describe_base(lab_plan *p, const lab_plan_opts *o, err *e)
+{
+    const model   *m = p->artifacts[0].m;
+    const hparams *h = model_hparams(m);
+    kv_spec        s;
+    memory_plan    cost;
+    const char    *name = o->arith ? o->arith : strcmp(h->kv_required, "bf16") == 0 ? "bf16" : "f32";
+    strcpy(p->arith, name);
+    strcpy(p->base_kv, name);      // the cache that holds an arithmetic's results without rounding them again
+    if (!kv_spec_parse(&s, p->base_kv, e) || !memory_plan_of(&cost, h, &s, arith_of(p), p->context, 1, e)) return false;
+    p->base_context_bytes = cost.kv_bytes;
+    p->state_bytes = cost.state_bytes;
+    p->n_vocab = h->n_vocab;
+    p->bos = texts_bos(m);
+    return true;
+}
+
+// ---- texts --------------------------------------------------------------------------------------------------------------
+
+static bool read_texts(lab_plan *p, const lab_plan_opts *o, err *e)
+{
+    if (o->n_texts < 1 || o->n_texts > LAB_TEXTS)
+        return err_set(e, ERR_USAGE, "option --text: found %d, expected 1 to %d", o->n_texts, LAB_TEXTS);
+    p->texts = calloc((size_t)o->n_texts, sizeof *p->texts);
+    if (!p->texts) return err_nomem(e, "texts", (size_t)o->n_texts * sizeof *p->texts);
+    p->n_texts = o->n_texts;
+    for (int i = 0; i < p->n_texts; i++)
+        if (!lab_text_read(&p->texts[i], p->artifacts[0].m, o->texts[i], e)) return false;
+    return true;
+}
+
+bool lab_plan_chunks(lab_plan *p, err *e)
+{
+    int64_t n = 0;
+    for (int i = 0; i < p->n_texts; i++) {
+        lab_text *t = &p->texts[i];
+        t->chunks = t->tokens / p->chunk;
+        if (t->chunks == 0)
+            return err_set(e, ERR_INPUT, "%s: a text of %lld tokens, expected a chunk of %lld at least", t->name,
+                           (long long)t->tokens, (long long)p->chunk);
+        n += t->chunks;         // each is below 2^26: no sum of LAB_TEXTS overflows
+    }
+    p->chunks = calloc((size_t)n, sizeof *p->chunks);
+    if (!p->chunks) return err_nomem(e, "chunks", (size_t)n * sizeof *p->chunks);
+    for (int i = 0; i < p->n_texts; i++)
+        for (int64_t c = 0; c < p->texts[i].chunks; c++)
+            p->chunks[p->n_chunks++] = (lab_chunk){ .text = i, .first = c * p->chunk };
+    return true;
+}
+
+// ---- all of it ----------------------------------------------------------------------------------------------------------
+
+bool lab_plan_open(lab_plan *p, const lab_plan_opts *o, err *e)
+{
+    *p = (lab_plan){ .chunk = o->chunk ? o->chunk : DEFAULT_CHUNK, .skip = o->skip,
+                     .context = o->context ? o->context : DEFAULT_CONTEXT };
+    if (p->chunk < 2 || p->skip < 0 || p->skip >= p->chunk - 1)
+        return err_set(e, ERR_USAGE, "chunks of %lld tokens, %lld of them skipped: nothing to compare",
+                       (long long)p->chunk, (long long)p->skip);
+    if (!open_artifacts(p, o, e)) return false;
+    if (!describe_base(p, o, e)) return false;
+    if (!add_candidates(p, o, e)) return false;
+    if (!read_texts(p, o, e)) return false;
+    return lab_plan_chunks(p, e) && lab_plan_describe(p, e);
+}
+
+void lab_plan_free(lab_plan *p)
+{
+    for (int i = 0; p->artifacts && i < p->n_artifacts; i++) {
+        model_close(p->artifacts[i].m);
+        free(p->artifacts[i].name);
+        free(p->artifacts[i].type);
+    }
+    for (int i = 0; p->candidates && i < p->n_candidates; i++) {
+        free(p->candidates[i].kv);
+        free(p->candidates[i].llama);
+    }
+    for (int i = 0; p->texts && i < p->n_texts; i++) {
+        free(p->texts[i].category);
+        free(p->texts[i].name);
+        free(p->texts[i].ids);
+    }
+    free(p->artifacts);
+    free(p->candidates);
+    free(p->texts);
+    free(p->chunks);
+    free(p->json);
+    *p = (lab_plan){ 0 };
+}
+
+int64_t lab_points(const lab_plan *p) { return p->chunk - 1 - p->skip; }

@@ -1,0 +1,83 @@
+// lab_texts: the texts of a laboratory run: one for each argument, of one file or of all that a pattern names.
+#include "lab_internal.h"
+#include "texts.h"
+#include "../formats/file_map.h"
+#include "../formats/text_file.h"
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LIMIT_CATEGORY = 32 };
+
+// Where the path begins in "category=path". A '=' after anything but letters, digits, '_' and '-' is the path's own.
+static const char *path_of(const char *arg)
+{
+    const size_t n = strspn(arg, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
+    return n > 0 && arg[n] == '=' ? arg + n + 1 : arg;
+}
+
+static bool category_of(lab_text *t, const char *arg, const char *path, err *e)
+{
+    const size_t n = path == arg ? 0 : (size_t)(path - arg) - 1;
+    if (n > LIMIT_CATEGORY)
+        return err_set(e, ERR_USAGE, "text '%s': expected a category of at most %d characters", arg, LIMIT_CATEGORY);
+    t->category = n ? strndup(arg, n) : strdup("text");
+    return t->category || err_nomem(e, "a category", n);
+}
+
+typedef struct { char *s; int64_t n; } bytes;
+
+static bool append_file(bytes *all, const char *path, err *e)
+{
+    char   *text = NULL;
+    int64_t n;
+    if (!texts_load(&text, &n, path, e)) return false;
+    const int64_t valid = utf8_valid_bytes(text, n);
+    if (valid < n) {
+        free(text);
+        return err_set(e, ERR_INPUT, "%s: offset %lld: found a byte that is no UTF-8, expected text", path,
+                       (long long)valid);
+    }
+    char *grown = realloc(all->s, (size_t)(all->n + n) + 1);
+    if (grown) {
+        memcpy(grown + all->n, text, (size_t)n);
+        all->s = grown;
+        all->n += n;
+    }
+    free(text);
+    return grown || err_nomem(e, path, (size_t)(all->n + n));
+}
+
+// All files of a pattern, in the order of their names' bytes; a name that is a file's is no pattern.
+static bool append_matches(bytes *all, const char *path, err *e)
+{
+    glob_t found;
+    if (file_exists(path)) return append_file(all, path, e);
+    const int code = glob(path, 0, NULL, &found);
+    if (code == GLOB_NOSPACE) return err_nomem(e, path, 0);
+    if (code != 0) return append_file(all, path, e);        // says what is wrong with it
+    bool ok = true;
+    for (size_t i = 0; ok && i < found.gl_pathc; i++) ok = append_file(all, found.gl_pathv[i], e);
+    globfree(&found);
+    return ok;
+}
+
+static bool name_of(lab_text *t, const char *path, err *e)
+{
+    const char *slash = strrchr(path, '/');
+    t->name = strdup(slash ? slash + 1 : path);
+    return t->name || err_nomem(e, "a text's name", strlen(path));
+}
+
+bool lab_text_read(lab_text *t, const model *m, const char *arg, err *e)
+{
+    const char *path = path_of(arg);
+    bytes all = { 0 };
+    if (!category_of(t, arg, path, e) || !name_of(t, path, e)) return false;
+    bool ok = append_matches(&all, path, e);
+    if (ok && all.n == 0) ok = err_set(e, ERR_INPUT, "%s: the text is empty", path);
+    ok = ok && sha256_bytes(all.s, all.n, t->sha256, e);
+    ok = ok && tokenizer_encode(model_tokenizer(m), all.s, all.n, false, false, &t->ids, &t->tokens, e);
+    free(all.s);
+    return ok;
+}
