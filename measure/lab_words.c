@@ -1,0 +1,320 @@
+// lab_words: see lab_words.h.
+#include "lab_words.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIGURE(name, share) { #name, offsetof(lab_figures, name), share }
+const lab_figure_kind LAB_FIGURES[LAB_N_FIGURES] = {
+    FIGURE(kl_mean, false), FIGURE(kl_median, false), FIGURE(kl_p90, false),      FIGURE(kl_p99, false),
+    FIGURE(kl_p999, false), FIGURE(kl_max, false),    FIGURE(top1, true),         FIGURE(top5, true),
+    FIGURE(change_mean, false), FIGURE(change_rms, false), FIGURE(change_p99, false),
+};
+
+const lab_figure *lab_figure_at(const lab_figures *f, int kind)
+{
+    return (const lab_figure *)((const char *)f + LAB_FIGURES[kind].at);
+}
+
+// ---- order ----------------------------------------------------------------------------------------------------------
+
+static double loss(const lab_result *r, int c) { return r->measured[c].all.kl_mean.v; }
+
+// Before: in the order of lab_by_bytes.
+static bool is_before(const lab_result *r, int a, int b)
+{
+    const int64_t bytes_a = r->plan->candidates[a].context_bytes, bytes_b = r->plan->candidates[b].context_bytes;
+    if (bytes_a != bytes_b) return bytes_a < bytes_b;
+    if (loss(r, a) != loss(r, b)) return loss(r, a) < loss(r, b);
+    return a < b;
+}
+
+int *lab_by_bytes(const lab_result *r)
+{
+    const int n = r->plan->n_candidates;
+    int *order = malloc(((size_t)n + 1) * sizeof *order);
+    for (int i = 0; order && i < n; i++) {
+        int at = i;
+        for (; at > 0 && is_before(r, i, order[at - 1]); at--) order[at] = order[at - 1];
+        order[at] = i;
+    }
+    return order;
+}
+
+static bool is_beaten(const lab_result *r, int c, int by)
+{
+    const lab_candidate *x = &r->plan->candidates[c], *y = &r->plan->candidates[by];
+    if (x->artifact != y->artifact || y->context_bytes > x->context_bytes || !(loss(r, by) <= loss(r, c))) return false;
+    return y->context_bytes < x->context_bytes || loss(r, by) < loss(r, c);
+}
+
+bool *lab_front(const lab_result *r)
+{
+    const int n = r->plan->n_candidates;
+    bool *front = malloc((size_t)n + 1);
+    for (int i = 0; front && i < n; i++) {
+        front[i] = true;
+        for (int k = 0; k < n && front[i]; k++) front[i] = !is_beaten(r, i, k);
+    }
+    return front;
+}
+
+const lab_category *lab_worst_category(const lab_measured *m)
+{
+    const lab_category *worst = NULL;
+    for (int i = 0; i < m->n_categories; i++)
+        if (!worst || m->categories[i].f.top1.v < worst->f.top1.v) worst = &m->categories[i];
+    return worst;
+}
+
+bool lab_has_places(const lab_measured *m)
+{
+    for (int i = 0; i < m->n_categories; i++)
+        if (m->categories[i].n_worst > 0) return true;
+    return false;
+}
+
+int64_t lab_layer_alone(const char *kv)
+{
+    static const char LAYERS[] = "layers ";
+    if (strncmp(kv, LAYERS, sizeof LAYERS - 1) != 0) return -1;
+    const char *digits = kv + sizeof LAYERS - 1;
+    const size_t n = strspn(digits, "0123456789");
+    return n > 0 && n < 10 && digits[n] == ':' ? strtoll(digits, NULL, 10) : -1;
+}
+
+double lab_each_bytes(const lab_plan *p, int64_t context_bytes)
+{
+    return p->context > 0 ? (double)context_bytes / (double)p->context : 0;
+}
+
+// ---- names ----------------------------------------------------------------------------------------------------------
+
+void lab_put_file(text_buf *t, text_sink sink, const lab_plan *p, int artifact)
+{
+    int same = 1;
+    for (int i = 0; i < artifact; i++) same += strcmp(p->artifacts[i].name, p->artifacts[artifact].name) == 0;
+    text_puts(t, sink, p->artifacts[artifact].name);
+    if (same > 1) text_printf(t, " (%d)", same);
+}
+
+void lab_put_cache(text_buf *t, text_sink sink, const char *kv)
+{
+    if (sink == TEXT_XML) text_words(t, "<code>");
+    text_puts(t, sink == TEXT_MD ? TEXT_MD_CODE : sink, kv);
+    if (sink == TEXT_XML) text_words(t, "</code>");
+}
+
+// ---- figures --------------------------------------------------------------------------------------------------------
+
+void lab_put_kl(text_buf *t, double v)
+{
+    if (isfinite(v)) lab_put_digits(t, v, 3);
+    else             text_words(t, "-");
+}
+
+void lab_put_digits(text_buf *t, double v, int digits)
+{
+    char text[48];
+    snprintf(text, sizeof text, "%.*g", digits, v + 0.0);       // + 0.0: no sign before nothing
+    char *power = strchr(text, 'e');
+    if (power) text_raw(t, text, (size_t)(power - text));
+    if (power) text_printf(t, "e%d", atoi(power + 1));          // 1e-5, not 1e-05
+    else       text_words(t, text);
+}
+
+void lab_put_share(text_buf *t, double v)
+{
+    lab_put_percent(t, v);
+    if (isfinite(v)) text_words(t, " %");
+}
+
+void lab_put_percent(text_buf *t, double v)
+{
+    char text[32];
+    if (!isfinite(v)) {
+        text_words(t, "-");
+        return;
+    }
+    for (int digits = 2; digits <= 12; digits++) {
+        snprintf(text, sizeof text, "%.*f", digits, 100 * v);
+        if (v >= 1 || strncmp(text, "100", 3) != 0) break;
+    }
+    text_words(t, text);
+}
+
+void lab_put_figure(text_buf *t, double v, bool share)
+{
+    if (share) lab_put_share(t, v);
+    else       lab_put_kl(t, v);
+}
+
+void lab_put_interval(text_buf *t, const lab_figure *f, bool share)
+{
+    if (!isfinite(f->low) || !isfinite(f->high)) {
+        text_words(t, "-");
+        return;
+    }
+    lab_put_figure(t, f->low, share);
+    text_words(t, " to ");
+    lab_put_figure(t, f->high, share);
+}
+
+void lab_put_count(text_buf *t, int64_t v)
+{
+    char digits[32];
+    const int n = snprintf(digits, sizeof digits, "%lld", (long long)v);
+    for (int i = 0; i < n; i++) {
+        text_raw(t, digits + i, 1);
+        if (i + 1 < n && (n - 1 - i) % 3 == 0 && digits[i] != '-') text_words(t, ",");
+    }
+}
+
+void lab_put_bytes(text_buf *t, double v)
+{
+    const double tenths = round(10 * v);
+    lab_put_count(t, (int64_t)(tenths / 10));
+    if (fmod(tenths, 10) != 0) text_printf(t, ".%d", (int)fmod(tenths, 10));
+}
+
+// ---- sentences ------------------------------------------------------------------------------------------------------
+
+static void put_number_of(text_buf *t, int64_t n, const char *one, const char *more)
+{
+    lab_put_count(t, n);
+    text_printf(t, " %s", n == 1 ? one : more);
+}
+
+// Different texts of a list of names, in which equal ones may stand apart.
+static int n_different(const lab_plan *p, const char *(*name)(const lab_plan *p, int i), int n)
+{
+    int different = 0;
+    for (int i = 0; i < n; i++) {
+        bool first = true;
+        for (int k = 0; k < i && first; k++) first = strcmp(name(p, k), name(p, i)) != 0;
+        different += first;
+    }
+    return different;
+}
+
+static const char *category_of(const lab_plan *p, int i) { return p->texts[i].category; }
+
+void lab_put_measured(text_buf *t, text_sink sink, const lab_result *r)
+{
+    const lab_plan *p = r->plan;
+    lab_put_file(t, sink, p, 0);
+    text_words(t, " with its cache ");
+    lab_put_cache(t, sink, p->base_kv);
+    text_words(t, " (arithmetic ");
+    text_puts(t, sink, p->arith);
+    text_words(t, ") was compared with ");
+    put_number_of(t, p->n_candidates, "candidate", "candidates");
+    text_words(t, " on every position of the same texts: ");
+    put_number_of(t, p->n_candidates > 0 ? r->measured[0].all.tokens : 0, "position", "positions");
+    text_words(t, " in ");
+    put_number_of(t, p->n_chunks, "chunk", "chunks");
+    text_words(t, " of ");
+    put_number_of(t, p->chunk, "token", "tokens");
+    text_words(t, ", from ");
+    put_number_of(t, p->n_texts, "text", "texts");
+    text_words(t, " of ");
+    put_number_of(t, n_different(p, category_of, p->n_texts), "category", "categories");
+    text_words(t, ".");
+}
+
+// Of the base's caches, that whose worst category is the best.
+static int nearest(const lab_result *r)
+{
+    int    best = -1;
+    double most = -1;
+    for (int i = 0; i < r->plan->n_candidates; i++) {
+        const lab_category *worst = lab_worst_category(&r->measured[i]);
+        if (r->plan->candidates[i].artifact != 0 || !worst || !(worst->f.top1.v > most)) continue;
+        most = worst->f.top1.v;
+        best = i;
+    }
+    return best;
+}
+
+static void put_none(text_buf *t, text_sink sink, const lab_result *r)
+{
+    const int c = nearest(r);
+    if (c < 0) {
+        text_words(t, "No other cache of the base was measured, so that none is recommended");
+        return;
+    }
+    const lab_category *worst = lab_worst_category(&r->measured[c]);
+    text_printf(t, "No cache measured has a top-1 agreement of at least %.0f %% in every category; the nearest is ",
+                100 * LAB_ENOUGH);
+    lab_put_cache(t, sink, r->plan->candidates[c].kv);
+    text_words(t, " with ");
+    lab_put_share(t, worst->f.top1.v);
+    text_words(t, " in ");
+    text_puts(t, sink, worst->category);
+}
+
+static void put_best(text_buf *t, text_sink sink, const lab_result *r)
+{
+    const lab_candidate *c = &r->plan->candidates[r->best];
+    text_printf(t, "The smallest cache whose top-1 agreement is at least %.0f %% in every category is ",
+                100 * LAB_ENOUGH);
+    lab_put_cache(t, sink, c->kv);
+    text_words(t, " (");
+    lab_put_bytes(t, lab_each_bytes(r->plan, c->context_bytes));
+    text_words(t, " bytes a position, the base's own ");
+    lab_put_bytes(t, lab_each_bytes(r->plan, r->plan->base_context_bytes));
+    text_words(t, ")");
+}
+
+static void put_avoid(text_buf *t, text_sink sink, const lab_result *r)
+{
+    text_words(t, "; avoid ");
+    lab_put_cache(t, sink, r->plan->candidates[r->avoid].kv);
+    if (r->instead < 0) return;
+    text_words(t, ": ");
+    lab_put_cache(t, sink, r->plan->candidates[r->instead].kv);
+    text_words(t, " is no larger and loses less (mean KL ");
+    lab_put_kl(t, loss(r, r->instead));
+    text_words(t, ", not ");
+    lab_put_kl(t, loss(r, r->avoid));
+    text_words(t, ")");
+}
+
+const char *lab_compound_verdict(const lab_compound *x)
+{
+    if (!isfinite(x->share.low) || !isfinite(x->share.high)) return "-";
+    return x->share.low > 1 ? "compound" : x->share.high < 1 ? "overlap" : "add up";
+}
+
+void lab_put_method(text_buf *t, const lab_result *r)
+{
+    const lab_plan *p = r->plan;
+    text_words(t, "All of them ran the same tokens, each chunk from an empty cache. At every compared position the whole "
+                  "distribution of the next token was taken: KL is KL(base to candidate) in nats, top-1 and top-5 how "
+                  "often the base's best tokens are the candidate's, change that of the next token's probability, NLL "
+                  "the mean negative log-likelihood of the text. A chunk has ");
+    put_number_of(t, p->chunk, "token", "tokens");
+    if (p->skip > 0) {
+        text_words(t, ", of which the first ");
+        lab_put_count(t, p->skip);
+        text_words(t, " are run and not compared");
+    }
+    text_words(t, ". Bytes are those of a cache for ");
+    put_number_of(t, p->context, "position", "positions");
+    text_words(t, ", divided by them. ");
+    if (p->state_bytes > 0) {
+        text_words(t, "Recurrent layers keep ");
+        lab_put_count(t, p->state_bytes);
+        text_words(t, " bytes beside any cache. ");
+    }
+    text_words(t, p->n_chunks > 1 ? "Intervals hold 95 % of resampled means; whole chunks are resampled."
+                                  : "One chunk has no intervals.");
+}
+
+void lab_put_advice(text_buf *t, text_sink sink, const lab_result *r)
+{
+    if (r->best >= 0) put_best(t, sink, r);
+    else              put_none(t, sink, r);
+    if (r->avoid >= 0) put_avoid(t, sink, r);
+    text_words(t, ".");
+}
