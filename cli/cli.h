@@ -61,7 +61,7 @@ typedef struct {
 } command;
 
 extern const command cmd_convert, cmd_quantize, cmd_verify, cmd_run, cmd_bench, cmd_inspect, cmd_release, cmd_check,
-cmd_derive, cmd_imatrix;
+cmd_derive, cmd_imatrix, cmd_lab;
 
 #define N_ROWS(table) ((int)(sizeof(table) / sizeof((table)[0])))
 

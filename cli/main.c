@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 static const command *const commands[] = {
-    &cmd_convert, &cmd_quantize, &cmd_verify, &cmd_run, &cmd_bench, &cmd_inspect, &cmd_release, &cmd_check, &cmd_derive, &cmd_imatrix,
+    &cmd_convert, &cmd_quantize, &cmd_verify, &cmd_run, &cmd_bench, &cmd_inspect, &cmd_release, &cmd_check, &cmd_derive, &cmd_imatrix, &cmd_lab,
 };
 
 int cli_fail(const command *c, const err *e)
