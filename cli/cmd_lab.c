@@ -252,6 +252,9 @@ static bool report(const lab_options *o, const lab_plan *p, const lab_cells *c, 
     if (ok && o->json) ok = text || err_nomem(e, "the report", 0);
     if (text) fputs(text, stdout);
     if (ok && !o->json) ok = lab_table_print(&r, stdout) || err_nomem(e, "the table", 0);
+    if (ok && !o->json && p->budget > 0)
+        printf("Made to order, within %lld bytes for %lld positions: --kv '%s'\n", (long long)p->budget,
+               (long long)p->context, p->candidates[0].kv);
     for (int i = 0; ok && i < o->reports.n; i++) {
         ok = lab_report_write(&r, o->reports.v[i], e);
         if (ok) destination_note_replaced(&cmd_lab, &out[i]);
