@@ -27,7 +27,7 @@ static const opt options[] = {
     { "--ctx", NULL, OPT_INT, offsetof(lab_options, ctx), "N", "positions that a cache's bytes are counted for (default: 32768)", false, 1, INT64_C(1) << 40, NULL },
     { "--layers", NULL, OPT_FLAG, offsetof(lab_options, layers), NULL, "each cache for the keys, and for the values, of each layer of the base alone, too", false, 0, 0, NULL },
     { "--kv-budget", NULL, OPT_TEXT, offsetof(lab_options, budget), "SIZE", "choose among the caches for each layer's keys and values within 40% of the base's cache, or 1.5GiB@32768, and measure the choice", false, 0, 0, NULL },
-    { "--samples", NULL, OPT_INT, offsetof(lab_options, samples), "N", "run so many chunks, evenly spread (default: all; to choose for --kv-budget: 8)", false, 1, 1 << 26, NULL },
+    { "--samples", NULL, OPT_INT, offsetof(lab_options, samples), "N", "run about so many chunks, evenly spread, one of each text at least (default: all; to choose for --kv-budget: 8)", false, 1, 1 << 26, NULL },
     { "--state", NULL, OPT_OUTPUT, offsetof(lab_options, state), "DIR", "keep what is measured there, a small file a chunk and candidate: a run that was killed goes on", false, 0, 0, NULL },
     { "--part", NULL, OPT_TEXT, offsetof(lab_options, part), "I/N", "run the I-th of N parts of the chunks, into --state; no report", false, 0, 0, NULL },
     { "--merge", NULL, OPT_PATHS, offsetof(lab_options, merge), "DIR", "join the folders of parts; arguments that follow are folders, too", false, 0, 0, NULL },

@@ -177,19 +177,20 @@ static bool read_texts(lab_plan *p, const lab_plan_opts *o, err *e)
     return true;
 }
 
-// Every chunk of the texts, or as many of them as samples says, evenly spread.
+// Every chunk of the texts, n in all; or about as many of them as samples says, evenly spread, at least one of each
+// text.
 static void spread_chunks(lab_plan *p, int64_t n)
 {
     const int64_t wanted = p->samples > 0 && p->samples < n ? p->samples : n;
-    int64_t at = 0;
+    int64_t before = 0;
     for (int i = 0; i < p->n_texts; i++) {
         lab_text *t = &p->texts[i];
-        t->chunks = 0;
-        for (int64_t c = 0; c < t->tokens / p->chunk; c++, at++) {
-            if (p->n_chunks == wanted || at < p->n_chunks * n / wanted) continue;
-            p->chunks[p->n_chunks++] = (lab_chunk){ .text = i, .first = c * p->chunk };
-            t->chunks++;
-        }
+        const int64_t all = t->tokens / p->chunk;
+        t->chunks = (before + all) * wanted / n - before * wanted / n;
+        if (t->chunks == 0) t->chunks = 1;
+        for (int64_t c = 0; c < t->chunks; c++)
+            p->chunks[p->n_chunks++] = (lab_chunk){ .text = i, .first = c * all / t->chunks * p->chunk };
+        before += all;
     }
 }
 

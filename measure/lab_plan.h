@@ -46,7 +46,7 @@ typedef struct {
     lab_chunk     *chunks;
     int64_t        n_chunks;
     int64_t        chunk, skip;         // tokens of a chunk; of them not compared at its beginning
-    int64_t        samples;             // chunks that are run, evenly spread over the texts; 0: all
+    int64_t        samples;             // about how many chunks are run, evenly spread, at least one of each text; 0: all
     int64_t        context;             // positions that bytes are counted for
     int64_t        budget;              // bytes that candidate 0 was chosen for (lab_budget.h); 0: none was
     char           base_kv[16], arith[8];
