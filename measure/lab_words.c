@@ -222,35 +222,44 @@ void lab_put_measured(text_buf *t, text_sink sink, const lab_result *r)
     text_words(t, ".");
 }
 
-// Of the base's caches, that whose worst category is the best.
+// Of the caches of the base that are smaller than its own, that whose worst category is the best; -1: there is none.
 static int nearest(const lab_result *r)
 {
     int    best = -1;
     double most = -1;
     for (int i = 0; i < r->plan->n_candidates; i++) {
         const lab_category *worst = lab_worst_category(&r->measured[i]);
-        if (r->plan->candidates[i].artifact != 0 || !worst || !(worst->f.top1.v > most)) continue;
+        const lab_candidate *c = &r->plan->candidates[i];
+        if (c->artifact != 0 || c->context_bytes >= r->plan->base_context_bytes) continue;
+        if (!worst || !(worst->f.top1.v > most)) continue;
         most = worst->f.top1.v;
         best = i;
     }
     return best;
 }
 
+static void put_with_worst(text_buf *t, text_sink sink, const lab_result *r, int c)
+{
+    const lab_category *worst = lab_worst_category(&r->measured[c]);
+    lab_put_cache(t, sink, r->plan->candidates[c].kv);
+    if (!worst) return;
+    text_words(t, " (");
+    lab_put_share(t, worst->f.top1.v);
+    text_words(t, " in ");
+    text_puts(t, sink, worst->category);
+    text_words(t, ")");
+}
+
 static void put_none(text_buf *t, text_sink sink, const lab_result *r)
 {
     const int c = nearest(r);
     if (c < 0) {
-        text_words(t, "No other cache of the base was measured, so that none is recommended");
+        text_words(t, "No cache of the base was measured that is smaller than its own, so that none is recommended");
         return;
     }
-    const lab_category *worst = lab_worst_category(&r->measured[c]);
-    text_printf(t, "No cache measured has a top-1 agreement of at least %.0f %% in every category; the nearest is ",
-                100 * LAB_ENOUGH);
-    lab_put_cache(t, sink, r->plan->candidates[c].kv);
-    text_words(t, " with ");
-    lab_put_share(t, worst->f.top1.v);
-    text_words(t, " in ");
-    text_puts(t, sink, worst->category);
+    text_printf(t, "No cache measured that is smaller than the base's own has a top-1 agreement of at least %.0f %% in "
+                   "every category; the nearest is ", 100 * LAB_ENOUGH);
+    put_with_worst(t, sink, r, c);
 }
 
 static void put_best(text_buf *t, text_sink sink, const lab_result *r)
@@ -269,8 +278,11 @@ static void put_best(text_buf *t, text_sink sink, const lab_result *r)
 static void put_avoid(text_buf *t, text_sink sink, const lab_result *r)
 {
     text_words(t, "; avoid ");
+    if (r->instead < 0) {
+        put_with_worst(t, sink, r, r->avoid);
+        return;
+    }
     lab_put_cache(t, sink, r->plan->candidates[r->avoid].kv);
-    if (r->instead < 0) return;
     text_words(t, ": ");
     lab_put_cache(t, sink, r->plan->candidates[r->instead].kv);
     text_words(t, " is no larger and loses less (mean KL ");
@@ -315,6 +327,7 @@ void lab_put_advice(text_buf *t, text_sink sink, const lab_result *r)
 {
     if (r->best >= 0) put_best(t, sink, r);
     else              put_none(t, sink, r);
-    if (r->avoid >= 0) put_avoid(t, sink, r);
+    const bool is_nearest = r->best < 0 && r->instead < 0 && r->avoid == nearest(r);     // named already
+    if (r->avoid >= 0 && !is_nearest) put_avoid(t, sink, r);
     text_words(t, ".");
 }
