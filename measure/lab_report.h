@@ -21,7 +21,7 @@
 //
 // HTML is one file without a script: inline CSS and SVG, for narrow and wide screens, dark and light, paper, and screen
 // readers; each plot has a title, a description and a table.
-// Proved by tests/lab_report_test.c and tests/shown_lab_test.c.
+// Proved by tests/lab_report_test.c and tests/shown_report_test.c.
 #ifndef HALLMARK_MEASURE_LAB_REPORT_H
 #define HALLMARK_MEASURE_LAB_REPORT_H
 

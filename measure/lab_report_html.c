@@ -279,7 +279,7 @@ static void choose_drawn(lab_page *g)
 {
     for (int i = 0; i < g->p->n_candidates; i++) {
         g->several |= lab_page_candidate(g, i)->artifact != lab_page_candidate(g, 0)->artifact;
-        if (lab_layer_alone(lab_page_candidate(g, i)->kv) < 0) g->drawn[g->n_drawn++] = i;
+        if (lab_page_candidate(g, i)->layer < 0) g->drawn[g->n_drawn++] = i;
     }
 }
 

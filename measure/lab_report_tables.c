@@ -96,7 +96,8 @@ static void put_layer_row(lab_page *g, int place)
     const lab_candidate *c  = lab_page_candidate(g, place);
     const char          *kv = strchr(c->kv, ':') + 1;
     const lab_figures   *f  = &lab_page_measured(g, place)->all;
-    text_printf(&g->t, "<tr><th scope=\"row\">%lld</th><td class=\"l\"><code>", (long long)lab_layer_alone(c->kv));
+    text_printf(&g->t, "<tr><th scope=\"row\">%d, %s</th><td class=\"l\"><code>", c->layer,
+                c->values ? "values" : "keys");
     text_put(&g->t, TEXT_XML, kv, strcspn(kv, ";"));
     text_words(&g->t, "</code></td>");
     lab_put_file_cell(g, c);
@@ -112,7 +113,7 @@ static int by_loss(const lab_page *g, int *layers)
 {
     int n = 0;
     for (int i = 0; i < g->p->n_candidates; i++) {
-        if (lab_layer_alone(lab_page_candidate(g, i)->kv) < 0) continue;
+        if (lab_page_candidate(g, i)->layer < 0) continue;
         int at = n++;
         const double kl = lab_page_measured(g, i)->all.kl_mean.v;
         for (; at > 0 && lab_page_measured(g, layers[at - 1])->all.kl_mean.v < kl; at--) layers[at] = layers[at - 1];

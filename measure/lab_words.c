@@ -74,15 +74,6 @@ bool lab_has_places(const lab_measured *m)
     return false;
 }
 
-int64_t lab_layer_alone(const char *kv)
-{
-    static const char LAYERS[] = "layers ";
-    if (strncmp(kv, LAYERS, sizeof LAYERS - 1) != 0) return -1;
-    const char *digits = kv + sizeof LAYERS - 1;
-    const size_t n = strspn(digits, "0123456789");
-    return n > 0 && n < 10 && digits[n] == ':' ? strtoll(digits, NULL, 10) : -1;
-}
-
 double lab_each_bytes(const lab_plan *p, int64_t context_bytes)
 {
     return p->context > 0 ? (double)context_bytes / (double)p->context : 0;

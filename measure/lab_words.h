@@ -32,9 +32,6 @@ const lab_category *lab_worst_category(const lab_measured *m);
 
 bool lab_has_places(const lab_measured *m);     // worst ones of any category
 
-// "layers N:SPEC;..." is a cache that differs from another in one layer: its number; -1 for any other text.
-int64_t lab_layer_alone(const char *kv);
-
 double lab_each_bytes(const lab_plan *p, int64_t context_bytes);    // bytes for each position of the plan's context
 
 // A file's name; where an earlier file is called the same, " (2)" and so on behind it.

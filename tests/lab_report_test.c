@@ -53,10 +53,6 @@ START_TEST(figures_are_for_a_reader)
     ck_assert_str_eq(lab_compound_verdict(&(lab_compound){ .share = { 1.1, 0.9, 1.2 } }), "add up");
     ck_assert_str_eq(lab_compound_verdict(&(lab_compound){ .share = { 0.8, 0.7, 0.9 } }), "overlap");
     ck_assert_str_eq(lab_compound_verdict(&(lab_compound){ .share = { 1.1, NAN, NAN } }), "-");
-    ck_assert_int_eq(lab_layer_alone("layers 17:k=q4_0,v=bf16;*:bf16"), 17);
-    ck_assert_int_eq(lab_layer_alone("layers 0-5,29:bf16;*:q4_0"), -1);
-    ck_assert_int_eq(lab_layer_alone("layers 99999999999999999999:q4_0"), -1);
-    ck_assert_int_eq(lab_layer_alone("q4_0"), -1);
 }
 END_TEST
 

@@ -143,6 +143,8 @@ static inline void sample_candidates(lab_plan *p, const sample_opts *o)
             snprintf(one, sizeof one, "layers %d:%s;*:bf16", k / 2, k % 2 ? "k=bf16,v=q4_0" : "k=q4_0,v=bf16");
             lab_candidate *c = &p->candidates[p->n_candidates++];
             c->artifact = f;
+            c->layer    = o->by_layer && k >= 0 ? k / 2 : -1;
+            c->values   = k % 2 != 0;
             c->kv       = sample_text(o, k < 0 ? "bf16" : o->by_layer ? one : sample_kv[k].kv);
             c->llama    = k >= 0 && sample_kv[k].llama ? sample_text(o, sample_kv[k].llama) : NULL;
             c->context_bytes = (int64_t)((k < 0 ? 16 : o->by_layer ? 15.6 : sample_kv[k].bits) * 1152 / 8 * SAMPLE_CONTEXT);
