@@ -4,7 +4,7 @@
 // split: scores are independent of each other and spread over keys; sums over keys are sixteen partial sums for each span of
 // GPU_KEY_SPAN keys, so that a long context is spread over warps and blocks and is still one fixed order.
 #include "kernels.h"
-#include "kv_formats.cuh"
+#include "kv_mixed.cuh"
 #include "dev.cuh"
 #include "../../device/launch.cuh"
 #ifdef HALLMARK_FAULTS
@@ -29,8 +29,45 @@ struct attention_work {
     int             n_spans;                // that the grid has room for; a token may have fewer
     float           scale, softcap;
     const gpu_step *step;
-    bool            round;
+    bool            round, round_out;       // scores and weights; the result
     int             fault;
+};
+
+// The keys of one head that a token at `pos` sees, from position lo on: where one lies, and its elements. Rows of one type.
+template <int T> struct key_reader {
+    typedef const uint8_t *place;
+    const gpu_kv &kv;
+    const uint8_t *first_head;
+    int64_t        first_slot;
+    __device__ __forceinline__ key_reader(const attention_work &a, int kv_head, int64_t pos, int64_t lo)
+        : kv(a.kv), first_head((const uint8_t *)kv.k.data + kv_head * (kv.k.row / kv.n_kv_head)), first_slot(lo % kv.capacity) {}
+    __device__ __forceinline__ place at(int64_t j) const
+    {
+        const int64_t slot = first_slot + j;
+        return first_head + (slot < kv.capacity ? slot : slot - kv.capacity) * kv.k.row;
+    }
+    __device__ __forceinline__ float value(place head, int g, int l) const { return kv_format<T>::value(head, g, l); }
+    template <int GROUPS> __device__ __forceinline__ void load(float k[GROUPS], place head, int l) const
+    {
+#pragma unroll
+        for (int g = 0; g < GROUPS; g++) k[g] = g * LANES + l < kv.head_dim ? value(head, g, l) : 0.0f;
+    }
+};
+
+template <> struct key_reader<GPU_KV_MIXED> {
+    typedef kv_place place;
+    const gpu_kv &kv;
+    int           head;
+    int64_t       lo;
+    kv_seen       seen;
+    __device__ __forceinline__ key_reader(const attention_work &a, int kv_head, int64_t pos, int64_t from)
+        : kv(a.kv), head(kv_head), lo(from), seen(kv_seen_at(a.kv.k, pos, a.fault)) {}
+    __device__ __forceinline__ place at(int64_t j) const { return place_of(kv.k, seen, lo + j, head, kv.n_kv_head); }
+    __device__ __forceinline__ float value(const place &p, int g, int l) const { return value_at(p, kv.k, g * LANES + l, kv.head_dim); }
+    template <int GROUPS> __device__ __forceinline__ void load(float k[GROUPS], const place &p, int l) const
+    {
+        load_head<GROUPS>(k, p, kv.k, l, kv.head_dim);
+    }
 };
 
 enum { SCORE_THREADS = 128, SCORE_KEYS = SCORE_THREADS / LANES };
@@ -48,16 +85,14 @@ template <int T, int GROUPS> __global__ __launch_bounds__(SCORE_THREADS, GROUPS 
     const int l = (int)threadIdx.x % LANES, hd = a.kv.head_dim, kv_head = (int)blockIdx.y;
     const int64_t t = blockIdx.z, pos = (a.step ? a.step->pos : a.pos0) + t;
     const visible seen = keys_of(pos, a.window);
-    const int64_t head_off = kv_head * (a.kv.k_row / a.kv.n_kv_head), step = (int64_t)gridDim.x * SCORE_KEYS;
-    const int64_t mine = (int64_t)blockIdx.x * SCORE_KEYS + (int)threadIdx.x / LANES, first_slot = seen.lo % a.kv.capacity;
+    const int64_t step = (int64_t)gridDim.x * SCORE_KEYS, mine = (int64_t)blockIdx.x * SCORE_KEYS + (int)threadIdx.x / LANES;
+    const key_reader<T> keys(a, kv_head, pos, seen.lo);
     // Both halves of a warp make the same number of turns: they meet in join_lanes.
     for (int64_t j = mine; j - (mine & 1) < seen.n; j += step) {
         const bool active = j < seen.n;
-        const int64_t slot = first_slot + (active ? j : 0);
-        const uint8_t *head = (const uint8_t *)a.kv.k + (slot < a.kv.capacity ? slot : slot - a.kv.capacity) * a.kv.k_row + head_off;
+        const typename key_reader<T>::place at = keys.at(active ? j : 0);
         float k[GROUPS];
-#pragma unroll
-        for (int g = 0; g < GROUPS; g++) k[g] = g * LANES + l < hd ? kv_format<T>::value(head, g, l) : 0.0f;
+        keys.template load<GROUPS>(k, at, l);
         for (int h = kv_head * a.group; h < (kv_head + 1) * a.group; h++) {
             const float *q = a.q + (t * a.n_head + h) * hd;
             float acc = 0.0f;
@@ -68,7 +103,7 @@ template <int T, int GROUPS> __global__ __launch_bounds__(SCORE_THREADS, GROUPS 
 #ifdef HALLMARK_FAULTS
             if (a.fault == GPU_FAULT_SCORES_BF16) {
                 s = 0.0f;
-                for (int d = 0; d < hd; d++) s = round_bf16(s + q[d] * kv_format<T>::value(head, d / LANES, d % LANES));
+                for (int d = 0; d < hd; d++) s = round_bf16(s + q[d] * keys.value(at, d / LANES, d % LANES));
             }
 #endif
             if (a.scale != 1.0f) s = rounded(s * a.scale, a.round);
@@ -127,22 +162,23 @@ DEV float attention_result(float sum, const attention_work &a)
 #ifdef HALLMARK_FAULTS
     if (a.fault == GPU_FAULT_HEAD512_ZERO && a.kv.head_dim == 512) sum = 0.0f;
 #endif
-    return rounded(sum, a.round);
+    return rounded(sum, a.round_out);
 }
 
-// The sum of p[j] * v[j][d] over every sixteenth key of a span from `first` on, below `end`. `at`: the position of the span's first key.
-// SUM_AHEAD values of V are loaded before they are added.
-template <int T> DEV float partial_sum(const attention_work &a, const uint8_t *head, int64_t at, const float *p, int first, int end, int d)
+struct value_rows { const uint8_t *head; int64_t row, slots; };        // of one head: position p in slot p % slots
+
+// acc and the sum of p[j] * v[j][d] over every sixteenth key of a span from `first` on, below `end`. `at`: the position of the span's first key.
+// value: element d of a head. SUM_AHEAD values of V are loaded before they are added.
+template <class F> DEV float add_keys(float acc, const value_rows &r, int64_t at, const float *p, int first, int end, F value)
 {
-    int64_t slot = (at + first) % a.kv.capacity;
-    float acc = 0.0f;
+    int64_t slot = (at + first) % r.slots;
     for (int j = first; j < end; j += SUM_AHEAD * LANES) {
         float v[SUM_AHEAD];
 #pragma unroll
         for (int i = 0; i < SUM_AHEAD; i++) {
             const int key = j + i * LANES;
-            v[i] = key < end ? kv_format<T>::value(head + slot * a.kv.v_row, d / LANES, d % LANES) : 0.0f;
-            slot = slot + LANES < a.kv.capacity ? slot + LANES : slot + LANES - a.kv.capacity;     // used where more than LANES keys are seen
+            v[i] = key < end ? value(r.head + slot * r.row) : 0.0f;
+            slot = slot + LANES < r.slots ? slot + LANES : slot + LANES - r.slots;      // used where more than LANES keys are seen
         }
 #pragma unroll
         for (int i = 0; i < SUM_AHEAD; i++) {
@@ -152,15 +188,77 @@ template <int T> DEV float partial_sum(const attention_work &a, const uint8_t *h
     return acc;
 }
 
-#ifdef HALLMARK_FAULTS
-// The fault: one running sum over all keys of the span, kept in the cache's dtype.
-template <int T> DEV float careless_sum(const attention_work &a, const uint8_t *head, int64_t at, const float *p, int end, int d)
+// The same of keys that are kept in one way.
+DEV float add_kept(float acc, int format, const gpu_kv_side &s, const value_rows &r, int64_t at, const float *p, int first, int end, int d, int dim)
 {
+    switch (format) {
+#define ROW(T) case T: return add_keys(acc, r, at, p, first, end, [=](const uint8_t *head) { return kv_format<T>::value(head, d / LANES, d % LANES); });
+    FOR_KV_TYPES(ROW)
+#undef ROW
+    default: return add_keys(acc, r, at, p, first, end, [&](const uint8_t *head) { return kivi_value_of(head, d, dim, s.group, s.bits); });
+    }
+}
+
+// Of a mixed cache a span is, in ascending order, sinks, what the store has, and the newest.
+DEV float mixed_sum(const attention_work &a, int64_t pos, int kv_head, int64_t at, const float *p, int chain, int n, int d)
+{
+    const gpu_kv_side &s = a.kv.v;
+    const kv_seen w = kv_seen_at(s, pos, a.fault);
+    const int newest = (int)(w.from <= at ? 0 : w.from - at < n ? w.from - at : n);
+    const int sunk = (int)(w.sinks <= at ? 0 : w.sinks - at < newest ? w.sinks - at : newest);
+    const int64_t in_whole = kv_head * (s.whole_row / a.kv.n_kv_head), in_unit = kv_head * (s.row / a.kv.n_kv_head);
+    float acc = 0.0f;
+#pragma unroll 1
+    for (int part = 0; part < 3; part++) {
+        const int begin = part == 0 ? 0 : part == 1 ? sunk : newest, end = part == 0 ? sunk : part == 1 ? newest : n;
+        const int first = begin + ((chain - begin) & (LANES - 1));
+        if (first >= end) continue;
+        const value_rows r = part == 0 ? value_rows { (const uint8_t *)s.sink_data + in_whole, s.whole_row, s.sinks }
+                           : part == 1 ? value_rows { (const uint8_t *)s.data + in_unit, s.row, s.units }
+                                       : value_rows { (const uint8_t *)s.newest_data + in_whole, s.whole_row, s.ring };
+        acc = add_kept(acc, part == 1 ? stored_format(s) : whole_format(s), s, r, at, p, first, end, d, a.kv.head_dim);
+    }
+    return acc;
+}
+
+// A chain's sum over the keys of a span that a token at `pos` sees.
+template <int T> DEV float partial_sum(const attention_work &a, int64_t pos, int kv_head, int64_t at, const float *p, int chain, int n, int d)
+{
+    if constexpr (T == GPU_KV_MIXED) {
+        return mixed_sum(a, pos, kv_head, at, p, chain, n, d);
+    } else {
+        const value_rows r = { (const uint8_t *)a.kv.v.data + kv_head * (a.kv.v.row / a.kv.n_kv_head), a.kv.v.row, a.kv.capacity };
+        return add_keys(0.0f, r, at, p, chain, n, [=](const uint8_t *head) { return kv_format<T>::value(head, d / LANES, d % LANES); });
+    }
+}
+
+#ifdef HALLMARK_FAULTS
+// Element d of the value at position `at`, as a token at `pos` sees it.
+template <int T> DEV float one_value(const attention_work &a, int64_t pos, int kv_head, int64_t at, int d)
+{
+    if constexpr (T == GPU_KV_MIXED)
+        return value_at(place_of(a.kv.v, kv_seen_at(a.kv.v, pos, a.fault), at, kv_head, a.kv.n_kv_head), a.kv.v, d, a.kv.head_dim);
+    else
+        return kv_format<T>::value((const uint8_t *)a.kv.v.data + at % a.kv.capacity * a.kv.v.row + kv_head * (a.kv.v.row / a.kv.n_kv_head), d / LANES, d % LANES);
+}
+
+// The fault: one running sum over all keys of the span, kept in the cache's dtype.
+template <int T> DEV float careless_sum(const attention_work &a, int64_t pos, int kv_head, int64_t at, const float *p, int end, int d)
+{
+    const int kept = T == GPU_KV_MIXED ? (int)a.kv.v.stored : T;
     float acc = 0.0f;
     for (int j = 0; j < end; j++) {
-        acc = fmaf(p[j], kv_format<T>::value(head + (at + j) % a.kv.capacity * a.kv.v_row, d / LANES, d % LANES), acc);
-        acc = T == DT_F16 ? f32_of_f16(f16_of_f32(acc)) : round_bf16(acc);
+        acc = fmaf(p[j], one_value<T>(a, pos, kv_head, at + j, d), acc);
+        acc = kept == DT_F16 ? f32_of_f16(f16_of_f32(acc)) : round_bf16(acc);
     }
+    return acc;
+}
+
+// The fault: values in groups along tokens.
+template <int T> DEV float sum_by_tokens(const attention_work &a, int64_t pos, int kv_head, int64_t at, const float *p, int chain, int end, int d)
+{
+    float acc = 0.0f;
+    for (int j = chain; j < end; j += LANES) acc = fmaf(p[j], one_value<T>(a, pos, kv_head, at + j, d), acc);
     return acc;
 }
 #endif
@@ -180,7 +278,8 @@ template <int T, bool FUSED> __global__ __launch_bounds__(SUM_THREADS) void weig
     const int tid = (int)threadIdx.x, lane = tid % WARP, chain = tid / WARP, hd = a.kv.head_dim, h = (int)blockIdx.y;
     const int d = (int)blockIdx.x * SUM_DIMS + lane;
     const int64_t t = (int)blockIdx.z / a.n_spans, span = (int)blockIdx.z % a.n_spans, span_key = span * (int)GPU_KEY_SPAN;
-    const visible seen = keys_of((a.step ? a.step->pos : a.pos0) + t, a.window);
+    const int64_t pos = (a.step ? a.step->pos : a.pos0) + t;
+    const visible seen = keys_of(pos, a.window);
     if (span_key >= seen.n) return;             // the whole block
     const int n = seen.n - span_key < GPU_KEY_SPAN ? (int)(seen.n - span_key) : (int)GPU_KEY_SPAN;
     const float *p = a.scores + (t * a.n_head + h) * a.stride;
@@ -190,11 +289,13 @@ template <int T, bool FUSED> __global__ __launch_bounds__(SUM_THREADS) void weig
         __syncthreads();
         p = e;
     }
-    const uint8_t *head = (const uint8_t *)a.kv.v + h / a.group * (a.kv.v_row / a.kv.n_kv_head);
-    rows[chain * SUM_DIMS + lane] = d < hd ? partial_sum<T>(a, head, seen.lo + span_key, p + span_key, chain, n, d) : 0.0f;
+    float *mine = &rows[chain * SUM_DIMS + lane];
+    *mine = d < hd ? partial_sum<T>(a, pos, h / a.group, seen.lo + span_key, p + span_key, chain, n, d) : 0.0f;
 #ifdef HALLMARK_FAULTS
+    if (T == GPU_KV_MIXED && a.kv.v.by_tokens && d < hd)
+        *mine = sum_by_tokens<T>(a, pos, h / a.group, seen.lo + span_key, p + span_key, chain, n, d);
     if (a.fault == GPU_FAULT_FUSED_SUM_KV_DTYPE)
-        rows[chain * SUM_DIMS + lane] = chain == 0 && d < hd ? careless_sum<T>(a, head, seen.lo + span_key, p + span_key, n, d) : 0.0f;
+        *mine = chain == 0 && d < hd ? careless_sum<T>(a, pos, h / a.group, seen.lo + span_key, p + span_key, n, d) : 0.0f;
 #endif
     for (int half = LANES / 2; half > 0; half /= 2) {
         __syncthreads();
@@ -268,18 +369,20 @@ static bool run_attention(const gpu_ctx *c, const attention_work *w, int n, int6
     const gpu_dim score_grid = dims(runs, w->kv.n_kv_head, n), heads = dims(w->n_head, n);
     const bool fused = n == 1 && most_keys <= FUSED_KEYS;
     bool ok = false;
-    switch (w->kv.k_type) {
+    switch (w->kv.k.type) {
 #define ROW(T) case T: ok = run_scores<T>(c, w, score_grid, e); break;
     FOR_KV_TYPES(ROW)
+    ROW(GPU_KV_MIXED)
 #undef ROW
-    default: return unknown_kv(w->kv.k_type, e);
+    default: return unknown_kv(w->kv.k.type, e);
     }
     if (ok && !fused) ok = LAUNCH(c->g, e, "softmax", heads, dims(SUM_THREADS), EXPONENTIALS_SHARED * sizeof(float), (softmax_kernel))(*w);
-    switch (w->kv.v_type) {
+    switch (w->kv.v.type) {
 #define ROW(T) case T: ok = ok && run_sums<T>(c, w, n, fused, most_keys, e); break;
     FOR_KV_TYPES(ROW)
+    ROW(GPU_KV_MIXED)
 #undef ROW
-    default: return unknown_kv(w->kv.v_type, e);
+    default: return unknown_kv(w->kv.v.type, e);
     }
     const gpu_dim grid = dims(ceil_div(w->kv.head_dim, JOIN_THREADS), w->n_head, n);
     return ok && (w->n_spans == 1 || LAUNCH(c->g, e, "join_spans", grid, dims(JOIN_THREADS), 0, (join_spans_kernel))(*w));
@@ -306,6 +409,7 @@ extern "C" bool cuda_attention(const gpu_ctx *c, const gpu_attention *a, err *e)
     w.softcap = a->softcap;
     w.step = c->step;
     w.round = c->round;
+    w.round_out = c->round && !a->unrounded;
     w.fault = c->fault;
     int64_t most = w.stride;                    // of a recorded step the position is not known yet
     if (!c->step && a->pos0 + a->n < most) most = a->pos0 + a->n;
