@@ -26,7 +26,7 @@ static const opt options[] = {
       "with --plan: this many positions (default: 4096 to 262144, as far as trained)",
       false, 1, (int64_t)1 << 40, NULL },
     { "--kv", NULL, OPT_TEXT, offsetof(inspect_options, kv), "SPEC",
-      "with --plan: the KV cache, as q8_0 or sliding:q4_0;full:bf16 (default: bf16)", false, 0, 0, NULL },
+      "with --plan or --program: the KV cache, as q8_0, q4_0:rot or kivi2:g32:r128+sink4 (default: bf16)", false, 0, 0, NULL },
     OPT_JSON(inspect_options),
 };
 
@@ -50,15 +50,16 @@ static bool inspect_file(const char *path, bool json, err *e)
 static bool check_options(const inspect_options *o, err *e)
 {
     if (o->plan && o->program) return err_set(e, ERR_USAGE, "--plan and --program exclude each other");
-    if (o->plan || !(o->memory || o->kv || o->ctx.given)) return true;
-    return err_set(e, ERR_USAGE, "--memory, --ctx and --kv belong to --plan");
+    if (!o->plan && (o->memory || o->ctx.given)) return err_set(e, ERR_USAGE, "--memory, --ctx and --kv belong to --plan");
+    if (o->plan || o->program || !o->kv) return true;
+    return err_set(e, ERR_USAGE, "--kv belongs to --plan or --program");
 }
 
 static bool inspect(const char *path, const inspect_options *o, err *e)
 {
     const inspect_plan_opts plan = { .memory = o->memory, .kv = o->kv, .n_ctx = o->ctx.v, .json = o->json };
     if (o->plan)    return inspect_plan(path, &plan, e);
-    if (o->program) return inspect_program(path, o->json, e);
+    if (o->program) return inspect_program(path, o->kv, o->json, e);
     return dir_exists(path) ? inspect_folder(path, o->json, e) : inspect_file(path, o->json, e);
 }
 
@@ -75,7 +76,7 @@ static int run(const void *opts, const text_list *args)
 const command cmd_inspect = {
     .name = "inspect",
     .summary = "what a file or a folder says: metadata, tensors, KV cache plan, claims",
-    .synopsis = "FILE|DIR|HF [--program | --plan [--memory SIZE] [--ctx N] [--kv SPEC]] [--json]",
+    .synopsis = "FILE|DIR|HF [--program [--kv SPEC] | --plan [--memory SIZE] [--ctx N] [--kv SPEC]] [--json]",
     .about = "Shows a GGUF file, a Hugging Face folder (config.json alone is enough for the KV cache plan, with what sharing between\n"
              "layers saves), a safetensors file, or a fixture; of a folder of GGUF files, such as a release, a line for each. Nothing\n"
              "is run. A model that could not be run is shown too; then a message says why, and the exit status is 3. JSON keys: kv\n"

@@ -2,7 +2,7 @@
 // operands, weights and what those take. From the file's metadata and tensor table; no weight is read.
 #include "inspect.h"
 #include "../formats/file_map.h"
-#include "../runtime/program.h"
+#include "../runtime/program_kv.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -63,7 +63,7 @@ static void add_weight(char *cell, const program *p, const gguf *g, int index, i
     *bytes += bytes_of(g, w);
 }
 
-// Experts and delta nets.
+// Experts, delta nets and rotated caches.
 static void add_mixed_facts(char *cell, const program *p, const op *o)
 {
     char one[96];
@@ -80,6 +80,11 @@ static void add_mixed_facts(char *cell, const program *p, const op *o)
         append_after(cell, "; ", one);
     }
     if (o->kind == OP_GATE && o->in[1].one) append_after(cell, "; ", "one factor");
+    if (o->kind == OP_HADAMARD) {
+        snprintf(one, sizeof one, "heads %d of %d, %d together", o->rows, o->dim, o->block);
+        append_after(cell, "; ", one);
+    }
+    if (o->unrounded) append_after(cell, "; ", "not rounded");
 }
 
 // What else the operation goes by.
@@ -244,13 +249,22 @@ static bool print_text(const program *p, const hparams *h, const gguf *g)
     return table_print(&t, stdout);
 }
 
-bool inspect_program(const char *path, bool json, err *e)
+// A cache that cannot be asked for is told before the file is looked at.
+static bool rotate(program *p, const hparams *h, const kv_spec *kv, err *e)
 {
+    return kv->n == 0 || program_rotate(p, h, kv, e);
+}
+
+bool inspect_program(const char *path, const char *kv, bool json, err *e)
+{
+    kv_spec spec = { 0 };
+    if (kv && !kv_spec_parse(&spec, kv, e)) return false;
     hparams h = { 0 };
     program p = { 0 };
     gguf   *g = gguf_open(path, e);
     bool    ok = g && hparams_read(&h, g, e);
     ok = ok && (gguf_n_tensors(g) == 0 || program_check_tensors(&h, g, e)) && program_build(&p, &h, e);
+    ok = ok && rotate(&p, &h, &spec, e);
     if (ok) ok = json ? print_json(path, &p, &h, g) : print_text(&p, &h, g);
     program_free(&p);
     hparams_free(&h);

@@ -1,5 +1,6 @@
 // net: running a program's lists: see net.h. Weights and memory are net_load.c's.
 #include "net_internal.h"
+#include "program_kv.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,6 +225,8 @@ net *net_open(backend *b, const gguf *g, const hparams *h, const kv_spec *kv, in
     m->logits_rows = n_batch < b->ops->logits_rows ? n_batch : b->ops->logits_rows;
     if (!program_build(&m->p, h, e)) goto fail;
     net_plant(m);
+    if (!program_rotate(&m->p, h, kv, e)) goto fail;
+    net_plant_rotated(m);
     if (!net_load(m, g, kv, n_ctx, e)) goto fail;
     if (!net_lower(m, e)) goto fail;
     return m;

@@ -54,8 +54,8 @@ static void tie_head(net *m)
 
 // ---- experts and delta nets -----------------------------------------------------------------------------------------
 
-// A gate that is left out: what it multiplied stays as it is.
-static void lose_gate(op *o)
+// An operation that is left out: what it changed stays as it is.
+static void lose(op *o)
 {
     o->kind = OP_SCALE;
     o->in[0] = o->in[1] = (view){ .buf = -1 };
@@ -114,8 +114,8 @@ static void plant_mixed(net *m, int i)
     case FAULT_EXPERT_SCORE:      if (o->kind == OP_ROUTE) judge_by_input(m, i); break;
     case FAULT_ROUTE_NOT_RENORMED: o->renorm = false; break;
     case FAULT_TIES_HIGH:         if (o->kind == OP_ROUTE) o->ties_high = true; break;
-    case FAULT_SHARED_GATE_LOST:  if (o->kind == OP_GATE && o->in[1].one) lose_gate(o); break;
-    case FAULT_OUTPUT_GATE_LOST:  if (o->kind == OP_GATE && !o->in[1].one) lose_gate(o); break;
+    case FAULT_SHARED_GATE_LOST:  if (o->kind == OP_GATE && o->in[1].one) lose(o); break;
+    case FAULT_OUTPUT_GATE_LOST:  if (o->kind == OP_GATE && !o->in[1].one) lose(o); break;
     case FAULT_DECAY_SIGN:        if (o->kind == OP_DECAY) o->scale = -1.0f; break;
     case FAULT_CONV_LATE:         if (o->kind == OP_CONV) o->late = true; break;
     case FAULT_STATE_KEPT:        o->keeps_state = true; break;
@@ -168,6 +168,32 @@ void net_plant(net *m)
         }
     }
 }
+
+// Queries attend as they are, to keys that are rotated.
+void net_plant_rotated(net *m)
+{
+    if (m->b->fault != FAULT_QUERY_NOT_ROTATED) return;
+    for (int i = 0; i + 1 < m->p.n_ops; i++)
+        if (m->p.ops[i].kind == OP_HADAMARD && m->p.ops[i + 1].kind == OP_ATTEND) lose(&m->p.ops[i]);
+}
+
+// Values are taken for keys: their groups lie along tokens.
+void net_plant_cache(const net *m, kv_layer *kv, int layer, int64_t n_ctx)
+{
+    kv_choice c = kv_layer_choice(kv);
+    kv_layer  as_keys;
+    err       ignored = { 0 };
+    if (m->b->fault != FAULT_VALUES_BY_TOKENS || c.v.group == 0) return;
+    c.k = c.v;
+    const kv_spec spec = kv_spec_of_choice(&c);
+    if (!kv_spec_plan(&spec, m->h, layer, m->b->arith, n_ctx, m->n_batch, &as_keys, &ignored)) return;
+    const int rot_block = kv->v.rot_block;
+    kv->v = as_keys.k;
+    kv->v.rot_block = rot_block;
+    kv->v.in_steps = false;
+}
 #else
 void net_plant(net *m) { (void)m; }
+void net_plant_rotated(net *m) { (void)m; }
+void net_plant_cache(const net *m, kv_layer *kv, int layer, int64_t n_ctx) { (void)m; (void)kv; (void)layer; (void)n_ctx; }
 #endif

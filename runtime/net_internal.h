@@ -34,7 +34,10 @@ bool net_load(net *m, const gguf *g, const kv_spec *kv, int64_t n_ctx, err *e);
 void net_unload(net *m);
 // The lists, from the program and what the backend has for the weights as they are. Again after a weight was replaced.
 bool net_lower(net *m, err *e);
-// Commits b's fault in the program (test builds only).
+// Commit b's fault (test builds only): in the program, in the program with its caches' rotations, in a cache before it
+// has memory.
 void net_plant(net *m);
+void net_plant_rotated(net *m);
+void net_plant_cache(const net *m, kv_layer *kv, int layer, int64_t n_ctx);
 
 #endif

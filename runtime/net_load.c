@@ -181,6 +181,7 @@ static bool open_caches(net *m, const kv_spec *spec, int64_t n_ctx, err *e)
     for (int i = 0; i < m->p.n_caches; i++) {
         kv_layer *kv = &m->mem.caches[i];
         if (!kv_spec_plan(spec, m->h, m->p.caches[i].layer, m->b->arith, n_ctx, m->n_batch, kv, e)) return false;
+        net_plant_cache(m, kv, m->p.caches[i].layer, n_ctx);
         if (!alloc_part(m->b, &kv->k, e) || !alloc_part(m->b, &kv->v, e)) return false;
     }
     return true;

@@ -58,6 +58,11 @@ typedef struct {
     void (*attend)(float *out, const float *q, const attention_args *a, int kv_head, int64_t lo, int64_t hi,
                    bool round, float *scores, float *row, fault f);
 
+    // One head of one side at position pos as the query at p sees it: F32, in row [head_dim] or borrowed. What attend
+    // reads, exposed for tests.
+    const float *(*cache_row)(const kv_layer *kv, const kv_part *part, int kv_head, int64_t pos, int64_t p, float *row,
+                              fault f);
+
     // x[head_dim] rotated by cos/sin [head_dim / 2]: halves i and i + head_dim/2 are a pair (NeoX).
     void (*rotate)(float *x, const float *cos, const float *sin, int head_dim, bool round);
 
