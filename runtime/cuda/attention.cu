@@ -71,7 +71,7 @@ template <> struct key_reader<GPU_KV_MIXED> {
 };
 
 enum { SCORE_THREADS = 128, SCORE_KEYS = SCORE_THREADS / LANES };
-enum { SUM_DIMS = WARP, SUM_THREADS = LANES * SUM_DIMS, SUM_WARPS = SUM_THREADS / WARP, SUM_AHEAD = 8 };
+enum { SUM_DIMS = WARP, SUM_THREADS = LANES * SUM_DIMS, SUM_WARPS = SUM_THREADS / WARP, SUM_AHEAD = 8, MIXED_AHEAD = 4 };
 enum { FUSED_KEYS = 4096 };             // keys whose softmax a block of the weighted sum makes for itself, in shared memory
 
 // scores[t][h][j] = q . k of key lo + j, scaled and soft-capped
@@ -165,20 +165,19 @@ DEV float attention_result(float sum, const attention_work &a)
     return rounded(sum, a.round_out);
 }
 
-struct value_rows { const uint8_t *head; int64_t row, slots; };        // of one head: position p in slot p % slots
-
-// acc and the sum of p[j] * v[j][d] over every sixteenth key of a span from `first` on, below `end`. `at`: the position of the span's first key.
-// value: element d of a head. SUM_AHEAD values of V are loaded before they are added.
-template <class F> DEV float add_keys(float acc, const value_rows &r, int64_t at, const float *p, int first, int end, F value)
+// The sum of p[j] * v[j][d] over every sixteenth key of a span from `first` on, below `end`. `at`: the position of the span's first key.
+// SUM_AHEAD values of V are loaded before they are added.
+template <int T> DEV float partial_sum(const attention_work &a, const uint8_t *head, int64_t at, const float *p, int first, int end, int d)
 {
-    int64_t slot = (at + first) % r.slots;
+    int64_t slot = (at + first) % a.kv.capacity;
+    float acc = 0.0f;
     for (int j = first; j < end; j += SUM_AHEAD * LANES) {
         float v[SUM_AHEAD];
 #pragma unroll
         for (int i = 0; i < SUM_AHEAD; i++) {
             const int key = j + i * LANES;
-            v[i] = key < end ? value(r.head + slot * r.row) : 0.0f;
-            slot = slot + LANES < r.slots ? slot + LANES : slot + LANES - r.slots;      // used where more than LANES keys are seen
+            v[i] = key < end ? kv_format<T>::value(head + slot * a.kv.v.row, d / LANES, d % LANES) : 0.0f;
+            slot = slot + LANES < a.kv.capacity ? slot + LANES : slot + LANES - a.kv.capacity;     // used where more than LANES keys are seen
         }
 #pragma unroll
         for (int i = 0; i < SUM_AHEAD; i++) {
@@ -188,48 +187,70 @@ template <class F> DEV float add_keys(float acc, const value_rows &r, int64_t at
     return acc;
 }
 
-// The same of keys that are kept in one way.
-DEV float add_kept(float acc, int format, const gpu_kv_side &s, const value_rows &r, int64_t at, const float *p, int first, int end, int d, int dim)
-{
-    switch (format) {
-#define ROW(T) case T: return add_keys(acc, r, at, p, first, end, [=](const uint8_t *head) { return kv_format<T>::value(head, d / LANES, d % LANES); });
-    FOR_KV_TYPES(ROW)
-#undef ROW
-    default: return add_keys(acc, r, at, p, first, end, [&](const uint8_t *head) { return kivi_value_of(head, d, dim, s.group, s.bits); });
-    }
-}
+// ---- the same of a mixed cache ---------------------------------------------------------------------------------------
+// A span is, in ascending order, sinks, what the store has, and the newest: each is kept in one way.
 
-// Of a mixed cache a span is, in ascending order, sinks, what the store has, and the newest.
-DEV float mixed_sum(const attention_work &a, int64_t pos, int kv_head, int64_t at, const float *p, int chain, int n, int d)
+struct kept_keys {
+    const uint8_t *head;            // position p of it in slot p % slots
+    int64_t        row;
+    int            slots, format, first, end;       // first: of the chain's keys
+};
+
+// acc and the sum over a chain's keys; value: element d of a head.
+template <class F> DEV float add_keys(float acc, const kept_keys &r, int64_t at, const float *p, F value)
 {
-    const gpu_kv_side &s = a.kv.v;
-    const kv_seen w = kv_seen_at(s, pos, a.fault);
-    const int newest = (int)(w.from <= at ? 0 : w.from - at < n ? w.from - at : n);
-    const int sunk = (int)(w.sinks <= at ? 0 : w.sinks - at < newest ? w.sinks - at : newest);
-    const int64_t in_whole = kv_head * (s.whole_row / a.kv.n_kv_head), in_unit = kv_head * (s.row / a.kv.n_kv_head);
-    float acc = 0.0f;
-#pragma unroll 1
-    for (int part = 0; part < 3; part++) {
-        const int begin = part == 0 ? 0 : part == 1 ? sunk : newest, end = part == 0 ? sunk : part == 1 ? newest : n;
-        const int first = begin + ((chain - begin) & (LANES - 1));
-        if (first >= end) continue;
-        const value_rows r = part == 0 ? value_rows { (const uint8_t *)s.sink_data + in_whole, s.whole_row, s.sinks }
-                           : part == 1 ? value_rows { (const uint8_t *)s.data + in_unit, s.row, s.units }
-                                       : value_rows { (const uint8_t *)s.newest_data + in_whole, s.whole_row, s.ring };
-        acc = add_kept(acc, part == 1 ? stored_format(s) : whole_format(s), s, r, at, p, first, end, d, a.kv.head_dim);
+    int slot = (int)slot_of(at + r.first, r.slots);
+    for (int j = r.first; j < r.end; j += MIXED_AHEAD * LANES) {
+        float v[MIXED_AHEAD];
+#pragma unroll
+        for (int i = 0; i < MIXED_AHEAD; i++) {
+            v[i] = j + i * LANES < r.end ? value(r.head + slot * r.row) : 0.0f;
+            slot = slot + LANES < r.slots ? slot + LANES : slot + LANES - r.slots;
+        }
+#pragma unroll
+        for (int i = 0; i < MIXED_AHEAD; i++) {
+            if (j + i * LANES < r.end) acc = fmaf(p[j + i * LANES], v[i], acc);
+        }
     }
     return acc;
 }
 
-// A chain's sum over the keys of a span that a token at `pos` sees.
-template <int T> DEV float partial_sum(const attention_work &a, int64_t pos, int kv_head, int64_t at, const float *p, int chain, int n, int d)
+DEV float add_kept(float acc, const gpu_kv_side &s, const kept_keys &r, int64_t at, const float *p, int d, int dim)
 {
-    if constexpr (T == GPU_KV_MIXED) {
-        return mixed_sum(a, pos, kv_head, at, p, chain, n, d);
-    } else {
-        const value_rows r = { (const uint8_t *)a.kv.v.data + kv_head * (a.kv.v.row / a.kv.n_kv_head), a.kv.v.row, a.kv.capacity };
-        return add_keys(0.0f, r, at, p, chain, n, [=](const uint8_t *head) { return kv_format<T>::value(head, d / LANES, d % LANES); });
+    switch (r.format) {
+#define ROW(T) case T: return add_keys(acc, r, at, p, [=](const uint8_t *head) { return kv_format<T>::value(head, d / LANES, d % LANES); });
+    FOR_KV_TYPES(ROW)
+#undef ROW
+    default: return add_keys(acc, r, at, p, [&](const uint8_t *head) { return kivi_value_of(head, d, dim, s.group, s.bits); });
     }
+}
+
+// Keys 0 .. n - 1 from `at` on that are below position `before`.
+DEV int keys_below(int64_t before, int64_t at, int n) { return before <= at ? 0 : before - at < n ? (int)(before - at) : n; }
+
+DEV kept_keys kept_of(const gpu_kv_side &s, int part, int kv_head, int n_kv_head)
+{
+    const int64_t in_whole = kv_head * (s.whole_row / n_kv_head);
+    if (part == 0) return { (const uint8_t *)s.sink_data + in_whole, s.whole_row, s.sinks, whole_format(s), 0, 0 };
+    if (part == 1) return { (const uint8_t *)s.data + kv_head * (s.row / n_kv_head), s.row, s.units, stored_format(s), 0, 0 };
+    return { (const uint8_t *)s.newest_data + in_whole, s.whole_row, s.ring, whole_format(s), 0, 0 };
+}
+
+DEV float mixed_sum(const attention_work &a, int64_t pos, int kv_head, int64_t at, const float *p, int chain, int n, int d)
+{
+    const gpu_kv_side &s = a.kv.v;
+    const kv_seen w = kv_seen_at(s, pos, a.fault);
+    const int stored = keys_below(w.from, at, n), sunk = keys_below(w.sinks, at, stored);
+    float acc = 0.0f;
+#pragma unroll 1
+    for (int part = 0; part < 3; part++) {
+        kept_keys r = kept_of(s, part, kv_head, a.kv.n_kv_head);
+        const int begin = part == 0 ? 0 : part == 1 ? sunk : stored;
+        r.end = part == 0 ? sunk : part == 1 ? stored : n;
+        r.first = begin + ((chain - begin) & (LANES - 1));
+        if (r.first < r.end) acc = add_kept(acc, s, r, at, p, d, a.kv.head_dim);
+    }
+    return acc;
 }
 
 #ifdef HALLMARK_FAULTS
@@ -289,13 +310,17 @@ template <int T, bool FUSED> __global__ __launch_bounds__(SUM_THREADS) void weig
         __syncthreads();
         p = e;
     }
-    float *mine = &rows[chain * SUM_DIMS + lane];
-    *mine = d < hd ? partial_sum<T>(a, pos, h / a.group, seen.lo + span_key, p + span_key, chain, n, d) : 0.0f;
+    if constexpr (T == GPU_KV_MIXED) {
+        rows[chain * SUM_DIMS + lane] = d < hd ? mixed_sum(a, pos, h / a.group, seen.lo + span_key, p + span_key, chain, n, d) : 0.0f;
+    } else {
+        const uint8_t *head = (const uint8_t *)a.kv.v.data + h / a.group * (a.kv.v.row / a.kv.n_kv_head);
+        rows[chain * SUM_DIMS + lane] = d < hd ? partial_sum<T>(a, head, seen.lo + span_key, p + span_key, chain, n, d) : 0.0f;
+    }
 #ifdef HALLMARK_FAULTS
     if (T == GPU_KV_MIXED && a.kv.v.by_tokens && d < hd)
-        *mine = sum_by_tokens<T>(a, pos, h / a.group, seen.lo + span_key, p + span_key, chain, n, d);
+        rows[chain * SUM_DIMS + lane] = sum_by_tokens<T>(a, pos, h / a.group, seen.lo + span_key, p + span_key, chain, n, d);
     if (a.fault == GPU_FAULT_FUSED_SUM_KV_DTYPE)
-        *mine = chain == 0 && d < hd ? careless_sum<T>(a, pos, h / a.group, seen.lo + span_key, p + span_key, n, d) : 0.0f;
+        rows[chain * SUM_DIMS + lane] = chain == 0 && d < hd ? careless_sum<T>(a, pos, h / a.group, seen.lo + span_key, p + span_key, n, d) : 0.0f;
 #endif
     for (int half = LANES / 2; half > 0; half /= 2) {
         __syncthreads();
