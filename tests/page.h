@@ -14,7 +14,7 @@ typedef struct {
     const char *what;               // for messages
     char  open[PAGE_DEPTH][16];     // elements that are open
     int   depth;
-    char  id[PAGE_IDS][12], named[PAGE_IDS][12];    // ids there are; ids that aria-labelledby names
+    char  id[PAGE_IDS][12], named[PAGE_IDS][12];    // ids there are; ids that attributes name
     int   n_ids, n_named;
     int   heading;                  // level of the last one
     int   n_plots, n_tables, n_h1, n_marks;
@@ -44,7 +44,7 @@ static inline void page_attribute(page *p, const char *element, const char *name
 {
     static const char *const allowed[] = {
         "lang", "charset", "name", "content", "http-equiv", "class", "role", "aria-label", "aria-labelledby",
-        "aria-hidden", "tabindex", "scope", "id", "width", "height", "viewBox", "overflow", "dir", "d", "x",
+        "aria-describedby", "aria-hidden", "tabindex", "scope", "id", "width", "height", "viewBox", "overflow", "dir", "d", "x",
         "y", "x1", "x2", "y1", "y2" };
     bool ok = false;
     for (size_t i = 0; i < sizeof allowed / sizeof allowed[0] && !ok; i++)
@@ -61,6 +61,7 @@ static inline void page_attribute(page *p, const char *element, const char *name
         snprintf(p->id[p->n_ids++], 12, "%.*s", (int)n, value);
     }
     if (n_name == 15 && strncmp(name, "aria-labelledby", 15) == 0) page_named(p, value, n);
+    if (n_name == 16 && strncmp(name, "aria-describedby", 16) == 0) page_named(p, value, n);
 }
 
 static inline void page_element(page *p, const char *name, const char *attributes, size_t n)
@@ -77,6 +78,7 @@ static inline void page_element(page *p, const char *name, const char *attribute
     const bool plot = outer && strstr(text, "role=\"img\"");
     if (outer) ck_assert_msg(plot || strstr(text, "aria-hidden"), "%s: a plot of no role", p->what);
     if (plot) ck_assert_msg(strstr(text, "aria-labelledby=\""), "%s: a plot that is called nothing", p->what);
+    if (plot) ck_assert_msg(strstr(text, "aria-describedby=\""), "%s: a plot that is not described", p->what);
     p->n_plots += plot;
     p->n_tables += strcmp(name, "table") == 0;
     p->n_marks += strcmp(name, "mark") == 0;
