@@ -1,10 +1,10 @@
 // lab_report: what a laboratory run found, as JSON, Markdown and HTML.
 //
 // The same result gives the same bytes everywhere: no time stamp, no path, no machine. Text from files passes
-// formats/text.h. Figures in JSON have 6 significant digits: neighbours differ by at most a hundred-thousandth, which is
-// far inside every interval, and the last bits of a sum are of no use to a reader. Shares and bytes for each position
-// have 9, because what matters of a share is how far it is from 1. What is not finite is null, and so is an interval
-// that is not there.
+// formats/text.h. Figures in JSON have 6 significant digits: neighbours differ by at most a hundred-thousandth, which
+// is far inside every interval, and the last bits of a sum are of no use to a reader. Shares and bytes for each
+// position have 9, because what matters of a share is how far it is from 1. What is not finite is null, and so is an
+// interval that is not there.
 //
 // JSON: {"hallmark_lab":1,
 //   "base":{name,type,kv,arith,digest,bytes_per_position,context_bytes},"artifacts":[{name,type,digest}],

@@ -21,7 +21,8 @@ static bool is_first(const lab_page *g, int at, bool by_file)
 // The compound of the file of one and the cache of another; NULL: not measured.
 static const lab_compound *compound_of(const lab_page *g, int file, int cache)
 {
-    const lab_candidate *c = g->p->candidates, *f = &c[g->r->compounds[file].both], *k = &c[g->r->compounds[cache].both];
+    const lab_candidate *c = g->p->candidates;
+    const lab_candidate *f = &c[g->r->compounds[file].both], *k = &c[g->r->compounds[cache].both];
     for (int i = 0; i < g->r->n_compounds; i++) {
         const lab_candidate *both = &c[g->r->compounds[i].both];
         if (both->artifact == f->artifact && strcmp(both->kv, k->kv) == 0) return &g->r->compounds[i];
@@ -74,9 +75,10 @@ static void put_compound_head(lab_page *g)
 void lab_put_compounds(lab_page *g)
 {
     if (g->r->n_compounds == 0) return;
-    text_words(&g->t, "<h2>Weights and cache together</h2>\n<p>The share is KL of both, divided by the sum of the KL of the "
-                      "weights alone and that of the cache alone: 1 where the two losses add up, above 1 where they "
-                      "compound, below 1 where they overlap. The words are said where the interval allows them.</p>\n");
+    text_words(&g->t, "<h2>Weights and cache together</h2>\n<p>The share is KL of both, divided by the sum of the KL "
+                      "of the weights alone and that of the cache alone: 1 where the two losses add up, above 1 where "
+                      "they compound, below 1 where they overlap. The words are said where the interval allows "
+                      "them.</p>\n");
     put_compound_head(g);
     text_words(&g->t, "<tr>");
     lab_put_name_header(g, 0, ", cache alone");
@@ -153,7 +155,8 @@ static void put_piece(text_buf *t, const char *s)
 
 static void put_place(text_buf *t, const lab_worst *w)
 {
-    text_printf(t, "<li><p class=\"at\">chunk %lld, position %lld: KL ", (long long)w->chunk, (long long)w->place->position);
+    text_printf(t, "<li><p class=\"at\">chunk %lld, position %lld: KL ", (long long)w->chunk,
+                (long long)w->place->position);
     lab_put_kl(t, w->kl);
     text_words(t, "; best of the base: ");
     put_piece(t, w->place->base_best);

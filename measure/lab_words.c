@@ -292,10 +292,10 @@ const char *lab_compound_verdict(const lab_compound *x)
 void lab_put_method(text_buf *t, const lab_result *r)
 {
     const lab_plan *p = r->plan;
-    text_words(t, "All of them ran the same tokens, each chunk from an empty cache. At every compared position the whole "
-                  "distribution of the next token was taken: KL is KL(base to candidate) in nats, top-1 and top-5 how "
-                  "often the base's best tokens are the candidate's, change that of the next token's probability, NLL "
-                  "the mean negative log-likelihood of the text. A chunk has ");
+    text_words(t, "All of them ran the same tokens, each chunk from an empty cache. At every compared position the "
+                  "whole distribution of the next token was taken: KL is KL(base to candidate) in nats, top-1 and "
+                  "top-5 how often the base's best tokens are the candidate's, change that of the next token's "
+                  "probability, NLL the mean negative log-likelihood of the text. A chunk has ");
     put_number_of(t, p->chunk, "token", "tokens");
     if (p->skip > 0) {
         text_words(t, ", of which the first ");

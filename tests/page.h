@@ -14,7 +14,7 @@ typedef struct {
     const char *what;               // for messages
     char  open[PAGE_DEPTH][16];     // elements that are open
     int   depth;
-    char  id[PAGE_IDS][12], named[PAGE_IDS][12];    // ids there are; ids that aria-labelledby names
+    char  id[PAGE_IDS][12], named[PAGE_IDS][12];    // ids there are; ids that attributes name
     int   n_ids, n_named;
     int   heading;                  // level of the last one
     int   n_plots, n_tables, n_h1, n_marks;
@@ -39,16 +39,19 @@ static inline void page_named(page *p, const char *value, size_t n)
     }
 }
 
-static inline void page_attribute(page *p, const char *element, const char *name, size_t n_name, const char *value, size_t n)
+static inline void page_attribute(page *p, const char *element, const char *name, size_t n_name, const char *value,
+                                  size_t n)
 {
     static const char *const allowed[] = {
         "lang", "charset", "name", "content", "http-equiv", "class", "role", "aria-label", "aria-labelledby",
-        "aria-hidden", "tabindex", "scope", "id", "width", "height", "viewBox", "overflow", "dir", "d", "x", "y", "x1", "x2", "y1", "y2" };
+        "aria-describedby", "aria-hidden", "tabindex", "scope", "id", "width", "height", "viewBox", "overflow", "dir", "d", "x",
+        "y", "x1", "x2", "y1", "y2" };
     bool ok = false;
     for (size_t i = 0; i < sizeof allowed / sizeof allowed[0] && !ok; i++)
         ok = strlen(allowed[i]) == n_name && strncmp(allowed[i], name, n_name) == 0;
     ck_assert_msg(ok, "%s: attribute %.*s of %s", p->what, (int)n_name, name, element);
-    ck_assert_msg(!memchr(value, '<', n) && !memchr(value, '&', n), "%s: in an attribute: %.*s", p->what, (int)n, value);
+    const bool plain = !memchr(value, '<', n) && !memchr(value, '&', n);
+    ck_assert_msg(plain, "%s: in an attribute: %.*s", p->what, (int)n, value);
     if (n_name <= 2 && name[0] != 'd' && name[0] != 'i') {      // a coordinate: a number, in percent or not
         ck_assert_msg(n > 0 && strspn(value, "-0123456789.") + (value[n - 1] == '%') == n, "%s: %.*s=%.*s", p->what,
                       (int)n_name, name, (int)n, value);
@@ -58,6 +61,7 @@ static inline void page_attribute(page *p, const char *element, const char *name
         snprintf(p->id[p->n_ids++], 12, "%.*s", (int)n, value);
     }
     if (n_name == 15 && strncmp(name, "aria-labelledby", 15) == 0) page_named(p, value, n);
+    if (n_name == 16 && strncmp(name, "aria-describedby", 16) == 0) page_named(p, value, n);
 }
 
 static inline void page_element(page *p, const char *name, const char *attributes, size_t n)
@@ -71,10 +75,11 @@ static inline void page_element(page *p, const char *name, const char *attribute
     char text[512];
     snprintf(text, sizeof text, "%.*s", (int)n, attributes);
     const bool outer = strcmp(name, "svg") == 0 && !page_inside(p, "svg");
-    if (outer) ck_assert_msg(strstr(text, "role=\"img\"") || strstr(text, "aria-hidden"), "%s: a plot of no role", p->what);
-    if (outer && strstr(text, "role=\"img\""))
-        ck_assert_msg(strstr(text, "aria-labelledby=\""), "%s: a plot that is called nothing", p->what);
-    p->n_plots += outer && strstr(text, "role=\"img\"");
+    const bool plot = outer && strstr(text, "role=\"img\"");
+    if (outer) ck_assert_msg(plot || strstr(text, "aria-hidden"), "%s: a plot of no role", p->what);
+    if (plot) ck_assert_msg(strstr(text, "aria-labelledby=\""), "%s: a plot that is called nothing", p->what);
+    if (plot) ck_assert_msg(strstr(text, "aria-describedby=\""), "%s: a plot that is not described", p->what);
+    p->n_plots += plot;
     p->n_tables += strcmp(name, "table") == 0;
     p->n_marks += strcmp(name, "mark") == 0;
     if (strcmp(name, "th") == 0) ck_assert_msg(strstr(text, "scope=\""), "%s: a th of no scope", p->what);
@@ -85,9 +90,9 @@ static inline void page_element(page *p, const char *name, const char *attribute
 static inline const char *page_tag(page *p, const char *s)
 {
     static const char *const allowed[] = {
-        "html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "h3", "p", "code", "div", "table", "caption",
-        "thead", "tbody", "tr", "th", "td", "br", "small", "span", "bdi", "mark", "ol", "ul", "li", "details", "summary",
-        "figure", "figcaption", "svg", "desc", "g", "path", "line", "text" };
+        "html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "h3", "p", "code", "div", "table",
+        "caption", "thead", "tbody", "tr", "th", "td", "br", "small", "span", "bdi", "mark", "ol", "ul", "li",
+        "details", "summary", "figure", "figcaption", "svg", "desc", "g", "path", "line", "text" };
     char   name[16];
     bool   closing = *s == '/', ok = false;
     s += closing;
@@ -151,7 +156,8 @@ static inline void page_read(page *p, const char *s)
     ck_assert_msg(p->depth == 0, "%s: %s is left open", p->what, p->depth > 0 ? p->open[p->depth - 1] : "");
     ck_assert_msg(p->n_h1 == 1, "%s: %d h1", p->what, p->n_h1);
     for (int i = 0; i < p->n_ids; i++)
-        for (int k = 0; k < i; k++) ck_assert_msg(strcmp(p->id[i], p->id[k]) != 0, "%s: id %s twice", p->what, p->id[i]);
+        for (int k = 0; k < i; k++)
+            ck_assert_msg(strcmp(p->id[i], p->id[k]) != 0, "%s: id %s twice", p->what, p->id[i]);
     for (int i = 0; i < p->n_named; i++) {
         bool there = false;
         for (int k = 0; k < p->n_ids && !there; k++) there = strcmp(p->named[i], p->id[k]) == 0;

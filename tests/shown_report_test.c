@@ -178,7 +178,8 @@ static void markdown_skeleton(char *line, const char *what)
             r++;
         } else if (*r == '`') {
             const char *end = strchr(r + 1, '`');
-            ck_assert_msg(end && !memchr(r, '|', (size_t)(end - r)) && !memchr(r, '<', (size_t)(end - r)), "%s: %s", what, r);
+            ck_assert_msg(end != NULL, "%s: %s", what, r);
+            ck_assert_msg(!memchr(r, '|', (size_t)(end - r)) && !memchr(r, '<', (size_t)(end - r)), "%s: %s", what, r);
             r = end;
             *w++ = '`';
         } else if (strchr("|#<>[]*~$@", *r) || (*r == '-' && r == line)) *w++ = *r;
@@ -233,7 +234,8 @@ static void judge_lab_json(const char *json, const char *text, bool broken, cons
     cJSON *doc = json_parse(json, (int64_t)strlen(json), what, &e);
     ck_assert_msg(doc != NULL, "%s", e.msg);
     const cJSON *base = cJSON_GetObjectItemCaseSensitive(doc, "base");
-    const cJSON *worst = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(doc, "candidates")->child, "worst");
+    const cJSON *candidates = cJSON_GetObjectItemCaseSensitive(doc, "candidates");
+    const cJSON *worst = cJSON_GetObjectItemCaseSensitive(candidates->child, "worst");
     ck_assert_int_gt(cJSON_GetArraySize(worst), 100);
     if (!broken) {
         ck_assert_str_eq(cJSON_GetObjectItemCaseSensitive(base, "name")->valuestring, text);
@@ -356,10 +358,10 @@ END_TEST
 int main(void)
 {
     const struct { const char *name; const TTest *test; } cases[] = {       // CK_RUN_CASE chooses one
-        { "release", a_hostile_release_is_published_and_proved }, { "failed",
-                                                                   a_hostile_release_that_fails_or_lacks_a_fixture },
-        { "verify", hostile_reports_of_verify }, { "lab", hostile_texts_in_a_laboratory }, { "run", a_model_steers_no_terminal }, { "bytes",
-            bytes_steer_no_terminal },
+        { "release", a_hostile_release_is_published_and_proved },
+        { "failed", a_hostile_release_that_fails_or_lacks_a_fixture }, { "verify", hostile_reports_of_verify },
+        { "lab", hostile_texts_in_a_laboratory }, { "run", a_model_steers_no_terminal },
+        { "bytes", bytes_steer_no_terminal },
     };
     Suite *s = suite_create("shown_report");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
