@@ -29,18 +29,22 @@ def shapes(config):
 
 
 def cut_layers(config, n):
-    """The first n - 1 layers and the last, which in Gemma attends to everything."""
+    """The first n - 1 layers and the last, which in Gemma attends to everything; where layers share keys and values, the
+    last of those that have them and the last of all, so that each kind of layer is on both sides."""
     text = config.get_text_config()
-    kept = list(range(n - 1)) + [text.num_hidden_layers - 1]
+    of_all, shared = text.num_hidden_layers, getattr(text, "num_kv_shared_layers", 0) or 0
+    kept = list(range(n - 1)) + [of_all - 1]
+    if shared:
+        kept = list(range(of_all - shared - (n - n // 2), of_all - shared)) + list(range(of_all - n // 2, of_all))
     for key in ("layer_types", "mlp_layer_types"):
         if getattr(text, key, None):
             setattr(text, key, [getattr(text, key)[i] for i in kept])
-    if getattr(text, "per_layer_config", None):
-        of_layer = {int(k): v for k, v in text.to_dict()["per_layer_config"].items()}
+    of_layer = {int(k): v for k, v in text.to_dict().get("per_layer_config", {}).items()}
+    if of_layer:
         text.per_layer_config = {str(j): of_layer[i] for j, i in enumerate(kept) if i in of_layer}
     text.num_hidden_layers = n
-    if getattr(text, "num_kv_shared_layers", 0):
-        text.num_kv_shared_layers = min(text.num_kv_shared_layers, n // 2)
+    if shared:
+        text.num_kv_shared_layers = min(shared, n // 2)
 
 
 def write_file(path, tensors, random):
