@@ -47,7 +47,12 @@ def cut_layers(config, n):
         text.num_kv_shared_layers = min(shared, n // 2)
 
 
-def write_file(path, tensors, random):
+def norm_value(name, model_type):
+    """Qwen 3.5 adds 1 to its norms' weights, but for those of delta nets."""
+    return 0.0 if model_type.startswith("qwen3_5") and "linear_attn" not in name else 1.0
+
+
+def write_file(path, tensors, random, model_type):
     header, at = {"__metadata__": {"format": "pt"}}, 0
     for name, shape in tensors:
         size = 2 * int(np.prod(shape))
@@ -61,7 +66,7 @@ def write_file(path, tensors, random):
             for name, shape in tensors:
                 flat = torch.empty(int(np.prod(shape)), dtype=torch.bfloat16)
                 if "norm" in name and len(shape) == 1:
-                    flat.fill_(1.0)
+                    flat.fill_(norm_value(name, model_type))
                 else:
                     flat.normal_(0, 0.02)
                 flat.view(torch.int16).numpy().tofile(f)
@@ -75,6 +80,8 @@ def grow_tokenizer(source, out, n):
         doc = json.load(f)
     model, taken = doc["model"], {t["id"] for t in doc["added_tokens"]}
     vocab, merges = model["vocab"], model["merges"]
+    for t in doc["added_tokens"]:       # those behind the vocabulary would move with its end
+        vocab.setdefault(t["content"], t["id"])
     parts = [t for t in vocab if t.isalpha()]
     used = taken | set(vocab.values())
     free = (i for i in range(n) if i not in used)
@@ -121,7 +128,7 @@ def main():
     index, total = {}, 0
     for i, tensors in enumerate(shards):
         name = f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" if len(shards) > 1 else "model.safetensors"
-        total += write_file(os.path.join(a.out, name), tensors, a.random)
+        total += write_file(os.path.join(a.out, name), tensors, a.random, config.model_type)
         index |= {t: name for t, _ in tensors}
     if len(shards) > 1:
         with open(os.path.join(a.out, "model.safetensors.index.json"), "w") as f:
