@@ -204,8 +204,13 @@ bool lab_plan_chunks(lab_plan *p, err *e)
                            (long long)t->tokens, (long long)p->chunk);
         n += t->tokens / p->chunk;      // each is below 2^26: no sum of LAB_TEXTS overflows
     }
-    p->chunks = calloc((size_t)n, sizeof *p->chunks);
-    if (!p->chunks) return err_nomem(e, "chunks", (size_t)n * sizeof *p->chunks);
+    // At least one of each text is run, so samples may be exceeded by as many.
+    const int64_t run = p->samples > 0 && p->samples < n ? p->samples + p->n_texts : n;
+    if (run > LAB_CELLS / (p->n_candidates > 0 ? p->n_candidates : 1))
+        return err_set(e, ERR_INPUT, "found %lld chunks of texts for %d candidates, expected at most %d of both together",
+                       (long long)run, p->n_candidates, LAB_CELLS);
+    p->chunks = calloc((size_t)run, sizeof *p->chunks);
+    if (!p->chunks) return err_nomem(e, "chunks", (size_t)run * sizeof *p->chunks);
     spread_chunks(p, n);
     return true;
 }

@@ -9,7 +9,7 @@
 #include "../formats/sha256.h"
 #include "../runtime/model.h"
 
-enum { LAB_ARTIFACTS = 64, LAB_CANDIDATES = 4096, LAB_TEXTS = 256 };
+enum { LAB_ARTIFACTS = 64, LAB_CANDIDATES = 4096, LAB_TEXTS = 256, LAB_CELLS = 1 << 22 };    // cells: chunks x candidates
 
 typedef struct {
     char *category, *name;              // name: of the file, without its folder
