@@ -87,7 +87,8 @@ def compare(a, path):
     for i, what in enumerate((f"prefill {a.prompt}", f"decode {a.gen}")):
         x, y = [r[i] for r in us], [r[i] for r in them]
         mx, my = statistics.median(x), statistics.median(y)
-        print(f"| {os.path.basename(path):<32} | {what:<11} | {mx:7.1f} | {my:7.1f} | {mx / my:5.2f} | {max(x) / max(y):5.2f} | "
+        print(f"| {os.path.basename(path):<32} | {what:<11} | {mx:7.1f} | {my:7.1f} | {mx / my:5.2f} | "
+              f"{max(x) / max(y):5.2f} | "
               f"{min(x):.1f}-{max(x):.1f} | {min(y):.1f}-{max(y):.1f} | {us[0][2] / 1e9:.2f} | {peak / 1e9:.2f} |",
               flush=True)
 
@@ -104,7 +105,8 @@ def main():
     a = parser.parse_args()
     if a.serve:
         return serve(a)
-    print("| file | case | hallmark | llama.cpp | ratio | of the best | hallmark's rounds | llama.cpp's rounds | GB | its GB |")
+    print("| model | case | hallmark | llama.cpp | ratio | of the best | "
+          "hallmark's rounds | llama.cpp's rounds | GB | its GB |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for path in a.artifacts:
         compare(a, path)
