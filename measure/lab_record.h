@@ -61,6 +61,9 @@ bool lab_record_fits(const lab_record *rec, const gguf *g, int n_threads, err *e
 // The cache of these words; -1: it was not measured.
 int lab_record_cache_of(const lab_record *rec, const char *kv);
 
+// Is art the run's base, so that its record can be written into it? Asked before a run. ERR_USAGE: it is not.
+bool lab_record_is_of(const char *art, const lab_plan *p, err *e);
+
 // Writes `out` whole or not at all: what `art` holds, and the record; out may be art. A verification record, which
 // binds all keys, becomes empty: *emptied (may be NULL). ERR_USAGE: art is not what was measured. ERR_INPUT: it cannot
 // be run; a tensor's dimensions are stored in a way that is not written again.

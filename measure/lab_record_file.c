@@ -18,13 +18,21 @@ static bool check_tensors(const gguf *g, err *e)
     return true;
 }
 
-static bool check_measured(const gguf *g, const lab_record *rec, err *e)
+static bool is_of(const gguf *g, const char *digest, err *e)
 {
     char hex[SHA256_HEX + 1];
     if (!claims_model_digest(g, 0, hex, e)) return false;
-    return strcmp(hex, rec->tensors) == 0
-        || err_set(e, ERR_USAGE, "%s: is not what was measured: its tensors and keys have digest %.16s..., those of the "
-                   "run's base %.16s...; run the laboratory with this file as its base", gguf_path(g), hex, rec->tensors);
+    return strcmp(hex, digest) == 0
+        || err_set(e, ERR_USAGE, "%s: is not what is measured: its tensors and keys have digest %.16s..., those of the run's "
+                   "base %.16s...; run the laboratory with this file as its base", gguf_path(g), hex, digest);
+}
+
+bool lab_record_is_of(const char *art, const lab_plan *p, err *e)
+{
+    gguf *g = gguf_open(art, e);
+    const bool ok = g && is_of(g, p->artifacts[0].digest, e) && check_tensors(g, e);
+    gguf_close(g);
+    return ok;
 }
 
 static bool empty_verification(gguf_plan *p, const gguf *g, bool *emptied, err *e)
@@ -94,7 +102,7 @@ bool lab_record_write(const char *art, const char *out, const lab_record *rec, b
     bool    was_released = false;
     gguf   *g = gguf_open(art, e);
     if (!g) return false;
-    bool ok = model_check(g, e) && check_measured(g, rec, e) && check_tensors(g, e);
+    bool ok = model_check(g, e) && is_of(g, rec->tensors, e) && check_tensors(g, e);
     gguf_plan *p = ok ? gguf_plan_new(gguf_alignment(g), e) : NULL;
     ok = p && plan_all(p, g, rec, &was_released, e) && gguf_plan_layout(p, &header, &bytes, e);
     ok = ok && write_file(p, g, out, bytes, e);
