@@ -93,7 +93,8 @@ static const tensor_row qwen3_block[] = { DENSE_ATTENTION, QK_NORMS, DENSE_MLP(W
     { "ffn_gate_inp.weight",  ROLE_ROUTER,  WHEN_EXPERTS, { SIZE_EXPERTS, SIZE_EMBD } }, \
     { "ffn_gate_exps.weight", ROLE_EXPERTS, WHEN_EXPERTS, { SIZE_EXPERTS, SIZE_FF_EXPERT, SIZE_EMBD } }, \
     { "ffn_up_exps.weight",   ROLE_EXPERTS, WHEN_EXPERTS, { SIZE_EXPERTS, SIZE_FF_EXPERT, SIZE_EMBD } }, \
-    { "ffn_down_exps.weight", ROLE_EXPERTS, WHEN_EXPERTS, { SIZE_EXPERTS, SIZE_EMBD, SIZE_FF_EXPERT } }
+    { "ffn_down_exps.weight", ROLE_EXPERTS, WHEN_EXPERTS, { SIZE_EXPERTS, SIZE_EMBD, SIZE_FF_EXPERT } }, \
+    { "ffn_gate_up_exps.weight", ROLE_EXPERTS, WHEN_EXPERTS_FUSED, { SIZE_EXPERTS, SIZE_FF_EXPERT_BOTH, SIZE_EMBD } }
 
 static const tensor_row qwen3moe_block[] = { DENSE_ATTENTION, QK_NORMS, QWEN_EXPERTS, { 0 } };
 
@@ -258,6 +259,7 @@ tensor_presence tensor_row_presence(const tensor_row *r, const model_sizes *m, i
     case WHEN_RECURRENT:  return only_if(b->recurrent);
     case WHEN_EXPERTS:    return only_if(b->experts);
     case WHEN_MTP:        return only_if(b->mtp);
+    case WHEN_EXPERTS_FUSED: return b->experts ? TENSOR_MAY : TENSOR_NOT;
     case WHEN_MTP_OWN:    return b->mtp ? TENSOR_MAY : TENSOR_NOT;
     }
     return TENSOR_NOT;

@@ -76,6 +76,7 @@ typedef enum {
     WHEN_KV, WHEN_V,        // with attention, and K (V) of its own
     WHEN_QKV_BIAS, WHEN_O_BIAS, WHEN_FFN_BIAS,
     WHEN_ATTENTION, WHEN_RECURRENT, WHEN_EXPERTS, WHEN_MTP,
+    WHEN_EXPERTS_FUSED,     // where gate and up of experts are one tensor in the place of two: in others' files
     WHEN_MTP_OWN,           // in a block that guesses, where it has an embedding or an output of its own
 } tensor_when;
 
@@ -105,7 +106,7 @@ int tensor_row_shape(const tensor_row *r, const model_sizes *m, int64_t block, i
 
 typedef enum {
     TENSOR_NOT,
-    TENSOR_MAY,             // K and V of a block that shares, which nobody reads; an output beside a tie; WHEN_MTP_OWN
+    TENSOR_MAY,             // K and V of a block that shares, which nobody reads; an output beside a tie; _FUSED, _OWN
     TENSOR_MUST,
 } tensor_presence;
 tensor_presence tensor_row_presence(const tensor_row *r, const model_sizes *m, int64_t block);

@@ -352,7 +352,7 @@ static int run(const void *opts, const text_list *args)
 const command cmd_bench = {
     .name = "bench",
     .summary = "measure prefill, decode and scoring, beside what the memory allows",
-    .synopsis = "ART.gguf... [--case p1g32,p512g128,s4096] [--device D] [--kv T] [--json]",
+    .synopsis = "ART.gguf... [--case p1g32,p512g128,s4096] [--device D] [--kv SPEC] [--json]",
     .about = "Prefill is the prompt in one call, decode the greedy steps after it. decode GB/s is what the steps must read (weights\n"
              "and cache); its limit is what the same threads read from memory (a GPU: what a copy inside its memory moves), measured\n"
              "in the same run. Of a GPU it also says how long the weights took from the file to its memory (load_s and load_gb_s in --json,\n"

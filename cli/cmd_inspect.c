@@ -82,7 +82,8 @@ const command cmd_inspect = {
              "is run. A model that could not be run is shown too; then a message says why, and the exit status is 3. JSON keys: kv\n"
              "(object), tensors (array of name, type, shape, offset, bytes; the slowest dimension first), memory, assumed (keys that\n"
              "the file leaves out, with what they are taken for), problem (why it could not be run, or null); of a folder of GGUF\n"
-             "files artifacts; with --program buffers (floats of a token) and operations. --plan reads no weights: the\n"
+             "files artifacts; with --program buffers (floats of a token) and operations (--kv: with the rotations that such\n"
+             "a cache takes). --plan reads no weights: the\n"
              "tensors that convert would write of a config.json (or those of a GGUF file) in each type, by the same\n"
              "choice; JSON keys: architecture, parameters, layers, trained_positions, header_bytes, kv_spec, memory (of\n"
              "each number of positions), types, memory_limit.\n",

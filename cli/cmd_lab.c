@@ -21,15 +21,15 @@ typedef struct {
 } lab_options;
 
 static const opt options[] = {
-    { "--kv", NULL, OPT_PATHS, offsetof(lab_options, kv), "SPEC", "a cache to measure, as q8_0, k=q8_0,v=q4_0, q4_0:rot or kivi2:g32:r128; repeatable", false, 0, 0, NULL },
-    { "--text", NULL, OPT_PATHS, offsetof(lab_options, texts), "CATEGORY=FILE", "a text to run; a pattern stands for all its files as one text; repeatable", false, 0, 0, NULL },
+    { "--kv", NULL, OPT_PATHS, offsetof(lab_options, kv), "SPEC", "a cache to measure, as q8_0, k=q8_0,v=q4_0, q4_0:rot or kivi2", false, 0, 0, NULL },
+    { "--text", NULL, OPT_PATHS, offsetof(lab_options, texts), "CATEGORY=FILE", "a text to run; a pattern stands for all its files as one text", false, 0, 0, NULL },
     { "--chunk", NULL, OPT_INT, offsetof(lab_options, chunk), "N", "tokens of a chunk, each run from an empty cache (default: 512)", false, 2, 1 << 26, NULL },
     { "--skip", NULL, OPT_INT, offsetof(lab_options, skip), "N", "positions at a chunk's beginning that are run and not compared (default: 0)", false, 0, 1 << 26, NULL },
     { "--ctx", NULL, OPT_INT, offsetof(lab_options, ctx), "N", "positions that a cache's bytes are counted for (default: 32768)", false, 1, INT64_C(1) << 40, NULL },
     { "--layers", NULL, OPT_FLAG, offsetof(lab_options, layers), NULL, "each cache for the keys, and for the values, of each layer of the base alone, too", false, 0, 0, NULL },
-    { "--kv-budget", NULL, OPT_TEXT, offsetof(lab_options, budget), "SIZE", "choose among the caches for each layer's keys and values within 40% of the base's cache, or 1.5GiB@32768, and measure the choice", false, 0, 0, NULL },
-    { "--samples", NULL, OPT_INT, offsetof(lab_options, samples), "N", "run so many chunks, evenly spread (default: all; to choose for --kv-budget: 8)", false, 1, 1 << 26, NULL },
-    { "--state", NULL, OPT_OUTPUT, offsetof(lab_options, state), "DIR", "keep what is measured there, a small file a chunk and candidate: a run that was killed goes on", false, 0, 0, NULL },
+    { "--kv-budget", NULL, OPT_TEXT, offsetof(lab_options, budget), "SIZE", "choose for each layer among the caches, within 40% of the base or 1.5GiB@32768, and measure the choice", false, 0, 0, NULL },
+    { "--samples", NULL, OPT_INT, offsetof(lab_options, samples), "N", "run about so many chunks, evenly spread over the texts (default: all; to choose for --kv-budget: 8)", false, 1, 1 << 26, NULL },
+    { "--state", NULL, OPT_OUTPUT, offsetof(lab_options, state), "DIR", "keep what is measured there: a run that was killed goes on", false, 0, 0, NULL },
     { "--part", NULL, OPT_TEXT, offsetof(lab_options, part), "I/N", "run the I-th of N parts of the chunks, into --state; no report", false, 0, 0, NULL },
     { "--merge", NULL, OPT_PATHS, offsetof(lab_options, merge), "DIR", "join the folders of parts; arguments that follow are folders, too", false, 0, 0, NULL },
     { "--report", NULL, OPT_PATHS, offsetof(lab_options, reports), "FILE", "write a report; the suffix says which: .json, .md, .html", false, 0, 0, NULL },
@@ -257,6 +257,9 @@ static bool report(const lab_options *o, const lab_plan *p, const lab_cells *c, 
     if (ok && o->json) ok = text || err_nomem(e, "the report", 0);
     if (text) fputs(text, stdout);
     if (ok && !o->json) ok = lab_table_print(&r, stdout) || err_nomem(e, "the table", 0);
+    if (ok && !o->json && p->budget > 0)
+        printf("Made to order, within %lld bytes for %lld positions: --kv '%s'\n", (long long)p->budget,
+               (long long)p->context, p->candidates[0].kv);
     for (int i = 0; ok && i < o->reports.n; i++) {
         ok = lab_report_write(&r, o->reports.v[i], e);
         if (ok) destination_note_replaced(&cmd_lab, &out[i]);

@@ -172,7 +172,7 @@ static int run(const void *opts, const text_list *args)
 const command cmd_run = {
     .name = "run",
     .summary = "generate greedily from a prompt",
-    .synopsis = "ART.gguf (-p TEXT | --ids 2,645,...) [-n 64] [--print-ids] [--ignore-eos] [--raw] [--kv T] [--arith A] [--device D]",
+    .synopsis = "ART.gguf (-p TEXT | --ids 2,645,...) [-n 64] [--print-ids] [--ignore-eos] [--raw] [--kv SPEC] [--arith A] [--device D]",
     .about = "Greedy: the argmax of the raw logits, the lowest id where they are equal. Text goes to standard output as it comes;\n"
              "on a terminal, what would steer that (escape sequences in a token, marks that turn the direction of writing) is\n"
              "spelled out, as \\x1b, unless --raw is given. The memory plan, with what sharing the KV cache between layers saves, goes\n"

@@ -125,7 +125,7 @@ static int run(const void *opts, const text_list *args)
 const command cmd_verify = {
     .name = "verify",
     .summary = "run an artifact, token for token, against what Transformers said",
-    .synopsis = "ART.gguf --fixture FIX [--tokens 30] [--kv T] [--arith A] [--device D] [--from HF] [--report FILE]",
+    .synopsis = "ART.gguf --fixture FIX [--tokens 30] [--kv SPEC] [--arith A] [--device D] [--from HF] [--report FILE]",
     .about = "Runs the artifact on the fixture's prompts and compares: the tokenizer's ids, the greedy continuation, the best id\n"
              "at every step of the fixture's own text, and the distance of the distributions. The file is never changed.\n"
              "With --from, every tensor is compared with what the source gives, too: drift from the source's fixture alone cannot see\n"

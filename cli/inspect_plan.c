@@ -8,7 +8,7 @@
 
 enum { MAX_CONTEXTS = 4 };
 
-typedef struct { const char *label; int64_t weights, longest; double bits; } type_row;
+typedef struct { const char *label; int64_t weights, longest; double bits; plan_refusals refused; } type_row;
 
 typedef struct {
     model_plan p;
@@ -64,7 +64,7 @@ static double saved(int64_t with, int64_t without) { return without > 0 ? 1.0 - 
 static bool plan_row(const shown_plan *s, const file_type_info *ft, type_row *r, err *e)
 {
     *r = (type_row){ .label = s->p.quantized ? s->p.h.type_label : ft->label };
-    if (!plan_weights(&s->p, ft->id, &r->weights, e)) return false;
+    if (!plan_weights(&s->p, ft->id, &r->weights, e) || !plan_refused(&s->p, ft->id, &r->refused, e)) return false;
     r->bits = 8.0 * (double)r->weights / (double)s->p.counts.total;
     return s->memory == 0 || plan_longest(&s->p, &s->kv, r->weights, s->memory, &r->longest, e);
 }
@@ -190,12 +190,28 @@ static bool types_text(const shown_plan *s)
     return table_print(&t, stdout);
 }
 
+// Which of the types another program will not read: nothing is said where all are read.
+static void reader_text(const shown_plan *s)
+{
+    int n = 0;
+    for (int i = 0; i < s->n_rows; i++) {
+        const type_row *r = &s->rows[i];
+        if (r->refused.n == 0) continue;
+        if (n++ == 0) printf("\nNot read by Transformers' own GGUF reader (5.24), with the blocks that it lacks: ");
+        else          printf(", ");
+        printf("%s (%s%s%s)", r->label, dtype_name(r->refused.types[0]), r->refused.n > 1 ? ", " : "",
+               r->refused.n > 1 ? dtype_name(r->refused.types[1]) : "");
+    }
+    if (n > 0) putchar('\n');
+}
+
 static bool plan_text(const shown_plan *s, err *e)
 {
     print_line(stdout, "%s: %s, %s", s->p.path, s->p.arch, s->p.from_file ? "a GGUF file" : "planned from its config");
     parameters_text(s);
     layers_text(s);
     if (!caches_text(s) || !types_text(s)) return err_nomem(e, "the table", 0);
+    reader_text(s);
     printf("\nA file adds its header, with the tokenizer; a run adds buffers for a batch.\n");
     return true;
 }
@@ -242,6 +258,14 @@ static void contexts_json(json_out *j, const shown_plan *s)
     json_close(j, ']');
 }
 
+static void refused_json(json_out *j, const plan_refusals *r)
+{
+    json_key(j, "transformers_refuses");
+    json_open(j, '[');
+    for (int i = 0; i < r->n; i++) json_cstr(j, dtype_name(r->types[i]));
+    json_close(j, ']');
+}
+
 static void type_json(json_out *j, const shown_plan *s, const type_row *r)
 {
     json_open(j, '{');
@@ -255,6 +279,7 @@ static void type_json(json_out *j, const shown_plan *s, const type_row *r)
     for (int k = 0; k < s->n_contexts; k++) json_int(j, all_bytes(s, r, k));
     json_close(j, ']');
     if (s->memory) int_json(j, "longest", r->longest);
+    if (plan_judges_reader(&s->p)) refused_json(j, &r->refused);
     json_close(j, '}');
 }
 

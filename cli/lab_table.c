@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_WIDTH = 16, CACHE_WIDTH = 20, CATEGORY_WIDTH = 13 };       // the widest a name is shown
+enum { FILE_WIDTH = 14, CACHE_WIDTH = 18, CATEGORY_WIDTH = 13 };       // the widest a name is shown
 
 // A name of at most that many characters: of a longer one the end is as telling as the beginning.
 static void put_name(table *t, const char *s, size_t width)
@@ -40,7 +40,8 @@ static void put_words(table *t, text_buf *words)
 static void put_kl(table *t, double v)
 {
     text_buf words = { 0 };
-    lab_put_kl(&words, v);
+    if (isfinite(v)) lab_put_digits(&words, v, 2);
+    else             text_words(&words, "-");
     put_words(t, &words);
 }
 

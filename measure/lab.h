@@ -10,7 +10,7 @@
 // A run is described by a plan (lab_plan.h), whose text is the same wherever the same thing is measured. What was
 // measured of a chunk and candidate is a cell, which can be kept in a folder (lab_state.h): so a run that was killed
 // goes on, and parts of a run are joined. Figures and intervals are made of cells alone (lab_figures.h).
-// Proved by tests/lab_test.c and tests/lab.sh.
+// Proved by tests/lab_test.c and tests/e2e/lab.sh.
 #ifndef HALLMARK_MEASURE_LAB_H
 #define HALLMARK_MEASURE_LAB_H
 

@@ -48,7 +48,7 @@ void lab_put_figure_cell(text_buf *t, double v, bool share);
 void lab_put_interval_cells(text_buf *t, const lab_figure *f, bool share);      // the figure; its interval
 void lab_put_bytes_cells(lab_page *g, const lab_candidate *c);                  // for each position; of the base's
 void lab_put_file_cell(lab_page *g, const lab_candidate *c);
-void lab_put_name_header(lab_page *g, int artifact, const char *more);          // a row's: the file's name, words of ours
+void lab_put_name_header(lab_page *g, int artifact, const char *more);      // a row's: the file's name, words of ours
 
 // ---- parts of a plot (lab_svg.c) ------------------------------------------------------------------------------------
 

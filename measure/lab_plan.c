@@ -177,19 +177,20 @@ static bool read_texts(lab_plan *p, const lab_plan_opts *o, err *e)
     return true;
 }
 
-// Every chunk of the texts, or as many of them as samples says, evenly spread.
+// Every chunk of the texts, n in all; or about as many of them as samples says, evenly spread, at least one of each
+// text.
 static void spread_chunks(lab_plan *p, int64_t n)
 {
     const int64_t wanted = p->samples > 0 && p->samples < n ? p->samples : n;
-    int64_t at = 0;
+    int64_t before = 0;
     for (int i = 0; i < p->n_texts; i++) {
         lab_text *t = &p->texts[i];
-        t->chunks = 0;
-        for (int64_t c = 0; c < t->tokens / p->chunk; c++, at++) {
-            if (p->n_chunks == wanted || at < p->n_chunks * n / wanted) continue;
-            p->chunks[p->n_chunks++] = (lab_chunk){ .text = i, .first = c * p->chunk };
-            t->chunks++;
-        }
+        const int64_t all = t->tokens / p->chunk;
+        t->chunks = (before + all) * wanted / n - before * wanted / n;
+        if (t->chunks == 0) t->chunks = 1;
+        for (int64_t c = 0; c < t->chunks; c++)
+            p->chunks[p->n_chunks++] = (lab_chunk){ .text = i, .first = c * all / t->chunks * p->chunk };
+        before += all;
     }
 }
 
@@ -201,8 +202,13 @@ bool lab_plan_chunks(lab_plan *p, err *e)
         if (!lab_text_holds(t, p->chunk, e)) return false;
         n += t->tokens / p->chunk;      // each is below 2^26: no sum of LAB_TEXTS overflows
     }
-    p->chunks = calloc((size_t)n, sizeof *p->chunks);
-    if (!p->chunks) return err_nomem(e, "chunks", (size_t)n * sizeof *p->chunks);
+    // At least one of each text is run, so samples may be exceeded by as many.
+    const int64_t run = p->samples > 0 && p->samples < n ? p->samples + p->n_texts : n;
+    if (run > LAB_CELLS / (p->n_candidates > 0 ? p->n_candidates : 1))
+        return err_set(e, ERR_INPUT, "found %lld chunks of texts for %d candidates, expected at most %d of both together",
+                       (long long)run, p->n_candidates, LAB_CELLS);
+    p->chunks = calloc((size_t)run, sizeof *p->chunks);
+    if (!p->chunks) return err_nomem(e, "chunks", (size_t)run * sizeof *p->chunks);
     spread_chunks(p, n);
     return true;
 }

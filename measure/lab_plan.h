@@ -9,7 +9,8 @@
 #include "../formats/sha256.h"
 #include "../runtime/model.h"
 
-enum { LAB_ARTIFACTS = 64, LAB_CANDIDATES = 4096, LAB_TEXTS = 256, LAB_CHUNK = 512 };      // the last: where none is asked for
+enum { LAB_ARTIFACTS = 64, LAB_CANDIDATES = 4096, LAB_TEXTS = 256, LAB_CELLS = 1 << 22 };    // cells: chunks x candidates
+enum { LAB_CHUNK = 512 };       // tokens of a chunk, where none is asked for
 
 typedef struct {
     char *category, *name;              // name: of the file, without its folder
@@ -46,7 +47,7 @@ typedef struct {
     lab_chunk     *chunks;
     int64_t        n_chunks;
     int64_t        chunk, skip;         // tokens of a chunk; of them not compared at its beginning
-    int64_t        samples;             // chunks that are run, evenly spread over the texts; 0: all
+    int64_t        samples;             // about how many chunks are run, evenly spread, at least one of each text; 0: all
     int64_t        context;             // positions that bytes are counted for
     int64_t        budget;              // bytes that candidate 0 was chosen for (lab_budget.h); 0: none was
     char           base_kv[16], arith[8];

@@ -75,7 +75,7 @@ int lab_axis_ticks(const lab_axis *a, int most, double ticks[LAB_TICKS])
     }
     for (int step = 2; ticks_of(a, coarse, 1, 1, ticks) > most && step < 700; step++) {
         const int n = ticks_of(a, coarse, 1, step, ticks);
-        if (n <= most) return n;
+        if (n >= 2 && n <= most) return n;
     }
     ticks[0] = pow(10, a->lo);
     ticks[1] = pow(10, a->hi);

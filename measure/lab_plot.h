@@ -11,7 +11,8 @@
 
 // ---- axes -----------------------------------------------------------------------------------------------------------
 
-// A logarithmic axis over whole decades, or over what is there; 0, which has no logarithm, has a place of its own below.
+// A logarithmic axis over whole decades, or over what is there; 0, which has no logarithm, has a place of its own
+// below.
 typedef struct {
     double lo, hi;              // log10 of both ends
     bool   zero, any;           // values that are 0 are among those taken; values above 0 are
@@ -24,7 +25,8 @@ void lab_axis_widen(lab_axis *a, double decades);   // to so many, around the mi
 double lab_axis_at(const lab_axis *a, double v);    // 0 to 1; 0 and below: 0
 
 enum { LAB_TICKS = 16 };
-// At most `most` (>= 2) values for labels, ascending, without 0: decades, or 1, 2 and 5 of them, or the ends. Returns how many.
+// At most `most` (>= 2) values for labels, ascending, without 0: decades, or 1, 2 and 5 of them, or the ends. Returns
+// how many.
 int lab_axis_ticks(const lab_axis *a, int most, double ticks[LAB_TICKS]);
 
 // ---- marks ----------------------------------------------------------------------------------------------------------
@@ -43,7 +45,8 @@ typedef struct {
     int    name;                // out: 1: there is room for the name right of the label, -1: left of it, 0: for none
 } lab_label;
 
-enum { LAB_LABEL_HEIGHT = 13, LAB_LABELS = 400, LAB_WIDE = 640 };   // more labels than that lie right of their points; a wide plot
+// Of more than LAB_LABELS labels, each lies right of its point; from LAB_WIDE on a plot shows names.
+enum { LAB_LABEL_HEIGHT = 13, LAB_LABELS = 400, LAB_WIDE = 640 };
 
 // A line of the plot, across or down, that labels had better not lie on: x in shares, y in pixels.
 typedef struct { double x1, y1, x2, y2; } lab_edge;

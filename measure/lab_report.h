@@ -1,15 +1,17 @@
 // lab_report: what a laboratory run found, as JSON, Markdown and HTML.
 //
 // The same result gives the same bytes everywhere: no time stamp, no path, no machine. Text from files passes
-// formats/text.h. Figures in JSON have 6 significant digits: neighbours differ by at most a hundred-thousandth, which is
-// far inside every interval, and the last bits of a sum are of no use to a reader. Shares and bytes for each position
-// have 9, because what matters of a share is how far it is from 1. What is not finite is null, and so is an interval
-// that is not there.
+// formats/text.h. Figures in JSON have 6 significant digits: neighbours differ by at most a hundred-thousandth, which
+// is far inside every interval, and the last bits of a sum are of no use to a reader. Shares and bytes for each
+// position have 9, because what matters of a share is how far it is from 1. What is not finite is null, and so is an
+// interval that is not there.
 //
 // JSON: {"hallmark_lab":1,
 //   "base":{name,type,kv,arith,digest,bytes_per_position,context_bytes},"artifacts":[{name,type,digest}],
 //   "texts":[{category,name,tokens,chunks,sha256}],"chunk","skip","context","state_bytes",
-//   "candidates":[{artifact,kv,llama (string or null),bytes_per_position,context_bytes, FIGURES,
+//   "budget" (bytes) and "chosen" where the first candidate was made to order (lab_budget.h),
+//   "candidates":[{artifact,kv,llama (string or null),"layer" and "side" where it is of one layer alone,
+//     bytes_per_position,context_bytes, FIGURES,
 //     "categories":[{category, FIGURES}],"positions":[{from,to (not included), FIGURES}],
 //     "worst":[{category,chunk,position,kl,base_best,best,before,next,after}]}],
 //   "compounds":[{artifact,kv,kl_weights,kl_cache,kl_both,share,share_low,share_high}],
@@ -19,7 +21,7 @@
 //
 // HTML is one file without a script: inline CSS and SVG, for narrow and wide screens, dark and light, paper, and screen
 // readers; each plot has a title, a description and a table.
-// Proved by tests/lab_report_test.c and tests/shown_lab_test.c.
+// Proved by tests/lab_report_test.c and tests/shown_report_test.c.
 #ifndef HALLMARK_MEASURE_LAB_REPORT_H
 #define HALLMARK_MEASURE_LAB_REPORT_H
 

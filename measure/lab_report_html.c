@@ -9,12 +9,13 @@
 
 void lab_begin_head(lab_page *g, const char *caption, const char *const *names)
 {
-    text_printf(&g->t, "<div class=\"wide\" role=\"region\" aria-label=\"%s\" tabindex=\"0\"><table><caption>%s</caption>"
-                       "<thead><tr>", caption, caption);
+    text_printf(&g->t, "<div class=\"wide\" role=\"region\" aria-label=\"%s\" tabindex=\"0\"><table>"
+                       "<caption>%s</caption><thead><tr>", caption, caption);
     for (int i = 0; names[i]; i++) {
         const bool words = names[i][0] == '<', file = names[i][0] == '?';
         if (file && !g->several) continue;
-        text_printf(&g->t, "<th scope=\"col\"%s>%s</th>", words || file ? " class=\"l\"" : "", names[i] + (words || file));
+        const bool left = words || file;
+        text_printf(&g->t, "<th scope=\"col\"%s>%s</th>", left ? " class=\"l\"" : "", names[i] + left);
     }
 }
 
@@ -132,8 +133,9 @@ static void put_candidates(lab_page *g)
         "<llama.cpp", NULL };
     text_words(&g->t, "<h2>What each costs</h2>\n");
     if (g->n_drawn > 0) {
-        text_words(&g->t, "<p>Each point is a cache, its number that of the table below. Filled points are on the front "
-                          "of their file, which the line shows: no other cache is as small and loses as little.</p>\n");
+        text_words(&g->t, "<p>Each point is a cache, its number that of the table below. Filled points are on the "
+                          "front of their file, which the line shows: no other cache is as small and loses as "
+                          "little.</p>\n");
         lab_put_bytes_plot(g);
     }
     lab_begin_table(g, "All candidates, from the smallest cache to the largest", names);
@@ -156,8 +158,8 @@ static void put_part(text_buf *t, const lab_figures *f)
 
 static void put_categories(lab_page *g)
 {
-    static const char *const names[] = { "no.", "<cache", "?file", "<category", "positions", "mean KL", "95 %", "median",
-                                         "p99", "largest", "top-1", "95 %", "top-5", NULL };
+    static const char *const names[] = { "no.", "<cache", "?file", "<category", "positions", "mean KL", "95 %",
+                                         "median", "p99", "largest", "top-1", "95 %", "top-5", NULL };
     text_words(&g->t, "<h2>By category</h2>\n");
     if (g->n_drawn > 0) lab_put_category_plots(g);
     begin_details(&g->t, "The categories as a table");
@@ -279,7 +281,7 @@ static void choose_drawn(lab_page *g)
 {
     for (int i = 0; i < g->p->n_candidates; i++) {
         g->several |= lab_page_candidate(g, i)->artifact != lab_page_candidate(g, 0)->artifact;
-        if (lab_layer_alone(lab_page_candidate(g, i)->kv) < 0) g->drawn[g->n_drawn++] = i;
+        if (lab_page_candidate(g, i)->layer < 0) g->drawn[g->n_drawn++] = i;
     }
 }
 

@@ -208,6 +208,10 @@ static void put_candidates(text_buf *t, const lab_result *r)
         put_file(t, "artifact", p, p->candidates[i].artifact, true);
         put_text(t, "kv", p->candidates[i].kv, false);
         put_text(t, "llama", p->candidates[i].llama, false);
+        if (p->candidates[i].layer >= 0) {
+            put_int(t, "layer", p->candidates[i].layer);
+            put_text(t, "side", p->candidates[i].values ? "values" : "keys", false);
+        }
         put_bytes(t, p, p->candidates[i].context_bytes);
         put_figures(t, &r->measured[i].all);
         put_categories(t, &r->measured[i]);
@@ -262,6 +266,11 @@ char *lab_report_json(const lab_result *r)
     put_texts(&t, p);
     text_printf(&t, "  \"chunk\": %lld,\n  \"skip\": %lld,\n  \"context\": %lld,\n  \"state_bytes\": %lld,\n",
                 (long long)p->chunk, (long long)p->skip, (long long)p->context, (long long)p->state_bytes);
+    if (p->budget > 0) {
+        text_printf(&t, "  \"budget\": %lld", (long long)p->budget);
+        put_text(&t, "chosen", p->candidates[0].kv, false);
+        text_words(&t, ",\n");
+    }
     put_candidates(&t, r);
     put_compounds(&t, r);
     put_recommendation(&t, r);

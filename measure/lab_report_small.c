@@ -1,5 +1,5 @@
-// The small plots of the laboratory's HTML report: one for each category, one for each candidate along the position. Their
-// tables stand behind them, in lab_report_html.c.
+// The small plots of the laboratory's HTML report: one for each category, one for each candidate along the position.
+// Their tables stand behind them, in lab_report_html.c.
 #include "lab_html.h"
 #include <math.h>
 #include <stdlib.h>
@@ -43,7 +43,8 @@ static void put_category_axis(lab_page *g, const lab_axis *a, double bottom)
 
 static void put_category_row(lab_page *g, const lab_axis *a, int place, const lab_figures *f, double y)
 {
-    text_printf(&g->t, "<text class=\"no end\" x=\"18\" y=\"%.1f\">%d</text><text x=\"24\" y=\"%.1f\">", y + 4, place + 1, y + 4);
+    text_printf(&g->t, "<text class=\"no end\" x=\"18\" y=\"%.1f\">%d</text>", y + 4, place + 1);
+    text_printf(&g->t, "<text x=\"24\" y=\"%.1f\">", y + 4);
     lab_put_short(&g->t, lab_page_candidate(g, place)->kv, 18);
     text_words(&g->t, "</text>");
     if (!isfinite(f->kl_mean.v)) return;
@@ -109,17 +110,20 @@ enum { BAND_TOP = 8, BAND_BOTTOM = 92 };
 
 static double band_x(const lab_measured *m, int band) { return (band + 0.5) / m->n_bands; }
 
+static double band_y(const lab_axis *a, double v) { return lab_up(a, v, BAND_TOP, BAND_BOTTOM); }
+
 static void put_band(lab_page *g, const lab_axis *a, int place, int band)
 {
     const lab_measured *m  = lab_page_measured(g, place);
     const lab_figure   *kl = &m->bands[band].f.kl_mean;
-    const double x = band_x(m, band), y = lab_up(a, kl->v, BAND_TOP, BAND_BOTTOM);
+    const double x = band_x(m, band), y = band_y(a, kl->v);
     if (!isfinite(kl->v)) return;
-    if (kl->high > 0) lab_put_line(&g->t, "range", x, lab_up(a, kl->low, BAND_TOP, BAND_BOTTOM), x, lab_up(a, kl->high, BAND_TOP, BAND_BOTTOM));
+    if (kl->high > 0) lab_put_line(&g->t, "range", x, band_y(a, kl->low), x, band_y(a, kl->high));
     if (band > 0)
-        lab_put_line(&g->t, "path", band_x(m, band - 1), lab_up(a, m->bands[band - 1].f.kl_mean.v, BAND_TOP, BAND_BOTTOM), x, y);
+        lab_put_line(&g->t, "path", band_x(m, band - 1), band_y(a, m->bands[band - 1].f.kl_mean.v), x, y);
     lab_begin_at(&g->t, x, y);
-    text_printf(&g->t, "<path class=\"m on\" d=\"M-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z\"><title>positions %lld to %lld: KL ",
+    text_printf(&g->t, "<path class=\"m on\" d=\"M-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z\">"
+                       "<title>positions %lld to %lld: KL ",
                 (long long)m->bands[band].from, (long long)m->bands[band].to - 1);
     lab_put_kl(&g->t, kl->v);
     text_words(&g->t, "</title></path></svg>");
@@ -195,9 +199,9 @@ void lab_put_position_plots(lab_page *g)
         text_words(&g->t, "<p>Every KL is 0 in every band.</p>\n");
         return;
     }
-    text_printf(&g->t, "<p class=\"axis\">mean KL in nats against the position in the chunk, in bands; lines up and down: "
-                       "95 %%. Each axis is logarithmic and spans a factor of %.2g: slopes can be compared, heights are "
-                       "on the axes.</p>\n<div class=\"many small\">\n", pow(10, 1.1 * decades));
+    text_printf(&g->t, "<p class=\"axis\">mean KL in nats against the position in the chunk, in bands; lines up and "
+                       "down: 95 %%. Each axis is logarithmic and spans a factor of %.2g: slopes can be compared, "
+                       "heights are on the axes.</p>\n<div class=\"many small\">\n", pow(10, 1.1 * decades));
     for (int i = 0; i < g->n_drawn; i++) {
         lab_axis a = axis_of_bands(lab_page_measured(g, g->drawn[i]));
         lab_axis_widen(&a, 1.1 * decades);

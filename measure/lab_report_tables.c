@@ -21,7 +21,8 @@ static bool is_first(const lab_page *g, int at, bool by_file)
 // The compound of the file of one and the cache of another; NULL: not measured.
 static const lab_compound *compound_of(const lab_page *g, int file, int cache)
 {
-    const lab_candidate *c = g->p->candidates, *f = &c[g->r->compounds[file].both], *k = &c[g->r->compounds[cache].both];
+    const lab_candidate *c = g->p->candidates;
+    const lab_candidate *f = &c[g->r->compounds[file].both], *k = &c[g->r->compounds[cache].both];
     for (int i = 0; i < g->r->n_compounds; i++) {
         const lab_candidate *both = &c[g->r->compounds[i].both];
         if (both->artifact == f->artifact && strcmp(both->kv, k->kv) == 0) return &g->r->compounds[i];
@@ -74,9 +75,10 @@ static void put_compound_head(lab_page *g)
 void lab_put_compounds(lab_page *g)
 {
     if (g->r->n_compounds == 0) return;
-    text_words(&g->t, "<h2>Weights and cache together</h2>\n<p>The share is KL of both, divided by the sum of the KL of the "
-                      "weights alone and that of the cache alone: 1 where the two losses add up, above 1 where they "
-                      "compound, below 1 where they overlap. The words are said where the interval allows them.</p>\n");
+    text_words(&g->t, "<h2>Weights and cache together</h2>\n<p>The share is KL of both, divided by the sum of the KL "
+                      "of the weights alone and that of the cache alone: 1 where the two losses add up, above 1 where "
+                      "they compound, below 1 where they overlap. The words are said where the interval allows "
+                      "them.</p>\n");
     put_compound_head(g);
     text_words(&g->t, "<tr>");
     lab_put_name_header(g, 0, ", cache alone");
@@ -96,7 +98,8 @@ static void put_layer_row(lab_page *g, int place)
     const lab_candidate *c  = lab_page_candidate(g, place);
     const char          *kv = strchr(c->kv, ':') + 1;
     const lab_figures   *f  = &lab_page_measured(g, place)->all;
-    text_printf(&g->t, "<tr><th scope=\"row\">%lld</th><td class=\"l\"><code>", (long long)lab_layer_alone(c->kv));
+    text_printf(&g->t, "<tr><th scope=\"row\">%d, %s</th><td class=\"l\"><code>", c->layer,
+                c->values ? "values" : "keys");
     text_put(&g->t, TEXT_XML, kv, strcspn(kv, ";"));
     text_words(&g->t, "</code></td>");
     lab_put_file_cell(g, c);
@@ -112,7 +115,7 @@ static int by_loss(const lab_page *g, int *layers)
 {
     int n = 0;
     for (int i = 0; i < g->p->n_candidates; i++) {
-        if (lab_layer_alone(lab_page_candidate(g, i)->kv) < 0) continue;
+        if (lab_page_candidate(g, i)->layer < 0) continue;
         int at = n++;
         const double kl = lab_page_measured(g, i)->all.kl_mean.v;
         for (; at > 0 && lab_page_measured(g, layers[at - 1])->all.kl_mean.v < kl; at--) layers[at] = layers[at - 1];
@@ -152,7 +155,8 @@ static void put_piece(text_buf *t, const char *s)
 
 static void put_place(text_buf *t, const lab_worst *w)
 {
-    text_printf(t, "<li><p class=\"at\">chunk %lld, position %lld: KL ", (long long)w->chunk, (long long)w->place->position);
+    text_printf(t, "<li><p class=\"at\">chunk %lld, position %lld: KL ", (long long)w->chunk,
+                (long long)w->place->position);
     lab_put_kl(t, w->kl);
     text_words(t, "; best of the base: ");
     put_piece(t, w->place->base_best);

@@ -233,6 +233,16 @@ static bool take_cell(cell_reader *r, const lab_plan *p, int64_t chunk, int cand
     return r->at == r->end || broken(r, "something follows its end");
 }
 
+bool lab_cell_read(const uint8_t *data, int64_t n, const char *path, const lab_plan *p, int64_t chunk, int candidate,
+                   lab_cell *c, err *e)
+{
+    cell_reader r = { .at = data, .end = data + n, .path = path, .e = e };
+    *c = (lab_cell){ 0 };
+    if (take_cell(&r, p, chunk, candidate, c)) return true;
+    lab_cell_free(c);
+    return false;
+}
+
 bool lab_state_read(const char *dir, const lab_plan *p, int64_t chunk, int candidate, lab_cell *c, bool *found, err *e)
 {
     char    *path = cell_path(dir, chunk, candidate);
@@ -241,11 +251,7 @@ bool lab_state_read(const char *dir, const lab_plan *p, int64_t chunk, int candi
     if (!path) return err_nomem(e, dir, 0);
     *found = file_exists(path);
     bool ok = !*found || file_map_open(&m, path, e);
-    if (ok && *found) {
-        cell_reader r = { .at = m.data, .end = m.data + m.size, .path = path, .e = e };
-        ok = take_cell(&r, p, chunk, candidate, c);
-    }
-    if (!ok) lab_cell_free(c);
+    if (ok && *found) ok = lab_cell_read(m.data, m.size, path, p, chunk, candidate, c, e);
     file_map_close(&m);
     free(path);
     return ok;

@@ -15,6 +15,9 @@ bool lab_state_plan(const char *dir, lab_plan *p, err *e);
 
 // *found false: there is no such file. ERR_INPUT names what is wrong with one that is there.
 bool lab_state_read(const char *dir, const lab_plan *p, int64_t chunk, int candidate, lab_cell *c, bool *found, err *e);
+// The same of a file's n bytes, `path` for messages.
+bool lab_cell_read(const uint8_t *data, int64_t n, const char *path, const lab_plan *p, int64_t chunk, int candidate,
+                   lab_cell *c, err *e);
 bool lab_state_write(const char *dir, const lab_plan *p, int64_t chunk, int candidate, const lab_cell *c, err *e);
 
 #endif

@@ -15,8 +15,8 @@ void lab_put_short(text_buf *t, const char *s, int most)
 void lab_begin_plot(lab_page *g, double height)
 {
     const int id = ++g->n_plots;
-    text_printf(&g->t, "<svg role=\"img\" width=\"100%%\" height=\"%.0f\" aria-labelledby=\"t%d d%d\"><title id=\"t%d\">",
-                height, id, id, id);
+    text_printf(&g->t, "<svg role=\"img\" width=\"100%%\" height=\"%.0f\" aria-labelledby=\"t%d\" "
+                       "aria-describedby=\"d%d\"><title id=\"t%d\">", height, id, id, id);
 }
 
 void lab_begin_description(lab_page *g) { text_printf(&g->t, "</title><desc id=\"d%d\">", g->n_plots); }

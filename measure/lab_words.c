@@ -74,15 +74,6 @@ bool lab_has_places(const lab_measured *m)
     return false;
 }
 
-int64_t lab_layer_alone(const char *kv)
-{
-    static const char LAYERS[] = "layers ";
-    if (strncmp(kv, LAYERS, sizeof LAYERS - 1) != 0) return -1;
-    const char *digits = kv + sizeof LAYERS - 1;
-    const size_t n = strspn(digits, "0123456789");
-    return n > 0 && n < 10 && digits[n] == ':' ? strtoll(digits, NULL, 10) : -1;
-}
-
 double lab_each_bytes(const lab_plan *p, int64_t context_bytes)
 {
     return p->context > 0 ? (double)context_bytes / (double)p->context : 0;
@@ -222,35 +213,44 @@ void lab_put_measured(text_buf *t, text_sink sink, const lab_result *r)
     text_words(t, ".");
 }
 
-// Of the base's caches, that whose worst category is the best.
+// Of the caches of the base that are smaller than its own, that whose worst category is the best; -1: there is none.
 static int nearest(const lab_result *r)
 {
     int    best = -1;
     double most = -1;
     for (int i = 0; i < r->plan->n_candidates; i++) {
         const lab_category *worst = lab_worst_category(&r->measured[i]);
-        if (r->plan->candidates[i].artifact != 0 || !worst || !(worst->f.top1.v > most)) continue;
+        const lab_candidate *c = &r->plan->candidates[i];
+        if (c->artifact != 0 || c->context_bytes >= r->plan->base_context_bytes) continue;
+        if (!worst || !(worst->f.top1.v > most)) continue;
         most = worst->f.top1.v;
         best = i;
     }
     return best;
 }
 
+static void put_with_worst(text_buf *t, text_sink sink, const lab_result *r, int c)
+{
+    const lab_category *worst = lab_worst_category(&r->measured[c]);
+    lab_put_cache(t, sink, r->plan->candidates[c].kv);
+    if (!worst) return;
+    text_words(t, " (");
+    lab_put_share(t, worst->f.top1.v);
+    text_words(t, " in ");
+    text_puts(t, sink, worst->category);
+    text_words(t, ")");
+}
+
 static void put_none(text_buf *t, text_sink sink, const lab_result *r)
 {
     const int c = nearest(r);
     if (c < 0) {
-        text_words(t, "No other cache of the base was measured, so that none is recommended");
+        text_words(t, "No cache of the base was measured that is smaller than its own, so that none is recommended");
         return;
     }
-    const lab_category *worst = lab_worst_category(&r->measured[c]);
-    text_printf(t, "No cache measured has a top-1 agreement of at least %.0f %% in every category; the nearest is ",
-                100 * LAB_ENOUGH);
-    lab_put_cache(t, sink, r->plan->candidates[c].kv);
-    text_words(t, " with ");
-    lab_put_share(t, worst->f.top1.v);
-    text_words(t, " in ");
-    text_puts(t, sink, worst->category);
+    text_printf(t, "No cache measured that is smaller than the base's own has a top-1 agreement of at least %.0f %% in "
+                   "every category; the nearest is ", 100 * LAB_ENOUGH);
+    put_with_worst(t, sink, r, c);
 }
 
 static void put_best(text_buf *t, text_sink sink, const lab_result *r)
@@ -269,8 +269,11 @@ static void put_best(text_buf *t, text_sink sink, const lab_result *r)
 static void put_avoid(text_buf *t, text_sink sink, const lab_result *r)
 {
     text_words(t, "; avoid ");
+    if (r->instead < 0) {
+        put_with_worst(t, sink, r, r->avoid);
+        return;
+    }
     lab_put_cache(t, sink, r->plan->candidates[r->avoid].kv);
-    if (r->instead < 0) return;
     text_words(t, ": ");
     lab_put_cache(t, sink, r->plan->candidates[r->instead].kv);
     text_words(t, " is no larger and loses less (mean KL ");
@@ -289,10 +292,10 @@ const char *lab_compound_verdict(const lab_compound *x)
 void lab_put_method(text_buf *t, const lab_result *r)
 {
     const lab_plan *p = r->plan;
-    text_words(t, "All of them ran the same tokens, each chunk from an empty cache. At every compared position the whole "
-                  "distribution of the next token was taken: KL is KL(base to candidate) in nats, top-1 and top-5 how "
-                  "often the base's best tokens are the candidate's, change that of the next token's probability, NLL "
-                  "the mean negative log-likelihood of the text. A chunk has ");
+    text_words(t, "All of them ran the same tokens, each chunk from an empty cache. At every compared position the "
+                  "whole distribution of the next token was taken: KL is KL(base to candidate) in nats, top-1 and "
+                  "top-5 how often the base's best tokens are the candidate's, change that of the next token's "
+                  "probability, NLL the mean negative log-likelihood of the text. A chunk has ");
     put_number_of(t, p->chunk, "token", "tokens");
     if (p->skip > 0) {
         text_words(t, ", of which the first ");
@@ -315,6 +318,7 @@ void lab_put_advice(text_buf *t, text_sink sink, const lab_result *r)
 {
     if (r->best >= 0) put_best(t, sink, r);
     else              put_none(t, sink, r);
-    if (r->avoid >= 0) put_avoid(t, sink, r);
+    const bool is_nearest = r->best < 0 && r->instead < 0 && r->avoid == nearest(r);     // named already
+    if (r->avoid >= 0 && !is_nearest) put_avoid(t, sink, r);
     text_words(t, ".");
 }

@@ -20,8 +20,8 @@ extern const lab_figure_kind LAB_FIGURES[LAB_N_FIGURES];
 const lab_figure *lab_figure_at(const lab_figures *f, int kind);
 
 // Candidates from the smallest cache to the largest; of equal ones the smaller loss first, then the plan's order. A
-// candidate's place in it, from 1 on, is its number in Markdown and HTML. [n_candidates], freed by the caller; NULL when
-// out of memory.
+// candidate's place in it, from 1 on, is its number in Markdown and HTML. [n_candidates], freed by the caller; NULL
+// when out of memory.
 int *lab_by_bytes(const lab_result *r);
 
 // [n_candidates]: no other candidate of the same file is at once no larger, loses no more, and differs in one of both.
@@ -31,9 +31,6 @@ bool *lab_front(const lab_result *r);
 const lab_category *lab_worst_category(const lab_measured *m);
 
 bool lab_has_places(const lab_measured *m);     // worst ones of any category
-
-// "layers N:SPEC;..." is a cache that differs from another in one layer: its number; -1 for any other text.
-int64_t lab_layer_alone(const char *kv);
 
 double lab_each_bytes(const lab_plan *p, int64_t context_bytes);    // bytes for each position of the plan's context
 
@@ -48,7 +45,7 @@ void lab_put_share(text_buf *t, double v);
 void lab_put_percent(text_buf *t, double v);                    // the number of lab_put_share alone
 void lab_put_digits(text_buf *t, double v, int digits);         // as %.*g of what is finite; "1e-5"
 void lab_put_figure(text_buf *t, double v, bool share);
-void lab_put_interval(text_buf *t, const lab_figure *f, bool share);        // "0.0119 to 0.0127"; "-" where there is none
+void lab_put_interval(text_buf *t, const lab_figure *f, bool share);    // "0.0119 to 0.0127"; "-" where there is none
 void lab_put_count(text_buf *t, int64_t v);
 void lab_put_bytes(text_buf *t, double v);
 

@@ -197,19 +197,49 @@ void plan_close(model_plan *p)
 
 // ---- weights -------------------------------------------------------------------------------------------------------
 
-bool plan_weights(const model_plan *p, file_type ft, int64_t *bytes, err *e)
+static bool choose(const model_plan *p, file_type ft, err *e)
 {
     err why = { 0 };
+    if (p->quantized || policy_choose(ft, &p->policy, p->tensors, p->n, p->types, &why)) return true;
+    return err_set(e, why.kind, "%s: %s", p->path, why.msg);
+}
+
+static dtype chosen(const model_plan *p, int64_t i) { return p->quantized ? p->tensors[i].type : p->types[i]; }
+
+bool plan_weights(const model_plan *p, file_type ft, int64_t *bytes, err *e)
+{
     *bytes = 0;
-    if (!p->quantized && !policy_choose(ft, &p->policy, p->tensors, p->n, p->types, &why))
-        return err_set(e, why.kind, "%s: %s", p->path, why.msg);
+    if (!choose(p, ft, e)) return false;
     for (int64_t i = 0; i < p->n; i++) {
         const policy_tensor *t = &p->tensors[i];
         int64_t n, end;
-        const bool fits = dtype_bytes(p->quantized ? t->type : p->types[i], t->n_dims, t->shape, &n) &&
+        const bool fits = dtype_bytes(chosen(p, i), t->n_dims, t->shape, &n) &&
                           add_i64(*bytes, n, &end) && add_i64(end, 31, &end);
         if (!fits) return err_set(e, ERR_INPUT, "%s: tensor '%s': its size does not fit 63 bits", p->path, t->name);
         *bytes = end / 32 * 32;
+    }
+    return true;
+}
+
+// ---- another reader -------------------------------------------------------------------------------------------------
+
+// Transformers 5.24, integrations/gguf/dequant.py: it has an own table of types for these architectures, and reads all
+// others by gguf-py, which knows every type of file_type_table.
+bool plan_judges_reader(const model_plan *p)
+{
+    return strcmp(p->arch, "qwen35") == 0 || strcmp(p->arch, "qwen35moe") == 0;
+}
+
+bool plan_refused(const model_plan *p, file_type ft, plan_refusals *r, err *e)
+{
+    static const dtype lacking[PLAN_REFUSED] = { DT_Q5_0, DT_Q5_1 };
+    *r = (plan_refusals){ 0 };
+    if (!plan_judges_reader(p)) return true;
+    if (!choose(p, ft, e)) return false;
+    for (int k = 0; k < PLAN_REFUSED; k++) {
+        int64_t i = 0;
+        while (i < p->n && chosen(p, i) != lacking[k]) i++;
+        if (i < p->n) r->types[r->n++] = lacking[k];
     }
     return true;
 }

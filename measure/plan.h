@@ -33,6 +33,15 @@ void plan_close(model_plan *p);
 // Bytes of all tensors, each from a multiple of 32 on, as file type ft has them; of one that is quantized, as they are.
 bool plan_weights(const model_plan *p, file_type ft, int64_t *bytes, err *e);
 
+enum { PLAN_REFUSED = 2 };
+typedef struct { dtype types[PLAN_REFUSED]; int n; } plan_refusals;
+
+// Is anything known of what Transformers' own reader of GGUF files makes of this architecture's? It refuses a whole
+// file for a type of block that it lacks: found by giving it files of every type (5.24.0; tests/peers/README.md).
+bool plan_judges_reader(const model_plan *p);
+// The types of blocks, in a file of type ft, for which it does; none where nothing is known.
+bool plan_refused(const model_plan *p, file_type ft, plan_refusals *r, err *e);
+
 enum { PLAN_BATCH = 128 };      // tokens that a layer with a window keeps beyond it, less one: a batch of `run`
 
 // ERR_USAGE: no rule of the specification fits a layer, or its blocks do not divide a head.

@@ -62,6 +62,21 @@ int program_layer_experts(program *p, int layer, const char *name, int experts, 
     return w;
 }
 
+int program_row_weight(program *p, int layer, const tensor_row *r, const model_sizes *m)
+{
+    int64_t    shape[LIMIT_DIMS];
+    const int  n_dims = tensor_row_shape(r, m, 0, shape);
+    const bool experts = r->role == ROLE_EXPERTS, vector = n_dims == 1 || r->shape[0] == SIZE_ONE;
+    const int64_t rows = n_dims == 3 ? shape[0] * shape[1] : n_dims == 2 ? shape[0] : 1;
+    const int  w = program_layer_vector(p, layer, r->name, shape[n_dims - 1]);
+    if (w < 0) return w;
+    p->weights[w].vector = vector;
+    p->weights[w].rows = rows;
+    p->weights[w].experts = experts ? (int)m->n_expert : 0;
+    p->weights[w].used = experts ? (int)m->n_expert_used : 0;
+    return w;
+}
+
 void program_unread(program *p, int w)
 {
     if (w >= 0) p->weights[w].optional = p->weights[w].unread = true;

@@ -4,6 +4,7 @@
 #ifndef HALLMARK_RUNTIME_PROGRAM_H
 #define HALLMARK_RUNTIME_PROGRAM_H
 
+#include "../arch/tensors.h"
 #include "model.h"
 #include "op.h"
 
@@ -92,6 +93,8 @@ int  program_layer_bias(program *p, int layer, const char *name, int64_t n);    
 int  program_layer_vector(program *p, int layer, const char *name, int64_t n);
 // Matrices [rows][cols] of `experts`, of which a token goes to `used`.
 int  program_layer_experts(program *p, int layer, const char *name, int experts, int used, int64_t rows, int64_t cols);
+// As the architecture's table has it, of sizes of one block (m->block[0]).
+int  program_row_weight(program *p, int layer, const tensor_row *r, const model_sizes *m);
 int  program_add_cache(program *p, int layer);
 int  program_add_state(program *p, int layer, int64_t conv_floats, int64_t s_floats);
 // The file may hold w and no operation reads it.

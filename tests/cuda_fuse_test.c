@@ -1,9 +1,9 @@
 // Proves runtime/cuda/run.c on whole models: a program wholly expanded, and the same with coarse operations in one kernel each, leave the CPU's
 // hidden states, logits and tokens, bit for bit: prompt, single steps, recorded steps; and fusing takes the launches it is said to take.
-// Models: Gemma 4 with per-layer embeddings and shared K and V, the same with K as V (attention_k_eq_v) and several K/V heads, Gemma 3.
+// Models: Gemma 4 with per-layer embeddings and shared K and V, the same with K as V (attention_k_eq_v) and several K/V heads, Gemma 3. Caches: rows
+// of a type; and rotated, in KIVI's codes, with sinks and recent positions.
 #include "convert/convert.h"
 #include "cuda_launches.h"
-#include "kv_case.h"
 #include "mini_checkpoint.h"
 #include "runtime/argmax.h"
 #include "runtime/net.h"
@@ -69,15 +69,15 @@ static void one_step(net *program_net, int32_t id, int64_t pos, float *logits)
     must(net_logits(program_net, 0, 1, logits, &e));
 }
 
-static outcome run(const model *m, backend *b, dtype kv)
+static outcome run(const model *m, backend *b, const char *kv)
 {
     const hparams *h = model_hparams(m);
     const int64_t n_hidden = (int64_t)(h->n_layer + 1) * h->n_embd, v = h->n_vocab;
     outcome r = { .hidden = calloc((size_t)(3 * n_hidden), sizeof(float)), .logits = calloc((size_t)((N_PROMPT + N_SINGLE + 1) * v), sizeof(float)) };
     int32_t ids[N_PROMPT];
     for (int i = 0; i < N_PROMPT; i++) ids[i] = i == 0 ? 2 : (int32_t)((uint32_t)(i * i + 7) * 2654435761u % (uint32_t)v);
-    const kv_spec spec = kv_spec_of(kv_case_type(kv));
-    must(b != NULL);
+    kv_spec spec;
+    must(b != NULL && kv_spec_parse(&spec, kv, &e));
     net *program_net = net_open(b, model_gguf(m), h, &spec, N_CTX, N_BATCH, &e);
     must(program_net != NULL);
     launches_since();
@@ -126,28 +126,47 @@ static void same(const outcome *want, const outcome *got, const hparams *h, cons
     for (int i = 0; i < N_SINGLE + N_RECORDED; i++) ck_assert_msg(want->ids[i] == got->ids[i], "%s: token %d: %d, expected %d", what, i, got->ids[i], want->ids[i]);
 }
 
+// Heads of a cache with whole positions are stored by a launch of their own; KIVI's groups by another, which comes where one ends and in every
+// recorded step.
+typedef struct {
+    which       model;
+    const char *type;
+    arith       a;
+    const char *kv;
+    unsigned    order;
+    bool        uncounted;          // a rotated cache: heads are single operations
+    int         stores, groups;     // launches more than that
+} fuse_run;
+
 #ifndef ON_GPU
 // runtime/cuda/README.md says 12 launches a layer: attn_norm is part of the launch before it; q, k and v; heads; attention's two; its output product;
 // norms and sum; gate, up and geglu; down; norms and sum; the per-layer gate; its projection; norms, sum and scale. Gemma 3 lacks the last three.
 // Ten outside the layers: two rows of embeddings, five operations on the per-layer inputs, norm, product and cap of the logits; Gemma 3 has three.
 // A file of mixed types has more: products of another type are another launch.
-static void check_launches(const outcome *one_by_one, const outcome *fused, const hparams *h, which w)
+static void check_launches(const outcome *one_by_one, const outcome *fused, const hparams *h, const fuse_run *r)
 {
-    const int64_t step = w == GEMMA3 ? 9 * h->n_layer + 3 : 12 * h->n_layer + 10;
-    if (w == COMMITTED) ck_assert_int_ge(fused->step_launches, step);
-    else                ck_assert_int_eq(fused->step_launches, step);
-    ck_assert_int_eq(fused->recorded_launches, fused->step_launches + 2);       // and the greedy choice, of two parts
+    const int64_t step = (r->model == GEMMA3 ? 9 * h->n_layer + 3 : 12 * h->n_layer + 10) + r->stores;
+    ck_assert_int_ge(fused->step_launches, step);
+    if (r->model != COMMITTED && !r->uncounted) ck_assert_int_eq(fused->step_launches, step);
+    ck_assert_int_eq(fused->recorded_launches, fused->step_launches + 2 + r->groups);       // and the greedy choice, of two parts
+    ck_assert_int_eq(one_by_one->recorded_launches, one_by_one->step_launches + 2 + r->groups);
+    if (r->uncounted) return;
     ck_assert_int_gt(one_by_one->step_launches * 5, fused->step_launches * 9);
-    ck_assert_int_eq(one_by_one->recorded_launches, one_by_one->step_launches + 2);
     ck_assert_int_gt(one_by_one->prompt_launches * 5, fused->prompt_launches * 7);
 }
 #endif
 
-static const struct { which model; const char *type; arith a; dtype kv; unsigned order; } runs[] = {
-    { GEMMA4, "bf16", ARITH_BF16, DT_BF16, 0 },         { GEMMA4, "q8_0", ARITH_F32, DT_F32, 5 },       { GEMMA4, "f32", ARITH_F32, DT_Q4_0, 1 },
-    { GEMMA4, "f16", ARITH_BF16, DT_F16, 1 },           { COMMITTED, "q4_k_m", ARITH_F32, DT_Q8_0, 0 }, { GEMMA3, "bf16", ARITH_F32, DT_F16, 1 },
-    { K_IS_V, "bf16", ARITH_BF16, DT_BF16, 0 },         { K_IS_V_2_HEADS, "q8_0", ARITH_F32, DT_F32, 1 }, { K_IS_V_2_HEADS, "f32", ARITH_F32, DT_Q8_0, 7 },
-    { K_IS_V, "q8_0", ARITH_F32, DT_F16, 0 },
+static const fuse_run runs[] = {
+    { GEMMA4, "bf16", ARITH_BF16, "bf16", .order = 0 },         { GEMMA4, "q8_0", ARITH_F32, "f32", .order = 5 },       { GEMMA4, "f32", ARITH_F32, "q4_0", .order = 1 },
+    { GEMMA4, "f16", ARITH_BF16, "f16", .order = 1 },           { COMMITTED, "q4_k_m", ARITH_F32, "q8_0", .order = 0 }, { GEMMA3, "bf16", ARITH_F32, "f16", .order = 1 },
+    { K_IS_V, "bf16", ARITH_BF16, "bf16", .order = 0 },         { K_IS_V_2_HEADS, "q8_0", ARITH_F32, "f32", .order = 1 }, { K_IS_V_2_HEADS, "f32", ARITH_F32, "q8_0", .order = 7 },
+    { K_IS_V, "q8_0", ARITH_F32, "f16", .order = 0 },
+    // Four layers of Gemma 4 have caches, one of them of full attention; all six of Gemma 3.
+    { GEMMA4, "f32", ARITH_F32, "q4_0+sink4+recent5", .order = 1, .stores = 4 },
+    { GEMMA3, "bf16", ARITH_BF16, "kivi2:g16:r16", .order = 7, .stores = 6, .groups = 6 },
+    { GEMMA4, "q8_0", ARITH_F32, "sliding:k=kivi4:g8:r16,v=q4_0;full:k=q8_0:rot,v=q4_0", .order = 5, .uncounted = true, .groups = 3 },
+    { K_IS_V_2_HEADS, "bf16", ARITH_BF16, "sliding:q5_1+sink4+recent16;full:kivi4:g8:r8:rot+sink1", .order = 1, .uncounted = true, .groups = 1 },
+    { GEMMA4, "bf16", ARITH_BF16, "sliding:kivi2:g8:r8+sink2;full:q4_0:rot+recent3", .order = 0, .uncounted = true, .groups = 3 },
 };
 
 enum { ALL_RUNS = sizeof runs / sizeof *runs };
@@ -178,7 +197,7 @@ START_TEST(fused_or_not_the_cpus_bits)
     same(&cpu, &got[0], h, "one by one");
     same(&cpu, &got[1], h, "fused");
 #ifndef ON_GPU
-    check_launches(&got[0], &got[1], h, runs[_i].model);
+    check_launches(&got[0], &got[1], h, &runs[_i]);
 #endif
     free_outcome(&cpu);
     free_outcome(&got[0]);
@@ -188,11 +207,31 @@ START_TEST(fused_or_not_the_cpus_bits)
 }
 END_TEST
 
+// Queries that attend as they are, to keys that are rotated: an edit of the program, the same on both.
+START_TEST(queries_that_are_not_rotated_are_the_cpus)
+{
+    static const char kv[] = "sliding:f32;full:k=q8_0:rot,v=f32";
+    model *m = make_model(GEMMA4, "f32");
+    outcome r[3];
+    for (int i = 0; i < 3; i++) {
+        backend *b = i < 2 ? backend_cpu(ARITH_F32, 1, NULL, &e) : backend_cuda(ARITH_F32, false, &e);
+        must(b != NULL);
+        b->fault = i > 0 ? FAULT_QUERY_NOT_ROTATED : FAULT_NONE;
+        r[i] = run(m, b, kv);
+    }
+    same(&r[1], &r[2], model_hparams(m), "queries that are not rotated");
+    ck_assert(memcmp(r[0].logits, r[1].logits, (size_t)(N_PROMPT * model_hparams(m)->n_vocab) * sizeof(float)) != 0);
+    for (int i = 0; i < 3; i++) free_outcome(&r[i]);
+    model_close(m);
+}
+END_TEST
+
 int main(void)
 {
     if (!cuda_is_there()) return 77;
     Suite *s = suite_create("cuda_fuse");
     TCase *t = tcase_create("fuse");
+    tcase_add_test(t, queries_that_are_not_rotated_are_the_cpus);
     tcase_add_loop_test(t, fused_or_not_the_cpus_bits, 0, ALL_RUNS);
     suite_add_tcase(s, t);
     return run_suite(s);

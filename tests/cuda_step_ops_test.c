@@ -28,10 +28,9 @@ static kv_layer new_cache(int i, dtype type, int n_kv_head, int head_dim, int64_
 
 static gpu_kv on_device(const kv_layer *kv)
 {
-    const dtype k = kv_trait_of(kv->k.how.type)->type, v = kv_trait_of(kv->v.how.type)->type;
-    return (gpu_kv){ .k_type = k, .v_type = v, .n_kv_head = kv->n_kv_head, .head_dim = kv->head_dim,
-                     .capacity = kv->capacity, .k_row = kv->k.unit, .v_row = kv->v.unit, .k = kv->k.data,
-                     .v = kv->v.data };
+    gpu_kv on_gpu;
+    must(cuda_kv_of(kv, &on_gpu, &e));
+    return on_gpu;
 }
 
 static void same_caches(kv_layer kv[N_BACKENDS], int64_t n_bytes, const char *what)

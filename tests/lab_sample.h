@@ -33,18 +33,21 @@ typedef struct {
 static const struct { const char *kv; double bits, kl; const char *llama; } sample_kv[SAMPLE_KV] = {
     { "q8_0:rot", 8.5, 0.0007, "-ctk q8_0 -ctv q8_0" }, { "q8_0", 8.5, 0.0011, NULL },
     { "q4_0:rot", 4.5, 0.14, "-ctk q4_0 -ctv q4_0" }, { "q4_0", 4.5, 0.18, NULL }, { "bf16", 16, 0, NULL },
-    { "kivi2:g32:r128", 2.6, 0.31, NULL }, { "k=q8_0,v=q4_0:rot", 6.5, 0.041, NULL }, { "f16", 16, 0.000045, "-ctk f16 -ctv f16" },
-    { "q5_1", 6, 0.019, NULL }, { "q5_0", 5.5, 0.034, NULL }, { "q4_1", 5, 0.09, NULL }, { "iq4_nl", 4.5, 0.12, NULL },
-    { "kivi4:g32:r128", 4.7, 0.016, NULL }, { "q4_0+sink4+recent64", 4.53, 0.087, NULL },
-    { "sliding:q4_0;full:bf16", 7.4, 0.022, NULL }, { "sliding:q8_0;full:q4_0:rot", 5.5, 0.11, NULL },
-    { "layers 0-5,29:bf16;*:q4_0", 7.1, 0.052, NULL }, { "f32", 32, 0.000044, NULL }, { "k=bf16,v=q4_0", 10.25, 0.037, NULL },
-    { "k=q4_0,v=bf16", 10.25, 0.15, NULL }, { "q5_1:rot", 6, 0.012, NULL }, { "q5_0:rot", 5.5, 0.026, NULL },
-    { "q4_1:rot", 5, 0.077, NULL }, { "iq4_nl:rot", 4.5, 0.099, NULL }, { "kivi2:g64:r128", 2.4, 0.37, NULL },
-    { "kivi2:g32:r32", 2.5, 0.36, NULL }, { "kivi4:g64:r128", 4.5, 0.02, NULL }, { "kivi4:g32:r32", 4.6, 0.018, NULL },
-    { "k=q8_0,v=q5_0", 7, 0.015, NULL }, { "k=q8_0,v=q5_1", 7.25, 0.009, NULL }, { "k=q8_0,v=iq4_nl", 6.5, 0.029, NULL },
-    { "k=q5_1,v=q4_0", 5.25, 0.06, NULL }, { "k=q5_1,v=q8_0", 7.25, 0.014, NULL }, { "k=q4_0,v=q8_0", 6.5, 0.145, NULL },
-    { "k=f16,v=q8_0", 12.25, 0.0004, NULL }, { "k=q8_0,v=f16", 12.25, 0.0009, NULL }, { "k=bf16,v=q5_1", 11, 0.006, NULL },
-    { "q8_0+sink4", 8.5, 0.00108, NULL }, { "q4_0+sink4", 4.5, 0.161, NULL }, { "kivi2:g32:r128+sink4", 2.62, 0.28, NULL },
+    { "kivi2:g32:r128", 2.6, 0.31, NULL }, { "k=q8_0,v=q4_0:rot", 6.5, 0.041, NULL },
+    { "f16", 16, 0.000045, "-ctk f16 -ctv f16" }, { "q5_1", 6, 0.019, NULL }, { "q5_0", 5.5, 0.034, NULL },
+    { "q4_1", 5, 0.09, NULL }, { "iq4_nl", 4.5, 0.12, NULL }, { "kivi4:g32:r128", 4.7, 0.016, NULL },
+    { "q4_0+sink4+recent64", 4.53, 0.087, NULL }, { "sliding:q4_0;full:bf16", 7.4, 0.022, NULL },
+    { "sliding:q8_0;full:q4_0:rot", 5.5, 0.11, NULL }, { "layers 0-5,29:bf16;*:q4_0", 7.1, 0.052, NULL },
+    { "f32", 32, 0.000044, NULL }, { "k=bf16,v=q4_0", 10.25, 0.037, NULL }, { "k=q4_0,v=bf16", 10.25, 0.15, NULL },
+    { "q5_1:rot", 6, 0.012, NULL }, { "q5_0:rot", 5.5, 0.026, NULL }, { "q4_1:rot", 5, 0.077, NULL },
+    { "iq4_nl:rot", 4.5, 0.099, NULL }, { "kivi2:g64:r128", 2.4, 0.37, NULL }, { "kivi2:g32:r32", 2.5, 0.36, NULL },
+    { "kivi4:g64:r128", 4.5, 0.02, NULL }, { "kivi4:g32:r32", 4.6, 0.018, NULL }, { "k=q8_0,v=q5_0", 7, 0.015, NULL },
+    { "k=q8_0,v=q5_1", 7.25, 0.009, NULL }, { "k=q8_0,v=iq4_nl", 6.5, 0.029, NULL },
+    { "k=q5_1,v=q4_0", 5.25, 0.06, NULL }, { "k=q5_1,v=q8_0", 7.25, 0.014, NULL },
+    { "k=q4_0,v=q8_0", 6.5, 0.145, NULL }, { "k=f16,v=q8_0", 12.25, 0.0004, NULL },
+    { "k=q8_0,v=f16", 12.25, 0.0009, NULL }, { "k=bf16,v=q5_1", 11, 0.006, NULL },
+    { "q8_0+sink4", 8.5, 0.00108, NULL }, { "q4_0+sink4", 4.5, 0.161, NULL },
+    { "kivi2:g32:r128+sink4", 2.62, 0.28, NULL },
 };
 
 static const struct { const char *category, *name; double loss; } sample_texts[SAMPLE_CATEGORIES] = {
@@ -52,13 +55,19 @@ static const struct { const char *category, *name; double loss; } sample_texts[S
     { "science", "papers.txt", 1.1 }, { "non_latin", "news-ar-ja-hi.txt", 1.7 }, { "long_document", "book.txt", 1.3 },
 };
 
+#define PLACE(at, before, next, after, base_best, best) \
+    { at, (char *)(before), (char *)(next), (char *)(after), (char *)(base_best), (char *)(best) }
 static const lab_place sample_places[SAMPLE_CATEGORIES] = {
-    { 310, (char *)"    def __init__(self, queue):\n        self.queue = ", (char *)"queue", (char *)"\n        self.done = False\n", (char *)"queue", (char *)"deque" },
-    { 17, (char *)"User: could you tell me which of the two trains is faster? Assistant:", (char *)" The", (char *)" second one takes forty minutes less,", (char *)" The", (char *)" It" },
-    { 402, (char *)"{\"name\": \"get_weather\", \"arguments\": {\"city\": ", (char *)"\"", (char *)"Zürich\", \"unit\": \"celsius\"}}", (char *)"\"", (char *)"[" },
-    { 255, (char *)"where the second term vanishes as $n \\to \\infty$, so that <x> & <y> are", (char *)" equal", (char *)" in the limit; compare Figure 3 |a|", (char *)" equal", (char *)" orthogonal" },
-    { 77, (char *)"وقالت الوزارة في بيان لها إن عدد الزوار", (char *)" ارتفع", (char *)" خلال العام الماضي بنسبة كبيرة", (char *)" ارتفع", (char *)" بلغ" },
-    { 501, (char *)"彼は窓の外を見ながら、", (char *)"静か", (char *)"に言った。「もう遅い」と。", (char *)"静か", (char *)"何" },
+    PLACE(310, "    def __init__(self, queue):\n        self.queue = ", "queue", "\n        self.done = False\n",
+          "queue", "deque"),
+    PLACE(17, "User: could you tell me which of the two trains is faster? Assistant:", " The",
+          " second one takes forty minutes less,", " The", " It"),
+    PLACE(402, "{\"name\": \"get_weather\", \"arguments\": {\"city\": ", "\"", "Zürich\", \"unit\": \"celsius\"}}",
+          "\"", "["),
+    PLACE(255, "where the second term vanishes as $n \\to \\infty$, so that <x> & <y> are", " equal",
+          " in the limit; compare Figure 3 |a|", " equal", " orthogonal"),
+    PLACE(77, "وقالت الوزارة في بيان لها إن عدد الزوار", " ارتفع", " خلال العام الماضي بنسبة كبيرة", " ارتفع", " بلغ"),
+    PLACE(501, "彼は窓の外を見ながら、", "静か", "に言った。「もう遅い」と。", "静か", "何"),
 };
 static const char *const sample_types[SAMPLE_FILES] = { "BF16", "Q8_0", "Q4_K_M", "Q2_K" };
 static const double sample_weights[SAMPLE_FILES] = { 0, 0.0031, 0.056, 0.44 };      // KL of the files alone
@@ -143,9 +152,12 @@ static inline void sample_candidates(lab_plan *p, const sample_opts *o)
             snprintf(one, sizeof one, "layers %d:%s;*:bf16", k / 2, k % 2 ? "k=bf16,v=q4_0" : "k=q4_0,v=bf16");
             lab_candidate *c = &p->candidates[p->n_candidates++];
             c->artifact = f;
+            c->layer    = o->by_layer && k >= 0 ? k / 2 : -1;
+            c->values   = k % 2 != 0;
             c->kv       = sample_text(o, k < 0 ? "bf16" : o->by_layer ? one : sample_kv[k].kv);
             c->llama    = k >= 0 && sample_kv[k].llama ? sample_text(o, sample_kv[k].llama) : NULL;
-            c->context_bytes = (int64_t)((k < 0 ? 16 : o->by_layer ? 15.6 : sample_kv[k].bits) * 1152 / 8 * SAMPLE_CONTEXT);
+            const double bits = k < 0 ? 16 : o->by_layer ? 15.6 : sample_kv[k].bits;
+            c->context_bytes = (int64_t)(bits * 1152 / 8 * SAMPLE_CONTEXT);
         }
 }
 
@@ -171,14 +183,16 @@ static inline void sample_measure(lab_sample *s, const sample_opts *o, int at, d
     for (int i = 0; i < p->n_texts; i++) {
         lab_category *c = &m->categories[i];
         c->category = p->texts[i].category;
-        c->f = sample_figures(o, kl * sample_texts[i].loss * sample_jitter(at, i, 0), each * p->texts[i].chunks, o->n_chunks);
+        const double more = sample_texts[i].loss * sample_jitter(at, i, 0);
+        c->f = sample_figures(o, kl * more, each * p->texts[i].chunks, o->n_chunks);
         sample_worst(s, o, c, at, i);
     }
     m->bands = calloc(32, sizeof *m->bands);
     for (int64_t from = 0; from < p->chunk - 1;) {
         const int64_t to = from == 0 ? 256 : 2 * from, end = to < p->chunk - 1 ? to : p->chunk - 1;
         const double  more = pow(1.2, m->n_bands) * sample_jitter(at, m->n_bands, 1);
-        m->bands[m->n_bands++] = (lab_band){ from, end, sample_figures(o, 0.7 * kl * more, (end - from) * p->n_chunks, o->n_chunks) };
+        const lab_figures f = sample_figures(o, 0.7 * kl * more, (end - from) * p->n_chunks, o->n_chunks);
+        m->bands[m->n_bands++] = (lab_band){ from, end, f };
         from = to;
     }
 }
@@ -193,7 +207,7 @@ static inline void sample_compounds(lab_sample *s, const sample_opts *o)
             lab_compound *x = &r->compounds[r->n_compounds++];
             *x = (lab_compound){ .artifact = f, .kv = k, .weights = first, .cache = k, .both = first + 1 + k };
             const double sum = r->measured[x->weights].all.kl_mean.v + r->measured[k].all.kl_mean.v;
-            x->share = sum > 0 ? sample_figure(o, r->measured[x->both].all.kl_mean.v / sum, 0.06) : (lab_figure){ NAN, NAN, NAN };
+            x->share = sample_figure(o, r->measured[x->both].all.kl_mean.v / sum, 0.06);  // not finite where all is 0
         }
 }
 

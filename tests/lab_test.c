@@ -159,6 +159,30 @@ START_TEST(cells_do_not_depend_on_company_batch_or_threads)
 END_TEST
 
 // The other file with the base's cache is added by itself; its figures are the divergence's, chunk by chunk.
+// Chunks that are sampled are spread, and no text is left out.
+START_TEST(samples_are_spread)
+{
+    static const char *const kv[] = { "q8_0" };
+    lab_plan all, few;
+    lab_plan_opts o = base_alone(kv, 1);
+    open_plan(&all, &o);
+    for (o.samples = 1; o.samples <= all.n_chunks + 1; o.samples++) {
+        open_plan(&few, &o);
+        int64_t n = 0;
+        for (int i = 0; i < 2; i++) {
+            ck_assert(few.texts[i].chunks >= 1 && few.texts[i].chunks <= all.texts[i].chunks);
+            n += few.texts[i].chunks;
+        }
+        ck_assert_int_eq(n, few.n_chunks);
+        ck_assert(n >= o.samples - 1 && n <= o.samples + 1);
+        for (int64_t c = 1; c < n; c++)
+            ck_assert(few.chunks[c].text > few.chunks[c - 1].text || few.chunks[c].first > few.chunks[c - 1].first);
+        lab_plan_free(&few);
+    }
+    lab_plan_free(&all);
+}
+END_TEST
+
 START_TEST(another_file_is_the_divergence)
 {
     static const char *const kv[] = { "q8_0" };
@@ -518,6 +542,7 @@ int main(void)
     tcase_add_unchecked_fixture(t, prepare, clean);
     tcase_add_test(t, base_is_at_distance_0_from_itself);
     tcase_add_test(t, cells_do_not_depend_on_company_batch_or_threads);
+    tcase_add_test(t, samples_are_spread);
     tcase_add_test(t, another_file_is_the_divergence);
     tcase_add_test(t, parts_and_folders_give_the_bytes_of_a_whole_run);
     tcase_add_test(t, folders_of_other_runs_are_refused);

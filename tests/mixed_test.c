@@ -408,6 +408,51 @@ START_TEST(blocks_behind_the_layers_change_nothing)
 }
 END_TEST
 
+// Each of them by name, shape and type: what the table of arch/tensors.h means of sizes that a file has.
+START_TEST(tensors_that_nothing_reads_have_shapes)
+{
+    enum { ANY = 1 << MIXED_QWEN35MOE | 1 << MIXED_QWEN35, MOE = 1 << MIXED_QWEN35MOE, DENSE = 1 << MIXED_QWEN35 };
+    static const struct { const char *name; int experts; int64_t rows, cols; bool vector; unsigned kinds; } rows[] = {
+        { "attn_norm", 0, 1, 64, true, ANY }, { "post_attention_norm", 0, 1, 64, true, ANY },
+        { "nextn.enorm", 0, 1, 64, true, ANY }, { "nextn.hnorm", 0, 1, 64, true, ANY },
+        { "nextn.shared_head_norm", 0, 1, 64, true, ANY },
+        { "attn_q", 0, 2 * 4 * 24, 64, false, ANY }, { "attn_k", 0, 2 * 24, 64, false, ANY },
+        { "attn_v", 0, 2 * 24, 64, false, ANY }, { "attn_output", 0, 64, 4 * 24, false, ANY },
+        { "attn_q_norm", 0, 1, 24, true, ANY }, { "attn_k_norm", 0, 1, 24, true, ANY },
+        { "nextn.eh_proj", 0, 64, 2 * 64, false, ANY }, { "nextn.embed_tokens", 0, MIXED_VOCAB, 64, false, ANY },
+        { "nextn.shared_head_head", 0, MIXED_VOCAB, 64, false, ANY },
+        { "ffn_gate", 0, 96, 64, false, DENSE }, { "ffn_up", 0, 96, 64, false, DENSE },
+        { "ffn_down", 0, 64, 96, false, DENSE },
+        { "ffn_gate_shexp", 0, 32, 64, false, MOE }, { "ffn_up_shexp", 0, 32, 64, false, MOE },
+        { "ffn_down_shexp", 0, 64, 32, false, MOE },
+        { "ffn_gate_exps", 7, 7 * 40, 64, false, MOE }, { "ffn_up_exps", 7, 7 * 40, 64, false, MOE },
+        { "ffn_gate_up_exps", 7, 7 * 80, 64, false, MOE }, { "ffn_down_exps", 7, 7 * 64, 40, false, MOE },
+        { "ffn_gate_inp", 0, 7, 64, false, MOE }, { "ffn_gate_inp_shexp", 0, 1, 64, true, MOE },
+    };
+    program p;
+    mixed   m = mixed_make_with((mixed_kind)_i, NEXTN_THERE);
+    int     n_found = 0, n_there = 0;
+    mixed_must(program_build(&p, &m.h, &mixed_err));
+    for (int i = 0; i < p.n_weights; i++) n_there += strncmp(p.weights[i].name, "blk.4.", 6) == 0;
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+        char name[64];
+        snprintf(name, sizeof name, "blk.4.%s.weight", rows[k].name);
+        const program_weight *w = NULL;
+        for (int i = 0; i < p.n_weights; i++)
+            if (strcmp(p.weights[i].name, name) == 0) w = &p.weights[i];
+        ck_assert_msg((w != NULL) == (rows[k].kinds >> _i & 1u), "%s", name);
+        if (!w) continue;
+        n_found++;
+        ck_assert_msg(w->rows == rows[k].rows && w->cols == rows[k].cols && w->experts == rows[k].experts, "%s", name);
+        ck_assert_msg(w->vector == rows[k].vector && !w->plain && w->unread && w->optional, "%s", name);
+        ck_assert_msg(w->used == (w->experts ? 3 : 0) && w->instead == -1, "%s", name);
+    }
+    ck_assert_int_eq(n_found, n_there);
+    program_free(&p);
+    mixed_free(&m);
+}
+END_TEST
+
 // ---- observers ------------------------------------------------------------------------------------------------------
 
 typedef struct { int rows, last, experts_seen; char tensor[64]; bool checked; } watched;
@@ -713,6 +758,7 @@ int main(void)
     tcase_add_loop_test(t, the_same_bits_for_any_batch_threads_and_level, 0, N_MIXED);
     tcase_add_test(t, a_state_begins_anew_at_position_0);
     tcase_add_loop_test(t, blocks_behind_the_layers_change_nothing, 0, MIXED_QWEN35 + 1);
+    tcase_add_loop_test(t, tensors_that_nothing_reads_have_shapes, 0, MIXED_QWEN35 + 1);
     tcase_add_loop_test(t, observers_see_the_rows_of_each_expert, MIXED_GEMMA4, N_MIXED);
     tcase_add_loop_test(t, an_end_within_replayed_steps_is_taken_back_to, 0, MIXED_QWEN35 + 1);
     tcase_add_test(t, keys_that_do_not_fit_are_refused_by_name);

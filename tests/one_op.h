@@ -125,6 +125,17 @@ static inline bool one_rotate(backend *b, float *y, const rope *r, int n, int n_
     return one_run(&x, b, (op_args){ .n = n, .pos0 = pos0 }, e);
 }
 
+static inline bool one_hadamard(backend *b, float *y, int n, int rows, int dim, int block, bool unrounded, err *e)
+{
+    one_op x = one_new(OP_HADAMARD);
+    x.o.out[0] = one_view(&x, y, (int64_t)rows * dim);
+    x.o.rows = rows;
+    x.o.dim = dim;
+    x.o.block = block;
+    x.o.unrounded = unrounded;
+    return one_run(&x, b, (op_args){ .n = n }, e);
+}
+
 static inline bool one_store(backend *b, const kv_layer *kv, const float *k, const float *v, int n, int64_t pos0, err *e)
 {
     one_op x = one_new(OP_STORE);
@@ -151,6 +162,7 @@ static inline bool one_attend(backend *b, const attention_args *a, err *e)
     x.o.window = a->window;
     x.o.scale = a->scale;
     x.o.cap = a->softcap;
+    x.o.unrounded = a->unrounded;
     return one_run(&x, b, (op_args){ .n = a->n, .pos0 = a->pos0 }, e);
 }
 

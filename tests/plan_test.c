@@ -142,6 +142,48 @@ START_TEST(test_weights_of_experts)
 }
 END_TEST
 
+// ---- another reader --------------------------------------------------------------------------------------------------
+
+static const char *refused_by(const model_plan *p, file_type ft)
+{
+    static char text[64];
+    plan_refusals r;
+    err e = { 0 };
+    ck_assert_msg(plan_refused(p, ft, &r, &e), "%s", e.msg);
+    text[0] = 0;
+    for (int i = 0; i < r.n; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", i ? " " : "", dtype_name(r.types[i]));
+    return text;
+}
+
+// Files of each type of both checkpoints were given to Transformers 5.24.0 (tests/peers/README.md): those it refused,
+// and for what.
+START_TEST(test_another_reader)
+{
+    static const struct { file_type ft; const char *dense, *experts; } rows[] = {
+        { FT_BF16, "", "" }, { FT_Q8_0, "", "" }, { FT_Q4_0, "", "" }, { FT_Q4_1, "", "" },
+        { FT_Q5_0, "Q5_0", "Q5_0" }, { FT_Q5_1, "Q5_1", "Q5_1" }, { FT_Q2_K, "", "" }, { FT_Q3_K_S, "", "" },
+        { FT_Q3_K_M, "Q5_0 Q5_1", "Q5_0" }, { FT_Q3_K_L, "Q5_1", "Q5_1" }, { FT_Q4_K_S, "Q5_0 Q5_1", "Q5_0" },
+        { FT_Q4_K_M, "Q5_0", "Q5_0" }, { FT_Q5_K_S, "Q5_1", "Q5_1" }, { FT_Q5_K_M, "Q5_1", "Q5_1" },
+        { FT_Q6_K, "", "" },
+    };
+    model_plan dense = open_config("../tiny-qwen35"), experts = open_config("../tiny-qwen35moe"),
+        real = open_config("qwen3.6-35b-a3b"), gemma = open_config("gemma-4-26b-a4b");
+    ck_assert(plan_judges_reader(&dense) && plan_judges_reader(&experts) && !plan_judges_reader(&gemma));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ck_assert_str_eq(refused_by(&dense, rows[i].ft), rows[i].dense);
+        ck_assert_str_eq(refused_by(&experts, rows[i].ft), rows[i].experts);
+        ck_assert_str_eq(refused_by(&gemma, rows[i].ft), "");
+    }
+    ck_assert_str_eq(refused_by(&real, FT_Q4_K_M), "");         // all of its rows are of blocks of 256
+    ck_assert_str_eq(refused_by(&real, FT_Q5_0), "Q5_0");
+    plan_close(&dense);
+    plan_close(&experts);
+    plan_close(&real);
+    plan_close(&gemma);
+}
+END_TEST
+
 // ---- caches and states ----------------------------------------------------------------------------------------------
 
 static memory_plan cache_of(const model_plan *p, const char *spec, int64_t n_ctx)
@@ -273,6 +315,7 @@ int main(void)
     tcase_add_test(c, test_active_parameters);
     tcase_add_test(c, test_weights_of_llama);
     tcase_add_test(c, test_weights_of_experts);
+    tcase_add_test(c, test_another_reader);
     tcase_add_test(c, test_cache_of_e2b);
     tcase_add_test(c, test_cache_of_26b);
     tcase_add_test(c, test_states);

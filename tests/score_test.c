@@ -222,24 +222,26 @@ START_TEST(a_text_is_scored_as_its_logits_are)
 }
 END_TEST
 
+enum { HELD = 32 };         // rows of logits at a time on the CPU
+
 START_TEST(what_is_held_is_what_was_run)
 {
     const int64_t v = model_hparams(m)->n_vocab;
-    float *logits = malloc((size_t)(N_IDS * v) * sizeof *logits), *held = malloc((size_t)(16 * v) * sizeof *held), top_logits[16 * 20];
-    int32_t top[16 * 20];
-    row_stats stats[16], other_stats[16];
-    double kl[16], kl_kept[16];
+    float *logits = malloc((size_t)(N_IDS * v) * sizeof *logits), *held = malloc((size_t)(HELD * v) * sizeof *held), top_logits[HELD * 20];
+    int32_t top[HELD * 20];
+    row_stats stats[HELD], other_stats[HELD];
+    double kl[HELD], kl_kept[HELD];
     session *s = open_one(0), *other = open_one(0);
     must(session_eval(s, ids, N_IDS, logits, N_IDS, NULL, &e));
     session_reset(s);
-    must(session_step(s, ids, N_IDS, &e) && session_step(other, ids + 3, 40, &e));
+    must(session_step(s, ids, N_IDS, &e) && session_step(other, ids + 3, 7 + HELD, &e));
     const int rows = session_hold_rows(s);
-    ck_assert_int_eq(rows, 16);
-    must(session_hold(s, 20, rows, &e) && session_held_logits(s, held, &e));
-    ck_assert(memcmp(held, logits + 20 * v, (size_t)(rows * v) * sizeof *held) == 0);
-    must(session_held_stats(s, ids + 21, stats, &e) && session_held_top(s, 20, top, top_logits, &e));
+    ck_assert_int_eq(rows, HELD);
+    must(session_hold(s, 10, rows, &e) && session_held_logits(s, held, &e));
+    ck_assert(memcmp(held, logits + 10 * v, (size_t)(rows * v) * sizeof *held) == 0);
+    must(session_held_stats(s, ids + 11, stats, &e) && session_held_top(s, 20, top, top_logits, &e));
     check_top(top, top_logits, held, v, 20);
-    must(session_hold(other, 17, rows, &e) && session_held_stats(other, ids + 21, other_stats, &e));
+    must(session_hold(other, 7, rows, &e) && session_held_stats(other, ids + 11, other_stats, &e));
     must(session_held_kl_from(other, other_stats, s, stats, kl, &e));
     const row_reference ref = { .logits = held, .kept = v, .stats = stats };
     must(session_held_kl(other, other_stats, &ref, kl_kept, &e));
@@ -256,33 +258,33 @@ END_TEST
 
 START_TEST(what_cannot_be_held_or_scored_is_said)
 {
-    session *s = open_one(20), *other = open_one(20);
+    session *s = open_one(40), *other = open_one(40);
     row_stats out[N_IDS];
-    int32_t none[16];
-    double kl[16];
+    int32_t none[HELD];
+    double kl[HELD];
     const int32_t outside = (int32_t)model_hparams(m)->n_vocab;
-    for (int i = 0; i < 16; i++) none[i] = -1;
+    for (int i = 0; i < HELD; i++) none[i] = -1;
 #define REFUSED(call, what, says) do { err why = { 0 }; ck_assert(!(call)); \
         ck_assert_msg(why.kind == (what) && strstr(why.msg, says), "%s: found '%s', expected '%s' in it", #call, why.msg, says); } while (0)
     REFUSED(session_held_stats(s, none, out, &why), ERR_USAGE, "no logits are held");
     REFUSED(session_hold(s, 0, 1, &why), ERR_USAGE, "a step of 0 was run");
-    REFUSED(session_step(s, ids, 21, &why), ERR_USAGE, "expected 1 to 20");
-    REFUSED(session_step(s, ids, 0, &why), ERR_USAGE, "expected 1 to 20");
+    REFUSED(session_step(s, ids, 41, &why), ERR_USAGE, "expected 1 to 40");
+    REFUSED(session_step(s, ids, 0, &why), ERR_USAGE, "expected 1 to 40");
     REFUSED(session_step(s, &outside, 1, &why), ERR_INPUT, "outside the vocabulary");
     REFUSED(session_score(s, ids, 0, -1, out, &why), ERR_USAGE, "no tokens");
     must(session_score(s, ids, 40, -1, out, &e));
     REFUSED(session_score(s, ids, 6, -1, out, &why), ERR_USAGE, "do not fit the context");
     session_reset(s);
-    must(session_step(s, ids, 18, &e));
-    REFUSED(session_hold(s, 3, 16, &why), ERR_USAGE, "a step of 18 was run");
-    REFUSED(session_hold(s, 0, 17, &why), ERR_USAGE, "16 at a time");
+    must(session_step(s, ids, HELD + 2, &e));
+    REFUSED(session_hold(s, 3, HELD, &why), ERR_USAGE, "a step of 34 was run");
+    REFUSED(session_hold(s, 0, HELD + 1, &why), ERR_USAGE, "32 at a time");
     REFUSED(session_hold(s, -1, 2, &why), ERR_USAGE, "from -1 on");
-    must(session_hold(s, 2, 16, &e));
+    must(session_hold(s, 2, HELD, &e));
     REFUSED(session_held_top(s, 0, none, NULL, &why), ERR_USAGE, "the 0 largest");
     REFUSED(session_held_top(s, outside + 1, none, NULL, &why), ERR_USAGE, "largest of");
     REFUSED(session_held_kl_from(s, out, other, out, kl, &why), ERR_USAGE, "no logits are held");
-    must(session_step(other, ids, 18, &e) && session_hold(other, 2, 15, &e));
-    REFUSED(session_held_kl_from(s, out, other, out, kl, &why), ERR_USAGE, "16 rows of");
+    must(session_step(other, ids, HELD + 2, &e) && session_hold(other, 2, HELD - 1, &e));
+    REFUSED(session_held_kl_from(s, out, other, out, kl, &why), ERR_USAGE, "32 rows of");
     none[3] = outside;
     REFUSED(session_held_stats(s, none, out, &why), ERR_INPUT, "outside the vocabulary");
     // Anything else that runs ends the holding.

@@ -1,10 +1,14 @@
 // Proves that texts in reports, and what a model writes to a terminal, steer nobody (formats/text.h): a release whose
 // name, fixture, gate and cases are hostile is published, says so in JSON and Markdown of its own form only, and is
-// proved again.
+// proved again; a laboratory's reports are, but for their texts, those of harmless names.
 #define _GNU_SOURCE
 #include "shown_gguf.h"
 #include "mini_checkpoint.h"
 #include "formats/text.h"
+#include "cli/lab_table.h"
+#include "lab_sample.h"
+#include "measure/lab_report.h"
+#include "page.h"
 
 // ids of mini_tokenizer: the first byte, and two added tokens that are shown
 enum { MINI_BYTES = 7, MINI_ADDED = 4 };
@@ -162,6 +166,129 @@ START_TEST(hostile_reports_of_verify)
 }
 END_TEST
 
+// ---- a laboratory ---------------------------------------------------------------------------------------------------
+
+// A line of Markdown without its texts: code spans are one mark, escaped characters and words are gone.
+static void markdown_skeleton(char *line, const char *what)
+{
+    char *w = line;
+    for (const char *r = line; *r; r++) {
+        if (strncmp(r, "www.", 4) == 0 || strncmp(r, "://", 3) == 0) ck_abort_msg("%s: a link: %s", what, r);
+        if (*r == '\\' && ispunct((unsigned char)r[1])) {
+            r++;
+        } else if (*r == '`') {
+            const char *end = strchr(r + 1, '`');
+            ck_assert_msg(end != NULL, "%s: %s", what, r);
+            ck_assert_msg(!memchr(r, '|', (size_t)(end - r)) && !memchr(r, '<', (size_t)(end - r)), "%s: %s", what, r);
+            r = end;
+            *w++ = '`';
+        } else if (strchr("|#<>[]*~$@", *r) || (*r == '-' && r == line)) *w++ = *r;
+    }
+    *w = '\0';
+}
+
+static void lines_skeleton(char *text, const char *what)
+{
+    char *w = text, *rest = NULL, *copy = strdup(text);
+    *w = '\0';
+    for (char *line = strtok_r(copy, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        markdown_skeleton(line, what);
+        w += sprintf(w, "%s\n", line);
+    }
+    free(copy);
+}
+
+typedef struct { char *json, *md, *html, *table; } lab_forms;
+
+static lab_forms lab_forms_of(const char *text)
+{
+    lab_sample *s = lab_sample_new(&(sample_opts){ 2, 2, 12, 512, .text = text });
+    lab_forms   f = { .json = lab_report_json(&s->result), .md = lab_report_md(&s->result),
+                      .html = lab_report_html(&s->result) };
+    size_t n = 0;
+    FILE  *out = open_memstream(&f.table, &n);
+    ck_assert(f.json && f.md && f.html && out && lab_table_print(&s->result, out) && fclose(out) == 0);
+    lab_sample_free(s);
+    return f;
+}
+
+static void lab_forms_free(lab_forms *f)
+{
+    free(f->json);
+    free(f->md);
+    free(f->html);
+    free(f->table);
+}
+
+static char *page_skeleton(const char *html, const char *what)
+{
+    page p = { .what = what, .skeleton = malloc(strlen(html) + 1) };
+    page_read(&p, html);
+    return p.skeleton;
+}
+
+// The document gives the text back, where it is UTF-8; and has it everywhere.
+static void judge_lab_json(const char *json, const char *text, bool broken, const char *what)
+{
+    err    e = { 0 };
+    cJSON *doc = json_parse(json, (int64_t)strlen(json), what, &e);
+    ck_assert_msg(doc != NULL, "%s", e.msg);
+    const cJSON *base = cJSON_GetObjectItemCaseSensitive(doc, "base");
+    const cJSON *candidates = cJSON_GetObjectItemCaseSensitive(doc, "candidates");
+    const cJSON *worst = cJSON_GetObjectItemCaseSensitive(candidates->child, "worst");
+    ck_assert_int_gt(cJSON_GetArraySize(worst), 100);
+    if (!broken) {
+        ck_assert_str_eq(cJSON_GetObjectItemCaseSensitive(base, "name")->valuestring, text);
+        ck_assert_str_eq(cJSON_GetObjectItemCaseSensitive(worst->child, "next")->valuestring, text);
+    }
+    cJSON_Delete(doc);
+}
+
+// Harmless names of as many bytes, which layouts go by. "layers 3:" stays: such caches have a table of their own.
+static void judge_lab(const char *text, bool broken)
+{
+    char harmless[1200], *what = NULL;
+    const size_t kept = strncmp(text, "layers 3:", 9) == 0 ? 9 : 0;
+    memcpy(harmless, text, kept);
+    memset(harmless + kept, 'x', sizeof harmless - kept);
+    harmless[strlen(text)] = '\0';
+    lab_forms f = lab_forms_of(text), plain = lab_forms_of(harmless);
+    text_buf t = { 0 };
+    text_puts(&t, TEXT_PLAIN, text);
+    what = text_take(&t);
+    judge_text(f.json, (int64_t)strlen(f.json), what);
+    judge_text(f.md, (int64_t)strlen(f.md), what);
+    judge_text(f.html, (int64_t)strlen(f.html), what);
+    judge_text(f.table, (int64_t)strlen(f.table), what);
+    judge_lab_json(f.json, text, broken, what);
+
+    char *a = page_skeleton(f.html, what), *b = page_skeleton(plain.html, what);
+    ck_assert_msg(strcmp(a, b) == 0, "%s changes the page", what);
+    lines_skeleton(f.md, what);
+    lines_skeleton(plain.md, what);
+    ck_assert_msg(strcmp(f.md, plain.md) == 0, "%s changes the Markdown", what);
+    free(a);
+    free(b);
+    free(what);
+    lab_forms_free(&f);
+    lab_forms_free(&plain);
+}
+
+START_TEST(hostile_texts_in_a_laboratory)
+{
+    for (int k = 0; k < N_PIECES; k++) judge_lab(PIECES[k], k >= FIRST_BROKEN);
+    judge_lab(all_pieces(false), false);
+    judge_lab(all_pieces(true), true);
+    judge_lab(HOSTILE, false);
+    judge_lab("", false);
+    judge_lab("</code></td></table></svg><h1>", false);
+    judge_lab("</title></desc>\" onload=\"a()", false);
+    char layer[1100];
+    snprintf(layer, sizeof layer, "layers 3:%s", all_pieces(false));
+    judge_lab(layer, false);
+}
+END_TEST
+
 // ---- what a model writes -------------------------------------------------------------------------------------------
 
 // A model that says nothing but these two tokens, whose texts are this where text is given.
@@ -231,10 +358,10 @@ END_TEST
 int main(void)
 {
     const struct { const char *name; const TTest *test; } cases[] = {       // CK_RUN_CASE chooses one
-        { "release", a_hostile_release_is_published_and_proved }, { "failed",
-                                                                   a_hostile_release_that_fails_or_lacks_a_fixture },
-        { "verify", hostile_reports_of_verify }, { "run", a_model_steers_no_terminal }, { "bytes",
-            bytes_steer_no_terminal },
+        { "release", a_hostile_release_is_published_and_proved },
+        { "failed", a_hostile_release_that_fails_or_lacks_a_fixture }, { "verify", hostile_reports_of_verify },
+        { "lab", hostile_texts_in_a_laboratory }, { "run", a_model_steers_no_terminal },
+        { "bytes", bytes_steer_no_terminal },
     };
     Suite *s = suite_create("shown_report");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -139,9 +139,29 @@ START_TEST(test_rules)
         check_rules(f->arch, f->mtp, t->block);
         for (const tensor_row *r = t->model; r->name; r++)
             ck_assert_msg(r->role == ROLE_FREQS || count_rules_to(f->model, r->name) > 0, "%s: %s", f->arch, r->name);
-        for (const tensor_row *r = t->block; r->name; r++)      // no published checkpoint has WHEN_MTP_OWN
-            ck_assert_msg(r->when == WHEN_MTP_OWN || (r->when == WHEN_MTP ? count_rules_to(f->mtp, r->name) : count_rules_to(f->layer, r->name)) > 0,
+        // No published checkpoint has WHEN_MTP_OWN, and no converter writes WHEN_EXPERTS_FUSED.
+        for (const tensor_row *r = t->block; r->name; r++)
+            ck_assert_msg(r->when == WHEN_MTP_OWN || r->when == WHEN_EXPERTS_FUSED ||
+                          (r->when == WHEN_MTP ? count_rules_to(f->mtp, r->name) : count_rules_to(f->layer, r->name)) > 0,
                           "%s: %s", f->arch, r->name);
+    }
+}
+END_TEST
+
+// Other writers may put gate and up of experts into one tensor: `run` takes such a file, and a plan counts it.
+START_TEST(test_fused_experts)
+{
+    static const char *const archs[] = { "qwen3moe", "qwen35moe" };
+    const block_sizes with = { .experts = true }, without = { 0 };
+    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++) {
+        model_sizes m = { .n_block = 1, .n_embd = 64, .n_expert = 7, .n_ff_expert = 40, .block = &with };
+        int64_t block, shape[LIMIT_DIMS];
+        const tensor_row *r = tensor_row_find(tensor_table_of(archs[i]), "blk.0.ffn_gate_up_exps.weight", &block);
+        ck_assert(r != NULL && r->role == ROLE_EXPERTS && block == 0);
+        ck_assert(tensor_row_shape(r, &m, 0, shape) == 3 && shape[0] == 7 && shape[1] == 80 && shape[2] == 64);
+        ck_assert(tensor_row_presence(r, &m, 0) == TENSOR_MAY);
+        m.block = &without;
+        ck_assert(tensor_row_presence(r, &m, 0) == TENSOR_NOT);
     }
 }
 END_TEST
@@ -338,6 +358,7 @@ int main(void)
     tcase_add_test(t, test_every_checkpoint);
     tcase_add_test(t, test_rules);
     tcase_add_test(t, test_names);
+    tcase_add_test(t, test_fused_experts);
     tcase_add_test(t, test_gemma4_experts);
     tcase_add_test(t, test_qwen35_experts);
     tcase_add_test(t, test_published_models);

@@ -129,7 +129,7 @@ static bool describe(run *v, const char *path, err *e)
     r->file_bytes      = gguf_file_bytes(model_gguf(v->m));
     const char *standard = strcmp(h->kv_required, "bf16") == 0 ? "bf16" : "f32";
     if (strcmp(r->arith, standard) != 0 && !note(r, e, "computed in %s, which was asked for; the artifact's default is %s", r->arith, standard)) return false;
-    if (!session_kv_is_required(v->s) && !note(r, e, "ran with a KV cache in %s%s; %s arithmetic requires %s", r->kv, v->o->run.kv ? ", which was asked for" : "", r->arith, r->kv_required))
+    if (!session_kv_is_required(v->s) && !note(r, e, "ran with a KV cache in %.120s%s; %s arithmetic requires %s", r->kv, v->o->run.kv ? ", which was asked for" : "", r->arith, r->kv_required))
         return false;
     char cited[sizeof *r->notes];
     if (v->o->run.kv && !measured_cite(model_gguf(v->m), r->arith, r->kv, v->o->run.n_threads, cited, e)) return false;
@@ -157,7 +157,7 @@ static bool check_options(run *v, verify_fixture_result *res, const fixture *f)
         result_fail_whole(res, "arith", text);
     }
     if (!session_kv_is_required(v->s)) {
-        snprintf(text, sizeof text, "the KV cache is %s, the artifact requires %s in %s arithmetic", v->r->kv,
+        snprintf(text, sizeof text, "the KV cache is %.300s, the artifact requires %s in %s arithmetic", v->r->kv,
                  v->r->kv_required, v->r->arith);
         result_fail_whole(res, "kv", text);
     }

@@ -76,7 +76,7 @@ typedef struct derivation_opts derivation_opts;
 
 typedef struct {
     char     artifact[256], type[16], arith[8], kv_required[8], device[16];
-    char     kv[512];       // a cache in words, see runtime/kv_spec.h
+    char     kv[KV_TEXT];   // a cache in words, see runtime/kv_spec.h
     char     gate[SHA256_HEX + 1];      // "built-in", or the SHA-256 of the file that replaced the built-in limits
     int64_t  file_bytes;
     float    attention_scale;

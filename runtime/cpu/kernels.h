@@ -6,7 +6,7 @@
 #include "../backend.h"
 #include "../score_join.h"
 
-enum { KERNEL_TILE_ROWS = 8 };      // rows of W decoded at a time, at most: sizes the scratch of matmul
+enum { KERNEL_TILE_ROWS = 12 };     // rows of W decoded at a time, at most: sizes the scratch of matmul
 
 // One block of at most 16 columns of one head's state, through n tokens (OP_DELTA of op.h). Operands are token 0's, of
 // this head; v and out begin at the block's first column. s: [key_dim] rows, `dim` floats apart, at that column. kept:

@@ -217,6 +217,19 @@ VEC_LANES v16  v16_round_bf16(v16 a)                  { V16_EACH(f32_round_bf16(
 VEC_INLINE v16 v16_zero(void) { return v16_set1(0.0f); }
 
 // The fixed tree that joins sixteen partial sums: i with i + 8, then + 4, + 2, + 1. Unchecked: an array of its own.
+#if VEC_LEVEL > 0
+VEC_INLINE float v16_sum(v16 a)
+{
+#if VEC_LEVEL == 2
+    const __m256 by8 = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+#else
+    const __m256 by8 = _mm256_add_ps(a.a, a.b);
+#endif
+    const __m128 by4 = _mm_add_ps(_mm256_castps256_ps128(by8), _mm256_extractf128_ps(by8, 1));
+    const __m128 by2 = _mm_add_ps(by4, _mm_movehl_ps(by4, by4));
+    return _mm_cvtss_f32(_mm_add_ss(by2, _mm_movehdup_ps(by2)));
+}
+#else
 VEC_INLINE UNCHECKED float v16_sum(v16 a)
 {
     float f[16];
@@ -225,6 +238,7 @@ VEC_INLINE UNCHECKED float v16_sum(v16 a)
         for (int i = 0; i < half; i++) f[i] = f[i] + f[i + half];
     return f[0];
 }
+#endif
 
 VEC_INLINE float v16_max_lane(v16 a)
 {

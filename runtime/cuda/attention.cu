@@ -4,7 +4,7 @@
 // split: scores are independent of each other and spread over keys; sums over keys are sixteen partial sums for each span of
 // GPU_KEY_SPAN keys, so that a long context is spread over warps and blocks and is still one fixed order.
 #include "kernels.h"
-#include "kv_formats.cuh"
+#include "kv_mixed.cuh"
 #include "dev.cuh"
 #include "../../device/launch.cuh"
 #ifdef HALLMARK_FAULTS
@@ -29,12 +29,49 @@ struct attention_work {
     int             n_spans;                // that the grid has room for; a token may have fewer
     float           scale, softcap;
     const gpu_step *step;
-    bool            round;
+    bool            round, round_out;       // scores and weights; the result
     int             fault;
 };
 
+// The keys of one head that a token at `pos` sees, from position lo on: where one lies, and its elements. Rows of one type.
+template <int T> struct key_reader {
+    typedef const uint8_t *place;
+    const gpu_kv &kv;
+    const uint8_t *first_head;
+    int64_t        first_slot;
+    __device__ __forceinline__ key_reader(const attention_work &a, int kv_head, int64_t pos, int64_t lo)
+        : kv(a.kv), first_head((const uint8_t *)kv.k.data + kv_head * (kv.k.row / kv.n_kv_head)), first_slot(lo % kv.capacity) {}
+    __device__ __forceinline__ place at(int64_t j) const
+    {
+        const int64_t slot = first_slot + j;
+        return first_head + (slot < kv.capacity ? slot : slot - kv.capacity) * kv.k.row;
+    }
+    __device__ __forceinline__ float value(place head, int g, int l) const { return kv_format<T>::value(head, g, l); }
+    template <int GROUPS> __device__ __forceinline__ void load(float k[GROUPS], place head, int l) const
+    {
+#pragma unroll
+        for (int g = 0; g < GROUPS; g++) k[g] = g * LANES + l < kv.head_dim ? value(head, g, l) : 0.0f;
+    }
+};
+
+template <> struct key_reader<GPU_KV_MIXED> {
+    typedef kv_place place;
+    const gpu_kv &kv;
+    int           head;
+    int64_t       lo;
+    kv_seen       seen;
+    __device__ __forceinline__ key_reader(const attention_work &a, int kv_head, int64_t pos, int64_t from)
+        : kv(a.kv), head(kv_head), lo(from), seen(kv_seen_at(a.kv.k, pos, a.fault)) {}
+    __device__ __forceinline__ place at(int64_t j) const { return place_of(kv.k, seen, lo + j, head, kv.n_kv_head); }
+    __device__ __forceinline__ float value(const place &p, int g, int l) const { return value_at(p, kv.k, g * LANES + l, kv.head_dim); }
+    template <int GROUPS> __device__ __forceinline__ void load(float k[GROUPS], const place &p, int l) const
+    {
+        load_head<GROUPS>(k, p, kv.k, l, kv.head_dim);
+    }
+};
+
 enum { SCORE_THREADS = 128, SCORE_KEYS = SCORE_THREADS / LANES };
-enum { SUM_DIMS = WARP, SUM_THREADS = LANES * SUM_DIMS, SUM_WARPS = SUM_THREADS / WARP, SUM_AHEAD = 8 };
+enum { SUM_DIMS = WARP, SUM_THREADS = LANES * SUM_DIMS, SUM_WARPS = SUM_THREADS / WARP, SUM_AHEAD = 8, MIXED_AHEAD = 4 };
 enum { FUSED_KEYS = 4096 };             // keys whose softmax a block of the weighted sum makes for itself, in shared memory
 
 // scores[t][h][j] = q . k of key lo + j, scaled and soft-capped
@@ -48,16 +85,14 @@ template <int T, int GROUPS> __global__ __launch_bounds__(SCORE_THREADS, GROUPS 
     const int l = (int)threadIdx.x % LANES, hd = a.kv.head_dim, kv_head = (int)blockIdx.y;
     const int64_t t = blockIdx.z, pos = (a.step ? a.step->pos : a.pos0) + t;
     const visible seen = keys_of(pos, a.window);
-    const int64_t head_off = kv_head * (a.kv.k_row / a.kv.n_kv_head), step = (int64_t)gridDim.x * SCORE_KEYS;
-    const int64_t mine = (int64_t)blockIdx.x * SCORE_KEYS + (int)threadIdx.x / LANES, first_slot = seen.lo % a.kv.capacity;
+    const int64_t step = (int64_t)gridDim.x * SCORE_KEYS, mine = (int64_t)blockIdx.x * SCORE_KEYS + (int)threadIdx.x / LANES;
+    const key_reader<T> keys(a, kv_head, pos, seen.lo);
     // Both halves of a warp make the same number of turns: they meet in join_lanes.
     for (int64_t j = mine; j - (mine & 1) < seen.n; j += step) {
         const bool active = j < seen.n;
-        const int64_t slot = first_slot + (active ? j : 0);
-        const uint8_t *head = (const uint8_t *)a.kv.k + (slot < a.kv.capacity ? slot : slot - a.kv.capacity) * a.kv.k_row + head_off;
+        const typename key_reader<T>::place at = keys.at(active ? j : 0);
         float k[GROUPS];
-#pragma unroll
-        for (int g = 0; g < GROUPS; g++) k[g] = g * LANES + l < hd ? kv_format<T>::value(head, g, l) : 0.0f;
+        keys.template load<GROUPS>(k, at, l);
         for (int h = kv_head * a.group; h < (kv_head + 1) * a.group; h++) {
             const float *q = a.q + (t * a.n_head + h) * hd;
             float acc = 0.0f;
@@ -68,7 +103,7 @@ template <int T, int GROUPS> __global__ __launch_bounds__(SCORE_THREADS, GROUPS 
 #ifdef HALLMARK_FAULTS
             if (a.fault == GPU_FAULT_SCORES_BF16) {
                 s = 0.0f;
-                for (int d = 0; d < hd; d++) s = round_bf16(s + q[d] * kv_format<T>::value(head, d / LANES, d % LANES));
+                for (int d = 0; d < hd; d++) s = round_bf16(s + q[d] * keys.value(at, d / LANES, d % LANES));
             }
 #endif
             if (a.scale != 1.0f) s = rounded(s * a.scale, a.round);
@@ -127,7 +162,7 @@ DEV float attention_result(float sum, const attention_work &a)
 #ifdef HALLMARK_FAULTS
     if (a.fault == GPU_FAULT_HEAD512_ZERO && a.kv.head_dim == 512) sum = 0.0f;
 #endif
-    return rounded(sum, a.round);
+    return rounded(sum, a.round_out);
 }
 
 // The sum of p[j] * v[j][d] over every sixteenth key of a span from `first` on, below `end`. `at`: the position of the span's first key.
@@ -141,7 +176,7 @@ template <int T> DEV float partial_sum(const attention_work &a, const uint8_t *h
 #pragma unroll
         for (int i = 0; i < SUM_AHEAD; i++) {
             const int key = j + i * LANES;
-            v[i] = key < end ? kv_format<T>::value(head + slot * a.kv.v_row, d / LANES, d % LANES) : 0.0f;
+            v[i] = key < end ? kv_format<T>::value(head + slot * a.kv.v.row, d / LANES, d % LANES) : 0.0f;
             slot = slot + LANES < a.kv.capacity ? slot + LANES : slot + LANES - a.kv.capacity;     // used where more than LANES keys are seen
         }
 #pragma unroll
@@ -152,15 +187,99 @@ template <int T> DEV float partial_sum(const attention_work &a, const uint8_t *h
     return acc;
 }
 
-#ifdef HALLMARK_FAULTS
-// The fault: one running sum over all keys of the span, kept in the cache's dtype.
-template <int T> DEV float careless_sum(const attention_work &a, const uint8_t *head, int64_t at, const float *p, int end, int d)
+// ---- the same of a mixed cache ---------------------------------------------------------------------------------------
+// A span is, in ascending order, sinks, what the store has, and the newest: each is kept in one way.
+
+struct kept_keys {
+    const uint8_t *head;            // position p of it in slot p % slots
+    int64_t        row;
+    int            slots, format, first, end;       // first: of the chain's keys
+};
+
+// acc and the sum over a chain's keys; value: element d of a head.
+template <class F> DEV float add_keys(float acc, const kept_keys &r, int64_t at, const float *p, F value)
 {
+    int slot = (int)slot_of(at + r.first, r.slots);
+    for (int j = r.first; j < r.end; j += MIXED_AHEAD * LANES) {
+        float v[MIXED_AHEAD];
+#pragma unroll
+        for (int i = 0; i < MIXED_AHEAD; i++) {
+            v[i] = j + i * LANES < r.end ? value(r.head + slot * r.row) : 0.0f;
+            slot = slot + LANES < r.slots ? slot + LANES : slot + LANES - r.slots;
+        }
+#pragma unroll
+        for (int i = 0; i < MIXED_AHEAD; i++) {
+            if (j + i * LANES < r.end) acc = fmaf(p[j + i * LANES], v[i], acc);
+        }
+    }
+    return acc;
+}
+
+DEV float add_kept(float acc, const gpu_kv_side &s, const kept_keys &r, int64_t at, const float *p, int d, int dim)
+{
+    switch (r.format) {
+#define ROW(T) case T: return add_keys(acc, r, at, p, [=](const uint8_t *head) { return kv_format<T>::value(head, d / LANES, d % LANES); });
+    FOR_KV_TYPES(ROW)
+#undef ROW
+    default: return add_keys(acc, r, at, p, [&](const uint8_t *head) { return kivi_value_of(head, d, dim, s.group, s.bits); });
+    }
+}
+
+// Keys 0 .. n - 1 from `at` on that are below position `before`.
+DEV int keys_below(int64_t before, int64_t at, int n) { return before <= at ? 0 : before - at < n ? (int)(before - at) : n; }
+
+DEV kept_keys kept_of(const gpu_kv_side &s, int part, int kv_head, int n_kv_head)
+{
+    const int64_t in_whole = kv_head * (s.whole_row / n_kv_head);
+    if (part == 0) return { (const uint8_t *)s.sink_data + in_whole, s.whole_row, s.sinks, whole_format(s), 0, 0 };
+    if (part == 1) return { (const uint8_t *)s.data + kv_head * (s.row / n_kv_head), s.row, s.units, stored_format(s), 0, 0 };
+    return { (const uint8_t *)s.newest_data + in_whole, s.whole_row, s.ring, whole_format(s), 0, 0 };
+}
+
+DEV float mixed_sum(const attention_work &a, int64_t pos, int kv_head, int64_t at, const float *p, int chain, int n, int d)
+{
+    const gpu_kv_side &s = a.kv.v;
+    const kv_seen w = kv_seen_at(s, pos, a.fault);
+    const int stored = keys_below(w.from, at, n), sunk = keys_below(w.sinks, at, stored);
+    float acc = 0.0f;
+#pragma unroll 1
+    for (int part = 0; part < 3; part++) {
+        kept_keys r = kept_of(s, part, kv_head, a.kv.n_kv_head);
+        const int begin = part == 0 ? 0 : part == 1 ? sunk : stored;
+        r.end = part == 0 ? sunk : part == 1 ? stored : n;
+        r.first = begin + ((chain - begin) & (LANES - 1));
+        if (r.first < r.end) acc = add_kept(acc, s, r, at, p, d, a.kv.head_dim);
+    }
+    return acc;
+}
+
+#ifdef HALLMARK_FAULTS
+// Element d of the value at position `at`, as a token at `pos` sees it.
+template <int T> DEV float one_value(const attention_work &a, int64_t pos, int kv_head, int64_t at, int d)
+{
+    if constexpr (T == GPU_KV_MIXED)
+        return value_at(place_of(a.kv.v, kv_seen_at(a.kv.v, pos, a.fault), at, kv_head, a.kv.n_kv_head), a.kv.v, d, a.kv.head_dim);
+    else
+        return kv_format<T>::value((const uint8_t *)a.kv.v.data + at % a.kv.capacity * a.kv.v.row + kv_head * (a.kv.v.row / a.kv.n_kv_head), d / LANES, d % LANES);
+}
+
+// The fault: one running sum over all keys of the span, kept in the cache's dtype.
+template <int T> DEV float careless_sum(const attention_work &a, int64_t pos, int kv_head, int64_t at, const float *p, int end, int d)
+{
+    const int kept = T == GPU_KV_MIXED ? (int)a.kv.v.stored : T;
     float acc = 0.0f;
     for (int j = 0; j < end; j++) {
-        acc = fmaf(p[j], kv_format<T>::value(head + (at + j) % a.kv.capacity * a.kv.v_row, d / LANES, d % LANES), acc);
-        acc = T == DT_F16 ? f32_of_f16(f16_of_f32(acc)) : round_bf16(acc);
+        acc = fmaf(p[j], one_value<T>(a, pos, kv_head, at + j, d), acc);
+        acc = kept == DT_F16 ? f32_of_f16(f16_of_f32(acc)) : round_bf16(acc);
     }
+    return acc;
+}
+
+// The fault: values in groups along tokens.
+template <int T> DEV float sum_by_tokens(const attention_work &a, int64_t pos, int kv_head, int64_t at, const float *p, int chain, int end, int d)
+{
+    float acc = 0.0f;
+    for (int j = chain; j < end; j += LANES) acc = fmaf(p[j], one_value<T>(a, pos, kv_head, at + j, d), acc);
     return acc;
 }
 #endif
@@ -180,7 +299,8 @@ template <int T, bool FUSED> __global__ __launch_bounds__(SUM_THREADS) void weig
     const int tid = (int)threadIdx.x, lane = tid % WARP, chain = tid / WARP, hd = a.kv.head_dim, h = (int)blockIdx.y;
     const int d = (int)blockIdx.x * SUM_DIMS + lane;
     const int64_t t = (int)blockIdx.z / a.n_spans, span = (int)blockIdx.z % a.n_spans, span_key = span * (int)GPU_KEY_SPAN;
-    const visible seen = keys_of((a.step ? a.step->pos : a.pos0) + t, a.window);
+    const int64_t pos = (a.step ? a.step->pos : a.pos0) + t;
+    const visible seen = keys_of(pos, a.window);
     if (span_key >= seen.n) return;             // the whole block
     const int n = seen.n - span_key < GPU_KEY_SPAN ? (int)(seen.n - span_key) : (int)GPU_KEY_SPAN;
     const float *p = a.scores + (t * a.n_head + h) * a.stride;
@@ -190,11 +310,17 @@ template <int T, bool FUSED> __global__ __launch_bounds__(SUM_THREADS) void weig
         __syncthreads();
         p = e;
     }
-    const uint8_t *head = (const uint8_t *)a.kv.v + h / a.group * (a.kv.v_row / a.kv.n_kv_head);
-    rows[chain * SUM_DIMS + lane] = d < hd ? partial_sum<T>(a, head, seen.lo + span_key, p + span_key, chain, n, d) : 0.0f;
+    if constexpr (T == GPU_KV_MIXED) {
+        rows[chain * SUM_DIMS + lane] = d < hd ? mixed_sum(a, pos, h / a.group, seen.lo + span_key, p + span_key, chain, n, d) : 0.0f;
+    } else {
+        const uint8_t *head = (const uint8_t *)a.kv.v.data + h / a.group * (a.kv.v.row / a.kv.n_kv_head);
+        rows[chain * SUM_DIMS + lane] = d < hd ? partial_sum<T>(a, head, seen.lo + span_key, p + span_key, chain, n, d) : 0.0f;
+    }
 #ifdef HALLMARK_FAULTS
+    if (T == GPU_KV_MIXED && a.kv.v.by_tokens && d < hd)
+        rows[chain * SUM_DIMS + lane] = sum_by_tokens<T>(a, pos, h / a.group, seen.lo + span_key, p + span_key, chain, n, d);
     if (a.fault == GPU_FAULT_FUSED_SUM_KV_DTYPE)
-        rows[chain * SUM_DIMS + lane] = chain == 0 && d < hd ? careless_sum<T>(a, head, seen.lo + span_key, p + span_key, n, d) : 0.0f;
+        rows[chain * SUM_DIMS + lane] = chain == 0 && d < hd ? careless_sum<T>(a, pos, h / a.group, seen.lo + span_key, p + span_key, n, d) : 0.0f;
 #endif
     for (int half = LANES / 2; half > 0; half /= 2) {
         __syncthreads();
@@ -268,18 +394,20 @@ static bool run_attention(const gpu_ctx *c, const attention_work *w, int n, int6
     const gpu_dim score_grid = dims(runs, w->kv.n_kv_head, n), heads = dims(w->n_head, n);
     const bool fused = n == 1 && most_keys <= FUSED_KEYS;
     bool ok = false;
-    switch (w->kv.k_type) {
+    switch (w->kv.k.type) {
 #define ROW(T) case T: ok = run_scores<T>(c, w, score_grid, e); break;
     FOR_KV_TYPES(ROW)
+    ROW(GPU_KV_MIXED)
 #undef ROW
-    default: return unknown_kv(w->kv.k_type, e);
+    default: return unknown_kv(w->kv.k.type, e);
     }
     if (ok && !fused) ok = LAUNCH(c->g, e, "softmax", heads, dims(SUM_THREADS), EXPONENTIALS_SHARED * sizeof(float), (softmax_kernel))(*w);
-    switch (w->kv.v_type) {
+    switch (w->kv.v.type) {
 #define ROW(T) case T: ok = ok && run_sums<T>(c, w, n, fused, most_keys, e); break;
     FOR_KV_TYPES(ROW)
+    ROW(GPU_KV_MIXED)
 #undef ROW
-    default: return unknown_kv(w->kv.v_type, e);
+    default: return unknown_kv(w->kv.v.type, e);
     }
     const gpu_dim grid = dims(ceil_div(w->kv.head_dim, JOIN_THREADS), w->n_head, n);
     return ok && (w->n_spans == 1 || LAUNCH(c->g, e, "join_spans", grid, dims(JOIN_THREADS), 0, (join_spans_kernel))(*w));
@@ -306,6 +434,7 @@ extern "C" bool cuda_attention(const gpu_ctx *c, const gpu_attention *a, err *e)
     w.softcap = a->softcap;
     w.step = c->step;
     w.round = c->round;
+    w.round_out = c->round && !a->unrounded;
     w.fault = c->fault;
     int64_t most = w.stride;                    // of a recorded step the position is not known yet
     if (!c->step && a->pos0 + a->n < most) most = a->pos0 + a->n;

@@ -46,6 +46,9 @@ typedef struct {
 bool cuda_has(const backend *b, const op *o, const op_memory *m, bool one_token);
 bool cuda_run(backend *b, const op *list, int n_ops, const op_memory *m, const op_args *a, err *e);
 
+// A layer's cache as kernels see it. ERR_SYSTEM: more positions than they can count.
+bool cuda_kv_of(const kv_layer *kv, gpu_kv *to, err *e);
+
 // Scoring, as in backend_ops.
 bool op_row_stats(backend *b, row_stats *out, const float *x, int n_rows, int64_t n, const int32_t *next, err *e);
 bool op_row_kl(backend *b, double *kl, const float *x, const row_stats *stats, int n_rows, int64_t n, const row_reference *ref, err *e);

@@ -25,8 +25,8 @@ void kv_store_kernel(gpu_kv kv, const float *k, const float *v, int64_t n_units,
     after_previous();
     const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, from = step ? step->pos : pos0;
     if (i >= n_units) return;
-    if (blockIdx.y == 0) store_unit_of<T>(kv.k, kv.k_row, kv, k, i, units_per_row, from, state);
-    else                 store_unit_of<T>(kv.v, kv.v_row, kv, v, i, units_per_row, from, state);
+    if (blockIdx.y == 0) store_unit_of<T>(kv.k.data, kv.k.row, kv, k, i, units_per_row, from, state);
+    else                 store_unit_of<T>(kv.v.data, kv.v.row, kv, v, i, units_per_row, from, state);
 }
 
 // ---- norm, rotation and storing of heads in one launch -----------------------------------------------------------------
@@ -80,13 +80,19 @@ DEV void norm_rotate(float *dst, const float *row, float *normed, float *inverse
 }
 
 // K and V are of one type here, and so are their rows.
-template <int T> DEV void store_head(void *cache, const float *head, const heads_work &k, int kv_head, int64_t pos)
+template <int T> DEV void store_row(void *cache, const float *head, const heads_work &k, int kv_head, int64_t pos)
 {
     enum { width = kv_format<T>::width };
     __syncthreads();
-    uint8_t *row = (uint8_t *)cache + pos % k.h.kv.capacity * k.h.kv.k_row + kv_head * (k.h.kv.k_row / k.h.kv.n_kv_head);
+    uint8_t *row = (uint8_t *)cache + pos % k.h.kv.capacity * k.h.kv.k.row + kv_head * (k.h.kv.k.row / k.h.kv.n_kv_head);
     for (int u = (int)threadIdx.x; u < k.h.head_dim / width; u += HEADS_THREADS)
         if (!kv_format<T>::store(row, u, head + u * width)) atomicMin(&k.state->bad_kv, (unsigned long long)pos);
+}
+
+// Of a mixed cache nothing is stored here.
+template <int T> DEV void store_head(void *cache, const float *head, const heads_work &k, int kv_head, int64_t pos)
+{
+    if constexpr (T != GPU_KV_MIXED) store_row<T>(cache, head, k, kv_head, pos);
 }
 
 // What happens to heads between their product and attention, one block a head of one token: q: norm, rotation; k: norm, rotation,
@@ -119,9 +125,9 @@ template <int T> __global__ __launch_bounds__(HEADS_THREADS) void heads_kernel(h
         const float inv = inverse_rms(value, inverse, hd, k.h.eps);
         for (int d = tid; d < hd; d += HEADS_THREADS) value[d] = k.h.v[at + d] = rounded(value[d] * inv, k.round);
     }
-    store_head<T>(k.h.kv.v, value, k, kv_head, pos);
+    store_head<T>(k.h.kv.v.data, value, k, kv_head, pos);
     norm_rotate(k.h.k + at, row, normed, inverse, k, pair, w, pos);
-    store_head<T>(k.h.kv.k, normed, k, kv_head, pos);
+    store_head<T>(k.h.kv.k.data, normed, k, kv_head, pos);
 }
 
 // ===== launchers ======================================================================================================
@@ -136,7 +142,7 @@ template <int T> static bool run_store(const gpu_ctx *c, const gpu_kv *kv, const
                                                                                                               c->state);
 }
 
-static bool store_parts(const gpu_ctx *c, const gpu_kv *kv, dtype type, const float *k, const float *v, int parts, int n, int64_t pos0, err *e)
+static bool store_parts(const gpu_ctx *c, const gpu_kv *kv, int type, const float *k, const float *v, int parts, int n, int64_t pos0, err *e)
 {
     switch (type) {
 #define ROW(T) case T: return run_store<T>(c, kv, k, v, parts, n, pos0, e);
@@ -146,13 +152,16 @@ static bool store_parts(const gpu_ctx *c, const gpu_kv *kv, dtype type, const fl
     }
 }
 
+static bool is_mixed(const gpu_kv *kv) { return kv->k.type == GPU_KV_MIXED || kv->v.type == GPU_KV_MIXED; }
+
 extern "C" bool cuda_kv_store(const gpu_ctx *c, const gpu_kv *kv, const float *k, const float *v, int n, int64_t pos0, err *e)
 {
-    if (kv->k_type == kv->v_type) return store_parts(c, kv, kv->k_type, k, v, 2, n, pos0, e);
+    if (is_mixed(kv)) return cuda_kv_store_mixed(c, kv, k, v, n, pos0, e);
+    if (kv->k.type == kv->v.type) return store_parts(c, kv, kv->k.type, k, v, 2, n, pos0, e);
     gpu_kv second = *kv;        // V in K's place
     second.k = kv->v;
-    second.k_row = kv->v_row;
-    return store_parts(c, kv, kv->k_type, k, nullptr, 1, n, pos0, e) && store_parts(c, &second, kv->v_type, v, nullptr, 1, n, pos0, e);
+    if (!store_parts(c, kv, kv->k.type, k, nullptr, 1, n, pos0, e)) return false;
+    return store_parts(c, &second, kv->v.type, v, nullptr, 1, n, pos0, e);
 }
 
 extern "C" bool cuda_heads(const gpu_ctx *c, const gpu_heads *h, int n, int64_t pos0, err *e)
@@ -168,11 +177,16 @@ extern "C" bool cuda_heads(const gpu_ctx *c, const gpu_heads *h, int n, int64_t 
     w.round = c->round;
     const gpu_dim grid = dims(h->n_head + (h->k ? h->kv.n_kv_head : 0), n);
     const size_t shared = (size_t)(3 * ceil_div(h->head_dim, NORM_RUN) * NORM_RUN + 1) * sizeof(float);
-    if (h->k && h->kv.k_type != h->kv.v_type) return err_set(e, ERR_SYSTEM, "device cuda: heads stored in one launch have keys and values of one type");
-    switch (h->k ? h->kv.k_type : DT_F32) {
+    if (h->k && is_mixed(&h->kv)) {
+        if (!LAUNCH(c->g, e, "heads", grid, dims(HEADS_THREADS), shared, (heads_kernel<GPU_KV_MIXED>))(w)) return false;
+        return cuda_kv_store_mixed(c, &h->kv, h->k, h->v, n, pos0, e);
+    }
+    if (h->k && h->kv.k.type != h->kv.v.type)
+        return err_set(e, ERR_SYSTEM, "device cuda: heads stored in one launch have keys and values of one type");
+    switch (h->k ? h->kv.k.type : DT_F32) {
 #define ROW(T) case T: return LAUNCH(c->g, e, "heads", grid, dims(HEADS_THREADS), shared, (heads_kernel<T>))(w);
     FOR_KV_TYPES(ROW)
 #undef ROW
-    default: return unknown_kv(h->kv.k_type, e);
+    default: return unknown_kv(h->kv.k.type, e);
     }
 }

@@ -56,11 +56,28 @@ typedef struct {
 enum { WEIGHT_PADDING = 16 };   // bytes behind a matrix that kernels may read, and do not use
 typedef struct { dtype type; const void *data; int64_t rows, cols; } gpu_matrix;
 
-typedef struct {                // one layer's keys and values, see kv_layer
-    dtype   k_type, v_type;
-    int     n_kv_head, head_dim;
-    int64_t capacity, k_row, v_row;
-    void   *k, *v;
+enum { GPU_KV_MIXED = -1 };     // beside the dtypes: what is more than rows of one type
+
+typedef struct {                // keys, or values, of one layer, see kv_part in kv_layer.h
+    int     type;               // a dtype: rows of it, position p in slot p % capacity, and nothing beside them; or GPU_KV_MIXED
+    int64_t row;                // bytes of a unit: a row, or a group of positions
+    void   *data;               // [units][row]
+    // Of GPU_KV_MIXED alone:
+    dtype   stored;             // of rows; KIVI's codes: DT_INVALID
+    int     bits, group;        // of KIVI's codes
+    bool    by_tokens;          // a unit is `group` positions, else one
+    bool    in_steps;           // whole from a multiple of `newest` on, else exactly so many
+    int     units, newest;
+    int     ring, sinks;        // whole positions that are kept
+    bool    whole_bf16;         // their type, else F32
+    int64_t whole_row;
+    void   *newest_data, *sink_data;
+} gpu_kv_side;
+
+typedef struct {                // one layer's keys and values
+    int         n_kv_head, head_dim;
+    int64_t     capacity;
+    gpu_kv_side k, v;
 } gpu_kv;
 
 // ERR_SYSTEM where this program has no kernels for the device (gpu_know_kernels).
@@ -139,11 +156,16 @@ bool cuda_gating(const gpu_ctx *c, const gpu_gating *p, err *e);
 bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int rot, int dim, int n, int n_head, bool neighbours,
                  int64_t pos0, err *e);
 bool cuda_add_bias(const gpu_ctx *c, float *dst, const float *bias, int n, int64_t dim, err *e);      // dst [n][dim] += bias [dim]
+// The Walsh-Hadamard rotation of op.h: n floats, runs of `block` of them, a power of two up to GPU_MAX_HEAD that divides n.
+bool cuda_hadamard(const gpu_ctx *c, float *x, int64_t n, int block, bool unrounded, err *e);
 bool cuda_kv_store(const gpu_ctx *c, const gpu_kv *kv, const float *k, const float *v, int n, int64_t pos0, err *e);
+// The same where a side is GPU_KV_MIXED: units and whole positions; then, where keys go by groups, those that end here.
+bool cuda_kv_store_mixed(const gpu_ctx *c, const gpu_kv *kv, const float *k, const float *v, int n, int64_t pos0, err *e);
 
 // norm, rotation (of each head's first `rot` floats) and storing in one launch: q = rotate(rms_norm(q, q_norm)); where
 // k is given: v = rms_norm(v_from) without weight (v_norm; else v_from is v), k = rotate(rms_norm(k, k_norm)), both to
-// the cache, whose types are equal. q_norm, k_norm NULL: no norm.
+// the cache, whose types are equal, or one of which is GPU_KV_MIXED: storing is then another launch, or two. q_norm,
+// k_norm NULL: no norm.
 typedef struct {
     float       *q, *k, *v;
     const float *v_from, *q_norm, *k_norm, *table;
@@ -162,6 +184,7 @@ typedef struct {
     int          n, n_head;
     int64_t      pos0, window;
     float        scale, softcap;
+    bool         unrounded;     // the result, in any arithmetic
 } gpu_attention;
 int64_t cuda_attention_scratch(const gpu_kv *kv, int n_head, int64_t window);
 bool cuda_attention(const gpu_ctx *c, const gpu_attention *a, err *e);

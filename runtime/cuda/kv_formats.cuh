@@ -9,7 +9,10 @@
 
 #define FOR_KV_TYPES(X) X(DT_F32) X(DT_BF16) X(DT_F16) X(DT_Q8_0) X(DT_Q5_1) X(DT_Q5_0) X(DT_Q4_1) X(DT_Q4_0) X(DT_IQ4_NL)
 
-static inline bool unknown_kv(dtype t, err *e) { return err_set(e, ERR_SYSTEM, "device cuda: no kernel for a KV cache of type %s", dtype_name(t)); }
+static inline bool unknown_kv(int t, err *e)
+{
+    return err_set(e, ERR_SYSTEM, "device cuda: no kernel for a KV cache of type %s", dtype_name((dtype)t));
+}
 
 DEV float magnitude(float x) { return fabsf(x); }
 DEV bool  is_finite(float x) { return (__float_as_uint(x) & 0x7f800000u) != 0x7f800000u; }

@@ -6,26 +6,44 @@
 #include <stdlib.h>
 #include <string.h>
 
-// A side that is rows in one of the types that a device has, and no position whole beside them.
-static bool has_rows(const kv_part *p) { return !p->by_tokens && kv_trait_of(p->how.type)->type != DT_INVALID && p->ring + p->sinks == 0; }
+// ---- caches --------------------------------------------------------------------------------------------------------------
 
-static bool kv_of(const call *k, gpu_kv *to, err *e)
+// Rows in one of the types that a device has, and no position whole beside them, have kernels of their own.
+static bool has_rows(const kv_part *p) { return kv_trait_of(p->how.type)->bits == 0 && p->ring + p->sinks == 0; }
+
+static gpu_kv_side side_of(const kv_part *p)
 {
-    const kv_layer *kv = &k->m->caches[k->o->cache];
-    if (!has_rows(&kv->k) || !has_rows(&kv->v))
-        return err_set(e, ERR_SYSTEM, "device cuda: no kernel for a KV cache of %s and %s with whole positions", kv_trait_of(kv->k.how.type)->name,
-                       kv_trait_of(kv->v.how.type)->name);
-    *to = (gpu_kv){ .k_type = kv_trait_of(kv->k.how.type)->type, .v_type = kv_trait_of(kv->v.how.type)->type, .n_kv_head = kv->n_kv_head,
-                    .head_dim = kv->head_dim, .capacity = kv->capacity, .k_row = kv->k.unit, .v_row = kv->v.unit, .k = kv->k.data, .v = kv->v.data };
+    const kv_trait *t = kv_trait_of(p->how.type);
+    return (gpu_kv_side){ .type = has_rows(p) ? (int)t->type : GPU_KV_MIXED, .row = p->unit, .data = p->data, .stored = t->type, .bits = t->bits,
+                          .group = p->how.group, .by_tokens = p->by_tokens, .in_steps = p->in_steps, .units = (int)p->units, .newest = p->newest,
+                          .ring = (int)p->ring, .sinks = (int)p->sinks, .whole_bf16 = p->whole == DT_BF16, .whole_row = p->whole_row,
+                          .newest_data = p->newest_data, .sink_data = p->sink_data };
+}
+
+static bool fits_slots(const kv_part *p) { return has_rows(p) || (p->units <= INT32_MAX && p->ring <= INT32_MAX); }
+
+bool cuda_kv_of(const kv_layer *kv, gpu_kv *to, err *e)
+{
+    if (!fits_slots(&kv->k) || !fits_slots(&kv->v))
+        return err_set(e, ERR_SYSTEM, "device cuda: a KV cache of %lld positions, expected at most %d", (long long)kv->capacity, INT32_MAX);
+    *to = (gpu_kv){ .n_kv_head = kv->n_kv_head, .head_dim = kv->head_dim, .capacity = kv->capacity, .k = side_of(&kv->k), .v = side_of(&kv->v) };
     return true;
+}
+
+static bool kv_of(const call *k, gpu_kv *to, err *e) { return cuda_kv_of(&k->m->caches[k->o->cache], to, e); }
+
+static const char *stored_name(const kv_part *p)
+{
+    const kv_trait *t = kv_trait_of(p->how.type);
+    return t->bits > 0 ? t->name : dtype_name(t->type);
 }
 
 static void note_store(const call *k)
 {
     const kv_layer *kv = &k->m->caches[k->o->cache];
+    const char *keys = stored_name(&kv->k), *values = stored_name(&kv->v);
     k->c->kv_stored = true;
-    const dtype keys = kv_trait_of(kv->k.how.type)->type, values = kv_trait_of(kv->v.how.type)->type;
-    snprintf(k->c->kv_types, sizeof k->c->kv_types, keys == values ? "%s" : "%s and %s", dtype_name(keys), dtype_name(values));
+    snprintf(k->c->kv_types, sizeof k->c->kv_types, strcmp(keys, values) == 0 ? "%s" : "%s and %s", keys, values);
 }
 
 // ---- fine operations -----------------------------------------------------------------------------------------------------
@@ -167,6 +185,11 @@ static bool run_rotate(const call *k, err *e)
                        k->o->neighbours, k->a->pos0, e);
 }
 
+static bool run_hadamard(const call *k, err *e)
+{
+    return cuda_hadamard(&k->c->ctx, at(k, k->o->out[0]), floats_of(k), k->o->block, k->o->unrounded, e);
+}
+
 static bool run_store(const call *k, err *e)
 {
     gpu_kv kv;
@@ -207,7 +230,8 @@ static bool run_attend(const call *k, err *e)
     for (int t = 0; t < k->a->n; t += tokens) {
         const int n = k->a->n - t < tokens ? k->a->n - t : tokens;
         const gpu_attention a = { .q = at(k, k->o->in[0]) + t * row, .out = at(k, k->o->out[0]) + t * row, .scores = k->c->scores, .kv = kv, .n = n,
-                                  .n_head = k->o->rows, .pos0 = k->a->pos0 + t, .window = k->o->window, .scale = k->o->scale, .softcap = k->o->cap };
+                                  .n_head = k->o->rows, .pos0 = k->a->pos0 + t, .window = k->o->window, .scale = k->o->scale, .softcap = k->o->cap,
+                                  .unrounded = k->o->unrounded };
         if (!cuda_attention(&k->c->ctx, &a, e)) return false;
     }
     return true;
@@ -267,12 +291,15 @@ typedef bool (*run_fn)(const call *k, err *e);
 static const run_fn runs[N_OP_KINDS] = {
     [OP_EMBED] = run_embed, [OP_NORM] = run_norm, [OP_LINEAR] = run_linear, [OP_ADD] = run_add, [OP_MUL] = run_mul, [OP_SCALE] = run_scale,
     [OP_ACT] = run_act, [OP_ACT_MUL] = run_act_mul, [OP_SOFTCAP] = run_softcap, [OP_ROTATE] = run_rotate, [OP_STORE] = run_store,
-    [OP_ATTEND] = run_attend, [OP_MARK] = run_mark, [OP_ARGMAX] = run_argmax, [OP_RESIDUAL] = run_residual, [OP_GLU] = run_glu,
+    [OP_ATTEND] = run_attend, [OP_HADAMARD] = run_hadamard, [OP_MARK] = run_mark, [OP_ARGMAX] = run_argmax, [OP_RESIDUAL] = run_residual, [OP_GLU] = run_glu,
     [OP_GATED] = run_gated, [OP_HEADS] = run_heads,
     [OP_GATE] = cuda_run_gate, [OP_ROUTE] = cuda_run_route, [OP_LINEAR_ID] = cuda_run_linear_id,
     [OP_JOIN] = cuda_run_join, [OP_L2NORM] = run_norm,
     [OP_CONV] = cuda_run_conv, [OP_DECAY] = cuda_run_decay, [OP_DELTA] = cuda_run_delta,
 };
+
+// What heads are stored in: one type, or what is stored by launches of its own.
+static bool stores_heads(const kv_layer *kv) { return kv->k.how.type == kv->v.how.type || !has_rows(&kv->k) || !has_rows(&kv->v); }
 
 // Which coarse operations have a kernel. A fine one always has.
 bool cuda_has(const backend *b, const op *o, const op_memory *m, bool one_token)
@@ -284,7 +311,7 @@ bool cuda_has(const backend *b, const op *o, const op_memory *m, bool one_token)
     case OP_LINEAR:   return one_token && o->bias[0] < 0 && o->bias[1] < 0 && o->bias[2] < 0;
     case OP_GATED:    return one_token && o->act == ACT_GELU_TANH;
     case OP_RESIDUAL: return true;
-    case OP_HEADS:    return o->cache < 0 || m->caches[o->cache].k.how.type == m->caches[o->cache].v.how.type;
+    case OP_HEADS:    return o->cache < 0 || stores_heads(&m->caches[o->cache]);
     case OP_LINEAR_ID: return one_token && cuda_experts_alike(o, m);
     case OP_GLU: {
         const weight *gate = &m->weights[o->w[0]], *up = &m->weights[o->w[1]];

@@ -212,45 +212,17 @@ static void delta_net(program *p, const hparams *h, const buffers *b, int i)
 
 // ---- blocks that predict further tokens -----------------------------------------------------------------------------
 
-// A layer's MLP, or its experts, in the file; nothing reads them.
-static void unread_mlp(program *p, const hparams *h, int i)
-{
-    const layer_shape *l = &h->layers[h->n_layer - 1];
-    const int64_t dim = h->n_embd, ff = h->n_expert > 0 ? h->n_ff_shared : l->n_ff, ff_exp = l->n_ff_exp;
-    const bool with = h->n_expert > 0;
-    program_unread(p, program_layer_weight(p, i, with ? "ffn_gate_shexp" : "ffn_gate", false, ff, dim));
-    program_unread(p, program_layer_weight(p, i, with ? "ffn_up_shexp" : "ffn_up", false, ff, dim));
-    program_unread(p, program_layer_weight(p, i, with ? "ffn_down_shexp" : "ffn_down", false, dim, ff));
-    if (!with) return;
-    const struct { const char *name; int64_t rows, cols; } x[] = { { "ffn_gate_exps", ff_exp, dim },
-                                                                   { "ffn_up_exps", ff_exp, dim },
-                                                                   { "ffn_gate_up_exps", 2 * ff_exp, dim },
-                                                                   { "ffn_down_exps", dim, ff_exp } };
-    for (int j = 0; j < 4; j++)
-        program_unread(p, program_layer_experts(p, i, x[j].name, h->n_expert, h->n_expert_used, x[j].rows, x[j].cols));
-    program_unread(p, program_layer_weight(p, i, "ffn_gate_inp", false, h->n_expert, dim));
-    program_unread(p, program_layer_weight(p, i, "ffn_gate_inp_shexp", true, 1, dim));
-}
-
-// An attending layer and what joins it to the one before (llama.cpp's names); Transformers drops them too.
+// A block of its table's tensors, as wide as the last layer, which attends; Transformers drops them too.
 static void unread_block(program *p, const hparams *h, int i)
 {
     const layer_shape *l = &h->layers[h->n_layer - 1];
-    const int64_t dim = h->n_embd, q_dim = (int64_t)h->n_head * l->head_dim,
-        kv_dim = (int64_t)l->n_kv_head * l->head_dim;
-    static const char *const norms[] = { "attn_norm", "post_attention_norm", "nextn.enorm", "nextn.hnorm",
-                                         "nextn.shared_head_norm" };
-    const struct { const char *name; int64_t rows, cols; } w[] = {
-        { "attn_q", 2 * q_dim, dim }, { "attn_k", kv_dim, dim }, { "attn_v", kv_dim, dim },
-        { "attn_output", dim, q_dim },
-        { "nextn.eh_proj", dim, 2 * dim }, { "nextn.embed_tokens", h->n_vocab, dim },
-        { "nextn.shared_head_head", h->n_vocab, dim },
-    };
-    for (int j = 0; j < 5; j++) program_unread(p, program_layer_weight(p, i, norms[j], true, 1, dim));
-    for (int j = 0; j < 7; j++) program_unread(p, program_layer_weight(p, i, w[j].name, false, w[j].rows, w[j].cols));
-    program_unread(p, program_layer_weight(p, i, "attn_q_norm", true, 1, l->head_dim));
-    program_unread(p, program_layer_weight(p, i, "attn_k_norm", true, 1, l->head_dim));
-    unread_mlp(p, h, i);
+    const block_sizes  b = { .n_ff = l->n_ff, .n_head_kv = l->n_kv_head, .head_dim = l->head_dim, .own_kv = true,
+                             .experts = h->n_expert > 0, .mtp = true };
+    const model_sizes  m = { .arch = h->arch, .n_block = 1, .n_vocab = h->n_vocab, .n_embd = h->n_embd,
+                             .n_head = h->n_head, .n_expert = h->n_expert, .n_expert_used = h->n_expert_used,
+                             .n_ff_expert = l->n_ff_exp, .n_ff_shared = h->n_ff_shared, .block = &b };
+    for (const tensor_row *r = tensor_table_of(h->arch)->block; r->name; r++)
+        if (tensor_row_presence(r, &m, 0) != TENSOR_NOT) program_unread(p, program_row_weight(p, i, r, &m));
 }
 
 // ---- all of it ------------------------------------------------------------------------------------------------------

@@ -59,6 +59,15 @@ run_hm 0 inspect "$work/e2b" --json; json_valid
 awk "BEGIN { exit !($(json_get memory.2.saved) > 0.571 && $(json_get memory.2.saved) < 0.572) }" || fail "saved: $(json_get memory.2.saved), expected 20/35"
 [ "$(json_get memory.2.kv_bytes)" -ge $((3 * 131072 * 512 * 2 * 2)) ] || fail "the plan is smaller than what three full layers need"
 
+say "a plan names the types that Transformers' own reader refuses, and is silent where nothing is known of it"
+qwen=$(cd "$(dirname "$0")/../.." && pwd)/fixtures/tiny-qwen35moe
+run_hm 0 inspect "$qwen" --plan; err_empty; out_has "Q4_K_M (Q5_0), Q5_K_S (Q5_1)"
+run_hm 0 inspect "$qwen" --plan --json; json_valid
+[ "$(json_get types.0.transformers_refuses)" = "[]" ] || fail "F32 is read: $(json_get types.0.transformers_refuses)"
+grep -q '"Q4_K_M".*"transformers_refuses": \["Q5_0"\]' "$work/out" || fail "Q4_K_M is refused for Q5_0"
+run_hm 0 inspect "$work/e2b" --plan --json; json_valid
+grep -q transformers_refuses "$work/out" && fail "nothing is known of that reader and gemma4"
+
 say "verify passes each artifact against its fixture, and never changes it"
 before=$(sha "$work/bf16.gguf")
 run_hm 0 verify "$work/f32.gguf" --fixture "$f32_fix" --tokens 64; out_has "pass"

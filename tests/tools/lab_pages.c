@@ -30,6 +30,7 @@ int main(int argc, char **argv)
     };
     bool ok = argc == 2;
     if (!ok) fprintf(stderr, "usage: lab_pages DIR\n");
-    for (size_t i = 0; ok && i < sizeof pages / sizeof pages[0]; i++) ok = write_forms(argv[1], pages[i].name, &pages[i].o);
+    const size_t n = sizeof pages / sizeof pages[0];
+    for (size_t i = 0; ok && i < n; i++) ok = write_forms(argv[1], pages[i].name, &pages[i].o);
     return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }

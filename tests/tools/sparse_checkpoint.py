@@ -29,21 +29,30 @@ def shapes(config):
 
 
 def cut_layers(config, n):
-    """The first n - 1 layers and the last, which in Gemma attends to everything."""
+    """The first n - 1 layers and the last, which in Gemma attends to everything; where layers share keys and values, the
+    last of those that have them and the last of all, so that each kind of layer is on both sides."""
     text = config.get_text_config()
-    kept = list(range(n - 1)) + [text.num_hidden_layers - 1]
+    of_all, shared = text.num_hidden_layers, getattr(text, "num_kv_shared_layers", 0) or 0
+    kept = list(range(n - 1)) + [of_all - 1]
+    if shared:
+        kept = list(range(of_all - shared - (n - n // 2), of_all - shared)) + list(range(of_all - n // 2, of_all))
     for key in ("layer_types", "mlp_layer_types"):
         if getattr(text, key, None):
             setattr(text, key, [getattr(text, key)[i] for i in kept])
-    if getattr(text, "per_layer_config", None):
-        of_layer = {int(k): v for k, v in text.to_dict()["per_layer_config"].items()}
+    of_layer = {int(k): v for k, v in text.to_dict().get("per_layer_config", {}).items()}
+    if of_layer:
         text.per_layer_config = {str(j): of_layer[i] for j, i in enumerate(kept) if i in of_layer}
     text.num_hidden_layers = n
-    if getattr(text, "num_kv_shared_layers", 0):
-        text.num_kv_shared_layers = min(text.num_kv_shared_layers, n // 2)
+    if shared:
+        text.num_kv_shared_layers = min(shared, n // 2)
 
 
-def write_file(path, tensors, random):
+def norm_value(name, model_type):
+    """Qwen 3.5 adds 1 to its norms' weights, but for those of delta nets."""
+    return 0.0 if model_type.startswith("qwen3_5") and "linear_attn" not in name else 1.0
+
+
+def write_file(path, tensors, random, model_type):
     header, at = {"__metadata__": {"format": "pt"}}, 0
     for name, shape in tensors:
         size = 2 * int(np.prod(shape))
@@ -57,7 +66,7 @@ def write_file(path, tensors, random):
             for name, shape in tensors:
                 flat = torch.empty(int(np.prod(shape)), dtype=torch.bfloat16)
                 if "norm" in name and len(shape) == 1:
-                    flat.fill_(1.0)
+                    flat.fill_(norm_value(name, model_type))
                 else:
                     flat.normal_(0, 0.02)
                 flat.view(torch.int16).numpy().tofile(f)
@@ -71,6 +80,8 @@ def grow_tokenizer(source, out, n):
         doc = json.load(f)
     model, taken = doc["model"], {t["id"] for t in doc["added_tokens"]}
     vocab, merges = model["vocab"], model["merges"]
+    for t in doc["added_tokens"]:       # those behind the vocabulary would move with its end
+        vocab.setdefault(t["content"], t["id"])
     parts = [t for t in vocab if t.isalpha()]
     used = taken | set(vocab.values())
     free = (i for i in range(n) if i not in used)
@@ -117,7 +128,7 @@ def main():
     index, total = {}, 0
     for i, tensors in enumerate(shards):
         name = f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" if len(shards) > 1 else "model.safetensors"
-        total += write_file(os.path.join(a.out, name), tensors, a.random)
+        total += write_file(os.path.join(a.out, name), tensors, a.random, config.model_type)
         index |= {t: name for t, _ in tensors}
     if len(shards) > 1:
         with open(os.path.join(a.out, "model.safetensors.index.json"), "w") as f:
