@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_CHUNK = 512, DEFAULT_CONTEXT = 32768 };
+enum { DEFAULT_CONTEXT = 32768 };
 
 // ---- files --------------------------------------------------------------------------------------------------------------
 
@@ -173,7 +173,7 @@ static bool read_texts(lab_plan *p, const lab_plan_opts *o, err *e)
     if (!p->texts) return err_nomem(e, "texts", (size_t)o->n_texts * sizeof *p->texts);
     p->n_texts = o->n_texts;
     for (int i = 0; i < p->n_texts; i++)
-        if (!lab_text_read(&p->texts[i], p->artifacts[0].m, o->texts[i], e)) return false;
+        if (!lab_text_read(&p->texts[i], model_tokenizer(p->artifacts[0].m), o->texts[i], e)) return false;
     return true;
 }
 
@@ -199,9 +199,7 @@ bool lab_plan_chunks(lab_plan *p, err *e)
     int64_t n = 0;
     for (int i = 0; i < p->n_texts; i++) {
         const lab_text *t = &p->texts[i];
-        if (t->tokens < p->chunk)
-            return err_set(e, ERR_INPUT, "%s: a text of %lld tokens, expected a chunk of %lld at least", t->name,
-                           (long long)t->tokens, (long long)p->chunk);
+        if (!lab_text_holds(t, p->chunk, e)) return false;
         n += t->tokens / p->chunk;      // each is below 2^26: no sum of LAB_TEXTS overflows
     }
     // At least one of each text is run, so samples may be exceeded by as many.
@@ -219,7 +217,7 @@ bool lab_plan_chunks(lab_plan *p, err *e)
 
 bool lab_plan_open(lab_plan *p, const lab_plan_opts *o, err *e)
 {
-    *p = (lab_plan){ .chunk = o->chunk ? o->chunk : DEFAULT_CHUNK, .skip = o->skip,
+    *p = (lab_plan){ .chunk = o->chunk ? o->chunk : LAB_CHUNK, .skip = o->skip,
                      .context = o->context ? o->context : DEFAULT_CONTEXT, .samples = o->samples, .budget = o->budget };
     if (p->chunk < 2 || p->skip < 0 || p->skip >= p->chunk - 1)
         return err_set(e, ERR_USAGE, "chunks of %lld tokens, %lld of them skipped: nothing to compare",
@@ -242,11 +240,7 @@ void lab_plan_free(lab_plan *p)
         free(p->candidates[i].kv);
         free(p->candidates[i].llama);
     }
-    for (int i = 0; p->texts && i < p->n_texts; i++) {
-        free(p->texts[i].category);
-        free(p->texts[i].name);
-        free(p->texts[i].ids);
-    }
+    for (int i = 0; p->texts && i < p->n_texts; i++) lab_text_free(&p->texts[i]);
     free(p->artifacts);
     free(p->candidates);
     free(p->texts);

@@ -10,6 +10,7 @@
 #include "../runtime/model.h"
 
 enum { LAB_ARTIFACTS = 64, LAB_CANDIDATES = 4096, LAB_TEXTS = 256, LAB_CELLS = 1 << 22 };    // cells: chunks x candidates
+enum { LAB_CHUNK = 512 };       // tokens of a chunk, where none is asked for
 
 typedef struct {
     char *category, *name;              // name: of the file, without its folder
@@ -78,6 +79,9 @@ typedef struct {
 // cannot be run. ERR_USAGE: a cache that a file cannot have; no text; no candidate; a chunk with nothing to compare.
 bool lab_plan_open(lab_plan *p, const lab_plan_opts *o, err *e);
 void lab_plan_free(lab_plan *p);
+
+// Of texts alone, in the vocabulary of a file that is yet to be made: is each what lab_plan_open takes? chunk 0: LAB_CHUNK.
+bool lab_texts_check(const tokenizer *words, const char *const *texts, int n, int64_t chunk, err *e);
 
 // From the text of a plan, which is hostile until checked. where: for messages. Holds no model and no ids.
 bool lab_plan_read(lab_plan *p, const char *json, int64_t n, const char *where, err *e);
