@@ -127,10 +127,8 @@ def measured(args, logits, cache, flash, rotated):
 
 def llama_rows(args, logits):
     rows = []
-    ways = [("f32", True, True)]
-    for cache in args.caches:
-        other = (cache, False, True) if cache in FLOATS else (cache, True, False)
-        ways += [(cache, True, True), other]
+    ways = [("f32", True, True)] + [(cache, True, True) for cache in args.caches]      # llama.cpp's defaults first
+    ways += [(cache, False, True) if cache in FLOATS else (cache, True, False) for cache in args.caches]
     for cache, flash, rotated in ways:
         row = measured(args, logits, cache, flash, rotated)
         print(f"llama.cpp {spec_of(row):12} flash {'on ' if flash else 'off'} KL {row['kl']:.6f} ± {row['kl_error']:.6f}"
