@@ -41,7 +41,7 @@ static const opt options[] = {
     OPT_JSON(lab_options),
 };
 
-// ---- the command line -----------------------------------------------------------------------------------------------------
+// ---- the command line -----------------------------------------------------------------------------------------------
 
 static bool read_part(const char *text, int64_t *part, int64_t *parts, err *e)
 {
@@ -60,7 +60,8 @@ static bool read_part(const char *text, int64_t *part, int64_t *parts, err *e)
 // Options that say what to run have no place beside --merge: all of that stands in the folders.
 static bool check_merge(const lab_options *o, err *e)
 {
-    const char *other = o->layers ? "--layers" : o->budget ? "--kv-budget" : o->samples ? "--samples" : o->kv.n ? "--kv" : o->texts.n ? "--text" : o->chunk ? "--chunk" : o->skip ? "--skip"
+    const char *other = o->layers ? "--layers" : o->budget ? "--kv-budget" : o->samples ? "--samples" : o->kv.n ? "--kv"
+        : o->texts.n ? "--text" : o->chunk ? "--chunk" : o->skip ? "--skip"
         : o->ctx ? "--ctx" : o->state ? "--state" : o->part ? "--part" : o->arith ? "--arith" : o->device ? "--device"
         : NULL;
     return !other || err_set(e, ERR_USAGE, "option %s: found it with --merge, which runs nothing", other);
@@ -68,11 +69,13 @@ static bool check_merge(const lab_options *o, err *e)
 
 static bool check_run(const lab_options *o, const text_list *args, err *e)
 {
-    if (args->n < 1) return err_set(e, ERR_USAGE, "an argument is missing: hallmark lab BASE.gguf --kv SPEC --text FILE");
+    if (args->n < 1)
+        return err_set(e, ERR_USAGE, "an argument is missing: hallmark lab BASE.gguf --kv SPEC --text FILE");
     if (o->texts.n < 1) return err_set(e, ERR_USAGE, "option --text CATEGORY=FILE is missing");
     if (o->budget && args->n > 1)
         return err_set(e, ERR_USAGE, "option --kv-budget: found '%s' beside the base, expected one file", args->v[1]);
-    if (o->budget && o->part) return err_set(e, ERR_USAGE, "option --part: found it with --kv-budget, which runs twice");
+    if (o->budget && o->part)
+        return err_set(e, ERR_USAGE, "option --part: found it with --kv-budget, which runs twice");
     if (!o->part) return true;
     if (!o->state) return err_set(e, ERR_USAGE, "option --part: expected --state DIR, where the part is kept");
     if (o->reports.n || o->json)
@@ -97,13 +100,13 @@ static bool check_reports(const lab_options *o, const text_list *args, destinati
         if (!destination_file(&out[i], path, e)) return false;
         for (int k = 0; k < i; k++)
             if (strcmp(path, o->reports.v[k]) == 0 || same_file(path, o->reports.v[k]))
-                return err_set(e, ERR_USAGE, "option --report: found '%s' and '%s', which are one file", o->reports.v[k],
-                               path);
+                return err_set(e, ERR_USAGE, "option --report: found '%s' and '%s', which are one file",
+                               o->reports.v[k], path);
     }
     return true;
 }
 
-// ---- running --------------------------------------------------------------------------------------------------------------
+// ---- running --------------------------------------------------------------------------------------------------------
 
 static lab_plan_opts plan_opts(const lab_options *o, const text_list *args)
 {
@@ -134,7 +137,7 @@ static bool measure(const lab_options *o, const text_list *args, lab_plan *p, la
     return read_part(o->part, &part, &parts, e) && lab_plan_open(p, &po, e) && run_plan(o, p, o->state, c, e);
 }
 
-// ---- to order -------------------------------------------------------------------------------------------------------------
+// ---- to order -------------------------------------------------------------------------------------------------------
 
 enum { BUDGET_SAMPLES = 8 };
 
@@ -219,7 +222,8 @@ static bool measure_choice(const order *r, lab_plan *p, lab_cells *c, err *e)
     po.kv = kv;
     po.context = r->context;
     po.budget = r->bytes;
-    const bool ok = folder_of(r->o, "choice", &folder, e) && lab_plan_open(p, &po, e) && run_plan(r->o, p, folder, c, e);
+    const bool ok = folder_of(r->o, "choice", &folder, e) && lab_plan_open(p, &po, e)
+        && run_plan(r->o, p, folder, c, e);
     free(folder);
     free(kv);
     return ok;
@@ -233,7 +237,8 @@ static bool measure_order(const lab_options *o, const text_list *args, lab_plan 
                 .context = o->ctx };
     if (!lab_budget_parse(&b, &r.context, o->budget, e) || !check_order(&r, e)) return false;
     if (!choose(&r, &b, e)) return false;
-    cli_note(&cmd_lab, "chosen within %lld bytes, for a KL of about %.3g: %s", (long long)r.bytes, r.expected, r.chosen);
+    cli_note(&cmd_lab, "chosen within %lld bytes, for a KL of about %.3g: %s", (long long)r.bytes, r.expected,
+             r.chosen);
     return measure_choice(&r, p, c, e);
 }
 

@@ -34,7 +34,7 @@ static const opt options[] = {
     OPT_DEVICE(release_options),
     { "--gate", NULL, OPT_PATH, offsetof(release_options, gate), "FILE", "limits other than the built-in ones, as JSON", false, 0, 0, NULL },
     { "--lab", NULL, OPT_PATHS, offsetof(release_options, lab), "CATEGORY=FILE", "measure on this text what caches cost each file, and write it into them", false, 0, 0, NULL },
-    { "--lab-kv", NULL, OPT_PATHS, offsetof(release_options, lab_kv), "SPEC", "a cache that --lab measures (default: f16, and q8_0, q5_1, q4_0 rotated and not, where heads allow)", false, 0, 0, NULL },
+    { "--lab-kv", NULL, OPT_PATHS, offsetof(release_options, lab_kv), "SPEC", "a cache for --lab (default: f16, and q8_0, q5_1, q4_0, rotated and not where heads allow)", false, 0, 0, NULL },
     { "--lab-chunk", NULL, OPT_INT, offsetof(release_options, lab_chunk), "N", "tokens of a chunk of --lab (default: 512)", false, 2, 1 << 26, NULL },
     OPT_REVISION(release_options),
     OPT_THREADS(release_options),

@@ -9,7 +9,7 @@
 
 enum { DEFAULT_CONTEXT = 32768 };
 
-// ---- files --------------------------------------------------------------------------------------------------------------
+// ---- files ----------------------------------------------------------------------------------------------------------
 
 static bool same_value(const gguf_kv *a, const gguf_kv *b)
 {
@@ -59,9 +59,36 @@ static bool open_artifacts(lab_plan *p, const lab_plan_opts *o, err *e)
     return true;
 }
 
-// ---- caches -------------------------------------------------------------------------------------------------------------
+// ---- caches ---------------------------------------------------------------------------------------------------------
 
 static arith arith_of(const lab_plan *p) { return strcmp(p->arith, "bf16") == 0 ? ARITH_BF16 : ARITH_F32; }
+
+// Whether the last query compared in a chunk sees anything of a side as its store has it.
+static bool is_seen(const kv_part *part, int64_t window, int64_t last)
+{
+    const int64_t lo = window > 0 && last - window + 1 > 0 ? last - window + 1 : 0;
+    const int64_t first = lo > part->sinks ? lo : part->sinks;
+    return kv_whole_from(part, last) > first;
+}
+
+// A cache of which a chunk sees only positions that are kept whole would look lossless, and be recommended.
+static bool check_seen(const lab_plan *p, const hparams *h, const kv_spec *s, err *e)
+{
+    char     text[KV_TEXT];
+    kv_layer kv;
+    int      caches = 0;
+    for (int i = 0; i < h->n_layer; i++) {
+        const int64_t window = h->layers[i].sliding ? h->window : 0;
+        if (!h->layers[i].has_kv) continue;
+        caches++;
+        if (!kv_spec_plan(s, h, i, arith_of(p), p->chunk, 1, &kv, e)) return false;
+        if (is_seen(&kv.k, window, p->chunk - 2) || is_seen(&kv.v, window, p->chunk - 2)) return true;
+    }
+    kv_spec_text(s, text);
+    return caches == 0
+        || err_set(e, ERR_USAGE, "option --kv: '%s' keeps every position of a chunk of %lld tokens whole: "
+                                  "expected a longer --chunk", text, (long long)p->chunk);
+}
 
 static bool add_spec(lab_plan *p, int artifact, const kv_spec *s, err *e)
 {
@@ -70,6 +97,7 @@ static bool add_spec(lab_plan *p, int artifact, const kv_spec *s, err *e)
     char        text[KV_TEXT];
     if (!memory_plan_of(&cost, h, s, arith_of(p), p->context, 1, e)) return false;
     if (!kv_spec_text(s, text)) return err_set(e, ERR_USAGE, "option --kv: '%.60s...' is too long", text);
+    if (!check_seen(p, h, s, e)) return false;
     for (int i = 0; i < p->n_candidates; i++)
         if (p->candidates[i].artifact == artifact && strcmp(p->candidates[i].kv, text) == 0)
             return err_set(e, ERR_USAGE, "option --kv: found '%s' twice", text);
@@ -163,7 +191,7 @@ static bool describe_base(lab_plan *p, const lab_plan_opts *o, err *e)
     return true;
 }
 
-// ---- texts --------------------------------------------------------------------------------------------------------------
+// ---- texts ----------------------------------------------------------------------------------------------------------
 
 static bool read_texts(lab_plan *p, const lab_plan_opts *o, err *e)
 {
@@ -213,7 +241,7 @@ bool lab_plan_chunks(lab_plan *p, err *e)
     return true;
 }
 
-// ---- all of it ----------------------------------------------------------------------------------------------------------
+// ---- all of it ------------------------------------------------------------------------------------------------------
 
 bool lab_plan_open(lab_plan *p, const lab_plan_opts *o, err *e)
 {

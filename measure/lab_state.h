@@ -7,8 +7,8 @@
 
 #include "lab_figures.h"
 
-// The folder, made where it is not there, with the plan's text. ERR_USAGE: it is another plan's (names what differs), or
-// holds other things than a laboratory's.
+// The folder, made where it is not there, with the plan's text. ERR_USAGE: it is another plan's (names what differs),
+// or holds other things than a laboratory's.
 bool lab_state_open(const char *dir, const lab_plan *p, err *e);
 // The plan of a folder. ERR_INPUT: it has none.
 bool lab_state_plan(const char *dir, lab_plan *p, err *e);

@@ -1,5 +1,5 @@
-// Any bytes as the plan of a laboratory's folder, and as the body of a cell, to which head and digest are added: refused
-// in one line, or a plan whose text is those bytes, or a cell whose figures can be reported.
+// Any bytes as the plan of a laboratory's folder, and as the body of a cell, to which head and digest are added:
+// refused in one line, or a plan whose text is those bytes, or a cell whose figures can be reported.
 #include "fuzz.h"
 #include "measure/lab_report.h"
 #include "measure/lab_state.h"
@@ -26,7 +26,8 @@ static void check_plan(const uint8_t *data, size_t size)
             MUST(p.chunks[i].text >= 0 && p.chunks[i].text < p.n_texts);
             MUST(p.chunks[i].first + p.chunk <= p.texts[p.chunks[i].text].tokens);
         }
-        for (int i = 0; i < p.n_candidates; i++) MUST(p.candidates[i].artifact >= 0 && p.candidates[i].artifact < p.n_artifacts);
+        for (int i = 0; i < p.n_candidates; i++)
+            MUST(p.candidates[i].artifact >= 0 && p.candidates[i].artifact < p.n_artifacts);
     } else {
         must_be_refusal(&e);
     }
