@@ -23,7 +23,8 @@ bool lab_record_place(destination *dest, const lab_record_opts *o, err *e)
     if (!o->art && !o->out) return true;
     if (!o->art) return err_set(e, ERR_USAGE, "option -o: found it without --record ART.gguf, whose result it is");
     if (!o->out) return err_set(e, ERR_USAGE, "option --record: expected -o OUT.gguf, where the file goes");
-    if (o->part) return err_set(e, ERR_USAGE, "option --part: found --record, expected it with --merge, where all parts are");
+    if (o->part)
+        return err_set(e, ERR_USAGE, "option --part: found --record, expected it with --merge, where all parts are");
     for (int i = 0; i < o->reports->n; i++)
         if (!output_is_no_input(o->reports->v[i], o->art, NULL, e)) return false;
     return check_inputs(o, e) && destination_file(dest, o->out, e);

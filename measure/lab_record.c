@@ -48,7 +48,8 @@ static bool take_cache(lab_record *rec, const lab_result *r, int candidate, err 
     to->kl_p99  = rounded(f->kl_p99.v, KL_DIGITS);
     to->top1    = rounded(f->top1.v, SHARE_DIGITS);
     to->top1_worst = rounded(worst->f.top1.v, SHARE_DIGITS);
-    return copy(&to->kv, c->kv, e) && (!c->llama || copy(&to->llama, c->llama, e)) && copy(&to->worst, worst->category, e);
+    if (c->llama && !copy(&to->llama, c->llama, e)) return false;
+    return copy(&to->kv, c->kv, e) && copy(&to->worst, worst->category, e);
 }
 
 static bool take_caches(lab_record *rec, const lab_result *r, err *e)
@@ -131,7 +132,10 @@ int lab_record_cache_of(const lab_record *rec, const char *kv)
 
 // ---- as a text ------------------------------------------------------------------------------------------------------
 
-static void put_key(text_buf *t, const char *key) { text_printf(t, "%s\"%s\":", t->s[t->n - 1] == '{' ? "" : ",", key); }
+static void put_key(text_buf *t, const char *key)
+{
+    text_printf(t, "%s\"%s\":", t->s[t->n - 1] == '{' ? "" : ",", key);
+}
 
 static void put_text(text_buf *t, const char *key, const char *s)
 {

@@ -49,7 +49,8 @@ void lab_record_free(lab_record *rec);
 
 // The text, freed by the caller; NULL when out of memory.
 char *lab_record_text(const lab_record *rec);
-// Hostile until checked. where: for messages. ERR_INPUT names the key, found and expected. rec is to be freed in any case.
+// Hostile until checked. where: for messages. ERR_INPUT names the key, found and expected. rec is to be freed in any
+// case.
 bool lab_record_read(lab_record *rec, const char *json, int64_t n, const char *where, err *e);
 
 // The record in a file. *found false: it has none. ERR_INPUT as above. rec is to be freed in any case.
