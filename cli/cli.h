@@ -132,7 +132,7 @@ char *hf_source(const command *c, const char *arg, const char *revision, err *e)
 // <text>" and the error. judged: there is a verdict, not a failure to reach one. Returns the exit status.
 // gate, gate_sha256: of limits other than the built-in ones, NULL where there are none: a note, and "gate" with name
 // and sha256 in JSON.
-// claims: of artifacts, what they say and was not proved; NULL: nothing.
+// claims: what artifacts say that was not proved, said beside a verdict of yes; NULL: nothing.
 typedef struct {
     const char *artifact, *source, *yes, *no;
     bool        judged, json;

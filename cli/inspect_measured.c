@@ -43,10 +43,17 @@ static bool print_words(const char *before, text_buf *words)
     return text != NULL;
 }
 
-static bool record_text(const lab_record *rec, bool fits)
+// Whose figures are they? A file that does not list the digests of its tensors would have to be read whole for it.
+typedef enum { OWN, OTHER, NOT_ASKED } binding;
+static const char *const BOUND[] = {
+    "of this file's tensors and keys", "NOT of this file's tensors and keys: the figures are another file's",
+    "whether of this file's tensors was not asked: it does not list their digests",
+};
+
+static bool record_text(const lab_record *rec, binding bound)
 {
-    static const char *const header[] = { "cache", ">bytes/position", ">mean KL", "95 %", ">KL p99", ">top-1", "lowest top-1",
-                                          NULL };
+    static const char *const header[] = { "cache", ">bytes/position", ">mean KL", "95 %", ">KL p99", ">top-1",
+                                          "lowest top-1", NULL };
     text_buf run = { 0 }, advice = { 0 };
     table t;
     lab_record_put_run(&run, rec);
@@ -56,8 +63,7 @@ static bool record_text(const lab_record *rec, bool fits)
     if (!table_print(&t, stdout)) return false;
     lab_record_put_advice(&advice, TEXT_PLAIN, rec);
     if (!print_words("", &advice)) return false;
-    print_line(stdout, "Texts %.16s..., by hallmark %s; %s", rec->texts, rec->hallmark, fits ? "of this file's tensors and keys"
-               : "NOT of this file's tensors and keys: the figures are another file's");
+    print_line(stdout, "Texts %.16s..., by hallmark %s; %s", rec->texts, rec->hallmark, BOUND[bound]);
     return true;
 }
 
@@ -96,14 +102,15 @@ static void cache_json(json_out *j, const lab_record *rec, const lab_record_cach
     json_close(j, '}');
 }
 
-static void record_json(json_out *j, const lab_record *rec, bool fits)
+static void record_json(json_out *j, const lab_record *rec, binding bound)
 {
     json_open(j, '{');
     integer(j, "format", LAB_RECORD_FORMAT);
     word(j, "hallmark", rec->hallmark);
     word(j, "tensors", rec->tensors);
     json_key(j, "fits");
-    json_bool(j, fits);
+    if (bound == NOT_ASKED) json_cstr(j, NULL);
+    else                    json_bool(j, bound == OWN);
     word(j, "arith", rec->arith);
     word(j, "base_kv", rec->base_kv);
     integer(j, "base_context_bytes", rec->base_context_bytes);
@@ -130,20 +137,27 @@ static void record_json(json_out *j, const lab_record *rec, bool fits)
     json_close(j, '}');
 }
 
+static bool bind(const lab_record *rec, const gguf *g, binding *bound, err *e)
+{
+    err other = { 0 };
+    *bound = NOT_ASKED;
+    if (!gguf_find_kv(g, KEY_HM_TENSOR_SHA)) return true;
+    *bound = lab_record_fits(rec, g, 0, &other) ? OWN : OTHER;
+    return *bound == OWN || other.kind == ERR_VERDICT || err_set(e, other.kind, "%s", other.msg);
+}
+
 bool inspect_measured(json_out *j, const gguf *g, err *e)
 {
     lab_record rec;
-    bool found, fits = false;
-    err  other = { 0 };
-    bool ok = lab_record_find(&rec, g, &found, e);
-    if (ok && found) fits = lab_record_fits(&rec, g, 0, &other);
-    if (ok && found && !fits && other.kind != ERR_VERDICT) ok = err_set(e, other.kind, "%s", other.msg);
+    binding bound = NOT_ASKED;
+    bool found;
+    bool ok = lab_record_find(&rec, g, &found, e) && (!found || bind(&rec, g, &bound, e));
     if (found && j) {
         json_key(j, "measured");
-        if (ok) record_json(j, &rec, fits);
+        if (ok) record_json(j, &rec, bound);
         else    json_cstr(j, NULL);
     } else if (found && ok) {
-        ok = record_text(&rec, fits) || err_nomem(e, "the table", 0);
+        ok = record_text(&rec, bound) || err_nomem(e, "the table", 0);
     } else if (found) {
         print_line(stdout, "Measured caches: not shown: %s", e->msg);
     }

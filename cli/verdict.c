@@ -51,7 +51,7 @@ static void verdict_json(const verdict *v, const err *e)
         json_cstr(&j, v->gate_sha256);
         json_close(&j, '}');
     }
-    if (v->claims && v->claims->n > 0) claims_json(&j, v->claims);
+    if (e->kind == ERR_NONE && v->claims && v->claims->n > 0) claims_json(&j, v->claims);
     json_close(&j, '}');
 }
 
@@ -65,7 +65,7 @@ static void verdict_text(const verdict *v, const err *e)
     if (v->gate_sha256)
         print_line(stdout, "note: held to gate %s (sha256 %s), not the built-in one", v->gate ? v->gate : "of its own",
                    v->gate_sha256);
-    if (v->claims) claims_text(v->claims);
+    if (e->kind == ERR_NONE && v->claims) claims_text(v->claims);
 }
 
 int cli_verdict(const command *c, const verdict *v, const err *e)

@@ -48,8 +48,8 @@ static bool take_cache(lab_record *rec, const lab_result *r, int candidate, err 
     to->kl_p99  = rounded(f->kl_p99.v, KL_DIGITS);
     to->top1    = rounded(f->top1.v, SHARE_DIGITS);
     to->top1_worst = rounded(worst->f.top1.v, SHARE_DIGITS);
-    return copy(&to->kv, c->kv, e) && (!c->llama || copy(&to->llama, c->llama, e))
-        && copy(&to->worst, worst->category, e);
+    if (c->llama && !copy(&to->llama, c->llama, e)) return false;
+    return copy(&to->kv, c->kv, e) && copy(&to->worst, worst->category, e);
 }
 
 static bool take_caches(lab_record *rec, const lab_result *r, err *e)

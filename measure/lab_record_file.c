@@ -12,8 +12,8 @@ static bool check_tensors(const gguf *g, err *e)
     for (int64_t i = 0; i < gguf_n_tensors(g); i++) {
         const gguf_tensor *t = gguf_tensor_at(g, i);
         if (t->n_stored != t->n_dims)
-            return err_set(e, ERR_INPUT, "%s: tensor '%s': found %d dimensions stored, expected %d: it would be written "
-                           "otherwise", gguf_path(g), t->name, t->n_stored, t->n_dims);
+            return err_set(e, ERR_INPUT, "%s: tensor '%s': found %d dimensions stored, expected %d: it would be "
+                           "written otherwise", gguf_path(g), t->name, t->n_stored, t->n_dims);
     }
     return true;
 }
@@ -23,8 +23,8 @@ static bool is_of(const gguf *g, const char *digest, err *e)
     char hex[SHA256_HEX + 1];
     if (!claims_model_digest(g, 0, hex, e)) return false;
     return strcmp(hex, digest) == 0
-        || err_set(e, ERR_USAGE, "%s: is not what is measured: its tensors and keys have digest %.16s..., those of the run's "
-                   "base %.16s...; run the laboratory with this file as its base", gguf_path(g), hex, digest);
+        || err_set(e, ERR_USAGE, "%s: is not what is measured: its tensors and keys have digest %.16s..., those of the "
+                   "run's base %.16s...; run the laboratory with this file as its base", gguf_path(g), hex, digest);
 }
 
 bool lab_record_is_of(const char *art, const lab_plan *p, err *e)

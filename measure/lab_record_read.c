@@ -220,19 +220,18 @@ static bool read_caches(const reader *r, const cJSON *j)
 
 static bool is_smaller(const lab_record *rec, int i)
 {
-    return rec->caches[i].context_bytes < (rec->best < 0 ? rec->base_context_bytes : rec->caches[rec->best].context_bytes);
+    const int64_t than = rec->best < 0 ? rec->base_context_bytes : rec->caches[rec->best].context_bytes;
+    return rec->caches[i].context_bytes < than;
 }
 
-// It must be what its own figures say. Figures are rounded: one that is LAB_ENOUGH to the last digit may have been
-// below.
+// It must be what the figures say. They are rounded: one that is LAB_ENOUGH to the last digit may have been below.
 static bool check_best(const reader *r)
 {
     const lab_record *rec = r->rec;
     const lab_record_cache *best = rec->best < 0 ? NULL : &rec->caches[rec->best];
     if (best && (best->top1_worst < LAB_ENOUGH || best->context_bytes >= rec->base_context_bytes))
-        return err_set(r->e, ERR_INPUT,
-                       "%s: best: found '%.200s', which has a top-1 of %g in '%s' and %lld bytes, expected "
-                       "at least %g and fewer than the %lld of the base's own", r->where, best->kv, best->top1_worst,
+        return err_set(r->e, ERR_INPUT, "%s: best: found '%.200s', which has a top-1 of %g in '%s' and %lld bytes, "
+                       "expected at least %g and fewer than the base's %lld", r->where, best->kv, best->top1_worst,
                        best->worst, (long long)best->context_bytes, LAB_ENOUGH, (long long)rec->base_context_bytes);
     for (int i = 0; i < rec->n_caches; i++)
         if (is_smaller(rec, i) && rec->caches[i].top1_worst > LAB_ENOUGH)
@@ -260,9 +259,8 @@ static bool check_canonical(const reader *r, const char *json, int64_t n)
     if (!text) return err_nomem(r->e, "a record", (size_t)n);
     const bool same = strlen(text) == (size_t)n && memcmp(text, json, (size_t)n) == 0;
     free(text);
-    return same
-        || err_set(r->e, ERR_INPUT, "%s: found a record that is not as it is written: other keys, order or digits",
-                           r->where);
+    return same || err_set(r->e, ERR_INPUT, "%s: found a record that is not as it is written: other keys, order or "
+                           "digits", r->where);
 }
 
 static bool check_arith(const reader *r)

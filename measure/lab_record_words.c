@@ -64,8 +64,8 @@ static void put_bytes_each(text_buf *t, const lab_record *rec, int64_t bytes)
 void lab_record_put_advice(text_buf *t, text_sink sink, const lab_record *rec)
 {
     if (rec->best < 0) {
-        text_printf(t, "No smaller cache that was measured has a top-1 agreement of at least %.0f %% in every category.",
-                    100 * LAB_ENOUGH);
+        text_printf(t, "No smaller cache that was measured has a top-1 agreement of at least %.0f %% in every "
+                    "category.", 100 * LAB_ENOUGH);
         return;
     }
     const lab_record_cache *c = &rec->caches[rec->best];

@@ -4,7 +4,7 @@
 #include "../verify/derivation.h"
 #include "../verify/match.h"
 #include "../verify/record.h"
-#include "release_card.h"
+#include "release_describe.h"
 #include "release_dir.h"
 #include "release_lab.h"
 #include "release_report.h"
@@ -273,61 +273,15 @@ static bool list_missing(release *x, const artifact_ref *a, const char *label, b
     return ok;
 }
 
-// What a report says of an artifact that nothing could be run against.
-static bool describe_unverified(verify_report *v, const char *path, const artifact_ref *a, err *e)
-{
-    hparams h;
-    gguf   *g = gguf_open(path, e);
-    if (!g) return false;
-    bool ok = hparams_read(&h, g, e);
-    if (ok) {
-        snprintf(v->artifact, sizeof v->artifact, "%s", strrchr(path, '/') + 1);
-        snprintf(v->type, sizeof v->type, "%s", a->type);
-        snprintf(v->arith, sizeof v->arith, "%s", a->arith);
-        snprintf(v->kv, sizeof v->kv, "%s", a->arith);
-        snprintf(v->kv_required, sizeof v->kv_required, "%s", a->arith);
-        snprintf(v->device, sizeof v->device, "none");
-        v->attention_scale = h.attention_scale;
-        v->file_bytes = gguf_file_bytes(g);
-        hparams_free(&h);
-    }
-    gguf_close(g);
-    return ok;
-}
-
-// A file whose tensors are not what the source gives: nothing that it says when it is run matters, nor what else is
-// wrong with it.
-static bool describe_not_derived(release *x, verify_report *v, const char *path, const char *label,
-                                 const verify_derivation *d, err *e)
-{
-    char     key[96];
-    gguf_str arch;
-    err      absent = { 0 };
-    gguf    *g = gguf_open(path, e);
-    if (!g) return false;
-    snprintf(v->artifact, sizeof v->artifact, "%s", strrchr(path, '/') + 1);
-    snprintf(v->type, sizeof v->type, "%s", label);
-    snprintf(v->arith, sizeof v->arith, "%s", claims_required_kv(label));
-    strcpy(v->kv, v->arith);
-    strcpy(v->kv_required, v->arith);
-    strcpy(v->device, "none");
-    if (gguf_get_str(g, "general.architecture", &arch, &absent)) {
-        snprintf(key, sizeof key, "%.*s.attention.scale", arch.n < 64 ? (int)arch.n : 64, arch.s);
-        gguf_get_f32_or(g, key, 0, &v->attention_scale, &absent);
-    }
-    v->file_bytes = gguf_file_bytes(g);
-    v->derivation = *d;
-    gguf_close(g);
-    x->not_run = true;
-    return true;
-}
-
 static bool verify_one(release *x, verify_report *v, const char *path, const char *label,
                        const verify_derivation *derived, err *e)
 {
     artifact_ref a;
     bool need_source, need_weights;
-    if (!derived->passed) return describe_not_derived(x, v, path, label, derived, e);
+    if (!derived->passed) {
+        x->not_run = true;
+        return release_describe_not_derived(v, path, label, derived, e);
+    }
     if (!artifact_ref_read(&a, path, e)) return false;
     const char **paths = calloc((size_t)x->fixtures.n + 1, sizeof *paths);
     if (!paths) return err_nomem(e, "fixtures", 0);
@@ -335,7 +289,7 @@ static bool verify_one(release *x, verify_report *v, const char *path, const cha
     bool ok = list_missing(x, &a, label, need_source, need_weights, e);
     verify_opts vo = { .tokens = x->o->tokens, .gate_path = x->o->gate_path, .derived = derived,
                        .progress = x->o->progress, .run = { .device = x->o->device, .n_threads = x->o->n_threads } };
-    if (ok) ok = n > 0 ? verify_artifact(v, path, paths, n, &vo, e) : describe_unverified(v, path, &a, e);
+    if (ok) ok = n > 0 ? verify_artifact(v, path, paths, n, &vo, e) : release_describe_unverified(v, path, &a, e);
     free(paths);
     v->derivation = *derived;
     if (ok && (need_source || need_weights)) {

@@ -35,8 +35,8 @@ static void put_record(text_buf *t, const char *artifact, const lab_record *rec)
     lab_record_put_run(t, rec);
     text_words(t, "; texts SHA-256 ");
     text_puts(t, TEXT_MD_CODE, rec->texts);
-    text_words(t, ". KL is KL(its own cache to the other) in nats over the whole vocabulary, top-1 how often both have the "
-                  "same best token.\n\n");
+    text_words(t, ". KL is KL(its own cache to the other) in nats over the whole vocabulary, top-1 how often both have "
+                  "the same best token.\n\n");
     lab_record_put_table(t, rec);
 }
 
@@ -66,8 +66,9 @@ bool release_card_md(char **text, const char *dir, const release_head *h, const 
         text_drop(&t);
         return false;
     }
-    text_words(&t, "\n## To check\n\nWhat each file was held to is in report.md. `hallmark check` of this folder proves it again, "
-                   "offline; the figures of caches are proved by measuring again: `hallmark lab` on the same texts.\n");
+    text_words(&t, "\n## To check\n\nWhat each file was held to is in report.md. `hallmark check` of this folder proves "
+                   "it again, offline; the figures of caches are proved by measuring again: `hallmark lab` on the same "
+                   "texts.\n");
     *text = text_take(&t);
     return *text || err_nomem(e, RELEASE_CARD, 0);
 }

@@ -165,7 +165,8 @@ static bool run(lab_record *rec, release_result *r, const char *dir, const char 
 static bool measure(release_result *r, int i, const char *dir, const release_opts *o, err *e)
 {
     const char   *kv[N_CACHES], *artifact = r->reports[i].artifact;
-    lab_plan_opts po = { .kv = o->lab_kv, .n_kv = o->n_lab_kv, .texts = o->lab, .n_texts = o->n_lab, .chunk = o->lab_chunk };
+    lab_plan_opts po = { .kv = o->lab_kv, .n_kv = o->n_lab_kv, .texts = o->lab, .n_texts = o->n_lab,
+                         .chunk = o->lab_chunk };
     lab_record    rec = { .best = -1 };
     bool  ok = true;
     char *path = path_join(dir, artifact);

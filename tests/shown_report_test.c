@@ -135,6 +135,41 @@ START_TEST(a_hostile_release_that_fails_or_lacks_a_fixture)
 }
 END_TEST
 
+// README.md of a release whose caches were measured: its own headings alone, no tag, no link.
+static void judge_card(const char *path)
+{
+    int64_t n;
+    int     headings = 0;
+    char   *text = read_all(path, &n), *rest = NULL;
+    judge_text(text, n, path);
+    ck_assert_msg(!strstr(text, "<") && !strstr(text, "[a](b)") && !strstr(text, "www.j"), "%s", text);
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) headings += line[0] == '#';
+    ck_assert_int_eq(headings, 3);
+    free(text);
+}
+
+START_TEST(a_card_of_hostile_names)
+{
+    files f = make_files(false, 2);
+    char  lab[2 * SCRATCH_PATH], license[4096];
+    FILE *from = fopen(SOURCE_DIR "/LICENSE", "rb"), *to;
+    snprintf(lab, sizeof lab, "chat=%s/%s.txt", scratch, hostile_name(false));
+    to = fopen(lab + 5, "wb");
+    ck_assert(from && to && fread(license, 1, 300, from) == 300 && fwrite(license, 1, 300, to) == 300);
+    ck_assert(fclose(from) == 0 && fclose(to) == 0);
+    EXITS(0, "release", f.hf, "-o", f.out, "--types", "bf16", "--fixture", f.fixture, "--gate", f.gate, "--tokens", "8",
+          "--name", HOSTILE, "--lab", lab, "--lab-kv", "q8_0", "--lab-chunk", "24");
+    judge_folder(f.out);
+    char *card = path_join(f.out, "README.md"), *page = path_join(f.out, HOSTILE "-BF16-lab.html");
+    judge_card(card);
+    ck_assert_int_eq(access(page, R_OK), 0);
+    EXITS(0, "check", f.out);
+    EXITS(0, "check", f.out, "--json");
+    free(card);
+    free(page);
+}
+END_TEST
+
 START_TEST(hostile_reports_of_verify)
 {
     files f = make_files(false, 1);
@@ -360,6 +395,7 @@ int main(void)
     const struct { const char *name; const TTest *test; } cases[] = {       // CK_RUN_CASE chooses one
         { "release", a_hostile_release_is_published_and_proved },
         { "failed", a_hostile_release_that_fails_or_lacks_a_fixture }, { "verify", hostile_reports_of_verify },
+        { "card", a_card_of_hostile_names },
         { "lab", hostile_texts_in_a_laboratory }, { "run", a_model_steers_no_terminal },
         { "bytes", bytes_steer_no_terminal },
     };

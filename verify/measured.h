@@ -12,8 +12,8 @@ enum { MEASURED_NOTE = 256 };
 // cited; "" where the file does not say anything of it. false: memory or the file failed.
 bool measured_cite(const gguf *g, const char *arith, const char *kv, int n_threads, char note[MEASURED_NOTE], err *e);
 
-// Is what it says of this file, whose digests were proved before? ERR_VERDICT: no, or it cannot be read. *claim: what it
-// says, one sentence, "" where it says nothing; freed by the caller.
+// Is what it says of this file, whose digests were proved before? ERR_VERDICT: no, or it cannot be read. *claim: what
+// it says, one sentence, "" where it says nothing; freed by the caller.
 bool measured_check(const gguf *g, int n_threads, char **claim, err *e);
 
 #endif

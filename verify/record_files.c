@@ -45,7 +45,8 @@ static bool read_one(record_file *to, const cJSON *f, const char *where, err *e)
     if (!record_file_is(name))
         return err_set(e, ERR_VERDICT, "%s: files: found '%.200s', which is no name of a release's", where, name);
     if (strlen(digest) != SHA256_HEX || strspn(digest, "0123456789abcdef") != SHA256_HEX)
-        return err_set(e, ERR_VERDICT, "%s: files: '%.200s': found '%.80s', expected a SHA-256 in hex", where, name, digest);
+        return err_set(e, ERR_VERDICT, "%s: files: '%.200s': found '%.80s', expected a SHA-256 in hex", where, name,
+                       digest);
     strcpy(to->sha256, digest);
     to->name = strdup(name);
     return to->name || err_nomem(e, "a name", strlen(name));
@@ -60,8 +61,8 @@ bool record_files_read(record_file **files, int *n, const cJSON *release, const 
     if (!list) return true;
     const int found = cJSON_IsArray(list) ? cJSON_GetArraySize(list) : 0;
     if (found < 1 || found > MOST_FILES)
-        return err_set(e, ERR_VERDICT, "%s: files: found %s of %d, expected an array of 1 to %d", where, json_kind(list),
-                       found, MOST_FILES);
+        return err_set(e, ERR_VERDICT, "%s: files: found %s of %d, expected an array of 1 to %d", where,
+                       json_kind(list), found, MOST_FILES);
     *files = calloc((size_t)found, sizeof **files);
     if (!*files) return err_nomem(e, "names", (size_t)found * sizeof **files);
     cJSON_ArrayForEach(f, list) {
