@@ -160,13 +160,13 @@ START_TEST(a_card_of_hostile_names)
     EXITS(0, "release", f.hf, "-o", f.out, "--types", "bf16", "--fixture", f.fixture, "--gate", f.gate, "--tokens", "8",
           "--name", HOSTILE, "--lab", lab, "--lab-kv", "q8_0", "--lab-chunk", "24");
     judge_folder(f.out);
-    char *card = path_join(f.out, "README.md"), *page = path_join(f.out, HOSTILE "-BF16-lab.html");
+    char *card = path_join(f.out, "README.md"), *html = path_join(f.out, HOSTILE "-BF16-lab.html");
     judge_card(card);
-    ck_assert_int_eq(access(page, R_OK), 0);
+    ck_assert_int_eq(access(html, R_OK), 0);
     EXITS(0, "check", f.out);
     EXITS(0, "check", f.out, "--json");
     free(card);
-    free(page);
+    free(html);
 }
 END_TEST
 
