@@ -98,7 +98,7 @@ END_TEST
 // Heads of 24: one and a half vectors. Each level, in batches and one by one.
 static void mixed_logits(mixed_kind kind, const char *kv, arith a, const char *simd, int batch, float *out)
 {
-    enum { N = 50 };
+    enum { N = 34 };
     err has = { 0 };
     backend *b = backend_cpu(a, 1 + batch % 2, simd, &has);
     mixed m = mixed_make(kind);
