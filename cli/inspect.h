@@ -12,8 +12,8 @@ bool inspect_folder(const char *dir, bool json, err *e);            // a Hugging
 bool inspect_artifacts(const char *dir, bool json, err *e);         // a folder of GGUF files, as release publishes them
 bool inspect_safetensors(const char *path, bool json, err *e);
 bool inspect_fixture(const char *path, bool json, err *e);
-// The forward pass of a model, a GGUF file, as a list of operations: inspect --program. kv: with that cache (kv_spec.h),
-// or NULL. ERR_INPUT where the file could not be run.
+// The forward pass of a model, a GGUF file, as a list of operations: inspect --program. kv: with that cache
+// (kv_spec.h), or NULL. ERR_INPUT where the file could not be run.
 bool inspect_program(const char *path, const char *kv, bool json, err *e);
 
 // What a model costs, of a config.json, a folder with one, or a GGUF file: inspect --plan. NULL and 0: not asked for.

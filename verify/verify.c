@@ -128,7 +128,9 @@ static bool describe(run *v, const char *path, err *e)
     r->file_bytes      = gguf_file_bytes(model_gguf(v->m));
     const char *standard = strcmp(h->kv_required, "bf16") == 0 ? "bf16" : "f32";
     if (strcmp(r->arith, standard) != 0 && !note(r, e, "computed in %s, which was asked for; the artifact's default is %s", r->arith, standard)) return false;
-    if (!session_kv_is_required(v->s) && !note(r, e, "ran with a KV cache in %.120s%s; %s arithmetic requires %s", r->kv, v->o->run.kv ? ", which was asked for" : "", r->arith, r->kv_required))
+    if (!session_kv_is_required(v->s) && !note(r, e, "ran with a KV cache in %.120s%s; %s arithmetic requires %s",
+                                               r->kv, v->o->run.kv ? ", which was asked for" : "", r->arith,
+                                                   r->kv_required))
         return false;
     if (!h->kv_claimed && !note(r, e, "the file does not say which KV cache it needs; %s follows from its type", h->kv_required)) return false;
     if (!note_assumed(v, e)) return false;
