@@ -131,8 +131,8 @@ END_TEST
 // Layers that share a cache, windows, gates behind attention, two kinds of layers, states beside caches.
 static const struct { const char *family; session_opts o; } MIXED[] = {
     { "tiny-llama",      { .kv = "kivi4:g8:r8+sink2", .arith = "bf16", .n_batch = 7 } },
-    { "tiny-gemma4-e4b", { .kv = "sliding:kivi2:g8:r8;full:q4_0:rot64+recent4", .arith = "f32", .n_batch = N_IDS - 1 } },
-    { "tiny-qwen35",     { .kv = "k=kivi4:g8:r8:rot,v=q4_1:rot+sink3", .arith = "bf16", .n_batch = 1 } },
+    { "tiny-gemma4-e4b", { .kv = "sliding:kivi2:g8:r8;full:q4_0:rot64+recent4", .n_batch = N_IDS - 1 } },
+    { "tiny-qwen35",     { .kv = "k=kivi4:g8:r8:rot,v=q4_1:rot+sink3", .arith = "f32", .n_batch = 1 } },
 };
 
 START_TEST(the_cpus_bits_of_mixed_caches)

@@ -126,8 +126,8 @@ static void same(const outcome *want, const outcome *got, const hparams *h, cons
     for (int i = 0; i < N_SINGLE + N_RECORDED; i++) ck_assert_msg(want->ids[i] == got->ids[i], "%s: token %d: %d, expected %d", what, i, got->ids[i], want->ids[i]);
 }
 
-// Heads of a cache with whole positions are stored by a launch of their own; KIVI's groups by another, which comes where
-// one ends and in every recorded step.
+// Heads of a cache with whole positions are stored by a launch of their own; KIVI's groups by another, which comes
+// where one ends and in every recorded step.
 typedef struct {
     which       model;
     const char *type;
