@@ -1,6 +1,7 @@
 // hallmark release: convert, verify each, record, publish the folder.
 #define _GNU_SOURCE
 #include "cli.h"
+#include "command_words.h"
 #include "../formats/json.h"
 #include "../formats/place.h"
 #include "../release/release.h"
@@ -16,7 +17,7 @@ enum { MAX_TYPES = 32 };
 
 typedef struct {
     text_list   fixtures;
-    const char *out, *types, *name, *gate, *device, *revision;
+    const char *out, *types, *name, *gate, *device, *revision, *sign;
     int64_t     threads, tokens;
     bool        json, strict_types, no_mtp;
 } release_options;
@@ -33,6 +34,7 @@ static const opt options[] = {
     { "--tokens", NULL, OPT_INT, offsetof(release_options, tokens), "N", "length of the free run (default: 30)", false, 1, 1 << 20, NULL },
     OPT_DEVICE(release_options),
     { "--gate", NULL, OPT_PATH, offsetof(release_options, gate), "FILE", "limits other than the built-in ones, as JSON", false, 0, 0, NULL },
+    { "--sign", NULL, OPT_PATH, offsetof(release_options, sign), "KEY.pem", "sign the published folder with this private key (P-256, P-384 or P-521)", false, 0, 0, NULL },
     OPT_REVISION(release_options),
     OPT_THREADS(release_options),
     OPT_JSON(release_options),
@@ -78,6 +80,7 @@ static bool print_json(const release_result *r, err *e)
     }
     add_lines(j, "missing", r->missing, r->n_missing);
     add_lines(j, "notes", r->notes, r->n_notes);
+    if (r->signed_by[0]) cJSON_AddStringToObject(j, "signed_by", r->signed_by);
     char *text = j ? json_print(j) : NULL;
     bool ok = text && cJSON_GetArraySize(list) == r->n;
     if (ok) puts(text);
@@ -98,6 +101,7 @@ static bool print_result(const release_result *r, bool json, bool script_found, 
     putchar('\n');
     print_line(stdout, r->published ? "Published: %s" : "Not published. The artifacts and the report are in %s",
                r->where);
+    if (r->signed_by[0]) print_line(stdout, "Signed: model.sig and provenance.intoto.json, with the key %s", r->signed_by);
     return true;
 }
 
@@ -149,7 +153,8 @@ static void name_the_destination(err *e, const char *dir)
     }
 }
 
-static int release(const char *hf_dir, const release_options *o, const file_type *types, int n_types, const places *p)
+static int release(const char *hf_dir, const release_options *o, const file_type *types, int n_types, const places *p,
+                   const command_words *words)
 {
     err e = { 0 };
     release_result r = { 0 };
@@ -159,6 +164,7 @@ static int release(const char *hf_dir, const release_options *o, const file_type
         .name = o->name, .types = n_types ? types : NULL, .n_types = n_types,
         .fixtures = o->fixtures.n ? o->fixtures.v : NULL, .n_fixtures = o->fixtures.n,
         .n_threads = (int)o->threads, .tokens = o->tokens, .device = o->device, .gate_path = o->gate,
+        .sign_key = o->sign, .command = (const char *const *)words->v, .n_command = words->n,
         .strict_types = o->strict_types, .no_mtp = o->no_mtp, .fixture_script = script,
         .progress = progress_bar_begin(&bar),
     };
@@ -182,26 +188,32 @@ static int run(const void *opts, const text_list *args)
     places p = { .path = { NULL } };
     char *hf_dir = NULL;
     bool ok = !o->types || parse_types(o->types, types, &n_types, &e);
+    command_words words = { 0 };
+    ok = ok && command_words_of(&words, &cmd_release, o, args, "--sign", &e);
     ok = ok && find_places(&p, o->out, &e)
         && (hf_dir = hf_folder(&cmd_release, args->v[0], o->revision, true, &e)) != NULL;
-    const int status = ok ? release(hf_dir, o, types, n_types, &p) : cli_fail(&cmd_release, &e);
+    const int status = ok ? release(hf_dir, o, types, n_types, &p, &words) : cli_fail(&cmd_release, &e);
     for (int i = 0; i < 3; i++) free(p.path[i]);
     free(hf_dir);
+    command_words_free(&words);
     return status;
 }
 
 const command cmd_release = {
     .name = "release",
     .summary = "convert, verify each artifact, record the proof, publish the folder",
-    .synopsis = "HF -o DIR [--types bf16,f32,q4_k_m] [--fixture FIX]",
+    .synopsis = "HF -o DIR [--types bf16,f32,q4_k_m] [--fixture FIX] [--sign KEY.pem]",
     .about = "Converts the checkpoint to every type, runs each file against Transformers' outputs, writes the result into the file,\n"
              "and puts artifacts and reports in DIR. If one comparison does not hold, nothing is published: everything stays in\n"
              "DIR.failed and the exit status is 1. Without a matching fixture it stays in DIR.unverified, with the command that\n"
              "would make what is missing, and the exit status is 1. A release that is in DIR already is replaced, in one step.\n"
+             "With --sign the folder also holds model.sig, a signature over all its files in the format of OpenSSF Model Signing, and\n"
+             "provenance.intoto.json, signed too: source, command, fixtures and results. These two differ from run to run.\n"
              "Only files that its report lists are removed: another file in DIR stops the release before the work. Interrupted, it leaves\n"
              "DIR.partial-<number>, which the next release to DIR removes.\n",
     .examples = "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF\n"
-                "  hallmark release fixtures/tiny-gemma4 -o build/release --types bf16,q4_k_m\n",
+                "  hallmark release fixtures/tiny-gemma4 -o build/release --types bf16,q4_k_m\n"
+                "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF --sign key.pem\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(release_options),
     .min_args = 1, .max_args = 1, .run = run,
 };

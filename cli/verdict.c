@@ -1,5 +1,6 @@
 // verdict: the answer of the commands that only judge.
 #include "cli.h"
+#include "check_words.h"
 #include "text_out.h"
 #include <string.h>
 
@@ -27,6 +28,7 @@ static void verdict_json(const verdict *v, const err *e)
         json_cstr(&j, v->gate_sha256);
         json_close(&j, '}');
     }
+    if (v->proof) check_words_json(&j, v->proof, v->artifact, e->kind == ERR_NONE);
     json_close(&j, '}');
 }
 
@@ -40,6 +42,7 @@ static void verdict_text(const verdict *v, const err *e)
     if (v->gate_sha256)
         print_line(stdout, "note: held to gate %s (sha256 %s), not the built-in one", v->gate ? v->gate : "of its own",
                    v->gate_sha256);
+    if (v->proof) check_words_print(v->proof, v->artifact, e->kind == ERR_NONE);
 }
 
 int cli_verdict(const command *c, const verdict *v, const err *e)
