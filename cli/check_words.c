@@ -22,68 +22,81 @@ static void proved(lines *l, const char *what, const char *by)
     snprintf(x->by, sizeof x->by, "%s", by);
 }
 
-// before, the path as a word for a shell, after.
+// before, the path as a word for a shell (NULL: none), after.
 static void not_proved(lines *l, const char *what, const char *before, const char *path, const char *after)
 {
     line    *x = add(l, false, what);
     text_buf t = { 0 };
-    text_puts(&t, TEXT_SHELL, path);
+    if (path) text_puts(&t, TEXT_SHELL, path);
     char *word = text_take(&t);
     snprintf(x->by, sizeof x->by, "%s%s%s", before, word ? word : "", after);
     free(word);
 }
 
+static void add_signed(lines *l, const check_proof *p)
+{
+    char what[400], by[400];
+    if (p->folder)
+        snprintf(what, sizeof what, "all %d files are those that were signed, and there is no other", p->n_signed);
+    else
+        snprintf(what, sizeof what, "this file is '%.200s', one of %d that were signed; only this one was checked",
+                 p->signed_as, p->n_signed);
+    snprintf(by, sizeof by, "the signature with the key %.16s... (%s)", p->held_key, p->curve);
+    proved(l, what, by);
+}
+
 static void add_proved(lines *l, const check_proof *p)
 {
     char what[400], by[400];
-    snprintf(what, sizeof what, "%d GGUF file%s: tensors, metadata and verification record belong together", p->n_artifacts,
-             p->n_artifacts == 1 ? "" : "s");
+    snprintf(what, sizeof what, "%d GGUF file%s: tensors, metadata and verification record belong together",
+             p->n_artifacts, p->n_artifacts == 1 ? "" : "s");
     proved(l, what, "their SHA-256 digests");
     if (p->folder) proved(l, "report.json and report.md say what the records say", "writing them again");
-    if (p->held_key[0] && p->folder) {
-        snprintf(what, sizeof what, "all %d files are those that were signed, and there is no other", p->n_signed);
-        snprintf(by, sizeof by, "the signature with the key %.16s... (%s)", p->held_key, p->curve);
-        proved(l, what, by);
-    } else if (p->held_key[0]) {
-        snprintf(what, sizeof what, "this file is '%.200s', one of %d that were signed; only this one was checked", p->signed_as,
-                 p->n_signed);
-        snprintf(by, sizeof by, "the signature with the key %.16s... (%s)", p->held_key, p->curve);
-        proved(l, what, by);
-    }
+    if (p->held_key[0]) add_signed(l, p);
     if (p->provenance)
-        proved(l, "provenance.intoto.json tells source, fixtures and results as the reports do", "the same key, and the reports");
-    if (p->n_fixtures > 0) {
-        snprintf(by, sizeof by, "running %d fixture%s again", p->n_fixtures, p->n_fixtures == 1 ? "" : "s");
-        proved(l, "it computes what Transformers said", by);
-    }
+        proved(l, "provenance.intoto.json tells source, fixtures and results as the reports do",
+               "the same key, and the reports");
+    if (p->n_fixtures == 0) return;
+    snprintf(by, sizeof by, "running %d fixture%s again", p->n_fixtures, p->n_fixtures == 1 ? "" : "s");
+    proved(l, "it computes what Transformers said", by);
 }
 
 // Who made it: without a key, nobody knows; with one, whose key it is must be known from elsewhere.
 static void add_maker(lines *l, const check_proof *p, const char *path)
 {
-    if (!p->held_key[0] && p->signature_there)
-        not_proved(l, "who made this: the digests agree with each other, and anybody could have computed them",
-                   "hallmark check ", path, " --key PUBLIC.pem");
-    else if (!p->held_key[0])
-        not_proved(l, "who made this: the digests agree with each other, and anybody could have computed them; there is no "
-                   "signature", "hallmark release HF -o ", p->folder ? path : "DIR", " --sign PRIVATE.pem, by who made it");
+    static const char who[] = "who made this: the digests agree with each other, and anybody could have computed them";
+    char unsigned_too[sizeof who + 32];
+    snprintf(unsigned_too, sizeof unsigned_too, "%s; there is no signature", who);
+    if (p->held_key[0])
+        not_proved(l, "whose key that is",
+                   "comparing its digest with one that its owner tells: openssl pkey -pubin -in PUBLIC.pem | sha256sum",
+                   NULL, "");
+    else if (p->signature_there)
+        not_proved(l, who, "hallmark check ", path, " --key PUBLIC.pem");
     else
-        not_proved(l, "whose key that is", "comparing its digest with one that its owner tells: openssl pkey -pubin -in ",
-                   "PUBLIC.pem", " | sha256sum");
+        not_proved(l, unsigned_too, "hallmark release HF -o ", p->folder ? path : "DIR",
+                   " --sign PRIVATE.pem, by who made it");
+}
+
+static void add_ignored(lines *l, const check_proof *p)
+{
+    char what[200] = "";
+    for (int i = 0; FOLDER_IGNORED[i]; i++)
+        if (p->ignored[i])
+            snprintf(what + strlen(what), sizeof what - strlen(what), "%s%s", what[0] ? ", " : "", FOLDER_IGNORED[i]);
+    if (what[0]) not_proved(l, strcat(what, ": such signatures leave this out"), "looking at it", NULL, "");
 }
 
 static void add_not_proved(lines *l, const check_proof *p, const char *path)
 {
-    char what[400] = "";
+    const char *file = p->folder ? "FILE.gguf" : path;
     add_maker(l, p, path);
-    if (p->held_key[0] && !p->folder) not_proved(l, "the other signed files", "hallmark check ", "DIR", " --key PUBLIC.pem");
-    not_proved(l, "the tensors are what the source gives", "hallmark derive ", p->folder ? "FILE.gguf" : path, " --from HF");
+    if (p->held_key[0] && !p->folder)
+        not_proved(l, "the other signed files", "hallmark check DIR --key PUBLIC.pem", NULL, "");
+    not_proved(l, "the tensors are what the source gives", "hallmark derive ", file, " --from HF");
     if (p->n_fixtures == 0)
         not_proved(l, "it computes what Transformers said", "hallmark check ", path, " --fixture FIX.json.gz");
-    for (int i = 0; p->held_key[0] && FOLDER_IGNORED[i]; i++)
-        if (p->ignored[i])
-            snprintf(what + strlen(what), sizeof what - strlen(what), "%s%s", what[0] ? ", " : "", FOLDER_IGNORED[i]);
-    if (what[0]) not_proved(l, strcat(what, ": such signatures leave this out"), "looking at it", "", "");
+    add_ignored(l, p);
 }
 
 static lines *all(const check_proof *p, const char *path, bool holds)

@@ -63,7 +63,8 @@ static bool add_option(command_words *w, const opt *o, const void *field, const 
     return false;
 }
 
-bool command_words_of(command_words *w, const command *c, const void *options, const text_list *args, const char *secret,
+bool command_words_of(command_words *w, const command *c, const void *options, const text_list *args,
+                      const char *secret,
                       err *e)
 {
     *w = (command_words){ 0 };

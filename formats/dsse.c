@@ -66,7 +66,8 @@ static char *base64_encode(const void *src, int64_t n)
 static char *pre_authentication(const char *payload, int64_t n, int64_t *n_out)
 {
     char head[96];
-    const int len = snprintf(head, sizeof head, "DSSEv1 %zu %s %lld ", strlen(DSSE_IN_TOTO), DSSE_IN_TOTO, (long long)n);
+    const int len = snprintf(head, sizeof head, "DSSEv1 %zu %s %lld ", strlen(DSSE_IN_TOTO), DSSE_IN_TOTO,
+                             (long long)n);
     char *out = malloc((size_t)len + (size_t)n);
     if (!out) return NULL;
     memcpy(out, head, (size_t)len);
@@ -114,9 +115,12 @@ static bool read_material(dsse *d, const cJSON *bundle, const char *where, err *
 {
     const cJSON *m = json_get(bundle, "verificationMaterial"), *key = json_get(m, "publicKey");
     const char  *hint;
-    if (!cJSON_IsObject(m)) return err_set(e, ERR_INPUT, "%s: key 'verificationMaterial': found %s, expected an object", where, json_kind(m));
+    if (!cJSON_IsObject(m))
+        return err_set(e, ERR_INPUT, "%s: key 'verificationMaterial': found %s, expected an object", where,
+                       json_kind(m));
     if (json_get(m, "certificate") || json_get(m, "x509CertificateChain"))
-        return err_set(e, ERR_INPUT, "%s: key 'verificationMaterial': found a certificate, expected a public key", where);
+        return err_set(e, ERR_INPUT, "%s: key 'verificationMaterial': found a certificate, expected a public key",
+                       where);
     if (!cJSON_IsObject(key))
         return err_set(e, ERR_INPUT, "%s: key 'publicKey': found %s, expected an object", where, json_kind(key));
     if (!json_str_or(key, "hint", "", &hint, where, e)) return false;
@@ -134,18 +138,22 @@ static bool read_signature(dsse *d, const cJSON *envelope, const char *where, er
                        cJSON_IsArray(list) ? "an array of " : "something else, of ", cJSON_GetArraySize(list));
     if (!decode(cJSON_GetArrayItem(list, 0), "sig", &d->sig, &d->n_sig, where, e)) return false;
     return (d->n_sig > 0 && d->n_sig <= MOST_SIGNATURE_BYTES)
-        || err_set(e, ERR_INPUT, "%s: key 'sig': found %lld bytes, expected an ECDSA signature", where, (long long)d->n_sig);
+        || err_set(e, ERR_INPUT, "%s: key 'sig': found %lld bytes, expected an ECDSA signature", where,
+                   (long long)d->n_sig);
 }
 
 static bool read_bundle(dsse *d, const cJSON *bundle, const char *where, err *e)
 {
     const cJSON *envelope = json_get(bundle, "dsseEnvelope");
     uint8_t *payload = NULL;
-    if (!cJSON_IsObject(bundle)) return err_set(e, ERR_INPUT, "%s: found %s, expected an object", where, json_kind(bundle));
+    if (!cJSON_IsObject(bundle))
+        return err_set(e, ERR_INPUT, "%s: found %s, expected an object", where, json_kind(bundle));
     if (!expect(bundle, "mediaType", BUNDLE_MEDIA_TYPE, where, e) || !read_material(d, bundle, where, e)) return false;
     if (!cJSON_IsObject(envelope))
-        return err_set(e, ERR_INPUT, "%s: key 'dsseEnvelope': found %s, expected an object", where, json_kind(envelope));
-    if (!expect(envelope, "payloadType", DSSE_IN_TOTO, where, e) || !read_signature(d, envelope, where, e)) return false;
+        return err_set(e, ERR_INPUT, "%s: key 'dsseEnvelope': found %s, expected an object", where,
+                       json_kind(envelope));
+    if (!expect(envelope, "payloadType", DSSE_IN_TOTO, where, e)) return false;
+    if (!read_signature(d, envelope, where, e)) return false;
     const bool ok = decode(envelope, "payload", &payload, &d->n_payload, where, e);
     d->payload = (char *)payload;
     return ok;

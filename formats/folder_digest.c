@@ -66,7 +66,8 @@ static bool list_folder(const walk *w, int fd, const char *below, int depth, err
 static bool enter(const walk *w, int fd, const char *entry, const char *name, int depth, err *e)
 {
     if (w->mode == FOLDER_ANY) return true;
-    if (depth == MOST_DEPTH) return err_set(e, ERR_VERDICT, "%s/%s: folders deeper than %d", w->f->dir, name, MOST_DEPTH);
+    if (depth == MOST_DEPTH)
+        return err_set(e, ERR_VERDICT, "%s/%s: folders deeper than %d", w->f->dir, name, MOST_DEPTH);
     const int sub = openat(fd, entry, FOLDER | O_NOFOLLOW);
     if (sub < 0) return err_errno(e, true, name, "open the folder");
     const bool ok = list_folder(w, sub, name, depth + 1, e);
@@ -147,9 +148,9 @@ bool same_state(const struct stat *a, const struct stat *b)
         && same_time(a->st_mtim, b->st_mtim) && same_time(a->st_ctim, b->st_ctim);
 }
 
-static bool changed(const folder_digest *f, const char *name, err *e)
+static bool changed(const folder_digest *f, const char *name, const char *how, err *e)
 {
-    return err_set(e, ERR_VERDICT, "%s/%s: the folder changed while it was read: this is another file now", f->dir, name);
+    return err_set(e, ERR_VERDICT, "%s/%s: the folder changed while it was read: this %s", f->dir, name, how);
 }
 
 static int open_listed(const folder_digest *f, const folder_file *x, err *e)
@@ -159,7 +160,7 @@ static int open_listed(const folder_digest *f, const folder_file *x, err *e)
     if (fd < 0) { err_errno(e, true, x->name, "open"); return -1; }
     if (fstat(fd, &st) == 0 && same_state(&st, &x->st)) return fd;
     close(fd);
-    changed(f, x->name, e);
+    changed(f, x->name, "is another file now", e);
     return -1;
 }
 
@@ -217,10 +218,11 @@ bool folder_digest_renew(folder_digest *f, const char *skip, folder_mode mode, e
 static bool compare(const folder_digest *f, const folder_digest *now, err *e)
 {
     for (int i = 0; i < f->n || i < now->n; i++) {
-        if (i >= f->n)   return err_set(e, ERR_VERDICT, "%s/%s: the folder changed while it was read: this file is new", f->dir, now->v[i].name);
-        if (i >= now->n) return err_set(e, ERR_VERDICT, "%s/%s: the folder changed while it was read: this file is gone", f->dir, f->v[i].name);
-        if (strcmp(f->v[i].name, now->v[i].name) != 0 || !same_state(&f->v[i].st, &now->v[i].st))
-            return changed(f, f->v[i].name, e);
+        const char *before = i < f->n ? f->v[i].name : NULL, *after = i < now->n ? now->v[i].name : NULL;
+        const int order = !before ? 1 : !after ? -1 : strcmp(before, after);
+        if (order > 0) return changed(f, after, "file is new", e);
+        if (order < 0) return changed(f, before, "file is gone", e);
+        if (!same_state(&f->v[i].st, &now->v[i].st)) return changed(f, before, "is another file now", e);
     }
     return true;
 }

@@ -2,8 +2,8 @@
 //
 // Each file is opened once, through the folder's descriptor; what it is (device, inode, size, times) is kept from the
 // descriptor that is read, so that a file put in its place later is noticed by folder_digest_same.
-// Left out are what the OpenSSF Model Signing tools leave out by default (FOLDER_IGNORED), and one name of the caller's,
-// the signature itself.
+// Left out are what the OpenSSF Model Signing tools leave out by default (FOLDER_IGNORED), and one name that the caller
+// gives, the signature itself.
 // Proved by tests/sign_test.c.
 #ifndef HALLMARK_FORMATS_FOLDER_DIGEST_H
 #define HALLMARK_FORMATS_FOLDER_DIGEST_H

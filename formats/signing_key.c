@@ -113,7 +113,8 @@ static bool find_curve(signing_key *k, const char *path, err *e)
     size_t n;
     if (!EVP_PKEY_is_a(k->pkey, "EC")) {
         const char *kind = EVP_PKEY_get0_type_name(k->pkey);
-        return err_set(e, ERR_INPUT, "%s: found a key of the kind %s, expected an elliptic-curve key (P-256, P-384, P-521)",
+        return err_set(e, ERR_INPUT,
+                       "%s: found a key of the kind %s, expected an elliptic-curve key (P-256, P-384, P-521)",
                        path, kind ? kind : "?");
     }
     if (EVP_PKEY_get_group_name(k->pkey, group, sizeof group, &n) != 1) strcpy(group, "without a name");

@@ -144,7 +144,8 @@ static bool check_file(check_watch *w, const char *sig, const signing_key *k, co
     bool ok = digest_file(w, hex, o, e);
     const model_resource *r = ok ? model_statement_find(&s, slash ? slash + 1 : w->path, hex) : NULL;
     if (ok && !r)
-        ok = err_set(e, ERR_VERDICT, "%s: its SHA-256 %s is none of the %d files that %s signs", w->path, hex, s.n, sig);
+        ok = err_set(e, ERR_VERDICT, "%s: its SHA-256 %s is none of the %d files that %s signs", w->path, hex, s.n,
+                     sig);
     if (ok) note_held(o->proof, k, &s);
     if (ok && o->proof) text_fit(o->proof->signed_as, sizeof o->proof->signed_as, r->name, strlen(r->name), 0);
     model_statement_free(&s);
@@ -161,12 +162,14 @@ static bool check_key(check_watch *w, bool folder, const char *sig, const check_
     return ok;
 }
 
-// Where no key is given there is nothing to compare with, and whoever follows links may.
-static bool look(check_watch *w, bool folder, err *e)
+// Where no key is given there is nothing to compare with, and whoever follows links may. What cannot be looked at is
+// for the check itself to name.
+static bool look(check_watch *w, bool folder)
 {
+    err ignored = { 0 };
     w->mode = FOLDER_ANY;
-    if (folder) return folder_digest_open(&w->folder, w->path, NULL, w->mode, e);
-    return stat(w->path, &w->st) == 0 || err_errno(e, true, w->path, "open");
+    if (folder) return folder_digest_open(&w->folder, w->path, NULL, w->mode, &ignored);
+    return stat(w->path, &w->st) == 0;
 }
 
 // The folder of a file, "." where its path names none. malloc'd.
@@ -186,7 +189,8 @@ bool check_watch_begin(check_watch *w, const char *path, const check_opts *o, er
         o->proof->folder = folder;
         o->proof->signature_there = file_exists(sig);
     }
-    ok = ok && (o->key_path ? check_key(w, folder, sig, o, e) : look(w, folder, e));
+    if (ok && o->key_path) ok = check_key(w, folder, sig, o, e);
+    w->watched = ok && (o->key_path || look(w, folder));
     free(sig);
     free(dir);
     return ok;
@@ -202,7 +206,7 @@ static bool same_still(const check_watch *w, err *e)
 
 bool check_watch_end(check_watch *w, bool ok, err *e)
 {
-    ok = ok && same_still(w, e);
+    ok = ok && (!w->watched || same_still(w, e));
     folder_digest_free(&w->folder);
     free(w->skip);
     w->skip = NULL;
@@ -215,8 +219,9 @@ bool check_signed_files_there(const char *dir, const cJSON *report, err *e)
     bool ok = true;
     for (int i = 0; ok && i < 2 && cJSON_IsTrue(json_get(report, "signed")); i++) {
         char *path = path_join(dir, NAMES[i]);
-        ok = path ? file_exists(path) || err_set(e, ERR_VERDICT, "%s: is not there; the report says that the folder is signed", path)
-                  : err_nomem(e, "a path", strlen(dir));
+        ok = path || err_nomem(e, "a path", strlen(dir));
+        if (ok && !file_exists(path))
+            ok = err_set(e, ERR_VERDICT, "%s: is not there; the report says that the folder is signed", path);
         free(path);
     }
     return ok;

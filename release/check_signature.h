@@ -15,6 +15,7 @@ typedef struct {
     folder_mode   mode;
     char         *skip;         // the signature's name in the folder, or NULL
     const char   *path;
+    bool          watched;      // there was something to look at
     struct stat   st;           // of one file
 } check_watch;                  // check_watch_end in every case after check_watch_begin
 

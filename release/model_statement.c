@@ -70,7 +70,8 @@ char *model_statement_text(const folder_digest *f, const char *subject, const ch
     cJSON *doc = cJSON_CreateObject(), *predicate = NULL;
     bool   ok = doc && root_of(f, root) && cJSON_AddStringToObject(doc, "_type", STATEMENT_TYPE)
         && add_subject(doc, subject, root) && cJSON_AddStringToObject(doc, "predicateType", MODEL_PREDICATE)
-        && (predicate = add_object(doc, "predicate")) && add_serialization(predicate, sig) && add_resources(predicate, f);
+        && (predicate = add_object(doc, "predicate")) && add_serialization(predicate, sig)
+        && add_resources(predicate, f);
     if (ok) text = json_print(doc);
     cJSON_Delete(doc);
     return text;
@@ -116,7 +117,8 @@ static bool read_resource(model_resource *r, const cJSON *from, const char *wher
     if (!stays_below(name))
         return err_set(e, ERR_INPUT, "%s: resource '%.200s': the name leads out of the folder", where, name);
     if (!is_sha256(hex))
-        return err_set(e, ERR_INPUT, "%s: resource '%.200s': found '%.100s', expected a SHA-256 in hex", where, name, hex);
+        return err_set(e, ERR_INPUT, "%s: resource '%.200s': found '%.100s', expected a SHA-256 in hex", where, name,
+                       hex);
     strcpy(r->sha256, hex);
     return (r->name = strdup(name)) != NULL || err_nomem(e, "a name", strlen(name));
 }
@@ -125,7 +127,8 @@ static bool read_resources(model_statement *s, sha256 *root, const cJSON *list, 
 {
     const cJSON *x;
     if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) == 0)
-        return err_set(e, ERR_INPUT, "%s: key 'resources': found %s, expected an array of files", where, json_kind(list));
+        return err_set(e, ERR_INPUT, "%s: key 'resources': found %s, expected an array of files", where,
+                       json_kind(list));
     s->v = calloc((size_t)cJSON_GetArraySize(list), sizeof *s->v);
     if (!s->v) return err_nomem(e, "files of a signature", 0);
     cJSON_ArrayForEach(x, list) {
@@ -144,7 +147,8 @@ static bool read_serialization(const cJSON *from, const char *where, err *e)
     const char *method;
     if (!json_str(from, "method", &method, where, e)) return false;
     if (strcmp(method, "files") != 0)
-        return err_set(e, ERR_INPUT, "%s: key 'method': found '%.100s', expected 'files' (a digest a file)", where, method);
+        return err_set(e, ERR_INPUT, "%s: key 'method': found '%.100s', expected 'files' (a digest a file)", where,
+                       method);
     return expect(from, "hash_type", "sha256", where, e);
 }
 
@@ -153,7 +157,8 @@ static bool read_subject(model_statement *s, const cJSON *list, const char **hex
     const cJSON *one = cJSON_GetArrayItem(list, 0);
     const char  *name;
     if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != 1)
-        return err_set(e, ERR_INPUT, "%s: key 'subject': found %s of %d, expected an array of one", where, json_kind(list),
+        return err_set(e, ERR_INPUT, "%s: key 'subject': found %s of %d, expected an array of one", where,
+                       json_kind(list),
                        cJSON_GetArraySize(list));
     if (!json_str(one, "name", &name, where, e)) return false;
     if (!(*hex = descriptor_sha256(one)))
@@ -173,7 +178,8 @@ static bool read_statement(model_statement *s, sha256 **root, const cJSON *doc, 
     const bool ended = sha256_end(*root, found, e);
     *root = NULL;
     return ended && (strcmp(found, expected) == 0
-        || err_set(e, ERR_INPUT, "%s: key 'subject': found digest %.16s..., expected %.16s..., that of its resources", where,
+        || err_set(e, ERR_INPUT, "%s: key 'subject': found digest %.16s..., expected %.16s..., that of its resources",
+                   where,
                    expected, found));
 }
 
@@ -232,17 +238,20 @@ static bool is_of_another_folder(const model_statement *s, const folder_digest *
 bool model_statement_fits(const model_statement *s, const folder_digest *f, const char *where, err *e)
 {
     if (is_of_another_folder(s, f))
-        return err_set(e, ERR_VERDICT, "%s: it is the signature of another folder ('%.200s'): %s holds none of its %d files",
+        return err_set(e, ERR_VERDICT,
+                       "%s: it is the signature of another folder ('%.200s'): %s holds none of its %d files",
                        where, s->subject, f->dir, s->n);
     for (int i = 0; i < s->n; i++) {
         const folder_file *x = folder_digest_find(f, s->v[i].name);
         if (x && strcmp(x->sha256, s->v[i].sha256) != 0)
-            return err_set(e, ERR_VERDICT, "%s/%s: is not the file that was signed: found SHA-256 %s, expected %s", f->dir,
+            return err_set(e, ERR_VERDICT, "%s/%s: is not the file that was signed: found SHA-256 %s, expected %s",
+                           f->dir,
                            x->name, x->sha256, s->v[i].sha256);
         if (x) continue;
         x = of_digest(f, s->v[i].sha256);
         if (x && !of_name(s, x->name))
-            return err_set(e, ERR_VERDICT, "%s/%s: was signed under another name, '%.200s'", f->dir, x->name, s->v[i].name);
+            return err_set(e, ERR_VERDICT, "%s/%s: was signed under another name, '%.200s'", f->dir, x->name,
+                           s->v[i].name);
         return err_set(e, ERR_VERDICT, "%s/%s: was signed, and is not there", f->dir, s->v[i].name);
     }
     for (int i = 0; i < f->n; i++)

@@ -45,8 +45,8 @@ static bool add_subjects(cJSON *doc, const cJSON *report, const folder_digest *f
 static cJSON *add_dependency(cJSON *list, const char *name, const char *role)
 {
     cJSON *one = object_in(list), *notes = cJSON_AddObjectToObject(one, "annotations");
-    if (!notes || !cJSON_AddStringToObject(one, "name", name) || !cJSON_AddStringToObject(notes, "role", role)) return NULL;
-    return cJSON_AddObjectToObject(one, "digest");
+    const bool ok = notes && cJSON_AddStringToObject(one, "name", name) && cJSON_AddStringToObject(notes, "role", role);
+    return ok ? cJSON_AddObjectToObject(one, "digest") : NULL;
 }
 
 static bool add_source(cJSON *list, const cJSON *report)
@@ -133,8 +133,10 @@ static bool add_command(cJSON *definition, const char *const *command, int n)
 
 static bool add_builder(cJSON *predicate)
 {
-    cJSON *details = cJSON_AddObjectToObject(predicate, "runDetails"), *builder = cJSON_AddObjectToObject(details, "builder");
-    cJSON *version = builder && cJSON_AddStringToObject(builder, "id", BUILDER) ? cJSON_AddObjectToObject(builder, "version") : NULL;
+    cJSON *details = cJSON_AddObjectToObject(predicate, "runDetails");
+    cJSON *builder = cJSON_AddObjectToObject(details, "builder");
+    if (!builder || !cJSON_AddStringToObject(builder, "id", BUILDER)) return false;
+    cJSON *version = cJSON_AddObjectToObject(builder, "version");
     return version && cJSON_AddStringToObject(version, "hallmark", HALLMARK_VERSION)
         && cJSON_AddStringToObject(version, "commit", HALLMARK_COMMIT);
 }
@@ -193,7 +195,8 @@ static bool same_parts(const cJSON *found, const cJSON *expected, const char *wh
         && same_part(d, c, "resolvedDependencies", where, e) && same_part(p, q, "hallmark_checks", where, e);
 }
 
-bool provenance_check(const char *payload, int64_t n, const cJSON *report, const folder_digest *f, const char *where, err *e)
+bool provenance_check(const char *payload, int64_t n, const cJSON *report, const folder_digest *f, const char *where,
+                      err *e)
 {
     cJSON *found = json_parse_limited(payload, n, MOST_PROVENANCE_VALUES, where, e), *expected = NULL;
     bool ok = found && expect(found, "_type", STATEMENT_TYPE, where, e)

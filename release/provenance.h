@@ -2,8 +2,10 @@
 //   subject                       each artifact, by SHA-256
 //   buildDefinition
 //     externalParameters.command  the command line; of the signing key only its file's base name
-//     resolvedDependencies        the checkpoint by hallmark's digest of its files (formats/source.h, "hallmarkSource2")
-//                                 and, where it is known, its commit on the Hub ("gitCommit"); fixtures and a gate file by
+//     resolvedDependencies        the checkpoint by hallmark's digest of its files (formats/source.h,
+//     "hallmarkSource2")
+//                                 and, where it is known, its commit on the Hub ("gitCommit"); fixtures and a gate
+//                                 file by
 //                                 SHA-256; annotations.role says which is which
 //   runDetails.builder.version    hallmark's version, and its commit where the build knew it ("" otherwise)
 //   hallmark_checks               of each artifact the verdict, the tensors derived again, each fixture's verdict

@@ -89,7 +89,8 @@ static void end(void) { drop_dir(dir); }
 START_TEST(each_curve_signs_what_its_public_half_accepts)
 {
     key_pair(CURVES[_i], "k");
-    signing_key *private = opened("k.pem", KEY_PRIVATE), *public = opened("k.pub", KEY_PUBLIC), *other = opened("b.pub", KEY_PUBLIC);
+    signing_key *private = opened("k.pem", KEY_PRIVATE), *public = opened("k.pub", KEY_PUBLIC);
+    signing_key *other = opened("b.pub", KEY_PUBLIC);
     uint8_t *sig;
     int64_t  n;
     err      e = { 0 };
@@ -163,7 +164,9 @@ START_TEST(a_key_that_cannot_be_used_is_refused_by_name)
     write_text(at("text.pem"), "no key\n");
     write_text(at("empty.pem"), "");
     write_text(at("cut.pem"), "-----BEGIN PRIVATE KEY-----\nMIGH\n-----END PRIVATE KEY-----\n");
-    write_text(at("old.pem"), "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00000000000000000000000000000000\n\n"
+    write_text(at("old.pem"),
+               "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n"
+               "DEK-Info: AES-256-CBC,00000000000000000000000000000000\n\n"
                        "AAAA\n-----END EC PRIVATE KEY-----\n");
     mkdir(at("folder.pem"), 0700);
     mkfifo(at("pipe.pem"), 0600);
@@ -202,7 +205,8 @@ END_TEST
 
 START_TEST(a_private_key_that_others_may_read_is_noticed)
 {
-    static const struct { mode_t mode; bool shared; } rows[] = { { 0600, false }, { 0400, false }, { 0640, true }, { 0604, true } };
+    static const struct { mode_t mode; bool shared; } rows[] = { { 0600, false }, { 0400, false }, { 0640, true },
+                                                                { 0604, true } };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         ck_assert(chmod(at("a.pem"), rows[i].mode) == 0);
         signing_key *k = opened("a.pem", KEY_PRIVATE);
@@ -281,11 +285,13 @@ START_TEST(each_forged_bundle_is_refused_by_name)
     ck_assert_msg(accepted(text, strlen(text), NULL, &e), "%s", e.msg);
     bundle_refused(text, "bundle.v0.3", "bundle.v0.2", ERR_INPUT, "key 'mediaType'");
     bundle_refused(text, "vnd.in-toto+json", "vnd.other+json", ERR_INPUT, "key 'payloadType'");
-    bundle_refused(text, "\"publicKey\":{", "\"certificate\":{\"rawBytes\":\"\"},\"publicKey\":{", ERR_INPUT, "found a certificate");
+    bundle_refused(text, "\"publicKey\":{", "\"certificate\":{\"rawBytes\":\"\"},\"publicKey\":{", ERR_INPUT,
+                   "found a certificate");
     bundle_refused(text, "\"publicKey\":{", "\"other\":{", ERR_INPUT, "key 'publicKey'");
     bundle_refused(text, "\"verificationMaterial\"", "\"other\"", ERR_INPUT, "key 'verificationMaterial'");
     bundle_refused(text, "\"dsseEnvelope\"", "\"messageSignature\"", ERR_INPUT, "key 'dsseEnvelope'");
-    bundle_refused(text, "\"signatures\":[{", "\"signatures\":[{\"sig\":\"AAAA\"},{", ERR_INPUT, "expected an array of one");
+    bundle_refused(text, "\"signatures\":[{", "\"signatures\":[{\"sig\":\"AAAA\"},{", ERR_INPUT,
+                   "expected an array of one");
     bundle_refused(text, "\"signatures\":[", "\"signatures\":[],\"o\":[", ERR_INPUT, "expected an array of one");
     bundle_refused(text, "\"sig\":\"", "\"sig\":\"*", ERR_INPUT, "no base64");
     bundle_refused(text, "\"sig\":\"", "\"sig\":\"\",\"o\":\"", ERR_INPUT, "found 0 bytes");
@@ -443,8 +449,10 @@ static void make_release(const char *name)
     err  e = { 0 };
     make_model(name);
     snprintf(report, sizeof report, "%s/report.json", name);
-    write_text(at(report), "{\"hallmark_release\":1,\"name\":\"tiny\",\"source_digest\":\"0123\",\"source_revision\":\"4567\",\"gate\":\"mine.json\","
-        "\"verdict\":\"pass\",\"signed\":true,\"artifacts\":[{\"artifact\":\"one.txt\",\"gate\":\"89ab\",\"verdict\":\"pass\","
+    write_text(at(report),
+               "{\"hallmark_release\":1,\"name\":\"tiny\",\"source_digest\":\"0123\",\"source_revision\":\"4567\","
+               "\"gate\":\"mine.json\",\"verdict\":\"pass\",\"signed\":true,\"artifacts\":["
+               "{\"artifact\":\"one.txt\",\"gate\":\"89ab\",\"verdict\":\"pass\","
         "\"derivation\":{\"tensors\":7,\"verdict\":\"pass\"},"
         "\"fixtures\":[{\"name\":\"f.json.gz\",\"sha256\":\"cdef\",\"check\":\"exact\",\"verdict\":\"pass\"}]}]}");
     signing_key *k = opened("a.pem", KEY_PRIVATE);
@@ -491,7 +499,8 @@ START_TEST(a_signed_folder_holds_and_says_what_was_proved)
     ck_assert_str_eq(proof.curve, "P-256");
     ck_assert_int_eq(proof.n_signed, 4);
     ck_assert(proof.folder && proof.provenance && proof.signature_there);
-    for (int i = 0; FOLDER_IGNORED[i]; i++) ck_assert_int_eq(proof.ignored[i], strcmp(FOLDER_IGNORED[i], ".gitattributes") == 0);
+    for (int i = 0; FOLDER_IGNORED[i]; i++) ck_assert_int_eq(proof.ignored[i], strcmp(FOLDER_IGNORED[i],
+                                                                                      ".gitattributes") == 0);
     signing_key_free(k);
     ck_assert(check_with(at("m"), NULL, NULL, &proof, &e));     // without a key nothing is said of it
     ck_assert(proof.signature_there && !proof.held_key[0] && !proof.provenance);
@@ -589,7 +598,7 @@ END_TEST
 static void change_unseen(const char *path)
 {
     struct stat st;
-    const struct timespec tick = { .tv_nsec = 20 * 1000 * 1000 };      // the file system's clock has steps of some milliseconds
+    const struct timespec tick = { .tv_nsec = 20 * 1000 * 1000 };      // a file system's clock has steps
     nanosleep(&tick, NULL);
     ck_assert(stat(path, &st) == 0);
     const int fd = open(path, O_WRONLY);
@@ -617,7 +626,10 @@ START_TEST(a_folder_that_changes_while_it_is_checked_is_noticed)
             if (how == 0) change_unseen(at(one));
             if (how == 1) write_text(at(two), "new\n");
             if (how == 2) unlink(at(one));
-            if (how == 3) { write_text(at("x"), "one\n"); ck_assert(rename(at("x"), at(one)) == 0); }       // the same bytes, another file
+            if (how == 3) {                     // the same bytes, another file
+                write_text(at("x"), "one\n");
+                ck_assert(rename(at("x"), at(one)) == 0);
+            }
             ck_assert(!check_watch_end(&w, true, &e));
             refused(&e, ERR_VERDICT, "changed while it was read");
         }
@@ -659,8 +671,10 @@ static void sign_with_provenance(const char *name, const char *from, const char 
 START_TEST(provenance_says_source_command_fixtures_and_results)
 {
     static const char *const parts[] = {
-        "\"https://slsa.dev/provenance/v1\"", "\"one.txt\"", "2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806",
-        "\"hallmarkSource2\":\t\"0123\"", "\"gitCommit\":\t\"4567\"", "\"command\":\t[\"hallmark\", \"release\", \"HF\"]", "\"cdef\"",
+        "\"https://slsa.dev/provenance/v1\"", "\"one.txt\"",
+            "2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806",
+        "\"hallmarkSource2\":\t\"0123\"", "\"gitCommit\":\t\"4567\"",
+            "\"command\":\t[\"hallmark\", \"release\", \"HF\"]", "\"cdef\"",
         "\"89ab\"", "\"tensors\":\t7", "\"check\":\t\"exact\"", "\"hallmark\":\t\"",
     };
     dsse d;

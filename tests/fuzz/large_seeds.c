@@ -305,6 +305,7 @@ int main(int argc, char **argv)
         { "gate", "{\"hallmark_gate\":1,\"drift\":", "}", NULL },
         { "record", "{\"artifact\":\"a.gguf\",\"fixtures\":", "}", NULL },
         { "fixture", "{\"hallmark_fixture\":1,\"config\":", "}", NULL },
+        { "bundle", "{\"predicate\":{\"resources\":", "}}", NULL },
     };
     if (argc != 3) { fprintf(stderr, "usage: large_seeds TARGET FOLDER\n"); return 2; }
     char parent[4096];
