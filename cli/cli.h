@@ -10,7 +10,7 @@
 #include "../formats/err.h"
 #include "../formats/progress.h"
 #include "../quant/policy.h"
-#include "../release/check_proof.h"
+#include "../release/release.h"
 #include "../runtime/session.h"
 #include <stddef.h>
 #include <stdint.h>
@@ -133,11 +133,13 @@ char *hf_source(const command *c, const char *arg, const char *revision, err *e)
 // gate, gate_sha256: of limits other than the built-in ones, NULL where there are none: a note, and "gate" with name
 // and sha256 in JSON.
 // proof: what check looked at, NULL elsewhere: the last lines say what that proves, see check_words.h.
+// claims: of artifacts, what they say and was not proved; NULL: nothing.
 typedef struct {
     const char *artifact, *source, *yes, *no;
     bool        judged, json;
     const char *gate, *gate_sha256;
     const check_proof *proof;
+    const check_told *claims;
 } verdict;
 int cli_verdict(const command *c, const verdict *v, const err *e);
 

@@ -27,10 +27,12 @@ static int run(const void *opts, const text_list *args)
     progress_bar bar;
     check_gate held;
     check_proof proof;
+    check_told claims;
     check_opts c = {
         .fixtures = o->fixtures.n ? o->fixtures.v : NULL, .n_fixtures = o->fixtures.n,
         .n_threads = (int)o->threads, .device = o->device, .gate_path = o->gate, .progress = progress_bar_begin(&bar),
         .gate = &held, .key_path = o->key, .sig_path = o->sig, .proof = &proof,
+        .claims = &claims,
     };
     if (o->sig && !o->key) {
         err_set(&e, ERR_USAGE, "option --sig: found it without --key, and a signature says nothing without the key");
@@ -39,10 +41,13 @@ static int run(const void *opts, const text_list *args)
     bool ok = check_artifact(args->v[0], &c, &e);
     progress_bar_end(&bar);
     // A file that cannot be read proves nothing; the status says which.
-    return cli_verdict(&cmd_check, &(verdict){ .artifact = args->v[0], .yes = "every claim holds", .no = "NOT proved",
+    const int status = cli_verdict(&cmd_check, &(verdict){ .artifact = args->v[0], .yes = "every claim holds", .no = "NOT proved",
                                                .judged = ok || e.kind == ERR_VERDICT || e.kind == ERR_INPUT, .json = o->json, .proof = &proof,
                                                .gate = held.name[0] ? held.name : NULL,
-                                               .gate_sha256 = held.sha256[0] ? held.sha256 : NULL }, &e);
+                                               .gate_sha256 = held.sha256[0] ? held.sha256 : NULL,
+                                               .claims = &claims }, &e);
+    check_told_free(&claims);
+    return status;
 }
 
 const command cmd_check = {

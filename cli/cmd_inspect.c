@@ -26,7 +26,8 @@ static const opt options[] = {
       "with --plan: this many positions (default: 4096 to 262144, as far as trained)",
       false, 1, (int64_t)1 << 40, NULL },
     { "--kv", NULL, OPT_TEXT, offsetof(inspect_options, kv), "SPEC",
-      "with --plan or --program: the KV cache, as q8_0, q4_0:rot or kivi2:g32:r128+sink4 (default: bf16)", false, 0, 0, NULL },
+      "with --plan or --program: the KV cache, as q8_0, q4_0:rot or kivi2:g32:r128+sink4 (default: bf16)", false, 0, 0,
+      NULL },
     OPT_JSON(inspect_options),
 };
 
@@ -50,7 +51,8 @@ static bool inspect_file(const char *path, bool json, err *e)
 static bool check_options(const inspect_options *o, err *e)
 {
     if (o->plan && o->program) return err_set(e, ERR_USAGE, "--plan and --program exclude each other");
-    if (!o->plan && (o->memory || o->ctx.given)) return err_set(e, ERR_USAGE, "--memory, --ctx and --kv belong to --plan");
+    if (!o->plan && (o->memory || o->ctx.given))
+        return err_set(e, ERR_USAGE, "--memory, --ctx and --kv belong to --plan");
     if (o->plan || o->program || !o->kv) return true;
     return err_set(e, ERR_USAGE, "--kv belongs to --plan or --program");
 }
@@ -82,8 +84,8 @@ const command cmd_inspect = {
              "is run. A model that could not be run is shown too; then a message says why, and the exit status is 3. JSON keys: kv\n"
              "(object), tensors (array of name, type, shape, offset, bytes; the slowest dimension first), memory, assumed (keys that\n"
              "the file leaves out, with what they are taken for), problem (why it could not be run, or null); of a folder of GGUF\n"
-             "files artifacts; with --program buffers (floats of a token) and operations (--kv: with the rotations that such\n"
-             "a cache takes). --plan reads no weights: the\n"
+             "files artifacts; with --program buffers (floats of a token) and operations (--kv: with the rotations\n"
+             "that such a cache takes). --plan reads no weights: the\n"
              "tensors that convert would write of a config.json (or those of a GGUF file) in each type, by the same\n"
              "choice; JSON keys: architecture, parameters, layers, trained_positions, header_bytes, kv_spec, memory (of\n"
              "each number of positions), types, memory_limit.\n",

@@ -3,6 +3,7 @@
 #include "../formats/file_map.h"
 #include "../measure/lab.h"
 #include "../measure/lab_budget.h"
+#include "lab_record_opts.h"
 #include "lab_table.h"
 #include "../measure/lab_report.h"
 #include "progress_bar.h"
@@ -15,7 +16,7 @@
 typedef struct {
     text_list   kv, texts, reports, merge;
     int64_t     chunk, skip, ctx, samples, threads;
-    const char *part, *state, *arith, *device, *budget;
+    const char *part, *state, *arith, *device, *budget, *record, *output;
     bool        json, layers;
 } lab_options;
 
@@ -32,13 +33,15 @@ static const opt options[] = {
     { "--part", NULL, OPT_TEXT, offsetof(lab_options, part), "I/N", "run the I-th of N parts of the chunks, into --state; no report", false, 0, 0, NULL },
     { "--merge", NULL, OPT_PATHS, offsetof(lab_options, merge), "DIR", "join the folders of parts; arguments that follow are folders, too", false, 0, 0, NULL },
     { "--report", NULL, OPT_PATHS, offsetof(lab_options, reports), "FILE", "write a report; the suffix says which: .json, .md, .html", false, 0, 0, NULL },
+    { "--record", NULL, OPT_PATH, offsetof(lab_options, record), "ART.gguf", "write what was measured into this file, which is the base, as hallmark.kv.measured", false, 0, 0, NULL },
+    { "--output", "-o", OPT_OUTPUT, offsetof(lab_options, output), "OUT.gguf", "where --record puts the file; it may be the same", false, 0, 0, NULL },
     OPT_ARITH(lab_options),
     OPT_DEVICE(lab_options),
     OPT_THREADS(lab_options),
     OPT_JSON(lab_options),
 };
 
-// ---- the command line -----------------------------------------------------------------------------------------------------
+// ---- the command line -----------------------------------------------------------------------------------------------
 
 static bool read_part(const char *text, int64_t *part, int64_t *parts, err *e)
 {
@@ -57,7 +60,8 @@ static bool read_part(const char *text, int64_t *part, int64_t *parts, err *e)
 // Options that say what to run have no place beside --merge: all of that stands in the folders.
 static bool check_merge(const lab_options *o, err *e)
 {
-    const char *other = o->layers ? "--layers" : o->budget ? "--kv-budget" : o->samples ? "--samples" : o->kv.n ? "--kv" : o->texts.n ? "--text" : o->chunk ? "--chunk" : o->skip ? "--skip"
+    const char *other = o->layers ? "--layers" : o->budget ? "--kv-budget" : o->samples ? "--samples" : o->kv.n ? "--kv"
+        : o->texts.n ? "--text" : o->chunk ? "--chunk" : o->skip ? "--skip"
         : o->ctx ? "--ctx" : o->state ? "--state" : o->part ? "--part" : o->arith ? "--arith" : o->device ? "--device"
         : NULL;
     return !other || err_set(e, ERR_USAGE, "option %s: found it with --merge, which runs nothing", other);
@@ -65,11 +69,13 @@ static bool check_merge(const lab_options *o, err *e)
 
 static bool check_run(const lab_options *o, const text_list *args, err *e)
 {
-    if (args->n < 1) return err_set(e, ERR_USAGE, "an argument is missing: hallmark lab BASE.gguf --kv SPEC --text FILE");
+    if (args->n < 1)
+        return err_set(e, ERR_USAGE, "an argument is missing: hallmark lab BASE.gguf --kv SPEC --text FILE");
     if (o->texts.n < 1) return err_set(e, ERR_USAGE, "option --text CATEGORY=FILE is missing");
     if (o->budget && args->n > 1)
         return err_set(e, ERR_USAGE, "option --kv-budget: found '%s' beside the base, expected one file", args->v[1]);
-    if (o->budget && o->part) return err_set(e, ERR_USAGE, "option --part: found it with --kv-budget, which runs twice");
+    if (o->budget && o->part)
+        return err_set(e, ERR_USAGE, "option --part: found it with --kv-budget, which runs twice");
     if (!o->part) return true;
     if (!o->state) return err_set(e, ERR_USAGE, "option --part: expected --state DIR, where the part is kept");
     if (o->reports.n || o->json)
@@ -94,13 +100,13 @@ static bool check_reports(const lab_options *o, const text_list *args, destinati
         if (!destination_file(&out[i], path, e)) return false;
         for (int k = 0; k < i; k++)
             if (strcmp(path, o->reports.v[k]) == 0 || same_file(path, o->reports.v[k]))
-                return err_set(e, ERR_USAGE, "option --report: found '%s' and '%s', which are one file", o->reports.v[k],
-                               path);
+                return err_set(e, ERR_USAGE, "option --report: found '%s' and '%s', which are one file",
+                               o->reports.v[k], path);
     }
     return true;
 }
 
-// ---- running --------------------------------------------------------------------------------------------------------------
+// ---- running --------------------------------------------------------------------------------------------------------
 
 static lab_plan_opts plan_opts(const lab_options *o, const text_list *args)
 {
@@ -116,6 +122,7 @@ static bool run_plan(const lab_options *o, const lab_plan *p, const char *folder
     progress_bar bar;
     int64_t part, parts;
     if (!read_part(o->part, &part, &parts, e)) return false;
+    if (o->record && !lab_record_is_of(o->record, p, e)) return false;
     const lab_run_opts ro = { .state = folder, .part = part, .parts = parts, .device = o->device,
                               .n_threads = (int)o->threads, .progress = progress_bar_begin(&bar) };
     const bool ok = lab_run(c, p, &ro, e);
@@ -130,7 +137,7 @@ static bool measure(const lab_options *o, const text_list *args, lab_plan *p, la
     return read_part(o->part, &part, &parts, e) && lab_plan_open(p, &po, e) && run_plan(o, p, o->state, c, e);
 }
 
-// ---- to order -------------------------------------------------------------------------------------------------------------
+// ---- to order -------------------------------------------------------------------------------------------------------
 
 enum { BUDGET_SAMPLES = 8 };
 
@@ -215,7 +222,8 @@ static bool measure_choice(const order *r, lab_plan *p, lab_cells *c, err *e)
     po.kv = kv;
     po.context = r->context;
     po.budget = r->bytes;
-    const bool ok = folder_of(r->o, "choice", &folder, e) && lab_plan_open(p, &po, e) && run_plan(r->o, p, folder, c, e);
+    const bool ok = folder_of(r->o, "choice", &folder, e) && lab_plan_open(p, &po, e)
+        && run_plan(r->o, p, folder, c, e);
     free(folder);
     free(kv);
     return ok;
@@ -229,7 +237,8 @@ static bool measure_order(const lab_options *o, const text_list *args, lab_plan 
                 .context = o->ctx };
     if (!lab_budget_parse(&b, &r.context, o->budget, e) || !check_order(&r, e)) return false;
     if (!choose(&r, &b, e)) return false;
-    cli_note(&cmd_lab, "chosen within %lld bytes, for a KL of about %.3g: %s", (long long)r.bytes, r.expected, r.chosen);
+    cli_note(&cmd_lab, "chosen within %lld bytes, for a KL of about %.3g: %s", (long long)r.bytes, r.expected,
+             r.chosen);
     return measure_choice(&r, p, c, e);
 }
 
@@ -244,6 +253,7 @@ static bool merge(const lab_options *o, const text_list *args, lab_plan *p, lab_
     return ok;
 }
 
+// out: the reports', then that of --record.
 static bool report(const lab_options *o, const lab_plan *p, const lab_cells *c, const destination *out, err *e)
 {
     lab_result r;
@@ -259,6 +269,7 @@ static bool report(const lab_options *o, const lab_plan *p, const lab_cells *c, 
         ok = lab_report_write(&r, o->reports.v[i], e);
         if (ok) destination_note_replaced(&cmd_lab, &out[i]);
     }
+    ok = ok && (!o->record || lab_record_put(o->record, &out[o->reports.n], &r, o->json, e));
     free(text);
     lab_result_free(&r);
     return ok;
@@ -271,6 +282,8 @@ static bool run_lab(const lab_options *o, const text_list *args, destination *ou
     const bool merges = o->merge.n > 0;
     bool ok = merges || check_run(o, args, e);
     ok = ok && check_reports(o, args, out, e);
+    ok = ok && lab_record_place(&out[o->reports.n], &(lab_record_opts){ o->record, o->output, o->part, args, &o->texts,
+                                                                        &o->reports }, e);
     ok = ok && (merges ? merge(o, args, &p, &c, e)
                 : o->budget ? measure_order(o, args, &p, &c, e) : measure(o, args, &p, &c, e));
     if (ok && !o->part) ok = report(o, &p, &c, out, e);
@@ -301,10 +314,12 @@ const command cmd_lab = {
              "intervals from a bootstrap over chunks, and with the worst places.\n"
              "--kv-budget runs each layer's keys and values alone in each of the caches, chooses the cheapest sum within that\n"
              "memory, measures the choice beside the caches it was chosen from, and prints it as a SPEC for run, verify and lab.\n"
+             "--record writes the figures of the base's caches into the file itself, where inspect and verify --kv read them.\n"
              "--state and --part let a long run be killed, spread over machines, and joined by --merge: the same bytes.\n",
     .examples = "  hallmark lab gemma-4-E2B-it-BF16.gguf --kv q8_0 --kv k=q8_0,v=q4_0:rot --text coding=src/*.py --text long_document=book.txt\n"
                 "  hallmark lab base-BF16.gguf base-Q4_K_M.gguf --kv bf16 --kv q8_0 --text chat=chat.txt --report lab.html\n"
-                "  hallmark lab base-BF16.gguf --kv q4_0 --text book.txt --chunk 32768 --part 3/16 --state part3\n",
+                "  hallmark lab base-BF16.gguf --kv q4_0 --text book.txt --chunk 32768 --part 3/16 --state part3\n"
+                "  hallmark lab base-BF16.gguf --kv q8_0 --kv q4_0 --text chat=chat.txt --record base-BF16.gguf -o measured-BF16.gguf\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(lab_options),
     .min_args = 0, .max_args = -1, .run = run,
 };

@@ -16,9 +16,9 @@
 enum { MAX_TYPES = 32 };
 
 typedef struct {
-    text_list   fixtures;
+    text_list   fixtures, lab, lab_kv;
     const char *out, *types, *name, *gate, *device, *revision, *sign;
-    int64_t     threads, tokens;
+    int64_t     threads, tokens, lab_chunk;
     bool        json, strict_types, no_mtp;
 } release_options;
 
@@ -35,6 +35,9 @@ static const opt options[] = {
     OPT_DEVICE(release_options),
     { "--gate", NULL, OPT_PATH, offsetof(release_options, gate), "FILE", "limits other than the built-in ones, as JSON", false, 0, 0, NULL },
     { "--sign", NULL, OPT_PATH, offsetof(release_options, sign), "KEY.pem", "sign the published folder with this private key (P-256, P-384 or P-521)", false, 0, 0, NULL },
+    { "--lab", NULL, OPT_PATHS, offsetof(release_options, lab), "CATEGORY=FILE", "measure on this text what caches cost each file, and write it into them", false, 0, 0, NULL },
+    { "--lab-kv", NULL, OPT_PATHS, offsetof(release_options, lab_kv), "SPEC", "a cache for --lab (default: f16, and q8_0, q5_1, q4_0, rotated and not where heads allow)", false, 0, 0, NULL },
+    { "--lab-chunk", NULL, OPT_INT, offsetof(release_options, lab_chunk), "N", "tokens of a chunk of --lab (default: 512)", false, 2, 1 << 26, NULL },
     OPT_REVISION(release_options),
     OPT_THREADS(release_options),
     OPT_JSON(release_options),
@@ -81,8 +84,9 @@ static bool print_json(const release_result *r, err *e)
     add_lines(j, "missing", r->missing, r->n_missing);
     add_lines(j, "notes", r->notes, r->n_notes);
     if (r->signed_by[0]) cJSON_AddStringToObject(j, "signed_by", r->signed_by);
+    const bool files = record_files_add(j, r->files, r->n_files);
     char *text = j ? json_print(j) : NULL;
-    bool ok = text && cJSON_GetArraySize(list) == r->n;
+    bool ok = files && text && cJSON_GetArraySize(list) == r->n;
     if (ok) puts(text);
     free(text);
     cJSON_Delete(j);
@@ -94,6 +98,7 @@ static bool print_result(const release_result *r, bool json, bool script_found, 
     if (json) return print_json(r, e);
     if (!report_table_print(r->reports, r->file_bytes, r->n)) return err_nomem(e, "the table", 0);
     for (int i = 0; i < r->n_notes; i++) print_line(stdout, "note: %s", r->notes[i]);
+    for (int i = 0; i < r->n_files; i++) print_line(stdout, "file: %s", r->files[i].name);
     if (r->n_missing)
         printf("\nMissing: what Transformers says of this checkpoint. These commands make it, once for each model:\n");
     for (int i = 0; i < r->n_missing; i++) print_line(stdout, "    %s", r->missing[i]);
@@ -166,6 +171,7 @@ static int release(const char *hf_dir, const release_options *o, const file_type
         .n_threads = (int)o->threads, .tokens = o->tokens, .device = o->device, .gate_path = o->gate,
         .sign_key = o->sign, .command = (const char *const *)words->v, .n_command = words->n,
         .strict_types = o->strict_types, .no_mtp = o->no_mtp, .fixture_script = script,
+        .lab = o->lab.v, .n_lab = o->lab.n, .lab_kv = o->lab_kv.v, .n_lab_kv = o->lab_kv.n, .lab_chunk = o->lab_chunk,
         .progress = progress_bar_begin(&bar),
     };
     bool ok = release_checkpoint(&r, hf_dir, o->out, &ro, &e);
@@ -187,7 +193,10 @@ static int run(const void *opts, const text_list *args)
     int n_types = 0;
     places p = { .path = { NULL } };
     char *hf_dir = NULL;
-    bool ok = !o->types || parse_types(o->types, types, &n_types, &e);
+    bool ok = o->lab.n > 0 || !(o->lab_kv.n || o->lab_chunk)
+        || err_set(&e, ERR_USAGE, "option %s: found it without --lab, whose run it describes",
+                   o->lab_kv.n ? "--lab-kv" : "--lab-chunk");
+    ok = ok && (!o->types || parse_types(o->types, types, &n_types, &e));
     command_words words = { 0 };
     ok = ok && command_words_of(&words, &cmd_release, o, args, "--sign", &e);
     ok = ok && find_places(&p, o->out, &e)
@@ -209,11 +218,14 @@ const command cmd_release = {
              "would make what is missing, and the exit status is 1. A release that is in DIR already is replaced, in one step.\n"
              "With --sign the folder also holds model.sig, a signature over all its files in the format of OpenSSF Model Signing, and\n"
              "provenance.intoto.json, signed too: source, command, fixtures and results. These two differ from run to run.\n"
+             "With --lab each file that is published says what other caches cost it, measured on those texts; the whole figures are\n"
+             "beside it (<name>-<TYPE>-lab.json, .md, .html), and README.md shows them.\n"
              "Only files that its report lists are removed: another file in DIR stops the release before the work. Interrupted, it leaves\n"
              "DIR.partial-<number>, which the next release to DIR removes.\n",
     .examples = "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF\n"
                 "  hallmark release fixtures/tiny-gemma4 -o build/release --types bf16,q4_k_m\n"
-                "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF --sign key.pem\n",
+                "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF --sign key.pem\n"
+                "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF --lab coding=code.txt --lab chat=chat.txt\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(release_options),
     .min_args = 1, .max_args = 1, .run = run,
 };

@@ -12,8 +12,8 @@ bool inspect_folder(const char *dir, bool json, err *e);            // a Hugging
 bool inspect_artifacts(const char *dir, bool json, err *e);         // a folder of GGUF files, as release publishes them
 bool inspect_safetensors(const char *path, bool json, err *e);
 bool inspect_fixture(const char *path, bool json, err *e);
-// The forward pass of a model, a GGUF file, as a list of operations: inspect --program. kv: with that cache (kv_spec.h),
-// or NULL. ERR_INPUT where the file could not be run.
+// The forward pass of a model, a GGUF file, as a list of operations: inspect --program. kv: with that cache
+// (kv_spec.h), or NULL. ERR_INPUT where the file could not be run.
 bool inspect_program(const char *path, const char *kv, bool json, err *e);
 
 // What a model costs, of a config.json, a folder with one, or a GGUF file: inspect --plan. NULL and 0: not asked for.
@@ -24,7 +24,8 @@ bool inspect_plan(const char *path, const inspect_plan_opts *o, err *e);
 // ---- shared pieces (inspect_gguf.c) ---------------------------------------------------------------------------------
 
 void inspect_head_json(json_out *j, const char *file, const char *format);     // opens the document: file, format
-void inspect_kv_json(json_out *j, const gguf *g);                   // "kv": {...}
+// "kv": {...}; measured: NULL, or where what is said of "measured" goes, which then stands in it, too.
+void inspect_kv_json(json_out *j, const gguf *g, err *measured);
 bool inspect_kv_table(const gguf *g, err *e);
 
 typedef struct { const char *name, *type; int n_dims; const int64_t *shape; int64_t off, n_bytes; } inspect_row;
@@ -44,5 +45,9 @@ bool inspect_judge(const gguf *g, err *e);
 // The KV cache that the model needs at some context lengths, and what sharing between layers saves: "memory" in JSON.
 // A file whose architecture is not run here has no plan: the reason is printed in its place.
 bool inspect_memory(json_out *j, const gguf *g, err *e);            // j NULL: as text
+
+// What was measured of the file's caches (hallmark.kv.measured), a table; as JSON a member "measured", null where it
+// cannot be read. Nothing where the file says nothing. ERR_INPUT: it is no such record.
+bool inspect_measured(json_out *j, const gguf *g, err *e);          // inspect_measured.c; j NULL: as text
 
 #endif

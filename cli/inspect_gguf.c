@@ -75,7 +75,7 @@ void inspect_head_json(json_out *j, const char *file, const char *format)
     json_cstr(j, format);
 }
 
-void inspect_kv_json(json_out *j, const gguf *g)
+void inspect_kv_json(json_out *j, const gguf *g, err *measured)
 {
     json_key(j, "kv");
     json_open(j, '{');
@@ -84,6 +84,7 @@ void inspect_kv_json(json_out *j, const gguf *g)
         json_key(j, kv->key);
         value_json(j, kv);
     }
+    if (measured && !gguf_find_kv(g, "measured")) inspect_measured(j, g, measured);
     json_close(j, '}');
 }
 
@@ -281,6 +282,12 @@ static void claims_text(const gguf *g)
 
 // ---- the whole ------------------------------------------------------------------------------------------------------
 
+// What was found while the file was shown, and is told at the end.
+static bool take(const err *found, err *e)
+{
+    return found->kind == ERR_NONE || err_set(e, found->kind, "%s", found->msg);
+}
+
 static bool gguf_text(const gguf *g, err *e)
 {
     char size[32];
@@ -300,13 +307,16 @@ static bool gguf_text(const gguf *g, err *e)
     if (!table_print(&t, stdout)) return err_nomem(e, "the table", 0);
     putchar('\n');
     if (!inspect_memory(NULL, g, e)) return false;
+    err measured = { 0 };
+    inspect_measured(NULL, g, &measured);
     claims_text(g);
-    return inspect_judge(g, e);
+    return inspect_judge(g, e) && take(&measured, e);
 }
 
 static bool gguf_json(const gguf *g, err *e)
 {
     json_out j;
+    err measured = { 0 };
     inspect_head_json(&j, gguf_path(g), "gguf");
     json_key(&j, "version");
     json_int(&j, gguf_version(g));
@@ -316,7 +326,7 @@ static bool gguf_json(const gguf *g, err *e)
     json_int(&j, gguf_alignment(g));
     json_key(&j, "data_offset");
     json_int(&j, gguf_data_off(g));
-    inspect_kv_json(&j, g);
+    inspect_kv_json(&j, g, &measured);
     json_key(&j, "tensors");
     json_open(&j, '[');
     for (int64_t i = 0; i < gguf_n_tensors(g); i++) {
@@ -325,7 +335,7 @@ static bool gguf_json(const gguf *g, err *e)
     }
     json_close(&j, ']');
     bool ok = inspect_memory(&j, g, e);
-    if (ok) ok = inspect_judge(g, e);
+    if (ok) ok = inspect_judge(g, e) && take(&measured, e);
     json_key(&j, "problem");
     json_cstr(&j, ok ? NULL : e->msg);
     json_close(&j, '}');

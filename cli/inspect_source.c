@@ -110,7 +110,7 @@ static bool folder_json(const char *dir, const gguf *g, const st *s, err *e)
 {
     json_out j;
     inspect_head_json(&j, dir, "huggingface");
-    inspect_kv_json(&j, g);
+    inspect_kv_json(&j, g, NULL);
     tensors_json(&j, s);
     bool ok = inspect_memory(&j, g, e);
     json_close(&j, '}');

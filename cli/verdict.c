@@ -4,6 +4,30 @@
 #include "text_out.h"
 #include <string.h>
 
+static void claims_json(json_out *j, const check_told *c)
+{
+    json_key(j, "measured");
+    json_open(j, '[');
+    for (int i = 0; i < c->n; i++) {
+        json_open(j, '{');
+        json_key(j, "artifact");
+        json_cstr(j, c->v[i].artifact);
+        json_key(j, "claim");
+        json_cstr(j, c->v[i].claim);
+        json_key(j, "proved");
+        json_bool(j, false);
+        json_close(j, '}');
+    }
+    json_close(j, ']');
+}
+
+static void claims_text(const check_told *c)
+{
+    for (int i = 0; i < c->n; i++)
+        print_line(stdout, "note: %s says, and this does not prove ('hallmark lab' on the same texts would): %s",
+                   c->v[i].artifact, c->v[i].claim);
+}
+
 static void verdict_json(const verdict *v, const err *e)
 {
     json_out j;
@@ -28,6 +52,7 @@ static void verdict_json(const verdict *v, const err *e)
         json_cstr(&j, v->gate_sha256);
         json_close(&j, '}');
     }
+    if (v->claims && v->claims->n > 0) claims_json(&j, v->claims);
     if (v->proof) check_words_json(&j, v->proof, v->artifact, e->kind == ERR_NONE);
     json_close(&j, '}');
 }
@@ -42,6 +67,7 @@ static void verdict_text(const verdict *v, const err *e)
     if (v->gate_sha256)
         print_line(stdout, "note: held to gate %s (sha256 %s), not the built-in one", v->gate ? v->gate : "of its own",
                    v->gate_sha256);
+    if (v->claims) claims_text(v->claims);
     if (v->proof) check_words_print(v->proof, v->artifact, e->kind == ERR_NONE);
 }
 

@@ -444,3 +444,20 @@ gguf_plan *convert_plan_of_config(const cJSON *config, const char *where, err *e
     free(c);
     return p;
 }
+
+gguf_plan *convert_plan_of_folder(const char *hf_dir, const convert_opts *o, err *e)
+{
+    convert_opts quiet = *o;                // what the plan has to say is said when the file is made
+    quiet.progress = NULL;
+    job j = { .dir = hf_dir, .o = &quiet, .type = file_type_of(o->type) };
+    if (!j.type) {
+        err_set(e, ERR_USAGE, "unknown file type %d", (int)o->type);
+        return NULL;
+    }
+    bool ok = open_folder(&j, e) && tensor_map_build(&j.map, j.checkpoint, &j.config, NULL, e);
+    ok = ok && (j.plan = gguf_plan_new(32, e)) != NULL && plan_metadata(&j, e);
+    gguf_plan *p = ok ? j.plan : NULL;
+    if (ok) j.plan = NULL;
+    close_job(&j);
+    return p;
+}

@@ -2,10 +2,10 @@
 // and by each candidate, and their distributions are compared.
 //
 // The base runs with a cache that its arithmetic requires. A candidate is a file with a cache. All of them run the
-// same tokens, teacher-forced, chunk by chunk, each from an empty cache begun with the base's BOS, and for each compared
-// position KL(base || candidate) over the whole vocabulary is kept, with what the figures below need. All figures are in
-// double and in one order (runtime/score.h): the same for any number of threads, on any SIMD level, and on any device
-// that gives the CPU's logits; and a chunk's are the same whatever ran beside it or before.
+// same tokens, teacher-forced, chunk by chunk, each from an empty cache begun with the base's BOS, and for each
+// compared position KL(base || candidate) over the whole vocabulary is kept, with what the figures below need. All
+// figures are in double and in one order (runtime/score.h): the same for any number of threads, on any SIMD level, and
+// on any device that gives the CPU's logits; and a chunk's are the same whatever ran beside it or before.
 //
 // A run is described by a plan (lab_plan.h), whose text is the same wherever the same thing is measured. What was
 // measured of a chunk and candidate is a cell, which can be kept in a folder (lab_state.h): so a run that was killed
@@ -19,8 +19,9 @@
 #include "lab_plan.h"
 
 typedef struct {
-    const char        *state;       // a folder for cells, made where it is not there; NULL: they are kept in memory alone
-    int64_t            part, parts; // chunks c with c % parts == part - 1 are run; parts 0 or 1: all. More: a state is needed
+    const char        *state;       // a folder for cells, made where it is not there; NULL: memory alone
+    // Chunks c with c % parts == part - 1 are run; parts 0 or 1: all. More: a state is needed.
+    int64_t            part, parts;
     const char        *device;      // as session_opts has them
     int                n_threads;
     const char        *simd;

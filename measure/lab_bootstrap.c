@@ -1,7 +1,7 @@
 // lab_bootstrap: see lab_bootstrap.h and lab_figures.h.
 //
-// A draw is a number for each chunk: how often it was drawn. Every figure is a function of draws: means of sums a chunk,
-// quantiles of values that are sorted once and counted from the top. One of each chunk is the sample itself.
+// A draw is a number for each chunk: how often it was drawn. Every figure is a function of draws: means of sums a
+// chunk, quantiles of values that are sorted once and counted from the top. One of each chunk is the sample itself.
 #include "lab_bootstrap.h"
 #include <math.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ typedef struct {
     double  *column;            // [LAB_RESAMPLES]
 } sample;
 
-// ---- the generator: SplitMix64 (Steele, Lea and Flood 2014) -----------------------------------------------------------------
+// ---- the generator: SplitMix64 (Steele, Lea and Flood 2014) ---------------------------------------------------------
 
 static uint64_t next_random(uint64_t *state)
 {
@@ -46,7 +46,7 @@ static void draw_chunks(int32_t *draw, int64_t n, uint64_t *state)
     for (int64_t i = 0; i < n; i++) draw[random_below(state, n)]++;
 }
 
-// ---- figures of a draw ----------------------------------------------------------------------------------------------------
+// ---- figures of a draw ----------------------------------------------------------------------------------------------
 
 static double change_of(const lab_point *x) { return exp(x->logprob) - exp(x->base_logprob); }
 
@@ -111,7 +111,7 @@ static void figures_of_draw(double out[N_FIGURES], const sample *s)
     quantiles_of(out + N_MEANS + 4, of_change, 1, s->change, n, s->draw);
 }
 
-// ---- intervals ------------------------------------------------------------------------------------------------------------
+// ---- intervals ------------------------------------------------------------------------------------------------------
 
 static int by_value(const void *a, const void *b)
 {
@@ -197,7 +197,7 @@ bool lab_figures_of(lab_figures *f, const lab_group *g, err *e)
     return ok;
 }
 
-// ---- weights and caches ---------------------------------------------------------------------------------------------------
+// ---- weights and caches ---------------------------------------------------------------------------------------------
 
 static double kl_sum(const lab_cells *c, int64_t chunk, int candidate)
 {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---- words --------------------------------------------------------------------------------------------------------------
+// ---- words ----------------------------------------------------------------------------------------------------------
 
 static double unit_of(const char *name, size_t n)
 {
@@ -51,7 +51,7 @@ int64_t lab_budget_bytes(const lab_budget *b, const lab_plan *p)
     return b->percent > 0 ? (int64_t)floor((double)p->base_context_bytes * b->percent / 100) : b->bytes;
 }
 
-// ---- choosing -----------------------------------------------------------------------------------------------------------
+// ---- choosing -------------------------------------------------------------------------------------------------------
 
 typedef struct {                // one layer's keys, or values: the base's own, then what was run
     int         layer;

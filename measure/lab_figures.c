@@ -6,7 +6,7 @@
 
 enum { FIRST_BAND = 256 };
 
-// ---- cells --------------------------------------------------------------------------------------------------------------
+// ---- cells ----------------------------------------------------------------------------------------------------------
 
 bool lab_cells_new(lab_cells *c, const lab_plan *p, err *e)
 {
@@ -37,7 +37,7 @@ void lab_cells_free(lab_cells *c)
     *c = (lab_cells){ 0 };
 }
 
-// ---- categories -----------------------------------------------------------------------------------------------------------
+// ---- categories -----------------------------------------------------------------------------------------------------
 
 typedef struct {                // which chunks a category has
     const char *name;
@@ -89,7 +89,7 @@ static void grouping_close(grouping *g)
     free(g->all);
 }
 
-// ---- the worst places -----------------------------------------------------------------------------------------------------
+// ---- the worst places -----------------------------------------------------------------------------------------------
 
 static void insert_worst(lab_category *c, lab_worst w)
 {
@@ -114,7 +114,7 @@ static void find_worst(lab_category *c, const grouping *g, const members *m, int
     }
 }
 
-// ---- one candidate --------------------------------------------------------------------------------------------------------
+// ---- one candidate --------------------------------------------------------------------------------------------------
 
 static bool measure_categories(lab_measured *m, const grouping *g, int candidate, err *e)
 {
@@ -160,7 +160,7 @@ static bool measure(lab_measured *m, const grouping *g, int candidate, err *e)
         && measure_bands(m, g, candidate, e);
 }
 
-// ---- weights and caches ---------------------------------------------------------------------------------------------------
+// ---- weights and caches ---------------------------------------------------------------------------------------------
 
 static int candidate_of(const lab_plan *p, int artifact, const char *kv)
 {
@@ -185,7 +185,7 @@ static bool find_compounds(lab_result *r, const lab_cells *c, err *e)
     return true;
 }
 
-// ---- what is recommended ----------------------------------------------------------------------------------------------------
+// ---- what is recommended --------------------------------------------------------------------------------------------
 
 static double worst_top1(const lab_measured *m)
 {
@@ -246,7 +246,7 @@ static void find_avoid(lab_result *r)
     }
 }
 
-// ---- all of it ------------------------------------------------------------------------------------------------------------
+// ---- all of it ------------------------------------------------------------------------------------------------------
 
 static bool measure_all(lab_result *r, const grouping *g, err *e)
 {

@@ -1,8 +1,8 @@
 // lab_figures: what cells say, in figures with 95 % intervals: of all positions, of each category of text, of each band
 // of positions; the worst places; what weights and caches cost together.
 //
-// Intervals are from a bootstrap over chunks (positions of one chunk are no independent samples): LAB_RESAMPLES draws of
-// as many chunks as there are, by a generator of fixed seed, percentiles 2.5 and 97.5. The same draws serve all
+// Intervals are from a bootstrap over chunks (positions of one chunk are no independent samples): LAB_RESAMPLES draws
+// of as many chunks as there are, by a generator of fixed seed, percentiles 2.5 and 97.5. The same draws serve all
 // candidates. One chunk has no interval. Quantiles are nearest-rank: the smallest value that a share q of positions do
 // not exceed.
 #ifndef HALLMARK_MEASURE_LAB_FIGURES_H
@@ -48,7 +48,8 @@ typedef struct {
     int64_t    tokens, chunks;
     lab_figure kl_mean, kl_median, kl_p90, kl_p99, kl_p999, kl_max;
     lab_figure top1, top5;                      // shares, 0 to 1
-    lab_figure change_mean, change_rms, change_p99;     // of the next token's probability: candidate - base; p99 of its magnitude
+    // of the next token's probability: candidate - base; p99 of its magnitude
+    lab_figure change_mean, change_rms, change_p99;
     double     nll_base, nll;                   // mean -log p of the next token
 } lab_figures;
 
@@ -84,7 +85,8 @@ typedef struct {
     lab_measured   *measured;   // [n_candidates]
     lab_compound   *compounds;
     int             n_compounds;
-    int             best;       // the smallest cache of the base whose top-1 agreement is at least LAB_ENOUGH in every category; -1: none
+    // the smallest cache of the base whose top-1 agreement is at least LAB_ENOUGH in every category; -1: none
+    int             best;
     int             avoid;      // the cache of the base to avoid; -1: none
     int             instead;    // one that is no larger and loses less than `avoid`; -1: none
 } lab_result;

@@ -10,7 +10,10 @@ bool lab_plan_chunks(lab_plan *p, err *e);
 bool lab_plan_describe(lab_plan *p, err *e);
 // lab_llama.c. What llama.cpp's programs take for this cache, malloc'd; *words NULL: they have none like it.
 bool lab_llama_words(char **words, const char *kv, const hparams *h, err *e);
-// lab_texts.c. Reads "category=pattern" or "pattern" in m's vocabulary.
-bool lab_text_read(lab_text *t, const model *m, const char *arg, err *e);
+// lab_texts.c. Reads "category=pattern" or "pattern" in that vocabulary.
+bool lab_text_read(lab_text *t, const tokenizer *words, const char *arg, err *e);
+void lab_text_free(lab_text *t);
+// ERR_INPUT: it is shorter than a chunk.
+bool lab_text_holds(const lab_text *t, int64_t chunk, err *e);
 
 #endif

@@ -1,8 +1,8 @@
 // lab_llama: what llama.cpp's programs call a cache.
 //
-// They take a type for keys and one for values (-ctk, -ctv), the same for all layers. They rotate keys, and values, that
-// are quantized where 64 divides the head size, which is one for all layers; LLAMA_ATTN_ROT_DISABLE=1 turns both off
-// (llama-kv-cache.cpp, attn_rot_k and attn_rot_v).
+// They take a type for keys and one for values (-ctk, -ctv), the same for all layers. They rotate keys, and values,
+// that are quantized where 64 divides the head size, which is one for all layers; LLAMA_ATTN_ROT_DISABLE=1 turns both
+// off (llama-kv-cache.cpp, attn_rot_k and attn_rot_v).
 #include "lab_internal.h"
 #include "../runtime/kv_spec.h"
 #include <stdio.h>

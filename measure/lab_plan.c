@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_CHUNK = 512, DEFAULT_CONTEXT = 32768 };
+enum { DEFAULT_CONTEXT = 32768 };
 
-// ---- files --------------------------------------------------------------------------------------------------------------
+// ---- files ----------------------------------------------------------------------------------------------------------
 
 static bool same_value(const gguf_kv *a, const gguf_kv *b)
 {
@@ -59,9 +59,36 @@ static bool open_artifacts(lab_plan *p, const lab_plan_opts *o, err *e)
     return true;
 }
 
-// ---- caches -------------------------------------------------------------------------------------------------------------
+// ---- caches ---------------------------------------------------------------------------------------------------------
 
 static arith arith_of(const lab_plan *p) { return strcmp(p->arith, "bf16") == 0 ? ARITH_BF16 : ARITH_F32; }
+
+// Whether the last query compared in a chunk sees anything of a side as its store has it.
+static bool is_seen(const kv_part *part, int64_t window, int64_t last)
+{
+    const int64_t lo = window > 0 && last - window + 1 > 0 ? last - window + 1 : 0;
+    const int64_t first = lo > part->sinks ? lo : part->sinks;
+    return kv_whole_from(part, last) > first;
+}
+
+// A cache of which a chunk sees only positions that are kept whole would look lossless, and be recommended.
+static bool check_seen(const lab_plan *p, const hparams *h, const kv_spec *s, err *e)
+{
+    char     text[KV_TEXT];
+    kv_layer kv;
+    int      caches = 0;
+    for (int i = 0; i < h->n_layer; i++) {
+        const int64_t window = h->layers[i].sliding ? h->window : 0;
+        if (!h->layers[i].has_kv) continue;
+        caches++;
+        if (!kv_spec_plan(s, h, i, arith_of(p), p->chunk, 1, &kv, e)) return false;
+        if (is_seen(&kv.k, window, p->chunk - 2) || is_seen(&kv.v, window, p->chunk - 2)) return true;
+    }
+    kv_spec_text(s, text);
+    return caches == 0
+        || err_set(e, ERR_USAGE, "option --kv: '%s' keeps every position of a chunk of %lld tokens whole: "
+                                  "expected a longer --chunk", text, (long long)p->chunk);
+}
 
 static bool add_spec(lab_plan *p, int artifact, const kv_spec *s, err *e)
 {
@@ -70,6 +97,7 @@ static bool add_spec(lab_plan *p, int artifact, const kv_spec *s, err *e)
     char        text[KV_TEXT];
     if (!memory_plan_of(&cost, h, s, arith_of(p), p->context, 1, e)) return false;
     if (!kv_spec_text(s, text)) return err_set(e, ERR_USAGE, "option --kv: '%.60s...' is too long", text);
+    if (!check_seen(p, h, s, e)) return false;
     for (int i = 0; i < p->n_candidates; i++)
         if (p->candidates[i].artifact == artifact && strcmp(p->candidates[i].kv, text) == 0)
             return err_set(e, ERR_USAGE, "option --kv: found '%s' twice", text);
@@ -163,7 +191,7 @@ static bool describe_base(lab_plan *p, const lab_plan_opts *o, err *e)
     return true;
 }
 
-// ---- texts --------------------------------------------------------------------------------------------------------------
+// ---- texts ----------------------------------------------------------------------------------------------------------
 
 static bool read_texts(lab_plan *p, const lab_plan_opts *o, err *e)
 {
@@ -173,7 +201,7 @@ static bool read_texts(lab_plan *p, const lab_plan_opts *o, err *e)
     if (!p->texts) return err_nomem(e, "texts", (size_t)o->n_texts * sizeof *p->texts);
     p->n_texts = o->n_texts;
     for (int i = 0; i < p->n_texts; i++)
-        if (!lab_text_read(&p->texts[i], p->artifacts[0].m, o->texts[i], e)) return false;
+        if (!lab_text_read(&p->texts[i], model_tokenizer(p->artifacts[0].m), o->texts[i], e)) return false;
     return true;
 }
 
@@ -199,22 +227,25 @@ bool lab_plan_chunks(lab_plan *p, err *e)
     int64_t n = 0;
     for (int i = 0; i < p->n_texts; i++) {
         const lab_text *t = &p->texts[i];
-        if (t->tokens < p->chunk)
-            return err_set(e, ERR_INPUT, "%s: a text of %lld tokens, expected a chunk of %lld at least", t->name,
-                           (long long)t->tokens, (long long)p->chunk);
+        if (!lab_text_holds(t, p->chunk, e)) return false;
         n += t->tokens / p->chunk;      // each is below 2^26: no sum of LAB_TEXTS overflows
     }
-    p->chunks = calloc((size_t)n, sizeof *p->chunks);
-    if (!p->chunks) return err_nomem(e, "chunks", (size_t)n * sizeof *p->chunks);
+    // At least one of each text is run, so samples may be exceeded by as many.
+    const int64_t run = p->samples > 0 && p->samples < n ? p->samples + p->n_texts : n;
+    if (run > LAB_CELLS / (p->n_candidates > 0 ? p->n_candidates : 1))
+        return err_set(e, ERR_INPUT, "found %lld chunks of texts for %d candidates, expected at most %d of both together",
+                       (long long)run, p->n_candidates, LAB_CELLS);
+    p->chunks = calloc((size_t)run, sizeof *p->chunks);
+    if (!p->chunks) return err_nomem(e, "chunks", (size_t)run * sizeof *p->chunks);
     spread_chunks(p, n);
     return true;
 }
 
-// ---- all of it ----------------------------------------------------------------------------------------------------------
+// ---- all of it ------------------------------------------------------------------------------------------------------
 
 bool lab_plan_open(lab_plan *p, const lab_plan_opts *o, err *e)
 {
-    *p = (lab_plan){ .chunk = o->chunk ? o->chunk : DEFAULT_CHUNK, .skip = o->skip,
+    *p = (lab_plan){ .chunk = o->chunk ? o->chunk : LAB_CHUNK, .skip = o->skip,
                      .context = o->context ? o->context : DEFAULT_CONTEXT, .samples = o->samples, .budget = o->budget };
     if (p->chunk < 2 || p->skip < 0 || p->skip >= p->chunk - 1)
         return err_set(e, ERR_USAGE, "chunks of %lld tokens, %lld of them skipped: nothing to compare",
@@ -237,11 +268,7 @@ void lab_plan_free(lab_plan *p)
         free(p->candidates[i].kv);
         free(p->candidates[i].llama);
     }
-    for (int i = 0; p->texts && i < p->n_texts; i++) {
-        free(p->texts[i].category);
-        free(p->texts[i].name);
-        free(p->texts[i].ids);
-    }
+    for (int i = 0; p->texts && i < p->n_texts; i++) lab_text_free(&p->texts[i]);
     free(p->artifacts);
     free(p->candidates);
     free(p->texts);

@@ -9,7 +9,8 @@
 #include "../formats/sha256.h"
 #include "../runtime/model.h"
 
-enum { LAB_ARTIFACTS = 64, LAB_CANDIDATES = 4096, LAB_TEXTS = 256 };
+enum { LAB_ARTIFACTS = 64, LAB_CANDIDATES = 4096, LAB_TEXTS = 256, LAB_CELLS = 1 << 22 };  // chunks x candidates
+enum { LAB_CHUNK = 512 };       // tokens of a chunk, where none is asked for
 
 typedef struct {
     char *category, *name;              // name: of the file, without its folder
@@ -46,7 +47,7 @@ typedef struct {
     lab_chunk     *chunks;
     int64_t        n_chunks;
     int64_t        chunk, skip;         // tokens of a chunk; of them not compared at its beginning
-    int64_t        samples;             // about how many chunks are run, evenly spread, at least one of each text; 0: all
+    int64_t        samples;             // about how many chunks are run, evenly spread, one of each text at least; 0: all
     int64_t        context;             // positions that bytes are counted for
     int64_t        budget;              // bytes that candidate 0 was chosen for (lab_budget.h); 0: none was
     char           base_kv[16], arith[8];
@@ -69,7 +70,7 @@ typedef struct {
     int64_t     chunk, skip, context;   // 0: 512, 0, 32768
     int64_t     samples, budget;        // as lab_plan has them
     const char *arith;                  // NULL: the base's default
-    bool        layers;                 // each cache for the keys, and for the values, of each layer of the base alone, too
+    bool        layers;                 // each cache for the keys, and the values, of each layer of the base alone, too
     bool        layers_only;            // and nothing else
 } lab_plan_opts;
 
@@ -78,6 +79,10 @@ typedef struct {
 // cannot be run. ERR_USAGE: a cache that a file cannot have; no text; no candidate; a chunk with nothing to compare.
 bool lab_plan_open(lab_plan *p, const lab_plan_opts *o, err *e);
 void lab_plan_free(lab_plan *p);
+
+// Of texts alone, in the vocabulary of a file that is yet to be made: is each what lab_plan_open takes? chunk 0:
+// LAB_CHUNK.
+bool lab_texts_check(const tokenizer *words, const char *const *texts, int n, int64_t chunk, err *e);
 
 // From the text of a plan, which is hostile until checked. where: for messages. Holds no model and no ids.
 bool lab_plan_read(lab_plan *p, const char *json, int64_t n, const char *where, err *e);

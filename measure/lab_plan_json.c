@@ -10,7 +10,7 @@ enum { PLAN_FORMAT = 1, LIMIT_PLAN_VALUES = 200000 };
 #define LIMIT_TOKENS ((int64_t)1 << 26)         // of a text: 64 MiB hold no more
 #define LIMIT_POSITIONS ((int64_t)1 << 40)
 
-// ---- writing ------------------------------------------------------------------------------------------------------------
+// ---- writing --------------------------------------------------------------------------------------------------------
 
 static cJSON *artifacts_json(const lab_plan *p)
 {
@@ -96,7 +96,7 @@ bool lab_plan_describe(lab_plan *p, err *e)
     return sha256_bytes(line, (int64_t)n + 1, p->digest, e);
 }
 
-// ---- reading ------------------------------------------------------------------------------------------------------------
+// ---- reading --------------------------------------------------------------------------------------------------------
 
 typedef struct { lab_plan *p; const char *where; err *e; } plan_reader;
 
@@ -132,8 +132,8 @@ static const cJSON *list_of(const plan_reader *r, const cJSON *j, const char *na
     const cJSON *list = json_get(j, name);
     *n = cJSON_IsArray(list) ? cJSON_GetArraySize(list) : 0;
     if (*n >= 1 && *n <= most) return list;
-    err_set(r->e, ERR_INPUT, "%s: %s: found %s of %d, expected an array of 1 to %d", r->where, name, json_kind(list), *n,
-            most);
+    err_set(r->e, ERR_INPUT, "%s: %s: found %s of %d, expected an array of 1 to %d", r->where, name, json_kind(list),
+            *n, most);
     return NULL;
 }
 
@@ -245,7 +245,7 @@ bool lab_plan_read(lab_plan *p, const char *json, int64_t n, const char *where, 
                    where);
 }
 
-// ---- comparing ----------------------------------------------------------------------------------------------------------
+// ---- comparing ------------------------------------------------------------------------------------------------------
 
 static bool same_artifact(const lab_artifact *a, const lab_artifact *b) { return strcmp(a->digest, b->digest) == 0; }
 

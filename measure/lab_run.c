@@ -31,11 +31,12 @@ static lab_cell *cell_at(const lab_runner *r, int64_t chunk, int candidate)
     return &r->out->cells[chunk * r->p->n_candidates + candidate];
 }
 
-// ---- opening ------------------------------------------------------------------------------------------------------------
+// ---- opening --------------------------------------------------------------------------------------------------------
 
 static session_opts base_opts(const lab_runner *r)
 {
-    return (session_opts){ .device = r->o->device, .kv = r->p->base_kv, .arith = r->p->arith, .n_threads = r->o->n_threads,
+    return (session_opts){ .device = r->o->device, .kv = r->p->base_kv, .arith = r->p->arith,
+                           .n_threads = r->o->n_threads,
                            .n_ctx = r->p->chunk, .n_batch = r->o->n_batch, .simd = r->o->simd, .reproducible = true };
 }
 
@@ -107,7 +108,7 @@ static void close_runner(lab_runner *r)
     free(r->top_logits);
 }
 
-// ---- one chunk ----------------------------------------------------------------------------------------------------------
+// ---- one chunk ------------------------------------------------------------------------------------------------------
 
 typedef struct { const int32_t *ids; int64_t chunk, at; int n; } lab_step;     // tokens at .. at + n - 1 of a chunk
 
@@ -119,15 +120,16 @@ static const char *file_of(const lab_runner *r, int k)      // -1: the base
 static const char *kv_of(const lab_runner *r, int k) { return k < 0 ? r->p->base_kv : r->p->candidates[k].kv; }
 
 // Holds n positions from `at` of the chunk on, and takes their figures and best ids.
-static bool hold(const lab_runner *r, int k, const lab_step *s, int64_t at, int n, row_stats *stats, int32_t *top, err *e)
+static bool hold(const lab_runner *r, int k, const lab_step *s, int64_t at, int n, row_stats *stats, int32_t *top,
+                 err *e)
 {
     session *run = k < 0 ? r->base : r->of[k];
     if (!session_hold(run, (int)(at - s->at), n, e)) return false;
     if (!session_held_stats(run, s->ids + at + 1, stats, e)) return false;
     for (int i = 0; i < n; i++)
         if (!stats[i].finite)
-            return err_set(e, ERR_INPUT, "%s: cache %s: chunk %lld, position %lld: logits are not finite", file_of(r, k),
-                           kv_of(r, k), (long long)s->chunk, (long long)(at + i));
+            return err_set(e, ERR_INPUT, "%s: cache %s: chunk %lld, position %lld: logits are not finite",
+                           file_of(r, k), kv_of(r, k), (long long)s->chunk, (long long)(at + i));
     return session_held_top(run, min_i64(LAB_TOP, r->p->n_vocab), top, r->top_logits, e);
 }
 
@@ -156,8 +158,8 @@ static bool measure_rows(lab_runner *r, int k, const lab_step *s, int64_t at, in
         if (!isfinite(r->kl[i]))
             return err_set(e, ERR_SYSTEM, "%s: chunk %lld, position %lld: the divergence came out as %g", file_of(r, k),
                            (long long)s->chunk, (long long)(at + i), r->kl[i]);
-        to[i] = (lab_point){ .kl = r->kl[i], .base_logprob = (double)b->next - b->lse, .logprob = (double)c->next - c->lse,
-                             .base_top = b->top, .top = c->top,
+        to[i] = (lab_point){ .kl = r->kl[i], .base_logprob = (double)b->next - b->lse,
+                             .logprob = (double)c->next - c->lse, .base_top = b->top, .top = c->top,
                              .shared = in_both(r->base_top + i * best, r->top + i * best, best) };
     }
     return true;
@@ -210,7 +212,7 @@ static bool run_chunk(lab_runner *r, int64_t chunk, int n_pending, err *e)
     return true;
 }
 
-// ---- all chunks ---------------------------------------------------------------------------------------------------------
+// ---- all chunks -----------------------------------------------------------------------------------------------------
 
 static bool is_mine(const lab_run_opts *o, int64_t chunk) { return o->parts < 2 || chunk % o->parts == o->part - 1; }
 

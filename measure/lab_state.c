@@ -21,7 +21,7 @@ enum { LIMIT_PLAN_BYTES = 16 << 20, LIMIT_PLACE_TEXT = 1 << 16, PLACE_TEXTS = 5 
 
 static_assert(sizeof(lab_point) == 40, "points are written as they are");
 
-// ---- the folder ---------------------------------------------------------------------------------------------------------
+// ---- the folder -----------------------------------------------------------------------------------------------------
 
 static bool read_plan_at(const char *path, lab_plan *p, err *e)
 {
@@ -73,7 +73,8 @@ static bool same_plan(const char *dir, const char *path, const lab_plan *p, err 
 
 bool lab_state_open(const char *dir, const lab_plan *p, err *e)
 {
-    if (mkdir(dir, 0777) != 0 && errno != EEXIST) return err_set(e, ERR_SYSTEM, "%s: cannot create: %s", dir, strerror(errno));
+    if (mkdir(dir, 0777) != 0 && errno != EEXIST)
+        return err_set(e, ERR_SYSTEM, "%s: cannot create: %s", dir, strerror(errno));
     char *path = path_join(dir, "plan.json");
     if (!path) return err_nomem(e, dir, 0);
     const bool ok = file_exists(path) ? same_plan(dir, path, p, e)
@@ -89,7 +90,7 @@ static char *cell_path(const char *dir, int64_t chunk, int candidate)
     return path_join(dir, name);
 }
 
-// ---- writing ------------------------------------------------------------------------------------------------------------
+// ---- writing --------------------------------------------------------------------------------------------------------
 
 static void put_u32(text_buf *t, uint32_t v) { text_raw(t, (const char *)&v, sizeof v); }
 static void put_u64(text_buf *t, uint64_t v) { text_raw(t, (const char *)&v, sizeof v); }
@@ -133,7 +134,7 @@ bool lab_state_write(const char *dir, const lab_plan *p, int64_t chunk, int cand
     return ok;
 }
 
-// ---- reading ------------------------------------------------------------------------------------------------------------
+// ---- reading --------------------------------------------------------------------------------------------------------
 
 typedef struct { const uint8_t *at, *end; const char *path; err *e; } cell_reader;
 
@@ -233,6 +234,16 @@ static bool take_cell(cell_reader *r, const lab_plan *p, int64_t chunk, int cand
     return r->at == r->end || broken(r, "something follows its end");
 }
 
+bool lab_cell_read(const uint8_t *data, int64_t n, const char *path, const lab_plan *p, int64_t chunk, int candidate,
+                   lab_cell *c, err *e)
+{
+    cell_reader r = { .at = data, .end = data + n, .path = path, .e = e };
+    *c = (lab_cell){ 0 };
+    if (take_cell(&r, p, chunk, candidate, c)) return true;
+    lab_cell_free(c);
+    return false;
+}
+
 bool lab_state_read(const char *dir, const lab_plan *p, int64_t chunk, int candidate, lab_cell *c, bool *found, err *e)
 {
     char    *path = cell_path(dir, chunk, candidate);
@@ -241,11 +252,7 @@ bool lab_state_read(const char *dir, const lab_plan *p, int64_t chunk, int candi
     if (!path) return err_nomem(e, dir, 0);
     *found = file_exists(path);
     bool ok = !*found || file_map_open(&m, path, e);
-    if (ok && *found) {
-        cell_reader r = { .at = m.data, .end = m.data + m.size, .path = path, .e = e };
-        ok = take_cell(&r, p, chunk, candidate, c);
-    }
-    if (!ok) lab_cell_free(c);
+    if (ok && *found) ok = lab_cell_read(m.data, m.size, path, p, chunk, candidate, c, e);
     file_map_close(&m);
     free(path);
     return ok;

@@ -69,7 +69,7 @@ static bool name_of(lab_text *t, const char *path, err *e)
     return t->name || err_nomem(e, "a text's name", strlen(path));
 }
 
-bool lab_text_read(lab_text *t, const model *m, const char *arg, err *e)
+bool lab_text_read(lab_text *t, const tokenizer *words, const char *arg, err *e)
 {
     const char *path = path_of(arg);
     bytes all = { 0 };
@@ -77,7 +77,33 @@ bool lab_text_read(lab_text *t, const model *m, const char *arg, err *e)
     bool ok = append_matches(&all, path, e);
     if (ok && all.n == 0) ok = err_set(e, ERR_INPUT, "%s: the text is empty", path);
     ok = ok && sha256_bytes(all.s, all.n, t->sha256, e);
-    ok = ok && tokenizer_encode(model_tokenizer(m), all.s, all.n, false, false, &t->ids, &t->tokens, e);
+    ok = ok && tokenizer_encode(words, all.s, all.n, false, false, &t->ids, &t->tokens, e);
     free(all.s);
+    return ok;
+}
+
+void lab_text_free(lab_text *t)
+{
+    free(t->category);
+    free(t->name);
+    free(t->ids);
+    *t = (lab_text){ 0 };
+}
+
+bool lab_text_holds(const lab_text *t, int64_t chunk, err *e)
+{
+    return t->tokens >= chunk
+        || err_set(e, ERR_INPUT, "%s: a text of %lld tokens, expected a chunk of %lld at least", t->name,
+                   (long long)t->tokens, (long long)chunk);
+}
+
+bool lab_texts_check(const tokenizer *words, const char *const *texts, int n, int64_t chunk, err *e)
+{
+    bool ok = n <= LAB_TEXTS || err_set(e, ERR_USAGE, "found %d texts, expected at most %d", n, LAB_TEXTS);
+    for (int i = 0; ok && i < n; i++) {
+        lab_text t = { 0 };
+        ok = lab_text_read(&t, words, texts[i], e) && lab_text_holds(&t, chunk ? chunk : LAB_CHUNK, e);
+        lab_text_free(&t);
+    }
     return ok;
 }

@@ -48,7 +48,8 @@ bool kivi_encode_keys(uint8_t *to, const float *x, int dim, int g, int bits)
     for (int c = 0; c < dim; c++) {
         if (!kivi_range(x + c, g, dim, bits, &scales[c], &zeros[c])) return false;
         const float scale = f32_from_f16(scales[c]), zero = f32_from_f16(zeros[c]);
-        for (int t = 0; t < g; t++) put_code(codes, (int64_t)t * dim + c, bits, kivi_code(x[(int64_t)t * dim + c], scale, zero, bits));
+        for (int64_t i = c; i < (int64_t)g * dim; i += dim)
+            put_code(codes, i, bits, kivi_code(x[i], scale, zero, bits));
     }
     return true;
 }

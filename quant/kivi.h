@@ -1,11 +1,12 @@
-// kivi: KIVI's asymmetric codes of 2 and 4 bits (Liu et al. 2024, arXiv 2402.02750, section 3): of a group of values zero is the least and
-// scale (greatest - least) / (2^bits - 1), both kept as F16; a code is (x - zero) / scale rounded to the nearest integer, ties to even, 0 to
-// 2^bits - 1, with zero and scale as they are kept; its value is code * scale + zero. One text for the C compiler and for nvcc, as scalar.h.
+// kivi: KIVI's asymmetric codes of 2 and 4 bits (Liu et al. 2024, arXiv 2402.02750, section 3): of a group of values
+// zero is the least and scale (greatest - least) / (2^bits - 1), both kept as F16; a code is (x - zero) / scale rounded
+// to the nearest integer, ties to even, 0 to 2^bits - 1, with zero and scale as they are kept; its value is code *
+// scale + zero. One text for the C compiler and for nvcc, as scalar.h.
 //
 // Codes lie one behind the other from the low bits of a byte up: code i in byte i * bits / 8 from bit i * bits % 8 on.
 //
-// Keys: a group for each channel of g positions of one head     [dim] scales, [dim] zeros, F16, then position after position [dim] codes
-// Values: groups of g channels of one position of one head      [dim / g] scales, [dim / g] zeros, F16, then [dim] codes
+// Keys, g positions of one head: [dim] scales, [dim] zeros, F16, then position after position [dim] codes.
+// Values, one position of one head: [dim / g] scales, [dim / g] zeros, F16, then [dim] codes.
 //
 // Proved by tests/kivi_test.c against a reference in NumPy.
 #ifndef HALLMARK_QUANT_KIVI_H
@@ -17,7 +18,8 @@
 QUANT_INLINE uint32_t kivi_code(float x, float scale, float zero, int bits)
 {
     const float top = (float)((1 << bits) - 1), t = scale != 0.0f ? (x - zero) / scale : 0.0f;
-    return (uint32_t)round_by_magic(t < 0.0f ? 0.0f : t > top ? top : t);       // between integers nothing changes sides by being rounded later
+    // Cut before it is rounded, which needs a small number; the bounds are integers, so the code is the same.
+    return (uint32_t)round_by_magic(t < 0.0f ? 0.0f : t > top ? top : t);
 }
 
 QUANT_INLINE uint32_t kivi_code_at(const uint8_t *codes, int64_t i, int bits)

@@ -2,9 +2,11 @@
 #include "release.h"
 #include "../verify/match.h"
 #include "../verify/preflight.h"
+#include "../verify/measured.h"
 #include "check_signature.h"
 #include "json_diff.h"
 #include "../verify/record.h"
+#include "release_card.h"
 #include "release_dir.h"
 #include "release_report.h"
 #include "../formats/file_map.h"
@@ -56,6 +58,31 @@ static void note_gate(check_gate *to, const cJSON *rec)
     if (cJSON_IsString(name)) snprintf(to->name, sizeof to->name, "%s", name->valuestring);
 }
 
+void check_told_free(check_told *c)
+{
+    for (int i = 0; i < c->n; i++) {
+        free(c->v[i].artifact);
+        free(c->v[i].claim);
+    }
+    free(c->v);
+    *c = (check_told){ 0 };
+}
+
+// What is measured of caches is the file's own, or a verdict; what it says is told, as nothing here proves it.
+static bool note_measured(check_told *to, const gguf *g, int n_threads, err *e)
+{
+    const char *slash = strrchr(gguf_path(g), '/');
+    char *claim = NULL;
+    if (!measured_check(g, n_threads, &claim, e)) return false;
+    check_claim *grown = to && claim[0] ? realloc(to->v, ((size_t)to->n + 1) * sizeof *grown) : NULL;
+    char *name = grown ? strdup(slash ? slash + 1 : gguf_path(g)) : NULL;
+    if (grown) to->v = grown;
+    const bool told = !to || !claim[0];
+    if (name) to->v[to->n++] = (check_claim){ name, claim };
+    else      free(claim);
+    return told || name || err_nomem(e, "a claim", 0);
+}
+
 // Digests of the bytes, then the record. *rec is the caller's to delete when true.
 static bool check_claims(const char *path, const check_opts *o, cJSON **rec, err *e)
 {
@@ -65,7 +92,7 @@ static bool check_claims(const char *path, const check_opts *o, cJSON **rec, err
     bool ok = gguf_find_kv(g, KEY_HM_TENSOR_SHA)
            || err_set(e, ERR_VERDICT, "%s: key '%s': absent: the file makes no claims that could be checked", path, KEY_HM_TENSOR_SHA);
     ok = ok && claims_check_gaps(g, e) && claims_check_tensors(g, o->n_threads, o->progress, e)
-        && record_read(g, rec, e);
+        && note_measured(o->claims, g, o->n_threads, e) && record_read(g, rec, e);
     if (ok && !*rec)
         ok = err_set(e, ERR_VERDICT, "%s: key '%s': the record is empty: this file was never released", path,
                      KEY_HM_VERIFICATION);
@@ -223,13 +250,13 @@ static bool arrange(const folder *f, release_result *r, const char **name, const
         if (!cJSON_IsString(s)) return err_set(e, ERR_VERDICT, "%s: key 'notes': found no text", where);
         r->notes[r->n_notes++] = s->valuestring;
     }
-    return true;
+    return record_files_read(&r->files, &r->n_files, f->release, where, e);
 }
 
-// report.md byte for byte: the first line that differs is named.
-static bool same_text(const char *dir, const char *expected, err *e)
+// A report byte for byte: the first line that differs is named.
+static bool same_text(const char *dir, const char *name, const char *expected, err *e)
 {
-    char   *path = path_join(dir, RELEASE_MD), *found = NULL;
+    char   *path = path_join(dir, name), *found = NULL;
     int64_t n;
     err     bad = { 0 };
     int     line = 1;
@@ -254,6 +281,29 @@ static bool same_text(const char *dir, const char *expected, err *e)
     return ok;
 }
 
+// Each file that the records list is there, as it was. What can be written again is compared line by line first.
+static bool check_files(const folder *f, const release_head *h, const release_result *r, err *e)
+{
+    char hex[SHA256_HEX + 1], *card = NULL;
+    bool ok = true;
+    for (int i = 0; ok && i < r->n_files; i++) {
+        const record_file *x = &r->files[i];
+        char *path = path_join(f->dir, x->name);
+        err   bad = { 0 };
+        ok = path != NULL || err_nomem(e, "a path", strlen(f->dir));
+        if (ok && strcmp(x->name, RELEASE_CARD) == 0)
+            ok = release_card_md(&card, f->dir, h, r, e) && same_text(f->dir, RELEASE_CARD, card, e);
+        if (ok && !sha256_file(path, hex, &bad))
+            ok = err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+        if (ok && strcmp(hex, x->sha256) != 0)
+            ok = err_set(e, ERR_VERDICT, "%s: found SHA-256 %s, expected %s, as the artifacts' verification records say", path,
+                         hex, x->sha256);
+        free(path);
+    }
+    free(card);
+    return ok;
+}
+
 // The reports are written again from the records, and must be what is there.
 static bool check_reports(const folder *f, const char *report_path, const cJSON *report, err *e)
 {
@@ -267,9 +317,11 @@ static bool check_reports(const folder *f, const char *report_path, const cJSON 
     bool ok = arrange(f, &r, &h.name, &h.gate, e);
     if (ok && (!(expected = release_report_json(&h, &r)) || !(md = release_report_md(&h, &r))))
         ok = err_nomem(e, "the reports", 0);
-    ok = ok && json_same(report, expected, where, e) && same_text(f->dir, md, e);
+    ok = ok && json_same(report, expected, where, e) && same_text(f->dir, RELEASE_MD, md, e)
+        && check_files(f, &h, &r, e);
     cJSON_Delete(expected);
     free(md);
+    record_files_free(r.files, r.n_files);
     free(r.reports);
     free(r.notes);
     return ok;
@@ -312,6 +364,7 @@ bool check_artifact(const char *path, const check_opts *o, err *e)
     check_watch  watch;
     if (o->proof) *o->proof = (check_proof){ .n_fixtures = o->n_fixtures };
     bool ok = check_watch_begin(&watch, path, o, e);
+    if (o->claims) *o->claims = (check_told){ 0 };
     if (o->gate) *o->gate = (check_gate){ .sha256 = "" };
     for (int i = 0; ok && i < o->n_fixtures; i++) ok = fixture_refs_add(&fixtures, o->fixtures[i], true, e);
     ok = ok && (dir_exists(path) ? check_folder(path, &fixtures, o, e) : check_file(path, &fixtures, o, e));

@@ -4,7 +4,9 @@
 #include "../verify/derivation.h"
 #include "../verify/match.h"
 #include "../verify/record.h"
+#include "release_card.h"
 #include "release_dir.h"
+#include "release_lab.h"
 #include "release_report.h"
 #include "release_sign.h"
 #include "../verify/gate.h"
@@ -31,6 +33,9 @@ typedef struct {
     const char         *hf_dir;
     const file_type    *types;
     int                 n_types;
+    char              **artifacts;  // [n_types] names
+    record_file        *planned;    // [n_planned] names of what is written beside them; digests of as many digits
+    int                 n_planned;
     char               *dest[3];    // by outcome
     char               *name;
     source_id           source;
@@ -162,21 +167,29 @@ static bool add_missing(release *x, const char *stem, const char *type, const ch
 static bool records_will_fit(release *x, err *e)
 {
     const char **names = calloc((size_t)x->fixtures.n + 1, sizeof *names);
-    char       **files = calloc((size_t)x->n_types + 1, sizeof *files);
-    bool ok = (names && files) || err_nomem(e, "names", 0);
+    bool ok = names || err_nomem(e, "names", 0);
     for (int i = 0; ok && i < x->fixtures.n; i++) names[i] = x->fixtures.v[i].name;
-    for (int i = 0; ok && i < x->n_types; i++) {
-        const file_type_info *t = file_type_of(x->types[i]);
-        if (!t) ok = err_set(e, ERR_USAGE, "type %d is not one we write", (int)x->types[i]);
-        else    ok = (files[i] = artifact_path(x, ".", t->label)) != NULL || err_nomem(e, "a path", 0);
-    }
-    const record_release all = { .name = x->name, .gate = gate_name(x->o), .artifacts = (const char *const *)files,
-                                 .n_artifacts = x->n_types };
+    const record_release all = { .name = x->name, .gate = gate_name(x->o), .artifacts = (const char *const *)x->artifacts,
+                                 .n_artifacts = x->n_types, .files = x->planned, .n_files = x->n_planned };
     ok = ok && record_fits(&all, names, x->fixtures.n, e);
-    for (int i = 0; files && i < x->n_types; i++) free(files[i]);
-    free(files);
     free(names);
     return ok;
+}
+
+// What the folder will hold beside its reports.
+static bool name_files(release *x, err *e)
+{
+    x->artifacts = calloc((size_t)x->n_types, sizeof *x->artifacts);
+    if (!x->artifacts) return err_nomem(e, "names", 0);
+    for (int i = 0; i < x->n_types; i++) {
+        const file_type_info *t = file_type_of(x->types[i]);
+        if (!t) return err_set(e, ERR_USAGE, "type %d is not one we write", (int)x->types[i]);
+        if (asprintf(&x->artifacts[i], "%s-%s.gguf", x->name, t->label) >= 0) continue;
+        x->artifacts[i] = NULL;
+        return err_nomem(e, "a name", strlen(x->name));
+    }
+    return x->o->n_lab == 0
+        || release_lab_plan(&x->planned, &x->n_planned, (const char *const *)x->artifacts, x->n_types, e);
 }
 
 // Adds the bytes of an artifact's tensors to *sum.
@@ -192,18 +205,14 @@ static bool artifact_bytes(const release *x, int i, int64_t *bytes, int64_t *sum
         || err_set(e, ERR_INPUT, "%s: the artifacts are larger than 63 bits can say", x->hf_dir);
 }
 
-// The folder to work in, whose first report lists the artifacts that are to come.
+// The folder to work in, whose first report lists the files that are to come.
 static bool begin_folder(release *x, err *e)
 {
-    char **names = calloc((size_t)x->n_types + 1, sizeof *names);
-    bool   ok = names || err_nomem(e, "names", 0);
-    for (int i = 0; ok && i < x->n_types; i++)
-        if (asprintf(&names[i], "%s-%s.gguf", x->name, file_type_of(x->types[i])->label) < 0) {
-            names[i] = NULL;
-            ok = err_nomem(e, "a name", strlen(x->name));
-        }
-    ok = ok && release_dir_begin(&x->dir, x->dest[TO_PUBLISH], (const char *const *)names, x->n_types, e);
-    for (int i = 0; names && i < x->n_types; i++) free(names[i]);
+    const int n = x->n_types + x->n_planned;
+    const char **names = calloc((size_t)n, sizeof *names);
+    if (!names) return err_nomem(e, "names", 0);
+    for (int i = 0; i < n; i++) names[i] = i < x->n_types ? x->artifacts[i] : x->planned[i - x->n_types].name;
+    const bool ok = release_dir_begin(&x->dir, x->dest[TO_PUBLISH], names, n, e);
     free(names);
     return ok;
 }
@@ -392,7 +401,8 @@ static bool record_all(release *x, err *e)
     if (!files) return err_nomem(e, "names", 0);
     for (int i = 0; i < x->r->n; i++) files[i] = x->r->reports[i].artifact;
     const record_release all = { .name = x->name, .gate = gate_name(x->o), .artifacts = files, .n_artifacts = x->r->n,
-                                 .notes = (const char *const *)x->r->notes, .n_notes = x->r->n_notes };
+                                 .notes = (const char *const *)x->r->notes, .n_notes = x->r->n_notes,
+                                 .files = x->r->files, .n_files = x->r->n_files };
     bool ok = true;
     for (int i = 0; ok && i < x->r->n; i++) {
         char  *path = path_join(x->dir.path, x->r->reports[i].artifact);
@@ -407,6 +417,13 @@ static bool record_all(release *x, err *e)
     }
     free(files);
     return ok;
+}
+
+static bool measure_caches(release *x, const release_head *h, outcome to, err *e)
+{
+    if (x->o->n_lab == 0) return true;
+    if (to == TO_PUBLISH) return release_lab_all(x->r, x->dir.path, h, x->o, e);
+    return add_line(&x->r->notes, &x->r->n_notes, e, "caches were not measured, as nothing is published");
 }
 
 // The last thing that is written: over all the rest, the report too.
@@ -432,7 +449,7 @@ static bool finish(release *x, err *e)
     release_head h = { .name = x->name, .source_digest = x->source.v2, .revision = x->revision, .gate = gate_name(x->o),
                        .verdict = VERDICTS[to], .is_signed = x->key && to == TO_PUBLISH };
     if (x->key && !h.is_signed && !note_unsigned(x, e)) return false;
-    if (!note_unused(x, e) || (to == TO_PUBLISH && !record_all(x, e))
+    if (!note_unused(x, e) || !measure_caches(x, &h, to, e) || (to == TO_PUBLISH && !record_all(x, e))
         || !release_report_write(x->dir.path, &h, x->r, e) || (h.is_signed && !sign_folder(x, e))) return false;
     release_before before;
     if (!release_dir_publish(&x->dir, x->dest[to], &before, e)) return false;
@@ -460,6 +477,7 @@ static bool prepare(release *x, const char *out_dir, err *e)
     if (!x->r->reports || !x->r->file_bytes) return err_nomem(e, "reports", (size_t)n * sizeof *x->r->reports);
     if (!session_device_there(o->device, e)) return false;
     source_revision(x->hf_dir, x->revision);
+    if (!name_files(x, e) || (o->n_lab > 0 && !release_lab_check(x->hf_dir, o, e))) return false;
     return source_digest(x->hf_dir, o->n_threads, o->progress, &x->source, e) && find_fixtures(x, e)
         && records_will_fit(x, e)
         && begin_folder(x, e) && all_will_fit(x, e);
@@ -474,6 +492,9 @@ bool release_checkpoint(release_result *r, const char *hf_dir, const char *out_d
     ok = ok && finish(&x, e);
     release_dir_abort(&x.dir);
     for (int i = 0; i < 3; i++) free(x.dest[i]);
+    for (int i = 0; x.artifacts && i < x.n_types; i++) free(x.artifacts[i]);
+    free(x.artifacts);
+    record_files_free(x.planned, x.n_planned);
     free(x.name);
     signing_key_free(x.key);
     fixture_refs_free(&x.fixtures);
@@ -486,6 +507,7 @@ void release_result_free(release_result *r)
     for (int i = 0; i < r->n; i++) verify_report_free(&r->reports[i]);
     for (int i = 0; i < r->n_missing; i++) free(r->missing[i]);
     for (int i = 0; i < r->n_notes; i++) free(r->notes[i]);
+    record_files_free(r->files, r->n_files);
     free(r->reports);
     free(r->file_bytes);
     free(r->left);

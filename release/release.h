@@ -3,7 +3,8 @@
 // Each artifact is read back and must be, tensor by tensor, what the checkpoint gives (derivation.h); one that is not
 // is not even run. Then the fixtures.
 //
-// A release is <name>-<TYPE>.gguf for each type, report.json and report.md. It is published whole, and only if every
+// A release is <name>-<TYPE>.gguf for each type, report.json and report.md; where caches are measured (release_lab.h) also
+// <name>-<TYPE>-lab.json, .md and .html, and README.md (release_card.h). It is published whole, and only if every
 // artifact passes:
 //   pass        the folder is DIR
 //   fail        a gate did not hold: everything is in DIR.failed
@@ -20,6 +21,7 @@
 #define HALLMARK_RELEASE_RELEASE_H
 
 #include "check_proof.h"
+#include "../verify/record.h"
 #include "../verify/verify.h"
 #include "../quant/policy.h"
 
@@ -39,6 +41,11 @@ typedef struct {
     const char       *sign_key;     // NULL, or the PEM file of the private key that signs what is published (release_sign.h)
     const char *const *command;     // [n_command] the command line for the provenance, without secrets
     int               n_command;
+    const char *const *lab;         // "category=path" or "path": texts that each artifact's caches are measured on, where there
+    int               n_lab;        // are any, once all have passed
+    const char *const *lab_kv;      // caches in words; none: those of release_lab.c that suit the model
+    int               n_lab_kv;
+    int64_t           lab_chunk;    // tokens of a chunk; 0: LAB_CHUNK
     progress         *progress;
 } release_opts;
 
@@ -55,12 +62,15 @@ typedef struct {
     char         **missing;         // [n_missing] shell commands, each making a fixture that an artifact lacks
     int            n_notes;
     char         **notes;           // [n_notes] sentences: fixtures that were found and not used
+    int            n_files;
+    record_file   *files;           // [n_files] beside artifacts and reports, in the order of the artifacts; the card last
 } release_result;
 
 // true: it ran; r->published says the verdict, r->where the folder (DIR, DIR.failed, DIR.unverified). false: nothing
 // was left behind but what was there before. Before any work: ERR_USAGE, a folder is in the way, or more fixtures than
 // a record has room for; ERR_VERDICT, a fixture that was named belongs to another source; ERR_SYSTEM, no room for all
-// artifacts together. ERR_INPUT, ERR_SYSTEM as convert and verify.
+// artifacts together. ERR_INPUT, ERR_SYSTEM as convert and verify;
+// of texts to measure caches on, as lab_plan_open, before any conversion.
 bool release_checkpoint(release_result *r, const char *hf_dir, const char *out_dir, const release_opts *o, err *e);
 void release_result_free(release_result *r);
 
@@ -68,6 +78,15 @@ typedef struct {                    // a gate that records name, other than the 
     char sha256[SHA256_HEX + 1];    // of the first artifact that was held to one
     char name[256];                 // the gate file's name, as the release tells it; "" where it does not
 } check_gate;
+
+typedef struct { char *artifact, *claim; } check_claim;
+
+typedef struct {                    // what artifacts say of their caches (verify/measured.h), which check does not prove
+    check_claim *v;                 // [n]; freed by check_told_free
+    int          n;
+} check_told;
+
+void check_told_free(check_told *c);
 
 typedef struct {
     const char *const *fixtures;
@@ -80,13 +99,15 @@ typedef struct {
     const char *key_path;           // NULL, or the PEM file of the public key that must have signed it (check_signature.h)
     const char *sig_path;           // NULL: model.sig in the folder, or in the file's folder
     check_proof *proof;             // NULL, or filled in: what was looked at
+    check_told *claims;           // NULL, or filled in, to be freed in any case
 } check_opts;
 
 // Proves a file, or every .gguf in a folder: tensor digests, metadata digest, record; report.json and report.md must be
 // what the records give when they are written again, key by key and line by line. With fixtures a new run of
 // those that each artifact answers to; with a key only what it signed. A folder that changes meanwhile is ERR_VERDICT,
-// and so is a signature that does not hold; one that cannot be read is ERR_INPUT. ERR_VERDICT names the first claim that does not hold; a file without a record is
-// ERR_VERDICT too, saying so; a fixture that no artifact answers to likewise.
+// and so is a signature that does not hold; one that cannot be read is ERR_INPUT. ERR_VERDICT names the first claim that
+// does not hold; a file without a record is ERR_VERDICT too, saying so; a fixture that no artifact answers to likewise,
+// and what was measured of other tensors.
 bool check_artifact(const char *path, const check_opts *o, err *e);
 
 #endif

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "release_list.h"
 #include "release_sign.h"
+#include "../verify/record.h"
 #include "../formats/json.h"
 #include "../formats/place.h"
 #include <dirent.h>
@@ -44,17 +45,25 @@ static bool is_artifact(const cJSON *name)
     return n > 5 && strcmp(name->valuestring + n - 5, ".gguf") == 0;
 }
 
-static bool add_artifacts(release_list *l, const cJSON *report, err *e)
+static bool add_name(release_list *l, const char *name, err *e)
 {
-    const cJSON *list = json_get(report, "artifacts"), *a;
-    l->v = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof *l->v);
+    if (!(l->v[l->n] = strdup(name))) return err_nomem(e, "names of artifacts", strlen(name) + 1);
+    l->n++;
+    return true;
+}
+
+static bool add_names(release_list *l, const cJSON *report, err *e)
+{
+    const cJSON *list = json_get(report, "artifacts"), *files = json_get(report, "files"), *a;
+    l->v = calloc((size_t)cJSON_GetArraySize(list) + (size_t)cJSON_GetArraySize(files) + 1, sizeof *l->v);
     if (!l->v) return err_nomem(e, "names of artifacts", 0);
     cJSON_ArrayForEach(a, list) {
         const cJSON *s = json_get(a, "artifact");
-        if (!is_artifact(s)) continue;
-        if (!(l->v[l->n] = strdup(s->valuestring)))
-            return err_nomem(e, "names of artifacts", strlen(s->valuestring) + 1);
-        l->n++;
+        if (is_artifact(s) && !add_name(l, s->valuestring, e)) return false;
+    }
+    cJSON_ArrayForEach(a, files) {
+        const cJSON *s = json_get(a, "name");
+        if (cJSON_IsString(s) && record_file_is(s->valuestring) && !add_name(l, s->valuestring, e)) return false;
     }
     qsort(l->v, (size_t)l->n, sizeof *l->v, by_name);
     return true;
@@ -68,7 +77,7 @@ bool release_list_read(release_list *l, int fd, err *e)
     cJSON  *report = text ? json_parse(text, n, RELEASE_JSON, &unreadable) : NULL;
     *l = (release_list){ .report = cJSON_IsNumber(json_get(report, "hallmark_release")),
                          .is_signed = cJSON_IsTrue(json_get(report, "signed")) };
-    bool ok = !l->report || add_artifacts(l, report, e);
+    bool ok = !l->report || add_names(l, report, e);
     if (!ok) release_list_free(l);
     cJSON_Delete(report);
     free(text);
@@ -137,16 +146,23 @@ void release_list_remove(const release_list *l, int fd)
 
 // ---- writing -------------------------------------------------------------------------------------------------------
 
-char *release_list_unfinished(const char *const *artifacts, int n)
+static bool add_object(cJSON *list, const char *key, const char *name)
 {
-    cJSON *doc = cJSON_CreateObject(), *list = NULL;
+    cJSON *one = cJSON_CreateObject();
+    return one && cJSON_AddItemToArray(list, one) && cJSON_AddStringToObject(one, key, name);
+}
+
+char *release_list_unfinished(const char *const *names, int n)
+{
+    cJSON *doc = cJSON_CreateObject(), *list = NULL, *files = NULL;
     bool ok = doc && cJSON_AddNumberToObject(doc, "hallmark_release", 1)
         && cJSON_AddStringToObject(doc, "verdict", "unfinished")
         && cJSON_AddTrueToObject(doc, "signed")     // or to be: then its files are this folder's too
               && (list = cJSON_AddArrayToObject(doc, "artifacts"));
     for (int i = 0; ok && i < n; i++) {
-        cJSON *one = cJSON_CreateObject();
-        ok = one && cJSON_AddItemToArray(list, one) && cJSON_AddStringToObject(one, "artifact", artifacts[i]);
+        const bool other = record_file_is(names[i]);
+        if (other && !files) files = cJSON_AddArrayToObject(doc, "files");
+        ok = add_object(other ? files : list, other ? "name" : "artifact", names[i]);
     }
     char *text = ok ? json_print(doc) : NULL;
     cJSON_Delete(doc);

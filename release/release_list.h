@@ -12,7 +12,7 @@
 
 typedef struct {
     bool   report;      // there is a report of a release; without one nothing is listed
-    char **v;           // [n] artifacts, sorted
+    char **v;           // [n] artifacts and other files, sorted
     int    n;
     bool   is_signed;   // so are the signature and the provenance (release_sign.h)
 } release_list;         // owned; release_list_free
@@ -30,7 +30,8 @@ bool release_list_compare(const release_list *l, int fd, const char *dir, int *n
 // Removes what is listed from the folder open as fd, the report last: it tells the next run what is left to do.
 void release_list_remove(const release_list *l, int fd);
 
-// A report of a release that is not finished: it lists the artifacts. Freed by the caller; NULL when out of memory.
-char *release_list_unfinished(const char *const *artifacts, int n);
+// A report of a release that is not finished: it lists its artifacts, and other files where there will be any (record.h:
+// record_file_is). Freed by the caller; NULL when out of memory.
+char *release_list_unfinished(const char *const *names, int n);
 
 #endif

@@ -33,7 +33,7 @@ static bool fill(cJSON *doc, const release_head *h, const release_result *r)
         if (!a || !cJSON_AddItemToArray(list, a)) return false;
     }
     return add_strings(doc, "missing", "command", r->missing, r->n_missing)
-        && add_strings(doc, "notes", NULL, r->notes, r->n_notes);
+        && add_strings(doc, "notes", NULL, r->notes, r->n_notes) && record_files_add(doc, r->files, r->n_files);
 }
 
 cJSON *release_report_json(const release_head *h, const release_result *r)
@@ -69,6 +69,17 @@ static void put_gate(text_buf *t, const release_head *h, const release_result *r
         text_puts(t, TEXT_MD_CODE, gate);
         text_words(t, "), not the built-in one\n");
         return;
+    }
+}
+
+static void put_files(text_buf *t, const release_result *r)
+{
+    for (int i = 0; i < r->n_files; i++) {
+        text_words(t, "- File ");
+        text_puts(t, TEXT_MD, r->files[i].name);
+        text_words(t, ", SHA-256 ");
+        text_puts(t, TEXT_MD_CODE, r->files[i].sha256);
+        text_words(t, ".\n");
     }
 }
 
@@ -112,6 +123,7 @@ char *release_report_md(const release_head *h, const release_result *r)
         text_puts(&t, TEXT_MD, r->notes[i]);
         text_words(&t, "\n");
     }
+    put_files(&t, r);
     put_missing(&t, r);
     free(table);
     return text_take(&t);

@@ -1,12 +1,15 @@
-// kv_layer: what one layer's KV cache is made of: the types that keys and values may be kept in, and what is kept of each position, in bytes.
+// kv_layer: what one layer's KV cache is made of: the types that keys and values may be kept in, and what is kept of
+// each position, in bytes.
 //
-// A side (keys, or values) is a store of units, and, where some positions are seen whole, those positions beside it. A unit is one position of
-// all heads; of KIVI's keys it is one group of positions. What a query at position p sees of position j depends on p and j alone: j is seen
-// whole if j < sink or j >= kv_whole_from(side, p), else as the store has it. Batches, windows and what is kept decide nothing.
+// A side (keys, or values) is a store of units, and, where some positions are seen whole, those positions beside it. A
+// unit is one position of all heads; of KIVI's keys it is one group of positions. What a query at position p sees of
+// position j depends on p and j alone: j is seen whole if j < sink or j >= kv_whole_from(side, p), else as the store
+// has it. Batches, windows and what is kept decide nothing.
 //
-// KIVI (Liu et al. 2024, arXiv 2402.02750): asymmetric codes of 2 or 4 bits (quant/kivi.h), keys in groups of g tokens for each channel, values
-// in groups of g channels for each token, the newest r tokens whole: keys from r * floor((p + 1) / r) on, values from p - r + 1 on. A group of
-// keys is positions i g .. i g + g - 1 of the sequence, and is encoded once the last of them is stored; it holds the sinks' keys too.
+// KIVI (Liu et al. 2024, arXiv 2402.02750): asymmetric codes of 2 or 4 bits (quant/kivi.h), keys in groups of g tokens
+// for each channel, values in groups of g channels for each token, the newest r tokens whole: keys from r * floor((p +
+// 1) / r) on, values from p - r + 1 on. A group of keys is positions i g .. i g + g - 1 of the sequence, and is encoded
+// once the last of them is stored; it holds the sinks' keys too.
 //
 // Proved by tests/kv_layer_test.c and tests/kivi_test.c.
 #ifndef HALLMARK_RUNTIME_KV_LAYER_H
@@ -28,8 +31,8 @@ typedef struct {
 const kv_trait *kv_trait_of(kv_type t);             // t: below N_KV_TYPES
 bool kv_type_of(dtype type, kv_type *t);            // the cache type whose rows are of that dtype; false: there is none
 
-// By which Walsh-Hadamard matrix a side is rotated (op.h): as llama.cpp chooses it, by the largest power of two from 64 up that divides a key's
-// head, and 64 for values; or always 64.
+// By which Walsh-Hadamard matrix a side is rotated (op.h): as llama.cpp chooses it, by the largest power of two from 64
+// up that divides a key's head, and 64 for values; or always 64.
 typedef enum { KV_ROT_NONE, KV_ROT, KV_ROT_64 } kv_rotation;
 
 enum { KV_MAX_WHOLE = 65536, KV_MIN_GROUP = 8, KV_MAX_GROUP = 256, KV_ROT_LEAST = 64 };
@@ -42,7 +45,7 @@ typedef struct {
 
 typedef struct {                        // of one layer's cache
     kv_side k, v;
-    int     sink, recent;               // the first and the newest positions that are whole, on both sides; recent is 0 where a side is KIVI's
+    int     sink, recent;               // the first and the newest positions, whole on both sides; no recent with KIVI
 } kv_choice;
 
 bool kv_choice_same(const kv_choice *a, const kv_choice *b);
@@ -56,17 +59,17 @@ typedef struct {                        // keys, or values
     void   *data;                       // backend memory, [units][unit]
     int     newest;                     // how many of the newest positions are whole, at most; 0: none
     bool    in_steps;                   // from a multiple of `newest` on (KIVI's keys), else exactly so many
-    dtype   whole;                      // of whole positions: F32, or BF16 where results are rounded to it and nothing is rotated
+    dtype   whole;                      // of whole positions: F32; BF16 where results are in it and nothing is rotated
     int64_t whole_row;                  // bytes of one position, all heads
-    int64_t ring, sinks;                // whole positions that are kept: the newest, position p in slot p % ring, and the first
-    void   *newest_data, *sink_data;    // backend memory, [ring][whole_row] and [sinks][whole_row]; NULL where there are none
+    int64_t ring, sinks;                // whole positions kept: the newest, p in slot p % ring; and the first
+    void   *newest_data, *sink_data;    // backend memory, [ring][whole_row], [sinks][whole_row]; NULL: there are none
 } kv_part;
 
 typedef struct {                        // keys and values of one layer (or of the layers that share it)
     kv_part k, v;
     int     sink, recent;               // of the choice
     int     n_kv_head, head_dim;
-    int64_t capacity;                   // positions that queries of a batch see: the context, or window + batch - 1 for sliding layers
+    int64_t capacity;                   // positions that a batch sees: the context, or a window and a batch less one
 } kv_layer;
 
 typedef struct {                        // what room a cache is made for
@@ -76,7 +79,8 @@ typedef struct {                        // what room a cache is made for
 } kv_room;
 
 // Everything but the memory. ERR_USAGE: a head that the types cannot hold, or sizes beyond 64 bits; `layer` is named.
-bool kv_layer_plan(kv_layer *kv, const kv_choice *c, int n_kv_head, int head_dim, const kv_room *room, int layer, err *e);
+bool kv_layer_plan(kv_layer *kv, const kv_choice *c, int n_kv_head, int head_dim, const kv_room *room, int layer,
+                   err *e);
 int64_t kv_part_bytes(const kv_part *p);            // of its memory; kv_layer_plan has checked that it fits
 int64_t kv_layer_bytes(const kv_layer *kv);
 kv_choice kv_layer_choice(const kv_layer *kv);

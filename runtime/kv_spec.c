@@ -96,7 +96,8 @@ static bool has_residual(const kv_choice *c) { return c->k.residual > 0 || c->v.
 static bool read_whole(spec_reader *r, kv_choice *c)
 {
     if (eat(r, "+sink") && !read_number(r, 1, KV_MAX_WHOLE, "1 to 65536 first positions", &c->sink)) return false;
-    if (strncmp(r->at, "+recent", 7) == 0 && has_residual(c)) return wrong(r, "no recent positions beside those of kivi's ':r'");
+    if (strncmp(r->at, "+recent", 7) == 0 && has_residual(c)) return wrong(r,
+            "no recent positions beside those of kivi's ':r'");
     if (eat(r, "+recent") && !read_number(r, 1, KV_MAX_WHOLE, "1 to 65536 newest positions", &c->recent)) return false;
     return *r->at != '+' || wrong(r, "'+sink4', then '+recent64', each once");
 }
@@ -284,9 +285,11 @@ bool kv_spec_check(const kv_spec *s, const hparams *h, err *e)
 
 arith kv_arith_of(const hparams *h) { return strcmp(h->kv_required, "bf16") == 0 ? ARITH_BF16 : ARITH_F32; }
 
-bool kv_spec_plan(const kv_spec *s, const hparams *h, int layer, arith a, int64_t n_ctx, int n_batch, kv_layer *kv, err *e)
+bool kv_spec_plan(const kv_spec *s, const hparams *h, int layer, arith a, int64_t n_ctx, int n_batch, kv_layer *kv,
+                  err *e)
 {
-    const kv_room room = { .n_ctx = n_ctx, .capacity = kv_capacity(h, layer, n_ctx, n_batch), .n_batch = n_batch, .bf16 = a == ARITH_BF16 };
+    const kv_room room = { .n_ctx = n_ctx, .capacity = kv_capacity(h, layer, n_ctx, n_batch), .n_batch = n_batch,
+                           .bf16 = a == ARITH_BF16 };
     return plan_layer(s, h, layer, layer, &room, kv, e);
 }
 
@@ -307,7 +310,8 @@ static bool add_layer(memory_plan *p, const kv_spec *s, const hparams *h, int i,
     if (fit && l->has_kv) fit = add_i64(p->kv_bytes, kv_layer_bytes(&kv), &p->kv_bytes);
     if (l->has_kv) p->position_bytes += bytes_per_position(&kv.k) + bytes_per_position(&kv.v);
     p->n_kv_layers += l->has_kv;
-    return fit || err_set(e, ERR_USAGE, "a context of %lld tokens does not fit in 64-bit memory", (long long)room->n_ctx);
+    return fit || err_set(e, ERR_USAGE, "a context of %lld tokens does not fit in 64-bit memory",
+                          (long long)room->n_ctx);
 }
 
 bool memory_plan_of(memory_plan *p, const hparams *h, const kv_spec *kv, arith a, int64_t n_ctx, int n_batch, err *e)
@@ -320,7 +324,8 @@ bool memory_plan_of(memory_plan *p, const hparams *h, const kv_spec *kv, arith a
             p->n_state_layers++;
             continue;
         }
-        const kv_room room = { .n_ctx = n_ctx, .capacity = kv_capacity(h, i, n_ctx, n_batch), .n_batch = n_batch, .bf16 = a == ARITH_BF16 };
+        const kv_room room = { .n_ctx = n_ctx, .capacity = kv_capacity(h, i, n_ctx, n_batch), .n_batch = n_batch,
+                               .bf16 = a == ARITH_BF16 };
         if (!add_layer(p, kv, h, i, &room, e)) return false;
     }
     return true;

@@ -184,8 +184,10 @@ static bool open_ropes(net *m, int64_t n_ctx, err *e)
 static bool alloc_part(backend *b, kv_part *p, err *e)
 {
     if (!b->ops->alloc(b, &p->data, p->unit * p->units, "KV cache", e)) return false;
-    if (p->ring > 0 && !b->ops->alloc(b, &p->newest_data, p->whole_row * p->ring, "KV cache, the newest positions", e)) return false;
-    return p->sinks == 0 || b->ops->alloc(b, &p->sink_data, p->whole_row * p->sinks, "KV cache, the first positions", e);
+    if (p->ring > 0 && !b->ops->alloc(b, &p->newest_data, p->whole_row * p->ring, "KV cache, the newest positions",
+                                      e)) return false;
+    return p->sinks == 0 || b->ops->alloc(b, &p->sink_data, p->whole_row * p->sinks, "KV cache, the first positions",
+                                          e);
 }
 
 static bool open_caches(net *m, const kv_spec *spec, int64_t n_ctx, err *e)

@@ -58,8 +58,8 @@ typedef enum {
 //               each). Slot s of token t: out_i's row s (out.head apart), from in0's row s where in0.head is not 0,
 //               else from in0's one row; sums as of OP_LINEAR, rounded once.
 // OP_JOIN       x = 0; for each slot in its order: x = x + weight * row; the product is rounded, then the sum.
-// OP_HADAMARD   x of a run, `block` of them (a power of two): for s = 1, 2, 4 .. block / 2 each pair x[i], x[i + s] whose
-//               i has the bit s clear becomes x[i] + x[i + s], x[i] - x[i + s], each rounded to F32; then each element
+// OP_HADAMARD   x of a run, `block` of them (a power of two): for s = 1, 2, 4 .. block / 2 each pair x[i], x[i + s]
+//               whose i has the bit s clear becomes x[i] + x[i + s], x[i] - x[i + s], rounded to F32; then each element
 //               times 1 / sqrt(block), F32; rounded where results are, unless `unrounded`.
 // OP_L2NORM     the sum as OP_NORM's: sixteen partial sums, no spans. 1 / sqrt, then one product an element.
 // OP_CONV       x = 0; for tap j of w0 [dim][taps], the oldest first: x = fma(w0[c][j], in0[t - taps + 1 + j][c], x).

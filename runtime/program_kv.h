@@ -1,4 +1,5 @@
-// program_kv: a program with rotated caches. A family builds its program without one; the rotations are put in afterwards.
+// program_kv: a program with rotated caches. A family builds its program without one; the rotations are put in
+// afterwards.
 #ifndef HALLMARK_RUNTIME_PROGRAM_KV_H
 #define HALLMARK_RUNTIME_PROGRAM_KV_H
 

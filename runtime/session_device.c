@@ -23,8 +23,9 @@ static bool check_room(const session *s, backend *b, err *e)
     if (fits && need <= room) return true;
     char states[64] = "";
     if (p.state_bytes > 0) snprintf(states, sizeof states, ", states %.1f MiB", (double)p.state_bytes / mib);
-    return err_set(e, ERR_SYSTEM, "device %s: the model does not fit: weights %.1f MiB, KV cache (%.160s, %lld positions) "
-                   "%.1f MiB%s, activations and tables %.1f MiB; room for them %.1f MiB", b->ops->name,
+    return err_set(e, ERR_SYSTEM, "device %s: the model does not fit: weights %.1f MiB, "
+                   "KV cache (%.160s, %lld positions) %.1f MiB%s, activations and tables %.1f MiB; room for them "
+                   "%.1f MiB", b->ops->name,
                    (double)p.weight_bytes / mib, s->kv, (long long)s->n_ctx, (double)p.kv_bytes / mib, states,
                    (double)p.scratch_bytes / mib, (double)room / mib);
 }

@@ -1,6 +1,7 @@
 // Proves the families on the CUDA backend, those beside Gemma and those with experts and delta nets, its kernels run by
 // the processor (device/host) or, built with ON_GPU, by the device at hand: for every cache type the CPU's logits,
-// hidden states and tokens, bit for bit, in both arithmetics, for several tokens at once and for the recorded step.
+// hidden states and tokens, bit for bit, in both arithmetics, for several tokens at once and for the recorded step; and
+// for rotated caches, KIVI's codes, sinks and recent positions, in batches of several sizes.
 #include "convert/convert.h"
 #include "cuda_where.h"
 #include "runtime/session.h"
@@ -99,13 +100,9 @@ static bool left_out(int i)
 #endif
 }
 
-// One token alone comes last: what is fused runs there, and as the recorded step.
-START_TEST(the_cpus_bits)
+// The same logits, hidden states and tokens on both.
+static void compare(int which, int file, session_opts o)
 {
-    if (left_out(_i)) return;
-    const int which = _i % N_FAMILIES, turn = _i + _i / N_FAMILIES, file = turn % N_FILES;
-    const session_opts o = { .arith = turn % 3 == 1 ? "bf16" : "f32", .kv = CACHES[turn % N_CACHES],
-                             .n_batch = N_IDS - 1 };
     model *m = make_model(which, file);
     const hparams *h = model_hparams(m);
     outcome want = run(m, "cpu", o), got = run(m, "cuda", o);
@@ -119,6 +116,31 @@ START_TEST(the_cpus_bits)
     free_outcome(&got);
     model_close(m);
 }
+
+// One token alone comes last: what is fused runs there, and as the recorded step.
+START_TEST(the_cpus_bits)
+{
+    if (left_out(_i)) return;
+    const int turn = _i + _i / N_FAMILIES;
+    const session_opts o = { .arith = turn % 3 == 1 ? "bf16" : "f32", .kv = CACHES[turn % N_CACHES],
+                             .n_batch = N_IDS - 1 };
+    compare(_i % N_FAMILIES, turn % N_FILES, o);
+}
+END_TEST
+
+// Layers that share a cache, windows, gates behind attention, two kinds of layers, states beside caches.
+static const struct { const char *family; session_opts o; } MIXED[] = {
+    { "tiny-llama",      { .kv = "kivi4:g8:r8+sink2", .arith = "bf16", .n_batch = 7 } },
+    { "tiny-gemma4-e4b", { .kv = "sliding:kivi2:g8:r8;full:q4_0:rot64+recent4", .arith = "f32", .n_batch = N_IDS - 1 } },
+    { "tiny-qwen35",     { .kv = "k=kivi4:g8:r8:rot,v=q4_1:rot+sink3", .arith = "bf16", .n_batch = 1 } },
+};
+
+START_TEST(the_cpus_bits_of_mixed_caches)
+{
+    int which = 0;
+    while (strcmp(FAMILIES[which], MIXED[_i].family) != 0) which++;
+    compare(which, 0, MIXED[_i].o);
+}
 END_TEST
 
 int main(void)
@@ -128,6 +150,7 @@ int main(void)
     TCase *t = tcase_create("all");
     tcase_add_unchecked_fixture(t, make_folder, remove_folder);
     tcase_add_loop_test(t, the_cpus_bits, 0, N_RUNS);
+    tcase_add_loop_test(t, the_cpus_bits_of_mixed_caches, 0, (int)(sizeof MIXED / sizeof *MIXED));
     suite_add_tcase(s, t);
     return run_suite(s);
 }

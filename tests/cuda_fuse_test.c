@@ -1,7 +1,7 @@
 // Proves runtime/cuda/run.c on whole models: a program wholly expanded, and the same with coarse operations in one kernel each, leave the CPU's
 // hidden states, logits and tokens, bit for bit: prompt, single steps, recorded steps; and fusing takes the launches it is said to take.
-// Models: Gemma 4 with per-layer embeddings and shared K and V, the same with K as V (attention_k_eq_v) and several K/V heads, Gemma 3. Caches: rows
-// of a type; and rotated, in KIVI's codes, with sinks and recent positions.
+// Models: Gemma 4 with per-layer embeddings and shared K and V, the same with K as V (attention_k_eq_v) and several K/V heads, Gemma 3.
+// Caches: rows of a type; and rotated, in KIVI's codes, with sinks and recent positions.
 #include "convert/convert.h"
 #include "cuda_launches.h"
 #include "mini_checkpoint.h"
@@ -126,8 +126,8 @@ static void same(const outcome *want, const outcome *got, const hparams *h, cons
     for (int i = 0; i < N_SINGLE + N_RECORDED; i++) ck_assert_msg(want->ids[i] == got->ids[i], "%s: token %d: %d, expected %d", what, i, got->ids[i], want->ids[i]);
 }
 
-// Heads of a cache with whole positions are stored by a launch of their own; KIVI's groups by another, which comes where one ends and in every
-// recorded step.
+// Heads of a cache with whole positions are stored by a launch of their own; KIVI's groups by another, which comes where
+// one ends and in every recorded step.
 typedef struct {
     which       model;
     const char *type;
@@ -148,7 +148,8 @@ static void check_launches(const outcome *one_by_one, const outcome *fused, cons
     const int64_t step = (r->model == GEMMA3 ? 9 * h->n_layer + 3 : 12 * h->n_layer + 10) + r->stores;
     ck_assert_int_ge(fused->step_launches, step);
     if (r->model != COMMITTED && !r->uncounted) ck_assert_int_eq(fused->step_launches, step);
-    ck_assert_int_eq(fused->recorded_launches, fused->step_launches + 2 + r->groups);       // and the greedy choice, of two parts
+    // and the greedy choice, of two parts
+    ck_assert_int_eq(fused->recorded_launches, fused->step_launches + 2 + r->groups);
     ck_assert_int_eq(one_by_one->recorded_launches, one_by_one->step_launches + 2 + r->groups);
     if (r->uncounted) return;
     ck_assert_int_gt(one_by_one->step_launches * 5, fused->step_launches * 9);
@@ -157,16 +158,25 @@ static void check_launches(const outcome *one_by_one, const outcome *fused, cons
 #endif
 
 static const fuse_run runs[] = {
-    { GEMMA4, "bf16", ARITH_BF16, "bf16", .order = 0 },         { GEMMA4, "q8_0", ARITH_F32, "f32", .order = 5 },       { GEMMA4, "f32", ARITH_F32, "q4_0", .order = 1 },
-    { GEMMA4, "f16", ARITH_BF16, "f16", .order = 1 },           { COMMITTED, "q4_k_m", ARITH_F32, "q8_0", .order = 0 }, { GEMMA3, "bf16", ARITH_F32, "f16", .order = 1 },
-    { K_IS_V, "bf16", ARITH_BF16, "bf16", .order = 0 },         { K_IS_V_2_HEADS, "q8_0", ARITH_F32, "f32", .order = 1 }, { K_IS_V_2_HEADS, "f32", ARITH_F32, "q8_0", .order = 7 },
+    { GEMMA4, "bf16", ARITH_BF16, "bf16", .order = 0 },
+    { GEMMA4, "q8_0", ARITH_F32, "f32", .order = 5 },
+    { GEMMA4, "f32", ARITH_F32, "q4_0", .order = 1 },
+    { GEMMA4, "f16", ARITH_BF16, "f16", .order = 1 },
+    { COMMITTED, "q4_k_m", ARITH_F32, "q8_0", .order = 0 },
+    { GEMMA3, "bf16", ARITH_F32, "f16", .order = 1 },
+    { K_IS_V, "bf16", ARITH_BF16, "bf16", .order = 0 },
+    { K_IS_V_2_HEADS, "q8_0", ARITH_F32, "f32", .order = 1 },
+    { K_IS_V_2_HEADS, "f32", ARITH_F32, "q8_0", .order = 7 },
     { K_IS_V, "q8_0", ARITH_F32, "f16", .order = 0 },
     // Four layers of Gemma 4 have caches, one of them of full attention; all six of Gemma 3.
     { GEMMA4, "f32", ARITH_F32, "q4_0+sink4+recent5", .order = 1, .stores = 4 },
     { GEMMA3, "bf16", ARITH_BF16, "kivi2:g16:r16", .order = 7, .stores = 6, .groups = 6 },
-    { GEMMA4, "q8_0", ARITH_F32, "sliding:k=kivi4:g8:r16,v=q4_0;full:k=q8_0:rot,v=q4_0", .order = 5, .uncounted = true, .groups = 3 },
-    { K_IS_V_2_HEADS, "bf16", ARITH_BF16, "sliding:q5_1+sink4+recent16;full:kivi4:g8:r8:rot+sink1", .order = 1, .uncounted = true, .groups = 1 },
-    { GEMMA4, "bf16", ARITH_BF16, "sliding:kivi2:g8:r8+sink2;full:q4_0:rot+recent3", .order = 0, .uncounted = true, .groups = 3 },
+    { GEMMA4, "q8_0", ARITH_F32, "sliding:k=kivi4:g8:r16,v=q4_0;full:k=q8_0:rot,v=q4_0", .order = 5,
+      .uncounted = true, .groups = 3 },
+    { K_IS_V_2_HEADS, "bf16", ARITH_BF16, "sliding:q5_1+sink4+recent16;full:kivi4:g8:r8:rot+sink1", .order = 1,
+      .uncounted = true, .groups = 1 },
+    { GEMMA4, "bf16", ARITH_BF16, "sliding:kivi2:g8:r8+sink2;full:q4_0:rot+recent3", .order = 0,
+      .uncounted = true, .groups = 3 },
 };
 
 enum { ALL_RUNS = sizeof runs / sizeof *runs };

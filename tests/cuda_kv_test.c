@@ -1,11 +1,11 @@
-// Proves caches that are more than rows of one type on the CUDA backend (runtime/cuda/mixed.cu, kv_mixed.cuh, the mixed
-// half of attention.cu): rotations, sinks, recent positions and KIVI's codes leave the CPU's bits, in memory and in what
-// queries see, in batches and in recorded steps; the mistakes with caches that tests plant are committed alike; and
-// what a cache cannot hold is said.
+// Proves caches that are more than rows of one type on the CUDA backend (runtime/cuda/mixed.cu, kv_mixed.cuh):
+// rotations, sinks, recent positions and KIVI's codes leave the CPU's bits, in memory and in what queries see, in
+// batches and in recorded steps; the mistakes with caches that tests plant are committed alike; and what a cache cannot
+// hold is said.
 #include "cuda_both.h"
 #include "runtime/kv_spec.h"
 
-// ---- rotations -------------------------------------------------------------------------------------------------------
+// ---- rotations ------------------------------------------------------------------------------------------------------
 
 static void check_hadamard(int n, int rows, int dim, int block, bool unrounded)
 {
@@ -17,7 +17,8 @@ static void check_hadamard(int n, int rows, int dim, int block, bool unrounded)
         must(on[i]->ops->upload(on[i], y[i], x, floats * (int64_t)sizeof *x, &e));
         must(one_hadamard(on[i], y[i], n, rows, dim, block, unrounded, &e) && on[i]->ops->sync(on[i], &e));
     }
-    snprintf(what, sizeof what, "%d tokens of %d heads of %d, %d together%s", n, rows, dim, block, unrounded ? ", not rounded" : "");
+    snprintf(what, sizeof what, "%d tokens of %d heads of %d, %d together%s", n, rows, dim, block,
+             unrounded ? ", not rounded" : "");
     same_on_both(y, floats + 1, what);
     free(x);
 }
@@ -25,7 +26,8 @@ static void check_hadamard(int n, int rows, int dim, int block, bool unrounded)
 START_TEST(rotations)
 {
     static const struct { int n, rows, dim, block; } cases[] = {
-        { 1, 1, 64, 64 }, { 3, 3, 192, 64 }, { 2, 1, 128, 128 }, { 1, 5, 256, 256 }, { 2, 2, 512, 512 }, { 7, 1, 512, 64 }, { 1, 3, 2, 2 }, { 2, 1, 1, 1 },
+        { 1, 1, 64, 64 }, { 3, 3, 192, 64 }, { 2, 1, 128, 128 }, { 1, 5, 256, 256 }, { 2, 2, 512, 512 },
+        { 7, 1, 512, 64 }, { 1, 3, 2, 2 }, { 2, 1, 1, 1 },
     };
     begin(_i);
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
@@ -51,7 +53,7 @@ START_TEST(a_rotation_that_no_kernel_has_is_refused)
 }
 END_TEST
 
-// ---- caches ----------------------------------------------------------------------------------------------------------
+// ---- caches ---------------------------------------------------------------------------------------------------------
 
 enum { MOST_BATCHES = 6 };
 typedef struct {
@@ -89,7 +91,8 @@ static kv_layer plan_of(const cache_case *k, fault f)
     const kv_choice c = choice_of(k->kv), as_keys = { .k = c.v, .v = c.v, .sink = c.sink, .recent = c.recent };
     const int n_batch = largest(k);
     const int64_t seen = k->window > 0 && k->window + n_batch - 1 < k->n_ctx ? k->window + n_batch - 1 : k->n_ctx;
-    const kv_room room = { .n_ctx = k->n_ctx, .capacity = seen, .n_batch = n_batch, .bf16 = on[CPU]->arith == ARITH_BF16 };
+    const kv_room room = { .n_ctx = k->n_ctx, .capacity = seen, .n_batch = n_batch,
+                           .bf16 = on[CPU]->arith == ARITH_BF16 };
     kv_layer kv, other;
     must(kv_layer_plan(&kv, &c, k->n_kv_head, k->head_dim, &room, 0, &e));
     must(kv_layer_plan(&other, &as_keys, k->n_kv_head, k->head_dim, &room, 0, &e));
@@ -113,11 +116,11 @@ static void same_memory(void *on_cpu, void *on_gpu, int64_t n_bytes, const char 
 {
     if (n_bytes == 0) return;
     uint8_t *want = malloc((size_t)n_bytes), *got = malloc((size_t)n_bytes);
-    must(on[CPU]->ops->download(on[CPU], want, on_cpu, n_bytes, &e) && on[GPU]->ops->download(on[GPU], got, on_gpu, n_bytes, &e));
-    int64_t i = 0;
-    while (i < n_bytes && want[i] == got[i]) i++;
-    ck_assert_msg(i == n_bytes, "%s: byte %lld of %lld of %s: %d, expected %d", what, (long long)i, (long long)n_bytes, of, i < n_bytes ? got[i] : 0,
-                  i < n_bytes ? want[i] : 0);
+    must(on[CPU]->ops->download(on[CPU], want, on_cpu, n_bytes, &e));
+    must(on[GPU]->ops->download(on[GPU], got, on_gpu, n_bytes, &e));
+    for (int64_t i = 0; i < n_bytes; i++)
+        ck_assert_msg(want[i] == got[i], "%s: byte %lld of %lld of %s: %d, expected %d", what, (long long)i,
+                      (long long)n_bytes, of, got[i], want[i]);
     on[CPU]->ops->release(on[CPU], on_cpu);
     on[GPU]->ops->release(on[GPU], on_gpu);
     free(want);
@@ -147,20 +150,24 @@ enum { ALL_ATTEND = 40, FEW_ATTEND = 2 };          // of a longer batch the last
 static int attending(int n) { return n <= ALL_ATTEND ? n : FEW_ATTEND; }
 
 // One batch stored and attended on both. results: NULL, or where the CPU's go.
-static void run_batch(const cache_case *k, kv_layer kv[N_BACKENDS], int n, int64_t pos, fault f, bool steps, float *results)
+static void run_batch(const cache_case *k, kv_layer kv[N_BACKENDS], int n, int64_t pos, fault f, bool steps,
+                      float *results)
 {
     const int n_q = attending(n);
     const int64_t kv_dim = (int64_t)k->n_kv_head * k->head_dim, floats = (int64_t)n_q * k->n_head * k->head_dim;
-    float *keys = random_floats(n * kv_dim), *values = random_floats(n * kv_dim), *q = random_floats(floats), *y[N_BACKENDS];
+    float *keys = random_floats(n * kv_dim), *values = random_floats(n * kv_dim), *q = random_floats(floats);
+    float *y[N_BACKENDS];
     for (int i = 0; i < N_BACKENDS; i++) {
         float *dk = put(i, keys, n * kv_dim), *dv = put(i, values, n * kv_dim), *dq = put(i, q, floats);
         const bool step = steps && i == GPU;
         y[i] = put(i, NULL, floats);
-        const attention_args a = { .q = dq, .out = y[i], .kv = &kv[i], .n = n_q, .n_head = k->n_head, .pos0 = step ? WRONG_POS : pos + n - n_q,
-                                   .window = k->window, .scale = k->scale, .softcap = k->softcap, .unrounded = pos % 2 };
+        const attention_args a = { .q = dq, .out = y[i], .kv = &kv[i], .n = n_q, .n_head = k->n_head,
+                                   .pos0 = step ? WRONG_POS : pos + n - n_q, .window = k->window, .scale = k->scale,
+                                   .softcap = k->softcap, .unrounded = pos % 2 };
         on[i]->fault = f;
         if (step) step_at(pos);
-        must(one_store(on[i], &kv[i], dk, dv, n, step ? WRONG_POS : pos, &e) && one_attend(on[i], &a, &e));
+        must(one_store(on[i], &kv[i], dk, dv, n, step ? WRONG_POS : pos, &e));
+        must(one_attend(on[i], &a, &e));
         step_at(NO_STEP);
         must(on[i]->ops->sync(on[i], &e));
         on[i]->fault = FAULT_NONE;
@@ -168,8 +175,8 @@ static void run_batch(const cache_case *k, kv_layer kv[N_BACKENDS], int n, int64
         for (int j = 0; j < 3; j++) on[i]->ops->release(on[i], mine[j]);
     }
     char what[160];
-    snprintf(what, sizeof what, "%s, %d heads of %d over %d, window %lld, %d from %lld%s, fault %d", k->kv, k->n_head, k->head_dim, k->n_kv_head,
-             (long long)k->window, n, (long long)pos, steps ? ", steps" : "", (int)f);
+    snprintf(what, sizeof what, "%s, %d heads of %d over %d, window %lld, %d from %lld%s, fault %d", k->kv, k->n_head,
+             k->head_dim, k->n_kv_head, (long long)k->window, n, (long long)pos, steps ? ", steps" : "", (int)f);
     if (results) must(on[CPU]->ops->download(on[CPU], results, y[CPU], floats * (int64_t)sizeof *results, &e));
     same_on_both(y, floats, what);
     free(keys);
@@ -196,8 +203,8 @@ static void check_cache(const cache_case *k, fault f, bool steps, float *results
     same_parts(&kv[CPU].v, &kv[GPU].v, k->kv);
 }
 
-// Groups and residuals small, so that both turn: batches shorter and longer than them, one after the other; windows that
-// sinks leave; odd heads; a store beside each kind of whole.
+// Groups and residuals small, so that both turn: batches shorter and longer than them, one after the other; windows
+// that sinks leave; odd heads; a store beside each kind of whole.
 static const cache_case cases[] = {
     { "kivi2:g8:r16",                  2, 1, 32, 60, 0,  { 1, 7, 20, 1, 3, 9 },  0.3f, 0.0f },
     { "kivi4:g16:r16+sink3",           2, 2, 48, 60, 0,  { 33, 1, 5 },           1.0f, 20.0f },
@@ -250,7 +257,7 @@ START_TEST(every_type_and_two_spans)
 }
 END_TEST
 
-// ---- mistakes --------------------------------------------------------------------------------------------------------
+// ---- mistakes -------------------------------------------------------------------------------------------------------
 
 // Committed alike, each changes what queries see. That queries are not rotated is an edit of the program: see below.
 START_TEST(mistakes_with_caches_are_committed_alike)
@@ -274,14 +281,15 @@ START_TEST(mistakes_with_caches_are_committed_alike)
         begin(0);
         check_cache(k, planted[i].f, false, wrong);
         close_backends();
-        ck_assert_msg(memcmp(clean, wrong, (size_t)n * sizeof *clean) != 0, "fault %d changes nothing in %s", (int)planted[i].f, k->kv);
+        ck_assert_msg(memcmp(clean, wrong, (size_t)n * sizeof *clean) != 0, "fault %d changes nothing in %s",
+                      (int)planted[i].f, k->kv);
         free(clean);
         free(wrong);
     }
 }
 END_TEST
 
-// ---- what does not fit -----------------------------------------------------------------------------------------------
+// ---- what does not fit ----------------------------------------------------------------------------------------------
 
 // Of a group of keys its last position is named, on both backends alike.
 static void check_unfit(const char *kv_text, int at, float x, const char *says)
@@ -296,7 +304,8 @@ static void check_unfit(const char *kv_text, int at, float x, const char *says)
         open_part(i, &kv.k);
         open_part(i, &kv.v);
         float *dx = put(i, values, N * HD);
-        ck_assert_msg(!one_store(on[i], &kv, dx, dx, N, 0, &has) || !on[i]->ops->sync(on[i], &has), "%s: not said", kv_text);
+        const bool ok = one_store(on[i], &kv, dx, dx, N, 0, &has) && on[i]->ops->sync(on[i], &has);
+        ck_assert_msg(!ok, "%s: not said", kv_text);
         ck_assert_int_eq(has.kind, ERR_SYSTEM);
         ck_assert_msg(strstr(has.msg, says) != NULL, "found '%s', expected '%s' in it", has.msg, says);
         void *mine[] = { kv.k.data, kv.k.newest_data, kv.k.sink_data, kv.v.data, kv.v.newest_data, kv.v.sink_data, dx };
@@ -313,7 +322,8 @@ START_TEST(what_a_cache_cannot_hold_is_said)
         { "q8_0+sink2",          5, INFINITY,  "position 5 does not fit Q8_0" },
     };
     begin(0);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) check_unfit(rows[i].kv, rows[i].at, rows[i].x, rows[i].says);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        check_unfit(rows[i].kv, rows[i].at, rows[i].x, rows[i].says);
     close_backends();
 }
 END_TEST

@@ -143,12 +143,12 @@ START_TEST(the_device_says_how_much_at_a_time)
     ck_assert_int_eq(session_batch(s), 512);
     ck_assert_int_eq(session_hold_rows(s), 128);
     ck_assert_int_eq(session_batch(cpu), 128);
-    ck_assert_int_eq(session_hold_rows(cpu), 16);
+    ck_assert_int_eq(session_hold_rows(cpu), 32);
     ck_assert_int_eq(session_batch(small), 7);
     ck_assert_int_eq(session_hold_rows(small), 7);
     session_plan(s, &plan);
     session_plan(cpu, &on_cpu);
-    const int64_t row = model_hparams(m)->n_vocab * (int64_t)sizeof(float), others = on_cpu.scratch_bytes - 16 * row;
+    const int64_t row = model_hparams(m)->n_vocab * (int64_t)sizeof(float), others = on_cpu.scratch_bytes - 32 * row;
     ck_assert_int_eq(plan.scratch_bytes, 128 * row + 4 * others);
     session_free(s);
     session_free(small);

@@ -21,7 +21,7 @@ case ${1:-} in
     -*)     sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
     *)      bundle=${1:-} ;;
 esac
-programs="cuda_encode_gpu cuda_ops_gpu cuda_step_ops_gpu cuda_experts_gpu cuda_delta_gpu cuda_mixed_gpu cuda_tensor_gpu cuda_session_gpu cuda_families_gpu cuda_fuse_gpu cuda_score_gpu cuda_faults_gpu json_tool device_diff"
+programs="cuda_encode_gpu cuda_ops_gpu cuda_step_ops_gpu cuda_kv_gpu cuda_experts_gpu cuda_delta_gpu cuda_mixed_gpu cuda_tensor_gpu cuda_session_gpu cuda_families_gpu cuda_fuse_gpu cuda_score_gpu cuda_faults_gpu json_tool device_diff"
 work=$(mktemp -d "${TMPDIR:-/tmp}/hallmark-gpu.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 status=0
@@ -124,6 +124,7 @@ check() {           # check SECONDS NAME WHAT COMMAND...
 check 120 encoders "every encoder gives the CPU's bytes" "$bundle/cuda_encode_gpu"
 check 120 kernels "every operation gives the CPU's bits" "$bundle/cuda_ops_gpu"
 check 120 steps "recorded and fused kernels: the CPU's bits" "$bundle/cuda_step_ops_gpu"
+check 120 caches "rotated, KIVI's, with sinks: the CPU's bits" "$bundle/cuda_kv_gpu"
 check 120 experts "experts: the CPU's bits" "$bundle/cuda_experts_gpu"
 check 120 delta "delta nets: the CPU's bits" "$bundle/cuda_delta_gpu"
 check 120 tensor "products in pieces: within 2^-21, the same bits" "$bundle/cuda_tensor_gpu"
@@ -145,6 +146,7 @@ if [ -n "$sanitizer" ]; then
     }
     under "every operation under it" "$bundle/cuda_ops_gpu"
     under "recorded and fused kernels under it" "$bundle/cuda_step_ops_gpu"
+    under "mixed caches under it" "$bundle/cuda_kv_gpu"
     under "experts under it" "$bundle/cuda_experts_gpu"
     under "delta nets under it" "$bundle/cuda_delta_gpu"
     under "products in pieces under it" "$bundle/cuda_tensor_gpu"

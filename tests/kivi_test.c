@@ -1,6 +1,7 @@
-// Proves quant/kivi.h, and of runtime/kv_layer.h which positions a query sees whole, against a reference in NumPy that was written from KIVI's
-// paper (tests/tools/kivi_reference.py made tests/golden/kivi.bin): scales, zeros, codes and values exactly, however positions come in batches.
-// And that mistakes people make with such a cache are told from it. The runtime here is the one with faults.
+// Proves quant/kivi.h, and of runtime/kv_layer.h which positions a query sees whole, against a reference in NumPy that
+// was written from KIVI's paper (tests/tools/kivi_reference.py made tests/golden/kivi.bin): scales, zeros, codes and
+// values exactly, however positions come in batches. And that mistakes people make with such a cache are told from it.
+// The runtime here is the one with faults.
 #include "formats/file_map.h"
 #include "kv_case.h"
 #include "one_op.h"
@@ -14,7 +15,7 @@
 static err e;
 static void must(bool ok) { ck_assert_msg(ok, "%s", e.msg); }
 
-// ---- the reference ---------------------------------------------------------------------------------------------------
+// ---- the reference --------------------------------------------------------------------------------------------------
 
 typedef struct {                        // keys or values, of so many bits
     const uint16_t *scale, *zero;
@@ -67,7 +68,7 @@ static reference open_reference(void)
     return r;
 }
 
-// ---- a cache with the reference's keys and values --------------------------------------------------------------------
+// ---- a cache with the reference's keys and values -------------------------------------------------------------------
 
 typedef struct {
     backend        *b;
@@ -102,7 +103,8 @@ static cache open_cache(backend *b, const reference *ref, int bits, int n_batch,
     const kv_side side = { .type = bits == 2 ? KV_KIVI2 : KV_KIVI4, .group = ref->g, .residual = ref->r };
     const kv_choice choice = { .k = side, .v = side, .sink = sink };
     const int64_t slide = window + n_batch - 1;
-    const kv_room all = { .n_ctx = ref->T, .capacity = window > 0 && slide < ref->T ? slide : ref->T, .n_batch = n_batch };
+    const kv_room all = { .n_ctx = ref->T, .capacity = window > 0 && slide < ref->T ? slide : ref->T,
+                          .n_batch = n_batch };
     must(kv_layer_plan(&c.kv, &choice, ref->H, ref->D, &all, 0, &e));
     alloc_part(b, &c.kv.k);
     alloc_part(b, &c.kv.v);
@@ -129,7 +131,7 @@ static const float *seen(const cache *c, int side, int head, int j, int p, float
     return cpu_kernels_pick(NULL, &e)->cache_row(&c->kv, side_of(c, side), head, j, p, row, f);
 }
 
-// ---- codes -----------------------------------------------------------------------------------------------------------
+// ---- codes ----------------------------------------------------------------------------------------------------------
 
 // The head of position p's unit: scales [n], zeros [n], codes.
 static const uint8_t *head_of(const cache *c, int side, int p, int head)
@@ -145,9 +147,11 @@ static void same_key(const cache *c, const coded *want, int bits, int p, int hea
     const uint8_t *unit = head_of(c, 0, p, head), *codes = unit + 4 * r->D;
     const int64_t of_group = ((int64_t)(p / r->g) * r->H + head) * r->D, of_key = ((int64_t)p * r->H + head) * r->D;
     ck_assert_msg(memcmp(unit, want->scale + of_group, 2 * (size_t)r->D) == 0, "scales of keys, group of %d", p);
-    ck_assert_msg(memcmp(unit + 2 * r->D, want->zero + of_group, 2 * (size_t)r->D) == 0, "zeros of keys, group of %d", p);
+    ck_assert_msg(memcmp(unit + 2 * r->D, want->zero + of_group, 2 * (size_t)r->D) == 0, "zeros of keys, group of %d",
+                  p);
     for (int i = 0; i < r->D; i++)
-        ck_assert_msg(kivi_code_at(codes, (int64_t)(p % r->g) * r->D + i, bits) == want->code[of_key + i], "key %d, channel %d", p, i);
+        ck_assert_msg(kivi_code_at(codes, (int64_t)(p % r->g) * r->D + i, bits) == want->code[of_key + i],
+                      "key %d, channel %d", p, i);
 }
 
 static void same_value(const cache *c, const coded *want, int bits, int p, int head)
@@ -157,7 +161,8 @@ static void same_value(const cache *c, const coded *want, int bits, int p, int h
     const uint8_t *unit = head_of(c, 1, p, head), *codes = unit + 4 * n_groups;
     const int64_t of_groups = ((int64_t)p * r->H + head) * n_groups, of_value = ((int64_t)p * r->H + head) * r->D;
     ck_assert_msg(memcmp(unit, want->scale + of_groups, 2 * (size_t)n_groups) == 0, "scales of value %d", p);
-    ck_assert_msg(memcmp(unit + 2 * n_groups, want->zero + of_groups, 2 * (size_t)n_groups) == 0, "zeros of value %d", p);
+    ck_assert_msg(memcmp(unit + 2 * n_groups, want->zero + of_groups, 2 * (size_t)n_groups) == 0, "zeros of value %d",
+                  p);
     for (int i = 0; i < r->D; i++)
         ck_assert_msg(kivi_code_at(codes, i, bits) == want->code[of_value + i], "value %d, channel %d", p, i);
 }
@@ -182,7 +187,7 @@ START_TEST(codes_are_the_references)
 }
 END_TEST
 
-// ---- what queries see ------------------------------------------------------------------------------------------------
+// ---- what queries see -----------------------------------------------------------------------------------------------
 
 // The bits that a query at p should see of position j.
 static const float *expected(const reference *r, int bits, int side, int head, int j, int p, int sink)
@@ -197,7 +202,8 @@ static bool sees(const cache *c, int bits, int side, int j, int p, int sink, fau
     float row[512];
     bool same = true;
     for (int h = 0; h < c->ref->H; h++)
-        same = same && memcmp(seen(c, side, h, j, p, row, f), expected(c->ref, bits, side, h, j, p, sink), (size_t)c->ref->D * sizeof *row) == 0;
+        same = same && memcmp(seen(c, side, h, j, p, row, f), expected(c->ref, bits, side, h, j, p, sink),
+                              (size_t)c->ref->D * sizeof *row) == 0;
     return same;
 }
 
@@ -209,7 +215,8 @@ static int wrong_pairs(cache *c, int bits, int batch, int window, int sink, int 
         const int n = c->ref->T - pos < batch ? c->ref->T - pos : batch;
         store(c, pos, n);
         for (int p = pos; p < pos + n; p++)
-            for (int j = window > 0 && p >= window ? p - window + 1 : 0; j <= p; j++) wrong += !sees(c, bits, side, j, p, sink, f);
+            for (int j = window > 0 && p >= window ? p - window + 1 : 0; j <= p; j++)
+                wrong += !sees(c, bits, side, j, p, sink, f);
     }
     return wrong;
 }
@@ -233,7 +240,8 @@ START_TEST(each_query_sees_what_the_paper_says)
         for (size_t s = 0; s < sizeof sinks / sizeof *sinks; s++)
             for (int side = 0; side < 2; side++) {
                 const int bits = _i % 2 ? 4 : 2, batch = BATCHES[_i / 2];
-                ck_assert_msg(wrong_in(bits, batch, windows[w], sinks[s], side, ARITH_F32, FAULT_NONE) == 0, "%s of %d bits, batches of %d, window %d, %d sinks",
+                ck_assert_msg(wrong_in(bits, batch, windows[w], sinks[s], side, ARITH_F32, FAULT_NONE) == 0,
+                              "%s of %d bits, batches of %d, window %d, %d sinks",
                               side == 0 ? "keys" : "values", bits, batch, windows[w], sinks[s]);
             }
 }
@@ -258,7 +266,8 @@ START_TEST(every_level_decodes_alike)
                 part.newest = 0;
                 part.in_steps = false;
                 const float *want = ref.of[i % 2][i / 2].value + ((int64_t)j * ref.H + 1) * ref.D;
-                ck_assert_msg(memcmp(k->cache_row(&c.kv, &part, 1, j, ref.T - 1, row, FAULT_NONE), want, (size_t)ref.D * 4) == 0, "%s, position %d", levels[l], j);
+                ck_assert_msg(memcmp(k->cache_row(&c.kv, &part, 1, j, ref.T - 1, row, FAULT_NONE), want,
+                                     (size_t)ref.D * 4) == 0, "%s, position %d", levels[l], j);
             }
             close_cache(&c);
         }
@@ -267,7 +276,7 @@ START_TEST(every_level_decodes_alike)
 }
 END_TEST
 
-// ---- mistakes --------------------------------------------------------------------------------------------------------
+// ---- mistakes -------------------------------------------------------------------------------------------------------
 
 START_TEST(a_scale_of_all_heads_is_told)
 {
@@ -278,23 +287,26 @@ END_TEST
 
 START_TEST(a_residual_off_by_one_is_told)
 {
-    for (int side = 0; side < 2; side++) ck_assert_int_gt(wrong_in(4, 1, 0, 0, side, ARITH_F32, FAULT_WHOLE_OFF_BY_ONE), 0);
+    for (int side = 0; side < 2; side++)
+        ck_assert_int_gt(wrong_in(4, 1, 0, 0, side, ARITH_F32, FAULT_WHOLE_OFF_BY_ONE), 0);
 }
 END_TEST
 
 START_TEST(a_forgotten_sink_is_told)
 {
-    for (int side = 0; side < 2; side++) ck_assert_int_gt(wrong_in(4, 5, 0, 3, side, ARITH_F32, FAULT_SINK_FORGOTTEN), 0);
+    for (int side = 0; side < 2; side++)
+        ck_assert_int_gt(wrong_in(4, 5, 0, 3, side, ARITH_F32, FAULT_SINK_FORGOTTEN), 0);
 }
 END_TEST
 
-// ---- what does not fit -----------------------------------------------------------------------------------------------
+// ---- what does not fit ----------------------------------------------------------------------------------------------
 
 // A key beyond F16 is found when its group ends, a value at once.
 START_TEST(what_has_no_scale_is_refused_by_its_position)
 {
     static const struct { int side; float x; int at; const char *says; } rows[] = {
-        { 0, 70000.0f, 10, "position 15 does not fit kivi2" }, { 0, INFINITY, 3, "position 7 does not fit kivi2" }, { 0, NAN, 8, "position 15 does not fit kivi2" },
+        { 0, 70000.0f, 10, "position 15 does not fit kivi2" }, { 0, INFINITY, 3, "position 7 does not fit kivi2" },
+        { 0, NAN, 8, "position 15 does not fit kivi2" },
         { 1, -70000.0f, 10, "position 10 does not fit kivi2" }, { 1, NAN, 3, "position 3 does not fit kivi2" },
     };
     const reference ref = open_reference();
@@ -305,7 +317,8 @@ START_TEST(what_has_no_scale_is_refused_by_its_position)
         backend *b = backend_cpu(ARITH_F32, 1, NULL, &e);
         cache c = open_cache(b, &ref, 2, ref.T, 0, 0);
         for (int side = 0; side < 2; side++) memcpy(x[side], ref.x[side], (size_t)n * 4);
-        for (int k = 0; k < ref.g && rows[i].x == 70000.0f; k++) x[0][(8 + k) * row + 4] = rows[i].x;      // none of the group fits
+        // None of the group fits: of one, the group's scale would.
+        for (int k = 0; k < ref.g && rows[i].x == 70000.0f; k++) x[0][(8 + k) * row + 4] = rows[i].x;
         x[rows[i].side][rows[i].at * row + 4] = rows[i].x;
         ck_assert(!one_store(b, &c.kv, x[0], x[1], ref.T, 0, &has));
         ck_assert_int_eq(has.kind, ERR_SYSTEM);

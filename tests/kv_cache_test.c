@@ -1,6 +1,6 @@
-// Proves the caches of runtime/kv_spec.h in whole models: the same bits for any batch, thread count and SIMD level, over windows shorter than
-// the text, shared caches and odd heads; memory as planned; rotations (runtime/program_kv.h); codes that are those of what was stored; and
-// mistakes people make with caches, planted in a runtime built for it.
+// Proves the caches of runtime/kv_spec.h in whole models: the same bits for any batch, thread count and SIMD level,
+// over windows shorter than the text, shared caches and odd heads; memory as planned; rotations (runtime/program_kv.h);
+// codes that are those of what was stored; and mistakes people make with caches, planted in a runtime built for it.
 #include "mixed_nets.h"
 #include "quant/kivi.h"
 #include "runtime/program_kv.h"
@@ -33,11 +33,14 @@ static kv_spec parsed(const char *text)
     return s;
 }
 
-// ---- the same bits ---------------------------------------------------------------------------------------------------
+// ---- the same bits --------------------------------------------------------------------------------------------------
 
 enum { N_IDS = 80, N_LOGITS = 3 };          // more than three windows
 
-static int32_t id_at(int i, int64_t n_vocab) { return i == 0 ? 2 : (int32_t)((uint32_t)(i * i + 7) * 2654435761u % (uint32_t)n_vocab); }
+static int32_t id_at(int i, int64_t n_vocab)
+{
+    return i == 0 ? 2 : (int32_t)((uint32_t)(i * i + 7) * 2654435761u % (uint32_t)n_vocab);
+}
 
 // Logits of the last ids; freed by the caller.
 static float *logits_of(const model *m, session_opts o)
@@ -71,9 +74,11 @@ enum { N_RUNS = sizeof RUNS / sizeof *RUNS };
 
 START_TEST(the_same_bits_for_any_batch)
 {
-    static const session_opts variants[] = { { .n_threads = 2, .n_batch = 7 }, { .n_threads = 1, .n_batch = 64 }, { .n_threads = 2, .n_batch = 512 } };
+    static const session_opts variants[] = { { .n_threads = 2, .n_batch = 7 }, { .n_threads = 1, .n_batch = 64 },
+                                             { .n_threads = 2, .n_batch = 512 } };
     model *m = open_tiny(RUNS[_i].model);
-    float *want = logits_of(m, (session_opts){ .kv = RUNS[_i].kv, .arith = RUNS[_i].arith, .n_threads = 1, .n_batch = 1 });
+    float *want = logits_of(m, (session_opts){ .kv = RUNS[_i].kv, .arith = RUNS[_i].arith, .n_threads = 1,
+                                               .n_batch = 1 });
     float *plain = logits_of(m, (session_opts){ .kv = "f32", .arith = RUNS[_i].arith });
     ck_assert_msg(!same_logits(m, want, plain), "%s: nothing was lost", RUNS[_i].kv);
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
@@ -113,7 +118,8 @@ static void mixed_logits(mixed_kind kind, const char *kv, arith a, const char *s
 
 START_TEST(the_same_bits_at_every_level)
 {
-    static const char *const kvs[] = { "kivi2:g8:r16", "kivi4:g24:r24+sink3", "k=bf16,v=kivi4:g8:r8", "f16+sink4+recent5" };
+    static const char *const kvs[] = { "kivi2:g8:r16", "kivi4:g24:r24+sink3", "k=bf16,v=kivi4:g8:r8",
+                                       "f16+sink4+recent5" };
     static const char *const levels[] = { "portable", "avx2", "avx512" };
     for (int kind = 0; kind < N_MIXED; kind++)
         for (int l = 0; l < 3; l++) {
@@ -130,7 +136,7 @@ START_TEST(the_same_bits_at_every_level)
 }
 END_TEST
 
-// ---- memory ----------------------------------------------------------------------------------------------------------
+// ---- memory ---------------------------------------------------------------------------------------------------------
 
 static int64_t allocated(const model *m, backend *b, const char *kv, int64_t n_ctx, int n_batch, int64_t *caches)
 {
@@ -145,7 +151,8 @@ static int64_t allocated(const model *m, backend *b, const char *kv, int64_t n_c
 
 START_TEST(memory_is_what_was_planned)
 {
-    static const char *const kvs[] = { "q4_0:rot+recent5", "kivi2", "kivi4:g8:r16+sink3", "sliding:k=kivi2:g8:r8,v=q8_0;full:bf16+sink9+recent2", "q8_0" };
+    static const char *const kvs[] = { "q4_0:rot+recent5", "kivi2", "kivi4:g8:r16+sink3",
+                                       "sliding:k=kivi2:g8:r8,v=q8_0;full:bf16+sink9+recent2", "q8_0" };
     static const struct { int64_t n_ctx; int n_batch; } sizes[] = { { 1, 1 }, { 90, 7 }, { 300, 128 } };
     model *m = open_tiny("tiny-gemma4");
     for (int a = 0; a < 2; a++) {
@@ -169,7 +176,7 @@ START_TEST(memory_is_what_was_planned)
 }
 END_TEST
 
-// ---- rotations -------------------------------------------------------------------------------------------------------
+// ---- rotations ------------------------------------------------------------------------------------------------------
 
 static float distance(const model *m, const float *a, const float *b)
 {
@@ -181,18 +188,22 @@ static float distance(const model *m, const float *a, const float *b)
     return most;
 }
 
-// In F32 a rotated cache that loses nothing changes logits by rounding alone; where queries are not rotated, it does not.
+// In F32 a rotated cache that loses nothing changes logits by rounding alone; where queries are not rotated, it does
+// not.
 START_TEST(a_rotation_changes_rounding_alone)
 {
     static const char *const models[] = { "tiny-gemma4", "tiny-qwen35" };
     static const char *const kvs[] = { "f32:rot", "f32:rot64", "k=f32:rot,v=f32", "k=f32,v=f32:rot" };
     model *m = open_tiny(models[_i % 2]);
     const char *kv = kvs[_i];
-    float *want = logits_of(m, (session_opts){ .arith = "f32", .kv = "f32" }), *got = logits_of(m, (session_opts){ .arith = "f32", .kv = kv });
+    float *want = logits_of(m, (session_opts){ .arith = "f32", .kv = "f32" });
+    float *got = logits_of(m, (session_opts){ .arith = "f32", .kv = kv });
     float *wrong = logits_of(m, (session_opts){ .arith = "f32", .kv = kv, .fault = FAULT_QUERY_NOT_ROTATED });
-    ck_assert_msg(distance(m, got, want) > 0 && distance(m, got, want) < 1e-4f, "%s: %g", kv, (double)distance(m, got, want));
+    ck_assert_msg(distance(m, got, want) > 0 && distance(m, got, want) < 1e-4f, "%s: %g", kv,
+                  (double)distance(m, got, want));
     const bool keys = strncmp(kv, "k=f32,", 6) != 0;
-    ck_assert_msg(keys == (distance(m, wrong, want) > 1e-3f), "%s: queries that are not rotated: %g", kv, (double)distance(m, wrong, want));
+    ck_assert_msg(keys == (distance(m, wrong, want) > 1e-3f), "%s: queries that are not rotated: %g", kv,
+                  (double)distance(m, wrong, want));
     free(wrong);
     free(got);
     free(want);
@@ -216,7 +227,9 @@ START_TEST(every_layer_of_a_rotated_cache_rotates)
             if (o->layer != layer) continue;
             if (o->kind == OP_HADAMARD && o->unrounded) before++;
             if (o->kind == OP_HADAMARD && !o->unrounded) after++;
-            if (o->kind == OP_HADAMARD) ck_assert_int_eq(o->block, o->unrounded && l->sliding && o->out[0].buf != p.ops[i + 1].in[1].buf ? 256 : 64);
+            const bool of_v = o->kind == OP_HADAMARD && o->out[0].buf == p.ops[i + 1].in[1].buf;
+            const int  block = o->unrounded && l->sliding && !of_v ? 256 : 64;
+            if (o->kind == OP_HADAMARD) ck_assert_int_eq(o->block, block);
             if (o->kind == OP_ATTEND) ck_assert(o->unrounded && p.ops[i + 1].kind == OP_HADAMARD);
             expanded += o->kind == OP_STORE;
         }
@@ -229,9 +242,10 @@ START_TEST(every_layer_of_a_rotated_cache_rotates)
 }
 END_TEST
 
-// ---- what is stored --------------------------------------------------------------------------------------------------
+// ---- what is stored -------------------------------------------------------------------------------------------------
 
-// Layer 0's keys and values do not depend on a cache: those of an F32 cache, encoded, are what a KIVI cache of it holds.
+// Layer 0's keys and values do not depend on a cache: those of an F32 cache, encoded, are what a KIVI cache of it
+// holds.
 static int groups_that_differ(fault f, bool values)
 {
     enum { N = 70, G = 8 };
@@ -259,12 +273,14 @@ static int groups_that_differ(fault f, bool values)
             const kv_part *from = values ? &plain->v : &plain->k, *to = values ? &coded->v : &coded->k;
             ck_assert(dim <= 256);
             for (int t = 0; t < G; t++)
-                memcpy(x + t * dim, (const float *)from->data + ((int64_t)(group * G + t) * heads + head) * dim, (size_t)dim * sizeof *x);
+                memcpy(x + t * dim, (const float *)from->data + ((int64_t)(group * G + t) * heads + head) * dim,
+                       (size_t)dim * sizeof *x);
             const int64_t bytes = to->unit / heads;
             ck_assert(bytes <= (int64_t)sizeof want);
             if (values) ck_assert(kivi_encode_values(want, x, dim, G, 4));
             else        ck_assert(kivi_encode_keys(want, x, dim, G, 4));
-            const uint8_t *got = (const uint8_t *)to->data + (int64_t)(values ? group * G : group) % to->units * to->unit + head * bytes;
+            const int64_t  unit = values ? group * G : group;
+            const uint8_t *got = (const uint8_t *)to->data + unit % to->units * to->unit + head * bytes;
             wrong += memcmp(got, want, (size_t)(values ? 4 * (dim / G) + dim / 2 : bytes)) != 0;
         }
     for (int i = 0; i < 2; i++) {
@@ -293,7 +309,8 @@ END_TEST
 START_TEST(mistakes_change_what_is_computed)
 {
     static const struct { fault f; const char *kv, *without; } rows[] = {
-        { FAULT_QUERY_NOT_ROTATED, "q8_0:rot", "q8_0" },         { FAULT_GROUP_OF_ALL_HEADS, "kivi4:g8:r16", "q4_0+sink4+recent5" },
+        { FAULT_QUERY_NOT_ROTATED, "q8_0:rot", "q8_0" },
+        { FAULT_GROUP_OF_ALL_HEADS, "kivi4:g8:r16", "q4_0+sink4+recent5" },
         { FAULT_WHOLE_OFF_BY_ONE, "q4_0+recent5", "q4_0+sink4" }, { FAULT_WHOLE_OFF_BY_ONE, "kivi4:g8:r16", "q4_0" },
         { FAULT_SINK_FORGOTTEN, "q4_0+sink4", "q4_0+recent5" },  { FAULT_VALUES_BY_TOKENS, "kivi2:g8:r16", "q4_0" },
         { FAULT_QUERY_ROUNDED, "q8_0", "kivi4:g8:r16" },         { FAULT_QUERY_ROUNDED, "q4_1", "f16" },
@@ -311,19 +328,22 @@ START_TEST(mistakes_change_what_is_computed)
 }
 END_TEST
 
-// ---- sessions --------------------------------------------------------------------------------------------------------
+// ---- sessions -------------------------------------------------------------------------------------------------------
 
 START_TEST(a_session_says_its_cache_and_starts_over)
 {
     static const struct { const char *kv, *says; bool required; } rows[] = {
-        { "bf16", "bf16", true }, { "bf16:norot", "bf16", true }, { "bf16:rot", "bf16:rot", false }, { "bf16+sink4", "bf16+sink4", false },
+        { "bf16", "bf16", true }, { "bf16:norot", "bf16", true }, { "bf16:rot", "bf16:rot", false },
+        { "bf16+sink4", "bf16+sink4", false },
         { "kivi2", "kivi2:g32:r128", false }, { "layers 0:q4_0:rot;*:q4_0:rot", "q4_0:rot", false },
-        { "sliding:bf16;full:bf16", "bf16", true }, { "sliding:bf16;*:kivi4:r64", "sliding:bf16;*:kivi4:g32:r64", false },
+        { "sliding:bf16;full:bf16", "bf16", true },
+        { "sliding:bf16;*:kivi4:r64", "sliding:bf16;*:kivi4:g32:r64", false },
     };
     model *m = open_tiny("tiny-gemma4");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         int32_t ids[40], first[4], again[4];
-        session *s = session_new(m, &(session_opts){ .device = "cpu", .kv = rows[i].kv, .n_ctx = 50, .n_batch = 8 }, &e);
+        session *s = session_new(m, &(session_opts){ .device = "cpu", .kv = rows[i].kv, .n_ctx = 50, .n_batch = 8 },
+                                 &e);
         must(s != NULL);
         ck_assert_str_eq(session_kv(s), rows[i].says);
         ck_assert_int_eq(session_kv_is_required(s), rows[i].required);

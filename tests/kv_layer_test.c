@@ -19,18 +19,22 @@ static kv_layer planned(kv_choice c, int heads, int dim, kv_room room)
     return kv;
 }
 
-static kv_choice both(kv_side s, int sink, int recent) { return (kv_choice){ .k = s, .v = s, .sink = sink, .recent = recent }; }
+static kv_choice both(kv_side s, int sink, int recent)
+{
+    return (kv_choice){ .k = s, .v = s, .sink = sink, .recent = recent };
+}
 
 static const kv_side KIVI2 = { .type = KV_KIVI2, .group = 32, .residual = 128 }, Q4_0 = { .type = KV_Q4_0 };
 
-// ---- bytes -----------------------------------------------------------------------------------------------------------
+// ---- bytes ----------------------------------------------------------------------------------------------------------
 
 // Two heads of 64; 1000 positions. KIVI's keys: 64 scales and zeros of 2 bytes a group, 16 or 32 bytes of codes a
 // position; values: 2 scales and zeros a position.
 START_TEST(bytes_of_every_type)
 {
     static const struct { kv_type type; int64_t k_unit, k_units, v_unit; } rows[] = {
-        { KV_F32, 512, 1000, 512 },  { KV_BF16, 256, 1000, 256 }, { KV_F16, 256, 1000, 256 }, { KV_Q8_0, 136, 1000, 136 },
+        { KV_F32, 512, 1000, 512 },  { KV_BF16, 256, 1000, 256 }, { KV_F16, 256, 1000, 256 },
+        { KV_Q8_0, 136, 1000, 136 },
         { KV_Q5_1, 96, 1000, 96 },   { KV_Q5_0, 88, 1000, 88 },   { KV_Q4_1, 80, 1000, 80 },  { KV_Q4_0, 72, 1000, 72 },
         { KV_IQ4_NL, 72, 1000, 72 },
         { KV_KIVI2, 2 * (256 + 32 * 16), 32, 2 * (8 + 16) }, { KV_KIVI4, 2 * (256 + 32 * 32), 32, 2 * (8 + 32) },
@@ -55,13 +59,15 @@ START_TEST(bytes_of_whole_positions)
 {
     const kv_side rotated = { .type = KV_Q4_0, .rot = KV_ROT };
     static const struct { int64_t n_ctx, capacity; int sink, recent; int64_t ring, sinks; } rows[] = {
-        { 1000, 1000, 4, 64, 80, 4 }, { 1000, 1000, 0, 64, 80, 0 }, { 1000, 1000, 4, 0, 0, 4 }, { 1000, 47, 4, 64, 47, 4 },
+        { 1000, 1000, 4, 64, 80, 4 }, { 1000, 1000, 0, 64, 80, 0 }, { 1000, 1000, 4, 0, 0, 4 },
+        { 1000, 47, 4, 64, 47, 4 },
         { 70, 70, 100, 64, 70, 70 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         for (int bf16 = 0; bf16 < 2; bf16++)
             for (int rot = 0; rot < 2; rot++) {
-                const kv_room room = { .n_ctx = rows[i].n_ctx, .capacity = rows[i].capacity, .n_batch = 16, .bf16 = bf16 };
+                const kv_room room = { .n_ctx = rows[i].n_ctx, .capacity = rows[i].capacity, .n_batch = 16,
+                                       .bf16 = bf16 };
                 const kv_layer kv = planned(both(rot ? rotated : Q4_0, rows[i].sink, rows[i].recent), 1, 64, room);
                 const int64_t row = bf16 && !rot ? 128 : 256;
                 ck_assert_int_eq(kv.k.ring, rows[i].ring);
@@ -89,11 +95,13 @@ END_TEST
 
 START_TEST(rotations_as_llama_cpp_chooses_them)
 {
-    static const struct { int dim, k; } rows[] = { { 64, 64 }, { 128, 128 }, { 192, 64 }, { 256, 256 }, { 320, 64 }, { 384, 128 }, { 512, 512 } };
+    static const struct { int dim, k; } rows[] = { { 64, 64 }, { 128, 128 }, { 192, 64 }, { 256, 256 }, { 320, 64 },
+                                                   { 384, 128 }, { 512, 512 } };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         for (int rot = KV_ROT_NONE; rot <= KV_ROT_64; rot++) {
             const kv_side s = { .type = KV_Q8_0, .rot = (kv_rotation)rot };
-            const kv_layer kv = planned(both(s, 0, 0), 1, rows[i].dim, (kv_room){ .n_ctx = 8, .capacity = 8, .n_batch = 1 });
+            const kv_layer kv = planned(both(s, 0, 0), 1, rows[i].dim,
+                                        (kv_room){ .n_ctx = 8, .capacity = 8, .n_batch = 1 });
             ck_assert_int_eq(kv.k.rot_block, rot == KV_ROT_NONE ? 0 : rot == KV_ROT ? rows[i].k : 64);
             ck_assert_int_eq(kv.v.rot_block, rot == KV_ROT_NONE ? 0 : 64);
         }
@@ -104,24 +112,29 @@ START_TEST(heads_that_do_not_fit_are_refused)
 {
     static const struct { kv_side k, v; int dim; const char *says; } rows[] = {
         { { .type = KV_Q8_0 }, { .type = KV_F32 }, 48, "its blocks do not divide a head of 48 (layer 7)" },
-        { { .type = KV_F16, .rot = KV_ROT }, { .type = KV_F32 }, 96, "f16:rot: 64 does not divide a head of 96 (layer 7)" },
+        { { .type = KV_F16, .rot = KV_ROT }, { .type = KV_F32 }, 96,
+          "f16:rot: 64 does not divide a head of 96 (layer 7)" },
         { { .type = KV_F32 }, { .type = KV_F32, .rot = KV_ROT_64 }, 32, "64 does not divide a head of 32" },
-        { { .type = KV_F32 }, { .type = KV_KIVI2, .group = 32, .residual = 32 }, 80, "kivi2: groups of 32 do not divide a head of 80" },
-        { { .type = KV_F32 }, { .type = KV_KIVI2, .group = 10, .residual = 10 }, 80, "kivi2: groups of 10 do not divide" },
-        { { .type = KV_KIVI2, .group = 32, .residual = 32 }, { .type = KV_F32 }, 18, "kivi2: its bytes do not divide a head of 18" },
+        { { .type = KV_F32 }, { .type = KV_KIVI2, .group = 32, .residual = 32 }, 80,
+          "kivi2: groups of 32 do not divide a head of 80" },
+        { { .type = KV_F32 }, { .type = KV_KIVI2, .group = 10, .residual = 10 }, 80,
+          "kivi2: groups of 10 do not divide" },
+        { { .type = KV_KIVI2, .group = 32, .residual = 32 }, { .type = KV_F32 }, 18,
+          "kivi2: its bytes do not divide a head of 18" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         err has = { 0 };
         kv_layer kv;
         const kv_choice c = { .k = rows[i].k, .v = rows[i].v };
-        ck_assert(!kv_layer_plan(&kv, &c, 1, rows[i].dim, &(kv_room){ .n_ctx = 8, .capacity = 8, .n_batch = 1 }, 7, &has));
+        ck_assert(!kv_layer_plan(&kv, &c, 1, rows[i].dim, &(kv_room){ .n_ctx = 8, .capacity = 8, .n_batch = 1 }, 7,
+                                 &has));
         ck_assert_int_eq(has.kind, ERR_USAGE);
         ck_assert_msg(strstr(has.msg, rows[i].says) != NULL, "%s", has.msg);
     }
 }
 END_TEST
 
-// ---- which are whole -------------------------------------------------------------------------------------------------
+// ---- which are whole ------------------------------------------------------------------------------------------------
 
 START_TEST(whole_is_a_function_of_two_positions)
 {
@@ -155,7 +168,8 @@ static int64_t counted(const kv_part *part, int64_t lo, int64_t p)
 START_TEST(what_a_query_reads)
 {
     const kv_side small = { .type = KV_KIVI4, .group = 8, .residual = 16 };
-    const kv_choice choices[] = { both(Q4_0, 0, 0), both(Q4_0, 3, 0), both(Q4_0, 3, 20), both(small, 0, 0), both(small, 11, 0) };
+    const kv_choice choices[] = { both(Q4_0, 0, 0), both(Q4_0, 3, 0), both(Q4_0, 3, 20), both(small, 0, 0),
+                                  both(small, 11, 0) };
     for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
         const kv_layer kv = planned(choices[i], 2, 64, (kv_room){ .n_ctx = 100, .capacity = 100, .n_batch = 4 });
         for (int64_t p = 0; p < 100; p++)
@@ -167,7 +181,7 @@ START_TEST(what_a_query_reads)
 }
 END_TEST
 
-// ---- whole positions beside blocks -----------------------------------------------------------------------------------
+// ---- whole positions beside blocks ----------------------------------------------------------------------------------
 
 enum { HEADS = 2, DIM = 64, N = 61, ROW = HEADS * DIM };
 
@@ -208,7 +222,8 @@ static void stored(float *to, const float *x, kv_type type)
 
 typedef struct { int sink, recent, window, batch; bool bf16; } whole_case;
 static const whole_case CASES[] = {
-    { 0, 0, 0, 7, false }, { 4, 0, 0, 7, false }, { 0, 9, 0, 1, false }, { 4, 9, 0, 61, false }, { 4, 9, 0, 7, true }, { 3, 30, 20, 7, false },
+    { 0, 0, 0, 7, false }, { 4, 0, 0, 7, false }, { 0, 9, 0, 1, false }, { 4, 9, 0, 61, false }, { 4, 9, 0, 7, true },
+    { 3, 30, 20, 7, false },
     { 3, 6, 20, 13, true }, { 40, 9, 25, 7, false },
 };
 
@@ -216,7 +231,8 @@ static int wrong_seen(const whole_case *w, kv_type type, fault f)
 {
     static float x[N * ROW], y[N * ROW], row[DIM], want[DIM];
     const int64_t slide = w->window + w->batch - 1;
-    const kv_room r = { .n_ctx = N, .capacity = w->window && slide < N ? slide : N, .n_batch = w->batch, .bf16 = w->bf16 };
+    const kv_room r = { .n_ctx = N, .capacity = w->window && slide < N ? slide : N, .n_batch = w->batch,
+                        .bf16 = w->bf16 };
     kv_layer kv = planned(both((kv_side){ .type = type }, w->sink, w->recent), HEADS, DIM, r);
     backend *b = backend_cpu(w->bf16 ? ARITH_BF16 : ARITH_F32, 1, NULL, &e);
     const cpu_kernels *k = cpu_kernels_pick(NULL, &e);
@@ -248,7 +264,8 @@ START_TEST(sinks_and_recent_positions_are_whole)
 {
     static const kv_type types[] = { KV_Q4_0, KV_Q8_0, KV_F16, KV_IQ4_NL };
     for (size_t t = 0; t < sizeof types / sizeof *types; t++)
-        ck_assert_msg(wrong_seen(&CASES[_i], types[t], FAULT_NONE) == 0, "%s, case %d", kv_trait_of(types[t])->name, _i);
+        ck_assert_msg(wrong_seen(&CASES[_i], types[t], FAULT_NONE) == 0, "%s, case %d", kv_trait_of(types[t])->name,
+                      _i);
 }
 END_TEST
 
@@ -259,7 +276,7 @@ START_TEST(mistakes_with_whole_positions_are_told)
 }
 END_TEST
 
-// ---- rotation --------------------------------------------------------------------------------------------------------
+// ---- rotation -------------------------------------------------------------------------------------------------------
 
 static bool hadamard(backend *b, float *x, int n, int rows, int dim, int block, bool unrounded)
 {
@@ -275,7 +292,8 @@ static bool hadamard(backend *b, float *x, int n, int rows, int dim, int block, 
 // Sylvester's matrix: an entry is -1 where its row and column have an odd number of bits in common.
 START_TEST(rotation_is_walsh_hadamards)
 {
-    static const struct { int dim, block; } sizes[] = { { 64, 64 }, { 192, 64 }, { 256, 256 }, { 512, 512 }, { 128, 64 } };
+    static const struct { int dim, block; } sizes[] = { { 64, 64 }, { 192, 64 }, { 256, 256 }, { 512, 512 },
+                                                        { 128, 64 } };
     static const char *const levels[] = { "portable", "avx2", "avx512" };
     enum { TOKENS = 3, ROWS = 2 };
     static float x[TOKENS * ROWS * 512], y[3][TOKENS * ROWS * 512];
@@ -294,7 +312,10 @@ START_TEST(rotation_is_walsh_hadamards)
         }
         for (int i = 0; i < n; i++) {
             double sum = 0;
-            for (int j = 0; j < block; j++) sum += (__builtin_popcount((unsigned)(i % block & j)) % 2 ? -1.0 : 1.0) * (double)x[i - i % block + j];
+            for (int j = 0; j < block; j++) {
+                const bool odd = __builtin_popcount((unsigned)(i % block & j)) % 2;
+                sum += (odd ? -1.0 : 1.0) * (double)x[i - i % block + j];
+            }
             ck_assert(fabs((double)y[0][i] - sum / sqrt(block)) <= 4e-6);
         }
         backend *b = backend_cpu(ARITH_BF16, 1, NULL, &e);

@@ -213,7 +213,7 @@ START_TEST(another_file_is_the_divergence)
 }
 END_TEST
 
-// ---- folders ------------------------------------------------------------------------------------------------------------
+// ---- folders --------------------------------------------------------------------------------------------------------
 
 static void in_dir(char path[128], const char *name) { snprintf(path, 128, "%s/%s", dir, name); }
 
@@ -365,6 +365,10 @@ START_TEST(what_cannot_be_measured_is_named)
     o.kv = twice;
     o.n_kv = 2;
     check_plan_refused(&o, ERR_USAGE, "twice");
+    static const char *const whole[] = { "kivi2:g32:r64" };
+    o.kv = whole;
+    o.n_kv = 1;
+    check_plan_refused(&o, ERR_USAGE, "keeps every position of a chunk of 40 tokens whole");
     o.n_kv = 0;
     check_plan_refused(&o, ERR_USAGE, "nothing to measure");
     o.artifacts = files;
@@ -404,7 +408,7 @@ START_TEST(plans_are_read_as_they_were_written)
 }
 END_TEST
 
-// ---- figures --------------------------------------------------------------------------------------------------------------
+// ---- figures --------------------------------------------------------------------------------------------------------
 
 enum { MADE_CHUNKS = 6, MADE_POINTS = 30 };
 

@@ -44,8 +44,8 @@ static inline void page_attribute(page *p, const char *element, const char *name
 {
     static const char *const allowed[] = {
         "lang", "charset", "name", "content", "http-equiv", "class", "role", "aria-label", "aria-labelledby",
-        "aria-describedby", "aria-hidden", "tabindex", "scope", "id", "width", "height", "viewBox", "overflow", "dir", "d", "x",
-        "y", "x1", "x2", "y1", "y2" };
+        "aria-describedby", "aria-hidden", "tabindex", "scope", "id", "width", "height", "viewBox", "overflow", "dir",
+        "d", "x", "y", "x1", "x2", "y1", "y2" };
     bool ok = false;
     for (size_t i = 0; i < sizeof allowed / sizeof allowed[0] && !ok; i++)
         ok = strlen(allowed[i]) == n_name && strncmp(allowed[i], name, n_name) == 0;

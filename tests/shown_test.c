@@ -4,6 +4,7 @@
 // tests/shown_report_test.c.
 #define _GNU_SOURCE
 #include "shown_gguf.h"
+#include "measure/lab_record.h"
 #include "mini_checkpoint.h"
 
 // Under sanitizers, which make each start of the program ten times slower, every third string and piece.
@@ -363,6 +364,54 @@ START_TEST(every_name_of_a_file)
 }
 END_TEST
 
+// ---- what was measured ---------------------------------------------------------------------------------------------
+
+static char    measured[SCRATCH_PATH];      // the good file, with a record of caches
+static int64_t measured_at;
+
+static void look_at_measured(const cJSON *root)
+{
+    char  path[SCRATCH_PATH];
+    char *json = cJSON_PrintUnformatted(root);
+    scratch_path(path, "hostile.gguf");
+    write_hostile(measured, path, &(edit){ .key = -1, .value = measured_at, .tensor = -1, .text = json });
+    SHOWN("inspect", path);
+    SHOWN("inspect", path, "--json");
+    SHOWN("check", path);
+    SHOWN("check", path, "--json");
+    free(json);
+}
+
+START_TEST(every_string_of_what_was_measured)
+{
+    err     e = { 0 };
+    char   *text;
+    int64_t n;
+    lab_record rec;
+    gguf   *g = open_gguf(good);
+    ck_assert_msg(file_read_text(&text, &n, SOURCE_DIR "/tests/fuzz/seeds/lab_record/one.json", 1 << 20, &e), "%s", e.msg);
+    ck_assert_msg(lab_record_read(&rec, text, n, "seed", &e), "%s", e.msg);
+    ck_assert_msg(claims_model_digest(g, 1, rec.tensors, &e), "%s", e.msg);
+    gguf_close(g);
+    scratch_path(measured, "measured.gguf");
+    ck_assert_msg(lab_record_write(good, measured, &rec, NULL, &e), "%s", e.msg);
+    measured_at = key_index(measured, KEY_HM_KV_MEASURED);
+    cJSON *root = cJSON_Parse(text);
+    look_at_measured(root);
+    walk_value(&(walk){ root, all_pieces(false), 100, look_at_measured }, root);
+    cJSON_Delete(root);
+    lab_record_free(&rec);
+    free(text);
+    for (int i = 0; i < N_PIECES; i += EACH) {              // and what is no JSON at all
+        char path[SCRATCH_PATH];
+        scratch_path(path, "hostile.gguf");
+        write_hostile(measured, path, &(edit){ .key = -1, .value = measured_at, .tensor = -1, .text = PIECES[i] });
+        SHOWN("inspect", path);
+        SHOWN("check", path, "--json");
+    }
+}
+END_TEST
+
 int main(void)
 {
     const struct { const char *name; const TTest *test; } cases[] = {       // CK_RUN_CASE chooses one
@@ -370,6 +419,7 @@ int main(void)
         { "checkpoint", every_string_of_a_checkpoint }, { "texts", every_other_text_of_a_checkpoint },
         { "tensors", every_tensor_name_of_a_checkpoint }, { "fixture", every_string_of_a_fixture },
         { "words", every_word_of_the_command_line }, { "names", every_name_of_a_file },
+        { "measured", every_string_of_what_was_measured },
     };
     Suite *s = suite_create("shown");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -225,7 +225,8 @@ static bool add_release(cJSON *rec, const record_release *all)
     cJSON *o = all ? cJSON_AddObjectToObject(rec, "release") : NULL;
     return !all || (o && cJSON_AddStringToObject(o, "name", all->name) && cJSON_AddStringToObject(o, "gate", all->gate)
                     && add_names(o, "artifacts", all->artifacts, all->n_artifacts)
-                        && add_names(o, "notes", all->notes, all->n_notes));
+                        && add_names(o, "notes", all->notes, all->n_notes)
+                        && record_files_add(o, all->files, all->n_files));
 }
 
 // Freed by the caller; NULL when out of memory.

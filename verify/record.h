@@ -3,7 +3,8 @@
 // A JSON text padded with spaces to CLAIMS_RECORD_BYTES, so that it can be written into a finished file without moving
 // a byte:
 //   {all that a report says of the artifact (verify_report_brief), "hallmark_record":1, "tensors":hex, "metadata":hex,
-//    "release":{"name","gate","artifacts":[names, in the order of the reports],"notes":[s]}}
+//    "release":{"name","gate","artifacts":[names, in the order of the reports],"notes":[s],
+//               "files":[{"name","sha256"}], where there are others than artifacts and reports}}
 // tensors and metadata are claims_weights_digest and claims_metadata_digest: a record moved to another file, or a file
 // edited after it, no longer fit each other. release is the same in all files of a release: from the records alone,
 // both reports can be written again. "{}" is an empty record: not verified. Proved by tests/report_test.c.
@@ -38,17 +39,29 @@ const char *record_lacks(const cJSON *rec);
 // The report that the record keeps. ERR_VERDICT names what is not one. Freed by verify_report_free.
 bool record_report(const gguf *g, const cJSON *rec, verify_report *r, err *e);
 
+typedef struct { char *name; char sha256[SHA256_HEX + 1]; } record_file;     // beside artifacts and reports
+
 typedef struct {                // what the files of a release have in common
     const char *name, *gate;    // stem of their names; "built-in" or the gate file's name
     const char *const *artifacts;
     int         n_artifacts;
     const char *const *notes;   // of the release: fixtures that were found and not used
     int         n_notes;
+    const record_file *files;
+    int         n_files;
 } record_release;
 
 // Will a record have room for n fixtures of these names, whatever comes of them? ERR_USAGE if not. Asked before any
 // work.
 bool record_fits(const record_release *all, const char *const *fixtures, int n, err *e);
+
+// The "files" of a release, in a record or a report, which are hostile until checked: freed by record_files_free in any
+// case. Names are those that a release gives: none leads elsewhere. ERR_VERDICT.
+bool record_files_read(record_file **files, int *n, const cJSON *release, const char *where, err *e);
+void record_files_free(record_file *files, int n);
+bool record_file_is(const char *name);      // README.md, or NAME-lab.json, .md, .html
+// Adds "files" to o where there are any. false when out of memory.
+bool record_files_add(cJSON *o, const record_file *files, int n);
 
 // Writes r into the file's record, in place, and flushes it; all may be NULL. Only for a file that is not published
 // yet. ERR_INPUT when the file has no room for a record, ERR_USAGE when the report does not fit into it.

@@ -2,6 +2,7 @@
 #include "verify.h"
 #include "derivation.h"
 #include "held_type.h"
+#include "measured.h"
 #include "preflight.h"
 #include "rounding.h"
 #include <math.h>
@@ -128,8 +129,13 @@ static bool describe(run *v, const char *path, err *e)
     r->file_bytes      = gguf_file_bytes(model_gguf(v->m));
     const char *standard = strcmp(h->kv_required, "bf16") == 0 ? "bf16" : "f32";
     if (strcmp(r->arith, standard) != 0 && !note(r, e, "computed in %s, which was asked for; the artifact's default is %s", r->arith, standard)) return false;
-    if (!session_kv_is_required(v->s) && !note(r, e, "ran with a KV cache in %.120s%s; %s arithmetic requires %s", r->kv, v->o->run.kv ? ", which was asked for" : "", r->arith, r->kv_required))
+    if (!session_kv_is_required(v->s) && !note(r, e, "ran with a KV cache in %.120s%s; %s arithmetic requires %s",
+                                               r->kv, v->o->run.kv ? ", which was asked for" : "", r->arith,
+                                                   r->kv_required))
         return false;
+    char cited[sizeof *r->notes];
+    if (v->o->run.kv && !measured_cite(model_gguf(v->m), r->arith, r->kv, v->o->run.n_threads, cited, e)) return false;
+    if (v->o->run.kv && cited[0] && !note(r, e, "%s", cited)) return false;
     if (!h->kv_claimed && !note(r, e, "the file does not say which KV cache it needs; %s follows from its type", h->kv_required)) return false;
     if (!note_assumed(v, e)) return false;
     r->fixtures = calloc((size_t)v->n_fixtures, sizeof *r->fixtures);

@@ -166,7 +166,8 @@ static bool run_mark(const call *k, err *e) { return true; }
 
 static const run_fn runs[N_OP_KINDS] = {
     [OP_EMBED] = run_embed, [OP_NORM] = run_norm, [OP_LINEAR] = run_linear, [OP_ADD] = run_add, [OP_MUL] = run_mul, [OP_SCALE] = run_scale,
-    [OP_ACT] = run_act, [OP_ACT_MUL] = run_act_mul, [OP_SOFTCAP] = run_softcap, [OP_ROTATE] = run_rotate, [OP_STORE] = cpu_run_store,
+    [OP_ACT] = run_act, [OP_ACT_MUL] = run_act_mul, [OP_SOFTCAP] = run_softcap, [OP_ROTATE] = run_rotate,
+    [OP_STORE] = cpu_run_store,
     [OP_ATTEND] = cpu_run_attend, [OP_HADAMARD] = cpu_run_hadamard,
     [OP_MARK] = run_mark, [OP_ARGMAX] = run_argmax,
     [OP_GATE] = cpu_run_gate, [OP_ROUTE] = cpu_run_route, [OP_LINEAR_ID] = cpu_run_linear_id, [OP_JOIN] = cpu_run_join,

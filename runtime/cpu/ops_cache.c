@@ -15,7 +15,7 @@ bool cpu_run_hadamard(const call *k, err *e)
     return true;
 }
 
-// ---- storing ---------------------------------------------------------------------------------------------------------
+// ---- storing --------------------------------------------------------------------------------------------------------
 
 typedef struct {                // one side of a batch
     const call     *k;
@@ -48,7 +48,8 @@ static bool store_unit(const side *s, const float *x, int64_t pos, err *e)
     uint8_t *unit = (uint8_t *)s->part->data + pos % s->part->units * s->part->unit;
     if (t->bits == 0) return store_row(unit, x, (int64_t)heads * dim, t->type, pos, e);
     for (int h = 0; h < heads; h++)
-        if (!kivi_encode_values(unit + h * (s->part->unit / heads), x + h * dim, dim, s->part->how.group, t->bits)) return unfit_kivi(s->part, pos, e);
+        if (!kivi_encode_values(unit + h * (s->part->unit / heads), x + h * dim, dim, s->part->how.group, t->bits))
+            return unfit_kivi(s->part, pos, e);
     return true;
 }
 
@@ -56,8 +57,9 @@ static bool store_whole(const side *s, const float *x, int64_t pos, err *e)
 {
     const kv_part *p = s->part;
     const int64_t dim = (int64_t)s->kv->n_kv_head * s->kv->head_dim;
-    if (p->ring > 0 && !store_row((uint8_t *)p->newest_data + pos % p->ring * p->whole_row, x, dim, p->whole, pos, e)) return false;
-    return pos >= p->sinks || store_row((uint8_t *)p->sink_data + pos * p->whole_row, x, dim, p->whole, pos, e);
+    uint8_t *newest = p->newest_data, *first = p->sink_data;
+    if (p->ring > 0 && !store_row(newest + pos % p->ring * p->whole_row, x, dim, p->whole, pos, e)) return false;
+    return pos >= p->sinks || store_row(first + pos * p->whole_row, x, dim, p->whole, pos, e);
 }
 
 #ifdef HALLMARK_FAULTS
@@ -74,7 +76,8 @@ static void gather_group(const side *s, int64_t group, int head, float *to)
     const int64_t off = head * (p->whole_row / s->kv->n_kv_head);
     for (int t = 0; t < g; t++) {
         const int64_t pos = group * g + t;
-        s->k->c->k->decode_row(to + (int64_t)t * dim, (const uint8_t *)p->newest_data + pos % p->ring * p->whole_row + off, dim, p->whole);
+        const uint8_t *from = (const uint8_t *)p->newest_data + pos % p->ring * p->whole_row + off;
+        s->k->c->k->decode_row(to + (int64_t)t * dim, from, dim, p->whole);
     }
 }
 
@@ -101,7 +104,8 @@ static bool store_groups(const side *s, err *e)
     const int64_t first = s->k->a->pos0 / g, n = ((s->k->a->pos0 + s->k->a->n) / g - first) * heads;
     int64_t bad = INT64_MAX;
     if (!cpu_need_scratch(s->k->c, GROUP_SCRATCH * (int64_t)g * dim, e)) return false;
-#pragma omp parallel for num_threads(s->k->c->n_threads) schedule(static) reduction(min : bad) if (n * g * dim > PARALLEL_FLOATS)
+#pragma omp parallel for num_threads(s->k->c->n_threads) schedule(static) reduction(min : bad) \
+    if (n * g * dim > PARALLEL_FLOATS)
     for (int64_t i = 0; i < n; i++) {
         const int64_t group = first + i / heads, head = i % heads;
         float *x = s->k->c->scratch[omp_get_thread_num()];
@@ -141,26 +145,29 @@ bool cpu_run_store(const call *k, err *e)
     return !kv->v.by_tokens || store_groups(&values, e);
 }
 
-// ---- attention -------------------------------------------------------------------------------------------------------
+// ---- attention ------------------------------------------------------------------------------------------------------
 
 bool cpu_run_attend(const call *k, err *e)
 {
     cpu_backend *c = k->c;
     const kv_layer *kv = &k->m->caches[k->o->cache];
-    const attention_args a = { .q = at(k, k->o->in[0]), .out = at(k, k->o->out[0]), .kv = kv, .n = k->a->n, .n_head = k->o->rows, .pos0 = k->a->pos0,
-                               .window = k->o->window, .scale = k->o->scale, .softcap = k->o->cap, .unrounded = k->o->unrounded };
+    const attention_args a = { .q = at(k, k->o->in[0]), .out = at(k, k->o->out[0]), .kv = kv, .n = k->a->n,
+                               .n_head = k->o->rows, .pos0 = k->a->pos0, .window = k->o->window,
+                               .scale = k->o->scale, .softcap = k->o->cap, .unrounded = k->o->unrounded };
     const int hd = kv->head_dim, group = a.n_head / kv->n_kv_head;
     int64_t visible = a.pos0 + a.n;
     if (a.window > 0 && a.window < visible) visible = a.window;
     // Rounded up, so that a growing context does not reallocate at every token.
     const int row_floats = (1 + REDUCE_LANES) * hd;
     if (!cpu_need_scratch(c, (visible + 1024) / 1024 * 1024 + 16 + row_floats, e)) return false;
-#pragma omp parallel for num_threads(c->n_threads) schedule(dynamic, 1) if ((int64_t)a.n * a.n_head * visible * hd > PARALLEL_FLOATS)
+#pragma omp parallel for num_threads(c->n_threads) schedule(dynamic, 1) \
+    if ((int64_t)a.n * a.n_head * visible * hd > PARALLEL_FLOATS)
     for (int64_t i = 0; i < (int64_t)a.n * a.n_head; i++) {
         const int64_t hi = a.pos0 + i / a.n_head;
         const int64_t lo = a.window > 0 && hi - a.window + 1 > 0 ? hi - a.window + 1 : 0;
         float *row = c->scratch[omp_get_thread_num()], *scores = row + row_floats;
-        c->k->attend(a.out + i * hd, a.q + i * hd, &a, (int)(i % a.n_head) / group, lo, hi, k->round, scores, row, c->base.fault);
+        c->k->attend(a.out + i * hd, a.q + i * hd, &a, (int)(i % a.n_head) / group, lo, hi, k->round, scores, row,
+                     c->base.fault);
     }
     return true;
 }

@@ -71,11 +71,13 @@ VEC_INLINE v16  v16_from_codes(const uint8_t *p, const int bits)
     const __m512i place = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     uint32_t low, high;
     memcpy(&low, p, 4);
-    if (bits == 2) return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srlv_epi32(_mm512_set1_epi32((int)low), _mm512_slli_epi32(place, 1)), _mm512_set1_epi32(3)));
-    memcpy(&high, p + 4, 4);
-    const __m512i both = _mm512_inserti64x4(_mm512_set1_epi32((int)low), _mm256_set1_epi32((int)high), 1);
-    const __m512i shift = _mm512_slli_epi32(_mm512_and_si512(place, _mm512_set1_epi32(7)), 2);
-    return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srlv_epi32(both, shift), _mm512_set1_epi32(15)));
+    __m512i word = _mm512_set1_epi32((int)low), shift = _mm512_slli_epi32(place, 1);
+    if (bits == 4) {
+        memcpy(&high, p + 4, 4);
+        word = _mm512_inserti64x4(word, _mm256_set1_epi32((int)high), 1);
+        shift = _mm512_slli_epi32(_mm512_and_si512(place, _mm512_set1_epi32(7)), 2);
+    }
+    return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srlv_epi32(word, shift), _mm512_set1_epi32((1 << bits) - 1)));
 }
 // Rounded to BF16 (nearest even), kept in F32. A NaN stays a NaN.
 VEC_INLINE v16  v16_round_bf16(v16 a)

@@ -33,14 +33,16 @@ struct attention_work {
     int             fault;
 };
 
-// The keys of one head that a token at `pos` sees, from position lo on: where one lies, and its elements. Rows of one type.
+// The keys of one head that a token at `pos` sees, from position lo on: where one lies, and its elements. Rows of one
+// type.
 template <int T> struct key_reader {
     typedef const uint8_t *place;
     const gpu_kv &kv;
     const uint8_t *first_head;
     int64_t        first_slot;
     __device__ __forceinline__ key_reader(const attention_work &a, int kv_head, int64_t pos, int64_t lo)
-        : kv(a.kv), first_head((const uint8_t *)kv.k.data + kv_head * (kv.k.row / kv.n_kv_head)), first_slot(lo % kv.capacity) {}
+        : kv(a.kv), first_head((const uint8_t *)kv.k.data + kv_head * (kv.k.row / kv.n_kv_head)),
+          first_slot(lo % kv.capacity) {}
     __device__ __forceinline__ place at(int64_t j) const
     {
         const int64_t slot = first_slot + j;
@@ -62,8 +64,14 @@ template <> struct key_reader<GPU_KV_MIXED> {
     kv_seen       seen;
     __device__ __forceinline__ key_reader(const attention_work &a, int kv_head, int64_t pos, int64_t from)
         : kv(a.kv), head(kv_head), lo(from), seen(kv_seen_at(a.kv.k, pos, a.fault)) {}
-    __device__ __forceinline__ place at(int64_t j) const { return place_of(kv.k, seen, lo + j, head, kv.n_kv_head); }
-    __device__ __forceinline__ float value(const place &p, int g, int l) const { return value_at(p, kv.k, g * LANES + l, kv.head_dim); }
+    __device__ __forceinline__ place at(int64_t j) const
+    {
+        return place_of(kv.k, seen, lo + j, head, kv.n_kv_head);
+    }
+    __device__ __forceinline__ float value(const place &p, int g, int l) const
+    {
+        return value_at(p, kv.k, g * LANES + l, kv.head_dim);
+    }
     template <int GROUPS> __device__ __forceinline__ void load(float k[GROUPS], const place &p, int l) const
     {
         load_head<GROUPS>(k, p, kv.k, l, kv.head_dim);
@@ -71,7 +79,7 @@ template <> struct key_reader<GPU_KV_MIXED> {
 };
 
 enum { SCORE_THREADS = 128, SCORE_KEYS = SCORE_THREADS / LANES };
-enum { SUM_DIMS = WARP, SUM_THREADS = LANES * SUM_DIMS, SUM_WARPS = SUM_THREADS / WARP, SUM_AHEAD = 8, MIXED_AHEAD = 4 };
+enum { SUM_DIMS = WARP, SUM_THREADS = LANES * SUM_DIMS, SUM_WARPS = SUM_THREADS / WARP, SUM_AHEAD = 8 };
 enum { FUSED_KEYS = 4096 };             // keys whose softmax a block of the weighted sum makes for itself, in shared memory
 
 // scores[t][h][j] = q . k of key lo + j, scaled and soft-capped
@@ -85,7 +93,8 @@ template <int T, int GROUPS> __global__ __launch_bounds__(SCORE_THREADS, GROUPS 
     const int l = (int)threadIdx.x % LANES, hd = a.kv.head_dim, kv_head = (int)blockIdx.y;
     const int64_t t = blockIdx.z, pos = (a.step ? a.step->pos : a.pos0) + t;
     const visible seen = keys_of(pos, a.window);
-    const int64_t step = (int64_t)gridDim.x * SCORE_KEYS, mine = (int64_t)blockIdx.x * SCORE_KEYS + (int)threadIdx.x / LANES;
+    const int64_t step = (int64_t)gridDim.x * SCORE_KEYS;
+    const int64_t mine = (int64_t)blockIdx.x * SCORE_KEYS + (int)threadIdx.x / LANES;
     const key_reader<T> keys(a, kv_head, pos, seen.lo);
     // Both halves of a warp make the same number of turns: they meet in join_lanes.
     for (int64_t j = mine; j - (mine & 1) < seen.n; j += step) {
@@ -187,99 +196,29 @@ template <int T> DEV float partial_sum(const attention_work &a, const uint8_t *h
     return acc;
 }
 
-// ---- the same of a mixed cache ---------------------------------------------------------------------------------------
-// A span is, in ascending order, sinks, what the store has, and the newest: each is kept in one way.
-
-struct kept_keys {
-    const uint8_t *head;            // position p of it in slot p % slots
-    int64_t        row;
-    int            slots, format, first, end;       // first: of the chain's keys
-};
-
-// acc and the sum over a chain's keys; value: element d of a head.
-template <class F> DEV float add_keys(float acc, const kept_keys &r, int64_t at, const float *p, F value)
-{
-    int slot = (int)slot_of(at + r.first, r.slots);
-    for (int j = r.first; j < r.end; j += MIXED_AHEAD * LANES) {
-        float v[MIXED_AHEAD];
-#pragma unroll
-        for (int i = 0; i < MIXED_AHEAD; i++) {
-            v[i] = j + i * LANES < r.end ? value(r.head + slot * r.row) : 0.0f;
-            slot = slot + LANES < r.slots ? slot + LANES : slot + LANES - r.slots;
-        }
-#pragma unroll
-        for (int i = 0; i < MIXED_AHEAD; i++) {
-            if (j + i * LANES < r.end) acc = fmaf(p[j + i * LANES], v[i], acc);
-        }
-    }
-    return acc;
-}
-
-DEV float add_kept(float acc, const gpu_kv_side &s, const kept_keys &r, int64_t at, const float *p, int d, int dim)
-{
-    switch (r.format) {
-#define ROW(T) case T: return add_keys(acc, r, at, p, [=](const uint8_t *head) { return kv_format<T>::value(head, d / LANES, d % LANES); });
-    FOR_KV_TYPES(ROW)
-#undef ROW
-    default: return add_keys(acc, r, at, p, [&](const uint8_t *head) { return kivi_value_of(head, d, dim, s.group, s.bits); });
-    }
-}
-
-// Keys 0 .. n - 1 from `at` on that are below position `before`.
-DEV int keys_below(int64_t before, int64_t at, int n) { return before <= at ? 0 : before - at < n ? (int)(before - at) : n; }
-
-DEV kept_keys kept_of(const gpu_kv_side &s, int part, int kv_head, int n_kv_head)
-{
-    const int64_t in_whole = kv_head * (s.whole_row / n_kv_head);
-    if (part == 0) return { (const uint8_t *)s.sink_data + in_whole, s.whole_row, s.sinks, whole_format(s), 0, 0 };
-    if (part == 1) return { (const uint8_t *)s.data + kv_head * (s.row / n_kv_head), s.row, s.units, stored_format(s), 0, 0 };
-    return { (const uint8_t *)s.newest_data + in_whole, s.whole_row, s.ring, whole_format(s), 0, 0 };
-}
-
-DEV float mixed_sum(const attention_work &a, int64_t pos, int kv_head, int64_t at, const float *p, int chain, int n, int d)
-{
-    const gpu_kv_side &s = a.kv.v;
-    const kv_seen w = kv_seen_at(s, pos, a.fault);
-    const int stored = keys_below(w.from, at, n), sunk = keys_below(w.sinks, at, stored);
-    float acc = 0.0f;
-#pragma unroll 1
-    for (int part = 0; part < 3; part++) {
-        kept_keys r = kept_of(s, part, kv_head, a.kv.n_kv_head);
-        const int begin = part == 0 ? 0 : part == 1 ? sunk : stored;
-        r.end = part == 0 ? sunk : part == 1 ? stored : n;
-        r.first = begin + ((chain - begin) & (LANES - 1));
-        if (r.first < r.end) acc = add_kept(acc, s, r, at, p, d, a.kv.head_dim);
-    }
-    return acc;
-}
-
 #ifdef HALLMARK_FAULTS
 // Element d of the value at position `at`, as a token at `pos` sees it.
 template <int T> DEV float one_value(const attention_work &a, int64_t pos, int kv_head, int64_t at, int d)
 {
-    if constexpr (T == GPU_KV_MIXED)
-        return value_at(place_of(a.kv.v, kv_seen_at(a.kv.v, pos, a.fault), at, kv_head, a.kv.n_kv_head), a.kv.v, d, a.kv.head_dim);
-    else
-        return kv_format<T>::value((const uint8_t *)a.kv.v.data + at % a.kv.capacity * a.kv.v.row + kv_head * (a.kv.v.row / a.kv.n_kv_head), d / LANES, d % LANES);
+    const gpu_kv_side &s = a.kv.v;
+    if constexpr (T == GPU_KV_MIXED) {
+        return value_at(place_of(s, kv_seen_at(s, pos, a.fault), at, kv_head, a.kv.n_kv_head), s, d, a.kv.head_dim);
+    } else {
+        const uint8_t *head = (const uint8_t *)s.data + kv_head * (s.row / a.kv.n_kv_head);
+        return kv_format<T>::value(head + at % a.kv.capacity * s.row, d / LANES, d % LANES);
+    }
 }
 
 // The fault: one running sum over all keys of the span, kept in the cache's dtype.
-template <int T> DEV float careless_sum(const attention_work &a, int64_t pos, int kv_head, int64_t at, const float *p, int end, int d)
+template <int T>
+DEV float careless_sum(const attention_work &a, int64_t pos, int kv_head, int64_t at, const float *p, int end, int d)
 {
-    const int kept = T == GPU_KV_MIXED ? (int)a.kv.v.stored : T;
+    const bool f16 = T == DT_F16 || (T == GPU_KV_MIXED && a.kv.v.stored == DT_F16);
     float acc = 0.0f;
     for (int j = 0; j < end; j++) {
         acc = fmaf(p[j], one_value<T>(a, pos, kv_head, at + j, d), acc);
-        acc = kept == DT_F16 ? f32_of_f16(f16_of_f32(acc)) : round_bf16(acc);
+        acc = f16 ? f32_of_f16(f16_of_f32(acc)) : round_bf16(acc);
     }
-    return acc;
-}
-
-// The fault: values in groups along tokens.
-template <int T> DEV float sum_by_tokens(const attention_work &a, int64_t pos, int kv_head, int64_t at, const float *p, int chain, int end, int d)
-{
-    float acc = 0.0f;
-    for (int j = chain; j < end; j += LANES) acc = fmaf(p[j], one_value<T>(a, pos, kv_head, at + j, d), acc);
     return acc;
 }
 #endif
@@ -310,17 +249,19 @@ template <int T, bool FUSED> __global__ __launch_bounds__(SUM_THREADS) void weig
         __syncthreads();
         p = e;
     }
+    const int64_t at = seen.lo + span_key;
+    const int kv_head = h / a.group;
+    float *mine = &rows[chain * SUM_DIMS + lane];
     if constexpr (T == GPU_KV_MIXED) {
-        rows[chain * SUM_DIMS + lane] = d < hd ? mixed_sum(a, pos, h / a.group, seen.lo + span_key, p + span_key, chain, n, d) : 0.0f;
+        const kv_seen whole = kv_seen_at(a.kv.v, pos, a.fault);
+        *mine = d < hd ? mixed_sum(a.kv, whole, kv_head, at, p + span_key, chain, n, d) : 0.0f;
     } else {
-        const uint8_t *head = (const uint8_t *)a.kv.v.data + h / a.group * (a.kv.v.row / a.kv.n_kv_head);
-        rows[chain * SUM_DIMS + lane] = d < hd ? partial_sum<T>(a, head, seen.lo + span_key, p + span_key, chain, n, d) : 0.0f;
+        const uint8_t *head = (const uint8_t *)a.kv.v.data + kv_head * (a.kv.v.row / a.kv.n_kv_head);
+        *mine = d < hd ? partial_sum<T>(a, head, at, p + span_key, chain, n, d) : 0.0f;
     }
 #ifdef HALLMARK_FAULTS
-    if (T == GPU_KV_MIXED && a.kv.v.by_tokens && d < hd)
-        rows[chain * SUM_DIMS + lane] = sum_by_tokens<T>(a, pos, h / a.group, seen.lo + span_key, p + span_key, chain, n, d);
     if (a.fault == GPU_FAULT_FUSED_SUM_KV_DTYPE)
-        rows[chain * SUM_DIMS + lane] = chain == 0 && d < hd ? careless_sum<T>(a, pos, h / a.group, seen.lo + span_key, p + span_key, n, d) : 0.0f;
+        *mine = chain == 0 && d < hd ? careless_sum<T>(a, pos, kv_head, at, p + span_key, n, d) : 0.0f;
 #endif
     for (int half = LANES / 2; half > 0; half /= 2) {
         __syncthreads();
@@ -394,6 +335,8 @@ static bool run_attention(const gpu_ctx *c, const attention_work *w, int n, int6
     const gpu_dim score_grid = dims(runs, w->kv.n_kv_head, n), heads = dims(w->n_head, n);
     const bool fused = n == 1 && most_keys <= FUSED_KEYS;
     bool ok = false;
+    if (w->kv.k.type == GPU_KV_MIXED && !can_read(&w->kv.k)) return unknown_kv(w->kv.k.stored, e);
+    if (w->kv.v.type == GPU_KV_MIXED && !can_read(&w->kv.v)) return unknown_kv(w->kv.v.stored, e);
     switch (w->kv.k.type) {
 #define ROW(T) case T: ok = run_scores<T>(c, w, score_grid, e); break;
     FOR_KV_TYPES(ROW)

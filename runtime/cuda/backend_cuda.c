@@ -7,7 +7,8 @@
 #include <string.h>
 
 static_assert(FAULT_SCORES_BF16 == 2 && FAULT_HEAD512_ZERO == 3 && FAULT_FUSED_SUM_KV_DTYPE == 8, "attention.cu counts them so");
-static_assert(FAULT_GROUP_OF_ALL_HEADS == 23 && FAULT_WHOLE_OFF_BY_ONE == 24 && FAULT_SINK_FORGOTTEN == 25, "kv_mixed.cuh counts them so");
+static_assert(FAULT_GROUP_OF_ALL_HEADS == 23 && FAULT_WHOLE_OFF_BY_ONE == 24, "kv_mixed.cuh counts them so");
+static_assert(FAULT_SINK_FORGOTTEN == 25, "kv_mixed.cuh counts it so");
 static_assert((int)GPU_MOST_TAPS == (int)OP_TAPS, "kernels.h counts them so");
 static_assert((int)GPU_KEY_SPAN == (int)KEY_SPAN && (int)GPU_COLUMN_SPAN == (int)COLUMN_SPAN && (int)GPU_STEP_IDS == (int)REPLAY_MAX, "kernels.h counts them so");
 

@@ -84,7 +84,8 @@ template <int T> DEV void store_row(void *cache, const float *head, const heads_
 {
     enum { width = kv_format<T>::width };
     __syncthreads();
-    uint8_t *row = (uint8_t *)cache + pos % k.h.kv.capacity * k.h.kv.k.row + kv_head * (k.h.kv.k.row / k.h.kv.n_kv_head);
+    const gpu_kv &kv = k.h.kv;
+    uint8_t *row = (uint8_t *)cache + pos % kv.capacity * kv.k.row + kv_head * (kv.k.row / kv.n_kv_head);
     for (int u = (int)threadIdx.x; u < k.h.head_dim / width; u += HEADS_THREADS)
         if (!kv_format<T>::store(row, u, head + u * width)) atomicMin(&k.state->bad_kv, (unsigned long long)pos);
 }
@@ -142,7 +143,8 @@ template <int T> static bool run_store(const gpu_ctx *c, const gpu_kv *kv, const
                                                                                                               c->state);
 }
 
-static bool store_parts(const gpu_ctx *c, const gpu_kv *kv, int type, const float *k, const float *v, int parts, int n, int64_t pos0, err *e)
+static bool store_parts(const gpu_ctx *c, const gpu_kv *kv, int type, const float *k, const float *v, int parts, int n,
+                        int64_t pos0, err *e)
 {
     switch (type) {
 #define ROW(T) case T: return run_store<T>(c, kv, k, v, parts, n, pos0, e);
@@ -154,7 +156,8 @@ static bool store_parts(const gpu_ctx *c, const gpu_kv *kv, int type, const floa
 
 static bool is_mixed(const gpu_kv *kv) { return kv->k.type == GPU_KV_MIXED || kv->v.type == GPU_KV_MIXED; }
 
-extern "C" bool cuda_kv_store(const gpu_ctx *c, const gpu_kv *kv, const float *k, const float *v, int n, int64_t pos0, err *e)
+extern "C" bool cuda_kv_store(const gpu_ctx *c, const gpu_kv *kv, const float *k, const float *v, int n, int64_t pos0,
+                              err *e)
 {
     if (is_mixed(kv)) return cuda_kv_store_mixed(c, kv, k, v, n, pos0, e);
     if (kv->k.type == kv->v.type) return store_parts(c, kv, kv->k.type, k, v, 2, n, pos0, e);
@@ -178,7 +181,8 @@ extern "C" bool cuda_heads(const gpu_ctx *c, const gpu_heads *h, int n, int64_t 
     const gpu_dim grid = dims(h->n_head + (h->k ? h->kv.n_kv_head : 0), n);
     const size_t shared = (size_t)(3 * ceil_div(h->head_dim, NORM_RUN) * NORM_RUN + 1) * sizeof(float);
     if (h->k && is_mixed(&h->kv)) {
-        if (!LAUNCH(c->g, e, "heads", grid, dims(HEADS_THREADS), shared, (heads_kernel<GPU_KV_MIXED>))(w)) return false;
+        const gpu_dim threads = dims(HEADS_THREADS);
+        if (!LAUNCH(c->g, e, "heads", grid, threads, shared, (heads_kernel<GPU_KV_MIXED>))(w)) return false;
         return cuda_kv_store_mixed(c, &h->kv, h->k, h->v, n, pos0, e);
     }
     if (h->k && h->kv.k.type != h->kv.v.type)

@@ -59,7 +59,7 @@ typedef struct { dtype type; const void *data; int64_t rows, cols; } gpu_matrix;
 enum { GPU_KV_MIXED = -1 };     // beside the dtypes: what is more than rows of one type
 
 typedef struct {                // keys, or values, of one layer, see kv_part in kv_layer.h
-    int     type;               // a dtype: rows of it, position p in slot p % capacity, and nothing beside them; or GPU_KV_MIXED
+    int     type;               // a dtype: rows of it, position p in slot p % capacity, and no more; or GPU_KV_MIXED
     int64_t row;                // bytes of a unit: a row, or a group of positions
     void   *data;               // [units][row]
     // Of GPU_KV_MIXED alone:
@@ -156,11 +156,13 @@ bool cuda_gating(const gpu_ctx *c, const gpu_gating *p, err *e);
 bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int rot, int dim, int n, int n_head, bool neighbours,
                  int64_t pos0, err *e);
 bool cuda_add_bias(const gpu_ctx *c, float *dst, const float *bias, int n, int64_t dim, err *e);      // dst [n][dim] += bias [dim]
-// The Walsh-Hadamard rotation of op.h: n floats, runs of `block` of them, a power of two up to GPU_MAX_HEAD that divides n.
+// The Walsh-Hadamard rotation of op.h: n floats, runs of `block` of them, a power of two up to GPU_MAX_HEAD that
+// divides n.
 bool cuda_hadamard(const gpu_ctx *c, float *x, int64_t n, int block, bool unrounded, err *e);
 bool cuda_kv_store(const gpu_ctx *c, const gpu_kv *kv, const float *k, const float *v, int n, int64_t pos0, err *e);
 // The same where a side is GPU_KV_MIXED: units and whole positions; then, where keys go by groups, those that end here.
-bool cuda_kv_store_mixed(const gpu_ctx *c, const gpu_kv *kv, const float *k, const float *v, int n, int64_t pos0, err *e);
+bool cuda_kv_store_mixed(const gpu_ctx *c, const gpu_kv *kv, const float *k, const float *v, int n, int64_t pos0,
+                         err *e);
 
 // norm, rotation (of each head's first `rot` floats) and storing in one launch: q = rotate(rms_norm(q, q_norm)); where
 // k is given: v = rms_norm(v_from) without weight (v_norm; else v_from is v), k = rotate(rms_norm(k, k_norm)), both to

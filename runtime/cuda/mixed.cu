@@ -1,15 +1,16 @@
-// mixed: what caches that are more than rows of one type take (kv_mixed.cuh): rotation, whole positions and units, KIVI's
-// groups. See kernels.h. Twins: hadamard in runtime/cpu/kernels.inc, store_position and store_groups in
+// mixed: what caches that are more than rows of one type take (kv_mixed.cuh): rotation, whole positions and units,
+// KIVI's groups. See kernels.h. Twins: hadamard in runtime/cpu/kernels.inc, store_position and store_groups in
 // runtime/cpu/ops_cache.c, same bytes.
 #include "kernels.h"
 #include "kv_mixed.cuh"
 #include "../../device/launch.cuh"
 
-// ---- rotation --------------------------------------------------------------------------------------------------------
+// ---- rotation -------------------------------------------------------------------------------------------------------
 
 enum { HADAMARD_THREADS = 256, HADAMARD_FLOATS = 2 * HADAMARD_THREADS };       // a pair a thread
 
-// x: n floats, runs of `block` of them times a Walsh-Hadamard matrix, in place: pairs 1, 2, 4 .. apart, then 1 / sqrt(block)
+// x: n floats, runs of `block` of them times a Walsh-Hadamard matrix, in place: pairs 1, 2, 4 .. apart, then
+// 1 / sqrt(block)
 //   grid: runs of HADAMARD_FLOATS, which `block` divides     shared: HADAMARD_FLOATS floats
 __global__ __launch_bounds__(HADAMARD_THREADS) void hadamard_kernel(float *x, int64_t n, int block, bool round)
 {
@@ -27,10 +28,11 @@ __global__ __launch_bounds__(HADAMARD_THREADS) void hadamard_kernel(float *x, in
     }
     __syncthreads();
     const float scale = 1.0f / sqrtf((float)block);
-    for (int i = tid; i < HADAMARD_FLOATS && i < left; i += HADAMARD_THREADS) x[from + i] = rounded(run[i] * scale, round);
+    for (int i = tid; i < HADAMARD_FLOATS && i < left; i += HADAMARD_THREADS)
+        x[from + i] = rounded(run[i] * scale, round);
 }
 
-// ---- positions -------------------------------------------------------------------------------------------------------
+// ---- positions ------------------------------------------------------------------------------------------------------
 
 enum { STORE_THREADS = 128 };
 
@@ -104,7 +106,8 @@ DEV bool store_unit(uint8_t *row, const gpu_kv_side &s, const gpu_kv &kv, int64_
 {
     if (s.bits > 0) {
         const int per_head = kv.head_dim / s.group;
-        return store_values(row + u / per_head * (s.row / kv.n_kv_head), (int)(u % per_head), x, kv.head_dim, s.group, s.bits);
+        uint8_t *head = row + u / per_head * (s.row / kv.n_kv_head);
+        return store_values(head, (int)(u % per_head), x, kv.head_dim, s.group, s.bits);
     }
     switch (s.stored) {
 #define ROW(T) case T: return kv_format<T>::store(row, u, x);
@@ -125,15 +128,18 @@ __global__ __launch_bounds__(STORE_THREADS) void mixed_store_kernel(mixed_work w
     if (t >= w.n) return;
     const int64_t pos = (w.step ? w.step->pos : w.pos0) + t;
     const float *x = (blockIdx.y == 0 ? w.k : w.v) + t * dim + u * width;
-    if (s.ring > 0) store_whole((uint8_t *)s.newest_data + slot_of(pos, s.ring) * s.whole_row, s.whole_bf16, u * width, x, width);
-    if (pos < s.sinks) store_whole((uint8_t *)s.sink_data + pos * s.whole_row, s.whole_bf16, u * width, x, width);
+    uint8_t *newest = (uint8_t *)s.newest_data, *sinks = (uint8_t *)s.sink_data;
+    if (s.ring > 0) store_whole(newest + slot_of(pos, s.ring) * s.whole_row, s.whole_bf16, u * width, x, width);
+    if (pos < s.sinks) store_whole(sinks + pos * s.whole_row, s.whole_bf16, u * width, x, width);
     if (s.by_tokens) return;
-    if (!store_unit((uint8_t *)s.data + slot_of(pos, s.units) * s.row, s, w.kv, u, x)) report_unfit(w, pos);
+    uint8_t *row = (uint8_t *)s.data + slot_of(pos, s.units) * s.row;
+    if (!store_unit(row, s, w.kv, u, x)) report_unfit(w, pos);
 }
 
-// ---- groups ----------------------------------------------------------------------------------------------------------
+// ---- groups ---------------------------------------------------------------------------------------------------------
 
-// Element `channel` of a head of token t of the group that begins at position `first`, from the ring. in_row: bytes before the head.
+// Element `channel` of a head of token t of the group that begins at position `first`, from the ring. in_row: bytes
+// before the head.
 DEV float in_ring(const gpu_kv_side &s, int64_t first, int64_t in_row, int t, int channel)
 {
     const uint8_t *head = (const uint8_t *)s.newest_data + slot_of(first + t, s.ring) * s.whole_row + in_row;
@@ -142,9 +148,10 @@ DEV float in_ring(const gpu_kv_side &s, int64_t first, int64_t in_row, int t, in
 
 enum { BYTE_CODES = 4 };            // codes in a byte, at most
 
-// Channels from `channel` on, whose codes share bytes, of one head of the group that begins at `first`. Twin: kivi_encode_keys.
-// by: the head whose range decides, the same but in a test.
-DEV bool encode_channels(uint8_t *head, const gpu_kv_side &s, int64_t first, int64_t in_row, int64_t by, int channel, int dim)
+// Channels from `channel` on, whose codes share bytes, of one head of the group that begins at `first`. by: as in_row,
+// of the head whose range decides, which is the same but in a test. Twin: kivi_encode_keys.
+DEV bool encode_channels(uint8_t *head, const gpu_kv_side &s, int64_t first, int64_t in_row, int64_t by, int channel,
+                         int dim)
 {
     uint16_t *scales = reinterpret_cast<uint16_t *>(head), *zeros = scales + dim;
     uint8_t  *codes = head + 4 * dim + channel * s.bits / 8;
@@ -155,15 +162,19 @@ DEV bool encode_channels(uint8_t *head, const gpu_kv_side &s, int64_t first, int
     for (int j = 0; j < BYTE_CODES; j++) {
         if (j >= n) break;
         const int c = channel + j;
-        fits &= range_as_kept([&](int t) { return in_ring(s, first, by, t, c); }, s.group, s.bits, &scales[c], &zeros[c]);
+        const auto value = [&](int t) { return in_ring(s, first, by, t, c); };
+        fits &= range_as_kept(value, s.group, s.bits, &scales[c], &zeros[c]);
         scale[j] = f32_of_f16(scales[c]);
         zero[j] = f32_of_f16(zeros[c]);
     }
     for (int t = 0; t < s.group; t++) {
         uint32_t byte = 0;
 #pragma unroll
-        for (int j = 0; j < BYTE_CODES; j++)
-            if (j < n) byte |= kivi_code(in_ring(s, first, in_row, t, channel + j), scale[j], zero[j], s.bits) << j * s.bits;
+        for (int j = 0; j < BYTE_CODES; j++) {
+            if (j >= n) break;
+            const float x = in_ring(s, first, in_row, t, channel + j);
+            byte |= kivi_code(x, scale[j], zero[j], s.bits) << j * s.bits;
+        }
         codes[t * dim * s.bits / 8] = (uint8_t)byte;
     }
     return fits;
@@ -176,8 +187,10 @@ __global__ __launch_bounds__(STORE_THREADS) void kv_groups_kernel(mixed_work w)
     after_previous();
     const gpu_kv_side s = blockIdx.z == 0 ? w.kv.k : w.kv.v;
     if (!s.by_tokens) return;
-    const int hd = w.kv.head_dim, per_head = hd * s.bits / 8, i = (int)(blockIdx.x * STORE_THREADS + threadIdx.x), h = i / per_head;
-    const int64_t pos0 = w.step ? w.step->pos : w.pos0, group = pos0 / s.group + blockIdx.y, first = group * s.group;
+    const int hd = w.kv.head_dim, per_head = hd * s.bits / 8;
+    const int i = (int)(blockIdx.x * STORE_THREADS + threadIdx.x), h = i / per_head;
+    const int64_t pos0 = w.step ? w.step->pos : w.pos0;
+    const int64_t group = pos0 / s.group + blockIdx.y, first = group * s.group;
     if (h >= w.kv.n_kv_head || first + s.group > pos0 + w.n) return;
     const int64_t whole_head = s.whole_row / w.kv.n_kv_head;
     int64_t by = h * whole_head;
@@ -185,20 +198,22 @@ __global__ __launch_bounds__(STORE_THREADS) void kv_groups_kernel(mixed_work w)
     if (w.fault == GPU_FAULT_GROUP_OF_ALL_HEADS) by = 0;
 #endif
     uint8_t *head = (uint8_t *)s.data + slot_of(group, s.units) * s.row + h * (s.row / w.kv.n_kv_head);
-    if (!encode_channels(head, s, first, h * whole_head, by, i % per_head * 8 / s.bits, hd)) report_unfit(w, first + s.group - 1);
+    const int channel = i % per_head * 8 / s.bits;
+    if (!encode_channels(head, s, first, h * whole_head, by, channel, hd)) report_unfit(w, first + s.group - 1);
 }
 
-// ===== launchers ======================================================================================================
+// ===== launchers =====================================================================================================
 
 extern "C" bool cuda_hadamard(const gpu_ctx *c, float *x, int64_t n, int block, bool unrounded, err *e)
 {
     static_assert((int)GPU_MAX_HEAD == (int)HADAMARD_FLOATS, "a head is in one block of threads");
     if (block < 1 || block > HADAMARD_FLOATS || (block & (block - 1)) != 0 || n % block != 0)
-        return err_set(e, ERR_SYSTEM, "device cuda: %lld floats, %d rotated together, expected a power of two up to %d that divides them",
-                       (long long)n, block, (int)HADAMARD_FLOATS);
+        return err_set(e, ERR_SYSTEM, "device cuda: %lld floats, %d rotated together, expected a power of two up to %d "
+                       "that divides them", (long long)n, block, (int)HADAMARD_FLOATS);
     if (n == 0) return true;
-    return LAUNCH(c->g, e, "hadamard", dims(ceil_div(n, HADAMARD_FLOATS)), dims(HADAMARD_THREADS), HADAMARD_FLOATS * sizeof(float),
-                  (hadamard_kernel))(x, n, block, c->round && !unrounded);
+    const gpu_dim grid = dims(ceil_div(n, HADAMARD_FLOATS)), threads = dims(HADAMARD_THREADS);
+    const size_t shared = HADAMARD_FLOATS * sizeof(float);
+    return LAUNCH(c->g, e, "hadamard", grid, threads, shared, (hadamard_kernel))(x, n, block, c->round && !unrounded);
 }
 
 static int64_t store_units(const gpu_kv_side *s, int64_t dim)
@@ -214,8 +229,29 @@ static int64_t groups_of(const gpu_ctx *c, const gpu_kv_side *s, int n, int64_t 
     return c->step ? 1 : (pos0 + n) / s->group - pos0 / s->group;
 }
 
-extern "C" bool cuda_kv_store_mixed(const gpu_ctx *c, const gpu_kv *kv, const float *k, const float *v, int n, int64_t pos0, err *e)
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static bool store_positions(const gpu_ctx *c, const mixed_work *w, int64_t dim, err *e)
 {
+    const int64_t units = w->n * larger(store_units(&w->kv.k, dim), store_units(&w->kv.v, dim));
+    const gpu_dim grid = dims(ceil_div(units, STORE_THREADS), 2);
+    return LAUNCH(c->g, e, "mixed_store", grid, dims(STORE_THREADS), 0, (mixed_store_kernel))(*w);
+}
+
+static bool store_groups(const gpu_ctx *c, const mixed_work *w, int64_t dim, err *e)
+{
+    const gpu_kv_side *k = &w->kv.k, *v = &w->kv.v;
+    const int64_t groups = larger(groups_of(c, k, w->n, w->pos0), groups_of(c, v, w->n, w->pos0));
+    const int64_t bytes = dim * larger(k->bits, v->bits) / 8;           // of codes of a position
+    if (groups == 0) return true;
+    const gpu_dim grid = dims(ceil_div(bytes, STORE_THREADS), groups, 2);
+    return LAUNCH(c->g, e, "kv_groups", grid, dims(STORE_THREADS), 0, (kv_groups_kernel))(*w);
+}
+
+extern "C" bool cuda_kv_store_mixed(const gpu_ctx *c, const gpu_kv *kv, const float *k, const float *v, int n,
+                                    int64_t pos0, err *e)
+{
+    const int64_t dim = (int64_t)kv->n_kv_head * kv->head_dim;
     mixed_work w = {};
     w.kv = *kv;
     w.k = k;
@@ -225,14 +261,10 @@ extern "C" bool cuda_kv_store_mixed(const gpu_ctx *c, const gpu_kv *kv, const fl
     w.step = c->step;
     w.state = c->state;
     w.fault = c->fault;
-    const int64_t dim = (int64_t)kv->n_kv_head * kv->head_dim, k_units = store_units(&kv->k, dim), v_units = store_units(&kv->v, dim);
-    const int64_t units = n * (k_units > v_units ? k_units : v_units);
-    const int64_t k_groups = groups_of(c, &kv->k, n, pos0), v_groups = groups_of(c, &kv->v, n, pos0), groups = k_groups > v_groups ? k_groups : v_groups;
-    if (units == 0) return true;
-    if (groups > 65535 || pos0 + n > INT32_MAX)
+    if (n == 0) return true;
+    if (!can_read(&kv->k)) return unknown_kv(kv->k.stored, e);
+    if (!can_read(&kv->v)) return unknown_kv(kv->v.stored, e);
+    if (n > 65535 || pos0 + n > INT32_MAX)
         return err_set(e, ERR_SYSTEM, "device cuda: a KV cache of %lld positions, %d tokens", (long long)(pos0 + n), n);
-    if (!LAUNCH(c->g, e, "mixed_store", dims(ceil_div(units, STORE_THREADS), 2), dims(STORE_THREADS), 0, (mixed_store_kernel))(w)) return false;
-    if (groups == 0) return true;
-    const int bits = kv->k.bits > kv->v.bits ? kv->k.bits : kv->v.bits;
-    return LAUNCH(c->g, e, "kv_groups", dims(ceil_div(dim * bits / 8, STORE_THREADS), groups, 2), dims(STORE_THREADS), 0, (kv_groups_kernel))(w);
+    return store_positions(c, &w, dim, e) && store_groups(c, &w, dim, e);
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---- caches --------------------------------------------------------------------------------------------------------------
+// ---- caches ---------------------------------------------------------------------------------------------------------
 
 // Rows in one of the types that a device has, and no position whole beside them, have kernels of their own.
 static bool has_rows(const kv_part *p) { return kv_trait_of(p->how.type)->bits == 0 && p->ring + p->sinks == 0; }
@@ -14,9 +14,10 @@ static bool has_rows(const kv_part *p) { return kv_trait_of(p->how.type)->bits =
 static gpu_kv_side side_of(const kv_part *p)
 {
     const kv_trait *t = kv_trait_of(p->how.type);
-    return (gpu_kv_side){ .type = has_rows(p) ? (int)t->type : GPU_KV_MIXED, .row = p->unit, .data = p->data, .stored = t->type, .bits = t->bits,
-                          .group = p->how.group, .by_tokens = p->by_tokens, .in_steps = p->in_steps, .units = (int)p->units, .newest = p->newest,
-                          .ring = (int)p->ring, .sinks = (int)p->sinks, .whole_bf16 = p->whole == DT_BF16, .whole_row = p->whole_row,
+    return (gpu_kv_side){ .type = has_rows(p) ? (int)t->type : GPU_KV_MIXED, .row = p->unit, .data = p->data,
+                          .stored = t->type, .bits = t->bits, .group = p->how.group, .by_tokens = p->by_tokens,
+                          .in_steps = p->in_steps, .units = (int)p->units, .newest = p->newest, .ring = (int)p->ring,
+                          .sinks = (int)p->sinks, .whole_bf16 = p->whole == DT_BF16, .whole_row = p->whole_row,
                           .newest_data = p->newest_data, .sink_data = p->sink_data };
 }
 
@@ -25,8 +26,10 @@ static bool fits_slots(const kv_part *p) { return has_rows(p) || (p->units <= IN
 bool cuda_kv_of(const kv_layer *kv, gpu_kv *to, err *e)
 {
     if (!fits_slots(&kv->k) || !fits_slots(&kv->v))
-        return err_set(e, ERR_SYSTEM, "device cuda: a KV cache of %lld positions, expected at most %d", (long long)kv->capacity, INT32_MAX);
-    *to = (gpu_kv){ .n_kv_head = kv->n_kv_head, .head_dim = kv->head_dim, .capacity = kv->capacity, .k = side_of(&kv->k), .v = side_of(&kv->v) };
+        return err_set(e, ERR_SYSTEM, "device cuda: a KV cache of %lld positions, expected at most %d",
+                       (long long)kv->capacity, INT32_MAX);
+    *to = (gpu_kv){ .n_kv_head = kv->n_kv_head, .head_dim = kv->head_dim, .capacity = kv->capacity,
+                    .k = side_of(&kv->k), .v = side_of(&kv->v) };
     return true;
 }
 
@@ -46,7 +49,7 @@ static void note_store(const call *k)
     snprintf(k->c->kv_types, sizeof k->c->kv_types, strcmp(keys, values) == 0 ? "%s" : "%s and %s", keys, values);
 }
 
-// ---- fine operations -----------------------------------------------------------------------------------------------------
+// ---- fine operations ------------------------------------------------------------------------------------------------
 
 // The ids on the device; uploaded only when they are not those that are there already (two embeddings share them).
 static bool need_ids(cuda_backend *c, const int32_t *ids, int n, err *e)
@@ -230,8 +233,8 @@ static bool run_attend(const call *k, err *e)
     for (int t = 0; t < k->a->n; t += tokens) {
         const int n = k->a->n - t < tokens ? k->a->n - t : tokens;
         const gpu_attention a = { .q = at(k, k->o->in[0]) + t * row, .out = at(k, k->o->out[0]) + t * row, .scores = k->c->scores, .kv = kv, .n = n,
-                                  .n_head = k->o->rows, .pos0 = k->a->pos0 + t, .window = k->o->window, .scale = k->o->scale, .softcap = k->o->cap,
-                                  .unrounded = k->o->unrounded };
+                                  .n_head = k->o->rows, .pos0 = k->a->pos0 + t, .window = k->o->window,
+                                  .scale = k->o->scale, .softcap = k->o->cap, .unrounded = k->o->unrounded };
         if (!cuda_attention(&k->c->ctx, &a, e)) return false;
     }
     return true;
@@ -246,7 +249,7 @@ static bool run_argmax(const call *k, err *e)
     return gpu_recording(c->g) || c->base.ops->download(&c->base, k->a->chosen, c->chosen, sizeof *k->a->chosen, e);
 }
 
-// ---- coarse operations ---------------------------------------------------------------------------------------------------
+// ---- coarse operations ----------------------------------------------------------------------------------------------
 
 static bool run_residual(const call *k, err *e)
 {
@@ -285,13 +288,14 @@ static bool run_heads(const call *k, err *e)
     return cuda_heads(&k->c->ctx, &h, k->a->n, k->a->pos0, e);
 }
 
-// ---- the list ------------------------------------------------------------------------------------------------------------
+// ---- the list -------------------------------------------------------------------------------------------------------
 
 typedef bool (*run_fn)(const call *k, err *e);
 static const run_fn runs[N_OP_KINDS] = {
     [OP_EMBED] = run_embed, [OP_NORM] = run_norm, [OP_LINEAR] = run_linear, [OP_ADD] = run_add, [OP_MUL] = run_mul, [OP_SCALE] = run_scale,
     [OP_ACT] = run_act, [OP_ACT_MUL] = run_act_mul, [OP_SOFTCAP] = run_softcap, [OP_ROTATE] = run_rotate, [OP_STORE] = run_store,
-    [OP_ATTEND] = run_attend, [OP_HADAMARD] = run_hadamard, [OP_MARK] = run_mark, [OP_ARGMAX] = run_argmax, [OP_RESIDUAL] = run_residual, [OP_GLU] = run_glu,
+    [OP_ATTEND] = run_attend, [OP_HADAMARD] = run_hadamard,
+    [OP_MARK] = run_mark, [OP_ARGMAX] = run_argmax, [OP_RESIDUAL] = run_residual, [OP_GLU] = run_glu,
     [OP_GATED] = run_gated, [OP_HEADS] = run_heads,
     [OP_GATE] = cuda_run_gate, [OP_ROUTE] = cuda_run_route, [OP_LINEAR_ID] = cuda_run_linear_id,
     [OP_JOIN] = cuda_run_join, [OP_L2NORM] = run_norm,
@@ -299,7 +303,10 @@ static const run_fn runs[N_OP_KINDS] = {
 };
 
 // What heads are stored in: one type, or what is stored by launches of its own.
-static bool stores_heads(const kv_layer *kv) { return kv->k.how.type == kv->v.how.type || !has_rows(&kv->k) || !has_rows(&kv->v); }
+static bool stores_heads(const kv_layer *kv)
+{
+    return kv->k.how.type == kv->v.how.type || !has_rows(&kv->k) || !has_rows(&kv->v);
+}
 
 // Which coarse operations have a kernel. A fine one always has.
 bool cuda_has(const backend *b, const op *o, const op_memory *m, bool one_token)

@@ -135,6 +135,25 @@ for key in kv/hallmark.tensor.sha256 kv/hallmark.source.digest kv/hallmark.eos_t
     [ "$(json_get $key)" = "$(json_get $key "$work/tensors.json")" ] || fail "$key is not what convert writes"
 done
 
+say "lab --record writes what caches cost into the file: inspect shows it, verify cites it, quantize drops it"
+head -c 400 "$root/LICENSE" > "$work/text"
+lab=("$work/bf16.gguf" --kv q8_0 --kv q4_0 --text "chat=$work/text" --chunk 32)
+run_hm 0 lab "${lab[@]}" --state "$work/cells" --record "$work/bf16.gguf" -o "$work/measured.gguf"; out_has "$work/measured.gguf"
+run_hm 0 lab --merge "$work/cells" --record "$work/bf16.gguf" -o "$work/merged.gguf" --json; json_valid
+cmp -s "$work/measured.gguf" "$work/merged.gguf" || fail "joined cells give another file"
+run_hm 2 lab --merge "$work/cells" --record "$work/f32.gguf" -o "$work/other.gguf"; err_has "is not what is measured"
+run_hm 2 lab "${lab[@]}" --record "$work/bf16.gguf"; err_has "-o OUT.gguf"
+run_hm 2 lab "${lab[@]}" -o "$work/other.gguf"; err_has "--record"
+[ ! -e "$work/other.gguf" ] || fail "a refused record left a file"
+run_hm 0 inspect "$work/measured.gguf"; err_empty; out_has "Measured caches: "
+run_hm 0 inspect "$work/measured.gguf" --json; json_valid
+[ "$(json_get kv.measured.caches.1.kv) $(json_get kv.measured.fits) $(json_get 'kv.measured.caches/#')" = "q4_0 true 2" ] || fail "inspect --json: measured"
+four_cases "$bf16_fix" "$work/four.json.gz"
+run_hm 1 verify "$work/measured.gguf" --fixture "$work/four.json.gz" --kv q8_0 --tokens 4 --report "$work/cited.md"; out_has "measured: KL"
+grep -q "measured: KL" "$work/cited.md" || fail "verify's report does not cite what was measured"
+run_hm 0 quantize "$work/measured.gguf" -o "$work/q2.gguf" --type q4_k_m
+cmp -s "$work/q.gguf" "$work/q2.gguf" || fail "what was measured of another file's caches is still said of the quantized one"
+
 say "release publishes the folder; check proves it; one flipped bit and it does not"
 run_hm 0 release "$checkpoint" -o "$work/pub"; out_has "Published"; out_has "pass"; cp "$work/out" "$work/table"
 [ -s "$work/pub/report.json" ] && [ -s "$work/pub/report.md" ] || fail "the published folder lacks its reports: $(ls "$work/pub")"

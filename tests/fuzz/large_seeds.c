@@ -303,6 +303,8 @@ int main(int argc, char **argv)
         { "config", "{\"architectures\":[\"Gemma4ForCausalLM\"],\"model_type\":\"gemma4_text\",\"per_layer_config\":",
           "}", NULL },
         { "gate", "{\"hallmark_gate\":1,\"drift\":", "}", NULL },
+        { "lab_record", "{\"format\":1,\"caches\":", "}", NULL },
+        { "lab", "{\"format\":1,\"texts\":", "}", NULL },
         { "record", "{\"artifact\":\"a.gguf\",\"fixtures\":", "}", NULL },
         { "fixture", "{\"hallmark_fixture\":1,\"config\":", "}", NULL },
         { "bundle", "{\"predicate\":{\"resources\":", "}}", NULL },

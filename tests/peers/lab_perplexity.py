@@ -30,6 +30,7 @@ import sys
 
 FLOATS = ("f16", "bf16")
 CACHES = FLOATS + ("q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+TRIES = 4
 LIMIT_RATIO, LIMIT_KL = 1.1, 1e-4
 LIMIT_NLL = 2e-4        # of the base: llama-perplexity keeps it in 16 bits of a range of 16, a step of 0.00024
 PREFIXES = ("\n", ".\n", "a\n", "\n\n", "# ")
@@ -92,28 +93,44 @@ def base_logits(args):
     return path, ids, n_chunks
 
 
-def figures(printed, what):
+def figures(printed):
+    """None where the end is missing: on a busy machine llama-perplexity sometimes exits before its log is written."""
     found = {}
     for name, pattern in FIGURES.items():
         match = re.search(pattern, printed)
         if not match:
-            sys.exit(f"{what}: llama-perplexity printed no '{name}':\n{printed[-2000:]}")
+            return None
         found[name] = float(match[1].rstrip("%"))
         if match.re.groups == 2:
             found[name + "_error"] = float(match[2].rstrip("%"))
     return found
 
 
+def measured(args, logits, cache, flash, rotated):
+    """A row of figures. Each is kept in a file of its own, so that a run that was ended goes on."""
+    path = os.path.join(args.work, f"{cache}-{'flash' if flash else 'plain'}-{'rot' if rotated else 'norot'}.json")
+    if os.path.exists(path) and os.path.getmtime(path) >= os.path.getmtime(logits):
+        with open(path, encoding="utf-8") as f:
+            return json.load(f)
+    for _ in range(TRIES):
+        printed = perplexity(args, cache, flash, rotated, ["--kl-divergence", "--kl-divergence-base", logits])
+        found = figures(printed)
+        if found:
+            break
+    else:
+        sys.exit(f"{cache}: llama-perplexity prints no figures, {TRIES} times:\n{printed[-2000:]}")
+    row = {"cache": cache, "flash": flash, "rotated": rotated and cache not in FLOATS + ("f32",), **found}
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(row, f)
+    return row
+
+
 def llama_rows(args, logits):
     rows = []
-    ways = [("f32", True, True)]
-    for cache in args.caches:
-        other = (cache, False, True) if cache in FLOATS else (cache, True, False)
-        ways += [(cache, True, True), other]
+    ways = [("f32", True, True)] + [(cache, True, True) for cache in args.caches]      # llama.cpp's defaults first
+    ways += [(cache, False, True) if cache in FLOATS else (cache, True, False) for cache in args.caches]
     for cache, flash, rotated in ways:
-        printed = perplexity(args, cache, flash, rotated, ["--kl-divergence", "--kl-divergence-base", logits])
-        row = {"cache": cache, "flash": flash, "rotated": rotated and cache not in FLOATS + ("f32",)}
-        row.update(figures(printed, f"{cache}, flash attention {flash}, rotated {rotated}"))
+        row = measured(args, logits, cache, flash, rotated)
         print(f"llama.cpp {spec_of(row):12} flash {'on ' if flash else 'off'} KL {row['kl']:.6f} ± {row['kl_error']:.6f}"
               f"  median {row['kl_median']:.6f}  99.9% {row['kl_p999']:.4f}  top-1 {row['top1']:.2f} %", flush=True)
         rows.append(row)
@@ -207,8 +224,6 @@ def main():
         json.dump({"chunk": args.chunk, "chunks": n_chunks, "ids": list(ids)}, f)
     print(f"{n_chunks} chunks of {args.chunk}: {n_chunks * (args.chunk // 2 - 1)} positions compared", flush=True)
     rows = llama_rows(args, logits)
-    with open(os.path.join(args.work, "llama.json"), "w", encoding="utf-8") as f:
-        json.dump(rows, f, indent=1)
     if not args.hallmark:
         return 0
     wrong = compare(args, rows, ids, n_chunks)

@@ -6,8 +6,8 @@
   llama_imatrix.py ours.gguf theirs.gguf [--limit 1e-4]
 
 Of every tensor: the counts, for each expert, must be equal, and each row of sums near the other program's: the largest
-difference of a sum by the largest sum of its row. Printed by kinds of tensors. Status 1: a tensor that one of them lacks,
-another count, or a difference of more than the limit.
+difference of a sum by the largest sum of its row. Printed by kinds of tensors. Status 1: a tensor that one of them
+lacks, another count, or a difference of more than the limit.
 """
 import argparse
 import re
@@ -30,7 +30,7 @@ def entries(path):
 
 
 def compare(ours, theirs):
-    """The number of counts that differ and the largest of their differences, the largest relative difference of a sum."""
+    """How many counts differ, by how much at most, and the largest relative difference of a sum."""
     if ours["in_sum2"].shape != theirs["in_sum2"].shape:
         sys.exit(f"shapes {ours['in_sum2'].shape} and {theirs['in_sum2'].shape}")
     moved = np.abs(ours["counts"] - theirs["counts"])

@@ -11,7 +11,8 @@ zero) / scale). Zero and scale are kept in half precision and codes are made wit
 
 The file, little-endian: int32 T, H, D, g, r; keys and values F32 [T][H][D]; for 2 bits, then for 4: of keys, scale and
 zero F16 [n][H][D] for the n groups that are whole, codes U8 and values F32 [n g][H][D]; of values, scale and zero F16
-[T][H][D / g], codes U8 and values F32 [T][H][D]; then for each query whether it sees a key whole U8 [T][T], and a value.
+[T][H][D / g], codes U8 and values F32 [T][H][D]; then for each query whether it sees a key whole U8 [T][T], and a
+value.
 """
 import struct
 import sys

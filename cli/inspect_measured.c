@@ -1,0 +1,152 @@
+// inspect: what a laboratory run measured of the file, as it says itself (measure/lab_record.h).
+#include "inspect.h"
+#include "../measure/lab_record.h"
+#include "../measure/lab_words.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void put_words(table *t, text_buf *words)
+{
+    char *text = text_take(words);
+    if (text) table_cell(t, "%s", text);
+    else      t->failed = true;
+    free(text);
+}
+
+static void put_row(table *t, const lab_record *rec, const lab_record_cache *c)
+{
+    text_buf kl = { 0 }, p99 = { 0 }, all = { 0 }, worst = { 0 }, bytes = { 0 };
+    const lab_figure mean = { c->kl_mean, c->kl_low, c->kl_high };
+    table_text(t, c->kv, (int64_t)strlen(c->kv), 40);
+    lab_put_bytes(&bytes, (double)c->context_bytes / (double)rec->context);
+    put_words(t, &bytes);
+    lab_put_kl(&kl, c->kl_mean);
+    put_words(t, &kl);
+    lab_put_interval(&kl, &mean, false);
+    put_words(t, &kl);
+    lab_put_kl(&p99, c->kl_p99);
+    put_words(t, &p99);
+    lab_put_share(&all, c->top1);
+    put_words(t, &all);
+    lab_put_share(&worst, c->top1_worst);
+    text_words(&worst, " ");
+    text_puts(&worst, TEXT_PLAIN, c->worst);
+    put_words(t, &worst);
+}
+
+static bool print_words(const char *before, text_buf *words)
+{
+    char *text = text_take(words);
+    if (text) print_line(stdout, "%s%s", before, text);
+    free(text);
+    return text != NULL;
+}
+
+static bool record_text(const lab_record *rec, bool fits)
+{
+    static const char *const header[] = { "cache", ">bytes/position", ">mean KL", "95 %", ">KL p99", ">top-1", "lowest top-1",
+                                          NULL };
+    text_buf run = { 0 }, advice = { 0 };
+    table t;
+    lab_record_put_run(&run, rec);
+    if (!print_words("Measured caches: ", &run)) return false;
+    table_begin(&t, header);
+    for (int i = 0; i < rec->n_caches; i++) put_row(&t, rec, &rec->caches[i]);
+    if (!table_print(&t, stdout)) return false;
+    lab_record_put_advice(&advice, TEXT_PLAIN, rec);
+    if (!print_words("", &advice)) return false;
+    print_line(stdout, "Texts %.16s..., by hallmark %s; %s", rec->texts, rec->hallmark, fits ? "of this file's tensors and keys"
+               : "NOT of this file's tensors and keys: the figures are another file's");
+    return true;
+}
+
+static void number(json_out *j, const char *key, double v, int digits)
+{
+    json_key(j, key);
+    json_num(j, v, digits);
+}
+
+static void integer(json_out *j, const char *key, int64_t v)
+{
+    json_key(j, key);
+    json_int(j, v);
+}
+
+static void word(json_out *j, const char *key, const char *s)
+{
+    json_key(j, key);
+    json_cstr(j, s);
+}
+
+static void cache_json(json_out *j, const lab_record *rec, const lab_record_cache *c)
+{
+    json_open(j, '{');
+    word(j, "kv", c->kv);
+    word(j, "llama", c->llama);
+    number(j, "bytes_per_position", (double)c->context_bytes / (double)rec->context, 9);
+    integer(j, "context_bytes", c->context_bytes);
+    number(j, "kl_mean", c->kl_mean, 6);
+    number(j, "kl_low", c->kl_low, 6);
+    number(j, "kl_high", c->kl_high, 6);
+    number(j, "kl_p99", c->kl_p99, 6);
+    number(j, "top1", c->top1, 9);
+    number(j, "top1_worst", c->top1_worst, 9);
+    word(j, "worst", c->worst);
+    json_close(j, '}');
+}
+
+static void record_json(json_out *j, const lab_record *rec, bool fits)
+{
+    json_open(j, '{');
+    integer(j, "format", LAB_RECORD_FORMAT);
+    word(j, "hallmark", rec->hallmark);
+    word(j, "tensors", rec->tensors);
+    json_key(j, "fits");
+    json_bool(j, fits);
+    word(j, "arith", rec->arith);
+    word(j, "base_kv", rec->base_kv);
+    integer(j, "base_context_bytes", rec->base_context_bytes);
+    integer(j, "context", rec->context);
+    integer(j, "chunk", rec->chunk);
+    integer(j, "skip", rec->skip);
+    integer(j, "samples", rec->samples);
+    integer(j, "tokens", rec->tokens);
+    word(j, "texts", rec->texts);
+    json_key(j, "categories");
+    json_open(j, '[');
+    for (int i = 0; i < rec->n_categories; i++) {
+        json_open(j, '{');
+        word(j, "category", rec->categories[i].category);
+        integer(j, "tokens", rec->categories[i].tokens);
+        json_close(j, '}');
+    }
+    json_close(j, ']');
+    json_key(j, "caches");
+    json_open(j, '[');
+    for (int i = 0; i < rec->n_caches; i++) cache_json(j, rec, &rec->caches[i]);
+    json_close(j, ']');
+    word(j, "best", rec->best < 0 ? NULL : rec->caches[rec->best].kv);
+    json_close(j, '}');
+}
+
+bool inspect_measured(json_out *j, const gguf *g, err *e)
+{
+    lab_record rec;
+    bool found, fits = false;
+    err  other = { 0 };
+    bool ok = lab_record_find(&rec, g, &found, e);
+    if (ok && found) fits = lab_record_fits(&rec, g, 0, &other);
+    if (ok && found && !fits && other.kind != ERR_VERDICT) ok = err_set(e, other.kind, "%s", other.msg);
+    if (found && j) {
+        json_key(j, "measured");
+        if (ok) record_json(j, &rec, fits);
+        else    json_cstr(j, NULL);
+    } else if (found && ok) {
+        ok = record_text(&rec, fits) || err_nomem(e, "the table", 0);
+    } else if (found) {
+        print_line(stdout, "Measured caches: not shown: %s", e->msg);
+    }
+    lab_record_free(&rec);
+    return ok;
+}

@@ -1,0 +1,22 @@
+// release_lab: what caches cost each artifact of a release, measured before its record is written (measure/lab.h): the
+// figures go into the file (measure/lab_record.h), the whole reports beside it, as <name>-<TYPE>-lab.json, .md, .html.
+// Each file is the base of its own run, with the cache that it requires.
+// Proved by tests/release_lab_test.c.
+#ifndef HALLMARK_RELEASE_RELEASE_LAB_H
+#define HALLMARK_RELEASE_RELEASE_LAB_H
+
+#include "release_report.h"
+
+// The files that release_lab_all will write beside these artifacts, the card last: names, and as many digits as a digest
+// has. Freed by record_files_free in any case.
+bool release_lab_plan(record_file **files, int *n, const char *const *artifacts, int n_artifacts, err *e);
+
+// Before any conversion, of the checkpoint's own configuration and tokenizer: is every text long enough, does every cache
+// that was asked for suit the model? ERR_INPUT, ERR_USAGE as lab_plan_open.
+bool release_lab_check(const char *hf_dir, const release_opts *o, err *e);
+
+// Measures each artifact of r in dir, puts the record into it, the reports beside it, and the card beside them all. What r
+// says of sizes and files is then what is there.
+bool release_lab_all(release_result *r, const char *dir, const release_head *h, const release_opts *o, err *e);
+
+#endif

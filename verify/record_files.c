@@ -1,0 +1,76 @@
+// record: files of a release beside its artifacts and reports. See record.h.
+#include "record.h"
+#include "../formats/json.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_FILES = 256, MOST_NAME = 255 };
+
+static bool ends(const char *s, size_t n, const char *end)
+{
+    const size_t m = strlen(end);
+    return n > m && strcmp(s + n - m, end) == 0;
+}
+
+bool record_file_is(const char *name)
+{
+    const size_t n = strlen(name);
+    if (strcmp(name, "README.md") == 0) return true;
+    if (n > MOST_NAME || name[0] == '.' || strchr(name, '/')) return false;
+    return ends(name, n, "-lab.json") || ends(name, n, "-lab.md") || ends(name, n, "-lab.html");
+}
+
+void record_files_free(record_file *files, int n)
+{
+    for (int i = 0; files && i < n; i++) free(files[i].name);
+    free(files);
+}
+
+bool record_files_add(cJSON *o, const record_file *files, int n)
+{
+    cJSON *list = n > 0 ? cJSON_AddArrayToObject(o, "files") : NULL;
+    for (int i = 0; list && i < n; i++) {
+        cJSON *f = cJSON_CreateObject();
+        const bool ok = f && cJSON_AddItemToArray(list, f) && cJSON_AddStringToObject(f, "name", files[i].name)
+            && cJSON_AddStringToObject(f, "sha256", files[i].sha256);
+        if (!ok) return false;
+    }
+    return list || n == 0;
+}
+
+static bool read_one(record_file *to, const cJSON *f, const char *where, err *e)
+{
+    const char *name, *digest;
+    if (!json_str(f, "name", &name, where, e) || !json_str(f, "sha256", &digest, where, e)) return false;
+    if (!record_file_is(name))
+        return err_set(e, ERR_VERDICT, "%s: files: found '%.200s', which is no name of a release's", where, name);
+    if (strlen(digest) != SHA256_HEX || strspn(digest, "0123456789abcdef") != SHA256_HEX)
+        return err_set(e, ERR_VERDICT, "%s: files: '%.200s': found '%.80s', expected a SHA-256 in hex", where, name, digest);
+    strcpy(to->sha256, digest);
+    to->name = strdup(name);
+    return to->name || err_nomem(e, "a name", strlen(name));
+}
+
+bool record_files_read(record_file **files, int *n, const cJSON *release, const char *where, err *e)
+{
+    const cJSON *f, *list = json_get(release, "files");
+    err bad = { 0 };
+    *files = NULL;
+    *n = 0;
+    if (!list) return true;
+    const int found = cJSON_IsArray(list) ? cJSON_GetArraySize(list) : 0;
+    if (found < 1 || found > MOST_FILES)
+        return err_set(e, ERR_VERDICT, "%s: files: found %s of %d, expected an array of 1 to %d", where, json_kind(list),
+                       found, MOST_FILES);
+    *files = calloc((size_t)found, sizeof **files);
+    if (!*files) return err_nomem(e, "names", (size_t)found * sizeof **files);
+    cJSON_ArrayForEach(f, list) {
+        if (!read_one(&(*files)[*n], f, where, &bad))
+            return err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+        (*n)++;
+        for (int i = 0; i + 1 < *n; i++)
+            if (strcmp((*files)[i].name, (*files)[*n - 1].name) == 0)
+                return err_set(e, ERR_VERDICT, "%s: files: found '%.200s' twice", where, (*files)[i].name);
+    }
+    return true;
+}
