@@ -132,11 +132,13 @@ char *hf_source(const command *c, const char *arg, const char *revision, err *e)
 // <text>" and the error. judged: there is a verdict, not a failure to reach one. Returns the exit status.
 // gate, gate_sha256: of limits other than the built-in ones, NULL where there are none: a note, and "gate" with name
 // and sha256 in JSON.
+// proof: what check looked at, NULL elsewhere: the last lines say what that proves, see check_words.h.
 // claims: what artifacts say that was not proved, said beside a verdict of yes; NULL: nothing.
 typedef struct {
     const char *artifact, *source, *yes, *no;
     bool        judged, json;
     const char *gate, *gate_sha256;
+    const check_proof *proof;
     const check_told *claims;
 } verdict;
 int cli_verdict(const command *c, const verdict *v, const err *e);

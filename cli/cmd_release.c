@@ -1,6 +1,7 @@
 // hallmark release: convert, verify each, record, publish the folder.
 #define _GNU_SOURCE
 #include "cli.h"
+#include "command_words.h"
 #include "../formats/json.h"
 #include "../formats/place.h"
 #include "../release/release.h"
@@ -16,7 +17,7 @@ enum { MAX_TYPES = 32 };
 
 typedef struct {
     text_list   fixtures, lab, lab_kv;
-    const char *out, *types, *name, *gate, *device, *revision;
+    const char *out, *types, *name, *gate, *device, *revision, *sign;
     int64_t     threads, tokens, lab_chunk;
     bool        json, strict_types, no_mtp;
 } release_options;
@@ -33,6 +34,7 @@ static const opt options[] = {
     { "--tokens", NULL, OPT_INT, offsetof(release_options, tokens), "N", "length of the free run (default: 30)", false, 1, 1 << 20, NULL },
     OPT_DEVICE(release_options),
     { "--gate", NULL, OPT_PATH, offsetof(release_options, gate), "FILE", "limits other than the built-in ones, as JSON", false, 0, 0, NULL },
+    { "--sign", NULL, OPT_PATH, offsetof(release_options, sign), "KEY.pem", "sign the published folder with this private key (P-256, P-384 or P-521)", false, 0, 0, NULL },
     { "--lab", NULL, OPT_PATHS, offsetof(release_options, lab), "CATEGORY=FILE", "measure on this text what caches cost each file, and write it into them", false, 0, 0, NULL },
     { "--lab-kv", NULL, OPT_PATHS, offsetof(release_options, lab_kv), "SPEC", "a cache for --lab (default: f16, and q8_0, q5_1, q4_0, rotated and not where heads allow)", false, 0, 0, NULL },
     { "--lab-chunk", NULL, OPT_INT, offsetof(release_options, lab_chunk), "N", "tokens of a chunk of --lab (default: 512)", false, 2, 1 << 26, NULL },
@@ -81,6 +83,7 @@ static bool print_json(const release_result *r, err *e)
     }
     add_lines(j, "missing", r->missing, r->n_missing);
     add_lines(j, "notes", r->notes, r->n_notes);
+    if (r->signed_by[0]) cJSON_AddStringToObject(j, "signed_by", r->signed_by);
     const bool files = record_files_add(j, r->files, r->n_files);
     char *text = j ? json_print(j) : NULL;
     bool ok = files && text && cJSON_GetArraySize(list) == r->n;
@@ -103,6 +106,7 @@ static bool print_result(const release_result *r, bool json, bool script_found, 
     putchar('\n');
     print_line(stdout, r->published ? "Published: %s" : "Not published. The artifacts and the report are in %s",
                r->where);
+    if (r->signed_by[0]) print_line(stdout, "Signed: model.sig and provenance.intoto.json, with the key %s", r->signed_by);
     return true;
 }
 
@@ -154,7 +158,8 @@ static void name_the_destination(err *e, const char *dir)
     }
 }
 
-static int release(const char *hf_dir, const release_options *o, const file_type *types, int n_types, const places *p)
+static int release(const char *hf_dir, const release_options *o, const file_type *types, int n_types, const places *p,
+                   const command_words *words)
 {
     err e = { 0 };
     release_result r = { 0 };
@@ -164,6 +169,7 @@ static int release(const char *hf_dir, const release_options *o, const file_type
         .name = o->name, .types = n_types ? types : NULL, .n_types = n_types,
         .fixtures = o->fixtures.n ? o->fixtures.v : NULL, .n_fixtures = o->fixtures.n,
         .n_threads = (int)o->threads, .tokens = o->tokens, .device = o->device, .gate_path = o->gate,
+        .sign_key = o->sign, .command = (const char *const *)words->v, .n_command = words->n,
         .strict_types = o->strict_types, .no_mtp = o->no_mtp, .fixture_script = script,
         .lab = o->lab.v, .n_lab = o->lab.n, .lab_kv = o->lab_kv.v, .n_lab_kv = o->lab_kv.n, .lab_chunk = o->lab_chunk,
         .progress = progress_bar_begin(&bar),
@@ -191,28 +197,34 @@ static int run(const void *opts, const text_list *args)
         || err_set(&e, ERR_USAGE, "option %s: found it without --lab, whose run it describes",
                    o->lab_kv.n ? "--lab-kv" : "--lab-chunk");
     ok = ok && (!o->types || parse_types(o->types, types, &n_types, &e));
+    command_words words = { 0 };
+    ok = ok && command_words_of(&words, &cmd_release, o, args, "--sign", &e);
     ok = ok && find_places(&p, o->out, &e)
         && (hf_dir = hf_folder(&cmd_release, args->v[0], o->revision, true, &e)) != NULL;
-    const int status = ok ? release(hf_dir, o, types, n_types, &p) : cli_fail(&cmd_release, &e);
+    const int status = ok ? release(hf_dir, o, types, n_types, &p, &words) : cli_fail(&cmd_release, &e);
     for (int i = 0; i < 3; i++) free(p.path[i]);
     free(hf_dir);
+    command_words_free(&words);
     return status;
 }
 
 const command cmd_release = {
     .name = "release",
     .summary = "convert, verify each artifact, record the proof, publish the folder",
-    .synopsis = "HF -o DIR [--types bf16,f32,q4_k_m] [--fixture FIX]",
+    .synopsis = "HF -o DIR [--types bf16,f32,q4_k_m] [--fixture FIX] [--sign KEY.pem]",
     .about = "Converts the checkpoint to every type, runs each file against Transformers' outputs, writes the result into the file,\n"
              "and puts artifacts and reports in DIR. If one comparison does not hold, nothing is published: everything stays in\n"
              "DIR.failed and the exit status is 1. Without a matching fixture it stays in DIR.unverified, with the command that\n"
              "would make what is missing, and the exit status is 1. A release that is in DIR already is replaced, in one step.\n"
+             "With --sign the folder also holds model.sig, a signature over all its files in the format of OpenSSF Model Signing, and\n"
+             "provenance.intoto.json, signed too: source, command, fixtures and results. These two differ from run to run.\n"
              "With --lab each file that is published says what other caches cost it, measured on those texts; the whole figures are\n"
              "beside it (<name>-<TYPE>-lab.json, .md, .html), and README.md shows them.\n"
              "Only files that its report lists are removed: another file in DIR stops the release before the work. Interrupted, it leaves\n"
              "DIR.partial-<number>, which the next release to DIR removes.\n",
     .examples = "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF\n"
                 "  hallmark release fixtures/tiny-gemma4 -o build/release --types bf16,q4_k_m\n"
+                "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF --sign key.pem\n"
                 "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF --lab coding=code.txt --lab chat=chat.txt\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(release_options),
     .min_args = 1, .max_args = 1, .run = run,

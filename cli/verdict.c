@@ -1,5 +1,6 @@
 // verdict: the answer of the commands that only judge.
 #include "cli.h"
+#include "check_words.h"
 #include "text_out.h"
 #include <string.h>
 
@@ -52,6 +53,7 @@ static void verdict_json(const verdict *v, const err *e)
         json_close(&j, '}');
     }
     if (e->kind == ERR_NONE && v->claims && v->claims->n > 0) claims_json(&j, v->claims);
+    if (v->proof) check_words_json(&j, v->proof, v->artifact, e->kind == ERR_NONE);
     json_close(&j, '}');
 }
 
@@ -66,6 +68,7 @@ static void verdict_text(const verdict *v, const err *e)
         print_line(stdout, "note: held to gate %s (sha256 %s), not the built-in one", v->gate ? v->gate : "of its own",
                    v->gate_sha256);
     if (e->kind == ERR_NONE && v->claims) claims_text(v->claims);
+    if (v->proof) check_words_print(v->proof, v->artifact, e->kind == ERR_NONE);
 }
 
 int cli_verdict(const command *c, const verdict *v, const err *e)

@@ -3,6 +3,7 @@
 #include "../verify/match.h"
 #include "../verify/preflight.h"
 #include "../verify/measured.h"
+#include "check_signature.h"
 #include "json_diff.h"
 #include "../verify/record.h"
 #include "release_card.h"
@@ -97,6 +98,7 @@ static bool check_claims(const char *path, const check_opts *o, cJSON **rec, err
                      KEY_HM_VERIFICATION);
     ok = ok && record_check(g, *rec, e);
     if (ok) note_gate(o->gate, *rec);
+    if (ok && o->proof) o->proof->n_artifacts++;
     const char *lacks = ok ? record_lacks(*rec) : NULL;
     if (lacks) progress_logf(o->progress, "%s: its verification record is older than %s", path, lacks);
     if (!ok) { cJSON_Delete(*rec); *rec = NULL; }
@@ -310,6 +312,7 @@ static bool check_reports(const folder *f, const char *report_path, const cJSON 
     char   where[600];
     cJSON *expected = NULL;
     char  *md = NULL;
+    h.is_signed = cJSON_IsTrue(json_get(report, "signed"));
     snprintf(where, sizeof where, "%.500s: not what the artifacts' verification records say", report_path);
     bool ok = arrange(f, &r, &h.name, &h.gate, e);
     if (ok && (!(expected = release_report_json(&h, &r)) || !(md = release_report_md(&h, &r))))
@@ -334,7 +337,7 @@ static bool check_folder(const char *dir, fixture_refs *fixtures, const check_op
     if (ok && !file_exists(path)) ok = err_set(e, ERR_VERDICT, "%s: is not there: this folder is not a release", path);
     if (ok && !(report = json_parse_file(path, &bad)))
         ok = err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
-    ok = ok && check_report(path, report, &f.l, e)
+    ok = ok && check_report(path, report, &f.l, e) && check_signed_files_there(dir, report, e)
         && ((f.reports = calloc((size_t)f.l.n, sizeof *f.reports)) != NULL || err_nomem(e, "reports", 0));
     for (int i = 0; ok && i < f.l.n; i++) ok = check_member(&f, i, path, report, fixtures, o, e);
     ok = ok && check_reports(&f, path, report, e);
@@ -358,7 +361,9 @@ static bool check_file(const char *path, fixture_refs *fixtures, const check_opt
 bool check_artifact(const char *path, const check_opts *o, err *e)
 {
     fixture_refs fixtures = { 0 };
-    bool ok = true;
+    check_watch  watch;
+    if (o->proof) *o->proof = (check_proof){ .n_fixtures = o->n_fixtures };
+    bool ok = check_watch_begin(&watch, path, o, e);
     if (o->claims) *o->claims = (check_told){ 0 };
     if (o->gate) *o->gate = (check_gate){ .sha256 = "" };
     for (int i = 0; ok && i < o->n_fixtures; i++) ok = fixture_refs_add(&fixtures, o->fixtures[i], true, e);
@@ -366,5 +371,5 @@ bool check_artifact(const char *path, const check_opts *o, err *e)
     for (int i = 0; ok && i < fixtures.n; i++)
         if (!fixtures.v[i].used) ok = err_set(e, ERR_VERDICT, "%s: no artifact here answers to this fixture (other source, weights or dtype)", fixtures.v[i].path);
     fixture_refs_free(&fixtures);
-    return ok;
+    return check_watch_end(&watch, ok, e);
 }

@@ -8,6 +8,7 @@
 #include "release_dir.h"
 #include "release_lab.h"
 #include "release_report.h"
+#include "release_sign.h"
 #include "../verify/gate.h"
 #include "../convert/convert.h"
 #include "../formats/checked.h"
@@ -41,6 +42,7 @@ typedef struct {
     char                revision[41];
     fixture_refs        fixtures;
     release_dir         dir;
+    signing_key        *key;        // NULL: nothing is signed
     bool                not_run;    // an artifact was refused before its fixtures were looked for
 } release;
 
@@ -378,14 +380,31 @@ static bool measure_caches(release *x, const release_head *h, outcome to, err *e
     return add_line(&x->r->notes, &x->r->n_notes, e, "caches were not measured, as nothing is published");
 }
 
+// The last thing that is written: over all the rest, the report too.
+static bool sign_folder(release *x, err *e)
+{
+    const char *slash = strrchr(x->dest[TO_PUBLISH], '/');
+    const release_sign_opts so = { .key = x->key, .subject = slash ? slash + 1 : x->dest[TO_PUBLISH],
+                                   .command = x->o->command, .n_command = x->o->n_command,
+                                   .n_threads = x->o->n_threads, .progress = x->o->progress };
+    snprintf(x->r->signed_by, sizeof x->r->signed_by, "%s, %s", signing_key_curve(x->key), signing_key_hint(x->key));
+    return release_sign(x->dir.path, &so, e);
+}
+
+static bool note_unsigned(release *x, err *e)
+{
+    return add_line(&x->r->notes, &x->r->n_notes, e, "nothing was signed, as nothing is published");
+}
+
 static bool finish(release *x, err *e)
 {
     static const char *const VERDICTS[] = { "pass", "fail", "unverified" };
     outcome      to = judge(x->r);
     release_head h = { .name = x->name, .source_digest = x->source.v2, .revision = x->revision, .gate = gate_name(x->o),
-                       .verdict = VERDICTS[to] };
+                       .verdict = VERDICTS[to], .is_signed = x->key && to == TO_PUBLISH };
+    if (x->key && !h.is_signed && !note_unsigned(x, e)) return false;
     if (!note_unused(x, e) || !measure_caches(x, &h, to, e) || (to == TO_PUBLISH && !record_all(x, e))
-        || !release_report_write(x->dir.path, &h, x->r, e)) return false;
+        || !release_report_write(x->dir.path, &h, x->r, e) || (h.is_signed && !sign_folder(x, e))) return false;
     release_before before;
     if (!release_dir_publish(&x->dir, x->dest[to], &before, e)) return false;
     x->r->replaced = before.replaced;
@@ -403,6 +422,7 @@ static bool prepare(release *x, const char *out_dir, err *e)
     const int n = x->n_types = o->types ? o->n_types : (int)(sizeof DEFAULT_TYPES / sizeof *DEFAULT_TYPES);
     if (n < 1) return err_set(e, ERR_USAGE, "a release needs at least one type");
     if (!name_everything(x, out_dir, e)) return false;
+    if (o->sign_key && !(x->key = release_sign_key(o->sign_key, o->progress, e))) return false;
     for (int i = 0; i < 3; i++)
         if (!release_dir_free_to_use(x->dest[i], e)) return false;
     if (o->gate_path && !gate_read(&g, o->gate_path, e)) return false;
@@ -430,6 +450,7 @@ bool release_checkpoint(release_result *r, const char *hf_dir, const char *out_d
     free(x.artifacts);
     record_files_free(x.planned, x.n_planned);
     free(x.name);
+    signing_key_free(x.key);
     fixture_refs_free(&x.fixtures);
     if (!ok) release_result_free(r);
     return ok;

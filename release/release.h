@@ -20,6 +20,7 @@
 #ifndef HALLMARK_RELEASE_RELEASE_H
 #define HALLMARK_RELEASE_RELEASE_H
 
+#include "check_proof.h"
 #include "../verify/record.h"
 #include "../verify/verify.h"
 #include "../quant/policy.h"
@@ -37,6 +38,9 @@ typedef struct {
     bool              strict_types; // ERR_USAGE, before any work, where a type's blocks do not fit some rows (quant/choice.h)
     bool              no_mtp;       // see convert/convert.h
     const char       *fixture_script;   // hf_fixture.py, as the commands in `missing` shall name it; NULL: it is not known where that is
+    const char       *sign_key;     // NULL, or the PEM file of the private key that signs what is published (release_sign.h)
+    const char *const *command;     // [n_command] the command line for the provenance, without secrets
+    int               n_command;
     const char *const *lab;         // "category=path" or "path": texts that each artifact's caches are measured on, where there
     int               n_lab;        // are any, once all have passed
     const char *const *lab_kv;      // caches in words; none: those of release_lab.c that suit the model
@@ -51,6 +55,7 @@ typedef struct {
     int            n;
     char           where[4096];     // the folder that holds everything now
     bool           published;
+    char           signed_by[96];   // "P-256, <hint>" where it was signed, else ""
     bool           replaced;        // another release was in `where`, perhaps one that was published while this one worked
     char          *left;            // NULL, or the folder that holds what could not be removed of it
     int            n_missing;
@@ -91,13 +96,18 @@ typedef struct {
     const char *gate_path;          // NULL: the built-in gate
     progress   *progress;
     check_gate *gate;               // NULL, or filled in: what the records were held to
+    const char *key_path;           // NULL, or the PEM file of the public key that must have signed it (check_signature.h)
+    const char *sig_path;           // NULL: model.sig in the folder, or in the file's folder
+    check_proof *proof;             // NULL, or filled in: what was looked at
     check_told *claims;           // NULL, or filled in, to be freed in any case
 } check_opts;
 
 // Proves a file, or every .gguf in a folder: tensor digests, metadata digest, record; report.json and report.md must be
 // what the records give when they are written again, key by key and line by line. With fixtures a new run of
-// those that each artifact answers to. ERR_VERDICT names the first claim that does not hold; a file without a record is
-// ERR_VERDICT too, saying so; a fixture that no artifact answers to likewise, and what was measured of other tensors.
+// those that each artifact answers to; with a key only what it signed. A folder that changes meanwhile is ERR_VERDICT,
+// and so is a signature that does not hold; one that cannot be read is ERR_INPUT. ERR_VERDICT names the first claim that
+// does not hold; a file without a record is ERR_VERDICT too, saying so; a fixture that no artifact answers to likewise,
+// and what was measured of other tensors.
 bool check_artifact(const char *path, const check_opts *o, err *e);
 
 #endif

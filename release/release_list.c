@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "release_list.h"
+#include "release_sign.h"
 #include "../verify/record.h"
 #include "../formats/json.h"
 #include "../formats/place.h"
@@ -74,7 +75,8 @@ bool release_list_read(release_list *l, int fd, err *e)
     int64_t n;
     char   *text = report_text(fd, &n);
     cJSON  *report = text ? json_parse(text, n, RELEASE_JSON, &unreadable) : NULL;
-    *l = (release_list){ .report = cJSON_IsNumber(json_get(report, "hallmark_release")) };
+    *l = (release_list){ .report = cJSON_IsNumber(json_get(report, "hallmark_release")),
+                         .is_signed = cJSON_IsTrue(json_get(report, "signed")) };
     bool ok = !l->report || add_names(l, report, e);
     if (!ok) release_list_free(l);
     cJSON_Delete(report);
@@ -99,6 +101,7 @@ bool release_list_has(const release_list *l, const char *name)
     base[n] = '\0';
     if (!l->report) return part && strcmp(base, RELEASE_JSON) == 0;
     if (strcmp(base, RELEASE_JSON) == 0 || strcmp(base, RELEASE_MD) == 0) return true;
+    if (l->is_signed && (strcmp(base, SIGNATURE_NAME) == 0 || strcmp(base, PROVENANCE_NAME) == 0)) return true;
     return l->n > 0 && bsearch(&key, l->v, (size_t)l->n, sizeof *l->v, by_name) != NULL;
 }
 
@@ -154,6 +157,7 @@ char *release_list_unfinished(const char *const *names, int n)
     cJSON *doc = cJSON_CreateObject(), *list = NULL, *files = NULL;
     bool ok = doc && cJSON_AddNumberToObject(doc, "hallmark_release", 1)
         && cJSON_AddStringToObject(doc, "verdict", "unfinished")
+        && cJSON_AddTrueToObject(doc, "signed")     // or to be: then its files are this folder's too
               && (list = cJSON_AddArrayToObject(doc, "artifacts"));
     for (int i = 0; ok && i < n; i++) {
         const bool other = record_file_is(names[i]);

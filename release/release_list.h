@@ -14,6 +14,7 @@ typedef struct {
     bool   report;      // there is a report of a release; without one nothing is listed
     char **v;           // [n] artifacts and other files, sorted
     int    n;
+    bool   is_signed;   // so are the signature and the provenance (release_sign.h)
 } release_list;         // owned; release_list_free
 
 // Of the folder open as fd. A report that cannot be read as one, is a link, or is no regular file, is none. ERR_SYSTEM.

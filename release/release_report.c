@@ -26,6 +26,7 @@ static bool fill(cJSON *doc, const release_head *h, const release_result *r)
         || !(h->revision[0] ? cJSON_AddStringToObject(doc, "source_revision", h->revision)
                             : cJSON_AddNullToObject(doc, "source_revision"))
         || !cJSON_AddStringToObject(doc, "gate", h->gate) || !cJSON_AddStringToObject(doc, "verdict", h->verdict)
+        || (h->is_signed && !cJSON_AddTrueToObject(doc, "signed"))
         || !(list = cJSON_AddArrayToObject(doc, "artifacts"))) return false;
     for (int i = 0; i < r->n; i++) {
         cJSON *a = verify_report_json(&r->reports[i]);

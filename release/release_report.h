@@ -8,6 +8,7 @@
 #include "release.h"
 
 typedef struct {
+    bool        is_signed;                                              // the report then says "signed":true
     const char *name, *source_digest, *revision, *gate, *verdict;      // gate: "built-in" or a file name; revision "" when unknown
 } release_head;
 

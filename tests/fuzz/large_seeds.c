@@ -307,6 +307,7 @@ int main(int argc, char **argv)
         { "lab", "{\"format\":1,\"texts\":", "}", NULL },
         { "record", "{\"artifact\":\"a.gguf\",\"fixtures\":", "}", NULL },
         { "fixture", "{\"hallmark_fixture\":1,\"config\":", "}", NULL },
+        { "bundle", "{\"predicate\":{\"resources\":", "}}", NULL },
     };
     if (argc != 3) { fprintf(stderr, "usage: large_seeds TARGET FOLDER\n"); return 2; }
     char parent[4096];

@@ -1,0 +1,237 @@
+#define _GNU_SOURCE
+#include "folder_digest.h"
+#include "digest_queue.h"
+#include "text_file.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MOST_FILES = 1 << 16, MOST_DEPTH = 16, OPEN_AT_ONCE = 128 };
+enum { FOLDER = O_RDONLY | O_DIRECTORY | O_CLOEXEC };
+
+const char *const FOLDER_IGNORED[] = { ".git", ".gitattributes", ".github", ".gitignore", NULL };
+
+// ---- listing -------------------------------------------------------------------------------------------------------
+
+typedef struct {
+    folder_digest *f;
+    const char    *skip;
+    folder_mode    mode;
+} walk;
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const folder_file *)a)->name, ((const folder_file *)b)->name);
+}
+
+static bool add_file(folder_digest *f, const char *name, const struct stat *st, err *e)
+{
+    folder_file *grown = f->n & (f->n - 1) ? f->v : realloc(f->v, (f->n ? 2 * (size_t)f->n : 1) * sizeof *grown);
+    char *copy = grown ? strdup(name) : NULL;
+    if (grown) f->v = grown;
+    if (!copy) return err_nomem(e, "names of files", strlen(name) + 1);
+    f->v[f->n] = (folder_file){ .name = copy, .st = *st };
+    f->n++;
+    return true;
+}
+
+static bool is_left_out(const walk *w, const char *name)
+{
+    for (int i = 0; FOLDER_IGNORED[i]; i++)
+        if (strcmp(name, FOLDER_IGNORED[i]) == 0) {
+            w->f->ignored[i] = true;
+            return true;
+        }
+    return w->skip && strcmp(name, w->skip) == 0;
+}
+
+static bool refuse(const walk *w, const char *name, const struct stat *st, err *e)
+{
+    return err_set(e, ERR_VERDICT, "%s/%s: found %s, expected a regular file", w->f->dir, name,
+                   S_ISLNK(st->st_mode) ? "a link" : S_ISFIFO(st->st_mode) ? "a pipe" : "no regular file");
+}
+
+static bool add_within_limit(const walk *w, const char *name, const struct stat *st, err *e)
+{
+    if (w->f->n < MOST_FILES) return add_file(w->f, name, st, e);
+    return w->mode == FOLDER_ANY || err_set(e, ERR_VERDICT, "%s: holds more than %d files", w->f->dir, MOST_FILES);
+}
+
+static bool list_folder(const walk *w, int fd, const char *below, int depth, err *e);
+
+static bool enter(const walk *w, int fd, const char *entry, const char *name, int depth, err *e)
+{
+    if (w->mode == FOLDER_ANY) return true;
+    if (depth == MOST_DEPTH)
+        return err_set(e, ERR_VERDICT, "%s/%s: folders deeper than %d", w->f->dir, name, MOST_DEPTH);
+    const int sub = openat(fd, entry, FOLDER | O_NOFOLLOW);
+    if (sub < 0) return err_errno(e, true, name, "open the folder");
+    const bool ok = list_folder(w, sub, name, depth + 1, e);
+    close(sub);
+    return ok;
+}
+
+static bool list_entry(const walk *w, int fd, const char *below, const char *entry, int depth, err *e)
+{
+    struct stat st;
+    char *name = NULL;
+    if (asprintf(&name, "%s%s%s", below, below[0] ? "/" : "", entry) < 0) return err_nomem(e, "a name", strlen(below));
+    bool ok = true;
+    if (!is_left_out(w, name)) {
+        const size_t n = strlen(name);
+        ok = w->mode == FOLDER_ANY || utf8_valid_bytes(name, (int64_t)n) == (int64_t)n
+            || err_set(e, ERR_VERDICT, "%s/%s: the name is no UTF-8", w->f->dir, name);
+        ok = ok && (fstatat(fd, entry, &st, AT_SYMLINK_NOFOLLOW) == 0 || err_errno(e, true, name, "look at"));
+        if (ok && w->mode == FOLDER_ANY && S_ISLNK(st.st_mode) && fstatat(fd, entry, &st, 0) != 0) st.st_mode = S_IFLNK;
+        if (ok && S_ISDIR(st.st_mode))      ok = enter(w, fd, entry, name, depth, e);
+        else if (ok && S_ISREG(st.st_mode)) ok = add_within_limit(w, name, &st, e);
+        else if (ok)                        ok = w->mode == FOLDER_ANY || refuse(w, name, &st, e);
+    }
+    free(name);
+    return ok;
+}
+
+static bool list_folder(const walk *w, int fd, const char *below, int depth, err *e)
+{
+    const int list = openat(fd, ".", FOLDER);       // not a duplicate: that would share its position
+    DIR *d = list >= 0 ? fdopendir(list) : NULL;
+    bool ok = true;
+    if (!d) {
+        if (list >= 0) close(list);
+        return err_errno(e, true, w->f->dir, "list the folder");
+    }
+    for (struct dirent *x; ok && (x = readdir(d)) != NULL;)
+        if (strcmp(x->d_name, ".") != 0 && strcmp(x->d_name, "..") != 0)
+            ok = list_entry(w, fd, below, x->d_name, depth, e);
+    closedir(d);
+    return ok;
+}
+
+bool folder_digest_open(folder_digest *f, const char *dir, const char *skip, folder_mode mode, err *e)
+{
+    *f = (folder_digest){ .fd = open(dir, FOLDER), .dir = strdup(dir) };
+    const walk w = { f, skip, mode };
+    bool ok = f->dir || err_nomem(e, "a path", strlen(dir));
+    ok = ok && (f->fd >= 0 || err_errno(e, true, dir, "open the folder"));
+    ok = ok && list_folder(&w, f->fd, "", 0, e);
+    if (!ok) { folder_digest_free(f); return false; }
+    if (f->n > 1) qsort(f->v, (size_t)f->n, sizeof *f->v, by_name);
+    return true;
+}
+
+void folder_digest_free(folder_digest *f)
+{
+    for (int i = 0; i < f->n; i++) free(f->v[i].name);
+    if (f->fd >= 0) close(f->fd);
+    free(f->v);
+    free(f->dir);
+    *f = (folder_digest){ .fd = -1 };
+}
+
+const folder_file *folder_digest_find(const folder_digest *f, const char *name)
+{
+    const folder_file key = { .name = (char *)name };
+    return f->n ? bsearch(&key, f->v, (size_t)f->n, sizeof *f->v, by_name) : NULL;
+}
+
+// ---- digests -------------------------------------------------------------------------------------------------------
+
+static bool same_time(struct timespec a, struct timespec b) { return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec; }
+
+bool same_state(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size
+        && same_time(a->st_mtim, b->st_mtim) && same_time(a->st_ctim, b->st_ctim);
+}
+
+static bool changed(const folder_digest *f, const char *name, const char *how, err *e)
+{
+    return err_set(e, ERR_VERDICT, "%s/%s: the folder changed while it was read: this %s", f->dir, name, how);
+}
+
+static int open_listed(const folder_digest *f, const folder_file *x, err *e)
+{
+    struct stat st;
+    const int fd = openat(f->fd, x->name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) { err_errno(e, true, x->name, "open"); return -1; }
+    if (fstat(fd, &st) == 0 && same_state(&st, &x->st)) return fd;
+    close(fd);
+    changed(f, x->name, "is another file now", e);
+    return -1;
+}
+
+// Some of the files, so that a folder of thousands does not take as many descriptors.
+static bool take_some(folder_digest *f, folder_file *const *v, int n, int n_threads, progress *p, err *e)
+{
+    int fds[OPEN_AT_ONCE], n_open = 0;
+    digest_queue *q = digest_queue_new(n, p, e);
+    bool ok = q != NULL;
+    for (int i = 0; ok && i < n; i++) {
+        ok = (fds[i] = open_listed(f, v[i], e)) >= 0;
+        if (!ok) break;
+        n_open++;
+        digest_queue_add_range(q, fds[i], 0, v[i]->st.st_size, v[i]->name, v[i]->name);
+    }
+    if (ok) digest_queue_run(q, n_threads);
+    for (int i = 0; ok && i < n; i++) ok = digest_queue_get(q, i, v[i]->sha256, e);
+    for (int i = 0; i < n_open; i++) close(fds[i]);
+    digest_queue_free(q);
+    return ok;
+}
+
+bool folder_digest_take(folder_digest *f, int n_threads, progress *p, err *e)
+{
+    folder_file *some[OPEN_AT_ONCE];
+    int64_t bytes = 0;
+    int     n = 0;
+    for (int i = 0; i < f->n; i++)
+        if (!f->v[i].sha256[0]) bytes += f->v[i].st.st_size;
+    progress_stage(p, "digest", bytes);
+    for (int i = 0; i < f->n; i++) {
+        if (!f->v[i].sha256[0]) some[n++] = &f->v[i];
+        if (n < OPEN_AT_ONCE && i + 1 < f->n) continue;
+        if (n > 0 && !take_some(f, some, n, n_threads, p, e)) return false;
+        n = 0;
+    }
+    return true;
+}
+
+// ---- again ---------------------------------------------------------------------------------------------------------
+
+bool folder_digest_renew(folder_digest *f, const char *skip, folder_mode mode, err *e)
+{
+    folder_digest now;
+    if (!folder_digest_open(&now, f->dir, skip, mode, e)) return false;
+    for (int i = 0; i < now.n; i++) {
+        const folder_file *before = folder_digest_find(f, now.v[i].name);
+        if (before && same_state(&before->st, &now.v[i].st)) strcpy(now.v[i].sha256, before->sha256);
+    }
+    folder_digest_free(f);
+    *f = now;
+    return true;
+}
+
+static bool compare(const folder_digest *f, const folder_digest *now, err *e)
+{
+    for (int i = 0; i < f->n || i < now->n; i++) {
+        const char *before = i < f->n ? f->v[i].name : NULL, *after = i < now->n ? now->v[i].name : NULL;
+        const int order = !before ? 1 : !after ? -1 : strcmp(before, after);
+        if (order > 0) return changed(f, after, "file is new", e);
+        if (order < 0) return changed(f, before, "file is gone", e);
+        if (!same_state(&f->v[i].st, &now->v[i].st)) return changed(f, before, "is another file now", e);
+    }
+    return true;
+}
+
+bool folder_digest_same(const folder_digest *f, const char *skip, folder_mode mode, err *e)
+{
+    folder_digest now;
+    if (!folder_digest_open(&now, f->dir, skip, mode, e)) return false;
+    const bool ok = compare(f, &now, e);
+    folder_digest_free(&now);
+    return ok;
+}

@@ -1,0 +1,228 @@
+#include "check_signature.h"
+#include "model_statement.h"
+#include "provenance.h"
+#include "release_sign.h"
+#include "release_list.h"
+#include "../formats/dsse.h"
+#include "../formats/file_map.h"
+#include "../formats/json.h"
+#include "../formats/text.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MOST_REPORT_BYTES = 16 << 20 };
+
+// ---- the signature -------------------------------------------------------------------------------------------------
+
+// The statement that the key signed. *hex: NULL, or filled in with the SHA-256 of the bundle that was read.
+static bool read_signed(dsse *d, const char *path, const signing_key *k, char *hex, err *e)
+{
+    char   *text;
+    int64_t n;
+    if (!file_read_text(&text, &n, path, BUNDLE_MOST_BYTES, e)) return false;
+    bool ok = (!hex || sha256_bytes(text, n, hex, e)) && dsse_read(d, text, n, path, e);
+    free(text);
+    if (!ok || dsse_check(d, k, path, e)) return ok;
+    dsse_free(d);
+    return false;
+}
+
+static bool read_statement(model_statement *s, const char *path, const signing_key *k, err *e)
+{
+    dsse d;
+    if (!read_signed(&d, path, k, NULL, e)) return false;
+    const bool ok = model_statement_read(s, d.payload, d.n_payload, path, e);
+    dsse_free(&d);
+    return ok;
+}
+
+static void note_held(check_proof *to, const signing_key *k, const model_statement *s)
+{
+    if (!to) return;
+    strcpy(to->held_key, signing_key_hint(k));
+    strcpy(to->curve, signing_key_curve(k));
+    to->n_signed = s->n;
+}
+
+// The signature's path: o->sig_path, or SIGNATURE_NAME in dir. malloc'd.
+static char *signature_path(const char *dir, const check_opts *o)
+{
+    return o->sig_path ? strdup(o->sig_path) : path_join(dir, SIGNATURE_NAME);
+}
+
+// Where the signature lies in the folder itself, it is not a file that it could name. NULL: it does not, or no memory.
+static char *name_in(const char *dir, const char *sig)
+{
+    const char *slash = strrchr(sig, '/'), *name = slash ? slash + 1 : sig;
+    char *there = path_join(dir, name), *out = there && same_file(there, sig) ? strdup(name) : NULL;
+    free(there);
+    return out;
+}
+
+// ---- a folder ------------------------------------------------------------------------------------------------------
+
+// A text of the folder, the same bytes that were digested.
+static cJSON *read_report(const folder_digest *f, err *e)
+{
+    const folder_file *x = folder_digest_find(f, RELEASE_JSON);
+    char   *path = path_join(f->dir, RELEASE_JSON), *text = NULL, hex[SHA256_HEX + 1];
+    int64_t n;
+    cJSON  *doc = NULL;
+    bool ok = path ? x || err_set(e, ERR_VERDICT, "%s: is not there: this folder is not a release", path)
+                   : err_nomem(e, "a path", 0);
+    ok = ok && file_read_text(&text, &n, path, MOST_REPORT_BYTES, e) && sha256_bytes(text, n, hex, e);
+    if (ok && strcmp(hex, x->sha256) != 0) ok = err_set(e, ERR_VERDICT, "%s: changed while it was read", path);
+    if (ok) doc = json_parse(text, n, path, e);
+    free(text);
+    free(path);
+    return doc;
+}
+
+static bool check_provenance(const folder_digest *f, const signing_key *k, const check_opts *o, err *e)
+{
+    const folder_file *x = folder_digest_find(f, PROVENANCE_NAME);
+    char  *path = path_join(f->dir, PROVENANCE_NAME), hex[SHA256_HEX + 1];
+    cJSON *report = NULL;
+    dsse   d = { 0 };
+    if (!x) { free(path); return true; }
+    bool ok = path ? read_signed(&d, path, k, hex, e) : err_nomem(e, "a path", 0);
+    if (ok && strcmp(hex, x->sha256) != 0) ok = err_set(e, ERR_VERDICT, "%s: changed while it was read", path);
+    ok = ok && (report = read_report(f, e)) != NULL && provenance_check(d.payload, d.n_payload, report, f, path, e);
+    if (ok && o->proof) o->proof->provenance = true;
+    cJSON_Delete(report);
+    dsse_free(&d);
+    free(path);
+    return ok;
+}
+
+static bool check_folder(check_watch *w, const char *sig, const signing_key *k, const check_opts *o, err *e)
+{
+    model_statement s;
+    w->mode = FOLDER_STRICT;
+    w->skip = name_in(w->path, sig);
+    if (!read_statement(&s, sig, k, e)) return false;
+    const bool ok = folder_digest_open(&w->folder, w->path, w->skip, w->mode, e)
+        && folder_digest_take(&w->folder, o->n_threads, o->progress, e) && model_statement_fits(&s, &w->folder, sig, e)
+        && check_provenance(&w->folder, k, o, e);
+    if (ok) note_held(o->proof, k, &s);
+    if (ok && o->proof) memcpy(o->proof->ignored, w->folder.ignored, sizeof o->proof->ignored);
+    model_statement_free(&s);
+    return ok;
+}
+
+// ---- one file ------------------------------------------------------------------------------------------------------
+
+// Digested through the descriptor whose state is kept.
+static bool digest_file(check_watch *w, char hex[SHA256_HEX + 1], const check_opts *o, err *e)
+{
+    const int fd = open(w->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) return err_errno(e, true, w->path, "open");
+    digest_queue *q = NULL;
+    bool ok = fstat(fd, &w->st) == 0 || err_errno(e, true, w->path, "look at");
+    if (ok && !S_ISREG(w->st.st_mode)) ok = err_set(e, ERR_INPUT, "%s: not a regular file", w->path);
+    if (ok) progress_stage(o->progress, "digest", w->st.st_size);
+    ok = ok && (q = digest_queue_new(1, o->progress, e)) != NULL;
+    if (ok) {
+        digest_queue_add_range(q, fd, 0, w->st.st_size, w->path, w->path);
+        digest_queue_run(q, 1);
+        ok = digest_queue_get(q, 0, hex, e);
+    }
+    digest_queue_free(q);
+    close(fd);
+    return ok;
+}
+
+static bool check_file(check_watch *w, const char *sig, const signing_key *k, const check_opts *o, err *e)
+{
+    const char *slash = strrchr(w->path, '/');
+    char hex[SHA256_HEX + 1];
+    model_statement s;
+    if (!read_statement(&s, sig, k, e)) return false;
+    bool ok = digest_file(w, hex, o, e);
+    const model_resource *r = ok ? model_statement_find(&s, slash ? slash + 1 : w->path, hex) : NULL;
+    if (ok && !r)
+        ok = err_set(e, ERR_VERDICT, "%s: its SHA-256 %s is none of the %d files that %s signs", w->path, hex, s.n,
+                     sig);
+    if (ok) note_held(o->proof, k, &s);
+    if (ok && o->proof) text_fit(o->proof->signed_as, sizeof o->proof->signed_as, r->name, strlen(r->name), 0);
+    model_statement_free(&s);
+    return ok;
+}
+
+// ---- the watch -----------------------------------------------------------------------------------------------------
+
+static bool check_key(check_watch *w, bool folder, const char *sig, const check_opts *o, err *e)
+{
+    signing_key *k = signing_key_read(o->key_path, KEY_PUBLIC, e);
+    const bool ok = k && (folder ? check_folder : check_file)(w, sig, k, o, e);
+    signing_key_free(k);
+    return ok;
+}
+
+// Where no key is given there is nothing to compare with, and whoever follows links may. What cannot be looked at is
+// for the check itself to name.
+static bool look(check_watch *w, bool folder)
+{
+    err ignored = { 0 };
+    w->mode = FOLDER_ANY;
+    if (folder) return folder_digest_open(&w->folder, w->path, NULL, w->mode, &ignored);
+    return stat(w->path, &w->st) == 0;
+}
+
+// The folder of a file, "." where its path names none. malloc'd.
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+}
+
+bool check_watch_begin(check_watch *w, const char *path, const check_opts *o, err *e)
+{
+    const bool folder = dir_exists(path);
+    *w = (check_watch){ .folder = { .fd = -1 }, .path = path };
+    char *dir = folder ? strdup(path) : folder_of(path), *sig = dir ? signature_path(dir, o) : NULL;
+    bool  ok = sig || err_nomem(e, "a path", strlen(path));
+    if (ok && o->proof) {
+        o->proof->folder = folder;
+        o->proof->signature_there = file_exists(sig);
+    }
+    if (ok && o->key_path) ok = check_key(w, folder, sig, o, e);
+    w->watched = ok && (o->key_path || look(w, folder));
+    free(sig);
+    free(dir);
+    return ok;
+}
+
+static bool same_still(const check_watch *w, err *e)
+{
+    struct stat now;
+    if (w->folder.fd >= 0) return folder_digest_same(&w->folder, w->skip, w->mode, e);
+    if (stat(w->path, &now) == 0 && same_state(&now, &w->st)) return true;
+    return err_set(e, ERR_VERDICT, "%s: changed while it was read: this is another file now", w->path);
+}
+
+bool check_watch_end(check_watch *w, bool ok, err *e)
+{
+    ok = ok && (!w->watched || same_still(w, e));
+    folder_digest_free(&w->folder);
+    free(w->skip);
+    w->skip = NULL;
+    return ok;
+}
+
+bool check_signed_files_there(const char *dir, const cJSON *report, err *e)
+{
+    static const char *const NAMES[] = { SIGNATURE_NAME, PROVENANCE_NAME };
+    bool ok = true;
+    for (int i = 0; ok && i < 2 && cJSON_IsTrue(json_get(report, "signed")); i++) {
+        char *path = path_join(dir, NAMES[i]);
+        ok = path || err_nomem(e, "a path", strlen(dir));
+        if (ok && !file_exists(path))
+            ok = err_set(e, ERR_VERDICT, "%s: is not there; the report says that the folder is signed", path);
+        free(path);
+    }
+    return ok;
+}

@@ -1,0 +1,261 @@
+#include "model_statement.h"
+#include "../formats/json.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_STATEMENT_VALUES = 1 << 20 };
+
+static bool is_sha256(const char *s)
+{
+    return strlen(s) == SHA256_HEX && strspn(s, "0123456789abcdef") == SHA256_HEX;
+}
+
+// Over the digests themselves, not their hex.
+static bool root_add(sha256 *s, const char *hex, err *e)
+{
+    uint8_t raw[SHA256_HEX / 2];
+    for (int i = 0; i < SHA256_HEX; i++) {
+        const int v = hex[i] <= '9' ? hex[i] - '0' : hex[i] - 'a' + 10;
+        raw[i / 2] = (uint8_t)(i % 2 ? raw[i / 2] | v : v << 4);
+    }
+    return sha256_add(s, raw, sizeof raw, e);
+}
+
+// ---- writing -------------------------------------------------------------------------------------------------------
+
+static cJSON *add_object(cJSON *to, const char *name) { return to ? cJSON_AddObjectToObject(to, name) : NULL; }
+
+static bool add_serialization(cJSON *predicate, const char *sig)
+{
+    cJSON *s = add_object(predicate, "serialization"), *list = NULL, *item;
+    bool ok = s && cJSON_AddStringToObject(s, "method", "files") && cJSON_AddStringToObject(s, "hash_type", "sha256")
+           && cJSON_AddBoolToObject(s, "allow_symlinks", false) && (list = cJSON_AddArrayToObject(s, "ignore_paths"));
+    for (int i = 0; ok && FOLDER_IGNORED[i]; i++)
+        ok = (item = cJSON_CreateString(FOLDER_IGNORED[i])) && cJSON_AddItemToArray(list, item);
+    return ok && (item = cJSON_CreateString(sig)) && cJSON_AddItemToArray(list, item);
+}
+
+static bool add_resources(cJSON *predicate, const folder_digest *f)
+{
+    cJSON *list = cJSON_AddArrayToObject(predicate, "resources");
+    bool   ok = list != NULL;
+    for (int i = 0; ok && i < f->n; i++) {
+        cJSON *r = cJSON_CreateObject();
+        ok = r && cJSON_AddItemToArray(list, r) && cJSON_AddStringToObject(r, "name", f->v[i].name)
+          && cJSON_AddStringToObject(r, "algorithm", "sha256") && cJSON_AddStringToObject(r, "digest", f->v[i].sha256);
+    }
+    return ok;
+}
+
+static bool add_subject(cJSON *doc, const char *name, const char *root)
+{
+    cJSON *list = cJSON_AddArrayToObject(doc, "subject"), *one = list ? cJSON_CreateObject() : NULL;
+    return one && cJSON_AddItemToArray(list, one) && cJSON_AddStringToObject(one, "name", name)
+        && cJSON_AddStringToObject(add_object(one, "digest"), "sha256", root);
+}
+
+static bool root_of(const folder_digest *f, char hex[SHA256_HEX + 1])
+{
+    err     e = { 0 };
+    sha256 *s = sha256_new(&e);
+    bool    ok = s != NULL;
+    for (int i = 0; ok && i < f->n; i++) ok = root_add(s, f->v[i].sha256, &e);
+    if (!ok) { sha256_free(s); return false; }
+    return sha256_end(s, hex, &e);
+}
+
+char *model_statement_text(const folder_digest *f, const char *subject, const char *sig)
+{
+    char   root[SHA256_HEX + 1], *text = NULL;
+    cJSON *doc = cJSON_CreateObject(), *predicate = NULL;
+    bool   ok = doc && root_of(f, root) && cJSON_AddStringToObject(doc, "_type", STATEMENT_TYPE)
+        && add_subject(doc, subject, root) && cJSON_AddStringToObject(doc, "predicateType", MODEL_PREDICATE)
+        && (predicate = add_object(doc, "predicate")) && add_serialization(predicate, sig)
+        && add_resources(predicate, f);
+    if (ok) text = json_print(doc);
+    cJSON_Delete(doc);
+    return text;
+}
+
+// ---- reading -------------------------------------------------------------------------------------------------------
+
+static bool expect(const cJSON *obj, const char *key, const char *expected, const char *where, err *e)
+{
+    const char *found;
+    if (!json_str(obj, key, &found, where, e)) return false;
+    return strcmp(found, expected) == 0
+        || err_set(e, ERR_INPUT, "%s: key '%s': found '%.100s', expected '%s'", where, key, found, expected);
+}
+
+const char *descriptor_sha256(const cJSON *descriptor)
+{
+    const cJSON *hex = json_get(json_get(descriptor, "digest"), "sha256");
+    return cJSON_IsString(hex) && is_sha256(hex->valuestring) ? hex->valuestring : NULL;
+}
+
+// Below the folder: no part is empty, "." or "..".
+static bool stays_below(const char *name)
+{
+    for (const char *part = name;; part++) {
+        const size_t n = strcspn(part, "/");
+        if (n == 0 || (n == 1 && part[0] == '.') || (n == 2 && part[0] == '.' && part[1] == '.')) return false;
+        part += n;
+        if (!*part) return true;
+    }
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const model_resource *)a)->name, ((const model_resource *)b)->name);
+}
+
+static bool read_resource(model_resource *r, const cJSON *from, const char *where, err *e)
+{
+    const char *name, *hex;
+    if (!json_str(from, "name", &name, where, e) || !expect(from, "algorithm", "sha256", where, e)
+        || !json_str(from, "digest", &hex, where, e)) return false;
+    if (!stays_below(name))
+        return err_set(e, ERR_INPUT, "%s: resource '%.200s': the name leads out of the folder", where, name);
+    if (!is_sha256(hex))
+        return err_set(e, ERR_INPUT, "%s: resource '%.200s': found '%.100s', expected a SHA-256 in hex", where, name,
+                       hex);
+    strcpy(r->sha256, hex);
+    return (r->name = strdup(name)) != NULL || err_nomem(e, "a name", strlen(name));
+}
+
+static bool read_resources(model_statement *s, sha256 *root, const cJSON *list, const char *where, err *e)
+{
+    const cJSON *x;
+    if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) == 0)
+        return err_set(e, ERR_INPUT, "%s: key 'resources': found %s, expected an array of files", where,
+                       json_kind(list));
+    s->v = calloc((size_t)cJSON_GetArraySize(list), sizeof *s->v);
+    if (!s->v) return err_nomem(e, "files of a signature", 0);
+    cJSON_ArrayForEach(x, list) {
+        if (!read_resource(&s->v[s->n], x, where, e)) return false;
+        if (!root_add(root, s->v[s->n++].sha256, e)) return false;
+    }
+    qsort(s->v, (size_t)s->n, sizeof *s->v, by_name);
+    for (int i = 1; i < s->n; i++)
+        if (strcmp(s->v[i - 1].name, s->v[i].name) == 0)
+            return err_set(e, ERR_INPUT, "%s: resource '%.200s': is named twice", where, s->v[i].name);
+    return true;
+}
+
+static bool read_serialization(const cJSON *from, const char *where, err *e)
+{
+    const char *method;
+    if (!json_str(from, "method", &method, where, e)) return false;
+    if (strcmp(method, "files") != 0)
+        return err_set(e, ERR_INPUT, "%s: key 'method': found '%.100s', expected 'files' (a digest a file)", where,
+                       method);
+    return expect(from, "hash_type", "sha256", where, e);
+}
+
+static bool read_subject(model_statement *s, const cJSON *list, const char **hex, const char *where, err *e)
+{
+    const cJSON *one = cJSON_GetArrayItem(list, 0);
+    const char  *name;
+    if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != 1)
+        return err_set(e, ERR_INPUT, "%s: key 'subject': found %s of %d, expected an array of one", where,
+                       json_kind(list),
+                       cJSON_GetArraySize(list));
+    if (!json_str(one, "name", &name, where, e)) return false;
+    if (!(*hex = descriptor_sha256(one)))
+        return err_set(e, ERR_INPUT, "%s: key 'subject': found no SHA-256 in its digest", where);
+    return (s->subject = strdup(name)) != NULL || err_nomem(e, "a name", strlen(name));
+}
+
+static bool read_statement(model_statement *s, sha256 **root, const cJSON *doc, const char *where, err *e)
+{
+    const cJSON *predicate = json_get(doc, "predicate");
+    const char  *expected = "";
+    char found[SHA256_HEX + 1];
+    if (!expect(doc, "_type", STATEMENT_TYPE, where, e) || !expect(doc, "predicateType", MODEL_PREDICATE, where, e)
+        || !read_subject(s, json_get(doc, "subject"), &expected, where, e)
+        || !read_serialization(json_get(predicate, "serialization"), where, e)
+        || !read_resources(s, *root, json_get(predicate, "resources"), where, e)) return false;
+    const bool ended = sha256_end(*root, found, e);
+    *root = NULL;
+    return ended && (strcmp(found, expected) == 0
+        || err_set(e, ERR_INPUT, "%s: key 'subject': found digest %.16s..., expected %.16s..., that of its resources",
+                   where,
+                   expected, found));
+}
+
+bool model_statement_read(model_statement *s, const char *payload, int64_t n, const char *where, err *e)
+{
+    *s = (model_statement){ 0 };
+    cJSON  *doc = json_parse_limited(payload, n, MOST_STATEMENT_VALUES, where, e);
+    sha256 *root = doc ? sha256_new(e) : NULL;
+    const bool ok = root && read_statement(s, &root, doc, where, e);
+    sha256_free(root);
+    cJSON_Delete(doc);
+    if (!ok) model_statement_free(s);
+    return ok;
+}
+
+void model_statement_free(model_statement *s)
+{
+    for (int i = 0; i < s->n; i++) free(s->v[i].name);
+    free(s->v);
+    free(s->subject);
+    *s = (model_statement){ 0 };
+}
+
+// ---- comparing -----------------------------------------------------------------------------------------------------
+
+static const model_resource *of_name(const model_statement *s, const char *name)
+{
+    const model_resource key = { .name = (char *)name };
+    return s->n ? bsearch(&key, s->v, (size_t)s->n, sizeof *s->v, by_name) : NULL;
+}
+
+const model_resource *model_statement_find(const model_statement *s, const char *name, const char *hex)
+{
+    const model_resource *same = of_name(s, name);
+    if (same && strcmp(same->sha256, hex) == 0) return same;
+    for (int i = 0; i < s->n; i++)
+        if (strcmp(s->v[i].sha256, hex) == 0) return &s->v[i];
+    return NULL;
+}
+
+// Another file of the folder with these bytes, where a file is gone: it has another name now.
+static const folder_file *of_digest(const folder_digest *f, const char *hex)
+{
+    for (int i = 0; i < f->n; i++)
+        if (strcmp(f->v[i].sha256, hex) == 0) return &f->v[i];
+    return NULL;
+}
+
+static bool is_of_another_folder(const model_statement *s, const folder_digest *f)
+{
+    for (int i = 0; i < s->n; i++)
+        if (of_digest(f, s->v[i].sha256)) return false;
+    return true;
+}
+
+bool model_statement_fits(const model_statement *s, const folder_digest *f, const char *where, err *e)
+{
+    if (is_of_another_folder(s, f))
+        return err_set(e, ERR_VERDICT,
+                       "%s: it is the signature of another folder ('%.200s'): %s holds none of its %d files",
+                       where, s->subject, f->dir, s->n);
+    for (int i = 0; i < s->n; i++) {
+        const folder_file *x = folder_digest_find(f, s->v[i].name);
+        if (x && strcmp(x->sha256, s->v[i].sha256) != 0)
+            return err_set(e, ERR_VERDICT, "%s/%s: is not the file that was signed: found SHA-256 %s, expected %s",
+                           f->dir,
+                           x->name, x->sha256, s->v[i].sha256);
+        if (x) continue;
+        x = of_digest(f, s->v[i].sha256);
+        if (x && !of_name(s, x->name))
+            return err_set(e, ERR_VERDICT, "%s/%s: was signed under another name, '%.200s'", f->dir, x->name,
+                           s->v[i].name);
+        return err_set(e, ERR_VERDICT, "%s/%s: was signed, and is not there", f->dir, s->v[i].name);
+    }
+    for (int i = 0; i < f->n; i++)
+        if (!of_name(s, f->v[i].name))
+            return err_set(e, ERR_VERDICT, "%s/%s: is there, and was not signed", f->dir, f->v[i].name);
+    return true;
+}

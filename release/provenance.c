@@ -1,0 +1,209 @@
+#include "provenance.h"
+#include "hallmark_commit.h"
+#include "json_diff.h"
+#include "model_statement.h"
+#include "../formats/json.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define BUILD_TYPE "urn:hallmark:release:1"
+#define BUILDER    "urn:hallmark:release"
+enum { MOST_PROVENANCE_VALUES = 1 << 18 };
+
+// cJSON's adders give NULL when memory fails, and take a NULL object: what is missing is found at the end.
+static cJSON *object_in(cJSON *list)
+{
+    cJSON *one = list ? cJSON_CreateObject() : NULL;
+    if (one && !cJSON_AddItemToArray(list, one)) { cJSON_Delete(one); return NULL; }
+    return one;
+}
+
+static const char *text_of(const cJSON *obj, const char *key)
+{
+    const cJSON *s = json_get(obj, key);
+    return cJSON_IsString(s) ? s->valuestring : "";
+}
+
+// ---- subject and what it was made of -------------------------------------------------------------------------------
+
+static bool add_subjects(cJSON *doc, const cJSON *report, const folder_digest *f)
+{
+    cJSON *list = cJSON_AddArrayToObject(doc, "subject");
+    const cJSON *a;
+    bool ok = list != NULL;
+    cJSON_ArrayForEach(a, json_get(report, "artifacts")) {
+        const char *name = text_of(a, "artifact");
+        const folder_file *x = folder_digest_find(f, name);
+        cJSON *one = object_in(list), *digest = cJSON_AddObjectToObject(one, "digest");
+        ok = ok && digest && cJSON_AddStringToObject(one, "name", name)
+          && cJSON_AddStringToObject(digest, "sha256", x ? x->sha256 : "");
+    }
+    return ok;
+}
+
+// A dependency with its role; its digests are added by the caller. NULL when out of memory.
+static cJSON *add_dependency(cJSON *list, const char *name, const char *role)
+{
+    cJSON *one = object_in(list), *notes = cJSON_AddObjectToObject(one, "annotations");
+    const bool ok = notes && cJSON_AddStringToObject(one, "name", name) && cJSON_AddStringToObject(notes, "role", role);
+    return ok ? cJSON_AddObjectToObject(one, "digest") : NULL;
+}
+
+static bool add_source(cJSON *list, const cJSON *report)
+{
+    const char *commit = text_of(report, "source_revision");
+    cJSON *digest = add_dependency(list, text_of(report, "name"), "source");
+    return digest && cJSON_AddStringToObject(digest, "hallmarkSource2", text_of(report, "source_digest"))
+        && (!commit[0] || cJSON_AddStringToObject(digest, "gitCommit", commit));
+}
+
+static bool listed(const cJSON *list, const char *hex)
+{
+    const cJSON *x;
+    cJSON_ArrayForEach(x, list) {
+        const char *there = descriptor_sha256(x);
+        if (there && strcmp(there, hex) == 0) return true;
+    }
+    return false;
+}
+
+static bool add_file(cJSON *list, const char *name, const char *role, const char *hex)
+{
+    if (listed(list, hex)) return true;
+    cJSON *digest = add_dependency(list, name, role);
+    return digest && cJSON_AddStringToObject(digest, "sha256", hex);
+}
+
+static bool add_dependencies(cJSON *definition, const cJSON *report)
+{
+    cJSON *list = cJSON_AddArrayToObject(definition, "resolvedDependencies");
+    const cJSON *a, *x;
+    bool ok = list && add_source(list, report);
+    cJSON_ArrayForEach(a, json_get(report, "artifacts")) {
+        const char *gate = text_of(a, "gate");
+        cJSON_ArrayForEach(x, json_get(a, "fixtures"))
+            ok = ok && add_file(list, text_of(x, "name"), "fixture", text_of(x, "sha256"));
+        if (gate[0] && strcmp(gate, "built-in") != 0) ok = ok && add_file(list, text_of(report, "gate"), "gate", gate);
+    }
+    return ok;
+}
+
+// ---- what was proved -----------------------------------------------------------------------------------------------
+
+static bool add_check(cJSON *list, const cJSON *artifact)
+{
+    const cJSON *d = json_get(artifact, "derivation"), *tensors = json_get(d, "tensors"), *x;
+    cJSON *one = object_in(list), *fixtures = cJSON_AddArrayToObject(one, "fixtures");
+    bool ok = fixtures && cJSON_AddStringToObject(one, "artifact", text_of(artifact, "artifact"))
+           && cJSON_AddStringToObject(one, "verdict", text_of(artifact, "verdict"))
+           && cJSON_AddStringToObject(one, "derivation", text_of(d, "verdict"))
+           && cJSON_AddNumberToObject(one, "tensors", cJSON_IsNumber(tensors) ? tensors->valuedouble : 0);
+    cJSON_ArrayForEach(x, json_get(artifact, "fixtures")) {
+        cJSON *f = object_in(fixtures);
+        ok = ok && cJSON_AddStringToObject(f, "name", text_of(x, "name"))
+          && cJSON_AddStringToObject(f, "sha256", text_of(x, "sha256"))
+          && cJSON_AddStringToObject(f, "check", text_of(x, "check"))
+          && cJSON_AddStringToObject(f, "verdict", text_of(x, "verdict"));
+    }
+    return ok;
+}
+
+static bool add_checks(cJSON *predicate, const cJSON *report)
+{
+    cJSON *list = cJSON_AddArrayToObject(predicate, "hallmark_checks");
+    const cJSON *a;
+    bool ok = list != NULL;
+    cJSON_ArrayForEach(a, json_get(report, "artifacts")) ok = ok && add_check(list, a);
+    return ok;
+}
+
+// ---- the whole -----------------------------------------------------------------------------------------------------
+
+static bool add_command(cJSON *definition, const char *const *command, int n)
+{
+    cJSON *parameters = cJSON_AddObjectToObject(definition, "externalParameters");
+    cJSON *list = cJSON_AddArrayToObject(parameters, "command");
+    bool   ok = list != NULL;
+    for (int i = 0; ok && i < n; i++) {
+        cJSON *word = cJSON_CreateString(command[i]);
+        ok = word && cJSON_AddItemToArray(list, word);
+    }
+    return ok;
+}
+
+static bool add_builder(cJSON *predicate)
+{
+    cJSON *details = cJSON_AddObjectToObject(predicate, "runDetails");
+    cJSON *builder = cJSON_AddObjectToObject(details, "builder");
+    if (!builder || !cJSON_AddStringToObject(builder, "id", BUILDER)) return false;
+    cJSON *version = cJSON_AddObjectToObject(builder, "version");
+    return version && cJSON_AddStringToObject(version, "hallmark", HALLMARK_VERSION)
+        && cJSON_AddStringToObject(version, "commit", HALLMARK_COMMIT);
+}
+
+static cJSON *statement(const cJSON *report, const folder_digest *f, const char *const *command, int n_command)
+{
+    cJSON *doc = cJSON_CreateObject(), *predicate, *definition;
+    bool ok = doc && cJSON_AddStringToObject(doc, "_type", STATEMENT_TYPE) && add_subjects(doc, report, f)
+        && cJSON_AddStringToObject(doc, "predicateType", PROVENANCE_PREDICATE)
+        && (predicate = cJSON_AddObjectToObject(doc, "predicate"))
+        && (definition = cJSON_AddObjectToObject(predicate, "buildDefinition"))
+        && cJSON_AddStringToObject(definition, "buildType", BUILD_TYPE) && add_command(definition, command, n_command)
+        && add_dependencies(definition, report) && add_builder(predicate) && add_checks(predicate, report);
+    if (ok) return doc;
+    cJSON_Delete(doc);
+    return NULL;
+}
+
+char *provenance_text(const cJSON *report, const folder_digest *f, const char *const *command, int n_command)
+{
+    cJSON *doc = statement(report, f, command, n_command);
+    char  *text = doc ? json_print(doc) : NULL;
+    cJSON_Delete(doc);
+    return text;
+}
+
+// ---- checking ------------------------------------------------------------------------------------------------------
+
+static bool expect(const cJSON *obj, const char *key, const char *expected, const char *where, err *e)
+{
+    const char *found;
+    if (!json_str(obj, key, &found, where, e)) return false;
+    return strcmp(found, expected) == 0
+        || err_set(e, ERR_INPUT, "%s: key '%s': found '%.100s', expected '%s'", where, key, found, expected);
+}
+
+// One part, found and expected, under one name so that a message names it.
+static bool same_part(const cJSON *found, const cJSON *expected, const char *part, const char *where, err *e)
+{
+    const cJSON *a = json_get(found, part), *b = json_get(expected, part);
+    if (!a) return err_set(e, ERR_VERDICT, "%s: key '%s': is not there", where, part);
+    cJSON *x = cJSON_CreateObject(), *y = cJSON_CreateObject();
+    bool ok = (x && y && cJSON_AddItemReferenceToObject(x, part, (cJSON *)a)
+               && cJSON_AddItemReferenceToObject(y, part, (cJSON *)b)) || err_nomem(e, "a comparison", 0);
+    ok = ok && json_same(x, y, where, e);
+    cJSON_Delete(x);
+    cJSON_Delete(y);
+    return ok;
+}
+
+static bool same_parts(const cJSON *found, const cJSON *expected, const char *where, err *e)
+{
+    const cJSON *p = json_get(found, "predicate"), *q = json_get(expected, "predicate");
+    const cJSON *d = json_get(p, "buildDefinition"), *c = json_get(q, "buildDefinition");
+    return same_part(found, expected, "subject", where, e) && expect(d, "buildType", BUILD_TYPE, where, e)
+        && same_part(d, c, "resolvedDependencies", where, e) && same_part(p, q, "hallmark_checks", where, e);
+}
+
+bool provenance_check(const char *payload, int64_t n, const cJSON *report, const folder_digest *f, const char *where,
+                      err *e)
+{
+    cJSON *found = json_parse_limited(payload, n, MOST_PROVENANCE_VALUES, where, e), *expected = NULL;
+    bool ok = found && expect(found, "_type", STATEMENT_TYPE, where, e)
+        && expect(found, "predicateType", PROVENANCE_PREDICATE, where, e);
+    ok = ok && ((expected = statement(report, f, NULL, 0)) || err_nomem(e, "a statement", 0));
+    ok = ok && same_parts(found, expected, where, e);
+    cJSON_Delete(expected);
+    cJSON_Delete(found);
+    return ok;
+}

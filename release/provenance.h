@@ -1,0 +1,30 @@
+// provenance: how a release's artifacts came to be, an in-toto Statement v1 with the predicate of SLSA provenance v1:
+//   subject                       each artifact, by SHA-256
+//   buildDefinition
+//     externalParameters.command  the command line; of the signing key only its file's base name
+//     resolvedDependencies        the checkpoint by hallmark's digest of its files (formats/source.h,
+//     "hallmarkSource2")
+//                                 and, where it is known, its commit on the Hub ("gitCommit"); fixtures and a gate
+//                                 file by
+//                                 SHA-256; annotations.role says which is which
+//   runDetails.builder.version    hallmark's version, and its commit where the build knew it ("" otherwise)
+//   hallmark_checks               of each artifact the verdict, the tensors derived again, each fixture's verdict
+// All but command and version follows from the release's report, and is compared with it.
+// Sources: in-toto/attestation spec v1; slsa.dev/spec/v1.0/provenance. Proved by tests/sign_test.c.
+#ifndef HALLMARK_RELEASE_PROVENANCE_H
+#define HALLMARK_RELEASE_PROVENANCE_H
+
+#include "../formats/folder_digest.h"
+#include <cjson/cJSON.h>
+
+#define PROVENANCE_PREDICATE "https://slsa.dev/provenance/v1"
+
+// report: the folder's report.json. malloc'd; NULL when out of memory.
+char *provenance_text(const cJSON *report, const folder_digest *f, const char *const *command, int n_command);
+
+// ERR_INPUT: no such statement. ERR_VERDICT: it speaks of other files, another source or other results than report and
+// folder.
+bool provenance_check(const char *payload, int64_t n, const cJSON *report, const folder_digest *f, const char *where,
+                      err *e);
+
+#endif

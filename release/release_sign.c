@@ -1,0 +1,62 @@
+#include "release_sign.h"
+#include "model_statement.h"
+#include "provenance.h"
+#include "release_list.h"
+#include "../formats/dsse.h"
+#include "../formats/file_map.h"
+#include "../formats/json.h"
+#include "../formats/outfile.h"
+#include <stdlib.h>
+#include <string.h>
+
+signing_key *release_sign_key(const char *path, progress *p, err *e)
+{
+    signing_key *k = signing_key_read(path, KEY_PRIVATE, e);
+    if (k && signing_key_is_shared(k))
+        progress_logf(p, "note: %s: others than its owner may read this private key (chmod 600 ends that)", path);
+    return k;
+}
+
+static bool write_signed(const char *dir, const char *name, const signing_key *k, const char *payload, err *e)
+{
+    char *path = path_join(dir, name);
+    char *text = path && payload ? dsse_sign(k, payload, (int64_t)strlen(payload), e) : NULL;
+    if (!path || !payload) err_nomem(e, name, 0);
+    const bool ok = text && outfile_write_whole(path, text, (int64_t)strlen(text), e);
+    free(text);
+    free(path);
+    return ok;
+}
+
+static bool write_provenance(const folder_digest *f, const release_sign_opts *o, err *e)
+{
+    char  *path = path_join(f->dir, RELEASE_JSON);
+    cJSON *report = path ? json_parse_file(path, e) : NULL;
+    if (!path) err_nomem(e, "a path", 0);
+    char *payload = report ? provenance_text(report, f, o->command, o->n_command) : NULL;
+    const bool ok = report && write_signed(f->dir, PROVENANCE_NAME, o->key, payload, e);
+    free(payload);
+    cJSON_Delete(report);
+    free(path);
+    return ok;
+}
+
+static bool write_signature(const folder_digest *f, const release_sign_opts *o, err *e)
+{
+    char *payload = model_statement_text(f, o->subject, SIGNATURE_NAME);
+    const bool ok = write_signed(f->dir, SIGNATURE_NAME, o->key, payload, e);
+    free(payload);
+    return ok;
+}
+
+bool release_sign(const char *dir, const release_sign_opts *o, err *e)
+{
+    folder_digest f;
+    if (!folder_digest_open(&f, dir, SIGNATURE_NAME, FOLDER_STRICT, e)) return false;
+    const bool ok = folder_digest_take(&f, o->n_threads, o->progress, e) && write_provenance(&f, o, e)
+        && folder_digest_renew(&f, SIGNATURE_NAME, FOLDER_STRICT, e)
+        && folder_digest_take(&f, o->n_threads, NULL, e) && write_signature(&f, o, e)
+        && folder_digest_same(&f, SIGNATURE_NAME, FOLDER_STRICT, e);
+    folder_digest_free(&f);
+    return ok;
+}
