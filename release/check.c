@@ -8,6 +8,7 @@
 #include "../verify/record.h"
 #include "release_card.h"
 #include "release_dir.h"
+#include "release_lab.h"
 #include "release_report.h"
 #include "../formats/file_map.h"
 #include "../formats/json.h"
@@ -298,6 +299,7 @@ static bool check_files(const folder *f, const release_head *h, const release_re
         if (ok && strcmp(hex, x->sha256) != 0)
             ok = err_set(e, ERR_VERDICT, "%s: found SHA-256 %s, expected %s, as the artifacts' verification records say", path,
                          hex, x->sha256);
+        ok = ok && release_lab_agrees(f->dir, x->name, e);
         free(path);
     }
     free(card);

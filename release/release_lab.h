@@ -15,6 +15,10 @@ bool release_lab_plan(record_file **files, int *n, const char *const *artifacts,
 // cache that was asked for suit the model? ERR_INPUT, ERR_USAGE as lab_plan_open.
 bool release_lab_check(const char *hf_dir, const release_opts *o, err *e);
 
+// Does dir/report, an artifact's -lab.json (others: true), say of its caches what the artifact itself says? ERR_VERDICT
+// names the cache and the figure, or what is missing.
+bool release_lab_agrees(const char *dir, const char *report, err *e);
+
 // Measures each artifact of r in dir, puts the record into it, the reports beside it, and the card beside them all.
 // What r says of sizes and files is then what is there.
 bool release_lab_all(release_result *r, const char *dir, const release_head *h, const release_opts *o, err *e);

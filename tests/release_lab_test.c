@@ -6,6 +6,7 @@
 #include "measure/lab_record.h"
 #include "release/release.h"
 #include "release/release_dir.h"
+#include "release/release_lab.h"
 
 static const file_type ONLY_BF16[] = { FT_BF16 };
 static const char *const KV[] = { "q8_0", "q4_0" };
@@ -16,7 +17,8 @@ static const char *TEXTS[] = { text_arg };
 static release_opts options(void)
 {
     return (release_opts){ .name = "tiny", .types = ONLY_BF16, .n_types = 1, .tokens = 8, .device = "cpu",
-                           .gate_path = gate_path, .n_threads = 1, .lab = TEXTS, .n_lab = 1, .lab_kv = KV, .n_lab_kv = 2, .lab_chunk = 24 };
+                           .gate_path = gate_path, .n_threads = 1, .lab = TEXTS, .n_lab = 1, .lab_kv = KV, .n_lab_kv = 2,
+                           .lab_chunk = 24 };
 }
 
 static void publish(const char *to, const release_opts *o)
@@ -175,6 +177,30 @@ START_TEST(figures_that_are_edited_or_moved_are_found)
 }
 END_TEST
 
+// A claim and the report beside it, both with digests made anew, still have to say the same.
+START_TEST(the_report_and_the_file_say_the_same)
+{
+    char path[SCRATCH_PATH];
+    err  e = { 0 };
+    gguf_str s;
+    const char *dir = copied("agree", "tiny-BF16.gguf", path);
+    ck_assert_msg(release_lab_agrees(dir, "tiny-BF16-lab.json", &e), "%s", e.msg);
+    gguf *g = open_gguf(path);
+    ck_assert(gguf_get_str(g, KEY_HM_KV_MEASURED, &s, &e));
+    char *json = strndup(s.s, (size_t)s.n), *at = strstr(json, "\"kl_p99\":");
+    ck_assert(at != NULL);
+    char *last = strchr(at, ',') - 1;           // its last digit: another figure of the same form
+    const int64_t off = record_off(path) + (last - json);
+    const char other = *last == '1' ? '2' : '1';
+    gguf_close(g);
+    free(json);
+    patch(path, off, &other, 1);
+    ck_assert(!release_lab_agrees(dir, "tiny-BF16-lab.json", &e));
+    ck_assert_int_eq(e.kind, ERR_VERDICT);
+    ck_assert_msg(strstr(e.msg, "kl_p99: found") != NULL, "%s", e.msg);
+}
+END_TEST
+
 // Changed weights with all digests made anew: what was measured was not measured of them.
 START_TEST(figures_of_other_tensors_are_found)
 {
@@ -278,6 +304,7 @@ int main(void)
     tcase_add_test(t, figures_are_in_the_file_and_beside_it);
     tcase_add_test(t, what_is_changed_is_found);
     tcase_add_test(t, figures_that_are_edited_or_moved_are_found);
+    tcase_add_test(t, the_report_and_the_file_say_the_same);
     tcase_add_test(t, figures_of_other_tensors_are_found);
     tcase_add_test(t, the_same_bytes_again_in_its_place);
     tcase_add_test(t, what_cannot_be_measured_stops_before_the_work);
