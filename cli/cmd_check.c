@@ -31,8 +31,7 @@ static int run(const void *opts, const text_list *args)
     check_opts c = {
         .fixtures = o->fixtures.n ? o->fixtures.v : NULL, .n_fixtures = o->fixtures.n,
         .n_threads = (int)o->threads, .device = o->device, .gate_path = o->gate, .progress = progress_bar_begin(&bar),
-        .gate = &held, .key_path = o->key, .sig_path = o->sig, .proof = &proof,
-        .claims = &claims,
+        .gate = &held, .key_path = o->key, .sig_path = o->sig, .proof = &proof, .claims = &claims,
     };
     if (o->sig && !o->key) {
         err_set(&e, ERR_USAGE, "option --sig: found it without --key, and a signature says nothing without the key");
@@ -41,11 +40,11 @@ static int run(const void *opts, const text_list *args)
     bool ok = check_artifact(args->v[0], &c, &e);
     progress_bar_end(&bar);
     // A file that cannot be read proves nothing; the status says which.
-    const int status = cli_verdict(&cmd_check, &(verdict){ .artifact = args->v[0], .yes = "every claim holds", .no = "NOT proved",
-                                               .judged = ok || e.kind == ERR_VERDICT || e.kind == ERR_INPUT, .json = o->json, .proof = &proof,
-                                               .gate = held.name[0] ? held.name : NULL,
-                                               .gate_sha256 = held.sha256[0] ? held.sha256 : NULL,
-                                               .claims = &claims }, &e);
+    const verdict v = { .artifact = args->v[0], .yes = "every claim holds", .no = "NOT proved",
+                        .judged = ok || e.kind == ERR_VERDICT || e.kind == ERR_INPUT, .json = o->json,
+                        .gate = held.name[0] ? held.name : NULL,
+                        .gate_sha256 = held.sha256[0] ? held.sha256 : NULL, .claims = &claims, .proof = &proof };
+    const int status = cli_verdict(&cmd_check, &v, &e);
     check_told_free(&claims);
     return status;
 }

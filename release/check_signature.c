@@ -13,8 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_REPORT_BYTES = 16 << 20 };
-
 // ---- the signature -------------------------------------------------------------------------------------------------
 
 // The statement that the key signed. *hex: NULL, or filled in with the SHA-256 of the bundle that was read.
@@ -64,23 +62,6 @@ static char *name_in(const char *dir, const char *sig)
 
 // ---- a folder ------------------------------------------------------------------------------------------------------
 
-// A text of the folder, the same bytes that were digested.
-static cJSON *read_report(const folder_digest *f, err *e)
-{
-    const folder_file *x = folder_digest_find(f, RELEASE_JSON);
-    char   *path = path_join(f->dir, RELEASE_JSON), *text = NULL, hex[SHA256_HEX + 1];
-    int64_t n;
-    cJSON  *doc = NULL;
-    bool ok = path ? x || err_set(e, ERR_VERDICT, "%s: is not there: this folder is not a release", path)
-                   : err_nomem(e, "a path", 0);
-    ok = ok && file_read_text(&text, &n, path, MOST_REPORT_BYTES, e) && sha256_bytes(text, n, hex, e);
-    if (ok && strcmp(hex, x->sha256) != 0) ok = err_set(e, ERR_VERDICT, "%s: changed while it was read", path);
-    if (ok) doc = json_parse(text, n, path, e);
-    free(text);
-    free(path);
-    return doc;
-}
-
 static bool check_provenance(const folder_digest *f, const signing_key *k, const check_opts *o, err *e)
 {
     const folder_file *x = folder_digest_find(f, PROVENANCE_NAME);
@@ -90,7 +71,8 @@ static bool check_provenance(const folder_digest *f, const signing_key *k, const
     if (!x) { free(path); return true; }
     bool ok = path ? read_signed(&d, path, k, hex, e) : err_nomem(e, "a path", 0);
     if (ok && strcmp(hex, x->sha256) != 0) ok = err_set(e, ERR_VERDICT, "%s: changed while it was read", path);
-    ok = ok && (report = read_report(f, e)) != NULL && provenance_check(d.payload, d.n_payload, report, f, path, e);
+    ok = ok && (report = folder_json(f, RELEASE_JSON, e)) != NULL
+        && provenance_check(d.payload, d.n_payload, report, f, path, e);
     if (ok && o->proof) o->proof->provenance = true;
     cJSON_Delete(report);
     dsse_free(&d);

@@ -2,13 +2,31 @@
 #include "hallmark_commit.h"
 #include "json_diff.h"
 #include "model_statement.h"
+#include "../formats/file_map.h"
 #include "../formats/json.h"
 #include <stdlib.h>
 #include <string.h>
 
 #define BUILD_TYPE "urn:hallmark:release:1"
 #define BUILDER    "urn:hallmark:release"
-enum { MOST_PROVENANCE_VALUES = 1 << 18 };
+enum { MOST_PROVENANCE_VALUES = 1 << 18, MOST_REPORT_BYTES = 16 << 20 };
+static const char LAB_REPORT[] = "-lab.json";       // what the names of a laboratory's reports end with (release_lab.h)
+
+cJSON *folder_json(const folder_digest *f, const char *name, err *e)
+{
+    const folder_file *x = folder_digest_find(f, name);
+    char   *path = path_join(f->dir, name), *text = NULL, hex[SHA256_HEX + 1];
+    int64_t n;
+    cJSON  *doc = NULL;
+    bool ok = path != NULL || err_nomem(e, "a path", strlen(name));
+    if (ok && !x) ok = err_set(e, ERR_VERDICT, "%s: is not there, or is no file of the folder", path);
+    ok = ok && file_read_text(&text, &n, path, MOST_REPORT_BYTES, e) && sha256_bytes(text, n, hex, e);
+    if (ok && strcmp(hex, x->sha256) != 0) ok = err_set(e, ERR_VERDICT, "%s: changed while it was read", path);
+    if (ok) doc = json_parse(text, n, path, e);
+    free(text);
+    free(path);
+    return doc;
+}
 
 // cJSON's adders give NULL when memory fails, and take a NULL object: what is missing is found at the end.
 static cJSON *object_in(cJSON *list)
@@ -74,7 +92,31 @@ static bool add_file(cJSON *list, const char *name, const char *role, const char
     return digest && cJSON_AddStringToObject(digest, "sha256", hex);
 }
 
-static bool add_dependencies(cJSON *definition, const cJSON *report)
+static bool add_texts(cJSON *list, const folder_digest *f, const char *lab_report, err *e)
+{
+    cJSON *lab = folder_json(f, lab_report, e);
+    const cJSON *x;
+    bool ok = lab != NULL;
+    cJSON_ArrayForEach(x, json_get(lab, "texts"))
+        ok = ok && add_file(list, text_of(x, "name"), "text", text_of(x, "sha256"));
+    cJSON_Delete(lab);
+    return ok;
+}
+
+static bool add_all_texts(cJSON *list, const cJSON *report, const folder_digest *f, err *e)
+{
+    const size_t tail = strlen(LAB_REPORT);
+    const cJSON *x;
+    bool ok = true;
+    cJSON_ArrayForEach(x, json_get(report, "files")) {
+        const char  *name = text_of(x, "name");
+        const size_t n = strlen(name);
+        if (n > tail && strcmp(name + n - tail, LAB_REPORT) == 0) ok = ok && add_texts(list, f, name, e);
+    }
+    return ok;
+}
+
+static bool add_dependencies(cJSON *definition, const cJSON *report, const folder_digest *f, err *e)
 {
     cJSON *list = cJSON_AddArrayToObject(definition, "resolvedDependencies");
     const cJSON *a, *x;
@@ -85,7 +127,7 @@ static bool add_dependencies(cJSON *definition, const cJSON *report)
             ok = ok && add_file(list, text_of(x, "name"), "fixture", text_of(x, "sha256"));
         if (gate[0] && strcmp(gate, "built-in") != 0) ok = ok && add_file(list, text_of(report, "gate"), "gate", gate);
     }
-    return ok;
+    return ok && add_all_texts(list, report, f, e);
 }
 
 // ---- what was proved -----------------------------------------------------------------------------------------------
@@ -141,7 +183,7 @@ static bool add_builder(cJSON *predicate)
         && cJSON_AddStringToObject(version, "commit", HALLMARK_COMMIT);
 }
 
-static cJSON *statement(const cJSON *report, const folder_digest *f, const char *const *command, int n_command)
+static cJSON *statement(const cJSON *report, const folder_digest *f, const char *const *command, int n_command, err *e)
 {
     cJSON *doc = cJSON_CreateObject(), *predicate, *definition;
     bool ok = doc && cJSON_AddStringToObject(doc, "_type", STATEMENT_TYPE) && add_subjects(doc, report, f)
@@ -149,16 +191,18 @@ static cJSON *statement(const cJSON *report, const folder_digest *f, const char 
         && (predicate = cJSON_AddObjectToObject(doc, "predicate"))
         && (definition = cJSON_AddObjectToObject(predicate, "buildDefinition"))
         && cJSON_AddStringToObject(definition, "buildType", BUILD_TYPE) && add_command(definition, command, n_command)
-        && add_dependencies(definition, report) && add_builder(predicate) && add_checks(predicate, report);
+        && add_dependencies(definition, report, f, e) && add_builder(predicate) && add_checks(predicate, report);
     if (ok) return doc;
+    err_nomem(e, "a statement", 0);         // where nothing else was wrong: the first failure is kept
     cJSON_Delete(doc);
     return NULL;
 }
 
-char *provenance_text(const cJSON *report, const folder_digest *f, const char *const *command, int n_command)
+char *provenance_text(const cJSON *report, const folder_digest *f, const char *const *command, int n_command, err *e)
 {
-    cJSON *doc = statement(report, f, command, n_command);
+    cJSON *doc = statement(report, f, command, n_command, e);
     char  *text = doc ? json_print(doc) : NULL;
+    if (!text) err_nomem(e, "a statement", 0);
     cJSON_Delete(doc);
     return text;
 }
@@ -201,7 +245,7 @@ bool provenance_check(const char *payload, int64_t n, const cJSON *report, const
     cJSON *found = json_parse_limited(payload, n, MOST_PROVENANCE_VALUES, where, e), *expected = NULL;
     bool ok = found && expect(found, "_type", STATEMENT_TYPE, where, e)
         && expect(found, "predicateType", PROVENANCE_PREDICATE, where, e);
-    ok = ok && ((expected = statement(report, f, NULL, 0)) || err_nomem(e, "a statement", 0));
+    ok = ok && (expected = statement(report, f, NULL, 0, e)) != NULL;
     ok = ok && same_parts(found, expected, where, e);
     cJSON_Delete(expected);
     cJSON_Delete(found);

@@ -7,6 +7,7 @@
 //                                 and, where it is known, its commit on the Hub ("gitCommit"); fixtures and a gate
 //                                 file by
 //                                 SHA-256; annotations.role says which is which
+//                                 so are the texts that caches were measured on, as the laboratory's reports say them
 //   runDetails.builder.version    hallmark's version, and its commit where the build knew it ("" otherwise)
 //   hallmark_checks               of each artifact the verdict, the tensors derived again, each fixture's verdict
 // All but command and version follows from the release's report, and is compared with it.
@@ -19,8 +20,12 @@
 
 #define PROVENANCE_PREDICATE "https://slsa.dev/provenance/v1"
 
-// report: the folder's report.json. malloc'd; NULL when out of memory.
-char *provenance_text(const cJSON *report, const folder_digest *f, const char *const *command, int n_command);
+// report: the folder's report.json. malloc'd; NULL on failure: ERR_SYSTEM, ERR_VERDICT and ERR_INPUT as folder_json.
+char *provenance_text(const cJSON *report, const folder_digest *f, const char *const *command, int n_command, err *e);
+
+// A JSON file of the folder, the same bytes that were digested. ERR_VERDICT: it is not there, or changed; ERR_INPUT: no
+// JSON. cJSON_Delete.
+cJSON *folder_json(const folder_digest *f, const char *name, err *e);
 
 // ERR_INPUT: no such statement. ERR_VERDICT: it speaks of other files, another source or other results than report and
 // folder.

@@ -30,14 +30,11 @@ static bool write_signed(const char *dir, const char *name, const signing_key *k
 
 static bool write_provenance(const folder_digest *f, const release_sign_opts *o, err *e)
 {
-    char  *path = path_join(f->dir, RELEASE_JSON);
-    cJSON *report = path ? json_parse_file(path, e) : NULL;
-    if (!path) err_nomem(e, "a path", 0);
-    char *payload = report ? provenance_text(report, f, o->command, o->n_command) : NULL;
-    const bool ok = report && write_signed(f->dir, PROVENANCE_NAME, o->key, payload, e);
+    cJSON *report = folder_json(f, RELEASE_JSON, e);
+    char  *payload = report ? provenance_text(report, f, o->command, o->n_command, e) : NULL;
+    const bool ok = payload && write_signed(f->dir, PROVENANCE_NAME, o->key, payload, e);
     free(payload);
     cJSON_Delete(report);
-    free(path);
     return ok;
 }
 

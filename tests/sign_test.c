@@ -445,13 +445,16 @@ END_TEST
 // A folder with a report, signed by a as release signs it.
 static void make_release(const char *name)
 {
-    char report[64];
+    char report[64], lab[64];
     err  e = { 0 };
     make_model(name);
     snprintf(report, sizeof report, "%s/report.json", name);
+    snprintf(lab, sizeof lab, "%s/one-lab.json", name);
+    write_text(at(lab), "{\"texts\":[{\"name\":\"t.txt\",\"sha256\":\"bead\"}]}");
     write_text(at(report),
                "{\"hallmark_release\":1,\"name\":\"tiny\",\"source_digest\":\"0123\",\"source_revision\":\"4567\","
-               "\"gate\":\"mine.json\",\"verdict\":\"pass\",\"signed\":true,\"artifacts\":["
+               "\"gate\":\"mine.json\",\"verdict\":\"pass\",\"signed\":true,\"files\":[{\"name\":\"one-lab.json\"}],"
+               "\"artifacts\":["
                "{\"artifact\":\"one.txt\",\"gate\":\"89ab\",\"verdict\":\"pass\","
         "\"derivation\":{\"tensors\":7,\"verdict\":\"pass\"},"
         "\"fixtures\":[{\"name\":\"f.json.gz\",\"sha256\":\"cdef\",\"check\":\"exact\",\"verdict\":\"pass\"}]}]}");
@@ -497,7 +500,7 @@ START_TEST(a_signed_folder_holds_and_says_what_was_proved)
     signing_key *k = opened("a.pub", KEY_PUBLIC);
     ck_assert_str_eq(proof.held_key, signing_key_hint(k));
     ck_assert_str_eq(proof.curve, "P-256");
-    ck_assert_int_eq(proof.n_signed, 4);
+    ck_assert_int_eq(proof.n_signed, 5);
     ck_assert(proof.folder && proof.provenance && proof.signature_there);
     for (int i = 0; FOLDER_IGNORED[i]; i++) ck_assert_int_eq(proof.ignored[i], strcmp(FOLDER_IGNORED[i],
                                                                                       ".gitattributes") == 0);
@@ -586,11 +589,11 @@ START_TEST(one_file_is_looked_up_by_its_digest)
     ck_assert_msg(check_with(at("alone.txt"), at("a.pub"), at("m/model.sig"), &proof, &e), "%s", e.msg);
     ck_assert_str_eq(proof.signed_as, "sub/two.txt");
     ck_assert(!proof.folder && !proof.provenance);
-    ck_assert_int_eq(proof.n_signed, 4);
+    ck_assert_int_eq(proof.n_signed, 5);
     ck_assert_msg(check_with(at("m/one.txt"), at("a.pub"), NULL, &proof, &e), "%s", e.msg);      // beside it
     write_text(at("alone.txt"), "twO\n");
     ck_assert(!check_with(at("alone.txt"), at("a.pub"), at("m/model.sig"), &proof, &e));
-    refused(&e, ERR_VERDICT, "is none of the 4 files");
+    refused(&e, ERR_VERDICT, "is none of the 5 files");
 }
 END_TEST
 
@@ -674,7 +677,7 @@ START_TEST(provenance_says_source_command_fixtures_and_results)
         "\"https://slsa.dev/provenance/v1\"", "\"one.txt\"",
             "2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806",
         "\"hallmarkSource2\":\t\"0123\"", "\"gitCommit\":\t\"4567\"",
-            "\"command\":\t[\"hallmark\", \"release\", \"HF\"]", "\"cdef\"",
+            "\"command\":\t[\"hallmark\", \"release\", \"HF\"]", "\"cdef\"", "\"bead\"", "\"role\":\t\"text\"",
         "\"89ab\"", "\"tensors\":\t7", "\"check\":\t\"exact\"", "\"hallmark\":\t\"",
     };
     dsse d;
@@ -698,6 +701,7 @@ START_TEST(provenance_that_contradicts_the_reports_is_refused)
         { "\"0123\"", "\"3210\"", ERR_VERDICT, "resolvedDependencies" },
         { "\"4567\"", "\"7654\"", ERR_VERDICT, "resolvedDependencies" },
         { "\"cdef\"", "\"fedc\"", ERR_VERDICT, "resolvedDependencies" },
+        { "\"bead\"", "\"deaf\"", ERR_VERDICT, "resolvedDependencies" },
         { "\"tensors\":\t7", "\"tensors\":\t8", ERR_VERDICT, "hallmark_checks" },
         { "\"hallmark_checks\"", "\"other\"", ERR_VERDICT, "hallmark_checks" },
     };
