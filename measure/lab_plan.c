@@ -90,6 +90,13 @@ static bool check_seen(const lab_plan *p, const hparams *h, const kv_spec *s, er
                                   "expected a longer --chunk", text, (long long)p->chunk);
 }
 
+static bool has_candidate(const lab_plan *p, int artifact, const char *kv)
+{
+    for (int i = 0; i < p->n_candidates; i++)
+        if (p->candidates[i].artifact == artifact && strcmp(p->candidates[i].kv, kv) == 0) return true;
+    return false;
+}
+
 static bool add_spec(lab_plan *p, int artifact, const kv_spec *s, err *e)
 {
     const hparams *h = model_hparams(p->artifacts[artifact].m);
@@ -98,9 +105,7 @@ static bool add_spec(lab_plan *p, int artifact, const kv_spec *s, err *e)
     if (!memory_plan_of(&cost, h, s, arith_of(p), p->context, 1, e)) return false;
     if (!kv_spec_text(s, text)) return err_set(e, ERR_USAGE, "option --kv: '%.60s...' is too long", text);
     if (!check_seen(p, h, s, e)) return false;
-    for (int i = 0; i < p->n_candidates; i++)
-        if (p->candidates[i].artifact == artifact && strcmp(p->candidates[i].kv, text) == 0)
-            return err_set(e, ERR_USAGE, "option --kv: found '%s' twice", text);
+    if (has_candidate(p, artifact, text)) return err_set(e, ERR_USAGE, "option --kv: found '%s' twice", text);
     if (p->n_candidates == LAB_CANDIDATES)
         return err_set(e, ERR_USAGE, "found more than %d candidates", LAB_CANDIDATES);
     lab_candidate *grown = realloc(p->candidates, (size_t)(p->n_candidates + 1) * sizeof *grown);
@@ -131,6 +136,10 @@ static bool add_alone(lab_plan *p, const kv_spec *s, int layer, bool values, err
     else        c.v = own.v;
     alone.rules[0] = (kv_rule){ .which = KV_LAYERS, .lo = { layer }, .hi = { layer }, .n_ranges = 1, .choice = c };
     alone.rules[1] = (kv_rule){ .which = KV_EVERY, .choice = own };
+    // Two caches may have the same keys, or the same values; or the base's own, which need no probe.
+    char text[KV_TEXT];
+    const bool own_side = kv_choice_same(&c, &own);
+    if (own_side || (kv_spec_text(&alone, text) && has_candidate(p, 0, text))) return true;
     if (!add_spec(p, 0, &alone, e)) return false;
     p->candidates[p->n_candidates - 1].layer = layer;
     p->candidates[p->n_candidates - 1].values = values;

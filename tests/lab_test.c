@@ -159,6 +159,24 @@ START_TEST(cells_do_not_depend_on_company_batch_or_threads)
 END_TEST
 
 // The other file with the base's cache is added by itself; its figures are the divergence's, chunk by chunk.
+// Each layer's keys and values alone, once, whatever caches have in common.
+START_TEST(layers_are_probed_once)
+{
+    static const char *const kv[] = { "q8_0", "k=q8_0,v=q4_0", "k=f32,v=q5_0", "f32" };
+    lab_plan p;
+    lab_plan_opts o = base_alone(kv, 4);
+    o.layers = true;
+    open_plan(&p, &o);
+    int caches = 0, alone = 0;
+    const hparams *h = model_hparams(p.artifacts[0].m);
+    for (int i = 0; i < h->n_layer; i++) caches += h->layers[i].has_kv;
+    for (int i = 0; i < p.n_candidates; i++) alone += p.candidates[i].layer >= 0;
+    ck_assert_int_eq(p.n_candidates - alone, 4);
+    ck_assert_int_eq(alone, 4 * caches);        // keys in q8_0; values in q8_0, q4_0 and q5_0
+    lab_plan_free(&p);
+}
+END_TEST
+
 // Chunks that are sampled are spread, and no text is left out.
 START_TEST(samples_are_spread)
 {
@@ -546,6 +564,7 @@ int main(void)
     tcase_add_unchecked_fixture(t, prepare, clean);
     tcase_add_test(t, base_is_at_distance_0_from_itself);
     tcase_add_test(t, cells_do_not_depend_on_company_batch_or_threads);
+    tcase_add_test(t, layers_are_probed_once);
     tcase_add_test(t, samples_are_spread);
     tcase_add_test(t, another_file_is_the_divergence);
     tcase_add_test(t, parts_and_folders_give_the_bytes_of_a_whole_run);
