@@ -150,7 +150,7 @@ static bool add_layers(lab_plan *p, const char *kv, err *e)
 {
     const hparams *h = model_hparams(p->artifacts[0].m);
     kv_spec s;
-    if (!kv_spec_parse(&s, kv, e)) return false;
+    if (!kv_spec_parse(&s, kv, e) || !kv_spec_check(&s, h, e) || !check_seen(p, h, &s, e)) return false;
     for (int i = 0; i < h->n_layer; i++) {
         if (!h->layers[i].has_kv) continue;
         if (!add_alone(p, &s, i, false, e) || !add_alone(p, &s, i, true, e)) return false;
