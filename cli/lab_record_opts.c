@@ -1,5 +1,6 @@
 // lab_record_opts: see lab_record_opts.h.
 #include "lab_record_opts.h"
+#include "../measure/lab_plan.h"
 #include "../formats/file_map.h"
 #include <string.h>
 
@@ -8,10 +9,9 @@ static bool check_inputs(const lab_record_opts *o, err *e)
 {
     for (int i = 0; i < o->args->n; i++)
         if (!same_file(o->args->v[i], o->art) && !output_is_no_input(o->out, o->args->v[i], NULL, e)) return false;
-    for (int i = 0; i < o->texts->n; i++) {
-        const char *eq = strchr(o->texts->v[i], '=');
-        if (!output_is_no_input(o->out, eq ? eq + 1 : o->texts->v[i], NULL, e)) return false;
-    }
+    for (int i = 0; i < o->texts->n; i++)
+        if (lab_text_names(o->texts->v[i], o->out))
+            return err_set(e, ERR_USAGE, "option -o: found '%s', which is a text of '%s'", o->out, o->texts->v[i]);
     for (int i = 0; i < o->reports->n; i++)
         if (strcmp(o->out, o->reports->v[i]) == 0 || same_file(o->out, o->reports->v[i]))
             return err_set(e, ERR_USAGE, "option -o: found '%s', which is the report '%s'", o->out, o->reports->v[i]);

@@ -36,7 +36,7 @@ typedef struct {
 bool lab_run(lab_cells *out, const lab_plan *p, const lab_run_opts *o, err *e);
 
 // The cells of all those folders together, and their plan, which must be one. ERR_USAGE: two plans differ (names in
-// what), a chunk that is in none of them (names the part). Cells that two folders hold must be equal: ERR_INPUT.
+// what). ERR_INPUT: a chunk that is in none of them (names the part), a cell that two folders hold and that differs.
 bool lab_merge(lab_cells *out, lab_plan *p, const char *const *folders, int n, err *e);
 
 #endif

@@ -235,7 +235,8 @@ static void find_avoid(lab_result *r)
     for (int i = 0; i < p->n_candidates; i++) {
         const int other = is_cache_of_base(&p->candidates[i]) ? no_larger(r, i) : -1;
         const double gap = other < 0 ? 0 : r->measured[i].all.kl_mean.v - r->measured[other].all.kl_mean.v;
-        if (gap <= most) continue;
+        // Intervals that overlap are no reason to avoid anything.
+        if (gap <= most || r->measured[i].all.kl_mean.low <= r->measured[other].all.kl_mean.high) continue;
         most = gap;
         r->avoid = i;
         r->instead = other;

@@ -4,9 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool same_place(const lab_place *a, const lab_place *b)
+{
+    return a->position == b->position && strcmp(a->before, b->before) == 0 && strcmp(a->next, b->next) == 0
+        && strcmp(a->after, b->after) == 0 && strcmp(a->base_best, b->base_best) == 0 && strcmp(a->best, b->best) == 0;
+}
+
 static bool same_cell(const lab_cell *a, const lab_cell *b, int64_t n_points)
 {
-    return memcmp(a->points, b->points, (size_t)n_points * sizeof *a->points) == 0 && a->n_worst == b->n_worst;
+    bool same = memcmp(a->points, b->points, (size_t)n_points * sizeof *a->points) == 0 && a->n_worst == b->n_worst;
+    for (int i = 0; same && i < a->n_worst; i++) same = same_place(&a->worst[i], &b->worst[i]);
+    return same;
 }
 
 // Takes from one folder what is not there yet. What two folders measured must be the same: a chunk's figures depend on

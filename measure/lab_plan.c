@@ -4,6 +4,7 @@
 #include "../formats/claims.h"
 #include "../runtime/kv_spec.h"
 #include "texts.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,23 +72,57 @@ static bool is_seen(const kv_part *part, int64_t window, int64_t last)
     return kv_whole_from(part, last) > first;
 }
 
-// A cache of which a chunk sees only positions that are kept whole would look lossless, and be recommended.
+typedef struct { kv_choice c; bool k, v; } seen_choice;     // which sides of a choice some layer's queries see stored
+
+static seen_choice *seen_of(seen_choice *list, int *n, const kv_choice *c)
+{
+    int i = 0;
+    while (i < *n && !kv_choice_same(&list[i].c, c)) i++;
+    if (i == *n) list[(*n)++] = (seen_choice){ .c = *c };
+    return &list[i];
+}
+
+static bool all_seen(const lab_plan *p, const seen_choice *list, int n, const char *text, err *e)
+{
+    const kv_type own = arith_of(p) == ARITH_BF16 ? KV_BF16 : KV_F32;
+    for (int i = 0; i < n; i++)
+        if ((list[i].c.k.type != own && !list[i].k) || (list[i].c.v.type != own && !list[i].v))
+            return err_set(e, ERR_USAGE, "KV cache '%s': a chunk of %lld tokens sees %s of it only as positions that are "
+                           "kept whole: expected a longer --chunk", text, (long long)p->chunk,
+                           list[i].c.k.type != own && !list[i].k ? "keys" : "values");
+    return true;
+}
+
+// Keys or values of which a chunk sees only positions that are kept whole would look lossless, and be recommended.
 static bool check_seen(const lab_plan *p, const hparams *h, const kv_spec *s, err *e)
 {
-    char     text[KV_TEXT];
-    kv_layer kv;
-    int      caches = 0;
-    for (int i = 0; i < h->n_layer; i++) {
+    char         text[KV_TEXT];
+    kv_layer     kv;
+    seen_choice *list = calloc(KV_RULES + 1, sizeof *list);
+    int  n = 0;
+    bool ok = list || err_nomem(e, "caches", (KV_RULES + 1) * sizeof *list);
+    for (int i = 0; ok && i < h->n_layer; i++) {
         const int64_t window = h->layers[i].sliding ? h->window : 0;
         if (!h->layers[i].has_kv) continue;
-        caches++;
-        if (!kv_spec_plan(s, h, i, arith_of(p), p->chunk, 1, &kv, e)) return false;
-        if (is_seen(&kv.k, window, p->chunk - 2) || is_seen(&kv.v, window, p->chunk - 2)) return true;
+        ok = kv_spec_plan(s, h, i, arith_of(p), p->chunk, 1, &kv, e);
+        if (!ok) break;
+        const kv_choice c = kv_layer_choice(&kv);
+        seen_choice *to = seen_of(list, &n, &c);        // no more choices than rules
+        to->k = to->k || is_seen(&kv.k, window, p->chunk - 2);
+        to->v = to->v || is_seen(&kv.v, window, p->chunk - 2);
     }
-    kv_spec_text(s, text);
-    return caches == 0
-        || err_set(e, ERR_USAGE, "option --kv: '%s' keeps every position of a chunk of %lld tokens whole: "
-                                  "expected a longer --chunk", text, (long long)p->chunk);
+    if (ok) kv_spec_text(s, text);
+    ok = ok && all_seen(p, list, n, text, e);
+    free(list);
+    return ok;
+}
+
+bool lab_plan_check_kv(const hparams *h, const char *kv, const char *name, int64_t chunk, err *e)
+{
+    lab_plan p = { .chunk = chunk ? chunk : LAB_CHUNK };
+    kv_spec  s;
+    snprintf(p.arith, sizeof p.arith, "%s", name);
+    return kv_spec_parse(&s, kv, e) && kv_spec_check(&s, h, e) && check_seen(&p, h, &s, e);
 }
 
 static bool has_candidate(const lab_plan *p, int artifact, const char *kv)
@@ -190,6 +225,7 @@ static bool describe_base(lab_plan *p, const lab_plan_opts *o, err *e)
     kv_spec        s;
     memory_plan    cost;
     const char    *name = o->arith ? o->arith : strcmp(h->kv_required, "bf16") == 0 ? "bf16" : "f32";
+    snprintf(p->program, sizeof p->program, "hallmark %s", HALLMARK_VERSION);
     strcpy(p->arith, name);
     strcpy(p->base_kv, name);      // the cache that holds an arithmetic's results without rounding them again
     if (!kv_spec_parse(&s, p->base_kv, e) || !memory_plan_of(&cost, h, &s, arith_of(p), p->context, 1, e)) return false;
@@ -202,6 +238,15 @@ static bool describe_base(lab_plan *p, const lab_plan_opts *o, err *e)
 
 // ---- texts ----------------------------------------------------------------------------------------------------------
 
+// A text given twice would count as independent chunks.
+static bool is_new_text(const lab_plan *p, int i, err *e)
+{
+    for (int k = 0; k < i; k++)
+        if (strcmp(p->texts[k].sha256, p->texts[i].sha256) == 0)
+            return err_set(e, ERR_USAGE, "option --text: '%s' and '%s' are one text", p->texts[k].name, p->texts[i].name);
+    return true;
+}
+
 static bool read_texts(lab_plan *p, const lab_plan_opts *o, err *e)
 {
     if (o->n_texts < 1 || o->n_texts > LAB_TEXTS)
@@ -210,7 +255,8 @@ static bool read_texts(lab_plan *p, const lab_plan_opts *o, err *e)
     if (!p->texts) return err_nomem(e, "texts", (size_t)o->n_texts * sizeof *p->texts);
     p->n_texts = o->n_texts;
     for (int i = 0; i < p->n_texts; i++)
-        if (!lab_text_read(&p->texts[i], model_tokenizer(p->artifacts[0].m), o->texts[i], e)) return false;
+        if (!lab_text_read(&p->texts[i], model_tokenizer(p->artifacts[0].m), o->texts[i], e) || !is_new_text(p, i, e))
+            return false;
     return true;
 }
 

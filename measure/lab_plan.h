@@ -50,6 +50,7 @@ typedef struct {
     int64_t        samples;             // about how many chunks are run, evenly spread, one of each text at least; 0: all
     int64_t        context;             // positions that bytes are counted for
     int64_t        budget;              // bytes that candidate 0 was chosen for (lab_budget.h); 0: none was
+    char           program[32];         // the version of hallmark whose figures these are
     char           base_kv[16], arith[8];
     int64_t        base_context_bytes;
     int64_t        state_bytes;         // what recurrent layers keep beside any cache
@@ -79,6 +80,11 @@ typedef struct {
 // cannot be run. ERR_USAGE: a cache that a file cannot have; no text; no candidate; a chunk with nothing to compare.
 bool lab_plan_open(lab_plan *p, const lab_plan_opts *o, err *e);
 void lab_plan_free(lab_plan *p);
+// Of one cache alone, before there is a file: would lab_plan_open take it? name: "f32" or "bf16"; chunk 0: LAB_CHUNK.
+// ERR_USAGE otherwise.
+bool lab_plan_check_kv(const hparams *h, const char *kv, const char *name, int64_t chunk, err *e);
+// Whether a file is one of those that "category=pattern" or "pattern" stands for.
+bool lab_text_names(const char *arg, const char *path);
 
 // Of texts alone, in the vocabulary of a file that is yet to be made: is each what lab_plan_open takes? chunk 0:
 // LAB_CHUNK.

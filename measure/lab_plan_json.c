@@ -61,6 +61,7 @@ static cJSON *plan_json(const lab_plan *p)
 {
     cJSON *j = cJSON_CreateObject();
     cJSON_AddNumberToObject(j, "format", PLAN_FORMAT);
+    cJSON_AddStringToObject(j, "program", p->program);
     cJSON_AddStringToObject(j, "arith", p->arith);
     cJSON_AddStringToObject(j, "base_kv", p->base_kv);
     cJSON_AddNumberToObject(j, "base_context_bytes", (double)p->base_context_bytes);
@@ -227,6 +228,7 @@ static bool read_numbers(const plan_reader *r, const cJSON *j)
     if (!json_i64(j, "budget", 0, INT64_MAX, &p->budget, r->where, r->e)) return false;
     if (!json_i64(j, "context", 1, LIMIT_POSITIONS, &p->context, r->where, r->e)) return false;
     p->bos = (int32_t)bos;
+    if (!copy_short(r, j, "program", p->program, sizeof p->program)) return false;
     return copy_short(r, j, "arith", p->arith, sizeof p->arith)
         && copy_short(r, j, "base_kv", p->base_kv, sizeof p->base_kv);
 }
@@ -274,6 +276,7 @@ static const char *candidates_difference(const lab_plan *a, const lab_plan *b)
 const char *lab_plan_difference(const lab_plan *a, const lab_plan *b)
 {
     if (strcmp(a->json, b->json) == 0) return NULL;
+    if (strcmp(a->program, b->program) != 0) return "the version of the program";
     if (!same_artifact(&a->artifacts[0], &b->artifacts[0])) return "the base";
     if (strcmp(a->arith, b->arith) != 0) return "the arithmetic";
     if (a->chunk != b->chunk || a->skip != b->skip) return "the chunks";

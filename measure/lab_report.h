@@ -8,7 +8,7 @@
 //
 // JSON: {"hallmark_lab":1,
 //   "base":{name,type,kv,arith,digest,bytes_per_position,context_bytes},"artifacts":[{name,type,digest}],
-//   "texts":[{category,name,tokens,chunks,sha256}],"chunk","skip","context","state_bytes",
+//   "texts":[{category,name,tokens,chunks,sha256}],"chunk","skip","samples" (0: all),"context","state_bytes",
 //   "budget" (bytes) and "chosen" where the first candidate was made to order (lab_budget.h),
 //   "candidates":[{artifact,kv,llama (string or null),"layer" and "side" where it is of one layer alone,
 //     bytes_per_position,context_bytes, FIGURES,

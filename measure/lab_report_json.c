@@ -264,8 +264,8 @@ char *lab_report_json(const lab_result *r)
     put_base(&t, p);
     put_artifacts(&t, p);
     put_texts(&t, p);
-    text_printf(&t, "  \"chunk\": %lld,\n  \"skip\": %lld,\n  \"context\": %lld,\n  \"state_bytes\": %lld,\n",
-                (long long)p->chunk, (long long)p->skip, (long long)p->context, (long long)p->state_bytes);
+    text_printf(&t, "  \"chunk\": %lld,\n  \"skip\": %lld,\n  \"samples\": %lld,\n  \"context\": %lld,\n  \"state_bytes\": %lld,\n",
+                (long long)p->chunk, (long long)p->skip, (long long)p->samples, (long long)p->context, (long long)p->state_bytes);
     if (p->budget > 0) {
         text_printf(&t, "  \"budget\": %lld", (long long)p->budget);
         put_text(&t, "chosen", p->candidates[0].kv, false);

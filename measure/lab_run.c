@@ -10,11 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Candidates whose caches are in memory at a time; the base is run once for each such group.
+enum { GROUP = 64 };
+
 typedef struct {
     const lab_plan     *p;
     const lab_run_opts *o;
     lab_cells          *out;
-    session            *base, **of;         // of: [n_candidates]
+    session            *base, **of;         // of: [n_candidates]; NULL: of another group
+    int                 first, end;         // candidates of the group in hand
     bool               *pending;            // [n_candidates], of the chunk in hand
     int                 batch, rows;        // tokens of a step; positions whose logits are held at a time
     row_stats          *base_stats, *stats; // [rows]
@@ -45,7 +49,7 @@ static const session *weights_of(const lab_runner *r, int k)
 {
     const int artifact = r->p->candidates[k].artifact;
     if (artifact == 0) return r->base;
-    for (int i = 0; i < k; i++)
+    for (int i = r->first; i < k; i++)
         if (r->p->candidates[i].artifact == artifact) return r->of[i];
     return NULL;
 }
@@ -53,12 +57,12 @@ static const session *weights_of(const lab_runner *r, int k)
 // The base's activations serve all; candidates have one place for their logits, which are looked at in turn.
 static bool open_candidates(lab_runner *r, err *e)
 {
-    for (int k = 0; k < r->p->n_candidates; k++) {
+    for (int k = r->first; k < r->end; k++) {
         session_opts so = base_opts(r);
         so.kv = r->p->candidates[k].kv;
         so.weights_of = weights_of(r, k);
-        so.scratch_of = k == 0 ? r->base : r->of[0];
-        so.logits_too = k > 0;
+        so.scratch_of = k == r->first ? r->base : r->of[r->first];
+        so.logits_too = k > r->first;
         r->of[k] = session_new(r->p->artifacts[r->p->candidates[k].artifact].m, &so, e);
         if (!r->of[k]) return false;
         if (strcmp(session_kv(r->of[k]), r->p->candidates[k].kv) != 0)
@@ -72,7 +76,7 @@ static bool open_rows(lab_runner *r, err *e)
 {
     r->batch = session_batch(r->base);
     r->rows = session_hold_rows(r->base);
-    for (int k = 0; k < r->p->n_candidates; k++) {
+    for (int k = r->first; k < r->end; k++) {
         r->batch = (int)min_i64(r->batch, session_batch(r->of[k]));
         r->rows = (int)min_i64(r->rows, session_hold_rows(r->of[k]));
     }
@@ -87,25 +91,31 @@ static bool open_rows(lab_runner *r, err *e)
     return ok || err_nomem(e, "figures", n * sizeof *r->stats);
 }
 
-static bool open_runner(lab_runner *r, err *e)
+static bool open_group(lab_runner *r, err *e)
 {
     const session_opts so = base_opts(r);
     r->base = session_new(r->p->artifacts[0].m, &so, e);
     return r->base && open_candidates(r, e) && open_rows(r, e);
 }
 
-static void close_runner(lab_runner *r)
+static void close_group(lab_runner *r)
 {
-    for (int k = r->p->n_candidates - 1; r->of && k >= 0; k--) session_free(r->of[k]);
+    for (int k = r->end - 1; k >= r->first; k--) {
+        session_free(r->of[k]);
+        r->of[k] = NULL;
+    }
     session_free(r->base);
-    free(r->of);
-    free(r->pending);
     free(r->base_stats);
     free(r->stats);
     free(r->kl);
     free(r->base_top);
     free(r->top);
     free(r->top_logits);
+    r->base = NULL;
+    r->base_stats = r->stats = NULL;
+    r->kl = NULL;
+    r->base_top = r->top = NULL;
+    r->top_logits = NULL;
 }
 
 // ---- one chunk ------------------------------------------------------------------------------------------------------
@@ -171,12 +181,12 @@ static bool run_step(lab_runner *r, const lab_step *s, err *e)
     const int64_t first = max_i64(s->at, p->skip), end = min_i64(s->at + s->n, p->chunk - 1);
     const bool begins = s->at == 0;
     if (!texts_step(r->base, s->ids + s->at, s->n, begins, p->bos, e)) return false;
-    for (int k = 0; k < p->n_candidates; k++)
+    for (int k = r->first; k < r->end; k++)
         if (r->pending[k] && !texts_step(r->of[k], s->ids + s->at, s->n, begins, p->bos, e)) return false;
     for (int64_t at = first, n; at < end; at += n) {
         n = min_i64(r->rows, end - at);
         if (!hold(r, -1, s, at, (int)n, r->base_stats, r->base_top, e)) return false;
-        for (int k = 0; k < p->n_candidates; k++)
+        for (int k = r->first; k < r->end; k++)
             if (r->pending[k] && !measure_rows(r, k, s, at, (int)n, e)) return false;
     }
     return true;
@@ -199,7 +209,7 @@ static bool run_chunk(lab_runner *r, int64_t chunk, int n_pending, err *e)
 {
     const lab_chunk *c = &r->p->chunks[chunk];
     const lab_text  *t = &r->p->texts[c->text];
-    for (int k = 0; k < r->p->n_candidates; k++)
+    for (int k = r->first; k < r->end; k++)
         if (r->pending[k] && !alloc_cell(r, cell_at(r, chunk, k), e)) return false;
     for (int64_t at = 0; at < r->p->chunk; at += r->batch) {
         const lab_step s = { .ids = t->ids + c->first, .chunk = chunk, .at = at,
@@ -207,7 +217,7 @@ static bool run_chunk(lab_runner *r, int64_t chunk, int n_pending, err *e)
         if (!run_step(r, &s, e)) return false;
         progress_add(r->o->progress, t->category, (int64_t)s.n * (n_pending + 1));
     }
-    for (int k = 0; k < r->p->n_candidates; k++)
+    for (int k = r->first; k < r->end; k++)
         if (r->pending[k] && !keep_cell(r, chunk, k, e)) return false;
     return true;
 }
@@ -228,17 +238,25 @@ static bool read_state(lab_runner *r, err *e)
     return true;
 }
 
+// Which candidates of the group in hand have no cell of that chunk.
 static int find_pending(lab_runner *r, int64_t chunk)
 {
     int n = 0;
-    for (int k = 0; k < r->p->n_candidates; k++) {
+    for (int k = r->first; k < r->end; k++) {
         r->pending[k] = is_mine(r->o, chunk) && !cell_at(r, chunk, k)->points;
         n += r->pending[k];
     }
     return n;
 }
 
-static int64_t tokens_to_run(lab_runner *r)
+static bool next_group(lab_runner *r)
+{
+    r->first = r->end;
+    r->end = (int)min_i64(r->first + GROUP, r->p->n_candidates);
+    return r->first < r->end;
+}
+
+static int64_t group_tokens(lab_runner *r)
 {
     int64_t n = 0;
     for (int64_t c = 0; c < r->p->n_chunks; c++) {
@@ -248,16 +266,26 @@ static int64_t tokens_to_run(lab_runner *r)
     return n;
 }
 
+static bool run_group(lab_runner *r, err *e)
+{
+    bool ok = open_group(r, e);
+    for (int64_t c = 0; ok && c < r->p->n_chunks; c++) {
+        const int pending = find_pending(r, c);
+        ok = pending == 0 || run_chunk(r, c, pending, e);
+    }
+    close_group(r);
+    return ok;
+}
+
 static bool run_all(lab_runner *r, err *e)
 {
-    const int64_t total = tokens_to_run(r);
+    int64_t total = 0;
+    while (next_group(r)) total += group_tokens(r);
     if (total == 0) return true;
-    if (!open_runner(r, e)) return false;
     progress_stage_of(r->o->progress, "lab", total, "tokens");
-    for (int64_t c = 0; c < r->p->n_chunks; c++) {
-        const int pending = find_pending(r, c);
-        if (pending && !run_chunk(r, c, pending, e)) return false;
-    }
+    r->first = r->end = 0;
+    while (next_group(r))
+        if (group_tokens(r) > 0 && !run_group(r, e)) return false;
     return true;
 }
 
@@ -270,6 +298,7 @@ bool lab_run(lab_cells *out, const lab_plan *p, const lab_run_opts *o, err *e)
     r.pending = calloc((size_t)p->n_candidates, sizeof *r.pending);
     bool ok = (r.of && r.pending) || err_nomem(e, "sessions", (size_t)p->n_candidates * sizeof *r.of);
     ok = ok && read_state(&r, e) && run_all(&r, e);
-    close_runner(&r);
+    free(r.of);
+    free(r.pending);
     return ok;
 }

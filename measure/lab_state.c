@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char MARK[8] = "HMLABC1\n";
 enum { LIMIT_PLAN_BYTES = 16 << 20, LIMIT_PLACE_TEXT = 1 << 16, PLACE_TEXTS = 5 };
@@ -71,14 +72,29 @@ static bool same_plan(const char *dir, const char *path, const lab_plan *p, err 
     return ok;
 }
 
+// The plan's file, whole, unless there is one by now: two runs that begin at the same time agree on one plan.
+static bool put_plan(const char *path, const lab_plan *p, err *e)
+{
+    text_buf t = { 0 };
+    text_printf(&t, "%s.partial-%ld", path, (long)getpid());
+    char *own = text_take(&t);
+    if (!own) return err_nomem(e, path, 0);
+    bool ok = outfile_write_whole(own, p->json, (int64_t)strlen(p->json), e);
+    if (ok && link(own, path) != 0 && errno != EEXIST)
+        ok = rename(own, path) == 0 || err_set(e, ERR_SYSTEM, "%s: cannot create: %s", path, strerror(errno));
+    unlink(own);
+    free(own);
+    return ok;
+}
+
 bool lab_state_open(const char *dir, const lab_plan *p, err *e)
 {
     if (mkdir(dir, 0777) != 0 && errno != EEXIST)
         return err_set(e, ERR_SYSTEM, "%s: cannot create: %s", dir, strerror(errno));
     char *path = path_join(dir, "plan.json");
     if (!path) return err_nomem(e, dir, 0);
-    const bool ok = file_exists(path) ? same_plan(dir, path, p, e)
-        : check_unplanned(dir, e) && outfile_write_whole(path, p->json, (int64_t)strlen(p->json), e);
+    bool ok = file_exists(path) || (check_unplanned(dir, e) && put_plan(path, p, e));
+    ok = ok && same_plan(dir, path, p, e);          // ours, an earlier run's, or one's that begins at the same time
     free(path);
     return ok;
 }
@@ -165,7 +181,8 @@ static bool take_place(cell_reader *r, const lab_plan *p, lab_place *w)
 {
     uint64_t position = 0;
     if (!take(r, &position, sizeof position)) return false;
-    if (position >= (uint64_t)p->chunk) return broken(r, "a position in it is outside the chunk");
+    if (position < (uint64_t)p->skip || position > (uint64_t)p->chunk - 2)
+        return broken(r, "a position in it is not among those compared");
     w->position = (int64_t)position;
     return take_text(r, &w->before) && take_text(r, &w->next) && take_text(r, &w->after)
         && take_text(r, &w->base_best) && take_text(r, &w->best);

@@ -62,6 +62,18 @@ static bool append_matches(bytes *all, const char *path, err *e)
     return ok;
 }
 
+bool lab_text_names(const char *arg, const char *path)
+{
+    glob_t found;
+    const char *pattern = path_of(arg);
+    if (file_exists(pattern)) return same_file(pattern, path);
+    if (glob(pattern, 0, NULL, &found) != 0) return false;
+    bool same = false;
+    for (size_t i = 0; !same && i < found.gl_pathc; i++) same = same_file(found.gl_pathv[i], path);
+    globfree(&found);
+    return same;
+}
+
 static bool name_of(lab_text *t, const char *path, err *e)
 {
     const char *slash = strrchr(path, '/');

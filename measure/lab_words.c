@@ -200,7 +200,7 @@ void lab_put_measured(text_buf *t, text_sink sink, const lab_result *r)
     text_puts(t, sink, p->arith);
     text_words(t, ") was compared with ");
     put_number_of(t, p->n_candidates, "candidate", "candidates");
-    text_words(t, " on every position of the same texts: ");
+    text_words(t, " on the same positions: ");
     put_number_of(t, p->n_candidates > 0 ? r->measured[0].all.tokens : 0, "position", "positions");
     text_words(t, " in ");
     put_number_of(t, p->n_chunks, "chunk", "chunks");
@@ -210,6 +210,8 @@ void lab_put_measured(text_buf *t, text_sink sink, const lab_result *r)
     put_number_of(t, p->n_texts, "text", "texts");
     text_words(t, " of ");
     put_number_of(t, n_different(p, category_of, p->n_texts), "category", "categories");
+    text_printf(t, "; what is beyond position %lld of a context was not measured", (long long)p->chunk);
+    if (p->n_chunks == 1) text_words(t, ", and one chunk gives no interval");
     text_words(t, ".");
 }
 
@@ -221,7 +223,7 @@ static int nearest(const lab_result *r)
     for (int i = 0; i < r->plan->n_candidates; i++) {
         const lab_category *worst = lab_worst_category(&r->measured[i]);
         const lab_candidate *c = &r->plan->candidates[i];
-        if (c->artifact != 0 || c->context_bytes >= r->plan->base_context_bytes) continue;
+        if (c->artifact != 0 || c->layer >= 0 || c->context_bytes >= r->plan->base_context_bytes) continue;
         if (!worst || !(worst->f.top1.v > most)) continue;
         most = worst->f.top1.v;
         best = i;

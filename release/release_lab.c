@@ -78,7 +78,8 @@ static bool check_against(const gguf *g, const release_opts *o, err *e)
     hparams    h = { 0 };
     tokenizer *words = NULL;
     bool ok = hparams_read(&h, g, e);
-    for (int i = 0; ok && i < o->n_lab_kv; i++) ok = suits(o->lab_kv[i], &h, e);
+    // In F32, the widest that an artifact of any type is measured in.
+    for (int i = 0; ok && i < o->n_lab_kv; i++) ok = lab_plan_check_kv(&h, o->lab_kv[i], "f32", o->lab_chunk, e);
     ok = ok && (words = tokenizer_new(g, e)) != NULL;
     ok = ok && lab_texts_check(words, o->lab, o->n_lab, o->lab_chunk, e);
     tokenizer_free(words);

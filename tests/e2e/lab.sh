@@ -13,7 +13,7 @@ texts=(--text "chat=$work/chat.txt" --text "coding=$work/coding.txt" --chunk 64 
 whole=("$work/bf16.gguf" --arith f32 --kv f32 --kv q4_0 --kv k=q8_0,v=kivi2:g16:r32+sink2 "${texts[@]}" --device cpu)
 
 say "one run: the base is at distance 0 from itself, and losses have the order of their bits"
-run_hm 0 lab "${whole[@]}" --report "$work/r.json" --report "$work/r.md" --report "$work/r.html"
+run_hm 0 lab "${whole[@]}" --report "$work/r.json" --report "$work/report.md" --report "$work/r.html"
 out_has "mean KL"
 run_hm 0 lab "${whole[@]}" --json
 json_valid
@@ -23,7 +23,7 @@ cmp -s "$work/whole.json" "$work/r.json" || fail "--json and the report differ"
 [ "$(json_get candidates.0.top1)" = 1 ] || fail "a base is not equal to itself"
 awk -v a="$(json_get candidates.1.kl_mean)" 'BEGIN { exit !(a > 1e-5) }' || fail "q4_0 loses nothing"
 grep -q '<svg' "$work/r.html" || fail "no plot"
-grep -q '^| ' "$work/r.md" || fail "no table"
+grep -q '^| ' "$work/report.md" || fail "no table"
 
 say "threads, SIMD levels, parts in any order, a folder: the same bytes"
 run_hm 0 lab "${whole[@]}" --json --threads 1
@@ -97,6 +97,9 @@ run_hm 2 lab "$work/bf16.gguf" --kv q8_0 "${texts[@]}" --part 4/3 --state "$work
 run_hm 2 lab "$work/bf16.gguf" --kv q8_0 "${texts[@]}" --part 1/3; err_has "--state"
 run_hm 2 lab "$work/bf16.gguf" --kv q8_0 "${texts[@]}" --report "$work/r.txt"; err_has "r.txt"
 run_hm 2 lab "$work/bf16.gguf" --kv q8_0 --text "$work/r.json" --report "$work/r.json"; err_has "r.json"
+printf '%s\n' "a text that is longer than a chunk of eight tokens, and a little more" > "$work/own.md"
+run_hm 2 lab "$work/bf16.gguf" --kv q8_0 --text "chat=$work/*.md" --chunk 8 --report "$work/own.md"; err_has "own.md"
+run_hm 2 lab "$work/bf16.gguf" --kv k=kivi2,v=bf16 --text "$work/own.md" --chunk 8; err_has "sees keys of it only"
 run_hm 2 lab --merge "$work/part2" --kv q8_0; err_has "--kv"
 run_hm 3 lab --merge "$work/nowhere"; err_has "nowhere"
 [ ! -e "$work/no" ] && [ ! -e "$work/no.json" ] || fail "something was written"
