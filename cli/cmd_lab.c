@@ -189,10 +189,11 @@ static bool choose(order *r, const lab_budget *b, err *e)
     po.layers_only = true;
     po.context = r->context;
     if (!po.samples) po.samples = BUDGET_SAMPLES;
-    bool ok = folder_of(r->o, "layers", &folder, e) && lab_plan_open(&p, &po, e) && run_plan(r->o, &p, folder, &c, e)
-        && lab_result_of(&res, &p, &c, e);
+    bool ok = folder_of(r->o, "layers", &folder, e) && lab_plan_open(&p, &po, e);
+    if (ok) r->bytes = lab_budget_bytes(b, &p);
+    ok = ok && lab_budget_check(&p, r->bytes, e);       // before it is run
+    ok = ok && run_plan(r->o, &p, folder, &c, e) && lab_result_of(&res, &p, &c, e);
     if (ok) {
-        r->bytes = lab_budget_bytes(b, &p);
         ok = lab_budget_choose(&spec, &r->expected, &res, r->bytes, e);
     }
     if (ok && !kv_spec_text(&spec, r->chosen)) ok = err_set(e, ERR_USAGE, "option --kv-budget: the choice is too long");
@@ -255,6 +256,17 @@ static bool merge(const lab_options *o, const text_list *args, lab_plan *p, lab_
 }
 
 // out: the reports', then that of --record.
+static void print_order(const lab_result *r)
+{
+    const lab_plan *p = r->plan;
+    const int rival = lab_budget_rival(r);
+    printf("Made to order, within %lld bytes for %lld positions: --kv '%s'\n", (long long)p->budget, (long long)p->context,
+           p->candidates[0].kv);
+    if (rival < 0) puts("No cache of one kind that was measured is as small.");
+    else           printf("The best of one kind within them: %s, mean KL %.3g beside %.3g\n", p->candidates[rival].kv,
+                          r->measured[rival].all.kl_mean.v, r->measured[0].all.kl_mean.v);
+}
+
 static bool report(const lab_options *o, const lab_plan *p, const lab_cells *c, const destination *out, err *e)
 {
     lab_result r;
@@ -263,9 +275,7 @@ static bool report(const lab_options *o, const lab_plan *p, const lab_cells *c, 
     if (ok && o->json) ok = text || err_nomem(e, "the report", 0);
     if (text) fputs(text, stdout);
     if (ok && !o->json) ok = lab_table_print(&r, stdout) || err_nomem(e, "the table", 0);
-    if (ok && !o->json && p->budget > 0)
-        printf("Made to order, within %lld bytes for %lld positions: --kv '%s'\n", (long long)p->budget,
-               (long long)p->context, p->candidates[0].kv);
+    if (ok && !o->json && p->budget > 0) print_order(&r);
     for (int i = 0; ok && i < o->reports.n; i++) {
         ok = lab_report_write(&r, o->reports.v[i], e);
         if (ok) destination_note_replaced(&cmd_lab, &out[i]);

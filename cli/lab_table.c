@@ -119,6 +119,26 @@ static bool print_sentences(const lab_result *r, FILE *f)
     return text != NULL;
 }
 
+// What a file's weights and a cache lose together, beside what they lose apart.
+static bool print_compounds(const lab_result *r, FILE *f)
+{
+    text_buf t = { 0 };
+    for (int i = 0; i < r->n_compounds; i++) {
+        const lab_compound *x = &r->compounds[i];
+        text_words(&t, "Weights and cache, ");
+        lab_put_file(&t, TEXT_PLAIN, r->plan, x->artifact);
+        text_words(&t, " with ");
+        lab_put_cache(&t, TEXT_PLAIN, r->plan->candidates[x->both].kv);
+        text_printf(&t, ": %.3g of the sum of both losses (", x->share.v);
+        lab_put_interval(&t, &x->share, false);
+        text_printf(&t, "): they %s\n", lab_compound_verdict(x));
+    }
+    char *text = text_take(&t);
+    if (text) fputs(text, f);
+    free(text);
+    return text != NULL;
+}
+
 bool lab_table_print(const lab_result *r, FILE *f)
 {
     static const char *const header[] = { "file", "cache", ">bytes", ">mean KL (95 %)", ">p99", ">max",
@@ -129,5 +149,5 @@ bool lab_table_print(const lab_result *r, FILE *f)
     for (int i = 0; order && i < r->plan->n_candidates; i++) put_row(&t, r, order[i]);
     t.failed |= !order;
     free(order);
-    return table_print(&t, f) && print_sentences(r, f);
+    return table_print(&t, f) && print_sentences(r, f) && print_compounds(r, f);
 }

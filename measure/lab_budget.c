@@ -185,3 +185,27 @@ bool lab_budget_choose(kv_spec *spec, double *expected, const lab_result *r, int
     free(b.parts);
     return ok;
 }
+
+bool lab_budget_check(const lab_plan *p, int64_t bytes, err *e)
+{
+    const size_t n = (size_t)p->n_candidates + 1;
+    lab_result r = { .plan = p, .measured = calloc(n, sizeof *r.measured) };      // nothing loses anything yet
+    kv_spec   *spec = malloc(sizeof *spec);
+    double     expected;
+    bool ok = (spec && r.measured) || err_nomem(e, "layers", n * sizeof *r.measured);
+    ok = ok && lab_budget_choose(spec, &expected, &r, bytes, e);
+    free(spec);
+    free(r.measured);
+    return ok;
+}
+
+int lab_budget_rival(const lab_result *r)
+{
+    int best = -1;
+    for (int i = 1; i < r->plan->n_candidates; i++) {
+        const double kl = r->measured[i].all.kl_mean.v;
+        if (r->plan->candidates[i].context_bytes > r->plan->budget) continue;
+        if (best < 0 || kl < r->measured[best].all.kl_mean.v) best = i;
+    }
+    return best;
+}

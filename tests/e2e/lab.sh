@@ -71,6 +71,8 @@ run_hm 2 lab "${whole[@]}" --state "$work/mine"; err_has "letters"
 say "weights and caches"
 run_hm 0 lab "$work/bf16.gguf" "$work/q8_0.gguf" --arith f32 --kv q8_0 --kv q4_0 "${texts[@]}" --samples 4 --json
 [ "$(json_get compounds.1.kv)" = q4_0 ] || fail "no share of weights and cache"
+run_hm 0 lab "$work/bf16.gguf" "$work/q8_0.gguf" --arith f32 --kv q8_0 "${texts[@]}" --samples 2
+out_has "Weights and cache, q8_0.gguf with q8_0: "
 
 say "a cache to order fits, and is a cache for run and lab"
 run_hm 0 lab "$work/bf16.gguf" --arith f32 --kv q8_0 --kv q4_0 --kv-budget 30% --samples 2 "${texts[@]}" --json
@@ -83,6 +85,8 @@ run_hm 0 run "$work/bf16.gguf" --kv "$spec" -p 'def main():' -n 2 --print-ids
 run_hm 0 lab "$work/bf16.gguf" --arith f32 --kv "$spec" "${texts[@]}" --samples 2 --json
 [ "$(json_get candidates.0.kl_mean)" = "$kl" ] || fail "the printed cache has other figures"
 run_hm 2 lab "$work/bf16.gguf" --kv q4_0 --kv-budget 1KiB@4096 "${texts[@]}" --samples 2; err_has "expected at least"
+! grep -q "tokens/s" "$work/err" || fail "a budget that nothing fits is refused after the run"
+run_hm 0 lab "$work/bf16.gguf" --arith f32 --kv q8_0 --kv q4_0 --kv-budget 30% --samples 2 "${texts[@]}"; out_has "The best of one kind within them: q8_0"
 run_hm 2 lab "$work/bf16.gguf" --kv q4_0 --kv-budget 40 "${texts[@]}" --part 1/2; err_has "--part"
 run_hm 2 lab "$work/bf16.gguf" --kv q4_0 --kv-budget lots "${texts[@]}"; err_has "lots"
 
