@@ -11,7 +11,13 @@ cleanup_more() { :; }                   # a script may redefine it
 trap 'cleanup_more; rm -rf "$work"' EXIT
 
 # Four cases of a committed fixture, as many as the gate asks for; one of them is a prompt of several batches.
-four_cases() { gunzip -c "$1" | sed '1s/"cases": *14/"cases":4/; 1p; 2p; 7p; 8p; 12p; d' | gzip > "$2"; }
+# One that has four already is copied.
+four_cases() {
+    case $(gunzip -c "$1" 2> /dev/null | sed -n 1p) in
+        *'"cases": 14'* | *'"cases":14'*) gunzip -c "$1" | sed '1s/"cases": *14/"cases":4/; 1p; 2p; 7p; 8p; 12p; d' | gzip > "$2" ;;
+        *) cp "$1" "$2" ;;
+    esac
+}
 # The sanitizers slow a run and look for other things than how many cases are equal.
 if [ "$sanitized" = 1 ] && [ -z "${HALLMARK_E2E_CHECKPOINT:-}" ]; then
     echo "SMALLER under sanitizers: 4 of 14 cases of each fixture"
