@@ -3,7 +3,7 @@
 #   lab_families.sh HALLMARK [--bytes 6000] [--chunk 128] [--kv "q8_0 q4_0 kivi2:g16:r32"] [--threads N]
 # A row a checkpoint: positions, chunks, and for each cache its mean KL with the 95 % interval and top-1 in per cent. The models are small and trained
 # for minutes: the order of families is what their shapes do to rounding, no figure of any published model. A cache that a checkpoint's heads cannot
-# hold is "-".
+# hold, or of which a chunk sees nothing stored, is "-".
 set -euo pipefail
 export LC_ALL=C
 [ $# -ge 1 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
