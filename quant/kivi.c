@@ -41,15 +41,22 @@ bool kivi_encode_values(uint8_t *to, const float *x, int dim, int g, int bits)
     return true;
 }
 
-bool kivi_encode_keys(uint8_t *to, const float *x, int dim, int g, int bits)
+void kivi_code_keys(uint8_t *to, const float *x, int dim, int g, int bits)
 {
-    uint16_t *scales = (uint16_t *)(void *)to, *zeros = scales + dim;
-    uint8_t  *codes = (uint8_t *)(zeros + dim);
+    const uint16_t *scales = (const uint16_t *)(void *)to, *zeros = scales + dim;
+    uint8_t *codes = to + 4 * dim;
     for (int c = 0; c < dim; c++) {
-        if (!kivi_range(x + c, g, dim, bits, &scales[c], &zeros[c])) return false;
         const float scale = f32_from_f16(scales[c]), zero = f32_from_f16(zeros[c]);
         for (int64_t i = c; i < (int64_t)g * dim; i += dim)
             put_code(codes, i, bits, kivi_code(x[i], scale, zero, bits));
     }
+}
+
+bool kivi_encode_keys(uint8_t *to, const float *x, int dim, int g, int bits)
+{
+    uint16_t *scales = (uint16_t *)(void *)to, *zeros = scales + dim;
+    for (int c = 0; c < dim; c++)
+        if (!kivi_range(x + c, g, dim, bits, &scales[c], &zeros[c])) return false;
+    kivi_code_keys(to, x, dim, g, bits);
     return true;
 }

@@ -41,6 +41,8 @@ bool kivi_range(const float *x, int n, int64_t stride, int bits, uint16_t *scale
 bool kivi_encode_values(uint8_t *to, const float *x, int dim, int g, int bits);
 // The head of a group's keys, [g][dim] F32; 8 divides dim * bits. false as kivi_range.
 bool kivi_encode_keys(uint8_t *to, const float *x, int dim, int g, int bits);
+// The codes of such a head alone, by the scales and zeros that it has.
+void kivi_code_keys(uint8_t *to, const float *x, int dim, int g, int bits);
 #endif
 
 #endif

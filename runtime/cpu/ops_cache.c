@@ -3,7 +3,6 @@
 #include "../../quant/codec.h"
 #include "../../quant/kivi.h"
 #include <omp.h>
-#include <string.h>
 
 bool cpu_run_hadamard(const call *k, err *e)
 {
@@ -62,12 +61,6 @@ static bool store_whole(const side *s, const float *x, int64_t pos, err *e)
     return pos >= p->sinks || store_row(first + pos * p->whole_row, x, dim, p->whole, pos, e);
 }
 
-#ifdef HALLMARK_FAULTS
-enum { GROUP_SCRATCH = 3 };     // and another head's, with its codes
-#else
-enum { GROUP_SCRATCH = 1 };
-#endif
-
 // One head of a group's positions, from the ring: [g][head_dim] F32.
 static void gather_group(const side *s, int64_t group, int head, float *to)
 {
@@ -82,17 +75,15 @@ static void gather_group(const side *s, int64_t group, int head, float *to)
 }
 
 #ifdef HALLMARK_FAULTS
-// Codes by the scales and zeros of another head.
-static void encode_as(uint8_t *to, const uint8_t *other, const float *x, int dim, int g, int bits)
+// Codes by the scales and zeros of another head. x: [g][head_dim], scratch.
+static void code_as_first_head(const side *s, int64_t group, int head, uint8_t *to, float *x)
 {
-    const uint16_t *scales = (const uint16_t *)(const void *)other, *zeros = scales + dim;
-    uint8_t *codes = to + 4 * dim;
-    memcpy(to, other, (size_t)(4 * dim));
-    memset(codes, 0, (size_t)(g * dim * bits / 8));
-    for (int i = 0; i < g * dim; i++) {
-        const float scale = f32_from_f16(scales[i % dim]), zero = f32_from_f16(zeros[i % dim]);
-        codes[i * bits / 8] |= (uint8_t)(kivi_code(x[i], scale, zero, bits) << i * bits % 8);
-    }
+    const kv_side *how = &s->part->how;
+    const int dim = s->kv->head_dim, bits = kv_trait_of(how->type)->bits;
+    gather_group(s, group, 0, x);
+    kivi_encode_keys(to, x, dim, how->group, bits);
+    gather_group(s, group, head, x);
+    kivi_code_keys(to, x, dim, how->group, bits);
 }
 #endif
 
@@ -103,22 +94,17 @@ static bool store_groups(const side *s, err *e)
     const int g = p->how.group, heads = s->kv->n_kv_head, dim = s->kv->head_dim, bits = kv_trait_of(p->how.type)->bits;
     const int64_t first = s->k->a->pos0 / g, n = ((s->k->a->pos0 + s->k->a->n) / g - first) * heads;
     int64_t bad = INT64_MAX;
-    if (!cpu_need_scratch(s->k->c, GROUP_SCRATCH * (int64_t)g * dim, e)) return false;
+    if (!cpu_need_scratch(s->k->c, (int64_t)g * dim, e)) return false;
 #pragma omp parallel for num_threads(s->k->c->n_threads) schedule(static) reduction(min : bad) \
     if (n * g * dim > PARALLEL_FLOATS)
     for (int64_t i = 0; i < n; i++) {
         const int64_t group = first + i / heads, head = i % heads;
         float *x = s->k->c->scratch[omp_get_thread_num()];
-        uint8_t *unit = (uint8_t *)p->data + group % p->units * p->unit;
+        uint8_t *to = (uint8_t *)p->data + group % p->units * p->unit + head * (p->unit / heads);
         gather_group(s, group, (int)head, x);
-        if (!kivi_encode_keys(unit + head * (p->unit / heads), x, dim, g, bits) && group < bad) bad = group;
+        if (!kivi_encode_keys(to, x, dim, g, bits) && group < bad) bad = group;
 #ifdef HALLMARK_FAULTS
-        if (s->k->c->base.fault != FAULT_GROUP_OF_ALL_HEADS) continue;
-        float *other = x + (int64_t)g * dim;
-        uint8_t *of_other = (uint8_t *)(other + (int64_t)g * dim);
-        gather_group(s, group, 0, other);
-        kivi_encode_keys(of_other, other, dim, g, bits);
-        encode_as(unit + head * (p->unit / heads), of_other, x, dim, g, bits);
+        if (s->k->c->base.fault == FAULT_GROUP_OF_ALL_HEADS) code_as_first_head(s, group, (int)head, to, x);
 #endif
     }
     return bad == INT64_MAX || unfit_kivi(p, (bad + 1) * g - 1, e);
