@@ -24,14 +24,14 @@ bool kv_type_of(dtype type, kv_type *t)
     return false;
 }
 
-static bool same_side(const kv_side *a, const kv_side *b)
+bool kv_side_same(const kv_side *a, const kv_side *b)
 {
     return a->type == b->type && a->group == b->group && a->residual == b->residual && a->rot == b->rot;
 }
 
 bool kv_choice_same(const kv_choice *a, const kv_choice *b)
 {
-    return same_side(&a->k, &b->k) && same_side(&a->v, &b->v) && a->sink == b->sink && a->recent == b->recent;
+    return kv_side_same(&a->k, &b->k) && kv_side_same(&a->v, &b->v) && a->sink == b->sink && a->recent == b->recent;
 }
 
 // ---- planning -------------------------------------------------------------------------------------------------------

@@ -48,6 +48,7 @@ typedef struct {                        // of one layer's cache
     int     sink, recent;               // the first and the newest positions, whole on both sides; no recent with KIVI
 } kv_choice;
 
+bool kv_side_same(const kv_side *a, const kv_side *b);
 bool kv_choice_same(const kv_choice *a, const kv_choice *b);
 
 typedef struct {                        // keys, or values

@@ -96,8 +96,8 @@ static bool has_residual(const kv_choice *c) { return c->k.residual > 0 || c->v.
 static bool read_whole(spec_reader *r, kv_choice *c)
 {
     if (eat(r, "+sink") && !read_number(r, 1, KV_MAX_WHOLE, "1 to 65536 first positions", &c->sink)) return false;
-    if (strncmp(r->at, "+recent", 7) == 0 && has_residual(c)) return wrong(r,
-            "no recent positions beside those of kivi's ':r'");
+    if (strncmp(r->at, "+recent", 7) == 0 && has_residual(c))
+        return wrong(r, "no recent positions beside those of kivi's ':r'");
     if (eat(r, "+recent") && !read_number(r, 1, KV_MAX_WHOLE, "1 to 65536 newest positions", &c->recent)) return false;
     return *r->at != '+' || wrong(r, "'+sink4', then '+recent64', each once");
 }
@@ -195,8 +195,7 @@ static void put_side(spec_writer *w, const kv_side *s)
 
 static void put_choice(spec_writer *w, const kv_choice *c)
 {
-    const kv_choice both_as_k = { .k = c->k, .v = c->k, .sink = c->sink, .recent = c->recent };
-    const bool apart = !kv_choice_same(c, &both_as_k);
+    const bool apart = !kv_side_same(&c->k, &c->v);
     if (apart) put(w, "k=");
     put_side(w, &c->k);
     if (apart) {
@@ -285,11 +284,16 @@ bool kv_spec_check(const kv_spec *s, const hparams *h, err *e)
 
 arith kv_arith_of(const hparams *h) { return strcmp(h->kv_required, "bf16") == 0 ? ARITH_BF16 : ARITH_F32; }
 
+static kv_room room_of(const hparams *h, int layer, arith a, int64_t n_ctx, int n_batch)
+{
+    return (kv_room){ .n_ctx = n_ctx, .capacity = kv_capacity(h, layer, n_ctx, n_batch), .n_batch = n_batch,
+                      .bf16 = a == ARITH_BF16 };
+}
+
 bool kv_spec_plan(const kv_spec *s, const hparams *h, int layer, arith a, int64_t n_ctx, int n_batch, kv_layer *kv,
                   err *e)
 {
-    const kv_room room = { .n_ctx = n_ctx, .capacity = kv_capacity(h, layer, n_ctx, n_batch), .n_batch = n_batch,
-                           .bf16 = a == ARITH_BF16 };
+    const kv_room room = room_of(h, layer, a, n_ctx, n_batch);
     return plan_layer(s, h, layer, layer, &room, kv, e);
 }
 
@@ -301,8 +305,9 @@ static double bytes_per_position(const kv_part *p) { return (double)p->unit / (p
 static bool add_layer(memory_plan *p, const kv_spec *s, const hparams *h, int i, const kv_room *room, err *e)
 {
     const layer_shape *l = &h->layers[i];
-    const kv_room all = { .n_ctx = room->n_ctx, .capacity = room->n_ctx, .n_batch = room->n_batch, .bf16 = room->bf16 };
+    kv_room all = *room;
     kv_layer kv, plain;
+    all.capacity = all.n_ctx;
     if (!plan_layer(s, h, i, l->kv_source, room, &kv, e)) return false;
     if (!plan_layer(s, h, i, l->kv_source, &all, &plain, e)) return false;
     bool fit = add_i64(p->kv_bytes_unshared, kv_layer_bytes(&kv), &p->kv_bytes_unshared);
@@ -324,8 +329,7 @@ bool memory_plan_of(memory_plan *p, const hparams *h, const kv_spec *kv, arith a
             p->n_state_layers++;
             continue;
         }
-        const kv_room room = { .n_ctx = n_ctx, .capacity = kv_capacity(h, i, n_ctx, n_batch), .n_batch = n_batch,
-                               .bf16 = a == ARITH_BF16 };
+        const kv_room room = room_of(h, i, a, n_ctx, n_batch);
         if (!add_layer(p, kv, h, i, &room, e)) return false;
     }
     return true;
