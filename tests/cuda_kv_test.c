@@ -89,10 +89,7 @@ static int positions(const cache_case *k)
 static kv_layer plan_of(const cache_case *k, fault f)
 {
     const kv_choice c = choice_of(k->kv), as_keys = { .k = c.v, .v = c.v, .sink = c.sink, .recent = c.recent };
-    const int n_batch = largest(k);
-    const int64_t seen = k->window > 0 && k->window + n_batch - 1 < k->n_ctx ? k->window + n_batch - 1 : k->n_ctx;
-    const kv_room room = { .n_ctx = k->n_ctx, .capacity = seen, .n_batch = n_batch,
-                           .bf16 = on[CPU]->arith == ARITH_BF16 };
+    const kv_room room = kv_case_room(k->n_ctx, k->window, largest(k), on[CPU]->arith == ARITH_BF16);
     kv_layer kv, other;
     must(kv_layer_plan(&kv, &c, k->n_kv_head, k->head_dim, &room, 0, &e));
     must(kv_layer_plan(&other, &as_keys, k->n_kv_head, k->head_dim, &room, 0, &e));
@@ -308,8 +305,8 @@ static void check_unfit(const char *kv_text, int at, float x, const char *says)
         ck_assert_msg(!ok, "%s: not said", kv_text);
         ck_assert_int_eq(has.kind, ERR_SYSTEM);
         ck_assert_msg(strstr(has.msg, says) != NULL, "found '%s', expected '%s' in it", has.msg, says);
-        void *mine[] = { kv.k.data, kv.k.newest_data, kv.k.sink_data, kv.v.data, kv.v.newest_data, kv.v.sink_data, dx };
-        for (int j = 0; j < 7; j++) on[i]->ops->release(on[i], mine[j]);
+        kv_case_close(on[i], &kv);
+        on[i]->ops->release(on[i], dx);
     }
 }
 

@@ -273,7 +273,7 @@ static void check_attention(const attention_case *k, dtype v_type, fault f)
     for (int i = 0; i < N_BACKENDS; i++) {
         const backend_ops *o = on[i]->ops;
         kv_layer kv = plan;
-        must(o->alloc(on[i], &kv.k.data, k_bytes, "K", &e) && o->alloc(on[i], &kv.v.data, v_bytes, "V", &e));
+        kv_case_open(on[i], &kv);
         float *dk = put(i, keys, k->stored * kv_dim), *dv = put(i, values, k->stored * kv_dim), *dq = put(i, q, out_n);
         for (int64_t at = 0, n; at < k->stored; at += n) {
             n = k->stored - at < 5 ? k->stored - at : 5;
@@ -286,9 +286,11 @@ static void check_attention(const attention_case *k, dtype v_type, fault f)
         must(one_attend(on[i], &a, &e) && o->sync(on[i], &e));
         on[i]->fault = FAULT_NONE;
         cache[i] = malloc((size_t)(k_bytes + v_bytes));
-        must(o->download(on[i], cache[i], kv.k.data, k_bytes, &e) && o->download(on[i], cache[i] + k_bytes, kv.v.data, v_bytes, &e));
-        void *mine[] = { kv.k.data, kv.v.data, dk, dv, dq };
-        for (int j = 0; j < 5; j++) o->release(on[i], mine[j]);
+        must(o->download(on[i], cache[i], kv.k.data, k_bytes, &e));
+        must(o->download(on[i], cache[i] + k_bytes, kv.v.data, v_bytes, &e));
+        kv_case_close(on[i], &kv);
+        void *mine[] = { dk, dv, dq };
+        for (int j = 0; j < 3; j++) o->release(on[i], mine[j]);
     }
     ck_assert_msg(memcmp(cache[CPU], cache[GPU], (size_t)(k_bytes + v_bytes)) == 0, "KV cache of %s and %s: bytes differ", dtype_name(k->type),
                   dtype_name(v_type));
@@ -362,14 +364,14 @@ START_TEST(what_the_cache_cannot_hold_is_said)
     float x[64] = { 0 };
     err has = { 0 };
     x[40] = INFINITY;
-    must(on[GPU]->ops->alloc(on[GPU], &kv.k.data, 272, "K", &e) && on[GPU]->ops->alloc(on[GPU], &kv.v.data, 272, "V", &e));
+    kv_case_open(on[GPU], &kv);
     float *dx = put(GPU, x, 64);
     must(one_store(on[GPU], &kv, dx, dx, 1, 9, &e));
     ck_assert(!on[GPU]->ops->sync(on[GPU], &has));
     ck_assert_int_eq(has.kind, ERR_SYSTEM);
     ck_assert_msg(strstr(has.msg, "position 9") != NULL, "%s", has.msg);
-    void *mine[] = { kv.k.data, kv.v.data, dx };
-    for (int j = 0; j < 3; j++) on[GPU]->ops->release(on[GPU], mine[j]);
+    kv_case_close(on[GPU], &kv);
+    on[GPU]->ops->release(on[GPU], dx);
     close_backends();
 }
 END_TEST

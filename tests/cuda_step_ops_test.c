@@ -38,9 +38,9 @@ static void same_caches(kv_layer kv[N_BACKENDS], int64_t n_bytes, const char *wh
     uint8_t *bytes[N_BACKENDS];
     for (int i = 0; i < N_BACKENDS; i++) {
         bytes[i] = malloc((size_t)(2 * n_bytes));
-        must(on[i]->ops->download(on[i], bytes[i], kv[i].k.data, n_bytes, &e) && on[i]->ops->download(on[i], bytes[i] + n_bytes, kv[i].v.data, n_bytes, &e));
-        on[i]->ops->release(on[i], kv[i].k.data);
-        on[i]->ops->release(on[i], kv[i].v.data);
+        must(on[i]->ops->download(on[i], bytes[i], kv[i].k.data, n_bytes, &e));
+        must(on[i]->ops->download(on[i], bytes[i] + n_bytes, kv[i].v.data, n_bytes, &e));
+        kv_case_close(on[i], &kv[i]);
     }
     ck_assert_msg(memcmp(bytes[CPU], bytes[GPU], (size_t)(2 * n_bytes)) == 0, "%s: bytes of the cache differ", what);
     free(bytes[CPU]);

@@ -79,8 +79,7 @@ static inline gemma_twin *twin_open(backend *b, const gguf *g, const hparams *h,
         if (!l->has_kv) continue;
         kv_layer *own = &m->kv[i];
         *own = kv_case(kv, kv, l->n_kv_head, l->head_dim, kv_capacity(h, i, n_ctx, n_batch));
-        twin_must(m, b->ops->alloc(b, &own->k.data, kv_part_bytes(&own->k), "K", &m->e) &&
-                     b->ops->alloc(b, &own->v.data, kv_part_bytes(&own->v), "V", &m->e));
+        kv_case_open(b, own);
     }
     if (full) m->inv[0] = twin_rope(m, &m->full, full, h->rope_base, h->rope_scale, h->rope_freq_factors, n_ctx);
     if (sliding) m->inv[1] = twin_rope(m, &m->sliding, sliding, h->rope_base_swa, 1.0f, NULL, n_ctx);
@@ -95,10 +94,7 @@ static inline gemma_twin *twin_open(backend *b, const gguf *g, const hparams *h,
 
 static inline void twin_close(gemma_twin *m)
 {
-    for (int i = 0; i < m->h->n_layer; i++) {
-        m->b->ops->release(m->b, m->kv[i].k.data);
-        m->b->ops->release(m->b, m->kv[i].v.data);
-    }
+    for (int i = 0; i < m->h->n_layer; i++) kv_case_close(m->b, &m->kv[i]);
     m->b->ops->free_rope(m->b, &m->full);
     m->b->ops->free_rope(m->b, &m->sliding);
     float *mine[] = { m->x, m->t, m->q, m->att, m->k, m->v, m->gate, m->up, m->ple, m->tok, m->gated, m->inv[0], m->inv[1] };

@@ -78,46 +78,18 @@ typedef struct {
     kv_layer        kv;
 } cache;
 
-static void *room(backend *b, int64_t n_bytes)
-{
-    void *p = NULL;
-    must(b->ops->alloc(b, &p, n_bytes, "cache", &e));
-    return p;
-}
-
-static void alloc_part(backend *b, kv_part *p)
-{
-    p->data = room(b, p->unit * p->units);
-    if (p->ring > 0) p->newest_data = room(b, p->ring * p->whole_row);
-    if (p->sinks > 0) p->sink_data = room(b, p->sinks * p->whole_row);
-}
-
-static void free_part(backend *b, kv_part *p)
-{
-    b->ops->release(b, p->data);
-    b->ops->release(b, p->newest_data);
-    b->ops->release(b, p->sink_data);
-}
-
 static cache open_cache(backend *b, const reference *ref, int bits, int n_batch, int window, int sink)
 {
     cache c = { .b = b, .ref = ref };
     const kv_side side = { .type = bits == 2 ? KV_KIVI2 : KV_KIVI4, .group = ref->g, .residual = ref->r };
     const kv_choice choice = { .k = side, .v = side, .sink = sink };
-    const int64_t slide = window + n_batch - 1;
-    const kv_room all = { .n_ctx = ref->T, .capacity = window > 0 && slide < ref->T ? slide : ref->T,
-                          .n_batch = n_batch };
-    must(kv_layer_plan(&c.kv, &choice, ref->H, ref->D, &all, 0, &e));
-    alloc_part(b, &c.kv.k);
-    alloc_part(b, &c.kv.v);
+    const kv_room room = kv_case_room(ref->T, window, n_batch, false);
+    must(kv_layer_plan(&c.kv, &choice, ref->H, ref->D, &room, 0, &e));
+    kv_case_open(b, &c.kv);
     return c;
 }
 
-static void close_cache(cache *c)
-{
-    free_part(c->b, &c->kv.k);
-    free_part(c->b, &c->kv.v);
-}
+static void close_cache(cache *c) { kv_case_close(c->b, &c->kv); }
 
 static void store(cache *c, int pos, int n)
 {

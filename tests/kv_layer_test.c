@@ -194,23 +194,6 @@ static void fill(float *x, int64_t n, bool bf16, uint32_t seed)
     }
 }
 
-static void *room(backend *b, int64_t n_bytes)
-{
-    void *p = NULL;
-    must(b->ops->alloc(b, &p, n_bytes, "cache", &e));
-    return p;
-}
-
-static void part_memory(backend *b, kv_part *p, bool there)
-{
-    void **const mine[] = { &p->data, &p->newest_data, &p->sink_data };
-    const int64_t bytes[] = { p->unit * p->units, p->ring * p->whole_row, p->sinks * p->whole_row };
-    for (int i = 0; i < 3; i++) {
-        if (there) *mine[i] = room(b, bytes[i]);
-        else       b->ops->release(b, *mine[i]);
-    }
-}
-
 // The head of a position as a store has it.
 static void stored(float *to, const float *x, kv_type type)
 {
@@ -230,15 +213,12 @@ static const whole_case CASES[] = {
 static int wrong_seen(const whole_case *w, kv_type type, fault f)
 {
     static float x[N * ROW], y[N * ROW], row[DIM], want[DIM];
-    const int64_t slide = w->window + w->batch - 1;
-    const kv_room r = { .n_ctx = N, .capacity = w->window && slide < N ? slide : N, .n_batch = w->batch,
-                        .bf16 = w->bf16 };
-    kv_layer kv = planned(both((kv_side){ .type = type }, w->sink, w->recent), HEADS, DIM, r);
+    kv_layer kv = planned(both((kv_side){ .type = type }, w->sink, w->recent), HEADS, DIM,
+                          kv_case_room(N, w->window, w->batch, w->bf16));
     backend *b = backend_cpu(w->bf16 ? ARITH_BF16 : ARITH_F32, 1, NULL, &e);
     const cpu_kernels *k = cpu_kernels_pick(NULL, &e);
     int wrong = 0;
-    part_memory(b, &kv.k, true);
-    part_memory(b, &kv.v, true);
+    kv_case_open(b, &kv);
     fill(x, N * ROW, w->bf16, 1);
     fill(y, N * ROW, w->bf16, 2);
     for (int pos = 0; pos < N; pos += w->batch) {
@@ -254,8 +234,7 @@ static int wrong_seen(const whole_case *w, kv_type type, fault f)
                     wrong += memcmp(got, want, sizeof want) != 0;
                 }
     }
-    part_memory(b, &kv.k, false);
-    part_memory(b, &kv.v, false);
+    kv_case_close(b, &kv);
     b->ops->close(b);
     return wrong;
 }
@@ -278,17 +257,6 @@ END_TEST
 
 // ---- rotation -------------------------------------------------------------------------------------------------------
 
-static bool hadamard(backend *b, float *x, int n, int rows, int dim, int block, bool unrounded)
-{
-    one_op o = one_new(OP_HADAMARD);
-    o.o.out[0] = one_view(&o, x, rows * dim);
-    o.o.rows = rows;
-    o.o.dim = dim;
-    o.o.block = block;
-    o.o.unrounded = unrounded;
-    return one_run(&o, b, (op_args){ .n = n }, &e);
-}
-
 // Sylvester's matrix: an entry is -1 where its row and column have an odd number of bits in common.
 START_TEST(rotation_is_walsh_hadamards)
 {
@@ -306,7 +274,7 @@ START_TEST(rotation_is_walsh_hadamards)
             memcpy(y[l], l ? y[0] : x, (size_t)n * 4);
             if (!b) { printf("SKIP %s: %s\n", levels[l], has.msg); continue; }
             memcpy(y[l], x, (size_t)n * 4);
-            must(hadamard(b, y[l], TOKENS, ROWS, dim, block, true));
+            must(one_hadamard(b, y[l], TOKENS, ROWS, dim, block, true, &e));
             ck_assert_msg(memcmp(y[l], y[0], (size_t)n * 4) == 0, "%s", levels[l]);
             b->ops->close(b);
         }
@@ -320,7 +288,8 @@ START_TEST(rotation_is_walsh_hadamards)
         }
         backend *b = backend_cpu(ARITH_BF16, 1, NULL, &e);
         memcpy(y[1], y[0], (size_t)n * 4);
-        must(hadamard(b, y[1], TOKENS, ROWS, dim, block, true) && hadamard(b, y[0], TOKENS, ROWS, dim, block, false));
+        must(one_hadamard(b, y[1], TOKENS, ROWS, dim, block, true, &e));
+        must(one_hadamard(b, y[0], TOKENS, ROWS, dim, block, false, &e));
         for (int i = 0; i < n; i++) {
             ck_assert(fabs((double)y[1][i] - (double)x[i]) <= 1e-6);         // its own inverse
             ck_assert(y[0][i] == f32_from_bf16(bf16_from_f32(y[1][i])));    // rounded once, at the end
