@@ -244,49 +244,65 @@ END_TEST
 
 // ---- what is stored -------------------------------------------------------------------------------------------------
 
+enum { STORED = 70, STORED_BATCH = 25, GROUP = 8, MOST_DIM = 256 };
+
+typedef struct {
+    backend *b;
+    net     *n;
+} running;
+
+static running run_in(const model *m, const char *kv, fault f)
+{
+    int32_t ids[STORED];
+    const kv_spec spec = parsed(kv);
+    running r = { .b = backend_cpu(ARITH_F32, 1, NULL, &e) };
+    r.b->fault = f;
+    r.n = net_open(r.b, model_gguf(m), model_hparams(m), &spec, STORED, STORED_BATCH, &e);
+    must(r.n != NULL);
+    for (int i = 0; i < STORED; i++) ids[i] = id_at(i, model_hparams(m)->n_vocab);
+    for (int at = 0; at < STORED; at += STORED_BATCH) {
+        const int n = STORED - at < STORED_BATCH ? STORED - at : STORED_BATCH;
+        must(net_forward(r.n, ids + at, n, at, NULL, &e));
+    }
+    return r;
+}
+
+static void end(running *r)
+{
+    net_close(r->n);
+    r->b->ops->close(r->b);
+}
+
+// One head of a group of positions, encoded from what an F32 cache has of it, against what a KIVI cache holds. Of
+// values the group's first position.
+static bool group_differs(const kv_layer *plain, const kv_layer *coded, bool values, int group, int head)
+{
+    const int dim = plain->head_dim, heads = plain->n_kv_head;
+    const kv_part *from = values ? &plain->v : &plain->k, *to = values ? &coded->v : &coded->k;
+    const int64_t bytes = to->unit / heads, unit = values ? group * GROUP : group;
+    uint8_t want[4096];
+    float   x[GROUP * MOST_DIM];
+    ck_assert(dim <= MOST_DIM && bytes <= (int64_t)sizeof want);
+    for (int t = 0; t < GROUP; t++)
+        memcpy(x + t * dim, (const float *)from->data + ((int64_t)(group * GROUP + t) * heads + head) * dim,
+               (size_t)dim * sizeof *x);
+    if (values) ck_assert(kivi_encode_values(want, x, dim, GROUP, 4));
+    else        ck_assert(kivi_encode_keys(want, x, dim, GROUP, 4));
+    const uint8_t *got = (const uint8_t *)to->data + unit % to->units * to->unit + head * bytes;
+    return memcmp(got, want, (size_t)(values ? 4 * (dim / GROUP) + dim / 2 : bytes)) != 0;
+}
+
 // Layer 0's keys and values do not depend on a cache: those of an F32 cache, encoded, are what a KIVI cache of it
 // holds.
 static int groups_that_differ(fault f, bool values)
 {
-    enum { N = 70, G = 8 };
     model *m = open_tiny("tiny-llama");
-    const hparams *h = model_hparams(m);
-    int32_t ids[N];
+    running r[2] = { run_in(m, "f32", FAULT_NONE), run_in(m, "kivi4:g8:r16", f) };
+    const kv_layer *plain = &net_memory(r[0].n)->caches[0], *coded = &net_memory(r[1].n)->caches[0];
     int wrong = 0;
-    net *n[2];
-    backend *b[2];
-    for (int i = 0; i < N; i++) ids[i] = id_at(i, h->n_vocab);
-    for (int i = 0; i < 2; i++) {
-        const kv_spec spec = parsed(i ? "kivi4:g8:r16" : "f32");
-        b[i] = backend_cpu(ARITH_F32, 1, NULL, &e);
-        b[i]->fault = i ? f : FAULT_NONE;
-        n[i] = net_open(b[i], model_gguf(m), h, &spec, N, 25, &e);
-        must(n[i] != NULL);
-        for (int at = 0; at < N; at += 25) must(net_forward(n[i], ids + at, N - at < 25 ? N - at : 25, at, NULL, &e));
-    }
-    const kv_layer *plain = &net_memory(n[0])->caches[0], *coded = &net_memory(n[1])->caches[0];
-    const int dim = plain->head_dim, heads = plain->n_kv_head;
-    for (int group = 0; group < N / G; group++)
-        for (int head = 0; head < heads; head++) {
-            uint8_t want[4096];
-            float   x[G * 256];
-            const kv_part *from = values ? &plain->v : &plain->k, *to = values ? &coded->v : &coded->k;
-            ck_assert(dim <= 256);
-            for (int t = 0; t < G; t++)
-                memcpy(x + t * dim, (const float *)from->data + ((int64_t)(group * G + t) * heads + head) * dim,
-                       (size_t)dim * sizeof *x);
-            const int64_t bytes = to->unit / heads;
-            ck_assert(bytes <= (int64_t)sizeof want);
-            if (values) ck_assert(kivi_encode_values(want, x, dim, G, 4));
-            else        ck_assert(kivi_encode_keys(want, x, dim, G, 4));
-            const int64_t  unit = values ? group * G : group;
-            const uint8_t *got = (const uint8_t *)to->data + unit % to->units * to->unit + head * bytes;
-            wrong += memcmp(got, want, (size_t)(values ? 4 * (dim / G) + dim / 2 : bytes)) != 0;
-        }
-    for (int i = 0; i < 2; i++) {
-        net_close(n[i]);
-        b[i]->ops->close(b[i]);
-    }
+    for (int group = 0; group < STORED / GROUP; group++)
+        for (int head = 0; head < plain->n_kv_head; head++) wrong += group_differs(plain, coded, values, group, head);
+    for (int i = 0; i < 2; i++) end(&r[i]);
     model_close(m);
     return wrong;
 }

@@ -257,42 +257,54 @@ END_TEST
 
 // ---- rotation -------------------------------------------------------------------------------------------------------
 
+enum { TOKENS = 3, ROWS = 2, MOST = TOKENS * ROWS * 512 };
+
+// y = x rotated, not rounded: the same at every level of instructions.
+static void rotate_at_every_level(float *y, const float *x, int dim, int block)
+{
+    static const char *const levels[] = { "portable", "avx2", "avx512" };
+    static float other[MOST];
+    const size_t bytes = (size_t)(TOKENS * ROWS * dim) * sizeof *y;
+    for (int l = 0; l < 3; l++) {
+        err has = { 0 };
+        float *to = l == 0 ? y : other;
+        backend *b = backend_cpu(ARITH_BF16, 2, levels[l], &has);
+        if (!b) { printf("SKIP %s: %s\n", levels[l], has.msg); continue; }
+        memcpy(to, x, bytes);
+        must(one_hadamard(b, to, TOKENS, ROWS, dim, block, true, &e));
+        ck_assert_msg(memcmp(to, y, bytes) == 0, "%s", levels[l]);
+        b->ops->close(b);
+    }
+}
+
 // Sylvester's matrix: an entry is -1 where its row and column have an odd number of bits in common.
+static double by_matrix(const float *x, int i, int block)
+{
+    double sum = 0;
+    for (int j = 0; j < block; j++) {
+        const bool odd = __builtin_popcount((unsigned)(i % block & j)) % 2;
+        sum += (odd ? -1.0 : 1.0) * (double)x[i - i % block + j];
+    }
+    return sum / sqrt(block);
+}
+
 START_TEST(rotation_is_walsh_hadamards)
 {
     static const struct { int dim, block; } sizes[] = { { 64, 64 }, { 192, 64 }, { 256, 256 }, { 512, 512 },
                                                         { 128, 64 } };
-    static const char *const levels[] = { "portable", "avx2", "avx512" };
-    enum { TOKENS = 3, ROWS = 2 };
-    static float x[TOKENS * ROWS * 512], y[3][TOKENS * ROWS * 512];
+    static float x[MOST], y[MOST], back[MOST];
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         const int dim = sizes[s].dim, block = sizes[s].block, n = TOKENS * ROWS * dim;
         fill(x, n, false, 9);
-        for (int l = 0; l < 3; l++) {
-            err has = { 0 };
-            backend *b = backend_cpu(ARITH_BF16, 2, levels[l], &has);
-            memcpy(y[l], l ? y[0] : x, (size_t)n * 4);
-            if (!b) { printf("SKIP %s: %s\n", levels[l], has.msg); continue; }
-            memcpy(y[l], x, (size_t)n * 4);
-            must(one_hadamard(b, y[l], TOKENS, ROWS, dim, block, true, &e));
-            ck_assert_msg(memcmp(y[l], y[0], (size_t)n * 4) == 0, "%s", levels[l]);
-            b->ops->close(b);
-        }
-        for (int i = 0; i < n; i++) {
-            double sum = 0;
-            for (int j = 0; j < block; j++) {
-                const bool odd = __builtin_popcount((unsigned)(i % block & j)) % 2;
-                sum += (odd ? -1.0 : 1.0) * (double)x[i - i % block + j];
-            }
-            ck_assert(fabs((double)y[0][i] - sum / sqrt(block)) <= 4e-6);
-        }
+        rotate_at_every_level(y, x, dim, block);
+        for (int i = 0; i < n; i++) ck_assert(fabs((double)y[i] - by_matrix(x, i, block)) <= 4e-6);
         backend *b = backend_cpu(ARITH_BF16, 1, NULL, &e);
-        memcpy(y[1], y[0], (size_t)n * 4);
-        must(one_hadamard(b, y[1], TOKENS, ROWS, dim, block, true, &e));
-        must(one_hadamard(b, y[0], TOKENS, ROWS, dim, block, false, &e));
+        memcpy(back, y, (size_t)n * sizeof *y);
+        must(one_hadamard(b, back, TOKENS, ROWS, dim, block, true, &e));
+        must(one_hadamard(b, y, TOKENS, ROWS, dim, block, false, &e));
         for (int i = 0; i < n; i++) {
-            ck_assert(fabs((double)y[1][i] - (double)x[i]) <= 1e-6);         // its own inverse
-            ck_assert(y[0][i] == f32_from_bf16(bf16_from_f32(y[1][i])));    // rounded once, at the end
+            ck_assert(fabs((double)back[i] - (double)x[i]) <= 1e-6);        // its own inverse
+            ck_assert(y[i] == f32_from_bf16(bf16_from_f32(back[i])));       // rounded once, at the end
         }
         b->ops->close(b);
     }
