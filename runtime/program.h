@@ -83,7 +83,7 @@ bool program_find_tensor(const gguf *g, const program_weight *want, const gguf_t
 bool program_check_tensors(const hparams *h, const gguf *g, err *e);
 
 // ---- for build() ---------------------------------------------------------------------------------------------------------
-// Each returns the index of what it adds (-1 where memory is gone, which program_build reports).
+// Each returns the index of what it adds (-1 where memory is gone, which program_build and program_rotate report).
 
 int  program_add_buffer(program *p, const char *name, int64_t floats);
 int  program_add_weight(program *p, const char *name, bool vector, int64_t rows, int64_t cols);    // "blk.3.attn_q": ".weight" is added

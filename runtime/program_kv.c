@@ -4,70 +4,52 @@
 
 typedef struct { int k, v; } blocks;            // of a cache's sides; 0: not rotated
 
-typedef struct {
-    op           *ops;
-    int           n, room;
-    const blocks *of;                           // [n_caches]
-} rotated;
+static void add(program *p, const op *o) { *program_add(p, o->kind, o->layer) = *o; }
 
-static op *append(rotated *r, const op *o, err *e)
+static void rotate(program *p, const op *by, view of, int block, bool back)
 {
-    if (r->n == r->room) {
-        const int room = r->room ? 2 * r->room : 64;
-        op *more = realloc(r->ops, (size_t)room * sizeof *more);
-        if (!more) {
-            err_nomem(e, "list of operations", (size_t)room * sizeof *more);
-            return NULL;
-        }
-        r->ops = more;
-        r->room = room;
-    }
-    r->ops[r->n] = *o;
-    return &r->ops[r->n++];
+    if (block == 0) return;
+    op *o = program_add(p, OP_HADAMARD, by->layer);
+    o->out[0] = of;
+    o->rows = by->rows;
+    o->dim = by->dim;
+    o->block = block;
+    o->unrounded = !back;
 }
 
-static bool rotate(rotated *r, const op *by, view of, int block, bool back, err *e)
+static void add_attend(program *p, const op *attend, blocks b)
 {
-    op o = op_new(OP_HADAMARD, by->layer);
-    if (block == 0) return true;
-    o.out[0] = of;
-    o.rows = by->rows;
-    o.dim = by->dim;
-    o.block = block;
-    o.unrounded = !back;
-    return append(r, &o, e) != NULL;
+    op whole = *attend;
+    whole.unrounded = b.v > 0;
+    rotate(p, attend, attend->in[0], b.k, false);
+    add(p, &whole);
+    rotate(p, attend, attend->out[0], b.v, true);
 }
 
-static bool add_attend(rotated *r, const op *attend, blocks b, err *e)
+static void add_store(program *p, const op *store, blocks b)
 {
-    if (!rotate(r, attend, attend->in[0], b.k, false, e)) return false;
-    op *o = append(r, attend, e);
-    if (!o) return false;
-    o->unrounded = b.v > 0;
-    return rotate(r, attend, attend->out[0], b.v, true, e);
+    rotate(p, store, store->in[0], b.k, false);
+    rotate(p, store, store->in[1], b.v, false);
+    add(p, store);
 }
 
-static bool add_store(rotated *r, const op *store, blocks b, err *e)
-{
-    if (!rotate(r, store, store->in[0], b.k, false, e)) return false;
-    if (!rotate(r, store, store->in[1], b.v, false, e)) return false;
-    return append(r, store, e) != NULL;
-}
-
-static bool add(rotated *r, const op *o, err *e)
+// o, or what it expands to, with the rotations of its cache. of: of all caches.
+static void add_rotated(program *p, const op *o, const blocks *of)
 {
     op finer[OP_EXPANSION];
-    const blocks b = o->cache < 0 ? (blocks){ 0, 0 } : r->of[o->cache];
-    if (b.k + b.v == 0) return append(r, o, e) != NULL;
+    const blocks b = o->cache < 0 ? (blocks){ 0, 0 } : of[o->cache];
+    if (b.k + b.v == 0) {
+        add(p, o);
+        return;
+    }
     switch (o->kind) {
-    case OP_ATTEND: return add_attend(r, o, b, e);
-    case OP_STORE:  return add_store(r, o, b, e);
+    case OP_ATTEND: add_attend(p, o, b); return;
+    case OP_STORE:  add_store(p, o, b); return;
     default: break;
     }
     const int n = op_expand(o, finer);
-    for (int i = 0; i < n; i++)
-        if (!add(r, &finer[i], e)) return false;
-    return n > 0 || append(r, o, e) != NULL;
+    if (n == 0) add(p, o);
+    for (int i = 0; i < n; i++) add_rotated(p, &finer[i], of);
 }
 
 static bool read_blocks(const program *p, const hparams *h, const kv_spec *kv, blocks *of, bool *any, err *e)
@@ -84,16 +66,13 @@ static bool read_blocks(const program *p, const hparams *h, const kv_spec *kv, b
 
 static bool rebuild(program *p, const blocks *of, err *e)
 {
-    rotated r = { .of = of };
-    for (int i = 0; i < p->n_ops; i++) {
-        if (add(&r, &p->ops[i], e)) continue;
-        free(r.ops);
-        return false;
-    }
-    free(p->ops);
-    p->ops = r.ops;
-    p->n_ops = r.n;
-    return true;
+    op *plain = p->ops;
+    const int n = p->n_ops;
+    p->ops = NULL;
+    p->n_ops = 0;
+    for (int i = 0; i < n; i++) add_rotated(p, &plain[i], of);
+    free(plain);
+    return !p->failed || err_nomem(e, "list of operations", 0);
 }
 
 bool program_rotate(program *p, const hparams *h, const kv_spec *kv, err *e)
