@@ -39,8 +39,8 @@ bool convert_config_agrees(const gguf *g, const cJSON *config, err *e);
 // tensors; for a memory plan before anything is loaded. `where` names the config in messages. Freed by gguf_plan_free; NULL on failure.
 gguf_plan *convert_plan_of_config(const cJSON *config, const char *where, err *e);
 
-// The same of a checkpoint's folder, with its tokenizer: all metadata that convert_checkpoint would write but claims, and
-// no tensor. No weight is read. Freed by gguf_plan_free; NULL on failure.
+// The same of a checkpoint's folder, with its tokenizer: all metadata that convert_checkpoint would write but claims,
+// and no tensor. No weight is read. Freed by gguf_plan_free; NULL on failure.
 gguf_plan *convert_plan_of_folder(const char *hf_dir, const convert_opts *o, err *e);
 
 // Proves that art's tensors are what hf_dir gives, each in the type it has in art: see quant/derive.h. ERR_VERDICT names the first that is not.

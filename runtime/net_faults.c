@@ -195,6 +195,8 @@ void net_plant_cache(const net *m, kv_layer *kv, int layer, int64_t n_ctx)
 #else
 void net_plant(net *m) { (void)m; }
 void net_plant_rotated(net *m) { (void)m; }
-void net_plant_cache(const net *m, kv_layer *kv, int layer,
-                     int64_t n_ctx) { (void)m; (void)kv; (void)layer; (void)n_ctx; }
+void net_plant_cache(const net *m, kv_layer *kv, int layer, int64_t n_ctx)
+{
+    (void)m; (void)kv; (void)layer; (void)n_ctx;
+}
 #endif

@@ -7,8 +7,8 @@ void session_plan(const session *s, memory_plan *p)
 {
     err ignored = { 0 };
     // session_new has allocated it already, so that it can be planned.
-    if (!memory_plan_of(p, model_hparams(s->m), &s->spec, s->b->arith, s->n_ctx, s->n_batch, &ignored)) memset(p, 0,
-            sizeof *p);
+    if (!memory_plan_of(p, model_hparams(s->m), &s->spec, s->b->arith, s->n_ctx, s->n_batch, &ignored))
+        memset(p, 0, sizeof *p);
     p->scratch_bytes = net_scratch_bytes(s->net);
     p->weight_bytes = net_weight_bytes(s->net);
 }

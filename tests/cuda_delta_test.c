@@ -142,7 +142,8 @@ static void check_rotation(int n, bool heads, bool neighbours, bool normed, bool
     case_run(&c, n, POS, step);
     case_same(&c, heads ? "heads that rotate in part" : "rotation in part");
     if (heads)
-        case_compare((float *const[]){ c.cache[CPU].k.data, c.cache[GPU].k.data }, CTX * KV * HD, "keys that rotated in part");
+        case_compare((float *const[]){ c.cache[CPU].k.data, c.cache[GPU].k.data }, CTX * KV * HD,
+                     "keys that rotated in part");
     if (heads) case_compare((float *const[]){ c.cache[CPU].v.data, c.cache[GPU].v.data }, CTX * KV * HD, "values");
     case_end(&c);
     free(qn);

@@ -131,21 +131,23 @@ START_TEST(failures_are_said)
 }
 END_TEST
 
-// A laboratory run: two files, weights on the device once for each, a cache for each candidate; every cell is the CPU's.
+// A laboratory run: two files, weights on the device once for each, a cache for each candidate; every cell is the
+// CPU's.
 static void run_lab_on(lab_cells *c, lab_plan *p, const char *device)
 {
-    static const char *const kv[] = { "q8_0", "q4_0:rot64+sink1+recent3", "k=kivi2:g8:r8,v=q5_1" }, *plain[] = { "q8_0", "q4_0+sink1+recent3", "k=kivi2:g8:r8,v=bf16" };
+    static const char words[] = "A text of a few words, and of a few more: 1, 2, 3 and so on until there are enough of "
+                                "them.";
+    static const char *const kv[] = { "q8_0", "q4_0:rot64+sink1+recent3", "k=kivi2:g8:r8,v=q5_1" };
+    static const char *const plain[] = { "q8_0", "q4_0+sink1+recent3", "k=kivi2:g8:r8,v=bf16" };
     char text[128];
     const char *texts[] = { text }, *files[] = { paths[1] };
     snprintf(text, sizeof text, "%s/lab.txt", dir);
-    FILE *f = fopen(text, "w");
-    ck_assert_ptr_nonnull(f);
-    fputs("A text of a few words, and of a few more: 1, 2, 3 and so on until there are enough of them.", f);
-    fclose(f);
-    const int last = model_hparams(m[0])->n_layer - 1;
-    const bool rotates = model_hparams(m[0])->layers[0].head_dim % 64 == 0 && model_hparams(m[0])->layers[last].head_dim % 64 == 0;
-    const lab_plan_opts o = { .base = paths[0], .artifacts = files, .n_artifacts = 1, .kv = rotates ? kv : plain, .n_kv = 3, .texts = texts,
-                              .n_texts = 1, .chunk = 12, .skip = 1, .samples = 1, .arith = "f32" };
+    write_file(text, words, (int64_t)strlen(words));
+    const hparams *h = model_hparams(m[0]);
+    const bool rotates = h->layers[0].head_dim % 64 == 0 && h->layers[h->n_layer - 1].head_dim % 64 == 0;
+    const lab_plan_opts o = { .base = paths[0], .artifacts = files, .n_artifacts = 1, .kv = rotates ? kv : plain,
+                              .n_kv = 3, .texts = texts, .n_texts = 1, .chunk = 12, .skip = 1, .samples = 1,
+                              .arith = "f32" };
     const lab_run_opts ro = { .device = device, .n_threads = 1 };
     must(lab_plan_open(p, &o, &e));
     must(lab_run(c, p, &ro, &e));
@@ -160,7 +162,8 @@ START_TEST(a_laboratory_run_has_the_cpus_cells)
     run_lab_on(&got, &q, "cuda");
     ck_assert_int_eq(host_calls_live(), 0);
     for (int64_t i = 0; i < want.n_chunks * want.n_candidates; i++)
-        ck_assert_msg(memcmp(want.cells[i].points, got.cells[i].points, (size_t)want.n_points * sizeof(lab_point)) == 0, "%s with %s: other figures",
+        ck_assert_msg(memcmp(want.cells[i].points, got.cells[i].points,
+                             (size_t)want.n_points * sizeof(lab_point)) == 0, "%s with %s: other figures",
                       p.artifacts[p.candidates[i % p.n_candidates].artifact].name, p.candidates[i % p.n_candidates].kv);
     lab_cells_free(&want);
     lab_cells_free(&got);

@@ -139,7 +139,8 @@ static void cpu_close(backend *b)
 }
 
 static const backend_ops cpu_ops = {
-    .name = "cpu", .batch = 128, .logits_rows = 32, .alloc = cpu_alloc, .release = cpu_release, .upload = cpu_copy, .download = cpu_copy,
+    .name = "cpu", .batch = 128, .logits_rows = 32,
+    .alloc = cpu_alloc, .release = cpu_release, .upload = cpu_copy, .download = cpu_copy,
     .load_weight = cpu_load_weight, .free_weight = cpu_free_weight, .load_rope = cpu_load_rope, .free_rope = cpu_free_rope,
     .has = cpu_has, .run = cpu_run,
     .row_stats = cpu_row_stats, .row_kl = cpu_row_kl, .row_top = cpu_row_top, .sync = cpu_sync,
