@@ -176,19 +176,17 @@ static void put_number_of(text_buf *t, int64_t n, const char *one, const char *m
     text_printf(t, " %s", n == 1 ? one : more);
 }
 
-// Different texts of a list of names, in which equal ones may stand apart.
-static int n_different(const lab_plan *p, const char *(*name)(const lab_plan *p, int i), int n)
+// Of all texts; those of one category may stand apart.
+static int n_categories(const lab_plan *p)
 {
-    int different = 0;
-    for (int i = 0; i < n; i++) {
+    int n = 0;
+    for (int i = 0; i < p->n_texts; i++) {
         bool first = true;
-        for (int k = 0; k < i && first; k++) first = strcmp(name(p, k), name(p, i)) != 0;
-        different += first;
+        for (int k = 0; k < i && first; k++) first = strcmp(p->texts[k].category, p->texts[i].category) != 0;
+        n += first;
     }
-    return different;
+    return n;
 }
-
-static const char *category_of(const lab_plan *p, int i) { return p->texts[i].category; }
 
 void lab_put_measured(text_buf *t, text_sink sink, const lab_result *r)
 {
@@ -209,7 +207,7 @@ void lab_put_measured(text_buf *t, text_sink sink, const lab_result *r)
     text_words(t, ", from ");
     put_number_of(t, p->n_texts, "text", "texts");
     text_words(t, " of ");
-    put_number_of(t, n_different(p, category_of, p->n_texts), "category", "categories");
+    put_number_of(t, n_categories(p), "category", "categories");
     text_printf(t, "; what is beyond position %lld of a context was not measured", (long long)p->chunk);
     if (p->n_chunks == 1) text_words(t, ", and one chunk gives no interval");
     text_words(t, ".");
