@@ -1,7 +1,6 @@
 #include "lab_table.h"
 #include "../measure/lab_words.h"
 #include "text_out.h"
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,8 +39,7 @@ static void put_words(table *t, text_buf *words)
 static void put_kl(table *t, double v)
 {
     text_buf words = { 0 };
-    if (isfinite(v)) lab_put_digits(&words, v, 2);
-    else             text_words(&words, "-");
+    lab_put_digits(&words, v, 2);
     put_words(t, &words);
 }
 
@@ -66,7 +64,7 @@ static void put_mean(table *t, const lab_figure *kl)
 {
     text_buf words = { 0 };
     lab_put_kl(&words, kl->v);
-    if (isfinite(kl->low) && isfinite(kl->high)) put_bounds(&words, kl);
+    if (lab_has_interval(kl)) put_bounds(&words, kl);
     put_words(t, &words);
 }
 

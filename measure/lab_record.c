@@ -35,7 +35,7 @@ static bool take_cache(lab_record *rec, const lab_result *r, int candidate, err 
     const lab_figures   *f = &r->measured[candidate].all;
     const lab_category  *worst = lab_worst_category(&r->measured[candidate]);
     lab_record_cache    *to = &rec->caches[rec->n_caches];
-    const bool interval = isfinite(f->kl_mean.low) && isfinite(f->kl_mean.high);
+    const bool interval = lab_has_interval(&f->kl_mean);
     if (rec->n_caches == LAB_RECORD_CACHES)
         return err_set(e, ERR_USAGE, "key '%s': found more than %d caches to record, expected at most those that "
                        "somebody would choose from", KEY_HM_KV_MEASURED, LAB_RECORD_CACHES);

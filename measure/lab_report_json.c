@@ -69,7 +69,7 @@ static void put_intervals(text_buf *t, const lab_figures *f)
         const lab_figure *x = lab_figure_at(f, i);
         const int digits = LAB_FIGURES[i].share ? SHARE_DIGITS : FIGURE_DIGITS;
         put_key(t, LAB_FIGURES[i].key, i == 0);
-        if (!isfinite(x->low) || !isfinite(x->high)) {
+        if (!lab_has_interval(x)) {
             text_words(t, "null");
             continue;
         }

@@ -1,6 +1,5 @@
 // Parts of the laboratory's HTML report: weights and caches together, each layer alone, the worst places as text.
 #include "lab_html.h"
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,7 +38,7 @@ static void put_compound_cell(lab_page *g, const lab_compound *x)
         lab_put_kl(&g->t, kl_of(g, x->both));
         text_words(&g->t, "<br>share ");
         lab_put_kl(&g->t, x->share.v);
-        if (isfinite(x->share.low)) {
+        if (lab_has_interval(&x->share)) {
             text_words(&g->t, "<br><small>");
             lab_put_interval(&g->t, &x->share, false);
             text_printf(&g->t, "</small><br>%s", lab_compound_verdict(x));

@@ -90,8 +90,10 @@ void lab_put_hint(lab_page *g, int place, const lab_figures *f)
     lab_put_named(g, place);
     text_words(&g->t, ": mean KL ");
     lab_put_kl(&g->t, f->kl_mean.v);
-    if (isfinite(f->kl_mean.low)) text_words(&g->t, ", 95 % ");
-    if (isfinite(f->kl_mean.low)) lab_put_interval(&g->t, &f->kl_mean, false);
+    if (lab_has_interval(&f->kl_mean)) {
+        text_words(&g->t, ", 95 % ");
+        lab_put_interval(&g->t, &f->kl_mean, false);
+    }
     text_words(&g->t, ", top-1 ");
     lab_put_share(&g->t, f->top1.v);
     text_words(&g->t, "</title>");
