@@ -196,8 +196,6 @@ void lab_put_places(lab_page *g)
 {
     text_words(&g->t, "<h2>The worst places</h2>\n<p>Where the distributions are farthest apart, in each category. The "
                       "token that follows in the text is marked.</p>\n");
-    bool any = false;
-    for (int i = 0; i < g->p->n_candidates; i++) any |= lab_has_places(lab_page_measured(g, i));
-    if (!any) text_words(&g->t, "<p>At no position does a candidate differ from the base.</p>\n");
+    if (!lab_any_places(g->r)) text_words(&g->t, "<p>At no position does a candidate differ from the base.</p>\n");
     for (int i = 0; i < g->p->n_candidates; i++) put_places_of(g, i);
 }

@@ -74,6 +74,13 @@ bool lab_has_places(const lab_measured *m)
     return false;
 }
 
+bool lab_any_places(const lab_result *r)
+{
+    for (int i = 0; i < r->plan->n_candidates; i++)
+        if (lab_has_places(&r->measured[i])) return true;
+    return false;
+}
+
 double lab_each_bytes(const lab_plan *p, int64_t context_bytes)
 {
     return p->context > 0 ? (double)context_bytes / (double)p->context : 0;

@@ -31,6 +31,7 @@ bool *lab_front(const lab_result *r);
 const lab_category *lab_worst_category(const lab_measured *m);
 
 bool lab_has_places(const lab_measured *m);     // worst ones of any category
+bool lab_any_places(const lab_result *r);       // of any candidate
 
 double lab_each_bytes(const lab_plan *p, int64_t context_bytes);    // bytes for each position of the plan's context
 
