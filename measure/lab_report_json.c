@@ -2,7 +2,6 @@
 #include "lab_report.h"
 #include "lab_words.h"
 #include <math.h>
-#include <stdlib.h>
 
 enum { FIGURE_DIGITS = 6, SHARE_DIGITS = 9 };       // lab_report.h says why
 
@@ -256,6 +255,12 @@ static void put_recommendation(text_buf *t, const lab_result *r)
     text_words(t, "\"}\n");
 }
 
+// Of the document, on a line of its own.
+static void put_count(text_buf *t, const char *key, int64_t v)
+{
+    text_printf(t, "  \"%s\": %lld,\n", key, (long long)v);
+}
+
 char *lab_report_json(const lab_result *r)
 {
     const lab_plan *p = r->plan;
@@ -264,8 +269,11 @@ char *lab_report_json(const lab_result *r)
     put_base(&t, p);
     put_artifacts(&t, p);
     put_texts(&t, p);
-    text_printf(&t, "  \"chunk\": %lld,\n  \"skip\": %lld,\n  \"samples\": %lld,\n  \"context\": %lld,\n  \"state_bytes\": %lld,\n",
-                (long long)p->chunk, (long long)p->skip, (long long)p->samples, (long long)p->context, (long long)p->state_bytes);
+    put_count(&t, "chunk", p->chunk);
+    put_count(&t, "skip", p->skip);
+    put_count(&t, "samples", p->samples);
+    put_count(&t, "context", p->context);
+    put_count(&t, "state_bytes", p->state_bytes);
     if (p->budget > 0) {
         text_printf(&t, "  \"budget\": %lld", (long long)p->budget);
         put_text(&t, "chosen", p->candidates[0].kv, false);
