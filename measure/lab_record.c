@@ -10,8 +10,6 @@
 #error "the build says which version writes records"
 #endif
 
-enum { KL_DIGITS = 6, SHARE_DIGITS = 9 };       // as in reports: lab_report.h says why
-
 // ---- of a result ----------------------------------------------------------------------------------------------------
 
 static bool copy(char **to, const char *s, err *e)
@@ -42,12 +40,12 @@ static bool take_cache(lab_record *rec, const lab_result *r, int candidate, err 
     rec->n_caches++;
     if (candidate == r->best) rec->best = rec->n_caches - 1;
     to->context_bytes = c->context_bytes;
-    to->kl_mean = rounded(f->kl_mean.v, KL_DIGITS);
-    to->kl_low  = interval ? rounded(f->kl_mean.low, KL_DIGITS) : NAN;
-    to->kl_high = interval ? rounded(f->kl_mean.high, KL_DIGITS) : NAN;
-    to->kl_p99  = rounded(f->kl_p99.v, KL_DIGITS);
-    to->top1    = rounded(f->top1.v, SHARE_DIGITS);
-    to->top1_worst = rounded(worst->f.top1.v, SHARE_DIGITS);
+    to->kl_mean = rounded(f->kl_mean.v, LAB_KL_DIGITS);
+    to->kl_low  = interval ? rounded(f->kl_mean.low, LAB_KL_DIGITS) : NAN;
+    to->kl_high = interval ? rounded(f->kl_mean.high, LAB_KL_DIGITS) : NAN;
+    to->kl_p99  = rounded(f->kl_p99.v, LAB_KL_DIGITS);
+    to->top1    = rounded(f->top1.v, LAB_SHARE_DIGITS);
+    to->top1_worst = rounded(worst->f.top1.v, LAB_SHARE_DIGITS);
     if (c->llama && !copy(&to->llama, c->llama, e)) return false;
     return copy(&to->kv, c->kv, e) && copy(&to->worst, worst->category, e);
 }
@@ -192,14 +190,14 @@ static void put_caches(text_buf *t, const lab_record *rec)
         text_words(t, i ? ",{" : "{");
         put_text(t, "kv", c->kv);
         put_text(t, "llama", c->llama);
-        put_number(t, "bytes_per_position", (double)c->context_bytes / (double)rec->context, SHARE_DIGITS);
+        put_number(t, "bytes_per_position", (double)c->context_bytes / (double)rec->context, LAB_SHARE_DIGITS);
         put_int(t, "context_bytes", c->context_bytes);
-        put_number(t, "kl_mean", c->kl_mean, KL_DIGITS);
-        put_number(t, "kl_low", c->kl_low, KL_DIGITS);
-        put_number(t, "kl_high", c->kl_high, KL_DIGITS);
-        put_number(t, "kl_p99", c->kl_p99, KL_DIGITS);
-        put_number(t, "top1", c->top1, SHARE_DIGITS);
-        put_number(t, "top1_worst", c->top1_worst, SHARE_DIGITS);
+        put_number(t, "kl_mean", c->kl_mean, LAB_KL_DIGITS);
+        put_number(t, "kl_low", c->kl_low, LAB_KL_DIGITS);
+        put_number(t, "kl_high", c->kl_high, LAB_KL_DIGITS);
+        put_number(t, "kl_p99", c->kl_p99, LAB_KL_DIGITS);
+        put_number(t, "top1", c->top1, LAB_SHARE_DIGITS);
+        put_number(t, "top1_worst", c->top1_worst, LAB_SHARE_DIGITS);
         put_text(t, "worst", c->worst);
         text_words(t, "}");
     }

@@ -3,8 +3,6 @@
 #include "lab_words.h"
 #include <math.h>
 
-enum { FIGURE_DIGITS = 6, SHARE_DIGITS = 9 };       // lab_report.h says why
-
 static void put_string(text_buf *t, const char *s)
 {
     text_words(t, "\"");
@@ -37,7 +35,7 @@ static void put_digits(text_buf *t, double v, int digits)
 static void put_number(text_buf *t, const char *key, double v)
 {
     put_key(t, key, false);
-    put_digits(t, v, FIGURE_DIGITS);
+    put_digits(t, v, LAB_KL_DIGITS);
 }
 
 static void put_file(text_buf *t, const char *key, const lab_plan *p, int artifact, bool first)
@@ -51,7 +49,7 @@ static void put_file(text_buf *t, const char *key, const lab_plan *p, int artifa
 static void put_bytes(text_buf *t, const lab_plan *p, int64_t context_bytes)
 {
     put_key(t, "bytes_per_position", false);
-    put_digits(t, lab_each_bytes(p, context_bytes), SHARE_DIGITS);
+    put_digits(t, lab_each_bytes(p, context_bytes), LAB_SHARE_DIGITS);
     put_int(t, "context_bytes", context_bytes);
 }
 
@@ -60,13 +58,15 @@ static void next_line(text_buf *t, int i, int indent) { text_printf(t, "%s\n%*s"
 
 // ---- figures --------------------------------------------------------------------------------------------------------
 
+static int digits_of(int kind) { return LAB_FIGURES[kind].share ? LAB_SHARE_DIGITS : LAB_KL_DIGITS; }
+
 static void put_intervals(text_buf *t, const lab_figures *f)
 {
     put_key(t, "intervals", false);
     text_words(t, "{");
     for (int i = 0; i < LAB_N_FIGURES; i++) {
         const lab_figure *x = lab_figure_at(f, i);
-        const int digits = LAB_FIGURES[i].share ? SHARE_DIGITS : FIGURE_DIGITS;
+        const int digits = digits_of(i);
         put_key(t, LAB_FIGURES[i].key, i == 0);
         if (!lab_has_interval(x)) {
             text_words(t, "null");
@@ -87,7 +87,7 @@ static void put_figures(text_buf *t, const lab_figures *f)
     put_int(t, "chunks", f->chunks);
     for (int i = 0; i < LAB_N_FIGURES; i++) {
         put_key(t, LAB_FIGURES[i].key, false);
-        put_digits(t, lab_figure_at(f, i)->v, LAB_FIGURES[i].share ? SHARE_DIGITS : FIGURE_DIGITS);
+        put_digits(t, lab_figure_at(f, i)->v, digits_of(i));
         if (i > 0) continue;
         put_number(t, "kl_low", f->kl_mean.low);
         put_number(t, "kl_high", f->kl_mean.high);

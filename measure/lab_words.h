@@ -10,6 +10,7 @@
 #include "lab_figures.h"
 
 enum { LAB_N_FIGURES = 11 };    // of lab_figures, those with an interval
+enum { LAB_KL_DIGITS = 6, LAB_SHARE_DIGITS = 9 };       // in JSON: lab_report.h says why
 
 typedef struct {
     const char *key;            // as in JSON
