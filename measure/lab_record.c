@@ -12,7 +12,7 @@
 
 // ---- of a result ----------------------------------------------------------------------------------------------------
 
-static bool copy(char **to, const char *s, err *e)
+bool lab_record_keep(char **to, const char *s, err *e)
 {
     *to = strdup(s);
     return *to || err_nomem(e, "a record", strlen(s));
@@ -46,8 +46,8 @@ static bool take_cache(lab_record *rec, const lab_result *r, int candidate, err 
     to->kl_p99  = rounded(f->kl_p99.v, LAB_KL_DIGITS);
     to->top1    = rounded(f->top1.v, LAB_SHARE_DIGITS);
     to->top1_worst = rounded(worst->f.top1.v, LAB_SHARE_DIGITS);
-    if (c->llama && !copy(&to->llama, c->llama, e)) return false;
-    return copy(&to->kv, c->kv, e) && copy(&to->worst, worst->category, e);
+    if (c->llama && !lab_record_keep(&to->llama, c->llama, e)) return false;
+    return lab_record_keep(&to->kv, c->kv, e) && lab_record_keep(&to->worst, worst->category, e);
 }
 
 static bool take_caches(lab_record *rec, const lab_result *r, err *e)
@@ -75,7 +75,7 @@ static bool take_categories(lab_record *rec, const lab_result *r, err *e)
                            LAB_RECORD_CATEGORY);
         rec->categories[i].tokens = m->categories[i].f.tokens;
         rec->n_categories = i + 1;
-        if (!copy(&rec->categories[i].category, name, e)) return false;
+        if (!lab_record_keep(&rec->categories[i].category, name, e)) return false;
     }
     return true;
 }
@@ -132,12 +132,12 @@ int lab_record_cache_of(const lab_record *rec, const char *kv)
 
 static void put_key(text_buf *t, const char *key)
 {
+    if (t->failed) return;
     text_printf(t, "%s\"%s\":", t->s[t->n - 1] == '{' ? "" : ",", key);
 }
 
 static void put_text(text_buf *t, const char *key, const char *s)
 {
-    if (t->failed) return;
     put_key(t, key);
     if (!s) {
         text_words(t, "null");
@@ -150,14 +150,12 @@ static void put_text(text_buf *t, const char *key, const char *s)
 
 static void put_int(text_buf *t, const char *key, int64_t v)
 {
-    if (t->failed) return;
     put_key(t, key);
     text_printf(t, "%lld", (long long)v);
 }
 
 static void put_number(text_buf *t, const char *key, double v, int digits)
 {
-    if (t->failed) return;
     put_key(t, key);
     if (isfinite(v)) text_printf(t, "%.*g", digits, v);
     else             text_words(t, "null");
@@ -165,7 +163,6 @@ static void put_number(text_buf *t, const char *key, double v, int digits)
 
 static void put_list(text_buf *t, const char *key)
 {
-    if (t->failed) return;
     put_key(t, key);
     text_words(t, "[");
 }
