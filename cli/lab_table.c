@@ -1,7 +1,6 @@
 #include "lab_table.h"
 #include "../measure/lab_words.h"
 #include "text_out.h"
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,28 +27,18 @@ static void put_file(table *t, const lab_plan *p, int artifact)
     free(text);
 }
 
-// What a function writes about a figure, as a cell.
-static void put_words(table *t, text_buf *words)
-{
-    char *text = text_take(words);
-    if (text) table_cell(t, "%s", text);
-    else      t->failed = true;
-    free(text);
-}
-
 static void put_kl(table *t, double v)
 {
     text_buf words = { 0 };
-    if (isfinite(v)) lab_put_digits(&words, v, 2);
-    else             text_words(&words, "-");
-    put_words(t, &words);
+    lab_put_digits(&words, v, 2);
+    table_words(t, &words);
 }
 
 static void put_percent(table *t, double v)
 {
     text_buf words = { 0 };
     lab_put_percent(&words, v);
-    put_words(t, &words);
+    table_words(t, &words);
 }
 
 // As short as it can be: two digits of an interval's ends say how wide it is.
@@ -66,8 +55,8 @@ static void put_mean(table *t, const lab_figure *kl)
 {
     text_buf words = { 0 };
     lab_put_kl(&words, kl->v);
-    if (isfinite(kl->low) && isfinite(kl->high)) put_bounds(&words, kl);
-    put_words(t, &words);
+    if (lab_has_interval(kl)) put_bounds(&words, kl);
+    table_words(t, &words);
 }
 
 static void put_worst(table *t, const lab_measured *m)
@@ -83,7 +72,7 @@ static void put_worst(table *t, const lab_measured *m)
     text_puts(&words, TEXT_PLAIN, name);
     text_words(&words, " ");
     lab_put_percent(&words, worst->f.top1.v);
-    put_words(t, &words);
+    table_words(t, &words);
 }
 
 static void put_row(table *t, const lab_result *r, int c)
@@ -93,13 +82,22 @@ static void put_row(table *t, const lab_result *r, int c)
     put_file(t, r->plan, r->plan->candidates[c].artifact);
     put_name(t, r->plan->candidates[c].kv, CACHE_WIDTH);
     lab_put_bytes(&bytes, lab_each_bytes(r->plan, r->plan->candidates[c].context_bytes));
-    put_words(t, &bytes);
+    table_words(t, &bytes);
     put_mean(t, &f->kl_mean);
     put_kl(t, f->kl_p99.v);
     put_kl(t, f->kl_max.v);
     put_percent(t, f->top1.v);
     put_percent(t, f->top5.v);
     put_worst(t, &r->measured[c]);
+}
+
+static bool print_words(text_buf *words, FILE *f)
+{
+    char *text = text_take(words);
+    if (text) fputs(text, f);
+    else      fprintf(stderr, "hallmark: out of memory for a table\n");
+    free(text);
+    return text != NULL;
 }
 
 static bool print_sentences(const lab_result *r, FILE *f)
@@ -112,11 +110,7 @@ static bool print_sentences(const lab_result *r, FILE *f)
     text_words(&words, "\n");
     lab_put_advice(&words, TEXT_PLAIN, r);
     text_words(&words, "\n");
-    char *text = text_take(&words);
-    if (text) fputs(text, f);
-    else      fprintf(stderr, "hallmark: out of memory for a table\n");
-    free(text);
-    return text != NULL;
+    return print_words(&words, f);
 }
 
 // What a file's weights and a cache lose together, beside what they lose apart.
@@ -133,10 +127,7 @@ static bool print_compounds(const lab_result *r, FILE *f)
         lab_put_interval(&t, &x->share, false);
         text_printf(&t, "): they %s\n", lab_compound_verdict(x));
     }
-    char *text = text_take(&t);
-    if (text) fputs(text, f);
-    free(text);
-    return text != NULL;
+    return print_words(&t, f);
 }
 
 bool lab_table_print(const lab_result *r, FILE *f)

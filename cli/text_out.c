@@ -88,6 +88,14 @@ void table_text(table *t, const char *s, int64_t n, int64_t max)
     table_cell(t, "%.*s%s", (int)cut, s, cut < n ? "..." : "");
 }
 
+void table_words(table *t, text_buf *words)
+{
+    char *text = text_take(words);
+    if (text) table_cell(t, "%s", text);
+    else      t->failed = true;
+    free(text);
+}
+
 void table_shape(table *t, int n_dims, const int64_t *shape)
 {
     char text[128] = "";

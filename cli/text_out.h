@@ -30,6 +30,7 @@ typedef struct {
 void table_begin(table *t, const char *const *header);
 void table_cell(table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));  // fills rows from left to right
 void table_text(table *t, const char *s, int64_t n, int64_t max);       // at most max bytes, then "..."
+void table_words(table *t, text_buf *words);    // what was put into words, which is empty afterwards
 void table_shape(table *t, int n_dims, const int64_t *shape);           // "4 x 256", "scalar"
 bool table_print(table *t, FILE *f);        // prints and frees; false when memory ran out
 

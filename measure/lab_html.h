@@ -58,6 +58,7 @@ void lab_begin_description(lab_page *g);
 void lab_put_at(text_buf *t, const char *attribute, double share);
 void lab_put_line(text_buf *t, const char *class, double x1, double y1, double x2, double y2);   // x: shares; y: pixels
 void lab_begin_at(text_buf *t, double x, double y);        // a part whose (0, 0) is that point; ended with </svg>
+void lab_axis_take_figure(lab_axis *a, const lab_figure *f);       // with its interval; an end at or below 0 has no place
 void lab_put_tick(text_buf *t, double v);
 void lab_put_y_axis(text_buf *t, const lab_axis *a, int most, double top, double bottom);
 double lab_up(const lab_axis *a, double v, double top, double bottom);

@@ -1,7 +1,6 @@
 // lab_plot: see lab_plot.h.
 #include "lab_plot.h"
 #include <math.h>
-#include <string.h>
 
 // ---- axes -----------------------------------------------------------------------------------------------------------
 
@@ -80,6 +79,12 @@ int lab_axis_ticks(const lab_axis *a, int most, double ticks[LAB_TICKS])
     ticks[0] = pow(10, a->lo);
     ticks[1] = pow(10, a->hi);
     return 2;
+}
+
+int lab_axis_lines(const lab_axis *a, int most, double at[LAB_TICKS + 1])
+{
+    at[0] = 0;
+    return a->zero + (a->any ? lab_axis_ticks(a, most, at + a->zero) : 0);
 }
 
 // ---- marks ----------------------------------------------------------------------------------------------------------

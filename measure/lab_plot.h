@@ -28,6 +28,8 @@ enum { LAB_TICKS = 16 };
 // At most `most` (>= 2) values for labels, ascending, without 0: decades, or 1, 2 and 5 of them, or the ends. Returns
 // how many.
 int lab_axis_ticks(const lab_axis *a, int most, double ticks[LAB_TICKS]);
+// All values that have a line: 0 where it has a place, then the ticks where a value above 0 is there.
+int lab_axis_lines(const lab_axis *a, int most, double at[LAB_TICKS + 1]);
 
 // ---- marks ----------------------------------------------------------------------------------------------------------
 

@@ -10,11 +10,9 @@
 #error "the build says which version writes records"
 #endif
 
-enum { KL_DIGITS = 6, SHARE_DIGITS = 9 };       // as in reports: lab_report.h says why
-
 // ---- of a result ----------------------------------------------------------------------------------------------------
 
-static bool copy(char **to, const char *s, err *e)
+bool lab_record_keep(char **to, const char *s, err *e)
 {
     *to = strdup(s);
     return *to || err_nomem(e, "a record", strlen(s));
@@ -35,21 +33,21 @@ static bool take_cache(lab_record *rec, const lab_result *r, int candidate, err 
     const lab_figures   *f = &r->measured[candidate].all;
     const lab_category  *worst = lab_worst_category(&r->measured[candidate]);
     lab_record_cache    *to = &rec->caches[rec->n_caches];
-    const bool interval = isfinite(f->kl_mean.low) && isfinite(f->kl_mean.high);
+    const bool interval = lab_has_interval(&f->kl_mean);
     if (rec->n_caches == LAB_RECORD_CACHES)
         return err_set(e, ERR_USAGE, "key '%s': found more than %d caches to record, expected at most those that "
                        "somebody would choose from", KEY_HM_KV_MEASURED, LAB_RECORD_CACHES);
     rec->n_caches++;
     if (candidate == r->best) rec->best = rec->n_caches - 1;
     to->context_bytes = c->context_bytes;
-    to->kl_mean = rounded(f->kl_mean.v, KL_DIGITS);
-    to->kl_low  = interval ? rounded(f->kl_mean.low, KL_DIGITS) : NAN;
-    to->kl_high = interval ? rounded(f->kl_mean.high, KL_DIGITS) : NAN;
-    to->kl_p99  = rounded(f->kl_p99.v, KL_DIGITS);
-    to->top1    = rounded(f->top1.v, SHARE_DIGITS);
-    to->top1_worst = rounded(worst->f.top1.v, SHARE_DIGITS);
-    if (c->llama && !copy(&to->llama, c->llama, e)) return false;
-    return copy(&to->kv, c->kv, e) && copy(&to->worst, worst->category, e);
+    to->kl_mean = rounded(f->kl_mean.v, LAB_KL_DIGITS);
+    to->kl_low  = interval ? rounded(f->kl_mean.low, LAB_KL_DIGITS) : NAN;
+    to->kl_high = interval ? rounded(f->kl_mean.high, LAB_KL_DIGITS) : NAN;
+    to->kl_p99  = rounded(f->kl_p99.v, LAB_KL_DIGITS);
+    to->top1    = rounded(f->top1.v, LAB_SHARE_DIGITS);
+    to->top1_worst = rounded(worst->f.top1.v, LAB_SHARE_DIGITS);
+    if (c->llama && !lab_record_keep(&to->llama, c->llama, e)) return false;
+    return lab_record_keep(&to->kv, c->kv, e) && lab_record_keep(&to->worst, worst->category, e);
 }
 
 static bool take_caches(lab_record *rec, const lab_result *r, err *e)
@@ -77,7 +75,7 @@ static bool take_categories(lab_record *rec, const lab_result *r, err *e)
                            LAB_RECORD_CATEGORY);
         rec->categories[i].tokens = m->categories[i].f.tokens;
         rec->n_categories = i + 1;
-        if (!copy(&rec->categories[i].category, name, e)) return false;
+        if (!lab_record_keep(&rec->categories[i].category, name, e)) return false;
     }
     return true;
 }
@@ -134,12 +132,12 @@ int lab_record_cache_of(const lab_record *rec, const char *kv)
 
 static void put_key(text_buf *t, const char *key)
 {
+    if (t->failed) return;
     text_printf(t, "%s\"%s\":", t->s[t->n - 1] == '{' ? "" : ",", key);
 }
 
 static void put_text(text_buf *t, const char *key, const char *s)
 {
-    if (t->failed) return;
     put_key(t, key);
     if (!s) {
         text_words(t, "null");
@@ -152,14 +150,12 @@ static void put_text(text_buf *t, const char *key, const char *s)
 
 static void put_int(text_buf *t, const char *key, int64_t v)
 {
-    if (t->failed) return;
     put_key(t, key);
     text_printf(t, "%lld", (long long)v);
 }
 
 static void put_number(text_buf *t, const char *key, double v, int digits)
 {
-    if (t->failed) return;
     put_key(t, key);
     if (isfinite(v)) text_printf(t, "%.*g", digits, v);
     else             text_words(t, "null");
@@ -167,7 +163,6 @@ static void put_number(text_buf *t, const char *key, double v, int digits)
 
 static void put_list(text_buf *t, const char *key)
 {
-    if (t->failed) return;
     put_key(t, key);
     text_words(t, "[");
 }
@@ -192,14 +187,14 @@ static void put_caches(text_buf *t, const lab_record *rec)
         text_words(t, i ? ",{" : "{");
         put_text(t, "kv", c->kv);
         put_text(t, "llama", c->llama);
-        put_number(t, "bytes_per_position", (double)c->context_bytes / (double)rec->context, SHARE_DIGITS);
+        put_number(t, "bytes_per_position", (double)c->context_bytes / (double)rec->context, LAB_SHARE_DIGITS);
         put_int(t, "context_bytes", c->context_bytes);
-        put_number(t, "kl_mean", c->kl_mean, KL_DIGITS);
-        put_number(t, "kl_low", c->kl_low, KL_DIGITS);
-        put_number(t, "kl_high", c->kl_high, KL_DIGITS);
-        put_number(t, "kl_p99", c->kl_p99, KL_DIGITS);
-        put_number(t, "top1", c->top1, SHARE_DIGITS);
-        put_number(t, "top1_worst", c->top1_worst, SHARE_DIGITS);
+        put_number(t, "kl_mean", c->kl_mean, LAB_KL_DIGITS);
+        put_number(t, "kl_low", c->kl_low, LAB_KL_DIGITS);
+        put_number(t, "kl_high", c->kl_high, LAB_KL_DIGITS);
+        put_number(t, "kl_p99", c->kl_p99, LAB_KL_DIGITS);
+        put_number(t, "top1", c->top1, LAB_SHARE_DIGITS);
+        put_number(t, "top1_worst", c->top1_worst, LAB_SHARE_DIGITS);
         put_text(t, "worst", c->worst);
         text_words(t, "}");
     }

@@ -2,6 +2,7 @@
 //
 // The header is planned again, with one key more; tensors are copied by range. Nothing is decoded.
 #include "lab_record.h"
+#include "../quant/finish.h"
 #include "../runtime/model.h"
 #include <stdlib.h>
 #include <string.h>
@@ -74,16 +75,14 @@ static bool copy_tensors(const gguf_plan *p, const gguf *g, outfile *f, err *e)
 }
 
 // Before it has its name: it can be run, and the record in it is one, and of it.
-static bool judge(const outfile *f, err *e)
+static bool judge(const gguf *g, err *e)
 {
     lab_record rec = { .best = -1 };
-    bool  found = false;
-    gguf *g = gguf_open_as(outfile_tmp_path(f), outfile_path(f), e);
-    bool  ok = g && model_check(g, e) && lab_record_find(&rec, g, &found, e);
-    if (ok && !found) ok = err_set(e, ERR_SYSTEM, "%s: the record just written is not there", outfile_path(f));
+    bool found = false;
+    bool ok = model_check(g, e) && lab_record_find(&rec, g, &found, e);
+    if (ok && !found) ok = err_set(e, ERR_SYSTEM, "%s: the record just written is not there", gguf_path(g));
     ok = ok && lab_record_fits(&rec, g, 0, e);
     lab_record_free(&rec);
-    gguf_close(g);
     return ok;
 }
 
@@ -91,7 +90,7 @@ static bool write_file(const gguf_plan *p, const gguf *g, const char *out, int64
 {
     outfile *f = outfile_open(out, bytes, e);
     if (!f) return false;
-    if (copy_tensors(p, g, f, e) && gguf_plan_write(p, f, e) && judge(f, e)) return outfile_commit(f, e);
+    if (copy_tensors(p, g, f, e)) return finish_gguf(p, f, judge, gguf_path(g), e);
     outfile_abort(f);
     return false;
 }

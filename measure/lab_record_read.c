@@ -50,12 +50,6 @@ static bool copy_digest(const reader *r, const cJSON *j, const char *key, char h
         || err_set(r->e, ERR_INPUT, "%s: %s: found '%s', expected a SHA-256 in hex", r->where, key, hex);
 }
 
-static bool keep(const reader *r, char **to, const char *s)
-{
-    *to = strdup(s);
-    return *to || err_nomem(r->e, "a record", strlen(s));
-}
-
 static bool keep_cache_words(const reader *r, const cJSON *j, char **to)
 {
     kv_spec     spec;
@@ -63,7 +57,8 @@ static bool keep_cache_words(const reader *r, const cJSON *j, char **to)
     const char *s;
     err         why = { 0 };
     if (!json_str(j, "kv", &s, r->where, r->e)) return false;
-    if (kv_spec_parse(&spec, s, &why) && kv_spec_text(&spec, text) && strcmp(text, s) == 0) return keep(r, to, s);
+    const bool canonical = kv_spec_parse(&spec, s, &why) && kv_spec_text(&spec, text) && strcmp(text, s) == 0;
+    if (canonical) return lab_record_keep(to, s, r->e);
     return err_set(r->e, ERR_INPUT, "%s: kv: found '%.200s', expected a KV cache as it is printed", r->where, s);
 }
 
@@ -71,7 +66,7 @@ static bool keep_llama(const reader *r, const cJSON *j, char **to)
 {
     const char *s;
     if (!json_get(j, "llama")) return true;         // null; one that is not there is not as it is written
-    return get_word(r, j, "llama", LETTERS "_-= ", LIMIT_WORDS, &s) && keep(r, to, s);
+    return get_word(r, j, "llama", LETTERS "_-= ", LIMIT_WORDS, &s) && lab_record_keep(to, s, r->e);
 }
 
 // ---- numbers --------------------------------------------------------------------------------------------------------
@@ -156,7 +151,7 @@ static bool read_category(const reader *r, const cJSON *j)
     if (category_of(rec, name) >= 0)
         return err_set(r->e, ERR_INPUT, "%s: categories: found '%s' twice", r->where, name);
     if (!json_i64(j, "tokens", 1, LIMIT_TOKENS, &to->tokens, r->where, r->e)) return false;
-    if (!keep(r, &to->category, name)) return false;
+    if (!lab_record_keep(&to->category, name, r->e)) return false;
     rec->n_categories++;
     return true;
 }
@@ -202,7 +197,7 @@ static bool read_cache(const reader *r, const cJSON *j)
     if (!get_figures(r, j, to) || !json_str(j, "worst", &worst, r->where, r->e)) return false;
     if (category_of(rec, worst) < 0)
         return err_set(r->e, ERR_INPUT, "%s: worst: found '%.80s', expected one of the categories", r->where, worst);
-    return keep(r, &to->worst, worst);
+    return lab_record_keep(&to->worst, worst, r->e);
 }
 
 static bool read_caches(const reader *r, const cJSON *j)

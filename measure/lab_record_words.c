@@ -1,46 +1,37 @@
 // lab_record: what a record says, in words. Its texts are of a closed set of characters (lab_record.h).
 #include "lab_record.h"
 #include "lab_words.h"
-#include <math.h>
-#include <string.h>
 
-static void put_interval(text_buf *t, const lab_record_cache *c, const char *open, const char *close)
+// "0.00123 (0.0011 to 0.0013)"
+static void put_mean(text_buf *t, const lab_record_cache *c)
 {
     const lab_figure f = { c->kl_mean, c->kl_low, c->kl_high };
-    if (!isfinite(f.low)) return;
-    text_words(t, open);
+    lab_put_kl(t, f.v);
+    if (!lab_has_interval(&f)) return;
+    text_words(t, " (");
     lab_put_interval(t, &f, false);
-    text_words(t, close);
+    text_words(t, ")");
 }
-
-static void put_tokens(text_buf *t, int64_t n)
-{
-    lab_put_count(t, n);
-    text_words(t, n == 1 ? " token" : " tokens");
-}
-
-static double each_bytes(const lab_record *rec, int64_t bytes) { return (double)bytes / (double)rec->context; }
 
 void lab_record_put_cache(text_buf *t, const lab_record *rec, int cache)
 {
     const lab_record_cache *c = &rec->caches[cache];
     text_words(t, "KL ");
-    lab_put_kl(t, c->kl_mean);
-    put_interval(t, c, " (", ")");
+    put_mean(t, c);
     text_words(t, ", top-1 ");
     lab_put_share(t, c->top1);
     text_words(t, " (");
-    lab_put_share(t, c->top1_worst);
-    text_words(t, " in ");
-    text_puts(t, TEXT_PLAIN, c->worst);
+    lab_put_share_in(t, TEXT_PLAIN, c->top1_worst, c->worst);
     text_words(t, ") over ");
-    put_tokens(t, rec->tokens);
+    lab_put_number_of(t, rec->tokens, "token", "tokens");
 }
 
 void lab_record_put_run(text_buf *t, const lab_record *rec)
 {
-    put_tokens(t, rec->tokens);
-    text_printf(t, " of %d %s (", rec->n_categories, rec->n_categories == 1 ? "category" : "categories");
+    lab_put_number_of(t, rec->tokens, "token", "tokens");
+    text_words(t, " of ");
+    lab_put_number_of(t, rec->n_categories, "category", "categories");
+    text_words(t, " (");
     for (int i = 0; i < rec->n_categories; i++) {
         if (i) text_words(t, ", ");
         text_puts(t, TEXT_PLAIN, rec->categories[i].category);
@@ -58,7 +49,7 @@ void lab_record_put_run(text_buf *t, const lab_record *rec)
 
 static void put_bytes_each(text_buf *t, const lab_record *rec, int64_t bytes)
 {
-    lab_put_bytes(t, each_bytes(rec, bytes));
+    lab_put_bytes(t, (double)bytes / (double)rec->context);
 }
 
 void lab_record_put_advice(text_buf *t, text_sink sink, const lab_record *rec)
@@ -84,23 +75,20 @@ void lab_record_put_advice(text_buf *t, text_sink sink, const lab_record *rec)
 static void put_row(text_buf *t, const lab_record *rec, const lab_record_cache *c)
 {
     text_words(t, "| ");
-    text_puts(t, TEXT_MD_CODE, c->kv);
+    lab_put_cache(t, TEXT_MD, c->kv);
     text_words(t, " | ");
     if (c->llama) text_puts(t, TEXT_MD_CODE, c->llama);
     else          text_words(t, "-");
     text_words(t, " | ");
     put_bytes_each(t, rec, c->context_bytes);
     text_words(t, " | ");
-    lab_put_kl(t, c->kl_mean);
-    put_interval(t, c, " (", ")");
+    put_mean(t, c);
     text_words(t, " | ");
     lab_put_kl(t, c->kl_p99);
     text_words(t, " | ");
     lab_put_share(t, c->top1);
     text_words(t, " | ");
-    lab_put_share(t, c->top1_worst);
-    text_words(t, " in ");
-    text_puts(t, TEXT_MD, c->worst);
+    lab_put_share_in(t, TEXT_MD, c->top1_worst, c->worst);
     text_words(t, " |\n");
 }
 

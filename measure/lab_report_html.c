@@ -1,9 +1,7 @@
 // The laboratory's report as HTML: the page, its sentences, the tables of figures. Plots are in
 // lab_report_plots.c and lab_report_small.c, other tables in lab_report_tables.c.
 #include "lab_html.h"
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 // ---- tables ---------------------------------------------------------------------------------------------------------
 
@@ -36,7 +34,7 @@ void lab_put_words_cell(text_buf *t, const char *s)
     text_words(t, "</td>");
 }
 
-void lab_put_count_cell(text_buf *t, int64_t v)
+static void put_count_cell(text_buf *t, int64_t v)
 {
     text_words(t, "<td>");
     lab_put_count(t, v);
@@ -146,7 +144,7 @@ static void put_candidates(lab_page *g)
 // What a category and a band show alike; the row's end.
 static void put_part(text_buf *t, const lab_figures *f)
 {
-    lab_put_count_cell(t, f->tokens);
+    put_count_cell(t, f->tokens);
     lab_put_interval_cells(t, &f->kl_mean, false);
     lab_put_figure_cell(t, f->kl_median.v, false);
     lab_put_figure_cell(t, f->kl_p99.v, false);
@@ -232,8 +230,8 @@ static void put_texts(lab_page *g)
         text_puts(&g->t, TEXT_XML, x->name);
         text_words(&g->t, "</span></th>");
         lab_put_words_cell(&g->t, x->category);
-        lab_put_count_cell(&g->t, x->tokens);
-        lab_put_count_cell(&g->t, x->chunks);
+        put_count_cell(&g->t, x->tokens);
+        put_count_cell(&g->t, x->chunks);
         put_digest(&g->t, x->sha256);
     }
     lab_end_table(&g->t);

@@ -2,9 +2,6 @@
 #include "lab_report.h"
 #include "lab_words.h"
 #include <math.h>
-#include <stdlib.h>
-
-enum { FIGURE_DIGITS = 6, SHARE_DIGITS = 9 };       // lab_report.h says why
 
 static void put_string(text_buf *t, const char *s)
 {
@@ -38,7 +35,7 @@ static void put_digits(text_buf *t, double v, int digits)
 static void put_number(text_buf *t, const char *key, double v)
 {
     put_key(t, key, false);
-    put_digits(t, v, FIGURE_DIGITS);
+    put_digits(t, v, LAB_KL_DIGITS);
 }
 
 static void put_file(text_buf *t, const char *key, const lab_plan *p, int artifact, bool first)
@@ -52,7 +49,7 @@ static void put_file(text_buf *t, const char *key, const lab_plan *p, int artifa
 static void put_bytes(text_buf *t, const lab_plan *p, int64_t context_bytes)
 {
     put_key(t, "bytes_per_position", false);
-    put_digits(t, lab_each_bytes(p, context_bytes), SHARE_DIGITS);
+    put_digits(t, lab_each_bytes(p, context_bytes), LAB_SHARE_DIGITS);
     put_int(t, "context_bytes", context_bytes);
 }
 
@@ -61,15 +58,17 @@ static void next_line(text_buf *t, int i, int indent) { text_printf(t, "%s\n%*s"
 
 // ---- figures --------------------------------------------------------------------------------------------------------
 
+static int digits_of(int kind) { return LAB_FIGURES[kind].share ? LAB_SHARE_DIGITS : LAB_KL_DIGITS; }
+
 static void put_intervals(text_buf *t, const lab_figures *f)
 {
     put_key(t, "intervals", false);
     text_words(t, "{");
     for (int i = 0; i < LAB_N_FIGURES; i++) {
         const lab_figure *x = lab_figure_at(f, i);
-        const int digits = LAB_FIGURES[i].share ? SHARE_DIGITS : FIGURE_DIGITS;
+        const int digits = digits_of(i);
         put_key(t, LAB_FIGURES[i].key, i == 0);
-        if (!isfinite(x->low) || !isfinite(x->high)) {
+        if (!lab_has_interval(x)) {
             text_words(t, "null");
             continue;
         }
@@ -88,7 +87,7 @@ static void put_figures(text_buf *t, const lab_figures *f)
     put_int(t, "chunks", f->chunks);
     for (int i = 0; i < LAB_N_FIGURES; i++) {
         put_key(t, LAB_FIGURES[i].key, false);
-        put_digits(t, lab_figure_at(f, i)->v, LAB_FIGURES[i].share ? SHARE_DIGITS : FIGURE_DIGITS);
+        put_digits(t, lab_figure_at(f, i)->v, digits_of(i));
         if (i > 0) continue;
         put_number(t, "kl_low", f->kl_mean.low);
         put_number(t, "kl_high", f->kl_mean.high);
@@ -256,6 +255,12 @@ static void put_recommendation(text_buf *t, const lab_result *r)
     text_words(t, "\"}\n");
 }
 
+// Of the document, on a line of its own.
+static void put_count(text_buf *t, const char *key, int64_t v)
+{
+    text_printf(t, "  \"%s\": %lld,\n", key, (long long)v);
+}
+
 char *lab_report_json(const lab_result *r)
 {
     const lab_plan *p = r->plan;
@@ -264,8 +269,11 @@ char *lab_report_json(const lab_result *r)
     put_base(&t, p);
     put_artifacts(&t, p);
     put_texts(&t, p);
-    text_printf(&t, "  \"chunk\": %lld,\n  \"skip\": %lld,\n  \"samples\": %lld,\n  \"context\": %lld,\n  \"state_bytes\": %lld,\n",
-                (long long)p->chunk, (long long)p->skip, (long long)p->samples, (long long)p->context, (long long)p->state_bytes);
+    put_count(&t, "chunk", p->chunk);
+    put_count(&t, "skip", p->skip);
+    put_count(&t, "samples", p->samples);
+    put_count(&t, "context", p->context);
+    put_count(&t, "state_bytes", p->state_bytes);
     if (p->budget > 0) {
         text_printf(&t, "  \"budget\": %lld", (long long)p->budget);
         put_text(&t, "chosen", p->candidates[0].kv, false);

@@ -1,9 +1,7 @@
 // The laboratory's report as Markdown, for a model card or a page of a repository.
 #include "lab_report.h"
 #include "lab_words.h"
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { PLACES = 5 };        // worst places shown of each candidate and category; the JSON has all
 
@@ -224,9 +222,7 @@ static void put_places_of(page *g, int place)
 static void put_places(page *g)
 {
     text_printf(&g->t, "\n## Worst places\n\nOf each category the %d positions of the largest KL.\n", (int)PLACES);
-    bool any = false;
-    for (int i = 0; i < g->p->n_candidates; i++) any |= lab_has_places(&g->r->measured[i]);
-    if (!any) text_words(&g->t, "\nAt no position does a candidate differ from the base.\n");
+    if (!lab_any_places(g->r)) text_words(&g->t, "\nAt no position does a candidate differ from the base.\n");
     for (int i = 0; i < g->p->n_candidates; i++) put_places_of(g, i);
 }
 

@@ -17,27 +17,25 @@ typedef struct {
     int        n_edges;
 } bytes_plot;
 
-static double bytes_of(const lab_page *g, int place)
+// A model of windows alone may keep less than a byte for each of many positions.
+static double drawn_bytes(const lab_page *g, int64_t context_bytes)
 {
-    const double v = lab_each_bytes(g->p, lab_page_candidate(g, place)->context_bytes);
-    return v > 0.01 ? v : 0.01;         // a model of windows alone may keep less than a byte for each of many positions
+    return fmax(lab_each_bytes(g->p, context_bytes), 0.01);
 }
 
-static double base_bytes(const lab_page *g)
+static double bytes_of(const lab_page *g, int place)
 {
-    const double v = lab_each_bytes(g->p, g->p->base_context_bytes);
-    return v > 0.01 ? v : 0.01;
+    return drawn_bytes(g, lab_page_candidate(g, place)->context_bytes);
 }
+
+static double base_bytes(const lab_page *g) { return drawn_bytes(g, g->p->base_context_bytes); }
 
 static void take_values(const lab_page *g, bytes_plot *b)
 {
     lab_axis_take(&b->x, base_bytes(g));
     for (int i = 0; i < g->n_drawn; i++) {
-        const lab_figure *kl = &lab_page_measured(g, g->drawn[i])->all.kl_mean;
         lab_axis_take(&b->x, bytes_of(g, g->drawn[i]));
-        lab_axis_take(&b->y, kl->v);
-        if (kl->low > 0) lab_axis_take(&b->y, kl->low);
-        lab_axis_take(&b->y, kl->high);
+        lab_axis_take_figure(&b->y, &lab_page_measured(g, g->drawn[i])->all.kl_mean);
     }
     lab_axis_margin(&b->x, 0.06);
     lab_axis_decades(&b->y);

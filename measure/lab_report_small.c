@@ -2,7 +2,6 @@
 // Their tables stand behind them, in lab_report_html.c.
 #include "lab_html.h"
 #include <math.h>
-#include <stdlib.h>
 
 // ---- categories -----------------------------------------------------------------------------------------------------
 
@@ -25,18 +24,16 @@ static double across(const lab_axis *a, double v) { return NAMES + TRACK * lab_a
 
 static void put_category_axis(lab_page *g, const lab_axis *a, double bottom)
 {
-    double ticks[LAB_TICKS];
-    const int n = lab_axis_ticks(a, 4, ticks);
-    for (int i = -(int)a->zero; i < n; i++) {
-        if (i >= 0 && !a->any) break;
-        const double v = i < 0 ? 0 : ticks[i], x = across(a, v);
-        lab_put_line(&g->t, i < 0 ? "zero" : "grid", x, 2, x, bottom);
-        if (i >= 0 && a->zero && lab_axis_at(a, v) < 0.25) continue;      // there the 0 has its label
+    double at[LAB_TICKS + 1];
+    const int n = lab_axis_lines(a, 4, at);
+    for (int i = 0; i < n; i++) {
+        const double x = across(a, at[i]);
+        lab_put_line(&g->t, at[i] > 0 ? "grid" : "zero", x, 2, x, bottom);
+        if (at[i] > 0 && a->zero && lab_axis_at(a, at[i]) < 0.25) continue;       // there the 0 has its label
         text_printf(&g->t, "<text class=\"mid\" y=\"%.0f\"", bottom + 15);
         lab_put_at(&g->t, "x", x);
         text_words(&g->t, ">");
-        if (i < 0) text_words(&g->t, "0");
-        else       lab_put_tick(&g->t, v);
+        lab_put_tick(&g->t, at[i]);
         text_words(&g->t, "</text>");
     }
 }
@@ -89,10 +86,7 @@ void lab_put_category_plots(lab_page *g)
     for (int i = 0; i < g->n_drawn; i++)
         for (int k = 0; k < n_categories(g); k++) {
             const lab_category *c = category_of(g, g->drawn[i], k);
-            if (!c) continue;
-            lab_axis_take(&a, c->f.kl_mean.v);
-            if (c->f.kl_mean.low > 0) lab_axis_take(&a, c->f.kl_mean.low);
-            lab_axis_take(&a, c->f.kl_mean.high);
+            if (c) lab_axis_take_figure(&a, &c->f.kl_mean);
         }
     if (!a.any) {
         text_words(&g->t, "<p>Every KL is 0 in every category.</p>\n");
@@ -176,12 +170,7 @@ static void put_position_plot(lab_page *g, const lab_axis *a, int place)
 static lab_axis axis_of_bands(const lab_measured *m)
 {
     lab_axis a = { 0 };
-    for (int i = 0; i < m->n_bands; i++) {
-        const lab_figure *kl = &m->bands[i].f.kl_mean;
-        lab_axis_take(&a, kl->v);
-        if (kl->low > 0) lab_axis_take(&a, kl->low);
-        lab_axis_take(&a, kl->high);
-    }
+    for (int i = 0; i < m->n_bands; i++) lab_axis_take_figure(&a, &m->bands[i].f.kl_mean);
     return a;
 }
 

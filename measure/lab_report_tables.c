@@ -1,6 +1,5 @@
 // Parts of the laboratory's HTML report: weights and caches together, each layer alone, the worst places as text.
 #include "lab_html.h"
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,7 +38,7 @@ static void put_compound_cell(lab_page *g, const lab_compound *x)
         lab_put_kl(&g->t, kl_of(g, x->both));
         text_words(&g->t, "<br>share ");
         lab_put_kl(&g->t, x->share.v);
-        if (isfinite(x->share.low)) {
+        if (lab_has_interval(&x->share)) {
             text_words(&g->t, "<br><small>");
             lab_put_interval(&g->t, &x->share, false);
             text_printf(&g->t, "</small><br>%s", lab_compound_verdict(x));
@@ -197,8 +196,6 @@ void lab_put_places(lab_page *g)
 {
     text_words(&g->t, "<h2>The worst places</h2>\n<p>Where the distributions are farthest apart, in each category. The "
                       "token that follows in the text is marked.</p>\n");
-    bool any = false;
-    for (int i = 0; i < g->p->n_candidates; i++) any |= lab_has_places(lab_page_measured(g, i));
-    if (!any) text_words(&g->t, "<p>At no position does a candidate differ from the base.</p>\n");
+    if (!lab_any_places(g->r)) text_words(&g->t, "<p>At no position does a candidate differ from the base.</p>\n");
     for (int i = 0; i < g->p->n_candidates; i++) put_places_of(g, i);
 }

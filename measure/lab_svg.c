@@ -43,33 +43,38 @@ void lab_begin_at(text_buf *t, double x, double y)
     text_printf(t, " y=\"%.1f\">", y);
 }
 
+void lab_axis_take_figure(lab_axis *a, const lab_figure *f)
+{
+    lab_axis_take(a, f->v);
+    if (f->low > 0) lab_axis_take(a, f->low);
+    lab_axis_take(a, f->high);
+}
+
 // "0.001", and "2e-7" where that would be long.
 void lab_put_tick(text_buf *t, double v)
 {
-    const int decade = (int)floor(log10(v) + 1e-9);
+    const int decade = v > 0 ? (int)floor(log10(v) + 1e-9) : 0;
     lab_put_digits(t, v, decade >= -4 && decade < 6 ? 5 : 2);
-}
-
-// Lines across and their labels at the left, for an axis that points up between y = top and bottom.
-void lab_put_y_axis(text_buf *t, const lab_axis *a, int most, double top, double bottom)
-{
-    double ticks[LAB_TICKS];
-    const int n = lab_axis_ticks(a, most, ticks);
-    for (int i = -(int)a->zero; i < n; i++) {
-        if (i >= 0 && !a->any) break;
-        const double v = i < 0 ? 0 : ticks[i], y = bottom - (bottom - top) * lab_axis_at(a, v);
-        lab_put_line(t, i < 0 ? "zero" : "grid", 0, y, 1, y);
-        if (i >= 0 && a->zero && y > bottom - 13) continue;       // there the 0 has its label
-        text_printf(t, "<text x=\"-7\" y=\"%.1f\" class=\"end\">", y + 4);
-        if (i < 0) text_words(t, "0");
-        else       lab_put_tick(t, v);
-        text_words(t, "</text>");
-    }
 }
 
 double lab_up(const lab_axis *a, double v, double top, double bottom)
 {
     return bottom - (bottom - top) * lab_axis_at(a, v);
+}
+
+// Lines across and their labels at the left, for an axis that points up between y = top and bottom.
+void lab_put_y_axis(text_buf *t, const lab_axis *a, int most, double top, double bottom)
+{
+    double at[LAB_TICKS + 1];
+    const int n = lab_axis_lines(a, most, at);
+    for (int i = 0; i < n; i++) {
+        const double y = lab_up(a, at[i], top, bottom);
+        lab_put_line(t, at[i] > 0 ? "grid" : "zero", 0, y, 1, y);
+        if (at[i] > 0 && a->zero && y > bottom - 13) continue;    // there the 0 has its label
+        text_printf(t, "<text x=\"-7\" y=\"%.1f\" class=\"end\">", y + 4);
+        lab_put_tick(t, at[i]);
+        text_words(t, "</text>");
+    }
 }
 
 // "12 q4_0 of file": how words name a candidate.
@@ -90,8 +95,10 @@ void lab_put_hint(lab_page *g, int place, const lab_figures *f)
     lab_put_named(g, place);
     text_words(&g->t, ": mean KL ");
     lab_put_kl(&g->t, f->kl_mean.v);
-    if (isfinite(f->kl_mean.low)) text_words(&g->t, ", 95 % ");
-    if (isfinite(f->kl_mean.low)) lab_put_interval(&g->t, &f->kl_mean, false);
+    if (lab_has_interval(&f->kl_mean)) {
+        text_words(&g->t, ", 95 % ");
+        lab_put_interval(&g->t, &f->kl_mean, false);
+    }
     text_words(&g->t, ", top-1 ");
     lab_put_share(&g->t, f->top1.v);
     text_words(&g->t, "</title>");

@@ -74,6 +74,13 @@ bool lab_has_places(const lab_measured *m)
     return false;
 }
 
+bool lab_any_places(const lab_result *r)
+{
+    for (int i = 0; i < r->plan->n_candidates; i++)
+        if (lab_has_places(&r->measured[i])) return true;
+    return false;
+}
+
 double lab_each_bytes(const lab_plan *p, int64_t context_bytes)
 {
     return p->context > 0 ? (double)context_bytes / (double)p->context : 0;
@@ -98,15 +105,15 @@ void lab_put_cache(text_buf *t, text_sink sink, const char *kv)
 
 // ---- figures --------------------------------------------------------------------------------------------------------
 
-void lab_put_kl(text_buf *t, double v)
-{
-    if (isfinite(v)) lab_put_digits(t, v, 3);
-    else             text_words(t, "-");
-}
+void lab_put_kl(text_buf *t, double v) { lab_put_digits(t, v, 3); }
 
 void lab_put_digits(text_buf *t, double v, int digits)
 {
     char text[48];
+    if (!isfinite(v)) {
+        text_words(t, "-");
+        return;
+    }
     snprintf(text, sizeof text, "%.*g", digits, v + 0.0);       // + 0.0: no sign before nothing
     char *power = strchr(text, 'e');
     if (power) text_raw(t, text, (size_t)(power - text));
@@ -140,15 +147,24 @@ void lab_put_figure(text_buf *t, double v, bool share)
     else       lab_put_kl(t, v);
 }
 
+bool lab_has_interval(const lab_figure *f) { return isfinite(f->low) && isfinite(f->high); }
+
 void lab_put_interval(text_buf *t, const lab_figure *f, bool share)
 {
-    if (!isfinite(f->low) || !isfinite(f->high)) {
+    if (!lab_has_interval(f)) {
         text_words(t, "-");
         return;
     }
     lab_put_figure(t, f->low, share);
     text_words(t, " to ");
     lab_put_figure(t, f->high, share);
+}
+
+void lab_put_share_in(text_buf *t, text_sink sink, double share, const char *category)
+{
+    lab_put_share(t, share);
+    text_words(t, " in ");
+    text_puts(t, sink, category);
 }
 
 void lab_put_count(text_buf *t, int64_t v)
@@ -161,6 +177,12 @@ void lab_put_count(text_buf *t, int64_t v)
     }
 }
 
+void lab_put_number_of(text_buf *t, int64_t n, const char *one, const char *more)
+{
+    lab_put_count(t, n);
+    text_printf(t, " %s", n == 1 ? one : more);
+}
+
 void lab_put_bytes(text_buf *t, double v)
 {
     const double tenths = round(10 * v);
@@ -170,25 +192,17 @@ void lab_put_bytes(text_buf *t, double v)
 
 // ---- sentences ------------------------------------------------------------------------------------------------------
 
-static void put_number_of(text_buf *t, int64_t n, const char *one, const char *more)
+// Of all texts; those of one category may stand apart.
+static int n_categories(const lab_plan *p)
 {
-    lab_put_count(t, n);
-    text_printf(t, " %s", n == 1 ? one : more);
-}
-
-// Different texts of a list of names, in which equal ones may stand apart.
-static int n_different(const lab_plan *p, const char *(*name)(const lab_plan *p, int i), int n)
-{
-    int different = 0;
-    for (int i = 0; i < n; i++) {
+    int n = 0;
+    for (int i = 0; i < p->n_texts; i++) {
         bool first = true;
-        for (int k = 0; k < i && first; k++) first = strcmp(name(p, k), name(p, i)) != 0;
-        different += first;
+        for (int k = 0; k < i && first; k++) first = strcmp(p->texts[k].category, p->texts[i].category) != 0;
+        n += first;
     }
-    return different;
+    return n;
 }
-
-static const char *category_of(const lab_plan *p, int i) { return p->texts[i].category; }
 
 void lab_put_measured(text_buf *t, text_sink sink, const lab_result *r)
 {
@@ -199,17 +213,17 @@ void lab_put_measured(text_buf *t, text_sink sink, const lab_result *r)
     text_words(t, " (arithmetic ");
     text_puts(t, sink, p->arith);
     text_words(t, ") was compared with ");
-    put_number_of(t, p->n_candidates, "candidate", "candidates");
+    lab_put_number_of(t, p->n_candidates, "candidate", "candidates");
     text_words(t, " on the same positions: ");
-    put_number_of(t, p->n_candidates > 0 ? r->measured[0].all.tokens : 0, "position", "positions");
+    lab_put_number_of(t, p->n_candidates > 0 ? r->measured[0].all.tokens : 0, "position", "positions");
     text_words(t, " in ");
-    put_number_of(t, p->n_chunks, "chunk", "chunks");
+    lab_put_number_of(t, p->n_chunks, "chunk", "chunks");
     text_words(t, " of ");
-    put_number_of(t, p->chunk, "token", "tokens");
+    lab_put_number_of(t, p->chunk, "token", "tokens");
     text_words(t, ", from ");
-    put_number_of(t, p->n_texts, "text", "texts");
+    lab_put_number_of(t, p->n_texts, "text", "texts");
     text_words(t, " of ");
-    put_number_of(t, n_different(p, category_of, p->n_texts), "category", "categories");
+    lab_put_number_of(t, n_categories(p), "category", "categories");
     text_printf(t, "; what is beyond position %lld of a context was not measured", (long long)p->chunk);
     if (p->n_chunks == 1) text_words(t, ", and one chunk gives no interval");
     text_words(t, ".");
@@ -237,9 +251,7 @@ static void put_with_worst(text_buf *t, text_sink sink, const lab_result *r, int
     lab_put_cache(t, sink, r->plan->candidates[c].kv);
     if (!worst) return;
     text_words(t, " (");
-    lab_put_share(t, worst->f.top1.v);
-    text_words(t, " in ");
-    text_puts(t, sink, worst->category);
+    lab_put_share_in(t, sink, worst->f.top1.v, worst->category);
     text_words(t, ")");
 }
 
@@ -287,7 +299,7 @@ static void put_avoid(text_buf *t, text_sink sink, const lab_result *r)
 
 const char *lab_compound_verdict(const lab_compound *x)
 {
-    if (!isfinite(x->share.low) || !isfinite(x->share.high)) return "-";
+    if (!lab_has_interval(&x->share)) return "-";
     return x->share.low > 1 ? "compound" : x->share.high < 1 ? "overlap" : "add up";
 }
 
@@ -298,14 +310,14 @@ void lab_put_method(text_buf *t, const lab_result *r)
                   "whole distribution of the next token was taken: KL is KL(base to candidate) in nats, top-1 and "
                   "top-5 how often the base's best tokens are the candidate's, change that of the next token's "
                   "probability, NLL the mean negative log-likelihood of the text. A chunk has ");
-    put_number_of(t, p->chunk, "token", "tokens");
+    lab_put_number_of(t, p->chunk, "token", "tokens");
     if (p->skip > 0) {
         text_words(t, ", of which the first ");
         lab_put_count(t, p->skip);
         text_words(t, " are run and not compared");
     }
     text_words(t, ". Bytes are those of a cache for ");
-    put_number_of(t, p->context, "position", "positions");
+    lab_put_number_of(t, p->context, "position", "positions");
     text_words(t, ", divided by them. ");
     if (p->state_bytes > 0) {
         text_words(t, "Recurrent layers keep ");

@@ -10,6 +10,7 @@
 #include "lab_figures.h"
 
 enum { LAB_N_FIGURES = 11 };    // of lab_figures, those with an interval
+enum { LAB_KL_DIGITS = 6, LAB_SHARE_DIGITS = 9 };       // in JSON: lab_report.h says why
 
 typedef struct {
     const char *key;            // as in JSON
@@ -31,6 +32,7 @@ bool *lab_front(const lab_result *r);
 const lab_category *lab_worst_category(const lab_measured *m);
 
 bool lab_has_places(const lab_measured *m);     // worst ones of any category
+bool lab_any_places(const lab_result *r);       // of any candidate
 
 double lab_each_bytes(const lab_plan *p, int64_t context_bytes);    // bytes for each position of the plan's context
 
@@ -43,10 +45,13 @@ void lab_put_cache(text_buf *t, text_sink sink, const char *kv);    // set as co
 void lab_put_kl(text_buf *t, double v);
 void lab_put_share(text_buf *t, double v);
 void lab_put_percent(text_buf *t, double v);                    // the number of lab_put_share alone
-void lab_put_digits(text_buf *t, double v, int digits);         // as %.*g of what is finite; "1e-5"
+void lab_put_digits(text_buf *t, double v, int digits);         // as %.*g, but "1e-5"
 void lab_put_figure(text_buf *t, double v, bool share);
+bool lab_has_interval(const lab_figure *f);
 void lab_put_interval(text_buf *t, const lab_figure *f, bool share);    // "0.0119 to 0.0127"; "-" where there is none
+void lab_put_share_in(text_buf *t, text_sink sink, double share, const char *category);     // "99.1 % in coding"
 void lab_put_count(text_buf *t, int64_t v);
+void lab_put_number_of(text_buf *t, int64_t n, const char *one, const char *more);          // "1 token", "1,234 tokens"
 void lab_put_bytes(text_buf *t, double v);
 
 // "add up" (the interval holds 1), "compound" (it is above), "overlap" (below); "-" where there is no interval.

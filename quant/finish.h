@@ -1,8 +1,8 @@
 // finish: how a GGUF file that was made ends: it is opened and judged as if somebody were to run it, and only then has
 // its name.
 //
-// convert, quantize and release end here. Who may run a model is not known in this folder or in convert/: callers that
-// know the runtime hand in its model_check as the judge.
+// convert, quantize, release and the laboratory's record end here. Who may run a model is not known in this folder or
+// in convert/: callers that know the runtime hand in its model_check, or a judge that asks it among others.
 #ifndef HALLMARK_QUANT_FINISH_H
 #define HALLMARK_QUANT_FINISH_H
 

@@ -1,43 +1,14 @@
 // Proves measure/lab_record.h on the committed tiny Gemma 4: a result becomes a text and comes back; a text that is not
 // as it is written is refused, whatever byte is another; a file that gets the record keeps its tensors and every other
 // key; a record in another file is found.
-#include "convert/convert.h"
-#include "formats/file_map.h"
 #include "measure/lab.h"
 #include "measure/lab_record.h"
-#include "suite.h"
-#include <check.h>
-#include <fcntl.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include "verify_files.h"
 
-static char dir[64], exact[96], coarse[96], arg_a[112], arg_b[112];
+static char exact[SCRATCH_PATH], coarse[SCRATCH_PATH], arg_a[SCRATCH_PATH + 16], arg_b[SCRATCH_PATH + 16];
 static err e;
 static lab_record made;         // of `exact` with four caches, beside another file
 static char *text;
-
-static void copy_part(const char *name, int64_t from, int64_t n, char arg[112], const char *category)
-{
-    char buf[4096], path[96];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    snprintf(arg, 112, "%s=%s", category, path);
-    FILE *in = fopen(SOURCE_DIR "/LICENSE", "rb"), *out = fopen(path, "wb");
-    ck_assert(in && out && n <= (int64_t)sizeof buf);
-    ck_assert_int_eq(fseek(in, from, SEEK_SET), 0);
-    ck_assert_uint_eq(fread(buf, 1, (size_t)n, in), (size_t)n);
-    ck_assert_uint_eq(fwrite(buf, 1, (size_t)n, out), (size_t)n);
-    fclose(in);
-    fclose(out);
-}
-
-static void convert(const char *to, int type)
-{
-    const convert_opts o = { .type = type };
-    ck_assert_msg(convert_checkpoint(SOURCE_DIR "/fixtures/tiny-gemma4", to, &o, &e), "%s", e.msg);
-}
 
 enum { ALL = 0, UNIFORM = 2 };         // the first cache; probes of layers are of uniform ones
 
@@ -62,25 +33,22 @@ static void measure(lab_record *rec, const char *base, const char *beside, int f
 
 static void prepare(void)
 {
-    strcpy(dir, "/tmp/hallmark-record-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    snprintf(exact, sizeof exact, "%s/f32.gguf", dir);
-    snprintf(coarse, sizeof coarse, "%s/q4_0.gguf", dir);
-    convert(exact, FT_F32);
-    convert(coarse, FT_Q4_0);
-    copy_part("a.txt", 0, 120, arg_a, "chat");
-    copy_part("b.txt", 900, 200, arg_b, "coding");
+    files_begin("hallmark-record");
+    strcpy(exact, convert_tiny("f32.gguf", FT_F32));
+    strcpy(coarse, convert_tiny("q4_0.gguf", FT_Q4_0));
+    snprintf(arg_a, sizeof arg_a, "chat=%s", in_scratch("a.txt"));
+    snprintf(arg_b, sizeof arg_b, "coding=%s", in_scratch("b.txt"));
+    write_license(in_scratch("a.txt"), 120);
+    write_license_from(in_scratch("b.txt"), 900, 200);
     measure(&made, exact, coarse, ALL, false);
     ck_assert_ptr_nonnull(text = lab_record_text(&made));
 }
 
 static void clean(void)
 {
-    char command[128];
     free(text);
     lab_record_free(&made);
-    snprintf(command, sizeof command, "rm -r '%s'", dir);
-    ck_assert_int_eq(system(command), 0);
+    files_end();
 }
 
 START_TEST(a_result_becomes_a_text_and_comes_back)
@@ -238,13 +206,6 @@ END_TEST
 
 // ---- files ----------------------------------------------------------------------------------------------------------
 
-static gguf *open_gguf(const char *path)
-{
-    gguf *g = gguf_open(path, &e);
-    ck_assert_msg(g != NULL, "%s", e.msg);
-    return g;
-}
-
 static void check_same_bytes(const char *a, const char *b)
 {
     char x[SHA256_HEX + 1], y[SHA256_HEX + 1];
@@ -254,8 +215,7 @@ static void check_same_bytes(const char *a, const char *b)
 
 START_TEST(a_file_keeps_everything_else)
 {
-    char out[96];
-    snprintf(out, sizeof out, "%s/out.gguf", dir);
+    const char *out = in_scratch("out.gguf"), *twice = in_scratch("twice.gguf");
     ck_assert_msg(lab_record_write(exact, out, &made, NULL, &e), "%s", e.msg);
     gguf *a = open_gguf(exact), *b = open_gguf(out);
     ck_assert_int_eq(gguf_n_kv(b), gguf_n_kv(a) + 1);
@@ -277,9 +237,7 @@ START_TEST(a_file_keeps_everything_else)
     gguf_close(a);
     gguf_close(b);
 
-    char twice[96];             // again, over itself: the same bytes
-    snprintf(twice, sizeof twice, "%s/twice.gguf", dir);
-    ck_assert_msg(lab_record_write(out, twice, &made, NULL, &e), "%s", e.msg);
+    ck_assert_msg(lab_record_write(out, twice, &made, NULL, &e), "%s", e.msg);      // again, over itself: the same bytes
     check_same_bytes(out, twice);
     ck_assert_msg(lab_record_write(twice, twice, &made, NULL, &e), "%s", e.msg);
     check_same_bytes(out, twice);
@@ -292,20 +250,16 @@ END_TEST
 
 START_TEST(a_verification_record_becomes_empty)
 {
-    char out[96], copy[96];
+    const char *out = in_scratch("unsigned.gguf"), *copy = in_scratch("released.gguf");
     gguf_str json;
     int64_t  off;
     bool     emptied = false;
-    snprintf(out, sizeof out, "%s/unsigned.gguf", dir);
-    snprintf(copy, sizeof copy, "%s/released.gguf", dir);
     ck_assert_msg(lab_record_write(exact, copy, &made, &emptied, &e), "%s", e.msg);
     ck_assert(!emptied);
     gguf *g = open_gguf(copy);
     ck_assert(claims_find_record(g, &json, &off, &e));
     gguf_close(g);
-    const int fd = open(copy, O_WRONLY);
-    ck_assert_int_eq(pwrite(fd, "{\"verdict\":\"pass\"}", 18, off), 18);
-    close(fd);
+    patch(copy, off, "{\"verdict\":\"pass\"}", 18);
     ck_assert_msg(lab_record_write(copy, out, &made, &emptied, &e), "%s", e.msg);
     ck_assert(emptied);
     g = open_gguf(out);
@@ -317,9 +271,8 @@ END_TEST
 
 START_TEST(a_record_of_another_file_is_found)
 {
-    char out[96];
+    const char *out = in_scratch("wrong.gguf");
     err why = { 0 };
-    snprintf(out, sizeof out, "%s/wrong.gguf", dir);
     ck_assert(!lab_record_write(coarse, out, &made, NULL, &why));
     ck_assert_int_eq(why.kind, ERR_USAGE);
     ck_assert(strstr(why.msg, "is not what is measured") && !file_exists(out));

@@ -151,12 +151,9 @@ static void judge_card(const char *path)
 START_TEST(a_card_of_hostile_names)
 {
     files f = make_files(false, 2);
-    char  lab[2 * SCRATCH_PATH], license[4096];
-    FILE *from = fopen(SOURCE_DIR "/LICENSE", "rb"), *to;
+    char  lab[2 * SCRATCH_PATH];
     snprintf(lab, sizeof lab, "chat=%s/%s.txt", scratch, hostile_name(false));
-    to = fopen(lab + 5, "wb");
-    ck_assert(from && to && fread(license, 1, 300, from) == 300 && fwrite(license, 1, 300, to) == 300);
-    ck_assert(fclose(from) == 0 && fclose(to) == 0);
+    write_license(lab + 5, 300);
     EXITS(0, "release", f.hf, "-o", f.out, "--types", "bf16", "--fixture", f.fixture, "--gate", f.gate, "--tokens", "8",
           "--name", HOSTILE, "--lab", lab, "--lab-kv", "q8_0", "--lab-chunk", "24");
     judge_folder(f.out);

@@ -63,17 +63,18 @@ static inline const char *in_scratch(const char *name)
 enum { SCRATCH_PATH = 96 };
 static inline void scratch_path(char path[SCRATCH_PATH], const char *name) { snprintf(path, SCRATCH_PATH, "%s/%s", scratch, name); }
 
-// A text in English to run a model on: the first n bytes of the project's license, 0: all of it.
-static inline void write_license(const char *path, int64_t n)
+// A text in English to run a model on: n bytes of the project's license, from there on; 0: all that follow.
+static inline void write_license_from(const char *path, int64_t from, int64_t n)
 {
     err     e = { 0 };
     char   *text;
     int64_t all;
     ck_assert_msg(file_read_text(&text, &all, SOURCE_DIR "/LICENSE", 1 << 20, &e), "%s", e.msg);
-    ck_assert_int_le(n, all);
-    ck_assert_msg(outfile_write_whole(path, text, n > 0 ? n : all, &e), "%s", e.msg);
+    ck_assert_int_le(from + n, all);
+    ck_assert_msg(outfile_write_whole(path, text + from, n > 0 ? n : all - from, &e), "%s", e.msg);
     free(text);
 }
+static inline void write_license(const char *path, int64_t n) { write_license_from(path, 0, n); }
 
 // The cases `which` (n of them, ascending) of a fixture, as a fixture of its own at `to`: as good for what is not about numbers, and quicker.
 static inline void pick_cases(const char *from, const char *to, const int *which, int n)
