@@ -3,15 +3,14 @@
 #include "../formats/file_map.h"
 #include "../measure/lab.h"
 #include "../measure/lab_budget.h"
+#include "../measure/lab_report.h"
+#include "../measure/lab_state.h"
 #include "lab_record_opts.h"
 #include "lab_table.h"
-#include "../measure/lab_report.h"
 #include "progress_bar.h"
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 typedef struct {
     text_list   kv, texts, reports, merge;
@@ -43,17 +42,20 @@ static const opt options[] = {
 
 // ---- the command line -----------------------------------------------------------------------------------------------
 
-static bool read_part(const char *text, int64_t *part, int64_t *parts, err *e)
+typedef struct { int64_t i, of; } part;         // "i/of"
+
+static const part WHOLE = { 1, 1 };
+
+static bool read_part(const char *text, part *p, err *e)
 {
     long long i = 0, n = 0;
     char      rest = 0;
-    *part = *parts = 1;
+    *p = WHOLE;
     if (!text) return true;
     const bool digits = strspn(text, "0123456789/") == strlen(text) && strlen(text) < 20;
     if (!digits || sscanf(text, "%lld/%lld%c", &i, &n, &rest) != 2 || n < 1 || n > 1000000 || i < 1 || i > n)
         return err_set(e, ERR_USAGE, "option --part: found '%s', expected I/N, as 3/16", text);
-    *part = i;
-    *parts = n;
+    *p = (part){ i, n };
     return true;
 }
 
@@ -116,13 +118,11 @@ static lab_plan_opts plan_opts(const lab_options *o, const text_list *args)
 }
 
 // folder: NULL, or what is under --state.
-static bool run_plan(const lab_options *o, const lab_plan *p, const char *folder, lab_cells *c, err *e)
+static bool run_plan(const lab_options *o, const lab_plan *p, const char *folder, part mine, lab_cells *c, err *e)
 {
     progress_bar bar;
-    int64_t part, parts;
-    if (!read_part(o->part, &part, &parts, e)) return false;
     if (o->record && !lab_record_is_of(o->record, p, e)) return false;
-    const lab_run_opts ro = { .state = folder, .part = part, .parts = parts, .device = o->device,
+    const lab_run_opts ro = { .state = folder, .part = mine.i, .parts = mine.of, .device = o->device,
                               .n_threads = (int)o->threads, .progress = progress_bar_begin(&bar) };
     const bool ok = lab_run(c, p, &ro, e);
     progress_bar_end(&bar);
@@ -131,9 +131,9 @@ static bool run_plan(const lab_options *o, const lab_plan *p, const char *folder
 
 static bool measure(const lab_options *o, const text_list *args, lab_plan *p, lab_cells *c, err *e)
 {
-    int64_t part, parts;
+    part mine;
     const lab_plan_opts po = plan_opts(o, args);
-    return read_part(o->part, &part, &parts, e) && lab_plan_open(p, &po, e) && run_plan(o, p, o->state, c, e);
+    return read_part(o->part, &mine, e) && lab_plan_open(p, &po, e) && run_plan(o, p, o->state, mine, c, e);
 }
 
 // ---- to order -------------------------------------------------------------------------------------------------------
@@ -164,17 +164,6 @@ static bool check_order(const order *r, err *e)
     return true;
 }
 
-// The folder for one of the two runs; NULL where nothing is kept. Freed by the caller.
-static bool folder_of(const lab_options *o, const char *name, char **folder, err *e)
-{
-    *folder = NULL;
-    if (!o->state) return true;
-    if (mkdir(o->state, 0777) != 0 && errno != EEXIST)
-        return err_set(e, ERR_SYSTEM, "%s: cannot create: %s", o->state, strerror(errno));
-    *folder = path_join(o->state, name);
-    return *folder || err_nomem(e, o->state, 0);
-}
-
 // What each layer's keys, and values, lose alone; and the choice.
 static bool choose(order *r, const lab_budget *b, err *e)
 {
@@ -189,13 +178,11 @@ static bool choose(order *r, const lab_budget *b, err *e)
     po.layers_only = true;
     po.context = r->context;
     if (!po.samples) po.samples = BUDGET_SAMPLES;
-    bool ok = folder_of(r->o, "layers", &folder, e) && lab_plan_open(&p, &po, e);
+    bool ok = lab_state_below(r->o->state, "layers", &folder, e) && lab_plan_open(&p, &po, e);
     if (ok) r->bytes = lab_budget_bytes(b, &p);
     ok = ok && lab_budget_check(&p, r->bytes, e);       // before it is run
-    ok = ok && run_plan(r->o, &p, folder, &c, e) && lab_result_of(&res, &p, &c, e);
-    if (ok) {
-        ok = lab_budget_choose(&spec, &r->expected, &res, r->bytes, e);
-    }
+    ok = ok && run_plan(r->o, &p, folder, WHOLE, &c, e) && lab_result_of(&res, &p, &c, e);
+    ok = ok && lab_budget_choose(&spec, &r->expected, &res, r->bytes, e);
     if (ok && !kv_spec_text(&spec, r->chosen)) ok = err_set(e, ERR_USAGE, "option --kv-budget: the choice is too long");
     lab_result_free(&res);
     lab_cells_free(&c);
@@ -222,8 +209,8 @@ static bool measure_choice(const order *r, lab_plan *p, lab_cells *c, err *e)
     po.kv = kv;
     po.context = r->context;
     po.budget = r->bytes;
-    const bool ok = folder_of(r->o, "choice", &folder, e) && lab_plan_open(p, &po, e)
-        && run_plan(r->o, p, folder, c, e);
+    const bool ok = lab_state_below(r->o->state, "choice", &folder, e) && lab_plan_open(p, &po, e)
+        && run_plan(r->o, p, folder, WHOLE, c, e);
     free(folder);
     free(kv);
     return ok;
@@ -255,7 +242,6 @@ static bool merge(const lab_options *o, const text_list *args, lab_plan *p, lab_
     return ok;
 }
 
-// out: the reports', then that of --record.
 static void print_order(const lab_result *r)
 {
     const lab_plan *p = r->plan;
@@ -267,6 +253,7 @@ static void print_order(const lab_result *r)
                           r->measured[rival].all.kl_mean.v, r->measured[0].all.kl_mean.v);
 }
 
+// out: the reports', then that of --record.
 static bool report(const lab_options *o, const lab_plan *p, const lab_cells *c, const destination *out, err *e)
 {
     lab_result r;

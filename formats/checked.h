@@ -23,6 +23,9 @@ static inline bool add_i64(int64_t a, int64_t b, int64_t *out)
     return true;
 }
 
+static inline int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
+
 // Limits on what a file may claim. Each is far above any real model. What a file claims is compared with its size
 // before anything is allocated, so a small hostile file costs little; what could still grow out of proportion is a
 // parsed JSON tree (about 100 bytes a value, of two characters in the text) and a compressed stream, and those have

@@ -3,7 +3,6 @@
 #include "divergence.h"
 #include "../formats/checked.h"
 #include "texts.h"
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,8 +24,6 @@ static point point_of(double kl, const row_stats *ref, const row_stats *art)
 }
 
 // ---- the walk over chunks -------------------------------------------------------------------------------------------
-
-static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static bool text_init(text *t, const model *ref, const int32_t *ids, int64_t n_ids, const divergence_opts *o, err *e)
 {
@@ -86,30 +83,12 @@ static bool run_step(session *s, const text *t, const run_of *r, err *e)
     return texts_step(s, t->ids + r->at, r->n, r->at % t->chunk == 0, t->bos, e);
 }
 
-static bool not_finite(const text *t, int64_t at, const char *who, err *e)
-{
-    return err_set(e, ERR_INPUT, "%s: chunk %lld, position %lld: logits are not finite", who,
-                   (long long)(at / t->chunk), (long long)(at % t->chunk));
-}
-
 // Holds n positions from `at` on, of run r, and says of each what its logits are. stats: [n]. who: for the message.
 static bool hold_stats(session *s, const text *t, const run_of *r, int64_t at, int n, row_stats *stats, const char *who,
                        err *e)
 {
     if (!session_hold(s, (int)(at - r->at), n, e) || !session_held_stats(s, t->ids + at + 1, stats, e)) return false;
-    for (int i = 0; i < n; i++)
-        if (!stats[i].finite) return not_finite(t, at + i, who, e);
-    return true;
-}
-
-// A distance that is no number is a device's failure, not a distance: logits were finite.
-static bool all_numbers(const double *kl, int n, const text *t, int64_t at, const char *who, err *e)
-{
-    for (int i = 0; i < n; i++)
-        if (!isfinite(kl[i]))
-            return err_set(e, ERR_SYSTEM, "%s: chunk %lld, position %lld: the divergence came out as %g", who,
-                           (long long)((at + i) / t->chunk), (long long)((at + i) % t->chunk), kl[i]);
-    return true;
+    return texts_all_finite(stats, n, who, NULL, at / t->chunk, at % t->chunk, e);
 }
 
 static int by_value(const void *a, const void *b)
@@ -157,7 +136,7 @@ static bool compare_rows(lockstep *l, const model *const *arts, const model *ref
     for (int a = 0; a < l->n; a++) {
         if (!hold_stats(l->arts[a], &l->t, r, at, n, l->of_art, gguf_path(model_gguf(arts[a])), e) ||
             !session_held_kl_from(l->arts[a], l->of_art, l->ref, l->of_ref, l->kl, e) ||
-            !all_numbers(l->kl, n, &l->t, at, gguf_path(model_gguf(arts[a])), e))
+            !texts_all_numbers(l->kl, n, gguf_path(model_gguf(arts[a])), at / l->t.chunk, at % l->t.chunk, e))
             return false;
         for (int i = 0; i < n; i++) l->points[a][first_point + i] = point_of(l->kl[i], &l->of_ref[i], &l->of_art[i]);
     }
@@ -330,7 +309,7 @@ static bool compare_kept(const divergence_ref *r, session *run, const run_of *st
                                 .ids = r->kept_ids ? r->kept_ids + first * r->kept
                                     : NULL, .kept = r->kept, .stats = r->stats + first };
     if (!hold_stats(run, &r->t, step, at, n, stats, "the artifact", e) || !session_held_kl(run, stats, &ref, kl, e) ||
-        !all_numbers(kl, n, &r->t, at, "the artifact", e))
+        !texts_all_numbers(kl, n, "the artifact", at / r->t.chunk, at % r->t.chunk, e))
         return false;
     for (int i = 0; i < n; i++) points[first + i] = point_of(kl[i], &ref.stats[i], &stats[i]);
     return true;

@@ -67,12 +67,17 @@ static void add_point(sums *s, const lab_point *x)
     s->sum[4] += change * change;
 }
 
+// Of the c-th chunk of a group.
+static const lab_point *points_of(const lab_group *g, int64_t c)
+{
+    return lab_cell_at(g->cells, g->chunks[c], g->candidate)->points;
+}
+
 static void collect(sample *s)
 {
     int64_t at = 0;
     for (int64_t c = 0; c < s->g->n; c++) {
-        const lab_cells *cells = s->g->cells;
-        const lab_point *x = cells->cells[s->g->chunks[c] * cells->n_candidates + s->g->candidate].points;
+        const lab_point *x = points_of(s->g, c);
         for (int64_t i = s->g->first; i < s->g->end; i++, at++) {
             add_point(&s->of[c], &x[i]);
             s->kl[at] = (value){ x[i].kl, c };
@@ -142,13 +147,12 @@ static void resample(sample *s, lab_figure out[N_FIGURES])
 
 static void fill(lab_figures *f, const sample *s, const lab_figure v[N_FIGURES])
 {
-    const lab_cells *cells = s->g->cells;
     const double n = (double)(s->g->n * s->n_points);
     *f = (lab_figures){ .tokens = s->g->n * s->n_points, .chunks = s->g->n, .kl_mean = v[0], .top1 = v[1], .top5 = v[2],
                         .change_mean = v[3], .change_rms = v[4], .kl_p999 = v[5], .kl_p99 = v[6], .kl_p90 = v[7],
                         .kl_median = v[8], .change_p99 = v[9], .kl_max = { s->kl[0].v, NAN, NAN } };
     for (int64_t c = 0; c < s->g->n; c++) {
-        const lab_point *x = cells->cells[s->g->chunks[c] * cells->n_candidates + s->g->candidate].points;
+        const lab_point *x = points_of(s->g, c);
         for (int64_t i = s->g->first; i < s->g->end; i++) {
             f->nll_base -= x[i].base_logprob / n;
             f->nll -= x[i].logprob / n;
@@ -201,7 +205,7 @@ bool lab_figures_of(lab_figures *f, const lab_group *g, err *e)
 
 static double kl_sum(const lab_cells *c, int64_t chunk, int candidate)
 {
-    const lab_point *x = c->cells[chunk * c->n_candidates + candidate].points;
+    const lab_point *x = lab_cell_at(c, chunk, candidate)->points;
     double sum = 0;
     for (int64_t i = 0; i < c->n_points; i++) sum += x[i].kl;
     return sum;

@@ -1,5 +1,6 @@
 // lab_budget: see lab_budget.h.
 #include "lab_budget.h"
+#include "lab_internal.h"
 #include "mix_solve.h"
 #include <math.h>
 #include <stdlib.h>
@@ -117,14 +118,12 @@ static bool add_parts(budget *b, err *e)
     return true;
 }
 
-static bool same_choice(const kv_rule *r, const kv_choice *c) { return kv_choice_same(&r->choice, c); }
-
 // Puts a layer into the last rule of its choice that has room, or into a new one.
 static bool add_layer(kv_spec *s, int layer, const kv_choice *c, err *e)
 {
     for (int i = s->n - 1; i >= 0; i--) {
         kv_rule *r = &s->rules[i];
-        if (!same_choice(r, c)) continue;
+        if (!kv_choice_same(&r->choice, c)) continue;
         if (r->hi[r->n_ranges - 1] == layer - 1) {
             r->hi[r->n_ranges - 1] = layer;
             return true;
@@ -175,8 +174,7 @@ static bool solve(kv_spec *spec, double *expected, const budget *b, int64_t byte
 bool lab_budget_choose(kv_spec *spec, double *expected, const lab_result *r, int64_t bytes, err *e)
 {
     const lab_plan *p = r->plan;
-    budget b = { .r = r, .h = model_hparams(p->artifacts[0].m),
-                 .a = strcmp(p->arith, "bf16") == 0 ? ARITH_BF16 : ARITH_F32 };
+    budget b = { .r = r, .h = model_hparams(p->artifacts[0].m), .a = lab_plan_arith(p) };
     const bool ok = add_parts(&b, e) && solve(spec, expected, &b, bytes, e);
     for (int i = 0; b.parts && i < b.n; i++) {
         free(b.parts[i].choices);

@@ -105,7 +105,7 @@ static void insert_worst(lab_category *c, lab_worst w)
 static void find_worst(lab_category *c, const grouping *g, const members *m, int candidate)
 {
     for (int64_t i = 0; i < m->n; i++) {
-        const lab_cell *cell = &g->cells->cells[m->chunks[i] * g->cells->n_candidates + candidate];
+        const lab_cell *cell = lab_cell_at(g->cells, m->chunks[i], candidate);
         for (int k = 0; k < cell->n_worst; k++) {
             const lab_place *w = &cell->worst[k];
             const double kl = cell->points[w->position - g->p->skip].kl;

@@ -38,6 +38,11 @@ typedef struct {
     int       n_candidates;
 } lab_cells;
 
+static inline lab_cell *lab_cell_at(const lab_cells *c, int64_t chunk, int candidate)
+{
+    return &c->cells[chunk * c->n_candidates + candidate];
+}
+
 bool lab_cells_new(lab_cells *c, const lab_plan *p, err *e);
 void lab_cells_free(lab_cells *c);
 void lab_cell_free(lab_cell *c);

@@ -38,16 +38,6 @@ static bool take_folder(lab_cells *out, const lab_plan *p, const char *dir, err 
     return true;
 }
 
-static bool check_plan(const lab_plan *first, const char *dir, err *e)
-{
-    lab_plan p;
-    bool ok = lab_state_plan(dir, &p, e);
-    const char *what = ok ? lab_plan_difference(first, &p) : NULL;
-    if (what) ok = err_set(e, ERR_USAGE, "%s: the folder of another run: %s differs", dir, what);
-    lab_plan_free(&p);
-    return ok;
-}
-
 static bool check_complete(const lab_cells *c, const lab_plan *p, err *e)
 {
     int64_t missing = 0, first = -1;
@@ -69,7 +59,7 @@ bool lab_merge(lab_cells *out, lab_plan *p, const char *const *folders, int n, e
     *out = (lab_cells){ 0 };
     if (!lab_state_plan(folders[0], p, e) || !lab_cells_new(out, p, e)) return false;
     for (int i = 0; i < n; i++) {
-        if (i && !check_plan(p, folders[i], e)) return false;
+        if (i && !lab_state_is_of(folders[i], p, e)) return false;
         if (!take_folder(out, p, folders[i], e)) return false;
     }
     return check_complete(out, p, e);

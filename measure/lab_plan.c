@@ -62,7 +62,7 @@ static bool open_artifacts(lab_plan *p, const lab_plan_opts *o, err *e)
 
 // ---- caches ---------------------------------------------------------------------------------------------------------
 
-static arith arith_of(const lab_plan *p) { return strcmp(p->arith, "bf16") == 0 ? ARITH_BF16 : ARITH_F32; }
+arith lab_plan_arith(const lab_plan *p) { return strcmp(p->arith, "bf16") == 0 ? ARITH_BF16 : ARITH_F32; }
 
 // Whether the last query compared in a chunk sees anything of a side as its store has it.
 static bool is_seen(const kv_part *part, int64_t window, int64_t last)
@@ -84,7 +84,7 @@ static seen_choice *seen_of(seen_choice *list, int *n, const kv_choice *c)
 
 static bool all_seen(const lab_plan *p, const seen_choice *list, int n, const char *text, err *e)
 {
-    const kv_type own = arith_of(p) == ARITH_BF16 ? KV_BF16 : KV_F32;
+    const kv_type own = lab_plan_arith(p) == ARITH_BF16 ? KV_BF16 : KV_F32;
     for (int i = 0; i < n; i++)
         if ((list[i].c.k.type != own && !list[i].k) || (list[i].c.v.type != own && !list[i].v))
             return err_set(e, ERR_USAGE, "KV cache '%s': a chunk of %lld tokens sees %s of it only as positions that are "
@@ -104,7 +104,7 @@ static bool check_seen(const lab_plan *p, const hparams *h, const kv_spec *s, er
     for (int i = 0; ok && i < h->n_layer; i++) {
         const int64_t window = h->layers[i].sliding ? h->window : 0;
         if (!h->layers[i].has_kv) continue;
-        ok = kv_spec_plan(s, h, i, arith_of(p), p->chunk, 1, &kv, e);
+        ok = kv_spec_plan(s, h, i, lab_plan_arith(p), p->chunk, 1, &kv, e);
         if (!ok) break;
         const kv_choice c = kv_layer_choice(&kv);
         seen_choice *to = seen_of(list, &n, &c);        // no more choices than rules
@@ -117,12 +117,18 @@ static bool check_seen(const lab_plan *p, const hparams *h, const kv_spec *s, er
     return ok;
 }
 
+// A cache that a model of these can have, and of which the plan's chunks see something.
+static bool read_cache(kv_spec *s, const lab_plan *p, const hparams *h, const char *kv, err *e)
+{
+    return kv_spec_parse(s, kv, e) && kv_spec_check(s, h, e) && check_seen(p, h, s, e);
+}
+
 bool lab_plan_check_kv(const hparams *h, const char *kv, const char *name, int64_t chunk, err *e)
 {
     lab_plan p = { .chunk = chunk ? chunk : LAB_CHUNK };
     kv_spec  s;
     snprintf(p.arith, sizeof p.arith, "%s", name);
-    return kv_spec_parse(&s, kv, e) && kv_spec_check(&s, h, e) && check_seen(&p, h, &s, e);
+    return read_cache(&s, &p, h, kv, e);
 }
 
 static bool has_candidate(const lab_plan *p, int artifact, const char *kv)
@@ -137,9 +143,8 @@ static bool add_spec(lab_plan *p, int artifact, const kv_spec *s, err *e)
     const hparams *h = model_hparams(p->artifacts[artifact].m);
     memory_plan cost;
     char        text[KV_TEXT];
-    if (!memory_plan_of(&cost, h, s, arith_of(p), p->context, 1, e)) return false;
+    if (!memory_plan_of(&cost, h, s, lab_plan_arith(p), p->context, 1, e)) return false;
     if (!kv_spec_text(s, text)) return err_set(e, ERR_USAGE, "option --kv: '%.60s...' is too long", text);
-    if (!check_seen(p, h, s, e)) return false;
     if (has_candidate(p, artifact, text)) return err_set(e, ERR_USAGE, "option --kv: found '%s' twice", text);
     if (p->n_candidates == LAB_CANDIDATES)
         return err_set(e, ERR_USAGE, "found more than %d candidates", LAB_CANDIDATES);
@@ -156,25 +161,21 @@ static bool add_spec(lab_plan *p, int artifact, const kv_spec *s, err *e)
 static bool add_candidate(lab_plan *p, int artifact, const char *kv, err *e)
 {
     kv_spec s;
-    return kv_spec_parse(&s, kv, e) && add_spec(p, artifact, &s, e);
+    return read_cache(&s, p, model_hparams(p->artifacts[artifact].m), kv, e) && add_spec(p, artifact, &s, e);
 }
 
-// The base with one layer's keys, or values, as `s` has them.
-static bool add_alone(lab_plan *p, const kv_spec *s, int layer, bool values, err *e)
+// The base with its own cache but for one layer's keys, or values, which are c's.
+static bool add_alone(lab_plan *p, const kv_choice *own, kv_choice c, int layer, bool values, err *e)
 {
-    const hparams *h = model_hparams(p->artifacts[0].m);
-    kv_spec   base, alone = { .n = 2 };
-    kv_choice c, own;
-    if (!kv_spec_parse(&base, p->base_kv, e) || !kv_spec_choose(s, h, layer, &c, e)) return false;
-    if (!kv_spec_choose(&base, h, layer, &own, e)) return false;
-    if (values) c.k = own.k;
-    else        c.v = own.v;
-    alone.rules[0] = (kv_rule){ .which = KV_LAYERS, .lo = { layer }, .hi = { layer }, .n_ranges = 1, .choice = c };
-    alone.rules[1] = (kv_rule){ .which = KV_EVERY, .choice = own };
+    kv_spec alone = { .n = 2 };
+    char    text[KV_TEXT];
+    if (values) c.k = own->k;
+    else        c.v = own->v;
     // Two caches may have the same keys, or the same values; or the base's own, which need no probe.
-    char text[KV_TEXT];
-    const bool own_side = kv_choice_same(&c, &own);
-    if (own_side || (kv_spec_text(&alone, text) && has_candidate(p, 0, text))) return true;
+    if (kv_choice_same(&c, own)) return true;
+    alone.rules[0] = (kv_rule){ .which = KV_LAYERS, .lo = { layer }, .hi = { layer }, .n_ranges = 1, .choice = c };
+    alone.rules[1] = (kv_rule){ .which = KV_EVERY, .choice = *own };
+    if (kv_spec_text(&alone, text) && has_candidate(p, 0, text)) return true;
     if (!add_spec(p, 0, &alone, e)) return false;
     p->candidates[p->n_candidates - 1].layer = layer;
     p->candidates[p->n_candidates - 1].values = values;
@@ -184,11 +185,13 @@ static bool add_alone(lab_plan *p, const kv_spec *s, int layer, bool values, err
 static bool add_layers(lab_plan *p, const char *kv, err *e)
 {
     const hparams *h = model_hparams(p->artifacts[0].m);
-    kv_spec s;
-    if (!kv_spec_parse(&s, kv, e) || !kv_spec_check(&s, h, e) || !check_seen(p, h, &s, e)) return false;
+    kv_spec   s, base;
+    kv_choice c, own;
+    if (!read_cache(&s, p, h, kv, e) || !kv_spec_parse(&base, p->base_kv, e)) return false;
     for (int i = 0; i < h->n_layer; i++) {
         if (!h->layers[i].has_kv) continue;
-        if (!add_alone(p, &s, i, false, e) || !add_alone(p, &s, i, true, e)) return false;
+        if (!kv_spec_choose(&s, h, i, &c, e) || !kv_spec_choose(&base, h, i, &own, e)) return false;
+        if (!add_alone(p, &own, c, i, false, e) || !add_alone(p, &own, c, i, true, e)) return false;
     }
     return true;
 }
@@ -224,11 +227,11 @@ static bool describe_base(lab_plan *p, const lab_plan_opts *o, err *e)
     const hparams *h = model_hparams(m);
     kv_spec        s;
     memory_plan    cost;
-    const char    *name = o->arith ? o->arith : strcmp(h->kv_required, "bf16") == 0 ? "bf16" : "f32";
+    const char    *name = o->arith ? o->arith : kv_arith_of(h) == ARITH_BF16 ? "bf16" : "f32";
     snprintf(p->program, sizeof p->program, "hallmark %s", HALLMARK_VERSION);
     strcpy(p->arith, name);
     strcpy(p->base_kv, name);      // the cache that holds an arithmetic's results without rounding them again
-    if (!kv_spec_parse(&s, p->base_kv, e) || !memory_plan_of(&cost, h, &s, arith_of(p), p->context, 1, e)) return false;
+    if (!kv_spec_parse(&s, p->base_kv, e) || !memory_plan_of(&cost, h, &s, lab_plan_arith(p), p->context, 1, e)) return false;
     p->base_context_bytes = cost.kv_bytes;
     p->state_bytes = cost.state_bytes;
     p->n_vocab = h->n_vocab;

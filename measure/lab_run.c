@@ -1,12 +1,10 @@
 // lab_run: the walk over chunks, base and candidates in lockstep. See lab.h.
 #include "lab.h"
-#include "../formats/file_map.h"
+#include "../formats/checked.h"
 #include "../runtime/session.h"
 #include "lab_places.h"
 #include "lab_state.h"
 #include "texts.h"
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,14 +24,6 @@ typedef struct {
     int32_t            *base_top, *top;     // [rows][LAB_TOP]
     float              *top_logits;         // [rows][LAB_TOP]
 } lab_runner;
-
-static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
-
-static lab_cell *cell_at(const lab_runner *r, int64_t chunk, int candidate)
-{
-    return &r->out->cells[chunk * r->p->n_candidates + candidate];
-}
 
 // ---- opening --------------------------------------------------------------------------------------------------------
 
@@ -136,10 +126,7 @@ static bool hold(const lab_runner *r, int k, const lab_step *s, int64_t at, int 
     session *run = k < 0 ? r->base : r->of[k];
     if (!session_hold(run, (int)(at - s->at), n, e)) return false;
     if (!session_held_stats(run, s->ids + at + 1, stats, e)) return false;
-    for (int i = 0; i < n; i++)
-        if (!stats[i].finite)
-            return err_set(e, ERR_INPUT, "%s: cache %s: chunk %lld, position %lld: logits are not finite",
-                           file_of(r, k), kv_of(r, k), (long long)s->chunk, (long long)(at + i));
+    if (!texts_all_finite(stats, n, file_of(r, k), kv_of(r, k), s->chunk, at, e)) return false;
     return session_held_top(run, min_i64(LAB_TOP, r->p->n_vocab), top, r->top_logits, e);
 }
 
@@ -159,15 +146,12 @@ static int in_both(const int32_t *a, const int32_t *b, int n)
 static bool measure_rows(lab_runner *r, int k, const lab_step *s, int64_t at, int n, err *e)
 {
     const int best = (int)min_i64(LAB_TOP, r->p->n_vocab);
-    lab_point *to = cell_at(r, s->chunk, k)->points + (at - r->p->skip);
+    lab_point *to = lab_cell_at(r->out, s->chunk, k)->points + (at - r->p->skip);
     if (!hold(r, k, s, at, n, r->stats, r->top, e)) return false;
     if (!session_held_kl_from(r->of[k], r->stats, r->base, r->base_stats, r->kl, e)) return false;
+    if (!texts_all_numbers(r->kl, n, file_of(r, k), s->chunk, at, e)) return false;
     for (int i = 0; i < n; i++) {
         const row_stats *b = &r->base_stats[i], *c = &r->stats[i];
-        // Logits were finite: a distance that is no number is a device's failure.
-        if (!isfinite(r->kl[i]))
-            return err_set(e, ERR_SYSTEM, "%s: chunk %lld, position %lld: the divergence came out as %g", file_of(r, k),
-                           (long long)s->chunk, (long long)(at + i), r->kl[i]);
         to[i] = (lab_point){ .kl = r->kl[i], .base_logprob = (double)b->next - b->lse,
                              .logprob = (double)c->next - c->lse, .base_top = b->top, .top = c->top,
                              .shared = in_both(r->base_top + i * best, r->top + i * best, best) };
@@ -200,7 +184,7 @@ static bool alloc_cell(const lab_runner *r, lab_cell *c, err *e)
 
 static bool keep_cell(const lab_runner *r, int64_t chunk, int k, err *e)
 {
-    lab_cell *c = cell_at(r, chunk, k);
+    lab_cell *c = lab_cell_at(r->out, chunk, k);
     if (!lab_places_find(c, r->p, chunk, e)) return false;
     return !r->o->state || lab_state_write(r->o->state, r->p, chunk, k, c, e);
 }
@@ -210,7 +194,7 @@ static bool run_chunk(lab_runner *r, int64_t chunk, int n_pending, err *e)
     const lab_chunk *c = &r->p->chunks[chunk];
     const lab_text  *t = &r->p->texts[c->text];
     for (int k = r->first; k < r->end; k++)
-        if (r->pending[k] && !alloc_cell(r, cell_at(r, chunk, k), e)) return false;
+        if (r->pending[k] && !alloc_cell(r, lab_cell_at(r->out, chunk, k), e)) return false;
     for (int64_t at = 0; at < r->p->chunk; at += r->batch) {
         const lab_step s = { .ids = t->ids + c->first, .chunk = chunk, .at = at,
                              .n = (int)min_i64(r->batch, r->p->chunk - at) };
@@ -234,7 +218,7 @@ static bool read_state(lab_runner *r, err *e)
     if (!lab_state_open(r->o->state, r->p, e)) return false;
     for (int64_t c = 0; c < r->p->n_chunks; c++)
         for (int k = 0; is_mine(r->o, c) && k < r->p->n_candidates; k++)
-            if (!lab_state_read(r->o->state, r->p, c, k, cell_at(r, c, k), &found, e)) return false;
+            if (!lab_state_read(r->o->state, r->p, c, k, lab_cell_at(r->out, c, k), &found, e)) return false;
     return true;
 }
 
@@ -243,7 +227,7 @@ static int find_pending(lab_runner *r, int64_t chunk)
 {
     int n = 0;
     for (int k = r->first; k < r->end; k++) {
-        r->pending[k] = is_mine(r->o, chunk) && !cell_at(r, chunk, k)->points;
+        r->pending[k] = is_mine(r->o, chunk) && !lab_cell_at(r->out, chunk, k)->points;
         n += r->pending[k];
     }
     return n;

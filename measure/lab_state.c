@@ -17,36 +17,41 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char MARK[8] = "HMLABC1\n";
-enum { LIMIT_PLAN_BYTES = 16 << 20, LIMIT_PLACE_TEXT = 1 << 16, PLACE_TEXTS = 5 };
+static const char MARK[8] = "HMLABC1\n", PLAN[] = "plan.json";
+enum { LIMIT_PLAN_BYTES = 16 << 20, LIMIT_PLACE_TEXT = 1 << 16 };
 
 static_assert(sizeof(lab_point) == 40, "points are written as they are");
 
 // ---- the folder -----------------------------------------------------------------------------------------------------
 
-static bool read_plan_at(const char *path, lab_plan *p, err *e)
+bool lab_state_plan(const char *dir, lab_plan *p, err *e)
 {
-    char   *text;
+    char   *path = path_join(dir, PLAN), *text;
     int64_t n;
-    if (!file_read_text(&text, &n, path, LIMIT_PLAN_BYTES, e)) return false;
-    const bool ok = lab_plan_read(p, text, n, path, e);
-    free(text);
+    *p = (lab_plan){ 0 };
+    if (!path) return err_nomem(e, dir, 0);
+    bool ok = file_read_text(&text, &n, path, LIMIT_PLAN_BYTES, e);
+    if (ok) {
+        ok = lab_plan_read(p, text, n, path, e);
+        free(text);
+    }
+    free(path);
     return ok;
 }
 
-bool lab_state_plan(const char *dir, lab_plan *p, err *e)
+bool lab_state_is_of(const char *dir, const lab_plan *p, err *e)
 {
-    *p = (lab_plan){ 0 };
-    char *path = path_join(dir, "plan.json");
-    if (!path) return err_nomem(e, dir, 0);
-    const bool ok = read_plan_at(path, p, e);
-    free(path);
+    lab_plan there;
+    bool ok = lab_state_plan(dir, &there, e);
+    const char *what = ok ? lab_plan_difference(&there, p) : NULL;
+    if (what) ok = err_set(e, ERR_USAGE, "%s: the folder of another run: %s differs", dir, what);
+    lab_plan_free(&there);
     return ok;
 }
 
 static bool is_ours(const char *name)
 {
-    return text_ends_with(name, ".cell") || strcmp(name, "plan.json") == 0 || strstr(name, ".partial-") != NULL;
+    return text_ends_with(name, ".cell") || strcmp(name, PLAN) == 0 || strstr(name, ".partial-") != NULL;
 }
 
 // A folder without a plan may hold nothing: what somebody keeps there is not ours to add to.
@@ -59,16 +64,6 @@ static bool check_unplanned(const char *dir, err *e)
             ok = err_set(e, ERR_USAGE, "%s: found '%s', expected an empty folder or that of a laboratory run", dir,
                          l.v[i]);
     dir_list_free(&l);
-    return ok;
-}
-
-static bool same_plan(const char *dir, const char *path, const lab_plan *p, err *e)
-{
-    lab_plan there;
-    bool ok = read_plan_at(path, &there, e);
-    const char *what = ok ? lab_plan_difference(&there, p) : NULL;
-    if (what) ok = err_set(e, ERR_USAGE, "%s: the folder of another run: %s differs", dir, what);
-    lab_plan_free(&there);
     return ok;
 }
 
@@ -87,14 +82,28 @@ static bool put_plan(const char *path, const lab_plan *p, err *e)
     return ok;
 }
 
+static bool make_folder(const char *dir, err *e)
+{
+    return mkdir(dir, 0777) == 0 || errno == EEXIST
+        || err_set(e, ERR_SYSTEM, "%s: cannot create: %s", dir, strerror(errno));
+}
+
+bool lab_state_below(const char *dir, const char *name, char **path, err *e)
+{
+    *path = NULL;
+    if (!dir) return true;
+    if (!make_folder(dir, e)) return false;
+    *path = path_join(dir, name);
+    return *path || err_nomem(e, dir, 0);
+}
+
 bool lab_state_open(const char *dir, const lab_plan *p, err *e)
 {
-    if (mkdir(dir, 0777) != 0 && errno != EEXIST)
-        return err_set(e, ERR_SYSTEM, "%s: cannot create: %s", dir, strerror(errno));
-    char *path = path_join(dir, "plan.json");
+    if (!make_folder(dir, e)) return false;
+    char *path = path_join(dir, PLAN);
     if (!path) return err_nomem(e, dir, 0);
     bool ok = file_exists(path) || (check_unplanned(dir, e) && put_plan(path, p, e));
-    ok = ok && same_plan(dir, path, p, e);          // ours, an earlier run's, or one's that begins at the same time
+    ok = ok && lab_state_is_of(dir, p, e);          // ours, an earlier run's, or one's that begins at the same time
     free(path);
     return ok;
 }

@@ -12,6 +12,11 @@
 bool lab_state_open(const char *dir, const lab_plan *p, err *e);
 // The plan of a folder. ERR_INPUT: it has none.
 bool lab_state_plan(const char *dir, lab_plan *p, err *e);
+// Whether it is p. ERR_USAGE names what differs.
+bool lab_state_is_of(const char *dir, const lab_plan *p, err *e);
+// For a command that runs several plans: the path of a plan's folder in dir, which is made where it is not there.
+// Freed by the caller. dir NULL: *path is NULL, too.
+bool lab_state_below(const char *dir, const char *name, char **path, err *e);
 
 // *found false: there is no such file. ERR_INPUT names what is wrong with one that is there.
 bool lab_state_read(const char *dir, const lab_plan *p, int64_t chunk, int candidate, lab_cell *c, bool *found, err *e);

@@ -27,8 +27,9 @@ static bool category_of(lab_text *t, const char *arg, const char *path, err *e)
 
 typedef struct { char *s; int64_t n; } bytes;
 
-static bool append_file(bytes *all, const char *path, err *e)
+static bool append_file(void *to, const char *path, err *e)
 {
+    bytes  *all = to;
     char   *text = NULL;
     int64_t n;
     if (!texts_load(&text, &n, path, e)) return false;
@@ -48,30 +49,26 @@ static bool append_file(bytes *all, const char *path, err *e)
     return grown || err_nomem(e, path, (size_t)(all->n + n));
 }
 
-// All files of a pattern, in the order of their names' bytes; a name that is a file's is no pattern.
-static bool append_matches(bytes *all, const char *path, err *e)
+// Calls fn with each file of a pattern, in the order of their names' bytes, while it gives true. A name that is a
+// file's is no pattern; nor is one that nothing matches.
+static bool each_file(const char *pattern, bool (*fn)(void *ctx, const char *path, err *e), void *ctx, err *e)
 {
     glob_t found;
-    if (file_exists(path)) return append_file(all, path, e);
-    const int code = glob(path, 0, NULL, &found);
-    if (code == GLOB_NOSPACE) return err_nomem(e, path, 0);
-    if (code != 0) return append_file(all, path, e);        // says what is wrong with it
+    const int code = file_exists(pattern) ? GLOB_NOMATCH : glob(pattern, 0, NULL, &found);
+    if (code == GLOB_NOSPACE) return err_nomem(e, pattern, 0);
+    if (code != 0) return fn(ctx, pattern, e);
     bool ok = true;
-    for (size_t i = 0; ok && i < found.gl_pathc; i++) ok = append_file(all, found.gl_pathv[i], e);
+    for (size_t i = 0; ok && i < found.gl_pathc; i++) ok = fn(ctx, found.gl_pathv[i], e);
     globfree(&found);
     return ok;
 }
 
+static bool is_another(void *file, const char *path, err *e) { return !same_file(file, path); }
+
 bool lab_text_names(const char *arg, const char *path)
 {
-    glob_t found;
-    const char *pattern = path_of(arg);
-    if (file_exists(pattern)) return same_file(pattern, path);
-    if (glob(pattern, 0, NULL, &found) != 0) return false;
-    bool same = false;
-    for (size_t i = 0; !same && i < found.gl_pathc; i++) same = same_file(found.gl_pathv[i], path);
-    globfree(&found);
-    return same;
+    err ignored = { 0 };
+    return !each_file(path_of(arg), is_another, (void *)(uintptr_t)path, &ignored);
 }
 
 static bool name_of(lab_text *t, const char *path, err *e)
@@ -86,7 +83,7 @@ bool lab_text_read(lab_text *t, const tokenizer *words, const char *arg, err *e)
     const char *path = path_of(arg);
     bytes all = { 0 };
     if (!category_of(t, arg, path, e) || !name_of(t, path, e)) return false;
-    bool ok = append_matches(&all, path, e);
+    bool ok = each_file(path, append_file, &all, e);
     if (ok && all.n == 0) ok = err_set(e, ERR_INPUT, "%s: the text is empty", path);
     ok = ok && sha256_bytes(all.s, all.n, t->sha256, e);
     ok = ok && tokenizer_encode(words, all.s, all.n, false, false, &t->ids, &t->tokens, e);

@@ -2,6 +2,7 @@
 #include "texts.h"
 #include "../formats/file_map.h"
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,4 +78,23 @@ bool texts_step(session *run, const int32_t *ids, int n, bool begins, int32_t bo
     const bool ok = begin_chunk(run, ids, n, begins, bos, &copy, e) && session_step(run, copy ? copy : ids, n, e);
     free(copy);
     return ok;
+}
+
+bool texts_all_finite(const row_stats *stats, int n, const char *who, const char *kv, int64_t chunk, int64_t first,
+                      err *e)
+{
+    for (int i = 0; i < n; i++)
+        if (!stats[i].finite)
+            return err_set(e, ERR_INPUT, "%s: %s%s%schunk %lld, position %lld: logits are not finite", who,
+                           kv ? "cache " : "", kv ? kv : "", kv ? ": " : "", (long long)chunk, (long long)(first + i));
+    return true;
+}
+
+bool texts_all_numbers(const double *kl, int n, const char *who, int64_t chunk, int64_t first, err *e)
+{
+    for (int i = 0; i < n; i++)
+        if (!isfinite(kl[i]))
+            return err_set(e, ERR_SYSTEM, "%s: chunk %lld, position %lld: the divergence came out as %g", who,
+                           (long long)chunk, (long long)(first + i), kl[i]);
+    return true;
 }

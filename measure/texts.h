@@ -31,4 +31,11 @@ bool texts_run(session *run, const int32_t *ids, int64_t n, bool begins, int32_t
 // The same as one session_step, n at most session_batch, whose logits can then be held.
 bool texts_step(session *run, const int32_t *ids, int n, bool begins, int32_t bos, err *e);
 
+// What figures of positions `first` .. first + n - 1 of a chunk must be, or the error that names the first that is not:
+// of finite logits (ERR_INPUT), and, since those were, numbers (ERR_SYSTEM: the device's failure). who: the file; kv: its
+// cache, or NULL.
+bool texts_all_finite(const row_stats *stats, int n, const char *who, const char *kv, int64_t chunk, int64_t first,
+                      err *e);
+bool texts_all_numbers(const double *kl, int n, const char *who, int64_t chunk, int64_t first, err *e);
+
 #endif

@@ -1,6 +1,7 @@
 // tensor_piece: see tensor_piece.h.
 #include "tensor_piece.h"
 #include "finite.h"
+#include "../formats/checked.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -112,16 +113,15 @@ static const uint8_t *source_bytes(const tensor_job *j, int64_t i)
     return j->src->parts[i / j->part_weights] + piece_bytes(j->src->type, i % j->part_weights);
 }
 
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // How many weights of the file from weight i on follow each other in the source, too; at most n.
 static int64_t run_of(const tensor_job *j, int64_t i, int64_t n)
 {
     const transform *t = &j->src->change;
     const int64_t col = i % j->row_length;
-    if (transform_moves_rows(t) || t->cols.groups) n = smaller(n, j->row_length - col);
-    if (t->cols.groups) n = smaller(n, head_order_run(&t->cols, col));
-    if (j->part_weights) n = smaller(n, j->part_weights - source_index(j, i) % j->part_weights);
+    if (transform_moves_rows(t) || t->cols.groups) n = min_i64(n, j->row_length - col);
+    if (t->cols.groups) n = min_i64(n, head_order_run(&t->cols, col));
+    if (j->part_weights) n = min_i64(n, j->part_weights - source_index(j, i) % j->part_weights);
     return n;
 }
 

@@ -1,18 +1,17 @@
 // parts: see parts.h.
 #include "parts.h"
-
-static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+#include "../../formats/checked.h"
 
 part_buffers part_add_buffers(program *p, const hparams *h)
 {
     int64_t q = 0, kv = 0, ff = 0;
     for (int i = 0; i < h->n_layer; i++) {
         const layer_shape *l = &h->layers[i];
-        q = larger(q, (int64_t)h->n_head * l->head_dim);
-        kv = larger(kv, (int64_t)l->n_kv_head * l->head_dim);
-        ff = larger(ff, l->n_ff);
+        q = max_i64(q, (int64_t)h->n_head * l->head_dim);
+        kv = max_i64(kv, (int64_t)l->n_kv_head * l->head_dim);
+        ff = max_i64(ff, l->n_ff);
     }
-    ff = larger(ff, h->n_ff_shared);
+    ff = max_i64(ff, h->n_ff_shared);
     return (part_buffers){
         .x = program_add_buffer(p, "hidden state", h->n_embd),      .t = program_add_buffer(p, "normed state", h->n_embd),
         .q = program_add_buffer(p, "queries", q),                   .att = program_add_buffer(p, "attention output", q),
@@ -142,7 +141,7 @@ expert_buffers part_add_expert_buffers(program *p, const hparams *h)
     bool fused = false;
     if (h->n_expert == 0) return (expert_buffers){ -1, -1, -1, -1, -1, -1, -1, -1, -1 };
     for (int i = 0; i < h->n_layer; i++) {
-        ff = larger(ff, h->layers[i].n_ff_exp);
+        ff = max_i64(ff, h->layers[i].n_ff_exp);
         fused = fused || h->layers[i].experts_fused;
     }
     return (expert_buffers){
