@@ -268,3 +268,11 @@ bool json_str_or(const cJSON *obj, const char *name, const char *def, const char
     *out = def;
     return true;
 }
+
+bool json_str_is(const cJSON *obj, const char *name, const char *expected, const char *where, err *e)
+{
+    const char *found;
+    if (!json_str(obj, name, &found, where, e)) return false;
+    return strcmp(found, expected) == 0
+        || err_set(e, ERR_INPUT, "%s: key '%s': found '%.100s', expected '%s'", where, name, found, expected);
+}

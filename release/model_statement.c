@@ -79,14 +79,6 @@ char *model_statement_text(const folder_digest *f, const char *subject, const ch
 
 // ---- reading -------------------------------------------------------------------------------------------------------
 
-static bool expect(const cJSON *obj, const char *key, const char *expected, const char *where, err *e)
-{
-    const char *found;
-    if (!json_str(obj, key, &found, where, e)) return false;
-    return strcmp(found, expected) == 0
-        || err_set(e, ERR_INPUT, "%s: key '%s': found '%.100s', expected '%s'", where, key, found, expected);
-}
-
 const char *descriptor_sha256(const cJSON *descriptor)
 {
     const cJSON *hex = json_get(json_get(descriptor, "digest"), "sha256");
@@ -112,7 +104,7 @@ static int by_name(const void *a, const void *b)
 static bool read_resource(model_resource *r, const cJSON *from, const char *where, err *e)
 {
     const char *name, *hex;
-    if (!json_str(from, "name", &name, where, e) || !expect(from, "algorithm", "sha256", where, e)
+    if (!json_str(from, "name", &name, where, e) || !json_str_is(from, "algorithm", "sha256", where, e)
         || !json_str(from, "digest", &hex, where, e)) return false;
     if (!stays_below(name))
         return err_set(e, ERR_INPUT, "%s: resource '%.200s': the name leads out of the folder", where, name);
@@ -149,7 +141,7 @@ static bool read_serialization(const cJSON *from, const char *where, err *e)
     if (strcmp(method, "files") != 0)
         return err_set(e, ERR_INPUT, "%s: key 'method': found '%.100s', expected 'files' (a digest a file)", where,
                        method);
-    return expect(from, "hash_type", "sha256", where, e);
+    return json_str_is(from, "hash_type", "sha256", where, e);
 }
 
 static bool read_subject(model_statement *s, const cJSON *list, const char **hex, const char *where, err *e)
@@ -171,7 +163,8 @@ static bool read_statement(model_statement *s, sha256 **root, const cJSON *doc, 
     const cJSON *predicate = json_get(doc, "predicate");
     const char  *expected = "";
     char found[SHA256_HEX + 1];
-    if (!expect(doc, "_type", STATEMENT_TYPE, where, e) || !expect(doc, "predicateType", MODEL_PREDICATE, where, e)
+    if (!json_str_is(doc, "_type", STATEMENT_TYPE, where, e)
+        || !json_str_is(doc, "predicateType", MODEL_PREDICATE, where, e)
         || !read_subject(s, json_get(doc, "subject"), &expected, where, e)
         || !read_serialization(json_get(predicate, "serialization"), where, e)
         || !read_resources(s, *root, json_get(predicate, "resources"), where, e)) return false;
