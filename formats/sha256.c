@@ -6,6 +6,7 @@
 
 #include <openssl/sha.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { BLOCK = SHA256_CBLOCK };
 
@@ -79,6 +80,11 @@ bool sha256_end(sha256 *s, char hex[SHA256_HEX + 1], err *e)
 }
 
 void sha256_free(sha256 *s) { free(s); }
+
+bool sha256_is_hex(const char *s)
+{
+    return strlen(s) == SHA256_HEX && strspn(s, "0123456789abcdef") == SHA256_HEX;
+}
 
 bool sha256_bytes(const void *src, int64_t n, char hex[SHA256_HEX + 1], err *e)
 {

@@ -18,6 +18,8 @@ void    sha256_free(sha256 *s);                                     // for early
 // processor has SHA instructions.
 bool sha256_add_two(sha256 *a, const void *x, int64_t nx, sha256 *b, const void *y, int64_t ny, err *e);
 
+bool sha256_is_hex(const char *s);                                  // what sha256_end writes, and nothing else
+
 bool sha256_bytes(const void *src, int64_t n, char hex[SHA256_HEX + 1], err *e);
 // Read through a buffer: a file of any size costs 256 KB. ERR_INPUT if it cannot be read or is no regular file.
 bool sha256_file(const char *path, char hex[SHA256_HEX + 1], err *e);

@@ -5,11 +5,6 @@
 
 enum { MOST_STATEMENT_VALUES = 1 << 20 };
 
-static bool is_sha256(const char *s)
-{
-    return strlen(s) == SHA256_HEX && strspn(s, "0123456789abcdef") == SHA256_HEX;
-}
-
 // Over the digests themselves, not their hex.
 static bool root_add(sha256 *s, const char *hex, err *e)
 {
@@ -82,7 +77,7 @@ char *model_statement_text(const folder_digest *f, const char *subject, const ch
 const char *descriptor_sha256(const cJSON *descriptor)
 {
     const cJSON *hex = json_get(json_get(descriptor, "digest"), "sha256");
-    return cJSON_IsString(hex) && is_sha256(hex->valuestring) ? hex->valuestring : NULL;
+    return cJSON_IsString(hex) && sha256_is_hex(hex->valuestring) ? hex->valuestring : NULL;
 }
 
 // Below the folder: no part is empty, "." or "..".
@@ -108,7 +103,7 @@ static bool read_resource(model_resource *r, const cJSON *from, const char *wher
         || !json_str(from, "digest", &hex, where, e)) return false;
     if (!stays_below(name))
         return err_set(e, ERR_INPUT, "%s: resource '%.200s': the name leads out of the folder", where, name);
-    if (!is_sha256(hex))
+    if (!sha256_is_hex(hex))
         return err_set(e, ERR_INPUT, "%s: resource '%.200s': found '%.100s', expected a SHA-256 in hex", where, name,
                        hex);
     strcpy(r->sha256, hex);

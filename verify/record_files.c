@@ -44,7 +44,7 @@ static bool read_one(record_file *to, const cJSON *f, const char *where, err *e)
     if (!json_str(f, "name", &name, where, e) || !json_str(f, "sha256", &digest, where, e)) return false;
     if (!record_file_is(name))
         return err_set(e, ERR_VERDICT, "%s: files: found '%.200s', which is no name of a release's", where, name);
-    if (strlen(digest) != SHA256_HEX || strspn(digest, "0123456789abcdef") != SHA256_HEX)
+    if (!sha256_is_hex(digest))
         return err_set(e, ERR_VERDICT, "%s: files: '%.200s': found '%.80s', expected a SHA-256 in hex", where, name,
                        digest);
     strcpy(to->sha256, digest);
