@@ -13,7 +13,7 @@
 enum { MOST_FILES = 1 << 16, MOST_DEPTH = 16, OPEN_AT_ONCE = 128 };
 enum { FOLDER = O_RDONLY | O_DIRECTORY | O_CLOEXEC };
 
-const char *const FOLDER_IGNORED[] = { ".git", ".gitattributes", ".github", ".gitignore", NULL };
+const char *const FOLDER_IGNORED[FOLDER_N_IGNORED] = { ".git", ".gitattributes", ".github", ".gitignore" };
 
 // ---- listing -------------------------------------------------------------------------------------------------------
 
@@ -41,7 +41,7 @@ static bool add_file(folder_digest *f, const char *name, const struct stat *st, 
 
 static bool is_left_out(const walk *w, const char *name)
 {
-    for (int i = 0; FOLDER_IGNORED[i]; i++)
+    for (int i = 0; i < FOLDER_N_IGNORED; i++)
         if (strcmp(name, FOLDER_IGNORED[i]) == 0) {
             w->f->ignored[i] = true;
             return true;

@@ -12,7 +12,8 @@
 #include "sha256.h"
 #include <sys/stat.h>
 
-extern const char *const FOLDER_IGNORED[];      // .git, .gitattributes, .github, .gitignore; ended by NULL
+enum { FOLDER_N_IGNORED = 4 };
+extern const char *const FOLDER_IGNORED[FOLDER_N_IGNORED];      // .git, .gitattributes, .github, .gitignore
 
 typedef struct {
     char       *name;                       // below the folder, "sub/file"
@@ -25,7 +26,7 @@ typedef struct {
     int          fd;            // the folder, open
     folder_file *v;             // [n], by name, byte by byte
     int          n;
-    bool         ignored[4];    // of FOLDER_IGNORED, those that are there
+    bool         ignored[FOLDER_N_IGNORED];     // those that are there
 } folder_digest;                // owned; folder_digest_free. Zeroed with fd -1: a closed one
 
 typedef enum {

@@ -18,16 +18,15 @@ static bool root_add(sha256 *s, const char *hex, err *e)
 
 // ---- writing -------------------------------------------------------------------------------------------------------
 
-static cJSON *add_object(cJSON *to, const char *name) { return to ? cJSON_AddObjectToObject(to, name) : NULL; }
-
 static bool add_serialization(cJSON *predicate, const char *sig)
 {
-    cJSON *s = add_object(predicate, "serialization"), *list = NULL, *item;
-    bool ok = s && cJSON_AddStringToObject(s, "method", "files") && cJSON_AddStringToObject(s, "hash_type", "sha256")
-           && cJSON_AddBoolToObject(s, "allow_symlinks", false) && (list = cJSON_AddArrayToObject(s, "ignore_paths"));
-    for (int i = 0; ok && FOLDER_IGNORED[i]; i++)
-        ok = (item = cJSON_CreateString(FOLDER_IGNORED[i])) && cJSON_AddItemToArray(list, item);
-    return ok && (item = cJSON_CreateString(sig)) && cJSON_AddItemToArray(list, item);
+    const char *names[FOLDER_N_IGNORED + 1];
+    cJSON *s = cJSON_AddObjectToObject(predicate, "serialization");
+    memcpy(names, FOLDER_IGNORED, sizeof FOLDER_IGNORED);
+    names[FOLDER_N_IGNORED] = sig;
+    return cJSON_AddStringToObject(s, "method", "files") && cJSON_AddStringToObject(s, "hash_type", "sha256")
+        && cJSON_AddBoolToObject(s, "allow_symlinks", false)
+        && json_add_strings(s, "ignore_paths", names, FOLDER_N_IGNORED + 1);
 }
 
 static bool add_resources(cJSON *predicate, const folder_digest *f)
@@ -35,18 +34,18 @@ static bool add_resources(cJSON *predicate, const folder_digest *f)
     cJSON *list = cJSON_AddArrayToObject(predicate, "resources");
     bool   ok = list != NULL;
     for (int i = 0; ok && i < f->n; i++) {
-        cJSON *r = cJSON_CreateObject();
-        ok = r && cJSON_AddItemToArray(list, r) && cJSON_AddStringToObject(r, "name", f->v[i].name)
-          && cJSON_AddStringToObject(r, "algorithm", "sha256") && cJSON_AddStringToObject(r, "digest", f->v[i].sha256);
+        cJSON *r = json_add_object(list);
+        ok = cJSON_AddStringToObject(r, "name", f->v[i].name) && cJSON_AddStringToObject(r, "algorithm", "sha256")
+          && cJSON_AddStringToObject(r, "digest", f->v[i].sha256);
     }
     return ok;
 }
 
 static bool add_subject(cJSON *doc, const char *name, const char *root)
 {
-    cJSON *list = cJSON_AddArrayToObject(doc, "subject"), *one = list ? cJSON_CreateObject() : NULL;
-    return one && cJSON_AddItemToArray(list, one) && cJSON_AddStringToObject(one, "name", name)
-        && cJSON_AddStringToObject(add_object(one, "digest"), "sha256", root);
+    cJSON *one = json_add_object(cJSON_AddArrayToObject(doc, "subject"));
+    return cJSON_AddStringToObject(one, "name", name)
+        && cJSON_AddStringToObject(cJSON_AddObjectToObject(one, "digest"), "sha256", root);
 }
 
 static bool root_of(const folder_digest *f, char hex[SHA256_HEX + 1])
@@ -65,7 +64,7 @@ char *model_statement_text(const folder_digest *f, const char *subject, const ch
     cJSON *doc = cJSON_CreateObject(), *predicate = NULL;
     bool   ok = doc && root_of(f, root) && cJSON_AddStringToObject(doc, "_type", STATEMENT_TYPE)
         && add_subject(doc, subject, root) && cJSON_AddStringToObject(doc, "predicateType", MODEL_PREDICATE)
-        && (predicate = add_object(doc, "predicate")) && add_serialization(predicate, sig)
+        && (predicate = cJSON_AddObjectToObject(doc, "predicate")) && add_serialization(predicate, sig)
         && add_resources(predicate, f);
     if (ok) text = json_print(doc);
     cJSON_Delete(doc);

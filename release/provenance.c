@@ -28,14 +28,7 @@ cJSON *folder_json(const folder_digest *f, const char *name, err *e)
     return doc;
 }
 
-// cJSON's adders give NULL when memory fails, and take a NULL object: what is missing is found at the end.
-static cJSON *object_in(cJSON *list)
-{
-    cJSON *one = list ? cJSON_CreateObject() : NULL;
-    if (one && !cJSON_AddItemToArray(list, one)) { cJSON_Delete(one); return NULL; }
-    return one;
-}
-
+// cJSON's adders and json.h's give NULL when memory fails, and take a NULL object: what is missing is found at the end.
 static const char *text_of(const cJSON *obj, const char *key)
 {
     const cJSON *s = json_get(obj, key);
@@ -52,7 +45,7 @@ static bool add_subjects(cJSON *doc, const cJSON *report, const folder_digest *f
     cJSON_ArrayForEach(a, json_get(report, "artifacts")) {
         const char *name = text_of(a, "artifact");
         const folder_file *x = folder_digest_find(f, name);
-        cJSON *one = object_in(list), *digest = cJSON_AddObjectToObject(one, "digest");
+        cJSON *one = json_add_object(list), *digest = cJSON_AddObjectToObject(one, "digest");
         ok = ok && digest && cJSON_AddStringToObject(one, "name", name)
           && cJSON_AddStringToObject(digest, "sha256", x ? x->sha256 : "");
     }
@@ -62,7 +55,7 @@ static bool add_subjects(cJSON *doc, const cJSON *report, const folder_digest *f
 // A dependency with its role; its digests are added by the caller. NULL when out of memory.
 static cJSON *add_dependency(cJSON *list, const char *name, const char *role)
 {
-    cJSON *one = object_in(list), *notes = cJSON_AddObjectToObject(one, "annotations");
+    cJSON *one = json_add_object(list), *notes = cJSON_AddObjectToObject(one, "annotations");
     const bool ok = notes && cJSON_AddStringToObject(one, "name", name) && cJSON_AddStringToObject(notes, "role", role);
     return ok ? cJSON_AddObjectToObject(one, "digest") : NULL;
 }
@@ -135,13 +128,13 @@ static bool add_dependencies(cJSON *definition, const cJSON *report, const folde
 static bool add_check(cJSON *list, const cJSON *artifact)
 {
     const cJSON *d = json_get(artifact, "derivation"), *tensors = json_get(d, "tensors"), *x;
-    cJSON *one = object_in(list), *fixtures = cJSON_AddArrayToObject(one, "fixtures");
+    cJSON *one = json_add_object(list), *fixtures = cJSON_AddArrayToObject(one, "fixtures");
     bool ok = fixtures && cJSON_AddStringToObject(one, "artifact", text_of(artifact, "artifact"))
            && cJSON_AddStringToObject(one, "verdict", text_of(artifact, "verdict"))
            && cJSON_AddStringToObject(one, "derivation", text_of(d, "verdict"))
            && cJSON_AddNumberToObject(one, "tensors", cJSON_IsNumber(tensors) ? tensors->valuedouble : 0);
     cJSON_ArrayForEach(x, json_get(artifact, "fixtures")) {
-        cJSON *f = object_in(fixtures);
+        cJSON *f = json_add_object(fixtures);
         ok = ok && cJSON_AddStringToObject(f, "name", text_of(x, "name"))
           && cJSON_AddStringToObject(f, "sha256", text_of(x, "sha256"))
           && cJSON_AddStringToObject(f, "check", text_of(x, "check"))
@@ -164,13 +157,7 @@ static bool add_checks(cJSON *predicate, const cJSON *report)
 static bool add_command(cJSON *definition, const char *const *command, int n)
 {
     cJSON *parameters = cJSON_AddObjectToObject(definition, "externalParameters");
-    cJSON *list = cJSON_AddArrayToObject(parameters, "command");
-    bool   ok = list != NULL;
-    for (int i = 0; ok && i < n; i++) {
-        cJSON *word = cJSON_CreateString(command[i]);
-        ok = word && cJSON_AddItemToArray(list, word);
-    }
-    return ok;
+    return json_add_strings(parameters, "command", command, n) != NULL;
 }
 
 static bool add_builder(cJSON *predicate)

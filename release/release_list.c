@@ -146,12 +146,6 @@ void release_list_remove(const release_list *l, int fd)
 
 // ---- writing -------------------------------------------------------------------------------------------------------
 
-static bool add_object(cJSON *list, const char *key, const char *name)
-{
-    cJSON *one = cJSON_CreateObject();
-    return one && cJSON_AddItemToArray(list, one) && cJSON_AddStringToObject(one, key, name);
-}
-
 char *release_list_unfinished(const char *const *names, int n)
 {
     cJSON *doc = cJSON_CreateObject(), *list = NULL, *files = NULL;
@@ -162,7 +156,8 @@ char *release_list_unfinished(const char *const *names, int n)
     for (int i = 0; ok && i < n; i++) {
         const bool other = record_file_is(names[i]);
         if (other && !files) files = cJSON_AddArrayToObject(doc, "files");
-        ok = add_object(other ? files : list, other ? "name" : "artifact", names[i]);
+        cJSON *one = json_add_object(other ? files : list);
+        ok = cJSON_AddStringToObject(one, other ? "name" : "artifact", names[i]) != NULL;
     }
     char *text = ok ? json_print(doc) : NULL;
     cJSON_Delete(doc);

@@ -7,14 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool add_strings(cJSON *doc, const char *key, const char *member, char *const *v, int n)
+static bool add_missing(cJSON *doc, const release_result *r)
 {
-    cJSON *list = cJSON_AddArrayToObject(doc, key);
+    cJSON *list = cJSON_AddArrayToObject(doc, "missing");
     bool   ok = list != NULL;
-    for (int i = 0; ok && i < n; i++) {
-        cJSON *item = member ? cJSON_CreateObject() : cJSON_CreateString(v[i]);
-        ok = item && cJSON_AddItemToArray(list, item) && (!member || cJSON_AddStringToObject(item, member, v[i]));
-    }
+    for (int i = 0; ok && i < r->n_missing; i++)
+        ok = cJSON_AddStringToObject(json_add_object(list), "command", r->missing[i]) != NULL;
     return ok;
 }
 
@@ -32,8 +30,8 @@ static bool fill(cJSON *doc, const release_head *h, const release_result *r)
         cJSON *a = verify_report_json(&r->reports[i]);
         if (!a || !cJSON_AddItemToArray(list, a)) return false;
     }
-    return add_strings(doc, "missing", "command", r->missing, r->n_missing)
-        && add_strings(doc, "notes", NULL, r->notes, r->n_notes) && record_files_add(doc, r->files, r->n_files);
+    return add_missing(doc, r) && json_add_strings(doc, "notes", (const char *const *)r->notes, r->n_notes)
+        && record_files_add(doc, r->files, r->n_files);
 }
 
 cJSON *release_report_json(const release_head *h, const release_result *r)

@@ -30,10 +30,9 @@ bool record_files_add(cJSON *o, const record_file *files, int n)
 {
     cJSON *list = n > 0 ? cJSON_AddArrayToObject(o, "files") : NULL;
     for (int i = 0; list && i < n; i++) {
-        cJSON *f = cJSON_CreateObject();
-        const bool ok = f && cJSON_AddItemToArray(list, f) && cJSON_AddStringToObject(f, "name", files[i].name)
-            && cJSON_AddStringToObject(f, "sha256", files[i].sha256);
-        if (!ok) return false;
+        cJSON *f = json_add_object(list);
+        if (!cJSON_AddStringToObject(f, "name", files[i].name)) return false;
+        if (!cJSON_AddStringToObject(f, "sha256", files[i].sha256)) return false;
     }
     return list || n == 0;
 }
