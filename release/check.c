@@ -72,11 +72,10 @@ void check_told_free(check_told *c)
 // What is measured of caches is the file's own, or a verdict; what it says is told, as nothing here proves it.
 static bool note_measured(check_told *to, const gguf *g, int n_threads, err *e)
 {
-    const char *slash = strrchr(gguf_path(g), '/');
     char *claim = NULL;
     if (!measured_check(g, n_threads, &claim, e)) return false;
     check_claim *grown = to && claim[0] ? realloc(to->v, ((size_t)to->n + 1) * sizeof *grown) : NULL;
-    char *name = grown ? strdup(slash ? slash + 1 : gguf_path(g)) : NULL;
+    char *name = grown ? strdup(path_base(gguf_path(g))) : NULL;
     if (grown) to->v = grown;
     const bool told = !to || !claim[0];
     if (name) to->v[to->n++] = (check_claim){ name, claim };

@@ -54,7 +54,7 @@ static char *signature_path(const char *dir, const check_opts *o)
 // Where the signature lies in the folder itself, it is not a file that it could name. NULL: it does not, or no memory.
 static char *name_in(const char *dir, const char *sig)
 {
-    const char *slash = strrchr(sig, '/'), *name = slash ? slash + 1 : sig;
+    const char *name = path_base(sig);
     char *there = path_join(dir, name), *out = there && same_file(there, sig) ? strdup(name) : NULL;
     free(there);
     return out;
@@ -119,12 +119,11 @@ static bool digest_file(check_watch *w, char hex[SHA256_HEX + 1], const check_op
 
 static bool check_file(check_watch *w, const char *sig, const signing_key *k, const check_opts *o, err *e)
 {
-    const char *slash = strrchr(w->path, '/');
     char hex[SHA256_HEX + 1];
     model_statement s;
     if (!read_statement(&s, sig, k, e)) return false;
     bool ok = digest_file(w, hex, o, e);
-    const model_resource *r = ok ? model_statement_find(&s, slash ? slash + 1 : w->path, hex) : NULL;
+    const model_resource *r = ok ? model_statement_find(&s, path_base(w->path), hex) : NULL;
     if (ok && !r)
         ok = err_set(e, ERR_VERDICT, "%s: its SHA-256 %s is none of the %d files that %s signs", w->path, hex, s.n,
                      sig);
@@ -154,18 +153,11 @@ static bool look(check_watch *w, bool folder)
     return stat(w->path, &w->st) == 0;
 }
 
-// The folder of a file, "." where its path names none. malloc'd.
-static char *folder_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
-}
-
 bool check_watch_begin(check_watch *w, const char *path, const check_opts *o, err *e)
 {
     const bool folder = dir_exists(path);
     *w = (check_watch){ .folder = { .fd = -1 }, .path = path };
-    char *dir = folder ? strdup(path) : folder_of(path), *sig = dir ? signature_path(dir, o) : NULL;
+    char *dir = folder ? strdup(path) : path_dir(path), *sig = dir ? signature_path(dir, o) : NULL;
     bool  ok = sig || err_nomem(e, "a path", strlen(path));
     if (ok && o->proof) {
         o->proof->folder = folder;

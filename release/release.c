@@ -132,8 +132,7 @@ static bool find_fixtures(release *x, err *e)
 
 static const char *gate_name(const release_opts *o)
 {
-    const char *slash = o->gate_path ? strrchr(o->gate_path, '/') : NULL;
-    return !o->gate_path ? "built-in" : slash ? slash + 1 : o->gate_path;
+    return o->gate_path ? path_base(o->gate_path) : "built-in";
 }
 
 // Freed by the caller; NULL when out of memory.
@@ -383,8 +382,7 @@ static bool measure_caches(release *x, const release_head *h, outcome to, err *e
 // The last thing that is written: over all the rest, the report too.
 static bool sign_folder(release *x, err *e)
 {
-    const char *slash = strrchr(x->dest[TO_PUBLISH], '/');
-    const release_sign_opts so = { .key = x->key, .subject = slash ? slash + 1 : x->dest[TO_PUBLISH],
+    const release_sign_opts so = { .key = x->key, .subject = path_base(x->dest[TO_PUBLISH]),
                                    .command = x->o->command, .n_command = x->o->n_command,
                                    .n_threads = x->o->n_threads, .progress = x->o->progress };
     snprintf(x->r->signed_by, sizeof x->r->signed_by, "%s, %s", signing_key_curve(x->key), signing_key_hint(x->key));

@@ -253,8 +253,7 @@ static bool put(release_dir *d, const place *to, release_before *before, char **
 
 bool release_dir_publish(release_dir *d, const char *dest, release_before *before, err *e)
 {
-    const char *slash = strrchr(dest, '/');
-    place to = { .path = strdup(dest), .name = strdup(slash ? slash + 1 : dest), .fd = d->at.fd };      // fd stays d's
+    place to = { .path = strdup(dest), .name = strdup(path_base(dest)), .fd = d->at.fd };       // fd stays d's
     char *aside = NULL;
     err   bad = { 0 };
     *before = (release_before){ .replaced = false };
