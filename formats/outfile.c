@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "checked.h"
+#include "file_map.h"
 #include "place.h"
 
 struct outfile {
@@ -360,4 +361,12 @@ bool outfile_write_whole(const char *path, const void *src, int64_t n, err *e)
     if (!f) return false;
     if (!outfile_write_at(f, 0, src, n, e)) { outfile_abort(f); return false; }
     return outfile_commit(f, e);
+}
+
+bool outfile_write_text(const char *dir, const char *name, const char *text, err *e)
+{
+    char *path = text ? path_join(dir, name) : NULL;
+    const bool ok = path ? outfile_write_whole(path, text, (int64_t)strlen(text), e) : err_nomem(e, name, 0);
+    free(path);
+    return ok;
 }

@@ -75,10 +75,8 @@ bool release_card_md(char **text, const char *dir, const release_head *h, const 
 
 bool release_card_write(const char *dir, const release_head *h, const release_result *r, err *e)
 {
-    char *path = path_join(dir, RELEASE_CARD), *text = NULL;
-    if (!path) return err_nomem(e, "a path", strlen(dir));
-    const bool ok = release_card_md(&text, dir, h, r, e) && outfile_write_whole(path, text, (int64_t)strlen(text), e);
+    char *text = NULL;
+    const bool ok = release_card_md(&text, dir, h, r, e) && outfile_write_text(dir, RELEASE_CARD, text, e);
     free(text);
-    free(path);
     return ok;
 }

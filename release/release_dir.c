@@ -155,10 +155,9 @@ static bool make(release_dir *d, err *e)
 
 static bool write_unfinished(const release_dir *d, const char *const *artifacts, int n, err *e)
 {
-    char *path = path_join(d->path, RELEASE_JSON), *text = release_list_unfinished(artifacts, n);
-    bool  ok = path && text ? outfile_write_whole(path, text, (int64_t)strlen(text), e) : err_nomem(e, RELEASE_JSON, 0);
+    char *text = release_list_unfinished(artifacts, n);
+    const bool ok = outfile_write_text(d->path, RELEASE_JSON, text, e);
     free(text);
-    free(path);
     return ok;
 }
 

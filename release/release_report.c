@@ -1,6 +1,5 @@
 #include "release_report.h"
 #include "release_dir.h"
-#include "../formats/file_map.h"
 #include "../formats/json.h"
 #include "../formats/outfile.h"
 #include "../formats/text.h"
@@ -44,14 +43,11 @@ cJSON *release_report_json(const release_head *h, const release_result *r)
 
 static bool write_json(const char *dir, const release_head *h, const release_result *r, err *e)
 {
-    char  *path = path_join(dir, RELEASE_JSON);
     cJSON *doc  = release_report_json(h, r);
     char  *text = doc ? json_print(doc) : NULL;
-    bool   ok   = path && text ? outfile_write_whole(path, text, (int64_t)strlen(text), e)
-                               : err_nomem(e, RELEASE_JSON, 0);
+    const bool ok = outfile_write_text(dir, RELEASE_JSON, text, e);
     free(text);
     cJSON_Delete(doc);
-    free(path);
     return ok;
 }
 
@@ -129,10 +125,9 @@ char *release_report_md(const release_head *h, const release_result *r)
 
 static bool write_md(const char *dir, const release_head *h, const release_result *r, err *e)
 {
-    char *path = path_join(dir, RELEASE_MD), *text = release_report_md(h, r);
-    bool  ok = path && text ? outfile_write_whole(path, text, (int64_t)strlen(text), e) : err_nomem(e, RELEASE_MD, 0);
+    char *text = release_report_md(h, r);
+    const bool ok = outfile_write_text(dir, RELEASE_MD, text, e);
     free(text);
-    free(path);
     return ok;
 }
 
