@@ -1,8 +1,8 @@
 #define _GNU_SOURCE
 #include "folder_digest.h"
 #include "digest_queue.h"
+#include "dir_list.h"
 #include "text_file.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -97,16 +97,11 @@ static bool list_entry(const walk *w, int fd, const char *below, const char *ent
 
 static bool list_folder(const walk *w, int fd, const char *below, int depth, err *e)
 {
-    const int list = openat(fd, ".", FOLDER);       // not a duplicate: that would share its position
-    DIR *d = list >= 0 ? fdopendir(list) : NULL;
+    DIR *d = dir_entries(fd);
     bool ok = true;
-    if (!d) {
-        if (list >= 0) close(list);
-        return err_errno(e, true, w->f->dir, "list the folder");
-    }
+    if (!d) return err_errno(e, true, w->f->dir, "list the folder");
     for (struct dirent *x; ok && (x = readdir(d)) != NULL;)
-        if (strcmp(x->d_name, ".") != 0 && strcmp(x->d_name, "..") != 0)
-            ok = list_entry(w, fd, below, x->d_name, depth, e);
+        if (dir_is_entry(x->d_name)) ok = list_entry(w, fd, below, x->d_name, depth, e);
     closedir(d);
     return ok;
 }

@@ -1,8 +1,8 @@
 #define _GNU_SOURCE
 #include "release_dir.h"
+#include "../formats/dir_list.h"
 #include "../formats/file_map.h"
 #include "../formats/outfile.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -99,13 +99,11 @@ static void remove_leftover(const place *at, const char *name, const struct stat
 static void remove_leftovers(const place *at)
 {
     struct stat parent;
-    const int list = openat(at->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = list >= 0 ? fdopendir(list) : NULL;
+    DIR *d = dir_entries(at->fd);
     const bool known = fstat(at->fd, &parent) == 0;
     for (struct dirent *x; known && d && (x = readdir(d)) != NULL;)
         if (is_partial_of(x->d_name, at->name)) remove_leftover(at, x->d_name, &parent);
-    if (d)              closedir(d);
-    else if (list >= 0) close(list);
+    if (d) closedir(d);
 }
 
 // ---- the staging folder ---------------------------------------------------------------------------------------------
