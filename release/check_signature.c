@@ -83,14 +83,14 @@ static bool check_provenance(const folder_digest *f, const signing_key *k, const
 static bool check_folder(check_watch *w, const char *sig, const signing_key *k, const check_opts *o, err *e)
 {
     model_statement s;
-    w->mode = FOLDER_STRICT;
-    w->skip = name_in(w->path, sig);
     if (!read_statement(&s, sig, k, e)) return false;
-    const bool ok = folder_digest_open(&w->folder, w->path, w->skip, w->mode, e)
+    char *name = name_in(w->path, sig);
+    const bool ok = folder_digest_open(&w->folder, w->path, name, FOLDER_STRICT, e)
         && folder_digest_take(&w->folder, o->n_threads, o->progress, e) && model_statement_fits(&s, &w->folder, sig, e)
         && check_provenance(&w->folder, k, o, e);
     if (ok) note_held(o->proof, k, &s);
     if (ok && o->proof) memcpy(o->proof->ignored, w->folder.ignored, sizeof o->proof->ignored);
+    free(name);
     model_statement_free(&s);
     return ok;
 }
@@ -148,8 +148,7 @@ static bool check_key(check_watch *w, bool folder, const char *sig, const check_
 static bool look(check_watch *w, bool folder)
 {
     err ignored = { 0 };
-    w->mode = FOLDER_ANY;
-    if (folder) return folder_digest_open(&w->folder, w->path, NULL, w->mode, &ignored);
+    if (folder) return folder_digest_open(&w->folder, w->path, NULL, FOLDER_ANY, &ignored);
     return stat(w->path, &w->st) == 0;
 }
 
@@ -173,7 +172,7 @@ bool check_watch_begin(check_watch *w, const char *path, const check_opts *o, er
 static bool same_still(const check_watch *w, err *e)
 {
     struct stat now;
-    if (w->folder.fd >= 0) return folder_digest_same(&w->folder, w->skip, w->mode, e);
+    if (w->folder.fd >= 0) return folder_digest_same(&w->folder, e);
     if (stat(w->path, &now) == 0 && same_state(&now, &w->st)) return true;
     return err_set(e, ERR_VERDICT, "%s: changed while it was read: this is another file now", w->path);
 }
@@ -182,8 +181,6 @@ bool check_watch_end(check_watch *w, bool ok, err *e)
 {
     ok = ok && (!w->watched || same_still(w, e));
     folder_digest_free(&w->folder);
-    free(w->skip);
-    w->skip = NULL;
     return ok;
 }
 

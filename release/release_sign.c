@@ -48,9 +48,8 @@ bool release_sign(const char *dir, const release_sign_opts *o, err *e)
     folder_digest f;
     if (!folder_digest_open(&f, dir, SIGNATURE_NAME, FOLDER_STRICT, e)) return false;
     const bool ok = folder_digest_take(&f, o->n_threads, o->progress, e) && write_provenance(&f, o, e)
-        && folder_digest_renew(&f, SIGNATURE_NAME, FOLDER_STRICT, e)
-        && folder_digest_take(&f, o->n_threads, NULL, e) && write_signature(&f, o, e)
-        && folder_digest_same(&f, SIGNATURE_NAME, FOLDER_STRICT, e);
+        && folder_digest_renew(&f, e) && folder_digest_take(&f, o->n_threads, NULL, e) && write_signature(&f, o, e)
+        && folder_digest_same(&f, e);
     folder_digest_free(&f);
     return ok;
 }
