@@ -2,6 +2,7 @@
 #include "folder_digest.h"
 #include "digest_queue.h"
 #include "dir_list.h"
+#include "file_map.h"
 #include "text_file.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -189,6 +190,26 @@ bool folder_digest_take(folder_digest *f, int n_threads, progress *p, err *e)
         n = 0;
     }
     return true;
+}
+
+static bool is_digested(const folder_file *x, const char *text, int64_t n, const char *path, err *e)
+{
+    char hex[SHA256_HEX + 1];
+    if (!sha256_bytes(text, n, hex, e)) return false;
+    return strcmp(hex, x->sha256) == 0 || err_set(e, ERR_VERDICT, "%s: changed while it was read", path);
+}
+
+bool folder_digest_text(char **text, int64_t *n, const folder_digest *f, const char *name, int64_t max_bytes, err *e)
+{
+    const folder_file *x = folder_digest_find(f, name);
+    char *path = path_join(f->dir, name);
+    *text = NULL;
+    bool ok = path != NULL || err_nomem(e, "a path", strlen(name));
+    if (ok && !x) ok = err_set(e, ERR_VERDICT, "%s: is not there, or is no file of the folder", path);
+    ok = ok && file_read_text(text, n, path, max_bytes, e) && is_digested(x, *text, *n, path, e);
+    if (!ok) { free(*text); *text = NULL; }
+    free(path);
+    return ok;
 }
 
 // ---- again ---------------------------------------------------------------------------------------------------------

@@ -15,25 +15,16 @@
 
 // ---- the signature -------------------------------------------------------------------------------------------------
 
-// The statement that the key signed. *hex: NULL, or filled in with the SHA-256 of the bundle that was read.
-static bool read_signed(dsse *d, const char *path, const signing_key *k, char *hex, err *e)
-{
-    char   *text;
-    int64_t n;
-    if (!file_read_text(&text, &n, path, BUNDLE_MOST_BYTES, e)) return false;
-    bool ok = (!hex || sha256_bytes(text, n, hex, e)) && dsse_read(d, text, n, path, e);
-    free(text);
-    if (!ok || dsse_check(d, k, path, e)) return ok;
-    dsse_free(d);
-    return false;
-}
-
+// The statement of all files, once the key is found to have signed it.
 static bool read_statement(model_statement *s, const char *path, const signing_key *k, err *e)
 {
-    dsse d;
-    if (!read_signed(&d, path, k, NULL, e)) return false;
-    const bool ok = model_statement_read(s, d.payload, d.n_payload, path, e);
+    char   *text = NULL;
+    int64_t n;
+    dsse    d = { 0 };
+    const bool ok = file_read_text(&text, &n, path, BUNDLE_MOST_BYTES, e) && dsse_read(&d, text, n, path, e)
+        && dsse_check(&d, k, path, e) && model_statement_read(s, d.payload, d.n_payload, path, e);
     dsse_free(&d);
+    free(text);
     return ok;
 }
 
@@ -64,18 +55,20 @@ static char *name_in(const char *dir, const char *sig)
 
 static bool check_provenance(const folder_digest *f, const signing_key *k, const check_opts *o, err *e)
 {
-    const folder_file *x = folder_digest_find(f, PROVENANCE_NAME);
-    char  *path = path_join(f->dir, PROVENANCE_NAME), hex[SHA256_HEX + 1];
-    cJSON *report = NULL;
-    dsse   d = { 0 };
-    if (!x) { free(path); return true; }
-    bool ok = path ? read_signed(&d, path, k, hex, e) : err_nomem(e, "a path", 0);
-    if (ok && strcmp(hex, x->sha256) != 0) ok = err_set(e, ERR_VERDICT, "%s: changed while it was read", path);
-    ok = ok && (report = folder_json(f, RELEASE_JSON, e)) != NULL
+    char   *text = NULL, *path = NULL;
+    cJSON  *report = NULL;
+    int64_t n;
+    dsse    d = { 0 };
+    if (!folder_digest_find(f, PROVENANCE_NAME)) return true;
+    bool ok = (path = path_join(f->dir, PROVENANCE_NAME)) != NULL || err_nomem(e, "a path", 0);
+    ok = ok && folder_digest_text(&text, &n, f, PROVENANCE_NAME, BUNDLE_MOST_BYTES, e)
+        && dsse_read(&d, text, n, path, e) && dsse_check(&d, k, path, e)
+        && (report = folder_json(f, RELEASE_JSON, e)) != NULL
         && provenance_check(d.payload, d.n_payload, report, f, path, e);
     if (ok && o->proof) o->proof->provenance = true;
     cJSON_Delete(report);
     dsse_free(&d);
+    free(text);
     free(path);
     return ok;
 }

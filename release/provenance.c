@@ -14,15 +14,11 @@ static const char LAB_REPORT[] = "-lab.json";       // what the names of a labor
 
 cJSON *folder_json(const folder_digest *f, const char *name, err *e)
 {
-    const folder_file *x = folder_digest_find(f, name);
-    char   *path = path_join(f->dir, name), *text = NULL, hex[SHA256_HEX + 1];
+    char   *path = path_join(f->dir, name), *text = NULL;
     int64_t n;
-    cJSON  *doc = NULL;
-    bool ok = path != NULL || err_nomem(e, "a path", strlen(name));
-    if (ok && !x) ok = err_set(e, ERR_VERDICT, "%s: is not there, or is no file of the folder", path);
-    ok = ok && file_read_text(&text, &n, path, MOST_REPORT_BYTES, e) && sha256_bytes(text, n, hex, e);
-    if (ok && strcmp(hex, x->sha256) != 0) ok = err_set(e, ERR_VERDICT, "%s: changed while it was read", path);
-    if (ok) doc = json_parse(text, n, path, e);
+    const bool ok = path ? folder_digest_text(&text, &n, f, name, MOST_REPORT_BYTES, e)
+                         : err_nomem(e, "a path", strlen(name));
+    cJSON *doc = ok ? json_parse(text, n, path, e) : NULL;
     free(text);
     free(path);
     return doc;
