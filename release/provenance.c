@@ -2,6 +2,7 @@
 #include "hallmark_commit.h"
 #include "json_diff.h"
 #include "model_statement.h"
+#include "../verify/record.h"
 #include "../formats/file_map.h"
 #include "../formats/json.h"
 #include <stdlib.h>
@@ -10,7 +11,6 @@
 #define BUILD_TYPE "urn:hallmark:release:1"
 #define BUILDER    "urn:hallmark:release"
 enum { MOST_PROVENANCE_VALUES = 1 << 18, MOST_REPORT_BYTES = 16 << 20 };
-static const char LAB_REPORT[] = "-lab.json";       // what the names of a laboratory's reports end with (release_lab.h)
 
 cJSON *folder_json(const folder_digest *f, const char *name, err *e)
 {
@@ -24,7 +24,6 @@ cJSON *folder_json(const folder_digest *f, const char *name, err *e)
     return doc;
 }
 
-// cJSON's adders and json.h's give NULL when memory fails, and take a NULL object: what is missing is found at the end.
 static const char *text_of(const cJSON *obj, const char *key)
 {
     const cJSON *s = json_get(obj, key);
@@ -33,6 +32,7 @@ static const char *text_of(const cJSON *obj, const char *key)
 
 // ---- subject and what it was made of -------------------------------------------------------------------------------
 
+// cJSON's adders and json.h's give NULL when memory fails, and take a NULL object: what is missing is found at the end.
 static bool add_subjects(cJSON *doc, const cJSON *report, const folder_digest *f)
 {
     cJSON *list = cJSON_AddArrayToObject(doc, "subject");
@@ -94,13 +94,11 @@ static bool add_texts(cJSON *list, const folder_digest *f, const char *lab_repor
 
 static bool add_all_texts(cJSON *list, const cJSON *report, const folder_digest *f, err *e)
 {
-    const size_t tail = strlen(LAB_REPORT);
     const cJSON *x;
     bool ok = true;
     cJSON_ArrayForEach(x, json_get(report, "files")) {
-        const char  *name = text_of(x, "name");
-        const size_t n = strlen(name);
-        if (n > tail && strcmp(name + n - tail, LAB_REPORT) == 0) ok = ok && add_texts(list, f, name, e);
+        const char *name = text_of(x, "name");
+        if (record_lab_stem(name) > 0) ok = ok && add_texts(list, f, name, e);
     }
     return ok;
 }

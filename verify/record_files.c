@@ -1,23 +1,25 @@
 // record: files of a release beside its artifacts and reports. See record.h.
 #include "record.h"
+#include "../formats/dir_list.h"
 #include "../formats/json.h"
 #include <stdlib.h>
 #include <string.h>
 
 enum { MOST_FILES = 256, MOST_NAME = 255 };
 
-static bool ends(const char *s, size_t n, const char *end)
-{
-    const size_t m = strlen(end);
-    return n > m && strcmp(s + n - m, end) == 0;
-}
+// With something before it.
+static bool ends(const char *name, const char *end) { return name[0] && text_ends_with(name + 1, end); }
 
 bool record_file_is(const char *name)
 {
-    const size_t n = strlen(name);
     if (strcmp(name, "README.md") == 0) return true;
-    if (n > MOST_NAME || name[0] == '.' || strchr(name, '/')) return false;
-    return ends(name, n, "-lab.json") || ends(name, n, "-lab.md") || ends(name, n, "-lab.html");
+    if (strlen(name) > MOST_NAME || name[0] == '.' || strchr(name, '/')) return false;
+    return ends(name, "-lab.json") || ends(name, "-lab.md") || ends(name, "-lab.html");
+}
+
+size_t record_lab_stem(const char *name)
+{
+    return ends(name, "-lab.json") ? strlen(name) - strlen("-lab.json") : 0;
 }
 
 void record_files_free(record_file *files, int n)
