@@ -99,7 +99,7 @@ typedef struct {
     const char *key_path;           // NULL, or the PEM file of the public key that must have signed it (check_signature.h)
     const char *sig_path;           // NULL: model.sig in the folder, or in the file's folder
     check_proof *proof;             // NULL, or filled in: what was looked at
-    check_told *claims;           // NULL, or filled in, to be freed in any case
+    check_told *claims;             // NULL, or filled in, to be freed in any case
 } check_opts;
 
 // Proves a file, or every .gguf in a folder: tensor digests, metadata digest, record; report.json and report.md must be
