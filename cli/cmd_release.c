@@ -100,7 +100,8 @@ static bool print_result(const release_result *r, bool json, bool script_found, 
     putchar('\n');
     print_line(stdout, r->published ? "Published: %s" : "Not published. The artifacts and the report are in %s",
                r->where);
-    if (r->signed_by[0]) print_line(stdout, "Signed: model.sig and provenance.intoto.json, with the key %s", r->signed_by);
+    if (r->signed_by[0])
+        print_line(stdout, "Signed: model.sig and provenance.intoto.json, with the key %s", r->signed_by);
     return true;
 }
 

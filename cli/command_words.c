@@ -59,8 +59,7 @@ static bool add_option(command_words *w, const opt *o, const void *field, const 
 }
 
 bool command_words_of(command_words *w, const command *c, const void *options, const text_list *args,
-                      const char *secret,
-                      err *e)
+                      const char *secret, err *e)
 {
     *w = (command_words){ 0 };
     bool ok = add(w, "hallmark", e) && add(w, c->name, e);
