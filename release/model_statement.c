@@ -54,8 +54,7 @@ static bool root_of(const folder_digest *f, char hex[SHA256_HEX + 1])
     sha256 *s = sha256_new(&e);
     bool    ok = s != NULL;
     for (int i = 0; ok && i < f->n; i++) ok = root_add(s, f->v[i].sha256, &e);
-    if (!ok) { sha256_free(s); return false; }
-    return sha256_end(s, hex, &e);
+    return sha256_end_if(s, ok, hex, &e);
 }
 
 char *model_statement_text(const folder_digest *f, const char *subject, const char *sig)
