@@ -70,22 +70,27 @@ static bool enter(folder_digest *f, int fd, const char *entry, const char *name,
     return ok;
 }
 
+// name: the entry's below the folder.
+static bool list_named(folder_digest *f, int fd, const char *entry, const char *name, int depth, err *e)
+{
+    struct stat   st;
+    const bool    any = f->mode == FOLDER_ANY;
+    const int64_t n = (int64_t)strlen(name);
+    if (is_left_out(f, name)) return true;
+    if (!any && utf8_valid_bytes(name, n) != n)
+        return err_set(e, ERR_VERDICT, "%s/%s: the name is no UTF-8", f->dir, name);
+    if (fstatat(fd, entry, &st, AT_SYMLINK_NOFOLLOW) != 0) return err_errno(e, true, name, "look at");
+    if (any && S_ISLNK(st.st_mode) && fstatat(fd, entry, &st, 0) != 0) st.st_mode = S_IFLNK;
+    if (S_ISDIR(st.st_mode)) return enter(f, fd, entry, name, depth, e);
+    if (S_ISREG(st.st_mode)) return add_within_limit(f, name, &st, e);
+    return any || refuse(f, name, &st, e);
+}
+
 static bool list_entry(folder_digest *f, int fd, const char *below, const char *entry, int depth, err *e)
 {
-    struct stat st;
     char *name = NULL;
     if (asprintf(&name, "%s%s%s", below, below[0] ? "/" : "", entry) < 0) return err_nomem(e, "a name", strlen(below));
-    bool ok = true;
-    if (!is_left_out(f, name)) {
-        const size_t n = strlen(name);
-        ok = f->mode == FOLDER_ANY || utf8_valid_bytes(name, (int64_t)n) == (int64_t)n
-            || err_set(e, ERR_VERDICT, "%s/%s: the name is no UTF-8", f->dir, name);
-        ok = ok && (fstatat(fd, entry, &st, AT_SYMLINK_NOFOLLOW) == 0 || err_errno(e, true, name, "look at"));
-        if (ok && f->mode == FOLDER_ANY && S_ISLNK(st.st_mode) && fstatat(fd, entry, &st, 0) != 0) st.st_mode = S_IFLNK;
-        if (ok && S_ISDIR(st.st_mode))      ok = enter(f, fd, entry, name, depth, e);
-        else if (ok && S_ISREG(st.st_mode)) ok = add_within_limit(f, name, &st, e);
-        else if (ok)                        ok = f->mode == FOLDER_ANY || refuse(f, name, &st, e);
-    }
+    const bool ok = list_named(f, fd, entry, name, depth, e);
     free(name);
     return ok;
 }
