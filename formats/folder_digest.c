@@ -100,8 +100,9 @@ static bool list_folder(folder_digest *f, int fd, const char *below, int depth, 
     DIR *d = dir_entries(fd);
     bool ok = true;
     if (!d) return err_errno(e, true, f->dir, "list the folder");
-    for (struct dirent *x; ok && (x = readdir(d)) != NULL;)
+    for (struct dirent *x; ok && (errno = 0, x = readdir(d)) != NULL;)
         if (dir_is_entry(x->d_name)) ok = list_entry(f, fd, below, x->d_name, depth, e);
+    if (ok && errno != 0) ok = err_errno(e, true, f->dir, "list the folder");
     closedir(d);
     return ok;
 }
