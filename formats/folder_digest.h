@@ -54,8 +54,8 @@ bool folder_digest_same(const folder_digest *f, err *e);
 // NULL where there is none of that name.
 const folder_file *folder_digest_find(const folder_digest *f, const char *name);
 
-// A file of the folder as a text, NUL-terminated and freed by the caller: the same bytes that were digested. ERR_VERDICT:
-// it is not there, or changed meanwhile.
+// A file of the folder as a text, NUL-terminated and freed by the caller: the same bytes that were digested.
+// ERR_VERDICT: it is not there, or changed meanwhile.
 bool folder_digest_text(char **text, int64_t *n, const folder_digest *f, const char *name, int64_t max_bytes, err *e);
 
 // The same file, not written to in between, as far as the file system tells.

@@ -66,9 +66,9 @@ bool release_card_md(char **text, const char *dir, const release_head *h, const 
         text_drop(&t);
         return false;
     }
-    text_words(&t, "\n## To check\n\nWhat each file was held to is in report.md. `hallmark check` of this folder proves "
-                   "it again, offline; the figures of caches are proved by measuring again: `hallmark lab` on the same "
-                   "texts.\n");
+    text_words(&t, "\n## To check\n\nWhat each file was held to is in report.md. `hallmark check` of this folder "
+                   "proves it again, offline; the figures of caches are proved by measuring again: `hallmark lab` on "
+                   "the same texts.\n");
     *text = text_take(&t);
     return *text || err_nomem(e, RELEASE_CARD, 0);
 }
