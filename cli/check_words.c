@@ -81,7 +81,7 @@ static void add_maker(lines *l, const check_proof *p, const char *path)
 static void add_ignored(lines *l, const check_proof *p)
 {
     char what[200] = "";
-    for (int i = 0; FOLDER_IGNORED[i]; i++)
+    for (int i = 0; i < FOLDER_N_IGNORED; i++)
         if (p->ignored[i])
             snprintf(what + strlen(what), sizeof what - strlen(what), "%s%s", what[0] ? ", " : "", FOLDER_IGNORED[i]);
     if (what[0]) not_proved(l, strcat(what, ": such signatures leave this out"), "looking at it", NULL, "");

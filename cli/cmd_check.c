@@ -24,6 +24,10 @@ static int run(const void *opts, const text_list *args)
 {
     const check_options *o = opts;
     err e = { 0 };
+    if (o->sig && !o->key) {
+        err_set(&e, ERR_USAGE, "option --sig: found it without --key, and a signature says nothing without the key");
+        return cli_fail(&cmd_check, &e);
+    }
     progress_bar bar;
     check_gate held;
     check_proof proof;
@@ -33,10 +37,6 @@ static int run(const void *opts, const text_list *args)
         .n_threads = (int)o->threads, .device = o->device, .gate_path = o->gate, .progress = progress_bar_begin(&bar),
         .gate = &held, .key_path = o->key, .sig_path = o->sig, .proof = &proof, .claims = &claims,
     };
-    if (o->sig && !o->key) {
-        err_set(&e, ERR_USAGE, "option --sig: found it without --key, and a signature says nothing without the key");
-        return cli_fail(&cmd_check, &e);
-    }
     bool ok = check_artifact(args->v[0], &c, &e);
     progress_bar_end(&bar);
     // A file that cannot be read proves nothing; the status says which.

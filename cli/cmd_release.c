@@ -66,12 +66,6 @@ static bool parse_types(const char *text, file_type types[MAX_TYPES], int *n, er
     return true;
 }
 
-static void add_lines(cJSON *j, const char *key, char *const *lines, int n)
-{
-    cJSON *list = cJSON_AddArrayToObject(j, key);
-    for (int i = 0; i < n; i++) cJSON_AddItemToArray(list, cJSON_CreateString(lines[i]));
-}
-
 static bool print_json(const release_result *r, err *e)
 {
     cJSON *j = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(j, "artifacts");
@@ -81,12 +75,12 @@ static bool print_json(const release_result *r, err *e)
         cJSON *one = verify_report_json(&r->reports[i]);
         if (one) cJSON_AddItemToArray(list, one);
     }
-    add_lines(j, "missing", r->missing, r->n_missing);
-    add_lines(j, "notes", r->notes, r->n_notes);
+    bool ok = json_add_strings(j, "missing", (const char *const *)r->missing, r->n_missing)
+        && json_add_strings(j, "notes", (const char *const *)r->notes, r->n_notes);
     if (r->signed_by[0]) cJSON_AddStringToObject(j, "signed_by", r->signed_by);
-    const bool files = record_files_add(j, r->files, r->n_files);
-    char *text = j ? json_print(j) : NULL;
-    bool ok = files && text && cJSON_GetArraySize(list) == r->n;
+    ok = ok && record_files_add(j, r->files, r->n_files);
+    char *text = ok ? json_print(j) : NULL;
+    ok = text && cJSON_GetArraySize(list) == r->n;
     if (ok) puts(text);
     free(text);
     cJSON_Delete(j);
@@ -106,7 +100,8 @@ static bool print_result(const release_result *r, bool json, bool script_found, 
     putchar('\n');
     print_line(stdout, r->published ? "Published: %s" : "Not published. The artifacts and the report are in %s",
                r->where);
-    if (r->signed_by[0]) print_line(stdout, "Signed: model.sig and provenance.intoto.json, with the key %s", r->signed_by);
+    if (r->signed_by[0])
+        print_line(stdout, "Signed: model.sig and provenance.intoto.json, with the key %s", r->signed_by);
     return true;
 }
 

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "command_words.h"
+#include "../formats/file_map.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,16 +31,10 @@ static bool add_number(command_words *w, const opt *o, int64_t v, err *e)
     return add_pair(w, o, text, e);
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 static bool add_text(command_words *w, const opt *o, const char *value, const char *secret, err *e)
 {
     if (!value) return true;
-    return add_pair(w, o, secret && strcmp(o->name, secret) == 0 ? base_name(value) : value, e);
+    return add_pair(w, o, secret && strcmp(o->name, secret) == 0 ? path_base(value) : value, e);
 }
 
 // A number that is 0 was not given, where its absence means 0.
@@ -64,8 +59,7 @@ static bool add_option(command_words *w, const opt *o, const void *field, const 
 }
 
 bool command_words_of(command_words *w, const command *c, const void *options, const text_list *args,
-                      const char *secret,
-                      err *e)
+                      const char *secret, err *e)
 {
     *w = (command_words){ 0 };
     bool ok = add(w, "hallmark", e) && add(w, c->name, e);

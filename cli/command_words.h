@@ -13,8 +13,7 @@ typedef struct {
 // "hallmark", the command, its arguments, then each option that was given. secret: the option of a secret's file, or
 // NULL. ERR_SYSTEM when out of memory.
 bool command_words_of(command_words *w, const command *c, const void *options, const text_list *args,
-                      const char *secret,
-                      err *e);
+                      const char *secret, err *e);
 void command_words_free(command_words *w);
 
 #endif

@@ -2,10 +2,10 @@
 #include "inspect.h"
 #include "../measure/lab_record.h"
 #include "../measure/lab_words.h"
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+// As a cell; words is empty afterwards.
 static void put_words(table *t, text_buf *words)
 {
     char *text = text_take(words);
@@ -16,23 +16,23 @@ static void put_words(table *t, text_buf *words)
 
 static void put_row(table *t, const lab_record *rec, const lab_record_cache *c)
 {
-    text_buf kl = { 0 }, p99 = { 0 }, all = { 0 }, worst = { 0 }, bytes = { 0 };
+    text_buf words = { 0 };
     const lab_figure mean = { c->kl_mean, c->kl_low, c->kl_high };
     table_text(t, c->kv, (int64_t)strlen(c->kv), 40);
-    lab_put_bytes(&bytes, (double)c->context_bytes / (double)rec->context);
-    put_words(t, &bytes);
-    lab_put_kl(&kl, c->kl_mean);
-    put_words(t, &kl);
-    lab_put_interval(&kl, &mean, false);
-    put_words(t, &kl);
-    lab_put_kl(&p99, c->kl_p99);
-    put_words(t, &p99);
-    lab_put_share(&all, c->top1);
-    put_words(t, &all);
-    lab_put_share(&worst, c->top1_worst);
-    text_words(&worst, " ");
-    text_puts(&worst, TEXT_PLAIN, c->worst);
-    put_words(t, &worst);
+    lab_put_bytes(&words, (double)c->context_bytes / (double)rec->context);
+    put_words(t, &words);
+    lab_put_kl(&words, c->kl_mean);
+    put_words(t, &words);
+    lab_put_interval(&words, &mean, false);
+    put_words(t, &words);
+    lab_put_kl(&words, c->kl_p99);
+    put_words(t, &words);
+    lab_put_share(&words, c->top1);
+    put_words(t, &words);
+    lab_put_share(&words, c->top1_worst);
+    text_words(&words, " ");
+    text_puts(&words, TEXT_PLAIN, c->worst);
+    put_words(t, &words);
 }
 
 static bool print_words(const char *before, text_buf *words)

@@ -70,13 +70,11 @@ bool inspect_safetensors(const char *path, bool json, err *e)
 static gguf *plan_of_config(const char *config_path, uint8_t **bytes, err *e)
 {
     gguf *g = NULL;
-    int64_t n = 0, header = 0, file = 0;
     cJSON *config = json_parse_file(config_path, e);
     gguf_plan *p = config ? convert_plan_of_config(config, config_path, e) : NULL;
     if (!p) goto out;
     if (!gguf_plan_find(p, "general.file_type") && !gguf_plan_u32(p, "general.file_type", FT_BF16, e)) goto out;
-    if (gguf_plan_layout(p, &header, &file, e) && gguf_plan_header(p, bytes, &n, e))
-        g = gguf_open_mem(*bytes, n, config_path, e);
+    g = gguf_plan_open(p, bytes, config_path, e);
 out:
     gguf_plan_free(p);
     cJSON_Delete(config);

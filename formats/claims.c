@@ -163,9 +163,7 @@ bool claims_weights_digest(const gguf *g, char hex[SHA256_HEX + 1], err *e)
     gguf_str      d;
     bool          ok = true;
     while (ok && gguf_next_str(&it, &d)) ok = sha256_add(s, d.s, d.n, e) && sha256_add(s, "\n", 1, e);
-    if (ok) return sha256_end(s, hex, e);
-    sha256_free(s);
-    return false;
+    return sha256_end_if(s, ok, hex, e);
 }
 
 static bool add_name(sha256 *s, const char *name, err *e) { return sha256_add(s, name, (int64_t)strlen(name) + 1, e); }
@@ -202,17 +200,10 @@ static bool add_metadata(sha256 *s, const gguf *g, const char *but, err *e)
     return true;
 }
 
-static bool digest_done(sha256 *s, bool ok, char hex[SHA256_HEX + 1], err *e)
-{
-    if (ok) return sha256_end(s, hex, e);
-    sha256_free(s);
-    return false;
-}
-
 bool claims_metadata_digest(const gguf *g, char hex[SHA256_HEX + 1], err *e)
 {
     sha256 *s = sha256_new(e);
-    return s && digest_done(s, add_metadata(s, g, NULL, e), hex, e);
+    return s && sha256_end_if(s, add_metadata(s, g, NULL, e), hex, e);
 }
 
 // ---- the tensors against their digests -----------------------------------------------------------------------------
@@ -264,7 +255,7 @@ bool claims_model_digest(const gguf *g, int n_threads, char hex[SHA256_HEX + 1],
     sha256 *s = sha256_new(e);
     if (!s) return false;
     const bool ok = add_metadata(s, g, KEY_HM_KV_MEASURED, e) && add_tensor_bytes(s, g, n_threads, e);
-    return digest_done(s, ok, hex, e);
+    return sha256_end_if(s, ok, hex, e);
 }
 
 bool claims_check_tensors(const gguf *g, int n_threads, progress *p, err *e)

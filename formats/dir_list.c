@@ -1,10 +1,11 @@
 #define _GNU_SOURCE
 #include "dir_list.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 bool text_ends_with(const char *s, const char *suffix)
 {
@@ -29,10 +30,20 @@ static bool add(dir_list *l, int *cap, const char *name, err *e)
     return true;
 }
 
+DIR *dir_entries(int fd)
+{
+    // Not a duplicate: that would share its position.
+    const int list = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = list >= 0 ? fdopendir(list) : NULL;
+    if (!d && list >= 0) close(list);
+    return d;
+}
+
+bool dir_is_entry(const char *name) { return strcmp(name, ".") != 0 && strcmp(name, "..") != 0; }
+
 static bool is_wanted(const char *name, const char *suffix)
 {
-    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return false;
-    return !suffix || text_ends_with(name, suffix);
+    return dir_is_entry(name) && (!suffix || text_ends_with(name, suffix));
 }
 
 bool dir_list_read(dir_list *l, const char *dir, const char *suffix, bool optional, err *e)

@@ -1,8 +1,9 @@
-// dir_list: the names in a folder, sorted.
+// dir_list: the names in a folder, sorted; and a folder that is open already, entry by entry.
 #ifndef HALLMARK_FORMATS_DIR_LIST_H
 #define HALLMARK_FORMATS_DIR_LIST_H
 
 #include "err.h"
+#include <dirent.h>
 
 typedef struct {
     char **v;       // [n], in byte order
@@ -15,6 +16,11 @@ typedef struct {
 bool dir_list_read(dir_list *l, const char *dir, const char *suffix, bool optional, err *e);
 void dir_list_free(dir_list *l);
 bool dir_list_has(const dir_list *l, const char *name);
+
+// The entries of the folder open as fd, from the first on, whoever else reads it; "." and ".." are among them. closedir;
+// NULL with errno.
+DIR *dir_entries(int fd);
+bool dir_is_entry(const char *name);        // not "." or ".."
 
 bool text_ends_with(const char *s, const char *suffix);
 

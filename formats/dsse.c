@@ -92,14 +92,6 @@ bool dsse_check(const dsse *d, const signing_key *k, const char *where, err *e)
 
 // ---- reading -------------------------------------------------------------------------------------------------------
 
-static bool expect(const cJSON *obj, const char *key, const char *expected, const char *where, err *e)
-{
-    const char *found;
-    if (!json_str(obj, key, &found, where, e)) return false;
-    return strcmp(found, expected) == 0
-        || err_set(e, ERR_INPUT, "%s: key '%s': found '%.100s', expected '%s'", where, key, found, expected);
-}
-
 static bool decode(const cJSON *obj, const char *key, uint8_t **out, int64_t *n, const char *where, err *e)
 {
     const char *s;
@@ -148,11 +140,12 @@ static bool read_bundle(dsse *d, const cJSON *bundle, const char *where, err *e)
     uint8_t *payload = NULL;
     if (!cJSON_IsObject(bundle))
         return err_set(e, ERR_INPUT, "%s: found %s, expected an object", where, json_kind(bundle));
-    if (!expect(bundle, "mediaType", BUNDLE_MEDIA_TYPE, where, e) || !read_material(d, bundle, where, e)) return false;
+    if (!json_str_is(bundle, "mediaType", BUNDLE_MEDIA_TYPE, where, e)) return false;
+    if (!read_material(d, bundle, where, e)) return false;
     if (!cJSON_IsObject(envelope))
         return err_set(e, ERR_INPUT, "%s: key 'dsseEnvelope': found %s, expected an object", where,
                        json_kind(envelope));
-    if (!expect(envelope, "payloadType", DSSE_IN_TOTO, where, e)) return false;
+    if (!json_str_is(envelope, "payloadType", DSSE_IN_TOTO, where, e)) return false;
     if (!read_signature(d, envelope, where, e)) return false;
     const bool ok = decode(envelope, "payload", &payload, &d->n_payload, where, e);
     d->payload = (char *)payload;

@@ -27,5 +27,7 @@ bool  file_exists(const char *path);                        // a regular file (l
 bool  dir_exists(const char *path);
 bool  same_file(const char *a, const char *b);               // both exist and are one file, whatever links lead there
 char *path_join(const char *dir, const char *name);         // malloc'd, NULL when out of memory
+char *path_dir(const char *path);                           // likewise: the folder that holds it, "." where it names none
+const char *path_base(const char *path);                    // its name there: what follows the last '/'
 
 #endif

@@ -43,7 +43,7 @@ static bool get_digest(const cJSON *obj, const char *key, char hex[SHA256_HEX + 
 {
     const char *s;
     if (!json_str(obj, key, &s, p->where, p->e)) return false;
-    if (strlen(s) != SHA256_HEX || strspn(s, "0123456789abcdef") != SHA256_HEX)
+    if (!sha256_is_hex(s))
         return err_set(p->e, ERR_INPUT, "%s: key '%s': found '%.80s', expected %d lower-case hex digits", p->where, key, s, SHA256_HEX);
     memcpy(hex, s, SHA256_HEX + 1);
     return true;

@@ -1,8 +1,9 @@
 #define _GNU_SOURCE
 #include "folder_digest.h"
 #include "digest_queue.h"
+#include "dir_list.h"
+#include "file_map.h"
 #include "text_file.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,15 +14,9 @@
 enum { MOST_FILES = 1 << 16, MOST_DEPTH = 16, OPEN_AT_ONCE = 128 };
 enum { FOLDER = O_RDONLY | O_DIRECTORY | O_CLOEXEC };
 
-const char *const FOLDER_IGNORED[] = { ".git", ".gitattributes", ".github", ".gitignore", NULL };
+const char *const FOLDER_IGNORED[FOLDER_N_IGNORED] = { ".git", ".gitattributes", ".github", ".gitignore" };
 
 // ---- listing -------------------------------------------------------------------------------------------------------
-
-typedef struct {
-    folder_digest *f;
-    const char    *skip;
-    folder_mode    mode;
-} walk;
 
 static int by_name(const void *a, const void *b)
 {
@@ -39,85 +34,87 @@ static bool add_file(folder_digest *f, const char *name, const struct stat *st, 
     return true;
 }
 
-static bool is_left_out(const walk *w, const char *name)
+static bool is_left_out(folder_digest *f, const char *name)
 {
-    for (int i = 0; FOLDER_IGNORED[i]; i++)
+    for (int i = 0; i < FOLDER_N_IGNORED; i++)
         if (strcmp(name, FOLDER_IGNORED[i]) == 0) {
-            w->f->ignored[i] = true;
+            f->ignored[i] = true;
             return true;
         }
-    return w->skip && strcmp(name, w->skip) == 0;
+    return f->skip && strcmp(name, f->skip) == 0;
 }
 
-static bool refuse(const walk *w, const char *name, const struct stat *st, err *e)
+static bool refuse(const folder_digest *f, const char *name, const struct stat *st, err *e)
 {
-    return err_set(e, ERR_VERDICT, "%s/%s: found %s, expected a regular file", w->f->dir, name,
+    return err_set(e, ERR_VERDICT, "%s/%s: found %s, expected a regular file", f->dir, name,
                    S_ISLNK(st->st_mode) ? "a link" : S_ISFIFO(st->st_mode) ? "a pipe" : "no regular file");
 }
 
-static bool add_within_limit(const walk *w, const char *name, const struct stat *st, err *e)
+static bool add_within_limit(folder_digest *f, const char *name, const struct stat *st, err *e)
 {
-    if (w->f->n < MOST_FILES) return add_file(w->f, name, st, e);
-    return w->mode == FOLDER_ANY || err_set(e, ERR_VERDICT, "%s: holds more than %d files", w->f->dir, MOST_FILES);
+    if (f->n < MOST_FILES) return add_file(f, name, st, e);
+    return f->mode == FOLDER_ANY || err_set(e, ERR_VERDICT, "%s: holds more than %d files", f->dir, MOST_FILES);
 }
 
-static bool list_folder(const walk *w, int fd, const char *below, int depth, err *e);
+static bool list_folder(folder_digest *f, int fd, const char *below, int depth, err *e);
 
-static bool enter(const walk *w, int fd, const char *entry, const char *name, int depth, err *e)
+static bool enter(folder_digest *f, int fd, const char *entry, const char *name, int depth, err *e)
 {
-    if (w->mode == FOLDER_ANY) return true;
+    if (f->mode == FOLDER_ANY) return true;
     if (depth == MOST_DEPTH)
-        return err_set(e, ERR_VERDICT, "%s/%s: folders deeper than %d", w->f->dir, name, MOST_DEPTH);
+        return err_set(e, ERR_VERDICT, "%s/%s: folders deeper than %d", f->dir, name, MOST_DEPTH);
     const int sub = openat(fd, entry, FOLDER | O_NOFOLLOW);
     if (sub < 0) return err_errno(e, true, name, "open the folder");
-    const bool ok = list_folder(w, sub, name, depth + 1, e);
+    const bool ok = list_folder(f, sub, name, depth + 1, e);
     close(sub);
     return ok;
 }
 
-static bool list_entry(const walk *w, int fd, const char *below, const char *entry, int depth, err *e)
+// name: the entry's below the folder.
+static bool list_named(folder_digest *f, int fd, const char *entry, const char *name, int depth, err *e)
 {
-    struct stat st;
+    struct stat   st;
+    const bool    any = f->mode == FOLDER_ANY;
+    const int64_t n = (int64_t)strlen(name);
+    if (is_left_out(f, name)) return true;
+    if (!any && utf8_valid_bytes(name, n) != n)
+        return err_set(e, ERR_VERDICT, "%s/%s: the name is no UTF-8", f->dir, name);
+    if (fstatat(fd, entry, &st, AT_SYMLINK_NOFOLLOW) != 0) return err_errno(e, true, name, "look at");
+    if (any && S_ISLNK(st.st_mode) && fstatat(fd, entry, &st, 0) != 0) st.st_mode = S_IFLNK;
+    if (S_ISDIR(st.st_mode)) return enter(f, fd, entry, name, depth, e);
+    if (S_ISREG(st.st_mode)) return add_within_limit(f, name, &st, e);
+    return any || refuse(f, name, &st, e);
+}
+
+static bool list_entry(folder_digest *f, int fd, const char *below, const char *entry, int depth, err *e)
+{
     char *name = NULL;
     if (asprintf(&name, "%s%s%s", below, below[0] ? "/" : "", entry) < 0) return err_nomem(e, "a name", strlen(below));
-    bool ok = true;
-    if (!is_left_out(w, name)) {
-        const size_t n = strlen(name);
-        ok = w->mode == FOLDER_ANY || utf8_valid_bytes(name, (int64_t)n) == (int64_t)n
-            || err_set(e, ERR_VERDICT, "%s/%s: the name is no UTF-8", w->f->dir, name);
-        ok = ok && (fstatat(fd, entry, &st, AT_SYMLINK_NOFOLLOW) == 0 || err_errno(e, true, name, "look at"));
-        if (ok && w->mode == FOLDER_ANY && S_ISLNK(st.st_mode) && fstatat(fd, entry, &st, 0) != 0) st.st_mode = S_IFLNK;
-        if (ok && S_ISDIR(st.st_mode))      ok = enter(w, fd, entry, name, depth, e);
-        else if (ok && S_ISREG(st.st_mode)) ok = add_within_limit(w, name, &st, e);
-        else if (ok)                        ok = w->mode == FOLDER_ANY || refuse(w, name, &st, e);
-    }
+    const bool ok = list_named(f, fd, entry, name, depth, e);
     free(name);
     return ok;
 }
 
-static bool list_folder(const walk *w, int fd, const char *below, int depth, err *e)
+static bool list_folder(folder_digest *f, int fd, const char *below, int depth, err *e)
 {
-    const int list = openat(fd, ".", FOLDER);       // not a duplicate: that would share its position
-    DIR *d = list >= 0 ? fdopendir(list) : NULL;
+    DIR *d = dir_entries(fd);
     bool ok = true;
-    if (!d) {
-        if (list >= 0) close(list);
-        return err_errno(e, true, w->f->dir, "list the folder");
-    }
-    for (struct dirent *x; ok && (x = readdir(d)) != NULL;)
-        if (strcmp(x->d_name, ".") != 0 && strcmp(x->d_name, "..") != 0)
-            ok = list_entry(w, fd, below, x->d_name, depth, e);
+    if (!d) return err_errno(e, true, f->dir, "list the folder");
+    for (struct dirent *x; ok && (errno = 0, x = readdir(d)) != NULL;)
+        if (dir_is_entry(x->d_name)) ok = list_entry(f, fd, below, x->d_name, depth, e);
+    if (ok && errno != 0) ok = err_errno(e, true, f->dir, "list the folder");
     closedir(d);
     return ok;
 }
 
 bool folder_digest_open(folder_digest *f, const char *dir, const char *skip, folder_mode mode, err *e)
 {
-    *f = (folder_digest){ .fd = open(dir, FOLDER), .dir = strdup(dir) };
-    const walk w = { f, skip, mode };
-    bool ok = f->dir || err_nomem(e, "a path", strlen(dir));
-    ok = ok && (f->fd >= 0 || err_errno(e, true, dir, "open the folder"));
-    ok = ok && list_folder(&w, f->fd, "", 0, e);
+    *f = (folder_digest){ .fd = open(dir, FOLDER), .mode = mode };
+    bool ok = f->fd >= 0 || err_errno(e, true, dir, "open the folder");
+    f->dir  = strdup(dir);
+    f->skip = skip ? strdup(skip) : NULL;
+    ok = ok && ((f->dir && (f->skip || !skip)) || err_nomem(e, "a path", strlen(dir)));
+    ok = ok && list_folder(f, f->fd, "", 0, e);
     if (!ok) { folder_digest_free(f); return false; }
     if (f->n > 1) qsort(f->v, (size_t)f->n, sizeof *f->v, by_name);
     return true;
@@ -129,6 +126,7 @@ void folder_digest_free(folder_digest *f)
     if (f->fd >= 0) close(f->fd);
     free(f->v);
     free(f->dir);
+    free(f->skip);
     *f = (folder_digest){ .fd = -1 };
 }
 
@@ -200,12 +198,32 @@ bool folder_digest_take(folder_digest *f, int n_threads, progress *p, err *e)
     return true;
 }
 
+static bool is_digested(const folder_file *x, const char *text, int64_t n, const char *path, err *e)
+{
+    char hex[SHA256_HEX + 1];
+    if (!sha256_bytes(text, n, hex, e)) return false;
+    return strcmp(hex, x->sha256) == 0 || err_set(e, ERR_VERDICT, "%s: changed while it was read", path);
+}
+
+bool folder_digest_text(char **text, int64_t *n, const folder_digest *f, const char *name, int64_t max_bytes, err *e)
+{
+    const folder_file *x = folder_digest_find(f, name);
+    char *path = path_join(f->dir, name);
+    *text = NULL;
+    bool ok = path != NULL || err_nomem(e, "a path", strlen(name));
+    if (ok && !x) ok = err_set(e, ERR_VERDICT, "%s: is not there, or is no file of the folder", path);
+    ok = ok && file_read_text(text, n, path, max_bytes, e) && is_digested(x, *text, *n, path, e);
+    if (!ok) { free(*text); *text = NULL; }
+    free(path);
+    return ok;
+}
+
 // ---- again ---------------------------------------------------------------------------------------------------------
 
-bool folder_digest_renew(folder_digest *f, const char *skip, folder_mode mode, err *e)
+bool folder_digest_renew(folder_digest *f, err *e)
 {
     folder_digest now;
-    if (!folder_digest_open(&now, f->dir, skip, mode, e)) return false;
+    if (!folder_digest_open(&now, f->dir, f->skip, f->mode, e)) return false;
     for (int i = 0; i < now.n; i++) {
         const folder_file *before = folder_digest_find(f, now.v[i].name);
         if (before && same_state(&before->st, &now.v[i].st)) strcpy(now.v[i].sha256, before->sha256);
@@ -227,10 +245,10 @@ static bool compare(const folder_digest *f, const folder_digest *now, err *e)
     return true;
 }
 
-bool folder_digest_same(const folder_digest *f, const char *skip, folder_mode mode, err *e)
+bool folder_digest_same(const folder_digest *f, err *e)
 {
     folder_digest now;
-    if (!folder_digest_open(&now, f->dir, skip, mode, e)) return false;
+    if (!folder_digest_open(&now, f->dir, f->skip, f->mode, e)) return false;
     const bool ok = compare(f, &now, e);
     folder_digest_free(&now);
     return ok;

@@ -12,7 +12,8 @@
 #include "sha256.h"
 #include <sys/stat.h>
 
-extern const char *const FOLDER_IGNORED[];      // .git, .gitattributes, .github, .gitignore; ended by NULL
+enum { FOLDER_N_IGNORED = 4 };
+extern const char *const FOLDER_IGNORED[FOLDER_N_IGNORED];      // .git, .gitattributes, .github, .gitignore
 
 typedef struct {
     char       *name;                       // below the folder, "sub/file"
@@ -20,18 +21,20 @@ typedef struct {
     struct stat st;
 } folder_file;
 
-typedef struct {
-    char        *dir;
-    int          fd;            // the folder, open
-    folder_file *v;             // [n], by name, byte by byte
-    int          n;
-    bool         ignored[4];    // of FOLDER_IGNORED, those that are there
-} folder_digest;                // owned; folder_digest_free. Zeroed with fd -1: a closed one
-
 typedef enum {
     FOLDER_STRICT,      // a link, a pipe or a name that is no UTF-8 is ERR_VERDICT, naming it
     FOLDER_ANY,         // links are followed; what is no regular file then, and what is in folders below, is left out
 } folder_mode;
+
+typedef struct {
+    char        *dir;
+    char        *skip;          // a name that is left out, or NULL
+    folder_mode  mode;
+    int          fd;            // the folder, open
+    folder_file *v;             // [n], by name, byte by byte
+    int          n;
+    bool         ignored[FOLDER_N_IGNORED];     // those that are there
+} folder_digest;                // owned; folder_digest_free. Zeroed with fd -1: a closed one
 
 // Lists the files; skip: a name to leave out, or NULL. ERR_INPUT: it cannot be read; ERR_VERDICT also where there are
 // more files, or deeper folders, than a model has. On failure nothing is left open.
@@ -43,13 +46,17 @@ void folder_digest_free(folder_digest *f);
 bool folder_digest_take(folder_digest *f, int n_threads, progress *p, err *e);
 
 // Lists the folder again, with the digests of what is the same file still.
-bool folder_digest_renew(folder_digest *f, const char *skip, folder_mode mode, err *e);
+bool folder_digest_renew(folder_digest *f, err *e);
 
 // Looks at the folder again: ERR_VERDICT names the first file that is another one now, has come or has gone.
-bool folder_digest_same(const folder_digest *f, const char *skip, folder_mode mode, err *e);
+bool folder_digest_same(const folder_digest *f, err *e);
 
 // NULL where there is none of that name.
 const folder_file *folder_digest_find(const folder_digest *f, const char *name);
+
+// A file of the folder as a text, NUL-terminated and freed by the caller: the same bytes that were digested.
+// ERR_VERDICT: it is not there, or changed meanwhile.
+bool folder_digest_text(char **text, int64_t *n, const folder_digest *f, const char *name, int64_t max_bytes, err *e);
 
 // The same file, not written to in between, as far as the file system tells.
 bool same_state(const struct stat *a, const struct stat *b);

@@ -154,6 +154,9 @@ const gguf_tensor *gguf_plan_tensor_at(const gguf_plan *p, int64_t i);      // o
 
 // The header as bytes, malloc'd; n equals header_bytes of the layout or it is ERR_SYSTEM (a value changed its size).
 bool gguf_plan_header(const gguf_plan *p, uint8_t **bytes, int64_t *n, err *e);
+// A plan that is laid out here, read as the file that it would begin: metadata without tensor data. *bytes is borrowed by
+// the result, and freed after gguf_close, after a failure too.
+gguf *gguf_plan_open(gguf_plan *p, uint8_t **bytes, const char *name, err *e);
 // Writes header at offset 0 and the zero padding between and after tensors. Tensor data is the caller's.
 bool gguf_plan_write(const gguf_plan *p, outfile *f, err *e);
 

@@ -365,6 +365,14 @@ bool gguf_plan_header(const gguf_plan *p, uint8_t **bytes, int64_t *n, err *e)
     return true;
 }
 
+gguf *gguf_plan_open(gguf_plan *p, uint8_t **bytes, const char *name, err *e)
+{
+    int64_t header, file, n;
+    *bytes = NULL;
+    const bool ok = gguf_plan_layout(p, &header, &file, e) && gguf_plan_header(p, bytes, &n, e);
+    return ok ? gguf_open_mem(*bytes, n, name, e) : NULL;
+}
+
 static bool write_padding(const gguf_plan *p, outfile *f, err *e)
 {
     static const uint8_t zeros[4096];

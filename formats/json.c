@@ -268,3 +268,28 @@ bool json_str_or(const cJSON *obj, const char *name, const char *def, const char
     *out = def;
     return true;
 }
+
+bool json_str_is(const cJSON *obj, const char *name, const char *expected, const char *where, err *e)
+{
+    const char *found;
+    if (!json_str(obj, name, &found, where, e)) return false;
+    return strcmp(found, expected) == 0
+        || err_set(e, ERR_INPUT, "%s: key '%s': found '%.100s', expected '%s'", where, name, found, expected);
+}
+
+cJSON *json_add_object(cJSON *list)
+{
+    cJSON *one = list ? cJSON_CreateObject() : NULL;
+    if (one && !cJSON_AddItemToArray(list, one)) { cJSON_Delete(one); return NULL; }
+    return one;
+}
+
+cJSON *json_add_strings(cJSON *obj, const char *name, const char *const *v, int n)
+{
+    cJSON *list = cJSON_AddArrayToObject(obj, name);
+    for (int i = 0; list && i < n; i++) {
+        cJSON *s = cJSON_CreateString(v[i]);
+        if (!s || !cJSON_AddItemToArray(list, s)) { cJSON_Delete(s); return NULL; }
+    }
+    return list;
+}

@@ -55,5 +55,11 @@ bool json_f64_or(const cJSON *obj, const char *name, double def, double *out, co
 bool json_bool_or(const cJSON *obj, const char *name, bool def, bool *out, const char *where, err *e);
 bool json_str(const cJSON *obj, const char *name, const char **out, const char *where, err *e);     // borrowed from the tree
 bool json_str_or(const cJSON *obj, const char *name, const char *def, const char **out, const char *where, err *e);
+// Has it the one value that it may have?
+bool json_str_is(const cJSON *obj, const char *name, const char *expected, const char *where, err *e);
+
+// For writing, as cJSON's own adders: NULL when out of memory, and where obj or list is NULL.
+cJSON *json_add_object(cJSON *list);                                                    // a new one at the list's end
+cJSON *json_add_strings(cJSON *obj, const char *name, const char *const *v, int n);     // a member that lists them
 
 #endif

@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "outfile.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -14,6 +13,8 @@
 #include <unistd.h>
 
 #include "checked.h"
+#include "dir_list.h"
+#include "file_map.h"
 #include "place.h"
 
 struct outfile {
@@ -155,8 +156,7 @@ static bool is_ours(const struct stat *st)
 static void remove_leftovers(const place *at)
 {
     struct stat st;
-    int  list = openat(at->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = list >= 0 ? fdopendir(list) : NULL;
+    DIR *d = dir_entries(at->fd);
     for (struct dirent *ent; d && (ent = readdir(d));) {
         if (!is_partial_of(ent->d_name, at->name) || fstatat(at->fd, ent->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0
             || !is_ours(&st)) continue;
@@ -167,8 +167,7 @@ static void remove_leftovers(const place *at)
         if (dead) unlinkat(at->fd, ent->d_name, 0);
         close(fd);
     }
-    if (d)              closedir(d);
-    else if (list >= 0) close(list);
+    if (d) closedir(d);
 }
 
 // Creates the temporary file and locks it. Whatever has its name already, a link perhaps, is left alone: another is
@@ -360,4 +359,12 @@ bool outfile_write_whole(const char *path, const void *src, int64_t n, err *e)
     if (!f) return false;
     if (!outfile_write_at(f, 0, src, n, e)) { outfile_abort(f); return false; }
     return outfile_commit(f, e);
+}
+
+bool outfile_write_text(const char *dir, const char *name, const char *text, err *e)
+{
+    char *path = text ? path_join(dir, name) : NULL;
+    const bool ok = path ? outfile_write_whole(path, text, (int64_t)strlen(text), e) : err_nomem(e, name, 0);
+    free(path);
+    return ok;
 }

@@ -53,5 +53,7 @@ void outfile_abort(outfile *f);
 
 // Writes a whole small file atomically.
 bool outfile_write_whole(const char *path, const void *src, int64_t n, err *e);
+// The same for a text in a folder. text NULL: there was no memory to make it, which is the error then.
+bool outfile_write_text(const char *dir, const char *name, const char *text, err *e);
 
 #endif

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "place.h"
+#include "file_map.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,13 +18,6 @@ bool place_cannot_create(const char *path, int code, err *e)
     return err_set(e, wrong ? ERR_USAGE : ERR_SYSTEM, "%s: cannot create: %s", path, strerror_r(code, buf, sizeof buf));
 }
 
-// The folder that holds path, freed by the caller; NULL when out of memory.
-static char *folder_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
-}
-
 // A folder that may not be listed can still be written to.
 static int open_folder(const char *dir)
 {
@@ -34,8 +28,7 @@ static int open_folder(const char *dir)
 bool place_open(place *p, const char *path, err *e)
 {
     struct stat st;
-    const char *slash = strrchr(path, '/');
-    *p = (place){ .path = strdup(path), .dir = folder_of(path), .name = strdup(slash ? slash + 1 : path), .fd = -1 };
+    *p = (place){ .path = strdup(path), .dir = path_dir(path), .name = strdup(path_base(path)), .fd = -1 };
     if (!p->path || !p->dir || !p->name) { err_nomem(e, "a path", strlen(path) + 1); goto fail; }
     if (!p->name[0] || strcmp(p->name, ".") == 0 || strcmp(p->name, "..") == 0) {
         err_set(e, ERR_USAGE, "%s: cannot create: this is no name in a folder", path);

@@ -6,6 +6,7 @@
 
 #include <openssl/sha.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { BLOCK = SHA256_CBLOCK };
 
@@ -78,14 +79,24 @@ bool sha256_end(sha256 *s, char hex[SHA256_HEX + 1], err *e)
     return true;
 }
 
+bool sha256_end_if(sha256 *s, bool ok, char hex[SHA256_HEX + 1], err *e)
+{
+    if (ok) return sha256_end(s, hex, e);
+    sha256_free(s);
+    return false;
+}
+
 void sha256_free(sha256 *s) { free(s); }
+
+bool sha256_is_hex(const char *s)
+{
+    return strlen(s) == SHA256_HEX && strspn(s, "0123456789abcdef") == SHA256_HEX;
+}
 
 bool sha256_bytes(const void *src, int64_t n, char hex[SHA256_HEX + 1], err *e)
 {
     sha256 *s = sha256_new(e);
-    if (!s) return false;
-    if (!sha256_add(s, src, n, e)) { sha256_free(s); return false; }
-    return sha256_end(s, hex, e);
+    return s && sha256_end_if(s, sha256_add(s, src, n, e), hex, e);
 }
 
 bool sha256_file(const char *path, char hex[SHA256_HEX + 1], err *e)

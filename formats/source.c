@@ -188,9 +188,7 @@ static bool digest_of_list(const source_files *s, bool v2, char hex[SHA256_HEX +
         ok = ok && sha256_add(all, one, SHA256_HEX, e) && sha256_add(all, "  ", 2, e);
         ok = ok && sha256_add(all, name, (int64_t)strlen(name), e) && sha256_add(all, "\n", 1, e);
     }
-    if (ok) return sha256_end(all, hex, e);
-    sha256_free(all);
-    return false;
+    return sha256_end_if(all, ok, hex, e);
 }
 
 bool source_files_digest(source_files *s, int n_threads, source_id *id, err *e)

@@ -36,12 +36,10 @@ static bool hparams_of_config(model_plan *p, const cJSON *config, const char *wh
 {
     gguf      *g = NULL;
     uint8_t   *bytes = NULL;
-    int64_t    n = 0, header, file;
     gguf_plan *plan = convert_plan_of_config(config, where, e);
     bool ok = plan != NULL;
     if (ok && !gguf_plan_find(plan, "general.file_type")) ok = gguf_plan_u32(plan, "general.file_type", FT_BF16, e);
-    ok = ok && gguf_plan_layout(plan, &header, &file, e) && gguf_plan_header(plan, &bytes, &n, e);
-    ok = ok && (g = gguf_open_mem(bytes, n, where, e)) != NULL && hparams_read(&p->h, g, e);
+    ok = ok && (g = gguf_plan_open(plan, &bytes, where, e)) != NULL && hparams_read(&p->h, g, e);
     p->h.rope_freq_factors = NULL;          // of the mapping that is closed here
     gguf_plan_free(plan);
     gguf_close(g);

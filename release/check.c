@@ -1,8 +1,8 @@
 // check: see release.h. Everything a release said, proved again from the files alone.
 #include "release.h"
 #include "../verify/match.h"
-#include "../verify/preflight.h"
 #include "../verify/measured.h"
+#include "../verify/preflight.h"
 #include "check_signature.h"
 #include "json_diff.h"
 #include "../verify/record.h"
@@ -69,19 +69,29 @@ void check_told_free(check_told *c)
     *c = (check_told){ 0 };
 }
 
+// Takes the claim over.
+static bool tell(check_told *to, const char *artifact, char *claim, err *e)
+{
+    check_claim *grown = realloc(to->v, ((size_t)to->n + 1) * sizeof *grown);
+    char *name = strdup(artifact);
+    if (grown) to->v = grown;
+    if (!grown || !name) {
+        free(name);
+        free(claim);
+        return err_nomem(e, "a claim", 0);
+    }
+    to->v[to->n++] = (check_claim){ name, claim };
+    return true;
+}
+
 // What is measured of caches is the file's own, or a verdict; what it says is told, as nothing here proves it.
 static bool note_measured(check_told *to, const gguf *g, int n_threads, err *e)
 {
-    const char *slash = strrchr(gguf_path(g), '/');
-    char *claim = NULL;
+    char *claim;
     if (!measured_check(g, n_threads, &claim, e)) return false;
-    check_claim *grown = to && claim[0] ? realloc(to->v, ((size_t)to->n + 1) * sizeof *grown) : NULL;
-    char *name = grown ? strdup(slash ? slash + 1 : gguf_path(g)) : NULL;
-    if (grown) to->v = grown;
-    const bool told = !to || !claim[0];
-    if (name) to->v[to->n++] = (check_claim){ name, claim };
-    else      free(claim);
-    return told || name || err_nomem(e, "a claim", 0);
+    if (to && claim[0]) return tell(to, path_base(gguf_path(g)), claim, e);
+    free(claim);
+    return true;
 }
 
 // Digests of the bytes, then the record. *rec is the caller's to delete when true.
@@ -297,8 +307,9 @@ static bool check_files(const folder *f, const release_head *h, const release_re
         if (ok && !sha256_file(path, hex, &bad))
             ok = err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
         if (ok && strcmp(hex, x->sha256) != 0)
-            ok = err_set(e, ERR_VERDICT, "%s: found SHA-256 %s, expected %s, as the artifacts' verification records say", path,
-                         hex, x->sha256);
+            ok = err_set(e, ERR_VERDICT,
+                         "%s: found SHA-256 %s, expected %s, as the artifacts' verification records say", path, hex,
+                         x->sha256);
         ok = ok && release_lab_agrees(f->dir, x->name, e);
         free(path);
     }
@@ -365,9 +376,9 @@ bool check_artifact(const char *path, const check_opts *o, err *e)
     fixture_refs fixtures = { 0 };
     check_watch  watch;
     if (o->proof) *o->proof = (check_proof){ .n_fixtures = o->n_fixtures };
-    bool ok = check_watch_begin(&watch, path, o, e);
     if (o->claims) *o->claims = (check_told){ 0 };
     if (o->gate) *o->gate = (check_gate){ .sha256 = "" };
+    bool ok = check_watch_begin(&watch, path, o, e);
     for (int i = 0; ok && i < o->n_fixtures; i++) ok = fixture_refs_add(&fixtures, o->fixtures[i], true, e);
     ok = ok && (dir_exists(path) ? check_folder(path, &fixtures, o, e) : check_file(path, &fixtures, o, e));
     for (int i = 0; ok && i < fixtures.n; i++)

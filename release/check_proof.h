@@ -14,7 +14,7 @@ typedef struct {
     int  n_signed;                  // files that it names
     char signed_as[256];            // one file: its name there
     bool provenance;                // provenance.intoto.json was compared with the files, under the same key
-    bool ignored[4];                // of FOLDER_IGNORED, what is there and is not signed
+    bool ignored[FOLDER_N_IGNORED]; // of FOLDER_IGNORED, what is there and is not signed
 } check_proof;
 
 #endif

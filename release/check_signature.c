@@ -15,25 +15,16 @@
 
 // ---- the signature -------------------------------------------------------------------------------------------------
 
-// The statement that the key signed. *hex: NULL, or filled in with the SHA-256 of the bundle that was read.
-static bool read_signed(dsse *d, const char *path, const signing_key *k, char *hex, err *e)
-{
-    char   *text;
-    int64_t n;
-    if (!file_read_text(&text, &n, path, BUNDLE_MOST_BYTES, e)) return false;
-    bool ok = (!hex || sha256_bytes(text, n, hex, e)) && dsse_read(d, text, n, path, e);
-    free(text);
-    if (!ok || dsse_check(d, k, path, e)) return ok;
-    dsse_free(d);
-    return false;
-}
-
+// The statement of all files, once the key is found to have signed it.
 static bool read_statement(model_statement *s, const char *path, const signing_key *k, err *e)
 {
-    dsse d;
-    if (!read_signed(&d, path, k, NULL, e)) return false;
-    const bool ok = model_statement_read(s, d.payload, d.n_payload, path, e);
+    char   *text = NULL;
+    int64_t n;
+    dsse    d = { 0 };
+    const bool ok = file_read_text(&text, &n, path, BUNDLE_MOST_BYTES, e) && dsse_read(&d, text, n, path, e)
+        && dsse_check(&d, k, path, e) && model_statement_read(s, d.payload, d.n_payload, path, e);
     dsse_free(&d);
+    free(text);
     return ok;
 }
 
@@ -54,7 +45,7 @@ static char *signature_path(const char *dir, const check_opts *o)
 // Where the signature lies in the folder itself, it is not a file that it could name. NULL: it does not, or no memory.
 static char *name_in(const char *dir, const char *sig)
 {
-    const char *slash = strrchr(sig, '/'), *name = slash ? slash + 1 : sig;
+    const char *name = path_base(sig);
     char *there = path_join(dir, name), *out = there && same_file(there, sig) ? strdup(name) : NULL;
     free(there);
     return out;
@@ -64,18 +55,20 @@ static char *name_in(const char *dir, const char *sig)
 
 static bool check_provenance(const folder_digest *f, const signing_key *k, const check_opts *o, err *e)
 {
-    const folder_file *x = folder_digest_find(f, PROVENANCE_NAME);
-    char  *path = path_join(f->dir, PROVENANCE_NAME), hex[SHA256_HEX + 1];
-    cJSON *report = NULL;
-    dsse   d = { 0 };
-    if (!x) { free(path); return true; }
-    bool ok = path ? read_signed(&d, path, k, hex, e) : err_nomem(e, "a path", 0);
-    if (ok && strcmp(hex, x->sha256) != 0) ok = err_set(e, ERR_VERDICT, "%s: changed while it was read", path);
-    ok = ok && (report = folder_json(f, RELEASE_JSON, e)) != NULL
+    char   *text = NULL, *path = NULL;
+    cJSON  *report = NULL;
+    int64_t n;
+    dsse    d = { 0 };
+    if (!folder_digest_find(f, PROVENANCE_NAME)) return true;
+    bool ok = (path = path_join(f->dir, PROVENANCE_NAME)) != NULL || err_nomem(e, "a path", 0);
+    ok = ok && folder_digest_text(&text, &n, f, PROVENANCE_NAME, BUNDLE_MOST_BYTES, e)
+        && dsse_read(&d, text, n, path, e) && dsse_check(&d, k, path, e)
+        && (report = folder_json(f, RELEASE_JSON, e)) != NULL
         && provenance_check(d.payload, d.n_payload, report, f, path, e);
     if (ok && o->proof) o->proof->provenance = true;
     cJSON_Delete(report);
     dsse_free(&d);
+    free(text);
     free(path);
     return ok;
 }
@@ -83,14 +76,14 @@ static bool check_provenance(const folder_digest *f, const signing_key *k, const
 static bool check_folder(check_watch *w, const char *sig, const signing_key *k, const check_opts *o, err *e)
 {
     model_statement s;
-    w->mode = FOLDER_STRICT;
-    w->skip = name_in(w->path, sig);
     if (!read_statement(&s, sig, k, e)) return false;
-    const bool ok = folder_digest_open(&w->folder, w->path, w->skip, w->mode, e)
+    char *name = name_in(w->path, sig);
+    const bool ok = folder_digest_open(&w->folder, w->path, name, FOLDER_STRICT, e)
         && folder_digest_take(&w->folder, o->n_threads, o->progress, e) && model_statement_fits(&s, &w->folder, sig, e)
         && check_provenance(&w->folder, k, o, e);
     if (ok) note_held(o->proof, k, &s);
     if (ok && o->proof) memcpy(o->proof->ignored, w->folder.ignored, sizeof o->proof->ignored);
+    free(name);
     model_statement_free(&s);
     return ok;
 }
@@ -119,12 +112,11 @@ static bool digest_file(check_watch *w, char hex[SHA256_HEX + 1], const check_op
 
 static bool check_file(check_watch *w, const char *sig, const signing_key *k, const check_opts *o, err *e)
 {
-    const char *slash = strrchr(w->path, '/');
     char hex[SHA256_HEX + 1];
     model_statement s;
     if (!read_statement(&s, sig, k, e)) return false;
     bool ok = digest_file(w, hex, o, e);
-    const model_resource *r = ok ? model_statement_find(&s, slash ? slash + 1 : w->path, hex) : NULL;
+    const model_resource *r = ok ? model_statement_find(&s, path_base(w->path), hex) : NULL;
     if (ok && !r)
         ok = err_set(e, ERR_VERDICT, "%s: its SHA-256 %s is none of the %d files that %s signs", w->path, hex, s.n,
                      sig);
@@ -149,23 +141,15 @@ static bool check_key(check_watch *w, bool folder, const char *sig, const check_
 static bool look(check_watch *w, bool folder)
 {
     err ignored = { 0 };
-    w->mode = FOLDER_ANY;
-    if (folder) return folder_digest_open(&w->folder, w->path, NULL, w->mode, &ignored);
+    if (folder) return folder_digest_open(&w->folder, w->path, NULL, FOLDER_ANY, &ignored);
     return stat(w->path, &w->st) == 0;
-}
-
-// The folder of a file, "." where its path names none. malloc'd.
-static char *folder_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
 }
 
 bool check_watch_begin(check_watch *w, const char *path, const check_opts *o, err *e)
 {
     const bool folder = dir_exists(path);
     *w = (check_watch){ .folder = { .fd = -1 }, .path = path };
-    char *dir = folder ? strdup(path) : folder_of(path), *sig = dir ? signature_path(dir, o) : NULL;
+    char *dir = folder ? strdup(path) : path_dir(path), *sig = dir ? signature_path(dir, o) : NULL;
     bool  ok = sig || err_nomem(e, "a path", strlen(path));
     if (ok && o->proof) {
         o->proof->folder = folder;
@@ -181,7 +165,7 @@ bool check_watch_begin(check_watch *w, const char *path, const check_opts *o, er
 static bool same_still(const check_watch *w, err *e)
 {
     struct stat now;
-    if (w->folder.fd >= 0) return folder_digest_same(&w->folder, w->skip, w->mode, e);
+    if (w->folder.fd >= 0) return folder_digest_same(&w->folder, e);
     if (stat(w->path, &now) == 0 && same_state(&now, &w->st)) return true;
     return err_set(e, ERR_VERDICT, "%s: changed while it was read: this is another file now", w->path);
 }
@@ -190,8 +174,6 @@ bool check_watch_end(check_watch *w, bool ok, err *e)
 {
     ok = ok && (!w->watched || same_still(w, e));
     folder_digest_free(&w->folder);
-    free(w->skip);
-    w->skip = NULL;
     return ok;
 }
 

@@ -12,8 +12,6 @@
 
 typedef struct {
     folder_digest folder;       // closed where one file is checked
-    folder_mode   mode;
-    char         *skip;         // the signature's name in the folder, or NULL
     const char   *path;
     bool          watched;      // there was something to look at
     struct stat   st;           // of one file

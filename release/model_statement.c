@@ -5,11 +5,6 @@
 
 enum { MOST_STATEMENT_VALUES = 1 << 20 };
 
-static bool is_sha256(const char *s)
-{
-    return strlen(s) == SHA256_HEX && strspn(s, "0123456789abcdef") == SHA256_HEX;
-}
-
 // Over the digests themselves, not their hex.
 static bool root_add(sha256 *s, const char *hex, err *e)
 {
@@ -23,16 +18,15 @@ static bool root_add(sha256 *s, const char *hex, err *e)
 
 // ---- writing -------------------------------------------------------------------------------------------------------
 
-static cJSON *add_object(cJSON *to, const char *name) { return to ? cJSON_AddObjectToObject(to, name) : NULL; }
-
 static bool add_serialization(cJSON *predicate, const char *sig)
 {
-    cJSON *s = add_object(predicate, "serialization"), *list = NULL, *item;
-    bool ok = s && cJSON_AddStringToObject(s, "method", "files") && cJSON_AddStringToObject(s, "hash_type", "sha256")
-           && cJSON_AddBoolToObject(s, "allow_symlinks", false) && (list = cJSON_AddArrayToObject(s, "ignore_paths"));
-    for (int i = 0; ok && FOLDER_IGNORED[i]; i++)
-        ok = (item = cJSON_CreateString(FOLDER_IGNORED[i])) && cJSON_AddItemToArray(list, item);
-    return ok && (item = cJSON_CreateString(sig)) && cJSON_AddItemToArray(list, item);
+    const char *names[FOLDER_N_IGNORED + 1];
+    cJSON *s = cJSON_AddObjectToObject(predicate, "serialization");
+    memcpy(names, FOLDER_IGNORED, sizeof FOLDER_IGNORED);
+    names[FOLDER_N_IGNORED] = sig;
+    return cJSON_AddStringToObject(s, "method", "files") && cJSON_AddStringToObject(s, "hash_type", "sha256")
+        && cJSON_AddBoolToObject(s, "allow_symlinks", false)
+        && json_add_strings(s, "ignore_paths", names, FOLDER_N_IGNORED + 1);
 }
 
 static bool add_resources(cJSON *predicate, const folder_digest *f)
@@ -40,18 +34,18 @@ static bool add_resources(cJSON *predicate, const folder_digest *f)
     cJSON *list = cJSON_AddArrayToObject(predicate, "resources");
     bool   ok = list != NULL;
     for (int i = 0; ok && i < f->n; i++) {
-        cJSON *r = cJSON_CreateObject();
-        ok = r && cJSON_AddItemToArray(list, r) && cJSON_AddStringToObject(r, "name", f->v[i].name)
-          && cJSON_AddStringToObject(r, "algorithm", "sha256") && cJSON_AddStringToObject(r, "digest", f->v[i].sha256);
+        cJSON *r = json_add_object(list);
+        ok = cJSON_AddStringToObject(r, "name", f->v[i].name) && cJSON_AddStringToObject(r, "algorithm", "sha256")
+          && cJSON_AddStringToObject(r, "digest", f->v[i].sha256);
     }
     return ok;
 }
 
 static bool add_subject(cJSON *doc, const char *name, const char *root)
 {
-    cJSON *list = cJSON_AddArrayToObject(doc, "subject"), *one = list ? cJSON_CreateObject() : NULL;
-    return one && cJSON_AddItemToArray(list, one) && cJSON_AddStringToObject(one, "name", name)
-        && cJSON_AddStringToObject(add_object(one, "digest"), "sha256", root);
+    cJSON *one = json_add_object(cJSON_AddArrayToObject(doc, "subject"));
+    return cJSON_AddStringToObject(one, "name", name)
+        && cJSON_AddStringToObject(cJSON_AddObjectToObject(one, "digest"), "sha256", root);
 }
 
 static bool root_of(const folder_digest *f, char hex[SHA256_HEX + 1])
@@ -60,8 +54,7 @@ static bool root_of(const folder_digest *f, char hex[SHA256_HEX + 1])
     sha256 *s = sha256_new(&e);
     bool    ok = s != NULL;
     for (int i = 0; ok && i < f->n; i++) ok = root_add(s, f->v[i].sha256, &e);
-    if (!ok) { sha256_free(s); return false; }
-    return sha256_end(s, hex, &e);
+    return sha256_end_if(s, ok, hex, &e);
 }
 
 char *model_statement_text(const folder_digest *f, const char *subject, const char *sig)
@@ -70,7 +63,7 @@ char *model_statement_text(const folder_digest *f, const char *subject, const ch
     cJSON *doc = cJSON_CreateObject(), *predicate = NULL;
     bool   ok = doc && root_of(f, root) && cJSON_AddStringToObject(doc, "_type", STATEMENT_TYPE)
         && add_subject(doc, subject, root) && cJSON_AddStringToObject(doc, "predicateType", MODEL_PREDICATE)
-        && (predicate = add_object(doc, "predicate")) && add_serialization(predicate, sig)
+        && (predicate = cJSON_AddObjectToObject(doc, "predicate")) && add_serialization(predicate, sig)
         && add_resources(predicate, f);
     if (ok) text = json_print(doc);
     cJSON_Delete(doc);
@@ -79,18 +72,10 @@ char *model_statement_text(const folder_digest *f, const char *subject, const ch
 
 // ---- reading -------------------------------------------------------------------------------------------------------
 
-static bool expect(const cJSON *obj, const char *key, const char *expected, const char *where, err *e)
-{
-    const char *found;
-    if (!json_str(obj, key, &found, where, e)) return false;
-    return strcmp(found, expected) == 0
-        || err_set(e, ERR_INPUT, "%s: key '%s': found '%.100s', expected '%s'", where, key, found, expected);
-}
-
 const char *descriptor_sha256(const cJSON *descriptor)
 {
     const cJSON *hex = json_get(json_get(descriptor, "digest"), "sha256");
-    return cJSON_IsString(hex) && is_sha256(hex->valuestring) ? hex->valuestring : NULL;
+    return cJSON_IsString(hex) && sha256_is_hex(hex->valuestring) ? hex->valuestring : NULL;
 }
 
 // Below the folder: no part is empty, "." or "..".
@@ -112,11 +97,11 @@ static int by_name(const void *a, const void *b)
 static bool read_resource(model_resource *r, const cJSON *from, const char *where, err *e)
 {
     const char *name, *hex;
-    if (!json_str(from, "name", &name, where, e) || !expect(from, "algorithm", "sha256", where, e)
+    if (!json_str(from, "name", &name, where, e) || !json_str_is(from, "algorithm", "sha256", where, e)
         || !json_str(from, "digest", &hex, where, e)) return false;
     if (!stays_below(name))
         return err_set(e, ERR_INPUT, "%s: resource '%.200s': the name leads out of the folder", where, name);
-    if (!is_sha256(hex))
+    if (!sha256_is_hex(hex))
         return err_set(e, ERR_INPUT, "%s: resource '%.200s': found '%.100s', expected a SHA-256 in hex", where, name,
                        hex);
     strcpy(r->sha256, hex);
@@ -149,7 +134,7 @@ static bool read_serialization(const cJSON *from, const char *where, err *e)
     if (strcmp(method, "files") != 0)
         return err_set(e, ERR_INPUT, "%s: key 'method': found '%.100s', expected 'files' (a digest a file)", where,
                        method);
-    return expect(from, "hash_type", "sha256", where, e);
+    return json_str_is(from, "hash_type", "sha256", where, e);
 }
 
 static bool read_subject(model_statement *s, const cJSON *list, const char **hex, const char *where, err *e)
@@ -171,7 +156,8 @@ static bool read_statement(model_statement *s, sha256 **root, const cJSON *doc, 
     const cJSON *predicate = json_get(doc, "predicate");
     const char  *expected = "";
     char found[SHA256_HEX + 1];
-    if (!expect(doc, "_type", STATEMENT_TYPE, where, e) || !expect(doc, "predicateType", MODEL_PREDICATE, where, e)
+    if (!json_str_is(doc, "_type", STATEMENT_TYPE, where, e)
+        || !json_str_is(doc, "predicateType", MODEL_PREDICATE, where, e)
         || !read_subject(s, json_get(doc, "subject"), &expected, where, e)
         || !read_serialization(json_get(predicate, "serialization"), where, e)
         || !read_resources(s, *root, json_get(predicate, "resources"), where, e)) return false;

@@ -2,6 +2,7 @@
 #include "hallmark_commit.h"
 #include "json_diff.h"
 #include "model_statement.h"
+#include "../verify/record.h"
 #include "../formats/file_map.h"
 #include "../formats/json.h"
 #include <stdlib.h>
@@ -10,30 +11,17 @@
 #define BUILD_TYPE "urn:hallmark:release:1"
 #define BUILDER    "urn:hallmark:release"
 enum { MOST_PROVENANCE_VALUES = 1 << 18, MOST_REPORT_BYTES = 16 << 20 };
-static const char LAB_REPORT[] = "-lab.json";       // what the names of a laboratory's reports end with (release_lab.h)
 
 cJSON *folder_json(const folder_digest *f, const char *name, err *e)
 {
-    const folder_file *x = folder_digest_find(f, name);
-    char   *path = path_join(f->dir, name), *text = NULL, hex[SHA256_HEX + 1];
+    char   *path = path_join(f->dir, name), *text = NULL;
     int64_t n;
-    cJSON  *doc = NULL;
-    bool ok = path != NULL || err_nomem(e, "a path", strlen(name));
-    if (ok && !x) ok = err_set(e, ERR_VERDICT, "%s: is not there, or is no file of the folder", path);
-    ok = ok && file_read_text(&text, &n, path, MOST_REPORT_BYTES, e) && sha256_bytes(text, n, hex, e);
-    if (ok && strcmp(hex, x->sha256) != 0) ok = err_set(e, ERR_VERDICT, "%s: changed while it was read", path);
-    if (ok) doc = json_parse(text, n, path, e);
+    const bool ok = path ? folder_digest_text(&text, &n, f, name, MOST_REPORT_BYTES, e)
+                         : err_nomem(e, "a path", strlen(name));
+    cJSON *doc = ok ? json_parse(text, n, path, e) : NULL;
     free(text);
     free(path);
     return doc;
-}
-
-// cJSON's adders give NULL when memory fails, and take a NULL object: what is missing is found at the end.
-static cJSON *object_in(cJSON *list)
-{
-    cJSON *one = list ? cJSON_CreateObject() : NULL;
-    if (one && !cJSON_AddItemToArray(list, one)) { cJSON_Delete(one); return NULL; }
-    return one;
 }
 
 static const char *text_of(const cJSON *obj, const char *key)
@@ -44,6 +32,7 @@ static const char *text_of(const cJSON *obj, const char *key)
 
 // ---- subject and what it was made of -------------------------------------------------------------------------------
 
+// cJSON's adders and json.h's give NULL when memory fails, and take a NULL object: what is missing is found at the end.
 static bool add_subjects(cJSON *doc, const cJSON *report, const folder_digest *f)
 {
     cJSON *list = cJSON_AddArrayToObject(doc, "subject");
@@ -52,7 +41,7 @@ static bool add_subjects(cJSON *doc, const cJSON *report, const folder_digest *f
     cJSON_ArrayForEach(a, json_get(report, "artifacts")) {
         const char *name = text_of(a, "artifact");
         const folder_file *x = folder_digest_find(f, name);
-        cJSON *one = object_in(list), *digest = cJSON_AddObjectToObject(one, "digest");
+        cJSON *one = json_add_object(list), *digest = cJSON_AddObjectToObject(one, "digest");
         ok = ok && digest && cJSON_AddStringToObject(one, "name", name)
           && cJSON_AddStringToObject(digest, "sha256", x ? x->sha256 : "");
     }
@@ -62,7 +51,7 @@ static bool add_subjects(cJSON *doc, const cJSON *report, const folder_digest *f
 // A dependency with its role; its digests are added by the caller. NULL when out of memory.
 static cJSON *add_dependency(cJSON *list, const char *name, const char *role)
 {
-    cJSON *one = object_in(list), *notes = cJSON_AddObjectToObject(one, "annotations");
+    cJSON *one = json_add_object(list), *notes = cJSON_AddObjectToObject(one, "annotations");
     const bool ok = notes && cJSON_AddStringToObject(one, "name", name) && cJSON_AddStringToObject(notes, "role", role);
     return ok ? cJSON_AddObjectToObject(one, "digest") : NULL;
 }
@@ -105,13 +94,11 @@ static bool add_texts(cJSON *list, const folder_digest *f, const char *lab_repor
 
 static bool add_all_texts(cJSON *list, const cJSON *report, const folder_digest *f, err *e)
 {
-    const size_t tail = strlen(LAB_REPORT);
     const cJSON *x;
     bool ok = true;
     cJSON_ArrayForEach(x, json_get(report, "files")) {
-        const char  *name = text_of(x, "name");
-        const size_t n = strlen(name);
-        if (n > tail && strcmp(name + n - tail, LAB_REPORT) == 0) ok = ok && add_texts(list, f, name, e);
+        const char *name = text_of(x, "name");
+        if (record_lab_stem(name) > 0) ok = ok && add_texts(list, f, name, e);
     }
     return ok;
 }
@@ -135,13 +122,13 @@ static bool add_dependencies(cJSON *definition, const cJSON *report, const folde
 static bool add_check(cJSON *list, const cJSON *artifact)
 {
     const cJSON *d = json_get(artifact, "derivation"), *tensors = json_get(d, "tensors"), *x;
-    cJSON *one = object_in(list), *fixtures = cJSON_AddArrayToObject(one, "fixtures");
+    cJSON *one = json_add_object(list), *fixtures = cJSON_AddArrayToObject(one, "fixtures");
     bool ok = fixtures && cJSON_AddStringToObject(one, "artifact", text_of(artifact, "artifact"))
            && cJSON_AddStringToObject(one, "verdict", text_of(artifact, "verdict"))
            && cJSON_AddStringToObject(one, "derivation", text_of(d, "verdict"))
            && cJSON_AddNumberToObject(one, "tensors", cJSON_IsNumber(tensors) ? tensors->valuedouble : 0);
     cJSON_ArrayForEach(x, json_get(artifact, "fixtures")) {
-        cJSON *f = object_in(fixtures);
+        cJSON *f = json_add_object(fixtures);
         ok = ok && cJSON_AddStringToObject(f, "name", text_of(x, "name"))
           && cJSON_AddStringToObject(f, "sha256", text_of(x, "sha256"))
           && cJSON_AddStringToObject(f, "check", text_of(x, "check"))
@@ -164,13 +151,7 @@ static bool add_checks(cJSON *predicate, const cJSON *report)
 static bool add_command(cJSON *definition, const char *const *command, int n)
 {
     cJSON *parameters = cJSON_AddObjectToObject(definition, "externalParameters");
-    cJSON *list = cJSON_AddArrayToObject(parameters, "command");
-    bool   ok = list != NULL;
-    for (int i = 0; ok && i < n; i++) {
-        cJSON *word = cJSON_CreateString(command[i]);
-        ok = word && cJSON_AddItemToArray(list, word);
-    }
-    return ok;
+    return json_add_strings(parameters, "command", command, n) != NULL;
 }
 
 static bool add_builder(cJSON *predicate)
@@ -209,14 +190,6 @@ char *provenance_text(const cJSON *report, const folder_digest *f, const char *c
 
 // ---- checking ------------------------------------------------------------------------------------------------------
 
-static bool expect(const cJSON *obj, const char *key, const char *expected, const char *where, err *e)
-{
-    const char *found;
-    if (!json_str(obj, key, &found, where, e)) return false;
-    return strcmp(found, expected) == 0
-        || err_set(e, ERR_INPUT, "%s: key '%s': found '%.100s', expected '%s'", where, key, found, expected);
-}
-
 // One part, found and expected, under one name so that a message names it.
 static bool same_part(const cJSON *found, const cJSON *expected, const char *part, const char *where, err *e)
 {
@@ -235,7 +208,7 @@ static bool same_parts(const cJSON *found, const cJSON *expected, const char *wh
 {
     const cJSON *p = json_get(found, "predicate"), *q = json_get(expected, "predicate");
     const cJSON *d = json_get(p, "buildDefinition"), *c = json_get(q, "buildDefinition");
-    return same_part(found, expected, "subject", where, e) && expect(d, "buildType", BUILD_TYPE, where, e)
+    return same_part(found, expected, "subject", where, e) && json_str_is(d, "buildType", BUILD_TYPE, where, e)
         && same_part(d, c, "resolvedDependencies", where, e) && same_part(p, q, "hallmark_checks", where, e);
 }
 
@@ -243,8 +216,8 @@ bool provenance_check(const char *payload, int64_t n, const cJSON *report, const
                       err *e)
 {
     cJSON *found = json_parse_limited(payload, n, MOST_PROVENANCE_VALUES, where, e), *expected = NULL;
-    bool ok = found && expect(found, "_type", STATEMENT_TYPE, where, e)
-        && expect(found, "predicateType", PROVENANCE_PREDICATE, where, e);
+    bool ok = found && json_str_is(found, "_type", STATEMENT_TYPE, where, e)
+        && json_str_is(found, "predicateType", PROVENANCE_PREDICATE, where, e);
     ok = ok && (expected = statement(report, f, NULL, 0, e)) != NULL;
     ok = ok && same_parts(found, expected, where, e);
     cJSON_Delete(expected);

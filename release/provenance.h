@@ -2,12 +2,10 @@
 //   subject                       each artifact, by SHA-256
 //   buildDefinition
 //     externalParameters.command  the command line; of the signing key only its file's base name
-//     resolvedDependencies        the checkpoint by hallmark's digest of its files (formats/source.h,
-//     "hallmarkSource2")
-//                                 and, where it is known, its commit on the Hub ("gitCommit"); fixtures and a gate
-//                                 file by
-//                                 SHA-256; annotations.role says which is which
-//                                 so are the texts that caches were measured on, as the laboratory's reports say them
+//     resolvedDependencies        the checkpoint by hallmark's digest of its files ("hallmarkSource2", see
+//                                 formats/source.h) and, where it is known, its commit on the Hub ("gitCommit"); by
+//                                 SHA-256 fixtures, a gate file, and the texts that caches were measured on, as the
+//                                 laboratory's reports say them; annotations.role says which is which
 //   runDetails.builder.version    hallmark's version, and its commit where the build knew it ("" otherwise)
 //   hallmark_checks               of each artifact the verdict, the tensors derived again, each fixture's verdict
 // All but command and version follows from the release's report, and is compared with it.

@@ -102,14 +102,6 @@ static bool name_everything(release *x, const char *out_dir, err *e)
     return true;
 }
 
-static char *artifact_path(const release *x, const char *dir, const char *label)
-{
-    size_t n = strlen(dir) + strlen(x->name) + strlen(label) + 8;
-    char  *path = malloc(n);
-    if (path) snprintf(path, n, "%s/%s-%s.gguf", dir, x->name, label);
-    return path;
-}
-
 // ---- fixtures ------------------------------------------------------------------------------------------------------
 
 static const char *source_said(const source_id *id) { return id->v2[0] ? id->v2 : id->v1; }
@@ -132,8 +124,7 @@ static bool find_fixtures(release *x, err *e)
 
 static const char *gate_name(const release_opts *o)
 {
-    const char *slash = o->gate_path ? strrchr(o->gate_path, '/') : NULL;
-    return !o->gate_path ? "built-in" : slash ? slash + 1 : o->gate_path;
+    return o->gate_path ? path_base(o->gate_path) : "built-in";
 }
 
 // Freed by the caller; NULL when out of memory.
@@ -169,8 +160,9 @@ static bool records_will_fit(release *x, err *e)
     const char **names = calloc((size_t)x->fixtures.n + 1, sizeof *names);
     bool ok = names || err_nomem(e, "names", 0);
     for (int i = 0; ok && i < x->fixtures.n; i++) names[i] = x->fixtures.v[i].name;
-    const record_release all = { .name = x->name, .gate = gate_name(x->o), .artifacts = (const char *const *)x->artifacts,
-                                 .n_artifacts = x->n_types, .files = x->planned, .n_files = x->n_planned };
+    const record_release all = { .name = x->name, .gate = gate_name(x->o),
+                                 .artifacts = (const char *const *)x->artifacts, .n_artifacts = x->n_types,
+                                 .files = x->planned, .n_files = x->n_planned };
     ok = ok && record_fits(&all, names, x->fixtures.n, e);
     free(names);
     return ok;
@@ -226,7 +218,7 @@ static bool all_will_fit(const release *x, err *e)
     bool ok = (files && bytes) || err_nomem(e, "names", 0);
     for (int i = 0; ok && i < x->n_types; i++) ok = artifact_bytes(x, i, &bytes[i], &sum, e);
     for (int i = 0; ok && i < x->n_types; i++) {
-        char *path = artifact_path(x, x->dir.path, file_type_of(x->types[i])->label);
+        char *path = path_join(x->dir.path, x->artifacts[i]);
         err   bad = { 0 };
         ok = path ? (files[i] = outfile_open(path, bytes[i], &bad)) != NULL : err_nomem(&bad, "a path", 0);
         if (!ok)
@@ -264,12 +256,14 @@ static int choose(release *x, const artifact_ref *a, const char **paths, bool *n
     return n;
 }
 
-static bool list_missing(release *x, const artifact_ref *a, const char *label, bool source, bool weights, err *e)
+// path: of the artifact, which will lie under the same name where it is published.
+static bool list_missing(release *x, const artifact_ref *a, const char *path, const char *label, bool source,
+                         bool weights, err *e)
 {
     const char *dtype_word = strcmp(a->arith, "bf16") == 0 ? "bfloat16" : "float32";
     if (source && !add_missing(x, dtype_word, dtype_word, NULL, e)) return false;
     if (!weights) return true;
-    char *later = artifact_path(x, x->dest[TO_UNVERIFIED], label);
+    char *later = path_join(x->dest[TO_UNVERIFIED], path_base(path));
     bool  ok = later ? add_missing(x, label, dtype_word, later, e) : err_nomem(e, "a path", 0);
     free(later);
     return ok;
@@ -288,7 +282,7 @@ static bool verify_one(release *x, verify_report *v, const char *path, const cha
     const char **paths = calloc((size_t)x->fixtures.n + 1, sizeof *paths);
     if (!paths) return err_nomem(e, "fixtures", 0);
     int  n = choose(x, &a, paths, &need_source, &need_weights);
-    bool ok = list_missing(x, &a, label, need_source, need_weights, e);
+    bool ok = list_missing(x, &a, path, label, need_source, need_weights, e);
     verify_opts vo = { .tokens = x->o->tokens, .gate_path = x->o->gate_path, .derived = derived,
                        .progress = x->o->progress, .run = { .device = x->o->device, .n_threads = x->o->n_threads } };
     if (ok) ok = n > 0 ? verify_artifact(v, path, paths, n, &vo, e) : release_describe_unverified(v, path, &a, e);
@@ -304,9 +298,8 @@ static bool verify_one(release *x, verify_report *v, const char *path, const cha
 static bool make_artifact(release *x, int i, err *e)
 {
     const file_type_info *t = file_type_of(x->types[i]);
-    char *path = t ? artifact_path(x, x->dir.path, t->label) : NULL;
-    if (!path)
-        return t ? err_nomem(e, "a path", 0) : err_set(e, ERR_USAGE, "type %d is not one we write", (int)x->types[i]);
+    char *path = path_join(x->dir.path, x->artifacts[i]);
+    if (!path) return err_nomem(e, "a path", 0);
     convert_opts co = { .type = t->id, .n_threads = x->o->n_threads, .strict_types = x->o->strict_types,
                         .no_mtp = x->o->no_mtp, .progress = x->o->progress, .judge = model_check };
     verify_report *v = &x->r->reports[i];
@@ -351,15 +344,13 @@ static bool note_unused(release *x, err *e)
 // Only now, when every artifact passed: a file that carries a record is a published one.
 static bool record_all(release *x, err *e)
 {
-    const char **files = calloc((size_t)x->r->n + 1, sizeof *files);
-    if (!files) return err_nomem(e, "names", 0);
-    for (int i = 0; i < x->r->n; i++) files[i] = x->r->reports[i].artifact;
-    const record_release all = { .name = x->name, .gate = gate_name(x->o), .artifacts = files, .n_artifacts = x->r->n,
+    const record_release all = { .name = x->name, .gate = gate_name(x->o),
+                                 .artifacts = (const char *const *)x->artifacts, .n_artifacts = x->r->n,
                                  .notes = (const char *const *)x->r->notes, .n_notes = x->r->n_notes,
                                  .files = x->r->files, .n_files = x->r->n_files };
     bool ok = true;
     for (int i = 0; ok && i < x->r->n; i++) {
-        char  *path = path_join(x->dir.path, x->r->reports[i].artifact);
+        char  *path = path_join(x->dir.path, x->artifacts[i]);
         gguf  *g = NULL;
         cJSON *rec = NULL;
         ok = path ? record_write(path, &x->r->reports[i], &all, e) : err_nomem(e, "a path", 0);
@@ -369,7 +360,6 @@ static bool record_all(release *x, err *e)
         gguf_close(g);
         free(path);
     }
-    free(files);
     return ok;
 }
 
@@ -383,8 +373,7 @@ static bool measure_caches(release *x, const release_head *h, outcome to, err *e
 // The last thing that is written: over all the rest, the report too.
 static bool sign_folder(release *x, err *e)
 {
-    const char *slash = strrchr(x->dest[TO_PUBLISH], '/');
-    const release_sign_opts so = { .key = x->key, .subject = slash ? slash + 1 : x->dest[TO_PUBLISH],
+    const release_sign_opts so = { .key = x->key, .subject = path_base(x->dest[TO_PUBLISH]),
                                    .command = x->o->command, .n_command = x->o->n_command,
                                    .n_threads = x->o->n_threads, .progress = x->o->progress };
     snprintf(x->r->signed_by, sizeof x->r->signed_by, "%s, %s", signing_key_curve(x->key), signing_key_hint(x->key));

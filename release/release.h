@@ -3,8 +3,8 @@
 // Each artifact is read back and must be, tensor by tensor, what the checkpoint gives (derivation.h); one that is not
 // is not even run. Then the fixtures.
 //
-// A release is <name>-<TYPE>.gguf for each type, report.json and report.md; where caches are measured (release_lab.h) also
-// <name>-<TYPE>-lab.json, .md and .html, and README.md (release_card.h). It is published whole, and only if every
+// A release is <name>-<TYPE>.gguf for each type, report.json and report.md; where caches are measured (release_lab.h)
+// also <name>-<TYPE>-lab.json, .md and .html, and README.md (release_card.h). It is published whole, and only if every
 // artifact passes:
 //   pass        the folder is DIR
 //   fail        a gate did not hold: everything is in DIR.failed
@@ -38,11 +38,11 @@ typedef struct {
     bool              strict_types; // ERR_USAGE, before any work, where a type's blocks do not fit some rows (quant/choice.h)
     bool              no_mtp;       // see convert/convert.h
     const char       *fixture_script;   // hf_fixture.py, as the commands in `missing` shall name it; NULL: it is not known where that is
-    const char       *sign_key;     // NULL, or the PEM file of the private key that signs what is published (release_sign.h)
+    const char       *sign_key;     // NULL, or the PEM file of the private key that signs what is published
     const char *const *command;     // [n_command] the command line for the provenance, without secrets
     int               n_command;
-    const char *const *lab;         // "category=path" or "path": texts that each artifact's caches are measured on, where there
-    int               n_lab;        // are any, once all have passed
+    const char *const *lab;         // "category=path" or "path": texts that each artifact's caches are measured on,
+    int               n_lab;        // where there are any, once all have passed
     const char *const *lab_kv;      // caches in words; none: those of release_lab.c that suit the model
     int               n_lab_kv;
     int64_t           lab_chunk;    // tokens of a chunk; 0: LAB_CHUNK
@@ -63,7 +63,7 @@ typedef struct {
     int            n_notes;
     char         **notes;           // [n_notes] sentences: fixtures that were found and not used
     int            n_files;
-    record_file   *files;           // [n_files] beside artifacts and reports, in the order of the artifacts; the card last
+    record_file   *files;           // [n_files] beside artifacts and reports, by artifact; the card last
 } release_result;
 
 // true: it ran; r->published says the verdict, r->where the folder (DIR, DIR.failed, DIR.unverified). false: nothing
@@ -81,7 +81,7 @@ typedef struct {                    // a gate that records name, other than the 
 
 typedef struct { char *artifact, *claim; } check_claim;
 
-typedef struct {                    // what artifacts say of their caches (verify/measured.h), which check does not prove
+typedef struct {                    // what artifacts say of their caches (verify/measured.h), and nothing here proves
     check_claim *v;                 // [n]; freed by check_told_free
     int          n;
 } check_told;
@@ -96,18 +96,18 @@ typedef struct {
     const char *gate_path;          // NULL: the built-in gate
     progress   *progress;
     check_gate *gate;               // NULL, or filled in: what the records were held to
-    const char *key_path;           // NULL, or the PEM file of the public key that must have signed it (check_signature.h)
+    const char *key_path;           // NULL, or the PEM file of the public key that must have signed it
     const char *sig_path;           // NULL: model.sig in the folder, or in the file's folder
     check_proof *proof;             // NULL, or filled in: what was looked at
-    check_told *claims;           // NULL, or filled in, to be freed in any case
+    check_told *claims;             // NULL, or filled in, to be freed in any case
 } check_opts;
 
 // Proves a file, or every .gguf in a folder: tensor digests, metadata digest, record; report.json and report.md must be
-// what the records give when they are written again, key by key and line by line. With fixtures a new run of
-// those that each artifact answers to; with a key only what it signed. A folder that changes meanwhile is ERR_VERDICT,
-// and so is a signature that does not hold; one that cannot be read is ERR_INPUT. ERR_VERDICT names the first claim that
-// does not hold; a file without a record is ERR_VERDICT too, saying so; a fixture that no artifact answers to likewise,
-// and what was measured of other tensors.
+// what the records give when they are written again, key by key and line by line. With fixtures a new run of those that
+// each artifact answers to; with a key only what it signed. A folder that changes meanwhile is ERR_VERDICT, and so is a
+// signature that does not hold; one that cannot be read is ERR_INPUT. ERR_VERDICT names the first claim that does not
+// hold; a file without a record is ERR_VERDICT too, saying so; a fixture that no artifact answers to likewise, and what
+// was measured of other tensors.
 bool check_artifact(const char *path, const check_opts *o, err *e);
 
 #endif

@@ -66,19 +66,17 @@ bool release_card_md(char **text, const char *dir, const release_head *h, const 
         text_drop(&t);
         return false;
     }
-    text_words(&t, "\n## To check\n\nWhat each file was held to is in report.md. `hallmark check` of this folder proves "
-                   "it again, offline; the figures of caches are proved by measuring again: `hallmark lab` on the same "
-                   "texts.\n");
+    text_words(&t, "\n## To check\n\nWhat each file was held to is in report.md. `hallmark check` of this folder "
+                   "proves it again, offline; the figures of caches are proved by measuring again: `hallmark lab` on "
+                   "the same texts.\n");
     *text = text_take(&t);
     return *text || err_nomem(e, RELEASE_CARD, 0);
 }
 
 bool release_card_write(const char *dir, const release_head *h, const release_result *r, err *e)
 {
-    char *path = path_join(dir, RELEASE_CARD), *text = NULL;
-    if (!path) return err_nomem(e, "a path", strlen(dir));
-    const bool ok = release_card_md(&text, dir, h, r, e) && outfile_write_whole(path, text, (int64_t)strlen(text), e);
+    char *text = NULL;
+    const bool ok = release_card_md(&text, dir, h, r, e) && outfile_write_text(dir, RELEASE_CARD, text, e);
     free(text);
-    free(path);
     return ok;
 }

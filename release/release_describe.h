@@ -9,7 +9,8 @@
 // Nothing could be run against it.
 bool release_describe_unverified(verify_report *v, const char *path, const artifact_ref *a, err *e);
 
-// Its tensors are not what the source gives: nothing that it says when it is run matters, nor what else is wrong with it.
+// Its tensors are not what the source gives: nothing that it says when it is run matters, nor what else is wrong with
+// it.
 bool release_describe_not_derived(verify_report *v, const char *path, const char *label, const verify_derivation *d,
                                   err *e);
 

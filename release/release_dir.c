@@ -1,8 +1,8 @@
 #define _GNU_SOURCE
 #include "release_dir.h"
+#include "../formats/dir_list.h"
 #include "../formats/file_map.h"
 #include "../formats/outfile.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -99,13 +99,11 @@ static void remove_leftover(const place *at, const char *name, const struct stat
 static void remove_leftovers(const place *at)
 {
     struct stat parent;
-    const int list = openat(at->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = list >= 0 ? fdopendir(list) : NULL;
+    DIR *d = dir_entries(at->fd);
     const bool known = fstat(at->fd, &parent) == 0;
     for (struct dirent *x; known && d && (x = readdir(d)) != NULL;)
         if (is_partial_of(x->d_name, at->name)) remove_leftover(at, x->d_name, &parent);
-    if (d)              closedir(d);
-    else if (list >= 0) close(list);
+    if (d) closedir(d);
 }
 
 // ---- the staging folder ---------------------------------------------------------------------------------------------
@@ -155,10 +153,9 @@ static bool make(release_dir *d, err *e)
 
 static bool write_unfinished(const release_dir *d, const char *const *artifacts, int n, err *e)
 {
-    char *path = path_join(d->path, RELEASE_JSON), *text = release_list_unfinished(artifacts, n);
-    bool  ok = path && text ? outfile_write_whole(path, text, (int64_t)strlen(text), e) : err_nomem(e, RELEASE_JSON, 0);
+    char *text = release_list_unfinished(artifacts, n);
+    const bool ok = outfile_write_text(d->path, RELEASE_JSON, text, e);
     free(text);
-    free(path);
     return ok;
 }
 
@@ -253,8 +250,7 @@ static bool put(release_dir *d, const place *to, release_before *before, char **
 
 bool release_dir_publish(release_dir *d, const char *dest, release_before *before, err *e)
 {
-    const char *slash = strrchr(dest, '/');
-    place to = { .path = strdup(dest), .name = strdup(slash ? slash + 1 : dest), .fd = d->at.fd };      // fd stays d's
+    place to = { .path = strdup(dest), .name = strdup(path_base(dest)), .fd = d->at.fd };       // fd stays d's
     char *aside = NULL;
     err   bad = { 0 };
     *before = (release_before){ .replaced = false };

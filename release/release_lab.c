@@ -90,12 +90,10 @@ static bool check_against(const gguf *g, const release_opts *o, err *e)
 bool release_lab_check(const char *hf_dir, const release_opts *o, err *e)
 {
     const convert_opts co = { .type = FT_F32, .no_mtp = o->no_mtp };
-    int64_t  header, file, n = 0;
-    uint8_t *bytes = NULL;
-    gguf    *g = NULL;
+    uint8_t   *bytes = NULL;
     gguf_plan *p = convert_plan_of_folder(hf_dir, &co, e);
-    bool ok = p && gguf_plan_layout(p, &header, &file, e) && gguf_plan_header(p, &bytes, &n, e);
-    ok = ok && (g = gguf_open_mem(bytes, n, hf_dir, e)) != NULL && check_against(g, o, e);
+    gguf      *g = p ? gguf_plan_open(p, &bytes, hf_dir, e) : NULL;
+    const bool ok = g && check_against(g, o, e);
     gguf_close(g);
     gguf_plan_free(p);
     free(bytes);

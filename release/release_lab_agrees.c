@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char SUFFIX[] = "-lab.json";
-
 typedef struct { const char *where; err *e; } reader;
 
 // null is NaN. Both have as many digits.
@@ -88,12 +86,12 @@ static bool agrees(const char *path, const char *artifact, err *e)
 
 bool release_lab_agrees(const char *dir, const char *report, err *e)
 {
-    const size_t n = strlen(report), m = sizeof SUFFIX - 1;
+    const size_t stem = record_lab_stem(report);
     char *path = NULL, *artifact = NULL;
-    if (n <= m || strcmp(report + n - m, SUFFIX) != 0) return true;
+    if (stem == 0) return true;
     const bool named = asprintf(&path, "%s/%s", dir, report) >= 0
-        && asprintf(&artifact, "%s/%.*s.gguf", dir, (int)(n - m), report) >= 0;
-    const bool ok = named ? agrees(path, artifact, e) : err_nomem(e, "a path", n);
+        && asprintf(&artifact, "%s/%.*s.gguf", dir, (int)stem, report) >= 0;
+    const bool ok = named ? agrees(path, artifact, e) : err_nomem(e, "a path", stem);
     free(artifact);
     free(path);
     return ok;

@@ -2,9 +2,9 @@
 #include "release_list.h"
 #include "release_sign.h"
 #include "../verify/record.h"
+#include "../formats/dir_list.h"
 #include "../formats/json.h"
 #include "../formats/place.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -107,24 +107,14 @@ bool release_list_has(const release_list *l, const char *name)
 
 // ---- the folder ----------------------------------------------------------------------------------------------------
 
-static DIR *entries_of(int fd)
-{
-    const int list = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);      // not a duplicate: that would share its position
-    DIR *d = list >= 0 ? fdopendir(list) : NULL;
-    if (!d && list >= 0) close(list);
-    return d;
-}
-
-static bool is_entry(const struct dirent *x) { return strcmp(x->d_name, ".") != 0 && strcmp(x->d_name, "..") != 0; }
-
 bool release_list_compare(const release_list *l, int fd, const char *dir, int *n, char other[256], err *e)
 {
-    DIR *d = entries_of(fd);
+    DIR *d = dir_entries(fd);
     *n = 0;
     other[0] = '\0';
     if (!d) return err_errno(e, false, dir, "list the folder");
     for (struct dirent *x; (x = readdir(d)) != NULL;) {
-        if (!is_entry(x)) continue;
+        if (!dir_is_entry(x->d_name)) continue;
         (*n)++;
         if (release_list_has(l, x->d_name) || (other[0] && strcmp(x->d_name, other) > 0)) continue;
         strncpy(other, x->d_name, 255);
@@ -136,21 +126,15 @@ bool release_list_compare(const release_list *l, int fd, const char *dir, int *n
 
 void release_list_remove(const release_list *l, int fd)
 {
-    DIR *d = entries_of(fd);
+    DIR *d = dir_entries(fd);
     for (struct dirent *x; d && (x = readdir(d)) != NULL;)
-        if (is_entry(x) && strcmp(x->d_name, RELEASE_JSON) != 0 && release_list_has(l, x->d_name))
+        if (dir_is_entry(x->d_name) && strcmp(x->d_name, RELEASE_JSON) != 0 && release_list_has(l, x->d_name))
             unlinkat(fd, x->d_name, 0);
     if (d) closedir(d);
     if (l->report) unlinkat(fd, RELEASE_JSON, 0);
 }
 
 // ---- writing -------------------------------------------------------------------------------------------------------
-
-static bool add_object(cJSON *list, const char *key, const char *name)
-{
-    cJSON *one = cJSON_CreateObject();
-    return one && cJSON_AddItemToArray(list, one) && cJSON_AddStringToObject(one, key, name);
-}
 
 char *release_list_unfinished(const char *const *names, int n)
 {
@@ -162,7 +146,8 @@ char *release_list_unfinished(const char *const *names, int n)
     for (int i = 0; ok && i < n; i++) {
         const bool other = record_file_is(names[i]);
         if (other && !files) files = cJSON_AddArrayToObject(doc, "files");
-        ok = add_object(other ? files : list, other ? "name" : "artifact", names[i]);
+        cJSON *one = json_add_object(other ? files : list);
+        ok = cJSON_AddStringToObject(one, other ? "name" : "artifact", names[i]) != NULL;
     }
     char *text = ok ? json_print(doc) : NULL;
     cJSON_Delete(doc);

@@ -30,8 +30,8 @@ bool release_list_compare(const release_list *l, int fd, const char *dir, int *n
 // Removes what is listed from the folder open as fd, the report last: it tells the next run what is left to do.
 void release_list_remove(const release_list *l, int fd);
 
-// A report of a release that is not finished: it lists its artifacts, and other files where there will be any (record.h:
-// record_file_is). Freed by the caller; NULL when out of memory.
+// A report of a release that is not finished: it lists its artifacts, and other files where there will be any
+// (record_file_is in verify/record.h). Freed by the caller; NULL when out of memory.
 char *release_list_unfinished(const char *const *names, int n);
 
 #endif

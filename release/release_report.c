@@ -1,20 +1,17 @@
 #include "release_report.h"
 #include "release_dir.h"
-#include "../formats/file_map.h"
 #include "../formats/json.h"
 #include "../formats/outfile.h"
 #include "../formats/text.h"
 #include <stdlib.h>
 #include <string.h>
 
-static bool add_strings(cJSON *doc, const char *key, const char *member, char *const *v, int n)
+static bool add_missing(cJSON *doc, const release_result *r)
 {
-    cJSON *list = cJSON_AddArrayToObject(doc, key);
+    cJSON *list = cJSON_AddArrayToObject(doc, "missing");
     bool   ok = list != NULL;
-    for (int i = 0; ok && i < n; i++) {
-        cJSON *item = member ? cJSON_CreateObject() : cJSON_CreateString(v[i]);
-        ok = item && cJSON_AddItemToArray(list, item) && (!member || cJSON_AddStringToObject(item, member, v[i]));
-    }
+    for (int i = 0; ok && i < r->n_missing; i++)
+        ok = cJSON_AddStringToObject(json_add_object(list), "command", r->missing[i]) != NULL;
     return ok;
 }
 
@@ -32,8 +29,8 @@ static bool fill(cJSON *doc, const release_head *h, const release_result *r)
         cJSON *a = verify_report_json(&r->reports[i]);
         if (!a || !cJSON_AddItemToArray(list, a)) return false;
     }
-    return add_strings(doc, "missing", "command", r->missing, r->n_missing)
-        && add_strings(doc, "notes", NULL, r->notes, r->n_notes) && record_files_add(doc, r->files, r->n_files);
+    return add_missing(doc, r) && json_add_strings(doc, "notes", (const char *const *)r->notes, r->n_notes)
+        && record_files_add(doc, r->files, r->n_files);
 }
 
 cJSON *release_report_json(const release_head *h, const release_result *r)
@@ -46,14 +43,11 @@ cJSON *release_report_json(const release_head *h, const release_result *r)
 
 static bool write_json(const char *dir, const release_head *h, const release_result *r, err *e)
 {
-    char  *path = path_join(dir, RELEASE_JSON);
     cJSON *doc  = release_report_json(h, r);
     char  *text = doc ? json_print(doc) : NULL;
-    bool   ok   = path && text ? outfile_write_whole(path, text, (int64_t)strlen(text), e)
-                               : err_nomem(e, RELEASE_JSON, 0);
+    const bool ok = outfile_write_text(dir, RELEASE_JSON, text, e);
     free(text);
     cJSON_Delete(doc);
-    free(path);
     return ok;
 }
 
@@ -131,10 +125,9 @@ char *release_report_md(const release_head *h, const release_result *r)
 
 static bool write_md(const char *dir, const release_head *h, const release_result *r, err *e)
 {
-    char *path = path_join(dir, RELEASE_MD), *text = release_report_md(h, r);
-    bool  ok = path && text ? outfile_write_whole(path, text, (int64_t)strlen(text), e) : err_nomem(e, RELEASE_MD, 0);
+    char *text = release_report_md(h, r);
+    const bool ok = outfile_write_text(dir, RELEASE_MD, text, e);
     free(text);
-    free(path);
     return ok;
 }
 

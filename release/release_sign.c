@@ -3,7 +3,6 @@
 #include "provenance.h"
 #include "release_list.h"
 #include "../formats/dsse.h"
-#include "../formats/file_map.h"
 #include "../formats/json.h"
 #include "../formats/outfile.h"
 #include <stdlib.h>
@@ -19,12 +18,10 @@ signing_key *release_sign_key(const char *path, progress *p, err *e)
 
 static bool write_signed(const char *dir, const char *name, const signing_key *k, const char *payload, err *e)
 {
-    char *path = path_join(dir, name);
-    char *text = path && payload ? dsse_sign(k, payload, (int64_t)strlen(payload), e) : NULL;
-    if (!path || !payload) err_nomem(e, name, 0);
-    const bool ok = text && outfile_write_whole(path, text, (int64_t)strlen(text), e);
+    if (!payload) return err_nomem(e, name, 0);
+    char *text = dsse_sign(k, payload, (int64_t)strlen(payload), e);
+    const bool ok = text && outfile_write_text(dir, name, text, e);
     free(text);
-    free(path);
     return ok;
 }
 
@@ -51,9 +48,8 @@ bool release_sign(const char *dir, const release_sign_opts *o, err *e)
     folder_digest f;
     if (!folder_digest_open(&f, dir, SIGNATURE_NAME, FOLDER_STRICT, e)) return false;
     const bool ok = folder_digest_take(&f, o->n_threads, o->progress, e) && write_provenance(&f, o, e)
-        && folder_digest_renew(&f, SIGNATURE_NAME, FOLDER_STRICT, e)
-        && folder_digest_take(&f, o->n_threads, NULL, e) && write_signature(&f, o, e)
-        && folder_digest_same(&f, SIGNATURE_NAME, FOLDER_STRICT, e);
+        && folder_digest_renew(&f, e) && folder_digest_take(&f, o->n_threads, NULL, e) && write_signature(&f, o, e)
+        && folder_digest_same(&f, e);
     folder_digest_free(&f);
     return ok;
 }

@@ -17,8 +17,8 @@ static const char *TEXTS[] = { text_arg };
 static release_opts options(void)
 {
     return (release_opts){ .name = "tiny", .types = ONLY_BF16, .n_types = 1, .tokens = 8, .device = "cpu",
-                           .gate_path = gate_path, .n_threads = 1, .lab = TEXTS, .n_lab = 1, .lab_kv = KV, .n_lab_kv = 2,
-                           .lab_chunk = 24 };
+                           .gate_path = gate_path, .n_threads = 1, .lab = TEXTS, .n_lab = 1, .lab_kv = KV,
+                           .n_lab_kv = 2, .lab_chunk = 24 };
 }
 
 static void publish(const char *to, const release_opts *o)

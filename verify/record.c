@@ -210,23 +210,13 @@ bool record_report(const gguf *g, const cJSON *rec, verify_report *r, err *e)
 
 // ---- writing -------------------------------------------------------------------------------------------------------
 
-static bool add_names(cJSON *o, const char *key, const char *const *v, int n)
-{
-    cJSON *list = cJSON_AddArrayToObject(o, key);
-    for (int i = 0; list && i < n; i++) {
-        cJSON *s = cJSON_CreateString(v[i]);
-        if (!s || !cJSON_AddItemToArray(list, s)) { cJSON_Delete(s); return false; }
-    }
-    return list != NULL;
-}
-
 static bool add_release(cJSON *rec, const record_release *all)
 {
     cJSON *o = all ? cJSON_AddObjectToObject(rec, "release") : NULL;
     return !all || (o && cJSON_AddStringToObject(o, "name", all->name) && cJSON_AddStringToObject(o, "gate", all->gate)
-                    && add_names(o, "artifacts", all->artifacts, all->n_artifacts)
-                        && add_names(o, "notes", all->notes, all->n_notes)
-                        && record_files_add(o, all->files, all->n_files));
+                    && json_add_strings(o, "artifacts", all->artifacts, all->n_artifacts)
+                    && json_add_strings(o, "notes", all->notes, all->n_notes)
+                    && record_files_add(o, all->files, all->n_files));
 }
 
 // Freed by the caller; NULL when out of memory.

@@ -60,6 +60,7 @@ bool record_fits(const record_release *all, const char *const *fixtures, int n, 
 bool record_files_read(record_file **files, int *n, const cJSON *release, const char *where, err *e);
 void record_files_free(record_file *files, int n);
 bool record_file_is(const char *name);      // README.md, or NAME-lab.json, .md, .html
+size_t record_lab_stem(const char *name);   // of NAME-lab.json the bytes of NAME; 0: it is called otherwise
 // Adds "files" to o where there are any. false when out of memory.
 bool record_files_add(cJSON *o, const record_file *files, int n);
 

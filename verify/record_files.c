@@ -1,23 +1,25 @@
 // record: files of a release beside its artifacts and reports. See record.h.
 #include "record.h"
+#include "../formats/dir_list.h"
 #include "../formats/json.h"
 #include <stdlib.h>
 #include <string.h>
 
 enum { MOST_FILES = 256, MOST_NAME = 255 };
 
-static bool ends(const char *s, size_t n, const char *end)
-{
-    const size_t m = strlen(end);
-    return n > m && strcmp(s + n - m, end) == 0;
-}
+// With something before it.
+static bool ends(const char *name, const char *end) { return name[0] && text_ends_with(name + 1, end); }
 
 bool record_file_is(const char *name)
 {
-    const size_t n = strlen(name);
     if (strcmp(name, "README.md") == 0) return true;
-    if (n > MOST_NAME || name[0] == '.' || strchr(name, '/')) return false;
-    return ends(name, n, "-lab.json") || ends(name, n, "-lab.md") || ends(name, n, "-lab.html");
+    if (strlen(name) > MOST_NAME || name[0] == '.' || strchr(name, '/')) return false;
+    return ends(name, "-lab.json") || ends(name, "-lab.md") || ends(name, "-lab.html");
+}
+
+size_t record_lab_stem(const char *name)
+{
+    return ends(name, "-lab.json") ? strlen(name) - strlen("-lab.json") : 0;
 }
 
 void record_files_free(record_file *files, int n)
@@ -30,10 +32,9 @@ bool record_files_add(cJSON *o, const record_file *files, int n)
 {
     cJSON *list = n > 0 ? cJSON_AddArrayToObject(o, "files") : NULL;
     for (int i = 0; list && i < n; i++) {
-        cJSON *f = cJSON_CreateObject();
-        const bool ok = f && cJSON_AddItemToArray(list, f) && cJSON_AddStringToObject(f, "name", files[i].name)
-            && cJSON_AddStringToObject(f, "sha256", files[i].sha256);
-        if (!ok) return false;
+        cJSON *f = json_add_object(list);
+        if (!cJSON_AddStringToObject(f, "name", files[i].name)) return false;
+        if (!cJSON_AddStringToObject(f, "sha256", files[i].sha256)) return false;
     }
     return list || n == 0;
 }
@@ -44,7 +45,7 @@ static bool read_one(record_file *to, const cJSON *f, const char *where, err *e)
     if (!json_str(f, "name", &name, where, e) || !json_str(f, "sha256", &digest, where, e)) return false;
     if (!record_file_is(name))
         return err_set(e, ERR_VERDICT, "%s: files: found '%.200s', which is no name of a release's", where, name);
-    if (strlen(digest) != SHA256_HEX || strspn(digest, "0123456789abcdef") != SHA256_HEX)
+    if (!sha256_is_hex(digest))
         return err_set(e, ERR_VERDICT, "%s: files: '%.200s': found '%.80s', expected a SHA-256 in hex", where, name,
                        digest);
     strcpy(to->sha256, digest);

@@ -1,5 +1,6 @@
 // What a comparison found: room for it, and the failures in it.
 #include "compare.h"
+#include "../formats/file_map.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,8 +12,8 @@ bool result_begin(verify_fixture_result *r, const fixture *f, check_kind kind, e
     memset(r, 0, sizeof *r);
     r->failures = calloc(VERIFY_MAX_FAILURES, sizeof *r->failures);
     if (!r->failures) return err_nomem(e, "failures", VERIFY_MAX_FAILURES * sizeof *r->failures);
-    const char *slash = strrchr(f->path, '/');
-    snprintf(r->name, sizeof r->name, "%s", slash ? slash + 1 : f->path);   // the file's own name: a report names no machine's folders
+    // The file's own name: a report names no machine's folders.
+    snprintf(r->name, sizeof r->name, "%s", path_base(f->path));
     snprintf(r->file_digest, sizeof r->file_digest, "%s", f->file_digest);
     snprintf(r->dtype, sizeof r->dtype, "%s", f->dtype);
     r->kind    = kind;

@@ -1,5 +1,5 @@
-// Any bytes as what a laboratory run measured (hallmark.kv.measured): refused in one line, or they are the very bytes that
-// are written for it, and can be shown.
+// Any bytes as what a laboratory run measured (hallmark.kv.measured): refused in one line, or they are the very bytes
+// that are written for it, and can be shown.
 #include "fuzz.h"
 #include "measure/lab_record.h"
 
