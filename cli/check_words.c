@@ -161,6 +161,7 @@ static void add_proved(lines *l, const check_proof *p)
     add_digests(l, p);
     if (p->folder) add_words(l, true, "report.json and report.md say what the records say", "writing them again");
     add_files(l, p);
+    if (p->attributes) add_words(l, true, ".gitattributes is the one that hallmark writes", "writing it again");
     if (p->held_key[0]) add_signed(l, p);
     if (p->provenance)
         add_words(l, true, "provenance.intoto.json tells source, fixtures and results as the reports do",
@@ -318,11 +319,16 @@ static void add_others(lines *l, const check_proof *p, const char *path)
     add(l, false, &w, &b);
 }
 
+static bool is_compared(const check_proof *p, const char *name)
+{
+    return p->attributes && strcmp(name, ".gitattributes") == 0;
+}
+
 static void add_ignored(lines *l, const check_proof *p)
 {
     text_buf w = { 0 }, b = { 0 };
     for (int i = 0, at = 0; i < FOLDER_N_IGNORED; i++)
-        if (p->ignored[i]) put_one(&w, FOLDER_IGNORED[i], at++, FOLDER_N_IGNORED);
+        if (p->ignored[i] && !is_compared(p, FOLDER_IGNORED[i])) put_one(&w, FOLDER_IGNORED[i], at++, FOLDER_N_IGNORED);
     if (w.n == 0) return;
     text_words(&w, ": such signatures leave this out");
     text_words(&b, "looking at it");

@@ -46,11 +46,9 @@ bool check_beside_fixtures(check_proof *p, const char *dir, const cJSON *rec, er
 
 // ---- others --------------------------------------------------------------------------------------------------------
 
-// The signature says of itself what it is; what is left out of signatures is told elsewhere.
+// The signature says of itself what it is.
 static bool is_told(const release_list *l, const char *name)
 {
-    for (int i = 0; i < FOLDER_N_IGNORED; i++)
-        if (strcmp(name, FOLDER_IGNORED[i]) == 0) return true;
     if (strcmp(name, SIGNATURE_NAME) == 0) return true;
     return !partial_base(name) && release_list_has(l, name);
 }

@@ -138,6 +138,12 @@ START_TEST(a_folder_with_and_without_its_key)
          SOURCE "out --from HF\n"
          NOT_RUN "out --fixture out/bf16.json.gz --fixture 'out/it'\\''s.json.gz'\n"
          "not proved: .gitattributes: such signatures leave this out, could be by: looking at it\n");
+    p.attributes = true;
+    p.ignored[0] = true;
+    char *found = lines_of(&p, "out", true);
+    ck_assert(strstr(found, "\nproved: .gitattributes is the one that hallmark writes, by writing it again\n") != NULL);
+    ck_assert(strstr(found, "\nnot proved: .git: such signatures leave this out, could be by: looking at it\n") != NULL);
+    free(found);
 }
 END_TEST
 
