@@ -210,7 +210,7 @@ const command cmd_release = {
     .about = "Converts the checkpoint to every type, runs each file against Transformers' outputs, writes the result into the file,\n"
              "and puts artifacts and reports in DIR. If one comparison does not hold, nothing is published: everything stays in\n"
              "DIR.failed and the exit status is 1. Without a matching fixture it stays in DIR.unverified, with the command that\n"
-             "would make what is missing, and the exit status is 1. A release that is in DIR already is replaced, in one step.\n"
+             "would make what is missing, and so where a fixture is too short to decide; the exit status is 1. A release that is in DIR already is replaced, in one step.\n"
              "With --sign the folder also holds model.sig, a signature over all its files in the format of OpenSSF Model Signing, and\n"
              "provenance.intoto.json, signed too: source, command, fixtures and results. These two differ from run to run.\n"
              "With --lab each file that is published says what other caches cost it, measured on those texts; the whole figures are\n"
