@@ -18,7 +18,7 @@ static void put_files(text_buf *t, const release_result *r)
         text_words(t, " | ");
         text_puts(t, TEXT_MD, v->type);
         text_words(t, " | ");
-        lab_put_count(t, v->file_bytes);
+        figure_put_count(t, v->file_bytes);
         text_words(t, " | ");
         text_puts(t, TEXT_MD, v->kv_required);
         text_words(t, " |\n");
