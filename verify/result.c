@@ -47,7 +47,10 @@ void result_fail_whole(verify_fixture_result *r, const char *what, const char *t
 void verify_report_free(verify_report *r)
 {
     if (!r) return;
-    for (int64_t i = 0; i < r->n_fixtures; i++) free(r->fixtures[i].failures);
+    for (int64_t i = 0; i < r->n_fixtures; i++) {
+        free(r->fixtures[i].failures);
+        trace_free(r->fixtures[i].traced, r->fixtures[i].n_traced);
+    }
     free(r->fixtures);
     free(r->notes);
     memset(r, 0, sizeof *r);

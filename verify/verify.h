@@ -4,13 +4,15 @@
 // limits), tie.h (what the reference leaves open), distance.h (KL and log-probabilities), probe.h (which layer
 // departs), compare.h (one fixture's counts and verdict, fed step by step). Those know no model: they see logits and
 // ids only.
-// Reports are written by report_json.c and report_md.c; a record in a file is a report too (record.h).
+// What was looked at, held or not, is listed by checks.h. Reports are written by report_json.c, report_md.c,
+// report_junit.c and report_html.c; a record in a file is a report too (record.h).
 #ifndef HALLMARK_VERIFY_VERIFY_H
 #define HALLMARK_VERIFY_VERIFY_H
 
 #include "../formats/fixture.h"
 #include "../formats/progress.h"
 #include "../runtime/session.h"
+#include "trace.h"
 
 // exact: every token equal but where the reference itself leaves it open, and a distance like the reference's own.
 // drift: an artifact whose weights lost precision (quantized, F16) against the source model's fixture: a budget by
@@ -61,6 +63,8 @@ typedef struct {
     int64_t     n_failures;             // kept in failures[]
     int64_t     failures_total;         // counted
     verify_failure *failures;           // [n_failures], freed by verify_report_free
+    int64_t     n_traced;
+    verify_case *traced;                // [n_traced] each case (trace.h); NULL: not kept, or read from a record
 } verify_fixture_result;
 
 typedef struct {                // are the tensors what the source gives, byte for byte (derivation.h)?
