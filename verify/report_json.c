@@ -19,15 +19,6 @@ static void text(bool *ok, cJSON *o, const char *key, const char *s)
 }
 static void verdict(bool *ok, cJSON *o, bool passed)                 { text(ok, o, "verdict", passed ? "pass" : "fail"); }
 
-const char *verify_verdict(const verify_report *r)
-{
-    if (r->derivation.made && !r->derivation.passed) return "fail";
-    if (r->passed && !r->incomplete && r->n_fixtures > 0) return "pass";
-    for (int64_t i = 0; i < r->n_fixtures; i++)
-        if (!r->fixtures[i].passed) return "fail";
-    return "unverified";
-}
-
 static cJSON *failure_json(const verify_failure *f)
 {
     cJSON *o = cJSON_CreateObject();

@@ -12,6 +12,7 @@
 #include "../formats/fixture.h"
 #include "../formats/progress.h"
 #include "../runtime/session.h"
+#include "gate.h"
 #include "trace.h"
 
 // exact: every token equal but where the reference itself leaves it open, and a distance like the reference's own.
@@ -22,6 +23,7 @@ typedef enum { CHECK_EXACT, CHECK_DRIFT } check_kind;
 enum {
     VERIFY_TOKENS       = 30,   // free-run length when none is asked for
     VERIFY_MAX_FAILURES = 100,  // failures kept for each fixture; all are counted
+    VERIFY_MAX_WHY      = 8,    // reasons why a fixture cannot decide; more there are not
     LAYER_NONE          = -2,   // no probe departs, or none was looked at
     LAYER_EMBEDDING     = -1,
 };
@@ -38,6 +40,20 @@ typedef struct {
     int         layer;          // first layer whose probe departs; LAYER_EMBEDDING, LAYER_NONE
     char        text[512];      // one sentence
 } verify_failure;
+
+typedef struct {                // why a fixture cannot decide, whatever the artifact is
+    const char *what;           // static: "minimum", "tokens", "reference", "ties"
+    char        text[400];      // one sentence, with what would do where something would
+    int64_t     steps;          // of all cases, that would do; 0: no number of them is known to
+} verify_why;
+
+typedef struct {                // what a fixture says of how it was made, and what it asks
+    char    model[128], revision[65];       // the model's name or Hub id, and its commit; "" where it names none
+    char    transformers[48], torch[48], device[64];
+    char    attention[16], experts[16], linear_attention[16];       // implementations; "" where the model has no such part
+    char    prompts[SHA256_HEX + 1];        // fixture_prompts_digest; "": a record written before all this was kept
+    int64_t tokens;                         // of each case
+} verify_reference;
 
 typedef struct {
     char        name[128], file_digest[65], dtype[16];
@@ -59,7 +75,10 @@ typedef struct {
     int64_t     rounding_top1_equal;                        // and at how many steps the top id stayed
     double      top1_limit;                                 // drift: least teacher_forced_equal / steps; NAN in an exact check
     char        budget[16];                                 // drift: the type whose budget it answers to (held_type.h); "" in an exact check
-    bool        passed;
+    verify_reference reference;
+    bool        passed;                 // no failure, and nothing in why[]
+    int64_t     n_why;                  // the fixture cannot decide: inconclusive where there is no failure beside
+    verify_why  why[VERIFY_MAX_WHY];
     int64_t     n_failures;             // kept in failures[]
     int64_t     failures_total;         // counted
     verify_failure *failures;           // [n_failures], freed by verify_report_free
@@ -78,10 +97,25 @@ typedef struct {                // are the tensors what the source gives, byte f
 
 typedef struct derivation_opts derivation_opts;
 
+typedef struct {                // limits by content: what `gate` names
+    char name[128];             // "built-in", or the file's name; "": a record written before it was kept
+    char sha256[SHA256_HEX + 1];        // of the file, or of the built-in gate's text (gate_text)
+    gate limits;
+} verify_gate;
+
+typedef struct { char repository[256], revision[65], digest[SHA256_HEX + 1]; } verify_source;      // each "" where nobody says
+
+typedef struct { char version[32], commit[64]; } verify_program;       // formats/version.h; "": an older record
+
 typedef struct {
     char     artifact[256], type[16], arith[8], kv_required[8], device[16];
+    char     processor[128];    // the CPU's instructions that were used ("avx2"), or the GPU's name; "": an older record
     char     kv[KV_TEXT];   // a cache in words, see runtime/kv_spec.h
     char     gate[SHA256_HEX + 1];      // "built-in", or the SHA-256 of the file that replaced the built-in limits
+    char     file_sha256[SHA256_HEX + 1];       // of the whole file, record and all, where a release or a check took it; never in a record
+    verify_gate    judged_by;
+    verify_source  source;      // of the weights, as the file says
+    verify_program program;     // that made this report
     int64_t  file_bytes;
     float    attention_scale;
     bool     passed;
@@ -114,8 +148,16 @@ bool verify_artifact(verify_report *r, const char *path, const char *const *fixt
                      const verify_opts *o, err *e);
 void verify_report_free(verify_report *r);
 
-// "pass", "fail", or "unverified" where no fixture failed but one that it answers to is missing.
+// What it comes to, the first of these that applies:
+//   "fail"          the tensors are not what the source gives, or a comparison with a fixture does not hold
+//   "inconclusive"  none does not hold, but a fixture cannot decide: it is too short, or its reference is too far from
+//                   itself (why[]). Only what is so for any artifact makes it so
+//   "unverified"    a fixture that the artifact answers to is missing, or there is none
+//   "pass"          all hold
 const char *verify_verdict(const verify_report *r);
+const char *verify_fixture_verdict(const verify_fixture_result *f);     // "pass", "inconclusive", "fail"
+// The worse of two verdicts, in that order.
+const char *verify_worse(const char *a, const char *b);
 
 // Reports by suffix: .json, .md.
 cJSON *verify_report_json(const verify_report *r);                              // cJSON_Delete; NULL when out of memory
