@@ -4,7 +4,7 @@
 // readers. Nothing is loaded and nothing runs, whatever its texts hold. Each plot has a title, a description and a table.
 // Strings that these functions take are words of ours; what comes from outside is put by the caller, with TEXT_XML,
 // where a comment says "ends with".
-// Proved by tests/lab_report_test.c, tests/page_test.c and, for hostile texts, tests/shown_report_test.c.
+// Proved by tests/lab_report_test.c, tests/report_pages_test.c and, for hostile texts, tests/shown_report_test.c.
 #ifndef HALLMARK_FORMATS_HTML_H
 #define HALLMARK_FORMATS_HTML_H
 

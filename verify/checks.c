@@ -35,7 +35,7 @@ static look *add(looks *l, const char *what, const char *title, look_state state
     }
     if (l->failed) return NULL;
     look *row = &l->v[l->n++];
-    *row = (look){ .what = what, .title = title, .state = state };
+    *row = (look){ .what = what, .title = title, .against = "", .state = state };
     return row;
 }
 
@@ -164,11 +164,19 @@ static void add_options(looks *l, const verify_report *r, const verify_fixture_r
 
 // ---- a run ----------------------------------------------------------------------------------------------------------
 
-// Limits on the fixture, not on the artifact: where they do not hold, nothing is known of the artifact.
+static const verify_why *why_of(const verify_fixture_result *f, const char *what)
+{
+    for (int64_t i = 0; i < f->n_why; i++)
+        if (strcmp(f->why[i].what, what) == 0) return &f->why[i];
+    return NULL;
+}
+
+// What is asked of the fixture, not of the artifact: where it does not hold, nothing is known of the artifact.
 static void add_open(looks *l, const verify_fixture_result *f, const char *what, const char *title, const char *held)
 {
-    const verify_failure *x = failure_of(f, what);
-    say(add(l, what, title, x ? LOOK_OPEN : LOOK_HELD), "%s", x ? x->text : held);
+    const verify_why *w = why_of(f, what);
+    if (w) say(add(l, what, title, LOOK_OPEN), "%s", w->text);
+    else   add_plain(l, f, what, title, held);
 }
 
 static void add_fixture_is_a_measure(looks *l, const verify_fixture_result *f)
@@ -235,7 +243,7 @@ static void add_exact(looks *l, const verify_fixture_result *f)
 {
     add_tokens(l, f);
     const bool few = (double)f->ties_differing <= f->ties_limit && (double)f->free_run_ties <= f->free_run_ties_limit;
-    say(add(l, "ties", "share of ties", few ? LOOK_HELD : LOOK_BROKE),
+    say(add(l, "ties", "share of ties", few ? LOOK_HELD : why_of(f, "ties") ? LOOK_OPEN : LOOK_BROKE),
         "the reference leaves %lld of %lld steps open, %lld of them differ, the limit is %.1f; the free run of %lld cases "
         "ends at a tie, the limit is %.1f",
         (long long)f->ties, (long long)f->steps, (long long)f->ties_differing, f->ties_limit,
@@ -272,7 +280,7 @@ static void add_run(looks *l, const verify_fixture_result *f)
     else                        add_drift(l, f);
 }
 
-void looks_add_fixture(looks *l, const verify_report *r, const verify_fixture_result *f)
+static void add_fixture(looks *l, const verify_report *r, const verify_fixture_result *f)
 {
     static const char run[] = "the run and what it is compared by";
     if (!add_source(l, f)) {
@@ -289,4 +297,11 @@ void looks_add_fixture(looks *l, const verify_report *r, const verify_fixture_re
     add_options(l, r, f);
     if (f->ran) add_run(l, f);
     else        add_not_made(l, "run", run, "what was found before it stands against it");
+}
+
+void looks_add_fixture(looks *l, const verify_report *r, const verify_fixture_result *f)
+{
+    const int64_t before = l->n;
+    add_fixture(l, r, f);
+    for (int64_t i = before; i < l->n; i++) l->v[i].against = f->name;
 }

@@ -3,7 +3,7 @@
 //
 // Where each case was kept (trace.h) a check of tokens has a row for each; else one for all, from the counts. So a
 // report that was read from a record gives the same rows wherever it is read.
-// Proved by tests/page_test.c.
+// Proved by tests/report_pages_test.c.
 #ifndef HALLMARK_VERIFY_CHECKS_H
 #define HALLMARK_VERIFY_CHECKS_H
 
@@ -14,6 +14,7 @@ typedef enum { LOOK_HELD, LOOK_BROKE, LOOK_OPEN, LOOK_NOT_MADE } look_state;    
 typedef struct {
     const char *what;           // static: as in verify_failure
     const char *title;          // static: what was looked at
+    const char *against;        // the fixture's name, borrowed from the report; "" where it is of the artifact alone
     char        case_id[64];    // "" where it is of no one case
     look_state  state;
     char        text[512];      // a sentence: what was found; why it was not made

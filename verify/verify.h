@@ -159,13 +159,21 @@ const char *verify_fixture_verdict(const verify_fixture_result *f);     // "pass
 // The worse of two verdicts, in that order.
 const char *verify_worse(const char *a, const char *b);
 
-// Reports by suffix: .json, .md.
+// Reports by suffix: .json, .md, .html, .xml (JUnit). Texts are malloc'd; NULL when out of memory.
+#define VERIFY_REPORT_SUFFIXES ".json, .md, .html or .xml"
 cJSON *verify_report_json(const verify_report *r);                              // cJSON_Delete; NULL when out of memory
 // The same without failures: what a record keeps of a report that has none; and read back from there. ERR_VERDICT names
 // the first key that is not what a report holds. Freed by verify_report_free.
 cJSON *verify_report_brief(const verify_report *r);
 bool   verify_report_read(verify_report *r, const cJSON *brief, const char *where, err *e);
-char  *verify_report_md(const verify_report *const *r, int n);                  // malloc'd; NULL when out of memory
+char  *verify_report_json_text(const verify_report *const *r, int n);           // one report as it is, several as a list
+char  *verify_report_md(const verify_report *const *r, int n);
+char  *verify_report_html(const verify_report *const *r, int n);                // report_html.h
+char  *verify_report_junit(const verify_report *const *r, int n);
+bool   verify_report_suffix_ok(const char *path);
+// What only memory holds, and no record, is forgotten: the cases and steps of each fixture. Reports are then those that
+// the file's record gives.
+void   verify_report_forget_cases(verify_report *r);
 bool   verify_report_write(const verify_report *const *r, int n, const char *path, err *e);
 
 #endif
