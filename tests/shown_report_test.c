@@ -349,7 +349,7 @@ END_TEST
 
 typedef char *report_form(const verify_report *const *r, int n);
 
-static char *form_of(sample_how how, const char *text, report_form *form)
+static char *form_of(made_how how, const char *text, report_form *form)
 {
     report_sample *s = report_sample_new(&(report_opts){ how, 2, 6, 24, 5, true, text });
     const verify_report *list[] = { &s->report };
@@ -367,7 +367,7 @@ static char *junit_skeleton(const char *xml, const char *what)
 }
 
 // The document is, but for its texts, that of harmless ones of as many bytes.
-static void judge_forms(sample_how how, const char *text)
+static void judge_forms(made_how how, const char *text)
 {
     static struct { report_form *form; char *(*skeleton)(const char *, const char *); } const forms[] = {
         { verify_report_html, page_skeleton }, { verify_report_junit, junit_skeleton } };
@@ -393,15 +393,15 @@ static void judge_forms(sample_how how, const char *text)
 START_TEST(hostile_texts_in_made_up_reports)
 {
     for (int how = SAMPLE_PASS; how <= SAMPLE_DEAD; how++) {
-        for (int k = 0; k < N_PIECES; k++) judge_forms((sample_how)how, PIECES[k]);
-        judge_forms((sample_how)how, all_pieces(false));
-        judge_forms((sample_how)how, all_pieces(true));
-        judge_forms((sample_how)how, HOSTILE);
-        judge_forms((sample_how)how, "");
-        judge_forms((sample_how)how, "</code></td></table></svg><h1>");
-        judge_forms((sample_how)how, "</title></desc>\" onload=\"a()");
-        judge_forms((sample_how)how, "]]></failure><error type=\"a\"/>");
-        judge_forms((sample_how)how, "\xef\xbf\xbe\xef\xbf\xbf");       // no characters of XML
+        for (int k = 0; k < N_PIECES; k++) judge_forms((made_how)how, PIECES[k]);
+        judge_forms((made_how)how, all_pieces(false));
+        judge_forms((made_how)how, all_pieces(true));
+        judge_forms((made_how)how, HOSTILE);
+        judge_forms((made_how)how, "");
+        judge_forms((made_how)how, "</code></td></table></svg><h1>");
+        judge_forms((made_how)how, "</title></desc>\" onload=\"a()");
+        judge_forms((made_how)how, "]]></failure><error type=\"a\"/>");
+        judge_forms((made_how)how, "\xef\xbf\xbe\xef\xbf\xbf");       // no characters of XML
     }
 }
 END_TEST

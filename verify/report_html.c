@@ -29,7 +29,11 @@ const char REPORT_CSS[] =
     ".heat{padding:0 12px 0 118px}\n"
     ".heat rect{fill:var(--data)}\n"
     ".heat rect.bad{fill:var(--bad);fill-opacity:1}\n"
-    ".rows{padding:0 12px 0 0}\n"
+    ".rows{padding:4px 12px 0 8px}\n"
+    ".bad .m{stroke:var(--bad)}\n"
+    ".bad .on{fill:var(--bad)}\n"
+    "h4{font-size:.95rem;margin:1.4em 0 .2em}\n"
+    "h4+.axis{margin-top:0}\n"
     "rect.h0{fill-opacity:.05}\n"
     "rect.h1{fill-opacity:.14}\n"
     "rect.h2{fill-opacity:.28}\n"
@@ -41,7 +45,6 @@ const char REPORT_CSS[] =
     ".dot{stroke:var(--data);stroke-width:3;stroke-linecap:round;opacity:.55}\n"
     ".limit{stroke:var(--bad);stroke-width:2}\n"
     ".allowed{stroke:var(--bad);stroke-width:1.5;stroke-dasharray:5 3}\n"
-    ".wrong{stroke:var(--bad);fill:var(--bad)}\n"
     ".digest code{overflow-wrap:anywhere}\n"
     "@media(max-width:520px){\n"
     ".heat{padding-left:84px}\n"
@@ -97,17 +100,22 @@ static void put_megabytes(text_buf *t, int64_t n)
     text_printf(t, u == 0 ? "%.0f %s" : "%.2f %s", v, UNITS[u]);
 }
 
-static void begin_artifact_row(text_buf *t, const verify_report *r)
+static void begin_artifact_row(text_buf *t, const verify_report *r, const char *verdict)
 {
     text_words(t, "<tr><th scope=\"row\"><span>");
     text_puts(t, TEXT_XML, r->artifact);
     text_words(t, "</span></th>");
+    put_state_cell(t, verdict);
+}
+
+static void end_artifact_row(text_buf *t, const verify_report *r)
+{
     html_put_words_cell(t, r->type);
     text_words(t, "<td>");
     put_megabytes(t, r->file_bytes);
     text_words(t, "</td><td class=\"l\">");
     text_puts(t, TEXT_XML, r->kv);
-    text_printf(t, "%s</td><td>%.6g</td>", strcmp(r->kv, r->kv_required) == 0 ? "" : " (not what it requires)",
+    text_printf(t, "%s</td><td>%.6g</td></tr>\n", strcmp(r->kv, r->kv_required) == 0 ? "" : " (not what it requires)",
                 (double)r->attention_scale);
 }
 
@@ -128,7 +136,7 @@ static void put_of_cell(text_buf *t, int64_t n, int64_t of, int64_t at_ties)
 
 static void put_fixture_row(text_buf *t, const verify_report *r, const verify_fixture_result *f)
 {
-    begin_artifact_row(t, r);
+    begin_artifact_row(t, r, verify_fixture_verdict(f));
     html_put_words_cell(t, f->name);
     text_printf(t, "<td class=\"l\">%s</td>", f->kind == CHECK_EXACT ? "exact" : "drift");
     if (f->ran) {
@@ -138,25 +146,23 @@ static void put_fixture_row(text_buf *t, const verify_report *r, const verify_fi
         html_put_figure_cell(t, f->kl_limit, false);
         html_put_figure_cell(t, f->kl_max, false);
     } else put_empty_cells(t, 5);
-    put_state_cell(t, verify_fixture_verdict(f));
-    text_words(t, "</tr>\n");
+    end_artifact_row(t, r);
 }
 
 void report_put_artifacts(report_page *g)
 {
     static const char *const names[] = {
-        "<artifact", "<type", "size", "<KV cache", "attention scale", "<fixture", "<check", "free run equal",
-        "best id equal", "mean KL", "its limit", "largest KL", "<verdict", NULL };
+        "<artifact", "<verdict", "<fixture", "<check", "free run equal", "best id equal", "mean KL", "its limit",
+        "largest KL", "<type", "size", "<KV cache", "attention scale", NULL };
     text_buf *t = &g->t;
     text_words(t, "<h2>Artifacts</h2>\n");
     html_begin_table(t, "Each artifact against each fixture", names);
     for (int i = 0; i < g->n; i++) {
         const verify_report *r = g->r[i];
         if (r->n_fixtures == 0) {
-            begin_artifact_row(t, r);
+            begin_artifact_row(t, r, verify_verdict(r));
             put_empty_cells(t, 7);
-            put_state_cell(t, verify_verdict(r));
-            text_words(t, "</tr>\n");
+            end_artifact_row(t, r);
         }
         for (int64_t k = 0; k < r->n_fixtures; k++) put_fixture_row(t, r, &r->fixtures[k]);
     }

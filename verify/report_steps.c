@@ -217,8 +217,8 @@ void report_put_heat(report_page *g, const verify_fixture_result *f)
 {
     const heat h = heat_of(f, &g->t.failed);
     if (h.n_steps == 0) return;
-    text_words(&g->t, "<h4>KL by case and step</h4>\n<p class=\"axis\">the darker, the further from Transformers, given its own "
-                      "text. The limit on the mean is ");
+    text_words(&g->t, "<h4>KL by case and step</h4>\n<p class=\"axis\">the stronger the colour, the further from Transformers, given "
+                      "its own text. The limit on the mean is ");
     figure_put_kl(&g->t, h.unit);
     text_words(&g->t, " nats; single steps of a sound run may lie above it.</p>\n");
     put_heat_key(&g->t);
