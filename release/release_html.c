@@ -19,12 +19,26 @@ static void put_code(text_buf *t, const char *name, const char *value)
     text_words(t, "</code></dd>\n");
 }
 
+static void put_template(text_buf *t, const record_template *c)
+{
+    if (!c) return;
+    text_words(t, "<dt>chat template</dt><dd>");
+    if (c->there)
+        text_printf(t, "%s, %lld bytes, SHA-256 <code>",
+                    c->same_as_source ? "the source's, byte for byte" : "not the source's in all files", (long long)c->bytes);
+    else
+        text_words(t, "none");
+    if (c->there) text_puts(t, TEXT_XML, c->sha256);
+    text_words(t, c->there ? "</code></dd>\n" : "</dd>\n");
+}
+
 static void put_facts(text_buf *t, const release_head *h)
 {
     text_words(t, "<dl>\n");
     put_code(t, "digest of the source", h->source_digest);
     put_code(t, "its revision", h->revision);
     put_code(t, "gate", h->gate);
+    put_template(t, h->chat_template);
     text_words(t, "</dl>\n");
 }
 
