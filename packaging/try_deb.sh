@@ -32,7 +32,7 @@ lines=4 quietly "apt-get update -q && apt-get install -y -q --no-install-recomme
 inside "hallmark --version"
 inside "cd /root; hallmark convert tiny -o tiny-BF16.gguf"
 inside "cd /root; hallmark verify tiny-BF16.gguf --fixture tiny/fixtures/bfloat16.json.gz 2> /dev/null"
-lines=8 quietly "cd /root; hallmark release tiny -o tiny-GGUF --types bf16,q8_0"
+lines=8 quietly "cd /root; hallmark release tiny -o tiny-GGUF --types bf16,q4_k_m"
 inside "cd /root; hallmark check tiny-GGUF 2> /dev/null"
 inside "cd /root; mkdir bare; cp tiny/*.* bare; hallmark release bare -o bare-GGUF --types bf16 2> /dev/null | grep hf_fixture.py; test -d bare-GGUF.unverified"
 inside "source /usr/share/bash-completion/completions/hallmark; COMP_WORDS=(hallmark release tiny --ty) COMP_CWORD=3; _hallmark; echo \"\${COMPREPLY[@]}\""
