@@ -408,12 +408,18 @@ static void add_not_proved(lines *l, const check_proof *p, const char *path)
     add_ignored(l, p);
 }
 
+static void add_nothing(lines *l, const check_proof *p)
+{
+    add_words(l, false, p->unusable ? "anything: something cannot be read, or not be used for this"
+                                    : "anything: one claim does not hold, and nothing here is to be relied on", "");
+}
+
 static bool all(lines *l, const check_proof *p, const char *path, bool holds)
 {
     *l = (lines){ 0 };
     if (holds) add_proved(l, p);
     if (holds) add_not_proved(l, p, path);
-    else       add_words(l, false, "anything: one claim does not hold, and nothing here is to be relied on", "");
+    else       add_nothing(l, p);
     return !l->failed;
 }
 

@@ -336,5 +336,7 @@ bool check_artifact(const char *path, const check_opts *o, err *e)
     check_source_free(x.source);
     fixture_refs_free(&x.fixtures);
     free(x.dir);
-    return check_watch_end(&watch, ok, e) && decided(&x, e);
+    ok = check_watch_end(&watch, ok, e) && decided(&x, e);
+    if (!ok && o->proof) o->proof->unusable = e->kind == ERR_INPUT;
+    return ok;
 }

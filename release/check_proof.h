@@ -21,6 +21,7 @@ typedef struct { char **v; int n; } check_names;
 
 typedef struct {
     bool folder;                    // a folder with its reports; false: one file
+    bool unusable;                  // something could not be read or used, so that nothing was found out
     check_file_proof *v;            // [n_artifacts]
     int  n_artifacts;
     int  n_fixtures;                // that were given, to be run again

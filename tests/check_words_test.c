@@ -244,6 +244,10 @@ START_TEST(nothing_is_proved_where_one_claim_does_not_hold)
     char *found = lines_of(&p, "out", false);
     ck_assert_str_eq(found, "not proved: anything: one claim does not hold, and nothing here is to be relied on\n");
     free(found);
+    p.unusable = true;
+    found = lines_of(&p, "out", false);
+    ck_assert_str_eq(found, "not proved: anything: something cannot be read, or not be used for this\n");
+    free(found);
 }
 END_TEST
 
