@@ -207,7 +207,7 @@ START_TEST(a_release_replaces_a_release_and_nothing_else)
     ck_assert(!release_checkpoint(&r, hf_dir, out, &o, &e));
     ck_assert_int_eq(e.kind, ERR_USAGE);
     ck_assert_ptr_nonnull(strstr(e.msg, "notes.md"));
-    ck_assert_int_eq(entries(out), 3 + HUB);
+    ck_assert_int_eq(entries(out), 4 + HUB);
     unlink(in_scratch("again/notes.md"));                       // a .gguf, too, when the report does not speak of it
     e = (err){ 0 };
     ck_assert(outfile_write_whole(in_scratch("again/mmproj-BF16.gguf"), "mine", 4, &e));
