@@ -352,7 +352,8 @@ START_TEST(values_are_quoted_so_that_they_come_back)
 {
     static const char *const values[] = { "x", "x y", " x", "x ", "\"", "\"x", "x\"", "x\ny", "\"x\ny",
                                           "x\"\ny", "a\"\"b\nc", "#x", "\tx", "x\"\"\n" };
-    static const char *const none[] = { "", "\"\"\"", "x\"\"\"\ny\"", "\r", "a\x01" };
+    static const char *const none[] = { "", "\"\"\"", "x\"\"\"\ny\"", "\r", "a\x01", "\xc2\xa0x", "x\xe3\x80\x80",
+                                        "\xee\x80\x80", "\xff" };
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         text_buf  t = { 0 };
         modelfile m;
