@@ -56,7 +56,7 @@ static void add_proved(lines *l, const check_proof *p)
     if (p->provenance)
         proved(l, "provenance.intoto.json tells source, fixtures and results as the reports do",
                "the same key, and the reports");
-    if (p->n_fixtures == 0) return;
+    if (p->n_fixtures == 0 || p->undecided[0]) return;
     snprintf(by, sizeof by, "running %d fixture%s again", p->n_fixtures, p->n_fixtures == 1 ? "" : "s");
     proved(l, "it computes what Transformers said", by);
 }
@@ -96,6 +96,8 @@ static void add_not_proved(lines *l, const check_proof *p, const char *path)
     not_proved(l, "the tensors are what the source gives", "hallmark derive ", file, " --from HF");
     if (p->n_fixtures == 0)
         not_proved(l, "it computes what Transformers said", "hallmark check ", path, " --fixture FIX.json.gz");
+    if (p->undecided[0])
+        not_proved(l, "it computes what Transformers said", "a fixture that can decide: ", NULL, p->undecided);
     add_ignored(l, p);
 }
 

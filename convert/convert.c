@@ -411,6 +411,15 @@ bool convert_proves(const gguf *art, const char *hf_dir, const convert_opts *o, 
 
 // ---- from a config alone -------------------------------------------------------------------------------------------
 
+const char *convert_architecture_of(const cJSON *config)
+{
+    hf_config *c = malloc(sizeof *c);
+    err other = { 0 };
+    const char *arch = c && hf_config_read(c, config, "a config", &other) ? c->arch->family->arch : NULL;
+    free(c);
+    return arch;
+}
+
 bool convert_config_agrees(const gguf *g, const cJSON *config, err *e)
 {
     hf_config *c = malloc(sizeof *c);

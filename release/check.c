@@ -130,7 +130,7 @@ static bool check_claims(const char *path, const check_opts *o, cJSON **rec, err
                      KEY_HM_VERIFICATION);
     ok = ok && record_check(g, *rec, e);
     if (ok) note_gate(o->gate, *rec);
-    if (ok && o->proof) o->proof->n_artifacts++;
+    if (ok) o->proof->n_artifacts++;
     const char *lacks = ok ? record_lacks(*rec) : NULL;
     if (lacks) progress_logf(o->progress, "%s: its verification record is older than %s", path, lacks);
     if (!ok) { cJSON_Delete(*rec); *rec = NULL; }
@@ -147,6 +147,15 @@ static bool first_failure(const verify_report *r, const char *path, err *e)
     return err_set(e, ERR_VERDICT, "%s: does not pass", path);
 }
 
+// A fixture that cannot decide hides no failure of what is looked at after it.
+static void note_undecided(check_proof *to, const verify_report *r, const char *path)
+{
+    for (int64_t i = 0; i < r->n_fixtures && !to->undecided[0]; i++)
+        if (r->fixtures[i].n_why > 0)
+            snprintf(to->undecided, sizeof to->undecided, "%.200s: against %.127s: inconclusive: %s", path,
+                     r->fixtures[i].name, r->fixtures[i].why[0].text);
+}
+
 // A new run against those of the fixtures that this artifact answers to.
 static bool run_again(const char *path, fixture_refs *all, const check_opts *o, err *e)
 {
@@ -161,11 +170,15 @@ static bool run_again(const char *path, fixture_refs *all, const check_opts *o, 
         if (fixture_match(&all->v[i], &a) != MATCH_NONE) {
             all->v[i].used = true;
             paths[n++] = all->v[i].path;
+        } else {
+            fixture_why_not(&all->v[i], &a, path_base(path));
         }
     verify_opts vo = { .gate_path = o->gate_path, .progress = o->progress,
                        .run = { .device = o->device, .n_threads = o->n_threads } };
     bool ok = n == 0 || verify_artifact(&r, path, paths, n, &vo, e);
-    if (ok && n > 0 && !r.passed) ok = first_failure(&r, path, e);
+    const char *verdict = ok && n > 0 ? verify_verdict(&r) : "pass";
+    if (strcmp(verdict, "inconclusive") == 0)  note_undecided(o->proof, &r, path);
+    else if (strcmp(verdict, "pass") != 0) ok = first_failure(&r, path, e);
     verify_report_free(&r);
     free(paths);
     return ok;
@@ -248,6 +261,7 @@ static bool check_member(folder *f, int i, const char *report_path, const cJSON 
     ok = ok && (g = gguf_open(path, e)) != NULL && record_report(g, rec, &f->reports[i], e)
         && check_shared(f, path, rec, e);
     gguf_close(g);
+    if (ok && f->reports[i].program.version[0]) ok = sha256_file(path, f->reports[i].file_sha256, e);
     if (ok && strcmp(f->reports[i].artifact, f->l.v[i]) != 0)
         ok = err_set(e, ERR_VERDICT, "%s: its verification record is that of '%s'", path, f->reports[i].artifact);
     ok = ok && run_again(path, fixtures, o, e);
@@ -307,6 +321,21 @@ static bool check_files(const folder *f, const release_head *h, const release_re
     return ok && check_hub_sums(f->dir, h, r, 0, e);
 }
 
+// Takes the text over, which the records gave.
+static bool same_report(const char *dir, const char *name, char *expected, err *e)
+{
+    const bool ok = expected ? check_text_same(dir, name, expected, e) : err_nomem(e, "a report", 0);
+    free(expected);
+    return ok;
+}
+
+static bool same_reports(const char *dir, const release_head *h, const release_result *r, err *e)
+{
+    return same_report(dir, RELEASE_MD, release_report_md(h, r), e)
+        && same_report(dir, RELEASE_HTML, release_report_html(h, r), e)
+        && same_report(dir, RELEASE_JUNIT, release_report_junit(r), e);
+}
+
 // The reports are written again from the records, and must be what is there.
 static bool check_reports(const folder *f, const char *report_path, const cJSON *report, err *e)
 {
@@ -314,19 +343,15 @@ static bool check_reports(const folder *f, const char *report_path, const cJSON 
     release_head   h = { .source_digest = f->source, .revision = f->revision, .verdict = "pass" };
     char   where[600];
     cJSON *expected = NULL;
-    char  *md = NULL;
     bool   looked;
     record_template chat;
     h.is_signed = cJSON_IsTrue(json_get(report, "signed"));
     snprintf(where, sizeof where, "%.500s: not what the artifacts' verification records say", report_path);
     bool ok = record_template_read(&chat, &looked, f->release, where, e) && arrange(f, &r, &h.name, &h.gate, e);
     if (looked) h.chat_template = &chat;
-    if (ok && (!(expected = release_report_json(&h, &r)) || !(md = release_report_md(&h, &r))))
-        ok = err_nomem(e, "the reports", 0);
-    ok = ok && json_same(report, expected, where, e) && check_text_same(f->dir, RELEASE_MD, md, e)
-        && check_files(f, &h, &r, e);
+    if (ok && !(expected = release_report_json(&h, &r))) ok = err_nomem(e, "the reports", 0);
+    ok = ok && json_same(report, expected, where, e) && same_reports(f->dir, &h, &r, e) && check_files(f, &h, &r, e);
     cJSON_Delete(expected);
-    free(md);
     record_files_free(r.files, r.n_files);
     free(r.reports);
     free(r.notes);
@@ -365,18 +390,33 @@ static bool check_file(const char *path, fixture_refs *fixtures, const check_opt
     return ok;
 }
 
-bool check_artifact(const char *path, const check_opts *o, err *e)
+// A fixture that nothing here answers to is of no use.
+static bool all_used(const fixture_refs *fixtures, err *e)
+{
+    for (int i = 0; i < fixtures->n; i++)
+        if (!fixtures->v[i].used)
+            return err_set(e, ERR_INPUT, "%s: no artifact here answers to this fixture (other source, weights or dtype): %s",
+                           fixtures->v[i].path, fixtures->v[i].why_not);
+    return true;
+}
+
+bool check_artifact(const char *path, const check_opts *opts, err *e)
 {
     fixture_refs fixtures = { 0 };
     check_watch  watch;
-    if (o->proof) *o->proof = (check_proof){ .n_fixtures = o->n_fixtures };
+    check_proof  own;
+    check_opts   with = *opts;
+    const check_opts *o = &with;
+    if (!o->proof) with.proof = &own;
+    *o->proof = (check_proof){ .n_fixtures = o->n_fixtures };
     if (o->claims) *o->claims = (check_told){ 0 };
     if (o->gate) *o->gate = (check_gate){ .sha256 = "" };
     bool ok = check_watch_begin(&watch, path, o, e);
     for (int i = 0; ok && i < o->n_fixtures; i++) ok = fixture_refs_add(&fixtures, o->fixtures[i], true, e);
     ok = ok && (dir_exists(path) ? check_folder(path, &fixtures, o, e) : check_file(path, &fixtures, o, e));
-    for (int i = 0; ok && i < fixtures.n; i++)
-        if (!fixtures.v[i].used) ok = err_set(e, ERR_VERDICT, "%s: no artifact here answers to this fixture (other source, weights or dtype)", fixtures.v[i].path);
+    ok = ok && all_used(&fixtures, e);
     fixture_refs_free(&fixtures);
-    return check_watch_end(&watch, ok, e);
+    ok = check_watch_end(&watch, ok, e);
+    if (!ok) o->proof->undecided[0] = '\0';         // what failed is the verdict
+    return ok && (!o->proof->undecided[0] || err_set(e, ERR_VERDICT, "%s", o->proof->undecided));
 }

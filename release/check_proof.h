@@ -8,6 +8,7 @@ typedef struct {
     bool folder;                    // a folder with its reports; false: one file
     int  n_artifacts;               // GGUF files whose bytes fit their records
     int  n_fixtures;                // that were run again
+    char undecided[768];            // "", or the first fixture that was run again and cannot decide, and why
     bool signature_there;           // there is a signature; it was looked at only where held_key is not ""
     char held_key[SHA256_HEX + 1];  // the hint of the key that it holds for; ""
     char curve[8];
