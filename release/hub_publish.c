@@ -1,5 +1,6 @@
 #include "hub_publish.h"
 #include "hub_files.h"
+#include "release_list.h"
 #include "../formats/file_map.h"
 #include "../formats/outfile.h"
 #include <stdlib.h>
@@ -107,7 +108,7 @@ bool hub_publish(release_result *r, const char *dir, const release_head *h, cons
 // ---- at the end ----------------------------------------------------------------------------------------------------
 
 // What is made from the records and may be there; not SHA256SUMS itself, nor what is signed over it.
-static const char *const REPORTS[] = { "report.json", "report.md", "report.html", "junit.xml" };
+static const char *const REPORTS[] = { RELEASE_JSON, RELEASE_MD, RELEASE_HTML, RELEASE_JUNIT };
 enum { N_REPORTS = sizeof REPORTS / sizeof REPORTS[0] };
 
 static bool is_in(const char *dir, const char *name)
