@@ -69,7 +69,10 @@ static void put_proved(text_buf *t, const hub_front *f, const release_head *h, c
 {
     text_words(t, "GGUF files of ");
     put_base(t, f, h);
-    text_words(t, ", made and proved by hallmark. ");
+    text_words(t, ", proved by hallmark");
+    if (r->reports[0].program.version[0]) text_words(t, " ");
+    text_puts(t, TEXT_MD, r->reports[0].program.version);
+    text_words(t, ". ");
     if (all_derived(r))
         text_words(t, "Every tensor was encoded again from the source and is the same bytes. ");
     text_words(t, "Each file was run against what Transformers says of the same prompts: free runs token for token, "

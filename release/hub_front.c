@@ -8,7 +8,7 @@
 
 // ---- reading -------------------------------------------------------------------------------------------------------
 
-// Our own words that a card need not say; the source's model may have any of them.
+// What a release's card says of every model; and of one whose own card says nothing of what it is for.
 static const char *const LIBRARY = "gguf", *const PIPELINE = "text-generation";
 
 typedef struct { const card_yaml *yaml; err *e; } reader;
