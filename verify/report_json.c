@@ -2,7 +2,6 @@
 // time stamps, no machine's paths.
 #include "verify.h"
 #include "../formats/json.h"
-#include "../formats/outfile.h"
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -379,23 +378,10 @@ static cJSON *document(const verify_report *const *r, int n)
     return NULL;
 }
 
-static char *report_text(const verify_report *const *r, int n, const char *suffix)
+char *verify_report_json_text(const verify_report *const *r, int n)
 {
-    if (strcmp(suffix, ".md") == 0) return verify_report_md(r, n);
     cJSON *doc = document(r, n);
     char  *s   = doc ? json_print(doc) : NULL;
     cJSON_Delete(doc);
     return s;
-}
-
-bool verify_report_write(const verify_report *const *r, int n, const char *path, err *e)
-{
-    const char *dot = strrchr(path, '.');
-    if (!dot || (strcmp(dot, ".json") != 0 && strcmp(dot, ".md") != 0))
-        return err_set(e, ERR_USAGE, "%s: a report's name ends in .json or .md", path);
-    char *s = report_text(r, n, dot);
-    if (!s) return err_nomem(e, "the report", 0);
-    bool ok = outfile_write_whole(path, s, (int64_t)strlen(s), e);
-    free(s);
-    return ok;
 }

@@ -46,9 +46,19 @@ void result_fail_whole(verify_fixture_result *r, const char *what, const char *t
     result_fail(r, &f, "%s", text);
 }
 
+void verify_report_forget_cases(verify_report *r)
+{
+    for (int64_t i = 0; i < r->n_fixtures; i++) {
+        trace_free(r->fixtures[i].traced, r->fixtures[i].n_traced);
+        r->fixtures[i].traced   = NULL;
+        r->fixtures[i].n_traced = 0;
+    }
+}
+
 void verify_report_free(verify_report *r)
 {
     if (!r) return;
+    verify_report_forget_cases(r);
     for (int64_t i = 0; i < r->n_fixtures; i++) free(r->fixtures[i].failures);
     free(r->fixtures);
     free(r->notes);

@@ -317,6 +317,16 @@ static bool failed_on(const verify_fixture_result *r, const char *what)
     return false;
 }
 
+// Each case and step is kept for reports (compare.h fills it in).
+static bool trace_keep(verify_fixture_result *res, const fixture *f, err *e)
+{
+    res->traced = trace_new(f);
+    if (!res->traced)
+        return err_nomem(e, "what each step gave", (size_t)(f->n_cases * f->tokens) * sizeof(verify_step));
+    res->n_traced = f->n_cases;
+    return true;
+}
+
 static bool verify_fixture(run *v, int i, err *e)
 {
     const gguf    *g = model_gguf(v->m);
@@ -328,6 +338,7 @@ static bool verify_fixture(run *v, int i, err *e)
     const bool holds = v->claims.kind == ERR_NONE;
     if (!holds) result_fail_whole(res, v->claims_what, without_folder(g, v->claims.msg));
     if (!v->bonds[i].belongs) return true;                      // its prompts say nothing of this artifact
+    if (!trace_keep(res, f, e)) return false;
     bool runs = preflight_fixture(res, v->m, f, e);
     if (e->kind != ERR_NONE) return false;
     if (v->bonds[i].unbound && !note(v->r, e, "the file does not say which source it was made from: that it is %s is not proved by a digest", f->model_name)) return false;

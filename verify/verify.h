@@ -4,7 +4,8 @@
 // limits), tie.h (what the reference leaves open), distance.h (KL and log-probabilities), probe.h (which layer
 // departs), compare.h (one fixture's counts and verdict, fed step by step). Those know no model: they see logits and
 // ids only.
-// Reports are written by report_json.c and report_md.c; a record in a file is a report too (record.h).
+// What was looked at, held or not, is listed by checks.h. Reports are written by report_json.c, report_md.c,
+// report_junit.c and report_html.c; a record in a file is a report too (record.h).
 #ifndef HALLMARK_VERIFY_VERIFY_H
 #define HALLMARK_VERIFY_VERIFY_H
 
@@ -12,6 +13,7 @@
 #include "../formats/progress.h"
 #include "../runtime/session.h"
 #include "gate.h"
+#include "trace.h"
 
 // exact: every token equal but where the reference itself leaves it open, and a distance like the reference's own.
 // drift: an artifact whose weights lost precision (quantized, F16) against the source model's fixture: a budget by
@@ -78,6 +80,8 @@ typedef struct {
     int64_t     n_failures;             // kept in failures[]
     int64_t     failures_total;         // counted
     verify_failure *failures;           // [n_failures], freed by verify_report_free
+    int64_t     n_traced;
+    verify_case *traced;                // [n_traced] each case (trace.h); NULL: not kept, or read from a record
 } verify_fixture_result;
 
 typedef struct {                // are the tensors what the source gives, byte for byte (derivation.h)?
@@ -158,13 +162,21 @@ const char *verify_fixture_verdict(const verify_fixture_result *f);     // "pass
 // The worse of two verdicts, in that order.
 const char *verify_worse(const char *a, const char *b);
 
-// Reports by suffix: .json, .md.
+// Reports by suffix: .json, .md, .html, .xml (JUnit). Texts are malloc'd; NULL when out of memory.
+#define VERIFY_REPORT_SUFFIXES ".json, .md, .html or .xml"
 cJSON *verify_report_json(const verify_report *r);                              // cJSON_Delete; NULL when out of memory
 // The same without failures: what a record keeps of a report that has none; and read back from there. ERR_VERDICT names
 // the first key that is not what a report holds. Freed by verify_report_free.
 cJSON *verify_report_brief(const verify_report *r);
 bool   verify_report_read(verify_report *r, const cJSON *brief, const char *where, err *e);
-char  *verify_report_md(const verify_report *const *r, int n);                  // malloc'd; NULL when out of memory
+char  *verify_report_json_text(const verify_report *const *r, int n);           // one report as it is, several as a list
+char  *verify_report_md(const verify_report *const *r, int n);
+char  *verify_report_html(const verify_report *const *r, int n);                // report_html.h
+char  *verify_report_junit(const verify_report *const *r, int n);
+bool   verify_report_suffix_ok(const char *path);
+// What only memory holds, and no record, is forgotten: the cases and steps of each fixture. Reports are then those that
+// the file's record gives.
+void   verify_report_forget_cases(verify_report *r);
 bool   verify_report_write(const verify_report *const *r, int n, const char *path, err *e);
 
 #endif
