@@ -135,6 +135,15 @@ static bool check_shared(folder *f, const char *path, const cJSON *rec, err *e)
     return (f->release = cJSON_Duplicate(part, true)) != NULL || err_nomem(e, "a record", 0);
 }
 
+// Of the whole file; where a signature was checked it is known.
+static bool whole_digest(char hex[SHA256_HEX + 1], const check_run *x, const char *name, const char *path, err *e)
+{
+    const folder_file *known = x->digests ? folder_digest_find(x->digests, name) : NULL;
+    if (!known) return sha256_file(path, hex, e);
+    strcpy(hex, known->sha256);
+    return true;
+}
+
 static bool check_member(folder *f, int i, const char *report_path, const cJSON *report, check_run *x, err *e)
 {
     char  *path = path_join(f->dir, f->l.v[i]);
@@ -146,7 +155,8 @@ static bool check_member(folder *f, int i, const char *report_path, const cJSON 
     ok = ok && (g = gguf_open(path, e)) != NULL && record_report(g, rec, &f->reports[i], e)
         && check_shared(f, path, rec, e);
     gguf_close(g);
-    if (ok && f->reports[i].program.version[0]) ok = sha256_file(path, f->reports[i].file_sha256, e);
+    if (ok && f->reports[i].program.version[0])
+        ok = whole_digest(f->reports[i].file_sha256, x, f->l.v[i], path, e);
     if (ok && strcmp(f->reports[i].artifact, f->l.v[i]) != 0)
         ok = err_set(e, ERR_VERDICT, "%s: its verification record is that of '%s'", path, f->reports[i].artifact);
     ok = ok && check_further(x, path, rec, e);
@@ -329,6 +339,7 @@ bool check_artifact(const char *path, const check_opts *o, err *e)
     check_run   x = { .o = o, .dir = in_folder ? strdup(path) : path_dir(path) };
     begin_telling(o);
     bool ok = check_watch_begin(&watch, path, o, e);
+    if (ok && o->key_path && in_folder) x.digests = &watch.folder;
     ok = ok && (x.dir || err_nomem(e, "a path", strlen(path)));
     for (int i = 0; ok && i < o->n_fixtures; i++) ok = fixture_refs_add(&x.fixtures, o->fixtures[i], true, e);
     ok = ok && (!o->from || (x.source = check_source_open(x.dir, o, e)) != NULL);
