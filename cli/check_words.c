@@ -250,6 +250,17 @@ static void add_card(lines *l, const check_proof *p, const char *path)
     add(l, false, &w, &b);
 }
 
+static void add_card_said(lines *l, const char *what, const char *said, const char *by)
+{
+    text_buf w = { 0 }, b = { 0 };
+    if (!said[0]) return;
+    text_words(&w, what);
+    put(&w, said);
+    text_words(&w, "', as README.md says");
+    text_words(&b, by);
+    add(l, false, &w, &b);
+}
+
 static void add_kept(lines *l, const check_proof *p)
 {
     text_buf w = { 0 }, b = { 0 };
@@ -394,6 +405,8 @@ static void add_not_proved(lines *l, const check_proof *p, const char *path)
                   "running it: the artifacts are the same bytes each time");
     if (!p->from) add_source(l, p, path);
     if (!p->from && is_written(p, CARD)) add_card(l, p, path);
+    add_card_said(l, "the source's id, '", p->card_base, "hallmark check --from ID, an id in the Hub cache");
+    add_card_said(l, "who quantized it, '", p->card_by, "what its maker says elsewhere");
     add_kept(l, p);
     for (int i = 0; p->from && i < p->n_artifacts; i++) add_untold(l, &p->v[i], path);
     add_fixtures(l, p, path);

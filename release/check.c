@@ -261,7 +261,7 @@ static bool check_reports(const folder *f, const char *report_path, const cJSON 
     if (looked) h.chat_template = &chat;
     if (ok && !(expected = release_report_json(&h, &r))) ok = err_nomem(e, "the reports", 0);
     ok = ok && json_same(report, expected, where, e) && same_reports(f->dir, &h, &r, e) && check_files(f, &h, &r, e);
-    ok = ok && (!o->from || check_hub_source(f->dir, o->from, &h, &r, e));
+    ok = ok && (!o->from || check_hub_source(f->dir, o->from, &h, &r, o->proof, e));
     ok = ok && (!o->proof || note_files(o->proof, &h, &r) || err_nomem(e, "names of files", 0));
     cJSON_Delete(expected);
     record_files_free(r.files, r.n_files);

@@ -658,8 +658,8 @@ static void write_matrix(const char *path, const char *text)
 
 static bool checks_given(const char *path, const char *matrix, const char *text, err *e)
 {
-    const check_opts o = { .device = "cpu", .n_threads = 1, .from = source, .imatrix = &matrix, .n_imatrix = matrix != NULL,
-                           .calibrate = &text, .n_calibrate = text != NULL };
+    const check_opts o = { .device = "cpu", .n_threads = 1, .from = source, .imatrix = &matrix,
+                           .n_imatrix = matrix != NULL, .calibrate = &text, .n_calibrate = text != NULL };
     *e = (err){ 0 };
     return check_artifact(path, &o, e);
 }
@@ -700,8 +700,9 @@ START_TEST(a_matrix_is_found_beside_the_artifact_or_given)
     ck_assert_msg(checks_given(art, moved, NULL, &e), "%s", e.msg);      // under another name, alone
     write_matrix(im, other);                                            // another of its name
     ck_assert(!checks_given(art, NULL, NULL, &e) && e.kind == ERR_VERDICT);
-    ck_assert_msg(strstr(e.msg, "key 'quantize.imatrix.dataset': found 'text', expected 'other-text'") != NULL, "%s", e.msg);
-    rerecord(alone, name_matrix);               // a record that tells its digest finds it by that, whatever it is called
+    static const char dataset[] = "key 'quantize.imatrix.dataset': found 'text', expected 'other-text'";
+    ck_assert_msg(strstr(e.msg, dataset) != NULL, "%s", e.msg);
+    rerecord(alone, name_matrix);               // by the digest that a record tells it is found, whatever it is called
     ck_assert_msg(checks_given(alone, NULL, NULL, &e), "%s", e.msg);
     rerecord(art, name_matrix);
     ck_assert(!checks_given(art, NULL, NULL, &e) && e.kind == ERR_USAGE);
@@ -719,7 +720,8 @@ START_TEST(a_text_of_a_calibration_is_found_by_its_digest_or_given)
     scratch_path(alone, "bare/c.gguf");
     write_license(text, 1500);
     const char *const texts[] = { text };
-    calibration *c = calibration_compute_hf(source, &(calibration_opts){ .texts = texts, .n_texts = 1, .n_threads = 1 }, &e);
+    const calibration_opts o = { .texts = texts, .n_texts = 1, .n_threads = 1 };
+    calibration *c = calibration_compute_hf(source, &o, &e);
     ck_assert_msg(c != NULL, "%s", e.msg);
     const effort_opts effort = calibration_effort(c, 1);
     make_with(art, NULL, &effort);
