@@ -464,8 +464,8 @@ static char *large_statement(int n)
 {
     text_buf t = { 0 };
     text_printf(&t, "{\"_type\":\"%s\",\"subject\":[{\"name\":\"m\",\"digest\":{\"sha256\":\"%064d\"}}],"
-                "\"predicateType\":\"%s\",\"predicate\":{\"serialization\":{\"method\":\"files\",\"hash_type\":\"sha256\"},"
-                "\"resources\":[", STATEMENT_TYPE, 0, MODEL_PREDICATE);
+                "\"predicateType\":\"%s\",\"predicate\":{\"serialization\":{\"method\":\"files\","
+                "\"hash_type\":\"sha256\"},\"resources\":[", STATEMENT_TYPE, 0, MODEL_PREDICATE);
     for (int i = 0; i < n; i++)
         text_printf(&t, "%s{\"name\":\"%d\",\"algorithm\":\"sha256\",\"digest\":\"%064d\"}", i ? "," : "", i, i);
     text_words(&t, "]}}");
