@@ -1,5 +1,6 @@
 // hallmark manual: the program's manual pages.
 #include "cli.h"
+#include "../formats/version.h"
 #include "manual.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,7 @@ static bool edition_date(char date[16], err *e)
 static bool write_page(const char *name, err *e)
 {
     char date[16];
-    const manual_edition of = { .version = HALLMARK_VERSION, .date = date };
+    const manual_edition of = { .version = hallmark_version(), .date = date };
     const command *c = name ? command_find(name) : NULL;
     text_buf t = { 0 };
     if (name && !c) return err_set(e, ERR_USAGE, "found '%s', expected a command", name);

@@ -27,18 +27,18 @@ cd /
 
 package=/root/$(basename "$deb")
 inside "cat /etc/debian_version; dpkg --get-selections | wc -l"
-inside "dpkg-deb -I $package | sed -n '/Package/,\$p'; dpkg-deb -c $package | awk '{ print \$1, \$2, \$3, \$6 }'"
+inside "dpkg-deb -f $package; dpkg-deb -c $package | awk '!/\/\$/ { print \$1, \$3, \$6 }'"
 lines=4 quietly "apt-get update -q && apt-get install -y -q --no-install-recommends $package"
 inside "hallmark --version"
 inside "cd /root; hallmark convert tiny -o tiny-BF16.gguf"
 inside "cd /root; hallmark verify tiny-BF16.gguf --fixture tiny/fixtures/bfloat16.json.gz 2> /dev/null"
 lines=8 quietly "cd /root; hallmark release tiny -o tiny-GGUF --types bf16,q4_k_m"
 inside "cd /root; hallmark check tiny-GGUF 2> /dev/null"
-inside "cd /root; mkdir bare; cp tiny/*.* bare; hallmark release bare -o bare-GGUF --types bf16 2> /dev/null | grep hf_fixture.py; test -d bare-GGUF.unverified"
+inside 'cd /root; mkdir bare; cp tiny/*.* bare; { hallmark release bare -o bare-GGUF --types bf16 2> /dev/null || echo exit status $?; } | grep -E "hf_fixture|exit"; test -d bare-GGUF.unverified'
 inside "source /usr/share/bash-completion/completions/hallmark; COMP_WORDS=(hallmark release tiny --ty) COMP_CWORD=3; _hallmark; echo \"\${COMPREPLY[@]}\""
 inside "hallmark completion bash | cmp - /usr/share/bash-completion/completions/hallmark && echo the same"
 lines=1 quietly "apt-get install -y -q --no-install-recommends man-db zsh fish"
-inside "man hallmark-release | head -n 20; man --warnings hallmark-release > /dev/null"
+inside "man hallmark-release | sed -n 1,20p; man --warnings hallmark-release > /dev/null"
 inside "man -k hallmark | wc -l"
 inside "zsh -fc 'autoload -Uz compinit; compinit -D; whence -v _hallmark; echo \$_comps[hallmark]'"
 inside "fish -c 'complete -C \"hallmark release x --ty\"'"

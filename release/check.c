@@ -1,12 +1,12 @@
 // check: see release.h. Everything a release said, proved again from the files alone.
 #include "release.h"
-#include "../verify/match.h"
-#include "../verify/measured.h"
-#include "../verify/preflight.h"
+#include "check_beside.h"
+#include "check_file.h"
+#include "check_hub.h"
 #include "check_signature.h"
+#include "hub_files.h"
 #include "json_diff.h"
 #include "../verify/record.h"
-#include "release_card.h"
 #include "release_dir.h"
 #include "release_lab.h"
 #include "release_report.h"
@@ -48,106 +48,25 @@ static bool list_artifacts(names *l, const char *dir, err *e)
     return ok && (l->n > 0 || err_set(e, ERR_INPUT, "%s: holds no .gguf file", dir));
 }
 
-// ---- one file ------------------------------------------------------------------------------------------------------
-
-// A release may have been held to limits of its maker's own: whoever is told that every claim holds is told that, too.
-static void note_gate(check_gate *to, const cJSON *rec)
+static bool lists(const cJSON *files, const char *name)
 {
-    const cJSON *sha = json_get(rec, "gate"), *name = json_get(json_get(rec, "release"), "gate");
-    if (!to || to->sha256[0] || !cJSON_IsString(sha) || strcmp(sha->valuestring, "built-in") == 0) return;
-    snprintf(to->sha256, sizeof to->sha256, "%s", sha->valuestring);
-    if (cJSON_IsString(name)) snprintf(to->name, sizeof to->name, "%s", name->valuestring);
-}
-
-void check_told_free(check_told *c)
-{
-    for (int i = 0; i < c->n; i++) {
-        free(c->v[i].artifact);
-        free(c->v[i].claim);
+    const cJSON *f;
+    cJSON_ArrayForEach(f, files) {
+        const cJSON *s = json_get(f, "name");
+        if (cJSON_IsString(s) && strcmp(s->valuestring, name) == 0) return true;
     }
-    free(c->v);
-    *c = (check_told){ 0 };
+    return false;
 }
 
-// Takes the claim over.
-static bool tell(check_told *to, const char *artifact, char *claim, err *e)
+// An importance matrix is a GGUF file, too. What the report lists is compared with the records afterwards.
+static bool drop_other_files(names *l, const char *dir, const cJSON *report, err *e)
 {
-    check_claim *grown = realloc(to->v, ((size_t)to->n + 1) * sizeof *grown);
-    char *name = strdup(artifact);
-    if (grown) to->v = grown;
-    if (!grown || !name) {
-        free(name);
-        free(claim);
-        return err_nomem(e, "a claim", 0);
-    }
-    to->v[to->n++] = (check_claim){ name, claim };
-    return true;
-}
-
-// What is measured of caches is the file's own, or a verdict; what it says is told, as nothing here proves it.
-static bool note_measured(check_told *to, const gguf *g, int n_threads, err *e)
-{
-    char *claim;
-    if (!measured_check(g, n_threads, &claim, e)) return false;
-    if (to && claim[0]) return tell(to, path_base(gguf_path(g)), claim, e);
-    free(claim);
-    return true;
-}
-
-// Digests of the bytes, then the record. *rec is the caller's to delete when true.
-static bool check_claims(const char *path, const check_opts *o, cJSON **rec, err *e)
-{
-    gguf *g = gguf_open(path, e);
-    if (!g) return false;
-    *rec = NULL;
-    bool ok = gguf_find_kv(g, KEY_HM_TENSOR_SHA)
-           || err_set(e, ERR_VERDICT, "%s: key '%s': absent: the file makes no claims that could be checked", path, KEY_HM_TENSOR_SHA);
-    ok = ok && claims_check_gaps(g, e) && claims_check_tensors(g, o->n_threads, o->progress, e)
-        && note_measured(o->claims, g, o->n_threads, e) && record_read(g, rec, e);
-    if (ok && !*rec)
-        ok = err_set(e, ERR_VERDICT, "%s: key '%s': the record is empty: this file was never released", path,
-                     KEY_HM_VERIFICATION);
-    ok = ok && record_check(g, *rec, e);
-    if (ok) note_gate(o->gate, *rec);
-    if (ok && o->proof) o->proof->n_artifacts++;
-    const char *lacks = ok ? record_lacks(*rec) : NULL;
-    if (lacks) progress_logf(o->progress, "%s: its verification record is older than %s", path, lacks);
-    if (!ok) { cJSON_Delete(*rec); *rec = NULL; }
-    gguf_close(g);
-    return ok;
-}
-
-static bool first_failure(const verify_report *r, const char *path, err *e)
-{
-    for (int64_t i = 0; i < r->n_fixtures; i++)
-        if (r->fixtures[i].n_failures > 0)
-            return err_set(e, ERR_VERDICT, "%s: against %s: %s", path, r->fixtures[i].name,
-                           r->fixtures[i].failures[0].text);
-    return err_set(e, ERR_VERDICT, "%s: does not pass", path);
-}
-
-// A new run against those of the fixtures that this artifact answers to.
-static bool run_again(const char *path, fixture_refs *all, const check_opts *o, err *e)
-{
-    artifact_ref  a;
-    verify_report r = { 0 };
-    int           n = 0;
-    if (all->n == 0) return true;
-    if (!artifact_ref_read(&a, path, e)) return false;
-    const char **paths = calloc((size_t)all->n, sizeof *paths);
-    if (!paths) return err_nomem(e, "fixtures", 0);
-    for (int i = 0; i < all->n; i++)
-        if (fixture_match(&all->v[i], &a) != MATCH_NONE) {
-            all->v[i].used = true;
-            paths[n++] = all->v[i].path;
-        }
-    verify_opts vo = { .gate_path = o->gate_path, .progress = o->progress,
-                       .run = { .device = o->device, .n_threads = o->n_threads } };
-    bool ok = n == 0 || verify_artifact(&r, path, paths, n, &vo, e);
-    if (ok && n > 0 && !r.passed) ok = first_failure(&r, path, e);
-    verify_report_free(&r);
-    free(paths);
-    return ok;
+    int n = 0;
+    for (int i = 0; i < l->n; i++)
+        if (lists(json_get(report, "files"), l->v[i])) free(l->v[i]);
+        else                                           l->v[n++] = l->v[i];
+    l->n = n;
+    return n > 0 || err_set(e, ERR_VERDICT, "%s: its report lists no .gguf file as an artifact", dir);
 }
 
 // ---- the folder ----------------------------------------------------------------------------------------------------
@@ -215,21 +134,21 @@ static bool check_shared(folder *f, const char *path, const cJSON *rec, err *e)
     return (f->release = cJSON_Duplicate(part, true)) != NULL || err_nomem(e, "a record", 0);
 }
 
-static bool check_member(folder *f, int i, const char *report_path, const cJSON *report, fixture_refs *fixtures,
-                         const check_opts *o, err *e)
+static bool check_member(folder *f, int i, const char *report_path, const cJSON *report, check_run *x, err *e)
 {
     char  *path = path_join(f->dir, f->l.v[i]);
     gguf  *g = NULL;
     cJSON *rec = NULL;
-    bool   ok = path ? check_claims(path, o, &rec, e) : err_nomem(e, "a path", 0);
+    bool   ok = path ? check_claims(x, path, &rec, e) : err_nomem(e, "a path", 0);
     if (ok && !find_reported(report, f->l.v[i]))
         ok = err_set(e, ERR_VERDICT, "%s: artifact '%.200s': the report does not speak of it", report_path, f->l.v[i]);
     ok = ok && (g = gguf_open(path, e)) != NULL && record_report(g, rec, &f->reports[i], e)
         && check_shared(f, path, rec, e);
     gguf_close(g);
+    if (ok && f->reports[i].program.version[0]) ok = sha256_file(path, f->reports[i].file_sha256, e);
     if (ok && strcmp(f->reports[i].artifact, f->l.v[i]) != 0)
         ok = err_set(e, ERR_VERDICT, "%s: its verification record is that of '%s'", path, f->reports[i].artifact);
-    ok = ok && run_again(path, fixtures, o, e);
+    ok = ok && check_further(x, path, rec, e);
     cJSON_Delete(rec);
     free(path);
     return ok;
@@ -264,46 +183,16 @@ static bool arrange(const folder *f, release_result *r, const char **name, const
     return record_files_read(&r->files, &r->n_files, f->release, where, e);
 }
 
-// A report byte for byte: the first line that differs is named.
-static bool same_text(const char *dir, const char *name, const char *expected, err *e)
-{
-    char   *path = path_join(dir, name), *found = NULL;
-    int64_t n;
-    err     bad = { 0 };
-    int     line = 1;
-    if (!path) return err_nomem(e, "a path", 0);
-    bool ok = file_read_text(&found, &n, path, 1 << 24, &bad)
-        || err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
-    if (ok && (n != (int64_t)strlen(expected) || memcmp(found, expected, (size_t)n) != 0)) {
-        const char *a = found, *b = expected, *end = found + n;
-        while (a < end && *b && *a == *b) {
-            if (*a == '\n') line++;
-            a++;
-            b++;
-        }
-        while (a > found && a[-1] != '\n') { a--; b--; }
-        const size_t left = (size_t)(end - a), la = memchr(a, '\n', left)
-            ? (size_t)((const char *)memchr(a, '\n', left) - a) : left;
-        ok = err_set(e, ERR_VERDICT, "%s: line %d: found '%.*s', expected '%.*s', as the artifacts' verification records say", path, line, la < 300 ? (int)la : 300, a,
-                     strcspn(b, "\n") < 300 ? (int)strcspn(b, "\n") : 300, b);
-    }
-    free(found);
-    free(path);
-    return ok;
-}
-
 // Each file that the records list is there, as it was. What can be written again is compared line by line first.
 static bool check_files(const folder *f, const release_head *h, const release_result *r, err *e)
 {
-    char hex[SHA256_HEX + 1], *card = NULL;
-    bool ok = true;
+    char hex[SHA256_HEX + 1];
+    bool ok = check_hub(f->dir, h, r, e);
     for (int i = 0; ok && i < r->n_files; i++) {
         const record_file *x = &r->files[i];
         char *path = path_join(f->dir, x->name);
         err   bad = { 0 };
         ok = path != NULL || err_nomem(e, "a path", strlen(f->dir));
-        if (ok && strcmp(x->name, RELEASE_CARD) == 0)
-            ok = release_card_md(&card, f->dir, h, r, e) && same_text(f->dir, RELEASE_CARD, card, e);
         if (ok && !sha256_file(path, hex, &bad))
             ok = err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
         if (ok && strcmp(hex, x->sha256) != 0)
@@ -313,34 +202,55 @@ static bool check_files(const folder *f, const release_head *h, const release_re
         ok = ok && release_lab_agrees(f->dir, x->name, e);
         free(path);
     }
-    free(card);
+    return ok && check_hub_sums(f->dir, h, r, 0, e);
+}
+
+// Takes the text over, which the records gave.
+static bool same_report(const char *dir, const char *name, char *expected, err *e)
+{
+    const bool ok = expected ? check_text_same(dir, name, expected, e) : err_nomem(e, "a report", 0);
+    free(expected);
     return ok;
 }
 
+static bool same_reports(const char *dir, const release_head *h, const release_result *r, err *e)
+{
+    return same_report(dir, RELEASE_MD, release_report_md(h, r), e)
+        && same_report(dir, RELEASE_HTML, release_report_html(h, r), e)
+        && same_report(dir, RELEASE_JUNIT, release_report_junit(r), e);
+}
+
+static void note_files(check_proof *proof, const release_result *r)
+{
+    proof->n_files = r->n_files;
+    for (int i = 0; i < r->n_files; i++)
+        proof->attributes |= !r->files[i].kept && strcmp(r->files[i].name, HUB_ATTRIBUTES) == 0;
+}
+
 // The reports are written again from the records, and must be what is there.
-static bool check_reports(const folder *f, const char *report_path, const cJSON *report, err *e)
+static bool check_reports(const folder *f, const char *report_path, const cJSON *report, check_proof *proof, err *e)
 {
     release_result r = { 0 };
     release_head   h = { .source_digest = f->source, .revision = f->revision, .verdict = "pass" };
     char   where[600];
     cJSON *expected = NULL;
-    char  *md = NULL;
+    bool   looked;
+    record_template chat;
     h.is_signed = cJSON_IsTrue(json_get(report, "signed"));
     snprintf(where, sizeof where, "%.500s: not what the artifacts' verification records say", report_path);
-    bool ok = arrange(f, &r, &h.name, &h.gate, e);
-    if (ok && (!(expected = release_report_json(&h, &r)) || !(md = release_report_md(&h, &r))))
-        ok = err_nomem(e, "the reports", 0);
-    ok = ok && json_same(report, expected, where, e) && same_text(f->dir, RELEASE_MD, md, e)
-        && check_files(f, &h, &r, e);
+    bool ok = record_template_read(&chat, &looked, f->release, where, e) && arrange(f, &r, &h.name, &h.gate, e);
+    if (looked) h.chat_template = &chat;
+    if (ok && !(expected = release_report_json(&h, &r))) ok = err_nomem(e, "the reports", 0);
+    ok = ok && json_same(report, expected, where, e) && same_reports(f->dir, &h, &r, e) && check_files(f, &h, &r, e);
+    if (ok && proof) note_files(proof, &r);
     cJSON_Delete(expected);
-    free(md);
     record_files_free(r.files, r.n_files);
     free(r.reports);
     free(r.notes);
     return ok;
 }
 
-static bool check_folder(const char *dir, fixture_refs *fixtures, const check_opts *o, err *e)
+static bool check_folder(const char *dir, check_run *x, err *e)
 {
     folder f = { .dir = dir };
     err    bad = { 0 };
@@ -350,10 +260,12 @@ static bool check_folder(const char *dir, fixture_refs *fixtures, const check_op
     if (ok && !file_exists(path)) ok = err_set(e, ERR_VERDICT, "%s: is not there: this folder is not a release", path);
     if (ok && !(report = json_parse_file(path, &bad)))
         ok = err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
-    ok = ok && check_report(path, report, &f.l, e) && check_signed_files_there(dir, report, e)
+    ok = ok && drop_other_files(&f.l, dir, report, e) && check_report(path, report, &f.l, e)
+        && check_signed_files_there(dir, report, e)
         && ((f.reports = calloc((size_t)f.l.n, sizeof *f.reports)) != NULL || err_nomem(e, "reports", 0));
-    for (int i = 0; ok && i < f.l.n; i++) ok = check_member(&f, i, path, report, fixtures, o, e);
-    ok = ok && check_reports(&f, path, report, e);
+    for (int i = 0; ok && i < f.l.n; i++) ok = check_member(&f, i, path, report, x, e);
+    ok = ok && check_reports(&f, path, report, x->o->proof, e);
+    if (ok && x->o->proof) ok = check_beside_others(x->o->proof, dir, e);
     for (int i = 0; f.reports && i < f.l.n; i++) verify_report_free(&f.reports[i]);
     free(f.reports);
     cJSON_Delete(f.release);
@@ -363,26 +275,56 @@ static bool check_folder(const char *dir, fixture_refs *fixtures, const check_op
     return ok;
 }
 
-static bool check_file(const char *path, fixture_refs *fixtures, const check_opts *o, err *e)
+static bool check_file(const char *path, check_run *x, err *e)
 {
     cJSON *rec = NULL;
-    bool   ok = check_claims(path, o, &rec, e) && run_again(path, fixtures, o, e);
+    bool   ok = check_claims(x, path, &rec, e) && check_further(x, path, rec, e);
     cJSON_Delete(rec);
     return ok;
 }
 
-bool check_artifact(const char *path, const check_opts *o, err *e)
+static void begin_telling(const check_opts *o)
 {
-    fixture_refs fixtures = { 0 };
-    check_watch  watch;
-    if (o->proof) *o->proof = (check_proof){ .n_fixtures = o->n_fixtures };
+    if (o->proof)
+        *o->proof = (check_proof){ .n_fixtures = o->n_fixtures, .from = o->from,
+                                   .own_gate = o->gate_path != NULL };
     if (o->claims) *o->claims = (check_told){ 0 };
     if (o->gate) *o->gate = (check_gate){ .sha256 = "" };
+}
+
+// Each fixture, matrix and text that is given has an artifact that answers to it.
+static bool all_used(const check_run *x, err *e)
+{
+    for (int i = 0; i < x->fixtures.n; i++)
+        if (!x->fixtures.v[i].used)
+            return err_set(e, ERR_INPUT,
+                           "%s: no artifact here answers to this fixture (other source, weights or dtype): %s",
+                           x->fixtures.v[i].path, x->fixtures.v[i].why_not);
+    return check_source_used(x->source, e);
+}
+
+// A fixture that cannot decide hides no failure of what is looked at after it: only where all else holds it is the
+// verdict.
+static bool decided(const check_run *x, err *e)
+{
+    if (!x->undecided[0]) return true;
+    if (x->o->proof) snprintf(x->o->proof->undecided, sizeof x->o->proof->undecided, "%s", x->undecided);
+    return err_set(e, ERR_VERDICT, "%s", x->undecided);
+}
+
+bool check_artifact(const char *path, const check_opts *o, err *e)
+{
+    check_watch watch;
+    const bool  in_folder = dir_exists(path);
+    check_run   x = { .o = o, .dir = in_folder ? strdup(path) : path_dir(path) };
+    begin_telling(o);
     bool ok = check_watch_begin(&watch, path, o, e);
-    for (int i = 0; ok && i < o->n_fixtures; i++) ok = fixture_refs_add(&fixtures, o->fixtures[i], true, e);
-    ok = ok && (dir_exists(path) ? check_folder(path, &fixtures, o, e) : check_file(path, &fixtures, o, e));
-    for (int i = 0; ok && i < fixtures.n; i++)
-        if (!fixtures.v[i].used) ok = err_set(e, ERR_VERDICT, "%s: no artifact here answers to this fixture (other source, weights or dtype)", fixtures.v[i].path);
-    fixture_refs_free(&fixtures);
-    return check_watch_end(&watch, ok, e);
+    ok = ok && (x.dir || err_nomem(e, "a path", strlen(path)));
+    for (int i = 0; ok && i < o->n_fixtures; i++) ok = fixture_refs_add(&x.fixtures, o->fixtures[i], true, e);
+    ok = ok && (!o->from || (x.source = check_source_open(x.dir, o, e)) != NULL);
+    ok = ok && (in_folder ? check_folder(path, &x, e) : check_file(path, &x, e)) && all_used(&x, e);
+    check_source_free(x.source);
+    fixture_refs_free(&x.fixtures);
+    free(x.dir);
+    return check_watch_end(&watch, ok, e) && decided(&x, e);
 }

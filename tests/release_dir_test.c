@@ -121,7 +121,8 @@ static void stage(release_dir *d)
     static const char *const names[] = { "a-BF16.gguf" };
     char path[4600];
     err  e = { 0 };
-    ck_assert_msg(release_dir_begin(d, dest, names, 1, &e), "%s", e.msg);
+    const release_names all = { .artifacts = names, .n_artifacts = 1 };
+    ck_assert_msg(release_dir_begin(d, dest, &all, &e), "%s", e.msg);
     snprintf(path, sizeof path, "%s/a-BF16.gguf", d->path);
     write_file(path, "new", 3);
 }
@@ -244,7 +245,7 @@ static void in_the_way(err_kind kind, const char *text)
 START_TEST(what_the_release_did_not_write_stops_it_by_name)
 {
     err e = { 0 };
-    static const char *const OWN[] = { "README.md", "mmproj-BF16.gguf", "a-BF16.gguf.bak", "report.html", "b.gguf.partial-1" };
+    static const char *const OWN[] = { "README.md", "mmproj-BF16.gguf", "a-BF16.gguf.bak", "report.htm", "b.gguf.partial-1" };
     old_release("rel");
     ck_assert_msg(release_dir_free_to_use(dest, &e), "%s", e.msg);
     for (size_t i = 0; i < sizeof OWN / sizeof *OWN; i++) {

@@ -4,7 +4,9 @@
 // a byte:
 //   {all that a report says of the artifact (verify_report_brief), "hallmark_record":1, "tensors":hex, "metadata":hex,
 //    "release":{"name","gate","artifacts":[names, in the order of the reports],"notes":[s],
-//               "files":[{"name","sha256"}], where there are others than artifacts and reports}}
+//               "files":[{"name","sha256","kept":true where it was somebody's own}], where there are others than
+//               artifacts and what is made from the records,
+//               "chat_template":{"sha256","bytes","same_as_source"} or null}}
 // tensors and metadata are claims_weights_digest and claims_metadata_digest: a record moved to another file, or a file
 // edited after it, no longer fit each other. release is the same in all files of a release: from the records alone,
 // both reports can be written again. "{}" is an empty record: not verified. Proved by tests/report_test.c.
@@ -12,7 +14,7 @@
 #define HALLMARK_VERIFY_RECORD_H
 
 #include "../formats/claims.h"
-#include "verify.h"
+#include "match.h"
 
 // The record in a file. true with *rec NULL: there is none, or an empty one. ERR_VERDICT: what is there is no record.
 // Freed with cJSON_Delete.
@@ -24,7 +26,8 @@ bool record_read(const gguf *g, cJSON **rec, err *e);
 // that.
 bool record_check(const gguf *g, const cJSON *rec, err *e);
 
-// Where the report names the built-in gate: are its limits those of that gate, and the fixtures long enough for it?
+// Are the limits of the report those of its gate, and the fixtures long enough for it? Of the built-in gate, or, where
+// it names a file, of what the record holds of that; such a record of before it held that is not asked.
 // ERR_VERDICT names the first key that is not. record_check asks it. What a record does not keep is not asked for: the
 // reference's own ties and margins, and the ids a step where the record is older than that key (record_names_all then
 // says so).
@@ -39,30 +42,52 @@ const char *record_lacks(const cJSON *rec);
 // The report that the record keeps. ERR_VERDICT names what is not one. Freed by verify_report_free.
 bool record_report(const gguf *g, const cJSON *rec, verify_report *r, err *e);
 
-typedef struct { char *name; char sha256[SHA256_HEX + 1]; } record_file;     // beside artifacts and reports
+typedef struct {                // beside artifacts and reports
+    char *name;
+    char  sha256[SHA256_HEX + 1];
+    bool  kept;                 // the release found it there, and left it as it was
+} record_file;
+
+typedef struct {                // tokenizer.chat_template of the first artifact
+    bool    there;
+    char    sha256[SHA256_HEX + 1];     // of its bytes
+    int64_t bytes;
+    bool    same_as_source;     // in every artifact all chat templates are the source's, byte for byte
+} record_template;
 
 typedef struct {                // what the files of a release have in common
     const char *name, *gate;    // stem of their names; "built-in" or the gate file's name
+    const gate *limits;         // of a gate file; NULL: the built-in ones. What reports say of them is what is recorded
     const char *const *artifacts;
     int         n_artifacts;
     const char *const *notes;   // of the release: fixtures that were found and not used
     int         n_notes;
     const record_file *files;
     int         n_files;
+    const record_template *chat_template;       // NULL: it was not looked at
 } record_release;
 
-// Will a record have room for n fixtures of these names, whatever comes of them? ERR_USAGE if not. Asked before any
-// work.
-bool record_fits(const record_release *all, const char *const *fixtures, int n, err *e);
+// Will a record have room for n fixtures, whatever comes of them? ERR_USAGE if not. Asked before any work.
+bool record_fits(const record_release *all, const fixture_ref *fixtures, int n, err *e);
 
 // The "files" of a release, in a record or a report, which are hostile until checked: freed by record_files_free in any
 // case. Names are those that a release gives: none leads elsewhere. ERR_VERDICT.
 bool record_files_read(record_file **files, int *n, const cJSON *release, const char *where, err *e);
 void record_files_free(record_file *files, int n);
-bool record_file_is(const char *name);      // README.md, or NAME-lab.json, .md, .html
+// A name that a record may list: of a file in the folder itself, on one line, no temporary name; hidden is .gitattributes
+// alone. What is made from the records is in none.
+bool record_file_is(const char *name);
+bool record_file_is_made(const char *name);     // report.json, .md, .html, junit.xml, SHA256SUMS, and the signature's two
+// Adds one; what is there then is the caller's in any case.
+bool record_files_push(record_file **files, int *n, const char *name, const char *hex, err *e);
 size_t record_lab_stem(const char *name);   // of NAME-lab.json the bytes of NAME; 0: it is called otherwise
 // Adds "files" to o where there are any. false when out of memory.
 bool record_files_add(cJSON *o, const record_file *files, int n);
+
+// "chat_template" of a release, likewise: {"sha256","bytes","same_as_source"}, or null where there is none. *looked: there
+// is such a key; an older record has none. ERR_VERDICT.
+bool record_template_read(record_template *t, bool *looked, const cJSON *release, const char *where, err *e);
+bool record_template_add(cJSON *o, const record_template *t);      // t may be NULL. false when out of memory
 
 // Writes r into the file's record, in place, and flushes it; all may be NULL. Only for a file that is not published
 // yet. ERR_INPUT when the file has no room for a record, ERR_USAGE when the report does not fit into it.
