@@ -2,6 +2,7 @@
 #include "cli.h"
 #include "../formats/version.h"
 #include "manual.h"
+#include "../formats/version.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 // main: help, and the one place where an error becomes an exit status.
 #include "cli.h"
-#include "option_value.h"
 #include "../formats/version.h"
+#include "option_value.h"
 #include "text_out.h"
 #include <errno.h>
 #include <fcntl.h>
