@@ -42,14 +42,16 @@ static inline double made_noise(int a, int b, int c)
 
 static inline verify_step made_step(const report_sample *s, check_kind kind, int c, int t)
 {
-    const bool   broken = s->o.how == SAMPLE_FAIL && c % 5 == 1 && t >= s->o.n_steps / 3, dead = s->o.how == SAMPLE_DEAD;
+    const bool   broken = s->o.how == SAMPLE_FAIL && c % 5 == 1 && t >= s->o.n_steps / 3;
     const double a = made_noise(c, t, kind), margin = 0.01 * pow(10, 3 * made_noise(t, c, 7));
     const bool   open = kind == CHECK_EXACT && margin < 0.013;
     const bool   other = broken || (open && a < 0.3) || (kind == CHECK_DRIFT && margin < 0.02);
-    verify_step  x = { .kl = (kind == CHECK_DRIFT ? 1e-3 : 2e-5) * pow(10, 3 * a - 2) * (broken ? 3000 : 1), .margin = margin,
-                       .expected = 1000 + 7 * t + c, .got = 1000 + 7 * t + c + (other ? 5 : 0), .open = open };
+    const double kl = (kind == CHECK_DRIFT ? 1e-3 : 2e-5) * pow(10, 3 * a - 2) * (broken ? 3000 : 1);
+    verify_step  x = { .kl = kl, .margin = margin, .expected = 1000 + 7 * t + c,
+                       .got = 1000 + 7 * t + c + (other ? 5 : 0), .open = open };
     x.state = broken ? PART_BROKE : !other ? PART_HELD : open ? PART_TIE : PART_NOT_JUDGED;
-    if (dead) x = (verify_step){ .kl = NAN, .margin = margin, .expected = x.expected, .got = -1, .state = PART_BROKE };
+    if (s->o.how == SAMPLE_DEAD)
+        x = (verify_step){ .kl = NAN, .margin = margin, .expected = x.expected, .got = -1, .state = PART_BROKE };
     return x;
 }
 
@@ -61,12 +63,14 @@ static inline void made_layers(const report_sample *s, verify_case *x, int c)
         const bool broken = s->o.how == SAMPLE_FAIL && c % 5 == 1 && l > s->o.n_layers / 2;
         const double limit = 0.02 * sqrt(l + 1.0);
         // the order of a fixture's probes is its own
-        x->layers[x->n_layers - 1 - l] = (verify_layer){ l - 1, limit * (broken ? 20 : 0.1 + 0.5 * made_noise(l, c, 3)), limit };
-        if (s->o.how == SAMPLE_DEAD && l > 0) x->layers[x->n_layers - 1 - l].departure = INFINITY;
+        const double share = broken ? 20 : 0.1 + 0.5 * made_noise(l, c, 3);
+        const bool   dead = s->o.how == SAMPLE_DEAD && l > 0;
+        x->layers[x->n_layers - 1 - l] = (verify_layer){ l - 1, dead ? INFINITY : share * limit, limit };
     }
 }
 
-static inline void made_fail(verify_fixture_result *f, const report_sample *s, const char *what, const char *id, int64_t step)
+static inline void made_fail(verify_fixture_result *f, const report_sample *s, const char *what, const char *id,
+                             int64_t step)
 {
     if (f->n_failures == VERIFY_MAX_FAILURES) {
         f->failures_total++;
@@ -76,8 +80,9 @@ static inline void made_fail(verify_fixture_result *f, const report_sample *s, c
     *x = (verify_failure){ .what = what, .step = step, .expected = step < 0 ? -1 : 1009, .got = step < 0 ? -1 : 1014,
                            .margin = step < 0 ? NAN : 0.125, .layer = step < 0 ? LAYER_NONE : s->o.n_layers / 2 };
     if (id) snprintf(x->case_id, sizeof x->case_id, "%s", id);
-    made_text(x->text, sizeof x->text, &s->o, "case 'c', step 21, given its prefix: Transformers chose 1009 by a margin of "
-                                                "0.125, this run 1014; the first layer that departs is 4");
+    made_text(x->text, sizeof x->text, &s->o,
+              "case 'c', step 21, given its prefix: Transformers chose 1009 by a margin of 0.125, this run 1014; the "
+              "first layer that departs is 4");
     f->failures_total++;
 }
 
@@ -169,8 +174,8 @@ static inline void made_fixture(report_sample *s, verify_fixture_result *f, chec
     if (s->o.how == SAMPLE_INCONCLUSIVE) {
         f->n_why = 1;
         f->why[0] = (verify_why){ .what = "minimum", .steps = 240 };
-        made_text(f->why[0].text, sizeof f->why[0].text, &s->o, "the fixture is too short for the gate: 3 cases, 120 steps; "
-                                                                  "the least is 4 and 100");
+        made_text(f->why[0].text, sizeof f->why[0].text, &s->o,
+                  "the fixture is too short for the gate: 3 cases, 120 steps; the least is 4 and 100");
     }
     f->passed = f->failures_total == 0 && f->n_why == 0;
 }
@@ -190,7 +195,8 @@ static inline report_sample *report_sample_new(const report_opts *o)
     snprintf(r->gate, sizeof r->gate, "built-in");
     r->file_bytes = 3106731648;
     r->attention_scale = 1;
-    r->derivation = (verify_derivation){ .made = true, .passed = true, .tensors = 541, .encoded = 318, .error_max = 0.0721 };
+    r->derivation = (verify_derivation){ .made = true, .passed = true, .tensors = 541, .encoded = 318,
+                                         .error_max = 0.0721 };
     made_text(r->derivation.error_tensor, sizeof r->derivation.error_tensor, o, "blk.3.attn_q.weight");
     r->n_fixtures = o->how == SAMPLE_UNVERIFIED ? o->n_fixtures - 1 : o->n_fixtures;
     r->incomplete = o->how == SAMPLE_UNVERIFIED;
@@ -202,7 +208,8 @@ static inline report_sample *report_sample_new(const report_opts *o)
     }
     r->n_notes = 1;
     r->notes = calloc(1, sizeof *r->notes);
-    made_text(r->notes[0], sizeof r->notes[0], o, "'gemma4.attention.scale' is not in the file; 1 was assumed, as llama.cpp does");
+    made_text(r->notes[0], sizeof r->notes[0], o,
+              "'gemma4.attention.scale' is not in the file; 1 was assumed, as llama.cpp does");
     if (!o->traced) verify_report_forget_cases(r);
     return s;
 }

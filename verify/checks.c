@@ -108,13 +108,15 @@ static void add_claims(looks *l, const verify_fixture_result *f)
             add_plain(l, f, whats[i], "what the file says of itself", "");
             return;
         }
-    add_plain(l, f, "digest", "what the file says of itself", "its digests, its type and its record agree with its bytes");
+    add_plain(l, f, "digest", "what the file says of itself",
+              "its digests, its type and its record agree with its bytes");
 }
 
 static bool add_source(looks *l, const verify_fixture_result *f)
 {
     const char *what = failure_of(f, "weights") ? "weights" : "source";
-    return add_plain(l, f, what, "the fixture is of this artifact", "its digest of the source, or of the weights, is the artifact's");
+    return add_plain(l, f, what, "the fixture is of this artifact",
+                     "its digest of the source, or of the weights, is the artifact's");
 }
 
 static look_state state_of(part_state s)
@@ -244,8 +246,8 @@ static void add_exact(looks *l, const verify_fixture_result *f)
     add_tokens(l, f);
     const bool few = (double)f->ties_differing <= f->ties_limit && (double)f->free_run_ties <= f->free_run_ties_limit;
     say(add(l, "ties", "share of ties", few ? LOOK_HELD : why_of(f, "ties") ? LOOK_OPEN : LOOK_BROKE),
-        "the reference leaves %lld of %lld steps open, %lld of them differ, the limit is %.1f; the free run of %lld cases "
-        "ends at a tie, the limit is %.1f",
+        "the reference leaves %lld of %lld steps open, %lld of them differ, the limit is %.1f; the free run of %lld "
+        "cases ends at a tie, the limit is %.1f",
         (long long)f->ties, (long long)f->steps, (long long)f->ties_differing, f->ties_limit,
         (long long)f->free_run_ties, f->free_run_ties_limit);
     say(add(l, "distance", "mean KL", at_most(f->kl_mean, f->kl_limit)), "found %.3g, the limit is %.3g", f->kl_mean,
@@ -266,8 +268,8 @@ static void add_drift(looks *l, const verify_fixture_result *f)
         f->budget, 100 * f->top1_limit);
     look *row = add(l, "drift", "drift: mean KL from the source model", at_most(f->kl_mean, f->kl_limit));
     if (isfinite(f->rounding_kl_mean))
-        say(row, "found %.3g, the budget of %s is %.3g; rounding its weights once more costs %.3g", f->kl_mean, f->budget,
-            f->kl_limit, f->rounding_kl_mean);
+        say(row, "found %.3g, the budget of %s is %.3g; rounding its weights once more costs %.3g", f->kl_mean,
+            f->budget, f->kl_limit, f->rounding_kl_mean);
     else
         say(row, "found %.3g, the budget of %s is %.3g", f->kl_mean, f->budget, f->kl_limit);
 }

@@ -62,8 +62,8 @@ const char REPORT_CSS[] =
 static const struct { const char *verdict, *word, *meaning; } VERDICTS[] = {
     { "pass", "Pass", "Everything that was asked of it holds: it does what Transformers does, within the limits named "
                       "below." },
-    { "fail", "Fail", "It does not do what Transformers does, or is not what its source gives. What does not hold is "
-                      "named below, with the first step and layer where it shows." },
+    { "fail", "Fail", "Something that was asked of it does not hold. It is named below, with the first step and layer "
+                      "where it shows." },
     { "inconclusive", "Inconclusive", "Nothing that was looked at speaks against it, but a fixture cannot decide. What "
                                       "would decide it is said below." },
     { "unverified", "Unverified", "Nothing that was looked at speaks against it, but a fixture that it answers to is "
@@ -80,13 +80,12 @@ void report_put_verdict(text_buf *t, const char *verdict)
 // A word that we chose, by what it means.
 static void put_state_cell(text_buf *t, const char *word)
 {
-    static const struct { const char *word, *class; } classes[] = {
-        { "pass", "held" }, { "held", "held" }, { "fail", "broke" }, { "did not hold", "broke" },
-        { "inconclusive", "open" }, { "unverified", "open" }, { "open", "open" }, { "not made", "l" },
+    static const struct { const char *word, *classes; } words[] = {
+        { "pass", "l held" }, { "held", "l held" }, { "fail", "l broke" }, { "did not hold", "l broke" },
+        { "inconclusive", "l open" }, { "unverified", "l open" }, { "open", "l open" }, { "not made", "l" },
     };
-    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        if (strcmp(classes[i].word, word) == 0)
-            text_printf(t, "<td class=\"l %s\">%s</td>", strcmp(classes[i].class, "l") == 0 ? "" : classes[i].class, word);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(words[i].word, word) == 0) text_printf(t, "<td class=\"%s\">%s</td>", words[i].classes, word);
 }
 
 // ---- all artifacts --------------------------------------------------------------------------------------------------
@@ -167,9 +166,9 @@ void report_put_artifacts(report_page *g)
         for (int64_t k = 0; k < r->n_fixtures; k++) put_fixture_row(t, r, &r->fixtures[k]);
     }
     html_end_table(t);
-    text_words(t, "<p><small>A case is a prompt that Transformers continued. Free run: cases whose greedy continuation is the "
-                  "same. Best id: steps at which, given Transformers' own text, the best id is the same. KL: the distance "
-                  "between the two distributions, in nats.</small></p>\n");
+    text_words(t, "<p><small>A case is a prompt that Transformers continued. Free run: cases whose greedy continuation "
+                  "is the same. Best id: steps at which, given Transformers' own text, the best id is the same. KL: "
+                  "the distance between the two distributions, in nats.</small></p>\n");
     report_put_limits(g);
 }
 

@@ -1,9 +1,9 @@
 // Reports as JUnit's XML, for pipelines: a test case for each check that was made (checks.h), those that held too.
 //
-// <testsuites> holds a <testsuite> for each artifact and for each fixture that it was compared with. The class of a case
-// is "hallmark.<artifact>.<fixture>", so that readers which cut names at dots make a tree of them: dots within names are
-// underscores there, and the properties have the names as they are. Readers agree on four things only: a case passed,
-// failed, could not be decided (error) or was left out (skipped), and count the last one as no failure. So:
+// <testsuites> holds a <testsuite> for each artifact and for each fixture that it was compared with. The class of a
+// case is "hallmark.<artifact>.<fixture>", so that readers which cut names at dots make a tree of them: dots within
+// names are underscores there, and the properties have the names as they are. Readers agree on four things only: a case
+// passed, failed, could not be decided (error) or was left out (skipped), and count the last one as no failure. So:
 //   did not hold   <failure type="...">      open: no verdict is possible   <error type="inconclusive" or "unverified">
 //   not made       <skipped>, where another case of the suite says why by its failure
 // A time is asked for by Surefire's schema; it is always 0: reports hold no times. Elements, attributes and their order

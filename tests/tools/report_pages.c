@@ -26,8 +26,10 @@ int main(int argc, char **argv)
         { "pass", { SAMPLE_PASS, 2, 14, 64, 35, true, NULL } }, { "fail", { SAMPLE_FAIL, 2, 14, 64, 35, true, NULL } },
         { "inconclusive", { SAMPLE_INCONCLUSIVE, 1, 3, 40, 6, true, NULL } },
         { "unverified", { SAMPLE_UNVERIFIED, 2, 14, 64, 35, true, NULL } },
-        { "not-run", { SAMPLE_NOT_RUN, 1, 14, 64, 35, true, NULL } }, { "dead", { SAMPLE_DEAD, 1, 4, 32, 12, true, NULL } },
-        { "record", { SAMPLE_PASS, 2, 14, 64, 35, false, NULL } }, { "many", { SAMPLE_FAIL, 1, 200, 512, 62, true, NULL } },
+        { "not-run", { SAMPLE_NOT_RUN, 1, 14, 64, 35, true, NULL } },
+        { "dead", { SAMPLE_DEAD, 1, 4, 32, 12, true, NULL } },
+        { "record", { SAMPLE_PASS, 2, 14, 64, 35, false, NULL } },
+        { "many", { SAMPLE_FAIL, 1, 200, 512, 62, true, NULL } },
     };
     bool ok = argc == 2;
     if (!ok) fprintf(stderr, "usage: report_pages DIR\n");
