@@ -130,7 +130,9 @@ const command cmd_verify = {
              "at every step of the fixture's own text, and the distance of the distributions. The file is never changed.\n"
              "With --from, every tensor is compared with what the source gives, too: drift from the source's fixture alone cannot see\n"
              "a single damaged tensor of quantized weights.\n"
-             "Exit status 0: everything holds. 1: something does not; the case, the step and the first layer are named.\n",
+             "Exit status 0: everything holds. 1: something does not, and the case, the step and the first layer are named; or nothing\n"
+             "is wrong and the fixture cannot decide (inconclusive), and what would do is said. 3: it is a fixture of another source,\n"
+             "of other weights, or needs --arith.\n",
     .examples = "  hallmark verify gemma-BF16.gguf --fixture gemma.bfloat16.json.gz\n"
                 "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --report report.html --report junit.xml\n"
                 "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --kv q8_0      what another cache would cost\n",
