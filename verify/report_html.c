@@ -197,7 +197,9 @@ static void put_facts(text_buf *t, const verify_report *r)
     put_fact(t, "KV cache required", r->kv_required);
     put_fact(t, "device", r->device);
     put_fact(t, "processor", r->processor);
-    put_digest(t, "gate", r->gate);
+    put_fact(t, "gate", r->judged_by.name[0] ? r->judged_by.name : r->gate);
+    put_digest(t, "its SHA-256", r->judged_by.sha256);
+    put_digest(t, "SHA-256 of the file", r->file_sha256);
     put_fact(t, "source", r->source.repository);
     put_digest(t, "commit of the source", r->source.revision);
     put_digest(t, "digest of the source", r->source.digest);
@@ -296,6 +298,9 @@ static void put_reference(text_buf *t, const verify_fixture_result *f)
     put_fact(t, "Transformers", x->transformers);
     put_fact(t, "torch", x->torch);
     put_fact(t, "on", x->device);
+    put_fact(t, "attention", x->attention);
+    put_fact(t, "experts", x->experts);
+    put_fact(t, "linear attention", x->linear_attention);
     put_digest(t, "digest of the prompts", x->prompts);
     put_digest(t, "SHA-256", f->file_digest);
     text_words(t, "</dl>\n");

@@ -90,6 +90,9 @@ static void put_artifact_properties(text_buf *t, const verify_report *r)
     put_property(t, "device", r->device);
     put_property(t, "processor", r->processor);
     put_property(t, "gate", r->gate);
+    put_property(t, "gate.name", r->judged_by.name);
+    put_property(t, "gate.sha256", r->judged_by.sha256);
+    put_property(t, "sha256", r->file_sha256);
     put_property(t, "source.repository", r->source.repository);
     put_property(t, "source.revision", r->source.revision);
     put_property(t, "source.digest", r->source.digest);
