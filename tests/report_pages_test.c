@@ -108,6 +108,17 @@ START_TEST(what_does_not_hold_is_named_where_it_is)
     looks_free(&l);
     report_sample_free(s);
 
+    // What no row was made for is told all the same, and so is a verdict that nothing bears out.
+    s = report_sample_new(&record);
+    made_fail(&s->report.fixtures[0], s, "novelty", "coding-python-1", 3);
+    s->report.fixtures[0].passed = s->report.fixtures[1].passed = s->report.passed = false;
+    l = looks_of(s);
+    ck_assert_int_eq(find(&l, "novelty", "coding-python-1")->state, LOOK_BROKE);
+    ck_assert_int_eq(find(&l, "verdict", "")->state, LOOK_BROKE);
+    ck_assert_int_eq(in_state(&l, LOOK_BROKE), 2);
+    looks_free(&l);
+    report_sample_free(s);
+
     // A case of which no failure was kept, as so many others failed, is no case that held.
     s = report_sample_new(&fail);
     s->report.fixtures[0].n_failures = 0;

@@ -86,6 +86,18 @@ static inline void made_fail(verify_fixture_result *f, const report_sample *s, c
     f->failures_total++;
 }
 
+// Of a drift check no token fails.
+static inline void made_case_fails(const report_sample *s, verify_fixture_result *f, const verify_case *x)
+{
+    int64_t first = 0;
+    while (first < x->n_steps && x->steps[first].state != PART_BROKE) first++;
+    if (first == x->n_steps) return;
+    if (s->o.how == SAMPLE_DEAD) made_fail(f, s, "finite", x->id, first);
+    if (s->o.how == SAMPLE_DEAD || f->kind == CHECK_DRIFT) return;
+    made_fail(f, s, "teacher_forced", x->id, first);
+    made_fail(f, s, "free_run", x->id, first);
+}
+
 static inline void made_case(report_sample *s, verify_fixture_result *f, int c)
 {
     verify_case *x = &f->traced[c];
@@ -102,11 +114,9 @@ static inline void made_case(report_sample *s, verify_fixture_result *f, int c)
         if (state != PART_NOT_JUDGED && state > x->forced) x->forced = state;
         if (x->steps[t].got == x->steps[t].expected && x->free_run == PART_NOT_JUDGED) x->free_equal++;
         else if (x->free_run == PART_NOT_JUDGED) x->free_run = state;
-        if (state == PART_BROKE && (t == 0 || x->steps[t - 1].state != PART_BROKE))
-            made_fail(f, s, s->o.how == SAMPLE_DEAD ? "finite" : "teacher_forced", x->id, t);
     }
     if (x->free_run == PART_NOT_JUDGED && f->kind == CHECK_EXACT) x->free_run = PART_HELD;
-    if (x->free_run == PART_BROKE && s->o.how == SAMPLE_FAIL) made_fail(f, s, "free_run", x->id, x->free_equal);
+    made_case_fails(s, f, x);
     made_layers(s, x, c);
 }
 
@@ -175,6 +185,7 @@ static inline void made_fixture(report_sample *s, verify_fixture_result *f, chec
     if (s->o.how == SAMPLE_NOT_RUN) made_fail(f, s, "metadata", NULL, -1);
     else                            made_run(s, f);
     if (s->o.how == SAMPLE_FAIL && kind == CHECK_EXACT) made_fail(f, s, "distance", f->traced[0].id, 3);
+    if (s->o.how == SAMPLE_FAIL && kind == CHECK_DRIFT) made_fail(f, s, "drift", NULL, -1);
     if (s->o.how == SAMPLE_INCONCLUSIVE) {
         f->n_why = 1;
         f->why[0] = (verify_why){ .what = "minimum", .steps = 240 };

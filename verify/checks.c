@@ -301,9 +301,33 @@ static void add_fixture(looks *l, const verify_report *r, const verify_fixture_r
     else        add_not_made(l, "run", run, "what was found before it stands against it");
 }
 
+// Rows follow the order of a verification; a failure that none of them tells of, and a verdict that none bears out,
+// is a row all the same: no list of what held may hide it.
+static bool is_told(const looks *l, int64_t from, const verify_failure *x)
+{
+    for (int64_t i = from; i < l->n; i++)
+        if (l->v[i].state == LOOK_BROKE && look_is_of(&l->v[i], x)) return true;
+    return false;
+}
+
+static void add_untold(looks *l, int64_t from, const verify_fixture_result *f)
+{
+    bool told = f->passed;
+    for (int64_t i = 0; i < f->n_failures; i++) {
+        const verify_failure *x = &f->failures[i];
+        if (is_told(l, from, x)) continue;
+        look *row = add(l, x->what, x->what, LOOK_BROKE);
+        say(row, "%s", x->text);
+        if (row) snprintf(row->case_id, sizeof row->case_id, "%s", x->case_id);
+    }
+    for (int64_t i = from; i < l->n; i++) told |= l->v[i].state == LOOK_BROKE || l->v[i].state == LOOK_OPEN;
+    if (!told) say(add(l, "verdict", "the verdict", LOOK_BROKE), "it does not pass");
+}
+
 void looks_add_fixture(looks *l, const verify_report *r, const verify_fixture_result *f)
 {
     const int64_t before = l->n;
     add_fixture(l, r, f);
+    add_untold(l, before, f);
     for (int64_t i = before; i < l->n; i++) l->v[i].against = f->name;
 }
