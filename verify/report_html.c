@@ -272,7 +272,7 @@ static void put_look(text_buf *t, const look *row)
 
 static void put_looks(text_buf *t, const verify_report *r)
 {
-    static const char *const names[] = { "<against", "<what", "<case", "<it", "<found", NULL };
+    static const char *const names[] = { "<against", "<what", "<case", "<outcome", "<found", NULL };
     looks   l = { 0 };
     int64_t held = 0;
     looks_add_artifact(&l, r);

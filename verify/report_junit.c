@@ -154,6 +154,17 @@ static void put_failures(text_buf *t, const verify_fixture_result *f, const look
     }
 }
 
+// All that leaves the check open. f may be NULL.
+static void put_why(text_buf *t, const verify_fixture_result *f, const look *row)
+{
+    for (int64_t i = 0; f && i < f->n_why; i++) {
+        if (strcmp(f->why[i].what, row->what) != 0) continue;
+        text_words(t, "\n");
+        text_puts(t, TEXT_XML, f->why[i].text);
+        text_words(t, "\n");
+    }
+}
+
 static void begin_result(text_buf *t, const char *element, const char *type, const look *row)
 {
     text_printf(t, "<%s", element);
@@ -168,7 +179,9 @@ static void put_result(text_buf *t, const verify_fixture_result *f, const look *
         text_words(t, "/>\n");
     } else if (row->state == LOOK_OPEN) {
         begin_result(t, "error", f ? "inconclusive" : "unverified", row);
-        text_words(t, "/>\n");
+        text_words(t, ">");
+        put_why(t, f, row);
+        text_words(t, "</error>\n");
     } else if (row->state == LOOK_BROKE) {
         begin_result(t, "failure", row->what, row);
         text_words(t, ">");

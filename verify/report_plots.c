@@ -357,7 +357,7 @@ static void put_chosen(report_page *g, const verify_case *const *chosen, int n, 
 
 void report_put_layers(report_page *g, const verify_fixture_result *f)
 {
-    static const char *const names[] = { "<case", "<layer", "departure", "allowed", "<it", NULL };
+    static const char *const names[] = { "<case", "<layer", "departure", "allowed", "<outcome", NULL };
     const verify_case *chosen[MOST_LAYER_PLOTS];
     int64_t more;
     const int n = choose(f, chosen, &more);

@@ -374,7 +374,7 @@ static void put_step_row(text_buf *t, const verify_case *c, int64_t step)
 
 static void put_steps_table(text_buf *t, const verify_fixture_result *f, const bounds *b)
 {
-    static const char *const names[] = { "<case", "<step", "Transformers' id", "ours", "margin", "KL", "<it", NULL };
+    static const char *const names[] = { "<case", "<step", "Transformers' id", "ours", "margin", "KL", "<outcome", NULL };
     html_begin_details(t, "The steps as a table");
     html_begin_table(t, "Each step that is drawn", names);
     for (int64_t i = 0; i < f->n_traced; i++)
