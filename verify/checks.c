@@ -67,14 +67,12 @@ static void add_derivation(looks *l, const verify_derivation *d)
 
 void looks_add_artifact(looks *l, const verify_report *r)
 {
+    const bool lacks = r->incomplete || r->n_fixtures == 0;
     add_derivation(l, &r->derivation);
-    if (r->incomplete || r->n_fixtures == 0)
-        say(add(l, "fixtures", "every fixture it answers to is there", LOOK_OPEN),
-            r->n_fixtures == 0 ? "it was compared with no fixture: nothing was run"
-                               : "a fixture that this type answers to is missing");
-    else
-        say(add(l, "fixtures", "every fixture it answers to is there", LOOK_HELD), "compared with %lld",
-            (long long)r->n_fixtures);
+    look *row = add(l, "fixtures", "fixtures to be compared with", lacks ? LOOK_OPEN : LOOK_HELD);
+    if (!lacks)                  say(row, "compared with %lld", (long long)r->n_fixtures);
+    else if (r->n_fixtures == 0) say(row, "it was compared with no fixture: nothing was run");
+    else                         say(row, "a fixture that this type answers to is missing");
 }
 
 // ---- before a run ---------------------------------------------------------------------------------------------------
@@ -108,13 +106,18 @@ static void add_claims(looks *l, const verify_fixture_result *f)
             add_plain(l, f, whats[i], "what the file says of itself", "");
             return;
         }
-    add_plain(l, f, "digest", "what the file says of itself", "its digests, its type and its record agree with its bytes");
+    add_plain(l, f, "digest", "what the file says of itself",
+              "what it says of digests, type and record agrees with its bytes");
 }
 
-static bool add_source(looks *l, const verify_fixture_result *f)
+// A fixture of another source is an unusable input, and in no report.
+static void add_source(looks *l, const verify_report *r)
 {
-    const char *what = failure_of(f, "weights") ? "weights" : "source";
-    return add_plain(l, f, what, "the fixture is of this artifact", "its digest of the source, or of the weights, is the artifact's");
+    static const char title[] = "the fixture is of this artifact";
+    if (r->source.digest[0])
+        say(add(l, "source", title, LOOK_HELD), "its digest of the source, or of the weights, is the artifact's");
+    else
+        add_not_made(l, "source", title, "the file does not say which source it was made from");
 }
 
 static look_state state_of(part_state s)
@@ -243,9 +246,10 @@ static void add_exact(looks *l, const verify_fixture_result *f)
 {
     add_tokens(l, f);
     const bool few = (double)f->ties_differing <= f->ties_limit && (double)f->free_run_ties <= f->free_run_ties_limit;
-    say(add(l, "ties", "share of ties", few ? LOOK_HELD : why_of(f, "ties") ? LOOK_OPEN : LOOK_BROKE),
-        "the reference leaves %lld of %lld steps open, %lld of them differ, the limit is %.1f; the free run of %lld cases "
-        "ends at a tie, the limit is %.1f",
+    const bool open = why_of(f, "ties") && !failure_of(f, "ties");
+    say(add(l, "ties", "share of ties", few ? LOOK_HELD : open ? LOOK_OPEN : LOOK_BROKE),
+        "the reference leaves %lld of %lld steps open, %lld of them differ, the limit is %.1f; the free run of %lld "
+        "cases ends at a tie, the limit is %.1f",
         (long long)f->ties, (long long)f->steps, (long long)f->ties_differing, f->ties_limit,
         (long long)f->free_run_ties, f->free_run_ties_limit);
     say(add(l, "distance", "mean KL", at_most(f->kl_mean, f->kl_limit)), "found %.3g, the limit is %.3g", f->kl_mean,
@@ -266,8 +270,8 @@ static void add_drift(looks *l, const verify_fixture_result *f)
         f->budget, 100 * f->top1_limit);
     look *row = add(l, "drift", "drift: mean KL from the source model", at_most(f->kl_mean, f->kl_limit));
     if (isfinite(f->rounding_kl_mean))
-        say(row, "found %.3g, the budget of %s is %.3g; rounding its weights once more costs %.3g", f->kl_mean, f->budget,
-            f->kl_limit, f->rounding_kl_mean);
+        say(row, "found %.3g, the budget of %s is %.3g; rounding its weights once more costs %.3g", f->kl_mean,
+            f->budget, f->kl_limit, f->rounding_kl_mean);
     else
         say(row, "found %.3g, the budget of %s is %.3g", f->kl_mean, f->budget, f->kl_limit);
 }
@@ -283,11 +287,7 @@ static void add_run(looks *l, const verify_fixture_result *f)
 static void add_fixture(looks *l, const verify_report *r, const verify_fixture_result *f)
 {
     static const char run[] = "the run and what it is compared by";
-    if (!add_source(l, f)) {
-        add_not_made(l, "metadata", "metadata against the source's config", "the fixture is of another model");
-        add_not_made(l, "run", run, "the fixture is of another model");
-        return;
-    }
+    add_source(l, r);
     add_claims(l, f);
     if (!add_plain(l, f, "metadata", "metadata against the source's config", "every key agrees")) {
         add_not_made(l, "run", run, "the metadata are not the source's: what follows from that would bury it");
@@ -299,9 +299,33 @@ static void add_fixture(looks *l, const verify_report *r, const verify_fixture_r
     else        add_not_made(l, "run", run, "what was found before it stands against it");
 }
 
+// Rows follow the order of a verification; a failure that none of them tells of, and a verdict that none bears out,
+// is a row all the same: no list of what held may hide it.
+static bool is_told(const looks *l, int64_t from, const verify_failure *x)
+{
+    for (int64_t i = from; i < l->n; i++)
+        if (l->v[i].state == LOOK_BROKE && look_is_of(&l->v[i], x)) return true;
+    return false;
+}
+
+static void add_untold(looks *l, int64_t from, const verify_fixture_result *f)
+{
+    bool told = f->passed;
+    for (int64_t i = 0; i < f->n_failures; i++) {
+        const verify_failure *x = &f->failures[i];
+        if (is_told(l, from, x)) continue;
+        look *row = add(l, x->what, x->what, LOOK_BROKE);
+        say(row, "%s", x->text);
+        if (row) snprintf(row->case_id, sizeof row->case_id, "%s", x->case_id);
+    }
+    for (int64_t i = from; i < l->n; i++) told |= l->v[i].state == LOOK_BROKE || l->v[i].state == LOOK_OPEN;
+    if (!told) say(add(l, "verdict", "the verdict", LOOK_BROKE), "it does not pass");
+}
+
 void looks_add_fixture(looks *l, const verify_report *r, const verify_fixture_result *f)
 {
     const int64_t before = l->n;
     add_fixture(l, r, f);
+    add_untold(l, before, f);
     for (int64_t i = before; i < l->n; i++) l->v[i].against = f->name;
 }
