@@ -110,11 +110,13 @@ static double column_kl(const heat *h, const verify_case *c, int column)
 }
 
 // 0: at most a thousandth of the limit; then a level each decade. LEVELS: above a hundred times it, or not finite.
+// -1: there is nothing.
 static int level_of(const heat *h, double kl)
 {
     double bound = h->unit / 1000;
     int    level = 0;
     if (isnan(kl)) return LEVELS;
+    if (kl < 0) return -1;
     for (; level < LEVELS && kl > bound; level++) bound *= 10;
     return level;
 }
@@ -130,10 +132,9 @@ static void put_heat_row(text_buf *t, const heat *h, int row)
 {
     const verify_case *c = h->rows[row];
     for (int from = 0, to; from < h->n_columns; from = to) {
-        const double kl = column_kl(h, c, from);
-        const int level = level_of(h, kl);
+        const int level = level_of(h, column_kl(h, c, from));
         for (to = from + 1; to < h->n_columns && level_of(h, column_kl(h, c, to)) == level; to++) {}
-        if (kl == -1) continue;
+        if (level < 0) continue;
         text_printf(t, "<rect class=\"%s\" y=\"%d\" height=\"%d\"", level_class(level), row * HEAT_ROW, HEAT_ROW - 2);
         html_put_at(t, "x", (double)from / h->n_columns);
         html_put_at(t, "width", (double)(to - from) / h->n_columns);
@@ -220,7 +221,8 @@ void report_put_heat(report_page *g, const verify_fixture_result *f)
     text_words(&g->t, "<h4>KL by case and step</h4>\n<p class=\"axis\">the stronger the colour, the further from "
                       "Transformers, given its own text. The limit on the mean is ");
     figure_put_kl(&g->t, h.unit);
-    text_words(&g->t, " nats; single steps of a sound run may lie above it.</p>\n");
+    text_words(&g->t, f->kl_limit > 0 ? " nats; single steps of a sound run may lie above it.</p>\n"
+                                      : " nats here, as there is none.</p>\n");
     put_heat_key(&g->t);
     put_heat_svg(g, &h);
     if (h.per_column > 1)
