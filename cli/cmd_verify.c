@@ -7,6 +7,7 @@
 #include "progress_bar.h"
 #include "report_table.h"
 #include "text_out.h"
+#include "verify_url.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,6 +17,7 @@ typedef struct {
     int64_t     tokens, threads;
     const char *from, *revision, *imatrix, *kv, *arith, *device, *gate;
     bool        json;
+    url_options remote;
 } verify_options;
 
 static const opt options[] = {
@@ -31,6 +33,7 @@ static const opt options[] = {
     { "--report", NULL, OPT_PATHS, offsetof(verify_options, reports), "FILE", "write a report; the suffix says which: .json, .md", false, 0, 0, NULL },
     { "--gate", NULL, OPT_PATH, offsetof(verify_options, gate), "FILE", "limits other than the built-in ones, as JSON", false, 0, 0, NULL },
     OPT_THREADS(verify_options),
+    OPT_URL_ROWS(verify_options, remote),
     OPT_JSON(verify_options),
 };
 
@@ -106,6 +109,35 @@ static int verify(const char *path, const verify_options *o, destination *out, e
     return status;
 }
 
+// A server is what runs: nothing of how this program would run a file applies.
+static bool url_alone(const verify_options *o, const text_list *args, err *e)
+{
+    const char *with = args->n > 0 ? args->v[0] : o->from ? "--from" : o->imatrix ? "--imatrix"
+                     : o->calibrate.n ? "--calibrate" : o->kv ? "--kv" : o->arith ? "--arith" : o->device ? "--device"
+                     : o->threads ? "--threads" : NULL;
+    return !with || err_set(e, ERR_USAGE, "option --url: found it with %s, expected a server alone", with);
+}
+
+static int verify_server(const verify_options *o, const text_list *args, destination *out, err *e)
+{
+    verify_report r = { 0 };
+    progress_bar  bar;
+    if (!url_alone(o, args, e) || !check_reports(NULL, o, out, e)) return cli_fail(&cmd_verify, e);
+    bool ok = verify_url(&r, &o->remote, &o->fixtures, o->tokens, o->gate, progress_bar_begin(&bar), e);
+    progress_bar_end(&bar);
+    ok = ok && print_result(&r, "", o->json, e) && write_reports(&r, &o->reports, out, e);
+    const int status = !ok ? cli_fail(&cmd_verify, e) : r.passed ? 0 : ERR_VERDICT;
+    verify_report_free(&r);
+    return status;
+}
+
+static int verify_file(const verify_options *o, const text_list *args, destination *out, err *e)
+{
+    if (args->n < 1) err_set(e, ERR_USAGE, "expected a file to verify, or --url and a running server");
+    if (args->n < 1 || !url_options_alone(&o->remote, e)) return cli_fail(&cmd_verify, e);
+    return verify(args->v[0], o, out, e);
+}
+
 static int run(const void *opts, const text_list *args)
 {
     const verify_options *o = opts;
@@ -117,7 +149,7 @@ static int run(const void *opts, const text_list *args)
         err_nomem(&e, "the reports", (size_t)o->reports.n * sizeof *out);
         return cli_fail(&cmd_verify, &e);
     }
-    int status = verify(args->v[0], o, out, &e);
+    int status = o->remote.url ? verify_server(o, args, out, &e) : verify_file(o, args, out, &e);
     free(out);
     return status;
 }
@@ -130,10 +162,14 @@ const command cmd_verify = {
              "at every step of the fixture's own text, and the distance of the distributions. The file is never changed.\n"
              "With --from, every tensor is compared with what the source gives, too: drift from the source's fixture alone cannot see\n"
              "a single damaged tensor of quantized weights.\n"
+             "With --url a running server is asked instead: llama.cpp's, vLLM, SGLang or Ollama. Its answers are held to the\n"
+             "fixture's own noise and to what float32 costs in another runtime, or with --drift to the budget of a type. A key in\n"
+             "HALLMARK_API_KEY is sent over https, or to this machine, and shown nowhere.\n"
              "Exit status 0: everything holds. 1: something does not; the case, the step and the first layer are named.\n",
     .examples = "  hallmark verify gemma-BF16.gguf --fixture gemma.bfloat16.json.gz\n"
                 "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --report report.json --report report.md\n"
-                "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --kv q8_0      what another cache would cost\n",
+                "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --kv q8_0      what another cache would cost\n"
+                "  hallmark verify --url http://localhost:8080 --fixture gemma.float32.json.gz      what a server answers\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(verify_options),
-    .min_args = 1, .max_args = 1, .run = run,
+    .min_args = 0, .max_args = 1, .run = run,
 };

@@ -80,6 +80,11 @@ static const field DERIVATION_FIELDS[] = {
     D("tensors", COUNT, tensors), D("encoded", COUNT, encoded), D("error_max", NUMBER, error_max), D("error_tensor", TEXT, error_tensor),
     D("reason", TEXT, reason), D("verdict", PASSED, passed), { NULL, 0, 0, 0 },
 };
+static const field REMOTE_FIELDS[] = {
+    FIELD(verify_remote_info, "api", TEXT, api), FIELD(verify_remote_info, "server", TEXT, server),
+    FIELD(verify_remote_info, "model", TEXT, model), FIELD(verify_remote_info, "ids_seen", FLAG, ids_seen),
+    FIELD(verify_remote_info, "questions", COUNT, questions), { NULL, 0, 0, 0 },
+};
 static const field REPORT_FIELDS[] = {
     R("artifact", TEXT, artifact), R("type", TEXT, type), R("file_bytes", COUNT, file_bytes), R("arith", TEXT, arith), R("kv", TEXT, kv),
     R("kv_required", TEXT, kv_required), R("attention_scale", SINGLE, attention_scale), R("device", TEXT, device),
@@ -192,13 +197,23 @@ static bool add_derivation(cJSON *o, const verify_derivation *d)
     return ok;
 }
 
+// Only where a server answered.
+static bool add_remote(cJSON *o, const verify_remote_info *m)
+{
+    if (!m->api[0]) return true;
+    cJSON *at = cJSON_AddObjectToObject(o, "remote");
+    bool   ok = at != NULL;
+    for (const field *f = REMOTE_FIELDS; ok && f->key; f++) write_field(&ok, at, f, m);
+    return ok;
+}
+
 static cJSON *report_json(const verify_report *r, bool reasons)
 {
     cJSON *o = cJSON_CreateObject(), *list = NULL, *notes = NULL;
     bool   ok = o != NULL;
     if (!ok) return NULL;
     for (const field *f = REPORT_FIELDS; f->key; f++) write_field(&ok, o, f, r);
-    ok = ok && add_derivation(o, &r->derivation) && (list = cJSON_AddArrayToObject(o, "fixtures")) != NULL;
+    ok = ok && add_derivation(o, &r->derivation) && add_remote(o, &r->remote) && (list = cJSON_AddArrayToObject(o, "fixtures")) != NULL;
     for (int64_t i = 0; ok && i < r->n_fixtures; i++) {
         cJSON *f = fixture_json(&r->fixtures[i], reasons);
         ok = f && cJSON_AddItemToArray(list, f);

@@ -44,6 +44,22 @@ void result_fail_whole(verify_fixture_result *r, const char *what, const char *t
     result_fail(r, &f, "%s", text);
 }
 
+bool report_note(verify_report *r, err *e, const char *fmt, ...)
+{
+    char    text[sizeof *r->notes];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    for (int64_t i = 0; i < r->n_notes; i++)
+        if (strcmp(r->notes[i], text) == 0) return true;        // the same of two fixtures is said once
+    void *grown = realloc(r->notes, (size_t)(r->n_notes + 1) * sizeof *r->notes);
+    if (!grown) return err_nomem(e, "a note", sizeof *r->notes);
+    r->notes = grown;
+    memcpy(r->notes[r->n_notes++], text, sizeof text);
+    return true;
+}
+
 void verify_report_free(verify_report *r)
 {
     if (!r) return;

@@ -74,6 +74,13 @@ typedef struct {                // are the tensors what the source gives, byte f
 
 typedef struct derivation_opts derivation_opts;
 
+typedef struct {                // whose answers the report is about, where that is a server (remote.h)
+    char    api[16];            // "" in the report of a file
+    char    server[128], model[256];    // version and model as the server says them; "" where it does not
+    bool    ids_seen;           // false: text was compared
+    int64_t questions;          // that were answered
+} verify_remote_info;
+
 typedef struct {
     char     artifact[256], type[16], arith[8], kv_required[8], device[16];
     char     kv[KV_TEXT];   // a cache in words, see runtime/kv_spec.h
@@ -85,6 +92,7 @@ typedef struct {
     int64_t  n_fixtures;
     verify_fixture_result *fixtures;
     verify_derivation derivation;
+    verify_remote_info remote;
     int64_t  n_notes;           // what was asked for and is unusual (another KV dtype, another arithmetic), what is not bound
     char   (*notes)[256];
 } verify_report;
@@ -109,6 +117,9 @@ typedef struct {
 bool verify_artifact(verify_report *r, const char *path, const char *const *fixtures, int n_fixtures,
                      const verify_opts *o, err *e);
 void verify_report_free(verify_report *r);
+
+// Adds a note, once; it is cut where it is too long. false only when memory fails.
+bool report_note(verify_report *r, err *e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 // "pass", "fail", or "unverified" where no fixture failed but one that it answers to is missing.
 const char *verify_verdict(const verify_report *r);
