@@ -4,6 +4,9 @@
 #include "../verify/derivation.h"
 #include "../verify/match.h"
 #include "../verify/record.h"
+#include "chat_source.h"
+#include "hub_files.h"
+#include "hub_publish.h"
 #include "release_describe.h"
 #include "release_dir.h"
 #include "release_lab.h"
@@ -41,6 +44,7 @@ typedef struct {
     source_id           source;
     char                revision[41];
     fixture_refs        fixtures;
+    hub_source          hub;
     release_dir         dir;
     signing_key        *key;        // NULL: nothing is signed
     bool                not_run;    // an artifact was refused before its fixtures were looked for
@@ -160,9 +164,11 @@ static bool records_will_fit(release *x, err *e)
     const char **names = calloc((size_t)x->fixtures.n + 1, sizeof *names);
     bool ok = names || err_nomem(e, "names", 0);
     for (int i = 0; ok && i < x->fixtures.n; i++) names[i] = x->fixtures.v[i].name;
+    record_template longest = { .there = true, .bytes = INT64_C(1) << 53 };
+    memset(longest.sha256, 'f', SHA256_HEX);
     const record_release all = { .name = x->name, .gate = gate_name(x->o),
                                  .artifacts = (const char *const *)x->artifacts, .n_artifacts = x->n_types,
-                                 .files = x->planned, .n_files = x->n_planned };
+                                 .files = x->planned, .n_files = x->n_planned, .chat_template = &longest };
     ok = ok && record_fits(&all, names, x->fixtures.n, e);
     free(names);
     return ok;
@@ -180,8 +186,9 @@ static bool name_files(release *x, err *e)
         x->artifacts[i] = NULL;
         return err_nomem(e, "a name", strlen(x->name));
     }
-    return x->o->n_lab == 0
-        || release_lab_plan(&x->planned, &x->n_planned, (const char *const *)x->artifacts, x->n_types, e);
+    if (x->o->n_lab > 0
+        && !release_lab_plan(&x->planned, &x->n_planned, (const char *const *)x->artifacts, x->n_types, e)) return false;
+    return hub_plan(&x->planned, &x->n_planned, &x->hub, e);
 }
 
 // Adds the bytes of an artifact's tensors to *sum.
@@ -200,12 +207,13 @@ static bool artifact_bytes(const release *x, int i, int64_t *bytes, int64_t *sum
 // The folder to work in, whose first report lists the files that are to come.
 static bool begin_folder(release *x, err *e)
 {
-    const int n = x->n_types + x->n_planned;
-    const char **names = calloc((size_t)n, sizeof *names);
-    if (!names) return err_nomem(e, "names", 0);
-    for (int i = 0; i < n; i++) names[i] = i < x->n_types ? x->artifacts[i] : x->planned[i - x->n_types].name;
-    const bool ok = release_dir_begin(&x->dir, x->dest[TO_PUBLISH], names, n, e);
-    free(names);
+    const char **files = calloc((size_t)x->n_planned + 1, sizeof *files);
+    if (!files) return err_nomem(e, "names", 0);
+    for (int i = 0; i < x->n_planned; i++) files[i] = x->planned[i].name;
+    const release_names names = { .artifacts = (const char *const *)x->artifacts, .n_artifacts = x->n_types,
+                                  .files = files, .n_files = x->n_planned };
+    const bool ok = release_dir_begin(&x->dir, x->dest[TO_PUBLISH], &names, e);
+    free(files);
     return ok;
 }
 
@@ -342,12 +350,13 @@ static bool note_unused(release *x, err *e)
 }
 
 // Only now, when every artifact passed: a file that carries a record is a published one.
-static bool record_all(release *x, err *e)
+static bool record_all(release *x, const release_head *h, err *e)
 {
     const record_release all = { .name = x->name, .gate = gate_name(x->o),
                                  .artifacts = (const char *const *)x->artifacts, .n_artifacts = x->r->n,
                                  .notes = (const char *const *)x->r->notes, .n_notes = x->r->n_notes,
-                                 .files = x->r->files, .n_files = x->r->n_files };
+                                 .files = x->r->files, .n_files = x->r->n_files,
+                                 .chat_template = h->chat_template };
     bool ok = true;
     for (int i = 0; ok && i < x->r->n; i++) {
         char  *path = path_join(x->dir.path, x->artifacts[i]);
@@ -363,10 +372,10 @@ static bool record_all(release *x, err *e)
     return ok;
 }
 
-static bool measure_caches(release *x, const release_head *h, outcome to, err *e)
+static bool measure_caches(release *x, outcome to, err *e)
 {
     if (x->o->n_lab == 0) return true;
-    if (to == TO_PUBLISH) return release_lab_all(x->r, x->dir.path, h, x->o, e);
+    if (to == TO_PUBLISH) return release_lab_all(x->r, x->dir.path, x->o, e);
     return add_line(&x->r->notes, &x->r->n_notes, e, "caches were not measured, as nothing is published");
 }
 
@@ -385,15 +394,42 @@ static bool note_unsigned(release *x, err *e)
     return add_line(&x->r->notes, &x->r->n_notes, e, "nothing was signed, as nothing is published");
 }
 
+// A file that was not made here may have another template: it is a verdict on nothing that was run, but said.
+static bool compare_templates(release *x, record_template *t, err *e)
+{
+    bool *differs = calloc((size_t)x->r->n + 1, sizeof *differs);
+    bool  ok = differs || err_nomem(e, "names", 0);
+    ok = ok && chat_compare(t, differs, x->dir.path, (const char *const *)x->artifacts, x->r->n, x->hf_dir, e);
+    for (int i = 0; ok && i < x->r->n; i++)
+        if (differs[i])
+            ok = add_line(&x->r->notes, &x->r->n_notes, e, "%s: its chat template is not the source's", x->artifacts[i]);
+    free(differs);
+    return ok;
+}
+
+// What the Hub wants, the records over it, and the reports over those.
+static bool publish_all(release *x, const release_head *h, err *e)
+{
+    const char *hint = h->is_signed ? signing_key_hint(x->key) : NULL;
+    if (!hub_publish(x->r, x->dir.path, h, &x->hub, hint, e) || !record_all(x, h, e)) return false;
+    if (!release_report_write(x->dir.path, h, x->r, e)) return false;
+    char *sums = hub_sums_of(x->dir.path, x->r, x->o->n_threads, x->o->progress, e);
+    const bool ok = sums && outfile_write_text(x->dir.path, HUB_SUMS, sums, e);
+    free(sums);
+    return ok && (!h->is_signed || sign_folder(x, e));
+}
+
 static bool finish(release *x, err *e)
 {
     static const char *const VERDICTS[] = { "pass", "fail", "unverified" };
     outcome      to = judge(x->r);
+    record_template chat;
     release_head h = { .name = x->name, .source_digest = x->source.v2, .revision = x->revision, .gate = gate_name(x->o),
-                       .verdict = VERDICTS[to], .is_signed = x->key && to == TO_PUBLISH };
+                       .verdict = VERDICTS[to], .is_signed = x->key && to == TO_PUBLISH, .chat_template = &chat };
     if (x->key && !h.is_signed && !note_unsigned(x, e)) return false;
-    if (!note_unused(x, e) || !measure_caches(x, &h, to, e) || (to == TO_PUBLISH && !record_all(x, e))
-        || !release_report_write(x->dir.path, &h, x->r, e) || (h.is_signed && !sign_folder(x, e))) return false;
+    if (!note_unused(x, e) || !compare_templates(x, &chat, e) || !measure_caches(x, to, e)) return false;
+    if (to != TO_PUBLISH && !release_report_write(x->dir.path, &h, x->r, e)) return false;
+    if (to == TO_PUBLISH && !publish_all(x, &h, e)) return false;
     release_before before;
     if (!release_dir_publish(&x->dir, x->dest[to], &before, e)) return false;
     x->r->replaced = before.replaced;
@@ -420,6 +456,7 @@ static bool prepare(release *x, const char *out_dir, err *e)
     if (!x->r->reports || !x->r->file_bytes) return err_nomem(e, "reports", (size_t)n * sizeof *x->r->reports);
     if (!session_device_there(o->device, e)) return false;
     source_revision(x->hf_dir, x->revision);
+    if (!hub_source_read(&x->hub, x->hf_dir, o->base_model, o->quantized_by, o->progress, e)) return false;
     if (!name_files(x, e) || (o->n_lab > 0 && !release_lab_check(x->hf_dir, o, e))) return false;
     return source_digest(x->hf_dir, o->n_threads, o->progress, &x->source, e) && find_fixtures(x, e)
         && records_will_fit(x, e)
@@ -438,6 +475,7 @@ bool release_checkpoint(release_result *r, const char *hf_dir, const char *out_d
     for (int i = 0; x.artifacts && i < x.n_types; i++) free(x.artifacts[i]);
     free(x.artifacts);
     record_files_free(x.planned, x.n_planned);
+    hub_source_free(&x.hub);
     free(x.name);
     signing_key_free(x.key);
     fixture_refs_free(&x.fixtures);

@@ -151,9 +151,9 @@ static bool make(release_dir *d, err *e)
     return err_set(e, ERR_SYSTEM, "%s: cannot make a folder to work in: every name beside it is taken", d->at.path);
 }
 
-static bool write_unfinished(const release_dir *d, const char *const *artifacts, int n, err *e)
+static bool write_unfinished(const release_dir *d, const release_names *x, err *e)
 {
-    char *text = release_list_unfinished(artifacts, n);
+    char *text = release_list_unfinished(x->artifacts, x->n_artifacts, x->files, x->n_files);
     const bool ok = outfile_write_text(d->path, RELEASE_JSON, text, e);
     free(text);
     return ok;
@@ -165,13 +165,13 @@ static void close_dir(release_dir *d)
     place_close(&d->at);
 }
 
-bool release_dir_begin(release_dir *d, const char *dest, const char *const *artifacts, int n, err *e)
+bool release_dir_begin(release_dir *d, const char *dest, const release_names *names, err *e)
 {
     *d = (release_dir){ .fd = -1, .at = { .fd = -1 } };
     if (!place_open(&d->at, dest, e)) return false;
     remove_leftovers(&d->at);
     if (!make(d, e)) { close_dir(d); return false; }
-    if (write_unfinished(d, artifacts, n, e)) return true;
+    if (write_unfinished(d, names, e)) return true;
     release_dir_abort(d);
     return false;
 }

@@ -26,8 +26,11 @@ typedef struct {
 // ERR_USAGE names what is in the way; ERR_SYSTEM: it may not be replaced.
 bool release_dir_free_to_use(const char *dest, err *e);
 
-// Removes what our killed runs left beside dest and makes the staging folder for these artifacts. ERR_SYSTEM.
-bool release_dir_begin(release_dir *d, const char *dest, const char *const *artifacts, int n, err *e);
+// What a folder will hold beside what is made from the records.
+typedef struct { const char *const *artifacts, *const *files; int n_artifacts, n_files; } release_names;
+
+// Removes what our killed runs left beside dest and makes the staging folder for these. ERR_SYSTEM.
+bool release_dir_begin(release_dir *d, const char *dest, const release_names *names, err *e);
 
 typedef struct {
     bool  replaced;     // a release was there

@@ -76,7 +76,8 @@ bool release_list_read(release_list *l, int fd, err *e)
     char   *text = report_text(fd, &n);
     cJSON  *report = text ? json_parse(text, n, RELEASE_JSON, &unreadable) : NULL;
     *l = (release_list){ .report = cJSON_IsNumber(json_get(report, "hallmark_release")),
-                         .is_signed = cJSON_IsTrue(json_get(report, "signed")) };
+                         .is_signed = cJSON_IsTrue(json_get(report, "signed")),
+                         .lists_files = cJSON_GetArraySize(json_get(report, "files")) > 0 };
     bool ok = !l->report || add_names(l, report, e);
     if (!ok) release_list_free(l);
     cJSON_Delete(report);
@@ -101,7 +102,8 @@ bool release_list_has(const release_list *l, const char *name)
     base[n] = '\0';
     if (!l->report) return part && strcmp(base, RELEASE_JSON) == 0;
     if (strcmp(base, RELEASE_JSON) == 0 || strcmp(base, RELEASE_MD) == 0) return true;
-    if (l->is_signed && (strcmp(base, SIGNATURE_NAME) == 0 || strcmp(base, PROVENANCE_NAME) == 0)) return true;
+    if (strcmp(base, SIGNATURE_NAME) == 0 || strcmp(base, PROVENANCE_NAME) == 0) return l->is_signed;
+    if (record_file_is_made(base)) return l->lists_files;
     return l->n > 0 && bsearch(&key, l->v, (size_t)l->n, sizeof *l->v, by_name) != NULL;
 }
 
@@ -136,19 +138,21 @@ void release_list_remove(const release_list *l, int fd)
 
 // ---- writing -------------------------------------------------------------------------------------------------------
 
-char *release_list_unfinished(const char *const *names, int n)
+static bool add_each(cJSON *list, const char *key, const char *const *names, int n)
 {
-    cJSON *doc = cJSON_CreateObject(), *list = NULL, *files = NULL;
-    bool ok = doc && cJSON_AddNumberToObject(doc, "hallmark_release", 1)
+    for (int i = 0; i < n; i++)
+        if (!cJSON_AddStringToObject(json_add_object(list), key, names[i])) return false;
+    return list != NULL;
+}
+
+char *release_list_unfinished(const char *const *artifacts, int n, const char *const *files, int n_files)
+{
+    cJSON *doc = cJSON_CreateObject();
+    const bool ok = doc && cJSON_AddNumberToObject(doc, "hallmark_release", 1)
         && cJSON_AddStringToObject(doc, "verdict", "unfinished")
         && cJSON_AddTrueToObject(doc, "signed")     // or to be: then its files are this folder's too
-              && (list = cJSON_AddArrayToObject(doc, "artifacts"));
-    for (int i = 0; ok && i < n; i++) {
-        const bool other = record_file_is(names[i]);
-        if (other && !files) files = cJSON_AddArrayToObject(doc, "files");
-        cJSON *one = json_add_object(other ? files : list);
-        ok = cJSON_AddStringToObject(one, other ? "name" : "artifact", names[i]) != NULL;
-    }
+        && add_each(cJSON_AddArrayToObject(doc, "artifacts"), "artifact", artifacts, n)
+        && (n_files == 0 || add_each(cJSON_AddArrayToObject(doc, "files"), "name", files, n_files));
     char *text = ok ? json_print(doc) : NULL;
     cJSON_Delete(doc);
     return text;

@@ -1,5 +1,5 @@
-// release_list: the names in a release's folder that are the release's own: those that its report.json lists, and the
-// temporary names of those.
+// release_list: the names in a release's folder that are the release's own: those that its report.json lists, what is
+// made from the records (record_file_is_made in verify/record.h), and the temporary names of those.
 // Nothing else in such a folder is ever removed.
 // Proved by tests/release_dir_test.c.
 #ifndef HALLMARK_RELEASE_RELEASE_LIST_H
@@ -15,6 +15,7 @@ typedef struct {
     char **v;           // [n] artifacts and other files, sorted
     int    n;
     bool   is_signed;   // so are the signature and the provenance (release_sign.h)
+    bool   lists_files; // so is all that is made from the records; before there were others, that was report.json and .md
 } release_list;         // owned; release_list_free
 
 // Of the folder open as fd. A report that cannot be read as one, is a link, or is no regular file, is none. ERR_SYSTEM.
@@ -32,6 +33,6 @@ void release_list_remove(const release_list *l, int fd);
 
 // A report of a release that is not finished: it lists its artifacts, and other files where there will be any
 // (record_file_is in verify/record.h). Freed by the caller; NULL when out of memory.
-char *release_list_unfinished(const char *const *names, int n);
+char *release_list_unfinished(const char *const *artifacts, int n, const char *const *files, int n_files);
 
 #endif
