@@ -30,7 +30,7 @@ static const opt options[] = {
     OPT_KV(verify_options),
     OPT_ARITH(verify_options),
     OPT_DEVICE(verify_options),
-    { "--report", NULL, OPT_PATHS, offsetof(verify_options, reports), "FILE", "write a report; the suffix says which: .json, .md", false, 0, 0, NULL },
+    { "--report", NULL, OPT_PATHS, offsetof(verify_options, reports), "FILE", "write a report; the suffix says which: .json, .md, .html, .xml (JUnit)", false, 0, 0, NULL },
     { "--gate", NULL, OPT_PATH, offsetof(verify_options, gate), "FILE", "limits other than the built-in ones, as JSON", false, 0, 0, NULL },
     OPT_THREADS(verify_options),
     OPT_URL_ROWS(verify_options, remote),
@@ -57,9 +57,9 @@ static bool check_reports(const char *artifact, const verify_options *o, destina
 {
     const text_list *reports = &o->reports;
     for (int i = 0; i < reports->n; i++) {
-        const char *dot = strrchr(reports->v[i], '.');
-        if (!dot || (strcmp(dot, ".json") != 0 && strcmp(dot, ".md") != 0))
-            return err_set(e, ERR_USAGE, "option --report: found '%s', expected a name that ends in .json or .md",
+        if (!verify_report_suffix_ok(reports->v[i]))
+            return err_set(e, ERR_USAGE,
+                           "option --report: found '%s', expected a name that ends in " VERIFY_REPORT_SUFFIXES,
                            reports->v[i]);
         if (!output_is_no_input(reports->v[i], artifact, &o->fixtures, e)
             || !output_is_no_input(reports->v[i], o->gate, NULL, e)) return false;
@@ -167,7 +167,7 @@ const command cmd_verify = {
              "HALLMARK_API_KEY is sent over https, or to this machine, and shown nowhere.\n"
              "Exit status 0: everything holds. 1: something does not; the case, the step and the first layer are named.\n",
     .examples = "  hallmark verify gemma-BF16.gguf --fixture gemma.bfloat16.json.gz\n"
-                "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --report report.json --report report.md\n"
+                "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --report report.html --report junit.xml\n"
                 "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --kv q8_0      what another cache would cost\n"
                 "  hallmark verify --url http://localhost:8080 --fixture gemma.float32.json.gz      what a server answers\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(verify_options),

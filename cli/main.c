@@ -1,5 +1,6 @@
 // main: the command table, help, and the one place where an error becomes an exit status.
 #include "cli.h"
+#include "../formats/version.h"
 #include "text_out.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -104,6 +105,18 @@ static int run_command(const command *c, int argc, char **argv)
     return status;
 }
 
+static int print_version(int argc, char **argv)
+{
+    const bool json = argc == 3 && strcmp(argv[2], "--json") == 0;
+    if (argc > 2 && !json) {
+        print_line(stderr, "hallmark: '%s' after %s: expected nothing, or --json", argv[2], argv[1]);
+        return ERR_USAGE;
+    }
+    printf(json ? "{\"hallmark\": \"%s\", \"commit\": \"%s\"}\n" : "hallmark %s (commit %s)\n", hallmark_version(),
+           hallmark_commit());
+    return 0;
+}
+
 static int dispatch(int argc, char **argv)
 {
     if (argc < 2) {
@@ -111,7 +124,7 @@ static int dispatch(int argc, char **argv)
         return ERR_USAGE;
     }
     const char *word = argv[1];
-    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) { printf("hallmark %s\n", HALLMARK_VERSION); return 0; }
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) return print_version(argc, argv);
     bool help = strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
     if (help && argc == 2) { print_help(); return 0; }
     for (int i = 0; i < N_ROWS(commands); i++) {

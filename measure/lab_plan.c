@@ -2,6 +2,7 @@
 #include "lab_internal.h"
 #include "../formats/checked.h"
 #include "../formats/claims.h"
+#include "../formats/version.h"
 #include "../runtime/kv_spec.h"
 #include "texts.h"
 #include <stdio.h>
@@ -228,7 +229,7 @@ static bool describe_base(lab_plan *p, const lab_plan_opts *o, err *e)
     kv_spec        s;
     memory_plan    cost;
     const char    *name = o->arith ? o->arith : kv_arith_of(h) == ARITH_BF16 ? "bf16" : "f32";
-    snprintf(p->program, sizeof p->program, "hallmark %s", HALLMARK_VERSION);
+    snprintf(p->program, sizeof p->program, "hallmark %s", hallmark_version());
     strcpy(p->arith, name);
     strcpy(p->base_kv, name);      // the cache that holds an arithmetic's results without rounding them again
     if (!kv_spec_parse(&s, p->base_kv, e) || !memory_plan_of(&cost, h, &s, lab_plan_arith(p), p->context, 1, e)) return false;

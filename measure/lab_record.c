@@ -2,13 +2,10 @@
 #include "lab_record.h"
 #include "lab_record_internal.h"
 #include "lab_words.h"
+#include "../formats/version.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#ifndef HALLMARK_VERSION
-#error "the build says which version writes records"
-#endif
 
 // ---- of a result ----------------------------------------------------------------------------------------------------
 
@@ -98,8 +95,9 @@ static bool digest_texts(lab_record *rec, const lab_plan *p, err *e)
 bool lab_record_of(lab_record *rec, const lab_result *r, err *e)
 {
     const lab_plan *p = r->plan;
-    *rec = (lab_record){ .hallmark = HALLMARK_VERSION, .base_context_bytes = p->base_context_bytes,
+    *rec = (lab_record){ .base_context_bytes = p->base_context_bytes,
                          .context = p->context, .chunk = p->chunk, .skip = p->skip, .samples = p->samples, .best = -1 };
+    snprintf(rec->hallmark, sizeof rec->hallmark, "%s", hallmark_version());
     strcpy(rec->arith, p->arith);
     strcpy(rec->base_kv, p->base_kv);
     strcpy(rec->tensors, p->artifacts[0].digest);

@@ -1,10 +1,10 @@
 #include "provenance.h"
-#include "hallmark_commit.h"
 #include "json_diff.h"
 #include "model_statement.h"
 #include "../verify/record.h"
 #include "../formats/file_map.h"
 #include "../formats/json.h"
+#include "../formats/version.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -160,8 +160,8 @@ static bool add_builder(cJSON *predicate)
     cJSON *builder = cJSON_AddObjectToObject(details, "builder");
     if (!builder || !cJSON_AddStringToObject(builder, "id", BUILDER)) return false;
     cJSON *version = cJSON_AddObjectToObject(builder, "version");
-    return version && cJSON_AddStringToObject(version, "hallmark", HALLMARK_VERSION)
-        && cJSON_AddStringToObject(version, "commit", HALLMARK_COMMIT);
+    return version && cJSON_AddStringToObject(version, "hallmark", hallmark_version())
+        && cJSON_AddStringToObject(version, "commit", hallmark_commit());
 }
 
 static cJSON *statement(const cJSON *report, const folder_digest *f, const char *const *command, int n_command, err *e)

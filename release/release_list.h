@@ -7,8 +7,10 @@
 
 #include "../formats/err.h"
 
-#define RELEASE_JSON "report.json"
-#define RELEASE_MD   "report.md"
+#define RELEASE_JSON  "report.json"
+#define RELEASE_MD    "report.md"
+#define RELEASE_HTML  "report.html"
+#define RELEASE_JUNIT "junit.xml"
 
 typedef struct {
     bool   report;      // there is a report of a release; without one nothing is listed

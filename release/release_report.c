@@ -140,15 +140,17 @@ char *release_report_md(const release_head *h, const release_result *r)
     return text_take(&t);
 }
 
-static bool write_md(const char *dir, const release_head *h, const release_result *r, err *e)
+// Takes the text over; NULL: there was no memory for it.
+static bool write_text(const char *dir, const char *name, char *text, err *e)
 {
-    char *text = release_report_md(h, r);
-    const bool ok = outfile_write_text(dir, RELEASE_MD, text, e);
+    const bool ok = outfile_write_text(dir, name, text, e);
     free(text);
     return ok;
 }
 
 bool release_report_write(const char *dir, const release_head *h, const release_result *r, err *e)
 {
-    return write_json(dir, h, r, e) && write_md(dir, h, r, e);
+    return write_json(dir, h, r, e) && write_text(dir, RELEASE_MD, release_report_md(h, r), e)
+        && write_text(dir, RELEASE_HTML, release_report_html(h, r), e)
+        && write_text(dir, RELEASE_JUNIT, release_report_junit(r), e);
 }

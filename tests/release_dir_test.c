@@ -245,7 +245,7 @@ static void in_the_way(err_kind kind, const char *text)
 START_TEST(what_the_release_did_not_write_stops_it_by_name)
 {
     err e = { 0 };
-    static const char *const OWN[] = { "README.md", "mmproj-BF16.gguf", "a-BF16.gguf.bak", "report.html", "b.gguf.partial-1" };
+    static const char *const OWN[] = { "README.md", "mmproj-BF16.gguf", "a-BF16.gguf.bak", "report.htm", "b.gguf.partial-1" };
     old_release("rel");
     ck_assert_msg(release_dir_free_to_use(dest, &e), "%s", e.msg);
     for (size_t i = 0; i < sizeof OWN / sizeof *OWN; i++) {

@@ -50,6 +50,7 @@ static bool checks(const char *path, err *e)
     return check_artifact(path, &o, e);
 }
 
+enum { REPORTS = 4 };       // report.json, report.md, report.html, junit.xml
 enum { HUB = 3 };       // README.md, Modelfile and SHA256SUMS beside artifacts and reports; .gitattributes is not counted
 
 static int entries(const char *dir)
@@ -139,7 +140,7 @@ START_TEST(killed_at_any_instant_nothing_half_is_published)
     int status;
     ck_assert(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     ck_assert_msg(checks(out, &e), "%s", e.msg);
-    ck_assert_int_eq(entries(out), 4 + HUB);
+    ck_assert_int_eq(entries(out), 2 + REPORTS + HUB);
     ck_assert_int_eq(leftovers("killed"), 0);
 }
 END_TEST
@@ -159,7 +160,7 @@ START_TEST(everything_passes_and_is_published)
     ck_assert_str_eq(r.reports[0].artifact, "all-BF16.gguf");
     ck_assert_str_eq(r.reports[2].artifact, "all-Q4_K_M.gguf");
     ck_assert_int_eq(r.reports[2].n_fixtures, 2);
-    ck_assert_int_eq(entries(out), 5 + HUB);
+    ck_assert_int_eq(entries(out), 3 + REPORTS + HUB);
     ck_assert_int_eq(leftovers("out"), 0);
     err e = { 0 };
     ck_assert_msg(checks(out, &e), "%s", e.msg);
@@ -197,7 +198,7 @@ START_TEST(a_release_replaces_a_release_and_nothing_else)
     r = released(hf_dir, out, &o);
     ck_assert(r.published && r.replaced);
     release_result_free(&r);
-    ck_assert_int_eq(entries(out), 3 + HUB);
+    ck_assert_int_eq(entries(out), 1 + REPORTS + HUB);
     char *second = text_of(out, "report.json");
     ck_assert_str_ne(first, second);
     free(first);
@@ -207,13 +208,13 @@ START_TEST(a_release_replaces_a_release_and_nothing_else)
     ck_assert(!release_checkpoint(&r, hf_dir, out, &o, &e));
     ck_assert_int_eq(e.kind, ERR_USAGE);
     ck_assert_ptr_nonnull(strstr(e.msg, "notes.md"));
-    ck_assert_int_eq(entries(out), 3 + HUB);
+    ck_assert_int_eq(entries(out), 2 + REPORTS + HUB);
     unlink(in_scratch("again/notes.md"));                       // a .gguf, too, when the report does not speak of it
     e = (err){ 0 };
     ck_assert(outfile_write_whole(in_scratch("again/mmproj-BF16.gguf"), "mine", 4, &e));
     ck_assert(!release_checkpoint(&r, hf_dir, out, &o, &e) && e.kind == ERR_USAGE);
     ck_assert_msg(strstr(e.msg, "mmproj-BF16.gguf"), "%s", e.msg);
-    ck_assert_int_eq(entries(out), 4 + HUB);
+    ck_assert_int_eq(entries(out), 2 + REPORTS + HUB);
     ck_assert(file_exists(in_scratch("again/mmproj-BF16.gguf")));
     const char *other = in_scratch("other");
     e = (err){ 0 };
@@ -262,14 +263,14 @@ END_TEST
 START_TEST(the_same_release_has_the_same_bytes)
 {
     release_opts o = options(BF16_AND_F32, 2);
-    static const char *const NAMES[] = { "report.json", "report.md", "tiny-BF16.gguf", "tiny-F32.gguf" };
+    static const char *const NAMES[] = { "report.json", "report.md", "report.html", "junit.xml", "tiny-BF16.gguf", "tiny-F32.gguf" };
     for (int i = 0; i < 2; i++) {
         o.n_threads = i + 1;
         release_result r = released(in_scratch("hf"), in_scratch(i ? "same-2" : "same-1"), &o);
         ck_assert(r.published);
         release_result_free(&r);
     }
-    for (int i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
         char a[SHA256_HEX + 1], b[SHA256_HEX + 1], pa[300], pb[300];
         err  e = { 0 };
         snprintf(pa, sizeof pa, "%s/same-1/%s", scratch, NAMES[i]);
@@ -297,7 +298,7 @@ START_TEST(a_gate_that_fails_publishes_nothing)
     ck_assert(!r.published);
     ck_assert_str_eq(r.where, in_scratch("strict.failed"));
     ck_assert(!dir_exists(out));
-    ck_assert_int_eq(entries(r.where), 4);
+    ck_assert_int_eq(entries(r.where), 2 + REPORTS);
     ck_assert(!r.reports[0].passed && r.reports[1].passed);
     char *report = text_of(r.where, "report.json");
     ck_assert_ptr_nonnull(strstr(report, "\"gate\":\t\"strict.json\""));
@@ -551,6 +552,28 @@ static void edit_report_json(const published *p)
     }
 }
 
+// One byte of a report for people or pipelines, and the report gone: it is not what the records say.
+static void edit_page(const published *p, const char *name, const char *word)
+{
+    char  path[400];
+    err   e = { 0 };
+    char *text = text_of(p->out, name), *at = strstr(text, word);
+    ck_assert_msg(at != NULL, "%s: no %s", name, word);
+    snprintf(path, sizeof path, "%s/%s", p->out, name);
+    at[0]++;
+    write_text(path, text, strlen(text));
+    ck_assert(!checks(p->out, &e) && e.kind == ERR_VERDICT);
+    ck_assert_msg(strstr(e.msg, name) && strstr(e.msg, ": found"), "%s", e.msg);
+    at[0]--;
+    unlink(path);
+    ck_assert(!checks(p->out, &e) && e.kind == ERR_VERDICT);
+    ck_assert_msg(strstr(e.msg, name), "%s", e.msg);
+    write_text(path, text, strlen(text));
+    free(text);
+    e = (err){ 0 };
+    ck_assert_msg(checks(p->out, &e), "%s", e.msg);
+}
+
 static void edit_report_md(const published *p)
 {
     err   e = { 0 };
@@ -630,6 +653,8 @@ START_TEST(whatever_is_changed_later_is_named)
     change_the_artifact(&p);
     edit_report_json(&p);
     edit_report_md(&p);
+    edit_page(&p, "report.html", "<b>Pass</b>");
+    edit_page(&p, "junit.xml", "<testcase ");
     append_and_truncate(&p);
     edit_a_figure_and_drop_the_report(&p);
     ck_assert(!checks(in_scratch("hf"), &e) && e.kind == ERR_INPUT);

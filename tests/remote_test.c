@@ -333,7 +333,7 @@ static outcome ask_misbehaving(const char *kind, void (*instead)(void *, const h
     played p = played_as(kind);
     p.instead = instead;
     p.after   = after;
-    return ask_with(&p, (remote_opts){ .http = { .timeout_s = 1 } }, fixture_file);
+    return ask_with(&p, (remote_opts){ .http = { .timeout_s = instead == reply_much ? 60 : 1 } }, fixture_file);
 }
 
 static void must_refuse(const outcome *x, err_kind kind, const char *said)

@@ -313,12 +313,11 @@ static const gate *short_gate(void)
 
 static double rounding_kl = 1;          // what rounding costs the model that is compared, for drift: the type's budget is less
 
-static verify_fixture_result compare_kind(const fixture *f, const our_run *o, check_kind kind, int64_t n_free)
+static void compare_into(verify_fixture_result *r, const fixture *f, const our_run *o, check_kind kind, int64_t n_free)
 {
-    verify_fixture_result r = { 0 };
     comparison k;
     err e = { 0 };
-    ck_assert(compare_begin(&k, &r, f, short_gate(), kind, "Q4_K_M", n_free, VOCAB, &e));
+    ck_assert(compare_begin(&k, r, f, short_gate(), kind, "Q4_K_M", n_free, VOCAB, &e));
     if (kind == CHECK_DRIFT) compare_rounding(&k, rounding_kl, 0);
     for (int c = 0; c < CASES; c++) {
         compare_case(&k, &f->cases[c]);
@@ -328,7 +327,31 @@ static verify_fixture_result compare_kind(const fixture *f, const our_run *o, ch
         compare_case_end(&k);
     }
     compare_end(&k);
+}
+
+static verify_fixture_result compare_kind(const fixture *f, const our_run *o, check_kind kind, int64_t n_free)
+{
+    verify_fixture_result r = { 0 };
+    compare_into(&r, f, o, kind, n_free);
     return r;
+}
+
+// The same, with each case and step kept; freed by free_traced.
+static verify_fixture_result compare_traced(const fixture *f, const our_run *o, check_kind kind)
+{
+    verify_fixture_result r = { 0 };
+    err e = { 0 };
+    ck_assert(result_begin(&r, f, kind, &e));
+    ck_assert_ptr_nonnull(r.traced = trace_new(f));
+    r.n_traced = f->n_cases;
+    compare_into(&r, f, o, kind, TOKENS);
+    return r;
+}
+
+static void free_traced(verify_fixture_result *r)
+{
+    trace_free(r->traced, r->n_traced);
+    free(r->failures);
 }
 
 static verify_fixture_result compare_all(const fixture *f, const our_run *o) { return compare_kind(f, o, CHECK_EXACT, TOKENS); }
@@ -740,6 +763,69 @@ START_TEST(failures_are_counted_beyond_what_is_kept)
 }
 END_TEST
 
+// What is kept of cases and steps is what the counts were taken from.
+START_TEST(each_case_and_step_is_kept)
+{
+    made *m = make("bfloat16", 2);
+    our_run *o = same_run();
+    o->l[1][2][5] = 9;                  // another token, and a layer that departs
+    o->h[1][2][1] = 7;
+    o->l[0][3][1] = o->l[0][3][0] + 1;  // the second id, where the reference's own runs differ
+    m->top[0][1][3] = 1;
+    verify_fixture_result r = compare_traced(&m->f, o, CHECK_EXACT);
+    const verify_case *code = &r.traced[0], *chat = &r.traced[1];
+    ck_assert_str_eq(chat->id, "chat-1");
+    ck_assert_int_eq(code->free_run, PART_TIE);
+    ck_assert_int_eq(code->forced, PART_TIE);
+    ck_assert_int_eq(code->free_equal, 3);
+    ck_assert_int_eq(chat->free_run, PART_BROKE);
+    ck_assert_int_eq(chat->forced, PART_BROKE);
+    ck_assert_int_eq(chat->free_equal, 2);
+    ck_assert_int_eq(code->prompt_ids, PART_NOT_JUDGED);            // the tokenizer's part is asked for before
+    int64_t held = 0, ties = 0, open = 0;
+    double  sum = 0, most = 0;
+    for (int c = 0; c < CASES; c++) {
+        ck_assert_int_eq(r.traced[c].n_steps, TOKENS);
+        for (int t = 0; t < TOKENS; t++) {
+            const verify_step *s = &r.traced[c].steps[t];
+            ck_assert(s->margin == 1.25 && s->expected == 0 && !s->left_out);
+            held += s->state == PART_HELD;
+            ties += s->state == PART_TIE;
+            open += s->open;
+            sum  += s->kl;
+            most  = fmax(most, s->kl);
+        }
+    }
+    ck_assert(held == r.teacher_forced_equal && ties == r.ties_differing && open == r.ties && ties == 1 && open == 1);
+    ck_assert(sum / (CASES * TOKENS) == r.kl_mean && most == r.kl_max);
+    ck_assert_int_eq(chat->steps[2].got, 5);
+    ck_assert_int_eq(code->steps[3].got, 1);
+    ck_assert_int_eq(chat->n_layers, LAYERS + 1);
+    for (int l = 0; l <= LAYERS; l++) {
+        ck_assert_int_eq(chat->layers[l].layer, l - 1);
+        ck_assert_int_eq(chat->layers[l].departure > chat->layers[l].limit, l == 2);
+        ck_assert(code->layers[l].departure == 0);
+    }
+    ck_assert(chat->layers[2].departure == r.probe_worst);
+    free_traced(&r);
+
+    r = compare_traced(&m->f, o, CHECK_DRIFT);                      // no token of it is judged, all are told
+    ck_assert_int_eq(r.traced[1].forced, PART_NOT_JUDGED);
+    ck_assert_int_eq(r.traced[1].free_run, PART_NOT_JUDGED);
+    ck_assert_int_eq(r.traced[1].steps[2].state, PART_NOT_JUDGED);
+    ck_assert_int_eq(r.traced[1].steps[2].got, 5);
+    ck_assert_int_eq(r.traced[1].free_equal, 2);
+    free_traced(&r);
+    memset(o->l[0], 0, sizeof o->l[0]);
+    r = compare_traced(&m->f, o, CHECK_DRIFT);                      // but what no working model gives is
+    ck_assert_int_eq(r.traced[0].forced, PART_BROKE);
+    ck_assert_int_eq(r.traced[0].free_run, PART_BROKE);
+    free_traced(&r);
+    free(o);
+    free(m);
+}
+END_TEST
+
 START_TEST(a_fixture_for_another_model_does_not_fit)
 {
     made *m = make("float32", 0);
@@ -786,6 +872,7 @@ int main(void)
     tcase_add_test(t, drift_has_a_budget_and_no_token_failures);
     tcase_add_test(t, drift_is_held_against_what_rounding_costs_the_model);
     tcase_add_test(t, failures_are_counted_beyond_what_is_kept);
+    tcase_add_test(t, each_case_and_step_is_kept);
     tcase_add_test(t, a_fixture_for_another_model_does_not_fit);
     suite_add_tcase(s, t);
     return run_suite(s);

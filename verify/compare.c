@@ -159,6 +159,7 @@ bool compare_fits(const fixture *f, int64_t n_vocab, int n_layer, int n_embd, ch
 void compare_case(comparison *k, const fixture_case *c)
 {
     k->c         = c;
+    k->at        = k->r->traced ? &k->r->traced[c - k->f->cases] : NULL;
     k->movement  = tie_movement(k->f, c, k->leave_routed);
     k->probe     = (probe_result){ .layer = LAYER_NONE, .bad_from = LAYER_NONE };
     k->free_over = k->dead = false;
@@ -170,6 +171,8 @@ void compare_case(comparison *k, const fixture_case *c)
 void compare_hidden(comparison *k, const float *hidden, int n_layer, int n_embd)
 {
     k->probe = probe_compare(k->c, hidden, n_layer, n_embd, gate_exact_for(k->g, k->f->dtype)->probe_tolerance);
+    if (k->at)
+        probe_trace(k->at, k->c, hidden, n_layer, n_embd, gate_exact_for(k->g, k->f->dtype)->probe_tolerance);
     k->n_first       += k->probe.n_first;
     k->n_first_equal += k->probe.n_first_equal;
     if (k->probe.layer != LAYER_NONE && (!k->first_layer_case || k->probe.layer < k->first_layer)) {
@@ -242,6 +245,14 @@ static bool fail_dead(comparison *k, int64_t step, const distance *d)
     return true;
 }
 
+// A part of a case is as its worst step. kept may be NULL.
+static void take_part(part_state *kept, part_state s)
+{
+    if (kept && *kept < s) *kept = s;
+}
+
+static part_state *free_run_of(const comparison *k) { return k->at ? &k->at->free_run : NULL; }
+
 bool compare_free(comparison *k, int64_t step, const float *logits)
 {
     if (k->free_over || step >= k->n_free) return false;
@@ -258,12 +269,16 @@ bool compare_free_at(comparison *k, int64_t step, const distance *at)
     bool dead = fail_dead(k, step, &d);
     if (d.top == k->c->generated_ids[step] && !dead) {
         k->r->free_run_tokens_equal++;
+        if (k->at) k->at->free_equal++;
+        if (k->r->kind == CHECK_EXACT) take_part(free_run_of(k), PART_HELD);
         if (step + 1 == k->n_free) k->r->free_run_equal++;
         return true;
     }
     k->free_over = true;
+    if (dead) take_part(free_run_of(k), PART_BROKE);
     if (dead || k->r->kind == CHECK_DRIFT) return false;
     tie t = tie_at(k->f, k->c, step, k->movement, d.top);
+    take_part(free_run_of(k), t.near ? PART_TIE : PART_BROKE);
     if (t.near) k->r->free_run_ties++;
     else        fail_token(k, "free_run", step, d.top, &t);
     return false;
@@ -289,6 +304,16 @@ static void take_distance(comparison *k, int64_t step, const distance *d)
         k->leaves = (compare_place){ k->c, step, k->probe.layer };
 }
 
+// What a step gave, for reports. A part of a drift check is judged only where no working model's logits are.
+static void keep_step(comparison *k, int64_t step, const distance *d, const tie *t, part_state state)
+{
+    k->at->steps[step] = (verify_step){
+        .kl = larger(d->kl, k->decode_kl[step]), .margin = t->margin, .expected = k->c->generated_ids[step],
+        .got = d->top, .open = t->open, .left_out = d->unseen || (k->leave_routed && tie_routed(k->c, step)), .state = state };
+    if (k->at->n_steps <= step) k->at->n_steps = step + 1;
+    if (k->r->kind == CHECK_EXACT || state == PART_BROKE) take_part(&k->at->forced, state);
+}
+
 void compare_forced(comparison *k, int64_t step, const float *logits)
 {
     const distance d = distance_at(&k->c->steps[step], k->f->top_k, logits, k->n_vocab);
@@ -304,11 +329,14 @@ void compare_forced_at(comparison *k, int64_t step, const distance *at)
     else                                                         take_distance(k, step, &d);
     r->steps++;
     r->ties += t.open;
-    bool dead = fail_dead(k, step, &d);
-    if (d.top == k->c->generated_ids[step] && !dead) r->teacher_forced_equal++;
-    else if (dead || r->kind == CHECK_DRIFT)         return;
-    else if (t.near)                                 r->ties_differing++;
-    else                                             fail_token(k, "teacher_forced", step, d.top, &t);
+    const bool dead = fail_dead(k, step, &d), equal = !dead && d.top == k->c->generated_ids[step];
+    const bool asked = dead || r->kind == CHECK_EXACT;
+    const part_state state = equal ? PART_HELD : !dead && t.near ? PART_TIE : PART_BROKE;
+    if (k->at) keep_step(k, step, &d, &t, asked || equal ? state : PART_NOT_JUDGED);
+    if (equal)                    r->teacher_forced_equal++;
+    else if (dead || !asked)      return;
+    else if (state == PART_TIE)   r->ties_differing++;
+    else                          fail_token(k, "teacher_forced", step, d.top, &t);
 }
 
 void compare_case_end(comparison *k) { k->c = NULL; }

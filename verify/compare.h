@@ -28,6 +28,7 @@ typedef struct {
     bool                   no_distance;     // it gives no log-probabilities: ids alone are judged
     // the case at hand
     const fixture_case    *c;
+    verify_case           *at;          // where it is kept, r->traced; NULL: it is not
     double                 movement;    // tie_movement
     probe_result           probe;
     bool                   free_over;   // the free run ended before its length

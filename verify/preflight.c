@@ -138,7 +138,9 @@ bool preflight_tokenizer(verify_fixture_result *r, const tokenizer *t, const fix
         int32_t *ids = NULL;
         int64_t  n = 0;
         if (!tokenizer_encode(t, c->prompt, c->prompt_bytes, true, true, &ids, &n, e)) return false;
-        if (n != c->n_prompt || memcmp(ids, c->prompt_ids, (size_t)n * sizeof *ids) != 0) fail_encoding(r, c, ids, n);
+        const bool same = n == c->n_prompt && memcmp(ids, c->prompt_ids, (size_t)n * sizeof *ids) == 0;
+        if (!same) fail_encoding(r, c, ids, n);
+        if (r->traced) r->traced[i].prompt_ids = same ? PART_HELD : PART_BROKE;
         free(ids);
     }
     return true;

@@ -404,6 +404,8 @@ static bool ask_fixture(asker *v, const fixture *f, verify_fixture_result *res, 
     const int32_t named = config_number(f, "vocab_size"), n_vocab = named > 0 ? named : LIMIT_VOCAB;    // of some families it has a default
     if (!result_begin(res, f, v->kind, e)) return false;
     v->r->n_fixtures++;
+    if (!(res->traced = trace_new(f))) return err_nomem(e, "what each step gave", (size_t)f->tokens * sizeof(verify_step));
+    res->n_traced = f->n_cases;
     if (!compare_fits(f, n_vocab, INT_MAX, INT_MAX, text, sizeof text)) {
         result_fail_whole(res, "metadata", text);
         return true;

@@ -2,7 +2,6 @@
 // time stamps, no machine's paths.
 #include "verify.h"
 #include "../formats/json.h"
-#include "../formats/outfile.h"
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -18,15 +17,6 @@ static void text(bool *ok, cJSON *o, const char *key, const char *s)
     *ok &= cJSON_AddStringToObject(o, key, s) != NULL;
 }
 static void verdict(bool *ok, cJSON *o, bool passed)                 { text(ok, o, "verdict", passed ? "pass" : "fail"); }
-
-const char *verify_verdict(const verify_report *r)
-{
-    if (r->derivation.made && !r->derivation.passed) return "fail";
-    if (r->passed && !r->incomplete && r->n_fixtures > 0) return "pass";
-    for (int64_t i = 0; i < r->n_fixtures; i++)
-        if (!r->fixtures[i].passed) return "fail";
-    return "unverified";
-}
 
 static cJSON *failure_json(const verify_failure *f)
 {
@@ -296,23 +286,10 @@ static cJSON *document(const verify_report *const *r, int n)
     return NULL;
 }
 
-static char *report_text(const verify_report *const *r, int n, const char *suffix)
+char *verify_report_json_text(const verify_report *const *r, int n)
 {
-    if (strcmp(suffix, ".md") == 0) return verify_report_md(r, n);
     cJSON *doc = document(r, n);
     char  *s   = doc ? json_print(doc) : NULL;
     cJSON_Delete(doc);
     return s;
-}
-
-bool verify_report_write(const verify_report *const *r, int n, const char *path, err *e)
-{
-    const char *dot = strrchr(path, '.');
-    if (!dot || (strcmp(dot, ".json") != 0 && strcmp(dot, ".md") != 0))
-        return err_set(e, ERR_USAGE, "%s: a report's name ends in .json or .md", path);
-    char *s = report_text(r, n, dot);
-    if (!s) return err_nomem(e, "the report", 0);
-    bool ok = outfile_write_whole(path, s, (int64_t)strlen(s), e);
-    free(s);
-    return ok;
 }

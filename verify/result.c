@@ -60,9 +60,19 @@ bool report_note(verify_report *r, err *e, const char *fmt, ...)
     return true;
 }
 
+void verify_report_forget_cases(verify_report *r)
+{
+    for (int64_t i = 0; i < r->n_fixtures; i++) {
+        trace_free(r->fixtures[i].traced, r->fixtures[i].n_traced);
+        r->fixtures[i].traced   = NULL;
+        r->fixtures[i].n_traced = 0;
+    }
+}
+
 void verify_report_free(verify_report *r)
 {
     if (!r) return;
+    verify_report_forget_cases(r);
     for (int64_t i = 0; i < r->n_fixtures; i++) free(r->fixtures[i].failures);
     free(r->fixtures);
     free(r->notes);

@@ -273,6 +273,15 @@ static bool failed_on(const verify_fixture_result *r, const char *what)
     return false;
 }
 
+// Each case and step is kept for reports (compare.h fills it in).
+static bool trace_keep(verify_fixture_result *res, const fixture *f, err *e)
+{
+    res->traced = trace_new(f);
+    if (!res->traced) return err_nomem(e, "what each step gave", (size_t)(f->n_cases * f->tokens) * sizeof(verify_step));
+    res->n_traced = f->n_cases;
+    return true;
+}
+
 static bool verify_fixture(run *v, const fixture *f, verify_fixture_result *res, const err *claims,
                            const char *claims_what, err *e)
 {
@@ -280,6 +289,7 @@ static bool verify_fixture(run *v, const fixture *f, verify_fixture_result *res,
     check_kind kind = preflight_kind(model_gguf(v->m), f);
     if (!result_begin(res, f, kind, e)) return false;
     v->r->n_fixtures++;                                         // from here on verify_report_free knows of it
+    if (!trace_keep(res, f, e)) return false;
     bool runs = preflight_fixture(res, v->m, f, &unbound, &other, e);
     if (e->kind != ERR_NONE) return false;
     if (other) return true;                                     // its prompts say nothing of this artifact

@@ -1,6 +1,7 @@
-# Writes TO, a header with HALLMARK_COMMIT: the commit of the clone at SOURCE, "-changed" behind it where tracked files are
-# not as committed; "" where SOURCE is no clone of its own, or git is missing. Written only where it says something else.
-set(commit "")
+# Writes TO, a header with HALLMARK_COMMIT: the commit of the clone at SOURCE, "-dirty" behind it where tracked files are
+# not as committed; "unknown" where SOURCE is no clone of its own, or git is missing. Written only where it says something
+# else.
+set(commit "unknown")
 find_program(GIT git)
 if(GIT)
   execute_process(COMMAND ${GIT} -C ${SOURCE} rev-parse --show-toplevel HEAD OUTPUT_VARIABLE said ERROR_QUIET
@@ -15,7 +16,7 @@ if(GIT)
       list(GET said 1 commit)
       execute_process(COMMAND ${GIT} -C ${SOURCE} status --porcelain --untracked-files=no OUTPUT_VARIABLE changes ERROR_QUIET)
       if(NOT changes STREQUAL "")
-        string(APPEND commit "-changed")
+        string(APPEND commit "-dirty")
       endif()
     endif()
   endif()
