@@ -165,7 +165,9 @@ const command cmd_verify = {
              "With --url a running server is asked instead: llama.cpp's, vLLM, SGLang or Ollama. Its answers are held to the\n"
              "fixture's own noise and to what float32 costs in another runtime, or with --drift to the budget of a type. A key in\n"
              "HALLMARK_API_KEY is sent over https, or to this machine, and shown nowhere.\n"
-             "Exit status 0: everything holds. 1: something does not; the case, the step and the first layer are named.\n",
+             "Exit status 0: everything holds. 1: something does not, and the case, the step and the first layer are named; or nothing\n"
+             "is wrong and the fixture cannot decide (inconclusive), and what would do is said. 3: it is a fixture of another source,\n"
+             "of other weights, or needs --arith.\n",
     .examples = "  hallmark verify gemma-BF16.gguf --fixture gemma.bfloat16.json.gz\n"
                 "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --report report.html --report junit.xml\n"
                 "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --kv q8_0      what another cache would cost\n"

@@ -17,6 +17,7 @@
 #include "../formats/checked.h"
 #include "../formats/claims.h"
 #include "../formats/file_map.h"
+#include "../formats/hub_cache.h"
 #include "../formats/outfile.h"
 #include "../formats/source.h"
 #include "../formats/text.h"
@@ -45,6 +46,7 @@ typedef struct {
     char                revision[41];
     fixture_refs        fixtures;
     hub_source          hub;
+    gate                limits;     // of o->gate_path
     release_dir         dir;
     signing_key        *key;        // NULL: nothing is signed
     bool                not_run;    // an artifact was refused before its fixtures were looked for
@@ -108,8 +110,6 @@ static bool name_everything(release *x, const char *out_dir, err *e)
 
 // ---- fixtures ------------------------------------------------------------------------------------------------------
 
-static const char *source_said(const source_id *id) { return id->v2[0] ? id->v2 : id->v1; }
-
 static bool find_fixtures(release *x, err *e)
 {
     char *sub = path_join(x->hf_dir, "fixtures");
@@ -119,9 +119,7 @@ static bool find_fixtures(release *x, err *e)
     free(sub);
     for (int i = 0; ok && i < x->fixtures.n; i++) {
         const fixture_ref *f = &x->fixtures.v[i];
-        if (f->asked && !source_id_same(&f->source, &x->source))
-            ok = err_set(e, ERR_VERDICT, "%s: the fixture belongs to another source: its digest is %.16s..., that of %s is %.16s...", f->path,
-                         source_said(&f->source), x->hf_dir, f->source.v2[0] ? x->source.v2 : x->source.v1);
+        ok = !f->asked || fixture_ref_is_of(f, &x->source, x->hf_dir, e);
     }
     return ok;
 }
@@ -161,17 +159,13 @@ static bool add_missing(release *x, const char *stem, const char *type, const ch
 // those it does not answer to take a note, which is shorter.
 static bool records_will_fit(release *x, err *e)
 {
-    const char **names = calloc((size_t)x->fixtures.n + 1, sizeof *names);
-    bool ok = names || err_nomem(e, "names", 0);
-    for (int i = 0; ok && i < x->fixtures.n; i++) names[i] = x->fixtures.v[i].name;
     record_template longest = { .there = true, .bytes = INT64_C(1) << 53 };
     memset(longest.sha256, 'f', SHA256_HEX);
     const record_release all = { .name = x->name, .gate = gate_name(x->o),
+                                 .limits = x->o->gate_path ? &x->limits : NULL,
                                  .artifacts = (const char *const *)x->artifacts, .n_artifacts = x->n_types,
                                  .files = x->planned, .n_files = x->n_planned, .chat_template = &longest };
-    ok = ok && record_fits(&all, names, x->fixtures.n, e);
-    free(names);
-    return ok;
+    return record_fits(&all, x->fixtures.v, x->fixtures.n, e);
 }
 
 // What the folder will hold beside its reports.
@@ -277,6 +271,16 @@ static bool list_missing(release *x, const artifact_ref *a, const char *path, co
     return ok;
 }
 
+// A folder of the Hub's cache tells which repository it is of, which the file does not say.
+static void name_source(const release *x, verify_report *v)
+{
+    if (v->source.repository[0] || !v->program.version[0]) return;
+    char *real = realpath(x->hf_dir, NULL), *id = real ? hub_id_of(real) : NULL;
+    if (id) text_fit(v->source.repository, sizeof v->source.repository, id, strlen(id), 0);
+    free(id);
+    free(real);
+}
+
 static bool verify_one(release *x, verify_report *v, const char *path, const char *label,
                        const verify_derivation *derived, err *e)
 {
@@ -296,6 +300,7 @@ static bool verify_one(release *x, verify_report *v, const char *path, const cha
     if (ok) ok = n > 0 ? verify_artifact(v, path, paths, n, &vo, e) : release_describe_unverified(v, path, &a, e);
     free(paths);
     v->derivation = *derived;
+    if (ok) name_source(x, v);
     if (ok && (need_source || need_weights)) {
         v->incomplete = true;
         v->passed = false;
@@ -327,15 +332,30 @@ static bool make_artifact(release *x, int i, err *e)
 
 // ---- the whole -----------------------------------------------------------------------------------------------------
 
-static outcome judge(const release_result *r)
+// The worst of all; nothing made is no release.
+static const char *judge(const release_result *r)
 {
-    outcome worst = TO_PUBLISH;
-    for (int i = 0; i < r->n; i++) {
-        const char *v = verify_verdict(&r->reports[i]);
-        if (strcmp(v, "fail") == 0) return TO_FAILED;
-        if (strcmp(v, "pass") != 0) worst = TO_UNVERIFIED;
+    const char *worst = r->n > 0 ? "pass" : "fail";
+    for (int i = 0; i < r->n; i++) worst = verify_worse(worst, verify_verdict(&r->reports[i]));
+    return worst;
+}
+
+static outcome outcome_of(const char *verdict)
+{
+    if (strcmp(verdict, "fail") == 0) return TO_FAILED;
+    return strcmp(verdict, "pass") == 0 ? TO_PUBLISH : TO_UNVERIFIED;
+}
+
+// Of the whole files, as they are published.
+static bool digest_all(release *x, err *e)
+{
+    bool ok = true;
+    for (int i = 0; ok && i < x->r->n; i++) {
+        char *path = path_join(x->dir.path, x->artifacts[i]);
+        ok = path ? sha256_file(path, x->r->reports[i].file_sha256, e) : err_nomem(e, "a path", 0);
+        free(path);
     }
-    return r->n > 0 ? worst : TO_FAILED;
+    return ok;
 }
 
 static bool note_unused(release *x, err *e)
@@ -414,7 +434,7 @@ static bool publish_all(release *x, const release_head *h, err *e)
 {
     const char *hint = h->is_signed ? signing_key_hint(x->key) : NULL;
     if (!hub_publish(x->r, x->dir.path, h, &x->hub, hint, e) || !record_all(x, h, e)) return false;
-    if (!release_report_write(x->dir.path, h, x->r, e)) return false;
+    if (!digest_all(x, e) || !release_report_write(x->dir.path, h, x->r, e)) return false;
     char *sums = hub_sums_of(x->dir.path, x->r, x->o->n_threads, x->o->progress, e);
     const bool ok = sums && outfile_write_text(x->dir.path, HUB_SUMS, sums, e);
     free(sums);
@@ -423,14 +443,14 @@ static bool publish_all(release *x, const release_head *h, err *e)
 
 static bool finish(release *x, err *e)
 {
-    static const char *const VERDICTS[] = { "pass", "fail", "unverified" };
-    outcome      to = judge(x->r);
+    const char  *verdict = judge(x->r);
+    outcome      to = outcome_of(verdict);
     record_template chat;
     release_head h = { .name = x->name, .source_digest = x->source.v2, .revision = x->revision, .gate = gate_name(x->o),
-                       .verdict = VERDICTS[to], .is_signed = x->key && to == TO_PUBLISH, .chat_template = &chat };
+                       .verdict = verdict, .is_signed = x->key && to == TO_PUBLISH, .chat_template = &chat };
     if (x->key && !h.is_signed && !note_unsigned(x, e)) return false;
     if (!note_unused(x, e) || !compare_templates(x, &chat, e) || !measure_caches(x, to, e)) return false;
-    if (to != TO_PUBLISH && !release_report_write(x->dir.path, &h, x->r, e)) return false;
+    if (to != TO_PUBLISH && (!digest_all(x, e) || !release_report_write(x->dir.path, &h, x->r, e))) return false;
     if (to == TO_PUBLISH && !publish_all(x, &h, e)) return false;
     release_before before;
     if (!release_dir_publish(&x->dir, x->dest[to], &before, e)) return false;
@@ -444,7 +464,6 @@ static bool finish(release *x, err *e)
 static bool prepare(release *x, const char *out_dir, err *e)
 {
     const release_opts *o = x->o;
-    gate g;
     x->types = o->types ? o->types : DEFAULT_TYPES;
     const int n = x->n_types = o->types ? o->n_types : (int)(sizeof DEFAULT_TYPES / sizeof *DEFAULT_TYPES);
     if (n < 1) return err_set(e, ERR_USAGE, "a release needs at least one type");
@@ -452,7 +471,7 @@ static bool prepare(release *x, const char *out_dir, err *e)
     if (o->sign_key && !(x->key = release_sign_key(o->sign_key, o->progress, e))) return false;
     for (int i = 0; i < 3; i++)
         if (!release_dir_free_to_use(x->dest[i], e)) return false;
-    if (o->gate_path && !gate_read(&g, o->gate_path, e)) return false;
+    if (o->gate_path && !gate_read(&x->limits, o->gate_path, e)) return false;
     x->r->reports    = calloc((size_t)n, sizeof *x->r->reports);
     x->r->file_bytes = calloc((size_t)n, sizeof *x->r->file_bytes);
     if (!x->r->reports || !x->r->file_bytes) return err_nomem(e, "reports", (size_t)n * sizeof *x->r->reports);

@@ -7,8 +7,9 @@
 // the source's licenses, .gitattributes, Modelfile, SHA256SUMS (hub_publish.h); where caches are measured (release_lab.h)
 // also <name>-<TYPE>-lab.json, .md and .html. It is published whole, and only if every artifact passes:
 //   pass        the folder is DIR
-//   fail        a gate did not hold: everything is in DIR.failed
-//   unverified  none failed, but a fixture is missing: everything is in DIR.unverified, and `missing` holds the commands that make it
+//   fail          a gate did not hold: everything is in DIR.failed
+//   inconclusive  none failed, but a fixture cannot decide (verify.h): everything is in DIR.unverified
+//   unverified    none of these, but a fixture is missing: everything is in DIR.unverified, and `missing` holds the commands that make it
 // Interrupted by a signal (Ctrl-C too) it leaves DIR.partial-<number>, never DIR; the next release to DIR removes what
 // no living process holds.
 // A release that is in the way is replaced, and no file in it that its report does not list: such a file stops the work
@@ -70,7 +71,7 @@ typedef struct {
 
 // true: it ran; r->published says the verdict, r->where the folder (DIR, DIR.failed, DIR.unverified). false: nothing
 // was left behind but what was there before. Before any work: ERR_USAGE, a folder is in the way, or more fixtures than
-// a record has room for; ERR_VERDICT, a fixture that was named belongs to another source; ERR_SYSTEM, no room for all
+// a record has room for; ERR_INPUT, a fixture that was named belongs to another source; ERR_SYSTEM, no room for all
 // artifacts together. ERR_INPUT, ERR_SYSTEM as convert and verify;
 // of texts to measure caches on, as lab_plan_open, before any conversion.
 bool release_checkpoint(release_result *r, const char *hf_dir, const char *out_dir, const release_opts *o, err *e);
@@ -100,16 +101,23 @@ typedef struct {
     check_gate *gate;               // NULL, or filled in: what the records were held to
     const char *key_path;           // NULL, or the PEM file of the public key that must have signed it
     const char *sig_path;           // NULL: model.sig in the folder, or in the file's folder
-    check_proof *proof;             // NULL, or filled in: what was looked at
+    const char *from;               // NULL, or the folder of the checkpoint that each artifact must be what it gives of
+    const char *const *imatrix;     // [n_imatrix] matrices that artifacts were made with, beside those that lie there
+    int         n_imatrix;
+    const char *const *calibrate;   // [n_calibrate] texts that they were calibrated with, likewise
+    int         n_calibrate;
+    check_proof *proof;             // NULL, or filled in: what was looked at; to be freed in any case
     check_told *claims;             // NULL, or filled in, to be freed in any case
 } check_opts;
 
 // Proves a file, or every .gguf in a folder: tensor digests, metadata digest, record; report.json and report.md must be
 // what the records give when they are written again, key by key and line by line. With fixtures a new run of those that
-// each artifact answers to; with a key only what it signed. A folder that changes meanwhile is ERR_VERDICT, and so is a
+// each artifact answers to; with a key only what it signed; with a checkpoint only what that gives, tensors and keys
+// (check_source.h, whose errors come with it). A folder that changes meanwhile is ERR_VERDICT, and so is a
 // signature that does not hold; one that cannot be read is ERR_INPUT. ERR_VERDICT names the first claim that does not
-// hold; a file without a record is ERR_VERDICT too, saying so; a fixture that no artifact answers to likewise, and what
-// was measured of other tensors.
+// hold; a file without a record is ERR_VERDICT too, saying so, and what was measured of other tensors. A fixture that no
+// artifact answers to is ERR_INPUT, with both digests; one that was run again and cannot decide is ERR_VERDICT once all
+// else holds, and proof->undecided says why.
 bool check_artifact(const char *path, const check_opts *o, err *e);
 
 #endif

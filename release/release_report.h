@@ -2,8 +2,9 @@
 //
 // All four are functions of the artifacts' verification records, so that check writes them again and compares; of an
 // artifact that did not pass, and so has no record, HTML and JUnit show each case and step, too (verify/trace.h).
-//   {"hallmark_release":1,"name":s,"source_digest":hex,"source_revision":s|null,"gate":"built-in"|file name (each artifact has its digest),"verdict":"pass"|"fail"|"unverified",
-//    "artifacts":[as hallmark verify --json],"missing":[{"command":s}],"notes":[s],
+//   {"hallmark_release":1,"name":s,"source_digest":hex,"source_revision":s|null,"source_repository":s (where it is known),
+//    "gate":"built-in"|file name (each artifact has its digest),"verdict":"pass"|"fail"|"inconclusive"|"unverified",
+//    "artifacts":[as hallmark verify --json, and "sha256" of the whole file],"missing":[{"command":s}],"notes":[s],
 //    "files":[{"name":s,"sha256":hex}], where there are others than artifacts and what is made from the records,
 //    "chat_template":{"sha256":hex,"bytes":n,"same_as_source":b}|null, where it was looked at}
 #ifndef HALLMARK_RELEASE_RELEASE_REPORT_H

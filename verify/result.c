@@ -1,5 +1,6 @@
 // What a comparison found: room for it, and the failures in it.
 #include "compare.h"
+#include "reference.h"
 #include "../formats/file_map.h"
 #include <math.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 bool result_begin(verify_fixture_result *r, const fixture *f, check_kind kind, err *e)
 {
     memset(r, 0, sizeof *r);
+    if (!reference_describe(&r->reference, f, e)) return false;
     r->failures = calloc(VERIFY_MAX_FAILURES, sizeof *r->failures);
     if (!r->failures) return err_nomem(e, "failures", VERIFY_MAX_FAILURES * sizeof *r->failures);
     // The file's own name: a report names no machine's folders.

@@ -30,10 +30,8 @@ enum {
 
 typedef struct {
     char        case_id[64];    // "" where no one case is to blame
-    const char *what;           // static: "metadata", "type", "digest", "source", "weights", "record", "tokenizer", "kv",
-                                // "arith", "reference", "tokens", "minimum", "finite", "free_run", "teacher_forced",
-                                // "ties", "distance",
-                                // "logprob", "drift"
+    const char *what;           // static: "metadata", "type", "digest", "source", "record", "tokenizer", "kv", "arith",
+                                // "finite", "free_run", "teacher_forced", "ties", "distance", "logprob", "drift"
     int64_t     step;           // -1 where it does not apply
     int32_t     expected, got;  // -1 likewise
     double      margin;         // of the reference between its top two, NAN where it does not apply
@@ -44,7 +42,7 @@ typedef struct {
 typedef struct {                // why a fixture cannot decide, whatever the artifact is
     const char *what;           // static: "minimum", "tokens", "reference", "ties"
     char        text[400];      // one sentence, with what would do where something would
-    int64_t     steps;          // of all cases, that would do; 0: no number of them is known to
+    int64_t     prompts, steps; // of the fixture's length, that would do, and their steps; 0: no number of them would
 } verify_why;
 
 typedef struct {                // what a fixture says of how it was made, and what it asks
@@ -147,11 +145,16 @@ typedef struct {
 // Runs every fixture; the artifact is only read. true: it ran, and r->passed is the verdict. false: it could not
 // (ERR_INPUT, ERR_USAGE, ERR_SYSTEM); r then holds nothing. Freed by verify_report_free.
 //
-// Order: the digests of source and weights (a fixture of another model ends it there); metadata against the fixture's
-// config (a difference is the verdict, and no case is run); the tokenizer; then for each case a free run and a
-// teacher-forced run. A fixture below the gate's minimum is run, and fails. So is a KV dtype other than the required
-// one, and an arithmetic other than the fixture's that was asked for; one that was not asked for is not run, and the
-// failure says which --arith the fixture needs.
+// Order: what the file says of itself (a contradiction is the verdict); whether each fixture is one of this artifact's;
+// metadata against the fixture's config (a difference is the verdict, and no case is run); the tokenizer; then for each
+// case a free run and a teacher-forced run.
+//
+// Whose fault it is: a fixture that says nothing of the artifact is an input that cannot be used, ERR_INPUT with both
+// digests, before any work, and no verdict: it is of another source or of other weights (by digest; of a file that says
+// no source by the architecture), or it was made in another arithmetic than the artifact's own and no --arith asks for
+// that. A fixture that is this artifact's, and metadata, tokenizer or tokens that are not what it says, are the
+// artifact's fault: a verdict. So is a KV dtype other than the required one, or an arithmetic other than the fixture's,
+// where it was asked for. A fixture below the gate's minimum is run; alone that is inconclusive.
 bool verify_artifact(verify_report *r, const char *path, const char *const *fixtures, int n_fixtures,
                      const verify_opts *o, err *e);
 void verify_report_free(verify_report *r);
