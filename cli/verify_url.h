@@ -26,7 +26,7 @@ extern const char *const url_api_choices[];
 // ERR_USAGE names an option that is of no use without --url.
 bool url_options_alone(const url_options *u, err *e);
 
-bool verify_url(verify_report *r, const url_options *u, const text_list *fixtures, int64_t tokens, const char *gate,
+bool verify_url(verify_report *r, const url_options *u, const text_list *fixtures, int64_t tokens, const char *gate_path,
                 progress *p, err *e);
 
 #endif

@@ -5,9 +5,9 @@
 // gives (remote_distance.h). What the server runs, in which arithmetic and with which cache, is not seen: report type,
 // arith and kv are "unknown", and the verdict is about its answers alone.
 //
-// The gate is the fixture's own noise and, of a float32 fixture, what float32 in another order of additions costs
-// (REMOTE_KL_FLOOR); with `drift` the budget of a type, without what rounding costs the model, which cannot be measured
-// through a server. A note says which it is. A gate file holds as it stands.
+// The gate is the fixture's own noise and, of a float32 fixture, what float32 costs in another runtime (remote_gate.c);
+// with `drift` the budget of a type, without what rounding costs the model, which cannot be measured through a server.
+// A note says which it is. A gate file holds as it stands.
 //
 // A server that does not answer is ERR_SYSTEM, one that answers nonsense ERR_INPUT; there is no report then.
 // Proved by tests/remote_test.c, tests/peers/remote_llama.py.
@@ -16,11 +16,6 @@
 
 #include "http.h"
 #include "verify.h"
-
-// Mean KL and largest log-probability difference of llama.cpp's server (October 2026) on F32 files with F32 caches
-// against Transformers in float32: see tests/peers/README.md.
-#define REMOTE_KL_FLOOR      1e-9
-#define REMOTE_LOGPROB_FLOOR 1e-3
 
 typedef struct {
     const char *url;

@@ -1,5 +1,6 @@
 // Which form of a report a path asks for; see verify.h.
 #include "verify.h"
+#include "../formats/dir_list.h"
 #include "../formats/outfile.h"
 #include "../formats/text.h"
 #include <stdlib.h>

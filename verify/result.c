@@ -2,6 +2,7 @@
 #include "compare.h"
 #include "reference.h"
 #include "../formats/file_map.h"
+#include "../formats/text.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -44,6 +45,19 @@ void result_fail_whole(verify_fixture_result *r, const char *what, const char *t
 {
     verify_failure f = { .what = what, .step = -1, .expected = -1, .got = -1, .margin = NAN, .layer = LAYER_NONE };
     result_fail(r, &f, "%s", text);
+}
+
+bool report_limits(verify_report *r, gate *limits, const char *path, err *e)
+{
+    *limits = *gate_builtin();
+    strcpy(r->gate, "built-in");
+    if (path && !(gate_read(limits, path, e) && sha256_file(path, r->gate, e))) return false;
+    if (!path && !gate_digest(limits, r->judged_by.sha256, e)) return false;
+    if (path) strcpy(r->judged_by.sha256, r->gate);
+    const char *name = path ? path_base(path) : "built-in";
+    text_fit(r->judged_by.name, sizeof r->judged_by.name, name, strlen(name), 0);
+    r->judged_by.limits = *limits;
+    return true;
 }
 
 bool report_note(verify_report *r, err *e, const char *fmt, ...)

@@ -382,21 +382,6 @@ static bool verify_all(run *v, err *e)
     return note_drift_alone(v->r, e);
 }
 
-// The limits, and what they are called: by the digest of their file's bytes, or of the built-in ones' text.
-static bool read_limits(run *v, err *e)
-{
-    verify_report *r = v->r;
-    const char    *path = v->o->gate_path;
-    strcpy(r->gate, "built-in");
-    if (path && !(gate_read(&v->limits, path, e) && sha256_file(path, r->gate, e))) return false;
-    if (!path && !gate_digest(&v->limits, r->judged_by.sha256, e)) return false;
-    if (path) strcpy(r->judged_by.sha256, r->gate);
-    const char *name = path ? path_base(path) : "built-in";
-    text_fit(r->judged_by.name, sizeof r->judged_by.name, name, strlen(name), 0);
-    r->judged_by.limits = v->limits;
-    return true;
-}
-
 static void close_run(run *v)
 {
     for (int i = 0; i < v->n_fixtures; i++) fixture_close(v->fixtures[i]);
@@ -413,7 +398,7 @@ bool verify_artifact(verify_report *r, const char *path, const char *const *fixt
 {
     run  v = { .o = o, .r = r, .limits = *gate_builtin(), .n_free = o->tokens > 0 ? o->tokens : VERIFY_TOKENS };
     memset(r, 0, sizeof *r);
-    bool ok = read_limits(&v, e)
+    bool ok = report_limits(r, &v.limits, o->gate_path, e)
            && open_fixtures(&v, fixtures, n_fixtures, e)
            && (v.m = model_open(path, e)) != NULL
            && open_session(&v, e)

@@ -159,6 +159,10 @@ bool verify_artifact(verify_report *r, const char *path, const char *const *fixt
                      const verify_opts *o, err *e);
 void verify_report_free(verify_report *r);
 
+// The limits of a gate file, or the built-in ones (NULL), and into r what they are called: by the digest of their file's
+// bytes, or of the built-in ones' text.
+bool report_limits(verify_report *r, gate *limits, const char *path, err *e);
+
 // Adds a note, once; it is cut where it is too long. false only when memory fails.
 bool report_note(verify_report *r, err *e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
