@@ -18,6 +18,7 @@ typedef struct {
     int64_t          bad_case, bad_step;        // -1: nowhere
     int32_t          bad_id;
     double           shift;             // of the second-best log-probability, everywhere
+    int              most_probs;        // ids a step, however many were asked for; 0: as many as that
     bool             speculates, stops_at_two;  // ends each answer after two ids, as at an end of text
     void           (*instead)(void *played, const http_request *q, http_reply_bytes *a);    // from `after` questions on
     int              after;
@@ -81,6 +82,7 @@ static inline int32_t kept_id(const played *p, int64_t i, int64_t step, int k)
 
 static inline void put_pieces(text_buf *t, const char *before, const char *form, int n_probs, const played *p, int64_t i, int64_t step)
 {
+    if (p->most_probs > 0 && n_probs > p->most_probs) n_probs = p->most_probs;
     for (int k = 0; k < n_probs && k < p->f->top_k; k++) {
         const double lp = logprob_of(p, &p->f->cases[i].steps[step], k);
         const int    id = kept_id(p, i, step, k);

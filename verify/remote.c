@@ -140,7 +140,7 @@ static bool ask_fixture(asker *v, const fixture *f, verify_fixture_result *res, 
         return true;
     }
     remote_gate_for(v, f);
-    v->left        = (departure){ 0 };
+    v->left        = v->far = (departure){ 0 };
     v->least_probs = INT_MAX;
     v->end_id      = config_number(f, "eos_token_id");
     if (v->end_id >= n_vocab) v->end_id = -1;

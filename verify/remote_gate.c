@@ -59,7 +59,7 @@ void remote_check_given(asker *v)
     if (v->k.no_distance && (double)v->text_asked < g->min_steps) {
         snprintf(text, sizeof text, "%lld of %lld steps can be asked about as text, the least is %.0f",
                  (long long)v->text_asked, (long long)v->text_steps, g->min_steps);
-        result_fail_whole(v->k.r, "minimum", text);
+        result_fail_whole(v->k.r, "seen", text);
     }
     if (v->k.no_distance) return;
     // One step in eight may be without, as in tie.h.
@@ -67,7 +67,7 @@ void remote_check_given(asker *v)
     if (v->least_probs >= g->min_top_k || v->least_probs >= v->k.n_vocab) return;
     snprintf(text, sizeof text, "the server gives log-probabilities of %d ids a step, the least is %.0f",
              v->least_probs, g->min_top_k);
-    result_fail_whole(v->k.r, "minimum", text);
+    result_fail_whole(v->k.r, "seen", text);
 }
 
 // ---- what is said --------------------------------------------------------------------------------------------------
@@ -119,9 +119,16 @@ static bool note_departure(asker *v, const fixture *f, err *e)
                        l->c->id, (long long)l->step, l->c->generated_ids[l->step], margin, got, by);
 }
 
+static bool note_distance(asker *v, err *e)
+{
+    const departure *l = &v->far;
+    return !l->c || report_note(v->r, e, "the first step whose log-probabilities leave: case '%.40s', step %lld: they are up to %.3g apart, the limit is %.3g",
+                                l->c->id, (long long)l->step, l->logprob_diff, v->k.r->logprob_limit);
+}
+
 bool remote_note_fixture(asker *v, const fixture *f, err *e)
 {
-    return note_gate(v, f, e) && note_seen(v, e) && note_departure(v, f, e);
+    return note_gate(v, f, e) && note_seen(v, e) && note_departure(v, f, e) && note_distance(v, e);
 }
 
 bool remote_note_server(asker *v, err *e)

@@ -13,6 +13,8 @@ static distance look_at(asker *v, const fixture_case *c, int64_t step, const rem
 {
     const distance d = remote_distance(&c->steps[step], v->k.f->top_k, s, v->k.n_vocab);
     remote_look_for_departure(v, c, step, d.top, d.logprob_diff);
+    const bool first = !v->far.c || (v->far.c == c && step < v->far.step);
+    if (first && d.logprob_diff > v->k.r->logprob_limit) v->far = (departure){ c, step, d.top, d.logprob_diff };
     return d;
 }
 

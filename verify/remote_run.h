@@ -30,7 +30,7 @@ typedef struct {
     // of the fixture at hand
     comparison         k;
     remote_answer      answer;
-    departure          left;
+    departure          left, far;       // the first step of another id, and that beyond the limit of log-probabilities
     int32_t            end_id;          // an end of text of the fixture's model; -1: its config names none
     int                least_probs;     // ids given at a step, the fewest
     int64_t            unseen;          // steps without log-probabilities

@@ -31,7 +31,8 @@ enum {
 typedef struct {
     char        case_id[64];    // "" where no one case is to blame
     const char *what;           // static: "metadata", "type", "digest", "source", "record", "tokenizer", "kv", "arith",
-                                // "finite", "free_run", "teacher_forced", "ties", "distance", "logprob", "drift"
+                                // "finite", "free_run", "teacher_forced", "ties", "distance", "logprob", "drift",
+                                // "seen" (of a server: too little to compare)
     int64_t     step;           // -1 where it does not apply
     int32_t     expected, got;  // -1 likewise
     double      margin;         // of the reference between its top two, NAN where it does not apply
