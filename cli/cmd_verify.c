@@ -133,7 +133,7 @@ static int verify_server(const verify_options *o, const text_list *args, destina
 
 static int verify_file(const verify_options *o, const text_list *args, destination *out, err *e)
 {
-    if (args->n < 1) err_set(e, ERR_USAGE, "expected a file to verify, or --url and a running server");
+    if (args->n < 1) err_set(e, ERR_USAGE, "an argument is missing: hallmark verify ART.gguf --fixture FIX, or --url and a running server");
     if (args->n < 1 || !url_options_alone(&o->remote, e)) return cli_fail(&cmd_verify, e);
     return verify(args->v[0], o, out, e);
 }

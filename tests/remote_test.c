@@ -737,7 +737,7 @@ START_TEST(the_exit_status_says_which)
     snprintf(arguments, sizeof arguments, "%s --timeout 3 --fixture %s", gguf_path_, fixture_file);
     ck_assert_msg(run_program(arguments, said, sizeof said) == 2 && strstr(said, "option --timeout: found it without --url"), "%s", said);
     snprintf(arguments, sizeof arguments, "--fixture %s", fixture_file);
-    ck_assert_msg(run_program(arguments, said, sizeof said) == 2 && strstr(said, "expected a file to verify, or --url"), "%s", said);
+    ck_assert_msg(run_program(arguments, said, sizeof said) == 2 && strstr(said, "an argument is missing: hallmark verify ART.gguf"), "%s", said);
 }
 END_TEST
 

@@ -2,16 +2,20 @@
 """Is a real llama.cpp server told from one that runs something else? 'hallmark verify --url' against the server in PyPI's xllamacpp.
 
   pip install xllamacpp
-  remote_llama.py HALLMARK CHECKPOINT [--cases N] [--other CHECKPOINT] [--api A]
+  remote_llama.py HALLMARK CHECKPOINT [--cases N] [--only-sound]
 
-A checkpoint's F32 file with F32 caches must pass every step (exit 0). The same with q4_0 caches, another quantization (Q4_K_M, Q8_0), and
-another model of the same vocabulary must be caught (exit 1), and the report must name the first step that leaves. CHECKPOINT holds
-fixtures/float32.json.gz. --cases takes that many of its cases (default: all).
+A checkpoint's F32 file with F32 caches must pass every step (exit 0). The same with q4_0 caches, another quantization (Q8_0, Q4_K_M), and
+another model (the checkpoint with the halves of one tensor swapped) must be caught (exit 1), and the report must name the first step that
+leaves. The Q4_K_M file must pass by its budget of drift. CHECKPOINT holds fixtures/float32.json.gz. --cases takes that many of its
+cases (default: all). The text that the server prints is left out.
 """
 import argparse
+import glob
 import gzip
 import json
 import os
+import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -66,6 +70,29 @@ def shorten(fixture, to, n):
         f.write(json.dumps(header) + "\n" + "".join(lines))
 
 
+def other_model(checkpoint, to):
+    """The checkpoint with the halves of its largest tensor within a layer swapped: as good a file, and another model."""
+    shutil.copytree(checkpoint, to, ignore=shutil.ignore_patterns("fixtures"))
+    largest, shard = (0, 0, 0), None
+    for name in sorted(glob.glob(os.path.join(to, "*.safetensors"))):
+        with open(name, "rb") as f:
+            n = struct.unpack("<Q", f.read(8))[0]
+            tensors = json.loads(f.read(n))
+        for key, t in tensors.items():
+            if ".layers." not in key or len(t["shape"]) != 2 or t["shape"][0] % 2:
+                continue
+            begin, end = t["data_offsets"]
+            if end - begin > largest[0]:
+                largest, shard = (end - begin, 8 + n + begin, 8 + n + end), name
+    with open(shard, "r+b") as f:
+        size, begin, end = largest
+        f.seek(begin)
+        data = f.read(size)
+        f.seek(begin)
+        f.write(data[size // 2 :] + data[: size // 2])
+    return to
+
+
 class Asked:
     def __init__(self, hallmark, fixture, work, failed):
         self.hallmark, self.fixture, self.work, self.failed = hallmark, fixture, work, failed
@@ -105,7 +132,6 @@ def main():
     args.add_argument("hallmark")
     args.add_argument("checkpoint")
     args.add_argument("--cases", type=int)
-    args.add_argument("--other")
     args.add_argument("--only-sound", action="store_true", help="the F32 file alone: what the gate's floors are taken from")
     a = args.parse_args()
     failed = []
@@ -122,8 +148,7 @@ def main():
             asked.ask("F32 file, q4_0 cache", 1, f32, cache=Q4_0, flash=FLASH)
             asked.ask("Q8_0 file, F32 cache", 1, asked.convert(checkpoint, "q8_0"))
             asked.ask("Q4_K_M file, F32 cache", 1, asked.convert(checkpoint, "q4_k_m"))
-            if a.other:
-                asked.ask("another model", 1, asked.convert(a.other.rstrip("/"), "f32"))
+            asked.ask("another model", 1, asked.convert(other_model(checkpoint, os.path.join(work, "other")), "f32"))
             asked.ask("Q4_K_M file, by its budget of drift", 0, asked.convert(checkpoint, "q4_k_m"), ("--drift", "Q4_K_M"))
     if failed:
         print(f"{len(failed)} failed: {', '.join(failed)}")
