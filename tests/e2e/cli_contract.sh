@@ -55,7 +55,7 @@ run_hm 2 release x -o y --types bf16,Q5KS; err_has "did you mean 'q5_k_s'?"
 for o in "--tensor-type a=q8-0" "--output-type q80" "--embedding-type Q8O"; do run_hm 2 quantize x -o y --type q4_0 $o; err_has "did you mean 'Q8_0'?"; done
 run_hm 2 convert x -o y --type=; err_has "unknown type"
 run_hm 2 verify x --fixture y --json=yes; err_has "takes no value"
-run_hm 2 verify x --fixture y --report z.txt; err_has ".json or .md"
+run_hm 2 verify x --fixture y --report z.txt; err_has ".json, .md, .html or .xml"
 run_hm 2 release x -o y --types bf16,bf16; err_has "given twice"
 run_hm 2 release x -o y --types bf16,,f32; err_has "--types"
 run_hm 2 run x; err_has "--ids"
