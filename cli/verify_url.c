@@ -9,10 +9,12 @@ bool url_options_alone(const url_options *u, err *e)
 {
     const char *name = u->api ? "--api" : u->model ? "--model" : u->tokenizer ? "--tokenizer" : u->drift ? "--drift"
                      : u->cacert ? "--cacert" : u->timeout_s ? "--timeout" : NULL;
-    return !name || err_set(e, ERR_USAGE, "option %s: found it without --url, expected a server that it belongs to", name);
+    return !name || err_set(e, ERR_USAGE, "option %s: found it without --url, expected a server that it belongs to",
+                            name);
 }
 
-bool verify_url(verify_report *r, const url_options *u, const text_list *fixtures, int64_t tokens, const char *gate_path,
+bool verify_url(verify_report *r, const url_options *u, const text_list *fixtures, int64_t tokens,
+                const char *gate_path,
                 progress *p, err *e)
 {
     const remote_opts o = {

@@ -88,7 +88,8 @@ static inline void send_reply(http_server *s, const http_line *l, http_reply_byt
 {
     for (int waited = 0; waited < a->hold_ms && !s->stop; waited += 20) poll(NULL, 0, 20);
     bool ok = line_write(l, a->bytes.s, a->bytes.n);
-    for (int64_t i = 0; ok && i < a->repeat && !s->stop; i++) ok = line_write(l, a->bytes.s + a->bytes.n - a->unit, a->unit);
+    for (int64_t i = 0; ok && i < a->repeat && !s->stop; i++) ok = line_write(l, a->bytes.s + a->bytes.n - a->unit,
+         a->unit);
     while (a->hang && !s->stop) poll(NULL, 0, 20);
     const struct linger at_once = { 1, 0 };
     if (a->reset) setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
@@ -139,7 +140,8 @@ static inline void *serve(void *arg)
     return NULL;
 }
 
-static inline void http_server_start(http_server *s, void (*reply)(void *, const http_request *, http_reply_bytes *), void *ctx,
+static inline void http_server_start(http_server *s, void (*reply)(void *, const http_request *, http_reply_bytes *),
+                                     void *ctx,
                                      SSL_CTX *tls)
 {
     struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };

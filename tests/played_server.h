@@ -80,7 +80,8 @@ static inline int32_t kept_id(const played *p, int64_t i, int64_t step, int k)
     return k == 0 ? p->bad_id : s->ids[k] == p->bad_id ? s->ids[0] : s->ids[k];
 }
 
-static inline void put_pieces(text_buf *t, const char *before, const char *form, int n_probs, const played *p, int64_t i, int64_t step)
+static inline void put_pieces(text_buf *t, const char *before, const char *form, int n_probs, const played *p,
+                              int64_t i, int64_t step)
 {
     if (p->most_probs > 0 && n_probs > p->most_probs) n_probs = p->most_probs;
     for (int k = 0; k < n_probs && k < p->f->top_k; k++) {
@@ -90,7 +91,8 @@ static inline void put_pieces(text_buf *t, const char *before, const char *form,
         if (form[0] == '{') text_printf(t, "{\"id\":%d,\"token\":\"x\",\"bytes\":[120],\"logprob\":%.17g}", id, lp);
         if (form[0] == '[') text_printf(t, "[%.17g,%d,null]", lp, id);
         if (form[0] == 't') text_printf(t, "\"token_id:%d\":%.17g", id, lp);
-        if (form[0] == 'p') text_printf(t, "\"%d\":{\"logprob\":%.17g,\"rank\":%d,\"decoded_token\":\"x\"}", id, lp, k + 1);
+        if (form[0] == 'p') text_printf(t, "\"%d\":{\"logprob\":%.17g,\"rank\":%d,\"decoded_token\":\"x\"}", id, lp,
+            k + 1);
     }
 }
 
@@ -111,13 +113,15 @@ static inline void play_llama(played *p, const cJSON *q, int64_t i, int64_t step
     const int64_t n = answered(p, step, (int64_t)number_of(q, "n_predict"));
     played_must(p, cJSON_IsFalse(json_get(q, "cache_prompt")), "cache_prompt is not asked to be off");
     played_must(p, cJSON_IsTrue(json_get(q, "return_tokens")), "return_tokens");
-    played_must(p, number_of(q, "temperature") == 0 && number_of(q, "speculative.n_max") == 0, "temperature, speculative.n_max");
+    played_must(p, number_of(q, "temperature") == 0 && number_of(q, "speculative.n_max") == 0, "temperature, "
+                                        "speculative.n_max");
     text_words(t, "{\"content\":\"x\",\"tokens\":[");
     put_ids(t, p, i, step, n);
     text_printf(t, "],\"stop\":true,\"tokens_evaluated\":%lld,\"generation_settings\":{\"speculative.types\":\"%s\"},\"completion_probabilities\":[",
                 (long long)n_ids, p->speculates ? "draft-mtp" : "none");
     for (int64_t k = 0; k < n; k++) {
-        text_printf(t, "%s{\"id\":%d,\"token\":\"x\",\"logprob\":-0.5,\"top_logprobs\":[", k ? "," : "", played_id(p, i, step + k));
+        text_printf(t, "%s{\"id\":%d,\"token\":\"x\",\"logprob\":-0.5,\"top_logprobs\":[", k ? "," : "", played_id(p,
+                    i, step + k));
         put_pieces(t, "", "{", n_probs, p, i, step + k);
         text_words(t, "]}");
     }
@@ -130,8 +134,10 @@ static inline void play_openai(played *p, const cJSON *q, int64_t i, int64_t ste
     const bool scores = json_get(q, "prompt_logprobs") != NULL;
     const int  n_probs = (int)number_of(q, scores ? "prompt_logprobs" : "logprobs");
     played_must(p, n_probs == 20, "more log-probabilities than vLLM gives unless it is told so at its start");
-    played_must(p, cJSON_IsTrue(json_get(q, "return_token_ids")) && cJSON_IsTrue(json_get(q, "ignore_eos")), "return_token_ids, ignore_eos");
-    played_must(p, cJSON_IsString(json_get(q, "model")) && strcmp(json_get(q, "model")->valuestring, "tiny") == 0, "model");
+    played_must(p, cJSON_IsTrue(json_get(q, "return_token_ids")) && cJSON_IsTrue(json_get(q, "ignore_eos")),
+                "return_token_ids, ignore_eos");
+    played_must(p, cJSON_IsString(json_get(q, "model")) && strcmp(json_get(q, "model")->valuestring, "tiny") == 0,
+                "model");
     text_printf(t, "{\"id\":\"cmpl-1\",\"object\":\"text_completion\",\"model\":\"tiny\",\"usage\":{\"prompt_tokens\":%lld},\"choices\":[{\"index\":0,\"text\":\"x\"", (long long)n_ids);
     if (scores) {
         text_words(t, ",\"token_ids\":[0],\"logprobs\":null,\"prompt_logprobs\":[null");
@@ -162,13 +168,15 @@ static inline void play_sglang(played *p, const cJSON *q, int64_t i, int64_t ste
     const bool scores = number_of(q, "logprob_start_len") == 0;
     const int  n_probs = (int)number_of(q, "top_logprobs_num");
     const int64_t n = scores ? 0 : answered(p, step, (int64_t)number_of(sampling, "max_new_tokens"));
-    played_must(p, cJSON_IsTrue(json_get(q, "return_logprob")) && cJSON_IsTrue(json_get(sampling, "ignore_eos")), "return_logprob, ignore_eos");
+    played_must(p, cJSON_IsTrue(json_get(q, "return_logprob")) && cJSON_IsTrue(json_get(sampling, "ignore_eos")),
+                "return_logprob, ignore_eos");
     text_words(t, "{\"text\":\"x\",\"output_ids\":[");
     put_ids(t, p, i, step, n);
     text_printf(t, "],\"meta_info\":{\"id\":\"1\",\"prompt_tokens\":%lld,\"input_token_logprobs\":[", (long long)n_ids);
     const cJSON *ids = json_get(q, "input_ids");
     for (const cJSON *v = scores ? ids->child : NULL; v; v = v->next)
-        text_printf(t, "%s[%s,%d,null]", v == ids->child ? "" : ",", v == ids->child ? "null" : "-1.5", (int)v->valuedouble);
+        text_printf(t, "%s[%s,%d,null]", v == ids->child ? "" : ",", v == ids->child ? "null" : "-1.5",
+                    (int)v->valuedouble);
     text_words(t, "],\"input_top_logprobs\":[");
     for (int64_t at = 0; scores && at < n_ids; at++) {
         text_words(t, at == 0 ? "null" : at < c->n_prompt ? ",[[-1.5,1,null]" : ",[");
@@ -191,19 +199,23 @@ static inline void play_ollama(played *p, const cJSON *q, int64_t i, int64_t ste
     int32_t       ids[256];
     int64_t       bytes;
     err           e = { 0 };
-    played_must(p, cJSON_IsTrue(json_get(q, "raw")) && number_of(json_get(q, "options"), "temperature") == 0, "raw, temperature");
+    played_must(p, cJSON_IsTrue(json_get(q, "raw")) && number_of(json_get(q, "options"), "temperature") == 0,
+                "raw, temperature");
     for (int64_t k = 0; k < n && k < 256; k++) ids[k] = played_id(p, i, step + k);
     played_must(p, tokenizer_decode(p->words, ids, n, true, &text, &bytes, &e), "decoding");
     text_words(t, "{\"model\":\"tiny\",\"created_at\":\"2026\",\"response\":\"");
     text_puts(t, TEXT_JSON, text ? text : "");
-    text_printf(t, "\",\"done\":true,\"done_reason\":\"length\",\"prompt_eval_count\":%lld,\"eval_count\":%lld}", (long long)n_ids, (long long)n);
+    text_printf(t, "\",\"done\":true,\"done_reason\":\"length\",\"prompt_eval_count\":%lld,\"eval_count\":%lld}",
+                (long long)n_ids, (long long)n);
     free(text);
 }
 
 static inline void play_question(played *p, const cJSON *q, http_reply_bytes *a)
 {
-    static const struct { const char *kind, *ids; void (*play)(played *, const cJSON *, int64_t, int64_t, int64_t, text_buf *); } ways[] = {
-        { "llama", "prompt", play_llama }, { "openai", "prompt", play_openai }, { "sglang", "input_ids", play_sglang }, { "ollama", NULL, play_ollama },
+    static const struct { const char *kind, *ids; void (*play)(played *, const cJSON *, int64_t, int64_t, int64_t,
+                                                        text_buf *); } ways[] = {
+        { "llama", "prompt", play_llama }, { "openai", "prompt", play_openai }, { "sglang", "input_ids",
+            play_sglang }, { "ollama", NULL, play_ollama },
     };
     enum { ROOM = 1 << 14 };
     int32_t *ids = malloc(ROOM * sizeof *ids);
@@ -216,7 +228,8 @@ static inline void play_question(played *p, const cJSON *q, http_reply_bytes *a)
             const char *text = cJSON_GetStringValue(json_get(q, "prompt"));
             int32_t    *cut = NULL;
             err         e = { 0 };
-            if (tokenizer_encode(p->words, text, (int64_t)strlen(text), true, true, &cut, &n, &e) && n <= ROOM) memcpy(ids, cut, (size_t)n * sizeof *ids);
+            if (tokenizer_encode(p->words, text, (int64_t)strlen(text), true, true, &cut, &n, &e)
+                && n <= ROOM) memcpy(ids, cut, (size_t)n * sizeof *ids);
             free(cut);
         }
         i = find_case(p->f, ids, n, &step);

@@ -45,7 +45,8 @@ static void teardown(void)
 
 static played played_as(const char *kind)
 {
-    return (played){ .f = strcmp(kind, "ollama") == 0 ? whole : fix, .kind = kind, .words = words, .bad_case = -1, .bad_step = -1 };
+    return (played){ .f = strcmp(kind, "ollama") == 0 ? whole : fix, .kind = kind, .words = words, .bad_case = -1,
+        .bad_step = -1 };
 }
 
 typedef struct { bool ran; verify_report r; err e; } outcome;
@@ -66,7 +67,8 @@ static outcome ask_with(played *p, remote_opts o, const char *fixture_to_ask)
     return x;
 }
 
-static outcome ask_played(played *p) { return ask_with(p, (remote_opts){ 0 }, p->f == whole ? whole_file : fixture_file); }
+static outcome ask_played(played *p) { return ask_with(p, (remote_opts){ 0 }, p->f == whole ? whole_file
+                          : fixture_file); }
 
 static void done(outcome *x) { if (x->ran) verify_report_free(&x->r); }
 
@@ -79,7 +81,8 @@ static const char *note_with(const verify_report *r, const char *part)
 
 static void must_note(const verify_report *r, const char *part)
 {
-    ck_assert_msg(note_with(r, part) != NULL, "no note of '%s'; the first: %s", part, r->n_notes ? r->notes[0] : "none");
+    ck_assert_msg(note_with(r, part) != NULL, "no note of '%s'; the first: %s", part, r->n_notes ? r->notes[0]
+                  : "none");
 }
 
 // ---- answers as they should be -------------------------------------------------------------------------------------
@@ -102,8 +105,10 @@ START_TEST(each_kind_of_server_is_found_out_and_passes)
     ck_assert_int_eq(f->teacher_forced_equal, f->steps);
     ck_assert_int_eq(x.r.remote.questions, p.questions);
     if (_i < N_IDS) ck_assert_int_eq(f->steps, f->cases * fix->tokens);
-    if (_i < N_IDS) ck_assert_msg(f->kl_mean < 1e-12 && f->logprob_diff_max < 1e-9, "%g, %g", f->kl_mean, f->logprob_diff_max);
-    else            ck_assert_msg(isnan(f->kl_mean) && f->steps >= 100, "%lld steps, %g; %s", (long long)f->steps, f->kl_mean, note_with(&x.r, "ids were not seen"));
+    if (_i < N_IDS) ck_assert_msg(f->kl_mean < 1e-12 && f->logprob_diff_max < 1e-9, "%g, %g", f->kl_mean,
+        f->logprob_diff_max);
+    else            ck_assert_msg(isnan(f->kl_mean) && f->steps >= 100, "%lld steps, %g; %s", (long long)f->steps,
+                                  f->kl_mean, note_with(&x.r, "ids were not seen"));
     ck_assert_ptr_null(note_with(&x.r, "first step that leaves"));
     done(&x);
 }
@@ -154,7 +159,8 @@ START_TEST(the_report_says_whom_it_asked_and_what_was_not_seen)
     p = played_as("openai");
     x = ask_played(&p);
     must_note(&x.r, "whether the server guesses tokens ahead");
-    must_note(&x.r, "gate for float32: the fixture's own noise, and that of float32 in another order of additions: mean KL 1e-10");
+    must_note(&x.r, "gate for float32: the fixture's own noise, and that of float32 in another order of additions: "
+                    "mean KL 1e-10");
     ck_assert_str_eq(x.r.remote.server, "vllm 0.15.0");
     done(&x);
     p = played_as("ollama");
@@ -228,7 +234,8 @@ START_TEST(the_first_step_that_leaves_is_named)
             const char *a, *b;
             int64_t     na, nb;
             ck_assert(tokenizer_piece(words, s->ids[0], &a, &na) && tokenizer_piece(words, s->ids[k], &b, &nb));
-            if (na > 0 && nb > 0 && *a != *b && (uint8_t)*b < 0x80 && !tokenizer_is_special(words, s->ids[k])) { p.bad_id = s->ids[k]; break; }
+            if (na > 0 && nb > 0 && *a != *b && (uint8_t)*b < 0x80 && !tokenizer_is_special(words,
+                s->ids[k])) { p.bad_id = s->ids[k]; break; }
         }
     outcome x = ask_played(&p);
     ck_assert_msg(x.ran, "%s", x.e.msg);
@@ -265,7 +272,8 @@ START_TEST(a_distance_beyond_the_noise_fails)
         ck_assert(!x.r.passed && f->teacher_forced_equal == f->steps);
         ck_assert_str_eq(f->failures[0].what, "distance");
         ck_assert(fabs(f->logprob_diff_max - 0.05) < 1e-2);
-        must_note(&x.r, "the first step whose log-probabilities leave: case 'coding-python', step 0: they are up to 0.0");
+        must_note(&x.r, "the first step whose log-probabilities leave: case 'coding-python', step 0: they are up to "
+                        "0.0");
         done(&x);
         // As drift it is little, and the report says that this is the gate.
         p.questions = 0;
@@ -288,14 +296,16 @@ START_TEST(too_little_to_compare_does_not_pass)
     ck_assert_msg(x.ran && !x.r.passed, "%s", x.e.msg);
     ck_assert_int_eq(x.r.fixtures[0].failures_total, 1);
     ck_assert_str_eq(x.r.fixtures[0].failures[0].what, "seen");
-    ck_assert_str_eq(x.r.fixtures[0].failures[0].text, "the server gives log-probabilities of 8 ids a step, the least is 16");
+    ck_assert_str_eq(x.r.fixtures[0].failures[0].text, "the server gives log-probabilities of 8 ids a step, the "
+                                        "least is 16");
     done(&x);
     p = played_as("ollama");
     p.f = fix;              // four cases, of which text can ask about fewer than a hundred steps
     x = ask_played(&p);
     ck_assert_msg(x.ran && !x.r.passed, "%s", x.e.msg);
     ck_assert_str_eq(x.r.fixtures[0].failures[0].what, "seen");
-    ck_assert_ptr_nonnull(strstr(x.r.fixtures[0].failures[0].text, "steps can be asked about as text, the least is 100"));
+    ck_assert_ptr_nonnull(strstr(x.r.fixtures[0].failures[0].text,
+                          "steps can be asked about as text, the least is 100"));
     done(&x);
 }
 END_TEST
@@ -351,9 +361,11 @@ static const char *instead_body, *instead_type;
 static int         instead_status;
 static char        instead_raw[1 << 12];
 
-static void reply_body(void *ctx, const http_request *q, http_reply_bytes *a) { http_reply(a, instead_status, instead_type, instead_body); }
+static void reply_body(void *ctx, const http_request *q, http_reply_bytes *a) { http_reply(a, instead_status,
+                       instead_type, instead_body); }
 static void reply_raw(void *ctx, const http_request *q, http_reply_bytes *a)  { text_words(&a->bytes, instead_raw); }
-static void reply_hang(void *ctx, const http_request *q, http_reply_bytes *a) { text_words(&a->bytes, instead_raw); a->hang = true; }
+static void reply_hang(void *ctx, const http_request *q, http_reply_bytes *a) { text_words(&a->bytes,
+                       instead_raw); a->hang = true; }
 static void reply_reset(void *ctx, const http_request *q, http_reply_bytes *a)
 {
     text_words(&a->bytes, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"tok");
@@ -375,7 +387,8 @@ static void reply_much(void *ctx, const http_request *q, http_reply_bytes *a)
 }
 
 // Misbehaves from the 5th question on: nothing of the first ones may come to a verdict.
-static outcome ask_misbehaving(const char *kind, void (*instead)(void *, const http_request *, http_reply_bytes *), int after)
+static outcome ask_misbehaving(const char *kind, void (*instead)(void *, const http_request *, http_reply_bytes *),
+                               int after)
 {
     played p = played_as(kind);
     p.instead = instead;
@@ -385,28 +398,35 @@ static outcome ask_misbehaving(const char *kind, void (*instead)(void *, const h
 
 static void must_refuse(const outcome *x, err_kind kind, const char *said)
 {
-    ck_assert_msg(!x->ran && x->e.kind == kind && strstr(x->e.msg, said), "expected %d and '%s', found %d: %s", kind, said, x->e.kind, x->e.msg);
+    ck_assert_msg(!x->ran && x->e.kind == kind && strstr(x->e.msg, said), "expected %d and '%s', found %d: %s", kind,
+                  said, x->e.kind, x->e.msg);
     ck_assert_int_eq(x->r.n_fixtures, 0);
 }
 
 START_TEST(what_is_no_answer_is_no_verdict)
 {
-    static const struct { void (*instead)(void *, const http_request *, http_reply_bytes *); const char *raw; err_kind kind; const char *said; } cases[] = {
+    static const struct { void (*instead)(void *, const http_request *,
+                                http_reply_bytes *); const char *raw; err_kind kind; const char *said; } cases[] = {
         { reply_late, "", ERR_SYSTEM, "no whole answer within 1 s" },
         { reply_hang, "", ERR_SYSTEM, "no whole answer within 1 s" },
-        { reply_hang, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"tokens\":[", ERR_SYSTEM, "no whole answer within 1 s" },
+        { reply_hang, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"tokens\":[", ERR_SYSTEM, "no whole answer "
+                                        "within 1 s" },
         { reply_reset, "", ERR_SYSTEM, "stopped in the middle" },
         { reply_raw, "", ERR_SYSTEM, "no answer" },
-        { reply_raw, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"tokens\":[1", ERR_SYSTEM, "stopped in the middle" },
-        { reply_raw, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"tok\r\n", ERR_SYSTEM, "stopped in the middle" },
+        { reply_raw, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"tokens\":[1", ERR_SYSTEM, "stopped in the "
+                                        "middle" },
+        { reply_raw, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"tok\r\n", ERR_SYSTEM, "stopped in "
+                                        "the middle" },
         { reply_raw, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{\"tok\r\n", ERR_SYSTEM, "" },
         { reply_raw, "SSH-2.0-OpenSSH_9.2\r\n", ERR_INPUT, "does not speak HTTP" },
         { reply_much, "", ERR_INPUT, "more than 64 MB" },
         { reply_raw, "HTTP/1.1 302 Found\r\nLocation: http://other.example/steal\r\nContent-Length: 0\r\n\r\n", ERR_INPUT, "a redirect to http://other.example/steal, which is not followed" },
-        { reply_raw, "HTTP/1.1 503 Busy\r\nContent-Length: 13\r\n\r\nloading model", ERR_SYSTEM, "HTTP status 503: loading model" },
+        { reply_raw, "HTTP/1.1 503 Busy\r\nContent-Length: 13\r\n\r\nloading model", ERR_SYSTEM, "HTTP status 503: "
+                                        "loading model" },
         { reply_raw, "HTTP/1.1 429 Slow down\r\nContent-Length: 0\r\n\r\n", ERR_SYSTEM, "HTTP status 429" },
         { reply_raw, "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n", ERR_SYSTEM, "it wants a key: HALLMARK_API_KEY" },
-        { reply_raw, "HTTP/1.1 400 Bad\r\nContent-Length: 12\r\n\r\ncontext full", ERR_INPUT, "found HTTP status 400, expected an answer: context full" },
+        { reply_raw, "HTTP/1.1 400 Bad\r\nContent-Length: 12\r\n\r\ncontext full", ERR_INPUT, "found HTTP status "
+                                        "400, expected an answer: context full" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         strcpy(instead_raw, cases[i].raw);
@@ -451,7 +471,8 @@ START_TEST(nonsense_is_refused_by_name)
         { "llama", "", "" },
         { "llama", "{}", "key 'tokens': found nothing, expected an array" },
         { "llama", "[]", "key 'tokens'" },
-        { "llama", LLAMA("999999", "999999", "-1"), "key 'tokens': found id 999999, expected one of the vocabulary, 0 to 1518" },
+        { "llama", LLAMA("999999", "999999", "-1"), "key 'tokens': found id 999999, expected one of the vocabulary, "
+                                        "0 to 1518" },
         { "llama", LLAMA("-1", "-1", "-1"), "found id -1" },
         { "llama", LLAMA("1.5", "1.5", "-1"), "found id 1.5" },
         { "llama", LLAMA("\"7\"", "7", "-1"), "key 'tokens': found a string, expected an id" },
@@ -461,16 +482,20 @@ START_TEST(nonsense_is_refused_by_name)
         { "llama", LLAMA("7", "7", "0.5"), "found one above 0" },
         { "llama", LLAMA("7", "7", "-1e999"), "" },
         { "llama", LLAMA("7", "7", "-1},{\"id\":7,\"logprob\":-2"), "found id 7 twice in one step" },
-        { "llama", "{\"tokens\":[7,7],\"completion_probabilities\":[]}", "key 'tokens': found 2 values, expected at most 1" },
+        { "llama", "{\"tokens\":[7,7],\"completion_probabilities\":[]}", "key 'tokens': found 2 values, expected at "
+                                        "most 1" },
         { "llama", "{\"tokens\":[],\"completion_probabilities\":[]}", "found 0 ids in the answer, expected 1" },
-        { "llama", "{\"tokens\":[7],\"completion_probabilities\":7}", "key 'completion_probabilities': found a number, expected an array" },
-        { "llama", "{\"tokens\":[7],\"completion_probabilities\":[{},{}]}", "key 'completion_probabilities': found 2 values, expected at most 1" },
+        { "llama", "{\"tokens\":[7],\"completion_probabilities\":7}", "key 'completion_probabilities': found a "
+                                        "number, expected an array" },
+        { "llama", "{\"tokens\":[7],\"completion_probabilities\":[{},{}]}", "key 'completion_probabilities': found 2 "
+                                        "values, expected at most 1" },
         { "llama", "{\"tokens_evaluated\":2,\"tokens\":[7],\"completion_probabilities\":[{\"id\":7,\"top_logprobs\":[]}]}", "it counts 2 ids of a prompt of" },
         { "llama", "{\"error\":{\"message\":\"x\"}}", "key 'tokens'" },
         { "openai", "{\"choices\":[]}", "key 'choices': found 0 values, expected 1" },
         { "openai", "{\"choices\":[{\"prompt_logprobs\":null}]}", "key 'prompt_logprobs': found" },
         { "openai", "{\"choices\":[{\"prompt_logprobs\":[null]}]}", "key 'prompt_logprobs': found 1 values, expected" },
-        { "openai", "{\"choices\":[{\"prompt_token_ids\":[1,2]}]}", "key 'prompt_token_ids': found 2 values, expected" },
+        { "openai", "{\"choices\":[{\"prompt_token_ids\":[1,2]}]}",
+            "key 'prompt_token_ids': found 2 values, expected" },
         { "sglang", "{\"output_ids\":[]}", "key 'meta_info': found nothing, expected an object" },
         { "sglang", "{\"meta_info\":{\"input_token_logprobs\":[]}}", "key 'input_token_logprobs': found 0 values" },
         { "ollama", "{\"done\":true}", "key 'response': found nothing, expected a text" },
@@ -509,7 +534,8 @@ static void reply_with_key(void *ctx, const http_request *q, http_reply_bytes *a
 static void reply_key_as_id(void *ctx, const http_request *q, http_reply_bytes *a)
 {
     char body[256];
-    snprintf(body, sizeof body, "{\"choices\":[{\"token_ids\":[7],\"logprobs\":{\"top_logprobs\":[{\"%s\":-1}]}}]}", KEY);
+    snprintf(body, sizeof body, "{\"choices\":[{\"token_ids\":[7],\"logprobs\":{\"top_logprobs\":[{\"%s\":-1}]}}]}",
+             KEY);
     http_reply(a, 200, "application/json", body);
 }
 
@@ -583,7 +609,8 @@ START_TEST(a_certificate_is_checked)
         SSL_CTX *tls = certified(cases[i].name, pem);
         http_server_start(&s, play, &p, tls);
         snprintf(url, sizeof url, "https://127.0.0.1:%d", s.port);
-        x.ran = verify_remote(&x.r, &f, 1, &(remote_opts){ .url = url, .http = { .cacert = cases[i].trusted ? pem : NULL } }, &x.e);
+        x.ran = verify_remote(&x.r, &f, 1, &(remote_opts){ .url = url, .http = { .cacert = cases[i].trusted ? pem
+                              : NULL } }, &x.e);
         http_server_stop(&s);
         SSL_CTX_free(tls);
         if (cases[i].ok) ck_assert_msg(x.ran && x.r.passed, "%s", x.e.msg);
@@ -685,7 +712,8 @@ START_TEST(llama_cpp_as_recorded)
     fixture_close(f);
     remote_server s = { 0 };
     cJSON *about = recorded("llama-props.json");
-    ck_assert(remote_llama.is(about) && !remote_sglang.is(about) && !remote_ollama.is(about) && !remote_openai.is(about));
+    ck_assert(remote_llama.is(about) && !remote_sglang.is(about) && !remote_ollama.is(about)
+              && !remote_openai.is(about));
     remote_llama.describe(&s, about, NULL);
     ck_assert(s.version[0] && strstr(s.model, "F32.gguf"));
     cJSON_Delete(about);
@@ -716,7 +744,8 @@ START_TEST(the_exit_status_says_which)
     http_server_start(&s, play, &p, NULL);
     char report[SCRATCH_PATH];
     scratch_path(report, "report.json");
-    snprintf(arguments, sizeof arguments, "--url http://127.0.0.1:%d --fixture %s --report %s", s.port, fixture_file, report);
+    snprintf(arguments, sizeof arguments,
+             "--url http://127.0.0.1:%d --fixture %s --report %s", s.port, fixture_file, report);
     ck_assert_msg(run_program(arguments, said, sizeof said) == 0, "%s", said);
     ck_assert_msg(strstr(said, "pass") && !strstr(said, "nan") && !strstr(said, KEY), "%s", said);
     ck_assert(access(report, R_OK) == 0);
@@ -728,16 +757,20 @@ START_TEST(the_exit_status_says_which)
     instead_type = "application/json";
     ck_assert_msg(run_program(arguments, said, sizeof said) == 3, "%s", said);
     snprintf(arguments, sizeof arguments, "x.gguf --url http://127.0.0.1:%d --fixture %s", s.port, fixture_file);
-    ck_assert_msg(run_program(arguments, said, sizeof said) == 2 && strstr(said, "option --url: found it with x.gguf"), "%s", said);
+    ck_assert_msg(run_program(arguments, said, sizeof said) == 2 && strstr(said,
+                  "option --url: found it with x.gguf"), "%s", said);
     snprintf(arguments, sizeof arguments, "--kv f16 --url http://127.0.0.1:%d --fixture %s", s.port, fixture_file);
-    ck_assert_msg(run_program(arguments, said, sizeof said) == 2 && strstr(said, "option --url: found it with --kv"), "%s", said);
+    ck_assert_msg(run_program(arguments, said, sizeof said) == 2 && strstr(said, "option --url: found it with --kv"),
+                  "%s", said);
     http_server_stop(&s);
     snprintf(arguments, sizeof arguments, "--url http://127.0.0.1:%d --fixture %s", s.port, fixture_file);
     ck_assert_msg(run_program(arguments, said, sizeof said) == 4 && !strstr(said, KEY), "%s", said);
     snprintf(arguments, sizeof arguments, "%s --timeout 3 --fixture %s", gguf_path_, fixture_file);
-    ck_assert_msg(run_program(arguments, said, sizeof said) == 2 && strstr(said, "option --timeout: found it without --url"), "%s", said);
+    ck_assert_msg(run_program(arguments, said, sizeof said) == 2 && strstr(said, "option --timeout: found it without "
+                                        "--url"), "%s", said);
     snprintf(arguments, sizeof arguments, "--fixture %s", fixture_file);
-    ck_assert_msg(run_program(arguments, said, sizeof said) == 2 && strstr(said, "an argument is missing: hallmark verify ART.gguf"), "%s", said);
+    ck_assert_msg(run_program(arguments, said, sizeof said) == 2 && strstr(said, "an argument is missing: hallmark "
+                                        "verify ART.gguf"), "%s", said);
 }
 END_TEST
 

@@ -60,9 +60,11 @@ static bool put_url(http *h, CURLU *u, err *e)
         h->local = is_local(host);
     }
     if (ok && h->key && !h->local && strcmp(scheme, "http") == 0)
-        err_set(e, ERR_USAGE, "%s: the key of HALLMARK_API_KEY would be sent in the clear to another machine; use https:// or unset it", h->url);
+        err_set(e, ERR_USAGE, "%s: the key of HALLMARK_API_KEY would be sent in the clear to another machine; use "
+                              "https:// or unset it", h->url);
     else if (!ok)
-        err_set(e, ERR_USAGE, "option --url: found no address of a server, expected http://HOST:PORT or https://HOST:PORT");
+        err_set(e, ERR_USAGE, "option --url: found no address of a server, expected http://HOST:PORT or "
+                              "https://HOST:PORT");
     curl_free(scheme);
     curl_free(host);
     curl_free(port);
@@ -75,9 +77,11 @@ static bool read_url(http *h, const char *url, err *e)
     CURLU *u = curl_url();
     if (!u) return err_nomem(e, "an address", 0);
     if (curl_url_set(u, CURLUPART_URL, url, 0) != CURLUE_OK)
-        err_set(e, ERR_USAGE, "option --url: found no address of a server, expected http://HOST:PORT or https://HOST:PORT");
+        err_set(e, ERR_USAGE, "option --url: found no address of a server, expected http://HOST:PORT or "
+                              "https://HOST:PORT");
     else if (has_part(u, CURLUPART_USER) || has_part(u, CURLUPART_PASSWORD))
-        err_set(e, ERR_USAGE, "option --url: found a user or a password in the address; a key comes from HALLMARK_API_KEY");
+        err_set(e, ERR_USAGE, "option --url: found a user or a password in the address; a key comes from "
+                              "HALLMARK_API_KEY");
     else if (has_part(u, CURLUPART_QUERY) || has_part(u, CURLUPART_FRAGMENT))
         err_set(e, ERR_USAGE, "option --url: found a query or a fragment, expected http://HOST:PORT[/PREFIX]");
     else
@@ -91,7 +95,8 @@ static bool key_can_be_sent(const char *key, err *e)
 {
     for (const char *s = key; *s; s++)
         if (*s <= ' ' || *s > '~')
-            return err_set(e, ERR_USAGE, "HALLMARK_API_KEY: found a space, a line end or a byte that is no ASCII in it, expected one word");
+            return err_set(e, ERR_USAGE, "HALLMARK_API_KEY: found a space, a line end or a byte that is no ASCII in "
+                                        "it, expected one word");
     return true;
 }
 
@@ -219,17 +224,19 @@ static bool fail_transfer(const http *h, const char *url, const receiver *r, CUR
     const char *why = h->why[0] ? h->why : curl_easy_strerror(code);
     if (r->no_memory) return err_nomem(e, "an answer", (size_t)r->room);
     if (r->too_much)
-        return err_set(e, ERR_INPUT, "%s: found an answer of more than %d MB, which is no answer to what was asked", url,
-                       HTTP_ANSWER_BYTES >> 20);
+        return err_set(e, ERR_INPUT, "%s: found an answer of more than %d MB, which is no answer to what was asked",
+                       url, HTTP_ANSWER_BYTES >> 20);
     if (r->stalled)
-        return err_set(e, ERR_SYSTEM, "%s: it stopped in the middle of its answer: %lld bytes came, and then nothing for %d s",
+        return err_set(e, ERR_SYSTEM, "%s: it stopped in the middle of its answer: %lld bytes came, and then nothing "
+                                      "for %d s",
                        url, (long long)r->a->n, HTTP_STALL_S);
     switch (code) {
     case CURLE_OPERATION_TIMEDOUT:
         return err_set(e, ERR_SYSTEM, "%s: no whole answer within %ld s (--timeout S waits longer): %s", url,
                        h->timeout_s, why);
     case CURLE_PEER_FAILED_VERIFICATION:
-        return err_set(e, ERR_SYSTEM, "%s: its certificate is not trusted (--cacert FILE names whose are): %s", url, why);
+        return err_set(e, ERR_SYSTEM, "%s: its certificate is not trusted (--cacert FILE names whose are): %s", url,
+                       why);
     case CURLE_SSL_CACERT_BADFILE:
         return err_set(e, ERR_INPUT, "%s: no file of certificates: %s", h->cacert ? h->cacert : url, why);
     case CURLE_UNSUPPORTED_PROTOCOL:

@@ -33,7 +33,8 @@ static bool set_gate(asker *v, err *e)
     v->kind = v->o->drift ? CHECK_DRIFT : CHECK_EXACT;
     if (!report_limits(v->r, &v->base, v->o->gate_path, e)) return false;
     if (!v->o->drift || gate_drift_for(&v->base, v->o->drift)) return true;
-    return err_set(e, ERR_USAGE, "option --drift: found '%s', expected a type that the gate has a budget of", v->o->drift);
+    return err_set(e, ERR_USAGE, "option --drift: found '%s', expected a type that the gate has a budget of",
+                   v->o->drift);
 }
 
 static bool open_tokenizer(asker *v, err *e)
@@ -41,10 +42,12 @@ static bool open_tokenizer(asker *v, err *e)
     const char *path = v->o->tokenizer;
     if (!v->peer.api->text) return true;
     if (v->o->drift)
-        return err_set(e, ERR_USAGE, "option --drift: found it for %s, which gives no log-probabilities to measure drift by",
+        return err_set(e, ERR_USAGE, "option --drift: found it for %s, which gives no log-probabilities to measure "
+                                     "drift by",
                        v->peer.api->title);
     if (!path)
-        return err_set(e, ERR_USAGE, "%s takes and gives text: --tokenizer FILE.gguf names the file whose tokenizer makes text of the fixture's ids",
+        return err_set(e, ERR_USAGE, "%s takes and gives text: --tokenizer FILE.gguf names the file whose tokenizer "
+                                     "makes text of the fixture's ids",
                        v->peer.api->title);
     v->g = gguf_open(path, e);
     return v->g && (v->words = tokenizer_new(v->g, e)) != NULL;
@@ -130,10 +133,12 @@ static bool ask_cases(asker *v, const fixture *f, err *e)
 static bool ask_fixture(asker *v, const fixture *f, verify_fixture_result *res, err *e)
 {
     char text[512];
-    const int32_t named = config_number(f, "vocab_size"), n_vocab = named > 0 ? named : LIMIT_VOCAB;    // of some families it has a default
+    const int32_t named = config_number(f, "vocab_size"), n_vocab = named > 0 ? named
+        : LIMIT_VOCAB;    // of some families it has a default
     if (!result_begin(res, f, v->kind, e)) return false;
     v->r->n_fixtures++;
-    if (!(res->traced = trace_new(f))) return err_nomem(e, "what each step gave", (size_t)f->tokens * sizeof(verify_step));
+    if (!(res->traced = trace_new(f))) return err_nomem(e, "what each step gave",
+        (size_t)f->tokens * sizeof(verify_step));
     res->n_traced = f->n_cases;
     if (!compare_fits(f, n_vocab, INT_MAX, INT_MAX, text, sizeof text)) {
         result_fail_whole(res, "metadata", text);

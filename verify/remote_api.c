@@ -58,7 +58,8 @@ bool remote_id(const cJSON *v, int32_t n_vocab, int32_t *id, const char *key, co
     if (!cJSON_IsNumber(v))
         return err_set(e, ERR_INPUT, "%s: key '%s': found %s, expected an id", where, key, json_kind(v));
     if (!json_as_i64(v, 0, n_vocab - 1, &n))
-        return err_set(e, ERR_INPUT, "%s: key '%s': found id %.17g, expected one of the vocabulary, 0 to %d", where, key,
+        return err_set(e, ERR_INPUT, "%s: key '%s': found id %.17g, expected one of the vocabulary, 0 to %d", where,
+                       key,
                        v->valuedouble, n_vocab - 1);
     *id = (int32_t)n;
     return true;
@@ -90,7 +91,8 @@ bool remote_put(remote_answer *a, remote_step *s, int32_t id, const cJSON *logpr
     enum { JUST_ABOVE = 1000 };
     const double v = cJSON_IsNumber(logprob) ? logprob->valuedouble : NAN;
     if (!(v <= 1.0 / JUST_ABOVE) || !isfinite(v))
-        return err_set(e, ERR_INPUT, "%s: key '%s': found %s as the log-probability of id %d, expected a number of at most 0",
+        return err_set(e, ERR_INPUT, "%s: key '%s': found %s as the log-probability of id %d, expected a number of "
+                                     "at most 0",
                        where, key, cJSON_IsNumber(logprob) ? "one above 0 or infinite" : json_kind(logprob), id);
     if (has_id(s, id)) return err_set(e, ERR_INPUT, "%s: key '%s': found id %d twice in one step", where, key, id);
     if (s->n >= a->n_probs)

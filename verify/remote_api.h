@@ -66,7 +66,8 @@ typedef struct {
     bool        takes_forced;   // knows forced_id
     int         most_probs;     // ids a step that it gives without being told so at its start; 0: any number
     bool      (*is)(const cJSON *about);                    // is `about` of such a server?
-    void      (*describe)(remote_server *s, const cJSON *about, const cJSON *more);     // more: NULL where it is missing
+    void      (*describe)(remote_server *s, const cJSON *about,
+               const cJSON *more);     // more: NULL where it is missing
     cJSON    *(*ask)(const remote_question *q);             // NULL when out of memory
     bool      (*read)(remote_answer *a, const remote_question *q, const cJSON *answer, const char *where, err *e);
 } remote_api;

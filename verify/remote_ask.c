@@ -52,7 +52,9 @@ static bool find_api(remote_peer *p, const char *name, err *e)
         if (strcmp(name, (*a)->name) == 0)
             return err_set(e, ERR_INPUT, "%s%s: found nothing that %s says of itself", http_url(p->h), (*a)->about,
                            (*a)->title);
-    return err_set(e, ERR_INPUT, "%s: found no server of a kind that is known: none of /props (llama.cpp), /get_model_info (SGLang), /api/version (Ollama), /v1/models (OpenAI) is answered as theirs",
+    return err_set(e, ERR_INPUT, "%s: found no server of a kind that is known: none of /props (llama.cpp), "
+                                 "/get_model_info (SGLang), /api/version (Ollama), /v1/models (OpenAI) is answered "
+                                 "as theirs",
                    http_url(p->h));
 }
 
@@ -62,7 +64,8 @@ static bool choose_model(remote_peer *p, const char *model, err *e)
     if (!p->api->needs_model) return true;
     if (model) {
         snprintf(p->model, sizeof p->model, "%s", model);
-        return strlen(model) < sizeof p->model || err_set(e, ERR_USAGE, "option --model: found a name of %zu bytes, expected at most %zu", strlen(model), sizeof p->model - 1);
+        return strlen(model) < sizeof p->model || err_set(e, ERR_USAGE, "option --model: found a name of %zu bytes, "
+                                        "expected at most %zu", strlen(model), sizeof p->model - 1);
     }
     http_words(p->h, first, sizeof first, p->server.model);
     if (p->server.n_models > 1)

@@ -35,14 +35,16 @@ static bool add_bias(cJSON *o, int32_t forced_id)
 
 // Nothing but the largest logit decides: no penalty, no bias, no stop. A stop at an end of text stays, because leaving
 // it out (ignore_eos) takes the end's ids out of the choice; the rest is asked for again from there.
-// cache_prompt: what a server keeps of an earlier prompt was computed in pieces of other lengths, and is not bit-stable.
+// cache_prompt: what a server keeps of an earlier prompt was computed in pieces of other lengths, and is not
+// bit-stable.
 static cJSON *ask(const remote_question *q)
 {
     cJSON *o = cJSON_CreateObject(), *ids = remote_ids(q->ids, q->n_ids);
     bool   ok = o && ids && cJSON_AddItemToObject(o, "prompt", ids);
     if (!ok) cJSON_Delete(ids);
     ok = ok && cJSON_AddNumberToObject(o, "n_predict", (double)q->n_new) && cJSON_AddNumberToObject(o, "temperature", 0)
-      && json_add_strings(o, "samplers", (const char *const[]){ "temperature" }, 1) && cJSON_AddNumberToObject(o, "seed", 0)
+      && json_add_strings(o, "samplers", (const char *const[]){ "temperature" }, 1) && cJSON_AddNumberToObject(o,
+                          "seed", 0)
       && cJSON_AddNumberToObject(o, "n_probs", q->n_probs) && cJSON_AddFalseToObject(o, "post_sampling_probs")
       && cJSON_AddTrueToObject(o, "return_tokens") && cJSON_AddFalseToObject(o, "cache_prompt")
       && cJSON_AddFalseToObject(o, "ignore_eos") && cJSON_AddFalseToObject(o, "stream")

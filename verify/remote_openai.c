@@ -59,7 +59,8 @@ static bool same_prompt(const cJSON *choice, const remote_question *q, const cha
     cJSON_ArrayForEach(v, list) {
         if (!remote_id(v, q->n_vocab, &id, "prompt_token_ids", where, e)) return false;
         if (id != q->ids[i++])
-            return err_set(e, ERR_INPUT, "%s: key 'prompt_token_ids': found id %d at position %lld, expected %d, which was sent",
+            return err_set(e, ERR_INPUT, "%s: key 'prompt_token_ids': found id %d at position %lld, expected %d, "
+                                        "which was sent",
                            where, id, (long long)i - 1, q->ids[i - 1]);
     }
     return true;
@@ -76,7 +77,8 @@ static bool read_scored(remote_answer *a, const remote_question *q, const cJSON 
                        json_kind(at));
     for (const cJSON *p = at->child; p; p = p->next) {
         if (!id_of_text(p->string, q->n_vocab, &id))
-            return err_set(e, ERR_INPUT, "%s: key 'prompt_logprobs': found '%s', expected an id of the vocabulary, 0 to %d",
+            return err_set(e, ERR_INPUT, "%s: key 'prompt_logprobs': found '%s', expected an id of the vocabulary, 0 "
+                                        "to %d",
                            where, p->string, q->n_vocab - 1);
         if (!remote_put(a, s, id, json_get(p, "logprob"), "prompt_logprobs", where, e)) return false;
     }
@@ -104,7 +106,8 @@ static bool read_generated(remote_answer *a, const remote_question *q, remote_st
     for (const cJSON *p = at ? at->child : NULL; p; p = p->next) {
         if (!p->string || strncmp(p->string, mark, sizeof mark - 1) != 0
             || !id_of_text(p->string + sizeof mark - 1, q->n_vocab, &id))
-            return err_set(e, ERR_INPUT, "%s: key 'top_logprobs': found '%s', expected 'token_id:' and an id of the vocabulary",
+            return err_set(e, ERR_INPUT, "%s: key 'top_logprobs': found '%s', expected 'token_id:' and an id of the "
+                                        "vocabulary",
                            where, p->string ? p->string : "nothing");
         if (!remote_put(a, s, id, p, "top_logprobs", where, e)) return false;
     }

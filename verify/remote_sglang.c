@@ -76,7 +76,8 @@ static bool same_input(const cJSON *meta, const remote_question *q, const char *
     cJSON_ArrayForEach(at, list) {
         if (!read_pair(at, q->n_vocab, &logprob, &id, "input_token_logprobs", where, e)) return false;
         if (id != q->ids[i++])
-            return err_set(e, ERR_INPUT, "%s: key 'input_token_logprobs': found id %d at position %lld, expected %d, which was sent",
+            return err_set(e, ERR_INPUT, "%s: key 'input_token_logprobs': found id %d at position %lld, expected %d, "
+                                        "which was sent",
                            where, id, (long long)i - 1, q->ids[i - 1]);
     }
     return true;

@@ -15,7 +15,7 @@ typedef struct {
     int64_t *begin;         // [n_steps + 1] where the text of each generated id begins, and the end
     bool    *asked;         // [n_steps]
     bool     whole_prompt;  // the prompt can be sent as text
-    bool     same_prompt;   // and the tokenizer makes the fixture's ids of it; both hold where a free run can be asked for
+    bool     same_prompt;   // the tokenizer makes the fixture's ids of it. Both hold where a free run can be asked for
     int64_t  n_steps;       // generated ids before the first that has no text
 } remote_text;
 

@@ -60,7 +60,8 @@ static void fail_prompt(asker *v, const fixture_case *c)
     verify_failure p = { .what = "tokenizer", .step = -1, .expected = -1, .got = -1, .margin = NAN,
                          .layer = LAYER_NONE };
     snprintf(p.case_id, sizeof p.case_id, "%s", c->id);
-    result_fail(v->k.r, &p, "case '%s': its prompt encodes to other ids than Transformers': the file of --tokenizer is another model's",
+    result_fail(v->k.r, &p, "case '%s': its prompt encodes to other ids than Transformers': the file of --tokenizer "
+                            "is another model's",
                 c->id);
 }
 

@@ -28,7 +28,8 @@ static void check_answer(const remote_answer *a)
 static void read_as(const remote_api *api, const cJSON *doc, bool scores)
 {
     static const int32_t  ids[N_IDS] = { 1, 2, 3 };
-    const remote_question q = { .ids = ids, .n_ids = N_IDS, .from = 1, .n_new = 2, .n_probs = N_PROBS, .n_vocab = N_VOCAB,
+    const remote_question q = { .ids = ids, .n_ids = N_IDS, .from = 1, .n_new = 2, .n_probs = N_PROBS,
+        .n_vocab = N_VOCAB,
                                 .forced_id = -1, .scores = scores && api->scores };
     remote_answer a;
     err           e = { 0 };
