@@ -10,8 +10,8 @@
 //   fail          a gate did not hold: everything is in DIR.failed
 //   inconclusive  none failed, but a fixture cannot decide (verify.h): everything is in DIR.unverified
 //   unverified    none of these, but a fixture is missing: everything is in DIR.unverified, and `missing` holds the commands that make it
-// Interrupted by a signal (Ctrl-C too) it leaves DIR.partial-<number>, never DIR; the next release to DIR removes what
-// no living process holds.
+// Interrupted by a signal (Ctrl-C too) the program leaves nothing (cli/interrupt.h); killed, DIR.partial-<number>, never
+// DIR; the next release to DIR removes what no living process holds.
 // A release that is in the way is replaced, and no file in it that its report does not list: such a file stops the work
 // before it begins.
 // Only files of a published folder carry a verification record. An F32 or BF16 file answers to a fixture made from the
