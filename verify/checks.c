@@ -242,7 +242,15 @@ static void add_tokens(looks *l, const verify_fixture_result *f)
 
 static look_state at_most(double found, double limit) { return found <= limit ? LOOK_HELD : LOOK_BROKE; }
 
-static void add_exact(looks *l, const verify_fixture_result *f)
+static void add_distances(looks *l, const verify_fixture_result *f)
+{
+    say(add(l, "distance", "mean KL", at_most(f->kl_mean, f->kl_limit)), "found %.3g, the limit is %.3g", f->kl_mean,
+        f->kl_limit);
+    say(add(l, "logprob", "largest log-probability difference", at_most(f->logprob_diff_max, f->logprob_limit)),
+        "found %.3g, the limit is %.3g", f->logprob_diff_max, f->logprob_limit);
+}
+
+static void add_exact(looks *l, const verify_report *r, const verify_fixture_result *f)
 {
     add_tokens(l, f);
     const bool few = (double)f->ties_differing <= f->ties_limit && (double)f->free_run_ties <= f->free_run_ties_limit;
@@ -252,10 +260,8 @@ static void add_exact(looks *l, const verify_fixture_result *f)
         "cases ends at a tie, the limit is %.1f",
         (long long)f->ties, (long long)f->steps, (long long)f->ties_differing, f->ties_limit,
         (long long)f->free_run_ties, f->free_run_ties_limit);
-    say(add(l, "distance", "mean KL", at_most(f->kl_mean, f->kl_limit)), "found %.3g, the limit is %.3g", f->kl_mean,
-        f->kl_limit);
-    say(add(l, "logprob", "largest log-probability difference", at_most(f->logprob_diff_max, f->logprob_limit)),
-        "found %.3g, the limit is %.3g", f->logprob_diff_max, f->logprob_limit);
+    if (!r->remote.api[0] || r->remote.ids_seen) add_distances(l, f);
+    else add_not_made(l, "distance", "distances", "the server gives text, and no log-probabilities");
 }
 
 static void add_drift(looks *l, const verify_fixture_result *f)
@@ -276,17 +282,35 @@ static void add_drift(looks *l, const verify_fixture_result *f)
         say(row, "found %.3g, the budget of %s is %.3g", f->kl_mean, f->budget, f->kl_limit);
 }
 
-static void add_run(looks *l, const verify_fixture_result *f)
+static void add_run(looks *l, const verify_report *r, const verify_fixture_result *f)
 {
     add_fixture_is_a_measure(l, f);
     add_finite(l, f);
-    if (f->kind == CHECK_EXACT) add_exact(l, f);
+    if (f->kind == CHECK_EXACT) add_exact(l, r, f);
     else                        add_drift(l, f);
+}
+
+// Of a server nothing is seen but its answers.
+static void add_answers(looks *l, const verify_report *r, const verify_fixture_result *f)
+{
+    static const char why[] = "not seen through a server";
+    add_not_made(l, "source", "weights of the fixture's source", why);
+    add_not_made(l, "arith", "arithmetic as the fixture's", why);
+    add_not_made(l, "kv", "KV cache as required", why);
+    add_plain(l, f, "metadata", "ids of the fixture within the vocabulary", "all are");
+    if (r->remote.ids_seen) add_not_made(l, "tokenizer", "the tokenizer's ids", "the server is given ids");
+    else add_plain(l, f, "tokenizer", "the prompts' ids by the tokenizer that was named", "they are Transformers'");
+    add_plain(l, f, "seen", "enough in the answers to compare", "as much as the gate asks of a fixture");
+    if (f->ran) add_run(l, r, f);
 }
 
 static void add_fixture(looks *l, const verify_report *r, const verify_fixture_result *f)
 {
     static const char run[] = "the run and what it is compared by";
+    if (r->remote.api[0]) {
+        add_answers(l, r, f);
+        return;
+    }
     add_source(l, r);
     add_claims(l, f);
     if (!add_plain(l, f, "metadata", "metadata against the source's config", "every key agrees")) {
@@ -295,7 +319,7 @@ static void add_fixture(looks *l, const verify_report *r, const verify_fixture_r
     }
     add_tokenizer(l, f);
     add_options(l, r, f);
-    if (f->ran) add_run(l, f);
+    if (f->ran) add_run(l, r, f);
     else        add_not_made(l, "run", run, "what was found before it stands against it");
 }
 

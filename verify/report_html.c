@@ -111,11 +111,14 @@ static void end_artifact_row(text_buf *t, const verify_report *r)
 {
     html_put_words_cell(t, r->type);
     text_words(t, "<td>");
-    put_megabytes(t, r->file_bytes);
+    if (r->remote.api[0]) text_words(t, "-");       // a server's file is not seen
+    else                  put_megabytes(t, r->file_bytes);
     text_words(t, "</td><td class=\"l\">");
     text_puts(t, TEXT_XML, r->kv);
-    text_printf(t, "%s</td><td>%.6g</td></tr>\n", strcmp(r->kv, r->kv_required) == 0 ? "" : " (not what it requires)",
-                (double)r->attention_scale);
+    text_words(t, strcmp(r->kv, r->kv_required) == 0 ? "</td><td>" : " (not what it requires)</td><td>");
+    if (isnan(r->attention_scale)) text_words(t, "-");
+    else                           text_printf(t, "%.6g", (double)r->attention_scale);
+    text_words(t, "</td></tr>\n");
 }
 
 static void put_empty_cells(text_buf *t, int n)
@@ -197,6 +200,9 @@ static void put_facts(text_buf *t, const verify_report *r)
     put_fact(t, "KV cache required", r->kv_required);
     put_fact(t, "device", r->device);
     put_fact(t, "processor", r->processor);
+    put_fact(t, "server, by API", r->remote.api);
+    put_fact(t, "server, by its own words", r->remote.server);
+    put_fact(t, "model, by its own words", r->remote.model);
     put_fact(t, "gate", r->judged_by.name[0] ? r->judged_by.name : r->gate);
     put_digest(t, "its SHA-256", r->judged_by.sha256);
     put_digest(t, "SHA-256 of the file", r->file_sha256);

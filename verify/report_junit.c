@@ -79,8 +79,8 @@ static void put_property(text_buf *t, const char *name, const char *value)
 
 static void put_artifact_properties(text_buf *t, const verify_report *r)
 {
-    char bytes[32];
-    snprintf(bytes, sizeof bytes, "%lld", (long long)r->file_bytes);
+    char bytes[32] = "";
+    if (!r->remote.api[0]) snprintf(bytes, sizeof bytes, "%lld", (long long)r->file_bytes);
     put_property(t, "artifact", r->artifact);
     put_property(t, "type", r->type);
     put_property(t, "file_bytes", bytes);
@@ -89,6 +89,9 @@ static void put_artifact_properties(text_buf *t, const verify_report *r)
     put_property(t, "kv_required", r->kv_required);
     put_property(t, "device", r->device);
     put_property(t, "processor", r->processor);
+    put_property(t, "remote.api", r->remote.api);
+    put_property(t, "remote.server", r->remote.server);
+    put_property(t, "remote.model", r->remote.model);
     put_property(t, "gate", r->gate);
     put_property(t, "gate.name", r->judged_by.name);
     put_property(t, "gate.sha256", r->judged_by.sha256);

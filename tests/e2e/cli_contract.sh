@@ -29,7 +29,11 @@ run_hm 2 conver; out_empty; err_has "did you mean 'convert'?"
 run_hm 2 quantise; err_has "did you mean 'quantize'?"
 run_hm 2 xyzzy; out_empty; err_has "unknown command 'xyzzy'"
 for c in $commands; do
-    [ $c = imatrix ] && want="-o IM.gguf is missing" || want="argument is missing"     # imatrix --merge needs no artifact
+    case $c in
+        imatrix) want="-o IM.gguf is missing" ;;        # --merge needs no artifact
+        verify)  want="--fixture FIX is missing" ;;     # nor does --url
+        *)       want="argument is missing" ;;
+    esac
     run_hm 2 "$c"; out_empty; err_has "$want"
     run_hm 2 "$c" x --no-such-thing-at-all; out_empty; err_has "unknown option '--no-such-thing-at-all'"
     run_hm 2 "$c" x --hepl; err_has "did you mean '--help'?"
