@@ -1,5 +1,6 @@
 // main: the command table, help, and the one place where an error becomes an exit status.
 #include "cli.h"
+#include "../formats/version.h"
 #include "text_out.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -111,7 +112,7 @@ static int dispatch(int argc, char **argv)
         return ERR_USAGE;
     }
     const char *word = argv[1];
-    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) { printf("hallmark %s\n", HALLMARK_VERSION); return 0; }
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) { printf("hallmark %s\n", hallmark_version()); return 0; }
     bool help = strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
     if (help && argc == 2) { print_help(); return 0; }
     for (int i = 0; i < N_ROWS(commands); i++) {

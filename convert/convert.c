@@ -12,6 +12,7 @@
 #include "../quant/imatrix.h"
 #include "chat_template.h"
 #include "config_keys.h"
+#include "config_plan.h"
 #include "family.h"
 #include "general_meta.h"
 #include "tensor_map.h"
@@ -108,13 +109,6 @@ static bool open_folder(job *j, err *e)
 
 // ---- metadata ------------------------------------------------------------------------------------------------------
 
-static bool plan_hparams(const hf_config *c, gguf_plan *p, err *e)
-{
-    hparam_list l = { .arch = c->arch->family->arch };
-    c->arch->family->hparams(c, &l);
-    return hparams_write(&l, p, e);
-}
-
 static bool read_text(char **text, int64_t *n, const char *dir, const char *name, err *e)
 {
     char *path = path_join(dir, name);
@@ -151,7 +145,7 @@ static bool plan_metadata(job *j, err *e)
     if (j->im) imatrix_tell_experts(j->im, j->tensors, j->types, j->map.n, j->o->progress);
     return general_meta_plan(j->plan, j->config.arch->family->arch, j->dir, j->generation_json, &size, j->o->progress,
                              e)
-        && plan_hparams(&j->config, j->plan, e)
+        && config_plan_hparams(&j->config, j->plan, e)
         && gguf_plan_u32(j->plan, "general.file_type", (uint32_t)j->type->id, e)
         && gguf_plan_u32(j->plan, "general.quantization_version", QUANTIZATION_VERSION, e)
         && plan_tokenizer(j, e)
@@ -349,6 +343,17 @@ bool convert_preview(quantize_preview *v, const char *hf_dir, const convert_opts
     return ok;
 }
 
+bool convert_exact_type(file_type *t, const char *hf_dir, int n_threads, err *e)
+{
+    quantize_preview v;
+    if (!convert_preview(&v, hf_dir, &(convert_opts){ .type = FT_BF16, .n_threads = n_threads }, e)) return false;
+    *t = FT_BF16;
+    for (int64_t i = 0; i < v.n; i++)
+        if (v.rows[i].to == DT_BF16 && v.rows[i].from != DT_BF16) *t = FT_F32;
+    quantize_preview_free(&v);
+    return true;
+}
+
 // ---- the same checkpoint, and a file that may have been made from it -----------------------------------------------
 
 // A tensor that is missing is derive_compare's to name.
@@ -378,17 +383,9 @@ static bool derive_job(const job *j, const gguf *art, const derive_opts *o, err 
     return ok;
 }
 
-// Blocks that guess further tokens; 0: the file has none, or they were left out.
-static int64_t mtp_of_artifact(const gguf *art)
-{
-    err        ignored = { 0 };
-    arch_facts f;
-    return arch_facts_read(&f, art, &ignored) ? f.n_layer - f.first_mtp : 0;
-}
-
 bool convert_derives(const gguf *art, const char *hf_dir, const derive_opts *o, err *e)
 {
-    const convert_opts c = { .imatrix = o->imatrix, .progress = o->progress, .no_mtp = mtp_of_artifact(art) == 0 };
+    const convert_opts c = { .imatrix = o->imatrix, .progress = o->progress, .no_mtp = config_mtp_of(art) == 0 };
     job j = { .dir = hf_dir, .o = &c };
     const bool ok = open_folder(&j, e) && tensor_map_build(&j.map, j.checkpoint, &j.config, o->progress, e) && derive_job(&j, art, o, e);
     close_job(&j);
@@ -400,7 +397,7 @@ bool convert_proves(const gguf *art, const char *hf_dir, const convert_opts *o, 
     const derive_opts d = { .effort = o->effort, .n_threads = o->n_threads, .progress = o->progress, .found = found };
     convert_opts quiet = *o;                // what the plan has to say was said when the file was made
     quiet.progress = NULL;
-    quiet.no_mtp = mtp_of_artifact(art) == 0;
+    quiet.no_mtp = config_mtp_of(art) == 0;
     job j = { .dir = hf_dir, .o = &quiet, .type = file_type_of(o->type) };
     if (!j.type) return err_set(e, ERR_USAGE, "unknown file type %d", (int)o->type);
     bool ok = open_folder(&j, e) && tensor_map_build(&j.map, j.checkpoint, &j.config, NULL, e) && allocate(&j, e);
@@ -409,39 +406,14 @@ bool convert_proves(const gguf *art, const char *hf_dir, const convert_opts *o, 
     return ok;
 }
 
-// ---- from a config alone -------------------------------------------------------------------------------------------
+// ---- metadata alone -------------------------------------------------------------------------------------------------
 
-bool convert_config_agrees(const gguf *g, const cJSON *config, err *e)
+// The plan of a job, which is then the caller's; NULL where there is none.
+static gguf_plan *take_plan(job *j, bool ok)
 {
-    hf_config *c = malloc(sizeof *c);
-    if (!c) return err_nomem(e, "a config", sizeof *c);
-    bool ok = hf_config_read(c, config, "the fixture's config", e);
-    if (ok) {
-        hparam_list l = { .arch = c->arch->family->arch };
-        // A file may go without the block that guesses, and have one that the config is silent about: nobody runs it.
-        const int64_t n_mtp = c->arch->family->mtp ? mtp_of_artifact(g) : 0;
-        c->n_mtp = n_mtp == 1 ? 1 : 0;
-        c->arch->family->hparams(c, &l);
-        ok = hparams_agree(&l, g, e);
-    }
-    free(c);
-    return ok;
-}
-
-gguf_plan *convert_plan_of_config(const cJSON *config, const char *where, err *e)
-{
-    hf_config *c = malloc(sizeof *c);
-    gguf_plan *p = NULL;
-    if (!c) {
-        err_nomem(e, "a config", sizeof *c);
-        return NULL;
-    }
-    if (hf_config_read(c, config, where, e) && (p = gguf_plan_new(32, e))
-        && !(gguf_plan_str(p, "general.architecture", c->arch->family->arch, e) && plan_hparams(c, p, e))) {
-        gguf_plan_free(p);
-        p = NULL;
-    }
-    free(c);
+    gguf_plan *p = ok ? j->plan : NULL;
+    if (ok) j->plan = NULL;
+    close_job(j);
     return p;
 }
 
@@ -450,14 +422,45 @@ gguf_plan *convert_plan_of_folder(const char *hf_dir, const convert_opts *o, err
     convert_opts quiet = *o;                // what the plan has to say is said when the file is made
     quiet.progress = NULL;
     job j = { .dir = hf_dir, .o = &quiet, .type = file_type_of(o->type) };
-    if (!j.type) {
-        err_set(e, ERR_USAGE, "unknown file type %d", (int)o->type);
-        return NULL;
-    }
-    bool ok = open_folder(&j, e) && tensor_map_build(&j.map, j.checkpoint, &j.config, NULL, e);
+    bool ok = j.type || err_set(e, ERR_USAGE, "unknown file type %d", (int)o->type);
+    ok = ok && open_folder(&j, e) && tensor_map_build(&j.map, j.checkpoint, &j.config, NULL, e);
     ok = ok && (j.plan = gguf_plan_new(32, e)) != NULL && plan_metadata(&j, e);
-    gguf_plan *p = ok ? j.plan : NULL;
-    if (ok) j.plan = NULL;
-    close_job(&j);
-    return p;
+    return take_plan(&j, ok);
+}
+
+// The artifact's own tensors, in its order: what the claims on types and caches follow from.
+static bool plan_art_tensors(job *j, const gguf *art, err *e)
+{
+    for (int64_t i = 0; i < gguf_n_tensors(art); i++) {
+        const gguf_tensor *t = gguf_tensor_at(art, i);
+        j->encodes |= dtype_find(t->type)->block_weights > 1;       // a checkpoint holds no blocks
+        if (!gguf_plan_tensor(j->plan, t->name, t->type, t->n_dims, t->shape, e)) return false;
+    }
+    return true;
+}
+
+// j's types are chosen.
+static void find_other_types(convert_other_types *other, const job *j, const gguf *art)
+{
+    *other = (convert_other_types){ 0 };
+    for (int64_t i = 0; i < j->map.n; i++) {
+        const gguf_tensor *t = gguf_find_tensor(art, j->map.t[i].name);
+        if (!t || t->type == j->types[i]) continue;
+        if (other->n++ == 0) snprintf(other->first, sizeof other->first, "%s", t->name);
+    }
+}
+
+gguf_plan *convert_plan_of_artifact(const gguf *art, const char *hf_dir, const convert_opts *o,
+                                    const claims_source *source, convert_other_types *other, err *e)
+{
+    convert_opts quiet = *o;
+    quiet.progress = NULL;
+    quiet.no_mtp = config_mtp_of(art) == 0;
+    job j = { .dir = hf_dir, .o = &quiet, .type = file_type_of(o->type) };
+    bool ok = j.type || err_set(e, ERR_USAGE, "unknown file type %d", (int)o->type);
+    ok = ok && open_folder(&j, e) && tensor_map_build(&j.map, j.checkpoint, &j.config, NULL, e) && allocate(&j, e);
+    ok = ok && (j.plan = gguf_plan_new(32, e)) != NULL && plan_art_tensors(&j, art, e) && choose_types(&j, e);
+    if (ok) find_other_types(other, &j, art);
+    ok = ok && plan_metadata(&j, e) && claims_plan(j.plan, j.type->label, source, e);
+    return take_plan(&j, ok);
 }

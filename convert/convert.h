@@ -2,6 +2,7 @@
 #ifndef HALLMARK_CONVERT_CONVERT_H
 #define HALLMARK_CONVERT_CONVERT_H
 
+#include "../formats/claims.h"
 #include "../quant/derive.h"
 #include "../quant/policy.h"
 #include "../quant/quantize.h"
@@ -31,6 +32,9 @@ bool convert_check(const char *hf_dir, const char *out_path, const convert_opts 
 // What convert_checkpoint would choose, without writing anything; `from` is the checkpoint's type. Freed by quantize_preview_free.
 bool convert_preview(quantize_preview *v, const char *hf_dir, const convert_opts *o, err *e);
 
+// A type that holds every tensor of the checkpoint exactly: BF16, or F32.
+bool convert_exact_type(file_type *t, const char *hf_dir, int n_threads, err *e);
+
 // Compares an artifact's metadata with the config.json a fixture carries, key by key: the expected hyperparameter keys are planned
 // from the config as convert does, and each must equal the artifact's. ERR_VERDICT naming the first key, found and expected.
 bool convert_config_agrees(const gguf *g, const cJSON *config, err *e);
@@ -42,6 +46,17 @@ gguf_plan *convert_plan_of_config(const cJSON *config, const char *where, err *e
 // The same of a checkpoint's folder, with its tokenizer: all metadata that convert_checkpoint would write but claims,
 // and no tensor. No weight is read. Freed by gguf_plan_free; NULL on failure.
 gguf_plan *convert_plan_of_folder(const char *hf_dir, const convert_opts *o, err *e);
+
+typedef struct {                // tensors that are not of the type that a file type's mix gives them
+    int64_t n;
+    char    first[LIMIT_NAME_BYTES + 1];    // ""
+} convert_other_types;
+
+// All metadata that convert_checkpoint would write into a file with art's tensors, claims too: the record and the digests
+// of tensors are placeholders. o: its type and importance matrix. *other: whose types the maker chose otherwise. No
+// weight is read. Freed by gguf_plan_free; NULL on failure.
+gguf_plan *convert_plan_of_artifact(const gguf *art, const char *hf_dir, const convert_opts *o,
+                                    const claims_source *source, convert_other_types *other, err *e);
 
 // Proves that art's tensors are what hf_dir gives, each in the type it has in art: see quant/derive.h. ERR_VERDICT names the first that is not.
 bool convert_derives(const gguf *art, const char *hf_dir, const derive_opts *o, err *e);

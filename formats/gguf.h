@@ -140,6 +140,8 @@ bool gguf_plan_copy_kv(gguf_plan *p, const gguf_kv *kv, err *e);                
 bool gguf_plan_remove(gguf_plan *p, const char *key);                                                   // true if it was there
 // Reads back what was set; NULL if absent. Borrowed until the plan changes.
 const gguf_kv *gguf_plan_find(const gguf_plan *p, const char *key);
+int64_t        gguf_plan_n_kv(const gguf_plan *p);
+const gguf_kv *gguf_plan_kv_at(const gguf_plan *p, int64_t i);                                          // in their order
 
 // Adds a tensor; shape in Hugging Face order, written as gguf_count_dims counts it. Duplicate names, names over
 // GGUF_MAX_TENSOR_NAME bytes, empty dimensions and rows that the block does not divide are ERR_INPUT.

@@ -79,6 +79,9 @@ const gguf_kv *gguf_plan_find(const gguf_plan *p, const char *key)
     return find_kv(p, key);
 }
 
+int64_t        gguf_plan_n_kv(const gguf_plan *p)              { return p->n_kv; }
+const gguf_kv *gguf_plan_kv_at(const gguf_plan *p, int64_t i) { return &p->kv[i]; }
+
 // A row for a key that is not there yet.
 static gguf_kv *new_kv(gguf_plan *p, const char *key, err *e)
 {

@@ -48,6 +48,27 @@ static bool list_artifacts(names *l, const char *dir, err *e)
     return ok && (l->n > 0 || err_set(e, ERR_INPUT, "%s: holds no .gguf file", dir));
 }
 
+static bool lists(const cJSON *files, const char *name)
+{
+    const cJSON *f;
+    cJSON_ArrayForEach(f, files) {
+        const cJSON *s = json_get(f, "name");
+        if (cJSON_IsString(s) && strcmp(s->valuestring, name) == 0) return true;
+    }
+    return false;
+}
+
+// An importance matrix is a GGUF file, too. What the report lists is compared with the records afterwards.
+static bool drop_other_files(names *l, const char *dir, const cJSON *report, err *e)
+{
+    int n = 0;
+    for (int i = 0; i < l->n; i++)
+        if (lists(json_get(report, "files"), l->v[i])) free(l->v[i]);
+        else                                           l->v[n++] = l->v[i];
+    l->n = n;
+    return n > 0 || err_set(e, ERR_VERDICT, "%s: its report lists no .gguf file as an artifact", dir);
+}
+
 // ---- one file ------------------------------------------------------------------------------------------------------
 
 // A release may have been held to limits of its maker's own: whoever is told that every claim holds is told that, too.
@@ -350,7 +371,8 @@ static bool check_folder(const char *dir, fixture_refs *fixtures, const check_op
     if (ok && !file_exists(path)) ok = err_set(e, ERR_VERDICT, "%s: is not there: this folder is not a release", path);
     if (ok && !(report = json_parse_file(path, &bad)))
         ok = err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
-    ok = ok && check_report(path, report, &f.l, e) && check_signed_files_there(dir, report, e)
+    ok = ok && drop_other_files(&f.l, dir, report, e) && check_report(path, report, &f.l, e)
+        && check_signed_files_there(dir, report, e)
         && ((f.reports = calloc((size_t)f.l.n, sizeof *f.reports)) != NULL || err_nomem(e, "reports", 0));
     for (int i = 0; ok && i < f.l.n; i++) ok = check_member(&f, i, path, report, fixtures, o, e);
     ok = ok && check_reports(&f, path, report, e);

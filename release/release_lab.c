@@ -183,10 +183,9 @@ static bool measure(release_result *r, int i, const char *dir, const release_opt
     return ok;
 }
 
-bool release_lab_all(release_result *r, const char *dir, const release_head *h, const release_opts *o, err *e)
+bool release_lab_all(release_result *r, const char *dir, const release_opts *o, err *e)
 {
     for (int i = 0; i < r->n; i++)
         if (!measure(r, i, dir, o, e)) return false;
-    if (!release_card_write(dir, h, r, e)) return false;
-    return add_file(&r->files, &r->n_files, "", e, "%s", RELEASE_CARD) && digest_last(r, dir, e);
+    return true;
 }

@@ -19,8 +19,8 @@ bool release_lab_check(const char *hf_dir, const release_opts *o, err *e);
 // names the cache and the figure, or what is missing.
 bool release_lab_agrees(const char *dir, const char *report, err *e);
 
-// Measures each artifact of r in dir, puts the record into it, the reports beside it, and the card beside them all.
-// What r says of sizes and files is then what is there.
-bool release_lab_all(release_result *r, const char *dir, const release_head *h, const release_opts *o, err *e);
+// Measures each artifact of r in dir, puts the record into it, and the reports beside it. What r says of sizes and files
+// is then what is there.
+bool release_lab_all(release_result *r, const char *dir, const release_opts *o, err *e);
 
 #endif

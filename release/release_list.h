@@ -1,10 +1,12 @@
-// release_list: the names in a release's folder that are the release's own: those that its report.json lists, and the
-// temporary names of those.
-// Nothing else in such a folder is ever removed.
+// release_list: the names in a release's folder that are the release's own: those that its report.json lists, what is
+// made from the records (record_file_is_made in verify/record.h), and the temporary names of those.
+// Not its own are a file beside the artifacts that is no longer what the report says (by SHA-256), and one that the
+// release found there ("kept"): they are the user's. Nothing else in such a folder is ever removed.
 // Proved by tests/release_dir_test.c.
 #ifndef HALLMARK_RELEASE_RELEASE_LIST_H
 #define HALLMARK_RELEASE_RELEASE_LIST_H
 
+#include "../formats/dir_list.h"
 #include "../formats/err.h"
 
 #define RELEASE_JSON "report.json"
@@ -14,6 +16,8 @@ typedef struct {
     bool   report;      // there is a report of a release; without one nothing is listed
     char **v;           // [n] artifacts and other files, sorted
     int    n;
+    char   name[256];   // what the release is called; "" where the report does not say
+    bool   passed;      // its verdict is "pass"
     bool   is_signed;   // so are the signature and the provenance (release_sign.h)
 } release_list;         // owned; release_list_free
 
@@ -27,11 +31,14 @@ bool release_list_has(const release_list *l, const char *name);
 // there is none. dir: for messages.
 bool release_list_compare(const release_list *l, int fd, const char *dir, int *n, char other[256], err *e);
 
+// The same with all such names, sorted; *others: dir_list_free in any case.
+bool release_list_others(const release_list *l, int fd, const char *dir, dir_list *others, int *n, err *e);
+
 // Removes what is listed from the folder open as fd, the report last: it tells the next run what is left to do.
 void release_list_remove(const release_list *l, int fd);
 
 // A report of a release that is not finished: it lists its artifacts, and other files where there will be any
 // (record_file_is in verify/record.h). Freed by the caller; NULL when out of memory.
-char *release_list_unfinished(const char *const *names, int n);
+char *release_list_unfinished(const char *const *artifacts, int n, const char *const *files, int n_files);
 
 #endif

@@ -121,7 +121,8 @@ static void stage(release_dir *d)
     static const char *const names[] = { "a-BF16.gguf" };
     char path[4600];
     err  e = { 0 };
-    ck_assert_msg(release_dir_begin(d, dest, names, 1, &e), "%s", e.msg);
+    const release_names all = { .artifacts = names, .n_artifacts = 1 };
+    ck_assert_msg(release_dir_begin(d, dest, &all, &e), "%s", e.msg);
     snprintf(path, sizeof path, "%s/a-BF16.gguf", d->path);
     write_file(path, "new", 3);
 }

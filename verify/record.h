@@ -4,7 +4,9 @@
 // a byte:
 //   {all that a report says of the artifact (verify_report_brief), "hallmark_record":1, "tensors":hex, "metadata":hex,
 //    "release":{"name","gate","artifacts":[names, in the order of the reports],"notes":[s],
-//               "files":[{"name","sha256"}], where there are others than artifacts and reports}}
+//               "files":[{"name","sha256","kept":true where it was somebody's own}], where there are others than
+//               artifacts and what is made from the records,
+//               "chat_template":{"sha256","bytes","same_as_source"} or null}}
 // tensors and metadata are claims_weights_digest and claims_metadata_digest: a record moved to another file, or a file
 // edited after it, no longer fit each other. release is the same in all files of a release: from the records alone,
 // both reports can be written again. "{}" is an empty record: not verified. Proved by tests/report_test.c.
@@ -39,7 +41,11 @@ const char *record_lacks(const cJSON *rec);
 // The report that the record keeps. ERR_VERDICT names what is not one. Freed by verify_report_free.
 bool record_report(const gguf *g, const cJSON *rec, verify_report *r, err *e);
 
-typedef struct { char *name; char sha256[SHA256_HEX + 1]; } record_file;     // beside artifacts and reports
+typedef struct {                // beside artifacts and reports
+    char *name;
+    char  sha256[SHA256_HEX + 1];
+    bool  kept;                 // the release found it there, and left it as it was
+} record_file;
 
 typedef struct {                // what the files of a release have in common
     const char *name, *gate;    // stem of their names; "built-in" or the gate file's name
@@ -49,6 +55,7 @@ typedef struct {                // what the files of a release have in common
     int         n_notes;
     const record_file *files;
     int         n_files;
+    const verify_recipe *recipe;    // for record_fits: the longest that an artifact has, or NULL
 } record_release;
 
 // Will a record have room for n fixtures of these names, whatever comes of them? ERR_USAGE if not. Asked before any
@@ -59,7 +66,12 @@ bool record_fits(const record_release *all, const char *const *fixtures, int n, 
 // case. Names are those that a release gives: none leads elsewhere. ERR_VERDICT.
 bool record_files_read(record_file **files, int *n, const cJSON *release, const char *where, err *e);
 void record_files_free(record_file *files, int n);
-bool record_file_is(const char *name);      // README.md, or NAME-lab.json, .md, .html
+// A name that a record may list: of a file in the folder itself, on one line, no temporary name; hidden is .gitattributes
+// alone. What is made from the records is in none.
+bool record_file_is(const char *name);
+bool record_file_is_made(const char *name);     // report.json, .md, .html, junit.xml, SHA256SUMS, and the signature's two
+// Adds one; what is there then is the caller's in any case.
+bool record_files_push(record_file **files, int *n, const char *name, const char *hex, err *e);
 size_t record_lab_stem(const char *name);   // of NAME-lab.json the bytes of NAME; 0: it is called otherwise
 // Adds "files" to o where there are any. false when out of memory.
 bool record_files_add(cJSON *o, const record_file *files, int n);

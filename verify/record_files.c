@@ -2,6 +2,9 @@
 #include "record.h"
 #include "../formats/dir_list.h"
 #include "../formats/json.h"
+#include "../formats/place.h"
+#include "../formats/text.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,11 +13,24 @@ enum { MOST_FILES = 256, MOST_NAME = 255 };
 // With something before it.
 static bool ends(const char *name, const char *end) { return name[0] && text_ends_with(name + 1, end); }
 
+// Written from the records and the files, so that no record can hold their digests.
+static const char *const MADE[] = {
+    "report.json", "report.md", "report.html", "junit.xml", "SHA256SUMS", "model.sig", "provenance.intoto.json",
+};
+
+bool record_file_is_made(const char *name)
+{
+    for (size_t i = 0; i < sizeof MADE / sizeof MADE[0]; i++)
+        if (strcmp(name, MADE[i]) == 0) return true;
+    return false;
+}
+
 bool record_file_is(const char *name)
 {
-    if (strcmp(name, "README.md") == 0) return true;
-    if (strlen(name) > MOST_NAME || name[0] == '.' || strchr(name, '/')) return false;
-    return ends(name, "-lab.json") || ends(name, "-lab.md") || ends(name, "-lab.html");
+    const size_t n = strlen(name);
+    if (n == 0 || n > MOST_NAME || strchr(name, '/') || !text_is_plain(name, n)) return false;
+    if (name[0] == '.') return strcmp(name, ".gitattributes") == 0;
+    return !partial_base(name) && !record_file_is_made(name);
 }
 
 size_t record_lab_stem(const char *name)
@@ -28,6 +44,17 @@ void record_files_free(record_file *files, int n)
     free(files);
 }
 
+bool record_files_push(record_file **files, int *n, const char *name, const char *hex, err *e)
+{
+    record_file *grown = realloc(*files, ((size_t)*n + 1) * sizeof *grown);
+    if (!grown) return err_nomem(e, "names", ((size_t)*n + 1) * sizeof *grown);
+    *files = grown;
+    grown[*n] = (record_file){ .name = strdup(name) };
+    if (!grown[*n].name) return err_nomem(e, "a name", strlen(name));
+    snprintf(grown[(*n)++].sha256, sizeof grown->sha256, "%s", hex);
+    return true;
+}
+
 bool record_files_add(cJSON *o, const record_file *files, int n)
 {
     cJSON *list = n > 0 ? cJSON_AddArrayToObject(o, "files") : NULL;
@@ -35,6 +62,7 @@ bool record_files_add(cJSON *o, const record_file *files, int n)
         cJSON *f = json_add_object(list);
         if (!cJSON_AddStringToObject(f, "name", files[i].name)) return false;
         if (!cJSON_AddStringToObject(f, "sha256", files[i].sha256)) return false;
+        if (files[i].kept && !cJSON_AddTrueToObject(f, "kept")) return false;
     }
     return list || n == 0;
 }
@@ -49,6 +77,7 @@ static bool read_one(record_file *to, const cJSON *f, const char *where, err *e)
         return err_set(e, ERR_VERDICT, "%s: files: '%.200s': found '%.80s', expected a SHA-256 in hex", where, name,
                        digest);
     strcpy(to->sha256, digest);
+    to->kept = cJSON_IsTrue(json_get(f, "kept"));
     to->name = strdup(name);
     return to->name || err_nomem(e, "a name", strlen(name));
 }

@@ -1,6 +1,7 @@
 // Reports as JSON: the keys are a contract (verify.h names them; the tests prove it); what does not apply is null. No
 // time stamps, no machine's paths.
 #include "verify.h"
+#include "recipe.h"
 #include "../formats/json.h"
 #include "../formats/outfile.h"
 #include <math.h>
@@ -189,7 +190,7 @@ static cJSON *report_json(const verify_report *r, bool reasons)
     bool   ok = o != NULL;
     if (!ok) return NULL;
     for (const field *f = REPORT_FIELDS; f->key; f++) write_field(&ok, o, f, r);
-    ok = ok && add_derivation(o, &r->derivation) && (list = cJSON_AddArrayToObject(o, "fixtures")) != NULL;
+    ok = ok && verify_recipe_add(o, &r->recipe) && add_derivation(o, &r->derivation) && (list = cJSON_AddArrayToObject(o, "fixtures")) != NULL;
     for (int64_t i = 0; ok && i < r->n_fixtures; i++) {
         cJSON *f = fixture_json(&r->fixtures[i], reasons);
         ok = f && cJSON_AddItemToArray(list, f);
@@ -236,6 +237,7 @@ static bool read_brief(verify_report *r, const cJSON *o, const char *where, err 
     bool passed;
     if (!read_fields(o, REPORT_FIELDS, r, where, e) || !read_notes(r, json_get(o, "notes"), where, e)) return false;
     if (!read_derivation(&r->derivation, json_get(o, "derivation"), where, e)) return false;
+    if (!verify_recipe_read(&r->recipe, json_get(o, "recipe"), where, e)) return false;
     if (!read_word(json_get(o, "verdict"), "pass", "fail", &passed))
         return err_set(e, ERR_VERDICT, "%s: key 'verdict': found neither pass nor fail", where);
     if (!cJSON_IsArray(list)) return err_set(e, ERR_VERDICT, "%s: key 'fixtures': found no array", where);
