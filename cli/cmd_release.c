@@ -18,7 +18,7 @@
 
 typedef struct {
     text_list   fixtures, lab, lab_kv, recipe_files, artifacts, calibrate;
-    const char *out, *types, *imatrix, *name, *gate, *device, *revision, *sign;
+    const char *out, *types, *imatrix, *name, *gate, *device, *revision, *sign, *base_model, *quantized_by;
     int64_t     threads, tokens, lab_chunk;
     given_int   effort;
     bool        json, strict_types, no_mtp, no_fixtures, replace;
@@ -36,6 +36,10 @@ static const opt options[] = {
     { "--fixture", NULL, OPT_PATHS, offsetof(release_options, fixtures), "FIX", "what Transformers said (default: the matching *.json.gz beside or in the folder)", false, 0, 0, NULL },
     { "--no-fixtures", NULL, OPT_FLAG, offsetof(release_options, no_fixtures), NULL, "name the fixtures by SHA-256, and do not publish them", false, 0, 0, NULL },
     { "--name", NULL, OPT_PATH, offsetof(release_options, name), "NAME", "stem of the published names (default: the folder's name)", false, 0, 0, NULL },
+    { "--base-model", NULL, OPT_TEXT, offsetof(release_options, base_model), "ID",
+      "the source's id on the Hub, for the model card (default: as its place in a Hub cache says)", false, 0, 0, NULL },
+    { "--quantized-by", NULL, OPT_TEXT, offsetof(release_options, quantized_by), "NAME",
+      "who publishes it, for the model card (default: it does not say)", false, 0, 0, NULL },
     { "--strict-types", NULL, OPT_FLAG, offsetof(release_options, strict_types), NULL, "refuse a type whose blocks some rows do not fit, where those tensors would take another", false, 0, 0, NULL },
     { "--no-mtp", NULL, OPT_FLAG, offsetof(release_options, no_mtp), NULL,
       "leave out the block that guesses the token after the next (Qwen 3.5), which nothing here runs",
@@ -178,6 +182,7 @@ static int release(const char *hf_dir, const release_options *o, const recipe_se
         .no_fixtures = o->no_fixtures,
         .fixtures = o->fixtures.n ? o->fixtures.v : NULL, .n_fixtures = o->fixtures.n,
         .n_threads = (int)o->threads, .tokens = o->tokens, .device = o->device, .gate_path = o->gate,
+        .base_model = o->base_model, .quantized_by = o->quantized_by,
         .sign_key = o->sign, .command = (const char *const *)words->v, .n_command = words->n,
         .strict_types = o->strict_types, .no_mtp = o->no_mtp, .fixture_script = script,
         .lab = o->lab.v, .n_lab = o->lab.n, .lab_kv = o->lab_kv.v, .n_lab_kv = o->lab_kv.n, .lab_chunk = o->lab_chunk,
@@ -238,6 +243,8 @@ const command cmd_release = {
              "those that the checkpoint gives.\n"
              "With --sign the folder also holds model.sig, a signature over all its files in the format of OpenSSF Model Signing, and\n"
              "provenance.intoto.json, signed too: source, command, fixtures and results. These two differ from run to run.\n"
+             "The folder is what the Hugging Face Hub wants (hf upload REPOSITORY DIR): README.md as a model card, the source's licenses,\n"
+             ".gitattributes, SHA256SUMS, and a Modelfile for Ollama.\n"
              "With --lab each file that is published says what other caches cost it, measured on those texts; the whole figures are\n"
              "beside it (<name>-<TYPE>-lab.json, .md, .html), and README.md shows them.\n"
              "Of what is in DIR only files are removed that its report lists and that are as it lists them; all others stay. Once DIR is\n"

@@ -3,10 +3,10 @@
 #include "../verify/match.h"
 #include "../verify/measured.h"
 #include "../verify/preflight.h"
+#include "check_hub.h"
 #include "check_signature.h"
 #include "json_diff.h"
 #include "../verify/record.h"
-#include "release_card.h"
 #include "release_dir.h"
 #include "release_lab.h"
 #include "release_report.h"
@@ -285,46 +285,16 @@ static bool arrange(const folder *f, release_result *r, const char **name, const
     return record_files_read(&r->files, &r->n_files, f->release, where, e);
 }
 
-// A report byte for byte: the first line that differs is named.
-static bool same_text(const char *dir, const char *name, const char *expected, err *e)
-{
-    char   *path = path_join(dir, name), *found = NULL;
-    int64_t n;
-    err     bad = { 0 };
-    int     line = 1;
-    if (!path) return err_nomem(e, "a path", 0);
-    bool ok = file_read_text(&found, &n, path, 1 << 24, &bad)
-        || err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
-    if (ok && (n != (int64_t)strlen(expected) || memcmp(found, expected, (size_t)n) != 0)) {
-        const char *a = found, *b = expected, *end = found + n;
-        while (a < end && *b && *a == *b) {
-            if (*a == '\n') line++;
-            a++;
-            b++;
-        }
-        while (a > found && a[-1] != '\n') { a--; b--; }
-        const size_t left = (size_t)(end - a), la = memchr(a, '\n', left)
-            ? (size_t)((const char *)memchr(a, '\n', left) - a) : left;
-        ok = err_set(e, ERR_VERDICT, "%s: line %d: found '%.*s', expected '%.*s', as the artifacts' verification records say", path, line, la < 300 ? (int)la : 300, a,
-                     strcspn(b, "\n") < 300 ? (int)strcspn(b, "\n") : 300, b);
-    }
-    free(found);
-    free(path);
-    return ok;
-}
-
 // Each file that the records list is there, as it was. What can be written again is compared line by line first.
 static bool check_files(const folder *f, const release_head *h, const release_result *r, err *e)
 {
-    char hex[SHA256_HEX + 1], *card = NULL;
-    bool ok = true;
+    char hex[SHA256_HEX + 1];
+    bool ok = check_hub(f->dir, h, r, e);
     for (int i = 0; ok && i < r->n_files; i++) {
         const record_file *x = &r->files[i];
         char *path = path_join(f->dir, x->name);
         err   bad = { 0 };
         ok = path != NULL || err_nomem(e, "a path", strlen(f->dir));
-        if (ok && strcmp(x->name, RELEASE_CARD) == 0)
-            ok = release_card_md(&card, f->dir, h, r, e) && same_text(f->dir, RELEASE_CARD, card, e);
         if (ok && !sha256_file(path, hex, &bad))
             ok = err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
         if (ok && strcmp(hex, x->sha256) != 0)
@@ -334,8 +304,7 @@ static bool check_files(const folder *f, const release_head *h, const release_re
         ok = ok && release_lab_agrees(f->dir, x->name, e);
         free(path);
     }
-    free(card);
-    return ok;
+    return ok && check_hub_sums(f->dir, h, r, 0, e);
 }
 
 // The reports are written again from the records, and must be what is there.
@@ -346,12 +315,15 @@ static bool check_reports(const folder *f, const char *report_path, const cJSON 
     char   where[600];
     cJSON *expected = NULL;
     char  *md = NULL;
+    bool   looked;
+    record_template chat;
     h.is_signed = cJSON_IsTrue(json_get(report, "signed"));
     snprintf(where, sizeof where, "%.500s: not what the artifacts' verification records say", report_path);
-    bool ok = arrange(f, &r, &h.name, &h.gate, e);
+    bool ok = record_template_read(&chat, &looked, f->release, where, e) && arrange(f, &r, &h.name, &h.gate, e);
+    if (looked) h.chat_template = &chat;
     if (ok && (!(expected = release_report_json(&h, &r)) || !(md = release_report_md(&h, &r))))
         ok = err_nomem(e, "the reports", 0);
-    ok = ok && json_same(report, expected, where, e) && same_text(f->dir, RELEASE_MD, md, e)
+    ok = ok && json_same(report, expected, where, e) && check_text_same(f->dir, RELEASE_MD, md, e)
         && check_files(f, &h, &r, e);
     cJSON_Delete(expected);
     free(md);

@@ -2,7 +2,8 @@
 // release_job.h.
 #define _GNU_SOURCE
 #include "release.h"
-#include "release_card.h"
+#include "chat_source.h"
+#include "hub_files.h"
 #include "release_job.h"
 #include "release_lab.h"
 #include "release_sign.h"
@@ -89,7 +90,7 @@ static bool record_one(const release_job *x, int i, const record_release *all, e
 }
 
 // Only now, when every artifact passed: a file that carries a record is a published one.
-static bool record_all(release_job *x, err *e)
+static bool record_all(release_job *x, const release_head *h, err *e)
 {
     const release_result *r = x->r;
     const char **names = calloc((size_t)r->n + 1, sizeof *names);
@@ -97,34 +98,18 @@ static bool record_all(release_job *x, err *e)
     for (int i = 0; ok && i < r->n; i++) names[i] = r->reports[i].artifact;
     const record_release all = { .name = x->name, .gate = release_gate_name(x->o), .artifacts = names,
                                  .n_artifacts = r->n, .notes = (const char *const *)r->notes, .n_notes = r->n_notes,
-                                 .files = r->files, .n_files = r->n_files };
+                                 .files = r->files, .n_files = r->n_files,
+                                 .chat_template = h->chat_template };
     for (int i = 0; ok && i < r->n; i++) ok = record_one(x, i, &all, e);
     free(names);
     return ok;
 }
 
-// A README.md that somebody else wrote stays: then none is written.
-static bool write_card(release_job *x, const release_head *h, err *e)
-{
-    char hex[SHA256_HEX + 1], *path;
-    bool old = false;
-    for (int i = 0; i < x->old.n_files; i++)
-        old |= !x->old.files[i].kept && strcmp(x->old.files[i].name, RELEASE_CARD) == 0;
-    if ((x->o->n_lab == 0 && !old) || release_is_own(x->r, RELEASE_CARD)) return true;
-    if (!release_card_write(x->dir.path, h, x->r, e)) return false;
-    if (!(path = path_join(x->dir.path, RELEASE_CARD))) return err_nomem(e, "a path", 0);
-    const bool ok = sha256_file(path, hex, e)
-        && record_files_push(&x->r->files, &x->r->n_files, RELEASE_CARD, hex, e);
-    free(path);
-    return ok;
-}
-
-// All that a folder holds which is published, but reports and signature. Caches are measured of what is new.
-static bool complete(release_job *x, const release_head *h, err *e)
+// All that a folder holds which is published, but what is written over it. Caches are measured of what is new.
+static bool gather(release_job *x, err *e)
 {
     return (x->o->n_lab == 0 || release_lab_all(x->r, x->dir.path, x->o, e)) && release_bring_beside(x, e)
-        && release_add_bring(x, e) && release_name_fixtures(x, e) && release_own_bring(x, e) && write_card(x, h, e)
-        && record_all(x, e);
+        && release_add_bring(x, e) && release_name_fixtures(x, e) && release_own_bring(x, e);
 }
 
 static bool note_unpublished(release_job *x, err *e)
@@ -145,17 +130,48 @@ static bool sign_folder(release_job *x, err *e)
     return release_sign(x->dir.path, &so, e);
 }
 
+// A file that was not made here may have another template: it is a verdict on nothing that was run, but said.
+static bool compare_templates(release_job *x, record_template *t, err *e)
+{
+    const release_result *r = x->r;
+    const char **names = calloc((size_t)r->n + 1, sizeof *names);
+    bool *differs = calloc((size_t)r->n + 1, sizeof *differs);
+    bool  ok = (names && differs) || err_nomem(e, "names", 0);
+    for (int i = 0; ok && i < r->n; i++) names[i] = r->reports[i].artifact;
+    ok = ok && chat_compare(t, differs, x->dir.path, names, r->n, x->hf_dir, e);
+    for (int i = 0; ok && i < r->n; i++)
+        if (differs[i])
+            ok = release_say(&x->r->notes, &x->r->n_notes, e, "%s: its chat template is not the source's", names[i]);
+    free(differs);
+    free(names);
+    return ok;
+}
+
+// What the Hub wants, the records over it, and the reports over those.
+static bool publish_all(release_job *x, const release_head *h, err *e)
+{
+    const char *hint = h->is_signed ? signing_key_hint(x->key) : NULL;
+    if (!hub_publish(x->r, x->dir.path, h, &x->hub, hint, e) || !record_all(x, h, e)) return false;
+    if (!release_report_write(x->dir.path, h, x->r, e)) return false;
+    char *sums = hub_sums_of(x->dir.path, x->r, x->o->n_threads, x->o->progress, e);
+    const bool ok = sums && outfile_write_text(x->dir.path, HUB_SUMS, sums, e);
+    free(sums);
+    return ok && (!h->is_signed || sign_folder(x, e));
+}
+
 static bool finish(release_job *x, err *e)
 {
     static const char *const VERDICTS[] = { "pass", "fail", "unverified" };
     const outcome to = judge(x->r);
+    record_template chat;
     release_head h = { .name = x->name, .source_digest = x->source.v2, .revision = x->revision,
                        .gate = release_gate_name(x->o), .verdict = VERDICTS[to],
-                       .is_signed = x->key && to == TO_PUBLISH };
+                       .is_signed = x->key && to == TO_PUBLISH, .chat_template = &chat };
     release_make_end(x);
     if (!release_note_unused(x, e)) return false;
-    if (to == TO_PUBLISH ? !complete(x, &h, e) : !note_unpublished(x, e)) return false;
-    if (!release_report_write(x->dir.path, &h, x->r, e) || (h.is_signed && !sign_folder(x, e))) return false;
+    if (to == TO_PUBLISH ? !gather(x, e) : !note_unpublished(x, e)) return false;
+    if (!compare_templates(x, &chat, e)) return false;
+    if (to == TO_PUBLISH ? !publish_all(x, &h, e) : !release_report_write(x->dir.path, &h, x->r, e)) return false;
     release_before before;
     if (!release_dir_publish(&x->dir, x->dest[to], &before, e)) return false;
     x->r->replaced = before.replaced;
@@ -206,6 +222,7 @@ static bool look_around(release_job *x, const char *out_dir, err *e)
     if (!release_add_begin(x, e) || !release_name(x, e) || !make_result(x->r, x->n_items, e)) return false;
     if (!session_device_there(o->device, e)) return false;
     source_revision(x->hf_dir, x->revision);
+    if (!hub_source_read(&x->hub, x->hf_dir, o->base_model, o->quantized_by, o->progress, e)) return false;
     return release_plan_items(x, e) && (o->n_lab == 0 || release_lab_check(x->hf_dir, o, e));
 }
 
@@ -234,6 +251,7 @@ static void free_job(release_job *x)
     free(x->plain);
     free(x->beside);
     dir_list_free(&x->own);
+    hub_source_free(&x->hub);
     record_files_free(x->planned, x->n_planned);
     old_release_free(&x->old);
     free(x->name);

@@ -3,10 +3,10 @@
 // Each artifact is made by a recipe (release_recipe.h), read back, and must be, tensor by tensor, what the checkpoint
 // gives (derivation.h); one that is not is not even run. Then the fixtures.
 //
-// A release is <name>-<TYPE>.gguf for each type, report.json and report.md, the fixtures that artifacts answered to,
-// importance matrices and recipe files that they were made with; where caches are measured (release_lab.h) also
-// <name>-<TYPE>-lab.json, .md and .html, and README.md (release_card.h). It is published whole, and only if every
-// artifact passes:
+// A release is <name>-<TYPE>.gguf for each type, report.json and report.md, the fixtures that artifacts answered to, the
+// importance matrices and recipe files that they were made with, and what the Hub wants beside them: README.md, the
+// source's licenses, .gitattributes, Modelfile, SHA256SUMS (hub_publish.h); where caches are measured (release_lab.h)
+// also <name>-<TYPE>-lab.json, .md and .html. It is published whole, and only if every artifact passes:
 //   pass        the folder is DIR
 //   fail        a gate did not hold: everything is in DIR.failed
 //   unverified  none failed, but a fixture is missing: everything is in DIR.unverified, and `missing` holds the commands that make it
@@ -44,6 +44,8 @@ typedef struct {
     bool              strict_types; // ERR_USAGE, before any work, where a type's blocks do not fit some rows (quant/choice.h)
     bool              no_mtp;       // see convert/convert.h
     const char       *fixture_script;   // hf_fixture.py, as the commands in `missing` shall name it; NULL: it is not known where that is
+    const char       *base_model;   // the source's id on the Hub; NULL: as its folder's path in a Hub cache says, if any
+    const char       *quantized_by; // as the model card says it, or NULL
     const char       *sign_key;     // NULL, or the PEM file of the private key that signs what is published
     const char *const *command;     // [n_command] the command line for the provenance, without secrets
     int               n_command;

@@ -2,6 +2,7 @@
 #ifndef HALLMARK_RELEASE_RELEASE_JOB_H
 #define HALLMARK_RELEASE_RELEASE_JOB_H
 
+#include "hub_publish.h"
 #include "release.h"
 #include "release_dir.h"
 #include "release_old.h"
@@ -42,6 +43,7 @@ typedef struct {
     char                revision[41];
     fixture_refs        fixtures;
     old_release         old;        // the release that is added to
+    hub_source          hub;
     dir_list            own;        // names in DIR that are the user's own
     release_dir         dir;
     signing_key        *key;        // NULL: nothing is signed
@@ -109,11 +111,9 @@ bool release_add_bring(release_job *x, err *e);
 // What is in DIR that no release wrote: it stays as it is. ERR_USAGE: a file of this release has such a name, or the
 // folder is to be signed and cannot be with that in it.
 bool release_own_check(release_job *x, err *e);
-// Brings those that are regular files into the folder that is published, before it is signed, and lists them in the
-// result; all else is moved when it is published (release_dir.h).
+// Brings those that are regular files into the folder that is published, before what the Hub wants is written and all is
+// signed, and lists them in the result; all else is moved when it is published (release_dir.h).
 bool release_own_bring(release_job *x, err *e);
-// Is it a file of the user's own that stays, so that the release writes none of this name?
-bool release_is_own(const release_result *r, const char *name);
 // Removes DIR.failed and DIR.unverified of the same name, once DIR is published; says what stays.
 void release_drop_stale(release_job *x);
 

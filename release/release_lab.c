@@ -1,14 +1,12 @@
 // release_lab: see release_lab.h.
 #define _GNU_SOURCE
 #include "release_lab.h"
-#include "release_card.h"
 #include "../convert/convert.h"
 #include "../formats/file_map.h"
 #include "../measure/lab.h"
 #include "../measure/lab_record.h"
 #include "../measure/lab_report.h"
 #include "../runtime/kv_spec.h"
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,27 +16,15 @@ static const char *const CACHES[] = { "f16", "q8_0", "q8_0:rot", "q5_1", "q5_1:r
 static const char *const SUFFIXES[] = { ".json", ".md", ".html" };
 enum { N_CACHES = sizeof CACHES / sizeof CACHES[0], N_REPORTS = sizeof SUFFIXES / sizeof SUFFIXES[0] };
 
-static bool add_file(record_file **files, int *n, const char *digest, err *e, const char *fmt, ...)
-    __attribute__((format(printf, 5, 6)));
-static bool add_file(record_file **files, int *n, const char *digest, err *e, const char *fmt, ...)
-{
-    va_list ap;
-    record_file *grown = realloc(*files, ((size_t)*n + 1) * sizeof *grown);
-    if (!grown) return err_nomem(e, "names", ((size_t)*n + 1) * sizeof *grown);
-    *files = grown;
-    va_start(ap, fmt);
-    const int len = vasprintf(&grown[*n].name, fmt, ap);
-    va_end(ap);
-    if (len < 0) return err_nomem(e, "a name", 0);
-    snprintf(grown[(*n)++].sha256, sizeof grown->sha256, "%s", digest);
-    return true;
-}
-
 // "x-BF16.gguf" gives "x-BF16-lab.json" and so on.
 static bool add_report(record_file **files, int *n, const char *artifact, int i, const char *digest, err *e)
 {
     const int stem = (int)strlen(artifact) - (int)strlen(".gguf");
-    return add_file(files, n, digest, e, "%.*s-lab%s", stem, artifact, SUFFIXES[i]);
+    char *name = NULL;
+    if (asprintf(&name, "%.*s-lab%s", stem, artifact, SUFFIXES[i]) < 0) return err_nomem(e, "a name", (size_t)stem);
+    const bool ok = record_files_push(files, n, name, digest, e);
+    free(name);
+    return ok;
 }
 
 bool release_lab_plan(record_file **files, int *n, const char *const *artifacts, int n_artifacts, err *e)
@@ -46,12 +32,10 @@ bool release_lab_plan(record_file **files, int *n, const char *const *artifacts,
     char hex[SHA256_HEX + 1];
     memset(hex, 'f', SHA256_HEX);
     hex[SHA256_HEX] = '\0';
-    *files = NULL;
-    *n = 0;
     for (int i = 0; i < n_artifacts; i++)
         for (int k = 0; k < N_REPORTS; k++)
             if (!add_report(files, n, artifacts[i], k, hex, e)) return false;
-    return add_file(files, n, hex, e, "%s", RELEASE_CARD);
+    return true;
 }
 
 // ---- before ---------------------------------------------------------------------------------------------------------

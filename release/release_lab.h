@@ -7,8 +7,8 @@
 
 #include "release_report.h"
 
-// The files that release_lab_all will write beside these artifacts, the card last: names, and as many digits as a
-// digest has. Freed by record_files_free in any case.
+// Adds the files that release_lab_all will write beside these artifacts: names, and as many digits as a digest has.
+// Freed by record_files_free in any case.
 bool release_lab_plan(record_file **files, int *n, const char *const *artifacts, int n_artifacts, err *e);
 
 // Before any conversion, of the checkpoint's own configuration and tokenizer: is every text long enough, does every
@@ -19,8 +19,8 @@ bool release_lab_check(const char *hf_dir, const release_opts *o, err *e);
 // names the cache and the figure, or what is missing.
 bool release_lab_agrees(const char *dir, const char *report, err *e);
 
-// Measures each artifact of r in dir, puts the record into it, and the reports beside it. What r says of sizes and files
-// is then what is there.
+// Measures each artifact of r in dir, puts the record into it, and the reports beside it. What r says of sizes and
+// files is then what is there.
 bool release_lab_all(release_result *r, const char *dir, const release_opts *o, err *e);
 
 #endif

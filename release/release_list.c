@@ -106,7 +106,8 @@ bool release_list_read(release_list *l, int fd, err *e)
     char   *text = report_text(fd, &n);
     cJSON  *report = text ? json_parse(text, n, RELEASE_JSON, &unreadable) : NULL;
     *l = (release_list){ .report = cJSON_IsNumber(json_get(report, "hallmark_release")),
-                         .is_signed = cJSON_IsTrue(json_get(report, "signed")) };
+                         .is_signed = cJSON_IsTrue(json_get(report, "signed")),
+                         .lists_files = cJSON_GetArraySize(json_get(report, "files")) > 0 };
     const cJSON *name = json_get(report, "name"), *verdict = json_get(report, "verdict");
     snprintf(l->name, sizeof l->name, "%s", cJSON_IsString(name) ? name->valuestring : "");
     l->passed = cJSON_IsString(verdict) && strcmp(verdict->valuestring, "pass") == 0;
@@ -133,8 +134,9 @@ bool release_list_has(const release_list *l, const char *name)
     memcpy(base, name, n);
     base[n] = '\0';
     if (!l->report) return part && strcmp(base, RELEASE_JSON) == 0;
+    if (strcmp(base, RELEASE_JSON) == 0 || strcmp(base, RELEASE_MD) == 0) return true;
     if (strcmp(base, SIGNATURE_NAME) == 0 || strcmp(base, PROVENANCE_NAME) == 0) return l->is_signed;
-    if (record_file_is_made(base)) return true;
+    if (record_file_is_made(base)) return l->lists_files;
     return l->n > 0 && bsearch(&key, l->v, (size_t)l->n, sizeof *l->v, by_name) != NULL;
 }
 

@@ -19,6 +19,7 @@ typedef struct {
     char   name[256];   // what the release is called; "" where the report does not say
     bool   passed;      // its verdict is "pass"
     bool   is_signed;   // so are the signature and the provenance (release_sign.h)
+    bool   lists_files; // so is all that is made from the records; before there were others, that was report.json and .md
 } release_list;         // owned; release_list_free
 
 // Of the folder open as fd. A report that cannot be read as one, is a link, or is no regular file, is none. ERR_SYSTEM.

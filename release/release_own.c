@@ -1,6 +1,7 @@
 // What is in the places of a release and is not this release's: files of the user's own, which stay, and folders of
 // releases that did not pass, which go. See release_job.h.
 #define _GNU_SOURCE
+#include "hub_files.h"
 #include "release_job.h"
 #include "release_sign.h"
 #include "../formats/file_map.h"
@@ -13,11 +14,13 @@
 
 // ---- files of the user's own ---------------------------------------------------------------------------------------
 
-bool release_is_own(const release_result *r, const char *name)
+// A name that what the Hub wants has: there the user's own file stands for it (hub_publish.h).
+static bool is_for_hub(const release_job *x, const char *name)
 {
-    for (int i = 0; i < r->n_files; i++)
-        if (r->files[i].kept && strcmp(r->files[i].name, name) == 0) return true;
-    return false;
+    static const char *const NAMES[] = { HUB_ATTRIBUTES, HUB_MODELFILE, HUB_CARD };
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+        if (strcmp(name, NAMES[i]) == 0) return true;
+    return dir_list_has(&x->hub.licenses, name);
 }
 
 static bool is_made(const release_job *x, const char *name)
@@ -27,7 +30,7 @@ static bool is_made(const release_job *x, const char *name)
     for (int i = 0; i < x->n_beside; i++)
         if (strcasecmp(x->beside[i].name, name) == 0) return true;
     for (int i = 0; i < x->n_planned; i++)
-        if (strcmp(x->planned[i].name, name) == 0 && strcasecmp(name, "README.md") != 0) return true;
+        if (strcmp(x->planned[i].name, name) == 0) return true;
     return false;
 }
 
@@ -53,7 +56,7 @@ bool release_own_check(release_job *x, err *e)
     if (!release_dir_own(&x->own, dir, e)) return false;
     for (int i = 0; i < x->own.n; i++) {
         const char *name = x->own.v[i];
-        if (is_made(x, name))
+        if (is_made(x, name) && !is_for_hub(x, name))
             return err_set(e, ERR_USAGE, "%s: '%s' is not the release's that is there, or was changed, and this release "
                            "makes one of that name: move it away", dir, name);
         if (x->key && !is_ignored(name) && !is_regular(x, name))
@@ -84,7 +87,7 @@ bool release_own_bring(release_job *x, err *e)
         if (!linked && x->key && !is_ignored(name))
             return err_set(e, ERR_SYSTEM, "%s: '%s' cannot be linked to, and the signature needs it: move it away",
                            x->dest[TO_PUBLISH], name);
-        if (linked && record_file_is(name) && !list_own(x, name, e)) return false;
+        if (linked && record_file_is(name) && !is_for_hub(x, name) && !list_own(x, name, e)) return false;
     }
     return true;
 }

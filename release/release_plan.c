@@ -158,6 +158,7 @@ static bool plan_files(release_job *x, const char *const *names, int n, err *e)
 {
     const int kept = count_kept(x);
     bool ok = x->o->n_lab == 0 || release_lab_plan(&x->planned, &x->n_planned, names + kept, n - kept, e);
+    ok = ok && hub_plan(&x->planned, &x->n_planned, &x->hub, e);
     for (int i = 0; ok && i < x->n_beside; i++) ok = plan_file(x, x->beside[i].name, e);
     for (int i = 0; ok && i < x->old.n_files; i++) ok = plan_file(x, x->old.files[i].name, e);
     return ok;
@@ -182,9 +183,11 @@ static bool records_will_fit(release_job *x, const char *const *artifacts, int n
     const char **names = calloc((size_t)x->fixtures.n + 1, sizeof *names);
     bool ok = names || err_nomem(e, "names", 0);
     for (int i = 0; ok && i < x->fixtures.n; i++) names[i] = x->fixtures.v[i].name;
+    record_template template = { .there = true, .bytes = INT64_C(1) << 53 };
+    memset(template.sha256, 'f', SHA256_HEX);
     const record_release all = { .name = x->name, .gate = release_gate_name(x->o), .artifacts = artifacts,
                                  .n_artifacts = n, .files = x->planned, .n_files = x->n_planned,
-                                 .recipe = longest_recipe(x) };
+                                 .chat_template = &template, .recipe = longest_recipe(x) };
     ok = ok && record_fits(&all, names, x->fixtures.n, e);
     free(names);
     return ok;

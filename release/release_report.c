@@ -30,7 +30,7 @@ static bool fill(cJSON *doc, const release_head *h, const release_result *r)
         if (!a || !cJSON_AddItemToArray(list, a)) return false;
     }
     return add_missing(doc, r) && json_add_strings(doc, "notes", (const char *const *)r->notes, r->n_notes)
-        && record_files_add(doc, r->files, r->n_files);
+        && record_files_add(doc, r->files, r->n_files) && record_template_add(doc, h->chat_template);
 }
 
 cJSON *release_report_json(const release_head *h, const release_result *r)
@@ -77,6 +77,22 @@ static void put_files(text_buf *t, const release_result *r)
     }
 }
 
+void release_put_template(text_buf *t, const record_template *c)
+{
+    text_words(t, c->same_as_source ? "is the source's, byte for byte" : "is not the source's in all of them");
+    text_printf(t, ": %lld bytes, SHA-256 ", (long long)c->bytes);
+    text_puts(t, TEXT_MD_CODE, c->sha256);
+    text_words(t, ".");
+}
+
+static void put_template(text_buf *t, const record_template *c)
+{
+    if (!c) return;
+    text_words(t, c->there ? "- The chat template in the files " : "- The files have no chat template.");
+    if (c->there) release_put_template(t, c);
+    text_words(t, "\n");
+}
+
 // Commands are words for a shell (TEXT_SHELL), and stand in a block of code: no line of them ends before its end.
 static void put_missing(text_buf *t, const release_result *r)
 {
@@ -117,6 +133,7 @@ char *release_report_md(const release_head *h, const release_result *r)
         text_puts(&t, TEXT_MD, r->notes[i]);
         text_words(&t, "\n");
     }
+    put_template(&t, h->chat_template);
     put_files(&t, r);
     put_missing(&t, r);
     free(table);

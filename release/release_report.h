@@ -1,20 +1,26 @@
 // release_report: report.json and report.md of a release's folder.
 //   {"hallmark_release":1,"name":s,"source_digest":hex,"source_revision":s|null,"gate":"built-in"|file name (each artifact has its digest),"verdict":"pass"|"fail"|"unverified",
 //    "artifacts":[as hallmark verify --json],"missing":[{"command":s}],"notes":[s],
-//    "files":[{"name":s,"sha256":hex}], where there are others than artifacts and reports}
+//    "files":[{"name":s,"sha256":hex}], where there are others than artifacts and what is made from the records,
+//    "chat_template":{"sha256":hex,"bytes":n,"same_as_source":b}|null, where it was looked at}
 #ifndef HALLMARK_RELEASE_RELEASE_REPORT_H
 #define HALLMARK_RELEASE_RELEASE_REPORT_H
 
 #include "release.h"
+#include "../formats/text.h"
 
 typedef struct {
     bool        is_signed;                                              // the report then says "signed":true
     const char *name, *source_digest, *revision, *gate, *verdict;      // gate: "built-in" or a file name; revision "" when unknown
+    const record_template *chat_template;       // NULL: it was not looked at
 } release_head;
 
 // The texts. NULL when out of memory. Freed with cJSON_Delete, free.
 cJSON *release_report_json(const release_head *h, const release_result *r);
 char  *release_report_md(const release_head *h, const release_result *r);
+
+// What is said of a chat template that is there, in Markdown, after "The chat template in the files ".
+void release_put_template(text_buf *t, const record_template *c);
 
 // Writes both into dir, each whole.
 bool release_report_write(const char *dir, const release_head *h, const release_result *r, err *e);

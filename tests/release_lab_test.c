@@ -27,7 +27,7 @@ static void publish(const char *to, const release_opts *o)
     err e = { 0 };
     ck_assert_msg(release_checkpoint(&r, source, to, o, &e), "%s", e.msg);
     ck_assert(r.published);
-    ck_assert_int_eq(r.n_files, 4);
+    ck_assert_int_eq(r.n_files, o->n_lab > 0 ? 6 : 3);        // reports of caches, .gitattributes, Modelfile, README.md
     release_result_free(&r);
 }
 
@@ -133,6 +133,10 @@ START_TEST(what_is_changed_is_found)
         { "tiny-BF16-lab.html", "<html", "<HTML", "tiny-BF16-lab.html: found SHA-256" },
         { "report.json", "README.md", "REDAME.md", "report.json" },
         { "report.md", "- File", "- Fire", "report.md: line" },
+        { "report.json", "same_as_source", "same_as_sourcf", "report.json" },
+        { "Modelfile", "PARAMETER stop", "PARAMETER stoq", "Modelfile: line" },
+        { ".gitattributes", "*.gguf", "*.ggug", ".gitattributes: line" },
+        { "SHA256SUMS", "  README.md", "  README.dm", "SHA256SUMS: line" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char name[16], path[SCRATCH_PATH];
@@ -228,14 +232,14 @@ START_TEST(the_same_bytes_again_in_its_place)
     ck_assert_msg(release_checkpoint(&r, source, again, &o, &e), "%s", e.msg);
     ck_assert(r.published && r.replaced && !r.left);
     release_result_free(&r);
-    snprintf(command, sizeof command, "test \"$(ls '%s' | wc -l)\" = 3", again);
+    snprintf(command, sizeof command, "test \"$(ls '%s' | wc -l)\" = 6", again);
     ck_assert_int_eq(system(command), 0);
     ck_assert_msg(checks(again, &e), "%s", e.msg);
-    char card[SCRATCH_PATH + 16];       // a README.md that no release wrote is nobody's to remove
-    snprintf(card, sizeof card, "%s/README.md", again);
+    char card[SCRATCH_PATH + 16];       // a file that no release wrote is nobody's to remove
+    snprintf(card, sizeof card, "%s/notes.md", again);
     ck_assert_msg(release_dir_free_to_use(out, &e) && release_dir_free_to_use(again, &e), "%s", e.msg);
     write_license(card, 10);
-    ck_assert(!release_dir_free_to_use(again, &e) && strstr(e.msg, "README.md"));
+    ck_assert(!release_dir_free_to_use(again, &e) && strstr(e.msg, "notes.md"));
 }
 END_TEST
 
@@ -271,11 +275,31 @@ START_TEST(what_cannot_be_measured_stops_before_the_work)
 }
 END_TEST
 
+START_TEST(a_record_lists_names_of_the_folder_alone)
+{
+    static const char *const good[] = { "x-lab.md", "README.md", "LICENSE", "USE_POLICY.md", "Modelfile", "a b",
+                                        "\xc3\xa9", ".gitattributes", "importance.gguf" };
+    static const char *const bad[] = { "", ".", "..", "../x-lab.md", "a/b", "/a", ".x-lab.md", ".git", "a\nb",
+                                       "a\x1b[0m", "\xff", "a\xe2\x80\xae" "b", "x.partial-12", "report.json", "report.md",
+                                       "report.html", "junit.xml", "SHA256SUMS", "model.sig",
+                                       "provenance.intoto.json" };
+    char longest[258];
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) ck_assert_msg(record_file_is(good[i]), "%s", good[i]);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) ck_assert_msg(!record_file_is(bad[i]), "%s", bad[i]);
+    memset(longest, 'n', sizeof longest);
+    longest[256] = '\0';
+    ck_assert(!record_file_is(longest));
+    longest[255] = '\0';
+    ck_assert(record_file_is(longest));
+}
+END_TEST
+
 // What a killed release leaves is known as its own, from the first report on; names of nobody's are not.
 START_TEST(an_unfinished_report_lists_what_will_be_there)
 {
-    static const char *const names[] = { "x-BF16.gguf", "x-BF16-lab.json", "x-BF16-lab.html", "README.md", "a.txt" };
-    char path[SCRATCH_PATH + 16], dir[SCRATCH_PATH], *text = release_list_unfinished(names, 5);
+    static const char *const names[] = { "x-BF16.gguf", "x-BF16-lab.json", "x-BF16-lab.html", "README.md", "../a",
+                                         "junit.xml", "SHA256SUMS" };
+    char path[SCRATCH_PATH + 16], dir[SCRATCH_PATH], *text = release_list_unfinished(names, 1, names + 1, 4);
     release_list l;
     err e = { 0 };
     scratch_path(dir, "unfinished");
@@ -284,11 +308,9 @@ START_TEST(an_unfinished_report_lists_what_will_be_there)
     ck_assert(outfile_write_whole(path, text, (int64_t)strlen(text), &e));
     const int fd = open(dir, O_RDONLY | O_DIRECTORY);
     ck_assert(fd >= 0 && release_list_read(&l, fd, &e));
-    for (int i = 0; i < 4; i++) ck_assert_msg(release_list_has(&l, names[i]), "%s", names[i]);
+    for (int i = 0; i < 7; i++) ck_assert_msg(release_list_has(&l, names[i]) == (i != 4), "%s", names[i]);
     ck_assert(release_list_has(&l, "x-BF16-lab.html.partial-12"));
     ck_assert(!release_list_has(&l, "a.txt") && !release_list_has(&l, "x-F32-lab.json"));
-    ck_assert(!record_file_is("../x-lab.md") && !record_file_is(".x-lab.md") && !record_file_is("-lab.md"));
-    ck_assert(record_file_is("x-lab.md") && record_file_is("README.md") && !record_file_is("readme.md"));
     release_list_free(&l);
     close(fd);
     free(text);
@@ -308,6 +330,7 @@ int main(void)
     tcase_add_test(t, figures_of_other_tensors_are_found);
     tcase_add_test(t, the_same_bytes_again_in_its_place);
     tcase_add_test(t, what_cannot_be_measured_stops_before_the_work);
+    tcase_add_test(t, a_record_lists_names_of_the_folder_alone);
     tcase_add_test(t, an_unfinished_report_lists_what_will_be_there);
     suite_add_tcase(s, t);
     return run_suite(s);

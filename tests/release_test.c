@@ -50,6 +50,8 @@ static bool checks(const char *path, err *e)
     return check_artifact(path, &o, e);
 }
 
+enum { HUB = 3 };       // README.md, Modelfile and SHA256SUMS beside artifacts and reports; .gitattributes is not counted
+
 static int entries(const char *dir)
 {
     int  n = 0;
@@ -137,7 +139,7 @@ START_TEST(killed_at_any_instant_nothing_half_is_published)
     int status;
     ck_assert(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     ck_assert_msg(checks(out, &e), "%s", e.msg);
-    ck_assert_int_eq(entries(out), 4);
+    ck_assert_int_eq(entries(out), 4 + HUB);
     ck_assert_int_eq(leftovers("killed"), 0);
 }
 END_TEST
@@ -157,7 +159,7 @@ START_TEST(everything_passes_and_is_published)
     ck_assert_str_eq(r.reports[0].artifact, "all-BF16.gguf");
     ck_assert_str_eq(r.reports[2].artifact, "all-Q4_K_M.gguf");
     ck_assert_int_eq(r.reports[2].n_fixtures, 2);
-    ck_assert_int_eq(entries(out), 5);
+    ck_assert_int_eq(entries(out), 5 + HUB);
     ck_assert_int_eq(leftovers("out"), 0);
     err e = { 0 };
     ck_assert_msg(checks(out, &e), "%s", e.msg);
@@ -195,23 +197,23 @@ START_TEST(a_release_replaces_a_release_and_nothing_else)
     r = released(hf_dir, out, &o);
     ck_assert(r.published && r.replaced);
     release_result_free(&r);
-    ck_assert_int_eq(entries(out), 3);
+    ck_assert_int_eq(entries(out), 3 + HUB);
     char *second = text_of(out, "report.json");
     ck_assert_str_ne(first, second);
     free(first);
     free(second);
     ck_assert_int_eq(leftovers("again"), 0);
-    ck_assert(outfile_write_whole(in_scratch("again/README.md"), "mine", 4, &e));
+    ck_assert(outfile_write_whole(in_scratch("again/notes.md"), "mine", 4, &e));
     ck_assert(!release_checkpoint(&r, hf_dir, out, &o, &e));
     ck_assert_int_eq(e.kind, ERR_USAGE);
-    ck_assert_ptr_nonnull(strstr(e.msg, "README.md"));
-    ck_assert_int_eq(entries(out), 4);
-    unlink(in_scratch("again/README.md"));                      // a .gguf, too, when the report does not speak of it
+    ck_assert_ptr_nonnull(strstr(e.msg, "notes.md"));
+    ck_assert_int_eq(entries(out), 3 + HUB);
+    unlink(in_scratch("again/notes.md"));                       // a .gguf, too, when the report does not speak of it
     e = (err){ 0 };
     ck_assert(outfile_write_whole(in_scratch("again/mmproj-BF16.gguf"), "mine", 4, &e));
     ck_assert(!release_checkpoint(&r, hf_dir, out, &o, &e) && e.kind == ERR_USAGE);
     ck_assert_msg(strstr(e.msg, "mmproj-BF16.gguf"), "%s", e.msg);
-    ck_assert_int_eq(entries(out), 4);
+    ck_assert_int_eq(entries(out), 4 + HUB);
     ck_assert(file_exists(in_scratch("again/mmproj-BF16.gguf")));
     const char *other = in_scratch("other");
     e = (err){ 0 };
@@ -226,7 +228,7 @@ static void stage(release_dir *d, const char *dest, const char *name)
 {
     char path[400], text[64];
     err  e = { 0 };
-    ck_assert_msg(release_dir_begin(d, dest, NULL, 0, &e), "%s", e.msg);
+    ck_assert_msg(release_dir_begin(d, dest, &(release_names){ 0 }, &e), "%s", e.msg);
     snprintf(path, sizeof path, "%s/report.json", d->path);
     const int n = snprintf(text, sizeof text, "{\"hallmark_release\":1,\"name\":\"%s\",\"artifacts\":[]}", name);
     ck_assert_msg(outfile_write_whole(path, text, n, &e), "%s", e.msg);
@@ -447,7 +449,7 @@ START_TEST(a_publish_that_fails_says_where_the_work_is)
     char dest[300], staged[400], inside[500];
     release_dir d;
     snprintf(dest, sizeof dest, "%s", in_scratch("blocked"));
-    ck_assert_msg(release_dir_begin(&d, dest, NULL, 0, &e), "%s", e.msg);
+    ck_assert_msg(release_dir_begin(&d, dest, &(release_names){ 0 }, &e), "%s", e.msg);
     snprintf(staged, sizeof staged, "%s", d.path);
     snprintf(inside, sizeof inside, "%s/report.md", staged);
     ck_assert(outfile_write_whole(inside, "x", 1, &e));
@@ -457,7 +459,7 @@ START_TEST(a_publish_that_fails_says_where_the_work_is)
     ck_assert_msg(strstr(e.msg, "not a folder") && strstr(e.msg, staged), "%s", e.msg);
     ck_assert(file_exists(inside));
     unlink(dest);
-    ck_assert(release_dir_begin(&d, dest, NULL, 0, &(err){ 0 }));            // the next release there takes it away
+    ck_assert(release_dir_begin(&d, dest, &(release_names){ 0 }, &(err){ 0 }));            // the next release there takes it away
     ck_assert(!file_exists(inside));
     release_dir_abort(&d);
     ck_assert_int_eq(leftovers("blocked"), 0);

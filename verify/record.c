@@ -218,7 +218,7 @@ static bool add_release(cJSON *rec, const record_release *all)
     return !all || (o && cJSON_AddStringToObject(o, "name", all->name) && cJSON_AddStringToObject(o, "gate", all->gate)
                     && json_add_strings(o, "artifacts", all->artifacts, all->n_artifacts)
                     && json_add_strings(o, "notes", all->notes, all->n_notes)
-                    && record_files_add(o, all->files, all->n_files));
+                    && record_files_add(o, all->files, all->n_files) && record_template_add(o, all->chat_template));
 }
 
 // Freed by the caller; NULL when out of memory.

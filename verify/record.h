@@ -47,6 +47,13 @@ typedef struct {                // beside artifacts and reports
     bool  kept;                 // the release found it there, and left it as it was
 } record_file;
 
+typedef struct {                // tokenizer.chat_template of the first artifact
+    bool    there;
+    char    sha256[SHA256_HEX + 1];     // of its bytes
+    int64_t bytes;
+    bool    same_as_source;     // in every artifact all chat templates are the source's, byte for byte
+} record_template;
+
 typedef struct {                // what the files of a release have in common
     const char *name, *gate;    // stem of their names; "built-in" or the gate file's name
     const char *const *artifacts;
@@ -56,6 +63,7 @@ typedef struct {                // what the files of a release have in common
     const record_file *files;
     int         n_files;
     const verify_recipe *recipe;    // for record_fits: the longest that an artifact has, or NULL
+    const record_template *chat_template;       // NULL: it was not looked at
 } record_release;
 
 // Will a record have room for n fixtures of these names, whatever comes of them? ERR_USAGE if not. Asked before any
@@ -75,6 +83,11 @@ bool record_files_push(record_file **files, int *n, const char *name, const char
 size_t record_lab_stem(const char *name);   // of NAME-lab.json the bytes of NAME; 0: it is called otherwise
 // Adds "files" to o where there are any. false when out of memory.
 bool record_files_add(cJSON *o, const record_file *files, int n);
+
+// "chat_template" of a release, likewise: {"sha256","bytes","same_as_source"}, or null where there is none. *looked: there
+// is such a key; an older record has none. ERR_VERDICT.
+bool record_template_read(record_template *t, bool *looked, const cJSON *release, const char *where, err *e);
+bool record_template_add(cJSON *o, const record_template *t);      // t may be NULL. false when out of memory
 
 // Writes r into the file's record, in place, and flushes it; all may be NULL. Only for a file that is not published
 // yet. ERR_INPUT when the file has no room for a record, ERR_USAGE when the report does not fit into it.

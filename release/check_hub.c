@@ -1,0 +1,178 @@
+#include "check_hub.h"
+#include "chat_source.h"
+#include "hub_files.h"
+#include "hub_publish.h"
+#include "release_sign.h"
+#include "../formats/dsse.h"
+#include "../formats/file_map.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_BYTES = 1 << 24 };      // of a report, a card
+
+// ---- texts ---------------------------------------------------------------------------------------------------------
+
+// What cannot be read of a folder is not what was released.
+static bool as_verdict(const err *bad, err *e)
+{
+    return err_set(e, bad->kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad->msg);
+}
+
+static bool read_text(char **text, int64_t *n, const char *path, err *e)
+{
+    err bad = { 0 };
+    return file_read_text(text, n, path, MOST_BYTES, &bad) || as_verdict(&bad, e);
+}
+
+// Both from the beginning of their first line that differs.
+static bool name_line(const char *path, const char *found, int64_t n, const char *expected, err *e)
+{
+    const char *a = found, *b = expected, *end = found + n;
+    int line = 1;
+    while (a < end && *b && *a == *b) {
+        if (*a == '\n') line++;
+        a++;
+        b++;
+    }
+    while (a > found && a[-1] != '\n') { a--; b--; }
+    const char *stop = memchr(a, '\n', (size_t)(end - a));
+    const size_t la = (size_t)((stop ? stop : end) - a), lb = strcspn(b, "\n");
+    return err_set(e, ERR_VERDICT,
+                   "%s: line %d: found '%.*s', expected '%.*s', as the artifacts' verification records say", path, line,
+                   la < 300 ? (int)la : 300, a, lb < 300 ? (int)lb : 300, b);
+}
+
+bool check_text_same(const char *dir, const char *name, const char *expected, err *e)
+{
+    char   *path = path_join(dir, name), *found = NULL;
+    int64_t n;
+    if (!path) return err_nomem(e, "a path", strlen(dir));
+    bool ok = read_text(&found, &n, path, e);
+    if (ok && (n != (int64_t)strlen(expected) || memcmp(found, expected, (size_t)n) != 0))
+        ok = name_line(path, found, n, expected, e);
+    free(found);
+    free(path);
+    return ok;
+}
+
+// Takes expected over; NULL: e says why there is none.
+static bool same_as(const char *dir, const char *name, char *expected, err *e)
+{
+    const bool ok = expected && check_text_same(dir, name, expected, e);
+    free(expected);
+    return ok;
+}
+
+// ---- card and Modelfile ---------------------------------------------------------------------------------------------
+
+// Of the key that the folder's signature names. *hint "": it names none.
+static bool read_hint(char hint[SHA256_HEX + 1], const char *dir, err *e)
+{
+    char   *path = path_join(dir, SIGNATURE_NAME), *text = NULL;
+    int64_t n;
+    dsse    d = { 0 };
+    err     bad = { 0 };
+    bool    ok = path || err_nomem(e, "a path", strlen(dir));
+    ok = ok && read_text(&text, &n, path, e) && (dsse_read(&d, text, n, path, &bad) || as_verdict(&bad, e));
+    if (ok) strcpy(hint, d.hint);
+    dsse_free(&d);
+    free(text);
+    free(path);
+    return ok;
+}
+
+static char *card_again(const char *dir, const char *found, int64_t n, const release_head *h, const release_result *r,
+                        err *e)
+{
+    char      hint[SHA256_HEX + 1], *text = NULL;
+    hub_front front = { 0 };
+    const hub_card c = { .front = &front, .key_hint = h->is_signed ? hint : NULL };
+    if (h->is_signed && !read_hint(hint, dir, e)) return NULL;
+    if (hub_front_of_card(&front, found, n, e)) hub_card_md(&text, dir, h, r, &c, e);
+    hub_front_free(&front);
+    return text;
+}
+
+static bool check_card(const char *dir, const release_head *h, const release_result *r, err *e)
+{
+    char   *path = path_join(dir, HUB_CARD), *found = NULL;
+    int64_t n;
+    bool    ok = path || err_nomem(e, "a path", strlen(dir));
+    ok = ok && read_text(&found, &n, path, e) && same_as(dir, HUB_CARD, card_again(dir, found, n, h, r, e), e);
+    free(found);
+    free(path);
+    return ok;
+}
+
+static bool check_modelfile(const char *dir, const release_result *r, err *e)
+{
+    char   *path = path_join(dir, HUB_MODELFILE), *found = NULL;
+    int64_t n;
+    hub_generation gen = { 0 };
+    bool    ok = path || err_nomem(e, "a path", strlen(dir));
+    ok = ok && read_text(&found, &n, path, e);
+    if (ok) hub_generation_of_text(&gen, found);
+    ok = ok && same_as(dir, HUB_MODELFILE, hub_modelfile_of(dir, r->reports, r->n, &gen, e), e);
+    free(found);
+    free(path);
+    return ok;
+}
+
+static bool check_attributes(const char *dir, err *e)
+{
+    char *text = hub_attributes();
+    return text ? same_as(dir, HUB_ATTRIBUTES, text, e) : err_nomem(e, HUB_ATTRIBUTES, 0);
+}
+
+// ---- chat templates -------------------------------------------------------------------------------------------------
+
+static bool same_template(const char *path, const record_template *a, const record_template *b, err *e)
+{
+    if (a->there == b->there && (!a->there || (a->bytes == b->bytes && strcmp(a->sha256, b->sha256) == 0))) return true;
+    return err_set(e, ERR_VERDICT,
+                   "%s: key 'tokenizer.chat_template': found %s, expected %s, as the verification records say", path,
+                   a->there ? a->sha256 : "none", b->there ? b->sha256 : "none");
+}
+
+// The records speak of the first artifact, and of all where all are the source's.
+static bool check_templates(const char *dir, const record_template *t, const release_result *r, err *e)
+{
+    bool ok = true;
+    for (int i = 0; ok && i < (t->same_as_source ? r->n : 1); i++) {
+        record_template found = { 0 };
+        char *path = path_join(dir, r->reports[i].artifact);
+        gguf *g = path ? gguf_open(path, e) : NULL;
+        ok = path ? g != NULL : err_nomem(e, "a path", strlen(dir));
+        ok = ok && chat_of_artifact(&found, g, e) && same_template(path, &found, t, e);
+        gguf_close(g);
+        free(path);
+    }
+    return ok;
+}
+
+// ---- the whole -----------------------------------------------------------------------------------------------------
+
+static bool check_one(const char *dir, const char *name, const release_head *h, const release_result *r, err *e)
+{
+    if (strcmp(name, HUB_CARD) == 0) return check_card(dir, h, r, e);
+    if (strcmp(name, HUB_MODELFILE) == 0) return check_modelfile(dir, r, e);
+    return strcmp(name, HUB_ATTRIBUTES) != 0 || check_attributes(dir, e);
+}
+
+// A release of before these files were written has no chat template in its records, and none of them.
+bool check_hub(const char *dir, const release_head *h, const release_result *r, err *e)
+{
+    if (!h->chat_template) return true;
+    if (!check_templates(dir, h->chat_template, r, e)) return false;
+    for (int i = 0; i < r->n_files; i++)
+        if (!r->files[i].kept && !check_one(dir, r->files[i].name, h, r, e)) return false;
+    return true;
+}
+
+bool check_hub_sums(const char *dir, const release_head *h, const release_result *r, int n_threads, err *e)
+{
+    err bad = { 0 };
+    if (!h->chat_template) return true;
+    char *sums = hub_sums_of(dir, r, n_threads, NULL, &bad);
+    return sums ? same_as(dir, HUB_SUMS, sums, e) : as_verdict(&bad, e);
+}
