@@ -32,6 +32,7 @@ const char *space_prefix_name(space_prefix p);
 int space_prefix_find(const char *name, int64_t n);
 
 // Where a file departs from what its other keys mean to llama.cpp; absent where it does not.
+#define KEYS_HM_TOKENIZER    "hallmark.tokenizer."                  // how all of them begin
 #define KEY_HM_SPACE_PREFIX  "hallmark.tokenizer.space_prefix"      // string
 #define KEY_HM_IGNORE_MERGES "hallmark.tokenizer.ignore_merges"     // bool: a word that is a token is that token
 #define KEY_HM_NFC           "hallmark.tokenizer.nfc"               // bool: a text is brought to NFC first

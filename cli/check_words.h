@@ -1,4 +1,5 @@
 // check_words: what a check proved, and by what; what it did not, and by which command that could be.
+// Proved by tests/check_words_test.c.
 #ifndef HALLMARK_CLI_CHECK_WORDS_H
 #define HALLMARK_CLI_CHECK_WORDS_H
 

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "quantize.h"
 #include "../arch/keys.h"
+#include "../arch/tokens.h"
 #include "../formats/claims.h"
 #include "../formats/file_map.h"
 #include "choice.h"
@@ -153,6 +154,7 @@ static bool is_recomputed(const char *key)
 {
     static const char *const prefixes[] = { "hallmark.", "quantize.imatrix.", "split.", "general.alignment" };
     if (strcmp(key, KEY_HM_EOS_IDS) == 0 || strcmp(key, KEY_HM_BEYOND) == 0) return false;
+    if (strncmp(key, KEYS_HM_TOKENIZER, strlen(KEYS_HM_TOKENIZER)) == 0) return false;
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
         if (strncmp(key, prefixes[i], strlen(prefixes[i])) == 0) return true;
     return false;

@@ -1,10 +1,10 @@
 // check: see release.h. Everything a release said, proved again from the files alone.
 #include "release.h"
-#include "../verify/match.h"
-#include "../verify/measured.h"
-#include "../verify/preflight.h"
+#include "check_beside.h"
+#include "check_file.h"
 #include "check_hub.h"
 #include "check_signature.h"
+#include "hub_files.h"
 #include "json_diff.h"
 #include "../verify/record.h"
 #include "release_dir.h"
@@ -67,108 +67,6 @@ static bool drop_other_files(names *l, const char *dir, const cJSON *report, err
         else                                           l->v[n++] = l->v[i];
     l->n = n;
     return n > 0 || err_set(e, ERR_VERDICT, "%s: its report lists no .gguf file as an artifact", dir);
-}
-
-// ---- one file ------------------------------------------------------------------------------------------------------
-
-// A release may have been held to limits of its maker's own: whoever is told that every claim holds is told that, too.
-static void note_gate(check_gate *to, const cJSON *rec)
-{
-    const cJSON *sha = json_get(rec, "gate"), *name = json_get(json_get(rec, "release"), "gate");
-    if (!to || to->sha256[0] || !cJSON_IsString(sha) || strcmp(sha->valuestring, "built-in") == 0) return;
-    snprintf(to->sha256, sizeof to->sha256, "%s", sha->valuestring);
-    if (cJSON_IsString(name)) snprintf(to->name, sizeof to->name, "%s", name->valuestring);
-}
-
-void check_told_free(check_told *c)
-{
-    for (int i = 0; i < c->n; i++) {
-        free(c->v[i].artifact);
-        free(c->v[i].claim);
-    }
-    free(c->v);
-    *c = (check_told){ 0 };
-}
-
-// Takes the claim over.
-static bool tell(check_told *to, const char *artifact, char *claim, err *e)
-{
-    check_claim *grown = realloc(to->v, ((size_t)to->n + 1) * sizeof *grown);
-    char *name = strdup(artifact);
-    if (grown) to->v = grown;
-    if (!grown || !name) {
-        free(name);
-        free(claim);
-        return err_nomem(e, "a claim", 0);
-    }
-    to->v[to->n++] = (check_claim){ name, claim };
-    return true;
-}
-
-// What is measured of caches is the file's own, or a verdict; what it says is told, as nothing here proves it.
-static bool note_measured(check_told *to, const gguf *g, int n_threads, err *e)
-{
-    char *claim;
-    if (!measured_check(g, n_threads, &claim, e)) return false;
-    if (to && claim[0]) return tell(to, path_base(gguf_path(g)), claim, e);
-    free(claim);
-    return true;
-}
-
-// Digests of the bytes, then the record. *rec is the caller's to delete when true.
-static bool check_claims(const char *path, const check_opts *o, cJSON **rec, err *e)
-{
-    gguf *g = gguf_open(path, e);
-    if (!g) return false;
-    *rec = NULL;
-    bool ok = gguf_find_kv(g, KEY_HM_TENSOR_SHA)
-           || err_set(e, ERR_VERDICT, "%s: key '%s': absent: the file makes no claims that could be checked", path, KEY_HM_TENSOR_SHA);
-    ok = ok && claims_check_gaps(g, e) && claims_check_tensors(g, o->n_threads, o->progress, e)
-        && note_measured(o->claims, g, o->n_threads, e) && record_read(g, rec, e);
-    if (ok && !*rec)
-        ok = err_set(e, ERR_VERDICT, "%s: key '%s': the record is empty: this file was never released", path,
-                     KEY_HM_VERIFICATION);
-    ok = ok && record_check(g, *rec, e);
-    if (ok) note_gate(o->gate, *rec);
-    if (ok && o->proof) o->proof->n_artifacts++;
-    const char *lacks = ok ? record_lacks(*rec) : NULL;
-    if (lacks) progress_logf(o->progress, "%s: its verification record is older than %s", path, lacks);
-    if (!ok) { cJSON_Delete(*rec); *rec = NULL; }
-    gguf_close(g);
-    return ok;
-}
-
-static bool first_failure(const verify_report *r, const char *path, err *e)
-{
-    for (int64_t i = 0; i < r->n_fixtures; i++)
-        if (r->fixtures[i].n_failures > 0)
-            return err_set(e, ERR_VERDICT, "%s: against %s: %s", path, r->fixtures[i].name,
-                           r->fixtures[i].failures[0].text);
-    return err_set(e, ERR_VERDICT, "%s: does not pass", path);
-}
-
-// A new run against those of the fixtures that this artifact answers to.
-static bool run_again(const char *path, fixture_refs *all, const check_opts *o, err *e)
-{
-    artifact_ref  a;
-    verify_report r = { 0 };
-    int           n = 0;
-    if (all->n == 0) return true;
-    if (!artifact_ref_read(&a, path, e)) return false;
-    const char **paths = calloc((size_t)all->n, sizeof *paths);
-    if (!paths) return err_nomem(e, "fixtures", 0);
-    for (int i = 0; i < all->n; i++)
-        if (fixture_match(&all->v[i], &a) != MATCH_NONE) {
-            all->v[i].used = true;
-            paths[n++] = all->v[i].path;
-        }
-    verify_opts vo = { .gate_path = o->gate_path, .progress = o->progress,
-                       .run = { .device = o->device, .n_threads = o->n_threads } };
-    bool ok = n == 0 || verify_artifact(&r, path, paths, n, &vo, e);
-    if (ok && n > 0 && !r.passed) ok = first_failure(&r, path, e);
-    verify_report_free(&r);
-    free(paths);
-    return ok;
 }
 
 // ---- the folder ----------------------------------------------------------------------------------------------------
@@ -236,13 +134,12 @@ static bool check_shared(folder *f, const char *path, const cJSON *rec, err *e)
     return (f->release = cJSON_Duplicate(part, true)) != NULL || err_nomem(e, "a record", 0);
 }
 
-static bool check_member(folder *f, int i, const char *report_path, const cJSON *report, fixture_refs *fixtures,
-                         const check_opts *o, err *e)
+static bool check_member(folder *f, int i, const char *report_path, const cJSON *report, check_run *x, err *e)
 {
     char  *path = path_join(f->dir, f->l.v[i]);
     gguf  *g = NULL;
     cJSON *rec = NULL;
-    bool   ok = path ? check_claims(path, o, &rec, e) : err_nomem(e, "a path", 0);
+    bool   ok = path ? check_claims(x, path, &rec, e) : err_nomem(e, "a path", 0);
     if (ok && !find_reported(report, f->l.v[i]))
         ok = err_set(e, ERR_VERDICT, "%s: artifact '%.200s': the report does not speak of it", report_path, f->l.v[i]);
     ok = ok && (g = gguf_open(path, e)) != NULL && record_report(g, rec, &f->reports[i], e)
@@ -250,7 +147,7 @@ static bool check_member(folder *f, int i, const char *report_path, const cJSON 
     gguf_close(g);
     if (ok && strcmp(f->reports[i].artifact, f->l.v[i]) != 0)
         ok = err_set(e, ERR_VERDICT, "%s: its verification record is that of '%s'", path, f->reports[i].artifact);
-    ok = ok && run_again(path, fixtures, o, e);
+    ok = ok && check_further(x, path, rec, e);
     cJSON_Delete(rec);
     free(path);
     return ok;
@@ -307,8 +204,15 @@ static bool check_files(const folder *f, const release_head *h, const release_re
     return ok && check_hub_sums(f->dir, h, r, 0, e);
 }
 
+static void note_files(check_proof *proof, const release_result *r)
+{
+    proof->n_files = r->n_files;
+    for (int i = 0; i < r->n_files; i++)
+        proof->attributes |= !r->files[i].kept && strcmp(r->files[i].name, HUB_ATTRIBUTES) == 0;
+}
+
 // The reports are written again from the records, and must be what is there.
-static bool check_reports(const folder *f, const char *report_path, const cJSON *report, err *e)
+static bool check_reports(const folder *f, const char *report_path, const cJSON *report, check_proof *proof, err *e)
 {
     release_result r = { 0 };
     release_head   h = { .source_digest = f->source, .revision = f->revision, .verdict = "pass" };
@@ -325,6 +229,7 @@ static bool check_reports(const folder *f, const char *report_path, const cJSON 
         ok = err_nomem(e, "the reports", 0);
     ok = ok && json_same(report, expected, where, e) && check_text_same(f->dir, RELEASE_MD, md, e)
         && check_files(f, &h, &r, e);
+    if (ok && proof) note_files(proof, &r);
     cJSON_Delete(expected);
     free(md);
     record_files_free(r.files, r.n_files);
@@ -333,7 +238,7 @@ static bool check_reports(const folder *f, const char *report_path, const cJSON 
     return ok;
 }
 
-static bool check_folder(const char *dir, fixture_refs *fixtures, const check_opts *o, err *e)
+static bool check_folder(const char *dir, check_run *x, err *e)
 {
     folder f = { .dir = dir };
     err    bad = { 0 };
@@ -346,8 +251,9 @@ static bool check_folder(const char *dir, fixture_refs *fixtures, const check_op
     ok = ok && drop_other_files(&f.l, dir, report, e) && check_report(path, report, &f.l, e)
         && check_signed_files_there(dir, report, e)
         && ((f.reports = calloc((size_t)f.l.n, sizeof *f.reports)) != NULL || err_nomem(e, "reports", 0));
-    for (int i = 0; ok && i < f.l.n; i++) ok = check_member(&f, i, path, report, fixtures, o, e);
-    ok = ok && check_reports(&f, path, report, e);
+    for (int i = 0; ok && i < f.l.n; i++) ok = check_member(&f, i, path, report, x, e);
+    ok = ok && check_reports(&f, path, report, x->o->proof, e);
+    if (ok && x->o->proof) ok = check_beside_others(x->o->proof, dir, e);
     for (int i = 0; f.reports && i < f.l.n; i++) verify_report_free(&f.reports[i]);
     free(f.reports);
     cJSON_Delete(f.release);
@@ -357,26 +263,47 @@ static bool check_folder(const char *dir, fixture_refs *fixtures, const check_op
     return ok;
 }
 
-static bool check_file(const char *path, fixture_refs *fixtures, const check_opts *o, err *e)
+static bool check_file(const char *path, check_run *x, err *e)
 {
     cJSON *rec = NULL;
-    bool   ok = check_claims(path, o, &rec, e) && run_again(path, fixtures, o, e);
+    bool   ok = check_claims(x, path, &rec, e) && check_further(x, path, rec, e);
     cJSON_Delete(rec);
     return ok;
 }
 
-bool check_artifact(const char *path, const check_opts *o, err *e)
+static void begin_telling(const check_opts *o)
 {
-    fixture_refs fixtures = { 0 };
-    check_watch  watch;
-    if (o->proof) *o->proof = (check_proof){ .n_fixtures = o->n_fixtures };
+    if (o->proof)
+        *o->proof = (check_proof){ .n_fixtures = o->n_fixtures, .from = o->from,
+                                   .own_gate = o->gate_path != NULL };
     if (o->claims) *o->claims = (check_told){ 0 };
     if (o->gate) *o->gate = (check_gate){ .sha256 = "" };
+}
+
+// Each fixture, matrix and text that is given has an artifact that answers to it.
+static bool all_used(const check_run *x, err *e)
+{
+    for (int i = 0; i < x->fixtures.n; i++)
+        if (!x->fixtures.v[i].used)
+            return err_set(e, ERR_VERDICT,
+                           "%s: no artifact here answers to this fixture (other source, weights or dtype)",
+                           x->fixtures.v[i].path);
+    return check_source_used(x->source, e);
+}
+
+bool check_artifact(const char *path, const check_opts *o, err *e)
+{
+    check_watch watch;
+    const bool  in_folder = dir_exists(path);
+    check_run   x = { .o = o, .dir = in_folder ? strdup(path) : path_dir(path) };
+    begin_telling(o);
     bool ok = check_watch_begin(&watch, path, o, e);
-    for (int i = 0; ok && i < o->n_fixtures; i++) ok = fixture_refs_add(&fixtures, o->fixtures[i], true, e);
-    ok = ok && (dir_exists(path) ? check_folder(path, &fixtures, o, e) : check_file(path, &fixtures, o, e));
-    for (int i = 0; ok && i < fixtures.n; i++)
-        if (!fixtures.v[i].used) ok = err_set(e, ERR_VERDICT, "%s: no artifact here answers to this fixture (other source, weights or dtype)", fixtures.v[i].path);
-    fixture_refs_free(&fixtures);
+    ok = ok && (x.dir || err_nomem(e, "a path", strlen(path)));
+    for (int i = 0; ok && i < o->n_fixtures; i++) ok = fixture_refs_add(&x.fixtures, o->fixtures[i], true, e);
+    ok = ok && (!o->from || (x.source = check_source_open(x.dir, o, e)) != NULL);
+    ok = ok && (in_folder ? check_folder(path, &x, e) : check_file(path, &x, e)) && all_used(&x, e);
+    check_source_free(x.source);
+    fixture_refs_free(&x.fixtures);
+    free(x.dir);
     return check_watch_end(&watch, ok, e);
 }

@@ -4,10 +4,32 @@
 
 #include "../formats/folder_digest.h"
 
+typedef struct {                    // a GGUF file whose bytes fit its record
+    char name[256];                 // without its folder
+    bool lossy;                     // weights that lost precision answer to fixtures of both kinds, others to equality
+    int  n_exact, n_drift;          // fixtures that were run again and hold, by kind
+    char gate[SHA256_HEX + 1];      // the gate that its record was held to; "" the built-in one
+    const char *lacks;              // what its record, being old, does not say (record_lacks); NULL
+    bool measured, mixed;           // it says what caches cost it; and how its mix was found
+    bool matrix, calibrated;        // it says that it was made with an importance matrix; with texts
+    char revision[41], title[128];  // with a source: what it could not tell (source_keys_found)
+    char own_type[256];             // likewise the first tensor whose type the maker chose; n_own_types of them
+    long n_own_types;
+} check_file_proof;
+
+typedef struct { char **v; int n; } check_names;
+
 typedef struct {
     bool folder;                    // a folder with its reports; false: one file
-    int  n_artifacts;               // GGUF files whose bytes fit their records
-    int  n_fixtures;                // that were run again
+    check_file_proof *v;            // [n_artifacts]
+    int  n_artifacts;
+    int  n_fixtures;                // that were given, to be run again
+    bool own_gate;                  // they were held to a gate that was given, too
+    const char *from;               // the checkpoint that each artifact is what it gives of, tensors and keys; NULL
+    check_names published;          // paths of fixtures that records name and that lie beside the artifacts
+    bool attributes;                // of a folder: its .gitattributes is the one that is always written
+    int  n_files;                   // of a folder: other files that its records name, and that are as they were
+    check_names others;             // of a folder: what is in it, and no record or report of it knows
     bool signature_there;           // there is a signature; it was looked at only where held_key is not ""
     char held_key[SHA256_HEX + 1];  // the hint of the key that it holds for; ""
     char curve[8];
@@ -15,6 +37,12 @@ typedef struct {
     char signed_as[256];            // one file: its name there
     bool provenance;                // provenance.intoto.json was compared with the files, under the same key
     bool ignored[FOLDER_N_IGNORED]; // of FOLDER_IGNORED, what is there and is not signed
-} check_proof;
+} check_proof;                      // zeroed or owned; check_proof_free
+
+void check_proof_free(check_proof *p);
+
+// Both copy the name. false when out of memory.
+bool check_names_add(check_names *l, const char *name);
+check_file_proof *check_proof_add(check_proof *p, const char *name);     // NULL when out of memory
 
 #endif

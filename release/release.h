@@ -115,13 +115,19 @@ typedef struct {
     check_gate *gate;               // NULL, or filled in: what the records were held to
     const char *key_path;           // NULL, or the PEM file of the public key that must have signed it
     const char *sig_path;           // NULL: model.sig in the folder, or in the file's folder
-    check_proof *proof;             // NULL, or filled in: what was looked at
+    const char *from;               // NULL, or the folder of the checkpoint that each artifact must be what it gives of
+    const char *const *imatrix;     // [n_imatrix] matrices that artifacts were made with, beside those that lie there
+    int         n_imatrix;
+    const char *const *calibrate;   // [n_calibrate] texts that they were calibrated with, likewise
+    int         n_calibrate;
+    check_proof *proof;             // NULL, or filled in: what was looked at; to be freed in any case
     check_told *claims;             // NULL, or filled in, to be freed in any case
 } check_opts;
 
 // Proves a file, or every .gguf in a folder: tensor digests, metadata digest, record; report.json and report.md must be
 // what the records give when they are written again, key by key and line by line. With fixtures a new run of those that
-// each artifact answers to; with a key only what it signed. A folder that changes meanwhile is ERR_VERDICT, and so is a
+// each artifact answers to; with a key only what it signed; with a checkpoint only what that gives, tensors and keys
+// (check_source.h, whose errors come with it). A folder that changes meanwhile is ERR_VERDICT, and so is a
 // signature that does not hold; one that cannot be read is ERR_INPUT. ERR_VERDICT names the first claim that does not
 // hold; a file without a record is ERR_VERDICT too, saying so; a fixture that no artifact answers to likewise, and what
 // was measured of other tensors.

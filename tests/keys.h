@@ -7,9 +7,10 @@
 #include <stdbool.h>
 #include <string.h>
 
-// "Ed25519", or a curve: "P-256", "secp256k1". NULL where libcrypto does not know it.
+// "Ed25519", "RSA" of 2048 bits, or a curve: "P-256", "secp256k1". NULL where libcrypto does not know it.
 static inline EVP_PKEY *key_new(const char *kind)
 {
+    if (strcmp(kind, "RSA") == 0) return EVP_PKEY_Q_keygen(NULL, NULL, kind, (size_t)2048);
     return strcmp(kind, "Ed25519") == 0 ? EVP_PKEY_Q_keygen(NULL, NULL, kind) : EVP_EC_gen(kind);
 }
 

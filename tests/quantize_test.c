@@ -1,6 +1,7 @@
 // Proves quant/quantize.h, quant/imatrix.h and quant/derive.h: a small Gemma 4 file becomes a quantized one that says what it is; importance matrices in both
 // of llama.cpp's forms; what is refused, by name. The bytes themselves: codec_golden_test.c; the types: policy_test.c.
 #define _GNU_SOURCE
+#include "arch/tokens.h"
 #include "formats/claims.h"
 #include "formats/file_map.h"
 #include "quant/codec.h"
@@ -47,6 +48,10 @@ static int64_t shared_layers = SHARED;      // what the small model says of them
 
 static int64_t version = 0;                 // whose list of source files its digest is of
 
+// What a tokenizer does otherwise than standard keys say, and what it knows beside them, is no claim about bytes.
+static const char *const TOKENIZER_KEYS[] = { KEY_HM_SPACE_PREFIX, KEY_HM_IGNORE_MERGES, KEY_HM_NFC, KEY_HM_EOS_IDS,
+                                              KEY_HM_BEYOND };
+
 // Writes the small model in one float type. With `claims`, digests and a source digest that fit; with `flip`, one bit of a tensor changed after.
 static void write_model(dtype type, bool claims, bool flip)
 {
@@ -69,6 +74,7 @@ static void write_model(dtype type, bool claims, bool flip)
         ck_assert_msg(gguf_plan_tensor(p, l.names[i], t->norm ? DT_F32 : type, t->n_dims, t->shape, &e), "%s", e.msg);
         src[i] = (tensor_source){ .where = l.names[i], .type = DT_F32, .data = (uint8_t *)values[i], .fd = -1 };
     }
+    for (int i = 0; i < COUNT(TOKENIZER_KEYS); i++) ck_assert(gguf_plan_bool(p, TOKENIZER_KEYS[i], i % 2, &e));
     if (claims) ck_assert(claims_plan(p, "BF16", &(claims_source){ .version = version, .digest = "ab", .revision = "0123456789012345678901234567890123456789" }, &e));
     ck_assert(gguf_plan_layout(p, &header, &bytes, &e));
     outfile *f = outfile_open(in_path, bytes, &e);
@@ -122,6 +128,11 @@ START_TEST(test_small_model)
         ck_assert(gguf_get_i64(out, "general.file_type", &v, &e) && v == types[i].ft);
         ck_assert(gguf_get_i64(out, "general.quantization_version", &v, &e) && v == 2);
         ck_assert(gguf_get_i64(out, "gemma4.block_count", &v, &e) && v == LAYERS);
+        for (int k = 0; k < COUNT(TOKENIZER_KEYS); k++) {
+            bool kept = k % 2 == 0;
+            ck_assert_msg(gguf_get_bool_or(out, TOKENIZER_KEYS[k], kept, &kept, &e) && kept == k % 2, "%s is lost",
+                          TOKENIZER_KEYS[k]);
+        }
         ck_assert(gguf_get_str(out, KEY_HM_KV_TYPE, &kv, &e) && kv.n == (int64_t)strlen(types[i].kv) && memcmp(kv.s, types[i].kv, (size_t)kv.n) == 0);
         ck_assert_int_eq(gguf_find_tensor(out, "blk.0.attn_q.weight")->type, types[i].q);
         ck_assert_int_eq(gguf_find_tensor(out, "blk.0.layer_output_scale.weight")->type, DT_F32);

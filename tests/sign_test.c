@@ -5,6 +5,7 @@
 #include "formats/file_map.h"
 #include "formats/folder_digest.h"
 #include "formats/json.h"
+#include "formats/text.h"
 #include "keys.h"
 #include "release/check_signature.h"
 #include "release/model_statement.h"
@@ -97,11 +98,36 @@ START_TEST(each_curve_signs_what_its_public_half_accepts)
 }
 END_TEST
 
+// No message shows what a key file holds: the first line of its base64 is looked for.
+static void tells_no_secret(const char *name, const char *msg)
+{
+    char line[80] = "";
+    FILE *f = fopen(at(name), "rb");
+    if (!f) return;
+    for (int i = 0; i < 2; i++)
+        if (!fgets(line, sizeof line, f)) line[0] = '\0';
+    fclose(f);
+    line[strcspn(line, "\n")] = '\0';
+    if (strlen(line) > 20) ck_assert_msg(strstr(msg, line) == NULL, "it tells the key: %s", msg);
+}
+
 static void key_refused(const char *name, key_half half, const char *said)
 {
     err e = { 0 };
+    struct stat st;
     ck_assert_ptr_null(signing_key_read(at(name), half, &e));
     check_refused(&e, ERR_INPUT, name, said);
+    if (stat(at(name), &st) == 0 && S_ISREG(st.st_mode)) tells_no_secret(name, e.msg);
+}
+
+// The first n bytes of a file, as another.
+static void write_head(const char *from, const char *to, size_t n)
+{
+    char *text = get(at(from));
+    ck_assert(strlen(text) > n);
+    text[n] = '\0';
+    write_text(at(to), text);
+    free(text);
 }
 
 // A key of a's private half and b's public one.
@@ -139,6 +165,11 @@ START_TEST(a_key_that_cannot_be_used_is_refused_by_name)
     ck_assert(key_write_private(k, at("locked.pem"), "secret"));
     EVP_PKEY_free(k);
     key_pair("Ed25519", "ed");
+    key_pair("RSA", "rsa");
+    write_head("a.pem", "half.pem", 120);
+    write_head("a.pub", "half.pub", 80);
+    ck_assert(symlink("loop.pem", at("loop.pem")) == 0);
+    write_text(at("certificate.pem"), "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
     key_pair("secp256k1", "koblitz");
     write_text(at("text.pem"), "no key\n");
     write_text(at("empty.pem"), "");
@@ -155,6 +186,12 @@ START_TEST(a_key_that_cannot_be_used_is_refused_by_name)
     key_refused("old.pem", KEY_PRIVATE, "is encrypted");
     key_refused("ed.pem", KEY_PRIVATE, "kind ED25519");
     key_refused("ed.pub", KEY_PUBLIC, "kind ED25519");
+    key_refused("rsa.pem", KEY_PRIVATE, "kind RSA");
+    key_refused("rsa.pub", KEY_PUBLIC, "kind RSA");
+    key_refused("half.pem", KEY_PRIVATE, "cannot be decoded");
+    key_refused("half.pub", KEY_PUBLIC, "cannot be decoded");
+    key_refused("loop.pem", KEY_PRIVATE, "cannot open the key");
+    key_refused("certificate.pem", KEY_PUBLIC, "holds no key");
     key_refused("koblitz.pem", KEY_PRIVATE, "curve secp256k1");
     key_refused("a.pub", KEY_PRIVATE, "found a public key");
     key_refused("a.pem", KEY_PUBLIC, "found a private key");
@@ -274,6 +311,9 @@ START_TEST(each_forged_bundle_is_refused_by_name)
     bundle_refused(text, "\"signatures\":[", "\"signatures\":[],\"o\":[", ERR_INPUT, "expected an array of one");
     bundle_refused(text, "\"sig\":\"", "\"sig\":\"*", ERR_INPUT, "no base64");
     bundle_refused(text, "\"sig\":\"", "\"sig\":\"\",\"o\":\"", ERR_INPUT, "found 0 bytes");
+    bundle_refused(text, "\"payload\":", "\"other\":", ERR_INPUT, "key 'payload'");
+    bundle_refused(text, "\"payload\":\"eyJhIjoxfQ==\"", "\"payload\":null", ERR_INPUT, "key 'payload'");
+    bundle_refused(text, "eyJhIjoxfQ==", "", ERR_VERDICT, "does not hold");
     bundle_refused(text, "eyJhIjoxfQ==", "eyJhIjoxfQ", ERR_INPUT, "no base64");
     bundle_refused(text, "eyJhIjoxfQ==", "eyJhIjoxfR==", ERR_INPUT, "no base64");     // bits behind the end
     bundle_refused(text, "eyJhIjoxfQ==", "eyJhIjoxfQ= ", ERR_INPUT, "no base64");
@@ -419,6 +459,36 @@ START_TEST(each_other_statement_is_refused_by_name)
 }
 END_TEST
 
+// A statement of n files, as a maker would write it who means to fill a memory.
+static char *large_statement(int n)
+{
+    text_buf t = { 0 };
+    text_printf(&t, "{\"_type\":\"%s\",\"subject\":[{\"name\":\"m\",\"digest\":{\"sha256\":\"%064d\"}}],"
+                "\"predicateType\":\"%s\",\"predicate\":{\"serialization\":{\"method\":\"files\",\"hash_type\":\"sha256\"},"
+                "\"resources\":[", STATEMENT_TYPE, 0, MODEL_PREDICATE);
+    for (int i = 0; i < n; i++)
+        text_printf(&t, "%s{\"name\":\"%d\",\"algorithm\":\"sha256\",\"digest\":\"%064d\"}", i ? "," : "", i, i);
+    text_words(&t, "]}}");
+    return text_take(&t);
+}
+
+START_TEST(a_million_files_are_refused_before_they_take_memory)
+{
+    model_statement s;
+    err   e = { 0 };
+    char *text = large_statement(1000 * 1000);
+    ck_assert_ptr_nonnull(text);
+    ck_assert(!model_statement_read(&s, text, (int64_t)strlen(text), "model.sig", &e));
+    refused(&e, ERR_INPUT, "values");
+    free(text);
+    e = (err){ 0 };
+    text = large_statement(1000);               // these are read; their sum is another
+    ck_assert(!model_statement_read(&s, text, (int64_t)strlen(text), "model.sig", &e));
+    refused(&e, ERR_INPUT, "that of its resources");
+    free(text);
+}
+END_TEST
+
 // ---- a folder ------------------------------------------------------------------------------------------------------
 
 // A folder with a report, signed by a as release signs it.
@@ -503,6 +573,26 @@ START_TEST(a_signature_elsewhere_is_as_good_and_one_of_another_folder_is_not)
     write_text(at("n/other.txt"), "other\n");
     ck_assert(!check_with(at("n"), at("a.pub"), at("kept.sig"), &proof, &e));
     refused(&e, ERR_VERDICT, "signature of another folder ('m')");
+}
+END_TEST
+
+// The same key has signed another thing: what that says is no list of files.
+START_TEST(a_signed_statement_of_another_kind_is_no_signature)
+{
+    check_proof proof;
+    err e;
+    make_release("m");
+    ck_assert(!check_with(at("m"), at("a.pub"), at("m/provenance.intoto.json"), &proof, &e));
+    refused(&e, ERR_INPUT, "key 'predicateType'");
+    write_text(at("large.sig"), "{");
+    ck_assert(truncate(at("large.sig"), BUNDLE_MOST_BYTES + 1) == 0);
+    ck_assert(!check_with(at("m"), at("a.pub"), at("large.sig"), &proof, &e));
+    refused(&e, ERR_INPUT, "large.sig");
+    mkfifo(at("pipe.sig"), 0600);
+    ck_assert(!check_with(at("m"), at("a.pub"), at("pipe.sig"), &proof, &e));
+    refused(&e, ERR_INPUT, "pipe.sig");
+    ck_assert(!check_with(at("m"), at("a.pub"), at("m"), &proof, &e));
+    refused(&e, ERR_INPUT, "m:");
 }
 END_TEST
 
@@ -754,8 +844,10 @@ int main(void)
     tcase_add_test(t, no_byte_can_be_changed_so_that_another_payload_is_accepted);
     tcase_add_test(t, a_statement_names_every_file_by_its_digest);
     tcase_add_test(t, each_other_statement_is_refused_by_name);
+    tcase_add_test(t, a_million_files_are_refused_before_they_take_memory);
     tcase_add_test(t, a_signed_folder_holds_and_says_what_was_proved);
     tcase_add_test(t, a_signature_elsewhere_is_as_good_and_one_of_another_folder_is_not);
+    tcase_add_test(t, a_signed_statement_of_another_kind_is_no_signature);
     tcase_add_test(t, a_changed_file_is_named);
     tcase_add_test(t, an_added_a_missing_and_a_renamed_file_are_named);
     tcase_add_test(t, what_is_no_regular_file_is_named);

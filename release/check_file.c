@@ -1,0 +1,199 @@
+// check_file: see check_file.h.
+#include "check_beside.h"
+#include "check_file.h"
+#include "../verify/measured.h"
+#include "../verify/preflight.h"
+#include "../formats/file_map.h"
+#include "../formats/json.h"
+#include "../formats/text.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- claims --------------------------------------------------------------------------------------------------------
+
+// A release may have been held to limits of its maker's own: whoever is told that every claim holds is told that, too.
+static void note_gate(check_gate *to, const cJSON *rec)
+{
+    const cJSON *sha = json_get(rec, "gate"), *name = json_get(json_get(rec, "release"), "gate");
+    if (!to || to->sha256[0] || !cJSON_IsString(sha) || strcmp(sha->valuestring, "built-in") == 0) return;
+    snprintf(to->sha256, sizeof to->sha256, "%s", sha->valuestring);
+    if (cJSON_IsString(name)) snprintf(to->name, sizeof to->name, "%s", name->valuestring);
+}
+
+void check_told_free(check_told *c)
+{
+    for (int i = 0; i < c->n; i++) {
+        free(c->v[i].artifact);
+        free(c->v[i].claim);
+    }
+    free(c->v);
+    *c = (check_told){ 0 };
+}
+
+// Takes the claim over.
+static bool tell(check_told *to, const char *artifact, char *claim, err *e)
+{
+    check_claim *grown = realloc(to->v, ((size_t)to->n + 1) * sizeof *grown);
+    char *name = strdup(artifact);
+    if (grown) to->v = grown;
+    if (!grown || !name) {
+        free(name);
+        free(claim);
+        return err_nomem(e, "a claim", 0);
+    }
+    to->v[to->n++] = (check_claim){ name, claim };
+    return true;
+}
+
+// What is measured of caches is the file's own, or a verdict; what it says is told, as nothing here proves it.
+static bool note_measured(check_told *to, check_file_proof *p, const gguf *g, int n_threads, err *e)
+{
+    char *claim;
+    if (!measured_check(g, n_threads, &claim, e)) return false;
+    p->measured = claim[0] != '\0';
+    if (to && claim[0]) return tell(to, path_base(gguf_path(g)), claim, e);
+    free(claim);
+    return true;
+}
+
+// What else is told of a file whose record fits it.
+static void note_file(check_file_proof *p, const gguf *g, const cJSON *rec)
+{
+    const cJSON *held = json_get(rec, "gate");
+    p->lossy      = !gguf_keeps_source(g);
+    p->mixed      = gguf_find_kv(g, KEY_HM_QUANTIZE_MIX) != NULL;
+    p->matrix     = gguf_find_kv(g, "quantize.imatrix.file") != NULL;
+    p->calibrated = gguf_find_kv(g, KEY_HM_CALIBRATION) != NULL;
+    p->lacks      = record_lacks(rec);
+    if (cJSON_IsString(held) && strcmp(held->valuestring, "built-in") != 0)
+        text_fit(p->gate, sizeof p->gate, held->valuestring, strlen(held->valuestring), 0);
+}
+
+static bool begin_file(check_run *x, const char *path, err *e)
+{
+    x->none = (check_file_proof){ .lacks = NULL };
+    x->now  = x->o->proof ? check_proof_add(x->o->proof, path_base(path)) : &x->none;
+    return x->now || err_nomem(e, "what is proved", sizeof *x->now);
+}
+
+bool check_claims(check_run *x, const char *path, cJSON **rec, err *e)
+{
+    const check_opts *o = x->o;
+    *rec = NULL;
+    gguf *g = begin_file(x, path, e) ? gguf_open(path, e) : NULL;
+    if (!g) return false;
+    check_file_proof *p = x->now;
+    bool ok = gguf_find_kv(g, KEY_HM_TENSOR_SHA)
+           || err_set(e, ERR_VERDICT, "%s: key '%s': absent: the file makes no claims that could be checked", path, KEY_HM_TENSOR_SHA);
+    ok = ok && claims_check_gaps(g, e) && claims_check_tensors(g, o->n_threads, o->progress, e)
+        && note_measured(o->claims, p, g, o->n_threads, e) && record_read(g, rec, e);
+    if (ok && !*rec)
+        ok = err_set(e, ERR_VERDICT, "%s: key '%s': the record is empty: this file was never released", path,
+                     KEY_HM_VERIFICATION);
+    ok = ok && record_check(g, *rec, e);
+    if (ok) note_gate(o->gate, *rec);
+    if (ok) note_file(p, g, *rec);
+    if (ok && p->lacks) progress_logf(o->progress, "%s: its verification record is older than %s", path, p->lacks);
+    if (!ok) { cJSON_Delete(*rec); *rec = NULL; }
+    gguf_close(g);
+    return ok;
+}
+
+// ---- fixtures ------------------------------------------------------------------------------------------------------
+
+static bool first_failure(const verify_report *r, const char *path, err *e)
+{
+    for (int64_t i = 0; i < r->n_fixtures; i++)
+        if (r->fixtures[i].n_failures > 0)
+            return err_set(e, ERR_VERDICT, "%s: against %s: %s", path, r->fixtures[i].name,
+                           r->fixtures[i].failures[0].text);
+    return err_set(e, ERR_VERDICT, "%s: does not pass", path);
+}
+
+static void note_runs(check_file_proof *p, const verify_report *r)
+{
+    for (int64_t i = 0; i < r->n_fixtures; i++) {
+        if (r->fixtures[i].kind == CHECK_EXACT) p->n_exact++;
+        else                                    p->n_drift++;
+    }
+}
+
+// As written and read back: JSON may cost the last bit.
+static bool same_number(double a, double b) { return (isnan(a) && isnan(b)) || fabs(a - b) <= 1e-12 * fabs(b); }
+
+static bool same_figure(const char *path, const char *against, const char *key, double found, double run, err *e)
+{
+    if (same_number(found, run)) return true;
+    return err_set(e, ERR_VERDICT, "%s: the verification record's '%s' against fixture '%.127s' is %.9g, but running it "
+                   "again gives %.9g", path, key, against, found, run);
+}
+
+// What a run gives is the same each time, on each machine: the record's figures are those, or are not of such a run.
+static bool same_figures(const char *path, const verify_fixture_result *found, const verify_fixture_result *run, err *e)
+{
+    const struct { const char *key; double found, run; } rows[] = {
+        { "cases", (double)found->cases, (double)run->cases },
+        { "steps", (double)found->steps, (double)run->steps },
+        { "teacher_forced_equal", (double)found->teacher_forced_equal, (double)run->teacher_forced_equal },
+        { "kl_mean", found->kl_mean, run->kl_mean },
+        { "kl_max", found->kl_max, run->kl_max },
+        { "logprob_diff_max", found->logprob_diff_max, run->logprob_diff_max },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (!same_figure(path, found->name, rows[i].key, rows[i].found, rows[i].run, e)) return false;
+    return true;
+}
+
+static bool record_agrees(const char *path, const verify_report *said, const verify_report *run, err *e)
+{
+    for (int64_t i = 0; i < run->n_fixtures; i++)
+        for (int64_t k = 0; k < said->n_fixtures; k++)
+            if (strcmp(run->fixtures[i].file_digest, said->fixtures[k].file_digest) == 0
+                && !same_figures(path, &said->fixtures[k], &run->fixtures[i], e)) return false;
+    return true;
+}
+
+static bool compare_figures(const char *path, const cJSON *rec, const verify_report *run, err *e)
+{
+    verify_report said = { 0 };
+    gguf *g = gguf_open(path, e);
+    const bool ok = g && record_report(g, rec, &said, e) && record_agrees(path, &said, run, e);
+    verify_report_free(&said);
+    gguf_close(g);
+    return ok;
+}
+
+static bool run_again(check_run *x, const char *path, const cJSON *rec, err *e)
+{
+    const check_opts *o = x->o;
+    fixture_refs *all = &x->fixtures;
+    artifact_ref  a;
+    verify_report r = { 0 };
+    int           n = 0;
+    if (all->n == 0) return true;
+    if (!artifact_ref_read(&a, path, e)) return false;
+    const char **paths = calloc((size_t)all->n, sizeof *paths);
+    if (!paths) return err_nomem(e, "fixtures", 0);
+    for (int i = 0; i < all->n; i++)
+        if (fixture_match(&all->v[i], &a) != MATCH_NONE) {
+            all->v[i].used = true;
+            paths[n++] = all->v[i].path;
+        }
+    verify_opts vo = { .gate_path = o->gate_path, .progress = o->progress,
+                       .run = { .device = o->device, .n_threads = o->n_threads } };
+    bool ok = n == 0 || verify_artifact(&r, path, paths, n, &vo, e);
+    if (ok && n > 0 && !r.passed) ok = first_failure(&r, path, e);
+    ok = ok && compare_figures(path, rec, &r, e);
+    if (ok) note_runs(x->now, &r);
+    verify_report_free(&r);
+    free(paths);
+    return ok;
+}
+
+bool check_further(check_run *x, const char *path, const cJSON *rec, err *e)
+{
+    return (!x->source || check_source_proves(x->source, path, rec, x->now, e)) && run_again(x, path, rec, e)
+        && (!x->o->proof || check_beside_fixtures(x->o->proof, x->dir, rec, e));
+}

@@ -1,0 +1,26 @@
+// check_file: one GGUF file of a release: digests and record; what its source gives; the fixtures that it answers to.
+#ifndef HALLMARK_RELEASE_CHECK_FILE_H
+#define HALLMARK_RELEASE_CHECK_FILE_H
+
+#include "check_source.h"
+#include "../verify/match.h"
+
+typedef struct {                // one check, of a file or of a folder's files one after the other
+    const check_opts *o;
+    char             *dir;      // where they lie
+    fixture_refs      fixtures; // that are to be run again
+    check_source     *source;   // NULL: none is given
+    check_file_proof *now;      // of the file at hand: in o->proof, else none
+    check_file_proof  none;
+} check_run;
+
+// Digests of the bytes, then the record; what is told of them goes into a new x->now, o->gate and o->claims. *rec is
+// the caller's to delete when true. ERR_VERDICT names the first claim that does not hold.
+bool check_claims(check_run *x, const char *path, cJSON **rec, err *e);
+
+// The source, and a new run against those of the fixtures that this artifact answers to, which are then used.
+// ERR_VERDICT: something is not what the source gives, or a fixture fails; ERR_USAGE, ERR_INPUT as
+// check_source_proves.
+bool check_further(check_run *x, const char *path, const cJSON *rec, err *e);
+
+#endif

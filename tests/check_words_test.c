@@ -1,0 +1,302 @@
+// Proves cli/check_words.h: a check's last lines say what was looked at and nothing more, in every combination of what
+// was given and what lies there; what is not proved names the command that could.
+#define _GNU_SOURCE
+#include "cli/check_words.h"
+#include "formats/json.h"
+#include "suite.h"
+
+#include <stdio.h>
+#include <string.h>
+
+// ---- what is said --------------------------------------------------------------------------------------------------
+
+static void append_list(text_buf *t, const cJSON *doc, const char *key, const char *label, const char *join)
+{
+    const cJSON *x;
+    cJSON_ArrayForEach(x, json_get(doc, key)) {
+        const cJSON *by = json_get(x, "by");
+        text_printf(t, "%s: %s", label, json_get(x, "what")->valuestring);
+        text_printf(t, "%s%s\n", by ? join : "", by ? by->valuestring : "");
+    }
+}
+
+// The lines as they are printed, from the JSON that says the same; freed by the caller.
+static char *lines_of(const check_proof *p, const char *path, bool holds)
+{
+    char    *json;
+    size_t   n;
+    err      e = { 0 };
+    json_out j;
+    text_buf t = { 0 };
+    FILE    *f = open_memstream(&json, &n);
+    json_begin(&j, f);
+    json_open(&j, '{');
+    check_words_json(&j, p, path, holds);
+    json_close(&j, '}');
+    ck_assert(fclose(f) == 0);
+    cJSON *doc = json_parse(json, (int64_t)n, "the words", &e);
+    ck_assert_msg(doc != NULL, "%s: %s", e.msg, json);
+    append_list(&t, doc, "proved", "proved", ", by ");
+    append_list(&t, doc, "not_proved", "not proved", ", could be by: ");
+    cJSON_Delete(doc);
+    free(json);
+    return text_take(&t);
+}
+
+static void says(const check_proof *p, const char *path, const char *expected)
+{
+    char *found = lines_of(p, path, true);
+    ck_assert_msg(strcmp(found, expected) == 0, "found:\n%s\nexpected:\n%s", found, expected);
+    free(found);
+}
+
+#define DIGESTS "tensors, metadata and verification record belong together, by their SHA-256 digests\n"
+#define REPORTS "proved: report.json and report.md say what the records say, by writing them again\n"
+#define ANYBODY "not proved: who made this: the digests agree with each other, and anybody could have computed them"
+#define SOURCE  "not proved: the tensors, and the metadata with tokenizer and chat template, are what the source gives, " \
+                "could be by: hallmark check "
+#define WHOSE   "not proved: whose key that is, could be by: comparing its digest with one that its owner tells: " \
+                "openssl pkey -pubin -in PUBLIC.pem | sha256sum\n"
+#define NOT_RUN "not proved: it computes what Transformers said, could be by: hallmark check "
+#define MAKE    "not proved: that Transformers said what is in the fixtures, could be by: making them again: " \
+                "python3 hf_fixture.py HF -o FIX.json.gz\n"
+#define KEY     "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+START_TEST(a_file_alone)
+{
+    check_file_proof one[] = { { .name = "a.gguf" } };
+    check_proof p = { .v = one, .n_artifacts = 1 };
+    says(&p, "in here/a.gguf",
+         "proved: 1 GGUF file: " DIGESTS
+         ANYBODY "; there is no signature, could be by: hallmark release HF -o DIR --sign PRIVATE.pem, by who made it\n"
+         SOURCE "'in here/a.gguf' --from HF\n"
+         NOT_RUN "'in here/a.gguf' --fixture FIX.json.gz\n");
+    p.signature_there = true;
+    one[0].calibrated = true;
+    says(&p, "a.gguf",
+         "proved: 1 GGUF file: " DIGESTS
+         ANYBODY ", could be by: hallmark check a.gguf --key PUBLIC.pem\n"
+         SOURCE "a.gguf --from HF --calibrate TEXT\n"
+         NOT_RUN "a.gguf --fixture FIX.json.gz\n");
+    strcpy(p.held_key, KEY);
+    strcpy(p.curve, "P-384");
+    strcpy(p.signed_as, "b.gguf");
+    p.n_signed = 4;
+    p.from = "/hub/model";
+    says(&p, "a.gguf",
+         "proved: 1 GGUF file: " DIGESTS
+         "proved: this file is 'b.gguf', one of 4 that were signed; only this one was checked, by the signature with the "
+         "key 0123456789abcdef... (P-384)\n"
+         "proved: each tensor is what this source gives: /hub/model, by encoding it again\n"
+         "proved: the metadata, with tokenizer and chat template, is what convert writes from: /hub/model, by comparing it "
+         "key by key\n"
+         WHOSE
+         "not proved: the other signed files, could be by: hallmark check DIR --key PUBLIC.pem\n"
+         NOT_RUN "a.gguf --fixture FIX.json.gz\n");
+}
+END_TEST
+
+START_TEST(a_folder_with_and_without_its_key)
+{
+    check_file_proof two[] = { { .name = "a-BF16.gguf" }, { .name = "a-Q4_K_M.gguf", .lossy = true } };
+    char *others[] = { "a.exe", "b\x1b[2J" }, *fixtures[] = { "out/bf16.json.gz", "out/it's.json.gz" };
+    check_proof p = { .folder = true, .v = two, .n_artifacts = 2, .n_files = 1, .signature_there = true,
+                      .others = { others, 2 }, .published = { fixtures, 2 }, .ignored = { false, true, false, false } };
+    says(&p, "out",
+         "proved: 2 GGUF files: " DIGESTS REPORTS
+         "proved: 1 other file is what the records say, by their SHA-256 digests\n"
+         ANYBODY ", could be by: hallmark check out --key PUBLIC.pem\n"
+         SOURCE "out --from HF\n"
+         NOT_RUN "out --fixture out/bf16.json.gz --fixture 'out/it'\\''s.json.gz'\n"
+         "not proved: what lies there too, and no record knows: a.exe, b\x1b[2J, could be by: hallmark check out --key "
+         "PUBLIC.pem\n"
+         "not proved: .gitattributes: such signatures leave this out, could be by: looking at it\n");
+    p.signature_there = false;
+    p.n_files = 3;
+    says(&p, "out",
+         "proved: 2 GGUF files: " DIGESTS REPORTS
+         "proved: 3 other files are what the records say, by their SHA-256 digests\n"
+         ANYBODY "; there is no signature, could be by: hallmark release HF -o out --sign PRIVATE.pem, by who made it\n"
+         SOURCE "out --from HF\n"
+         NOT_RUN "out --fixture out/bf16.json.gz --fixture 'out/it'\\''s.json.gz'\n"
+         "not proved: what lies there too, and no record knows: a.exe, b\x1b[2J, could be by: looking at it\n"
+         "not proved: .gitattributes: such signatures leave this out, could be by: looking at it\n");
+    strcpy(p.held_key, KEY);
+    strcpy(p.curve, "P-256");
+    p.n_signed = 9;
+    p.provenance = true;
+    p.n_files = 0;
+    says(&p, "out",
+         "proved: 2 GGUF files: " DIGESTS REPORTS
+         "proved: all 9 files are those that were signed, and there is no other, by the signature with the key "
+         "0123456789abcdef... (P-256)\n"
+         "proved: provenance.intoto.json tells source, fixtures and results as the reports do, by the same key, and the "
+         "reports\n"
+         WHOSE
+         "not proved: the command in provenance.intoto.json, which is the word of the key's owner, could be by: running it: "
+         "the artifacts are the same bytes each time\n"
+         SOURCE "out --from HF\n"
+         NOT_RUN "out --fixture out/bf16.json.gz --fixture 'out/it'\\''s.json.gz'\n"
+         "not proved: .gitattributes: such signatures leave this out, could be by: looking at it\n");
+    p.attributes = true;
+    p.ignored[0] = true;
+    char *found = lines_of(&p, "out", true);
+    ck_assert(strstr(found, "\nproved: .gitattributes is the one that hallmark writes, by writing it again\n") != NULL);
+    ck_assert(strstr(found, "\nnot proved: .git: such signatures leave this out, could be by: looking at it\n") != NULL);
+    free(found);
+}
+END_TEST
+
+// A fixture is for the files that answer to it, and says nothing of the others.
+START_TEST(fixtures_prove_something_of_what_they_were_run_on)
+{
+    check_file_proof two[] = { { .name = "a-BF16.gguf", .n_exact = 1 }, { .name = "a-Q4_K_M.gguf", .lossy = true } };
+    check_proof p = { .folder = true, .v = two, .n_artifacts = 2, .n_fixtures = 1, .signature_there = true };
+    static const char head[] = "proved: 2 GGUF files: " DIGESTS REPORTS,
+                      tail[] = ANYBODY ", could be by: hallmark check out --key PUBLIC.pem\n" SOURCE "out --from HF\n";
+    char text[4096];
+    snprintf(text, sizeof text, "%s%s%s%s", head,
+             "proved: gives the tokens that a fixture of its weights says: a-BF16.gguf, by running 1 fixture again\n", tail,
+             "not proved: it computes what Transformers said, where not all its fixtures were run: a-Q4_K_M.gguf, could be "
+             "by: hallmark check out --fixture FIX.json.gz\n" MAKE);
+    says(&p, "out", text);
+    two[1].n_drift = 1;
+    p.n_fixtures = 2;
+    snprintf(text, sizeof text, "%s%s%s%s", head,
+             "proved: gives the tokens that a fixture of its weights says: a-BF16.gguf, by running 2 fixtures again\n"
+             "proved: drifts from what the source's fixture says by no more than the gate allows: a-Q4_K_M.gguf, by running "
+             "2 fixtures again\n", tail,
+             "not proved: it computes what Transformers said, where not all its fixtures were run: a-Q4_K_M.gguf, could be "
+             "by: hallmark check out --fixture FIX.json.gz\n" MAKE);
+    says(&p, "out", text);
+    two[1].n_exact = 1;
+    p.n_fixtures = 3;
+    p.own_gate = true;
+    snprintf(text, sizeof text, "%s%s%s%s", head,
+             "proved: gives the tokens that a fixture of its weights says: a-BF16.gguf, a-Q4_K_M.gguf, by running 3 "
+             "fixtures again, held to the gate that was given\n"
+             "proved: drifts from what the source's fixture says by no more than the gate allows: a-Q4_K_M.gguf, by running "
+             "3 fixtures again, held to the gate that was given\n", tail, MAKE);
+    says(&p, "out", text);
+}
+END_TEST
+
+START_TEST(what_only_the_maker_says)
+{
+    check_file_proof one[] = { { .name = "a.gguf", .lossy = true, .measured = true, .mixed = true, .gate = KEY,
+                                 .lacks = "'derivation' in records: of old", .revision = "0123", .title = "Gemma",
+                                 .own_type = "blk.0.ffn_up.weight", .n_own_types = 7 } };
+    check_proof p = { .v = one, .n_artifacts = 1, .from = "HF" };
+    says(&p, "a.gguf",
+         "proved: 1 GGUF file: " DIGESTS
+         "proved: each tensor is what this source gives: HF, by encoding it again\n"
+         "proved: the metadata, with tokenizer and chat template, is what convert writes from: HF, by comparing it key by "
+         "key\n"
+         ANYBODY "; there is no signature, could be by: hallmark release HF -o DIR --sign PRIVATE.pem, by who made it\n"
+         "not proved: the source's commit, '0123' as a.gguf says: the source's folder does not tell its own, could be by: "
+         "hallmark check a.gguf --from ID --revision 0123, an id in the Hub cache\n"
+         "not proved: the model's name, 'Gemma' as a.gguf says: the source's folder has another, could be by: hallmark check "
+         "a.gguf --from ID, an id in the Hub cache\n"
+         "not proved: the types of 7 tensors of a.gguf, which its mix would give others, from 'blk.0.ffn_up.weight' on, "
+         "could be by: comparing them with its maker's recipe\n"
+         NOT_RUN "a.gguf --fixture FIX.json.gz\n"
+         "not proved: it keeps the built-in limits, where its maker held it to others: a.gguf, could be by: hallmark check "
+         "a.gguf --fixture FIX.json.gz\n"
+         "not proved: what caches cost, as the file says: a.gguf, could be by: hallmark lab FILE.gguf --kv SPEC --text "
+         "CATEGORY=TEXT, on the same texts\n"
+         "not proved: how the mix was found, as the file says: a.gguf, could be by: hallmark quantize --budget, on the same "
+         "texts\n"
+         "not proved: what a record of today says; that of a.gguf is older than 'derivation' in records: of old, could be "
+         "by: releasing it again, by who made it\n");
+}
+END_TEST
+
+START_TEST(nothing_is_proved_where_one_claim_does_not_hold)
+{
+    check_file_proof one[] = { { .name = "a.gguf", .n_exact = 1 } };
+    check_proof p = { .folder = true, .v = one, .n_artifacts = 1, .n_fixtures = 1, .from = "HF", .provenance = true,
+                      .held_key = KEY };
+    char *found = lines_of(&p, "out", false);
+    ck_assert_str_eq(found, "not proved: anything: one claim does not hold, and nothing here is to be relied on\n");
+    free(found);
+}
+END_TEST
+
+START_TEST(many_names_are_counted)
+{
+    char *others[] = { "1", "2", "3", "4", "5", "6", "7" };
+    check_proof p = { .folder = true, .others = { others, 7 } };
+    char *found = lines_of(&p, "out", true);
+    ck_assert_msg(strstr(found, "no record knows: 1, 2, 3, 4, 5 and 2 more, could be by: looking at it") != NULL, "%s",
+                  found);
+    free(found);
+}
+END_TEST
+
+// ---- every combination ---------------------------------------------------------------------------------------------
+
+enum {
+    FOLDER = 1, KEYED = 2, SIGNED = 4, FROM = 8, PUBLISHED = 16, MEASURED = 32, OLD = 64, OWN_GATE = 128, LOSSY = 256,
+    RUN_EXACT = 512, RUN_DRIFT = 1024, N_COMBINATIONS = 2048,
+};
+
+// `part` stands in the lines if and only if it should.
+static void stands(const char *lines, bool should, const char *part, int c)
+{
+    ck_assert_msg((strstr(lines, part) != NULL) == should, "combination %d: '%s' should %sstand in\n%s", c, part,
+                  should ? "" : "not ", lines);
+}
+
+static void try_combination(int c)
+{
+    char *fixture[] = { "out/f.json.gz" };
+    check_file_proof one[] = { { .name = "a.gguf", .lossy = c & LOSSY, .measured = c & MEASURED,
+                                 .lacks = c & OLD ? "'top_k'" : NULL, .n_exact = (c & RUN_EXACT) != 0,
+                                 .n_drift = (c & RUN_DRIFT) != 0, .gate = { c & OWN_GATE ? 'a' : '\0' } } };
+    check_proof p = { .folder = c & FOLDER, .v = one, .n_artifacts = 1, .from = c & FROM ? "HF" : NULL,
+                      .signature_there = c & (SIGNED | KEYED), .published = { fixture, (c & PUBLISHED) != 0 },
+                      .n_fixtures = ((c & RUN_EXACT) != 0) + ((c & RUN_DRIFT) != 0) };
+    if (c & KEYED) strcpy(p.held_key, KEY);
+    const bool all_run = c & RUN_EXACT && (!(c & LOSSY) || c & RUN_DRIFT), any_run = p.n_fixtures > 0;
+    char *l = lines_of(&p, "out", true);
+    stands(l, !(c & KEYED), "\nnot proved: who made this", c);
+    stands(l, !(c & (KEYED | SIGNED)), "there is no signature", c);
+    stands(l, c & KEYED, "\nnot proved: whose key that is", c);
+    stands(l, c & KEYED, "by the signature with the key", c);
+    stands(l, c & KEYED && !(c & FOLDER), "\nnot proved: the other signed files", c);
+    stands(l, c & FOLDER, "\nproved: report.json and report.md say", c);
+    stands(l, c & FROM, "\nproved: each tensor is what this source gives", c);
+    stands(l, c & FROM, "\nproved: the metadata, with tokenizer and chat template", c);
+    stands(l, !(c & FROM), "\nnot proved: the tensors, and the metadata with tokenizer and chat template", c);
+    stands(l, c & RUN_EXACT, "\nproved: gives the tokens that a fixture of its weights says", c);
+    stands(l, c & RUN_DRIFT, "\nproved: drifts from what the source's fixture says", c);
+    stands(l, !all_run, "\nnot proved: it computes what Transformers said", c);
+    stands(l, any_run, "\nnot proved: that Transformers said what is in the fixtures", c);
+    stands(l, c & PUBLISHED && (!all_run || (c & OWN_GATE && !any_run)), "--fixture out/f.json.gz", c);
+    stands(l, c & OWN_GATE && !all_run, "\nnot proved: it keeps the built-in limits", c);
+    stands(l, c & MEASURED, "\nnot proved: what caches cost", c);
+    stands(l, c & OLD, "\nnot proved: what a record of today says; that of a.gguf is older than 'top_k'", c);
+    ck_assert(strncmp(l, "proved: 1 GGUF file: ", 21) == 0);
+    free(l);
+}
+
+START_TEST(every_combination_says_what_was_looked_at)
+{
+    for (int c = 0; c < N_COMBINATIONS; c++) try_combination(c);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("check_words");
+    TCase *t = tcase_create("check_words");
+    tcase_add_test(t, a_file_alone);
+    tcase_add_test(t, a_folder_with_and_without_its_key);
+    tcase_add_test(t, fixtures_prove_something_of_what_they_were_run_on);
+    tcase_add_test(t, what_only_the_maker_says);
+    tcase_add_test(t, nothing_is_proved_where_one_claim_does_not_hold);
+    tcase_add_test(t, many_names_are_counted);
+    tcase_add_test(t, every_combination_says_what_was_looked_at);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}
