@@ -17,7 +17,7 @@
 // Only files of a published folder carry a verification record. An F32 or BF16 file answers to a fixture made from the
 // source in its own arithmetic; any other type to two, one made from its own weights and one from the source (see
 // match.h).
-// Proved by tests/release_test.c and tests/recipe_release_test.c.
+// Proved by tests/release_test.c and tests/release_add_test.c.
 #ifndef HALLMARK_RELEASE_RELEASE_H
 #define HALLMARK_RELEASE_RELEASE_H
 

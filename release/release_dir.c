@@ -390,7 +390,7 @@ static bool may_go(int fd, const struct stat *st, const struct stat *parent, con
         return false;
     }
     if (!is_ours(st, parent))                  snprintf(why, 256, "it is another user's");
-    else if (!l.report || l.passed)            snprintf(why, 256, "it holds no report of a release that did not pass");
+    else if (!l.report || !l.did_not_pass)            snprintf(why, 256, "it holds no report of a release that did not pass");
     else if (strcmp(l.name, name) != 0)        snprintf(why, 256, "it is of a release of another name");
     else if (other[0])                         snprintf(why, 256, "it holds '%.200s', which no release wrote", other);
     release_list_free(&l);

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "release_job.h"
 #include "release_describe.h"
+#include "../formats/dir_list.h"
 #include "../formats/file_map.h"
 #include "../formats/text.h"
 #include <stdio.h>
@@ -33,6 +34,23 @@ static void mark_kept(release_job *x)
     }
 }
 
+// Those that the release which is added to publishes: one that was changed since is none of its.
+static bool add_published(release_job *x, err *e)
+{
+    bool ok = true;
+    for (int i = 0; ok && i < x->old.n_files; i++) {
+        const record_file *f = &x->old.files[i];
+        if (f->kept || !text_ends_with(f->name, ".json.gz")) continue;
+        char  hex[SHA256_HEX + 1], *path = path_join(x->old.dir, f->name);
+        err   unread = { 0 };
+        ok = path || err_nomem(e, "a path", strlen(f->name));
+        const bool same = ok && sha256_file(path, hex, &unread) && strcmp(hex, f->sha256) == 0;
+        ok = ok && (!same || fixture_refs_add(&x->fixtures, path, false, e));
+        free(path);
+    }
+    return ok;
+}
+
 // Beside those asked for: in the checkpoint's folder, and in the release that is added to.
 bool release_find_fixtures(release_job *x, err *e)
 {
@@ -40,7 +58,7 @@ bool release_find_fixtures(release_job *x, err *e)
     bool  ok = sub || err_nomem(e, "a path", 0);
     for (int i = 0; ok && i < x->o->n_fixtures; i++) ok = fixture_refs_add(&x->fixtures, x->o->fixtures[i], true, e);
     ok = ok && fixture_refs_add_dir(&x->fixtures, sub, e) && fixture_refs_add_dir(&x->fixtures, x->hf_dir, e);
-    ok = ok && (!x->old.dir || fixture_refs_add_dir(&x->fixtures, x->old.dir, e)) && check_asked(x, e);
+    ok = ok && add_published(x, e) && check_asked(x, e);
     free(sub);
     if (ok) mark_kept(x);
     return ok;

@@ -110,7 +110,7 @@ bool release_list_read(release_list *l, int fd, err *e)
                          .lists_files = cJSON_GetArraySize(json_get(report, "files")) > 0 };
     const cJSON *name = json_get(report, "name"), *verdict = json_get(report, "verdict");
     snprintf(l->name, sizeof l->name, "%s", cJSON_IsString(name) ? name->valuestring : "");
-    l->passed = cJSON_IsString(verdict) && strcmp(verdict->valuestring, "pass") == 0;
+    l->did_not_pass = cJSON_IsString(verdict) && strcmp(verdict->valuestring, "pass") != 0;
     bool ok = !l->report || add_names(l, report, fd, e);
     if (!ok) release_list_free(l);
     cJSON_Delete(report);

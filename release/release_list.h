@@ -17,7 +17,7 @@ typedef struct {
     char **v;           // [n] artifacts and other files, sorted
     int    n;
     char   name[256];   // what the release is called; "" where the report does not say
-    bool   passed;      // its verdict is "pass"
+    bool   did_not_pass;        // its verdict is another than "pass"
     bool   is_signed;   // so are the signature and the provenance (release_sign.h)
     bool   lists_files; // so is all that is made from the records; before there were others, that was report.json and .md
 } release_list;         // owned; release_list_free

@@ -98,7 +98,7 @@ static bool plan_item(release_job *x, int i, err *e)
 }
 
 // On file systems without capitals two names that differ in them alone are one.
-static bool check_names(const release_job *x, int i, err *e)
+static bool is_name_free(const release_job *x, int i, err *e)
 {
     const release_item *b = &x->items[i];
     for (int k = 0; k < i; k++) {
@@ -118,7 +118,7 @@ static bool check_names(const release_job *x, int i, err *e)
 bool release_plan_items(release_job *x, err *e)
 {
     for (int i = 0; i < x->n_items; i++)
-        if (!plan_item(x, i, e) || !check_names(x, i, e)) return false;
+        if (!plan_item(x, i, e) || !is_name_free(x, i, e)) return false;
     return true;
 }
 
@@ -153,14 +153,18 @@ static const char **names_of_all(const release_job *x, int *n, err *e)
     return v;
 }
 
-// What the folder may hold beside artifacts and reports.
-static bool plan_files(release_job *x, const char *const *names, int n, err *e)
+bool release_plan_files(release_job *x, err *e)
 {
+    int n;
     const int kept = count_kept(x);
-    bool ok = x->o->n_lab == 0 || release_lab_plan(&x->planned, &x->n_planned, names + kept, n - kept, e);
+    const char **names = names_of_all(x, &n, e);
+    bool ok = names != NULL;
+    ok = ok && (x->o->n_lab == 0 || release_lab_plan(&x->planned, &x->n_planned, names + kept, n - kept, e));
     ok = ok && hub_plan(&x->planned, &x->n_planned, &x->hub, e);
     for (int i = 0; ok && i < x->n_beside; i++) ok = plan_file(x, x->beside[i].name, e);
-    for (int i = 0; ok && i < x->old.n_files; i++) ok = plan_file(x, x->old.files[i].name, e);
+    for (int i = 0; ok && i < x->old.n_files; i++)
+        ok = x->old.files[i].kept || plan_file(x, x->old.files[i].name, e);
+    free(names);
     return ok;
 }
 
@@ -176,19 +180,36 @@ static const verify_recipe *longest_recipe(const release_job *x)
     return most;
 }
 
+// What is planned, and what is the user's own; names are x's, the array is the caller's.
+static record_file *files_of_all(const release_job *x, int *n, err *e)
+{
+    record_file *v = calloc((size_t)(x->n_planned + x->own.n) + 1, sizeof *v);
+    *n = 0;
+    for (int i = 0; v && i < x->n_planned; i++) v[(*n)++] = x->planned[i];
+    for (int i = 0; v && i < x->own.n; i++) {
+        v[*n] = (record_file){ .name = x->own.v[i], .kept = true };
+        memset(v[(*n)++].sha256, 'f', SHA256_HEX);
+    }
+    if (!v) err_nomem(e, "names", 0);
+    return v;
+}
+
 // A record that overflows is found before anything is converted. Counted as if one artifact answered to every fixture:
 // those it does not answer to take a note, which is shorter.
 static bool records_will_fit(release_job *x, const char *const *artifacts, int n, err *e)
 {
+    int n_files;
     const char **names = calloc((size_t)x->fixtures.n + 1, sizeof *names);
-    bool ok = names || err_nomem(e, "names", 0);
+    record_file *files = files_of_all(x, &n_files, e);
+    bool ok = files && (names || err_nomem(e, "names", 0));
     for (int i = 0; ok && i < x->fixtures.n; i++) names[i] = x->fixtures.v[i].name;
     record_template template = { .there = true, .bytes = INT64_C(1) << 53 };
     memset(template.sha256, 'f', SHA256_HEX);
     const record_release all = { .name = x->name, .gate = release_gate_name(x->o), .artifacts = artifacts,
-                                 .n_artifacts = n, .files = x->planned, .n_files = x->n_planned,
-                                 .chat_template = &template, .recipe = longest_recipe(x) };
+                                 .n_artifacts = n, .files = files, .n_files = n_files, .chat_template = &template,
+                                 .recipe = longest_recipe(x) };
     ok = ok && record_fits(&all, names, x->fixtures.n, e);
+    free(files);
     free(names);
     return ok;
 }
@@ -254,7 +275,7 @@ bool release_begin(release_job *x, err *e)
 {
     int n;
     const char **artifacts = names_of_all(x, &n, e);
-    const bool ok = artifacts && plan_files(x, artifacts, n, e) && records_will_fit(x, artifacts, n, e)
+    const bool ok = artifacts && records_will_fit(x, artifacts, n, e)
         && begin_folder(x, artifacts, n, e) && all_will_fit(x, artifacts, n, e);
     free(artifacts);
     return ok;
