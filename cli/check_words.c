@@ -159,7 +159,7 @@ static void add_run(lines *l, const check_proof *p, is_one is, const char *verb)
 static void add_proved(lines *l, const check_proof *p)
 {
     add_digests(l, p);
-    if (p->folder) add_words(l, true, "report.json and report.md say what the records say", "writing them again");
+    if (p->folder) add_words(l, true, "the four reports say what the records say", "writing them again");
     add_files(l, p);
     if (p->attributes) add_words(l, true, ".gitattributes is the one that hallmark writes", "writing it again");
     if (p->held_key[0]) add_signed(l, p);
@@ -272,6 +272,15 @@ static void add_fixtures(lines *l, const check_proof *p, const char *path)
                   "making them again: python3 hf_fixture.py HF -o FIX.json.gz");
 }
 
+static void add_undecided(lines *l, const check_proof *p)
+{
+    text_buf w = { 0 }, b = { 0 };
+    text_words(&w, "it computes what Transformers said, as a fixture cannot decide: ");
+    text_puts(&w, TEXT_PLAIN, p->undecided);
+    text_words(&b, "a fixture that can");
+    add(l, false, &w, &b);
+}
+
 static void add_gate(lines *l, const check_proof *p, const char *path)
 {
     const bool built_in_was_asked = p->n_fixtures > 0 && !p->own_gate && count(p, is_not_run) == 0;
@@ -346,6 +355,7 @@ static void add_not_proved(lines *l, const check_proof *p, const char *path)
     if (!p->from) add_source(l, p, path);
     for (int i = 0; p->from && i < p->n_artifacts; i++) add_untold(l, &p->v[i], path);
     add_fixtures(l, p, path);
+    if (p->undecided[0]) add_undecided(l, p);
     add_gate(l, p, path);
     add_those(l, p, is_measured, "what caches cost, as the file says: ",
               "hallmark lab FILE.gguf --kv SPEC --text CATEGORY=TEXT, on the same texts");

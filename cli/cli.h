@@ -58,13 +58,22 @@ typedef struct {
     int         n_opts;
     size_t      options_bytes;      // of the options struct; it starts zeroed
     int         min_args, max_args; // arguments that are not options; max_args -1: any number
+    const char *const *words;       // what such an argument may be, ended by NULL; NULL: a file, a folder or an id
     int       (*run)(const void *options, const text_list *args);
 } command;
 
 extern const command cmd_convert, cmd_quantize, cmd_verify, cmd_run, cmd_bench, cmd_inspect, cmd_release, cmd_check,
-cmd_derive, cmd_imatrix, cmd_lab;
+cmd_derive, cmd_imatrix, cmd_lab, cmd_completion, cmd_manual;
 
 #define N_ROWS(table) ((int)(sizeof(table) / sizeof((table)[0])))
+
+// ---- command_table.c ------------------------------------------------------------------------------------------------
+
+extern const command *const command_table[];    // [n_commands], in the order of the help
+extern const int  n_commands;
+extern const char program_about[];              // one sentence
+extern const char exit_statuses[];              // "Exit status: 0 ...; 1 ...; ...", lines
+const command *command_find(const char *name);  // NULL: there is none of that name
 
 // ---- options.c ------------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ static const opt options[] = {
     OPT_KV(verify_options),
     OPT_ARITH(verify_options),
     OPT_DEVICE(verify_options),
-    { "--report", NULL, OPT_PATHS, offsetof(verify_options, reports), "FILE", "write a report; the suffix says which: .json, .md", false, 0, 0, NULL },
+    { "--report", NULL, OPT_PATHS, offsetof(verify_options, reports), "FILE", "write a report; the suffix says which: .json, .md, .html, .xml (JUnit)", false, 0, 0, NULL },
     { "--gate", NULL, OPT_PATH, offsetof(verify_options, gate), "FILE", "limits other than the built-in ones, as JSON", false, 0, 0, NULL },
     OPT_THREADS(verify_options),
     OPT_JSON(verify_options),
@@ -54,9 +54,9 @@ static bool check_reports(const char *artifact, const verify_options *o, destina
 {
     const text_list *reports = &o->reports;
     for (int i = 0; i < reports->n; i++) {
-        const char *dot = strrchr(reports->v[i], '.');
-        if (!dot || (strcmp(dot, ".json") != 0 && strcmp(dot, ".md") != 0))
-            return err_set(e, ERR_USAGE, "option --report: found '%s', expected a name that ends in .json or .md",
+        if (!verify_report_suffix_ok(reports->v[i]))
+            return err_set(e, ERR_USAGE,
+                           "option --report: found '%s', expected a name that ends in " VERIFY_REPORT_SUFFIXES,
                            reports->v[i]);
         if (!output_is_no_input(reports->v[i], artifact, &o->fixtures, e)
             || !output_is_no_input(reports->v[i], o->gate, NULL, e)) return false;
@@ -130,9 +130,11 @@ const command cmd_verify = {
              "at every step of the fixture's own text, and the distance of the distributions. The file is never changed.\n"
              "With --from, every tensor is compared with what the source gives, too: drift from the source's fixture alone cannot see\n"
              "a single damaged tensor of quantized weights.\n"
-             "Exit status 0: everything holds. 1: something does not; the case, the step and the first layer are named.\n",
+             "Exit status 0: everything holds. 1: something does not, and the case, the step and the first layer are named; or nothing\n"
+             "is wrong and the fixture cannot decide (inconclusive), and what would do is said. 3: it is a fixture of another source,\n"
+             "of other weights, or needs --arith.\n",
     .examples = "  hallmark verify gemma-BF16.gguf --fixture gemma.bfloat16.json.gz\n"
-                "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --report report.json --report report.md\n"
+                "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --report report.html --report junit.xml\n"
                 "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --kv q8_0      what another cache would cost\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(verify_options),
     .min_args = 1, .max_args = 1, .run = run,

@@ -30,14 +30,14 @@ static void put_file(table *t, const lab_plan *p, int artifact)
 static void put_kl(table *t, double v)
 {
     text_buf words = { 0 };
-    lab_put_digits(&words, v, 2);
+    figure_put_digits(&words, v, 2);
     table_words(t, &words);
 }
 
 static void put_percent(table *t, double v)
 {
     text_buf words = { 0 };
-    lab_put_percent(&words, v);
+    figure_put_percent(&words, v);
     table_words(t, &words);
 }
 
@@ -45,16 +45,16 @@ static void put_percent(table *t, double v)
 static void put_bounds(text_buf *words, const lab_figure *x)
 {
     text_words(words, " (");
-    lab_put_digits(words, x->low, 2);
+    figure_put_digits(words, x->low, 2);
     text_words(words, "..");
-    lab_put_digits(words, x->high, 2);
+    figure_put_digits(words, x->high, 2);
     text_words(words, ")");
 }
 
 static void put_mean(table *t, const lab_figure *kl)
 {
     text_buf words = { 0 };
-    lab_put_kl(&words, kl->v);
+    figure_put_kl(&words, kl->v);
     if (lab_has_interval(kl)) put_bounds(&words, kl);
     table_words(t, &words);
 }
@@ -71,7 +71,7 @@ static void put_worst(table *t, const lab_measured *m)
     text_buf words = { 0 };
     text_puts(&words, TEXT_PLAIN, name);
     text_words(&words, " ");
-    lab_put_percent(&words, worst->f.top1.v);
+    figure_put_percent(&words, worst->f.top1.v);
     table_words(t, &words);
 }
 
@@ -81,7 +81,7 @@ static void put_row(table *t, const lab_result *r, int c)
     text_buf bytes = { 0 };
     put_file(t, r->plan, r->plan->candidates[c].artifact);
     put_name(t, r->plan->candidates[c].kv, CACHE_WIDTH);
-    lab_put_bytes(&bytes, lab_each_bytes(r->plan, r->plan->candidates[c].context_bytes));
+    figure_put_bytes(&bytes, lab_each_bytes(r->plan, r->plan->candidates[c].context_bytes));
     table_words(t, &bytes);
     put_mean(t, &f->kl_mean);
     put_kl(t, f->kl_p99.v);
@@ -104,7 +104,7 @@ static bool print_sentences(const lab_result *r, FILE *f)
 {
     text_buf words = { 0 };
     text_words(&words, "bytes: for each position, in a context of ");
-    lab_put_count(&words, r->plan->context);
+    figure_put_count(&words, r->plan->context);
     text_words(&words, "; KL in nats; worst category: that of the lowest top-1 agreement\n");
     lab_put_measured(&words, TEXT_PLAIN, r);
     text_words(&words, "\n");

@@ -1,6 +1,7 @@
-// main: the command table, help, and the one place where an error becomes an exit status.
+// main: help, and the one place where an error becomes an exit status.
 #include "cli.h"
 #include "../formats/version.h"
+#include "option_value.h"
 #include "text_out.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -10,10 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static const command *const commands[] = {
-    &cmd_convert, &cmd_quantize, &cmd_verify, &cmd_run, &cmd_bench, &cmd_inspect, &cmd_release, &cmd_check, &cmd_derive, &cmd_imatrix, &cmd_lab,
-};
 
 int cli_fail(const command *c, const err *e)
 {
@@ -36,23 +33,18 @@ void cli_note(const command *c, const char *fmt, ...)
 
 static void print_help(void)
 {
-    printf("Hallmark turns a Hugging Face checkpoint into GGUF files and proves each one before it is published.\n\n"
-           "Usage: hallmark COMMAND ...\n\nCommands:\n");
-    for (int i = 0; i < N_ROWS(commands); i++) printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    printf("\n'hallmark COMMAND --help' tells more, with examples. 'hallmark --version' prints the version.\n\n"
-           "Exit status: 0 done or passed; 1 it ran and the verdict is no; 2 the command line is wrong;\n"
-           "3 an input file is unusable; 4 the system failed (disk, memory, device).\n");
+    printf("%s\n\nUsage: hallmark COMMAND ...\n\nCommands:\n", program_about);
+    for (int i = 0; i < n_commands; i++) printf("  %-10s %s\n", command_table[i]->name, command_table[i]->summary);
+    printf("\n'hallmark COMMAND --help' tells more, with examples. 'hallmark --version' prints the version.\n\n%s",
+           exit_statuses);
 }
 
 // The names that --type and --types take, for the commands that have them.
 static void print_types(const command *c)
 {
     int n;
-    bool takes = false;
     const file_type_info *t = file_type_table(&n);
-    for (int i = 0; i < c->n_opts; i++)
-        takes = takes || strcmp(c->opts[i].name, "--type") == 0 || strcmp(c->opts[i].name, "--types") == 0;
-    if (!takes) return;
+    if (!command_takes_types(c)) return;
     printf("\nTypes:");
     for (int i = 0; i < n; i++) printf(" %s", t[i].name);
     putchar('\n');
@@ -77,9 +69,10 @@ static void print_command_help(const command *c)
 
 static int unknown_command(const char *word)
 {
-    const char *names[N_ROWS(commands)];
-    for (int i = 0; i < N_ROWS(commands); i++) names[i] = commands[i]->name;
-    const char *near = nearest_name(word, names, N_ROWS(commands));
+    const char *names[64];
+    int n = 0;
+    for (; n < n_commands && n < N_ROWS(names); n++) names[n] = command_table[n]->name;
+    const char *near = nearest_name(word, names, n);
     if (near) print_line(stderr, "hallmark: unknown command '%s'; did you mean '%s'?", word, near);
     else      print_line(stderr, "hallmark: unknown command '%s'", word);
     fprintf(stderr, "Try 'hallmark --help'.\n");
@@ -105,6 +98,18 @@ static int run_command(const command *c, int argc, char **argv)
     return status;
 }
 
+static int print_version(int argc, char **argv)
+{
+    const bool json = argc == 3 && strcmp(argv[2], "--json") == 0;
+    if (argc > 2 && !json) {
+        print_line(stderr, "hallmark: '%s' after %s: expected nothing, or --json", argv[2], argv[1]);
+        return ERR_USAGE;
+    }
+    printf(json ? "{\"hallmark\": \"%s\", \"commit\": \"%s\"}\n" : "hallmark %s (commit %s)\n", hallmark_version(),
+           hallmark_commit());
+    return 0;
+}
+
 static int dispatch(int argc, char **argv)
 {
     if (argc < 2) {
@@ -112,14 +117,14 @@ static int dispatch(int argc, char **argv)
         return ERR_USAGE;
     }
     const char *word = argv[1];
-    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) { printf("hallmark %s\n", hallmark_version()); return 0; }
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) return print_version(argc, argv);
     bool help = strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
     if (help && argc == 2) { print_help(); return 0; }
-    for (int i = 0; i < N_ROWS(commands); i++) {
-        if (help && strcmp(argv[2], commands[i]->name) == 0) { print_command_help(commands[i]); return 0; }
-        if (!help && strcmp(word, commands[i]->name) == 0) return run_command(commands[i], argc - 2, argv + 2);
-    }
-    return unknown_command(help ? argv[2] : word);
+    const command *c = command_find(help ? argv[2] : word);
+    if (!c) return unknown_command(help ? argv[2] : word);
+    if (!help) return run_command(c, argc - 2, argv + 2);
+    print_command_help(c);
+    return 0;
 }
 
 // OpenMP's waiting threads spin for milliseconds by default, which starves every other program where processors are

@@ -19,6 +19,13 @@ static int stem_bytes(const char *name)
     return (int)(end && end != name ? end - name : (ptrdiff_t)strlen(name));
 }
 
+static const char *verdict_word(const verify_report *r, const verify_fixture_result *f)
+{
+    const char *v = verify_fixture_verdict(f);
+    if (strcmp(v, "fail") == 0) return "FAIL";
+    return strcmp(v, "pass") == 0 && !r->passed ? "pass, but see below" : v;
+}
+
 static void add_row(table *t, const verify_report *r, int64_t file_bytes, const verify_fixture_result *f)
 {
     char size[32];
@@ -36,18 +43,25 @@ static void add_row(table *t, const verify_report *r, int64_t file_bytes, const 
     table_cell(t, "%.*s%s", stem_bytes(name), name, f->kind == CHECK_DRIFT ? ", drift" : "");
     if (!f->ran) {
         for (int i = 0; i < 3; i++) table_cell(t, "-");
-        table_cell(t, "FAIL");
+        table_cell(t, "%s", verdict_word(r, f));
         return;
     }
     table_cell(t, "%lld/%lld%s", (long long)f->free_run_equal, (long long)f->cases, f->free_run_ties ? "*" : "");
     table_cell(t, "%lld/%lld%s", (long long)f->teacher_forced_equal, (long long)f->steps, f->ties_differing ? "*" : "");
     table_cell(t, "%.2g", f->kl_mean);
-    table_cell(t, "%s", f->passed && r->passed ? "pass" : f->passed ? "pass, but see below" : "FAIL");
+    table_cell(t, "%s", verdict_word(r, f));
 }
 
 static void print_failure(const verify_failure *x)
 {
     print_line(stdout, "  %s: %s", x->what ? x->what : "failure", x->text);
+}
+
+// Why a fixture cannot decide, one line each.
+static void print_why(const verify_report *r, const verify_fixture_result *f)
+{
+    for (int64_t k = 0; k < f->n_why; k++)
+        print_line(stdout, "%s, fixture %s: inconclusive: %s", base_name(r->artifact), base_name(f->name), f->why[k].text);
 }
 
 static void print_derivation(const verify_report *r)
@@ -80,6 +94,7 @@ static void print_details(const verify_report *r)
                        base_name(r->artifact),
                        stem_bytes(base_name(f->name)), base_name(f->name), (long long)f->ties, (long long)f->steps,
                        (long long)f->ties_differing);
+        print_why(r, f);
         if (f->n_failures) print_line(stdout, "%s, fixture %s:", base_name(r->artifact), base_name(f->name));
         for (int64_t k = 0; k < f->n_failures && k < MAX_FAILURES; k++) print_failure(&f->failures[k]);
         if (f->n_failures > MAX_FAILURES) printf("  ... and %lld more\n", (long long)f->n_failures - MAX_FAILURES);

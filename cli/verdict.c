@@ -28,6 +28,23 @@ static void claims_text(const check_told *c)
                    c->v[i].artifact, c->v[i].claim);
 }
 
+// "pass", "fail", or "inconclusive": every claim holds, and a fixture that was run again cannot decide.
+static const char *word_of(const verdict *v, const err *e)
+{
+    if (e->kind == ERR_NONE) return "pass";
+    return v->proof && v->proof->undecided[0] ? "inconclusive" : "fail";
+}
+
+static bool holds(const verdict *v, const err *e) { return strcmp(word_of(v, e), "fail") != 0; }
+
+static void why_json(json_out *j, const verdict *v)
+{
+    json_key(j, "why");
+    json_open(j, '[');
+    json_cstr(j, v->proof->undecided);
+    json_close(j, ']');
+}
+
 static void verdict_json(const verdict *v, const err *e)
 {
     json_out j;
@@ -40,9 +57,10 @@ static void verdict_json(const verdict *v, const err *e)
         json_cstr(&j, v->source);
     }
     json_key(&j, "verdict");
-    json_cstr(&j, e->kind == ERR_NONE ? "pass" : "fail");
+    json_cstr(&j, word_of(v, e));
     json_key(&j, "reason");
     json_cstr(&j, e->kind == ERR_NONE ? NULL : e->msg);
+    if (e->kind != ERR_NONE && holds(v, e)) why_json(&j, v);
     if (v->gate_sha256) {
         json_key(&j, "gate");
         json_open(&j, '{');
@@ -53,7 +71,7 @@ static void verdict_json(const verdict *v, const err *e)
         json_close(&j, '}');
     }
     if (e->kind == ERR_NONE && v->claims && v->claims->n > 0) claims_json(&j, v->claims);
-    if (v->proof) check_words_json(&j, v->proof, v->artifact, e->kind == ERR_NONE);
+    if (v->proof) check_words_json(&j, v->proof, v->artifact, holds(v, e));
     json_close(&j, '}');
 }
 
@@ -61,14 +79,14 @@ static void verdict_text(const verdict *v, const err *e)
 {
     text_write(stdout, TEXT_PLAIN, v->artifact, strlen(v->artifact));
     fputs(": ", stdout);
-    fputs(e->kind == ERR_NONE ? v->yes : v->no, stdout);
+    fputs(e->kind == ERR_NONE ? v->yes : holds(v, e) ? "inconclusive" : v->no, stdout);
     if (v->source) text_write(stdout, TEXT_PLAIN, v->source, strlen(v->source));
     putchar('\n');
     if (v->gate_sha256)
         print_line(stdout, "note: held to gate %s (sha256 %s), not the built-in one", v->gate ? v->gate : "of its own",
                    v->gate_sha256);
     if (e->kind == ERR_NONE && v->claims) claims_text(v->claims);
-    if (v->proof) check_words_print(v->proof, v->artifact, e->kind == ERR_NONE);
+    if (v->proof) check_words_print(v->proof, v->artifact, holds(v, e));
 }
 
 int cli_verdict(const command *c, const verdict *v, const err *e)

@@ -408,6 +408,15 @@ bool convert_proves(const gguf *art, const char *hf_dir, const convert_opts *o, 
 
 // ---- metadata alone -------------------------------------------------------------------------------------------------
 
+const char *convert_architecture_of(const cJSON *config)
+{
+    hf_config *c = malloc(sizeof *c);
+    err other = { 0 };
+    const char *arch = c && hf_config_read(c, config, "a config", &other) ? c->arch->family->arch : NULL;
+    free(c);
+    return arch;
+}
+
 // The plan of a job, which is then the caller's; NULL where there is none.
 static gguf_plan *take_plan(job *j, bool ok)
 {

@@ -35,6 +35,9 @@ bool convert_preview(quantize_preview *v, const char *hf_dir, const convert_opts
 // A type that holds every tensor of the checkpoint exactly: BF16, or F32.
 bool convert_exact_type(file_type *t, const char *hf_dir, int n_threads, err *e);
 
+// The general.architecture of a model with that config, static; NULL where it is none that we convert.
+const char *convert_architecture_of(const cJSON *config);
+
 // Compares an artifact's metadata with the config.json a fixture carries, key by key: the expected hyperparameter keys are planned
 // from the config as convert does, and each must equal the artifact's. ERR_VERDICT naming the first key, found and expected.
 bool convert_config_agrees(const gguf *g, const cJSON *config, err *e);

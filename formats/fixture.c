@@ -173,11 +173,14 @@ static bool has_linear_layers(const cJSON *config)
     return false;
 }
 
-static bool check_implementation(const cJSON *head, const char *key, const char *only, bool needed, const place *p)
+// *out: `only`, or NULL where there is no such key.
+static bool check_implementation(const cJSON *head, const char *key, const char *only, bool needed, const char **out,
+                                 const place *p)
 {
     const char *found;
     if (!needed && !json_get(head, key)) return true;
     if (!json_str(head, key, &found, p->where, p->e)) return false;
+    *out = only;
     if (strcmp(found, only) == 0) return true;
     return err_set(p->e, ERR_INPUT, "%s: key '%s': found '%.40s', expected %s", p->where, key, found, only);
 }
@@ -188,9 +191,9 @@ static bool check_implementations(fixture *f, const cJSON *head, const place *p)
     const cJSON *text = json_get(f->config, "text_config");
     bool linear = has_linear_layers(f->config) || has_linear_layers(text);
     f->experts  = counts_experts(f->config) || counts_experts(text);
-    return check_implementation(head, "attention", "eager", true, p) &&
-           check_implementation(head, "experts", "eager", f->experts, p) &&
-           check_implementation(head, "linear_attention", "torch", linear, p);
+    return check_implementation(head, "attention", "eager", true, &f->attention, p) &&
+           check_implementation(head, "experts", "eager", f->experts, &f->experts_by, p) &&
+           check_implementation(head, "linear_attention", "torch", linear, &f->linear_attention, p);
 }
 
 static bool read_header(fixture *f, cJSON *head, const place *p)

@@ -83,6 +83,7 @@ typedef struct {
     bool   experts;                         // the config has them
     char  *dtype;                           // "float32" or "bfloat16"
     char  *transformers, *torch, *device;
+    const char *attention, *experts_by, *linear_attention;      // the header's words, static; NULL where it has none
     int    tokens, top_k;
     char  *weights_file, *weights_type;     // NULL when made from the source's own weights
     char   weights_digest[SHA256_HEX + 1];  // "" likewise
@@ -95,5 +96,9 @@ typedef struct {
 fixture *fixture_open(const char *path, err *e);
 fixture *fixture_open_mem(const uint8_t *gz, int64_t n, const char *name, err *e);      // for tests and fuzzing
 void     fixture_close(fixture *f);
+
+// What the fixture asks, whatever was answered: SHA-256 over a line for each case, in their order,
+// "<hex SHA-256 of the prompt's bytes>  <its ids, with commas between them>\n".
+bool fixture_prompts_digest(const fixture *f, char hex[SHA256_HEX + 1], err *e);
 
 #endif

@@ -3,7 +3,7 @@
 #ifndef HALLMARK_MEASURE_LAB_HTML_H
 #define HALLMARK_MEASURE_LAB_HTML_H
 
-#include "lab_plot.h"
+#include "../formats/html.h"
 #include "lab_report.h"
 #include "lab_words.h"
 
@@ -19,8 +19,6 @@ typedef struct {
     int               n_plots;      // so far, for ids
 } lab_page;
 
-extern const char LAB_CSS[];
-
 // Between tags: a name of ours is written with text_words, one from outside with text_puts(TEXT_XML).
 static inline const lab_candidate *lab_page_candidate(const lab_page *g, int place)
 {
@@ -31,20 +29,12 @@ static inline const lab_measured *lab_page_measured(const lab_page *g, int place
     return &g->r->measured[g->order[place]];
 }
 
-// At most `most` bytes of a text, "..." where its middle was left out.
-void lab_put_short(text_buf *t, const char *s, int most);
-
 // ---- tables (lab_report_html.c) -------------------------------------------------------------------------------------
 
-// A table that is wider than the page moves inside its box, which the keyboard reaches. names end with NULL; one that
-// begins with '<' is a column of words, which lies at the left; with '?' that of the file, which is there where
-// candidates are of several. Between begin_head and end_head more columns may be put.
+// As html_begin_table; a name '?' is the column of the file, which is there where candidates are of several. Between
+// lab_begin_head and html_end_columns more columns may be put.
 void lab_begin_head(lab_page *g, const char *caption, const char *const *names);
-void lab_end_head(lab_page *g);
 void lab_begin_table(lab_page *g, const char *caption, const char *const *names);
-void lab_end_table(text_buf *t);
-void lab_put_words_cell(text_buf *t, const char *s);
-void lab_put_figure_cell(text_buf *t, double v, bool share);
 void lab_put_interval_cells(text_buf *t, const lab_figure *f, bool share);      // the figure; its interval
 void lab_put_bytes_cells(lab_page *g, const lab_candidate *c);                  // for each position; of the base's
 void lab_put_file_cell(lab_page *g, const lab_candidate *c);
@@ -52,16 +42,7 @@ void lab_put_name_header(lab_page *g, int artifact, const char *more);      // a
 
 // ---- parts of a plot (lab_svg.c) ------------------------------------------------------------------------------------
 
-// Begins a plot of that height. Its title follows; then its description, which the caller ends with </desc>.
-void lab_begin_plot(lab_page *g, double height);
-void lab_begin_description(lab_page *g);
-void lab_put_at(text_buf *t, const char *attribute, double share);
-void lab_put_line(text_buf *t, const char *class, double x1, double y1, double x2, double y2);   // x: shares; y: pixels
-void lab_begin_at(text_buf *t, double x, double y);        // a part whose (0, 0) is that point; ended with </svg>
-void lab_axis_take_figure(lab_axis *a, const lab_figure *f);       // with its interval; an end at or below 0 has no place
-void lab_put_tick(text_buf *t, double v);
-void lab_put_y_axis(text_buf *t, const lab_axis *a, int most, double top, double bottom);
-double lab_up(const lab_axis *a, double v, double top, double bottom);
+void lab_axis_take_figure(plot_axis *a, const lab_figure *f);      // with its interval; an end at or below 0 has no place
 void lab_put_named(lab_page *g, int place);                             // "12 q4_0 of file"
 void lab_put_hint(lab_page *g, int place, const lab_figures *f);        // what a pointer that rests on a mark is told
 

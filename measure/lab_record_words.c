@@ -6,7 +6,7 @@
 static void put_mean(text_buf *t, const lab_record_cache *c)
 {
     const lab_figure f = { c->kl_mean, c->kl_low, c->kl_high };
-    lab_put_kl(t, f.v);
+    figure_put_kl(t, f.v);
     if (!lab_has_interval(&f)) return;
     text_words(t, " (");
     lab_put_interval(t, &f, false);
@@ -19,28 +19,28 @@ void lab_record_put_cache(text_buf *t, const lab_record *rec, int cache)
     text_words(t, "KL ");
     put_mean(t, c);
     text_words(t, ", top-1 ");
-    lab_put_share(t, c->top1);
+    figure_put_share(t, c->top1);
     text_words(t, " (");
     lab_put_share_in(t, TEXT_PLAIN, c->top1_worst, c->worst);
     text_words(t, ") over ");
-    lab_put_number_of(t, rec->tokens, "token", "tokens");
+    figure_put_number_of(t, rec->tokens, "token", "tokens");
 }
 
 void lab_record_put_run(text_buf *t, const lab_record *rec)
 {
-    lab_put_number_of(t, rec->tokens, "token", "tokens");
+    figure_put_number_of(t, rec->tokens, "token", "tokens");
     text_words(t, " of ");
-    lab_put_number_of(t, rec->n_categories, "category", "categories");
+    figure_put_number_of(t, rec->n_categories, "category", "categories");
     text_words(t, " (");
     for (int i = 0; i < rec->n_categories; i++) {
         if (i) text_words(t, ", ");
         text_puts(t, TEXT_PLAIN, rec->categories[i].category);
     }
     text_words(t, "), in chunks of ");
-    lab_put_count(t, rec->chunk);
+    figure_put_count(t, rec->chunk);
     if (rec->skip > 0) {
         text_words(t, " of which the first ");
-        lab_put_count(t, rec->skip);
+        figure_put_count(t, rec->skip);
         text_words(t, " are not compared");
     }
     text_words(t, ", against its cache in ");
@@ -49,7 +49,7 @@ void lab_record_put_run(text_buf *t, const lab_record *rec)
 
 static void put_bytes_each(text_buf *t, const lab_record *rec, int64_t bytes)
 {
-    lab_put_bytes(t, (double)bytes / (double)rec->context);
+    figure_put_bytes(t, (double)bytes / (double)rec->context);
 }
 
 void lab_record_put_advice(text_buf *t, text_sink sink, const lab_record *rec)
@@ -84,9 +84,9 @@ static void put_row(text_buf *t, const lab_record *rec, const lab_record_cache *
     text_words(t, " | ");
     put_mean(t, c);
     text_words(t, " | ");
-    lab_put_kl(t, c->kl_p99);
+    figure_put_kl(t, c->kl_p99);
     text_words(t, " | ");
-    lab_put_share(t, c->top1);
+    figure_put_share(t, c->top1);
     text_words(t, " | ");
     lab_put_share_in(t, TEXT_MD, c->top1_worst, c->worst);
     text_words(t, " |\n");

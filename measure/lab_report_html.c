@@ -7,51 +7,23 @@
 
 void lab_begin_head(lab_page *g, const char *caption, const char *const *names)
 {
-    text_printf(&g->t, "<div class=\"wide\" role=\"region\" aria-label=\"%s\" tabindex=\"0\"><table>"
-                       "<caption>%s</caption><thead><tr>", caption, caption);
+    html_begin_columns(&g->t, caption);
     for (int i = 0; names[i]; i++) {
-        const bool words = names[i][0] == '<', file = names[i][0] == '?';
-        if (file && !g->several) continue;
-        const bool left = words || file;
-        text_printf(&g->t, "<th scope=\"col\"%s>%s</th>", left ? " class=\"l\"" : "", names[i] + left);
+        if (names[i][0] != '?') html_put_column(&g->t, names[i]);
+        else if (g->several)    html_put_column(&g->t, "<file");
     }
 }
-
-void lab_end_head(lab_page *g) { text_words(&g->t, "</tr></thead><tbody>\n"); }
 
 void lab_begin_table(lab_page *g, const char *caption, const char *const *names)
 {
     lab_begin_head(g, caption, names);
-    lab_end_head(g);
-}
-
-void lab_end_table(text_buf *t) { text_words(t, "</tbody></table></div>\n"); }
-
-void lab_put_words_cell(text_buf *t, const char *s)
-{
-    text_words(t, "<td class=\"l\">");
-    text_puts(t, TEXT_XML, s);
-    text_words(t, "</td>");
-}
-
-static void put_count_cell(text_buf *t, int64_t v)
-{
-    text_words(t, "<td>");
-    lab_put_count(t, v);
-    text_words(t, "</td>");
-}
-
-void lab_put_figure_cell(text_buf *t, double v, bool share)
-{
-    text_words(t, "<td>");
-    lab_put_figure(t, v, share);
-    text_words(t, "</td>");
+    html_end_columns(&g->t);
 }
 
 // A figure and, in the next cell, its interval.
 void lab_put_interval_cells(text_buf *t, const lab_figure *f, bool share)
 {
-    lab_put_figure_cell(t, f->v, share);
+    html_put_figure_cell(t, f->v, share);
     text_words(t, "<td>");
     lab_put_interval(t, f, share);
     text_words(t, "</td>");
@@ -82,18 +54,13 @@ static void put_candidate_cells(lab_page *g, int place)
     lab_put_file_cell(g, c);
 }
 
-static void begin_details(text_buf *t, const char *summary)
-{
-    text_printf(t, "<details class=\"table\"><summary>%s</summary>\n", summary);
-}
-
 // ---- candidates -----------------------------------------------------------------------------------------------------
 
 void lab_put_bytes_cells(lab_page *g, const lab_candidate *c)
 {
     const double base = (double)g->p->base_context_bytes;
     text_words(&g->t, "<td>");
-    lab_put_bytes(&g->t, lab_each_bytes(g->p, c->context_bytes));
+    figure_put_bytes(&g->t, lab_each_bytes(g->p, c->context_bytes));
     text_words(&g->t, "</td><td>");
     if (base > 0) text_printf(&g->t, "%.1f %%", 100 * (double)c->context_bytes / base);
     else          text_words(&g->t, "-");
@@ -108,18 +75,18 @@ static void put_main_row(lab_page *g, int place)
     put_candidate_cells(g, place);
     lab_put_bytes_cells(g, c);
     lab_put_interval_cells(t, &f->kl_mean, false);
-    lab_put_figure_cell(t, f->kl_median.v, false);
-    lab_put_figure_cell(t, f->kl_p90.v, false);
-    lab_put_figure_cell(t, f->kl_p99.v, false);
-    lab_put_figure_cell(t, f->kl_p999.v, false);
-    lab_put_figure_cell(t, f->kl_max.v, false);
+    html_put_figure_cell(t, f->kl_median.v, false);
+    html_put_figure_cell(t, f->kl_p90.v, false);
+    html_put_figure_cell(t, f->kl_p99.v, false);
+    html_put_figure_cell(t, f->kl_p999.v, false);
+    html_put_figure_cell(t, f->kl_max.v, false);
     lab_put_interval_cells(t, &f->top1, true);
-    lab_put_figure_cell(t, f->top5.v, true);
-    lab_put_figure_cell(t, f->change_mean.v, false);
-    lab_put_figure_cell(t, f->change_rms.v, false);
-    lab_put_figure_cell(t, f->change_p99.v, false);
+    html_put_figure_cell(t, f->top5.v, true);
+    html_put_figure_cell(t, f->change_mean.v, false);
+    html_put_figure_cell(t, f->change_rms.v, false);
+    html_put_figure_cell(t, f->change_p99.v, false);
     text_printf(t, "<td>%.5g</td><td class=\"l\">%s</td>", f->nll, g->front[g->order[place]] ? "yes" : "no");
-    lab_put_words_cell(t, c->llama ? c->llama : "-");
+    html_put_words_cell(t, c->llama ? c->llama : "-");
     text_words(t, "</tr>\n");
 }
 
@@ -138,19 +105,19 @@ static void put_candidates(lab_page *g)
     }
     lab_begin_table(g, "All candidates, from the smallest cache to the largest", names);
     for (int i = 0; i < g->p->n_candidates; i++) put_main_row(g, i);
-    lab_end_table(&g->t);
+    html_end_table(&g->t);
 }
 
 // What a category and a band show alike; the row's end.
 static void put_part(text_buf *t, const lab_figures *f)
 {
-    put_count_cell(t, f->tokens);
+    html_put_count_cell(t, f->tokens);
     lab_put_interval_cells(t, &f->kl_mean, false);
-    lab_put_figure_cell(t, f->kl_median.v, false);
-    lab_put_figure_cell(t, f->kl_p99.v, false);
-    lab_put_figure_cell(t, f->kl_max.v, false);
+    html_put_figure_cell(t, f->kl_median.v, false);
+    html_put_figure_cell(t, f->kl_p99.v, false);
+    html_put_figure_cell(t, f->kl_max.v, false);
     lab_put_interval_cells(t, &f->top1, true);
-    lab_put_figure_cell(t, f->top5.v, true);
+    html_put_figure_cell(t, f->top5.v, true);
     text_words(t, "</tr>\n");
 }
 
@@ -160,18 +127,18 @@ static void put_categories(lab_page *g)
                                          "median", "p99", "largest", "top-1", "95 %", "top-5", NULL };
     text_words(&g->t, "<h2>By category</h2>\n");
     if (g->n_drawn > 0) lab_put_category_plots(g);
-    begin_details(&g->t, "The categories as a table");
+    html_begin_details(&g->t, "The categories as a table");
     lab_begin_table(g, "Each candidate in each category", names);
     for (int i = 0; i < g->p->n_candidates; i++) {
         const lab_measured *m = lab_page_measured(g, i);
         for (int k = 0; k < m->n_categories; k++) {
             put_candidate_cells(g, i);
-            lab_put_words_cell(&g->t, m->categories[k].category);
+            html_put_words_cell(&g->t, m->categories[k].category);
             put_part(&g->t, &m->categories[k].f);
         }
     }
-    lab_end_table(&g->t);
-    text_words(&g->t, "</details>\n");
+    html_end_table(&g->t);
+    html_end_details(&g->t);
 }
 
 static void put_positions(lab_page *g)
@@ -180,22 +147,22 @@ static void put_positions(lab_page *g)
                                          "median", "p99", "largest", "top-1", "95 %", "top-5", NULL };
     text_words(&g->t, "<h2>Along the position</h2>\n");
     if (g->n_drawn > 0) lab_put_position_plots(g);
-    begin_details(&g->t, "The positions as a table");
+    html_begin_details(&g->t, "The positions as a table");
     lab_begin_table(g, "Each candidate in each band of positions", names);
     for (int i = 0; i < g->p->n_candidates; i++) {
         const lab_measured *m = lab_page_measured(g, i);
         for (int k = 0; k < m->n_bands; k++) {
             put_candidate_cells(g, i);
             text_words(&g->t, "<td>");
-            lab_put_count(&g->t, m->bands[k].from);
+            figure_put_count(&g->t, m->bands[k].from);
             text_words(&g->t, " to ");
-            lab_put_count(&g->t, m->bands[k].to - 1);
+            figure_put_count(&g->t, m->bands[k].to - 1);
             text_words(&g->t, "</td>");
             put_part(&g->t, &m->bands[k].f);
         }
     }
-    lab_end_table(&g->t);
-    text_words(&g->t, "</details>\n");
+    html_end_table(&g->t);
+    html_end_details(&g->t);
 }
 
 // ---- how it was measured --------------------------------------------------------------------------------------------
@@ -214,10 +181,10 @@ static void put_files(lab_page *g)
     for (int i = 0; i < g->p->n_artifacts; i++) {
         text_words(&g->t, "<tr>");
         lab_put_name_header(g, i, "");
-        lab_put_words_cell(&g->t, g->p->artifacts[i].type);
+        html_put_words_cell(&g->t, g->p->artifacts[i].type);
         put_digest(&g->t, g->p->artifacts[i].digest);
     }
-    lab_end_table(&g->t);
+    html_end_table(&g->t);
 }
 
 static void put_texts(lab_page *g)
@@ -229,27 +196,23 @@ static void put_texts(lab_page *g)
         text_words(&g->t, "<tr><th scope=\"row\"><span>");
         text_puts(&g->t, TEXT_XML, x->name);
         text_words(&g->t, "</span></th>");
-        lab_put_words_cell(&g->t, x->category);
-        put_count_cell(&g->t, x->tokens);
-        put_count_cell(&g->t, x->chunks);
+        html_put_words_cell(&g->t, x->category);
+        html_put_count_cell(&g->t, x->tokens);
+        html_put_count_cell(&g->t, x->chunks);
         put_digest(&g->t, x->sha256);
     }
-    lab_end_table(&g->t);
+    html_end_table(&g->t);
 }
 
 // ---- the page -------------------------------------------------------------------------------------------------------
 
-// Nothing is loaded and nothing runs, whatever the texts hold.
 static void put_head(lab_page *g)
 {
-    text_words(&g->t, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-                      "'unsafe-inline'\">\n<title>What a cache costs ");
+    html_begin(&g->t);
+    text_words(&g->t, "What a cache costs ");
     lab_put_file(&g->t, TEXT_XML, g->p, 0);
-    text_words(&g->t, "</title>\n<style>\n");
-    text_words(&g->t, LAB_CSS);
-    text_words(&g->t, "</style>\n</head>\n<body>\n<main>\n<h1>What a cache costs ");
+    html_begin_body(&g->t, "");
+    text_words(&g->t, "<h1>What a cache costs ");
     lab_put_file(&g->t, TEXT_XML, g->p, 0);
     text_words(&g->t, "</h1>\n<p>");
     lab_put_measured(&g->t, TEXT_XML, g->r);
@@ -272,7 +235,7 @@ static void put_page(lab_page *g)
     text_words(&g->t, "</p>\n");
     put_files(g);
     put_texts(g);
-    text_words(&g->t, "</main>\n</body>\n</html>\n");
+    html_end(&g->t);
 }
 
 static void choose_drawn(lab_page *g)

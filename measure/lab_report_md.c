@@ -28,22 +28,22 @@ static void put_text_cell(text_buf *t, const char *s)
     text_puts(t, TEXT_MD, s);
 }
 
-static void put_count_cell(text_buf *t, int64_t v)
+static void html_put_count_cell(text_buf *t, int64_t v)
 {
     text_words(t, " | ");
-    lab_put_count(t, v);
+    figure_put_count(t, v);
 }
 
 static void put_kl_cell(text_buf *t, double v)
 {
     text_words(t, " | ");
-    lab_put_kl(t, v);
+    figure_put_kl(t, v);
 }
 
 static void put_share_cell(text_buf *t, double v)
 {
     text_words(t, " | ");
-    lab_put_share(t, v);
+    figure_put_share(t, v);
 }
 
 static void put_interval_cell(text_buf *t, const lab_figure *f, bool share)
@@ -74,7 +74,7 @@ static void put_main_row(page *g, int place)
     if (c->llama) text_puts(t, TEXT_MD_CODE, c->llama);
     else          text_words(t, "-");
     text_words(t, " | ");
-    lab_put_bytes(t, lab_each_bytes(g->p, c->context_bytes));
+    figure_put_bytes(t, lab_each_bytes(g->p, c->context_bytes));
     put_kl_cell(t, f->kl_mean.v);
     put_interval_cell(t, &f->kl_mean, false);
     put_kl_cell(t, f->kl_median.v);
@@ -97,7 +97,7 @@ static void put_main(page *g)
         "number", "cache", "file", "llama.cpp", "bytes a position", "mean KL", "95 %", "median", "p90", "p99", "p99.9",
         "largest", "top-1", "95 %", "top-5", "change, mean", "rms", "p99", "NLL", NULL };
     text_words(&g->t, "\n## Candidates\n\nFrom the smallest cache to the largest. The base's own takes ");
-    lab_put_bytes(&g->t, lab_each_bytes(g->p, g->p->base_context_bytes));
+    figure_put_bytes(&g->t, lab_each_bytes(g->p, g->p->base_context_bytes));
     text_words(&g->t, " bytes a position.\n\n");
     put_header(&g->t, names);
     for (int i = 0; i < g->p->n_candidates; i++) put_main_row(g, i);
@@ -106,7 +106,7 @@ static void put_main(page *g)
 // What a category and a band show alike; the row's end.
 static void put_part(text_buf *t, const lab_figures *f)
 {
-    put_count_cell(t, f->tokens);
+    html_put_count_cell(t, f->tokens);
     put_kl_cell(t, f->kl_mean.v);
     put_interval_cell(t, &f->kl_mean, false);
     put_kl_cell(t, f->kl_p99.v);
@@ -143,9 +143,9 @@ static void put_positions(page *g)
         const lab_measured *m = &g->r->measured[g->order[i]];
         for (int k = 0; k < m->n_bands; k++) {
             put_candidate(g, i);
-            put_count_cell(&g->t, m->bands[k].from);
+            html_put_count_cell(&g->t, m->bands[k].from);
             text_words(&g->t, " to ");
-            lab_put_count(&g->t, m->bands[k].to - 1);
+            figure_put_count(&g->t, m->bands[k].to - 1);
             put_part(&g->t, &m->bands[k].f);
         }
     }
@@ -186,8 +186,8 @@ static void put_place(text_buf *t, const char *category, const lab_worst *w)
 {
     text_words(t, "| ");
     text_puts(t, TEXT_MD, category);
-    put_count_cell(t, w->chunk);
-    put_count_cell(t, w->place->position);
+    html_put_count_cell(t, w->chunk);
+    html_put_count_cell(t, w->place->position);
     put_kl_cell(t, w->kl);
     text_words(t, " | ");
     text_puts(t, TEXT_MD, w->place->before);
@@ -253,8 +253,8 @@ static void put_texts(page *g)
         text_words(&g->t, "| ");
         text_puts(&g->t, TEXT_MD, x->category);
         put_text_cell(&g->t, x->name);
-        put_count_cell(&g->t, x->tokens);
-        put_count_cell(&g->t, x->chunks);
+        html_put_count_cell(&g->t, x->tokens);
+        html_put_count_cell(&g->t, x->chunks);
         text_words(&g->t, " | ");
         text_puts(&g->t, TEXT_MD_CODE, x->sha256);
         text_words(&g->t, " |\n");

@@ -35,9 +35,9 @@ static void put_compound_cell(lab_page *g, const lab_compound *x)
 {
     text_words(&g->t, "<td>");
     if (x) {
-        lab_put_kl(&g->t, kl_of(g, x->both));
+        figure_put_kl(&g->t, kl_of(g, x->both));
         text_words(&g->t, "<br>share ");
-        lab_put_kl(&g->t, x->share.v);
+        figure_put_kl(&g->t, x->share.v);
         if (lab_has_interval(&x->share)) {
             text_words(&g->t, "<br><small>");
             lab_put_interval(&g->t, &x->share, false);
@@ -52,7 +52,7 @@ static void put_compound_row(lab_page *g, int file)
     const lab_compound *x = &g->r->compounds[file];
     text_words(&g->t, "<tr>");
     lab_put_name_header(g, g->p->candidates[x->both].artifact, "");
-    lab_put_figure_cell(&g->t, kl_of(g, x->weights), false);
+    html_put_figure_cell(&g->t, kl_of(g, x->weights), false);
     for (int i = 0; i < g->r->n_compounds; i++)
         if (is_first(g, i, false)) put_compound_cell(g, compound_of(g, file, i));
     text_words(&g->t, "</tr>\n");
@@ -68,7 +68,7 @@ static void put_compound_head(lab_page *g)
         lab_put_cache(&g->t, TEXT_XML, g->p->candidates[g->r->compounds[i].both].kv);
         text_words(&g->t, "</th>");
     }
-    lab_end_head(g);
+    html_end_columns(&g->t);
 }
 
 void lab_put_compounds(lab_page *g)
@@ -83,11 +83,11 @@ void lab_put_compounds(lab_page *g)
     lab_put_name_header(g, 0, ", cache alone");
     text_words(&g->t, "<td>0</td>");
     for (int i = 0; i < g->r->n_compounds; i++)
-        if (is_first(g, i, false)) lab_put_figure_cell(&g->t, kl_of(g, g->r->compounds[i].cache), false);
+        if (is_first(g, i, false)) html_put_figure_cell(&g->t, kl_of(g, g->r->compounds[i].cache), false);
     text_words(&g->t, "</tr>\n");
     for (int i = 0; i < g->r->n_compounds; i++)
         if (is_first(g, i, true)) put_compound_row(g, i);
-    lab_end_table(&g->t);
+    html_end_table(&g->t);
 }
 
 // ---- one layer alone ------------------------------------------------------------------------------------------------
@@ -104,8 +104,8 @@ static void put_layer_row(lab_page *g, int place)
     lab_put_file_cell(g, c);
     lab_put_bytes_cells(g, c);
     lab_put_interval_cells(&g->t, &f->kl_mean, false);
-    lab_put_figure_cell(&g->t, f->kl_p99.v, false);
-    lab_put_figure_cell(&g->t, f->top1.v, true);
+    html_put_figure_cell(&g->t, f->kl_p99.v, false);
+    html_put_figure_cell(&g->t, f->top1.v, true);
     text_words(&g->t, "</tr>\n");
 }
 
@@ -134,7 +134,7 @@ void lab_put_layers(lab_page *g)
         text_words(&g->t, "<h2>Each layer alone</h2>\n");
         lab_begin_table(g, "Caches that differ in one layer, those that lose most first", names);
         for (int i = 0; i < n; i++) put_layer_row(g, layers[i]);
-        lab_end_table(&g->t);
+        html_end_table(&g->t);
     }
     free(layers);
 }
@@ -156,7 +156,7 @@ static void put_place(text_buf *t, const lab_worst *w)
 {
     text_printf(t, "<li><p class=\"at\">chunk %lld, position %lld: KL ", (long long)w->chunk,
                 (long long)w->place->position);
-    lab_put_kl(t, w->kl);
+    figure_put_kl(t, w->kl);
     text_words(t, "; best of the base: ");
     put_piece(t, w->place->base_best);
     text_words(t, ", of the candidate: ");
@@ -179,7 +179,7 @@ static void put_places_of(lab_page *g, int place)
     if (g->several) text_words(&g->t, ", ");
     if (g->several) lab_put_file(&g->t, TEXT_XML, g->p, lab_page_candidate(g, place)->artifact);
     text_words(&g->t, ": largest KL ");
-    lab_put_kl(&g->t, m->all.kl_max.v);
+    figure_put_kl(&g->t, m->all.kl_max.v);
     text_words(&g->t, "</summary>\n");
     for (int i = 0; i < m->n_categories; i++) {
         if (m->categories[i].n_worst == 0) continue;
@@ -189,7 +189,7 @@ static void put_places_of(lab_page *g, int place)
         for (int k = 0; k < m->categories[i].n_worst; k++) put_place(&g->t, &m->categories[i].worst[k]);
         text_words(&g->t, "</ol>\n");
     }
-    text_words(&g->t, "</details>\n");
+    html_end_details(&g->t);
 }
 
 void lab_put_places(lab_page *g)

@@ -103,49 +103,7 @@ void lab_put_cache(text_buf *t, text_sink sink, const char *kv)
     if (sink == TEXT_XML) text_words(t, "</code>");
 }
 
-// ---- figures --------------------------------------------------------------------------------------------------------
-
-void lab_put_kl(text_buf *t, double v) { lab_put_digits(t, v, 3); }
-
-void lab_put_digits(text_buf *t, double v, int digits)
-{
-    char text[48];
-    if (!isfinite(v)) {
-        text_words(t, "-");
-        return;
-    }
-    snprintf(text, sizeof text, "%.*g", digits, v + 0.0);       // + 0.0: no sign before nothing
-    char *power = strchr(text, 'e');
-    if (power) text_raw(t, text, (size_t)(power - text));
-    if (power) text_printf(t, "e%d", atoi(power + 1));          // 1e-5, not 1e-05
-    else       text_words(t, text);
-}
-
-void lab_put_share(text_buf *t, double v)
-{
-    lab_put_percent(t, v);
-    if (isfinite(v)) text_words(t, " %");
-}
-
-void lab_put_percent(text_buf *t, double v)
-{
-    char text[32];
-    if (!isfinite(v)) {
-        text_words(t, "-");
-        return;
-    }
-    for (int digits = 2; digits <= 12; digits++) {
-        snprintf(text, sizeof text, "%.*f", digits, 100 * v);
-        if (v >= 1 || strncmp(text, "100", 3) != 0) break;
-    }
-    text_words(t, text);
-}
-
-void lab_put_figure(text_buf *t, double v, bool share)
-{
-    if (share) lab_put_share(t, v);
-    else       lab_put_kl(t, v);
-}
+// ---- intervals ------------------------------------------------------------------------------------------------------
 
 bool lab_has_interval(const lab_figure *f) { return isfinite(f->low) && isfinite(f->high); }
 
@@ -155,39 +113,16 @@ void lab_put_interval(text_buf *t, const lab_figure *f, bool share)
         text_words(t, "-");
         return;
     }
-    lab_put_figure(t, f->low, share);
+    figure_put(t, f->low, share);
     text_words(t, " to ");
-    lab_put_figure(t, f->high, share);
+    figure_put(t, f->high, share);
 }
 
 void lab_put_share_in(text_buf *t, text_sink sink, double share, const char *category)
 {
-    lab_put_share(t, share);
+    figure_put_share(t, share);
     text_words(t, " in ");
     text_puts(t, sink, category);
-}
-
-void lab_put_count(text_buf *t, int64_t v)
-{
-    char digits[32];
-    const int n = snprintf(digits, sizeof digits, "%lld", (long long)v);
-    for (int i = 0; i < n; i++) {
-        text_raw(t, digits + i, 1);
-        if (i + 1 < n && (n - 1 - i) % 3 == 0 && digits[i] != '-') text_words(t, ",");
-    }
-}
-
-void lab_put_number_of(text_buf *t, int64_t n, const char *one, const char *more)
-{
-    lab_put_count(t, n);
-    text_printf(t, " %s", n == 1 ? one : more);
-}
-
-void lab_put_bytes(text_buf *t, double v)
-{
-    const double tenths = round(10 * v);
-    lab_put_count(t, (int64_t)(tenths / 10));
-    if (fmod(tenths, 10) != 0) text_printf(t, ".%d", (int)fmod(tenths, 10));
 }
 
 // ---- sentences ------------------------------------------------------------------------------------------------------
@@ -213,17 +148,17 @@ void lab_put_measured(text_buf *t, text_sink sink, const lab_result *r)
     text_words(t, " (arithmetic ");
     text_puts(t, sink, p->arith);
     text_words(t, ") was compared with ");
-    lab_put_number_of(t, p->n_candidates, "candidate", "candidates");
+    figure_put_number_of(t, p->n_candidates, "candidate", "candidates");
     text_words(t, " on the same positions: ");
-    lab_put_number_of(t, p->n_candidates > 0 ? r->measured[0].all.tokens : 0, "position", "positions");
+    figure_put_number_of(t, p->n_candidates > 0 ? r->measured[0].all.tokens : 0, "position", "positions");
     text_words(t, " in ");
-    lab_put_number_of(t, p->n_chunks, "chunk", "chunks");
+    figure_put_number_of(t, p->n_chunks, "chunk", "chunks");
     text_words(t, " of ");
-    lab_put_number_of(t, p->chunk, "token", "tokens");
+    figure_put_number_of(t, p->chunk, "token", "tokens");
     text_words(t, ", from ");
-    lab_put_number_of(t, p->n_texts, "text", "texts");
+    figure_put_number_of(t, p->n_texts, "text", "texts");
     text_words(t, " of ");
-    lab_put_number_of(t, n_categories(p), "category", "categories");
+    figure_put_number_of(t, n_categories(p), "category", "categories");
     text_printf(t, "; what is beyond position %lld of a context was not measured", (long long)p->chunk);
     if (p->n_chunks == 1) text_words(t, ", and one chunk gives no interval");
     text_words(t, ".");
@@ -274,9 +209,9 @@ static void put_best(text_buf *t, text_sink sink, const lab_result *r)
                 100 * LAB_ENOUGH);
     lab_put_cache(t, sink, c->kv);
     text_words(t, " (");
-    lab_put_bytes(t, lab_each_bytes(r->plan, c->context_bytes));
+    figure_put_bytes(t, lab_each_bytes(r->plan, c->context_bytes));
     text_words(t, " bytes a position, the base's own ");
-    lab_put_bytes(t, lab_each_bytes(r->plan, r->plan->base_context_bytes));
+    figure_put_bytes(t, lab_each_bytes(r->plan, r->plan->base_context_bytes));
     text_words(t, ")");
 }
 
@@ -291,9 +226,9 @@ static void put_avoid(text_buf *t, text_sink sink, const lab_result *r)
     text_words(t, ": ");
     lab_put_cache(t, sink, r->plan->candidates[r->instead].kv);
     text_words(t, " is no larger and loses less (mean KL ");
-    lab_put_kl(t, loss(r, r->instead));
+    figure_put_kl(t, loss(r, r->instead));
     text_words(t, ", not ");
-    lab_put_kl(t, loss(r, r->avoid));
+    figure_put_kl(t, loss(r, r->avoid));
     text_words(t, ")");
 }
 
@@ -310,18 +245,18 @@ void lab_put_method(text_buf *t, const lab_result *r)
                   "whole distribution of the next token was taken: KL is KL(base to candidate) in nats, top-1 and "
                   "top-5 how often the base's best tokens are the candidate's, change that of the next token's "
                   "probability, NLL the mean negative log-likelihood of the text. A chunk has ");
-    lab_put_number_of(t, p->chunk, "token", "tokens");
+    figure_put_number_of(t, p->chunk, "token", "tokens");
     if (p->skip > 0) {
         text_words(t, ", of which the first ");
-        lab_put_count(t, p->skip);
+        figure_put_count(t, p->skip);
         text_words(t, " are run and not compared");
     }
     text_words(t, ". Bytes are those of a cache for ");
-    lab_put_number_of(t, p->context, "position", "positions");
+    figure_put_number_of(t, p->context, "position", "positions");
     text_words(t, ", divided by them. ");
     if (p->state_bytes > 0) {
         text_words(t, "Recurrent layers keep ");
-        lab_put_count(t, p->state_bytes);
+        figure_put_count(t, p->state_bytes);
         text_words(t, " bytes beside any cache. ");
     }
     text_words(t, p->n_chunks > 1 ? "Intervals hold 95 % of resampled means; whole chunks are resampled."

@@ -1,12 +1,12 @@
-// lab_words: what every report of the laboratory says in the same words: the order of candidates, how figures look to a
-// reader, what was measured, what is advised. JSON, Markdown, HTML and the terminal take it from here.
+// lab_words: what every report of the laboratory says in the same words: the order of candidates, what was
+// measured, what is advised. JSON, Markdown, HTML and the terminal take it from here.
 //
 // A text_sink (formats/text.h) says where the words go: names of files, caches and categories come from outside.
 // Proved by tests/lab_report_test.c.
 #ifndef HALLMARK_MEASURE_LAB_WORDS_H
 #define HALLMARK_MEASURE_LAB_WORDS_H
 
-#include "../formats/text.h"
+#include "../formats/figures.h"
 #include "lab_figures.h"
 
 enum { LAB_N_FIGURES = 11 };    // of lab_figures, those with an interval
@@ -40,19 +40,9 @@ double lab_each_bytes(const lab_plan *p, int64_t context_bytes);    // bytes for
 void lab_put_file(text_buf *t, text_sink sink, const lab_plan *p, int artifact);
 void lab_put_cache(text_buf *t, text_sink sink, const char *kv);    // set as code in Markdown and HTML
 
-// Figures for a reader: "0.0123", "99.87 %", "1,234", "1,234.5"; "-" for what is not finite. A share below 1 is never
-// shown as 100 %: it has as many digits as tell it apart.
-void lab_put_kl(text_buf *t, double v);
-void lab_put_share(text_buf *t, double v);
-void lab_put_percent(text_buf *t, double v);                    // the number of lab_put_share alone
-void lab_put_digits(text_buf *t, double v, int digits);         // as %.*g, but "1e-5"
-void lab_put_figure(text_buf *t, double v, bool share);
 bool lab_has_interval(const lab_figure *f);
 void lab_put_interval(text_buf *t, const lab_figure *f, bool share);    // "0.0119 to 0.0127"; "-" where there is none
 void lab_put_share_in(text_buf *t, text_sink sink, double share, const char *category);     // "99.1 % in coding"
-void lab_put_count(text_buf *t, int64_t v);
-void lab_put_number_of(text_buf *t, int64_t n, const char *one, const char *more);          // "1 token", "1,234 tokens"
-void lab_put_bytes(text_buf *t, double v);
 
 // "add up" (the interval holds 1), "compound" (it is above), "overlap" (below); "-" where there is no interval.
 const char *lab_compound_verdict(const lab_compound *x);

@@ -112,9 +112,19 @@ static bool first_failure(const verify_report *r, const char *path, err *e)
     return err_set(e, ERR_VERDICT, "%s: does not pass", path);
 }
 
+static void note_undecided(check_run *x, const verify_report *r, const char *path)
+{
+    for (int64_t i = 0; i < r->n_fixtures && !x->undecided[0]; i++)
+        if (r->fixtures[i].n_why > 0)
+            snprintf(x->undecided, sizeof x->undecided, "%.200s: against %.127s: inconclusive: %s", path,
+                     r->fixtures[i].name, r->fixtures[i].why[0].text);
+}
+
+// What is inconclusive holds nothing.
 static void note_runs(check_file_proof *p, const verify_report *r)
 {
     for (int64_t i = 0; i < r->n_fixtures; i++) {
+        if (r->fixtures[i].n_why > 0) continue;
         if (r->fixtures[i].kind == CHECK_EXACT) p->n_exact++;
         else                                    p->n_drift++;
     }
@@ -180,11 +190,15 @@ static bool run_again(check_run *x, const char *path, const cJSON *rec, err *e)
         if (fixture_match(&all->v[i], &a) != MATCH_NONE) {
             all->v[i].used = true;
             paths[n++] = all->v[i].path;
+        } else {
+            fixture_why_not(&all->v[i], &a, path_base(path));
         }
     verify_opts vo = { .gate_path = o->gate_path, .progress = o->progress,
                        .run = { .device = o->device, .n_threads = o->n_threads } };
     bool ok = n == 0 || verify_artifact(&r, path, paths, n, &vo, e);
-    if (ok && n > 0 && !r.passed) ok = first_failure(&r, path, e);
+    const char *verdict = ok && n > 0 ? verify_verdict(&r) : "pass";
+    if (strcmp(verdict, "inconclusive") == 0) note_undecided(x, &r, path);
+    else if (strcmp(verdict, "pass") != 0)    ok = first_failure(&r, path, e);
     ok = ok && compare_figures(path, rec, &r, e);
     if (ok) note_runs(x->now, &r);
     verify_report_free(&r);

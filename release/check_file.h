@@ -12,6 +12,7 @@ typedef struct {                // one check, of a file or of a folder's files o
     check_source     *source;   // NULL: none is given
     check_file_proof *now;      // of the file at hand: in o->proof, else none
     check_file_proof  none;
+    char               undecided[768];  // "", or the first fixture that was run again and cannot decide, and why
 } check_run;
 
 // Digests of the bytes, then the record; what is told of them goes into a new x->now, o->gate and o->claims. *rec is

@@ -24,6 +24,7 @@ typedef struct {
     check_file_proof *v;            // [n_artifacts]
     int  n_artifacts;
     int  n_fixtures;                // that were given, to be run again
+    char undecided[768];            // "", or the first fixture that was run again and cannot decide, and why
     bool own_gate;                  // they were held to a gate that was given, too
     const char *from;               // the checkpoint that each artifact is what it gives of, tensors and keys; NULL
     check_names published;          // paths of fixtures that records name and that lie beside the artifacts

@@ -94,9 +94,9 @@ static void put_distance(text_buf *t, const verify_report *v)
 {
     const verify_fixture_result *f = against_source(v);
     if (!f || f->steps < 1) { text_words(t, "- | -"); return; }
-    lab_put_kl(t, f->kl_mean);
+    figure_put_kl(t, f->kl_mean);
     text_words(t, " | ");
-    lab_put_share(t, (double)f->teacher_forced_equal / (double)f->steps);
+    figure_put_share(t, (double)f->teacher_forced_equal / (double)f->steps);
 }
 
 static void put_row(text_buf *t, const verify_report *v, const facts *f)
@@ -106,7 +106,7 @@ static void put_row(text_buf *t, const verify_report *v, const facts *f)
     text_words(t, " | ");
     text_puts(t, TEXT_MD, v->type);
     text_words(t, " | ");
-    lab_put_count(t, v->file_bytes);
+    figure_put_count(t, v->file_bytes);
     text_printf(t, " | %.2f | ", f->bits);
     put_distance(t, v);
     text_words(t, " | ");

@@ -56,10 +56,19 @@ static cJSON *add_dependency(cJSON *list, const char *name, const char *role)
     return ok ? cJSON_AddObjectToObject(one, "digest") : NULL;
 }
 
+// The annotations of the dependency that was added last.
+static cJSON *last_notes(const cJSON *list)
+{
+    const int n = cJSON_GetArraySize(list);
+    return n > 0 ? cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(list, n - 1), "annotations") : NULL;
+}
+
 static bool add_source(cJSON *list, const cJSON *report)
 {
-    const char *commit = text_of(report, "source_revision");
+    const char *commit = text_of(report, "source_revision"), *repository = text_of(report, "source_repository");
     cJSON *digest = add_dependency(list, text_of(report, "name"), "source");
+    cJSON *notes = last_notes(list);
+    if (repository[0] && !cJSON_AddStringToObject(notes, "repository", repository)) return false;
     return digest && cJSON_AddStringToObject(digest, "hallmarkSource2", text_of(report, "source_digest"))
         && (!commit[0] || cJSON_AddStringToObject(digest, "gitCommit", commit));
 }
@@ -79,6 +88,25 @@ static bool add_file(cJSON *list, const char *name, const char *role, const char
     if (listed(list, hex)) return true;
     cJSON *digest = add_dependency(list, name, role);
     return digest && cJSON_AddStringToObject(digest, "sha256", hex);
+}
+
+// A fixture, with what the report says of its reference; reports of before they said it have none.
+static bool add_fixture(cJSON *list, const cJSON *x)
+{
+    const char *hex = text_of(x, "sha256");
+    const cJSON *reference = json_get(x, "reference");
+    if (listed(list, hex)) return true;
+    if (!add_file(list, text_of(x, "name"), "fixture", hex)) return false;
+    return !reference || cJSON_AddItemToObject(last_notes(list), "reference", cJSON_Duplicate(reference, true));
+}
+
+// Whose limits were held, by content; in reports of before that only a gate file has a digest.
+static bool add_gate(cJSON *list, const cJSON *report, const cJSON *artifact)
+{
+    const cJSON *by = json_get(artifact, "judged_by");
+    const char  *held = text_of(artifact, "gate");
+    if (by) return add_file(list, text_of(by, "name"), "gate", text_of(by, "sha256"));
+    return !held[0] || strcmp(held, "built-in") == 0 || add_file(list, text_of(report, "gate"), "gate", held);
 }
 
 static bool add_texts(cJSON *list, const folder_digest *f, const char *lab_report, err *e)
@@ -109,10 +137,8 @@ static bool add_dependencies(cJSON *definition, const cJSON *report, const folde
     const cJSON *a, *x;
     bool ok = list && add_source(list, report);
     cJSON_ArrayForEach(a, json_get(report, "artifacts")) {
-        const char *gate = text_of(a, "gate");
-        cJSON_ArrayForEach(x, json_get(a, "fixtures"))
-            ok = ok && add_file(list, text_of(x, "name"), "fixture", text_of(x, "sha256"));
-        if (gate[0] && strcmp(gate, "built-in") != 0) ok = ok && add_file(list, text_of(report, "gate"), "gate", gate);
+        cJSON_ArrayForEach(x, json_get(a, "fixtures")) ok = ok && add_fixture(list, x);
+        ok = ok && add_gate(list, report, a);
     }
     return ok && add_all_texts(list, report, f, e);
 }

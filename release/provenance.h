@@ -4,9 +4,11 @@
 //     externalParameters.command  the command line; of the signing key only its file's base name
 //     resolvedDependencies        the checkpoint by hallmark's digest of its files ("hallmarkSource2", see
 //                                 formats/source.h) and, where it is known, its commit on the Hub ("gitCommit"); by
-//                                 SHA-256 fixtures, a gate file, and the texts that caches were measured on, as the
-//                                 laboratory's reports say them; annotations.role says which is which
-//   runDetails.builder.version    hallmark's version, and its commit where the build knew it ("" otherwise)
+//                                 SHA-256 fixtures, the gate (a file, or the built-in one's text), and the texts that
+//                                 caches were measured on, as the laboratory's reports say them. annotations.role says
+//                                 which is which, annotations.repository what the source is called on the Hub, and
+//                                 annotations.reference what the report says of a fixture's making
+//   runDetails.builder.version    hallmark's version, and its commit where the build knew it ("unknown" otherwise)
 //   hallmark_checks               of each artifact the verdict, the tensors derived again, each fixture's verdict
 // All but command and version follows from the release's report, and is compared with it.
 // Sources: in-toto/attestation spec v1; slsa.dev/spec/v1.0/provenance. Proved by tests/sign_test.c.

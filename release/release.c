@@ -46,6 +46,8 @@ static bool keep_result(release_job *x, int i, err *e)
     r->file_bytes[i] = v->file_bytes;
     r->made[i] = (release_made){ .text = recipe_text(made_by), .finished = made_by->kind == RECIPE_ARTIFACT };
     r->n++;
+    // What is published tells what its record does, so that check can write it again.
+    if (strcmp(verify_verdict(v), "pass") == 0) verify_report_forget_cases(v);
     progress_logf(x->o->progress, "%s: %s", v->artifact, verify_verdict(v));
     return (r->made[i].text || err_nomem(e, "a recipe", 0)) && verify_recipe_copy(&v->recipe, &x->items[i].said, e);
 }
@@ -63,15 +65,30 @@ static bool make_artifact(release_job *x, int i, err *e)
 
 // ---- the whole -----------------------------------------------------------------------------------------------------
 
-static outcome judge(const release_result *r)
+// The worst of all; nothing made is no release.
+static const char *judge(const release_result *r)
 {
-    outcome worst = TO_PUBLISH;
-    for (int i = 0; i < r->n; i++) {
-        const char *v = verify_verdict(&r->reports[i]);
-        if (strcmp(v, "fail") == 0) return TO_FAILED;
-        if (strcmp(v, "pass") != 0) worst = TO_UNVERIFIED;
+    const char *worst = r->n > 0 ? "pass" : "fail";
+    for (int i = 0; i < r->n; i++) worst = verify_worse(worst, verify_verdict(&r->reports[i]));
+    return worst;
+}
+
+static outcome outcome_of(const char *verdict)
+{
+    if (strcmp(verdict, "fail") == 0) return TO_FAILED;
+    return strcmp(verdict, "pass") == 0 ? TO_PUBLISH : TO_UNVERIFIED;
+}
+
+// Of the whole files, as they are published.
+static bool digest_all(release_job *x, err *e)
+{
+    bool ok = true;
+    for (int i = 0; ok && i < x->r->n; i++) {
+        char *path = path_join(x->dir.path, x->r->reports[i].artifact);
+        ok = path ? sha256_file(path, x->r->reports[i].file_sha256, e) : err_nomem(e, "a path", 0);
+        free(path);
     }
-    return r->n > 0 ? worst : TO_FAILED;
+    return ok;
 }
 
 static bool record_one(const release_job *x, int i, const record_release *all, err *e)
@@ -152,7 +169,7 @@ static bool publish_all(release_job *x, const release_head *h, err *e)
 {
     const char *hint = h->is_signed ? signing_key_hint(x->key) : NULL;
     if (!hub_publish(x->r, x->dir.path, h, &x->hub, hint, e) || !record_all(x, h, e)) return false;
-    if (!release_report_write(x->dir.path, h, x->r, e)) return false;
+    if (!digest_all(x, e) || !release_report_write(x->dir.path, h, x->r, e)) return false;
     char *sums = hub_sums_of(x->dir.path, x->r, x->o->n_threads, x->o->progress, e);
     const bool ok = sums && outfile_write_text(x->dir.path, HUB_SUMS, sums, e);
     free(sums);
@@ -161,17 +178,18 @@ static bool publish_all(release_job *x, const release_head *h, err *e)
 
 static bool finish(release_job *x, err *e)
 {
-    static const char *const VERDICTS[] = { "pass", "fail", "unverified" };
-    const outcome to = judge(x->r);
+    const char   *verdict = judge(x->r);
+    const outcome to = outcome_of(verdict);
     record_template chat;
     release_head h = { .name = x->name, .source_digest = x->source.v2, .revision = x->revision,
-                       .gate = release_gate_name(x->o), .verdict = VERDICTS[to],
+                       .gate = release_gate_name(x->o), .verdict = verdict,
                        .is_signed = x->key && to == TO_PUBLISH, .chat_template = &chat };
     release_make_end(x);
     if (!release_note_unused(x, e)) return false;
     if (to == TO_PUBLISH ? !gather(x, e) : !note_unpublished(x, e)) return false;
     if (!compare_templates(x, &chat, e)) return false;
-    if (to == TO_PUBLISH ? !publish_all(x, &h, e) : !release_report_write(x->dir.path, &h, x->r, e)) return false;
+    if (to == TO_PUBLISH && !publish_all(x, &h, e)) return false;
+    if (to != TO_PUBLISH && (!digest_all(x, e) || !release_report_write(x->dir.path, &h, x->r, e))) return false;
     release_before before;
     if (!release_dir_publish(&x->dir, x->dest[to], &before, e)) return false;
     x->r->replaced = before.replaced;
@@ -213,12 +231,11 @@ static bool make_result(release_result *r, int n, err *e)
 static bool look_around(release_job *x, const char *out_dir, err *e)
 {
     const release_opts *o = x->o;
-    gate g;
     if (!take_recipes(x, e) || !release_place(x, out_dir, e)) return false;
     if (o->sign_key && !(x->key = release_sign_key(o->sign_key, o->progress, e))) return false;
     for (int i = 0; i < 3; i++)
         if (!release_dir_free_to_use(x->dest[i], e)) return false;
-    if (o->gate_path && !gate_read(&g, o->gate_path, e)) return false;
+    if (o->gate_path && !gate_read(&x->limits, o->gate_path, e)) return false;
     if (!release_add_begin(x, e) || !release_name(x, e) || !make_result(x->r, x->n_items, e)) return false;
     if (!session_device_there(o->device, e)) return false;
     source_revision(x->hf_dir, x->revision);

@@ -8,8 +8,9 @@
 // source's licenses, .gitattributes, Modelfile, SHA256SUMS (hub_publish.h); where caches are measured (release_lab.h)
 // also <name>-<TYPE>-lab.json, .md and .html. It is published whole, and only if every artifact passes:
 //   pass        the folder is DIR
-//   fail        a gate did not hold: everything is in DIR.failed
-//   unverified  none failed, but a fixture is missing: everything is in DIR.unverified, and `missing` holds the commands that make it
+//   fail          a gate did not hold: everything is in DIR.failed
+//   inconclusive  none failed, but a fixture cannot decide (verify.h): everything is in DIR.unverified
+//   unverified    none of these, but a fixture is missing: everything is in DIR.unverified, and `missing` holds the commands that make it
 // Interrupted by a signal (Ctrl-C too) it leaves DIR.partial-<number>, never DIR; the next release to DIR removes what
 // no living process holds. Once DIR is published, DIR.failed and DIR.unverified of the same name are removed.
 // A release of the same checkpoint that is in DIR is added to: its other artifacts stay, are copied and take a record
@@ -85,7 +86,7 @@ typedef struct {
 
 // true: it ran; r->published says the verdict, r->where the folder (DIR, DIR.failed, DIR.unverified). false: nothing
 // was left behind but what was there before. Before any work: ERR_USAGE, a folder is in the way, or more fixtures than
-// a record has room for; ERR_VERDICT, a fixture that was named belongs to another source; ERR_SYSTEM, no room for all
+// a record has room for; ERR_INPUT, a fixture that was named belongs to another source; ERR_SYSTEM, no room for all
 // artifacts together. ERR_INPUT, ERR_SYSTEM as convert and verify;
 // of texts to measure caches on, as lab_plan_open, before any conversion.
 bool release_checkpoint(release_result *r, const char *hf_dir, const char *out_dir, const release_opts *o, err *e);
@@ -129,8 +130,9 @@ typedef struct {
 // each artifact answers to; with a key only what it signed; with a checkpoint only what that gives, tensors and keys
 // (check_source.h, whose errors come with it). A folder that changes meanwhile is ERR_VERDICT, and so is a
 // signature that does not hold; one that cannot be read is ERR_INPUT. ERR_VERDICT names the first claim that does not
-// hold; a file without a record is ERR_VERDICT too, saying so; a fixture that no artifact answers to likewise, and what
-// was measured of other tensors.
+// hold; a file without a record is ERR_VERDICT too, saying so, and what was measured of other tensors. A fixture that no
+// artifact answers to is ERR_INPUT, with both digests; one that was run again and cannot decide is ERR_VERDICT once all
+// else holds, and proof->undecided says why.
 bool check_artifact(const char *path, const check_opts *o, err *e);
 
 #endif

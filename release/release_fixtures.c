@@ -4,21 +4,17 @@
 #include "release_describe.h"
 #include "../formats/dir_list.h"
 #include "../formats/file_map.h"
+#include "../formats/hub_cache.h"
 #include "../formats/text.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char *source_said(const source_id *id) { return id->v2[0] ? id->v2 : id->v1; }
-
 static bool check_asked(const release_job *x, err *e)
 {
     for (int i = 0; i < x->fixtures.n; i++) {
         const fixture_ref *f = &x->fixtures.v[i];
-        if (f->asked && !source_id_same(&f->source, &x->source))
-            return err_set(e, ERR_VERDICT, "%s: the fixture belongs to another source: its digest is %.16s..., that of "
-                           "%s is %.16s...", f->path, source_said(&f->source), x->hf_dir,
-                           f->source.v2[0] ? x->source.v2 : x->source.v1);
+        if (f->asked && !fixture_ref_is_of(f, &x->source, x->hf_dir, e)) return false;
     }
     return true;
 }
@@ -132,6 +128,16 @@ static int choose(release_job *x, const artifact_ref *a, const char **paths, boo
     return n;
 }
 
+// A folder of the Hub's cache tells which repository it is of, which the file does not say.
+static void name_source(const release_job *x, verify_report *v)
+{
+    if (v->source.repository[0] || !v->program.version[0]) return;
+    char *real = realpath(x->hf_dir, NULL), *id = real ? hub_id_of(real) : NULL;
+    if (id) text_fit(v->source.repository, sizeof v->source.repository, id, strlen(id), 0);
+    free(id);
+    free(real);
+}
+
 static bool run_fixtures(release_job *x, verify_report *v, const char *path, const char *label,
                          const verify_derivation *derived, err *e)
 {
@@ -148,6 +154,7 @@ static bool run_fixtures(release_job *x, verify_report *v, const char *path, con
     if (ok) ok = n > 0 ? verify_artifact(v, path, paths, n, &vo, e) : release_describe_unverified(v, path, &a, e);
     free(paths);
     v->derivation = *derived;
+    if (ok) name_source(x, v);
     if (ok && (need_source || need_weights)) {
         v->incomplete = true;
         v->passed = false;

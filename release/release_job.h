@@ -10,6 +10,7 @@
 #include "../formats/dir_list.h"
 #include "../formats/signing_key.h"
 #include "../measure/calibrate.h"
+#include "../verify/gate.h"
 #include "../verify/match.h"
 
 typedef enum { TO_PUBLISH, TO_FAILED, TO_UNVERIFIED } outcome;
@@ -44,6 +45,7 @@ typedef struct {
     fixture_refs        fixtures;
     old_release         old;        // the release that is added to
     hub_source          hub;
+    gate                limits;     // of o->gate_path
     dir_list            own;        // names in DIR that are the user's own
     release_dir         dir;
     signing_key        *key;        // NULL: nothing is signed

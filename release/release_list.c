@@ -125,6 +125,14 @@ void release_list_free(release_list *l)
     *l = (release_list){ 0 };
 }
 
+static bool is_report(const char *name)
+{
+    static const char *const reports[] = { RELEASE_JSON, RELEASE_MD, RELEASE_HTML, RELEASE_JUNIT };
+    for (size_t i = 0; i < sizeof reports / sizeof *reports; i++)
+        if (strcmp(name, reports[i]) == 0) return true;
+    return false;
+}
+
 // A release that was killed as it wrote its first report has the report's temporary name, and nothing else.
 bool release_list_has(const release_list *l, const char *name)
 {
@@ -134,7 +142,7 @@ bool release_list_has(const release_list *l, const char *name)
     memcpy(base, name, n);
     base[n] = '\0';
     if (!l->report) return part && strcmp(base, RELEASE_JSON) == 0;
-    if (strcmp(base, RELEASE_JSON) == 0 || strcmp(base, RELEASE_MD) == 0) return true;
+    if (is_report(base)) return true;
     if (strcmp(base, SIGNATURE_NAME) == 0 || strcmp(base, PROVENANCE_NAME) == 0) return l->is_signed;
     if (record_file_is_made(base)) return l->lists_files;
     return l->n > 0 && bsearch(&key, l->v, (size_t)l->n, sizeof *l->v, by_name) != NULL;

@@ -9,8 +9,10 @@
 #include "../formats/dir_list.h"
 #include "../formats/err.h"
 
-#define RELEASE_JSON "report.json"
-#define RELEASE_MD   "report.md"
+#define RELEASE_JSON  "report.json"
+#define RELEASE_MD    "report.md"
+#define RELEASE_HTML  "report.html"
+#define RELEASE_JUNIT "junit.xml"
 
 typedef struct {
     bool   report;      // there is a report of a release; without one nothing is listed

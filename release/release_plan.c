@@ -199,18 +199,15 @@ static record_file *files_of_all(const release_job *x, int *n, err *e)
 static bool records_will_fit(release_job *x, const char *const *artifacts, int n, err *e)
 {
     int n_files;
-    const char **names = calloc((size_t)x->fixtures.n + 1, sizeof *names);
     record_file *files = files_of_all(x, &n_files, e);
-    bool ok = files && (names || err_nomem(e, "names", 0));
-    for (int i = 0; ok && i < x->fixtures.n; i++) names[i] = x->fixtures.v[i].name;
     record_template template = { .there = true, .bytes = INT64_C(1) << 53 };
     memset(template.sha256, 'f', SHA256_HEX);
-    const record_release all = { .name = x->name, .gate = release_gate_name(x->o), .artifacts = artifacts,
+    const record_release all = { .name = x->name, .gate = release_gate_name(x->o),
+                                 .limits = x->o->gate_path ? &x->limits : NULL, .artifacts = artifacts,
                                  .n_artifacts = n, .files = files, .n_files = n_files, .chat_template = &template,
                                  .recipe = longest_recipe(x) };
-    ok = ok && record_fits(&all, names, x->fixtures.n, e);
+    const bool ok = files && record_fits(&all, x->fixtures.v, x->fixtures.n, e);
     free(files);
-    free(names);
     return ok;
 }
 

@@ -15,6 +15,20 @@ static bool add_missing(cJSON *doc, const release_result *r)
     return ok;
 }
 
+// Of the source, where an artifact's report names it.
+static const char *repository_of(const release_result *r)
+{
+    for (int i = 0; i < r->n; i++)
+        if (r->reports[i].source.repository[0]) return r->reports[i].source.repository;
+    return NULL;
+}
+
+static bool add_repository(cJSON *doc, const release_result *r)
+{
+    const char *name = repository_of(r);
+    return !name || cJSON_AddStringToObject(doc, "source_repository", name);
+}
+
 static bool fill(cJSON *doc, const release_head *h, const release_result *r)
 {
     cJSON *list;
@@ -22,7 +36,7 @@ static bool fill(cJSON *doc, const release_head *h, const release_result *r)
         || !cJSON_AddStringToObject(doc, "source_digest", h->source_digest)
         || !(h->revision[0] ? cJSON_AddStringToObject(doc, "source_revision", h->revision)
                             : cJSON_AddNullToObject(doc, "source_revision"))
-        || !cJSON_AddStringToObject(doc, "gate", h->gate) || !cJSON_AddStringToObject(doc, "verdict", h->verdict)
+        || !add_repository(doc, r) || !cJSON_AddStringToObject(doc, "gate", h->gate) || !cJSON_AddStringToObject(doc, "verdict", h->verdict)
         || (h->is_signed && !cJSON_AddTrueToObject(doc, "signed"))
         || !(list = cJSON_AddArrayToObject(doc, "artifacts"))) return false;
     for (int i = 0; i < r->n; i++) {
@@ -55,12 +69,12 @@ static bool write_json(const char *dir, const release_head *h, const release_res
 static void put_gate(text_buf *t, const release_head *h, const release_result *r)
 {
     for (int i = 0; i < r->n; i++) {
-        const char *gate = r->reports[i].gate;
-        if (!gate[0] || strcmp(gate, "built-in") == 0) continue;
+        const char *held = r->reports[i].gate;
+        if (!held[0] || strcmp(held, "built-in") == 0) continue;
         text_words(t, "- Note: held to gate ");
         text_puts(t, TEXT_MD, h->gate);
         text_words(t, " (sha256 ");
-        text_puts(t, TEXT_MD_CODE, gate);
+        text_puts(t, TEXT_MD_CODE, held);
         text_words(t, "), not the built-in one\n");
         return;
     }
@@ -105,7 +119,7 @@ static void put_missing(text_buf *t, const release_result *r)
     }
 }
 
-static void put_head(text_buf *t, const release_head *h)
+static void put_head(text_buf *t, const release_head *h, const char *repository)
 {
     text_words(t, "# ");
     text_puts(t, TEXT_MD, h->name);
@@ -113,6 +127,8 @@ static void put_head(text_buf *t, const release_head *h)
     text_puts(t, TEXT_MD_CODE, h->source_digest);
     if (h->revision[0]) text_words(t, ", revision ");
     text_puts(t, TEXT_MD, h->revision);
+    if (repository) text_words(t, ", of ");
+    text_puts(t, TEXT_MD, repository);
     text_words(t, ".\n\n");
 }
 
@@ -125,7 +141,7 @@ char *release_report_md(const release_head *h, const release_result *r)
     free(list);
     if (!table) return NULL;
     text_buf t = { 0 };
-    put_head(&t, h);
+    put_head(&t, h, repository_of(r));
     text_words(&t, table);
     put_gate(&t, h, r);
     for (int i = 0; i < r->n_notes; i++) {
@@ -140,15 +156,17 @@ char *release_report_md(const release_head *h, const release_result *r)
     return text_take(&t);
 }
 
-static bool write_md(const char *dir, const release_head *h, const release_result *r, err *e)
+// Takes the text over; NULL: there was no memory for it.
+static bool write_text(const char *dir, const char *name, char *text, err *e)
 {
-    char *text = release_report_md(h, r);
-    const bool ok = outfile_write_text(dir, RELEASE_MD, text, e);
+    const bool ok = outfile_write_text(dir, name, text, e);
     free(text);
     return ok;
 }
 
 bool release_report_write(const char *dir, const release_head *h, const release_result *r, err *e)
 {
-    return write_json(dir, h, r, e) && write_md(dir, h, r, e);
+    return write_json(dir, h, r, e) && write_text(dir, RELEASE_MD, release_report_md(h, r), e)
+        && write_text(dir, RELEASE_HTML, release_report_html(h, r), e)
+        && write_text(dir, RELEASE_JUNIT, release_report_junit(r), e);
 }

@@ -151,6 +151,7 @@ struct backend {            // first member of every implementation
     const backend_ops *ops;
     arith              arith;
     fault              fault;
+    const char        *processor;   // the instructions that are used ("avx2"), or the device's name; never NULL
     const char        *note;        // in what its numbers may differ from another backend's; NULL: in nothing
 };
 

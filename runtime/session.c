@@ -143,6 +143,7 @@ bool session_replace_weight(session *s, const gguf_tensor *t, bool *used, err *e
 void session_reset(session *s)                      { s->pos = 0; s->stepped = false; s->step = s->held = 0; }
 int64_t session_pos(const session *s)               { return s->pos; }
 const char *session_device(const session *s)        { return s->b->ops->name; }
+const char *session_processor(const session *s)     { return s->b->processor; }
 const char *session_kv(const session *s)            { return s->kv; }
 const char *session_arith(const session *s)         { return s->arith; }
 bool session_kv_is_required(const session *s)       { return s->kv_is_required; }

@@ -81,6 +81,7 @@ void session_reset(session *s);
 int64_t session_pos(const session *s);
 
 const char *session_device(const session *s);      // "cpu", "cuda"
+const char *session_processor(const session *s);   // of a CPU the instructions that are used, "avx2"; a GPU's name
 const char *session_kv(const session *s);          // the cache in use, as kv_spec_text has it
 const char *session_arith(const session *s);
 bool        session_kv_is_required(const session *s);   // false when --kv asked for another dtype than the artifact requires

@@ -51,7 +51,7 @@ static void says(const check_proof *p, const char *path, const char *expected)
 }
 
 #define DIGESTS "tensors, metadata and verification record belong together, by their SHA-256 digests\n"
-#define REPORTS "proved: report.json and report.md say what the records say, by writing them again\n"
+#define REPORTS "proved: the four reports say what the records say, by writing them again\n"
 #define ANYBODY "not proved: who made this: the digests agree with each other, and anybody could have computed them"
 #define SOURCE  "not proved: the tensors, and the metadata with tokenizer and chat template, are what the source gives, " \
                 "could be by: hallmark check "
@@ -264,7 +264,7 @@ static void try_combination(int c)
     stands(l, c & KEYED, "\nnot proved: whose key that is", c);
     stands(l, c & KEYED, "by the signature with the key", c);
     stands(l, c & KEYED && !(c & FOLDER), "\nnot proved: the other signed files", c);
-    stands(l, c & FOLDER, "\nproved: report.json and report.md say", c);
+    stands(l, c & FOLDER, "\nproved: the four reports say", c);
     stands(l, c & FROM, "\nproved: each tensor is what this source gives", c);
     stands(l, c & FROM, "\nproved: the metadata, with tokenizer and chat template", c);
     stands(l, !(c & FROM), "\nnot proved: the tensors, and the metadata with tokenizer and chat template", c);

@@ -73,13 +73,12 @@ static verify_report run(const family_case *f, file_type type, const char *suffi
     return verify_with(artifact_of(f, type, suffix), fixture_of(f, reference, n_cases), &o);
 }
 
-// A fixture that is cut short for the sanitizers is below the gate's minimum, which is its only failure then.
+// A fixture that is cut short for the sanitizers is below the gate's minimum: inconclusive, without a failure.
 static void passed(const verify_report *r)
 {
     const verify_fixture_result *x = &r->fixtures[0];
 #if defined(__SANITIZE_ADDRESS__)
-    for (int64_t i = 0; i < x->n_failures; i++)
-        ck_assert_msg(strcmp(x->failures[i].what, "minimum") == 0, "%s", x->failures[i].text);
+    ck_assert_msg(x->failures_total == 0, "%s", x->n_failures ? x->failures[0].text : "");
 #else
     ck_assert_msg(r->passed, "%s", x->n_failures ? x->failures[0].text : "");
 #endif
@@ -169,7 +168,8 @@ START_TEST(mistakes_are_caught_and_the_layer_is_named)
     const mistake     *m = &MISTAKES[_i % N_MISTAKES];
     if (!can_be_made(f, m->f)) return;
     verify_report r = run(f, FT_F32, "F32", "float32", 4, m->f);
-    ck_assert_msg(!r.passed, "%s: %s: not caught", f->name, m->name);
+    // Three cases are too few to pass, and enough to fail.
+    ck_assert_msg(strcmp(verify_verdict(&r), "fail") == 0, "%s: %s: not caught", f->name, m->name);
     const verify_failure *x = first_in_a_case(&r);
     ck_assert_msg(x->case_id[0] && x->step >= 0, "%s: %s: %s", f->name, m->name, x->text);
     const int layer = m->layer == FULL ? f->full : m->layer;
@@ -185,9 +185,7 @@ START_TEST(a_norm_that_rounds_once_is_caught_in_bf16)
 {
     if (FAMILIES[_i].gemma) return;         // its norms do
     verify_report r = run(&FAMILIES[_i], FT_BF16, "BF16", "bfloat16", 4, FAULT_NORM_ROUNDED_ONCE);
-    bool caught = r.n_notes > 0;
-    const verify_fixture_result *x = &r.fixtures[0];
-    for (int64_t i = 0; i < x->n_failures; i++) caught |= strcmp(x->failures[i].what, "minimum") != 0;
+    const bool caught = r.n_notes > 0 || r.fixtures[0].n_failures > 0;
     ck_assert_msg(caught, "%s: not caught", FAMILIES[_i].name);
     verify_report_free(&r);
 }

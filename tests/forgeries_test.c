@@ -35,13 +35,13 @@ static void make_key(void)
     EVP_PKEY_free(k);
 }
 
-static void release_to(const char *hf, const char *out, const char *gate, const char *sign, const file_type *types,
+static void release_to(const char *hf, const char *out, const char *limits, const char *sign, const file_type *types,
                        int n)
 {
     release_result r;
     err e = { 0 };
     const release_opts o = { .name = "tiny", .types = types, .n_types = n, .tokens = 8, .device = "cpu",
-                             .gate_path = gate, .sign_key = sign, .n_threads = 1 };
+                             .gate_path = limits, .sign_key = sign, .n_threads = 1 };
     ck_assert_msg(release_checkpoint(&r, hf, out, &o, &e), "%s", e.msg);
     ck_assert_msg(r.published, "%s", r.where);
     release_result_free(&r);
@@ -442,14 +442,14 @@ END_TEST
 
 START_TEST(a_loose_gate_is_told)
 {
-    char out[SCRATCH_PATH], gate[SCRATCH_PATH], art[SCRATCH_PATH];
+    char out[SCRATCH_PATH], limits[SCRATCH_PATH], art[SCRATCH_PATH];
     check_proof p;
     err e;
     scratch_path(out, "loose");
-    scratch_path(gate, "gate.json");
+    scratch_path(limits, "gate.json");
     scratch_path(art, "loose/tiny-BF16.gguf");
-    gate_for_cases(gate, 1);
-    release_to(source, out, gate, NULL, TYPES, 1);
+    gate_for_cases(limits, 1);
+    release_to(source, out, limits, NULL, TYPES, 1);
     ck_assert_msg(checks(art, &NOTHING, &p, &e), "%s", e.msg);
     ck_assert_int_eq(strlen(p.v[0].gate), SHA256_HEX);
     check_proof_free(&p);

@@ -54,6 +54,31 @@ START_TEST(built_in_is_the_shipped_file)
 }
 END_TEST
 
+// A gate's text is its limits and nothing else: the file's comments and white space are no part of it.
+START_TEST(a_gate_as_text_is_read_back)
+{
+    gate g, again;
+    err  e = { 0 };
+    char hex[2][SHA256_HEX + 1];
+    ck_assert(gate_read(&g, SOURCE_DIR "/verify/gate.json", &e));
+    char *text = gate_text(&g), *builtin = gate_text(gate_builtin());
+    ck_assert_str_eq(text, builtin);
+    ck_assert(!strstr(text, "comment") && !strchr(text, '\n') && strstr(text, "\"kl_floor\":1e-11"));
+    ck_assert_msg(parse(&again, text, &e), "%s", e.msg);
+    ck_assert(gate_digest(&again, hex[0], &e) && gate_digest(gate_builtin(), hex[1], &e));
+    ck_assert_str_eq(hex[0], hex[1]);
+    again.drift[3].kl_max += 1e-9;
+    ck_assert(gate_digest(&again, hex[0], &e) && strcmp(hex[0], hex[1]) != 0);
+    again = *gate_builtin();
+    again.has_rounding = false;                                 // of version 1
+    free(text);
+    text = gate_text(&again);
+    ck_assert(strstr(text, "{\"hallmark_gate\":1,") == text && !strstr(text, "rounding") && parse(&g, text, &e));
+    free(text);
+    free(builtin);
+}
+END_TEST
+
 // The rule itself: at most three times the reference's own distance, ties at most 0.5 % or twice its own rate.
 START_TEST(built_in_keeps_the_rule)
 {
@@ -194,6 +219,7 @@ int main(void)
     Suite *s = suite_create("gate");
     TCase *t = tcase_create("all");
     tcase_add_test(t, built_in_is_the_shipped_file);
+    tcase_add_test(t, a_gate_as_text_is_read_back);
     tcase_add_test(t, built_in_keeps_the_rule);
     tcase_add_test(t, rows_are_found_by_type);
     tcase_add_test(t, what_is_wrong_is_named);

@@ -180,19 +180,19 @@ START_TEST(experts_see_the_tokens_that_are_routed_to_them)
     ck_assert(gguf_get_i64(g, "qwen3moe.expert_used_count", &used, &e));
     const float *router = values(im, "blk.0.ffn_gate_inp.weight.in_sum2", cols);
     const float tokens = *values(im, "blk.0.ffn_gate_inp.weight.counts", 1);
-    const float *gate = values(im, "blk.0.ffn_gate_exps.weight.in_sum2", n * cols);
+    const float *gates = values(im, "blk.0.ffn_gate_exps.weight.in_sum2", n * cols);
     const float *counts = values(im, "blk.0.ffn_gate_exps.weight.counts", n);
     float all = 0;
     for (int64_t k = 0; k < n; k++) all += counts[k];
     ck_assert(tokens > 0 && all == tokens * (float)used);
     for (int64_t c = 0; c < cols; c++) {
         double sum = 0;
-        for (int64_t k = 0; k < n; k++) sum += gate[k * cols + c];
+        for (int64_t k = 0; k < n; k++) sum += gates[k * cols + c];
         ck_assert_msg(fabs(sum - (double)used * router[c]) <= 1e-5 * sum, "column %lld: %g and %g", (long long)c, sum,
                       (double)router[c]);
     }
-    ck_assert(memcmp(gate, values(im, "blk.0.ffn_up_exps.weight.in_sum2", n * cols),
-                     (size_t)(n * cols) * sizeof *gate) == 0);
+    ck_assert(memcmp(gates, values(im, "blk.0.ffn_up_exps.weight.in_sum2", n * cols),
+                     (size_t)(n * cols) * sizeof *gates) == 0);
     ck_assert(memcmp(counts, values(im, "blk.0.ffn_down_exps.weight.counts", n), (size_t)n * sizeof *counts) == 0);
     values(im, "blk.0.ffn_down_exps.weight.in_sum2", n * ff);
     gguf_close(im);

@@ -1,4 +1,4 @@
-// Proves measure/lab_report.h, measure/lab_words.h, measure/lab_plot.h and cli/lab_table.h on made-up results
+// Proves measure/lab_report.h, measure/lab_words.h, formats/plot.h and cli/lab_table.h on made-up results
 // (lab_sample.h): JSON has every figure to its digits, and nothing that is not measured; Markdown's tables are whole;
 // the page is well-formed, says of every plot what it shows, and can be read in both colours; labels keep apart;
 // nothing lost, one chunk, one candidate and forty look as they should. Hostile texts are in tests/shown_report_test.c.
@@ -30,23 +30,23 @@ enum { N_SAMPLES = sizeof all_samples / sizeof all_samples[0] };
 
 START_TEST(figures_are_for_a_reader)
 {
-    SAYS("0.0123", lab_put_kl(t, 0.01234));
-    SAYS("0", lab_put_kl(t, -0.0));
-    SAYS("4.5e-5", lab_put_kl(t, 4.5e-5));
-    SAYS("1.23e-17", lab_put_kl(t, 1.23e-17));
-    SAYS("-", lab_put_kl(t, NAN));
-    SAYS("-", lab_put_kl(t, INFINITY));
-    SAYS("98.73 %", lab_put_share(t, 0.98731));
-    SAYS("100.00 %", lab_put_share(t, 1));
-    SAYS("99.9999 %", lab_put_share(t, 1 - 1e-6));      // one position of a million is not none
-    SAYS("99.996 %", lab_put_share(t, 0.99996));
-    SAYS("0.00 %", lab_put_share(t, 0));
-    SAYS("-", lab_put_share(t, NAN));
-    SAYS("1,234,567", lab_put_count(t, 1234567));
-    SAYS("-1,234", lab_put_count(t, -1234));
-    SAYS("999", lab_put_count(t, 999));
-    SAYS("1,065.6", lab_put_bytes(t, 1065.6));
-    SAYS("1,066", lab_put_bytes(t, 1065.96));
+    SAYS("0.0123", figure_put_kl(t, 0.01234));
+    SAYS("0", figure_put_kl(t, -0.0));
+    SAYS("4.5e-5", figure_put_kl(t, 4.5e-5));
+    SAYS("1.23e-17", figure_put_kl(t, 1.23e-17));
+    SAYS("-", figure_put_kl(t, NAN));
+    SAYS("-", figure_put_kl(t, INFINITY));
+    SAYS("98.73 %", figure_put_share(t, 0.98731));
+    SAYS("100.00 %", figure_put_share(t, 1));
+    SAYS("99.9999 %", figure_put_share(t, 1 - 1e-6));      // one position of a million is not none
+    SAYS("99.996 %", figure_put_share(t, 0.99996));
+    SAYS("0.00 %", figure_put_share(t, 0));
+    SAYS("-", figure_put_share(t, NAN));
+    SAYS("1,234,567", figure_put_count(t, 1234567));
+    SAYS("-1,234", figure_put_count(t, -1234));
+    SAYS("999", figure_put_count(t, 999));
+    SAYS("1,065.6", figure_put_bytes(t, 1065.6));
+    SAYS("1,066", figure_put_bytes(t, 1065.96));
     SAYS("0.01 to 0.02", lab_put_interval(t, &((lab_figure){ 0.015, 0.01, 0.02 }), false));
     SAYS("-", lab_put_interval(t, &((lab_figure){ 0.015, NAN, NAN }), false));
     ck_assert_str_eq(lab_compound_verdict(&(lab_compound){ .share = { 1.1, 1.01, 1.2 } }), "compound");
@@ -132,22 +132,22 @@ START_TEST(an_axis_holds_what_it_took)
         { 1, 1.001, 1.0005 }, { 5e-324, 1, 1 } };
     for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++)
         for (int how = 0; how < 3; how++) {
-            lab_axis a = { 0 };
-            for (int k = 0; k < 3; k++) lab_axis_take(&a, sets[i][k]);
-            lab_axis_take(&a, NAN);
-            lab_axis_take(&a, INFINITY);
-            if (how == 0) lab_axis_decades(&a);
-            if (how == 1) lab_axis_margin(&a, 0.06);
-            if (how == 2) lab_axis_widen(&a, 0.77);
-            double ticks[LAB_TICKS], lowest = INFINITY;
+            plot_axis a = { 0 };
+            for (int k = 0; k < 3; k++) plot_axis_take(&a, sets[i][k]);
+            plot_axis_take(&a, NAN);
+            plot_axis_take(&a, INFINITY);
+            if (how == 0) plot_axis_decades(&a);
+            if (how == 1) plot_axis_margin(&a, 0.06);
+            if (how == 2) plot_axis_widen(&a, 0.77);
+            double ticks[PLOT_TICKS], lowest = INFINITY;
             for (int k = 0; k < 3; k++) {
-                const double at = lab_axis_at(&a, sets[i][k]);
+                const double at = plot_axis_at(&a, sets[i][k]);
                 ck_assert(at >= 0 && at <= 1);
                 if (sets[i][k] > 0) lowest = fmin(lowest, at);
             }
-            if (a.zero) ck_assert(lab_axis_at(&a, 0) == 0 && lowest > 0.1);      // 0 has a place of its own
+            if (a.zero) ck_assert(plot_axis_at(&a, 0) == 0 && lowest > 0.1);      // 0 has a place of its own
             for (int most = 2; most < 9; most++) {
-                const int n = lab_axis_ticks(&a, most, ticks);
+                const int n = plot_axis_ticks(&a, most, ticks);
                 ck_assert_msg(n >= 2 && n <= most, "%zu: %d of %d ticks", i, n, most);
                 for (int k = 0; k < n; k++) ck_assert(isfinite(ticks[k]) && (k == 0 || ticks[k] > ticks[k - 1]));
             }
@@ -162,12 +162,12 @@ static bool meet(area a, area b)
     return fabs(a.x - b.x) < (a.w + b.w) / 2 - 0.01 && fabs(a.y - b.y) < (a.h + b.h) / 2 - 0.01;
 }
 
-static area number_area(const lab_label *l, double width)
+static area number_area(const plot_label *l, double width)
 {
-    return (area){ l->x * width + l->dx, l->y + l->dy, l->width, LAB_LABEL_HEIGHT };
+    return (area){ l->x * width + l->dx, l->y + l->dy, l->width, PLOT_LABEL_HEIGHT };
 }
 
-static area name_area(const lab_label *l, double width)
+static area name_area(const plot_label *l, double width)
 {
     area a = number_area(l, width);
     a.x += l->name * (l->width + l->name_width) / 2;
@@ -176,7 +176,7 @@ static area name_area(const lab_label *l, double width)
 }
 
 // At every width: no number on a number, and on wide plots no name on a number, a name or a mark.
-static void judge_labels(const lab_label *l, int n)
+static void judge_labels(const plot_label *l, int n)
 {
     for (double width = 220; width <= 1040; width += 20)
         for (int i = 0; i < n; i++)
@@ -184,7 +184,7 @@ static void judge_labels(const lab_label *l, int n)
                 if (k == i) continue;
                 const area number = number_area(&l[k], width), mark = { l[k].x * width, l[k].y, 9, 9 };
                 ck_assert_msg(!meet(number_area(&l[i], width), number), "%g: %d on %d", width, i, k);
-                if (width < LAB_WIDE || l[i].name == 0) continue;
+                if (width < PLOT_WIDE || l[i].name == 0) continue;
                 const area name = name_area(&l[i], width);
                 ck_assert_msg(!meet(name, number), "%g: name %d on %d", width, i, k);
                 ck_assert_msg(!meet(name, mark), "%g: name %d on mark %d", width, i, k);
@@ -194,23 +194,23 @@ static void judge_labels(const lab_label *l, int n)
 
 START_TEST(labels_keep_apart)
 {
-    lab_label l[40];
+    plot_label l[40];
     for (int n = 1; n <= 40; n += 13) {             // a cloud
         for (int i = 0; i < n; i++)
-            l[i] = (lab_label){ .x = 0.05 + 0.9 * (sample_jitter(i, n, 0) - 0.9) / 0.2,
+            l[i] = (plot_label){ .x = 0.05 + 0.9 * (sample_jitter(i, n, 0) - 0.9) / 0.2,
                                 .y = 30 + 440 * (sample_jitter(i, n, 1) - 0.9) / 0.2, .width = 16, .name_width = 70 };
-        lab_labels_place(l, n, NULL, 0, 500);
+        plot_labels_place(l, n, NULL, 0, 500);
         judge_labels(l, n);
     }
     for (int i = 0; i < 12; i++)                    // on a line, one beside the other
-        l[i] = (lab_label){ .x = 0.3, .y = 100 + 9 * i, .width = 16, .name_width = 70 };
-    lab_labels_place(l, 12, NULL, 0, 324);
+        l[i] = (plot_label){ .x = 0.3, .y = 100 + 9 * i, .width = 16, .name_width = 70 };
+    plot_labels_place(l, 12, NULL, 0, 324);
     judge_labels(l, 12);
     int named = 0;
     for (int i = 0; i < 12; i++) named += l[i].name != 0;
     ck_assert_int_gt(named, 6);
-    for (int i = 0; i < 3; i++) l[i] = (lab_label){ .x = 0.5, .y = 100, .width = 9 };      // at one place
-    lab_labels_place(l, 3, &(lab_edge){ 0, 100, 1, 100 }, 1, 324);
+    for (int i = 0; i < 3; i++) l[i] = (plot_label){ .x = 0.5, .y = 100, .width = 9 };      // at one place
+    plot_labels_place(l, 3, &(plot_edge){ 0, 100, 1, 100 }, 1, 324);
     judge_labels(l, 3);
     for (int i = 0; i < 3; i++) ck_assert_msg(fabs(l[i].dy) >= 8, "%g: on the line", l[i].dy);
 }
@@ -453,7 +453,7 @@ static void contrast(const char *sheet, const char *a, const char *b, double lea
 
 START_TEST(colours_can_be_read)
 {
-    const char *sheets[] = { LAB_CSS, strstr(LAB_CSS, "dark)"), strstr(LAB_CSS, "@media print") };
+    const char *sheets[] = { HTML_CSS, strstr(HTML_CSS, "dark)"), strstr(HTML_CSS, "@media print") };
     for (int i = 0; i < 3; i++) {
         ck_assert_ptr_nonnull(sheets[i]);
         contrast(sheets[i], "ink", "page", 7);

@@ -90,9 +90,10 @@ static inline void page_element(page *p, const char *name, const char *attribute
 static inline const char *page_tag(page *p, const char *s)
 {
     static const char *const allowed[] = {
-        "html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "h3", "p", "code", "div", "table",
-        "caption", "thead", "tbody", "tr", "th", "td", "br", "small", "span", "bdi", "mark", "ol", "ul", "li",
-        "details", "summary", "figure", "figcaption", "svg", "desc", "g", "path", "line", "text" };
+        "html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "h3", "h4", "p", "b", "dl",
+        "dt", "dd", "code", "div", "table", "caption", "thead", "tbody", "tr", "th", "td", "br", "small", "span",
+        "bdi", "mark", "ol", "ul", "li", "details", "summary", "figure", "figcaption", "svg", "desc", "g", "path",
+        "line", "rect", "text" };
     char   name[16];
     bool   closing = *s == '/', ok = false;
     s += closing;

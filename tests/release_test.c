@@ -2,6 +2,7 @@
 // proves it again.
 #include "verify_files.h"
 #include "formats/json.h"
+#include "formats/version.h"
 #include "verify/record.h"
 #include "release/release.h"
 #include "release/release_dir.h"
@@ -50,6 +51,7 @@ static bool checks(const char *path, err *e)
     return check_artifact(path, &o, e);
 }
 
+enum { REPORTS = 4 };       // report.json, report.md, report.html, junit.xml
 enum { HUB = 3 };       // README.md, Modelfile and SHA256SUMS beside artifacts and reports; .gitattributes is not counted
 
 static int entries(const char *dir)
@@ -139,7 +141,7 @@ START_TEST(killed_at_any_instant_nothing_half_is_published)
     int status;
     ck_assert(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     ck_assert_msg(checks(out, &e), "%s", e.msg);
-    ck_assert_int_eq(entries(out), 6 + HUB);                    // two of them fixtures
+    ck_assert_int_eq(entries(out), 4 + REPORTS + HUB);          // two of them fixtures
     ck_assert_int_eq(leftovers("killed"), 0);
 }
 END_TEST
@@ -159,7 +161,7 @@ START_TEST(everything_passes_and_is_published)
     ck_assert_str_eq(r.reports[0].artifact, "all-BF16.gguf");
     ck_assert_str_eq(r.reports[2].artifact, "all-Q4_K_M.gguf");
     ck_assert_int_eq(r.reports[2].n_fixtures, 2);
-    ck_assert_int_eq(entries(out), 8 + HUB);                    // three of them fixtures
+    ck_assert_int_eq(entries(out), 6 + REPORTS + HUB);          // three of them fixtures
     ck_assert_int_eq(leftovers("out"), 0);
     err e = { 0 };
     ck_assert_msg(checks(out, &e), "%s", e.msg);
@@ -179,7 +181,7 @@ START_TEST(everything_passes_and_is_published)
     ck_assert_msg(check_artifact(out, &again, &e), "%s", e.msg);
     e = (err){ 0 };
     ck_assert(!check_artifact(in_scratch("out/all-BF16.gguf"), &again, &e));        // float32 and q4_k_m were not made for it
-    ck_assert_int_eq(e.kind, ERR_VERDICT);
+    ck_assert_int_eq(e.kind, ERR_INPUT);
 }
 END_TEST
 
@@ -202,7 +204,7 @@ START_TEST(a_release_replaces_a_release_and_nothing_else)
     ck_assert_int_eq(r.n_told, 2);
     ck_assert(strstr(r.told[0], "mmproj-BF16.gguf") && strstr(r.told[1], "notes.md"));
     release_result_free(&r);
-    ck_assert_int_eq(entries(out), 6 + HUB);                    // a fixture, and what is somebody's own
+    ck_assert_int_eq(entries(out), 4 + REPORTS + HUB);          // a fixture, and what is somebody's own
     char *second = text_of(out, "report.json");
     ck_assert_str_ne(first, second);
     free(first);
@@ -255,14 +257,14 @@ END_TEST
 START_TEST(the_same_release_has_the_same_bytes)
 {
     release_opts o = options(BF16_AND_F32, 2);
-    static const char *const NAMES[] = { "report.json", "report.md", "tiny-BF16.gguf", "tiny-F32.gguf" };
+    static const char *const NAMES[] = { "report.json", "report.md", "report.html", "junit.xml", "tiny-BF16.gguf", "tiny-F32.gguf" };
     for (int i = 0; i < 2; i++) {
         o.n_threads = i + 1;
         release_result r = released(in_scratch("hf"), in_scratch(i ? "same-2" : "same-1"), &o);
         ck_assert(r.published);
         release_result_free(&r);
     }
-    for (int i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
         char a[SHA256_HEX + 1], b[SHA256_HEX + 1], pa[300], pb[300];
         err  e = { 0 };
         snprintf(pa, sizeof pa, "%s/same-1/%s", scratch, NAMES[i]);
@@ -290,7 +292,7 @@ START_TEST(a_gate_that_fails_publishes_nothing)
     ck_assert(!r.published);
     ck_assert_str_eq(r.where, in_scratch("strict.failed"));
     ck_assert(!dir_exists(out));
-    ck_assert_int_eq(entries(r.where), 4);
+    ck_assert_int_eq(entries(r.where), 2 + REPORTS);
     ck_assert(!r.reports[0].passed && r.reports[1].passed);
     char *report = text_of(r.where, "report.json");
     ck_assert_ptr_nonnull(strstr(report, "\"gate\":\t\"strict.json\""));
@@ -368,23 +370,43 @@ START_TEST(a_fixture_of_another_source_is_refused_before_any_work)
     o.n_fixtures = 1;
     release_result r;
     ck_assert(!release_checkpoint(&r, hf_dir, out, &o, &e));
-    ck_assert_int_eq(e.kind, ERR_VERDICT);                      // a digest that does not match is a verdict
-    ck_assert_msg(strstr(e.msg, "belongs to another source"), "%s", e.msg);
+    ck_assert_int_eq(e.kind, ERR_INPUT);                        // the wrong fixture, no bad artifact
+    fixture *f = fixture_open(list[0], &(err){ 0 });
+    source_id id;
+    ck_assert(f && source_digest(hf_dir, 1, NULL, &id, &(err){ 0 }));
+    ck_assert_msg(strstr(e.msg, "belongs to another source") && strstr(e.msg, f->source_digest) && strstr(e.msg, id.v1), "%s", e.msg);
+    fixture_close(f);
     ck_assert(!dir_exists(out));
     ck_assert_int_eq(leftovers("changed-out"), 0);
 }
 END_TEST
 
-// Two cases are no proof by the built-in limits; they are run, and the verdict is no.
+// Two cases are no proof by the built-in limits, of nothing good and nothing bad: they are run, nothing is published,
+// and nothing is called a failure.
 START_TEST(a_fixture_that_is_too_short_publishes_nothing)
 {
     release_opts o = options(ONLY_BF16, 1);
     o.gate_path = NULL;
     release_result r = released(in_scratch("hf"), in_scratch("brief"), &o);
     ck_assert(!r.published);
-    ck_assert_str_eq(r.where, in_scratch("brief.failed"));
-    ck_assert_str_eq(r.reports[0].fixtures[0].failures[0].what, "minimum");
-    ck_assert_int_eq(r.reports[0].fixtures[0].n_failures, 1);
+    ck_assert_str_eq(r.where, in_scratch("brief.unverified"));
+    ck_assert(!dir_exists(in_scratch("brief.failed")) && !dir_exists(in_scratch("brief")));
+    ck_assert_str_eq(verify_verdict(&r.reports[0]), "inconclusive");
+    ck_assert_str_eq(r.reports[0].fixtures[0].why[0].what, "minimum");
+    ck_assert_int_eq(r.reports[0].fixtures[0].n_failures, 0);
+    ck_assert_int_eq(r.n_missing, 0);
+    err e = { 0 };
+    char path[sizeof r.where + 32];
+    snprintf(path, sizeof path, "%s/report.json", r.where);
+    cJSON *j = json_parse_file(path, &e);
+    ck_assert_str_eq(json_get(j, "verdict")->valuestring, "inconclusive");
+    ck_assert_str_eq(json_get(cJSON_GetArrayItem(json_get(j, "artifacts"), 0), "verdict")->valuestring, "inconclusive");
+    cJSON_Delete(j);
+    char *md = text_of(r.where, "report.md");
+    ck_assert_ptr_nonnull(strstr(md, "# tiny: inconclusive"));
+    free(md);
+    snprintf(path, sizeof path, "%s/tiny-BF16.gguf", r.where);
+    ck_assert(!checks(path, &e) && strstr(e.msg, "never released"));       // no record
     release_result_free(&r);
 }
 END_TEST
@@ -527,6 +549,11 @@ static void edit_report_json(const published *p)
         { "\"failures_total\":\t0", "\"failures_total\":\t1", "key 'artifacts[0].fixtures[0].failures_total': found 1, expected 0" },
         { "\"notes\":\t[]", "\"notes\":\t[\"all fine\"]", "notes[0]': found \"all fine\", expected nothing" },
         { "\"hallmark_release\":\t1", "\"hallmark_release\":\t1, \"award\":1", "key 'award': found 1, expected nothing" },
+        { "\"sha256\":\t\"", "\"sha256\":\t\"0", "key 'artifacts[0].sha256'" },
+        { "\"processor\":\t\"", "\"processor\":\t\"z", "key 'artifacts[0].processor'" },
+        { "\"commit\":\t\"", "\"commit\":\t\"0", "key 'artifacts[0].hallmark.commit'" },
+        { "\"steps\":\t1,", "\"steps\":\t2,", "key 'artifacts[0].judged_by.limits.minimum.steps': found 2, expected 1" },
+        { "\"transformers\":\t\"5", "\"transformers\":\t\"6", "key 'artifacts[0].fixtures[0].reference.transformers'" },
     };
     err e = { 0 };
     for (size_t i = 0; i < sizeof EDITS / sizeof *EDITS; i++) {
@@ -542,6 +569,28 @@ static void edit_report_json(const published *p)
         free(now);
         free(was);
     }
+}
+
+// One byte of a report for people or pipelines, and the report gone: it is not what the records say.
+static void edit_page(const published *p, const char *name, const char *word)
+{
+    char  path[400];
+    err   e = { 0 };
+    char *text = text_of(p->out, name), *at = strstr(text, word);
+    ck_assert_msg(at != NULL, "%s: no %s", name, word);
+    snprintf(path, sizeof path, "%s/%s", p->out, name);
+    at[0]++;
+    write_text(path, text, strlen(text));
+    ck_assert(!checks(p->out, &e) && e.kind == ERR_VERDICT);
+    ck_assert_msg(strstr(e.msg, name) && strstr(e.msg, ": found"), "%s", e.msg);
+    at[0]--;
+    unlink(path);
+    ck_assert(!checks(p->out, &e) && e.kind == ERR_VERDICT);
+    ck_assert_msg(strstr(e.msg, name), "%s", e.msg);
+    write_text(path, text, strlen(text));
+    free(text);
+    e = (err){ 0 };
+    ck_assert_msg(checks(p->out, &e), "%s", e.msg);
 }
 
 static void edit_report_md(const published *p)
@@ -614,6 +663,71 @@ static void edit_a_figure_and_drop_the_report(const published *p)
     ck_assert(!checks(p->out, &e) && strstr(e.msg, "report.json"));
 }
 
+static bool checks_with(const char *path, const char *fixture_file, check_proof *proof, err *e)
+{
+    check_opts o = { .device = "cpu", .fixtures = &fixture_file, .n_fixtures = 1, .proof = proof };
+    *e = (err){ 0 };
+    return check_artifact(path, &o, e);
+}
+
+// What check says of a fixture that it was given: cannot decide, cannot be used; and a failure hides behind neither.
+START_TEST(a_fixture_given_to_check_may_leave_it_open)
+{
+    const published p = publish_one("open");
+    err   e = { 0 };
+    check_proof proof;
+    char  brief[300], digest[SHA256_HEX + 1];
+    snprintf(brief, sizeof brief, "%s/fixtures/bfloat16.json.gz", in_scratch("hf"));
+    for (int i = 0; i < 2; i++) {                               // two cases, and the built-in gate
+        const char *path = i ? p.art : p.out;
+        ck_assert(!checks_with(path, brief, &proof, &e) && e.kind == ERR_VERDICT);
+        ck_assert_msg(strstr(e.msg, "inconclusive: the fixture is too short") && strstr(proof.undecided, "4 prompts of 64 tokens would do"), "%s", e.msg);
+        ck_assert_int_eq(proof.n_artifacts, 1);                 // all else holds
+    }
+    flip_bit(p.art, "blk.0.attn_q.weight", 10, 3);
+    ck_assert(!checks_with(p.out, brief, &proof, &e) && e.kind == ERR_VERDICT && strstr(e.msg, "blk.0.attn_q.weight"));
+    ck_assert_str_eq(proof.undecided, "");
+    restore(&p);
+    ck_assert(!checks_with(p.out, fixture_path("float32"), &proof, &e));
+    ck_assert_int_eq(e.kind, ERR_INPUT);
+    ck_assert_msg(strstr(e.msg, "float32.json.gz") && strstr(e.msg, "was made in float32, tiny-BF16.gguf computes in bf16"), "%s", e.msg);
+    ck_assert(!checks_with(p.art, SOURCE_DIR "/fixtures/tiny-llama/fixtures/bfloat16.json.gz", &proof, &e));
+    ck_assert_int_eq(e.kind, ERR_INPUT);
+    fixture *f = fixture_open(SOURCE_DIR "/fixtures/tiny-llama/fixtures/bfloat16.json.gz", &(err){ 0 });
+    gguf *g = open_gguf(p.art);
+    source_id id;
+    claims_read_source(g, &id);
+    snprintf(digest, sizeof digest, "%s", f->source.v2[0] && id.v2[0] ? id.v2 : id.v1);
+    ck_assert_msg(strstr(e.msg, digest) && strstr(e.msg, f->source_digest), "%s", e.msg);
+    gguf_close(g);
+    fixture_close(f);
+}
+END_TEST
+
+// The reports name each whole file by its digest, and what judged it.
+START_TEST(reports_name_file_gate_and_reference)
+{
+    const published p = publish_one("named");
+    err   e = { 0 };
+    char  hex[SHA256_HEX + 1], line[600];
+    cJSON *j = json_parse_file(p.report, &e);
+    const cJSON *a = cJSON_GetArrayItem(json_get(j, "artifacts"), 0);
+    ck_assert(sha256_file(p.art, hex, &e));
+    ck_assert_str_eq(json_get(a, "sha256")->valuestring, hex);
+    char *md = text_of(p.out, "report.md");
+    snprintf(line, sizeof line, "- tiny-BF16.gguf: verified by hallmark %s, commit `%s`, on cpu (", hallmark_version(), hallmark_commit());
+    ck_assert_msg(strstr(md, line) && strstr(md, hex), "%s", md);
+    ck_assert(sha256_file(in_scratch("gate.json"), hex, &e));
+    ck_assert_str_eq(json_get(json_get(a, "judged_by"), "name")->valuestring, "gate.json");
+    ck_assert_str_eq(json_get(json_get(a, "judged_by"), "sha256")->valuestring, hex);
+    snprintf(line, sizeof line, "gate gate.json, SHA-256 `%s`", hex);
+    ck_assert_ptr_nonnull(strstr(md, line));
+    ck_assert_ptr_nonnull(strstr(md, "by Transformers 5.23.0 and torch 2.13.0+cpu in bfloat16 on cpu, attention eager; 2 prompts, 64 tokens of each"));
+    free(md);
+    cJSON_Delete(j);
+}
+END_TEST
+
 START_TEST(whatever_is_changed_later_is_named)
 {
     const published p = publish_one("tampered");
@@ -623,6 +737,8 @@ START_TEST(whatever_is_changed_later_is_named)
     change_the_artifact(&p);
     edit_report_json(&p);
     edit_report_md(&p);
+    edit_page(&p, "report.html", "<b>Pass</b>");
+    edit_page(&p, "junit.xml", "<testcase ");
     append_and_truncate(&p);
     edit_a_figure_and_drop_the_report(&p);
     ck_assert(!checks(in_scratch("hf"), &e) && e.kind == ERR_INPUT);
@@ -670,6 +786,8 @@ int main(void)
     tcase_add_test(t, quantized_without_a_fixture_of_the_source_is_not_verified);
     tcase_add_test(t, more_fixtures_than_a_record_holds_are_refused_before_any_work);
     tcase_add_test(t, a_publish_that_fails_says_where_the_work_is);
+    tcase_add_test(t, a_fixture_given_to_check_may_leave_it_open);
+    tcase_add_test(t, reports_name_file_gate_and_reference);
     tcase_add_test(t, whatever_is_changed_later_is_named);
     tcase_add_test(t, files_that_do_not_belong_to_the_report_are_named);
     suite_add_tcase(s, t);

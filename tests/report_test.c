@@ -75,6 +75,26 @@ START_TEST(verdicts)
     r = made(0);
     r.passed = true;
     ck_assert_str_eq(verify_verdict(&r), "unverified");     // nothing was run: nothing is proved
+    verify_fixture_result f[2] = { results[0], results[0] };
+    r = made(2);
+    r.fixtures = f;
+    f[1].passed = false;
+    f[1].n_why = 1;
+    ck_assert_str_eq(verify_fixture_verdict(&f[1]), "inconclusive");
+    ck_assert_str_eq(verify_verdict(&r), "inconclusive");   // one that passed does not decide for the other
+    r.incomplete = true;
+    ck_assert_str_eq(verify_verdict(&r), "inconclusive");
+    f[0].passed = false;
+    f[0].failures_total = 1;
+    ck_assert_str_eq(verify_verdict(&r), "fail");
+    f[1].failures_total = 1;
+    ck_assert_str_eq(verify_fixture_verdict(&f[1]), "fail");
+    f[0] = f[1] = results[0];
+    r.derivation = (verify_derivation){ .made = true };
+    ck_assert_str_eq(verify_verdict(&r), "fail");           // nor does any fixture for tensors that are not the source's
+    ck_assert_str_eq(verify_worse("pass", "unverified"), "unverified");
+    ck_assert_str_eq(verify_worse("inconclusive", "unverified"), "inconclusive");
+    ck_assert_str_eq(verify_worse("inconclusive", "fail"), "fail");
 }
 END_TEST
 
@@ -244,6 +264,20 @@ static void contradiction(const verify_report *r, const char *named)
     gguf_close(g);
 }
 
+// A record that says pass of a fixture that says otherwise.
+static void says_pass_of_a_fixture_that(const char *verdict, const char *named)
+{
+    gguf *g;
+    err   e = { 0 };
+    verify_report r = made(1);
+    ck_assert(record_write(gguf_path_, &r, NULL, &e));
+    cJSON *rec = read_record(&g, &e);
+    cJSON_ReplaceItemInObjectCaseSensitive(cJSON_GetArrayItem(json_get(rec, "fixtures"), 0), "verdict", cJSON_CreateString(verdict));
+    ck_assert_msg(!record_check(g, rec, &e) && e.kind == ERR_VERDICT && strstr(e.msg, named), "%s", e.msg);
+    cJSON_Delete(rec);
+    gguf_close(g);
+}
+
 START_TEST(a_record_that_contradicts_itself_is_no_proof)
 {
     make_gguf(1, 7);
@@ -251,7 +285,9 @@ START_TEST(a_record_that_contradicts_itself_is_no_proof)
     verify_fixture_result f;
     r.fixtures = &f;
 #define WITH(change, named) do { f = results[0]; change; contradiction(&r, named); } while (0)
-    WITH(f.passed = false, "did not pass");
+    says_pass_of_a_fixture_that("fail", "did not pass");
+    says_pass_of_a_fixture_that("inconclusive", "'verdict'");
+    WITH(f.passed = false, "does not say that verification passed");
     WITH(f.ran = false, "did not pass");
     WITH(f.cases = f.free_run_equal = 0, "nothing was run");
     WITH(f.steps = f.teacher_forced_equal = f.ties = 0, "nothing was run");
@@ -361,6 +397,102 @@ START_TEST(a_record_does_not_choose_its_limits)
 }
 END_TEST
 
+// All that a record of today says, besides.
+static verify_report made_today(verify_fixture_result *f)
+{
+    verify_report r = made(1);
+    err e = { 0 };
+    *f = results[0];
+    f->reference = (verify_reference){ .model = "google/gemma", .revision = "0123", .transformers = "5.24.0", .torch = "2.13.0", .device = "cpu",
+                                       .attention = "eager", .experts = "eager", .tokens = 64 };
+    memset(f->reference.prompts, 'b', SHA256_HEX);
+    r.fixtures = f;
+    strcpy(r.processor, "avx2");
+    strcpy(r.program.version, "0.1.0");
+    strcpy(r.program.commit, "89ab");
+    strcpy(r.source.repository, "google/gemma");
+    strcpy(r.judged_by.name, "built-in");
+    ck_assert(gate_digest(gate_builtin(), r.judged_by.sha256, &e));
+    r.judged_by.limits = *gate_builtin();
+    return r;
+}
+
+START_TEST(a_record_keeps_reference_gate_and_program)
+{
+    verify_fixture_result f;
+    make_gguf(1, 7);
+    verify_report r = made_today(&f), back;
+    gguf *g;
+    err   e = { 0 };
+    strcpy(r.file_sha256, "of the file that the record is in: it cannot be");
+    ck_assert_msg(record_write(gguf_path_, &r, NULL, &e), "%s", e.msg);
+    cJSON *rec = read_record(&g, &e);
+    ck_assert_msg(record_check(g, rec, &e), "%s", e.msg);
+    ck_assert_ptr_null(record_lacks(rec));
+    ck_assert_ptr_null(json_get(rec, "sha256"));
+    ck_assert_msg(record_report(g, rec, &back, &e), "%s", e.msg);
+    r.file_sha256[0] = '\0';
+    cJSON *report = verify_report_json(&r), *again = verify_report_json(&back);
+    ck_assert_msg(json_same(again, report, "record", &e), "%s", e.msg);
+    ck_assert_str_eq(json_get(json_get(cJSON_GetArrayItem(json_get(report, "fixtures"), 0), "reference"), "experts")->valuestring, "eager");
+    cJSON_Delete(again);
+    cJSON_Delete(report);
+    verify_report_free(&back);
+    static const char *const PARTS[] = { "hallmark", "judged_by" };     // one that lacks them is older, holds, and is said to be
+    for (int i = 0; i < 2; i++) {
+        cJSON *old = cJSON_Duplicate(rec, true);
+        cJSON_DeleteItemFromObjectCaseSensitive(old, PARTS[i]);
+        ck_assert_msg(record_check(g, old, &e), "%s", e.msg);
+        ck_assert(record_lacks(old) && strstr(record_lacks(old), PARTS[i]));
+        cJSON_Delete(old);
+    }
+    cJSON_DeleteItemFromObjectCaseSensitive(cJSON_GetArrayItem(json_get(rec, "fixtures"), 0), "reference");
+    ck_assert_msg(record_check(g, rec, &e), "%s", e.msg);
+    ck_assert_ptr_nonnull(strstr(record_lacks(rec), "'reference'"));
+    cJSON_Delete(rec);
+    gguf_close(g);
+    remove(gguf_path_);
+}
+END_TEST
+
+// Limits by content are those that the record was held to: not others under the built-in ones' name, nor under a file's.
+START_TEST(a_loose_gate_under_another_name_is_found)
+{
+    verify_fixture_result f;
+    make_gguf(1, 7);
+    verify_report r = made_today(&f);
+    r.judged_by.limits.float32.kl_floor = 1;
+    contradiction(&r, "'judged_by'");
+    ck_assert(gate_digest(&r.judged_by.limits, r.judged_by.sha256, &(err){ 0 }));
+    contradiction(&r, "'judged_by'");
+    r = made_today(&f);
+    memset(r.judged_by.sha256, '0', SHA256_HEX);
+    contradiction(&r, "'judged_by'");
+    r = made_today(&f);                                         // of a gate file
+    strcpy(r.judged_by.name, "loose.json");
+    memset(r.gate, 'a', SHA256_HEX);
+    contradiction(&r, "'judged_by.sha256'");
+    memset(r.judged_by.sha256, 'a', SHA256_HEX);
+    r.judged_by.limits.min_cases = 13;                          // the record has twelve
+    contradiction(&r, "names gate 'loose.json', and against fixture 'tiny.float32.json.gz' not its 'cases': found 12, expected at least 13");
+    r.judged_by.limits.min_cases = 3;
+    f.kl_limit = 1e-9;
+    contradiction(&r, "'kl_limit'");
+    r.judged_by.limits.float32.kl_floor = 1e-9;
+    gguf *g;
+    err   e = { 0 };
+    ck_assert(record_write(gguf_path_, &r, NULL, &e));
+    cJSON *rec = read_record(&g, &e), *limits = cJSON_GetObjectItem(cJSON_GetObjectItem(rec, "judged_by"), "limits");
+    ck_assert_msg(record_check(g, rec, &e), "%s", e.msg);
+    cJSON_ReplaceItemInObjectCaseSensitive(limits, "ties", cJSON_CreateNumber(1));      // hostile until checked
+    ck_assert(!record_check(g, rec, &e) && e.kind == ERR_VERDICT);
+    ck_assert_msg(strstr(e.msg, "judged_by.limits"), "%s", e.msg);
+    cJSON_Delete(rec);
+    gguf_close(g);
+    remove(gguf_path_);
+}
+END_TEST
+
 typedef struct { progress p; char said[1024]; } listener;
 
 static void listen_log(progress *p, const char *line)
@@ -402,8 +534,8 @@ START_TEST(a_record_without_top_k_still_holds)
     verify_report_free(&back);
     cJSON_Delete(rec);
     gguf_close(g);
-    verify_fixture_result f0 = results[0];
-    r.fixtures = &f0;
+    verify_fixture_result f0;
+    r = made_today(&f0);
     ck_assert_str_eq(check_said(&r).said, "");
     f0.top_k = 0;
     ck_assert_ptr_nonnull(strstr(check_said(&r).said, "that minimum of the gate is not checked again"));
@@ -496,12 +628,15 @@ START_TEST(a_record_that_does_not_fit_its_room_is_refused)
     err e = { 0 };
     enum { MANY = 140, FEW = 40 };
     static verify_fixture_result many[MANY];
-    const char *names[MANY], *files[] = { "tiny-F32.gguf" };
+    static fixture_ref refs[MANY];
+    const char *files[] = { "tiny-F32.gguf" };
     make_gguf(1, 7);
-    verify_report r = made(1);
+    verify_fixture_result f0;
+    verify_report r = made_today(&f0);
     for (int i = 0; i < MANY; i++) {
-        many[i]  = results[0];
-        names[i] = results[0].name;
+        many[i] = f0;
+        strcpy(refs[i].name, f0.name);
+        refs[i].reference = f0.reference;
     }
     r.n_fixtures = MANY;
     r.fixtures = many;
@@ -509,12 +644,12 @@ START_TEST(a_record_that_does_not_fit_its_room_is_refused)
     ck_assert_int_eq(e.kind, ERR_USAGE);
     const record_release all = { .name = "tiny", .gate = "built-in", .artifacts = files, .n_artifacts = 1 };
     e = (err){ 0 };
-    ck_assert(!record_fits(&all, names, MANY, &e) && e.kind == ERR_USAGE);      // known before any work
+    ck_assert(!record_fits(&all, refs, MANY, &e) && e.kind == ERR_USAGE);      // known before any work
     ck_assert_msg(strstr(e.msg, "140 fixtures"), "%s", e.msg);
     e = (err){ 0 };
-    ck_assert_msg(record_fits(&all, names, FEW, &e), "%s", e.msg);
+    ck_assert_msg(record_fits(&all, refs, FEW, &e), "%s", e.msg);
     int most = FEW;                                             // as many as are said to fit do fit, whatever their numbers are
-    while (most < MANY && record_fits(&all, names, most + 1, &(err){ 0 })) most++;
+    while (most < MANY && record_fits(&all, refs, most + 1, &(err){ 0 })) most++;
     r.n_fixtures = most;
     for (int i = 0; i < most; i++) {
         verify_fixture_result *f = &many[i];
@@ -540,6 +675,8 @@ int main(void)
     tcase_add_test(t, a_record_that_contradicts_itself_is_no_proof);
     tcase_add_test(t, weights_that_keep_the_source_are_equal_to_it_once);
     tcase_add_test(t, a_record_does_not_choose_its_limits);
+    tcase_add_test(t, a_record_keeps_reference_gate_and_program);
+    tcase_add_test(t, a_loose_gate_under_another_name_is_found);
     tcase_add_test(t, a_record_without_top_k_still_holds);
     tcase_add_test(t, a_record_of_wrong_types_is_refused_by_key);
     tcase_add_test(t, the_first_key_that_differs_is_named);

@@ -111,7 +111,10 @@ static inline void strip_markdown(char *line, const char *what)
 static inline void judge_markdown(const char *text, int64_t n, const char *what, int most_headings)
 {
     int headings = 0;
-    char *copy = strndup(text, (size_t)n), *rest = NULL;
+    char *copy = malloc((size_t)n + 1), *rest = NULL;
+    ck_assert_ptr_nonnull(copy);
+    memcpy(copy, text, (size_t)n);
+    copy[n] = 0;
     judge_text(text, n, what);
     for (char *line = strtok_r(copy, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         if (strncmp(line, "    python3 ", 12) == 0) {       // a block of code: it ends with the line

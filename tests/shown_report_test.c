@@ -8,7 +8,9 @@
 #include "cli/lab_table.h"
 #include "lab_sample.h"
 #include "measure/lab_report.h"
+#include "junit_xml.h"
 #include "page.h"
+#include "report_sample.h"
 
 // ids of mini_tokenizer: the first byte, and two added tokens that are shown
 enum { MINI_BYTES = 7, MINI_ADDED = 4 };
@@ -25,12 +27,28 @@ static void setup(void)
 
 static void teardown(void) { files_end(); }
 
+static void judge_page(const char *text, const char *path)
+{
+    page p = { .what = path };
+    page_read(&p, text);
+}
+
+static void judge_junit(const char *text, const char *path)
+{
+    junit_doc d = { .what = path };
+    junit_read(&d, text);
+}
+
 static void judge_report(const char *path)
 {
     int64_t n;
     char   *text = read_all(path, &n);
-    if (strcmp(path + strlen(path) - 3, ".md") == 0) judge_markdown(text, n, path, 1);
-    else judge_text(text, n, path), judge_json(text, n, path);
+    const char *dot = strrchr(path, '.');
+    judge_text(text, n, path);
+    if (strcmp(dot, ".md") == 0)        judge_markdown(text, n, path, 1);
+    else if (strcmp(dot, ".html") == 0) judge_page(text, path);
+    else if (strcmp(dot, ".xml") == 0)  judge_junit(text, path);
+    else                                judge_json(text, n, path);
     free(text);
 }
 
@@ -83,11 +101,12 @@ static files make_files(bool broken, int cases)
 
 static void judge_folder(const char *dir)
 {
-    char *json = path_join(dir, "report.json"), *md = path_join(dir, "report.md");
-    judge_report(json);
-    judge_report(md);
-    free(json);
-    free(md);
+    static const char *const reports[] = { "report.json", "report.md", "report.html", "junit.xml" };
+    for (int i = 0; i < 4; i++) {
+        char *path = path_join(dir, reports[i]);
+        judge_report(path);
+        free(path);
+    }
 }
 
 START_TEST(a_hostile_release_is_published_and_proved)
@@ -170,16 +189,21 @@ END_TEST
 START_TEST(hostile_reports_of_verify)
 {
     files f = make_files(false, 1);
-    char  art[SCRATCH_PATH + 64], md[SCRATCH_PATH + 64], json[SCRATCH_PATH + 64];
+    char  art[SCRATCH_PATH + 64], md[SCRATCH_PATH + 64], json[SCRATCH_PATH + 64], html[SCRATCH_PATH + 64];
+    char  xml[SCRATCH_PATH + 64];
     snprintf(art, sizeof art, "%s/%s.gguf", scratch, hostile_name(true));
     snprintf(md, sizeof md, "%s/%s.md", scratch, hostile_name(true));
     snprintf(json, sizeof json, "%s/%s.json", scratch, hostile_name(false));
+    snprintf(html, sizeof html, "%s/%s.html", scratch, hostile_name(true));
+    snprintf(xml, sizeof xml, "%s/%s.xml", scratch, hostile_name(false));
     EXITS(0, "convert", f.hf, "-o", art);
     for (int kv = 0; kv < 2; kv++) {        // another cache fails and is noted
-        EXITS(1, "verify", art, "--fixture", f.fixture, "--report", md, "--report", json, "--tokens", "8", "--kv", kv
-              ? "q4_0" : "bf16");
+        EXITS(1, "verify", art, "--fixture", f.fixture, "--report", md, "--report", json, "--report", html, "--report", xml,
+              "--tokens", "8", "--kv", kv ? "q4_0" : "bf16");
         judge_report(md);
         judge_report(json);
+        judge_report(html);
+        judge_report(xml);
     }
     EXITS(1, "verify", art, "--fixture", f.fixture, "--tokens", "8", "--json");
 
@@ -321,6 +345,67 @@ START_TEST(hostile_texts_in_a_laboratory)
 }
 END_TEST
 
+// ---- made-up verifications ------------------------------------------------------------------------------------------
+
+typedef char *report_form(const verify_report *const *r, int n);
+
+static char *form_of(made_how how, const char *text, report_form *form)
+{
+    report_sample *s = report_sample_new(&(report_opts){ how, 2, 6, 24, 5, true, text });
+    const verify_report *list[] = { &s->report };
+    char *out = form(list, 1);
+    ck_assert_ptr_nonnull(out);
+    report_sample_free(s);
+    return out;
+}
+
+static char *junit_skeleton(const char *xml, const char *what)
+{
+    junit_doc d = { .what = what, .skeleton = malloc(strlen(xml) + 1) };
+    junit_read(&d, xml);
+    return d.skeleton;
+}
+
+// The document is, but for its texts, that of harmless ones of as many bytes.
+static void judge_forms(made_how how, const char *text)
+{
+    static struct { report_form *form; char *(*skeleton)(const char *, const char *); } const forms[] = {
+        { verify_report_html, page_skeleton }, { verify_report_junit, junit_skeleton } };
+    char harmless[1200];
+    text_buf t = { 0 };
+    memset(harmless, 'x', sizeof harmless);
+    harmless[strlen(text)] = '\0';
+    text_puts(&t, TEXT_PLAIN, text);
+    char *what = text_take(&t);
+    for (int i = 0; i < 2; i++) {
+        char *hostile = form_of(how, text, forms[i].form), *plain = form_of(how, harmless, forms[i].form);
+        judge_text(hostile, (int64_t)strlen(hostile), what);
+        char *a = forms[i].skeleton(hostile, what), *b = forms[i].skeleton(plain, what);
+        ck_assert_msg(strcmp(a, b) == 0, "%s changes the document", what);
+        free(a);
+        free(b);
+        free(hostile);
+        free(plain);
+    }
+    free(what);
+}
+
+START_TEST(hostile_texts_in_made_up_reports)
+{
+    for (int how = SAMPLE_PASS; how <= SAMPLE_DEAD; how++) {
+        for (int k = 0; k < N_PIECES; k++) judge_forms((made_how)how, PIECES[k]);
+        judge_forms((made_how)how, all_pieces(false));
+        judge_forms((made_how)how, all_pieces(true));
+        judge_forms((made_how)how, HOSTILE);
+        judge_forms((made_how)how, "");
+        judge_forms((made_how)how, "</code></td></table></svg><h1>");
+        judge_forms((made_how)how, "</title></desc>\" onload=\"a()");
+        judge_forms((made_how)how, "]]></failure><error type=\"a\"/>");
+        judge_forms((made_how)how, "\xef\xbf\xbe\xef\xbf\xbf");       // no characters of XML
+    }
+}
+END_TEST
+
 // ---- what a model writes -------------------------------------------------------------------------------------------
 
 // A model that says nothing but these two tokens, whose texts are this where text is given.
@@ -393,7 +478,7 @@ int main(void)
         { "release", a_hostile_release_is_published_and_proved },
         { "failed", a_hostile_release_that_fails_or_lacks_a_fixture }, { "verify", hostile_reports_of_verify },
         { "card", a_card_of_hostile_names },
-        { "lab", hostile_texts_in_a_laboratory }, { "run", a_model_steers_no_terminal },
+        { "made-up", hostile_texts_in_made_up_reports }, { "lab", hostile_texts_in_a_laboratory }, { "run", a_model_steers_no_terminal },
         { "bytes", bytes_steer_no_terminal },
     };
     Suite *s = suite_create("shown_report");

@@ -6,6 +6,7 @@
 #include "suite.h"
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +41,7 @@ static made *make(const char *type, int n_self)
     m->value[0] = 1;
     m->value[1] = -1;
     for (int c = 0; c < CASES; c++) {
-        m->cases[c] = (fixture_case){ .id = c ? "chat-1" : "code-1", .n_prompt = 2, .prompt_ids = m->prompt, .generated_ids = m->generated[c],
+        m->cases[c] = (fixture_case){ .id = c ? "chat-1" : "code-1", .prompt = "", .n_prompt = 2, .prompt_ids = m->prompt, .generated_ids = m->generated[c],
                                       .steps = m->steps[c], .n_probes = LAYERS + 1, .probes = m->probes[c], .n_self = n_self };
         for (int l = 0; l <= LAYERS; l++) m->probes[c][l] = (fixture_probe){ .layer = l - 1, .n = 2, .index = m->index, .value = m->value, .norm = 2 };
         for (int s = 0; s < 2; s++)
@@ -313,12 +314,12 @@ static const gate *short_gate(void)
 
 static double rounding_kl = 1;          // what rounding costs the model that is compared, for drift: the type's budget is less
 
-static verify_fixture_result compare_kind(const fixture *f, const our_run *o, check_kind kind, int64_t n_free)
+static void compare_into(verify_fixture_result *r, const fixture *f, const our_run *o, const gate *g, check_kind kind,
+                         int64_t n_free)
 {
-    verify_fixture_result r = { 0 };
     comparison k;
     err e = { 0 };
-    ck_assert(compare_begin(&k, &r, f, short_gate(), kind, "Q4_K_M", n_free, VOCAB, &e));
+    ck_assert(compare_begin(&k, r, f, g, kind, "Q4_K_M", n_free, VOCAB, &e));
     if (kind == CHECK_DRIFT) compare_rounding(&k, rounding_kl, 0);
     for (int c = 0; c < CASES; c++) {
         compare_case(&k, &f->cases[c]);
@@ -328,7 +329,37 @@ static verify_fixture_result compare_kind(const fixture *f, const our_run *o, ch
         compare_case_end(&k);
     }
     compare_end(&k);
+}
+
+static verify_fixture_result compare_with(const fixture *f, const our_run *o, const gate *g, check_kind kind,
+                                          int64_t n_free)
+{
+    verify_fixture_result r = { 0 };
+    compare_into(&r, f, o, g, kind, n_free);
     return r;
+}
+
+static verify_fixture_result compare_kind(const fixture *f, const our_run *o, check_kind kind, int64_t n_free)
+{
+    return compare_with(f, o, short_gate(), kind, n_free);
+}
+
+// The same, with each case and step kept; freed by free_traced.
+static verify_fixture_result compare_traced(const fixture *f, const our_run *o, check_kind kind)
+{
+    verify_fixture_result r = { 0 };
+    err e = { 0 };
+    ck_assert(result_begin(&r, f, kind, &e));
+    ck_assert_ptr_nonnull(r.traced = trace_new(f));
+    r.n_traced = f->n_cases;
+    compare_into(&r, f, o, short_gate(), kind, TOKENS);
+    return r;
+}
+
+static void free_traced(verify_fixture_result *r)
+{
+    trace_free(r->traced, r->n_traced);
+    free(r->failures);
 }
 
 static verify_fixture_result compare_all(const fixture *f, const our_run *o) { return compare_kind(f, o, CHECK_EXACT, TOKENS); }
@@ -356,6 +387,22 @@ static const verify_failure *find_failure(const verify_fixture_result *r, const 
     for (int64_t i = 0; i < r->n_failures; i++)
         if (strcmp(r->failures[i].what, what) == 0) return &r->failures[i];
     return NULL;
+}
+
+static const verify_why *find_why(const verify_fixture_result *r, const char *what)
+{
+    for (int64_t i = 0; i < r->n_why; i++)
+        if (strcmp(r->why[i].what, what) == 0) return &r->why[i];
+    return NULL;
+}
+
+// The result is open for reasons that are so for any artifact, and no failure is beside them.
+static void is_inconclusive(const verify_fixture_result *r)
+{
+    ck_assert(!r->passed && r->ran);
+    ck_assert_int_gt(r->n_why, 0);
+    ck_assert_msg(r->failures_total == 0, "%s", r->n_failures ? r->failures[0].text : "?");
+    ck_assert_str_eq(verify_fixture_verdict(r), "inconclusive");
 }
 
 START_TEST(an_equal_run_passes)
@@ -452,8 +499,8 @@ START_TEST(equal_tokens_at_a_distance_fail)
     m->cases[0].n_self = m->cases[1].n_self = 2;
     m->cases[1].self[0].logprob_diff_max = 1;
     r = compare_all(&m->f, o);
-    ck_assert(!r.passed);
-    ck_assert_ptr_nonnull(find_failure(&r, "reference"));
+    is_inconclusive(&r);
+    ck_assert_ptr_nonnull(find_why(&r, "reference"));
     ck_assert_ptr_null(find_failure(&r, "distance"));           // and yet the limits are what it says of itself
     ck_assert(r.self_kl_mean == 1.0 / (CASES * TOKENS) && r.kl_limit == 3.0 / (CASES * TOKENS));
     ck_assert(r.logprob_limit == 3);
@@ -474,7 +521,8 @@ START_TEST(distances_of_steps_with_equal_router_scores_are_left_out)
     m->kl[1][0][2] = 0.001;                                     // at another step: what the reference is from itself
     m->kl[0][0][2] = 0.5;
     verify_fixture_result r = compare_all(&m->f, o);
-    ck_assert(!r.passed && find_failure(&r, "logprob") && find_failure(&r, "reference"));
+    ck_assert(find_failure(&r, "logprob") && find_why(&r, "reference"));
+    ck_assert_str_eq(verify_fixture_verdict(&r), "fail");       // beyond what even that reference allows
     free(r.failures);
     m->cases[0].router_ties   = ties;
     m->cases[0].n_router_ties = 1;                              // one step in eight
@@ -491,7 +539,7 @@ START_TEST(distances_of_steps_with_equal_router_scores_are_left_out)
     o->l[0][3][1] -= 1;
     m->cases[0].n_router_ties = 2;                              // two in eight: nothing is left out
     r = compare_all(&m->f, o);
-    ck_assert(!r.passed && find_failure(&r, "logprob") && find_failure(&r, "reference"));
+    ck_assert(!r.passed && find_failure(&r, "logprob") && find_why(&r, "reference"));
     free(r.failures);
     free(o);
     free(m);
@@ -543,6 +591,7 @@ START_TEST(a_tie_ends_the_free_run_without_failing)
 }
 END_TEST
 
+// One that differs is more than so few steps allow any file: more steps would tell. Two are too many.
 START_TEST(too_many_ties_fail)
 {
     made *m = make("bfloat16", 0);
@@ -550,11 +599,27 @@ START_TEST(too_many_ties_fail)
     m->logits[0][1][1] = 2.5f - 0x1p-6f;                        // open by one unit; the reference agrees with itself everywhere
     o->l[0][1][1] = 2.5f;
     o->l[0][1][0] = 2.5f - 0x1p-6f;
-    verify_fixture_result r = compare_all(&m->f, o);
+    gate wide = *short_gate();                                  // the ties alone decide
+    wide.bfloat16.kl_floor = wide.bfloat16.logprob_floor = 9;
+    verify_fixture_result r = compare_with(&m->f, o, &wide, CHECK_EXACT, TOKENS);
     ck_assert_int_eq(r.ties_differing, 1);
     ck_assert(r.ties_limit < 1);                                // 0.5 % of 8 steps
-    ck_assert(!r.passed);
-    ck_assert_ptr_nonnull(find_failure(&r, "ties"));
+    is_inconclusive(&r);
+    const verify_why *w = find_why(&r, "ties");
+    ck_assert(w && w->prompts == 50 && w->steps == 200);
+    ck_assert_msg(strstr(w->text, "1 of 8 steps differs at a tie") && strstr(w->text, "50 prompts of 4 tokens would do"), "%s", w->text);
+    free(r.failures);
+    m->logits[1][2][1] = 2.5f - 0x1p-6f;
+    o->l[1][2][1] = 2.5f;
+    o->l[1][2][0] = 2.5f - 0x1p-6f;
+    r = compare_with(&m->f, o, &wide, CHECK_EXACT, TOKENS);
+    ck_assert(r.ties_differing == 2 && find_failure(&r, "ties") && !find_why(&r, "ties"));
+    ck_assert_str_eq(verify_fixture_verdict(&r), "fail");
+    free(r.failures);
+    memcpy(o->l[1][2], REF, sizeof REF);
+    wide.tie_rate = 0;                                          // a gate that allows none in any number of steps
+    r = compare_with(&m->f, o, &wide, CHECK_EXACT, TOKENS);
+    ck_assert(r.ties_differing == 1 && find_failure(&r, "ties") && !find_why(&r, "ties"));
     free(r.failures);
     free(o);
     free(m);
@@ -601,11 +666,25 @@ START_TEST(a_fixture_that_is_too_short_passes_nothing)
 {
     made *m = make("float32", 0);
     verify_fixture_result r = compare_constant(&m->f, gate_builtin(), CHECK_EXACT, "F32", NULL, TOKENS, REF);
-    ck_assert(!r.passed && r.ran);
-    ck_assert_int_eq(r.n_failures, 1);
-    ck_assert_str_eq(r.failures[0].what, "minimum");
-    ck_assert_ptr_nonnull(strstr(r.failures[0].text, "too short for the gate: 2 cases, 8 steps, the top 4 ids a step; the least is 4, 100 and 16"));
+    is_inconclusive(&r);
+    ck_assert_int_eq(r.n_why, 1);
+    ck_assert_str_eq(r.why[0].what, "minimum");
+    ck_assert_ptr_nonnull(strstr(r.why[0].text, "too short for the gate: 2 cases, 8 steps, the top 4 ids a step; the least is 4, 100 and 16; 25 prompts of 4 tokens would do, with the top 16 ids a step"));
+    ck_assert(r.why[0].prompts == 25 && r.why[0].steps == 100);
     ck_assert_int_eq(r.teacher_forced_equal, CASES * TOKENS);   // and yet it was run
+    free(r.failures);
+    float other[VOCAB];                                         // what is wrong on a short fixture is wrong
+    memcpy(other, REF, sizeof other);
+    other[5] = 9;
+    r = compare_constant(&m->f, gate_builtin(), CHECK_EXACT, "F32", NULL, TOKENS, other);
+    ck_assert(find_why(&r, "minimum") && find_failure(&r, "teacher_forced"));
+    ck_assert_str_eq(verify_fixture_verdict(&r), "fail");
+    free(r.failures);
+    gate thin = *short_gate();
+    thin.min_top_k = 16;
+    r = compare_constant(&m->f, &thin, CHECK_EXACT, "F32", NULL, TOKENS, REF);
+    is_inconclusive(&r);
+    ck_assert_msg(strstr(r.why[0].text, "it takes the top 16 ids a step"), "%s", r.why[0].text);
     free(r.failures);
     free(m);
 }
@@ -634,12 +713,120 @@ START_TEST(a_noisy_reference_is_no_measure)
         if (i == 2) m->margin[0][0][3] = 1.5f;
         if (i == 3) m->top[0][1][0] = 1;
         verify_fixture_result r = compare_all(&m->f, o);
-        const verify_failure *f = find_failure(&r, "reference");
-        ck_assert_msg(!r.passed && f && strstr(f->text, NAMED[i]), "%s: %s", NAMED[i], f ? f->text : "passes");
+        const verify_why *w = find_why(&r, "reference");
+        ck_assert_msg(w && strstr(w->text, NAMED[i]), "%s: %s", NAMED[i], w ? w->text : "passes");
+        is_inconclusive(&r);
+        if (i == 1 || i == 2) ck_assert_msg(w->prompts == 0 && strstr(w->text, "more prompts would not change that"), "%s", w->text);
         free(r.failures);
         free(o);
         free(m);
     }
+}
+END_TEST
+
+// A sound file on 120 steps, of which the reference chose otherwise at k: as many as chance gives, or more than that.
+static verify_fixture_result of_120_steps(int k, const float *forced)
+{
+    enum { N = 40, LENGTH = 3 };
+    made *m = make("bfloat16", 2);
+    static fixture_case cases[N];
+    for (int c = 0; c < N; c++) {
+        cases[c] = m->cases[0];
+        cases[c].self[0].top = c < k ? m->top[1][0] : m->top[0][0];
+    }
+    m->top[1][0][1] = 1;
+    m->f.cases   = cases;
+    m->f.n_cases = N;
+    m->f.tokens  = LENGTH;
+    verify_fixture_result r = { 0 };
+    comparison c;
+    gate g = *gate_builtin();
+    g.min_top_k = 0;
+    ck_assert(compare_begin(&c, &r, &m->f, &g, CHECK_EXACT, "BF16", LENGTH, VOCAB, &(err){ 0 }));
+    for (int i = 0; i < N; i++) {
+        compare_case(&c, &cases[i]);
+        for (int64_t t = 0; t < LENGTH; t++) compare_free(&c, t, REF);
+        for (int64_t t = 0; t < LENGTH; t++) compare_forced(&c, t, forced);
+    }
+    compare_end(&c);
+    free(m);
+    return r;
+}
+
+START_TEST(a_short_fixture_whose_reference_differs_from_itself_by_chance_is_inconclusive)
+{
+    verify_fixture_result r = of_120_steps(3, REF);
+    ck_assert_msg(r.passed, "%s", r.n_why ? r.why[0].text : "?");
+    free(r.failures);
+    r = of_120_steps(4, REF);
+    is_inconclusive(&r);
+    const verify_why *w = find_why(&r, "reference");
+    ck_assert_ptr_nonnull(w);
+    ck_assert_msg(strstr(w->text, "its rate of other choices is 0.0333, the most is 0.03; 4 of 120 steps may be chance: 56 prompts of 3 tokens would do, where 5 may be"), "%s", w->text);
+    ck_assert(w->prompts == 56 && w->steps == 168);
+    free(r.failures);
+    r = of_120_steps(12, REF);                                  // no chance: the reference is like that
+    is_inconclusive(&r);
+    w = find_why(&r, "reference");
+    ck_assert_msg(w->prompts == 0 && strstr(w->text, "12 of 120 steps are no chance; more prompts would not change that"), "%s", w->text);
+    free(r.failures);
+    float wrong[VOCAB];                                         // and a file that is wrong there is wrong
+    memcpy(wrong, REF, sizeof wrong);
+    wrong[3] = 9;
+    r = of_120_steps(4, wrong);
+    ck_assert(find_why(&r, "reference") && find_failure(&r, "teacher_forced") && find_failure(&r, "distance"));
+    ck_assert_str_eq(verify_fixture_verdict(&r), "fail");
+    free(r.failures);
+}
+END_TEST
+
+START_TEST(a_mean_that_one_step_makes_too_large_is_said_to_be_that)
+{
+    made *m = make("bfloat16", 2);
+    our_run *o = same_run();
+    m->kl[0][1][2] = 0.5;                                       // 0.0625 a step, of 0.01
+    verify_fixture_result r = compare_all(&m->f, o);
+    is_inconclusive(&r);
+    ck_assert_msg(strstr(r.why[0].text, "a single step makes it so: 13 prompts of 4 tokens would do"), "%s", r.why[0].text);
+    ck_assert(r.why[0].prompts == 13 && r.why[0].steps == 52);
+    free(r.failures);
+    m->kl[0][1][1] = 0.5;
+    r = compare_all(&m->f, o);
+    ck_assert_msg(r.why[0].prompts == 0 && strstr(r.why[0].text, "more prompts would not change that"), "%s", r.why[0].text);
+    free(r.failures);
+    free(o);
+    free(m);
+}
+END_TEST
+
+START_TEST(a_result_tells_where_its_reference_comes_from)
+{
+    made *m = make("float32", 0);
+    char hex[SHA256_HEX + 1], line[2 * SHA256_HEX + 64];
+    err e = { 0 };
+    m->f.model_name = "google/gemma\x1b[31m";                   // plain in every report
+    m->f.revision = "0123456789012345678901234567890123456789";
+    m->f.transformers = "5.24.0";
+    m->f.torch = "2.13.0+cpu";
+    m->f.device = "cpu";
+    m->f.attention = "eager";
+    m->prompt[1] = 77;
+    m->cases[1].prompt = "hello";
+    m->cases[1].prompt_bytes = 5;
+    verify_fixture_result r = compare_constant(&m->f, short_gate(), CHECK_EXACT, "F32", NULL, TOKENS, REF);
+    ck_assert_str_eq(r.reference.model, "google/gemma\\x1b[31m");
+    ck_assert_str_eq(r.reference.revision, m->f.revision);
+    ck_assert_str_eq(r.reference.transformers, "5.24.0");
+    ck_assert_str_eq(r.reference.torch, "2.13.0+cpu");
+    ck_assert_str_eq(r.reference.attention, "eager");
+    ck_assert(!r.reference.experts[0] && !r.reference.linear_attention[0] && r.reference.tokens == TOKENS);
+    // sha256sum of nothing and of "hello", each with the ids behind it.
+    snprintf(line, sizeof line, "%s  0,77\n%s  0,77\n", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+             "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+    ck_assert(sha256_bytes(line, (int64_t)strlen(line), hex, &e));
+    ck_assert_str_eq(r.reference.prompts, hex);
+    free(r.failures);
+    free(m);
 }
 END_TEST
 
@@ -740,6 +927,69 @@ START_TEST(failures_are_counted_beyond_what_is_kept)
 }
 END_TEST
 
+// What is kept of cases and steps is what the counts were taken from.
+START_TEST(each_case_and_step_is_kept)
+{
+    made *m = make("bfloat16", 2);
+    our_run *o = same_run();
+    o->l[1][2][5] = 9;                  // another token, and a layer that departs
+    o->h[1][2][1] = 7;
+    o->l[0][3][1] = o->l[0][3][0] + 1;  // the second id, where the reference's own runs differ
+    m->top[0][1][3] = 1;
+    verify_fixture_result r = compare_traced(&m->f, o, CHECK_EXACT);
+    const verify_case *code = &r.traced[0], *chat = &r.traced[1];
+    ck_assert_str_eq(chat->id, "chat-1");
+    ck_assert_int_eq(code->free_run, PART_TIE);
+    ck_assert_int_eq(code->forced, PART_TIE);
+    ck_assert_int_eq(code->free_equal, 3);
+    ck_assert_int_eq(chat->free_run, PART_BROKE);
+    ck_assert_int_eq(chat->forced, PART_BROKE);
+    ck_assert_int_eq(chat->free_equal, 2);
+    ck_assert_int_eq(code->prompt_ids, PART_NOT_JUDGED);            // the tokenizer's part is asked for before
+    int64_t held = 0, ties = 0, open = 0;
+    double  sum = 0, most = 0;
+    for (int c = 0; c < CASES; c++) {
+        ck_assert_int_eq(r.traced[c].n_steps, TOKENS);
+        for (int t = 0; t < TOKENS; t++) {
+            const verify_step *s = &r.traced[c].steps[t];
+            ck_assert(s->margin == 1.25 && s->expected == 0 && !s->left_out);
+            held += s->state == PART_HELD;
+            ties += s->state == PART_TIE;
+            open += s->open;
+            sum  += s->kl;
+            most  = fmax(most, s->kl);
+        }
+    }
+    ck_assert(held == r.teacher_forced_equal && ties == r.ties_differing && open == r.ties && ties == 1 && open == 1);
+    ck_assert(sum / (CASES * TOKENS) == r.kl_mean && most == r.kl_max);
+    ck_assert_int_eq(chat->steps[2].got, 5);
+    ck_assert_int_eq(code->steps[3].got, 1);
+    ck_assert_int_eq(chat->n_layers, LAYERS + 1);
+    for (int l = 0; l <= LAYERS; l++) {
+        ck_assert_int_eq(chat->layers[l].layer, l - 1);
+        ck_assert_int_eq(chat->layers[l].departure > chat->layers[l].limit, l == 2);
+        ck_assert(code->layers[l].departure == 0);
+    }
+    ck_assert(chat->layers[2].departure == r.probe_worst);
+    free_traced(&r);
+
+    r = compare_traced(&m->f, o, CHECK_DRIFT);                      // no token of it is judged, all are told
+    ck_assert_int_eq(r.traced[1].forced, PART_NOT_JUDGED);
+    ck_assert_int_eq(r.traced[1].free_run, PART_NOT_JUDGED);
+    ck_assert_int_eq(r.traced[1].steps[2].state, PART_NOT_JUDGED);
+    ck_assert_int_eq(r.traced[1].steps[2].got, 5);
+    ck_assert_int_eq(r.traced[1].free_equal, 2);
+    free_traced(&r);
+    memset(o->l[0], 0, sizeof o->l[0]);
+    r = compare_traced(&m->f, o, CHECK_DRIFT);                      // but what no working model gives is
+    ck_assert_int_eq(r.traced[0].forced, PART_BROKE);
+    ck_assert_int_eq(r.traced[0].free_run, PART_BROKE);
+    free_traced(&r);
+    free(o);
+    free(m);
+}
+END_TEST
+
 START_TEST(a_fixture_for_another_model_does_not_fit)
 {
     made *m = make("float32", 0);
@@ -782,10 +1032,14 @@ int main(void)
     tcase_add_test(t, a_fixture_that_is_too_short_passes_nothing);
     tcase_add_test(t, a_type_without_a_budget_is_not_verifiable);
     tcase_add_test(t, a_noisy_reference_is_no_measure);
+    tcase_add_test(t, a_short_fixture_whose_reference_differs_from_itself_by_chance_is_inconclusive);
+    tcase_add_test(t, a_mean_that_one_step_makes_too_large_is_said_to_be_that);
+    tcase_add_test(t, a_result_tells_where_its_reference_comes_from);
     tcase_add_test(t, dead_logits_fail_once_a_case_and_are_named);
     tcase_add_test(t, drift_has_a_budget_and_no_token_failures);
     tcase_add_test(t, drift_is_held_against_what_rounding_costs_the_model);
     tcase_add_test(t, failures_are_counted_beyond_what_is_kept);
+    tcase_add_test(t, each_case_and_step_is_kept);
     tcase_add_test(t, a_fixture_for_another_model_does_not_fit);
     suite_add_tcase(s, t);
     return run_suite(s);

@@ -1,6 +1,7 @@
 // Proves verify/verify.h on the committed checkpoint: each artifact against what Transformers said of it.
 #include "verify_files.h"
 #include "formats/json.h"
+#include "formats/version.h"
 #include "verify/derivation.h"
 #include <math.h>
 
@@ -132,21 +133,38 @@ START_TEST(the_default_free_run_is_30_tokens)
     verify_opts o = { .tokens = 1000 };                             // more than the fixture has: all of it is run, and it is not enough
     r = verify_with(f32, sampled_path("float32"), &o);
     ck_assert_int_eq(r.fixtures[0].free_run_tokens, 64 * r.fixtures[0].cases);
-    ck_assert(!r.passed && r.fixtures[0].n_failures == 1);
-    ck_assert_str_eq(r.fixtures[0].failures[0].what, "tokens");
-    ck_assert_ptr_nonnull(strstr(r.fixtures[0].failures[0].text, "holds 64 tokens a case, 1000 are asked for"));
+    ck_assert(!r.passed && r.fixtures[0].n_failures == 0 && r.fixtures[0].n_why == 1);
+    ck_assert_str_eq(verify_verdict(&r), "inconclusive");
+    ck_assert_str_eq(r.fixtures[0].why[0].what, "tokens");
+    ck_assert_ptr_nonnull(strstr(r.fixtures[0].why[0].text, "holds 64 tokens a case, 1000 are asked for"));
     verify_report_free(&r);
 }
 END_TEST
 
+// No verdict, but an input that cannot be used: what is said of it has all these words.
+static void unusable(const char *artifact, const char *const *fixtures, int n, const char *const *words)
+{
+    verify_report r;
+    verify_opts   o = { 0 };
+    err e = { 0 };
+    ck_assert(!verify_artifact(&r, artifact, fixtures, n, &o, &e));
+    ck_assert_int_eq(e.kind, ERR_INPUT);
+    ck_assert(r.n_fixtures == 0 && !r.fixtures);
+    for (; *words; words++) ck_assert_msg(strstr(e.msg, *words), "'%s' is not in: %s", *words, e.msg);
+}
+
+static void unusable_one(const char *artifact, const char *fixture_file, const char *const *words)
+{
+    unusable(artifact, &fixture_file, 1, words);
+}
+
 START_TEST(another_dtype_needs_the_arithmetic_to_be_asked_for)
 {
-    verify_report r = verify_plain(bf16, sampled_path("float32"));
-    ck_assert(!r.passed && !r.fixtures[0].ran);
-    ck_assert_ptr_nonnull(strstr(failure_of(&r, "arith")->text, "--arith f32"));
-    verify_report_free(&r);
+    unusable_one(bf16, sampled_path("float32"), (const char *const[]){ "float32.json.gz", "--arith f32", NULL });
+    const char *both[] = { sampled_path("bfloat16"), sampled_path("float32") };     // the second is found before the first is run
+    unusable(bf16, both, 2, (const char *const[]){ "float32.json.gz: was made in float32", "is bf16", NULL });
     verify_opts o = { .run.arith = "f32" };
-    r = verify_with(bf16, sampled_path("float32"), &o);
+    verify_report r = verify_with(bf16, sampled_path("float32"), &o);
     ck_assert_msg(r.passed, "%s", r.fixtures[0].n_failures ? r.fixtures[0].failures[0].text : "");
     ck_assert_str_eq(r.kv, "f32");
     ck_assert_int_eq(r.n_notes, 1);
@@ -163,31 +181,136 @@ START_TEST(another_dtype_needs_the_arithmetic_to_be_asked_for)
 }
 END_TEST
 
-START_TEST(a_fixture_of_other_weights_is_no_proof)
+START_TEST(a_fixture_of_other_weights_is_unusable)
 {
-    verify_report r = verify_plain(f32, fixture_path("q4_k_m"));
-    ck_assert(!r.passed && !r.fixtures[0].ran);
-    ck_assert_ptr_nonnull(failure_of(&r, "weights"));
-    verify_report_free(&r);
+    char  hex[SHA256_HEX + 1];
+    err   e = { 0 };
+    gguf *g = open_gguf(f32);
+    fixture *f = fixture_open(fixture_path("q4_k_m"), &e);
+    ck_assert(f && claims_weights_digest(g, hex, &e));
+    unusable_one(f32, fixture_path("q4_k_m"), (const char *const[]){ "weights of", hex, f->weights_digest, NULL });
+    gguf_close(g);
+    fixture_close(f);
 }
 END_TEST
 
-// Another model's prompts say nothing of this one: that is all that is said, and nothing is run.
-START_TEST(a_fixture_of_another_source_is_named_and_nothing_else)
+// Another model's prompts say nothing of this one: no verdict, whatever else differs.
+START_TEST(a_fixture_of_another_source_is_unusable)
 {
     const char *path = copy_file(f32, "foreign.gguf");
     patch(path, value_off(path, KEY_HM_SOURCE_DIGEST) + 8, "0123456789abcdef", 16);
     patch_f32(path, "gemma4.attention.scale", 0.5f);            // a difference that would be named otherwise
-    verify_report r = verify_plain(path, fixture_path("float32"));
-    ck_assert(!r.passed && !r.fixtures[0].ran);
-    ck_assert_int_eq(r.fixtures[0].n_failures, 1);
-    const verify_failure *f = failure_of(&r, "source");
+    err e = { 0 };
+    fixture *f = fixture_open(fixture_path("float32"), &e);
     ck_assert_ptr_nonnull(f);
-    ck_assert_msg(strstr(f->text, "belongs to another source") && strstr(f->text, "0123456789abcdef"), "%s", f->text);
+    const char *const words[] = { "float32.json.gz: not a fixture of foreign.gguf", "belongs to another source", "0123456789abcdef",
+                                  f->source_digest, NULL };
+    unusable_one(path, fixture_path("float32"), words);
+    fixture_close(f);
+    // of other weights, because of another source
+    unusable_one(path, fixture_path("q4_k_m"), (const char *const[]){ "belongs to another source", NULL });
+}
+END_TEST
+
+// What a file says of itself and does not hold is its own fault, whosever fixture it is asked by; and so is a source
+// that is no digest.
+START_TEST(a_file_that_contradicts_itself_fails_before_its_fixture_is_blamed)
+{
+    const char *path = copy_file(f32, "both.gguf");
+    patch(path, value_off(path, KEY_HM_SOURCE_DIGEST) + 8, "0123456789abcdef", 16);
+    flip_bit(path, "blk.0.attn_q.weight", 10, 3);
+    verify_report r = verify_plain(path, fixture_path("float32"));
+    ck_assert_str_eq(verify_verdict(&r), "fail");
+    ck_assert(!r.fixtures[0].ran && r.fixtures[0].n_failures == 1 && failure_of(&r, "digest"));
     verify_report_free(&r);
-    r = verify_plain(path, fixture_path("q4_k_m"));             // of other weights, because of another source
-    ck_assert_int_eq(r.fixtures[0].n_failures, 1);
-    ck_assert_ptr_nonnull(failure_of(&r, "source"));
+    path = copy_file(f32, "no-digest.gguf");
+    patch(path, value_off(path, KEY_HM_SOURCE_DIGEST) + 8, "none", 4);
+    r = verify_plain(path, fixture_path("float32"));
+    ck_assert_str_eq(verify_verdict(&r), "fail");
+    ck_assert(!r.fixtures[0].ran && failure_of(&r, "source"));
+    verify_report_free(&r);
+}
+END_TEST
+
+// A fixture that is too short passes nothing and fails nothing; a wrong cache beside it is wrong, and so is the whole.
+START_TEST(a_short_fixture_is_inconclusive_and_a_wrong_cache_fails_on_it)
+{
+    const char *two = in_scratch("two.json.gz");
+    shorten_fixture(fixture_path("float32"), two, 2);
+    verify_opts   o = { .tokens = 4 };
+    verify_report r = verify_with(f32, two, &o);
+    ck_assert_str_eq(verify_verdict(&r), "inconclusive");
+    ck_assert(r.fixtures[0].ran && r.fixtures[0].n_failures == 0);
+    ck_assert(r.fixtures[0].why[0].prompts == 4 && r.fixtures[0].why[0].steps == 256);
+    cJSON *j = verify_report_json(&r);
+    const cJSON *f = cJSON_GetArrayItem(json_get(j, "fixtures"), 0), *why = cJSON_GetArrayItem(json_get(j, "why"), 0);
+    ck_assert_str_eq(json_get(j, "verdict")->valuestring, "inconclusive");
+    ck_assert_str_eq(json_get(f, "verdict")->valuestring, "inconclusive");
+    ck_assert_str_eq(json_get(why, "fixture")->valuestring, "two.json.gz");
+    ck_assert_str_eq(json_get(why, "what")->valuestring, "minimum");
+    ck_assert(json_get(why, "prompts_needed")->valuedouble == 4 && json_get(why, "steps_needed")->valuedouble == 256);
+    ck_assert_str_eq(json_get(why, "text")->valuestring, r.fixtures[0].why[0].text);
+    ck_assert(cJSON_GetArraySize(json_get(f, "failures")) == 0 && cJSON_GetArraySize(json_get(f, "why")) == 1);
+    cJSON_Delete(j);
+    const verify_report *one[] = { &r };
+    char *md = verify_report_md(one, 1);
+    ck_assert_ptr_nonnull(strstr(md, "| inconclusive |"));
+    ck_assert_ptr_nonnull(strstr(md, "- Inconclusive, "));
+    free(md);
+    verify_report_free(&r);
+    o.run.kv = "q4_0";
+    r = verify_with(f32, two, &o);
+    ck_assert_str_eq(verify_verdict(&r), "fail");
+    ck_assert(failure_of(&r, "kv") && failure_of(&r, "distance") && r.fixtures[0].n_why == 1);
+    verify_report_free(&r);
+    // One fixture that decides and one that cannot: a failure by either is a failure, and nothing passes by the one alone.
+    err e = { 0 };
+    const char *both[] = { two, sampled_path("float32") };
+    o.run.kv = NULL;
+    ck_assert_msg(verify_artifact(&r, f32, both, 2, &o, &e), "%s", e.msg);
+    ck_assert(!r.passed && r.fixtures[1].passed);
+    ck_assert_str_eq(verify_verdict(&r), "inconclusive");
+    verify_report_free(&r);
+}
+END_TEST
+
+START_TEST(a_report_names_what_it_was_made_by)
+{
+    verify_opts   o = { .tokens = 4 };
+    const char   *two = in_scratch("named.json.gz");
+    shorten_fixture(fixture_path("float32"), two, 1);
+    verify_report r = verify_with(f32, two, &o);
+    char hex[SHA256_HEX + 1];
+    err  e = { 0 };
+    ck_assert(strcmp(r.processor, "portable") == 0 || strcmp(r.processor, "avx2") == 0 || strcmp(r.processor, "avx512") == 0);
+    ck_assert_str_eq(r.program.version, hallmark_version());
+    ck_assert(strcmp(r.program.commit, hallmark_commit()) == 0 && strlen(r.program.commit) >= 7);
+    ck_assert(gate_digest(gate_builtin(), hex, &e));
+    ck_assert_str_eq(r.judged_by.name, "built-in");
+    ck_assert_str_eq(r.judged_by.sha256, hex);
+    ck_assert_int_eq(r.source.digest[64], 0);
+    ck_assert_int_eq(strlen(r.source.digest), 64);
+    const verify_reference *x = &r.fixtures[0].reference;
+    ck_assert_str_eq(x->model, "tiny-gemma4");
+    ck_assert_str_eq(x->transformers, "5.23.0");
+    ck_assert_str_eq(x->torch, "2.13.0+cpu");
+    ck_assert_str_eq(x->device, "cpu");
+    ck_assert_str_eq(x->attention, "eager");
+    ck_assert(x->tokens == 64 && strlen(x->prompts) == 64);
+    cJSON *j = verify_report_json(&r);
+    const cJSON *ref = json_get(cJSON_GetArrayItem(json_get(j, "fixtures"), 0), "reference");
+    ck_assert_str_eq(json_get(ref, "transformers")->valuestring, "5.23.0");
+    ck_assert_str_eq(json_get(ref, "prompts_sha256")->valuestring, x->prompts);
+    ck_assert_str_eq(json_get(json_get(j, "hallmark"), "commit")->valuestring, hallmark_commit());
+    ck_assert_str_eq(json_get(json_get(j, "judged_by"), "sha256")->valuestring, hex);
+    ck_assert(json_get(json_get(json_get(json_get(j, "judged_by"), "limits"), "minimum"), "cases")->valuedouble == 4);
+    ck_assert_str_eq(json_get(json_get(j, "source"), "digest")->valuestring, r.source.digest);
+    cJSON_Delete(j);
+    const verify_report *one[] = { &r };
+    char *md = verify_report_md(one, 1);
+    ck_assert_ptr_nonnull(strstr(md, "Its reference: tiny-gemma4, by Transformers 5.23.0 and torch 2.13.0+cpu in float32 on cpu, attention eager; 1 prompts, 64 tokens of each"));
+    ck_assert(strstr(md, ", on cpu (") && strstr(md, "); gate built-in, SHA-256 `"));
+    free(md);
     verify_report_free(&r);
 }
 END_TEST
@@ -205,7 +328,7 @@ START_TEST(a_file_type_that_the_tensors_contradict_fails)
 }
 END_TEST
 
-// The same report for any number of threads and SIMD level: nothing in it depends on the machine.
+// The same report for any number of threads and SIMD level, but for the level itself, which it names.
 START_TEST(reports_are_the_same_bytes_every_time)
 {
     const char *simd[] = { "portable", NULL }, *file = sampled_path("q4_k_m");
@@ -220,6 +343,8 @@ START_TEST(reports_are_the_same_bytes_every_time)
         verify_opts o = { .tokens = 8, .run = { .n_threads = i + 1, .simd = simd[i] } };
         verify_report r = verify_with(q4, file, &o);
         cJSON *j = verify_report_json(&r);
+        if (simd[i]) ck_assert_str_eq(json_get(j, "processor")->valuestring, simd[i]);
+        cJSON_DeleteItemFromObjectCaseSensitive(j, "processor");
         text[i] = cJSON_Print(j);
         cJSON_Delete(j);
         verify_report_free(&r);
@@ -280,8 +405,11 @@ int main(void)
     tcase_add_test(t, with_the_source_every_tensor_is_compared);
     tcase_add_test(t, the_default_free_run_is_30_tokens);
     tcase_add_test(t, another_dtype_needs_the_arithmetic_to_be_asked_for);
-    tcase_add_test(t, a_fixture_of_other_weights_is_no_proof);
-    tcase_add_test(t, a_fixture_of_another_source_is_named_and_nothing_else);
+    tcase_add_test(t, a_fixture_of_other_weights_is_unusable);
+    tcase_add_test(t, a_fixture_of_another_source_is_unusable);
+    tcase_add_test(t, a_file_that_contradicts_itself_fails_before_its_fixture_is_blamed);
+    tcase_add_test(t, a_short_fixture_is_inconclusive_and_a_wrong_cache_fails_on_it);
+    tcase_add_test(t, a_report_names_what_it_was_made_by);
     tcase_add_test(t, a_file_type_that_the_tensors_contradict_fails);
     tcase_add_test(t, reports_are_the_same_bytes_every_time);
     tcase_add_test(t, a_gate_of_ones_own);

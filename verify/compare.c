@@ -1,43 +1,22 @@
 #include "compare.h"
 #include "distance.h"
+#include "reference.h"
 #include "tie.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-// ---- what the reference says of itself -----------------------------------------------------------------------------
-
-static double self_kl_mean(const fixture *f, bool leave_routed)
-{
-    double  sum[2] = { 0, 0 };
-    int64_t steps = 0;
-    for (int64_t i = 0; i < f->n_cases; i++) {
-        const fixture_case *c = &f->cases[i];
-        for (int64_t t = 0; t < f->tokens; t++) {
-            if (leave_routed && tie_routed(c, t)) continue;
-            steps++;
-            for (int s = 0; s < c->n_self; s++) sum[s] += fmax(c->self[s].kl[t], 0);
-        }
-    }
-    return steps > 0 ? fmax(sum[0], sum[1]) / (double)steps : 0;
-}
-
-static double self_logprob_max(const fixture *f)
-{
-    double most = 0;
-    for (int64_t i = 0; i < f->n_cases; i++)
-        for (int s = 0; s < f->cases[i].n_self; s++) most = fmax(most, f->cases[i].self[s].logprob_diff_max);
-    return most;
-}
+// ---- limits -------------------------------------------------------------------------------------------------------
 
 static void set_limits(comparison *k, const char *type)
 {
     verify_fixture_result *r = k->r;
     const fixture         *f = k->f;
     const gate            *g = k->g;
-    r->self_kl_mean          = self_kl_mean(f, k->leave_routed);
-    r->self_logprob_diff_max = self_logprob_max(f);
+    const reference_self self = reference_self_of(f, k->leave_routed);
+    r->self_kl_mean          = self.kl_mean;
+    r->self_logprob_diff_max = self.logprob_max;
     if (r->kind == CHECK_DRIFT) {
         const gate_drift *d = gate_drift_for(g, type);
         snprintf(r->budget, sizeof r->budget, "%s", type);
@@ -62,41 +41,6 @@ static void set_limits(comparison *k, const char *type)
                                        g->tie_self_factor * (double)tie_self_cases(f, k->n_free)));
 }
 
-// The reference's distance from itself widens the limits. Where it is larger than any sound run of a reference was seen
-// to make it, the fixture would let anything pass.
-static bool is_a_measure(const comparison *k)
-{
-    verify_fixture_result *r = k->r;
-    const fixture    *f = k->f;
-    const gate       *g = k->g;
-    const gate_exact *x = gate_exact_for(g, f->dtype);
-    char   text[256];
-    double moved = 0, rate = tie_self_rate(f);
-    for (int64_t i = 0; i < f->n_cases; i++) moved = fmax(moved, tie_movement(f, &f->cases[i], k->leave_routed));
-    const struct { const char *what; double found, most; } all[] = {
-        { "mean KL", r->self_kl_mean, x->self_kl_max }, { "largest log-probability difference", r->self_logprob_diff_max, x->self_logprob_max },
-        { "largest movement of a margin", moved, x->self_margin_max }, { "rate of other choices", rate, g->tie_self_rate_max },
-    };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (!(all[i].found <= all[i].most)) {
-            snprintf(text, sizeof text, "the reference is too far from itself to be a measure: its %s is %.3g, the most is %.3g", all[i].what, all[i].found, all[i].most);
-            result_fail_whole(r, "reference", text);
-            return false;
-        }
-    return true;
-}
-
-// A short fixture says little: a wrong cache may need dozens of tokens to show.
-static void check_minimum(verify_fixture_result *r, const fixture *f, const gate *g)
-{
-    const double steps = (double)(f->n_cases * f->tokens);
-    char text[256];
-    if ((double)f->n_cases >= g->min_cases && steps >= g->min_steps && f->top_k >= g->min_top_k) return;
-    snprintf(text, sizeof text, "the fixture is too short for the gate: %lld cases, %.0f steps, the top %d ids a step; the least is %.0f, %.0f and %.0f",
-             (long long)f->n_cases, steps, f->top_k, g->min_cases, g->min_steps, g->min_top_k);
-    result_fail_whole(r, "minimum", text);
-}
-
 // ---- one case ------------------------------------------------------------------------------------------------------
 
 bool compare_begin(comparison *k, verify_fixture_result *r, const fixture *f, const gate *g, check_kind kind,
@@ -109,18 +53,14 @@ bool compare_begin(comparison *k, verify_fixture_result *r, const fixture *f, co
     if (!k->decode_kl) return err_nomem(e, "distances", 2 * (size_t)f->tokens * sizeof *k->decode_kl);
     k->decode_lp = k->decode_kl + f->tokens;
     r->ran    = true;
-    r->passed = r->failures_total == 0;
+    r->passed = r->failures_total == 0 && r->n_why == 0;
     r->kl_max = r->logprob_diff_max = 0;
     k->leave_routed = kind == CHECK_EXACT && tie_routed_are_few(f);
     set_limits(k, type);
-    check_minimum(r, f, g);
-    if (kind == CHECK_EXACT) is_a_measure(k);
-    if (f->tokens < n_free) {
-        char text[256];
-        snprintf(text, sizeof text, "the fixture holds %d tokens a case, %lld are asked for", f->tokens,
-                 (long long)n_free);
-        result_fail_whole(r, "tokens", text);
-    }
+    reference_check_length(r, f, g, n_free);
+    // Its distance from itself widens the limits: one beyond any that a sound reference was seen to have would let
+    // anything pass.
+    if (kind == CHECK_EXACT) reference_check_self(r, f, g, k->leave_routed);
     return true;
 }
 
@@ -159,6 +99,7 @@ bool compare_fits(const fixture *f, int64_t n_vocab, int n_layer, int n_embd, ch
 void compare_case(comparison *k, const fixture_case *c)
 {
     k->c         = c;
+    k->at        = k->r->traced ? &k->r->traced[c - k->f->cases] : NULL;
     k->movement  = tie_movement(k->f, c, k->leave_routed);
     k->probe     = (probe_result){ .layer = LAYER_NONE, .bad_from = LAYER_NONE };
     k->free_over = k->dead = false;
@@ -170,6 +111,8 @@ void compare_case(comparison *k, const fixture_case *c)
 void compare_hidden(comparison *k, const float *hidden, int n_layer, int n_embd)
 {
     k->probe = probe_compare(k->c, hidden, n_layer, n_embd, gate_exact_for(k->g, k->f->dtype)->probe_tolerance);
+    if (k->at)
+        probe_trace(k->at, k->c, hidden, n_layer, n_embd, gate_exact_for(k->g, k->f->dtype)->probe_tolerance);
     k->n_first       += k->probe.n_first;
     k->n_first_equal += k->probe.n_first_equal;
     if (k->probe.layer != LAYER_NONE && (!k->first_layer_case || k->probe.layer < k->first_layer)) {
@@ -241,6 +184,14 @@ static bool fail_dead(comparison *k, int64_t step, const distance *d)
     return true;
 }
 
+// A part of a case is as its worst step. kept may be NULL.
+static void take_part(part_state *kept, part_state s)
+{
+    if (kept && *kept < s) *kept = s;
+}
+
+static part_state *free_run_of(const comparison *k) { return k->at ? &k->at->free_run : NULL; }
+
 bool compare_free(comparison *k, int64_t step, const float *logits)
 {
     if (k->free_over || step >= k->n_free) return false;
@@ -250,12 +201,16 @@ bool compare_free(comparison *k, int64_t step, const float *logits)
     bool dead = fail_dead(k, step, &d);
     if (d.top == k->c->generated_ids[step] && !dead) {
         k->r->free_run_tokens_equal++;
+        if (k->at) k->at->free_equal++;
+        if (k->r->kind == CHECK_EXACT) take_part(free_run_of(k), PART_HELD);
         if (step + 1 == k->n_free) k->r->free_run_equal++;
         return true;
     }
     k->free_over = true;
+    if (dead) take_part(free_run_of(k), PART_BROKE);
     if (dead || k->r->kind == CHECK_DRIFT) return false;
     tie t = tie_at(k->f, k->c, step, k->movement, d.top);
+    take_part(free_run_of(k), t.near ? PART_TIE : PART_BROKE);
     if (t.near) k->r->free_run_ties++;
     else        fail_token(k, "free_run", step, d.top, &t);
     return false;
@@ -281,6 +236,16 @@ static void take_distance(comparison *k, int64_t step, const distance *d)
         k->leaves = (compare_place){ k->c, step, k->probe.layer };
 }
 
+// What a step gave, for reports. A part of a drift check is judged only where no working model's logits are.
+static void keep_step(comparison *k, int64_t step, const distance *d, const tie *t, part_state state)
+{
+    k->at->steps[step] = (verify_step){
+        .kl = larger(d->kl, k->decode_kl[step]), .margin = t->margin, .expected = k->c->generated_ids[step],
+        .got = d->top, .open = t->open, .left_out = k->leave_routed && tie_routed(k->c, step), .state = state };
+    if (k->at->n_steps <= step) k->at->n_steps = step + 1;
+    if (k->r->kind == CHECK_EXACT || state == PART_BROKE) take_part(&k->at->forced, state);
+}
+
 void compare_forced(comparison *k, int64_t step, const float *logits)
 {
     verify_fixture_result *r = k->r;
@@ -290,11 +255,14 @@ void compare_forced(comparison *k, int64_t step, const float *logits)
     else                                           take_distance(k, step, &d);
     r->steps++;
     r->ties += t.open;
-    bool dead = fail_dead(k, step, &d);
-    if (d.top == k->c->generated_ids[step] && !dead) r->teacher_forced_equal++;
-    else if (dead || r->kind == CHECK_DRIFT)         return;
-    else if (t.near)                                 r->ties_differing++;
-    else                                             fail_token(k, "teacher_forced", step, d.top, &t);
+    const bool dead = fail_dead(k, step, &d), equal = !dead && d.top == k->c->generated_ids[step];
+    const bool asked = dead || r->kind == CHECK_EXACT;
+    const part_state state = equal ? PART_HELD : !dead && t.near ? PART_TIE : PART_BROKE;
+    if (k->at) keep_step(k, step, &d, &t, asked || equal ? state : PART_NOT_JUDGED);
+    if (equal)                    r->teacher_forced_equal++;
+    else if (dead || !asked)      return;
+    else if (state == PART_TIE)   r->ties_differing++;
+    else                          fail_token(k, "teacher_forced", step, d.top, &t);
 }
 
 void compare_case_end(comparison *k) { k->c = NULL; }
@@ -318,7 +286,7 @@ static void judge_exact(comparison *k)
 {
     verify_fixture_result *r = k->r;
     const gate_exact      *x = gate_exact_for(k->g, k->f->dtype);
-    if (!((double)r->ties_differing <= r->ties_limit)) {
+    if (!((double)r->ties_differing <= r->ties_limit) && !reference_too_short_for_a_tie(r, k->f, k->g)) {
         char text[256];
         snprintf(text, sizeof text, "%lld of %lld steps differ at ties, the limit is %.1f",
                  (long long)r->ties_differing, (long long)r->steps, r->ties_limit);

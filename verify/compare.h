@@ -25,6 +25,7 @@ typedef struct {
     bool                   leave_routed;    // distances of steps that tie_routed names are left out
     // the case at hand
     const fixture_case    *c;
+    verify_case           *at;          // where it is kept, r->traced; NULL: it is not
     double                 movement;    // tie_movement
     probe_result           probe;
     bool                   free_over;   // the free run ended before its length

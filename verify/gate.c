@@ -143,7 +143,7 @@ static bool read_rounding(gate *g, const cJSON *rounding, const char *where, err
         && read_fields(&g->rounding, ROUNDING_FIELDS, rounding, place, e);
 }
 
-static bool read_gate(gate *g, const cJSON *j, const char *where, err *e)
+bool gate_of_json(gate *g, const cJSON *j, const char *where, err *e)
 {
     int64_t version = 2;
     char    place[512];
@@ -169,7 +169,7 @@ bool gate_parse(gate *g, const char *text, int64_t n, const char *where, err *e)
 {
     cJSON *j = json_parse(text, n, where, e);
     if (!j) return false;
-    bool ok = read_gate(g, j, where, e);
+    bool ok = gate_of_json(g, j, where, e);
     cJSON_Delete(j);
     return ok;
 }
@@ -183,6 +183,64 @@ bool gate_read(gate *g, const char *path, err *e)
     free(text);
     return ok;
 }
+
+// ---- as a text ----------------------------------------------------------------------------------------------------
+
+// cJSON's adders give NULL when memory fails, and take a NULL object.
+static bool add_fields(cJSON *o, const field *f, const void *src)
+{
+    bool ok = o != NULL;
+    for (; ok && f->name; f++) {
+        double v;
+        memcpy(&v, (const char *)src + f->off, sizeof v);
+        ok = cJSON_AddNumberToObject(o, f->name, v) != NULL;
+    }
+    return ok;
+}
+
+static bool add_drift(cJSON *o, const gate *g)
+{
+    cJSON *rows = cJSON_AddArrayToObject(o, "drift");
+    bool ok = rows != NULL;
+    for (int i = 0; ok && i < g->n_drift; i++) {
+        cJSON *row = json_add_object(rows);
+        ok = cJSON_AddStringToObject(row, "type", g->drift[i].type) && add_fields(row, DRIFT_FIELDS, &g->drift[i]);
+    }
+    return ok;
+}
+
+cJSON *gate_json(const gate *g)
+{
+    cJSON *o = cJSON_CreateObject();
+    bool ok = cJSON_AddNumberToObject(o, "hallmark_gate", g->has_rounding ? 2 : 1) != NULL;
+    cJSON *exact = cJSON_AddObjectToObject(o, "exact");
+    ok = ok && add_fields(cJSON_AddObjectToObject(exact, "float32"), EXACT_FIELDS, &g->float32)
+        && add_fields(cJSON_AddObjectToObject(exact, "bfloat16"), EXACT_FIELDS, &g->bfloat16)
+        && add_fields(cJSON_AddObjectToObject(o, "ties"), TIE_FIELDS, g)
+        && add_fields(cJSON_AddObjectToObject(o, "minimum"), MIN_FIELDS, g);
+    if (ok && g->has_rounding) ok = add_fields(cJSON_AddObjectToObject(o, "rounding"), ROUNDING_FIELDS, &g->rounding);
+    if (ok && add_drift(o, g)) return o;
+    cJSON_Delete(o);
+    return NULL;
+}
+
+char *gate_text(const gate *g)
+{
+    cJSON *o = gate_json(g);
+    char *text = o ? json_print_short(o) : NULL;
+    cJSON_Delete(o);
+    return text;
+}
+
+bool gate_digest(const gate *g, char hex[SHA256_HEX + 1], err *e)
+{
+    char *text = gate_text(g);
+    const bool ok = text ? sha256_bytes(text, (int64_t)strlen(text), hex, e) : err_nomem(e, "a gate", 0);
+    free(text);
+    return ok;
+}
+
+// ---- what it allows -----------------------------------------------------------------------------------------------
 
 const gate_exact *gate_exact_for(const gate *g, const char *fixture_dtype)
 {

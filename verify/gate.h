@@ -18,6 +18,8 @@
 #define HALLMARK_VERIFY_GATE_H
 
 #include "../formats/err.h"
+#include "../formats/sha256.h"
+#include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -61,6 +63,15 @@ const gate *gate_builtin(void);
 // twice; a row after "*".
 bool gate_read(gate *g, const char *path, err *e);
 bool gate_parse(gate *g, const char *text, int64_t n, const char *where, err *e);
+
+// A gate's limits as one canonical text: the JSON of above without comments or white space, every number in as many
+// digits as give it back. Freed by the caller; NULL when out of memory. gate_json: as a tree, cJSON_Delete.
+char  *gate_text(const gate *g);
+cJSON *gate_json(const gate *g);
+// SHA-256 of that text.
+bool gate_digest(const gate *g, char hex[SHA256_HEX + 1], err *e);
+// Reads such a tree.
+bool gate_of_json(gate *g, const cJSON *j, const char *where, err *e);
 
 // The limits for fixtures of a dtype ("float32", "bfloat16"), and the drift budget of a type ("Q4_K_M"): NULL when
 // there is none.

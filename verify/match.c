@@ -1,5 +1,6 @@
 #include "match.h"
 #include "preflight.h"
+#include "reference.h"
 #include "../formats/claims.h"
 #include "../formats/file_map.h"
 #include <dirent.h>
@@ -31,7 +32,12 @@ bool fixture_refs_add(fixture_refs *r, const char *path, bool asked, err *e)
     x->source = f->source;
     snprintf(x->weights, sizeof x->weights, "%s", f->weights_digest);
     snprintf(x->weights_type, sizeof x->weights_type, "%s", f->weights_type ? f->weights_type : "");
+    const bool described = reference_describe(&x->reference, f, e);
     fixture_close(f);
+    if (!described) {
+        free(x->path);
+        return false;
+    }
     if (!x->path) return err_nomem(e, "a fixture's name", strlen(path) + 1);
     r->n++;
     return true;
@@ -114,4 +120,32 @@ match fixture_match(const fixture_ref *f, const artifact_ref *a)
     if (strcmp(f->arith, a->arith) != 0) return MATCH_NONE;
     if (f->weights[0]) return strcmp(f->weights, a->weights) == 0 ? MATCH_WEIGHTS : MATCH_NONE;
     return !source_id_known(&a->source) || source_id_same(&f->source, &a->source) ? MATCH_SOURCE : MATCH_NONE;
+}
+
+typedef struct { const char *a, *b; } two_digests;      // by the list that both know
+
+static two_digests source_digests(const source_id *a, const source_id *b)
+{
+    const bool by_v2 = a->v2[0] && b->v2[0];
+    return by_v2 ? (two_digests){ a->v2, b->v2 } : (two_digests){ a->v1[0] ? a->v1 : a->v2, b->v1[0] ? b->v1 : b->v2 };
+}
+
+void fixture_why_not(fixture_ref *f, const artifact_ref *a, const char *artifact)
+{
+    const two_digests d = f->weights[0] ? (two_digests){ f->weights, a->weights } : source_digests(&f->source, &a->source);
+    if (f->why_not[0]) return;
+    if (strcmp(f->arith, a->arith) != 0)
+        snprintf(f->why_not, sizeof f->why_not, "it was made in %s, %.200s computes in %s",
+                 strcmp(f->arith, "bf16") == 0 ? "bfloat16" : "float32", artifact, a->arith);
+    else
+        snprintf(f->why_not, sizeof f->why_not, "its %s digest is %s, that of %.200s is %s",
+                 f->weights[0] ? "weights'" : "source's", d.a, artifact, d.b);
+}
+
+bool fixture_ref_is_of(const fixture_ref *f, const source_id *id, const char *of, err *e)
+{
+    if (source_id_same(&f->source, id)) return true;
+    const two_digests d = source_digests(&f->source, id);
+    return err_set(e, ERR_INPUT, "%s: the fixture belongs to another source: its digest is %s, that of %s is %s", f->path,
+                   d.a, of, d.b);
 }

@@ -6,8 +6,8 @@
 #ifndef HALLMARK_VERIFY_MATCH_H
 #define HALLMARK_VERIFY_MATCH_H
 
-#include "../formats/fixture.h"
 #include "../formats/claims.h"
+#include "verify.h"
 
 typedef struct {
     char *path;
@@ -17,8 +17,10 @@ typedef struct {
     source_id source;
     char  weights[SHA256_HEX + 1];      // "" when made from the source's own
     char  weights_type[16];     // "Q4_K_M"; "" likewise
+    verify_reference reference;
     bool  asked;                // named by the user, not found
     bool  used;                 // some artifact answered to it
+    char  why_not[512];         // of the first that did not: in what they differ; ""
 } fixture_ref;
 
 typedef struct {
@@ -45,5 +47,12 @@ bool artifact_ref_read(artifact_ref *a, const char *path, err *e);
 
 typedef enum { MATCH_NONE, MATCH_SOURCE, MATCH_WEIGHTS } match;
 match fixture_match(const fixture_ref *f, const artifact_ref *a);
+
+// Keeps in what f and a, which do not match, differ, with both digests; the first time only. artifact: its name.
+void fixture_why_not(fixture_ref *f, const artifact_ref *a, const char *artifact);
+
+// A fixture of another source than id, which was named: ERR_INPUT with both digests. of: what has that source, for the
+// message.
+bool fixture_ref_is_of(const fixture_ref *f, const source_id *id, const char *of, err *e);
 
 #endif

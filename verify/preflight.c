@@ -4,6 +4,7 @@
 #include "record.h"
 #include "../convert/convert.h"
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,35 +58,82 @@ check_kind preflight_kind(const gguf *g, const fixture *f)
     return f->weights_digest[0] || gguf_keeps_source(g) ? CHECK_EXACT : CHECK_DRIFT;
 }
 
-static bool check_source(verify_fixture_result *r, const gguf *g, const fixture *f, bool *unbound)
+// ---- whose fixture it is -------------------------------------------------------------------------------------------
+
+static bool other(fixture_bond *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static bool other(fixture_bond *b, const char *fmt, ...)
 {
-    char      text[512];
-    gguf_str  s;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(b->why, sizeof b->why, fmt, ap);
+    va_end(ap);
+    b->belongs = false;
+    return true;
+}
+
+// A file that says no source is told by its architecture alone.
+static bool bond_unbound(fixture_bond *b, const gguf *g, const fixture *f)
+{
+    gguf_str    arch;
+    err         absent = { 0 };
+    const char *expected = convert_architecture_of(f->config);
+    b->unbound = true;
+    if (!expected || !gguf_get_str(g, "general.architecture", &arch, &absent)) return true;
+    if ((size_t)arch.n == strlen(expected) && memcmp(arch.s, expected, (size_t)arch.n) == 0) return true;
+    return other(b, "it belongs to another model: %.100s is of architecture %s, the artifact is %.*s", f->model_name,
+                 expected, arch.n < 40 ? (int)arch.n : 40, arch.s);
+}
+
+// A digest of its source that is none is the artifact's own fault, and names no other source.
+static bool names_a_source(const gguf *g)
+{
+    char     hex[SHA256_HEX + 1];
+    gguf_str s;
+    err      absent = { 0 };
+    if (!gguf_get_str(g, KEY_HM_SOURCE_DIGEST, &s, &absent) || s.n != SHA256_HEX) return false;
+    memcpy(hex, s.s, SHA256_HEX);
+    hex[SHA256_HEX] = '\0';
+    return sha256_is_hex(hex);
+}
+
+static bool bond_by_source(fixture_bond *b, const gguf *g, const fixture *f)
+{
     source_id id;
-    err       absent = { 0 };
-    *unbound = !gguf_find_kv(g, KEY_HM_SOURCE_DIGEST);
-    if (*unbound) return true;
-    if (!gguf_get_str(g, KEY_HM_SOURCE_DIGEST, &s, &absent)) s = (gguf_str){ "?", 1 };
+    if (!gguf_find_kv(g, KEY_HM_SOURCE_DIGEST)) return bond_unbound(b, g, f);
     claims_read_source(g, &id);
-    if (source_id_same(&id, &f->source)) return true;
-    snprintf(text, sizeof text, "the fixture belongs to another source: %.100s with digest %.16s..., this artifact was made from one with digest %.*s...",
-             f->model_name, f->source_digest, s.n < 16 ? (int)s.n : 16, s.s);
-    result_fail_whole(r, "source", text);
-    return false;
+    if (!names_a_source(g) || source_id_same(&id, &f->source)) return true;
+    const bool by_v2 = id.v2[0] && f->source.v2[0];
+    return other(b, "it belongs to another source: %.100s with digest %s, the artifact was made from one with digest %s",
+                 f->model_name, by_v2 ? f->source.v2 : f->source_digest, by_v2 || !id.v1[0] ? id.v2 : id.v1);
 }
 
 // Where the weights are the artifact's, it does not matter what else the source's folder held. Where they are not,
 // another source says why.
-static bool check_weights(verify_fixture_result *r, const gguf *g, const fixture *f, err *e)
+static bool bond_by_weights(fixture_bond *b, const gguf *g, const fixture *f, err *e)
 {
-    char hex[SHA256_HEX + 1], text[512];
-    bool unbound;
+    char hex[SHA256_HEX + 1];
     if (!artifact_weights_digest(g, hex, e)) return false;
     if (strcmp(hex, f->weights_digest) == 0) return true;
-    if (!check_source(r, g, f, &unbound)) return false;
-    snprintf(text, sizeof text, "the fixture was made from the weights of %.100s (digest %.16s...), this artifact's weights have digest %.16s...",
-             f->weights_file ? f->weights_file : "another file", f->weights_digest, hex);
-    result_fail_whole(r, "weights", text);
+    bond_by_source(b, g, f);
+    if (!b->belongs) return true;
+    return other(b, "it was made from the weights of %.100s, with digest %s, the artifact's weights have digest %s",
+                 f->weights_file ? f->weights_file : "another file", f->weights_digest, hex);
+}
+
+bool preflight_bond(fixture_bond *b, const gguf *g, const fixture *f, err *e)
+{
+    *b = (fixture_bond){ .belongs = true };
+    return f->weights_digest[0] ? bond_by_weights(b, g, f, e) : bond_by_source(b, g, f);
+}
+
+// ---- what it says of the artifact ----------------------------------------------------------------------------------
+
+static bool check_source_key(verify_fixture_result *r, const gguf *g)
+{
+    char text[128];
+    if (!gguf_find_kv(g, KEY_HM_SOURCE_DIGEST) || names_a_source(g)) return true;
+    snprintf(text, sizeof text, "key '%s': expected a SHA-256 in hex", KEY_HM_SOURCE_DIGEST);
+    result_fail_whole(r, "source", text);
     return false;
 }
 
@@ -97,17 +145,13 @@ const char *without_folder(const gguf *g, const char *msg)
     return strncmp(msg, path, n) == 0 ? msg + n : msg;
 }
 
-bool preflight_fixture(verify_fixture_result *r, const model *m, const fixture *f, bool *unbound, bool *other, err *e)
+bool preflight_fixture(verify_fixture_result *r, const model *m, const fixture *f, err *e)
 {
     const gguf    *g = model_gguf(m);
     const hparams *h = model_hparams(m);
     err  found = { 0 };
     char text[512];
-    *unbound = false;
-    bool ok = f->weights_digest[0] ? check_weights(r, g, f, e) : check_source(r, g, f, unbound);
-    if (e->kind != ERR_NONE) return false;
-    *other = !ok;
-    if (!ok) return false;
+    bool ok = check_source_key(r, g);
     if (!convert_config_agrees(g, f->config, &found)) {
         if (found.kind != ERR_VERDICT && found.kind != ERR_INPUT) return err_set(e, found.kind, "%s", found.msg);
         result_fail_whole(r, "metadata", without_folder(g, found.msg));        // a config that no artifact of ours could come from is a difference too
@@ -138,7 +182,9 @@ bool preflight_tokenizer(verify_fixture_result *r, const tokenizer *t, const fix
         int32_t *ids = NULL;
         int64_t  n = 0;
         if (!tokenizer_encode(t, c->prompt, c->prompt_bytes, true, true, &ids, &n, e)) return false;
-        if (n != c->n_prompt || memcmp(ids, c->prompt_ids, (size_t)n * sizeof *ids) != 0) fail_encoding(r, c, ids, n);
+        const bool same = n == c->n_prompt && memcmp(ids, c->prompt_ids, (size_t)n * sizeof *ids) == 0;
+        if (!same) fail_encoding(r, c, ids, n);
+        if (r->traced) r->traced[i].prompt_ids = same ? PART_HELD : PART_BROKE;
         free(ids);
     }
     return true;

@@ -22,11 +22,20 @@ bool gguf_keeps_source(const gguf *g);
 // and BF16 only).
 check_kind preflight_kind(const gguf *g, const fixture *f);
 
-// Are artifact and fixture of the same source, shape and vocabulary? Adds failures to r; false: nothing should be run.
-// *unbound: the artifact does not say what it was made from. *other: the fixture is of another source, or of other
-// weights; that is then all that is said, since nothing else of it applies. e is set, with any kind, only when the
-// question could not be answered.
-bool preflight_fixture(verify_fixture_result *r, const model *m, const fixture *f, bool *unbound, bool *other, err *e);
+typedef struct {
+    bool belongs;       // the fixture is of this artifact's source, or of its weights
+    bool unbound;       // the artifact does not say what it was made from: its architecture is all that is known
+    char why[512];      // where it does not belong: what the fixture is of and what the artifact is, with both digests
+} fixture_bond;
+
+// Whose is the fixture? false only where that could not be found out. One that does not belong says nothing of the
+// artifact: it is an input that cannot be used, no verdict, as long as what the artifact says of itself holds
+// (preflight_claims).
+bool preflight_bond(fixture_bond *b, const gguf *g, const fixture *f, err *e);
+
+// Has the artifact the shape, the vocabulary and the hyperparameters of the fixture, which belongs to it? Adds failures
+// to r; false: nothing should be run. e is set, with any kind, only when the question could not be answered.
+bool preflight_fixture(verify_fixture_result *r, const model *m, const fixture *f, err *e);
 
 // Encodes every prompt and compares with the fixture's ids; adds a failure for each case that differs. false only on
 // ERR_SYSTEM.

@@ -33,6 +33,28 @@ static double departure(const fixture_probe *p, const float *h, int n_embd, doub
     return worst;
 }
 
+static double limit_at(int layer, double tolerance)
+{
+    return tolerance * sqrt((double)(layer < 0 ? 1 : layer + 2));      // rounding adds up over the layers as a random walk does
+}
+
+static double departure_at(const fixture_probe *p, const float *hidden, int n_layer, int n_embd)
+{
+    if (p->layer < -1 || p->layer >= n_layer) return INFINITY;
+    const float *h = hidden + (int64_t)(p->layer + 1) * n_embd;
+    return departure(p, h, n_embd, state_of(h, n_embd).norm);
+}
+
+void probe_trace(verify_case *to, const fixture_case *c, const float *hidden, int n_layer, int n_embd, double tolerance)
+{
+    to->n_layers = c->n_probes;
+    for (int i = 0; i < c->n_probes; i++) {
+        const fixture_probe *p = &c->probes[i];
+        const double d = departure_at(p, hidden, n_layer, n_embd);
+        to->layers[i] = (verify_layer){ p->layer, isnan(d) ? INFINITY : d, limit_at(p->layer, tolerance) };
+    }
+}
+
 probe_result probe_compare(const fixture_case *c, const float *hidden, int n_layer, int n_embd, double tolerance)
 {
     probe_result r = { .layer = NONE, .bad_from = NONE, .worst_layer = NONE };
@@ -42,19 +64,13 @@ probe_result probe_compare(const fixture_case *c, const float *hidden, int n_lay
     }
     for (int i = 0; i < c->n_probes; i++) {             // a fixture lists them in any order: the lowest layer is wanted
         const fixture_probe *p = &c->probes[i];
-        double d = INFINITY;
-        if (p->layer >= -1 && p->layer < n_layer) {
-            const float *h = hidden + (int64_t)(p->layer + 1) * n_embd;
-            d = departure(p, h, n_embd, state_of(h, n_embd).norm);
-            for (int k = 0; k < p->n && p->layer == 0 && isfinite(d); k++) {
-                r.n_first++;
-                r.n_first_equal += h[p->index[k]] == p->value[k];
-            }
+        const double d = departure_at(p, hidden, n_layer, n_embd);
+        for (int k = 0; k < p->n && p->layer == 0 && isfinite(d); k++) {
+            r.n_first++;
+            r.n_first_equal += hidden[n_embd + p->index[k]] == p->value[k];
         }
         if (!(d <= r.worst)) { r.worst = d; r.worst_layer = p->layer; }
-        // Rounding adds up over the layers as a random walk does.
-        double limit = tolerance * sqrt((double)(p->layer < 0 ? 1 : p->layer + 2));
-        if (!(d <= limit) && (r.layer == NONE || p->layer < r.layer)) r.layer = p->layer;
+        if (!(d <= limit_at(p->layer, tolerance)) && (r.layer == NONE || p->layer < r.layer)) r.layer = p->layer;
     }
     if (r.bad_from != NONE && (r.layer == NONE || r.bad_from < r.layer)) r.layer = r.bad_from;
     return r;

@@ -5,7 +5,7 @@
 #ifndef HALLMARK_VERIFY_PROBE_H
 #define HALLMARK_VERIFY_PROBE_H
 
-#include "../formats/fixture.h"
+#include "trace.h"
 
 typedef struct {
     int    layer;           // first layer that departs (-1: the embeddings); LAYER_NONE of verify.h (-2) when none does
@@ -22,5 +22,9 @@ typedef struct {
 // a random walk does.
 // Probes of layers and positions that hidden does not have are a departure.
 probe_result probe_compare(const fixture_case *c, const float *hidden, int n_layer, int n_embd, double tolerance);
+
+// The departure of each probe, for reports that show them: to->layers has room for c's.
+void probe_trace(verify_case *to, const fixture_case *c, const float *hidden, int n_layer, int n_embd,
+                 double tolerance);
 
 #endif

@@ -200,6 +200,11 @@ const char *record_lacks(const cJSON *rec)
     }
     if (json_get(rec, "release") && !json_get(rec, "derivation"))
         return "'derivation' in records: its tensors were not compared with the source";
+    if (!json_get(rec, "hallmark") || !json_get(rec, "judged_by"))
+        return "'hallmark' and 'judged_by' in records: it does not say which version made it, nor its limits by content";
+    cJSON_ArrayForEach(f, json_get(rec, "fixtures"))
+        if (!json_get(f, "reference"))
+            return "'reference' in records: it does not say which Transformers made its fixtures, nor of which commit";
     return NULL;
 }
 
@@ -233,11 +238,12 @@ static char *record_text(const char *tensors, const char *metadata, const verify
 }
 
 // The longest that the text can be: every number with all its digits.
-static void widest(verify_fixture_result *f, const char *name)
+static void widest(verify_fixture_result *f, const fixture_ref *of)
 {
     const double wide = -1.2345678901234567e-300;
     *f = (verify_fixture_result){ .kind = CHECK_EXACT, .cases = INT64_C(1) << 53, .probe_layer = 1 << 20 };
-    snprintf(f->name, sizeof f->name, "%s", name);
+    snprintf(f->name, sizeof f->name, "%s", of->name);
+    f->reference = of->reference;
     memset(f->file_digest, 'f', SHA256_HEX);
     strcpy(f->dtype, "bfloat16");
     strcpy(f->budget, "Q4_K_M");
@@ -249,7 +255,21 @@ static void widest(verify_fixture_result *f, const char *name)
     f->kl_limit = f->logprob_limit = f->ties_limit = f->free_run_ties_limit = f->top1_limit = wide;
 }
 
-bool record_fits(const record_release *all, const char *const *fixtures, int n, err *e)
+// What is said of the file and the run besides. Texts are plain (text_fit), and a backslash takes two bytes.
+static void widest_run(verify_report *r, const record_release *all)
+{
+    memset(r->processor, '\\', sizeof r->processor - 1);
+    memset(r->program.version, 'v', sizeof r->program.version - 1);
+    memset(r->program.commit, 'c', sizeof r->program.commit - 1);
+    memset(r->source.repository, '\\', sizeof r->source.repository - 1);
+    memset(r->source.revision, '\\', sizeof r->source.revision - 1);
+    memset(r->source.digest, 'd', sizeof r->source.digest - 1);
+    snprintf(r->judged_by.name, sizeof r->judged_by.name, "%s", all->gate);
+    memset(r->judged_by.sha256, 'f', SHA256_HEX);
+    r->judged_by.limits = all->limits ? *all->limits : *gate_builtin();
+}
+
+bool record_fits(const record_release *all, const fixture_ref *fixtures, int n, err *e)
 {
     char hex[SHA256_HEX + 1] = "";
     verify_report r = { .file_bytes = INT64_C(1) << 53, .attention_scale = 1.17549435e-38f, .n_fixtures = n,
@@ -269,7 +289,8 @@ bool record_fits(const record_release *all, const char *const *fixtures, int n, 
     memset(r.derivation.error_tensor, 't', sizeof r.derivation.error_tensor - 1);
     r.fixtures = calloc((size_t)n + 1, sizeof *r.fixtures);
     if (!r.fixtures) return err_nomem(e, "results", (size_t)n * sizeof *r.fixtures);
-    for (int i = 0; i < n; i++) widest(&r.fixtures[i], fixtures[i]);
+    widest_run(&r, all);
+    for (int i = 0; i < n; i++) widest(&r.fixtures[i], &fixtures[i]);
     if (all->recipe) r.recipe = *all->recipe;               // borrowed
     char  *text = record_text(hex, hex, &r, all);
     r.recipe = (verify_recipe){ .n = 0 };

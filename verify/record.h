@@ -14,7 +14,7 @@
 #define HALLMARK_VERIFY_RECORD_H
 
 #include "../formats/claims.h"
-#include "verify.h"
+#include "match.h"
 
 // The record in a file. true with *rec NULL: there is none, or an empty one. ERR_VERDICT: what is there is no record.
 // Freed with cJSON_Delete.
@@ -26,7 +26,8 @@ bool record_read(const gguf *g, cJSON **rec, err *e);
 // that.
 bool record_check(const gguf *g, const cJSON *rec, err *e);
 
-// Where the report names the built-in gate: are its limits those of that gate, and the fixtures long enough for it?
+// Are the limits of the report those of its gate, and the fixtures long enough for it? Of the built-in gate, or, where
+// it names a file, of what the record holds of that; such a record of before it held that is not asked.
 // ERR_VERDICT names the first key that is not. record_check asks it. What a record does not keep is not asked for: the
 // reference's own ties and margins, and the ids a step where the record is older than that key (record_names_all then
 // says so).
@@ -56,6 +57,7 @@ typedef struct {                // tokenizer.chat_template of the first artifact
 
 typedef struct {                // what the files of a release have in common
     const char *name, *gate;    // stem of their names; "built-in" or the gate file's name
+    const gate *limits;         // of a gate file; NULL: the built-in ones. What reports say of them is what is recorded
     const char *const *artifacts;
     int         n_artifacts;
     const char *const *notes;   // of the release: fixtures that were found and not used
@@ -66,9 +68,8 @@ typedef struct {                // what the files of a release have in common
     const record_template *chat_template;       // NULL: it was not looked at
 } record_release;
 
-// Will a record have room for n fixtures of these names, whatever comes of them? ERR_USAGE if not. Asked before any
-// work.
-bool record_fits(const record_release *all, const char *const *fixtures, int n, err *e);
+// Will a record have room for n fixtures, whatever comes of them? ERR_USAGE if not. Asked before any work.
+bool record_fits(const record_release *all, const fixture_ref *fixtures, int n, err *e);
 
 // The "files" of a release, in a record or a report, which are hostile until checked: freed by record_files_free in any
 // case. Names are those that a release gives: none leads elsewhere. ERR_VERDICT.

@@ -3,9 +3,9 @@
 #include "verify.h"
 #include "recipe.h"
 #include "../formats/json.h"
-#include "../formats/outfile.h"
 #include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,14 +41,15 @@ static cJSON *failure_json(const verify_failure *f)
 
 // ---- the numbers of a report, in the order in which they are written; read back from a record by the same rows ------
 
-typedef enum { TEXT, COUNT, LATER_COUNT, NUMBER, LATER_NUMBER, SINGLE, LAYER, FLAG, PASSED, KIND } field_kind;
+typedef enum { TEXT, LATER_TEXT, COUNT, LATER_COUNT, NUMBER, LATER_NUMBER, SINGLE, LAYER, FLAG, PASSED, FIXTURE_VERDICT, KIND } field_kind;
 typedef struct { const char *key; field_kind kind; size_t off, size; } field;
-// LATER_NUMBER, where it is one, and LATER_COUNT, above 0: records written before there was such a key have none; it is
-// then NAN or 0, and not written again either.
+// LATER_TEXT, where there is any, LATER_NUMBER, where it is one, and LATER_COUNT, above 0: records written before there
+// was such a key have none; it is then "", NAN or 0, and not written again either.
 
 #define FIELD(type, key, kind, member) { key, kind, offsetof(type, member), sizeof(((type *)0)->member) }
 #define F(key, kind, member) FIELD(verify_fixture_result, key, kind, member)
 #define D(key, kind, member) FIELD(verify_derivation, key, kind, member)
+#define REF(key, kind, member) FIELD(verify_reference, key, kind, member)
 #define R(key, kind, member) FIELD(verify_report, key, kind, member)
 
 static const field FIXTURE_FIELDS[] = {
@@ -66,7 +67,7 @@ static const field FIXTURE_FIELDS[] = {
     F("ties_limit", NUMBER, ties_limit), F("free_run_ties_limit", NUMBER, free_run_ties_limit),
     F("top1_limit", NUMBER, top1_limit),
     F("rounding_kl_mean", LATER_NUMBER, rounding_kl_mean), F("rounding_top1_equal", LATER_COUNT, rounding_top1_equal),
-    F("budget", TEXT, budget), F("verdict", PASSED, passed), { NULL, 0, 0, 0 },
+    F("budget", TEXT, budget), F("verdict", FIXTURE_VERDICT, passed), { NULL, 0, 0, 0 },
 };
 static const field DERIVATION_FIELDS[] = {
     D("tensors", COUNT, tensors), D("encoded", COUNT, encoded), D("error_max", NUMBER, error_max), D("error_tensor", TEXT, error_tensor),
@@ -75,7 +76,24 @@ static const field DERIVATION_FIELDS[] = {
 static const field REPORT_FIELDS[] = {
     R("artifact", TEXT, artifact), R("type", TEXT, type), R("file_bytes", COUNT, file_bytes), R("arith", TEXT, arith), R("kv", TEXT, kv),
     R("kv_required", TEXT, kv_required), R("attention_scale", SINGLE, attention_scale), R("device", TEXT, device),
-    R("gate", TEXT, gate), { NULL, 0, 0, 0 },
+    R("gate", TEXT, gate), R("processor", LATER_TEXT, processor), { NULL, 0, 0, 0 },
+};
+// Parts of their own, of later records.
+static const field REFERENCE_FIELDS[] = {
+    REF("model", TEXT, model), REF("revision", TEXT, revision), REF("transformers", TEXT, transformers), REF("torch", TEXT, torch),
+    REF("device", TEXT, device), REF("attention", TEXT, attention), REF("experts", LATER_TEXT, experts),
+    REF("linear_attention", LATER_TEXT, linear_attention), REF("tokens", COUNT, tokens),
+    REF("prompts_sha256", TEXT, prompts), { NULL, 0, 0, 0 },
+};
+static const field PROGRAM_FIELDS[] = {
+    FIELD(verify_program, "version", TEXT, version), FIELD(verify_program, "commit", TEXT, commit), { NULL, 0, 0, 0 },
+};
+static const field SOURCE_FIELDS[] = {
+    FIELD(verify_source, "repository", TEXT, repository), FIELD(verify_source, "revision", TEXT, revision),
+    FIELD(verify_source, "digest", TEXT, digest), { NULL, 0, 0, 0 },
+};
+static const field GATE_FIELDS[] = {
+    FIELD(verify_gate, "name", TEXT, name), FIELD(verify_gate, "sha256", TEXT, sha256), { NULL, 0, 0, 0 },
 };
 
 static void write_field(bool *ok, cJSON *o, const field *f, const void *row)
@@ -83,6 +101,7 @@ static void write_field(bool *ok, cJSON *o, const field *f, const void *row)
     const char *at = (const char *)row + f->off;
     switch (f->kind) {
     case TEXT:   *ok &= (*at ? cJSON_AddStringToObject(o, f->key, at) : cJSON_AddNullToObject(o, f->key)) != NULL; break;
+    case LATER_TEXT: if (*at) text(ok, o, f->key, at); break;
     case COUNT:  num(ok, o, f->key, (double)*(const int64_t *)(const void *)at); break;
     case LATER_COUNT: if (*(const int64_t *)(const void *)at > 0) num(ok, o, f->key, (double)*(const int64_t *)(const void *)at); break;
     case NUMBER: num(ok, o, f->key, *(const double *)(const void *)at); break;
@@ -93,6 +112,7 @@ static void write_field(bool *ok, cJSON *o, const field *f, const void *row)
                      *(const int *)(const void *)at >= LAYER_EMBEDDING ? *(const int *)(const void *)at : NAN); break;
     case FLAG:   *ok &= cJSON_AddBoolToObject(o, f->key, *(const bool *)at) != NULL; break;
     case PASSED: verdict(ok, o, *(const bool *)at); break;
+    case FIXTURE_VERDICT: text(ok, o, f->key, verify_fixture_verdict(row)); break;
     case KIND:   text(ok, o, f->key, *(const check_kind *)(const void *)at == CHECK_EXACT ? "exact" : "drift"); break;
     }
 }
@@ -111,9 +131,11 @@ static bool read_field(const cJSON *o, const field *f, void *row)
     int64_t n = LAYER_NONE;
     bool    yes, null = cJSON_IsNull(v);
     if (!v && f->kind == LATER_NUMBER) *(double *)(void *)at = NAN;
-    if (!v) return f->kind == LATER_COUNT || f->kind == LATER_NUMBER;
+    if (!v && f->kind == LATER_TEXT) *at = '\0';
+    if (!v) return f->kind == LATER_COUNT || f->kind == LATER_NUMBER || f->kind == LATER_TEXT;
     switch (f->kind) {
     case TEXT:
+    case LATER_TEXT:
         if (null) { *at = '\0'; return true; }
         if (!cJSON_IsString(v) || strlen(v->valuestring) >= f->size) return false;
         strcpy(at, v->valuestring);
@@ -139,6 +161,7 @@ static bool read_field(const cJSON *o, const field *f, void *row)
         *(bool *)at = cJSON_IsTrue(v);
         return cJSON_IsBool(v);
     case PASSED:
+    case FIXTURE_VERDICT:       // of a record, which no inconclusive result has
         return read_word(v, "pass", "fail", (bool *)at);
     case KIND:
         if (!read_word(v, "exact", "drift", &yes)) return false;
@@ -157,30 +180,91 @@ static bool read_fields(const cJSON *o, const field *f, void *row, const char *w
     return true;
 }
 
-static cJSON *fixture_json(const verify_fixture_result *r, bool reasons)
+// A part of its own. Reports made before there was one, and those for which it was not asked, have no such key.
+static bool add_part(cJSON *o, const char *key, bool there, const field *f, const void *row)
 {
-    cJSON *o = cJSON_CreateObject(), *list = NULL;
+    cJSON *at = there ? cJSON_AddObjectToObject(o, key) : NULL;
+    bool   ok = !there || at;
+    for (; there && ok && f->key; f++) write_field(&ok, at, f, row);
+    return ok;
+}
+
+// *there: it has one, and row is filled in.
+static bool read_part(const cJSON *o, const char *key, bool *there, const field *f, void *row, const char *where, err *e)
+{
+    const cJSON *at = json_get(o, key);
+    *there = at != NULL;
+    if (!at) return true;
+    if (!cJSON_IsObject(at)) return err_set(e, ERR_VERDICT, "%s: key '%s': found no object", where, key);
+    return read_fields(at, f, row, where, e);
+}
+
+static bool add_why(cJSON *list, const char *name, const verify_why *w)
+{
+    cJSON *o = json_add_object(list);
     bool   ok = o != NULL;
-    if (!ok) return NULL;
-    for (const field *f = FIXTURE_FIELDS; f->key; f++) write_field(&ok, o, f, r);
-    if (!reasons && ok) return o;
+    if (ok && name) text(&ok, o, "fixture", name);
+    if (ok) {
+        text(&ok, o, "what", w->what);
+        text(&ok, o, "text", w->text);
+        num(&ok, o, "prompts_needed", w->prompts > 0 ? (double)w->prompts : NAN);
+        num(&ok, o, "steps_needed", w->steps > 0 ? (double)w->steps : NAN);
+    }
+    return ok;
+}
+
+static bool add_failures(cJSON *o, const verify_fixture_result *r)
+{
+    bool   ok = true;
+    cJSON *why = r->n_why > 0 ? cJSON_AddArrayToObject(o, "why") : NULL, *list;
+    for (int64_t i = 0; ok && i < r->n_why; i++) ok = add_why(why, NULL, &r->why[i]);
     num(&ok, o, "failures_total", (double)r->failures_total);
     ok = ok && (list = cJSON_AddArrayToObject(o, "failures")) != NULL;
     for (int64_t i = 0; ok && i < r->n_failures; i++) {
         cJSON *f = failure_json(&r->failures[i]);
         ok = f && cJSON_AddItemToArray(list, f);
     }
-    if (ok) return o;
+    return ok;
+}
+
+static cJSON *fixture_json(const verify_fixture_result *r, bool reasons)
+{
+    cJSON *o = cJSON_CreateObject();
+    bool   ok = o != NULL;
+    if (!ok) return NULL;
+    for (const field *f = FIXTURE_FIELDS; f->key; f++) write_field(&ok, o, f, r);
+    ok = ok && add_part(o, "reference", r->reference.prompts[0] != '\0', REFERENCE_FIELDS, &r->reference);
+    if (ok && (!reasons || add_failures(o, r))) return o;
     cJSON_Delete(o);
     return NULL;
 }
 
-// Reports made before there was such a check, and those for which it was not asked, have no such key.
-static bool add_derivation(cJSON *o, const verify_derivation *d)
+static bool add_gate(cJSON *o, const verify_gate *g)
 {
-    cJSON *at = d->made ? cJSON_AddObjectToObject(o, "derivation") : NULL;
-    bool   ok = !d->made || at;
-    for (const field *f = DERIVATION_FIELDS; d->made && ok && f->key; f++) write_field(&ok, at, f, d);
+    if (!g->name[0]) return true;
+    if (!add_part(o, "judged_by", true, GATE_FIELDS, g)) return false;
+    cJSON *limits = gate_json(&g->limits);
+    return limits && cJSON_AddItemToObject(cJSON_GetObjectItem(o, "judged_by"), "limits", limits);
+}
+
+static bool add_parts(cJSON *o, const verify_report *r)
+{
+    const verify_source *s = &r->source;
+    const bool known = s->repository[0] || s->revision[0] || s->digest[0];
+    return verify_recipe_add(o, &r->recipe) && add_part(o, "derivation", r->derivation.made, DERIVATION_FIELDS, &r->derivation)
+        && add_part(o, "hallmark", r->program.version[0] != '\0', PROGRAM_FIELDS, &r->program)
+        && add_part(o, "source", known, SOURCE_FIELDS, s) && add_gate(o, &r->judged_by);
+}
+
+// Of a verdict that is open, all that leaves it so.
+static bool add_open(cJSON *o, const verify_report *r)
+{
+    if (strcmp(verify_verdict(r), "inconclusive") != 0) return true;
+    cJSON *list = cJSON_AddArrayToObject(o, "why");
+    bool   ok = list != NULL;
+    for (int64_t i = 0; ok && i < r->n_fixtures; i++)
+        for (int64_t k = 0; ok && k < r->fixtures[i].n_why; k++)
+            ok = add_why(list, r->fixtures[i].name, &r->fixtures[i].why[k]);
     return ok;
 }
 
@@ -190,7 +274,8 @@ static cJSON *report_json(const verify_report *r, bool reasons)
     bool   ok = o != NULL;
     if (!ok) return NULL;
     for (const field *f = REPORT_FIELDS; f->key; f++) write_field(&ok, o, f, r);
-    ok = ok && verify_recipe_add(o, &r->recipe) && add_derivation(o, &r->derivation) && (list = cJSON_AddArrayToObject(o, "fixtures")) != NULL;
+    if (reasons && r->file_sha256[0]) text(&ok, o, "sha256", r->file_sha256);
+    ok = ok && add_parts(o, r) && (list = cJSON_AddArrayToObject(o, "fixtures")) != NULL;
     for (int64_t i = 0; ok && i < r->n_fixtures; i++) {
         cJSON *f = fixture_json(&r->fixtures[i], reasons);
         ok = f && cJSON_AddItemToArray(list, f);
@@ -201,6 +286,7 @@ static cJSON *report_json(const verify_report *r, bool reasons)
         ok = s && cJSON_AddItemToArray(notes, s);
     }
     text(&ok, o, "verdict", verify_verdict(r));
+    if (ok && reasons) ok = add_open(o, r);
     if (ok) return o;
     cJSON_Delete(o);
     return NULL;
@@ -223,12 +309,32 @@ static bool read_notes(verify_report *r, const cJSON *list, const char *where, e
     return true;
 }
 
-static bool read_derivation(verify_derivation *d, const cJSON *o, const char *where, err *e)
+static bool read_gate(verify_gate *g, const cJSON *o, const char *where, err *e)
 {
-    if (!o) return true;
-    if (!cJSON_IsObject(o)) return err_set(e, ERR_VERDICT, "%s: key 'derivation': found no object", where);
-    d->made = true;
-    return read_fields(o, DERIVATION_FIELDS, d, where, e);
+    bool there;
+    err  bad = { 0 };
+    char place[600];
+    if (!read_part(o, "judged_by", &there, GATE_FIELDS, g, where, e)) return false;
+    if (!there) return true;
+    snprintf(place, sizeof place, "%.500s: key 'judged_by.limits'", where);
+    return gate_of_json(&g->limits, json_get(json_get(o, "judged_by"), "limits"), place, &bad)
+        || err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+}
+
+static bool read_parts(verify_report *r, const cJSON *o, const char *where, err *e)
+{
+    bool there;
+    return verify_recipe_read(&r->recipe, json_get(o, "recipe"), where, e)
+        && read_part(o, "derivation", &r->derivation.made, DERIVATION_FIELDS, &r->derivation, where, e)
+        && read_part(o, "hallmark", &there, PROGRAM_FIELDS, &r->program, where, e)
+        && read_part(o, "source", &there, SOURCE_FIELDS, &r->source, where, e) && read_gate(&r->judged_by, o, where, e);
+}
+
+static bool read_fixture(verify_fixture_result *r, const cJSON *o, const char *where, err *e)
+{
+    bool there;
+    return read_fields(o, FIXTURE_FIELDS, r, where, e)
+        && read_part(o, "reference", &there, REFERENCE_FIELDS, &r->reference, where, e);
 }
 
 static bool read_brief(verify_report *r, const cJSON *o, const char *where, err *e)
@@ -236,8 +342,7 @@ static bool read_brief(verify_report *r, const cJSON *o, const char *where, err 
     const cJSON *list = json_get(o, "fixtures"), *f;
     bool passed;
     if (!read_fields(o, REPORT_FIELDS, r, where, e) || !read_notes(r, json_get(o, "notes"), where, e)) return false;
-    if (!read_derivation(&r->derivation, json_get(o, "derivation"), where, e)) return false;
-    if (!verify_recipe_read(&r->recipe, json_get(o, "recipe"), where, e)) return false;
+    if (!read_parts(r, o, where, e)) return false;
     if (!read_word(json_get(o, "verdict"), "pass", "fail", &passed))
         return err_set(e, ERR_VERDICT, "%s: key 'verdict': found neither pass nor fail", where);
     if (!cJSON_IsArray(list)) return err_set(e, ERR_VERDICT, "%s: key 'fixtures': found no array", where);
@@ -245,7 +350,7 @@ static bool read_brief(verify_report *r, const cJSON *o, const char *where, err 
     r->fixtures = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof *r->fixtures);
     if (!r->fixtures) return err_nomem(e, "results", sizeof *r->fixtures);
     cJSON_ArrayForEach(f, list)
-        if (!read_fields(f, FIXTURE_FIELDS, &r->fixtures[r->n_fixtures++], where, e)) return false;
+        if (!read_fixture(&r->fixtures[r->n_fixtures++], f, where, e)) return false;
     return true;
 }
 
@@ -262,35 +367,23 @@ static cJSON *document(const verify_report *const *r, int n)
 {
     if (n == 1) return verify_report_json(r[0]);
     cJSON *o = cJSON_CreateObject(), *list = o ? cJSON_AddArrayToObject(o, "artifacts") : NULL;
-    bool   ok = list != NULL, passed = n > 0;
+    bool   ok = list != NULL;
+    const char *worst = n > 0 ? "pass" : "fail";
     for (int i = 0; ok && i < n; i++) {
         cJSON *a = verify_report_json(r[i]);
         ok = a && cJSON_AddItemToArray(list, a);
-        passed = passed && r[i]->passed;
+        worst = verify_worse(worst, verify_verdict(r[i]));
     }
-    if (ok) verdict(&ok, o, passed);
+    if (ok) text(&ok, o, "verdict", worst);
     if (ok) return o;
     cJSON_Delete(o);
     return NULL;
 }
 
-static char *report_text(const verify_report *const *r, int n, const char *suffix)
+char *verify_report_json_text(const verify_report *const *r, int n)
 {
-    if (strcmp(suffix, ".md") == 0) return verify_report_md(r, n);
     cJSON *doc = document(r, n);
     char  *s   = doc ? json_print(doc) : NULL;
     cJSON_Delete(doc);
     return s;
-}
-
-bool verify_report_write(const verify_report *const *r, int n, const char *path, err *e)
-{
-    const char *dot = strrchr(path, '.');
-    if (!dot || (strcmp(dot, ".json") != 0 && strcmp(dot, ".md") != 0))
-        return err_set(e, ERR_USAGE, "%s: a report's name ends in .json or .md", path);
-    char *s = report_text(r, n, dot);
-    if (!s) return err_nomem(e, "the report", 0);
-    bool ok = outfile_write_whole(path, s, (int64_t)strlen(s), e);
-    free(s);
-    return ok;
 }

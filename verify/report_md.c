@@ -7,6 +7,18 @@
 
 static void put_text(text_buf *t, const char *s) { text_puts(t, TEXT_MD, s); }
 
+static void put_named(text_buf *t, const char *words, const char *s)
+{
+    text_words(t, words);
+    put_text(t, s);
+}
+
+static void put_code(text_buf *t, const char *words, const char *s)
+{
+    text_words(t, words);
+    text_puts(t, TEXT_MD_CODE, s);
+}
+
 static void put_bytes(text_buf *t, int64_t n)
 {
     static const char *const UNITS[] = { "B", "kB", "MB", "GB", "TB" };
@@ -38,7 +50,7 @@ static void put_row(text_buf *t, const verify_report *r, const verify_fixture_re
     text_words(t, ", ");
     put_text(t, f->dtype);
     text_printf(t, ", %s | ", f->kind == CHECK_EXACT ? "exact" : "drift");
-    if (!f->ran) { text_words(t, "not run | - | - | fail |\n"); return; }
+    if (!f->ran) { text_printf(t, "not run | - | - | %s |\n", verify_fixture_verdict(f)); return; }
     text_printf(t, "%lld of %lld (%lld of %lld prompts whole", (long long)f->free_run_tokens_equal,
                 (long long)f->free_run_tokens,
         (long long)f->free_run_equal, (long long)f->cases);
@@ -48,7 +60,7 @@ static void put_row(text_buf *t, const verify_report *r, const verify_fixture_re
     if (f->ties_differing > 0) text_printf(t, " (%lld at ties)", (long long)f->ties_differing);
     if (isfinite(f->kl_mean)) text_printf(t, " | %.3g", f->kl_mean);
     else                      text_words(t, " | not finite");
-    text_printf(t, " | %s |\n", f->passed ? "pass" : "fail");
+    text_printf(t, " | %s |\n", verify_fixture_verdict(f));
 }
 
 static void put_derivation(text_buf *t, const verify_report *r)
@@ -71,6 +83,43 @@ static void put_derivation(text_buf *t, const verify_report *r)
         put_text(t, d->error_tensor);
         text_words(t, " the farthest");
     }
+    text_words(t, ".\n");
+}
+
+// What the fixture says of its making; nothing of a record that is older than that.
+static void put_reference(text_buf *t, const verify_reference *x, const verify_fixture_result *f)
+{
+    if (!x->prompts[0]) return;
+    text_words(t, " Its reference: ");
+    put_text(t, x->model);
+    if (x->revision[0]) put_code(t, ", commit ", x->revision);
+    put_named(t, ", by Transformers ", x->transformers);
+    put_named(t, " and torch ", x->torch);
+    put_named(t, " in ", f->dtype);
+    put_named(t, " on ", x->device);
+    put_named(t, ", attention ", x->attention);
+    if (x->experts[0]) put_named(t, ", experts ", x->experts);
+    if (x->linear_attention[0]) put_named(t, ", linear attention ", x->linear_attention);
+    text_printf(t, "; %lld prompts, %lld tokens of each", (long long)f->cases, (long long)x->tokens);
+    put_code(t, ", the prompts' SHA-256 ", x->prompts);
+    text_words(t, ".");
+}
+
+// By what it was judged and made; nothing of a record that is older than that.
+static void put_making(text_buf *t, const verify_report *r)
+{
+    if (!r->program.version[0]) return;
+    put_named(t, "- ", r->artifact);
+    put_named(t, ": verified by hallmark ", r->program.version);
+    put_code(t, ", commit ", r->program.commit);
+    put_named(t, ", on ", r->device);
+    put_named(t, " (", r->processor);
+    put_named(t, "); gate ", r->judged_by.name);
+    put_code(t, ", SHA-256 ", r->judged_by.sha256);
+    if (r->file_sha256[0]) put_code(t, "; the whole file's SHA-256 ", r->file_sha256);
+    if (r->source.digest[0]) put_code(t, "; source digest ", r->source.digest);
+    if (r->source.repository[0]) put_named(t, ", of ", r->source.repository);
+    if (r->source.revision[0]) put_code(t, ", commit ", r->source.revision);
     text_words(t, ".\n");
 }
 
@@ -99,8 +148,18 @@ static void put_measures(text_buf *t, const verify_report *r)
         }
         text_words(t, ". Fixture SHA-256 ");
         text_puts(t, TEXT_MD_CODE, f->file_digest);
-        text_words(t, ".\n");
+        text_words(t, ".");
+        put_reference(t, &f->reference, f);
+        text_words(t, "\n");
     }
+}
+
+static void put_finding(text_buf *t, const char *kind, const verify_report *r, const char *what, const char *sentence)
+{
+    put_named(t, kind, r->artifact);
+    put_named(t, ", ", what);
+    put_named(t, ": ", sentence);
+    text_words(t, "\n");
 }
 
 static void put_findings(text_buf *t, const verify_report *r)
@@ -121,15 +180,9 @@ static void put_findings(text_buf *t, const verify_report *r)
     }
     for (int64_t i = 0; i < r->n_fixtures; i++) {
         const verify_fixture_result *f = &r->fixtures[i];
-        for (int64_t j = 0; j < f->n_failures; j++) {
-            text_words(t, "- Failure, ");
-            put_text(t, r->artifact);
-            text_words(t, ", ");
-            put_text(t, f->failures[j].what);
-            text_words(t, ": ");
-            put_text(t, f->failures[j].text);
-            text_words(t, "\n");
-        }
+        for (int64_t j = 0; j < f->n_why; j++) put_finding(t, "- Inconclusive, ", r, f->why[j].what, f->why[j].text);
+        for (int64_t j = 0; j < f->n_failures; j++)
+            put_finding(t, "- Failure, ", r, f->failures[j].what, f->failures[j].text);
         if (f->failures_total > f->n_failures)
             text_printf(t, "- ... and %lld more failures\n", (long long)(f->failures_total - f->n_failures));
     }
@@ -149,6 +202,7 @@ char *verify_report_md(const verify_report *const *r, int n)
     for (int i = 0; i < n; i++) verify_recipe_put(&t, r[i]->artifact, &r[i]->recipe);
     for (int i = 0; i < n; i++) put_derivation(&t, r[i]);
     for (int i = 0; i < n; i++) put_measures(&t, r[i]);
+    for (int i = 0; i < n; i++) put_making(&t, r[i]);
     for (int i = 0; i < n; i++) put_findings(&t, r[i]);
     return text_take(&t);
 }

@@ -1,6 +1,7 @@
 // What a comparison found: room for it, and the failures in it.
 #include "compare.h"
 #include "recipe.h"
+#include "reference.h"
 #include "../formats/file_map.h"
 #include <math.h>
 #include <stdarg.h>
@@ -11,6 +12,7 @@
 bool result_begin(verify_fixture_result *r, const fixture *f, check_kind kind, err *e)
 {
     memset(r, 0, sizeof *r);
+    if (!reference_describe(&r->reference, f, e)) return false;
     r->failures = calloc(VERIFY_MAX_FAILURES, sizeof *r->failures);
     if (!r->failures) return err_nomem(e, "failures", VERIFY_MAX_FAILURES * sizeof *r->failures);
     // The file's own name: a report names no machine's folders.
@@ -45,9 +47,19 @@ void result_fail_whole(verify_fixture_result *r, const char *what, const char *t
     result_fail(r, &f, "%s", text);
 }
 
+void verify_report_forget_cases(verify_report *r)
+{
+    for (int64_t i = 0; i < r->n_fixtures; i++) {
+        trace_free(r->fixtures[i].traced, r->fixtures[i].n_traced);
+        r->fixtures[i].traced   = NULL;
+        r->fixtures[i].n_traced = 0;
+    }
+}
+
 void verify_report_free(verify_report *r)
 {
     if (!r) return;
+    verify_report_forget_cases(r);
     for (int64_t i = 0; i < r->n_fixtures; i++) free(r->fixtures[i].failures);
     free(r->fixtures);
     free(r->notes);

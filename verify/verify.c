@@ -5,6 +5,9 @@
 #include "measured.h"
 #include "preflight.h"
 #include "rounding.h"
+#include "../formats/file_map.h"
+#include "../formats/text.h"
+#include "../formats/version.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,7 +24,10 @@ typedef struct {
     model             *m;
     session           *s;
     fixture          **fixtures;
+    fixture_bond      *bonds;           // [n_fixtures] of each to the artifact
     int                n_fixtures;
+    err                claims;          // what the artifact says of itself and does not hold; which kind of it
+    const char        *claims_what;
     int64_t            n_free, rows;    // free-run length; rows of logits held at a time
     float             *logits;          // [rows][n_vocab]
     float             *hidden;          // [n_layer + 1][n_embd]
@@ -52,7 +58,8 @@ static bool open_fixtures(run *v, const char *const *paths, int n, err *e)
 {
     if (n < 1) return err_set(e, ERR_USAGE, "verification needs at least one fixture: what Transformers said, made by hf_fixture.py");
     v->fixtures = calloc((size_t)n, sizeof *v->fixtures);
-    if (!v->fixtures) return err_nomem(e, "fixtures", (size_t)n * sizeof *v->fixtures);
+    v->bonds    = calloc((size_t)n, sizeof *v->bonds);
+    if (!v->fixtures || !v->bonds) return err_nomem(e, "fixtures", (size_t)n * sizeof *v->fixtures);
     for (int i = 0; i < n; i++) {
         v->fixtures[i] = fixture_open(paths[i], e);
         if (!v->fixtures[i]) return false;
@@ -114,6 +121,25 @@ static bool note_assumed(run *v, err *e)
     return true;
 }
 
+// Text of a key, as much as there is room for; "" where it is absent.
+static void take_key(char *to, size_t size, const gguf *g, const char *key)
+{
+    gguf_str s;
+    err      absent = { 0 };
+    to[0] = '\0';
+    if (gguf_get_str(g, key, &s, &absent)) text_fit(to, size, s.s, (size_t)s.n, 0);
+}
+
+// Which source the file says that it was made from.
+static void describe_source(verify_source *to, const gguf *g)
+{
+    static const char *const REPOSITORY[] = { "general.source.huggingface.repository", "general.source.repo_url",
+                                              "general.source.url" };
+    take_key(to->revision, sizeof to->revision, g, KEY_HM_SOURCE_REV);
+    take_key(to->digest, sizeof to->digest, g, KEY_HM_SOURCE_DIGEST);
+    for (int i = 0; i < 3 && !to->repository[0]; i++) take_key(to->repository, sizeof to->repository, g, REPOSITORY[i]);
+}
+
 static bool describe(run *v, const char *path, err *e)
 {
     verify_report *r = v->r;
@@ -125,6 +151,10 @@ static bool describe(run *v, const char *path, err *e)
     snprintf(r->kv, sizeof r->kv, "%s", session_kv(v->s));
     snprintf(r->kv_required, sizeof r->kv_required, "%s", strcmp(r->arith, "bf16") == 0 ? "bf16" : "f32");
     snprintf(r->device, sizeof r->device, "%s", session_device(v->s));
+    snprintf(r->processor, sizeof r->processor, "%s", session_processor(v->s));
+    snprintf(r->program.version, sizeof r->program.version, "%s", hallmark_version());
+    snprintf(r->program.commit, sizeof r->program.commit, "%s", hallmark_commit());
+    describe_source(&r->source, model_gguf(v->m));
     r->attention_scale = h->attention_scale;
     r->file_bytes      = gguf_file_bytes(model_gguf(v->m));
     const char *standard = strcmp(h->kv_required, "bf16") == 0 ? "bf16" : "f32";
@@ -144,18 +174,33 @@ static bool describe(run *v, const char *path, err *e)
 
 // ---- before a run --------------------------------------------------------------------------------------------------
 
-// Arithmetic and cache are options, not properties of the file: one that does not fit is measured when it was asked
-// for, and fails.
-static bool check_options(run *v, verify_fixture_result *res, const fixture *f)
+static const char *arith_of(const fixture *f) { return strcmp(f->dtype, "bfloat16") == 0 ? "bf16" : "f32"; }
+
+// A fixture that says nothing of this artifact is an input that cannot be used, whatever the artifact is worth: found
+// before any work. Where the artifact contradicts itself, that is the verdict, and what it belongs to is not known.
+static bool all_usable(run *v, err *e)
 {
-    const char *wanted = strcmp(f->dtype, "bfloat16") == 0 ? "bf16" : "f32";
+    for (int i = 0; i < v->n_fixtures; i++) {
+        const fixture *f = v->fixtures[i];
+        if (!preflight_bond(&v->bonds[i], model_gguf(v->m), f, e)) return false;
+        if (v->claims.kind != ERR_NONE) continue;
+        if (!v->bonds[i].belongs)
+            return err_set(e, ERR_INPUT, "%s: not a fixture of %s: %s", f->path, v->r->artifact, v->bonds[i].why);
+        if (v->o->run.arith || strcmp(v->r->arith, arith_of(f)) == 0) continue;
+        return err_set(e, ERR_INPUT, "%s: was made in %s, the default arithmetic of %s is %s: it needs --arith %s", f->path,
+                       f->dtype, v->r->artifact, v->r->arith, arith_of(f));
+    }
+    return true;
+}
+
+// Arithmetic and cache are options, not properties of the file: one that was asked for and does not fit is measured, and
+// fails.
+static void check_options(run *v, verify_fixture_result *res, const fixture *f)
+{
     char text[800];
-    bool runs = true;
-    if (strcmp(v->r->arith, wanted) != 0) {
-        runs = v->o->run.arith != NULL;
-        snprintf(text, sizeof text, runs ? "computed in %s, but Transformers computed this fixture in %s: only --arith %s can equal it"
-                                         : "the artifact's default arithmetic is %s, the fixture was made in %s: it needs --arith %s",
-                 v->r->arith, f->dtype, wanted);
+    if (strcmp(v->r->arith, arith_of(f)) != 0) {
+        snprintf(text, sizeof text, "computed in %s, but Transformers computed this fixture in %s: only --arith %s can equal it",
+                 v->r->arith, f->dtype, arith_of(f));
         result_fail_whole(res, "arith", text);
     }
     if (!session_kv_is_required(v->s)) {
@@ -163,7 +208,6 @@ static bool check_options(run *v, verify_fixture_result *res, const fixture *f)
                  v->r->kv_required, v->r->arith);
         result_fail_whole(res, "kv", text);
     }
-    return runs;
 }
 
 // ---- running -------------------------------------------------------------------------------------------------------
@@ -273,22 +317,35 @@ static bool failed_on(const verify_fixture_result *r, const char *what)
     return false;
 }
 
-static bool verify_fixture(run *v, const fixture *f, verify_fixture_result *res, const err *claims,
-                           const char *claims_what, err *e)
+// Each case and step is kept for reports (compare.h fills it in).
+static bool trace_keep(verify_fixture_result *res, const fixture *f, err *e)
 {
-    bool       unbound = false, other = false;
-    check_kind kind = preflight_kind(model_gguf(v->m), f);
+    res->traced = trace_new(f);
+    if (!res->traced)
+        return err_nomem(e, "what each step gave", (size_t)(f->n_cases * f->tokens) * sizeof(verify_step));
+    res->n_traced = f->n_cases;
+    return true;
+}
+
+static bool verify_fixture(run *v, int i, err *e)
+{
+    const gguf    *g = model_gguf(v->m);
+    const fixture *f = v->fixtures[i];
+    verify_fixture_result *res = &v->r->fixtures[i];
+    check_kind kind = preflight_kind(g, f);
     if (!result_begin(res, f, kind, e)) return false;
     v->r->n_fixtures++;                                         // from here on verify_report_free knows of it
-    bool runs = preflight_fixture(res, v->m, f, &unbound, &other, e);
+    const bool holds = v->claims.kind == ERR_NONE;
+    if (!holds) result_fail_whole(res, v->claims_what, without_folder(g, v->claims.msg));
+    if (!v->bonds[i].belongs) return true;                      // its prompts say nothing of this artifact
+    if (!trace_keep(res, f, e)) return false;
+    bool runs = preflight_fixture(res, v->m, f, e);
     if (e->kind != ERR_NONE) return false;
-    if (other) return true;                                     // its prompts say nothing of this artifact
-    if (claims->kind != ERR_NONE) { result_fail_whole(res, claims_what, without_folder(model_gguf(v->m), claims->msg)); runs = false; }
-    if (unbound && !note(v->r, e, "the file does not say which source it was made from: that it is %s is not proved by a digest", f->model_name)) return false;
+    if (v->bonds[i].unbound && !note(v->r, e, "the file does not say which source it was made from: that it is %s is not proved by a digest", f->model_name)) return false;
     if (failed_on(res, "metadata")) return true;                // what follows from that would bury it
     if (!preflight_tokenizer(res, model_tokenizer(v->m), f, e)) return false;
-    runs &= check_options(v, res, f);
-    return !runs || run_cases(v, res, f, kind, e);
+    check_options(v, res, f);
+    return !runs || !holds || run_cases(v, res, f, kind, e);
 }
 
 static int64_t work_bytes(const run *v)
@@ -326,26 +383,43 @@ static bool derive_source(run *v, const char *path, err *e)
 }
 
 // Claims that the file makes of itself are checked once; what does not hold is a failure of every fixture.
+static bool check_claims(run *v, err *e)
+{
+    const bool hold = preflight_claims(model_gguf(v->m), v->o->run.n_threads, v->o->progress, &v->claims_what, &v->claims);
+    return hold || v->claims.kind == ERR_VERDICT || err_set(e, v->claims.kind, "%s", v->claims.msg);
+}
+
 static bool verify_all(run *v, err *e)
 {
-    err         claims = { 0 };
-    const char *what = "";
-    if (!preflight_claims(model_gguf(v->m), v->o->run.n_threads, v->o->progress, &what, &claims)
-        && claims.kind != ERR_VERDICT)
-        return err_set(e, claims.kind, "%s", claims.msg);
     progress_stage(v->o->progress, "verify", work_bytes(v));
     v->r->passed = !v->r->derivation.made || v->r->derivation.passed;
     for (int i = 0; i < v->n_fixtures; i++) {
-        if (!verify_fixture(v, v->fixtures[i], &v->r->fixtures[i], &claims, what, e)) return false;
+        if (!verify_fixture(v, i, e)) return false;
         v->r->passed &= v->r->fixtures[i].passed;
     }
     return note_drift_alone(v->r, e);
+}
+
+// The limits, and what they are called: by the digest of their file's bytes, or of the built-in ones' text.
+static bool read_limits(run *v, err *e)
+{
+    verify_report *r = v->r;
+    const char    *path = v->o->gate_path;
+    strcpy(r->gate, "built-in");
+    if (path && !(gate_read(&v->limits, path, e) && sha256_file(path, r->gate, e))) return false;
+    if (!path && !gate_digest(&v->limits, r->judged_by.sha256, e)) return false;
+    if (path) strcpy(r->judged_by.sha256, r->gate);
+    const char *name = path ? path_base(path) : "built-in";
+    text_fit(r->judged_by.name, sizeof r->judged_by.name, name, strlen(name), 0);
+    r->judged_by.limits = v->limits;
+    return true;
 }
 
 static void close_run(run *v)
 {
     for (int i = 0; i < v->n_fixtures; i++) fixture_close(v->fixtures[i]);
     free(v->fixtures);
+    free(v->bonds);
     free(v->logits);
     free(v->hidden);
     session_free(v->s);
@@ -357,13 +431,14 @@ bool verify_artifact(verify_report *r, const char *path, const char *const *fixt
 {
     run  v = { .o = o, .r = r, .limits = *gate_builtin(), .n_free = o->tokens > 0 ? o->tokens : VERIFY_TOKENS };
     memset(r, 0, sizeof *r);
-    strcpy(r->gate, "built-in");
-    bool ok = (!o->gate_path || (gate_read(&v.limits, o->gate_path, e) && sha256_file(o->gate_path, r->gate, e)))
+    bool ok = read_limits(&v, e)
            && open_fixtures(&v, fixtures, n_fixtures, e)
            && (v.m = model_open(path, e)) != NULL
            && open_session(&v, e)
            && held_type(model_gguf(v.m), &v.limits, v.held, e)
            && describe(&v, path, e)
+           && check_claims(&v, e)
+           && all_usable(&v, e)
            && derive_source(&v, path, e)
            && verify_all(&v, e);
     close_run(&v);

@@ -4,7 +4,8 @@
 // limits), tie.h (what the reference leaves open), distance.h (KL and log-probabilities), probe.h (which layer
 // departs), compare.h (one fixture's counts and verdict, fed step by step). Those know no model: they see logits and
 // ids only.
-// Reports are written by report_json.c and report_md.c; a record in a file is a report too (record.h).
+// What was looked at, held or not, is listed by checks.h. Reports are written by report_json.c, report_md.c,
+// report_junit.c and report_html.c; a record in a file is a report too (record.h).
 #ifndef HALLMARK_VERIFY_VERIFY_H
 #define HALLMARK_VERIFY_VERIFY_H
 
@@ -12,6 +13,7 @@
 #include "../formats/progress.h"
 #include "../runtime/session.h"
 #include "gate.h"
+#include "trace.h"
 
 // exact: every token equal but where the reference itself leaves it open, and a distance like the reference's own.
 // drift: an artifact whose weights lost precision (quantized, F16) against the source model's fixture: a budget by
@@ -28,10 +30,8 @@ enum {
 
 typedef struct {
     char        case_id[64];    // "" where no one case is to blame
-    const char *what;           // static: "metadata", "type", "digest", "source", "weights", "record", "tokenizer", "kv",
-                                // "arith", "reference", "tokens", "minimum", "finite", "free_run", "teacher_forced",
-                                // "ties", "distance",
-                                // "logprob", "drift"
+    const char *what;           // static: "metadata", "type", "digest", "source", "record", "tokenizer", "kv", "arith",
+                                // "finite", "free_run", "teacher_forced", "ties", "distance", "logprob", "drift"
     int64_t     step;           // -1 where it does not apply
     int32_t     expected, got;  // -1 likewise
     double      margin;         // of the reference between its top two, NAN where it does not apply
@@ -42,7 +42,7 @@ typedef struct {
 typedef struct {                // why a fixture cannot decide, whatever the artifact is
     const char *what;           // static: "minimum", "tokens", "reference", "ties"
     char        text[400];      // one sentence, with what would do where something would
-    int64_t     steps;          // of all cases, that would do; 0: no number of them is known to
+    int64_t     prompts, steps; // of the fixture's length, that would do, and their steps; 0: no number of them would
 } verify_why;
 
 typedef struct {                // what a fixture says of how it was made, and what it asks
@@ -80,6 +80,8 @@ typedef struct {
     int64_t     n_failures;             // kept in failures[]
     int64_t     failures_total;         // counted
     verify_failure *failures;           // [n_failures], freed by verify_report_free
+    int64_t     n_traced;
+    verify_case *traced;                // [n_traced] each case (trace.h); NULL: not kept, or read from a record
 } verify_fixture_result;
 
 typedef struct {                // are the tensors what the source gives, byte for byte (derivation.h)?
@@ -148,11 +150,16 @@ typedef struct {
 // Runs every fixture; the artifact is only read. true: it ran, and r->passed is the verdict. false: it could not
 // (ERR_INPUT, ERR_USAGE, ERR_SYSTEM); r then holds nothing. Freed by verify_report_free.
 //
-// Order: the digests of source and weights (a fixture of another model ends it there); metadata against the fixture's
-// config (a difference is the verdict, and no case is run); the tokenizer; then for each case a free run and a
-// teacher-forced run. A fixture below the gate's minimum is run, and fails. So is a KV dtype other than the required
-// one, and an arithmetic other than the fixture's that was asked for; one that was not asked for is not run, and the
-// failure says which --arith the fixture needs.
+// Order: what the file says of itself (a contradiction is the verdict); whether each fixture is one of this artifact's;
+// metadata against the fixture's config (a difference is the verdict, and no case is run); the tokenizer; then for each
+// case a free run and a teacher-forced run.
+//
+// Whose fault it is: a fixture that says nothing of the artifact is an input that cannot be used, ERR_INPUT with both
+// digests, before any work, and no verdict: it is of another source or of other weights (by digest; of a file that says
+// no source by the architecture), or it was made in another arithmetic than the artifact's own and no --arith asks for
+// that. A fixture that is this artifact's, and metadata, tokenizer or tokens that are not what it says, are the
+// artifact's fault: a verdict. So is a KV dtype other than the required one, or an arithmetic other than the fixture's,
+// where it was asked for. A fixture below the gate's minimum is run; alone that is inconclusive.
 bool verify_artifact(verify_report *r, const char *path, const char *const *fixtures, int n_fixtures,
                      const verify_opts *o, err *e);
 void verify_report_free(verify_report *r);
@@ -168,13 +175,21 @@ const char *verify_fixture_verdict(const verify_fixture_result *f);     // "pass
 // The worse of two verdicts, in that order.
 const char *verify_worse(const char *a, const char *b);
 
-// Reports by suffix: .json, .md.
+// Reports by suffix: .json, .md, .html, .xml (JUnit). Texts are malloc'd; NULL when out of memory.
+#define VERIFY_REPORT_SUFFIXES ".json, .md, .html or .xml"
 cJSON *verify_report_json(const verify_report *r);                              // cJSON_Delete; NULL when out of memory
 // The same without failures: what a record keeps of a report that has none; and read back from there. ERR_VERDICT names
 // the first key that is not what a report holds. Freed by verify_report_free.
 cJSON *verify_report_brief(const verify_report *r);
 bool   verify_report_read(verify_report *r, const cJSON *brief, const char *where, err *e);
-char  *verify_report_md(const verify_report *const *r, int n);                  // malloc'd; NULL when out of memory
+char  *verify_report_json_text(const verify_report *const *r, int n);           // one report as it is, several as a list
+char  *verify_report_md(const verify_report *const *r, int n);
+char  *verify_report_html(const verify_report *const *r, int n);                // report_html.h
+char  *verify_report_junit(const verify_report *const *r, int n);
+bool   verify_report_suffix_ok(const char *path);
+// What only memory holds, and no record, is forgotten: the cases and steps of each fixture. Reports are then those that
+// the file's record gives.
+void   verify_report_forget_cases(verify_report *r);
 bool   verify_report_write(const verify_report *const *r, int n, const char *path, err *e);
 
 #endif

@@ -156,6 +156,7 @@ backend *backend_cpu(arith a, int n_threads, const char *simd, err *e)
     if (!c) { err_nomem(e, "backend", sizeof *c); return NULL; }
     c->base.ops = &cpu_ops;
     c->base.arith = a;
+    c->base.processor = cpu_kernels_name(k);
     c->k = k;
     c->n_threads = n_threads > 0 ? n_threads : omp_get_max_threads();
     c->scratch = calloc((size_t)c->n_threads, sizeof *c->scratch);

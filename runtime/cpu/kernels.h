@@ -107,5 +107,7 @@ extern const cpu_kernels cpu_kernels_avx2, cpu_kernels_avx512;
 
 // "auto" (or NULL), "portable", "avx2", "avx512". NULL with ERR_USAGE for another name, or one this processor lacks.
 const cpu_kernels *cpu_kernels_pick(const char *simd, err *e);
+// "portable", "avx2", "avx512".
+const char *cpu_kernels_name(const cpu_kernels *k);
 
 #endif

@@ -47,3 +47,12 @@ const cpu_kernels *cpu_kernels_pick(const char *simd, err *e)
     err_set(e, ERR_USAGE, "SIMD level '%s': expected auto, portable, avx2 or avx512", simd);
     return NULL;
 }
+
+const char *cpu_kernels_name(const cpu_kernels *k)
+{
+#if defined(__x86_64__)
+    if (k == &cpu_kernels_avx512) return "avx512";
+    if (k == &cpu_kernels_avx2) return "avx2";
+#endif
+    return "portable";
+}

@@ -185,6 +185,7 @@ backend *backend_cuda(arith a, bool reproducible, err *e)
     const unsigned long long none = ~0ull;
     if (!gpu_alloc(c->g, &state, sizeof(gpu_step), "decode state", e) ||
         !gpu_alloc(c->g, &chosen, 256 + CUDA_ARGMAX_BLOCKS * 8, "greedy choice", e)) goto fail;
+    c->base.processor = gpu_properties(c->g)->name;
     c->state = state;
     c->chosen = chosen;
     c->ctx = (gpu_ctx){ .g = c->g, .round = a == ARITH_BF16, .state = c->state };

@@ -6,7 +6,9 @@ commands="convert quantize verify run bench inspect release check derive imatrix
 say "help and version: exit 0, on standard output, nothing on standard error"
 run_hm 0 --help; err_empty
 for c in $commands; do out_has "  $c "; done
-run_hm 0 --version; err_empty; out_has "hallmark "
+run_hm 0 --version; err_empty; grep -qE '^hallmark [0-9.]+ \(commit ([0-9a-f]{40}(-dirty)?|unknown)\)$' "$work/out" || fail "--version: $(cat "$work/out")"
+run_hm 0 --version --json; json_valid; [ "hallmark $(json_get hallmark) (commit $(json_get commit))" = "$("$hallmark" --version)" ] || fail "--version --json"
+run_hm 2 --version --jsn; err_has "'--jsn'"
 for c in $commands; do
     run_hm 0 "$c" --help; err_empty; out_has "Usage: hallmark $c "; out_has "Examples:"; out_has "  hallmark $c "
     run_hm 0 help "$c"; err_empty; out_has "Usage: hallmark $c "

@@ -61,11 +61,13 @@ for c in "convert $checkpoint -o" "quantize $work/bf16.gguf --type q8_0 -o" "ima
     run_hm 0 $c "$work/new.gguf"; err_has "note: replaced $work/new.gguf"; ! grep -q replaced "$work/out" || fail "$c: the note is no result"
     rm "$work/new.gguf"
 done
-# A fixture of other weights, and a checkpoint without fixtures: a verdict is there without a run, which takes long under sanitizers.
-other_fix=$(fixture_for float32 Q4_K_M) || exit 1
+# A file with a bit turned, and a checkpoint without fixtures: a verdict is there without a run, which takes long under sanitizers.
+cp "$work/bf16.gguf" "$work/bad.gguf"
+last=$(($(stat -c %s "$work/bad.gguf") - 100)); byte=$(tail -c 100 "$work/bad.gguf" | head -c 1 | od -An -tu1 | tr -d ' ')
+printf "\\$(printf %03o $((byte ^ 1)))" | dd of="$work/bad.gguf" bs=1 seek=$last conv=notrunc status=none
 mkdir "$work/bare" && cp "$checkpoint"/*.json "$checkpoint"/*.safetensors "$checkpoint"/*.jinja "$work/bare/"
-run_hm 1 verify "$work/bf16.gguf" --fixture "$other_fix" --report "$work/r.md"; ! grep -q replaced "$work/err" || fail "the report is new"
-run_hm 1 verify "$work/bf16.gguf" --fixture "$other_fix" --report "$work/r.md"; err_has "note: replaced $work/r.md"
+run_hm 1 verify "$work/bad.gguf" --fixture "$bf16_fix" --report "$work/r.md"; ! grep -q replaced "$work/err" || fail "the report is new"
+run_hm 1 verify "$work/bad.gguf" --fixture "$bf16_fix" --report "$work/r.md"; err_has "note: replaced $work/r.md"
 run_hm 1 release "$work/bare" --types bf16 -o "$work/pub"; ! grep -q "replaced\|still holds" "$work/err" || fail "the folder is new"
 run_hm 1 release "$work/bare" --types bf16 -o "$work/pub/"; err_has "note: replaced $work/pub.unverified"; no_partial
 cp -r "$work/pub.unverified" "$work/pub"
@@ -81,7 +83,7 @@ mkdir "$work/shared/pub.partial-9"; echo mine > "$work/shared/pub.partial-9/mine
 for i in 1 2; do
     run_hm 1 release "$work/bare" --types bf16 -o "$work/shared/pub"
     for c in "convert $checkpoint -o" "quantize $work/bf16.gguf --type q8_0 -o" "imatrix --merge $work/im0.gguf -o"; do run_hm 0 $c "$work/shared/f.gguf"; done
-    run_hm 1 verify "$work/bf16.gguf" --fixture "$other_fix" --report "$work/shared/f.json"
+    run_hm 1 verify "$work/bad.gguf" --fixture "$bf16_fix" --report "$work/shared/f.json"
 done
 [ "$(cat "$work"/elsewhere/* "$work/text" | sha256sum)" = "$before" ] && [ "$(ls "$work/elsewhere" | wc -l)" -eq 3 ] || fail "something behind a link was touched"
 [ "$(ls "$work/shared" | grep -c partial)" -eq 10 ] && [ -s "$work/shared/pub.partial-9/mine.gguf" ] || fail "what is not ours was removed, or ours is left: $(ls "$work/shared")"
@@ -96,7 +98,7 @@ ln -s "$work/elsewhere" "$work/shared/linked"; run_hm 2 release "$work/bare" --t
 say "what is replaced keeps its permissions, whatever umask says; a new file has what umask leaves"
 (umask 077; chmod 664 "$work/shared/f.gguf"; chmod 640 "$work/shared/f.json"; chmod 775 "$work/shared/pub.unverified"
  run_hm 0 convert "$checkpoint" -o "$work/shared/f.gguf"; run_hm 0 convert "$checkpoint" -o "$work/shared/g.gguf"
- run_hm 1 verify "$work/bf16.gguf" --fixture "$other_fix" --report "$work/shared/f.json"; run_hm 1 release "$work/bare" --types bf16 -o "$work/shared/pub") || exit 1
+ run_hm 1 verify "$work/bad.gguf" --fixture "$bf16_fix" --report "$work/shared/f.json"; run_hm 1 release "$work/bare" --types bf16 -o "$work/shared/pub") || exit 1
 [ "$(cd "$work/shared" && stat -c %a f.gguf g.gguf f.json pub.unverified | tr '\n' ' ')" = "664 600 640 775 " ] || fail "permissions: $(cd "$work/shared"; stat -c '%n %a' *)"
 
 say "two releases to one place at the same time: the one that is published last says what it replaced"

@@ -1,13 +1,13 @@
-// lab_plot: the parts of a plot in SVG that the laboratory's report is drawn with: logarithmic axes with a place for 0,
-// marks of several shapes, labels that keep out of each other's way.
+// plot: the parts of a plot in SVG that reports are drawn with: logarithmic axes with a place for 0, marks of several
+// shapes, labels that keep out of each other's way.
 //
 // Plots have no fixed width: x is a share of the width, written in percent, y is in pixels; so letters keep their size
-// on a telephone and on a wide screen. Nothing here knows of colours: classes name what a thing is (lab_report_css.c).
+// on a telephone and on a wide screen. Nothing here knows of colours: classes name what a thing is (html_css.c).
 // Proved by tests/lab_report_test.c.
-#ifndef HALLMARK_MEASURE_LAB_PLOT_H
-#define HALLMARK_MEASURE_LAB_PLOT_H
+#ifndef HALLMARK_FORMATS_PLOT_H
+#define HALLMARK_FORMATS_PLOT_H
 
-#include "../formats/text.h"
+#include "text.h"
 
 // ---- axes -----------------------------------------------------------------------------------------------------------
 
@@ -16,26 +16,26 @@
 typedef struct {
     double lo, hi;              // log10 of both ends
     bool   zero, any;           // values that are 0 are among those taken; values above 0 are
-} lab_axis;
+} plot_axis;
 
-void lab_axis_take(lab_axis *a, double v);          // in a struct of zeros at first; what is not finite is left out
-void lab_axis_decades(lab_axis *a);                 // ends at whole decades; without a value above 0: 0.001 to 1
-void lab_axis_margin(lab_axis *a, double share);    // ends that far outside what is there
-void lab_axis_widen(lab_axis *a, double decades);   // to so many, around the middle of what is there
-double lab_axis_at(const lab_axis *a, double v);    // 0 to 1; 0 and below: 0
+void plot_axis_take(plot_axis *a, double v);            // in a struct of zeros at first; what is not finite is left out
+void plot_axis_decades(plot_axis *a);                   // ends at whole decades; without a value above 0: 0.001 to 1
+void plot_axis_margin(plot_axis *a, double share);      // ends that far outside what is there
+void plot_axis_widen(plot_axis *a, double decades);     // to so many, around the middle of what is there
+double plot_axis_at(const plot_axis *a, double v);      // 0 to 1; 0 and below: 0
 
-enum { LAB_TICKS = 16 };
+enum { PLOT_TICKS = 16 };
 // At most `most` (>= 2) values for labels, ascending, without 0: decades, or 1, 2 and 5 of them, or the ends. Returns
 // how many.
-int lab_axis_ticks(const lab_axis *a, int most, double ticks[LAB_TICKS]);
+int plot_axis_ticks(const plot_axis *a, int most, double ticks[PLOT_TICKS]);
 // All values that have a line: 0 where it has a place, then the ticks where a value above 0 is there.
-int lab_axis_lines(const lab_axis *a, int most, double at[LAB_TICKS + 1]);
+int plot_axis_lines(const plot_axis *a, int most, double at[PLOT_TICKS + 1]);
 
 // ---- marks ----------------------------------------------------------------------------------------------------------
 
-enum { LAB_SHAPES = 8 };
-const char *lab_shape_name(int shape);                              // "circle"; shapes repeat after LAB_SHAPES
-void lab_put_mark(text_buf *t, int shape, bool filled);             // around (0, 0), 11 pixels wide at most
+enum { PLOT_SHAPES = 8 };
+const char *plot_shape_name(int shape);                              // "circle"; shapes repeat after PLOT_SHAPES
+void plot_put_mark(text_buf *t, int shape, bool filled);             // around (0, 0), 11 pixels wide at most
 
 // ---- labels ---------------------------------------------------------------------------------------------------------
 
@@ -45,15 +45,15 @@ typedef struct {
     double width, name_width;   // of the label; of a name behind it that only wide plots show: pixels
     double dx, dy;              // out: of the label's middle from the point, pixels
     int    name;                // out: 1: there is room for the name right of the label, -1: left of it, 0: for none
-} lab_label;
+} plot_label;
 
-// Of more than LAB_LABELS labels, each lies right of its point; from LAB_WIDE on a plot shows names.
-enum { LAB_LABEL_HEIGHT = 13, LAB_LABELS = 400, LAB_WIDE = 640 };
+// Of more than PLOT_LABELS labels, each lies right of its point; from PLOT_WIDE on a plot shows names.
+enum { PLOT_LABEL_HEIGHT = 13, PLOT_LABELS = 400, PLOT_WIDE = 640 };
 
 // A line of the plot, across or down, that labels had better not lie on: x in shares, y in pixels.
-typedef struct { double x1, y1, x2, y2; } lab_edge;
+typedef struct { double x1, y1, x2, y2; } plot_edge;
 
 // Labels stay between 0 and height.
-void lab_labels_place(lab_label *l, int n, const lab_edge *edges, int n_edges, double height);
+void plot_labels_place(plot_label *l, int n, const plot_edge *edges, int n_edges, double height);
 
 #endif

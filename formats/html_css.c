@@ -1,8 +1,8 @@
-// How the laboratory's HTML report looks. Colours are pairs for light and dark pages; letters, and lines that mean
+// How reports in HTML look. Colours are pairs for light and dark pages; letters, and lines that mean
 // something, have a contrast of 4.5 to 1 and more against what is behind them.
-#include "lab_html.h"
+#include "html.h"
 
-const char LAB_CSS[] =
+const char HTML_CSS[] =
     ":root{color-scheme:light dark;--page:#fff;--ink:#1b1f24;--soft:#57606a;--line:#d3d9e0;--box:#f4f6f8;"
     "--data:#0a56c4;--mark:#fff1b8;--mark-ink:#1b1f24}\n"
     "@media(prefers-color-scheme:dark){\n"

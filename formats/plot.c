@@ -1,12 +1,12 @@
-// lab_plot: see lab_plot.h.
-#include "lab_plot.h"
+// plot: see plot.h.
+#include "plot.h"
 #include <math.h>
 
 // ---- axes -----------------------------------------------------------------------------------------------------------
 
 static const double ZERO_SHARE = 0.12;      // of an axis below its first decade, where 0 has its place
 
-void lab_axis_take(lab_axis *a, double v)
+void plot_axis_take(plot_axis *a, double v)
 {
     if (!isfinite(v)) return;
     if (!(v > 0)) {
@@ -19,7 +19,7 @@ void lab_axis_take(lab_axis *a, double v)
     a->any = true;
 }
 
-void lab_axis_decades(lab_axis *a)
+void plot_axis_decades(plot_axis *a)
 {
     if (!a->any) a->lo = -3;
     a->lo = floor(a->lo);
@@ -27,14 +27,14 @@ void lab_axis_decades(lab_axis *a)
     if (a->hi <= a->lo) a->hi = a->lo + 1;
 }
 
-void lab_axis_margin(lab_axis *a, double share)
+void plot_axis_margin(plot_axis *a, double share)
 {
     const double span = a->hi - a->lo, margin = span > 0.1 ? share * span : 0.1;
     a->lo -= margin;
     a->hi += margin;
 }
 
-void lab_axis_widen(lab_axis *a, double decades)
+void plot_axis_widen(plot_axis *a, double decades)
 {
     const double more = decades - (a->hi - a->lo);
     if (!(more > 0)) return;
@@ -42,7 +42,7 @@ void lab_axis_widen(lab_axis *a, double decades)
     a->hi += more / 2;
 }
 
-double lab_axis_at(const lab_axis *a, double v)
+double plot_axis_at(const plot_axis *a, double v)
 {
     if (!(v > 0)) return 0;
     double at = (log10(v) - a->lo) / (a->hi - a->lo);
@@ -50,24 +50,24 @@ double lab_axis_at(const lab_axis *a, double v)
     return a->zero ? ZERO_SHARE + (1 - ZERO_SHARE) * at : at;
 }
 
-// Values m * 10^k on the axis, k in steps of `step`; how many there are, at most LAB_TICKS of them kept.
-static int ticks_of(const lab_axis *a, const double *m, int n_m, int step, double ticks[LAB_TICKS])
+// Values m * 10^k on the axis, k in steps of `step`; how many there are, at most PLOT_TICKS of them kept.
+static int ticks_of(const plot_axis *a, const double *m, int n_m, int step, double ticks[PLOT_TICKS])
 {
     int n = 0;
     for (int k = (int)floor(a->lo); k <= (int)ceil(a->hi); k += step)
         for (int i = 0; i < n_m; i++) {
             const double at = k + log10(m[i]);
             if (at < a->lo - 1e-9 || at > a->hi + 1e-9) continue;
-            if (n < LAB_TICKS) ticks[n] = m[i] * pow(10, k);
+            if (n < PLOT_TICKS) ticks[n] = m[i] * pow(10, k);
             n++;
         }
     return n;
 }
 
-int lab_axis_ticks(const lab_axis *a, int most, double ticks[LAB_TICKS])
+int plot_axis_ticks(const plot_axis *a, int most, double ticks[PLOT_TICKS])
 {
     static const double fine[] = { 1, 1.5, 2, 3, 5, 7 }, coarse[] = { 1, 2, 5 };
-    if (most > LAB_TICKS) most = LAB_TICKS;
+    if (most > PLOT_TICKS) most = PLOT_TICKS;
     for (int n_m = 6; n_m >= 1; n_m = n_m == 6 ? 3 : n_m - 2) {
         const int n = ticks_of(a, n_m == 6 ? fine : coarse, n_m, 1, ticks);
         if (n >= 2 && n <= most) return n;
@@ -81,15 +81,15 @@ int lab_axis_ticks(const lab_axis *a, int most, double ticks[LAB_TICKS])
     return 2;
 }
 
-int lab_axis_lines(const lab_axis *a, int most, double at[LAB_TICKS + 1])
+int plot_axis_lines(const plot_axis *a, int most, double at[PLOT_TICKS + 1])
 {
     at[0] = 0;
-    return a->zero + (a->any ? lab_axis_ticks(a, most, at + a->zero) : 0);
+    return a->zero + (a->any ? plot_axis_ticks(a, most, at + a->zero) : 0);
 }
 
 // ---- marks ----------------------------------------------------------------------------------------------------------
 
-static const struct { const char *name, *path; } SHAPES[LAB_SHAPES] = {
+static const struct { const char *name, *path; } SHAPES[PLOT_SHAPES] = {
     { "circle", "M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0z" },
     { "square", "M-4-4h8v8h-8z" },
     { "diamond", "M0-5.5l5.5 5.5-5.5 5.5-5.5-5.5z" },
@@ -100,17 +100,17 @@ static const struct { const char *name, *path; } SHAPES[LAB_SHAPES] = {
     { "star", "M0-6l1.6 4.2h4.4l-3.5 2.8 1.3 4.4-3.8-2.6-3.8 2.6 1.3-4.4-3.5-2.8h4.4z" },
 };
 
-const char *lab_shape_name(int shape) { return SHAPES[shape % LAB_SHAPES].name; }
+const char *plot_shape_name(int shape) { return SHAPES[shape % PLOT_SHAPES].name; }
 
-void lab_put_mark(text_buf *t, int shape, bool filled)
+void plot_put_mark(text_buf *t, int shape, bool filled)
 {
-    text_printf(t, "<path class=\"m %s\" d=\"%s\"/>", filled ? "on" : "off", SHAPES[shape % LAB_SHAPES].path);
+    text_printf(t, "<path class=\"m %s\" d=\"%s\"/>", filled ? "on" : "off", SHAPES[shape % PLOT_SHAPES].path);
 }
 
 // ---- labels ---------------------------------------------------------------------------------------------------------
 
 // Widths that a plot is judged at: from a telephone's to a wide screen's. Names are shown on the last few alone.
-static const double WIDTHS[] = { 220, 264, 330, 420, 540, LAB_WIDE, 760, 900, 1040 };
+static const double WIDTHS[] = { 220, 264, 330, 420, 540, PLOT_WIDE, 760, 900, 1040 };
 enum { N_WIDTHS = sizeof WIDTHS / sizeof WIDTHS[0], FIRST_WIDE = 5, MARK = 11 };
 
 typedef struct { double x, y, w, h; } box;      // its middle and its size
@@ -121,14 +121,14 @@ static double overlap(box a, box b)
     return w > 0 && h > 0 ? w * h : 0;
 }
 
-static box mark_box(const lab_label *l, double width) { return (box){ l->x * width, l->y, MARK, MARK }; }
+static box mark_box(const plot_label *l, double width) { return (box){ l->x * width, l->y, MARK, MARK }; }
 
-static box label_box(const lab_label *l, double width)
+static box label_box(const plot_label *l, double width)
 {
-    return (box){ l->x * width + l->dx, l->y + l->dy, l->width, LAB_LABEL_HEIGHT };
+    return (box){ l->x * width + l->dx, l->y + l->dy, l->width, PLOT_LABEL_HEIGHT };
 }
 
-static box name_box(const lab_label *l, double width, int side)
+static box name_box(const plot_label *l, double width, int side)
 {
     box b = label_box(l, width);
     b.x += side * (l->width + l->name_width) / 2;
@@ -138,14 +138,14 @@ static box name_box(const lab_label *l, double width, int side)
 
 // Everything that is drawn.
 typedef struct {
-    lab_label      *l;
+    plot_label      *l;
     int             n;
-    const lab_edge *edges;
+    const plot_edge *edges;
     int             n_edges;
     double          height;
 } scene;
 
-static box edge_box(const lab_edge *e, double width)
+static box edge_box(const plot_edge *e, double width)
 {
     return (box){ (e->x1 + e->x2) / 2 * width, (e->y1 + e->y2) / 2, fabs(e->x2 - e->x1) * width + 3,
                   fabs(e->y2 - e->y1) + 3 };
@@ -156,11 +156,11 @@ static double hides(const scene *s, int i, int n_placed, box b, double width)
 {
     double area = 0;
     for (int k = 0; k < s->n; k++) {
-        const lab_label *other = &s->l[k];
+        const plot_label *other = &s->l[k];
         area += overlap(b, mark_box(other, width));
         if (k >= n_placed || k == i) continue;
         area += overlap(b, label_box(other, width));
-        if (other->name && width >= LAB_WIDE) area += overlap(b, name_box(other, width, other->name));
+        if (other->name && width >= PLOT_WIDE) area += overlap(b, name_box(other, width, other->name));
     }
     for (int k = 0; k < s->n_edges; k++) area += overlap(b, edge_box(&s->edges[k], width));
     return area;
@@ -168,8 +168,8 @@ static double hides(const scene *s, int i, int n_placed, box b, double width)
 
 static double cost(const scene *s, int i)
 {
-    const lab_label *l = &s->l[i];
-    const double y = l->y + l->dy, half = LAB_LABEL_HEIGHT / 2.0;
+    const plot_label *l = &s->l[i];
+    const double y = l->y + l->dy, half = PLOT_LABEL_HEIGHT / 2.0;
     if (y < half || y > s->height - half) return 1e9;
     double area = 0;
     for (int w = 0; w < N_WIDTHS; w++) {
@@ -183,7 +183,7 @@ static double cost(const scene *s, int i)
 static void place(const scene *s, int i)
 {
     static const double rings[] = { 0, 8, 16, 26, 38, 52 };
-    lab_label *l = &s->l[i];
+    plot_label *l = &s->l[i];
     double best = INFINITY, dx = 0, dy = 0;
     for (size_t ring = 0; ring < sizeof rings / sizeof rings[0]; ring++)
         for (int turn = 0; turn < 16; turn++) {
@@ -212,14 +212,14 @@ static bool name_fits(const scene *s, int i, int side)
 
 static void place_name(const scene *s, int i)
 {
-    lab_label *l = &s->l[i];
+    plot_label *l = &s->l[i];
     const int  first = l->dx < 0 ? -1 : 1;      // away from the point
     if (!(l->name_width > 0)) return;
     if (name_fits(s, i, first))       l->name = first;
     else if (name_fits(s, i, -first)) l->name = -first;
 }
 
-void lab_labels_place(lab_label *l, int n, const lab_edge *edges, int n_edges, double height)
+void plot_labels_place(plot_label *l, int n, const plot_edge *edges, int n_edges, double height)
 {
     const scene s = { l, n, edges, n_edges, height };
     for (int i = 0; i < n; i++) {
@@ -227,7 +227,7 @@ void lab_labels_place(lab_label *l, int n, const lab_edge *edges, int n_edges, d
         l[i].dy   = 0;
         l[i].name = 0;
     }
-    if (n > LAB_LABELS) return;
+    if (n > PLOT_LABELS) return;
     for (int i = 0; i < n; i++) place(&s, i);
     for (int i = 0; i < n; i++) place_name(&s, i);
 }
