@@ -4,6 +4,8 @@
 
 enum { MOST_NAMES = 5 };
 
+#define CARD "README.md"
+
 typedef struct { bool proved; char *what, *by; } line;      // by "": by nothing
 typedef struct { line *v; int n; bool failed; } lines;
 
@@ -115,19 +117,41 @@ static void add_digests(lines *l, const check_proof *p)
     add(l, true, &w, &b);
 }
 
+static bool is_written(const check_proof *p, const char *name)
+{
+    for (int i = 0; i < p->written.n; i++)
+        if (strcmp(p->written.v[i], name) == 0) return true;
+    return false;
+}
+
+static void add_written(lines *l, const check_proof *p)
+{
+    text_buf w = { 0 }, b = { 0 };
+    if (p->written.n == 0) return;
+    for (int i = 0; i < p->written.n; i++) {
+        text_words(&w, i == 0 ? "" : i + 1 < p->written.n ? ", " : " and ");
+        put(&w, p->written.v[i]);
+    }
+    text_words(&w, p->written.n == 1 ? " says what the records say" : " say what the records say");
+    text_words(&b, "writing them again");
+    add(l, true, &w, &b);
+}
+
 static void add_files(lines *l, const check_proof *p)
 {
     text_buf w = { 0 }, b = { 0 };
     if (p->n_files == 0) return;
-    text_printf(&w, "%d other file%s what the records say", p->n_files, p->n_files == 1 ? " is" : "s are");
+    text_printf(&w, "%d other file%s what the records name", p->n_files, p->n_files == 1 ? " is" : "s are");
     text_words(&b, "their SHA-256 digests");
     add(l, true, &w, &b);
 }
 
 static void add_derived(lines *l, const check_proof *p)
 {
-    static const char *const WHAT[] = { "each tensor is what this source gives: ",
-                                        "the metadata, with tokenizer and chat template, is what convert writes from: " };
+    static const char *const WHAT[] = {
+        "each tensor is what this source gives: ",
+        "the metadata, with tokenizer and chat template, is what convert writes from: ",
+    };
     static const char *const BY[] = { "encoding it again", "comparing it key by key" };
     for (int i = 0; i < 2; i++) {
         text_buf w = { 0 }, b = { 0 };
@@ -159,14 +183,16 @@ static void add_run(lines *l, const check_proof *p, is_one is, const char *verb)
 static void add_proved(lines *l, const check_proof *p)
 {
     add_digests(l, p);
-    if (p->folder) add_words(l, true, "the four reports say what the records say", "writing them again");
+    add_written(l, p);
     add_files(l, p);
-    if (p->attributes) add_words(l, true, ".gitattributes is the one that hallmark writes", "writing it again");
     if (p->held_key[0]) add_signed(l, p);
     if (p->provenance)
         add_words(l, true, "provenance.intoto.json tells source, fixtures and results as the reports do",
                   "the same key, and the reports");
     if (p->from) add_derived(l, p);
+    if (p->from && is_written(p, CARD))
+        add_words(l, true, "what README.md and Modelfile say of the source is what it says, and licenses are its own",
+                  "comparing them with it");
     add_run(l, p, gives_tokens, "gives the tokens that a fixture of its weights says: ");
     add_run(l, p, drifts_little, "drifts from what the source's fixture says by no more than the gate allows: ");
 }
@@ -216,6 +242,24 @@ static void add_source(lines *l, const check_proof *p, const char *path)
     add(l, false, &w, &b);
 }
 
+static void add_card(lines *l, const check_proof *p, const char *path)
+{
+    text_buf w = { 0 }, b = check_again(path);
+    text_words(&w, "what README.md and Modelfile say of the source, and that licenses are its own");
+    text_words(&b, " --from HF");
+    add(l, false, &w, &b);
+}
+
+static void add_kept(lines *l, const check_proof *p)
+{
+    text_buf w = { 0 }, b = { 0 };
+    if (p->kept.n == 0) return;
+    text_words(&w, "what the maker wrote himself: ");
+    for (int i = 0; i < p->kept.n; i++) put_one(&w, p->kept.v[i], i, p->kept.n);
+    text_words(&b, "looking at it");
+    add(l, false, &w, &b);
+}
+
 // What convert would write does not decide: see verify/source_keys.h.
 static void add_untold(lines *l, const check_file_proof *x, const char *path)
 {
@@ -262,7 +306,7 @@ static void add_fixtures(lines *l, const check_proof *p, const char *path)
         if (p->n_fixtures == 0) {
             text_words(&w, "it computes what Transformers said");
         } else {
-            text_words(&w, "it computes what Transformers said, where not all its fixtures were run: ");
+            text_words(&w, "it computes what Transformers said, where not each of its fixtures was run and decided: ");
             put_those(&w, p, is_not_run);
         }
         add(l, false, &w, &b);
@@ -275,7 +319,7 @@ static void add_fixtures(lines *l, const check_proof *p, const char *path)
 static void add_undecided(lines *l, const check_proof *p)
 {
     text_buf w = { 0 }, b = { 0 };
-    text_words(&w, "it computes what Transformers said, as a fixture cannot decide: ");
+    text_words(&w, "what a fixture would decide that cannot: ");
     text_puts(&w, TEXT_PLAIN, p->undecided);
     text_words(&b, "a fixture that can");
     add(l, false, &w, &b);
@@ -328,16 +372,12 @@ static void add_others(lines *l, const check_proof *p, const char *path)
     add(l, false, &w, &b);
 }
 
-static bool is_compared(const check_proof *p, const char *name)
-{
-    return p->attributes && strcmp(name, ".gitattributes") == 0;
-}
-
 static void add_ignored(lines *l, const check_proof *p)
 {
     text_buf w = { 0 }, b = { 0 };
     for (int i = 0, at = 0; i < FOLDER_N_IGNORED; i++)
-        if (p->ignored[i] && !is_compared(p, FOLDER_IGNORED[i])) put_one(&w, FOLDER_IGNORED[i], at++, FOLDER_N_IGNORED);
+        if (p->ignored[i] && !is_written(p, FOLDER_IGNORED[i]))
+            put_one(&w, FOLDER_IGNORED[i], at++, FOLDER_N_IGNORED);
     if (w.n == 0) return;
     text_words(&w, ": such signatures leave this out");
     text_words(&b, "looking at it");
@@ -353,6 +393,8 @@ static void add_not_proved(lines *l, const check_proof *p, const char *path)
         add_words(l, false, "the command in provenance.intoto.json, which is the word of the key's owner",
                   "running it: the artifacts are the same bytes each time");
     if (!p->from) add_source(l, p, path);
+    if (!p->from && is_written(p, CARD)) add_card(l, p, path);
+    add_kept(l, p);
     for (int i = 0; p->from && i < p->n_artifacts; i++) add_untold(l, &p->v[i], path);
     add_fixtures(l, p, path);
     if (p->undecided[0]) add_undecided(l, p);

@@ -12,10 +12,13 @@ typedef struct {
 } check_options;
 
 static const opt options[] = {
-    { "--from", NULL, OPT_PATH, offsetof(check_options, from), "HF", "the checkpoint, a folder or an id: tensors and metadata must be what it gives", false, 0, 0, NULL },
+    { "--from", NULL, OPT_PATH, offsetof(check_options, from), "HF",
+      "the checkpoint, a folder or an id: tensors and metadata must be what it gives", false, 0, 0, NULL },
     OPT_REVISION(check_options),
-    { "--imatrix", NULL, OPT_PATHS, offsetof(check_options, imatrix), "FILE", "with --from: an importance matrix that a file was made with (default: the one beside it)", false, 0, 0, NULL },
-    { "--calibrate", NULL, OPT_PATHS, offsetof(check_options, calibrate), "TEXT", "with --from: a text that a file was calibrated with (default: those beside it)", false, 0, 0, NULL },
+    { "--imatrix", NULL, OPT_PATHS, offsetof(check_options, imatrix), "FILE",
+      "with --from: an importance matrix that a file was made with (default: the one beside it)", false, 0, 0, NULL },
+    { "--calibrate", NULL, OPT_PATHS, offsetof(check_options, calibrate), "TEXT",
+      "with --from: a text that a file was calibrated with (default: those beside it)", false, 0, 0, NULL },
     { "--fixture", NULL, OPT_PATHS, offsetof(check_options, fixtures), "FIX", "run the comparison again, too", false, 0, 0, NULL },
     { "--key", NULL, OPT_PATH, offsetof(check_options, key), "PUBLIC.pem", "the public key that must have signed it", false, 0, 0, NULL },
     { "--sig", NULL, OPT_PATH, offsetof(check_options, sig), "FILE", "the signature (default: model.sig in the folder, or beside the file)", false, 0, 0, NULL },

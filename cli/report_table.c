@@ -61,7 +61,8 @@ static void print_failure(const verify_failure *x)
 static void print_why(const verify_report *r, const verify_fixture_result *f)
 {
     for (int64_t k = 0; k < f->n_why; k++)
-        print_line(stdout, "%s, fixture %s: inconclusive: %s", base_name(r->artifact), base_name(f->name), f->why[k].text);
+        print_line(stdout, "%s, fixture %s: inconclusive: %s", base_name(r->artifact), base_name(f->name),
+                   f->why[k].text);
 }
 
 static void print_derivation(const verify_report *r)

@@ -23,6 +23,14 @@ static inline int utf8_len(const uint8_t *p, int64_t n)
     return len;
 }
 
+// The number of the character of n bytes (utf8_len) at p.
+static inline uint32_t utf8_number(const uint8_t *p, int n)
+{
+    uint32_t c = p[0] & (n == 1 ? 0x7fu : 0xffu >> (n + 1));
+    for (int i = 1; i < n; i++) c = c << 6 | (p[i] & 0x3f);
+    return c;
+}
+
 // The n bytes at p are the beginning of a sequence that is longer than n: more has to come.
 static inline bool utf8_may_go_on(const uint8_t *p, int64_t n)
 {

@@ -3,6 +3,7 @@
 #include "check_beside.h"
 #include "check_file.h"
 #include "check_hub.h"
+#include "check_hub_source.h"
 #include "check_signature.h"
 #include "hub_files.h"
 #include "json_diff.h"
@@ -134,6 +135,15 @@ static bool check_shared(folder *f, const char *path, const cJSON *rec, err *e)
     return (f->release = cJSON_Duplicate(part, true)) != NULL || err_nomem(e, "a record", 0);
 }
 
+// Of the whole file; where a signature was checked it is known.
+static bool whole_digest(char hex[SHA256_HEX + 1], const check_run *x, const char *name, const char *path, err *e)
+{
+    const folder_file *known = x->digests ? folder_digest_find(x->digests, name) : NULL;
+    if (!known) return sha256_file(path, hex, e);
+    strcpy(hex, known->sha256);
+    return true;
+}
+
 static bool check_member(folder *f, int i, const char *report_path, const cJSON *report, check_run *x, err *e)
 {
     char  *path = path_join(f->dir, f->l.v[i]);
@@ -145,7 +155,8 @@ static bool check_member(folder *f, int i, const char *report_path, const cJSON 
     ok = ok && (g = gguf_open(path, e)) != NULL && record_report(g, rec, &f->reports[i], e)
         && check_shared(f, path, rec, e);
     gguf_close(g);
-    if (ok && f->reports[i].program.version[0]) ok = sha256_file(path, f->reports[i].file_sha256, e);
+    if (ok && f->reports[i].program.version[0])
+        ok = whole_digest(f->reports[i].file_sha256, x, f->l.v[i], path, e);
     if (ok && strcmp(f->reports[i].artifact, f->l.v[i]) != 0)
         ok = err_set(e, ERR_VERDICT, "%s: its verification record is that of '%s'", path, f->reports[i].artifact);
     ok = ok && check_further(x, path, rec, e);
@@ -220,15 +231,23 @@ static bool same_reports(const char *dir, const release_head *h, const release_r
         && same_report(dir, RELEASE_JUNIT, release_report_junit(r), e);
 }
 
-static void note_files(check_proof *proof, const release_result *r)
+// What check_hub and same_reports wrote again, what the maker put there, and what else the records name.
+static bool note_files(check_proof *proof, const release_head *h, const release_result *r)
 {
-    proof->n_files = r->n_files;
-    for (int i = 0; i < r->n_files; i++)
-        proof->attributes |= !r->files[i].kept && strcmp(r->files[i].name, HUB_ATTRIBUTES) == 0;
+    static const char *const REPORTS[] = { RELEASE_JSON, RELEASE_MD, RELEASE_HTML, RELEASE_JUNIT };
+    bool ok = true;
+    for (size_t i = 0; i < sizeof REPORTS / sizeof *REPORTS; i++) ok &= check_names_add(&proof->written, REPORTS[i]);
+    for (int i = 0; i < r->n_files; i++) {
+        const record_file *x = &r->files[i];
+        if (x->kept)                      ok &= check_names_add(&proof->kept, x->name);
+        else if (check_hub_writes(x->name)) ok &= check_names_add(&proof->written, x->name);
+        else                              proof->n_files++;
+    }
+    return ok && (!h->chat_template || check_names_add(&proof->written, HUB_SUMS));
 }
 
 // The reports are written again from the records, and must be what is there.
-static bool check_reports(const folder *f, const char *report_path, const cJSON *report, check_proof *proof, err *e)
+static bool check_reports(const folder *f, const char *report_path, const cJSON *report, const check_opts *o, err *e)
 {
     release_result r = { 0 };
     release_head   h = { .source_digest = f->source, .revision = f->revision, .verdict = "pass" };
@@ -242,7 +261,8 @@ static bool check_reports(const folder *f, const char *report_path, const cJSON 
     if (looked) h.chat_template = &chat;
     if (ok && !(expected = release_report_json(&h, &r))) ok = err_nomem(e, "the reports", 0);
     ok = ok && json_same(report, expected, where, e) && same_reports(f->dir, &h, &r, e) && check_files(f, &h, &r, e);
-    if (ok && proof) note_files(proof, &r);
+    ok = ok && (!o->from || check_hub_source(f->dir, o->from, &h, &r, e));
+    ok = ok && (!o->proof || note_files(o->proof, &h, &r) || err_nomem(e, "names of files", 0));
     cJSON_Delete(expected);
     record_files_free(r.files, r.n_files);
     free(r.reports);
@@ -264,7 +284,7 @@ static bool check_folder(const char *dir, check_run *x, err *e)
         && check_signed_files_there(dir, report, e)
         && ((f.reports = calloc((size_t)f.l.n, sizeof *f.reports)) != NULL || err_nomem(e, "reports", 0));
     for (int i = 0; ok && i < f.l.n; i++) ok = check_member(&f, i, path, report, x, e);
-    ok = ok && check_reports(&f, path, report, x->o->proof, e);
+    ok = ok && check_reports(&f, path, report, x->o, e);
     if (ok && x->o->proof) ok = check_beside_others(x->o->proof, dir, e);
     for (int i = 0; f.reports && i < f.l.n; i++) verify_report_free(&f.reports[i]);
     free(f.reports);
@@ -319,6 +339,7 @@ bool check_artifact(const char *path, const check_opts *o, err *e)
     check_run   x = { .o = o, .dir = in_folder ? strdup(path) : path_dir(path) };
     begin_telling(o);
     bool ok = check_watch_begin(&watch, path, o, e);
+    if (ok && o->key_path && in_folder) x.digests = &watch.folder;
     ok = ok && (x.dir || err_nomem(e, "a path", strlen(path)));
     for (int i = 0; ok && i < o->n_fixtures; i++) ok = fixture_refs_add(&x.fixtures, o->fixtures[i], true, e);
     ok = ok && (!o->from || (x.source = check_source_open(x.dir, o, e)) != NULL);

@@ -86,7 +86,8 @@ bool check_claims(check_run *x, const char *path, cJSON **rec, err *e)
     if (!g) return false;
     check_file_proof *p = x->now;
     bool ok = gguf_find_kv(g, KEY_HM_TENSOR_SHA)
-           || err_set(e, ERR_VERDICT, "%s: key '%s': absent: the file makes no claims that could be checked", path, KEY_HM_TENSOR_SHA);
+           || err_set(e, ERR_VERDICT, "%s: key '%s': absent: the file makes no claims that could be checked", path,
+                      KEY_HM_TENSOR_SHA);
     ok = ok && claims_check_gaps(g, e) && claims_check_tensors(g, o->n_threads, o->progress, e)
         && note_measured(o->claims, p, g, o->n_threads, e) && record_read(g, rec, e);
     if (ok && !*rec)
@@ -136,12 +137,13 @@ static bool same_number(double a, double b) { return (isnan(a) && isnan(b)) || f
 static bool same_figure(const char *path, const char *against, const char *key, double found, double run, err *e)
 {
     if (same_number(found, run)) return true;
-    return err_set(e, ERR_VERDICT, "%s: the verification record's '%s' against fixture '%.127s' is %.9g, but running it "
-                   "again gives %.9g", path, key, against, found, run);
+    return err_set(e, ERR_VERDICT, "%s: the verification record's '%s' against fixture '%.127s' is %.9g, but running "
+                   "it again gives %.9g", path, key, against, found, run);
 }
 
 // What a run gives is the same each time, on each machine: the record's figures are those, or are not of such a run.
-static bool same_figures(const char *path, const verify_fixture_result *found, const verify_fixture_result *run, err *e)
+static bool same_figures(const char *path, const verify_fixture_result *found, const verify_fixture_result *run,
+                         err *e)
 {
     const struct { const char *key; double found, run; } rows[] = {
         { "cases", (double)found->cases, (double)run->cases },

@@ -8,6 +8,7 @@
 typedef struct {                // one check, of a file or of a folder's files one after the other
     const check_opts *o;
     char             *dir;      // where they lie
+    const folder_digest *digests;   // of the folder, taken under a signature; NULL: none were
     fixture_refs      fixtures; // that are to be run again
     check_source     *source;   // NULL: none is given
     check_file_proof *now;      // of the file at hand: in o->proof, else none

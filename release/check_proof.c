@@ -13,6 +13,8 @@ void check_proof_free(check_proof *p)
 {
     names_free(&p->published);
     names_free(&p->others);
+    names_free(&p->written);
+    names_free(&p->kept);
     free(p->v);
     *p = (check_proof){ 0 };
 }

@@ -28,7 +28,8 @@ typedef struct {
     bool own_gate;                  // they were held to a gate that was given, too
     const char *from;               // the checkpoint that each artifact is what it gives of, tensors and keys; NULL
     check_names published;          // paths of fixtures that records name and that lie beside the artifacts
-    bool attributes;                // of a folder: its .gitattributes is the one that is always written
+    check_names written;            // of a folder: files that were written again, and are the same
+    check_names kept;               // of a folder: files of the maker's own, whose digests its records name
     int  n_files;                   // of a folder: other files that its records name, and that are as they were
     check_names others;             // of a folder: what is in it, and no record or report of it knows
     bool signature_there;           // there is a signature; it was looked at only where held_key is not ""

@@ -142,8 +142,8 @@ static bool pick_matrix(check_source *s, const gguf *art, const char *name, cons
     if (!hex) x = of_name(s, name);
     else if (!of_digest(s, 0, hex, name, &x, e)) return false;
     if (!x)
-        return err_set(e, ERR_USAGE, "%s: key '%s': it was made with '%.200s'%s%s, which is not beside it: give it with "
-                       "--imatrix", gguf_path(art), KEY_IMATRIX, name, hex ? " of SHA-256 " : "", hex ? hex : "");
+        return err_set(e, ERR_USAGE, "%s: key '%s': it was made with '%.200s'%s%s, which is not beside it: give it "
+                       "with --imatrix", gguf_path(art), KEY_IMATRIX, name, hex ? " of SHA-256 " : "", hex ? hex : "");
     x->used = true;
     *path = x->path;
     return true;
@@ -169,8 +169,8 @@ static bool find_text(check_source *s, const char *hex, const char **path, const
     input *x;
     if (!of_digest(s, s->n_matrices, hex, "", &x, e)) return false;
     if (!x)
-        return err_set(e, ERR_USAGE, "%s: key '%s': it was calibrated with a text of SHA-256 %.64s, which is not beside "
-                       "it: give it with --calibrate", gguf_path(art), KEY_HM_CALIBRATION, hex);
+        return err_set(e, ERR_USAGE, "%s: key '%s': it was calibrated with a text of SHA-256 %.64s, which is not "
+                       "beside it: give it with --calibrate", gguf_path(art), KEY_HM_CALIBRATION, hex);
     x->used = true;
     *path = x->path;
     return true;
@@ -237,6 +237,6 @@ bool check_source_used(const check_source *s, err *e)
 {
     for (int i = 0; s && i < s->n; i++)
         if (s->v[i].given && !s->v[i].used)
-            return err_set(e, ERR_VERDICT, "%s: no artifact here says that it was made with it", s->v[i].path);
+            return err_set(e, ERR_INPUT, "%s: no artifact here says that it was made with it", s->v[i].path);
     return true;
 }

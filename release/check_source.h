@@ -15,11 +15,11 @@ typedef struct check_source check_source;
 check_source *check_source_open(const char *dir, const check_opts *o, err *e);
 void          check_source_free(check_source *s);        // NULL is allowed
 
-// rec: the artifact's record. What could not be compared goes into p. ERR_VERDICT names the first key, or tensor, that is not what the source
-// gives; ERR_USAGE: what the file was made with is not given; ERR_INPUT: it cannot be read.
+// rec: the artifact's record. What could not be compared goes into p. ERR_VERDICT names the first key, or tensor, that
+// is not what the source gives; ERR_USAGE: what the file was made with is not given; ERR_INPUT: it cannot be read.
 bool check_source_proves(check_source *s, const char *path, const cJSON *rec, check_file_proof *p, err *e);
 
-// Texts, and files that are given, of which no artifact said that it was made with them: ERR_VERDICT.
+// Texts, and files that are given, of which no artifact said that it was made with them: ERR_INPUT.
 bool check_source_used(const check_source *s, err *e);
 
 #endif

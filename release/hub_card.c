@@ -69,7 +69,10 @@ static void put_proved(text_buf *t, const hub_front *f, const release_head *h, c
 {
     text_words(t, "GGUF files of ");
     put_base(t, f, h);
-    text_words(t, ", made and proved by hallmark. ");
+    text_words(t, ", proved by hallmark");
+    if (r->reports[0].program.version[0]) text_words(t, " ");
+    text_puts(t, TEXT_MD, r->reports[0].program.version);
+    text_words(t, ". ");
     if (all_derived(r))
         text_words(t, "Every tensor was encoded again from the source and is the same bytes. ");
     text_words(t, "Each file was run against what Transformers says of the same prompts: free runs token for token, "
@@ -144,19 +147,18 @@ static void put_record(text_buf *t, const char *artifact, const lab_record *rec)
 
 // ---- to check it, and to run it -------------------------------------------------------------------------------------
 
-static void put_check(text_buf *t, const hub_card *c, const release_head *h, const char *file)
+static void put_check(text_buf *t, const hub_card *c, const release_head *h)
 {
     const char *key = c->key_hint ? " --key PUBLIC.pem" : "";
-    text_printf(t, "\n## To check it again\n\nIn this folder, offline; the second needs the source, too:\n\n"
-                   "    hallmark check .%s\n    hallmark derive ", key);
-    text_puts(t, TEXT_SHELL, file);
-    text_words(t, " --from SOURCE\n\n");
+    text_printf(t, "\n## To check it again\n\nIn this folder, offline; the second derives every tensor and every key from "
+                   "the source again:\n\n    hallmark check .%s\n    hallmark check .%s --from SOURCE\n\n", key, key);
     if (c->key_hint) {
         text_words(t, "The folder is signed (model.sig, in the format of OpenSSF Model Signing) with the key whose "
                       "public half has the SHA-256 ");
         text_puts(t, TEXT_MD_CODE, c->key_hint);
         text_words(t, " (`openssl pkey -pubin -in PUBLIC.pem | sha256sum`). Take the key from where its owner "
-                      "publishes it, not from here.\n\n");
+                      "publishes it, not from here. A signature covers every file of the folder: what a download adds to it "
+                      "(.cache) has to go first.\n\n");
     }
     if (!c->front->base_model) return;
     text_printf(t, "SOURCE is the folder that this prints:\n\n    hf download %s", c->front->base_model);
@@ -220,7 +222,7 @@ static void put_all(text_buf *t, const release_head *h, const release_result *r,
         if (f[i].measured) put_record(t, r->reports[i].artifact, &f[i].rec);
         measured |= f[i].measured;
     }
-    put_check(t, c, h, r->reports[0].artifact);
+    put_check(t, c, h);
     put_run(t, r);
     put_template(t, h->chat_template);
     put_not_proved(t, c, measured);

@@ -8,7 +8,7 @@
 
 // ---- reading -------------------------------------------------------------------------------------------------------
 
-// Our own words that a card need not say; the source's model may have any of them.
+// What a release's card says of every model; and of one whose own card says nothing of what it is for.
 static const char *const LIBRARY = "gguf", *const PIPELINE = "text-generation";
 
 typedef struct { const card_yaml *yaml; err *e; } reader;
@@ -153,17 +153,9 @@ static bool is_word(const char *s)
     return true;
 }
 
-// Of the character of n bytes at s.
-static uint32_t number_of(const char *s, int n)
-{
-    uint32_t c = (uint8_t)s[0] & (n == 1 ? 0x7fu : 0xffu >> (n + 1));
-    for (int i = 1; i < n; i++) c = c << 6 | ((uint8_t)s[i] & 0x3f);
-    return c;
-}
-
 static void put_escaped(text_buf *t, const char *s, int n)
 {
-    const uint32_t c = number_of(s, n);
+    const uint32_t c = utf8_number((const uint8_t *)s, n);
     if (c == '"' || c == '\\') text_printf(t, "\\%c", (char)c);
     else if (c == '\n')        text_words(t, "\\n");
     else if (c == '\t')        text_words(t, "\\t");

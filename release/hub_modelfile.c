@@ -3,6 +3,7 @@
 #include "../formats/claims.h"
 #include "../formats/file_map.h"
 #include "../formats/json.h"
+#include "../formats/utf8.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,11 +47,23 @@ int hub_modelfile_choice(const verify_report *reports, int n)
 
 // ---- values --------------------------------------------------------------------------------------------------------
 
-// Ollama drops what is not seen from a value.
-static bool is_seen(const char *s)
+// Go's spaces and private characters: seen or not, none of them is printable there.
+static bool is_odd(uint32_t c)
 {
-    for (; *s; s += strcspn(s, "\n\t") + (s[strcspn(s, "\n\t")] != '\0'))
-        if (!text_is_plain(s, strcspn(s, "\n\t"))) return false;
+    return c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x202f || c == 0x205f || c == 0x3000
+        || (c >= 0xe000 && c <= 0xf8ff) || c >= 0xe0000;
+}
+
+// Ollama drops what is not printable from a value.
+static bool is_printed(const char *s)
+{
+    for (const char *end = s + strlen(s); s < end;) {
+        const int n = utf8_len((const uint8_t *)s, end - s);
+        if (n == 0) return false;
+        const uint32_t c = utf8_number((const uint8_t *)s, n);
+        if (is_odd(c) || (c != '\n' && c != '\t' && !text_is_plain(s, (size_t)n))) return false;
+        s += n;
+    }
     return true;
 }
 
@@ -59,7 +72,7 @@ static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n'; }
 bool hub_modelfile_put(text_buf *t, const char *s)
 {
     const size_t n = strlen(s);
-    if (n == 0 || !is_seen(s)) return false;
+    if (n == 0 || !is_printed(s)) return false;
     const bool bare = !strchr(s, '\n') && s[0] != '"' && !is_blank(s[0]) && !is_blank(s[n - 1]);
     const char *quotes = bare ? "" : !strchr(s, '"') ? "\"" : !strstr(s, "\"\"\"") ? "\"\"\"" : NULL;
     if (!quotes) return false;
@@ -211,6 +224,7 @@ static bool put_all(text_buf *t, const gguf *g, const char *name, bool usual, co
     text_words(t, "# To run in Ollama, in this folder: ollama create NAME -f Modelfile\n#\n# ");
     text_words(t, usual ? "Of the files here Q4_K_M is the usual choice" : "This is the smallest file here");
     text_words(t, "; another one may stand in its place.\n");
+    if (!is_printed(name)) text_words(t, "# Ollama does not read every character of this name: give the file another.\n");
     text_printf(t, "FROM ./%s\n\n", name);
     bool ok = put_template(t, jinja, x->n > 0 ? x->text[0] : NULL, e);
     text_words(t, "\n");

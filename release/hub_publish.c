@@ -1,5 +1,6 @@
 #include "hub_publish.h"
 #include "hub_files.h"
+#include "release_list.h"
 #include "../formats/file_map.h"
 #include "../formats/outfile.h"
 #include <stdlib.h>
@@ -60,14 +61,12 @@ static bool list(release_result *r, const char *path, bool kept, err *e)
     return sha256_file(path, f->sha256, e);
 }
 
-// text NULL: there was no memory to make it, or e says what went wrong.
 static bool put_text(release_result *r, const char *dir, const char *name, const char *text, err *e)
 {
-    char *path = text ? path_join(dir, name) : NULL;
-    bool  ok = path || e->kind != ERR_NONE || err_nomem(e, name, 0);
-    ok = ok && path;
-    const bool kept = ok && file_exists(path);
-    ok = ok && (kept || outfile_write_text(dir, name, text, e)) && list(r, path, kept, e);
+    char *path = path_join(dir, name);
+    if (!path) return err_nomem(e, "a path", strlen(dir));
+    const bool kept = file_exists(path);
+    const bool ok = (kept || outfile_write_text(dir, name, text, e)) && list(r, path, kept, e);
     free(path);
     return ok;
 }
@@ -85,7 +84,7 @@ static bool put_license(release_result *r, const char *dir, const hub_source *s,
 static bool put_modelfile(release_result *r, const char *dir, const hub_source *s, err *e)
 {
     char *text = hub_modelfile_of(dir, r->reports, r->n, &s->generation, e);
-    const bool ok = put_text(r, dir, HUB_MODELFILE, text, e);
+    const bool ok = text && put_text(r, dir, HUB_MODELFILE, text, e);
     free(text);
     return ok;
 }
@@ -107,7 +106,7 @@ bool hub_publish(release_result *r, const char *dir, const release_head *h, cons
 // ---- at the end ----------------------------------------------------------------------------------------------------
 
 // What is made from the records and may be there; not SHA256SUMS itself, nor what is signed over it.
-static const char *const REPORTS[] = { "report.json", "report.md", "report.html", "junit.xml" };
+static const char *const REPORTS[] = { RELEASE_JSON, RELEASE_MD, RELEASE_HTML, RELEASE_JUNIT };
 enum { N_REPORTS = sizeof REPORTS / sizeof REPORTS[0] };
 
 static bool is_in(const char *dir, const char *name)

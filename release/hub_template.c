@@ -52,7 +52,7 @@ static const struct {
 
 // Words of templates that do more.
 static const char *const MORE[] = {
-    "tool", "function", "think", "reasoning", "date", "strftime", "document", "citation", "image", "audio",
+    "tool", "function", "think", "reasoning", "date", "strftime", "document", "citation",
     "<|im_sep|>", "<end_of_utterance>", "[SYSTEM_PROMPT]", "<<SYS>>", "namespace", "enable_",
 };
 
@@ -72,7 +72,8 @@ static bool does_more(const char *jinja)
 
 // ---- a system prompt of the template's own --------------------------------------------------------------------------
 
-#define OPENING "<|im_start|>system\\n"         // as Jinja spells it
+// The line end behind the first is spelled \n, or stands there itself.
+#define OPENING "<|im_start|>system"
 #define CLOSING "<|im_end|>"
 
 // The prompt in a ChatML template: *n bytes; 0: it has none. NULL: it may have one, which is not understood.
@@ -82,8 +83,11 @@ static const char *own_prompt(const char *jinja, size_t *n)
     *n = 0;
     if (!at) return strstr(jinja, "system") ? NULL : jinja;
     at += strlen(OPENING);
+    const size_t line_end = at[0] == '\n' ? 1 : strncmp(at, "\\n", 2) == 0 ? 2 : 0;
     const char *end = strstr(at, CLOSING);
-    if (!end || strstr(end, OPENING) || !strstr(jinja, "messages[0]['role'] != 'system'")) return NULL;
+    if (line_end == 0 || !end || strstr(end, OPENING)) return NULL;
+    if (!strstr(jinja, "loop.first and messages[0]['role'] != 'system'")) return NULL;
+    at += line_end;
     *n = (size_t)(end - at);
     for (size_t i = 0; i < *n; i++)
         if (strchr("'\"\\{}\n", at[i])) return NULL;

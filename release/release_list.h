@@ -21,7 +21,7 @@ typedef struct {
     char   name[256];   // what the release is called; "" where the report does not say
     bool   did_not_pass;        // its verdict is another than "pass"
     bool   is_signed;   // so are the signature and the provenance (release_sign.h)
-    bool   lists_files; // so is all that is made from the records; before there were others, that was report.json and .md
+    bool   lists_files; // so is all that is made from the records: of older releases report.json and .md alone
 } release_list;         // owned; release_list_free
 
 // Of the folder open as fd. A report that cannot be read as one, is a link, or is no regular file, is none. ERR_SYSTEM.

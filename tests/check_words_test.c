@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+static char *reports[] = { "report.json", "report.md", "junit.xml", "README.md", ".gitattributes" };
+
 // ---- what is said --------------------------------------------------------------------------------------------------
 
 static void append_list(text_buf *t, const cJSON *doc, const char *key, const char *label, const char *join)
@@ -51,10 +53,10 @@ static void says(const check_proof *p, const char *path, const char *expected)
 }
 
 #define DIGESTS "tensors, metadata and verification record belong together, by their SHA-256 digests\n"
-#define REPORTS "proved: the four reports say what the records say, by writing them again\n"
+#define REPORTS "proved: report.json, report.md and junit.xml say what the records say, by writing them again\n"
 #define ANYBODY "not proved: who made this: the digests agree with each other, and anybody could have computed them"
-#define SOURCE  "not proved: the tensors, and the metadata with tokenizer and chat template, are what the source gives, " \
-                "could be by: hallmark check "
+#define SOURCE  "not proved: the tensors, and the metadata with tokenizer and chat template, are what the source " \
+                "gives, could be by: hallmark check "
 #define WHOSE   "not proved: whose key that is, could be by: comparing its digest with one that its owner tells: " \
                 "openssl pkey -pubin -in PUBLIC.pem | sha256sum\n"
 #define NOT_RUN "not proved: it computes what Transformers said, could be by: hallmark check "
@@ -85,10 +87,12 @@ START_TEST(a_file_alone)
     p.from = "/hub/model";
     says(&p, "a.gguf",
          "proved: 1 GGUF file: " DIGESTS
-         "proved: this file is 'b.gguf', one of 4 that were signed; only this one was checked, by the signature with the "
+         "proved: this file is 'b.gguf', one of 4 that were signed; only this one was checked, by the signature with "
+         "the "
          "key 0123456789abcdef... (P-384)\n"
          "proved: each tensor is what this source gives: /hub/model, by encoding it again\n"
-         "proved: the metadata, with tokenizer and chat template, is what convert writes from: /hub/model, by comparing it "
+         "proved: the metadata, with tokenizer and chat template, is what convert writes from: /hub/model, by "
+         "comparing it "
          "key by key\n"
          WHOSE
          "not proved: the other signed files, could be by: hallmark check DIR --key PUBLIC.pem\n"
@@ -100,11 +104,12 @@ START_TEST(a_folder_with_and_without_its_key)
 {
     check_file_proof two[] = { { .name = "a-BF16.gguf" }, { .name = "a-Q4_K_M.gguf", .lossy = true } };
     char *others[] = { "a.exe", "b\x1b[2J" }, *fixtures[] = { "out/bf16.json.gz", "out/it's.json.gz" };
-    check_proof p = { .folder = true, .v = two, .n_artifacts = 2, .n_files = 1, .signature_there = true,
+    check_proof p = { .folder = true, .written = { reports, 3 }, .v = two, .n_artifacts = 2, .n_files = 1,
+                      .signature_there = true,
                       .others = { others, 2 }, .published = { fixtures, 2 }, .ignored = { false, true, false, false } };
     says(&p, "out",
          "proved: 2 GGUF files: " DIGESTS REPORTS
-         "proved: 1 other file is what the records say, by their SHA-256 digests\n"
+         "proved: 1 other file is what the records name, by their SHA-256 digests\n"
          ANYBODY ", could be by: hallmark check out --key PUBLIC.pem\n"
          SOURCE "out --from HF\n"
          NOT_RUN "out --fixture out/bf16.json.gz --fixture 'out/it'\\''s.json.gz'\n"
@@ -115,7 +120,7 @@ START_TEST(a_folder_with_and_without_its_key)
     p.n_files = 3;
     says(&p, "out",
          "proved: 2 GGUF files: " DIGESTS REPORTS
-         "proved: 3 other files are what the records say, by their SHA-256 digests\n"
+         "proved: 3 other files are what the records name, by their SHA-256 digests\n"
          ANYBODY "; there is no signature, could be by: hallmark release HF -o out --sign PRIVATE.pem, by who made it\n"
          SOURCE "out --from HF\n"
          NOT_RUN "out --fixture out/bf16.json.gz --fixture 'out/it'\\''s.json.gz'\n"
@@ -130,19 +135,25 @@ START_TEST(a_folder_with_and_without_its_key)
          "proved: 2 GGUF files: " DIGESTS REPORTS
          "proved: all 9 files are those that were signed, and there is no other, by the signature with the key "
          "0123456789abcdef... (P-256)\n"
-         "proved: provenance.intoto.json tells source, fixtures and results as the reports do, by the same key, and the "
+         "proved: provenance.intoto.json tells source, fixtures and results as the reports do, by the same key, and "
+         "the "
          "reports\n"
          WHOSE
-         "not proved: the command in provenance.intoto.json, which is the word of the key's owner, could be by: running it: "
+         "not proved: the command in provenance.intoto.json, which is the word of the key's owner, could be by: "
+         "running it: "
          "the artifacts are the same bytes each time\n"
          SOURCE "out --from HF\n"
          NOT_RUN "out --fixture out/bf16.json.gz --fixture 'out/it'\\''s.json.gz'\n"
          "not proved: .gitattributes: such signatures leave this out, could be by: looking at it\n");
-    p.attributes = true;
+    p.written.n = 5;
     p.ignored[0] = true;
     char *found = lines_of(&p, "out", true);
-    ck_assert(strstr(found, "\nproved: .gitattributes is the one that hallmark writes, by writing it again\n") != NULL);
-    ck_assert(strstr(found, "\nnot proved: .git: such signatures leave this out, could be by: looking at it\n") != NULL);
+    ck_assert(strstr(found, "\nproved: report.json, report.md, junit.xml, README.md and .gitattributes say") != NULL);
+    ck_assert(strstr(found, "\nnot proved: what README.md and Modelfile say of the source, and that licenses are its "
+                            "own, "
+                     "could be by: hallmark check out --from HF\n") != NULL);
+    ck_assert(strstr(found, "\nnot proved: .git: such signatures leave this out, could be by: looking at "
+                            "it\n") != NULL);
     free(found);
 }
 END_TEST
@@ -151,22 +162,27 @@ END_TEST
 START_TEST(fixtures_prove_something_of_what_they_were_run_on)
 {
     check_file_proof two[] = { { .name = "a-BF16.gguf", .n_exact = 1 }, { .name = "a-Q4_K_M.gguf", .lossy = true } };
-    check_proof p = { .folder = true, .v = two, .n_artifacts = 2, .n_fixtures = 1, .signature_there = true };
+    check_proof p = { .folder = true, .written = { reports, 3 }, .v = two, .n_artifacts = 2, .n_fixtures = 1,
+                      .signature_there = true };
     static const char head[] = "proved: 2 GGUF files: " DIGESTS REPORTS,
                       tail[] = ANYBODY ", could be by: hallmark check out --key PUBLIC.pem\n" SOURCE "out --from HF\n";
     char text[4096];
     snprintf(text, sizeof text, "%s%s%s%s", head,
-             "proved: gives the tokens that a fixture of its weights says: a-BF16.gguf, by running 1 fixture again\n", tail,
-             "not proved: it computes what Transformers said, where not all its fixtures were run: a-Q4_K_M.gguf, could be "
+             "proved: gives the tokens that a fixture of its weights says: a-BF16.gguf, by running 1 fixture "
+             "again\n", tail,
+             "not proved: it computes what Transformers said, where not each of its fixtures was run and decided: "
+             "a-Q4_K_M.gguf, could be "
              "by: hallmark check out --fixture FIX.json.gz\n" MAKE);
     says(&p, "out", text);
     two[1].n_drift = 1;
     p.n_fixtures = 2;
     snprintf(text, sizeof text, "%s%s%s%s", head,
              "proved: gives the tokens that a fixture of its weights says: a-BF16.gguf, by running 2 fixtures again\n"
-             "proved: drifts from what the source's fixture says by no more than the gate allows: a-Q4_K_M.gguf, by running "
+             "proved: drifts from what the source's fixture says by no more than the gate allows: a-Q4_K_M.gguf, by "
+             "running "
              "2 fixtures again\n", tail,
-             "not proved: it computes what Transformers said, where not all its fixtures were run: a-Q4_K_M.gguf, could be "
+             "not proved: it computes what Transformers said, where not each of its fixtures was run and decided: "
+             "a-Q4_K_M.gguf, could be "
              "by: hallmark check out --fixture FIX.json.gz\n" MAKE);
     says(&p, "out", text);
     two[1].n_exact = 1;
@@ -175,7 +191,8 @@ START_TEST(fixtures_prove_something_of_what_they_were_run_on)
     snprintf(text, sizeof text, "%s%s%s%s", head,
              "proved: gives the tokens that a fixture of its weights says: a-BF16.gguf, a-Q4_K_M.gguf, by running 3 "
              "fixtures again, held to the gate that was given\n"
-             "proved: drifts from what the source's fixture says by no more than the gate allows: a-Q4_K_M.gguf, by running "
+             "proved: drifts from what the source's fixture says by no more than the gate allows: a-Q4_K_M.gguf, by "
+             "running "
              "3 fixtures again, held to the gate that was given\n", tail, MAKE);
     says(&p, "out", text);
 }
@@ -190,23 +207,30 @@ START_TEST(what_only_the_maker_says)
     says(&p, "a.gguf",
          "proved: 1 GGUF file: " DIGESTS
          "proved: each tensor is what this source gives: HF, by encoding it again\n"
-         "proved: the metadata, with tokenizer and chat template, is what convert writes from: HF, by comparing it key by "
+         "proved: the metadata, with tokenizer and chat template, is what convert writes from: HF, by comparing it "
+         "key by "
          "key\n"
          ANYBODY "; there is no signature, could be by: hallmark release HF -o DIR --sign PRIVATE.pem, by who made it\n"
-         "not proved: the source's commit, '0123' as a.gguf says: the source's folder does not tell its own, could be by: "
+         "not proved: the source's commit, '0123' as a.gguf says: the source's folder does not tell its own, could be "
+         "by: "
          "hallmark check a.gguf --from ID --revision 0123, an id in the Hub cache\n"
-         "not proved: the model's name, 'Gemma' as a.gguf says: the source's folder has another, could be by: hallmark check "
+         "not proved: the model's name, 'Gemma' as a.gguf says: the source's folder has another, could be by: "
+         "hallmark check "
          "a.gguf --from ID, an id in the Hub cache\n"
-         "not proved: the types of 7 tensors of a.gguf, which its mix would give others, from 'blk.0.ffn_up.weight' on, "
+         "not proved: the types of 7 tensors of a.gguf, which its mix would give others, from 'blk.0.ffn_up.weight' "
+         "on, "
          "could be by: comparing them with its maker's recipe\n"
          NOT_RUN "a.gguf --fixture FIX.json.gz\n"
-         "not proved: it keeps the built-in limits, where its maker held it to others: a.gguf, could be by: hallmark check "
+         "not proved: it keeps the built-in limits, where its maker held it to others: a.gguf, could be by: hallmark "
+         "check "
          "a.gguf --fixture FIX.json.gz\n"
          "not proved: what caches cost, as the file says: a.gguf, could be by: hallmark lab FILE.gguf --kv SPEC --text "
          "CATEGORY=TEXT, on the same texts\n"
-         "not proved: how the mix was found, as the file says: a.gguf, could be by: hallmark quantize --budget, on the same "
+         "not proved: how the mix was found, as the file says: a.gguf, could be by: hallmark quantize --budget, on "
+         "the same "
          "texts\n"
-         "not proved: what a record of today says; that of a.gguf is older than 'derivation' in records: of old, could be "
+         "not proved: what a record of today says; that of a.gguf is older than 'derivation' in records: of old, "
+         "could be "
          "by: releasing it again, by who made it\n");
 }
 END_TEST
@@ -214,7 +238,8 @@ END_TEST
 START_TEST(nothing_is_proved_where_one_claim_does_not_hold)
 {
     check_file_proof one[] = { { .name = "a.gguf", .n_exact = 1 } };
-    check_proof p = { .folder = true, .v = one, .n_artifacts = 1, .n_fixtures = 1, .from = "HF", .provenance = true,
+    check_proof p = { .folder = true, .written = { reports, 3 }, .v = one, .n_artifacts = 1, .n_fixtures = 1,
+                      .from = "HF", .provenance = true,
                       .held_key = KEY };
     char *found = lines_of(&p, "out", false);
     ck_assert_str_eq(found, "not proved: anything: one claim does not hold, and nothing here is to be relied on\n");
@@ -225,7 +250,7 @@ END_TEST
 START_TEST(many_names_are_counted)
 {
     char *others[] = { "1", "2", "3", "4", "5", "6", "7" };
-    check_proof p = { .folder = true, .others = { others, 7 } };
+    check_proof p = { .folder = true, .written = { reports, 3 }, .others = { others, 7 } };
     char *found = lines_of(&p, "out", true);
     ck_assert_msg(strstr(found, "no record knows: 1, 2, 3, 4, 5 and 2 more, could be by: looking at it") != NULL, "%s",
                   found);
@@ -253,7 +278,8 @@ static void try_combination(int c)
     check_file_proof one[] = { { .name = "a.gguf", .lossy = c & LOSSY, .measured = c & MEASURED,
                                  .lacks = c & OLD ? "'top_k'" : NULL, .n_exact = (c & RUN_EXACT) != 0,
                                  .n_drift = (c & RUN_DRIFT) != 0, .gate = { c & OWN_GATE ? 'a' : '\0' } } };
-    check_proof p = { .folder = c & FOLDER, .v = one, .n_artifacts = 1, .from = c & FROM ? "HF" : NULL,
+    check_proof p = { .folder = c & FOLDER, .written = { reports, c & FOLDER ? 4 : 0 }, .v = one, .n_artifacts = 1,
+                      .from = c & FROM ? "HF" : NULL,
                       .signature_there = c & (SIGNED | KEYED), .published = { fixture, (c & PUBLISHED) != 0 },
                       .n_fixtures = ((c & RUN_EXACT) != 0) + ((c & RUN_DRIFT) != 0) };
     if (c & KEYED) strcpy(p.held_key, KEY);
@@ -264,7 +290,9 @@ static void try_combination(int c)
     stands(l, c & KEYED, "\nnot proved: whose key that is", c);
     stands(l, c & KEYED, "by the signature with the key", c);
     stands(l, c & KEYED && !(c & FOLDER), "\nnot proved: the other signed files", c);
-    stands(l, c & FOLDER, "\nproved: the four reports say", c);
+    stands(l, c & FOLDER, "\nproved: report.json, report.md, junit.xml and README.md say", c);
+    stands(l, c & FOLDER && c & FROM, "\nproved: what README.md and Modelfile say of the source is what it says", c);
+    stands(l, c & FOLDER && !(c & FROM), "\nnot proved: what README.md and Modelfile say of the source", c);
     stands(l, c & FROM, "\nproved: each tensor is what this source gives", c);
     stands(l, c & FROM, "\nproved: the metadata, with tokenizer and chat template", c);
     stands(l, !(c & FROM), "\nnot proved: the tensors, and the metadata with tokenizer and chat template", c);

@@ -212,6 +212,7 @@ START_TEST(a_record_does_not_choose_what_drift_it_may_have)
         { 0.12, 0, 0, "'kl_limit': found 0.12" },           // the type's, where the model's own is less
         { 0, 0.88, 0, "'top1_limit': found 0.88" },
         { 30, 0, 10, "'kl_limit': found 30, expected 0.12" },   // whatever rounding is said to cost, it is a Q4_K_M
+        { 0.12, 0.88, NAN, "'kl_limit': found 0.12, expected 0" },      // not measured, in a record of today
         { 0.12, 0.88, NAN, NULL },                          // older
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
@@ -220,6 +221,7 @@ START_TEST(a_record_does_not_choose_what_drift_it_may_have)
         if (CASES[i].kl_limit > 0)   now->kl_limit = CASES[i].kl_limit;
         if (CASES[i].top1_limit > 0) now->top1_limit = CASES[i].top1_limit;
         if (CASES[i].rounding != 0)  now->rounding_kl_mean = CASES[i].rounding;
+        if (!CASES[i].named) r.judged_by.name[0] = '\0';    // as is one that does not hold its limits
         e = (err){ 0 };
         ck_assert_msg(record_write(path, &r, NULL, &e), "%s", e.msg);
         const bool ok = check_artifact(path, &(check_opts){ .device = "cpu", .progress = &l.p }, &e);

@@ -24,6 +24,14 @@ static void short_fixture(char path[SCRATCH_PATH], const char *name)
     shorten_fixture(from, path, 4);
 }
 
+static void write_in(const char *dir, const char *name, const char *text)
+{
+    char path[200];
+    err  e = { 0 };
+    snprintf(path, sizeof path, "%s/%s/%s", scratch, dir, name);
+    ck_assert_msg(outfile_write_whole(path, text, (int64_t)strlen(text), &e), "%s", e.msg);
+}
+
 static void make_key(void)
 {
     char private[SCRATCH_PATH];
@@ -53,6 +61,8 @@ static void setup(void)
     files_begin("forgeries");
     copy_checkpoint("hf");
     scratch_path(source, "hf");
+    write_in("hf", "README.md", "---\nlicense: apache-2.0\npipeline_tag: text-generation\n---\n# Tiny\n");
+    write_in("hf", "LICENSE", "Do as you like.\n");
     scratch_path(fixtures, "hf/fixtures");
     ck_assert(mkdir(fixtures, 0700) == 0);
     short_fixture(bf16_fix, "bfloat16");
@@ -524,6 +534,57 @@ START_TEST(a_file_renamed_gone_or_of_another_release_is_found)
 }
 END_TEST
 
+// The card is changed, then the digests of it in each record, those of the artifacts and of it in each report, and the
+// sums of all. $1: the folder.
+static const char CHANGE_THE_CARD[] =
+    "cd %s && old=$(sha256sum < README.md | cut -c 1-64) && sums=$(sha256sum *.gguf) &&"
+    "sed -i 's/^pipeline_tag: .*/pipeline_tag: text-to-image/' README.md &&"
+    "new=$(sha256sum < README.md | cut -c 1-64) && [ $old != $new ] &&"
+    "sed -i \"s/$old/$new/\" *.gguf report.* junit.xml &&"
+    "echo \"$sums\" | while read was file; do is=$(sha256sum < $file | cut -c 1-64);"
+    "  sed -i \"s/$was/$is/\" report.* junit.xml; done &&"
+    "sha256sum $(cut -c 67- SHA256SUMS) > sums && cat sums > SHA256SUMS && rm sums";
+
+START_TEST(a_card_changed_and_all_digests_computed_again)
+{
+    char dir[SCRATCH_PATH], cmd[1024];
+    copy_release("carded", dir);
+    snprintf(cmd, sizeof cmd, CHANGE_THE_CARD, dir);
+    ck_assert_int_eq(system(cmd), 0);
+    holds_alone(dir);
+    signed_folder_finds(dir, "is not the file that was signed");
+    found(dir, &SOURCE, "README.md: front matter: found 'pipeline_tag: text-to-image', expected 'pipeline_tag: text-");
+}
+END_TEST
+
+// A license is in no digest of the source.
+START_TEST(another_license_is_found_with_the_source)
+{
+    static const struct { const char *name, *text, *said; } rows[] = {
+        { "LICENSE", "Pay, or do nothing.\n", "/LICENSE: found SHA-256 " },
+        { "NOTICE", "And pay again.\n", "/NOTICE: is there, and " },
+        { "LICENSE", NULL, "/LICENSE: is not there, and " },
+    };
+    for (int i = 0; i < 3; i++) {
+        char copy[SCRATCH_PATH], out[SCRATCH_PATH], cmd[600], name[16];
+        snprintf(name, sizeof name, "hf-%d", i);
+        scratch_path(copy, name);
+        snprintf(name, sizeof name, "out-%d", i);
+        scratch_path(out, name);
+        snprintf(cmd, sizeof cmd, "mkdir %s && cp -r %s %s/hf", copy, source, copy);
+        ck_assert_int_eq(system(cmd), 0);
+        snprintf(name, sizeof name, "hf-%d/hf", i);
+        snprintf(cmd, sizeof cmd, "%s/hf/%s", copy, rows[i].name);
+        if (rows[i].text) write_in(name, rows[i].name, rows[i].text);
+        else ck_assert(unlink(cmd) == 0);
+        snprintf(cmd, sizeof cmd, "%s/hf", copy);
+        release_to(cmd, out, NULL, NULL, TYPES, 1);
+        holds_alone(out);
+        found(out, &SOURCE, rows[i].said);
+    }
+}
+END_TEST
+
 // A progress that changes a file of the folder while the check reads another.
 static struct { progress p; char path[128]; bool done; } meddler;
 
@@ -563,13 +624,13 @@ START_TEST(a_matrix_or_a_text_that_is_not_there_is_asked_for)
     forge(&(forgery){ q4, forged, say_matrix, NULL });
     rerecord(forged, NULL);
     ck_assert(!checks(forged, &SOURCE, &p, &e));
-    ck_assert_msg(e.kind == ERR_USAGE && strstr(e.msg, "it was made with 'im.gguf', which is not beside it: give it with "
-                                                       "--imatrix"), "%s", e.msg);
+    static const char asked[] = "it was made with 'im.gguf', which is not beside it: give it with --imatrix";
+    ck_assert_msg(e.kind == ERR_USAGE && strstr(e.msg, asked), "%s", e.msg);
     check_proof_free(&p);
     const char *const given[] = { q4 };         // no matrix, and nobody asks for one
     const check_opts o = { .device = "cpu", .n_threads = 1, .from = source, .imatrix = given, .n_imatrix = 1 };
     e = (err){ 0 };
-    ck_assert(!check_artifact(bf16, &o, &e) && e.kind == ERR_VERDICT);
+    ck_assert(!check_artifact(bf16, &o, &e) && e.kind == ERR_INPUT);
     ck_assert_msg(strstr(e.msg, "no artifact here says that it was made with it"), "%s", e.msg);
 }
 END_TEST
@@ -599,6 +660,8 @@ int main(void)
     tcase_add_test(t, a_loose_gate_is_told);
     tcase_add_test(t, what_no_record_knows_is_told_or_found);
     tcase_add_test(t, a_file_renamed_gone_or_of_another_release_is_found);
+    tcase_add_test(t, a_card_changed_and_all_digests_computed_again);
+    tcase_add_test(t, another_license_is_found_with_the_source);
     tcase_add_test(t, a_folder_that_changes_during_the_check_is_found);
     tcase_add_test(t, a_matrix_or_a_text_that_is_not_there_is_asked_for);
     tcase_add_test(t, another_source_is_named_as_one);

@@ -45,15 +45,18 @@ static char *front_of(const char *card)
 
 static const struct { const char *card, *front; } CARDS[] = {
     { "no card at all", "---\nlibrary_name: gguf\npipeline_tag: text-generation\ntags:\n- gguf\n---\n" },
-    { "---\nlicense: apache-2.0\nlanguage:\n- en\n- no\ntags: [chat, gguf, chat]\npipeline_tag: image-text-to-text\n---\n#",
+    { "---\nlicense: apache-2.0\nlanguage:\n- en\n- no\ntags: [chat, gguf, chat]\npipeline_tag: image-text-to-text\n"
+      "---\n#",
       "---\nlicense: apache-2.0\nlibrary_name: gguf\npipeline_tag: image-text-to-text\nlanguage:\n- en\n- \"no\"\n"
       "tags:\n- chat\n- gguf\n---\n" },
     { "---\nlicense: other\nlicense_name: \"a: b\"\nlicense_link: LICENSE\nlanguage: en\nbase_model: x/y\n---\n",
       "---\nlicense: other\nlicense_name: \"a: b\"\nlicense_link: LICENSE\nlibrary_name: gguf\n"
       "pipeline_tag: text-generation\nlanguage: en\ntags:\n- gguf\n---\n" },
     { "---\nlicense: [mit, 'on', \"1.0\"]\ntags: []\nlanguage: ~\n---\n",
-      "---\nlicense:\n- mit\n- \"on\"\n- \"1.0\"\nlibrary_name: gguf\npipeline_tag: text-generation\ntags:\n- gguf\n---\n" },
-    { "---\ntags:\n- \"a\\nb\"\n- 'x\"y\\z'\n- \"\\e[0m\"\n- \"\\u202e\"\n- \"---\"\n- {a: b}\n- h\xc3\xa9\n- \"\\U0001F600\"\n---\n",
+      "---\nlicense:\n- mit\n- \"on\"\n- \"1.0\"\nlibrary_name: gguf\npipeline_tag: text-generation\ntags:\n- gguf\n"
+      "---\n" },
+    { "---\ntags:\n- \"a\\nb\"\n- 'x\"y\\z'\n- \"\\e[0m\"\n- \"\\u202e\"\n- \"---\"\n- {a: b}\n- h\xc3\xa9\n"
+      "- \"\\U0001F600\"\n---\n",
       "---\nlibrary_name: gguf\npipeline_tag: text-generation\ntags:\n- \"a\\nb\"\n- \"x\\\"y\\\\z\"\n- \"\\x1B[0m\"\n"
       "- \"\\u202E\"\n- \"---\"\n- \"h\xc3\xa9\"\n- \"\xf0\x9f\x98\x80\"\n- gguf\n---\n" },
     { "---\n[not, a, mapping]\n---\n", "---\nlibrary_name: gguf\npipeline_tag: text-generation\ntags:\n- gguf\n---\n" },
@@ -99,7 +102,9 @@ START_TEST(every_text_is_one_scalar)
         if (u < 0x80) text[n++] = (char)u;
         else if (u < 0x800) { text[n++] = (char)(0xc0 | u >> 6); text[n++] = (char)(0x80 | (u & 63)); }
         else if (u < 0x10000) {
-            text[n++] = (char)(0xe0 | u >> 12); text[n++] = (char)(0x80 | (u >> 6 & 63)); text[n++] = (char)(0x80 | (u & 63));
+            text[n++] = (char)(0xe0 | u >> 12);
+            text[n++] = (char)(0x80 | (u >> 6 & 63));
+            text[n++] = (char)(0x80 | (u & 63));
         } else memcpy(text + n, "\xf4\x8f\xbf\xbf", 4);
         for (int k = 0; k < 2; k++) {       // behind a letter, and first
             text_buf  t = { 0 };
@@ -202,8 +207,9 @@ START_TEST(sha256sum_accepts_the_sums)
     ck_assert_msg(text != NULL, "%s", e.msg);
     write_text(at("SHA256SUMS"), text);
     free(text);
-    snprintf(command, sizeof command, "cd '%s' && test $(wc -l < SHA256SUMS) = %d && sha256sum --quiet --strict -c SHA256SUMS "
-             "&& LC_ALL=C sort -c -k 2 SHA256SUMS && echo x >> b && ! sha256sum --status -c SHA256SUMS", dir, (int)N);
+    snprintf(command, sizeof command, "cd '%s' && test $(wc -l < SHA256SUMS) = %d && "
+             "sha256sum --quiet --strict -c SHA256SUMS && LC_ALL=C sort -c -k 2 SHA256SUMS && echo x >> b && "
+             "! sha256sum --status -c SHA256SUMS", dir, (int)N);
     ck_assert_int_eq(system(command), 0);
     ck_assert(unlink(at("b")) == 0);
     ck_assert(!hub_sums(dir, names, N, 1, NULL, &e) && strstr(e.msg, "/b"));
@@ -219,27 +225,31 @@ START_TEST(git_keeps_large_files_outside)
 }
 END_TEST
 
-// ---- chat templates --------------------------------------------------------------------------------------------------
+// ---- chat templates -------------------------------------------------------------------------------------------------
 
 #define CHATML_JINJA(first) "{% for message in messages %}" first "{{'<|im_start|>' + message['role'] + '\\n' + " \
-    "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}" \
-    "{% endif %}"
-#define FIRST(text) "{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\\n" text \
-    "<|im_end|>\\n' }}{% endif %}"
+    "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}{% if add_generation_prompt %}" \
+    "{{ '<|im_start|>assistant\\n' }}{% endif %}"
+#define FIRST(end, text) "{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system" end text \
+    "<|im_end|>" end "' }}{% endif %}"
 
 static const struct { const char *jinja, *eos, *name, *has; } TEMPLATES[] = {
     { CHATML_JINJA(""), "<|im_end|>", "ChatML", "<|im_start|>{{ .Role }}\n{{ .Content }}" },
-    { CHATML_JINJA(FIRST("You are an assistant")), "<|im_end|>", "ChatML",
+    { CHATML_JINJA(FIRST("\\n", "You are an assistant")), "<|im_end|>", "ChatML",
       "{{- if not .System }}<|im_start|>system\nYou are an assistant<|im_end|>\n{{ end }}" },
-    { CHATML_JINJA(FIRST("You\\'re {{ x }}")), "<|im_end|>", NULL, NULL },
+    { CHATML_JINJA(FIRST("\n", "You are an assistant")), "<|im_end|>", "ChatML",
+      "{{- if not .System }}<|im_start|>system\nYou are an assistant<|im_end|>\n{{ end }}" },
+    { CHATML_JINJA(FIRST(" ", "You are an assistant")), "<|im_end|>", NULL, NULL },
+    { CHATML_JINJA(FIRST("\\n", "You\\'re {{ x }}")), "<|im_end|>", NULL, NULL },
     { CHATML_JINJA("{% if message.role == 'system' %}x{% endif %}"), "<|im_end|>", NULL, NULL },
     { CHATML_JINJA("{% if tools %}x{% endif %}"), "<|im_end|>", NULL, NULL },
-    { "{{ bos_token }}{% for m in messages %}{{'<start_of_turn>' + m.role + '\\n' + m.content | trim + '<end_of_turn>\\n'}}"
-      "{% endfor %}", "<eos>", "Gemma", "<start_of_turn>model\n" },
+    { "{{ bos_token }}{% for m in messages %}{{'<start_of_turn>' + m.role + '\\n' + m.content | trim + "
+      "'<end_of_turn>\\n'}}{% endfor %}", "<eos>", "Gemma", "<start_of_turn>model\n" },
     { "{% for m in messages %}{{'<|start_header_id|>' + m.role + '<|end_header_id|>\\n\\n' + m.content | trim + "
       "'<|eot_id|>'}}{% endfor %}", "<|eot_id|>", "Llama 3", "<|start_header_id|>assistant<|end_header_id|>\n\n" },
-    { "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + "
-      "' [/INST]' }}{% else %}{{ message['content'] + eos_token}}{% endif %}{% endfor %}", "</s>", "Mistral", "[INST] " },
+    { "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}"
+      "{{ '[INST] ' + message['content'] + ' [/INST]' }}{% else %}{{ message['content'] + eos_token}}{% endif %}"
+      "{% endfor %}", "</s>", "Mistral", "[INST] " },
     { "{{ '[INST] ' + message['content'] + ' [/INST]' }}{{ message['content'] + eos_token}}", "<eos>", NULL, NULL },
     { "{{ messages }}", "<eos>", NULL, NULL },
     { NULL, "<eos>", NULL, NULL },
@@ -259,7 +269,7 @@ START_TEST(templates_of_known_formats_are_recognised)
 }
 END_TEST
 
-// ---- Modelfile -------------------------------------------------------------------------------------------------------
+// ---- Modelfile ------------------------------------------------------------------------------------------------------
 
 static gguf_plan *plan_of(const char *jinja, const char *const *tokens, int n)
 {
@@ -269,8 +279,10 @@ static gguf_plan *plan_of(const char *jinja, const char *const *tokens, int n)
     gguf_plan *p = gguf_plan_new(32, &e);
     for (int i = 0; i < n; i++) texts[i] = (gguf_str){ tokens[i], (int64_t)strlen(tokens[i]) };
     ck_assert(p && gguf_plan_str(p, "general.architecture", "llama", &e));
-    ck_assert(gguf_plan_u32(p, "llama.context_length", 4096, &e) && gguf_plan_f32(p, "general.sampling.temp", 0.6f, &e));
-    ck_assert(gguf_plan_i32(p, "general.sampling.top_k", 64, &e) && gguf_plan_f32(p, "general.sampling.top_p", 0.95f, &e));
+    ck_assert(gguf_plan_u32(p, "llama.context_length", 4096, &e));
+    ck_assert(gguf_plan_f32(p, "general.sampling.temp", 0.6f, &e));
+    ck_assert(gguf_plan_i32(p, "general.sampling.top_k", 64, &e));
+    ck_assert(gguf_plan_f32(p, "general.sampling.top_p", 0.95f, &e));
     ck_assert(gguf_plan_arr_str(p, "tokenizer.ggml.tokens", texts, n, &e));
     ck_assert(gguf_plan_arr(p, KEY_HM_EOS_IDS, GGUF_U32, ends, n - 1, &e));
     ck_assert(!jinja || gguf_plan_str(p, "tokenizer.chat_template", jinja, &e));
@@ -328,7 +340,7 @@ START_TEST(a_hostile_token_adds_no_instruction)
     ck_assert_ptr_null(modelfile_get(&m, "template", 0));
     ck_assert_ptr_null(modelfile_get(&m, "num_ctx", 0));            // more than the model's context
     ck_assert_str_eq(modelfile_get(&m, "stop", 0), "a\nSYSTEM evil");
-    ck_assert_ptr_null(modelfile_get(&m, "stop", 1));               // which no quotes hold, nor those with what is not seen
+    ck_assert_ptr_null(modelfile_get(&m, "stop", 1));       // no quotes hold the one, and the other is not seen
     ck_assert_str_eq(modelfile_get(&m, "temperature", 0), "0");
     ck_assert(strstr(text, "# No TEMPLATE") && strstr(text, "# Left out"));
     modelfile_free(&m);
@@ -338,9 +350,10 @@ END_TEST
 
 START_TEST(values_are_quoted_so_that_they_come_back)
 {
-    static const char *const values[] = { "x", "x y", " x", "x ", "\"", "\"x", "x\"", "x\ny", "\"x\ny", "x\"\ny", "a\"\"b\nc",
-                                          "#x", "\tx", "x\"\"\n" };
-    static const char *const none[] = { "", "\"\"\"", "x\"\"\"\ny\"", "\r", "a\x01" };
+    static const char *const values[] = { "x", "x y", " x", "x ", "\"", "\"x", "x\"", "x\ny", "\"x\ny",
+                                          "x\"\ny", "a\"\"b\nc", "#x", "\tx", "x\"\"\n" };
+    static const char *const none[] = { "", "\"\"\"", "x\"\"\"\ny\"", "\r", "a\x01", "\xc2\xa0x", "x\xe3\x80\x80",
+                                        "\xee\x80\x80", "\xff" };
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         text_buf  t = { 0 };
         modelfile m;
@@ -384,7 +397,7 @@ START_TEST(generation_config_is_read)
 }
 END_TEST
 
-// ---- the source's template -------------------------------------------------------------------------------------------
+// ---- the source's template ------------------------------------------------------------------------------------------
 
 static void write_gguf(const char *path, const char *jinja)
 {

@@ -27,7 +27,7 @@ static void publish(const char *to, const release_opts *o)
     err e = { 0 };
     ck_assert_msg(release_checkpoint(&r, source, to, o, &e), "%s", e.msg);
     ck_assert(r.published);
-    ck_assert_int_ge(r.n_files, o->n_lab > 0 ? 7 : 4);        // reports of caches, a fixture, .gitattributes, Modelfile, README.md
+    ck_assert_int_ge(r.n_files, o->n_lab > 0 ? 8 : 5);  // caches, a fixture, LICENSE, .gitattributes, Modelfile, README.md
     release_result_free(&r);
 }
 
@@ -36,6 +36,8 @@ static void setup(void)
     char sub[450], path[480];
     files_begin("release-lab");
     snprintf(source, sizeof source, "%s", copy_checkpoint("hf"));
+    snprintf(sub, sizeof sub, "%s/LICENSE", source);
+    write_license(sub, 0);
     snprintf(sub, sizeof sub, "%s/fixtures", source);
     ck_assert(mkdir(sub, 0777) == 0);
     snprintf(path, sizeof path, "%s/bfloat16.json.gz", sub);
@@ -136,6 +138,7 @@ START_TEST(what_is_changed_is_found)
         { "report.json", "same_as_source", "same_as_sourcf", "report.json" },
         { "Modelfile", "PARAMETER stop", "PARAMETER stoq", "Modelfile: line" },
         { ".gitattributes", "*.gguf", "*.ggug", ".gitattributes: line" },
+        { "LICENSE", "Apache", "apache", "LICENSE: found SHA-256" },
         { "SHA256SUMS", "  README.md", "  README.dm", "SHA256SUMS: line" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -145,10 +148,16 @@ START_TEST(what_is_changed_is_found)
         replace_in(path, cases[i].from, cases[i].to);
         refuses(dir, cases[i].says);
     }
-    char path[SCRATCH_PATH];
-    const char *dir = copied("gone", "tiny-BF16-lab.html", path);
-    ck_assert_int_eq(remove(path), 0);
-    refuses(dir, "tiny-BF16-lab.html");
+    static const char *const gone[] = { "tiny-BF16-lab.html", "LICENSE", "README.md", "Modelfile", "SHA256SUMS",
+                                        ".gitattributes", "report.html" };
+    for (size_t i = 0; i < sizeof gone / sizeof *gone; i++) {
+        char name[16], path[SCRATCH_PATH], renamed[SCRATCH_PATH + 4];
+        snprintf(name, sizeof name, "gone%d", (int)i);
+        const char *dir = copied(name, gone[i], path);
+        snprintf(renamed, sizeof renamed, "%s.1", path);
+        ck_assert_int_eq(rename(path, renamed), 0);
+        refuses(dir, gone[i]);
+    }
 }
 END_TEST
 
@@ -281,8 +290,8 @@ START_TEST(a_record_lists_names_of_the_folder_alone)
     static const char *const good[] = { "x-lab.md", "README.md", "LICENSE", "USE_POLICY.md", "Modelfile", "a b",
                                         "\xc3\xa9", ".gitattributes", "importance.gguf" };
     static const char *const bad[] = { "", ".", "..", "../x-lab.md", "a/b", "/a", ".x-lab.md", ".git", "a\nb",
-                                       "a\x1b[0m", "\xff", "a\xe2\x80\xae" "b", "x.partial-12", "report.json", "report.md",
-                                       "report.html", "junit.xml", "SHA256SUMS", "model.sig",
+                                       "a\x1b[0m", "\xff", "a\xe2\x80\xae" "b", "x.partial-12", "report.json",
+                                       "report.md", "report.html", "junit.xml", "SHA256SUMS", "model.sig",
                                        "provenance.intoto.json" };
     char longest[258];
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) ck_assert_msg(record_file_is(good[i]), "%s", good[i]);

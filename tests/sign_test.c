@@ -464,8 +464,8 @@ static char *large_statement(int n)
 {
     text_buf t = { 0 };
     text_printf(&t, "{\"_type\":\"%s\",\"subject\":[{\"name\":\"m\",\"digest\":{\"sha256\":\"%064d\"}}],"
-                "\"predicateType\":\"%s\",\"predicate\":{\"serialization\":{\"method\":\"files\",\"hash_type\":\"sha256\"},"
-                "\"resources\":[", STATEMENT_TYPE, 0, MODEL_PREDICATE);
+                "\"predicateType\":\"%s\",\"predicate\":{\"serialization\":{\"method\":\"files\","
+                "\"hash_type\":\"sha256\"},\"resources\":[", STATEMENT_TYPE, 0, MODEL_PREDICATE);
     for (int i = 0; i < n; i++)
         text_printf(&t, "%s{\"name\":\"%d\",\"algorithm\":\"sha256\",\"digest\":\"%064d\"}", i ? "," : "", i, i);
     text_words(&t, "]}}");
@@ -502,11 +502,16 @@ static void make_release(const char *name)
     write_text(at(lab), "{\"texts\":[{\"name\":\"t.txt\",\"sha256\":\"bead\"}]}");
     write_text(at(report),
                "{\"hallmark_release\":1,\"name\":\"tiny\",\"source_digest\":\"0123\",\"source_revision\":\"4567\","
+               "\"source_repository\":\"org/tiny\","
                "\"gate\":\"mine.json\",\"verdict\":\"pass\",\"signed\":true,\"files\":[{\"name\":\"one-lab.json\"}],"
                "\"artifacts\":["
                "{\"artifact\":\"one.txt\",\"gate\":\"89ab\",\"verdict\":\"pass\","
         "\"derivation\":{\"tensors\":7,\"verdict\":\"pass\"},"
-        "\"fixtures\":[{\"name\":\"f.json.gz\",\"sha256\":\"cdef\",\"check\":\"exact\",\"verdict\":\"pass\"}]}]}");
+        "\"fixtures\":[{\"name\":\"f.json.gz\",\"sha256\":\"cdef\",\"check\":\"exact\",\"verdict\":\"pass\"}]},"
+        "{\"artifact\":\"sub/two.txt\",\"gate\":\"built-in\",\"judged_by\":{\"name\":\"built-in\",\"sha256\":\"fade\"},\"verdict\":\"pass\","
+        "\"derivation\":{\"tensors\":9,\"verdict\":\"pass\"},"
+        "\"fixtures\":[{\"name\":\"g.json.gz\",\"sha256\":\"dada\",\"check\":\"exact\",\"verdict\":\"pass\","
+        "\"reference\":{\"model\":\"org/tiny\",\"transformers\":\"5.24.0\"}}]}]}");
     signing_key *k = opened("a.pem", KEY_PRIVATE);
     static const char *const command[] = { "hallmark", "release", "HF" };
     const release_sign_opts o = { .key = k, .subject = name, .command = command, .n_command = 3, .n_threads = 1 };
@@ -747,6 +752,7 @@ START_TEST(provenance_says_source_command_fixtures_and_results)
             "2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806",
         "\"hallmarkSource2\":\t\"0123\"", "\"gitCommit\":\t\"4567\"",
             "\"command\":\t[\"hallmark\", \"release\", \"HF\"]", "\"cdef\"", "\"bead\"", "\"role\":\t\"text\"",
+        "\"repository\":\t\"org/tiny\"", "\"fade\"", "\"transformers\":\t\"5.24.0\"",
         "\"89ab\"", "\"tensors\":\t7", "\"check\":\t\"exact\"", "\"hallmark\":\t\"",
     };
     dsse d;
@@ -771,6 +777,9 @@ START_TEST(provenance_that_contradicts_the_reports_is_refused)
         { "\"4567\"", "\"7654\"", ERR_VERDICT, "resolvedDependencies" },
         { "\"cdef\"", "\"fedc\"", ERR_VERDICT, "resolvedDependencies" },
         { "\"bead\"", "\"deaf\"", ERR_VERDICT, "resolvedDependencies" },
+        { "\"fade\"", "\"fada\"", ERR_VERDICT, "resolvedDependencies" },
+        { "\"5.24.0\"", "\"5.25.0\"", ERR_VERDICT, "resolvedDependencies" },
+        { "\"org/tiny\"", "\"grand/tiny\"", ERR_VERDICT, "resolvedDependencies" },
         { "\"tensors\":\t7", "\"tensors\":\t8", ERR_VERDICT, "hallmark_checks" },
         { "\"hallmark_checks\"", "\"other\"", ERR_VERDICT, "hallmark_checks" },
     };

@@ -212,6 +212,24 @@ START_TEST(a_fixture_of_another_source_is_unusable)
 }
 END_TEST
 
+// A file that does not say its source is told by its architecture; a config of that architecture that differs is a verdict.
+START_TEST(a_file_without_a_source_is_told_by_its_architecture)
+{
+    const char *path = copy_file(f32, "unbound.gguf");
+    gguf *g = open_gguf(path);
+    const int64_t name = gguf_find_kv(g, KEY_HM_SOURCE_DIGEST)->off + 8;
+    gguf_close(g);
+    patch(path, name + (int64_t)strlen(KEY_HM_SOURCE_DIGEST) - 1, "T", 1);      // a key that nobody knows
+    unusable_one(path, SOURCE_DIR "/fixtures/tiny-llama/fixtures/float32.json.gz",
+                 (const char *const[]){ "belongs to another model", "architecture llama", "gemma4", NULL });
+    patch_f32(path, "gemma4.attention.scale", 0.5f);
+    verify_report r = verify_plain(path, sampled_path("float32"));
+    ck_assert_str_eq(verify_verdict(&r), "fail");
+    ck_assert(!r.fixtures[0].ran && failure_of(&r, "metadata"));
+    verify_report_free(&r);
+}
+END_TEST
+
 // What a file says of itself and does not hold is its own fault, whosever fixture it is asked by; and so is a source
 // that is no digest.
 START_TEST(a_file_that_contradicts_itself_fails_before_its_fixture_is_blamed)
@@ -407,6 +425,7 @@ int main(void)
     tcase_add_test(t, another_dtype_needs_the_arithmetic_to_be_asked_for);
     tcase_add_test(t, a_fixture_of_other_weights_is_unusable);
     tcase_add_test(t, a_fixture_of_another_source_is_unusable);
+    tcase_add_test(t, a_file_without_a_source_is_told_by_its_architecture);
     tcase_add_test(t, a_file_that_contradicts_itself_fails_before_its_fixture_is_blamed);
     tcase_add_test(t, a_short_fixture_is_inconclusive_and_a_wrong_cache_fails_on_it);
     tcase_add_test(t, a_report_names_what_it_was_made_by);

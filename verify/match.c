@@ -132,8 +132,9 @@ static two_digests source_digests(const source_id *a, const source_id *b)
 
 void fixture_why_not(fixture_ref *f, const artifact_ref *a, const char *artifact)
 {
-    const two_digests d = f->weights[0] ? (two_digests){ f->weights, a->weights } : source_digests(&f->source, &a->source);
     if (f->why_not[0]) return;
+    const two_digests d = f->weights[0] ? (two_digests){ f->weights, a->weights }
+                                        : source_digests(&f->source, &a->source);
     if (strcmp(f->arith, a->arith) != 0)
         snprintf(f->why_not, sizeof f->why_not, "it was made in %s, %.200s computes in %s",
                  strcmp(f->arith, "bf16") == 0 ? "bfloat16" : "float32", artifact, a->arith);
@@ -146,6 +147,6 @@ bool fixture_ref_is_of(const fixture_ref *f, const source_id *id, const char *of
 {
     if (source_id_same(&f->source, id)) return true;
     const two_digests d = source_digests(&f->source, id);
-    return err_set(e, ERR_INPUT, "%s: the fixture belongs to another source: its digest is %s, that of %s is %s", f->path,
-                   d.a, of, d.b);
+    return err_set(e, ERR_INPUT, "%s: the fixture belongs to another source: its digest is %s, that of %s is %s",
+                   f->path, d.a, of, d.b);
 }

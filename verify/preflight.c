@@ -103,8 +103,9 @@ static bool bond_by_source(fixture_bond *b, const gguf *g, const fixture *f)
     claims_read_source(g, &id);
     if (!names_a_source(g) || source_id_same(&id, &f->source)) return true;
     const bool by_v2 = id.v2[0] && f->source.v2[0];
-    return other(b, "it belongs to another source: %.100s with digest %s, the artifact was made from one with digest %s",
-                 f->model_name, by_v2 ? f->source.v2 : f->source_digest, by_v2 || !id.v1[0] ? id.v2 : id.v1);
+    return other(b, "it belongs to another source: %.100s with digest %s, "
+                 "the artifact was made from one with digest %s", f->model_name,
+                 by_v2 ? f->source.v2 : f->source_digest, by_v2 || !id.v1[0] ? id.v2 : id.v1);
 }
 
 // Where the weights are the artifact's, it does not matter what else the source's folder held. Where they are not,

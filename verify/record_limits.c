@@ -98,7 +98,8 @@ static bool same_gate(const verify_report *r, const char *path, err *e)
     if (!r->judged_by.name[0]) return true;         // an older record
     if (!gate_digest(&r->judged_by.limits, hex[0], e) || !gate_digest(gate_builtin(), hex[1], e)) return false;
     if (strcmp(r->judged_by.sha256, hex[1]) == 0 && strcmp(hex[0], hex[1]) == 0) return true;
-    return err_set(e, ERR_VERDICT, "%s: the verification record names the built-in gate, and its 'judged_by' says SHA-256 %s, of limits with SHA-256 %s; the built-in ones have %s",
+    return err_set(e, ERR_VERDICT, "%s: the verification record names the built-in gate, and its 'judged_by' says "
+                   "SHA-256 %s, of limits with SHA-256 %s; the built-in ones have %s",
                    path, r->judged_by.sha256, hex[0], hex[1]);
 }
 
@@ -118,8 +119,8 @@ bool record_limits(const gguf *file, const verify_report *r, err *e)
     if (j.g == gate_builtin() && !same_gate(r, path, e)) return false;
     if (j.g != gate_builtin()) snprintf(name, sizeof name, "gate '%s'", r->judged_by.name);
     if (j.g != gate_builtin() && strcmp(r->judged_by.sha256, r->gate) != 0)
-        return err_set(e, ERR_VERDICT, "%s: the verification record contradicts itself: its 'gate' is %s, its 'judged_by.sha256' %s", path,
-                       r->gate, r->judged_by.sha256);
+        return err_set(e, ERR_VERDICT, "%s: the verification record contradicts itself: its 'gate' is %s, "
+                       "its 'judged_by.sha256' %s", path, r->gate, r->judged_by.sha256);
     if (!held_type(file, j.g, held, e)) return false;
     for (int64_t i = 0; i < r->n_fixtures; i++) {
         const verify_fixture_result *f = &r->fixtures[i];

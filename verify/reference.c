@@ -100,7 +100,8 @@ static void check_minimum(verify_fixture_result *r, const fixture *f, const gate
     if (!few && !thin) return;
     if (few) prompts_text(more, prompts, f->tokens);
     if (thin) snprintf(ids, sizeof ids, "%s the top %.0f ids a step", few ? ", with" : "; it takes", g->min_top_k);
-    snprintf(text, sizeof text, "the fixture is too short for the gate: %lld cases, %.0f steps, the top %d ids a step; the least is %.0f, %.0f and %.0f%s%s",
+    snprintf(text, sizeof text, "the fixture is too short for the gate: %lld cases, %.0f steps, the top %d ids a step; "
+             "the least is %.0f, %.0f and %.0f%s%s",
              (long long)f->n_cases, steps, f->top_k, g->min_cases, g->min_steps, g->min_top_k, more, ids);
     say_why(r, "minimum", few ? prompts : f->n_cases, f, text);
 }
@@ -110,8 +111,8 @@ void reference_check_length(verify_fixture_result *r, const fixture *f, const ga
     char text[sizeof r->why->text];
     check_minimum(r, f, g);
     if (f->tokens >= n_free) return;
-    snprintf(text, sizeof text, "the fixture holds %d tokens a case, %lld are asked for; one made with --tokens %lld would do", f->tokens,
-             (long long)n_free, (long long)n_free);
+    snprintf(text, sizeof text, "the fixture holds %d tokens a case, %lld are asked for; one made with --tokens "
+             "%lld would do", f->tokens, (long long)n_free, (long long)n_free);
     say_why(r, "tokens", 0, f, text);
 }
 
@@ -133,8 +134,8 @@ static void too_far(verify_fixture_result *r, const fixture *f, const char *what
                     int64_t prompts, const char *remedy)
 {
     char text[sizeof r->why->text];
-    snprintf(text, sizeof text, "the reference is too far from itself to be a measure: its %s is %.3g, the most is %.3g%s", what,
-             found, most, remedy);
+    snprintf(text, sizeof text, "the reference is too far from itself to be a measure: its %s is %.3g, "
+             "the most is %.3g%s", what, found, most, remedy);
     say_why(r, "reference", prompts, f, text);
 }
 

@@ -190,7 +190,8 @@ static bool add_part(cJSON *o, const char *key, bool there, const field *f, cons
 }
 
 // *there: it has one, and row is filled in.
-static bool read_part(const cJSON *o, const char *key, bool *there, const field *f, void *row, const char *where, err *e)
+static bool read_part(const cJSON *o, const char *key, bool *there, const field *f, void *row, const char *where,
+                      err *e)
 {
     const cJSON *at = json_get(o, key);
     *there = at != NULL;

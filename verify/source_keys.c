@@ -63,9 +63,10 @@ static void put_strings(text_buf *t, gguf_str found, gguf_str expected)
 {
     int64_t same = 0;
     int     line = 1;
-    while (same < found.n && same < expected.n && found.s[same] == expected.s[same]) line += found.s[same++] == '\n';
+    const int64_t most = found.n < expected.n ? found.n : expected.n;
+    while (same < most && found.s[same] == expected.s[same]) line += found.s[same++] == '\n';
     if (found.n > SHOWN_BYTES || expected.n > SHOWN_BYTES) {
-        while (same > 0 && ((unsigned char)found.s[same - 1] & 0xc0) == 0x80) same--;       // at a character's beginning
+        while (same > 0 && ((unsigned char)found.s[same - 1] & 0xc0) == 0x80) same--;   // at a character's beginning
         if (same > 0 && (unsigned char)found.s[same - 1] >= 0xc0) same--;
         text_printf(t, "from byte %lld (line %d) on: ", (long long)same, line);
     } else {

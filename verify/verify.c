@@ -187,14 +187,14 @@ static bool all_usable(run *v, err *e)
         if (!v->bonds[i].belongs)
             return err_set(e, ERR_INPUT, "%s: not a fixture of %s: %s", f->path, v->r->artifact, v->bonds[i].why);
         if (v->o->run.arith || strcmp(v->r->arith, arith_of(f)) == 0) continue;
-        return err_set(e, ERR_INPUT, "%s: was made in %s, the default arithmetic of %s is %s: it needs --arith %s", f->path,
-                       f->dtype, v->r->artifact, v->r->arith, arith_of(f));
+        return err_set(e, ERR_INPUT, "%s: was made in %s, the default arithmetic of %s is %s: "
+                       "it needs --arith %s", f->path, f->dtype, v->r->artifact, v->r->arith, arith_of(f));
     }
     return true;
 }
 
-// Arithmetic and cache are options, not properties of the file: one that was asked for and does not fit is measured, and
-// fails.
+// Arithmetic and cache are options, not properties of the file: one that was asked for and does not fit is measured,
+// and fails.
 static void check_options(run *v, verify_fixture_result *res, const fixture *f)
 {
     char text[800];

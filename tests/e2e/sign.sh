@@ -33,7 +33,7 @@ json_get predicate.buildDefinition.externalParameters.command "$work/provenance.
 
 say "check: with the key all files, without it what that means"
 run_hm 0 check "$out" --key "$work/P-256.pub"; out_has "every claim holds"; n_signed=$(ls "$out" | grep -vc '^model.sig$')          # .gitattributes is compared, not signed
-out_has "proved: all $n_signed files are those that were signed"; out_has "proved: .gitattributes is the one that hallmark writes"
+out_has "proved: all $n_signed files are those that were signed"; out_has "README.md and SHA256SUMS say what the records say"; out_has ".gitattributes, "
 out_has "not proved: whose key that is"; ! grep -q "anybody could have" "$work/out" || fail "a signed folder is called anybody's"
 [ "$(tail -n 1 "$work/out" | cut -c1-10)" = "not proved" ] || fail "the last line is no part of the list: $(tail -n 1 "$work/out")"
 run_hm 0 check "$out" --key "$work/P-256.pub" --json; json_valid; [ "$(json_get signature.holds) $(json_get signature.key)" = "true $(sha "$work/P-256.pub")" ] || fail "check --key --json"
