@@ -64,10 +64,24 @@ bool release_name(release_job *x, err *e)
 
 // ---- artifacts -----------------------------------------------------------------------------------------------------
 
+// A finished file that says with which matrix it was made derives with that alone.
+static bool has_its_matrix(const gguf *g, const recipe *r, err *e)
+{
+    gguf_str name;
+    err      absent = { 0 };
+    const bool said = gguf_get_str(g, "quantize.imatrix.file", &name, &absent);
+    if (said == (r->imatrix != NULL)) return true;
+    if (!said) return err_set(e, ERR_USAGE, "%s: it was made without an importance matrix, or does not say with which",
+                              r->artifact);
+    const int n = name.n < 200 ? (int)name.n : 200;
+    return err_set(e, ERR_USAGE, "%s: it was made with the importance matrix '%.*s': give that with imatrix=FILE or "
+                   "--imatrix", r->artifact, n, name.s);
+}
+
 static bool label_of_file(const char **label, const recipe *r, err *e)
 {
     gguf *g = gguf_open(r->artifact, e);
-    const bool ok = g && file_type_label(g, label, e);
+    const bool ok = g && has_its_matrix(g, r, e) && file_type_label(g, label, e);
     gguf_close(g);
     if (ok && strcmp(*label, "?") == 0)
         return err_set(e, ERR_INPUT, "%s: key 'general.file_type': absent, or no type that is released here",
@@ -81,7 +95,11 @@ static bool label_of(const char **label, const recipe *r, err *e)
     const file_type_info *t = r->kind == RECIPE_TYPE ? file_type_of(r->type) : NULL;
     if (r->kind == RECIPE_TYPE && !t) return err_set(e, ERR_USAGE, "type %d is not one we write", (int)r->type);
     *label = r->name ? r->name : t ? t->label : "MIX";
-    return r->name || r->kind != RECIPE_ARTIFACT || label_of_file(label, r, e);
+    if (r->kind != RECIPE_ARTIFACT) return true;
+    const char *type;
+    if (!label_of_file(&type, r, e)) return false;
+    if (!r->name) *label = type;
+    return true;
 }
 
 static bool plan_item(release_job *x, int i, err *e)
