@@ -13,6 +13,11 @@ static bool is_path(const char *key)
     return strcmp(key, "imatrix") == 0 || strcmp(key, "calibrate") == 0 || strcmp(key, "text") == 0;
 }
 
+static bool is_count(const char *key)
+{
+    return strcmp(key, "effort") == 0 || strcmp(key, "samples") == 0 || strcmp(key, "chunk") == 0;
+}
+
 // A path of the file, from the folder that the file is in; malloc'd.
 static char *path_from(const char *file, const char *path)
 {
@@ -39,7 +44,7 @@ static bool set_value(recipe *r, const char *file, const cJSON *v, err *e)
     const cJSON *x;
     if (cJSON_IsString(v)) return set_text(r, file, v->string, v->valuestring, e);
     if (cJSON_IsTrue(v)) return recipe_set(r, v->string, NULL, e);
-    if (json_as_i64(v, 0, INT64_C(1) << 40, &n)) {
+    if (is_count(v->string) && json_as_i64(v, 0, INT64_C(1) << 40, &n)) {
         snprintf(number, sizeof number, "%lld", (long long)n);
         return recipe_set(r, v->string, number, e);
     }

@@ -195,6 +195,7 @@ START_TEST(a_hostile_file_is_refused_by_file_recipe_and_key)
         { RECIPES("{\"artifact\":\"\"}"), "artifact: found" },
         { RECIPES("{\"type\":\"q4_k_m\",\"imatrx\":\"a\"}"), "recipes[0]: found 'imatrx'" },
         { RECIPES("{\"type\":\"q4_k_m\",\"imatrix\":{}}"), "imatrix: found an object" },
+        { RECIPES("{\"type\":\"q4_k_m\",\"imatrix\":7}"), "imatrix: found a number" },
         { RECIPES("{\"type\":\"q4_k_m\",\"imatrix\":\"\"}"), "imatrix: the value is missing" },
         { RECIPES("{\"type\":\"q4_k_m\",\"calibrate\":[1]}"), "calibrate: found a number in the array" },
         { RECIPES("{\"type\":\"q4_k_m\",\"effort\":1.5}"), "effort: found a number" },
