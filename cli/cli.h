@@ -3,7 +3,7 @@
 // A command is one file cmd_<name>.c with one row, `const command cmd_<name>`. main parses the command line into the
 // command's own options struct by the command's option table, then calls run. run returns the exit status:
 // 0 done or passed, 1 the verdict is no, 2 usage, 3 an input file is unusable, 4 the system failed.
-// Results go to standard output, everything else to standard error.
+// Results go to standard output, everything else to standard error; --json and --quiet: answer.h.
 #ifndef HALLMARK_CLI_CLI_H
 #define HALLMARK_CLI_CLI_H
 
@@ -84,14 +84,18 @@ const command *command_find(const char *name);  // NULL: there is none of that n
 bool options_parse(const command *c, int argc, char **argv, void *options, text_list *args, bool *help, err *e);
 void options_free(const command *c, void *options, text_list *args);
 
-// The name among names[n] that is nearest to `word` by edit distance, or NULL if none is near enough to be worth
-// naming.
+// The name among names[n] that is nearest to `word` by edit distance, or NULL if none is near enough for a slip of the
+// finger: --temp is not --help.
 const char *nearest_name(const char *word, const char *const *names, int n);
 
 // The same for names of types, in which neither case nor '_' counts: q4km is q4_k_m. At most 64 names are looked at.
 const char *nearest_type(const char *word, const char *const *names, int n);
 
-// A file type by its name on the command line; NULL with ERR_USAGE naming the nearest.
+// A type of others that hallmark does not write, however it is spelled; NULL: nobody's.
+struct foreign_type;
+const struct foreign_type *foreign_type_said(const char *name);
+
+// A file type by its name on the command line; NULL with ERR_USAGE naming the nearest, or saying whose it is.
 const file_type_info *file_type_arg(const char *name, err *e);
 
 // Choices that several commands share.
@@ -103,7 +107,10 @@ extern const char *const arith_choices[], *const device_choices[];
 #define OPT_ARITH(type)    { "--arith", NULL, OPT_CHOICE, offsetof(type, arith), "A", "arithmetic: f32 or bf16 (default: bf16 for a BF16 file, f32 for all others)", false, 0, 0, arith_choices }
 #define OPT_DEVICE(type)   { "--device", NULL, OPT_CHOICE, offsetof(type, device), "D", "auto, cpu or cuda (default: auto)", false, 0, 0, device_choices }
 #define OPT_REVISION(type) { "--revision", NULL, OPT_PATH, offsetof(type, revision), "REV", "branch, tag or commit of an id in the Hub cache (default: main)", false, 0, 0, NULL }
-#define OPT_JSON(type)     { "--json", NULL, OPT_FLAG, offsetof(type, json), NULL, "print one JSON document and nothing else on standard output", false, 0, 0, NULL }
+// Every command has both.
+#define OPT_ANSWER(type)   OPT_JSON(type), OPT_QUIET(type)
+#define OPT_QUIET(type)    { "--quiet", "-q", OPT_FLAG, offsetof(type, quiet), NULL, "on standard error errors alone: no progress, no notes", false, 0, 0, NULL }
+#define OPT_JSON(type)     { "--json", NULL, OPT_FLAG, offsetof(type, json), NULL, "print one JSON document and nothing else on standard output, on errors too", false, 0, 0, NULL }
 
 // ---- destination.c --------------------------------------------------------------------------------------------------
 
@@ -119,9 +126,13 @@ bool destination_file(destination *out, const char *path, err *e);
 bool output_is_no_input(const char *path, const char *file, const text_list *list, err *e);
 bool destination_folder(destination *out, const char *path, err *e);      // replaces: it holds something
 
-// It is written: "<path>  <label>  <size>" to standard output (NULL label: the path alone), and to standard error that
-// it replaced another.
+// It is written: "<path>  <label>  <size>" to standard output (NULL label: the path alone), or with --json a document;
+// and to standard error that it replaced another.
 void destination_done(const command *c, const destination *out, const char *label);
+// The members of such a document, for one that has others, too: file, type (the label, where there is one), bytes,
+// replaced.
+struct json_out;
+void destination_members(struct json_out *j, const destination *out, const char *label);
 void destination_note_replaced(const command *c, const destination *out);     // the second half alone
 
 // ---- hf_arg.c -------------------------------------------------------------------------------------------------------
@@ -149,15 +160,21 @@ typedef struct {
     const char *gate, *gate_sha256;
     const check_proof *proof;
     const check_told *claims;
+    struct json_out  *list;     // of a document of several answers, which this one is put into; NULL: it has its own
 } verdict;
+// "pass", "fail", "inconclusive" (every claim holds, and a fixture that was run again cannot decide), or "error".
+const char *cli_verdict_word(const verdict *v, const err *e);
 int cli_verdict(const command *c, const verdict *v, const err *e);
 
 // ---- main.c ---------------------------------------------------------------------------------------------------------
 
-// Prints "hallmark <command>: <message>" to standard error and returns the exit status of e.
+// Prints "hallmark <command>: <message>" to standard error, with --json the error's document unless another has begun,
+// and returns the exit status of e.
 int cli_fail(const command *c, const err *e);
+// The same without a document: for an error that stands in one with others.
+int cli_tell(const command *c, const err *e);
 
-// One line to standard error: "hallmark <command>: note: ...".
+// One line to standard error: "hallmark <command>: note: ..."; with --quiet nothing.
 void cli_note(const command *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -1,5 +1,5 @@
 // hallmark bench: how fast an artifact runs, beside what the memory allows.
-#include "cli.h"
+#include "answer.h"
 #include "../runtime/kv_spec.h"
 #include "bandwidth.h"
 #include "text_out.h"
@@ -13,7 +13,7 @@ enum { MAX_CASES = 32, DEFAULT_REPEAT = 3, MAX_REPEAT = 100, SCORE_CHUNK = 512 }
 typedef struct {
     const char *cases, *device, *kv, *arith;
     int64_t     threads, repeat;
-    bool        json;
+    bool        json, quiet;
 } bench_options;
 
 static const opt options[] = {
@@ -23,7 +23,7 @@ static const opt options[] = {
     OPT_KV(bench_options),
     OPT_ARITH(bench_options),
     OPT_THREADS(bench_options),
-    OPT_JSON(bench_options),
+    OPT_ANSWER(bench_options),
 };
 
 typedef struct {
@@ -36,6 +36,7 @@ typedef struct {
 
 typedef struct {
     const char *artifact;
+    bool        first;
     char        device[16];
     double      limit_gb_s;     // 0: not measured
     double      load_s;         // of the first case, whose file may come from the disk; 0: the device runs on the file's mapping
@@ -184,6 +185,12 @@ static bool bench_score(const bench_options *o, session *s, int64_t n_vocab, ben
     return ok;
 }
 
+// In what a device's numbers may differ, or why it runs on the CPU: of the machine, said of the first artifact.
+static void tell_once(const bench_result *r, const char *note)
+{
+    if (r->first && !answer_is_quiet()) print_line(stderr, "%s", note);
+}
+
 // The first case fills what is said once of the artifact: device, loading, and the limit where the device has memory of
 // its own.
 static bool bench_one(const bench_options *o, const model *m, bench_case *c, bench_result *r, err *e)
@@ -194,7 +201,7 @@ static bool bench_one(const bench_options *o, const model *m, bench_case *c, ben
     double rate;
     session *s = session_new(m, &so, e);
     if (s && c == r->cases) session_load(s, &r->load_s, &r->load_bytes);
-    if (s && *session_note(s)) print_line(stderr, "%s", session_note(s));
+    if (s && c == r->cases && *session_note(s)) tell_once(r, session_note(s));
     bool ok = s && (c->score ? bench_score : bench_generate)(o, s, n_vocab, c, e);
     if (ok && r->limit_gb_s == 0) {
         ok = session_copy_rate(s, &rate, e);
@@ -208,15 +215,20 @@ static bool bench_one(const bench_options *o, const model *m, bench_case *c, ben
     return ok;
 }
 
+static void tell_case(const char *artifact, const bench_case *c)
+{
+    if (answer_is_quiet()) return;
+    if (c->score) print_line(stderr, "bench      %s  s%lld", artifact, (long long)c->score);
+    else          print_line(stderr, "bench      %s  p%lldg%lld", artifact, (long long)c->prompt, (long long)c->gen);
+}
+
 static bool bench_artifact(const bench_options *o, bench_result *r, err *e)
 {
     model *m = model_open(r->artifact, e);
     bool ok = m != NULL;
     for (int i = 0; ok && i < r->n; i++) {
         bench_case *c = &r->cases[i];
-        if (c->score) print_line(stderr, "bench      %s  s%lld", r->artifact, (long long)c->score);
-        else          print_line(stderr, "bench      %s  p%lldg%lld", r->artifact, (long long)c->prompt,
-                                 (long long)c->gen);
+        tell_case(r->artifact, c);
         ok = bench_one(o, m, c, r, e);
     }
     if (ok && strcmp(r->device, "cpu") == 0) {
@@ -268,7 +280,7 @@ static void case_json(json_out *j, const bench_case *c, double limit)
 static void print_json(const bench_result *r, int n)
 {
     json_out j;
-    json_begin(&j, stdout);
+    json_begin(&j, answer_document());
     if (n > 1) json_open(&j, '[');
     for (int i = 0; i < n; i++) {
         json_open(&j, '{');
@@ -340,6 +352,7 @@ static int run(const void *opts, const text_list *args)
     bool ok = r ? true : err_nomem(&e, "the results", (size_t)args->n * sizeof *r);
     for (int i = 0; ok && i < args->n; i++) {
         r[i].artifact = args->v[i];
+        r[i].first = i == 0;
         ok = parse_cases(o->cases ? o->cases : "p1g32,p512g128", &r[i], &e);
     }
     for (int i = 0; ok && i < args->n; i++) ok = bench_artifact(o, &r[i], &e);

@@ -1,14 +1,16 @@
 // hallmark check: prove again later, offline, what release said.
-#include "cli.h"
+#include "answer.h"
 #include "../release/release.h"
 #include "progress_bar.h"
+#include "text_out.h"
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct {
     text_list   fixtures, imatrix, calibrate;
     const char *device, *gate, *key, *sig, *from, *revision;
     int64_t     threads;
-    bool        json;
+    bool        json, quiet;
 } check_options;
 
 static const opt options[] = {
@@ -25,7 +27,7 @@ static const opt options[] = {
     OPT_DEVICE(check_options),
     { "--gate", NULL, OPT_PATH, offsetof(check_options, gate), "FILE", "limits other than the built-in ones, as JSON", false, 0, 0, NULL },
     OPT_THREADS(check_options),
-    OPT_JSON(check_options),
+    OPT_ANSWER(check_options),
 };
 
 // Options that say something of another, which is not there.
@@ -42,8 +44,27 @@ static bool belong_together(const check_options *o, const text_list *args, err *
     return err_set(e, ERR_USAGE, "option %s: found it without --from, expected a source that it belongs to", name);
 }
 
-// One of the names on the command line: its verdict is said, and its exit status returned.
-static int check_one(const char *path, const check_options *o, const char *from)
+typedef struct {                // what the names on the command line come to
+    int         status;         // the worst: what one of them lacks, the others do not make good
+    const char *verdict;        // likewise, "error" where one was not judged
+    json_out   *list;           // NULL: each answers by itself
+} worst_of_all;
+
+static void keep_worst(worst_of_all *w, int status, const char *word)
+{
+    if (status > w->status) w->status = status;
+    if (strcmp(w->verdict, "error") == 0) return;
+    w->verdict = strcmp(word, "error") == 0 ? word : verify_worse(w->verdict, word);
+}
+
+// A file that cannot be read proves nothing, which a person is told so; in JSON it is an error, and no verdict.
+static bool is_judged(const check_options *o, const err *e)
+{
+    return e->kind == ERR_NONE || e->kind == ERR_VERDICT || (e->kind == ERR_INPUT && !o->json);
+}
+
+// One of the names on the command line: its verdict is said.
+static void check_one(const char *path, const check_options *o, const char *from, worst_of_all *w)
 {
     progress_bar bar;
     check_gate   held;
@@ -57,28 +78,54 @@ static int check_one(const char *path, const check_options *o, const char *from)
         .n_imatrix = o->imatrix.n, .calibrate = o->calibrate.v, .n_calibrate = o->calibrate.n,
         .proof = &proof, .claims = &claims,
     };
-    const bool ok = check_artifact(path, &c, &e);
+    check_artifact(path, &c, &e);
     progress_bar_end(&bar);
-    // A file that cannot be read proves nothing; the status says which.
     const verdict v = { .artifact = path, .yes = "every claim holds", .no = "NOT proved",
-                        .judged = ok || e.kind == ERR_VERDICT || e.kind == ERR_INPUT, .json = o->json,
+                        .judged = is_judged(o, &e), .json = o->json, .list = w->list,
                         .gate = held.name[0] ? held.name : NULL,
                         .gate_sha256 = held.sha256[0] ? held.sha256 : NULL, .claims = &claims, .proof = &proof };
     const int status = cli_verdict(&cmd_check, &v, &e);
+    keep_worst(w, status, cli_verdict_word(&v, &e));
     check_told_free(&claims);
     check_proof_free(&proof);
-    return status;
 }
 
-// The worst status of all: what one of them lacks, the others do not make good.
 static int check_all(const text_list *args, const check_options *o, const char *from)
 {
-    int worst = 0;
-    for (int i = 0; i < args->n; i++) {
-        const int status = check_one(args->v[i], o, from);
-        if (status > worst) worst = status;
-    }
-    return worst;
+    worst_of_all w = { .verdict = "pass" };
+    for (int i = 0; i < args->n; i++) check_one(args->v[i], o, from, &w);
+    return w.status;
+}
+
+static void check_into(json_out *j, const text_list *args, const check_options *o, const char *from, worst_of_all *w)
+{
+    json_open(j, '{');
+    json_key(j, "artifacts");
+    json_open(j, '[');
+    for (int i = 0; i < args->n; i++) check_one(args->v[i], o, from, w);
+    json_close(j, ']');
+    json_key(j, "verdict");
+    json_cstr(j, w->verdict);
+    json_close(j, '}');
+}
+
+// Of several names {"artifacts": [...], "verdict": the worst}, printed when all are done: what ends the program before
+// that has a document of its own.
+static int check_all_json(const text_list *args, const check_options *o, const char *from)
+{
+    err    e = { 0 };
+    char  *text = NULL;
+    size_t n = 0;
+    FILE  *f = open_memstream(&text, &n);
+    json_out j;
+    worst_of_all w = { .verdict = "pass", .list = &j };
+    json_begin(&j, f);
+    if (f) check_into(&j, args, o, from, &w);
+    const bool ok = f && fclose(f) == 0;
+    if (ok) fputs(text, answer_document());
+    else    err_nomem(&e, "the answer", n);
+    free(text);
+    return ok ? w.status : cli_fail(&cmd_check, &e);
 }
 
 static int run(const void *opts, const text_list *args)
@@ -88,7 +135,8 @@ static int run(const void *opts, const text_list *args)
     char *from = NULL;
     bool  ok = belong_together(o, args, &e);
     ok = ok && (!o->from || (from = hf_folder(&cmd_check, o->from, o->revision, true, &e)) != NULL);
-    const int status = ok ? check_all(args, o, from) : cli_fail(&cmd_check, &e);
+    const int status = !ok ? cli_fail(&cmd_check, &e)
+        : (o->json && args->n > 1 ? check_all_json : check_all)(args, o, from);
     free(from);
     return status;
 }

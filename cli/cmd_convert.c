@@ -17,6 +17,7 @@ static const opt options[] = {
     OPT_ENCODER("where blocks are encoded: cpu (default), cuda or auto; the bytes are the same"),
     OPT_REVISION(type_options),
     OPT_THREADS(type_options),
+    OPT_ANSWER(type_options),
 };
 
 static bool convert_folder(const char *hf_dir, encoding *x, const type_options *o, const type_choice *t, err *e)

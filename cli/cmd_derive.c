@@ -8,7 +8,7 @@ typedef struct {
     const char *from, *imatrix, *revision;
     text_list   calibrate;
     int64_t     threads;
-    bool        json;
+    bool        json, quiet;
 } derive_options;
 
 static const opt options[] = {
@@ -17,7 +17,7 @@ static const opt options[] = {
     { "--calibrate", NULL, OPT_PATHS, offsetof(derive_options, calibrate), "TEXT", "a text that the file was calibrated with, in the same order", false, 0, 0, NULL },
     OPT_REVISION(derive_options),
     OPT_THREADS(derive_options),
-    OPT_JSON(derive_options),
+    OPT_ANSWER(derive_options),
 };
 
 // from: a folder, or a GGUF file.

@@ -7,6 +7,7 @@ typedef struct {
     const char *out, *arith, *device;
     text_list   texts, merge;
     int64_t     chunk, threads;
+    bool        json, quiet;
 } imatrix_options;
 
 static const opt options[] = {
@@ -17,6 +18,7 @@ static const opt options[] = {
     OPT_ARITH(imatrix_options),
     OPT_DEVICE(imatrix_options),
     OPT_THREADS(imatrix_options),
+    OPT_ANSWER(imatrix_options),
 };
 
 static int run(const void *opts, const text_list *args)

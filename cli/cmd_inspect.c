@@ -9,7 +9,7 @@
 typedef struct {
     const char *revision, *memory, *kv;
     given_int   ctx;
-    bool        json, program, plan;
+    bool        json, quiet, program, plan;
 } inspect_options;
 
 static const opt options[] = {
@@ -28,7 +28,7 @@ static const opt options[] = {
     { "--kv", NULL, OPT_TEXT, offsetof(inspect_options, kv), "SPEC",
       "with --plan or --program: the KV cache, as q8_0, q4_0:rot or kivi2:g32:r128+sink4 (default: bf16)", false, 0, 0,
       NULL },
-    OPT_JSON(inspect_options),
+    OPT_ANSWER(inspect_options),
 };
 
 // By content: a name proves nothing. GGUF and gzip have a magic; safetensors opens with a header length and '{'.

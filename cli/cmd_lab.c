@@ -1,5 +1,5 @@
 // hallmark lab: what other caches, and other files, cost a model.
-#include "cli.h"
+#include "answer.h"
 #include "../formats/file_map.h"
 #include "../measure/lab.h"
 #include "../measure/lab_budget.h"
@@ -16,7 +16,7 @@ typedef struct {
     text_list   kv, texts, reports, merge;
     int64_t     chunk, skip, ctx, samples, threads;
     const char *part, *state, *arith, *device, *budget, *record, *output;
-    bool        json, layers;
+    bool        json, quiet, layers;
 } lab_options;
 
 static const opt options[] = {
@@ -37,7 +37,7 @@ static const opt options[] = {
     OPT_ARITH(lab_options),
     OPT_DEVICE(lab_options),
     OPT_THREADS(lab_options),
-    OPT_JSON(lab_options),
+    OPT_ANSWER(lab_options),
 };
 
 // ---- the command line -----------------------------------------------------------------------------------------------
@@ -260,7 +260,7 @@ static bool report(const lab_options *o, const lab_plan *p, const lab_cells *c, 
     bool ok = lab_result_of(&r, p, c, e);
     char *text = ok && o->json ? lab_report_json(&r) : NULL;
     if (ok && o->json) ok = text || err_nomem(e, "the report", 0);
-    if (text) fputs(text, stdout);
+    if (text) fputs(text, answer_document());
     if (ok && !o->json) ok = lab_table_print(&r, stdout) || err_nomem(e, "the table", 0);
     if (ok && !o->json && p->budget > 0) print_order(&r);
     for (int i = 0; ok && i < o->reports.n; i++) {

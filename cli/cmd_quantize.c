@@ -1,5 +1,6 @@
 // hallmark quantize: GGUF in, GGUF of another type out, or of a mix made to order.
 #include "encoding.h"
+#include "answer.h"
 #include "text_out.h"
 #include "../formats/file_map.h"
 #include "../runtime/model.h"
@@ -29,6 +30,7 @@ static const opt options[] = {
     { "--exact", NULL, OPT_FLAG, offsetof(quantize_options, exact), NULL, "run every type of every tensor, where otherwise one run stands for all: eight times as long", false, 0, 0, NULL },
     OPT_ENCODER("where blocks are encoded, to the same bytes, and a --budget's model is run: cpu (default), cuda, auto"),
     OPT_THREADS(type_options),
+    OPT_ANSWER(type_options),
 };
 
 static bool quantize(const char *in, const type_options *o, const type_choice *t, err *e)
@@ -80,6 +82,66 @@ static bool print_mix(const mix_result *r, err *e)
     return ok || err_set(e, ERR_SYSTEM, "out of memory for the table");
 }
 
+static void mix_row_json(json_out *j, const mix_row *row)
+{
+    json_open(j, '{');
+    json_key(j, "name");
+    json_cstr(j, row->name);
+    json_key(j, "from");
+    json_cstr(j, dtype_name(row->from));
+    json_key(j, "to");
+    json_cstr(j, dtype_name(row->to));
+    json_key(j, "bytes");
+    json_int(j, row->bytes);
+    json_key(j, "kl_alone");
+    json_num(j, row->kl, 6);
+    json_close(j, '}');
+}
+
+// out NULL: nothing was written.
+static void mix_json(const mix_result *r, const destination *out)
+{
+    json_out j;
+    json_begin(&j, answer_document());
+    json_open(&j, '{');
+    if (out) destination_members(&j, out, "mix");
+    json_key(&j, "dry_run");
+    json_bool(&j, !out);
+    json_key(&j, "weights");
+    json_int(&j, r->n_elems);
+    json_key(&j, "tensor_bytes");
+    json_int(&j, r->bytes);
+    json_key(&j, "bits_per_weight");
+    json_num(&j, r->bits, 9);
+    json_key(&j, "kl_predicted");
+    json_num(&j, r->kl_predicted, 9);
+    json_key(&j, "kl_measured");
+    json_num(&j, r->measured.kl_mean, 9);
+    json_key(&j, "positions");
+    json_int(&j, r->measured.tokens);
+    json_key(&j, "top1_equal");
+    json_int(&j, r->measured.top1_equal);
+    json_key(&j, "tensors");
+    json_open(&j, '[');
+    for (int64_t i = 0; i < r->n; i++)
+        if (r->rows[i].chosen) mix_row_json(&j, &r->rows[i]);
+    json_close(&j, ']');
+    json_close(&j, '}');
+}
+
+// out NULL: a dry run.
+static bool tell_of_mix(const mix_result *r, const destination *out, err *e)
+{
+    if (answer_is_json()) {
+        mix_json(r, out);
+        if (out) destination_note_replaced(&cmd_quantize, out);
+        return true;
+    }
+    if (!print_mix(r, e)) return false;
+    if (out) destination_done(&cmd_quantize, out, "mix");
+    return true;
+}
+
 // --budget or --max-kl: everything that can be wrong with the command line is said before the search, which takes long.
 static bool mix_to_order(const char *in, const quantize_options *q, err *e)
 {
@@ -114,8 +176,7 @@ static bool mix_to_order(const char *in, const quantize_options *q, err *e)
         encoder_close(make.encoder);
     }
     progress_bar_end(&bar);
-    if (ok) ok = print_mix(&r, e);
-    if (ok && !o->dry_run) destination_done(&cmd_quantize, &out, "mix");
+    ok = ok && tell_of_mix(&r, o->dry_run ? NULL : &out, e);
     mix_free(&r);
     return ok;
 }

@@ -1,9 +1,11 @@
 // hallmark release: convert, verify each, record, publish the folder.
 #define _GNU_SOURCE
-#include "cli.h"
+#include "answer.h"
 #include "command_words.h"
+#include "../formats/file_map.h"
 #include "../formats/json.h"
 #include "../formats/place.h"
+#include "../formats/sha256.h"
 #include "../quant/effort.h"
 #include "../release/release.h"
 #include "progress_bar.h"
@@ -21,7 +23,7 @@ typedef struct {
     const char *out, *types, *imatrix, *name, *gate, *device, *revision, *sign, *base_model, *quantized_by;
     int64_t     threads, tokens, lab_chunk;
     given_int   effort;
-    bool        json, strict_types, no_mtp, no_fixtures, replace;
+    bool        json, quiet, strict_types, no_mtp, no_fixtures, replace;
 } release_options;
 
 static const opt options[] = {
@@ -53,7 +55,7 @@ static const opt options[] = {
     { "--lab-chunk", NULL, OPT_INT, offsetof(release_options, lab_chunk), "N", "tokens of a chunk of --lab (default: 512)", false, 2, 1 << 26, NULL },
     OPT_REVISION(release_options),
     OPT_THREADS(release_options),
-    OPT_JSON(release_options),
+    OPT_ANSWER(release_options),
 };
 
 typedef struct { recipe *v; int n; } recipe_set_of;     // none: the default types
@@ -71,13 +73,36 @@ static bool take_recipes(recipe_set_of *to, const release_options *o, err *e)
     return ok && (!defaults || recipe_args_defaults(to->v, to->n, &d, e));
 }
 
+// Of one artifact its report, which has the file's size; its SHA-256 is added where the release did not take it.
+static cJSON *artifact_json(const release_result *r, int i, err *e)
+{
+    char digest[SHA256_HEX + 1];
+    const verify_report *report = &r->reports[i];
+    cJSON *j = verify_report_json(report);
+    if (!j || report->file_sha256[0]) return j;
+    char *path = path_join(r->where, report->artifact);
+    const bool ok = path && sha256_file(path, digest, e) && cJSON_AddStringToObject(j, "sha256", digest);
+    free(path);
+    if (ok) return j;
+    cJSON_Delete(j);
+    return NULL;
+}
+
+static const char *verdict_of(const release_result *r)
+{
+    const char *worst = r->n > 0 ? "pass" : "unverified";
+    for (int i = 0; i < r->n; i++) worst = verify_worse(worst, verify_verdict(&r->reports[i]));
+    return worst;
+}
+
 static bool print_json(const release_result *r, const char *again, err *e)
 {
     cJSON *j = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(j, "artifacts");
+    cJSON_AddStringToObject(j, "verdict", verdict_of(r));
     cJSON_AddBoolToObject(j, "published", r->published);
     cJSON_AddStringToObject(j, "where", r->where);
     for (int i = 0; i < r->n; i++) {
-        cJSON *one = verify_report_json(&r->reports[i]);
+        cJSON *one = artifact_json(r, i, e);
         if (one) cJSON_AddItemToArray(list, one);
     }
     bool ok = json_add_strings(j, "missing", (const char *const *)r->missing, r->n_missing)
@@ -88,7 +113,7 @@ static bool print_json(const release_result *r, const char *again, err *e)
     ok = ok && record_files_add(j, r->files, r->n_files);
     char *text = ok ? json_print(j) : NULL;
     ok = text && cJSON_GetArraySize(list) == r->n;
-    if (ok) puts(text);
+    if (ok) fprintf(answer_document(), "%s\n", text);
     free(text);
     cJSON_Delete(j);
     return ok || err_nomem(e, "the report", 0);
@@ -249,7 +274,7 @@ const command cmd_release = {
              "beside it (<name>-<TYPE>-lab.json, .md, .html), and README.md shows them.\n"
              "Of what is in DIR only files are removed that its report lists and that are as it lists them; all others stay. Once DIR is\n"
              "published, DIR.failed and DIR.unverified of the same name are removed. Interrupted, it leaves\n"
-             "DIR.partial-<number>, which the next release to DIR removes.\n",
+             "nothing; killed, DIR.partial-<number>, which the next release to DIR removes.\n",
     .examples = "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF\n"
                 "  hallmark release fixtures/tiny-gemma4 -o build/release --types bf16,q4_k_m\n"
                 "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF --types q6_k,q4_k_m:imatrix=imatrix.gguf\n"

@@ -1,80 +1,97 @@
 // hallmark run: greedy generation from a prompt.
-#include "cli.h"
+#define _GNU_SOURCE
+#include "answer.h"
 #include "../runtime/kv_spec.h"
+#include "progress_bar.h"
+#include "prompt.h"
 #include "text_out.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 typedef struct {
-    const char *prompt, *ids, *kv, *arith, *device;
+    const char *prompt, *file, *ids, *kv, *arith, *device;
     int64_t     n_new, threads;
-    bool        print_ids, ignore_eos, raw;
+    bool        print_ids, ignore_eos, raw, special, json, quiet;
 } run_options;
 
 static const opt options[] = {
-    { "--prompt", "-p", OPT_TEXT, offsetof(run_options, prompt), "TEXT", "the prompt; special tokens written in it are understood", false, 0, 0, NULL },
+    { "--prompt", "-p", OPT_TEXT, offsetof(run_options, prompt), "TEXT", "the prompt; special tokens written in it are understood; -: read from standard input", false, 0, 0, NULL },
+    { "--file", "-f", OPT_PATH, offsetof(run_options, file), "FILE", "the prompt from a file; one line's end at its end is left out", false, 0, 0, NULL },
     { "--ids", NULL, OPT_TEXT, offsetof(run_options, ids), "N,N,...", "the prompt as token ids, taken as they are", false, 0, 0, NULL },
     { "--tokens", "-n", OPT_INT, offsetof(run_options, n_new), "N", "new tokens at most (default: 64)", false, 1, 1 << 24, NULL },
     { "--print-ids", NULL, OPT_FLAG, offsetof(run_options, print_ids), NULL, "print the new ids on one line, not the text", false, 0, 0, NULL },
     { "--ignore-eos", NULL, OPT_FLAG, offsetof(run_options, ignore_eos), NULL, "go on past the end-of-text id", false, 0, 0, NULL },
+    { "--special", NULL, OPT_FLAG, offsetof(run_options, special), NULL, "print control tokens, too, as <end_of_turn>", false, 0, 0, NULL },
     { "--raw", NULL, OPT_FLAG, offsetof(run_options, raw), NULL, "text as the model gives it on a terminal, too", false, 0, 0, NULL },
     OPT_KV(run_options),
     OPT_ARITH(run_options),
     OPT_DEVICE(run_options),
     OPT_THREADS(run_options),
+    OPT_ANSWER(run_options),
 };
 
-typedef struct {            // what the streaming callback needs
+typedef struct {            // what is generated, and what the streaming callback needs
+    const run_options *o;
+    session         *s;
     const tokenizer *tok;
-    bool             ids;           // print ids, not text
-    int64_t          count;
-    double           first_at;      // when the first id came
+    progress_bar    *prompt_bar;    // of a long prompt, until the first id; NULL: none
+    FILE            *to;            // where text goes
+    int32_t         *ids;           // [n]
+    int64_t          n_prompt, n;
+    double           began, first_at, ended;    // seconds; first_at: when the first id came
+    bool             at_end;        // the last id ends the text
     prose            text;
-} stream;
+} generation;
 
-static bool parse_ids(const char *text, int64_t n_vocab, int32_t **ids, int64_t *n, err *e)
-{
-    int64_t count = 1;
-    for (const char *p = text; *p; p++) count += *p == ',';
-    *ids = malloc((size_t)count * sizeof **ids);
-    if (!*ids) return err_nomem(e, "the prompt's ids", (size_t)count * sizeof **ids);
-    const char *p = text;
-    for (*n = 0; *n < count; ++*n) {
-        char *end;
-        errno = 0;
-        long long v = strtoll(p, &end, 10);
-        if (*p < '0' || *p > '9' || (*end != ',' && *end != '\0'))
-            return err_set(e, ERR_USAGE, "option --ids: found '%.40s', expected whole numbers separated by commas", p);
-        if (errno == ERANGE || v >= n_vocab)
-            return err_set(e, ERR_USAGE, "option --ids: found %.*s, expected 0 to %lld (the vocabulary)",
-                           (int)(end - p), p, (long long)n_vocab - 1);
-        (*ids)[*n] = (int32_t)v;
-        p = end + 1;
-    }
-    return true;
-}
+// ---- the prompt -----------------------------------------------------------------------------------------------------
 
 static bool make_prompt(const run_options *o, const model *m, int32_t **ids, int64_t *n, err *e)
 {
     const tokenizer *tok = model_tokenizer(m);
-    if (o->ids) return parse_ids(o->ids, model_hparams(m)->n_vocab, ids, n, e);
-    if (!tokenizer_encode(tok, o->prompt, (int64_t)strlen(o->prompt), true, true, ids, n, e)) return false;
-    if (*n == 0) return err_set(e, ERR_USAGE, "the prompt is empty");
-    return true;
+    prompt_text t;
+    if (o->ids) return prompt_ids(o->ids, model_hparams(m)->n_vocab, ids, n, e);
+    if (!prompt_read(&t, o->prompt, o->file, e)) return false;
+    const bool ok = tokenizer_encode(tok, t.s, t.n, true, true, ids, n, e)
+        && (*n > 0 || err_set(e, ERR_USAGE, "the prompt is empty"));
+    prompt_free(&t);
+    const int32_t bos = tokenizer_bos(tok);
+    if (ok && tokenizer_add_bos(tok) && *n > 1 && (*ids)[0] == bos && (*ids)[1] == bos)
+        cli_note(&cmd_run, "the prompt begins with the token that begins a text (id %d), and the tokenizer adds one: "
+                 "the model sees it twice; leave it out of the prompt", bos);
+    return ok;
+}
+
+// ---- the text -------------------------------------------------------------------------------------------------------
+
+static void first_token(generation *g)
+{
+    g->first_at = seconds_now();
+    if (!g->prompt_bar) return;
+    session_tell(g->s, NULL);
+    progress_bar_end(g->prompt_bar);
+    g->prompt_bar = NULL;
+}
+
+// Left out of the text: what decode(skip_special_tokens=True) of Transformers leaves out, and the end of the text.
+static bool is_shown(const generation *g, int32_t id)
+{
+    return g->o->special || !(tokenizer_is_end(g->tok, id) || tokenizer_is_special(g->tok, id));
 }
 
 static void on_token(void *ctx, int32_t id)
 {
-    stream *s = ctx;
-    if (s->count++ == 0) s->first_at = seconds_now();
-    if (s->ids) { printf("%s%d", s->count > 1 ? "," : "", id); return; }
+    generation *g = ctx;
     const char *piece;
     int64_t n;
-    if (tokenizer_is_end(s->tok, id) || !tokenizer_piece(s->tok, id, &piece, &n)) return;
-    prose_write(&s->text, stdout, piece, n);
-    fflush(stdout);
+    if (g->n++ == 0) first_token(g);
+    if (g->o->print_ids && !g->o->json) {
+        fprintf(g->to, "%s%d", g->n > 1 ? "," : "", id);
+        return;
+    }
+    if (!is_shown(g, id) || !tokenizer_piece(g->tok, id, &piece, &n)) return;
+    prose_write(&g->text, g->to, piece, n);
+    if (!g->o->json) fflush(g->to);
 }
 
 static void print_plan(const session *s, const model *m, int64_t n_ctx)
@@ -111,27 +128,149 @@ static void print_notes(const session *s, const model *m, int64_t n_ctx)
                  (long long)h->n_ctx_train);
 }
 
-static bool generate(session *s, const model *m, const int32_t *prompt, int64_t n_prompt, const run_options *o,
+// ---- the answer -----------------------------------------------------------------------------------------------------
+
+static void int_member(json_out *j, const char *key, int64_t v)
+{
+    json_key(j, key);
+    json_int(j, v);
+}
+
+static void memory_json(json_out *j, const session *s, int64_t n_ctx)
+{
+    memory_plan p;
+    session_plan(s, &p);
+    json_key(j, "memory");
+    json_open(j, '{');
+    int_member(j, "positions", n_ctx);
+    int_member(j, "weight_bytes", p.weight_bytes);
+    int_member(j, "kv_bytes", p.kv_bytes);
+    int_member(j, "kv_bytes_unshared", p.kv_bytes_unshared);
+    int_member(j, "state_bytes", p.state_bytes);
+    int_member(j, "scratch_bytes", p.scratch_bytes);
+    json_close(j, '}');
+}
+
+static void text_member(json_out *j, const char *key, const char *v)
+{
+    json_key(j, key);
+    json_cstr(j, v);
+}
+
+static void answer_json(const generation *g, const model *m, const char *text, size_t n_text, int64_t n_ctx)
+{
+    json_out j;
+    json_begin(&j, answer_document());
+    json_open(&j, '{');
+    text_member(&j, "artifact", gguf_path(model_gguf(m)));
+    text_member(&j, "device", session_device(g->s));
+    text_member(&j, "arithmetic", session_arith(g->s));
+    text_member(&j, "kv", session_kv(g->s));
+    json_key(&j, "kv_is_required");
+    json_bool(&j, session_kv_is_required(g->s));
+    int_member(&j, "prompt_tokens", g->n_prompt);
+    int_member(&j, "tokens", g->n);
+    text_member(&j, "ended_by", g->at_end ? "end_of_text" : "limit");
+    json_key(&j, "text");
+    json_text(&j, text, (int64_t)n_text);
+    json_key(&j, "ids");
+    json_open(&j, '[');
+    for (int64_t i = 0; i < g->n; i++) json_int(&j, g->ids[i]);
+    json_close(&j, ']');
+    json_key(&j, "prompt_seconds");
+    json_num(&j, g->first_at - g->began, 6);
+    json_key(&j, "seconds");
+    json_num(&j, g->ended - g->began, 6);
+    memory_json(&j, g->s, n_ctx);
+    json_close(&j, '}');
+}
+
+static void print_speed(const generation *g)
+{
+    if (g->n < 1 || g->o->quiet) return;
+    fprintf(stderr, "prompt: %lld token%s in %.2f s (%.1f tok/s)", (long long)g->n_prompt, g->n_prompt == 1 ? "" : "s",
+            g->first_at - g->began, (double)g->n_prompt / (g->first_at - g->began));
+    if (g->n > 1)
+        fprintf(stderr, "; then %lld in %.2f s (%.1f tok/s)", (long long)g->n - 1, g->ended - g->first_at,
+                (double)(g->n - 1) / (g->ended - g->first_at));
+    fputc('\n', stderr);
+}
+
+// A prompt that a chat model has no answer to looks like a program that does nothing.
+static void note_ended_at_once(const generation *g, const model *m)
+{
+    const char *piece = "";
+    int64_t n = 0;
+    if (g->n != 1 || !g->at_end) return;
+    tokenizer_piece(g->tok, g->ids[0], &piece, &n);
+    if (gguf_find_kv(model_gguf(m), "tokenizer.chat_template"))
+        cli_note(&cmd_run, "the model ends the text at once (id %d, %.*s): it was made for chats, and wants its template "
+                 "around the prompt (tokenizer.chat_template in the file), which run does not put there",
+                 g->ids[0], (int)n, piece);
+    else
+        cli_note(&cmd_run, "the model ends the text at once (id %d, %.*s)", g->ids[0], (int)n, piece);
+}
+
+// ---- running --------------------------------------------------------------------------------------------------------
+
+// A prompt of one batch is over before anybody looks.
+static void watch_prompt(generation *g, progress_bar *bar)
+{
+    if (g->n_prompt <= session_batch(g->s)) return;
+    progress *p = progress_bar_begin(bar);
+    progress_stage_of(p, "prompt", g->n_prompt, "tokens");
+    session_tell(g->s, p);
+    g->prompt_bar = bar;
+}
+
+static bool run_session(generation *g, const int32_t *prompt, int64_t n_new, err *e)
+{
+    progress_bar bar;
+    watch_prompt(g, &bar);
+    g->began = seconds_now();
+    const int64_t n = session_generate(g->s, prompt, g->n_prompt, g->ids, n_new, g->o->ignore_eos, on_token, g, e);
+    g->ended = seconds_now();
+    if (g->prompt_bar) first_token(g);
+    g->at_end = n > 0 && !g->o->ignore_eos && tokenizer_is_end(g->tok, g->ids[n - 1]);
+    prose_end(&g->text, g->to);
+    return n >= 0;
+}
+
+static bool generate_text(generation *g, const model *m, const int32_t *prompt, int64_t n_new, err *e)
+{
+    g->to = stdout;
+    g->text.raw = g->o->raw || !isatty(STDOUT_FILENO);
+    const bool ok = run_session(g, prompt, n_new, e);
+    if (ok || g->n > 0) putchar('\n');
+    fflush(stdout);
+    return ok;
+}
+
+static bool generate_json(generation *g, const model *m, const int32_t *prompt, int64_t n_new, err *e)
+{
+    char  *text = NULL;
+    size_t n = 0;
+    g->to = open_memstream(&text, &n);
+    g->text.raw = true;
+    if (!g->to) return err_nomem(e, "the text", 0);
+    bool ok = run_session(g, prompt, n_new, e);
+    if (fclose(g->to) != 0) ok = err_nomem(e, "the text", n);
+    if (ok) answer_json(g, m, text, n, g->n_prompt + n_new);
+    free(text);
+    return ok;
+}
+
+static bool generate(const run_options *o, session *s, const model *m, const int32_t *prompt, int64_t n_prompt,
                      int64_t n_new, err *e)
 {
-    stream st = { .tok = model_tokenizer(m), .ids = o->print_ids, .text.raw = o->raw || !isatty(STDOUT_FILENO) };
-    int32_t *out = malloc((size_t)n_new * sizeof *out);
-    if (!out) return err_nomem(e, "the new ids", (size_t)n_new * sizeof *out);
-    double began = seconds_now();
-    int64_t n = session_generate(s, prompt, n_prompt, out, n_new, o->ignore_eos, on_token, &st, e);
-    double ended = seconds_now();
-    if (!o->print_ids) prose_end(&st.text, stdout);
-    if (n >= 0 || st.count > 0) putchar('\n');
-    fflush(stdout);
-    if (n > 0)
-        fprintf(stderr, "prompt: %lld token%s in %.2f s (%.1f tok/s)", (long long)n_prompt, n_prompt == 1 ? "" : "s",
-                st.first_at - began, (double)n_prompt / (st.first_at - began));
-    if (n > 1)
-        fprintf(stderr, "; then %lld in %.2f s (%.1f tok/s)", (long long)n - 1, ended - st.first_at,
-                (double)(n - 1) / (ended - st.first_at));
-    if (n > 0) fputc('\n', stderr);
-    free(out);
-    return n >= 0;
+    generation g = { .o = o, .s = s, .tok = model_tokenizer(m), .n_prompt = n_prompt,
+                     .ids = malloc((size_t)n_new * sizeof *g.ids) };
+    if (!g.ids) return err_nomem(e, "the new ids", (size_t)n_new * sizeof *g.ids);
+    const bool ok = (o->json ? generate_json : generate_text)(&g, m, prompt, n_new, e);
+    print_speed(&g);
+    if (ok) note_ended_at_once(&g, m);
+    free(g.ids);
+    return ok;
 }
 
 static bool run_model(const run_options *o, const char *path, err *e)
@@ -146,9 +285,9 @@ static bool run_model(const run_options *o, const char *path, err *e)
                         .n_ctx = n_prompt + n_new };
     s = session_new(m, &so, e);
     if (!s) goto out;
-    print_plan(s, m, so.n_ctx);
+    if (!o->quiet) print_plan(s, m, so.n_ctx);
     print_notes(s, m, so.n_ctx);
-    ok = generate(s, m, prompt, n_prompt, o, n_new, e);
+    ok = generate(o, s, m, prompt, n_prompt, n_new, e);
 out:
     session_free(s);
     free(prompt);
@@ -159,11 +298,12 @@ out:
 static int run(const void *opts, const text_list *args)
 {
     const run_options *o = opts;
+    const int given = (o->prompt != NULL) + (o->file != NULL) + (o->ids != NULL);
     err e = { 0 };
     kv_spec kv;
     if (o->kv && !kv_spec_parse(&kv, o->kv, &e)) return cli_fail(&cmd_run, &e);
-    if (!o->prompt == !o->ids) {
-        err_set(&e, ERR_USAGE, "give %s of -p TEXT and --ids N,N,...", o->prompt ? "only one" : "one");
+    if (given != 1) {
+        err_set(&e, ERR_USAGE, "give %s of -p TEXT, -f FILE and --ids N,N,...", given > 1 ? "only one" : "one");
         return cli_fail(&cmd_run, &e);
     }
     return run_model(o, args->v[0], &e) ? 0 : cli_fail(&cmd_run, &e);
@@ -172,12 +312,15 @@ static int run(const void *opts, const text_list *args)
 const command cmd_run = {
     .name = "run",
     .summary = "generate greedily from a prompt",
-    .synopsis = "ART.gguf (-p TEXT | --ids 2,645,...) [-n 64] [--print-ids] [--ignore-eos] [--raw] [--kv SPEC] [--arith A] [--device D]",
-    .about = "Greedy: the argmax of the raw logits, the lowest id where they are equal. Text goes to standard output as it comes;\n"
-             "on a terminal, what would steer that (escape sequences in a token, marks that turn the direction of writing) is\n"
+    .synopsis = "ART.gguf (-p TEXT | -f FILE | --ids 2,645,...) [-n 64] [--print-ids] [--ignore-eos] [--special]\n"
+                "       [--raw] [--kv SPEC] [--arith A] [--device D]",
+    .about = "Greedy: the argmax of the raw logits, the lowest id where they are equal. Text goes to standard output as it comes,\n"
+             "without control tokens (--special shows them). The prompt is taken as it stands: no chat template is put around it.\n"
+             "On a terminal, what would steer that (escape sequences in a token, marks that turn the direction of writing) is\n"
              "spelled out, as \\x1b, unless --raw is given. The memory plan, with what sharing the KV cache between layers saves, goes\n"
              "to standard error. The KV cache has the dtype that the artifact requires unless --kv asks for another.\n",
     .examples = "  hallmark run gemma-BF16.gguf -p 'The capital of France is' -n 16\n"
+                "  hallmark run gemma-BF16.gguf -f question.txt -n 200 --json\n"
                 "  hallmark run gemma-BF16.gguf --ids 2,818,5279,529,7001,563 -n 8 --print-ids\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(run_options),
     .min_args = 1, .max_args = 1, .run = run,

@@ -1,9 +1,10 @@
 // hallmark verify: run an artifact against what Transformers said.
-#include "cli.h"
+#include "answer.h"
 #include "../runtime/kv_spec.h"
 #include "../formats/file_map.h"
 #include "../formats/json.h"
 #include "../verify/derivation.h"
+#include "../verify/match.h"
 #include "progress_bar.h"
 #include "report_table.h"
 #include "text_out.h"
@@ -15,7 +16,7 @@ typedef struct {
     text_list   fixtures, reports, calibrate;
     int64_t     tokens, threads;
     const char *from, *revision, *imatrix, *kv, *arith, *device, *gate;
-    bool        json;
+    bool        json, quiet;
 } verify_options;
 
 static const opt options[] = {
@@ -31,26 +32,12 @@ static const opt options[] = {
     { "--report", NULL, OPT_PATHS, offsetof(verify_options, reports), "FILE", "write a report; the suffix says which: .json, .md, .html, .xml (JUnit)", false, 0, 0, NULL },
     { "--gate", NULL, OPT_PATH, offsetof(verify_options, gate), "FILE", "limits other than the built-in ones, as JSON", false, 0, 0, NULL },
     OPT_THREADS(verify_options),
-    OPT_JSON(verify_options),
+    OPT_ANSWER(verify_options),
 };
-
-static bool print_result(const verify_report *r, const char *path, bool json, err *e)
-{
-    struct stat st;
-    int64_t bytes = stat(path, &st) == 0 ? st.st_size : 0;
-    if (!json) return report_table_print(r, &bytes, 1) || err_nomem(e, "the table", 0);
-    cJSON *j = verify_report_json(r);
-    char *text = j ? json_print(j) : NULL;
-    if (text) puts(text);
-    else err_nomem(e, "the report", 0);
-    free(text);
-    cJSON_Delete(j);
-    return text != NULL;
-}
 
 // Before any work: a report that cannot be written, by its suffix or its place, should not cost a run to find out; nor
 // may one take the place of what is read, or of another. out: [reports->n].
-static bool check_reports(const char *artifact, const verify_options *o, destination *out, err *e)
+static bool check_reports(const text_list *artifacts, const verify_options *o, destination *out, err *e)
 {
     const text_list *reports = &o->reports;
     for (int i = 0; i < reports->n; i++) {
@@ -58,8 +45,8 @@ static bool check_reports(const char *artifact, const verify_options *o, destina
             return err_set(e, ERR_USAGE,
                            "option --report: found '%s', expected a name that ends in " VERIFY_REPORT_SUFFIXES,
                            reports->v[i]);
-        if (!output_is_no_input(reports->v[i], artifact, &o->fixtures, e)
-            || !output_is_no_input(reports->v[i], o->gate, NULL, e)) return false;
+        if (!output_is_no_input(reports->v[i], NULL, artifacts, e)
+            || !output_is_no_input(reports->v[i], o->gate, &o->fixtures, e)) return false;
         if (!destination_file(&out[i], reports->v[i], e)) return false;
         for (int k = 0; k < i; k++)
             if (strcmp(reports->v[i], reports->v[k]) == 0 || same_file(reports->v[i], reports->v[k]))
@@ -69,40 +56,193 @@ static bool check_reports(const char *artifact, const verify_options *o, destina
     return true;
 }
 
-static bool write_reports(const verify_report *r, const text_list *reports, const destination *out, err *e)
+// ---- one file after the other ---------------------------------------------------------------------------------------
+
+typedef struct {                // of one file
+    const char   *path;
+    verify_report report;       // where e says nothing
+    err           e;
+} answered;
+
+typedef struct {
+    const verify_options *o;
+    const char   *from;         // where --from's files are; NULL: it was not given
+    fixture_refs  refs;         // of --fixture, where there are several files to choose for
+    int           n;
+    answered     *v;            // [n]
+} verification;
+
+// Of several files each has fixtures of its own: those that fit it. None does: all, and the report says why not.
+static int fitting(const verification *x, const char *path, const char **out, err *e)
 {
-    for (int i = 0; i < reports->n; i++) {
-        if (!verify_report_write(&r, 1, reports->v[i], e)) return false;
-        destination_note_replaced(&cmd_verify, &out[i]);
+    artifact_ref a;
+    int n = 0;
+    if (x->n == 1 || !artifact_ref_read(&a, path, e)) return 0;
+    if (x->o->arith) snprintf(a.arith, sizeof a.arith, "%s", x->o->arith);
+    for (int i = 0; i < x->refs.n; i++) {
+        if (fixture_match(&x->refs.v[i], &a) == MATCH_NONE) continue;
+        x->refs.v[i].used = true;
+        out[n++] = x->refs.v[i].path;
     }
-    return true;
+    return n;
 }
 
-static int verify(const char *path, const verify_options *o, destination *out, err *e)
+static void verify_one(const verification *x, answered *a, progress *p)
 {
-    verify_report r = { 0 };
-    progress_bar bar;
-    if (!o->from && (o->imatrix || o->calibrate.n || o->revision)) {
-        const char *name = o->imatrix ? "--imatrix" : o->calibrate.n ? "--calibrate" : "--revision";
-        err_set(e, ERR_USAGE, "option %s: found it without --from, expected a source that it belongs to", name);
-        return cli_fail(&cmd_verify, e);
-    }
-    if (!check_reports(path, o, out, e)) return cli_fail(&cmd_verify, e);
-    char *from = NULL;
-    if (o->from && !(from = hf_source(&cmd_verify, o->from, o->revision, e))) return cli_fail(&cmd_verify, e);
-    derivation_opts d = { .from = from, .imatrix = o->imatrix, .calibrate = o->calibrate.v,
-                          .n_calibrate = o->calibrate.n, .n_threads = (int)o->threads };
-    d.progress = progress_bar_begin(&bar);
-    verify_opts v = {
-        .tokens = o->tokens, .gate_path = o->gate, .derive = from ? &d : NULL, .progress = d.progress,
+    const verify_options *o = x->o;
+    derivation_opts d = { .from = x->from, .imatrix = o->imatrix, .calibrate = o->calibrate.v,
+                          .n_calibrate = o->calibrate.n, .n_threads = (int)o->threads, .progress = p };
+    const verify_opts v = {
+        .tokens = o->tokens, .gate_path = o->gate, .derive = x->from ? &d : NULL, .progress = p,
         .run = { .device = o->device, .kv = o->kv, .arith = o->arith, .n_threads = (int)o->threads },
     };
-    bool ok = verify_artifact(&r, path, o->fixtures.v, o->fixtures.n, &v, e);
+    const char **fits = calloc((size_t)o->fixtures.n + 1, sizeof *fits);
+    const int n = fits ? fitting(x, a->path, fits, &a->e) : 0;
+    if (!fits) err_nomem(&a->e, "fixtures", (size_t)o->fixtures.n * sizeof *fits);
+    if (a->e.kind == ERR_NONE)
+        verify_artifact(&a->report, a->path, n ? fits : o->fixtures.v, n ? n : o->fixtures.n, &v, &a->e);
+    free(fits);
+}
+
+static bool verify_all(verification *x, err *e)
+{
+    progress_bar bar;
+    bool ok = true;
+    for (int i = 0; ok && x->n > 1 && i < x->o->fixtures.n; i++)
+        ok = fixture_refs_add(&x->refs, x->o->fixtures.v[i], true, e);
+    progress *p = progress_bar_begin(&bar);
+    for (int i = 0; ok && i < x->n; i++) verify_one(x, &x->v[i], p);
     progress_bar_end(&bar);
+    for (int i = 0; ok && i < x->refs.n; i++)
+        if (!x->refs.v[i].used) cli_note(&cmd_verify, "%s fits none of the files", x->refs.v[i].path);
+    return ok;
+}
+
+// ---- what it comes to -----------------------------------------------------------------------------------------------
+
+static int status_of(const answered *a)
+{
+    if (a->e.kind != ERR_NONE) return (int)a->e.kind;
+    return a->report.passed ? 0 : ERR_VERDICT;
+}
+
+static int worst_of(const verification *x)
+{
+    int worst = 0;
+    for (int i = 0; i < x->n; i++)
+        if (status_of(&x->v[i]) > worst) worst = status_of(&x->v[i]);
+    return worst;
+}
+
+// "error" where there is no report of one.
+static const char *worst_verdict(const verification *x)
+{
+    const char *worst = "pass";
+    for (int i = 0; i < x->n; i++) {
+        if (x->v[i].e.kind != ERR_NONE) return "error";
+        worst = verify_worse(worst, verify_verdict(&x->v[i].report));
+    }
+    return worst;
+}
+
+static cJSON *answer_of(const answered *a)
+{
+    if (a->e.kind == ERR_NONE) return verify_report_json(&a->report);
+    cJSON *j = cJSON_CreateObject(), *error = answer_error_json(&a->e);
+    cJSON_AddStringToObject(j, "artifact", a->path);
+    if (error) cJSON_AddItemToObject(j, "error", error);
+    return j;
+}
+
+// One file's report as it is; of several {"verdict": the worst, "artifacts": [...]}.
+static bool print_json(const verification *x, err *e)
+{
+    cJSON *j = x->n == 1 ? answer_of(&x->v[0]) : cJSON_CreateObject();
+    cJSON *list = x->n == 1 ? NULL : cJSON_AddArrayToObject(j, "artifacts");
+    for (int i = 0; list && i < x->n; i++) cJSON_AddItemToArray(list, answer_of(&x->v[i]));
+    if (list) cJSON_AddStringToObject(j, "verdict", worst_verdict(x));
+    char *text = j ? json_print(j) : NULL;
+    if (text) fprintf(answer_document(), "%s\n", text);
+    free(text);
+    cJSON_Delete(j);
+    return text || err_nomem(e, "the report", 0);
+}
+
+// The reports that there are, one after the other, and of which file each is. Freed by the caller.
+static verify_report *gather(const verification *x, int *n, int64_t **bytes)
+{
+    struct stat st;
+    verify_report *all = calloc((size_t)x->n, sizeof *all);
+    *bytes = calloc((size_t)x->n, sizeof **bytes);
+    *n = 0;
+    for (int i = 0; all && *bytes && i < x->n; i++) {
+        if (x->v[i].e.kind != ERR_NONE) continue;
+        (*bytes)[*n] = stat(x->v[i].path, &st) == 0 ? st.st_size : 0;
+        all[(*n)++] = x->v[i].report;               // borrows what the report owns
+    }
+    if (all && *bytes) return all;
+    free(all);
+    return NULL;
+}
+
+static bool write_reports(const verification *x, const verify_report *all, int n, const destination *out, err *e)
+{
+    const text_list *reports = &x->o->reports;
+    const verify_report **each = calloc((size_t)n + 1, sizeof *each);
+    bool ok = each || err_nomem(e, "the reports", (size_t)n * sizeof *each);
+    for (int i = 0; ok && i < n; i++) each[i] = &all[i];
+    for (int i = 0; ok && n > 0 && i < reports->n; i++) {
+        ok = verify_report_write(each, n, reports->v[i], e);
+        if (ok) destination_note_replaced(&cmd_verify, &out[i]);
+    }
+    free(each);
+    return ok;
+}
+
+// An error of one file beside others is told at once, and stands in the document.
+static bool tell(const verification *x, const destination *out, err *e)
+{
+    int n;
+    int64_t *bytes;
+    if (x->n == 1 && x->v[0].e.kind != ERR_NONE) return err_set(e, x->v[0].e.kind, "%s", x->v[0].e.msg);
+    verify_report *all = gather(x, &n, &bytes);
+    bool ok = all || err_nomem(e, "the reports", (size_t)x->n * sizeof *all);
+    if (ok && x->o->json) ok = print_json(x, e);
+    else if (ok && n > 0) ok = report_table_print(all, bytes, n) || err_nomem(e, "the table", 0);
+    for (int i = 0; ok && i < x->n; i++)
+        if (x->v[i].e.kind != ERR_NONE) cli_tell(&cmd_verify, &x->v[i].e);
+    ok = ok && write_reports(x, all, n, out, e);
+    free(all);
+    free(bytes);
+    return ok;
+}
+
+// ---- the command ----------------------------------------------------------------------------------------------------
+
+static bool check_options(const verify_options *o, err *e)
+{
+    kv_spec kv;
+    if (o->kv && !kv_spec_parse(&kv, o->kv, e)) return false;
+    if (o->from || !(o->imatrix || o->calibrate.n || o->revision)) return true;
+    const char *name = o->imatrix ? "--imatrix" : o->calibrate.n ? "--calibrate" : "--revision";
+    return err_set(e, ERR_USAGE, "option %s: found it without --from, expected a source that it belongs to", name);
+}
+
+static int verify(const text_list *args, const verify_options *o, destination *out, err *e)
+{
+    verification x = { .o = o, .n = args->n, .v = calloc((size_t)args->n, sizeof *x.v) };
+    char *from = NULL;
+    bool ok = x.v || err_nomem(e, "the reports", (size_t)args->n * sizeof *x.v);
+    for (int i = 0; ok && i < args->n; i++) x.v[i].path = args->v[i];
+    ok = ok && (!o->from || (from = hf_source(&cmd_verify, o->from, o->revision, e)) != NULL);
+    x.from = from;
+    ok = ok && verify_all(&x, e) && tell(&x, out, e);
+    const int status = ok ? worst_of(&x) : cli_fail(&cmd_verify, e);
+    for (int i = 0; x.v && i < x.n; i++)
+        if (x.v[i].e.kind == ERR_NONE) verify_report_free(&x.v[i].report);
+    fixture_refs_free(&x.refs);
+    free(x.v);
     free(from);
-    ok = ok && print_result(&r, path, o->json, e) && write_reports(&r, &o->reports, out, e);
-    int status = !ok ? cli_fail(&cmd_verify, e) : r.passed ? 0 : ERR_VERDICT;
-    verify_report_free(&r);
     return status;
 }
 
@@ -110,14 +250,11 @@ static int run(const void *opts, const text_list *args)
 {
     const verify_options *o = opts;
     err e = { 0 };
-    kv_spec kv;
-    if (o->kv && !kv_spec_parse(&kv, o->kv, &e)) return cli_fail(&cmd_verify, &e);
+    if (!check_options(o, &e)) return cli_fail(&cmd_verify, &e);
     destination *out = calloc((size_t)o->reports.n + 1, sizeof *out);
-    if (!out) {
-        err_nomem(&e, "the reports", (size_t)o->reports.n * sizeof *out);
-        return cli_fail(&cmd_verify, &e);
-    }
-    int status = verify(args->v[0], o, out, &e);
+    if (!out) err_nomem(&e, "the reports", (size_t)o->reports.n * sizeof *out);
+    const bool ok = out && check_reports(args, o, out, &e);
+    const int status = ok ? verify(args, o, out, &e) : cli_fail(&cmd_verify, &e);
     free(out);
     return status;
 }
@@ -125,11 +262,12 @@ static int run(const void *opts, const text_list *args)
 const command cmd_verify = {
     .name = "verify",
     .summary = "run an artifact, token for token, against what Transformers said",
-    .synopsis = "ART.gguf --fixture FIX [--tokens 30] [--kv SPEC] [--arith A] [--device D] [--from HF] [--report FILE]",
+    .synopsis = "ART.gguf... --fixture FIX... [--tokens 30] [--kv SPEC] [--arith A] [--device D] [--from HF] [--report FILE]",
     .about = "Runs the artifact on the fixture's prompts and compares: the tokenizer's ids, the greedy continuation, the best id\n"
              "at every step of the fixture's own text, and the distance of the distributions. The file is never changed.\n"
              "With --from, every tensor is compared with what the source gives, too: drift from the source's fixture alone cannot see\n"
              "a single damaged tensor of quantized weights.\n"
+             "Several files are each held to the fixtures that fit them; the exit status is that of the worst.\n"
              "Exit status 0: everything holds. 1: something does not, and the case, the step and the first layer are named; or nothing\n"
              "is wrong and the fixture cannot decide (inconclusive), and what would do is said. 3: it is a fixture of another source,\n"
              "of other weights, or needs --arith.\n",
@@ -137,5 +275,5 @@ const command cmd_verify = {
                 "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --report report.html --report junit.xml\n"
                 "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --kv q8_0      what another cache would cost\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(verify_options),
-    .min_args = 1, .max_args = 1, .run = run,
+    .min_args = 1, .max_args = -1, .run = run,
 };

@@ -1,5 +1,5 @@
 // destination: the place a command writes to: asked about before the work, and told of after it.
-#include "cli.h"
+#include "answer.h"
 #include "text_out.h"
 #include "../formats/file_map.h"
 #include "../formats/outfile.h"
@@ -47,12 +47,45 @@ void destination_note_replaced(const command *c, const destination *out)
     if (out->replaces) cli_note(c, "replaced %s", out->path);
 }
 
-void destination_done(const command *c, const destination *out, const char *label)
+static int64_t bytes_of(const char *path)
 {
     struct stat st;
+    return stat(path, &st) == 0 ? (int64_t)st.st_size : 0;
+}
+
+void destination_members(json_out *j, const destination *out, const char *label)
+{
+    json_key(j, "file");
+    json_cstr(j, out->path);
+    if (label) {
+        json_key(j, "type");
+        json_cstr(j, label);
+    }
+    json_key(j, "bytes");
+    json_int(j, bytes_of(out->path));
+    json_key(j, "replaced");
+    json_bool(j, out->replaces);
+}
+
+static void print_document(const destination *out, const char *label)
+{
+    json_out j;
+    json_begin(&j, answer_document());
+    json_open(&j, '{');
+    destination_members(&j, out, label);
+    json_close(&j, '}');
+}
+
+static void print_text(const destination *out, const char *label)
+{
     char size[32];
     text_write(stdout, TEXT_PLAIN, out->path, strlen(out->path));
-    if (label && stat(out->path, &st) == 0) printf("  %s  %s", label, human_bytes(st.st_size, size));
+    if (label) printf("  %s  %s", label, human_bytes(bytes_of(out->path), size));
     putchar('\n');
+}
+
+void destination_done(const command *c, const destination *out, const char *label)
+{
+    (answer_is_json() ? print_document : print_text)(out, label);
     destination_note_replaced(c, out);
 }

@@ -1,3 +1,4 @@
+#include "answer.h"
 #include "inspect.h"
 #include "../formats/claims.h"
 #include <stdlib.h>
@@ -67,7 +68,7 @@ static void value_json(json_out *j, const gguf_kv *kv)
 
 void inspect_head_json(json_out *j, const char *file, const char *format)
 {
-    json_begin(j, stdout);
+    json_begin(j, answer_document());
     json_open(j, '{');
     json_key(j, "file");
     json_cstr(j, file);

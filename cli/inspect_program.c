@@ -1,5 +1,6 @@
 // inspect --program: the forward pass of a model as the list of operations that it is (runtime/program.h), with their
 // operands, weights and what those take. From the file's metadata and tensor table; no weight is read.
+#include "answer.h"
 #include "inspect.h"
 #include "../formats/file_map.h"
 #include "../runtime/program_kv.h"
@@ -196,7 +197,7 @@ static void rows_json(json_out *j, const program *p, const hparams *h, const ggu
 static bool print_json(const char *path, const program *p, const hparams *h, const gguf *g)
 {
     json_out j;
-    json_begin(&j, stdout);
+    json_begin(&j, answer_document());
     inspect_head_json(&j, path, "program");
     json_key(&j, "buffers");
     json_open(&j, '{');

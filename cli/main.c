@@ -1,8 +1,9 @@
 // main: help, and the one place where an error becomes an exit status.
-#include "cli.h"
-#include "../formats/version.h"
+#include "answer.h"
+#include "interrupt.h"
 #include "option_value.h"
 #include "text_out.h"
+#include "../formats/version.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -12,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-int cli_fail(const command *c, const err *e)
+int cli_tell(const command *c, const err *e)
 {
     fflush(stdout);         // where both go to one place, in the order in which they were said
     fprintf(stderr, "hallmark %s: %s\n", c->name, e->msg[0] ? e->msg : "failed without a message");
@@ -20,10 +21,18 @@ int cli_fail(const command *c, const err *e)
     return e->kind == ERR_NONE ? ERR_SYSTEM : (int)e->kind;
 }
 
+int cli_fail(const command *c, const err *e)
+{
+    const int status = cli_tell(c, e);
+    answer_error(e);
+    return status;
+}
+
 void cli_note(const command *c, const char *fmt, ...)
 {
     va_list ap;
     char text[2048];
+    if (answer_is_quiet()) return;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
@@ -67,16 +76,42 @@ static void print_command_help(const command *c)
     printf("\nExamples:\n%s", c->examples);
 }
 
-static int unknown_command(const char *word)
+// Is the word among the options, whatever else is wrong with them?
+static bool among(int argc, char **argv, const char *word)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], word) == 0) return true;
+    return false;
+}
+
+static int no_such_command(int argc, char **argv, const err *e)
+{
+    fprintf(stderr, "hallmark: %s\nTry 'hallmark --help'.\n", e->msg);
+    answer_begin(&(answer_to){ .json = among(argc, argv, "--json") });
+    answer_error(e);
+    return ERR_USAGE;
+}
+
+static int unknown_command(const char *word, int argc, char **argv)
 {
     const char *names[64];
+    err e = { 0 };
     int n = 0;
     for (; n < n_commands && n < N_ROWS(names); n++) names[n] = command_table[n]->name;
     const char *near = nearest_name(word, names, n);
-    if (near) print_line(stderr, "hallmark: unknown command '%s'; did you mean '%s'?", word, near);
-    else      print_line(stderr, "hallmark: unknown command '%s'", word);
-    fprintf(stderr, "Try 'hallmark --help'.\n");
-    return ERR_USAGE;
+    if (near) err_set(&e, ERR_USAGE, "unknown command '%s'; did you mean '%s'?", word, near);
+    else      err_set(&e, ERR_USAGE, "unknown command '%s'", word);
+    return no_such_command(argc, argv, &e);
+}
+
+// What was asked for; where the command line is wrong, by what stands in it.
+static void begin_answer(const command *c, const void *options, const text_list *args, bool read, int argc, char **argv)
+{
+    answer_begin(&(answer_to){
+        .name = c->name, .c = c, .options = options, .args = args,
+        .json = read ? option_is_set(c, options, "--json") : among(argc, argv, "--json"),
+        .quiet = read && option_is_set(c, options, "--quiet"),
+    });
 }
 
 static int run_command(const command *c, int argc, char **argv)
@@ -90,7 +125,10 @@ static int run_command(const command *c, int argc, char **argv)
         err_nomem(&e, "the command line", c->options_bytes);
         return cli_fail(c, &e);
     }
-    if (!options_parse(c, argc, argv, options, &args, &help, &e)) status = cli_fail(c, &e);
+    const bool read = options_parse(c, argc, argv, options, &args, &help, &e);
+    begin_answer(c, options, &args, read, argc, argv);
+    interrupt_watch(c->name);
+    if (!read) status = cli_fail(c, &e);
     else if (help) { print_command_help(c); status = 0; }
     else status = c->run(options, &args);
     options_free(c, options, &args);
@@ -121,7 +159,7 @@ static int dispatch(int argc, char **argv)
     bool help = strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
     if (help && argc == 2) { print_help(); return 0; }
     const command *c = command_find(help ? argv[2] : word);
-    if (!c) return unknown_command(help ? argv[2] : word);
+    if (!c) return unknown_command(help ? argv[2] : word, argc - 1, argv + 1);
     if (!help) return run_command(c, argc - 2, argv + 2);
     print_command_help(c);
     return 0;
@@ -178,7 +216,8 @@ int main(int argc, char **argv)
     // A result that could not be written is no result, whatever the command thought of it.
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "hallmark: standard output: cannot write\n");
-        return ERR_SYSTEM;
+        status = ERR_SYSTEM;
     }
+    interrupt_end();
     return status;
 }

@@ -1,5 +1,6 @@
 // options: the command line against a table of options.
 #include "cli.h"
+#include "foreign_types.h"
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -30,6 +31,16 @@ static int edit_distance(const char *a, const char *b)
     return d[n][m];
 }
 
+static int max_int(int a, int b) { return a > b ? a : b; }
+
+static const char *past_dashes(const char *word) { return word + strspn(word, "-"); }
+
+// A slip of the finger: at most one letter in three is wrong, of the longer word; dashes are none.
+static bool is_slip(const char *word, const char *name, int distance)
+{
+    return 3 * distance <= max_int((int)strlen(past_dashes(word)), (int)strlen(past_dashes(name)));
+}
+
 const char *nearest_name(const char *word, const char *const *names, int n)
 {
     const char *best = NULL;
@@ -42,8 +53,7 @@ const char *nearest_name(const char *word, const char *const *names, int n)
         int d = cut ? 0 : edit_distance(word, names[i]);
         if (d < best_d) { best_d = d; best = names[i]; }
     }
-    // Half the word or more wrong: no longer a slip of the finger.
-    return best && best_d * 2 <= (int)strlen(best) ? best : NULL;
+    return best && is_slip(word, best, best_d) ? best : NULL;
 }
 
 static bool fail_unknown(const command *c, const char *word, err *e)
@@ -225,6 +235,12 @@ const char *nearest_type(const char *word, const char *const *names, int n)
     return NULL;
 }
 
+const foreign_type *foreign_type_said(const char *name)
+{
+    char said[MAX_WORD + 1];
+    return foreign_type_find(squeeze(said, name));
+}
+
 const file_type_info *file_type_arg(const char *name, err *e)
 {
     const char *names[64];
@@ -236,8 +252,12 @@ const file_type_info *file_type_arg(const char *name, err *e)
         names[count++] = table[i].name;
         snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? " " : "", table[i].name);
     }
+    const foreign_type *known = foreign_type_said(name);
     const char *near = nearest_type(name, names, count);
-    if (near) err_set(e, ERR_USAGE, "unknown type '%s'; did you mean '%s'? Types: %s", name, near, all);
-    else      err_set(e, ERR_USAGE, "unknown type '%s'. Types: %s", name, all);
+    if (known)
+        err_set(e, ERR_USAGE, "type '%s' is known (%s), and hallmark does not write it; nearest in size: '%s'. Types: %s",
+                name, known->what, known->near, all);
+    else if (near) err_set(e, ERR_USAGE, "unknown type '%s'; did you mean '%s'? Types: %s", name, near, all);
+    else           err_set(e, ERR_USAGE, "unknown type '%s'. Types: %s", name, all);
     return NULL;
 }

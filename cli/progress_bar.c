@@ -1,4 +1,6 @@
 #include "progress_bar.h"
+#include "answer.h"
+#include "terminal.h"
 #include "text_out.h"
 #include <stdio.h>
 #include <string.h>
@@ -29,12 +31,35 @@ static void format_rate(const progress_bar *b, double spent, char *out, size_t s
     else         snprintf(out, size, "%.0f MB/s", rate / 1e6);
 }
 
-// "stage  [#####.....]  45 %  312 MB/s  0:12 left  tensor", cut to the terminal's width.
+// "1,280": a number that is read while it grows.
+static const char *grouped(int64_t n, char out[32])
+{
+    char digits[24];
+    const int len = snprintf(digits, sizeof digits, "%lld", (long long)n);
+    int w = 0;
+    for (int i = 0; i < len; i++) {
+        if (i > 0 && (len - i) % 3 == 0) out[w++] = ',';
+        out[w++] = digits[i];
+    }
+    out[w] = '\0';
+    return out;
+}
+
+// "211 of 1,280 tokens", where the stage counts something; else how fast bytes go by.
+static void format_done(const progress_bar *b, double spent, char *out, size_t size)
+{
+    char done[32], total[32];
+    if (!b->unit || b->total <= 0) format_rate(b, spent, out, size);
+    else snprintf(out, size, "%s of %s %s", grouped(b->done, done), grouped(b->total, total), b->unit);
+}
+
+// "stage  [#####.....]  45 %  312 MB/s  0:12 left  tensor", or "211 of 1,280 tokens" for the rate; cut to the
+// terminal's width.
 static void format_state(const progress_bar *b, double now, bool with_bar, char *out, size_t size)
 {
     double spent = now - b->began, rate = spent > 0 ? (double)b->done / spent : 0;
-    char speed[32], left[32] = "", bar[BAR_CELLS + 4] = "", percent[16] = "";
-    format_rate(b, spent, speed, sizeof speed);
+    char speed[96], left[32] = "", bar[BAR_CELLS + 4] = "", percent[16] = "";
+    format_done(b, spent, speed, sizeof speed);
     if (b->total > 0) {
         double part = (double)b->done / (double)b->total;
         if (!(part <= 1)) part = 1;
@@ -118,10 +143,24 @@ static void on_add(progress *p, const char *item, int64_t bytes)
     pthread_mutex_unlock(&b->lock);
 }
 
+// Why it runs on the CPU is of the machine, not of the artifact that is in hand: it is said once.
+static bool was_said(progress_bar *b, const char *line)
+{
+    static const char begins[] = "running on the CPU";
+    if (strncmp(line, begins, sizeof begins - 1) != 0) return false;
+    const bool before = b->cpu_said;
+    b->cpu_said = true;
+    return before;
+}
+
 static void on_log(progress *p, const char *line)
 {
     progress_bar *b = (progress_bar *)(void *)p;
     pthread_mutex_lock(&b->lock);
+    if (was_said(b, line)) {
+        pthread_mutex_unlock(&b->lock);
+        return;
+    }
     if (b->total > 0 && b->done >= b->total) end_stage(b);      // the line speaks of what is finished: it comes after
     bool redraw = b->drawn;
     erase(b);
@@ -135,7 +174,8 @@ progress *progress_bar_begin(progress_bar *b)
 {
     memset(b, 0, sizeof *b);
     pthread_mutex_init(&b->lock, NULL);
-    b->terminal = isatty(STDERR_FILENO) == 1;
+    b->terminal = terminal_is(STDERR_FILENO);
+    if (answer_is_quiet()) return &b->base;         // which tells nobody
     b->base.stage = on_stage;
     b->base.add = on_add;
     b->base.log = on_log;

@@ -11,6 +11,7 @@ typedef struct {
     pthread_mutex_t lock;
     bool            terminal;
     bool            drawn;          // a bar stands on the current line
+    bool            cpu_said;       // why it runs on the CPU
     char            name[64];       // stage, "" before the first
     char            item[64];
     int64_t         total, done;    // of unit

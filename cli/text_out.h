@@ -36,7 +36,7 @@ bool table_print(table *t, FILE *f);        // prints and frees; false when memo
 
 // ---- JSON, written as it goes: nothing is held, so a large file costs no memory ------------------------------------
 
-typedef struct {
+typedef struct json_out {
     FILE *f;
     int   depth;
     bool  first[16];            // nothing stands yet at this depth

@@ -1,9 +1,21 @@
 #include "type_options.h"
+#include "answer.h"
+#include "foreign_types.h"
 #include "text_out.h"
 #include "../formats/dtype.h"
 #include "../quant/codec.h"
 #include <stdlib.h>
 #include <string.h>
+
+// The type of most of its tensors: of q3_k_l Q3_K.
+static dtype tensor_type_near(const foreign_type *known)
+{
+    char name[8];
+    const char *k = strstr(known->near, "_k");
+    snprintf(name, sizeof name, "%.*s", k ? (int)(k - known->near) + 2 : (int)sizeof name, known->near);
+    const dtype_info *t = dtype_find_name(name);
+    return t ? t->id : DT_INVALID;
+}
 
 // A tensor type that there is an encoder for; DT_INVALID with ERR_USAGE otherwise. NULL text: DT_INVALID.
 static dtype tensor_type_arg(const char *text, const char *option, err *e)
@@ -19,9 +31,14 @@ static dtype tensor_type_arg(const char *text, const char *option, err *e)
         snprintf(all + strlen(all), sizeof all - strlen(all), " %s", names[i]);
     }
     const char *near = nearest_type(text, names, n);
-    if (near)
+    const foreign_type *known = foreign_type_said(text);
+    if (known)
+        err_set(e, ERR_USAGE, "%s: tensor type '%s' is known (%s), and hallmark does not write it; nearest in size: '%s'. "
+                "Types:%s", option, text, known->what, dtype_name(tensor_type_near(known)), all);
+    else if (near)
         err_set(e, ERR_USAGE, "%s: unknown tensor type '%s'; did you mean '%s'? Types:%s", option, text, near, all);
-    else      err_set(e, ERR_USAGE, "%s: unknown tensor type '%s'. Types:%s", option, text, all);
+    else
+        err_set(e, ERR_USAGE, "%s: unknown tensor type '%s'. Types:%s", option, text, all);
     return DT_INVALID;
 }
 
@@ -42,8 +59,8 @@ bool encoder_of_device(const command *c, block_encoder **b, const char *device, 
     if (!device || strcmp(device, "cpu") == 0) return true;
     *b = cuda_encoder_open(&why);
     if (!*b && (strcmp(device, "cuda") == 0 || why.kind == ERR_USAGE)) return err_set(e, why.kind, "%s", why.msg);
-    // A program without that half has nothing to explain.
-    if (!*b && cuda_encoder_built()) cli_note(c, "encoding on the CPU: %s", why.msg);
+    // Where there is no device there is nothing to explain.
+    if (!*b && !cuda_encoder_absent(&why)) cli_note(c, "encoding on the CPU: %s", why.msg);
     return true;
 }
 
@@ -118,9 +135,54 @@ static bool print_plan(const quantize_preview *v, err *e)
     return true;
 }
 
+static void row_json(json_out *j, const quantize_row *r)
+{
+    json_open(j, '{');
+    json_key(j, "name");
+    json_cstr(j, r->name);
+    json_key(j, "shape");
+    json_open(j, '[');
+    for (int d = 0; d < r->n_dims; d++) json_int(j, r->shape[d]);
+    json_close(j, ']');
+    json_key(j, "from");
+    json_cstr(j, dtype_name(r->from));
+    json_key(j, "to");
+    json_cstr(j, dtype_name(r->to));
+    json_key(j, "wanted");
+    json_cstr(j, dtype_name(r->wanted));
+    json_key(j, "bytes");
+    json_int(j, r->to_bytes);
+    json_close(j, '}');
+}
+
+static void print_plan_json(const quantize_preview *v)
+{
+    json_out j;
+    json_begin(&j, answer_document());
+    json_open(&j, '{');
+    json_key(&j, "dry_run");
+    json_bool(&j, true);
+    json_key(&j, "weights");
+    json_int(&j, v->n_elems);
+    json_key(&j, "from_bytes");
+    json_int(&j, v->from_bytes);
+    json_key(&j, "to_bytes");
+    json_int(&j, v->to_bytes);
+    json_key(&j, "bits_per_weight");
+    json_num(&j, v->bits_per_weight, 9);
+    json_key(&j, "fallbacks");
+    json_int(&j, count_fallbacks(v));
+    json_key(&j, "tensors");
+    json_open(&j, '[');
+    for (int64_t i = 0; i < v->n; i++) row_json(&j, &v->rows[i]);
+    json_close(&j, ']');
+    json_close(&j, '}');
+}
+
 bool type_plan_print(quantize_preview *v, err *e)
 {
-    const bool ok = print_plan(v, e);
+    if (answer_is_json()) print_plan_json(v);
+    const bool ok = answer_is_json() || print_plan(v, e);
     quantize_preview_free(v);
     return ok;
 }

@@ -11,7 +11,7 @@
 typedef struct {
     const char *out, *type, *imatrix, *output_type, *embedding_type, *device, *revision;
     text_list   tensor_types, calibrate;
-    bool        pure, dry_run, allow_nonfinite, strict_types, no_mtp;
+    bool        pure, dry_run, allow_nonfinite, strict_types, no_mtp, json, quiet;
     int64_t     threads;
     given_int   effort;
 } type_options;
@@ -53,7 +53,7 @@ typedef struct {
 bool type_choice_make(type_choice *c, const char *type, const type_options *o, err *e);
 void type_choice_free(type_choice *c);
 
-// The table of tensors, and the sum; frees v.
+// The table of tensors, and the sum, as text or as JSON; frees v.
 bool type_plan_print(quantize_preview *v, err *e);
 
 #endif

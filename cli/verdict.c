@@ -1,5 +1,5 @@
 // verdict: the answer of the commands that only judge.
-#include "cli.h"
+#include "answer.h"
 #include "check_words.h"
 #include "text_out.h"
 #include <string.h>
@@ -28,14 +28,14 @@ static void claims_text(const check_told *c)
                    c->v[i].artifact, c->v[i].claim);
 }
 
-// "pass", "fail", or "inconclusive": every claim holds, and a fixture that was run again cannot decide.
-static const char *word_of(const verdict *v, const err *e)
+const char *cli_verdict_word(const verdict *v, const err *e)
 {
     if (e->kind == ERR_NONE) return "pass";
+    if (!v->judged) return "error";
     return v->proof && v->proof->undecided[0] ? "inconclusive" : "fail";
 }
 
-static bool holds(const verdict *v, const err *e) { return strcmp(word_of(v, e), "fail") != 0; }
+static bool holds(const verdict *v, const err *e) { return strcmp(cli_verdict_word(v, e), "fail") != 0; }
 
 static void why_json(json_out *j, const verdict *v)
 {
@@ -45,34 +45,44 @@ static void why_json(json_out *j, const verdict *v)
     json_close(j, ']');
 }
 
+static void verdict_members(json_out *j, const verdict *v, const err *e)
+{
+    json_key(j, "artifact");
+    json_cstr(j, v->artifact);
+    if (v->source) {
+        json_key(j, "source");
+        json_cstr(j, v->source);
+    }
+    if (!v->judged) {
+        answer_error_member(j, e);
+        return;
+    }
+    json_key(j, "verdict");
+    json_cstr(j, cli_verdict_word(v, e));
+    json_key(j, "reason");
+    json_cstr(j, e->kind == ERR_NONE ? NULL : e->msg);
+    if (e->kind != ERR_NONE && holds(v, e)) why_json(j, v);
+    if (v->gate_sha256) {
+        json_key(j, "gate");
+        json_open(j, '{');
+        json_key(j, "name");
+        json_cstr(j, v->gate);
+        json_key(j, "sha256");
+        json_cstr(j, v->gate_sha256);
+        json_close(j, '}');
+    }
+    if (e->kind == ERR_NONE && v->claims && v->claims->n > 0) claims_json(j, v->claims);
+    if (v->proof) check_words_json(j, v->proof, v->artifact, holds(v, e));
+}
+
+// A document, or an element of the list of a document of several.
 static void verdict_json(const verdict *v, const err *e)
 {
-    json_out j;
-    json_begin(&j, stdout);
-    json_open(&j, '{');
-    json_key(&j, "artifact");
-    json_cstr(&j, v->artifact);
-    if (v->source) {
-        json_key(&j, "source");
-        json_cstr(&j, v->source);
-    }
-    json_key(&j, "verdict");
-    json_cstr(&j, word_of(v, e));
-    json_key(&j, "reason");
-    json_cstr(&j, e->kind == ERR_NONE ? NULL : e->msg);
-    if (e->kind != ERR_NONE && holds(v, e)) why_json(&j, v);
-    if (v->gate_sha256) {
-        json_key(&j, "gate");
-        json_open(&j, '{');
-        json_key(&j, "name");
-        json_cstr(&j, v->gate);
-        json_key(&j, "sha256");
-        json_cstr(&j, v->gate_sha256);
-        json_close(&j, '}');
-    }
-    if (e->kind == ERR_NONE && v->claims && v->claims->n > 0) claims_json(&j, v->claims);
-    if (v->proof) check_words_json(&j, v->proof, v->artifact, holds(v, e));
-    json_close(&j, '}');
+    json_out own, *j = v->list ? v->list : &own;
+    if (!v->list) json_begin(j, answer_document());
+    json_open(j, '{');
+    verdict_members(j, v, e);
+    json_close(j, '}');
 }
 
 static void verdict_text(const verdict *v, const err *e)
@@ -91,7 +101,7 @@ static void verdict_text(const verdict *v, const err *e)
 
 int cli_verdict(const command *c, const verdict *v, const err *e)
 {
-    if (v->judged && v->json) verdict_json(v, e);
-    else if (v->judged)       verdict_text(v, e);
-    return e->kind == ERR_NONE ? 0 : cli_fail(c, e);
+    if (v->list || (v->judged && v->json)) verdict_json(v, e);
+    else if (v->judged)                    verdict_text(v, e);
+    return e->kind == ERR_NONE ? 0 : (v->list ? cli_tell : cli_fail)(c, e);
 }

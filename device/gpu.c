@@ -1,5 +1,6 @@
 // gpu: see gpu.h.
 #include "gpu.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,11 +54,21 @@ static bool overlap_from_environment(bool *on, err *e)
         || err_set(e, ERR_USAGE, "HALLMARK_CUDA_OVERLAP: found '%s', expected on or off", v);
 }
 
+static const char NO_DRIVER[] = "device cuda: no NVIDIA driver is installed", NO_DEVICE[] = "device cuda: no device found";
+enum { STATUS_NO_DEVICE = 100 };        // cudaErrorNoDevice
+
+bool gpu_absent(const err *why)
+{
+    char none[sizeof why->msg];
+    snprintf(none, sizeof none, "%s: %s", NO_DEVICE, cuda_calls_default()->error_text(STATUS_NO_DEVICE));
+    return strcmp(why->msg, NO_DRIVER) == 0 || strcmp(why->msg, NO_DEVICE) == 0 || strcmp(why->msg, none) == 0;
+}
+
 static bool check_versions(gpu *g, err *e)
 {
     int driver = 0, runtime = 0, status = g->c->driver_version(&driver);
     if (status != 0 || driver == 0)
-        return err_set(e, ERR_SYSTEM, "device cuda: no NVIDIA driver is installed%s%s", status ? ": " : "",
+        return err_set(e, ERR_SYSTEM, "%s%s%s", NO_DRIVER, status ? ": " : "",
                        status ? g->c->error_text(status) : "");
     TRY(g->c->runtime_version(&runtime), "reading the toolkit's version");
     enum { PROGRAMMATIC_EDGES = 12030 };        // before 12.3 a recorded graph cannot hold launches that overlap
@@ -74,7 +85,7 @@ static bool open_device(gpu *g, err *e)
     int n = 0, status = g->c->device_count(&n);
     if (!(status == 0 && n > 0)) {
         g->c->last_error();
-        return err_set(e, ERR_SYSTEM, "device cuda: no device found%s%s", status ? ": " : "",
+        return err_set(e, ERR_SYSTEM, "%s%s%s", NO_DEVICE, status ? ": " : "",
                        status ? g->c->error_text(status) : "");
     }
     TRY(g->c->properties(0, &g->props), "reading the device's properties");

@@ -22,6 +22,8 @@ typedef struct gpu_graph gpu_graph;
 // The first device. NULL with e set: no driver, a driver older than the toolkit, no device, a device older than compute
 // capability 7.5; ERR_USAGE: HALLMARK_CUDA_OVERLAP is neither on nor off. calls: NULL for this build's own.
 gpu *gpu_open(const cuda_calls *calls, err *e);
+// Was that why: is there no driver, or no device, as on any machine without one? Else one is there that cannot be used.
+bool gpu_absent(const err *why);
 void gpu_close(gpu *g);             // frees what is still allocated on it
 
 const gpu_props *gpu_properties(const gpu *g);

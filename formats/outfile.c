@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/magic.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -16,6 +18,7 @@
 #include "dir_list.h"
 #include "file_map.h"
 #include "place.h"
+#include "unfinished.h"
 
 struct outfile {
     place       at;             // destination, links resolved
@@ -25,6 +28,8 @@ struct outfile {
     int64_t     limit;          // RLIMIT_FSIZE: writing past it would be answered with a deadly signal
     int64_t     appended;
     atomic_bool no_kernel_copy; // copy_file_range was refused once: do not ask again
+    _Atomic int64_t unflushed;  // bytes written since the disk was last asked to begin with them
+    unfinished  listed;
 };
 
 static void outfile_free(outfile *f)
@@ -60,6 +65,27 @@ static char *follow(const place *p, const struct stat *link, err *e)
     return next;
 }
 
+static const char *kind_of(mode_t mode)
+{
+    return S_ISFIFO(mode) ? "a pipe" : S_ISSOCK(mode) ? "a socket" : S_ISBLK(mode) ? "a block device"
+        : "a character device";
+}
+
+// /dev/stdout, /dev/fd/3, /proc/self/fd/1: what is open there may even be a file; it would be replaced, and who holds it
+// open would go on with the old one.
+static bool is_open_stream(const place *p)
+{
+    struct statfs fs;
+    return fstatfs(p->fd, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+}
+
+static bool refuse_stream(const char *path, const struct stat *there, err *e)
+{
+    const char *kind = there && !S_ISREG(there->st_mode) ? kind_of(there->st_mode) : "an open stream";
+    return err_set(e, ERR_USAGE, "%s: cannot write: it is not a regular file, but %s, and the output is not written in "
+                   "order", path, kind);
+}
+
 // The destination with links resolved, so that a link to another disk keeps pointing there; its folder is held open.
 // *old: what is there.
 static bool resolve(place *at, const char *path, struct stat *old, bool *exists, err *e)
@@ -73,6 +99,7 @@ static bool resolve(place *at, const char *path, struct stat *old, bool *exists,
         if (n > 0 && next[n - 1] == '/') { err_set(e, ERR_USAGE, "%s: cannot write: the name of a folder", path); break; }
         bool ok = place_open(at, next, &why);
         if (!ok && (hops == 0 || why.kind != ERR_USAGE)) { err_set(e, why.kind, "%s", why.msg); break; }
+        if (ok && is_open_stream(at)) { refuse_stream(path, stat(path, old) == 0 ? old : NULL, e); break; }
         *exists = ok && fstatat(at->fd, at->name, old, AT_SYMLINK_NOFOLLOW) == 0;
         if (!*exists && hops > 0) { err_set(e, ERR_USAGE, "%s: cannot create: No such file or directory: %s, where the link leads", path, next); break; }
         if (!*exists || !S_ISLNK(old->st_mode)) { free(next); return true; }
@@ -95,8 +122,7 @@ static bool resolve_destination(place *at, const char *path, struct stat *old, b
     if (stat(path, old) == 0 && S_ISDIR(old->st_mode))
         return err_set(e, ERR_USAGE, "%s: cannot write: it is a folder", path);
     if (!resolve(at, path, old, exists, e)) return false;
-    bool ok = !*exists || S_ISREG(old->st_mode)
-        || err_set(e, ERR_USAGE, "%s: cannot write: it is not a regular file", path);
+    bool ok = !*exists || S_ISREG(old->st_mode) || refuse_stream(path, old, e);
     ok = ok && place_writable(at, e);
     if (ok && *exists && faccessat(at->fd, at->name, W_OK, AT_EACCESS) != 0 && errno == EACCES)
         ok = err_set(e, ERR_SYSTEM, "%s: cannot replace: the file there may not be written to (permissions %03o)", path,
@@ -170,17 +196,36 @@ static void remove_leftovers(const place *at)
     if (d) closedir(d);
 }
 
+// It exists from here on, and whoever ends the process knows of it.
+static void list(outfile *f)
+{
+    f->listed = (unfinished){ .dir_fd = f->at.fd, .name = f->tmp, .fd = f->fd, .path = f->at.path };
+    unfinished_add(&f->listed);
+}
+
+static bool create_one(outfile *f, mode_t mode, bool *taken, err *e)
+{
+    struct stat st;
+    *taken = false;
+    f->fd = openat(f->at.fd, f->tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (f->fd < 0) return errno == EEXIST || place_cannot_create(f->at.path, errno, e);
+    *taken = lock_try(f->fd) != LOCK_OTHERS && fstat(f->fd, &st) == 0 && st.st_nlink > 0;
+    if (*taken) list(f);
+    return true;
+}
+
 // Creates the temporary file and locks it. Whatever has its name already, a link perhaps, is left alone: another is
 // taken. Between creating and locking, another process may take it for a leftover: then again.
 static bool create_locked(outfile *f, mode_t mode, err *e)
 {
     for (int attempt = 0; attempt < PLACE_ATTEMPTS; attempt++) {
-        struct stat st;
+        bool taken;
         if (!place_partial(&f->at, attempt, &f->tmp, &f->tmp_path))
             return err_nomem(e, "a path", strlen(f->at.path) + 32);
-        f->fd = openat(f->at.fd, f->tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-        if (f->fd < 0 && errno != EEXIST) return place_cannot_create(f->at.path, errno, e);
-        if (f->fd >= 0 && lock_try(f->fd) != LOCK_OTHERS && fstat(f->fd, &st) == 0 && st.st_nlink > 0) return true;
+        unfinished_lock();
+        const bool ok = create_one(f, mode, &taken, e);
+        unfinished_unlock();
+        if (!ok || taken) return ok;
         if (f->fd >= 0) close(f->fd);
         f->fd = -1;
         free(f->tmp);
@@ -252,6 +297,16 @@ static bool range_ok(const outfile *f, int64_t off, int64_t n, err *e)
     return true;
 }
 
+// To the disk while the work goes on: else the last flush would wait for most of a large file, and so would who ends
+// the process. Only a hint.
+static void flush_behind(outfile *f, int64_t n)
+{
+    enum { STEP = 16 << 20 };
+    if (atomic_fetch_add(&f->unflushed, n) + n < STEP) return;
+    atomic_store(&f->unflushed, 0);
+    (void)sync_file_range(f->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 static bool write_all(outfile *f, int64_t off, const uint8_t *src, int64_t n, err *e)
 {
     while (n > 0) {
@@ -261,6 +316,7 @@ static bool write_all(outfile *f, int64_t off, const uint8_t *src, int64_t n, er
             if (w == 0) errno = ENOSPC;
             return err_errno(e, false, f->at.path, "write");
         }
+        flush_behind(f, w);
         src += w;
         off += w;
         n   -= w;
@@ -330,26 +386,41 @@ const char *outfile_path(const outfile *f)     { return f->at.path; }
 
 // ---- the end -------------------------------------------------------------------------------------------------------
 
+// The temporary name becomes the final one, in one piece for who ends the process: it is this file or none.
+static bool give_its_name(outfile *f, err *e)
+{
+    if (!is_still(f->at.fd, f->tmp, f->fd))
+        return err_set(e, ERR_SYSTEM, "%s: cannot rename: %s is no longer what was written there", f->at.path,
+                       f->tmp_path);
+    if (renameat(f->at.fd, f->tmp, f->at.fd, f->at.name) != 0)
+        return err_errno(e, false, f->at.path, "rename to");
+    unfinished_drop(&f->listed);
+    return true;
+}
+
 bool outfile_commit(outfile *f, err *e)
 {
-    if (fsync(f->fd) != 0) { err_errno(e, false, f->at.path, "flush"); goto fail; }
-    if (!is_still(f->at.fd, f->tmp, f->fd)) {
-        err_set(e, ERR_SYSTEM, "%s: cannot rename: %s is no longer what was written there", f->at.path, f->tmp_path);
-        goto fail;
+    atomic_store(&f->listed.flushing, true);
+    bool ok = fsync(f->fd) == 0 || err_errno(e, false, f->at.path, "flush");
+    unfinished_lock();
+    ok = ok && give_its_name(f, e);
+    unfinished_unlock();
+    if (!ok) {
+        outfile_abort(f);
+        return false;
     }
-    if (renameat(f->at.fd, f->tmp, f->at.fd, f->at.name) != 0) { err_errno(e, false, f->at.path, "rename to"); goto fail; }
-    bool ok = place_flush(&f->at, e);               // the name is on disk only when the folder is
+    ok = place_flush(&f->at, e);                    // the name is on disk only when the folder is
     outfile_free(f);
     return ok;
-fail:
-    outfile_abort(f);
-    return false;
 }
 
 void outfile_abort(outfile *f)
 {
     if (!f) return;
+    unfinished_lock();
     if (f->fd >= 0 && is_still(f->at.fd, f->tmp, f->fd)) unlinkat(f->at.fd, f->tmp, 0);
+    unfinished_drop(&f->listed);
+    unfinished_unlock();
     outfile_free(f);
 }
 

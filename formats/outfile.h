@@ -1,9 +1,10 @@
 // outfile: a file that appears whole or not at all.
 //
 // Bytes go to "<path>.partial-<number>" beside the destination, whose size is reserved first, so that a full disk is
-// reported before the work. outfile_commit flushes (fsync), renames, and flushes the folder. Killed at any instant,
-// the final name holds the old file or nothing. A file that is replaced keeps its permissions (see keep_mode in
-// place.h).
+// reported before the work. What is written goes to the disk meanwhile. outfile_commit flushes (fsync), renames, and
+// flushes the folder. Killed at any instant, the final name holds the old file or nothing; who ends the process by a
+// signal that can be caught finds the temporary file in unfinished.h. A file that is replaced keeps its permissions
+// (see keep_mode in place.h).
 //
 // The folder may be shared with others. It is held open, so that nothing they rename leads elsewhere; a link at the
 // destination is followed where it is our own, root's or the folder owner's; one that appears there later is replaced
@@ -18,9 +19,9 @@
 typedef struct outfile outfile;
 
 // Can path be written? To be asked before long work; nothing is created. ERR_USAGE: it is a folder or no regular file,
-// its folder does not exist, its name is too long. ERR_SYSTEM: its folder may not be written to (permissions, a
-// read-only mount), or the file there may not be replaced (it is read-only, or another user's; it is another user's
-// link).
+// its folder does not exist, its name is too long, it stands for an open stream (/dev/stdout). ERR_SYSTEM: its folder
+// may not be written to (permissions, a read-only mount), or the file there may not be replaced (it is read-only, or
+// another user's; it is another user's link).
 bool outfile_check(const char *path, err *e);
 
 // The same for a folder that is to be made at path, or replaced there; '/' at the end is allowed. ERR_USAGE, too: it is

@@ -3,6 +3,7 @@
 #include "calibrate.h"
 #include "../convert/convert.h"
 #include "../formats/place.h"
+#include "../formats/unfinished.h"
 #include "../quant/moments.h"
 #include "texts.h"
 
@@ -141,9 +142,11 @@ static bool open_file(calibration *c, const char *dir, err *e)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s/hallmark-calibration-XXXXXX", dir_of(dir));
+    unfinished_lock();                  // its name is there for an instant, in which nobody may end the process
     const int fd = mkstemp(path);
+    if (fd >= 0) unlink(path);
+    unfinished_unlock();
     if (fd < 0) return err_set(e, ERR_SYSTEM, "%s: cannot be made: %s", path, strerror(errno));
-    unlink(path);
     const int64_t bytes = c->file_floats * (int64_t)sizeof(float);
     const int full = posix_fallocate(fd, 0, bytes);             // so that no write to the mapping can fail
     void *p = full == 0 ? mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
@@ -343,23 +346,44 @@ static void remove_leftovers(const char *dir)
     if (d) closedir(d);
 }
 
+// The folder, locked: where a file system has no locks, no run takes another's folder for a leftover either. path: of
+// the file in it; u: listed as unfinished.
+static bool make_source_dir(char dir[4096], char path[4200], unfinished *u, err *e)
+{
+    unfinished_lock();
+    const bool made = mkdtemp(dir) != NULL;
+    const int why = errno, fd = made ? open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    *u = (unfinished){ .dir_fd = AT_FDCWD, .name = dir, .fd = fd, .folder = true };
+    if (made) unfinished_add(u);
+    unfinished_unlock();
+    if (!made) return err_set(e, ERR_SYSTEM, "%s: cannot be made: %s", dir, strerror(why));
+    if (fd >= 0) flock(fd, LOCK_EX);
+    snprintf(path, 4200, "%s/" SOURCE_FILE, dir);
+    return true;
+}
+
+static void remove_source_dir(const char *dir, const char *path, unfinished *u)
+{
+    unlink(path);                               // the mapping keeps it
+    rmdir(dir);
+    unfinished_lock();
+    unfinished_drop(u);
+    unfinished_unlock();
+    if (u->fd >= 0) close(u->fd);
+}
+
 calibration *calibration_compute_hf(const char *hf_dir, const calibration_opts *o, err *e)
 {
     char dir[4096], path[4200];
     file_type type;
+    unfinished listed;
     model *m = NULL;
     if (!convert_exact_type(&type, hf_dir, o->n_threads, e)) return NULL;
     remove_leftovers(dir_of(o->dir));
     snprintf(dir, sizeof dir, "%s/" SOURCE_DIR_BEGINS "XXXXXX", dir_of(o->dir));
-    if (!mkdtemp(dir)) { err_set(e, ERR_SYSTEM, "%s: cannot be made: %s", dir, strerror(errno)); return NULL; }
-    const int lock = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (lock >= 0) flock(lock, LOCK_EX);        // where a file system has no locks, no run takes another's folder for a leftover either
-    snprintf(path, sizeof path, "%s/" SOURCE_FILE, dir);
-    if (convert_checkpoint(hf_dir, path,
-                           &(convert_opts){ .type = type, .n_threads = o->n_threads, .progress = o->progress },
-                           e)) m = model_open(path, e);
-    unlink(path);                               // the mapping keeps it
-    rmdir(dir);
-    if (lock >= 0) close(lock);
+    if (!make_source_dir(dir, path, &listed, e)) return NULL;
+    const convert_opts c = { .type = type, .n_threads = o->n_threads, .progress = o->progress };
+    if (convert_checkpoint(hf_dir, path, &c, e)) m = model_open(path, e);
+    remove_source_dir(dir, path, &listed);
     return calibrate_model(m, o, e);
 }

@@ -8,6 +8,7 @@
 #include "../formats/file_map.h"
 #include "../formats/outfile.h"
 #include "../formats/text.h"
+#include "../formats/unfinished.h"
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
@@ -74,10 +75,12 @@ static bool put_plan(const char *path, const lab_plan *p, err *e)
     text_printf(&t, "%s.partial-%ld", path, (long)getpid());
     char *own = text_take(&t);
     if (!own) return err_nomem(e, path, 0);
+    unfinished_lock();                  // until `own` is gone, nobody may end the process by a signal
     bool ok = outfile_write_whole(own, p->json, (int64_t)strlen(p->json), e);
     if (ok && link(own, path) != 0 && errno != EEXIST)
         ok = rename(own, path) == 0 || err_set(e, ERR_SYSTEM, "%s: cannot create: %s", path, strerror(errno));
     unlink(own);
+    unfinished_unlock();
     free(own);
     return ok;
 }

@@ -156,8 +156,21 @@ static bool find_budget(search *s, const char *in_path, err *e)
 
 // ---- searching ------------------------------------------------------------------------------------------------------
 
+// Said before it starts: it takes minutes for a small model, hours for a large one.
+static void tell_work(const search *s)
+{
+    int64_t passes = 0;
+    for (int64_t i = 0; i < s->n; i++) passes += probe_passes(s->p, s->names[i], s->c[i].n);
+    const double seconds = (double)passes * probe_pass_seconds(s->p);
+    progress_logf(s->o->progress, "to do: %lld tensors, %lld passes of %lld tokens, about %lld:%02lld min of them at "
+                  "%.2g s each, beside encoding every tensor in every type", (long long)s->n, (long long)passes,
+                  (long long)(probe_samples(s->p) * probe_chunk(s->p)), (long long)seconds / 60,
+                  (long long)seconds % 60, probe_pass_seconds(s->p));
+}
+
 static bool measure_candidates(search *s, err *e)
 {
+    tell_work(s);
     progress_stage_of(s->o->progress, "sensitivity", s->n, "tensors");
     for (int64_t i = 0; i < s->n; i++) {
         double kl[N_TYPES] = { 0 };

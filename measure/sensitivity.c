@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { DEFAULT_CHUNK = 128, DEFAULT_SAMPLES = 4, SKIP = 4 };        // the first positions have hardly any context: their KL is mostly noise
 static const int64_t LOGITS_BYTES = (int64_t)1 << 30;               // of the reference; beyond that its largest, and one bucket for the rest
@@ -25,6 +26,7 @@ struct probe {
     column          *columns;       // [n_tensors]; mean_square NULL where nothing was seen
     encoded         *now;           // [n_tensors]
     divergence_ref  *ref;
+    double           pass_seconds;  // of the run whose inputs were seen
     err             *e;             // of the observer, which cannot return one
 };
 
@@ -32,6 +34,14 @@ const model *probe_model(const probe *p) { return p->m; }
 int64_t probe_samples(const probe *p)    { return p->n_ids / p->o.chunk; }
 int64_t probe_chunk(const probe *p)      { return p->o.chunk; }
 const char *probe_device(const probe *p) { return session_device(p->run); }
+double probe_pass_seconds(const probe *p) { return p->pass_seconds; }
+
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
 
 // ---- the text -------------------------------------------------------------------------------------------------------
 
@@ -129,7 +139,9 @@ static bool open_all(probe *p, const char *path, err *e)
     so.reproducible = true;     // the mix is the file
     if (!sample_texts(p, e) || !(p->run = session_new(p->m, &so, e))) return false;
     if (*session_note(p->run)) progress_log(p->o.progress, session_note(p->run));
+    const double began = seconds_now();
     if (!observe_inputs(p, e)) return false;
+    p->pass_seconds = seconds_now() - began;
     const divergence_opts d = { .chunk = p->o.chunk, .skip = SKIP < p->o.chunk - 2 ? SKIP : 0, .run = so };
     return (p->ref = divergence_ref_new(p->m, p->ids, p->n_ids, &d, LOGITS_BYTES, e)) != NULL;
 }
@@ -225,6 +237,15 @@ static int probe_type(const dtype *types, int n)
     return best;
 }
 
+// One type is run and the others follow, where what the matrix is multiplied with was seen.
+static bool stands_for_all(const probe *p, int64_t index) { return p->columns[index].mean_square && !p->o.exact; }
+
+int64_t probe_passes(const probe *p, const char *name, int n)
+{
+    const int64_t index = index_of(p, name);
+    return index >= 0 && stands_for_all(p, index) ? 1 : n;
+}
+
 // Back to the source's weights, whatever was replaced.
 static bool restore(probe *p, err *e)
 {
@@ -251,7 +272,7 @@ bool probe_tensor(probe *p, const char *name, const dtype *types, int n, double 
     for (int i = 0; ok && used && i < n; i++) {
         const int k = i == 0 ? standard : i <= standard ? i - 1 : i;       // the standard first: the others are measured by it
         uint8_t *bytes = encode(p, t, types[k], e);
-        const bool run = k == standard || !mean_square || p->o.exact;
+        const bool run = k == standard || !stands_for_all(p, index);
         ok = bytes && encode_error(&error[k], t, bytes, types[k], mean_square, p->o.run.n_threads, e);
         if (ok && run) ok = set_weight(p, t, types[k], bytes, &used, e);
         if (ok && run && used) {

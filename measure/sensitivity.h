@@ -35,6 +35,9 @@ const model *probe_model(const probe *p);
 int64_t      probe_samples(const probe *p);     // chunks that are run: fewer than asked for when the texts are short
 int64_t      probe_chunk(const probe *p);       // tokens of each
 const char  *probe_device(const probe *p);      // "cpu", "cuda"
+double       probe_pass_seconds(const probe *p);        // what one run over the chunks took when the probe was opened
+// Runs over the chunks that probe_tensor makes for that tensor in n types.
+int64_t      probe_passes(const probe *p, const char *name, int n);
 
 // kl[k] for tensor `name` in types[k], k < n, all block types that divide its rows. 0 for all where the forward pass
 // reads no such matrix.

@@ -186,6 +186,9 @@ static bool take(release_dir *d)
 
 static void forget(release_dir *d)
 {
+    unfinished_lock();
+    unfinished_drop(&d->listed);
+    unfinished_unlock();
     if (d->fd >= 0) close(d->fd);
     free(d->path);
     free(d->name);
@@ -193,15 +196,26 @@ static void forget(release_dir *d)
     d->fd = -1;
 }
 
+// One attempt under d's name; *made: it is there, ours and listed. false: the folder cannot be made at all.
+static bool make_one(release_dir *d, bool *made, err *e)
+{
+    *made = false;
+    if (mkdirat(d->at.fd, d->name, 0777) != 0) return errno == EEXIST || err_errno(e, false, d->path, "make the folder");
+    *made = take(d);
+    d->listed = (unfinished){ .dir_fd = d->at.fd, .name = d->name, .fd = d->fd, .path = d->at.path, .folder = true };
+    if (*made) unfinished_add(&d->listed);
+    return true;
+}
+
 static bool make(release_dir *d, err *e)
 {
     for (int attempt = 0; attempt < PLACE_ATTEMPTS; attempt++) {
+        bool made;
         if (!place_partial(&d->at, attempt, &d->name, &d->path)) return err_nomem(e, "a path", strlen(d->at.path) + 32);
-        if (mkdirat(d->at.fd, d->name, 0777) != 0) {
-            if (errno != EEXIST) return err_errno(e, false, d->path, "make the folder");
-        } else if (take(d)) {
-            return true;
-        }
+        unfinished_lock();
+        const bool ok = make_one(d, &made, e);
+        unfinished_unlock();
+        if (!ok || made) return ok;
         if (d->fd >= 0 && is_still(d->at.fd, d->name, d->fd)) unlinkat(d->at.fd, d->name, AT_REMOVEDIR);      // if it is empty
         forget(d);
     }
@@ -341,10 +355,13 @@ bool release_dir_publish(release_dir *d, const char *dest, release_before *befor
     char *aside = NULL;
     err   bad = { 0 };
     *before = (release_before){ .replaced = false };
+    unfinished_lock();                              // one piece: the new name, and the end of what had it
     bool ok = to.path && to.name ? put(d, &to, before, &aside, &bad) : err_nomem(&bad, "a path", strlen(dest) + 1);
     if (!ok) err_set(e, bad.kind, "%s; what was made is in %s, until the next release to this place", bad.msg, d->path);
     ok = ok && place_flush(&d->at, e);              // on disk, before anything old is removed
     if (ok && aside) before->left = remove_old(d, aside);
+    unfinished_drop(&d->listed);
+    unfinished_unlock();
     free(aside);
     free(to.path);
     free(to.name);

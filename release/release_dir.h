@@ -14,6 +14,7 @@
 #include "release_list.h"
 #include "../formats/dir_list.h"
 #include "../formats/place.h"
+#include "../formats/unfinished.h"
 
 typedef struct {
     char  *path;        // the staging folder
@@ -21,6 +22,7 @@ typedef struct {
     place  at;          // the destination's folder, held open
     int    fd;          // the staging folder, open and locked
     mode_t mode;        // what it gets when it is published: what umask leaves
+    unfinished listed;  // so d stays where it is from release_dir_begin on
 } release_dir;
 
 // The destination may be written: it is absent, empty, or a release (report.json with "hallmark_release"), or holds

@@ -105,7 +105,7 @@ static bool label_of(const char **label, const recipe *r, err *e)
 static bool plan_item(release_job *x, int i, err *e)
 {
     release_item *item = &x->items[i];
-    const char *label;
+    const char *label = NULL;
     if (!recipe_check(item->r, e) || !label_of(&label, item->r, e)) return false;
     recipe_words(item->r, item->said.words);
     item->label = strdup(label);

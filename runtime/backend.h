@@ -159,6 +159,6 @@ struct backend {            // first member of every implementation
 backend *backend_cpu(arith a, int n_threads, const char *simd, err *e);
 // NULL with ERR_SYSTEM when the program is built without CUDA or no device answers; e says which. reproducible: see session_opts.
 backend *backend_cuda(arith a, bool reproducible, err *e);
-bool     backend_cuda_built(void);
+bool     backend_cuda_absent(const err *why);       // that is why: not built in, no driver, no device: nothing to explain to who asked for none
 
 #endif

@@ -2,7 +2,11 @@
 #include "backend.h"
 
 #ifndef HALLMARK_CUDA
-bool backend_cuda_built(void) { return false; }
+bool backend_cuda_absent(const err *why)
+{
+    (void)why;
+    return true;
+}
 
 backend *backend_cuda(arith a, bool reproducible, err *e)
 {

@@ -108,6 +108,7 @@ bool session_eval(session *s, const int32_t *ids, int64_t n, float *logits, int6
     if (n == 1 && n_logits == 1 && !hidden) {
         bool done;
         if (!try_step(s, ids[0], logits, &done, e)) return false;
+        if (done) progress_add(s->told, NULL, 1);
         if (done) return true;
     } else {
         s->stepped = false;
@@ -124,6 +125,7 @@ bool session_eval(session *s, const int32_t *ids, int64_t n, float *logits, int6
             !net_logits(s->net, (int)(from - done), count, logits + (from - (n - n_logits)) * n_vocab, e))
             return false;
         done += step;
+        progress_add(s->told, NULL, step);
     }
     return s->b->ops->sync(s->b, e);
 }
@@ -140,6 +142,7 @@ bool session_replace_weight(session *s, const gguf_tensor *t, bool *used, err *e
     return net_replace(s->net, t, used, e);
 }
 
+void session_tell(session *s, progress *p)          { s->told = p; }
 void session_reset(session *s)                      { s->pos = 0; s->stepped = false; s->step = s->held = 0; }
 int64_t session_pos(const session *s)               { return s->pos; }
 const char *session_device(const session *s)        { return s->b->ops->name; }

@@ -6,6 +6,7 @@
 #include "backend.h"
 #include "kv_spec.h"
 #include "model.h"
+#include "../formats/progress.h"
 
 typedef struct session session;
 
@@ -75,6 +76,10 @@ bool session_observe(session *s, void (*fn)(void *ctx, const product_input *in),
 // before is not forgotten: call session_reset. *used: false where the forward pass reads no such matrix (keys of a layer that shares them).
 // ERR_USAGE: a vector, another shape, a session that has generated, or run single steps, on a device that records them. Proved by tests/mix_test.c.
 bool session_replace_weight(session *s, const gguf_tensor *t, bool *used, err *e);
+
+// From here on p is told of the tokens that session_eval and session_generate run, as many at a time as are run at once
+// (progress_add with their number, and no item). NULL: nobody is.
+void session_tell(session *s, progress *p);
 
 // Forgets everything run so far.
 void session_reset(session *s);

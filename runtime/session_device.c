@@ -74,8 +74,8 @@ bool session_pick_backend(session *s, const session_opts *o, arith a, err *e)
         s->b = open_cuda(s, o, a, &why);
         if (!s->b && why.kind == ERR_USAGE) return err_set(e, why.kind, "%s", why.msg);     // no fault of the device
         if (!s->b) {
-            // A program without that half has nothing to explain.
-            if (backend_cuda_built()) snprintf(s->note, sizeof s->note, "running on the CPU: %.230s", why.msg);
+            // Where there is no device there is nothing to explain.
+            if (!backend_cuda_absent(&why)) snprintf(s->note, sizeof s->note, "running on the CPU: %.230s", why.msg);
             s->b = backend_cpu(a, o->n_threads, o->simd, e);
         }
     } else {

@@ -18,6 +18,7 @@ static bool eval_greedy(session *s, const int32_t *ids, int64_t n, int32_t *id, 
         step = (int)(n - done < s->n_batch ? n - done : s->n_batch);
         if (!net_forward(s->net, ids + done, step, s->pos, NULL, e)) return false;
         s->pos += step;
+        progress_add(s->told, NULL, step);
     }
     if (!net_argmax(s->net, step - 1, id, e)) return false;
     return *id >= 0 || no_number(s, e);

@@ -18,6 +18,7 @@ struct session {
     bool         guest;             // the backend is another session's
     bool         observed;          // somebody watches the products: nothing runs recorded
     bool         stepped;           // the last thing run was a step that could have been a recorded one
+    progress    *told;              // of the tokens that are run; NULL: nobody
     int          step, held;        // tokens of the last session_step, and how many of them hold their logits; 0: none
 };
 

@@ -1,5 +1,6 @@
 // Proves cli/text_out.h and the option parser of cli/cli.h: what goes to a terminal, into JSON, and in from the command line.
 #include "cli/cli.h"
+#include "cli/prompt.h"
 #include "cli/text_out.h"
 #include "formats/json.h"
 #include "suite.h"
@@ -7,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 // ---- streamed UTF-8 -------------------------------------------------------------------------------------------------
 
@@ -246,6 +248,11 @@ START_TEST(an_option_may_tell_0_from_nothing)
 }
 END_TEST
 
+static void check_message(const err *e, const char *a, const char *b)
+{
+    ck_assert_msg(strstr(e->msg, a) && strstr(e->msg, b), "found \"%s\", expected \"%s\" and \"%s\"", e->msg, a, b);
+}
+
 START_TEST(wrong_options_are_named)
 {
     static const struct { const char *line, *message; } rows[] = {
@@ -286,6 +293,105 @@ START_TEST(unknown_types_are_answered_with_the_nearest)
 }
 END_TEST
 
+// --temp is not --help: most letters must be right.
+START_TEST(a_suggestion_is_near_what_was_written)
+{
+    static const char *const names[] = { "--help", "--text", "--threads", "--output", "--kv" };
+    static const struct { const char *word, *near; } rows[] = {
+        { "--temp", NULL }, { "--hepl", "--help" }, { "--hlep", "--help" }, { "--ouput", "--output" }, { "--thraeds", "--threads" },
+        { "--out", "--output" }, { "--kx", NULL }, { "--test", "--text" }, { "--seed", NULL }, { "--top-k", NULL }, { "--tokens", NULL },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *near = nearest_name(rows[i].word, names, N_ROWS(names));
+        ck_assert_msg(rows[i].near ? near && strcmp(near, rows[i].near) == 0 : !near, "%s: %s", rows[i].word, near ? near : "-");
+    }
+}
+END_TEST
+
+START_TEST(types_of_others_are_known)
+{
+    static const struct { const char *word, *near; } rows[] = {
+        { "q3_k_xl", "q3_k_l" }, { "UD-Q4_K_XL", "q4_k_m" }, { "fp8", "q8_0" }, { "mxfp4", "q4_0" }, { "IQ4_XS", "q4_k_s" }, { "nf4", "q4_k_m" },
+        { "F8_E4M3", "q8_0" }, { "tq1_0", "q2_k" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        err  e = { 0 };
+        char text[64];
+        ck_assert_ptr_null(file_type_arg(rows[i].word, &e));
+        snprintf(text, sizeof text, "nearest in size: '%s'.", rows[i].near);
+        check_message(&e, "is known", text);
+    }
+    // Each is told once, none of them is written here, and what is near it is.
+    int n;
+    const file_type_info *t = file_type_table(&n);
+    for (int i = 0; i < n; i++) ck_assert_ptr_null(foreign_type_said(t[i].name));
+}
+END_TEST
+
+// ---- prompts --------------------------------------------------------------------------------------------------------
+
+START_TEST(ids_are_parted_by_commas_and_spaces)
+{
+    static const char *const good[] = { "2,645,9", "2, 645, 9", " 2 645\t9 ", "2 ,645,\n9" };
+    static const struct { const char *text, *message; } bad[] = {
+        { "", "found ''" }, { "2,", "found ''" }, { "2,,3", "found ',3'" }, { "2x", "found '2x'" }, { "2 x", "found 'x'" }, { "-1", "found '-1'" },
+        { "2,1000", "found 1000, expected 0 to 999" }, { "99999999999999999999", "expected 0 to 999" },
+    };
+    int32_t *ids;
+    int64_t  n;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        err e = { 0 };
+        ck_assert_msg(prompt_ids(good[i], 1000, &ids, &n, &e), "%s: %s", good[i], e.msg);
+        ck_assert_msg(n == 3 && ids[0] == 2 && ids[1] == 645 && ids[2] == 9, "%s", good[i]);
+        free(ids);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        err e = { 0 };
+        ck_assert_msg(!prompt_ids(bad[i].text, 1000, &ids, &n, &e), "accepted: %s", bad[i].text);
+        check_message(&e, "option --ids", bad[i].message);
+        free(ids);
+    }
+}
+END_TEST
+
+// A whole file, whatever is in it, but for one line's end at its end.
+START_TEST(a_prompt_is_read_from_a_file)
+{
+    static const struct { const char *file; int64_t n; const char *text; int64_t n_text; } rows[] = {
+        { "ab", 2, "ab", 2 }, { "ab\n", 3, "ab", 2 }, { "ab\r\n", 4, "ab", 2 }, { "ab\n\n", 4, "ab\n", 3 }, { "a\0b\n", 4, "a\0b", 3 }, { "\n", 1, "", 0 },
+        { "", 0, "", 0 }, { "a\r", 2, "a\r", 2 },
+    };
+    char path[] = "/tmp/prompt.XXXXXX";
+    const int fd = mkstemp(path);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        prompt_text t;
+        err e = { 0 };
+        ck_assert(ftruncate(fd, 0) == 0 && pwrite(fd, rows[i].file, (size_t)rows[i].n, 0) == rows[i].n);
+        ck_assert_msg(prompt_read(&t, NULL, path, &e), "%s", e.msg);
+        ck_assert_int_eq(t.n, rows[i].n_text);
+        ck_assert(t.n == 0 || memcmp(t.s, rows[i].text, (size_t)t.n) == 0);
+        prompt_free(&t);
+    }
+    // More than one read, and than a command line takes.
+    enum { LONG = 200000 };
+    char *big = malloc(LONG);
+    prompt_text t;
+    err e = { 0 };
+    memset(big, 'x', LONG);
+    ck_assert(pwrite(fd, big, LONG, 0) == LONG && prompt_read(&t, NULL, path, &e));
+    ck_assert(t.n == LONG && memcmp(t.s, big, LONG) == 0);
+    prompt_free(&t);
+    free(big);
+    close(fd);
+    unlink(path);
+    ck_assert(!prompt_read(&t, NULL, path, &e));
+    check_message(&e, path, "No such file");
+    e = (err){ 0 };
+    ck_assert(!prompt_read(&t, NULL, "/", &e));
+    check_message(&e, "/: ", "directory");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("cli_text");
@@ -300,6 +406,10 @@ int main(void)
     tcase_add_test(t, options_are_read);
     tcase_add_test(t, an_option_may_tell_0_from_nothing);
     tcase_add_test(t, wrong_options_are_named);
+    tcase_add_test(t, a_suggestion_is_near_what_was_written);
+    tcase_add_test(t, types_of_others_are_known);
+    tcase_add_test(t, ids_are_parted_by_commas_and_spaces);
+    tcase_add_test(t, a_prompt_is_read_from_a_file);
     tcase_add_test(t, unknown_types_are_answered_with_the_nearest);
     suite_add_tcase(s, t);
     return run_suite(s);

@@ -393,6 +393,39 @@ START_TEST(what_does_not_fit_is_said_before_loading)
 }
 END_TEST
 
+static int no_devices(int *n) { *n = 0; return 0; }
+static int no_driver(int *version) { *version = 0; return 0; }
+static int old_device(int device, gpu_props *p)
+{
+    const int status = host_calls()->properties(device, p);
+    p->major = 6;
+    return status;
+}
+
+// A machine without a GPU has nothing to explain; one whose GPU cannot be used has.
+START_TEST(auto_tells_of_a_device_that_is_there)
+{
+    model *m = open_model(0);
+    for (int i = 0; i < 3; i++) {
+        plant("none", 0, 77);
+        if (i == 0) failing.device_count = no_devices;
+        if (i == 1) failing.driver_version = no_driver;
+        if (i == 2) failing.properties = old_device;
+        err why = { 0 };
+        ck_assert_ptr_null(session_new(m, &(session_opts){ .device = "cuda", .n_ctx = 12 }, &why));
+        ck_assert_msg(strstr(why.msg, i == 2 ? "compute capability" : "device cuda: no "), "%s", why.msg);
+        session *s = session_new(m, &(session_opts){ .device = "auto", .n_ctx = 12 }, &e);
+        unplant();
+        must(s != NULL);
+        ck_assert_str_eq(session_device(s), "cpu");
+        ck_assert_msg(i == 2 ? strstr(session_note(s), "compute capability") != NULL : !*session_note(s), "%s", session_note(s));
+        session_free(s);
+    }
+    ck_assert_int_eq(host_calls_live(), 0);
+    model_close(m);
+}
+END_TEST
+
 // Room that was there when it was asked for may be gone when it is taken: `auto` goes on to the CPU, whichever allocation finds it out.
 START_TEST(auto_goes_on_where_loading_fails)
 {
@@ -452,6 +485,7 @@ int main(void)
     tcase_add_test(f, products_in_another_order_are_said);
     tcase_add_test(f, what_does_not_fit_is_said_before_loading);
     tcase_add_test(f, auto_goes_on_where_loading_fails);
+    tcase_add_test(f, auto_tells_of_a_device_that_is_there);
     tcase_add_test(f, steps_with_logits_are_the_recorded_step);
     suite_add_tcase(s, f);
 #endif

@@ -2,10 +2,12 @@
 #define _GNU_SOURCE
 #include "bytes.h"
 #include "formats/outfile.h"
+#include "formats/unfinished.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <omp.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/file.h>
@@ -377,6 +379,98 @@ START_TEST(test_full_disk)
 }
 END_TEST
 
+// ---- ended by a signal ----------------------------------------------------------------------------------------------
+
+static void note_path(void *ctx, const unfinished *u)
+{
+    char *all = ctx;
+    snprintf(all + strlen(all), 9000 - strlen(all), "%s%s;", u->path, atomic_load(&u->flushing) ? "!" : "");
+}
+
+// As the program does it when it is told to end: what is open goes, the newest first; what is finished stays.
+static int end_while_writing(const char *dir)
+{
+    char said[9000] = "", want[9000];
+    err  e = { 0 };
+    outfile *done = outfile_open(in_dir(dir, "done"), 1, &e), *aborted = outfile_open(in_dir(dir, "aborted"), 1, &e);
+    outfile *one = outfile_open(in_dir(dir, "one"), 10, &e), *two = outfile_open(in_dir(dir, "two"), 0, &e);
+    if (!done || !aborted || !one || !two || !outfile_append(two, "x", 1, &e)) return 1;
+    if (!outfile_commit(done, &e)) return 2;
+    outfile_abort(aborted);
+    if (count_partials(dir) != 2) return 3;
+    unfinished_lock();
+    unfinished_remove_all(note_path, said);
+    snprintf(want, sizeof want, "%s;%s;", in_dir(dir, "two"), in_dir(dir, "one"));
+    if (strcmp(said, want) != 0) return 4;
+    if (access(in_dir(dir, "done"), F_OK) != 0 || access(in_dir(dir, "one"), F_OK) == 0) return 5;
+    return count_partials(dir) == 0 ? 0 : 6;
+}
+
+// Another's file under the temporary name is not ours to remove.
+static int end_beside_another(const char *dir)
+{
+    char said[9000] = "", aside[4300];
+    err  e = { 0 };
+    outfile *f = outfile_open(in_dir(dir, "one"), 1, &e);
+    if (!f) return 1;
+    snprintf(aside, sizeof aside, "%s/aside", dir);
+    if (rename(outfile_tmp_path(f), aside) != 0) return 2;
+    write_file(outfile_tmp_path(f), "theirs", 6);
+    unfinished_lock();
+    unfinished_remove_all(note_path, said);
+    return said[0] == '\0' && access(outfile_tmp_path(f), F_OK) == 0 ? 0 : 3;
+}
+
+START_TEST(test_what_is_unfinished_is_removed)
+{
+    char *dir = new_dir(), *other = new_dir();
+    ck_assert_int_eq(in_child(end_while_writing, dir), 0);
+    ck_assert_int_eq(in_child(end_beside_another, other), 0);
+    drop_dir(dir);
+    drop_dir(other);
+}
+END_TEST
+
+// A flush that is under way is told: the process ends only with it. Who holds the lock is waited for.
+START_TEST(test_the_lock_is_one_for_all)
+{
+    unfinished_lock();
+    unfinished_lock();                  // once more by the same thread
+    int got = -1;
+#pragma omp parallel num_threads(2)
+    if (omp_get_thread_num() == 1) got = unfinished_lock_within(20);
+    ck_assert_int_eq(got, 0);
+    unfinished_unlock();
+    unfinished_unlock();
+    ck_assert(unfinished_lock_within(0));
+    unfinished_unlock();
+}
+END_TEST
+
+// What stands for an open stream is no place, even where the stream leads to a file.
+START_TEST(test_open_streams)
+{
+    char *dir = new_dir(), name[64];
+    int   ends[2], fd = open(in_dir(dir, "plain"), O_RDWR | O_CREAT, 0600);
+    ck_assert(fd >= 0 && pipe(ends) == 0);
+    static const char *const shapes[] = { "/dev/fd/%d", "/proc/self/fd/%d" };
+    for (int i = 0; i < 4; i++) {
+        err e = { 0 };
+        snprintf(name, sizeof name, shapes[i % 2], i < 2 ? fd : ends[1]);
+        ck_assert(!outfile_check(name, &e));
+        check_refused(&e, ERR_USAGE, name, i < 2 ? "but an open stream" : "but a pipe");
+    }
+    err e = { 0 };
+    ck_assert_int_eq(symlink("/proc/self/fd/1", in_dir(dir, "link")), 0);
+    ck_assert(!outfile_check(in_dir(dir, "link"), &e));
+    check_refused(&e, ERR_USAGE, "/link", "not a regular file");
+    close(fd);
+    close(ends[0]);
+    close(ends[1]);
+    drop_dir(dir);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("outfile");
@@ -392,6 +486,9 @@ int main(void)
     tcase_add_test(t, test_read_only_folder);
     tcase_add_test(t, test_file_size_limit);
     tcase_add_test(t, test_full_disk);
+    tcase_add_test(t, test_what_is_unfinished_is_removed);
+    tcase_add_test(t, test_the_lock_is_one_for_all);
+    tcase_add_test(t, test_open_streams);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "bytes.h"
 #include "formats/sha256.h"
+#include "formats/outfile.h"
 #include "release/release_dir.h"
 
 #include <dirent.h>
@@ -586,6 +587,59 @@ START_TEST(a_long_report_is_no_work_that_grows_with_its_square)
 }
 END_TEST
 
+// ---- ended by a signal --------------------------------------------------------------------------------------------------
+
+static void note_what(void *ctx, const unfinished *u)
+{
+    char *all = ctx;
+    snprintf(all + strlen(all), 9000 - strlen(all), "%s;", u->path);
+}
+
+// The staging folder goes with all that is in it, listed or not, and is told by the name that was asked for; what a
+// link in it leads to stays.
+static int end_while_staging(void)
+{
+    release_dir d;
+    char said[9000] = "", want[4500], link[4600], inside[4600];
+    err e = { 0 };
+    stage(&d);
+    snprintf(inside, sizeof inside, "%s/b-F32.gguf", d.path);
+    snprintf(link, sizeof link, "%s/link", d.path);
+    if (!outfile_open(inside, 1, &e) || symlink(dir, link) != 0) return 1;
+    snprintf(inside, sizeof inside, "%s/below", d.path);
+    if (mkdir(inside, 0700) != 0) return 2;
+    unfinished_lock();
+    unfinished_remove_all(note_what, said);
+    snprintf(want, sizeof want, "%s;", dest);
+    if (strcmp(said, want) != 0) return 3;
+    return access(d.path, F_OK) != 0 && there("rel") && there("other.txt") ? 0 : 4;
+}
+
+START_TEST(who_ends_the_process_takes_the_staging_folder_away)
+{
+    old_release("rel");
+    put_text_in("other.txt", "mine");
+    fflush(NULL);
+    const pid_t pid = fork();
+    if (pid == 0) _exit(end_while_staging());
+    int status = 0;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %d", WEXITSTATUS(status));
+    // What is published, or given up, is nothing that anybody would take away.
+    release_dir d;
+    char said[9000] = "";
+    stage(&d);
+    publish(&d);
+    stage(&d);
+    release_dir_abort(&d);
+    unfinished_lock();
+    unfinished_remove_all(note_what, said);
+    unfinished_unlock();
+    ck_assert_str_eq(said, "");
+    check_text("rel/a-BF16.gguf", "new");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("release_dir");
@@ -604,6 +658,7 @@ int main(void)
     tcase_add_test(t, what_changes_at_the_last_instant_is_met);
     tcase_add_test(t, a_folder_that_was_exchanged_meanwhile_is_not_published);
     tcase_add_test(t, a_long_report_is_no_work_that_grows_with_its_square);
+    tcase_add_test(t, who_ends_the_process_takes_the_staging_folder_away);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

@@ -715,7 +715,7 @@ START_TEST(reports_name_file_gate_and_reference)
     ck_assert(sha256_file(p.art, hex, &e));
     ck_assert_str_eq(json_get(a, "sha256")->valuestring, hex);
     char *md = text_of(p.out, "report.md");
-    snprintf(line, sizeof line, "- tiny-BF16.gguf: verified by hallmark %s, commit `%s`, on cpu (", hallmark_version(), hallmark_commit());
+    snprintf(line, sizeof line, "- tiny-BF16.gguf: judged by hallmark %s, commit `%s`, on cpu (", hallmark_version(), hallmark_commit());
     ck_assert_msg(strstr(md, line) && strstr(md, hex), "%s", md);
     ck_assert(sha256_file(in_scratch("gate.json"), hex, &e));
     ck_assert_str_eq(json_get(json_get(a, "judged_by"), "name")->valuestring, "gate.json");

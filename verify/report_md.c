@@ -110,7 +110,7 @@ static void put_making(text_buf *t, const verify_report *r)
 {
     if (!r->program.version[0]) return;
     put_named(t, "- ", r->artifact);
-    put_named(t, ": verified by hallmark ", r->program.version);
+    put_named(t, ": judged by hallmark ", r->program.version);
     put_code(t, ", commit ", r->program.commit);
     put_named(t, ", on ", r->device);
     put_named(t, " (", r->processor);

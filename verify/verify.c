@@ -212,22 +212,30 @@ static void check_options(run *v, verify_fixture_result *res, const fixture *f)
 
 // ---- running -------------------------------------------------------------------------------------------------------
 
-static bool eval(run *v, const int32_t *ids, int64_t n, int64_t n_logits, float *hidden, const char *item, err *e)
+static bool eval(run *v, const int32_t *ids, int64_t n, int64_t n_logits, float *hidden, err *e)
 {
-    if (!session_eval(v->s, ids, n, v->logits, n_logits, hidden, e)) return false;
-    progress_add(v->o->progress, item, session_step_bytes(v->s, session_pos(v->s)));
-    return true;
+    session_tell(v->s, v->o->progress);
+    return session_eval(v->s, ids, n, v->logits, n_logits, hidden, e);
 }
+
+// Tokens that a case has run, once as the free run and once as the forced one.
+static int64_t free_tokens(const run *v, const fixture *f, const fixture_case *c)
+{
+    return c->n_prompt + (v->n_free < f->tokens ? v->n_free : f->tokens) - 1;
+}
+
+static int64_t forced_tokens(const fixture *f, const fixture_case *c) { return c->n_prompt + f->tokens - 1; }
 
 // The prompt at once, then token by token, as long as our greedy id is the reference's (which is then the id to feed).
 static bool free_run(run *v, comparison *k, const fixture_case *c, err *e)
 {
     const hparams *h = model_hparams(v->m);
     session_reset(v->s);
-    if (!eval(v, c->prompt_ids, c->n_prompt, 1, v->hidden, c->id, e)) return false;
+    if (!eval(v, c->prompt_ids, c->n_prompt, 1, v->hidden, e)) return false;
     compare_hidden(k, v->hidden, h->n_layer, h->n_embd);
     for (int64_t step = 0; compare_free(k, step, v->logits) && step + 1 < v->n_free; step++)
-        if (!eval(v, &c->generated_ids[step], 1, 1, NULL, c->id, e)) return false;
+        if (!eval(v, &c->generated_ids[step], 1, 1, NULL, e)) return false;
+    progress_add(v->o->progress, NULL, free_tokens(v, k->f, c) - session_pos(v->s));    // what need not be run any more
     return true;
 }
 
@@ -256,7 +264,7 @@ static bool teacher_forced(run *v, comparison *k, int64_t number, int64_t tokens
     for (int64_t step = 0, done = 0; ok && step < tokens;) {
         int64_t rows = tokens - step < v->rows ? tokens - step : v->rows;
         int64_t end  = c->n_prompt + step + rows - 1;           // ids fed after this: their last `rows` predict steps step .. step + rows - 1
-        ok = eval(v, ids + done, end - done, rows, NULL, c->id, e);
+        ok = eval(v, ids + done, end - done, rows, NULL, e);
         for (int64_t i = 0; ok && i < rows; i++) look_at(v, k, number, step + i, v->logits + i * n_vocab);
         done  = end;
         step += rows;
@@ -291,6 +299,13 @@ static bool measure_rounding(run *v, comparison *k, err *e)
     return new_session(v, e) && ok;
 }
 
+static void name_case(const run *v, const fixture *f, int64_t i)
+{
+    char item[160];
+    snprintf(item, sizeof item, "case %lld of %lld: %.100s", (long long)i + 1, (long long)f->n_cases, f->cases[i].id);
+    progress_add(v->o->progress, item, 0);
+}
+
 static bool run_cases(run *v, verify_fixture_result *res, const fixture *f, check_kind kind, err *e)
 {
     comparison k;
@@ -299,6 +314,7 @@ static bool run_cases(run *v, verify_fixture_result *res, const fixture *f, chec
     if (ok && kind == CHECK_DRIFT && v->limits.has_rounding) ok = (v->rounded = rounding_new(f, e)) != NULL;
     for (int64_t i = 0; ok && i < f->n_cases; i++) {
         compare_case(&k, &f->cases[i]);
+        name_case(v, f, i);
         ok = free_run(v, &k, &f->cases[i], e) && teacher_forced(v, &k, i, f->tokens, e);
         compare_case_end(&k);
     }
@@ -348,15 +364,16 @@ static bool verify_fixture(run *v, int i, err *e)
     return !runs || !holds || run_cases(v, res, f, kind, e);
 }
 
-static int64_t work_bytes(const run *v)
+static int64_t work_tokens(const run *v)
 {
-    int64_t evals = 0;
+    int64_t n = 0;
     for (int i = 0; i < v->n_fixtures; i++) {
         const fixture *f = v->fixtures[i];
         const bool twice = v->limits.has_rounding && preflight_kind(model_gguf(v->m), f) == CHECK_DRIFT;
-        evals += f->n_cases * (v->n_free + 1 + f->tokens / v->rows + (twice ? 1 + f->tokens / v->rows : 0));
+        for (int64_t c = 0; c < f->n_cases; c++)
+            n += free_tokens(v, f, &f->cases[c]) + (twice ? 2 : 1) * forced_tokens(f, &f->cases[c]);
     }
-    return evals * session_step_bytes(v->s, 0);
+    return n;
 }
 
 // Drift within its budget says that the whole is near the source, not that every tensor is what it was meant to be: one
@@ -391,7 +408,7 @@ static bool check_claims(run *v, err *e)
 
 static bool verify_all(run *v, err *e)
 {
-    progress_stage(v->o->progress, "verify", work_bytes(v));
+    progress_stage_of(v->o->progress, "verify", work_tokens(v), "tokens");
     v->r->passed = !v->r->derivation.made || v->r->derivation.passed;
     for (int i = 0; i < v->n_fixtures; i++) {
         if (!verify_fixture(v, i, e)) return false;

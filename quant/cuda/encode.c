@@ -18,7 +18,7 @@ typedef struct {
     int64_t         weights;
 } cuda_encoder;
 
-bool cuda_encoder_built(void) { return true; }
+bool cuda_encoder_absent(const err *why) { return gpu_absent(why); }
 
 static bool need(cuda_encoder *c, buffer *b, int64_t n_bytes, const char *what, err *e)
 {

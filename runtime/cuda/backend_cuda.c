@@ -169,7 +169,7 @@ static const backend_ops cuda_ops = {
     .copy = op_copy, .close = op_close,
 };
 
-bool backend_cuda_built(void) { return true; }
+bool backend_cuda_absent(const err *why) { return gpu_absent(why); }
 
 backend *backend_cuda(arith a, bool reproducible, err *e)
 {

@@ -51,10 +51,15 @@ run_hm 2 release x -o y --types bf16,Q5KS; err_has "did you mean 'q5_k_s'?"
 for o in "--tensor-type a=q8-0" "--output-type q80" "--embedding-type Q8O"; do run_hm 2 quantize x -o y --type q4_0 $o; err_has "did you mean 'Q8_0'?"; done
 run_hm 2 convert x -o y --type=; err_has "unknown type"
 run_hm 2 verify x --fixture y --json=yes; err_has "takes no value"
-run_hm 2 verify x --fixture y --report z.txt; err_has ".json or .md"
+run_hm 2 verify x --fixture y --report z.txt; err_has ".json, .md, .html or .xml"
 run_hm 2 release x -o y --types bf16,bf16; err_has "given twice"
 run_hm 2 release x -o y --types bf16,,f32; err_has "--types"
-run_hm 2 run x; err_has "--ids"
+run_hm 2 run x; err_has "one of -p TEXT, -f FILE and --ids"
+run_hm 2 run x -f a -p b; err_has "only one"
+run_hm 2 convert x --temp 0.7 -o y; err_has "unknown option '--temp'"; ! grep -q "did you mean" "$work/err" || fail "--temp is near nothing"
+run_hm 2 quantize x -o y --type q3_k_xl; err_has "'q3_k_xl' is known"; err_has "nearest in size: 'q3_k_l'"
+run_hm 2 quantize x -o y --type q4_0 --tensor-type a=mxfp4; err_has "'mxfp4' is known"; err_has "nearest in size: 'Q4_0'"
+for c in $commands; do run_hm 0 $c --help; out_has "--json "; out_has "-q, --quiet"; done
 run_hm 2 run x -p a --ids 1; err_has "only one"
 run_hm 2 bench x --case g1p1; err_has "--case"
 run_hm 2 bench x --case p0g1; err_has "--case"
@@ -122,6 +127,22 @@ for c in ">&-" "2>&-" "<&-" "<&- 2>&-" "<&- >&- 2>&-"; do
     [ $? -eq $want ] || fail "convert $c: not exit $want"
     cmp -s "$work/closed.gguf" "$work/whole.gguf" || fail "convert $c: other bytes"
 done
+
+say "a destination that is an open stream is refused, and why; so is where it leads to a file"
+for o in /dev/stdout /dev/stderr /dev/fd/1 /proc/self/fd/1; do
+    run_hm 2 convert "$checkpoint" -o $o; err_has "$o: cannot write: it is not a regular file, but an open stream"
+    "$hallmark" convert "$checkpoint" -o $o 2> "$work/err" < /dev/null | cat > "$work/out"; out_empty; err_has "but a"
+done
+
+say "run: prompts from a file and standard input; ids parted by spaces; a <bos> that doubles"
+printf 'def main():\n' > "$work/prompt"
+run_hm 0 run "$work/whole.gguf" -p 'def main():' -n 4 --print-ids; cp "$work/out" "$work/out1"
+run_hm 0 run "$work/whole.gguf" -f "$work/prompt" -n 4 --print-ids; cmp -s "$work/out" "$work/out1" || fail "-f: other ids"
+"$hallmark" run "$work/whole.gguf" -p - -n 4 --print-ids < "$work/prompt" > "$work/out" 2> "$work/err" || fail "-p -"
+cmp -s "$work/out" "$work/out1" || fail "-p -: other ids"
+run_hm 0 run "$work/whole.gguf" --ids '2, 645 9' -n 1 --print-ids
+run_hm 0 run "$work/whole.gguf" -p '<bos>def' -n 1; err_has "the model sees it twice"
+run_hm 0 run "$work/whole.gguf" -p 'def' -n 1; ! grep -q "sees it twice" "$work/err" || fail "one <bos> is no two"
 
 say "inspect --program lists the operations of a model"
 run_hm 0 inspect "$work/whole.gguf" --program; out_has "embed"; out_has "token_embd.weight"; out_has "attend"
