@@ -6,8 +6,11 @@
 #include "../formats/json.h"
 #include "../formats/place.h"
 #include "../formats/sha256.h"
+#include "../quant/effort.h"
 #include "../release/release.h"
 #include "progress_bar.h"
+#include "recipe_args.h"
+#include "release_words.h"
 #include "report_table.h"
 #include "script.h"
 #include "text_out.h"
@@ -15,19 +18,25 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MAX_TYPES = 32 };
-
 typedef struct {
-    text_list   fixtures, lab, lab_kv;
-    const char *out, *types, *name, *gate, *device, *revision, *sign, *base_model, *quantized_by;
+    text_list   fixtures, lab, lab_kv, recipe_files, artifacts, calibrate;
+    const char *out, *types, *imatrix, *name, *gate, *device, *revision, *sign, *base_model, *quantized_by;
     int64_t     threads, tokens, lab_chunk;
-    bool        json, quiet, strict_types, no_mtp;
+    given_int   effort;
+    bool        json, quiet, strict_types, no_mtp, no_fixtures, replace;
 } release_options;
 
 static const opt options[] = {
     { "--output", "-o", OPT_OUTPUT, offsetof(release_options, out), "DIR", "the folder to publish; it appears whole or not at all", true, 0, 0, NULL },
-    { "--types", NULL, OPT_TEXT, offsetof(release_options, types), "T,T,...", "types to publish (default: bf16,f32,q4_k_m)", false, 0, 0, NULL },
+    { "--types", NULL, OPT_TEXT, offsetof(release_options, types), "T,T,...", "types to publish (default: bf16,f32,q4_k_m), each a recipe: q4_k_m:imatrix=FILE:name=LABEL, mix:budget=4.5bpw:text=FILE", false, 0, 0, NULL },
+    { "--recipe", NULL, OPT_PATHS, offsetof(release_options, recipe_files), "FILE.json", "recipes in a file, which is published too", false, 0, 0, NULL },
+    { "--artifact", NULL, OPT_PATHS, offsetof(release_options, artifacts), "FILE.gguf", "a finished file of this checkpoint, to be proved and published like the others", false, 0, 0, NULL },
+    { "--imatrix", NULL, OPT_PATH, offsetof(release_options, imatrix), "FILE", "importance matrix of every quantized type that has none of its own", false, 0, 0, NULL },
+    { "--effort", NULL, OPT_GIVEN_INT, offsetof(release_options, effort), "N", "effort of every quantized type that has none of its own, as of convert", false, 0, EFFORT_MAX, NULL },
+    { "--calibrate", NULL, OPT_PATHS, offsetof(release_options, calibrate), "TEXT", "texts that every quantized type is calibrated on which has none of its own", false, 0, 0, NULL },
+    { "--replace", NULL, OPT_FLAG, offsetof(release_options, replace), NULL, "make a new release in the place of the one in DIR, where it would be added to", false, 0, 0, NULL },
     { "--fixture", NULL, OPT_PATHS, offsetof(release_options, fixtures), "FIX", "what Transformers said (default: the matching *.json.gz beside or in the folder)", false, 0, 0, NULL },
+    { "--no-fixtures", NULL, OPT_FLAG, offsetof(release_options, no_fixtures), NULL, "name the fixtures by SHA-256, and do not publish them", false, 0, 0, NULL },
     { "--name", NULL, OPT_PATH, offsetof(release_options, name), "NAME", "stem of the published names (default: the folder's name)", false, 0, 0, NULL },
     { "--base-model", NULL, OPT_TEXT, offsetof(release_options, base_model), "ID",
       "the source's id on the Hub, for the model card (default: as its place in a Hub cache says)", false, 0, 0, NULL },
@@ -49,27 +58,19 @@ static const opt options[] = {
     OPT_ANSWER(release_options),
 };
 
-// "bf16,f32" -> types. Each once: two files would have one name.
-static bool parse_types(const char *text, file_type types[MAX_TYPES], int *n, err *e)
+typedef struct { recipe *v; int n; } recipe_set_of;     // none: the default types
+
+// From all options that name something to make, in this order.
+static bool take_recipes(recipe_set_of *to, const release_options *o, err *e)
 {
-    *n = 0;
-    while (text) {
-        const char *comma = strchr(text, ',');
-        char word[32];
-        size_t len = comma ? (size_t)(comma - text) : strlen(text);
-        if (len == 0 || len >= sizeof word)
-            return err_set(e, ERR_USAGE, "option --types: found '%s', expected types separated by commas", text);
-        memcpy(word, text, len);
-        word[len] = '\0';
-        const file_type_info *t = file_type_arg(word, e);
-        if (!t) return false;
-        for (int i = 0; i < *n; i++)
-            if (types[i] == t->id) return err_set(e, ERR_USAGE, "option --types: %s is given twice", t->name);
-        if (*n == MAX_TYPES) return err_set(e, ERR_USAGE, "option --types: more than %d types", (int)MAX_TYPES);
-        types[(*n)++] = t->id;
-        text = comma ? comma + 1 : NULL;
-    }
-    return true;
+    const recipe_defaults d = { .imatrix = o->imatrix, .calibrate = o->calibrate, .effort = o->effort };
+    const bool any = o->types || o->recipe_files.n || o->artifacts.n;
+    const bool defaults = o->imatrix || o->calibrate.n || o->effort.given;
+    bool ok = !(o->types || (!any && defaults))
+        || recipe_args_types(&to->v, &to->n, o->types ? o->types : "bf16,f32,q4_k_m", e);
+    for (int i = 0; ok && i < o->recipe_files.n; i++) ok = recipe_file_read(&to->v, &to->n, o->recipe_files.v[i], e);
+    for (int i = 0; ok && i < o->artifacts.n; i++) ok = recipe_args_artifact(&to->v, &to->n, o->artifacts.v[i], e);
+    return ok && (!defaults || recipe_args_defaults(to->v, to->n, &d, e));
 }
 
 // Of one artifact its report, which has the file's size; its SHA-256 is added where the release did not take it.
@@ -94,7 +95,7 @@ static const char *verdict_of(const release_result *r)
     return worst;
 }
 
-static bool print_json(const release_result *r, err *e)
+static bool print_json(const release_result *r, const char *again, err *e)
 {
     cJSON *j = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(j, "artifacts");
     cJSON_AddStringToObject(j, "verdict", verdict_of(r));
@@ -105,7 +106,9 @@ static bool print_json(const release_result *r, err *e)
         if (one) cJSON_AddItemToArray(list, one);
     }
     bool ok = json_add_strings(j, "missing", (const char *const *)r->missing, r->n_missing)
-        && json_add_strings(j, "notes", (const char *const *)r->notes, r->n_notes);
+        && json_add_strings(j, "notes", (const char *const *)r->notes, r->n_notes)
+        && json_add_strings(j, "folders", (const char *const *)r->told, r->n_told);
+    if (again[0]) cJSON_AddStringToObject(j, "publish_what_passed", again);
     if (r->signed_by[0]) cJSON_AddStringToObject(j, "signed_by", r->signed_by);
     ok = ok && record_files_add(j, r->files, r->n_files);
     char *text = ok ? json_print(j) : NULL;
@@ -116,9 +119,10 @@ static bool print_json(const release_result *r, err *e)
     return ok || err_nomem(e, "the report", 0);
 }
 
-static bool print_result(const release_result *r, bool json, bool script_found, err *e)
+static bool print_result(const release_result *r, const char *again, bool json, bool script_found, err *e)
 {
-    if (json) return print_json(r, e);
+    if (!again) return err_nomem(e, "a command", 0);
+    if (json) return print_json(r, again, e);
     if (!report_table_print(r->reports, r->file_bytes, r->n)) return err_nomem(e, "the table", 0);
     for (int i = 0; i < r->n_notes; i++) print_line(stdout, "note: %s", r->notes[i]);
     for (int i = 0; i < r->n_files; i++) print_line(stdout, "file: %s", r->files[i].name);
@@ -126,6 +130,7 @@ static bool print_result(const release_result *r, bool json, bool script_found, 
         printf("\nMissing: what Transformers says of this checkpoint. These commands make it, once for each model:\n");
     for (int i = 0; i < r->n_missing; i++) print_line(stdout, "    %s", r->missing[i]);
     if (r->n_missing && !script_found) printf("hf_fixture.py was not found where this program is installed: it is in the folder fixtures of hallmark's sources; say there where those are.\n");
+    release_print_folders(r, again);
     putchar('\n');
     print_line(stdout, r->published ? "Published: %s" : "Not published. The artifacts and the report are in %s",
                r->where);
@@ -154,11 +159,19 @@ static bool find_places(places *p, const char *out, err *e)
     return true;
 }
 
+// Some of what was there is in the new folder.
+static bool is_added_to(const release_result *r)
+{
+    for (int i = 0; i < r->n; i++)
+        if (r->made[i].kept) return true;
+    return false;
+}
+
 static void note_replaced(const places *p, const release_result *r)
 {
     destination d;
     err ignored = { 0 };
-    if (r->replaced) destination_note_replaced(&cmd_release, &(destination){ .path = r->where, .replaces = true });
+    if (r->replaced && !is_added_to(r)) destination_note_replaced(&cmd_release, &(destination){ .path = r->where, .replaces = true });
     if (r->left)
         cli_note(&cmd_release, "%s holds what the release before this one left: there is a file that it did not write",
                  r->left);
@@ -182,7 +195,7 @@ static void name_the_destination(err *e, const char *dir)
     }
 }
 
-static int release(const char *hf_dir, const release_options *o, const file_type *types, int n_types, const places *p,
+static int release(const char *hf_dir, const release_options *o, const recipe_set_of *recipes, const places *p,
                    const command_words *words)
 {
     err e = { 0 };
@@ -190,10 +203,12 @@ static int release(const char *hf_dir, const release_options *o, const file_type
     progress_bar bar;
     char *script = script_find();
     release_opts ro = {
-        .name = o->name, .types = n_types ? types : NULL, .n_types = n_types,
+        .name = o->name, .recipes = recipes->v, .n_recipes = recipes->n, .replace = o->replace,
+        .no_fixtures = o->no_fixtures,
         .fixtures = o->fixtures.n ? o->fixtures.v : NULL, .n_fixtures = o->fixtures.n,
         .n_threads = (int)o->threads, .tokens = o->tokens, .device = o->device, .gate_path = o->gate,
-        .base_model = o->base_model, .quantized_by = o->quantized_by, .sign_key = o->sign, .command = (const char *const *)words->v, .n_command = words->n,
+        .base_model = o->base_model, .quantized_by = o->quantized_by,
+        .sign_key = o->sign, .command = (const char *const *)words->v, .n_command = words->n,
         .strict_types = o->strict_types, .no_mtp = o->no_mtp, .fixture_script = script,
         .lab = o->lab.v, .n_lab = o->lab.n, .lab_kv = o->lab_kv.v, .n_lab_kv = o->lab_kv.n, .lab_chunk = o->lab_chunk,
         .progress = progress_bar_begin(&bar),
@@ -201,9 +216,11 @@ static int release(const char *hf_dir, const release_options *o, const file_type
     bool ok = release_checkpoint(&r, hf_dir, o->out, &ro, &e);
     progress_bar_end(&bar);
     if (!ok) name_the_destination(&e, p->path[0]);
-    ok = ok && print_result(&r, o->json, script != NULL, &e);
+    char *again = ok ? release_again(&r, words) : NULL;
+    ok = ok && print_result(&r, again, o->json, script != NULL, &e);
     if (ok) note_replaced(p, &r);
     const int status = !ok ? cli_fail(&cmd_release, &e) : r.published ? 0 : ERR_VERDICT;
+    free(again);
     free(script);
     release_result_free(&r);
     return status;
@@ -213,21 +230,21 @@ static int run(const void *opts, const text_list *args)
 {
     const release_options *o = opts;
     err e = { 0 };
-    file_type types[MAX_TYPES];
-    int n_types = 0;
+    recipe_set_of recipes = { .n = 0 };
     places p = { .path = { NULL } };
     char *hf_dir = NULL;
     bool ok = o->lab.n > 0 || !(o->lab_kv.n || o->lab_chunk)
         || err_set(&e, ERR_USAGE, "option %s: found it without --lab, whose run it describes",
                    o->lab_kv.n ? "--lab-kv" : "--lab-chunk");
-    ok = ok && (!o->types || parse_types(o->types, types, &n_types, &e));
+    ok = ok && take_recipes(&recipes, o, &e);
     command_words words = { 0 };
     ok = ok && command_words_of(&words, &cmd_release, o, args, "--sign", &e);
     ok = ok && find_places(&p, o->out, &e)
         && (hf_dir = hf_folder(&cmd_release, args->v[0], o->revision, true, &e)) != NULL;
-    const int status = ok ? release(hf_dir, o, types, n_types, &p, &words) : cli_fail(&cmd_release, &e);
+    const int status = ok ? release(hf_dir, o, &recipes, &p, &words) : cli_fail(&cmd_release, &e);
     for (int i = 0; i < 3; i++) free(p.path[i]);
     free(hf_dir);
+    recipes_free(recipes.v, recipes.n);
     command_words_free(&words);
     return status;
 }
@@ -235,22 +252,32 @@ static int run(const void *opts, const text_list *args)
 const command cmd_release = {
     .name = "release",
     .summary = "convert, verify each artifact, record the proof, publish the folder",
-    .synopsis = "HF -o DIR [--types bf16,f32,q4_k_m] [--fixture FIX] [--sign KEY.pem]",
+    .synopsis = "HF -o DIR [--types bf16,f32,q4_k_m] [--imatrix FILE] [--recipe FILE.json] [--artifact FILE.gguf] [--fixture FIX]\n"
+                "       [--sign KEY.pem]",
     .about = "Converts the checkpoint to every type, runs each file against Transformers' outputs, writes the result into the file,\n"
              "and puts artifacts and reports in DIR. If one comparison does not hold, nothing is published: everything stays in\n"
              "DIR.failed and the exit status is 1. Without a matching fixture it stays in DIR.unverified, with the command that\n"
-             "would make what is missing, and so where a fixture is too short to decide; the exit status is 1. A release that is in\n"
-             "DIR already is replaced, in one step.\n"
+             "would make what is missing, and so where a fixture is too short to decide; the exit status is 1. A release of the\n"
+             "checkpoint that is in DIR already is added to, in one step: types that are made again are replaced, the others stay; --replace makes a new one.\n"
+             "A recipe is a type and what changes its blocks, each after a ':': imatrix=FILE, effort=N, calibrate=TEXT,\n"
+             "tensor-type=PATTERN=TYPE, output-type=TYPE, embedding-type=TYPE, pure; name=LABEL names its file. mix:budget=SIZE:text=FILE\n"
+             "(max-kl=X, samples=N, chunk=N, exact, imatrix=FILE) is a mix to order. ',' and ':' within a value are written '\\,' and\n"
+             "'\\:'. FILE.json of --recipe: {\"hallmark_recipe\":1,\"recipes\":[{\"type\":\"q4_k_m\",\"imatrix\":\"imatrix.gguf\"}]}, with the\n"
+             "same keys, \"mix\":true or \"artifact\":FILE for a type, and paths from its own folder.\n"
+             "An --artifact takes the same keys (FILE.gguf:imatrix=FILE:calibrate=TEXT:name=LABEL). Its tensors are copied, its metadata are\n"
+             "those that the checkpoint gives.\n"
              "With --sign the folder also holds model.sig, a signature over all its files in the format of OpenSSF Model Signing, and\n"
              "provenance.intoto.json, signed too: source, command, fixtures and results. These two differ from run to run.\n"
              "The folder is what the Hugging Face Hub wants (hf upload REPOSITORY DIR): README.md as a model card, the source's\n"
              "licenses, .gitattributes, SHA256SUMS, and a Modelfile for Ollama.\n"
              "With --lab each file that is published says what other caches cost it, measured on those texts; the whole figures are\n"
              "beside it (<name>-<TYPE>-lab.json, .md, .html), and README.md shows them.\n"
-             "Only files that its report lists are removed: another file in DIR stops the release before the work. Interrupted, it leaves\n"
+             "Of what is in DIR only files are removed that its report lists and that are as it lists them; all others stay. Once DIR is\n"
+             "published, DIR.failed and DIR.unverified of the same name are removed. Interrupted, it leaves\n"
              "nothing; killed, DIR.partial-<number>, which the next release to DIR removes.\n",
     .examples = "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF\n"
                 "  hallmark release fixtures/tiny-gemma4 -o build/release --types bf16,q4_k_m\n"
+                "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF --types q6_k,q4_k_m:imatrix=imatrix.gguf\n"
                 "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF --sign key.pem\n"
                 "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF --lab coding=code.txt --lab chat=chat.txt\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(release_options),

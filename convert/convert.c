@@ -343,6 +343,17 @@ bool convert_preview(quantize_preview *v, const char *hf_dir, const convert_opts
     return ok;
 }
 
+bool convert_exact_type(file_type *t, const char *hf_dir, int n_threads, err *e)
+{
+    quantize_preview v;
+    if (!convert_preview(&v, hf_dir, &(convert_opts){ .type = FT_BF16, .n_threads = n_threads }, e)) return false;
+    *t = FT_BF16;
+    for (int64_t i = 0; i < v.n; i++)
+        if (v.rows[i].to == DT_BF16 && v.rows[i].from != DT_BF16) *t = FT_F32;
+    quantize_preview_free(&v);
+    return true;
+}
+
 // ---- the same checkpoint, and a file that may have been made from it -----------------------------------------------
 
 // A tensor that is missing is derive_compare's to name.

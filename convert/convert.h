@@ -32,6 +32,9 @@ bool convert_check(const char *hf_dir, const char *out_path, const convert_opts 
 // What convert_checkpoint would choose, without writing anything; `from` is the checkpoint's type. Freed by quantize_preview_free.
 bool convert_preview(quantize_preview *v, const char *hf_dir, const convert_opts *o, err *e);
 
+// A type that holds every tensor of the checkpoint exactly: BF16, or F32.
+bool convert_exact_type(file_type *t, const char *hf_dir, int n_threads, err *e);
+
 // The general.architecture of a model with that config, static; NULL where it is none that we convert.
 const char *convert_architecture_of(const cJSON *config);
 

@@ -15,14 +15,14 @@ bool text_ends_with(const char *s, const char *suffix)
 
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-static bool add(dir_list *l, int *cap, const char *name, err *e)
+bool dir_list_add(dir_list *l, const char *name, err *e)
 {
-    if (l->n == *cap) {
-        int    grown = *cap ? *cap * 2 : 16;
-        char **v     = realloc(l->v, (size_t)grown * sizeof *v);
-        if (!v) return err_nomem(e, "the names in a folder", (size_t)grown * sizeof *v);
+    const bool full = l->n == 0 || (l->n >= 16 && (l->n & (l->n - 1)) == 0);    // room is 16, then each power of two
+    if (full) {
+        const int room = l->n < 16 ? 16 : l->n * 2;
+        char **v = realloc(l->v, (size_t)room * sizeof *v);
+        if (!v) return err_nomem(e, "the names in a folder", (size_t)room * sizeof *v);
         l->v = v;
-        *cap = grown;
     }
     l->v[l->n] = strdup(name);
     if (!l->v[l->n]) return err_nomem(e, "a name", strlen(name) + 1);
@@ -48,14 +48,13 @@ static bool is_wanted(const char *name, const char *suffix)
 
 bool dir_list_read(dir_list *l, const char *dir, const char *suffix, bool optional, err *e)
 {
-    int  cap = 0;
-    bool ok  = true;
+    bool ok = true;
     *l = (dir_list){ 0 };
     DIR *d = opendir(dir);
     if (!d && optional && (errno == ENOENT || errno == ENOTDIR)) return true;
     if (!d) return err_errno(e, true, dir, "open the folder");
     for (struct dirent *ent; ok && (errno = 0, ent = readdir(d));)
-        if (is_wanted(ent->d_name, suffix)) ok = add(l, &cap, ent->d_name, e);
+        if (is_wanted(ent->d_name, suffix)) ok = dir_list_add(l, ent->d_name, e);
     if (ok && errno != 0) ok = err_errno(e, true, dir, "read the folder");
     closedir(d);
     if (l->n > 1) qsort(l->v, (size_t)l->n, sizeof *l->v, by_name);

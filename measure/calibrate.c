@@ -346,18 +346,6 @@ static void remove_leftovers(const char *dir)
     if (d) closedir(d);
 }
 
-// A type that holds every tensor exactly: BF16, or F32, so that a file of the same weights calibrates the same.
-static bool exact_type(file_type *t, const char *hf_dir, const calibration_opts *o, err *e)
-{
-    quantize_preview v;
-    if (!convert_preview(&v, hf_dir, &(convert_opts){ .type = FT_BF16, .n_threads = o->n_threads }, e)) return false;
-    *t = FT_BF16;
-    for (int64_t i = 0; i < v.n; i++)
-        if (v.rows[i].to == DT_BF16 && v.rows[i].from != DT_BF16) *t = FT_F32;
-    quantize_preview_free(&v);
-    return true;
-}
-
 // The folder, locked: where a file system has no locks, no run takes another's folder for a leftover either. path: of
 // the file in it; u: listed as unfinished.
 static bool make_source_dir(char dir[4096], char path[4200], unfinished *u, err *e)
@@ -390,7 +378,7 @@ calibration *calibration_compute_hf(const char *hf_dir, const calibration_opts *
     file_type type;
     unfinished listed;
     model *m = NULL;
-    if (!exact_type(&type, hf_dir, o, e)) return NULL;
+    if (!convert_exact_type(&type, hf_dir, o->n_threads, e)) return NULL;
     remove_leftovers(dir_of(o->dir));
     snprintf(dir, sizeof dir, "%s/" SOURCE_DIR_BEGINS "XXXXXX", dir_of(o->dir));
     if (!make_source_dir(dir, path, &listed, e)) return NULL;

@@ -138,6 +138,8 @@ static bool add_dependencies(cJSON *definition, const cJSON *report, const folde
     bool ok = list && add_source(list, report);
     cJSON_ArrayForEach(a, json_get(report, "artifacts")) {
         cJSON_ArrayForEach(x, json_get(a, "fixtures")) ok = ok && add_fixture(list, x);
+        cJSON_ArrayForEach(x, json_get(json_get(a, "recipe"), "inputs"))
+            ok = ok && add_file(list, text_of(x, "name"), text_of(x, "kind"), text_of(x, "sha256"));
         ok = ok && add_gate(list, report, a);
     }
     return ok && add_all_texts(list, report, f, e);

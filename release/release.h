@@ -1,35 +1,43 @@
-// release: convert, prove each, record, publish the folder; check: prove again later, offline, what release said.
+// release: convert, prove each, record and publish a folder; check: prove again later, offline, what release said.
 //
-// Each artifact is read back and must be, tensor by tensor, what the checkpoint gives (derivation.h); one that is not
-// is not even run. Then the fixtures.
+// Each artifact is made by a recipe (release_recipe.h), read back, and must be, tensor by tensor, what the checkpoint
+// gives (derivation.h); one that is not is not even run. Then the fixtures.
 //
-// A release is <name>-<TYPE>.gguf for each type, report.json, report.md, report.html and junit.xml, and what the Hub
-// wants beside them: README.md, the source's licenses, .gitattributes, Modelfile, SHA256SUMS (hub_publish.h); where
-// caches are measured (release_lab.h) also <name>-<TYPE>-lab.json, .md and .html. It is published whole, and only if every artifact passes:
+// A release is <name>-<TYPE>.gguf for each type, report.json, report.md, report.html and junit.xml, the fixtures that
+// artifacts answered to, the importance matrices and recipe files that they were made with, and what the Hub wants
+// beside them: README.md, the source's licenses, .gitattributes, Modelfile, SHA256SUMS (hub_publish.h); where caches are
+// measured (release_lab.h) also <name>-<TYPE>-lab.json, .md and .html. It is published whole, and only if every artifact
+// passes:
 //   pass        the folder is DIR
 //   fail          a gate did not hold: everything is in DIR.failed
 //   inconclusive  none failed, but a fixture cannot decide (verify.h): everything is in DIR.unverified
 //   unverified    none of these, but a fixture is missing: everything is in DIR.unverified, and `missing` holds the commands that make it
 // Interrupted by a signal (Ctrl-C too) the program leaves nothing (cli/interrupt.h); killed, DIR.partial-<number>, never
-// DIR; the next release to DIR removes what no living process holds.
-// A release that is in the way is replaced, and no file in it that its report does not list: such a file stops the work
-// before it begins.
+// DIR; the next release to DIR removes what no living process holds. Once DIR is published, DIR.failed and
+// DIR.unverified of the same name are removed.
+// A release of the same checkpoint that is in DIR is added to: its other artifacts stay, are copied and take a record
+// that names all (release_add.c). Files of the user's own stay as they are, and are never written to.
 // Only files of a published folder carry a verification record. An F32 or BF16 file answers to a fixture made from the
 // source in its own arithmetic; any other type to two, one made from its own weights and one from the source (see
 // match.h).
-// Proved by tests/release_test.c.
+// Proved by tests/release_test.c and tests/release_add_test.c.
 #ifndef HALLMARK_RELEASE_RELEASE_H
 #define HALLMARK_RELEASE_RELEASE_H
 
 #include "check_proof.h"
+#include "release_recipe.h"
 #include "../verify/record.h"
 #include "../verify/verify.h"
 #include "../quant/policy.h"
 
 typedef struct {
     const char       *name;         // stem of published names; NULL: the model's name in a Hub cache path, else the folder's name
+    const recipe     *recipes;      // how each artifact is made; NULL: by `types`
+    int               n_recipes;
     const file_type  *types;        // NULL: bf16, f32, q4_k_m
     int               n_types;
+    bool              replace;      // a release that is there is replaced, not added to
+    bool              no_fixtures;  // name fixtures by digest, where they would be published
     const char *const *fixtures;    // beside those found: every *.json.gz in HF_DIR/fixtures and in HF_DIR
     int               n_fixtures;
     int               n_threads;    // 0: all cores
@@ -53,8 +61,15 @@ typedef struct {
 } release_opts;
 
 typedef struct {
-    verify_report *reports;         // [n], in the order of types
+    char *text;                     // its recipe as the command line takes it (recipe_text); NULL where it is kept
+    bool  finished;                 // it was a finished file
+    bool  kept;                     // it was in the release that was added to
+} release_made;
+
+typedef struct {
+    verify_report *reports;         // [n], in the order of recipes; those of a release that was added to in its order
     int64_t       *file_bytes;      // [n]
+    release_made  *made;            // [n]
     int            n;
     char           where[4096];     // the folder that holds everything now
     bool           published;
@@ -65,8 +80,10 @@ typedef struct {
     char         **missing;         // [n_missing] shell commands, each making a fixture that an artifact lacks
     int            n_notes;
     char         **notes;           // [n_notes] sentences: fixtures that were found and not used
+    int            n_told;
+    char         **told;            // [n_told] sentences that no report holds: what became of the folders here
     int            n_files;
-    record_file   *files;           // [n_files] beside artifacts and reports, by artifact; the card last
+    record_file   *files;           // [n_files] beside artifacts and reports
 } release_result;
 
 // true: it ran; r->published says the verdict, r->where the folder (DIR, DIR.failed, DIR.unverified). false: nothing

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,27 +17,48 @@ enum { FOLDER = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
 // ---- what is at the destination -------------------------------------------------------------------------------------
 
 typedef struct {
-    bool        there;
+    bool        there, release;
     int         entries;
     struct stat st;
 } occupant;
 
+// What a repository for a model holds before there is a release in it.
+static bool is_repository_file(const char *name)
+{
+    static const char *const NAMES[] = { ".git", ".gitattributes", ".gitignore", ".github" };
+    static const char *const BEGINNINGS[] = { "README", "LICENSE", "LICENCE", "NOTICE", "USE_POLICY" };
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+        if (strcmp(name, NAMES[i]) == 0) return true;
+    for (size_t i = 0; i < sizeof BEGINNINGS / sizeof *BEGINNINGS; i++)
+        if (strncasecmp(name, BEGINNINGS[i], strlen(BEGINNINGS[i])) == 0) return true;
+    return false;
+}
+
+// The first name that is in no such repository, NULL where there is none; the list's.
+static const char *first_stranger(const dir_list *own)
+{
+    for (int i = 0; i < own->n; i++)
+        if (!is_repository_file(own->v[i])) return own->v[i];
+    return NULL;
+}
+
 static bool compare_with_its_report(const place *to, int fd, occupant *o, err *e)
 {
     release_list l;
-    char other[256];
+    dir_list own = { 0 };
     if (!release_list_read(&l, fd, e)) return false;
-    const bool report = l.report;
-    bool ok = release_list_compare(&l, fd, to->path, &o->entries, other, e);
+    bool ok = release_list_others(&l, fd, to->path, &own, &o->entries, e);
+    o->release = l.report;
+    const char *stranger = ok && !l.report ? first_stranger(&own) : NULL;
+    if (stranger)
+        ok = err_set(e, ERR_USAGE, "%s: is not empty ('%s') and holds no release's %s; choose another folder",
+                     to->path, stranger, RELEASE_JSON);
     release_list_free(&l);
-    if (!ok || o->entries == 0) return ok;
-    if (!report)
-        return err_set(e, ERR_USAGE, "%s: is not empty ('%s') and holds no release's %s; choose another folder",
-                       to->path, other, RELEASE_JSON);
-    return !other[0] || err_set(e, ERR_USAGE, "%s: holds '%s', which the release there did not write; choose another folder", to->path, other);
+    dir_list_free(&own);
+    return ok;
 }
 
-// Absent, empty, or a release that holds nothing else. to->path and to->name: the destination, to->fd: its folder.
+// Absent, empty, a release, or what a repository begins with. to->path and to->name: the destination, to->fd: its folder.
 static bool look_at(const place *to, occupant *o, err *e)
 {
     *o = (occupant){ .there = false };
@@ -66,13 +88,48 @@ bool release_dir_free_to_use(const char *dest, err *e)
     return ok;
 }
 
+bool release_dir_own(dir_list *own, const char *dest, err *e)
+{
+    release_list l = { 0 };
+    int n;
+    *own = (dir_list){ 0 };
+    const int fd = open(dest, FOLDER);
+    if (fd < 0) return errno == ENOENT || err_errno(e, false, dest, "open the folder");
+    const bool ok = release_list_read(&l, fd, e) && release_list_others(&l, fd, dest, own, &n, e);
+    release_list_free(&l);
+    close(fd);
+    return ok;
+}
+
 // ---- removing -------------------------------------------------------------------------------------------------------
 
-// Removes what the folder's report lists, and the folder when nothing else is in it.
-static bool remove_release(int parent, const char *name, int fd)
+// Is the name in both folders one file?
+static bool is_twin(int fd, int other, const char *name)
+{
+    struct stat a, b;
+    if (fstatat(fd, name, &a, AT_SYMLINK_NOFOLLOW) != 0 || fstatat(other, name, &b, AT_SYMLINK_NOFOLLOW) != 0)
+        return false;
+    return S_ISREG(a.st_mode) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+// Removes links to files that the other folder has under the same names (release_dir_link).
+static void drop_twins(int fd, int other)
+{
+    DIR *d = dir_entries(fd);
+    for (struct dirent *x; d && (x = readdir(d)) != NULL;)
+        if (dir_is_entry(x->d_name) && is_twin(fd, other, x->d_name)) unlinkat(fd, x->d_name, 0);
+    if (d) closedir(d);
+}
+
+// Removes what the folder's report lists, links to files that dest has (NULL: none), and the folder when nothing else is
+// in it.
+static bool remove_release(int parent, const char *name, int fd, const char *dest)
 {
     release_list l;
     err ignored = { 0 };
+    const int there = dest ? openat(parent, dest, FOLDER) : -1;
+    if (there >= 0) drop_twins(fd, there);
+    if (there >= 0) close(there);
     if (!release_list_read(&l, fd, &ignored)) return false;
     release_list_remove(&l, fd);
     release_list_free(&l);
@@ -92,7 +149,7 @@ static void remove_leftover(const place *at, const char *name, const struct stat
     if (fd < 0) return;                             // a link, a file, or not for us
     const bool dead = fstat(fd, &st) == 0 && is_ours(&st, parent) && lock_try(fd) == LOCK_MINE
         && is_still(at->fd, name, fd);
-    if (dead) remove_release(at->fd, name, fd);
+    if (dead) remove_release(at->fd, name, fd, at->name);
     close(fd);
 }
 
@@ -193,7 +250,7 @@ bool release_dir_begin(release_dir *d, const char *dest, const release_names *na
 
 void release_dir_abort(release_dir *d)
 {
-    if (d->path) remove_release(d->at.fd, d->name, d->fd);
+    if (d->path) remove_release(d->at.fd, d->name, d->fd, d->at.name);
     close_dir(d);
 }
 
@@ -226,22 +283,52 @@ static moved move(const release_dir *d, const char *name, const occupant *o, cha
     return errno == EINVAL || errno == ENOSYS ? step_aside(d, name, aside) : FAILED;
 }
 
-// What was replaced may, since it was looked at, have got a file that is not the release's: then all of it stays.
-static char *remove_old(const release_dir *d, const char *aside)
+// A file system may not know how to rename where nothing must be replaced: then what is there is looked at first.
+static bool move_in(int from, int to, const char *name)
+{
+    struct stat st;
+    if (renameat2(from, name, to, name, RENAME_NOREPLACE) == 0) return true;
+    if (errno != EINVAL && errno != ENOSYS) return false;
+    return fstatat(to, name, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT && renameat(from, name, to, name) == 0;
+}
+
+// The user's own files, which are in the old folder (fd), are from now on in the new one.
+static void hand_over(const release_dir *d, int fd, const dir_list *own)
+{
+    bool any = false;
+    drop_twins(fd, d->fd);
+    for (int i = 0; i < own->n; i++) {
+        struct stat st;
+        if (fstatat(fd, own->v[i], &st, AT_SYMLINK_NOFOLLOW) == 0) any |= move_in(fd, d->fd, own->v[i]);
+    }
+    if (any) (void)fsync(d->fd);
+}
+
+// What is then left in the old folder and not of its release has a name that the new one has, too: it stays there.
+static bool clear_old(const release_dir *d, int fd, const char *aside)
 {
     release_list l;
-    int   n;
-    char  other[256], *path = NULL;
-    err   ignored = { 0 };
+    dir_list own = { 0 }, left = { 0 };
+    int  n;
+    err  ignored = { 0 };
+    if (!release_list_read(&l, fd, &ignored)) return false;
+    bool ok = release_list_others(&l, fd, aside, &own, &n, &ignored);
+    if (ok) hand_over(d, fd, &own);
+    ok = ok && release_list_others(&l, fd, aside, &left, &n, &ignored) && left.n == 0;
+    release_list_free(&l);
+    dir_list_free(&own);
+    dir_list_free(&left);
+    return ok && remove_release(d->at.fd, aside, fd, NULL);
+}
+
+// NULL, or where what could not be removed is now.
+static char *remove_old(const release_dir *d, const char *aside)
+{
     const int fd = openat(d->at.fd, aside, FOLDER);
-    bool  gone = false;
-    if (fd >= 0 && release_list_read(&l, fd, &ignored)) {
-        const bool all = l.report && release_list_compare(&l, fd, aside, &n, other, &ignored) && !other[0];
-        release_list_free(&l);
-        gone = all && remove_release(d->at.fd, aside, fd);
-    }
+    const bool gone = fd >= 0 && clear_old(d, fd, aside);
     if (fd >= 0) close(fd);
-    return gone ? NULL : (path = path_join(d->at.dir, aside)) ? path : strdup(aside);
+    char *path = gone ? NULL : path_join(d->at.dir, aside);
+    return gone ? NULL : path ? path : strdup(aside);
 }
 
 static bool put(release_dir *d, const place *to, release_before *before, char **aside, err *e)
@@ -257,7 +344,7 @@ static bool put(release_dir *d, const place *to, release_before *before, char **
         if (fsync(d->fd) != 0 && errno != EINVAL) return err_errno(e, false, d->path, "flush the folder");      // EINVAL: no need of it here
         const moved how = move(d, to->name, &o, aside);
         if (how == FAILED) return err_errno(e, false, to->path, o.entries > 0 ? "replace" : "rename to");
-        before->replaced = how == MOVED_OVER || (how == MOVED && o.entries > 0);
+        before->replaced = o.release && o.entries > 0 && (how == MOVED_OVER || how == MOVED);
         if (how != CHANGED) return true;
     }
     return err_set(e, ERR_SYSTEM, "%s: cannot rename to: others keep changing it", to->path);
@@ -281,4 +368,70 @@ bool release_dir_publish(release_dir *d, const char *dest, release_before *befor
     free(to.name);
     close_dir(d);
     return ok;
+}
+
+bool release_dir_link(release_dir *d, const char *dest, const char *name, bool *linked, err *e)
+{
+    struct stat st;
+    const int fd = open(dest, FOLDER);
+    *linked = false;
+    if (fd < 0) return err_errno(e, false, dest, "open the folder");
+    if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+        *linked = linkat(fd, name, d->fd, name, 0) == 0;
+    close(fd);
+    return true;
+}
+
+// ---- what did not pass ----------------------------------------------------------------------------------------------
+
+static int64_t bytes_in(int fd)
+{
+    int64_t sum = 0;
+    struct stat st;
+    DIR *d = dir_entries(fd);
+    for (struct dirent *x; d && (x = readdir(d)) != NULL;)
+        if (fstatat(fd, x->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) sum += st.st_size;
+    if (d) closedir(d);
+    return sum;
+}
+
+// Why the folder is not removed, or NULL.
+static bool may_go(int fd, const struct stat *st, const struct stat *parent, const char *name, char why[256])
+{
+    release_list l;
+    int  n;
+    char other[256];
+    err  bad = { 0 };
+    why[0] = '\0';
+    if (!release_list_read(&l, fd, &bad) || !release_list_compare(&l, fd, "", &n, other, &bad)) {
+        snprintf(why, 256, "it cannot be read");
+        return false;
+    }
+    if (!is_ours(st, parent))                  snprintf(why, 256, "it is another user's");
+    else if (!l.report || !l.did_not_pass)            snprintf(why, 256, "it holds no report of a release that did not pass");
+    else if (strcmp(l.name, name) != 0)        snprintf(why, 256, "it is of a release of another name");
+    else if (other[0])                         snprintf(why, 256, "it holds '%.200s', which no release wrote", other);
+    release_list_free(&l);
+    return why[0] == '\0';
+}
+
+stale_end release_dir_discard(const char *dest, const char *name, int64_t *bytes, char why[256])
+{
+    place to;
+    struct stat st, parent;
+    err   ignored = { 0 };
+    stale_end end = STALE_NONE;
+    if (!place_open(&to, dest, &ignored)) return STALE_NONE;
+    const int fd = openat(to.fd, to.name, FOLDER);
+    if (fd >= 0 && fstat(fd, &st) == 0 && fstat(to.fd, &parent) == 0) {
+        *bytes = bytes_in(fd);
+        end = STALE_STAYS;
+        if (may_go(fd, &st, &parent, name, why)) {
+            snprintf(why, 256, "it cannot be removed");
+            if (remove_release(to.fd, to.name, fd, NULL)) end = STALE_REMOVED;
+        }
+    }
+    if (fd >= 0) close(fd);
+    place_close(&to);
+    return end;
 }

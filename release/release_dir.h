@@ -4,13 +4,15 @@
 // its process lives, so that a later run can tell what a killed one left behind, and holds from the first instant a
 // report that lists its files.
 // Removed are only our own folders under such names, and in them, as in a release that is replaced, only what their
-// report lists (release_list.h). Everything goes through the descriptor of the destination's folder: links that others
+// report lists (release_list.h). Files of the user's own in a release that is replaced go on into the new folder.
+// Everything goes through the descriptor of the destination's folder: links that others
 // put there are neither followed nor removed.
 // Proved by tests/release_dir_test.c.
 #ifndef HALLMARK_RELEASE_RELEASE_DIR_H
 #define HALLMARK_RELEASE_RELEASE_DIR_H
 
 #include "release_list.h"
+#include "../formats/dir_list.h"
 #include "../formats/place.h"
 #include "../formats/unfinished.h"
 
@@ -23,10 +25,17 @@ typedef struct {
     unfinished listed;  // so d stays where it is from release_dir_begin on
 } release_dir;
 
-// The destination may be written: it is absent, empty, or a release (report.json with "hallmark_release", and nothing
-// that it does not list).
+// The destination may be written: it is absent, empty, or a release (report.json with "hallmark_release"), or holds
+// nothing but what a repository for a model begins with (.git, .gitattributes, README.md, LICENSE).
 // ERR_USAGE names what is in the way; ERR_SYSTEM: it may not be replaced.
 bool release_dir_free_to_use(const char *dest, err *e);
+
+// The names in dest that no release wrote, which stay when it is replaced; none where there is no dest. dir_list_free in
+// any case.
+bool release_dir_own(dir_list *own, const char *dest, err *e);
+// Gives a regular file of dest a second name in the staging folder. *linked false: it is no regular file, or cannot have
+// two names here; it is then moved by release_dir_publish.
+bool release_dir_link(release_dir *d, const char *dest, const char *name, bool *linked, err *e);
 
 // What a folder will hold beside what is made from the records.
 typedef struct { const char *const *artifacts, *const *files; int n_artifacts, n_files; } release_names;
@@ -47,5 +56,10 @@ bool release_dir_publish(release_dir *d, const char *dest, release_before *befor
 
 // Removes the staging folder; a closed d is allowed.
 void release_dir_abort(release_dir *d);
+
+// Removes a folder beside the destination that holds a release of this name which did not pass, and nothing else.
+// *bytes: of its files; why: what keeps it, where it stays.
+typedef enum { STALE_NONE, STALE_REMOVED, STALE_STAYS } stale_end;
+stale_end release_dir_discard(const char *dest, const char *name, int64_t *bytes, char why[256]);
 
 #endif

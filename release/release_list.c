@@ -5,8 +5,10 @@
 #include "../formats/dir_list.h"
 #include "../formats/json.h"
 #include "../formats/place.h"
+#include "../formats/sha256.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -52,7 +54,35 @@ static bool add_name(release_list *l, const char *name, err *e)
     return true;
 }
 
-static bool add_names(release_list *l, const cJSON *report, err *e)
+// Has the file of this name in the folder the digest? One that is not there may have any.
+static bool has_digest(int dir_fd, const char *name, const char *expected)
+{
+    enum { CHUNK = 1 << 16 };
+    char    hex[SHA256_HEX + 1] = "", buf[CHUNK];
+    ssize_t got = 0;
+    err     bad = { 0 };
+    struct stat st;
+    const int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) return errno == ENOENT;
+    sha256 *s = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? sha256_new(&bad) : NULL;
+    bool ok = s != NULL;
+    while (ok && ((got = read(fd, buf, sizeof buf)) > 0 || (got < 0 && errno == EINTR)))
+        if (got > 0) ok = sha256_add(s, buf, got, &bad);
+    if (s) ok = sha256_end_if(s, ok && got == 0, hex, &bad);
+    close(fd);
+    return ok && strcmp(hex, expected) == 0;
+}
+
+// What somebody changed since is no longer the release's, nor is what it left as it found it.
+static bool is_file_of_release(int dir_fd, const cJSON *file)
+{
+    const cJSON *name = json_get(file, "name"), *digest = json_get(file, "sha256");
+    if (!cJSON_IsString(name) || !record_file_is(name->valuestring)) return false;
+    if (cJSON_IsTrue(json_get(file, "kept"))) return false;
+    return !cJSON_IsString(digest) || has_digest(dir_fd, name->valuestring, digest->valuestring);
+}
+
+static bool add_names(release_list *l, const cJSON *report, int fd, err *e)
 {
     const cJSON *list = json_get(report, "artifacts"), *files = json_get(report, "files"), *a;
     l->v = calloc((size_t)cJSON_GetArraySize(list) + (size_t)cJSON_GetArraySize(files) + 1, sizeof *l->v);
@@ -62,8 +92,8 @@ static bool add_names(release_list *l, const cJSON *report, err *e)
         if (is_artifact(s) && !add_name(l, s->valuestring, e)) return false;
     }
     cJSON_ArrayForEach(a, files) {
-        const cJSON *s = json_get(a, "name");
-        if (cJSON_IsString(s) && record_file_is(s->valuestring) && !add_name(l, s->valuestring, e)) return false;
+        if (!is_file_of_release(fd, a)) continue;
+        if (!add_name(l, json_get(a, "name")->valuestring, e)) return false;
     }
     qsort(l->v, (size_t)l->n, sizeof *l->v, by_name);
     return true;
@@ -78,7 +108,10 @@ bool release_list_read(release_list *l, int fd, err *e)
     *l = (release_list){ .report = cJSON_IsNumber(json_get(report, "hallmark_release")),
                          .is_signed = cJSON_IsTrue(json_get(report, "signed")),
                          .lists_files = cJSON_GetArraySize(json_get(report, "files")) > 0 };
-    bool ok = !l->report || add_names(l, report, e);
+    const cJSON *name = json_get(report, "name"), *verdict = json_get(report, "verdict");
+    snprintf(l->name, sizeof l->name, "%s", cJSON_IsString(name) ? name->valuestring : "");
+    l->did_not_pass = cJSON_IsString(verdict) && strcmp(verdict->valuestring, "pass") != 0;
+    bool ok = !l->report || add_names(l, report, fd, e);
     if (!ok) release_list_free(l);
     cJSON_Delete(report);
     free(text);
@@ -132,6 +165,24 @@ bool release_list_compare(const release_list *l, int fd, const char *dir, int *n
     }
     closedir(d);
     return true;
+}
+
+bool release_list_others(const release_list *l, int fd, const char *dir, dir_list *others, int *n, err *e)
+{
+    dir_list all = { 0 };
+    DIR *d = dir_entries(fd);
+    bool ok = d || err_errno(e, false, dir, "list the folder");
+    *n = 0;
+    *others = (dir_list){ 0 };
+    for (struct dirent *x; ok && (x = readdir(d)) != NULL;) {
+        if (!dir_is_entry(x->d_name)) continue;
+        (*n)++;
+        if (!release_list_has(l, x->d_name)) ok = dir_list_add(&all, x->d_name, e);
+    }
+    if (d) closedir(d);
+    if (all.n > 1) qsort(all.v, (size_t)all.n, sizeof *all.v, by_name);
+    *others = all;
+    return ok;
 }
 
 void release_list_remove(const release_list *l, int fd)

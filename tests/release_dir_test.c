@@ -3,6 +3,7 @@
 // folders of others stay, whenever they appear.
 #define _GNU_SOURCE
 #include "bytes.h"
+#include "formats/sha256.h"
 #include "formats/outfile.h"
 #include "release/release_dir.h"
 
@@ -243,25 +244,114 @@ static void in_the_way(err_kind kind, const char *text)
     check_refused(&e, kind, "rel", text);
 }
 
-START_TEST(what_the_release_did_not_write_stops_it_by_name)
+static const char *const OWN[] = { "README.md", "a-BF16.gguf.bak", "b.gguf.partial-1", "mmproj-BF16.gguf" };
+enum { N_OWN = sizeof OWN / sizeof *OWN };
+
+static void put_own(void)
 {
-    err e = { 0 };
-    static const char *const OWN[] = { "README.md", "mmproj-BF16.gguf", "a-BF16.gguf.bak", "report.htm", "b.gguf.partial-1" };
-    old_release("rel");
-    ck_assert_msg(release_dir_free_to_use(dest, &e), "%s", e.msg);
-    for (size_t i = 0; i < sizeof OWN / sizeof *OWN; i++) {
+    for (int i = 0; i < N_OWN; i++) {
         char path[300];
         snprintf(path, sizeof path, "rel/%s", OWN[i]);
         put_text_in(path, "mine");
-        in_the_way(ERR_USAGE, OWN[i]);
-        ck_assert_int_eq(unlink(in_dir(dir, path)), 0);
     }
-    put_text_in("rel/a\nb\x1b[2J", "mine");         // shown as text
-    in_the_way(ERR_USAGE, "holds 'a\\nb\\x1b[2J'");
-    ck_assert_int_eq(unlink(in_dir(dir, "rel/a\nb\x1b[2J")), 0);
-    ck_assert_int_eq(mkdir(in_dir(dir, "rel/folder"), 0777), 0);
-    in_the_way(ERR_USAGE, "'folder'");
-    ck_assert(rmdir(in_dir(dir, "rel/folder")) == 0 && rename(in_dir(dir, "rel/report.json"), in_dir(dir, "kept.json")) == 0);
+    ck_assert_int_eq(mkdir(in_dir(dir, "rel/z"), 0777), 0);
+    put_text_in("rel/z/inside", "mine");
+}
+
+static void check_own(void)
+{
+    for (int i = 0; i < N_OWN; i++) {
+        char path[300];
+        snprintf(path, sizeof path, "rel/%s", OWN[i]);
+        check_text(path, "mine");
+    }
+    check_text("rel/z/inside", "mine");
+}
+
+START_TEST(what_the_release_did_not_write_stays)
+{
+    err e = { 0 };
+    release_dir d;
+    for (int linked = 0; linked < 2; linked++) {    // given a second name before, and not
+        dir_list own = { 0 };
+        bool done;
+        if (!linked) { old_release("rel"); put_own(); }
+        ck_assert_msg(release_dir_free_to_use(dest, &e) && release_dir_own(&own, dest, &e), "%s", e.msg);
+        ck_assert_int_eq(own.n, N_OWN + 1);
+        for (int i = 0; i < N_OWN; i++) ck_assert_str_eq(own.v[i], OWN[i]);
+        ck_assert_str_eq(own.v[N_OWN], "z");
+        dir_list_free(&own);
+        stage(&d);
+        for (int i = 0; i < N_OWN && linked; i++)
+            ck_assert(release_dir_link(&d, dest, OWN[i], &done, &e) && done);
+        ck_assert(release_dir_link(&d, dest, "z", &done, &e) && !done);
+        no_exchange = linked;
+        const release_before before = publish(&d);
+        no_exchange = false;
+        ck_assert(before.replaced && !before.left);
+        check_own();
+        check_text("rel/a-BF16.gguf", "new");
+        ck_assert_int_eq(entries("rel"), 2 + N_OWN + 1);
+        ck_assert_int_eq(entries("."), 1);
+    }
+}
+END_TEST
+
+// A second name that a release gave up, or was killed over, is no file more; what has one name alone stays.
+START_TEST(second_names_go_with_the_folder_that_has_them)
+{
+    err  e = { 0 };
+    bool done;
+    release_dir d;
+    old_release("rel");
+    put_own();
+    stage(&d);
+    ck_assert(release_dir_link(&d, dest, "README.md", &done, &e) && done);
+    release_dir_abort(&d);
+    ck_assert_int_eq(entries("."), 1);
+    check_own();
+    ck_assert_int_eq(mkdir(in_dir(dir, "rel.partial-1"), 0700), 0);
+    put_text_in("rel.partial-1/report.json", REPORT(ONE("a-BF16.gguf")));
+    ck_assert_int_eq(link(in_dir(dir, "rel/README.md"), in_dir(dir, "rel.partial-1/README.md")), 0);
+    ck_assert_int_eq(mkdir(in_dir(dir, "rel.partial-2"), 0700), 0);
+    put_text_in("rel.partial-2/report.json", REPORT(ONE("a-BF16.gguf")));
+    put_text_in("rel.partial-2/README.md", "another");
+    stage(&d);
+    ck_assert(!there("rel.partial-1"));
+    check_text("rel.partial-2/README.md", "another");
+    release_dir_abort(&d);
+    check_own();
+}
+END_TEST
+
+#define FILES(name, sha) "{\"hallmark_release\":1,\"artifacts\":[],\"files\":[{\"name\":\"" name "\",\"sha256\":\"" sha "\"}]}"
+
+// A file beside the artifacts is the release's while it is what the report says.
+START_TEST(a_file_that_was_changed_is_no_longer_the_releases)
+{
+    err e = { 0 };
+    dir_list own = { 0 };
+    char hex[SHA256_HEX + 1], report[400];
+    ck_assert(sha256_bytes("mine", 4, hex, &e));
+    snprintf(report, sizeof report, FILES("LICENSE", "%s"), hex);
+    ck_assert_int_eq(mkdir(dest, 0777), 0);
+    put_text_in("rel/report.json", report);
+    put_text_in("rel/LICENSE", "mine");
+    ck_assert(release_dir_own(&own, dest, &e));
+    ck_assert_int_eq(own.n, 0);
+    put_text_in("rel/LICENSE", "other");
+    ck_assert(release_dir_own(&own, dest, &e));
+    ck_assert_int_eq(own.n, 1);
+    ck_assert_str_eq(own.v[0], "LICENSE");
+    dir_list_free(&own);
+}
+END_TEST
+
+START_TEST(what_is_no_release_is_not_replaced)
+{
+    err e = { 0 };
+    old_release("rel");
+    ck_assert_int_eq(rename(in_dir(dir, "rel/report.json"), in_dir(dir, "kept.json")), 0);
     in_the_way(ERR_USAGE, "holds no release's report.json");
     ck_assert_int_eq(symlink("../kept.json", in_dir(dir, "rel/report.json")), 0);
     in_the_way(ERR_USAGE, "holds no release's report.json");
@@ -275,6 +365,53 @@ START_TEST(what_the_release_did_not_write_stops_it_by_name)
     ck_assert_msg(release_dir_free_to_use(dest, &e), "%s", e.msg);
     ck_assert(rename(dest, in_dir(dir, "moved")) == 0 && symlink("moved", dest) == 0);
     in_the_way(ERR_USAGE, "is not a folder, but a link");
+    ck_assert_int_eq(unlink(dest), 0);
+    ck_assert_int_eq(mkdir(dest, 0777), 0);         // what a repository begins with
+    ck_assert_int_eq(mkdir(in_dir(dir, "rel/.git"), 0777), 0);
+    put_text_in("rel/.gitattributes", "mine");
+    put_text_in("rel/LICENSE.txt", "mine");
+    ck_assert_msg(release_dir_free_to_use(dest, &e), "%s", e.msg);
+    put_text_in("rel/a\nb\x1b[2J", "mine");         // shown as text
+    in_the_way(ERR_USAGE, "is not empty ('a\\nb\\x1b[2J')");
+    ck_assert_int_eq(unlink(in_dir(dir, "rel/a\nb\x1b[2J")), 0);
+    release_dir d;
+    stage(&d);
+    const release_before before = publish(&d);
+    ck_assert(!before.replaced && !before.left);
+    check_text("rel/LICENSE.txt", "mine");
+    ck_assert(there("rel/.git") && there("rel/a-BF16.gguf"));
+    ck_assert_int_eq(entries("rel"), 5);
+}
+END_TEST
+
+#define STALE(verdict) "{\"hallmark_release\":1,\"name\":\"a\",\"verdict\":\"" verdict "\",\"artifacts\":[" ONE("a-BF16.gguf") "]}"
+
+static void discards(stale_end end, const char *why)
+{
+    int64_t bytes = 0;
+    char    told[256] = "";
+    ck_assert_int_eq(release_dir_discard(in_dir(dir, "rel.failed"), "a", &bytes, told), end);
+    if (end == STALE_STAYS) ck_assert_msg(bytes > 0 && strstr(told, why), "%s", told);
+}
+
+START_TEST(a_release_that_did_not_pass_is_discarded_if_it_is_ours_and_nothing_else)
+{
+    discards(STALE_NONE, "");
+    old_release("rel.failed");
+    discards(STALE_STAYS, "did not pass");          // a report without a name
+    put_text_in("rel.failed/report.json", STALE("pass"));
+    discards(STALE_STAYS, "did not pass");
+    put_text_in("rel.failed/report.json", "{\"hallmark_release\":1,\"name\":\"b\",\"verdict\":\"fail\",\"artifacts\":[]}");
+    discards(STALE_STAYS, "another name");
+    put_text_in("rel.failed/report.json", STALE("fail"));
+    put_text_in("rel.failed/notes", "mine");
+    discards(STALE_STAYS, "'notes'");
+    ck_assert_int_eq(unlink(in_dir(dir, "rel.failed/notes")), 0);
+    ck_assert(rename(in_dir(dir, "rel.failed"), in_dir(dir, "there")) == 0 && symlink("there", in_dir(dir, "rel.failed")) == 0);
+    discards(STALE_NONE, "");
+    ck_assert(unlink(in_dir(dir, "rel.failed")) == 0 && rename(in_dir(dir, "there"), in_dir(dir, "rel.failed")) == 0);
+    discards(STALE_REMOVED, "");
+    ck_assert(!there("rel.failed"));
 }
 END_TEST
 
@@ -364,13 +501,10 @@ START_TEST(what_changes_at_the_last_instant_is_met)
     stage(&d);
     before_rename = put_readme;
     release_before before = publish(&d);
-    ck_assert(before.replaced && before.left);
+    ck_assert(before.replaced && !before.left);
     check_text("rel/a-BF16.gguf", "new");
-    ck_assert(strncmp(before.left, dir, strlen(dir)) == 0);
-    const char *left = before.left + strlen(dir) + 1;
-    ck_assert_int_eq(entries(left), 4);             // all of the old release is still there
-    ck_assert_int_eq(rename(before.left, in_dir(dir, "rescued")), 0);
-    free(before.left);
+    check_text("rel/README.md", "mine");
+    ck_assert_int_eq(unlink(in_dir(dir, "rel/README.md")), 0);
     stage(&d);                                      // the old release goes away
     before_rename = drop_old;
     ck_assert(!publish(&d).replaced);
@@ -513,7 +647,11 @@ int main(void)
     tcase_add_checked_fixture(t, begin, end);
     tcase_add_test(t, leftovers_of_ours_go_with_what_they_list_and_nothing_else);
     tcase_add_test(t, nothing_is_removed_through_a_link);
-    tcase_add_test(t, what_the_release_did_not_write_stops_it_by_name);
+    tcase_add_test(t, what_the_release_did_not_write_stays);
+    tcase_add_test(t, second_names_go_with_the_folder_that_has_them);
+    tcase_add_test(t, a_file_that_was_changed_is_no_longer_the_releases);
+    tcase_add_test(t, what_is_no_release_is_not_replaced);
+    tcase_add_test(t, a_release_that_did_not_pass_is_discarded_if_it_is_ours_and_nothing_else);
     tcase_add_test(t, what_may_not_be_replaced_is_said_before_the_work);
     tcase_add_test(t, the_old_release_goes_when_the_new_name_is_on_disk);
     tcase_add_test(t, the_folder_is_ours_alone_until_it_is_published_and_then_has_the_permissions_of_the_old_one);

@@ -1,6 +1,7 @@
 #include "record.h"
 #include "held_type.h"
 #include "preflight.h"
+#include "recipe.h"
 #include "../formats/json.h"
 #include "../quant/derive.h"
 #include "../quant/policy.h"
@@ -153,7 +154,8 @@ static bool check_run(const gguf *g, const verify_report *r, err *e)
     for (int64_t i = 0; i < r->n_fixtures; i++)
         if (!check_counts(&r->fixtures[i], path, e)
             || !same_text("dtype", r->fixtures[i].dtype, strcmp(kv, "bf16") == 0 ? "bfloat16" : "float32", path, e)) return false;
-    return check_both(g, r, e) && check_derivation(g, &r->derivation, e) && record_limits(g, r, e);
+    return check_both(g, r, e) && check_derivation(g, &r->derivation, e) && verify_recipe_fits(&r->recipe, g, e)
+        && record_limits(g, r, e);
 }
 
 bool record_check(const gguf *g, const cJSON *rec, err *e)
@@ -289,7 +291,9 @@ bool record_fits(const record_release *all, const fixture_ref *fixtures, int n, 
     if (!r.fixtures) return err_nomem(e, "results", (size_t)n * sizeof *r.fixtures);
     widest_run(&r, all);
     for (int i = 0; i < n; i++) widest(&r.fixtures[i], &fixtures[i]);
+    if (all->recipe) r.recipe = *all->recipe;               // borrowed
     char  *text = record_text(hex, hex, &r, all);
+    r.recipe = (verify_recipe){ .n = 0 };
     bool   ok = text || err_nomem(e, "the verification record", CLAIMS_RECORD_BYTES);
     if (ok && strlen(text) > CLAIMS_RECORD_BYTES)
         ok = err_set(e, ERR_USAGE, "%d fixtures: the verification record may take %zu bytes, there is room for %d: use fewer fixtures", n, strlen(text),

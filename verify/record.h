@@ -64,6 +64,7 @@ typedef struct {                // what the files of a release have in common
     int         n_notes;
     const record_file *files;
     int         n_files;
+    const verify_recipe *recipe;    // for record_fits: the longest that an artifact has, or NULL
     const record_template *chat_template;       // NULL: it was not looked at
 } record_release;
 

@@ -1,6 +1,7 @@
 // Reports as JSON: the keys are a contract (verify.h names them; the tests prove it); what does not apply is null. No
 // time stamps, no machine's paths.
 #include "verify.h"
+#include "recipe.h"
 #include "../formats/json.h"
 #include <math.h>
 #include <stddef.h>
@@ -256,7 +257,7 @@ static bool add_parts(cJSON *o, const verify_report *r)
 {
     const verify_source *s = &r->source;
     const bool known = s->repository[0] || s->revision[0] || s->digest[0];
-    return add_part(o, "derivation", r->derivation.made, DERIVATION_FIELDS, &r->derivation)
+    return verify_recipe_add(o, &r->recipe) && add_part(o, "derivation", r->derivation.made, DERIVATION_FIELDS, &r->derivation)
         && add_part(o, "hallmark", r->program.version[0] != '\0', PROGRAM_FIELDS, &r->program)
         && add_part(o, "source", known, SOURCE_FIELDS, s)
         && add_part(o, "remote", r->remote.api[0] != '\0', REMOTE_FIELDS, &r->remote) && add_gate(o, &r->judged_by);
@@ -330,7 +331,8 @@ static bool read_gate(verify_gate *g, const cJSON *o, const char *where, err *e)
 static bool read_parts(verify_report *r, const cJSON *o, const char *where, err *e)
 {
     bool there;
-    return read_part(o, "derivation", &r->derivation.made, DERIVATION_FIELDS, &r->derivation, where, e)
+    return verify_recipe_read(&r->recipe, json_get(o, "recipe"), where, e)
+        && read_part(o, "derivation", &r->derivation.made, DERIVATION_FIELDS, &r->derivation, where, e)
         && read_part(o, "hallmark", &there, PROGRAM_FIELDS, &r->program, where, e)
         && read_part(o, "source", &there, SOURCE_FIELDS, &r->source, where, e) && read_gate(&r->judged_by, o, where, e);
 }

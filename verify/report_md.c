@@ -1,5 +1,6 @@
 // Reports as Markdown, for a model card: one table, then what deserves a sentence.
 #include "verify.h"
+#include "recipe.h"
 #include "../formats/text.h"
 #include <math.h>
 #include <string.h>
@@ -219,6 +220,7 @@ char *verify_report_md(const verify_report *const *r, int n)
         for (int64_t j = 0; j < r[i]->n_fixtures; j++) put_row(&t, r[i], &r[i]->fixtures[j]);
     }
     text_words(&t, "\n");
+    for (int i = 0; i < n; i++) verify_recipe_put(&t, r[i]->artifact, &r[i]->recipe);
     for (int i = 0; i < n; i++) put_derivation(&t, r[i]);
     for (int i = 0; i < n; i++) put_remote(&t, r[i]);
     for (int i = 0; i < n; i++) put_measures(&t, r[i]);

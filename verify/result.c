@@ -1,5 +1,6 @@
 // What a comparison found: room for it, and the failures in it.
 #include "compare.h"
+#include "recipe.h"
 #include "reference.h"
 #include "../formats/file_map.h"
 #include "../formats/text.h"
@@ -92,5 +93,6 @@ void verify_report_free(verify_report *r)
     for (int64_t i = 0; i < r->n_fixtures; i++) free(r->fixtures[i].failures);
     free(r->fixtures);
     free(r->notes);
+    verify_recipe_free(&r->recipe);
     memset(r, 0, sizeof *r);
 }

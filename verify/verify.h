@@ -94,6 +94,18 @@ typedef struct {                // are the tensors what the source gives, byte f
     char    reason[512];        // why not; "" where it passed
 } verify_derivation;
 
+typedef struct {                // a file that an artifact was made with
+    char kind[16];              // "imatrix", "calibration", "text", "artifact", "recipe"
+    char name[128];             // its own name, without its folder
+    char sha256[SHA256_HEX + 1];
+} verify_input;
+
+typedef struct {                // how an artifact was made, where that is not by its type alone (recipe.h)
+    char    words[512];         // "q4_k_m, importance matrix imatrix.gguf, effort 1"; "": by its type alone
+    int64_t n;
+    verify_input *v;            // [n]; freed by verify_report_free
+} verify_recipe;
+
 typedef struct derivation_opts derivation_opts;
 
 typedef struct {                // whose answers the report is about, where that is a server (remote.h)
@@ -130,6 +142,7 @@ typedef struct {
     verify_fixture_result *fixtures;
     verify_derivation derivation;
     verify_remote_info remote;
+    verify_recipe recipe;       // of a release's artifact
     int64_t  n_notes;           // what was asked for and is unusual (another KV dtype, another arithmetic), what is not bound
     char   (*notes)[256];
 } verify_report;

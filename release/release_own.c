@@ -1,0 +1,114 @@
+// What is in the places of a release and is not this release's: files of the user's own, which stay, and folders of
+// releases that did not pass, which go. See release_job.h.
+#define _GNU_SOURCE
+#include "hub_files.h"
+#include "release_job.h"
+#include "release_sign.h"
+#include "../formats/file_map.h"
+#include "../formats/folder_digest.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+// ---- files of the user's own ---------------------------------------------------------------------------------------
+
+// A name that what the Hub wants has: there the user's own file stands for it (hub_publish.h).
+static bool is_for_hub(const release_job *x, const char *name)
+{
+    static const char *const NAMES[] = { HUB_ATTRIBUTES, HUB_MODELFILE, HUB_CARD };
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+        if (strcmp(name, NAMES[i]) == 0) return true;
+    return dir_list_has(&x->hub.licenses, name);
+}
+
+static bool is_made(const release_job *x, const char *name)
+{
+    for (int i = 0; i < x->n_items; i++)
+        if (strcasecmp(x->items[i].name, name) == 0) return true;
+    for (int i = 0; i < x->n_beside; i++)
+        if (strcasecmp(x->beside[i].name, name) == 0) return true;
+    for (int i = 0; i < x->n_planned; i++)
+        if (strcmp(x->planned[i].name, name) == 0) return true;
+    return false;
+}
+
+static bool is_ignored(const char *name)
+{
+    for (int i = 0; i < FOLDER_N_IGNORED; i++)
+        if (strcmp(FOLDER_IGNORED[i], name) == 0) return true;
+    return false;
+}
+
+static bool is_regular(const release_job *x, const char *name)
+{
+    struct stat st;
+    char *path = path_join(x->dest[TO_PUBLISH], name);
+    const bool yes = path && lstat(path, &st) == 0 && S_ISREG(st.st_mode);
+    free(path);
+    return yes;
+}
+
+bool release_own_check(release_job *x, err *e)
+{
+    const char *dir = x->dest[TO_PUBLISH];
+    if (!release_dir_own(&x->own, dir, e)) return false;
+    for (int i = 0; i < x->own.n; i++) {
+        const char *name = x->own.v[i];
+        if (is_made(x, name) && !is_for_hub(x, name))
+            return err_set(e, ERR_USAGE, "%s: '%s' is not the release's that is there, or was changed, and this release "
+                           "makes one of that name: move it away", dir, name);
+        if (x->key && !is_ignored(name) && !is_regular(x, name))
+            return err_set(e, ERR_USAGE, "%s: '%s' is no regular file, and what is signed holds those alone: move it "
+                           "away", dir, name);
+    }
+    return true;
+}
+
+// One that cannot be listed in a record (it is hidden, or no regular file) stays all the same.
+static bool list_own(release_job *x, const char *name, err *e)
+{
+    char  hex[SHA256_HEX + 1], *path = path_join(x->dir.path, name);
+    const bool ok = path ? sha256_file(path, hex, e) : err_nomem(e, "a path", strlen(name));
+    free(path);
+    if (!ok || !record_files_push(&x->r->files, &x->r->n_files, name, hex, e)) return false;
+    x->r->files[x->r->n_files - 1].kept = true;
+    return true;
+}
+
+bool release_own_bring(release_job *x, err *e)
+{
+    for (int i = 0; i < x->own.n; i++) {
+        const char *name = x->own.v[i];
+        bool linked;
+        if (!release_say(&x->r->told, &x->r->n_told, e, "'%s' is not of the release: it stays as it is", name)) return false;
+        if (!release_dir_link(&x->dir, x->dest[TO_PUBLISH], name, &linked, e)) return false;
+        if (!linked && x->key && !is_ignored(name))
+            return err_set(e, ERR_SYSTEM, "%s: '%s' cannot be linked to, and the signature needs it: move it away",
+                           x->dest[TO_PUBLISH], name);
+        if (linked && record_file_is(name) && !is_for_hub(x, name) && !list_own(x, name, e)) return false;
+    }
+    return true;
+}
+
+// ---- folders of releases that did not pass -------------------------------------------------------------------------
+
+static void drop_stale(release_job *x, outcome which)
+{
+    int64_t bytes;
+    char    why[256];
+    err     ignored = { 0 };        // DIR is published, whatever becomes of the others
+    const char *dir = x->dest[which];
+    const stale_end end = release_dir_discard(dir, x->name, &bytes, why);
+    if (end == STALE_REMOVED)
+        release_say(&x->r->told, &x->r->n_told, &ignored, "removed %s, of an earlier release of this name", dir);
+    if (end == STALE_STAYS)
+        release_say(&x->r->told, &x->r->n_told, &ignored, "%s stays, with %lld bytes: %s", dir, (long long)bytes, why);
+}
+
+void release_drop_stale(release_job *x)
+{
+    drop_stale(x, TO_FAILED);
+    drop_stale(x, TO_UNVERIFIED);
+}

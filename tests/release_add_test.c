@@ -1,0 +1,374 @@
+// Proves that a release can be added to (release/release_add.c, release/release_old.h), what is published beside
+// artifacts, and that a finished file becomes an artifact (release/release_take.h): on a copy of the committed
+// checkpoint, with short fixtures.
+#include "verify_files.h"
+#include "formats/json.h"
+#include "quant/quantize.h"
+#include "release/release.h"
+#include "release/release_recipe.h"
+
+static const file_type BF16[] = { FT_BF16 }, F32[] = { FT_F32 }, BOTH[] = { FT_BF16, FT_F32 };
+static char source[256], gate_path[SCRATCH_PATH];
+
+static release_opts options(const file_type *types, int n)
+{
+    return (release_opts){ .name = "tiny", .types = types, .n_types = n, .tokens = 4, .device = "cpu",
+                           .gate_path = gate_path };
+}
+
+static release_result released(const char *out, const release_opts *o)
+{
+    release_result r;
+    err e = { 0 };
+    ck_assert_msg(release_checkpoint(&r, source, out, o, &e), "%s", e.msg);
+    return r;
+}
+
+static void publish(const char *out, const file_type *types, int n)
+{
+    const release_opts o = options(types, n);
+    release_result r = released(out, &o);
+    ck_assert(r.published);
+    release_result_free(&r);
+}
+
+static void holds(const char *dir)
+{
+    err e = { 0 };
+    const check_opts o = { .device = "cpu" };
+    ck_assert_msg(check_artifact(dir, &o, &e), "%s", e.msg);
+}
+
+static void refused(const char *out, const release_opts *o, err_kind kind, const char *says)
+{
+    release_result r;
+    err e = { 0 };
+    ck_assert_msg(!release_checkpoint(&r, source, out, o, &e), "expected: %s", says);
+    ck_assert_msg(e.kind == kind && strstr(e.msg, says), "%d: %s", e.kind, e.msg);
+}
+
+static void digest_of(const char *dir, const char *name, char hex[SHA256_HEX + 1])
+{
+    err   e = { 0 };
+    char *path = path_join(dir, name);
+    ck_assert_msg(sha256_file(path, hex, &e), "%s", e.msg);
+    free(path);
+}
+
+static void put(const char *dir, const char *name, const char *text)
+{
+    err e = { 0 };
+    ck_assert_msg(outfile_write_text(dir, name, text, &e), "%s", e.msg);
+}
+
+static bool is_there(const char *dir, const char *name)
+{
+    char *path = path_join(dir, name);
+    const bool yes = access(path, F_OK) == 0;
+    free(path);
+    return yes;
+}
+
+static void setup(void)
+{
+    static const char *const NAMES[] = { "bfloat16", "float32", "q4_k_m" };
+    char path[400];
+    files_begin("release-add");
+    snprintf(source, sizeof source, "%s", copy_checkpoint("hf"));
+    snprintf(path, sizeof path, "%s/fixtures", source);
+    ck_assert(mkdir(path, 0777) == 0);
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/fixtures/%s.json.gz", source, NAMES[i]);
+        shorten_fixture(fixture_path(NAMES[i]), path, 2);
+    }
+    scratch_path(gate_path, "gate.json");
+    gate_for_cases(gate_path, 2);
+}
+
+// ---- adding --------------------------------------------------------------------------------------------------------
+
+// A type that is added: the folder is the one that a single release of both gives, byte for byte.
+START_TEST(a_type_is_added_and_all_records_name_all)
+{
+    static const char *const NAMES[] = { "tiny-BF16.gguf", "tiny-F32.gguf", "report.json", "report.md", "README.md",
+                                         "bfloat16.json.gz", "float32.json.gz", "SHA256SUMS" };
+    const char *out = in_scratch("add"), *once = in_scratch("once");
+    publish(out, BF16, 1);
+    publish(once, BOTH, 2);
+    const release_opts o = options(F32, 1);
+    release_result r = released(out, &o);
+    ck_assert(r.published && r.replaced && r.n == 2 && r.made[0].kept && !r.made[1].kept);
+    ck_assert_str_eq(r.reports[0].artifact, "tiny-BF16.gguf");
+    release_result_free(&r);
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+        char a[SHA256_HEX + 1], b[SHA256_HEX + 1];
+        digest_of(out, NAMES[i], a);
+        digest_of(once, NAMES[i], b);
+        ck_assert_msg(strcmp(a, b) == 0, "%s is not as if both were made at once", NAMES[i]);
+    }
+    holds(out);
+    const release_opts again = options(BF16, 1);        // in its place, not behind
+    r = released(out, &again);
+    ck_assert(r.published && r.n == 2 && !r.made[0].kept && r.made[1].kept);
+    ck_assert_str_eq(r.reports[0].artifact, "tiny-BF16.gguf");
+    release_result_free(&r);
+    holds(out);
+    release_opts anew = options(BF16, 1);
+    anew.replace = true;
+    r = released(out, &anew);
+    ck_assert(r.published && r.n == 1);
+    ck_assert(!is_there(out, "tiny-F32.gguf") && !is_there(out, "float32.json.gz"));
+    release_result_free(&r);
+}
+END_TEST
+
+// From the folder alone: the fixtures that it was held to are in it.
+START_TEST(fixtures_are_published_or_named)
+{
+    const char *out = in_scratch("fixtures");
+    const char *list[] = { in_scratch("fixtures/bfloat16.json.gz") };
+    const check_opts again = { .fixtures = list, .n_fixtures = 1, .device = "cpu", .gate_path = gate_path };
+    err e = { 0 };
+    publish(out, BF16, 1);
+    ck_assert_msg(check_artifact(out, &again, &e), "%s", e.msg);
+    ck_assert(!is_there(out, "float32.json.gz"));               // nothing answered to it
+    release_opts o = options(BF16, 1);
+    o.no_fixtures = true;
+    release_result r = released(out, &o);
+    ck_assert(r.published && !is_there(out, "bfloat16.json.gz"));
+    ck_assert_int_eq(r.n_notes, 3);
+    const char *note = r.notes[2];
+    ck_assert_msg(strstr(note, "hf_fixture.py SOURCE -o bfloat16.json.gz --dtype bfloat16")
+                  && strstr(note, r.reports[0].fixtures[0].file_digest), "%s", note);
+    ck_assert(!strstr(note, scratch));
+    release_result_free(&r);
+    holds(out);
+}
+END_TEST
+
+START_TEST(what_cannot_be_added_to_is_said_before_the_work)
+{
+    const char  *out = in_scratch("not");
+    release_opts o = options(F32, 1);
+    char hex[2][SHA256_HEX + 1];
+    publish(out, BF16, 1);
+    digest_of(out, "report.json", hex[0]);
+    o.name = "other";
+    refused(out, &o, ERR_USAGE, "its files are called tiny-");
+    o = options(F32, 1);
+    o.gate_path = NULL;
+    refused(out, &o, ERR_USAGE, "--replace");
+    o = options(F32, 1);
+    o.name = NULL;                                      // the name that is there
+    release_result r = released(out, &o);
+    ck_assert(r.published && strcmp(r.reports[1].artifact, "tiny-F32.gguf") == 0);
+    release_result_free(&r);
+    char art[300];
+    snprintf(art, sizeof art, "%s/tiny-BF16.gguf", out);
+    flip_bit(art, "blk.0.attn_q.weight", 10, 3);
+    o = options(F32, 1);
+    refused(out, &o, ERR_VERDICT, "blk.0.attn_q.weight");
+    redigest(art);
+    refused(out, &o, ERR_VERDICT, "nothing can be added");
+    digest_of(out, "report.json", hex[1]);
+    ck_assert_str_ne(hex[0], hex[1]);
+}
+END_TEST
+
+START_TEST(a_release_of_another_source_is_not_added_to)
+{
+    const char *out = in_scratch("theirs");
+    publish(out, BF16, 1);
+    put(source, "vocab.json", "{}");                    // a file that only its digest knows
+    refused(out, &(release_opts){ .name = "tiny", .types = BF16, .n_types = 1, .device = "cpu", .gate_path = gate_path },
+            ERR_USAGE, "was made from another source");
+}
+END_TEST
+
+// ---- what is the user's --------------------------------------------------------------------------------------------
+
+START_TEST(files_of_the_users_own_stay)
+{
+    const char *out = in_scratch("own");
+    char hex[2][SHA256_HEX + 1];
+    publish(out, BF16, 1);
+    put(out, "README.md", "mine");                      // ours, changed
+    put(out, "notes.txt", "mine");
+    put(out, ".hidden", "mine");
+    char *sub = path_join(out, "images");
+    ck_assert(mkdir(sub, 0777) == 0);
+    put(sub, "a.png", "mine");
+    free(sub);
+    digest_of(out, "README.md", hex[0]);
+    const release_opts o = options(F32, 1);
+    release_result r = released(out, &o);
+    ck_assert(r.published && !r.left && r.n_told == 4);
+    digest_of(out, "README.md", hex[1]);
+    ck_assert_str_eq(hex[0], hex[1]);
+    ck_assert(is_there(out, "notes.txt") && is_there(out, ".hidden") && is_there(out, "images/a.png"));
+    int kept = 0;
+    for (int i = 0; i < r.n_files; i++) kept += r.files[i].kept;
+    ck_assert_int_eq(kept, 2);                          // README.md and notes.txt
+    release_result_free(&r);
+    holds(out);
+    put(out, "bfloat16.json.gz", "mine");               // a name that a release needs
+    refused(out, &o, ERR_USAGE, "'bfloat16.json.gz'");
+}
+END_TEST
+
+// What passed is not thrown: the folder that is there stays as it is, and the next release removes what did not pass.
+START_TEST(a_release_that_fails_leaves_what_is_published)
+{
+    const char *out = in_scratch("partly");
+    char hex[2][SHA256_HEX + 1];
+    static const file_type TWO[] = { FT_F32, FT_Q8_0 };
+    publish(out, BF16, 1);
+    digest_of(out, "SHA256SUMS", hex[0]);
+    const release_opts o = options(TWO, 2);             // Q8_0 has no fixture of its own weights
+    release_result r = released(out, &o);
+    ck_assert(!r.published && r.n == 2);
+    ck_assert_str_eq(verify_verdict(&r.reports[0]), "pass");
+    ck_assert_str_eq(r.made[0].text, "f32");
+    ck_assert(is_there(r.where, "tiny-Q8_0.gguf") && !is_there(r.where, "tiny-BF16.gguf"));
+    release_result_free(&r);
+    digest_of(out, "SHA256SUMS", hex[1]);
+    ck_assert_str_eq(hex[0], hex[1]);
+    const release_opts alone = options(F32, 1);
+    r = released(out, &alone);
+    ck_assert(r.published && !dir_exists(in_scratch("partly.unverified")));
+    ck_assert_int_eq(r.n_told, 1);
+    ck_assert(strstr(r.told[0], "partly.unverified"));
+    release_result_free(&r);
+}
+END_TEST
+
+// ---- recipes -------------------------------------------------------------------------------------------------------
+
+static recipe recipe_of(const char *key, const char *value)
+{
+    recipe r = { .type = FT_Q4_K_M };
+    err e = { 0 };
+    ck_assert_msg(recipe_set(&r, key, value, &e), "%s", e.msg);
+    return r;
+}
+
+START_TEST(two_recipes_of_one_type_need_two_names)
+{
+    const char *out = in_scratch("two");
+    recipe two[2] = { { .type = FT_BF16 }, { .type = FT_BF16 } };
+    release_opts o = options(NULL, 0);
+    o.recipes = two;
+    o.n_recipes = 2;
+    refused(out, &o, ERR_USAGE, "bf16 and bf16 would both be tiny-BF16.gguf: give one of them a name, as in bf16:name=BF16-2");
+    two[1] = recipe_of("name", "again");
+    two[1].type = FT_BF16;
+    release_result r = released(out, &o);
+    ck_assert(r.published && r.n == 2);
+    ck_assert_str_eq(r.reports[1].artifact, "tiny-again.gguf");
+    ck_assert_str_eq(r.reports[1].type, "BF16");
+    ck_assert_str_eq(r.reports[1].recipe.words, "bf16");
+    release_result_free(&r);
+    holds(out);
+    recipe_free(&two[1]);
+}
+END_TEST
+
+// A file that somebody else's quantizer made: no claims, another chat template, a key of his own.
+static void strip(const char *from, const char *to)
+{
+    err e = { 0 };
+    int64_t header, bytes;
+    gguf *g = open_gguf(from);
+    gguf_plan *p = gguf_plan_new(32, &e);
+    for (int64_t i = 0; i < gguf_n_kv(g); i++)
+        if (strncmp(gguf_kv_at(g, i)->key, "hallmark.", 9) != 0) ck_assert(gguf_plan_copy_kv(p, gguf_kv_at(g, i), &e));
+    ck_assert(gguf_plan_str(p, "tokenizer.chat_template", "{{ evil }}", &e) && gguf_plan_str(p, "general.evil", "x", &e));
+    for (int64_t i = 0; i < gguf_n_tensors(g); i++) {
+        const gguf_tensor *t = gguf_tensor_at(g, i);
+        ck_assert(gguf_plan_tensor(p, t->name, t->type, t->n_dims, t->shape, &e));
+    }
+    ck_assert(gguf_plan_layout(p, &header, &bytes, &e));
+    outfile *f = outfile_open(to, bytes, &e);
+    for (int64_t i = 0; i < gguf_n_tensors(g); i++)
+        ck_assert(outfile_write_at(f, gguf_plan_tensor_at(p, i)->off, gguf_tensor_at(g, i)->data, gguf_tensor_at(g, i)->n_bytes, &e));
+    ck_assert_msg(gguf_plan_write(p, f, &e) && outfile_commit(f, &e), "%s", e.msg);
+    gguf_plan_free(p);
+    gguf_close(g);
+}
+
+static release_result take(const char *out, const char *file)
+{
+    recipe r = { .kind = RECIPE_ARTIFACT, .type = FT_INVALID, .artifact = (char *)file };
+    release_opts o = options(NULL, 0);
+    o.recipes = &r;
+    o.n_recipes = 1;
+    return released(out, &o);
+}
+
+START_TEST(a_finished_file_is_proved_and_published_with_the_sources_metadata)
+{
+    const char *base = convert_tiny("base.gguf", FT_BF16), *made = in_scratch("made.gguf"), *bare = in_scratch("bare.gguf");
+    const quantize_opts q = { .type = FT_Q4_K_M };
+    char hex[2][SHA256_HEX + 1];
+    err  e = { 0 };
+    ck_assert_msg(quantize_file(base, made, &q, &e), "%s", e.msg);
+    strip(made, bare);
+    for (int i = 0; i < 2; i++) {
+        const char *out = in_scratch(i ? "take-bare" : "take-made");
+        release_result r = take(out, i ? bare : made);
+        ck_assert_msg(r.published, "%s", verify_verdict(&r.reports[0]));
+        ck_assert_str_eq(r.reports[0].artifact, "tiny-Q4_K_M.gguf");
+        ck_assert(r.made[0].finished && strstr(r.reports[0].recipe.words, "a finished file"));
+        ck_assert_str_eq(r.reports[0].recipe.v[0].kind, "artifact");
+        release_result_free(&r);
+        holds(out);
+        gguf *g = open_gguf(in_scratch(i ? "take-bare/tiny-Q4_K_M.gguf" : "take-made/tiny-Q4_K_M.gguf"));
+        gguf_str chat;
+        ck_assert(gguf_get_str(g, "tokenizer.chat_template", &chat, &e) && chat.n > 20);
+        ck_assert(!gguf_find_kv(g, "general.evil"));
+        ck_assert(claims_metadata_digest(g, hex[i], &e));
+        gguf_close(g);
+    }
+    ck_assert_str_eq(hex[0], hex[1]);
+}
+END_TEST
+
+START_TEST(a_finished_file_of_other_tensors_or_another_source_is_not)
+{
+    err e = { 0 };
+    const char *wrong = convert_tiny("wrong.gguf", FT_BF16);
+    flip_bit(wrong, "blk.0.attn_q.weight", 10, 3);
+    redigest(wrong);
+    release_result r = take(in_scratch("wrong-out"), wrong);
+    ck_assert(!r.published && strstr(r.where, ".failed"));
+    ck_assert(strstr(r.reports[0].derivation.reason, "blk.0.attn_q.weight"));
+    release_result_free(&r);
+    const char *other = copy_checkpoint("elsewhere"), *made = in_scratch("elsewhere.gguf");
+    put(other, "generation_config.json", "{}");
+    const convert_opts co = { .type = FT_BF16 };
+    ck_assert_msg(convert_checkpoint(other, made, &co, &e), "%s", e.msg);
+    recipe rec = { .kind = RECIPE_ARTIFACT, .type = FT_INVALID, .artifact = (char *)made };
+    release_opts o = options(NULL, 0);
+    o.recipes = &rec;
+    o.n_recipes = 1;
+    refused(in_scratch("other-out"), &o, ERR_INPUT, "it was made from another source");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("release_add");
+    TCase *t = tcase_create("all");
+    tcase_add_checked_fixture(t, setup, files_end);
+    tcase_add_test(t, a_type_is_added_and_all_records_name_all);
+    tcase_add_test(t, fixtures_are_published_or_named);
+    tcase_add_test(t, what_cannot_be_added_to_is_said_before_the_work);
+    tcase_add_test(t, a_release_of_another_source_is_not_added_to);
+    tcase_add_test(t, files_of_the_users_own_stay);
+    tcase_add_test(t, a_release_that_fails_leaves_what_is_published);
+    tcase_add_test(t, two_recipes_of_one_type_need_two_names);
+    tcase_add_test(t, a_finished_file_is_proved_and_published_with_the_sources_metadata);
+    tcase_add_test(t, a_finished_file_of_other_tensors_or_another_source_is_not);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}
