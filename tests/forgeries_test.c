@@ -667,9 +667,9 @@ static bool checks_given(const char *path, const char *matrix, const char *text,
 static char matrix_digest[SHA256_HEX + 1];
 static void name_matrix(cJSON *rec)
 {
-    cJSON *recipe = cJSON_AddObjectToObject(rec, "recipe");
-    ck_assert(cJSON_AddStringToObject(recipe, "words", "Q4_K_M with an importance matrix"));
-    cJSON *one = json_add_object(cJSON_AddArrayToObject(recipe, "inputs"));
+    cJSON *how = cJSON_AddObjectToObject(rec, "recipe");
+    ck_assert(cJSON_AddStringToObject(how, "words", "Q4_K_M with an importance matrix"));
+    cJSON *one = json_add_object(cJSON_AddArrayToObject(how, "inputs"));
     ck_assert(cJSON_AddStringToObject(one, "kind", "imatrix") && cJSON_AddStringToObject(one, "name", "im.gguf")
               && cJSON_AddStringToObject(one, "sha256", matrix_digest));
 }
