@@ -41,7 +41,8 @@ cJSON *answer_error_json(const err *e);
 struct json_out;
 void answer_error_member(struct json_out *j, const err *e);
 
-// answer_error for a process that is ended by a signal: written past stdio, whose locks others hold. false: none was due.
+// answer_error for a process that is ended by a signal: written past stdio, whose locks others hold. false: none was
+// due.
 bool answer_interrupted(int status, const char *signal_name, const char *message, const char *file);
 
 // The file that a message begins with: one that the command line names, or what lies below it; else a path that exists.

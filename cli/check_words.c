@@ -250,6 +250,17 @@ static void add_card(lines *l, const check_proof *p, const char *path)
     add(l, false, &w, &b);
 }
 
+static void add_card_said(lines *l, const char *what, const char *said, const char *by)
+{
+    text_buf w = { 0 }, b = { 0 };
+    if (!said[0]) return;
+    text_words(&w, what);
+    put(&w, said);
+    text_words(&w, "', as README.md says");
+    text_words(&b, by);
+    add(l, false, &w, &b);
+}
+
 static void add_kept(lines *l, const check_proof *p)
 {
     text_buf w = { 0 }, b = { 0 };
@@ -394,6 +405,8 @@ static void add_not_proved(lines *l, const check_proof *p, const char *path)
                   "running it: the artifacts are the same bytes each time");
     if (!p->from) add_source(l, p, path);
     if (!p->from && is_written(p, CARD)) add_card(l, p, path);
+    add_card_said(l, "the source's id, '", p->card_base, "hallmark check --from ID, an id in the Hub cache");
+    add_card_said(l, "who quantized it, '", p->card_by, "what its maker says elsewhere");
     add_kept(l, p);
     for (int i = 0; p->from && i < p->n_artifacts; i++) add_untold(l, &p->v[i], path);
     add_fixtures(l, p, path);
@@ -408,12 +421,18 @@ static void add_not_proved(lines *l, const check_proof *p, const char *path)
     add_ignored(l, p);
 }
 
+static void add_nothing(lines *l, const check_proof *p)
+{
+    add_words(l, false, p->unusable ? "anything: something cannot be read, or not be used for this"
+                                    : "anything: one claim does not hold, and nothing here is to be relied on", "");
+}
+
 static bool all(lines *l, const check_proof *p, const char *path, bool holds)
 {
     *l = (lines){ 0 };
     if (holds) add_proved(l, p);
     if (holds) add_not_proved(l, p, path);
-    else       add_words(l, false, "anything: one claim does not hold, and nothing here is to be relied on", "");
+    else       add_nothing(l, p);
     return !l->failed;
 }
 

@@ -18,8 +18,8 @@ static bool write_script(const char *shell, err *e)
     while (i < n && strcmp(shells[i], shell) != 0) i++;
     if (i == n) {
         const char *near = nearest_name(shell, shells, n);
-        return err_set(e, ERR_USAGE, "found '%s', expected bash, zsh or fish%s%s%s", shell, near ? "; did you mean '" : "",
-                       near ? near : "", near ? "'?" : "");
+        if (!near) return err_set(e, ERR_USAGE, "found '%s', expected bash, zsh or fish", shell);
+        return err_set(e, ERR_USAGE, "found '%s', expected bash, zsh or fish; did you mean '%s'?", shell, near);
     }
     writers[i](&t, command_table, n_commands);
     char *text = text_take(&t);
@@ -39,8 +39,9 @@ const command cmd_completion = {
     .name = "completion",
     .summary = "print a script that completes this command line in bash, zsh or fish",
     .synopsis = "bash|zsh|fish",
-    .about = "Prints what the shell has to read, made from the program's own table of commands and options. An installed hallmark\n"
-             "has these scripts where the shells look for them; this is for a program that was not installed.\n",
+    .about = "Prints what the shell has to read, made from the program's own table of commands and options. An\n"
+             "installed hallmark has these scripts where the shells look for them; this is for a program that was not\n"
+             "installed.\n",
     .examples = "  hallmark completion bash > ~/.local/share/bash-completion/completions/hallmark\n"
                 "  hallmark completion zsh > ~/.zsh/_hallmark      where fpath has ~/.zsh\n"
                 "  hallmark completion fish > ~/.config/fish/completions/hallmark.fish\n",

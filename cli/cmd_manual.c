@@ -49,8 +49,9 @@ const command cmd_manual = {
     .name = "manual",
     .summary = "print a manual page, as man reads it",
     .synopsis = "[COMMAND]",
-    .about = "Prints the page of a command, or the program's own, made from the program's table of commands and options. An installed\n"
-             "hallmark has them where man looks: 'man hallmark', 'man hallmark-release'. Pages bear the date of SOURCE_DATE_EPOCH.\n",
+    .about = "Prints the page of a command, or the program's own, made from the program's table of commands and\n"
+             "options. An installed hallmark has them where man looks: 'man hallmark', 'man hallmark-release'. Pages\n"
+             "bear the date of SOURCE_DATE_EPOCH.\n",
     .examples = "  hallmark manual release | man -l -\n"
                 "  hallmark manual > hallmark.1\n",
     .options_bytes = 1, .min_args = 0, .max_args = 1, .run = run,

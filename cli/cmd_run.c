@@ -204,9 +204,9 @@ static void note_ended_at_once(const generation *g, const model *m)
     if (g->n != 1 || !g->at_end) return;
     tokenizer_piece(g->tok, g->ids[0], &piece, &n);
     if (gguf_find_kv(model_gguf(m), "tokenizer.chat_template"))
-        cli_note(&cmd_run, "the model ends the text at once (id %d, %.*s): it was made for chats, and wants its template "
-                 "around the prompt (tokenizer.chat_template in the file), which run does not put there",
-                 g->ids[0], (int)n, piece);
+        cli_note(&cmd_run, "the model ends the text at once (id %d, %.*s): a chat model wants its template around the "
+                 "prompt, which the file has (tokenizer.chat_template) and run does not put there", g->ids[0], (int)n,
+                 piece);
     else
         cli_note(&cmd_run, "the model ends the text at once (id %d, %.*s)", g->ids[0], (int)n, piece);
 }

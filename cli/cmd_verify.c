@@ -8,6 +8,7 @@
 #include "progress_bar.h"
 #include "report_table.h"
 #include "text_out.h"
+#include "verify_url.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +18,7 @@ typedef struct {
     int64_t     tokens, threads;
     const char *from, *revision, *imatrix, *kv, *arith, *device, *gate;
     bool        json, quiet;
+    url_options remote;
 } verify_options;
 
 static const opt options[] = {
@@ -32,6 +34,7 @@ static const opt options[] = {
     { "--report", NULL, OPT_PATHS, offsetof(verify_options, reports), "FILE", "write a report; the suffix says which: .json, .md, .html, .xml (JUnit)", false, 0, 0, NULL },
     { "--gate", NULL, OPT_PATH, offsetof(verify_options, gate), "FILE", "limits other than the built-in ones, as JSON", false, 0, 0, NULL },
     OPT_THREADS(verify_options),
+    OPT_URL_ROWS(verify_options, remote),
     OPT_ANSWER(verify_options),
 };
 
@@ -58,8 +61,8 @@ static bool check_reports(const text_list *artifacts, const verify_options *o, d
 
 // ---- one file after the other ---------------------------------------------------------------------------------------
 
-typedef struct {                // of one file
-    const char   *path;
+typedef struct {                // of one file, or of a server
+    const char   *path;         // or its address
     verify_report report;       // where e says nothing
     err           e;
 } answered;
@@ -104,6 +107,11 @@ static void verify_one(const verification *x, answered *a, progress *p)
     free(fits);
 }
 
+static void ask_server(const verification *x, answered *a, progress *p)
+{
+    verify_url(&a->report, &x->o->remote, &x->o->fixtures, x->o->tokens, x->o->gate, p, &a->e);
+}
+
 static bool verify_all(verification *x, err *e)
 {
     progress_bar bar;
@@ -111,7 +119,8 @@ static bool verify_all(verification *x, err *e)
     for (int i = 0; ok && x->n > 1 && i < x->o->fixtures.n; i++)
         ok = fixture_refs_add(&x->refs, x->o->fixtures.v[i], true, e);
     progress *p = progress_bar_begin(&bar);
-    for (int i = 0; ok && i < x->n; i++) verify_one(x, &x->v[i], p);
+    if (x->o->remote.url) ask_server(x, &x->v[0], p);
+    else for (int i = 0; ok && i < x->n; i++) verify_one(x, &x->v[i], p);
     progress_bar_end(&bar);
     for (int i = 0; ok && i < x->refs.n; i++)
         if (!x->refs.v[i].used) cli_note(&cmd_verify, "%s fits none of the files", x->refs.v[i].path);
@@ -219,9 +228,22 @@ static bool tell(const verification *x, const destination *out, err *e)
 
 // ---- the command ----------------------------------------------------------------------------------------------------
 
-static bool check_options(const verify_options *o, err *e)
+// A server is what runs: nothing of how this program would run a file applies.
+static bool check_url(const verify_options *o, const text_list *args, err *e)
+{
+    if (!o->remote.url && args->n < 1)
+        return err_set(e, ERR_USAGE, "an argument is missing: hallmark verify ART.gguf --fixture FIX, or --url and a running server");
+    if (!o->remote.url) return url_options_alone(&o->remote, e);
+    const char *with = args->n > 0 ? args->v[0] : o->from ? "--from" : o->imatrix ? "--imatrix"
+                     : o->calibrate.n ? "--calibrate" : o->kv ? "--kv" : o->arith ? "--arith" : o->device ? "--device"
+                     : o->threads ? "--threads" : NULL;
+    return !with || err_set(e, ERR_USAGE, "option --url: found it with %s, expected a server alone", with);
+}
+
+static bool check_options(const verify_options *o, const text_list *args, err *e)
 {
     kv_spec kv;
+    if (!check_url(o, args, e)) return false;
     if (o->kv && !kv_spec_parse(&kv, o->kv, e)) return false;
     if (o->from || !(o->imatrix || o->calibrate.n || o->revision)) return true;
     const char *name = o->imatrix ? "--imatrix" : o->calibrate.n ? "--calibrate" : "--revision";
@@ -230,10 +252,11 @@ static bool check_options(const verify_options *o, err *e)
 
 static int verify(const text_list *args, const verify_options *o, destination *out, err *e)
 {
-    verification x = { .o = o, .n = args->n, .v = calloc((size_t)args->n, sizeof *x.v) };
+    const int    n = o->remote.url ? 1 : args->n;
+    verification x = { .o = o, .n = n, .v = calloc((size_t)n, sizeof *x.v) };
     char *from = NULL;
-    bool ok = x.v || err_nomem(e, "the reports", (size_t)args->n * sizeof *x.v);
-    for (int i = 0; ok && i < args->n; i++) x.v[i].path = args->v[i];
+    bool ok = x.v || err_nomem(e, "the reports", (size_t)n * sizeof *x.v);
+    for (int i = 0; ok && i < n; i++) x.v[i].path = o->remote.url ? o->remote.url : args->v[i];
     ok = ok && (!o->from || (from = hf_source(&cmd_verify, o->from, o->revision, e)) != NULL);
     x.from = from;
     ok = ok && verify_all(&x, e) && tell(&x, out, e);
@@ -250,7 +273,7 @@ static int run(const void *opts, const text_list *args)
 {
     const verify_options *o = opts;
     err e = { 0 };
-    if (!check_options(o, &e)) return cli_fail(&cmd_verify, &e);
+    if (!check_options(o, args, &e)) return cli_fail(&cmd_verify, &e);
     destination *out = calloc((size_t)o->reports.n + 1, sizeof *out);
     if (!out) err_nomem(&e, "the reports", (size_t)o->reports.n * sizeof *out);
     const bool ok = out && check_reports(args, o, out, &e);
@@ -267,13 +290,17 @@ const command cmd_verify = {
              "at every step of the fixture's own text, and the distance of the distributions. The file is never changed.\n"
              "With --from, every tensor is compared with what the source gives, too: drift from the source's fixture alone cannot see\n"
              "a single damaged tensor of quantized weights.\n"
+             "With --url a running server is asked instead: llama.cpp's, vLLM, SGLang or Ollama. Its answers are held to the\n"
+             "fixture's own noise and to what float32 costs in another runtime, or with --drift to the budget of a type. A key in\n"
+             "HALLMARK_API_KEY is sent over https, or to this machine, and shown nowhere.\n"
              "Several files are each held to the fixtures that fit them; the exit status is that of the worst.\n"
              "Exit status 0: everything holds. 1: something does not, and the case, the step and the first layer are named; or nothing\n"
              "is wrong and the fixture cannot decide (inconclusive), and what would do is said. 3: it is a fixture of another source,\n"
              "of other weights, or needs --arith.\n",
     .examples = "  hallmark verify gemma-BF16.gguf --fixture gemma.bfloat16.json.gz\n"
                 "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --report report.html --report junit.xml\n"
-                "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --kv q8_0      what another cache would cost\n",
+                "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --kv q8_0      what another cache would cost\n"
+                "  hallmark verify --url http://localhost:8080 --fixture gemma.float32.json.gz      what a server answers\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(verify_options),
-    .min_args = 1, .max_args = -1, .run = run,
+    .min_args = 0, .max_args = -1, .run = run,
 };

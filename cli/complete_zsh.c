@@ -71,7 +71,8 @@ static void option(text_buf *t, const opt *o)
 
 static void command_case(text_buf *t, const command *c)
 {
-    text_printf(t, "        %s)\n            _arguments \\\n            '(- *)'{-h,--help}'[print this text]'", c->name);
+    text_printf(t, "        %s)\n            _arguments \\\n", c->name);
+    text_words(t, "            '(- *)'{-h,--help}'[print this text]'");
     for (int i = 0; i < c->n_opts; i++) option(t, &c->opts[i]);
     text_words(t, " \\\n            '*:argument:");
     if (c->words) words(t, c->words);
@@ -97,9 +98,11 @@ void complete_zsh(text_buf *t, const command *const *table, int n)
                   "    case $state in\n"
                   "    command) _describe -t commands command commands ;;\n"
                   "    argument)\n        curcontext=\"${curcontext%:*:*}:hallmark-$words[1]:\"\n"
-                  "        case $words[1] in\n        help) _describe -t commands command commands ;;\n");
+                  "        case $words[1] in\n"
+                  "        help) _describe -t commands command commands ;;\n");
     for (int i = 0; i < n; i++) command_case(t, table[i]);
     text_words(t, "        esac\n        ;;\n    esac\n}\n"
                   "# Loaded by compinit as a function of this name, or read by 'source'.\n"
-                  "if [[ ${funcstack[1]-} == _hallmark ]]; then _hallmark \"$@\"; else compdef _hallmark hallmark; fi\n");
+                  "if [[ ${funcstack[1]-} == _hallmark ]]; then _hallmark \"$@\"\n"
+                  "else compdef _hallmark hallmark\nfi\n");
 }

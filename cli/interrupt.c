@@ -57,7 +57,6 @@ static void say_line(const char *text)
 typedef struct {
     text_buf    message;
     const char *first;          // the first thing that was removed
-    bool        flushing;
 } told;
 
 static void tell(void *ctx, const unfinished *u)
@@ -66,7 +65,6 @@ static void tell(void *ctx, const unfinished *u)
     text_words(&t->message, t->first ? ", " : "; removed what was written of ");
     text_puts(&t->message, TEXT_PLAIN, u->path);
     if (!t->first) t->first = u->path;
-    if (atomic_load(&u->flushing)) t->flushing = true;
 }
 
 // ---- the end --------------------------------------------------------------------------------------------------------
@@ -82,7 +80,7 @@ static void end_by(int number)
     }
     text_printf(&t.message, "interrupted by %s", name_of(number));
     unfinished_remove_all(tell, &t);
-    if (t.flushing) text_words(&t.message, "; flushing: it ends when the disk has taken what was under way");
+    if (unfinished_flushing()) text_words(&t.message, "; flushing: it ends when the disk has taken what was under way");
     char *message = text_take(&t.message);
     say_line(message ? message : "interrupted");
     answer_interrupted(128 + number, name_of(number), message ? message : "interrupted", t.first);

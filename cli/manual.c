@@ -191,7 +191,8 @@ static void environment(text_buf *t)
 {
     section(t, "ENVIRONMENT");
     text_words(t, ".TP\n.BR HF_HUB_CACHE ,\\~ HF_HOME\n"
-                  "where the Hub cache is, in which the id of a model is looked for (default: \\(ti/.cache/huggingface)\n"
+                  "where the Hub cache is, in which the id of a model is looked for\n"
+                  "(default: \\(ti/.cache/huggingface)\n"
                   ".TP\n.BR GOMP_SPINCOUNT ,\\~ OMP_WAIT_POLICY\n"
                   "how long waiting threads spin; by default a short time, which leaves other programs their share\n");
 }

@@ -255,8 +255,8 @@ const file_type_info *file_type_arg(const char *name, err *e)
     const foreign_type *known = foreign_type_said(name);
     const char *near = nearest_type(name, names, count);
     if (known)
-        err_set(e, ERR_USAGE, "type '%s' is known (%s), and hallmark does not write it; nearest in size: '%s'. Types: %s",
-                name, known->what, known->near, all);
+        err_set(e, ERR_USAGE, "type '%s' is known (%s), and hallmark does not write it; nearest in size: '%s'. "
+                "Types: %s", name, known->what, known->near, all);
     else if (near) err_set(e, ERR_USAGE, "unknown type '%s'; did you mean '%s'? Types: %s", name, near, all);
     else           err_set(e, ERR_USAGE, "unknown type '%s'. Types: %s", name, all);
     return NULL;

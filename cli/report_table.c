@@ -1,5 +1,6 @@
 #include "report_table.h"
 #include "text_out.h"
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,9 +32,10 @@ static void add_row(table *t, const verify_report *r, int64_t file_bytes, const 
     char size[32];
     table_cell(t, "%s", base_name(r->artifact));
     table_cell(t, "%s", r->type);
-    table_cell(t, "%s", human_bytes(file_bytes, size));
+    table_cell(t, "%s", r->remote.api[0] ? "-" : human_bytes(file_bytes, size));
     table_cell(t, "%s%s", r->kv, strcmp(r->kv, r->kv_required) == 0 ? "" : " (not required)");
-    table_cell(t, "%g", (double)r->attention_scale);
+    if (isnan(r->attention_scale)) table_cell(t, "-");
+    else                           table_cell(t, "%g", (double)r->attention_scale);
     if (!f) {
         for (int i = 0; i < 4; i++) table_cell(t, "-");
         table_cell(t, r->derivation.made && !r->derivation.passed ? "FAIL" : "not verified");
@@ -48,7 +50,8 @@ static void add_row(table *t, const verify_report *r, int64_t file_bytes, const 
     }
     table_cell(t, "%lld/%lld%s", (long long)f->free_run_equal, (long long)f->cases, f->free_run_ties ? "*" : "");
     table_cell(t, "%lld/%lld%s", (long long)f->teacher_forced_equal, (long long)f->steps, f->ties_differing ? "*" : "");
-    table_cell(t, "%.2g", f->kl_mean);
+    if (r->remote.api[0] && !r->remote.ids_seen) table_cell(t, "-");
+    else                                         table_cell(t, "%.2g", f->kl_mean);
     table_cell(t, "%s", verdict_word(r, f));
 }
 
@@ -79,8 +82,18 @@ static void print_derivation(const verify_report *r)
                    (long long)d->tensors, (long long)d->encoded, d->error_max);
 }
 
+static void print_remote(const verify_report *r)
+{
+    const verify_remote_info *m = &r->remote;
+    if (m->api[0])
+        print_line(stdout, "%s: asked %lld questions by the API of %s; it says of itself: version %s, model %s",
+                   base_name(r->artifact), (long long)m->questions, m->api, m->server[0] ? m->server : "unsaid",
+                   m->model[0] ? m->model : "unsaid");
+}
+
 static void print_details(const verify_report *r)
 {
+    print_remote(r);
     print_derivation(r);
     for (int64_t i = 0; i < r->n_notes; i++) print_line(stdout, "note: %s: %s", base_name(r->artifact), r->notes[i]);
     for (int64_t i = 0; i < r->n_fixtures; i++) {

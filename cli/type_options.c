@@ -33,8 +33,8 @@ static dtype tensor_type_arg(const char *text, const char *option, err *e)
     const char *near = nearest_type(text, names, n);
     const foreign_type *known = foreign_type_said(text);
     if (known)
-        err_set(e, ERR_USAGE, "%s: tensor type '%s' is known (%s), and hallmark does not write it; nearest in size: '%s'. "
-                "Types:%s", option, text, known->what, dtype_name(tensor_type_near(known)), all);
+        err_set(e, ERR_USAGE, "%s: tensor type '%s' is known (%s), and hallmark does not write it; nearest in size: "
+                "'%s'. Types:%s", option, text, known->what, dtype_name(tensor_type_near(known)), all);
     else if (near)
         err_set(e, ERR_USAGE, "%s: unknown tensor type '%s'; did you mean '%s'? Types:%s", option, text, near, all);
     else

@@ -1,5 +1,5 @@
-// figures: numbers as reports show them to a reader: "0.0123", "99.87 %", "1,234", "1,234.5"; "-" for what is not finite.
-// Words of ours: safe in every sink. Proved by tests/lab_report_test.c.
+// figures: numbers as reports show them to a reader: "0.0123", "99.87 %", "1,234", "1,234.5"; "-" for what is not
+// finite. Safe in every sink. Proved by tests/lab_report_test.c.
 #ifndef HALLMARK_FORMATS_FIGURES_H
 #define HALLMARK_FORMATS_FIGURES_H
 
@@ -14,6 +14,6 @@ void figure_put(text_buf *t, double v, bool share);             // as a share, o
 void figure_put_count(text_buf *t, int64_t v);
 void figure_put_number_of(text_buf *t, int64_t n, const char *one, const char *more);      // "1 token", "1,234 tokens"
 void figure_put_bytes(text_buf *t, double v);                   // in tenths of a byte
-void figure_put_tick(text_buf *t, double v);                    // of an axis: "0.001", and "2e-7" where that would be long
+void figure_put_tick(text_buf *t, double v);                    // of an axis: "0.001", "2e-7" where that would be long
 
 #endif

@@ -135,3 +135,8 @@ void html_put_y_axis(text_buf *t, const plot_axis *a, int most, double top, doub
         text_words(t, "</text>");
     }
 }
+
+void html_begin_key(text_buf *t)
+{
+    text_words(t, "<li><svg width=\"16\" height=\"16\" viewBox=\"-8 -8 16 16\" aria-hidden=\"true\">");
+}

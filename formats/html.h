@@ -1,9 +1,9 @@
 // html: what reports in HTML share: the page, its style, tables, and the parts of a plot in SVG.
 //
-// A page is one file without a script: inline CSS and SVG, for narrow and wide screens, dark and light, paper, and screen
-// readers. Nothing is loaded and nothing runs, whatever its texts hold. Each plot has a title, a description and a table.
-// Strings that these functions take are words of ours; what comes from outside is put by the caller, with TEXT_XML,
-// where a comment says "ends with".
+// A page is one file without a script: inline CSS and SVG, for narrow and wide screens, dark and light, paper, and
+// screen readers. Nothing is loaded and nothing runs, whatever its texts hold. Each plot has a title, a description and
+// a table. Strings that these functions take are words of ours; what comes from outside is put by the caller, with
+// TEXT_XML, unless a comment says otherwise.
 // Proved by tests/lab_report_test.c, tests/report_pages_test.c and, for hostile texts, tests/shown_report_test.c.
 #ifndef HALLMARK_FORMATS_HTML_H
 #define HALLMARK_FORMATS_HTML_H
@@ -21,7 +21,7 @@ void html_end(text_buf *t);
 // At most `most` bytes of a text from outside, "..." where its middle was left out.
 void html_put_short(text_buf *t, const char *s, int most);
 
-void html_begin_details(text_buf *t, const char *summary);  // what is folded away, a table as a rule; ends with </details>
+void html_begin_details(text_buf *t, const char *summary);  // what is folded away, a table as a rule
 void html_end_details(text_buf *t);
 
 // ---- tables ---------------------------------------------------------------------------------------------------------
@@ -45,9 +45,13 @@ void html_put_figure_cell(text_buf *t, double v, bool share);
 void html_begin_plot(text_buf *t, int id, double height);
 void html_begin_description(text_buf *t, int id);
 void html_put_at(text_buf *t, const char *attribute, double share);     // a share of the width
-void html_put_line(text_buf *t, const char *class, double x1, double y1, double x2, double y2);     // x: shares; y: pixels
+// x: shares; y: pixels
+void html_put_line(text_buf *t, const char *class, double x1, double y1, double x2, double y2);
 void html_begin_at(text_buf *t, double x, double y);        // a part whose (0, 0) is that point; ended with </svg>
-double html_up(const plot_axis *a, double v, double top, double bottom);        // y of a value on an axis that points up
+double html_up(const plot_axis *a, double v, double top, double bottom);    // y of a value on an axis that points up
 void html_put_y_axis(text_buf *t, const plot_axis *a, int most, double top, double bottom);
+
+// An entry of the list (ul.shapes) that says what marks mean: what is drawn around (0, 0), then "</svg> words</li>".
+void html_begin_key(text_buf *t);
 
 #endif

@@ -71,8 +71,8 @@ static const char *kind_of(mode_t mode)
         : "a character device";
 }
 
-// /dev/stdout, /dev/fd/3, /proc/self/fd/1: what is open there may even be a file; it would be replaced, and who holds it
-// open would go on with the old one.
+// /dev/stdout, /dev/fd/3, /proc/self/fd/1: what is open there may even be a file; it would be replaced, and who holds
+// it open would go on with the old one.
 static bool is_open_stream(const place *p)
 {
     struct statfs fs;

@@ -43,6 +43,13 @@ void unfinished_drop(unfinished *u)
     if (*at) *at = u->next;
 }
 
+bool unfinished_flushing(void)
+{
+    for (const unfinished *u = newest; u; u = u->next)
+        if (atomic_load(&u->flushing)) return true;
+    return false;
+}
+
 // ---- removing -------------------------------------------------------------------------------------------------------
 
 enum { MOST_DEPTH = 8 };        // what is made here has no folders in it; more than these are none of ours

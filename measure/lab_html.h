@@ -42,7 +42,7 @@ void lab_put_name_header(lab_page *g, int artifact, const char *more);      // a
 
 // ---- parts of a plot (lab_svg.c) ------------------------------------------------------------------------------------
 
-void lab_axis_take_figure(plot_axis *a, const lab_figure *f);      // with its interval; an end at or below 0 has no place
+void lab_axis_take_figure(plot_axis *a, const lab_figure *f);       // with its interval; an end at or below 0 has none
 void lab_put_named(lab_page *g, int place);                             // "12 q4_0 of file"
 void lab_put_hint(lab_page *g, int place, const lab_figures *f);        // what a pointer that rests on a mark is told
 

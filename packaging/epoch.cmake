@@ -1,5 +1,5 @@
-# Sets SOURCE_DATE_EPOCH, where the environment does not, to the time of the commit of the clone at SOURCE: what is packed
-# of one commit is then the same at any time. Outside a clone nothing is set.
+# Sets SOURCE_DATE_EPOCH, where the environment does not, to the time of the commit of the clone at SOURCE: what is
+# packed of one commit is then the same at any time. Outside a clone nothing is set.
 if(NOT DEFINED ENV{SOURCE_DATE_EPOCH} AND EXISTS ${SOURCE}/.git)
   find_program(GIT git)
   if(GIT)

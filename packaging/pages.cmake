@@ -29,7 +29,8 @@ foreach(name IN LISTS names)
 endforeach()
 
 string(TIMESTAMP when "%a, %d %b %Y %H:%M:%S +0000" UTC)         # of SOURCE_DATE_EPOCH, where that is set
-compress_to(changelog "hallmark (${VERSION}) unstable; urgency=low\n\n  * This version of hallmark.\n\n -- ${MAINTAINER}  ${when}\n")
+set(version "hallmark (${VERSION}) unstable; urgency=low\n\n  * This version of hallmark.\n")
+compress_to(changelog "${version}\n -- ${MAINTAINER}  ${when}\n")
 file(GLOB pages RELATIVE ${TO} ${TO}/man1/*.1)
 foreach(page IN LISTS pages)
   execute_process(COMMAND ${GZIP} -9nc ${TO}/${page} OUTPUT_FILE ${TO}/debian/${page}.gz COMMAND_ERROR_IS_FATAL ANY)

@@ -8,7 +8,7 @@
 #   GATE       limits, a JSON file       SIGN_KEY   the text of a private key in PEM
 #   HALLMARK   the program (default: hallmark)
 #   OUTPUTS    a file that gets three lines more (default: none):
-#              verdict=pass, fail, unverified or error; folder= and report= what there is to look at, empty after an error
+#              verdict=pass, fail, unverified or error; folder= and report= what there is to look at, or nothing
 # The exit status is the program's: 0 only where everything passed. Proved by tests/e2e/action.sh.
 set -uo pipefail
 

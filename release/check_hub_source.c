@@ -12,6 +12,7 @@ enum { MOST_BYTES = 1 << 24 };      // of a card, a Modelfile
 typedef struct {
     const char           *dir, *hf_dir;
     const release_result *r;
+    check_proof          *told;         // or NULL
     hub_source            source;
 } comparison;
 
@@ -46,12 +47,20 @@ static char *front_text(const hub_front *f)
     return text_take(&t);
 }
 
-// Takes *from over where to says nothing.
-static void inherit(char **to, char **from)
+// Takes *from over where *to says nothing, and tells it.
+static void inherit(char **to, char **from, char *told, size_t size)
 {
-    if (*to) return;
+    if (*to || !*from) return;
+    if (told) text_fit(told, size, *from, strlen(*from), 0);
     *to = *from;
     *from = NULL;
+}
+
+static void inherit_both(comparison *c, hub_front *found)
+{
+    check_proof *t = c->told;
+    inherit(&c->source.front.base_model, &found->base_model, t ? t->card_base : NULL, sizeof t->card_base);
+    inherit(&c->source.front.quantized_by, &found->quantized_by, t ? t->card_by : NULL, sizeof t->card_by);
 }
 
 // The same card's front matter twice: found, and with all that the source says of it.
@@ -61,8 +70,7 @@ static bool same_front(comparison *c, const char *card, int64_t n, err *e)
     char *a = NULL, *b = NULL;
     bool  ok = hub_front_of_card(&found, card, n, e);
     if (ok) a = front_text(&found);
-    inherit(&c->source.front.base_model, &found.base_model);
-    inherit(&c->source.front.quantized_by, &found.quantized_by);
+    inherit_both(c, &found);
     if (ok) b = front_text(&c->source.front);
     ok = ok && ((a && b) || err_nomem(e, HUB_CARD, (size_t)n));
     if (ok && strcmp(a, b) != 0) {
@@ -134,9 +142,10 @@ static bool check_licenses(const comparison *c, err *e)
 }
 
 // A release of before there were such files says nothing for the Hub.
-bool check_hub_source(const char *dir, const char *hf_dir, const release_head *h, const release_result *r, err *e)
+bool check_hub_source(const char *dir, const char *hf_dir, const release_head *h, const release_result *r,
+                      check_proof *told, err *e)
 {
-    comparison c = { .dir = dir, .hf_dir = hf_dir, .r = r };
+    comparison c = { .dir = dir, .hf_dir = hf_dir, .r = r, .told = told };
     if (!h->chat_template) return true;
     const bool ok = hub_source_read(&c.source, hf_dir, NULL, NULL, NULL, e) && check_card(&c, e)
         && check_modelfile(&c, e) && check_licenses(&c, e);

@@ -7,8 +7,10 @@
 #include "release_report.h"
 
 // hf_dir: the checkpoint's folder. base_model is compared where that is in a Hub cache, whose repository names it; who
-// quantized it is nobody's but the maker's. Files that are somebody's own (record_file.kept) are left alone.
+// quantized it is nobody's but the maker's: what is not compared goes into told, where that is not NULL. Files that
+// are somebody's own (record_file.kept) are left alone.
 // ERR_VERDICT names the file and what differs; ERR_INPUT: the checkpoint cannot be read.
-bool check_hub_source(const char *dir, const char *hf_dir, const release_head *h, const release_result *r, err *e);
+bool check_hub_source(const char *dir, const char *hf_dir, const release_head *h, const release_result *r,
+                      check_proof *told, err *e);
 
 #endif

@@ -21,6 +21,7 @@ typedef struct { char **v; int n; } check_names;
 
 typedef struct {
     bool folder;                    // a folder with its reports; false: one file
+    bool unusable;                  // something could not be read or used, so that nothing was found out
     check_file_proof *v;            // [n_artifacts]
     int  n_artifacts;
     int  n_fixtures;                // that were given, to be run again
@@ -29,6 +30,8 @@ typedef struct {
     const char *from;               // the checkpoint that each artifact is what it gives of, tensors and keys; NULL
     check_names published;          // paths of fixtures that records name and that lie beside the artifacts
     check_names written;            // of a folder: files that were written again, and are the same
+    char card_base[160], card_by[160];      // of a card compared with a source: its base_model, where the source's
+                                            // folder does not tell the id; who quantized it; ""
     check_names kept;               // of a folder: files of the maker's own, whose digests its records name
     int  n_files;                   // of a folder: other files that its records name, and that are as they were
     check_names others;             // of a folder: what is in it, and no record or report of it knows

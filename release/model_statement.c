@@ -221,6 +221,16 @@ static bool is_of_another_folder(const model_statement *s, const folder_digest *
     return true;
 }
 
+// huggingface_hub keeps its own notes in the folder that it downloads to.
+static bool refuse_new(const folder_digest *f, const char *name, err *e)
+{
+    static const char notes[] = ".cache/huggingface/";
+    if (strncmp(name, notes, sizeof notes - 1) == 0)
+        return err_set(e, ERR_VERDICT, "%s/%s: is there, and was not signed: a download left it; remove %s/.cache",
+                       f->dir, name, f->dir);
+    return err_set(e, ERR_VERDICT, "%s/%s: is there, and was not signed", f->dir, name);
+}
+
 bool model_statement_fits(const model_statement *s, const folder_digest *f, const char *where, err *e)
 {
     if (is_of_another_folder(s, f))
@@ -241,7 +251,6 @@ bool model_statement_fits(const model_statement *s, const folder_digest *f, cons
         return err_set(e, ERR_VERDICT, "%s/%s: was signed, and is not there", f->dir, s->v[i].name);
     }
     for (int i = 0; i < f->n; i++)
-        if (!of_name(s, f->v[i].name))
-            return err_set(e, ERR_VERDICT, "%s/%s: is there, and was not signed", f->dir, f->v[i].name);
+        if (!of_name(s, f->v[i].name)) return refuse_new(f, f->v[i].name, e);
     return true;
 }

@@ -3,10 +3,11 @@
 // Each artifact is made by a recipe (release_recipe.h), read back, and must be, tensor by tensor, what the checkpoint
 // gives (derivation.h); one that is not is not even run. Then the fixtures.
 //
-// A release is <name>-<TYPE>.gguf for each type, report.json and report.md, the fixtures that artifacts answered to, the
-// importance matrices and recipe files that they were made with, and what the Hub wants beside them: README.md, the
-// source's licenses, .gitattributes, Modelfile, SHA256SUMS (hub_publish.h); where caches are measured (release_lab.h)
-// also <name>-<TYPE>-lab.json, .md and .html. It is published whole, and only if every artifact passes:
+// A release is <name>-<TYPE>.gguf for each type, report.json, report.md, report.html and junit.xml, the fixtures that
+// artifacts answered to, the importance matrices and recipe files that they were made with, and what the Hub wants
+// beside them: README.md, the source's licenses, .gitattributes, Modelfile, SHA256SUMS (hub_publish.h); where caches are
+// measured (release_lab.h) also <name>-<TYPE>-lab.json, .md and .html. It is published whole, and only if every artifact
+// passes:
 //   pass        the folder is DIR
 //   fail          a gate did not hold: everything is in DIR.failed
 //   inconclusive  none failed, but a fixture cannot decide (verify.h): everything is in DIR.unverified
@@ -126,7 +127,7 @@ typedef struct {
     check_told *claims;             // NULL, or filled in, to be freed in any case
 } check_opts;
 
-// Proves a file, or every .gguf in a folder: tensor digests, metadata digest, record; report.json and report.md must be
+// Proves a file, or every .gguf in a folder: tensor digests, metadata digest, record; the four reports must be
 // what the records give when they are written again, key by key and line by line. With fixtures a new run of those that
 // each artifact answers to; with a key only what it signed; with a checkpoint only what that gives, tensors and keys
 // (check_source.h, whose errors come with it). A folder that changes meanwhile is ERR_VERDICT, and so is a

@@ -200,7 +200,8 @@ static void forget(release_dir *d)
 static bool make_one(release_dir *d, bool *made, err *e)
 {
     *made = false;
-    if (mkdirat(d->at.fd, d->name, 0777) != 0) return errno == EEXIST || err_errno(e, false, d->path, "make the folder");
+    if (mkdirat(d->at.fd, d->name, 0777) != 0)
+        return errno == EEXIST || err_errno(e, false, d->path, "make the folder");
     *made = take(d);
     d->listed = (unfinished){ .dir_fd = d->at.fd, .name = d->name, .fd = d->fd, .path = d->at.path, .folder = true };
     if (*made) unfinished_add(&d->listed);

@@ -24,8 +24,9 @@ static void put_template(text_buf *t, const record_template *c)
     if (!c) return;
     text_words(t, "<dt>chat template</dt><dd>");
     if (c->there)
-        text_printf(t, "%s, %lld bytes, SHA-256 <code>",
-                    c->same_as_source ? "the source's, byte for byte" : "not the source's in all files", (long long)c->bytes);
+        text_printf(t, "%s, %lld bytes, SHA-256 <code>", c->same_as_source ? "the source's, byte for byte"
+                                                                          : "not the source's in all files",
+                    (long long)c->bytes);
     else
         text_words(t, "none");
     if (c->there) text_puts(t, TEXT_XML, c->sha256);
@@ -80,8 +81,8 @@ static void put_page(report_page *g, const release_head *h, const release_result
     text_words(&g->t, "</h1>\n");
     report_put_verdict(&g->t, h->verdict);
     put_facts(&g->t, h);
-    put_list(&g->t, "Missing fixtures; these commands make them, where Transformers is installed", r->missing, r->n_missing,
-             true);
+    put_list(&g->t, "Missing fixtures; these commands make them, where Transformers is installed", r->missing,
+             r->n_missing, true);
     report_put_artifacts(g);
     report_put_each(g);
     put_list(&g->t, "Notes of the release", r->notes, r->n_notes, false);

@@ -159,6 +159,7 @@ struct backend {            // first member of every implementation
 backend *backend_cpu(arith a, int n_threads, const char *simd, err *e);
 // NULL with ERR_SYSTEM when the program is built without CUDA or no device answers; e says which. reproducible: see session_opts.
 backend *backend_cuda(arith a, bool reproducible, err *e);
-bool     backend_cuda_absent(const err *why);       // that is why: not built in, no driver, no device: nothing to explain to who asked for none
+// Is that why: not built in, no driver, no device? Nothing to explain to who did not ask for one.
+bool     backend_cuda_absent(const err *why);
 
 #endif

@@ -203,7 +203,7 @@ START_TEST(what_only_the_maker_says)
     check_file_proof one[] = { { .name = "a.gguf", .lossy = true, .measured = true, .mixed = true, .gate = KEY,
                                  .lacks = "'derivation' in records: of old", .revision = "0123", .title = "Gemma",
                                  .own_type = "blk.0.ffn_up.weight", .n_own_types = 7 } };
-    check_proof p = { .v = one, .n_artifacts = 1, .from = "HF" };
+    check_proof p = { .v = one, .n_artifacts = 1, .from = "HF", .card_base = "a/b", .card_by = "c" };
     says(&p, "a.gguf",
          "proved: 1 GGUF file: " DIGESTS
          "proved: each tensor is what this source gives: HF, by encoding it again\n"
@@ -211,6 +211,9 @@ START_TEST(what_only_the_maker_says)
          "key by "
          "key\n"
          ANYBODY "; there is no signature, could be by: hallmark release HF -o DIR --sign PRIVATE.pem, by who made it\n"
+         "not proved: the source's id, 'a/b', as README.md says, could be by: hallmark check --from ID, an id in the "
+         "Hub cache\n"
+         "not proved: who quantized it, 'c', as README.md says, could be by: what its maker says elsewhere\n"
          "not proved: the source's commit, '0123' as a.gguf says: the source's folder does not tell its own, could be "
          "by: "
          "hallmark check a.gguf --from ID --revision 0123, an id in the Hub cache\n"
@@ -243,6 +246,10 @@ START_TEST(nothing_is_proved_where_one_claim_does_not_hold)
                       .held_key = KEY };
     char *found = lines_of(&p, "out", false);
     ck_assert_str_eq(found, "not proved: anything: one claim does not hold, and nothing here is to be relied on\n");
+    free(found);
+    p.unusable = true;
+    found = lines_of(&p, "out", false);
+    ck_assert_str_eq(found, "not proved: anything: something cannot be read, or not be used for this\n");
     free(found);
 }
 END_TEST

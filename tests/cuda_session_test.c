@@ -393,7 +393,7 @@ START_TEST(what_does_not_fit_is_said_before_loading)
 }
 END_TEST
 
-static int no_devices(int *n) { *n = 0; return 0; }
+static int none_found(int *n) { *n = 0; return 0; }
 static int no_driver(int *version) { *version = 0; return 0; }
 static int old_device(int device, gpu_props *p)
 {
@@ -408,7 +408,7 @@ START_TEST(auto_tells_of_a_device_that_is_there)
     model *m = open_model(0);
     for (int i = 0; i < 3; i++) {
         plant("none", 0, 77);
-        if (i == 0) failing.device_count = no_devices;
+        if (i == 0) failing.device_count = none_found;
         if (i == 1) failing.driver_version = no_driver;
         if (i == 2) failing.properties = old_device;
         err why = { 0 };

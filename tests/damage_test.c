@@ -313,6 +313,16 @@ END_TEST
 
 typedef struct { int n, own, drift, by_type; } seen;
 
+// Whose digests are true again, the damaged file is another file than the one the fixture was made from: nothing is run.
+static bool is_of_other_weights(const char *path, const char *own, const verify_opts *o)
+{
+    verify_report r;
+    err e = { 0 };
+    const bool ran = verify_artifact(&r, path, &own, 1, o, &e);
+    if (ran) verify_report_free(&r);
+    return !ran && e.kind == ERR_INPUT && strstr(e.msg, "the artifact's weights have digest");
+}
+
 static void look(seen *s, const char *art, const char *tensor, damage how)
 {
     char own[SCRATCH_PATH], source[SCRATCH_PATH];
@@ -321,10 +331,8 @@ static void look(seen *s, const char *art, const char *tensor, damage how)
     const char *path = copy_file(art, "look.gguf");
     if (!damage_tensor(path, tensor, how)) return;
     const verify_opts o = { .tokens = 1, .run = { .device = "cpu", .n_threads = 1 } };
-    verify_report r = verify_with(path, own, &o);
-    const bool by_own = !r.passed;
-    verify_report_free(&r);
-    r = verify_with(path, source, &o);
+    const bool by_own = is_of_other_weights(path, own, &o);
+    verify_report r = verify_with(path, source, &o);
     const verify_fixture_result *f = &r.fixtures[0];
     const double costs = f->rounding_kl_mean;
     printf("  %-32s %-8s  own weights: %s   drift: %-4s  mean KL %8.2g, rounding %7.2g, %lld/%lld\n", tensor, NAMES[how], by_own ? "no" : "YES",

@@ -4,6 +4,8 @@
 #define TINY_DIR SOURCE_DIR "/fixtures/tiny-llama"
 #include "forger.h"
 #include "keys.h"
+#include "measure/calibrate.h"
+#include "measure/importance.h"
 #include "quant/codec.h"
 #include "quant/quantize.h"
 #include "release/release.h"
@@ -635,6 +637,103 @@ START_TEST(a_matrix_or_a_text_that_is_not_there_is_asked_for)
 }
 END_TEST
 
+// Q4_K_M made with a matrix, or calibrated, with the record of the plain one.
+static void make_with(const char *path, const char *matrix, const effort_opts *effort)
+{
+    err e = { 0 };
+    convert_opts o = { .type = FT_Q4_K_M, .imatrix = matrix, .n_threads = 1 };
+    if (effort) o.effort = *effort;
+    ck_assert_msg(convert_checkpoint(source, path, &o, &e), "%s", e.msg);
+    cJSON *rec = record_of(q4);
+    record_by_hand(path, rec, NULL);
+    cJSON_Delete(rec);
+}
+
+static void write_matrix(const char *path, const char *text)
+{
+    err e = { 0 };
+    const importance_opts o = { .texts = &text, .n_texts = 1, .chunk = 64, .run = { .device = "cpu", .n_threads = 1 } };
+    ck_assert_msg(importance_compute(f32, path, &o, &e), "%s", e.msg);
+}
+
+static bool checks_given(const char *path, const char *matrix, const char *text, err *e)
+{
+    const check_opts o = { .device = "cpu", .n_threads = 1, .from = source, .imatrix = &matrix,
+                           .n_imatrix = matrix != NULL, .calibrate = &text, .n_calibrate = text != NULL };
+    *e = (err){ 0 };
+    return check_artifact(path, &o, e);
+}
+
+static char matrix_digest[SHA256_HEX + 1];
+static void name_matrix(cJSON *rec)
+{
+    cJSON *recipe = cJSON_AddObjectToObject(rec, "recipe");
+    ck_assert(cJSON_AddStringToObject(recipe, "words", "Q4_K_M with an importance matrix"));
+    cJSON *one = json_add_object(cJSON_AddArrayToObject(recipe, "inputs"));
+    ck_assert(cJSON_AddStringToObject(one, "kind", "imatrix") && cJSON_AddStringToObject(one, "name", "im.gguf")
+              && cJSON_AddStringToObject(one, "sha256", matrix_digest));
+}
+
+START_TEST(a_matrix_is_found_beside_the_artifact_or_given)
+{
+    char text[SCRATCH_PATH], other[SCRATCH_PATH], im[SCRATCH_PATH], art[SCRATCH_PATH], alone[SCRATCH_PATH];
+    char moved[SCRATCH_PATH], beside[SCRATCH_PATH];
+    err  e = { 0 };
+    scratch_path(beside, "beside");
+    scratch_path(text, "text");
+    scratch_path(other, "other-text");
+    scratch_path(im, "beside/im.gguf");
+    scratch_path(art, "beside/w.gguf");
+    scratch_path(alone, "alone/w.gguf");
+    scratch_path(moved, "alone/matrix");
+    ck_assert(mkdir(beside, 0700) == 0 && mkdir(in_scratch("alone"), 0700) == 0);
+    write_license(text, 2000);
+    write_license_from(other, 4000, 2000);
+    write_matrix(im, text);
+    make_with(art, im, NULL);
+    ck_assert_msg(checks_given(art, NULL, NULL, &e), "%s", e.msg);
+    ck_assert(sha256_file(im, matrix_digest, &e));
+    copy_bytes(art, alone);
+    ck_assert(!checks_given(alone, NULL, NULL, &e) && e.kind == ERR_USAGE);
+    ck_assert_msg(checks_given(alone, im, NULL, &e), "%s", e.msg);
+    ck_assert(rename(im, moved) == 0);
+    ck_assert_msg(checks_given(art, moved, NULL, &e), "%s", e.msg);      // under another name, alone
+    write_matrix(im, other);                                            // another of its name
+    ck_assert(!checks_given(art, NULL, NULL, &e) && e.kind == ERR_VERDICT);
+    static const char dataset[] = "key 'quantize.imatrix.dataset': found 'text', expected 'other-text'";
+    ck_assert_msg(strstr(e.msg, dataset) != NULL, "%s", e.msg);
+    rerecord(alone, name_matrix);               // by the digest that a record tells it is found, whatever it is called
+    ck_assert_msg(checks_given(alone, NULL, NULL, &e), "%s", e.msg);
+    rerecord(art, name_matrix);
+    ck_assert(!checks_given(art, NULL, NULL, &e) && e.kind == ERR_USAGE);
+    ck_assert_msg(strstr(e.msg, matrix_digest) != NULL, "%s", e.msg);
+}
+END_TEST
+
+START_TEST(a_text_of_a_calibration_is_found_by_its_digest_or_given)
+{
+    char text[SCRATCH_PATH], art[SCRATCH_PATH], alone[SCRATCH_PATH];
+    err  e = { 0 };
+    ck_assert(mkdir(in_scratch("texts"), 0700) == 0 && mkdir(in_scratch("bare"), 0700) == 0);
+    scratch_path(text, "texts/any name");
+    scratch_path(art, "texts/c.gguf");
+    scratch_path(alone, "bare/c.gguf");
+    write_license(text, 1500);
+    const char *const texts[] = { text };
+    const calibration_opts o = { .texts = texts, .n_texts = 1, .n_threads = 1 };
+    calibration *c = calibration_compute_hf(source, &o, &e);
+    ck_assert_msg(c != NULL, "%s", e.msg);
+    const effort_opts effort = calibration_effort(c, 1);
+    make_with(art, NULL, &effort);
+    calibration_free(c);
+    ck_assert_msg(checks_given(art, NULL, NULL, &e), "%s", e.msg);
+    copy_bytes(art, alone);
+    ck_assert(!checks_given(alone, NULL, NULL, &e) && e.kind == ERR_USAGE);
+    ck_assert_msg(strstr(e.msg, "it was calibrated with a text of SHA-256 ") != NULL, "%s", e.msg);
+    ck_assert_msg(checks_given(alone, NULL, text, &e), "%s", e.msg);
+}
+END_TEST
+
 START_TEST(another_source_is_named_as_one)
 {
     const with other = { .from = SOURCE_DIR "/fixtures/tiny-qwen3" };
@@ -664,6 +763,8 @@ int main(void)
     tcase_add_test(t, another_license_is_found_with_the_source);
     tcase_add_test(t, a_folder_that_changes_during_the_check_is_found);
     tcase_add_test(t, a_matrix_or_a_text_that_is_not_there_is_asked_for);
+    tcase_add_test(t, a_matrix_is_found_beside_the_artifact_or_given);
+    tcase_add_test(t, a_text_of_a_calibration_is_found_by_its_digest_or_given);
     tcase_add_test(t, another_source_is_named_as_one);
     suite_add_tcase(s, t);
     return run_suite(s);

@@ -303,6 +303,7 @@ static char *modelfile_of(const char *jinja, const char *const *tokens, int n, h
     hub_generation again;
     hub_generation_of_text(&again, text);
     ck_assert_int_eq(again.greedy, gen.greedy);
+    ck_assert_int_eq(again.num_ctx, gen.num_ctx <= 4096 ? gen.num_ctx : 0);
     gguf_close(g);
     free(bytes);
     gguf_plan_free(p);

@@ -1,6 +1,6 @@
 // junit_xml: reads a JUnit report of ours as strictly as XML 1.0 and the readers of Jenkins and Surefire do, and says
-// what is wrong with it; for tests of reports. It shares nothing with what writes them. The same elements and attributes
-// as a schema: tests/junit.xsd.
+// what is wrong with it; for tests of reports. It shares nothing with what writes them. The same elements and
+// attributes as a schema: tests/junit.xsd.
 #ifndef HALLMARK_TESTS_JUNIT_XML_H
 #define HALLMARK_TESTS_JUNIT_XML_H
 
@@ -84,8 +84,8 @@ static inline const char *junit_attributes(const junit_doc *d, const junit_eleme
         const size_t n_name = strcspn(name, "=<> \"");
         ck_assert_msg(strncmp(name + n_name, "=\"", 2) == 0, "%s: an attribute: %.40s", d->what, name);
         const bool needed = junit_is_one_of(x->must, 6, name, n_name);
-        ck_assert_msg(needed || junit_is_one_of(x->may, 4, name, n_name), "%s: attribute %.*s of %s", d->what, (int)n_name, name,
-                      x->name);
+        ck_assert_msg(needed || junit_is_one_of(x->may, 4, name, n_name), "%s: attribute %.*s of %s", d->what,
+                      (int)n_name, name, x->name);
         must += needed;
         const char  *value = name + n_name + 2;
         const size_t n = strcspn(value, "\"");
@@ -111,8 +111,10 @@ static inline void junit_take(junit_doc *d, const char *name, const char *attrib
         memset(d->suite_found, 0, sizeof d->suite_found);
         for (int i = 0; i < 4; i++) d->suite_said[i] = junit_count(d, attributes, n, counts[i]);
     }
-    const int found = strcmp(name, "testcase") == 0 ? 0 : strcmp(name, "failure") == 0 ? 1 : strcmp(name, "error") == 0 ? 2
-        : strcmp(name, "skipped") == 0 ? 3 : -1;
+    static const char *const counted[4] = { "testcase", "failure", "error", "skipped" };
+    int found = -1;
+    for (int i = 0; i < 4; i++)
+        if (strcmp(name, counted[i]) == 0) found = i;
     if (found == 0) d->n_results = 0;
     if (found > 0) d->n_results++;
     if (found >= 0) d->suite_found[found]++;
@@ -158,8 +160,8 @@ static inline const char *junit_tag(junit_doc *d, const char *s)
         ck_assert_msg(*s == '>', "%s: a tag's end: %.20s", d->what, s);
         return s + 1;
     }
-    ck_assert_msg(strcmp(d->depth > 0 ? d->open[d->depth - 1] : "", x->inside) == 0, "%s: %s stands in %s", d->what, name,
-                  d->depth > 0 ? d->open[d->depth - 1] : "nothing");
+    const char *parent = d->depth > 0 ? d->open[d->depth - 1] : "";
+    ck_assert_msg(strcmp(parent, x->inside) == 0, "%s: %s stands in '%s'", d->what, name, parent);
     const char *from = s;
     s = junit_attributes(d, x, s);
     junit_take(d, name, from, (size_t)(s - from));

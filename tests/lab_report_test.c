@@ -4,6 +4,7 @@
 // nothing lost, one chunk, one candidate and forty look as they should. Hostile texts are in tests/shown_report_test.c.
 #define _GNU_SOURCE
 #include "cli/lab_table.h"
+#include "contrast.h"
 #include "formats/file_map.h"
 #include "formats/json.h"
 #include "lab_sample.h"
@@ -422,34 +423,6 @@ START_TEST(pages_are_well_formed_and_say_what_they_show)
     }
 }
 END_TEST
-
-static double channel(const char *hex, int digits)
-{
-    char two[3] = { hex[0], digits == 2 ? hex[1] : hex[0], '\0' };
-    const double c = (double)strtol(two, NULL, 16) / 255;
-    return c <= 0.04045 ? c / 12.92 : pow((c + 0.055) / 1.055, 2.4);
-}
-
-// Relative luminance (WCAG 2.2) of a colour of that name, from where the sheet defines it.
-static double luminance(const char *sheet, const char *name)
-{
-    char  key[24];
-    snprintf(key, sizeof key, "--%s:#", name);
-    const char *at = strstr(sheet, key);
-    ck_assert_msg(at != NULL, "no %s", name);
-    at += strlen(key);
-    const int n = (int)strspn(at, "0123456789abcdef"), digits = n / 3;
-    ck_assert_msg(n == 3 || n == 6, "%s: %d digits", name, n);
-    const double red = channel(at, digits), green = channel(at + digits, digits);
-    const double blue = channel(at + 2 * digits, digits);
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
-}
-
-static void contrast(const char *sheet, const char *a, const char *b, double least)
-{
-    const double x = luminance(sheet, a), y = luminance(sheet, b), ratio = (fmax(x, y) + 0.05) / (fmin(x, y) + 0.05);
-    ck_assert_msg(ratio >= least, "%s on %s: %.2f, at least %.1f", a, b, ratio, least);
-}
 
 START_TEST(colours_can_be_read)
 {

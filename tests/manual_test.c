@@ -24,10 +24,13 @@ static const opt hostile_options[] = {
     { "--flag", NULL, OPT_FLAG, 0, NULL, HOSTILE, false, 0, 0, NULL },
 };
 static const command hostile = {
-    .name = "evil", .summary = HOSTILE, .synopsis = HOSTILE "\n  hallmark evil .so --x\n", .about = HOSTILE "\n" HOSTILE ".\n\n.TH X\n",
-    .examples = "  .so x\n  'tis $(touch hit)\n  \\fB\n", .opts = hostile_options, .n_opts = N_ROWS(hostile_options),
+    .name = "evil", .summary = HOSTILE, .synopsis = HOSTILE "\n  hallmark evil .so --x\n",
+    .about = HOSTILE "\n" HOSTILE ".\n\n.TH X\n", .examples = "  .so x\n  'tis $(touch hit)\n  \\fB\n",
+    .opts = hostile_options, .n_opts = N_ROWS(hostile_options),
 };
-static const command mild = { .name = "mild", .summary = "s", .synopsis = "S", .about = "A.\n", .examples = "  e\n", .words = choices };
+static const command mild = {
+    .name = "mild", .summary = "s", .synopsis = "S", .about = "A.\n", .examples = "  e\n", .words = choices,
+};
 const command *const command_table[] = { &hostile, &mild };
 const int  n_commands = N_ROWS(command_table);
 const char program_about[] = HOSTILE, exit_statuses[] = "Exit status: 0 done; 1 .so \\fBx; 130\nsignal.\n";
@@ -36,8 +39,8 @@ static const manual_edition edition = { .version = "1.2.3", .date = "2026-01-02"
 // ---- roff -----------------------------------------------------------------------------------------------------------
 
 static const struct { const char *escape, *stands_for; } escapes[] = {
-    { "\\(rs", "\\" }, { "\\-", "-" }, { "\\(aq", "'" }, { "\\(ga", "`" }, { "\\(ha", "^" }, { "\\(ti", "~" }, { "\\(dq", "\"" },
-    { "\\&", "" }, { "\\fB", "" }, { "\\fI", "" }, { "\\fR", "" }, { "\\~", " " }, { "\\\"", "" },
+    { "\\(rs", "\\" }, { "\\-", "-" }, { "\\(aq", "'" }, { "\\(ga", "`" }, { "\\(ha", "^" }, { "\\(ti", "~" },
+    { "\\(dq", "\"" }, { "\\&", "" }, { "\\fB", "" }, { "\\fI", "" }, { "\\fR", "" }, { "\\~", " " }, { "\\\"", "" },
 };
 
 static size_t one_escape(text_buf *out, const char *at)
@@ -73,7 +76,9 @@ static char *read_back(const char *page)
 
 static bool is_request(const char *line)
 {
-    static const char *const ours[] = { ".\\\"", ".TH ", ".SH ", ".TP\n", ".PP\n", ".EX\n", ".EE\n", ".br\n", ".B ", ".BR " };
+    static const char *const ours[] = {
+        ".\\\"", ".TH ", ".SH ", ".TP\n", ".PP\n", ".EX\n", ".EE\n", ".br\n", ".B ", ".BR ",
+    };
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         if (strncmp(line, ours[i], strlen(ours[i])) == 0) return true;
     return false;
@@ -134,7 +139,8 @@ END_TEST
 START_TEST(prose_is_filled)
 {
     static const struct { const char *in, *out; } rows[] = {
-        { "", "" }, { "  \n", "" }, { "a  b\nc", "a b c\n" }, { ".a .b", "\\&.a \\&.b\n" }, { "(-o X|--all-of=3)", "(\\fB\\-o\\fR X|\\fB\\-\\-all\\-of\\fR=3)\n" },
+        { "", "" }, { "  \n", "" }, { "a  b\nc", "a b c\n" }, { ".a .b", "\\&.a \\&.b\n" },
+        { "(-o X|--all-of=3)", "(\\fB\\-o\\fR X|\\fB\\-\\-all\\-of\\fR=3)\n" },
         { "a-b -1 - --", "a\\-b \\-1 \\- \\-\\-\n" }, { "\x01\x7f\t.", "\\&.\n" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -222,11 +228,13 @@ START_TEST(zsh_is_given_words_as_they_are)
     // In the place of zsh's own function the words are printed that it is given, and of choices what it makes of them.
     static const char then[] =
         "_arguments() {\n    printf '<%s>\\n' \"$@\"; state=argument\n"
-        "    for spec in \"$@\"; do [[ $spec == --choice* ]] && { eval \"ws=( ${${spec#*:*:\\(}%\\)} )\"; printf '{%s}' $ws; }; done\n"
+        "    for spec in \"$@\"; do\n        [[ $spec == --choice* ]] || continue\n"
+        "        eval \"ws=( ${${spec#*:*:\\(}%\\)} )\"; printf '{%s}' $ws\n    done\n"
         "    return 0\n}\nwords=(evil)\n_hallmark\n";
     if (!there("zsh")) return;
     char *said = said_by("zsh -f -c 'compdef() { : }; . ./script'", complete_zsh, then);
-    static const char escaped[] = "[.so /etc/passwd 'tis \\[a\\] {b}\\: $(touch hit) `touch hit` \\\\fBb\\\\n \"q\" ~/x ^ -o --x*? ; touch hit]";
+    static const char escaped[] = "[.so /etc/passwd 'tis \\[a\\] {b}\\: $(touch hit) `touch hit` "
+                                  "\\\\fBb\\\\n \"q\" ~/x ^ -o --x*? ; touch hit]";
     ck_assert_int_eq(times_in(said, escaped), 6);         // -o and --output each
     ck_assert_int_eq(times_in(said, "<(--output -o)-o+["), 1);
     ck_assert_int_eq(times_in(said, "]:$(touch hit)\\:\\[x\\]:("), 1);
@@ -238,8 +246,10 @@ END_TEST
 START_TEST(fish_offers_words_as_they_are)
 {
     if (!there("fish")) return;
-    char *said = said_by("HOME=$PWD fish script", complete_fish, "complete -C'hallmark evil --choice '\ncomplete -C'hallmark evil --f'\n");
-    for (int i = 0; choices[i]; i++) ck_assert_msg(strstr(said, choices[i]), "fish does not offer %s: %s", choices[i], said);
+    static const char then[] = "complete -C'hallmark evil --choice '\ncomplete -C'hallmark evil --f'\n";
+    char *said = said_by("HOME=$PWD fish script", complete_fish, then);
+    for (int i = 0; choices[i]; i++)
+        ck_assert_msg(strstr(said, choices[i]), "fish does not offer %s: %s", choices[i], said);
     ck_assert_ptr_nonnull(strstr(said, "--flag\t.so /etc/passwd 'tis [a] {b}: $(touch hit) `touch hit` \\fBb"));
     free(said);
 }

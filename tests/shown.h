@@ -96,8 +96,10 @@ static inline void strip_markdown(char *line, const char *what)
         if (strncmp(r, "&lt;", 4) == 0 || strncmp(r, "&gt;", 4) == 0) { r += 4; continue; }
         if (strncmp(r, "&amp;", 5) == 0) { r += 5; continue; }
         if (*r == '`') {
-            const size_t n = strcspn(r + 1, "`");
-            ck_assert_msg(r[1 + n] == '`' && strspn(r + 1, "0123456789abcdef") == n, "%s: a code span: %s", what, r);
+            const size_t n = strcspn(r + 1, "`"), hex = strspn(r + 1, "0123456789abcdef");
+            const char  *rest = r + 1 + hex;            // of a commit of hallmark's own
+            const bool   ok = hex == n || strncmp(rest, "-dirty`", 7) == 0 || strncmp(r, "`unknown`", 9) == 0;
+            ck_assert_msg(r[1 + n] == '`' && ok, "%s: a code span: %s", what, r);
             r += n + 2;
             continue;
         }

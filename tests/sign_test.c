@@ -627,6 +627,10 @@ START_TEST(an_added_a_missing_and_a_renamed_file_are_named)
     write_text(at("m/copy.txt"), "one\n");         // the bytes of another are no excuse
     does_not_hold("m", ERR_VERDICT, "m/copy.txt: is there, and was not signed");
     unlink(at("m/copy.txt"));
+    ck_assert(mkdir(at("m/.cache"), 0700) == 0 && mkdir(at("m/.cache/huggingface"), 0700) == 0);
+    write_text(at("m/.cache/huggingface/.gitignore"), "*\n");
+    does_not_hold("m", ERR_VERDICT, "and was not signed: a download left it; remove ");
+    unlink(at("m/.cache/huggingface/.gitignore"));
     mkdir(at("m/.git"), 0700);
     write_text(at("m/.git/config"), "x\n");
     write_text(at("m/.gitattributes"), "another\n");

@@ -31,7 +31,8 @@ static inline void redirect(const char *name, int fd)
 }
 
 // line: words parted by spaces, after the program's name; "''" is an empty word. Runs in the folder `room`. ignored: a
-// signal that it begins with ignored, 0: none. err_fd: where standard error goes, -1: to the file. The process's number.
+// signal that it begins with ignored, 0: none. err_fd: where standard error goes, -1: to the file. The process's
+// number.
 static inline pid_t start_with(const char *line, int ignored, int err_fd)
 {
     char copy[4096], *argv[64] = { HALLMARK_PROGRAM }, *rest = NULL;
@@ -127,8 +128,8 @@ static inline void four_cases(const char *from, const char *to)
     free(line);
 }
 
-// What every one of these tests works on: text, of so many lines; hf, the committed checkpoint without its fixtures; four.json.gz, and
-// bf16.gguf, made of it.
+// What every one of these tests works on: text, of so many lines; hf, the committed checkpoint without its fixtures;
+// four.json.gz, and bf16.gguf, made of it.
 static inline void make_inputs(int lines)
 {
     char copy[4600];

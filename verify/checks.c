@@ -67,14 +67,12 @@ static void add_derivation(looks *l, const verify_derivation *d)
 
 void looks_add_artifact(looks *l, const verify_report *r)
 {
+    const bool lacks = r->incomplete || r->n_fixtures == 0;
     add_derivation(l, &r->derivation);
-    if (r->incomplete || r->n_fixtures == 0)
-        say(add(l, "fixtures", "every fixture it answers to is there", LOOK_OPEN),
-            r->n_fixtures == 0 ? "it was compared with no fixture: nothing was run"
-                               : "a fixture that this type answers to is missing");
-    else
-        say(add(l, "fixtures", "every fixture it answers to is there", LOOK_HELD), "compared with %lld",
-            (long long)r->n_fixtures);
+    look *row = add(l, "fixtures", "fixtures to be compared with", lacks ? LOOK_OPEN : LOOK_HELD);
+    if (!lacks)                  say(row, "compared with %lld", (long long)r->n_fixtures);
+    else if (r->n_fixtures == 0) say(row, "it was compared with no fixture: nothing was run");
+    else                         say(row, "a fixture that this type answers to is missing");
 }
 
 // ---- before a run ---------------------------------------------------------------------------------------------------
@@ -108,13 +106,18 @@ static void add_claims(looks *l, const verify_fixture_result *f)
             add_plain(l, f, whats[i], "what the file says of itself", "");
             return;
         }
-    add_plain(l, f, "digest", "what the file says of itself", "its digests, its type and its record agree with its bytes");
+    add_plain(l, f, "digest", "what the file says of itself",
+              "what it says of digests, type and record agrees with its bytes");
 }
 
-static bool add_source(looks *l, const verify_fixture_result *f)
+// A fixture of another source is an unusable input, and in no report.
+static void add_source(looks *l, const verify_report *r)
 {
-    const char *what = failure_of(f, "weights") ? "weights" : "source";
-    return add_plain(l, f, what, "the fixture is of this artifact", "its digest of the source, or of the weights, is the artifact's");
+    static const char title[] = "the fixture is of this artifact";
+    if (r->source.digest[0])
+        say(add(l, "source", title, LOOK_HELD), "its digest of the source, or of the weights, is the artifact's");
+    else
+        add_not_made(l, "source", title, "the file does not say which source it was made from");
 }
 
 static look_state state_of(part_state s)
@@ -239,19 +242,26 @@ static void add_tokens(looks *l, const verify_fixture_result *f)
 
 static look_state at_most(double found, double limit) { return found <= limit ? LOOK_HELD : LOOK_BROKE; }
 
-static void add_exact(looks *l, const verify_fixture_result *f)
+static void add_distances(looks *l, const verify_fixture_result *f)
 {
-    add_tokens(l, f);
-    const bool few = (double)f->ties_differing <= f->ties_limit && (double)f->free_run_ties <= f->free_run_ties_limit;
-    say(add(l, "ties", "share of ties", few ? LOOK_HELD : why_of(f, "ties") ? LOOK_OPEN : LOOK_BROKE),
-        "the reference leaves %lld of %lld steps open, %lld of them differ, the limit is %.1f; the free run of %lld cases "
-        "ends at a tie, the limit is %.1f",
-        (long long)f->ties, (long long)f->steps, (long long)f->ties_differing, f->ties_limit,
-        (long long)f->free_run_ties, f->free_run_ties_limit);
     say(add(l, "distance", "mean KL", at_most(f->kl_mean, f->kl_limit)), "found %.3g, the limit is %.3g", f->kl_mean,
         f->kl_limit);
     say(add(l, "logprob", "largest log-probability difference", at_most(f->logprob_diff_max, f->logprob_limit)),
         "found %.3g, the limit is %.3g", f->logprob_diff_max, f->logprob_limit);
+}
+
+static void add_exact(looks *l, const verify_report *r, const verify_fixture_result *f)
+{
+    add_tokens(l, f);
+    const bool few = (double)f->ties_differing <= f->ties_limit && (double)f->free_run_ties <= f->free_run_ties_limit;
+    const bool open = why_of(f, "ties") && !failure_of(f, "ties");
+    say(add(l, "ties", "share of ties", few ? LOOK_HELD : open ? LOOK_OPEN : LOOK_BROKE),
+        "the reference leaves %lld of %lld steps open, %lld of them differ, the limit is %.1f; the free run of %lld "
+        "cases ends at a tie, the limit is %.1f",
+        (long long)f->ties, (long long)f->steps, (long long)f->ties_differing, f->ties_limit,
+        (long long)f->free_run_ties, f->free_run_ties_limit);
+    if (!r->remote.api[0] || r->remote.ids_seen) add_distances(l, f);
+    else add_not_made(l, "distance", "distances", "the server gives text, and no log-probabilities");
 }
 
 static void add_drift(looks *l, const verify_fixture_result *f)
@@ -266,28 +276,42 @@ static void add_drift(looks *l, const verify_fixture_result *f)
         f->budget, 100 * f->top1_limit);
     look *row = add(l, "drift", "drift: mean KL from the source model", at_most(f->kl_mean, f->kl_limit));
     if (isfinite(f->rounding_kl_mean))
-        say(row, "found %.3g, the budget of %s is %.3g; rounding its weights once more costs %.3g", f->kl_mean, f->budget,
-            f->kl_limit, f->rounding_kl_mean);
+        say(row, "found %.3g, the budget of %s is %.3g; rounding its weights once more costs %.3g", f->kl_mean,
+            f->budget, f->kl_limit, f->rounding_kl_mean);
     else
         say(row, "found %.3g, the budget of %s is %.3g", f->kl_mean, f->budget, f->kl_limit);
 }
 
-static void add_run(looks *l, const verify_fixture_result *f)
+static void add_run(looks *l, const verify_report *r, const verify_fixture_result *f)
 {
     add_fixture_is_a_measure(l, f);
     add_finite(l, f);
-    if (f->kind == CHECK_EXACT) add_exact(l, f);
+    if (f->kind == CHECK_EXACT) add_exact(l, r, f);
     else                        add_drift(l, f);
+}
+
+// Of a server nothing is seen but its answers.
+static void add_answers(looks *l, const verify_report *r, const verify_fixture_result *f)
+{
+    static const char why[] = "not seen through a server";
+    add_not_made(l, "source", "weights of the fixture's source", why);
+    add_not_made(l, "arith", "arithmetic as the fixture's", why);
+    add_not_made(l, "kv", "KV cache as required", why);
+    add_plain(l, f, "metadata", "ids of the fixture within the vocabulary", "all are");
+    if (r->remote.ids_seen) add_not_made(l, "tokenizer", "the tokenizer's ids", "the server is given ids");
+    else add_plain(l, f, "tokenizer", "the prompts' ids by the tokenizer that was named", "they are Transformers'");
+    add_plain(l, f, "seen", "enough in the answers to compare", "as much as the gate asks of a fixture");
+    if (f->ran) add_run(l, r, f);
 }
 
 static void add_fixture(looks *l, const verify_report *r, const verify_fixture_result *f)
 {
     static const char run[] = "the run and what it is compared by";
-    if (!add_source(l, f)) {
-        add_not_made(l, "metadata", "metadata against the source's config", "the fixture is of another model");
-        add_not_made(l, "run", run, "the fixture is of another model");
+    if (r->remote.api[0]) {
+        add_answers(l, r, f);
         return;
     }
+    add_source(l, r);
     add_claims(l, f);
     if (!add_plain(l, f, "metadata", "metadata against the source's config", "every key agrees")) {
         add_not_made(l, "run", run, "the metadata are not the source's: what follows from that would bury it");
@@ -295,13 +319,37 @@ static void add_fixture(looks *l, const verify_report *r, const verify_fixture_r
     }
     add_tokenizer(l, f);
     add_options(l, r, f);
-    if (f->ran) add_run(l, f);
+    if (f->ran) add_run(l, r, f);
     else        add_not_made(l, "run", run, "what was found before it stands against it");
+}
+
+// Rows follow the order of a verification; a failure that none of them tells of, and a verdict that none bears out,
+// is a row all the same: no list of what held may hide it.
+static bool is_told(const looks *l, int64_t from, const verify_failure *x)
+{
+    for (int64_t i = from; i < l->n; i++)
+        if (l->v[i].state == LOOK_BROKE && look_is_of(&l->v[i], x)) return true;
+    return false;
+}
+
+static void add_untold(looks *l, int64_t from, const verify_fixture_result *f)
+{
+    bool told = f->passed;
+    for (int64_t i = 0; i < f->n_failures; i++) {
+        const verify_failure *x = &f->failures[i];
+        if (is_told(l, from, x)) continue;
+        look *row = add(l, x->what, x->what, LOOK_BROKE);
+        say(row, "%s", x->text);
+        if (row) snprintf(row->case_id, sizeof row->case_id, "%s", x->case_id);
+    }
+    for (int64_t i = from; i < l->n; i++) told |= l->v[i].state == LOOK_BROKE || l->v[i].state == LOOK_OPEN;
+    if (!told) say(add(l, "verdict", "the verdict", LOOK_BROKE), "it does not pass");
 }
 
 void looks_add_fixture(looks *l, const verify_report *r, const verify_fixture_result *f)
 {
     const int64_t before = l->n;
     add_fixture(l, r, f);
+    add_untold(l, before, f);
     for (int64_t i = before; i < l->n; i++) l->v[i].against = f->name;
 }

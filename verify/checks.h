@@ -26,9 +26,11 @@ typedef struct {
     bool    failed;             // memory ran out
 } looks;
 
-// Adds the rows of an artifact alone: whether its tensors are the source's, whether any fixture was there.
+// Adds the rows of an artifact alone: whether its tensors are the source's, where that was asked; whether a fixture was
+// there, and in a release whether all were that its type answers to.
 void looks_add_artifact(looks *l, const verify_report *r);
-// Adds those of one of its fixtures.
+// Adds those of one of its fixtures. Each failure is of a row that did not hold; and where it did not pass, there is a
+// row that says so.
 void looks_add_fixture(looks *l, const verify_report *r, const verify_fixture_result *f);
 void looks_free(looks *l);
 

@@ -124,9 +124,10 @@ void compare_hidden(comparison *k, const float *hidden, int n_layer, int n_embd)
     k->r->probe_layer = k->probe.worst_layer;
 }
 
-static const char *layer_text(char buf[64], int layer, bool probed)
+static const char *layer_text(char buf[64], const comparison *k, int layer, bool probed)
 {
-    if (layer == LAYER_NONE)      snprintf(buf, 64, probed ? "no layer's probe departs" : "the fixture has no probes");
+    if (k->outside)               snprintf(buf, 64, "layers are not seen through a server");
+    else if (layer == LAYER_NONE) snprintf(buf, 64, probed ? "no layer's probe departs" : "the fixture has no probes");
     else if (layer == LAYER_EMBEDDING) snprintf(buf, 64, "the embeddings depart already");
     else                          snprintf(buf, 64, "the first layer that departs is %d", layer);
     return buf;
@@ -161,7 +162,7 @@ static void fail_token(comparison *k, const char *what, int64_t step, int32_t go
                 k->c->id, (long long)step, strcmp(what, "free_run") == 0 ? "free run"
                     : "given its prefix", p.expected, t->margin, got,
                 t->open ? " (the step is open, but not to this id)" : "",
-                layer_text(buf, k->probe.layer, k->c->n_probes > 0));
+                layer_text(buf, k, k->probe.layer, k->c->n_probes > 0));
 }
 
 // Logits that no working model gives. Said once for each case; true: they are that.
@@ -195,7 +196,14 @@ static part_state *free_run_of(const comparison *k) { return k->at ? &k->at->fre
 bool compare_free(comparison *k, int64_t step, const float *logits)
 {
     if (k->free_over || step >= k->n_free) return false;
-    distance d = distance_at(&k->c->steps[step], k->f->top_k, logits, k->n_vocab);
+    const distance d = distance_at(&k->c->steps[step], k->f->top_k, logits, k->n_vocab);
+    return compare_free_at(k, step, &d);
+}
+
+bool compare_free_at(comparison *k, int64_t step, const distance *at)
+{
+    if (k->free_over || step >= k->n_free) return false;
+    const distance d = *at;
     k->decode_kl[step] = d.kl;
     k->decode_lp[step] = d.logprob_diff;
     bool dead = fail_dead(k, step, &d);
@@ -241,18 +249,24 @@ static void keep_step(comparison *k, int64_t step, const distance *d, const tie 
 {
     k->at->steps[step] = (verify_step){
         .kl = larger(d->kl, k->decode_kl[step]), .margin = t->margin, .expected = k->c->generated_ids[step],
-        .got = d->top, .open = t->open, .left_out = k->leave_routed && tie_routed(k->c, step), .state = state };
+        .got = d->top, .open = t->open, .left_out = d->unseen || (k->leave_routed && tie_routed(k->c, step)), .state = state };
     if (k->at->n_steps <= step) k->at->n_steps = step + 1;
     if (k->r->kind == CHECK_EXACT || state == PART_BROKE) take_part(&k->at->forced, state);
 }
 
 void compare_forced(comparison *k, int64_t step, const float *logits)
 {
+    const distance d = distance_at(&k->c->steps[step], k->f->top_k, logits, k->n_vocab);
+    compare_forced_at(k, step, &d);
+}
+
+void compare_forced_at(comparison *k, int64_t step, const distance *at)
+{
     verify_fixture_result *r = k->r;
-    distance d = distance_at(&k->c->steps[step], k->f->top_k, logits, k->n_vocab);
-    tie      t = tie_at(k->f, k->c, step, k->movement, d.top);
-    if (k->leave_routed && tie_routed(k->c, step)) k->n_left_out++;
-    else                                           take_distance(k, step, &d);
+    const distance d = *at;
+    tie            t = tie_at(k->f, k->c, step, k->movement, d.top);
+    if (d.unseen || (k->leave_routed && tie_routed(k->c, step))) k->n_left_out++;
+    else                                                         take_distance(k, step, &d);
     r->steps++;
     r->ties += t.open;
     const bool dead = fail_dead(k, step, &d), equal = !dead && d.top == k->c->generated_ids[step];
@@ -279,7 +293,7 @@ static void fail_distance(comparison *k, const char *what, const compare_place *
                  (long long)k->leaves.step, k->leaves.c->id);
     result_fail(k->r, &p, "%s is %.3g, the limit %.3g (the reference's distance from itself is %.3g, the floor %.3g); it is largest in case '%s', step %lld%s; %s",
                 strcmp(what, "distance") == 0 ? "mean KL" : "the largest log-probability difference", found, limit,
-                self, floor, at->c->id, (long long)at->step, from, layer_text(buf, at->layer, at->c->n_probes > 0));
+                self, floor, at->c->id, (long long)at->step, from, layer_text(buf, k, at->layer, at->c->n_probes > 0));
 }
 
 static void judge_exact(comparison *k)
@@ -298,6 +312,7 @@ static void judge_exact(comparison *k)
                  (long long)r->free_run_ties, (long long)r->cases, r->free_run_ties_limit);
         result_fail_whole(r, "ties", text);
     }
+    if (k->no_distance) return;
     if (!(r->kl_mean <= r->kl_limit))
         fail_distance(k, "distance", &k->worst_kl, r->kl_mean, r->kl_limit, r->self_kl_mean, x->kl_floor);
     if (!(r->logprob_diff_max <= r->logprob_limit))
@@ -345,7 +360,7 @@ static void name_layers(comparison *k)
         if (!f->case_id[0] || f->step < 0 || f->layer != LAYER_NONE) continue;
         f->layer = k->first_layer;
         snprintf(f->text + n, sizeof f->text - n, " in its prompt; in case '%s' %s", k->first_layer_case->id,
-                 layer_text(buf, f->layer, true));
+                 layer_text(buf, k, f->layer, true));
     }
 }
 
@@ -355,6 +370,7 @@ void compare_end(comparison *k)
     if (r->steps == 0) result_fail_whole(r, "finite", "the fixture has no steps: nothing was compared");
     else {
         r->kl_mean = k->kl_sum / (double)(r->steps - k->n_left_out);      // at most one in eight is
+        if (k->no_distance) r->kl_mean = r->kl_max = r->logprob_diff_max = r->kl_limit = r->logprob_limit = NAN;
         if (r->kind == CHECK_EXACT) judge_exact(k);
         else                        judge_drift(k);
         name_layers(k);

@@ -7,6 +7,7 @@
 #ifndef HALLMARK_VERIFY_COMPARE_H
 #define HALLMARK_VERIFY_COMPARE_H
 
+#include "distance.h"
 #include "gate.h"
 #include "probe.h"
 #include "verify.h"
@@ -23,6 +24,8 @@ typedef struct {
     verify_fixture_result *r;
     int64_t                n_free, n_vocab;
     bool                   leave_routed;    // distances of steps that tie_routed names are left out
+    bool                   outside;         // a server's answers (remote.h): no layer is seen
+    bool                   no_distance;     // it gives no log-probabilities: ids alone are judged
     // the case at hand
     const fixture_case    *c;
     verify_case           *at;          // where it is kept, r->traced; NULL: it is not
@@ -60,6 +63,9 @@ void compare_hidden(comparison *k, const float *hidden, int n_layer, int n_embd)
 bool compare_free(comparison *k, int64_t step, const float *logits);
 // One step given the reference's own prefix. The distance of a step is the larger of this run's and the free run's.
 void compare_forced(comparison *k, int64_t step, const float *logits);
+// Both, of a distance that was measured elsewhere.
+bool compare_free_at(comparison *k, int64_t step, const distance *at);
+void compare_forced_at(comparison *k, int64_t step, const distance *at);
 void compare_case_end(comparison *k);
 // Drift, before compare_end: what rounding costs this model (rounding.h). Without it the limits are those of a gate
 // that does not ask for it, or none can be held.

@@ -15,8 +15,7 @@ static scan scan_logits(const float *l, int64_t n)
     return s;
 }
 
-// p log(p/q) - p + q, for p, q >= 0 with x = log(q/p) known more exactly than the quotient would give it.
-static double kl_term(double p, double q, double x)
+double kl_term(double p, double q, double x)
 {
     if (!(p > 0)) return q;
     return fabs(x) < 1 ? p * (expm1(x) - x) : q - p - p * x;

@@ -16,6 +16,7 @@ typedef struct {
     int32_t top;            // our greedy id: the largest logit, the lowest id where equal; -1 when all are NaN
     bool    finite;         // every logit is; kl and logprob_diff are NAN otherwise
     bool    all_zero;       // every logit is 0: a kernel wrote nothing
+    bool    unseen;         // of a server (remote_distance.h): it gave an id alone; kl and logprob_diff are 0 and count for nothing
     double  kl;             // nats, >= 0
     double  logprob_diff;   // largest |log-probability - the reference's| over the kept ids
 } distance;
@@ -23,5 +24,8 @@ typedef struct {
 // s: [top_k] ids, each within [0, n_vocab) (the caller has checked), and their log-probabilities and logits.
 // logits: [n_vocab] of the same step, not softmaxed.
 distance distance_at(const fixture_step *s, int top_k, const float *logits, int64_t n_vocab);
+
+// One term, p log(p/q) - p + q, for p, q >= 0 with x = log(q/p) known more exactly than the quotient would give it.
+double kl_term(double p, double q, double x);
 
 #endif

@@ -35,7 +35,8 @@ static double departure(const fixture_probe *p, const float *h, int n_embd, doub
 
 static double limit_at(int layer, double tolerance)
 {
-    return tolerance * sqrt((double)(layer < 0 ? 1 : layer + 2));      // rounding adds up over the layers as a random walk does
+    // Rounding adds up over the layers as a random walk does.
+    return tolerance * sqrt((double)(layer < 0 ? 1 : layer + 2));
 }
 
 static double departure_at(const fixture_probe *p, const float *hidden, int n_layer, int n_embd)

@@ -62,8 +62,8 @@ const char REPORT_CSS[] =
 static const struct { const char *verdict, *word, *meaning; } VERDICTS[] = {
     { "pass", "Pass", "Everything that was asked of it holds: it does what Transformers does, within the limits named "
                       "below." },
-    { "fail", "Fail", "It does not do what Transformers does, or is not what its source gives. What does not hold is "
-                      "named below, with the first step and layer where it shows." },
+    { "fail", "Fail", "Something that was asked of it does not hold. It is named below, with the first step and layer "
+                      "where it shows." },
     { "inconclusive", "Inconclusive", "Nothing that was looked at speaks against it, but a fixture cannot decide. What "
                                       "would decide it is said below." },
     { "unverified", "Unverified", "Nothing that was looked at speaks against it, but a fixture that it answers to is "
@@ -80,13 +80,12 @@ void report_put_verdict(text_buf *t, const char *verdict)
 // A word that we chose, by what it means.
 static void put_state_cell(text_buf *t, const char *word)
 {
-    static const struct { const char *word, *class; } classes[] = {
-        { "pass", "held" }, { "held", "held" }, { "fail", "broke" }, { "did not hold", "broke" },
-        { "inconclusive", "open" }, { "unverified", "open" }, { "open", "open" }, { "not made", "l" },
+    static const struct { const char *word, *classes; } words[] = {
+        { "pass", "l held" }, { "held", "l held" }, { "fail", "l broke" }, { "did not hold", "l broke" },
+        { "inconclusive", "l open" }, { "unverified", "l open" }, { "open", "l open" }, { "not made", "l" },
     };
-    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        if (strcmp(classes[i].word, word) == 0)
-            text_printf(t, "<td class=\"l %s\">%s</td>", strcmp(classes[i].class, "l") == 0 ? "" : classes[i].class, word);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(words[i].word, word) == 0) text_printf(t, "<td class=\"%s\">%s</td>", words[i].classes, word);
 }
 
 // ---- all artifacts --------------------------------------------------------------------------------------------------
@@ -112,11 +111,14 @@ static void end_artifact_row(text_buf *t, const verify_report *r)
 {
     html_put_words_cell(t, r->type);
     text_words(t, "<td>");
-    put_megabytes(t, r->file_bytes);
+    if (r->remote.api[0]) text_words(t, "-");       // a server's file is not seen
+    else                  put_megabytes(t, r->file_bytes);
     text_words(t, "</td><td class=\"l\">");
     text_puts(t, TEXT_XML, r->kv);
-    text_printf(t, "%s</td><td>%.6g</td></tr>\n", strcmp(r->kv, r->kv_required) == 0 ? "" : " (not what it requires)",
-                (double)r->attention_scale);
+    text_words(t, strcmp(r->kv, r->kv_required) == 0 ? "</td><td>" : " (not what it requires)</td><td>");
+    if (isnan(r->attention_scale)) text_words(t, "-");
+    else                           text_printf(t, "%.6g", (double)r->attention_scale);
+    text_words(t, "</td></tr>\n");
 }
 
 static void put_empty_cells(text_buf *t, int n)
@@ -167,9 +169,9 @@ void report_put_artifacts(report_page *g)
         for (int64_t k = 0; k < r->n_fixtures; k++) put_fixture_row(t, r, &r->fixtures[k]);
     }
     html_end_table(t);
-    text_words(t, "<p><small>A case is a prompt that Transformers continued. Free run: cases whose greedy continuation is the "
-                  "same. Best id: steps at which, given Transformers' own text, the best id is the same. KL: the distance "
-                  "between the two distributions, in nats.</small></p>\n");
+    text_words(t, "<p><small>A case is a prompt that Transformers continued. Free run: cases whose greedy continuation "
+                  "is the same. Best id: steps at which, given Transformers' own text, the best id is the same. KL: "
+                  "the distance between the two distributions, in nats.</small></p>\n");
     report_put_limits(g);
 }
 
@@ -198,7 +200,12 @@ static void put_facts(text_buf *t, const verify_report *r)
     put_fact(t, "KV cache required", r->kv_required);
     put_fact(t, "device", r->device);
     put_fact(t, "processor", r->processor);
-    put_digest(t, "gate", r->gate);
+    put_fact(t, "server, by API", r->remote.api);
+    put_fact(t, "server, by its own words", r->remote.server);
+    put_fact(t, "model, by its own words", r->remote.model);
+    put_fact(t, "gate", r->judged_by.name[0] ? r->judged_by.name : r->gate);
+    put_digest(t, "its SHA-256", r->judged_by.sha256);
+    put_digest(t, "SHA-256 of the file", r->file_sha256);
     put_fact(t, "source", r->source.repository);
     put_digest(t, "commit of the source", r->source.revision);
     put_digest(t, "digest of the source", r->source.digest);
@@ -271,7 +278,7 @@ static void put_look(text_buf *t, const look *row)
 
 static void put_looks(text_buf *t, const verify_report *r)
 {
-    static const char *const names[] = { "<against", "<what", "<case", "<it", "<found", NULL };
+    static const char *const names[] = { "<against", "<what", "<case", "<outcome", "<found", NULL };
     looks   l = { 0 };
     int64_t held = 0;
     looks_add_artifact(&l, r);
@@ -297,6 +304,9 @@ static void put_reference(text_buf *t, const verify_fixture_result *f)
     put_fact(t, "Transformers", x->transformers);
     put_fact(t, "torch", x->torch);
     put_fact(t, "on", x->device);
+    put_fact(t, "attention", x->attention);
+    put_fact(t, "experts", x->experts);
+    put_fact(t, "linear attention", x->linear_attention);
     put_digest(t, "digest of the prompts", x->prompts);
     put_digest(t, "SHA-256", f->file_digest);
     text_words(t, "</dl>\n");

@@ -4,8 +4,9 @@
 // What was kept of each case and step (trace.h) is drawn: KL by case and step, margins and ties, departures of layers.
 // Each plot has its table, folded away. A report without it, which one that was read from a record is, has the plots of
 // its counts alone; so a release's page can be written again from its records.
-// Plots stay of a bounded size: HEAT_ROWS cases, HEAT_COLUMNS columns of steps (each the largest of its steps), MOST_POINTS
-// steps of the same id and a quarter as many of each other kind, MOST_LAYER_PLOTS cases; what is left out is said.
+// Plots stay of a bounded size: HEAT_ROWS cases, HEAT_COLUMNS columns of steps (each the largest of its steps),
+// MOST_POINTS steps of the same id and a quarter as many of each other kind, MOST_LAYER_PLOTS cases; what is left out
+// is said.
 #ifndef HALLMARK_VERIFY_REPORT_HTML_H
 #define HALLMARK_VERIFY_REPORT_HTML_H
 
@@ -27,7 +28,7 @@ extern const char REPORT_CSS[];                 // what these pages need beside 
 
 void report_put_verdict(text_buf *t, const char *verdict);      // the word and what it means, as a box
 void report_put_artifacts(report_page *g);      // all in a table, and their distances against the limits
-void report_put_each(report_page *g);           // of each artifact, with a heading: what was looked at, what did not hold, plots
+void report_put_each(report_page *g);           // each with a heading: what was looked at, what did not hold, plots
 
 // ---- parts (report_plots.c, report_steps.c) -------------------------------------------------------------------------
 

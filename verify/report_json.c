@@ -73,6 +73,11 @@ static const field DERIVATION_FIELDS[] = {
     D("tensors", COUNT, tensors), D("encoded", COUNT, encoded), D("error_max", NUMBER, error_max), D("error_tensor", TEXT, error_tensor),
     D("reason", TEXT, reason), D("verdict", PASSED, passed), { NULL, 0, 0, 0 },
 };
+static const field REMOTE_FIELDS[] = {
+    FIELD(verify_remote_info, "api", TEXT, api), FIELD(verify_remote_info, "server", TEXT, server),
+    FIELD(verify_remote_info, "model", TEXT, model), FIELD(verify_remote_info, "ids_seen", FLAG, ids_seen),
+    FIELD(verify_remote_info, "questions", COUNT, questions), { NULL, 0, 0, 0 },
+};
 static const field REPORT_FIELDS[] = {
     R("artifact", TEXT, artifact), R("type", TEXT, type), R("file_bytes", COUNT, file_bytes), R("arith", TEXT, arith), R("kv", TEXT, kv),
     R("kv_required", TEXT, kv_required), R("attention_scale", SINGLE, attention_scale), R("device", TEXT, device),
@@ -254,7 +259,8 @@ static bool add_parts(cJSON *o, const verify_report *r)
     const bool known = s->repository[0] || s->revision[0] || s->digest[0];
     return verify_recipe_add(o, &r->recipe) && add_part(o, "derivation", r->derivation.made, DERIVATION_FIELDS, &r->derivation)
         && add_part(o, "hallmark", r->program.version[0] != '\0', PROGRAM_FIELDS, &r->program)
-        && add_part(o, "source", known, SOURCE_FIELDS, s) && add_gate(o, &r->judged_by);
+        && add_part(o, "source", known, SOURCE_FIELDS, s)
+        && add_part(o, "remote", r->remote.api[0] != '\0', REMOTE_FIELDS, &r->remote) && add_gate(o, &r->judged_by);
 }
 
 // Of a verdict that is open, all that leaves it so.

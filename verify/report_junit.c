@@ -1,9 +1,9 @@
 // Reports as JUnit's XML, for pipelines: a test case for each check that was made (checks.h), those that held too.
 //
-// <testsuites> holds a <testsuite> for each artifact and for each fixture that it was compared with. The class of a case
-// is "hallmark.<artifact>.<fixture>", so that readers which cut names at dots make a tree of them: dots within names are
-// underscores there, and the properties have the names as they are. Readers agree on four things only: a case passed,
-// failed, could not be decided (error) or was left out (skipped), and count the last one as no failure. So:
+// <testsuites> holds a <testsuite> for each artifact and for each fixture that it was compared with. The class of a
+// case is "hallmark.<artifact>.<fixture>", so that readers which cut names at dots make a tree of them: dots within
+// names are underscores there, and the properties have the names as they are. Readers agree on four things only: a case
+// passed, failed, could not be decided (error) or was left out (skipped), and count the last one as no failure. So:
 //   did not hold   <failure type="...">      open: no verdict is possible   <error type="inconclusive" or "unverified">
 //   not made       <skipped>, where another case of the suite says why by its failure
 // A time is asked for by Surefire's schema; it is always 0: reports hold no times. Elements, attributes and their order
@@ -79,8 +79,8 @@ static void put_property(text_buf *t, const char *name, const char *value)
 
 static void put_artifact_properties(text_buf *t, const verify_report *r)
 {
-    char bytes[32];
-    snprintf(bytes, sizeof bytes, "%lld", (long long)r->file_bytes);
+    char bytes[32] = "";
+    if (!r->remote.api[0]) snprintf(bytes, sizeof bytes, "%lld", (long long)r->file_bytes);
     put_property(t, "artifact", r->artifact);
     put_property(t, "type", r->type);
     put_property(t, "file_bytes", bytes);
@@ -89,7 +89,13 @@ static void put_artifact_properties(text_buf *t, const verify_report *r)
     put_property(t, "kv_required", r->kv_required);
     put_property(t, "device", r->device);
     put_property(t, "processor", r->processor);
+    put_property(t, "remote.api", r->remote.api);
+    put_property(t, "remote.server", r->remote.server);
+    put_property(t, "remote.model", r->remote.model);
     put_property(t, "gate", r->gate);
+    put_property(t, "gate.name", r->judged_by.name);
+    put_property(t, "gate.sha256", r->judged_by.sha256);
+    put_property(t, "sha256", r->file_sha256);
     put_property(t, "source.repository", r->source.repository);
     put_property(t, "source.revision", r->source.revision);
     put_property(t, "source.digest", r->source.digest);
@@ -151,6 +157,17 @@ static void put_failures(text_buf *t, const verify_fixture_result *f, const look
     }
 }
 
+// All that leaves the check open. f may be NULL.
+static void put_why(text_buf *t, const verify_fixture_result *f, const look *row)
+{
+    for (int64_t i = 0; f && i < f->n_why; i++) {
+        if (strcmp(f->why[i].what, row->what) != 0) continue;
+        text_words(t, "\n");
+        text_puts(t, TEXT_XML, f->why[i].text);
+        text_words(t, "\n");
+    }
+}
+
 static void begin_result(text_buf *t, const char *element, const char *type, const look *row)
 {
     text_printf(t, "<%s", element);
@@ -165,7 +182,9 @@ static void put_result(text_buf *t, const verify_fixture_result *f, const look *
         text_words(t, "/>\n");
     } else if (row->state == LOOK_OPEN) {
         begin_result(t, "error", f ? "inconclusive" : "unverified", row);
-        text_words(t, "/>\n");
+        text_words(t, ">");
+        put_why(t, f, row);
+        text_words(t, "</error>\n");
     } else if (row->state == LOOK_BROKE) {
         begin_result(t, "failure", row->what, row);
         text_words(t, ">");

@@ -29,6 +29,9 @@ static void put_bytes(text_buf *t, int64_t n)
     else        text_printf(t, "%.2f %s", v, UNITS[u]);
 }
 
+// A server that gives text only gives no distribution.
+static bool sees_distance(const verify_report *r) { return !r->remote.api[0] || r->remote.ids_seen; }
+
 static void put_row(text_buf *t, const verify_report *r, const verify_fixture_result *f)
 {
     text_words(t, "| ");
@@ -36,11 +39,13 @@ static void put_row(text_buf *t, const verify_report *r, const verify_fixture_re
     text_words(t, " | ");
     put_text(t, r->type);
     text_words(t, " | ");
-    put_bytes(t, r->file_bytes);
+    if (r->remote.api[0]) text_words(t, "-");       // a server's file is not seen
+    else                  put_bytes(t, r->file_bytes);
     text_words(t, " | ");
     put_text(t, r->kv);
-    text_printf(t, "%s | %.6g | ", strcmp(r->kv, r->kv_required) == 0 ? "" : " (not what it requires)",
-                (double)r->attention_scale);
+    text_words(t, strcmp(r->kv, r->kv_required) == 0 ? " | " : " (not what it requires) | ");
+    if (isnan(r->attention_scale)) text_words(t, "- | ");
+    else                           text_printf(t, "%.6g | ", (double)r->attention_scale);
     if (!f) {
         text_printf(t, "none | - | - | - | %s |\n",
                     r->derivation.made && !r->derivation.passed ? "fail" : "not verified");
@@ -59,7 +64,7 @@ static void put_row(text_buf *t, const verify_report *r, const verify_fixture_re
     text_printf(t, ") | %lld of %lld", (long long)f->teacher_forced_equal, (long long)f->steps);
     if (f->ties_differing > 0) text_printf(t, " (%lld at ties)", (long long)f->ties_differing);
     if (isfinite(f->kl_mean)) text_printf(t, " | %.3g", f->kl_mean);
-    else                      text_words(t, " | not finite");
+    else                      text_words(t, sees_distance(r) ? " | not finite" : " | not seen");
     text_printf(t, " | %s |\n", verify_fixture_verdict(f));
 }
 
@@ -132,8 +137,10 @@ static void put_measures(text_buf *t, const verify_report *r)
         put_text(t, r->artifact);
         text_words(t, " against ");
         put_text(t, f->name);
-        text_printf(t, ": mean KL %.3g (limit %.3g), largest %.3g; largest log-probability difference %.3g", f->kl_mean,
-                    f->kl_limit, f->kl_max, f->logprob_diff_max);
+        if (!sees_distance(r)) text_words(t, ": no distance was seen");
+        else
+            text_printf(t, ": mean KL %.3g (limit %.3g), largest %.3g; largest log-probability difference %.3g",
+                        f->kl_mean, f->kl_limit, f->kl_max, f->logprob_diff_max);
         if (isfinite(f->logprob_limit)) text_printf(t, " (limit %.3g)", f->logprob_limit);
         if (f->kind == CHECK_EXACT)
             text_printf(t, "; %lld of %lld steps are left open by the reference itself, %lld of them differ (limit %.1f)",
@@ -152,6 +159,20 @@ static void put_measures(text_buf *t, const verify_report *r)
         put_reference(t, &f->reference, f);
         text_words(t, "\n");
     }
+}
+
+static void put_remote(text_buf *t, const verify_report *r)
+{
+    const verify_remote_info *m = &r->remote;
+    if (!m->api[0]) return;
+    text_words(t, "- ");
+    put_text(t, r->artifact);
+    text_printf(t, ": a server with the API of %s, asked %lld questions; by its own words its version is ", m->api,
+                (long long)m->questions);
+    put_text(t, m->server[0] ? m->server : "unsaid");
+    text_words(t, " and its model ");
+    put_text(t, m->model[0] ? m->model : "unsaid");
+    text_words(t, ".\n");
 }
 
 static void put_finding(text_buf *t, const char *kind, const verify_report *r, const char *what, const char *sentence)
@@ -201,6 +222,7 @@ char *verify_report_md(const verify_report *const *r, int n)
     text_words(&t, "\n");
     for (int i = 0; i < n; i++) verify_recipe_put(&t, r[i]->artifact, &r[i]->recipe);
     for (int i = 0; i < n; i++) put_derivation(&t, r[i]);
+    for (int i = 0; i < n; i++) put_remote(&t, r[i]);
     for (int i = 0; i < n; i++) put_measures(&t, r[i]);
     for (int i = 0; i < n; i++) put_making(&t, r[i]);
     for (int i = 0; i < n; i++) put_findings(&t, r[i]);

@@ -1,4 +1,5 @@
-// Plots of verification reports that need no steps: measured against allowed, of every comparison; departures of layers.
+// Plots of verification reports that need no steps: what was measured against what is allowed, of every comparison;
+// departures of layers.
 #include "report_html.h"
 #include "../formats/figures.h"
 #include <math.h>
@@ -144,8 +145,8 @@ static void put_pair_cells(text_buf *t, const pair *p)
 
 static void put_limits_table(report_page *g)
 {
-    static const char *const names[] = { "<artifact, fixture", "mean KL", "allowed", "rounding costs", "the reference's own",
-                                         "other best id", "allowed", "after rounding", NULL };
+    static const char *const names[] = { "<artifact, fixture", "mean KL", "allowed", "rounding costs",
+                                         "the reference's own", "other best id", "allowed", "after rounding", NULL };
     html_begin_details(&g->t, "Measured and allowed as a table");
     html_begin_table(&g->t, "Measured and allowed", names);
     for (int i = 0; i < g->n; i++)
@@ -167,8 +168,8 @@ static void put_limits_table(report_page *g)
 
 static void put_key(text_buf *t, const char *mark, const char *words)
 {
-    text_printf(t, "<li><svg width=\"16\" height=\"16\" viewBox=\"-8 -8 16 16\" aria-hidden=\"true\">%s</svg> %s</li>", mark,
-                words);
+    html_begin_key(t);
+    text_printf(t, "%s</svg> %s</li>", mark, words);
 }
 
 void report_put_limits(report_page *g)
@@ -215,6 +216,20 @@ static int by_layer(const void *a, const void *b)
 {
     const int x = ((const verify_layer *)a)->layer, y = ((const verify_layer *)b)->layer;
     return x < y ? -1 : x > y;
+}
+
+// Far below its limit it does not matter how far: the axis begins at a thousandth of the least limit.
+static plot_axis layer_axis(const verify_layer *v, int n)
+{
+    plot_axis a = { 0 };
+    double least = INFINITY;
+    for (int i = 0; i < n; i++) least = fmin(least, v[i].limit);
+    for (int i = 0; i < n; i++) {
+        plot_axis_take(&a, v[i].limit);
+        plot_axis_take(&a, fmax(v[i].departure, least / 1000));
+    }
+    plot_axis_decades(&a);
+    return a;
 }
 
 // What is not finite is as far as can be drawn.
@@ -276,12 +291,7 @@ static void describe_layers(report_page *g, const verify_case *c, const verify_l
 
 static void put_case_layers(report_page *g, const verify_case *c, const verify_layer *v, int n)
 {
-    plot_axis a = { 0 };
-    for (int i = 0; i < n; i++) {
-        plot_axis_take(&a, v[i].departure);
-        plot_axis_take(&a, v[i].limit);
-    }
-    plot_axis_decades(&a);
+    const plot_axis a = layer_axis(v, n);
     text_words(&g->t, "<figure><figcaption>");
     text_puts(&g->t, TEXT_XML, c->id);
     text_words(&g->t, "</figcaption><div class=\"plot\">");
@@ -306,7 +316,8 @@ static void put_layer_rows(text_buf *t, const verify_case *c, const verify_layer
     }
 }
 
-// The cases whose layers are drawn: those that failed or depart, the worst one where none does. chosen: [MOST_LAYER_PLOTS].
+// The cases whose layers are drawn: those that failed or depart, the worst one where none does.
+// chosen: [MOST_LAYER_PLOTS].
 static int choose(const verify_fixture_result *f, const verify_case **chosen, int64_t *more)
 {
     int n = 0;
@@ -346,14 +357,16 @@ static void put_chosen(report_page *g, const verify_case *const *chosen, int n, 
 
 void report_put_layers(report_page *g, const verify_fixture_result *f)
 {
-    static const char *const names[] = { "<case", "<layer", "departure", "allowed", "<it", NULL };
+    static const char *const names[] = { "<case", "<layer", "departure", "allowed", "<outcome", NULL };
     const verify_case *chosen[MOST_LAYER_PLOTS];
     int64_t more;
     const int n = choose(f, chosen, &more);
     if (n == 0) return;
-    text_printf(&g->t, "<h4>Departure of each layer</h4>\n<p class=\"axis\">how far the hidden state of the prompt's last token "
-                       "is from Transformers', relative, logarithmic; dashed: beyond it a layer departs. %s</p>\n",
-                is_to_see(chosen[0]) ? "Cases that failed or depart." : "No case failed or departs; this one is the nearest to it.");
+    text_printf(&g->t, "<h4>Departure of each layer</h4>\n<p class=\"axis\">how far the hidden state of the prompt's "
+                       "last token is from Transformers', relative, logarithmic; dashed: beyond it a layer departs; far "
+                       "below it the lower edge. %s</p>\n",
+                is_to_see(chosen[0]) ? "Cases that failed or depart."
+                                     : "No case failed or departs; this one is the nearest to it.");
     text_words(&g->t, "<div class=\"many\">\n");
     put_chosen(g, chosen, n, false);
     text_words(&g->t, "</div>\n");

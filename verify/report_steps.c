@@ -1,5 +1,5 @@
-// Plots of verification reports that show each step: KL by case and step, margins and ties. What was kept is in trace.h;
-// how much of it is drawn stands in report_html.h.
+// Plots of verification reports that show each step: KL by case and step, margins and ties. What was kept is in
+// trace.h; how much of it is drawn stands in report_html.h.
 #include "report_html.h"
 #include "../formats/figures.h"
 #include <math.h>
@@ -110,11 +110,13 @@ static double column_kl(const heat *h, const verify_case *c, int column)
 }
 
 // 0: at most a thousandth of the limit; then a level each decade. LEVELS: above a hundred times it, or not finite.
+// -1: there is nothing.
 static int level_of(const heat *h, double kl)
 {
     double bound = h->unit / 1000;
     int    level = 0;
     if (isnan(kl)) return LEVELS;
+    if (kl < 0) return -1;
     for (; level < LEVELS && kl > bound; level++) bound *= 10;
     return level;
 }
@@ -130,10 +132,9 @@ static void put_heat_row(text_buf *t, const heat *h, int row)
 {
     const verify_case *c = h->rows[row];
     for (int from = 0, to; from < h->n_columns; from = to) {
-        const double kl = column_kl(h, c, from);
-        const int level = level_of(h, kl);
+        const int level = level_of(h, column_kl(h, c, from));
         for (to = from + 1; to < h->n_columns && level_of(h, column_kl(h, c, to)) == level; to++) {}
-        if (kl == -1) continue;
+        if (level < 0) continue;
         text_printf(t, "<rect class=\"%s\" y=\"%d\" height=\"%d\"", level_class(level), row * HEAT_ROW, HEAT_ROW - 2);
         html_put_at(t, "x", (double)from / h->n_columns);
         html_put_at(t, "width", (double)(to - from) / h->n_columns);
@@ -151,8 +152,8 @@ static void put_heat_key(text_buf *t)
         "100 times it", "more, or not finite" };
     text_words(t, "<ul class=\"shapes key\">");
     for (int i = 0; i <= LEVELS; i++)
-        text_printf(t, "<li><svg width=\"16\" height=\"12\" aria-hidden=\"true\"><rect class=\"%s\" x=\"1\" y=\"1\" width=\"14\" "
-                       "height=\"10\"/></svg> %s</li>", level_class(i), words[i]);
+        text_printf(t, "<li><svg width=\"16\" height=\"12\" aria-hidden=\"true\"><rect class=\"%s\" x=\"1\" y=\"1\" "
+                       "width=\"14\" height=\"10\"/></svg> %s</li>", level_class(i), words[i]);
     text_words(t, "</ul>\n");
 }
 
@@ -217,16 +218,18 @@ void report_put_heat(report_page *g, const verify_fixture_result *f)
 {
     const heat h = heat_of(f, &g->t.failed);
     if (h.n_steps == 0) return;
-    text_words(&g->t, "<h4>KL by case and step</h4>\n<p class=\"axis\">the stronger the colour, the further from Transformers, given "
-                      "its own text. The limit on the mean is ");
+    text_words(&g->t, "<h4>KL by case and step</h4>\n<p class=\"axis\">the stronger the colour, the further from "
+                      "Transformers, given its own text. The limit on the mean is ");
     figure_put_kl(&g->t, h.unit);
-    text_words(&g->t, " nats; single steps of a sound run may lie above it.</p>\n");
+    text_words(&g->t, f->kl_limit > 0 ? " nats; single steps of a sound run may lie above it.</p>\n"
+                                      : " nats here, as there is none.</p>\n");
     put_heat_key(&g->t);
     put_heat_svg(g, &h);
     if (h.per_column > 1)
         text_printf(&g->t, "<p>A column is %lld steps and shows the largest.</p>\n", (long long)h.per_column);
     if (h.n_rows < f->n_traced)
-        text_printf(&g->t, "<p>Drawn are the %d cases of the largest KL, of %lld.</p>\n", h.n_rows, (long long)f->n_traced);
+        text_printf(&g->t, "<p>Drawn are the %d cases of the largest KL, of %lld.</p>\n", h.n_rows,
+                    (long long)f->n_traced);
     put_heat_table(&g->t, &h);
 }
 
@@ -250,7 +253,10 @@ static const char *const KIND_WORDS[KINDS] = {
 // the smallest.
 static const int MOST[KINDS] = { MOST_POINTS, MOST_POINTS / 4, MOST_POINTS / 4, MOST_POINTS / 4 };
 
-typedef struct { double key[KINDS]; int64_t n[KINDS]; } bounds;     // steps up to that key are drawn; how many there are
+typedef struct {
+    double  key[KINDS];         // steps up to that key are drawn
+    int64_t n[KINDS];           // how many there are
+} bounds;
 
 static double key_of(const verify_step *s) { return kind_of(s) == OTHER ? -s->margin : s->margin; }
 
@@ -305,26 +311,28 @@ static void put_point(text_buf *t, const plot_axis *a, const verify_step *s, int
     text_words(t, "</g></svg>");
 }
 
-static void put_points(text_buf *t, const verify_fixture_result *f, const plot_axis *a, const bounds *b, bool plain)
+static void put_points(text_buf *t, const verify_fixture_result *f, const plot_axis *a, const bounds *b, kind k)
 {
     const int64_t n_steps = most_steps(f);
     for (int64_t i = 0; i < f->n_traced; i++)
         for (int64_t s = 0; s < f->traced[i].n_steps; s++) {
             const verify_step *x = &f->traced[i].steps[s];
-            if (shown(x, b) && (kind_of(x) == PLAIN) == plain) put_point(t, a, x, s, n_steps, f->traced[i].id);
+            if (shown(x, b) && kind_of(x) == k) put_point(t, a, x, s, n_steps, f->traced[i].id);
         }
 }
 
 static void put_margin_key(text_buf *t, const bounds *b)
 {
     static const char *const marks[KINDS] = {
-        "<line class=\"dot\" x1=\"0\" x2=\"0\" y1=\"0\" y2=\"0\"/>", "<path class=\"m off\" d=\"M0-5.5l5.5 5.5-5.5 5.5-5.5-5.5z\"/>",
+        "<line class=\"dot\" x1=\"0\" x2=\"0\" y1=\"0\" y2=\"0\"/>",
+        "<path class=\"m off\" d=\"M0-5.5l5.5 5.5-5.5 5.5-5.5-5.5z\"/>",
         "<path class=\"m on\" d=\"M0-5.5l5.5 5.5-5.5 5.5-5.5-5.5z\"/>",
         "<g class=\"bad\"><path class=\"m on\" d=\"M-1.8-5h3.6v3.2h3.2v3.6h-3.2v3.2h-3.6v-3.2h-3.2v-3.6h3.2z\"/></g>" };
     text_words(t, "<ul class=\"shapes\">");
-    for (int k = 0; k < KINDS; k++)
-        text_printf(t, "<li><svg width=\"16\" height=\"16\" viewBox=\"-8 -8 16 16\" aria-hidden=\"true\">%s</svg> %s: %lld</li>",
-                    marks[k], KIND_WORDS[k], (long long)b->n[k]);
+    for (int k = 0; k < KINDS; k++) {
+        html_begin_key(t);
+        text_printf(t, "%s</svg> %s: %lld</li>", marks[k], KIND_WORDS[k], (long long)b->n[k]);
+    }
     text_words(t, "</ul>\n");
 }
 
@@ -349,8 +357,7 @@ static void put_margin_svg(report_page *g, const verify_fixture_result *f, const
         text_printf(&g->t, "%s%s: %lld", k > 0 ? "; " : "", KIND_WORDS[k], (long long)b->n[k]);
     text_words(&g->t, ".</desc>");
     html_put_y_axis(&g->t, &a, 6, TOP, BOTTOM);
-    put_points(&g->t, f, &a, b, true);
-    put_points(&g->t, f, &a, b, false);
+    for (int k = 0; k < KINDS; k++) put_points(&g->t, f, &a, b, (kind)k);      // what tells more lies above
     put_step_ticks(&g->t, most_steps(f), BOTTOM + 17);
     text_words(&g->t, "</svg></div>\n<p class=\"axis x\">step</p>\n");
 }
@@ -369,7 +376,7 @@ static void put_step_row(text_buf *t, const verify_case *c, int64_t step)
 
 static void put_steps_table(text_buf *t, const verify_fixture_result *f, const bounds *b)
 {
-    static const char *const names[] = { "<case", "<step", "Transformers' id", "ours", "margin", "KL", "<it", NULL };
+    static const char *const names[] = { "<case", "<step", "Transformers' id", "ours", "margin", "KL", "<outcome", NULL };
     html_begin_details(t, "The steps as a table");
     html_begin_table(t, "Each step that is drawn", names);
     for (int64_t i = 0; i < f->n_traced; i++)
@@ -383,15 +390,15 @@ static void put_left_out(text_buf *t, const bounds *b)
 {
     for (int k = 0; k < KINDS; k++)
         if (b->n[k] > MOST[k])
-            text_printf(t, "<p>Of the %lld steps of the kind \"%s\" the %d of the %s margins are drawn.</p>\n", (long long)b->n[k],
-                        KIND_WORDS[k], MOST[k], k == OTHER ? "largest" : "smallest");
+            text_printf(t, "<p>Of the %lld steps of the kind \"%s\" the %d of the %s margins are drawn.</p>\n",
+                        (long long)b->n[k], KIND_WORDS[k], MOST[k], k == OTHER ? "largest" : "smallest");
 }
 
 void report_put_margins(report_page *g, const verify_fixture_result *f)
 {
     const bounds b = bounds_of(f, &g->t.failed);
-    text_words(&g->t, "<h4>Margins and ties</h4>\n<p class=\"axis\">the reference's margin between its best two ids at each step, in "
-                      "logits, logarithmic: the smaller, the less it takes to choose another</p>\n");
+    text_words(&g->t, "<h4>Margins and ties</h4>\n<p class=\"axis\">the reference's margin between its best two ids at "
+                      "each step, in logits, logarithmic: the smaller, the less it takes to choose another</p>\n");
     put_margin_key(&g->t, &b);
     put_margin_svg(g, f, &b);
     put_left_out(&g->t, &b);

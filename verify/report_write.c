@@ -2,7 +2,6 @@
 #include "verify.h"
 #include "../formats/dir_list.h"
 #include "../formats/outfile.h"
-#include "../formats/text.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -3,6 +3,7 @@
 #include "recipe.h"
 #include "reference.h"
 #include "../formats/file_map.h"
+#include "../formats/text.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -45,6 +46,35 @@ void result_fail_whole(verify_fixture_result *r, const char *what, const char *t
 {
     verify_failure f = { .what = what, .step = -1, .expected = -1, .got = -1, .margin = NAN, .layer = LAYER_NONE };
     result_fail(r, &f, "%s", text);
+}
+
+bool report_limits(verify_report *r, gate *limits, const char *path, err *e)
+{
+    *limits = *gate_builtin();
+    strcpy(r->gate, "built-in");
+    if (path && !(gate_read(limits, path, e) && sha256_file(path, r->gate, e))) return false;
+    if (!path && !gate_digest(limits, r->judged_by.sha256, e)) return false;
+    if (path) strcpy(r->judged_by.sha256, r->gate);
+    const char *name = path ? path_base(path) : "built-in";
+    text_fit(r->judged_by.name, sizeof r->judged_by.name, name, strlen(name), 0);
+    r->judged_by.limits = *limits;
+    return true;
+}
+
+bool report_note(verify_report *r, err *e, const char *fmt, ...)
+{
+    char    text[sizeof *r->notes];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    for (int64_t i = 0; i < r->n_notes; i++)
+        if (strcmp(r->notes[i], text) == 0) return true;        // the same of two fixtures is said once
+    void *grown = realloc(r->notes, (size_t)(r->n_notes + 1) * sizeof *r->notes);
+    if (!grown) return err_nomem(e, "a note", sizeof *r->notes);
+    r->notes = grown;
+    memcpy(r->notes[r->n_notes++], text, sizeof text);
+    return true;
 }
 
 void verify_report_forget_cases(verify_report *r)

@@ -19,7 +19,7 @@ typedef struct {            // given the reference's own prefix
     double     margin;      // logits, of the reference between its top two; NAN where it keeps fewer
     int32_t    expected, got;       // ids; got -1: all logits are NaN
     bool       open;        // the reference leaves the step open (tie.h)
-    bool       left_out;    // its distance is not counted: a rounding chose experts there (tie.h)
+    bool       left_out;    // its distance is not counted: a rounding chose experts there (tie.h), or none was seen
     part_state state;
 } verify_step;
 

@@ -9,7 +9,6 @@
 #include "../formats/text.h"
 #include "../formats/version.h"
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,23 +33,6 @@ typedef struct {
     rounding          *rounded;         // of the fixture at hand, for drift; NULL
     bool               moved;           // the session runs with moved weights
 } run;
-
-static bool note(verify_report *r, err *e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static bool note(verify_report *r, err *e, const char *fmt, ...)
-{
-    char    text[sizeof *r->notes];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    for (int64_t i = 0; i < r->n_notes; i++)
-        if (strcmp(r->notes[i], text) == 0) return true;        // the same of two fixtures is said once
-    void *grown = realloc(r->notes, (size_t)(r->n_notes + 1) * sizeof *r->notes);
-    if (!grown) return err_nomem(e, "a note", sizeof *r->notes);
-    r->notes = grown;
-    memcpy(r->notes[r->n_notes++], text, sizeof text);
-    return true;
-}
 
 // ---- opening -------------------------------------------------------------------------------------------------------
 
@@ -96,7 +78,7 @@ static bool open_session(run *v, err *e)
     // Why it runs on the CPU is a matter of this machine, and no word of the record; in what a device's numbers may
     // differ is one.
     if (*session_note(v->s)) progress_log(v->o->progress, session_note(v->s));
-    if (*session_note(v->s) && strcmp(session_device(v->s), "cpu") != 0 && !note(v->r, e, "%s", session_note(v->s)))
+    if (*session_note(v->s) && strcmp(session_device(v->s), "cpu") != 0 && !report_note(v->r, e, "%s", session_note(v->s)))
         return false;
     v->rows = LOGITS_BYTES / ((int64_t)sizeof(float) * h->n_vocab);
     if (v->rows < 1) v->rows = 1;
@@ -115,7 +97,7 @@ static bool note_assumed(run *v, err *e)
     const hparams *h = model_hparams(v->m);
     for (int i = 0; i < h->assumed.n; i++) {
         const assumed_key *k = &h->assumed.k[i];
-        if (!note(v->r, e, "'%s.%s' is not in the file; %.9g was assumed, as llama.cpp does", h->arch, k->name,
+        if (!report_note(v->r, e, "'%s.%s' is not in the file; %.9g was assumed, as llama.cpp does", h->arch, k->name,
                   k->value)) return false;
     }
     return true;
@@ -158,15 +140,15 @@ static bool describe(run *v, const char *path, err *e)
     r->attention_scale = h->attention_scale;
     r->file_bytes      = gguf_file_bytes(model_gguf(v->m));
     const char *standard = strcmp(h->kv_required, "bf16") == 0 ? "bf16" : "f32";
-    if (strcmp(r->arith, standard) != 0 && !note(r, e, "computed in %s, which was asked for; the artifact's default is %s", r->arith, standard)) return false;
-    if (!session_kv_is_required(v->s) && !note(r, e, "ran with a KV cache in %.120s%s; %s arithmetic requires %s",
+    if (strcmp(r->arith, standard) != 0 && !report_note(r, e, "computed in %s, which was asked for; the artifact's default is %s", r->arith, standard)) return false;
+    if (!session_kv_is_required(v->s) && !report_note(r, e, "ran with a KV cache in %.120s%s; %s arithmetic requires %s",
                                                r->kv, v->o->run.kv ? ", which was asked for" : "", r->arith,
                                                    r->kv_required))
         return false;
     char cited[sizeof *r->notes];
     if (v->o->run.kv && !measured_cite(model_gguf(v->m), r->arith, r->kv, v->o->run.n_threads, cited, e)) return false;
-    if (v->o->run.kv && cited[0] && !note(r, e, "%s", cited)) return false;
-    if (!h->kv_claimed && !note(r, e, "the file does not say which KV cache it needs; %s follows from its type", h->kv_required)) return false;
+    if (v->o->run.kv && cited[0] && !report_note(r, e, "%s", cited)) return false;
+    if (!h->kv_claimed && !report_note(r, e, "the file does not say which KV cache it needs; %s follows from its type", h->kv_required)) return false;
     if (!note_assumed(v, e)) return false;
     r->fixtures = calloc((size_t)v->n_fixtures, sizeof *r->fixtures);
     return r->fixtures || err_nomem(e, "results", (size_t)v->n_fixtures * sizeof *r->fixtures);
@@ -283,7 +265,7 @@ static bool note_first_layer(const run *v, const comparison *k, err *e)
         && session_kv_is_required(v->s);
     if (!as_made || k->r->kind != CHECK_EXACT || k->n_first < ENOUGH
         || 100 * k->n_first_equal >= SOUND_PERCENT * k->n_first) return true;
-    return note(v->r, e, "only %lld of %lld values that the fixture keeps of layer 0 are Transformers' own bits; expected nearly all: something rounds where Transformers does not",
+    return report_note(v->r, e, "only %lld of %lld values that the fixture keeps of layer 0 are Transformers' own bits; expected nearly all: something rounds where Transformers does not",
                 (long long)k->n_first_equal, (long long)k->n_first);
 }
 
@@ -357,7 +339,7 @@ static bool verify_fixture(run *v, int i, err *e)
     if (!trace_keep(res, f, e)) return false;
     bool runs = preflight_fixture(res, v->m, f, e);
     if (e->kind != ERR_NONE) return false;
-    if (v->bonds[i].unbound && !note(v->r, e, "the file does not say which source it was made from: that it is %s is not proved by a digest", f->model_name)) return false;
+    if (v->bonds[i].unbound && !report_note(v->r, e, "the file does not say which source it was made from: that it is %s is not proved by a digest", f->model_name)) return false;
     if (failed_on(res, "metadata")) return true;                // what follows from that would bury it
     if (!preflight_tokenizer(res, model_tokenizer(v->m), f, e)) return false;
     check_options(v, res, f);
@@ -386,9 +368,9 @@ static bool note_drift_alone(verify_report *r, err *e)
         *(r->fixtures[i].kind == CHECK_DRIFT ? &drift : &exact) |= r->fixtures[i].ran;
     if (!drift || exact) return true;
     if (!r->derivation.made
-        && !note(r, e, "drift alone cannot see a single damaged tensor: 'hallmark derive' or 'hallmark verify --from SOURCE' compares every tensor with the source"))
+        && !report_note(r, e, "drift alone cannot see a single damaged tensor: 'hallmark derive' or 'hallmark verify --from SOURCE' compares every tensor with the source"))
         return false;
-    return note(r, e, "compared with the source model alone (drift); the exact comparison, with a fixture made from the artifact's own weights, was not made");
+    return report_note(r, e, "compared with the source model alone (drift); the exact comparison, with a fixture made from the artifact's own weights, was not made");
 }
 
 // Asked for here, or made already by whoever made the file.
@@ -417,21 +399,6 @@ static bool verify_all(run *v, err *e)
     return note_drift_alone(v->r, e);
 }
 
-// The limits, and what they are called: by the digest of their file's bytes, or of the built-in ones' text.
-static bool read_limits(run *v, err *e)
-{
-    verify_report *r = v->r;
-    const char    *path = v->o->gate_path;
-    strcpy(r->gate, "built-in");
-    if (path && !(gate_read(&v->limits, path, e) && sha256_file(path, r->gate, e))) return false;
-    if (!path && !gate_digest(&v->limits, r->judged_by.sha256, e)) return false;
-    if (path) strcpy(r->judged_by.sha256, r->gate);
-    const char *name = path ? path_base(path) : "built-in";
-    text_fit(r->judged_by.name, sizeof r->judged_by.name, name, strlen(name), 0);
-    r->judged_by.limits = v->limits;
-    return true;
-}
-
 static void close_run(run *v)
 {
     for (int i = 0; i < v->n_fixtures; i++) fixture_close(v->fixtures[i]);
@@ -448,7 +415,7 @@ bool verify_artifact(verify_report *r, const char *path, const char *const *fixt
 {
     run  v = { .o = o, .r = r, .limits = *gate_builtin(), .n_free = o->tokens > 0 ? o->tokens : VERIFY_TOKENS };
     memset(r, 0, sizeof *r);
-    bool ok = read_limits(&v, e)
+    bool ok = report_limits(r, &v.limits, o->gate_path, e)
            && open_fixtures(&v, fixtures, n_fixtures, e)
            && (v.m = model_open(path, e)) != NULL
            && open_session(&v, e)

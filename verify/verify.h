@@ -31,7 +31,8 @@ enum {
 typedef struct {
     char        case_id[64];    // "" where no one case is to blame
     const char *what;           // static: "metadata", "type", "digest", "source", "record", "tokenizer", "kv", "arith",
-                                // "finite", "free_run", "teacher_forced", "ties", "distance", "logprob", "drift"
+                                // "finite", "free_run", "teacher_forced", "ties", "distance", "logprob", "drift",
+                                // "seen" (of a server: too little to compare)
     int64_t     step;           // -1 where it does not apply
     int32_t     expected, got;  // -1 likewise
     double      margin;         // of the reference between its top two, NAN where it does not apply
@@ -107,6 +108,13 @@ typedef struct {                // how an artifact was made, where that is not b
 
 typedef struct derivation_opts derivation_opts;
 
+typedef struct {                // whose answers the report is about, where that is a server (remote.h)
+    char    api[16];            // "" in the report of a file
+    char    server[128], model[256];    // version and model as the server says them; "" where it does not
+    bool    ids_seen;           // false: text was compared
+    int64_t questions;          // that were answered
+} verify_remote_info;
+
 typedef struct {                // limits by content: what `gate` names
     char name[128];             // "built-in", or the file's name; "": a record written before it was kept
     char sha256[SHA256_HEX + 1];        // of the file, or of the built-in gate's text (gate_text)
@@ -133,6 +141,7 @@ typedef struct {
     int64_t  n_fixtures;
     verify_fixture_result *fixtures;
     verify_derivation derivation;
+    verify_remote_info remote;
     verify_recipe recipe;       // of a release's artifact
     int64_t  n_notes;           // what was asked for and is unusual (another KV dtype, another arithmetic), what is not bound
     char   (*notes)[256];
@@ -163,6 +172,13 @@ typedef struct {
 bool verify_artifact(verify_report *r, const char *path, const char *const *fixtures, int n_fixtures,
                      const verify_opts *o, err *e);
 void verify_report_free(verify_report *r);
+
+// The limits of a gate file, or the built-in ones (NULL), and into r what they are called: by the digest of their file's
+// bytes, or of the built-in ones' text.
+bool report_limits(verify_report *r, gate *limits, const char *path, err *e);
+
+// Adds a note, once; it is cut where it is too long. false only when memory fails.
+bool report_note(verify_report *r, err *e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 // What it comes to, the first of these that applies:
 //   "fail"          the tensors are not what the source gives, or a comparison with a fixture does not hold

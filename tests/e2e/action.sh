@@ -5,7 +5,8 @@
 action=$root/action.yml
 gitlab=$root/docs/gitlab-ci.yml
 bf16_fix=$(fixture_for bfloat16) || exit 1
-mkdir -p "$work/tiny/fixtures" "$work/bare" "$work/tmp" && cp "$checkpoint"/*.* "$work/tiny" && cp "$checkpoint"/*.* "$work/bare" || fail "no copy"
+mkdir -p "$work/tiny/fixtures" "$work/bare" "$work/tmp" || exit 1
+for to in tiny bare; do cp "$checkpoint"/*.* "$work/$to" || fail "no copy of $checkpoint"; done
 four_cases "$bf16_fix" "$work/tiny/fixtures/${bf16_fix##*/}"
 "$KEY_TOOL" P-256 "$work/key.pem" "$work/key.pub" || fail "no key"
 cd "$work" || exit 1
@@ -14,30 +15,49 @@ cd "$work" || exit 1
 block() { awk -v key="$1:" '/^[^ #]/ { on = $1 == key; next } on'; }
 # names: the keys of two spaces.     field NAME KEY: a key of four spaces below one of two.
 names() { sed -n 's/^  \([a-z-]*\):$/\1/p'; }
-field() { awk -v name="$1:" -v key="$2:" '/^  [^ ]/ { on = $1 == name; next } on && $1 == key { sub(/^ *[a-z]*: */, ""); gsub(/^\x27|\x27$/, ""); print }'; }
+field() {
+    awk -v name="$1:" -v key="$2:" '
+        /^  [^ ]/ { on = $1 == name; next }
+        on && $1 == key { sub(/^ *[a-z]*: */, ""); gsub(/^\x27|\x27$/, ""); print }'
+}
 # step NAME: the lines of a step.    part KEY: of a step's lines the value of a key, or what is below it.
 step() { awk -v name="- name: $1" '/^    - / { on = substr($0, 5) == name; next } on' "$action"; }
-part() { awk -v key="$1:" '/^      [a-z]/ { on = $1 == key; sub(/^ *[a-z]*: *[|]?/, ""); if (on && $0 != "") print; next } on { print substr($0, 9) }'; }
+part() {
+    awk -v key="$1:" '
+        /^      [a-z]/ { on = $1 == key; sub(/^ *[a-z]*: *[|]?/, ""); if (on && $0 != "") print; next }
+        on { print substr($0, 9) }'
+}
 
 say "action.yml: inputs reach the shell as variables only, each of them, and outputs are those of a step"
 block inputs < "$action" > inputs; block outputs < "$action" > outputs
 mapfile -t inputs < <(names < inputs); mapfile -t results < <(names < outputs)
 [ "${inputs[*]}" = "source output types fixture gate sign-key lab program" ] || fail "inputs: ${inputs[*]}"
 [ "${results[*]}" = "verdict folder report" ] || fail "outputs: ${results[*]}"
-for r in "${results[@]}"; do [ "$(field "$r" value < outputs)" = "\${{ steps.release.outputs.$r }}" ] || fail "output $r"; done
+for r in "${results[@]}"; do
+    [ "$(field "$r" value < outputs)" = "\${{ steps.release.outputs.$r }}" ] || fail "output $r"
+done
 mapfile -t steps < <(sed -n 's/^    - name: //p' "$action")
-[ "${steps[*]}" = "Build Release" ] && [ "$(grep -c '^    - ' "$action")" -eq 2 ] || fail "steps: ${steps[*]}"
+[ "${steps[*]}" = "Build Release" ] || fail "steps: ${steps[*]}"
+[ "$(grep -c '^    - ' "$action")" -eq 2 ] || fail "a step without a name"
 for s in "${steps[@]}"; do
     [ "$(step "$s" | part shell)" = bash ] || fail "step $s has no shell"
     step "$s" | part run > run; [ -s run ] || fail "step $s runs nothing"
     ! grep -qF '${{' run || fail "step $s: an expression in its shell text"
 done
-[ "$(step Build | part if)" = "inputs.program == ''" ] && [ "$(step Release | part id)" = release ] || fail "when Build is left out"
+[ "$(step Build | part if)" = "inputs.program == ''" ] || fail "when Build is left out"
+[ "$(step Release | part id)" = release ] || fail "the id of Release"
 step Release | part env > env
-for i in "${inputs[@]}"; do grep -qE "^[A-Z_]+: \\$\{\{ inputs\.$i \}\}$" env || fail "input $i reaches no step"; done
+for i in "${inputs[@]}"; do
+    grep -qE "^[A-Z_]+: \\$\{\{ inputs\.$i \}\}$" env || fail "input $i reaches no step"
+done
 [ "$(wc -l < env)" -eq ${#inputs[@]} ] || fail "env has more than the inputs"
 
-# run_action STATUS INPUT=VALUE...: the step Release, as a runner starts it; what it said is in out and err, its outputs in result.
+# What a runner's machine has, and sanitizers are told.
+machine=(PATH="$PATH" HOME="$work" TMPDIR="$work/tmp" GOMP_SPINCOUNT=1000 OMP_NUM_THREADS=1
+         ASAN_OPTIONS="${ASAN_OPTIONS:-}" UBSAN_OPTIONS="${UBSAN_OPTIONS:-}")
+
+# run_action STATUS INPUT=VALUE...: the step Release, as a runner starts it; what it said is in out and err, its outputs
+# in result.
 run_action() {
     local want=$1 got=0 name input value line
     local -A given=()
@@ -51,20 +71,23 @@ run_action() {
     done < env
     step Release | part run > run
     : > result
-    (exec env -i PATH="$PATH" HOME="$work" TMPDIR="$work/tmp" GOMP_SPINCOUNT=1000 OMP_NUM_THREADS=1 RUNNER_TEMP="$work/none" \
-        GITHUB_ACTION_PATH="$root" GITHUB_OUTPUT="$work/result" ASAN_OPTIONS="${ASAN_OPTIONS:-}" UBSAN_OPTIONS="${UBSAN_OPTIONS:-}" \
+    (exec env -i "${machine[@]}" RUNNER_TEMP="$work/none" GITHUB_ACTION_PATH="$root" GITHUB_OUTPUT="$work/result" \
         "${vars[@]}" bash --noprofile --norc -eo pipefail "$work/run") > out 2> err < /dev/null || got=$?
     [ "$got" -eq "$want" ] || fail "the action with $* exits $got, expected $want"
     [ -z "$(ls -A tmp)" ] || fail "the action leaves $(ls -A tmp)"
 }
-result() { [ "$(cat result)" = "verdict=$1"$'\n'"folder=$2"$'\n'"report=${2:+$2/report.json}" ] || fail "outputs: $(cat result)"; }
+result() {
+    printf '%s\n' "verdict=$1" "folder=$2" "report=${2:+$2/report.json}" > expected
+    cmp -s expected result || fail "outputs: $(cat result)"
+}
 
 say "a release that passes"
 run_action 0 source=tiny types=bf16; result pass hallmark-release; out_has "Published: hallmark-release"
 [ "$(json_get verdict hallmark-release/report.json)" = pass ] || fail "report.json has another verdict"
 
 say "signed by a key that is there only as long as it is needed, and two fixtures, a line each"
-run_action 0 source=tiny types=bf16 output=signed sign-key="$(cat key.pem)" fixture="tiny/fixtures/${bf16_fix##*/}"$'\r\n\n'"$bf16_fix"
+run_action 0 source=tiny types=bf16 output=signed sign-key="$(cat key.pem)" \
+    fixture="tiny/fixtures/${bf16_fix##*/}"$'\r\n\n'"$bf16_fix"
 result pass signed; out_has "Signed: model.sig"
 run_hm 0 check signed --key key.pub
 secret=$(sed -n 2p key.pem)
@@ -73,7 +96,8 @@ secret=$(sed -n 2p key.pem)
 say "one that does not hold, one without a fixture, beside older ones of other verdicts"
 sed 's/"kl_factor": 3, "kl_floor": 2e-5/"kl_factor": 1e-6, "kl_floor": 1e-12/' "$root/verify/gate.json" > gate.json
 mkdir no.unverified
-run_action 1 source=tiny types=bf16 output=no gate=gate.json; result fail no.failed; [ -s no.failed/report.json ] || fail "no report"
+run_action 1 source=tiny types=bf16 output=no gate=gate.json; result fail no.failed
+[ -s no.failed/report.json ] || fail "no report"
 rmdir no.unverified
 run_action 1 source=bare types=bf16 output=no; result unverified no.unverified; out_has "hf_fixture.py"
 
@@ -95,7 +119,8 @@ done
 [ ! -e hit ] && [ ! -e none ] || fail "something was run, or written"
 
 say "a run that is cancelled takes its key with it"
-TMPDIR=$work/tmp SOURCE=tiny OUTPUT=cut SIGN_KEY=$(cat key.pem) HALLMARK=$hallmark "$root/packaging/pipeline.sh" > out 2> err < /dev/null &
+env "${machine[@]}" SOURCE=tiny OUTPUT=cut SIGN_KEY="$(cat key.pem)" HALLMARK="$hallmark" \
+    "$root/packaging/pipeline.sh" > out 2> err < /dev/null &
 for ((i = 0; i < 500; i++)); do [ -n "$(find tmp -name began)" ] && break; sleep 0.01; done
 [ "$(stat -c %a tmp/*/key.pem)" = 600 ] || fail "the key's mode"
 kill -TERM $!; wait $!; got=$?
@@ -104,20 +129,29 @@ kill -TERM $!; wait $!; got=$?
 [ ! -e cut ] || fail "a cancelled run published"
 
 say "docs/gitlab-ci.yml: its script, from variables to the dotenv file and the folder that is kept"
-awk '/^  [a-z]/ { on = $1 == "variables:"; next } on { sub(/^ */, ""); sub(/: /, "="); gsub(/\x27/, ""); print }' "$gitlab" > variables
+awk '/^  [a-z]/ { on = $1 == "variables:"; next }
+     on { sub(/^ */, ""); sub(/: /, "="); gsub(/\x27/, ""); print }' "$gitlab" > variables
 mapfile -t defaults < variables
-awk '/^  [a-z]/ { on = $1 == "script:"; next } on { print substr($0, 7) }' "$gitlab" | sed "s|/usr/share/hallmark/|$root/packaging/|" > script
+awk '/^  [a-z]/ { on = $1 == "script:"; next } on { print substr($0, 7) }' "$gitlab" |
+    sed "s|/usr/share/hallmark/|$root/packaging/|" > script
 [ "$(grep -c . script)" -ge 2 ] || fail "no script"
 run_gitlab() {
     local want=$1 got=0
     shift
-    (exec env -i PATH="${hallmark%/*}:$PATH" TMPDIR="$work/tmp" GOMP_SPINCOUNT=1000 OMP_NUM_THREADS=1 "${defaults[@]}" "$@" bash -eo pipefail script) > out 2> err < /dev/null || got=$?
+    (exec env -i "${machine[@]}" PATH="${hallmark%/*}:$PATH" "${defaults[@]}" "$@" bash -eo pipefail script) \
+        > out 2> err < /dev/null || got=$?
     [ "$got" -eq "$want" ] || fail "the GitLab job exits $got, expected $want"
 }
 rm -rf hallmark-release
 run_gitlab 0 HALLMARK_SOURCE=tiny HALLMARK_TYPES=bf16 HALLMARK_SIGN_KEY="$work/key.pem"
-cp hallmark.env result; result pass hallmark-release; [ -s hallmark-release/model.sig ] || fail "not signed"
-rm hallmark.env; run_gitlab 3 HALLMARK_SOURCE='$(touch hit)'; cp hallmark.env result; result error ""; [ ! -e hit ] || fail "a variable was run"
+cp hallmark.env result; result pass hallmark-release
+[ -s hallmark-release/model.sig ] || fail "not signed"
+grep -q '<testsuites' hallmark-release/junit.xml || fail "no JUnit report where the job looks for one"
+grep -qF 'junit: hallmark-release*/junit.xml' "$gitlab" || fail "the job looks for another JUnit report"
+rm hallmark.env
+run_gitlab 3 HALLMARK_SOURCE='$(touch hit)'; cp hallmark.env result; result error ""
+[ ! -e hit ] || fail "a variable was run"
+pattern=$(sed -n 's/^ *- \(hallmark-release.*\)/\1/p' "$gitlab")
 for kept in hallmark-release hallmark-release.failed; do
-    [ -n "$(sed -n 's/^ *- \(hallmark-release.*\)/\1/p' "$gitlab" | while read -r p; do case $kept/ in $p) echo kept ;; esac; done)" ] || fail "$kept is not kept"
+    case $kept/ in $pattern) ;; *) fail "$kept is not kept by '$pattern'" ;; esac
 done

@@ -29,7 +29,11 @@ run_hm 2 conver; out_empty; err_has "did you mean 'convert'?"
 run_hm 2 quantise; err_has "did you mean 'quantize'?"
 run_hm 2 xyzzy; out_empty; err_has "unknown command 'xyzzy'"
 for c in $commands; do
-    [ $c = imatrix ] && want="-o IM.gguf is missing" || want="argument is missing"     # imatrix --merge needs no artifact
+    case $c in
+        imatrix) want="-o IM.gguf is missing" ;;        # --merge needs no artifact
+        verify)  want="--fixture FIX is missing" ;;     # nor does --url
+        *)       want="argument is missing" ;;
+    esac
     run_hm 2 "$c"; out_empty; err_has "$want"
     run_hm 2 "$c" x --no-such-thing-at-all; out_empty; err_has "unknown option '--no-such-thing-at-all'"
     run_hm 2 "$c" x --hepl; err_has "did you mean '--help'?"
@@ -143,6 +147,13 @@ cmp -s "$work/out" "$work/out1" || fail "-p -: other ids"
 run_hm 0 run "$work/whole.gguf" --ids '2, 645 9' -n 1 --print-ids
 run_hm 0 run "$work/whole.gguf" -p '<bos>def' -n 1; err_has "the model sees it twice"
 run_hm 0 run "$work/whole.gguf" -p 'def' -n 1; ! grep -q "sees it twice" "$work/err" || fail "one <bos> is no two"
+
+say "run: control tokens are left out of the text, unless --special shows them; a text that ends at once says so"
+run_hm 0 run "$work/whole.gguf" -p 'def main' -n 80 --ignore-eos; ! grep -q '<eos>' "$work/out" || fail "a control token in the text"
+run_hm 0 run "$work/whole.gguf" -p 'def main' -n 80 --ignore-eos --special; out_has '<eos>'
+run_hm 0 run "$work/whole.gguf" -p 'def main' -n 100; ! grep -q "ends the text" "$work/err" || fail "it did not end at once"
+{ printf 'def main'; cat "$work/out"; } > "$work/prompt"
+run_hm 0 run "$work/whole.gguf" -f "$work/prompt" -n 3; err_has "the model ends the text at once (id 1, <eos>)"; err_has "tokenizer.chat_template"
 
 say "inspect --program lists the operations of a model"
 run_hm 0 inspect "$work/whole.gguf" --program; out_has "embed"; out_has "token_embd.weight"; out_has "attend"

@@ -4,7 +4,7 @@
 # and man by tests/tools/try_pages.sh.
 . "$(dirname "$0")/lib.sh"
 cd "$work" || exit 1
-"$hallmark" completion bash > bash && "$hallmark" completion zsh > zsh && "$hallmark" completion fish > fish || fail "completion"
+for shell in bash zsh fish; do "$hallmark" completion $shell > $shell || fail "completion $shell"; done
 . ./bash
 
 # offered WORD...: what is offered for the last word, sorted, in one line.
@@ -14,7 +14,11 @@ offered() {
     printf '%s\n' "${COMPREPLY[@]}" | sort | paste -sd' ' -
 }
 sorted() { printf '%s\n' "$@" | sort | paste -sd' ' -; }
-is_offered() { [ "$(offered "${@:2}")" = "$(sorted $1)" ] || fail "bash offers for '${*:2}': $(offered "${@:2}"), expected $(sorted $1)"; }
+is_offered() {
+    local got want
+    got=$(offered "${@:2}") want=$(sorted $1)
+    [ "$got" = "$want" ] || fail "bash offers for '${*:2}': $got, expected $want"
+}
 
 "$hallmark" --help > out || fail "--help"
 commands=$(awk '/^Commands:/ { on = 1; next } /^$/ { on = 0 } on { print $1 }' out)
@@ -34,7 +38,8 @@ say "options of $(echo $commands | wc -w) commands"
 n=0
 for c in $commands; do
     "$hallmark" "$c" --help > help && "$hallmark" manual "$c" > page || fail "manual $c"
-    awk '/^Options:/ { on = 1; next } /^$/ { on = 0 } on && /^  -/ { sub(/^  /, ""); sub(/  .*/, ""); print }' help > options
+    awk '/^Options:/ { on = 1; next } /^$/ { on = 0 }
+         on && /^  -/ { sub(/^  /, ""); sub(/  .*/, ""); print }' help > options
     page=$(< page) words=
     zsh=$(awk -v c="        $c)" '$0 == c { on = 1 } on && /;;$/ { exit } on { print $0 " " }' zsh)
     fish=$(grep -F "__hallmark_at $c' -l" fish)
@@ -50,7 +55,9 @@ for c in $commands; do
     done < options
     is_offered "$words" "$c" -
     [ "$(grep -c . <<< "$fish")" -eq $(($(wc -l < options) - 1)) ] || fail "fish has options of $c that are none"
-    for s in NAME SYNOPSIS DESCRIPTION OPTIONS EXAMPLES "EXIT STATUS" "SEE ALSO"; do grep -qx ".SH $s" page || fail "hallmark-$c.1 lacks $s"; done
+    for s in NAME SYNOPSIS DESCRIPTION OPTIONS EXAMPLES "EXIT STATUS" "SEE ALSO"; do
+        grep -qx ".SH $s" page || fail "hallmark-$c.1 lacks $s"
+    done
     [ -z "$(grep -nE "^(\.[^A-Za-z\\\\]|')" page)" ] || fail "hallmark-$c.1: a line that is no text and no request"
 done
 say "$n options"
@@ -68,7 +75,8 @@ complete -p hallmark | grep -q -- '-o default -F _hallmark' || fail "the complet
 "$hallmark" manual relase > out 2> err; [ $? -eq 2 ] || fail "manual relase"; err_has "expected a command"
 
 say "pages have the day of SOURCE_DATE_EPOCH, and roff has nothing to say of them"
-SOURCE_DATE_EPOCH=86400 "$hallmark" manual check > page; grep -q '^.TH HALLMARK\\-CHECK 1 "1970-01-02" ' page || fail "the page's day"
+SOURCE_DATE_EPOCH=86400 "$hallmark" manual check > page
+grep -q '^.TH HALLMARK\\-CHECK 1 "1970-01-02" ' page || fail "the page's day"
 SOURCE_DATE_EPOCH=soon "$hallmark" manual check > out 2> err; [ $? -eq 2 ] || fail "a day that is none"
 if command -v groff > /dev/null; then
     for c in "" $commands; do
@@ -79,8 +87,12 @@ else echo "SMALLER: groff is not here: pages were not formatted"; fi
 
 say "what is installed"
 (unset SOURCE_DATE_EPOCH; cmake --install "${hallmark%/*}" --prefix "$work/to") > out 2> err || fail "cmake --install"
-for f in man/man1/hallmark.1 bash-completion/completions/hallmark zsh/site-functions/_hallmark fish/vendor_completions.d/hallmark.fish \
-         hallmark/hf_fixture.py hallmark/pipeline.sh doc/hallmark/LICENSE; do [ -s "to/share/$f" ] || fail "share/$f is not installed"; done
-for c in $commands; do [ -s "to/share/man/man1/hallmark-$c.1" ] || fail "the page of $c is not installed"; done
+for f in man/man1/hallmark.1 bash-completion/completions/hallmark zsh/site-functions/_hallmark \
+         fish/vendor_completions.d/hallmark.fish hallmark/hf_fixture.py hallmark/pipeline.sh doc/hallmark/LICENSE; do
+    [ -s "to/share/$f" ] || fail "share/$f is not installed"
+done
+for c in $commands; do
+    [ -s "to/share/man/man1/hallmark-$c.1" ] || fail "the page of $c is not installed"
+done
 cmp -s bash to/share/bash-completion/completions/hallmark || fail "the installed completion is another one"
 [ ! -e to/share/zsh/vendor-completions ] || fail "Debian's own files are installed"

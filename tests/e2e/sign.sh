@@ -59,7 +59,7 @@ out_has "proved: gives the tokens that a fixture of its weights says: tiny-BF16.
 out_has "not proved: that Transformers said what is in the fixtures"
 ! grep -q "not proved: the tensors" "$work/out" || fail "what was proved is said not to be"
 run_hm 1 check "$out" --from "$root/fixtures/tiny-qwen3"; err_has "key 'hallmark.source.digest'"; out_has "not proved: anything"
-run_hm 3 check "$work/absent.gguf" "$out" --threads 1
+run_hm 3 check "$work/absent.gguf" "$out" --threads 1; out_has "not proved: anything: something cannot be read"
 [ "$(grep -c '^proved: 1 GGUF file' "$work/out") $(grep -c 'NOT proved' "$work/out")" = "1 1" ] || fail "each of two names is said: $(cat "$work/out")"
 run_hm 2 check "$out" "$work/alone.gguf" --key "$work/P-256.pub" --sig "$out/model.sig"; err_has "a signature is of one folder"
 run_hm 2 check "$out" --imatrix "$work/alone.gguf"; err_has "without --from"

@@ -303,6 +303,7 @@ int main(int argc, char **argv)
         { "config", "{\"architectures\":[\"Gemma4ForCausalLM\"],\"model_type\":\"gemma4_text\",\"per_layer_config\":",
           "}", NULL },
         { "gate", "{\"hallmark_gate\":1,\"drift\":", "}", NULL },
+        { "remote", "0{\"tokens\":[],\"completion_probabilities\":", "}", NULL },
         { "lab_record", "{\"format\":1,\"caches\":", "}", NULL },
         { "lab", "{\"format\":1,\"texts\":", "}", NULL },
         { "record", "{\"artifact\":\"a.gguf\",\"fixtures\":", "}", NULL },

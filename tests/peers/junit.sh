@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# By hand or in CI: PyPI's junitparser (5.0.0) and xmllint with tests/junit.xsd read the JUnit reports of verify and release:
+# By hand or in CI: PyPI's junitparser (5.0.3) and xmllint with tests/junit.xsd read the JUnit reports of verify and release:
 # what passes, what fails, what lacks a fixture, and what made-up reports hold (hostile names among them).
 # Usage: tests/peers/junit.sh HALLMARK CHECKPOINT PYTHON [REPORTS]
 #   HALLMARK: the program; CHECKPOINT: one with fixtures (fixtures/tiny-gemma4); PYTHON: one that has junitparser;

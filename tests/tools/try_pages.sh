@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Completions in real shells, and pages under real readers: by hand, where zsh, fish, man and mandoc are (Debian: zsh fish
-# man-db mandoc). Prints what each said, and exits with 1 at the first thing that is wrong.
+# Completions in real shells, and pages under real readers: by hand, where zsh, fish, man and mandoc are (Debian: zsh
+# fish man-db mandoc). Prints what each said, and exits with 1 at the first thing that is wrong.
 #   tests/tools/try_pages.sh build/hallmark
 set -uo pipefail
 hallmark=$(realpath "$1")
@@ -24,8 +24,12 @@ done
 echo "- bash: the keys of a terminal"
 mkdir -p folder; touch file-one folder/inside
 "$hallmark" completion bash > bash
-printf '%s\n' "source $work/bash" "PS1='> '" "bind 'set bell-style none'" "bind 'set enable-bracketed-paste off'" "hallmark() { echo \"got:\$*\"; }" > rc
-bash_says() { { sleep 0.3; printf '%s' "$1"; sleep 0.5; printf '\nexit\n'; sleep 0.2; } | script -qec "env -i PATH=$PATH HOME=$work TERM=dumb bash --rcfile rc -i" /dev/null 2>&1 | tr -d '\r\a'; }
+printf '%s\n' "source $work/bash" "PS1='> '" "bind 'set bell-style none'" "bind 'set enable-bracketed-paste off'" \
+    "hallmark() { echo \"got:\$*\"; }" > rc
+bash_says() {
+    { sleep 0.3; printf '%s' "$1"; sleep 0.5; printf '\nexit\n'; sleep 0.2; } |
+        script -qec "env -i PATH=$PATH HOME=$work TERM=dumb bash --rcfile rc -i" /dev/null 2>&1 | tr -d '\r\a'
+}
 expect "$(bash_says $'hallmark rel\t')" "got:release"
 expect "$(bash_says $'hallmark release x --ty\tbf16,q8\t')" "got:release x --types bf16,q8_0"
 expect "$(bash_says $'hallmark run x --device=cu\t')" "got:run x --device=cuda"
@@ -39,15 +43,19 @@ cat > zsh <<'ZSH'
 zmodload zsh/zpty
 zpty shell 'zsh -f -i'
 send() { zpty -w -n shell "$1"; sleep ${2:-0.4}; }
-send $'PS1="> "; TERM=dumb; fpath=('$PWD$'/zfunctions $fpath); autoload -Uz compinit; compinit -u -D; hallmark() { print "got:$*" }\n' 2
+send $'PS1="> "; TERM=dumb; fpath=('$PWD$'/zfunctions $fpath); autoload -Uz compinit; compinit -u -D\n' 2
+send $'hallmark() { print "got:$*" }\n'
 for typed in "$@"; do send "$typed"$'\t'; send $'\n'; done
 send $'print the-end\n'
 while zpty -r -t shell line; do print -r -- "$line"; done
 ZSH
-said=$(zsh -f zsh "hallmark rel" "hallmark release x --typ" "hallmark release x --types=bf16,q8" "hallmark run x --device cu" "hallmark verify file" \
-    "hallmark lab x --text=chat=fil" "hallmark release x -o f" "hallmark completion f" 2>&1 | tr -d '\r')
-for line in "got:release" "got:release x --types=" "got:release x --types=bf16,q8_0" "got:run x --device cuda" "got:verify file-one" "got:lab x --text=chat=file-one" \
-    "got:release x -o folder" "got:completion fish"; do expect "$said" "$line"; done
+said=$(zsh -f zsh "hallmark rel" "hallmark release x --typ" "hallmark release x --types=bf16,q8" \
+    "hallmark run x --device cu" "hallmark verify file" "hallmark lab x --text=chat=fil" "hallmark release x -o f" \
+    "hallmark completion f" 2>&1 | tr -d '\r')
+for line in "got:release" "got:release x --types" "got:release x --types=bf16,q8_0" "got:run x --device cuda" \
+    "got:verify file-one" "got:lab x --text=chat=file-one" "got:release x -o folder" "got:completion fish"; do
+    expect "$said" "$line"
+done
 ! grep -qiE "error|not found|bad |parse" <<< "$said" || wrong "zsh: $said"
 
 echo "- fish: complete -C"
