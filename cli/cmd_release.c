@@ -28,12 +28,12 @@ typedef struct {
 
 static const opt options[] = {
     { "--output", "-o", OPT_OUTPUT, offsetof(release_options, out), "DIR", "the folder to publish; it appears whole or not at all", true, 0, 0, NULL },
-    { "--types", NULL, OPT_TEXT, offsetof(release_options, types), "T,T,...", "types to publish (default: bf16,f32,q4_k_m), each a recipe: q4_k_m:imatrix=FILE:name=LABEL, mix:budget=4.5bpw:text=FILE", false, 0, 0, NULL },
+    { "--types", NULL, OPT_TEXT, offsetof(release_options, types), "T,T,...", "types to publish, or recipes, as below (default: bf16,f32,q4_k_m)", false, 0, 0, NULL },
     { "--recipe", NULL, OPT_PATHS, offsetof(release_options, recipe_files), "FILE.json", "recipes in a file, which is published too", false, 0, 0, NULL },
     { "--artifact", NULL, OPT_PATHS, offsetof(release_options, artifacts), "FILE.gguf", "a finished file of this checkpoint, to be proved and published like the others", false, 0, 0, NULL },
     { "--imatrix", NULL, OPT_PATH, offsetof(release_options, imatrix), "FILE", "importance matrix of every quantized type that has none of its own", false, 0, 0, NULL },
-    { "--effort", NULL, OPT_GIVEN_INT, offsetof(release_options, effort), "N", "effort of every quantized type that has none of its own, as of convert", false, 0, EFFORT_MAX, NULL },
-    { "--calibrate", NULL, OPT_PATHS, offsetof(release_options, calibrate), "TEXT", "texts that every quantized type is calibrated on which has none of its own", false, 0, 0, NULL },
+    { "--effort", NULL, OPT_GIVEN_INT, offsetof(release_options, effort), "N", "the same of convert's --effort", false, 0, EFFORT_MAX, NULL },
+    { "--calibrate", NULL, OPT_PATHS, offsetof(release_options, calibrate), "TEXT", "the same of convert's --calibrate", false, 0, 0, NULL },
     { "--replace", NULL, OPT_FLAG, offsetof(release_options, replace), NULL, "make a new release in the place of the one in DIR, where it would be added to", false, 0, 0, NULL },
     { "--fixture", NULL, OPT_PATHS, offsetof(release_options, fixtures), "FIX", "what Transformers said (default: the matching *.json.gz beside or in the folder)", false, 0, 0, NULL },
     { "--no-fixtures", NULL, OPT_FLAG, offsetof(release_options, no_fixtures), NULL, "name the fixtures by SHA-256, and do not publish them", false, 0, 0, NULL },
@@ -252,13 +252,14 @@ static int run(const void *opts, const text_list *args)
 const command cmd_release = {
     .name = "release",
     .summary = "convert, verify each artifact, record the proof, publish the folder",
-    .synopsis = "HF -o DIR [--types bf16,f32,q4_k_m] [--imatrix FILE] [--recipe FILE.json] [--artifact FILE.gguf] [--fixture FIX]\n"
-                "       [--sign KEY.pem]",
+    .synopsis = "HF -o DIR [--types bf16,f32,q4_k_m] [--imatrix FILE] [--recipe FILE.json] [--artifact FILE.gguf]\n"
+                "       [--fixture FIX] [--sign KEY.pem]",
     .about = "Converts the checkpoint to every type, runs each file against Transformers' outputs, writes the result into the file,\n"
              "and puts artifacts and reports in DIR. If one comparison does not hold, nothing is published: everything stays in\n"
              "DIR.failed and the exit status is 1. Without a matching fixture it stays in DIR.unverified, with the command that\n"
              "would make what is missing, and so where a fixture is too short to decide; the exit status is 1. A release of the\n"
-             "checkpoint that is in DIR already is added to, in one step: types that are made again are replaced, the others stay; --replace makes a new one.\n"
+             "checkpoint that is in DIR already is added to, in one step: types that are made again are replaced, the others stay;\n"
+             "--replace makes a new one.\n"
              "A recipe is a type and what changes its blocks, each after a ':': imatrix=FILE, effort=N, calibrate=TEXT,\n"
              "tensor-type=PATTERN=TYPE, output-type=TYPE, embedding-type=TYPE, pure; name=LABEL names its file. mix:budget=SIZE:text=FILE\n"
              "(max-kl=X, samples=N, chunk=N, exact, imatrix=FILE) is a mix to order. ',' and ':' within a value are written '\\,' and\n"

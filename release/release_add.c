@@ -16,8 +16,8 @@ static bool same_gate(const release_job *x, err *e)
     if (x->o->gate_path && !sha256_file(x->o->gate_path, hex, e)) return false;
     for (int i = 0; i < x->old.n; i++)
         if (strcmp(x->old.reports[i].gate, hex) != 0 || strcmp(x->old.gate, release_gate_name(x->o)) != 0)
-            return err_set(e, ERR_USAGE, "%s: was held to the limits of %s (%.16s), this release is held to %s (%.16s): "
-                           "all of a release are held to the same" OR_REPLACE, x->old.dir, x->old.gate,
+            return err_set(e, ERR_USAGE, "%s: was held to the limits of %s (%.16s), this release is held to %s "
+                           "(%.16s): all of a release are held to the same" OR_REPLACE, x->old.dir, x->old.gate,
                            x->old.reports[i].gate, release_gate_name(x->o), hex);
     return true;
 }
@@ -33,8 +33,8 @@ bool release_add_begin(release_job *x, err *e)
         return err_set(e, ERR_USAGE, "%s: its files are called %s-..., those of this release %s-..." OR_REPLACE,
                        x->old.dir, x->old.name, x->o->name);
     if (x->old.is_signed && !x->o->sign_key)
-        return err_set(e, ERR_USAGE, "%s: is signed, and would no longer be: sign it again with --sign KEY.pem" OR_REPLACE,
-                       x->old.dir);
+        return err_set(e, ERR_USAGE, "%s: is signed, and would no longer be: sign it again with --sign KEY.pem"
+                       OR_REPLACE, x->old.dir);
     return same_gate(x, e);
 }
 

@@ -38,8 +38,8 @@ static bool is_taken(const release_job *x, const char *name, const char *hex)
         if (strcasecmp(name, OWN[i]) == 0) return true;
     for (int i = 0; i < x->n_beside; i++)
         if (strcasecmp(x->beside[i].name, name) == 0) return true;
-    return is_artifacts(x, name) || is_old(x, name, hex) || text_ends_with(name, "-lab.json") || text_ends_with(name, "-lab.md")
-        || text_ends_with(name, "-lab.html");
+    return is_artifacts(x, name) || is_old(x, name, hex) || text_ends_with(name, "-lab.json")
+        || text_ends_with(name, "-lab.md") || text_ends_with(name, "-lab.html");
 }
 
 // Its own base name, or, where another file of this folder has that, with digits of its SHA-256 before the suffix.
@@ -170,8 +170,8 @@ bool release_name_fixtures(release_job *x, err *e)
         const fixture_ref *f = &x->fixtures.v[i];
         if (!f->used) continue;
         const char *weights = artifact_of(x->r, f);
-        if (!release_say(&x->r->notes, &x->r->n_notes, e, "fixture %s, SHA-256 %s, is not in this folder; it is made by "
-                         "python3 hf_fixture.py SOURCE -o %s --dtype %s%s%s", f->name, f->digest, f->name,
+        if (!release_say(&x->r->notes, &x->r->n_notes, e, "fixture %s, SHA-256 %s, is not in this folder; it is made "
+                         "by python3 hf_fixture.py SOURCE -o %s --dtype %s%s%s", f->name, f->digest, f->name,
                          strcmp(f->arith, "bf16") == 0 ? "bfloat16" : "float32", weights ? " --weights " : "",
                          weights ? weights : "")) return false;
     }

@@ -25,6 +25,7 @@ static bool is_for_hub(const release_job *x, const char *name)
 
 static bool is_made(const release_job *x, const char *name)
 {
+    if (record_file_is_made(name)) return true;
     for (int i = 0; i < x->n_items; i++)
         if (strcasecmp(x->items[i].name, name) == 0) return true;
     for (int i = 0; i < x->n_beside; i++)
@@ -57,8 +58,8 @@ bool release_own_check(release_job *x, err *e)
     for (int i = 0; i < x->own.n; i++) {
         const char *name = x->own.v[i];
         if (is_made(x, name) && !is_for_hub(x, name))
-            return err_set(e, ERR_USAGE, "%s: '%s' is not the release's that is there, or was changed, and this release "
-                           "makes one of that name: move it away", dir, name);
+            return err_set(e, ERR_USAGE, "%s: '%s' is not of the release that is there, or was changed, and this "
+                           "release makes one of that name: move it away", dir, name);
         if (x->key && !is_ignored(name) && !is_regular(x, name))
             return err_set(e, ERR_USAGE, "%s: '%s' is no regular file, and what is signed holds those alone: move it "
                            "away", dir, name);
@@ -82,7 +83,8 @@ bool release_own_bring(release_job *x, err *e)
     for (int i = 0; i < x->own.n; i++) {
         const char *name = x->own.v[i];
         bool linked;
-        if (!release_say(&x->r->told, &x->r->n_told, e, "'%s' is not of the release: it stays as it is", name)) return false;
+        if (!release_say(&x->r->told, &x->r->n_told, e, "'%s' is not of the release: it stays as it is", name))
+            return false;
         if (!release_dir_link(&x->dir, x->dest[TO_PUBLISH], name, &linked, e)) return false;
         if (!linked && x->key && !is_ignored(name))
             return err_set(e, ERR_SYSTEM, "%s: '%s' cannot be linked to, and the signature needs it: move it away",

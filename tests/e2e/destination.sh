@@ -71,7 +71,8 @@ run_hm 1 verify "$work/bad.gguf" --fixture "$bf16_fix" --report "$work/r.md"; er
 run_hm 1 release "$work/bare" --types bf16 -o "$work/pub"; ! grep -q "replaced\|still holds" "$work/err" || fail "the folder is new"
 run_hm 1 release "$work/bare" --types bf16 -o "$work/pub/"; err_has "note: replaced $work/pub.unverified"; no_partial
 cp -r "$work/pub.unverified" "$work/pub"
-run_hm 1 release "$work/bare" --types bf16 -o "$work/pub"; err_has "note: $work/pub still holds the release before this one"
+run_hm 1 release "$work/bare" --types bf16 -o "$work/pub"; err_has "nothing can be added"
+run_hm 1 release "$work/bare" --types bf16 -o "$work/pub" --replace; err_has "note: $work/pub still holds the release before this one"
 
 say "on a machine that is shared: links under our temporary names lead nowhere, and what a release did not write stays"
 mkdir "$work/shared" "$work/elsewhere" && chmod 1777 "$work/shared"

@@ -88,7 +88,8 @@ run_hm 0 check "$out" --key "$work/P-256.pub"
 run_hm 1 check "$work/before" --key "$work/P-256.pub" --sig "$out/model.sig"; err_has "provenance.intoto.json: is not the file that was signed"
 
 say "an unsigned release takes the place of a signed one whole; another's signature in it is in the way"
-run_hm 0 release "$work/tiny" -o "$out" --types bf16
+run_hm 2 release "$work/tiny" -o "$out" --types bf16; err_has "is signed, and would no longer be"
+run_hm 0 release "$work/tiny" -o "$out" --types bf16 --replace
 [ "$(ls "$out" | wc -l)" -eq $((n_signed - 1)) ] || fail "an unsigned release holds $(ls "$out")"
 cp "$work/model.sig" "$out/model.sig"; run_hm 2 release "$work/tiny" -o "$out" --types bf16; err_has "model.sig"
 rm "$out/model.sig"; run_hm 0 check "$out"; out_has "there is no signature"
