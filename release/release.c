@@ -126,7 +126,8 @@ static bool record_all(release_job *x, const release_head *h, err *e)
 static bool gather(release_job *x, err *e)
 {
     return (x->o->n_lab == 0 || release_lab_all(x->r, x->dir.path, x->o, e)) && release_bring_beside(x, e)
-        && release_add_bring(x, e) && release_name_fixtures(x, e) && release_own_bring(x, e);
+        && release_add_bring(x, e) && release_name_fixtures(x, e) && release_own_bring(x, e)
+        && release_kept_signed(x, e);       // the user's own files are those that were signed, still
 }
 
 static bool note_unpublished(release_job *x, err *e)
