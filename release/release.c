@@ -192,6 +192,7 @@ static bool finish(release_job *x, err *e)
     if (to == TO_PUBLISH && !publish_all(x, &h, e)) return false;
     if (to != TO_PUBLISH && (!digest_all(x, e) || !release_report_write(x->dir.path, &h, x->r, e))) return false;
     release_before before;
+    if (to == TO_PUBLISH && !x->o->replace) x->dir.over = x->old.report;
     if (!release_dir_publish(&x->dir, x->dest[to], &before, e)) return false;
     x->r->replaced = before.replaced;
     x->r->left     = before.left;
