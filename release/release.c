@@ -126,7 +126,8 @@ static bool record_all(release_job *x, const release_head *h, err *e)
 static bool gather(release_job *x, err *e)
 {
     return (x->o->n_lab == 0 || release_lab_all(x->r, x->dir.path, x->o, e)) && release_bring_beside(x, e)
-        && release_add_bring(x, e) && release_name_fixtures(x, e) && release_own_bring(x, e);
+        && release_add_bring(x, e) && release_name_fixtures(x, e) && release_own_bring(x, e)
+        && release_kept_signed(x, e);       // the user's own files are those that were signed, still
 }
 
 static bool note_unpublished(release_job *x, err *e)
@@ -191,6 +192,7 @@ static bool finish(release_job *x, err *e)
     if (to == TO_PUBLISH && !publish_all(x, &h, e)) return false;
     if (to != TO_PUBLISH && (!digest_all(x, e) || !release_report_write(x->dir.path, &h, x->r, e))) return false;
     release_before before;
+    if (to == TO_PUBLISH && !x->o->replace) x->dir.over = x->old.report;
     if (!release_dir_publish(&x->dir, x->dest[to], &before, e)) return false;
     x->r->replaced = before.replaced;
     x->r->left     = before.left;

@@ -74,7 +74,7 @@ typedef struct {
     char           where[4096];     // the folder that holds everything now
     bool           published;
     char           signed_by[96];   // "P-256, <hint>" where it was signed, else ""
-    bool           replaced;        // another release was in `where`, perhaps one that was published while this one worked
+    bool           replaced;        // another release was in `where`; with opts.replace perhaps one that was published meanwhile
     char          *left;            // NULL, or the folder that holds what could not be removed of it
     int            n_missing;
     char         **missing;         // [n_missing] shell commands, each making a fixture that an artifact lacks

@@ -6,8 +6,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define OR_REPLACE "; --replace makes a new release in its place"
-
 // ---- before the work -----------------------------------------------------------------------------------------------
 
 static bool same_gate(const release_job *x, err *e)
@@ -49,7 +47,9 @@ static bool is_made(const release_job *x, const char *artifact)
 bool release_add_prove(release_job *x, err *e)
 {
     for (int i = 0; i < x->old.n; i++) x->old.replaced[i] = is_made(x, x->old.reports[i].artifact);
-    return !x->old.dir || old_release_prove(&x->old, &x->source, x->o->n_threads, x->o->progress, e);
+    if (!x->old.dir) return true;
+    return release_kept_signed(x, e) && old_release_prove(&x->old, &x->source, x->o->n_threads, x->o->progress, e)
+        && release_kept_derive(x, e);
 }
 
 // ---- artifacts -----------------------------------------------------------------------------------------------------
@@ -63,12 +63,12 @@ static bool read_back(const char *path, const release_job *x, err *e)
     return ok;
 }
 
-static bool copy_artifact(const release_job *x, const char *name, err *e)
+static bool copy_artifact(const release_job *x, verify_report *v, err *e)
 {
-    char  any[SHA256_HEX + 1] = "";
-    char *from = path_join(x->old.dir, name), *to = path_join(x->dir.path, name);
-    bool  ok = (from && to) || err_nomem(e, "a path", strlen(name));
-    ok = ok && release_copy(from, x->dir.path, name, any, e) && read_back(to, x, e);
+    char *from = path_join(x->old.dir, v->artifact), *to = path_join(x->dir.path, v->artifact);
+    bool  ok = (from && to) || err_nomem(e, "a path", strlen(v->artifact));
+    ok = ok && release_copy(from, x->dir.path, v->artifact, v->file_sha256, e) && read_back(to, x, e);
+    v->file_sha256[0] = '\0';                       // its record will be another
     free(from);
     free(to);
     return ok;
@@ -114,7 +114,7 @@ static bool put_row(release_job *x, int i, int k, err *e)
     verify_report  *v = &x->old.reports[k];
     int at = x->old.replaced[k] ? find_row(r, v->artifact) : r->n;
     if (!x->old.replaced[k]) {
-        if (!copy_artifact(x, v->artifact, e)) return false;
+        if (!copy_artifact(x, v, e)) return false;
         r->reports[at] = *v;                        // it is r's now
         r->file_bytes[at] = v->file_bytes;
         r->made[at] = (release_made){ .kept = true };

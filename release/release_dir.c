@@ -3,6 +3,7 @@
 #include "../formats/dir_list.h"
 #include "../formats/file_map.h"
 #include "../formats/outfile.h"
+#include "../formats/sha256.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { FOLDER = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
@@ -331,20 +333,72 @@ static char *remove_old(const release_dir *d, const char *aside)
     return gone ? NULL : path ? path : strdup(aside);
 }
 
+// The digest of the report in dest, open as fd; "" where there is none.
+static bool report_there(int fd, const place *to, char hex[SHA256_HEX + 1], err *e)
+{
+    struct stat st;
+    hex[0] = '\0';
+    if (fd < 0 || (fstatat(fd, RELEASE_JSON, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT)) return true;
+    char *path = path_join(to->path, RELEASE_JSON);
+    const bool ok = path ? sha256_file(path, hex, e) : err_nomem(e, "a path", strlen(to->path));
+    free(path);
+    return ok;
+}
+
+// Waits a little for another run that is publishing there. A file system without locks is gone on with.
+static bool lock_dest(int fd, const place *to, err *e)
+{
+    enum { MOST_TRIES = 500 };
+    const struct timespec nap = { .tv_nsec = 10 * 1000 * 1000 };
+    for (int i = 0; i < MOST_TRIES; i++) {
+        if (lock_try(fd) != LOCK_OTHERS) return true;
+        nanosleep(&nap, NULL);
+    }
+    return err_set(e, ERR_SYSTEM, "%s: another program has it locked", to->path);
+}
+
+// *fd: dest, locked until it is closed; -1 where there is none. *other: by now it is another folder: look again.
+static bool is_what_was_read(const release_dir *d, const place *to, int *fd, bool *other, err *e)
+{
+    char hex[SHA256_HEX + 1];
+    *other = false;
+    *fd = openat(to->fd, to->name, FOLDER);
+    if (*fd < 0 && errno != ENOENT) return true;        // no folder: look_at says what it is
+    if (*fd >= 0 && !lock_dest(*fd, to, e)) return false;
+    *other = *fd >= 0 && !is_still(to->fd, to->name, *fd);
+    if (*other) return true;
+    if (!report_there(*fd, to, hex, e)) return false;
+    if (strcmp(hex, d->over) == 0) return true;
+    return err_set(e, ERR_SYSTEM, d->over[0] ? "%s: is no longer the release that this one began to add to"
+                   : "%s: holds a release that was not there when this one began", to->path);
+}
+
+static bool try_to_put(release_dir *d, const place *to, release_before *before, char **aside, moved *how, err *e)
+{
+    occupant o;
+    if (!is_still(d->at.fd, d->name, d->fd))
+        return err_set(e, ERR_SYSTEM, "%s: is no longer the folder that was made", d->path);
+    if (!look_at(to, &o, e)) return false;
+    if (o.there) keep_mode(d->fd, &o.st, &d->at);
+    else         (void)!fchmod(d->fd, d->mode);         // where that fails there are no permissions
+    if (fsync(d->fd) != 0 && errno != EINVAL) return err_errno(e, false, d->path, "flush the folder");      // EINVAL: no need of it here
+    *how = move(d, to->name, &o, aside);
+    if (*how == FAILED) return err_errno(e, false, to->path, o.entries > 0 ? "replace" : "rename to");
+    before->replaced = o.release && o.entries > 0 && (*how == MOVED_OVER || *how == MOVED);
+    return true;
+}
+
 static bool put(release_dir *d, const place *to, release_before *before, char **aside, err *e)
 {
     enum { MOST_LOOKS = 8 };
     for (int i = 0; i < MOST_LOOKS; i++) {
-        occupant o;
-        if (!is_still(d->at.fd, d->name, d->fd))
-            return err_set(e, ERR_SYSTEM, "%s: is no longer the folder that was made", d->path);
-        if (!look_at(to, &o, e)) return false;
-        if (o.there) keep_mode(d->fd, &o.st, &d->at);
-        else         (void)!fchmod(d->fd, d->mode);         // where that fails there are no permissions
-        if (fsync(d->fd) != 0 && errno != EINVAL) return err_errno(e, false, d->path, "flush the folder");      // EINVAL: no need of it here
-        const moved how = move(d, to->name, &o, aside);
-        if (how == FAILED) return err_errno(e, false, to->path, o.entries > 0 ? "replace" : "rename to");
-        before->replaced = o.release && o.entries > 0 && (how == MOVED_OVER || how == MOVED);
+        int   fd = -1;
+        bool  other = false;
+        moved how = CHANGED;
+        const bool ok = (!d->over || is_what_was_read(d, to, &fd, &other, e))
+            && (other || try_to_put(d, to, before, aside, &how, e));
+        if (fd >= 0) close(fd);
+        if (!ok) return false;
         if (how != CHANGED) return true;
     }
     return err_set(e, ERR_SYSTEM, "%s: cannot rename to: others keep changing it", to->path);

@@ -23,6 +23,7 @@ typedef struct {
     int    fd;          // the staging folder, open and locked
     mode_t mode;        // what it gets when it is published: what umask leaves
     unfinished listed;  // so d stays where it is from release_dir_begin on
+    const char *over;   // borrowed: the SHA-256 of the report.json that it may replace; "": no release. NULL: any
 } release_dir;
 
 // The destination may be written: it is absent, empty, or a release (report.json with "hallmark_release"), or holds
@@ -51,7 +52,8 @@ typedef struct {
 // Gives the staging folder its final name, dest, which lies where release_dir_begin was told: in one step where the
 // file system can exchange names. A folder that is replaced gives its permissions, and is removed only when the new
 // name is on disk. d is closed in every case; on failure the staging folder stays for the user to look at, and e says
-// where.
+// where. Where d->over says what may be replaced, dest is locked from the last look to the new name, so that of two runs
+// the second sees what the first published. ERR_SYSTEM: dest holds another release than that.
 bool release_dir_publish(release_dir *d, const char *dest, release_before *before, err *e);
 
 // Removes the staging folder; a closed d is allowed.

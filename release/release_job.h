@@ -109,6 +109,16 @@ bool release_add_begin(release_job *x, err *e);
 bool release_add_prove(release_job *x, err *e);
 // Brings them into the folder that is published, in their old order, the new ones behind.
 bool release_add_bring(release_job *x, err *e);
+#define OR_REPLACE "; --replace makes a new release in its place"
+
+// ---- release_kept.c --------------------------------------------------------------------------------------------------
+
+// Where the release that is added to is signed: it holds under the key that signs again, and names every file there.
+// ERR_VERDICT: another key, or a file that is changed or was never signed; ERR_INPUT: the signature cannot be read.
+bool release_kept_signed(const release_job *x, err *e);
+// The artifacts that stay are what the source gives, tensor by tensor and key by key; their digests go into their
+// reports. ERR_VERDICT names what is not; ERR_USAGE: what one was made with is not there.
+bool release_kept_derive(release_job *x, err *e);
 
 // ---- release_own.c ---------------------------------------------------------------------------------------------------
 

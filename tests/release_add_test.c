@@ -1,6 +1,7 @@
 // Proves that a release can be added to (release/release_add.c, release/release_old.h), what is published beside
 // artifacts, and that a finished file becomes an artifact (release/release_take.h): on a copy of the committed
 // checkpoint, with short fixtures.
+#include "keys.h"
 #include "verify_files.h"
 #include "formats/json.h"
 #include "quant/quantize.h"
@@ -185,6 +186,114 @@ START_TEST(a_release_of_another_source_is_not_added_to)
 }
 END_TEST
 
+// ---- what stays is proved ------------------------------------------------------------------------------------------
+
+// Of its tensors and of its metadata, as its record has them.
+static void digests_of(const char *path, char hex[2][SHA256_HEX + 1])
+{
+    err   e = { 0 };
+    gguf *g = open_gguf(path);
+    ck_assert_msg(claims_weights_digest(g, hex[0], &e) && claims_metadata_digest(g, hex[1], &e), "%s", e.msg);
+    gguf_close(g);
+}
+
+// Puts one digest in the place of another, wherever the file has it.
+static void paste(const char *path, const char *from, const char *to)
+{
+    err e = { 0 };
+    file_map m = { 0 };
+    int pasted = 0;
+    ck_assert_msg(file_map_open(&m, path, &e), "%s", e.msg);
+    char *all = malloc((size_t)m.size);
+    memcpy(all, m.data, (size_t)m.size);
+    for (int64_t i = 0; i + SHA256_HEX <= m.size; i++)
+        if (memcmp(all + i, from, SHA256_HEX) == 0) { patch(path, i, to, SHA256_HEX); pasted++; }
+    ck_assert_int_gt(pasted, 0);
+    free(all);
+    file_map_close(&m);
+}
+
+// A weight is another, and every digest in the file agrees with it.
+static void forge(const char *path)
+{
+    char before[2][SHA256_HEX + 1], after[2][SHA256_HEX + 1];
+    digests_of(path, before);
+    flip_bit(path, "blk.0.attn_q.weight", 10, 3);
+    redigest(path);
+    digests_of(path, after);
+    for (int i = 0; i < 2; i++) paste(path, before[i], after[i]);
+}
+
+START_TEST(a_forged_artifact_is_not_kept)
+{
+    const char *out = in_scratch("forged");
+    char art[300], hex[2][SHA256_HEX + 1];
+    publish(out, BF16, 1);
+    snprintf(art, sizeof art, "%s/tiny-BF16.gguf", out);
+    forge(art);
+    err e = { 0 };
+    const check_opts alone = { .device = "cpu" };
+    ck_assert_msg(check_artifact(art, &alone, &e), "%s", e.msg);    // the file alone cannot tell
+    digest_of(out, "report.json", hex[0]);
+    const release_opts o = options(F32, 1);
+    refused(out, &o, ERR_VERDICT, "blk.0.attn_q.weight");
+    digest_of(out, "report.json", hex[1]);
+    ck_assert_str_eq(hex[0], hex[1]);
+    const release_opts again = options(BF16, 1);        // what is made again need not hold
+    release_result r = released(out, &again);
+    ck_assert(r.published);
+    release_result_free(&r);
+    holds(out);
+}
+END_TEST
+
+// ---- signed --------------------------------------------------------------------------------------------------------
+
+static void write_key(const char *path)
+{
+    EVP_PKEY *k = key_new("P-256");
+    ck_assert(k && key_write_private(k, path, NULL));
+    chmod(path, 0600);
+    EVP_PKEY_free(k);
+}
+
+START_TEST(a_signed_release_is_signed_again_as_it_was_or_not_at_all)
+{
+    const char *out = in_scratch("signed");
+    char mine[SCRATCH_PATH], theirs[SCRATCH_PATH];
+    scratch_path(mine, "mine.pem");
+    scratch_path(theirs, "theirs.pem");
+    write_key(mine);
+    write_key(theirs);
+    release_opts o = options(BF16, 1);
+    o.sign_key = mine;
+    release_result r = released(out, &o);
+    ck_assert(r.published && r.signed_by[0]);
+    release_result_free(&r);
+    o = options(F32, 1);
+    o.sign_key = theirs;
+    refused(out, &o, ERR_VERDICT, "--replace");
+    o.sign_key = mine;
+    put(out, "evil.py", "mine");                        // nobody signed it
+    refused(out, &o, ERR_VERDICT, "evil.py");
+    ck_assert_int_eq(unlink(in_scratch("signed/evil.py")), 0);
+    put(out, "report.md", "changed");
+    refused(out, &o, ERR_VERDICT, "report.md");
+    o.replace = true;
+    r = released(out, &o);
+    ck_assert(r.published && r.n == 1);
+    release_result_free(&r);
+    o = options(BF16, 1);
+    o.sign_key = mine;
+    r = released(out, &o);
+    ck_assert(r.published && r.n == 2 && r.made[0].kept);
+    release_result_free(&r);
+    holds(out);
+    ck_assert_int_eq(unlink(in_scratch("signed/model.sig")), 0);
+    refused(out, &o, ERR_INPUT, "model.sig");
+}
+END_TEST
+
 // ---- what is the user's --------------------------------------------------------------------------------------------
 
 START_TEST(files_of_the_users_own_stay)
@@ -364,6 +473,8 @@ int main(void)
     tcase_add_test(t, fixtures_are_published_or_named);
     tcase_add_test(t, what_cannot_be_added_to_is_said_before_the_work);
     tcase_add_test(t, a_release_of_another_source_is_not_added_to);
+    tcase_add_test(t, a_forged_artifact_is_not_kept);
+    tcase_add_test(t, a_signed_release_is_signed_again_as_it_was_or_not_at_all);
     tcase_add_test(t, files_of_the_users_own_stay);
     tcase_add_test(t, a_release_that_fails_leaves_what_is_published);
     tcase_add_test(t, two_recipes_of_one_type_need_two_names);

@@ -529,6 +529,61 @@ START_TEST(what_changes_at_the_last_instant_is_met)
 }
 END_TEST
 
+// Two runs that began on the same release: the second does not replace what the first made of it.
+START_TEST(what_another_run_published_meanwhile_stays)
+{
+    release_dir d;
+    char read[SHA256_HEX + 1];
+    err  e = { 0 };
+    old_release("rel");
+    ck_assert(sha256_file(in_dir(dir, "rel/report.json"), read, &e));
+    stage(&d);
+    d.over = read;
+    ck_assert(publish(&d).replaced);                // it is what was read
+    check_text("rel/a-BF16.gguf", "new");
+    stage(&d);
+    d.over = read;                                  // and now it is not
+    not_published(&d, ERR_SYSTEM, "is no longer the release that this one began to add to");
+    stage(&d);
+    d.over = "";
+    not_published(&d, ERR_SYSTEM, "holds a release that was not there when this one began");
+    ck_assert_int_eq(rename(dest, in_dir(dir, "gone")), 0);
+    stage(&d);                                      // nothing is there until the last instant
+    d.over = "";
+    before_rename = other_release;
+    not_published(&d, ERR_SYSTEM, "holds a release that was not there when this one began");
+    check_text("rel/a-BF16.gguf", "weights");
+}
+END_TEST
+
+// While one is at the last look, the other waits, and finds what that one published.
+START_TEST(the_last_look_waits_for_another_run)
+{
+    release_dir d;
+    char read[SHA256_HEX + 1];
+    err  e = { 0 };
+    old_release("rel");
+    ck_assert(sha256_file(in_dir(dir, "rel/report.json"), read, &e));
+    stage(&d);
+    const int fd = open(dest, O_RDONLY | O_DIRECTORY);
+    ck_assert(fd >= 0 && flock(fd, LOCK_EX) == 0);
+    const pid_t other = fork();
+    ck_assert_int_ge(other, 0);
+    if (other == 0) {                               // holds the lock, too, and publishes under it
+        usleep(100 * 1000);
+        if (rename(dest, in_dir(dir, "gone")) != 0 || mkdir(dest, 0777) != 0) _exit(1);
+        put_text_in("rel/report.json", "{\"hallmark_release\":1,\"artifacts\":[]}");
+        _exit(0);
+    }
+    close(fd);
+    d.over = read;
+    not_published(&d, ERR_SYSTEM, "is no longer the release that this one began to add to");
+    int status;
+    ck_assert(waitpid(other, &status, 0) == other && status == 0);
+    ck_assert_int_eq(entries("rel"), 1);
+}
+END_TEST
+
 START_TEST(a_folder_that_was_exchanged_meanwhile_is_not_published)
 {
     release_dir d;
@@ -656,6 +711,8 @@ int main(void)
     tcase_add_test(t, the_old_release_goes_when_the_new_name_is_on_disk);
     tcase_add_test(t, the_folder_is_ours_alone_until_it_is_published_and_then_has_the_permissions_of_the_old_one);
     tcase_add_test(t, what_changes_at_the_last_instant_is_met);
+    tcase_add_test(t, what_another_run_published_meanwhile_stays);
+    tcase_add_test(t, the_last_look_waits_for_another_run);
     tcase_add_test(t, a_folder_that_was_exchanged_meanwhile_is_not_published);
     tcase_add_test(t, a_long_report_is_no_work_that_grows_with_its_square);
     tcase_add_test(t, who_ends_the_process_takes_the_staging_folder_away);

@@ -1,0 +1,137 @@
+// What stays of a release that is added to is proved as what is new: see release_job.h.
+//
+// The digests in a file agree with each other whoever computed them, so what is kept is derived from the source again,
+// and where it was signed, it is signed again by the same key alone.
+#include "release_job.h"
+#include "check_source.h"
+#include "model_statement.h"
+#include "release_sign.h"
+#include "../formats/dsse.h"
+#include "../formats/file_map.h"
+#include "../formats/folder_digest.h"
+#include "../formats/text.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+// ---- the signature -------------------------------------------------------------------------------------------------
+
+static bool fits(const release_job *x, const model_statement *s, const char *path, err *e)
+{
+    folder_digest f;
+    if (!folder_digest_open(&f, x->old.dir, SIGNATURE_NAME, FOLDER_STRICT, e)) return false;
+    const bool ok = folder_digest_take(&f, x->o->n_threads, x->o->progress, e) && model_statement_fits(s, &f, path, e)
+        && folder_digest_same(&f, e);
+    folder_digest_free(&f);
+    return ok;
+}
+
+static bool read_signature(const release_job *x, const char *path, err *e)
+{
+    char   *text = NULL;
+    int64_t n;
+    dsse    d = { 0 };
+    model_statement s = { 0 };
+    const bool ok = file_read_text(&text, &n, path, BUNDLE_MOST_BYTES, e) && dsse_read(&d, text, n, path, e)
+        && dsse_check(&d, x->key, path, e) && model_statement_read(&s, d.payload, d.n_payload, path, e)
+        && fits(x, &s, path, e);
+    model_statement_free(&s);
+    dsse_free(&d);
+    free(text);
+    return ok;
+}
+
+// A file that the signature does not name would be signed unseen: model_statement_fits refuses it by name.
+bool release_kept_signed(const release_job *x, err *e)
+{
+    err why = { 0 };
+    if (!x->old.dir || !x->key) return true;
+    char *path = path_join(x->old.dir, SIGNATURE_NAME);
+    if (!path) return err_nomem(e, "a path", strlen(x->old.dir));
+    const bool ok = (!x->old.is_signed && !file_exists(path)) || read_signature(x, path, &why);
+    free(path);
+    return ok || err_set(e, why.kind, "nothing can be added to what is signed: %s" OR_REPLACE, why.msg);
+}
+
+// ---- the source ----------------------------------------------------------------------------------------------------
+
+enum { MOST_INPUTS = 1024, MOST_TEXT_BYTES = 64 << 20 };
+
+typedef struct {                // what artifacts that stay may have been made with, beside what is published
+    const char *matrices[MOST_INPUTS], *texts[MOST_INPUTS];     // borrowed
+    int         n_matrices, n_texts;
+    char       *beside[MOST_INPUTS];    // owned; in texts, too
+    int         n_beside;
+} inputs;
+
+static void take_recipes(inputs *in, const release_job *x)
+{
+    for (int i = 0; i < x->n_items; i++) {
+        const recipe *r = x->items[i].r;
+        if (r->imatrix && in->n_matrices < MOST_INPUTS) in->matrices[in->n_matrices++] = r->imatrix;
+        for (int k = 0; k < r->calibrate.n && in->n_texts < MOST_INPUTS; k++)
+            in->texts[in->n_texts++] = r->calibrate.v[k];
+    }
+}
+
+// Texts that lie beside the checkpoint.
+static bool take_texts(inputs *in, const release_job *x, err *e)
+{
+    dir_list l = { 0 };
+    struct stat st;
+    bool ok = dir_list_read(&l, x->hf_dir, NULL, false, e);
+    for (int i = 0; ok && i < l.n && in->n_texts < MOST_INPUTS; i++) {
+        if (!text_ends_with(l.v[i], ".txt") && !text_ends_with(l.v[i], ".md")) continue;
+        char *path = path_join(x->hf_dir, l.v[i]);
+        const bool small = path && stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= MOST_TEXT_BYTES;
+        if (small) in->texts[in->n_texts++] = in->beside[in->n_beside++] = path;
+        else       free(path);
+    }
+    dir_list_free(&l);
+    return ok;
+}
+
+// The digest is taken first: whatever the file is when it is copied, it is what was proved.
+static bool derives(const release_job *x, check_source *s, verify_report *v, err *e)
+{
+    char  *path = path_join(x->old.dir, v->artifact);
+    gguf  *g = NULL;
+    cJSON *rec = NULL;
+    check_file_proof told = { .lacks = NULL };
+    const bool ok = path ? sha256_file(path, v->file_sha256, e) && (g = gguf_open(path, e)) != NULL
+                               && record_read(g, &rec, e) && check_source_proves(s, path, rec, &told, e)
+                         : err_nomem(e, "a path", strlen(x->old.dir));
+    cJSON_Delete(rec);
+    gguf_close(g);
+    free(path);
+    return ok;
+}
+
+static bool derive_all(release_job *x, const inputs *in, err *e)
+{
+    const check_opts o = { .from = x->hf_dir, .n_threads = x->o->n_threads, .progress = x->o->progress,
+                           .imatrix = in->matrices, .n_imatrix = in->n_matrices, .calibrate = in->texts,
+                           .n_calibrate = in->n_texts };
+    check_source *s = check_source_open(x->old.dir, &o, e);
+    bool ok = s != NULL;
+    for (int i = 0; ok && i < x->old.n; i++)
+        if (!x->old.replaced[i]) ok = derives(x, s, &x->old.reports[i], e);
+    check_source_free(s);
+    return ok;
+}
+
+bool release_kept_derive(release_job *x, err *e)
+{
+    err why = { 0 };
+    int kept = 0;
+    for (int i = 0; i < x->old.n; i++) kept += !x->old.replaced[i];
+    if (kept == 0) return true;
+    inputs *in = calloc(1, sizeof *in);
+    if (!in) return err_nomem(e, "names of files", sizeof *in);
+    take_recipes(in, x);
+    const bool ok = take_texts(in, x, &why) && derive_all(x, in, &why);
+    for (int i = 0; i < in->n_beside; i++) free(in->beside[i]);
+    free(in);
+    return ok || err_set(e, why.kind, "nothing can be added: what stays must be what the source gives: %s; or make it "
+                         "again with this release" OR_REPLACE, why.msg);
+}
