@@ -98,6 +98,7 @@ static void add_signed(lines *l, const check_proof *p)
     text_buf w = { 0 }, b = { 0 };
     if (p->folder) {
         text_printf(&w, "all %d files are those that were signed, and there is no other", p->n_signed);
+        if (p->left_out.n > 0) text_words(&w, " but what the signature leaves out");
     } else {
         text_words(&w, "this file is '");
         put(&w, p->signed_as);
@@ -110,6 +111,7 @@ static void add_signed(lines *l, const check_proof *p)
 static void add_digests(lines *l, const check_proof *p)
 {
     text_buf w = { 0 }, b = { 0 };
+    if (p->bare) return;
     text_printf(&w, "%d GGUF file", p->n_artifacts);
     put_s(&w, p->n_artifacts);
     text_words(&w, ": tensors, metadata and verification record belong together");
@@ -230,6 +232,33 @@ static void add_maker(lines *l, const check_proof *p, const char *path)
         text_puts(&b, TEXT_SHELL, p->folder ? path : "DIR");
         text_words(&b, " --sign PRIVATE.pem, by who made it");
     }
+    add(l, false, &w, &b);
+}
+
+// What only the key tells of, and it was not given.
+static void add_unread(lines *l, const check_proof *p, const char *path)
+{
+    const bool both = p->signature_there && p->provenance_there;
+    text_buf w = { 0 }, b = { 0 };
+    if (p->held_key[0] || !(p->signature_there || p->provenance_there)) return;
+    text_words(&w, "what ");
+    if (p->signature_there) text_words(&w, "model.sig");
+    if (both) text_words(&w, " and ");
+    if (p->provenance_there) text_words(&w, "provenance.intoto.json");
+    text_words(&w, both ? " say: they are there, and were not looked at" : " says: it is there, and was not looked at");
+    b = check_again(path);
+    text_words(&b, " --key PUBLIC.pem");
+    add(l, false, &w, &b);
+}
+
+static void add_bare(lines *l, const check_proof *p)
+{
+    text_buf w = { 0 };
+    text_words(&w, "what is in it: it makes no claims of its own, and that it was signed as '");
+    put(&w, p->signed_as);
+    text_words(&w, "' is all");
+    text_buf b = { 0 };
+    text_words(&b, "hallmark check DIR --key PUBLIC.pem, which compares it with the records beside it");
     add(l, false, &w, &b);
 }
 
@@ -389,6 +418,10 @@ static void add_ignored(lines *l, const check_proof *p)
     for (int i = 0, at = 0; i < FOLDER_N_IGNORED; i++)
         if (p->ignored[i] && !is_written(p, FOLDER_IGNORED[i]))
             put_one(&w, FOLDER_IGNORED[i], at++, FOLDER_N_IGNORED);
+    for (int i = 0; i < p->left_out.n; i++) {
+        text_words(&w, w.n > 0 ? ", " : "");
+        put(&w, p->left_out.v[i]);
+    }
     if (w.n == 0) return;
     text_words(&w, ": such signatures leave this out");
     text_words(&b, "looking at it");
@@ -398,6 +431,11 @@ static void add_ignored(lines *l, const check_proof *p)
 static void add_not_proved(lines *l, const check_proof *p, const char *path)
 {
     add_maker(l, p, path);
+    add_unread(l, p, path);
+    if (p->bare) {
+        add_bare(l, p);
+        return;
+    }
     if (p->held_key[0] && !p->folder)
         add_words(l, false, "the other signed files", "hallmark check DIR --key PUBLIC.pem");
     if (p->provenance)

@@ -80,7 +80,8 @@ static void check_one(const char *path, const check_options *o, const char *from
     };
     check_artifact(path, &c, &e);
     progress_bar_end(&bar);
-    const verdict v = { .artifact = path, .yes = "every claim holds", .no = "NOT proved",
+    const char *yes = proof.bare ? "is the file that was signed; it makes no claims of its own" : "every claim holds";
+    const verdict v = { .artifact = path, .yes = yes, .no = "NOT proved",
                         .judged = is_judged(o, &e), .json = o->json, .list = w->list,
                         .gate = held.name[0] ? held.name : NULL,
                         .gate_sha256 = held.sha256[0] ? held.sha256 : NULL, .claims = &claims, .proof = &proof };

@@ -11,6 +11,7 @@
 #include "release_dir.h"
 #include "release_lab.h"
 #include "release_report.h"
+#include "../formats/claims.h"
 #include "../formats/file_map.h"
 #include "../formats/json.h"
 #include <dirent.h>
@@ -313,6 +314,23 @@ static bool check_file(const char *path, check_run *x, err *e)
     return ok;
 }
 
+// A file that was signed need not be an artifact: a card, a matrix, a report. What it is not asked for it need not say.
+static bool is_bare(const check_run *x, const char *path)
+{
+    const check_opts *o = x->o;
+    if (!o->key_path || o->from || o->n_fixtures > 0) return false;
+    err      unread = { 0 };
+    file_map m;
+    if (!file_map_open(&m, path, &unread)) return false;
+    const bool is_gguf = m.size >= 4 && memcmp(m.data, "GGUF", 4) == 0;
+    file_map_close(&m);
+    if (!is_gguf) return true;
+    gguf *g = gguf_open(path, &unread);
+    const bool bare = g && !gguf_find_kv(g, KEY_HM_TENSOR_SHA) && !gguf_find_kv(g, KEY_HM_VERIFICATION);
+    gguf_close(g);
+    return bare;
+}
+
 static void begin_telling(const check_opts *o)
 {
     if (o->proof)
@@ -353,7 +371,9 @@ bool check_artifact(const char *path, const check_opts *o, err *e)
     ok = ok && (x.dir || err_nomem(e, "a path", strlen(path)));
     for (int i = 0; ok && i < o->n_fixtures; i++) ok = fixture_refs_add(&x.fixtures, o->fixtures[i], true, e);
     ok = ok && (!o->from || (x.source = check_source_open(x.dir, o, e)) != NULL);
-    ok = ok && (in_folder ? check_folder(path, &x, e) : check_file(path, &x, e)) && all_used(&x, e);
+    const bool bare = ok && !in_folder && is_bare(&x, path);
+    ok = ok && (bare || (in_folder ? check_folder(path, &x, e) : check_file(path, &x, e))) && all_used(&x, e);
+    if (o->proof) o->proof->bare = bare;
     check_source_free(x.source);
     fixture_refs_free(&x.fixtures);
     free(x.dir);

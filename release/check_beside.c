@@ -12,10 +12,10 @@
 
 // ---- fixtures ------------------------------------------------------------------------------------------------------
 
-static bool is_there(const check_names *l, const char *path)
+static bool is_there(const check_names *l, const char *name)
 {
     for (int i = 0; i < l->n; i++)
-        if (strcmp(l->v[i], path) == 0) return true;
+        if (strcmp(l->v[i], name) == 0) return true;
     return false;
 }
 
@@ -46,11 +46,11 @@ bool check_beside_fixtures(check_proof *p, const char *dir, const cJSON *rec, er
 
 // ---- others --------------------------------------------------------------------------------------------------------
 
-// The signature says of itself what it is.
-static bool is_told(const release_list *l, const char *name)
+// Of signature and provenance it is told that they are there; what is the maker's own stands in the records.
+static bool is_told(const check_proof *p, const release_list *l, const char *name)
 {
-    if (strcmp(name, SIGNATURE_NAME) == 0) return true;
-    return !partial_base(name) && release_list_has(l, name);
+    if (strcmp(name, SIGNATURE_NAME) == 0 || strcmp(name, PROVENANCE_NAME) == 0) return true;
+    return is_there(&p->kept, name) || (!partial_base(name) && release_list_has(l, name));
 }
 
 bool check_beside_others(check_proof *p, const char *dir, err *e)
@@ -61,7 +61,7 @@ bool check_beside_others(check_proof *p, const char *dir, err *e)
     bool ok = fd >= 0 || err_errno(e, true, dir, "open the folder");
     ok = ok && release_list_read(&l, fd, e) && dir_list_read(&names, dir, NULL, false, e);
     for (int i = 0; ok && i < names.n; i++)
-        if (!is_told(&l, names.v[i]))
+        if (!is_told(p, &l, names.v[i]))
             ok = check_names_add(&p->others, names.v[i]) || err_nomem(e, "names of files", 0);
     dir_list_free(&names);
     release_list_free(&l);

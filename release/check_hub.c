@@ -5,6 +5,7 @@
 #include "release_sign.h"
 #include "../formats/dsse.h"
 #include "../formats/file_map.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,14 @@ static bool read_text(char **text, int64_t *n, const char *path, err *e)
     return file_read_text(text, n, path, MOST_BYTES, &bad) || as_verdict(&bad, e);
 }
 
+// A line as a message shows it; where there is none, or nothing in it, that is said.
+static void put_line(char *out, size_t size, const char *s, size_t n, bool at_end)
+{
+    const int most = n < 300 ? (int)n : 300;
+    if (n > 0)  snprintf(out, size, "'%.*s'", most, s);
+    else        snprintf(out, size, "%s", at_end ? "the end of the file" : "an empty line");
+}
+
 // Both from the beginning of their first line that differs.
 static bool name_line(const char *path, const char *found, int64_t n, const char *expected, err *e)
 {
@@ -37,9 +46,13 @@ static bool name_line(const char *path, const char *found, int64_t n, const char
     while (a > found && a[-1] != '\n') { a--; b--; }
     const char *stop = memchr(a, '\n', (size_t)(end - a));
     const size_t la = (size_t)((stop ? stop : end) - a), lb = strcspn(b, "\n");
-    return err_set(e, ERR_VERDICT,
-                   "%s: line %d: found '%.*s', expected '%.*s', as the artifacts' verification records say", path, line,
-                   la < 300 ? (int)la : 300, a, lb < 300 ? (int)lb : 300, b);
+    const bool same = la == lb && memcmp(a, b, la) == 0;        // then one of them does not end
+    char words[2][304];
+    put_line(words[0], sizeof words[0], a, la, a == end);
+    put_line(words[1], sizeof words[1], b, lb, *b == '\0');
+    return err_set(e, ERR_VERDICT, "%s: line %d: found %s%s, expected %s%s, as the artifacts' verification records say",
+                   path, line, words[0], same && la > 0 && !stop ? " without the end of its line" : "", words[1],
+                   same && la > 0 && stop ? " without the end of its line" : "");
 }
 
 bool check_text_same(const char *dir, const char *name, const char *expected, err *e)

@@ -15,6 +15,7 @@ void check_proof_free(check_proof *p)
     names_free(&p->others);
     names_free(&p->written);
     names_free(&p->kept);
+    names_free(&p->left_out);
     free(p->v);
     *p = (check_proof){ 0 };
 }

@@ -36,12 +36,15 @@ typedef struct {
     int  n_files;                   // of a folder: other files that its records name, and that are as they were
     check_names others;             // of a folder: what is in it, and no record or report of it knows
     bool signature_there;           // there is a signature; it was looked at only where held_key is not ""
+    bool provenance_there;          // of a folder: so is provenance.intoto.json
     char held_key[SHA256_HEX + 1];  // the hint of the key that it holds for; ""
     char curve[8];
     int  n_signed;                  // files that it names
     char signed_as[256];            // one file: its name there
+    bool bare;                      // likewise: it makes no claims of its own, and that it is signed is all
     bool provenance;                // provenance.intoto.json was compared with the files, under the same key
     bool ignored[FOLDER_N_IGNORED]; // of FOLDER_IGNORED, what is there and is not signed
+    check_names left_out;           // what else is there and is not signed, as the signature itself says
 } check_proof;                      // zeroed or owned; check_proof_free
 
 void check_proof_free(check_proof *p);

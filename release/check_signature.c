@@ -73,6 +73,16 @@ static bool check_provenance(const folder_digest *f, const signing_key *k, const
     return ok;
 }
 
+// What the signature leaves out, as it says itself.
+static bool note_left_out(check_proof *to, const model_statement *s, const folder_digest *f, err *e)
+{
+    bool ok = true;
+    for (int i = 0; to && ok && i < f->n; i++)
+        if (model_statement_leaves_out(s, f->v[i].name))
+            ok = check_names_add(&to->left_out, f->v[i].name) || err_nomem(e, "names of files", 0);
+    return ok;
+}
+
 static bool check_folder(check_watch *w, const char *sig, const signing_key *k, const check_opts *o, err *e)
 {
     model_statement s;
@@ -80,7 +90,7 @@ static bool check_folder(check_watch *w, const char *sig, const signing_key *k, 
     char *name = name_in(w->path, sig);
     const bool ok = folder_digest_open(&w->folder, w->path, name, FOLDER_STRICT, e)
         && folder_digest_take(&w->folder, o->n_threads, o->progress, e) && model_statement_fits(&s, &w->folder, sig, e)
-        && check_provenance(&w->folder, k, o, e);
+        && check_provenance(&w->folder, k, o, e) && note_left_out(o->proof, &s, &w->folder, e);
     if (ok) note_held(o->proof, k, &s);
     if (ok && o->proof) memcpy(o->proof->ignored, w->folder.ignored, sizeof o->proof->ignored);
     free(name);
@@ -110,6 +120,16 @@ static bool digest_file(check_watch *w, char hex[SHA256_HEX + 1], const check_op
     return ok;
 }
 
+// Any name is right but that of another file that was signed.
+static bool is_named_right(const char *path, const model_statement *s, const model_resource *r, err *e)
+{
+    const char *base = path_base(path);
+    const model_resource *other = model_statement_named(s, base);
+    if (!other || other == r) return true;
+    return err_set(e, ERR_VERDICT, "%s: this is the signed file '%.200s' under the name of another signed file: that of "
+                   "'%.200s' has SHA-256 %s", path, r->name, base, other->sha256);
+}
+
 static bool check_file(check_watch *w, const char *sig, const signing_key *k, const check_opts *o, err *e)
 {
     char hex[SHA256_HEX + 1];
@@ -120,6 +140,7 @@ static bool check_file(check_watch *w, const char *sig, const signing_key *k, co
     if (ok && !r)
         ok = err_set(e, ERR_VERDICT, "%s: its SHA-256 %s is none of the %d files that %s signs", w->path, hex, s.n,
                      sig);
+    ok = ok && is_named_right(w->path, &s, r, e);
     if (ok) note_held(o->proof, k, &s);
     if (ok && o->proof) text_fit(o->proof->signed_as, sizeof o->proof->signed_as, r->name, strlen(r->name), 0);
     model_statement_free(&s);
@@ -145,6 +166,21 @@ static bool look(check_watch *w, bool folder)
     return stat(w->path, &w->st) == 0;
 }
 
+static bool is_in(const char *dir, const char *name)
+{
+    char *path = path_join(dir, name);
+    const bool there = path && file_exists(path);
+    free(path);
+    return there;
+}
+
+// What is not there is named before a signature that would be beside it.
+static bool is_anything(const char *path, err *e)
+{
+    struct stat st;
+    return stat(path, &st) == 0 || err_errno(e, true, path, "open");
+}
+
 bool check_watch_begin(check_watch *w, const char *path, const check_opts *o, err *e)
 {
     const bool folder = dir_exists(path);
@@ -154,7 +190,9 @@ bool check_watch_begin(check_watch *w, const char *path, const check_opts *o, er
     if (ok && o->proof) {
         o->proof->folder = folder;
         o->proof->signature_there = file_exists(sig);
+        o->proof->provenance_there = folder && is_in(dir, PROVENANCE_NAME);
     }
+    ok = ok && (!o->key_path || is_anything(path, e));
     if (ok && o->key_path) ok = check_key(w, folder, sig, o, e);
     w->watched = ok && (o->key_path || look(w, folder));
     free(sig);

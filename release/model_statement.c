@@ -127,14 +127,34 @@ static bool read_resources(model_statement *s, sha256 *root, const cJSON *list, 
     return true;
 }
 
-static bool read_serialization(const cJSON *from, const char *where, err *e)
+// Older ones may have none.
+static bool read_ignored(model_statement *s, const cJSON *list, const char *where, err *e)
+{
+    const cJSON *x;
+    if (!list || cJSON_IsNull(list)) return true;
+    if (!cJSON_IsArray(list))
+        return err_set(e, ERR_INPUT, "%s: key 'ignore_paths': found %s, expected an array of names", where,
+                       json_kind(list));
+    s->ignored = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof *s->ignored);
+    if (!s->ignored) return err_nomem(e, "names of a signature", 0);
+    cJSON_ArrayForEach(x, list) {
+        if (!cJSON_IsString(x))
+            return err_set(e, ERR_INPUT, "%s: key 'ignore_paths': found %s, expected a name", where, json_kind(x));
+        if (!(s->ignored[s->n_ignored] = strdup(x->valuestring)))
+            return err_nomem(e, "a name", strlen(x->valuestring));
+        s->n_ignored++;
+    }
+    return true;
+}
+
+static bool read_serialization(model_statement *s, const cJSON *from, const char *where, err *e)
 {
     const char *method;
     if (!json_str(from, "method", &method, where, e)) return false;
     if (strcmp(method, "files") != 0)
         return err_set(e, ERR_INPUT, "%s: key 'method': found '%.100s', expected 'files' (a digest a file)", where,
                        method);
-    return json_str_is(from, "hash_type", "sha256", where, e);
+    return json_str_is(from, "hash_type", "sha256", where, e) && read_ignored(s, json_get(from, "ignore_paths"), where, e);
 }
 
 static bool read_subject(model_statement *s, const cJSON *list, const char **hex, const char *where, err *e)
@@ -159,7 +179,7 @@ static bool read_statement(model_statement *s, sha256 **root, const cJSON *doc, 
     if (!json_str_is(doc, "_type", STATEMENT_TYPE, where, e)
         || !json_str_is(doc, "predicateType", MODEL_PREDICATE, where, e)
         || !read_subject(s, json_get(doc, "subject"), &expected, where, e)
-        || !read_serialization(json_get(predicate, "serialization"), where, e)
+        || !read_serialization(s, json_get(predicate, "serialization"), where, e)
         || !read_resources(s, *root, json_get(predicate, "resources"), where, e)) return false;
     const bool ended = sha256_end(*root, found, e);
     *root = NULL;
@@ -184,6 +204,8 @@ bool model_statement_read(model_statement *s, const char *payload, int64_t n, co
 void model_statement_free(model_statement *s)
 {
     for (int i = 0; i < s->n; i++) free(s->v[i].name);
+    for (int i = 0; i < s->n_ignored; i++) free(s->ignored[i]);
+    free(s->ignored);
     free(s->v);
     free(s->subject);
     *s = (model_statement){ 0 };
@@ -191,15 +213,25 @@ void model_statement_free(model_statement *s)
 
 // ---- comparing -----------------------------------------------------------------------------------------------------
 
-static const model_resource *of_name(const model_statement *s, const char *name)
+const model_resource *model_statement_named(const model_statement *s, const char *name)
 {
     const model_resource key = { .name = (char *)name };
     return s->n ? bsearch(&key, s->v, (size_t)s->n, sizeof *s->v, by_name) : NULL;
 }
 
+bool model_statement_leaves_out(const model_statement *s, const char *name)
+{
+    for (int i = 0; i < s->n_ignored; i++) {
+        const size_t n = strlen(s->ignored[i]);
+        const bool same = n > 0 && strncmp(name, s->ignored[i], n) == 0 && (name[n] == '\0' || name[n] == '/');
+        if (same) return !model_statement_named(s, name);
+    }
+    return false;
+}
+
 const model_resource *model_statement_find(const model_statement *s, const char *name, const char *hex)
 {
-    const model_resource *same = of_name(s, name);
+    const model_resource *same = model_statement_named(s, name);
     if (same && strcmp(same->sha256, hex) == 0) return same;
     for (int i = 0; i < s->n; i++)
         if (strcmp(s->v[i].sha256, hex) == 0) return &s->v[i];
@@ -245,12 +277,14 @@ bool model_statement_fits(const model_statement *s, const folder_digest *f, cons
                            x->name, x->sha256, s->v[i].sha256);
         if (x) continue;
         x = of_digest(f, s->v[i].sha256);
-        if (x && !of_name(s, x->name))
+        if (x && !model_statement_named(s, x->name))
             return err_set(e, ERR_VERDICT, "%s/%s: was signed under another name, '%.200s'", f->dir, x->name,
                            s->v[i].name);
         return err_set(e, ERR_VERDICT, "%s/%s: was signed, and is not there", f->dir, s->v[i].name);
     }
-    for (int i = 0; i < f->n; i++)
-        if (!of_name(s, f->v[i].name)) return refuse_new(f, f->v[i].name, e);
+    for (int i = 0; i < f->n; i++) {
+        const char *name = f->v[i].name;
+        if (!model_statement_named(s, name) && !model_statement_leaves_out(s, name)) return refuse_new(f, name, e);
+    }
     return true;
 }

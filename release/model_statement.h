@@ -20,6 +20,8 @@ typedef struct {
     char           *subject;        // the folder's name when it was signed; it proves nothing
     model_resource *v;              // [n], by name
     int             n;
+    char          **ignored;        // [n_ignored] names that it leaves out, as it says itself; folders with what is below
+    int             n_ignored;
 } model_statement;                  // owned; model_statement_free
 
 // The payload's text for a folder whose digests are taken. sig: the signature's own name, which is left out too.
@@ -31,12 +33,18 @@ char *model_statement_text(const folder_digest *f, const char *subject, const ch
 bool model_statement_read(model_statement *s, const char *payload, int64_t n, const char *where, err *e);
 void model_statement_free(model_statement *s);
 
-// Are the folder's files those of the statement, all of them and no others? ERR_VERDICT names the first that is
-// changed, gone, renamed or new; or says that it is of another folder.
+// Are the folder's files those of the statement, all of them and no others but those that it leaves out? ERR_VERDICT
+// names the first that is changed, gone, renamed or new; or says that it is of another folder.
 bool model_statement_fits(const model_statement *s, const folder_digest *f, const char *where, err *e);
 
 // The statement's file of this digest; one of this name where there are several. NULL: none.
 const model_resource *model_statement_find(const model_statement *s, const char *name, const char *hex);
+
+// The statement's file of this name; NULL: none.
+const model_resource *model_statement_named(const model_statement *s, const char *name);
+
+// Does it say itself that it leaves this name out? Not where it names it as a file.
+bool model_statement_leaves_out(const model_statement *s, const char *name);
 
 // A member "sha256" of an object "digest" in hex, or NULL. For in-toto's resource descriptors.
 const char *descriptor_sha256(const cJSON *descriptor);

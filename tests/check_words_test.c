@@ -62,6 +62,7 @@ static void says(const check_proof *p, const char *path, const char *expected)
 #define NOT_RUN "not proved: it computes what Transformers said, could be by: hallmark check "
 #define MAKE    "not proved: that Transformers said what is in the fixtures, could be by: making them again: " \
                 "python3 hf_fixture.py HF -o FIX.json.gz\n"
+#define UNREAD(what) "not proved: what " what " not looked at, could be by: hallmark check "
 #define KEY     "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 START_TEST(a_file_alone)
@@ -78,6 +79,7 @@ START_TEST(a_file_alone)
     says(&p, "a.gguf",
          "proved: 1 GGUF file: " DIGESTS
          ANYBODY ", could be by: hallmark check a.gguf --key PUBLIC.pem\n"
+         UNREAD("model.sig says: it is there, and was") "a.gguf --key PUBLIC.pem\n"
          SOURCE "a.gguf --from HF --calibrate TEXT\n"
          NOT_RUN "a.gguf --fixture FIX.json.gz\n");
     strcpy(p.held_key, KEY);
@@ -105,18 +107,19 @@ START_TEST(a_folder_with_and_without_its_key)
     check_file_proof two[] = { { .name = "a-BF16.gguf" }, { .name = "a-Q4_K_M.gguf", .lossy = true } };
     char *others[] = { "a.exe", "b\x1b[2J" }, *fixtures[] = { "out/bf16.json.gz", "out/it's.json.gz" };
     check_proof p = { .folder = true, .written = { reports, 3 }, .v = two, .n_artifacts = 2, .n_files = 1,
-                      .signature_there = true,
+                      .signature_there = true, .provenance_there = true,
                       .others = { others, 2 }, .published = { fixtures, 2 }, .ignored = { false, true, false, false } };
     says(&p, "out",
          "proved: 2 GGUF files: " DIGESTS REPORTS
          "proved: 1 other file is what the records name, by their SHA-256 digests\n"
          ANYBODY ", could be by: hallmark check out --key PUBLIC.pem\n"
+         UNREAD("model.sig and provenance.intoto.json say: they are there, and were") "out --key PUBLIC.pem\n"
          SOURCE "out --from HF\n"
          NOT_RUN "out --fixture out/bf16.json.gz --fixture 'out/it'\\''s.json.gz'\n"
          "not proved: what lies there too, and no record knows: a.exe, b\x1b[2J, could be by: hallmark check out --key "
          "PUBLIC.pem\n"
          "not proved: .gitattributes: such signatures leave this out, could be by: looking at it\n");
-    p.signature_there = false;
+    p.signature_there = p.provenance_there = false;
     p.n_files = 3;
     says(&p, "out",
          "proved: 2 GGUF files: " DIGESTS REPORTS
@@ -165,7 +168,9 @@ START_TEST(fixtures_prove_something_of_what_they_were_run_on)
     check_proof p = { .folder = true, .written = { reports, 3 }, .v = two, .n_artifacts = 2, .n_fixtures = 1,
                       .signature_there = true };
     static const char head[] = "proved: 2 GGUF files: " DIGESTS REPORTS,
-                      tail[] = ANYBODY ", could be by: hallmark check out --key PUBLIC.pem\n" SOURCE "out --from HF\n";
+                      tail[] = ANYBODY ", could be by: hallmark check out --key PUBLIC.pem\n"
+                               UNREAD("model.sig says: it is there, and was") "out --key PUBLIC.pem\n"
+                               SOURCE "out --from HF\n";
     char text[4096];
     snprintf(text, sizeof text, "%s%s%s%s", head,
              "proved: gives the tokens that a fixture of its weights says: a-BF16.gguf, by running 1 fixture "
@@ -238,6 +243,33 @@ START_TEST(what_only_the_maker_says)
 }
 END_TEST
 
+START_TEST(a_signed_file_without_claims)
+{
+    check_proof p = { .bare = true, .n_signed = 4, .signature_there = true, .held_key = KEY, .curve = "P-384",
+                      .signed_as = "README.md" };
+    says(&p, "out/README.md",
+         "proved: this file is 'README.md', one of 4 that were signed; only this one was checked, by the signature "
+         "with the key 0123456789abcdef... (P-384)\n"
+         WHOSE
+         "not proved: what is in it: it makes no claims of its own, and that it was signed as 'README.md' is all, "
+         "could be by: hallmark check DIR --key PUBLIC.pem, which compares it with the records beside it\n");
+}
+END_TEST
+
+START_TEST(what_a_signature_leaves_out)
+{
+    char *left[] = { "model.sig", "notes/a" };
+    check_file_proof one[] = { { .name = "a.gguf" } };
+    check_proof p = { .folder = true, .v = one, .n_artifacts = 1, .n_signed = 4, .held_key = KEY,
+                      .ignored = { true }, .left_out = { left, 2 } };
+    char *found = lines_of(&p, "out", true);
+    ck_assert(strstr(found, "\nproved: all 4 files are those that were signed, and there is no other but what the "
+                            "signature leaves out, by") != NULL);
+    ck_assert(strstr(found, "\nnot proved: .git, model.sig, notes/a: such signatures leave this out, could") != NULL);
+    free(found);
+}
+END_TEST
+
 START_TEST(nothing_is_proved_where_one_claim_does_not_hold)
 {
     check_file_proof one[] = { { .name = "a.gguf", .n_exact = 1 } };
@@ -294,6 +326,7 @@ static void try_combination(int c)
     char *l = lines_of(&p, "out", true);
     stands(l, !(c & KEYED), "\nnot proved: who made this", c);
     stands(l, !(c & (KEYED | SIGNED)), "there is no signature", c);
+    stands(l, !(c & KEYED) && c & SIGNED, "\nnot proved: what model.sig says: it is there, and was not looked at", c);
     stands(l, c & KEYED, "\nnot proved: whose key that is", c);
     stands(l, c & KEYED, "by the signature with the key", c);
     stands(l, c & KEYED && !(c & FOLDER), "\nnot proved: the other signed files", c);
@@ -330,6 +363,8 @@ int main(void)
     tcase_add_test(t, fixtures_prove_something_of_what_they_were_run_on);
     tcase_add_test(t, what_only_the_maker_says);
     tcase_add_test(t, nothing_is_proved_where_one_claim_does_not_hold);
+    tcase_add_test(t, a_signed_file_without_claims);
+    tcase_add_test(t, what_a_signature_leaves_out);
     tcase_add_test(t, many_names_are_counted);
     tcase_add_test(t, every_combination_says_what_was_looked_at);
     suite_add_tcase(s, t);

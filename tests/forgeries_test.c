@@ -9,6 +9,7 @@
 #include "quant/codec.h"
 #include "quant/quantize.h"
 #include "release/release.h"
+#include "release/release_sign.h"
 
 static const file_type TYPES[] = { FT_BF16, FT_F32, FT_Q4_K_M };
 static char source[SCRATCH_PATH], genuine[SCRATCH_PATH], key[SCRATCH_PATH], sig[SCRATCH_PATH];
@@ -492,6 +493,26 @@ static void signed_folder_finds(const char *dir, const char *said)
     check_proof_free(&p);
 }
 
+// The maker's own card and notes were in the folder before: records know them, and so they are no strangers.
+START_TEST(what_the_maker_wrote_himself_is_known)
+{
+    char dir[SCRATCH_PATH];
+    check_proof p;
+    err e;
+    scratch_path(dir, "owned");
+    ck_assert(mkdir(dir, 0700) == 0);
+    write_in("owned", "README.md", "# Mine\n");
+    write_in("owned", "README.txt", "mine\n");
+    release_to(source, dir, NULL, NULL, TYPES, 1);
+    ck_assert_msg(checks(dir, &NOTHING, &p, &e), "%s", e.msg);
+    ck_assert_int_eq(p.kept.n, 2);
+    ck_assert_int_eq(p.others.n, 0);
+    check_proof_free(&p);
+    write_in("owned", "README.txt", "another's\n");
+    found(dir, &NOTHING, "README.txt: found SHA-256 ");
+}
+END_TEST
+
 // Without the key a file more is no lie of any record: it is told.
 START_TEST(what_no_record_knows_is_told_or_found)
 {
@@ -512,6 +533,48 @@ START_TEST(what_no_record_knows_is_told_or_found)
     unlink(more);
     ck_assert(symlink("report.md", link) == 0);
     signed_folder_finds(dir, "weights: found a link");
+}
+END_TEST
+
+static void write_matrix(const char *path, const char *text);
+
+static void is_bare(const char *dir, const char *name, bool expected)
+{
+    char path[160];
+    check_proof p;
+    err e = { 0 };
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    const check_opts o = { .device = "cpu", .n_threads = 1, .key_path = key, .proof = &p };
+    ck_assert_msg(check_artifact(path, &o, &e), "%s", e.msg);
+    ck_assert_str_eq(p.signed_as, name);
+    ck_assert_int_eq(p.bare, expected);
+    ck_assert_int_eq(p.n_artifacts, !expected);
+    check_proof_free(&p);
+}
+
+// A matrix, a card: their bytes are what was signed, and without the key they are nothing that could be checked.
+START_TEST(a_signed_file_that_is_no_artifact_is_the_file_that_was_signed)
+{
+    static const char *const words[] = { "hallmark" };
+    char dir[SCRATCH_PATH], private[SCRATCH_PATH], text[SCRATCH_PATH], im[128], cmd[300];
+    err e = { 0 };
+    copy_release("with-matrix", dir);
+    scratch_path(text, "matrix-text");
+    scratch_path(private, "key.pem");
+    snprintf(im, sizeof im, "%s/im.gguf", dir);
+    write_license(text, 2000);
+    write_matrix(im, text);
+    snprintf(cmd, sizeof cmd, "rm %s/model.sig %s/provenance.intoto.json", dir, dir);
+    ck_assert_int_eq(system(cmd), 0);
+    signing_key *k = signing_key_read(private, KEY_PRIVATE, &e);
+    ck_assert_msg(k && release_sign(dir, &(release_sign_opts){ .key = k, .subject = "m", .command = words,
+                                                              .n_command = 1, .n_threads = 1 }, &e), "%s", e.msg);
+    signing_key_free(k);
+    is_bare(dir, "im.gguf", true);
+    is_bare(dir, "README.md", true);
+    is_bare(dir, "tiny-BF16.gguf", false);
+    found(im, &NOTHING, "the file makes no claims that could be checked");
+    found(im, &KEY, "is none of the");          // by another signature of the same key
 }
 END_TEST
 
@@ -757,6 +820,8 @@ int main(void)
     tcase_add_test(t, a_record_moved_from_another_model);
     tcase_add_test(t, a_fixture_written_to_fit_another_file);
     tcase_add_test(t, a_loose_gate_is_told);
+    tcase_add_test(t, what_the_maker_wrote_himself_is_known);
+    tcase_add_test(t, a_signed_file_that_is_no_artifact_is_the_file_that_was_signed);
     tcase_add_test(t, what_no_record_knows_is_told_or_found);
     tcase_add_test(t, a_file_renamed_gone_or_of_another_release_is_found);
     tcase_add_test(t, a_card_changed_and_all_digests_computed_again);

@@ -454,6 +454,8 @@ START_TEST(each_other_statement_is_refused_by_name)
     statement_refused(text, "\"resources\"", "\"other\"", "key 'resources'");
     statement_refused(text, "\"resources\":\t[{", "\"resources\":\t[],\"o\":[{", "key 'resources'");
     statement_refused(text, "\"subject\":\t[", "\"subject\":\t[{},", "expected an array of one");
+    statement_refused(text, "\"ignore_paths\":\t[", "\"ignore_paths\":\t[1, ", "key 'ignore_paths'");
+    statement_refused(text, "\"ignore_paths\":\t[", "\"ignore_paths\":\t{},\"o\":[", "key 'ignore_paths'");
     statement_refused(text, "{", "", "model.sig");
     free(text);
 }
@@ -560,7 +562,7 @@ START_TEST(a_signed_folder_holds_and_says_what_was_proved)
         ck_assert_int_eq(proof.ignored[i], strcmp(FOLDER_IGNORED[i], ".gitattributes") == 0);
     signing_key_free(k);
     ck_assert(check_with(at("m"), NULL, NULL, &proof, &e));     // without a key nothing is said of it
-    ck_assert(proof.signature_there && !proof.held_key[0] && !proof.provenance);
+    ck_assert(proof.signature_there && proof.provenance_there && !proof.held_key[0] && !proof.provenance);
     ck_assert(!check_with(at("m"), at("b.pub"), NULL, &proof, &e));
     refused(&e, ERR_VERDICT, "signed with another key");
 }
@@ -574,6 +576,16 @@ START_TEST(a_signature_elsewhere_is_as_good_and_one_of_another_folder_is_not)
     ck_assert(rename(at("m/model.sig"), at("kept.sig")) == 0);
     does_not_hold("m", ERR_INPUT, "model.sig");
     ck_assert_msg(check_with(at("m"), at("a.pub"), at("kept.sig"), &proof, &e), "%s", e.msg);
+    ck_assert_int_eq(proof.left_out.n, 0);
+    write_text(at("m/model.sig"), "another's");     // the signature leaves that name out, and so it is told
+    ck_assert_msg(check_with(at("m"), at("a.pub"), at("kept.sig"), &proof, &e), "%s", e.msg);
+    ck_assert_int_eq(proof.left_out.n, 1);
+    ck_assert_str_eq(proof.left_out.v[0], "model.sig");
+    check_proof_free(&proof);
+    write_text(at("m/model.sig.txt"), "no name that is left out");
+    ck_assert(!check_with(at("m"), at("a.pub"), at("kept.sig"), &proof, &e));
+    refused(&e, ERR_VERDICT, "m/model.sig.txt: is there, and was not signed");
+    unlink(at("m/model.sig.txt"));
     mkdir(at("n"), 0700);
     write_text(at("n/other.txt"), "other\n");
     ck_assert(!check_with(at("n"), at("a.pub"), at("kept.sig"), &proof, &e));
@@ -672,6 +684,20 @@ START_TEST(one_file_is_looked_up_by_its_digest)
     write_text(at("alone.txt"), "twO\n");
     ck_assert(!check_with(at("alone.txt"), at("a.pub"), at("m/model.sig"), &proof, &e));
     refused(&e, ERR_VERDICT, "is none of the 5 files");
+}
+END_TEST
+
+START_TEST(one_file_under_the_name_of_another_is_named)
+{
+    check_proof proof;
+    err e;
+    make_release("m");
+    write_text(at("m/sub/one.txt"), "two\n");
+    ck_assert(!check_with(at("m/sub/one.txt"), at("a.pub"), at("m/model.sig"), &proof, &e));
+    refused(&e, ERR_VERDICT, "this is the signed file 'sub/two.txt' under the name of another signed file: that of "
+                             "'one.txt' has");
+    ck_assert(!check_with(at("m/absent.txt"), at("a.pub"), NULL, &proof, &e));
+    refused(&e, ERR_INPUT, "m/absent.txt");
 }
 END_TEST
 
@@ -865,6 +891,7 @@ int main(void)
     tcase_add_test(t, an_added_a_missing_and_a_renamed_file_are_named);
     tcase_add_test(t, what_is_no_regular_file_is_named);
     tcase_add_test(t, one_file_is_looked_up_by_its_digest);
+    tcase_add_test(t, one_file_under_the_name_of_another_is_named);
     tcase_add_test(t, a_folder_that_changes_while_it_is_checked_is_noticed);
     tcase_add_test(t, provenance_says_source_command_fixtures_and_results);
     tcase_add_test(t, provenance_that_contradicts_the_reports_is_refused);
