@@ -14,6 +14,11 @@ static void num(bool *ok, cJSON *o, const char *key, double v)
 {
     *ok &= (isfinite(v) ? cJSON_AddNumberToObject(o, key, v) : cJSON_AddNullToObject(o, key)) != NULL;
 }
+// Absent where it is not known.
+static void later_number(bool *ok, cJSON *o, const char *key, double v)
+{
+    if (isfinite(v)) num(ok, o, key, v);
+}
 static void text(bool *ok, cJSON *o, const char *key, const char *s)
 {
     *ok &= cJSON_AddStringToObject(o, key, s) != NULL;
@@ -110,8 +115,7 @@ static void write_field(bool *ok, cJSON *o, const field *f, const void *row)
     case COUNT:  num(ok, o, f->key, (double)*(const int64_t *)(const void *)at); break;
     case LATER_COUNT: if (*(const int64_t *)(const void *)at > 0) num(ok, o, f->key, (double)*(const int64_t *)(const void *)at); break;
     case NUMBER: num(ok, o, f->key, *(const double *)(const void *)at); break;
-    case LATER_NUMBER: if (isfinite(*(const double *)(const void *)at)) num(ok, o, f->key,
-                                                                            *(const double *)(const void *)at); break;
+    case LATER_NUMBER: later_number(ok, o, f->key, *(const double *)(const void *)at); break;
     case SINGLE: num(ok, o, f->key, (double)*(const float *)(const void *)at); break;
     case LAYER:  num(ok, o, f->key,
                      *(const int *)(const void *)at >= LAYER_EMBEDDING ? *(const int *)(const void *)at : NAN); break;
