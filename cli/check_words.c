@@ -440,7 +440,7 @@ static void add_not_proved(lines *l, const check_proof *p, const char *path)
         add_words(l, false, "the other signed files", "hallmark check DIR --key PUBLIC.pem");
     if (p->provenance)
         add_words(l, false, "the command in provenance.intoto.json, which is the word of the key's owner",
-                  "running it: the artifacts are the same bytes each time");
+                  "running it: artifacts that are not listed there as kept are the same bytes each time");
     if (!p->from) add_source(l, p, path);
     if (!p->from && is_written(p, CARD)) add_card(l, p, path);
     add_card_said(l, "the source's id, '", p->card_base, "hallmark check --from ID, an id in the Hub cache");

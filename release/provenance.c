@@ -176,10 +176,41 @@ static bool add_checks(cJSON *predicate, const cJSON *report)
 
 // ---- the whole -----------------------------------------------------------------------------------------------------
 
-static bool add_command(cJSON *definition, const char *const *command, int n)
+static bool is_kept(const provenance_run *run, const char *artifact)
+{
+    for (int i = 0; i < run->n_kept; i++)
+        if (strcmp(run->kept[i], artifact) == 0) return true;
+    return false;
+}
+
+static const char *or_unknown(const char *text) { return text[0] ? text : "unknown"; }
+
+static bool add_one_kept(cJSON *list, const cJSON *artifact)
+{
+    const cJSON *by = json_get(artifact, "hallmark");
+    cJSON *one = json_add_object(list), *version;
+    return one && cJSON_AddStringToObject(one, "name", text_of(artifact, "artifact"))
+        && cJSON_AddStringToObject(one, "made", "kept from the release before")
+        && (version = cJSON_AddObjectToObject(one, "version"))
+        && cJSON_AddStringToObject(version, "hallmark", or_unknown(text_of(by, "version")))
+        && cJSON_AddStringToObject(version, "commit", or_unknown(text_of(by, "commit")));
+}
+
+static bool add_kept(cJSON *parameters, const cJSON *report, const provenance_run *run)
+{
+    if (run->n_kept == 0) return true;
+    cJSON *list = cJSON_AddArrayToObject(parameters, "kept");
+    const cJSON *a;
+    bool ok = list != NULL;
+    cJSON_ArrayForEach(a, json_get(report, "artifacts"))
+        if (is_kept(run, text_of(a, "artifact"))) ok = ok && add_one_kept(list, a);
+    return ok;
+}
+
+static bool add_parameters(cJSON *definition, const cJSON *report, const provenance_run *run)
 {
     cJSON *parameters = cJSON_AddObjectToObject(definition, "externalParameters");
-    return json_add_strings(parameters, "command", command, n) != NULL;
+    return json_add_strings(parameters, "command", run->command, run->n_command) && add_kept(parameters, report, run);
 }
 
 static bool add_builder(cJSON *predicate)
@@ -192,14 +223,14 @@ static bool add_builder(cJSON *predicate)
         && cJSON_AddStringToObject(version, "commit", hallmark_commit());
 }
 
-static cJSON *statement(const cJSON *report, const folder_digest *f, const char *const *command, int n_command, err *e)
+static cJSON *statement(const cJSON *report, const folder_digest *f, const provenance_run *run, err *e)
 {
     cJSON *doc = cJSON_CreateObject(), *predicate, *definition;
     bool ok = doc && cJSON_AddStringToObject(doc, "_type", STATEMENT_TYPE) && add_subjects(doc, report, f)
         && cJSON_AddStringToObject(doc, "predicateType", PROVENANCE_PREDICATE)
         && (predicate = cJSON_AddObjectToObject(doc, "predicate"))
         && (definition = cJSON_AddObjectToObject(predicate, "buildDefinition"))
-        && cJSON_AddStringToObject(definition, "buildType", BUILD_TYPE) && add_command(definition, command, n_command)
+        && cJSON_AddStringToObject(definition, "buildType", BUILD_TYPE) && add_parameters(definition, report, run)
         && add_dependencies(definition, report, f, e) && add_builder(predicate) && add_checks(predicate, report);
     if (ok) return doc;
     err_nomem(e, "a statement", 0);         // where nothing else was wrong: the first failure is kept
@@ -207,9 +238,9 @@ static cJSON *statement(const cJSON *report, const folder_digest *f, const char 
     return NULL;
 }
 
-char *provenance_text(const cJSON *report, const folder_digest *f, const char *const *command, int n_command, err *e)
+char *provenance_text(const cJSON *report, const folder_digest *f, const provenance_run *run, err *e)
 {
-    cJSON *doc = statement(report, f, command, n_command, e);
+    cJSON *doc = statement(report, f, run, e);
     char  *text = doc ? json_print(doc) : NULL;
     if (!text) err_nomem(e, "a statement", 0);
     cJSON_Delete(doc);
@@ -236,8 +267,22 @@ static bool same_parts(const cJSON *found, const cJSON *expected, const char *wh
 {
     const cJSON *p = json_get(found, "predicate"), *q = json_get(expected, "predicate");
     const cJSON *d = json_get(p, "buildDefinition"), *c = json_get(q, "buildDefinition");
+    const cJSON *ours = json_get(d, "externalParameters"), *theirs = json_get(c, "externalParameters");
     return same_part(found, expected, "subject", where, e) && json_str_is(d, "buildType", BUILD_TYPE, where, e)
-        && same_part(d, c, "resolvedDependencies", where, e) && same_part(p, q, "hallmark_checks", where, e);
+        && same_part(d, c, "resolvedDependencies", where, e) && same_part(p, q, "hallmark_checks", where, e)
+        && (!json_get(ours, "kept") || same_part(ours, theirs, "kept", where, e));
+}
+
+// The artifacts that it says were kept; borrowed names. NULL when out of memory.
+static const char **kept_of(const cJSON *found, int *n)
+{
+    const cJSON *definition = json_get(json_get(found, "predicate"), "buildDefinition"), *a;
+    const cJSON *list = json_get(json_get(definition, "externalParameters"), "kept");
+    const char **names = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof *names);
+    *n = 0;
+    cJSON_ArrayForEach(a, list)
+        if (names) names[(*n)++] = text_of(a, "name");
+    return names;
 }
 
 bool provenance_check(const char *payload, int64_t n, const cJSON *report, const folder_digest *f, const char *where,
@@ -246,8 +291,12 @@ bool provenance_check(const char *payload, int64_t n, const cJSON *report, const
     cJSON *found = json_parse_limited(payload, n, MOST_PROVENANCE_VALUES, where, e), *expected = NULL;
     bool ok = found && json_str_is(found, "_type", STATEMENT_TYPE, where, e)
         && json_str_is(found, "predicateType", PROVENANCE_PREDICATE, where, e);
-    ok = ok && (expected = statement(report, f, NULL, 0, e)) != NULL;
+    int n_kept;
+    const char **kept = kept_of(found, &n_kept);
+    ok = ok && (kept || err_nomem(e, "a statement", 0));
+    ok = ok && (expected = statement(report, f, &(provenance_run){ .kept = kept, .n_kept = n_kept }, e)) != NULL;
     ok = ok && same_parts(found, expected, where, e);
+    free(kept);
     cJSON_Delete(expected);
     cJSON_Delete(found);
     return ok;

@@ -141,11 +141,17 @@ static bool note_unpublished(release_job *x, err *e)
 // The last thing that is written: over all the rest, the report too.
 static bool sign_folder(release_job *x, err *e)
 {
-    const release_sign_opts so = { .key = x->key, .subject = path_base(x->dest[TO_PUBLISH]),
-                                   .command = x->o->command, .n_command = x->o->n_command,
-                                   .n_threads = x->o->n_threads, .progress = x->o->progress };
+    const char **kept = calloc((size_t)x->r->n + 1, sizeof *kept);
+    if (!kept) return err_nomem(e, "names", 0);
+    release_sign_opts so = { .key = x->key, .subject = path_base(x->dest[TO_PUBLISH]), .n_threads = x->o->n_threads,
+                             .progress = x->o->progress,
+                             .run = { .command = x->o->command, .n_command = x->o->n_command, .kept = kept } };
+    for (int i = 0; i < x->r->n; i++)
+        if (x->r->made[i].kept) kept[so.run.n_kept++] = x->r->reports[i].artifact;
     snprintf(x->r->signed_by, sizeof x->r->signed_by, "%s, %s", signing_key_curve(x->key), signing_key_hint(x->key));
-    return release_sign(x->dir.path, &so, e);
+    const bool ok = release_sign(x->dir.path, &so, e);
+    free(kept);
+    return ok;
 }
 
 // A file that was not made here may have another template: it is a verdict on nothing that was run, but said.

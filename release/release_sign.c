@@ -1,6 +1,5 @@
 #include "release_sign.h"
 #include "model_statement.h"
-#include "provenance.h"
 #include "release_list.h"
 #include "../formats/dsse.h"
 #include "../formats/json.h"
@@ -28,7 +27,7 @@ static bool write_signed(const char *dir, const char *name, const signing_key *k
 static bool write_provenance(const folder_digest *f, const release_sign_opts *o, err *e)
 {
     cJSON *report = folder_json(f, RELEASE_JSON, e);
-    char  *payload = report ? provenance_text(report, f, o->command, o->n_command, e) : NULL;
+    char  *payload = report ? provenance_text(report, f, &o->run, e) : NULL;
     const bool ok = payload && write_signed(f->dir, PROVENANCE_NAME, o->key, payload, e);
     free(payload);
     cJSON_Delete(report);

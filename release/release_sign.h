@@ -7,6 +7,7 @@
 #ifndef HALLMARK_RELEASE_RELEASE_SIGN_H
 #define HALLMARK_RELEASE_RELEASE_SIGN_H
 
+#include "provenance.h"
 #include "../formats/progress.h"
 #include "../formats/signing_key.h"
 
@@ -19,8 +20,8 @@ signing_key *release_sign_key(const char *path, progress *p, err *e);
 typedef struct {
     const signing_key *key;
     const char        *subject;         // the folder's name once it is published
-    const char *const *command;         // [n_command] words, or NULL
-    int                n_command, n_threads;
+    provenance_run     run;
+    int                n_threads;
     progress          *progress;
 } release_sign_opts;
 

@@ -507,7 +507,7 @@ static void make_release(const char *name)
                "\"source_repository\":\"org/tiny\","
                "\"gate\":\"mine.json\",\"verdict\":\"pass\",\"signed\":true,\"files\":[{\"name\":\"one-lab.json\"}],"
                "\"artifacts\":["
-               "{\"artifact\":\"one.txt\",\"gate\":\"89ab\",\"verdict\":\"pass\","
+               "{\"artifact\":\"one.txt\",\"hallmark\":{\"version\":\"0.0.1\",\"commit\":\"c0de\"},\"gate\":\"89ab\",\"verdict\":\"pass\","
         "\"derivation\":{\"tensors\":7,\"verdict\":\"pass\"},"
         "\"fixtures\":[{\"name\":\"f.json.gz\",\"sha256\":\"cdef\",\"check\":\"exact\",\"verdict\":\"pass\"}]},"
         "{\"artifact\":\"sub/two.txt\",\"gate\":\"built-in\",\"judged_by\":{\"name\":\"built-in\",\"sha256\":\"fade\"},\"verdict\":\"pass\","
@@ -515,8 +515,9 @@ static void make_release(const char *name)
         "\"fixtures\":[{\"name\":\"g.json.gz\",\"sha256\":\"dada\",\"check\":\"exact\",\"verdict\":\"pass\","
         "\"reference\":{\"model\":\"org/tiny\",\"transformers\":\"5.24.0\"}}]}]}");
     signing_key *k = opened("a.pem", KEY_PRIVATE);
-    static const char *const command[] = { "hallmark", "release", "HF" };
-    const release_sign_opts o = { .key = k, .subject = name, .command = command, .n_command = 3, .n_threads = 1 };
+    static const char *const command[] = { "hallmark", "release", "HF" }, *const kept[] = { "one.txt" };
+    const release_sign_opts o = { .key = k, .subject = name, .n_threads = 1,
+                                  .run = { .command = command, .n_command = 3, .kept = kept, .n_kept = 1 } };
     ck_assert_msg(release_sign(at(name), &o, &e), "%s", e.msg);
     signing_key_free(k);
 }
@@ -783,6 +784,7 @@ START_TEST(provenance_says_source_command_fixtures_and_results)
         "\"hallmarkSource2\":\t\"0123\"", "\"gitCommit\":\t\"4567\"",
             "\"command\":\t[\"hallmark\", \"release\", \"HF\"]", "\"cdef\"", "\"bead\"", "\"role\":\t\"text\"",
         "\"repository\":\t\"org/tiny\"", "\"fade\"", "\"transformers\":\t\"5.24.0\"",
+        "kept from the release before", "\"hallmark\":\t\"0.0.1\"", "\"c0de\"",
         "\"89ab\"", "\"tensors\":\t7", "\"check\":\t\"exact\"", "\"hallmark\":\t\"",
     };
     dsse d;
@@ -811,6 +813,9 @@ START_TEST(provenance_that_contradicts_the_reports_is_refused)
         { "\"5.24.0\"", "\"5.25.0\"", ERR_VERDICT, "resolvedDependencies" },
         { "\"org/tiny\"", "\"grand/tiny\"", ERR_VERDICT, "resolvedDependencies" },
         { "\"tensors\":\t7", "\"tensors\":\t8", ERR_VERDICT, "hallmark_checks" },
+        { "\"0.0.1\"", "\"0.0.2\"", ERR_VERDICT, "kept" },
+        { "kept from the release before", "made by this one, too, or not", ERR_VERDICT, "kept" },
+        { "\"name\":\t\"one.txt\",\n\t\t\t\t\t\t\"made\"", "\"name\":\t\"two.txt\",\n\t\t\t\t\t\t\"made\"", ERR_VERDICT, "kept" },
         { "\"hallmark_checks\"", "\"other\"", ERR_VERDICT, "hallmark_checks" },
     };
     make_release("m");
