@@ -1,5 +1,5 @@
 // answer: how a command answers: as text, or (--json) as one JSON document on standard output, on errors too; and what
-// it says beside that (--quiet: nothing on standard error but errors).
+// it says beside that (--quiet: nothing on standard error but errors and warnings).
 //
 // main says once what was asked for; it holds for the process. A command takes answer_document() for where its document
 // goes; an error before that becomes a document itself:

@@ -89,6 +89,8 @@ static bool is_not_run(const check_file_proof *x) { return x->n_exact == 0 || (x
 static bool has_own_gate(const check_file_proof *x) { return x->gate[0] != '\0'; }
 static bool is_calibrated(const check_file_proof *x) { return x->calibrated; }
 static bool is_measured(const check_file_proof *x) { return x->measured; }
+static bool has_open_keys(const check_file_proof *x) { return x->open_keys[0] != '\0'; }
+static bool is_held_to_older(const check_file_proof *x) { return x->older_gate; }
 static bool is_mixed(const check_file_proof *x) { return x->mixed; }
 
 // ---- what is proved ------------------------------------------------------------------------------------------------
@@ -154,7 +156,8 @@ static void add_derived(lines *l, const check_proof *p)
         "each tensor is what this source gives: ",
         "the metadata, with tokenizer and chat template, is what convert writes from: ",
     };
-    static const char *const BY[] = { "encoding it again", "comparing it key by key" };
+    const char *const BY[] = { "encoding it again", count(p, has_open_keys) == 0 ? "comparing it key by key"
+                               : "comparing it key by key, but those that are named below" };
     for (int i = 0; i < 2; i++) {
         text_buf w = { 0 }, b = { 0 };
         text_words(&w, WHAT[i]);
@@ -325,6 +328,15 @@ static void add_untold(lines *l, const check_file_proof *x, const char *path)
         text_words(&b, " --from ID, an id in the Hub cache");
         add(l, false, &w, &b);
     }
+    if (x->open_keys[0]) {
+        text_buf w = { 0 }, b = { 0 };
+        text_words(&w, "what these keys of ");
+        put(&w, x->name);
+        text_words(&w, " say, which the source does not decide: ");
+        text_words(&w, x->open_keys);
+        text_words(&b, "comparing them with its maker's recipe");
+        add(l, false, &w, &b);
+    }
     if (x->n_own_types > 0) {
         text_buf w = { 0 }, b = { 0 };
         text_printf(&w, "the types of %ld tensor", x->n_own_types);
@@ -450,6 +462,8 @@ static void add_not_proved(lines *l, const check_proof *p, const char *path)
     add_fixtures(l, p, path);
     if (p->undecided[0]) add_undecided(l, p);
     add_gate(l, p, path);
+    add_those(l, p, is_held_to_older, "it keeps the built-in limits of today, where its record holds earlier ones: ",
+              "hallmark check --fixture FIX.json.gz");
     add_those(l, p, is_measured, "what caches cost, as the file says: ",
               "hallmark lab FILE.gguf --kv SPEC --text CATEGORY=TEXT, on the same texts");
     add_those(l, p, is_mixed, "how the mix was found, as the file says: ",

@@ -175,7 +175,8 @@ progress *progress_bar_begin(progress_bar *b)
     memset(b, 0, sizeof *b);
     pthread_mutex_init(&b->lock, NULL);
     b->terminal = terminal_is(STDERR_FILENO);
-    if (answer_is_quiet()) return &b->base;         // which tells nobody
+    b->base.warn = on_log;
+    if (answer_is_quiet()) return &b->base;         // which tells nobody anything else
     b->base.stage = on_stage;
     b->base.add = on_add;
     b->base.log = on_log;

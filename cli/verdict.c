@@ -2,6 +2,7 @@
 #include "answer.h"
 #include "check_words.h"
 #include "text_out.h"
+#include <math.h>
 #include <string.h>
 
 static void claims_json(json_out *j, const check_told *c)
@@ -37,11 +38,24 @@ const char *cli_verdict_word(const verdict *v, const err *e)
 
 static bool holds(const verdict *v, const err *e) { return strcmp(cli_verdict_word(v, e), "fail") != 0; }
 
+// As verify's report has it (verify/report_json.c).
 static void why_json(json_out *j, const verdict *v)
 {
+    const check_proof *p = v->proof;
     json_key(j, "why");
     json_open(j, '[');
-    json_cstr(j, v->proof->undecided);
+    json_open(j, '{');
+    json_key(j, "fixture");
+    json_cstr(j, p->undecided_by);
+    json_key(j, "what");
+    json_cstr(j, p->undecided_what);
+    json_key(j, "text");
+    json_cstr(j, p->undecided);
+    json_key(j, "prompts_needed");
+    json_num(j, p->prompts_needed > 0 ? (double)p->prompts_needed : NAN, 9);
+    json_key(j, "steps_needed");
+    json_num(j, p->steps_needed > 0 ? (double)p->steps_needed : NAN, 9);
+    json_close(j, '}');
     json_close(j, ']');
 }
 

@@ -11,6 +11,7 @@ struct progress {
     void (*stage)(progress *p, const char *stage, int64_t total);            // a stage begins: "convert", "verify", ...
     void (*add)(progress *p, const char *item, int64_t n);                   // n more are done, at tensor or case `item`
     void (*log)(progress *p, const char *line);                              // one line worth reading
+    void (*warn)(progress *p, const char *line);                             // one that must be read, as of a key that others can read; NULL: log
     const char *unit;                       // of the stage that begins: what it counts; NULL: bytes. Set by progress_stage_of
 };
 
@@ -27,6 +28,7 @@ static inline void progress_stage(progress *p, const char *stage, int64_t total)
 }
 static inline void progress_add(progress *p, const char *item, int64_t n)        { if (p && p->add) p->add(p, item, n); }
 static inline void progress_log(progress *p, const char *line)                   { if (p && p->log) p->log(p, line); }
+void progress_warnf(progress *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void progress_logf(progress *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

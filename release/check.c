@@ -351,12 +351,21 @@ static bool all_used(const check_run *x, err *e)
     return check_source_used(x->source, e);
 }
 
+static void note_undecided(check_proof *p, const check_run *x)
+{
+    snprintf(p->undecided, sizeof p->undecided, "%s", x->undecided);
+    snprintf(p->undecided_by, sizeof p->undecided_by, "%s", x->why_of);
+    snprintf(p->undecided_what, sizeof p->undecided_what, "%s", x->why.what);
+    p->prompts_needed = x->why.prompts;
+    p->steps_needed   = x->why.steps;
+}
+
 // A fixture that cannot decide hides no failure of what is looked at after it: only where all else holds it is the
 // verdict.
 static bool decided(const check_run *x, err *e)
 {
     if (!x->undecided[0]) return true;
-    if (x->o->proof) snprintf(x->o->proof->undecided, sizeof x->o->proof->undecided, "%s", x->undecided);
+    if (x->o->proof) note_undecided(x->o->proof, x);
     return err_set(e, ERR_VERDICT, "%s", x->undecided);
 }
 

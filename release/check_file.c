@@ -1,6 +1,7 @@
 // check_file: see check_file.h.
 #include "check_beside.h"
 #include "check_file.h"
+#include "../verify/gate.h"
 #include "../verify/measured.h"
 #include "../verify/preflight.h"
 #include "../formats/file_map.h"
@@ -58,6 +59,14 @@ static bool note_measured(check_told *to, check_file_proof *p, const gguf *g, in
     return true;
 }
 
+// Limits that a record names as built in, and that are no longer: record_check knows that they were.
+static bool holds_older_gate(const cJSON *rec)
+{
+    const cJSON *held = json_get(rec, "gate"), *sha = json_get(json_get(rec, "judged_by"), "sha256");
+    if (!cJSON_IsString(held) || strcmp(held->valuestring, "built-in") != 0 || !cJSON_IsString(sha)) return false;
+    return strcmp(sha->valuestring, GATE_SHIPPED[GATE_N_SHIPPED - 1]) != 0;
+}
+
 // What else is told of a file whose record fits it.
 static void note_file(check_file_proof *p, const gguf *g, const cJSON *rec)
 {
@@ -67,6 +76,7 @@ static void note_file(check_file_proof *p, const gguf *g, const cJSON *rec)
     p->matrix     = gguf_find_kv(g, "quantize.imatrix.file") != NULL;
     p->calibrated = gguf_find_kv(g, KEY_HM_CALIBRATION) != NULL;
     p->lacks      = record_lacks(rec);
+    p->older_gate = holds_older_gate(rec);
     if (cJSON_IsString(held) && strcmp(held->valuestring, "built-in") != 0)
         text_fit(p->gate, sizeof p->gate, held->valuestring, strlen(held->valuestring), 0);
 }
@@ -115,10 +125,14 @@ static bool first_failure(const verify_report *r, const char *path, err *e)
 
 static void note_undecided(check_run *x, const verify_report *r, const char *path)
 {
-    for (int64_t i = 0; i < r->n_fixtures && !x->undecided[0]; i++)
-        if (r->fixtures[i].n_why > 0)
-            snprintf(x->undecided, sizeof x->undecided, "%.200s: against %.127s: inconclusive: %s", path,
-                     r->fixtures[i].name, r->fixtures[i].why[0].text);
+    for (int64_t i = 0; i < r->n_fixtures && !x->undecided[0]; i++) {
+        const verify_fixture_result *f = &r->fixtures[i];
+        if (f->n_why == 0) continue;
+        snprintf(x->undecided, sizeof x->undecided, "%.200s: against %.127s: inconclusive: %s", path, f->name,
+                 f->why[0].text);
+        x->why = f->why[0];
+        snprintf(x->why_of, sizeof x->why_of, "%s", f->name);
+    }
 }
 
 // What is inconclusive holds nothing.

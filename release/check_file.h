@@ -13,6 +13,8 @@ typedef struct {                // one check, of a file or of a folder's files o
     check_source     *source;   // NULL: none is given
     check_file_proof *now;      // of the file at hand: in o->proof, else none
     check_file_proof  none;
+    verify_why         why;         // where undecided says so
+    char               why_of[128]; // the fixture
     char               undecided[768];  // "", or the first fixture that was run again and cannot decide, and why
 } check_run;
 

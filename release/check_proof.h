@@ -9,10 +9,12 @@ typedef struct {                    // a GGUF file whose bytes fit its record
     bool lossy;                     // weights that lost precision answer to fixtures of both kinds, others to equality
     int  n_exact, n_drift;          // fixtures that were run again and hold, by kind
     char gate[SHA256_HEX + 1];      // the gate that its record was held to; "" the built-in one
+    bool older_gate;                // its limits are built-in ones of an earlier program
     const char *lacks;              // what its record, being old, does not say (record_lacks); NULL
     bool measured, mixed;           // it says what caches cost it; and how its mix was found
     bool matrix, calibrated;        // it says that it was made with an importance matrix; with texts
     char revision[41], title[128];  // with a source: what it could not tell (source_keys_found)
+    char open_keys[128];            // likewise, names of keys with ", " between them
     char own_type[256];             // likewise the first tensor whose type the maker chose; n_own_types of them
     long n_own_types;
 } check_file_proof;
@@ -26,6 +28,8 @@ typedef struct {
     int  n_artifacts;
     int  n_fixtures;                // that were given, to be run again
     char undecided[768];            // "", or the first fixture that was run again and cannot decide, and why
+    char undecided_by[128], undecided_what[16];     // its name; verify_why.what
+    int64_t prompts_needed, steps_needed;           // likewise; 0: no number would do
     bool own_gate;                  // they were held to a gate that was given, too
     const char *from;               // the checkpoint that each artifact is what it gives of, tensors and keys; NULL
     check_names published;          // paths of fixtures that records name and that lie beside the artifacts

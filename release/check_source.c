@@ -206,6 +206,7 @@ static void note_found(check_file_proof *p, const source_keys_found *f)
 {
     memcpy(p->revision, f->revision, sizeof p->revision);
     memcpy(p->title, f->name, sizeof p->title);
+    memcpy(p->open_keys, f->open_keys, sizeof p->open_keys);
     p->n_own_types = (long)f->other.n;
     text_fit(p->own_type, sizeof p->own_type, f->other.first, strlen(f->other.first), 0);
 }

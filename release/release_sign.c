@@ -11,7 +11,7 @@ signing_key *release_sign_key(const char *path, progress *p, err *e)
 {
     signing_key *k = signing_key_read(path, KEY_PRIVATE, e);
     if (k && signing_key_is_shared(k))
-        progress_logf(p, "note: %s: others than its owner may read this private key (chmod 600 ends that)", path);
+        progress_warnf(p, "note: %s: others than its owner may read this private key (chmod 600 ends that)", path);
     return k;
 }
 

@@ -243,6 +243,21 @@ START_TEST(what_only_the_maker_says)
 }
 END_TEST
 
+START_TEST(keys_that_the_source_does_not_decide_are_named)
+{
+    check_file_proof one[] = { { .name = "a.gguf", .open_keys = "quantize.imatrix.file", .older_gate = true } };
+    check_proof p = { .v = one, .n_artifacts = 1, .from = "HF" };
+    char *found = lines_of(&p, "a.gguf", true);
+    ck_assert(strstr(found, "is what convert writes from: HF, by comparing it key by key, but those that are named "
+                            "below\n") != NULL);
+    ck_assert(strstr(found, "\nnot proved: what these keys of a.gguf say, which the source does not decide: "
+                            "quantize.imatrix.file, could be by: ") != NULL);
+    ck_assert(strstr(found, "\nnot proved: it keeps the built-in limits of today, where its record holds earlier ones: "
+                            "a.gguf, could be by: hallmark check --fixture FIX.json.gz\n") != NULL);
+    free(found);
+}
+END_TEST
+
 START_TEST(a_signed_file_without_claims)
 {
     check_proof p = { .bare = true, .n_signed = 4, .signature_there = true, .held_key = KEY, .curve = "P-384",
@@ -363,6 +378,7 @@ int main(void)
     tcase_add_test(t, fixtures_prove_something_of_what_they_were_run_on);
     tcase_add_test(t, what_only_the_maker_says);
     tcase_add_test(t, nothing_is_proved_where_one_claim_does_not_hold);
+    tcase_add_test(t, keys_that_the_source_does_not_decide_are_named);
     tcase_add_test(t, a_signed_file_without_claims);
     tcase_add_test(t, what_a_signature_leaves_out);
     tcase_add_test(t, many_names_are_counted);

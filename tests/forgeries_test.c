@@ -727,6 +727,20 @@ static bool checks_given(const char *path, const char *matrix, const char *text,
     return check_artifact(path, &o, e);
 }
 
+// Keys of art that are said not to be proved.
+static const char *open_keys(const char *art, const char *matrix)
+{
+    static char keys[128];
+    check_proof p;
+    err e = { 0 };
+    const check_opts o = { .device = "cpu", .n_threads = 1, .from = source, .imatrix = &matrix, .n_imatrix = 1,
+                           .proof = &p };
+    ck_assert_msg(check_artifact(art, &o, &e), "%s", e.msg);
+    snprintf(keys, sizeof keys, "%s", p.v[0].open_keys);
+    check_proof_free(&p);
+    return keys;
+}
+
 static char matrix_digest[SHA256_HEX + 1];
 static void name_matrix(cJSON *rec)
 {
@@ -761,6 +775,10 @@ START_TEST(a_matrix_is_found_beside_the_artifact_or_given)
     ck_assert_msg(checks_given(alone, im, NULL, &e), "%s", e.msg);
     ck_assert(rename(im, moved) == 0);
     ck_assert_msg(checks_given(art, moved, NULL, &e), "%s", e.msg);      // under another name, alone
+    ck_assert_str_eq(open_keys(art, moved), "quantize.imatrix.file");   // which is then told
+    copy_bytes(moved, im);
+    ck_assert_str_eq(open_keys(art, im), "");
+    ck_assert(unlink(im) == 0);
     write_matrix(im, other);                                            // another of its name
     ck_assert(!checks_given(art, NULL, NULL, &e) && e.kind == ERR_VERDICT);
     static const char dataset[] = "key 'quantize.imatrix.dataset': found 'text', expected 'other-text'";

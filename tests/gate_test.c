@@ -54,6 +54,16 @@ START_TEST(built_in_is_the_shipped_file)
 }
 END_TEST
 
+// Records hold the built-in limits by this digest; whoever changes them adds the new one behind the old ones.
+START_TEST(the_digest_of_the_built_in_limits_is_kept)
+{
+    char hex[SHA256_HEX + 1];
+    ck_assert(gate_digest(gate_builtin(), hex, &(err){ 0 }));
+    ck_assert_str_eq(hex, GATE_SHIPPED[GATE_N_SHIPPED - 1]);
+    for (int i = 0; i < GATE_N_SHIPPED; i++) ck_assert(sha256_is_hex(GATE_SHIPPED[i]));
+}
+END_TEST
+
 // A gate's text is its limits and nothing else: the file's comments and white space are no part of it.
 START_TEST(a_gate_as_text_is_read_back)
 {
@@ -219,6 +229,7 @@ int main(void)
     Suite *s = suite_create("gate");
     TCase *t = tcase_create("all");
     tcase_add_test(t, built_in_is_the_shipped_file);
+    tcase_add_test(t, the_digest_of_the_built_in_limits_is_kept);
     tcase_add_test(t, a_gate_as_text_is_read_back);
     tcase_add_test(t, built_in_keeps_the_rule);
     tcase_add_test(t, rows_are_found_by_type);

@@ -2,6 +2,7 @@
 #include "formats/claims.h"
 #include "formats/json.h"
 #include "release/json_diff.h"
+#include "verify/gate.h"
 #include "verify/record.h"
 #include "release/release.h"
 #include "doubling.h"
@@ -455,6 +456,33 @@ START_TEST(a_record_keeps_reference_gate_and_program)
 }
 END_TEST
 
+// The day the built-in limits change, records of before are held to those that they hold; others are none that ever were.
+START_TEST(limits_that_were_built_in_are_held_as_they_were)
+{
+    verify_fixture_result f;
+    make_gguf(1, 7);
+    verify_report r = made_today(&f);
+    err   e = { 0 };
+    char  hex[SHA256_HEX + 1];
+    r.judged_by.limits.min_cases = 3;           // of another day
+    ck_assert(gate_digest(&r.judged_by.limits, hex, &e));
+    strcpy(r.judged_by.sha256, hex);
+    const char *const shipped[] = { hex, GATE_SHIPPED[GATE_N_SHIPPED - 1] };
+    gguf *g = gguf_open(gguf_path_, &e);
+    ck_assert_msg(g && record_limits_of(g, &r, shipped, 2, &e), "%s", e.msg);
+    ck_assert(!record_limits_of(g, &r, shipped + 1, 1, &e) && e.kind == ERR_VERDICT);
+    ck_assert_msg(strstr(e.msg, "names the built-in gate") != NULL, "%s", e.msg);
+    e = (err){ 0 };
+    ck_assert(!record_limits(g, &r, &e));       // nobody ever shipped it
+    e = (err){ 0 };
+    f.cases = 2;                                // by its own limits it is judged, and these ask for three
+    ck_assert(!record_limits_of(g, &r, shipped, 2, &e));
+    ck_assert_msg(strstr(e.msg, "'cases': found 2, expected at least 3") != NULL, "%s", e.msg);
+    gguf_close(g);
+    remove(gguf_path_);
+}
+END_TEST
+
 // Limits by content are those that the record was held to: not others under the built-in ones' name, nor under a file's.
 START_TEST(a_loose_gate_under_another_name_is_found)
 {
@@ -677,6 +705,7 @@ int main(void)
     tcase_add_test(t, a_record_does_not_choose_its_limits);
     tcase_add_test(t, a_record_keeps_reference_gate_and_program);
     tcase_add_test(t, a_loose_gate_under_another_name_is_found);
+    tcase_add_test(t, limits_that_were_built_in_are_held_as_they_were);
     tcase_add_test(t, a_record_without_top_k_still_holds);
     tcase_add_test(t, a_record_of_wrong_types_is_refused_by_key);
     tcase_add_test(t, the_first_key_that_differs_is_named);

@@ -40,6 +40,12 @@ static const gate BUILTIN = {
 
 const gate *gate_builtin(void) { return &BUILTIN; }
 
+// Whoever changes BUILTIN adds the new digest (gate_test tells it) and leaves the old ones: releases name them.
+const char *const GATE_SHIPPED[] = {
+    "e3dd75d2679edbd868a36c0cfa9633c58d76947397d884d7038d23233231af89",
+};
+const int GATE_N_SHIPPED = sizeof GATE_SHIPPED / sizeof *GATE_SHIPPED;
+
 typedef struct { const char *name; size_t off; } field;     // a number of a struct, by its key
 
 static const field EXACT_FIELDS[] = {

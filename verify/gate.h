@@ -58,6 +58,10 @@ typedef struct {
 } gate;
 
 const gate *gate_builtin(void);
+// SHA-256 (gate_digest) of the limits that were ever built in, the newest last: records that name the built-in gate
+// hold one of these.
+extern const char *const GATE_SHIPPED[];
+extern const int         GATE_N_SHIPPED;
 
 // Reads a gate. ERR_INPUT names file and key: a key that is missing, unknown, not a finite number or negative; a type
 // twice; a row after "*".

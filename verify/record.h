@@ -26,12 +26,15 @@ bool record_read(const gguf *g, cJSON **rec, err *e);
 // that.
 bool record_check(const gguf *g, const cJSON *rec, err *e);
 
-// Are the limits of the report those of its gate, and the fixtures long enough for it? Of the built-in gate, or, where
-// it names a file, of what the record holds of that; such a record of before it held that is not asked.
+// Are the limits of the report those of its gate, and the fixtures long enough for it? Of the limits that the record
+// holds, which under the built-in gate's name must be built-in ones, of today or before (GATE_SHIPPED). An older record,
+// which holds none, is asked for today's, and where it names a file for nothing.
 // ERR_VERDICT names the first key that is not. record_check asks it. What a record does not keep is not asked for: the
 // reference's own ties and margins, and the ids a step where the record is older than that key (record_names_all then
 // says so).
 bool record_limits(const gguf *g, const verify_report *r, err *e);
+// The same where the built-in limits that there ever were are these: [n] of gate_digest, in hex.
+bool record_limits_of(const gguf *g, const verify_report *r, const char *const *shipped, int n, err *e);
 
 // Does the record hold all that the gate's minimum is computed from? false for one written before it held the ids a
 // step: they are not checked again.

@@ -91,34 +91,43 @@ static bool drift_limits(const verify_fixture_result *f, const judge *j, const c
     return equal(f, j, is, sizeof is / sizeof *is, e);
 }
 
-// A record that holds its limits by content, and names the built-in ones, holds those: by their digest.
-static bool same_gate(const verify_report *r, const char *path, err *e)
+// A record that holds its limits by content, and names the built-in ones, holds some that were: by their digest.
+static bool same_gate(const verify_report *r, const char *path, const char *const *shipped, int n, err *e)
 {
     char hex[2][SHA256_HEX + 1];
     if (!r->judged_by.name[0]) return true;         // an older record
     if (!gate_digest(&r->judged_by.limits, hex[0], e) || !gate_digest(gate_builtin(), hex[1], e)) return false;
-    if (strcmp(r->judged_by.sha256, hex[1]) == 0 && strcmp(hex[0], hex[1]) == 0) return true;
+    if (strcmp(r->judged_by.sha256, hex[0]) == 0)
+        for (int i = 0; i < n; i++)
+            if (strcmp(hex[0], shipped[i]) == 0) return true;
     return err_set(e, ERR_VERDICT, "%s: the verification record names the built-in gate, and its 'judged_by' says "
-                   "SHA-256 %s, of limits with SHA-256 %s; the built-in ones have %s",
+                   "SHA-256 %s, of limits with SHA-256 %s; the built-in ones have %s, and none before them had that",
                    path, r->judged_by.sha256, hex[0], hex[1]);
 }
 
-// Whose limits a record is held to: NULL where it names a file and does not hold what is in it.
+static bool is_built_in(const verify_report *r) { return strcmp(r->gate, "built-in") == 0; }
+
+// Whose limits a record is held to: its own, of an older one that holds none the built-in ones of today. NULL where it names a file and does not hold what is in it.
 static const gate *gate_of(const verify_report *r)
 {
-    if (strcmp(r->gate, "built-in") == 0) return gate_builtin();
+    if (is_built_in(r) && !r->judged_by.name[0]) return gate_builtin();
     return r->judged_by.name[0] ? &r->judged_by.limits : NULL;
 }
 
 bool record_limits(const gguf *file, const verify_report *r, err *e)
 {
+    return record_limits_of(file, r, GATE_SHIPPED, GATE_N_SHIPPED, e);
+}
+
+bool record_limits_of(const gguf *file, const verify_report *r, const char *const *shipped, int n, err *e)
+{
     const char *path = gguf_path(file);
     char  name[160] = "the built-in gate", held[16];
     const judge j = { gate_of(r), path, name, r->judged_by.name[0] != '\0' };
     if (!j.g) return true;
-    if (j.g == gate_builtin() && !same_gate(r, path, e)) return false;
-    if (j.g != gate_builtin()) snprintf(name, sizeof name, "gate '%s'", r->judged_by.name);
-    if (j.g != gate_builtin() && strcmp(r->judged_by.sha256, r->gate) != 0)
+    if (is_built_in(r) && !same_gate(r, path, shipped, n, e)) return false;
+    if (!is_built_in(r)) snprintf(name, sizeof name, "gate '%s'", r->judged_by.name);
+    if (!is_built_in(r) && strcmp(r->judged_by.sha256, r->gate) != 0)
         return err_set(e, ERR_VERDICT, "%s: the verification record contradicts itself: its 'gate' is %s, "
                        "its 'judged_by.sha256' %s", path, r->gate, r->judged_by.sha256);
     if (!held_type(file, j.g, held, e)) return false;

@@ -9,6 +9,7 @@
 
 enum { SHOWN_BYTES = 120 };     // of a value in a message
 
+#define KEY_IMATRIX   "quantize.imatrix.file"
 #define KEY_NAME      "general.name"
 #define KEY_FILE_TYPE "general.file_type"
 
@@ -17,7 +18,7 @@ static bool is_held_elsewhere(const char *key)
 {
     static const char *const KEYS[] = {
         KEY_HM_VERIFICATION, KEY_HM_TENSOR_SHA, KEY_HM_KV_MEASURED, KEY_HM_EFFORT, KEY_HM_CALIBRATION,
-        KEY_HM_QUANTIZE_MIX, "quantize.imatrix.file",
+        KEY_HM_QUANTIZE_MIX, KEY_IMATRIX,
     };
     for (size_t i = 0; i < sizeof KEYS / sizeof *KEYS; i++)
         if (strcmp(key, KEYS[i]) == 0) return true;
@@ -224,6 +225,20 @@ static bool compare_source(const comparison *c, err *e)
     return !found || !expected || same_value(found, expected) || refuse_difference(c, found, expected, e);
 }
 
+// Of those that are held elsewhere, what nobody proves: a name, and the maker's own words of a mix and of caches.
+static void tell_open(const comparison *c)
+{
+    static const char *const KEYS[] = { KEY_HM_KV_MEASURED, KEY_HM_QUANTIZE_MIX, KEY_IMATRIX };
+    char  *to = c->found->open_keys;
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof KEYS / sizeof *KEYS; i++) {
+        const gguf_kv *found = gguf_find_kv(c->art, KEYS[i]), *expected = gguf_plan_find(c->expected, KEYS[i]);
+        if (!found) continue;
+        if (expected && same_value(found, expected)) c->found->compared++;
+        else n += (size_t)snprintf(to + n, sizeof c->found->open_keys - n, "%s%s", n ? ", " : "", KEYS[i]);
+    }
+}
+
 static bool compare_all(const comparison *c, err *e)
 {
     if (!compare_source(c, e)) return false;
@@ -231,6 +246,7 @@ static bool compare_all(const comparison *c, err *e)
         if (!compare_expected(c, gguf_plan_kv_at(c->expected, i), e)) return false;
     for (int64_t i = 0; i < gguf_n_kv(c->art); i++)
         if (!compare_added(c, gguf_kv_at(c->art, i), e)) return false;
+    tell_open(c);
     return true;
 }
 

@@ -8,7 +8,8 @@
 //   hallmark.kv.measured         measured_check binds it to the tensors; its figures are proved by nobody here
 //   hallmark.quantize.effort, .calibration     derive_compare encodes with them
 //   hallmark.quantize.mix        mix_record_check compares its types with the tensors'; how they were found is told
-//   quantize.imatrix.file        a name; the tensors prove the matrix, the other quantize.imatrix.* are the matrix's
+//   quantize.imatrix.file        a name: that of the matrix at hand, or told; the tensors prove the matrix, the other
+//                                quantize.imatrix.* are the matrix's
 //   general.file_type            the file's own, where it is a type that convert writes; type_of_check holds it to the
 //                                tensors
 //   hallmark.version             1 or 2; the source's digest is compared by the list of that version
@@ -30,6 +31,7 @@ typedef struct {
 typedef struct {                // what could not be compared
     int64_t compared;           // keys that are what the source gives
     char    revision[41];       // the commit that the artifact names, where the folder tells none; ""
+    char    open_keys[128];     // keys that it has and that nothing here proves, ", " between them; ""
     char    name[128];          // general.name, where the folder has another and is in no Hub cache; ""
     convert_other_types other;  // tensors whose types the maker chose, and the source cannot tell
 } source_keys_found;
