@@ -274,7 +274,7 @@ const command cmd_release = {
              "With --lab each file that is published says what other caches cost it, measured on those texts; the whole figures are\n"
              "beside it (<name>-<TYPE>-lab.json, .md, .html), and README.md shows them.\n"
              "Of what is in DIR only files are removed that its report lists and that are as it lists them; all others stay. Once DIR is\n"
-             "published, DIR.failed and DIR.unverified of the same name are removed. Interrupted, it leaves\n"
+             "published, DIR.failed and DIR.unverified of the same name are removed if DIR has all that is in them. Interrupted, it leaves\n"
              "nothing; killed, DIR.partial-<number>, which the next release to DIR removes.\n",
     .examples = "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF\n"
                 "  hallmark release fixtures/tiny-gemma4 -o build/release --types bf16,q4_k_m\n"

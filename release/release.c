@@ -247,7 +247,7 @@ static bool look_around(release_job *x, const char *out_dir, err *e)
     if (!release_add_begin(x, e) || !release_name(x, e) || !make_result(x->r, x->n_items, e)) return false;
     if (!session_device_there(o->device, e)) return false;
     source_revision(x->hf_dir, x->revision);
-    if (!hub_source_read(&x->hub, x->hf_dir, o->base_model, o->quantized_by, o->progress, e)) return false;
+    if (!release_read_hub(x, e)) return false;
     return release_plan_items(x, e) && (o->n_lab == 0 || release_lab_check(x->hf_dir, o, e));
 }
 
@@ -256,7 +256,7 @@ static bool prepare(release_job *x, const char *out_dir, err *e)
     return look_around(x, out_dir, e)
         && source_digest(x->hf_dir, x->o->n_threads, x->o->progress, &x->source, e) && release_add_prove(x, e)
         && release_find_fixtures(x, e) && release_plan_beside(x, e) && release_plan_files(x, e)
-        && release_own_check(x, e) && release_begin(x, e);
+        && release_own_check(x, e) && release_carry_check(x, e) && release_begin(x, e);
 }
 
 static void free_job(release_job *x)

@@ -14,7 +14,7 @@
 //   unverified    none of these, but a fixture is missing: everything is in DIR.unverified, and `missing` holds the commands that make it
 // Interrupted by a signal (Ctrl-C too) the program leaves nothing (cli/interrupt.h); killed, DIR.partial-<number>, never
 // DIR; the next release to DIR removes what no living process holds. Once DIR is published, DIR.failed and
-// DIR.unverified of the same name are removed.
+// DIR.unverified of the same name are removed where DIR has every artifact that is in them, with the same weights.
 // A release of the same checkpoint that is in DIR is added to: its other artifacts stay, are copied and take a record
 // that names all (release_add.c). Files of the user's own stay as they are, and are never written to.
 // Only files of a published folder carry a verification record. An F32 or BF16 file answers to a fixture made from the

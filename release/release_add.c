@@ -126,60 +126,11 @@ static bool put_row(release_job *x, int i, int k, err *e)
     return true;
 }
 
-// ---- files beside --------------------------------------------------------------------------------------------------
-
-static bool is_named(const release_result *r, const char *hex)
-{
-    for (int i = 0; i < r->n; i++) {
-        const verify_report *v = &r->reports[i];
-        if (!r->made[i].kept) continue;
-        for (int64_t k = 0; k < v->n_fixtures; k++)
-            if (strcmp(v->fixtures[k].file_digest, hex) == 0) return true;
-        for (int64_t k = 0; k < v->recipe.n; k++)
-            if (strcmp(v->recipe.v[k].sha256, hex) == 0) return true;
-    }
-    return false;
-}
-
-// <name>-<TYPE>-lab.* of an artifact that stays.
-static bool is_lab_of_kept(const release_result *r, const char *name)
-{
-    for (int i = 0; i < r->n; i++) {
-        const char *artifact = r->reports[i].artifact;
-        const size_t stem = strlen(artifact) - strlen(".gguf");
-        if (r->made[i].kept && strncmp(name, artifact, stem) == 0 && strncmp(name + stem, "-lab.", 5) == 0) return true;
-    }
-    return false;
-}
-
-static bool is_listed(const release_result *r, const char *name)
-{
-    for (int i = 0; i < r->n_files; i++)
-        if (strcmp(r->files[i].name, name) == 0) return true;
-    return false;
-}
-
-static bool bring_files(release_job *x, err *e)
-{
-    release_result *r = x->r;
-    for (int i = 0; i < x->old.n_files; i++) {
-        record_file *f = &x->old.files[i];
-        if (f->kept || is_listed(r, f->name)) continue;
-        const bool stays = !x->o->no_fixtures || !strstr(f->name, ".json.gz");
-        if (!is_lab_of_kept(r, f->name) && !(is_named(r, f->sha256) && stays)) continue;
-        char *from = path_join(x->old.dir, f->name);
-        bool  ok = from ? release_copy(from, x->dir.path, f->name, f->sha256, e) : err_nomem(e, "a path", 0);
-        free(from);
-        if (!ok || !record_files_push(&r->files, &r->n_files, f->name, f->sha256, e)) return false;
-    }
-    return true;
-}
-
 bool release_add_bring(release_job *x, err *e)
 {
     if (!x->old.dir) return true;
     if (!old_release_still_there(&x->old, e) || !make_room(x->r, x->old.n, e)) return false;
     for (int k = 0; k < x->old.n; k++)
         if (!put_row(x, k, k, e)) return false;
-    return bring_files(x, e);
+    return release_carry_files(x, e) && release_carry_notes(x, e);
 }

@@ -469,7 +469,7 @@ static bool may_go(int fd, const struct stat *st, const struct stat *parent, con
     return why[0] == '\0';
 }
 
-stale_end release_dir_discard(const char *dest, const char *name, int64_t *bytes, char why[256])
+stale_end release_dir_discard(const char *dest, const char *name, const char *needed, int64_t *bytes, char why[256])
 {
     place to;
     struct stat st, parent;
@@ -480,7 +480,9 @@ stale_end release_dir_discard(const char *dest, const char *name, int64_t *bytes
     if (fd >= 0 && fstat(fd, &st) == 0 && fstat(to.fd, &parent) == 0) {
         *bytes = bytes_in(fd);
         end = STALE_STAYS;
-        if (may_go(fd, &st, &parent, name, why)) {
+        const bool go = may_go(fd, &st, &parent, name, why);
+        if (go && needed) snprintf(why, 256, "%s", needed);
+        if (go && !needed) {
             snprintf(why, 256, "it cannot be removed");
             if (remove_release(to.fd, to.name, fd, NULL)) end = STALE_REMOVED;
         }

@@ -60,8 +60,8 @@ bool release_dir_publish(release_dir *d, const char *dest, release_before *befor
 void release_dir_abort(release_dir *d);
 
 // Removes a folder beside the destination that holds a release of this name which did not pass, and nothing else.
-// *bytes: of its files; why: what keeps it, where it stays.
+// needed: NULL, or why it is to stay. *bytes: of its files; why: what keeps it, where it stays.
 typedef enum { STALE_NONE, STALE_REMOVED, STALE_STAYS } stale_end;
-stale_end release_dir_discard(const char *dest, const char *name, int64_t *bytes, char why[256]);
+stale_end release_dir_discard(const char *dest, const char *name, const char *needed, int64_t *bytes, char why[256]);
 
 #endif

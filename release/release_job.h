@@ -120,6 +120,17 @@ bool release_kept_signed(const release_job *x, err *e);
 // reports. ERR_VERDICT names what is not; ERR_USAGE: what one was made with is not there.
 bool release_kept_derive(release_job *x, err *e);
 
+// ---- release_carry.c -------------------------------------------------------------------------------------------------
+
+// What the Hub wants of the source; base_model and quantized_by that are not given now are those of the release that is
+// added to.
+bool release_read_hub(release_job *x, err *e);
+// Which of its other files stay, and that they are there, the same: before any work. ERR_VERDICT names one that is not.
+bool release_carry_check(release_job *x, err *e);
+// Brings those, once its artifacts are there; and its notes that still hold.
+bool release_carry_files(release_job *x, err *e);
+bool release_carry_notes(release_job *x, err *e);
+
 // ---- release_own.c ---------------------------------------------------------------------------------------------------
 
 // What is in DIR that no release wrote: it stays as it is. ERR_USAGE: a file of this release has such a name, or the
@@ -128,7 +139,7 @@ bool release_own_check(release_job *x, err *e);
 // Brings those that are regular files into the folder that is published, before what the Hub wants is written and all is
 // signed, and lists them in the result; all else is moved when it is published (release_dir.h).
 bool release_own_bring(release_job *x, err *e);
-// Removes DIR.failed and DIR.unverified of the same name, once DIR is published; says what stays.
+// Removes DIR.failed and DIR.unverified of the same name once all that is in them is published in DIR; says what stays.
 void release_drop_stale(release_job *x);
 
 #endif

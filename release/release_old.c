@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_ARTIFACTS = 256 };
+enum { MOST_ARTIFACTS = 256, MOST_NOTES = 1024 };
 
 // ---- reading -------------------------------------------------------------------------------------------------------
 
@@ -61,6 +61,22 @@ static bool read_artifacts(old_release *o, const cJSON *release, err *e)
     return true;
 }
 
+static bool read_notes(old_release *o, const cJSON *release, err *e)
+{
+    const cJSON *s, *list = json_get(release, "notes");
+    const int n = cJSON_GetArraySize(list);
+    if (n > MOST_NOTES) return err_set(e, ERR_VERDICT, "%s: its records have %d notes, expected at most %d", o->dir, n,
+                                       (int)MOST_NOTES);
+    o->notes = calloc((size_t)n + 1, sizeof *o->notes);
+    if (!o->notes) return err_nomem(e, "notes", (size_t)n * sizeof *o->notes);
+    cJSON_ArrayForEach(s, list) {
+        if (!cJSON_IsString(s)) continue;
+        if (!(o->notes[o->n_notes] = strdup(s->valuestring))) return err_nomem(e, "a note", strlen(s->valuestring));
+        o->n_notes++;
+    }
+    return true;
+}
+
 static bool read_shared(old_release *o, const cJSON *release, err *e)
 {
     char where[600];
@@ -70,7 +86,8 @@ static bool read_shared(old_release *o, const cJSON *release, err *e)
     o->name = strdup(name);
     o->gate = strdup(limits);
     if (!o->name || !o->gate) return err_nomem(e, "a name", 0);
-    return record_files_read(&o->files, &o->n_files, release, where, e) && read_artifacts(o, release, e);
+    return read_notes(o, release, e) && record_files_read(&o->files, &o->n_files, release, where, e)
+        && read_artifacts(o, release, e);
 }
 
 static const char *first_artifact(const cJSON *report)
@@ -117,6 +134,9 @@ void old_release_free(old_release *o)
     for (int i = 0; o->reports && i < o->n; i++) verify_report_free(&o->reports[i]);
     free(o->reports);
     free(o->replaced);
+    free(o->stays);
+    for (int i = 0; i < o->n_notes; i++) free(o->notes[i]);
+    free(o->notes);
     record_files_free(o->files, o->n_files);
     free(o->name);
     free(o->gate);

@@ -19,6 +19,9 @@ typedef struct {
     bool          *replaced;    // [n] one of that name is made now
     record_file   *files;       // [n_files]
     int            n_files;
+    bool          *stays;       // [n_files] it is published again; NULL: not known yet (release_carry.c)
+    char         **notes;       // [n_notes]
+    int            n_notes;
 } old_release;                  // owned; old_release_free. Zeroed: none
 
 // Reads what is in dir; o->dir stays NULL where there is no release. Only headers and records are read. ERR_VERDICT: a

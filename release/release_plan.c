@@ -212,6 +212,29 @@ static record_file *files_of_all(const release_job *x, int *n, err *e)
     return v;
 }
 
+// What an artifact that stays was held to, and made with, it says again.
+static bool kept_will_fit(const record_release *all, const verify_report *v, err *e)
+{
+    record_release  kept = *all;
+    fixture_ref    *of = calloc((size_t)v->n_fixtures + 1, sizeof *of);
+    if (!of) return err_nomem(e, "fixtures", (size_t)v->n_fixtures * sizeof *of);
+    for (int64_t i = 0; i < v->n_fixtures; i++) {
+        snprintf(of[i].name, sizeof of[i].name, "%s", v->fixtures[i].name);
+        of[i].reference = v->fixtures[i].reference;
+    }
+    kept.recipe = &v->recipe;
+    const bool ok = record_fits(&kept, of, (int)v->n_fixtures, e);
+    free(of);
+    return ok;
+}
+
+static bool all_kept_will_fit(const release_job *x, const record_release *all, err *e)
+{
+    for (int i = 0; i < x->old.n; i++)
+        if (!x->old.replaced[i] && !kept_will_fit(all, &x->old.reports[i], e)) return false;
+    return true;
+}
+
 // A record that overflows is found before anything is converted. Counted as if one artifact answered to every fixture:
 // those it does not answer to take a note, which is shorter.
 static bool records_will_fit(release_job *x, const char *const *artifacts, int n, err *e)
@@ -223,8 +246,9 @@ static bool records_will_fit(release_job *x, const char *const *artifacts, int n
     const record_release all = { .name = x->name, .gate = release_gate_name(x->o),
                                  .limits = x->o->gate_path ? &x->limits : NULL, .artifacts = artifacts,
                                  .n_artifacts = n, .files = files, .n_files = n_files, .chat_template = &template,
+                                 .notes = (const char *const *)x->old.notes, .n_notes = x->old.n_notes,
                                  .recipe = longest_recipe(x) };
-    const bool ok = files && record_fits(&all, x->fixtures.v, x->fixtures.n, e);
+    const bool ok = files && record_fits(&all, x->fixtures.v, x->fixtures.n, e) && all_kept_will_fit(x, &all, e);
     free(files);
     return ok;
 }

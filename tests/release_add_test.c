@@ -318,6 +318,9 @@ START_TEST(files_of_the_users_own_stay)
     int kept = 0;
     for (int i = 0; i < r.n_files; i++) kept += r.files[i].kept;
     ck_assert_int_eq(kept, 2);                          // README.md and notes.txt
+    bool said = false;
+    for (int i = 0; i < r.n_notes; i++) said |= strstr(r.notes[i], "README.md is not as a release wrote it") != NULL;
+    ck_assert(said);
     release_result_free(&r);
     holds(out);
     put(out, "bfloat16.json.gz", "mine");               // a name that a release needs
@@ -344,10 +347,148 @@ START_TEST(a_release_that_fails_leaves_what_is_published)
     ck_assert_str_eq(hex[0], hex[1]);
     const release_opts alone = options(F32, 1);
     r = released(out, &alone);
-    ck_assert(r.published && !dir_exists(in_scratch("partly.unverified")));
-    ck_assert_int_eq(r.n_told, 1);
-    ck_assert(strstr(r.told[0], "partly.unverified"));
+    ck_assert(r.published && r.n_told == 1);            // Q8_0 is not published: its fixture is made from that file
+    ck_assert(is_there(in_scratch("partly.unverified"), "tiny-Q8_0.gguf"));
+    ck_assert_msg(strstr(r.told[0], "partly.unverified stays, with ") && strstr(r.told[0], "tiny-Q8_0.gguf"), "%s", r.told[0]);
     release_result_free(&r);
+}
+END_TEST
+
+// Of what is published now, with the same weights, nothing needs to stay elsewhere.
+START_TEST(what_is_published_after_all_is_removed_elsewhere)
+{
+    const char *out = in_scratch("later");
+    char fix[400], aside[400];
+    snprintf(fix, sizeof fix, "%s/fixtures/float32.json.gz", source);
+    snprintf(aside, sizeof aside, "%s/aside.json.gz", scratch);
+    ck_assert_int_eq(rename(fix, aside), 0);
+    release_opts o = options(BOTH, 2);
+    release_result r = released(out, &o);
+    ck_assert(!r.published && is_there(in_scratch("later.unverified"), "tiny-F32.gguf"));
+    release_result_free(&r);
+    ck_assert_int_eq(rename(aside, fix), 0);
+    r = released(out, &o);
+    ck_assert(r.published && !dir_exists(in_scratch("later.unverified")) && r.n_told == 1);
+    release_result_free(&r);
+}
+END_TEST
+
+// ---- what the release had ------------------------------------------------------------------------------------------
+
+static void has_text(const char *dir, const char *name, const char *part)
+{
+    err     e = { 0 };
+    char   *path = path_join(dir, name), *text;
+    int64_t n;
+    ck_assert_msg(file_read_text(&text, &n, path, 1 << 24, &e), "%s", e.msg);
+    ck_assert_msg(strstr(text, part) != NULL, "%s has no '%s'", name, part);
+    free(text);
+    free(path);
+}
+
+static bool has_line(char *const *v, int n, const char *part)
+{
+    for (int i = 0; i < n; i++)
+        if (strstr(v[i], part)) return true;
+    return false;
+}
+
+static void drop(const char *dir, const char *name)
+{
+    char *path = path_join(dir, name);
+    ck_assert_int_eq(unlink(path), 0);
+    free(path);
+}
+
+START_TEST(what_the_first_release_said_is_not_lost)
+{
+    static const char *const SAYS[] = { "base_model: org/tiny", "quantized_by: somebody", "license: mit", "- my-tag" };
+    const char *out = in_scratch("carried");
+    put(source, "README.md", "---\nlicense: mit\ntags:\n- my-tag\n---\n");
+    put(source, "LICENSE", "the terms");
+    release_opts o = options(BF16, 1);
+    o.base_model = "org/tiny";
+    o.quantized_by = "somebody";
+    o.no_fixtures = true;
+    release_result r = released(out, &o);
+    ck_assert(r.published && !is_there(out, "bfloat16.json.gz"));
+    release_result_free(&r);
+    drop(source, "LICENSE");
+    drop(source, "fixtures/bfloat16.json.gz");          // with it here, it would be published now
+    o = options(F32, 1);
+    r = released(out, &o);
+    ck_assert(r.published && r.n == 2);
+    for (size_t i = 0; i < sizeof SAYS / sizeof *SAYS; i++) has_text(out, "README.md", SAYS[i]);
+    has_text(out, "LICENSE", "the terms");
+    ck_assert(has_line(r.notes, r.n_notes, "fixture bfloat16.json.gz, SHA-256 "));
+    ck_assert(!has_line(r.notes, r.n_notes, "fixture float32.json.gz, SHA-256 "));
+    ck_assert(has_line(r.told, r.n_told, "LICENSE stays"));
+    release_result_free(&r);
+    holds(out);
+    o.base_model = "other/tiny";                        // what is said again is what holds
+    r = released(out, &o);
+    has_text(out, "README.md", "base_model: other/tiny");
+    has_text(out, "README.md", "quantized_by: somebody");
+    release_result_free(&r);
+    drop(out, "LICENSE");
+    refused(out, &o, ERR_VERDICT, "LICENSE: is gone");
+    drop(source, "README.md");                          // the metadata of what stays came from it
+    refused(out, &o, ERR_VERDICT, "general.license");
+}
+END_TEST
+
+START_TEST(a_file_that_stays_is_looked_for_before_the_work)
+{
+    const char *out = in_scratch("gone");
+    publish(out, BF16, 1);
+    char fix[400];
+    snprintf(fix, sizeof fix, "%s/fixtures/bfloat16.json.gz", source);
+    drop(out, "bfloat16.json.gz");
+    const release_opts o = options(F32, 1);
+    release_result r = released(out, &o);               // the same one is beside the source
+    ck_assert(r.published && is_there(out, "bfloat16.json.gz"));
+    release_result_free(&r);
+    holds(out);
+    drop(out, "bfloat16.json.gz");
+    ck_assert_int_eq(unlink(fix), 0);
+    refused(out, &o, ERR_VERDICT, "bfloat16.json.gz: is gone");
+}
+END_TEST
+
+// ---- two at a time -------------------------------------------------------------------------------------------------
+
+static const char *other_out;
+
+// While one release works, another adds to the same place.
+static void add_another(progress *p, const char *stage, int64_t total)
+{
+    (void)total;
+    if (!other_out || strcmp(stage, "convert") != 0) return;
+    recipe again = { .type = FT_BF16, .name = (char *)"again" };
+    release_opts o = options(NULL, 0);
+    o.recipes = &again;
+    o.n_recipes = 1;
+    const char *out = other_out;
+    other_out = NULL;
+    release_result r = released(out, &o);
+    ck_assert(p && r.published && r.n == 2);
+    release_result_free(&r);
+}
+
+START_TEST(of_two_that_add_at_a_time_none_is_lost)
+{
+    progress p = { .stage = add_another };
+    const char *out = in_scratch("both");
+    publish(out, BF16, 1);
+    release_opts o = options(F32, 1);
+    o.progress = &p;
+    other_out = out;
+    refused(out, &o, ERR_SYSTEM, "is no longer the release that this one began to add to");
+    ck_assert(!other_out && is_there(out, "tiny-again.gguf") && !is_there(out, "tiny-F32.gguf"));
+    release_result r = released(out, &o);
+    ck_assert(r.published && r.n == 3);
+    release_result_free(&r);
+    holds(out);
 }
 END_TEST
 
@@ -469,6 +610,7 @@ int main(void)
     Suite *s = suite_create("release_add");
     TCase *t = tcase_create("all");
     tcase_add_checked_fixture(t, setup, files_end);
+    tcase_add_test(t, what_the_first_release_said_is_not_lost);
     tcase_add_test(t, a_type_is_added_and_all_records_name_all);
     tcase_add_test(t, fixtures_are_published_or_named);
     tcase_add_test(t, what_cannot_be_added_to_is_said_before_the_work);
@@ -477,6 +619,9 @@ int main(void)
     tcase_add_test(t, a_signed_release_is_signed_again_as_it_was_or_not_at_all);
     tcase_add_test(t, files_of_the_users_own_stay);
     tcase_add_test(t, a_release_that_fails_leaves_what_is_published);
+    tcase_add_test(t, what_is_published_after_all_is_removed_elsewhere);
+    tcase_add_test(t, a_file_that_stays_is_looked_for_before_the_work);
+    tcase_add_test(t, of_two_that_add_at_a_time_none_is_lost);
     tcase_add_test(t, two_recipes_of_one_type_need_two_names);
     tcase_add_test(t, a_finished_file_is_proved_and_published_with_the_sources_metadata);
     tcase_add_test(t, a_finished_file_of_other_tensors_or_another_source_is_not);

@@ -390,7 +390,7 @@ static void discards(stale_end end, const char *why)
 {
     int64_t bytes = 0;
     char    told[256] = "";
-    ck_assert_int_eq(release_dir_discard(in_dir(dir, "rel.failed"), "a", &bytes, told), end);
+    ck_assert_int_eq(release_dir_discard(in_dir(dir, "rel.failed"), "a", NULL, &bytes, told), end);
     if (end == STALE_STAYS) ck_assert_msg(bytes > 0 && strstr(told, why), "%s", told);
 }
 
