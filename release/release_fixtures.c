@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "release_job.h"
 #include "release_describe.h"
+#include "../formats/claims.h"
 #include "../formats/dir_list.h"
 #include "../formats/file_map.h"
 #include "../formats/hub_cache.h"
@@ -47,6 +48,50 @@ static bool add_published(release_job *x, err *e)
     return ok;
 }
 
+// Blocks in a file that is called BF16 are computed in float32.
+static bool may_have_blocks(const recipe *r)
+{
+    return r->kind == RECIPE_MIX || r->tensor_types.n > 0 || r->output_type || r->embedding_type;
+}
+
+// What an item will compute in; "" where only the file that is made of it tells.
+static bool arithmetic_of(char in[8], const recipe *r, err *e)
+{
+    artifact_ref a = { .arith = "" };
+    const file_type_info *t = may_have_blocks(r) ? NULL : file_type_of(r->type);
+    if (r->kind == RECIPE_ARTIFACT && !artifact_ref_read(&a, r->artifact, e)) return false;
+    snprintf(in, 8, "%s", r->kind == RECIPE_TYPE && t ? claims_required_kv(t->name) : a.arith);
+    return true;
+}
+
+static bool fits_some(const release_job *x, const fixture_ref *f, bool *fits, err *e)
+{
+    char in[8];
+    *fits = f->used;            // by an artifact that stays
+    for (int i = 0; i < x->n_items && !*fits; i++) {
+        if (!arithmetic_of(in, x->items[i].r, e)) return false;
+        *fits = !in[0] || strcmp(in, f->arith) == 0;
+    }
+    return true;
+}
+
+static const char *dtype_word(const char *a) { return strcmp(a, "bf16") == 0 ? "bfloat16" : "float32"; }
+
+// A fixture that was named is of use to some artifact, as far as types tell.
+static bool check_arithmetic(const release_job *x, err *e)
+{
+    bool fits;
+    for (int i = 0; i < x->fixtures.n; i++) {
+        const fixture_ref *f = &x->fixtures.v[i];
+        if (!f->asked) continue;
+        if (!fits_some(x, f, &fits, e)) return false;
+        if (!fits)
+            return err_set(e, ERR_INPUT, "%s: the fixture was made in %s, and no artifact of this release computes in "
+                           "that", f->path, dtype_word(f->arith));
+    }
+    return true;
+}
+
 // Beside those asked for: in the checkpoint's folder, and in the release that is added to.
 bool release_find_fixtures(release_job *x, err *e)
 {
@@ -57,7 +102,7 @@ bool release_find_fixtures(release_job *x, err *e)
     ok = ok && add_published(x, e) && check_asked(x, e);
     free(sub);
     if (ok) mark_kept(x);
-    return ok;
+    return ok && check_arithmetic(x, e);
 }
 
 // ---- missing -------------------------------------------------------------------------------------------------------
@@ -89,13 +134,11 @@ static bool add_missing(release_job *x, const char *stem, const char *type, cons
     return ok;
 }
 
-static const char *dtype_word(const artifact_ref *a) { return strcmp(a->arith, "bf16") == 0 ? "bfloat16" : "float32"; }
-
 // path: of the artifact, which will lie under the same name where it is published.
 static bool list_missing(release_job *x, const artifact_ref *a, const char *path, const char *label, bool source,
                          bool weights, err *e)
 {
-    const char *word = dtype_word(a);
+    const char *word = dtype_word(a->arith);
     if (source && !add_missing(x, word, word, NULL, e)) return false;
     if (!weights) return true;
     char *later = path_join(x->dest[TO_UNVERIFIED], path_base(path));
@@ -128,6 +171,13 @@ static int choose(release_job *x, const artifact_ref *a, const char **paths, boo
     return n;
 }
 
+static void say_why_not(release_job *x, const artifact_ref *a, const char *path)
+{
+    for (int i = 0; i < x->fixtures.n; i++)
+        if (fixture_match(&x->fixtures.v[i], a) == MATCH_NONE)
+            fixture_why_not(&x->fixtures.v[i], a, path_base(path));
+}
+
 // A folder of the Hub's cache tells which repository it is of, which the file does not say.
 static void name_source(const release_job *x, verify_report *v)
 {
@@ -147,6 +197,7 @@ static bool run_fixtures(release_job *x, verify_report *v, const char *path, con
     const char **paths = calloc((size_t)x->fixtures.n + 1, sizeof *paths);
     if (!paths) return err_nomem(e, "fixtures", 0);
     const int n = choose(x, &a, paths, &need_source, &need_weights);
+    say_why_not(x, &a, path);
     const verify_opts vo = { .tokens = x->o->tokens, .gate_path = x->o->gate_path, .derived = derived,
                              .progress = x->o->progress,
                              .run = { .device = x->o->device, .n_threads = x->o->n_threads } };
@@ -181,6 +232,14 @@ bool release_verify(release_job *x, verify_report *v, const char *path, int i, c
 
 // ---- what is said of them ------------------------------------------------------------------------------------------
 
+static bool failed(const release_result *r)
+{
+    for (int i = 0; i < r->n; i++)
+        if (strcmp(verify_verdict(&r->reports[i]), "fail") == 0) return true;
+    return false;
+}
+
+// One that was found is passed over; one that was named is of no use, which hides no failure.
 bool release_note_unused(release_job *x, err *e)
 {
     for (int i = 0; i < x->fixtures.n && !x->not_run; i++) {
@@ -189,6 +248,9 @@ bool release_note_unused(release_job *x, err *e)
         const char *why = !source_id_same(&f->source, &x->source) ? "it was made from another source"
                         : f->weights[0] ? "no artifact of this release has the weights that it was made from"
                             : "no artifact of this release computes in its dtype";
+        if (f->asked && !failed(x->r))
+            return err_set(e, ERR_INPUT, "%s: the fixture cannot be used: %s%s%s", f->path, why,
+                           f->why_not[0] ? ": " : "", f->why_not);
         if (!release_say(&x->r->notes, &x->r->n_notes, e, "fixture %s was not used: %s", f->name, why)) return false;
     }
     return true;

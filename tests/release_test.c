@@ -381,6 +381,30 @@ START_TEST(a_fixture_of_another_source_is_refused_before_any_work)
 }
 END_TEST
 
+// Of the same source, and of no use to anything that is made: known from the types before the work, of own weights after.
+START_TEST(a_named_fixture_that_fits_nothing_is_refused)
+{
+    err e = { 0 };
+    const char  *list[] = { fixture_path("float32") };
+    release_opts o = options(ONLY_BF16, 1);
+    o.fixtures = list;
+    o.n_fixtures = 1;
+    release_result r;
+    ck_assert(!release_checkpoint(&r, in_scratch("hf"), in_scratch("unfit"), &o, &e));
+    ck_assert_int_eq(e.kind, ERR_INPUT);
+    ck_assert_msg(strstr(e.msg, "the fixture was made in float32, and no artifact of this release computes in that"), "%s", e.msg);
+    static const file_type F32_ONLY[] = { FT_F32 };
+    list[0] = fixture_path("q4_k_m");
+    o.types = F32_ONLY;
+    e = (err){ 0 };
+    ck_assert(!release_checkpoint(&r, in_scratch("hf"), in_scratch("unfit"), &o, &e));
+    ck_assert_int_eq(e.kind, ERR_INPUT);
+    ck_assert_msg(strstr(e.msg, "no artifact of this release has the weights that it was made from: its weights' digest is"), "%s", e.msg);
+    ck_assert(!dir_exists(in_scratch("unfit")) && !dir_exists(in_scratch("unfit.unverified")));
+    ck_assert_int_eq(leftovers("unfit"), 0);
+}
+END_TEST
+
 // Two cases are no proof by the built-in limits, of nothing good and nothing bad: they are run, nothing is published,
 // and nothing is called a failure.
 START_TEST(a_fixture_that_is_too_short_publishes_nothing)
@@ -789,6 +813,7 @@ int main(void)
     tcase_add_test(t, a_fixture_under_two_names_is_one);
     tcase_add_test(t, quantized_without_a_fixture_of_its_own_weights_is_not_verified);
     tcase_add_test(t, a_fixture_of_another_source_is_refused_before_any_work);
+    tcase_add_test(t, a_named_fixture_that_fits_nothing_is_refused);
     tcase_add_test(t, a_fixture_that_is_too_short_publishes_nothing);
     tcase_add_test(t, quantized_without_a_fixture_of_the_source_is_not_verified);
     tcase_add_test(t, more_fixtures_than_a_record_holds_are_refused_before_any_work);
