@@ -8,7 +8,7 @@
 #   GATE       limits, a JSON file       SIGN_KEY   the text of a private key in PEM
 #   HALLMARK   the program (default: hallmark)
 #   OUTPUTS    a file that gets three lines more (default: none):
-#              verdict=pass, fail, unverified or error; folder= and report= what there is to look at, or nothing
+#              verdict=pass, fail, inconclusive, unverified or error; folder= and report= what there is to look at, or nothing
 # The exit status is the program's: 0 only where everything passed. Proved by tests/e2e/action.sh.
 set -uo pipefail
 
@@ -54,13 +54,18 @@ case $out in
 *) release; status=$? ;;
 esac
 
+# A fixture that cannot decide is not one that is missing: which, the report says, in its own first level.
+open_verdict() { sed -n 's/^\t"verdict":\t"\([a-z]*\)",*$/\1/p' "$1/report.json"; }
+
 # What does not pass lies beside the destination; an older one of the same name is not this run's.
 verdict=error folder=
 case $status in
 0)  verdict=pass folder=$out ;;
 1)  verdict=fail
     if [ "$out.failed" -nt "$scratch/began" ]; then folder=$out.failed
-    elif [ "$out.unverified" -nt "$scratch/began" ]; then verdict=unverified folder=$out.unverified
+    elif [ "$out.unverified" -nt "$scratch/began" ]; then
+        folder=$out.unverified
+        verdict=$(open_verdict "$folder") && [ -n "$verdict" ] || verdict=unverified
     fi ;;
 esac
 if [ -n "${OUTPUTS:-}" ]; then

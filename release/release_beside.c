@@ -4,6 +4,7 @@
 #include "../formats/dir_list.h"
 #include "../formats/file_map.h"
 #include "../formats/outfile.h"
+#include "../formats/text.h"
 #include "../verify/recipe.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -163,17 +164,46 @@ static const char *artifact_of(const release_result *r, const fixture_ref *f)
     return NULL;
 }
 
+// What its header says of how it was made, as words of hf_fixture.py.
+static void put_command(text_buf *t, const fixture_ref *f, const char *weights)
+{
+    text_words(t, "python3 hf_fixture.py SOURCE -o ");
+    text_puts(t, TEXT_SHELL, f->name);
+    text_printf(t, " --dtype %s --tokens %lld --top %lld --limit %lld",
+                strcmp(f->arith, "bf16") == 0 ? "bfloat16" : "float32", (long long)f->reference.tokens,
+                (long long)f->top_k, (long long)f->cases);
+    if (f->reference.model[0]) {
+        text_words(t, " --name ");
+        text_puts(t, TEXT_SHELL, f->reference.model);
+    }
+    if (!weights) return;
+    text_words(t, " --weights ");
+    text_puts(t, TEXT_SHELL, weights);
+}
+
+// Which prompts it asks is told by their digest alone: whether they are the script's own nobody here knows.
+static bool name_fixture(release_job *x, const fixture_ref *f, err *e)
+{
+    text_buf t = { 0 };
+    put_command(&t, f, artifact_of(x->r, f));
+    char *command = text_take(&t);
+    const bool ok = command ? release_say(&x->r->notes, &x->r->n_notes, e, "fixture %s, SHA-256 %s, is not in this "
+                                          "folder; it is made by %s with Transformers %s and torch %s, where the "
+                                          "prompts are the script's own; others are named with --prompts: theirs have "
+                                          "SHA-256 %s (prompts_sha256)", f->name, f->digest, command,
+                                          f->reference.transformers, f->reference.torch, f->reference.prompts)
+                            : err_nomem(e, "a command", 0);
+    free(command);
+    return ok;
+}
+
 // Said where they are not here; words of a command, without this machine's folders.
 bool release_name_fixtures(release_job *x, err *e)
 {
     for (int i = 0; i < x->fixtures.n && x->o->no_fixtures; i++) {
         const fixture_ref *f = &x->fixtures.v[i];
         if (!f->used) continue;
-        const char *weights = artifact_of(x->r, f);
-        if (!release_say(&x->r->notes, &x->r->n_notes, e, "fixture %s, SHA-256 %s, is not in this folder; it is made "
-                         "by python3 hf_fixture.py SOURCE -o %s --dtype %s%s%s", f->name, f->digest, f->name,
-                         strcmp(f->arith, "bf16") == 0 ? "bfloat16" : "float32", weights ? " --weights " : "",
-                         weights ? weights : "")) return false;
+        if (!name_fixture(x, f, e)) return false;
     }
     return true;
 }

@@ -123,6 +123,20 @@ START_TEST(a_type_is_added_and_all_records_name_all)
 }
 END_TEST
 
+// Of what the fixture's header says.
+static const char *fixture_command(const char *path)
+{
+    static char line[400];
+    err e = { 0 };
+    fixture *f = fixture_open(path, &e);
+    ck_assert_msg(f != NULL, "%s", e.msg);
+    snprintf(line, sizeof line, "python3 hf_fixture.py SOURCE -o bfloat16.json.gz --dtype bfloat16 --tokens %d --top %d "
+             "--limit %d --name %s with Transformers %s", f->tokens, f->top_k, (int)f->n_cases, f->model_name,
+             f->transformers);
+    fixture_close(f);
+    return line;
+}
+
 // From the folder alone: the fixtures that it was held to are in it.
 START_TEST(fixtures_are_published_or_named)
 {
@@ -133,13 +147,14 @@ START_TEST(fixtures_are_published_or_named)
     publish(out, BF16, 1);
     ck_assert_msg(check_artifact(out, &again, &e), "%s", e.msg);
     ck_assert(!is_there(out, "float32.json.gz"));               // nothing answered to it
+    const char *command = fixture_command(list[0]);
     release_opts o = options(BF16, 1);
     o.no_fixtures = true;
     release_result r = released(out, &o);
     ck_assert(r.published && !is_there(out, "bfloat16.json.gz"));
     ck_assert_int_eq(r.n_notes, 3);
     const char *note = r.notes[2];
-    ck_assert_msg(strstr(note, "hf_fixture.py SOURCE -o bfloat16.json.gz --dtype bfloat16")
+    ck_assert_msg(strstr(note, command)
                   && strstr(note, r.reports[0].fixtures[0].file_digest), "%s", note);
     ck_assert(!strstr(note, scratch));
     release_result_free(&r);

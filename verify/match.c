@@ -25,7 +25,7 @@ bool fixture_refs_add(fixture_refs *r, const char *path, bool asked, err *e)
             return true;
         }
     fixture_ref *x = &r->v[r->n];
-    *x = (fixture_ref){ .path = strdup(path), .asked = asked };
+    *x = (fixture_ref){ .path = strdup(path), .asked = asked, .cases = f->n_cases, .top_k = f->top_k };
     snprintf(x->name, sizeof x->name, "%s", path_base(path));
     snprintf(x->digest, sizeof x->digest, "%s", f->file_digest);
     snprintf(x->arith, sizeof x->arith, "%s", strcmp(f->dtype, "bfloat16") == 0 ? "bf16" : "f32");

@@ -18,6 +18,7 @@ typedef struct {
     char  weights[SHA256_HEX + 1];      // "" when made from the source's own
     char  weights_type[16];     // "Q4_K_M"; "" likewise
     verify_reference reference;
+    int64_t cases, top_k;       // of its header
     bool  asked;                // named by the user, not found
     bool  used;                 // some artifact answered to it
     char  why_not[512];         // of the first that did not: in what they differ; ""
