@@ -50,7 +50,7 @@ static const answer RESULTS[] = {
     { "inspect bf16.gguf", 0, "format", "gguf" },
     { "inspect bad", 3, "error.status", "3" },
     { "inspect bad", 3, "artifacts.0.file", "a.gguf" },
-    { "manual run", 0, "page", "run" },
+    { "manual run", 0, "command", "run" },
     { "manual", 0, "text", "*" },
     { "completion bash", 0, "shell", "bash" },
     { "run bf16.gguf -f - -n 2", 0, "tokens", "2" },
