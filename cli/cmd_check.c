@@ -5,6 +5,7 @@
 #include "text_out.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct {
     text_list   fixtures, imatrix, calibrate;
@@ -57,9 +58,11 @@ static void keep_worst(worst_of_all *w, int status, const char *word)
     w->verdict = strcmp(word, "error") == 0 ? word : verify_worse(w->verdict, word);
 }
 
-// A file that cannot be read proves nothing, which a person is told so; in JSON it is an error, and no verdict.
-static bool is_judged(const check_options *o, const err *e)
+// A file that cannot be read proves nothing, which a person is told so; in JSON it is an error, and no verdict. Of one
+// that is not there nothing can be said.
+static bool is_judged(const char *path, const check_options *o, const err *e)
 {
+    if (e->kind == ERR_INPUT && access(path, F_OK) != 0) return false;
     return e->kind == ERR_NONE || e->kind == ERR_VERDICT || (e->kind == ERR_INPUT && !o->json);
 }
 
@@ -82,7 +85,7 @@ static void check_one(const char *path, const check_options *o, const char *from
     progress_bar_end(&bar);
     const char *yes = proof.bare ? "is the file that was signed; it makes no claims of its own" : "every claim holds";
     const verdict v = { .artifact = path, .yes = yes, .no = "NOT proved",
-                        .judged = is_judged(o, &e), .json = o->json, .list = w->list,
+                        .judged = is_judged(path, o, &e), .json = o->json, .list = w->list,
                         .gate = held.name[0] ? held.name : NULL,
                         .gate_sha256 = held.sha256[0] ? held.sha256 : NULL, .claims = &claims, .proof = &proof };
     const int status = cli_verdict(&cmd_check, &v, &e);

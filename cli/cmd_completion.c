@@ -1,5 +1,6 @@
 // hallmark completion: what a shell needs to complete the program's command line.
-#include "cli.h"
+#include "answer.h"
+#include "text_out.h"
 #include "complete.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,26 @@ static const char *const shells[] = { "bash", "zsh", "fish", NULL };
 static void (*const writers[])(text_buf *t, const command *const *table, int n) = {
     complete_bash, complete_zsh, complete_fish,
 };
+
+typedef struct { bool json, quiet; } completion_options;
+
+static const opt options[] = { OPT_ANSWER(completion_options) };
+
+static void print_answer(const char *of, const char *text)
+{
+    json_out j;
+    if (!answer_is_json()) {
+        fputs(text, stdout);
+        return;
+    }
+    json_begin(&j, answer_document());
+    json_open(&j, '{');
+    json_key(&j, "shell");
+    json_cstr(&j, of);
+    json_key(&j, "text");
+    json_cstr(&j, text);
+    json_close(&j, '}');
+}
 
 static bool write_script(const char *shell, err *e)
 {
@@ -24,7 +45,7 @@ static bool write_script(const char *shell, err *e)
     writers[i](&t, command_table, n_commands);
     char *text = text_take(&t);
     if (!text) return err_nomem(e, "the script", 0);
-    fputs(text, stdout);
+    print_answer(shell, text);
     free(text);
     return true;
 }
@@ -45,5 +66,6 @@ const command cmd_completion = {
     .examples = "  hallmark completion bash > ~/.local/share/bash-completion/completions/hallmark\n"
                 "  hallmark completion zsh > ~/.zsh/_hallmark      where fpath has ~/.zsh\n"
                 "  hallmark completion fish > ~/.config/fish/completions/hallmark.fish\n",
-    .options_bytes = 1, .min_args = 1, .max_args = 1, .words = shells, .run = run,
+    .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(completion_options),
+    .min_args = 1, .max_args = 1, .words = shells, .run = run,
 };

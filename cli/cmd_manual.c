@@ -1,5 +1,6 @@
 // hallmark manual: the program's manual pages.
-#include "cli.h"
+#include "answer.h"
+#include "text_out.h"
 #include "manual.h"
 #include "../formats/version.h"
 #include <stdio.h>
@@ -22,6 +23,26 @@ static bool edition_date(char date[16], err *e)
     return true;
 }
 
+typedef struct { bool json, quiet; } manual_options;
+
+static const opt options[] = { OPT_ANSWER(manual_options) };
+
+static void print_answer(const char *of, const char *text)
+{
+    json_out j;
+    if (!answer_is_json()) {
+        fputs(text, stdout);
+        return;
+    }
+    json_begin(&j, answer_document());
+    json_open(&j, '{');
+    json_key(&j, "command");
+    json_cstr(&j, of);
+    json_key(&j, "text");
+    json_cstr(&j, text);
+    json_close(&j, '}');
+}
+
 static bool write_page(const char *name, err *e)
 {
     char date[16];
@@ -34,7 +55,7 @@ static bool write_page(const char *name, err *e)
     else   manual_of_program(&t, command_table, n_commands, &of);
     char *text = text_take(&t);
     if (!text) return err_nomem(e, "the page", 0);
-    fputs(text, stdout);
+    print_answer(c ? c->name : NULL, text);
     free(text);
     return true;
 }
@@ -54,5 +75,6 @@ const command cmd_manual = {
              "bear the date of SOURCE_DATE_EPOCH.\n",
     .examples = "  hallmark manual release | man -l -\n"
                 "  hallmark manual > hallmark.1\n",
-    .options_bytes = 1, .min_args = 0, .max_args = 1, .run = run,
+    .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(manual_options),
+    .min_args = 0, .max_args = 1, .run = run,
 };

@@ -5,6 +5,8 @@
 #include "progress_bar.h"
 #include "prompt.h"
 #include "text_out.h"
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,7 +19,7 @@ typedef struct {
 
 static const opt options[] = {
     { "--prompt", "-p", OPT_TEXT, offsetof(run_options, prompt), "TEXT", "the prompt; special tokens written in it are understood; -: read from standard input", false, 0, 0, NULL },
-    { "--file", "-f", OPT_PATH, offsetof(run_options, file), "FILE", "the prompt from a file; one line's end at its end is left out", false, 0, 0, NULL },
+    { "--file", "-f", OPT_PATH, offsetof(run_options, file), "FILE", "the prompt from a file, -: from standard input; one line's end at its end is left out", false, 0, 0, NULL },
     { "--ids", NULL, OPT_TEXT, offsetof(run_options, ids), "N,N,...", "the prompt as token ids, taken as they are", false, 0, 0, NULL },
     { "--tokens", "-n", OPT_INT, offsetof(run_options, n_new), "N", "new tokens at most (default: 64)", false, 1, 1 << 24, NULL },
     { "--print-ids", NULL, OPT_FLAG, offsetof(run_options, print_ids), NULL, "print the new ids on one line, not the text", false, 0, 0, NULL },
@@ -30,6 +32,38 @@ static const opt options[] = {
     OPT_THREADS(run_options),
     OPT_ANSWER(run_options),
 };
+
+// ---- notes ----------------------------------------------------------------------------------------------------------
+
+enum { MOST_NOTES = 8 };        // there are fewer of them here
+
+static char *notes[MOST_NOTES];         // of the one run; freed by free_notes
+static int   n_notes;
+
+// Said, and kept for the document.
+static void run_note(const char *fmt, ...)
+{
+    va_list ap;
+    char text[2048];
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    cli_note(&cmd_run, "%s", text);
+    if (n_notes < MOST_NOTES && (notes[n_notes] = strdup(text)) != NULL) n_notes++;
+}
+
+static void notes_json(json_out *j)
+{
+    json_key(j, "notes");
+    json_open(j, '[');
+    for (int i = 0; i < n_notes; i++) json_cstr(j, notes[i]);
+    json_close(j, ']');
+}
+
+static void free_notes(void)
+{
+    while (n_notes > 0) free(notes[--n_notes]);
+}
 
 typedef struct {            // what is generated, and what the streaming callback needs
     const run_options *o;
@@ -52,12 +86,13 @@ static bool make_prompt(const run_options *o, const model *m, int32_t **ids, int
     prompt_text t;
     if (o->ids) return prompt_ids(o->ids, model_hparams(m)->n_vocab, ids, n, e);
     if (!prompt_read(&t, o->prompt, o->file, e)) return false;
-    const bool ok = tokenizer_encode(tok, t.s, t.n, true, true, ids, n, e)
+    const bool ok = (t.n > 0 || err_set(e, ERR_USAGE, "the prompt is empty"))
+        && tokenizer_encode(tok, t.s, t.n, true, true, ids, n, e)
         && (*n > 0 || err_set(e, ERR_USAGE, "the prompt is empty"));
     prompt_free(&t);
     const int32_t bos = tokenizer_bos(tok);
     if (ok && tokenizer_add_bos(tok) && *n > 1 && (*ids)[0] == bos && (*ids)[1] == bos)
-        cli_note(&cmd_run, "the prompt begins with the token that begins a text (id %d), and the tokenizer adds one: "
+        run_note("the prompt begins with the token that begins a text (id %d), and the tokenizer adds one: "
                  "the model sees it twice; leave it out of the prompt", bos);
     return ok;
 }
@@ -116,15 +151,15 @@ static void print_plan(const session *s, const model *m, int64_t n_ctx)
 static void print_notes(const session *s, const model *m, int64_t n_ctx)
 {
     const hparams *h = model_hparams(m);
-    if (*session_note(s)) cli_note(&cmd_run, "%s", session_note(s));
+    if (*session_note(s)) run_note("%s", session_note(s));
     if (!session_kv_is_required(s))
-        cli_note(&cmd_run, "the KV cache is %s, %s requires another (%s in its default arithmetic): tokens may differ from the verified ones",
+        run_note("the KV cache is %s, %s requires another (%s in its default arithmetic): tokens may differ from the verified ones",
                  session_kv(s), gguf_path(model_gguf(m)), h->kv_required);
     if (!h->kv_claimed)
-        cli_note(&cmd_run, "the file does not say which KV dtype it requires; %s is what its type (%s) implies",
+        run_note("the file does not say which KV dtype it requires; %s is what its type (%s) implies",
                  h->kv_required, h->type_label);
     if (n_ctx > h->n_ctx_train)
-        cli_note(&cmd_run, "%lld positions are more than the %lld the model was trained for", (long long)n_ctx,
+        run_note("%lld positions are more than the %lld the model was trained for", (long long)n_ctx,
                  (long long)h->n_ctx_train);
 }
 
@@ -182,6 +217,7 @@ static void answer_json(const generation *g, const model *m, const char *text, s
     json_key(&j, "seconds");
     json_num(&j, g->ended - g->began, 6);
     memory_json(&j, g->s, n_ctx);
+    notes_json(&j);
     json_close(&j, '}');
 }
 
@@ -204,11 +240,11 @@ static void note_ended_at_once(const generation *g, const model *m)
     if (g->n != 1 || !g->at_end) return;
     tokenizer_piece(g->tok, g->ids[0], &piece, &n);
     if (gguf_find_kv(model_gguf(m), "tokenizer.chat_template"))
-        cli_note(&cmd_run, "the model ends the text at once (id %d, %.*s): a chat model wants its template around the "
+        run_note("the model ends the text at once (id %d, %.*s): a chat model wants its template around the "
                  "prompt, which the file has (tokenizer.chat_template) and run does not put there", g->ids[0], (int)n,
                  piece);
     else
-        cli_note(&cmd_run, "the model ends the text at once (id %d, %.*s)", g->ids[0], (int)n, piece);
+        run_note("the model ends the text at once (id %d, %.*s)", g->ids[0], (int)n, piece);
 }
 
 // ---- running --------------------------------------------------------------------------------------------------------
@@ -255,6 +291,7 @@ static bool generate_json(generation *g, const model *m, const int32_t *prompt, 
     if (!g->to) return err_nomem(e, "the text", 0);
     bool ok = run_session(g, prompt, n_new, e);
     if (fclose(g->to) != 0) ok = err_nomem(e, "the text", n);
+    if (ok) note_ended_at_once(g, m);
     if (ok) answer_json(g, m, text, n, g->n_prompt + n_new);
     free(text);
     return ok;
@@ -268,7 +305,7 @@ static bool generate(const run_options *o, session *s, const model *m, const int
     if (!g.ids) return err_nomem(e, "the new ids", (size_t)n_new * sizeof *g.ids);
     const bool ok = (o->json ? generate_json : generate_text)(&g, m, prompt, n_new, e);
     print_speed(&g);
-    if (ok) note_ended_at_once(&g, m);
+    if (ok && !o->json) note_ended_at_once(&g, m);
     free(g.ids);
     return ok;
 }
@@ -289,6 +326,7 @@ static bool run_model(const run_options *o, const char *path, err *e)
     print_notes(s, m, so.n_ctx);
     ok = generate(o, s, m, prompt, n_prompt, n_new, e);
 out:
+    free_notes();
     session_free(s);
     free(prompt);
     model_close(m);

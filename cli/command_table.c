@@ -14,7 +14,7 @@ const char program_about[] =
 const char exit_statuses[] =
     "Exit status: 0 done or passed; 1 it ran and the verdict is no; 2 the command line is wrong;\n"
     "3 an input file is unusable; 4 the system failed (disk, memory, device);\n"
-    "129 ended by SIGHUP; 130 by SIGINT; 143 by SIGTERM.\n";
+    "129 ended by SIGHUP; 130 by SIGINT; 141 by SIGPIPE; 143 by SIGTERM.\n";
 
 const command *command_find(const char *name)
 {

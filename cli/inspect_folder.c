@@ -1,5 +1,6 @@
 // A folder of artifacts: what is in it, a line for each.
 #include "inspect.h"
+#include "answer.h"
 #include "../formats/checkpoint.h"
 #include "../formats/claims.h"
 #include "../formats/file_map.h"
@@ -116,7 +117,8 @@ static bool all_open(const names *l, err *e)
     return true;
 }
 
-static bool folder_json(const char *dir, const names *l, err *e)
+// wrong: of the first file that is refused.
+static bool folder_json(const char *dir, const names *l, const err *wrong, err *e)
 {
     json_out j;
     inspect_head_json(&j, dir, "artifacts");
@@ -130,6 +132,7 @@ static bool folder_json(const char *dir, const names *l, err *e)
     json_open(&j, '[');
     bool ok = each(l, &j, NULL, e);
     json_close(&j, ']');
+    if (!ok || wrong->kind != ERR_NONE) answer_error_member(&j, ok ? wrong : e);
     json_close(&j, '}');
     return ok;
 }
@@ -159,9 +162,11 @@ static bool judge_file(const char *path, err *e)
 bool inspect_artifacts(const char *dir, bool json, err *e)
 {
     names l = { 0 };
-    bool ok = list_artifacts(&l, dir, e) && all_open(&l, e)
-        && (json ? folder_json(dir, &l, e) : folder_text(dir, &l, e));
-    for (int i = 0; ok && i < l.n; i++) ok = judge_file(l.v[i], e);
+    err  wrong = { 0 };
+    bool ok = list_artifacts(&l, dir, e) && all_open(&l, e);
+    for (int i = 0; ok && i < l.n && wrong.kind == ERR_NONE; i++) judge_file(l.v[i], &wrong);
+    ok = ok && (json ? folder_json(dir, &l, &wrong, e) : folder_text(dir, &l, e));
+    if (ok && wrong.kind != ERR_NONE) ok = err_set(e, wrong.kind, "%s", wrong.msg);
     for (int i = 0; i < l.n; i++) free(l.v[i]);
     free(l.v);
     return ok;

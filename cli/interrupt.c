@@ -7,16 +7,18 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static const struct { int number; const char *name; } SIGNALS[] = {
-    { SIGINT, "SIGINT" }, { SIGTERM, "SIGTERM" }, { SIGHUP, "SIGHUP" },
+    { SIGINT, "SIGINT" }, { SIGTERM, "SIGTERM" }, { SIGHUP, "SIGHUP" }, { SIGPIPE, "SIGPIPE" },
 };
 
 typedef struct {
     const char *command;
+    pthread_t   thread;
     sigset_t    set;            // of those that are waited for
 } watcher;
 
@@ -94,10 +96,28 @@ static void *wait_for_one(void *unused)
     return unused;
 }
 
+// SIGPIPE comes to the thread that wrote, and cannot be waited for by another: it is handed on, and the writer goes no
+// further.
+static void hand_on(int number)
+{
+    if (!atomic_load(&done)) pthread_kill(watch.thread, number);
+    while (!atomic_load(&done)) pause();
+}
+
+static void let_writers_hand_on(void)
+{
+    sigset_t broken_pipe;
+    const struct sigaction a = { .sa_handler = hand_on };
+    sigemptyset(&broken_pipe);
+    sigaddset(&broken_pipe, SIGPIPE);
+    if (sigismember(&watch.set, SIGPIPE) != 1) return;
+    sigaction(SIGPIPE, &a, NULL);
+    pthread_sigmask(SIG_UNBLOCK, &broken_pipe, NULL);       // of all threads but the one that waits
+}
+
 void interrupt_watch(const char *name)
 {
     struct sigaction was;
-    pthread_t thread;
     int n = 0;
     watch.command = name;
     sigemptyset(&watch.set);
@@ -108,8 +128,12 @@ void interrupt_watch(const char *name)
     }
     if (n == 0 || pthread_sigmask(SIG_BLOCK, &watch.set, NULL) != 0) return;
     // Where there is no room for a thread they do what they always did.
-    if (pthread_create(&thread, NULL, wait_for_one, NULL) != 0) pthread_sigmask(SIG_UNBLOCK, &watch.set, NULL);
-    else pthread_detach(thread);
+    if (pthread_create(&watch.thread, NULL, wait_for_one, NULL) != 0) {
+        pthread_sigmask(SIG_UNBLOCK, &watch.set, NULL);
+        return;
+    }
+    pthread_detach(watch.thread);
+    let_writers_hand_on();
 }
 
 void interrupt_end(void)

@@ -1,5 +1,6 @@
 // options: the command line against a table of options.
 #include "cli.h"
+#include "foreign_options.h"
 #include "foreign_types.h"
 #include <ctype.h>
 #include <errno.h>
@@ -56,8 +57,22 @@ const char *nearest_name(const char *word, const char *const *names, int n)
     return best && is_slip(word, best, best_d) ? best : NULL;
 }
 
+// Does the command have what the other tool's option stands for?
+static const opt *option_here(const command *c, const foreign_option *f)
+{
+    for (int i = 0; f && f->here && i < c->n_opts; i++)
+        if (strcmp(c->opts[i].name, f->here) == 0) return &c->opts[i];
+    return NULL;
+}
+
 static bool fail_unknown(const command *c, const char *word, err *e)
 {
+    const foreign_option *f = foreign_option_find(word);
+    const opt *here = option_here(c, f);
+    if (here)
+        return err_set(e, ERR_USAGE, "unknown option '%s'; here it is '%s'", word,
+                       here->letter ? here->letter : here->name);
+    if (f && f->why) return err_set(e, ERR_USAGE, "unknown option '%s': %s", word, f->why);
     const char *names[64];
     int n = 0;
     names[n++] = "--help";

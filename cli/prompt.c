@@ -44,8 +44,8 @@ static bool read_stream(prompt_text *p, FILE *f, const char *name, err *e)
 bool prompt_read(prompt_text *p, const char *text, const char *file, err *e)
 {
     *p = (prompt_text){ .s = text };
+    if (strcmp(text ? text : file, "-") == 0) return read_stream(p, stdin, "standard input", e);
     if (!text) return read_stream(p, fopen(file, "rb"), file, e);
-    if (strcmp(text, "-") == 0) return read_stream(p, stdin, "standard input", e);
     p->n = (int64_t)strlen(text);
     return true;
 }

@@ -48,6 +48,14 @@ static const answer RESULTS[] = {
     { "run bf16.gguf -f text -n 2 --print-ids", 0, "prompt_tokens", "*" },
     { "bench bf16.gguf --case p4g2 --repeat 1", 0, "cases.0.prompt", "4" },
     { "inspect bf16.gguf", 0, "format", "gguf" },
+    { "inspect bad", 3, "error.status", "3" },
+    { "inspect bad", 3, "artifacts.0.file", "a.gguf" },
+    { "manual run", 0, "command", "run" },
+    { "manual", 0, "text", "*" },
+    { "completion bash", 0, "shell", "bash" },
+    { "run bf16.gguf -f - -n 2", 0, "tokens", "2" },
+    { "run bf16.gguf -p <bos>ab -n 2", 0, "notes.0", "*" },
+    { "run bf16.gguf --ids 2,645 -n 2 --kv f32", 0, "notes.0", "*" },
     { "inspect bf16.gguf --program", 0, "operations.0.op", "embed" },
     { "inspect hf --plan", 0, "architecture", "gemma4" },
     { "inspect four.json.gz", 0, "format", "fixture" },
@@ -137,6 +145,10 @@ static const mistake MISTAKES[] = {
     { "run bf16.gguf -f none", 3, "input", "none" },
     { "run bf16.gguf -f folder", 3, "input", "folder" },
     { "run bf16.gguf --ids 99999999", 2, "usage", NULL },
+    { "run bf16.gguf -p ''", 2, "usage", NULL },
+    { "run bf16.gguf --max-tokens 3 -p a", 2, "usage", NULL },
+    { "completion tcsh", 2, "usage", NULL },
+    { "manual none", 2, "usage", NULL },
     { "bench none.gguf", 3, "input", "none.gguf" },
     { "inspect none.gguf", 3, "input", "none.gguf" },
     { "inspect text", 3, "input", "text" },
@@ -187,6 +199,15 @@ START_TEST(quiet_leaves_errors_alone)
 }
 END_TEST
 
+// Of a file that is not there no verdict is said, beside others neither.
+START_TEST(no_verdict_of_a_file_that_is_not_there)
+{
+    ck_assert_int_eq(run_line("check none.gguf bf16.gguf"), 3);
+    ck_assert_msg(!strstr(said("out"), "none.gguf") && strstr(said("out"), "bf16.gguf: NOT proved"), "%s", said("out"));
+    ck_assert_msg(strstr(said("err"), "none.gguf: cannot"), "%s", said("err"));
+}
+END_TEST
+
 // Lines for who reads a log: no escapes, no carriage returns, whatever TERM says.
 START_TEST(a_log_has_plain_lines)
 {
@@ -233,6 +254,11 @@ static void setup(void)
 {
     begin_room();
     make_inputs(14);
+    write_file(in_dir(room, "in"), "ab\n", 3);
+    char bad[4600];             // one file that is whole, and one that lacks a tensor
+    snprintf(bad, sizeof bad, "cd '%s' && mkdir bad && cp bf16.gguf bad/a.gguf && "
+             "LC_ALL=C sed 's/blk.0.attn_q.weight/blk.0.attn_x.weight/' bf16.gguf > bad/b.gguf", room);
+    ck_assert_int_eq(system(bad), 0);
     ck_assert_int_eq(mkdir(in_dir(room, "folder"), 0700), 0);
     ck_assert_int_eq(mkdir(in_dir(room, "broken"), 0700), 0);
     write_file(in_dir(room, "broken/config.json"), "{", 1);
@@ -248,6 +274,7 @@ int main(void)
     tcase_add_test(t, every_command_tells_of_a_wrong_command_line);
     tcase_add_test(t, mistakes_are_told_with_the_file);
     tcase_add_test(t, quiet_leaves_errors_alone);
+    tcase_add_test(t, no_verdict_of_a_file_that_is_not_there);
     tcase_add_test(t, a_log_has_plain_lines);
     tcase_add_test(t, a_dumb_terminal_has_plain_lines_too);
     suite_add_tcase(s, t);

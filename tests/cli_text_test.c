@@ -261,6 +261,9 @@ START_TEST(wrong_options_are_named)
         { "a -o x -n 10", "expected -5 to 9" }, { "a -o x -n -6", "expected -5 to 9" }, { "a -o x -n 5x", "whole number" },
         { "a -o x -n +5", "whole number" }, { "a -o x --level 3", "expected 0 to 2" }, { "a -o x --level 1 --level 1", "given twice" }, { "a -o x -n", "needs a value" }, { "a -o x -n 1 -n 1", "given twice" },
         { "a -o x --flag=1", "takes no value" }, { "a -o x --arith f23", "did you mean 'f32'?" }, { "a -o x --many=", "empty" },
+        { "a -o x --outfile y", "unknown option '--outfile'; here it is '-o'" },
+        { "a -o x --temp=0", "unknown option '--temp=0': generation is greedy" },
+        { "a -o x -m y", "the file is named without an option" }, { "a -o x --outtype y", "unknown option '--outtype'" },
         { "a -o x -z", "unknown option '-z'" }, { "a -o -", "found '-'" }, { "a --output=", "empty" }, { "a -o x --threads 99999999999999999999", "expected 1 to 1024" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -19,6 +19,7 @@ typedef struct {
     int32_t          bad_id;
     double           shift;             // of the second-best log-probability, everywhere
     int              most_probs;        // ids a step, however many were asked for; 0: as many as that
+    bool             no_probs;          // of llama: ids alone
     bool             speculates, stops_at_two;  // ends each answer after two ids, as at an end of text
     void           (*instead)(void *played, const http_request *q, http_reply_bytes *a);    // from `after` questions on
     int              after;
@@ -117,8 +118,10 @@ static inline void play_llama(played *p, const cJSON *q, int64_t i, int64_t step
                                         "speculative.n_max");
     text_words(t, "{\"content\":\"x\",\"tokens\":[");
     put_ids(t, p, i, step, n);
-    text_printf(t, "],\"stop\":true,\"tokens_evaluated\":%lld,\"generation_settings\":{\"speculative.types\":\"%s\"},\"completion_probabilities\":[",
+    text_printf(t, "],\"stop\":true,\"tokens_evaluated\":%lld,\"generation_settings\":{\"speculative.types\":\"%s\"}",
                 (long long)n_ids, p->speculates ? "draft-mtp" : "none");
+    text_words(t, p->no_probs ? "}" : ",\"completion_probabilities\":[");
+    if (p->no_probs) return;
     for (int64_t k = 0; k < n; k++) {
         text_printf(t, "%s{\"id\":%d,\"token\":\"x\",\"logprob\":-0.5,\"top_logprobs\":[", k ? "," : "", played_id(p,
                     i, step + k));

@@ -7,6 +7,7 @@
 #include "verify/remote.h"
 #include "verify/remote_ask.h"
 #include "verify/remote_distance.h"
+#include "verify/secret.h"
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <sys/wait.h>
@@ -171,24 +172,58 @@ START_TEST(the_report_says_whom_it_asked_and_what_was_not_seen)
 END_TEST
 
 // None of the forms has numbers for what is not seen.
-START_TEST(every_form_of_the_report_can_be_written)
+static void must_be_written(outcome *x)
 {
     static const char *const names[] = { "r.json", "r.md", "r.html", "r.xml" };
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        char    path[SCRATCH_PATH], *text;
+        int64_t n;
+        scratch_path(path, names[k]);
+        ck_assert_msg(verify_report_write(&(const verify_report *){ &x->r }, 1, path, &x->e), "%s", x->e.msg);
+        ck_assert_msg(file_read_text(&text, &n, path, 1 << 24, &x->e), "%s", x->e.msg);
+        ck_assert_msg(strstr(text, "127") != NULL, "%s", names[k]);
+        const char *nan = strstr(text, ">nan") ? strstr(text, ">nan") : strstr(text, " nan");
+        ck_assert_msg(!nan, "%s: %.200s", names[k], nan - 100);
+        free(text);
+    }
+}
+
+START_TEST(every_form_of_the_report_can_be_written)
+{
     for (int i = 0; i < N_KINDS; i += 3) {
         played  p = played_as(KINDS[i]);
         outcome x = ask_played(&p);
         ck_assert_msg(x.ran, "%s", x.e.msg);
-        for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
-            char    path[SCRATCH_PATH], *text;
-            int64_t n;
-            scratch_path(path, names[k]);
-            ck_assert_msg(verify_report_write(&(const verify_report *){ &x.r }, 1, path, &x.e), "%s", x.e.msg);
-            ck_assert_msg(file_read_text(&text, &n, path, 1 << 24, &x.e), "%s", x.e.msg);
-            ck_assert_msg(strstr(text, "127") != NULL, "%s", names[k]);
-            const char *nan = strstr(text, ">nan") ? strstr(text, ">nan") : strstr(text, " nan");
-            ck_assert_msg(!nan, "%s: %.200s", names[k], nan - 100);
-            free(text);
-        }
+        must_be_written(&x);
+        done(&x);
+    }
+}
+END_TEST
+
+// Ids alone, all of them right: nothing was measured, which is the one failure, and no figure stands for it.
+START_TEST(a_server_without_log_probabilities_is_not_measured)
+{
+    for (int i = 0; i < 2; i++) {
+        played p = played_as("llama");
+        p.no_probs = true;
+        outcome x = ask_with(&p, (remote_opts){ .drift = i ? "Q4_K_M" : NULL }, fixture_file);
+        ck_assert_msg(x.ran && !x.r.passed, "%s", x.e.msg);
+        const verify_fixture_result *f = &x.r.fixtures[0];
+        ck_assert_int_eq(f->failures_total, 1);
+        ck_assert_str_eq(f->failures[0].what, "seen");
+        ck_assert_str_eq(f->failures[0].text, "the server gives log-probabilities of 0 ids a step, the least is 16");
+        ck_assert_int_eq(f->teacher_forced_equal, f->steps);
+        ck_assert(isnan(f->kl_mean) && isnan(f->kl_max) && isnan(f->logprob_diff_max));
+        must_be_written(&x);
+        done(&x);
+        // And of other ids.
+        p.bad_case = 1;
+        p.bad_step = 3;
+        p.bad_id   = fix->cases[1].steps[3].ids[5];
+        x = ask_with(&p, (remote_opts){ .drift = i ? "Q4_K_M" : NULL }, fixture_file);
+        ck_assert_msg(x.ran && !x.r.passed, "%s", x.e.msg);
+        must_note(&x.r, "the first step that leaves");
+        must_be_written(&x);
         done(&x);
     }
 }
@@ -355,6 +390,27 @@ START_TEST(a_wrong_question_is_a_wrong_command_line)
 }
 END_TEST
 
+// The key goes in the clear to this machine alone; nobody listens where it may go.
+START_TEST(this_machine_is_an_address_and_no_name_like_one)
+{
+    static const struct { const char *url; bool local; } rows[] = {
+        { "http://127.0.0.1:1", true }, { "http://127.9.8.7:1", true }, { "http://[::1]:1", true },
+        { "http://[::ffff:127.0.0.1]:1", true }, { "http://localhost:1", true }, { "http://LocalHost:1", true },
+        { "http://127.evil.example:1", false }, { "http://127.0.0.1.example:1", false },
+        { "http://localhost.example:1", false }, { "http://128.0.0.1:1", false }, { "http://[::2]:1", false },
+        { "http://[::ffff:10.0.0.1]:1", false }, { "http://[2001:db8::1]:1", false },
+        { "https://127.evil.example:1", true },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        err   e = { 0 };
+        http *h = http_open(rows[i].url, &(http_opts){ .key = "sk-12345" }, &e);
+        ck_assert_msg((h != NULL) == rows[i].local, "%s: %s", rows[i].url, e.msg);
+        ck_assert_msg(h || strstr(e.msg, "in the clear to another machine"), "%s: %s", rows[i].url, e.msg);
+        http_close(h);
+    }
+}
+END_TEST
+
 // ---- servers that misbehave ----------------------------------------------------------------------------------------
 
 static const char *instead_body, *instead_type;
@@ -462,6 +518,105 @@ START_TEST(no_server_is_no_verdict)
 END_TEST
 
 // Answers that are JSON, and none to what was asked.
+// Of the documents about a server some may be forbidden: that is an error where no other says what it is.
+static void forbid_others(void *ctx, const http_request *q, http_reply_bytes *a)
+{
+    played     *p = ctx;
+    const char *body = about_of(p->kind, q->path);
+    const bool  optional = strcmp(q->path, "/version") == 0 || strcmp(q->path, "/get_server_info") == 0;
+    if (strcmp(q->method, "POST") == 0) {
+        p->instead = NULL;              // questions are answered as ever
+        play(p, q, a);
+        p->instead = forbid_others;
+    }
+    else http_reply(a, body && !optional ? 200 : 403, "application/json", body ? body : "{}");
+}
+static void forbid_all(void *ctx, const http_request *q, http_reply_bytes *a)
+{
+    http_reply(a, 403, "application/json", "{}");
+}
+static void forbid_tags(void *ctx, const http_request *q, http_reply_bytes *a)
+{
+    const char *body = strcmp(q->path, "/api/version") == 0 ? about_of("ollama", q->path) : NULL;
+    http_reply(a, body ? 200 : 403, "application/json", body ? body : "{}");
+}
+
+START_TEST(what_needs_a_key_beside_the_answers_is_let_be)
+{
+    for (int i = 0; i < N_IDS; i++)
+        for (int named = 0; named < 2; named++) {
+            played p = played_as(KINDS[i]);
+            p.instead = forbid_others;
+            p.after   = -1;
+            outcome x = ask_with(&p, (remote_opts){ .api = named ? KINDS[i] : NULL }, fixture_file);
+            ck_assert_msg(x.ran && x.r.passed, "%s: %s", KINDS[i], x.e.msg);
+            ck_assert_str_eq(x.r.remote.api, KINDS[i]);
+            done(&x);
+        }
+    outcome x = ask_misbehaving("llama", forbid_all, -1);
+    must_refuse(&x, ERR_SYSTEM, "/props: HTTP status 403: it wants a key: HALLMARK_API_KEY");
+    x = ask_misbehaving("ollama", forbid_tags, -1);         // its models cannot be seen
+    must_refuse(&x, ERR_SYSTEM, "/api/tags: HTTP status 403: it wants a key");
+}
+END_TEST
+
+START_TEST(ids_of_another_model_are_said)
+{
+    static const struct { const char *body; bool ids; } rows[] = {
+        { "{\"error\":{\"code\":400,\"message\":\"Prompt contains invalid tokens\"}}", true },
+        { "{\"message\":\"Token id 1300 is out of vocabulary\"}", true },
+        { "{\"message\":\"the context is full\"}", false },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        instead_status = 400;
+        instead_type   = "application/json";
+        instead_body   = rows[i].body;
+        outcome x = ask_misbehaving("llama", reply_body, 0);
+        must_refuse(&x, ERR_INPUT, "HTTP status 400");
+        const char *said = strstr(x.e.msg, "the fixture's ids may not be those of the model");
+        ck_assert_msg((said != NULL) == rows[i].ids, "%s", x.e.msg);
+    }
+}
+END_TEST
+
+static int busy_left;
+static void reply_busy(void *ctx, const http_request *q, http_reply_bytes *a)
+{
+    played *p = ctx;
+    if (busy_left-- > 0) {
+        http_reply(a, instead_status, "application/json", "{\"error\":{\"message\":\"Loading model\"}}");
+        return;
+    }
+    p->instead = NULL;
+    play(p, q, a);
+}
+
+START_TEST(a_busy_server_is_asked_again)
+{
+    static const int statuses[] = { 503, 429 };
+    for (int i = 0; i < 4; i++) {           // at its first document, and at a question
+        played p = played_as("openai");
+        p.instead = reply_busy;
+        p.after   = i < 2 ? -1 : 2;
+        busy_left = 3;
+        instead_status = statuses[i % 2];
+        outcome x = ask_with(&p, (remote_opts){ .http = { .timeout_s = 20 } }, fixture_file);
+        ck_assert_msg(x.ran && x.r.passed, "%s", x.e.msg);
+        ck_assert_int_lt(busy_left, 0);
+        done(&x);
+    }
+    busy_left = 1 << 20;                    // for ever
+    instead_status = 503;
+    outcome x = ask_misbehaving("llama", reply_busy, -1);
+    must_refuse(&x, ERR_SYSTEM, "no answer, but HTTP status 503");
+    ck_assert_ptr_nonnull(strstr(x.e.msg, "Loading model"));
+    strcpy(instead_raw, "HTTP/1.1 429 Slow down\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n");
+    x = ask_with(&(played){ .f = fix, .kind = "llama", .bad_case = -1, .bad_step = -1, .instead = reply_raw },
+                 (remote_opts){ .http = { .timeout_s = 60 } }, fixture_file);       // longer than it may take: at once
+    must_refuse(&x, ERR_SYSTEM, "HTTP status 429");
+}
+END_TEST
+
 START_TEST(nonsense_is_refused_by_name)
 {
 #define LLAMA(ids, id, logprob) "{\"tokens\":[" ids "],\"completion_probabilities\":[{\"id\":" id ",\"top_logprobs\":[{\"id\":7,\"logprob\":" logprob "}]}]}"
@@ -564,6 +719,73 @@ START_TEST(the_key_is_sent_and_never_said)
     p.instead = reply_key_as_id;
     x = ask_with(&p, (remote_opts){ .http = { .key = KEY } }, fixture_file);
     ck_assert_msg(!x.ran && !strstr(x.e.msg, KEY) && strstr(x.e.msg, "found '***'"), "%s", x.e.msg);
+}
+END_TEST
+
+// As JSON, a URL and a message that quotes another write it; whole, or with its end cut off.
+START_TEST(the_key_is_hidden_however_it_is_written)
+{
+    static const char key[] = "sk-sec/ret99\\x";
+    static const struct { const char *from, *to; } rows[] = {
+        { "a sk-sec/ret99\\x b", "a *** b" }, { "a sk-sec\\/ret99\\\\x b", "a *** b" },
+        { "sk-sec\\u002fret99\\u005Cx", "***" }, { "\\u0073k-sec\\\\\\/ret99\\\\\\\\x.", "***." },
+        { "http://x/?k=sk-sec%2Fret99%5cx&b", "http://x/?k=***&b" }, { "sk%252Dsec%252Fret99%255Cx", "***" },
+        { "it is sk-sec/re", "it is ***" }, { "it is sk-sec\\/ret... of x", "it is ***... of x" },
+        { "sk-sec/ret98", "sk-sec/ret98" }, { "sk-sec/ret", "***" }, { "sk-se", "sk-se" }, { "", "" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *hidden = secret_hide(rows[i].from, key);
+        ck_assert_msg(strcmp(hidden, rows[i].to) == 0, "%s: %s, expected %s", rows[i].from, hidden, rows[i].to);
+        free(hidden);
+    }
+    char *same = secret_hide("as it is", NULL);
+    ck_assert_str_eq(same, "as it is");
+    free(same);
+    // Names and texts of a document, before anything of it is cut; numbers and short keys are left alone.
+    err    e = { 0 };
+    const char *text = "{\"a\":[\"x sk-12345678 y\",12345678],\"sk-12345678\":{\"b\":\"sk-12345678\"}}";
+    cJSON *j = json_parse(text, (int64_t)strlen(text), "doc", &e);
+    ck_assert(secret_hide_json(j, "2345678") && strstr(json_get(json_get(j, "sk-12345678"), "b")->valuestring, "678"));
+    ck_assert(secret_hide_json(j, "sk-12345678"));
+    char *printed = cJSON_PrintUnformatted(j);
+    ck_assert_str_eq(printed, "{\"a\":[\"x *** y\",12345678],\"***\":{\"b\":\"***\"}}");
+    free(printed);
+    cJSON_Delete(j);
+}
+END_TEST
+
+static void reply_with_key_at_the_cut(void *ctx, const http_request *q, http_reply_bytes *a)
+{
+    char     body[4096];
+    char    *pad = body + 1024;
+    memset(pad, 'x', 2048);
+    pad[instead_status] = '\0';
+    snprintf(body, 1024, "{\"choices\":[{\"token_ids\":[7],\"logprobs\":{\"top_logprobs\":[{\"");
+    text_buf t = { 0 };
+    text_words(&t, body);
+    text_words(&t, pad);
+    text_words(&t, KEY);
+    text_words(&t, pad);
+    text_words(&t, "\":-1}]}}]}");
+    char *whole = text_take(&t);
+    http_reply(a, 200, "application/json", whole);
+    free(whole);
+}
+
+// Wherever a message is cut, no part of the key is seen.
+START_TEST(no_part_of_the_key_is_seen_at_a_cut)
+{
+    for (instead_status = 300; instead_status < 900; instead_status += 11) {
+        played p = played_as("openai");
+        p.instead = reply_with_key_at_the_cut;
+        outcome x = ask_with(&p, (remote_opts){ .http = { .key = KEY } }, fixture_file);
+        ck_assert_msg(!x.ran && strstr(x.e.msg, "top_logprobs"), "%s", x.e.msg);
+        for (size_t i = 0; i + 5 < sizeof KEY; i++) {
+            char part[6];
+            snprintf(part, sizeof part, "%s", KEY + i);
+            ck_assert_msg(!strstr(x.e.msg, part), "%d: %s", instead_status, x.e.msg);
+        }
+    }
 }
 END_TEST
 
@@ -785,15 +1007,22 @@ int main(void)
     tcase_add_test(t, the_report_says_whom_it_asked_and_what_was_not_seen);
     tcase_add_test(t, every_form_of_the_report_can_be_written);
     tcase_add_test(t, a_server_that_stops_early_is_asked_again);
+    tcase_add_test(t, a_server_without_log_probabilities_is_not_measured);
     tcase_add_loop_test(t, the_first_step_that_leaves_is_named, 0, N_KINDS);
     tcase_add_test(t, a_distance_beyond_the_noise_fails);
     tcase_add_test(t, too_little_to_compare_does_not_pass);
     tcase_add_test(t, a_gate_file_holds_as_it_stands);
     tcase_add_test(t, a_wrong_question_is_a_wrong_command_line);
+    tcase_add_test(t, this_machine_is_an_address_and_no_name_like_one);
     tcase_add_test(t, what_is_no_answer_is_no_verdict);
     tcase_add_test(t, no_server_is_no_verdict);
     tcase_add_test(t, nonsense_is_refused_by_name);
     tcase_add_test(t, the_key_is_sent_and_never_said);
+    tcase_add_test(t, the_key_is_hidden_however_it_is_written);
+    tcase_add_test(t, no_part_of_the_key_is_seen_at_a_cut);
+    tcase_add_test(t, what_needs_a_key_beside_the_answers_is_let_be);
+    tcase_add_test(t, ids_of_another_model_are_said);
+    tcase_add_test(t, a_busy_server_is_asked_again);
     tcase_add_test(t, a_certificate_is_checked);
     tcase_add_test(t, distance_is_over_the_ids_that_are_given);
     tcase_add_test(t, llama_cpp_as_recorded);

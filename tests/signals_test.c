@@ -151,6 +151,37 @@ START_TEST(with_json_it_is_a_document)
 }
 END_TEST
 
+// "2>&1 | head -n 1": the reader goes away while it is at work.
+START_TEST(nothing_is_left_where_nobody_reads)
+{
+    for (int i = 0; i < N_COMMANDS; i++) {
+        const command_line *c = &COMMANDS[i];
+        char line[4800];
+        if (strncmp(c->line, "release ", 8) != 0 && strncmp(c->line, "convert ", 8) != 0) continue;
+        snprintf(line, sizeof line, "cd '%s' && rm -f err; { %s %s; echo $? > out; } 2>&1 | true", room,
+                 HALLMARK_PROGRAM, c->line);
+        ck_assert_int_eq(system(line), 0);
+        ck_assert_msg(strcmp(said("out"), "141\n") == 0, "%s: status %s", c->line, said("out"));
+        nothing_is_left(c, "SIGPIPE");
+        remove_results(c);
+    }
+}
+END_TEST
+
+// And on standard output alone, which a long run would write to for nobody.
+START_TEST(a_run_ends_with_its_reader)
+{
+    char line[4800];
+    snprintf(line, sizeof line, "cd '%s' && { %s run bf16.gguf -p ab -n 100000 --ignore-eos 2> err; echo $? > out; } "
+             "| head -c 1 > in2; rm -f in2", room, HALLMARK_PROGRAM);
+    const double began = wall();
+    ck_assert_int_eq(system(line), 0);
+    ck_assert_msg(strcmp(said("out"), "141\n") == 0, "status %s: %s", said("out"), said("err"));
+    ck_assert_msg(strstr(said("err"), "interrupted by SIGPIPE"), "%s", said("err"));
+    ck_assert(wall() - began < 60);
+}
+END_TEST
+
 static void setup(void)
 {
     begin_room();
@@ -167,6 +198,8 @@ int main(void)
     tcase_add_test(t, what_was_removed_is_named);
     tcase_add_test(t, an_ignored_signal_stays_ignored);
     tcase_add_test(t, with_json_it_is_a_document);
+    tcase_add_test(t, nothing_is_left_where_nobody_reads);
+    tcase_add_test(t, a_run_ends_with_its_reader);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

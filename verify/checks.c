@@ -250,6 +250,8 @@ static void add_distances(looks *l, const verify_fixture_result *f)
         "found %.3g, the limit is %.3g", f->logprob_diff_max, f->logprob_limit);
 }
 
+static const char NO_LOGPROBS[] = "the server gives no log-probabilities";
+
 static void add_exact(looks *l, const verify_report *r, const verify_fixture_result *f)
 {
     add_tokens(l, f);
@@ -260,11 +262,13 @@ static void add_exact(looks *l, const verify_report *r, const verify_fixture_res
         "cases ends at a tie, the limit is %.1f",
         (long long)f->ties, (long long)f->steps, (long long)f->ties_differing, f->ties_limit,
         (long long)f->free_run_ties, f->free_run_ties_limit);
-    if (!r->remote.api[0] || r->remote.ids_seen) add_distances(l, f);
-    else add_not_made(l, "distance", "distances", "the server gives text, and no log-probabilities");
+    if (r->remote.api[0] && !r->remote.ids_seen)
+        add_not_made(l, "distance", "distances", "the server gives text, and no log-probabilities");
+    else if (r->remote.api[0] && isnan(f->kl_mean)) add_not_made(l, "distance", "distances", NO_LOGPROBS);
+    else add_distances(l, f);
 }
 
-static void add_drift(looks *l, const verify_fixture_result *f)
+static void add_drift(looks *l, const verify_report *r, const verify_fixture_result *f)
 {
     const double top1 = f->steps > 0 ? (double)f->teacher_forced_equal / (double)f->steps : 0;
     if (isnan(f->kl_limit)) {
@@ -274,6 +278,10 @@ static void add_drift(looks *l, const verify_fixture_result *f)
     say(add(l, "drift", "drift: agreement with the source model", top1 >= f->top1_limit ? LOOK_HELD : LOOK_BROKE),
         "%.2f %% of %lld steps have its best id, the budget of %s asks for %.2f %%", 100 * top1, (long long)f->steps,
         f->budget, 100 * f->top1_limit);
+    if (r->remote.api[0] && isnan(f->kl_mean)) {
+        add_not_made(l, "drift", "drift: mean KL from the source model", NO_LOGPROBS);
+        return;
+    }
     look *row = add(l, "drift", "drift: mean KL from the source model", at_most(f->kl_mean, f->kl_limit));
     if (isfinite(f->rounding_kl_mean))
         say(row, "found %.3g, the budget of %s is %.3g; rounding its weights once more costs %.3g", f->kl_mean,
@@ -287,7 +295,7 @@ static void add_run(looks *l, const verify_report *r, const verify_fixture_resul
     add_fixture_is_a_measure(l, f);
     add_finite(l, f);
     if (f->kind == CHECK_EXACT) add_exact(l, r, f);
-    else                        add_drift(l, f);
+    else                        add_drift(l, r, f);
 }
 
 // Of a server nothing is seen but its answers.

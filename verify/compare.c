@@ -296,6 +296,9 @@ static void fail_distance(comparison *k, const char *what, const compare_place *
                 self, floor, at->c->id, (long long)at->step, from, layer_text(buf, k, at->layer, at->c->n_probes > 0));
 }
 
+// Is there a step whose distance was taken?
+static bool measured(const comparison *k) { return !k->no_distance && k->r->steps > k->n_left_out; }
+
 static void judge_exact(comparison *k)
 {
     verify_fixture_result *r = k->r;
@@ -312,7 +315,7 @@ static void judge_exact(comparison *k)
                  (long long)r->free_run_ties, (long long)r->cases, r->free_run_ties_limit);
         result_fail_whole(r, "ties", text);
     }
-    if (k->no_distance) return;
+    if (!measured(k)) return;
     if (!(r->kl_mean <= r->kl_limit))
         fail_distance(k, "distance", &k->worst_kl, r->kl_mean, r->kl_limit, r->self_kl_mean, x->kl_floor);
     if (!(r->logprob_diff_max <= r->logprob_limit))
@@ -342,7 +345,7 @@ static void judge_drift(comparison *k)
                  100 * top1, 100 * r->top1_limit);
         result_fail_whole(r, "drift", text);
     }
-    if (!(r->kl_mean <= r->kl_limit)) {
+    if (measured(k) && !(r->kl_mean <= r->kl_limit)) {
         snprintf(text, sizeof text, "mean KL from the source model is %.3g, the budget %.3g%s", r->kl_mean, r->kl_limit,
                  of);
         result_fail_whole(r, "drift", text);
@@ -369,8 +372,9 @@ void compare_end(comparison *k)
     verify_fixture_result *r = k->r;
     if (r->steps == 0) result_fail_whole(r, "finite", "the fixture has no steps: nothing was compared");
     else {
-        r->kl_mean = k->kl_sum / (double)(r->steps - k->n_left_out);      // at most one in eight is
-        if (k->no_distance) r->kl_mean = r->kl_max = r->logprob_diff_max = r->kl_limit = r->logprob_limit = NAN;
+        r->kl_mean = k->kl_sum / (double)(r->steps - k->n_left_out);      // our own leave out one in eight at most
+        if (!measured(k)) r->kl_mean = r->kl_max = r->logprob_diff_max = NAN;
+        if (k->no_distance) r->kl_limit = r->logprob_limit = NAN;
         if (r->kind == CHECK_EXACT) judge_exact(k);
         else                        judge_drift(k);
         name_layers(k);

@@ -1,10 +1,14 @@
 // http: see http.h.
 #include "http.h"
 #include "../formats/text.h"
+#include "secret.h"
+#include <arpa/inet.h>
 #include <curl/curl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 struct http {
@@ -20,9 +24,26 @@ struct http {
 
 // ---- the address ---------------------------------------------------------------------------------------------------
 
+// The number of an IPv6 address, which a URL has in brackets: ::1, or 127.0.0.0/8 as IPv6 writes it.
+static bool is_local_v6(const char *host)
+{
+    static const uint8_t itself[16] = { [15] = 1 }, mapped[13] = { [10] = 0xff, [11] = 0xff, [12] = 127 };
+    char            number[INET6_ADDRSTRLEN];
+    struct in6_addr a;
+    const size_t    n = strlen(host);
+    if (n < 3 || n - 2 >= sizeof number || host[0] != '[' || host[n - 1] != ']') return false;
+    memcpy(number, host + 1, n - 2);
+    number[n - 2] = '\0';
+    if (inet_pton(AF_INET6, number, &a) != 1) return false;
+    return memcmp(&a, itself, sizeof itself) == 0 || memcmp(&a, mapped, sizeof mapped) == 0;
+}
+
+// A name that begins like an address of this machine (127.0.0.1.example) is somebody else's.
 static bool is_local(const char *host)
 {
-    return strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "[::1]") == 0;
+    struct in_addr a;
+    if (strcasecmp(host, "localhost") == 0 || is_local_v6(host)) return true;
+    return inet_pton(AF_INET, host, &a) == 1 && ntohl(a.s_addr) >> 24 == 127;
 }
 
 static char *url_part(CURLU *u, CURLUPart part)
@@ -191,6 +212,17 @@ static int look(void *to, curl_off_t down, curl_off_t down_now, curl_off_t up, c
     return r->stalled;
 }
 
+// A server that closes a connection while it is written to is no reader of ours who went away (cli/interrupt.h).
+static CURLcode transfer(CURL *c)
+{
+    struct sigaction was;
+    const struct sigaction ignored = { .sa_handler = SIG_IGN };
+    sigaction(SIGPIPE, &ignored, &was);
+    const CURLcode code = curl_easy_perform(c);
+    sigaction(SIGPIPE, &was, NULL);
+    return code;
+}
+
 static CURLcode perform(http *h, const char *url, const char *json, receiver *r)
 {
     CURL *c = h->curl;
@@ -216,7 +248,7 @@ static CURLcode perform(http *h, const char *url, const char *json, receiver *r)
         curl_easy_setopt(c, CURLOPT_POSTFIELDS, json);
         curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(json));
     }
-    return curl_easy_perform(c);
+    return transfer(c);
 }
 
 static bool fail_transfer(const http *h, const char *url, const receiver *r, CURLcode code, err *e)
@@ -264,17 +296,50 @@ static bool check_status(const http *h, const char *url, const http_answer *a, e
     return err_set(e, ERR_SYSTEM, "%s: no answer, but HTTP status %ld: %s", url, a->status, words);
 }
 
-bool http_ask(http *h, const char *path, const char *json, http_answer *a, err *e)
+static bool ask_once(http *h, const char *url, const char *json, http_answer *a, err *e)
 {
-    char     url[sizeof h->url + 64];
     receiver r = { .a = a, .last = time(NULL) };
     memset(a, 0, sizeof *a);
-    snprintf(url, sizeof url, "%s%s", h->url, path);
     CURLcode code = perform(h, url, json, &r);
     if (code != CURLE_OK) return fail_transfer(h, url, &r, code, e);
     if (!a->body && !(a->body = calloc(1, 1))) return err_nomem(e, "an answer", 1);
     curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &a->status);
-    return check_status(h, url, a, e);
+    return true;
+}
+
+static int64_t milliseconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+// A server that loads its model, or has too much to do, may answer later. false: not while there is time.
+static bool wait_for_it(const http *h, const http_answer *a, int n, int64_t until)
+{
+    curl_off_t    asked = 0;
+    const int64_t left = until - milliseconds();
+    if (a->status != 503 && a->status != 429) return false;
+    curl_easy_getinfo(h->curl, CURLINFO_RETRY_AFTER, &asked);
+    if (left <= 0 || asked > left / 1000) return false;
+    int64_t ms = asked > 0 ? asked * 1000 : 100 << (n < 4 ? n : 4);
+    if (ms > left) ms = left;
+    const struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
+    nanosleep(&t, NULL);
+    return true;
+}
+
+bool http_ask(http *h, const char *path, const char *json, http_answer *a, err *e)
+{
+    char          url[sizeof h->url + 64];
+    const int64_t until = milliseconds() + h->timeout_s * 1000;
+    snprintf(url, sizeof url, "%s%s", h->url, path);
+    bool ok = ask_once(h, url, json, a, e);
+    for (int n = 0; ok && wait_for_it(h, a, n, until); n++) {
+        http_answer_free(a);
+        ok = ask_once(h, url, json, a, e);
+    }
+    return ok && check_status(h, url, a, e);
 }
 
 void http_answer_free(http_answer *a)
@@ -294,29 +359,21 @@ bool http_expect(const http *h, const char *path, const http_answer *a, err *e)
     return err_set(e, ERR_INPUT, "%s%s: found HTTP status %ld, expected an answer: %s", h->url, path, a->status, words);
 }
 
-// s without the key, wherever it repeats it; malloc'd, NULL when out of memory.
-static char *without_key(const http *h, const char *s)
-{
-    text_buf     t = { 0 };
-    const size_t n_key = h->key ? strlen(h->key) : 0;
-    for (const char *hit; n_key && (hit = strstr(s, h->key)) != NULL; s = hit + n_key) {
-        text_raw(&t, s, (size_t)(hit - s));
-        text_words(&t, "***");
-    }
-    text_words(&t, s);
-    return text_take(&t);
-}
-
 void http_words(const http *h, char *dst, size_t size, const char *s)
 {
-    char *clean = without_key(h, s);
+    char *clean = secret_hide(s, h->key);
     text_fit(dst, size, clean ? clean : "", clean ? strlen(clean) : 0, 0);
     free(clean);
 }
 
 void http_hide(const http *h, err *e)
 {
-    char *clean = h && h->key ? without_key(h, e->msg) : NULL;
+    char *clean = h && h->key ? secret_hide(e->msg, h->key) : NULL;
     if (clean) snprintf(e->msg, sizeof e->msg, "%s", clean);
     free(clean);
+}
+
+bool http_hide_json(const http *h, cJSON *doc, err *e)
+{
+    return secret_hide_json(doc, h->key) || err_nomem(e, "an answer", 0);
 }

@@ -8,6 +8,7 @@
 #define HALLMARK_VERIFY_HTTP_H
 
 #include "../formats/err.h"
+#include <cjson/cJSON.h>
 #include <stdint.h>
 
 enum {
@@ -41,16 +42,20 @@ void  http_close(http *h);
 const char *http_url(const http *h);
 
 // Asks PREFIX + path: POSTs json, or GETs where it is NULL. true: there is an answer of status 200 to 299, or 400 to
-// 499; see http_expect. Freed by http_answer_free, in any case.
+// 499; see http_expect. 503 and 429 (a model that is being loaded, too many questions) are waited for, and asked again,
+// for as long as one question may take. Freed by http_answer_free, in any case.
 bool http_ask(http *h, const char *path, const char *json, http_answer *a, err *e);
 void http_answer_free(http_answer *a);
 
 // ERR_INPUT with the server's own words where the status is none of 200 to 299; ERR_SYSTEM where it wants a key.
 bool http_expect(const http *h, const char *path, const http_answer *a, err *e);
 
-// Words of the server into dst[size], on one line that may be shown, without the key if it repeats it.
+// Words of the server into dst[size], on one line that may be shown, without the key if it repeats it
+// (secret.h).
 void http_words(const http *h, char *dst, size_t size, const char *s);
 // The same for a message that may quote an answer. h may be NULL.
 void http_hide(const http *h, err *e);
+// And for a document that messages may be made of: see secret.h.
+bool http_hide_json(const http *h, cJSON *doc, err *e);
 
 #endif

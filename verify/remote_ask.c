@@ -1,4 +1,5 @@
 // remote_ask: see remote_ask.h.
+#define _GNU_SOURCE
 #include "remote_ask.h"
 #include "../formats/checked.h"
 #include "../formats/json.h"
@@ -8,46 +9,52 @@
 
 enum { ABOUT_VALUES = 1 << 16 };        // of a document about the server: a list of a thousand models is a tenth of it
 
-// GETs a document. *doc stays NULL where there is none: another status, or no JSON. false: no answer at all.
-static bool get(remote_peer *p, const char *path, cJSON **doc, err *e)
+// GETs a document. *doc stays NULL where there is none: another status, or no JSON. A status that asks for a key is kept
+// in *refused: it counts where nothing else is an answer. false: no answer at all.
+static bool get(remote_peer *p, const char *path, cJSON **doc, err *refused, err *e)
 {
     http_answer a;
     err         nothing = { 0 };
     *doc = NULL;
     bool ok = http_ask(p->h, path, NULL, &a, e);
-    if (ok && (a.status == 401 || a.status == 403)) ok = http_expect(p->h, path, &a, e);
+    if (ok && (a.status == 401 || a.status == 403)) http_expect(p->h, path, &a, refused);
     if (ok && a.status < 300) *doc = json_parse_nul(a.body, a.n, ABOUT_VALUES, path, &nothing);
     http_answer_free(&a);
     if (nothing.kind == ERR_SYSTEM) return err_set(e, ERR_SYSTEM, "%s", nothing.msg);
-    return ok;
+    return ok && http_hide_json(p->h, *doc, e);
 }
 
-static bool describe(remote_peer *p, const remote_api *api, const cJSON *about, err *e)
+// What else it tells of itself is not needed, and may be nobody's to ask for.
+static void describe(remote_peer *p, const remote_api *api, const cJSON *about, err *refused)
 {
     cJSON *more = NULL;
-    if (api->more && !get(p, api->more, &more, e)) return false;
+    err    nothing = { 0 };
+    if (api->more) get(p, api->more, &more, refused, &nothing);
     api->describe(&p->server, about, more);
     cJSON_Delete(more);
+}
+
+static bool try_api(remote_peer *p, const remote_api *api, bool *is, err *refused, err *e)
+{
+    cJSON *about;
+    if (!get(p, api->about, &about, refused, e)) return false;
+    *is = about && api->is(about);
+    if (*is) {
+        *refused = (err){ 0 };
+        describe(p, api, about, refused);
+        p->api = api;
+    }
+    cJSON_Delete(about);
     return true;
 }
 
-static bool try_api(remote_peer *p, const remote_api *api, bool *is, err *e)
-{
-    cJSON *about;
-    if (!get(p, api->about, &about, e)) return false;
-    *is = about && api->is(about);
-    const bool ok = !*is || describe(p, api, about, e);
-    cJSON_Delete(about);
-    if (*is) p->api = api;
-    return ok;
-}
-
-static bool find_api(remote_peer *p, const char *name, err *e)
+static bool find_api(remote_peer *p, const char *name, err *refused, err *e)
 {
     bool is = false;
     for (const remote_api *const *a = REMOTE_APIS; *a && !is; a++)
-        if ((!name || strcmp(name, (*a)->name) == 0) && !try_api(p, *a, &is, e)) return false;
+        if ((!name || strcmp(name, (*a)->name) == 0) && !try_api(p, *a, &is, refused, e)) return false;
     if (is) return true;
+    if (refused->kind != ERR_NONE) return err_set(e, refused->kind, "%s", refused->msg);
     for (const remote_api *const *a = REMOTE_APIS; name && *a; a++)
         if (strcmp(name, (*a)->name) == 0)
             return err_set(e, ERR_INPUT, "%s%s: found nothing that %s says of itself", http_url(p->h), (*a)->about,
@@ -58,7 +65,7 @@ static bool find_api(remote_peer *p, const char *name, err *e)
                    http_url(p->h));
 }
 
-static bool choose_model(remote_peer *p, const char *model, err *e)
+static bool choose_model(remote_peer *p, const char *model, const err *refused, err *e)
 {
     char first[128];
     if (!p->api->needs_model) return true;
@@ -71,7 +78,9 @@ static bool choose_model(remote_peer *p, const char *model, err *e)
     if (p->server.n_models > 1)
         return err_set(e, ERR_USAGE, "%s: it has %d models, '%s' for one; --model NAME says which is asked",
                        http_url(p->h), p->server.n_models, first);
-    if (p->server.n_models < 1 || !p->server.model[0])
+    const bool none = p->server.n_models < 1 || !p->server.model[0];
+    if (none && refused->kind != ERR_NONE) return err_set(e, refused->kind, "%s", refused->msg);
+    if (none)
         return err_set(e, ERR_INPUT, "%s: it names no model that it has", http_url(p->h));
     memcpy(p->model, p->server.model, sizeof p->model);
     return true;
@@ -79,9 +88,10 @@ static bool choose_model(remote_peer *p, const char *model, err *e)
 
 bool remote_open(remote_peer *p, const char *url, const http_opts *o, const char *api, const char *model, err *e)
 {
+    err refused = { 0 };
     memset(p, 0, sizeof *p);
     p->h = http_open(url, o, e);
-    if (!p->h || !find_api(p, api, e) || !choose_model(p, model, e)) return false;
+    if (!p->h || !find_api(p, api, &refused, e) || !choose_model(p, model, &refused, e)) return false;
     if (p->model[0]) memcpy(p->server.model, p->model, sizeof p->server.model);
     return true;
 }
@@ -101,13 +111,30 @@ static bool same_length(const remote_peer *p, const remote_question *q, const re
                    (long long)a->n_prompt, (long long)q->n_ids);
 }
 
+// Words of a server whose model has other, or fewer, ids.
+static bool refuses_ids(const remote_peer *p, const http_answer *got)
+{
+    const bool refused = got->status >= 400 && got->status < 500 && !p->api->text;
+    return refused && (strcasestr(got->body, "invalid token") || strcasestr(got->body, "vocab"));
+}
+
+static bool expect_answer(const remote_peer *p, const http_answer *got, err *e)
+{
+    err why = { 0 };
+    if (http_expect(p->h, p->api->path, got, &why)) return true;
+    return err_set(e, why.kind, "%s%s", why.msg, refuses_ids(p, got)
+                   ? "; the fixture's ids may not be those of the model that the server has: is it this fixture's?"
+                   : "");
+}
+
 static bool read_answer(remote_peer *p, const remote_question *q, http_answer *got, remote_answer *a,
                         const char *where, err *e)
 {
-    if (!http_expect(p->h, p->api->path, got, e)) return false;
+    if (!expect_answer(p, got, e)) return false;
     cJSON *doc = json_parse_nul(got->body, got->n, LIMIT_JSON_VALUES, where, e);
     if (!doc) return false;
-    const bool ok = p->api->read(a, q, doc, where, e) && same_length(p, q, a, where, e);
+    const bool ok = http_hide_json(p->h, doc, e) && p->api->read(a, q, doc, where, e)
+        && same_length(p, q, a, where, e);
     cJSON_Delete(doc);
     return ok;
 }

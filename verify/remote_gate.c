@@ -66,8 +66,9 @@ void remote_check_given(asker *v)
     }
     if (v->k.no_distance) return;
     // One step in eight may be without, as in tie.h.
-    if (8 * v->unseen > v->k.r->steps) v->least_probs = 0;
-    if (v->least_probs >= g->min_top_k || v->least_probs >= v->k.n_vocab) return;
+    const bool few = 8 * v->unseen > v->k.r->steps;
+    if (few) v->least_probs = 0;
+    if (!few && (v->least_probs >= g->min_top_k || v->least_probs >= v->k.n_vocab)) return;
     snprintf(text, sizeof text, "the server gives log-probabilities of %d ids a step, the least is %.0f",
              v->least_probs, g->min_top_k);
     result_fail_whole(v->k.r, "seen", text);
@@ -108,6 +109,7 @@ static bool note_seen(asker *v, err *e)
         && !report_note(v->r, e, "at %lld of %lld steps the server gives an id and no log-probabilities: no distance "
                                  "is taken there",
                         (long long)v->unseen, (long long)v->k.r->steps)) return false;
+    if (v->unseen == v->k.r->steps) return true;
     return report_note(v->r, e, "distances are over the ids that the server gives, %d of a step at least, and one "
                                 "bucket for all others: no more than over the vocabulary",
                        v->least_probs);

@@ -1,6 +1,7 @@
 // A case asked by ids: a free run, then each step given the fixture's own prefix.
 #include "remote_distance.h"
 #include "remote_run.h"
+#include <math.h>
 #include <string.h>
 
 static void put_ids(asker *v, const fixture_case *c, int64_t n_generated)
@@ -12,7 +13,7 @@ static void put_ids(asker *v, const fixture_case *c, int64_t n_generated)
 static distance look_at(asker *v, const fixture_case *c, int64_t step, const remote_step *s)
 {
     const distance d = remote_distance(&c->steps[step], v->k.f->top_k, s, v->k.n_vocab);
-    remote_look_for_departure(v, c, step, d.top, d.logprob_diff);
+    remote_look_for_departure(v, c, step, d.top, d.unseen ? NAN : d.logprob_diff);
     const bool first = !v->far.c || (v->far.c == c && step < v->far.step);
     if (first && d.logprob_diff > v->k.r->logprob_limit) v->far = (departure){ c, step, d.top, d.logprob_diff };
     return d;

@@ -64,7 +64,7 @@ static void put_row(text_buf *t, const verify_report *r, const verify_fixture_re
     text_printf(t, ") | %lld of %lld", (long long)f->teacher_forced_equal, (long long)f->steps);
     if (f->ties_differing > 0) text_printf(t, " (%lld at ties)", (long long)f->ties_differing);
     if (isfinite(f->kl_mean)) text_printf(t, " | %.3g", f->kl_mean);
-    else                      text_words(t, sees_distance(r) ? " | not finite" : " | not seen");
+    else                      text_words(t, r->remote.api[0] ? " | not seen" : " | not finite");
     text_printf(t, " | %s |\n", verify_fixture_verdict(f));
 }
 
@@ -137,7 +137,7 @@ static void put_measures(text_buf *t, const verify_report *r)
         put_text(t, r->artifact);
         text_words(t, " against ");
         put_text(t, f->name);
-        if (!sees_distance(r)) text_words(t, ": no distance was seen");
+        if (!sees_distance(r) || isnan(f->kl_mean)) text_words(t, ": no distance was seen");
         else
             text_printf(t, ": mean KL %.3g (limit %.3g), largest %.3g; largest log-probability difference %.3g",
                         f->kl_mean, f->kl_limit, f->kl_max, f->logprob_diff_max);
