@@ -303,53 +303,72 @@ static void add_kept(lines *l, const check_proof *p)
     add(l, false, &w, &b);
 }
 
-// What convert would write does not decide: see verify/source_keys.h.
+// ---- what a source cannot tell: see verify/source_keys.h -----------------------------------------------------------
+
+// "NAME, 'VALUE' as FILE says: WHY"
+static void add_told(lines *l, const char *what, const char *value, const char *file, const char *why, text_buf *by)
+{
+    text_buf w = { 0 };
+    text_words(&w, what);
+    text_words(&w, ", '");
+    put(&w, value);
+    text_words(&w, "' as ");
+    put(&w, file);
+    text_words(&w, " says: ");
+    text_words(&w, why);
+    add(l, false, &w, by);
+}
+
+static void add_commit(lines *l, const check_file_proof *x, const char *path)
+{
+    text_buf b = check_again(path);
+    text_words(&b, " --from ID --revision ");
+    text_puts(&b, TEXT_SHELL, x->revision);
+    text_words(&b, ", an id in the Hub cache");
+    add_told(l, "the source's commit", x->revision, x->name, "the source's folder does not tell its own", &b);
+}
+
+static void add_title(lines *l, const check_file_proof *x, const char *path)
+{
+    text_buf b = check_again(path);
+    text_words(&b, " --from ID, an id in the Hub cache");
+    add_told(l, "the model's name", x->title, x->name, "the source's folder has another", &b);
+}
+
+static void add_open_keys(lines *l, const check_file_proof *x)
+{
+    text_buf w = { 0 }, b = { 0 };
+    text_words(&w, "what these keys of ");
+    put(&w, x->name);
+    text_words(&w, " say, which the source does not decide: ");
+    text_words(&w, x->open_keys);
+    text_words(&b, "comparing them with its maker's recipe");
+    add(l, false, &w, &b);
+}
+
+static void add_own_types(lines *l, const check_file_proof *x)
+{
+    text_buf w = { 0 }, b = { 0 };
+    text_printf(&w, "the types of %ld tensor", x->n_own_types);
+    put_s(&w, (int)x->n_own_types);
+    text_words(&w, " of ");
+    put(&w, x->name);
+    text_words(&w, ", which its mix would give others, from '");
+    put(&w, x->own_type);
+    text_words(&w, "' on");
+    text_words(&b, "comparing them with its maker's recipe");
+    add(l, false, &w, &b);
+}
+
 static void add_untold(lines *l, const check_file_proof *x, const char *path)
 {
-    if (x->revision[0]) {
-        text_buf w = { 0 }, b = check_again(path);
-        text_words(&w, "the source's commit, '");
-        put(&w, x->revision);
-        text_words(&w, "' as ");
-        put(&w, x->name);
-        text_words(&w, " says: the source's folder does not tell its own");
-        text_words(&b, " --from ID --revision ");
-        text_puts(&b, TEXT_SHELL, x->revision);
-        text_words(&b, ", an id in the Hub cache");
-        add(l, false, &w, &b);
-    }
-    if (x->title[0]) {
-        text_buf w = { 0 }, b = check_again(path);
-        text_words(&w, "the model's name, '");
-        put(&w, x->title);
-        text_words(&w, "' as ");
-        put(&w, x->name);
-        text_words(&w, " says: the source's folder has another");
-        text_words(&b, " --from ID, an id in the Hub cache");
-        add(l, false, &w, &b);
-    }
-    if (x->open_keys[0]) {
-        text_buf w = { 0 }, b = { 0 };
-        text_words(&w, "what these keys of ");
-        put(&w, x->name);
-        text_words(&w, " say, which the source does not decide: ");
-        text_words(&w, x->open_keys);
-        text_words(&b, "comparing them with its maker's recipe");
-        add(l, false, &w, &b);
-    }
-    if (x->n_own_types > 0) {
-        text_buf w = { 0 }, b = { 0 };
-        text_printf(&w, "the types of %ld tensor", x->n_own_types);
-        put_s(&w, (int)x->n_own_types);
-        text_words(&w, " of ");
-        put(&w, x->name);
-        text_words(&w, ", which its mix would give others, from '");
-        put(&w, x->own_type);
-        text_words(&w, "' on");
-        text_words(&b, "comparing them with its maker's recipe");
-        add(l, false, &w, &b);
-    }
+    if (x->revision[0])     add_commit(l, x, path);
+    if (x->title[0])        add_title(l, x, path);
+    if (x->open_keys[0])    add_open_keys(l, x);
+    if (x->n_own_types > 0) add_own_types(l, x);
 }
+
+// ---- what else is not proved ---------------------------------------------------------------------------------------
 
 static void add_fixtures(lines *l, const check_proof *p, const char *path)
 {
@@ -508,15 +527,12 @@ void check_words_print(const check_proof *p, const char *path, bool holds)
 
 static void list_json(json_out *j, const char *key, const lines *l, bool of)
 {
-    json_key(j, key);
-    json_open(j, '[');
+    json_key_open(j, key, '[');
     for (int i = 0; !l->failed && i < l->n; i++) {
         if (l->v[i].proved != of) continue;
         json_open(j, '{');
-        json_key(j, "what");
-        json_cstr(j, l->v[i].what);
-        json_key(j, "by");
-        json_cstr(j, l->v[i].by[0] ? l->v[i].by : NULL);
+        json_key_cstr(j, "what", l->v[i].what);
+        json_key_cstr(j, "by", l->v[i].by[0] ? l->v[i].by : NULL);
         json_close(j, '}');
     }
     json_close(j, ']');
@@ -524,24 +540,15 @@ static void list_json(json_out *j, const char *key, const lines *l, bool of)
 
 static void signature_json(json_out *j, const check_proof *p)
 {
-    json_key(j, "signature");
-    json_open(j, '{');
-    json_key(j, "there");
-    json_bool(j, p->signature_there);
-    json_key(j, "holds");
-    json_bool(j, p->held_key[0] != '\0');
-    json_key(j, "key");
-    json_cstr(j, p->held_key[0] ? p->held_key : NULL);
-    json_key(j, "curve");
-    json_cstr(j, p->held_key[0] ? p->curve : NULL);
-    json_key(j, "files");
-    json_int(j, p->n_signed);
-    json_key(j, "only_this_file");
-    json_bool(j, p->held_key[0] && !p->folder);
-    json_key(j, "signed_as");
-    json_cstr(j, p->signed_as[0] ? p->signed_as : NULL);
-    json_key(j, "provenance");
-    json_bool(j, p->provenance);
+    json_key_open(j, "signature", '{');
+    json_key_bool(j, "there", p->signature_there);
+    json_key_bool(j, "holds", p->held_key[0] != '\0');
+    json_key_cstr(j, "key", p->held_key[0] ? p->held_key : NULL);
+    json_key_cstr(j, "curve", p->held_key[0] ? p->curve : NULL);
+    json_key_int(j, "files", p->n_signed);
+    json_key_bool(j, "only_this_file", p->held_key[0] && !p->folder);
+    json_key_cstr(j, "signed_as", p->signed_as[0] ? p->signed_as : NULL);
+    json_key_bool(j, "provenance", p->provenance);
     json_close(j, '}');
 }
 
