@@ -4,7 +4,7 @@
 #include "../measure/lab.h"
 #include "../measure/lab_budget.h"
 #include "../measure/lab_report.h"
-#include "../measure/lab_state.h"
+#include "../measure/state_folder.h"
 #include "lab_record_opts.h"
 #include "lab_table.h"
 #include "progress_bar.h"
@@ -192,7 +192,7 @@ static bool choose(order *r, const lab_budget *b, err *e)
     po.layers_only = true;
     po.context = r->context;
     if (!po.samples) po.samples = BUDGET_SAMPLES;
-    bool ok = lab_state_below(r->o->state, "layers", &folder, e) && lab_plan_open(&p, &po, e);
+    bool ok = state_folder_below(r->o->state, "layers", &folder, e) && lab_plan_open(&p, &po, e);
     if (ok) r->bytes = lab_budget_bytes(b, &p);
     ok = ok && lab_budget_check(&p, r->bytes, e);       // before it is run
     ok = ok && run_plan(r->o, &p, folder, WHOLE, &c, e) && lab_result_of(&res, &p, &c, e);
@@ -223,7 +223,7 @@ static bool measure_choice(const order *r, lab_plan *p, lab_cells *c, err *e)
     po.kv = kv;
     po.context = r->context;
     po.budget = r->bytes;
-    const bool ok = lab_state_below(r->o->state, "choice", &folder, e) && lab_plan_open(p, &po, e)
+    const bool ok = state_folder_below(r->o->state, "choice", &folder, e) && lab_plan_open(p, &po, e)
         && run_plan(r->o, p, folder, WHOLE, c, e);
     free(folder);
     free(kv);

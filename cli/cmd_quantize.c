@@ -9,7 +9,7 @@
 
 typedef struct {
     type_options t;             // first: the rows that convert has too are offsets into it
-    const char  *budget, *max_kl;
+    const char  *budget, *max_kl, *state;
     text_list    texts;
     bool         exact;
     int64_t      samples, chunk;
@@ -37,6 +37,9 @@ static const opt options[] = {
       "tokens of a chunk (default: 128)", false, 8, 1 << 16, NULL },
     { "--exact", NULL, OPT_FLAG, offsetof(quantize_options, exact), NULL,
       "run every type of every tensor, where otherwise one run stands for all: eight times as long", false, 0, 0, NULL },
+    { "--state", NULL, OPT_OUTPUT, offsetof(quantize_options, state), "DIR",
+      "keep what is measured there: a search that was killed goes on, and another budget needs no other", false, 0, 0,
+      NULL },
     OPT_ENCODER("where blocks are encoded, to the same bytes, and a --budget's model is run: cpu (default), cuda, auto"),
     OPT_THREADS(type_options),
     OPT_ANSWER(type_options),
@@ -156,10 +159,12 @@ static bool mix_to_order(const char *in, const quantize_options *q, err *e)
     if (!o->out && !o->dry_run) return err_set(e, ERR_USAGE, "option -o OUT.gguf is missing");
     if (o->out && same_file(in, o->out)) return err_set(e, ERR_USAGE, "%s: the output is the input", o->out);
     if (!output_is_no_input(o->out, o->imatrix, &q->texts, e)) return false;
+    if (o->out && q->state && strcmp(o->out, q->state) == 0)
+        return err_set(e, ERR_USAGE, "option --state: found '%s', which is the file to write", q->state);
     if (q->budget ? !mix_parse_budget(&target, q->budget, e) : !mix_parse_kl(&target, q->max_kl, e)) return false;
     if (o->out && !destination_file(&out, o->out, e)) return false;
     const sensitivity_opts s = { .texts = q->texts.v, .n_texts = q->texts.n, .chunk = q->chunk, .samples = q->samples,
-                                 .exact = q->exact, .imatrix = o->imatrix,
+                                 .exact = q->exact, .imatrix = o->imatrix, .state = q->state,
                                  .run = { .device = o->device ? o->device : "cpu", .n_threads = (int)o->threads },
                                  .progress = progress_bar_begin(&bar) };
     bool ok = mix_find(&r, in, &target, &s, e);
@@ -182,8 +187,8 @@ static int run(const void *opts, const text_list *args)
     err e = { 0 };
     if (o->budget || o->max_kl) return mix_to_order(args->v[0], o, &e) ? 0 : cli_fail(&cmd_quantize, &e);
     if (!o->t.type) err_set(&e, ERR_USAGE, "option --type T is missing (or --budget, or --max-kl)");
-    if (o->texts.n || o->samples || o->chunk || o->exact)
-        err_set(&e, ERR_USAGE, "--text, --samples, --chunk and --exact belong to --budget and --max-kl");
+    if (o->texts.n || o->samples || o->chunk || o->exact || o->state)
+        err_set(&e, ERR_USAGE, "--text, --samples, --chunk, --exact and --state belong to --budget and --max-kl");
     if (e.kind != ERR_NONE) return cli_fail(&cmd_quantize, &e);
     type_choice t;
     const bool ok = type_choice_make(&t, o->t.type, &o->t, &e) && quantize(args->v[0], &o->t, &t, &e);
@@ -200,10 +205,11 @@ const command cmd_quantize = {
              "quantized is refused: what was lost cannot come back. --effort and --calibrate keep types and sizes and lose less; the\n"
              "metadata says so, and derive proves it.\n"
              "With --budget or --max-kl the model itself is run on the texts, one tensor quantized at a time, and each tensor gets the type\n"
-             "that the KL so measured is best spent on. The choice is printed, and recorded in the file as hallmark.quantize.mix.\n",
+             "that the KL so measured is best spent on. The choice is printed, and recorded in the file as hallmark.quantize.mix.\n"
+             "It says first how long that takes; with --state a search that was killed goes on where it ended, to the same bytes.\n",
     .examples = "  hallmark quantize gemma-4-E2B-it-BF16.gguf -o gemma-4-E2B-it-Q4_K_M.gguf --type q4_k_m\n"
                 "  hallmark quantize gemma-4-E2B-it-BF16.gguf --type q4_k_m --tensor-type 'blk\\.[0-3]\\..*=q8_0' --dry-run\n"
-                "  hallmark quantize gemma-4-E2B-it-BF16.gguf -o gemma-4-E2B-it-mix.gguf --budget 4.5bpw --text calibration.txt\n",
+                "  hallmark quantize gemma-4-E2B-it-BF16.gguf -o gemma-4-E2B-it-mix.gguf --budget 4.5bpw --text calibration.txt --state cells\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(quantize_options),
     .min_args = 1, .max_args = 1, .run = run,
 };

@@ -20,7 +20,8 @@
 
 typedef struct {
     text_list   fixtures, lab, lab_kv, recipe_files, artifacts, calibrate;
-    const char *out, *types, *imatrix, *name, *gate, *device, *revision, *sign, *base_model, *quantized_by;
+    const char *out, *types, *imatrix, *name, *gate, *device, *revision, *sign, *base_model, *quantized_by,
+               *state;
     int64_t     threads, tokens, lab_chunk;
     given_int   effort;
     bool        json, quiet, strict_types, no_mtp, no_fixtures, replace;
@@ -71,6 +72,8 @@ static const opt options[] = {
       "a cache for --lab (default: f16, and q8_0, q5_1, q4_0, rotated and not where heads allow)", false, 0, 0, NULL },
     { "--lab-chunk", NULL, OPT_INT, offsetof(release_options, lab_chunk), "N",
       "tokens of a chunk of --lab (default: 512)", false, 2, 1 << 26, NULL },
+    { "--state", NULL, OPT_OUTPUT, offsetof(release_options, state), "DIR",
+      "keep what searches for mixes measure there: one that was killed goes on", false, 0, 0, NULL },
     OPT_REVISION(release_options),
     OPT_THREADS(release_options),
     OPT_ANSWER(release_options),
@@ -89,6 +92,14 @@ static bool take_recipes(recipe_set_of *to, const release_options *o, err *e)
     for (int i = 0; ok && i < o->recipe_files.n; i++) ok = recipe_file_read(&to->v, &to->n, o->recipe_files.v[i], e);
     for (int i = 0; ok && i < o->artifacts.n; i++) ok = recipe_args_artifact(&to->v, &to->n, o->artifacts.v[i], e);
     return ok && (!defaults || recipe_args_defaults(to->v, to->n, &d, e));
+}
+
+static bool check_state(const release_options *o, const recipe_set_of *recipes, err *e)
+{
+    bool mixes = false;
+    for (int i = 0; i < recipes->n; i++) mixes |= recipes->v[i].kind == RECIPE_MIX;
+    return !o->state || mixes
+        || err_set(e, ERR_USAGE, "option --state does nothing: no artifact of this release is a mix");
 }
 
 // Of one artifact its report, which has the file's size; its SHA-256 is added where the release did not take it.
@@ -230,6 +241,7 @@ static int release(const char *hf_dir, const release_options *o, const recipe_se
         .sign_key = o->sign, .command = (const char *const *)words->v, .n_command = words->n,
         .strict_types = o->strict_types, .no_mtp = o->no_mtp, .fixture_script = script,
         .lab = o->lab.v, .n_lab = o->lab.n, .lab_kv = o->lab_kv.v, .n_lab_kv = o->lab_kv.n, .lab_chunk = o->lab_chunk,
+        .state = o->state,
         .progress = progress_bar_begin(&bar),
     };
     bool ok = release_checkpoint(&r, hf_dir, o->out, &ro, &e);
@@ -255,7 +267,7 @@ static int run(const void *opts, const text_list *args)
     bool ok = o->lab.n > 0 || !(o->lab_kv.n || o->lab_chunk)
         || err_set(&e, ERR_USAGE, "option %s: found it without --lab, whose run it describes",
                    o->lab_kv.n ? "--lab-kv" : "--lab-chunk");
-    ok = ok && take_recipes(&recipes, o, &e);
+    ok = ok && take_recipes(&recipes, o, &e) && check_state(o, &recipes, &e);
     command_words words = { 0 };
     ok = ok && command_words_of(&words, &cmd_release, o, args, "--sign", &e);
     ok = ok && find_places(&p, o->out, &e)

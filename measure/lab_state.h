@@ -1,7 +1,7 @@
 // lab_state: cells of a laboratory run on disk, one small file a chunk and candidate, each there whole or not at all.
 //
-// A folder belongs to one plan, whose text is its `plan.json`. A cell's file is named by chunk and candidate; it holds
-// the plan's digest, so that one of another run is refused, and its own, so that a truncated or edited one is.
+// The folder is a state_folder.h's: it belongs to one plan. A cell's file is named by chunk and candidate; it holds the
+// plan's digest, so that one of another run is refused, and its own, so that a truncated or edited one is.
 #ifndef HALLMARK_MEASURE_LAB_STATE_H
 #define HALLMARK_MEASURE_LAB_STATE_H
 
@@ -14,9 +14,6 @@ bool lab_state_open(const char *dir, const lab_plan *p, err *e);
 bool lab_state_plan(const char *dir, lab_plan *p, err *e);
 // Whether it is p. ERR_USAGE names what differs.
 bool lab_state_is_of(const char *dir, const lab_plan *p, err *e);
-// For a command that runs several plans: the path of a plan's folder in dir, which is made where it is not there.
-// Freed by the caller. dir NULL: *path is NULL, too.
-bool lab_state_below(const char *dir, const char *name, char **path, err *e);
 
 // *found false: there is no such file. ERR_INPUT names what is wrong with one that is there.
 bool lab_state_read(const char *dir, const lab_plan *p, int64_t chunk, int candidate, lab_cell *c, bool *found, err *e);

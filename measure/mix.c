@@ -5,6 +5,7 @@
 #include "../formats/json.h"
 #include "../formats/sha256.h"
 #include "mix_solve.h"
+#include "mix_state.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ typedef struct {                // one tensor that the search gives a type
     int        n;
     dtype      types[N_TYPES];
     mix_choice choices[N_TYPES];
+    bool       measured;        // what each of them costs is known
 } candidate;
 
 typedef struct {
@@ -28,9 +30,11 @@ typedef struct {
     const mix_target *target;
     const sensitivity_opts *o;
     probe      *p;
+    mix_state  *state;          // NULL: nothing is kept
     candidate  *c;              // [n]
     mix_item   *items;          // [n], of c
     const char **names;         // [n]
+    int64_t    *rows;           // [n], of the file
     int64_t     n, fixed_bytes, budget;     // budget: bytes of all tensors; 0 with max_kl
 } search;
 
@@ -98,7 +102,8 @@ static bool list_tensors(search *s, const char *in_path, err *e)
     s->c     = calloc(n, sizeof *s->c);
     s->items = calloc(n, sizeof *s->items);
     s->names = calloc(n, sizeof *s->names);
-    bool ok = (r->rows && r->types && s->c && s->items && s->names)
+    s->rows  = calloc(n, sizeof *s->rows);
+    bool ok = (r->rows && r->types && s->c && s->items && s->names && s->rows)
         || err_nomem(e, "the list of tensors", n * sizeof *s->c);
     for (int64_t i = 0; ok && i < v.n; i++) {
         const quantize_row *from = &v.rows[i];
@@ -118,6 +123,7 @@ static bool list_tensors(search *s, const char *in_path, err *e)
             if (dtype_bytes(block_types[k], row->n_dims, row->shape, &c->choices[c->n].bytes))
                 c->types[c->n++] = block_types[k];
         s->items[s->n] = (mix_item){ c->choices, c->n };
+        s->rows[s->n] = i;
         s->names[s->n++] = row->name;
     }
     quantize_preview_free(&v);
@@ -156,28 +162,75 @@ static bool find_budget(search *s, const char *in_path, err *e)
 
 // ---- searching ------------------------------------------------------------------------------------------------------
 
-// Said before it starts: it takes minutes for a small model, hours for a large one.
-static void tell_work(const search *s)
+static mix_alone alone_of(const search *s, int64_t i)
+{
+    return (mix_alone){ .tensor = s->c[i].row, .types = s->c[i].types, .n = s->c[i].n };
+}
+
+static void set_costs(candidate *c, const double *kl)
+{
+    for (int k = 0; k < c->n; k++) c->choices[k].cost = kl[k];
+    c->measured = true;
+}
+
+// What a run before this one has measured; *left: how many tensors it has not.
+static bool read_state(search *s, int64_t *left, err *e)
+{
+    *left = s->n;
+    for (int64_t i = 0; i < s->n; i++) {
+        double kl[N_TYPES] = { 0 };
+        bool found;
+        const mix_alone c = alone_of(s, i);
+        if (!mix_state_read_alone(s->state, &c, kl, &found, e)) return false;
+        if (!found) continue;
+        set_costs(&s->c[i], kl);
+        --*left;
+    }
+    if (*left < s->n)
+        progress_logf(s->o->progress, "%s: %lld of %lld tensors are measured", s->o->state, (long long)(s->n - *left),
+                      (long long)s->n);
+    return true;
+}
+
+// Runs over the chunks that are left to do.
+static int64_t passes_left(const search *s)
 {
     int64_t passes = 0;
-    for (int64_t i = 0; i < s->n; i++) passes += probe_passes(s->p, s->names[i], s->c[i].n);
+    for (int64_t i = 0; i < s->n; i++)
+        if (!s->c[i].measured) passes += probe_passes(s->p, s->names[i], s->c[i].n);
+    return passes;
+}
+
+// Said before it starts: it takes minutes for a small model, hours for a large one.
+static void tell_work(const search *s, int64_t tensors, int64_t passes)
+{
     const double seconds = (double)passes * probe_pass_seconds(s->p);
     progress_logf(s->o->progress, "to do: %lld tensors, %lld passes of %lld tokens, about %lld:%02lld min of them at "
-                  "%.2g s each, beside encoding every tensor in every type", (long long)s->n, (long long)passes,
+                  "%.2g s each, beside encoding every tensor in every type", (long long)tensors, (long long)passes,
                   (long long)(probe_samples(s->p) * probe_chunk(s->p)), (long long)seconds / 60,
                   (long long)seconds % 60, probe_pass_seconds(s->p));
 }
 
+static bool measure_tensor(search *s, int64_t i, err *e)
+{
+    double kl[N_TYPES] = { 0 };
+    const mix_alone c = alone_of(s, i);
+    if (!probe_tensor(s->p, s->names[i], c.types, c.n, kl, e)) return false;
+    set_costs(&s->c[i], kl);
+    return mix_state_keep_alone(s->state, &c, kl, e);
+}
+
 static bool measure_candidates(search *s, err *e)
 {
-    tell_work(s);
-    progress_stage_of(s->o->progress, "sensitivity", s->n, "tensors");
-    for (int64_t i = 0; i < s->n; i++) {
-        double kl[N_TYPES] = { 0 };
-        if (!probe_tensor(s->p, s->names[i], s->c[i].types, s->c[i].n, kl, e)) return false;
-        for (int k = 0; k < s->c[i].n; k++) s->c[i].choices[k].cost = kl[k];
-        progress_add(s->o->progress, s->names[i], 1);
-    }
+    int64_t left;
+    if (!read_state(s, &left, e)) return false;
+    if (left == 0) return true;
+    if (!probe_prepare(s->p, e)) return false;
+    const int64_t passes = passes_left(s);
+    tell_work(s, left, passes);
+    progress_stage_of(s->o->progress, "sensitivity", passes, "passes");
+    for (int64_t i = 0; i < s->n; i++)
+        if (!s->c[i].measured && !measure_tensor(s, i, e)) return false;
     return true;
 }
 
@@ -197,13 +250,21 @@ static bool solve(const search *s, int64_t budget, solution *to, err *e)
     return true;
 }
 
-// Runs the mix, and makes it the result.
+// What the mix costs: as a run before this one has it, or by running it.
+static bool measure_mix(search *s, const dtype *types, divergence *d, err *e)
+{
+    bool found;
+    const mix_together m = { .tensors = s->rows, .types = types, .n = s->n };
+    if (!mix_state_read_mix(s->state, &m, d, &found, e)) return false;
+    return found || (probe_mix(s->p, s->names, types, s->n, d, e) && mix_state_keep_mix(s->state, &m, d, e));
+}
+
 static bool run_mix(search *s, const solution *from, divergence *d, err *e)
 {
     dtype *types = calloc((size_t)s->n, sizeof *types);
     bool ok = types || err_nomem(e, "the types", (size_t)s->n * sizeof *types);
     for (int64_t i = 0; ok && i < s->n; i++) types[i] = s->c[i].types[from->picks[i]];
-    ok = ok && probe_mix(s->p, s->names, types, s->n, d, e);
+    ok = ok && measure_mix(s, types, d, e);
     free(types);
     s->r->n_measured++;
     progress_logf(s->o->progress, "mix: %.4f bits a weight, KL %.5f predicted, %.5f measured",
@@ -307,13 +368,12 @@ static bool add_number(cJSON *o, const char *key, double v)
     return cJSON_AddRawToObject(o, key, text) != NULL;
 }
 
-static bool add_digests(cJSON *o, const sensitivity_opts *so, err *e)
+static bool add_digests(cJSON *o, const probe *p, const sensitivity_opts *so, err *e)
 {
     cJSON *texts = cJSON_AddArrayToObject(o, "texts");
     char hex[SHA256_HEX + 1];
     for (int i = 0; i < so->n_texts; i++) {
-        if (!sha256_file(so->texts[i], hex, e)) return false;
-        cJSON *item = cJSON_CreateString(hex);
+        cJSON *item = cJSON_CreateString(probe_text_digest(p, i));
         if (!texts || !item || !cJSON_AddItemToArray(texts, item)) return err_nomem(e, "the record of the mix", 0);
     }
     if (so->imatrix && (!sha256_file(so->imatrix, hex, e) || !cJSON_AddStringToObject(o, "imatrix", hex)))
@@ -336,7 +396,7 @@ static bool make_record(search *s, err *e)
              && cJSON_AddNumberToObject(o, "chunks", (double)probe_samples(s->p)) &&
          cJSON_AddNumberToObject(o, "chunk_size", (double)probe_chunk(s->p)) &&
          cJSON_AddBoolToObject(o, "exact", s->o->exact) &&
-         cJSON_AddStringToObject(o, "device", probe_device(s->p)) && add_digests(o, s->o, e)
+         cJSON_AddStringToObject(o, "device", probe_device(s->p)) && add_digests(o, s->p, s->o, e)
              && (tensors = cJSON_AddObjectToObject(o, "tensors")) != NULL;
     for (int64_t i = 0; ok && i < s->n; i++) {
         const mix_row *row = &r->rows[s->c[i].row];
@@ -355,14 +415,16 @@ bool mix_find(mix_result *r, const char *in_path, const mix_target *target, cons
         return err_set(e, ERR_USAGE, "a mix needs one target: bits a weight, a size, a type or a largest KL");
     if (o->n_texts < 1) return err_set(e, ERR_USAGE, "a mix needs a text to measure KL on");
     bool ok = list_tensors(&s, in_path, e) && find_budget(&s, in_path, e)
-        && (s.p = probe_open(in_path, o, e)) != NULL &&
-              measure_candidates(&s, e) && search_types(&s, e);
+        && (s.p = probe_open(in_path, o, e)) != NULL && mix_state_open(&s.state, s.p, o, e)
+        && measure_candidates(&s, e) && search_types(&s, e);
     if (ok) {
         for (int64_t i = 0; i < r->n; i++) r->types[i] = r->rows[i].to;
         r->bits = 8.0 * (double)r->bytes / (double)r->n_elems;
         ok = name_type(r, in_path, e) && make_record(&s, e);
     }
+    mix_state_close(s.state);
     probe_close(s.p);
+    free(s.rows);
     free(s.c);
     free(s.items);
     free(s.names);

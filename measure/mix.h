@@ -6,8 +6,9 @@
 // not divide become F16 (whose rounding is not in the KL). sensitivity.h measures, mix_solve.h chooses; the chosen mix
 // is run, and its KL stands in the result beside the sum that was predicted. With a largest KL the search repeats that
 // for other sizes until the measured figure fits. Deterministic: the same input, texts and options give the same types.
+// With a folder for its state (mix_state.h) a search that was killed goes on: what is there is not measured again.
 // Memory: the chosen tensors (the size of the file to be), and at most 1 GiB of the source's logits. Proved by
-// tests/mix_test.c.
+// tests/mix_test.c, tests/e2e/mix.sh and tests/e2e/mix_state.sh.
 #ifndef HALLMARK_MEASURE_MIX_H
 #define HALLMARK_MEASURE_MIX_H
 
@@ -47,12 +48,12 @@ typedef struct {
     double     bits;            // 8 * bytes / n_elems
     double     kl_predicted;    // sum of the rows'
     divergence measured;        // of the whole mix, on the same text
-    int        n_measured;      // mixes run
+    int        n_measured;      // mixes whose KL was asked for
     char      *record;          // JSON, for hallmark.quantize.mix: target, digests of the texts and the importance matrix, KL, type of each tensor
 } mix_result;
 
 // Freed by mix_free. ERR_USAGE: no target, no text, a budget below the least possible (named); ERR_VERDICT: no mix is
-// within max_kl (the best is named); ERR_INPUT as quantize_file, divergence and imatrix.
+// within max_kl (the best is named); ERR_INPUT as quantize_file, divergence and imatrix; of a state as mix_state_open.
 bool mix_find(mix_result *r, const char *in_path, const mix_target *target, const sensitivity_opts *o, err *e);
 void mix_free(mix_result *r);
 

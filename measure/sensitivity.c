@@ -20,6 +20,7 @@ struct probe {
     session         *run;
     imatrix         *im;
     sensitivity_opts o;
+    char           (*digests)[SHA256_HEX + 1];      // [o.n_texts]
     int32_t         *ids;
     int64_t          n_ids, n_tensors;
     imatrix_reach    reach;
@@ -33,6 +34,7 @@ struct probe {
 const model *probe_model(const probe *p) { return p->m; }
 int64_t probe_samples(const probe *p)    { return p->n_ids / p->o.chunk; }
 int64_t probe_chunk(const probe *p)      { return p->o.chunk; }
+const char *probe_text_digest(const probe *p, int i) { return p->digests[i]; }
 const char *probe_device(const probe *p) { return session_device(p->run); }
 double probe_pass_seconds(const probe *p) { return p->pass_seconds; }
 
@@ -50,8 +52,10 @@ static bool sample_texts(probe *p, err *e)
 {
     token_list all = { 0 };
     const int64_t chunk = p->o.chunk;
+    p->digests = calloc((size_t)p->o.n_texts, sizeof *p->digests);
+    if (!p->digests) return err_nomem(e, "the texts' digests", (size_t)p->o.n_texts * sizeof *p->digests);
     for (int i = 0; i < p->o.n_texts; i++) {
-        if (!texts_append(&all, p->m, p->o.texts[i], false, NULL, e)) { free(all.v); return false; }
+        if (!texts_append(&all, p->m, p->o.texts[i], false, p->digests[i], e)) { free(all.v); return false; }
         all.n = all.n / chunk * chunk;          // as all before it are whole chunks
     }
     const int64_t have = all.n / chunk, n = have < p->o.samples ? have : p->o.samples;
@@ -117,6 +121,16 @@ static bool observe_inputs(probe *p, err *e)
 
 // ---- opening --------------------------------------------------------------------------------------------------------
 
+static session_opts run_opts(const probe *p)
+{
+    session_opts so = p->o.run;
+    so.arith = "f32";
+    so.kv    = NULL;
+    so.n_ctx = p->o.chunk;
+    so.reproducible = true;     // the mix is the file
+    return so;
+}
+
 static bool open_all(probe *p, const char *path, err *e)
 {
     if (p->o.n_texts < 1) return err_set(e, ERR_USAGE, "measuring what quantization costs needs a text");
@@ -132,17 +146,19 @@ static bool open_all(probe *p, const char *path, err *e)
     p->columns   = calloc((size_t)p->n_tensors + 1, sizeof *p->columns);
     p->now       = calloc((size_t)p->n_tensors + 1, sizeof *p->now);
     if (!p->columns || !p->now) return err_nomem(e, "the list of tensors", (size_t)p->n_tensors * sizeof *p->columns);
-    session_opts so = p->o.run;
-    so.arith = "f32";
-    so.kv    = NULL;
-    so.n_ctx = p->o.chunk;
-    so.reproducible = true;     // the mix is the file
+    const session_opts so = run_opts(p);
     if (!sample_texts(p, e) || !(p->run = session_new(p->m, &so, e))) return false;
     if (*session_note(p->run)) progress_log(p->o.progress, session_note(p->run));
+    return true;
+}
+
+bool probe_prepare(probe *p, err *e)
+{
+    if (p->ref) return true;
     const double began = seconds_now();
     if (!observe_inputs(p, e)) return false;
     p->pass_seconds = seconds_now() - began;
-    const divergence_opts d = { .chunk = p->o.chunk, .skip = SKIP < p->o.chunk - 2 ? SKIP : 0, .run = so };
+    const divergence_opts d = { .chunk = p->o.chunk, .skip = SKIP < p->o.chunk - 2 ? SKIP : 0, .run = run_opts(p) };
     return (p->ref = divergence_ref_new(p->m, p->ids, p->n_ids, &d, LOGITS_BYTES, e)) != NULL;
 }
 
@@ -169,6 +185,7 @@ void probe_close(probe *p)
     }
     free(p->columns);
     free(p->now);
+    free(p->digests);
     free(p->ids);
     imatrix_close(p->im);
     model_close(p->m);
@@ -215,11 +232,12 @@ static bool set_weight(probe *p, const gguf_tensor *t, dtype type, const uint8_t
     return session_replace_weight(p->run, &now, used, e);
 }
 
-static bool run_mean(probe *p, double *kl, err *e)
+static bool run_mean(probe *p, const char *name, double *kl, err *e)
 {
     divergence d;
     if (!divergence_of_session(&d, p->ref, p->run, model_hparams(p->m)->n_vocab, e)) return false;
     *kl = rounded(d.kl_mean);
+    progress_add(p->o.progress, name, 1);
     return true;
 }
 
@@ -263,7 +281,7 @@ bool probe_tensor(probe *p, const char *name, const dtype *types, int n, double 
 {
     const int64_t index = index_of(p, name);
     if (index < 0) return err_set(e, ERR_USAGE, "tensor '%s': the model has none of that name", name);
-    if (!restore(p, e)) return false;
+    if (!probe_prepare(p, e) || !restore(p, e)) return false;
     const gguf_tensor *t = gguf_tensor_at(model_gguf(p->m), index);
     const float *mean_square = p->columns[index].mean_square;
     const int standard = probe_type(types, n);
@@ -276,7 +294,7 @@ bool probe_tensor(probe *p, const char *name, const dtype *types, int n, double 
         ok = bytes && encode_error(&error[k], t, bytes, types[k], mean_square, p->o.run.n_threads, e);
         if (ok && run) ok = set_weight(p, t, types[k], bytes, &used, e);
         if (ok && run && used) {
-            ok = run_mean(p, &kl[k], e);
+            ok = run_mean(p, name, &kl[k], e);
             bool back;
             ok = set_weight(p, t, DT_INVALID, NULL, &back, e) && ok;        // before the bytes go
         } else if (ok && used) {
@@ -285,12 +303,14 @@ bool probe_tensor(probe *p, const char *name, const dtype *types, int n, double 
         free(bytes);
     }
     for (int k = 0; ok && !used && k < n; k++) kl[k] = 0;
+    if (ok && !used) progress_add(p->o.progress, name, probe_passes(p, name, n));
     free(error);
     return ok;
 }
 
 bool probe_mix(probe *p, const char *const *names, const dtype *types, int64_t n, divergence *d, err *e)
 {
+    if (!probe_prepare(p, e)) return false;
     for (int64_t i = 0; i < n; i++) {
         const int64_t index = index_of(p, names[i]);
         bool used;

@@ -21,6 +21,8 @@ typedef struct {
     int64_t      samples;       // chunks run, evenly spread over the texts; 0: 4
     bool         exact;         // every type of every tensor is run, none is derived from another
     const char  *imatrix;       // path or NULL: what the encoders use
+    const char  *state;         // a folder where mix_find keeps what is measured (mix_state.h); NULL: in memory alone
+    bool         many_states;   // it holds such a folder for each thing that is measured
     session_opts run;           // device, threads; arithmetic is F32
     progress    *progress;      // may be NULL
 } sensitivity_opts;
@@ -31,12 +33,16 @@ typedef struct probe probe;
 // does not fit.
 probe *probe_open(const char *path, const sensitivity_opts *o, err *e);
 void   probe_close(probe *p);
+// Runs the source over the chunks, twice, unless that is done: what the others need, and the first of them asks for.
+bool   probe_prepare(probe *p, err *e);
 const model *probe_model(const probe *p);
 int64_t      probe_samples(const probe *p);     // chunks that are run: fewer than asked for when the texts are short
 int64_t      probe_chunk(const probe *p);       // tokens of each
 const char  *probe_device(const probe *p);      // "cpu", "cuda"
-double       probe_pass_seconds(const probe *p);        // what one run over the chunks took when the probe was opened
-// Runs over the chunks that probe_tensor makes for that tensor in n types.
+const char  *probe_text_digest(const probe *p, int i);  // the SHA-256 of text i, in hex
+// Of a probe that is prepared: what one run over the chunks took.
+double       probe_pass_seconds(const probe *p);
+// Likewise: runs over the chunks that probe_tensor makes for that tensor in n types, and tells o->progress of.
 int64_t      probe_passes(const probe *p, const char *name, int n);
 
 // kl[k] for tensor `name` in types[k], k < n, all block types that divide its rows. 0 for all where the forward pass

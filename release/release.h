@@ -57,6 +57,7 @@ typedef struct {
     const char *const *lab_kv;      // caches in words; none: those of release_lab.c that suit the model
     int               n_lab_kv;
     int64_t           lab_chunk;    // tokens of a chunk; 0: LAB_CHUNK
+    const char       *state;        // where searches for mixes keep what they measure (measure/mix_state.h), or NULL
     progress         *progress;
 } release_opts;
 

@@ -96,6 +96,7 @@ static bool make_mix(release_job *x, const recipe *r, const char *path, verify_d
     mix_result found = { 0 };
     const sensitivity_opts s = { .texts = (const char *const *)r->texts.v, .n_texts = r->texts.n, .chunk = r->chunk,
                                  .samples = r->samples, .exact = r->exact, .imatrix = r->imatrix,
+                                 .state = x->o->state, .many_states = true,
                                  .run = { .device = x->o->device ? x->o->device : "cpu",
                                           .n_threads = x->o->n_threads },
                                  .progress = x->o->progress };

@@ -1,10 +1,14 @@
-// Proves measure/mix_solve.h, quant/encode.h, measure/sensitivity.h, measure/mix.h and session_replace_weight: the
-// choice against brute force; encoding in memory against what quantize writes; on the committed tiny Gemma 4 what a
-// probe says against a file made so and run; what is refused, by name.
+// Proves measure/mix_solve.h, quant/encode.h, measure/sensitivity.h, measure/mix.h, measure/mix_state.h and
+// session_replace_weight: the choice against brute force; encoding in memory against what quantize writes; on the
+// committed tiny Gemma 4 what a probe says against a file made so and run; figures on disk, and every byte of them
+// changed; what is refused, by name.
+#include "formats/dir_list.h"
 #include "formats/json.h"
 #include "quant/encode.h"
 #include "measure/mix.h"
 #include "measure/mix_solve.h"
+#include "measure/mix_state.h"
+#include "measure/state_folder.h"
 #include "measure/texts.h"
 #include "verify_files.h"
 #include <math.h>
@@ -316,6 +320,134 @@ START_TEST(test_what_cannot_be_done_is_named)
 }
 END_TEST
 
+// ---- figures on disk ------------------------------------------------------------------------------------------------
+
+enum { CELL_BYTES = 512 };
+typedef struct { char path[256]; uint8_t bytes[CELL_BYTES]; size_t n; } cell_file;
+
+static void read_cell(cell_file *c, const char *folder, const char *name)
+{
+    snprintf(c->path, sizeof c->path, "%s/%s", folder, name);
+    FILE *f = fopen(c->path, "rb");
+    ck_assert_ptr_nonnull(f);
+    c->n = fread(c->bytes, 1, CELL_BYTES, f);
+    fclose(f);
+    ck_assert(c->n > 100 && c->n < CELL_BYTES);
+}
+
+static void put_cell(const cell_file *c, size_t n)
+{
+    FILE *f = fopen(c->path, "wb");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_eq(fwrite(c->bytes, 1, n, f), n);
+    fclose(f);
+}
+
+static const dtype two_types[] = { DT_Q4_K, DT_Q8_0 };
+static const mix_alone alone = { .tensor = 7, .types = two_types, .n = 2 };
+static const int64_t two_tensors[] = { 3, 7 };
+static const mix_together together = { .tensors = two_tensors, .types = two_types, .n = 2 };
+
+static void check_alone_refused(const mix_state *s, const char *path)
+{
+    double kl[2];
+    bool found;
+    err why = { 0 };
+    ck_assert(!mix_state_read_alone(s, &alone, kl, &found, &why));
+    ck_assert_msg(why.kind == ERR_INPUT && strstr(why.msg, path) && strstr(why.msg, "expected a whole cell"), "%s", why.msg);
+}
+
+static void check_mix_refused(const mix_state *s, const char *path)
+{
+    divergence d;
+    bool found;
+    err why = { 0 };
+    ck_assert(!mix_state_read_mix(s, &together, &d, &found, &why));
+    ck_assert_msg(why.kind == ERR_INPUT && strstr(why.msg, path) && strstr(why.msg, "expected a whole cell"), "%s", why.msg);
+}
+
+// Each byte changed, each length that is too short, one that is too long.
+static void check_damaged(const mix_state *s, cell_file *c, void (*refused)(const mix_state *, const char *))
+{
+    for (size_t i = 0; i < c->n; i++) {
+        c->bytes[i] ^= 1;
+        put_cell(c, c->n);
+        refused(s, c->path);
+        c->bytes[i] ^= 1;
+        put_cell(c, i);
+        refused(s, c->path);
+    }
+    put_cell(c, c->n + 1);
+    refused(s, c->path);
+    put_cell(c, c->n);
+}
+
+// A cell whose digest is right and whose figures are none.
+static void check_figures_refused(const mix_state *s, const cell_file *whole, size_t at, double v,
+                                  void (*refused)(const mix_state *, const char *))
+{
+    cell_file c = *whole;
+    text_buf t = { 0 };
+    memcpy(c.bytes + at, &v, sizeof v);
+    text_raw(&t, (const char *)c.bytes, c.n - SHA256_HEX);
+    ck_assert_msg(state_cell_write(&t, c.path, &e), "%s", e.msg);
+    refused(s, c.path);
+    put_cell(whole, whole->n);
+}
+
+START_TEST(test_figures_on_disk)
+{
+    char folder[128];
+    const double kl[] = { 0.0123457, 1.25e-06 };
+    const divergence one = { .tokens = 30, .kl_mean = 0.01, .kl_median = 0.002, .kl_max = 0.5, .top1_equal = 29, .nll_ref = 2.5, .nll = 2.75 };
+    double back[2] = { 0 };
+    divergence d;
+    bool found = true;
+    mix_state *s;
+    cell_file c;
+    sensitivity_opts o = options(1);
+    scratch_path(folder, "state");
+    o.state = folder;
+    probe *p = probe_open(art, &o, &e);
+    ck_assert_msg(p && mix_state_open(&s, p, &o, &e), "%s", e.msg);
+    ck_assert(mix_state_read_alone(s, &alone, back, &found, &e) && !found);
+    ck_assert(mix_state_read_mix(s, &together, &d, &found, &e) && !found);
+    ck_assert_msg(mix_state_keep_alone(s, &alone, kl, &e) && mix_state_keep_mix(s, &together, &one, &e), "%s", e.msg);
+    ck_assert(mix_state_read_alone(s, &alone, back, &found, &e) && found && memcmp(kl, back, sizeof kl) == 0);
+    ck_assert(mix_state_read_mix(s, &together, &d, &found, &e) && found && memcmp(&one, &d, sizeof d) == 0);
+
+    const size_t head = STATE_MARK + SHA256_HEX;
+    read_cell(&c, folder, "tensor-000007.cell");
+    check_damaged(s, &c, check_alone_refused);
+    check_figures_refused(s, &c, head + 8 + 4 + 2 * 4, NAN, check_alone_refused);
+    check_figures_refused(s, &c, head + 8 + 4 + 2 * 4 + 8, -1e-9, check_alone_refused);
+    const dtype others[] = { DT_Q4_K, DT_Q6_K };
+    const mix_alone other = { .tensor = 7, .types = others, .n = 2 }, fewer = { .tensor = 7, .types = others, .n = 1 };
+    err why = { 0 };
+    ck_assert(!mix_state_read_alone(s, &other, back, &found, &why) && strstr(why.msg, "its types are another run's"));
+    why = (err){ 0 };
+    ck_assert(!mix_state_read_alone(s, &fewer, back, &found, &why) && strstr(why.msg, "its types are another run's"));
+
+    dir_list cells;
+    ck_assert_msg(dir_list_read(&cells, folder, ".cell", false, &e) && cells.n == 2, "%s", e.msg);
+    read_cell(&c, folder, cells.v[0]);
+    dir_list_free(&cells);
+    check_damaged(s, &c, check_mix_refused);
+    check_figures_refused(s, &c, head + SHA256_HEX + 8, INFINITY, check_mix_refused);
+    check_figures_refused(s, &c, head + SHA256_HEX, 0, check_mix_refused);           // no positions at all
+    const mix_together swapped = { .tensors = two_tensors, .types = others, .n = 2 };
+    ck_assert(mix_state_read_mix(s, &swapped, &d, &found, &e) && !found);
+    mix_state_close(s);
+
+    // Nowhere to keep anything: nothing is found, and nothing fails.
+    o.state = NULL;
+    ck_assert(mix_state_open(&s, p, &o, &e) && !s);
+    ck_assert(mix_state_keep_alone(s, &alone, kl, &e) && mix_state_read_alone(s, &alone, back, &found, &e) && !found);
+    ck_assert(mix_state_keep_mix(s, &together, &one, &e) && mix_state_read_mix(s, &together, &d, &found, &e) && !found);
+    probe_close(p);
+}
+END_TEST
+
 START_TEST(test_targets)
 {
     static const struct { const char *text; double bits; int64_t bytes; file_type like; } good[] = {
@@ -354,6 +486,7 @@ int main(void)
     tcase_add_test(t, test_the_same_for_any_number_of_threads_and_recorded);
     tcase_add_test(t, test_largest_kl);
     tcase_add_test(t, test_what_cannot_be_done_is_named);
+    tcase_add_test(t, test_figures_on_disk);
     tcase_add_test(t, test_targets);
     suite_add_tcase(s, t);
     return run_suite(s);

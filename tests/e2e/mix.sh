@@ -8,7 +8,7 @@ fast=(--text "$work/text" --samples 2 --chunk 32 --device cpu)
 
 say "--budget: the same bytes for any number of threads, within the budget, told in the table and in the metadata"
 run_hm 0 quantize "$work/bf16.gguf" -o "$work/mix.gguf" --budget 4.5bpw "${fast[@]}" --threads 1
-err_has " tensors in "
+err_has " passes in "
 cp "$work/out" "$work/table"
 out_has "predicted"
 grep -Eq '^blk\.0\.attn_q\.weight +BF16 +Q[2-8]' "$work/table" || fail "the table"
