@@ -85,6 +85,11 @@ if command -v groff > /dev/null; then
     done
 else echo "SMALLER: groff is not here: pages were not formatted"; fi
 
+say "hf_fixture.py: its usage line, its --help and the documents"
+if command -v python3 > /dev/null; then
+    python3 "$root/tests/tools/fixture_usage.py" "$root" > out 2> err || fail "documents and hf_fixture.py differ"
+else echo "SMALLER: python3 is not here: hf_fixture.py's command line was not looked at"; fi
+
 say "what is installed"
 (unset SOURCE_DATE_EPOCH; cmake --install "${hallmark%/*}" --prefix "$work/to") > out 2> err || fail "cmake --install"
 for f in man/man1/hallmark.1 bash-completion/completions/hallmark zsh/site-functions/_hallmark \
