@@ -128,14 +128,14 @@ static lab_plan_opts plan_opts(const lab_options *o, const text_list *args)
     return (lab_plan_opts){ .base = args->v[0], .artifacts = args->v + 1, .n_artifacts = args->n - 1, .kv = o->kv.v,
                             .n_kv = o->kv.n, .texts = o->texts.v, .n_texts = o->texts.n, .chunk = o->chunk,
                             .skip = o->skip, .context = o->ctx, .samples = o->samples, .arith = o->arith,
-                            .layers = o->layers };
+                            .layers = o->layers, .n_threads = (int)o->threads };
 }
 
 // folder: NULL, or what is under --state.
 static bool run_plan(const lab_options *o, const lab_plan *p, const char *folder, part mine, lab_cells *c, err *e)
 {
     progress_bar bar;
-    if (o->record && !lab_record_is_of(o->record, p, e)) return false;
+    if (o->record && !lab_record_is_of(o->record, p, (int)o->threads, e)) return false;
     const lab_run_opts ro = { .state = folder, .part = mine.i, .parts = mine.of, .device = o->device,
                               .n_threads = (int)o->threads, .progress = progress_bar_begin(&bar) };
     const bool ok = lab_run(c, p, &ro, e);
@@ -195,7 +195,7 @@ static bool choose(order *r, const lab_budget *b, err *e)
     bool ok = state_folder_below(r->o->state, "layers", &folder, e) && lab_plan_open(&p, &po, e);
     if (ok) r->bytes = lab_budget_bytes(b, &p);
     ok = ok && lab_budget_check(&p, r->bytes, e);       // before it is run
-    ok = ok && run_plan(r->o, &p, folder, WHOLE, &c, e) && lab_result_of(&res, &p, &c, e);
+    ok = ok && run_plan(r->o, &p, folder, WHOLE, &c, e) && lab_result_of(&res, &p, &c, (int)r->o->threads, e);
     ok = ok && lab_budget_choose(&spec, &r->expected, &res, r->bytes, e);
     if (ok && !kv_spec_text(&spec, r->chosen)) ok = err_set(e, ERR_USAGE, "option --kv-budget: the choice is too long");
     lab_result_free(&res);
@@ -271,7 +271,7 @@ static void print_order(const lab_result *r)
 static bool report(const lab_options *o, const lab_plan *p, const lab_cells *c, const destination *out, err *e)
 {
     lab_result r;
-    bool ok = lab_result_of(&r, p, c, e);
+    bool ok = lab_result_of(&r, p, c, (int)o->threads, e);
     char *text = ok && o->json ? lab_report_json(&r) : NULL;
     if (ok && o->json) ok = text || err_nomem(e, "the report", 0);
     if (text) fputs(text, answer_document());
@@ -281,7 +281,7 @@ static bool report(const lab_options *o, const lab_plan *p, const lab_cells *c, 
         ok = lab_report_write(&r, o->reports.v[i], e);
         if (ok) destination_note_replaced(&cmd_lab, &out[i]);
     }
-    ok = ok && (!o->record || lab_record_put(o->record, &out[o->reports.n], &r, o->json, e));
+    ok = ok && (!o->record || lab_record_put(o->record, &out[o->reports.n], &r, (int)o->threads, o->json, e));
     free(text);
     lab_result_free(&r);
     return ok;

@@ -30,11 +30,11 @@ bool lab_record_place(destination *dest, const lab_record_opts *o, err *e)
     return check_inputs(o, e) && destination_file(dest, o->out, e);
 }
 
-bool lab_record_put(const char *art, const destination *dest, const lab_result *r, bool quiet, err *e)
+bool lab_record_put(const char *art, const destination *dest, const lab_result *r, int n_threads, bool quiet, err *e)
 {
     lab_record rec;
     bool emptied = false;
-    const bool ok = lab_record_of(&rec, r, e) && lab_record_write(art, dest->path, &rec, &emptied, e);
+    const bool ok = lab_record_of(&rec, r, e) && lab_record_write(art, dest->path, &rec, n_threads, &emptied, e);
     lab_record_free(&rec);
     if (!ok) return false;
     if (quiet) destination_note_replaced(&cmd_lab, dest);

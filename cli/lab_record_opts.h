@@ -15,6 +15,6 @@ typedef struct {
 bool lab_record_place(destination *dest, const lab_record_opts *o, err *e);
 
 // Writes the file and says so: on standard output (quiet: not there), and that its verification record is empty now.
-bool lab_record_put(const char *art, const destination *dest, const lab_result *r, bool quiet, err *e);
+bool lab_record_put(const char *art, const destination *dest, const lab_result *r, int n_threads, bool quiet, err *e);
 
 #endif

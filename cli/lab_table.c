@@ -1,31 +1,83 @@
 #include "lab_table.h"
 #include "../measure/lab_words.h"
+#include "terminal.h"
 #include "text_out.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_WIDTH = 14, CACHE_WIDTH = 18, CATEGORY_WIDTH = 13 };       // the widest a name is shown
+enum { COLUMNS = 120, CACHE_WIDTH = 18, CATEGORY_WIDTH = 13, TAIL = 11 };      // where there is no terminal; and names
 
-// A name of at most that many characters: of a longer one the end is as telling as the beginning.
-static void put_name(table *t, const char *s, size_t width)
-{
-    char text[64];
-    text_fit(text, width + 1, s, strlen(s), width / 2);
-    table_cell(t, "%s", text);
-}
+// ---- names ----------------------------------------------------------------------------------------------------------
 
-// A file's name without .gguf, which all have.
-static void put_file(table *t, const lab_plan *p, int artifact)
+typedef struct {
+    char **v;               // [n] of all files, without .gguf, which all have
+    int    n;
+    size_t common, cut;     // bytes that all begin with, and need not be told by; of those left out
+    bool   short_caches;
+} names;
+
+static char *file_name(const lab_plan *p, int artifact)
 {
     text_buf name = { 0 };
     lab_put_file(&name, TEXT_PLAIN, p, artifact);
     char *text = text_take(&name);
     const size_t n = text ? strlen(text) : 0;
     if (n > 5 && strcmp(text + n - 5, ".gguf") == 0) text[n - 5] = '\0';
-    if (text) put_name(t, text, FILE_WIDTH);
-    else      t->failed = true;
-    free(text);
+    return text;
 }
+
+// Of each name something stays; of one alone its end, which says the type.
+static void find_common(names *x)
+{
+    const char *first = x->v[0];
+    x->common = strlen(first);
+    for (int i = 0; i < x->n; i++) {
+        const size_t n = strlen(x->v[i]);
+        size_t same = 0;
+        while (same < x->common && same + 1 < n && x->v[i][same] == first[same]) same++;
+        x->common = same;
+    }
+    if (x->n == 1) x->common = x->common > TAIL ? strlen(first) - TAIL : 0;
+}
+
+static bool names_open(names *x, const lab_plan *p)
+{
+    *x = (names){ .v = calloc((size_t)p->n_artifacts, sizeof *x->v), .n = p->n_artifacts };
+    bool ok = x->v != NULL;
+    for (int i = 0; ok && i < x->n; i++) ok = (x->v[i] = file_name(p, i)) != NULL;
+    if (ok) find_common(x);
+    return ok;
+}
+
+static void names_close(names *x)
+{
+    for (int i = 0; x->v && i < x->n; i++) free(x->v[i]);
+    free(x->v);
+}
+
+// So much of what is common is left out that a table of that width, which has all of it, has no more columns.
+static void cut_common(names *x, int width, int columns)
+{
+    const size_t needed = width > columns ? (size_t)(width - columns) + strlen("...") : 0;
+    const size_t most = needed < x->common ? needed : x->common;
+    x->cut = (size_t)text_cut(x->v[0], (int64_t)strlen(x->v[0]), (int64_t)most);
+    if (x->cut <= strlen("...")) x->cut = 0;
+}
+
+static void put_file(table *t, const names *x, int artifact)
+{
+    table_cell(t, "%s%s", x->cut ? "..." : "", x->v[artifact] + x->cut);
+}
+
+// Of one that is cut the end is as telling as the beginning.
+static void put_cache(table *t, const names *x, const char *kv)
+{
+    char text[CACHE_WIDTH + 1];
+    text_fit(text, sizeof text, kv, strlen(kv), CACHE_WIDTH / 2);
+    table_cell(t, "%s", x->short_caches ? text : kv);
+}
+
+// ---- cells ----------------------------------------------------------------------------------------------------------
 
 static void put_kl(table *t, double v)
 {
@@ -75,12 +127,12 @@ static void put_worst(table *t, const lab_measured *m)
     table_words(t, &words);
 }
 
-static void put_row(table *t, const lab_result *r, int c)
+static void put_row(table *t, const lab_result *r, const names *x, int c)
 {
     const lab_figures *f = &r->measured[c].all;
     text_buf bytes = { 0 };
-    put_file(t, r->plan, r->plan->candidates[c].artifact);
-    put_name(t, r->plan->candidates[c].kv, CACHE_WIDTH);
+    put_file(t, x, r->plan->candidates[c].artifact);
+    put_cache(t, x, r->plan->candidates[c].kv);
     figure_put_bytes(&bytes, lab_each_bytes(r->plan, r->plan->candidates[c].context_bytes));
     table_words(t, &bytes);
     put_mean(t, &f->kl_mean);
@@ -130,15 +182,49 @@ static bool print_compounds(const lab_result *r, FILE *f)
     return print_words(&t, f);
 }
 
-bool lab_table_print(const lab_result *r, FILE *f)
+static table table_of(const lab_result *r, const names *x, const int *order)
 {
     static const char *const header[] = { "file", "cache", ">bytes", ">mean KL (95 %)", ">p99", ">max",
                                           ">top-1 %", ">top-5 %", "worst category, %", NULL };
-    int  *order = lab_by_bytes(r);
     table t;
     table_begin(&t, header);
-    for (int i = 0; order && i < r->plan->n_candidates; i++) put_row(&t, r, order[i]);
-    t.failed |= !order;
+    for (int i = 0; i < r->plan->n_candidates; i++) put_row(&t, r, x, order[i]);
+    return t;
+}
+
+// The table with as little left out of files' names as its columns need. True: it fits.
+static bool fit_files(table *t, const lab_result *r, names *x, const int *order, int columns)
+{
+    x->cut = 0;
+    *t = table_of(r, x, order);
+    if (table_width(t) <= columns || t->failed) return true;
+    cut_common(x, table_width(t), columns);
+    table_drop(t);
+    *t = table_of(r, x, order);
+    return table_width(t) <= columns;
+}
+
+// Caches are cut where that is not enough.
+static bool print_table(const lab_result *r, names *x, const int *order, int columns, FILE *f)
+{
+    table t;
+    if (!fit_files(&t, r, x, order, columns)) {
+        x->short_caches = true;
+        table_drop(&t);
+        fit_files(&t, r, x, order, columns);
+    }
+    return table_print(&t, f);
+}
+
+bool lab_table_print(const lab_result *r, FILE *f)
+{
+    names x;
+    int *order = lab_by_bytes(r);
+    const bool named = names_open(&x, r->plan) && order;
+    if (!named) fprintf(stderr, "hallmark: out of memory for a table\n");
+    const bool ok = named && print_table(r, &x, order, terminal_columns(fileno(f), COLUMNS), f)
+        && print_sentences(r, f) && print_compounds(r, f);
+    names_close(&x);
     free(order);
-    return table_print(&t, f) && print_sentences(r, f) && print_compounds(r, f);
+    return ok;
 }

@@ -4,18 +4,11 @@
 #include "text_out.h"
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define REDRAW_SECONDS 0.1      // often enough to look alive
 #define LINE_SECONDS   10.0     // plain lines of a long stage: a log is read, not watched
 enum { BAR_CELLS = 20 };
-
-static int terminal_columns(void)
-{
-    struct winsize w;
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col : 80;
-}
 
 static void erase(progress_bar *b)
 {
@@ -82,7 +75,7 @@ static void draw(progress_bar *b, double now)
 {
     char line[256];
     format_state(b, now, true, line, sizeof line);
-    int columns = terminal_columns() - 1;
+    int columns = terminal_columns(STDERR_FILENO, 80) - 1;
     line[text_cut(line, (int64_t)strlen(line), columns)] = '\0';
     fprintf(stderr, "\r%s\033[K", line);
     fflush(stderr);

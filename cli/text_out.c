@@ -125,20 +125,39 @@ static void print_row(const table *t, int row, const int *width, FILE *f)
     }
 }
 
+static int column_width(const table *t, int c)
+{
+    int widest = 0;
+    for (int i = c; i < t->n_cells; i += t->n_cols) {
+        const int w = text_width(t->cells[i]) - (i < t->n_cols && t->cells[i][0] == '>');
+        if (w > widest) widest = w;
+    }
+    return widest;
+}
+
+int table_width(const table *t)
+{
+    int sum = 2 * (t->n_cols - 1);
+    for (int c = 0; c < t->n_cols && !t->failed; c++) sum += column_width(t, c);
+    return sum;
+}
+
+void table_drop(table *t)
+{
+    for (int i = 0; i < t->n_cells; i++) free(t->cells[i]);
+    free(t->cells);
+    memset(t, 0, sizeof *t);
+}
+
 bool table_print(table *t, FILE *f)
 {
     int *width = calloc((size_t)t->n_cols, sizeof *width);
-    bool ok = width && !t->failed;
-    int rows = ok ? t->n_cells / t->n_cols : 0;
-    for (int i = 0; i < rows * t->n_cols; i++) {
-        int w = text_width(t->cells[i]) - (i < t->n_cols && t->cells[i][0] == '>');
-        if (w > width[i % t->n_cols]) width[i % t->n_cols] = w;
-    }
+    const bool ok = width && !t->failed;
+    const int rows = ok ? t->n_cells / t->n_cols : 0;
+    for (int c = 0; c < t->n_cols && ok; c++) width[c] = column_width(t, c);
     for (int r = 0; r < rows; r++) print_row(t, r, width, f);
-    for (int i = 0; i < t->n_cells; i++) free(t->cells[i]);
-    free(t->cells);
     free(width);
-    memset(t, 0, sizeof *t);
+    table_drop(t);
     if (!ok) fprintf(stderr, "hallmark: out of memory for a table\n");
     return ok;
 }

@@ -32,6 +32,8 @@ void table_cell(table *t, const char *fmt, ...) __attribute__((format(printf, 2,
 void table_text(table *t, const char *s, int64_t n, int64_t max);       // at most max bytes, then "..."
 void table_words(table *t, text_buf *words);    // what was put into words, which is empty afterwards
 void table_shape(table *t, int n_dims, const int64_t *shape);           // "4 x 256", "scalar"
+int  table_width(const table *t);           // columns of a line, as it would be printed now
+void table_drop(table *t);                  // frees without printing
 bool table_print(table *t, FILE *f);        // prints and frees; false when memory ran out
 
 // ---- JSON, written as it goes: nothing is held, so a large file costs no memory ------------------------------------

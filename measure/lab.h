@@ -36,7 +36,8 @@ typedef struct {
 bool lab_run(lab_cells *out, const lab_plan *p, const lab_run_opts *o, err *e);
 
 // The cells of all those folders together, and their plan, which must be one. ERR_USAGE: two plans differ (names in
-// what). ERR_INPUT: a chunk that is in none of them (names the part), a cell that two folders hold and that differs.
+// what). ERR_INPUT: chunks that are in none of them (names all, as parts where they are), a cell that two folders hold
+// and that differs.
 bool lab_merge(lab_cells *out, lab_plan *p, const char *const *folders, int n, err *e);
 
 #endif

@@ -1,5 +1,6 @@
 // lab_figures: groups of chunks, the worst places, what is recommended. See lab_figures.h.
 #include "lab_figures.h"
+#include "../formats/threads.h"
 #include "lab_bootstrap.h"
 #include <stdlib.h>
 #include <string.h>
@@ -249,12 +250,12 @@ static void find_avoid(lab_result *r)
 
 // ---- all of it ------------------------------------------------------------------------------------------------------
 
-static bool measure_all(lab_result *r, const grouping *g, err *e)
+static bool measure_all(lab_result *r, const grouping *g, int n_threads, err *e)
 {
     r->measured = calloc((size_t)g->p->n_candidates, sizeof *r->measured);
     if (!r->measured) return err_nomem(e, "figures", (size_t)g->p->n_candidates * sizeof *r->measured);
     bool ok = true;
-#pragma omp parallel for schedule(dynamic, 1)
+#pragma omp parallel for num_threads(threads_or_cores(n_threads)) schedule(dynamic, 1)
     for (int i = 0; i < g->p->n_candidates; i++) {
         err own = { 0 };
         if (measure(&r->measured[i], g, i, &own)) continue;
@@ -267,12 +268,12 @@ static bool measure_all(lab_result *r, const grouping *g, err *e)
     return ok;
 }
 
-bool lab_result_of(lab_result *r, const lab_plan *p, const lab_cells *c, err *e)
+bool lab_result_of(lab_result *r, const lab_plan *p, const lab_cells *c, int n_threads, err *e)
 {
     grouping g = { .p = p, .cells = c };
     *r = (lab_result){ .plan = p, .best = -1, .avoid = -1, .instead = -1 };
     bool ok = grouping_open(&g, e);
-    ok = ok && measure_all(r, &g, e) && find_compounds(r, c, e);
+    ok = ok && measure_all(r, &g, n_threads, e) && find_compounds(r, c, e);
     grouping_close(&g);
     if (!ok) return false;
     find_best(r);

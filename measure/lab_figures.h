@@ -98,8 +98,9 @@ typedef struct {
 
 #define LAB_ENOUGH 0.99
 
-// All cells must be there. Freed by lab_result_free in any case.
-bool lab_result_of(lab_result *r, const lab_plan *p, const lab_cells *c, err *e);
+// All cells must be there. n_threads 0: all cores; the figures are the same for any number. Freed by lab_result_free in
+// any case.
+bool lab_result_of(lab_result *r, const lab_plan *p, const lab_cells *c, int n_threads, err *e);
 void lab_result_free(lab_result *r);
 
 #endif

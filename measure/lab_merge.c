@@ -1,5 +1,7 @@
 // lab_merge: parts of a laboratory run, joined. See lab.h.
 #include "lab.h"
+#include "../formats/checked.h"
+#include "../formats/text.h"
 #include "lab_state.h"
 #include <stdlib.h>
 #include <string.h>
@@ -38,21 +40,102 @@ static bool take_folder(lab_cells *out, const lab_plan *p, const char *dir, err 
     return true;
 }
 
-static bool check_complete(const lab_cells *c, const lab_plan *p, err *e)
+// ---- what is in none of them ----------------------------------------------------------------------------------------
+
+enum { MOST_PARTS = 1024, MOST_RANGES = 24 };
+
+typedef struct {
+    bool    *of;                // [n_chunks]: a measurement of it is in no folder
+    int64_t  n_chunks, cells;   // cells: measurements that are in none
+    int64_t  first;             // the first of them, of all
+} missing;
+
+static bool find_missing(missing *m, const lab_cells *c, const lab_plan *p, err *e)
 {
-    int64_t missing = 0, first = -1;
-    for (int64_t i = 0; i < p->n_chunks * p->n_candidates; i++) {
+    *m = (missing){ .of = calloc((size_t)p->n_chunks, sizeof *m->of), .n_chunks = p->n_chunks };
+    if (!m->of) return err_nomem(e, "chunks", (size_t)p->n_chunks);
+    for (int64_t i = p->n_chunks * p->n_candidates - 1; i >= 0; i--) {
         if (c->cells[i].points) continue;
-        if (first < 0) first = i;
-        missing++;
+        m->of[i / p->n_candidates] = true;
+        m->first = i;
+        m->cells++;
     }
-    if (first < 0) return true;
-    const int64_t chunk = first / p->n_candidates;
-    return err_set(e, ERR_INPUT, "%lld of %lld measurements are in none of the folders; the first is chunk %lld with "
-                   "cache %s: of N parts, part %lld modulo N", (long long)missing,
-                   (long long)(p->n_chunks * p->n_candidates), (long long)chunk,
-                   p->candidates[first % p->n_candidates].kv, (long long)chunk + 1);
+    return true;
 }
+
+// Were those chunks left out by a run of n parts: is of every part all missing, or nothing?
+static bool are_parts(const missing *m, int64_t n)
+{
+    for (int64_t i = n; i < m->n_chunks; i++)
+        if (m->of[i] != m->of[i % n]) return false;
+    return true;
+}
+
+static int64_t count(const bool *of, int64_t n)
+{
+    int64_t found = 0;
+    for (int64_t i = 0; i < n; i++) found += of[i];
+    return found;
+}
+
+// Of how many parts some are missing whole; 0: of none. Several numbers may do: the one with a folder for each part
+// that is there, or else the least, whose parts are the same chunks.
+static int64_t find_parts(const missing *m, int n_folders)
+{
+    const int64_t most = min_i64(m->n_chunks, MOST_PARTS);
+    int64_t least = 0;
+    for (int64_t n = 2; n <= most; n++) {
+        if (!are_parts(m, n)) continue;
+        if (count(m->of, n) == n - n_folders) return n;
+        if (least == 0 && n <= m->n_chunks / 2) least = n;       // one chunk by itself is no pattern
+    }
+    return least;
+}
+
+// "2, 5 to 7, 9": the places of what is set, from `first` on.
+static void put_ranges(text_buf *t, const bool *of, int64_t n, int64_t first)
+{
+    int ranges = 0;
+    for (int64_t i = 0, end; i < n; i = end) {
+        end = i + 1;
+        if (!of[i]) continue;
+        while (end < n && of[end]) end++;
+        if (end - i == 2) end--;                // two are no range
+        if (ranges++ == MOST_RANGES) {
+            text_printf(t, " and %lld more", (long long)count(of + i, n - i));
+            return;
+        }
+        text_printf(t, "%s%lld", ranges == 1 ? "" : ", ", (long long)(i + first));
+        if (end - i > 1) text_printf(t, " to %lld", (long long)(end - 1 + first));
+    }
+}
+
+static bool tell_missing(const missing *m, const lab_plan *p, int n_folders, err *e)
+{
+    text_buf t = { 0 };
+    const int64_t parts = find_parts(m, n_folders), chunks = count(m->of, m->n_chunks);
+    if (parts) text_printf(&t, "of %lld parts, ", (long long)parts);
+    text_words(&t, parts ? count(m->of, parts) == 1 ? "part " : "parts " : chunks == 1 ? "chunk " : "chunks ");
+    put_ranges(&t, m->of, parts ? parts : m->n_chunks, parts ? 1 : 0);
+    char *what = text_take(&t);
+    if (!what) return err_nomem(e, "chunks", 0);
+    err_set(e, ERR_INPUT, "%lld of %lld measurements are in none of the folders: %s; the first is chunk %lld with "
+            "cache %s%s", (long long)m->cells, (long long)(p->n_chunks * p->n_candidates), what,
+            (long long)(m->first / p->n_candidates), p->candidates[m->first % p->n_candidates].kv,
+            parts ? "" : "; of N parts, chunk C is in part C modulo N, plus 1");
+    free(what);
+    return false;
+}
+
+static bool check_complete(const lab_cells *c, const lab_plan *p, int n_folders, err *e)
+{
+    missing m;
+    const bool ok = find_missing(&m, c, p, e) && (m.cells == 0 || tell_missing(&m, p, n_folders, e));
+    free(m.of);
+    return ok;
+}
+
+// ---- all of it ------------------------------------------------------------------------------------------------------
 
 bool lab_merge(lab_cells *out, lab_plan *p, const char *const *folders, int n, err *e)
 {
@@ -62,5 +145,5 @@ bool lab_merge(lab_cells *out, lab_plan *p, const char *const *folders, int n, e
         if (i && !lab_state_is_of(folders[i], p, e)) return false;
         if (!take_folder(out, p, folders[i], e)) return false;
     }
-    return check_complete(out, p, e);
+    return check_complete(out, p, n, e);
 }

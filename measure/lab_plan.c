@@ -32,7 +32,7 @@ static bool check_vocabulary(const model *base, const model *m, err *e)
     return err_set(e, ERR_INPUT, "%s: key '%s': found other tokens than the base's", path, key);
 }
 
-static bool open_artifact(lab_artifact *a, const char *path, err *e)
+static bool open_artifact(lab_artifact *a, const char *path, int n_threads, err *e)
 {
     const char *slash = strrchr(path, '/');
     a->m = model_open(path, e);
@@ -40,7 +40,7 @@ static bool open_artifact(lab_artifact *a, const char *path, err *e)
     a->name = strdup(slash ? slash + 1 : path);
     a->type = strdup(model_hparams(a->m)->type_label);
     if (!a->name || !a->type) return err_nomem(e, "a file's name", strlen(path));
-    return claims_model_digest(model_gguf(a->m), 0, a->digest, e);
+    return claims_model_digest(model_gguf(a->m), n_threads, a->digest, e);
 }
 
 static bool open_artifacts(lab_plan *p, const lab_plan_opts *o, err *e)
@@ -51,7 +51,7 @@ static bool open_artifacts(lab_plan *p, const lab_plan_opts *o, err *e)
     if (!p->artifacts) return err_nomem(e, "files", (size_t)o->n_artifacts * sizeof *p->artifacts);
     p->n_artifacts = o->n_artifacts + 1;
     for (int i = 0; i < p->n_artifacts; i++) {
-        if (!open_artifact(&p->artifacts[i], i ? o->artifacts[i - 1] : o->base, e)) return false;
+        if (!open_artifact(&p->artifacts[i], i ? o->artifacts[i - 1] : o->base, o->n_threads, e)) return false;
         if (i && !check_vocabulary(p->artifacts[0].m, p->artifacts[i].m, e)) return false;
         for (int j = 0; j < i; j++)
             if (strcmp(p->artifacts[i].name, p->artifacts[j].name) == 0)

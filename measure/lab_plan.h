@@ -73,6 +73,7 @@ typedef struct {
     const char *arith;                  // NULL: the base's default
     bool        layers;                 // each cache for the keys, and the values, of each layer of the base alone, too
     bool        layers_only;            // and nothing else
+    int         n_threads;              // that digest the files; 0: all cores
 } lab_plan_opts;
 
 // Opens the files, reads the texts, checks that every cache suits every file. Freed by lab_plan_free in any case.

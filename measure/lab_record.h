@@ -62,13 +62,14 @@ bool lab_record_fits(const lab_record *rec, const gguf *g, int n_threads, err *e
 // The cache of these words; -1: it was not measured.
 int lab_record_cache_of(const lab_record *rec, const char *kv);
 
-// Is art the run's base, so that its record can be written into it? Asked before a run. ERR_USAGE: it is not.
-bool lab_record_is_of(const char *art, const lab_plan *p, err *e);
+// Is art the run's base, so that its record can be written into it? Asked before a run. n_threads, here and below: as
+// lab_record_fits has it. ERR_USAGE: it is not.
+bool lab_record_is_of(const char *art, const lab_plan *p, int n_threads, err *e);
 
 // Writes `out` whole or not at all: what `art` holds, and the record; out may be art. A verification record, which
 // binds all keys, becomes empty: *emptied (may be NULL). ERR_USAGE: art is not what was measured. ERR_INPUT: it cannot
 // be run; a tensor's dimensions are stored in a way that is not written again.
-bool lab_record_write(const char *art, const char *out, const lab_record *rec, bool *emptied, err *e);
+bool lab_record_write(const char *art, const char *out, const lab_record *rec, int n_threads, bool *emptied, err *e);
 
 // ---- in words (lab_record_words.c) ----------------------------------------------------------------------------------
 

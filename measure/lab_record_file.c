@@ -19,19 +19,19 @@ static bool check_tensors(const gguf *g, err *e)
     return true;
 }
 
-static bool is_of(const gguf *g, const char *digest, err *e)
+static bool is_of(const gguf *g, const char *digest, int n_threads, err *e)
 {
     char hex[SHA256_HEX + 1];
-    if (!claims_model_digest(g, 0, hex, e)) return false;
+    if (!claims_model_digest(g, n_threads, hex, e)) return false;
     return strcmp(hex, digest) == 0
         || err_set(e, ERR_USAGE, "%s: is not what is measured: its tensors and keys have digest %.16s..., those of the "
                    "run's base %.16s...; run the laboratory with this file as its base", gguf_path(g), hex, digest);
 }
 
-bool lab_record_is_of(const char *art, const lab_plan *p, err *e)
+bool lab_record_is_of(const char *art, const lab_plan *p, int n_threads, err *e)
 {
     gguf *g = gguf_open(art, e);
-    const bool ok = g && is_of(g, p->artifacts[0].digest, e) && check_tensors(g, e);
+    const bool ok = g && is_of(g, p->artifacts[0].digest, n_threads, e) && check_tensors(g, e);
     gguf_close(g);
     return ok;
 }
@@ -95,13 +95,13 @@ static bool write_file(const gguf_plan *p, const gguf *g, const char *out, int64
     return false;
 }
 
-bool lab_record_write(const char *art, const char *out, const lab_record *rec, bool *emptied, err *e)
+bool lab_record_write(const char *art, const char *out, const lab_record *rec, int n_threads, bool *emptied, err *e)
 {
     int64_t header, bytes;
     bool    was_released = false;
     gguf   *g = gguf_open(art, e);
     if (!g) return false;
-    bool ok = model_check(g, e) && is_of(g, rec->tensors, e) && check_tensors(g, e);
+    bool ok = model_check(g, e) && is_of(g, rec->tensors, n_threads, e) && check_tensors(g, e);
     gguf_plan *p = ok ? gguf_plan_new(gguf_alignment(g), e) : NULL;
     ok = p && plan_all(p, g, rec, &was_released, e) && gguf_plan_layout(p, &header, &bytes, e);
     ok = ok && write_file(p, g, out, bytes, e);

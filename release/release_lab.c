@@ -137,7 +137,7 @@ static bool run(lab_record *rec, release_result *r, const char *dir, const char 
     lab_cells  c = { 0 };
     lab_result res = { 0 };
     const lab_run_opts ro = { .device = o->device, .n_threads = o->n_threads, .progress = o->progress };
-    const bool ok = lab_plan_open(&p, po, e) && lab_run(&c, &p, &ro, e) && lab_result_of(&res, &p, &c, e)
+    const bool ok = lab_plan_open(&p, po, e) && lab_run(&c, &p, &ro, e) && lab_result_of(&res, &p, &c, o->n_threads, e)
         && lab_record_of(rec, &res, e) && write_reports(r, dir, artifact, &res, e);
     lab_result_free(&res);
     lab_cells_free(&c);
@@ -149,7 +149,7 @@ static bool measure(release_result *r, int i, const char *dir, const release_opt
 {
     const char   *kv[N_CACHES], *artifact = r->reports[i].artifact;
     lab_plan_opts po = { .kv = o->lab_kv, .n_kv = o->n_lab_kv, .texts = o->lab, .n_texts = o->n_lab,
-                         .chunk = o->lab_chunk };
+                         .chunk = o->lab_chunk, .n_threads = o->n_threads };
     lab_record    rec = { .best = -1 };
     bool  ok = true;
     char *path = path_join(dir, artifact);
@@ -159,7 +159,7 @@ static bool measure(release_result *r, int i, const char *dir, const release_opt
         po.kv = kv;
         ok = default_caches_of(path, kv, &po.n_kv, e);
     }
-    ok = ok && run(&rec, r, dir, artifact, &po, o, e) && lab_record_write(path, path, &rec, NULL, e);
+    ok = ok && run(&rec, r, dir, artifact, &po, o, e) && lab_record_write(path, path, &rec, o->n_threads, NULL, e);
     ok = ok && read_back(path, o, &r->file_bytes[i], e);
     if (ok) r->reports[i].file_bytes = r->file_bytes[i];
     lab_record_free(&rec);

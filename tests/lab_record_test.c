@@ -24,7 +24,7 @@ static void measure(lab_record *rec, const char *base, const char *beside, int f
     lab_result r;
     ck_assert_msg(lab_plan_open(&p, &o, &e), "%s", e.msg);
     ck_assert_msg(lab_run(&c, &p, &(lab_run_opts){ .device = "cpu", .n_threads = 1 }, &e), "%s", e.msg);
-    ck_assert_msg(lab_result_of(&r, &p, &c, &e), "%s", e.msg);
+    ck_assert_msg(lab_result_of(&r, &p, &c, 0, &e), "%s", e.msg);
     ck_assert_msg(lab_record_of(rec, &r, &e), "%s", e.msg);
     lab_result_free(&r);
     lab_cells_free(&c);
@@ -216,7 +216,7 @@ static void check_same_bytes(const char *a, const char *b)
 START_TEST(a_file_keeps_everything_else)
 {
     const char *out = in_scratch("out.gguf"), *twice = in_scratch("twice.gguf");
-    ck_assert_msg(lab_record_write(exact, out, &made, NULL, &e), "%s", e.msg);
+    ck_assert_msg(lab_record_write(exact, out, &made, 0, NULL, &e), "%s", e.msg);
     gguf *a = open_gguf(exact), *b = open_gguf(out);
     ck_assert_int_eq(gguf_n_kv(b), gguf_n_kv(a) + 1);
     for (int64_t i = 0; i < gguf_n_kv(a); i++) {
@@ -237,9 +237,9 @@ START_TEST(a_file_keeps_everything_else)
     gguf_close(a);
     gguf_close(b);
 
-    ck_assert_msg(lab_record_write(out, twice, &made, NULL, &e), "%s", e.msg);      // again, over itself: the same bytes
+    ck_assert_msg(lab_record_write(out, twice, &made, 0, NULL, &e), "%s", e.msg);      // again, over itself: the same bytes
     check_same_bytes(out, twice);
-    ck_assert_msg(lab_record_write(twice, twice, &made, NULL, &e), "%s", e.msg);
+    ck_assert_msg(lab_record_write(twice, twice, &made, 0, NULL, &e), "%s", e.msg);
     check_same_bytes(out, twice);
     lab_record measured;        // the file with the record is the same base
     measure(&measured, out, NULL, ALL, false);
@@ -254,13 +254,13 @@ START_TEST(a_verification_record_becomes_empty)
     gguf_str json;
     int64_t  off;
     bool     emptied = false;
-    ck_assert_msg(lab_record_write(exact, copy, &made, &emptied, &e), "%s", e.msg);
+    ck_assert_msg(lab_record_write(exact, copy, &made, 0, &emptied, &e), "%s", e.msg);
     ck_assert(!emptied);
     gguf *g = open_gguf(copy);
     ck_assert(claims_find_record(g, &json, &off, &e));
     gguf_close(g);
     patch(copy, off, "{\"verdict\":\"pass\"}", 18);
-    ck_assert_msg(lab_record_write(copy, out, &made, &emptied, &e), "%s", e.msg);
+    ck_assert_msg(lab_record_write(copy, out, &made, 0, &emptied, &e), "%s", e.msg);
     ck_assert(emptied);
     g = open_gguf(out);
     ck_assert(claims_find_record(g, &json, &off, &e));
@@ -273,7 +273,7 @@ START_TEST(a_record_of_another_file_is_found)
 {
     const char *out = in_scratch("wrong.gguf");
     err why = { 0 };
-    ck_assert(!lab_record_write(coarse, out, &made, NULL, &why));
+    ck_assert(!lab_record_write(coarse, out, &made, 0, NULL, &why));
     ck_assert_int_eq(why.kind, ERR_USAGE);
     ck_assert(strstr(why.msg, "is not what is measured") && !file_exists(out));
     gguf *g = open_gguf(coarse);
@@ -298,7 +298,7 @@ START_TEST(a_result_without_caches_of_the_base_is_refused)
     err why = { 0 };
     ck_assert_msg(lab_plan_open(&p, &o, &e), "%s", e.msg);
     ck_assert_msg(lab_run(&c, &p, &(lab_run_opts){ .device = "cpu", .n_threads = 1 }, &e), "%s", e.msg);
-    ck_assert_msg(lab_result_of(&r, &p, &c, &e), "%s", e.msg);
+    ck_assert_msg(lab_result_of(&r, &p, &c, 0, &e), "%s", e.msg);
     for (int i = 0; i < p.n_candidates; i++) p.candidates[i].artifact = 1;
     ck_assert(!lab_record_of(&rec, &r, &why));
     ck_assert_int_eq(why.kind, ERR_USAGE);

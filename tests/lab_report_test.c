@@ -462,6 +462,49 @@ START_TEST(the_table_fits_a_terminal)
 }
 END_TEST
 
+static void set_name(lab_sample *s, int artifact, const char *begin)
+{
+    char *name = malloc(strlen(begin) + 32);
+    ck_assert_ptr_nonnull(name);
+    sprintf(name, "%s-%s.gguf", begin, sample_types[artifact]);
+    free(s->plan.artifacts[artifact].name);
+    s->plan.artifacts[artifact].name = name;
+}
+
+// What a table of two files and three caches has as their names, and how wide it is at most.
+static char *names_of_table(const char *begin, size_t *widest)
+{
+    lab_sample *s = lab_sample_new(&(sample_opts){ .n_kv = 3, .n_files = 2, .n_chunks = 12, .chunk = 512 });
+    char  *text = NULL, *names = calloc(16, 128);
+    size_t n = 0;
+    FILE  *f = open_memstream(&text, &n);
+    for (int i = 0; i < 2; i++) set_name(s, i, begin);
+    ck_assert(names && f && lab_table_print(&s->result, f) && fclose(f) == 0);
+    char *at = text;
+    *widest = 0;
+    for (int i = 0; i <= s->plan.n_candidates; i++) {
+        char *line = strsep(&at, "\n");
+        if (strlen(line) > *widest) *widest = strlen(line);
+        if (i > 0) strcat(strncat(names, line, strcspn(line, " ")), "\n");
+    }
+    free(text);
+    lab_sample_free(s);
+    return names;
+}
+
+START_TEST(names_in_a_table_tell_files_apart)
+{
+    size_t widest;
+    char *names = names_of_table("gemma-3-270m", &widest);
+    ck_assert_msg(strstr(names, "gemma-3-270m-BF16\n") && strstr(names, "gemma-3-270m-Q8_0\n"), "%s", names);
+    free(names);
+    names = names_of_table("a-model-of-a-family-whose-names-say-how-many-weights-and-experts-there-are-permuted", &widest);
+    ck_assert_msg(strstr(names, "-permuted-BF16\n") && strstr(names, "-permuted-Q8_0\n"), "%s", names);
+    ck_assert_msg(strncmp(names, "...", 3) == 0 && widest <= 120 && widest > 116, "%zu columns: %s", widest, names);
+    free(names);
+}
+END_TEST
+
 START_TEST(a_path_says_which_form)
 {
     static const char *const good[4] = { "a.json", "/x/y.z/b.md", "c.html", "x.md.html" };
@@ -503,7 +546,8 @@ int main(void)
         { "advice", advice_is_one_sentence }, { "axis", an_axis_holds_what_it_took }, { "labels", labels_keep_apart },
         { "json", json_has_every_figure }, { "markdown", markdown_tables_are_whole },
         { "html", pages_are_well_formed_and_say_what_they_show }, { "colours", colours_can_be_read },
-        { "table", the_table_fits_a_terminal }, { "path", a_path_says_which_form },
+        { "table", the_table_fits_a_terminal }, { "names", names_in_a_table_tell_files_apart },
+        { "path", a_path_says_which_form },
     };
     Suite *s = suite_create("lab_report");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

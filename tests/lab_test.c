@@ -8,6 +8,7 @@
 #include "measure/lab_bootstrap.h"
 #include "measure/lab_state.h"
 #include "suite.h"
+#include <omp.h>
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -263,6 +264,28 @@ static void check_refused(const lab_plan *p, const lab_run_opts *o, err_kind kin
     e = (err){ 0 };
 }
 
+static void check_missing(const char *const *folders, int n, const char *says)
+{
+    lab_plan  p;
+    lab_cells c;
+    err why = { 0 };
+    ck_assert(!lab_merge(&c, &p, folders, n, &why));
+    ck_assert_msg(why.kind == ERR_INPUT && strstr(why.msg, says), "%s, expected %s", why.msg, says);
+    lab_cells_free(&c);
+    lab_plan_free(&p);
+}
+
+// A cell is put aside under a name that is none, and back.
+static void check_missing_cell(const char *const *folders, int n, const char *cell, const char *says)
+{
+    char there[256], aside[256];
+    snprintf(there, sizeof there, "%s/%s", folders[0], cell);
+    snprintf(aside, sizeof aside, "%s/aside.cell", folders[0]);
+    ck_assert_int_eq(rename(there, aside), 0);
+    check_missing(folders, n, says);
+    ck_assert_int_eq(rename(aside, there), 0);
+}
+
 START_TEST(parts_and_folders_give_the_bytes_of_a_whole_run)
 {
     static const char *const kv[] = { "q8_0", "q4_0" };
@@ -287,11 +310,11 @@ START_TEST(parts_and_folders_give_the_bytes_of_a_whole_run)
     for (int k = 0; k < p.n_candidates; k++) check_same(&c, k, &d, k);
     lab_cells_free(&d);
     lab_plan_free(&read);
-    ck_assert(!lab_merge(&d, &read, folders, 2, &e));
-    ck_assert_msg(e.kind == ERR_INPUT && strstr(e.msg, "part 2 modulo N"), "%s", e.msg);
-    e = (err){ 0 };
-    lab_cells_free(&d);
-    lab_plan_free(&read);
+    check_missing(folders, 1, "of 3 parts, parts 1, 2; the first is chunk 0 with cache q8_0");
+    check_missing(folders, 2, "of 3 parts, part 2; the first is chunk 1 with cache q8_0");
+    check_missing_cell(folders, 4, "chunk-000005-candidate-0001.cell",
+                       ": chunk 5; the first is chunk 5 with cache q4_0; of N parts");
+    check_missing_cell(folders, 2, "chunk-000002-candidate-0000.cell", ": chunks 1, 2, 4, 7");
 
     // What is there is not run again, and what is wrong with it is named.
     ro = (lab_run_opts){ .state = part[0], .part = 1, .parts = 3, .device = "no device" };
@@ -545,7 +568,7 @@ START_TEST(results_name_the_worst_and_recommend)
     const lab_run_opts  ro = on_cpu();
     open_plan(&p, &o);
     run_plan(&c, &p, &ro);
-    ck_assert_msg(lab_result_of(&r, &p, &c, &e), "%s", e.msg);
+    ck_assert_msg(lab_result_of(&r, &p, &c, 0, &e), "%s", e.msg);
     ck_assert_int_eq(r.measured[0].n_categories, 2);
     ck_assert_str_eq(r.measured[0].categories[1].category, "coding");
     ck_assert_int_eq(r.measured[2].categories[0].n_worst, 0);       // the base
@@ -563,6 +586,44 @@ START_TEST(results_name_the_worst_and_recommend)
     const double together = r.measured[4].all.kl_mean.v / (r.measured[5].all.kl_mean.v + r.measured[1].all.kl_mean.v);
     ck_assert_double_eq_tol(x->share.v, together, 1e-12);
     ck_assert(x->share.low < x->share.v && x->share.v < x->share.high);
+    lab_result_free(&r);
+    lab_cells_free(&c);
+    lab_plan_free(&p);
+}
+END_TEST
+
+static int threads_of_this_process(void)
+{
+    char line[256];
+    int  n = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    ck_assert_ptr_nonnull(f);
+    while (n == 0 && fgets(line, sizeof line, f)) sscanf(line, "Threads: %d", &n);
+    fclose(f);
+    ck_assert_int_gt(n, 0);
+    return n;
+}
+
+// A team's threads stay when its work is done, so they can be counted then. A team that nobody bounds is of four here.
+START_TEST(threads_are_no_more_than_were_asked_for)
+{
+    static const char *const kv[] = { "q8_0", "q4_0" };
+    const int before = threads_of_this_process(), unbounded = omp_get_max_threads();
+    omp_set_num_threads(before + 3);
+    lab_plan   p;
+    lab_cells  c;
+    lab_result r;
+    lab_plan_opts o = two_files(kv, 2);
+    o.n_threads = 1;
+    o.samples = 2;
+    open_plan(&p, &o);
+    run_plan(&c, &p, &(lab_run_opts){ .device = "cpu", .n_threads = 1 });
+    ck_assert_msg(lab_result_of(&r, &p, &c, 1, &e), "%s", e.msg);
+    ck_assert_int_le(threads_of_this_process(), before);
+    lab_result_free(&r);
+    ck_assert_msg(lab_result_of(&r, &p, &c, before + 3, &e), "%s", e.msg);
+    ck_assert_int_gt(threads_of_this_process(), before);        // which this would see
+    omp_set_num_threads(unbounded);
     lab_result_free(&r);
     lab_cells_free(&c);
     lab_plan_free(&p);
@@ -587,6 +648,7 @@ int main(void)
     tcase_add_test(t, figures_are_their_definitions);
     tcase_add_test(t, intervals_are_over_chunks);
     tcase_add_test(t, results_name_the_worst_and_recommend);
+    tcase_add_test(t, threads_are_no_more_than_were_asked_for);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

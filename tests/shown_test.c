@@ -394,7 +394,7 @@ START_TEST(every_string_of_what_was_measured)
     ck_assert_msg(claims_model_digest(g, 1, rec.tensors, &e), "%s", e.msg);
     gguf_close(g);
     scratch_path(measured, "measured.gguf");
-    ck_assert_msg(lab_record_write(good, measured, &rec, NULL, &e), "%s", e.msg);
+    ck_assert_msg(lab_record_write(good, measured, &rec, 0, NULL, &e), "%s", e.msg);
     measured_at = key_index(measured, KEY_HM_KV_MEASURED);
     cJSON *root = cJSON_Parse(text);
     look_at_measured(root);

@@ -42,7 +42,8 @@ done
 for i in 3 1 2; do run_hm 0 lab "${whole[@]}" --part $i/3 --state "$work/part$i"; out_empty; done
 run_hm 0 lab --merge "$work/part2" --merge "$work/part3" "$work/part1" --json
 cmp -s "$work/out" "$work/whole.json" || fail "parts: other figures"
-run_hm 3 lab --merge "$work/part2" "$work/part1"; err_has "part 3 modulo N"; out_empty
+run_hm 3 lab --merge "$work/part2" "$work/part1"; err_has "of 3 parts, part 3;"; out_empty
+run_hm 3 lab --merge "$work/part2"; err_has "of 3 parts, parts 1, 3;"
 
 say "killed at random moments and run again: the same bytes"
 state=$work/state

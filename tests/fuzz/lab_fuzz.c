@@ -39,7 +39,7 @@ static void report(const lab_plan *p, lab_cell *c)
     err        e = { 0 };
     lab_result r;
     const lab_cells cells = { .cells = c, .n_chunks = 1, .n_points = lab_points(p), .n_candidates = 1 };
-    MUST_DO(lab_result_of(&r, p, &cells, &e), &e);
+    MUST_DO(lab_result_of(&r, p, &cells, 0, &e), &e);
     char *json = lab_report_json(&r), *html = lab_report_html(&r), *md = lab_report_md(&r);
     MUST(json && html && md);
     free(json);
