@@ -19,7 +19,8 @@ typedef struct {
 
 static const opt options[] = {
     { "--case", NULL, OPT_TEXT, offsetof(bench_options, cases), "C,C,...",
-      "pNgM: a prompt of N tokens, then M new ones; sN: a text of N tokens scored (default: p1g32,p512g128)", false, 0, 0, NULL },
+      "pNgM: a prompt of N tokens, then M new ones; sN: a text of N tokens scored (default: p1g32,p512g128)",
+      false, 0, 0, NULL },
     { "--repeat", NULL, OPT_INT, offsetof(bench_options, repeat), "N",
       "runs a case after one to warm up; the median counts (default: 3)", false, 1, MAX_REPEAT, NULL },
     OPT_DEVICE(bench_options),
@@ -359,12 +360,13 @@ const command cmd_bench = {
     .name = "bench",
     .summary = "measure prefill, decode and scoring, beside what the memory allows",
     .synopsis = "ART.gguf... [--case p1g32,p512g128,s4096] [--device D] [--kv SPEC] [--json]",
-    .about = "Prefill is the prompt in one call, decode the greedy steps after it. decode GB/s is what the steps must read (weights\n"
-             "and cache); its limit is what the same threads read from memory (a GPU: what a copy inside its memory moves), measured\n"
-             "in the same run. Of a GPU it also says how long the weights took from the file to its memory (load_s and load_gb_s in --json,\n"
-             "null on the CPU, which runs on the file's mapping). Scoring runs a text in chunks of 512 tokens and asks of every position for\n"
-             "the greedy id and the log-probability of the token that follows; logits stay on the device. With --json: one object, or an\n"
-             "array of them for several artifacts.\n",
+    .about = "Prefill is the prompt in one call, decode the greedy steps after it. decode GB/s is what the steps\n"
+             "must read (weights and cache); its limit is what the same threads read from memory (a GPU: what a\n"
+             "copy inside its memory moves), measured in the same run. Of a GPU it also says how long the weights\n"
+             "took from the file to its memory (load_s and load_gb_s in --json, null on the CPU, which runs on the\n"
+             "file's mapping). Scoring runs a text in chunks of 512 tokens and asks of every position for the\n"
+             "greedy id and the log-probability of the token that follows; logits stay on the device. With --json:\n"
+             "one object, or an array of them for several artifacts.\n",
     .examples = "  hallmark bench gemma-BF16.gguf gemma-Q4_K_M.gguf\n"
                 "  hallmark bench gemma-BF16.gguf --case p128g32 --threads 2 --json\n"
                 "  hallmark bench gemma-BF16.gguf --case s16384 --device cuda\n",

@@ -151,13 +151,15 @@ const command cmd_check = {
     .name = "check",
     .summary = "prove again, offline, what release said about a file or a folder",
     .synopsis = "FILE|DIR... [--key PUBLIC.pem] [--sig FILE] [--from HF] [--fixture FIX]",
-    .about = "Recomputes every digest in the artifact and compares it with the verification record that release wrote.\n"
-             "With --key it must be what the key's owner signed (release --sign, or the OpenSSF's model_signing): every file of a\n"
-             "folder and no other, or one file alone. Without it the digests agree with each other, and who made them is not known.\n"
-             "With --from each tensor is encoded again from the checkpoint, and each key of the metadata, tokenizer and chat template\n"
-             "too, must be what convert would write from it. With --fixture it runs the comparison again, too.\n"
-             "The last lines say what was proved, and what was not. Of several names each is said; the exit status is the worst.\n"
-             "Exit status 1 names the first claim that does not hold.\n",
+    .about = "Recomputes every digest in the artifact and compares it with the verification record that release\n"
+             "wrote.\n"
+             "With --key it must be what the key's owner signed (release --sign, or the OpenSSF's model_signing):\n"
+             "every file of a folder and no other, or one file alone. Without it the digests agree with each other,\n"
+             "and who made them is not known. With --from each tensor is encoded again from the checkpoint, and\n"
+             "each key of the metadata, tokenizer and chat template too, must be what convert would write from it.\n"
+             "With --fixture it runs the comparison again, too.\n"
+             "The last lines say what was proved, and what was not. Of several names each is said; the exit status\n"
+             "is the worst. Exit status 1 names the first claim that does not hold.\n",
     .examples = "  hallmark check out/gemma-4-E2B-it-GGUF\n"
                 "  hallmark check out/gemma-4-E2B-it-GGUF --key maker.pem\n"
                 "  hallmark check gemma-4-E2B-it-Q4_K_M.gguf --key maker.pem --sig model.sig\n"

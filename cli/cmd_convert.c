@@ -70,9 +70,10 @@ const command cmd_convert = {
     .synopsis = "HF (-o OUT.gguf | --dry-run) [--type T] [--imatrix FILE] [--effort N] [--calibrate TEXT]...\n"
                 "       [--tensor-type PATTERN=TYPE]...",
     .about = "HF is a checkpoint's folder, or the id of a model in the local Hub cache; nothing is downloaded.\n"
-             "Converts a checkpoint (safetensors, config.json, tokenizer.json) straight to the type asked for, in one pass\n"
-             "and without a file between. What is left out on purpose (vision and audio towers, a tied lm_head) is logged;\n"
-             "a tensor that nobody maps, is missing, or does not fit the config is an error by name.\n",
+             "Converts a checkpoint (safetensors, config.json, tokenizer.json) straight to the type asked for, in\n"
+             "one pass and without a file between. What is left out on purpose (vision and audio towers, a tied\n"
+             "lm_head) is logged; a tensor that nobody maps, is missing, or does not fit the config is an error by\n"
+             "name.\n",
     .examples = "  hallmark convert ~/models/gemma-4-E2B-it -o gemma-4-E2B-it-BF16.gguf\n"
                 "  hallmark convert ~/models/gemma-4-E2B-it -o gemma-4-E2B-it-Q4_K_M.gguf --type q4_k_m\n"
                 "  hallmark convert google/gemma-3-270m -o gemma-3-270m-BF16.gguf\n"

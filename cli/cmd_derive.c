@@ -57,9 +57,9 @@ const command cmd_derive = {
     .name = "derive",
     .summary = "prove that a file's tensors are what a source gives",
     .synopsis = "ART.gguf --from HF|FILE.gguf [--imatrix FILE] [--calibrate TEXT]...",
-    .about = "Encodes every tensor again from the source, to the type it has in the file, and compares the bytes. It works\n"
-             "on files made by llama-quantize, too: the encoders give the bytes of ggml 0.25. Exit status 1 names the first\n"
-             "tensor, row and block that the source does not give.\n",
+    .about = "Encodes every tensor again from the source, to the type it has in the file, and compares the bytes.\n"
+             "It works on files made by llama-quantize, too: the encoders give the bytes of ggml 0.25. Exit status\n"
+             "1 names the first tensor, row and block that the source does not give.\n",
     .examples = "  hallmark derive gemma-4-E2B-it-Q4_K_M.gguf --from gemma-4-E2B-it/\n"
                 "  hallmark derive someone-elses-Q4_K_M.gguf --from gemma-4-E2B-it-BF16.gguf --imatrix imatrix.gguf\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(derive_options),

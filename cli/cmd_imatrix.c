@@ -49,8 +49,9 @@ const command cmd_imatrix = {
     .name = "imatrix",
     .summary = "compute an importance matrix from texts",
     .synopsis = "[ART.gguf --text FILE...] [--merge IM.gguf...] -o IM.gguf",
-    .about = "Runs the texts in chunks and adds up the squares of what each weight matrix is multiplied with. The result is in\n"
-             "llama.cpp's GGUF form; convert, quantize and derive take it with --imatrix. --merge adds matrices made before.\n",
+    .about = "Runs the texts in chunks and adds up the squares of what each weight matrix is multiplied with. The\n"
+             "result is in llama.cpp's GGUF form; convert, quantize and derive take it with --imatrix. --merge adds\n"
+             "matrices made before.\n",
     .examples = "  hallmark imatrix gemma-4-E2B-it-BF16.gguf --text calibration.txt -o imatrix.gguf\n"
                 "  hallmark imatrix --merge code.gguf --merge prose.gguf -o imatrix.gguf\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(imatrix_options),

@@ -79,16 +79,17 @@ const command cmd_inspect = {
     .name = "inspect",
     .summary = "what a file or a folder says: metadata, tensors, KV cache plan, claims",
     .synopsis = "FILE|DIR|HF [--program [--kv SPEC] | --plan [--memory SIZE] [--ctx N] [--kv SPEC]] [--json]",
-    .about = "Shows a GGUF file, a Hugging Face folder (config.json alone is enough for the KV cache plan, with what sharing between\n"
-             "layers saves), a safetensors file, or a fixture; of a folder of GGUF files, such as a release, a line for each. Nothing\n"
-             "is run. A model that could not be run is shown too; then a message says why, and the exit status is 3. JSON keys: kv\n"
-             "(object), tensors (array of name, type, shape, offset, bytes; the slowest dimension first), memory, assumed (keys that\n"
-             "the file leaves out, with what they are taken for), problem (why it could not be run, or null); of a folder of GGUF\n"
-             "files artifacts; with --program buffers (floats of a token) and operations (--kv: with the rotations\n"
-             "that such a cache takes). --plan reads no weights: the\n"
-             "tensors that convert would write of a config.json (or those of a GGUF file) in each type, by the same\n"
-             "choice; JSON keys: architecture, parameters, layers, trained_positions, header_bytes, kv_spec, memory (of\n"
-             "each number of positions), types, memory_limit.\n",
+    .about = "Shows a GGUF file, a Hugging Face folder (config.json alone is enough for the KV cache plan, with\n"
+             "what sharing between layers saves), a safetensors file, or a fixture; of a folder of GGUF files, such\n"
+             "as a release, a line for each. Nothing is run. A model that could not be run is shown too; then a\n"
+             "message says why, and the exit status is 3. JSON keys: kv (object), tensors (array of name, type,\n"
+             "shape, offset, bytes; the slowest dimension first), memory, assumed (keys that the file leaves out,\n"
+             "with what they are taken for), problem (why it could not be run, or null); of a folder of GGUF files\n"
+             "artifacts; with --program buffers (floats of a token) and operations (--kv: with the rotations that\n"
+             "such a cache takes). --plan reads no weights: the tensors that convert would write of a config.json\n"
+             "(or those of a GGUF file) in each type, by the same choice; JSON keys: architecture, parameters,\n"
+             "layers, trained_positions, header_bytes, kv_spec, memory (of each number of positions), types,\n"
+             "memory_limit.\n",
     .examples = "  hallmark inspect gemma-Q4_K_M.gguf\n"
                 "  hallmark inspect out/gemma-4-E2B-it-GGUF\n"
                 "  hallmark inspect ~/models/gemma-4-E2B-it\n"

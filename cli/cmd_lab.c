@@ -33,9 +33,11 @@ static const opt options[] = {
     { "--layers", NULL, OPT_FLAG, offsetof(lab_options, layers), NULL,
       "each cache for the keys, and for the values, of each layer of the base alone, too", false, 0, 0, NULL },
     { "--kv-budget", NULL, OPT_TEXT, offsetof(lab_options, budget), "SIZE",
-      "choose for each layer among the caches, within 40% of the base or 1.5GiB@32768, and measure the choice", false, 0, 0, NULL },
+      "choose for each layer among the caches, within 40% of the base or 1.5GiB@32768, and measure the choice",
+      false, 0, 0, NULL },
     { "--samples", NULL, OPT_INT, offsetof(lab_options, samples), "N",
-      "run about so many chunks, evenly spread over the texts (default: all; to choose for --kv-budget: 8)", false, 1, 1 << 26, NULL },
+      "run about so many chunks, evenly spread over the texts (default: all; to choose for --kv-budget: 8)",
+      false, 1, 1 << 26, NULL },
     { "--state", NULL, OPT_OUTPUT, offsetof(lab_options, state), "DIR",
       "keep what is measured there: a run that was killed goes on", false, 0, 0, NULL },
     { "--part", NULL, OPT_TEXT, offsetof(lab_options, part), "I/N",
@@ -319,16 +321,18 @@ const command cmd_lab = {
     .summary = "measure what quantized caches, and quantized weights, cost a model",
     .synopsis = "BASE.gguf [ART.gguf...] --kv SPEC... --text CATEGORY=FILE... [--chunk N] [--report FILE]\n"
                 "       hallmark lab --merge DIR... [--report FILE]",
-    .about = "Runs texts through the base, with the cache that it requires, and through each candidate: every file with every\n"
-             "cache. Each compared position gives the divergence of the candidate's distribution from the base's, over the whole\n"
-             "vocabulary (KL, nats), and whether both have the same best id (top-1; top-5: the share of the base's five best ids\n"
-             "that are among the candidate's). Figures are given over all, by category of text and by position, with 95 %\n"
-             "intervals from a bootstrap over chunks, and with the worst places.\n"
-             "--kv-budget runs each layer's keys and values alone in each of the caches, chooses the cheapest sum within that\n"
-             "memory, measures the choice beside the caches it was chosen from, and prints it as a SPEC for run, verify and lab.\n"
-             "--record writes the figures of the base's caches into the file itself, where inspect and verify --kv read them.\n"
-             "--state and --part let a long run be killed, spread over machines, and joined by --merge: the same bytes.\n",
-    .examples = "  hallmark lab gemma-4-E2B-it-BF16.gguf --kv q8_0 --kv k=q8_0,v=q4_0:rot --text coding=src/*.py --text long_document=book.txt\n"
+    .about = "Runs texts through the base, with the cache that it requires, and through each candidate: every file\n"
+             "with every cache. Each compared position gives the divergence of the candidate's distribution from\n"
+             "the base's, over the whole vocabulary (KL, nats), and whether both have the same best id (top-1;\n"
+             "top-5: the share of the base's five best ids that are among the candidate's). Figures are given over\n"
+             "all, by category of text and by position, with 95 % intervals from a bootstrap over chunks, and with\n"
+             "the worst places.\n"
+             "--kv-budget runs each layer's keys and values alone in each of the caches, chooses the cheapest sum\n"
+             "within that memory, measures the choice beside the caches it was chosen from, and prints it as a SPEC\n"
+             "for run, verify and lab. --record writes the figures of the base's caches into the file itself, where\n"
+             "inspect and verify --kv read them. --state and --part let a long run be killed, spread over machines,\n"
+             "and joined by --merge: the same bytes.\n",
+    .examples = "  hallmark lab base-BF16.gguf --kv q8_0 --kv k=q8_0,v=q4_0:rot --text coding=src/*.py --text book=book.txt\n"
                 "  hallmark lab base-BF16.gguf base-Q4_K_M.gguf --kv bf16 --kv q8_0 --text chat=chat.txt --report lab.html\n"
                 "  hallmark lab base-BF16.gguf --kv q4_0 --text book.txt --chunk 32768 --part 3/16 --state part3\n"
                 "  hallmark lab base-BF16.gguf --kv q8_0 --kv q4_0 --text chat=chat.txt --record base-BF16.gguf -o measured-BF16.gguf\n",

@@ -26,7 +26,8 @@ static const opt options[] = {
     OPT_TENSOR_TYPES,
     OPT_STRICTNESS,
     { "--budget", NULL, OPT_TEXT, offsetof(quantize_options, budget), "SIZE",
-      "instead of --type: a type for each tensor by measured sensitivity, to fit 4.5bpw, 180MiB, or q4_k_m's size", false, 0, 0, NULL },
+      "instead of --type: a type for each tensor by measured sensitivity, to fit 4.5bpw, 180MiB, or q4_k_m's size",
+      false, 0, 0, NULL },
     { "--max-kl", NULL, OPT_TEXT, offsetof(quantize_options, max_kl), "X",
       "the same, the smallest file whose mean KL from the source on the texts is at most X nats", false, 0, 0, NULL },
     { "--text", NULL, OPT_PATHS, offsetof(quantize_options, texts), "FILE",
@@ -36,7 +37,8 @@ static const opt options[] = {
     { "--chunk", NULL, OPT_INT, offsetof(quantize_options, chunk), "N",
       "tokens of a chunk (default: 128)", false, 8, 1 << 16, NULL },
     { "--exact", NULL, OPT_FLAG, offsetof(quantize_options, exact), NULL,
-      "run every type of every tensor, where otherwise one run stands for all: eight times as long", false, 0, 0, NULL },
+      "run every type of every tensor, where otherwise one run stands for all: eight times as long",
+      false, 0, 0, NULL },
     { "--state", NULL, OPT_OUTPUT, offsetof(quantize_options, state), "DIR",
       "keep what is measured there: a search that was killed goes on, and another budget needs no other", false, 0, 0,
       NULL },
@@ -199,17 +201,20 @@ static int run(const void *opts, const text_list *args)
 const command cmd_quantize = {
     .name = "quantize",
     .summary = "a GGUF file becomes one of another type",
-    .synopsis = "IN.gguf (-o OUT.gguf | --dry-run) (--type T | --budget SIZE --text FILE | --max-kl X --text FILE) [--imatrix FILE]\n"
-                "       [--effort N] [--calibrate TEXT]...",
-    .about = "Each tensor gets the type that llama-quantize would give it, and the same bytes. An input that is already\n"
-             "quantized is refused: what was lost cannot come back. --effort and --calibrate keep types and sizes and lose less; the\n"
-             "metadata says so, and derive proves it.\n"
-             "With --budget or --max-kl the model itself is run on the texts, one tensor quantized at a time, and each tensor gets the type\n"
-             "that the KL so measured is best spent on. The choice is printed, and recorded in the file as hallmark.quantize.mix.\n"
-             "It says first how long that takes; with --state a search that was killed goes on where it ended, to the same bytes.\n",
+    .synopsis = "IN.gguf (-o OUT.gguf | --dry-run)\n"
+                "       (--type T | --budget SIZE --text FILE | --max-kl X --text FILE)\n"
+                "       [--imatrix FILE] [--effort N] [--calibrate TEXT]...",
+    .about = "Each tensor gets the type that llama-quantize would give it, and the same bytes. An input that is\n"
+             "already quantized is refused: what was lost cannot come back. --effort and --calibrate keep types and\n"
+             "sizes and lose less; the metadata says so, and derive proves it.\n"
+             "With --budget or --max-kl the model itself is run on the texts, one tensor quantized at a time, and\n"
+             "each tensor gets the type that the KL so measured is best spent on. The choice is printed, and\n"
+             "recorded in the file as hallmark.quantize.mix. It says first how long that takes; with --state a\n"
+             "search that was killed goes on where it ended, to the same bytes.\n",
     .examples = "  hallmark quantize gemma-4-E2B-it-BF16.gguf -o gemma-4-E2B-it-Q4_K_M.gguf --type q4_k_m\n"
                 "  hallmark quantize gemma-4-E2B-it-BF16.gguf --type q4_k_m --tensor-type 'blk\\.[0-3]\\..*=q8_0' --dry-run\n"
-                "  hallmark quantize gemma-4-E2B-it-BF16.gguf -o gemma-4-E2B-it-mix.gguf --budget 4.5bpw --text calibration.txt --state cells\n",
+                "  hallmark quantize gemma-4-E2B-it-BF16.gguf -o mix.gguf --budget 4.5bpw --text calibration.txt\n"
+                "  hallmark quantize gemma-4-E2B-it-BF16.gguf -o mix.gguf --budget 180MiB --text book.txt --state cells\n",
     .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(quantize_options),
     .min_args = 1, .max_args = 1, .run = run,
 };

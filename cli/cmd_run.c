@@ -353,11 +353,12 @@ const command cmd_run = {
     .summary = "generate greedily from a prompt",
     .synopsis = "ART.gguf (-p TEXT | -f FILE | --ids 2,645,...) [-n 64] [--print-ids] [--ignore-eos] [--special]\n"
                 "       [--raw] [--kv SPEC] [--arith A] [--device D]",
-    .about = "Greedy: the argmax of the raw logits, the lowest id where they are equal. Text goes to standard output as it comes,\n"
-             "without control tokens (--special shows them). The prompt is taken as it stands: no chat template is put around it.\n"
-             "On a terminal, what would steer that (escape sequences in a token, marks that turn the direction of writing) is\n"
-             "spelled out, as \\x1b, unless --raw is given. The memory plan, with what sharing the KV cache between layers saves, goes\n"
-             "to standard error. The KV cache has the dtype that the artifact requires unless --kv asks for another.\n",
+    .about = "Greedy: the argmax of the raw logits, the lowest id where they are equal. Text goes to standard\n"
+             "output as it comes, without control tokens (--special shows them). The prompt is taken as it stands:\n"
+             "no chat template is put around it. On a terminal, what would steer that (escape sequences in a token,\n"
+             "marks that turn the direction of writing) is spelled out, as \\x1b, unless --raw is given. The memory\n"
+             "plan, with what sharing the KV cache between layers saves, goes to standard error. The KV cache has\n"
+             "the dtype that the artifact requires unless --kv asks for another.\n",
     .examples = "  hallmark run gemma-BF16.gguf -p 'The capital of France is' -n 16\n"
                 "  hallmark run gemma-BF16.gguf -f question.txt -n 200 --json\n"
                 "  hallmark run gemma-BF16.gguf --ids 2,818,5279,529,7001,563 -n 8 --print-ids\n",

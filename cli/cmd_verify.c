@@ -293,19 +293,21 @@ static int run(const void *opts, const text_list *args)
 const command cmd_verify = {
     .name = "verify",
     .summary = "run an artifact, token for token, against what Transformers said",
-    .synopsis = "ART.gguf... --fixture FIX... [--tokens 30] [--kv SPEC] [--arith A] [--device D] [--from HF] "
-                "[--report FILE]",
-    .about = "Runs the artifact on the fixture's prompts and compares: the tokenizer's ids, the greedy continuation, the best id\n"
-             "at every step of the fixture's own text, and the distance of the distributions. The file is never changed.\n"
-             "With --from, every tensor is compared with what the source gives, too: drift from the source's fixture alone cannot see\n"
-             "a single damaged tensor of quantized weights.\n"
-             "With --url a running server is asked instead: llama.cpp's, vLLM, SGLang or Ollama. Its answers are held to the\n"
-             "fixture's own noise and to what float32 costs in another runtime, or with --drift to the budget of a type. A key in\n"
-             "HALLMARK_API_KEY is sent over https, or to this machine, and shown nowhere.\n"
+    .synopsis = "ART.gguf... --fixture FIX... [--tokens 30] [--kv SPEC] [--arith A] [--device D] [--from HF]\n"
+                "       [--report FILE]",
+    .about = "Runs the artifact on the fixture's prompts and compares: the tokenizer's ids, the greedy\n"
+             "continuation, the best id at every step of the fixture's own text, and the distance of the\n"
+             "distributions. The file is never changed.\n"
+             "With --from, every tensor is compared with what the source gives, too: drift from the source's\n"
+             "fixture alone cannot see a single damaged tensor of quantized weights.\n"
+             "With --url a running server is asked instead: llama.cpp's, vLLM, SGLang or Ollama. Its answers are\n"
+             "held to the fixture's own noise and to what float32 costs in another runtime, or with --drift to the\n"
+             "budget of a type. A key in HALLMARK_API_KEY is sent over https, or to this machine, and shown\n"
+             "nowhere.\n"
              "Several files are each held to the fixtures that fit them; the exit status is that of the worst.\n"
-             "Exit status 0: everything holds. 1: something does not, and the case, the step and the first layer are named; or nothing\n"
-             "is wrong and the fixture cannot decide (inconclusive), and what would do is said. 3: it is a fixture of another source,\n"
-             "of other weights, or needs --arith.\n",
+             "Exit status 0: everything holds. 1: something does not, and the case, the step and the first layer\n"
+             "are named; or nothing is wrong and the fixture cannot decide (inconclusive), and what would do is\n"
+             "said. 3: it is a fixture of another source, of other weights, or needs --arith.\n",
     .examples = "  hallmark verify gemma-BF16.gguf --fixture gemma.bfloat16.json.gz\n"
                 "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --report report.html --report junit.xml\n"
                 "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --kv q8_0      what another cache would cost\n"

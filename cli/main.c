@@ -59,19 +59,41 @@ static void print_types(const command *c)
     putchar('\n');
 }
 
+enum { HELP_COLUMNS = 120, HELP_LEFT = 22 };        // of a line; of an option's names
+
+// Words in lines of at most HELP_COLUMNS; the first begins at column `at`, the others below the text of options.
+static void print_wrapped(const char *text, int at)
+{
+    for (int spaces = 0; *text;) {
+        const int n = (int)strcspn(text, " ");
+        if (at + spaces + n > HELP_COLUMNS) {
+            at = printf("\n  %-*s ", HELP_LEFT, "") - 1;
+            spaces = 0;
+        }
+        at += printf("%*s%.*s", spaces, "", n, text);
+        text += n;
+        spaces = (int)strspn(text, " ");
+        text += spaces;
+    }
+}
+
+static void print_option(const opt *o)
+{
+    char left[64], text[512];
+    snprintf(left, sizeof left, "%s%s%s%s%s", o->letter ? o->letter : "", o->letter ? ", " : "", o->name,
+             o->arg ? " " : "", o->arg ? o->arg : "");
+    snprintf(text, sizeof text, "%s%s", o->help, o->kind == OPT_PATHS ? "; may be repeated" : "");
+    if (strlen(left) > HELP_LEFT) printf("  %s\n  %-*s ", left, HELP_LEFT, "");
+    else                          printf("  %-*s ", HELP_LEFT, left);
+    print_wrapped(text, HELP_LEFT + 3);
+    putchar('\n');
+}
+
 static void print_command_help(const command *c)
 {
     printf("Usage: hallmark %s %s\n\n%s\nOptions:\n", c->name, c->synopsis, c->about);
-    for (int i = 0; i < c->n_opts; i++) {
-        const opt *o = &c->opts[i];
-        char left[64];
-        snprintf(left, sizeof left, "%s%s%s%s%s", o->letter ? o->letter : "", o->letter ? ", " : "", o->name,
-                 o->arg ? " " : "", o->arg ? o->arg : "");
-        if (strlen(left) > 22)
-            printf("  %s\n  %-22s %s%s\n", left, "", o->help, o->kind == OPT_PATHS ? "; may be repeated" : "");
-        else printf("  %-22s %s%s\n", left, o->help, o->kind == OPT_PATHS ? "; may be repeated" : "");
-    }
-    printf("  %-22s %s\n", "-h, --help", "print this text");
+    for (int i = 0; i < c->n_opts; i++) print_option(&c->opts[i]);
+    printf("  %-*s %s\n", HELP_LEFT, "-h, --help", "print this text");
     print_types(c);
     printf("\nExamples:\n%s", c->examples);
 }

@@ -13,7 +13,7 @@ for c in $commands; do
     run_hm 0 "$c" --help; err_empty; out_has "Usage: hallmark $c "; out_has "Examples:"; out_has "  hallmark $c "
     run_hm 0 help "$c"; err_empty; out_has "Usage: hallmark $c "
     run_hm 0 "$c" -h
-    [ -z "$(awk 'length > 140' "$work/out")" ] || fail "$c --help: a line is longer than 140 columns"
+    [ -z "$(awk 'length > 120' "$work/out")" ] || fail "$c --help: a line is longer than 120 columns"
     # What the usage and the examples name exists, and the examples are of this command.
     sed -n '/^Options:/,/^$/p' "$work/out" > "$work/options"
     for word in $(sed -n '/^Usage:/p; /^Examples:/,$p' "$work/out" | grep -oE -- '(^| |\[|\()--?[a-z][a-z-]*' | tr -d ' [('); do
