@@ -206,7 +206,7 @@ static bool check_files(const folder *f, const release_head *h, const release_re
         err   bad = { 0 };
         ok = path != NULL || err_nomem(e, "a path", strlen(f->dir));
         if (ok && !sha256_file(path, hex, &bad))
-            ok = err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+            ok = err_as_verdict(e, &bad);
         if (ok && strcmp(hex, x->sha256) != 0)
             ok = err_set(e, ERR_VERDICT,
                          "%s: found SHA-256 %s, expected %s, as the artifacts' verification records say", path, hex,
@@ -290,7 +290,7 @@ static bool check_folder(const char *dir, check_run *x, err *e)
     bool   ok = path ? list_artifacts(&f.l, dir, e) : err_nomem(e, "a path", 0);
     if (ok && !file_exists(path)) ok = err_set(e, ERR_VERDICT, "%s: is not there: this folder is not a release", path);
     if (ok && !(report = json_parse_file(path, &bad)))
-        ok = err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+        ok = err_as_verdict(e, &bad);
     ok = ok && drop_other_files(&f.l, dir, report, e) && check_report(path, report, &f.l, e)
         && check_signed_files_there(dir, report, e)
         && ((f.reports = calloc((size_t)f.l.n, sizeof *f.reports)) != NULL || err_nomem(e, "reports", 0));

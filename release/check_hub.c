@@ -13,16 +13,10 @@ enum { MOST_BYTES = 1 << 24 };      // of a report, a card
 
 // ---- texts ---------------------------------------------------------------------------------------------------------
 
-// What cannot be read of a folder is not what was released.
-static bool as_verdict(const err *bad, err *e)
-{
-    return err_set(e, bad->kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad->msg);
-}
-
 static bool read_text(char **text, int64_t *n, const char *path, err *e)
 {
     err bad = { 0 };
-    return file_read_text(text, n, path, MOST_BYTES, &bad) || as_verdict(&bad, e);
+    return file_read_text(text, n, path, MOST_BYTES, &bad) || err_as_verdict(e, &bad);
 }
 
 // A line as a message shows it; where there is none, or nothing in it, that is said.
@@ -86,7 +80,7 @@ static bool read_hint(char hint[SHA256_HEX + 1], const char *dir, err *e)
     dsse    d = { 0 };
     err     bad = { 0 };
     bool    ok = path || err_nomem(e, "a path", strlen(dir));
-    ok = ok && read_text(&text, &n, path, e) && (dsse_read(&d, text, n, path, &bad) || as_verdict(&bad, e));
+    ok = ok && read_text(&text, &n, path, e) && (dsse_read(&d, text, n, path, &bad) || err_as_verdict(e, &bad));
     if (ok) strcpy(hint, d.hint);
     dsse_free(&d);
     free(text);
@@ -192,5 +186,5 @@ bool check_hub_sums(const char *dir, const release_head *h, const release_result
     err bad = { 0 };
     if (!h->chat_template) return true;
     char *sums = hub_sums_of(dir, r, n_threads, NULL, &bad);
-    return sums ? same_as(dir, HUB_SUMS, sums, e) : as_verdict(&bad, e);
+    return sums ? same_as(dir, HUB_SUMS, sums, e) : err_as_verdict(e, &bad);
 }

@@ -33,7 +33,7 @@ static bool read_ours(char **text, int64_t *n, const comparison *c, const char *
     char *path = path_join(c->dir, name);
     if (!path) return err_nomem(e, "a path", strlen(c->dir));
     const bool ok = file_read_text(text, n, path, MOST_BYTES, &bad)
-        || err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+        || err_as_verdict(e, &bad);
     free(path);
     return ok;
 }

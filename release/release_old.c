@@ -120,7 +120,7 @@ bool old_release_open(old_release *o, const char *dir, err *e)
     if (ok && file_exists(path)) {
         err bad = { 0 };
         ok = (report = json_parse_file(path, &bad)) != NULL && sha256_file(path, o->report, &bad);
-        if (!ok) err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+        if (!ok) err_as_verdict(e, &bad);
     }
     if (ok && report) ok = (o->dir = strdup(dir)) != NULL || err_nomem(e, "a path", strlen(dir));
     ok = ok && (!report || read_folder(o, report, e));

@@ -97,7 +97,7 @@ bool record_files_read(record_file **files, int *n, const cJSON *release, const 
     if (!*files) return err_nomem(e, "names", (size_t)found * sizeof **files);
     cJSON_ArrayForEach(f, list) {
         if (!read_one(&(*files)[*n], f, where, &bad))
-            return err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+            return err_as_verdict(e, &bad);
         (*n)++;
         for (int i = 0; i + 1 < *n; i++)
             if (strcmp((*files)[i].name, (*files)[*n - 1].name) == 0)
