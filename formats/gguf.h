@@ -68,6 +68,7 @@ gguf *gguf_open(const char *path, err *e);
 // The same where messages, and gguf_path, shall name the file as `name`: one that is still being written names its
 // destination.
 gguf *gguf_open_as(const char *path, const char *name, err *e);
+gguf *gguf_open_in(const char *dir, const char *name, err *e);         // dir/name
 // The same over bytes in memory, borrowed until gguf_close; `name` stands for the path in messages.
 gguf *gguf_open_mem(const uint8_t *data, int64_t n, const char *name, err *e);
 void  gguf_close(gguf *g);

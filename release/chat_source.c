@@ -63,14 +63,11 @@ bool chat_compare(record_template *t, bool *differs, const char *dir, const char
     bool ok = p != NULL;
     *t = (record_template){ .same_as_source = true };
     for (int i = 0; ok && i < n; i++) {
-        char *path = path_join(dir, artifacts[i]);
-        gguf *g = path ? gguf_open(path, e) : NULL;
-        ok = path ? g != NULL : err_nomem(e, "a path", strlen(dir));
-        ok = ok && (i > 0 || chat_of_artifact(t, g, e));
+        gguf *g = gguf_open_in(dir, artifacts[i], e);
+        ok = g && (i > 0 || chat_of_artifact(t, g, e));
         differs[i] = ok && !same_templates(g, p);
         t->same_as_source &= !differs[i];
         gguf_close(g);
-        free(path);
     }
     gguf_plan_free(p);
     return ok;

@@ -147,12 +147,9 @@ static bool check_templates(const char *dir, const record_template *t, const rel
     bool ok = true;
     for (int i = 0; ok && i < (t->same_as_source ? r->n : 1); i++) {
         record_template found = { 0 };
-        char *path = path_join(dir, r->reports[i].artifact);
-        gguf *g = path ? gguf_open(path, e) : NULL;
-        ok = path ? g != NULL : err_nomem(e, "a path", strlen(dir));
-        ok = ok && chat_of_artifact(&found, g, e) && same_template(path, &found, t, e);
+        gguf *g = gguf_open_in(dir, r->reports[i].artifact, e);
+        ok = g && chat_of_artifact(&found, g, e) && same_template(gguf_path(g), &found, t, e);
         gguf_close(g);
-        free(path);
     }
     return ok;
 }

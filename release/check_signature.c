@@ -166,14 +166,6 @@ static bool look(check_watch *w, bool folder)
     return stat(w->path, &w->st) == 0;
 }
 
-static bool is_in(const char *dir, const char *name)
-{
-    char *path = path_join(dir, name);
-    const bool there = path && file_exists(path);
-    free(path);
-    return there;
-}
-
 // What is not there is named before a signature that would be beside it.
 static bool is_anything(const char *path, err *e)
 {
@@ -190,7 +182,7 @@ bool check_watch_begin(check_watch *w, const char *path, const check_opts *o, er
     if (ok && o->proof) {
         o->proof->folder = folder;
         o->proof->signature_there = file_exists(sig);
-        o->proof->provenance_there = folder && is_in(dir, PROVENANCE_NAME);
+        o->proof->provenance_there = folder && file_exists_in(dir, PROVENANCE_NAME);
     }
     ok = ok && (!o->key_path || is_anything(path, e));
     if (ok && o->key_path) ok = check_key(w, folder, sig, o, e);

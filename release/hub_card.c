@@ -32,13 +32,11 @@ static double bits_per_weight(const gguf *g)
 
 static bool read_facts(facts *f, const char *dir, const char *artifact, err *e)
 {
-    char *path = path_join(dir, artifact);
-    gguf *g = path ? gguf_open(path, e) : NULL;
+    gguf *g = gguf_open_in(dir, artifact, e);
     f->rec.best = -1;
-    const bool ok = path ? g && lab_record_find(&f->rec, g, &f->measured, e) : err_nomem(e, "a path", strlen(dir));
+    const bool ok = g && lab_record_find(&f->rec, g, &f->measured, e);
     if (ok) f->bits = bits_per_weight(g);
     gguf_close(g);
-    free(path);
     return ok;
 }
 

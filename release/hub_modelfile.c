@@ -251,11 +251,8 @@ char *hub_modelfile(const gguf *g, const char *name, bool usual, const hub_gener
 char *hub_modelfile_of(const char *dir, const verify_report *reports, int n, const hub_generation *gen, err *e)
 {
     const verify_report *v = &reports[hub_modelfile_choice(reports, n)];
-    char *path = path_join(dir, v->artifact), *text = NULL;
-    gguf *g = path ? gguf_open(path, e) : NULL;
-    if (!path) err_nomem(e, "a path", strlen(dir));
-    if (g) text = hub_modelfile(g, v->artifact, strcmp(v->type, "Q4_K_M") == 0, gen, e);
+    gguf *g = gguf_open_in(dir, v->artifact, e);
+    char *text = g ? hub_modelfile(g, v->artifact, strcmp(v->type, "Q4_K_M") == 0, gen, e) : NULL;
     gguf_close(g);
-    free(path);
     return text;
 }

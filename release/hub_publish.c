@@ -109,14 +109,6 @@ bool hub_publish(release_result *r, const char *dir, const release_head *h, cons
 static const char *const REPORTS[] = { RELEASE_JSON, RELEASE_MD, RELEASE_HTML, RELEASE_JUNIT };
 enum { N_REPORTS = sizeof REPORTS / sizeof REPORTS[0] };
 
-static bool is_in(const char *dir, const char *name)
-{
-    char *path = path_join(dir, name);
-    const bool there = path && file_exists(path);
-    free(path);
-    return there;
-}
-
 char *hub_sums_of(const char *dir, const release_result *r, int n_threads, progress *p, err *e)
 {
     const char **names = calloc((size_t)(r->n + r->n_files + N_REPORTS), sizeof *names);
@@ -125,7 +117,7 @@ char *hub_sums_of(const char *dir, const release_result *r, int n_threads, progr
     for (int i = 0; i < r->n; i++) names[n++] = r->reports[i].artifact;
     for (int i = 0; i < r->n_files; i++) names[n++] = r->files[i].name;
     for (int i = 0; i < N_REPORTS; i++)
-        if (is_in(dir, REPORTS[i])) names[n++] = REPORTS[i];
+        if (file_exists_in(dir, REPORTS[i])) names[n++] = REPORTS[i];
     char *text = hub_sums(dir, names, n, n_threads, p, e);
     free(names);
     return text;

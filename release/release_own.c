@@ -86,10 +86,7 @@ static bool list_own(release_job *x, const char *name, err *e)
 // A card that no release wrote, or that was edited since: it goes on saying what it said.
 static bool note_card(release_job *x, err *e)
 {
-    char *report = path_join(x->dest[TO_PUBLISH], RELEASE_JSON);
-    const bool before = report && file_exists(report);
-    free(report);
-    if (!before) return true;
+    if (!file_exists_in(x->dest[TO_PUBLISH], RELEASE_JSON)) return true;
     progress_logf(x->o->progress, "note: " CARD_STAYS);
     return release_say(&x->r->notes, &x->r->n_notes, e, "%s", CARD_STAYS);
 }
@@ -116,11 +113,9 @@ bool release_own_bring(release_job *x, err *e)
 static bool weights_of(const char *dir, const char *artifact, char hex[SHA256_HEX + 1])
 {
     err   bad = { 0 };
-    char *path = path_join(dir, artifact);
-    gguf *g = path ? gguf_open(path, &bad) : NULL;
+    gguf *g = gguf_open_in(dir, artifact, &bad);
     const bool ok = g && artifact_weights_digest(g, hex, &bad);
     gguf_close(g);
-    free(path);
     return ok;
 }
 
