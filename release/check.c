@@ -112,19 +112,17 @@ typedef struct {                // what the records of a folder say, to write it
 } folder;
 
 // The part of a record that all artifacts of a release share, with what the file says of its source.
-static bool check_shared(folder *f, const char *path, const cJSON *rec, err *e)
+static bool check_shared(folder *f, const gguf *g, const cJSON *rec, err *e)
 {
+    const char *path = gguf_path(g);
     const char *const keys[] = { KEY_HM_SOURCE_DIGEST, KEY_HM_SOURCE_REV };
     char text[2][65] = { "", "" };
-    gguf *g = gguf_open(path, e);
-    if (!g) return false;
     for (int i = 0; i < 2; i++) {
         gguf_str s;
         err absent = { 0 };
         if (gguf_get_str(g, keys[i], &s, &absent))
             snprintf(text[i], sizeof text[i], "%.*s", s.n < 64 ? (int)s.n : 64, s.s);
     }
-    gguf_close(g);
     const cJSON *part = json_get(rec, "release");
     if (!part) return err_set(e, ERR_VERDICT, "%s: the verification record is not that of a release's folder", path);
     if (f->release)
@@ -150,18 +148,17 @@ static bool check_member(folder *f, int i, const char *report_path, const cJSON 
     char  *path = path_join(f->dir, f->l.v[i]);
     gguf  *g = NULL;
     cJSON *rec = NULL;
-    bool   ok = path ? check_claims(x, path, &rec, e) : err_nomem(e, "a path", 0);
+    bool   ok = path ? check_claims(x, path, &g, &rec, e) : err_nomem(e, "a path", 0);
     if (ok && !find_reported(report, f->l.v[i]))
         ok = err_set(e, ERR_VERDICT, "%s: artifact '%.200s': the report does not speak of it", report_path, f->l.v[i]);
-    ok = ok && (g = gguf_open(path, e)) != NULL && record_report(g, rec, &f->reports[i], e)
-        && check_shared(f, path, rec, e);
-    gguf_close(g);
+    ok = ok && record_report(g, rec, &f->reports[i], e) && check_shared(f, g, rec, e);
     if (ok && f->reports[i].program.version[0])
         ok = whole_digest(f->reports[i].file_sha256, x, f->l.v[i], path, e);
     if (ok && strcmp(f->reports[i].artifact, f->l.v[i]) != 0)
         ok = err_set(e, ERR_VERDICT, "%s: its verification record is that of '%s'", path, f->reports[i].artifact);
-    ok = ok && check_further(x, path, rec, e);
+    ok = ok && check_further(x, g, rec, e);
     cJSON_Delete(rec);
+    gguf_close(g);
     free(path);
     return ok;
 }
@@ -308,9 +305,11 @@ static bool check_folder(const char *dir, check_run *x, err *e)
 
 static bool check_file(const char *path, check_run *x, err *e)
 {
+    gguf  *g = NULL;
     cJSON *rec = NULL;
-    bool   ok = check_claims(x, path, &rec, e) && check_further(x, path, rec, e);
+    const bool ok = check_claims(x, path, &g, &rec, e) && check_further(x, g, rec, e);
     cJSON_Delete(rec);
+    gguf_close(g);
     return ok;
 }
 
@@ -379,7 +378,7 @@ bool check_artifact(const char *path, const check_opts *o, err *e)
     if (ok && o->key_path && in_folder) x.digests = &watch.folder;
     ok = ok && (x.dir || err_nomem(e, "a path", strlen(path)));
     for (int i = 0; ok && i < o->n_fixtures; i++) ok = fixture_refs_add(&x.fixtures, o->fixtures[i], true, e);
-    ok = ok && (!o->from || (x.source = check_source_open(x.dir, o, e)) != NULL);
+    ok = ok && (!o->from || (x.source = check_source_open(x.dir, NULL, o, e)) != NULL);
     const bool bare = ok && !in_folder && is_bare(&x, path);
     ok = ok && (bare || (in_folder ? check_folder(path, &x, e) : check_file(path, &x, e))) && all_used(&x, e);
     if (o->proof) o->proof->bare = bare;

@@ -98,9 +98,9 @@ static bool derives(const release_job *x, check_source *s, verify_report *v, err
     gguf  *g = NULL;
     cJSON *rec = NULL;
     check_file_proof told = { .lacks = NULL };
-    const bool ok = path ? sha256_file(path, v->file_sha256, e) && (g = gguf_open(path, e)) != NULL
-                               && record_read(g, &rec, e) && check_source_proves(s, path, rec, &told, e)
-                         : err_nomem(e, "a path", strlen(x->old.dir));
+    bool ok = path || err_nomem(e, "a path", strlen(x->old.dir));
+    ok = ok && sha256_file(path, v->file_sha256, e) && (g = gguf_open(path, e)) != NULL
+        && record_read(g, &rec, e) && check_source_proves(s, g, rec, &told, e);
     cJSON_Delete(rec);
     gguf_close(g);
     free(path);
@@ -112,7 +112,7 @@ static bool derive_all(release_job *x, const inputs *in, err *e)
     const check_opts o = { .from = x->hf_dir, .n_threads = x->o->n_threads, .progress = x->o->progress,
                            .imatrix = in->matrices, .n_imatrix = in->n_matrices, .calibrate = in->texts,
                            .n_calibrate = in->n_texts };
-    check_source *s = check_source_open(x->old.dir, &o, e);
+    check_source *s = check_source_open(x->old.dir, &x->source, &o, e);
     bool ok = s != NULL;
     for (int i = 0; ok && i < x->old.n; i++)
         if (!x->old.replaced[i]) ok = derives(x, s, &x->old.reports[i], e);
