@@ -1,5 +1,4 @@
 #include "check_signature.h"
-#include "model_statement.h"
 #include "provenance.h"
 #include "release_sign.h"
 #include "release_list.h"
@@ -14,19 +13,6 @@
 #include <unistd.h>
 
 // ---- the signature -------------------------------------------------------------------------------------------------
-
-// The statement of all files, once the key is found to have signed it.
-static bool read_statement(model_statement *s, const char *path, const signing_key *k, err *e)
-{
-    char   *text = NULL;
-    int64_t n;
-    dsse    d = { 0 };
-    const bool ok = file_read_text(&text, &n, path, BUNDLE_MOST_BYTES, e) && dsse_read(&d, text, n, path, e)
-        && dsse_check(&d, k, path, e) && model_statement_read(s, d.payload, d.n_payload, path, e);
-    dsse_free(&d);
-    free(text);
-    return ok;
-}
 
 static void note_held(check_proof *to, const signing_key *k, const model_statement *s)
 {
@@ -86,7 +72,7 @@ static bool note_left_out(check_proof *to, const model_statement *s, const folde
 static bool check_folder(check_watch *w, const char *sig, const signing_key *k, const check_opts *o, err *e)
 {
     model_statement s;
-    if (!read_statement(&s, sig, k, e)) return false;
+    if (!release_signed_statement(&s, sig, k, e)) return false;
     char *name = name_in(w->path, sig);
     const bool ok = folder_digest_open(&w->folder, w->path, name, FOLDER_STRICT, e)
         && folder_digest_take(&w->folder, o->n_threads, o->progress, e) && model_statement_fits(&s, &w->folder, sig, e)
@@ -134,7 +120,7 @@ static bool check_file(check_watch *w, const char *sig, const signing_key *k, co
 {
     char hex[SHA256_HEX + 1];
     model_statement s;
-    if (!read_statement(&s, sig, k, e)) return false;
+    if (!release_signed_statement(&s, sig, k, e)) return false;
     bool ok = digest_file(w, hex, o, e);
     const model_resource *r = ok ? model_statement_find(&s, path_base(w->path), hex) : NULL;
     if (ok && !r)

@@ -4,9 +4,7 @@
 // and where it was signed, it is signed again by the same key alone.
 #include "release_job.h"
 #include "check_source.h"
-#include "model_statement.h"
 #include "release_sign.h"
-#include "../formats/dsse.h"
 #include "../formats/file_map.h"
 #include "../formats/folder_digest.h"
 #include "../formats/text.h"
@@ -26,18 +24,11 @@ static bool fits(const release_job *x, const model_statement *s, const char *pat
     return ok;
 }
 
-static bool read_signature(const release_job *x, const char *path, err *e)
+static bool signature_holds(const release_job *x, const char *path, err *e)
 {
-    char   *text = NULL;
-    int64_t n;
-    dsse    d = { 0 };
     model_statement s = { 0 };
-    const bool ok = file_read_text(&text, &n, path, BUNDLE_MOST_BYTES, e) && dsse_read(&d, text, n, path, e)
-        && dsse_check(&d, x->key, path, e) && model_statement_read(&s, d.payload, d.n_payload, path, e)
-        && fits(x, &s, path, e);
+    const bool ok = release_signed_statement(&s, path, x->key, e) && fits(x, &s, path, e);
     model_statement_free(&s);
-    dsse_free(&d);
-    free(text);
     return ok;
 }
 
@@ -48,7 +39,7 @@ bool release_kept_signed(const release_job *x, err *e)
     if (!x->old.dir || !x->key) return true;
     char *path = path_join(x->old.dir, SIGNATURE_NAME);
     if (!path) return err_nomem(e, "a path", strlen(x->old.dir));
-    const bool ok = (!x->old.is_signed && !file_exists(path)) || read_signature(x, path, &why);
+    const bool ok = (!x->old.is_signed && !file_exists(path)) || signature_holds(x, path, &why);
     free(path);
     return ok || err_set(e, why.kind, "nothing can be added to what is signed: %s" OR_REPLACE, why.msg);
 }
