@@ -150,23 +150,6 @@ bool release_list_has(const release_list *l, const char *name)
 
 // ---- the folder ----------------------------------------------------------------------------------------------------
 
-bool release_list_compare(const release_list *l, int fd, const char *dir, int *n, char other[256], err *e)
-{
-    DIR *d = dir_entries(fd);
-    *n = 0;
-    other[0] = '\0';
-    if (!d) return err_errno(e, false, dir, "list the folder");
-    for (struct dirent *x; (x = readdir(d)) != NULL;) {
-        if (!dir_is_entry(x->d_name)) continue;
-        (*n)++;
-        if (release_list_has(l, x->d_name) || (other[0] && strcmp(x->d_name, other) > 0)) continue;
-        strncpy(other, x->d_name, 255);
-        other[255] = '\0';
-    }
-    closedir(d);
-    return true;
-}
-
 bool release_list_others(const release_list *l, int fd, const char *dir, dir_list *others, int *n, err *e)
 {
     dir_list all = { 0 };
