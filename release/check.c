@@ -6,48 +6,32 @@
 #include "check_hub_source.h"
 #include "check_signature.h"
 #include "hub_files.h"
+#include "hub_publish.h"
 #include "json_diff.h"
 #include "../verify/record.h"
 #include "release_dir.h"
 #include "release_lab.h"
 #include "release_report.h"
 #include "../formats/claims.h"
+#include "../formats/dir_list.h"
 #include "../formats/file_map.h"
 #include "../formats/json.h"
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct { char **v; int n; } names;
+// A suffix alone is no artifact's name.
+static bool is_artifact(const char *name) { return strlen(name) > strlen(".gguf"); }
 
-static void names_free(names *l)
+static bool list_artifacts(dir_list *l, const char *dir, err *e)
 {
-    for (int i = 0; i < l->n; i++) free(l->v[i]);
-    free(l->v);
-    *l = (names){ 0 };
-}
-
-static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
-static bool list_artifacts(names *l, const char *dir, err *e)
-{
-    DIR *d = opendir(dir);
-    if (!d) return err_errno(e, true, dir, "open the folder");
-    bool ok = true;
-    for (struct dirent *x; ok && (x = readdir(d)) != NULL;) {
-        size_t n = strlen(x->d_name);
-        if (n < 6 || strcmp(x->d_name + n - 5, ".gguf") != 0) continue;
-        char **grown = realloc(l->v, ((size_t)l->n + 1) * sizeof *grown);
-        if (grown) l->v = grown;
-        ok = grown && (grown[l->n] = strdup(x->d_name)) != NULL;
-        if (ok) l->n++;
-        else    err_nomem(e, "names of artifacts", 0);
-    }
-    closedir(d);
-    if (l->n > 1) qsort(l->v, (size_t)l->n, sizeof *l->v, by_name);
-    return ok && (l->n > 0 || err_set(e, ERR_INPUT, "%s: holds no .gguf file", dir));
+    if (!dir_list_read(l, dir, ".gguf", false, e)) return false;
+    int n = 0;
+    for (int i = 0; i < l->n; i++)
+        if (is_artifact(l->v[i])) l->v[n++] = l->v[i];
+        else                      free(l->v[i]);
+    l->n = n;
+    return n > 0 || err_set(e, ERR_INPUT, "%s: holds no .gguf file", dir);
 }
 
 static bool lists(const cJSON *files, const char *name)
@@ -61,7 +45,7 @@ static bool lists(const cJSON *files, const char *name)
 }
 
 // An importance matrix is a GGUF file, too. What the report lists is compared with the records afterwards.
-static bool drop_other_files(names *l, const char *dir, const cJSON *report, err *e)
+static bool drop_other_files(dir_list *l, const char *dir, const cJSON *report, err *e)
 {
     int n = 0;
     for (int i = 0; i < l->n; i++)
@@ -84,7 +68,7 @@ static const cJSON *find_reported(const cJSON *report, const char *name)
 }
 
 // The report of a folder: it must be there, say pass, and speak of these artifacts and no others.
-static bool check_report(const char *path, const cJSON *report, const names *l, err *e)
+static bool check_report(const char *path, const cJSON *report, const dir_list *l, err *e)
 {
     const cJSON *verdict = json_get(report, "verdict"), *a;
     if (!cJSON_IsNumber(json_get(report, "hallmark_release")))
@@ -105,7 +89,7 @@ static bool check_report(const char *path, const cJSON *report, const names *l, 
 
 typedef struct {                // what the records of a folder say, to write its reports again
     const char    *dir;
-    names          l;           // the artifacts, by name
+    dir_list       l;           // the artifacts, by name
     verify_report *reports;     // [l.n]; by name
     cJSON         *release;     // that part of the first record
     char           source[SHA256_HEX + 1], revision[65];
@@ -240,18 +224,17 @@ static bool same_reports(const char *dir, const release_head *h, const release_r
 }
 
 // What check_hub and same_reports wrote again, what the maker put there, and what else the records name.
-static bool note_files(check_proof *proof, const release_head *h, const release_result *r)
+static bool note_files(check_proof *proof, const release_head *h, const release_result *r, err *e)
 {
-    static const char *const REPORTS[] = { RELEASE_JSON, RELEASE_MD, RELEASE_HTML, RELEASE_JUNIT };
     bool ok = true;
-    for (size_t i = 0; i < sizeof REPORTS / sizeof *REPORTS; i++) ok &= check_names_add(&proof->written, REPORTS[i]);
+    for (int i = 0; i < RELEASE_N_REPORTS; i++) ok &= dir_list_add(&proof->written, RELEASE_REPORTS[i], e);
     for (int i = 0; i < r->n_files; i++) {
         const record_file *x = &r->files[i];
-        if (x->kept)                      ok &= check_names_add(&proof->kept, x->name);
-        else if (check_hub_writes(x->name)) ok &= check_names_add(&proof->written, x->name);
-        else                              proof->n_files++;
+        if (x->kept)                  ok &= dir_list_add(&proof->kept, x->name, e);
+        else if (hub_writes(x->name)) ok &= dir_list_add(&proof->written, x->name, e);
+        else                          proof->n_files++;
     }
-    return ok && (!h->chat_template || check_names_add(&proof->written, HUB_SUMS));
+    return ok && (!h->chat_template || dir_list_add(&proof->written, HUB_SUMS, e));
 }
 
 // The reports are written again from the records, and must be what is there.
@@ -270,7 +253,7 @@ static bool check_reports(const folder *f, const char *report_path, const cJSON 
     if (ok && !(expected = release_report_json(&h, &r))) ok = err_nomem(e, "the reports", 0);
     ok = ok && json_same(report, expected, where, e) && same_reports(f->dir, &h, &r, e) && check_files(f, &h, &r, e);
     ok = ok && (!o->from || check_hub_source(f->dir, o->from, &h, &r, o->proof, e));
-    ok = ok && (!o->proof || note_files(o->proof, &h, &r) || err_nomem(e, "names of files", 0));
+    ok = ok && (!o->proof || note_files(o->proof, &h, &r, e));
     cJSON_Delete(expected);
     record_files_free(r.files, r.n_files);
     free(r.reports);
@@ -299,7 +282,7 @@ static bool check_folder(const char *dir, check_run *x, err *e)
     cJSON_Delete(f.release);
     cJSON_Delete(report);
     free(path);
-    names_free(&f.l);
+    dir_list_free(&f.l);
     return ok;
 }
 

@@ -163,11 +163,6 @@ static bool check_one(const char *dir, const char *name, const release_head *h, 
     return strcmp(name, HUB_ATTRIBUTES) != 0 || check_attributes(dir, e);
 }
 
-bool check_hub_writes(const char *name)
-{
-    return strcmp(name, HUB_CARD) == 0 || strcmp(name, HUB_MODELFILE) == 0 || strcmp(name, HUB_ATTRIBUTES) == 0;
-}
-
 // A release of before these files were written has no chat template in its records, and none of them.
 bool check_hub(const char *dir, const release_head *h, const release_result *r, err *e)
 {

@@ -18,9 +18,7 @@ typedef struct {
 
 static const record_file *listed(const comparison *c, const char *name)
 {
-    for (int i = 0; i < c->r->n_files; i++)
-        if (strcmp(c->r->files[i].name, name) == 0) return &c->r->files[i];
-    return NULL;
+    return record_files_find(c->r->files, c->r->n_files, name);
 }
 
 // The text of a file that release wrote. *text NULL: there is none, or it is somebody's own.

@@ -65,7 +65,7 @@ static bool note_left_out(check_proof *to, const model_statement *s, const folde
     bool ok = true;
     for (int i = 0; to && ok && i < f->n; i++)
         if (model_statement_leaves_out(s, f->v[i].name))
-            ok = check_names_add(&to->left_out, f->v[i].name) || err_nomem(e, "names of files", 0);
+            ok = dir_list_add(&to->left_out, f->v[i].name, e);
     return ok;
 }
 

@@ -23,6 +23,10 @@ bool hub_source_read(hub_source *s, const char *hf_dir, const char *base_model, 
                      progress *log, err *e);
 void hub_source_free(hub_source *s);
 
+// Is it one of the files that hub_publish writes itself: .gitattributes, Modelfile, README.md? Licenses it copies, and
+// SHA256SUMS records do not list.
+bool hub_writes(const char *name);
+
 // Adds the names of what hub_publish will write, with as many digits as a digest has.
 bool hub_plan(record_file **files, int *n, const hub_source *s, err *e);
 

@@ -114,9 +114,7 @@ static bool derive_all(release_job *x, const inputs *in, err *e)
 bool release_kept_derive(release_job *x, err *e)
 {
     err why = { 0 };
-    int kept = 0;
-    for (int i = 0; i < x->old.n; i++) kept += !x->old.replaced[i];
-    if (kept == 0) return true;
+    if (old_release_n_kept(&x->old) == 0) return true;
     inputs *in = calloc(1, sizeof *in);
     if (!in) return err_nomem(e, "names of files", sizeof *in);
     take_recipes(in, x);

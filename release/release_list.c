@@ -16,6 +16,8 @@
 
 enum { MOST_REPORT_BYTES = 16 << 20 };
 
+const char *const RELEASE_REPORTS[RELEASE_N_REPORTS] = { RELEASE_JSON, RELEASE_MD, RELEASE_HTML, RELEASE_JUNIT };
+
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 // ---- reading -------------------------------------------------------------------------------------------------------
@@ -127,9 +129,8 @@ void release_list_free(release_list *l)
 
 static bool is_report(const char *name)
 {
-    static const char *const reports[] = { RELEASE_JSON, RELEASE_MD, RELEASE_HTML, RELEASE_JUNIT };
-    for (size_t i = 0; i < sizeof reports / sizeof *reports; i++)
-        if (strcmp(name, reports[i]) == 0) return true;
+    for (int i = 0; i < RELEASE_N_REPORTS; i++)
+        if (strcmp(name, RELEASE_REPORTS[i]) == 0) return true;
     return false;
 }
 

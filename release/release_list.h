@@ -13,6 +13,8 @@
 #define RELEASE_MD    "report.md"
 #define RELEASE_HTML  "report.html"
 #define RELEASE_JUNIT "junit.xml"
+enum { RELEASE_N_REPORTS = 4 };
+extern const char *const RELEASE_REPORTS[RELEASE_N_REPORTS];    // these
 
 typedef struct {
     bool   report;      // there is a report of a release; without one nothing is listed

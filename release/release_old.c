@@ -142,6 +142,13 @@ void old_release_free(old_release *o)
     *o = (old_release){ .n = 0 };
 }
 
+int old_release_n_kept(const old_release *o)
+{
+    int n = 0;
+    for (int i = 0; i < o->n; i++) n += !o->replaced[i];
+    return n;
+}
+
 // ---- proving -------------------------------------------------------------------------------------------------------
 
 static bool prove_artifact(const gguf *g, const source_id *source, int n_threads, progress *p, err *e)

@@ -55,6 +55,21 @@ bool record_files_push(record_file **files, int *n, const char *name, const char
     return true;
 }
 
+bool record_files_plan(record_file **files, int *n, const char *name, err *e)
+{
+    char hex[SHA256_HEX + 1];
+    memset(hex, 'f', SHA256_HEX);
+    hex[SHA256_HEX] = '\0';
+    return record_files_find(*files, *n, name) || record_files_push(files, n, name, hex, e);
+}
+
+const record_file *record_files_find(const record_file *files, int n, const char *name)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(files[i].name, name) == 0) return &files[i];
+    return NULL;
+}
+
 bool record_files_add(cJSON *o, const record_file *files, int n)
 {
     cJSON *list = n > 0 ? cJSON_AddArrayToObject(o, "files") : NULL;
