@@ -110,17 +110,24 @@ bool hub_publish(release_result *r, const char *dir, const release_head *h, cons
 
 // ---- at the end ----------------------------------------------------------------------------------------------------
 
+static void add_sum(hub_sum *files, int *n, const char *name, const char *hex)
+{
+    hub_sum *f = &files[(*n)++];
+    f->name = name;
+    strcpy(f->sha256, hex);
+}
+
 // Reports where they are there; not SHA256SUMS itself, nor what is signed over it.
 char *hub_sums_of(const char *dir, const release_result *r, int n_threads, progress *p, err *e)
 {
-    const char **names = calloc((size_t)(r->n + r->n_files + RELEASE_N_REPORTS), sizeof *names);
+    hub_sum *files = calloc((size_t)(r->n + r->n_files + RELEASE_N_REPORTS), sizeof *files);
     int n = 0;
-    if (!names) { err_nomem(e, HUB_SUMS, 0); return NULL; }
-    for (int i = 0; i < r->n; i++) names[n++] = r->reports[i].artifact;
-    for (int i = 0; i < r->n_files; i++) names[n++] = r->files[i].name;
+    if (!files) { err_nomem(e, HUB_SUMS, 0); return NULL; }
+    for (int i = 0; i < r->n; i++) add_sum(files, &n, r->reports[i].artifact, r->reports[i].file_sha256);
+    for (int i = 0; i < r->n_files; i++) add_sum(files, &n, r->files[i].name, r->files[i].sha256);
     for (int i = 0; i < RELEASE_N_REPORTS; i++)
-        if (file_exists_in(dir, RELEASE_REPORTS[i])) names[n++] = RELEASE_REPORTS[i];
-    char *text = hub_sums(dir, names, n, n_threads, p, e);
-    free(names);
+        if (file_exists_in(dir, RELEASE_REPORTS[i])) add_sum(files, &n, RELEASE_REPORTS[i], "");
+    char *text = hub_sums(dir, files, n, n_threads, p, e);
+    free(files);
     return text;
 }

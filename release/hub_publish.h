@@ -34,8 +34,9 @@ bool hub_plan(record_file **files, int *n, const hub_source *s, err *e);
 bool hub_publish(release_result *r, const char *dir, const release_head *h, const hub_source *s, const char *key_hint,
                  err *e);
 
-// SHA256SUMS of what r and dir hold now, as a text: artifacts, reports that are there, and r->files. malloc'd; NULL on
-// failure: ERR_INPUT names a file that cannot be read.
+// SHA256SUMS as a text: artifacts and r->files, by the digests that r has of them, and the reports that are in dir now.
+// Of an artifact without one (verify_report.file_sha256) it is taken. malloc'd; NULL on failure: ERR_INPUT names a file
+// that cannot be read.
 char *hub_sums_of(const char *dir, const release_result *r, int n_threads, progress *p, err *e);
 
 #endif
