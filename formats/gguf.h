@@ -97,6 +97,8 @@ bool gguf_get_cstr(const gguf *g, const char *key, char **out, err *e);         
 
 // The same from a pair in hand (a plan's too); false if kv is NULL or another type.
 bool gguf_kv_str(const gguf_kv *kv, gguf_str *out);
+// Of one type and the same bytes; keys may differ.
+bool gguf_kv_same(const gguf_kv *a, const gguf_kv *b);
 // Array elements by index, checked; kv from gguf_find_kv; a scalar counts as an array of one, a boolean as 0 or 1.
 // Strings are of variable length: walk them with an iterator.
 bool gguf_arr_i64(const gguf_kv *kv, int64_t i, int64_t *out);
