@@ -226,7 +226,8 @@ static bool describe_base(lab_plan *p, const lab_plan_opts *o, err *e)
     snprintf(p->program, sizeof p->program, "hallmark %s", hallmark_version());
     strcpy(p->arith, name);
     strcpy(p->base_kv, name);      // the cache that holds an arithmetic's results without rounding them again
-    if (!kv_spec_parse(&s, p->base_kv, e) || !memory_plan_of(&cost, h, &s, lab_plan_arith(p), p->context, 1, e)) return false;
+    if (!kv_spec_parse(&s, p->base_kv, e)) return false;
+    if (!memory_plan_of(&cost, h, &s, lab_plan_arith(p), p->context, 1, e)) return false;
     p->base_context_bytes = cost.kv_bytes;
     p->state_bytes = cost.state_bytes;
     p->n_vocab = h->n_vocab;

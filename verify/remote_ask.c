@@ -9,8 +9,8 @@
 
 enum { ABOUT_VALUES = 1 << 16 };        // of a document about the server: a list of a thousand models is a tenth of it
 
-// GETs a document. *doc stays NULL where there is none: another status, or no JSON. A status that asks for a key is kept
-// in *refused: it counts where nothing else is an answer. false: no answer at all.
+// GETs a document. *doc stays NULL where there is none: another status, or no JSON. A status that asks for a key is
+// kept in *refused: it counts where nothing else is an answer. false: no answer at all.
 static bool get(remote_peer *p, const char *path, cJSON **doc, err *refused, err *e)
 {
     http_answer a;
