@@ -333,7 +333,7 @@ static bool read_gate(verify_gate *g, const cJSON *o, const char *where, err *e)
     if (!there) return true;
     snprintf(place, sizeof place, "%.500s: key 'judged_by.limits'", where);
     return gate_of_json(&g->limits, json_get(json_get(o, "judged_by"), "limits"), place, &bad)
-        || err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+        || err_as_verdict(e, &bad);
 }
 
 static bool read_parts(verify_report *r, const cJSON *o, const char *where, err *e)
