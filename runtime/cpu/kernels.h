@@ -6,7 +6,10 @@
 #include "../backend.h"
 #include "../score_join.h"
 
-enum { KERNEL_TILE_ROWS = 12 };     // rows of W decoded at a time, at most: sizes the scratch of matmul
+// Rows of W decoded at a time, at most, and the floats from one to the next: a cache line more than they need, as rows a
+// power of two apart would share the lines of the first-level cache that they can lie in.
+enum { KERNEL_TILE_ROWS = 12 };
+static inline int64_t matmul_stride(int64_t cols) { return (cols + 15) / 16 * 16 + 16; }
 
 // One block of at most 16 columns of one head's state, through n tokens (OP_DELTA of op.h). Operands are token 0's, of
 // this head; v and out begin at the block's first column. s: [key_dim] rows, `dim` floats apart, at that column. kept:
@@ -55,7 +58,7 @@ typedef struct {
     const char *name;               // "portable", "avx2", "avx512"
 
     // dst[t * dst_stride + r] = sum over c of W[r][c] * x[t * cols + c], rows r0 <= r < r1, tokens 0 <= t < n.
-    // scratch: [KERNEL_TILE_ROWS][cols + 16] F32 of the calling thread. round: to BF16 (F32 in memory).
+    // scratch: [KERNEL_TILE_ROWS][matmul_stride(cols)] F32 of the calling thread. round: to BF16 (F32 in memory).
     void (*matmul)(float *dst, int64_t dst_stride, const weight *w, int64_t r0, int64_t r1,
                    const float *x, int n, bool round, float *scratch);
 
