@@ -68,8 +68,8 @@ START_TEST(the_layer_is_named_by_another_case_if_need_be)
     const verify_failure *f = find_failure(&r, "teacher_forced");
     ck_assert_str_eq(f->case_id, "code-1");
     ck_assert_int_eq(f->layer, 2);
-    ck_assert_ptr_nonnull(strstr(f->text, "no layer's probe departs in its prompt; in case 'chat-1' the first layer that "
-                                          "departs is 2"));
+    ck_assert_ptr_nonnull(strstr(f->text, "no layer's probe departs in its prompt; in case 'chat-1' the first layer "
+                                          "that departs is 2"));
     free(r.failures);
     free(o);
     free(m);
