@@ -89,23 +89,15 @@ char *answer_file_of(const char *message, const answer_to *to)
 
 typedef struct { const char *kind, *message, *file, *signal_name; int status; } failure;
 
-static void member(json_out *j, const char *key, const char *value)
-{
-    json_key(j, key);
-    json_cstr(j, value);
-}
-
 static void put_member(json_out *j, const failure *x)
 {
-    json_key(j, "error");
-    json_open(j, '{');
-    member(j, "kind", x->kind);
-    json_key(j, "status");
-    json_int(j, x->status);
-    member(j, "command", asked.name);
-    member(j, "message", x->message);
-    member(j, "file", x->file);
-    if (x->signal_name) member(j, "signal", x->signal_name);
+    json_key_open(j, "error", '{');
+    json_key_cstr(j, "kind", x->kind);
+    json_key_int(j, "status", x->status);
+    json_key_cstr(j, "command", asked.name);
+    json_key_cstr(j, "message", x->message);
+    json_key_cstr(j, "file", x->file);
+    if (x->signal_name) json_key_cstr(j, "signal", x->signal_name);
     json_close(j, '}');
 }
 
@@ -153,15 +145,30 @@ void answer_error_member(json_out *j, const err *e)
 cJSON *answer_error_json(const err *e)
 {
     cJSON *j = cJSON_CreateObject();
-    char *file = answer_file_of(e->msg, &asked);
-    cJSON_AddStringToObject(j, "kind", kind_of(e->kind));
-    cJSON_AddNumberToObject(j, "status", status_of(e));
+    char *file;
+    const failure x = failure_of(e, &file);
+    cJSON_AddStringToObject(j, "kind", x.kind);
+    cJSON_AddNumberToObject(j, "status", x.status);
     cJSON_AddStringToObject(j, "command", asked.name);
-    cJSON_AddStringToObject(j, "message", message_of(e));
-    if (file) cJSON_AddStringToObject(j, "file", file);
-    else      cJSON_AddNullToObject(j, "file");
+    cJSON_AddStringToObject(j, "message", x.message);
+    if (x.file) cJSON_AddStringToObject(j, "file", x.file);
+    else        cJSON_AddNullToObject(j, "file");
     free(file);
     return j;
+}
+
+void answer_text(const char *key, const char *of, const char *text)
+{
+    json_out j;
+    if (!asked.json) {
+        fputs(text, stdout);
+        return;
+    }
+    json_begin(&j, answer_document());
+    json_open(&j, '{');
+    json_key_cstr(&j, key, of);
+    json_key_cstr(&j, "text", text);
+    json_close(&j, '}');
 }
 
 bool answer_interrupted(int status, const char *signal_name, const char *message, const char *file)

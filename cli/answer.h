@@ -31,6 +31,9 @@ bool option_is_set(const command *c, const void *options, const char *flag);
 
 FILE *answer_document(void);                // standard output, which the document takes from here on
 
+// A text that is the whole answer; as a document {key: of, "text": text}. of NULL: null.
+void answer_text(const char *key, const char *of, const char *text);
+
 // The error's document, where one is asked for and none has begun.
 void answer_error(const err *e);
 

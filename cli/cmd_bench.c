@@ -4,6 +4,7 @@
 #include "bandwidth.h"
 #include "text_out.h"
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,8 +18,10 @@ typedef struct {
 } bench_options;
 
 static const opt options[] = {
-    { "--case", NULL, OPT_TEXT, offsetof(bench_options, cases), "C,C,...", "pNgM: a prompt of N tokens, then M new ones; sN: a text of N tokens scored (default: p1g32,p512g128)", false, 0, 0, NULL },
-    { "--repeat", NULL, OPT_INT, offsetof(bench_options, repeat), "N", "runs a case after one to warm up; the median counts (default: 3)", false, 1, MAX_REPEAT, NULL },
+    { "--case", NULL, OPT_TEXT, offsetof(bench_options, cases), "C,C,...",
+      "pNgM: a prompt of N tokens, then M new ones; sN: a text of N tokens scored (default: p1g32,p512g128)", false, 0, 0, NULL },
+    { "--repeat", NULL, OPT_INT, offsetof(bench_options, repeat), "N",
+      "runs a case after one to warm up; the median counts (default: 3)", false, 1, MAX_REPEAT, NULL },
     OPT_DEVICE(bench_options),
     OPT_KV(bench_options),
     OPT_ARITH(bench_options),
@@ -245,9 +248,7 @@ static double load_gb_s(const bench_result *r) { return (double)r->load_bytes / 
 // null: not measured, as decoding is where nothing is generated.
 static void figure_json(json_out *j, const char *key, double v, bool measured)
 {
-    json_key(j, key);
-    if (measured) json_num(j, v, 6);
-    else          json_cstr(j, NULL);
+    json_key_num(j, key, measured ? v : NAN, 6);
 }
 
 static void load_json(json_out *j, const bench_result *r)
@@ -259,21 +260,16 @@ static void load_json(json_out *j, const bench_result *r)
 static void case_json(json_out *j, const bench_case *c, double limit)
 {
     json_open(j, '{');
-    json_key(j, "prompt");
-    json_int(j, c->prompt);
-    json_key(j, "gen");
-    json_int(j, c->gen);
-    json_key(j, "score");
-    json_int(j, c->score);
+    json_key_int(j, "prompt", c->prompt);
+    json_key_int(j, "gen", c->gen);
+    json_key_int(j, "score", c->score);
     figure_json(j, "prefill_tok_s", c->prefill_tok_s, c->prompt > 0);
     figure_json(j, "decode_tok_s", c->decode_tok_s, c->gen > 0);
     figure_json(j, "score_tok_s", c->score_tok_s, c->score > 0);
     figure_json(j, "decode_gb_s", c->decode_gb_s, c->gen > 0);
     figure_json(j, "limit_gb_s", limit, limit > 0);
-    json_key(j, "step_bytes");
-    json_int(j, c->step_bytes);
-    json_key(j, "memory_bytes");
-    json_int(j, c->memory_bytes);
+    json_key_int(j, "step_bytes", c->step_bytes);
+    json_key_int(j, "memory_bytes", c->memory_bytes);
     json_close(j, '}');
 }
 
@@ -284,13 +280,10 @@ static void print_json(const bench_result *r, int n)
     if (n > 1) json_open(&j, '[');
     for (int i = 0; i < n; i++) {
         json_open(&j, '{');
-        json_key(&j, "artifact");
-        json_cstr(&j, r[i].artifact);
-        json_key(&j, "device");
-        json_cstr(&j, r[i].device);
+        json_key_cstr(&j, "artifact", r[i].artifact);
+        json_key_cstr(&j, "device", r[i].device);
         load_json(&j, &r[i]);
-        json_key(&j, "cases");
-        json_open(&j, '[');
+        json_key_open(&j, "cases", '[');
         for (int k = 0; k < r[i].n; k++) case_json(&j, &r[i].cases[k], r[i].limit_gb_s);
         json_close(&j, ']');
         json_close(&j, '}');

@@ -22,11 +22,15 @@ static const opt options[] = {
       "with --from: an importance matrix that a file was made with (default: the one beside it)", false, 0, 0, NULL },
     { "--calibrate", NULL, OPT_PATHS, offsetof(check_options, calibrate), "TEXT",
       "with --from: a text that a file was calibrated with (default: those beside it)", false, 0, 0, NULL },
-    { "--fixture", NULL, OPT_PATHS, offsetof(check_options, fixtures), "FIX", "run the comparison again, too", false, 0, 0, NULL },
-    { "--key", NULL, OPT_PATH, offsetof(check_options, key), "PUBLIC.pem", "the public key that must have signed it", false, 0, 0, NULL },
-    { "--sig", NULL, OPT_PATH, offsetof(check_options, sig), "FILE", "the signature (default: model.sig in the folder, or beside the file)", false, 0, 0, NULL },
+    { "--fixture", NULL, OPT_PATHS, offsetof(check_options, fixtures), "FIX",
+      "run the comparison again, too", false, 0, 0, NULL },
+    { "--key", NULL, OPT_PATH, offsetof(check_options, key), "PUBLIC.pem",
+      "the public key that must have signed it", false, 0, 0, NULL },
+    { "--sig", NULL, OPT_PATH, offsetof(check_options, sig), "FILE",
+      "the signature (default: model.sig in the folder, or beside the file)", false, 0, 0, NULL },
     OPT_DEVICE(check_options),
-    { "--gate", NULL, OPT_PATH, offsetof(check_options, gate), "FILE", "limits other than the built-in ones, as JSON", false, 0, 0, NULL },
+    { "--gate", NULL, OPT_PATH, offsetof(check_options, gate), "FILE",
+      "limits other than the built-in ones, as JSON", false, 0, 0, NULL },
     OPT_THREADS(check_options),
     OPT_ANSWER(check_options),
 };
@@ -104,12 +108,10 @@ static int check_all(const text_list *args, const check_options *o, const char *
 static void check_into(json_out *j, const text_list *args, const check_options *o, const char *from, worst_of_all *w)
 {
     json_open(j, '{');
-    json_key(j, "artifacts");
-    json_open(j, '[');
+    json_key_open(j, "artifacts", '[');
     for (int i = 0; i < args->n; i++) check_one(args->v[i], o, from, w);
     json_close(j, ']');
-    json_key(j, "verdict");
-    json_cstr(j, w->verdict);
+    json_key_cstr(j, "verdict", w->verdict);
     json_close(j, '}');
 }
 

@@ -15,22 +15,6 @@ typedef struct { bool json, quiet; } completion_options;
 
 static const opt options[] = { OPT_ANSWER(completion_options) };
 
-static void print_answer(const char *of, const char *text)
-{
-    json_out j;
-    if (!answer_is_json()) {
-        fputs(text, stdout);
-        return;
-    }
-    json_begin(&j, answer_document());
-    json_open(&j, '{');
-    json_key(&j, "shell");
-    json_cstr(&j, of);
-    json_key(&j, "text");
-    json_cstr(&j, text);
-    json_close(&j, '}');
-}
-
 static bool write_script(const char *shell, err *e)
 {
     const int n = N_ROWS(writers);
@@ -45,7 +29,7 @@ static bool write_script(const char *shell, err *e)
     writers[i](&t, command_table, n_commands);
     char *text = text_take(&t);
     if (!text) return err_nomem(e, "the script", 0);
-    print_answer(shell, text);
+    answer_text("shell", shell, text);
     free(text);
     return true;
 }

@@ -5,9 +5,12 @@
 #include <stdlib.h>
 
 static const opt options[] = {
-    { "--output", "-o", OPT_OUTPUT, offsetof(type_options, out), "OUT.gguf", "the file to write; it appears whole or not at all", false, 0, 0, NULL },
-    { "--type", NULL, OPT_TEXT, offsetof(type_options, type), "T", "the type, as llama.cpp names it (default: bf16)", false, 0, 0, NULL },
-    { "--imatrix", NULL, OPT_PATH, offsetof(type_options, imatrix), "FILE", "importance matrix for quantized types, llama.cpp's GGUF or .dat form", false, 0, 0, NULL },
+    { "--output", "-o", OPT_OUTPUT, offsetof(type_options, out), "OUT.gguf",
+      "the file to write; it appears whole or not at all", false, 0, 0, NULL },
+    { "--type", NULL, OPT_TEXT, offsetof(type_options, type), "T",
+      "the type, as llama.cpp names it (default: bf16)", false, 0, 0, NULL },
+    { "--imatrix", NULL, OPT_PATH, offsetof(type_options, imatrix), "FILE",
+      "importance matrix for quantized types, llama.cpp's GGUF or .dat form", false, 0, 0, NULL },
     OPT_EFFORT,
     OPT_TENSOR_TYPES,
     OPT_STRICTNESS,

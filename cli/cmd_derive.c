@@ -12,9 +12,12 @@ typedef struct {
 } derive_options;
 
 static const opt options[] = {
-    { "--from", NULL, OPT_PATH, offsetof(derive_options, from), "HF|FILE.gguf", "the source: a checkpoint's folder or id, or a GGUF file in F32, F16 or BF16", true, 0, 0, NULL },
-    { "--imatrix", NULL, OPT_PATH, offsetof(derive_options, imatrix), "FILE", "the importance matrix that the file was made with", false, 0, 0, NULL },
-    { "--calibrate", NULL, OPT_PATHS, offsetof(derive_options, calibrate), "TEXT", "a text that the file was calibrated with, in the same order", false, 0, 0, NULL },
+    { "--from", NULL, OPT_PATH, offsetof(derive_options, from), "HF|FILE.gguf",
+      "the source: a checkpoint's folder or id, or a GGUF file in F32, F16 or BF16", true, 0, 0, NULL },
+    { "--imatrix", NULL, OPT_PATH, offsetof(derive_options, imatrix), "FILE",
+      "the importance matrix that the file was made with", false, 0, 0, NULL },
+    { "--calibrate", NULL, OPT_PATHS, offsetof(derive_options, calibrate), "TEXT",
+      "a text that the file was calibrated with, in the same order", false, 0, 0, NULL },
     OPT_REVISION(derive_options),
     OPT_THREADS(derive_options),
     OPT_ANSWER(derive_options),

@@ -11,10 +11,13 @@ typedef struct {
 } imatrix_options;
 
 static const opt options[] = {
-    { "--output", "-o", OPT_OUTPUT, offsetof(imatrix_options, out), "IM.gguf", "the matrix to write", true, 0, 0, NULL },
+    { "--output", "-o", OPT_OUTPUT, offsetof(imatrix_options, out), "IM.gguf",
+      "the matrix to write", true, 0, 0, NULL },
     { "--text", NULL, OPT_PATHS, offsetof(imatrix_options, texts), "FILE", "a text to run", false, 0, 0, NULL },
-    { "--merge", NULL, OPT_PATHS, offsetof(imatrix_options, merge), "IM.gguf", "a matrix whose sums are added", false, 0, 0, NULL },
-    { "--chunk", NULL, OPT_INT, offsetof(imatrix_options, chunk), "N", "tokens of a chunk (default: 512)", false, 1, 1 << 20, NULL },
+    { "--merge", NULL, OPT_PATHS, offsetof(imatrix_options, merge), "IM.gguf",
+      "a matrix whose sums are added", false, 0, 0, NULL },
+    { "--chunk", NULL, OPT_INT, offsetof(imatrix_options, chunk), "N",
+      "tokens of a chunk (default: 512)", false, 1, 1 << 20, NULL },
     OPT_ARITH(imatrix_options),
     OPT_DEVICE(imatrix_options),
     OPT_THREADS(imatrix_options),

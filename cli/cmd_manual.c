@@ -1,6 +1,5 @@
 // hallmark manual: the program's manual pages.
 #include "answer.h"
-#include "text_out.h"
 #include "manual.h"
 #include "../formats/version.h"
 #include <stdio.h>
@@ -27,22 +26,6 @@ typedef struct { bool json, quiet; } manual_options;
 
 static const opt options[] = { OPT_ANSWER(manual_options) };
 
-static void print_answer(const char *of, const char *text)
-{
-    json_out j;
-    if (!answer_is_json()) {
-        fputs(text, stdout);
-        return;
-    }
-    json_begin(&j, answer_document());
-    json_open(&j, '{');
-    json_key(&j, "command");
-    json_cstr(&j, of);
-    json_key(&j, "text");
-    json_cstr(&j, text);
-    json_close(&j, '}');
-}
-
 static bool write_page(const char *name, err *e)
 {
     char date[16];
@@ -55,7 +38,7 @@ static bool write_page(const char *name, err *e)
     else   manual_of_program(&t, command_table, n_commands, &of);
     char *text = text_take(&t);
     if (!text) return err_nomem(e, "the page", 0);
-    print_answer(c ? c->name : NULL, text);
+    answer_text("command", c ? c->name : NULL, text);
     free(text);
     return true;
 }

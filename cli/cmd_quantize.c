@@ -16,18 +16,27 @@ typedef struct {
 } quantize_options;
 
 static const opt options[] = {
-    { "--output", "-o", OPT_OUTPUT, offsetof(type_options, out), "OUT.gguf", "the file to write; it appears whole or not at all", false, 0, 0, NULL },
-    { "--type", NULL, OPT_TEXT, offsetof(type_options, type), "T", "the type, as llama.cpp names it", false, 0, 0, NULL },
-    { "--imatrix", NULL, OPT_PATH, offsetof(type_options, imatrix), "FILE", "importance matrix, llama.cpp's GGUF or .dat form", false, 0, 0, NULL },
+    { "--output", "-o", OPT_OUTPUT, offsetof(type_options, out), "OUT.gguf",
+      "the file to write; it appears whole or not at all", false, 0, 0, NULL },
+    { "--type", NULL, OPT_TEXT, offsetof(type_options, type), "T",
+      "the type, as llama.cpp names it", false, 0, 0, NULL },
+    { "--imatrix", NULL, OPT_PATH, offsetof(type_options, imatrix), "FILE",
+      "importance matrix, llama.cpp's GGUF or .dat form", false, 0, 0, NULL },
     OPT_EFFORT,
     OPT_TENSOR_TYPES,
     OPT_STRICTNESS,
-    { "--budget", NULL, OPT_TEXT, offsetof(quantize_options, budget), "SIZE", "instead of --type: a type for each tensor by measured sensitivity, to fit 4.5bpw, 180MiB, or q4_k_m's size", false, 0, 0, NULL },
-    { "--max-kl", NULL, OPT_TEXT, offsetof(quantize_options, max_kl), "X", "the same, the smallest file whose mean KL from the source on the texts is at most X nats", false, 0, 0, NULL },
-    { "--text", NULL, OPT_PATHS, offsetof(quantize_options, texts), "FILE", "with --budget and --max-kl: a text to measure KL on", false, 0, 0, NULL },
-    { "--samples", NULL, OPT_INT, offsetof(quantize_options, samples), "N", "chunks of the texts that are run for each tensor (default: 4)", false, 1, 1 << 16, NULL },
-    { "--chunk", NULL, OPT_INT, offsetof(quantize_options, chunk), "N", "tokens of a chunk (default: 128)", false, 8, 1 << 16, NULL },
-    { "--exact", NULL, OPT_FLAG, offsetof(quantize_options, exact), NULL, "run every type of every tensor, where otherwise one run stands for all: eight times as long", false, 0, 0, NULL },
+    { "--budget", NULL, OPT_TEXT, offsetof(quantize_options, budget), "SIZE",
+      "instead of --type: a type for each tensor by measured sensitivity, to fit 4.5bpw, 180MiB, or q4_k_m's size", false, 0, 0, NULL },
+    { "--max-kl", NULL, OPT_TEXT, offsetof(quantize_options, max_kl), "X",
+      "the same, the smallest file whose mean KL from the source on the texts is at most X nats", false, 0, 0, NULL },
+    { "--text", NULL, OPT_PATHS, offsetof(quantize_options, texts), "FILE",
+      "with --budget and --max-kl: a text to measure KL on", false, 0, 0, NULL },
+    { "--samples", NULL, OPT_INT, offsetof(quantize_options, samples), "N",
+      "chunks of the texts that are run for each tensor (default: 4)", false, 1, 1 << 16, NULL },
+    { "--chunk", NULL, OPT_INT, offsetof(quantize_options, chunk), "N",
+      "tokens of a chunk (default: 128)", false, 8, 1 << 16, NULL },
+    { "--exact", NULL, OPT_FLAG, offsetof(quantize_options, exact), NULL,
+      "run every type of every tensor, where otherwise one run stands for all: eight times as long", false, 0, 0, NULL },
     OPT_ENCODER("where blocks are encoded, to the same bytes, and a --budget's model is run: cpu (default), cuda, auto"),
     OPT_THREADS(type_options),
     OPT_ANSWER(type_options),
@@ -85,16 +94,11 @@ static bool print_mix(const mix_result *r, err *e)
 static void mix_row_json(json_out *j, const mix_row *row)
 {
     json_open(j, '{');
-    json_key(j, "name");
-    json_cstr(j, row->name);
-    json_key(j, "from");
-    json_cstr(j, dtype_name(row->from));
-    json_key(j, "to");
-    json_cstr(j, dtype_name(row->to));
-    json_key(j, "bytes");
-    json_int(j, row->bytes);
-    json_key(j, "kl_alone");
-    json_num(j, row->kl, 6);
+    json_key_cstr(j, "name", row->name);
+    json_key_cstr(j, "from", dtype_name(row->from));
+    json_key_cstr(j, "to", dtype_name(row->to));
+    json_key_int(j, "bytes", row->bytes);
+    json_key_num(j, "kl_alone", row->kl, 6);
     json_close(j, '}');
 }
 
@@ -105,24 +109,15 @@ static void mix_json(const mix_result *r, const destination *out)
     json_begin(&j, answer_document());
     json_open(&j, '{');
     if (out) destination_members(&j, out, "mix");
-    json_key(&j, "dry_run");
-    json_bool(&j, !out);
-    json_key(&j, "weights");
-    json_int(&j, r->n_elems);
-    json_key(&j, "tensor_bytes");
-    json_int(&j, r->bytes);
-    json_key(&j, "bits_per_weight");
-    json_num(&j, r->bits, 9);
-    json_key(&j, "kl_predicted");
-    json_num(&j, r->kl_predicted, 9);
-    json_key(&j, "kl_measured");
-    json_num(&j, r->measured.kl_mean, 9);
-    json_key(&j, "positions");
-    json_int(&j, r->measured.tokens);
-    json_key(&j, "top1_equal");
-    json_int(&j, r->measured.top1_equal);
-    json_key(&j, "tensors");
-    json_open(&j, '[');
+    json_key_bool(&j, "dry_run", !out);
+    json_key_int(&j, "weights", r->n_elems);
+    json_key_int(&j, "tensor_bytes", r->bytes);
+    json_key_num(&j, "bits_per_weight", r->bits, 9);
+    json_key_num(&j, "kl_predicted", r->kl_predicted, 9);
+    json_key_num(&j, "kl_measured", r->measured.kl_mean, 9);
+    json_key_int(&j, "positions", r->measured.tokens);
+    json_key_int(&j, "top1_equal", r->measured.top1_equal);
+    json_key_open(&j, "tensors", '[');
     for (int64_t i = 0; i < r->n; i++)
         if (r->rows[i].chosen) mix_row_json(&j, &r->rows[i]);
     json_close(&j, ']');

@@ -18,14 +18,22 @@ typedef struct {
 } run_options;
 
 static const opt options[] = {
-    { "--prompt", "-p", OPT_TEXT, offsetof(run_options, prompt), "TEXT", "the prompt; special tokens written in it are understood; -: read from standard input", false, 0, 0, NULL },
-    { "--file", "-f", OPT_PATH, offsetof(run_options, file), "FILE", "the prompt from a file, -: from standard input; one line's end at its end is left out", false, 0, 0, NULL },
-    { "--ids", NULL, OPT_TEXT, offsetof(run_options, ids), "N,N,...", "the prompt as token ids, taken as they are", false, 0, 0, NULL },
-    { "--tokens", "-n", OPT_INT, offsetof(run_options, n_new), "N", "new tokens at most (default: 64)", false, 1, 1 << 24, NULL },
-    { "--print-ids", NULL, OPT_FLAG, offsetof(run_options, print_ids), NULL, "print the new ids on one line, not the text", false, 0, 0, NULL },
-    { "--ignore-eos", NULL, OPT_FLAG, offsetof(run_options, ignore_eos), NULL, "go on past the end-of-text id", false, 0, 0, NULL },
-    { "--special", NULL, OPT_FLAG, offsetof(run_options, special), NULL, "print control tokens, too, as <end_of_turn>", false, 0, 0, NULL },
-    { "--raw", NULL, OPT_FLAG, offsetof(run_options, raw), NULL, "text as the model gives it on a terminal, too", false, 0, 0, NULL },
+    { "--prompt", "-p", OPT_TEXT, offsetof(run_options, prompt), "TEXT",
+      "the prompt; special tokens written in it are understood; -: read from standard input", false, 0, 0, NULL },
+    { "--file", "-f", OPT_PATH, offsetof(run_options, file), "FILE",
+      "the prompt from a file, -: from standard input; one line's end at its end is left out", false, 0, 0, NULL },
+    { "--ids", NULL, OPT_TEXT, offsetof(run_options, ids), "N,N,...",
+      "the prompt as token ids, taken as they are", false, 0, 0, NULL },
+    { "--tokens", "-n", OPT_INT, offsetof(run_options, n_new), "N",
+      "new tokens at most (default: 64)", false, 1, 1 << 24, NULL },
+    { "--print-ids", NULL, OPT_FLAG, offsetof(run_options, print_ids), NULL,
+      "print the new ids on one line, not the text", false, 0, 0, NULL },
+    { "--ignore-eos", NULL, OPT_FLAG, offsetof(run_options, ignore_eos), NULL,
+      "go on past the end-of-text id", false, 0, 0, NULL },
+    { "--special", NULL, OPT_FLAG, offsetof(run_options, special), NULL,
+      "print control tokens, too, as <end_of_turn>", false, 0, 0, NULL },
+    { "--raw", NULL, OPT_FLAG, offsetof(run_options, raw), NULL,
+      "text as the model gives it on a terminal, too", false, 0, 0, NULL },
     OPT_KV(run_options),
     OPT_ARITH(run_options),
     OPT_DEVICE(run_options),
@@ -54,8 +62,7 @@ static void run_note(const char *fmt, ...)
 
 static void notes_json(json_out *j)
 {
-    json_key(j, "notes");
-    json_open(j, '[');
+    json_key_open(j, "notes", '[');
     for (int i = 0; i < n_notes; i++) json_cstr(j, notes[i]);
     json_close(j, ']');
 }
@@ -153,7 +160,8 @@ static void print_notes(const session *s, const model *m, int64_t n_ctx)
     const hparams *h = model_hparams(m);
     if (*session_note(s)) run_note("%s", session_note(s));
     if (!session_kv_is_required(s))
-        run_note("the KV cache is %s, %s requires another (%s in its default arithmetic): tokens may differ from the verified ones",
+        run_note("the KV cache is %s, %s requires another (%s in its default arithmetic): tokens may differ from the "
+                 "verified ones",
                  session_kv(s), gguf_path(model_gguf(m)), h->kv_required);
     if (!h->kv_claimed)
         run_note("the file does not say which KV dtype it requires; %s is what its type (%s) implies",
@@ -167,16 +175,14 @@ static void print_notes(const session *s, const model *m, int64_t n_ctx)
 
 static void int_member(json_out *j, const char *key, int64_t v)
 {
-    json_key(j, key);
-    json_int(j, v);
+    json_key_int(j, key, v);
 }
 
 static void memory_json(json_out *j, const session *s, int64_t n_ctx)
 {
     memory_plan p;
     session_plan(s, &p);
-    json_key(j, "memory");
-    json_open(j, '{');
+    json_key_open(j, "memory", '{');
     int_member(j, "positions", n_ctx);
     int_member(j, "weight_bytes", p.weight_bytes);
     int_member(j, "kv_bytes", p.kv_bytes);
@@ -188,8 +194,7 @@ static void memory_json(json_out *j, const session *s, int64_t n_ctx)
 
 static void text_member(json_out *j, const char *key, const char *v)
 {
-    json_key(j, key);
-    json_cstr(j, v);
+    json_key_cstr(j, key, v);
 }
 
 static void answer_json(const generation *g, const model *m, const char *text, size_t n_text, int64_t n_ctx)
@@ -201,21 +206,17 @@ static void answer_json(const generation *g, const model *m, const char *text, s
     text_member(&j, "device", session_device(g->s));
     text_member(&j, "arithmetic", session_arith(g->s));
     text_member(&j, "kv", session_kv(g->s));
-    json_key(&j, "kv_is_required");
-    json_bool(&j, session_kv_is_required(g->s));
+    json_key_bool(&j, "kv_is_required", session_kv_is_required(g->s));
     int_member(&j, "prompt_tokens", g->n_prompt);
     int_member(&j, "tokens", g->n);
     text_member(&j, "ended_by", g->at_end ? "end_of_text" : "limit");
     json_key(&j, "text");
     json_text(&j, text, (int64_t)n_text);
-    json_key(&j, "ids");
-    json_open(&j, '[');
+    json_key_open(&j, "ids", '[');
     for (int64_t i = 0; i < g->n; i++) json_int(&j, g->ids[i]);
     json_close(&j, ']');
-    json_key(&j, "prompt_seconds");
-    json_num(&j, g->first_at - g->began, 6);
-    json_key(&j, "seconds");
-    json_num(&j, g->ended - g->began, 6);
+    json_key_num(&j, "prompt_seconds", g->first_at - g->began, 6);
+    json_key_num(&j, "seconds", g->ended - g->began, 6);
     memory_json(&j, g->s, n_ctx);
     notes_json(&j);
     json_close(&j, '}');

@@ -22,17 +22,24 @@ typedef struct {
 } verify_options;
 
 static const opt options[] = {
-    { "--fixture", NULL, OPT_PATHS, offsetof(verify_options, fixtures), "FIX", "what Transformers said, made by hf_fixture.py", true, 0, 0, NULL },
-    { "--tokens", NULL, OPT_INT, offsetof(verify_options, tokens), "N", "length of the free run (default: 30)", false, 1, 1 << 20, NULL },
-    { "--from", NULL, OPT_PATH, offsetof(verify_options, from), "HF|FILE.gguf", "the source: every tensor must be what it gives, as 'derive' asks", false, 0, 0, NULL },
+    { "--fixture", NULL, OPT_PATHS, offsetof(verify_options, fixtures), "FIX",
+      "what Transformers said, made by hf_fixture.py", true, 0, 0, NULL },
+    { "--tokens", NULL, OPT_INT, offsetof(verify_options, tokens), "N",
+      "length of the free run (default: 30)", false, 1, 1 << 20, NULL },
+    { "--from", NULL, OPT_PATH, offsetof(verify_options, from), "HF|FILE.gguf",
+      "the source: every tensor must be what it gives, as 'derive' asks", false, 0, 0, NULL },
     OPT_REVISION(verify_options),
-    { "--imatrix", NULL, OPT_PATH, offsetof(verify_options, imatrix), "FILE", "with --from: the importance matrix that the file was made with", false, 0, 0, NULL },
-    { "--calibrate", NULL, OPT_PATHS, offsetof(verify_options, calibrate), "TEXT", "with --from: a text that the file was calibrated with, in the same order", false, 0, 0, NULL },
+    { "--imatrix", NULL, OPT_PATH, offsetof(verify_options, imatrix), "FILE",
+      "with --from: the importance matrix that the file was made with", false, 0, 0, NULL },
+    { "--calibrate", NULL, OPT_PATHS, offsetof(verify_options, calibrate), "TEXT",
+      "with --from: a text that the file was calibrated with, in the same order", false, 0, 0, NULL },
     OPT_KV(verify_options),
     OPT_ARITH(verify_options),
     OPT_DEVICE(verify_options),
-    { "--report", NULL, OPT_PATHS, offsetof(verify_options, reports), "FILE", "write a report; the suffix says which: .json, .md, .html, .xml (JUnit)", false, 0, 0, NULL },
-    { "--gate", NULL, OPT_PATH, offsetof(verify_options, gate), "FILE", "limits other than the built-in ones, as JSON", false, 0, 0, NULL },
+    { "--report", NULL, OPT_PATHS, offsetof(verify_options, reports), "FILE",
+      "write a report; the suffix says which: .json, .md, .html, .xml (JUnit)", false, 0, 0, NULL },
+    { "--gate", NULL, OPT_PATH, offsetof(verify_options, gate), "FILE",
+      "limits other than the built-in ones, as JSON", false, 0, 0, NULL },
     OPT_THREADS(verify_options),
     OPT_URL_ROWS(verify_options, remote),
     OPT_ANSWER(verify_options),
@@ -232,7 +239,8 @@ static bool tell(const verification *x, const destination *out, err *e)
 static bool check_url(const verify_options *o, const text_list *args, err *e)
 {
     if (!o->remote.url && args->n < 1)
-        return err_set(e, ERR_USAGE, "an argument is missing: hallmark verify ART.gguf --fixture FIX, or --url and a running server");
+        return err_set(e, ERR_USAGE,
+                       "an argument is missing: hallmark verify ART.gguf --fixture FIX, or --url and a running server");
     if (!o->remote.url) return url_options_alone(&o->remote, e);
     const char *with = args->n > 0 ? args->v[0] : o->from ? "--from" : o->imatrix ? "--imatrix"
                      : o->calibrate.n ? "--calibrate" : o->kv ? "--kv" : o->arith ? "--arith" : o->device ? "--device"
@@ -285,7 +293,8 @@ static int run(const void *opts, const text_list *args)
 const command cmd_verify = {
     .name = "verify",
     .summary = "run an artifact, token for token, against what Transformers said",
-    .synopsis = "ART.gguf... --fixture FIX... [--tokens 30] [--kv SPEC] [--arith A] [--device D] [--from HF] [--report FILE]",
+    .synopsis = "ART.gguf... --fixture FIX... [--tokens 30] [--kv SPEC] [--arith A] [--device D] [--from HF] "
+                "[--report FILE]",
     .about = "Runs the artifact on the fixture's prompts and compares: the tokenizer's ids, the greedy continuation, the best id\n"
              "at every step of the fixture's own text, and the distance of the distributions. The file is never changed.\n"
              "With --from, every tensor is compared with what the source gives, too: drift from the source's fixture alone cannot see\n"

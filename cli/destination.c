@@ -55,16 +55,10 @@ static int64_t bytes_of(const char *path)
 
 void destination_members(json_out *j, const destination *out, const char *label)
 {
-    json_key(j, "file");
-    json_cstr(j, out->path);
-    if (label) {
-        json_key(j, "type");
-        json_cstr(j, label);
-    }
-    json_key(j, "bytes");
-    json_int(j, bytes_of(out->path));
-    json_key(j, "replaced");
-    json_bool(j, out->replaces);
+    json_key_cstr(j, "file", out->path);
+    if (label) json_key_cstr(j, "type", label);
+    json_key_int(j, "bytes", bytes_of(out->path));
+    json_key_bool(j, "replaced", out->replaces);
 }
 
 static void print_document(const destination *out, const char *label)

@@ -65,18 +65,12 @@ static void artifact_close(artifact *a)
 static void artifact_json(json_out *j, const artifact *a)
 {
     json_open(j, '{');
-    json_key(j, "file");
-    json_cstr(j, a->name);
-    json_key(j, "bytes");
-    json_int(j, gguf_file_bytes(a->g));
-    json_key(j, "type");
-    json_cstr(j, a->runs ? a->h.type_label : NULL);
-    json_key(j, "kv_type");
-    json_cstr(j, a->runs ? a->h.kv_required : NULL);
-    json_key(j, "tensors");
-    json_int(j, gguf_n_tensors(a->g));
-    json_key(j, "released");
-    json_bool(j, a->has_record);
+    json_key_cstr(j, "file", a->name);
+    json_key_int(j, "bytes", gguf_file_bytes(a->g));
+    json_key_cstr(j, "type", a->runs ? a->h.type_label : NULL);
+    json_key_cstr(j, "kv_type", a->runs ? a->h.kv_required : NULL);
+    json_key_int(j, "tensors", gguf_n_tensors(a->g));
+    json_key_bool(j, "released", a->has_record);
     json_close(j, '}');
 }
 
@@ -122,14 +116,11 @@ static bool folder_json(const char *dir, const names *l, const err *wrong, err *
 {
     json_out j;
     inspect_head_json(&j, dir, "artifacts");
-    json_key(&j, "kv");
-    json_open(&j, '{');
+    json_key_open(&j, "kv", '{');
     json_close(&j, '}');
-    json_key(&j, "tensors");
-    json_open(&j, '[');
+    json_key_open(&j, "tensors", '[');
     json_close(&j, ']');
-    json_key(&j, "artifacts");
-    json_open(&j, '[');
+    json_key_open(&j, "artifacts", '[');
     bool ok = each(l, &j, NULL, e);
     json_close(&j, ']');
     if (!ok || wrong->kind != ERR_NONE) answer_error_member(&j, ok ? wrong : e);

@@ -70,16 +70,13 @@ void inspect_head_json(json_out *j, const char *file, const char *format)
 {
     json_begin(j, answer_document());
     json_open(j, '{');
-    json_key(j, "file");
-    json_cstr(j, file);
-    json_key(j, "format");
-    json_cstr(j, format);
+    json_key_cstr(j, "file", file);
+    json_key_cstr(j, "format", format);
 }
 
 void inspect_kv_json(json_out *j, const gguf *g, err *measured)
 {
-    json_key(j, "kv");
-    json_open(j, '{');
+    json_key_open(j, "kv", '{');
     for (int64_t i = 0; i < gguf_n_kv(g); i++) {
         const gguf_kv *kv = gguf_kv_at(g, i);
         json_key(j, kv->key);
@@ -113,18 +110,13 @@ bool inspect_kv_table(const gguf *g, err *e)
 void inspect_tensor_json(json_out *j, const inspect_row *r)
 {
     json_open(j, '{');
-    json_key(j, "name");
-    json_cstr(j, r->name);
-    json_key(j, "type");
-    json_cstr(j, r->type);
-    json_key(j, "shape");
-    json_open(j, '[');
+    json_key_cstr(j, "name", r->name);
+    json_key_cstr(j, "type", r->type);
+    json_key_open(j, "shape", '[');
     for (int d = 0; d < r->n_dims; d++) json_int(j, r->shape[d]);
     json_close(j, ']');
-    json_key(j, "offset");
-    json_int(j, r->off);
-    json_key(j, "bytes");
-    json_int(j, r->n_bytes);
+    json_key_int(j, "offset", r->off);
+    json_key_int(j, "bytes", r->n_bytes);
     json_close(j, '}');
 }
 
@@ -157,16 +149,12 @@ static void memory_row_text(const memory_plan *p, const hparams *h, int64_t n_ct
 static void memory_row_json(json_out *j, const memory_plan *p, int64_t n_ctx)
 {
     json_open(j, '{');
-    json_key(j, "positions");
-    json_int(j, n_ctx);
-    json_key(j, "kv_bytes");
-    json_int(j, p->kv_bytes);
-    json_key(j, "kv_bytes_unshared");
-    json_int(j, p->kv_bytes_unshared);
-    json_key(j, "state_bytes");
-    json_int(j, p->state_bytes);
-    json_key(j, "saved");
-    json_num(j, p->kv_bytes_unshared > 0 ? 1.0 - (double)p->kv_bytes / (double)p->kv_bytes_unshared : 0.0, 6);
+    json_key_int(j, "positions", n_ctx);
+    json_key_int(j, "kv_bytes", p->kv_bytes);
+    json_key_int(j, "kv_bytes_unshared", p->kv_bytes_unshared);
+    json_key_int(j, "state_bytes", p->state_bytes);
+    const double shared = p->kv_bytes_unshared > 0 ? (double)p->kv_bytes / (double)p->kv_bytes_unshared : 1.0;
+    json_key_num(j, "saved", 1.0 - shared, 6);
     json_close(j, '}');
 }
 
@@ -196,16 +184,12 @@ static bool memory_rows(json_out *j, const hparams *h, kv_type kv, err *e)
 static void assumed(json_out *j, const hparams *h)
 {
     const assumed_keys *a = &h->assumed;
-    if (j) {
-        json_key(j, "assumed");
-        json_open(j, '{');
-    }
+    if (j) json_key_open(j, "assumed", '{');
     for (int i = 0; i < a->n; i++) {
         char key[160];
         snprintf(key, sizeof key, "%s.%s", h->arch, a->k[i].name);
         if (j) {
-            json_key(j, key);
-            json_num(j, a->k[i].value, 9);
+            json_key_num(j, key, a->k[i].value, 9);
         } else {
             printf("%s%s %.9g", i ? ", " : "Not in the file, and taken as llama.cpp takes it: ", key, a->k[i].value);
         }
@@ -224,10 +208,8 @@ bool inspect_memory(json_out *j, const gguf *g, err *e)
     const dtype_info *required = planned ? dtype_find_name(h.kv_required) : NULL;
     const bool has_kv = required && kv_type_of(required->id, &kv);
     if (j) {
-        json_key(j, "kv_type");
-        json_cstr(j, planned ? h.kv_required : NULL);
-        json_key(j, "memory");
-        json_open(j, '[');
+        json_key_cstr(j, "kv_type", planned ? h.kv_required : NULL);
+        json_key_open(j, "memory", '[');
     }
     if (planned && !j) assumed(NULL, &h);
     if (planned && !j && h.n_nextn > 0)
@@ -319,17 +301,12 @@ static bool gguf_json(const gguf *g, err *e)
     json_out j;
     err measured = { 0 };
     inspect_head_json(&j, gguf_path(g), "gguf");
-    json_key(&j, "version");
-    json_int(&j, gguf_version(g));
-    json_key(&j, "bytes");
-    json_int(&j, gguf_file_bytes(g));
-    json_key(&j, "alignment");
-    json_int(&j, gguf_alignment(g));
-    json_key(&j, "data_offset");
-    json_int(&j, gguf_data_off(g));
+    json_key_int(&j, "version", gguf_version(g));
+    json_key_int(&j, "bytes", gguf_file_bytes(g));
+    json_key_int(&j, "alignment", gguf_alignment(g));
+    json_key_int(&j, "data_offset", gguf_data_off(g));
     inspect_kv_json(&j, g, &measured);
-    json_key(&j, "tensors");
-    json_open(&j, '[');
+    json_key_open(&j, "tensors", '[');
     for (int64_t i = 0; i < gguf_n_tensors(g); i++) {
         inspect_row r = row_of(gguf_tensor_at(g, i));
         inspect_tensor_json(&j, &r);
@@ -337,8 +314,7 @@ static bool gguf_json(const gguf *g, err *e)
     json_close(&j, ']');
     bool ok = inspect_memory(&j, g, e);
     if (ok) ok = inspect_judge(g, e) && take(&measured, e);
-    json_key(&j, "problem");
-    json_cstr(&j, ok ? NULL : e->msg);
+    json_key_cstr(&j, "problem", ok ? NULL : e->msg);
     json_close(&j, '}');
     return ok;
 }

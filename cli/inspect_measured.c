@@ -69,20 +69,17 @@ static bool record_text(const lab_record *rec, binding bound)
 
 static void number(json_out *j, const char *key, double v, int digits)
 {
-    json_key(j, key);
-    json_num(j, v, digits);
+    json_key_num(j, key, v, digits);
 }
 
 static void integer(json_out *j, const char *key, int64_t v)
 {
-    json_key(j, key);
-    json_int(j, v);
+    json_key_int(j, key, v);
 }
 
 static void word(json_out *j, const char *key, const char *s)
 {
-    json_key(j, key);
-    json_cstr(j, s);
+    json_key_cstr(j, key, s);
 }
 
 static void cache_json(json_out *j, const lab_record *rec, const lab_record_cache *c)
@@ -120,8 +117,7 @@ static void record_json(json_out *j, const lab_record *rec, binding bound)
     integer(j, "samples", rec->samples);
     integer(j, "tokens", rec->tokens);
     word(j, "texts", rec->texts);
-    json_key(j, "categories");
-    json_open(j, '[');
+    json_key_open(j, "categories", '[');
     for (int i = 0; i < rec->n_categories; i++) {
         json_open(j, '{');
         word(j, "category", rec->categories[i].category);
@@ -129,8 +125,7 @@ static void record_json(json_out *j, const lab_record *rec, binding bound)
         json_close(j, '}');
     }
     json_close(j, ']');
-    json_key(j, "caches");
-    json_open(j, '[');
+    json_key_open(j, "caches", '[');
     for (int i = 0; i < rec->n_caches; i++) cache_json(j, rec, &rec->caches[i]);
     json_close(j, ']');
     word(j, "best", rec->best < 0 ? NULL : rec->caches[rec->best].kv);

@@ -220,14 +220,12 @@ static bool plan_text(const shown_plan *s, err *e)
 
 static void int_json(json_out *j, const char *key, int64_t v)
 {
-    json_key(j, key);
-    json_int(j, v);
+    json_key_int(j, key, v);
 }
 
 static void parameters_json(json_out *j, const tensor_counts *c)
 {
-    json_key(j, "parameters");
-    json_open(j, '{');
+    json_key_open(j, "parameters", '{');
     int_json(j, "total", c->total);
     int_json(j, "active", c->active);
     int_json(j, "lookup", c->lookup);
@@ -237,10 +235,8 @@ static void parameters_json(json_out *j, const tensor_counts *c)
 
 static void contexts_json(json_out *j, const shown_plan *s)
 {
-    json_key(j, "kv_spec");
-    json_cstr(j, s->kv_text);
-    json_key(j, "memory");
-    json_open(j, '[');
+    json_key_cstr(j, "kv_spec", s->kv_text);
+    json_key_open(j, "memory", '[');
     for (int i = 0; i < s->n_contexts; i++) {
         const memory_plan *c = &s->cache[i];
         json_open(j, '{');
@@ -249,10 +245,8 @@ static void contexts_json(json_out *j, const shown_plan *s)
         int_json(j, "state_bytes", c->state_bytes);
         int_json(j, "kv_bytes_unshared", c->kv_bytes_unshared);
         int_json(j, "kv_bytes_plain", c->kv_bytes_plain);
-        json_key(j, "saved_by_sharing");
-        json_num(j, saved(c->kv_bytes, c->kv_bytes_unshared), 6);
-        json_key(j, "saved");
-        json_num(j, saved(c->kv_bytes, c->kv_bytes_plain), 6);
+        json_key_num(j, "saved_by_sharing", saved(c->kv_bytes, c->kv_bytes_unshared), 6);
+        json_key_num(j, "saved", saved(c->kv_bytes, c->kv_bytes_plain), 6);
         json_close(j, '}');
     }
     json_close(j, ']');
@@ -260,8 +254,7 @@ static void contexts_json(json_out *j, const shown_plan *s)
 
 static void refused_json(json_out *j, const plan_refusals *r)
 {
-    json_key(j, "transformers_refuses");
-    json_open(j, '[');
+    json_key_open(j, "transformers_refuses", '[');
     for (int i = 0; i < r->n; i++) json_cstr(j, dtype_name(r->types[i]));
     json_close(j, ']');
 }
@@ -269,13 +262,10 @@ static void refused_json(json_out *j, const plan_refusals *r)
 static void type_json(json_out *j, const shown_plan *s, const type_row *r)
 {
     json_open(j, '{');
-    json_key(j, "type");
-    json_cstr(j, r->label);
+    json_key_cstr(j, "type", r->label);
     int_json(j, "weight_bytes", r->weights);
-    json_key(j, "bits_per_weight");
-    json_num(j, r->bits, 6);
-    json_key(j, "bytes");
-    json_open(j, '[');
+    json_key_num(j, "bits_per_weight", r->bits, 6);
+    json_key_open(j, "bytes", '[');
     for (int k = 0; k < s->n_contexts; k++) json_int(j, all_bytes(s, r, k));
     json_close(j, ']');
     if (s->memory) int_json(j, "longest", r->longest);
@@ -285,8 +275,7 @@ static void type_json(json_out *j, const shown_plan *s, const type_row *r)
 
 static void types_json(json_out *j, const shown_plan *s)
 {
-    json_key(j, "types");
-    json_open(j, '[');
+    json_key_open(j, "types", '[');
     for (int i = 0; i < s->n_rows; i++) type_json(j, s, &s->rows[i]);
     json_close(j, ']');
 }
@@ -295,8 +284,7 @@ static bool plan_json(const shown_plan *s)
 {
     json_out j;
     inspect_head_json(&j, s->p.path, "plan");
-    json_key(&j, "architecture");
-    json_cstr(&j, s->p.arch);
+    json_key_cstr(&j, "architecture", s->p.arch);
     parameters_json(&j, &s->p.counts);
     int_json(&j, "layers", s->p.h.n_layer);
     int_json(&j, "trained_positions", s->p.h.n_ctx_train);

@@ -176,20 +176,13 @@ static void rows_json(json_out *j, const program *p, const hparams *h, const ggu
         row r;
         fill_row(&r, p, h, g, &ops[i]);
         json_open(j, '{');
-        json_key(j, "op");
-        json_cstr(j, op_name(ops[i].kind));
-        json_key(j, "layer");
-        json_int(j, ops[i].layer);
-        json_key(j, "out");
-        json_cstr(j, r.out);
-        json_key(j, "in");
-        json_cstr(j, r.in);
-        json_key(j, "weights");
-        json_cstr(j, r.weights);
-        json_key(j, "bytes");
-        json_int(j, r.bytes);
-        json_key(j, "facts");
-        json_cstr(j, r.facts);
+        json_key_cstr(j, "op", op_name(ops[i].kind));
+        json_key_int(j, "layer", ops[i].layer);
+        json_key_cstr(j, "out", r.out);
+        json_key_cstr(j, "in", r.in);
+        json_key_cstr(j, "weights", r.weights);
+        json_key_int(j, "bytes", r.bytes);
+        json_key_cstr(j, "facts", r.facts);
         json_close(j, '}');
     }
 }
@@ -199,17 +192,13 @@ static bool print_json(const char *path, const program *p, const hparams *h, con
     json_out j;
     json_begin(&j, answer_document());
     inspect_head_json(&j, path, "program");
-    json_key(&j, "buffers");
-    json_open(&j, '{');
+    json_key_open(&j, "buffers", '{');
     for (int i = 0; i < p->n_buffers; i++) {
-        json_key(&j, p->buffers[i].name);
-        json_int(&j, p->buffers[i].floats);
+        json_key_int(&j, p->buffers[i].name, p->buffers[i].floats);
     }
     json_close(&j, '}');
-    json_key(&j, "blocks_never_run");
-    json_int(&j, h->n_nextn);
-    json_key(&j, "operations");
-    json_open(&j, '[');
+    json_key_int(&j, "blocks_never_run", h->n_nextn);
+    json_key_open(&j, "operations", '[');
     rows_json(&j, p, h, g, p->ops, p->n_ops);
     rows_json(&j, p, h, g, p->head, p->n_head);
     json_close(&j, ']');

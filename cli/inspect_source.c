@@ -17,8 +17,7 @@ static inspect_row row_of(const st_tensor *t)
 
 static void tensors_json(json_out *j, const st *s)
 {
-    json_key(j, "tensors");
-    json_open(j, '[');
+    json_key_open(j, "tensors", '[');
     for (int64_t i = 0; s && i < st_n_tensors(s); i++) {
         inspect_row r = row_of(st_at(s, i));
         inspect_tensor_json(j, &r);
@@ -51,8 +50,7 @@ bool inspect_safetensors(const char *path, bool json, err *e)
     if (json) {
         json_out j;
         inspect_head_json(&j, path, "safetensors");
-        json_key(&j, "kv");
-        json_open(&j, '{');
+        json_key_open(&j, "kv", '{');
         json_close(&j, '}');
         tensors_json(&j, s);
         json_close(&j, '}');
@@ -153,28 +151,20 @@ static void fixture_json(const fixture *f)
     };
     json_out j;
     inspect_head_json(&j, f->path, "fixture");
-    json_key(&j, "kv");
-    json_open(&j, '{');
+    json_key_open(&j, "kv", '{');
     for (size_t i = 0; i < sizeof head / sizeof head[0]; i++) {
-        json_key(&j, head[i].key);
-        json_cstr(&j, head[i].value);
+        json_key_cstr(&j, head[i].key, head[i].value);
     }
-    json_key(&j, "tokens");
-    json_int(&j, f->tokens);
-    json_key(&j, "top_k");
-    json_int(&j, f->top_k);
+    json_key_int(&j, "tokens", f->tokens);
+    json_key_int(&j, "top_k", f->top_k);
     json_close(&j, '}');
     tensors_json(&j, NULL);
-    json_key(&j, "cases");
-    json_open(&j, '[');
+    json_key_open(&j, "cases", '[');
     for (int64_t i = 0; i < f->n_cases; i++) {
         json_open(&j, '{');
-        json_key(&j, "id");
-        json_cstr(&j, f->cases[i].id);
-        json_key(&j, "category");
-        json_cstr(&j, f->cases[i].category);
-        json_key(&j, "prompt_tokens");
-        json_int(&j, f->cases[i].n_prompt);
+        json_key_cstr(&j, "id", f->cases[i].id);
+        json_key_cstr(&j, "category", f->cases[i].category);
+        json_key_int(&j, "prompt_tokens", f->cases[i].n_prompt);
         json_close(&j, '}');
     }
     json_close(&j, ']');

@@ -209,6 +209,36 @@ void json_cstr(json_out *j, const char *s)
     fputs("null", j->f);
 }
 
+void json_key_open(json_out *j, const char *key, char bracket)
+{
+    json_key(j, key);
+    json_open(j, bracket);
+}
+
+void json_key_cstr(json_out *j, const char *key, const char *s)
+{
+    json_key(j, key);
+    json_cstr(j, s);
+}
+
+void json_key_int(json_out *j, const char *key, int64_t v)
+{
+    json_key(j, key);
+    json_int(j, v);
+}
+
+void json_key_num(json_out *j, const char *key, double v, int digits)
+{
+    json_key(j, key);
+    json_num(j, v, digits);
+}
+
+void json_key_bool(json_out *j, const char *key, bool v)
+{
+    json_key(j, key);
+    json_bool(j, v);
+}
+
 void json_num(json_out *j, double v, int digits)
 {
     before_value(j);

@@ -54,6 +54,13 @@ void json_uint(json_out *j, uint64_t v);
 void json_num(json_out *j, double v, int digits);               // not finite: null
 void json_bool(json_out *j, bool v);
 
+// A member: its key, and its value as above.
+void json_key_open(json_out *j, const char *key, char bracket);
+void json_key_cstr(json_out *j, const char *key, const char *s);
+void json_key_int(json_out *j, const char *key, int64_t v);
+void json_key_num(json_out *j, const char *key, double v, int digits);
+void json_key_bool(json_out *j, const char *key, bool v);
+
 // ---- what a model writes, which arrives in pieces -------------------------------------------------------------------
 
 typedef struct {

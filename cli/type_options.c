@@ -138,20 +138,14 @@ static bool print_plan(const quantize_preview *v, err *e)
 static void row_json(json_out *j, const quantize_row *r)
 {
     json_open(j, '{');
-    json_key(j, "name");
-    json_cstr(j, r->name);
-    json_key(j, "shape");
-    json_open(j, '[');
+    json_key_cstr(j, "name", r->name);
+    json_key_open(j, "shape", '[');
     for (int d = 0; d < r->n_dims; d++) json_int(j, r->shape[d]);
     json_close(j, ']');
-    json_key(j, "from");
-    json_cstr(j, dtype_name(r->from));
-    json_key(j, "to");
-    json_cstr(j, dtype_name(r->to));
-    json_key(j, "wanted");
-    json_cstr(j, dtype_name(r->wanted));
-    json_key(j, "bytes");
-    json_int(j, r->to_bytes);
+    json_key_cstr(j, "from", dtype_name(r->from));
+    json_key_cstr(j, "to", dtype_name(r->to));
+    json_key_cstr(j, "wanted", dtype_name(r->wanted));
+    json_key_int(j, "bytes", r->to_bytes);
     json_close(j, '}');
 }
 
@@ -160,20 +154,13 @@ static void print_plan_json(const quantize_preview *v)
     json_out j;
     json_begin(&j, answer_document());
     json_open(&j, '{');
-    json_key(&j, "dry_run");
-    json_bool(&j, true);
-    json_key(&j, "weights");
-    json_int(&j, v->n_elems);
-    json_key(&j, "from_bytes");
-    json_int(&j, v->from_bytes);
-    json_key(&j, "to_bytes");
-    json_int(&j, v->to_bytes);
-    json_key(&j, "bits_per_weight");
-    json_num(&j, v->bits_per_weight, 9);
-    json_key(&j, "fallbacks");
-    json_int(&j, count_fallbacks(v));
-    json_key(&j, "tensors");
-    json_open(&j, '[');
+    json_key_bool(&j, "dry_run", true);
+    json_key_int(&j, "weights", v->n_elems);
+    json_key_int(&j, "from_bytes", v->from_bytes);
+    json_key_int(&j, "to_bytes", v->to_bytes);
+    json_key_num(&j, "bits_per_weight", v->bits_per_weight, 9);
+    json_key_int(&j, "fallbacks", count_fallbacks(v));
+    json_key_open(&j, "tensors", '[');
     for (int64_t i = 0; i < v->n; i++) row_json(&j, &v->rows[i]);
     json_close(&j, ']');
     json_close(&j, '}');

@@ -17,21 +17,30 @@ typedef struct {
 } type_options;
 
 #define OPT_TENSOR_TYPES \
-    { "--tensor-type", NULL, OPT_PATHS, offsetof(type_options, tensor_types), "PATTERN=TYPE", "type of the tensors whose name holds the pattern (POSIX extended); the first match decides", false, 0, 0, NULL }, \
-    { "--output-type", NULL, OPT_TEXT, offsetof(type_options, output_type), "TYPE", "type of the output matrix, or of the embedding tied to it, where no other option names that", false, 0, 0, NULL }, \
-    { "--embedding-type", NULL, OPT_TEXT, offsetof(type_options, embedding_type), "TYPE", "type of the token embeddings", false, 0, 0, NULL }, \
-    { "--pure", NULL, OPT_FLAG, offsetof(type_options, pure), NULL, "no mix: every tensor takes the base type", false, 0, 0, NULL }, \
-    { "--dry-run", NULL, OPT_FLAG, offsetof(type_options, dry_run), NULL, "print the plan and the sizes; write nothing", false, 0, 0, NULL }
+    { "--tensor-type", NULL, OPT_PATHS, offsetof(type_options, tensor_types), "PATTERN=TYPE", \
+      "type of the tensors whose name holds the pattern (POSIX extended); the first match decides", false, 0, 0, NULL }, \
+    { "--output-type", NULL, OPT_TEXT, offsetof(type_options, output_type), "TYPE", \
+      "type of the output matrix, or of the embedding tied to it, where no other option names that", false, 0, 0, NULL }, \
+    { "--embedding-type", NULL, OPT_TEXT, offsetof(type_options, embedding_type), "TYPE", \
+      "type of the token embeddings", false, 0, 0, NULL }, \
+    { "--pure", NULL, OPT_FLAG, offsetof(type_options, pure), NULL, \
+      "no mix: every tensor takes the base type", false, 0, 0, NULL }, \
+    { "--dry-run", NULL, OPT_FLAG, offsetof(type_options, dry_run), NULL, \
+      "print the plan and the sizes; write nothing", false, 0, 0, NULL }
 
 // What is taken amiss, and what is not.
 #define OPT_STRICTNESS \
-    { "--strict-types", NULL, OPT_FLAG, offsetof(type_options, strict_types), NULL, "refuse a type whose blocks some rows do not fit, where those tensors would take another", false, 0, 0, NULL }, \
-    { "--allow-nonfinite", NULL, OPT_FLAG, offsetof(type_options, allow_nonfinite), NULL, "write NaN and Inf as they are, and what F16 cannot hold as Inf (F32, F16 and BF16 tensors)", false, 0, 0, NULL }
+    { "--strict-types", NULL, OPT_FLAG, offsetof(type_options, strict_types), NULL, \
+      "refuse a type whose blocks some rows do not fit, where those tensors would take another", false, 0, 0, NULL }, \
+    { "--allow-nonfinite", NULL, OPT_FLAG, offsetof(type_options, allow_nonfinite), NULL, \
+      "write NaN and Inf as they are, and what F16 cannot hold as Inf (F32, F16 and BF16 tensors)", false, 0, 0, NULL }
 
 // How hard blocks are searched for.
 #define OPT_EFFORT \
-    { "--effort", NULL, OPT_GIVEN_INT, offsetof(type_options, effort), "N", "0 (default): the bytes of llama-quantize; 1: the same layouts with less error, searched for longer", false, 0, EFFORT_MAX, NULL }, \
-    { "--calibrate", NULL, OPT_PATHS, offsetof(type_options, calibrate), "TEXT", "run the source on this text and round by what its matrices are multiplied with (effort 1)", false, 0, 0, NULL }
+    { "--effort", NULL, OPT_GIVEN_INT, offsetof(type_options, effort), "N", \
+      "0 (default): the bytes of llama-quantize; 1: the same layouts with less error, searched for longer", false, 0, EFFORT_MAX, NULL }, \
+    { "--calibrate", NULL, OPT_PATHS, offsetof(type_options, calibrate), "TEXT", \
+      "run the source on this text and round by what its matrices are multiplied with (effort 1)", false, 0, 0, NULL }
 
 // Where blocks are encoded.
 #define OPT_ENCODER(text) { "--device", NULL, OPT_CHOICE, offsetof(type_options, device), "D", text, false, 0, 0, device_choices }

@@ -7,16 +7,12 @@
 
 static void claims_json(json_out *j, const check_told *c)
 {
-    json_key(j, "measured");
-    json_open(j, '[');
+    json_key_open(j, "measured", '[');
     for (int i = 0; i < c->n; i++) {
         json_open(j, '{');
-        json_key(j, "artifact");
-        json_cstr(j, c->v[i].artifact);
-        json_key(j, "claim");
-        json_cstr(j, c->v[i].claim);
-        json_key(j, "proved");
-        json_bool(j, false);
+        json_key_cstr(j, "artifact", c->v[i].artifact);
+        json_key_cstr(j, "claim", c->v[i].claim);
+        json_key_bool(j, "proved", false);
         json_close(j, '}');
     }
     json_close(j, ']');
@@ -42,47 +38,32 @@ static bool holds(const verdict *v, const err *e) { return strcmp(cli_verdict_wo
 static void why_json(json_out *j, const verdict *v)
 {
     const check_proof *p = v->proof;
-    json_key(j, "why");
-    json_open(j, '[');
+    json_key_open(j, "why", '[');
     json_open(j, '{');
-    json_key(j, "fixture");
-    json_cstr(j, p->undecided_by);
-    json_key(j, "what");
-    json_cstr(j, p->undecided_what);
-    json_key(j, "text");
-    json_cstr(j, p->undecided);
-    json_key(j, "prompts_needed");
-    json_num(j, p->prompts_needed > 0 ? (double)p->prompts_needed : NAN, 9);
-    json_key(j, "steps_needed");
-    json_num(j, p->steps_needed > 0 ? (double)p->steps_needed : NAN, 9);
+    json_key_cstr(j, "fixture", p->undecided_by);
+    json_key_cstr(j, "what", p->undecided_what);
+    json_key_cstr(j, "text", p->undecided);
+    json_key_num(j, "prompts_needed", p->prompts_needed > 0 ? (double)p->prompts_needed : NAN, 9);
+    json_key_num(j, "steps_needed", p->steps_needed > 0 ? (double)p->steps_needed : NAN, 9);
     json_close(j, '}');
     json_close(j, ']');
 }
 
 static void verdict_members(json_out *j, const verdict *v, const err *e)
 {
-    json_key(j, "artifact");
-    json_cstr(j, v->artifact);
-    if (v->source) {
-        json_key(j, "source");
-        json_cstr(j, v->source);
-    }
+    json_key_cstr(j, "artifact", v->artifact);
+    if (v->source) json_key_cstr(j, "source", v->source);
     if (!v->judged) {
         answer_error_member(j, e);
         return;
     }
-    json_key(j, "verdict");
-    json_cstr(j, cli_verdict_word(v, e));
-    json_key(j, "reason");
-    json_cstr(j, e->kind == ERR_NONE ? NULL : e->msg);
+    json_key_cstr(j, "verdict", cli_verdict_word(v, e));
+    json_key_cstr(j, "reason", e->kind == ERR_NONE ? NULL : e->msg);
     if (e->kind != ERR_NONE && holds(v, e)) why_json(j, v);
     if (v->gate_sha256) {
-        json_key(j, "gate");
-        json_open(j, '{');
-        json_key(j, "name");
-        json_cstr(j, v->gate);
-        json_key(j, "sha256");
-        json_cstr(j, v->gate_sha256);
+        json_key_open(j, "gate", '{');
+        json_key_cstr(j, "name", v->gate);
+        json_key_cstr(j, "sha256", v->gate_sha256);
         json_close(j, '}');
     }
     if (e->kind == ERR_NONE && v->claims && v->claims->n > 0) claims_json(j, v->claims);
