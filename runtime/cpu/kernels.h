@@ -38,6 +38,19 @@ typedef struct {
     bool         renorm, ties_high;
 } route_args;
 
+// Queries that read the same K/V head: of tokens token .. token + n_tokens - 1 of the batch, heads head .. head +
+// n_heads - 1, at most PANEL_QUERIES together. The cache is read PANEL_KEYS positions at a time.
+enum { PANEL_QUERIES = 32, PANEL_KEYS = 64 };
+typedef struct {
+    int kv_head, head, n_heads, token, n_tokens;
+} query_panel;
+
+// Floats of scratch that n queries of a panel need, each of which sees at most n_scores - 16 positions.
+static inline int64_t panel_floats(int n, int64_t n_scores, int head_dim)
+{
+    return n * (n_scores + REDUCE_LANES * head_dim) + 2 * PANEL_KEYS * head_dim;
+}
+
 typedef struct {
     const char *name;               // "portable", "avx2", "avx512"
 
@@ -57,6 +70,9 @@ typedef struct {
     // scores: [hi - lo + 1 + 16], row: [(1 + REDUCE_LANES) * head_dim] scratch of the calling thread.
     void (*attend)(float *out, const float *q, const attention_args *a, int kv_head, int64_t lo, int64_t hi,
                    bool round, float *scores, float *row, fault f);
+
+    // A panel's queries, each with the bits of attend without a fault. scratch: panel_floats() of the calling thread.
+    void (*attend_panel)(const attention_args *a, const query_panel *p, bool round, float *scratch, int64_t n_scores);
 
     // One head of one side at position pos as the query at p sees it: F32, in row [head_dim] or borrowed. What attend
     // reads, exposed for tests.
