@@ -18,7 +18,6 @@ static void begin(void) { dir = new_dir(); }
 static void end(void) { drop_dir(dir); }
 
 static const char *at(const char *name) { return in_dir(dir, name); }
-static void write_text(const char *path, const char *text) { write_file(path, text, (int64_t)strlen(text)); }
 
 // ---- front matter --------------------------------------------------------------------------------------------------
 
