@@ -54,7 +54,8 @@ static bool overlap_from_environment(bool *on, err *e)
         || err_set(e, ERR_USAGE, "HALLMARK_CUDA_OVERLAP: found '%s', expected on or off", v);
 }
 
-static const char NO_DRIVER[] = "device cuda: no NVIDIA driver is installed", NO_DEVICE[] = "device cuda: no device found";
+static const char NO_DRIVER[] = "device cuda: no NVIDIA driver is installed";
+static const char NO_DEVICE[] = "device cuda: no device found";
 enum { STATUS_NO_DEVICE = 100 };        // cudaErrorNoDevice
 
 bool gpu_absent(const err *why)

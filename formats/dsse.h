@@ -3,7 +3,7 @@
 //    "dsseEnvelope":{"payload":base64,"payloadType":DSSE_IN_TOTO,"signatures":[{"sig":base64,"keyid":""}]}}
 // Signed is the pre-authentication encoding of DSSE v1: "DSSEv1 <bytes of type> <type> <bytes of payload> <payload>".
 // Sources: secure-systems-lab/dsse protocol.md v1.0.0; sigstore/protobuf-specs bundle v0.3.
-// Proved by tests/sign_test.c and tests/fuzz/bundle_fuzz.c; against PyPI's model-signing by
+// Proved by tests/bundle_test.c and tests/fuzz/bundle_fuzz.c; against PyPI's model-signing by
 // tests/peers/model_signing.sh.
 #ifndef HALLMARK_FORMATS_DSSE_H
 #define HALLMARK_FORMATS_DSSE_H

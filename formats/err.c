@@ -42,6 +42,11 @@ bool err_errno(err *e, bool reading, const char *path, const char *what)
                    strerror_r(code, buf, sizeof buf));
 }
 
+bool err_as_verdict(err *e, const err *of)
+{
+    return err_set(e, of->kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", of->msg);
+}
+
 bool err_nomem(err *e, const char *what, size_t bytes)
 {
     return err_set(e, ERR_SYSTEM, "out of memory for %s (%zu bytes)", what, bytes);

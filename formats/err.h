@@ -31,6 +31,10 @@ bool err_set(err *e, err_kind kind, const char *fmt, ...) __attribute__((format(
 // "path: cannot <what>: <reason>". `reading` says whether the file was an input.
 bool err_errno(err *e, bool reading, const char *path, const char *what);
 
+// The failure `of`, found in a file whose content is what is judged, as ERR_VERDICT: what cannot be read there is not
+// what it says it is. ERR_SYSTEM stays what it is.
+bool err_as_verdict(err *e, const err *of);
+
 // "out of memory for <what> (<bytes> bytes)", ERR_SYSTEM.
 bool err_nomem(err *e, const char *what, size_t bytes);
 

@@ -69,6 +69,15 @@ void figure_put_bytes(text_buf *t, double v)
     if (fmod(tenths, 10) != 0) text_printf(t, ".%d", (int)fmod(tenths, 10));
 }
 
+void figure_put_size(text_buf *t, int64_t bytes)
+{
+    static const char *const UNITS[] = { "B", "kB", "MB", "GB", "TB" };
+    double v = (double)bytes;
+    int    u = 0;
+    for (; v >= 1000 && u < 4; u++) v /= 1000;
+    text_printf(t, u == 0 ? "%.0f %s" : "%.2f %s", v, UNITS[u]);
+}
+
 void figure_put_tick(text_buf *t, double v)
 {
     const int decade = v > 0 ? (int)floor(log10(v) + 1e-9) : 0;

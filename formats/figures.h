@@ -14,6 +14,7 @@ void figure_put(text_buf *t, double v, bool share);             // as a share, o
 void figure_put_count(text_buf *t, int64_t v);
 void figure_put_number_of(text_buf *t, int64_t n, const char *one, const char *more);      // "1 token", "1,234 tokens"
 void figure_put_bytes(text_buf *t, double v);                   // in tenths of a byte
+void figure_put_size(text_buf *t, int64_t bytes);               // of a file: "12 B", "1.23 GB"
 void figure_put_tick(text_buf *t, double v);                    // of an axis: "0.001", "2e-7" where that would be long
 
 #endif

@@ -115,6 +115,14 @@ bool file_exists(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+bool file_exists_in(const char *dir, const char *name)
+{
+    char *path = path_join(dir, name);
+    const bool there = path && file_exists(path);
+    free(path);
+    return there;
+}
+
 bool dir_exists(const char *path)
 {
     struct stat st;

@@ -24,6 +24,7 @@ bool file_read_text(char **text, int64_t *n_bytes, const char *path, int64_t max
 bool file_read_head(char **text, int64_t *n_bytes, const char *path, int64_t max_bytes, err *e);
 
 bool  file_exists(const char *path);                        // a regular file (links followed)
+bool  file_exists_in(const char *dir, const char *name);    // likewise dir/name; false without memory, too
 bool  dir_exists(const char *path);
 bool  same_file(const char *a, const char *b);               // both exist and are one file, whatever links lead there
 char *path_join(const char *dir, const char *name);         // malloc'd, NULL when out of memory

@@ -423,6 +423,15 @@ gguf *gguf_open_as(const char *path, const char *name, err *e)
     return open_bytes(g, g->map.data, g->map.size, name, e);
 }
 
+gguf *gguf_open_in(const char *dir, const char *name, err *e)
+{
+    char *path = path_join(dir, name);
+    gguf *g = path ? gguf_open(path, e) : NULL;
+    if (!path) err_nomem(e, "a path", strlen(dir));
+    free(path);
+    return g;
+}
+
 gguf *gguf_open_mem(const uint8_t *data, int64_t n, const char *name, err *e)
 {
     gguf *g = calloc(1, sizeof *g);

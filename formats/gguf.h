@@ -68,6 +68,7 @@ gguf *gguf_open(const char *path, err *e);
 // The same where messages, and gguf_path, shall name the file as `name`: one that is still being written names its
 // destination.
 gguf *gguf_open_as(const char *path, const char *name, err *e);
+gguf *gguf_open_in(const char *dir, const char *name, err *e);         // dir/name
 // The same over bytes in memory, borrowed until gguf_close; `name` stands for the path in messages.
 gguf *gguf_open_mem(const uint8_t *data, int64_t n, const char *name, err *e);
 void  gguf_close(gguf *g);
@@ -97,6 +98,8 @@ bool gguf_get_cstr(const gguf *g, const char *key, char **out, err *e);         
 
 // The same from a pair in hand (a plan's too); false if kv is NULL or another type.
 bool gguf_kv_str(const gguf_kv *kv, gguf_str *out);
+// Of one type, and the same bytes; their keys may differ.
+bool gguf_kv_same(const gguf_kv *a, const gguf_kv *b);
 // Array elements by index, checked; kv from gguf_find_kv; a scalar counts as an array of one, a boolean as 0 or 1.
 // Strings are of variable length: walk them with an iterator.
 bool gguf_arr_i64(const gguf_kv *kv, int64_t i, int64_t *out);

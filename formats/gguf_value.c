@@ -82,6 +82,12 @@ bool gguf_kv_str(const gguf_kv *kv, gguf_str *out)
     return true;
 }
 
+bool gguf_kv_same(const gguf_kv *a, const gguf_kv *b)
+{
+    return a->type == b->type && a->elem == b->elem && a->n == b->n && a->n_bytes == b->n_bytes
+        && (a->n_bytes == 0 || memcmp(a->data, b->data, (size_t)a->n_bytes) == 0);
+}
+
 // ---- by key --------------------------------------------------------------------------------------------------------
 
 static bool wrong(const gguf *g, const char *key, const gguf_kv *kv, const char *expected, err *e)

@@ -4,7 +4,7 @@
 // SHA-512. A private key's bytes are wiped when they were read; nothing of it stands in a message.
 // Signatures are DER (SEQUENCE of r and s), made with a random nonce: libcrypto 3.0 has no nonces of RFC 6979, so two
 // signatures of the same bytes differ.
-// Proved by tests/sign_test.c.
+// Proved by tests/bundle_test.c.
 #ifndef HALLMARK_FORMATS_SIGNING_KEY_H
 #define HALLMARK_FORMATS_SIGNING_KEY_H
 

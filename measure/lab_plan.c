@@ -13,12 +13,6 @@ enum { DEFAULT_CONTEXT = 32768 };
 
 // ---- files ----------------------------------------------------------------------------------------------------------
 
-static bool same_value(const gguf_kv *a, const gguf_kv *b)
-{
-    gguf_str_iter x = gguf_strs(a), y = gguf_strs(b);
-    return x.end - x.p == y.end - y.p && memcmp(x.p, y.p, (size_t)(x.end - x.p)) == 0;
-}
-
 // Both files mean the same by an id.
 static bool check_vocabulary(const model *base, const model *m, err *e)
 {
@@ -28,7 +22,7 @@ static bool check_vocabulary(const model *base, const model *m, err *e)
         return err_set(e, ERR_INPUT, "%s: a vocabulary of %lld, expected the base's %lld", path, (long long)found,
                        (long long)want);
     const gguf_kv *a = gguf_find_kv(model_gguf(base), key), *b = gguf_find_kv(model_gguf(m), key);
-    if (!a || !b || same_value(a, b)) return true;
+    if (!a || !b || gguf_kv_same(a, b)) return true;
     return err_set(e, ERR_INPUT, "%s: key '%s': found other tokens than the base's", path, key);
 }
 
@@ -232,7 +226,8 @@ static bool describe_base(lab_plan *p, const lab_plan_opts *o, err *e)
     snprintf(p->program, sizeof p->program, "hallmark %s", hallmark_version());
     strcpy(p->arith, name);
     strcpy(p->base_kv, name);      // the cache that holds an arithmetic's results without rounding them again
-    if (!kv_spec_parse(&s, p->base_kv, e) || !memory_plan_of(&cost, h, &s, lab_plan_arith(p), p->context, 1, e)) return false;
+    if (!kv_spec_parse(&s, p->base_kv, e)) return false;
+    if (!memory_plan_of(&cost, h, &s, lab_plan_arith(p), p->context, 1, e)) return false;
     p->base_context_bytes = cost.kv_bytes;
     p->state_bytes = cost.state_bytes;
     p->n_vocab = h->n_vocab;

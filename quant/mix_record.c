@@ -35,7 +35,7 @@ bool mix_record_check(const gguf *g, err *e)
     snprintf(where, sizeof where, "%s: key '%s'", gguf_path(g), KEY_HM_QUANTIZE_MIX);
     if (!gguf_get_str(g, KEY_HM_QUANTIZE_MIX, &s, &bad)) return err_set(e, ERR_VERDICT, "%s", bad.msg);
     cJSON *j = json_parse(s.s, s.n, where, &bad);
-    if (!j) return err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+    if (!j) return err_as_verdict(e, &bad);
     bool ok = says_types(g, json_get(j, "tensors"), where, e);
     cJSON_Delete(j);
     return ok;

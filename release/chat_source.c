@@ -36,12 +36,6 @@ static gguf_plan *templates_of(const char *hf_dir, err *e)
     return NULL;
 }
 
-static bool is_same(const gguf_kv *a, const gguf_kv *b)
-{
-    return a && b && a->type == b->type && a->elem == b->elem && a->n == b->n && a->n_bytes == b->n_bytes
-        && memcmp(a->data, b->data, (size_t)a->n_bytes) == 0;
-}
-
 // How many keys the plan has: a template of its own, and names with as many others.
 static int64_t count_planned(const gguf_plan *p)
 {
@@ -55,7 +49,8 @@ static bool same_templates(const gguf *g, const gguf_plan *p)
     for (int64_t i = 0; i < gguf_n_kv(g); i++) {
         const gguf_kv *kv = gguf_kv_at(g, i);
         if (strncmp(kv->key, KEY_CHAT, sizeof KEY_CHAT - 1) != 0) continue;
-        if (!is_same(kv, gguf_plan_find(p, kv->key))) return false;
+        const gguf_kv *planned = gguf_plan_find(p, kv->key);
+        if (!planned || !gguf_kv_same(kv, planned)) return false;
         n++;
     }
     return n == count_planned(p);
@@ -68,14 +63,11 @@ bool chat_compare(record_template *t, bool *differs, const char *dir, const char
     bool ok = p != NULL;
     *t = (record_template){ .same_as_source = true };
     for (int i = 0; ok && i < n; i++) {
-        char *path = path_join(dir, artifacts[i]);
-        gguf *g = path ? gguf_open(path, e) : NULL;
-        ok = path ? g != NULL : err_nomem(e, "a path", strlen(dir));
-        ok = ok && (i > 0 || chat_of_artifact(t, g, e));
+        gguf *g = gguf_open_in(dir, artifacts[i], e);
+        ok = g && (i > 0 || chat_of_artifact(t, g, e));
         differs[i] = ok && !same_templates(g, p);
         t->same_as_source &= !differs[i];
         gguf_close(g);
-        free(path);
     }
     gguf_plan_free(p);
     return ok;

@@ -6,48 +6,32 @@
 #include "check_hub_source.h"
 #include "check_signature.h"
 #include "hub_files.h"
+#include "hub_publish.h"
 #include "json_diff.h"
 #include "../verify/record.h"
 #include "release_dir.h"
 #include "release_lab.h"
 #include "release_report.h"
 #include "../formats/claims.h"
+#include "../formats/dir_list.h"
 #include "../formats/file_map.h"
 #include "../formats/json.h"
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct { char **v; int n; } names;
+// A suffix alone is no artifact's name.
+static bool is_artifact(const char *name) { return strlen(name) > strlen(".gguf"); }
 
-static void names_free(names *l)
+static bool list_artifacts(dir_list *l, const char *dir, err *e)
 {
-    for (int i = 0; i < l->n; i++) free(l->v[i]);
-    free(l->v);
-    *l = (names){ 0 };
-}
-
-static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
-static bool list_artifacts(names *l, const char *dir, err *e)
-{
-    DIR *d = opendir(dir);
-    if (!d) return err_errno(e, true, dir, "open the folder");
-    bool ok = true;
-    for (struct dirent *x; ok && (x = readdir(d)) != NULL;) {
-        size_t n = strlen(x->d_name);
-        if (n < 6 || strcmp(x->d_name + n - 5, ".gguf") != 0) continue;
-        char **grown = realloc(l->v, ((size_t)l->n + 1) * sizeof *grown);
-        if (grown) l->v = grown;
-        ok = grown && (grown[l->n] = strdup(x->d_name)) != NULL;
-        if (ok) l->n++;
-        else    err_nomem(e, "names of artifacts", 0);
-    }
-    closedir(d);
-    if (l->n > 1) qsort(l->v, (size_t)l->n, sizeof *l->v, by_name);
-    return ok && (l->n > 0 || err_set(e, ERR_INPUT, "%s: holds no .gguf file", dir));
+    if (!dir_list_read(l, dir, ".gguf", false, e)) return false;
+    int n = 0;
+    for (int i = 0; i < l->n; i++)
+        if (is_artifact(l->v[i])) l->v[n++] = l->v[i];
+        else                      free(l->v[i]);
+    l->n = n;
+    return n > 0 || err_set(e, ERR_INPUT, "%s: holds no .gguf file", dir);
 }
 
 static bool lists(const cJSON *files, const char *name)
@@ -61,7 +45,7 @@ static bool lists(const cJSON *files, const char *name)
 }
 
 // An importance matrix is a GGUF file, too. What the report lists is compared with the records afterwards.
-static bool drop_other_files(names *l, const char *dir, const cJSON *report, err *e)
+static bool drop_other_files(dir_list *l, const char *dir, const cJSON *report, err *e)
 {
     int n = 0;
     for (int i = 0; i < l->n; i++)
@@ -84,7 +68,7 @@ static const cJSON *find_reported(const cJSON *report, const char *name)
 }
 
 // The report of a folder: it must be there, say pass, and speak of these artifacts and no others.
-static bool check_report(const char *path, const cJSON *report, const names *l, err *e)
+static bool check_report(const char *path, const cJSON *report, const dir_list *l, err *e)
 {
     const cJSON *verdict = json_get(report, "verdict"), *a;
     if (!cJSON_IsNumber(json_get(report, "hallmark_release")))
@@ -105,26 +89,24 @@ static bool check_report(const char *path, const cJSON *report, const names *l, 
 
 typedef struct {                // what the records of a folder say, to write its reports again
     const char    *dir;
-    names          l;           // the artifacts, by name
+    dir_list       l;           // the artifacts, by name
     verify_report *reports;     // [l.n]; by name
     cJSON         *release;     // that part of the first record
     char           source[SHA256_HEX + 1], revision[65];
 } folder;
 
 // The part of a record that all artifacts of a release share, with what the file says of its source.
-static bool check_shared(folder *f, const char *path, const cJSON *rec, err *e)
+static bool check_shared(folder *f, const gguf *g, const cJSON *rec, err *e)
 {
+    const char *path = gguf_path(g);
     const char *const keys[] = { KEY_HM_SOURCE_DIGEST, KEY_HM_SOURCE_REV };
     char text[2][65] = { "", "" };
-    gguf *g = gguf_open(path, e);
-    if (!g) return false;
     for (int i = 0; i < 2; i++) {
         gguf_str s;
         err absent = { 0 };
         if (gguf_get_str(g, keys[i], &s, &absent))
             snprintf(text[i], sizeof text[i], "%.*s", s.n < 64 ? (int)s.n : 64, s.s);
     }
-    gguf_close(g);
     const cJSON *part = json_get(rec, "release");
     if (!part) return err_set(e, ERR_VERDICT, "%s: the verification record is not that of a release's folder", path);
     if (f->release)
@@ -150,18 +132,17 @@ static bool check_member(folder *f, int i, const char *report_path, const cJSON 
     char  *path = path_join(f->dir, f->l.v[i]);
     gguf  *g = NULL;
     cJSON *rec = NULL;
-    bool   ok = path ? check_claims(x, path, &rec, e) : err_nomem(e, "a path", 0);
+    bool   ok = path ? check_claims(x, path, &g, &rec, e) : err_nomem(e, "a path", 0);
     if (ok && !find_reported(report, f->l.v[i]))
         ok = err_set(e, ERR_VERDICT, "%s: artifact '%.200s': the report does not speak of it", report_path, f->l.v[i]);
-    ok = ok && (g = gguf_open(path, e)) != NULL && record_report(g, rec, &f->reports[i], e)
-        && check_shared(f, path, rec, e);
-    gguf_close(g);
+    ok = ok && record_report(g, rec, &f->reports[i], e) && check_shared(f, g, rec, e);
     if (ok && f->reports[i].program.version[0])
         ok = whole_digest(f->reports[i].file_sha256, x, f->l.v[i], path, e);
     if (ok && strcmp(f->reports[i].artifact, f->l.v[i]) != 0)
         ok = err_set(e, ERR_VERDICT, "%s: its verification record is that of '%s'", path, f->reports[i].artifact);
-    ok = ok && check_further(x, path, rec, e);
+    ok = ok && check_further(x, g, rec, e);
     cJSON_Delete(rec);
+    gguf_close(g);
     free(path);
     return ok;
 }
@@ -206,7 +187,7 @@ static bool check_files(const folder *f, const release_head *h, const release_re
         err   bad = { 0 };
         ok = path != NULL || err_nomem(e, "a path", strlen(f->dir));
         if (ok && !sha256_file(path, hex, &bad))
-            ok = err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+            ok = err_as_verdict(e, &bad);
         if (ok && strcmp(hex, x->sha256) != 0)
             ok = err_set(e, ERR_VERDICT,
                          "%s: found SHA-256 %s, expected %s, as the artifacts' verification records say", path, hex,
@@ -243,18 +224,17 @@ static bool same_reports(const char *dir, const release_head *h, const release_r
 }
 
 // What check_hub and same_reports wrote again, what the maker put there, and what else the records name.
-static bool note_files(check_proof *proof, const release_head *h, const release_result *r)
+static bool note_files(check_proof *proof, const release_head *h, const release_result *r, err *e)
 {
-    static const char *const REPORTS[] = { RELEASE_JSON, RELEASE_MD, RELEASE_HTML, RELEASE_JUNIT };
     bool ok = true;
-    for (size_t i = 0; i < sizeof REPORTS / sizeof *REPORTS; i++) ok &= check_names_add(&proof->written, REPORTS[i]);
+    for (int i = 0; i < RELEASE_N_REPORTS; i++) ok &= dir_list_add(&proof->written, RELEASE_REPORTS[i], e);
     for (int i = 0; i < r->n_files; i++) {
         const record_file *x = &r->files[i];
-        if (x->kept)                      ok &= check_names_add(&proof->kept, x->name);
-        else if (check_hub_writes(x->name)) ok &= check_names_add(&proof->written, x->name);
-        else                              proof->n_files++;
+        if (x->kept)                  ok &= dir_list_add(&proof->kept, x->name, e);
+        else if (hub_writes(x->name)) ok &= dir_list_add(&proof->written, x->name, e);
+        else                          proof->n_files++;
     }
-    return ok && (!h->chat_template || check_names_add(&proof->written, HUB_SUMS));
+    return ok && (!h->chat_template || dir_list_add(&proof->written, HUB_SUMS, e));
 }
 
 // The reports are written again from the records, and must be what is there.
@@ -273,7 +253,7 @@ static bool check_reports(const folder *f, const char *report_path, const cJSON 
     if (ok && !(expected = release_report_json(&h, &r))) ok = err_nomem(e, "the reports", 0);
     ok = ok && json_same(report, expected, where, e) && same_reports(f->dir, &h, &r, e) && check_files(f, &h, &r, e);
     ok = ok && (!o->from || check_hub_source(f->dir, o->from, &h, &r, o->proof, e));
-    ok = ok && (!o->proof || note_files(o->proof, &h, &r) || err_nomem(e, "names of files", 0));
+    ok = ok && (!o->proof || note_files(o->proof, &h, &r, e));
     cJSON_Delete(expected);
     record_files_free(r.files, r.n_files);
     free(r.reports);
@@ -290,7 +270,7 @@ static bool check_folder(const char *dir, check_run *x, err *e)
     bool   ok = path ? list_artifacts(&f.l, dir, e) : err_nomem(e, "a path", 0);
     if (ok && !file_exists(path)) ok = err_set(e, ERR_VERDICT, "%s: is not there: this folder is not a release", path);
     if (ok && !(report = json_parse_file(path, &bad)))
-        ok = err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+        ok = err_as_verdict(e, &bad);
     ok = ok && drop_other_files(&f.l, dir, report, e) && check_report(path, report, &f.l, e)
         && check_signed_files_there(dir, report, e)
         && ((f.reports = calloc((size_t)f.l.n, sizeof *f.reports)) != NULL || err_nomem(e, "reports", 0));
@@ -302,15 +282,17 @@ static bool check_folder(const char *dir, check_run *x, err *e)
     cJSON_Delete(f.release);
     cJSON_Delete(report);
     free(path);
-    names_free(&f.l);
+    dir_list_free(&f.l);
     return ok;
 }
 
 static bool check_file(const char *path, check_run *x, err *e)
 {
+    gguf  *g = NULL;
     cJSON *rec = NULL;
-    bool   ok = check_claims(x, path, &rec, e) && check_further(x, path, rec, e);
+    const bool ok = check_claims(x, path, &g, &rec, e) && check_further(x, g, rec, e);
     cJSON_Delete(rec);
+    gguf_close(g);
     return ok;
 }
 
@@ -379,7 +361,7 @@ bool check_artifact(const char *path, const check_opts *o, err *e)
     if (ok && o->key_path && in_folder) x.digests = &watch.folder;
     ok = ok && (x.dir || err_nomem(e, "a path", strlen(path)));
     for (int i = 0; ok && i < o->n_fixtures; i++) ok = fixture_refs_add(&x.fixtures, o->fixtures[i], true, e);
-    ok = ok && (!o->from || (x.source = check_source_open(x.dir, o, e)) != NULL);
+    ok = ok && (!o->from || (x.source = check_source_open(x.dir, NULL, o, e)) != NULL);
     const bool bare = ok && !in_folder && is_bare(&x, path);
     ok = ok && (bare || (in_folder ? check_folder(path, &x, e) : check_file(path, &x, e))) && all_used(&x, e);
     if (o->proof) o->proof->bare = bare;

@@ -12,7 +12,7 @@
 
 // ---- fixtures ------------------------------------------------------------------------------------------------------
 
-static bool is_there(const check_names *l, const char *name)
+static bool is_there(const dir_list *l, const char *name)
 {
     for (int i = 0; i < l->n; i++)
         if (strcmp(l->v[i], name) == 0) return true;
@@ -20,7 +20,7 @@ static bool is_there(const check_names *l, const char *name)
 }
 
 // A record is hostile: a name leads nowhere else, and what cannot be read is not there.
-static bool add_fixture(check_names *l, const char *dir, const cJSON *of, err *e)
+static bool add_fixture(dir_list *l, const char *dir, const cJSON *of, err *e)
 {
     const cJSON *name = json_get(of, "name"), *sha = json_get(of, "sha256");
     char hex[SHA256_HEX + 1];
@@ -31,7 +31,7 @@ static bool add_fixture(check_names *l, const char *dir, const cJSON *of, err *e
     if (!path) return err_nomem(e, "a path", strlen(dir));
     const bool same = !is_there(l, path) && file_exists(path) && sha256_file(path, hex, &unread)
         && strcmp(hex, sha->valuestring) == 0;
-    const bool ok = !same || check_names_add(l, path) || err_nomem(e, "names of fixtures", 0);
+    const bool ok = !same || dir_list_add(l, path, e);
     free(path);
     return ok;
 }
@@ -62,7 +62,7 @@ bool check_beside_others(check_proof *p, const char *dir, err *e)
     ok = ok && release_list_read(&l, fd, e) && dir_list_read(&names, dir, NULL, false, e);
     for (int i = 0; ok && i < names.n; i++)
         if (!is_told(p, &l, names.v[i]))
-            ok = check_names_add(&p->others, names.v[i]) || err_nomem(e, "names of files", 0);
+            ok = dir_list_add(&p->others, names.v[i], e);
     dir_list_free(&names);
     release_list_free(&l);
     if (fd >= 0) close(fd);

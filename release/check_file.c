@@ -88,12 +88,10 @@ static bool begin_file(check_run *x, const char *path, err *e)
     return x->now || err_nomem(e, "what is proved", sizeof *x->now);
 }
 
-bool check_claims(check_run *x, const char *path, cJSON **rec, err *e)
+static bool read_claims(check_run *x, const gguf *g, cJSON **rec, err *e)
 {
     const check_opts *o = x->o;
-    *rec = NULL;
-    gguf *g = begin_file(x, path, e) ? gguf_open(path, e) : NULL;
-    if (!g) return false;
+    const char       *path = gguf_path(g);
     check_file_proof *p = x->now;
     bool ok = gguf_find_kv(g, KEY_HM_TENSOR_SHA)
            || err_set(e, ERR_VERDICT, "%s: key '%s': absent: the file makes no claims that could be checked", path,
@@ -107,9 +105,19 @@ bool check_claims(check_run *x, const char *path, cJSON **rec, err *e)
     if (ok) note_gate(o->gate, *rec);
     if (ok) note_file(p, g, *rec);
     if (ok && p->lacks) progress_logf(o->progress, "%s: its verification record is older than %s", path, p->lacks);
-    if (!ok) { cJSON_Delete(*rec); *rec = NULL; }
-    gguf_close(g);
     return ok;
+}
+
+bool check_claims(check_run *x, const char *path, gguf **g, cJSON **rec, err *e)
+{
+    *rec = NULL;
+    *g = begin_file(x, path, e) ? gguf_open(path, e) : NULL;
+    if (*g && read_claims(x, *g, rec, e)) return true;
+    cJSON_Delete(*rec);
+    gguf_close(*g);
+    *rec = NULL;
+    *g = NULL;
+    return false;
 }
 
 // ---- fixtures ------------------------------------------------------------------------------------------------------
@@ -181,19 +189,18 @@ static bool record_agrees(const char *path, const verify_report *said, const ver
     return true;
 }
 
-static bool compare_figures(const char *path, const cJSON *rec, const verify_report *run, err *e)
+static bool compare_figures(const gguf *g, const cJSON *rec, const verify_report *run, err *e)
 {
     verify_report said = { 0 };
-    gguf *g = gguf_open(path, e);
-    const bool ok = g && record_report(g, rec, &said, e) && record_agrees(path, &said, run, e);
+    const bool ok = record_report(g, rec, &said, e) && record_agrees(gguf_path(g), &said, run, e);
     verify_report_free(&said);
-    gguf_close(g);
     return ok;
 }
 
-static bool run_again(check_run *x, const char *path, const cJSON *rec, err *e)
+static bool run_again(check_run *x, const gguf *g, const cJSON *rec, err *e)
 {
     const check_opts *o = x->o;
+    const char   *path = gguf_path(g);
     fixture_refs *all = &x->fixtures;
     artifact_ref  a;
     verify_report r = { 0 };
@@ -215,15 +222,15 @@ static bool run_again(check_run *x, const char *path, const cJSON *rec, err *e)
     const char *verdict = ok && n > 0 ? verify_verdict(&r) : "pass";
     if (strcmp(verdict, "inconclusive") == 0) note_undecided(x, &r, path);
     else if (strcmp(verdict, "pass") != 0)    ok = first_failure(&r, path, e);
-    ok = ok && compare_figures(path, rec, &r, e);
+    ok = ok && compare_figures(g, rec, &r, e);
     if (ok) note_runs(x->now, &r);
     verify_report_free(&r);
     free(paths);
     return ok;
 }
 
-bool check_further(check_run *x, const char *path, const cJSON *rec, err *e)
+bool check_further(check_run *x, const gguf *g, const cJSON *rec, err *e)
 {
-    return (!x->source || check_source_proves(x->source, path, rec, x->now, e)) && run_again(x, path, rec, e)
+    return (!x->source || check_source_proves(x->source, g, rec, x->now, e)) && run_again(x, g, rec, e)
         && (!x->o->proof || check_beside_fixtures(x->o->proof, x->dir, rec, e));
 }

@@ -18,13 +18,14 @@ typedef struct {                // one check, of a file or of a folder's files o
     char               undecided[768];  // "", or the first fixture that was run again and cannot decide, and why
 } check_run;
 
-// Digests of the bytes, then the record; what is told of them goes into a new x->now, o->gate and o->claims. *rec is
-// the caller's to delete when true. ERR_VERDICT names the first claim that does not hold.
-bool check_claims(check_run *x, const char *path, cJSON **rec, err *e);
+// Digests of the bytes, then the record; what is told of them goes into a new x->now, o->gate and o->claims. When true,
+// *g, the open file, is the caller's to close, and *rec to delete; else both are NULL. ERR_VERDICT names the first
+// claim that does not hold.
+bool check_claims(check_run *x, const char *path, gguf **g, cJSON **rec, err *e);
 
 // The source, and a new run against those of the fixtures that this artifact answers to, which are then used.
 // ERR_VERDICT: something is not what the source gives, or a fixture fails; ERR_USAGE, ERR_INPUT as
 // check_source_proves.
-bool check_further(check_run *x, const char *path, const cJSON *rec, err *e);
+bool check_further(check_run *x, const gguf *g, const cJSON *rec, err *e);
 
 #endif

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_BYTES = 1 << 24 };      // of a card, a Modelfile
-
 typedef struct {
     const char           *dir, *hf_dir;
     const release_result *r;
@@ -18,22 +16,18 @@ typedef struct {
 
 static const record_file *listed(const comparison *c, const char *name)
 {
-    for (int i = 0; i < c->r->n_files; i++)
-        if (strcmp(c->r->files[i].name, name) == 0) return &c->r->files[i];
-    return NULL;
+    return record_files_find(c->r->files, c->r->n_files, name);
 }
 
 // The text of a file that release wrote. *text NULL: there is none, or it is somebody's own.
 static bool read_ours(char **text, int64_t *n, const comparison *c, const char *name, err *e)
 {
     const record_file *x = listed(c, name);
-    err bad = { 0 };
     *text = NULL;
     if (!x || x->kept) return true;
     char *path = path_join(c->dir, name);
     if (!path) return err_nomem(e, "a path", strlen(c->dir));
-    const bool ok = file_read_text(text, n, path, MOST_BYTES, &bad)
-        || err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+    const bool ok = check_text_read(text, n, path, e);
     free(path);
     return ok;
 }

@@ -3,30 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void names_free(check_names *l)
-{
-    for (int i = 0; i < l->n; i++) free(l->v[i]);
-    free(l->v);
-}
-
 void check_proof_free(check_proof *p)
 {
-    names_free(&p->published);
-    names_free(&p->others);
-    names_free(&p->written);
-    names_free(&p->kept);
-    names_free(&p->left_out);
+    dir_list_free(&p->published);
+    dir_list_free(&p->others);
+    dir_list_free(&p->written);
+    dir_list_free(&p->kept);
+    dir_list_free(&p->left_out);
     free(p->v);
     *p = (check_proof){ 0 };
-}
-
-bool check_names_add(check_names *l, const char *name)
-{
-    char **grown = realloc(l->v, ((size_t)l->n + 1) * sizeof *grown);
-    if (grown) l->v = grown;
-    if (!grown || !(grown[l->n] = strdup(name))) return false;
-    l->n++;
-    return true;
 }
 
 check_file_proof *check_proof_add(check_proof *p, const char *name)

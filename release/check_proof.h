@@ -2,6 +2,7 @@
 #ifndef HALLMARK_RELEASE_CHECK_PROOF_H
 #define HALLMARK_RELEASE_CHECK_PROOF_H
 
+#include "../formats/dir_list.h"
 #include "../formats/folder_digest.h"
 
 typedef struct {                    // a GGUF file whose bytes fit its record
@@ -19,8 +20,7 @@ typedef struct {                    // a GGUF file whose bytes fit its record
     long n_own_types;
 } check_file_proof;
 
-typedef struct { char **v; int n; } check_names;
-
+// Its lists are in the order of what was found, not sorted.
 typedef struct {
     bool folder;                    // a folder with its reports; false: one file
     bool unusable;                  // something could not be read or used, so that nothing was found out
@@ -32,13 +32,13 @@ typedef struct {
     int64_t prompts_needed, steps_needed;           // likewise; 0: no number would do
     bool own_gate;                  // they were held to a gate that was given, too
     const char *from;               // the checkpoint that each artifact is what it gives of, tensors and keys; NULL
-    check_names published;          // paths of fixtures that records name and that lie beside the artifacts
-    check_names written;            // of a folder: files that were written again, and are the same
+    dir_list published;             // paths of fixtures that records name and that lie beside the artifacts
+    dir_list written;               // of a folder: files that were written again, and are the same
     char card_base[160], card_by[160];      // of a card compared with a source: its base_model, where the source's
                                             // folder does not tell the id; who quantized it; ""
-    check_names kept;               // of a folder: files of the maker's own, whose digests its records name
+    dir_list kept;                  // of a folder: files of the maker's own, whose digests its records name
     int  n_files;                   // of a folder: other files that its records name, and that are as they were
-    check_names others;             // of a folder: what is in it, and no record or report of it knows
+    dir_list others;                // of a folder: what is in it, and no record or report of it knows
     bool signature_there;           // there is a signature; it was looked at only where held_key is not ""
     bool provenance_there;          // of a folder: so is provenance.intoto.json
     char held_key[SHA256_HEX + 1];  // the hint of the key that it holds for; ""
@@ -48,13 +48,11 @@ typedef struct {
     bool bare;                      // likewise: it makes no claims of its own, and that it is signed is all
     bool provenance;                // provenance.intoto.json was compared with the files, under the same key
     bool ignored[FOLDER_N_IGNORED]; // of FOLDER_IGNORED, what is there and is not signed
-    check_names left_out;           // what else is there and is not signed, as the signature itself says
+    dir_list left_out;              // what else is there and is not signed, as the signature itself says
 } check_proof;                      // zeroed or owned; check_proof_free
 
 void check_proof_free(check_proof *p);
 
-// Both copy the name. false when out of memory.
-bool check_names_add(check_names *l, const char *name);
-check_file_proof *check_proof_add(check_proof *p, const char *name);     // NULL when out of memory
+check_file_proof *check_proof_add(check_proof *p, const char *name);     // copies it; NULL when out of memory
 
 #endif

@@ -1,5 +1,4 @@
 #include "check_signature.h"
-#include "model_statement.h"
 #include "provenance.h"
 #include "release_sign.h"
 #include "release_list.h"
@@ -14,19 +13,6 @@
 #include <unistd.h>
 
 // ---- the signature -------------------------------------------------------------------------------------------------
-
-// The statement of all files, once the key is found to have signed it.
-static bool read_statement(model_statement *s, const char *path, const signing_key *k, err *e)
-{
-    char   *text = NULL;
-    int64_t n;
-    dsse    d = { 0 };
-    const bool ok = file_read_text(&text, &n, path, BUNDLE_MOST_BYTES, e) && dsse_read(&d, text, n, path, e)
-        && dsse_check(&d, k, path, e) && model_statement_read(s, d.payload, d.n_payload, path, e);
-    dsse_free(&d);
-    free(text);
-    return ok;
-}
 
 static void note_held(check_proof *to, const signing_key *k, const model_statement *s)
 {
@@ -79,14 +65,14 @@ static bool note_left_out(check_proof *to, const model_statement *s, const folde
     bool ok = true;
     for (int i = 0; to && ok && i < f->n; i++)
         if (model_statement_leaves_out(s, f->v[i].name))
-            ok = check_names_add(&to->left_out, f->v[i].name) || err_nomem(e, "names of files", 0);
+            ok = dir_list_add(&to->left_out, f->v[i].name, e);
     return ok;
 }
 
 static bool check_folder(check_watch *w, const char *sig, const signing_key *k, const check_opts *o, err *e)
 {
     model_statement s;
-    if (!read_statement(&s, sig, k, e)) return false;
+    if (!release_signed_statement(&s, sig, k, e)) return false;
     char *name = name_in(w->path, sig);
     const bool ok = folder_digest_open(&w->folder, w->path, name, FOLDER_STRICT, e)
         && folder_digest_take(&w->folder, o->n_threads, o->progress, e) && model_statement_fits(&s, &w->folder, sig, e)
@@ -126,15 +112,15 @@ static bool is_named_right(const char *path, const model_statement *s, const mod
     const char *base = path_base(path);
     const model_resource *other = model_statement_named(s, base);
     if (!other || other == r) return true;
-    return err_set(e, ERR_VERDICT, "%s: this is the signed file '%.200s' under the name of another signed file: that of "
-                   "'%.200s' has SHA-256 %s", path, r->name, base, other->sha256);
+    return err_set(e, ERR_VERDICT, "%s: this is the signed file '%.200s' under the name of another signed file: that "
+                   "of '%.200s' has SHA-256 %s", path, r->name, base, other->sha256);
 }
 
 static bool check_file(check_watch *w, const char *sig, const signing_key *k, const check_opts *o, err *e)
 {
     char hex[SHA256_HEX + 1];
     model_statement s;
-    if (!read_statement(&s, sig, k, e)) return false;
+    if (!release_signed_statement(&s, sig, k, e)) return false;
     bool ok = digest_file(w, hex, o, e);
     const model_resource *r = ok ? model_statement_find(&s, path_base(w->path), hex) : NULL;
     if (ok && !r)
@@ -166,14 +152,6 @@ static bool look(check_watch *w, bool folder)
     return stat(w->path, &w->st) == 0;
 }
 
-static bool is_in(const char *dir, const char *name)
-{
-    char *path = path_join(dir, name);
-    const bool there = path && file_exists(path);
-    free(path);
-    return there;
-}
-
 // What is not there is named before a signature that would be beside it.
 static bool is_anything(const char *path, err *e)
 {
@@ -190,7 +168,7 @@ bool check_watch_begin(check_watch *w, const char *path, const check_opts *o, er
     if (ok && o->proof) {
         o->proof->folder = folder;
         o->proof->signature_there = file_exists(sig);
-        o->proof->provenance_there = folder && is_in(dir, PROVENANCE_NAME);
+        o->proof->provenance_there = folder && file_exists_in(dir, PROVENANCE_NAME);
     }
     ok = ok && (!o->key_path || is_anything(path, e));
     if (ok && o->key_path) ok = check_key(w, folder, sig, o, e);

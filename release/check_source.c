@@ -63,7 +63,7 @@ static bool add_folder(check_source *s, err *e)
     return ok;
 }
 
-check_source *check_source_open(const char *dir, const check_opts *o, err *e)
+check_source *check_source_open(const char *dir, const source_id *source, const check_opts *o, err *e)
 {
     check_source *s = calloc(1, sizeof *s);
     if (!s) {
@@ -73,7 +73,8 @@ check_source *check_source_open(const char *dir, const check_opts *o, err *e)
     s->o   = o;
     s->dir = strdup(dir);
     bool ok = s->dir || err_nomem(e, "a path", strlen(dir));
-    ok = ok && source_digest(o->from, o->n_threads, o->progress, &s->source, e)
+    if (source) s->source = *source;
+    ok = ok && (source || source_digest(o->from, o->n_threads, o->progress, &s->source, e))
         && add_given(s, o->imatrix, o->n_imatrix, e);
     s->n_matrices = s->n;
     ok = ok && add_given(s, o->calibrate, o->n_calibrate, e) && add_folder(s, e);
@@ -211,7 +212,7 @@ static void note_found(check_file_proof *p, const source_keys_found *f)
     text_fit(p->own_type, sizeof p->own_type, f->other.first, strlen(f->other.first), 0);
 }
 
-static bool proves(check_source *s, const gguf *art, const cJSON *rec, check_file_proof *p, err *e)
+bool check_source_proves(check_source *s, const gguf *art, const cJSON *rec, check_file_proof *p, err *e)
 {
     const check_opts *o = s->o;
     const char *matrix, *texts[MOST_TEXTS];
@@ -224,14 +225,6 @@ static bool proves(check_source *s, const gguf *art, const cJSON *rec, check_fil
     if (!source_keys_prove(&found, art, &keys, e) || !derivation_prove(NULL, gguf_path(art), &d, e)) return false;
     note_found(p, &found);
     return true;
-}
-
-bool check_source_proves(check_source *s, const char *path, const cJSON *rec, check_file_proof *p, err *e)
-{
-    gguf *art = gguf_open(path, e);
-    const bool ok = art && proves(s, art, rec, p, e);
-    gguf_close(art);
-    return ok;
 }
 
 bool check_source_used(const check_source *s, err *e)

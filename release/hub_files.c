@@ -103,46 +103,44 @@ static void put_sum(text_buf *t, const char *hex, const char *name)
     text_words(t, "\n");
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
-static bool put_sums(text_buf *t, digest_queue *q, char *const *paths, int n, err *e)
+static int by_name(const void *a, const void *b)
 {
-    char hex[SHA256_HEX + 1];
+    return strcmp(((const hub_sum *)a)->name, ((const hub_sum *)b)->name);
+}
+
+// Adds the files whose digests are not known. paths: [n], theirs, which the queue borrows and the caller frees.
+static bool queue_unknown(digest_queue *q, char **paths, const char *dir, const hub_sum *files, int n, err *e)
+{
     for (int i = 0; i < n; i++) {
-        if (!digest_queue_get(q, i, hex, e)) return false;
-        put_sum(t, hex, path_base(paths[i]));
+        if (files[i].sha256[0]) continue;
+        if (!(paths[i] = path_join(dir, files[i].name))) return err_nomem(e, "a path", strlen(dir));
+        digest_queue_add_file(q, paths[i], files[i].name);
     }
     return true;
 }
 
-// [n] paths in the order of the names, which is that of paths in one folder. NULL: no memory.
-static char **paths_of(const char *dir, const char *const *names, int n)
+static bool digest_unknown(const char *dir, hub_sum *files, int n, int n_threads, progress *p, err *e)
 {
     char **paths = calloc((size_t)n + 1, sizeof *paths);
-    bool   ok    = paths != NULL;
-    for (int i = 0; ok && i < n; i++) ok = (paths[i] = path_join(dir, names[i])) != NULL;
-    if (ok) {
-        qsort(paths, (size_t)n, sizeof *paths, by_name);
-        return paths;
-    }
-    for (int i = 0; paths && i < n; i++) free(paths[i]);
-    free(paths);
-    return NULL;
-}
-
-char *hub_sums(const char *dir, const char *const *names, int n, int n_threads, progress *p, err *e)
-{
-    text_buf t = { 0 };
-    char    *text = NULL, **paths = paths_of(dir, names, n);
     digest_queue *q = paths ? digest_queue_new(n, p, e) : NULL;
     bool ok = q || err_nomem(e, HUB_SUMS, (size_t)n * sizeof *paths);
-    for (int i = 0; ok && i < n; i++) digest_queue_add_file(q, paths[i], path_base(paths[i]));
+    ok = ok && queue_unknown(q, paths, dir, files, n, e);
     if (ok) digest_queue_run(q, n_threads);
-    ok = ok && put_sums(&t, q, paths, n, e);
-    if (ok && !(text = text_take(&t))) err_nomem(e, HUB_SUMS, 0);
-    text_drop(&t);
+    for (int i = 0, k = 0; ok && i < n; i++)
+        if (paths[i]) ok = digest_queue_get(q, k++, files[i].sha256, e);
     digest_queue_free(q);
     for (int i = 0; paths && i < n; i++) free(paths[i]);
     free(paths);
+    return ok;
+}
+
+char *hub_sums(const char *dir, hub_sum *files, int n, int n_threads, progress *p, err *e)
+{
+    text_buf t = { 0 };
+    qsort(files, (size_t)n, sizeof *files, by_name);
+    if (!digest_unknown(dir, files, n, n_threads, p, e)) return NULL;
+    for (int i = 0; i < n; i++) put_sum(&t, files[i].sha256, files[i].name);
+    char *text = text_take(&t);
+    if (!text) err_nomem(e, HUB_SUMS, 0);
     return text;
 }

@@ -9,6 +9,7 @@
 
 #include "../formats/dir_list.h"
 #include "../formats/progress.h"
+#include "../formats/sha256.h"
 
 #define HUB_ATTRIBUTES ".gitattributes"
 #define HUB_SUMS       "SHA256SUMS"
@@ -27,8 +28,13 @@ bool hub_license_copy(const char *hf_dir, const char *dir, const char *name, err
 // The text. malloc'd; NULL when out of memory.
 char *hub_attributes(void);
 
-// The text for these files of dir, in any order: a line for each, sorted by name. malloc'd; NULL: ERR_INPUT names a
-// file that cannot be read. n_threads files at a time (0: all cores).
-char *hub_sums(const char *dir, const char *const *names, int n, int n_threads, progress *p, err *e);
+typedef struct {
+    const char *name;
+    char        sha256[SHA256_HEX + 1];     // "": it is not known yet
+} hub_sum;
+
+// The text for these files of dir, which are then sorted by name: a line for each. Digests that are not known are
+// taken, n_threads files at a time (0: all cores). malloc'd; NULL: ERR_INPUT names a file that cannot be read.
+char *hub_sums(const char *dir, hub_sum *files, int n, int n_threads, progress *p, err *e);
 
 #endif

@@ -224,7 +224,8 @@ static bool put_all(text_buf *t, const gguf *g, const char *name, bool usual, co
     text_words(t, "# To run in Ollama, in this folder: ollama create NAME -f Modelfile\n#\n# ");
     text_words(t, usual ? "Of the files here Q4_K_M is the usual choice" : "This is the smallest file here");
     text_words(t, "; another one may stand in its place.\n");
-    if (!is_printed(name)) text_words(t, "# Ollama does not read every character of this name: give the file another.\n");
+    if (!is_printed(name))
+        text_words(t, "# Ollama does not read every character of this name: give the file another.\n");
     text_printf(t, "FROM ./%s\n\n", name);
     bool ok = put_template(t, jinja, x->n > 0 ? x->text[0] : NULL, e);
     text_words(t, "\n");
@@ -251,11 +252,8 @@ char *hub_modelfile(const gguf *g, const char *name, bool usual, const hub_gener
 char *hub_modelfile_of(const char *dir, const verify_report *reports, int n, const hub_generation *gen, err *e)
 {
     const verify_report *v = &reports[hub_modelfile_choice(reports, n)];
-    char *path = path_join(dir, v->artifact), *text = NULL;
-    gguf *g = path ? gguf_open(path, e) : NULL;
-    if (!path) err_nomem(e, "a path", strlen(dir));
-    if (g) text = hub_modelfile(g, v->artifact, strcmp(v->type, "Q4_K_M") == 0, gen, e);
+    gguf *g = gguf_open_in(dir, v->artifact, e);
+    char *text = g ? hub_modelfile(g, v->artifact, strcmp(v->type, "Q4_K_M") == 0, gen, e) : NULL;
     gguf_close(g);
-    free(path);
     return text;
 }

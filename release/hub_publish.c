@@ -38,16 +38,21 @@ void hub_source_free(hub_source *s)
     hub_front_free(&s->front);
 }
 
+static const char *const OURS[] = { HUB_ATTRIBUTES, HUB_MODELFILE, HUB_CARD };
+
+bool hub_writes(const char *name)
+{
+    for (size_t i = 0; i < sizeof OURS / sizeof OURS[0]; i++)
+        if (strcmp(name, OURS[i]) == 0) return true;
+    return false;
+}
+
 bool hub_plan(record_file **files, int *n, const hub_source *s, err *e)
 {
-    static const char *const OURS[] = { HUB_ATTRIBUTES, HUB_MODELFILE, HUB_CARD };
-    char hex[SHA256_HEX + 1];
-    memset(hex, 'f', SHA256_HEX);
-    hex[SHA256_HEX] = '\0';
     for (int i = 0; i < s->licenses.n; i++)
-        if (!record_files_push(files, n, s->licenses.v[i], hex, e)) return false;
+        if (!record_files_plan(files, n, s->licenses.v[i], e)) return false;
     for (size_t i = 0; i < sizeof OURS / sizeof OURS[0]; i++)
-        if (!record_files_push(files, n, OURS[i], hex, e)) return false;
+        if (!record_files_plan(files, n, OURS[i], e)) return false;
     return true;
 }
 
@@ -105,28 +110,24 @@ bool hub_publish(release_result *r, const char *dir, const release_head *h, cons
 
 // ---- at the end ----------------------------------------------------------------------------------------------------
 
-// What is made from the records and may be there; not SHA256SUMS itself, nor what is signed over it.
-static const char *const REPORTS[] = { RELEASE_JSON, RELEASE_MD, RELEASE_HTML, RELEASE_JUNIT };
-enum { N_REPORTS = sizeof REPORTS / sizeof REPORTS[0] };
-
-static bool is_in(const char *dir, const char *name)
+static void add_sum(hub_sum *files, int *n, const char *name, const char *hex)
 {
-    char *path = path_join(dir, name);
-    const bool there = path && file_exists(path);
-    free(path);
-    return there;
+    hub_sum *f = &files[(*n)++];
+    f->name = name;
+    strcpy(f->sha256, hex);
 }
 
+// Reports where they are there; not SHA256SUMS itself, nor what is signed over it.
 char *hub_sums_of(const char *dir, const release_result *r, int n_threads, progress *p, err *e)
 {
-    const char **names = calloc((size_t)(r->n + r->n_files + N_REPORTS), sizeof *names);
+    hub_sum *files = calloc((size_t)(r->n + r->n_files + RELEASE_N_REPORTS), sizeof *files);
     int n = 0;
-    if (!names) { err_nomem(e, HUB_SUMS, 0); return NULL; }
-    for (int i = 0; i < r->n; i++) names[n++] = r->reports[i].artifact;
-    for (int i = 0; i < r->n_files; i++) names[n++] = r->files[i].name;
-    for (int i = 0; i < N_REPORTS; i++)
-        if (is_in(dir, REPORTS[i])) names[n++] = REPORTS[i];
-    char *text = hub_sums(dir, names, n, n_threads, p, e);
-    free(names);
+    if (!files) { err_nomem(e, HUB_SUMS, 0); return NULL; }
+    for (int i = 0; i < r->n; i++) add_sum(files, &n, r->reports[i].artifact, r->reports[i].file_sha256);
+    for (int i = 0; i < r->n_files; i++) add_sum(files, &n, r->files[i].name, r->files[i].sha256);
+    for (int i = 0; i < RELEASE_N_REPORTS; i++)
+        if (file_exists_in(dir, RELEASE_REPORTS[i])) add_sum(files, &n, RELEASE_REPORTS[i], "");
+    char *text = hub_sums(dir, files, n, n_threads, p, e);
+    free(files);
     return text;
 }

@@ -23,6 +23,10 @@ bool hub_source_read(hub_source *s, const char *hf_dir, const char *base_model, 
                      progress *log, err *e);
 void hub_source_free(hub_source *s);
 
+// Is it one of the files that hub_publish writes itself: .gitattributes, Modelfile, README.md? Licenses it copies, and
+// SHA256SUMS records do not list.
+bool hub_writes(const char *name);
+
 // Adds the names of what hub_publish will write, with as many digits as a digest has.
 bool hub_plan(record_file **files, int *n, const hub_source *s, err *e);
 
@@ -30,8 +34,9 @@ bool hub_plan(record_file **files, int *n, const hub_source *s, err *e);
 bool hub_publish(release_result *r, const char *dir, const release_head *h, const hub_source *s, const char *key_hint,
                  err *e);
 
-// SHA256SUMS of what r and dir hold now, as a text: artifacts, reports that are there, and r->files. malloc'd; NULL on
-// failure: ERR_INPUT names a file that cannot be read.
+// SHA256SUMS as a text: artifacts and r->files, by the digests that r has of them, and the reports that are in dir now.
+// Of an artifact without one (verify_report.file_sha256) it is taken. malloc'd; NULL on failure: ERR_INPUT names a file
+// that cannot be read.
 char *hub_sums_of(const char *dir, const release_result *r, int n_threads, progress *p, err *e);
 
 #endif

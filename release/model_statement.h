@@ -4,7 +4,7 @@
 //    "predicate":{"serialization":{"method":"files","hash_type":"sha256","allow_symlinks":false,"ignore_paths":[s]},
 //                 "resources":[{"name":s,"algorithm":"sha256","digest":hex}]}}
 // subject.digest is SHA-256 over the digests of the resources, 32 bytes each, in the order of the list (by name).
-// Source: PyPI's model-signing 1.1.1, the docstring of its Payload. Proved by tests/sign_test.c.
+// Source: PyPI's model-signing 1.1.1, the docstring of its Payload. Proved by tests/bundle_test.c.
 #ifndef HALLMARK_RELEASE_MODEL_STATEMENT_H
 #define HALLMARK_RELEASE_MODEL_STATEMENT_H
 

@@ -8,16 +8,6 @@
 
 enum { MOST_RECIPES = 64, MOST_BYTES = 1 << 20, MOST_VALUES = 1 << 14 };
 
-static bool is_path(const char *key)
-{
-    return strcmp(key, "imatrix") == 0 || strcmp(key, "calibrate") == 0 || strcmp(key, "text") == 0;
-}
-
-static bool is_count(const char *key)
-{
-    return strcmp(key, "effort") == 0 || strcmp(key, "samples") == 0 || strcmp(key, "chunk") == 0;
-}
-
 // A path of the file, from the folder that the file is in; malloc'd.
 static char *path_from(const char *file, const char *path)
 {
@@ -29,7 +19,7 @@ static char *path_from(const char *file, const char *path)
 
 static bool set_text(recipe *r, const char *file, const char *key, const char *value, err *e)
 {
-    if (!is_path(key) || !value[0]) return recipe_set(r, key, value, e);
+    if (!recipe_key_is_path(key) || !value[0]) return recipe_set(r, key, value, e);
     char *at = path_from(file, value);
     const bool ok = at ? recipe_set(r, key, at, e) : err_nomem(e, "a path", strlen(value));
     free(at);
@@ -44,7 +34,7 @@ static bool set_value(recipe *r, const char *file, const cJSON *v, err *e)
     const cJSON *x;
     if (cJSON_IsString(v)) return set_text(r, file, v->string, v->valuestring, e);
     if (cJSON_IsTrue(v)) return recipe_set(r, v->string, NULL, e);
-    if (is_count(v->string) && json_as_i64(v, 0, INT64_C(1) << 40, &n)) {
+    if (recipe_key_is_number(v->string) && json_as_i64(v, 0, INT64_C(1) << 40, &n)) {
         snprintf(number, sizeof number, "%lld", (long long)n);
         return recipe_set(r, v->string, number, e);
     }

@@ -36,17 +36,10 @@ bool release_add_begin(release_job *x, err *e)
     return same_gate(x, e);
 }
 
-static bool is_made(const release_job *x, const char *artifact)
-{
-    for (int i = 0; i < x->n_items; i++)
-        if (strcasecmp(x->items[i].name, artifact) == 0) return true;
-    return false;
-}
-
 // All of its artifacts must be of this source, those that are replaced, too: a folder of another is not added to.
 bool release_add_prove(release_job *x, err *e)
 {
-    for (int i = 0; i < x->old.n; i++) x->old.replaced[i] = is_made(x, x->old.reports[i].artifact);
+    for (int i = 0; i < x->old.n; i++) x->old.replaced[i] = release_makes(x, x->old.reports[i].artifact);
     if (!x->old.dir) return true;
     return release_kept_signed(x, e) && old_release_prove(&x->old, &x->source, x->o->n_threads, x->o->progress, e)
         && release_kept_derive(x, e);

@@ -16,11 +16,9 @@
 
 static bool is_artifacts(const release_job *x, const char *name)
 {
-    for (int i = 0; i < x->n_items; i++)
-        if (strcasecmp(x->items[i].name, name) == 0) return true;
     for (int i = 0; i < x->old.n; i++)
         if (strcasecmp(x->old.reports[i].artifact, name) == 0) return true;
-    return strcasecmp(name, RELEASE_BASE) == 0;
+    return release_makes(x, name) || strcasecmp(name, RELEASE_BASE) == 0;
 }
 
 // Another file's, in the release that is added to.
@@ -37,10 +35,8 @@ static bool is_taken(const release_job *x, const char *name, const char *hex)
     static const char *const OWN[] = { "README.md", "LICENSE", "NOTICE", "Modelfile" };
     for (size_t i = 0; i < sizeof OWN / sizeof *OWN; i++)
         if (strcasecmp(name, OWN[i]) == 0) return true;
-    for (int i = 0; i < x->n_beside; i++)
-        if (strcasecmp(x->beside[i].name, name) == 0) return true;
-    return is_artifacts(x, name) || is_old(x, name, hex) || text_ends_with(name, "-lab.json")
-        || text_ends_with(name, "-lab.md") || text_ends_with(name, "-lab.html");
+    return release_has_beside(x, name) || is_artifacts(x, name) || is_old(x, name, hex)
+        || text_ends_with(name, "-lab.json") || text_ends_with(name, "-lab.md") || text_ends_with(name, "-lab.html");
 }
 
 // Its own base name, or, where another file of this folder has that, with digits of its SHA-256 before the suffix.

@@ -14,17 +14,10 @@
 
 enum { MOST_CARD_BYTES = 16 << 20 };
 
-static const record_file *old_file(const release_job *x, const char *name)
-{
-    for (int i = 0; i < x->old.n_files; i++)
-        if (strcmp(x->old.files[i].name, name) == 0) return &x->old.files[i];
-    return NULL;
-}
-
 // What the old card says, where it is still the one that was written.
 static bool read_card(hub_front *was, const release_job *x, err *e)
 {
-    const record_file *f = x->old.dir ? old_file(x, HUB_CARD) : NULL;
+    const record_file *f = record_files_find(x->old.files, x->old.n_files, HUB_CARD);
     char    hex[SHA256_HEX + 1], *text = NULL;
     int64_t n;
     err     unread = { 0 };
@@ -134,13 +127,6 @@ bool release_carry_check(release_job *x, err *e)
     return true;
 }
 
-static bool is_listed(const release_result *r, const char *name)
-{
-    for (int i = 0; i < r->n_files; i++)
-        if (strcmp(r->files[i].name, name) == 0) return true;
-    return false;
-}
-
 static bool bring(release_job *x, record_file *f, err *e)
 {
     release_result *r = x->r;
@@ -155,8 +141,11 @@ static bool bring(release_job *x, record_file *f, err *e)
 
 bool release_carry_files(release_job *x, err *e)
 {
-    for (int i = 0; i < x->old.n_files; i++)
-        if (x->old.stays[i] && !is_listed(x->r, x->old.files[i].name) && !bring(x, &x->old.files[i], e)) return false;
+    for (int i = 0; i < x->old.n_files; i++) {
+        record_file *f = &x->old.files[i];
+        if (!x->old.stays[i] || record_files_find(x->r->files, x->r->n_files, f->name)) continue;
+        if (!bring(x, f, e)) return false;
+    }
     return true;
 }
 

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "release_dir.h"
+#include "release_occupant.h"
 #include "../formats/dir_list.h"
 #include "../formats/file_map.h"
 #include "../formats/outfile.h"
@@ -9,99 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-enum { FOLDER = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
-
-// ---- what is at the destination -------------------------------------------------------------------------------------
-
-typedef struct {
-    bool        there, release;
-    int         entries;
-    struct stat st;
-} occupant;
-
-// What a repository for a model holds before there is a release in it.
-static bool is_repository_file(const char *name)
-{
-    static const char *const NAMES[] = { ".git", ".gitattributes", ".gitignore", ".github" };
-    static const char *const BEGINNINGS[] = { "README", "LICENSE", "LICENCE", "NOTICE", "USE_POLICY" };
-    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
-        if (strcmp(name, NAMES[i]) == 0) return true;
-    for (size_t i = 0; i < sizeof BEGINNINGS / sizeof *BEGINNINGS; i++)
-        if (strncasecmp(name, BEGINNINGS[i], strlen(BEGINNINGS[i])) == 0) return true;
-    return false;
-}
-
-// The first name that is in no such repository, NULL where there is none; the list's.
-static const char *first_stranger(const dir_list *own)
-{
-    for (int i = 0; i < own->n; i++)
-        if (!is_repository_file(own->v[i])) return own->v[i];
-    return NULL;
-}
-
-static bool compare_with_its_report(const place *to, int fd, occupant *o, err *e)
-{
-    release_list l;
-    dir_list own = { 0 };
-    if (!release_list_read(&l, fd, e)) return false;
-    bool ok = release_list_others(&l, fd, to->path, &own, &o->entries, e);
-    o->release = l.report;
-    const char *stranger = ok && !l.report ? first_stranger(&own) : NULL;
-    if (stranger)
-        ok = err_set(e, ERR_USAGE, "%s: is not empty ('%s') and holds no release's %s; choose another folder",
-                     to->path, stranger, RELEASE_JSON);
-    release_list_free(&l);
-    dir_list_free(&own);
-    return ok;
-}
-
-// Absent, empty, a release, or what a repository begins with. to->path and to->name: the destination, to->fd: its folder.
-static bool look_at(const place *to, occupant *o, err *e)
-{
-    *o = (occupant){ .there = false };
-    if (fstatat(to->fd, to->name, &o->st, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT || err_errno(e, false, to->path, "look at");
-    if (!S_ISDIR(o->st.st_mode))
-        return err_set(e, ERR_USAGE, "%s: is there already and is not a folder%s", to->path,
-                       S_ISLNK(o->st.st_mode) ? ", but a link" : "");
-    const int fd = openat(to->fd, to->name, FOLDER);
-    if (fd < 0) return err_errno(e, false, to->path, "open the folder");
-    o->there = true;
-    bool ok = fstat(fd, &o->st) == 0 || err_errno(e, false, to->path, "look at");
-    ok = ok && compare_with_its_report(to, fd, o, e) && place_replaceable(to, &o->st, e);
-    if (ok && o->entries > 0 && faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) != 0)
-        ok = err_errno(e, false, to->path, "replace");
-    close(fd);
-    return ok;
-}
-
-bool release_dir_free_to_use(const char *dest, err *e)
-{
-    place    to;
-    occupant o;
-    if (!place_open(&to, dest, e)) return false;
-    bool ok = look_at(&to, &o, e);
-    place_close(&to);
-    return ok;
-}
-
-bool release_dir_own(dir_list *own, const char *dest, err *e)
-{
-    release_list l = { 0 };
-    int n;
-    *own = (dir_list){ 0 };
-    const int fd = open(dest, FOLDER);
-    if (fd < 0) return errno == ENOENT || err_errno(e, false, dest, "open the folder");
-    const bool ok = release_list_read(&l, fd, e) && release_list_others(&l, fd, dest, own, &n, e);
-    release_list_free(&l);
-    close(fd);
-    return ok;
-}
 
 // ---- removing -------------------------------------------------------------------------------------------------------
 
@@ -123,19 +34,24 @@ static void drop_twins(int fd, int other)
     if (d) closedir(d);
 }
 
-// Removes what the folder's report lists, links to files that dest has (NULL: none), and the folder when nothing else is
-// in it.
-static bool remove_release(int parent, const char *name, int fd, const char *dest)
+// Removes what is listed, and the folder when nothing else is in it.
+static bool remove_listed(const release_list *l, int parent, const char *name, int fd)
+{
+    release_list_remove(l, fd);
+    return is_still(parent, name, fd) && unlinkat(parent, name, AT_REMOVEDIR) == 0;
+}
+
+// The same of what the folder's own report lists, and of links to files that dest has.
+static void remove_release(int parent, const char *name, int fd, const char *dest)
 {
     release_list l;
     err ignored = { 0 };
-    const int there = dest ? openat(parent, dest, FOLDER) : -1;
+    const int there = openat(parent, dest, FOLDER);
     if (there >= 0) drop_twins(fd, there);
     if (there >= 0) close(there);
-    if (!release_list_read(&l, fd, &ignored)) return false;
-    release_list_remove(&l, fd);
+    if (!release_list_read(&l, fd, &ignored)) return;
+    remove_listed(&l, parent, name, fd);
     release_list_free(&l);
-    return is_still(parent, name, fd) && unlinkat(parent, name, AT_REMOVEDIR) == 0;
 }
 
 // A folder of ours, on this file system.
@@ -167,22 +83,27 @@ static void remove_leftovers(const place *at)
 
 // ---- the staging folder ---------------------------------------------------------------------------------------------
 
+static bool is_empty(int fd)
+{
+    DIR *d = dir_entries(fd);
+    bool empty = d != NULL;
+    for (struct dirent *x; empty && (x = readdir(d)) != NULL;) empty = !dir_is_entry(x->d_name);
+    if (d) closedir(d);
+    return empty;
+}
+
 // The folder just made becomes ours alone, and locked. false: another took its name, or put something in it, in the
 // meantime.
 static bool take(release_dir *d)
 {
     struct stat st, parent;
-    release_list none = { 0 };
-    int  n;
-    char other[256];
-    err  ignored = { 0 };
     d->fd = openat(d->at.fd, d->name, FOLDER);
     if (d->fd < 0 || fstat(d->fd, &st) != 0 || fstat(d->at.fd, &parent) != 0) return false;
-    if (st.st_uid != geteuid() && st.st_uid != parent.st_uid) return false;     // the second: file systems where one user owns everything
+    // The second: file systems where one user owns everything.
+    if (st.st_uid != geteuid() && st.st_uid != parent.st_uid) return false;
     d->mode = st.st_mode & 07777;
     if (fchmod(d->fd, 0700 | (d->mode & S_ISGID)) != 0 && st.st_uid == geteuid()) return false;
-    if (lock_try(d->fd) == LOCK_OTHERS || !release_list_compare(&none, d->fd, d->path, &n, other, &ignored) || n > 0)
-        return false;
+    if (lock_try(d->fd) == LOCK_OTHERS || !is_empty(d->fd)) return false;
     return fstat(d->fd, &st) == 0 && st.st_nlink > 0;
 }
 
@@ -219,7 +140,8 @@ static bool make(release_dir *d, err *e)
         const bool ok = make_one(d, &made, e);
         unfinished_unlock();
         if (!ok || made) return ok;
-        if (d->fd >= 0 && is_still(d->at.fd, d->name, d->fd)) unlinkat(d->at.fd, d->name, AT_REMOVEDIR);      // if it is empty
+        if (d->fd >= 0 && is_still(d->at.fd, d->name, d->fd))
+            unlinkat(d->at.fd, d->name, AT_REMOVEDIR);      // if it is empty
         forget(d);
     }
     return err_set(e, ERR_SYSTEM, "%s: cannot make a folder to work in: every name beside it is taken", d->at.path);
@@ -258,7 +180,8 @@ void release_dir_abort(release_dir *d)
 
 // ---- publishing -----------------------------------------------------------------------------------------------------
 
-typedef enum { MOVED, MOVED_OVER, CHANGED, FAILED } moved;     // MOVED_OVER: what was there has the name *aside now. CHANGED: look again
+// MOVED_OVER: what was there has the name *aside now. CHANGED: look again.
+typedef enum { MOVED, MOVED_OVER, CHANGED, FAILED } moved;
 
 // Where names cannot be exchanged the old folder steps aside first.
 static moved step_aside(const release_dir *d, const char *name, char **aside)
@@ -316,11 +239,12 @@ static bool clear_old(const release_dir *d, int fd, const char *aside)
     if (!release_list_read(&l, fd, &ignored)) return false;
     bool ok = release_list_others(&l, fd, aside, &own, &n, &ignored);
     if (ok) hand_over(d, fd, &own);
-    ok = ok && release_list_others(&l, fd, aside, &left, &n, &ignored) && left.n == 0;
+    ok = ok && release_list_others(&l, fd, aside, &left, &n, &ignored) && left.n == 0
+        && remove_listed(&l, d->at.fd, aside, fd);
     release_list_free(&l);
     dir_list_free(&own);
     dir_list_free(&left);
-    return ok && remove_release(d->at.fd, aside, fd, NULL);
+    return ok;
 }
 
 // NULL, or where what could not be removed is now.
@@ -363,7 +287,7 @@ static bool is_what_was_read(const release_dir *d, const place *to, int *fd, boo
     char hex[SHA256_HEX + 1];
     *other = false;
     *fd = openat(to->fd, to->name, FOLDER);
-    if (*fd < 0 && errno != ENOENT) return true;        // no folder: look_at says what it is
+    if (*fd < 0 && errno != ENOENT) return true;        // no folder: release_occupant_look says what it is
     if (*fd >= 0 && !lock_dest(*fd, to, e)) return false;
     *other = *fd >= 0 && !is_still(to->fd, to->name, *fd);
     if (*other) return true;
@@ -378,10 +302,11 @@ static bool try_to_put(release_dir *d, const place *to, release_before *before, 
     occupant o;
     if (!is_still(d->at.fd, d->name, d->fd))
         return err_set(e, ERR_SYSTEM, "%s: is no longer the folder that was made", d->path);
-    if (!look_at(to, &o, e)) return false;
+    if (!release_occupant_look(to, &o, e)) return false;
     if (o.there) keep_mode(d->fd, &o.st, &d->at);
     else         (void)!fchmod(d->fd, d->mode);         // where that fails there are no permissions
-    if (fsync(d->fd) != 0 && errno != EINVAL) return err_errno(e, false, d->path, "flush the folder");      // EINVAL: no need of it here
+    if (fsync(d->fd) != 0 && errno != EINVAL)           // EINVAL: no need of it here
+        return err_errno(e, false, d->path, "flush the folder");
     *how = move(d, to->name, &o, aside);
     if (*how == FAILED) return err_errno(e, false, to->path, o.entries > 0 ? "replace" : "rename to");
     before->replaced = o.release && o.entries > 0 && (*how == MOVED_OVER || *how == MOVED);
@@ -449,24 +374,22 @@ static int64_t bytes_in(int fd)
     return sum;
 }
 
-// Why the folder is not removed, or NULL.
-static bool may_go(int fd, const struct stat *st, const struct stat *parent, const char *name, char why[256])
+// why: of the folder open as fd, what keeps it, or "". l: its list, release_list_free in any case.
+static void may_go(release_list *l, int fd, const struct stat *st, const struct stat *parent, const char *name,
+                   char why[256])
 {
-    release_list l;
-    int  n;
-    char other[256];
-    err  bad = { 0 };
+    dir_list others = { 0 };
+    int n;
+    err bad = { 0 };
+    const bool read = release_list_read(l, fd, &bad) && release_list_others(l, fd, "", &others, &n, &bad);
     why[0] = '\0';
-    if (!release_list_read(&l, fd, &bad) || !release_list_compare(&l, fd, "", &n, other, &bad)) {
-        snprintf(why, 256, "it cannot be read");
-        return false;
-    }
-    if (!is_ours(st, parent))                  snprintf(why, 256, "it is another user's");
-    else if (!l.report || !l.did_not_pass)            snprintf(why, 256, "it holds no report of a release that did not pass");
-    else if (strcmp(l.name, name) != 0)        snprintf(why, 256, "it is of a release of another name");
-    else if (other[0])                         snprintf(why, 256, "it holds '%.200s', which no release wrote", other);
-    release_list_free(&l);
-    return why[0] == '\0';
+    if (!read)                            snprintf(why, 256, "it cannot be read");
+    else if (!is_ours(st, parent))        snprintf(why, 256, "it is another user's");
+    else if (!l->report || !l->did_not_pass)
+        snprintf(why, 256, "it holds no report of a release that did not pass");
+    else if (strcmp(l->name, name) != 0)  snprintf(why, 256, "it is of a release of another name");
+    else if (others.n > 0)                snprintf(why, 256, "it holds '%.200s', which no release wrote", others.v[0]);
+    dir_list_free(&others);
 }
 
 stale_end release_dir_discard(const char *dest, const char *name, const char *needed, int64_t *bytes, char why[256])
@@ -480,12 +403,12 @@ stale_end release_dir_discard(const char *dest, const char *name, const char *ne
     if (fd >= 0 && fstat(fd, &st) == 0 && fstat(to.fd, &parent) == 0) {
         *bytes = bytes_in(fd);
         end = STALE_STAYS;
-        const bool go = may_go(fd, &st, &parent, name, why);
-        if (go && needed) snprintf(why, 256, "%s", needed);
-        if (go && !needed) {
-            snprintf(why, 256, "it cannot be removed");
-            if (remove_release(to.fd, to.name, fd, NULL)) end = STALE_REMOVED;
-        }
+        release_list l = { 0 };
+        may_go(&l, fd, &st, &parent, name, why);
+        const bool go = why[0] == '\0';
+        if (go) snprintf(why, 256, "%s", needed ? needed : "it cannot be removed");
+        if (go && !needed && remove_listed(&l, to.fd, to.name, fd)) end = STALE_REMOVED;
+        release_list_free(&l);
     }
     if (fd >= 0) close(fd);
     place_close(&to);

@@ -90,17 +90,9 @@ static void put_page(report_page *g, const release_head *h, const release_result
     html_end(&g->t);
 }
 
-// In the release's order; freed by the caller. NULL when out of memory.
-static const verify_report **in_order(const release_result *r)
-{
-    const verify_report **list = calloc((size_t)r->n + 1, sizeof *list);
-    for (int i = 0; list && i < r->n; i++) list[i] = &r->reports[i];
-    return list;
-}
-
 char *release_report_html(const release_head *h, const release_result *r)
 {
-    const verify_report **list = in_order(r);
+    const verify_report **list = release_in_order(r);
     if (!list) return NULL;
     report_page g = { .r = list, .n = r->n };
     put_page(&g, h, r);
@@ -110,7 +102,7 @@ char *release_report_html(const release_head *h, const release_result *r)
 
 char *release_report_junit(const release_result *r)
 {
-    const verify_report **list = in_order(r);
+    const verify_report **list = release_in_order(r);
     char *text = list ? verify_report_junit(list, r->n) : NULL;
     free(list);
     return text;

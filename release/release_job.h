@@ -66,6 +66,9 @@ bool release_place(release_job *x, const char *out_dir, err *e);
 bool release_name(release_job *x, err *e);
 // Every artifact's name and what its report says of its recipe. ERR_USAGE: two would have one name.
 bool release_plan_items(release_job *x, err *e);
+// Is it the name of an artifact that is made; of a file that is published beside (release_beside)? Capitals or not.
+bool release_makes(const release_job *x, const char *name);
+bool release_has_beside(const release_job *x, const char *name);
 // What the folder may hold beside artifacts and reports: names, and as many digits as a digest has.
 bool release_plan_files(release_job *x, err *e);
 // The folder to work in, with room for all that is to come. ERR_USAGE: more than a record holds.

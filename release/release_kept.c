@@ -4,9 +4,7 @@
 // and where it was signed, it is signed again by the same key alone.
 #include "release_job.h"
 #include "check_source.h"
-#include "model_statement.h"
 #include "release_sign.h"
-#include "../formats/dsse.h"
 #include "../formats/file_map.h"
 #include "../formats/folder_digest.h"
 #include "../formats/text.h"
@@ -26,18 +24,11 @@ static bool fits(const release_job *x, const model_statement *s, const char *pat
     return ok;
 }
 
-static bool read_signature(const release_job *x, const char *path, err *e)
+static bool signature_holds(const release_job *x, const char *path, err *e)
 {
-    char   *text = NULL;
-    int64_t n;
-    dsse    d = { 0 };
     model_statement s = { 0 };
-    const bool ok = file_read_text(&text, &n, path, BUNDLE_MOST_BYTES, e) && dsse_read(&d, text, n, path, e)
-        && dsse_check(&d, x->key, path, e) && model_statement_read(&s, d.payload, d.n_payload, path, e)
-        && fits(x, &s, path, e);
+    const bool ok = release_signed_statement(&s, path, x->key, e) && fits(x, &s, path, e);
     model_statement_free(&s);
-    dsse_free(&d);
-    free(text);
     return ok;
 }
 
@@ -48,7 +39,7 @@ bool release_kept_signed(const release_job *x, err *e)
     if (!x->old.dir || !x->key) return true;
     char *path = path_join(x->old.dir, SIGNATURE_NAME);
     if (!path) return err_nomem(e, "a path", strlen(x->old.dir));
-    const bool ok = (!x->old.is_signed && !file_exists(path)) || read_signature(x, path, &why);
+    const bool ok = (!x->old.is_signed && !file_exists(path)) || signature_holds(x, path, &why);
     free(path);
     return ok || err_set(e, why.kind, "nothing can be added to what is signed: %s" OR_REPLACE, why.msg);
 }
@@ -98,9 +89,9 @@ static bool derives(const release_job *x, check_source *s, verify_report *v, err
     gguf  *g = NULL;
     cJSON *rec = NULL;
     check_file_proof told = { .lacks = NULL };
-    const bool ok = path ? sha256_file(path, v->file_sha256, e) && (g = gguf_open(path, e)) != NULL
-                               && record_read(g, &rec, e) && check_source_proves(s, path, rec, &told, e)
-                         : err_nomem(e, "a path", strlen(x->old.dir));
+    bool ok = path || err_nomem(e, "a path", strlen(x->old.dir));
+    ok = ok && sha256_file(path, v->file_sha256, e) && (g = gguf_open(path, e)) != NULL
+        && record_read(g, &rec, e) && check_source_proves(s, g, rec, &told, e);
     cJSON_Delete(rec);
     gguf_close(g);
     free(path);
@@ -112,7 +103,7 @@ static bool derive_all(release_job *x, const inputs *in, err *e)
     const check_opts o = { .from = x->hf_dir, .n_threads = x->o->n_threads, .progress = x->o->progress,
                            .imatrix = in->matrices, .n_imatrix = in->n_matrices, .calibrate = in->texts,
                            .n_calibrate = in->n_texts };
-    check_source *s = check_source_open(x->old.dir, &o, e);
+    check_source *s = check_source_open(x->old.dir, &x->source, &o, e);
     bool ok = s != NULL;
     for (int i = 0; ok && i < x->old.n; i++)
         if (!x->old.replaced[i]) ok = derives(x, s, &x->old.reports[i], e);
@@ -123,9 +114,7 @@ static bool derive_all(release_job *x, const inputs *in, err *e)
 bool release_kept_derive(release_job *x, err *e)
 {
     err why = { 0 };
-    int kept = 0;
-    for (int i = 0; i < x->old.n; i++) kept += !x->old.replaced[i];
-    if (kept == 0) return true;
+    if (old_release_n_kept(&x->old) == 0) return true;
     inputs *in = calloc(1, sizeof *in);
     if (!in) return err_nomem(e, "names of files", sizeof *in);
     take_recipes(in, x);

@@ -76,7 +76,7 @@ static bool agrees(const char *path, const char *artifact, err *e)
     ok = ok && file_read_text(&text, &n, path, LIMIT_JSON_BYTES, &bad);
     ok = ok && (report = json_parse_limited(text, n, LIMIT_JSON_VALUES, path, &bad)) != NULL;
     ok = ok && same_figures(&r, report, &rec);
-    if (!ok) err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+    if (!ok) err_as_verdict(e, &bad);
     cJSON_Delete(report);
     free(text);
     lab_record_free(&rec);

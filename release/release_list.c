@@ -16,6 +16,8 @@
 
 enum { MOST_REPORT_BYTES = 16 << 20 };
 
+const char *const RELEASE_REPORTS[RELEASE_N_REPORTS] = { RELEASE_JSON, RELEASE_MD, RELEASE_HTML, RELEASE_JUNIT };
+
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 // ---- reading -------------------------------------------------------------------------------------------------------
@@ -127,9 +129,8 @@ void release_list_free(release_list *l)
 
 static bool is_report(const char *name)
 {
-    static const char *const reports[] = { RELEASE_JSON, RELEASE_MD, RELEASE_HTML, RELEASE_JUNIT };
-    for (size_t i = 0; i < sizeof reports / sizeof *reports; i++)
-        if (strcmp(name, reports[i]) == 0) return true;
+    for (int i = 0; i < RELEASE_N_REPORTS; i++)
+        if (strcmp(name, RELEASE_REPORTS[i]) == 0) return true;
     return false;
 }
 
@@ -149,23 +150,6 @@ bool release_list_has(const release_list *l, const char *name)
 }
 
 // ---- the folder ----------------------------------------------------------------------------------------------------
-
-bool release_list_compare(const release_list *l, int fd, const char *dir, int *n, char other[256], err *e)
-{
-    DIR *d = dir_entries(fd);
-    *n = 0;
-    other[0] = '\0';
-    if (!d) return err_errno(e, false, dir, "list the folder");
-    for (struct dirent *x; (x = readdir(d)) != NULL;) {
-        if (!dir_is_entry(x->d_name)) continue;
-        (*n)++;
-        if (release_list_has(l, x->d_name) || (other[0] && strcmp(x->d_name, other) > 0)) continue;
-        strncpy(other, x->d_name, 255);
-        other[255] = '\0';
-    }
-    closedir(d);
-    return true;
-}
 
 bool release_list_others(const release_list *l, int fd, const char *dir, dir_list *others, int *n, err *e)
 {

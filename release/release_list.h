@@ -13,6 +13,8 @@
 #define RELEASE_MD    "report.md"
 #define RELEASE_HTML  "report.html"
 #define RELEASE_JUNIT "junit.xml"
+enum { RELEASE_N_REPORTS = 4 };
+extern const char *const RELEASE_REPORTS[RELEASE_N_REPORTS];    // these
 
 typedef struct {
     bool   report;      // there is a report of a release; without one nothing is listed
@@ -30,11 +32,8 @@ void release_list_free(release_list *l);
 
 bool release_list_has(const release_list *l, const char *name);
 
-// How many entries the folder open as fd has; *other: the first in alphabetical order that is not listed, "" where
-// there is none. dir: for messages.
-bool release_list_compare(const release_list *l, int fd, const char *dir, int *n, char other[256], err *e);
-
-// The same with all such names, sorted; *others: dir_list_free in any case.
+// How many entries the folder open as fd has, and the names of those that are not listed, sorted. dir: for messages;
+// *others: dir_list_free in any case.
 bool release_list_others(const release_list *l, int fd, const char *dir, dir_list *others, int *n, err *e);
 
 // Removes what is listed from the folder open as fd, the report last: it tells the next run what is left to do.

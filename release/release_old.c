@@ -16,19 +16,17 @@ enum { MOST_ARTIFACTS = 256, MOST_NOTES = 1024 };
 // The record of an artifact, whose file says that it is what was released. *part: what all share, the caller's.
 static bool read_artifact(verify_report *v, cJSON **part, const char *dir, const char *name, err *e)
 {
-    char  *path = path_join(dir, name);
-    gguf  *g = path ? gguf_open(path, e) : NULL;
+    gguf  *g = gguf_open_in(dir, name, e);
     cJSON *rec = NULL;
-    bool   ok = path ? g && record_read(g, &rec, e) : err_nomem(e, "a path", strlen(dir));
+    bool   ok = g && record_read(g, &rec, e);
     if (ok && !json_get(rec, "release"))
-        ok = err_set(e, ERR_VERDICT, "%s: has no verification record of a release", path);
+        ok = err_set(e, ERR_VERDICT, "%s: has no verification record of a release", gguf_path(g));
     ok = ok && record_check(g, rec, e) && record_report(g, rec, v, e);
     if (ok && strcmp(v->artifact, name) != 0)
-        ok = err_set(e, ERR_VERDICT, "%s: its verification record is that of '%s'", path, v->artifact);
+        ok = err_set(e, ERR_VERDICT, "%s: its verification record is that of '%s'", gguf_path(g), v->artifact);
     if (ok) *part = cJSON_DetachItemFromObject(rec, "release");
     cJSON_Delete(rec);
     gguf_close(g);
-    free(path);
     return ok;
 }
 
@@ -120,7 +118,7 @@ bool old_release_open(old_release *o, const char *dir, err *e)
     if (ok && file_exists(path)) {
         err bad = { 0 };
         ok = (report = json_parse_file(path, &bad)) != NULL && sha256_file(path, o->report, &bad);
-        if (!ok) err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+        if (!ok) err_as_verdict(e, &bad);
     }
     if (ok && report) ok = (o->dir = strdup(dir)) != NULL || err_nomem(e, "a path", strlen(dir));
     ok = ok && (!report || read_folder(o, report, e));
@@ -144,30 +142,33 @@ void old_release_free(old_release *o)
     *o = (old_release){ .n = 0 };
 }
 
+int old_release_n_kept(const old_release *o)
+{
+    int n = 0;
+    for (int i = 0; i < o->n; i++) n += !o->replaced[i];
+    return n;
+}
+
 // ---- proving -------------------------------------------------------------------------------------------------------
 
-static bool prove_artifact(const char *path, const source_id *source, int n_threads, progress *p, err *e)
+static bool prove_artifact(const gguf *g, const source_id *source, int n_threads, progress *p, err *e)
 {
     source_id said;
-    gguf *g = gguf_open(path, e);
-    if (!g) return false;
     claims_read_source(g, &said);
-    bool ok = source_id_same(&said, source)
+    const bool ok = source_id_same(&said, source)
         || err_set(e, ERR_USAGE, "%s: was made from another source (%.16s..., this one is %.16s...); --replace makes a "
-                   "new release in its place", path, said.v2[0] ? said.v2 : said.v1,
+                   "new release in its place", gguf_path(g), said.v2[0] ? said.v2 : said.v1,
                    said.v2[0] ? source->v2 : source->v1);
-    ok = ok && claims_check_gaps(g, e) && claims_check_tensors(g, n_threads, p, e);
-    gguf_close(g);
-    return ok;
+    return ok && claims_check_gaps(g, e) && claims_check_tensors(g, n_threads, p, e);
 }
 
 bool old_release_prove(const old_release *o, const source_id *source, int n_threads, progress *p, err *e)
 {
     bool ok = true;
     for (int i = 0; ok && i < o->n; i++) {
-        char *path = path_join(o->dir, o->reports[i].artifact);
-        ok = path ? prove_artifact(path, source, n_threads, p, e) : err_nomem(e, "a path", strlen(o->dir));
-        free(path);
+        gguf *g = gguf_open_in(o->dir, o->reports[i].artifact, e);
+        ok = g && prove_artifact(g, source, n_threads, p, e);
+        gguf_close(g);
     }
     return ok;
 }

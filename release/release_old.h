@@ -28,6 +28,7 @@ typedef struct {
 // record is not one of a release that passed, or not of the same as the others.
 bool old_release_open(old_release *o, const char *dir, err *e);
 void old_release_free(old_release *o);
+int  old_release_n_kept(const old_release *o);      // artifacts that are not replaced
 
 // The artifacts that are not replaced: made from this source, with the tensors that they claim. ERR_USAGE: of another
 // source; ERR_VERDICT: changed.

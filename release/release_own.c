@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 #define CARD_STAYS HUB_CARD " is not as a release wrote it: it is kept and not rewritten, and what it says of files " \
@@ -22,22 +21,13 @@
 // A name that what the Hub wants has: there the user's own file stands for it (hub_publish.h).
 static bool is_for_hub(const release_job *x, const char *name)
 {
-    static const char *const NAMES[] = { HUB_ATTRIBUTES, HUB_MODELFILE, HUB_CARD };
-    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
-        if (strcmp(name, NAMES[i]) == 0) return true;
-    return dir_list_has(&x->hub.licenses, name);
+    return hub_writes(name) || dir_list_has(&x->hub.licenses, name);
 }
 
 static bool is_made(const release_job *x, const char *name)
 {
-    if (record_file_is_made(name)) return true;
-    for (int i = 0; i < x->n_items; i++)
-        if (strcasecmp(x->items[i].name, name) == 0) return true;
-    for (int i = 0; i < x->n_beside; i++)
-        if (strcasecmp(x->beside[i].name, name) == 0) return true;
-    for (int i = 0; i < x->n_planned; i++)
-        if (strcmp(x->planned[i].name, name) == 0) return true;
-    return false;
+    return record_file_is_made(name) || release_makes(x, name) || release_has_beside(x, name)
+        || record_files_find(x->planned, x->n_planned, name);
 }
 
 static bool is_ignored(const char *name)
@@ -86,10 +76,7 @@ static bool list_own(release_job *x, const char *name, err *e)
 // A card that no release wrote, or that was edited since: it goes on saying what it said.
 static bool note_card(release_job *x, err *e)
 {
-    char *report = path_join(x->dest[TO_PUBLISH], RELEASE_JSON);
-    const bool before = report && file_exists(report);
-    free(report);
-    if (!before) return true;
+    if (!file_exists_in(x->dest[TO_PUBLISH], RELEASE_JSON)) return true;
     progress_logf(x->o->progress, "note: " CARD_STAYS);
     return release_say(&x->r->notes, &x->r->n_notes, e, "%s", CARD_STAYS);
 }
@@ -116,11 +103,9 @@ bool release_own_bring(release_job *x, err *e)
 static bool weights_of(const char *dir, const char *artifact, char hex[SHA256_HEX + 1])
 {
     err   bad = { 0 };
-    char *path = path_join(dir, artifact);
-    gguf *g = path ? gguf_open(path, &bad) : NULL;
+    gguf *g = gguf_open_in(dir, artifact, &bad);
     const bool ok = g && artifact_weights_digest(g, hex, &bad);
     gguf_close(g);
-    free(path);
     return ok;
 }
 

@@ -140,23 +140,25 @@ bool release_plan_items(release_job *x, err *e)
     return true;
 }
 
+bool release_makes(const release_job *x, const char *name)
+{
+    for (int i = 0; i < x->n_items; i++)
+        if (strcasecmp(x->items[i].name, name) == 0) return true;
+    return false;
+}
+
+bool release_has_beside(const release_job *x, const char *name)
+{
+    for (int i = 0; i < x->n_beside; i++)
+        if (strcasecmp(x->beside[i].name, name) == 0) return true;
+    return false;
+}
+
 // ---- what a record has room for ------------------------------------------------------------------------------------
 
 static bool plan_file(release_job *x, const char *name, err *e)
 {
-    char hex[SHA256_HEX + 1];
-    memset(hex, 'f', SHA256_HEX);
-    hex[SHA256_HEX] = '\0';
-    for (int i = 0; i < x->n_planned; i++)
-        if (strcmp(x->planned[i].name, name) == 0) return true;
-    return record_files_push(&x->planned, &x->n_planned, name, hex, e);
-}
-
-static int count_kept(const release_job *x)
-{
-    int n = 0;
-    for (int i = 0; i < x->old.n; i++) n += !x->old.replaced[i];
-    return n;
+    return record_files_plan(&x->planned, &x->n_planned, name, e);
 }
 
 // Names of all artifacts, the kept ones first; the array is freed by the caller, the names are x's.
@@ -174,7 +176,7 @@ static const char **names_of_all(const release_job *x, int *n, err *e)
 bool release_plan_files(release_job *x, err *e)
 {
     int n;
-    const int kept = count_kept(x);
+    const int kept = old_release_n_kept(&x->old);
     const char **names = names_of_all(x, &n, e);
     bool ok = names != NULL;
     ok = ok && (x->o->n_lab == 0 || release_lab_plan(&x->planned, &x->n_planned, names + kept, n - kept, e));
@@ -281,7 +283,7 @@ static bool kept_bytes(const release_job *x, int i, int64_t *bytes)
 
 static bool bytes_of(const release_job *x, int i, int64_t *bytes, int64_t *sum, err *e)
 {
-    const int kept = count_kept(x);
+    const int kept = old_release_n_kept(&x->old);
     if (!kept_bytes(x, i, bytes) && !release_make_bytes(x, i - kept, bytes, e)) return false;
     return add_i64(*sum, *bytes, sum)
         || err_set(e, ERR_INPUT, "%s: the artifacts are larger than 63 bits can say", x->hf_dir);

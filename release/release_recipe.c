@@ -12,21 +12,28 @@
 typedef enum { TEXT, LIST, COUNT, EFFORT, FLAG } key_kind;
 enum { OF_TYPE = 1 << RECIPE_TYPE, OF_MIX = 1 << RECIPE_MIX, OF_FILE = 1 << RECIPE_ARTIFACT };
 
-static const struct { const char *key; key_kind kind; size_t off; unsigned of; int64_t lo, hi; } KEYS[] = {
-    { "name", TEXT, offsetof(recipe, name), OF_TYPE | OF_MIX | OF_FILE, 0, 0 },
-    { "imatrix", TEXT, offsetof(recipe, imatrix), OF_TYPE | OF_MIX | OF_FILE, 0, 0 },
-    { "effort", EFFORT, offsetof(recipe, effort), OF_TYPE, 0, EFFORT_MAX },
-    { "calibrate", LIST, offsetof(recipe, calibrate), OF_TYPE | OF_FILE, 0, 0 },
-    { "tensor-type", LIST, offsetof(recipe, tensor_types), OF_TYPE, 0, 0 },
-    { "output-type", TEXT, offsetof(recipe, output_type), OF_TYPE, 0, 0 },
-    { "embedding-type", TEXT, offsetof(recipe, embedding_type), OF_TYPE, 0, 0 },
-    { "pure", FLAG, offsetof(recipe, pure), OF_TYPE, 0, 0 },
-    { "budget", TEXT, offsetof(recipe, budget), OF_MIX, 0, 0 },
-    { "max-kl", TEXT, offsetof(recipe, max_kl), OF_MIX, 0, 0 },
-    { "text", LIST, offsetof(recipe, texts), OF_MIX, 0, 0 },
-    { "samples", COUNT, offsetof(recipe, samples), OF_MIX, 1, 1 << 16 },
-    { "chunk", COUNT, offsetof(recipe, chunk), OF_MIX, 8, 1 << 16 },
-    { "exact", FLAG, offsetof(recipe, exact), OF_MIX, 0, 0 },
+static const struct {
+    const char *key;
+    key_kind    kind;
+    size_t      off;
+    unsigned    of;
+    int64_t     lo, hi;
+    const char *before_path;    // in words, what comes before the path that is its value; NULL: it is none
+} KEYS[] = {
+    { "name", TEXT, offsetof(recipe, name), OF_TYPE | OF_MIX | OF_FILE, 0, 0, NULL },
+    { "imatrix", TEXT, offsetof(recipe, imatrix), OF_TYPE | OF_MIX | OF_FILE, 0, 0, "importance matrix" },
+    { "effort", EFFORT, offsetof(recipe, effort), OF_TYPE, 0, EFFORT_MAX, NULL },
+    { "calibrate", LIST, offsetof(recipe, calibrate), OF_TYPE | OF_FILE, 0, 0, "calibrated on" },
+    { "tensor-type", LIST, offsetof(recipe, tensor_types), OF_TYPE, 0, 0, NULL },
+    { "output-type", TEXT, offsetof(recipe, output_type), OF_TYPE, 0, 0, NULL },
+    { "embedding-type", TEXT, offsetof(recipe, embedding_type), OF_TYPE, 0, 0, NULL },
+    { "pure", FLAG, offsetof(recipe, pure), OF_TYPE, 0, 0, NULL },
+    { "budget", TEXT, offsetof(recipe, budget), OF_MIX, 0, 0, NULL },
+    { "max-kl", TEXT, offsetof(recipe, max_kl), OF_MIX, 0, 0, NULL },
+    { "text", LIST, offsetof(recipe, texts), OF_MIX, 0, 0, "measured on" },
+    { "samples", COUNT, offsetof(recipe, samples), OF_MIX, 1, 1 << 16, NULL },
+    { "chunk", COUNT, offsetof(recipe, chunk), OF_MIX, 8, 1 << 16, NULL },
+    { "exact", FLAG, offsetof(recipe, exact), OF_MIX, 0, 0, NULL },
 };
 enum { N_KEYS = sizeof KEYS / sizeof *KEYS, MOST_IN_LIST = 32, MOST_NAME = 64 };
 
@@ -41,6 +48,18 @@ static int key_find(const char *key)
     int i = 0;
     while (i < N_KEYS && strcmp(KEYS[i].key, key) != 0) i++;
     return i;
+}
+
+bool recipe_key_is_path(const char *key)
+{
+    const int i = key_find(key);
+    return i < N_KEYS && KEYS[i].before_path;
+}
+
+bool recipe_key_is_number(const char *key)
+{
+    const int i = key_find(key);
+    return i < N_KEYS && (KEYS[i].kind == COUNT || KEYS[i].kind == EFFORT);
 }
 
 static void *field(recipe *r, int i)              { return (char *)r + KEYS[i].off; }
@@ -161,8 +180,8 @@ static bool check_name(const char *name, err *e)
     if (!name) return true;
     const size_t n = strlen(name);
     if (n <= MOST_NAME && strspn(name, LETTERS) == n && name[0] != '.' && name[0] != '-') return true;
-    return err_set(e, ERR_USAGE, "name '%s': expected up to %d letters, digits, '.', '_' and '-', of which the first is "
-                   "a letter or a digit", name, (int)MOST_NAME);
+    return err_set(e, ERR_USAGE, "name '%s': expected up to %d letters, digits, '.', '_' and '-', of which the first "
+                   "is a letter or a digit", name, (int)MOST_NAME);
 }
 
 static bool check_mix(const recipe *r, err *e)
@@ -290,14 +309,10 @@ char *recipe_text(const recipe *r)
 
 static void put_words(text_buf *t, int key, const char *value)
 {
-    const char *name = KEYS[key].key;
+    const char *name = KEYS[key].key, *before = KEYS[key].before_path;
     if (strcmp(name, "name") == 0) return;
-    if (strcmp(name, "imatrix") == 0)        text_words(t, ", importance matrix ");
-    else if (strcmp(name, "calibrate") == 0) text_words(t, ", calibrated on ");
-    else if (strcmp(name, "text") == 0)      text_words(t, ", measured on ");
-    else                                     text_printf(t, ", %s%s", name, value ? " " : "");
-    const bool path = strcmp(name, "imatrix") == 0 || strcmp(name, "calibrate") == 0 || strcmp(name, "text") == 0;
-    if (value) text_words(t, path ? path_base(value) : value);
+    text_printf(t, ", %s%s", before ? before : name, value ? " " : "");
+    if (value) text_words(t, before ? path_base(value) : value);
 }
 
 void recipe_words(const recipe *r, char words[512])

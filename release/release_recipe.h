@@ -38,6 +38,8 @@ void recipes_free(recipe *r, int n);        // and the array
 // Sets a key from a text, or a key that is said without a value (value NULL: pure, exact). ERR_USAGE: there is no such
 // key, or not for this kind; it is given twice; the value is none for it.
 bool recipe_set(recipe *r, const char *key, const char *value, err *e);
+bool recipe_key_is_path(const char *key);       // are its values paths?
+bool recipe_key_is_number(const char *key);
 // What only the whole recipe shows: what would do nothing, what is missing, what contradicts. ERR_USAGE.
 bool recipe_check(const recipe *r, err *e);
 

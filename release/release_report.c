@@ -36,7 +36,8 @@ static bool fill(cJSON *doc, const release_head *h, const release_result *r)
         || !cJSON_AddStringToObject(doc, "source_digest", h->source_digest)
         || !(h->revision[0] ? cJSON_AddStringToObject(doc, "source_revision", h->revision)
                             : cJSON_AddNullToObject(doc, "source_revision"))
-        || !add_repository(doc, r) || !cJSON_AddStringToObject(doc, "gate", h->gate) || !cJSON_AddStringToObject(doc, "verdict", h->verdict)
+        || !add_repository(doc, r) || !cJSON_AddStringToObject(doc, "gate", h->gate)
+        || !cJSON_AddStringToObject(doc, "verdict", h->verdict)
         || (h->is_signed && !cJSON_AddTrueToObject(doc, "signed"))
         || !(list = cJSON_AddArrayToObject(doc, "artifacts"))) return false;
     for (int i = 0; i < r->n; i++) {
@@ -132,11 +133,17 @@ static void put_head(text_buf *t, const release_head *h, const char *repository)
     text_words(t, ".\n\n");
 }
 
-char *release_report_md(const release_head *h, const release_result *r)
+const verify_report **release_in_order(const release_result *r)
 {
     const verify_report **list = calloc((size_t)r->n + 1, sizeof *list);
+    for (int i = 0; list && i < r->n; i++) list[i] = &r->reports[i];
+    return list;
+}
+
+char *release_report_md(const release_head *h, const release_result *r)
+{
+    const verify_report **list = release_in_order(r);
     if (!list) return NULL;
-    for (int i = 0; i < r->n; i++) list[i] = &r->reports[i];
     char *table = verify_report_md(list, r->n);
     free(list);
     if (!table) return NULL;

@@ -25,6 +25,9 @@ char  *release_report_md(const release_head *h, const release_result *r);
 char  *release_report_html(const release_head *h, const release_result *r);
 char  *release_report_junit(const release_result *r);
 
+// The reports that r holds, in its order; the array is the caller's. NULL when out of memory.
+const verify_report **release_in_order(const release_result *r);
+
 // What is said of a chat template that is there, in Markdown, after "The chat template in the files ".
 void release_put_template(text_buf *t, const record_template *c);
 

@@ -1,7 +1,7 @@
 #include "release_sign.h"
-#include "model_statement.h"
 #include "release_list.h"
 #include "../formats/dsse.h"
+#include "../formats/file_map.h"
 #include "../formats/json.h"
 #include "../formats/outfile.h"
 #include <stdlib.h>
@@ -50,5 +50,17 @@ bool release_sign(const char *dir, const release_sign_opts *o, err *e)
         && folder_digest_renew(&f, e) && folder_digest_take(&f, o->n_threads, NULL, e) && write_signature(&f, o, e)
         && folder_digest_same(&f, e);
     folder_digest_free(&f);
+    return ok;
+}
+
+bool release_signed_statement(model_statement *s, const char *path, const signing_key *k, err *e)
+{
+    char   *text = NULL;
+    int64_t n;
+    dsse    d = { 0 };
+    const bool ok = file_read_text(&text, &n, path, BUNDLE_MOST_BYTES, e) && dsse_read(&d, text, n, path, e)
+        && dsse_check(&d, k, path, e) && model_statement_read(s, d.payload, d.n_payload, path, e);
+    dsse_free(&d);
+    free(text);
     return ok;
 }

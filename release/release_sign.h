@@ -7,6 +7,7 @@
 #ifndef HALLMARK_RELEASE_RELEASE_SIGN_H
 #define HALLMARK_RELEASE_RELEASE_SIGN_H
 
+#include "model_statement.h"
 #include "provenance.h"
 #include "../formats/progress.h"
 #include "../formats/signing_key.h"
@@ -27,5 +28,9 @@ typedef struct {
 
 // Writes both into dir, whose report is written. ERR_SYSTEM; ERR_VERDICT where somebody changes the folder meanwhile.
 bool release_sign(const char *dir, const release_sign_opts *o, err *e);
+
+// The statement of all files in the bundle at path, once the key is found to have signed it; model_statement_free when
+// true. ERR_VERDICT: another key did; ERR_INPUT: the bundle cannot be read.
+bool release_signed_statement(model_statement *s, const char *path, const signing_key *k, err *e);
 
 #endif

@@ -41,12 +41,6 @@ static bool find_type(const gguf *g, file_type *type, err *e)
 
 // ---- the header ----------------------------------------------------------------------------------------------------
 
-static bool same_value(const gguf_kv *a, const gguf_kv *b)
-{
-    return a->type == b->type && a->elem == b->elem && a->n == b->n && a->n_bytes == b->n_bytes
-        && memcmp(a->data, b->data, (size_t)a->n_bytes) == 0;
-}
-
 // Of the hallmark's keys the proof takes care.
 static void tell_differences(const gguf *g, const gguf_plan *p, progress *log)
 {
@@ -55,7 +49,7 @@ static void tell_differences(const gguf *g, const gguf_plan *p, progress *log)
     for (int64_t i = 0; i < gguf_n_kv(g); i++) {
         const gguf_kv *kv = gguf_kv_at(g, i), *ours = gguf_plan_find(p, kv->key);
         if (strncmp(kv->key, "hallmark.", 9) == 0 || strcmp(kv->key, "general.alignment") == 0) continue;
-        if (ours && same_value(kv, ours)) continue;
+        if (ours && gguf_kv_same(kv, ours)) continue;
         if (n++ == 0) first = kv->key;
     }
     if (n > 0)

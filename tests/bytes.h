@@ -1,4 +1,5 @@
-// bytes: what the tests of formats/ share: a growing buffer to write files byte by byte, a scratch folder, and how a refusal is checked.
+// bytes: what the tests of formats/ share: a growing buffer to write files byte by byte, a scratch folder, and how a
+// refusal is checked.
 #ifndef HALLMARK_TESTS_BYTES_H
 #define HALLMARK_TESTS_BYTES_H
 
@@ -86,6 +87,7 @@ static inline void write_file(const char *path, const void *p, int64_t n)
     ck_assert_int_eq((int64_t)fwrite(p, 1, (size_t)n, f), n);
     ck_assert_int_eq(fclose(f), 0);
 }
+static inline void write_text(const char *path, const char *text) { write_file(path, text, (int64_t)strlen(text)); }
 static inline int64_t read_file_bytes(const char *path, uint8_t *p, int64_t cap)     // -1: there is none
 {
     FILE *f = fopen(path, "rb");

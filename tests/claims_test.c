@@ -62,7 +62,7 @@ END_TEST
 
 // ---- the source ----------------------------------------------------------------------------------------------------
 
-static void save(const char *dir, const char *name, const char *text) { write_file(in_dir(dir, name), text, (int64_t)strlen(text)); }
+static void save(const char *dir, const char *name, const char *text) { write_text(in_dir(dir, name), text); }
 
 START_TEST(test_source_digest)
 {

@@ -18,7 +18,6 @@ static void begin(void) { dir = new_dir(); }
 static void end(void) { drop_dir(dir); }
 
 static const char *at(const char *name) { return in_dir(dir, name); }
-static void write_text(const char *path, const char *text) { write_file(path, text, (int64_t)strlen(text)); }
 
 // ---- front matter --------------------------------------------------------------------------------------------------
 
@@ -198,12 +197,14 @@ END_TEST
 
 START_TEST(sha256sum_accepts_the_sums)
 {
-    static const char *const names[] = { "b", "a b.gguf", ".gitattributes", "back\\slash", "\xc3\xa9", "A" };
-    enum { N = sizeof names / sizeof *names };
+    hub_sum files[] = { { .name = "b" }, { .name = "a b.gguf" }, { .name = ".gitattributes" },
+                        { .name = "back\\slash" }, { .name = "\xc3\xa9" }, { .name = "A" } };
+    enum { N = sizeof files / sizeof *files };
     char command[700];
     err  e = { 0 };
-    for (int i = 0; i < N; i++) write_text(at(names[i]), names[i]);
-    char *text = hub_sums(dir, names, N, 1, NULL, &e);
+    for (int i = 0; i < N; i++) write_text(at(files[i].name), files[i].name);
+    ck_assert(sha256_file(at("A"), files[N - 1].sha256, &e));           // of one it is known
+    char *text = hub_sums(dir, files, N, 1, NULL, &e);
     ck_assert_msg(text != NULL, "%s", e.msg);
     write_text(at("SHA256SUMS"), text);
     free(text);
@@ -212,7 +213,8 @@ START_TEST(sha256sum_accepts_the_sums)
              "! sha256sum --status -c SHA256SUMS", dir, (int)N);
     ck_assert_int_eq(system(command), 0);
     ck_assert(unlink(at("b")) == 0);
-    ck_assert(!hub_sums(dir, names, N, 1, NULL, &e) && strstr(e.msg, "/b"));
+    for (int i = 0; i < N; i++) files[i].sha256[0] = '\0';
+    ck_assert(!hub_sums(dir, files, N, 1, NULL, &e) && strstr(e.msg, "/b"));
 }
 END_TEST
 

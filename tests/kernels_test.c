@@ -118,7 +118,7 @@ static void check_matmul(dtype t, int64_t rows, int64_t cols, int n, const cpu_k
     weight w = { .type = t, .rows = rows, .cols = cols, .data = data, .name = "w" };
     float *x = malloc((size_t)(n * cols) * sizeof *x), *row = malloc((size_t)cols * sizeof *row);
     float *want = malloc((size_t)(n * rows) * sizeof *want), *got = malloc((size_t)(n * rows) * sizeof *got);
-    float *scratch = malloc((size_t)(KERNEL_TILE_ROWS * (cols + 16)) * sizeof *scratch);
+    float *scratch = malloc((size_t)(KERNEL_TILE_ROWS * matmul_stride(cols)) * sizeof *scratch);
     fill(x, n * cols, 1.0f);
     cpu_kernels_portable.matmul(want, rows, &w, 0, rows, x, n, false, scratch);
     for (int64_t r = 0; r < rows; r++) {
@@ -180,7 +180,7 @@ static bool ends_the_program(const cpu_kernels *k, int64_t rows_short_by, int64_
     if (pid == 0) {
         const int64_t n_w = READ_ROWS * READ_COLS - rows_short_by, n_x = READ_TOKENS * READ_COLS - input_short_by;
         float *data = calloc((size_t)n_w, sizeof *data), *x = calloc((size_t)n_x, sizeof *x);
-        float dst[READ_TOKENS * READ_ROWS], scratch[KERNEL_TILE_ROWS * (READ_COLS + 16)];
+        float dst[READ_TOKENS * READ_ROWS], scratch[KERNEL_TILE_ROWS * (READ_COLS + 32)];
         const weight w = { .type = DT_F32, .rows = READ_ROWS, .cols = READ_COLS, .data = data, .name = "w" };
         report_is_wanted = true;
         k->matmul(dst, READ_ROWS, &w, 0, READ_ROWS, x, READ_TOKENS, false, scratch);

@@ -3,6 +3,7 @@
 // key; a record in another file is found.
 #include "measure/lab.h"
 #include "measure/lab_record.h"
+#include "texts.h"
 #include "verify_files.h"
 
 static char exact[SCRATCH_PATH], coarse[SCRATCH_PATH], arg_a[SCRATCH_PATH + 16], arg_b[SCRATCH_PATH + 16];
@@ -138,17 +139,6 @@ START_TEST(a_byte_that_is_another_is_refused_or_another_claim)
 }
 END_TEST
 
-// The text with the first `from` replaced.
-static char *replaced(const char *from, const char *to)
-{
-    const char *at = strstr(text, from);
-    ck_assert_msg(at != NULL, "%s is not in %s", from, text);
-    char *s = malloc(strlen(text) + strlen(to) + 1);
-    ck_assert_ptr_nonnull(s);
-    sprintf(s, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
-    return s;
-}
-
 START_TEST(what_is_wrong_is_named)
 {
     static const struct { const char *from, *to, *says; } cases[] = {
@@ -178,7 +168,7 @@ START_TEST(what_is_wrong_is_named)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         lab_record r;
         err why = { 0 };
-        char *s = replaced(cases[i].from, cases[i].to);
+        char *s = replaced(text, cases[i].from, cases[i].to);
         ck_assert_msg(!lab_record_read(&r, s, (int64_t)strlen(s), "x", &why), "%s", cases[i].to);
         ck_assert_int_eq(why.kind, ERR_INPUT);
         ck_assert_msg(strstr(why.msg, cases[i].says) != NULL, "%s: %s", cases[i].says, why.msg);
@@ -197,7 +187,7 @@ START_TEST(another_best_is_refused)
     for (int i = -1; i < made.n_caches; i++) {
         if (i == made.best) continue;
         snprintf(other, sizeof other, i < 0 ? "\"best\":null" : "\"best\":\"%s\"", i < 0 ? "" : made.caches[i].kv);
-        char *s = replaced(now, other);
+        char *s = replaced(text, now, other);
         ck_assert_msg(!reads(s, (int64_t)strlen(s)), "%s for %s", other, now);
         free(s);
     }

@@ -253,7 +253,7 @@ static inline void mini_write_json(const mini *m, const char *name, const cJSON 
 {
     char *text = v ? cJSON_PrintUnformatted(v) : NULL;
     if (!text) { unlink(in_dir(m->dir, name)); return; }
-    write_file(in_dir(m->dir, name), text, (int64_t)strlen(text));
+    write_text(in_dir(m->dir, name), text);
     free(text);
 }
 
@@ -264,7 +264,7 @@ static inline void mini_write(const mini *m, bool shards)
     mini_write_json(m, "generation_config.json", m->generation);
     mini_write_json(m, "tokenizer.json", m->tokenizer);
     mini_write_json(m, "tokenizer_config.json", m->tokenizer_config);
-    if (m->chat_template) write_file(in_dir(m->dir, "chat_template.jinja"), m->chat_template, (int64_t)strlen(m->chat_template));
+    if (m->chat_template) write_text(in_dir(m->dir, "chat_template.jinja"), m->chat_template);
     if (!shards) {
         mini_write_tensors(m, in_dir(m->dir, "model.safetensors"), 0, m->n);
         return;

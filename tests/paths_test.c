@@ -2,6 +2,7 @@
 // first column of their tables of files, folders and suites, and the tests that sources say they are proved by.
 #include "formats/file_map.h"
 #include "suite.h"
+#include "texts.h"
 
 #include <check.h>
 #include <ctype.h>
@@ -17,15 +18,6 @@ enum { PATH_BYTES = 1024 };
 // What paths here are made of; in documents also patterns.
 #define NAME_CHARS    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./"
 #define PATTERN_CHARS NAME_CHARS "*{},-"
-
-static char *read_text(const char *path)
-{
-    char   *text;
-    int64_t size;
-    err     e = { 0 };
-    ck_assert_msg(file_read_text(&text, &size, path, 1 << 22, &e), "%s", e.msg);
-    return text;
-}
 
 // ---- is it there? -------------------------------------------------------------------------------
 

@@ -149,7 +149,7 @@ END_TEST
 static bool read_text(const char *text, recipe **v, int *n, err *e)
 {
     const char *path = in_dir(dir, "recipe.json");
-    write_file(path, text, (int64_t)strlen(text));
+    write_text(path, text);
     *e = (err){ 0 };
     return recipe_file_read(v, n, path, e);
 }

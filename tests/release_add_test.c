@@ -2,6 +2,7 @@
 // artifacts, and that a finished file becomes an artifact (release/release_take.h): on a copy of the committed
 // checkpoint, with short fixtures.
 #include "keys.h"
+#include "texts.h"
 #include "verify_files.h"
 #include "formats/json.h"
 #include "quant/quantize.h"
@@ -392,10 +393,7 @@ END_TEST
 
 static void has_text(const char *dir, const char *name, const char *part)
 {
-    err     e = { 0 };
-    char   *path = path_join(dir, name), *text;
-    int64_t n;
-    ck_assert_msg(file_read_text(&text, &n, path, 1 << 24, &e), "%s", e.msg);
+    char *path = path_join(dir, name), *text = read_text(path);
     ck_assert_msg(strstr(text, part) != NULL, "%s has no '%s'", name, part);
     free(text);
     free(path);

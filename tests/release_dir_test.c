@@ -75,7 +75,7 @@ int unlinkat(int fd, const char *name, int flags)
 
 // ---- making and looking -----------------------------------------------------------------------------------------------
 
-static void put_text_in(const char *name, const char *text) { write_file(in_dir(dir, name), text, (int64_t)strlen(text)); }
+static void put_text_in(const char *name, const char *text) { write_text(in_dir(dir, name), text); }
 static bool there(const char *name) { return faccessat(AT_FDCWD, in_dir(dir, name), F_OK, AT_SYMLINK_NOFOLLOW) == 0; }
 
 static mode_t mode_of(const char *name)

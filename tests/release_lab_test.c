@@ -1,6 +1,7 @@
 // Proves release/release_lab.h and release/release_card.h on a copy of the committed checkpoint with short fixtures:
 // what caches cost is measured, written into the files and beside them, covered by their records and by check; a text
 // that is too short stops the release before any conversion.
+#include "texts.h"
 #include "verify_files.h"
 #include "formats/json.h"
 #include "measure/lab_record.h"
@@ -83,10 +84,7 @@ static void refuses(const char *path, const char *says)
 
 static void replace_in(const char *path, const char *from, const char *to)
 {
-    char   *text = NULL;
-    int64_t n;
-    err     e = { 0 };
-    ck_assert_msg(file_read_text(&text, &n, path, 1 << 24, &e), "%s", e.msg);
+    char       *text = read_text(path);
     const char *at = strstr(text, from);
     ck_assert(at && strlen(from) == strlen(to));
     patch(path, at - text, to, (int64_t)strlen(to));

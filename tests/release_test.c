@@ -1,5 +1,6 @@
 // Proves release/release.h: a folder is published whole or not at all, and only when every artifact passes; check
 // proves it again.
+#include "texts.h"
 #include "verify_files.h"
 #include "formats/json.h"
 #include "formats/version.h"
@@ -76,14 +77,9 @@ static int leftovers(const char *name)
 
 static char *text_of(const char *dir, const char *name)
 {
-    char   *path = path_join(dir, name), *text = NULL;
-    int64_t n;
-    err     e = { 0 };
-    ck_assert_msg(file_read_text(&text, &n, path, 1 << 24, &e), "%s", e.msg);
+    char *path = path_join(dir, name), *text = read_text(path);
     free(path);
-    char *copy = strdup(text);
-    free(text);
-    return copy;
+    return text;
 }
 
 static const char *FIXTURES[] = { "float32", "bfloat16", NULL };

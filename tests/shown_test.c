@@ -157,8 +157,7 @@ START_TEST(every_string_of_a_checkpoint)
 }
 END_TEST
 
-static void write_in(const char *name, const char *text) { write_file(in_dir(checkpoint->dir, name), text,
-    (int64_t)strlen(text)); }
+static void write_in(const char *name, const char *text) { write_text(in_dir(checkpoint->dir, name), text); }
 
 // Texts that are no JSON strings: a card's license, templates, bytes that are no UTF-8 in each file, an index that
 // names hostile files.

@@ -141,7 +141,7 @@ static inline void make_inputs(int lines)
     for (int i = 0; i < lines; i++)
         snprintf(text + strlen(text), sizeof text - strlen(text), "the quick brown fox number %d jumps over the dog\n",
                  i);
-    write_file(in_dir(room, "text"), text, (int64_t)strlen(text));
+    write_text(in_dir(room, "text"), text);
     ck_assert_int_eq(run_line("convert hf -o bf16.gguf"), 0);
 }
 

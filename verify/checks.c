@@ -1,5 +1,6 @@
 // checks: see checks.h.
 #include "checks.h"
+#include "compare.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -77,17 +78,10 @@ void looks_add_artifact(looks *l, const verify_report *r)
 
 // ---- before a run ---------------------------------------------------------------------------------------------------
 
-static const verify_failure *failure_of(const verify_fixture_result *f, const char *what)
-{
-    for (int64_t i = 0; i < f->n_failures; i++)
-        if (strcmp(f->failures[i].what, what) == 0) return &f->failures[i];
-    return NULL;
-}
-
 // A check of the whole fixture that leaves nothing but a failure: without one it held.
 static bool add_plain(looks *l, const verify_fixture_result *f, const char *what, const char *title, const char *held)
 {
-    const verify_failure *x = failure_of(f, what);
+    const verify_failure *x = result_failure(f, what);
     say(add(l, what, title, x ? LOOK_BROKE : LOOK_HELD), "%s", x ? x->text : held);
     return x == NULL;
 }
@@ -102,7 +96,7 @@ static void add_claims(looks *l, const verify_fixture_result *f)
 {
     static const char *const whats[] = { "digest", "type", "record" };
     for (int i = 0; i < 3; i++)
-        if (failure_of(f, whats[i])) {
+        if (result_failure(f, whats[i])) {
             add_plain(l, f, whats[i], "what the file says of itself", "");
             return;
         }
@@ -196,7 +190,7 @@ static void add_fixture_is_a_measure(looks *l, const verify_fixture_result *f)
 
 static void add_finite(looks *l, const verify_fixture_result *f)
 {
-    const verify_failure *x = failure_of(f, "finite");
+    const verify_failure *x = result_failure(f, "finite");
     say(add(l, "finite", "logits are numbers", x ? LOOK_BROKE : LOOK_HELD), "%s", x ? x->text : "at every step");
 }
 
@@ -256,7 +250,7 @@ static void add_exact(looks *l, const verify_report *r, const verify_fixture_res
 {
     add_tokens(l, f);
     const bool few = (double)f->ties_differing <= f->ties_limit && (double)f->free_run_ties <= f->free_run_ties_limit;
-    const bool open = why_of(f, "ties") && !failure_of(f, "ties");
+    const bool open = why_of(f, "ties") && !result_failure(f, "ties");
     say(add(l, "ties", "share of ties", few ? LOOK_HELD : open ? LOOK_OPEN : LOOK_BROKE),
         "the reference leaves %lld of %lld steps open, %lld of them differ, the limit is %.1f; the free run of %lld "
         "cases ends at a tie, the limit is %.1f",

@@ -244,12 +244,18 @@ static void take_distance(comparison *k, int64_t step, const distance *d)
         k->leaves = (compare_place){ k->c, step, k->probe.layer };
 }
 
+// Does a step's distance not count?
+static bool is_left_out(const comparison *k, int64_t step, const distance *d)
+{
+    return d->unseen || (k->leave_routed && tie_routed(k->c, step));
+}
+
 // What a step gave, for reports. A part of a drift check is judged only where no working model's logits are.
 static void keep_step(comparison *k, int64_t step, const distance *d, const tie *t, part_state state)
 {
     k->at->steps[step] = (verify_step){
         .kl = larger(d->kl, k->decode_kl[step]), .margin = t->margin, .expected = k->c->generated_ids[step],
-        .got = d->top, .open = t->open, .left_out = d->unseen || (k->leave_routed && tie_routed(k->c, step)), .state = state };
+        .got = d->top, .open = t->open, .left_out = is_left_out(k, step, d), .state = state };
     if (k->at->n_steps <= step) k->at->n_steps = step + 1;
     if (k->r->kind == CHECK_EXACT || state == PART_BROKE) take_part(&k->at->forced, state);
 }
@@ -265,8 +271,8 @@ void compare_forced_at(comparison *k, int64_t step, const distance *at)
     verify_fixture_result *r = k->r;
     const distance d = *at;
     tie            t = tie_at(k->f, k->c, step, k->movement, d.top);
-    if (d.unseen || (k->leave_routed && tie_routed(k->c, step))) k->n_left_out++;
-    else                                                         take_distance(k, step, &d);
+    if (is_left_out(k, step, &d)) k->n_left_out++;
+    else                          take_distance(k, step, &d);
     r->steps++;
     r->ties += t.open;
     const bool dead = fail_dead(k, step, &d), equal = !dead && d.top == k->c->generated_ids[step];

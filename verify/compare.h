@@ -79,5 +79,12 @@ void result_fail(verify_fixture_result *r, const verify_failure *place, const ch
 void result_fail_whole(verify_fixture_result *r, const char *what, const char *text);
 // Prepares r for f without any counts: name, digest, dtype, room for failures.
 bool result_begin(verify_fixture_result *r, const fixture *f, check_kind kind, err *e);
+// Room for what each case and step of it gives, for reports: compare_case and the others fill it in.
+bool result_keep_cases(verify_fixture_result *r, const fixture *f, err *e);
+// The first failure of that kind; NULL: there is none.
+const verify_failure *result_failure(const verify_fixture_result *r, const char *what);
+
+// Which hallmark makes the report.
+void report_take_program(verify_report *r);
 
 #endif

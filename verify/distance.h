@@ -6,7 +6,7 @@
 // second order in the difference: rounding of the stored float32 values then costs about 1e-14, where p log(p/q) alone
 // would cost
 // 1e-7, more than an
-// F16 cache on a small model. Proved by tests/verify_compare_test.c.
+// F16 cache on a small model. Proved by tests/distance_test.c.
 #ifndef HALLMARK_VERIFY_DISTANCE_H
 #define HALLMARK_VERIFY_DISTANCE_H
 

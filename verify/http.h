@@ -3,7 +3,7 @@
 // What comes back is hostile: it is limited in size while it arrives and in time, a redirect is not followed, and a
 // certificate is always checked. No answer, or half of one, is ERR_SYSTEM; an answer that is none is ERR_INPUT.
 // A key is sent as "Authorization: Bearer", over TLS or to this machine only, and stands in no message.
-// Proved by tests/remote_test.c.
+// Proved by tests/remote_hostile_test.c and remote_key_test.c.
 #ifndef HALLMARK_VERIFY_HTTP_H
 #define HALLMARK_VERIFY_HTTP_H
 

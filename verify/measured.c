@@ -59,7 +59,7 @@ bool measured_check(const gguf *g, int n_threads, char **claim, err *e)
     err  why = { 0 };
     *claim = NULL;
     bool ok = lab_record_find(&rec, g, &found, &why) && (!found || lab_record_fits(&rec, g, n_threads, &why));
-    if (!ok) err_set(e, why.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", why.msg);
+    if (!ok) err_as_verdict(e, &why);
     if (ok && !(*claim = found ? claim_of(&rec) : strdup(""))) ok = err_nomem(e, "a claim", 0);
     lab_record_free(&rec);
     return ok;

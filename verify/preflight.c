@@ -12,15 +12,15 @@
 static bool digest_of_bytes(const gguf *g, char hex[SHA256_HEX + 1], err *e)
 {
     sha256 *all = sha256_new(e);
-    if (!all) return false;
-    for (int64_t i = 0; i < gguf_n_tensors(g); i++) {
+    bool    ok = all != NULL;
+    for (int64_t i = 0; ok && i < gguf_n_tensors(g); i++) {
         const gguf_tensor *t = gguf_tensor_at(g, i);
         char line[SHA256_HEX + 2];
-        if (!sha256_bytes(t->data, t->n_bytes, line, e)) { sha256_free(all); return false; }
+        ok = sha256_bytes(t->data, t->n_bytes, line, e);
         line[SHA256_HEX] = '\n';
-        if (!sha256_add(all, line, SHA256_HEX + 1, e)) { sha256_free(all); return false; }
+        ok = ok && sha256_add(all, line, SHA256_HEX + 1, e);
     }
-    return sha256_end(all, hex, e);
+    return all && sha256_end_if(all, ok, hex, e);
 }
 
 bool artifact_weights_digest(const gguf *g, char hex[SHA256_HEX + 1], err *e)

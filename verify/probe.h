@@ -1,7 +1,7 @@
 // probe: at which layer does a run part from the reference? The fixture keeps, for the last token of each prompt, some
 // values and the norm of the hidden state after every layer; so a mismatch at the end can be laid at the door of the
 // first layer that departs.
-// Proved by tests/verify_compare_test.c.
+// Proved by tests/distance_test.c.
 #ifndef HALLMARK_VERIFY_PROBE_H
 #define HALLMARK_VERIFY_PROBE_H
 

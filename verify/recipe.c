@@ -101,7 +101,7 @@ bool verify_recipe_read(verify_recipe *r, const cJSON *o, const char *where, err
     if (!o) return true;
     snprintf(at, sizeof at, "%.500s: key 'recipe'", where);
     if (read_all(r, o, at, &bad)) return true;
-    return err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+    return err_as_verdict(e, &bad);
 }
 
 // ---- Markdown ------------------------------------------------------------------------------------------------------

@@ -84,6 +84,9 @@ bool record_file_is(const char *name);
 bool record_file_is_made(const char *name);     // report.json, .md, .html, junit.xml, SHA256SUMS, and the signature's two
 // Adds one; what is there then is the caller's in any case.
 bool record_files_push(record_file **files, int *n, const char *name, const char *hex, err *e);
+// Likewise one that is still to be written, once, with as many digits as its digest will have.
+bool record_files_plan(record_file **files, int *n, const char *name, err *e);
+const record_file *record_files_find(const record_file *files, int n, const char *name);    // NULL: there is none
 size_t record_lab_stem(const char *name);   // of NAME-lab.json the bytes of NAME; 0: it is called otherwise
 // Adds "files" to o where there are any. false when out of memory.
 bool record_files_add(cJSON *o, const record_file *files, int n);

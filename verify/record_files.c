@@ -55,6 +55,21 @@ bool record_files_push(record_file **files, int *n, const char *name, const char
     return true;
 }
 
+bool record_files_plan(record_file **files, int *n, const char *name, err *e)
+{
+    char hex[SHA256_HEX + 1];
+    memset(hex, 'f', SHA256_HEX);
+    hex[SHA256_HEX] = '\0';
+    return record_files_find(*files, *n, name) || record_files_push(files, n, name, hex, e);
+}
+
+const record_file *record_files_find(const record_file *files, int n, const char *name)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(files[i].name, name) == 0) return &files[i];
+    return NULL;
+}
+
 bool record_files_add(cJSON *o, const record_file *files, int n)
 {
     cJSON *list = n > 0 ? cJSON_AddArrayToObject(o, "files") : NULL;
@@ -97,7 +112,7 @@ bool record_files_read(record_file **files, int *n, const cJSON *release, const 
     if (!*files) return err_nomem(e, "names", (size_t)found * sizeof **files);
     cJSON_ArrayForEach(f, list) {
         if (!read_one(&(*files)[*n], f, where, &bad))
-            return err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+            return err_as_verdict(e, &bad);
         (*n)++;
         for (int i = 0; i + 1 < *n; i++)
             if (strcmp((*files)[i].name, (*files)[*n - 1].name) == 0)

@@ -18,8 +18,8 @@ static bool same(double a, double b) { return fabs(a - b) <= 1e-12 * fabs(b); }
 
 static bool refuse(const verify_fixture_result *f, const judge *j, const limit *l, const char *is, err *e)
 {
-    return err_set(e, ERR_VERDICT, "%s: the verification record names %s, and against fixture '%.127s' not its '%s': found %.9g, expected %s%.9g", j->path,
-                   j->name, f->name, l->key, l->found, is, l->expected);
+    return err_set(e, ERR_VERDICT, "%s: the verification record names %s, and against fixture '%.127s' not its '%s': "
+                   "found %.9g, expected %s%.9g", j->path, j->name, f->name, l->key, l->found, is, l->expected);
 }
 
 static bool at_most(const verify_fixture_result *f, const judge *j, const limit *l, size_t n, err *e)
@@ -62,7 +62,8 @@ static bool exact_limits(const verify_fixture_result *f, const judge *j, err *e)
     const limit most[] = {
         { "self_kl_mean", f->self_kl_mean, x->self_kl_max },
         { "self_logprob_diff_max", f->self_logprob_diff_max, x->self_logprob_max },
-        { "ties_limit", f->ties_limit, fmax(g->tie_rate, g->tie_self_factor * g->tie_self_rate_max) * (double)f->steps },
+        { "ties_limit", f->ties_limit,
+          fmax(g->tie_rate, g->tie_self_factor * g->tie_self_rate_max) * (double)f->steps },
         { "free_run_ties_limit", f->free_run_ties_limit,
           fmax(1, fmax(g->tie_rate * (double)f->free_run_tokens, g->tie_self_factor * (double)f->cases)) },
     };
@@ -77,7 +78,9 @@ static bool drift_limits(const verify_fixture_result *f, const judge *j, const c
 {
     const gate       *g = j->g;
     const gate_drift *d = gate_drift_for(g, held);
-    if (!d) return err_set(e, ERR_VERDICT, "%s: the verification record names %s, which has no drift budget for type %s", j->path, j->name, held);
+    if (!d)
+        return err_set(e, ERR_VERDICT, "%s: the verification record names %s, which has no drift budget for type %s",
+                       j->path, j->name, held);
     if (strcmp(f->budget, held) != 0)
         return err_set(e, ERR_VERDICT, "%s: the verification record's 'budget' is '%s', the file answers to that of %s",
                        j->path, f->budget, held);
@@ -107,7 +110,8 @@ static bool same_gate(const verify_report *r, const char *path, const char *cons
 
 static bool is_built_in(const verify_report *r) { return strcmp(r->gate, "built-in") == 0; }
 
-// Whose limits a record is held to: its own, of an older one that holds none the built-in ones of today. NULL where it names a file and does not hold what is in it.
+// Whose limits a record is held to: its own, of an older one that holds none the built-in ones of today. NULL where it
+// names a file and does not hold what is in it.
 static const gate *gate_of(const verify_report *r)
 {
     if (is_built_in(r) && !r->judged_by.name[0]) return gate_builtin();

@@ -34,5 +34,5 @@ bool record_template_read(record_template *t, bool *looked, const cJSON *release
     *t = (record_template){ 0 };
     *looked = c != NULL;
     if (!c || cJSON_IsNull(c) || read_template(t, c, where, &bad)) return true;
-    return err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+    return err_as_verdict(e, &bad);
 }

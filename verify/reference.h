@@ -3,7 +3,7 @@
 // All that is asked here is so for any artifact: a fixture with too few cases, steps or ids a step, or whose reference
 // is further from itself than any sound one was seen to be, decides nothing. It passes nothing, and fails nothing: what
 // is said is why[] of the result, with the number of prompts that would do where the figures tell one.
-// Proved by tests/verify_compare_test.c.
+// Proved by tests/reference_test.c.
 #ifndef HALLMARK_VERIFY_REFERENCE_H
 #define HALLMARK_VERIFY_REFERENCE_H
 

@@ -2,7 +2,6 @@
 #include "remote.h"
 #include "../formats/checked.h"
 #include "../formats/json.h"
-#include "../formats/version.h"
 #include "remote_run.h"
 #include <limits.h>
 #include <math.h>
@@ -64,8 +63,7 @@ static void describe(asker *v)
     strcpy(r->kv, "unknown");
     strcpy(r->kv_required, "unknown");
     strcpy(r->device, "server");
-    snprintf(r->program.version, sizeof r->program.version, "%s", hallmark_version());
-    snprintf(r->program.commit, sizeof r->program.commit, "%s", hallmark_commit());
+    report_take_program(r);
     r->attention_scale = NAN;
     r->derivation.error_max = NAN;
     snprintf(m->api, sizeof m->api, "%s", p->api->name);
@@ -133,13 +131,11 @@ static bool ask_cases(asker *v, const fixture *f, err *e)
 static bool ask_fixture(asker *v, const fixture *f, verify_fixture_result *res, err *e)
 {
     char text[512];
-    const int32_t named = config_number(f, "vocab_size"), n_vocab = named > 0 ? named
-        : LIMIT_VOCAB;    // of some families it has a default
+    const int32_t named = config_number(f, "vocab_size");
+    const int32_t n_vocab = named > 0 ? named : LIMIT_VOCAB;    // of some families it has a default
     if (!result_begin(res, f, v->kind, e)) return false;
     v->r->n_fixtures++;
-    if (!(res->traced = trace_new(f))) return err_nomem(e, "what each step gave",
-        (size_t)f->tokens * sizeof(verify_step));
-    res->n_traced = f->n_cases;
+    if (!result_keep_cases(res, f, e)) return false;
     if (!compare_fits(f, n_vocab, INT_MAX, INT_MAX, text, sizeof text)) {
         result_fail_whole(res, "metadata", text);
         return true;

@@ -12,6 +12,7 @@ const remote_api *const REMOTE_APIS[] = { &remote_llama, &remote_sglang, &remote
 bool remote_answer_new(remote_answer *a, int64_t n, int n_probs, err *e)
 {
     *a = (remote_answer){ .room = n, .n_probs = n_probs + 1 };      // one more: vLLM adds the id that it was given
+    remote_answer_clear(a);
     a->steps = calloc((size_t)n, sizeof *a->steps);
     a->probs = calloc((size_t)n * (size_t)a->n_probs, sizeof *a->probs);
     if (a->steps && a->probs) return true;
@@ -59,8 +60,7 @@ bool remote_id(const cJSON *v, int32_t n_vocab, int32_t *id, const char *key, co
         return err_set(e, ERR_INPUT, "%s: key '%s': found %s, expected an id", where, key, json_kind(v));
     if (!json_as_i64(v, 0, n_vocab - 1, &n))
         return err_set(e, ERR_INPUT, "%s: key '%s': found id %.17g, expected one of the vocabulary, 0 to %d", where,
-                       key,
-                       v->valuedouble, n_vocab - 1);
+                       key, v->valuedouble, n_vocab - 1);
     *id = (int32_t)n;
     return true;
 }
@@ -110,17 +110,29 @@ int32_t remote_best(const remote_step *s)
     return best ? best->id : -1;
 }
 
-cJSON *remote_ids(const int32_t *ids, int64_t n)
+bool remote_id_sent(const remote_question *q, int64_t i, int32_t id, const char *key, const char *where, err *e)
 {
-    cJSON *list = cJSON_CreateArray();
-    for (int64_t i = 0; list && i < n; i++) {
-        cJSON *v = cJSON_CreateNumber(ids[i]);
+    return id == q->ids[i]
+        || err_set(e, ERR_INPUT, "%s: key '%s': found id %d at position %lld, expected %d, which was sent", where, key,
+                   id, (long long)i, q->ids[i]);
+}
+
+void remote_take_count(remote_answer *a, const cJSON *obj, const char *key, int64_t least)
+{
+    int64_t n;
+    if (json_as_i64(json_get(obj, key), least, INT32_MAX, &n)) a->n_prompt = n;
+}
+
+bool remote_add_ids(cJSON *o, const char *key, const remote_question *q)
+{
+    cJSON *list = cJSON_AddArrayToObject(o, key);
+    for (int64_t i = 0; list && i < q->n_ids; i++) {
+        cJSON *v = cJSON_CreateNumber(q->ids[i]);
         if (v && cJSON_AddItemToArray(list, v)) continue;
         cJSON_Delete(v);
-        cJSON_Delete(list);
-        return NULL;
+        return false;
     }
-    return list;
+    return list != NULL;
 }
 
 void remote_take_text(char *dst, size_t size, const cJSON *obj, const char *key)

@@ -68,8 +68,9 @@ typedef struct {
     bool      (*is)(const cJSON *about);                    // is `about` of such a server?
     void      (*describe)(remote_server *s, const cJSON *about,
                const cJSON *more);     // more: NULL where it is missing
-    cJSON    *(*ask)(const remote_question *q);             // NULL when out of memory
-    bool      (*read)(remote_answer *a, const remote_question *q, const cJSON *answer, const char *where, err *e);
+    bool      (*ask)(cJSON *o, const remote_question *q);   // into an empty object; false when out of memory
+    bool      (*read)(remote_answer *a, const remote_question *q, const cJSON *answer, const char *where,
+               err *e);                 // a: cleared
 } remote_api;
 
 extern const remote_api remote_llama, remote_openai, remote_sglang, remote_ollama;
@@ -92,7 +93,12 @@ bool remote_put(remote_answer *a, remote_step *s, int32_t id, const cJSON *logpr
 // The id with the largest log-probability, the lowest where equal; -1 of none.
 int32_t remote_best(const remote_step *s);
 
-cJSON *remote_ids(const int32_t *ids, int64_t n);   // an array of numbers; NULL when out of memory
-void   remote_take_text(char *dst, size_t size, const cJSON *obj, const char *key);     // "" where there is none
+// An id that the server says was sent at position i: is it the question's?
+bool remote_id_sent(const remote_question *q, int64_t i, int32_t id, const char *key, const char *where, err *e);
+// How many ids the prompt has, where it says so: a number of at least `least`.
+void remote_take_count(remote_answer *a, const cJSON *obj, const char *key, int64_t least);
+
+bool remote_add_ids(cJSON *o, const char *key, const remote_question *q);   // the question's; false when out of memory
+void remote_take_text(char *dst, size_t size, const cJSON *obj, const char *key);       // "" where there is none
 
 #endif

@@ -9,8 +9,8 @@
 
 enum { ABOUT_VALUES = 1 << 16 };        // of a document about the server: a list of a thousand models is a tenth of it
 
-// GETs a document. *doc stays NULL where there is none: another status, or no JSON. A status that asks for a key is kept
-// in *refused: it counts where nothing else is an answer. false: no answer at all.
+// GETs a document. *doc stays NULL where there is none: another status, or no JSON. A status that asks for a key is
+// kept in *refused: it counts where nothing else is an answer. false: no answer at all.
 static bool get(remote_peer *p, const char *path, cJSON **doc, err *refused, err *e)
 {
     http_answer a;
@@ -133,6 +133,7 @@ static bool read_answer(remote_peer *p, const remote_question *q, http_answer *g
     if (!expect_answer(p, got, e)) return false;
     cJSON *doc = json_parse_nul(got->body, got->n, LIMIT_JSON_VALUES, where, e);
     if (!doc) return false;
+    remote_answer_clear(a);
     const bool ok = http_hide_json(p->h, doc, e) && p->api->read(a, q, doc, where, e)
         && same_length(p, q, a, where, e);
     cJSON_Delete(doc);
@@ -143,8 +144,8 @@ bool remote_ask(remote_peer *p, const remote_question *q, remote_answer *a, cons
 {
     char        where[512];
     http_answer got = { 0 };
-    cJSON      *doc  = p->api->ask(q);
-    char       *text = doc ? cJSON_PrintUnformatted(doc) : NULL;
+    cJSON      *doc  = cJSON_CreateObject();
+    char       *text = doc && p->api->ask(doc, q) ? cJSON_PrintUnformatted(doc) : NULL;
     snprintf(where, sizeof where, "%s%s: case '%.64s', step %lld", http_url(p->h), p->api->path, item, (long long)step);
     bool ok = text || err_nomem(e, "a question", 0);
     ok = ok && http_ask(p->h, p->api->path, text, &got, e) && read_answer(p, q, &got, a, where, e);

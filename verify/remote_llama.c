@@ -37,22 +37,17 @@ static bool add_bias(cJSON *o, int32_t forced_id)
 // it out (ignore_eos) takes the end's ids out of the choice; the rest is asked for again from there.
 // cache_prompt: what a server keeps of an earlier prompt was computed in pieces of other lengths, and is not
 // bit-stable.
-static cJSON *ask(const remote_question *q)
+static bool ask(cJSON *o, const remote_question *q)
 {
-    cJSON *o = cJSON_CreateObject(), *ids = remote_ids(q->ids, q->n_ids);
-    bool   ok = o && ids && cJSON_AddItemToObject(o, "prompt", ids);
-    if (!ok) cJSON_Delete(ids);
-    ok = ok && cJSON_AddNumberToObject(o, "n_predict", (double)q->n_new) && cJSON_AddNumberToObject(o, "temperature", 0)
-      && json_add_strings(o, "samplers", (const char *const[]){ "temperature" }, 1) && cJSON_AddNumberToObject(o,
-                          "seed", 0)
-      && cJSON_AddNumberToObject(o, "n_probs", q->n_probs) && cJSON_AddFalseToObject(o, "post_sampling_probs")
-      && cJSON_AddTrueToObject(o, "return_tokens") && cJSON_AddFalseToObject(o, "cache_prompt")
-      && cJSON_AddFalseToObject(o, "ignore_eos") && cJSON_AddFalseToObject(o, "stream")
-      && cJSON_AddArrayToObject(o, "stop") && add_bias(o, q->forced_id)
-      && cJSON_AddNumberToObject(o, "repeat_penalty", 1) && cJSON_AddNumberToObject(o, "speculative.n_max", 0);
-    if (ok) return o;
-    cJSON_Delete(o);
-    return NULL;
+    return remote_add_ids(o, "prompt", q)
+        && cJSON_AddNumberToObject(o, "n_predict", (double)q->n_new) && cJSON_AddNumberToObject(o, "temperature", 0)
+        && json_add_strings(o, "samplers", (const char *const[]){ "temperature" }, 1)
+        && cJSON_AddNumberToObject(o, "seed", 0)
+        && cJSON_AddNumberToObject(o, "n_probs", q->n_probs) && cJSON_AddFalseToObject(o, "post_sampling_probs")
+        && cJSON_AddTrueToObject(o, "return_tokens") && cJSON_AddFalseToObject(o, "cache_prompt")
+        && cJSON_AddFalseToObject(o, "ignore_eos") && cJSON_AddFalseToObject(o, "stream")
+        && cJSON_AddArrayToObject(o, "stop") && add_bias(o, q->forced_id)
+        && cJSON_AddNumberToObject(o, "repeat_penalty", 1) && cJSON_AddNumberToObject(o, "speculative.n_max", 0);
 }
 
 static bool read_probs(remote_answer *a, const remote_question *q, remote_step *s, const cJSON *generated,
@@ -82,12 +77,10 @@ static void read_speculation(remote_answer *a, const cJSON *answer)
 static bool read_answer(remote_answer *a, const remote_question *q, const cJSON *answer, const char *where, err *e)
 {
     const cJSON *tokens, *probs;
-    int64_t      n;
-    remote_answer_clear(a);
     read_speculation(a, answer);
-    if (json_as_i64(json_get(answer, "tokens_evaluated"), 0, INT32_MAX, &n)) a->n_prompt = n;
+    remote_take_count(a, answer, "tokens_evaluated", 0);
     if (!remote_list(answer, "tokens", -1, q->n_new, &tokens, where, e)) return false;
-    n = cJSON_GetArraySize(tokens);
+    const int n = cJSON_GetArraySize(tokens);
     // It keeps none of an id whose text ends within a character, so that it cannot be told whose the others are; and
     // leaves out the key where it kept none at all.
     probs = json_get(answer, "completion_probabilities");

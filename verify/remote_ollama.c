@@ -27,28 +27,23 @@ static bool add_options(cJSON *o, const remote_question *q)
         && cJSON_AddNumberToObject(p, "num_ctx", (double)q->n_ctx) && cJSON_AddArrayToObject(p, "stop");
 }
 
-static cJSON *ask(const remote_question *q)
+static bool ask(cJSON *o, const remote_question *q)
 {
-    cJSON *o = cJSON_CreateObject();
-    bool   ok = o && cJSON_AddStringToObject(o, "model", q->model ? q->model : "")
-             && cJSON_AddStringToObject(o, "prompt", q->text) && cJSON_AddTrueToObject(o, "raw")
-             && cJSON_AddFalseToObject(o, "stream") && add_options(o, q);
-    if (ok) return o;
-    cJSON_Delete(o);
-    return NULL;
+    return cJSON_AddStringToObject(o, "model", q->model ? q->model : "")
+        && cJSON_AddStringToObject(o, "prompt", q->text) && cJSON_AddTrueToObject(o, "raw")
+        && cJSON_AddFalseToObject(o, "stream") && add_options(o, q);
 }
 
 static bool read_answer(remote_answer *a, const remote_question *q, const cJSON *answer, const char *where, err *e)
 {
     const cJSON *text = json_get(answer, "response"), *done = json_get(answer, "done");
     int64_t      n;
-    remote_answer_clear(a);
     if (!cJSON_IsString(text))
         return err_set(e, ERR_INPUT, "%s: key 'response': found %s, expected a text", where, json_kind(text));
     if (!cJSON_IsTrue(done))
         return err_set(e, ERR_INPUT, "%s: key 'done': found %s, expected true: this is not the whole answer", where,
                        json_kind(done));
-    if (json_as_i64(json_get(answer, "prompt_eval_count"), 1, INT32_MAX, &n)) a->n_prompt = n;
+    remote_take_count(a, answer, "prompt_eval_count", 1);
     a->text = json_restore_nul(text->valuestring, &n);
     return a->text || err_nomem(e, "an answer", strlen(text->valuestring));
 }

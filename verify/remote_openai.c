@@ -21,21 +21,15 @@ static void describe(remote_server *s, const cJSON *about, const cJSON *more)
 }
 
 // max_tokens of 0 is refused by vLLM: of a text that is scored one id is generated, and not looked at.
-static cJSON *ask(const remote_question *q)
+static bool ask(cJSON *o, const remote_question *q)
 {
-    cJSON *o = cJSON_CreateObject(), *ids = remote_ids(q->ids, q->n_ids);
-    bool   ok = o && ids && cJSON_AddItemToObject(o, "prompt", ids);
-    if (!ok) cJSON_Delete(ids);
-    ok = ok && cJSON_AddStringToObject(o, "model", q->model ? q->model : "")
-      && cJSON_AddNumberToObject(o, "max_tokens", q->scores ? 1 : (double)q->n_new)
-      && cJSON_AddNumberToObject(o, "temperature", 0) && cJSON_AddNumberToObject(o, "seed", 0)
-      && cJSON_AddNumberToObject(o, "repetition_penalty", 1) && cJSON_AddTrueToObject(o, "ignore_eos")
-      && cJSON_AddFalseToObject(o, "add_special_tokens") && cJSON_AddFalseToObject(o, "stream")
-      && cJSON_AddTrueToObject(o, "return_token_ids") && cJSON_AddTrueToObject(o, "return_tokens_as_token_ids");
-    ok = ok && cJSON_AddNumberToObject(o, q->scores ? "prompt_logprobs" : "logprobs", q->n_probs);
-    if (ok) return o;
-    cJSON_Delete(o);
-    return NULL;
+    return remote_add_ids(o, "prompt", q) && cJSON_AddStringToObject(o, "model", q->model ? q->model : "")
+        && cJSON_AddNumberToObject(o, "max_tokens", q->scores ? 1 : (double)q->n_new)
+        && cJSON_AddNumberToObject(o, "temperature", 0) && cJSON_AddNumberToObject(o, "seed", 0)
+        && cJSON_AddNumberToObject(o, "repetition_penalty", 1) && cJSON_AddTrueToObject(o, "ignore_eos")
+        && cJSON_AddFalseToObject(o, "add_special_tokens") && cJSON_AddFalseToObject(o, "stream")
+        && cJSON_AddTrueToObject(o, "return_token_ids") && cJSON_AddTrueToObject(o, "return_tokens_as_token_ids")
+        && cJSON_AddNumberToObject(o, q->scores ? "prompt_logprobs" : "logprobs", q->n_probs);
 }
 
 // A decimal number that is an id, to the end of the text.
@@ -51,17 +45,15 @@ static bool id_of_text(const char *s, int32_t n_vocab, int32_t *id)
 // The prompt as the server took it, where it says so.
 static bool same_prompt(const cJSON *choice, const remote_question *q, const char *where, err *e)
 {
+    static const char key[] = "prompt_token_ids";
     const cJSON *list, *v;
     int64_t      i = 0;
     int32_t      id;
-    if (!json_get(choice, "prompt_token_ids")) return true;
-    if (!remote_list(choice, "prompt_token_ids", q->n_ids, q->n_ids, &list, where, e)) return false;
+    if (!json_get(choice, key)) return true;
+    if (!remote_list(choice, key, q->n_ids, q->n_ids, &list, where, e)) return false;
     cJSON_ArrayForEach(v, list) {
-        if (!remote_id(v, q->n_vocab, &id, "prompt_token_ids", where, e)) return false;
-        if (id != q->ids[i++])
-            return err_set(e, ERR_INPUT, "%s: key 'prompt_token_ids': found id %d at position %lld, expected %d, "
-                                        "which was sent",
-                           where, id, (long long)i - 1, q->ids[i - 1]);
+        if (!remote_id(v, q->n_vocab, &id, key, where, e)) return false;
+        if (!remote_id_sent(q, i++, id, key, where, e)) return false;
     }
     return true;
 }
@@ -132,10 +124,8 @@ static bool read_new(remote_answer *a, const remote_question *q, const cJSON *ch
 static bool read_answer(remote_answer *a, const remote_question *q, const cJSON *answer, const char *where, err *e)
 {
     const cJSON *choices;
-    int64_t      n;
-    remote_answer_clear(a);
     if (!remote_list(answer, "choices", 1, 1, &choices, where, e)) return false;
-    if (json_as_i64(json_get(json_get(answer, "usage"), "prompt_tokens"), 0, INT32_MAX, &n)) a->n_prompt = n;
+    remote_take_count(a, json_get(answer, "usage"), "prompt_tokens", 0);
     if (!same_prompt(choices->child, q, where, e)) return false;
     return q->scores ? read_scores(a, q, choices->child, where, e) : read_new(a, q, choices->child, where, e);
 }

@@ -26,18 +26,12 @@ static bool add_sampling(cJSON *o, const remote_question *q)
         && cJSON_AddTrueToObject(p, "ignore_eos") && cJSON_AddNumberToObject(p, "repetition_penalty", 1);
 }
 
-static cJSON *ask(const remote_question *q)
+// logprob_start_len: from the prompt's end on where only new ids are asked about; nothing of it is then computed twice.
+static bool ask(cJSON *o, const remote_question *q)
 {
-    cJSON *o = cJSON_CreateObject(), *ids = remote_ids(q->ids, q->n_ids);
-    bool   ok = o && ids && cJSON_AddItemToObject(o, "input_ids", ids);
-    if (!ok) cJSON_Delete(ids);
-    ok = ok && add_sampling(o, q) && cJSON_AddTrueToObject(o, "return_logprob") && cJSON_AddFalseToObject(o, "stream")
-      && cJSON_AddNumberToObject(o, "top_logprobs_num", q->n_probs);
-    // From the prompt's end on where only new ids are asked about: nothing of the prompt is then computed twice.
-    ok = ok && cJSON_AddNumberToObject(o, "logprob_start_len", q->scores ? 0 : -1);
-    if (ok) return o;
-    cJSON_Delete(o);
-    return NULL;
+    return remote_add_ids(o, "input_ids", q) && add_sampling(o, q) && cJSON_AddTrueToObject(o, "return_logprob")
+        && cJSON_AddFalseToObject(o, "stream") && cJSON_AddNumberToObject(o, "top_logprobs_num", q->n_probs)
+        && cJSON_AddNumberToObject(o, "logprob_start_len", q->scores ? 0 : -1);
 }
 
 // [log-probability, id, text or null]
@@ -69,16 +63,14 @@ static bool read_top(remote_answer *a, const remote_question *q, remote_step *s,
 // Are the ids that it scored those that were sent?
 static bool same_input(const cJSON *meta, const remote_question *q, const char *where, err *e)
 {
+    static const char key[] = "input_token_logprobs";
     const cJSON *list, *at, *logprob;
     int64_t      i = 0;
     int32_t      id;
-    if (!remote_list(meta, "input_token_logprobs", q->n_ids, q->n_ids, &list, where, e)) return false;
+    if (!remote_list(meta, key, q->n_ids, q->n_ids, &list, where, e)) return false;
     cJSON_ArrayForEach(at, list) {
-        if (!read_pair(at, q->n_vocab, &logprob, &id, "input_token_logprobs", where, e)) return false;
-        if (id != q->ids[i++])
-            return err_set(e, ERR_INPUT, "%s: key 'input_token_logprobs': found id %d at position %lld, expected %d, "
-                                        "which was sent",
-                           where, id, (long long)i - 1, q->ids[i - 1]);
+        if (!read_pair(at, q->n_vocab, &logprob, &id, key, where, e)) return false;
+        if (!remote_id_sent(q, i++, id, key, where, e)) return false;
     }
     return true;
 }
@@ -120,11 +112,9 @@ static bool read_new(remote_answer *a, const remote_question *q, const cJSON *an
 static bool read_answer(remote_answer *a, const remote_question *q, const cJSON *answer, const char *where, err *e)
 {
     const cJSON *meta = json_get(answer, "meta_info");
-    int64_t      n;
-    remote_answer_clear(a);
     if (!cJSON_IsObject(meta))
         return err_set(e, ERR_INPUT, "%s: key 'meta_info': found %s, expected an object", where, json_kind(meta));
-    if (json_as_i64(json_get(meta, "prompt_tokens"), 0, INT32_MAX, &n)) a->n_prompt = n;
+    remote_take_count(a, meta, "prompt_tokens", 0);
     return q->scores ? read_scores(a, q, meta, where, e) : read_new(a, q, answer, meta, where, e);
 }
 

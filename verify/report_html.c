@@ -90,15 +90,6 @@ static void put_state_cell(text_buf *t, const char *word)
 
 // ---- all artifacts --------------------------------------------------------------------------------------------------
 
-static void put_megabytes(text_buf *t, int64_t n)
-{
-    static const char *const UNITS[] = { "B", "kB", "MB", "GB", "TB" };
-    double v = (double)n;
-    int    u = 0;
-    for (; v >= 1000 && u < 4; u++) v /= 1000;
-    text_printf(t, u == 0 ? "%.0f %s" : "%.2f %s", v, UNITS[u]);
-}
-
 static void begin_artifact_row(text_buf *t, const verify_report *r, const char *verdict)
 {
     text_words(t, "<tr><th scope=\"row\"><span>");
@@ -112,7 +103,7 @@ static void end_artifact_row(text_buf *t, const verify_report *r)
     html_put_words_cell(t, r->type);
     text_words(t, "<td>");
     if (r->remote.api[0]) text_words(t, "-");       // a server's file is not seen
-    else                  put_megabytes(t, r->file_bytes);
+    else                  figure_put_size(t, r->file_bytes);
     text_words(t, "</td><td class=\"l\">");
     text_puts(t, TEXT_XML, r->kv);
     text_words(t, strcmp(r->kv, r->kv_required) == 0 ? "</td><td>" : " (not what it requires)</td><td>");

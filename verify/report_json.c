@@ -46,7 +46,9 @@ static cJSON *failure_json(const verify_failure *f)
 
 // ---- the numbers of a report, in the order in which they are written; read back from a record by the same rows ------
 
-typedef enum { TEXT, LATER_TEXT, COUNT, LATER_COUNT, NUMBER, LATER_NUMBER, SINGLE, LAYER, FLAG, PASSED, FIXTURE_VERDICT, KIND } field_kind;
+typedef enum {
+    TEXT, LATER_TEXT, COUNT, LATER_COUNT, NUMBER, LATER_NUMBER, SINGLE, LAYER, FLAG, PASSED, FIXTURE_VERDICT, KIND
+} field_kind;
 typedef struct { const char *key; field_kind kind; size_t off, size; } field;
 // LATER_TEXT, where there is any, LATER_NUMBER, where it is one, and LATER_COUNT, above 0: records written before there
 // was such a key have none; it is then "", NAN or 0, and not written again either.
@@ -90,8 +92,9 @@ static const field REPORT_FIELDS[] = {
 };
 // Parts of their own, of later records.
 static const field REFERENCE_FIELDS[] = {
-    REF("model", TEXT, model), REF("revision", TEXT, revision), REF("transformers", TEXT, transformers), REF("torch", TEXT, torch),
-    REF("device", TEXT, device), REF("attention", TEXT, attention), REF("experts", LATER_TEXT, experts),
+    REF("model", TEXT, model), REF("revision", TEXT, revision), REF("transformers", TEXT, transformers),
+    REF("torch", TEXT, torch), REF("device", TEXT, device), REF("attention", TEXT, attention),
+    REF("experts", LATER_TEXT, experts),
     REF("linear_attention", LATER_TEXT, linear_attention), REF("tokens", COUNT, tokens),
     REF("prompts_sha256", TEXT, prompts), { NULL, 0, 0, 0 },
 };
@@ -261,7 +264,8 @@ static bool add_parts(cJSON *o, const verify_report *r)
 {
     const verify_source *s = &r->source;
     const bool known = s->repository[0] || s->revision[0] || s->digest[0];
-    return verify_recipe_add(o, &r->recipe) && add_part(o, "derivation", r->derivation.made, DERIVATION_FIELDS, &r->derivation)
+    return verify_recipe_add(o, &r->recipe)
+        && add_part(o, "derivation", r->derivation.made, DERIVATION_FIELDS, &r->derivation)
         && add_part(o, "hallmark", r->program.version[0] != '\0', PROGRAM_FIELDS, &r->program)
         && add_part(o, "source", known, SOURCE_FIELDS, s)
         && add_part(o, "remote", r->remote.api[0] != '\0', REMOTE_FIELDS, &r->remote) && add_gate(o, &r->judged_by);
@@ -329,7 +333,7 @@ static bool read_gate(verify_gate *g, const cJSON *o, const char *where, err *e)
     if (!there) return true;
     snprintf(place, sizeof place, "%.500s: key 'judged_by.limits'", where);
     return gate_of_json(&g->limits, json_get(json_get(o, "judged_by"), "limits"), place, &bad)
-        || err_set(e, bad.kind == ERR_SYSTEM ? ERR_SYSTEM : ERR_VERDICT, "%s", bad.msg);
+        || err_as_verdict(e, &bad);
 }
 
 static bool read_parts(verify_report *r, const cJSON *o, const char *where, err *e)

@@ -1,6 +1,7 @@
 // Reports as Markdown, for a model card: one table, then what deserves a sentence.
 #include "verify.h"
 #include "recipe.h"
+#include "../formats/figures.h"
 #include "../formats/text.h"
 #include <math.h>
 #include <string.h>
@@ -19,16 +20,6 @@ static void put_code(text_buf *t, const char *words, const char *s)
     text_puts(t, TEXT_MD_CODE, s);
 }
 
-static void put_bytes(text_buf *t, int64_t n)
-{
-    static const char *const UNITS[] = { "B", "kB", "MB", "GB", "TB" };
-    double v = (double)n;
-    int    u = 0;
-    for (; v >= 1000 && u < 4; u++) v /= 1000;
-    if (u == 0) text_printf(t, "%lld B", (long long)n);
-    else        text_printf(t, "%.2f %s", v, UNITS[u]);
-}
-
 // A server that gives text only gives no distribution.
 static bool sees_distance(const verify_report *r) { return !r->remote.api[0] || r->remote.ids_seen; }
 
@@ -40,7 +31,7 @@ static void put_row(text_buf *t, const verify_report *r, const verify_fixture_re
     put_text(t, r->type);
     text_words(t, " | ");
     if (r->remote.api[0]) text_words(t, "-");       // a server's file is not seen
-    else                  put_bytes(t, r->file_bytes);
+    else                  figure_put_size(t, r->file_bytes);
     text_words(t, " | ");
     put_text(t, r->kv);
     text_words(t, strcmp(r->kv, r->kv_required) == 0 ? " | " : " (not what it requires) | ");

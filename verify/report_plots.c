@@ -8,6 +8,7 @@
 // ---- measured against allowed ---------------------------------------------------------------------------------------
 
 enum { ROW = 38, NAME = 12, TRACK = 26 };       // pixels: a row's height; its name, and its marks, below its upper edge
+enum { FOUND = 0, ROUNDED = 3 };                // shapes: a circle, filled; a triangle, empty
 
 typedef struct { double found, allowed, rounded; } pair;       // NAN: there is none
 typedef pair pair_of(const verify_fixture_result *f);
@@ -28,11 +29,30 @@ static pair others_of(const verify_fixture_result *f)
 
 static bool is_drawn(const verify_fixture_result *f) { return f->ran && f->steps > 0; }
 
+// A comparison of the page's; in a struct of zeros before the first.
+typedef struct {
+    const verify_report         *r;
+    const verify_fixture_result *f;     // NULL: before the first
+    int     report;
+    int64_t next;               // of its fixtures
+} spot;
+
+// The next that is drawn; false: there is none.
+static bool next_drawn(const report_page *g, spot *s)
+{
+    for (; s->report < g->n; s->report++, s->next = 0)
+        while (s->next < g->r[s->report]->n_fixtures) {
+            s->r = g->r[s->report];
+            s->f = &s->r->fixtures[s->next++];
+            if (is_drawn(s->f)) return true;
+        }
+    return false;
+}
+
 static int n_drawn(const report_page *g)
 {
     int n = 0;
-    for (int i = 0; i < g->n; i++)
-        for (int64_t k = 0; k < g->r[i]->n_fixtures; k++) n += is_drawn(&g->r[i]->fixtures[k]);
+    for (spot s = { 0 }; next_drawn(g, &s);) n++;
     return n;
 }
 
@@ -48,7 +68,7 @@ static void put_mark_at(text_buf *t, const plot_axis *a, double v, double y, int
     if (!isfinite(v)) return;
     html_begin_at(t, plot_axis_at(a, v), y);
     text_printf(t, "<g class=\"%s\">", class);
-    plot_put_mark(t, shape, shape == 0);
+    plot_put_mark(t, shape, shape == FOUND);
     text_words(t, "</g></svg>");
 }
 
@@ -57,8 +77,8 @@ static void put_pair(text_buf *t, const plot_axis *a, const pair *p, double y)
     const double x = plot_axis_at(a, p->allowed);
     html_put_line(t, "grid", 0, y, 1, y);
     if (isfinite(p->allowed)) html_put_line(t, "limit", x, y - 7, x, y + 7);
-    put_mark_at(t, a, p->rounded, y, 3, "rounded");
-    put_mark_at(t, a, p->found, y, 0, p->found <= p->allowed ? "found" : "bad");
+    put_mark_at(t, a, p->rounded, y, ROUNDED, "rounded");
+    put_mark_at(t, a, p->found, y, FOUND, p->found <= p->allowed ? "found" : "bad");
 }
 
 static void put_x_axis(text_buf *t, const plot_axis *a, double bottom)
@@ -80,50 +100,40 @@ static void put_x_axis(text_buf *t, const plot_axis *a, double bottom)
 static void describe_pairs(report_page *g, pair_of *of)
 {
     bool first = true;
-    for (int i = 0; i < g->n; i++)
-        for (int64_t k = 0; k < g->r[i]->n_fixtures; k++) {
-            const verify_fixture_result *f = &g->r[i]->fixtures[k];
-            if (!is_drawn(f)) continue;
-            const pair p = of(f);
-            text_words(&g->t, first ? "" : "; ");
-            first = false;
-            report_put_named(&g->t, g->r[i], f);
-            text_words(&g->t, ": ");
-            figure_put_kl(&g->t, p.found);
-            text_words(&g->t, ", allowed ");
-            figure_put_kl(&g->t, p.allowed);
-        }
+    for (spot s = { 0 }; next_drawn(g, &s); first = false) {
+        const pair p = of(s.f);
+        text_words(&g->t, first ? "" : "; ");
+        report_put_named(&g->t, s.r, s.f);
+        text_words(&g->t, ": ");
+        figure_put_kl(&g->t, p.found);
+        text_words(&g->t, ", allowed ");
+        figure_put_kl(&g->t, p.allowed);
+    }
     text_words(&g->t, ".</desc>");
 }
 
 static void put_rows(report_page *g, const plot_axis *a, pair_of *of)
 {
     double y = 0;
-    for (int i = 0; i < g->n; i++)
-        for (int64_t k = 0; k < g->r[i]->n_fixtures; k++) {
-            const verify_fixture_result *f = &g->r[i]->fixtures[k];
-            if (!is_drawn(f)) continue;
-            const pair p = of(f);
-            put_pair(&g->t, a, &p, y + TRACK);
-            text_printf(&g->t, "<text x=\"0\" y=\"%.0f\">", y + NAME);
-            html_put_short(&g->t, g->r[i]->artifact, 24);
-            text_words(&g->t, ", ");
-            html_put_short(&g->t, f->name, 18);
-            text_words(&g->t, "</text>");
-            y += ROW;
-        }
+    for (spot s = { 0 }; next_drawn(g, &s); y += ROW) {
+        const pair p = of(s.f);
+        put_pair(&g->t, a, &p, y + TRACK);
+        text_printf(&g->t, "<text x=\"0\" y=\"%.0f\">", y + NAME);
+        html_put_short(&g->t, s.r->artifact, 24);
+        text_words(&g->t, ", ");
+        html_put_short(&g->t, s.f->name, 18);
+        text_words(&g->t, "</text>");
+    }
 }
 
 static void put_pairs(report_page *g, const char *title, const char *unit, pair_of *of)
 {
     const int n = n_drawn(g);
     plot_axis a = { 0 };
-    for (int i = 0; i < g->n; i++)
-        for (int64_t k = 0; k < g->r[i]->n_fixtures; k++) {
-            if (!is_drawn(&g->r[i]->fixtures[k])) continue;
-            const pair p = of(&g->r[i]->fixtures[k]);
-            take(&a, &p);
-        }
+    for (spot s = { 0 }; next_drawn(g, &s);) {
+        const pair p = of(s.f);
+        take(&a, &p);
+    }
     if (!a.any) return;
     plot_axis_decades(&a);
     text_printf(&g->t, "<h3>%s</h3>\n<p class=\"axis\">%s</p>\n<div class=\"rows\">", title, unit);
@@ -149,27 +159,34 @@ static void put_limits_table(report_page *g)
                                          "the reference's own", "other best id", "allowed", "after rounding", NULL };
     html_begin_details(&g->t, "Measured and allowed as a table");
     html_begin_table(&g->t, "Measured and allowed", names);
-    for (int i = 0; i < g->n; i++)
-        for (int64_t k = 0; k < g->r[i]->n_fixtures; k++) {
-            const verify_fixture_result *f = &g->r[i]->fixtures[k];
-            if (!is_drawn(f)) continue;
-            const pair kl = kl_of(f), others = others_of(f);
-            text_words(&g->t, "<tr><th scope=\"row\"><span>");
-            report_put_named(&g->t, g->r[i], f);
-            text_words(&g->t, "</span></th>");
-            put_pair_cells(&g->t, &kl);
-            html_put_figure_cell(&g->t, f->self_kl_mean, false);
-            put_pair_cells(&g->t, &others);
-            text_words(&g->t, "</tr>\n");
-        }
+    for (spot s = { 0 }; next_drawn(g, &s);) {
+        const pair kl = kl_of(s.f), others = others_of(s.f);
+        text_words(&g->t, "<tr><th scope=\"row\"><span>");
+        report_put_named(&g->t, s.r, s.f);
+        text_words(&g->t, "</span></th>");
+        put_pair_cells(&g->t, &kl);
+        html_put_figure_cell(&g->t, s.f->self_kl_mean, false);
+        put_pair_cells(&g->t, &others);
+        text_words(&g->t, "</tr>\n");
+    }
     html_end_table(&g->t);
     html_end_details(&g->t);
 }
 
-static void put_key(text_buf *t, const char *mark, const char *words)
+static void put_limits_key(text_buf *t, bool drift)
 {
+    text_words(t, "<ul class=\"shapes\">");
     html_begin_key(t);
-    text_printf(t, "%s</svg> %s</li>", mark, words);
+    plot_put_mark(t, FOUND, true);
+    text_words(t, "</svg> measured</li>");
+    html_begin_key(t);
+    text_words(t, "<line class=\"limit\" x1=\"0\" x2=\"0\" y1=\"-7\" y2=\"7\"/></svg> the most that is allowed</li>");
+    if (drift) {
+        html_begin_key(t);
+        plot_put_mark(t, ROUNDED, false);
+        text_words(t, "</svg> what rounding its weights once more costs</li>");
+    }
+    text_words(t, "</ul>\n");
 }
 
 void report_put_limits(report_page *g)
@@ -178,12 +195,7 @@ void report_put_limits(report_page *g)
     if (n_drawn(g) == 0) return;
     for (int i = 0; i < g->n; i++)
         for (int64_t k = 0; k < g->r[i]->n_fixtures; k++) drift |= g->r[i]->fixtures[k].kind == CHECK_DRIFT;
-    text_words(&g->t, "<ul class=\"shapes\">");
-    put_key(&g->t, "<path class=\"m on\" d=\"M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0z\"/>", "measured");
-    put_key(&g->t, "<line class=\"limit\" x1=\"0\" x2=\"0\" y1=\"-7\" y2=\"7\"/>", "the most that is allowed");
-    if (drift)
-        put_key(&g->t, "<path class=\"m off\" d=\"M0-5.5l5 9h-10z\"/>", "what rounding its weights once more costs");
-    text_words(&g->t, "</ul>\n");
+    put_limits_key(&g->t, drift);
     put_pairs(g, "Mean KL against its limit", "nats, logarithmic", kl_of);
     put_pairs(g, "Steps whose best id is another", "share of all steps, logarithmic; in an exact check at ties alone",
               others_of);
@@ -363,8 +375,8 @@ void report_put_layers(report_page *g, const verify_fixture_result *f)
     const int n = choose(f, chosen, &more);
     if (n == 0) return;
     text_printf(&g->t, "<h4>Departure of each layer</h4>\n<p class=\"axis\">how far the hidden state of the prompt's "
-                       "last token is from Transformers', relative, logarithmic; dashed: beyond it a layer departs; far "
-                       "below it the lower edge. %s</p>\n",
+                       "last token is from Transformers', relative, logarithmic; dashed: beyond it a layer departs; "
+                       "far below it the lower edge. %s</p>\n",
                 is_to_see(chosen[0]) ? "Cases that failed or depart."
                                      : "No case failed or departs; this one is the nearest to it.");
     text_words(&g->t, "<div class=\"many\">\n");

@@ -291,10 +291,16 @@ static bounds bounds_of(const verify_fixture_result *f, bool *failed)
     return b;
 }
 
+// Plain ones are dots.
+static void put_kind_mark(text_buf *t, kind k)
+{
+    static const int shapes[KINDS] = { 0, 2, 2, 5 };
+    plot_put_mark(t, shapes[k], k != OPEN);
+}
+
 static void put_point(text_buf *t, const plot_axis *a, const verify_step *s, int64_t step, int64_t n_steps,
                       const char *case_id)
 {
-    static const int shapes[KINDS] = { 0, 2, 2, 5 };
     const double x = ((double)step + 0.5) / (double)n_steps, y = html_up(a, s->margin, TOP, BOTTOM);
     const kind k = kind_of(s);
     if (k == PLAIN) {
@@ -307,7 +313,7 @@ static void put_point(text_buf *t, const plot_axis *a, const verify_step *s, int
     text_printf(t, ", step %lld: %s, margin ", (long long)step, KIND_WORDS[k]);
     figure_put_kl(t, s->margin);
     text_words(t, "</title>");
-    plot_put_mark(t, shapes[k], k != OPEN);
+    put_kind_mark(t, k);
     text_words(t, "</g></svg>");
 }
 
@@ -323,15 +329,14 @@ static void put_points(text_buf *t, const verify_fixture_result *f, const plot_a
 
 static void put_margin_key(text_buf *t, const bounds *b)
 {
-    static const char *const marks[KINDS] = {
-        "<line class=\"dot\" x1=\"0\" x2=\"0\" y1=\"0\" y2=\"0\"/>",
-        "<path class=\"m off\" d=\"M0-5.5l5.5 5.5-5.5 5.5-5.5-5.5z\"/>",
-        "<path class=\"m on\" d=\"M0-5.5l5.5 5.5-5.5 5.5-5.5-5.5z\"/>",
-        "<g class=\"bad\"><path class=\"m on\" d=\"M-1.8-5h3.6v3.2h3.2v3.6h-3.2v3.2h-3.6v-3.2h-3.2v-3.6h3.2z\"/></g>" };
     text_words(t, "<ul class=\"shapes\">");
     for (int k = 0; k < KINDS; k++) {
         html_begin_key(t);
-        text_printf(t, "%s</svg> %s: %lld</li>", marks[k], KIND_WORDS[k], (long long)b->n[k]);
+        if (k == PLAIN) text_words(t, "<line class=\"dot\" x1=\"0\" x2=\"0\" y1=\"0\" y2=\"0\"/>");
+        if (k == OTHER) text_words(t, "<g class=\"bad\">");
+        if (k != PLAIN) put_kind_mark(t, (kind)k);
+        if (k == OTHER) text_words(t, "</g>");
+        text_printf(t, "</svg> %s: %lld</li>", KIND_WORDS[k], (long long)b->n[k]);
     }
     text_words(t, "</ul>\n");
 }
@@ -376,7 +381,8 @@ static void put_step_row(text_buf *t, const verify_case *c, int64_t step)
 
 static void put_steps_table(text_buf *t, const verify_fixture_result *f, const bounds *b)
 {
-    static const char *const names[] = { "<case", "<step", "Transformers' id", "ours", "margin", "KL", "<outcome", NULL };
+    static const char *const names[] = { "<case", "<step", "Transformers' id", "ours", "margin", "KL", "<outcome",
+                                         NULL };
     html_begin_details(t, "The steps as a table");
     html_begin_table(t, "Each step that is drawn", names);
     for (int64_t i = 0; i < f->n_traced; i++)

@@ -4,6 +4,7 @@
 #include "reference.h"
 #include "../formats/file_map.h"
 #include "../formats/text.h"
+#include "../formats/version.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -29,6 +30,22 @@ bool result_begin(verify_fixture_result *r, const fixture *f, check_kind kind, e
     return true;
 }
 
+bool result_keep_cases(verify_fixture_result *r, const fixture *f, err *e)
+{
+    r->traced = trace_new(f);
+    if (!r->traced)
+        return err_nomem(e, "what each step gave", (size_t)(f->n_cases * f->tokens) * sizeof(verify_step));
+    r->n_traced = f->n_cases;
+    return true;
+}
+
+const verify_failure *result_failure(const verify_fixture_result *r, const char *what)
+{
+    for (int64_t i = 0; i < r->n_failures; i++)
+        if (strcmp(r->failures[i].what, what) == 0) return &r->failures[i];
+    return NULL;
+}
+
 void result_fail(verify_fixture_result *r, const verify_failure *place, const char *fmt, ...)
 {
     r->failures_total++;
@@ -46,6 +63,12 @@ void result_fail_whole(verify_fixture_result *r, const char *what, const char *t
 {
     verify_failure f = { .what = what, .step = -1, .expected = -1, .got = -1, .margin = NAN, .layer = LAYER_NONE };
     result_fail(r, &f, "%s", text);
+}
+
+void report_take_program(verify_report *r)
+{
+    snprintf(r->program.version, sizeof r->program.version, "%s", hallmark_version());
+    snprintf(r->program.commit, sizeof r->program.commit, "%s", hallmark_commit());
 }
 
 bool report_limits(verify_report *r, gate *limits, const char *path, err *e)

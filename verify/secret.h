@@ -2,7 +2,7 @@
 //
 // Hidden where it stands whole: its characters each plain, behind backslashes, as \u002f, \x2f or %2f. Where a text was
 // cut, at its end or before "...", the first SECRET_LEAST characters of a key are hidden too. What is to be cut is
-// hidden before. Proved by tests/remote_test.c.
+// hidden before. Proved by tests/remote_key_test.c.
 #ifndef HALLMARK_VERIFY_SECRET_H
 #define HALLMARK_VERIFY_SECRET_H
 

@@ -27,12 +27,6 @@ static bool is_held_elsewhere(const char *key)
 
 // ---- two values ----------------------------------------------------------------------------------------------------
 
-static bool same_value(const gguf_kv *a, const gguf_kv *b)
-{
-    return a->type == b->type && a->elem == b->elem && a->n == b->n && a->n_bytes == b->n_bytes
-        && (a->n_bytes == 0 || memcmp(a->data, b->data, (size_t)a->n_bytes) == 0);
-}
-
 // "string", "array of u32".
 static void put_type(text_buf *t, const gguf_kv *kv)
 {
@@ -101,7 +95,7 @@ static bool put_elements(text_buf *t, const gguf_kv *found, const gguf_kv *expec
             return true;
         }
         const gguf_kv p = element(found, i), q = element(expected, i);
-        if (same_value(&p, &q)) continue;
+        if (gguf_kv_same(&p, &q)) continue;
         text_printf(t, "element %lld: found ", (long long)i);
         put_value(t, &p);
         text_words(t, ", expected ");
@@ -201,7 +195,7 @@ static bool compare_expected(const comparison *c, const gguf_kv *expected, err *
     if (is_held_elsewhere(expected->key)) return true;
     if (!found && strcmp(expected->key, KEY_HM_SOURCE_REV) == 0) return true;
     if (!found) return refuse_missing(c, expected, e);
-    if (same_value(found, expected)) {
+    if (gguf_kv_same(found, expected)) {
         c->found->compared++;
         return true;
     }
@@ -222,7 +216,7 @@ static bool compare_source(const comparison *c, err *e)
 {
     const gguf_kv *expected = gguf_plan_find(c->expected, KEY_HM_SOURCE_DIGEST);
     const gguf_kv *found = gguf_find_kv(c->art, KEY_HM_SOURCE_DIGEST);
-    return !found || !expected || same_value(found, expected) || refuse_difference(c, found, expected, e);
+    return !found || !expected || gguf_kv_same(found, expected) || refuse_difference(c, found, expected, e);
 }
 
 // Of those that are held elsewhere, what nobody proves: a name, and the maker's own words of a mix and of caches.
@@ -234,7 +228,7 @@ static void tell_open(const comparison *c)
     for (size_t i = 0; i < sizeof KEYS / sizeof *KEYS; i++) {
         const gguf_kv *found = gguf_find_kv(c->art, KEYS[i]), *expected = gguf_plan_find(c->expected, KEYS[i]);
         if (!found) continue;
-        if (expected && same_value(found, expected)) c->found->compared++;
+        if (expected && gguf_kv_same(found, expected)) c->found->compared++;
         else n += (size_t)snprintf(to + n, sizeof c->found->open_keys - n, "%s%s", n ? ", " : "", KEYS[i]);
     }
 }

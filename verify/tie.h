@@ -8,7 +8,7 @@
 // In a model with experts a step is open, too, where a rounding decides which experts one of its layers takes: their
 // scores are equal, torch.topk takes any of them. The base run's second id is near then.
 //
-// Proved by tests/verify_compare_test.c.
+// Proved by tests/distance_test.c.
 #ifndef HALLMARK_VERIFY_TIE_H
 #define HALLMARK_VERIFY_TIE_H
 

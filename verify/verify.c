@@ -7,7 +7,6 @@
 #include "rounding.h"
 #include "../formats/file_map.h"
 #include "../formats/text.h"
-#include "../formats/version.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +37,9 @@ typedef struct {
 
 static bool open_fixtures(run *v, const char *const *paths, int n, err *e)
 {
-    if (n < 1) return err_set(e, ERR_USAGE, "verification needs at least one fixture: what Transformers said, made by hf_fixture.py");
+    if (n < 1)
+        return err_set(e, ERR_USAGE, "verification needs at least one fixture: what Transformers said, made by "
+                                     "hf_fixture.py");
     v->fixtures = calloc((size_t)n, sizeof *v->fixtures);
     v->bonds    = calloc((size_t)n, sizeof *v->bonds);
     if (!v->fixtures || !v->bonds) return err_nomem(e, "fixtures", (size_t)n * sizeof *v->fixtures);
@@ -78,8 +79,8 @@ static bool open_session(run *v, err *e)
     // Why it runs on the CPU is a matter of this machine, and no word of the record; in what a device's numbers may
     // differ is one.
     if (*session_note(v->s)) progress_log(v->o->progress, session_note(v->s));
-    if (*session_note(v->s) && strcmp(session_device(v->s), "cpu") != 0 && !report_note(v->r, e, "%s", session_note(v->s)))
-        return false;
+    const bool elsewhere = strcmp(session_device(v->s), "cpu") != 0;
+    if (*session_note(v->s) && elsewhere && !report_note(v->r, e, "%s", session_note(v->s))) return false;
     v->rows = LOGITS_BYTES / ((int64_t)sizeof(float) * h->n_vocab);
     if (v->rows < 1) v->rows = 1;
     if (v->rows > 128) v->rows = 128;
@@ -122,6 +123,26 @@ static void describe_source(verify_source *to, const gguf *g)
     for (int i = 0; i < 3 && !to->repository[0]; i++) take_key(to->repository, sizeof to->repository, g, REPOSITORY[i]);
 }
 
+// Where it was computed otherwise than the file asks for, or leaves open.
+static bool note_run(run *v, err *e)
+{
+    verify_report *r = v->r;
+    const hparams *h = model_hparams(v->m);
+    const char *standard = strcmp(h->kv_required, "bf16") == 0 ? "bf16" : "f32";
+    if (strcmp(r->arith, standard) != 0
+        && !report_note(r, e, "computed in %s, which was asked for; the artifact's default is %s", r->arith, standard))
+        return false;
+    if (!session_kv_is_required(v->s)
+        && !report_note(r, e, "ran with a KV cache in %.120s%s; %s arithmetic requires %s", r->kv,
+                        v->o->run.kv ? ", which was asked for" : "", r->arith, r->kv_required))
+        return false;
+    char cited[sizeof *r->notes];
+    if (v->o->run.kv && !measured_cite(model_gguf(v->m), r->arith, r->kv, v->o->run.n_threads, cited, e)) return false;
+    if (v->o->run.kv && cited[0] && !report_note(r, e, "%s", cited)) return false;
+    return h->kv_claimed
+        || report_note(r, e, "the file does not say which KV cache it needs; %s follows from its type", h->kv_required);
+}
+
 static bool describe(run *v, const char *path, err *e)
 {
     verify_report *r = v->r;
@@ -134,22 +155,11 @@ static bool describe(run *v, const char *path, err *e)
     snprintf(r->kv_required, sizeof r->kv_required, "%s", strcmp(r->arith, "bf16") == 0 ? "bf16" : "f32");
     snprintf(r->device, sizeof r->device, "%s", session_device(v->s));
     snprintf(r->processor, sizeof r->processor, "%s", session_processor(v->s));
-    snprintf(r->program.version, sizeof r->program.version, "%s", hallmark_version());
-    snprintf(r->program.commit, sizeof r->program.commit, "%s", hallmark_commit());
+    report_take_program(r);
     describe_source(&r->source, model_gguf(v->m));
     r->attention_scale = h->attention_scale;
     r->file_bytes      = gguf_file_bytes(model_gguf(v->m));
-    const char *standard = strcmp(h->kv_required, "bf16") == 0 ? "bf16" : "f32";
-    if (strcmp(r->arith, standard) != 0 && !report_note(r, e, "computed in %s, which was asked for; the artifact's default is %s", r->arith, standard)) return false;
-    if (!session_kv_is_required(v->s) && !report_note(r, e, "ran with a KV cache in %.120s%s; %s arithmetic requires %s",
-                                               r->kv, v->o->run.kv ? ", which was asked for" : "", r->arith,
-                                                   r->kv_required))
-        return false;
-    char cited[sizeof *r->notes];
-    if (v->o->run.kv && !measured_cite(model_gguf(v->m), r->arith, r->kv, v->o->run.n_threads, cited, e)) return false;
-    if (v->o->run.kv && cited[0] && !report_note(r, e, "%s", cited)) return false;
-    if (!h->kv_claimed && !report_note(r, e, "the file does not say which KV cache it needs; %s follows from its type", h->kv_required)) return false;
-    if (!note_assumed(v, e)) return false;
+    if (!note_run(v, e) || !note_assumed(v, e)) return false;
     r->fixtures = calloc((size_t)v->n_fixtures, sizeof *r->fixtures);
     return r->fixtures || err_nomem(e, "results", (size_t)v->n_fixtures * sizeof *r->fixtures);
 }
@@ -181,7 +191,8 @@ static void check_options(run *v, verify_fixture_result *res, const fixture *f)
 {
     char text[800];
     if (strcmp(v->r->arith, arith_of(f)) != 0) {
-        snprintf(text, sizeof text, "computed in %s, but Transformers computed this fixture in %s: only --arith %s can equal it",
+        snprintf(text, sizeof text, "computed in %s, but Transformers computed this fixture in %s: only --arith %s "
+                                    "can equal it",
                  v->r->arith, f->dtype, arith_of(f));
         result_fail_whole(res, "arith", text);
     }
@@ -245,7 +256,8 @@ static bool teacher_forced(run *v, comparison *k, int64_t number, int64_t tokens
     bool ok = true;
     for (int64_t step = 0, done = 0; ok && step < tokens;) {
         int64_t rows = tokens - step < v->rows ? tokens - step : v->rows;
-        int64_t end  = c->n_prompt + step + rows - 1;           // ids fed after this: their last `rows` predict steps step .. step + rows - 1
+        // Ids fed after this: their last `rows` predict steps step .. step + rows - 1.
+        int64_t end  = c->n_prompt + step + rows - 1;
         ok = eval(v, ids + done, end - done, rows, NULL, e);
         for (int64_t i = 0; ok && i < rows; i++) look_at(v, k, number, step + i, v->logits + i * n_vocab);
         done  = end;
@@ -265,7 +277,8 @@ static bool note_first_layer(const run *v, const comparison *k, err *e)
         && session_kv_is_required(v->s);
     if (!as_made || k->r->kind != CHECK_EXACT || k->n_first < ENOUGH
         || 100 * k->n_first_equal >= SOUND_PERCENT * k->n_first) return true;
-    return report_note(v->r, e, "only %lld of %lld values that the fixture keeps of layer 0 are Transformers' own bits; expected nearly all: something rounds where Transformers does not",
+    return report_note(v->r, e, "only %lld of %lld values that the fixture keeps of layer 0 are Transformers' own "
+                                "bits; expected nearly all: something rounds where Transformers does not",
                 (long long)k->n_first_equal, (long long)k->n_first);
 }
 
@@ -308,23 +321,6 @@ static bool run_cases(run *v, verify_fixture_result *res, const fixture *f, chec
     return ok && note_first_layer(v, &k, e);
 }
 
-static bool failed_on(const verify_fixture_result *r, const char *what)
-{
-    for (int64_t i = 0; i < r->n_failures; i++)
-        if (strcmp(r->failures[i].what, what) == 0) return true;
-    return false;
-}
-
-// Each case and step is kept for reports (compare.h fills it in).
-static bool trace_keep(verify_fixture_result *res, const fixture *f, err *e)
-{
-    res->traced = trace_new(f);
-    if (!res->traced)
-        return err_nomem(e, "what each step gave", (size_t)(f->n_cases * f->tokens) * sizeof(verify_step));
-    res->n_traced = f->n_cases;
-    return true;
-}
-
 static bool verify_fixture(run *v, int i, err *e)
 {
     const gguf    *g = model_gguf(v->m);
@@ -336,11 +332,13 @@ static bool verify_fixture(run *v, int i, err *e)
     const bool holds = v->claims.kind == ERR_NONE;
     if (!holds) result_fail_whole(res, v->claims_what, without_folder(g, v->claims.msg));
     if (!v->bonds[i].belongs) return true;                      // its prompts say nothing of this artifact
-    if (!trace_keep(res, f, e)) return false;
+    if (!result_keep_cases(res, f, e)) return false;
     bool runs = preflight_fixture(res, v->m, f, e);
     if (e->kind != ERR_NONE) return false;
-    if (v->bonds[i].unbound && !report_note(v->r, e, "the file does not say which source it was made from: that it is %s is not proved by a digest", f->model_name)) return false;
-    if (failed_on(res, "metadata")) return true;                // what follows from that would bury it
+    if (v->bonds[i].unbound
+        && !report_note(v->r, e, "the file does not say which source it was made from: that it is %s is not proved by "
+                                 "a digest", f->model_name)) return false;
+    if (result_failure(res, "metadata")) return true;           // what follows from that would bury it
     if (!preflight_tokenizer(res, model_tokenizer(v->m), f, e)) return false;
     check_options(v, res, f);
     return !runs || !holds || run_cases(v, res, f, kind, e);
@@ -368,9 +366,11 @@ static bool note_drift_alone(verify_report *r, err *e)
         *(r->fixtures[i].kind == CHECK_DRIFT ? &drift : &exact) |= r->fixtures[i].ran;
     if (!drift || exact) return true;
     if (!r->derivation.made
-        && !report_note(r, e, "drift alone cannot see a single damaged tensor: 'hallmark derive' or 'hallmark verify --from SOURCE' compares every tensor with the source"))
+        && !report_note(r, e, "drift alone cannot see a single damaged tensor: 'hallmark derive' or 'hallmark verify "
+                              "--from SOURCE' compares every tensor with the source"))
         return false;
-    return report_note(r, e, "compared with the source model alone (drift); the exact comparison, with a fixture made from the artifact's own weights, was not made");
+    return report_note(r, e, "compared with the source model alone (drift); the exact comparison, with a fixture made "
+                             "from the artifact's own weights, was not made");
 }
 
 // Asked for here, or made already by whoever made the file.
@@ -384,7 +384,8 @@ static bool derive_source(run *v, const char *path, err *e)
 // Claims that the file makes of itself are checked once; what does not hold is a failure of every fixture.
 static bool check_claims(run *v, err *e)
 {
-    const bool hold = preflight_claims(model_gguf(v->m), v->o->run.n_threads, v->o->progress, &v->claims_what, &v->claims);
+    const bool hold = preflight_claims(model_gguf(v->m), v->o->run.n_threads, v->o->progress, &v->claims_what,
+                                       &v->claims);
     return hold || v->claims.kind == ERR_VERDICT || err_set(e, v->claims.kind, "%s", v->claims.msg);
 }
 

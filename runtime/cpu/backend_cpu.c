@@ -84,7 +84,7 @@ static bool cpu_load_weight(backend *b, const gguf_tensor *t, weight *w, err *e)
     // F32 rows are read through float pointers. Offsets are multiples of the file's alignment, which may be smaller.
     if (((uintptr_t)w->data & 3) != 0)
         return err_set(e, ERR_INPUT, "tensor '%s': data is not aligned to 4 bytes in the file", t->name);
-    return cpu_need_scratch(self(b), KERNEL_TILE_ROWS * (w->cols + 16), e);
+    return cpu_need_scratch(self(b), KERNEL_TILE_ROWS * matmul_stride(w->cols), e);
 }
 
 static void cpu_free_weight(backend *b, weight *w) { memset(w, 0, sizeof *w); }

@@ -6,7 +6,10 @@
 #include "../backend.h"
 #include "../score_join.h"
 
-enum { KERNEL_TILE_ROWS = 12 };     // rows of W decoded at a time, at most: sizes the scratch of matmul
+// Rows of W decoded at a time, at most, and the floats from one to the next: a cache line more than they need, as rows a
+// power of two apart would share the lines of the first-level cache that they can lie in.
+enum { KERNEL_TILE_ROWS = 12 };
+static inline int64_t matmul_stride(int64_t cols) { return (cols + 15) / 16 * 16 + 16; }
 
 // One block of at most 16 columns of one head's state, through n tokens (OP_DELTA of op.h). Operands are token 0's, of
 // this head; v and out begin at the block's first column. s: [key_dim] rows, `dim` floats apart, at that column. kept:
@@ -38,11 +41,24 @@ typedef struct {
     bool         renorm, ties_high;
 } route_args;
 
+// Queries that read the same K/V head: of tokens token .. token + n_tokens - 1 of the batch, heads head .. head +
+// n_heads - 1, at most PANEL_QUERIES together. The cache is read PANEL_KEYS positions at a time.
+enum { PANEL_QUERIES = 32, PANEL_KEYS = 64 };
+typedef struct {
+    int kv_head, head, n_heads, token, n_tokens;
+} query_panel;
+
+// Floats of scratch that n queries of a panel need, each of which sees at most n_scores - 16 positions.
+static inline int64_t panel_floats(int n, int64_t n_scores, int head_dim)
+{
+    return n * (n_scores + REDUCE_LANES * head_dim) + 2 * PANEL_KEYS * head_dim;
+}
+
 typedef struct {
     const char *name;               // "portable", "avx2", "avx512"
 
     // dst[t * dst_stride + r] = sum over c of W[r][c] * x[t * cols + c], rows r0 <= r < r1, tokens 0 <= t < n.
-    // scratch: [KERNEL_TILE_ROWS][cols + 16] F32 of the calling thread. round: to BF16 (F32 in memory).
+    // scratch: [KERNEL_TILE_ROWS][matmul_stride(cols)] F32 of the calling thread. round: to BF16 (F32 in memory).
     void (*matmul)(float *dst, int64_t dst_stride, const weight *w, int64_t r0, int64_t r1,
                    const float *x, int n, bool round, float *scratch);
 
@@ -57,6 +73,9 @@ typedef struct {
     // scores: [hi - lo + 1 + 16], row: [(1 + REDUCE_LANES) * head_dim] scratch of the calling thread.
     void (*attend)(float *out, const float *q, const attention_args *a, int kv_head, int64_t lo, int64_t hi,
                    bool round, float *scores, float *row, fault f);
+
+    // A panel's queries, each with the bits of attend without a fault. scratch: panel_floats() of the calling thread.
+    void (*attend_panel)(const attention_args *a, const query_panel *p, bool round, float *scratch, int64_t n_scores);
 
     // One head of one side at position pos as the query at p sees it: F32, in row [head_dim] or borrowed. What attend
     // reads, exposed for tests.

@@ -133,6 +133,64 @@ bool cpu_run_store(const call *k, err *e)
 
 // ---- attention ------------------------------------------------------------------------------------------------------
 
+// A fault is planted into the plain version alone.
+static bool attend_one_by_one(const call *k, const attention_args *a, int64_t visible, int64_t n_scores, err *e)
+{
+    cpu_backend *c = k->c;
+    const int hd = a->kv->head_dim, group = a->n_head / a->kv->n_kv_head, row_floats = (1 + REDUCE_LANES) * hd;
+    if (!cpu_need_scratch(c, n_scores + row_floats, e)) return false;
+#pragma omp parallel for num_threads(c->n_threads) schedule(dynamic, 1) \
+    if ((int64_t)a->n * a->n_head * visible * hd > PARALLEL_FLOATS)
+    for (int64_t i = 0; i < (int64_t)a->n * a->n_head; i++) {
+        const int64_t hi = a->pos0 + i / a->n_head;
+        const int64_t lo = a->window > 0 && hi - a->window + 1 > 0 ? hi - a->window + 1 : 0;
+        float *row = c->scratch[omp_get_thread_num()], *scores = row + row_floats;
+        c->k->attend(a->out + i * hd, a->q + i * hd, a, (int)(i % a->n_head) / group, lo, hi, k->round, scores, row,
+                     c->base.fault);
+    }
+    return true;
+}
+
+// How a batch's queries are cut into panels: heads of one K/V head, tokens; so that every thread has one where it can.
+typedef struct {
+    int heads, tokens;              // of a panel, at most
+    int by_head, by_token;          // panels of one K/V head's queries of one token; of the tokens
+} panel_cut;
+
+// Partial sums of all a panel's queries pass through the second-level cache at each tile of keys: wide heads have fewer.
+enum { PANEL_FLOATS = 4096, PANEL_LEAST = 8 };
+
+static int panel_queries(int head_dim)
+{
+    const int n = PANEL_FLOATS / head_dim;
+    return n > PANEL_QUERIES ? PANEL_QUERIES : n < PANEL_LEAST ? PANEL_LEAST : n;
+}
+
+static panel_cut cut_panels(const kv_layer *kv, int group, int n, int n_threads)
+{
+    const int most = panel_queries(kv->head_dim), n_kv_head = kv->n_kv_head;
+    panel_cut c = { .heads = group < most ? group : most };
+    while (n == 1 && c.heads > 1 && n_kv_head * ((group + c.heads - 1) / c.heads) < n_threads)
+        c.heads = (c.heads + 1) / 2;
+    c.by_head = (group + c.heads - 1) / c.heads;
+    const int share = (int)(((int64_t)n * n_kv_head * c.by_head + n_threads - 1) / n_threads);
+    c.tokens = most / c.heads;
+    if (c.tokens > share) c.tokens = share;
+    if (c.tokens > n) c.tokens = n;
+    c.by_token = (n + c.tokens - 1) / c.tokens;
+    return c;
+}
+
+static query_panel panel_at(const panel_cut *c, int group, int n_kv_head, int n, int64_t i)
+{
+    const int token = (int)(i / ((int64_t)n_kv_head * c->by_head)) * c->tokens;
+    const int rest = (int)(i % ((int64_t)n_kv_head * c->by_head));
+    const int kv_head = rest / c->by_head, head = rest % c->by_head * c->heads;
+    return (query_panel){ .kv_head = kv_head, .head = kv_head * group + head, .token = token,
+                          .n_heads = group - head < c->heads ? group - head : c->heads,
+                          .n_tokens = n - token < c->tokens ? n - token : c->tokens };
+}
+
 bool cpu_run_attend(const call *k, err *e)
 {
     cpu_backend *c = k->c;
@@ -140,20 +198,20 @@ bool cpu_run_attend(const call *k, err *e)
     const attention_args a = { .q = at(k, k->o->in[0]), .out = at(k, k->o->out[0]), .kv = kv, .n = k->a->n,
                                .n_head = k->o->rows, .pos0 = k->a->pos0, .window = k->o->window,
                                .scale = k->o->scale, .softcap = k->o->cap, .unrounded = k->o->unrounded };
-    const int hd = kv->head_dim, group = a.n_head / kv->n_kv_head;
+    const int group = a.n_head / kv->n_kv_head;
     int64_t visible = a.pos0 + a.n;
     if (a.window > 0 && a.window < visible) visible = a.window;
     // Rounded up, so that a growing context does not reallocate at every token.
-    const int row_floats = (1 + REDUCE_LANES) * hd;
-    if (!cpu_need_scratch(c, (visible + 1024) / 1024 * 1024 + 16 + row_floats, e)) return false;
+    const int64_t n_scores = (visible + 1023) / 1024 * 1024 + 16;
+    if (c->base.fault != FAULT_NONE) return attend_one_by_one(k, &a, visible, n_scores, e);
+    const panel_cut cut = cut_panels(kv, group, a.n, c->n_threads);
+    const int64_t n_panels = (int64_t)cut.by_token * kv->n_kv_head * cut.by_head;
+    if (!cpu_need_scratch(c, panel_floats(cut.heads * cut.tokens, n_scores, kv->head_dim), e)) return false;
 #pragma omp parallel for num_threads(c->n_threads) schedule(dynamic, 1) \
-    if ((int64_t)a.n * a.n_head * visible * hd > PARALLEL_FLOATS)
-    for (int64_t i = 0; i < (int64_t)a.n * a.n_head; i++) {
-        const int64_t hi = a.pos0 + i / a.n_head;
-        const int64_t lo = a.window > 0 && hi - a.window + 1 > 0 ? hi - a.window + 1 : 0;
-        float *row = c->scratch[omp_get_thread_num()], *scores = row + row_floats;
-        c->k->attend(a.out + i * hd, a.q + i * hd, &a, (int)(i % a.n_head) / group, lo, hi, k->round, scores, row,
-                     c->base.fault);
+    if ((int64_t)a.n * a.n_head * visible * kv->head_dim > PARALLEL_FLOATS)
+    for (int64_t i = 0; i < n_panels; i++) {
+        const query_panel p = panel_at(&cut, group, kv->n_kv_head, a.n, i);
+        c->k->attend_panel(&a, &p, k->round, c->scratch[omp_get_thread_num()], n_scores);
     }
     return true;
 }
