@@ -28,6 +28,7 @@ secret=$(sed -n 2p "$work/P-256.pem")
 ! grep -rqF "${secret:0:40}" "$out" "$work/out" "$work/err" || fail "a line of the private key is told"
 json_get dsseEnvelope.payload "$out/provenance.intoto.json" | base64 -d > "$work/provenance.json" || fail "the payload is no base64"
 json_get predicate.buildDefinition.externalParameters.command "$work/provenance.json" | grep -qF '"--sign","P-256.pem"' || fail "the command names more of the key than its base name"
+! grep -rlF "$work" "$work/provenance.json" "$out" || fail "where the publisher keeps files is told"
 [ "$(json_get subject.0.digest.sha256 "$work/provenance.json")" = "$(sha "$out/tiny-BF16.gguf")" ] || fail "the subject is not the artifact"
 [ "$(json_get predicate.buildDefinition.resolvedDependencies.1.digest.sha256 "$work/provenance.json")" = "$(sha "$work/tiny/fixtures/${bf16_fix##*/}")" ] || fail "the fixture's digest"
 
