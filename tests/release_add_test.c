@@ -1,6 +1,7 @@
 // Proves that a release can be added to (release/release_add.c, release/release_old.h), what is published beside
 // artifacts, and that a finished file becomes an artifact (release/release_take.h): on a copy of the committed
 // checkpoint, with short fixtures.
+#include "forger.h"
 #include "keys.h"
 #include "verify_files.h"
 #include "formats/json.h"
@@ -229,7 +230,7 @@ static void paste(const char *path, const char *from, const char *to)
 }
 
 // A weight is another, and every digest in the file agrees with it.
-static void forge(const char *path)
+static void forge_weight(const char *path)
 {
     char before[2][SHA256_HEX + 1], after[2][SHA256_HEX + 1];
     digests_of(path, before);
@@ -245,7 +246,7 @@ START_TEST(a_forged_artifact_is_not_kept)
     char art[300], hex[2][SHA256_HEX + 1];
     publish(out, BF16, 1);
     snprintf(art, sizeof art, "%s/tiny-BF16.gguf", out);
-    forge(art);
+    forge_weight(art);
     err e = { 0 };
     const check_opts alone = { .device = "cpu" };
     ck_assert_msg(check_artifact(art, &alone, &e), "%s", e.msg);    // the file alone cannot tell
@@ -306,6 +307,63 @@ START_TEST(a_signed_release_is_signed_again_as_it_was_or_not_at_all)
     holds(out);
     ck_assert_int_eq(unlink(in_scratch("signed/model.sig")), 0);
     refused(out, &o, ERR_INPUT, "model.sig");
+}
+END_TEST
+
+// ---- signed for the first time ---------------------------------------------------------------------------------------
+
+static void scale(cJSON *rec, double by)
+{
+    cJSON *first = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(rec, "fixtures"), 0);
+    set_number(first, "kl_mean", by * cJSON_GetObjectItemCaseSensitive(first, "kl_mean")->valuedouble);
+}
+
+static void better(cJSON *rec)       { scale(rec, 0.5); }
+static void as_it_was(cJSON *rec)    { scale(rec, 2); }
+
+static void one_token_less(cJSON *rec)
+{
+    cJSON *first = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(rec, "fixtures"), 0);
+    set_number(first, "free_run_tokens_equal",
+               cJSON_GetObjectItemCaseSensitive(first, "free_run_tokens_equal")->valuedouble - 1);
+}
+
+START_TEST(figures_that_nobody_signed_are_measured_before_they_are_signed)
+{
+    const char *out = in_scratch("vouched");
+    char mine[SCRATCH_PATH], art[300], path[400], aside[SCRATCH_PATH];
+    release_opts o = options(BF16, 1);
+    o.no_fixtures = true;
+    release_result r = released(out, &o);
+    ck_assert(r.published);
+    release_result_free(&r);
+    scratch_path(mine, "first.pem");
+    scratch_path(aside, "aside.json.gz");
+    write_key(mine);
+    snprintf(art, sizeof art, "%s/tiny-BF16.gguf", out);
+    snprintf(path, sizeof path, "%s/fixtures/bfloat16.json.gz", source);
+    o = options(F32, 1);
+    o.sign_key = mine;
+    rerecord(art, better);
+    refused(out, &o, ERR_VERDICT, "tiny-BF16.gguf: the verification record's 'kl_mean' against fixture 'bfloat16.json.gz'");
+    rerecord(art, as_it_was);
+    rerecord(art, one_token_less);
+    refused(out, &o, ERR_VERDICT, "'free_run_tokens_equal'");
+    o = options(BF16, 1);
+    o.replace = o.no_fixtures = true;
+    r = released(out, &o);
+    release_result_free(&r);
+    o = options(F32, 1);
+    o.sign_key = mine;
+    ck_assert_int_eq(rename(path, aside), 0);
+    refused(out, &o, ERR_USAGE, "nothing can be added and signed");
+    const char *const given[] = { aside };
+    o.fixtures = given;
+    o.n_fixtures = 1;
+    r = released(out, &o);
+    ck_assert(r.published && r.signed_by[0] && r.n == 2 && r.made[0].kept);
+    release_result_free(&r);
+    holds(out);
 }
 END_TEST
 
@@ -632,6 +690,7 @@ int main(void)
     tcase_add_test(t, a_release_of_another_source_is_not_added_to);
     tcase_add_test(t, a_forged_artifact_is_not_kept);
     tcase_add_test(t, a_signed_release_is_signed_again_as_it_was_or_not_at_all);
+    tcase_add_test(t, figures_that_nobody_signed_are_measured_before_they_are_signed);
     tcase_add_test(t, files_of_the_users_own_stay);
     tcase_add_test(t, a_release_that_fails_leaves_what_is_published);
     tcase_add_test(t, what_is_published_after_all_is_removed_elsewhere);
