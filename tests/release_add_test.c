@@ -506,7 +506,10 @@ START_TEST(what_the_first_release_said_is_not_lost)
     drop(out, "LICENSE");
     refused(out, &o, ERR_VERDICT, "LICENSE: is gone");
     drop(source, "README.md");                          // the metadata of what stays came from it
-    refused(out, &o, ERR_VERDICT, "general.license");
+    refused(out, &o, ERR_VERDICT, "key 'general.license': found 'mit', which its source's card (README.md) said, expected "
+            "that card (put the source's own there again) in ");
+    put(source, "README.md", "---\nlicense: mit\n---\n");      // there, and says less
+    refused(out, &o, ERR_VERDICT, "key 'general.tags': found [");
 }
 END_TEST
 
