@@ -17,6 +17,15 @@ release 3 "$work/none" "$work/locked.pem"; err_has "locked.pem: the key is encry
 release 3 "$work/none" "$work/Ed25519.pem"; err_has "ED25519"
 release 3 "$work/none" "$work/P-256.pub"; err_has "found a public key, expected a private one"
 release 3 "$work/none" "$work/absent.pem"; err_has "absent.pem"
+
+say "a key that others may read is a warning, which -q leaves, and one for its owner alone is none"
+# an id that no card takes ends it right behind the key
+owners() { release 2 "$work/none" "$work/P-256.pem" --base-model "no id" "$@"; err_has "--base-model"; }
+readable="P-256.pem: others than its owner may read this private key (chmod 600 ends that)"
+for mode in 644 640 604; do
+    chmod $mode "$work/P-256.pem"; owners; err_has "$readable"; owners -q; err_has "$readable"
+done
+chmod 600 "$work/P-256.pem"; owners; ! grep -qF "may read" "$work/err" || fail "a key of mode 600 is called shared"
 [ -z "$(ls "$work" | grep none)" ] || fail "something is left: $(ls "$work")"
 
 say "release --sign publishes model.sig and provenance.intoto.json, and says the key's digest"
