@@ -1,9 +1,11 @@
 // check_file: see check_file.h.
 #include "check_beside.h"
 #include "check_file.h"
+#include "json_diff.h"
 #include "../verify/gate.h"
 #include "../verify/measured.h"
 #include "../verify/preflight.h"
+#include "../verify/steps.h"
 #include "../formats/file_map.h"
 #include "../formats/json.h"
 #include "../formats/text.h"
@@ -189,19 +191,37 @@ static bool same_figures(const char *path, const verify_fixture_result *found, c
     return true;
 }
 
-static bool record_agrees(const char *path, const verify_report *said, const verify_report *run, err *e)
+// Each step, where the reports show them and the free run was as long.
+static bool same_steps(const cJSON *steps, const verify_report *said, const verify_fixture_result *found,
+                       const verify_fixture_result *run, err *e)
+{
+    char place[600];
+    const cJSON *there = steps_find(steps, said->artifact, run->file_digest);
+    if (!there || found->free_run_tokens != run->free_run_tokens) return true;
+    cJSON *expected = steps_fixture_json(run);
+    snprintf(place, sizeof place, STEPS_FILE ": %.255s against %.127s: not what running it again gives", said->artifact,
+             found->name);
+    const bool ok = expected ? json_same(there, expected, place, e) : err_nomem(e, "steps", 0);
+    cJSON_Delete(expected);
+    return ok;
+}
+
+static bool record_agrees(const check_run *x, const char *path, const verify_report *said, const verify_report *run,
+                          err *e)
 {
     for (int64_t i = 0; i < run->n_fixtures; i++)
-        for (int64_t k = 0; k < said->n_fixtures; k++)
-            if (strcmp(run->fixtures[i].file_digest, said->fixtures[k].file_digest) == 0
-                && !same_figures(path, &said->fixtures[k], &run->fixtures[i], e)) return false;
+        for (int64_t k = 0; k < said->n_fixtures; k++) {
+            const verify_fixture_result *found = &said->fixtures[k], *now = &run->fixtures[i];
+            if (strcmp(now->file_digest, found->file_digest) != 0) continue;
+            if (!same_figures(path, found, now, e) || !same_steps(x->steps, said, found, now, e)) return false;
+        }
     return true;
 }
 
-static bool compare_figures(const gguf *g, const cJSON *rec, const verify_report *run, err *e)
+static bool compare_figures(const check_run *x, const gguf *g, const cJSON *rec, const verify_report *run, err *e)
 {
     verify_report said = { 0 };
-    const bool ok = record_report(g, rec, &said, e) && record_agrees(gguf_path(g), &said, run, e);
+    const bool ok = record_report(g, rec, &said, e) && record_agrees(x, gguf_path(g), &said, run, e);
     verify_report_free(&said);
     return ok;
 }
@@ -231,7 +251,7 @@ static bool run_again(check_run *x, const gguf *g, const cJSON *rec, err *e)
     const char *verdict = ok && n > 0 ? verify_verdict(&r) : "pass";
     if (strcmp(verdict, "inconclusive") == 0) note_undecided(x, &r, path);
     else if (strcmp(verdict, "pass") != 0)    ok = first_failure(&r, path, e);
-    ok = ok && compare_figures(g, rec, &r, e);
+    ok = ok && compare_figures(x, g, rec, &r, e);
     if (ok) note_runs(x->now, &r);
     verify_report_free(&r);
     free(paths);

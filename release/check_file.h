@@ -11,6 +11,7 @@ typedef struct {                // one check, of a file or of a folder's files o
     const folder_digest *digests;   // of the folder, taken under a signature; NULL: none were
     fixture_refs      fixtures; // that are to be run again
     int64_t           tokens;   // length of their free runs; 0: VERIFY_TOKENS
+    const cJSON      *steps;    // that the folder's reports show (verify/steps.h); NULL: none
     check_source     *source;   // NULL: none is given
     check_file_proof *now;      // of the file at hand: in o->proof, else none
     check_file_proof  none;

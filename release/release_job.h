@@ -141,6 +141,12 @@ bool release_carry_check(release_job *x, err *e);
 bool release_carry_files(release_job *x, err *e);
 bool release_carry_notes(release_job *x, err *e);
 
+// ---- release_steps.c -------------------------------------------------------------------------------------------------
+
+// Writes what each step gave (verify/steps.h) and lists it in the result, whose reports then hold what that file does, so
+// that check can write them again. Where there is too much of it, or nothing, they hold none.
+bool release_steps_publish(release_job *x, err *e);
+
 // ---- release_own.c ---------------------------------------------------------------------------------------------------
 
 // What is in DIR that no release wrote: it stays as it is. ERR_USAGE: a file of this release has such a name, or the

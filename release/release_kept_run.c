@@ -6,7 +6,7 @@
 // already; where nothing is signed, nobody vouches, and check says so.
 #include "release_job.h"
 #include "check_file.h"
-#include "../formats/file_map.h"
+#include "../verify/steps.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,11 +70,14 @@ static bool run_all(release_job *x, err *e)
     const check_opts o = { .n_threads = x->o->n_threads, .device = x->o->device, .gate_path = x->o->gate_path,
                            .progress = x->o->progress };
     const int64_t most = most_fixtures(&x->old);
-    check_run run = { .o = &o, .dir = x->old.dir, .fixtures = { .v = calloc((size_t)most, sizeof(fixture_ref)) } };
-    bool ok = run.fixtures.v || err_nomem(e, "fixtures", (size_t)most * sizeof(fixture_ref));
+    cJSON *steps = steps_json(x->old.reports, x->old.n);       // that its reports show
+    check_run run = { .steps = steps, .o = &o, .dir = x->old.dir,
+                      .fixtures = { .v = calloc((size_t)most, sizeof(fixture_ref)) } };
+    bool ok = (steps && run.fixtures.v) || err_nomem(e, "fixtures", (size_t)most * sizeof(fixture_ref));
     for (int i = 0; ok && i < x->old.n; i++)
         if (!x->old.replaced[i]) ok = run_one(&run, x, &x->old.reports[i], e);
     free(run.fixtures.v);
+    cJSON_Delete(steps);
     return ok;
 }
 

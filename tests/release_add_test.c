@@ -5,6 +5,7 @@
 #include "keys.h"
 #include "verify_files.h"
 #include "formats/json.h"
+#include "verify/steps.h"
 #include "quant/quantize.h"
 #include "release/release.h"
 #include "release/release_recipe.h"
@@ -321,11 +322,54 @@ static void scale(cJSON *rec, double by)
 static void better(cJSON *rec)       { scale(rec, 0.5); }
 static void as_it_was(cJSON *rec)    { scale(rec, 2); }
 
-static void one_token_less(cJSON *rec)
+static void add_token(cJSON *rec, int n)
 {
     cJSON *first = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(rec, "fixtures"), 0);
     set_number(first, "free_run_tokens_equal",
-               cJSON_GetObjectItemCaseSensitive(first, "free_run_tokens_equal")->valuedouble - 1);
+               cJSON_GetObjectItemCaseSensitive(first, "free_run_tokens_equal")->valuedouble + n);
+}
+
+static void one_token_less(cJSON *rec) { add_token(rec, -1); }
+static void one_token_more(cJSON *rec) { add_token(rec, 1); }
+
+static void without_steps(cJSON *rec)
+{
+    cJSON *files = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(rec, "release"), "files");
+    for (int i = cJSON_GetArraySize(files) - 1; i >= 0; i--)
+        if (strcmp(json_get(cJSON_GetArrayItem(files, i), "name")->valuestring, STEPS_FILE) == 0)
+            cJSON_DeleteItemFromArray(files, i);
+}
+
+static char other_steps[SHA256_HEX + 1];
+
+static void name_other_steps(cJSON *rec)
+{
+    cJSON *f;
+    cJSON_ArrayForEach(f, cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(rec, "release"), "files"))
+        if (strcmp(json_get(f, "name")->valuestring, STEPS_FILE) == 0) set_text(f, "sha256", other_steps);
+}
+
+// The distances of a case, each at the step before its own: counts, mean and largest are what they were.
+static void move_steps(const char *out, const char *artifact)
+{
+    err    e = { 0 };
+    char  *path = path_join(out, STEPS_FILE);
+    cJSON *doc = steps_read_file(path, &e);
+    ck_assert_msg(doc != NULL, "%s", e.msg);
+    cJSON *first = cJSON_GetArrayItem(cJSON_GetObjectItem(doc, "artifacts"), 0);
+    first = cJSON_GetArrayItem(cJSON_GetObjectItem(first, "fixtures"), 0);
+    cJSON *kl = cJSON_GetObjectItem(cJSON_GetArrayItem(cJSON_GetObjectItem(first, "cases"), 0), "kl");
+    cJSON_AddItemToArray(kl, cJSON_DetachItemFromArray(kl, 0));
+    char *text = json_print_short(doc), *report = path_join(out, "report.json"), before[SHA256_HEX + 1];
+    digest_of(out, STEPS_FILE, before);
+    put(out, STEPS_FILE, text);
+    digest_of(out, STEPS_FILE, other_steps);
+    paste(report, before, other_steps);
+    free(report);
+    rerecord(artifact, name_other_steps);
+    free(text);
+    cJSON_Delete(doc);
+    free(path);
 }
 
 START_TEST(figures_that_nobody_signed_are_measured_before_they_are_signed)
@@ -345,10 +389,18 @@ START_TEST(figures_that_nobody_signed_are_measured_before_they_are_signed)
     o = options(F32, 1);
     o.sign_key = mine;
     rerecord(art, better);
-    refused(out, &o, ERR_VERDICT, "tiny-BF16.gguf: the verification record's 'kl_mean' against fixture 'bfloat16.json.gz'");
-    rerecord(art, as_it_was);
+    refused(out, &o, ERR_VERDICT, "tiny-BF16.gguf against bfloat16.json.gz: its steps do not give the record's 'kl_mean'");
+    cJSON *said = record_of(art);
+    rerecord(art, without_steps);                       // as releases before they were published
+    refused(out, &o, ERR_VERDICT, "the verification record's 'kl_mean' against fixture 'bfloat16.json.gz'");
+    record_by_hand(art, said, as_it_was);
+    cJSON_Delete(said);
     rerecord(art, one_token_less);
-    refused(out, &o, ERR_VERDICT, "'free_run_tokens_equal'");
+    refused(out, &o, ERR_VERDICT, "its steps do not give the record's 'free_run_tokens_equal'");
+    rerecord(art, one_token_more);
+    move_steps(out, art);
+    refused(out, &o, ERR_VERDICT, STEPS_FILE ": tiny-BF16.gguf against bfloat16.json.gz: not what running it again gives: "
+            "key 'cases[0].kl[0]'");
     o = options(BF16, 1);
     o.replace = o.no_fixtures = true;
     r = released(out, &o);
