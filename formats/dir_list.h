@@ -6,7 +6,7 @@
 #include <dirent.h>
 
 typedef struct {
-    char **v;       // [n], in byte order
+    char **v;       // [n]; as they were read, in byte order
     int    n;
 } dir_list;
 

@@ -21,8 +21,8 @@ typedef struct {                // one check, of a file or of a folder's files o
 } check_run;
 
 // Digests of the bytes, then the record; what is told of them goes into a new x->now, o->gate and o->claims. When true,
-// *g, the open file, is the caller's to close, and *rec to delete; else both are NULL. ERR_VERDICT names the first claim
-// that does not hold.
+// *g, the open file, is the caller's to close, and *rec to delete; else both are NULL. ERR_VERDICT names the first
+// claim that does not hold.
 bool check_claims(check_run *x, const char *path, gguf **g, cJSON **rec, err *e);
 
 // The source, and a new run against those of the fixtures that this artifact answers to, which are then used.

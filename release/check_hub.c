@@ -13,7 +13,7 @@ enum { MOST_BYTES = 1 << 24 };      // of a report, a card
 
 // ---- texts ---------------------------------------------------------------------------------------------------------
 
-static bool read_text(char **text, int64_t *n, const char *path, err *e)
+bool check_text_read(char **text, int64_t *n, const char *path, err *e)
 {
     err bad = { 0 };
     return file_read_text(text, n, path, MOST_BYTES, &bad) || err_as_verdict(e, &bad);
@@ -49,24 +49,20 @@ static bool name_line(const char *path, const char *found, int64_t n, const char
                    same && la > 0 && stop ? " without the end of its line" : "");
 }
 
+static bool same_text(const char *path, const char *found, int64_t n, const char *expected, err *e)
+{
+    const bool same = n == (int64_t)strlen(expected) && memcmp(found, expected, (size_t)n) == 0;
+    return same || name_line(path, found, n, expected, e);
+}
+
 bool check_text_same(const char *dir, const char *name, const char *expected, err *e)
 {
     char   *path = path_join(dir, name), *found = NULL;
     int64_t n;
     if (!path) return err_nomem(e, "a path", strlen(dir));
-    bool ok = read_text(&found, &n, path, e);
-    if (ok && (n != (int64_t)strlen(expected) || memcmp(found, expected, (size_t)n) != 0))
-        ok = name_line(path, found, n, expected, e);
+    const bool ok = check_text_read(&found, &n, path, e) && same_text(path, found, n, expected, e);
     free(found);
     free(path);
-    return ok;
-}
-
-// Takes expected over; NULL: e says why there is none.
-static bool same_as(const char *dir, const char *name, char *expected, err *e)
-{
-    const bool ok = expected && check_text_same(dir, name, expected, e);
-    free(expected);
     return ok;
 }
 
@@ -80,7 +76,7 @@ static bool read_hint(char hint[SHA256_HEX + 1], const char *dir, err *e)
     dsse    d = { 0 };
     err     bad = { 0 };
     bool    ok = path || err_nomem(e, "a path", strlen(dir));
-    ok = ok && read_text(&text, &n, path, e) && (dsse_read(&d, text, n, path, &bad) || err_as_verdict(e, &bad));
+    ok = ok && check_text_read(&text, &n, path, e) && (dsse_read(&d, text, n, path, &bad) || err_as_verdict(e, &bad));
     if (ok) strcpy(hint, d.hint);
     dsse_free(&d);
     free(text);
@@ -102,10 +98,12 @@ static char *card_again(const char *dir, const char *found, int64_t n, const rel
 
 static bool check_card(const char *dir, const release_head *h, const release_result *r, err *e)
 {
-    char   *path = path_join(dir, HUB_CARD), *found = NULL;
+    char   *path = path_join(dir, HUB_CARD), *found = NULL, *expected = NULL;
     int64_t n;
     bool    ok = path || err_nomem(e, "a path", strlen(dir));
-    ok = ok && read_text(&found, &n, path, e) && same_as(dir, HUB_CARD, card_again(dir, found, n, h, r, e), e);
+    ok = ok && check_text_read(&found, &n, path, e) && (expected = card_again(dir, found, n, h, r, e)) != NULL
+        && same_text(path, found, n, expected, e);
+    free(expected);
     free(found);
     free(path);
     return ok;
@@ -113,13 +111,15 @@ static bool check_card(const char *dir, const release_head *h, const release_res
 
 static bool check_modelfile(const char *dir, const release_result *r, err *e)
 {
-    char   *path = path_join(dir, HUB_MODELFILE), *found = NULL;
+    char   *path = path_join(dir, HUB_MODELFILE), *found = NULL, *expected = NULL;
     int64_t n;
     hub_generation gen = { 0 };
     bool    ok = path || err_nomem(e, "a path", strlen(dir));
-    ok = ok && read_text(&found, &n, path, e);
+    ok = ok && check_text_read(&found, &n, path, e);
     if (ok) hub_generation_of_text(&gen, found);
-    ok = ok && same_as(dir, HUB_MODELFILE, hub_modelfile_of(dir, r->reports, r->n, &gen, e), e);
+    ok = ok && (expected = hub_modelfile_of(dir, r->reports, r->n, &gen, e)) != NULL
+        && same_text(path, found, n, expected, e);
+    free(expected);
     free(found);
     free(path);
     return ok;
@@ -128,7 +128,9 @@ static bool check_modelfile(const char *dir, const release_result *r, err *e)
 static bool check_attributes(const char *dir, err *e)
 {
     char *text = hub_attributes();
-    return text ? same_as(dir, HUB_ATTRIBUTES, text, e) : err_nomem(e, HUB_ATTRIBUTES, 0);
+    const bool ok = text ? check_text_same(dir, HUB_ATTRIBUTES, text, e) : err_nomem(e, HUB_ATTRIBUTES, 0);
+    free(text);
+    return ok;
 }
 
 // ---- chat templates -------------------------------------------------------------------------------------------------
@@ -178,5 +180,7 @@ bool check_hub_sums(const char *dir, const release_head *h, const release_result
     err bad = { 0 };
     if (!h->chat_template) return true;
     char *sums = hub_sums_of(dir, r, n_threads, NULL, &bad);
-    return sums ? same_as(dir, HUB_SUMS, sums, e) : err_as_verdict(e, &bad);
+    const bool ok = sums ? check_text_same(dir, HUB_SUMS, sums, e) : err_as_verdict(e, &bad);
+    free(sums);
+    return ok;
 }

@@ -13,6 +13,8 @@ bool check_hub(const char *dir, const release_head *h, const release_result *r, 
 // SHA256SUMS, when each file was compared with its own record: it only repeats what those say.
 bool check_hub_sums(const char *dir, const release_head *h, const release_result *r, int n_threads, err *e);
 
+// A text that a release writes. What cannot be read of a folder is not what was released: ERR_VERDICT.
+bool check_text_read(char **text, int64_t *n, const char *path, err *e);
 // A text file of dir, byte for byte: ERR_VERDICT names the first line that differs.
 bool check_text_same(const char *dir, const char *name, const char *expected, err *e);
 

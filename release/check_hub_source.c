@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_BYTES = 1 << 24 };      // of a card, a Modelfile
-
 typedef struct {
     const char           *dir, *hf_dir;
     const release_result *r;
@@ -25,13 +23,11 @@ static const record_file *listed(const comparison *c, const char *name)
 static bool read_ours(char **text, int64_t *n, const comparison *c, const char *name, err *e)
 {
     const record_file *x = listed(c, name);
-    err bad = { 0 };
     *text = NULL;
     if (!x || x->kept) return true;
     char *path = path_join(c->dir, name);
     if (!path) return err_nomem(e, "a path", strlen(c->dir));
-    const bool ok = file_read_text(text, n, path, MOST_BYTES, &bad)
-        || err_as_verdict(e, &bad);
+    const bool ok = check_text_read(text, n, path, e);
     free(path);
     return ok;
 }

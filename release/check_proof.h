@@ -20,6 +20,7 @@ typedef struct {                    // a GGUF file whose bytes fit its record
     long n_own_types;
 } check_file_proof;
 
+// Its lists are in the order of what was found, not sorted.
 typedef struct {
     bool folder;                    // a folder with its reports; false: one file
     bool unusable;                  // something could not be read or used, so that nothing was found out
@@ -31,13 +32,13 @@ typedef struct {
     int64_t prompts_needed, steps_needed;           // likewise; 0: no number would do
     bool own_gate;                  // they were held to a gate that was given, too
     const char *from;               // the checkpoint that each artifact is what it gives of, tensors and keys; NULL
-    dir_list published;          // paths of fixtures that records name and that lie beside the artifacts
-    dir_list written;            // of a folder: files that were written again, and are the same
+    dir_list published;             // paths of fixtures that records name and that lie beside the artifacts
+    dir_list written;               // of a folder: files that were written again, and are the same
     char card_base[160], card_by[160];      // of a card compared with a source: its base_model, where the source's
                                             // folder does not tell the id; who quantized it; ""
-    dir_list kept;               // of a folder: files of the maker's own, whose digests its records name
+    dir_list kept;                  // of a folder: files of the maker's own, whose digests its records name
     int  n_files;                   // of a folder: other files that its records name, and that are as they were
-    dir_list others;             // of a folder: what is in it, and no record or report of it knows
+    dir_list others;                // of a folder: what is in it, and no record or report of it knows
     bool signature_there;           // there is a signature; it was looked at only where held_key is not ""
     bool provenance_there;          // of a folder: so is provenance.intoto.json
     char held_key[SHA256_HEX + 1];  // the hint of the key that it holds for; ""
@@ -47,7 +48,7 @@ typedef struct {
     bool bare;                      // likewise: it makes no claims of its own, and that it is signed is all
     bool provenance;                // provenance.intoto.json was compared with the files, under the same key
     bool ignored[FOLDER_N_IGNORED]; // of FOLDER_IGNORED, what is there and is not signed
-    dir_list left_out;           // what else is there and is not signed, as the signature itself says
+    dir_list left_out;              // what else is there and is not signed, as the signature itself says
 } check_proof;                      // zeroed or owned; check_proof_free
 
 void check_proof_free(check_proof *p);

@@ -112,8 +112,8 @@ static bool is_named_right(const char *path, const model_statement *s, const mod
     const char *base = path_base(path);
     const model_resource *other = model_statement_named(s, base);
     if (!other || other == r) return true;
-    return err_set(e, ERR_VERDICT, "%s: this is the signed file '%.200s' under the name of another signed file: that of "
-                   "'%.200s' has SHA-256 %s", path, r->name, base, other->sha256);
+    return err_set(e, ERR_VERDICT, "%s: this is the signed file '%.200s' under the name of another signed file: that "
+                   "of '%.200s' has SHA-256 %s", path, r->name, base, other->sha256);
 }
 
 static bool check_file(check_watch *w, const char *sig, const signing_key *k, const check_opts *o, err *e)

@@ -148,15 +148,16 @@ static void put_record(text_buf *t, const char *artifact, const lab_record *rec)
 static void put_check(text_buf *t, const hub_card *c, const release_head *h)
 {
     const char *key = c->key_hint ? " --key PUBLIC.pem" : "";
-    text_printf(t, "\n## To check it again\n\nIn this folder, offline; the second derives every tensor and every key from "
-                   "the source again:\n\n    hallmark check .%s\n    hallmark check .%s --from SOURCE\n\n", key, key);
+    text_printf(t, "\n## To check it again\n\nIn this folder, offline; the second derives every tensor and every key "
+                   "from the source again:\n\n    hallmark check .%s\n    hallmark check .%s --from SOURCE\n\n", key,
+                key);
     if (c->key_hint) {
         text_words(t, "The folder is signed (model.sig, in the format of OpenSSF Model Signing) with the key whose "
                       "public half has the SHA-256 ");
         text_puts(t, TEXT_MD_CODE, c->key_hint);
         text_words(t, " (`openssl pkey -pubin -in PUBLIC.pem | sha256sum`). Take the key from where its owner "
-                      "publishes it, not from here. A signature covers every file of the folder: what a download adds to it "
-                      "(.cache) has to go first.\n\n");
+                      "publishes it, not from here. A signature covers every file of the folder: what a download adds "
+                      "to it (.cache) has to go first.\n\n");
     }
     if (!c->front->base_model) return;
     text_printf(t, "SOURCE is the folder that this prints:\n\n    hf download %s", c->front->base_model);

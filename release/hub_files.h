@@ -33,8 +33,8 @@ typedef struct {
     char        sha256[SHA256_HEX + 1];     // "": it is not known yet
 } hub_sum;
 
-// The text for these files of dir, which are then sorted by name: a line for each. Digests that are not known are taken,
-// n_threads files at a time (0: all cores). malloc'd; NULL: ERR_INPUT names a file that cannot be read.
+// The text for these files of dir, which are then sorted by name: a line for each. Digests that are not known are
+// taken, n_threads files at a time (0: all cores). malloc'd; NULL: ERR_INPUT names a file that cannot be read.
 char *hub_sums(const char *dir, hub_sum *files, int n, int n_threads, progress *p, err *e);
 
 #endif

@@ -224,7 +224,8 @@ static bool put_all(text_buf *t, const gguf *g, const char *name, bool usual, co
     text_words(t, "# To run in Ollama, in this folder: ollama create NAME -f Modelfile\n#\n# ");
     text_words(t, usual ? "Of the files here Q4_K_M is the usual choice" : "This is the smallest file here");
     text_words(t, "; another one may stand in its place.\n");
-    if (!is_printed(name)) text_words(t, "# Ollama does not read every character of this name: give the file another.\n");
+    if (!is_printed(name))
+        text_words(t, "# Ollama does not read every character of this name: give the file another.\n");
     text_printf(t, "FROM ./%s\n\n", name);
     bool ok = put_template(t, jinja, x->n > 0 ? x->text[0] : NULL, e);
     text_words(t, "\n");

@@ -154,7 +154,8 @@ static bool read_serialization(model_statement *s, const cJSON *from, const char
     if (strcmp(method, "files") != 0)
         return err_set(e, ERR_INPUT, "%s: key 'method': found '%.100s', expected 'files' (a digest a file)", where,
                        method);
-    return json_str_is(from, "hash_type", "sha256", where, e) && read_ignored(s, json_get(from, "ignore_paths"), where, e);
+    return json_str_is(from, "hash_type", "sha256", where, e)
+        && read_ignored(s, json_get(from, "ignore_paths"), where, e);
 }
 
 static bool read_subject(model_statement *s, const cJSON *list, const char **hex, const char *where, err *e)
@@ -163,8 +164,7 @@ static bool read_subject(model_statement *s, const cJSON *list, const char **hex
     const char  *name;
     if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != 1)
         return err_set(e, ERR_INPUT, "%s: key 'subject': found %s of %d, expected an array of one", where,
-                       json_kind(list),
-                       cJSON_GetArraySize(list));
+                       json_kind(list), cJSON_GetArraySize(list));
     if (!json_str(one, "name", &name, where, e)) return false;
     if (!(*hex = descriptor_sha256(one)))
         return err_set(e, ERR_INPUT, "%s: key 'subject': found no SHA-256 in its digest", where);
@@ -185,8 +185,7 @@ static bool read_statement(model_statement *s, sha256 **root, const cJSON *doc, 
     *root = NULL;
     return ended && (strcmp(found, expected) == 0
         || err_set(e, ERR_INPUT, "%s: key 'subject': found digest %.16s..., expected %.16s..., that of its resources",
-                   where,
-                   expected, found));
+                   where, expected, found));
 }
 
 bool model_statement_read(model_statement *s, const char *payload, int64_t n, const char *where, err *e)
@@ -273,8 +272,7 @@ bool model_statement_fits(const model_statement *s, const folder_digest *f, cons
         const folder_file *x = folder_digest_find(f, s->v[i].name);
         if (x && strcmp(x->sha256, s->v[i].sha256) != 0)
             return err_set(e, ERR_VERDICT, "%s/%s: is not the file that was signed: found SHA-256 %s, expected %s",
-                           f->dir,
-                           x->name, x->sha256, s->v[i].sha256);
+                           f->dir, x->name, x->sha256, s->v[i].sha256);
         if (x) continue;
         x = of_digest(f, s->v[i].sha256);
         if (x && !model_statement_named(s, x->name))

@@ -99,7 +99,8 @@ static bool take(release_dir *d)
     struct stat st, parent;
     d->fd = openat(d->at.fd, d->name, FOLDER);
     if (d->fd < 0 || fstat(d->fd, &st) != 0 || fstat(d->at.fd, &parent) != 0) return false;
-    if (st.st_uid != geteuid() && st.st_uid != parent.st_uid) return false;     // the second: file systems where one user owns everything
+    // The second: file systems where one user owns everything.
+    if (st.st_uid != geteuid() && st.st_uid != parent.st_uid) return false;
     d->mode = st.st_mode & 07777;
     if (fchmod(d->fd, 0700 | (d->mode & S_ISGID)) != 0 && st.st_uid == geteuid()) return false;
     if (lock_try(d->fd) == LOCK_OTHERS || !is_empty(d->fd)) return false;
@@ -179,7 +180,8 @@ void release_dir_abort(release_dir *d)
 
 // ---- publishing -----------------------------------------------------------------------------------------------------
 
-typedef enum { MOVED, MOVED_OVER, CHANGED, FAILED } moved;     // MOVED_OVER: what was there has the name *aside now. CHANGED: look again
+// MOVED_OVER: what was there has the name *aside now. CHANGED: look again.
+typedef enum { MOVED, MOVED_OVER, CHANGED, FAILED } moved;
 
 // Where names cannot be exchanged the old folder steps aside first.
 static moved step_aside(const release_dir *d, const char *name, char **aside)

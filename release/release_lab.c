@@ -16,13 +16,20 @@ static const char *const CACHES[] = { "f16", "q8_0", "q8_0:rot", "q5_1", "q5_1:r
 static const char *const SUFFIXES[] = { ".json", ".md", ".html" };
 enum { N_CACHES = sizeof CACHES / sizeof CACHES[0], N_REPORTS = sizeof SUFFIXES / sizeof SUFFIXES[0] };
 
-// "x-BF16.gguf" gives "x-BF16-lab.json" and so on, whose digest is to come.
-static bool add_report(record_file **files, int *n, const char *artifact, int i, err *e)
+// "x-BF16.gguf" gives "x-BF16-lab.json" and so on; malloc'd.
+static char *report_name(const char *artifact, int i, err *e)
 {
     const int stem = (int)strlen(artifact) - (int)strlen(".gguf");
     char *name = NULL;
-    if (asprintf(&name, "%.*s-lab%s", stem, artifact, SUFFIXES[i]) < 0) return err_nomem(e, "a name", (size_t)stem);
-    const bool ok = record_files_plan(files, n, name, e);
+    if (asprintf(&name, "%.*s-lab%s", stem, artifact, SUFFIXES[i]) >= 0) return name;
+    err_nomem(e, "a name", (size_t)stem);
+    return NULL;
+}
+
+static bool plan_report(record_file **files, int *n, const char *artifact, int i, err *e)
+{
+    char *name = report_name(artifact, i, e);
+    const bool ok = name && record_files_plan(files, n, name, e);
     free(name);
     return ok;
 }
@@ -31,7 +38,7 @@ bool release_lab_plan(record_file **files, int *n, const char *const *artifacts,
 {
     for (int i = 0; i < n_artifacts; i++)
         for (int k = 0; k < N_REPORTS; k++)
-            if (!add_report(files, n, artifacts[i], k, e)) return false;
+            if (!plan_report(files, n, artifacts[i], k, e)) return false;
     return true;
 }
 
@@ -107,10 +114,12 @@ static bool digest_last(release_result *r, const char *dir, err *e)
 static bool write_reports(release_result *r, const char *dir, const char *artifact, const lab_result *res, err *e)
 {
     for (int i = 0; i < N_REPORTS; i++) {
-        if (!add_report(&r->files, &r->n_files, artifact, i, e)) return false;
-        char *path = path_join(dir, r->files[r->n_files - 1].name);
-        const bool ok = path ? lab_report_write(res, path, e) : err_nomem(e, "a path", strlen(dir));
+        char *name = report_name(artifact, i, e);
+        char *path = name ? path_join(dir, name) : NULL;
+        bool  ok = name && record_files_push(&r->files, &r->n_files, name, "", e);
+        ok = ok && (path ? lab_report_write(res, path, e) : err_nomem(e, "a path", strlen(dir)));
         free(path);
+        free(name);
         if (!ok || !digest_last(r, dir, e)) return false;
     }
     return true;

@@ -180,8 +180,8 @@ static bool check_name(const char *name, err *e)
     if (!name) return true;
     const size_t n = strlen(name);
     if (n <= MOST_NAME && strspn(name, LETTERS) == n && name[0] != '.' && name[0] != '-') return true;
-    return err_set(e, ERR_USAGE, "name '%s': expected up to %d letters, digits, '.', '_' and '-', of which the first is "
-                   "a letter or a digit", name, (int)MOST_NAME);
+    return err_set(e, ERR_USAGE, "name '%s': expected up to %d letters, digits, '.', '_' and '-', of which the first "
+                   "is a letter or a digit", name, (int)MOST_NAME);
 }
 
 static bool check_mix(const recipe *r, err *e)
