@@ -8,6 +8,7 @@
 #include "../formats/sha256.h"
 #include "../quant/effort.h"
 #include "../release/release.h"
+#include "outline_table.h"
 #include "progress_bar.h"
 #include "recipe_args.h"
 #include "release_words.h"
@@ -23,7 +24,7 @@ typedef struct {
     const char *out, *types, *imatrix, *name, *gate, *device, *revision, *sign, *base_model, *quantized_by;
     int64_t     threads, tokens, lab_chunk;
     given_int   effort;
-    bool        json, quiet, strict_types, no_mtp, no_fixtures, replace;
+    bool        json, quiet, strict_types, no_mtp, no_fixtures, replace, dry_run;
 } release_options;
 
 static const opt options[] = {
@@ -43,6 +44,8 @@ static const opt options[] = {
       "the same of convert's --calibrate", false, 0, 0, NULL },
     { "--replace", NULL, OPT_FLAG, offsetof(release_options, replace), NULL,
       "make a new release in the place of the one in DIR, where it would be added to", false, 0, 0, NULL },
+    { "--dry-run", NULL, OPT_FLAG, offsetof(release_options, dry_run), NULL,
+      "say what would be made, of what, how large and how long it runs, and write nothing", false, 0, 0, NULL },
     { "--fixture", NULL, OPT_PATHS, offsetof(release_options, fixtures), "FIX",
       "what Transformers said (default: the matching *.json.gz beside or in the folder)", false, 0, 0, NULL },
     { "--no-fixtures", NULL, OPT_FLAG, offsetof(release_options, no_fixtures), NULL,
@@ -214,6 +217,15 @@ static void name_the_destination(err *e, const char *dir)
     }
 }
 
+// 0: it is printed.
+static int outline(const char *hf_dir, const char *out, const release_opts *o, err *e)
+{
+    release_outline to;
+    const bool ok = release_outline_make(&to, hf_dir, out, o, e) && outline_print(&to, hf_dir, e);
+    release_outline_free(&to);
+    return !ok;
+}
+
 static int release(const char *hf_dir, const release_options *o, const recipe_set_of *recipes, const places *p,
                    const command_words *typed, const command_words *told)
 {
@@ -232,6 +244,12 @@ static int release(const char *hf_dir, const release_options *o, const recipe_se
         .lab = o->lab.v, .n_lab = o->lab.n, .lab_kv = o->lab_kv.v, .n_lab_kv = o->lab_kv.n, .lab_chunk = o->lab_chunk,
         .progress = progress_bar_begin(&bar),
     };
+    if (o->dry_run) {
+        const int status = outline(hf_dir, o->out, &ro, &e);
+        progress_bar_end(&bar);
+        free(script);
+        return status ? cli_fail(&cmd_release, &e) : 0;
+    }
     bool ok = release_checkpoint(&r, hf_dir, o->out, &ro, &e);
     progress_bar_end(&bar);
     if (!ok) name_the_destination(&e, p->path[0]);

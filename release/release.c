@@ -295,6 +295,21 @@ bool release_checkpoint(release_result *r, const char *hf_dir, const char *out_d
     return ok;
 }
 
+bool release_outline_make(release_outline *to, const char *hf_dir, const char *out_dir, const release_opts *o, err *e)
+{
+    release_result r = { .n = 0 };
+    release_job x = { .o = o, .r = &r, .hf_dir = hf_dir, .dir = { .fd = -1, .at = { .fd = -1 } } };
+    *to = (release_outline){ .n = 0 };
+    bool ok = look_around(&x, out_dir, e) && source_digest(hf_dir, o->n_threads, o->progress, &x.source, e);
+    for (int i = 0; ok && i < x.old.n; i++) x.old.replaced[i] = release_makes(&x, x.old.reports[i].artifact);
+    ok = ok && release_find_fixtures(&x, e) && release_plan_beside(&x, e) && release_plan_files(&x, e)
+        && release_own_check(&x, e) && release_carry_check(&x, e) && release_outline_fill(to, &x, e);
+    free_job(&x);
+    release_result_free(&r);
+    if (!ok) release_outline_free(to);
+    return ok;
+}
+
 static void free_lines(char **v, int n)
 {
     for (int i = 0; i < n; i++) free(v[i]);

@@ -6,6 +6,7 @@
 #include "release.h"
 #include "release_dir.h"
 #include "release_old.h"
+#include "release_outline.h"
 #include "release_report.h"
 #include "../formats/dir_list.h"
 #include "../formats/signing_key.h"
@@ -80,6 +81,8 @@ bool release_begin(release_job *x, err *e);
 bool release_make(release_job *x, int i, const char *path, verify_derivation *d, err *e);
 // What its file will take, as far as that is known before; 0: it is not.
 bool release_make_bytes(const release_job *x, int i, int64_t *bytes, err *e);
+// How many weights the source has.
+bool release_make_weights(const release_job *x, int64_t *n, err *e);
 // Removes what was only needed to make them.
 void release_make_end(release_job *x);
 bool release_has_mix(const release_job *x);
@@ -88,6 +91,8 @@ bool release_has_mix(const release_job *x);
 // ---- release_fixtures.c ----------------------------------------------------------------------------------------------
 
 bool release_find_fixtures(release_job *x, err *e);
+// What a recipe's file will compute in ("f32", "bf16"); "" where only the file that is made of it tells.
+bool release_arithmetic_of(char in[8], const recipe *r, err *e);
 // Runs the fixtures that the artifact at path answers to.
 bool release_verify(release_job *x, verify_report *v, const char *path, int i, const verify_derivation *derived,
                     err *e);
@@ -146,6 +151,11 @@ bool release_carry_notes(release_job *x, err *e);
 // Writes what each step gave (verify/steps.h) and lists it in the result, whose reports then hold what that file does, so
 // that check can write them again. Where there is too much of it, or nothing, they hold none.
 bool release_steps_publish(release_job *x, err *e);
+
+// ---- release_outline.c -----------------------------------------------------------------------------------------------
+
+// Once all is planned: what would be made (release_outline.h).
+bool release_outline_fill(release_outline *to, const release_job *x, err *e);
 
 // ---- release_own.c ---------------------------------------------------------------------------------------------------
 

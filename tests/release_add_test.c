@@ -8,6 +8,7 @@
 #include "verify/steps.h"
 #include "quant/quantize.h"
 #include "release/release.h"
+#include "release/release_outline.h"
 #include "release/release_recipe.h"
 
 static const file_type BF16[] = { FT_BF16 }, F32[] = { FT_F32 }, BOTH[] = { FT_BF16, FT_F32 };
@@ -733,6 +734,64 @@ START_TEST(a_finished_file_of_other_tensors_or_another_source_is_not)
 }
 END_TEST
 
+// ---- before any of it ------------------------------------------------------------------------------------------------
+
+static int files_below(const char *dir)
+{
+    char command[700];
+    int n = -1;
+    snprintf(command, sizeof command, "find '%s' '%s' | wc -l", dir, source);
+    FILE *f = popen(command, "r");
+    ck_assert(f && fscanf(f, "%d", &n) == 1);
+    pclose(f);
+    return n;
+}
+
+static bool lists(const release_outline *to, const char *name)
+{
+    for (int i = 0; i < to->n_files; i++)
+        if (strcmp(to->files[i], name) == 0) return true;
+    return false;
+}
+
+START_TEST(an_outline_says_what_is_made_then_and_writes_nothing)
+{
+    static const file_type TWO[] = { FT_F32, FT_Q4_K_M };
+    const char *out = in_scratch("outline");
+    char above[300], before[SHA256_HEX + 1], after[SHA256_HEX + 1];
+    release_outline to;
+    err e = { 0 };
+    publish(out, BF16, 1);
+    snprintf(above, sizeof above, "%.*s", (int)(strrchr(out, '/') - out), out);
+    const int n = files_below(above);
+    digest_of(out, "report.json", before);
+    const release_opts o = options(TWO, 2);
+    ck_assert_msg(release_outline_make(&to, source, out, &o, &e), "%s", e.msg);
+    ck_assert_int_eq(files_below(above), n);
+    digest_of(out, "report.json", after);
+    ck_assert_str_eq(before, after);
+    ck_assert(to.n == 3 && to.v[0].kept && !to.v[1].kept && !to.v[1].lossy && to.v[2].lossy);
+    ck_assert(to.v[1].own == 0 && to.v[1].source == 1 && to.v[2].own == 1 && to.v[2].source == 1);
+    ck_assert(to.v[1].tokens > 0 && to.v[2].tokens > to.v[1].tokens && to.tokens == to.v[1].tokens + to.v[2].tokens);
+    ck_assert(to.seconds > 0 && to.seconds < 600 && to.room > to.bytes && !to.signs);
+    release_result r = released(out, &o);
+    ck_assert(r.published && r.n == to.n);
+    for (int i = 0; i < r.n; i++) {
+        ck_assert_str_eq(r.reports[i].artifact, to.v[i].name);
+        ck_assert(to.v[i].bytes > 0 && to.v[i].bytes <= r.file_bytes[i]);
+    }
+    for (int i = 0; i < r.n_files; i++)
+        ck_assert_msg(strcmp(r.files[i].name, ".gitattributes") == 0 || lists(&to, r.files[i].name)
+                      || text_ends_with(r.files[i].name, ".json.gz"), "%s", r.files[i].name);
+    release_result_free(&r);
+    release_outline_free(&to);
+    release_opts other = o;
+    other.name = "other";
+    ck_assert(!release_outline_make(&to, source, out, &other, &e) && e.kind == ERR_USAGE);
+    ck_assert_msg(strstr(e.msg, "its files are called tiny-") != NULL, "%s", e.msg);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("release_add");
@@ -746,6 +805,7 @@ int main(void)
     tcase_add_test(t, a_forged_artifact_is_not_kept);
     tcase_add_test(t, a_signed_release_is_signed_again_as_it_was_or_not_at_all);
     tcase_add_test(t, figures_that_nobody_signed_are_measured_before_they_are_signed);
+    tcase_add_test(t, an_outline_says_what_is_made_then_and_writes_nothing);
     tcase_add_test(t, files_of_the_users_own_stay);
     tcase_add_test(t, a_release_that_fails_leaves_what_is_published);
     tcase_add_test(t, what_is_published_after_all_is_removed_elsewhere);
