@@ -173,7 +173,8 @@ static bool compare_templates(release_job *x, record_template *t, err *e)
 static bool publish_all(release_job *x, const release_head *h, err *e)
 {
     const char *hint = h->is_signed ? signing_key_hint(x->key) : NULL;
-    if (!release_steps_publish(x, e) || !hub_publish(x->r, x->dir.path, h, &x->hub, hint, e) || !record_all(x, h, e)) return false;
+    if (!release_steps_publish(x, e) || !hub_publish(x->r, x->dir.path, h, &x->hub, hint, e)) return false;
+    if (!record_all(x, h, e)) return false;
     if (!digest_all(x, e) || !release_report_write(x->dir.path, h, x->r, e)) return false;
     char *sums = hub_sums_of(x->dir.path, x->r, x->o->n_threads, x->o->progress, e);
     const bool ok = sums && outfile_write_text(x->dir.path, HUB_SUMS, sums, e);

@@ -10,8 +10,8 @@ typedef struct {
     char   *name;               // of its file
     char    made_by[512];       // its recipe in words; "" where it is kept
     bool    kept, searched;     // of the release that is added to; a mix, whose types are only searched for then
-    int64_t bytes;              // of a kept or finished file all, else of its tensors; of a mix the most that its budget
-                                // allows; 0: that is not known before
+    int64_t bytes;              // of a kept or finished file all, else of its tensors; of a mix the most that its
+                                // budget allows; 0: that is not known before
     int     own, source;        // fixtures of its own weights (of its type, as far as can be told) and of the source's
     bool    lossy;              // it needs one of each kind, else one of the source
     int64_t tokens;             // that are run

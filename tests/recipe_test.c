@@ -145,7 +145,7 @@ START_TEST(defaults_go_where_they_do_something)
 }
 END_TEST
 
-// ---- the command line as it is published -------------------------------------------------------------------------------
+// ---- the command line as it is published ----------------------------------------------------------------------------
 
 typedef struct {
     const char *out, *types, *sign, *revision, *base_model;
@@ -187,12 +187,14 @@ START_TEST(what_is_published_of_a_command_line_has_no_folders)
     const char *lab[] = { "coding=/home/ann/c.txt", "../ann/t=u.txt", "ann/*.txt" }, *kv[] = { "k=q8_0,v=q4_0" };
     const char *odd = in_dir(dir, "a:b,c.gguf");
     const char *files[] = { "ann/b.gguf:imatrix=/ann/i\\:j:calibrate=ann/t:name=B", odd };
-    const told o = { .out = "/home/ann/out/", .sign = "/home/ann/key.pem", .revision = "refs/pr/1", .base_model = "org/m",
-                     .types = TYPES, .lab = { lab, 3 }, .lab_kv = { kv, 1 }, .artifacts = { files, 2 }, .n = 3 };
+    const told o = { .out = "/home/ann/out/", .sign = "/home/ann/key.pem", .revision = "refs/pr/1",
+                     .base_model = "org/m", .types = TYPES, .lab = { lab, 3 }, .lab_kv = { kv, 1 },
+                     .artifacts = { files, 2 }, .n = 3 };
     write_file(odd, "x", 1);
     char *words = told_words(&o, dir, WORDS_WITHOUT_FOLDERS), expected[1024];
-    snprintf(expected, sizeof expected, "hallmark tell %s --output out --types bf16,q4_k_m:imatrix=x\\,y.gguf:pure:tensor-type="
-        "a/b=q8_0,mix:budget=4bpw:text=t:text=u --artifact b.gguf:imatrix=i\\:j:calibrate=t:name=B --artifact a:b,c.gguf"
+    snprintf(expected, sizeof expected, "hallmark tell %s --output out --types bf16,q4_k_m:imatrix=x\\,y.gguf:pure"
+        ":tensor-type=a/b=q8_0,mix:budget=4bpw:text=t:text=u"
+        " --artifact b.gguf:imatrix=i\\:j:calibrate=t:name=B --artifact a:b,c.gguf"
         " --sign key.pem --lab coding=c.txt --lab t=u.txt --lab *.txt --lab-kv k=q8_0,v=q4_0 --revision refs/pr/1"
         " --base-model org/m --tokens 3", strrchr(dir, '/') + 1);
     ck_assert_str_eq(words, expected);

@@ -312,7 +312,7 @@ START_TEST(a_signed_release_is_signed_again_as_it_was_or_not_at_all)
 }
 END_TEST
 
-// ---- signed for the first time ---------------------------------------------------------------------------------------
+// ---- signed for the first time --------------------------------------------------------------------------------------
 
 static void scale(cJSON *rec, double by)
 {
@@ -390,7 +390,8 @@ START_TEST(figures_that_nobody_signed_are_measured_before_they_are_signed)
     o = options(F32, 1);
     o.sign_key = mine;
     rerecord(art, better);
-    refused(out, &o, ERR_VERDICT, "tiny-BF16.gguf against bfloat16.json.gz: its steps do not give the record's 'kl_mean'");
+    refused(out, &o, ERR_VERDICT, "tiny-BF16.gguf against bfloat16.json.gz: its steps do not give the record's "
+            "'kl_mean'");
     cJSON *said = record_of(art);
     rerecord(art, without_steps);                       // as releases before they were published
     refused(out, &o, ERR_VERDICT, "the verification record's 'kl_mean' against fixture 'bfloat16.json.gz'");
@@ -400,8 +401,8 @@ START_TEST(figures_that_nobody_signed_are_measured_before_they_are_signed)
     refused(out, &o, ERR_VERDICT, "its steps do not give the record's 'free_run_tokens_equal'");
     rerecord(art, one_token_more);
     move_steps(out, art);
-    refused(out, &o, ERR_VERDICT, STEPS_FILE ": tiny-BF16.gguf against bfloat16.json.gz: not what running it again gives: "
-            "key 'cases[0].kl[0]'");
+    refused(out, &o, ERR_VERDICT, STEPS_FILE ": tiny-BF16.gguf against bfloat16.json.gz: not what running it again "
+            "gives: key 'cases[0].kl[0]'");
     o = options(BF16, 1);
     o.replace = o.no_fixtures = true;
     r = released(out, &o);
@@ -559,8 +560,8 @@ START_TEST(what_the_first_release_said_is_not_lost)
     drop(out, "LICENSE");
     refused(out, &o, ERR_VERDICT, "LICENSE: is gone");
     drop(source, "README.md");                          // the metadata of what stays came from it
-    refused(out, &o, ERR_VERDICT, "key 'general.license': found 'mit', which its source's card (README.md) said, expected "
-            "that card (put the source's own there again) in ");
+    refused(out, &o, ERR_VERDICT, "key 'general.license': found 'mit', which its source's card (README.md) said, "
+            "expected that card (put the source's own there again) in ");
     put(source, "README.md", "---\nlicense: mit\n---\n");      // there, and says less
     refused(out, &o, ERR_VERDICT, "key 'general.tags': found [");
 }
@@ -734,7 +735,7 @@ START_TEST(a_finished_file_of_other_tensors_or_another_source_is_not)
 }
 END_TEST
 
-// ---- before any of it ------------------------------------------------------------------------------------------------
+// ---- before any of it -----------------------------------------------------------------------------------------------
 
 static int files_below(const char *dir)
 {

@@ -1,6 +1,6 @@
-// steps: what each case and each step of the comparisons gave (trace.h), as a file of its own beside a release's reports.
-// A record has no room for it: it names the file by its digest. From the records and this file together the reports
-// with their plots can be written again.
+// steps: what each case and each step of the comparisons gave (trace.h), as a file of its own beside a release's
+// reports. A record has no room for it: it names the file by its digest. From the records and this file together the
+// reports with their plots can be written again.
 //
 //   {"hallmark_steps":1,"artifacts":[{"artifact":name,"fixtures":[{"sha256":hex,"cases":[
 //     {"id":s, "states":[of the prompt's ids, the free run, the forced run], "free_equal":n,

@@ -18,7 +18,8 @@ cJSON *steps_read_file(const char *path, err *e)
     if (file_read_text(&text, &n, path, MOST_BYTES, &bad)) doc = json_parse_limited(text, n, MOST_VALUES, path, &bad);
     free(text);
     if (!doc) err_as_verdict(e, &bad);
-    if (!doc || (cJSON_IsNumber(json_get(doc, "hallmark_steps")) && cJSON_IsArray(json_get(doc, "artifacts")))) return doc;
+    if (!doc) return NULL;
+    if (cJSON_IsNumber(json_get(doc, "hallmark_steps")) && cJSON_IsArray(json_get(doc, "artifacts"))) return doc;
     cJSON_Delete(doc);
     err_set(e, ERR_VERDICT, "%s: found no steps of a release", path);
     return NULL;
@@ -175,7 +176,10 @@ static const char *read_case(verify_case *c, const cJSON *o)
 
 // ---- what the figures count ----------------------------------------------------------------------------------------
 
-typedef struct { int64_t steps, equal, open, ties, free_equal, free_ties, counted; double kl_sum, kl_size, kl_max; } sums;
+typedef struct {
+    int64_t steps, equal, open, ties, free_equal, free_ties, counted;
+    double  kl_sum, kl_size, kl_max;
+} sums;
 
 static void take_step(sums *n, const verify_step *s)
 {
