@@ -17,20 +17,17 @@ static const fixture_ref *find(const release_job *x, const char *digest)
     return NULL;
 }
 
-// The fixtures of its record, borrowed, and the length of their free runs.
+// The fixtures of its record, borrowed.
 static bool choose(check_run *run, const release_job *x, const verify_report *v, err *e)
 {
     run->fixtures.n = 0;
-    run->tokens = 0;
     for (int64_t k = 0; k < v->n_fixtures; k++) {
         const verify_fixture_result *f = &v->fixtures[k];
         const fixture_ref *there = find(x, f->file_digest);
-        const int64_t tokens = f->free_run_tokens / (f->cases > 0 ? f->cases : 1);
         if (!there)
             return err_set(e, ERR_USAGE, "%s: its record names the fixture %s (SHA-256 %s), which is not here: give it "
                            "with --fixture", v->artifact, f->name, f->file_digest);
         run->fixtures.v[run->fixtures.n++] = *there;
-        if (tokens > run->tokens) run->tokens = tokens;
     }
     return true;
 }

@@ -373,6 +373,25 @@ static void move_steps(const char *out, const char *artifact)
     free(path);
 }
 
+// A release of shorter free runs than usual is run again as it was: each of their figures can be compared.
+START_TEST(a_check_runs_as_long_as_the_record_says)
+{
+    const char *out = in_scratch("as-long");
+    char art[300], fix[400];
+    err  e = { 0 };
+    publish(out, BF16, 1);
+    snprintf(art, sizeof art, "%s/tiny-BF16.gguf", out);
+    snprintf(fix, sizeof fix, "%s/fixtures/bfloat16.json.gz", source);
+    const char *const given[] = { fix };
+    const check_opts  o = { .device = "cpu", .fixtures = given, .n_fixtures = 1, .gate_path = gate_path };
+    ck_assert_msg(check_artifact(out, &o, &e), "%s", e.msg);
+    rerecord(art, one_token_less);
+    ck_assert(!check_artifact(art, &o, &e) && e.kind == ERR_VERDICT);
+    ck_assert_msg(strstr(e.msg, "'free_run_tokens_equal' against fixture 'bfloat16.json.gz' is 7, but running it again gives 8"),
+                  "%s", e.msg);
+}
+END_TEST
+
 START_TEST(figures_that_nobody_signed_are_measured_before_they_are_signed)
 {
     const char *out = in_scratch("vouched");
@@ -805,6 +824,7 @@ int main(void)
     tcase_add_test(t, a_release_of_another_source_is_not_added_to);
     tcase_add_test(t, a_forged_artifact_is_not_kept);
     tcase_add_test(t, a_signed_release_is_signed_again_as_it_was_or_not_at_all);
+    tcase_add_test(t, a_check_runs_as_long_as_the_record_says);
     tcase_add_test(t, figures_that_nobody_signed_are_measured_before_they_are_signed);
     tcase_add_test(t, an_outline_says_what_is_made_then_and_writes_nothing);
     tcase_add_test(t, files_of_the_users_own_stay);
