@@ -8,6 +8,7 @@
 #include "../formats/sha256.h"
 #include "../quant/effort.h"
 #include "../release/release.h"
+#include "outline_table.h"
 #include "progress_bar.h"
 #include "recipe_args.h"
 #include "release_words.h"
@@ -24,7 +25,7 @@ typedef struct {
                *state;
     int64_t     threads, tokens, lab_chunk;
     given_int   effort;
-    bool        json, quiet, strict_types, no_mtp, no_fixtures, replace;
+    bool        json, quiet, strict_types, no_mtp, no_fixtures, replace, dry_run;
 } release_options;
 
 static const opt options[] = {
@@ -44,6 +45,8 @@ static const opt options[] = {
       "the same of convert's --calibrate", false, 0, 0, NULL },
     { "--replace", NULL, OPT_FLAG, offsetof(release_options, replace), NULL,
       "make a new release in the place of the one in DIR, where it would be added to", false, 0, 0, NULL },
+    { "--dry-run", NULL, OPT_FLAG, offsetof(release_options, dry_run), NULL,
+      "say what would be made, of what, how large and how long it runs, and write nothing", false, 0, 0, NULL },
     { "--fixture", NULL, OPT_PATHS, offsetof(release_options, fixtures), "FIX",
       "what Transformers said (default: the matching *.json.gz beside or in the folder)", false, 0, 0, NULL },
     { "--no-fixtures", NULL, OPT_FLAG, offsetof(release_options, no_fixtures), NULL,
@@ -225,8 +228,17 @@ static void name_the_destination(err *e, const char *dir)
     }
 }
 
+// 0: it is printed.
+static int outline(const char *hf_dir, const char *out, const release_opts *o, err *e)
+{
+    release_outline to;
+    const bool ok = release_outline_make(&to, hf_dir, out, o, e) && outline_print(&to, hf_dir, e);
+    release_outline_free(&to);
+    return !ok;
+}
+
 static int release(const char *hf_dir, const release_options *o, const recipe_set_of *recipes, const places *p,
-                   const command_words *words)
+                   const command_words *typed, const command_words *told)
 {
     err e = { 0 };
     release_result r = { 0 };
@@ -238,16 +250,22 @@ static int release(const char *hf_dir, const release_options *o, const recipe_se
         .fixtures = o->fixtures.n ? o->fixtures.v : NULL, .n_fixtures = o->fixtures.n,
         .n_threads = (int)o->threads, .tokens = o->tokens, .device = o->device, .gate_path = o->gate,
         .base_model = o->base_model, .quantized_by = o->quantized_by,
-        .sign_key = o->sign, .command = (const char *const *)words->v, .n_command = words->n,
+        .sign_key = o->sign, .command = (const char *const *)told->v, .n_command = told->n,
         .strict_types = o->strict_types, .no_mtp = o->no_mtp, .fixture_script = script,
         .lab = o->lab.v, .n_lab = o->lab.n, .lab_kv = o->lab_kv.v, .n_lab_kv = o->lab_kv.n, .lab_chunk = o->lab_chunk,
         .state = o->state,
         .progress = progress_bar_begin(&bar),
     };
+    if (o->dry_run) {
+        const int status = outline(hf_dir, o->out, &ro, &e);
+        progress_bar_end(&bar);
+        free(script);
+        return status ? cli_fail(&cmd_release, &e) : 0;
+    }
     bool ok = release_checkpoint(&r, hf_dir, o->out, &ro, &e);
     progress_bar_end(&bar);
     if (!ok) name_the_destination(&e, p->path[0]);
-    char *again = ok ? release_again(&r, words) : NULL;
+    char *again = ok ? release_again(&r, typed) : NULL;
     ok = ok && print_result(&r, again, o->json, script != NULL, &e);
     if (ok) note_replaced(p, &r);
     const int status = !ok ? cli_fail(&cmd_release, &e) : r.published ? 0 : ERR_VERDICT;
@@ -268,15 +286,17 @@ static int run(const void *opts, const text_list *args)
         || err_set(&e, ERR_USAGE, "option %s: found it without --lab, whose run it describes",
                    o->lab_kv.n ? "--lab-kv" : "--lab-chunk");
     ok = ok && take_recipes(&recipes, o, &e) && check_state(o, &recipes, &e);
-    command_words words = { 0 };
-    ok = ok && command_words_of(&words, &cmd_release, o, args, "--sign", &e);
+    command_words typed = { 0 }, told = { 0 };
+    ok = ok && command_words_of(&typed, &cmd_release, o, args, WORDS_AS_TYPED, &e)
+        && command_words_of(&told, &cmd_release, o, args, WORDS_WITHOUT_FOLDERS, &e);
     ok = ok && find_places(&p, o->out, &e)
         && (hf_dir = hf_folder(&cmd_release, args->v[0], o->revision, true, &e)) != NULL;
-    const int status = ok ? release(hf_dir, o, &recipes, &p, &words) : cli_fail(&cmd_release, &e);
+    const int status = ok ? release(hf_dir, o, &recipes, &p, &typed, &told) : cli_fail(&cmd_release, &e);
     for (int i = 0; i < 3; i++) free(p.path[i]);
     free(hf_dir);
     recipes_free(recipes.v, recipes.n);
-    command_words_free(&words);
+    command_words_free(&typed);
+    command_words_free(&told);
     return status;
 }
 

@@ -2,6 +2,7 @@
 #include "recipe_args.h"
 #include "../formats/claims.h"
 #include "../formats/file_map.h"
+#include "../formats/text.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,9 +125,15 @@ bool recipe_args_types(recipe **list, int *n, const char *text, err *e)
 
 // ---- --artifact ----------------------------------------------------------------------------------------------------
 
+// The path's bytes; a path that is there is one as it stands.
+static size_t artifact_length(const char *text)
+{
+    return file_exists(text) ? strlen(text) : part_length(text, ':');
+}
+
 bool recipe_args_artifact(recipe **list, int *n, const char *text, err *e)
 {
-    const size_t base = file_exists(text) ? strlen(text) : part_length(text, ':');    // a path that is there is one
+    const size_t base = artifact_length(text);
     recipe *r = add_recipe(list, n, "--artifact", e);
     err why = { 0 };
     if (!r) return false;
@@ -135,6 +142,61 @@ bool recipe_args_artifact(recipe **list, int *n, const char *text, err *e)
     if (!r->artifact) return err_nomem(e, "a recipe", base);
     if (set_words(r, text + base, strlen(text + base), &why)) return true;
     return in_option("--artifact", text, strlen(text), &why, e);
+}
+
+// ---- without folders -----------------------------------------------------------------------------------------------
+
+// What follows the last '/' of the n bytes; an escape never holds one.
+static void put_base(text_buf *t, const char *s, size_t n)
+{
+    size_t from = n;
+    while (from > 0 && s[from - 1] != '/') from--;
+    text_raw(t, s + from, n - from);
+}
+
+// "KEY=VALUE" or "FLAG".
+static void put_word(text_buf *t, const char *s, size_t n)
+{
+    const char *equals = memchr(s, '=', n);
+    char key[32] = "";
+    if (equals && (size_t)(equals - s) < sizeof key) memcpy(key, s, (size_t)(equals - s));
+    if (!recipe_key_is_path(key)) {
+        text_raw(t, s, n);
+        return;
+    }
+    text_raw(t, s, (size_t)(equals + 1 - s));
+    put_base(t, equals + 1, n - (size_t)(equals + 1 - s));
+}
+
+// One recipe of n bytes; `path` bytes of it are a path that it begins with.
+static void put_recipe(text_buf *t, const char *s, size_t n, size_t path)
+{
+    put_base(t, s, path);
+    for (s += path, n -= path; n > 0;) {
+        const size_t len = part_length(s, ':'), most = len < n ? len : n;
+        put_word(t, s, most);
+        s += most;
+        n -= most;
+        if (n > 0) text_raw(t, ":", 1);
+        s += n > 0;
+        n -= n > 0;
+    }
+}
+
+char *recipe_args_base_names(const char *text, bool artifact)
+{
+    text_buf t = { 0 };
+    if (artifact) {
+        put_recipe(&t, text, strlen(text), artifact_length(text));
+        return text_take(&t);
+    }
+    for (;;) {
+        const size_t len = part_length(text, ',');
+        put_recipe(&t, text, len, 0);
+        if (!text[len]) return text_take(&t);
+        text_raw(&t, ",", 1);
+        text += len + 1;
+    }
 }
 
 // ---- for all of them -----------------------------------------------------------------------------------------------

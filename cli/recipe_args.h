@@ -12,6 +12,10 @@
 bool recipe_args_types(recipe **list, int *n, const char *text, err *e);
 bool recipe_args_artifact(recipe **list, int *n, const char *text, err *e);
 
+// The same words with the last name alone of each path, as they may be published; artifact: of --artifact, whose first
+// part is a path, too. malloc'd; NULL when out of memory.
+char *recipe_args_base_names(const char *text, bool artifact);
+
 typedef struct { const char *imatrix; text_list calibrate; given_int effort; } recipe_defaults;
 // Given to each recipe that has no such key of its own and whose tensors become blocks; to a finished file where it says
 // that it was made so. ERR_USAGE: to none.

@@ -172,6 +172,15 @@ static bool plan_references(card *c, const char *kind, const char *const names[3
     return true;
 }
 
+bool model_card_gives(const char *key)
+{
+    static const char *const GROUPS[] = { "general.license", "general.base_model.", "general.dataset.", "general.tags",
+                                          "general.languages" };
+    for (size_t i = 0; i < sizeof GROUPS / sizeof *GROUPS; i++)
+        if (strncmp(key, GROUPS[i], strlen(GROUPS[i])) == 0) return true;
+    return false;
+}
+
 // ---- the whole ------------------------------------------------------------------------------------------------------
 
 static bool plan_all(card *c, err *e)

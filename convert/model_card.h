@@ -16,6 +16,11 @@
 #include "../formats/gguf.h"
 #include "../formats/progress.h"
 
+#define MODEL_CARD "README.md"
+
+// Is it a key that a card gives?
+bool model_card_gives(const char *key);
+
 // n_params: elements of all tensors. log may be NULL. False only when the system fails.
 bool model_card_plan(gguf_plan *p, const char *hf_dir, int64_t n_params, progress *log, err *e);
 // The same of a card's first n bytes.

@@ -84,6 +84,8 @@ void lab_plan_free(lab_plan *p);
 // Of one cache alone, before there is a file: would lab_plan_open take it? name: "f32" or "bf16"; chunk 0: LAB_CHUNK.
 // ERR_USAGE otherwise.
 bool lab_plan_check_kv(const hparams *h, const char *kv, const char *name, int64_t chunk, err *e);
+// Where the path begins in "category=path". A '=' after anything but letters, digits, '_' and '-' is the path's own.
+const char *lab_text_path(const char *arg);
 // Whether a file is one of those that "category=pattern" or "pattern" stands for.
 bool lab_text_names(const char *arg, const char *path);
 

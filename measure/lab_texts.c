@@ -9,8 +9,7 @@
 
 enum { LIMIT_CATEGORY = 32 };
 
-// Where the path begins in "category=path". A '=' after anything but letters, digits, '_' and '-' is the path's own.
-static const char *path_of(const char *arg)
+const char *lab_text_path(const char *arg)
 {
     const size_t n = strspn(arg, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
     return n > 0 && arg[n] == '=' ? arg + n + 1 : arg;
@@ -68,7 +67,7 @@ static bool is_another(void *file, const char *path, err *e) { return !same_file
 bool lab_text_names(const char *arg, const char *path)
 {
     err ignored = { 0 };
-    return !each_file(path_of(arg), is_another, (void *)(uintptr_t)path, &ignored);
+    return !each_file(lab_text_path(arg), is_another, (void *)(uintptr_t)path, &ignored);
 }
 
 static bool name_of(lab_text *t, const char *path, err *e)
@@ -80,7 +79,7 @@ static bool name_of(lab_text *t, const char *path, err *e)
 
 bool lab_text_read(lab_text *t, const tokenizer *words, const char *arg, err *e)
 {
-    const char *path = path_of(arg);
+    const char *path = lab_text_path(arg);
     bytes all = { 0 };
     if (!category_of(t, arg, path, e) || !name_of(t, path, e)) return false;
     bool ok = each_file(path, append_file, &all, e);

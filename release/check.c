@@ -9,6 +9,7 @@
 #include "hub_publish.h"
 #include "json_diff.h"
 #include "../verify/record.h"
+#include "../verify/steps.h"
 #include "release_dir.h"
 #include "release_lab.h"
 #include "release_report.h"
@@ -238,8 +239,9 @@ static bool note_files(check_proof *proof, const release_head *h, const release_
 }
 
 // The reports are written again from the records, and must be what is there.
-static bool check_reports(const folder *f, const char *report_path, const cJSON *report, const check_opts *o, err *e)
+static bool check_reports(const folder *f, const char *report_path, const cJSON *report, const check_run *x, err *e)
 {
+    const check_opts *o = x->o;
     release_result r = { 0 };
     release_head   h = { .source_digest = f->source, .revision = f->revision, .verdict = "pass" };
     char   where[600];
@@ -249,6 +251,7 @@ static bool check_reports(const folder *f, const char *report_path, const cJSON 
     h.is_signed = cJSON_IsTrue(json_get(report, "signed"));
     snprintf(where, sizeof where, "%.500s: not what the artifacts' verification records say", report_path);
     bool ok = record_template_read(&chat, &looked, f->release, where, e) && arrange(f, &r, &h.name, &h.gate, e);
+    ok = ok && (!x->steps || steps_attach(r.reports, r.n, x->steps, STEPS_FILE, e));
     if (looked) h.chat_template = &chat;
     if (ok && !(expected = release_report_json(&h, &r))) ok = err_nomem(e, "the reports", 0);
     ok = ok && json_same(report, expected, where, e) && same_reports(f->dir, &h, &r, e) && check_files(f, &h, &r, e);
@@ -261,8 +264,25 @@ static bool check_reports(const folder *f, const char *report_path, const cJSON 
     return ok;
 }
 
+// Where the report lists them. That it lists what the records do, and that their digest is right, is asked later.
+static bool read_steps(cJSON **steps, const char *dir, const cJSON *report, err *e)
+{
+    record_file *files;
+    int  n;
+    bool ok = record_files_read(&files, &n, report, RELEASE_JSON, e);
+    const record_file *f = ok ? record_files_find(files, n, STEPS_FILE) : NULL;
+    if (f && !f->kept) {
+        char *path = path_join(dir, STEPS_FILE);
+        ok = path ? (*steps = steps_read_file(path, e)) != NULL : err_nomem(e, "a path", strlen(dir));
+        free(path);
+    }
+    record_files_free(files, n);
+    return ok;
+}
+
 static bool check_folder(const char *dir, check_run *x, err *e)
 {
+    cJSON *steps = NULL;
     folder f = { .dir = dir };
     err    bad = { 0 };
     cJSON *report = NULL;
@@ -272,13 +292,16 @@ static bool check_folder(const char *dir, check_run *x, err *e)
     if (ok && !(report = json_parse_file(path, &bad)))
         ok = err_as_verdict(e, &bad);
     ok = ok && drop_other_files(&f.l, dir, report, e) && check_report(path, report, &f.l, e)
-        && check_signed_files_there(dir, report, e)
+        && check_signed_files_there(dir, report, e) && read_steps(&steps, dir, report, e)
         && ((f.reports = calloc((size_t)f.l.n, sizeof *f.reports)) != NULL || err_nomem(e, "reports", 0));
+    x->steps = steps;
     for (int i = 0; ok && i < f.l.n; i++) ok = check_member(&f, i, path, report, x, e);
-    ok = ok && check_reports(&f, path, report, x->o, e);
+    ok = ok && check_reports(&f, path, report, x, e);
     if (ok && x->o->proof) ok = check_beside_others(x->o->proof, dir, e);
     for (int i = 0; f.reports && i < f.l.n; i++) verify_report_free(&f.reports[i]);
     free(f.reports);
+    x->steps = NULL;
+    cJSON_Delete(steps);
     cJSON_Delete(f.release);
     cJSON_Delete(report);
     free(path);

@@ -1,9 +1,11 @@
 // check_file: see check_file.h.
 #include "check_beside.h"
 #include "check_file.h"
+#include "json_diff.h"
 #include "../verify/gate.h"
 #include "../verify/measured.h"
 #include "../verify/preflight.h"
+#include "../verify/steps.h"
 #include "../formats/file_map.h"
 #include "../formats/json.h"
 #include "../formats/text.h"
@@ -163,6 +165,8 @@ static bool same_figure(const char *path, const char *against, const char *key, 
                    "it again gives %.9g", path, key, against, found, run);
 }
 
+enum { N_OF_FREE_RUN = 3 };     // the last rows: of a free run, which may have been asked for at another length
+
 // What a run gives is the same each time, on each machine: the record's figures are those, or are not of such a run.
 static bool same_figures(const char *path, const verify_fixture_result *found, const verify_fixture_result *run,
                          err *e)
@@ -174,57 +178,109 @@ static bool same_figures(const char *path, const verify_fixture_result *found, c
         { "kl_mean", found->kl_mean, run->kl_mean },
         { "kl_max", found->kl_max, run->kl_max },
         { "logprob_diff_max", found->logprob_diff_max, run->logprob_diff_max },
+        { "ties", (double)found->ties, (double)run->ties },
+        { "ties_differing", (double)found->ties_differing, (double)run->ties_differing },
+        { "free_run_equal", (double)found->free_run_equal, (double)run->free_run_equal },
+        { "free_run_ties", (double)found->free_run_ties, (double)run->free_run_ties },
+        { "free_run_tokens_equal", (double)found->free_run_tokens_equal, (double)run->free_run_tokens_equal },
     };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    const bool as_long = found->free_run_tokens == run->free_run_tokens;
+    const int  n = sizeof rows / sizeof *rows - (as_long ? 0 : N_OF_FREE_RUN);
+    for (int i = 0; i < n; i++)
         if (!same_figure(path, found->name, rows[i].key, rows[i].found, rows[i].run, e)) return false;
     return true;
 }
 
-static bool record_agrees(const char *path, const verify_report *said, const verify_report *run, err *e)
+// Each step, where the reports show them and the free run was as long.
+static bool same_steps(const cJSON *steps, const verify_report *said, const verify_fixture_result *found,
+                       const verify_fixture_result *run, err *e)
+{
+    char place[600];
+    const cJSON *there = steps_find(steps, said->artifact, run->file_digest);
+    if (!there || found->free_run_tokens != run->free_run_tokens) return true;
+    cJSON *expected = steps_fixture_json(run);
+    snprintf(place, sizeof place, STEPS_FILE ": %.255s against %.127s: not what running it again gives", said->artifact,
+             found->name);
+    const bool ok = expected ? json_same(there, expected, place, e) : err_nomem(e, "steps", 0);
+    cJSON_Delete(expected);
+    return ok;
+}
+
+static bool record_agrees(const check_run *x, const char *path, const verify_report *said, const verify_report *run,
+                          err *e)
 {
     for (int64_t i = 0; i < run->n_fixtures; i++)
-        for (int64_t k = 0; k < said->n_fixtures; k++)
-            if (strcmp(run->fixtures[i].file_digest, said->fixtures[k].file_digest) == 0
-                && !same_figures(path, &said->fixtures[k], &run->fixtures[i], e)) return false;
+        for (int64_t k = 0; k < said->n_fixtures; k++) {
+            const verify_fixture_result *found = &said->fixtures[k], *now = &run->fixtures[i];
+            if (strcmp(now->file_digest, found->file_digest) != 0) continue;
+            if (!same_figures(path, found, now, e) || !same_steps(x->steps, said, found, now, e)) return false;
+        }
     return true;
 }
 
-static bool compare_figures(const gguf *g, const cJSON *rec, const verify_report *run, err *e)
+// The length of their free runs, as the record tells it; 0, which is the usual one: it does not know this fixture.
+static int64_t tokens_said(const verify_report *said, const char *digest)
 {
-    verify_report said = { 0 };
-    const bool ok = record_report(g, rec, &said, e) && record_agrees(gguf_path(g), &said, run, e);
-    verify_report_free(&said);
+    for (int64_t k = 0; k < said->n_fixtures; k++) {
+        const verify_fixture_result *f = &said->fixtures[k];
+        if (strcmp(f->file_digest, digest) == 0 && f->cases > 0) return f->free_run_tokens / f->cases;
+    }
+    return 0;
+}
+
+// The fixtures that the artifact answers to into paths: [x->fixtures.n]. *tokens: the longest free run that the record
+// tells of them; where it does not know one of them, none is shorter than usual.
+static int choose_fixtures(check_run *x, const artifact_ref *a, const verify_report *said, const char *path,
+                           const char **paths, int64_t *tokens)
+{
+    int n = 0;
+    *tokens = 0;
+    for (int i = 0; i < x->fixtures.n; i++) {
+        fixture_ref *f = &x->fixtures.v[i];
+        if (fixture_match(f, a) == MATCH_NONE) {
+            fixture_why_not(f, a, path_base(path));
+            continue;
+        }
+        const int64_t told = tokens_said(said, f->digest), asked = told > 0 ? told : VERIFY_TOKENS;
+        if (asked > *tokens) *tokens = asked;
+        f->used = true;
+        paths[n++] = f->path;
+    }
+    return n;
+}
+
+static bool judge(check_run *x, const verify_report *said, const verify_report *r, const char *path, err *e)
+{
+    const char *verdict = verify_verdict(r);
+    if (strcmp(verdict, "inconclusive") == 0)    note_undecided(x, r, path);
+    else if (strcmp(verdict, "pass") != 0)       return first_failure(r, path, e);
+    if (!record_agrees(x, path, said, r, e)) return false;
+    note_runs(x->now, r);
+    return true;
+}
+
+static bool run_chosen(check_run *x, const verify_report *said, const char *path, const char **paths, err *e)
+{
+    const check_opts *o = x->o;
+    artifact_ref  a;
+    verify_report r = { 0 };
+    verify_opts   vo = { .gate_path = o->gate_path, .progress = o->progress,
+                         .run = { .device = o->device, .n_threads = o->n_threads } };
+    if (!artifact_ref_read(&a, path, e)) return false;
+    const int n = choose_fixtures(x, &a, said, path, paths, &vo.tokens);
+    const bool ok = n == 0 || (verify_artifact(&r, path, paths, n, &vo, e) && judge(x, said, &r, path, e));
+    verify_report_free(&r);
     return ok;
 }
 
 static bool run_again(check_run *x, const gguf *g, const cJSON *rec, err *e)
 {
-    const check_opts *o = x->o;
-    const char   *path = gguf_path(g);
-    fixture_refs *all = &x->fixtures;
-    artifact_ref  a;
-    verify_report r = { 0 };
-    int           n = 0;
-    if (all->n == 0) return true;
-    if (!artifact_ref_read(&a, path, e)) return false;
-    const char **paths = calloc((size_t)all->n, sizeof *paths);
-    if (!paths) return err_nomem(e, "fixtures", 0);
-    for (int i = 0; i < all->n; i++)
-        if (fixture_match(&all->v[i], &a) != MATCH_NONE) {
-            all->v[i].used = true;
-            paths[n++] = all->v[i].path;
-        } else {
-            fixture_why_not(&all->v[i], &a, path_base(path));
-        }
-    verify_opts vo = { .gate_path = o->gate_path, .progress = o->progress,
-                       .run = { .device = o->device, .n_threads = o->n_threads } };
-    bool ok = n == 0 || verify_artifact(&r, path, paths, n, &vo, e);
-    const char *verdict = ok && n > 0 ? verify_verdict(&r) : "pass";
-    if (strcmp(verdict, "inconclusive") == 0) note_undecided(x, &r, path);
-    else if (strcmp(verdict, "pass") != 0)    ok = first_failure(&r, path, e);
-    ok = ok && compare_figures(g, rec, &r, e);
-    if (ok) note_runs(x->now, &r);
-    verify_report_free(&r);
+    verify_report said = { 0 };
+    if (x->fixtures.n == 0) return true;
+    const char **paths = calloc((size_t)x->fixtures.n, sizeof *paths);
+    bool ok = (paths || err_nomem(e, "fixtures", 0)) && record_report(g, rec, &said, e);
+    ok = ok && run_chosen(x, &said, gguf_path(g), paths, e);
+    verify_report_free(&said);
     free(paths);
     return ok;
 }

@@ -10,6 +10,7 @@ typedef struct {                // one check, of a file or of a folder's files o
     char             *dir;      // where they lie
     const folder_digest *digests;   // of the folder, taken under a signature; NULL: none were
     fixture_refs      fixtures; // that are to be run again
+    const cJSON      *steps;    // that the folder's reports show (verify/steps.h); NULL: none
     check_source     *source;   // NULL: none is given
     check_file_proof *now;      // of the file at hand: in o->proof, else none
     check_file_proof  none;
@@ -23,7 +24,8 @@ typedef struct {                // one check, of a file or of a folder's files o
 // claim that does not hold.
 bool check_claims(check_run *x, const char *path, gguf **g, cJSON **rec, err *e);
 
-// The source, and a new run against those of the fixtures that this artifact answers to, which are then used.
+// The source, and a new run against those of the fixtures that this artifact answers to, which are then used; free runs
+// are as long as the record says that they were.
 // ERR_VERDICT: something is not what the source gives, or a fixture fails; ERR_USAGE, ERR_INPUT as
 // check_source_proves.
 bool check_further(check_run *x, const gguf *g, const cJSON *rec, err *e);

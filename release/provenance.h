@@ -1,7 +1,7 @@
 // provenance: how a release's artifacts came to be, an in-toto Statement v1 with the predicate of SLSA provenance v1:
 //   subject                       each artifact, by SHA-256
 //   buildDefinition
-//     externalParameters.command  the command line of the run that signed; of the signing key only its file's base name
+//     externalParameters.command  the command line of the run that signed; of each path only its last name
 //     externalParameters.kept     where that run added to a release: the artifacts that it did not make, with the version
 //                                 of hallmark that reported on each ("unknown": an older record)
 //     resolvedDependencies        the checkpoint by hallmark's digest of its files ("hallmarkSource2", see

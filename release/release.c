@@ -46,8 +46,6 @@ static bool keep_result(release_job *x, int i, err *e)
     r->file_bytes[i] = v->file_bytes;
     r->made[i] = (release_made){ .text = recipe_text(made_by), .finished = made_by->kind == RECIPE_ARTIFACT };
     r->n++;
-    // What is published tells what its record does, so that check can write it again.
-    if (strcmp(verify_verdict(v), "pass") == 0) verify_report_forget_cases(v);
     progress_logf(x->o->progress, "%s: %s", v->artifact, verify_verdict(v));
     return (r->made[i].text || err_nomem(e, "a recipe", 0)) && verify_recipe_copy(&v->recipe, &x->items[i].said, e);
 }
@@ -175,7 +173,8 @@ static bool compare_templates(release_job *x, record_template *t, err *e)
 static bool publish_all(release_job *x, const release_head *h, err *e)
 {
     const char *hint = h->is_signed ? signing_key_hint(x->key) : NULL;
-    if (!hub_publish(x->r, x->dir.path, h, &x->hub, hint, e) || !record_all(x, h, e)) return false;
+    if (!release_steps_publish(x, e) || !hub_publish(x->r, x->dir.path, h, &x->hub, hint, e)) return false;
+    if (!record_all(x, h, e)) return false;
     if (!digest_all(x, e) || !release_report_write(x->dir.path, h, x->r, e)) return false;
     char *sums = hub_sums_of(x->dir.path, x->r, x->o->n_threads, x->o->progress, e);
     const bool ok = sums && outfile_write_text(x->dir.path, HUB_SUMS, sums, e);
@@ -256,7 +255,7 @@ static bool prepare(release_job *x, const char *out_dir, err *e)
     return look_around(x, out_dir, e)
         && source_digest(x->hf_dir, x->o->n_threads, x->o->progress, &x->source, e) && release_add_prove(x, e)
         && release_find_fixtures(x, e) && release_plan_beside(x, e) && release_plan_files(x, e)
-        && release_own_check(x, e) && release_carry_check(x, e) && release_begin(x, e);
+        && release_own_check(x, e) && release_carry_check(x, e) && release_begin(x, e) && release_kept_run(x, e);
 }
 
 static void free_job(release_job *x)
@@ -294,6 +293,21 @@ bool release_checkpoint(release_result *r, const char *hf_dir, const char *out_d
     ok = ok && finish(&x, e);
     free_job(&x);
     if (!ok) release_result_free(r);
+    return ok;
+}
+
+bool release_outline_make(release_outline *to, const char *hf_dir, const char *out_dir, const release_opts *o, err *e)
+{
+    release_result r = { .n = 0 };
+    release_job x = { .o = o, .r = &r, .hf_dir = hf_dir, .dir = { .fd = -1, .at = { .fd = -1 } } };
+    *to = (release_outline){ .n = 0 };
+    bool ok = look_around(&x, out_dir, e) && source_digest(hf_dir, o->n_threads, o->progress, &x.source, e);
+    for (int i = 0; ok && i < x.old.n; i++) x.old.replaced[i] = release_makes(&x, x.old.reports[i].artifact);
+    ok = ok && release_find_fixtures(&x, e) && release_plan_beside(&x, e) && release_plan_files(&x, e)
+        && release_own_check(&x, e) && release_carry_check(&x, e) && release_outline_fill(to, &x, e);
+    free_job(&x);
+    release_result_free(&r);
+    if (!ok) release_outline_free(to);
     return ok;
 }
 

@@ -50,7 +50,7 @@ typedef struct {
     const char       *base_model;   // the source's id on the Hub; NULL: as its folder's path in a Hub cache says, if any
     const char       *quantized_by; // as the model card says it, or NULL
     const char       *sign_key;     // NULL, or the PEM file of the private key that signs what is published
-    const char *const *command;     // [n_command] the command line for the provenance, without secrets
+    const char *const *command;     // [n_command] the command line for the provenance, without folders
     int               n_command;
     const char *const *lab;         // "category=path" or "path": texts that each artifact's caches are measured on,
     int               n_lab;        // where there are any, once all have passed

@@ -1,6 +1,7 @@
 // What a release that is added to had beside its artifacts, and the one that adds does not give again: base_model and
 // quantized_by of the card, licenses, files of recipes, fixtures, notes. What the source's card said is in the
-// artifacts' metadata, too: a copy of the source without it is refused when those are proved (release_kept.c).
+// artifacts' metadata, too: a copy of the source without it is refused when those are proved (release_kept.c), and the
+// message asks for it. Anything else would publish new files that name no license beside old ones that do.
 // See release_job.h.
 #include "hub_files.h"
 #include "release_job.h"

@@ -54,8 +54,7 @@ static bool may_have_blocks(const recipe *r)
     return r->kind == RECIPE_MIX || r->tensor_types.n > 0 || r->output_type || r->embedding_type;
 }
 
-// What an item will compute in; "" where only the file that is made of it tells.
-static bool arithmetic_of(char in[8], const recipe *r, err *e)
+bool release_arithmetic_of(char in[8], const recipe *r, err *e)
 {
     artifact_ref a = { .arith = "" };
     const file_type_info *t = may_have_blocks(r) ? NULL : file_type_of(r->type);
@@ -69,7 +68,7 @@ static bool fits_some(const release_job *x, const fixture_ref *f, bool *fits, er
     char in[8];
     *fits = f->used;            // by an artifact that stays
     for (int i = 0; i < x->n_items && !*fits; i++) {
-        if (!arithmetic_of(in, x->items[i].r, e)) return false;
+        if (!release_arithmetic_of(in, x->items[i].r, e)) return false;
         *fits = !in[0] || strcmp(in, f->arith) == 0;
     }
     return true;

@@ -6,6 +6,7 @@
 #include "release.h"
 #include "release_dir.h"
 #include "release_old.h"
+#include "release_outline.h"
 #include "release_report.h"
 #include "../formats/dir_list.h"
 #include "../formats/signing_key.h"
@@ -59,7 +60,7 @@ const char *release_gate_name(const release_opts *o);
 // Adds a line to a list of lines, once.
 bool release_say(char ***list, int *n, err *e, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-// ---- release_plan.c: names, sizes ------------------------------------------------------------------------------------
+// ---- release_plan.c: names, sizes -----------------------------------------------------------------------------------
 
 // The places, then what the release is called.
 bool release_place(release_job *x, const char *out_dir, err *e);
@@ -74,26 +75,30 @@ bool release_plan_files(release_job *x, err *e);
 // The folder to work in, with room for all that is to come. ERR_USAGE: more than a record holds.
 bool release_begin(release_job *x, err *e);
 
-// ---- release_make.c --------------------------------------------------------------------------------------------------
+// ---- release_make.c -------------------------------------------------------------------------------------------------
 
 // Makes item i at path, and compares it with the source tensor by tensor. ERR_INPUT, ERR_USAGE, ERR_SYSTEM.
 bool release_make(release_job *x, int i, const char *path, verify_derivation *d, err *e);
 // What its file will take, as far as that is known before; 0: it is not.
 bool release_make_bytes(const release_job *x, int i, int64_t *bytes, err *e);
+// How many weights the source has.
+bool release_make_weights(const release_job *x, int64_t *n, err *e);
 // Removes what was only needed to make them.
 void release_make_end(release_job *x);
 bool release_has_mix(const release_job *x);
 #define RELEASE_BASE "mix-base.gguf"
 
-// ---- release_fixtures.c ----------------------------------------------------------------------------------------------
+// ---- release_fixtures.c ---------------------------------------------------------------------------------------------
 
 bool release_find_fixtures(release_job *x, err *e);
+// What a recipe's file will compute in ("f32", "bf16"); "" where only the file that is made of it tells.
+bool release_arithmetic_of(char in[8], const recipe *r, err *e);
 // Runs the fixtures that the artifact at path answers to.
 bool release_verify(release_job *x, verify_report *v, const char *path, int i, const verify_derivation *derived,
                     err *e);
 bool release_note_unused(release_job *x, err *e);
 
-// ---- release_beside.c ------------------------------------------------------------------------------------------------
+// ---- release_beside.c -----------------------------------------------------------------------------------------------
 
 // Lists the files of recipes and the fixtures, with their digests. ERR_INPUT: one cannot be read.
 bool release_plan_beside(release_job *x, err *e);
@@ -104,7 +109,7 @@ bool release_name_fixtures(release_job *x, err *e);
 // Copies a file into dir, whole. digest: "" or the digest that it must have, is then the copy's.
 bool release_copy(const char *from, const char *dir, const char *name, char digest[SHA256_HEX + 1], err *e);
 
-// ---- release_add.c ---------------------------------------------------------------------------------------------------
+// ---- release_add.c --------------------------------------------------------------------------------------------------
 
 // Looks at the release in DIR that this one adds to. ERR_USAGE: it is another's name, gate, source, or signed.
 bool release_add_begin(release_job *x, err *e);
@@ -114,16 +119,23 @@ bool release_add_prove(release_job *x, err *e);
 bool release_add_bring(release_job *x, err *e);
 #define OR_REPLACE "; --replace makes a new release in its place"
 
-// ---- release_kept.c --------------------------------------------------------------------------------------------------
+// ---- release_kept.c -------------------------------------------------------------------------------------------------
 
 // Where the release that is added to is signed: it holds under the key that signs again, and names every file there.
 // ERR_VERDICT: another key, or a file that is changed or was never signed; ERR_INPUT: the signature cannot be read.
 bool release_kept_signed(const release_job *x, err *e);
+bool release_is_signed_already(const release_job *x, bool *is, err *e);
 // The artifacts that stay are what the source gives, tensor by tensor and key by key; their digests go into their
 // reports. ERR_VERDICT names what is not; ERR_USAGE: what one was made with is not there.
 bool release_kept_derive(release_job *x, err *e);
 
-// ---- release_carry.c -------------------------------------------------------------------------------------------------
+// ---- release_kept_run.c ---------------------------------------------------------------------------------------------
+
+// Where this release signs and the one that is added to is not signed: the fixtures that the records of what stays name
+// are run again. ERR_VERDICT: a figure is another, or one does not hold; ERR_USAGE: a fixture is not there.
+bool release_kept_run(release_job *x, err *e);
+
+// ---- release_carry.c ------------------------------------------------------------------------------------------------
 
 // What the Hub wants of the source; base_model and quantized_by that are not given now are those of the release that is
 // added to.
@@ -134,7 +146,18 @@ bool release_carry_check(release_job *x, err *e);
 bool release_carry_files(release_job *x, err *e);
 bool release_carry_notes(release_job *x, err *e);
 
-// ---- release_own.c ---------------------------------------------------------------------------------------------------
+// ---- release_steps.c ------------------------------------------------------------------------------------------------
+
+// Writes what each step gave (verify/steps.h) and lists it in the result, whose reports then hold what that file does,
+// so that check can write them again. Where there is too much of it, or nothing, they hold none.
+bool release_steps_publish(release_job *x, err *e);
+
+// ---- release_outline.c ----------------------------------------------------------------------------------------------
+
+// Once all is planned: what would be made (release_outline.h).
+bool release_outline_fill(release_outline *to, const release_job *x, err *e);
+
+// ---- release_own.c --------------------------------------------------------------------------------------------------
 
 // What is in DIR that no release wrote: it stays as it is. ERR_USAGE: a file of this release has such a name, or the
 // folder is to be signed and cannot be with that in it.

@@ -1,7 +1,8 @@
 // What stays of a release that is added to is proved as what is new: see release_job.h.
 //
 // The digests in a file agree with each other whoever computed them, so what is kept is derived from the source again,
-// and where it was signed, it is signed again by the same key alone.
+// and where it was signed, it is signed again by the same key alone. Where it was not and now is, its fixtures are run
+// again, too (release_kept_run.c).
 #include "release_job.h"
 #include "check_source.h"
 #include "release_sign.h"
@@ -32,14 +33,25 @@ static bool signature_holds(const release_job *x, const char *path, err *e)
     return ok;
 }
 
+// By its report, or because a signature lies there: one of the two is enough to ask for it.
+bool release_is_signed_already(const release_job *x, bool *is, err *e)
+{
+    char *path = path_join(x->old.dir, SIGNATURE_NAME);
+    *is = x->old.is_signed || (path && file_exists(path));
+    free(path);
+    return path || err_nomem(e, "a path", strlen(x->old.dir));
+}
+
 // A file that the signature does not name would be signed unseen: model_statement_fits refuses it by name.
 bool release_kept_signed(const release_job *x, err *e)
 {
-    err why = { 0 };
+    err  why = { 0 };
+    bool is_signed;
     if (!x->old.dir || !x->key) return true;
+    if (!release_is_signed_already(x, &is_signed, e)) return false;
     char *path = path_join(x->old.dir, SIGNATURE_NAME);
     if (!path) return err_nomem(e, "a path", strlen(x->old.dir));
-    const bool ok = (!x->old.is_signed && !file_exists(path)) || signature_holds(x, path, &why);
+    const bool ok = !is_signed || signature_holds(x, path, &why);
     free(path);
     return ok || err_set(e, why.kind, "nothing can be added to what is signed: %s" OR_REPLACE, why.msg);
 }

@@ -181,6 +181,16 @@ static bool artifact_bytes(const recipe *r, int64_t *bytes, err *e)
     return g != NULL;
 }
 
+bool release_make_weights(const release_job *x, int64_t *n, err *e)
+{
+    quantize_preview v;
+    const recipe plain = { .type = FT_F32 };
+    if (!preview(&v, x, &plain, FT_F32, e)) return false;
+    *n = v.n_elems;
+    quantize_preview_free(&v);
+    return true;
+}
+
 bool release_make_bytes(const release_job *x, int i, int64_t *bytes, err *e)
 {
     const recipe *r = x->items[i].r;

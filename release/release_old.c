@@ -5,6 +5,7 @@
 #include "../formats/claims.h"
 #include "../formats/file_map.h"
 #include "../formats/json.h"
+#include "../verify/steps.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,23 @@ static bool read_notes(old_release *o, const cJSON *release, err *e)
     return true;
 }
 
+// What each step of its comparisons gave; releases of before it was published have none.
+static bool read_steps(old_release *o, err *e)
+{
+    const record_file *f = record_files_find(o->files, o->n_files, STEPS_FILE);
+    char hex[SHA256_HEX + 1];
+    if (!f || f->kept) return true;
+    char  *path = path_join(o->dir, STEPS_FILE);
+    cJSON *doc  = NULL;
+    bool ok = path ? sha256_file(path, hex, e) : err_nomem(e, "a path", strlen(o->dir));
+    if (ok && strcmp(hex, f->sha256) != 0)
+        ok = err_set(e, ERR_VERDICT, "%s: found SHA-256 %s, expected %s", path, hex, f->sha256);
+    ok = ok && (doc = steps_read_file(path, e)) != NULL && steps_attach(o->reports, o->n, doc, path, e);
+    cJSON_Delete(doc);
+    free(path);
+    return ok;
+}
+
 static bool read_shared(old_release *o, const cJSON *release, err *e)
 {
     char where[600];
@@ -85,7 +103,7 @@ static bool read_shared(old_release *o, const cJSON *release, err *e)
     o->gate = strdup(limits);
     if (!o->name || !o->gate) return err_nomem(e, "a name", 0);
     return read_notes(o, release, e) && record_files_read(&o->files, &o->n_files, release, where, e)
-        && read_artifacts(o, release, e);
+        && read_artifacts(o, release, e) && read_steps(o, e);
 }
 
 static const char *first_artifact(const cJSON *report)

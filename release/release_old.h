@@ -24,8 +24,9 @@ typedef struct {
     int            n_notes;
 } old_release;                  // owned; old_release_free. Zeroed: none
 
-// Reads what is in dir; o->dir stays NULL where there is no release. Only headers and records are read. ERR_VERDICT: a
-// record is not one of a release that passed, or not of the same as the others.
+// Reads what is in dir; o->dir stays NULL where there is no release. Only headers, records and steps are
+// read. ERR_VERDICT: a record is not one of a release that passed, or not of the same as the others; the steps are not
+// those that it names.
 bool old_release_open(old_release *o, const char *dir, err *e);
 void old_release_free(old_release *o);
 int  old_release_n_kept(const old_release *o);      // artifacts that are not replaced

@@ -6,6 +6,7 @@
 #include "../formats/file_map.h"
 #include "../formats/outfile.h"
 #include "../formats/text.h"
+#include "../verify/steps.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,7 +181,7 @@ bool release_plan_files(release_job *x, err *e)
     const char **names = names_of_all(x, &n, e);
     bool ok = names != NULL;
     ok = ok && (x->o->n_lab == 0 || release_lab_plan(&x->planned, &x->n_planned, names + kept, n - kept, e));
-    ok = ok && hub_plan(&x->planned, &x->n_planned, &x->hub, e);
+    ok = ok && plan_file(x, STEPS_FILE, e) && hub_plan(&x->planned, &x->n_planned, &x->hub, e);
     for (int i = 0; ok && i < x->n_beside; i++) ok = plan_file(x, x->beside[i].name, e);
     for (int i = 0; ok && i < x->old.n_files; i++)
         ok = x->old.files[i].kept || plan_file(x, x->old.files[i].name, e);

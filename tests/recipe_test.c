@@ -2,6 +2,7 @@
 // recipe, alone and together; what would do nothing or contradicts is refused by name; a file of recipes, hostile until
 // checked; what a report says of a recipe, read back from it.
 #include "bytes.h"
+#include "cli/command_words.h"
 #include "cli/recipe_args.h"
 #include "formats/json.h"
 #include "formats/sha256.h"
@@ -141,6 +142,76 @@ START_TEST(defaults_go_where_they_do_something)
     ck_assert(!recipe_args_defaults(p.v, p.n, &d, &p.e) && p.e.kind == ERR_USAGE);
     ck_assert_msg(strstr(p.e.msg, "--imatrix does nothing"), "%s", p.e.msg);
     drop(&p);
+}
+END_TEST
+
+// ---- the command line as it is published ----------------------------------------------------------------------------
+
+typedef struct {
+    const char *out, *types, *sign, *revision, *base_model;
+    text_list   lab, lab_kv, artifacts;
+    int64_t     n;
+} told;
+
+static const opt TOLD[] = {
+    { "--output", "-o", OPT_OUTPUT, offsetof(told, out), "DIR", "", true, 0, 0, NULL },
+    { "--types", NULL, OPT_TEXT, offsetof(told, types), "T,T,...", "", false, 0, 0, NULL },
+    { "--artifact", NULL, OPT_PATHS, offsetof(told, artifacts), "FILE.gguf", "", false, 0, 0, NULL },
+    { "--sign", NULL, OPT_PATH, offsetof(told, sign), "KEY.pem", "", false, 0, 0, NULL },
+    { "--lab", NULL, OPT_PATHS, offsetof(told, lab), "CATEGORY=FILE", "", false, 0, 0, NULL },
+    { "--lab-kv", NULL, OPT_PATHS, offsetof(told, lab_kv), "SPEC", "", false, 0, 0, NULL },
+    { "--revision", NULL, OPT_PATH, offsetof(told, revision), "REV", "", false, 0, 0, NULL },
+    { "--base-model", NULL, OPT_TEXT, offsetof(told, base_model), "ID", "", false, 0, 0, NULL },
+    { "--tokens", NULL, OPT_INT, offsetof(told, n), "N", "", false, 1, 9, NULL },
+};
+static const command TOLD_COMMAND = { .name = "tell", .opts = TOLD, .n_opts = N_ROWS(TOLD) };
+
+static char *told_words(const told *o, const char *arg, words_how how)
+{
+    command_words w;
+    err e = { 0 };
+    char all[2048];
+    size_t n = 0;
+    const text_list args = { &arg, 1 };
+    ck_assert_msg(command_words_of(&w, &TOLD_COMMAND, o, &args, how, &e), "%s", e.msg);
+    for (int i = 0; i < w.n; i++) n += (size_t)snprintf(all + n, sizeof all - n, "%s%s", i ? " " : "", w.v[i]);
+    command_words_free(&w);
+    return strdup(all);
+}
+
+// Every kind of word that may hold a path; what looks like one and is none stays whole.
+START_TEST(what_is_published_of_a_command_line_has_no_folders)
+{
+    static const char TYPES[] = "bf16,q4_k_m:imatrix=/ann/x\\,y.gguf:pure:tensor-type=a/b=q8_0,"
+                                "mix:budget=4bpw:text=/ann/t:text=u";
+    const char *lab[] = { "coding=/home/ann/c.txt", "../ann/t=u.txt", "ann/*.txt" }, *kv[] = { "k=q8_0,v=q4_0" };
+    const char *odd = in_dir(dir, "a:b,c.gguf");
+    const char *files[] = { "ann/b.gguf:imatrix=/ann/i\\:j:calibrate=ann/t:name=B", odd };
+    const told o = { .out = "/home/ann/out/", .sign = "/home/ann/key.pem", .revision = "refs/pr/1",
+                     .base_model = "org/m", .types = TYPES, .lab = { lab, 3 }, .lab_kv = { kv, 1 },
+                     .artifacts = { files, 2 }, .n = 3 };
+    write_file(odd, "x", 1);
+    char *words = told_words(&o, dir, WORDS_WITHOUT_FOLDERS), expected[1024];
+    snprintf(expected, sizeof expected, "hallmark tell %s --output out --types bf16,q4_k_m:imatrix=x\\,y.gguf:pure"
+        ":tensor-type=a/b=q8_0,mix:budget=4bpw:text=t:text=u"
+        " --artifact b.gguf:imatrix=i\\:j:calibrate=t:name=B --artifact a:b,c.gguf"
+        " --sign key.pem --lab coding=c.txt --lab t=u.txt --lab *.txt --lab-kv k=q8_0,v=q4_0 --revision refs/pr/1"
+        " --base-model org/m --tokens 3", strrchr(dir, '/') + 1);
+    ck_assert_str_eq(words, expected);
+    free(words);
+}
+END_TEST
+
+START_TEST(a_model_s_id_is_published_whole_and_a_command_to_repeat_as_it_was_typed)
+{
+    const told o = { .out = "/home/ann/out" };
+    char *id = told_words(&o, "org/model", WORDS_WITHOUT_FOLDERS), *typed = told_words(&o, dir, WORDS_AS_TYPED);
+    char  expected[256];
+    ck_assert_str_eq(id, "hallmark tell org/model --output out");
+    snprintf(expected, sizeof expected, "hallmark tell %s --output /home/ann/out", dir);
+    ck_assert_str_eq(typed, expected);
+    free(typed);
+    free(id);
 }
 END_TEST
 
@@ -287,6 +358,8 @@ int main(void)
     tcase_add_test(t, a_wrong_word_is_named_and_is_usage);
     tcase_add_test(t, a_finished_file_is_one_by_its_path);
     tcase_add_test(t, defaults_go_where_they_do_something);
+    tcase_add_test(t, what_is_published_of_a_command_line_has_no_folders);
+    tcase_add_test(t, a_model_s_id_is_published_whole_and_a_command_to_repeat_as_it_was_typed);
     tcase_add_test(t, a_file_has_paths_from_its_own_folder);
     tcase_add_test(t, a_hostile_file_is_refused_by_file_recipe_and_key);
     tcase_add_test(t, a_report_says_it_in_words_and_digests_and_is_read_back);

@@ -1,12 +1,15 @@
 // Proves that a release can be added to (release/release_add.c, release/release_old.h), what is published beside
 // artifacts, and that a finished file becomes an artifact (release/release_take.h): on a copy of the committed
 // checkpoint, with short fixtures.
+#include "forger.h"
 #include "keys.h"
 #include "texts.h"
 #include "verify_files.h"
 #include "formats/json.h"
+#include "verify/steps.h"
 #include "quant/quantize.h"
 #include "release/release.h"
+#include "release/release_outline.h"
 #include "release/release_recipe.h"
 
 static const file_type BF16[] = { FT_BF16 }, F32[] = { FT_F32 }, BOTH[] = { FT_BF16, FT_F32 };
@@ -230,7 +233,7 @@ static void paste(const char *path, const char *from, const char *to)
 }
 
 // A weight is another, and every digest in the file agrees with it.
-static void forge(const char *path)
+static void forge_weight(const char *path)
 {
     char before[2][SHA256_HEX + 1], after[2][SHA256_HEX + 1];
     digests_of(path, before);
@@ -246,7 +249,7 @@ START_TEST(a_forged_artifact_is_not_kept)
     char art[300], hex[2][SHA256_HEX + 1];
     publish(out, BF16, 1);
     snprintf(art, sizeof art, "%s/tiny-BF16.gguf", out);
-    forge(art);
+    forge_weight(art);
     err e = { 0 };
     const check_opts alone = { .device = "cpu" };
     ck_assert_msg(check_artifact(art, &alone, &e), "%s", e.msg);    // the file alone cannot tell
@@ -307,6 +310,134 @@ START_TEST(a_signed_release_is_signed_again_as_it_was_or_not_at_all)
     holds(out);
     ck_assert_int_eq(unlink(in_scratch("signed/model.sig")), 0);
     refused(out, &o, ERR_INPUT, "model.sig");
+}
+END_TEST
+
+// ---- signed for the first time --------------------------------------------------------------------------------------
+
+static void scale(cJSON *rec, double by)
+{
+    cJSON *first = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(rec, "fixtures"), 0);
+    set_number(first, "kl_mean", by * cJSON_GetObjectItemCaseSensitive(first, "kl_mean")->valuedouble);
+}
+
+static void better(cJSON *rec)       { scale(rec, 0.5); }
+static void as_it_was(cJSON *rec)    { scale(rec, 2); }
+
+static void add_token(cJSON *rec, int n)
+{
+    cJSON *first = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(rec, "fixtures"), 0);
+    set_number(first, "free_run_tokens_equal",
+               cJSON_GetObjectItemCaseSensitive(first, "free_run_tokens_equal")->valuedouble + n);
+}
+
+static void one_token_less(cJSON *rec) { add_token(rec, -1); }
+static void one_token_more(cJSON *rec) { add_token(rec, 1); }
+
+static void without_steps(cJSON *rec)
+{
+    cJSON *files = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(rec, "release"), "files");
+    for (int i = cJSON_GetArraySize(files) - 1; i >= 0; i--)
+        if (strcmp(json_get(cJSON_GetArrayItem(files, i), "name")->valuestring, STEPS_FILE) == 0)
+            cJSON_DeleteItemFromArray(files, i);
+}
+
+static char other_steps[SHA256_HEX + 1];
+
+static void name_other_steps(cJSON *rec)
+{
+    cJSON *f;
+    cJSON_ArrayForEach(f, cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(rec, "release"), "files"))
+        if (strcmp(json_get(f, "name")->valuestring, STEPS_FILE) == 0) set_text(f, "sha256", other_steps);
+}
+
+// The distances of a case, each at the step before its own: counts, mean and largest are what they were.
+static void move_steps(const char *out, const char *artifact)
+{
+    err    e = { 0 };
+    char  *path = path_join(out, STEPS_FILE);
+    cJSON *doc = steps_read_file(path, &e);
+    ck_assert_msg(doc != NULL, "%s", e.msg);
+    cJSON *first = cJSON_GetArrayItem(cJSON_GetObjectItem(doc, "artifacts"), 0);
+    first = cJSON_GetArrayItem(cJSON_GetObjectItem(first, "fixtures"), 0);
+    cJSON *kl = cJSON_GetObjectItem(cJSON_GetArrayItem(cJSON_GetObjectItem(first, "cases"), 0), "kl");
+    cJSON_AddItemToArray(kl, cJSON_DetachItemFromArray(kl, 0));
+    char *text = json_print_short(doc), *report = path_join(out, "report.json"), before[SHA256_HEX + 1];
+    digest_of(out, STEPS_FILE, before);
+    put(out, STEPS_FILE, text);
+    digest_of(out, STEPS_FILE, other_steps);
+    paste(report, before, other_steps);
+    free(report);
+    rerecord(artifact, name_other_steps);
+    free(text);
+    cJSON_Delete(doc);
+    free(path);
+}
+
+// A release of shorter free runs than usual is run again as it was: each of their figures can be compared.
+START_TEST(a_check_runs_as_long_as_the_record_says)
+{
+    const char *out = in_scratch("as-long");
+    char art[300], fix[400];
+    err  e = { 0 };
+    publish(out, BF16, 1);
+    snprintf(art, sizeof art, "%s/tiny-BF16.gguf", out);
+    snprintf(fix, sizeof fix, "%s/fixtures/bfloat16.json.gz", source);
+    const char *const given[] = { fix };
+    const check_opts  o = { .device = "cpu", .fixtures = given, .n_fixtures = 1, .gate_path = gate_path };
+    ck_assert_msg(check_artifact(out, &o, &e), "%s", e.msg);
+    rerecord(art, one_token_less);
+    ck_assert(!check_artifact(art, &o, &e) && e.kind == ERR_VERDICT);
+    ck_assert_msg(strstr(e.msg, "'free_run_tokens_equal' against fixture 'bfloat16.json.gz' is 7, but running it again gives 8"),
+                  "%s", e.msg);
+}
+END_TEST
+
+START_TEST(figures_that_nobody_signed_are_measured_before_they_are_signed)
+{
+    const char *out = in_scratch("vouched");
+    char mine[SCRATCH_PATH], art[300], path[400], aside[SCRATCH_PATH];
+    release_opts o = options(BF16, 1);
+    o.no_fixtures = true;
+    release_result r = released(out, &o);
+    ck_assert(r.published);
+    release_result_free(&r);
+    scratch_path(mine, "first.pem");
+    scratch_path(aside, "aside.json.gz");
+    write_key(mine);
+    snprintf(art, sizeof art, "%s/tiny-BF16.gguf", out);
+    snprintf(path, sizeof path, "%s/fixtures/bfloat16.json.gz", source);
+    o = options(F32, 1);
+    o.sign_key = mine;
+    rerecord(art, better);
+    refused(out, &o, ERR_VERDICT, "tiny-BF16.gguf against bfloat16.json.gz: its steps do not give the record's "
+            "'kl_mean'");
+    cJSON *said = record_of(art);
+    rerecord(art, without_steps);                       // as releases before they were published
+    refused(out, &o, ERR_VERDICT, "the verification record's 'kl_mean' against fixture 'bfloat16.json.gz'");
+    record_by_hand(art, said, as_it_was);
+    cJSON_Delete(said);
+    rerecord(art, one_token_less);
+    refused(out, &o, ERR_VERDICT, "its steps do not give the record's 'free_run_tokens_equal'");
+    rerecord(art, one_token_more);
+    move_steps(out, art);
+    refused(out, &o, ERR_VERDICT, STEPS_FILE ": tiny-BF16.gguf against bfloat16.json.gz: not what running it again "
+            "gives: key 'cases[0].kl[0]'");
+    o = options(BF16, 1);
+    o.replace = o.no_fixtures = true;
+    r = released(out, &o);
+    release_result_free(&r);
+    o = options(F32, 1);
+    o.sign_key = mine;
+    ck_assert_int_eq(rename(path, aside), 0);
+    refused(out, &o, ERR_USAGE, "nothing can be added and signed");
+    const char *const given[] = { aside };
+    o.fixtures = given;
+    o.n_fixtures = 1;
+    r = released(out, &o);
+    ck_assert(r.published && r.signed_by[0] && r.n == 2 && r.made[0].kept);
+    release_result_free(&r);
+    holds(out);
 }
 END_TEST
 
@@ -446,7 +577,10 @@ START_TEST(what_the_first_release_said_is_not_lost)
     drop(out, "LICENSE");
     refused(out, &o, ERR_VERDICT, "LICENSE: is gone");
     drop(source, "README.md");                          // the metadata of what stays came from it
-    refused(out, &o, ERR_VERDICT, "general.license");
+    refused(out, &o, ERR_VERDICT, "key 'general.license': found 'mit', which its source's card (README.md) said, "
+            "expected that card (put the source's own there again) in ");
+    put(source, "README.md", "---\nlicense: mit\n---\n");      // there, and says less
+    refused(out, &o, ERR_VERDICT, "key 'general.tags': found [");
 }
 END_TEST
 
@@ -618,6 +752,64 @@ START_TEST(a_finished_file_of_other_tensors_or_another_source_is_not)
 }
 END_TEST
 
+// ---- before any of it -----------------------------------------------------------------------------------------------
+
+static int files_below(const char *dir)
+{
+    char command[700];
+    int n = -1;
+    snprintf(command, sizeof command, "find '%s' '%s' | wc -l", dir, source);
+    FILE *f = popen(command, "r");
+    ck_assert(f && fscanf(f, "%d", &n) == 1);
+    pclose(f);
+    return n;
+}
+
+static bool lists(const release_outline *to, const char *name)
+{
+    for (int i = 0; i < to->n_files; i++)
+        if (strcmp(to->files[i], name) == 0) return true;
+    return false;
+}
+
+START_TEST(an_outline_says_what_is_made_then_and_writes_nothing)
+{
+    static const file_type TWO[] = { FT_F32, FT_Q4_K_M };
+    const char *out = in_scratch("outline");
+    char above[300], before[SHA256_HEX + 1], after[SHA256_HEX + 1];
+    release_outline to;
+    err e = { 0 };
+    publish(out, BF16, 1);
+    snprintf(above, sizeof above, "%.*s", (int)(strrchr(out, '/') - out), out);
+    const int n = files_below(above);
+    digest_of(out, "report.json", before);
+    const release_opts o = options(TWO, 2);
+    ck_assert_msg(release_outline_make(&to, source, out, &o, &e), "%s", e.msg);
+    ck_assert_int_eq(files_below(above), n);
+    digest_of(out, "report.json", after);
+    ck_assert_str_eq(before, after);
+    ck_assert(to.n == 3 && to.v[0].kept && !to.v[1].kept && !to.v[1].lossy && to.v[2].lossy);
+    ck_assert(to.v[1].own == 0 && to.v[1].source == 1 && to.v[2].own == 1 && to.v[2].source == 1);
+    ck_assert(to.v[1].tokens > 0 && to.v[2].tokens > to.v[1].tokens && to.tokens == to.v[1].tokens + to.v[2].tokens);
+    ck_assert(to.seconds > 0 && to.seconds < 600 && to.room > to.bytes && !to.signs);
+    release_result r = released(out, &o);
+    ck_assert(r.published && r.n == to.n);
+    for (int i = 0; i < r.n; i++) {
+        ck_assert_str_eq(r.reports[i].artifact, to.v[i].name);
+        ck_assert(to.v[i].bytes > 0 && to.v[i].bytes <= r.file_bytes[i]);
+    }
+    for (int i = 0; i < r.n_files; i++)
+        ck_assert_msg(strcmp(r.files[i].name, ".gitattributes") == 0 || lists(&to, r.files[i].name)
+                      || text_ends_with(r.files[i].name, ".json.gz"), "%s", r.files[i].name);
+    release_result_free(&r);
+    release_outline_free(&to);
+    release_opts other = o;
+    other.name = "other";
+    ck_assert(!release_outline_make(&to, source, out, &other, &e) && e.kind == ERR_USAGE);
+    ck_assert_msg(strstr(e.msg, "its files are called tiny-") != NULL, "%s", e.msg);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("release_add");
@@ -630,6 +822,9 @@ int main(void)
     tcase_add_test(t, a_release_of_another_source_is_not_added_to);
     tcase_add_test(t, a_forged_artifact_is_not_kept);
     tcase_add_test(t, a_signed_release_is_signed_again_as_it_was_or_not_at_all);
+    tcase_add_test(t, a_check_runs_as_long_as_the_record_says);
+    tcase_add_test(t, figures_that_nobody_signed_are_measured_before_they_are_signed);
+    tcase_add_test(t, an_outline_says_what_is_made_then_and_writes_nothing);
     tcase_add_test(t, files_of_the_users_own_stay);
     tcase_add_test(t, a_release_that_fails_leaves_what_is_published);
     tcase_add_test(t, what_is_published_after_all_is_removed_elsewhere);

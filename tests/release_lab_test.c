@@ -239,7 +239,7 @@ START_TEST(the_same_bytes_again_in_its_place)
     ck_assert_msg(release_checkpoint(&r, source, again, &o, &e), "%s", e.msg);
     ck_assert(r.published && r.replaced && !r.left);
     release_result_free(&r);
-    snprintf(command, sizeof command, "test \"$(ls '%s' | wc -l)\" = 10", again);
+    snprintf(command, sizeof command, "test \"$(ls '%s' | wc -l)\" = 11", again);
     ck_assert_int_eq(system(command), 0);
     ck_assert_msg(checks(again, &e), "%s", e.msg);
     char card[SCRATCH_PATH + 16];       // a file that no release wrote is nobody's to remove

@@ -53,6 +53,7 @@ static bool checks(const char *path, err *e)
 }
 
 enum { REPORTS = 4 };       // report.json, report.md, report.html, junit.xml
+enum { STEPS = 1 };         // report-steps.json, where it is published
 enum { HUB = 3 };       // README.md, Modelfile and SHA256SUMS beside artifacts and reports; .gitattributes is not counted
 
 static int entries(const char *dir)
@@ -137,7 +138,7 @@ START_TEST(killed_at_any_instant_nothing_half_is_published)
     int status;
     ck_assert(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     ck_assert_msg(checks(out, &e), "%s", e.msg);
-    ck_assert_int_eq(entries(out), 4 + REPORTS + HUB);          // two of them fixtures
+    ck_assert_int_eq(entries(out), 4 + REPORTS + STEPS + HUB);          // two of them fixtures
     ck_assert_int_eq(leftovers("killed"), 0);
 }
 END_TEST
@@ -157,7 +158,7 @@ START_TEST(everything_passes_and_is_published)
     ck_assert_str_eq(r.reports[0].artifact, "all-BF16.gguf");
     ck_assert_str_eq(r.reports[2].artifact, "all-Q4_K_M.gguf");
     ck_assert_int_eq(r.reports[2].n_fixtures, 2);
-    ck_assert_int_eq(entries(out), 6 + REPORTS + HUB);          // three of them fixtures
+    ck_assert_int_eq(entries(out), 6 + REPORTS + STEPS + HUB);          // three of them fixtures
     ck_assert_int_eq(leftovers("out"), 0);
     err e = { 0 };
     ck_assert_msg(checks(out, &e), "%s", e.msg);
@@ -200,7 +201,7 @@ START_TEST(a_release_replaces_a_release_and_nothing_else)
     ck_assert_int_eq(r.n_told, 2);
     ck_assert(strstr(r.told[0], "mmproj-BF16.gguf") && strstr(r.told[1], "notes.md"));
     release_result_free(&r);
-    ck_assert_int_eq(entries(out), 4 + REPORTS + HUB);          // a fixture, and what is somebody's own
+    ck_assert_int_eq(entries(out), 4 + REPORTS + STEPS + HUB);          // a fixture, and what is somebody's own
     char *second = text_of(out, "report.json");
     ck_assert_str_ne(first, second);
     free(first);

@@ -32,6 +32,7 @@ bool fixture_refs_add(fixture_refs *r, const char *path, bool asked, err *e)
     x->source = f->source;
     snprintf(x->weights, sizeof x->weights, "%s", f->weights_digest);
     snprintf(x->weights_type, sizeof x->weights_type, "%s", f->weights_type ? f->weights_type : "");
+    for (int64_t i = 0; i < f->n_cases; i++) x->prompt_tokens += f->cases[i].n_prompt;
     const bool described = reference_describe(&x->reference, f, e);
     fixture_close(f);
     if (!described) {

@@ -19,6 +19,7 @@ typedef struct {
     char  weights_type[16];     // "Q4_K_M"; "" likewise
     verify_reference reference;
     int64_t cases, top_k;       // of its header
+    int64_t prompt_tokens;      // of all cases together
     bool  asked;                // named by the user, not found
     bool  used;                 // some artifact answered to it
     char  why_not[512];         // of the first that did not: in what they differ; ""

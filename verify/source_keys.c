@@ -1,4 +1,5 @@
 #include "source_keys.h"
+#include "../convert/model_card.h"
 #include "../formats/claims.h"
 #include "../formats/file_map.h"
 #include "../formats/hub_cache.h"
@@ -163,11 +164,23 @@ static bool refuse_missing(const comparison *c, const gguf_kv *expected, err *e)
     return refuse(c, expected->key, &t, "as convert would write from", e);
 }
 
+// Cards are often left out of a copy, as nothing runs on them.
+static bool lacks_card(const comparison *c)
+{
+    char *path = path_join(c->o->hf_dir, MODEL_CARD);
+    const bool lacks = path && !file_exists(path);
+    free(path);
+    return lacks;
+}
+
 static bool refuse_added(const comparison *c, const gguf_kv *found, err *e)
 {
     text_buf t = { 0 };
     text_words(&t, "found ");
     put_value(&t, found);
+    if (model_card_gives(found->key) && lacks_card(c))
+        return refuse(c, found->key, &t, "which its source's card (" MODEL_CARD ") said, expected that card (put the "
+                      "source's own there again) in", e);
     return refuse(c, found->key, &t, "expected no such key: convert would write none from", e);
 }
 

@@ -1,5 +1,5 @@
-// trace: what each case and each step of a fixture gave, which reports show beside the counts. It is in memory only: a
-// record has no room for it, and a report that was read from one has none.
+// trace: what each case and each step of a fixture gave, which reports show beside the counts. A record has no room for
+// it, and a report that was read from one has none: a release publishes it as a file (steps.h).
 //
 // Its room is a small part of the fixture's own: at most 48 bytes a step, where a fixture holds the top ids of each.
 #ifndef HALLMARK_VERIFY_TRACE_H

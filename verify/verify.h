@@ -82,7 +82,7 @@ typedef struct {
     int64_t     failures_total;         // counted
     verify_failure *failures;           // [n_failures], freed by verify_report_free
     int64_t     n_traced;
-    verify_case *traced;                // [n_traced] each case (trace.h); NULL: not kept, or read from a record
+    verify_case *traced;                // [n_traced] each case (trace.h); NULL: not kept, or read from a record alone
 } verify_fixture_result;
 
 typedef struct {                // are the tensors what the source gives, byte for byte (derivation.h)?
@@ -203,8 +203,8 @@ char  *verify_report_md(const verify_report *const *r, int n);
 char  *verify_report_html(const verify_report *const *r, int n);                // report_html.h
 char  *verify_report_junit(const verify_report *const *r, int n);
 bool   verify_report_suffix_ok(const char *path);
-// What only memory holds, and no record, is forgotten: the cases and steps of each fixture. Reports are then those that
-// the file's record gives.
+// What no record holds is forgotten: the cases and steps of each fixture. Reports are then those that the file's record
+// alone gives.
 void   verify_report_forget_cases(verify_report *r);
 bool   verify_report_write(const verify_report *const *r, int n, const char *path, err *e);
 

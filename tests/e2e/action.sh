@@ -101,6 +101,13 @@ run_action 1 source=tiny types=bf16 output=no gate=gate.json; result fail no.fai
 rmdir no.unverified
 run_action 1 source=bare types=bf16 output=no; result unverified no.unverified; out_has "hf_fixture.py"
 
+say "a fixture that is too short to decide is neither a failure nor missing"
+mkdir -p short/fixtures && cp "$checkpoint"/*.* short || fail "no copy of $checkpoint"
+gunzip -c "$bf16_fix" | sed '1s/"cases": *[0-9]*/"cases":1/; 2q' | gzip > "short/fixtures/${bf16_fix##*/}"
+run_action 1 source=short types=bf16 output=no; result inconclusive no.unverified
+out_has "inconclusive"; out_has "prompts of"
+[ "$(json_get verdict no.unverified/report.json)" = inconclusive ] || fail "report.json has another verdict"
+
 say "inputs that are unusable, or a wrong command line: no verdict"
 run_action 3 source=absent types=bf16 output=none; result error ""; err_has "absent"
 run_action 2 source=tiny types=q4_k output=none; result error ""; err_has "did you mean"

@@ -17,6 +17,15 @@ release 3 "$work/none" "$work/locked.pem"; err_has "locked.pem: the key is encry
 release 3 "$work/none" "$work/Ed25519.pem"; err_has "ED25519"
 release 3 "$work/none" "$work/P-256.pub"; err_has "found a public key, expected a private one"
 release 3 "$work/none" "$work/absent.pem"; err_has "absent.pem"
+
+say "a key that others may read is a warning, which -q leaves, and one for its owner alone is none"
+# an id that no card takes ends it right behind the key
+owners() { release 2 "$work/none" "$work/P-256.pem" --base-model "no id" "$@"; err_has "--base-model"; }
+readable="P-256.pem: others than its owner may read this private key (chmod 600 ends that)"
+for mode in 644 640 604; do
+    chmod $mode "$work/P-256.pem"; owners; err_has "$readable"; owners -q; err_has "$readable"
+done
+chmod 600 "$work/P-256.pem"; owners; ! grep -qF "may read" "$work/err" || fail "a key of mode 600 is called shared"
 [ -z "$(ls "$work" | grep none)" ] || fail "something is left: $(ls "$work")"
 
 say "release --sign publishes model.sig and provenance.intoto.json, and says the key's digest"
@@ -28,6 +37,7 @@ secret=$(sed -n 2p "$work/P-256.pem")
 ! grep -rqF "${secret:0:40}" "$out" "$work/out" "$work/err" || fail "a line of the private key is told"
 json_get dsseEnvelope.payload "$out/provenance.intoto.json" | base64 -d > "$work/provenance.json" || fail "the payload is no base64"
 json_get predicate.buildDefinition.externalParameters.command "$work/provenance.json" | grep -qF '"--sign","P-256.pem"' || fail "the command names more of the key than its base name"
+! grep -rlF "$work" "$work/provenance.json" "$out" || fail "where the publisher keeps files is told"
 [ "$(json_get subject.0.digest.sha256 "$work/provenance.json")" = "$(sha "$out/tiny-BF16.gguf")" ] || fail "the subject is not the artifact"
 [ "$(json_get predicate.buildDefinition.resolvedDependencies.1.digest.sha256 "$work/provenance.json")" = "$(sha "$work/tiny/fixtures/${bf16_fix##*/}")" ] || fail "the fixture's digest"
 
