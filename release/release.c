@@ -115,7 +115,8 @@ static bool record_all(release_job *x, const release_head *h, err *e)
                                  .n_artifacts = r->n, .notes = (const char *const *)r->notes, .n_notes = r->n_notes,
                                  .files = r->files, .n_files = r->n_files,
                                  .chat_template = h->chat_template };
-    for (int i = 0; ok && i < r->n; i++) ok = record_one(x, i, &all, e);
+    for (int i = 0; ok && i < r->n; i++)
+        ok = verify_report_settle(&x->r->reports[i], e) && record_one(x, i, &all, e);
     free(names);
     return ok;
 }

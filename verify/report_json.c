@@ -369,6 +369,34 @@ static bool read_brief(verify_report *r, const cJSON *o, const char *where, err 
     return true;
 }
 
+// What the text of a number gives back; null, of what is none.
+static bool settle(double *v)
+{
+    if (!isfinite(*v)) { *v = NAN; return true; }
+    cJSON *o = cJSON_CreateNumber(*v);
+    char  *written = o ? cJSON_PrintUnformatted(o) : NULL;
+    if (written) *v = strtod(written, NULL);
+    const bool ok = written != NULL;
+    cJSON_free(written);
+    cJSON_Delete(o);
+    return ok;
+}
+
+static bool settle_fields(const field *f, void *row)
+{
+    bool ok = true;
+    for (; ok && f->key; f++)
+        if (f->kind == NUMBER || f->kind == LATER_NUMBER) ok = settle((double *)(void *)((char *)row + f->off));
+    return ok;
+}
+
+bool verify_report_settle(verify_report *r, err *e)
+{
+    bool ok = settle_fields(DERIVATION_FIELDS, &r->derivation);
+    for (int64_t i = 0; ok && i < r->n_fixtures; i++) ok = settle_fields(FIXTURE_FIELDS, &r->fixtures[i]);
+    return ok || err_nomem(e, "a number", 0);
+}
+
 bool verify_report_read(verify_report *r, const cJSON *brief, const char *where, err *e)
 {
     memset(r, 0, sizeof *r);

@@ -198,6 +198,9 @@ cJSON *verify_report_json(const verify_report *r);                              
 // the first key that is not what a report holds. Freed by verify_report_free.
 cJSON *verify_report_brief(const verify_report *r);
 bool   verify_report_read(verify_report *r, const cJSON *brief, const char *where, err *e);
+// Makes its numbers those that a record of it gives back: their text may differ from them in the last bit, and a page
+// that rounds to three digits then in one of those.
+bool   verify_report_settle(verify_report *r, err *e);
 char  *verify_report_json_text(const verify_report *const *r, int n);           // one report as it is, several as a list
 char  *verify_report_md(const verify_report *const *r, int n);
 char  *verify_report_html(const verify_report *const *r, int n);                // report_html.h
