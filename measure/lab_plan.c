@@ -223,7 +223,7 @@ static bool describe_base(lab_plan *p, const lab_plan_opts *o, err *e)
     kv_spec        s;
     memory_plan    cost;
     const char    *name = o->arith ? o->arith : kv_arith_of(h) == ARITH_BF16 ? "bf16" : "f32";
-    snprintf(p->program, sizeof p->program, "hallmark %s", hallmark_version());
+    snprintf(p->program, sizeof p->program, "hallmark %s (%s)", hallmark_version(), hallmark_commit());
     strcpy(p->arith, name);
     strcpy(p->base_kv, name);      // the cache that holds an arithmetic's results without rounding them again
     if (!kv_spec_parse(&s, p->base_kv, e)) return false;

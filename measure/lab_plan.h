@@ -50,7 +50,7 @@ typedef struct {
     int64_t        samples;             // about how many chunks are run, evenly spread, one of each text at least; 0: all
     int64_t        context;             // positions that bytes are counted for
     int64_t        budget;              // bytes that candidate 0 was chosen for (lab_budget.h); 0: none was
-    char           program[32];         // the version of hallmark whose figures these are
+    char           program[128];         // the version of hallmark whose figures these are
     char           base_kv[16], arith[8];
     int64_t        base_context_bytes;
     int64_t        state_bytes;         // what recurrent layers keep beside any cache

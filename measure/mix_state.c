@@ -60,9 +60,9 @@ static bool add_rest(cJSON *j, const probe *p, const sensitivity_opts *o, err *e
 
 static bool describe(mix_state *s, const probe *p, const sensitivity_opts *o, err *e)
 {
-    char program[32];
+    char program[128];
     cJSON *j = cJSON_CreateObject();
-    snprintf(program, sizeof program, "hallmark %s", hallmark_version());
+    snprintf(program, sizeof program, "hallmark %s (%s)", hallmark_version(), hallmark_commit());
     bool ok = (j && cJSON_AddNumberToObject(j, "format", PLAN_FORMAT) && cJSON_AddStringToObject(j, "of", "a mix")
                && cJSON_AddStringToObject(j, "program", program)) || err_nomem(e, "the plan", 0);
     ok = ok && add_source(j, p, o, e) && add_texts(j, p, o, e) && add_imatrix(j, o, e) && add_rest(j, p, o, e);

@@ -165,14 +165,13 @@ static bool same_figure(const char *path, const char *against, const char *key, 
                    "it again gives %.9g", path, key, against, found, run);
 }
 
-enum { N_OF_FREE_RUN = 3 };     // the last rows: of a free run, which may have been asked for at another length
-
 // What a run gives is the same each time, on each machine: the record's figures are those, or are not of such a run.
 static bool same_figures(const char *path, const verify_fixture_result *found, const verify_fixture_result *run,
                          err *e)
 {
     const struct { const char *key; double found, run; } rows[] = {
         { "cases", (double)found->cases, (double)run->cases },
+        { "free_run_tokens", (double)found->free_run_tokens, (double)run->free_run_tokens },
         { "steps", (double)found->steps, (double)run->steps },
         { "teacher_forced_equal", (double)found->teacher_forced_equal, (double)run->teacher_forced_equal },
         { "kl_mean", found->kl_mean, run->kl_mean },
@@ -183,21 +182,28 @@ static bool same_figures(const char *path, const verify_fixture_result *found, c
         { "free_run_equal", (double)found->free_run_equal, (double)run->free_run_equal },
         { "free_run_ties", (double)found->free_run_ties, (double)run->free_run_ties },
         { "free_run_tokens_equal", (double)found->free_run_tokens_equal, (double)run->free_run_tokens_equal },
+        { "probe_worst", found->probe_worst, run->probe_worst },
+        { "self_kl_mean", found->self_kl_mean, run->self_kl_mean },
+        { "self_logprob_diff_max", found->self_logprob_diff_max, run->self_logprob_diff_max },
+        { "rounding_kl_mean", found->rounding_kl_mean, run->rounding_kl_mean },
+        { "kl_limit", found->kl_limit, run->kl_limit },
+        { "logprob_limit", found->logprob_limit, run->logprob_limit },
+        { "ties_limit", found->ties_limit, run->ties_limit },
+        { "free_run_ties_limit", found->free_run_ties_limit, run->free_run_ties_limit },
+        { "top1_limit", found->top1_limit, run->top1_limit },
     };
-    const bool as_long = found->free_run_tokens == run->free_run_tokens;
-    const int  n = sizeof rows / sizeof *rows - (as_long ? 0 : N_OF_FREE_RUN);
-    for (int i = 0; i < n; i++)
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (!same_figure(path, found->name, rows[i].key, rows[i].found, rows[i].run, e)) return false;
     return true;
 }
 
-// Each step, where the reports show them and the free run was as long.
+// Each step, where the reports show them.
 static bool same_steps(const cJSON *steps, const verify_report *said, const verify_fixture_result *found,
                        const verify_fixture_result *run, err *e)
 {
     char place[600];
     const cJSON *there = steps_find(steps, said->artifact, run->file_digest);
-    if (!there || found->free_run_tokens != run->free_run_tokens) return true;
+    if (!there) return true;
     cJSON *expected = steps_fixture_json(run);
     snprintf(place, sizeof place, STEPS_FILE ": %.255s against %.127s: not what running it again gives", said->artifact,
              found->name);
@@ -228,21 +234,22 @@ static int64_t tokens_said(const verify_report *said, const char *digest)
     return 0;
 }
 
-// The fixtures that the artifact answers to into paths: [x->fixtures.n]. *tokens: the longest free run that the record
-// tells of them; where it does not know one of them, none is shorter than usual.
+// Of the fixtures that the artifact answers to those that its record knows, or knows nothing of, into paths:
+// [x->fixtures.n]. *tokens: the longest free run that the record tells of them, as they ran together; 0: the usual one.
 static int choose_fixtures(check_run *x, const artifact_ref *a, const verify_report *said, const char *path,
-                           const char **paths, int64_t *tokens)
+                           bool known, const char **paths, int64_t *tokens)
 {
     int n = 0;
     *tokens = 0;
     for (int i = 0; i < x->fixtures.n; i++) {
-        fixture_ref *f = &x->fixtures.v[i];
+        fixture_ref  *f = &x->fixtures.v[i];
+        const int64_t told = tokens_said(said, f->digest);
+        if ((told > 0) != known) continue;
         if (fixture_match(f, a) == MATCH_NONE) {
             fixture_why_not(f, a, path_base(path));
             continue;
         }
-        const int64_t told = tokens_said(said, f->digest), asked = told > 0 ? told : VERIFY_TOKENS;
-        if (asked > *tokens) *tokens = asked;
+        if (told > *tokens) *tokens = told;
         f->used = true;
         paths[n++] = f->path;
     }
@@ -259,7 +266,8 @@ static bool judge(check_run *x, const verify_report *said, const verify_report *
     return true;
 }
 
-static bool run_chosen(check_run *x, const verify_report *said, const char *path, const char **paths, err *e)
+static bool run_chosen(check_run *x, const verify_report *said, const char *path, bool known, const char **paths,
+                       err *e)
 {
     const check_opts *o = x->o;
     artifact_ref  a;
@@ -267,7 +275,7 @@ static bool run_chosen(check_run *x, const verify_report *said, const char *path
     verify_opts   vo = { .gate_path = o->gate_path, .progress = o->progress,
                          .run = { .device = o->device, .n_threads = o->n_threads } };
     if (!artifact_ref_read(&a, path, e)) return false;
-    const int n = choose_fixtures(x, &a, said, path, paths, &vo.tokens);
+    const int n = choose_fixtures(x, &a, said, path, known, paths, &vo.tokens);
     const bool ok = n == 0 || (verify_artifact(&r, path, paths, n, &vo, e) && judge(x, said, &r, path, e));
     verify_report_free(&r);
     return ok;
@@ -279,7 +287,8 @@ static bool run_again(check_run *x, const gguf *g, const cJSON *rec, err *e)
     if (x->fixtures.n == 0) return true;
     const char **paths = calloc((size_t)x->fixtures.n, sizeof *paths);
     bool ok = (paths || err_nomem(e, "fixtures", 0)) && record_report(g, rec, &said, e);
-    ok = ok && run_chosen(x, &said, gguf_path(g), paths, e);
+    ok = ok && run_chosen(x, &said, gguf_path(g), true, paths, e)
+        && run_chosen(x, &said, gguf_path(g), false, paths, e);
     verify_report_free(&said);
     free(paths);
     return ok;

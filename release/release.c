@@ -256,7 +256,7 @@ static bool prepare(release_job *x, const char *out_dir, err *e)
     return look_around(x, out_dir, e)
         && source_digest(x->hf_dir, x->o->n_threads, x->o->progress, &x->source, e) && release_add_prove(x, e)
         && release_find_fixtures(x, e) && release_plan_beside(x, e) && release_plan_files(x, e)
-        && release_own_check(x, e) && release_carry_check(x, e) && release_begin(x, e) && release_kept_run(x, e);
+        && release_own_check(x, e) && release_carry_check(x, e) && release_begin(x, e) && release_kept_vouched(x, e);
 }
 
 static void free_job(release_job *x)

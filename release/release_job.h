@@ -124,16 +124,11 @@ bool release_add_bring(release_job *x, err *e);
 // Where the release that is added to is signed: it holds under the key that signs again, and names every file there.
 // ERR_VERDICT: another key, or a file that is changed or was never signed; ERR_INPUT: the signature cannot be read.
 bool release_kept_signed(const release_job *x, err *e);
-bool release_is_signed_already(const release_job *x, bool *is, err *e);
+// ERR_USAGE where this release signs, and what stays of the one that is added to was never signed.
+bool release_kept_vouched(const release_job *x, err *e);
 // The artifacts that stay are what the source gives, tensor by tensor and key by key; their digests go into their
 // reports. ERR_VERDICT names what is not; ERR_USAGE: what one was made with is not there.
 bool release_kept_derive(release_job *x, err *e);
-
-// ---- release_kept_run.c ---------------------------------------------------------------------------------------------
-
-// Where this release signs and the one that is added to is not signed: the fixtures that the records of what stays name
-// are run again. ERR_VERDICT: a figure is another, or one does not hold; ERR_USAGE: a fixture is not there.
-bool release_kept_run(release_job *x, err *e);
 
 // ---- release_carry.c ------------------------------------------------------------------------------------------------
 

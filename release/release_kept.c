@@ -1,8 +1,9 @@
 // What stays of a release that is added to is proved as what is new: see release_job.h.
 //
 // The digests in a file agree with each other whoever computed them, so what is kept is derived from the source again,
-// and where it was signed, it is signed again by the same key alone. Where it was not and now is, its fixtures are run
-// again, too (release_kept_run.c).
+// and where it was signed, it is signed again by the same key alone. Where it was not, no key is put under it: a
+// signature says of each figure that its key's owner vouches for it, and in a folder that nobody signed anybody may have
+// written them.
 #include "release_job.h"
 #include "check_source.h"
 #include "release_sign.h"
@@ -34,12 +35,22 @@ static bool signature_holds(const release_job *x, const char *path, err *e)
 }
 
 // By its report, or because a signature lies there: one of the two is enough to ask for it.
-bool release_is_signed_already(const release_job *x, bool *is, err *e)
+static bool is_signed_already(const release_job *x, bool *is, err *e)
 {
     char *path = path_join(x->old.dir, SIGNATURE_NAME);
     *is = x->old.is_signed || (path && file_exists(path));
     free(path);
     return path || err_nomem(e, "a path", strlen(x->old.dir));
+}
+
+bool release_kept_vouched(const release_job *x, err *e)
+{
+    bool is_signed;
+    if (!x->key || old_release_n_kept(&x->old) == 0) return true;
+    if (!is_signed_already(x, &is_signed, e)) return false;
+    return is_signed || err_set(e, ERR_USAGE, "nothing can be added and signed: nobody signed what stays of %s, so that "
+                                "a key put under it would vouch for figures that anybody may have written" OR_REPLACE,
+                                x->old.dir);
 }
 
 // A file that the signature does not name would be signed unseen: model_statement_fits refuses it by name.
@@ -48,7 +59,7 @@ bool release_kept_signed(const release_job *x, err *e)
     err  why = { 0 };
     bool is_signed;
     if (!x->old.dir || !x->key) return true;
-    if (!release_is_signed_already(x, &is_signed, e)) return false;
+    if (!is_signed_already(x, &is_signed, e)) return false;
     char *path = path_join(x->old.dir, SIGNATURE_NAME);
     if (!path) return err_nomem(e, "a path", strlen(x->old.dir));
     const bool ok = !is_signed || signature_holds(x, path, &why);

@@ -158,17 +158,19 @@ typedef struct {
 } panel_cut;
 
 // Partial sums of all a panel's queries pass through the second-level cache at each tile of keys: wide heads have fewer.
-enum { PANEL_FLOATS = 4096, PANEL_LEAST = 8 };
+// And so has a long context, whose scores are each thread's own: four megabytes of them, or one query's.
+enum { PANEL_FLOATS = 4096, PANEL_LEAST = 8, PANEL_SCORES = 1 << 20 };
 
-static int panel_queries(int head_dim)
+static int panel_queries(int head_dim, int64_t n_scores)
 {
-    const int n = PANEL_FLOATS / head_dim;
-    return n > PANEL_QUERIES ? PANEL_QUERIES : n < PANEL_LEAST ? PANEL_LEAST : n;
+    const int n = PANEL_FLOATS / head_dim, wide = n > PANEL_QUERIES ? PANEL_QUERIES : n < PANEL_LEAST ? PANEL_LEAST : n;
+    const int64_t room = PANEL_SCORES / n_scores;
+    return room < 1 ? 1 : room < wide ? (int)room : wide;
 }
 
-static panel_cut cut_panels(const kv_layer *kv, int group, int n, int n_threads)
+static panel_cut cut_panels(const kv_layer *kv, int group, int n, int n_threads, int64_t n_scores)
 {
-    const int most = panel_queries(kv->head_dim), n_kv_head = kv->n_kv_head;
+    const int most = panel_queries(kv->head_dim, n_scores), n_kv_head = kv->n_kv_head;
     panel_cut c = { .heads = group < most ? group : most };
     while (n == 1 && c.heads > 1 && n_kv_head * ((group + c.heads - 1) / c.heads) < n_threads)
         c.heads = (c.heads + 1) / 2;
@@ -204,7 +206,7 @@ bool cpu_run_attend(const call *k, err *e)
     // Rounded up, so that a growing context does not reallocate at every token.
     const int64_t n_scores = (visible + 1023) / 1024 * 1024 + 16;
     if (c->base.fault != FAULT_NONE) return attend_one_by_one(k, &a, visible, n_scores, e);
-    const panel_cut cut = cut_panels(kv, group, a.n, c->n_threads);
+    const panel_cut cut = cut_panels(kv, group, a.n, c->n_threads, n_scores);
     const int64_t n_panels = (int64_t)cut.by_token * kv->n_kv_head * cut.by_head;
     if (!cpu_need_scratch(c, panel_floats(cut.heads * cut.tokens, n_scores, kv->head_dim), e)) return false;
 #pragma omp parallel for num_threads(c->n_threads) schedule(dynamic, 1) \
