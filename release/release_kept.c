@@ -2,8 +2,8 @@
 //
 // The digests in a file agree with each other whoever computed them, so what is kept is derived from the source again,
 // and where it was signed, it is signed again by the same key alone. Where it was not, no key is put under it: a
-// signature says of each figure that its key's owner vouches for it, and in a folder that nobody signed anybody may have
-// written them.
+// signature says of each figure that its key's owner vouches for it, and in a folder that nobody signed anybody may
+// have written them.
 #include "release_job.h"
 #include "check_source.h"
 #include "release_sign.h"
@@ -48,9 +48,9 @@ bool release_kept_vouched(const release_job *x, err *e)
     bool is_signed;
     if (!x->key || old_release_n_kept(&x->old) == 0) return true;
     if (!is_signed_already(x, &is_signed, e)) return false;
-    return is_signed || err_set(e, ERR_USAGE, "nothing can be added and signed: nobody signed what stays of %s, so that "
-                                "a key put under it would vouch for figures that anybody may have written" OR_REPLACE,
-                                x->old.dir);
+    return is_signed
+        || err_set(e, ERR_USAGE, "nothing can be added and signed: nobody signed what stays of %s, so that a key put "
+                   "under it would vouch for figures that anybody may have written" OR_REPLACE, x->old.dir);
 }
 
 // A file that the signature does not name would be signed unseen: model_statement_fits refuses it by name.

@@ -60,7 +60,8 @@ static void same_as_plain(const attention_args *a, bool round, const char *what)
 {
     const int hd = a->kv->head_dim, group = a->n_head / a->kv->n_kv_head;
     float *scores = malloc((size_t)(a->pos0 + a->n + 16) * sizeof *scores);
-    float *row = malloc((size_t)(1 + REDUCE_LANES) * (size_t)hd * sizeof *row), *want = malloc((size_t)hd * sizeof *want);
+    float *row = malloc((size_t)(1 + REDUCE_LANES) * (size_t)hd * sizeof *row);
+    float *want = malloc((size_t)hd * sizeof *want);
     const int n = a->n * a->n_head;
     for (int i = n > MOST_CHECKED ? n - MOST_CHECKED : 0; i < n; i++) {
         const int64_t hi = a->pos0 + i / a->n_head;

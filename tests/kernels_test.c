@@ -369,6 +369,26 @@ START_TEST(attention_over_several_spans)
 }
 END_TEST
 
+// Terms too small for F32 leave -0 in a sum of products, and 0 where that is added to 0: alone or in a batch, alike.
+START_TEST(a_product_that_vanishes_is_zero_in_any_batch)
+{
+    enum { COLS = 32, TOKENS = 5 };
+    const cpu_kernels *k[3] = { &cpu_kernels_portable };
+    const int n = 1 + other_levels(k + 1);
+    uint16_t rows[COLS];
+    float x[TOKENS * COLS], dst[TOKENS], scratch[KERNEL_TILE_ROWS * (COLS + 32)];
+    for (int i = 0; i < COLS; i++) rows[i] = bf16_from_f32(-2e-30f);
+    for (int i = 0; i < TOKENS * COLS; i++) x[i] = 1e-30f;
+    const weight w = { .type = DT_BF16, .rows = 1, .cols = COLS, .data = rows, .name = "w" };
+    for (int l = 0; l < n; l++)
+        for (int tokens = 1; tokens <= TOKENS; tokens++) {
+            k[l]->matmul(dst, 1, &w, 0, 1, x, tokens, false, scratch);
+            for (int t = 0; t < tokens; t++)
+                ck_assert_msg(dst[t] == 0 && !signbit(dst[t]), "%s: token %d of %d: %g", k[l]->name, t, tokens, dst[t]);
+        }
+}
+END_TEST
+
 START_TEST(levels_are_picked_by_name)
 {
     err e = { 0 };
@@ -395,6 +415,7 @@ int main(void)
     tcase_add_test(t, norm_rotation_and_rounding);
     tcase_add_test(t, attention_over_a_wrapped_ring);
     tcase_add_test(t, attention_over_several_spans);
+    tcase_add_test(t, a_product_that_vanishes_is_zero_in_any_batch);
     tcase_add_test(t, levels_are_picked_by_name);
     suite_add_tcase(s, t);
     return run_suite(s);

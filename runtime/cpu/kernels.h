@@ -6,8 +6,8 @@
 #include "../backend.h"
 #include "../score_join.h"
 
-// Rows of W decoded at a time, at most, and the floats from one to the next: a cache line more than they need, as rows a
-// power of two apart would share the lines of the first-level cache that they can lie in.
+// Rows of W decoded at a time, at most, and the floats from one to the next: a cache line more than they need, as rows
+// a power of two apart would share the lines of the first-level cache that they can lie in.
 enum { KERNEL_TILE_ROWS = 12 };
 static inline int64_t matmul_stride(int64_t cols) { return (cols + 15) / 16 * 16 + 16; }
 

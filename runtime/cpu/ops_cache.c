@@ -157,8 +157,8 @@ typedef struct {
     int by_head, by_token;          // panels of one K/V head's queries of one token; of the tokens
 } panel_cut;
 
-// Partial sums of all a panel's queries pass through the second-level cache at each tile of keys: wide heads have fewer.
-// And so has a long context, whose scores are each thread's own: four megabytes of them, or one query's.
+// Partial sums of all a panel's queries pass through the second-level cache at each tile of keys: wide heads have
+// fewer. And so has a long context, whose scores are each thread's own: four megabytes of them, or one query's.
 enum { PANEL_FLOATS = 4096, PANEL_LEAST = 8, PANEL_SCORES = 1 << 20 };
 
 static int panel_queries(int head_dim, int64_t n_scores)

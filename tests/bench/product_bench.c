@@ -84,7 +84,10 @@ static uint8_t *encoded(dtype type, int64_t rows, int64_t cols, int64_t row_byte
     float *x = room(cols * (int64_t)sizeof *x);
     fill(x, cols);
     for (int64_t r = 0; r < rows; r++)
-        if (!codec_find(type)->encode_row(w + r * row_bytes, x, cols, NULL, &e)) { fprintf(stderr, "%s\n", e.msg); exit(1); }
+        if (!codec_find(type)->encode_row(w + r * row_bytes, x, cols, NULL, &e)) {
+            fprintf(stderr, "%s\n", e.msg);
+            exit(1);
+        }
     free(x);
     return w;
 }
