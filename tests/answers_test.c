@@ -39,6 +39,8 @@ static const answer RESULTS[] = {
     { "convert hf -o c.gguf --type q8_0", 0, "replaced", "true" },
     { "convert hf --type q4_k_m --dry-run", 0, "dry_run", "true" },
     { "release hf -o never --types q8_0 --dry-run", 0, "artifacts.0.artifact", "hf-Q8_0.gguf" },
+    { "release hf -o never --types q8_0 --dry-run", 0, "would_be", "unverified" },
+    { "release hf -o never --types q8_0 --dry-run", 0, "missing.0", "*" },
     { "quantize bf16.gguf -o q.gguf --type q4_0", 0, "file", "q.gguf" },
     { "quantize bf16.gguf --type q4_0 --dry-run", 0, "tensors.0.name", "rope_freqs.weight" },
     { "quantize bf16.gguf -o m.gguf --budget 6bpw --text text --samples 1 --chunk 32", 0, "type", "mix" },
