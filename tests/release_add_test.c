@@ -794,8 +794,10 @@ static void is_as_said(const release_outline *to, const char *dir)
     err e = { 0 };
     ck_assert_msg(dir_list_read(&l, dir, NULL, false, &e), "%s", e.msg);
     for (int i = 0; i < l.n; i++) ck_assert_msg(makes(to, l.v[i]) || listed(to, l.v[i]), "%s was not said", l.v[i]);
-    for (int i = 0; i < to->n_files; i++)
-        ck_assert_msg(to->files[i].perhaps || dir_list_has(&l, to->files[i].name), "%s is not there", to->files[i].name);
+    for (int i = 0; i < to->n_files; i++) {
+        const release_outline_file *f = &to->files[i];
+        ck_assert_msg(f->perhaps || dir_list_has(&l, f->name), "%s is not there", f->name);
+    }
     for (int i = 0; i < to->n; i++) ck_assert_msg(dir_list_has(&l, to->v[i].name), "%s is not there", to->v[i].name);
     dir_list_free(&l);
 }
