@@ -142,6 +142,15 @@ static bool tell_of_mix(const mix_result *r, const destination *out, err *e)
     return true;
 }
 
+static bool state_is_no_output(const quantize_options *q, err *e)
+{
+    bool lies;
+    if (!q->t.out || !q->state) return true;
+    if (!path_lies_in(&lies, q->state, q->t.out, e)) return false;
+    return !lies || err_set(e, ERR_USAGE, "option --state: found '%s', which is the file to write, %s, or would lie in "
+                            "it: expected another folder", q->state, q->t.out);
+}
+
 // --budget or --max-kl: everything that can be wrong with the command line is said before the search, which takes long.
 static bool mix_to_order(const char *in, const quantize_options *q, err *e)
 {
@@ -161,8 +170,7 @@ static bool mix_to_order(const char *in, const quantize_options *q, err *e)
     if (!o->out && !o->dry_run) return err_set(e, ERR_USAGE, "option -o OUT.gguf is missing");
     if (o->out && same_file(in, o->out)) return err_set(e, ERR_USAGE, "%s: the output is the input", o->out);
     if (!output_is_no_input(o->out, o->imatrix, &q->texts, e)) return false;
-    if (o->out && q->state && strcmp(o->out, q->state) == 0)
-        return err_set(e, ERR_USAGE, "option --state: found '%s', which is the file to write", q->state);
+    if (!state_is_no_output(q, e)) return false;
     if (q->budget ? !mix_parse_budget(&target, q->budget, e) : !mix_parse_kl(&target, q->max_kl, e)) return false;
     if (o->out && !destination_file(&out, o->out, e)) return false;
     const sensitivity_opts s = { .texts = q->texts.v, .n_texts = q->texts.n, .chunk = q->chunk, .samples = q->samples,

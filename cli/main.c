@@ -106,7 +106,7 @@ static bool among(int argc, char **argv, const char *word)
     return false;
 }
 
-static int no_such_command(int argc, char **argv, const err *e)
+static int wrong_words(int argc, char **argv, const err *e)
 {
     fprintf(stderr, "hallmark: %s\nTry 'hallmark --help'.\n", e->msg);
     answer_begin(&(answer_to){ .json = among(argc, argv, "--json") });
@@ -123,7 +123,7 @@ static int unknown_command(const char *word, int argc, char **argv)
     const char *near = nearest_name(word, names, n);
     if (near) err_set(&e, ERR_USAGE, "unknown command '%s'; did you mean '%s'?", word, near);
     else      err_set(&e, ERR_USAGE, "unknown command '%s'", word);
-    return no_such_command(argc, argv, &e);
+    return wrong_words(argc, argv, &e);
 }
 
 // What was asked for; where the command line is wrong, by what stands in it.
@@ -158,12 +158,17 @@ static int run_command(const command *c, int argc, char **argv)
     return status;
 }
 
+// --quiet has nothing to silence.
 static int print_version(int argc, char **argv)
 {
-    const bool json = argc == 3 && strcmp(argv[2], "--json") == 0;
-    if (argc > 2 && !json) {
-        print_line(stderr, "hallmark: '%s' after %s: expected nothing, or --json", argv[2], argv[1]);
-        return ERR_USAGE;
+    bool json = false;
+    for (int i = 2; i < argc; i++) {
+        const bool is_json = strcmp(argv[i], "--json") == 0;
+        json |= is_json;
+        if (is_json || strcmp(argv[i], "-q") == 0 || strcmp(argv[i], "--quiet") == 0) continue;
+        err e = { 0 };
+        err_set(&e, ERR_USAGE, "'%s' after %s: expected nothing, --json or --quiet", argv[i], argv[1]);
+        return wrong_words(argc, argv, &e);
     }
     printf(json ? "{\"hallmark\": \"%s\", \"commit\": \"%s\"}\n" : "hallmark %s (commit %s)\n", hallmark_version(),
            hallmark_commit());

@@ -135,6 +135,40 @@ bool same_file(const char *a, const char *b)
     return stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
 }
 
+// Without links as far as it is there, then as it is written. malloc'd; NULL when out of memory.
+static char *path_real(const char *path)
+{
+    size_t n = strlen(path);
+    char *real = realpath(path, NULL);
+    if (real) return real;
+    while (n > 1 && path[n - 1] == '/') n--;
+    char *bare = strndup(path, n);
+    if (!bare || strcmp(bare, "/") == 0 || strcmp(bare, ".") == 0 || !bare[0]) return bare;
+    char *above = path_dir(bare), *above_real = above ? path_real(above) : NULL;
+    const char *name = path_base(bare);
+    const bool same = strcmp(name, ".") == 0;
+    real = !above_real ? NULL : same ? strdup(above_real) : path_join(above_real, name);
+    free(above_real);
+    free(above);
+    free(bare);
+    return real;
+}
+
+bool path_lies_in(bool *lies, const char *path, const char *folder, err *e)
+{
+    char *at = path_real(path), *in = path_real(folder);
+    const bool ok = (at && in) || err_nomem(e, "a path", strlen(path));
+    *lies = false;
+    while (ok && !(*lies = strcmp(at, in) == 0 || same_file(at, in))) {
+        char *slash = strrchr(at, '/');
+        if (!slash || !slash[1]) break;                         // the root holds all
+        slash[slash == at ? 1 : 0] = '\0';
+    }
+    free(at);
+    free(in);
+    return ok;
+}
+
 char *path_join(const char *dir, const char *name)
 {
     size_t n = strlen(dir);

@@ -27,6 +27,9 @@ bool  file_exists(const char *path);                        // a regular file (l
 bool  file_exists_in(const char *dir, const char *name);    // likewise dir/name; false without memory, too
 bool  dir_exists(const char *path);
 bool  same_file(const char *a, const char *b);               // both exist and are one file, whatever links lead there
+// Is path the folder, or does it lie in it, by whatever name and links? Neither need be there yet.
+// ERR_SYSTEM: out of memory.
+bool path_lies_in(bool *lies, const char *path, const char *folder, err *e);
 char *path_join(const char *dir, const char *name);         // malloc'd, NULL when out of memory
 char *path_dir(const char *path);                           // likewise: the folder that holds it, "." where it names none
 const char *path_base(const char *path);                    // its name there: what follows the last '/'

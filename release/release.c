@@ -304,8 +304,9 @@ bool release_outline_make(release_outline *to, const char *hf_dir, const char *o
     *to = (release_outline){ .n = 0 };
     bool ok = look_around(&x, out_dir, e) && source_digest(hf_dir, o->n_threads, o->progress, &x.source, e);
     for (int i = 0; ok && i < x.old.n; i++) x.old.replaced[i] = release_makes(&x, x.old.reports[i].artifact);
-    ok = ok && release_find_fixtures(&x, e) && release_plan_beside(&x, e) && release_plan_files(&x, e)
-        && release_own_check(&x, e) && release_carry_check(&x, e) && release_outline_fill(to, &x, e);
+    ok = ok && release_kept_key(&x, e) && release_find_fixtures(&x, e) && release_plan_beside(&x, e)
+        && release_plan_files(&x, e) && release_own_check(&x, e) && release_carry_check(&x, e)
+        && release_outline_fill(to, &x, e);
     free_job(&x);
     release_result_free(&r);
     if (!ok) release_outline_free(to);

@@ -133,14 +133,14 @@ static bool add_missing(release_job *x, const char *stem, const char *type, cons
     return ok;
 }
 
-// path: of the artifact, which will lie under the same name where it is published.
-static bool list_missing(release_job *x, const artifact_ref *a, const char *path, const char *label, bool source,
-                         bool weights, err *e)
+// It will lie under its name where it is not published.
+bool release_list_missing(release_job *x, const char *in, const char *name, const char *label, bool source,
+                          bool weights, err *e)
 {
-    const char *word = dtype_word(a->arith);
+    const char *word = dtype_word(in);
     if (source && !add_missing(x, word, word, NULL, e)) return false;
     if (!weights) return true;
-    char *later = path_join(x->dest[TO_UNVERIFIED], path_base(path));
+    char *later = path_join(x->dest[TO_UNVERIFIED], name);
     bool  ok = later ? add_missing(x, label, word, later, e) : err_nomem(e, "a path", 0);
     free(later);
     return ok;
@@ -200,7 +200,7 @@ static bool run_fixtures(release_job *x, verify_report *v, const char *path, con
     const verify_opts vo = { .tokens = x->o->tokens, .gate_path = x->o->gate_path, .derived = derived,
                              .progress = x->o->progress,
                              .run = { .device = x->o->device, .n_threads = x->o->n_threads } };
-    bool ok = list_missing(x, &a, path, label, need_source, need_weights, e);
+    bool ok = release_list_missing(x, a.arith, path_base(path), label, need_source, need_weights, e);
     if (ok) ok = n > 0 ? verify_artifact(v, path, paths, n, &vo, e) : release_describe_unverified(v, path, &a, e);
     free(paths);
     v->derivation = *derived;

@@ -62,7 +62,7 @@ bool release_say(char ***list, int *n, err *e, const char *fmt, ...) __attribute
 
 // ---- release_plan.c: names, sizes -----------------------------------------------------------------------------------
 
-// The places, then what the release is called.
+// The places, then what the release is called. ERR_USAGE: what searches keep would lie in one of them.
 bool release_place(release_job *x, const char *out_dir, err *e);
 bool release_name(release_job *x, err *e);
 // Every artifact's name and what its report says of its recipe. ERR_USAGE: two would have one name.
@@ -97,6 +97,10 @@ bool release_arithmetic_of(char in[8], const recipe *r, err *e);
 bool release_verify(release_job *x, verify_report *v, const char *path, int i, const verify_derivation *derived,
                     err *e);
 bool release_note_unused(release_job *x, err *e);
+// Adds to the result the commands that make what artifact `name` lacks, which computes `in` ("f32"): a fixture from the
+// source, from its own weights.
+bool release_list_missing(release_job *x, const char *in, const char *name, const char *label, bool source,
+                          bool weights, err *e);
 
 // ---- release_beside.c -----------------------------------------------------------------------------------------------
 
@@ -126,6 +130,8 @@ bool release_add_bring(release_job *x, err *e);
 bool release_kept_signed(const release_job *x, err *e);
 // ERR_USAGE where this release signs, and what stays of the one that is added to was never signed.
 bool release_kept_vouched(const release_job *x, err *e);
+// The same of the signature alone: it is there, and this key's. No file that it names is read.
+bool release_kept_key(const release_job *x, err *e);
 // The artifacts that stay are what the source gives, tensor by tensor and key by key; their digests go into their
 // reports. ERR_VERDICT names what is not; ERR_USAGE: what one was made with is not there.
 bool release_kept_derive(release_job *x, err *e);
@@ -150,7 +156,7 @@ bool release_steps_publish(release_job *x, err *e);
 // ---- release_outline.c ----------------------------------------------------------------------------------------------
 
 // Once all is planned: what would be made (release_outline.h).
-bool release_outline_fill(release_outline *to, const release_job *x, err *e);
+bool release_outline_fill(release_outline *to, release_job *x, err *e);
 
 // ---- release_own.c --------------------------------------------------------------------------------------------------
 

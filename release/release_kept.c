@@ -53,8 +53,17 @@ bool release_kept_vouched(const release_job *x, err *e)
                    "under it would vouch for figures that anybody may have written" OR_REPLACE, x->old.dir);
 }
 
-// A file that the signature does not name would be signed unseen: model_statement_fits refuses it by name.
-bool release_kept_signed(const release_job *x, err *e)
+static bool named_by(const release_job *x, const char *path, err *e)
+{
+    model_statement s = { 0 };
+    const bool ok = release_signed_statement(&s, path, x->key, e);
+    model_statement_free(&s);
+    return ok;
+}
+
+typedef bool signature_test(const release_job *x, const char *path, err *e);
+
+static bool still_signed(const release_job *x, signature_test *holds, err *e)
 {
     err  why = { 0 };
     bool is_signed;
@@ -62,10 +71,15 @@ bool release_kept_signed(const release_job *x, err *e)
     if (!is_signed_already(x, &is_signed, e)) return false;
     char *path = path_join(x->old.dir, SIGNATURE_NAME);
     if (!path) return err_nomem(e, "a path", strlen(x->old.dir));
-    const bool ok = !is_signed || signature_holds(x, path, &why);
+    const bool ok = !is_signed || holds(x, path, &why);
     free(path);
     return ok || err_set(e, why.kind, "nothing can be added to what is signed: %s" OR_REPLACE, why.msg);
 }
+
+bool release_kept_key(const release_job *x, err *e) { return still_signed(x, named_by, e); }
+
+// A file that the signature does not name would be signed unseen: model_statement_fits refuses it by name.
+bool release_kept_signed(const release_job *x, err *e) { return still_signed(x, signature_holds, e); }
 
 // ---- the source ----------------------------------------------------------------------------------------------------
 

@@ -1,9 +1,13 @@
 // release_outline: see release_outline.h. The order of what is looked at is in release.c.
 #include "release_job.h"
+#include "hub_files.h"
+#include "release_list.h"
 #include "release_outline.h"
+#include "release_sign.h"
 #include "../formats/claims.h"
 #include "../formats/file_map.h"
 #include "../runtime/cpu/kernels.h"
+#include "../verify/steps.h"
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -21,28 +25,50 @@ static int64_t tokens_of(const release_job *x, const fixture_ref *f)
     return 2 * f->prompt_tokens + f->cases * (run + held - 2);
 }
 
-static bool is_own(const fixture_ref *f, const release_item *item)
+// Its weights are only known once it is made: may they be those of f? A mix takes any type.
+static bool may_be_own(const fixture_ref *f, const recipe *r)
 {
-    const file_type_info *t = item->r->kind == RECIPE_TYPE ? file_type_of(item->r->type) : NULL;
-    return strcasecmp(f->weights_type, t ? t->name : item->label) == 0 || strcasecmp(f->weights_type, item->label) == 0;
+    const file_type_info *t = r->kind == RECIPE_TYPE ? file_type_of(r->type) : NULL;
+    return !t || strcasecmp(f->weights_type, t->name) == 0 || strcasecmp(f->weights_type, t->label) == 0;
 }
 
-static bool take_fixtures(release_outline_row *row, const release_job *x, const release_item *item, err *e)
+// What there is to know before of the file that a recipe makes.
+static bool foresee(artifact_ref *a, const recipe *r, err *e)
 {
-    char in[8];
-    if (!release_arithmetic_of(in, item->r, e)) return false;
-    row->lossy = recipe_encodes(item->r) || item->r->type == FT_F16;
-    if (row->lossy && !in[0]) strcpy(in, "f32");                    // what blocks are computed in
+    *a = (artifact_ref){ .lossy = recipe_encodes(r) || r->type == FT_F16 };
+    if (r->kind == RECIPE_ARTIFACT) return artifact_ref_read(a, r->artifact, e);
+    if (!release_arithmetic_of(a->arith, r, e)) return false;
+    if (!a->arith[0]) strcpy(a->arith, "f32");                      // what blocks are computed in
+    return true;
+}
+
+// Of a fixture: no artifact answers to it, perhaps one does, one does.
+typedef enum { UNUSED, PERHAPS, USED } use;
+
+static use use_of(const fixture_ref *f, const artifact_ref *a, const recipe *r, const release_job *x)
+{
+    if (!source_id_same(&f->source, &x->source) || strcmp(a->arith, f->arith) != 0) return UNUSED;
+    if (!f->weights[0]) return USED;
+    if (r->kind == RECIPE_ARTIFACT) return strcmp(f->weights, a->weights) == 0 ? USED : UNUSED;
+    return may_be_own(f, r) ? PERHAPS : UNUSED;
+}
+
+static bool take_fixtures(release_outline_row *row, release_job *x, const release_item *item, use *uses, err *e)
+{
+    artifact_ref a;
+    if (!foresee(&a, item->r, e)) return false;
+    row->lossy = a.lossy;
     for (int i = 0; i < x->fixtures.n; i++) {
         const fixture_ref *f = &x->fixtures.v[i];
-        if (!source_id_same(&f->source, &x->source) || (in[0] && strcmp(in, f->arith) != 0)) continue;
-        const bool own = f->weights[0] != '\0';
-        if (own && !(row->lossy && is_own(f, item))) continue;
-        if (own) row->own++;
-        else     row->source++;
+        const use u = use_of(f, &a, item->r, x);
+        if (u == UNUSED) continue;
+        if (f->weights[0]) row->own++;
+        else               row->source++;
+        if (u > uses[i]) uses[i] = u;
         row->tokens += tokens_of(x, f);
     }
-    return true;
+    row->own_known = row->own == 0 || item->r->kind == RECIPE_ARTIFACT;
+    return release_list_missing(x, a.arith, item->name, item->label, row->source == 0, row->lossy && row->own == 0, e);
 }
 
 // ---- artifacts -----------------------------------------------------------------------------------------------------
@@ -58,14 +84,14 @@ static bool add_kept(release_outline *to, const release_job *x, err *e)
     for (int i = 0; i < x->old.n; i++) {
         if (x->old.replaced[i]) continue;
         release_outline_row *row = &to->v[to->n++];
-        row->kept = true;
+        row->kept = row->own_known = true;
         row->bytes = x->old.reports[i].file_bytes;
         if (!set_name(row, x->old.reports[i].artifact, e)) return false;
     }
     return true;
 }
 
-static bool add_items(release_outline *to, const release_job *x, err *e)
+static bool add_items(release_outline *to, release_job *x, use *uses, err *e)
 {
     for (int i = 0; i < x->n_items; i++) {
         const release_item *item = &x->items[i];
@@ -74,21 +100,74 @@ static bool add_items(release_outline *to, const release_job *x, err *e)
         recipe_words(item->r, row->made_by);
         if (!row->made_by[0]) snprintf(row->made_by, sizeof row->made_by, "%s", file_type_of(item->r->type)->name);
         if (!set_name(row, item->name, e) || !release_make_bytes(x, i, &row->bytes, e)) return false;
-        if (!take_fixtures(row, x, item, e)) return false;
+        if (!take_fixtures(row, x, item, uses, e)) return false;
         to->tokens += row->tokens;
     }
     return true;
 }
 
-static bool add_files(release_outline *to, const release_job *x, err *e)
+// ---- what becomes of it, and files beside ---------------------------------------------------------------------------
+
+static void take_fate(release_outline *to, release_job *x)
 {
-    to->files = calloc((size_t)x->n_planned + 1, sizeof *to->files);
-    if (!to->files) return err_nomem(e, "names", 0);
+    to->missing = x->r->missing;
+    to->n_missing = x->r->n_missing;
+    x->r->missing = NULL;
+    x->r->n_missing = 0;
+    for (int i = 0; i < to->n; i++)
+        if (to->v[i].lossy && !to->v[i].own_known) to->fate = OUTLINE_UNKNOWN;
+    if (to->n_missing) to->fate = OUTLINE_UNVERIFIED;
+}
+
+static bool add_file(release_outline *to, const char *name, bool perhaps, err *e)
+{
+    release_outline_file *grown = realloc(to->files, ((size_t)to->n_files + 1) * sizeof *grown);
+    if (!grown) return err_nomem(e, "names", 0);
+    to->files = grown;
+    grown[to->n_files] = (release_outline_file){ .name = strdup(name), .perhaps = perhaps };
+    if (!grown[to->n_files].name) return err_nomem(e, "a name", strlen(name));
+    to->n_files++;
+    return true;
+}
+
+static use use_of_beside(const release_job *x, const release_beside *b, const use *uses)
+{
+    for (int i = 0; b->fixture && i < x->fixtures.n; i++)
+        if (strcmp(x->fixtures.v[i].digest, b->sha256) == 0) return x->fixtures.v[i].used ? USED : uses[i];
+    return b->fixture ? UNUSED : USED;
+}
+
+// A planned file of the release that is added to and of nothing that is made now goes with the artifact it was of.
+static use use_of_file(const release_job *x, const char *name, const use *uses)
+{
+    for (int i = 0; i < x->old.n_files; i++)
+        if (x->old.stays && x->old.stays[i] && strcmp(x->old.files[i].name, name) == 0) return USED;
+    for (int i = 0; i < x->n_beside; i++)
+        if (strcmp(x->beside[i].name, name) == 0) return use_of_beside(x, &x->beside[i], uses);
+    const bool is_new = strcmp(name, STEPS_FILE) == 0 || hub_writes(name) || dir_list_has(&x->hub.licenses, name)
+        || (x->o->n_lab > 0 && strstr(name, "-lab."));
+    return is_new ? USED : UNUSED;
+}
+
+static bool add_planned(release_outline *to, const release_job *x, const use *uses, err *e)
+{
     for (int i = 0; i < x->n_planned; i++) {
-        if (!(to->files[i] = strdup(x->planned[i].name))) return err_nomem(e, "a name", 0);
-        to->n_files++;
+        const use u = use_of_file(x, x->planned[i].name, uses);
+        if (u != UNUSED && !add_file(to, x->planned[i].name, u == PERHAPS, e)) return false;
     }
     return true;
+}
+
+// Where nothing is published, there are artifacts and reports alone.
+static bool add_files(release_outline *to, const release_job *x, const use *uses, err *e)
+{
+    const bool published = to->fate != OUTLINE_UNVERIFIED;
+    if (published && !add_planned(to, x, uses, e)) return false;
+    for (int i = 0; i < RELEASE_N_REPORTS; i++)
+        if (!add_file(to, RELEASE_REPORTS[i], false, e)) return false;
+    if (!published) return true;
+    return add_file(to, HUB_SUMS, false, e)
+        && (!x->key || (add_file(to, SIGNATURE_NAME, false, e) && add_file(to, PROVENANCE_NAME, false, e)));
 }
 
 // ---- room and time -------------------------------------------------------------------------------------------------
@@ -119,7 +198,7 @@ static void run_probe(const cpu_kernels *k, const probe *p, int n_threads)
     #pragma omp parallel for num_threads(n_threads) schedule(static, 1)
     for (int t = 0; t < n_threads; t++)
         k->matmul(p->y, PROBE_ROWS, &w, (int64_t)PROBE_ROWS * t / n_threads, (int64_t)PROBE_ROWS * (t + 1) / n_threads,
-                  p->x, 1, false, p->scratch + (size_t)t * KERNEL_TILE_ROWS * (PROBE_COLS + 16));
+                  p->x, 1, false, p->scratch + (size_t)t * KERNEL_TILE_ROWS * matmul_stride(PROBE_COLS));
 }
 
 // Weights that a token goes through in a second, by the kernel that it will go through, for a third of one.
@@ -142,7 +221,7 @@ static bool take_time(release_outline *to, const release_job *x, err *e)
     const cpu_kernels *k = cpu_kernels_pick(NULL, e);
     to->seconds = NAN;
     if (!k || (device && strcmp(device, "cpu") != 0)) return k != NULL;
-    const size_t tile = (size_t)n_threads * KERNEL_TILE_ROWS * (PROBE_COLS + 16);
+    const size_t tile = (size_t)n_threads * KERNEL_TILE_ROWS * matmul_stride(PROBE_COLS);
     probe p = { calloc((size_t)PROBE_ROWS * PROBE_COLS, sizeof(float)), calloc(PROBE_COLS, sizeof(float)),
                 calloc(PROBE_ROWS, sizeof(float)), calloc(tile, sizeof(float)) };
     const bool ok = (p.w && p.x && p.y && p.scratch) || err_nomem(e, "a measurement", tile * sizeof(float));
@@ -159,23 +238,35 @@ static bool take_time(release_outline *to, const release_job *x, err *e)
 
 // ---- the whole -----------------------------------------------------------------------------------------------------
 
-bool release_outline_fill(release_outline *to, const release_job *x, err *e)
+static bool fill(release_outline *to, release_job *x, use *uses, err *e)
 {
-    to->v = calloc((size_t)(x->old.n + x->n_items) + 1, sizeof *to->v);
-    if (!to->v) return err_nomem(e, "an outline", 0);
-    snprintf(to->where, sizeof to->where, "%s", x->dest[TO_PUBLISH]);
-    snprintf(to->source, sizeof to->source, "%s", x->source.v2);
-    to->signs = x->key != NULL;
-    to->room = room_in(x->dest[TO_PUBLISH]);
-    if (!add_kept(to, x, e) || !add_items(to, x, e) || !add_files(to, x, e)) return false;
+    if (!add_kept(to, x, e) || !add_items(to, x, uses, e)) return false;
+    take_fate(to, x);
+    if (!release_kept_vouched(x, e) || !add_files(to, x, uses, e)) return false;
+    snprintf(to->where, sizeof to->where, "%s", x->dest[to->fate == OUTLINE_UNVERIFIED ? TO_UNVERIFIED : TO_PUBLISH]);
     for (int i = 0; i < to->n; i++) to->bytes += to->v[i].bytes;
     return release_make_weights(x, &to->weights, e) && take_time(to, x, e);
+}
+
+bool release_outline_fill(release_outline *to, release_job *x, err *e)
+{
+    use *uses = calloc((size_t)x->fixtures.n + 1, sizeof *uses);
+    to->v = calloc((size_t)(x->old.n + x->n_items) + 1, sizeof *to->v);
+    snprintf(to->source, sizeof to->source, "%s", x->source.v2);
+    to->signs = x->key != NULL;
+    to->measures = x->o->n_lab > 0;
+    to->room = room_in(x->dest[TO_PUBLISH]);
+    const bool ok = (to->v && uses) ? fill(to, x, uses, e) : err_nomem(e, "an outline", 0);
+    free(uses);
+    return ok;
 }
 
 void release_outline_free(release_outline *to)
 {
     for (int i = 0; to->v && i < to->n; i++) free(to->v[i].name);
-    for (int i = 0; i < to->n_files; i++) free(to->files[i]);
+    for (int i = 0; i < to->n_files; i++) free(to->files[i].name);
+    for (int i = 0; i < to->n_missing; i++) free(to->missing[i]);
+    free(to->missing);
     free(to->files);
     free(to->v);
     *to = (release_outline){ .n = 0 };

@@ -21,6 +21,20 @@ const char *release_gate_name(const release_opts *o)
 
 // ---- names ---------------------------------------------------------------------------------------------------------
 
+static bool state_is_elsewhere(const release_job *x, err *e)
+{
+    bool lies;
+    for (int i = 0; x->o->state && i < 3; i++) {
+        if (!path_lies_in(&lies, x->o->state, x->dest[i], e)) return false;
+        if (lies)
+            return err_set(e, ERR_USAGE, "option --state: found '%s', which is or lies in %s, where the release goes: "
+                           "what is kept there would be a part of it; expected a folder outside", x->o->state,
+                           x->dest[i]);
+    }
+    return !x->o->state || !file_exists(x->o->state)
+        || err_set(e, ERR_USAGE, "option --state: found '%s', a file, expected a folder", x->o->state);
+}
+
 bool release_place(release_job *x, const char *out_dir, err *e)
 {
     size_t n = strlen(out_dir);
@@ -31,6 +45,7 @@ bool release_place(release_job *x, const char *out_dir, err *e)
             return err_nomem(e, "a path", n);
         }
     if (n >= sizeof x->r->where - 16) return err_set(e, ERR_USAGE, "%.200s...: the name is too long", out_dir);
+    if (!state_is_elsewhere(x, e)) return false;
     return dir_exists(x->hf_dir)
         || err_set(e, ERR_INPUT, "%s: not a folder; expected a Hugging Face checkpoint", x->hf_dir);
 }

@@ -39,6 +39,8 @@ static const answer RESULTS[] = {
     { "convert hf -o c.gguf --type q8_0", 0, "replaced", "true" },
     { "convert hf --type q4_k_m --dry-run", 0, "dry_run", "true" },
     { "release hf -o never --types q8_0 --dry-run", 0, "artifacts.0.artifact", "hf-Q8_0.gguf" },
+    { "release hf -o never --types q8_0 --dry-run", 0, "would_be", "unverified" },
+    { "release hf -o never --types q8_0 --dry-run", 0, "missing.0", "*" },
     { "quantize bf16.gguf -o q.gguf --type q4_0", 0, "file", "q.gguf" },
     { "quantize bf16.gguf --type q4_0 --dry-run", 0, "tensors.0.name", "rope_freqs.weight" },
     { "quantize bf16.gguf -o m.gguf --budget 6bpw --text text --samples 1 --chunk 32", 0, "type", "mix" },
@@ -200,6 +202,42 @@ START_TEST(quiet_leaves_errors_alone)
 }
 END_TEST
 
+START_TEST(a_version_is_one_document_too)
+{
+    static const char *const LINES[] = { "--version --json", "--version -q --json", "-V --json --quiet" };
+    for (size_t i = 0; i < sizeof LINES / sizeof *LINES; i++) {
+        ck_assert_int_eq(run_line(LINES[i]), 0);
+        cJSON *j = document(LINES[i]);
+        ck_assert(strcmp(value(j, "hallmark"), "-") != 0 && strcmp(value(j, "commit"), "-") != 0);
+        cJSON_Delete(j);
+    }
+    ck_assert_int_eq(run_line("--version -q"), 0);
+    ck_assert(strncmp(said("out"), "hallmark ", 9) == 0 && said("err")[0] == '\0');
+    is_an_error("--version --json --other", 2, "usage", NULL);
+}
+END_TEST
+
+// What a search for a mix keeps is no part of what is made, by whatever name it is reached; said before any work.
+START_TEST(a_state_that_lies_in_the_output_is_refused)
+{
+    static const char *const LINES[] = {
+        "release hf -o rel --types mix:budget=6bpw:text=text --state rel",
+        "release hf -o rel --types mix:budget=6bpw:text=text --state ./rel/ --dry-run",
+        "release hf -o rel --types mix:budget=6bpw:text=text --state rel/a",
+        "release hf -o rel --types mix:budget=6bpw:text=text --state rel.unverified/cells",
+        "release hf -o pub --types mix:budget=6bpw:text=text --state hf/../pub/cells --dry-run",
+        "release hf -o pub --types mix:budget=6bpw:text=text --state text",
+        "quantize bf16.gguf -o qd.gguf --budget 6bpw --text text --state ./qd.gguf",
+        "quantize bf16.gguf -o ./qd.gguf --budget 6bpw --text text --state hf/../qd.gguf --dry-run",
+    };
+    for (size_t i = 0; i < sizeof LINES / sizeof *LINES; i++) {
+        ck_assert_msg(run_line(LINES[i]) == 2, "%s: %.900s", LINES[i], said("err"));
+        ck_assert_msg(strstr(said("err"), "option --state: found"), "%s: %.900s", LINES[i], said("err"));
+    }
+    ck_assert(access("rel", F_OK) != 0 && access("qd.gguf", F_OK) != 0);
+}
+END_TEST
+
 // Of a file that is not there no verdict is said, beside others neither.
 START_TEST(no_verdict_of_a_file_that_is_not_there)
 {
@@ -276,6 +314,8 @@ int main(void)
     tcase_add_test(t, mistakes_are_told_with_the_file);
     tcase_add_test(t, quiet_leaves_errors_alone);
     tcase_add_test(t, no_verdict_of_a_file_that_is_not_there);
+    tcase_add_test(t, a_version_is_one_document_too);
+    tcase_add_test(t, a_state_that_lies_in_the_output_is_refused);
     tcase_add_test(t, a_log_has_plain_lines);
     tcase_add_test(t, a_dumb_terminal_has_plain_lines_too);
     suite_add_tcase(s, t);

@@ -778,11 +778,41 @@ static int files_below(const char *dir)
     return n;
 }
 
-static bool lists(const release_outline *to, const char *name)
+static release_outline outlined(const char *out, const release_opts *o)
+{
+    release_outline to;
+    err e = { 0 };
+    ck_assert_msg(release_outline_make(&to, source, out, o, &e), "%s", e.msg);
+    return to;
+}
+
+static const release_outline_file *listed(const release_outline *to, const char *name)
 {
     for (int i = 0; i < to->n_files; i++)
-        if (strcmp(to->files[i], name) == 0) return true;
+        if (strcmp(to->files[i].name, name) == 0) return &to->files[i];
+    return NULL;
+}
+
+static bool makes(const release_outline *to, const char *name)
+{
+    for (int i = 0; i < to->n; i++)
+        if (strcmp(to->v[i].name, name) == 0) return true;
     return false;
+}
+
+// Every file that is there was said, and every one that was said without an if is there.
+static void is_as_said(const release_outline *to, const char *dir)
+{
+    dir_list l;
+    err e = { 0 };
+    ck_assert_msg(dir_list_read(&l, dir, NULL, false, &e), "%s", e.msg);
+    for (int i = 0; i < l.n; i++) ck_assert_msg(makes(to, l.v[i]) || listed(to, l.v[i]), "%s was not said", l.v[i]);
+    for (int i = 0; i < to->n_files; i++) {
+        const release_outline_file *f = &to->files[i];
+        ck_assert_msg(f->perhaps || dir_list_has(&l, f->name), "%s is not there", f->name);
+    }
+    for (int i = 0; i < to->n; i++) ck_assert_msg(dir_list_has(&l, to->v[i].name), "%s is not there", to->v[i].name);
+    dir_list_free(&l);
 }
 
 START_TEST(an_outline_says_what_is_made_then_and_writes_nothing)
@@ -803,6 +833,8 @@ START_TEST(an_outline_says_what_is_made_then_and_writes_nothing)
     ck_assert_str_eq(before, after);
     ck_assert(to.n == 3 && to.v[0].kept && !to.v[1].kept && !to.v[1].lossy && to.v[2].lossy);
     ck_assert(to.v[1].own == 0 && to.v[1].source == 1 && to.v[2].own == 1 && to.v[2].source == 1);
+    ck_assert(!to.v[2].own_known && to.fate == OUTLINE_UNKNOWN && to.n_missing == 0 && !to.measures);
+    ck_assert(listed(&to, "q4_k_m.json.gz")->perhaps && !listed(&to, "float32.json.gz")->perhaps);
     ck_assert(to.v[1].tokens > 0 && to.v[2].tokens > to.v[1].tokens && to.tokens == to.v[1].tokens + to.v[2].tokens);
     ck_assert(to.seconds > 0 && to.seconds < 600 && to.room > to.bytes && !to.signs);
     release_result r = released(out, &o);
@@ -811,15 +843,117 @@ START_TEST(an_outline_says_what_is_made_then_and_writes_nothing)
         ck_assert_str_eq(r.reports[i].artifact, to.v[i].name);
         ck_assert(to.v[i].bytes > 0 && to.v[i].bytes <= r.file_bytes[i]);
     }
-    for (int i = 0; i < r.n_files; i++)
-        ck_assert_msg(strcmp(r.files[i].name, ".gitattributes") == 0 || lists(&to, r.files[i].name)
-                      || text_ends_with(r.files[i].name, ".json.gz"), "%s", r.files[i].name);
+    is_as_said(&to, out);
     release_result_free(&r);
     release_outline_free(&to);
     release_opts other = o;
     other.name = "other";
     ck_assert(!release_outline_make(&to, source, out, &other, &e) && e.kind == ERR_USAGE);
     ck_assert_msg(strstr(e.msg, "its files are called tiny-") != NULL, "%s", e.msg);
+}
+END_TEST
+
+// A fixture that is not there is found missing at once, and what is said then is what the release says.
+START_TEST(an_outline_says_what_is_missing)
+{
+    static const file_type TYPE[] = { FT_Q4_K_M };
+    const char *out = in_scratch("lacks");
+    const release_opts o = options(TYPE, 1);
+    ck_assert_int_eq(unlink(in_scratch("hf/fixtures/q4_k_m.json.gz")), 0);
+    release_outline to = outlined(out, &o);
+    ck_assert(to.fate == OUTLINE_UNVERIFIED && to.v[0].own == 0 && to.v[0].own_known && to.v[0].source == 1);
+    release_result r = released(out, &o);
+    ck_assert(!r.published && r.n_missing == 1 && to.n_missing == 1);
+    ck_assert_str_eq(to.missing[0], r.missing[0]);
+    ck_assert_str_eq(to.where, r.where);
+    ck_assert(!listed(&to, "SHA256SUMS") && !listed(&to, "float32.json.gz"));
+    is_as_said(&to, r.where);
+    release_result_free(&r);
+    release_outline_free(&to);
+}
+END_TEST
+
+// The type's fixture is of the weights that no effort made: the type alone cannot tell.
+START_TEST(an_outline_guesses_no_weights)
+{
+    const char *out = in_scratch("effort"), *text = in_scratch("text.txt");
+    recipe r[] = { recipe_of("effort", "1"), { .kind = RECIPE_MIX } };
+    err e = { 0 };
+    release_opts o = options(NULL, 0);
+    o.recipes = r;
+    o.n_recipes = 2;
+    ck_assert_msg(outfile_write_whole(text, "some words to measure on", 24, &e), "%s", e.msg);
+    ck_assert_msg(recipe_set(&r[1], "budget", "6bpw", &e) && recipe_set(&r[1], "text", text, &e), "%s", e.msg);
+    release_outline to = outlined(out, &o);
+    ck_assert(to.fate == OUTLINE_UNKNOWN && to.n_missing == 0 && to.v[1].searched);
+    for (int i = 0; i < 2; i++) ck_assert(to.v[i].own == 1 && !to.v[i].own_known && to.v[i].source == 1);
+    release_outline_free(&to);
+    o.n_recipes = 1;
+    release_result made = released(out, &o);
+    ck_assert(!made.published && made.n_missing == 1);
+    release_result_free(&made);
+    recipe_free(&r[0]);
+    recipe_free(&r[1]);
+}
+END_TEST
+
+// A finished file has its weights: nothing is guessed, of the right ones or of others.
+START_TEST(an_outline_knows_the_weights_of_a_finished_file)
+{
+    const char *base = convert_tiny("base.gguf", FT_BF16);
+    for (int i = 0; i < 2; i++) {
+        const char *file = in_scratch(i ? "other.gguf" : "right.gguf");
+        const quantize_opts q = { .type = FT_Q4_K_M, .effort = { .level = i } };
+        recipe rec = { .kind = RECIPE_ARTIFACT, .type = FT_INVALID, .artifact = (char *)file };
+        release_opts o = options(NULL, 0);
+        err e = { 0 };
+        o.recipes = &rec;
+        o.n_recipes = 1;
+        ck_assert_msg(quantize_file(base, file, &q, &e), "%s", e.msg);
+        release_outline to = outlined(in_scratch(i ? "other" : "right"), &o);
+        ck_assert(to.v[0].own_known && to.v[0].own == !i && to.n_missing == i);
+        ck_assert(to.fate == (i ? OUTLINE_UNVERIFIED : OUTLINE_PUBLISHED));
+        release_result r = take(in_scratch(i ? "other" : "right"), file);
+        ck_assert(r.published == !i && r.n_missing == i);
+        is_as_said(&to, r.where);
+        release_result_free(&r);
+        release_outline_free(&to);
+    }
+}
+END_TEST
+
+static void outline_refused(const char *out, const release_opts *o, err_kind kind, const char *says)
+{
+    release_outline to;
+    err e = { 0 };
+    ck_assert(!release_outline_make(&to, source, out, o, &e));
+    ck_assert_msg(e.kind == kind && strstr(e.msg, says), "%d: %s", e.kind, e.msg);
+}
+
+START_TEST(an_outline_of_what_is_signed_asks_for_its_signature)
+{
+    const char *out = in_scratch("sealed");
+    char mine[SCRATCH_PATH], theirs[SCRATCH_PATH];
+    scratch_path(mine, "mine.pem");
+    scratch_path(theirs, "theirs.pem");
+    write_key(mine);
+    write_key(theirs);
+    release_opts o = options(BF16, 1);
+    o.sign_key = mine;
+    for (int i = 0; i < 2; i++) {               // made, then added to
+        o.types = i ? F32 : BF16;
+        release_outline to = outlined(out, &o);
+        ck_assert(to.signs && to.fate == OUTLINE_PUBLISHED && listed(&to, "model.sig"));
+        release_result r = released(out, &o);
+        is_as_said(&to, out);
+        release_result_free(&r);
+        release_outline_free(&to);
+    }
+    o.sign_key = theirs;
+    outline_refused(out, &o, ERR_VERDICT, "--replace");
+    o.sign_key = mine;
+    ck_assert_int_eq(unlink(in_scratch("sealed/model.sig")), 0);
+    outline_refused(out, &o, ERR_INPUT, "model.sig");
 }
 END_TEST
 
@@ -839,6 +973,10 @@ int main(void)
     tcase_add_test(t, figures_that_a_run_does_not_give_are_told);
     tcase_add_test(t, a_key_is_not_put_under_what_nobody_signed);
     tcase_add_test(t, an_outline_says_what_is_made_then_and_writes_nothing);
+    tcase_add_test(t, an_outline_says_what_is_missing);
+    tcase_add_test(t, an_outline_guesses_no_weights);
+    tcase_add_test(t, an_outline_knows_the_weights_of_a_finished_file);
+    tcase_add_test(t, an_outline_of_what_is_signed_asks_for_its_signature);
     tcase_add_test(t, files_of_the_users_own_stay);
     tcase_add_test(t, a_release_that_fails_leaves_what_is_published);
     tcase_add_test(t, what_is_published_after_all_is_removed_elsewhere);
