@@ -264,7 +264,7 @@ static bool check_reports(const folder *f, const char *report_path, const cJSON 
     return ok;
 }
 
-// Where the report lists them. That it lists what the records do, and that their digest is right, is asked later.
+// Where the report lists them, with that digest. That it lists what the records do is asked later.
 static bool read_steps(cJSON **steps, const char *dir, const cJSON *report, err *e)
 {
     record_file *files;
@@ -273,7 +273,7 @@ static bool read_steps(cJSON **steps, const char *dir, const cJSON *report, err 
     const record_file *f = ok ? record_files_find(files, n, STEPS_FILE) : NULL;
     if (f && !f->kept) {
         char *path = path_join(dir, STEPS_FILE);
-        ok = path ? (*steps = steps_read_file(path, e)) != NULL : err_nomem(e, "a path", strlen(dir));
+        ok = path ? (*steps = steps_read_file(path, f->sha256, e)) != NULL : err_nomem(e, "a path", strlen(dir));
         free(path);
     }
     record_files_free(files, n);

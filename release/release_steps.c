@@ -25,7 +25,7 @@ static void forget(release_result *r)
 static bool read_back(release_result *r, const char *path, err *e)
 {
     char   hex[SHA256_HEX + 1];
-    cJSON *doc = steps_read_file(path, e);
+    cJSON *doc = steps_read_file(path, NULL, e);
     forget(r);
     const bool ok = doc && steps_attach(r->reports, r->n, doc, path, e) && sha256_file(path, hex, e)
         && record_files_push(&r->files, &r->n_files, STEPS_FILE, hex, e);

@@ -6,6 +6,7 @@
 #include "texts.h"
 #include "verify_files.h"
 #include "formats/json.h"
+#include "formats/file_map.h"
 #include "verify/steps.h"
 #include "quant/quantize.h"
 #include "release/release.h"
@@ -346,7 +347,7 @@ static void move_steps(const char *out, const char *artifact)
 {
     err    e = { 0 };
     char  *path = path_join(out, STEPS_FILE);
-    cJSON *doc = steps_read_file(path, &e);
+    cJSON *doc = steps_read_file(path, NULL, &e);
     ck_assert_msg(doc != NULL, "%s", e.msg);
     cJSON *first = cJSON_GetArrayItem(cJSON_GetObjectItem(doc, "artifacts"), 0);
     first = cJSON_GetArrayItem(cJSON_GetObjectItem(first, "fixtures"), 0);
@@ -431,6 +432,28 @@ START_TEST(figures_that_a_run_does_not_give_are_told)
     move_steps(out, art);
     check_refused(out, STEPS_FILE ": tiny-BF16.gguf against bfloat16.json.gz: not what running it again gives: key "
                   "'cases[0].kl[0]'");
+}
+END_TEST
+
+// Those of another run, which the reports could be written from: it is the file that is named, not a page.
+START_TEST(steps_of_another_run_are_named_as_such)
+{
+    const char *out = in_scratch("foreign-steps");
+    const check_opts o = { .device = "cpu" };
+    err     e = { 0 };
+    int64_t n;
+    char   *text, *path = path_join(out, STEPS_FILE);
+    publish(out, BF16, 1);
+    ck_assert_msg(file_read_text(&text, &n, path, STEPS_MOST_BYTES, &e), "%s", e.msg);
+    char *margin = strstr(text, "\"margin\":[") + strlen("\"margin\":[");
+    *margin = *margin == '1' ? '2' : '1';
+    put(out, STEPS_FILE, text);
+    ck_assert(!check_artifact(out, &o, &e) && e.kind == ERR_VERDICT);
+    ck_assert_msg(strstr(e.msg, STEPS_FILE ": found SHA-256 ") != NULL, "%s", e.msg);
+    const release_opts more = options(F32, 1);
+    refused(out, &more, ERR_VERDICT, STEPS_FILE ": found SHA-256 ");
+    free(text);
+    free(path);
 }
 END_TEST
 
@@ -972,6 +995,7 @@ int main(void)
     tcase_add_test(t, a_check_runs_as_long_as_the_record_says);
     tcase_add_test(t, figures_that_a_run_does_not_give_are_told);
     tcase_add_test(t, a_key_is_not_put_under_what_nobody_signed);
+    tcase_add_test(t, steps_of_another_run_are_named_as_such);
     tcase_add_test(t, an_outline_says_what_is_made_then_and_writes_nothing);
     tcase_add_test(t, an_outline_says_what_is_missing);
     tcase_add_test(t, an_outline_guesses_no_weights);

@@ -8,7 +8,6 @@
 #include "page.h"
 #include "report_sample.h"
 #include "verify/report_html.h"
-#include "verify/steps.h"
 #include "formats/json.h"
 #include <unistd.h>
 
@@ -342,99 +341,6 @@ START_TEST(a_record_gives_the_same_pages)
 }
 END_TEST
 
-// ---- from a record and its steps -----------------------------------------------------------------------------------
-
-// What the record keeps, with the steps of a file that says text.
-static bool record_with(verify_report *back, const report_sample *s, const char *text, err *e)
-{
-    cJSON *brief = verify_report_brief(&s->report);
-    cJSON *doc = json_parse_limited(text, (int64_t)strlen(text), 1 << 20, "steps", e);
-    const bool ok = doc && verify_report_read(back, brief, "record", e) && steps_attach(back, 1, doc, "steps", e);
-    cJSON_Delete(doc);
-    cJSON_Delete(brief);
-    return ok;
-}
-
-static char *steps_text(const verify_report *r)
-{
-    cJSON *doc = steps_json(r, 1);
-    char  *text = doc ? json_print_short(doc) : NULL;
-    ck_assert_ptr_nonnull(text);
-    cJSON_Delete(doc);
-    return text;
-}
-
-START_TEST(a_record_and_its_steps_give_the_plots)
-{
-    static const char *const SHOWS[] = { "KL by case and step", "Margins and ties", "Departure of each layer" };
-    report_sample *s = report_sample_new(&pass);
-    verify_report  back, again;
-    err   e = { 0 };
-    char *text = steps_text(&s->report);
-    ck_assert(steps_there(&s->report, 1));
-    ck_assert_msg(record_with(&back, s, text, &e), "%s", e.msg);
-    char *twice = steps_text(&back);
-    same_text(twice, text, "the steps again");
-    ck_assert_msg(record_with(&again, s, twice, &e), "%s", e.msg);
-    const verify_report *one[] = { &back }, *two[] = { &again };
-    report_form *const forms[] = { verify_report_html, verify_report_junit };
-    for (int i = 0; i < 2; i++) {
-        char *a = forms[i](one, 1), *b = forms[i](two, 1);
-        same_text(b, a, "from a record and its steps");
-        for (int k = 0; i == 0 && k < 3; k++) ck_assert_msg(strstr(a, SHOWS[k]) != NULL, "%s", SHOWS[k]);
-        free(a);
-        free(b);
-    }
-    verify_report_forget_cases(&s->report);
-    ck_assert(!steps_there(&s->report, 1));
-    verify_report_free(&again);
-    verify_report_free(&back);
-    free(twice);
-    free(text);
-    report_sample_free(s);
-}
-END_TEST
-
-// Each is put in the place of the first of its kind.
-START_TEST(steps_of_something_else_are_refused)
-{
-    static const struct { const char *from, *to, *says; } rows[] = {
-        { "\"states\":[1", "\"states\":[4", "case 0: key 'states'" },
-        { "\"marks\":\"", "\"marks\":\"b", "case 0: key 'marks'" },
-        { "\"marks\":\"b", "\"marks\":\"z", "case 0: key 'marks'" },
-        { "\"kl\":[", "\"kl\":[\"x\",", "case 0: key 'marks'" },
-        { "\"kl\":[", "\"kl\":[-", "case 0: key 'kl'" },
-        { "\"margin\":[", "\"margin\":[-", "case 0: key 'margin'" },
-        { "\"ids\":[", "\"ids\":[-", "case 0: key 'ids'" },
-        { "\"other\":[", "\"other\":[64,1", "case 0: key 'other'" },
-        { "\"other\":[", "\"other\":[0", "case 0: key 'other'" },
-        { "\"layers\":[", "\"layers\":[0,", "case 0: key 'layers'" },
-        { "\"layers\":[", "\"layers\":[-2,1,1,", "case 0: key 'layers'" },
-        { "\"free_equal\":", "\"free_equal\":-1", "case 0: key 'free_equal'" },
-        { "\"id\":\"", "\"id\":\"" "0123456789012345678901234567890123456789012345678901234567890123", "key 'id'" },
-        { "\"free_equal\":", "\"free_equal\":1", "do not give the record's 'free_run_tokens_equal'" },
-        { "\"kl\":[", "\"kl\":[9999", "do not give the record's 'kl_max'" },
-        { "\"artifact\":\"", "\"artifact\":\"x", "steps: it has 2 comparisons, of which the records know 0" },
-        { "\"cases\":[", "\"cases\":[{},", "found 15 cases, expected 14" },
-    };
-    report_sample *s = report_sample_new(&pass);
-    char *text = steps_text(&s->report), *forged = malloc(strlen(text) + 256);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        verify_report back = { 0 };
-        err e = { 0 };
-        const char *at = strstr(text, rows[i].from);
-        ck_assert_msg(at != NULL, "%s", rows[i].from);
-        sprintf(forged, "%.*s%s%s", (int)(at - text), text, rows[i].to, at + strlen(rows[i].from));
-        ck_assert_msg(!record_with(&back, s, forged, &e), "%s", rows[i].to);
-        ck_assert_msg(e.kind == ERR_VERDICT && strstr(e.msg, rows[i].says), "%s: %s", rows[i].to, e.msg);
-        verify_report_free(&back);
-    }
-    free(forged);
-    free(text);
-    report_sample_free(s);
-}
-END_TEST
-
 START_TEST(a_path_says_which_form)
 {
     static const char *const names[] = { "a.json", "b.md", "c.html", "d.xml" };
@@ -480,8 +386,6 @@ int main(void)
     tcase_add_test(t, plots_have_their_tables);
     tcase_add_test(t, pages_stay_of_a_bounded_size);
     tcase_add_test(t, a_record_gives_the_same_pages);
-    tcase_add_test(t, a_record_and_its_steps_give_the_plots);
-    tcase_add_test(t, steps_of_something_else_are_refused);
     tcase_add_test(t, a_path_says_which_form);
     suite_add_tcase(s, t);
     return run_suite(s);

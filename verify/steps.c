@@ -6,21 +6,60 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_STEPS = 1 << 18 };
+// ---- what a file has room for --------------------------------------------------------------------------------------
 
-static int64_t n_steps_of(const verify_fixture_result *f)
+// A number takes at most 24 bytes, as cJSON prints it, and a comma. Where a value is none, as many are more than its
+// key, quotes and brackets take.
+enum { BYTES_A_VALUE = 26, BYTES_A_CHARACTER = 6 };
+
+typedef struct {
+    int64_t steps, comparisons;
+    int64_t values;         // as the reader counts them
+    int64_t bytes;          // of texts, at most
+    bool    too_deep;       // a case has more layers than it may
+} room;
+
+static void take_case(room *to, const verify_case *c)
 {
-    int64_t n = 0;
-    for (int64_t i = 0; i < f->n_traced; i++) n += f->traced[i].n_steps;
-    return n;
+    int64_t others = 0;
+    for (int64_t s = 0; s < c->n_steps; s++) others += c->steps[s].got != c->steps[s].expected;
+    // itself, id, states and their three, free_equal, and the six lists, of which marks are one text
+    to->values   += 13 + 3 * c->n_steps + 2 * others + 3 * (int64_t)c->n_layers;
+    to->bytes    += c->n_steps + BYTES_A_CHARACTER * (int64_t)strlen(c->id);
+    to->steps    += c->n_steps;
+    to->too_deep |= c->n_layers > STEPS_MOST_LAYERS;
+}
+
+static void take_fixture(room *to, const verify_fixture_result *f)
+{
+    to->comparisons++;
+    to->values += 3;        // itself, sha256, cases
+    to->bytes  += BYTES_A_CHARACTER * (int64_t)strlen(f->file_digest);
+    for (int64_t i = 0; i < f->n_traced; i++) take_case(to, &f->traced[i]);
+}
+
+static bool has_cases(const verify_report *r)
+{
+    for (int64_t k = 0; k < r->n_fixtures; k++)
+        if (r->fixtures[k].n_traced > 0) return true;
+    return false;
+}
+
+static void take_artifact(room *to, const verify_report *r)
+{
+    if (!has_cases(r)) return;
+    to->values += 3;        // itself, artifact, fixtures
+    to->bytes  += BYTES_A_CHARACTER * (int64_t)strlen(r->artifact);
+    for (int64_t k = 0; k < r->n_fixtures; k++)
+        if (r->fixtures[k].n_traced > 0) take_fixture(to, &r->fixtures[k]);
 }
 
 bool steps_there(const verify_report *r, int n)
 {
-    int64_t all = 0;
-    for (int i = 0; i < n; i++)
-        for (int64_t k = 0; k < r[i].n_fixtures; k++) all += n_steps_of(&r[i].fixtures[k]);
-    return all > 0 && all <= MOST_STEPS;
+    room all = { .values = 3 };     // the document, hallmark_steps, artifacts
+    for (int i = 0; i < n; i++) take_artifact(&all, &r[i]);
+    return all.steps > 0 && !all.too_deep && all.comparisons <= STEPS_MOST_COMPARISONS
+        && all.values <= STEPS_MOST_VALUES && all.bytes + BYTES_A_VALUE * all.values <= STEPS_MOST_BYTES;
 }
 
 // ---- numbers -------------------------------------------------------------------------------------------------------
@@ -121,9 +160,7 @@ cJSON *steps_fixture_json(const verify_fixture_result *f)
 
 static bool add_artifact(cJSON *list, const verify_report *r)
 {
-    int64_t all = 0;
-    for (int64_t k = 0; k < r->n_fixtures; k++) all += r->fixtures[k].n_traced;
-    if (all == 0) return true;
+    if (!has_cases(r)) return true;
     cJSON *one = json_add_object(list), *fixtures = NULL;
     bool ok = one && cJSON_AddStringToObject(one, "artifact", r->artifact)
         && (fixtures = cJSON_AddArrayToObject(one, "fixtures"));

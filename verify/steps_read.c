@@ -2,27 +2,64 @@
 #include "steps.h"
 #include "../formats/file_map.h"
 #include "../formats/json.h"
+#include "../formats/sha256.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_BYTES = 64 << 20, MOST_VALUES = 1 << 21, MOST_LAYERS = 1 << 12 };
+// An object of a text and a list, and of nothing else: what is looked for in it is found at once.
+static bool is_text_and_list(const cJSON *o, const char *text, const char *list)
+{
+    return cJSON_IsObject(o) && cJSON_GetArraySize(o) == 2 && cJSON_IsString(json_get(o, text))
+        && cJSON_IsArray(json_get(o, list));
+}
 
-cJSON *steps_read_file(const char *path, err *e)
+// @return how many comparisons there are; -1: more than there may be, or what is none
+static int n_comparisons(const cJSON *doc)
+{
+    int n = 0, n_artifacts = 0;
+    const cJSON *a, *f;
+    if (cJSON_GetArraySize(doc) != 2 || !cJSON_IsNumber(json_get(doc, "hallmark_steps"))
+        || !cJSON_IsArray(json_get(doc, "artifacts"))) return -1;
+    cJSON_ArrayForEach(a, json_get(doc, "artifacts")) {
+        if (++n_artifacts > STEPS_MOST_COMPARISONS || !is_text_and_list(a, "artifact", "fixtures")) return -1;
+        cJSON_ArrayForEach(f, json_get(a, "fixtures"))
+            if (++n > STEPS_MOST_COMPARISONS || !is_text_and_list(f, "sha256", "cases")) return -1;
+    }
+    return n;
+}
+
+cJSON *steps_read(const char *text, int64_t n, const char *where, err *e)
+{
+    err    bad = { 0 };
+    cJSON *doc = json_parse_limited(text, n, STEPS_MOST_VALUES, where, &bad);
+    if (!doc) err_as_verdict(e, &bad);
+    if (!doc) return NULL;
+    if (n_comparisons(doc) >= 0) return doc;
+    cJSON_Delete(doc);
+    err_set(e, ERR_VERDICT, "%s: found no steps of a release", where);
+    return NULL;
+}
+
+static bool is_the_file(const char *text, int64_t n, const char *path, const char *expected, err *e)
+{
+    char hex[SHA256_HEX + 1];
+    return sha256_bytes(text, n, hex, e)
+        && (strcmp(hex, expected) == 0
+            || err_set(e, ERR_VERDICT, "%s: found SHA-256 %s, expected %s", path, hex, expected));
+}
+
+cJSON *steps_read_file(const char *path, const char *expected, err *e)
 {
     char   *text = NULL;
     int64_t n;
     err     bad = { 0 };
     cJSON  *doc = NULL;
-    if (file_read_text(&text, &n, path, MOST_BYTES, &bad)) doc = json_parse_limited(text, n, MOST_VALUES, path, &bad);
+    if (!file_read_text(&text, &n, path, STEPS_MOST_BYTES, &bad)) err_as_verdict(e, &bad);
+    else if (!expected || is_the_file(text, n, path, expected, e)) doc = steps_read(text, n, path, e);
     free(text);
-    if (!doc) err_as_verdict(e, &bad);
-    if (!doc) return NULL;
-    if (cJSON_IsNumber(json_get(doc, "hallmark_steps")) && cJSON_IsArray(json_get(doc, "artifacts"))) return doc;
-    cJSON_Delete(doc);
-    err_set(e, ERR_VERDICT, "%s: found no steps of a release", path);
-    return NULL;
+    return doc;
 }
 
 static const char *text_of(const cJSON *o, const char *key)
@@ -120,7 +157,7 @@ static bool read_layers(verify_case *c, const cJSON *list)
 {
     const int n = cJSON_IsArray(list) ? cJSON_GetArraySize(list) : -1;
     int64_t layer;
-    if (n < 0 || n % 3 != 0 || n / 3 > MOST_LAYERS) return false;
+    if (n < 0 || n % 3 != 0 || n / 3 > STEPS_MOST_LAYERS) return false;
     c->layers = calloc((size_t)n / 3 + 1, sizeof *c->layers);
     if (!c->layers) return false;
     for (const cJSON *v = list->child; v; v = v->next->next->next) {
@@ -245,27 +282,37 @@ static bool attach_fixture(verify_fixture_result *f, const cJSON *o, const char 
     return !differs || err_set(e, ERR_VERDICT, "%s: its steps do not give the record's '%s'", where, differs);
 }
 
-static int n_fixtures_of(const cJSON *doc)
+// Each fixture is looked for behind the one before it, so that a hostile document costs no more than its size.
+// *found: how many more were given.
+static bool attach_artifact(verify_report *r, const cJSON *a, const char *where, int *found, err *e)
 {
-    int n = 0;
-    const cJSON *a;
-    cJSON_ArrayForEach(a, json_get(doc, "artifacts")) n += cJSON_GetArraySize(json_get(a, "fixtures"));
-    return n;
+    char    place[900];
+    int64_t k = 0;
+    const cJSON *o;
+    cJSON_ArrayForEach(o, json_get(a, "fixtures")) {
+        const char *digest = text_of(o, "sha256");
+        while (k < r->n_fixtures && strcmp(r->fixtures[k].file_digest, digest) != 0) k++;
+        if (k == r->n_fixtures) break;
+        verify_fixture_result *f = &r->fixtures[k++];
+        snprintf(place, sizeof place, "%.400s: %.255s against %.127s", where, r->artifact, f->name);
+        if (!attach_fixture(f, o, place, e)) return false;
+        (*found)++;
+    }
+    return true;
 }
 
 bool steps_attach(verify_report *r, int n, const cJSON *doc, const char *where, err *e)
 {
-    char place[900];
-    int  found = 0;
-    for (int i = 0; i < n; i++)
-        for (int64_t k = 0; k < r[i].n_fixtures; k++) {
-            verify_fixture_result *f = &r[i].fixtures[k];
-            const cJSON *o = steps_find(doc, r[i].artifact, f->file_digest);
-            snprintf(place, sizeof place, "%.400s: %.255s against %.127s", where, r[i].artifact, f->name);
-            if (o && !attach_fixture(f, o, place, e)) return false;
-            found += o != NULL;
-        }
-    return found == n_fixtures_of(doc)
-        || err_set(e, ERR_VERDICT, "%s: it has %d comparisons, of which the records know %d", where, n_fixtures_of(doc),
-                   found);
+    int found = 0, i = 0;
+    const int there = n_comparisons(doc);
+    const cJSON *a;
+    cJSON_ArrayForEach(a, json_get(doc, "artifacts")) {
+        const char *name = text_of(a, "artifact");
+        while (i < n && strcmp(r[i].artifact, name) != 0) i++;
+        if (i == n) break;
+        if (!attach_artifact(&r[i++], a, where, &found, e)) return false;
+    }
+    return found == there
+        || err_set(e, ERR_VERDICT, "%s: it has %d comparisons, of which the records know %d in this order", where,
+                   there, found);
 }

@@ -306,6 +306,7 @@ int main(int argc, char **argv)
         { "remote", "0{\"tokens\":[],\"completion_probabilities\":", "}", NULL },
         { "lab_record", "{\"format\":1,\"caches\":", "}", NULL },
         { "lab", "{\"format\":1,\"texts\":", "}", NULL },
+        { "steps", "{\"hallmark_steps\":1,\"artifacts\":", "}", NULL },
         { "record", "{\"artifact\":\"a.gguf\",\"fixtures\":", "}", NULL },
         { "fixture", "{\"hallmark_fixture\":1,\"config\":", "}", NULL },
         { "bundle", "{\"predicate\":{\"resources\":", "}}", NULL },
