@@ -159,26 +159,31 @@ static bool take_cell(state_cell *r, const lab_plan *p, int64_t chunk, int candi
         && state_take_end(r);
 }
 
+typedef struct { const lab_plan *p; int64_t chunk; int candidate; lab_cell *c; } cell_room;
+
+static bool take_whole(state_cell *r, void *with)
+{
+    const cell_room *room = with;
+    if (take_cell(r, room->p, room->chunk, room->candidate, room->c)) return true;
+    lab_cell_free(room->c);
+    return false;
+}
+
 bool lab_cell_read(const uint8_t *data, int64_t n, const char *path, const lab_plan *p, int64_t chunk, int candidate,
                    lab_cell *c, err *e)
 {
     state_cell r = state_cell_of(data, n, path, e);
+    cell_room room = { p, chunk, candidate, c };
     *c = (lab_cell){ 0 };
-    if (take_cell(&r, p, chunk, candidate, c)) return true;
-    lab_cell_free(c);
-    return false;
+    return take_whole(&r, &room);
 }
 
 bool lab_state_read(const char *dir, const lab_plan *p, int64_t chunk, int candidate, lab_cell *c, bool *found, err *e)
 {
-    char    *path = cell_path(dir, chunk, candidate);
-    file_map m = { 0 };
+    cell_room room = { p, chunk, candidate, c };
+    char *path = cell_path(dir, chunk, candidate);
     *c = (lab_cell){ 0 };
-    if (!path) return err_nomem(e, dir, 0);
-    *found = file_exists(path);
-    bool ok = !*found || file_map_open(&m, path, e);
-    if (ok && *found) ok = lab_cell_read(m.data, m.size, path, p, chunk, candidate, c, e);
-    file_map_close(&m);
+    const bool ok = state_cell_read(path, take_whole, &room, found, e);
     free(path);
     return ok;
 }

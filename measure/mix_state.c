@@ -179,11 +179,16 @@ bool mix_state_keep_alone(const mix_state *s, const mix_alone *c, const double *
 // Costs are added up, and the search divides by them.
 static bool is_cost(double x) { return isfinite(x) && x >= 0; }
 
-static bool take_alone(state_cell *r, const mix_state *s, const mix_alone *c, double *kl)
+typedef struct { const mix_state *s; const mix_alone *c; double *kl; } alone_room;
+
+static bool take_alone(state_cell *r, void *with)
 {
+    const alone_room *room = with;
+    const mix_alone  *c = room->c;
+    double  *kl = room->kl;
     uint64_t tensor = 0;
     uint32_t n = 0, type = 0;
-    if (!state_take_begin(r, ALONE, s->digest)) return false;
+    if (!state_take_begin(r, ALONE, room->s->digest)) return false;
     if (!state_take(r, &tensor, sizeof tensor) || !state_take(r, &n, sizeof n)) return false;
     if (tensor != (uint64_t)c->tensor) return state_broken(r, "it is of another tensor");
     if (n != (uint32_t)c->n) return state_broken(r, "its types are another run's");
@@ -200,17 +205,11 @@ static bool take_alone(state_cell *r, const mix_state *s, const mix_alone *c, do
 
 bool mix_state_read_alone(const mix_state *s, const mix_alone *c, double *kl, bool *found, err *e)
 {
-    file_map m = { 0 };
     *found = false;
     if (!s) return true;
+    alone_room room = { s, c, kl };
     char *path = alone_path(s, c);
-    if (!path) return err_nomem(e, s->dir, 0);
-    bool ok = !file_exists(path) || (*found = file_map_open(&m, path, e));
-    if (*found) {
-        state_cell r = state_cell_of(m.data, m.size, path, e);
-        ok = take_alone(&r, s, c, kl);
-    }
-    file_map_close(&m);
+    const bool ok = state_cell_read(path, take_alone, &room, found, e);
     free(path);
     return ok;
 }
@@ -258,11 +257,15 @@ bool mix_state_keep_mix(const mix_state *s, const mix_together *m, const diverge
     return ok;
 }
 
-static bool take_mix(state_cell *r, const mix_state *s, const char *types, divergence *d)
+typedef struct { const mix_state *s; const char *types; divergence *d; } together_room;
+
+static bool take_mix(state_cell *r, void *with)
 {
+    const together_room *room = with;
+    divergence *d = room->d;
     char hex[SHA256_HEX];
-    if (!state_take_begin(r, TOGETHER, s->digest) || !state_take(r, hex, sizeof hex)) return false;
-    if (memcmp(hex, types, SHA256_HEX) != 0) return state_broken(r, "it is of another mix");
+    if (!state_take_begin(r, TOGETHER, room->s->digest) || !state_take(r, hex, sizeof hex)) return false;
+    if (memcmp(hex, room->types, SHA256_HEX) != 0) return state_broken(r, "it is of another mix");
     const bool ok = state_take(r, &d->tokens, sizeof d->tokens) && state_take(r, &d->kl_mean, sizeof d->kl_mean)
         && state_take(r, &d->kl_median, sizeof d->kl_median) && state_take(r, &d->kl_max, sizeof d->kl_max)
         && state_take(r, &d->top1_equal, sizeof d->top1_equal) && state_take(r, &d->nll_ref, sizeof d->nll_ref)
@@ -277,19 +280,13 @@ static bool take_mix(state_cell *r, const mix_state *s, const char *types, diver
 
 bool mix_state_read_mix(const mix_state *s, const mix_together *m, divergence *d, bool *found, err *e)
 {
-    char     hex[SHA256_HEX + 1];
-    file_map f = { 0 };
+    char hex[SHA256_HEX + 1];
     *found = false;
     if (!s) return true;
     if (!types_digest(m, hex, e)) return false;
+    together_room room = { s, hex, d };
     char *path = mix_path(s, hex);
-    if (!path) return err_nomem(e, s->dir, 0);
-    bool ok = !file_exists(path) || (*found = file_map_open(&f, path, e));
-    if (*found) {
-        state_cell r = state_cell_of(f.data, f.size, path, e);
-        ok = take_mix(&r, s, hex, d);
-    }
-    file_map_close(&f);
+    const bool ok = state_cell_read(path, take_mix, &room, found, e);
     free(path);
     return ok;
 }

@@ -158,3 +158,17 @@ bool state_take_end(state_cell *c)
     return take_digest(c, hex, "its digest is another's")
         && (c->at == c->end || state_broken(c, "something follows its end"));
 }
+
+bool state_cell_read(const char *path, state_taker *take, void *with, bool *found, err *e)
+{
+    file_map m = { 0 };
+    *found = false;
+    if (!path) return err_nomem(e, "a cell's path", 0);
+    bool ok = !file_exists(path) || (*found = file_map_open(&m, path, e));
+    if (*found) {
+        state_cell c = state_cell_of(m.data, m.size, path, e);
+        ok = take(&c, with);
+    }
+    file_map_close(&m);
+    return ok;
+}

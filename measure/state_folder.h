@@ -47,5 +47,8 @@ bool state_broken(const state_cell *c, const char *what);       // "it ends too 
 bool state_take(state_cell *c, void *to, size_t n);
 bool state_take_begin(state_cell *c, const char mark[STATE_MARK], const char *digest);
 bool state_take_end(state_cell *c);                             // its own digest, and nothing follows
+// The file at path, taken by `take` with what it is given; *found false: there is none. path NULL: as state_cell_write.
+typedef bool state_taker(state_cell *c, void *with);
+bool state_cell_read(const char *path, state_taker *take, void *with, bool *found, err *e);
 
 #endif
