@@ -67,68 +67,53 @@ static bool record_text(const lab_record *rec, binding bound)
     return true;
 }
 
-static void number(json_out *j, const char *key, double v, int digits)
-{
-    json_key_num(j, key, v, digits);
-}
-
-static void integer(json_out *j, const char *key, int64_t v)
-{
-    json_key_int(j, key, v);
-}
-
-static void word(json_out *j, const char *key, const char *s)
-{
-    json_key_cstr(j, key, s);
-}
-
 static void cache_json(json_out *j, const lab_record *rec, const lab_record_cache *c)
 {
     json_open(j, '{');
-    word(j, "kv", c->kv);
-    word(j, "llama", c->llama);
-    number(j, "bytes_per_position", (double)c->context_bytes / (double)rec->context, 9);
-    integer(j, "context_bytes", c->context_bytes);
-    number(j, "kl_mean", c->kl_mean, 6);
-    number(j, "kl_low", c->kl_low, 6);
-    number(j, "kl_high", c->kl_high, 6);
-    number(j, "kl_p99", c->kl_p99, 6);
-    number(j, "top1", c->top1, 9);
-    number(j, "top1_worst", c->top1_worst, 9);
-    word(j, "worst", c->worst);
+    json_key_cstr(j, "kv", c->kv);
+    json_key_cstr(j, "llama", c->llama);
+    json_key_num(j, "bytes_per_position", (double)c->context_bytes / (double)rec->context, 9);
+    json_key_int(j, "context_bytes", c->context_bytes);
+    json_key_num(j, "kl_mean", c->kl_mean, 6);
+    json_key_num(j, "kl_low", c->kl_low, 6);
+    json_key_num(j, "kl_high", c->kl_high, 6);
+    json_key_num(j, "kl_p99", c->kl_p99, 6);
+    json_key_num(j, "top1", c->top1, 9);
+    json_key_num(j, "top1_worst", c->top1_worst, 9);
+    json_key_cstr(j, "worst", c->worst);
     json_close(j, '}');
 }
 
 static void record_json(json_out *j, const lab_record *rec, binding bound)
 {
     json_open(j, '{');
-    integer(j, "format", LAB_RECORD_FORMAT);
-    word(j, "hallmark", rec->hallmark);
-    word(j, "tensors", rec->tensors);
+    json_key_int(j, "format", LAB_RECORD_FORMAT);
+    json_key_cstr(j, "hallmark", rec->hallmark);
+    json_key_cstr(j, "tensors", rec->tensors);
     json_key(j, "fits");
     if (bound == NOT_ASKED) json_cstr(j, NULL);
     else                    json_bool(j, bound == OWN);
-    word(j, "arith", rec->arith);
-    word(j, "base_kv", rec->base_kv);
-    integer(j, "base_context_bytes", rec->base_context_bytes);
-    integer(j, "context", rec->context);
-    integer(j, "chunk", rec->chunk);
-    integer(j, "skip", rec->skip);
-    integer(j, "samples", rec->samples);
-    integer(j, "tokens", rec->tokens);
-    word(j, "texts", rec->texts);
+    json_key_cstr(j, "arith", rec->arith);
+    json_key_cstr(j, "base_kv", rec->base_kv);
+    json_key_int(j, "base_context_bytes", rec->base_context_bytes);
+    json_key_int(j, "context", rec->context);
+    json_key_int(j, "chunk", rec->chunk);
+    json_key_int(j, "skip", rec->skip);
+    json_key_int(j, "samples", rec->samples);
+    json_key_int(j, "tokens", rec->tokens);
+    json_key_cstr(j, "texts", rec->texts);
     json_key_open(j, "categories", '[');
     for (int i = 0; i < rec->n_categories; i++) {
         json_open(j, '{');
-        word(j, "category", rec->categories[i].category);
-        integer(j, "tokens", rec->categories[i].tokens);
+        json_key_cstr(j, "category", rec->categories[i].category);
+        json_key_int(j, "tokens", rec->categories[i].tokens);
         json_close(j, '}');
     }
     json_close(j, ']');
     json_key_open(j, "caches", '[');
     for (int i = 0; i < rec->n_caches; i++) cache_json(j, rec, &rec->caches[i]);
     json_close(j, ']');
-    word(j, "best", rec->best < 0 ? NULL : rec->caches[rec->best].kv);
+    json_key_cstr(j, "best", rec->best < 0 ? NULL : rec->caches[rec->best].kv);
     json_close(j, '}');
 }
 
