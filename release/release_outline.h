@@ -1,6 +1,6 @@
 // release_outline: what a release would make, before any of it: `release --dry-run`. Headers, fixtures and the source's
 // digest are read; nothing is written, and no weight is converted or run.
-// Proved by tests/release_add_test.c.
+// Proved by tests/release_outline_test.c.
 #ifndef HALLMARK_RELEASE_RELEASE_OUTLINE_H
 #define HALLMARK_RELEASE_RELEASE_OUTLINE_H
 

@@ -4,7 +4,7 @@
 // for these tensors (convert_plan_of_artifact): nothing that somebody else put beside the tensors is published, a chat
 // template least of all, and there is room for a record. What the file itself says of how its blocks were made (effort,
 // calibration, mix) is kept, for the proof of its tensors to hold it to. Caches that were measured are left out.
-// Proved by tests/release_add_test.c.
+// Proved by tests/release_outline_test.c.
 #ifndef HALLMARK_RELEASE_RELEASE_TAKE_H
 #define HALLMARK_RELEASE_RELEASE_TAKE_H
 
