@@ -332,7 +332,8 @@ const command cmd_lab = {
              "for run, verify and lab. --record writes the figures of the base's caches into the file itself, where\n"
              "inspect and verify --kv read them. --state and --part let a long run be killed, spread over machines,\n"
              "and joined by --merge: the same bytes.\n",
-    .examples = "  hallmark lab base-BF16.gguf --kv q8_0 --kv k=q8_0,v=q4_0:rot --text coding=src/*.py --text book=book.txt\n"
+    .examples = "  hallmark lab base-BF16.gguf --kv q8_0 --kv k=q8_0,v=q4_0:rot --text coding=src/*.py "
+                "--text book=book.txt\n"
                 "  hallmark lab base-BF16.gguf base-Q4_K_M.gguf --kv bf16 --kv q8_0 --text chat=chat.txt --report lab.html\n"
                 "  hallmark lab base-BF16.gguf --kv q4_0 --text book.txt --chunk 32768 --part 3/16 --state part3\n"
                 "  hallmark lab base-BF16.gguf --kv q8_0 --kv q4_0 --text chat=chat.txt --record base-BF16.gguf -o measured-BF16.gguf\n",

@@ -227,7 +227,8 @@ START_TEST(a_file_keeps_everything_else)
     gguf_close(a);
     gguf_close(b);
 
-    ck_assert_msg(lab_record_write(out, twice, &made, 0, NULL, &e), "%s", e.msg);      // again, over itself: the same bytes
+    // again, over itself: the same bytes
+    ck_assert_msg(lab_record_write(out, twice, &made, 0, NULL, &e), "%s", e.msg);
     check_same_bytes(out, twice);
     ck_assert_msg(lab_record_write(twice, twice, &made, 0, NULL, &e), "%s", e.msg);
     check_same_bytes(out, twice);

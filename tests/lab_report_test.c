@@ -498,7 +498,8 @@ START_TEST(names_in_a_table_tell_files_apart)
     char *names = names_of_table("gemma-3-270m", &widest);
     ck_assert_msg(strstr(names, "gemma-3-270m-BF16\n") && strstr(names, "gemma-3-270m-Q8_0\n"), "%s", names);
     free(names);
-    names = names_of_table("a-model-of-a-family-whose-names-say-how-many-weights-and-experts-there-are-permuted", &widest);
+    names = names_of_table("a-model-of-a-family-whose-names-say-how-many-weights-and-experts-there-are-permuted",
+                           &widest);
     ck_assert_msg(strstr(names, "-permuted-BF16\n") && strstr(names, "-permuted-Q8_0\n"), "%s", names);
     ck_assert_msg(strncmp(names, "...", 3) == 0 && widest <= 120 && widest > 116, "%zu columns: %s", widest, names);
     free(names);

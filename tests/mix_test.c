@@ -354,7 +354,8 @@ static void check_alone_refused(const mix_state *s, const char *path)
     bool found;
     err why = { 0 };
     ck_assert(!mix_state_read_alone(s, &alone, kl, &found, &why));
-    ck_assert_msg(why.kind == ERR_INPUT && strstr(why.msg, path) && strstr(why.msg, "expected a whole cell"), "%s", why.msg);
+    ck_assert_msg(why.kind == ERR_INPUT && strstr(why.msg, path) && strstr(why.msg, "expected a whole cell"), "%s",
+                  why.msg);
 }
 
 static void check_mix_refused(const mix_state *s, const char *path)
@@ -363,7 +364,8 @@ static void check_mix_refused(const mix_state *s, const char *path)
     bool found;
     err why = { 0 };
     ck_assert(!mix_state_read_mix(s, &together, &d, &found, &why));
-    ck_assert_msg(why.kind == ERR_INPUT && strstr(why.msg, path) && strstr(why.msg, "expected a whole cell"), "%s", why.msg);
+    ck_assert_msg(why.kind == ERR_INPUT && strstr(why.msg, path) && strstr(why.msg, "expected a whole cell"), "%s",
+                  why.msg);
 }
 
 // Each byte changed, each length that is too short, one that is too long.
@@ -399,7 +401,8 @@ START_TEST(test_figures_on_disk)
 {
     char folder[128];
     const double kl[] = { 0.0123457, 1.25e-06 };
-    const divergence one = { .tokens = 30, .kl_mean = 0.01, .kl_median = 0.002, .kl_max = 0.5, .top1_equal = 29, .nll_ref = 2.5, .nll = 2.75 };
+    const divergence one = { .tokens = 30, .kl_mean = 0.01, .kl_median = 0.002, .kl_max = 0.5, .top1_equal = 29,
+                             .nll_ref = 2.5, .nll = 2.75 };
     double back[2] = { 0 };
     divergence d;
     bool found = true;
