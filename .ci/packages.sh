@@ -1,10 +1,11 @@
-# Sourced by quickstart.sh, test.sh and .ci/run: which Debian packages are needed, and how the missing ones are installed.
+# Sourced by quickstart.sh, test.sh and .ci/run: which Debian packages are needed, and how missing ones are installed.
 
-BUILD_PACKAGES="gcc libc6-dev make cmake pkg-config libcjson-dev libyaml-dev zlib1g-dev libssl-dev libpcre2-dev libutf8proc-dev libcurl4-openssl-dev"
+BUILD_PACKAGES="gcc libc6-dev make cmake pkg-config libcjson-dev libyaml-dev zlib1g-dev libssl-dev libpcre2-dev \
+libutf8proc-dev libcurl4-openssl-dev"
 TEST_PACKAGES="check g++"
 FUZZ_PACKAGES="clang llvm-14 libclang-rt-14-dev libomp-14-dev"
 
-# install_missing PACKAGE...: installs what is not there, as root or with sudo; otherwise prints the one command and fails.
+# install_missing PACKAGE...: installs what is not there, as root or with sudo; else prints the one command and fails.
 install_missing() {
     local missing=() p sudo=
     if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# How long `hallmark convert --type bf16` takes beside copying the same bytes: cat of the shards to one file, then sync. All in one
-# run, alternating, best of the rounds; and the memory it holds beyond mapped file pages.
-#   convert_bench.sh HALLMARK MEASURE HF_DIR [--work DIR] [--rounds 3] [--threads N] [--peer convert_hf_to_gguf.py [--python PYTHON]]
+# How long `hallmark convert --type bf16` takes beside copying the same bytes: cat of the shards to one file, then sync.
+# All in one run, alternating, best of the rounds; and the memory it holds beyond mapped file pages.
+#   convert_bench.sh HALLMARK MEASURE HF_DIR [--work DIR] [--rounds 3] [--threads N]
+#                    [--peer convert_hf_to_gguf.py [--python PYTHON]]
 # MEASURE is the built tests/tools/measure. DIR (default: TMPDIR) needs room for two copies of the checkpoint.
 set -euo pipefail
 [ $# -ge 3 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
@@ -28,7 +29,8 @@ timed() {
     sync
     "$measure" "$work/cost" "$@" > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
     . "$work/cost"
-    printf '  %-12s %8.2f s  %8.1f MB anonymous  %8.1f MB resident\n' "$name" "$seconds" "$(calc "$anon_kb / 1024")" "$(calc "$peak_kb / 1024")"
+    printf '  %-12s %8.2f s  %8.1f MB anonymous  %8.1f MB resident\n' \
+        "$name" "$seconds" "$(calc "$anon_kb / 1024")" "$(calc "$peak_kb / 1024")"
     [ -n "${best[$name]:-}" ] && awk "BEGIN { exit !(${best[$name]} <= $seconds) }" || best[$name]=$seconds
     [ "${anon[$name]:-0}" -ge "$anon_kb" ] || anon[$name]=$anon_kb
     [ "${peak[$name]:-0}" -ge "$peak_kb" ] || peak[$name]=$peak_kb
@@ -40,14 +42,19 @@ for ((i = 1; i <= rounds; i++)); do
     echo "round $i"
     timed cat bash -c 'out=$1; shift; cat "$@" > "$out" && sync "$out"' - "$work/cat" $shards
     rm -f "$work/cat"
-    timed hallmark bash -c 'out=$1; shift; "$@" && sync "$out"' - "$work/h.gguf" "$hallmark" convert "$dir" -o "$work/h.gguf" --type bf16 --threads "$threads"
+    timed hallmark bash -c 'out=$1; shift; "$@" && sync "$out"' - "$work/h.gguf" \
+        "$hallmark" convert "$dir" -o "$work/h.gguf" --type bf16 --threads "$threads"
     rm -f "$work/h.gguf"
-    timed convert "$hallmark" convert "$dir" -o "$work/h.gguf" --type bf16 --threads "$threads"     # alone, for its memory
+    # Alone, for its memory.
+    timed convert "$hallmark" convert "$dir" -o "$work/h.gguf" --type bf16 --threads "$threads"
     rm -f "$work/h.gguf"
-    [ -z "$peer" ] || timed peer bash -c 'out=$1; shift; "$@" && sync "$out"' - "$work/p.gguf" "$python" "$peer" "$dir" --outfile "$work/p.gguf" --outtype bf16
+    [ -z "$peer" ] ||
+        timed peer bash -c 'out=$1; shift; "$@" && sync "$out"' - "$work/p.gguf" \
+            "$python" "$peer" "$dir" --outfile "$work/p.gguf" --outtype bf16
     rm -f "$work/p.gguf"
 done
 echo
-echo "best: cat and sync ${best[cat]} s; hallmark and sync ${best[hallmark]} s; ratio $(calc "${best[hallmark]} / ${best[cat]}")"
+ratio=$(calc "${best[hallmark]} / ${best[cat]}")
+echo "best: cat and sync ${best[cat]} s; hallmark and sync ${best[hallmark]} s; ratio $ratio"
 echo "memory of convert: $(calc "${anon[convert]} / 1024") MB beyond mapped file pages"
 [ -z "$peer" ] || echo "peer: ${best[peer]} s; hallmark / peer = $(calc "${best[hallmark]} / ${best[peer]}")"

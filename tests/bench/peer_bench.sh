@@ -24,15 +24,18 @@ printf '%-40s %10s %10s %8s\n' "artifact, $threads threads" hallmark llama-bench
 for art in "$@"; do
     hp=0 hg=0 lp=0 lg=0
     for ((i = 0; i < rounds; i++)); do
-        "$hallmark" bench "$art" --case "p${prompt}g1,p1g$gen" --threads "$threads" --repeat 1 --json > "$work/h.json" 2> "$work/log"
+        "$hallmark" bench "$art" --case "p${prompt}g1,p1g$gen" --threads "$threads" --repeat 1 --json \
+            > "$work/h.json" 2> "$work/log"
         hp=$(larger "$hp" "$("$json_tool" "$work/h.json" cases.0.prefill_tok_s)")
         hg=$(larger "$hg" "$("$json_tool" "$work/h.json" cases.1.decode_tok_s)")
         "$llama" -m "$art" -p "$prompt" -n "$gen" -t "$threads" -r 1 -o json > "$work/l.json" 2>> "$work/log"
         lp=$(larger "$lp" "$("$json_tool" "$work/l.json" 0.avg_ts)")
         lg=$(larger "$lg" "$("$json_tool" "$work/l.json" 1.avg_ts)")
     done
-    printf '%-40s %10.1f %10.1f %8.2f\n' "$(basename "$art") prefill $prompt" "$hp" "$lp" "$(awk "BEGIN { print $hp / $lp }")"
-    printf '%-40s %10.1f %10.1f %8.2f\n' "$(basename "$art") decode $gen" "$hg" "$lg" "$(awk "BEGIN { print $hg / $lg }")"
+    printf '%-40s %10.1f %10.1f %8.2f\n' \
+        "$(basename "$art") prefill $prompt" "$hp" "$lp" "$(awk "BEGIN { print $hp / $lp }")"
+    printf '%-40s %10.1f %10.1f %8.2f\n' \
+        "$(basename "$art") decode $gen" "$hg" "$lg" "$(awk "BEGIN { print $hg / $lg }")"
 done
 limit=$("$json_tool" "$work/h.json" cases.0.limit_gb_s) || exit 1
 echo "memory read by the same threads: $limit GB/s"

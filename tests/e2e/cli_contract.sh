@@ -6,8 +6,13 @@ commands="convert quantize verify run bench inspect release check derive imatrix
 say "help and version: exit 0, on standard output, nothing on standard error"
 run_hm 0 --help; err_empty
 for c in $commands; do out_has "  $c "; done
-run_hm 0 --version; err_empty; grep -qE '^hallmark [0-9.]+ \(commit ([0-9a-f]{40}(-dirty)?|unknown)\)$' "$work/out" || fail "--version: $(cat "$work/out")"
-run_hm 0 --version --json; json_valid; [ "hallmark $(json_get hallmark) (commit $(json_get commit))" = "$("$hallmark" --version)" ] || fail "--version --json"
+run_hm 0 --version
+err_empty
+grep -qE '^hallmark [0-9.]+ \(commit ([0-9a-f]{40}(-dirty)?|unknown)\)$' "$work/out" ||
+    fail "--version: $(cat "$work/out")"
+run_hm 0 --version --json
+json_valid
+[ "hallmark $(json_get hallmark) (commit $(json_get commit))" = "$("$hallmark" --version)" ] || fail "--version --json"
 run_hm 2 --version --jsn; err_has "'--jsn'"
 for c in $commands; do
     run_hm 0 "$c" --help; err_empty; out_has "Usage: hallmark $c "; out_has "Examples:"; out_has "  hallmark $c "
@@ -16,12 +21,17 @@ for c in $commands; do
     [ -z "$(awk 'length > 120' "$work/out")" ] || fail "$c --help: a line is longer than 120 columns"
     # What the usage and the examples name exists, and the examples are of this command.
     sed -n '/^Options:/,/^$/p' "$work/out" > "$work/options"
-    for word in $(sed -n '/^Usage:/p; /^Examples:/,$p' "$work/out" | grep -oE -- '(^| |\[|\()--?[a-z][a-z-]*' | tr -d ' [('); do
+    sed -n '/^Usage:/p; /^Examples:/,$p' "$work/out" > "$work/named"
+    for word in $(grep -oE -- '(^| |\[|\()--?[a-z][a-z-]*' "$work/named" | tr -d ' [('); do
         grep -qE -- "^  ([^ ]+, )?$word( |,|\$)" "$work/options" || fail "$c --help names $word, which is no option"
     done
-    [ "$(sed -n '/^Examples:/,$p' "$work/out" | grep -vc "^  hallmark $c ")" -eq 1 ] || fail "$c --help: an example of something else"
+    [ "$(sed -n '/^Examples:/,$p' "$work/out" | grep -vc "^  hallmark $c ")" -eq 1 ] ||
+        fail "$c --help: an example of something else"
 done
-for c in convert quantize release; do run_hm 0 $c --help; grep -q '^Types: .* bf16.* q4_k_m' "$work/out" || fail "$c --help does not list the types"; done
+for c in convert quantize release; do
+    run_hm 0 $c --help
+    grep -q '^Types: .* bf16.* q4_k_m' "$work/out" || fail "$c --help does not list the types"
+done
 
 say "a wrong command line: exit 2, the nearest name, nothing on standard output"
 run_hm 2; out_empty; err_has "a command is missing"
@@ -52,7 +62,10 @@ run_hm 2 convert x -o y -o z; err_has "given twice"
 run_hm 2 convert x -o y --type q4_k_mm; err_has "did you mean 'q4_k_m'?"
 run_hm 2 quantize x -o y --type q4km; err_has "did you mean 'q4_k_m'?"
 run_hm 2 release x -o y --types bf16,Q5KS; err_has "did you mean 'q5_k_s'?"
-for o in "--tensor-type a=q8-0" "--output-type q80" "--embedding-type Q8O"; do run_hm 2 quantize x -o y --type q4_0 $o; err_has "did you mean 'Q8_0'?"; done
+for o in "--tensor-type a=q8-0" "--output-type q80" "--embedding-type Q8O"; do
+    run_hm 2 quantize x -o y --type q4_0 $o
+    err_has "did you mean 'Q8_0'?"
+done
 run_hm 2 convert x -o y --type=; err_has "unknown type"
 run_hm 2 verify x --fixture y --json=yes; err_has "takes no value"
 run_hm 2 verify x --fixture y --report z.txt; err_has ".json, .md, .html or .xml"
@@ -60,9 +73,13 @@ run_hm 2 release x -o y --types bf16,bf16; err_has "given twice"
 run_hm 2 release x -o y --types bf16,,f32; err_has "--types"
 run_hm 2 run x; err_has "one of -p TEXT, -f FILE and --ids"
 run_hm 2 run x -f a -p b; err_has "only one"
-run_hm 2 convert x --temp 0.7 -o y; err_has "unknown option '--temp'"; ! grep -q "did you mean" "$work/err" || fail "--temp is near nothing"
+run_hm 2 convert x --temp 0.7 -o y
+err_has "unknown option '--temp'"
+! grep -q "did you mean" "$work/err" || fail "--temp is near nothing"
 run_hm 2 quantize x -o y --type q3_k_xl; err_has "'q3_k_xl' is known"; err_has "nearest in size: 'q3_k_l'"
-run_hm 2 quantize x -o y --type q4_0 --tensor-type a=mxfp4; err_has "'mxfp4' is known"; err_has "nearest in size: 'Q4_0'"
+run_hm 2 quantize x -o y --type q4_0 --tensor-type a=mxfp4
+err_has "'mxfp4' is known"
+err_has "nearest in size: 'Q4_0'"
 for c in $commands; do run_hm 0 $c --help; out_has "--json "; out_has "-q, --quiet"; done
 run_hm 2 run x -p a --ids 1; err_has "only one"
 run_hm 2 bench x --case g1p1; err_has "--case"
@@ -92,10 +109,16 @@ for bad in "$work/none" "$work/junk" "$work/empty" "$work/dir"; do
     done
 done
 printf 'GGUF\3\0\0\0' > "$work/some.gguf"
-run_hm 3 convert "$work/some.gguf" -o "$work/o.gguf"; out_empty; err_has "$work/some.gguf: found a GGUF file"; err_has "hallmark quantize"
+run_hm 3 convert "$work/some.gguf" -o "$work/o.gguf"
+out_empty
+err_has "$work/some.gguf: found a GGUF file"
+err_has "hallmark quantize"
 for o in "--type f32" "--budget 4bpw --text $work/junk"; do
     for how in "-o $work/o.gguf" --dry-run; do
-        run_hm 3 quantize "$checkpoint" $how $o; out_empty; err_has "$checkpoint: found a folder"; err_has "hallmark convert"
+        run_hm 3 quantize "$checkpoint" $how $o
+        out_empty
+        err_has "$checkpoint: found a folder"
+        err_has "hallmark convert"
     done
 done
 [ ! -e "$work/o.gguf" ] && [ ! -e "$work/o" ] || fail "a failed command left an output"
@@ -108,9 +131,16 @@ say "a result that cannot be written is not done: exit 4"
 err_has "standard output"
 
 say "inspect cuts long values between characters, and shows a line's end as \\n"
-{ printf GGUF; le 4 3; le 8 0; le 8 2
-  text=$(printf 'x%.0s' $(seq 158)); text+=$'\xe2\x82\xac'; text+=tail                     # a character of three bytes at byte 158
-  str long; le 4 8; le 8 ${#text}; printf %s "$text"; text=$'two\nlines'; str short; le 4 8; str "$text"; } > "$work/long.gguf"
+long_and_short() {
+    printf GGUF; le 4 3; le 8 0; le 8 2
+    # A character of three bytes at byte 158.
+    local text
+    text=$(printf 'x%.0s' $(seq 158))$'\xe2\x82\xac'tail
+    str long; le 4 8; le 8 ${#text}; printf %s "$text"
+    text=$'two\nlines'
+    str short; le 4 8; str "$text"
+}
+long_and_short > "$work/long.gguf"
 run_hm 0 inspect "$work/long.gguf"; out_has 'two\nlines'
 iconv -f UTF-8 -t UTF-8 "$work/out" > /dev/null || fail "inspect cut a character in two"
 grep -Eq 'long +x{158}\.\.\. \(165 bytes\)$' "$work/out" || fail "the long value is not cut before the character"
@@ -141,7 +171,8 @@ done
 say "run: prompts from a file and standard input; ids parted by spaces; a <bos> that doubles"
 printf 'def main():\n' > "$work/prompt"
 run_hm 0 run "$work/whole.gguf" -p 'def main():' -n 4 --print-ids; cp "$work/out" "$work/out1"
-run_hm 0 run "$work/whole.gguf" -f "$work/prompt" -n 4 --print-ids; cmp -s "$work/out" "$work/out1" || fail "-f: other ids"
+run_hm 0 run "$work/whole.gguf" -f "$work/prompt" -n 4 --print-ids
+cmp -s "$work/out" "$work/out1" || fail "-f: other ids"
 "$hallmark" run "$work/whole.gguf" -p - -n 4 --print-ids < "$work/prompt" > "$work/out" 2> "$work/err" || fail "-p -"
 cmp -s "$work/out" "$work/out1" || fail "-p -: other ids"
 run_hm 0 run "$work/whole.gguf" --ids '2, 645 9' -n 1 --print-ids
@@ -149,11 +180,15 @@ run_hm 0 run "$work/whole.gguf" -p '<bos>def' -n 1; err_has "the model sees it t
 run_hm 0 run "$work/whole.gguf" -p 'def' -n 1; ! grep -q "sees it twice" "$work/err" || fail "one <bos> is no two"
 
 say "run: control tokens are left out of the text, unless --special shows them; a text that ends at once says so"
-run_hm 0 run "$work/whole.gguf" -p 'def main' -n 80 --ignore-eos; ! grep -q '<eos>' "$work/out" || fail "a control token in the text"
+run_hm 0 run "$work/whole.gguf" -p 'def main' -n 80 --ignore-eos
+! grep -q '<eos>' "$work/out" || fail "a control token in the text"
 run_hm 0 run "$work/whole.gguf" -p 'def main' -n 80 --ignore-eos --special; out_has '<eos>'
-run_hm 0 run "$work/whole.gguf" -p 'def main' -n 100; ! grep -q "ends the text" "$work/err" || fail "it did not end at once"
+run_hm 0 run "$work/whole.gguf" -p 'def main' -n 100
+! grep -q "ends the text" "$work/err" || fail "it did not end at once"
 { printf 'def main'; cat "$work/out"; } > "$work/prompt"
-run_hm 0 run "$work/whole.gguf" -f "$work/prompt" -n 3; err_has "the model ends the text at once (id 1, <eos>)"; err_has "tokenizer.chat_template"
+run_hm 0 run "$work/whole.gguf" -f "$work/prompt" -n 3
+err_has "the model ends the text at once (id 1, <eos>)"
+err_has "tokenizer.chat_template"
 
 say "inspect --program lists the operations of a model"
 run_hm 0 inspect "$work/whole.gguf" --program; out_has "embed"; out_has "token_embd.weight"; out_has "attend"
@@ -162,7 +197,8 @@ run_hm 3 inspect "$work" --program; out_empty
 
 say "no environment at all, another language, spaces and accents in paths, a reader that goes away"
 odd="$work/a folder of my own/d\303\251j\303\240"; odd=$(printf "$odd"); mkdir -p "$odd"
-(cd "$odd" && env -i "$hallmark" convert "$checkpoint" -o 'le modele.gguf' > "$work/out" 2> "$work/err") || fail "convert in an odd folder: $(cat "$work/err")"
+(cd "$odd" && env -i "$hallmark" convert "$checkpoint" -o 'le modele.gguf' > "$work/out" 2> "$work/err") ||
+    fail "convert in an odd folder: $(cat "$work/err")"
 cmp -s "$odd/le modele.gguf" "$work/whole.gguf" || fail "other bytes in an odd folder"
 LANG=C LC_ALL=C "$hallmark" inspect "$odd"/le* > "$work/out" 2> "$work/err" || fail "inspect in an odd folder"
 grep -qF "$odd" "$work/out" || fail "the accents are not shown as they are"

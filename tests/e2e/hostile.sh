@@ -2,7 +2,8 @@
 # Hostile files through the program: exit 3, a message that names the file, within a second and 100 MB.
 . "$(dirname "$0")/lib.sh"
 # Sanitizers multiply time and memory: there only the exit status and the message are checked.
-# A second of processor time: on a machine that is busy with other things the clock says nothing about us. The clock's limit is for hangs.
+# A second of processor time: on a machine that is busy with other things the clock says nothing about us. The clock's
+# limit is for hangs.
 max_cpu=1.0 max_seconds=20 max_kb=102400
 count=0 most=0
 shopt -s lastpipe                     # `wrong` below ends a pipe, and must be able to end the script
@@ -18,16 +19,28 @@ refused() {
     out_empty
     count=$((count + 1))
     [ "$sanitized" = 1 ] && return
-    awk "BEGIN { exit !($cpu <= $max_cpu && $seconds <= $max_seconds) }" || fail "hallmark $*: $cpu s of processor time, $seconds s by the clock"
+    awk "BEGIN { exit !($cpu <= $max_cpu && $seconds <= $max_seconds) }" ||
+        fail "hallmark $*: $cpu s of processor time, $seconds s by the clock"
     most=$(awk "BEGIN { print ($cpu > $most) ? $cpu : $most }")
     [ "$peak_kb" -le $max_kb ] || fail "hallmark $*: $peak_kb kB resident"
 }
-refused_gguf() { refused inspect "$1"; refused run -p a "$1"; refused bench "$1"; refused quantize -o "$work/o.gguf" --type f32 "$1"; }
+refused_gguf() {
+    refused inspect "$1"
+    refused run -p a "$1"
+    refused bench "$1"
+    refused quantize -o "$work/o.gguf" --type f32 "$1"
+}
 
 # A GGUF head: magic, version 3, tensor count, pair count.
 head_of() { printf GGUF; le 4 3; le 8 "$1"; le 8 "$2"; }
 kv_u32()  { str "$1"; le 4 4; le 4 "$2"; }
-tensor()  { local name=$1 off=$2; shift 2; str "$name"; le 4 $#; for d in "$@"; do le 8 "$d"; done; le 4 0; le 8 "$off"; }
+tensor() {
+    local name=$1 off=$2
+    shift 2
+    str "$name"; le 4 $#
+    for d in "$@"; do le 8 "$d"; done
+    le 4 0; le 8 "$off"
+}
 pad32()   { local n; n=$(stat -c %s "$1"); head -c $(((32 - n % 32) % 32)) /dev/zero >> "$1"; }
 f=$work/bad.gguf
 
@@ -79,7 +92,8 @@ say "safetensors: headers that lie"
 mkdir "$work/hf" && cp "$checkpoint"/*.json "$work/hf/" && rm -f "$work"/hf/*.index.json
 s=$work/hf/model.safetensors
 st() { { le 8 "${2:-${#1}}"; printf %s "$1"; head -c 64 /dev/zero; } > "$s"; refused inspect "$s"; 
-       "$hallmark" convert "$work/hf" -o "$work/o.gguf" > "$work/out" 2> "$work/err"; [ $? -eq 3 ] || fail "convert of a bad safetensors: not exit 3"
+       "$hallmark" convert "$work/hf" -o "$work/o.gguf" > "$work/out" 2> "$work/err"
+       [ $? -eq 3 ] || fail "convert of a bad safetensors: not exit 3"
        grep -q safetensors "$work/err" || fail "convert does not name the safetensors file"; }
 t64='"dtype":"F32","shape":[16],"data_offsets":[0,64]'
 st '{}' 9223372036854775807

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Importance matrices, through the program: computed, merged, read in both of llama.cpp's forms, used by convert, quantize and derive; what does not fit is named.
+# Importance matrices, through the program: computed, merged, read in both of llama.cpp's forms, used by convert,
+# quantize and derive; what does not fit is named.
 . "$(dirname "$0")/lib.sh"
 run_hm 0 convert "$checkpoint" -o "$work/bf16.gguf" --type bf16
 head -c 3000 "$root/LICENSE" > "$work/one.txt"
@@ -16,7 +17,8 @@ run_hm 0 imatrix "$work/bf16.gguf" --text "$work/one.txt" --text "$work/two.txt"
 run_hm 0 imatrix --merge "$work/one.gguf" --merge "$work/two.gguf" -o "$work/merged.gguf"
 run_hm 0 imatrix "$work/bf16.gguf" --merge "$work/one.gguf" --text "$work/two.txt" --chunk 64 -o "$work/added.gguf"
 chunks() { run_hm 0 inspect "$1" --json; json_get 'kv/imatrix.chunk_count'; }
-[ "$(chunks "$work/merged.gguf")" -eq $(($(chunks "$work/one.gguf") + $(chunks "$work/two.gguf"))) ] || fail "chunks of the merged matrix"
+[ "$(chunks "$work/merged.gguf")" -eq $(($(chunks "$work/one.gguf") + $(chunks "$work/two.gguf"))) ] ||
+    fail "chunks of the merged matrix"
 run_hm 0 inspect "$work/merged.gguf" --json
 [ "$(json_get 'kv/imatrix.datasets/#')" -eq 2 ] || fail "the texts of the merged matrix"
 [ "$(json_get 'kv/imatrix.datasets/0')" = one.txt ] || fail "a text's name tells where it lay"
@@ -38,7 +40,10 @@ run_hm 1 derive "$work/weighted.gguf" --from "$work/bf16.gguf" --imatrix "$work/
 
 say "the .dat form of the same sums gives the same bytes"
 run_hm 0 inspect "$work/one.gguf"
-awk '/^name .*offset$/ { on = 1; next } on && NF == 0 { exit } on { print $1, $(NF-1), $NF }' "$work/out" > "$work/entries"
+awk '
+    /^name .*offset$/ { on = 1; next }
+    on && NF == 0     { exit }
+    on                { print $1, $(NF-1), $NF }' "$work/out" > "$work/entries"
 count_at=$(awk '/\.counts / { print $3; exit }' "$work/entries")
 {
     le 4 "$(grep -c '\.in_sum2 ' "$work/entries")"
@@ -64,12 +69,14 @@ before=$(ls "$work")
 head -c 1000 "$work/one.dat" > "$work/short.dat"
 run_hm 3 quantize "$work/bf16.gguf" -o "$work/no.gguf" --type q4_k_m --imatrix "$work/short.dat"; err_has "short.dat"
 run_hm 3 quantize "$work/bf16.gguf" -o "$work/no.gguf" --type q4_k_m --imatrix "$work/bf16.gguf"; err_has "bf16.gguf"
-run_hm 3 imatrix --merge "$work/one.gguf" --merge "$work/bf16.gguf" -o "$work/no.gguf"; err_has "not an importance matrix"
+run_hm 3 imatrix --merge "$work/one.gguf" --merge "$work/bf16.gguf" -o "$work/no.gguf"
+err_has "not an importance matrix"
 ln "$work/one.gguf" "$work/link.gguf"; head -c 3000 "$root/LICENSE" > "$work/own.txt"
 run_hm 2 imatrix --merge "$work/one.gguf" -o "$work/link.gguf"; err_has "would replace"
 run_hm 2 imatrix "$work/bf16.gguf" --text "$work/own.txt" -o "$work/own.txt"; err_has "would replace"
 run_hm 2 imatrix "$work/bf16.gguf" --text "$work/own.txt" -o "$work/bf16.gguf"; err_has "would replace"
-run_hm 2 quantize "$work/bf16.gguf" -o "$work/link.gguf" --type q4_k_m --imatrix "$work/one.gguf"; err_has "would replace"
+run_hm 2 quantize "$work/bf16.gguf" -o "$work/link.gguf" --type q4_k_m --imatrix "$work/one.gguf"
+err_has "would replace"
 run_hm 2 convert "$checkpoint" -o "$work/link.gguf" --type q4_k_m --imatrix "$work/one.gguf"; err_has "would replace"
 rm "$work/link.gguf" "$work/own.txt"
 run_hm 2 imatrix -o "$work/no.gguf"; err_has "needs a text"

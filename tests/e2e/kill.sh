@@ -40,7 +40,8 @@ for ((i = 0; killed < rounds && i < 10 * rounds; i++)); do
     fi
     now=$(sha "$out")
     [ "$now" = "$whole" ] || { [ "$now" = "$old" ] && [ $((i % 2)) -eq 1 ] && [ $status -ne 0 ]; } ||
-        fail "round $i: $(stat -c %s "$out") bytes under the final name that are neither the old file nor the new one (status $status)"
+        fail "round $i: $(stat -c %s "$out") bytes under the final name" \
+            "that are neither the old file nor the new one (status $status)"
 done
 say "$killed killed, $finished finished before the kill"
 [ $killed -ge $rounds ] || fail "only $killed of $i were killed in time: this proves little"

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# The laboratory, through the program: one run, its parts joined in any order, and runs that were killed give the same bytes, on any number of
-# threads and at every SIMD level; a cache to order fits its budget and is what run, verify and lab take; what cannot be measured is said, with the
-# right status, and nothing is written.
+# The laboratory, through the program: one run, its parts joined in any order, and runs that were killed give the same
+# bytes, on any number of threads and at every SIMD level; a cache to order fits its budget and is what run, verify and
+# lab take; what cannot be measured is said, with the right status, and nothing is written.
 . "$(dirname "$0")/lib.sh"
 run_hm 0 convert "$checkpoint" -o "$work/bf16.gguf" --type bf16
 run_hm 0 convert "$checkpoint" -o "$work/q8_0.gguf" --type q8_0
 kills=20 chat=1500 coding=900
-[ "$sanitized" = 1 ] && kills=3 chat=500 coding=400 && echo "SMALLER under sanitizers: 3 of 20 kills, a third of the texts"
+[ "$sanitized" = 1 ] && kills=3 chat=500 coding=400 &&
+    echo "SMALLER under sanitizers: 3 of 20 kills, a third of the texts"
 head -c $chat "$root/LICENSE" > "$work/chat.txt"
 head -c $coding "$root/ARCHITECTURE.md" > "$work/coding.txt"
 texts=(--text "chat=$work/chat.txt" --text "coding=$work/coding.txt" --chunk 64 --skip 8)
@@ -49,7 +50,8 @@ say "killed at random moments and run again: the same bytes"
 state=$work/state
 killed=0
 for ((i = 0; i < kills; i++)); do
-    timeout -s KILL "0.$((RANDOM % 40 + 10))" "$hallmark" lab "${whole[@]}" --state "$state" --json > "$work/killed" 2> /dev/null
+    timeout -s KILL "0.$((RANDOM % 40 + 10))" "$hallmark" lab "${whole[@]}" --state "$state" --json \
+        > "$work/killed" 2> /dev/null
     [ $? -eq 137 ] && killed=$((killed + 1))
 done
 [ $killed -gt 0 ] || fail "no run was killed"
@@ -80,14 +82,16 @@ run_hm 0 lab "$work/bf16.gguf" --arith f32 --kv q8_0 --kv q4_0 --kv-budget 30% -
 spec=$(json_get chosen)
 limit=$(json_get budget)
 [ "$(json_get candidates.0.kv)" = "$spec" ] || fail "the choice is not the first candidate"
-awk -v a="$(json_get candidates.0.context_bytes)" -v b="$limit" 'BEGIN { exit !(a <= b) }' || fail "the choice is too large"
+awk -v a="$(json_get candidates.0.context_bytes)" -v b="$limit" 'BEGIN { exit !(a <= b) }' ||
+    fail "the choice is too large"
 kl=$(json_get candidates.0.kl_mean)
 run_hm 0 run "$work/bf16.gguf" --kv "$spec" -p 'def main():' -n 2 --print-ids
 run_hm 0 lab "$work/bf16.gguf" --arith f32 --kv "$spec" "${texts[@]}" --samples 2 --json
 [ "$(json_get candidates.0.kl_mean)" = "$kl" ] || fail "the printed cache has other figures"
 run_hm 2 lab "$work/bf16.gguf" --kv q4_0 --kv-budget 1KiB@4096 "${texts[@]}" --samples 2; err_has "expected at least"
 ! grep -q "tokens/s" "$work/err" || fail "a budget that nothing fits is refused after the run"
-run_hm 0 lab "$work/bf16.gguf" --arith f32 --kv q8_0 --kv q4_0 --kv-budget 30% --samples 2 "${texts[@]}"; out_has "The best of one kind within them: q8_0"
+run_hm 0 lab "$work/bf16.gguf" --arith f32 --kv q8_0 --kv q4_0 --kv-budget 30% --samples 2 "${texts[@]}"
+out_has "The best of one kind within them: q8_0"
 run_hm 2 lab "$work/bf16.gguf" --kv q4_0 --kv-budget 40 "${texts[@]}" --part 1/2; err_has "--part"
 run_hm 2 lab "$work/bf16.gguf" --kv q4_0 --kv-budget lots "${texts[@]}"; err_has "lots"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# fixtures/lab_texts.sh: six texts of the asked size, valid UTF-8, the same when made twice; what cannot be made is refused
-# by name.
+# fixtures/lab_texts.sh: six texts of the asked size, valid UTF-8, the same when made twice; what cannot be made is
+# refused by name.
 . "$(dirname "$0")/lib.sh"
 categories="coding chat tool_calling science non_latin long_document"
 make_texts() { sh "$root/fixtures/lab_texts.sh" "$@" > "$work/out" 2> "$work/err"; }

@@ -1,5 +1,5 @@
-# Sourced by the end-to-end scripts: bash lib, first argument the program. Each check says what it checks; the first wrong thing ends
-# the script with status 1. JSON_TOOL, MEASURE and KL_TOOL (tests/tools) come from CTest.
+# Sourced by the end-to-end scripts: bash lib, first argument the program. Each check says what it checks; the first
+# wrong thing ends the script with status 1. JSON_TOOL, MEASURE and KL_TOOL (tests/tools) come from CTest.
 set -uo pipefail
 export LC_ALL=C
 hallmark=$1
@@ -14,7 +14,8 @@ trap 'cleanup_more; rm -rf "$work"' EXIT
 # One that has four already is copied.
 four_cases() {
     case $(gunzip -c "$1" 2> /dev/null | sed -n 1p) in
-        *'"cases": 14'* | *'"cases":14'*) gunzip -c "$1" | sed '1s/"cases": *14/"cases":4/; 1p; 2p; 7p; 8p; 12p; d' | gzip > "$2" ;;
+        *'"cases": 14'* | *'"cases":14'*)
+            gunzip -c "$1" | sed '1s/"cases": *14/"cases":4/; 1p; 2p; 7p; 8p; 12p; d' | gzip > "$2" ;;
         *) cp "$1" "$2" ;;
     esac
 }
@@ -31,7 +32,8 @@ fail() { echo "FAILED: $*" >&2; [ -s "$work/out" ] && sed 's/^/  stdout: /' "$wo
          [ -s "$work/err" ] && sed "s|^|  stderr: |" "$work/err" | tail -n 20 >&2; exit 1; }
 skip() { echo "SKIP: $*"; exit 77; }
 
-# run_hm STATUS ARGUMENT...: runs the program; standard output to $work/out, standard error to $work/err; fails on another status.
+# run_hm STATUS ARGUMENT...: runs the program; standard output to $work/out, standard error to $work/err; fails on
+# another status.
 run_hm() {
     local want=$1 got=0
     shift
@@ -47,11 +49,13 @@ json_valid() { "$JSON_TOOL" "$work/out" > /dev/null || fail "standard output is 
 json_get()   { "$JSON_TOOL" "${2:-$work/out}" "$1" || fail "JSON lacks $1"; }
 sha()        { sha256sum < "$1" | cut -d' ' -f1; }
 
-# fixture_for DTYPE [WEIGHTS_TYPE]: the path of the committed fixture made in that dtype, from those weights (none: the source's own).
+# fixture_for DTYPE [WEIGHTS_TYPE]: the path of the committed fixture made in that dtype, from those weights (none: the
+# source's own).
 fixture_for() {
     local f
     for f in $(find "$checkpoint" -name '*.json.gz' | sort); do
-        "$hallmark" inspect "$f" --json > "$work/fixture.json" 2>> "$work/fixture.err" || fail "inspect $f: $(cat "$work/fixture.err")"
+        "$hallmark" inspect "$f" --json > "$work/fixture.json" 2>> "$work/fixture.err" ||
+            fail "inspect $f: $(cat "$work/fixture.err")"
         [ "$("$JSON_TOOL" "$work/fixture.json" kv.dtype)" = "$1" ] || continue
         [ "$("$JSON_TOOL" "$work/fixture.json" kv.weights_type)" = "${2:-null}" ] || continue
         echo "$f"

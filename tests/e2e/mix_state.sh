@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A search for a mix with --state: killed at several moments, run again, it gives the bytes and the report of one that was not, and says what is left;
-# another budget needs no other search; a folder of another search, or one that was truncated or edited, is refused by name; a release's mixes share one.
+# A search for a mix with --state: killed at several moments, run again, it gives the bytes and the report of one that
+# was not, and says what is left; another budget needs no other search; a folder of another search, or one that was
+# truncated or edited, is refused by name; a release's mixes share one.
 . "$(dirname "$0")/lib.sh"
 run_hm 0 convert "$checkpoint" -o "$work/bf16.gguf" --type bf16
 head -c 6000 "$root/LICENSE" > "$work/text"
@@ -28,7 +29,8 @@ cp "$work/mix.gguf" "$work/whole.gguf"; cp "$work/out" "$work/whole"
 tensors=$(sed -n 's/^to do: \([0-9]*\) tensors.*/\1/p' "$work/err")
 [ "$tensors" = 59 ] || fail "found $tensors tensors to do, expected 59"
 
-say "ended by a signal, killed at several moments, and run again: the same bytes, the same report, and only what is left is to do"
+say "ended by a signal, killed at several moments, and run again: the same bytes, the same report," \
+    "and only what is left is to do"
 rm "$work/mix.gguf"
 killed_at 1 TERM
 [ $? -eq 143 ] || fail "SIGTERM: another exit status"
@@ -65,8 +67,12 @@ run_hm 0 quantize "$work/bf16.gguf" --budget 4bpw "${fast[@]}" --state "$state" 
 cmp -s "$work/out" "$work/afresh" || fail "another budget from the folder: another report"
 
 say "a folder of another search is refused by what differs"
-other() { local says=$1; shift; run_hm 2 quantize "$work/bf16.gguf" -o "$work/no.gguf" --budget 4.5bpw --device cpu --state "$state" "$@"
-          err_has "$state: the folder of another run: $says differs"; }
+other() {
+    local says=$1
+    shift
+    run_hm 2 quantize "$work/bf16.gguf" -o "$work/no.gguf" --budget 4.5bpw --device cpu --state "$state" "$@"
+    err_has "$state: the folder of another run: $says differs"
+}
 other "a text" --text "$work/longer" --samples 1 --chunk 16
 other "the size of a chunk" --text "$work/text" --samples 1 --chunk 32
 other "the number of chunks" --text "$work/text" --samples 2 --chunk 16
@@ -74,20 +80,27 @@ other "--exact" "${short[@]}" --exact
 run_hm 0 imatrix "$work/bf16.gguf" --text "$work/text" --chunk 64 -o "$work/im.gguf"
 other "the importance matrix" "${short[@]}" --imatrix "$work/im.gguf"
 run_hm 0 convert "$checkpoint" -o "$work/f32.gguf" --type f32
-run_hm 2 quantize "$work/f32.gguf" -o "$work/no.gguf" --budget 4.5bpw "${fast[@]}" --state "$state"; err_has "the source differs"
+run_hm 2 quantize "$work/f32.gguf" -o "$work/no.gguf" --budget 4.5bpw "${fast[@]}" --state "$state"
+err_has "the source differs"
 run_hm 0 lab "$work/bf16.gguf" --kv q8_0 --text "$work/text" --samples 1 --chunk 32 --state "$work/lab"
-run_hm 2 quantize "$work/bf16.gguf" -o "$work/no.gguf" --budget 4.5bpw "${fast[@]}" --state "$work/lab"; err_has "what is measured differs"
-run_hm 3 lab "$work/bf16.gguf" --kv q8_0 --text "$work/text" --samples 1 --chunk 32 --state "$state"; err_has "$state/plan.json"
+run_hm 2 quantize "$work/bf16.gguf" -o "$work/no.gguf" --budget 4.5bpw "${fast[@]}" --state "$work/lab"
+err_has "what is measured differs"
+run_hm 3 lab "$work/bf16.gguf" --kv q8_0 --text "$work/text" --samples 1 --chunk 32 --state "$state"
+err_has "$state/plan.json"
 mkdir "$work/mine"; echo letters > "$work/mine/letters"
-run_hm 2 quantize "$work/bf16.gguf" -o "$work/no.gguf" --budget 4.5bpw "${fast[@]}" --state "$work/mine"; err_has "found 'letters'"
+run_hm 2 quantize "$work/bf16.gguf" -o "$work/no.gguf" --budget 4.5bpw "${fast[@]}" --state "$work/mine"
+err_has "found 'letters'"
 [ "$(ls "$work/mine")" = letters ] || fail "something was put into a folder of somebody's own"
 
 say "a truncated, an edited and another tensor's cell are refused by name"
 refused() { run_hm 3 "${mix[@]}" --state "$state"; err_has "$state/$1: $2: expected a whole cell of this run"; }
-cell=$(basename "$(ls "$state"/tensor-*.cell | head -n 1)") second=$(basename "$(ls "$state"/tensor-*.cell | sed -n 2p)")
+cell=$(basename "$(ls "$state"/tensor-*.cell | head -n 1)")
+second=$(basename "$(ls "$state"/tensor-*.cell | sed -n 2p)")
 cp "$state/$cell" "$work/cell"
 truncate -s -1 "$state/$cell"; refused "$cell" "it ends too early"
-cp "$work/cell" "$state/$cell"; printf '\x7f' | dd of="$state/$cell" bs=1 seek=130 conv=notrunc status=none; refused "$cell" "its digest is another's"
+cp "$work/cell" "$state/$cell"
+printf '\x7f' | dd of="$state/$cell" bs=1 seek=130 conv=notrunc status=none
+refused "$cell" "its digest is another's"
 cp "$state/$second" "$state/$cell"; refused "$cell" "it is of another tensor"
 cp "$work/cell" "$state/$cell"
 cp "$state/plan.json" "$work/plan"
@@ -99,9 +112,12 @@ run_hm 3 "${mix[@]}" --state "$state"
 grep -Eq 'state/mix-[0-9a-f]{16}\.cell: it ends too early' "$work/err" || fail "a truncated mix is not refused by name"
 
 say "a wrong command line"
-run_hm 2 quantize "$work/bf16.gguf" -o "$work/no.gguf" --type q8_0 --state "$work/new"; err_has "--state belong to --budget"
-run_hm 2 quantize "$work/bf16.gguf" -o "$work/no.gguf" --budget 4.5bpw "${fast[@]}" --state "$work/no.gguf"; err_has "which is the file to write"
-run_hm 2 release "$checkpoint" -o "$work/release" --types q8_0 --state "$work/new"; err_has "option --state does nothing"
+run_hm 2 quantize "$work/bf16.gguf" -o "$work/no.gguf" --type q8_0 --state "$work/new"
+err_has "--state belong to --budget"
+run_hm 2 quantize "$work/bf16.gguf" -o "$work/no.gguf" --budget 4.5bpw "${fast[@]}" --state "$work/no.gguf"
+err_has "which is the file to write"
+run_hm 2 release "$checkpoint" -o "$work/release" --types q8_0 --state "$work/new"
+err_has "option --state does nothing"
 [ ! -e "$work/no.gguf" ] && [ ! -e "$work/new" ] || fail "something was written"
 
 if [ "$sanitized" != 1 ]; then
@@ -109,7 +125,8 @@ say "mixes of a release share what is measured, and a second release measures no
 mkdir "$work/bare"
 cp "$checkpoint"/*.json "$checkpoint"/*.jinja "$checkpoint"/*.safetensors "$work/bare/"
 texts="text=$work/text:samples=1:chunk=16"
-two=(release "$work/bare" --types "mix:budget=4.5bpw:$texts,mix:budget=4bpw:$texts:name=small" --state "$work/shared" --device cpu)
+mixes="mix:budget=4.5bpw:$texts,mix:budget=4bpw:$texts:name=small"
+two=(release "$work/bare" --types "$mixes" --state "$work/shared" --device cpu)
 run_hm 1 "${two[@]}" -o "$work/release"
 mv "$work/release.unverified" "$work/first"
 [ "$(grep -c "to do: 59 tensors" "$work/err")" = 1 ] || fail "the second mix measures again"

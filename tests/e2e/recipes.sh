@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Recipes of a release, through the program: importance matrix, calibration, mixes to order, recipe files, finished files; what is
-# published beside them; types that are added; what passed is published alone; what is wrong is named with its exit status.
+# Recipes of a release, through the program: importance matrix, calibration, mixes to order, recipe files, finished
+# files; what is published beside them; types that are added; what passed is published alone; what is wrong is named
+# with its exit status.
 # recipes-q4_k_m-imatrix.json.gz is what Transformers 5.24 says of the Q4_K_M file that is made below:
-#   fixtures/hf_fixture.py fixtures/tiny-gemma4 -o FIX --weights rel.unverified/tiny-Q4_K_M-im.gguf --limit 4 --tokens 30 --top 16
+#   fixtures/hf_fixture.py fixtures/tiny-gemma4 -o FIX --weights rel.unverified/tiny-Q4_K_M-im.gguf --limit 4 \
+#       --tokens 30 --top 16
 . "$(dirname "$0")/lib.sh"
 src=$work/tiny
 mkdir -p "$src/fixtures" && cp "$checkpoint"/*.json "$checkpoint"/*.safetensors "$checkpoint"/*.jinja "$src/"
@@ -19,7 +21,12 @@ rel 0 -o "$work/rel" --types "q4_k_m:imatrix=$work/im.gguf:name=Q4_K_M-im"
 there "$work/rel" tiny-Q4_K_M-im.gguf im.gguf float32.json.gz q4-im.json.gz
 json="$work/rel/report.json"
 [ "$(json_get artifacts.0.recipe.words "$json")" = "q4_k_m, importance matrix im.gguf" ] || fail "the words"
-[ "$(json_get artifacts.0.recipe.inputs.0.kind "$json") $(json_get artifacts.0.recipe.inputs.0.sha256 "$json")" = "imatrix $(sha "$work/im.gguf")" ] || fail "the matrix"
+# input N JSON: kind and digest of the first input of the report's Nth recipe.
+input() {
+    local first=artifacts.$1.recipe.inputs.0
+    echo "$(json_get "$first.kind" "$2") $(json_get "$first.sha256" "$2")"
+}
+[ "$(input 0 "$json")" = "imatrix $(sha "$work/im.gguf")" ] || fail "the matrix"
 grep -q "was made by the recipe: q4_k_m, importance matrix im.gguf" "$work/rel/report.md" || fail "report.md"
 run_hm 0 check "$work/rel" --fixture "$work/rel/q4-im.json.gz" --fixture "$work/rel/float32.json.gz"
 mv "$work/im.gguf" "$work/away.gguf"
@@ -29,7 +36,9 @@ mv "$work/away.gguf" "$work/im.gguf"
 
 say "a type is added: what was there stays, and all of it is proved again"
 before=$(sha "$work/rel/im.gguf")
-rel 0 -o "$work/rel" --types f32; out_has "kept: tiny-Q4_K_M-im.gguf"; ! grep -q replaced "$work/err" || fail "it replaced what it keeps"
+rel 0 -o "$work/rel" --types f32
+out_has "kept: tiny-Q4_K_M-im.gguf"
+! grep -q replaced "$work/err" || fail "it replaced what it keeps"
 there "$work/rel" tiny-Q4_K_M-im.gguf tiny-F32.gguf im.gguf q4-im.json.gz float32.json.gz
 [ "$(sha "$work/rel/im.gguf")" = "$before" ] || fail "the matrix changed"
 run_hm 0 check "$work/rel" --fixture "$work/rel/q4-im.json.gz"
@@ -40,36 +49,47 @@ rel 0 -o "$work/rel" --types f32 --replace; err_has "replaced $work/rel"
 [ "$(ls "$work/rel" | grep -c gguf)" -eq 1 ] || fail "--replace makes a new release: $(ls "$work/rel")"
 
 say "what passed is not thrown with what did not: each verdict, and the command that publishes it alone"
-rel 1 -o "$work/part" --types "f32,mix:budget=4.5bpw:text=$work/cal.txt:samples=1:chunk=32,q4_k_m:calibrate=$work/cal.txt"
+rel 1 -o "$work/part" \
+    --types "f32,mix:budget=4.5bpw:text=$work/cal.txt:samples=1:chunk=32,q4_k_m:calibrate=$work/cal.txt"
 there "$work/part.unverified" tiny-F32.gguf tiny-MIX.gguf tiny-Q4_K_M.gguf
-out_has "tiny-F32.gguf: pass"; out_has "tiny-MIX.gguf: unverified"; out_has "--weights $work/part.unverified/tiny-MIX.gguf"
+out_has "tiny-F32.gguf: pass"
+out_has "tiny-MIX.gguf: unverified"
+out_has "--weights $work/part.unverified/tiny-MIX.gguf"
 [ ! -e "$work/part.unverified/mix-base.gguf" ] || fail "the file that the mix was made from is left"
 json="$work/part.unverified/report.json"
-[ "$(json_get artifacts.1.derivation.verdict "$json") $(json_get artifacts.2.derivation.verdict "$json")" = "pass pass" ] || fail "derivation"
-[ "$(json_get artifacts.1.recipe.words "$json")" = "mix, budget 4.5bpw, measured on cal.txt, samples 1, chunk 32" ] || fail "the mix's words"
-[ "$(json_get artifacts.2.recipe.inputs.0.kind "$json") $(json_get artifacts.2.recipe.inputs.0.sha256 "$json")" = "calibration $(sha "$work/cal.txt")" ] ||
+[ "$(json_get artifacts.1.derivation.verdict "$json")" = pass ] || fail "derivation of the mix"
+[ "$(json_get artifacts.2.derivation.verdict "$json")" = pass ] || fail "derivation of the calibrated file"
+[ "$(json_get artifacts.1.recipe.words "$json")" = "mix, budget 4.5bpw, measured on cal.txt, samples 1, chunk 32" ] ||
+    fail "the mix's words"
+[ "$(input 2 "$json")" = "calibration $(sha "$work/cal.txt")" ] ||
     fail "the text of the calibration"
 again=$(grep -A 1 '^This publishes what passed' "$work/out" | tail -n 1)
 case $again in *"--types f32"*) ;; *) fail "the command: $again" ;; esac
 eval "run_hm 0 ${again#*hallmark }"
-out_has "$work/part.unverified stays, with"; [ -s "$work/part.unverified/tiny-MIX.gguf" ] || fail "the mix that a fixture is to be made from is gone"
+out_has "$work/part.unverified stays, with"
+[ -s "$work/part.unverified/tiny-MIX.gguf" ] || fail "the mix that a fixture is to be made from is gone"
 there "$work/part" tiny-F32.gguf
 
 say "a recipe file is kept beside the release, and its paths begin at its own folder"
 mkdir "$work/r" && cp "$work/im.gguf" "$work/r/" && cp "$work/rel/float32.json.gz" "$work/r/"
-printf '{"hallmark_recipe":1,"recipes":[{"type":"q4_k_m","imatrix":"im.gguf","name":"Q4_K_M-im"}]}' > "$work/r/tiny.json"
-rel 0 -o "$work/file" --recipe "$work/r/tiny.json" --fixture "$(dirname "$0")/recipes-q4_k_m-imatrix.json.gz" --no-fixtures
+printf '{"hallmark_recipe":1,"recipes":[{"type":"q4_k_m","imatrix":"im.gguf","name":"Q4_K_M-im"}]}' \
+    > "$work/r/tiny.json"
+im_fix=$(dirname "$0")/recipes-q4_k_m-imatrix.json.gz
+rel 0 -o "$work/file" --recipe "$work/r/tiny.json" --fixture "$im_fix" --no-fixtures
 there "$work/file" tiny.json im.gguf; [ ! -e "$work/file/float32.json.gz" ] || fail "a fixture is published"
 cmp -s "$work/r/tiny.json" "$work/file/tiny.json" || fail "the recipe file"
-grep -q "hf_fixture.py SOURCE -o float32.json.gz --dtype float32" "$work/file/report.md" || fail "the command of a fixture that is not published"
-[ "$(json_get artifacts.0.recipe.inputs.0.kind "$work/file/report.json")" = recipe ] || fail "the recipe file in the report"
+grep -q "hf_fixture.py SOURCE -o float32.json.gz --dtype float32" "$work/file/report.md" ||
+    fail "the command of a fixture that is not published"
+[ "$(json_get artifacts.0.recipe.inputs.0.kind "$work/file/report.json")" = recipe ] ||
+    fail "the recipe file in the report"
 run_hm 0 check "$work/file"
 
 say "a finished file, with the matrix that it says it was made with, given once for all"
 run_hm 0 quantize "$work/bf16.gguf" -o "$work/done.gguf" --type q4_k_m --imatrix "$work/im.gguf"
-rel 0 -o "$work/taken" --types f32 --artifact "$work/done.gguf" --imatrix "$work/im.gguf" --fixture "$(dirname "$0")/recipes-q4_k_m-imatrix.json.gz"
+rel 0 -o "$work/taken" --types f32 --artifact "$work/done.gguf" --imatrix "$work/im.gguf" --fixture "$im_fix"
 there "$work/taken" tiny-F32.gguf tiny-Q4_K_M.gguf im.gguf
-[ "$(json_get artifacts.1.recipe.inputs.0.sha256 "$work/taken/report.json")" = "$(sha "$work/done.gguf")" ] || fail "the finished file's digest"
+[ "$(json_get artifacts.1.recipe.inputs.0.sha256 "$work/taken/report.json")" = "$(sha "$work/done.gguf")" ] ||
+    fail "the finished file's digest"
 run_hm 0 check "$work/taken" --from "$src"
 rel 2 -o "$work/no" --artifact "$work/done.gguf"; err_has "it was made with the importance matrix 'im.gguf'"
 rel 2 -o "$work/no" --types f32 --artifact "$work/bf16.gguf:imatrix=$work/im.gguf"; err_has "was made without"

@@ -9,7 +9,8 @@ say "SIMD levels of this CPU: $levels"
 say "convert: 1, 2 and 5 threads"
 for t in bf16 f32 q4_k_m; do
     for n in 1 2 5; do run_hm 0 convert "$checkpoint" -o "$work/$t-$n.gguf" --type $t --threads $n; done
-    cmp "$work/$t-1.gguf" "$work/$t-2.gguf" && cmp "$work/$t-1.gguf" "$work/$t-5.gguf" || fail "$t differs with the number of threads"
+    cmp "$work/$t-1.gguf" "$work/$t-2.gguf" && cmp "$work/$t-1.gguf" "$work/$t-5.gguf" ||
+        fail "$t differs with the number of threads"
 done
 say "convert: every SIMD level, another current directory, another time zone and locale"
 for l in $levels; do
@@ -43,7 +44,8 @@ say "verify: the distances are equal to the last digit at every SIMD level"
 # Four cases: the portable level takes twenty times as long.
 fix=$(fixture_for bfloat16) || exit 1
 [ "$sanitized" = 1 ] || { four_cases "$fix" "$work/four.json.gz"; fix=$work/four.json.gz; }
-[ "$sanitized" = 1 ] && levels=${levels#portable } && echo "SMALLER under sanitizers: $n ids of each run; verify without the portable level, which takes minutes"
+[ "$sanitized" = 1 ] && levels=${levels#portable } &&
+    echo "SMALLER under sanitizers: $n ids of each run; verify without the portable level, which takes minutes"
 for l in $levels; do
     HALLMARK_SIMD=$l run_hm 0 verify "$work/bf16-1.gguf" --fixture "$fix" --json
     [ "$(json_get processor)" = "$l" ] || fail "the level is not named"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# By hand or in CI: PyPI's junitparser (5.0.3) and xmllint with tests/junit.xsd read the JUnit reports of verify and release:
-# what passes, what fails, what lacks a fixture, and what made-up reports hold (hostile names among them).
+# By hand or in CI: PyPI's junitparser (5.0.3) and xmllint with tests/junit.xsd read the JUnit reports of verify and
+# release: what passes, what fails, what lacks a fixture, and what made-up reports hold (hostile names among them).
 # Usage: tests/peers/junit.sh HALLMARK CHECKPOINT PYTHON [REPORTS]
 #   HALLMARK: the program; CHECKPOINT: one with fixtures (fixtures/tiny-gemma4); PYTHON: one that has junitparser;
 #   REPORTS: a folder of more, from the target report_pages
@@ -11,8 +11,13 @@ here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-exits() { local want=$1 got=0; shift; "$@" > "$work/said" 2>&1 < /dev/null || got=$?
-          [ "$got" -eq "$want" ] || { tail -n 5 "$work/said" >&2; echo "FAILED: exits $got, expected $want: $*" >&2; exit 1; }; }
+exits() {
+    local want=$1 got=0
+    shift
+    "$@" > "$work/said" 2>&1 < /dev/null || got=$?
+    [ "$got" -eq "$want" ] ||
+        { tail -n 5 "$work/said" >&2; echo "FAILED: exits $got, expected $want: $*" >&2; exit 1; }
+}
 
 # What a reader of pipelines makes of a file: passed, failed, errors, skipped; its own counts must be the file's.
 cat > "$work/read.py" << 'END'
@@ -35,14 +40,19 @@ for suite in xml:
     assert found == [suite.failures, suite.errors, suite.skipped], (suite.name, found)
 said = (xml.tests, xml.failures, xml.errors)
 xml.update_statistics()
-assert said == (xml.tests, xml.failures, xml.errors) == (sum(kinds.values()), kinds[Failure], kinds[Error]), (said, kinds)
+counted = (sum(kinds.values()), kinds[Failure], kinds[Error])
+assert said == (xml.tests, xml.failures, xml.errors) == counted, (said, kinds)
 assert (kinds[Failure] + kinds[Error] == 0) == (green == "green"), kinds
 print("  %d passed, %d failed, %d errors, %d skipped" % tuple(kinds.values()))
 END
 
 n=0
-reads() { echo "$3"; xmllint --noout --schema "$here/../junit.xsd" "$1" 2> "$work/said" || { cat "$work/said" >&2; exit 1; }
-          "$python" "$work/read.py" "$1" "$2"; n=$((n + 1)); }
+reads() {
+    echo "$3"
+    xmllint --noout --schema "$here/../junit.xsd" "$1" 2> "$work/said" || { cat "$work/said" >&2; exit 1; }
+    "$python" "$work/read.py" "$1" "$2"
+    n=$((n + 1))
+}
 
 exits 0 "$hallmark" release "$source" -o "$work/out" --types bf16,q4_k_m
 reads "$work/out/junit.xml" green "a release that is published"
