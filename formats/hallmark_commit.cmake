@@ -1,6 +1,6 @@
-# Writes TO, a header with HALLMARK_COMMIT: the commit of the clone at SOURCE, "-dirty" behind it where tracked files are
-# not as committed; "unknown" where SOURCE is no clone of its own, or git is missing. Written only where it says something
-# else.
+# Writes TO, a header with HALLMARK_COMMIT: the commit of the clone at SOURCE, "-dirty" behind it where tracked files
+# are not as committed; "unknown" where SOURCE is no clone of its own, or git is missing. Written only where it says
+# something else.
 set(commit "unknown")
 find_program(GIT git)
 if(GIT)
@@ -14,7 +14,8 @@ if(GIT)
     file(REAL_PATH ${top} top)
     if(top STREQUAL here)               # not another project's clone that this folder lies in
       list(GET said 1 commit)
-      execute_process(COMMAND ${GIT} -C ${SOURCE} status --porcelain --untracked-files=no OUTPUT_VARIABLE changes ERROR_QUIET)
+      execute_process(COMMAND ${GIT} -C ${SOURCE} status --porcelain --untracked-files=no
+        OUTPUT_VARIABLE changes ERROR_QUIET)
       if(NOT changes STREQUAL "")
         string(APPEND commit "-dirty")
       endif()

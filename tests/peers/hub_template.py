@@ -5,8 +5,8 @@
 
 Each Jinja template is rendered as Transformers renders it (without its BOS, which Ollama's tokenizer puts there); the
 Go template that card_tool makes of it by Go's own text/template, with the values that Ollama gives it: System, the
-texts of all system messages, and Messages, where neighbours of one role are one message. Needs: pip install jinja2; Go 1.18
-or later (Debian: golang-go). Status 1: a prompt differs, or a template is not recognised.
+texts of all system messages, and Messages, where neighbours of one role are one message. Needs: pip install jinja2;
+Go 1.18 or later (Debian: golang-go). Status 1: a prompt differs, or a template is not recognised.
 """
 import argparse
 import json
@@ -22,11 +22,13 @@ CHATML = ("{% for message in messages %}@{{'<|im_start|>' + message['role'] + '\
 DEFAULT = ("{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\\nYou are a helpful AI "
            "assistant named X, made by Y<|im_end|>\\n' }}{% endif %}")
 LLAMA3 = ("{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = "
-          "'<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n'+ message['content'] | trim + '<|eot_id|>' %}"
+          "'<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n'+ message['content'] | trim + "
+          "'<|eot_id|>' %}"
           "{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}"
           "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}")
 GEMMA = ("{{ bos_token }}{%- if messages[0]['role'] == 'system' -%}"
-         "{%- set prefix = messages[0]['content'] + '\\n\\n' -%}{%- set rest = messages[1:] -%}{%- else -%}{%- set prefix = '' -%}{%- set rest = messages -%}{%- endif -%}"
+         "{%- set prefix = messages[0]['content'] + '\\n\\n' -%}{%- set rest = messages[1:] -%}"
+         "{%- else -%}{%- set prefix = '' -%}{%- set rest = messages -%}{%- endif -%}"
          "{%- for message in rest -%}"
          "{%- set role = 'model' if message['role'] == 'assistant' else message['role'] -%}"
          "{{ '<start_of_turn>' + role + '\\n' + (prefix if loop.first else '') }}{{ message['content'] | trim }}"

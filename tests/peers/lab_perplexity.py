@@ -131,8 +131,9 @@ def llama_rows(args, logits):
     ways += [(cache, False, True) if cache in FLOATS else (cache, True, False) for cache in args.caches]
     for cache, flash, rotated in ways:
         row = measured(args, logits, cache, flash, rotated)
-        print(f"llama.cpp {spec_of(row):12} flash {'on ' if flash else 'off'} KL {row['kl']:.6f} ± {row['kl_error']:.6f}"
-              f"  median {row['kl_median']:.6f}  99.9% {row['kl_p999']:.4f}  top-1 {row['top1']:.2f} %", flush=True)
+        print(f"llama.cpp {spec_of(row):12} flash {'on ' if flash else 'off'}"
+              f" KL {row['kl']:.6f} ± {row['kl_error']:.6f}  median {row['kl_median']:.6f}"
+              f"  99.9% {row['kl_p999']:.4f}  top-1 {row['top1']:.2f} %", flush=True)
         rows.append(row)
     return rows
 
@@ -151,7 +152,8 @@ def tokenize(args, text):
 
 
 def lab_text(args, ids):
-    """The text for hallmark lab: its whole chunks are llama-perplexity's. Where that begins with BOS, one id precedes."""
+    """The text for hallmark lab: its whole chunks are llama-perplexity's. Where that begins with BOS, one id
+    precedes."""
     with open(args.text, encoding="utf-8", newline="") as f:
         text = f.read()
     plain = tokenize(args, text)

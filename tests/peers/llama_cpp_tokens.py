@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Does llama.cpp load an artifact, cut texts into the same ids, and continue a fixture's prompts with the fixture's tokens?
+"""Does llama.cpp load an artifact, cut texts into the same ids, and continue a fixture's prompts with its tokens?
 
   pip install xllamacpp            (a built llama.cpp; its C functions are called directly)
   llama_cpp_tokens.py MODEL.gguf FIXTURE.json.gz [--tokens 96]
 
-Greedy, F32 caches, no flash attention. Says for each case how many tokens agree before the first difference, and ends with
-status 1 if any case differs. Ids of prompts are compared too, and only reported: llama.cpp has rules of its own there.
+Greedy, F32 caches, no flash attention. Says for each case how many tokens agree before the first difference, and ends
+with status 1 if any case differs. Ids of prompts are compared too, and only reported: llama.cpp has rules of its own
+there.
 """
 import argparse
 import ctypes
@@ -31,7 +32,8 @@ class Params(ctypes.Structure):     # longer than the structure is: what is behi
 
 
 class Batch(ctypes.Structure):
-    _fields_ = [("n", ctypes.c_int32)] + [(name, ctypes.c_void_p) for name in ("token", "embd", "pos", "n_seq", "seq", "logits")]
+    POINTERS = ("token", "embd", "pos", "n_seq", "seq", "logits")
+    _fields_ = [("n", ctypes.c_int32)] + [(name, ctypes.c_void_p) for name in POINTERS]
 
 
 class Peer:
@@ -44,8 +46,10 @@ class Peer:
         lib.llama_log_set(self.silent, None)
         lib.llama_backend_init()
         for name, result in (("llama_model_default_params", Params), ("llama_context_default_params", Params),
-                             ("llama_model_load_from_file", ctypes.c_void_p), ("llama_init_from_model", ctypes.c_void_p),
-                             ("llama_get_logits_ith", ctypes.POINTER(ctypes.c_float)), ("llama_get_memory", ctypes.c_void_p),
+                             ("llama_model_load_from_file", ctypes.c_void_p),
+                             ("llama_init_from_model", ctypes.c_void_p),
+                             ("llama_get_logits_ith", ctypes.POINTER(ctypes.c_float)),
+                             ("llama_get_memory", ctypes.c_void_p),
                              ("llama_model_get_vocab", ctypes.c_void_p), ("llama_batch_get_one", Batch)):
             getattr(lib, name).restype = result
         lib.llama_model_load_from_file.argtypes = [ctypes.c_char_p, Params]
@@ -55,8 +59,8 @@ class Peer:
         lib.llama_get_memory.argtypes = lib.llama_model_get_vocab.argtypes = [ctypes.c_void_p]
         lib.llama_memory_clear.argtypes = [ctypes.c_void_p, ctypes.c_bool]
         lib.llama_vocab_n_tokens.argtypes = [ctypes.c_void_p]
-        lib.llama_tokenize.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int32, ctypes.c_void_p, ctypes.c_int32,
-                                       ctypes.c_bool, ctypes.c_bool]
+        lib.llama_tokenize.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int32, ctypes.c_void_p,
+                                       ctypes.c_int32, ctypes.c_bool, ctypes.c_bool]
         self.model = lib.llama_model_load_from_file(path.encode(), lib.llama_model_default_params())
         if not self.model:
             sys.exit(f"{path}: llama.cpp does not load it")

@@ -3,9 +3,10 @@
 
   fixture_usage.py ROOT
 
-The script's own parser is run, with stand-ins for numpy and torch, which it does not need for that. The usage line at its
-head is held against --help: the same options, the default that each value is, the same choices. Every command line in the
-script's head, README.md and fixtures/README.md must be one that the parser takes. Exit status 1, and a line for each that differs.
+The script's own parser is run, with stand-ins for numpy and torch, which it does not need for that. The usage at its
+head is held against --help: the same options, the default that each value is, the same choices. Every command line in
+the script's head, README.md and fixtures/README.md must be one that the parser takes. Exit status 1, and a line for
+each that differs.
 """
 import contextlib
 import io
@@ -25,7 +26,8 @@ def stand_in(name, **members):
 
 def load(path):
     """The script as a module. Of torch it names a class to inherit from, and functions that run only later."""
-    any_name = type("any_name", (), {"__getattr__": lambda self, name: any_name, "__call__": lambda self, *_: any_name})()
+    members = {"__getattr__": lambda self, name: any_name, "__call__": lambda self, *_: any_name}
+    any_name = type("any_name", (), members)()
     stand_in("numpy", __getattr__=lambda name: any_name)
     overrides = stand_in("torch.overrides", TorchFunctionMode=object)
     stand_in("torch", overrides=overrides, __getattr__=lambda name: any_name)
@@ -49,11 +51,18 @@ def run(script, words):
 
 
 def command_lines(text):
-    """Lines that call the script, without the interpreter and what follows a '#'; a shell variable that begins one is put in."""
+    """Lines that call the script, without the interpreter and what follows a '#'; a shell variable that begins one is
+    put in."""
     for variable, begin in re.findall(r'^\s+(\w+)="(python3 [^"]*hf_fixture\.py [^"]*)"$', text, re.MULTILINE):
         text = text.replace("$" + variable, begin)
     for found in re.findall(r"^\s+(?:python3 )?((?:fixtures/)?hf_fixture\.py [^#\n]*)", text, re.MULTILINE):
         yield found.strip()
+
+
+def usage_of(text):
+    """The first command line that the script's head shows, with the lines that go on from it."""
+    first, rest = re.search(r"^(  hf_fixture\.py .*)\n((?:   .*\n)*)", text, re.MULTILINE).groups()
+    return " ".join([first, *(line.strip() for line in rest.splitlines())])
 
 
 def check_usage(script, usage, wrong):
@@ -81,7 +90,7 @@ def main():
     # Whatever a document names is there.
     os.path.isfile = lambda path: True
     isdir, os.path.isdir = os.path.isdir, lambda path: not path.endswith(".gz")
-    usage = next(line for line in script.__doc__.splitlines() if "hf_fixture.py" in line)
+    usage = usage_of(script.__doc__)
     check_usage(script, usage, wrong)
     texts = {"hf_fixture.py": script.__doc__}
     for name in ("README.md", "fixtures/README.md"):

@@ -101,7 +101,8 @@ def gemma4(c):
     ple = c.get("hidden_size_per_layer_input") or 0
     full = [t == "full_attention" for t in c["layer_types"]]
     if c["attention_k_eq_v"]:
-        m.key("attention.head_count_kv", [c["num_global_key_value_heads" if f else "num_key_value_heads"] for f in full])
+        kv_heads = ["num_global_key_value_heads" if f else "num_key_value_heads" for f in full]
+        m.key("attention.head_count_kv", [c[n] for n in kv_heads])
     m.key("attention.key_length", c["global_head_dim"])
     m.key("attention.value_length", c["global_head_dim"])
     m.key("attention.key_length_swa", c["head_dim"])

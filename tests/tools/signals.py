@@ -69,7 +69,8 @@ def once(words, result, room, keep, sig, whole):
 def main():
     room = pathlib.Path(tempfile.mkdtemp(prefix="hallmark-signals-"))
     (room / "text").write_text("".join(f"the quick brown fox number {i} jumps over the dog\n" for i in range(90)))
-    subprocess.run([HALLMARK, "convert", str(TINY), "-o", "bf16.gguf", "-q"], cwd=room, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([HALLMARK, "convert", str(TINY), "-o", "bf16.gguf", "-q"], cwd=room, check=True,
+                   stdout=subprocess.DEVNULL)
     keep = {"text", "bf16.gguf"}
     wrong = 0
     for line in COMMANDS:

@@ -4,8 +4,10 @@
   sparse_checkpoint.py CONFIG.json OUT_DIR --tokenizer TINY_DIR [--layers N] [--random] [--shard 5]
 
 Shapes come from Transformers, which builds the model of the config without memory; the tokenizer is that of a
-tiny checkpoint, grown to as many entries as the config promises. For measuring how a converter's memory and planning grow, not for any output.
---layers takes N layers, the last among them; --random fills the weights (normal, 0.02) instead of leaving holes; --shard: GB a file.
+tiny checkpoint, grown to as many entries as the config promises. For measuring how a converter's memory and planning
+grow, not for any output.
+--layers takes N layers, the last among them; --random fills the weights (normal, 0.02) instead of leaving holes;
+--shard: GB a file.
 """
 import argparse
 import json
@@ -29,8 +31,8 @@ def shapes(config):
 
 
 def cut_layers(config, n):
-    """The first n - 1 layers and the last, which in Gemma attends to everything; where layers share keys and values, the
-    last of those that have them and the last of all, so that each kind of layer is on both sides."""
+    """The first n - 1 layers and the last, which in Gemma attends to everything; where layers share keys and values,
+    the last of those that have them and the last of all, so that each kind of layer is on both sides."""
     text = config.get_text_config()
     of_all, shared = text.num_hidden_layers, getattr(text, "num_kv_shared_layers", 0) or 0
     kept = list(range(n - 1)) + [of_all - 1]
@@ -75,7 +77,8 @@ def write_file(path, tensors, random, model_type):
 
 
 def grow_tokenizer(source, out, n):
-    """The tokenizer of a tiny checkpoint with as many entries as the config promises: two tokens and their merge at a time."""
+    """The tokenizer of a tiny checkpoint with as many entries as the config promises: two tokens and their merge at a
+    time."""
     with open(os.path.join(source, "tokenizer.json")) as f:
         doc = json.load(f)
     model, taken = doc["model"], {t["id"] for t in doc["added_tokens"]}
