@@ -259,7 +259,7 @@ void lab_put_method(text_buf *t, const lab_result *r)
         figure_put_count(t, p->state_bytes);
         text_words(t, " bytes beside any cache. ");
     }
-    text_words(t, p->n_chunks > 1 ? "Intervals hold 95 % of resampled means; whole chunks are resampled."
+    text_words(t, p->n_chunks > 1 ? "Intervals are of 95 %, by resampling whole chunks, wider where chunks are few."
                                   : "One chunk has no intervals.");
 }
 
