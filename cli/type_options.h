@@ -18,9 +18,11 @@ typedef struct {
 
 #define OPT_TENSOR_TYPES \
     { "--tensor-type", NULL, OPT_PATHS, offsetof(type_options, tensor_types), "PATTERN=TYPE", \
-      "type of the tensors whose name holds the pattern (POSIX extended); the first match decides", false, 0, 0, NULL }, \
+      "type of the tensors whose name holds the pattern (POSIX extended); the first match decides", \
+      false, 0, 0, NULL }, \
     { "--output-type", NULL, OPT_TEXT, offsetof(type_options, output_type), "TYPE", \
-      "type of the output matrix, or of the embedding tied to it, where no other option names that", false, 0, 0, NULL }, \
+      "type of the output matrix, or of the embedding tied to it, where no other option names that", \
+      false, 0, 0, NULL }, \
     { "--embedding-type", NULL, OPT_TEXT, offsetof(type_options, embedding_type), "TYPE", \
       "type of the token embeddings", false, 0, 0, NULL }, \
     { "--pure", NULL, OPT_FLAG, offsetof(type_options, pure), NULL, \
@@ -38,12 +40,14 @@ typedef struct {
 // How hard blocks are searched for.
 #define OPT_EFFORT \
     { "--effort", NULL, OPT_GIVEN_INT, offsetof(type_options, effort), "N", \
-      "0 (default): the bytes of llama-quantize; 1: the same layouts with less error, searched for longer", false, 0, EFFORT_MAX, NULL }, \
+      "0 (default): the bytes of llama-quantize; 1: the same layouts with less error, searched for longer", \
+      false, 0, EFFORT_MAX, NULL }, \
     { "--calibrate", NULL, OPT_PATHS, offsetof(type_options, calibrate), "TEXT", \
       "run the source on this text and round by what its matrices are multiplied with (effort 1)", false, 0, 0, NULL }
 
 // Where blocks are encoded.
-#define OPT_ENCODER(text) { "--device", NULL, OPT_CHOICE, offsetof(type_options, device), "D", text, false, 0, 0, device_choices }
+#define OPT_ENCODER(text) \
+    { "--device", NULL, OPT_CHOICE, offsetof(type_options, device), "D", text, false, 0, 0, device_choices }
 
 // *b: the encoder of a --device, NULL for the CPU's own; closed by encoder_close. auto, where the device does not
 // answer: a note on standard error, and the CPU. ERR_SYSTEM: cuda was asked for and is not there.

@@ -47,7 +47,8 @@ static void bf16_decode_row(float *dst, const void *src, int64_t n_cols)
 
 // ---- the table ---------------------------------------------------------------------------------------------------
 
-#define PLAIN_TYPES { DT_F32, f32_encode_row, f32_decode_row, NULL }, { DT_F16, f16_encode_row, f16_decode_row, NULL },  \
+#define PLAIN_TYPES { DT_F32, f32_encode_row, f32_decode_row, NULL }, \
+                    { DT_F16, f16_encode_row, f16_decode_row, NULL }, \
                     { DT_BF16, bf16_encode_row, bf16_decode_row, NULL }
 #define ROW(id, x, rows) { id, x##_encode_row, x##_decode_row, rows }
 // Types with a search or much to compute have encode_rows at each level.

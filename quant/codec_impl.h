@@ -28,8 +28,8 @@ static inline bool sub_scales_are_finite(const float *scale, int n, int64_t col,
     return true;
 }
 
-#define CODEC_FUNCTIONS(x)                                                                                              \
-    bool x##_encode_row(void *dst, const float *src, int64_t n_cols, const float *importance, err *e);                  \
+#define CODEC_FUNCTIONS(x)                                                                              \
+    bool x##_encode_row(void *dst, const float *src, int64_t n_cols, const float *importance, err *e);  \
     void x##_decode_row(float *dst, const void *src, int64_t n_cols);
 CODEC_FUNCTIONS(q4_0)
 CODEC_FUNCTIONS(q4_1)
@@ -44,10 +44,12 @@ CODEC_FUNCTIONS(q6_k)
 CODEC_FUNCTIONS(iq4_nl)
 #undef CODEC_FUNCTIONS
 
-#define ENCODE_ROWS(x, level) bool x##_encode_rows_##level(void *dst, const float *src, int64_t n_rows, int64_t n_cols, const float *importance);
-#define ENCODE_ROWS_AT(level)                                                                                               \
-    ENCODE_ROWS(q8_0, level) ENCODE_ROWS(q4_0, level) ENCODE_ROWS(q4_1, level) ENCODE_ROWS(q5_0, level)                     \
-    ENCODE_ROWS(q5_1, level) ENCODE_ROWS(q2_k, level)                                                                       \
+#define ENCODE_ROWS(x, level)                                                                            \
+    bool x##_encode_rows_##level(void *dst, const float *src, int64_t n_rows, int64_t n_cols,            \
+                                 const float *importance);
+#define ENCODE_ROWS_AT(level)                                                                            \
+    ENCODE_ROWS(q8_0, level) ENCODE_ROWS(q4_0, level) ENCODE_ROWS(q4_1, level) ENCODE_ROWS(q5_0, level)  \
+    ENCODE_ROWS(q5_1, level) ENCODE_ROWS(q2_k, level)                                                    \
     ENCODE_ROWS(q3_k, level) ENCODE_ROWS(q4_k, level) ENCODE_ROWS(q5_k, level) ENCODE_ROWS(q6_k, level)
 ENCODE_ROWS_AT(portable)
 ENCODE_ROWS_AT(avx2)

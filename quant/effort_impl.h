@@ -25,15 +25,17 @@ typedef struct {            // a block before it is packed
 void effort_pack(const effort_kind *k, uint8_t *dst, const effort_block *b);
 
 // n_rows rows, without looking at the reference. False: no memory.
-#define EFFORT_ROWS(level) bool effort_rows_##level(const effort_kind *k, uint8_t *dst, const float *src, int64_t n_rows, int64_t n_cols,   \
-                                                    const float *importance, const feedback *f);
+#define EFFORT_ROWS(level)                                                                                       \
+    bool effort_rows_##level(const effort_kind *k, uint8_t *dst, const float *src, int64_t n_rows, int64_t n_cols, \
+                             const float *importance, const feedback *f);
 EFFORT_ROWS(portable)
 EFFORT_ROWS(avx2)
 EFFORT_ROWS(avx512)
 #undef EFFORT_ROWS
 
 enum { MOMENT_ROWS = 8 };
-#define MOMENTS(level) void moment_rows_##level(float *h, int64_t width, const float *x, int64_t stride, int n, int64_t first);
+#define MOMENTS(level) \
+    void moment_rows_##level(float *h, int64_t width, const float *x, int64_t stride, int n, int64_t first);
 MOMENTS(portable)
 MOMENTS(avx2)
 MOMENTS(avx512)

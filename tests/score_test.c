@@ -264,8 +264,13 @@ START_TEST(what_cannot_be_held_or_scored_is_said)
     double kl[HELD];
     const int32_t outside = (int32_t)model_hparams(m)->n_vocab;
     for (int i = 0; i < HELD; i++) none[i] = -1;
-#define REFUSED(call, what, says) do { err why = { 0 }; ck_assert(!(call)); \
-        ck_assert_msg(why.kind == (what) && strstr(why.msg, says), "%s: found '%s', expected '%s' in it", #call, why.msg, says); } while (0)
+#define REFUSED(call, what, says)                                                                                   \
+    do {                                                                                                            \
+        err why = { 0 };                                                                                            \
+        ck_assert(!(call));                                                                                         \
+        ck_assert_msg(why.kind == (what) && strstr(why.msg, says), "%s: found '%s', expected '%s' in it", #call,    \
+                      why.msg, says);                                                                               \
+    } while (0)
     REFUSED(session_held_stats(s, none, out, &why), ERR_USAGE, "no logits are held");
     REFUSED(session_hold(s, 0, 1, &why), ERR_USAGE, "a step of 0 was run");
     REFUSED(session_step(s, ids, 41, &why), ERR_USAGE, "expected 1 to 40");

@@ -64,13 +64,13 @@ static bool run_linear(const call *k, err *e)
 }
 
 // One call of a run kernel over the operation's floats, cut into runs for the threads.
-#define RUNS(call)                                                                                                       \
-    const int64_t n = (int64_t)k->a->n * k->o->rows * k->o->dim;                                                         \
-    _Pragma("omp parallel for num_threads(k->c->n_threads) schedule(static) if (n > PARALLEL_FLOATS)")                   \
-    for (int64_t i = 0; i < n; i += RUN_FLOATS) {                                                                        \
-        const int64_t len = n - i < RUN_FLOATS ? n - i : RUN_FLOATS;                                                     \
-        call;                                                                                                            \
-    }                                                                                                                    \
+#define RUNS(call)                                                                                      \
+    const int64_t n = (int64_t)k->a->n * k->o->rows * k->o->dim;                                        \
+    _Pragma("omp parallel for num_threads(k->c->n_threads) schedule(static) if (n > PARALLEL_FLOATS)")  \
+    for (int64_t i = 0; i < n; i += RUN_FLOATS) {                                                       \
+        const int64_t len = n - i < RUN_FLOATS ? n - i : RUN_FLOATS;                                    \
+        call;                                                                                           \
+    }                                                                                                   \
     return true
 
 static bool run_add(const call *k, err *e)

@@ -300,8 +300,8 @@ template <> struct group<DT_Q6_K> {
 
 // Every type that has a group, for the tables of the launchers.
 #define FOR_WEIGHT_TYPES(X)                                                                                            \
-    X(DT_F32) X(DT_BF16) X(DT_F16) X(DT_Q8_0) X(DT_Q4_0) X(DT_Q4_1) X(DT_Q5_0) X(DT_Q5_1) X(DT_Q2_K) X(DT_Q3_K) X(DT_Q4_K) \
-    X(DT_Q5_K) X(DT_Q6_K)
+    X(DT_F32) X(DT_BF16) X(DT_F16) X(DT_Q8_0) X(DT_Q4_0) X(DT_Q4_1) X(DT_Q5_0) X(DT_Q5_1) X(DT_Q2_K) X(DT_Q3_K)        \
+    X(DT_Q4_K) X(DT_Q5_K) X(DT_Q6_K)
 
 // How a matrix is cut into rows.
 static inline bool view_of(const gpu_matrix *w, int64_t *row_bytes, bool *vectors, err *e)

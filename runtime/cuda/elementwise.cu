@@ -266,22 +266,51 @@ extern "C" bool cuda_norm_add_norm(const gpu_ctx *c, float *x, float *t, const f
         x, t, w, w_next, out_scale, dim, eps, c->round, c->round && round_first);
 }
 
-#define RUN(op, name, dst, a, b, s)                                                                                             \
-    gpu_dim grid = {};                                                                                                               \
-    if (n == 0) return true;                                                                                                    \
-    return run_blocks(n, &grid, e) && LAUNCH(c->g, e, name, grid, dims(RUN_THREADS), 0, (run_kernel<op>))(dst, a, b, s, n, c->round)
+#define RUN(op, name, dst, a, b, s)                                                                                  \
+    gpu_dim grid = {};                                                                                               \
+    if (n == 0) return true;                                                                                         \
+    return run_blocks(n, &grid, e) &&                                                                                \
+           LAUNCH(c->g, e, name, grid, dims(RUN_THREADS), 0, (run_kernel<op>))(dst, a, b, s, n, c->round)
 
-extern "C" bool cuda_add(const gpu_ctx *c, float *dst, const float *a, const float *b, int64_t n, err *e)  { RUN(RUN_ADD, "add", dst, a, b, 0.0f); }
-extern "C" bool cuda_scale(const gpu_ctx *c, float *x, float s, int64_t n, err *e)                         { RUN(RUN_SCALE, "scale", x, x, nullptr, s); }
-extern "C" bool cuda_gelu(const gpu_ctx *c, float *x, int64_t n, err *e)                                   { RUN(RUN_GELU, "gelu", x, x, nullptr, 0.0f); }
-extern "C" bool cuda_geglu(const gpu_ctx *c, float *gate, const float *up, int64_t n, err *e)              { RUN(RUN_GEGLU, "geglu", gate, gate, up, 0.0f); }
-extern "C" bool cuda_silu(const gpu_ctx *c, float *x, int64_t n, err *e)                                   { RUN(RUN_SILU, "silu", x, x, nullptr, 0.0f); }
-extern "C" bool cuda_swiglu(const gpu_ctx *c, float *gate, const float *up, int64_t n, err *e)             { RUN(RUN_SWIGLU, "swiglu", gate, gate, up, 0.0f); }
+extern "C" bool cuda_add(const gpu_ctx *c, float *dst, const float *a, const float *b, int64_t n, err *e)
+{
+    RUN(RUN_ADD, "add", dst, a, b, 0.0f);
+}
+
+extern "C" bool cuda_scale(const gpu_ctx *c, float *x, float s, int64_t n, err *e)
+{
+    RUN(RUN_SCALE, "scale", x, x, nullptr, s);
+}
+
+extern "C" bool cuda_gelu(const gpu_ctx *c, float *x, int64_t n, err *e)
+{
+    RUN(RUN_GELU, "gelu", x, x, nullptr, 0.0f);
+}
+
+extern "C" bool cuda_geglu(const gpu_ctx *c, float *gate, const float *up, int64_t n, err *e)
+{
+    RUN(RUN_GEGLU, "geglu", gate, gate, up, 0.0f);
+}
+
+extern "C" bool cuda_silu(const gpu_ctx *c, float *x, int64_t n, err *e)
+{
+    RUN(RUN_SILU, "silu", x, x, nullptr, 0.0f);
+}
+
+extern "C" bool cuda_swiglu(const gpu_ctx *c, float *gate, const float *up, int64_t n, err *e)
+{
+    RUN(RUN_SWIGLU, "swiglu", gate, gate, up, 0.0f);
+}
+
 extern "C" bool cuda_sigmoid(const gpu_ctx *c, float *x, int64_t n, err *e)
 {
     RUN(RUN_SIGMOID, "sigmoid", x, x, nullptr, 0.0f);
 }
-extern "C" bool cuda_softcap(const gpu_ctx *c, float *x, float cap, int64_t n, err *e)                     { RUN(RUN_SOFTCAP, "softcap", x, x, nullptr, cap); }
+
+extern "C" bool cuda_softcap(const gpu_ctx *c, float *x, float cap, int64_t n, err *e)
+{
+    RUN(RUN_SOFTCAP, "softcap", x, x, nullptr, cap);
+}
 
 extern "C" bool cuda_mul_rows(const gpu_ctx *c, float *dst, const float *a, const float *b, int64_t b_stride, int n, int dim, err *e)
 {

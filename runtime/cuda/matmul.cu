@@ -74,8 +74,10 @@ extern "C" bool cuda_embed(const gpu_ctx *c, float *dst, const gpu_matrix *w, co
     if (!view_of(w, &row_bytes, &vectors, e)) return false;
     if (!ids && (!c->step || n != 1)) return err_set(e, ERR_SYSTEM, "an embedding without ids outside a recorded step");
     switch (w->type) {
-#define ROW(T) \
-    case T: return LAUNCH(c->g, e, "embed", dims(n), dims(128), 0, (embed_kernel<T>))(dst, (const uint8_t *)w->data, row_bytes, w->cols, vectors, ids, c->step, scale, c->round);
+#define ROW(T)                                                                                                \
+    case T:                                                                                                   \
+        return LAUNCH(c->g, e, "embed", dims(n), dims(128), 0, (embed_kernel<T>))(                            \
+            dst, (const uint8_t *)w->data, row_bytes, w->cols, vectors, ids, c->step, scale, c->round);
     FOR_WEIGHT_TYPES(ROW)
 #undef ROW
     default: return unknown_type(w->type, e);

@@ -73,8 +73,11 @@ static bool cut_weights(const gpu_ctx *c, const gpu_matrix *w, int64_t row, int6
     if (!view_of(w, &row_bytes, &vectors, e)) return false;
     const gpu_dim grid = dims(ceil_div(w->cols / LANES, PIECES_THREADS), n_rows);
     switch (w->type) {
-#define ROW(T) \
-    case T: return LAUNCH(c->g, e, "pieces", grid, dims(PIECES_THREADS), 0, (pieces_kernel<T>))(c->products->w, n_rows * w->cols, (const uint8_t *)w->data + row * row_bytes, row_bytes, w->cols, vectors);
+#define ROW(T)                                                                                                \
+    case T:                                                                                                   \
+        return LAUNCH(c->g, e, "pieces", grid, dims(PIECES_THREADS), 0, (pieces_kernel<T>))(                  \
+            c->products->w, n_rows * w->cols, (const uint8_t *)w->data + row * row_bytes, row_bytes, w->cols, \
+            vectors);
     FOR_WEIGHT_TYPES(ROW)
 #undef ROW
     default: return unknown_type(w->type, e);
