@@ -78,6 +78,11 @@ im_fix=$(dirname "$0")/recipes-q4_k_m-imatrix.json.gz
 rel 0 -o "$work/file" --recipe "$work/r/tiny.json" --fixture "$im_fix" --no-fixtures
 there "$work/file" tiny.json im.gguf; [ ! -e "$work/file/float32.json.gz" ] || fail "a fixture is published"
 cmp -s "$work/r/tiny.json" "$work/file/tiny.json" || fail "the recipe file"
+grep -q "published as it is" "$work/err" && fail "a path of no folder is said to tell something"
+printf '{"hallmark_recipe":1,"recipes":[{"type":"q4_k_m","imatrix":"%s/im.gguf","name":"Q4_K_M-im"}]}' "$work" \
+    > "$work/r/paths.json"
+rel 0 -o "$work/file2" --recipe "$work/r/paths.json" --fixture "$im_fix" --no-fixtures --dry-run
+err_has "paths.json is published as it is, with the path '$work/im.gguf' in it"
 grep -q "hf_fixture.py SOURCE -o float32.json.gz --dtype float32" "$work/file/report.md" ||
     fail "the command of a fixture that is not published"
 [ "$(json_get artifacts.0.recipe.inputs.0.kind "$work/file/report.json")" = recipe ] ||
