@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "release_job.h"
 #include "release_describe.h"
-#include "../formats/claims.h"
 #include "../formats/dir_list.h"
 #include "../formats/file_map.h"
 #include "../formats/hub_cache.h"
@@ -48,49 +47,6 @@ static bool add_published(release_job *x, err *e)
     return ok;
 }
 
-// Blocks in a file that is called BF16 are computed in float32.
-static bool may_have_blocks(const recipe *r)
-{
-    return r->kind == RECIPE_MIX || r->tensor_types.n > 0 || r->output_type || r->embedding_type;
-}
-
-bool release_arithmetic_of(char in[8], const recipe *r, err *e)
-{
-    artifact_ref a = { .arith = "" };
-    const file_type_info *t = may_have_blocks(r) ? NULL : file_type_of(r->type);
-    if (r->kind == RECIPE_ARTIFACT && !artifact_ref_read(&a, r->artifact, e)) return false;
-    snprintf(in, 8, "%s", r->kind == RECIPE_TYPE && t ? claims_required_kv(t->name) : a.arith);
-    return true;
-}
-
-static bool fits_some(const release_job *x, const fixture_ref *f, bool *fits, err *e)
-{
-    char in[8];
-    *fits = f->used;            // by an artifact that stays
-    for (int i = 0; i < x->n_items && !*fits; i++) {
-        if (!release_arithmetic_of(in, x->items[i].r, e)) return false;
-        *fits = !in[0] || strcmp(in, f->arith) == 0;
-    }
-    return true;
-}
-
-static const char *dtype_word(const char *a) { return strcmp(a, "bf16") == 0 ? "bfloat16" : "float32"; }
-
-// A fixture that was named is of use to some artifact, as far as types tell.
-static bool check_arithmetic(const release_job *x, err *e)
-{
-    bool fits;
-    for (int i = 0; i < x->fixtures.n; i++) {
-        const fixture_ref *f = &x->fixtures.v[i];
-        if (!f->asked) continue;
-        if (!fits_some(x, f, &fits, e)) return false;
-        if (!fits)
-            return err_set(e, ERR_INPUT, "%s: the fixture was made in %s, and no artifact of this release computes in "
-                           "that", f->path, dtype_word(f->arith));
-    }
-    return true;
-}
-
 // Beside those asked for: in the checkpoint's folder, and in the release that is added to.
 bool release_find_fixtures(release_job *x, err *e)
 {
@@ -101,7 +57,7 @@ bool release_find_fixtures(release_job *x, err *e)
     ok = ok && add_published(x, e) && check_asked(x, e);
     free(sub);
     if (ok) mark_kept(x);
-    return ok && check_arithmetic(x, e);
+    return ok && release_fixtures_fit(x, e);
 }
 
 // ---- missing -------------------------------------------------------------------------------------------------------
@@ -137,7 +93,7 @@ static bool add_missing(release_job *x, const char *stem, const char *type, cons
 bool release_list_missing(release_job *x, const char *in, const char *name, const char *label, bool source,
                           bool weights, err *e)
 {
-    const char *word = dtype_word(in);
+    const char *word = release_dtype_word(in);
     if (source && !add_missing(x, word, word, NULL, e)) return false;
     if (!weights) return true;
     char *later = path_join(x->dest[TO_UNVERIFIED], name);

@@ -90,9 +90,8 @@ bool release_has_mix(const release_job *x);
 
 // ---- release_fixtures.c ---------------------------------------------------------------------------------------------
 
+// Those that were named, and those that are found. ERR_INPUT: one that was named is of another source, or fits nothing.
 bool release_find_fixtures(release_job *x, err *e);
-// What a recipe's file will compute in ("f32", "bf16"); "" where only the file that is made of it tells.
-bool release_arithmetic_of(char in[8], const recipe *r, err *e);
 // Runs the fixtures that the artifact at path answers to.
 bool release_verify(release_job *x, verify_report *v, const char *path, int i, const verify_derivation *derived,
                     err *e);
@@ -101,6 +100,19 @@ bool release_note_unused(release_job *x, err *e);
 // source, from its own weights.
 bool release_list_missing(release_job *x, const char *in, const char *name, const char *label, bool source,
                           bool weights, err *e);
+
+// ---- release_fit.c --------------------------------------------------------------------------------------------------
+
+// What there is to know of a recipe's file before it is made: of a finished one all; else no source, no weights, and
+// arith "" where only the file that is made tells.
+bool release_foresee(artifact_ref *a, const recipe *r, err *e);
+// Will the file that was foreseen as a answer to f: no, perhaps (once its weights or its types are known), yes?
+typedef enum { FIXTURE_UNUSED, FIXTURE_PERHAPS, FIXTURE_USED } fixture_use;
+fixture_use release_use_of(const fixture_ref *f, const artifact_ref *a, const recipe *r, const source_id *source);
+// Each fixture that was named may be answered to by an artifact that is made or stays. ERR_INPUT: what one holds, and what
+// would fit.
+bool release_fixtures_fit(const release_job *x, err *e);
+const char *release_dtype_word(const char *in);     // "float32", "bfloat16", as fixtures have it
 
 // ---- release_beside.c -----------------------------------------------------------------------------------------------
 

@@ -25,43 +25,22 @@ static int64_t tokens_of(const release_job *x, const fixture_ref *f)
     return 2 * f->prompt_tokens + f->cases * (run + held - 2);
 }
 
-// Its weights are only known once it is made: may they be those of f? A mix takes any type.
-static bool may_be_own(const fixture_ref *f, const recipe *r)
-{
-    const file_type_info *t = r->kind == RECIPE_TYPE ? file_type_of(r->type) : NULL;
-    return !t || strcasecmp(f->weights_type, t->name) == 0 || strcasecmp(f->weights_type, t->label) == 0;
-}
-
-// What there is to know before of the file that a recipe makes.
 static bool foresee(artifact_ref *a, const recipe *r, err *e)
 {
-    *a = (artifact_ref){ .lossy = recipe_encodes(r) || r->type == FT_F16 };
-    if (r->kind == RECIPE_ARTIFACT) return artifact_ref_read(a, r->artifact, e);
-    if (!release_arithmetic_of(a->arith, r, e)) return false;
+    if (!release_foresee(a, r, e)) return false;
     if (!a->arith[0]) strcpy(a->arith, "f32");                      // what blocks are computed in
     return true;
 }
 
-// Of a fixture: no artifact answers to it, perhaps one does, one does.
-typedef enum { UNUSED, PERHAPS, USED } use;
-
-static use use_of(const fixture_ref *f, const artifact_ref *a, const recipe *r, const release_job *x)
-{
-    if (!source_id_same(&f->source, &x->source) || strcmp(a->arith, f->arith) != 0) return UNUSED;
-    if (!f->weights[0]) return USED;
-    if (r->kind == RECIPE_ARTIFACT) return strcmp(f->weights, a->weights) == 0 ? USED : UNUSED;
-    return may_be_own(f, r) ? PERHAPS : UNUSED;
-}
-
-static bool take_fixtures(release_outline_row *row, release_job *x, const release_item *item, use *uses, err *e)
+static bool take_fixtures(release_outline_row *row, release_job *x, const release_item *item, fixture_use *uses, err *e)
 {
     artifact_ref a;
     if (!foresee(&a, item->r, e)) return false;
     row->lossy = a.lossy;
     for (int i = 0; i < x->fixtures.n; i++) {
         const fixture_ref *f = &x->fixtures.v[i];
-        const use u = use_of(f, &a, item->r, x);
-        if (u == UNUSED) continue;
+        const fixture_use u = release_use_of(f, &a, item->r, &x->source);
+        if (u == FIXTURE_UNUSED) continue;
         if (f->weights[0]) row->own++;
         else               row->source++;
         if (u > uses[i]) uses[i] = u;
@@ -91,7 +70,7 @@ static bool add_kept(release_outline *to, const release_job *x, err *e)
     return true;
 }
 
-static bool add_items(release_outline *to, release_job *x, use *uses, err *e)
+static bool add_items(release_outline *to, release_job *x, fixture_use *uses, err *e)
 {
     for (int i = 0; i < x->n_items; i++) {
         const release_item *item = &x->items[i];
@@ -130,36 +109,36 @@ static bool add_file(release_outline *to, const char *name, bool perhaps, err *e
     return true;
 }
 
-static use use_of_beside(const release_job *x, const release_beside *b, const use *uses)
+static fixture_use use_of_beside(const release_job *x, const release_beside *b, const fixture_use *uses)
 {
     for (int i = 0; b->fixture && i < x->fixtures.n; i++)
-        if (strcmp(x->fixtures.v[i].digest, b->sha256) == 0) return x->fixtures.v[i].used ? USED : uses[i];
-    return b->fixture ? UNUSED : USED;
+        if (strcmp(x->fixtures.v[i].digest, b->sha256) == 0) return x->fixtures.v[i].used ? FIXTURE_USED : uses[i];
+    return b->fixture ? FIXTURE_UNUSED : FIXTURE_USED;
 }
 
 // A planned file of the release that is added to and of nothing that is made now goes with the artifact it was of.
-static use use_of_file(const release_job *x, const char *name, const use *uses)
+static fixture_use use_of_file(const release_job *x, const char *name, const fixture_use *uses)
 {
     for (int i = 0; i < x->old.n_files; i++)
-        if (x->old.stays && x->old.stays[i] && strcmp(x->old.files[i].name, name) == 0) return USED;
+        if (x->old.stays && x->old.stays[i] && strcmp(x->old.files[i].name, name) == 0) return FIXTURE_USED;
     for (int i = 0; i < x->n_beside; i++)
         if (strcmp(x->beside[i].name, name) == 0) return use_of_beside(x, &x->beside[i], uses);
     const bool is_new = strcmp(name, STEPS_FILE) == 0 || hub_writes(name) || dir_list_has(&x->hub.licenses, name)
         || (x->o->n_lab > 0 && strstr(name, "-lab."));
-    return is_new ? USED : UNUSED;
+    return is_new ? FIXTURE_USED : FIXTURE_UNUSED;
 }
 
-static bool add_planned(release_outline *to, const release_job *x, const use *uses, err *e)
+static bool add_planned(release_outline *to, const release_job *x, const fixture_use *uses, err *e)
 {
     for (int i = 0; i < x->n_planned; i++) {
-        const use u = use_of_file(x, x->planned[i].name, uses);
-        if (u != UNUSED && !add_file(to, x->planned[i].name, u == PERHAPS, e)) return false;
+        const fixture_use u = use_of_file(x, x->planned[i].name, uses);
+        if (u != FIXTURE_UNUSED && !add_file(to, x->planned[i].name, u == FIXTURE_PERHAPS, e)) return false;
     }
     return true;
 }
 
 // Where nothing is published, there are artifacts and reports alone.
-static bool add_files(release_outline *to, const release_job *x, const use *uses, err *e)
+static bool add_files(release_outline *to, const release_job *x, const fixture_use *uses, err *e)
 {
     const bool published = to->fate != OUTLINE_UNVERIFIED;
     if (published && !add_planned(to, x, uses, e)) return false;
@@ -238,7 +217,7 @@ static bool take_time(release_outline *to, const release_job *x, err *e)
 
 // ---- the whole -----------------------------------------------------------------------------------------------------
 
-static bool fill(release_outline *to, release_job *x, use *uses, err *e)
+static bool fill(release_outline *to, release_job *x, fixture_use *uses, err *e)
 {
     if (!add_kept(to, x, e) || !add_items(to, x, uses, e)) return false;
     take_fate(to, x);
@@ -250,7 +229,7 @@ static bool fill(release_outline *to, release_job *x, use *uses, err *e)
 
 bool release_outline_fill(release_outline *to, release_job *x, err *e)
 {
-    use *uses = calloc((size_t)x->fixtures.n + 1, sizeof *uses);
+    fixture_use *uses = calloc((size_t)x->fixtures.n + 1, sizeof *uses);
     to->v = calloc((size_t)(x->old.n + x->n_items) + 1, sizeof *to->v);
     snprintf(to->source, sizeof to->source, "%s", x->source.v2);
     to->signs = x->key != NULL;

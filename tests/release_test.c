@@ -7,6 +7,7 @@
 #include "verify/record.h"
 #include "release/release.h"
 #include "release/release_dir.h"
+#include "release/release_outline.h"
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -378,27 +379,60 @@ START_TEST(a_fixture_of_another_source_is_refused_before_any_work)
 }
 END_TEST
 
-// Of the same source, and of no use to anything that is made: known from the types before the work, of own weights after.
-START_TEST(a_named_fixture_that_fits_nothing_is_refused)
+// What is refused without any work is refused by the outline, which does none, in the same words.
+static void unfit(const release_opts *o, const char *says)
 {
-    err e = { 0 };
+    err before = { 0 }, e = { 0 };
+    release_outline to;
+    release_result r;
+    const char *out = in_scratch("unfit");
+    ck_assert(!release_outline_make(&to, in_scratch("hf"), out, o, &before));
+    ck_assert(!release_checkpoint(&r, in_scratch("hf"), out, o, &e));
+    ck_assert_int_eq(e.kind, ERR_INPUT);
+    ck_assert_str_eq(e.msg, before.msg);
+    ck_assert_msg(strstr(e.msg, says), "%s", e.msg);
+}
+
+// Of the same source, and of no use to anything that is made: known from types and dtypes before any work.
+START_TEST(a_named_fixture_that_fits_nothing_is_refused_before_any_work)
+{
+    static const file_type TWO[] = { FT_BF16, FT_Q8_0 };
     const char  *list[] = { fixture_path("float32") };
     release_opts o = options(ONLY_BF16, 1);
+    o.fixtures = list;
+    o.n_fixtures = 1;
+    unfit(&o, "float32.json.gz: the fixture fits no artifact of this release: found float32 from the source, "
+              "expected bfloat16 from the source, for tiny-BF16.gguf");
+    list[0] = fixture_path("q4_k_m");
+    unfit(&o, "found float32 from the weights of a Q4_K_M file (digest ");
+    o.types = TWO;
+    o.n_types = 2;
+    unfit(&o, "expected bfloat16 from the source, for tiny-BF16.gguf; "
+              "float32 from the source, or from its own weights, for tiny-Q8_0.gguf");
+    ck_assert(!dir_exists(in_scratch("unfit")) && !dir_exists(in_scratch("unfit.unverified")));
+    ck_assert_int_eq(leftovers("unfit"), 0);
+}
+END_TEST
+
+// A type says nothing of weights that an effort changed: that they are others is known once they are made.
+START_TEST(a_named_fixture_of_other_weights_is_refused_once_they_are_known)
+{
+    err e = { 0 };
+    recipe q4 = { .type = FT_Q4_K_M };
+    ck_assert_msg(recipe_set(&q4, "effort", "1", &e), "%s", e.msg);
+    const char *list[] = { fixture_path("q4_k_m") };
+    release_opts o = options(NULL, 0);
+    o.recipes = &q4;
+    o.n_recipes = 1;
     o.fixtures = list;
     o.n_fixtures = 1;
     release_result r;
     ck_assert(!release_checkpoint(&r, in_scratch("hf"), in_scratch("unfit"), &o, &e));
     ck_assert_int_eq(e.kind, ERR_INPUT);
-    ck_assert_msg(strstr(e.msg, "the fixture was made in float32, and no artifact of this release computes in that"), "%s", e.msg);
-    static const file_type F32_ONLY[] = { FT_F32 };
-    list[0] = fixture_path("q4_k_m");
-    o.types = F32_ONLY;
-    e = (err){ 0 };
-    ck_assert(!release_checkpoint(&r, in_scratch("hf"), in_scratch("unfit"), &o, &e));
-    ck_assert_int_eq(e.kind, ERR_INPUT);
     ck_assert_msg(strstr(e.msg, "no artifact of this release has the weights that it was made from: its weights' digest is"), "%s", e.msg);
     ck_assert(!dir_exists(in_scratch("unfit")) && !dir_exists(in_scratch("unfit.unverified")));
     ck_assert_int_eq(leftovers("unfit"), 0);
+    recipe_free(&q4);
 }
 END_TEST
 
@@ -810,7 +844,8 @@ int main(void)
     tcase_add_test(t, a_fixture_under_two_names_is_one);
     tcase_add_test(t, quantized_without_a_fixture_of_its_own_weights_is_not_verified);
     tcase_add_test(t, a_fixture_of_another_source_is_refused_before_any_work);
-    tcase_add_test(t, a_named_fixture_that_fits_nothing_is_refused);
+    tcase_add_test(t, a_named_fixture_that_fits_nothing_is_refused_before_any_work);
+    tcase_add_test(t, a_named_fixture_of_other_weights_is_refused_once_they_are_known);
     tcase_add_test(t, a_fixture_that_is_too_short_publishes_nothing);
     tcase_add_test(t, quantized_without_a_fixture_of_the_source_is_not_verified);
     tcase_add_test(t, more_fixtures_than_a_record_holds_are_refused_before_any_work);
