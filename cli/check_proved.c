@@ -21,6 +21,15 @@ static void add_signed(check_lines *l, const check_proof *p)
     check_add(l, true, &w, &b);
 }
 
+static void add_named(check_lines *l, const check_proof *p)
+{
+    text_buf w = { 0 }, b = { 0 };
+    text_printf(&w, "the %d file%s that model.sig names %s here, as it says", p->n_named, p->n_named == 1 ? "" : "s",
+                p->n_named == 1 ? "is" : "are");
+    text_words(&b, "their SHA-256 digests");
+    check_add(l, true, &w, &b);
+}
+
 static void add_digests(check_lines *l, const check_proof *p)
 {
     text_buf w = { 0 }, b = { 0 };
@@ -95,6 +104,7 @@ void check_add_proved(check_lines *l, const check_proof *p)
     add_written(l, p);
     add_files(l, p);
     if (p->held_key[0]) add_signed(l, p);
+    else if (p->n_named > 0) add_named(l, p);
     if (p->provenance)
         check_add_words(l, true, "provenance.intoto.json tells source, fixtures and results as the reports do",
                         "the same key, and the reports");

@@ -43,17 +43,26 @@ static void add_maker(check_lines *l, const check_proof *p, const char *path)
     check_add(l, false, &w, &b);
 }
 
-// What only the key tells of, and it was not given.
+// What only the key tells of, and it was not given: whether the signature holds, and what else was signed with it says.
+static void put_unread(text_buf *w, const check_proof *p)
+{
+    const bool named = p->n_named > 0, says = p->signature_there && !named;
+    const bool both = says && p->provenance_there;
+    if (named) text_words(w, "that the signature in model.sig holds: no key was given");
+    if (named && p->provenance_there) text_words(w, "; ");
+    if (says || p->provenance_there) text_words(w, "what ");
+    if (says) text_words(w, "model.sig");
+    if (both) text_words(w, " and ");
+    if (p->provenance_there) text_words(w, "provenance.intoto.json");
+    if (both) text_words(w, " say: they are there, and were not looked at");
+    else if (says || p->provenance_there) text_words(w, " says: it is there, and was not looked at");
+}
+
 static void add_unread(check_lines *l, const check_proof *p, const char *path)
 {
-    const bool both = p->signature_there && p->provenance_there;
     text_buf w = { 0 }, b = { 0 };
     if (p->held_key[0] || !(p->signature_there || p->provenance_there)) return;
-    text_words(&w, "what ");
-    if (p->signature_there) text_words(&w, "model.sig");
-    if (both) text_words(&w, " and ");
-    if (p->provenance_there) text_words(&w, "provenance.intoto.json");
-    text_words(&w, both ? " say: they are there, and were not looked at" : " says: it is there, and was not looked at");
+    put_unread(&w, p);
     b = check_again(path);
     text_words(&b, " --key PUBLIC.pem");
     check_add(l, false, &w, &b);

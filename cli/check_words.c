@@ -55,6 +55,7 @@ static void signature_json(json_out *j, const check_proof *p)
     json_key_cstr(j, "key", p->held_key[0] ? p->held_key : NULL);
     json_key_cstr(j, "curve", p->held_key[0] ? p->curve : NULL);
     json_key_int(j, "files", p->n_signed);
+    json_key_int(j, "named_files", p->held_key[0] ? p->n_signed : p->n_named);
     json_key_bool(j, "only_this_file", p->held_key[0] && !p->folder);
     json_key_cstr(j, "signed_as", p->signed_as[0] ? p->signed_as : NULL);
     json_key_bool(j, "provenance", p->provenance);

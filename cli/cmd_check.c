@@ -155,9 +155,10 @@ const command cmd_check = {
              "wrote.\n"
              "With --key it must be what the key's owner signed (release --sign, or the OpenSSF's model_signing):\n"
              "every file of a folder and no other, or one file alone. Without it the digests agree with each other,\n"
-             "and who made them is not known. With --from each tensor is encoded again from the checkpoint, and\n"
-             "each key of the metadata, tokenizer and chat template too, must be what convert would write from it.\n"
-             "With --fixture it runs the comparison again, too.\n"
+             "a folder's model.sig names these files with these digests, and who made them is not known. With\n"
+             "--from each tensor is encoded again from the checkpoint, and each key of the metadata, tokenizer and\n"
+             "chat template too, must be what convert would write from it. With --fixture it runs the comparison\n"
+             "again, too.\n"
              "The last lines say what was proved, and what was not. Of several names each is said; the exit status\n"
              "is the worst. Exit status 1 names the first claim that does not hold.\n",
     .examples = "  hallmark check out/gemma-4-E2B-it-GGUF\n"

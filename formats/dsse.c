@@ -79,6 +79,9 @@ static char *pre_authentication(const char *payload, int64_t n, int64_t *n_out)
 bool dsse_check(const dsse *d, const signing_key *k, const char *where, err *e)
 {
     int64_t n = 0;
+    if (d->certified)
+        return err_set(e, ERR_INPUT, "%s: key 'verificationMaterial': found a certificate, expected a public key",
+                       where);
     if (d->hint[0] && strcmp(d->hint, signing_key_hint(k)) != 0)
         return err_set(e, ERR_VERDICT, "%s: signed with another key: found %.16s..., expected %.16s...", where, d->hint,
                        signing_key_hint(k));
@@ -102,7 +105,7 @@ static bool decode(const cJSON *obj, const char *key, uint8_t **out, int64_t *n,
     return *out != NULL || err_set(e, ERR_INPUT, "%s: key '%s': found no base64", where, key);
 }
 
-// Which key: a certificate is nobody's key that could be compared with one at hand.
+// Which key, where it is one.
 static bool read_material(dsse *d, const cJSON *bundle, const char *where, err *e)
 {
     const cJSON *m = json_get(bundle, "verificationMaterial"), *key = json_get(m, "publicKey");
@@ -110,9 +113,8 @@ static bool read_material(dsse *d, const cJSON *bundle, const char *where, err *
     if (!cJSON_IsObject(m))
         return err_set(e, ERR_INPUT, "%s: key 'verificationMaterial': found %s, expected an object", where,
                        json_kind(m));
-    if (json_get(m, "certificate") || json_get(m, "x509CertificateChain"))
-        return err_set(e, ERR_INPUT, "%s: key 'verificationMaterial': found a certificate, expected a public key",
-                       where);
+    d->certified = json_get(m, "certificate") || json_get(m, "x509CertificateChain");
+    if (d->certified) return true;
     if (!cJSON_IsObject(key))
         return err_set(e, ERR_INPUT, "%s: key 'publicKey': found %s, expected an object", where, json_kind(key));
     if (!json_str_or(key, "hint", "", &hint, where, e)) return false;

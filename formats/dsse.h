@@ -20,14 +20,16 @@ typedef struct {
     uint8_t *sig;                   // n_sig bytes, DER
     int64_t  n_sig;
     char     hint[SHA256_HEX + 1];  // which key; "" where the bundle does not say
+    bool     certified;             // by a certificate, which is nobody's key that could be compared with one at hand
 } dsse;                             // owned; dsse_free
 
 // Takes a bundle's text apart; nothing of it is judged yet. ERR_INPUT: no JSON, another media or payload type, no DSSE
-// envelope, signed with a certificate, not one signature, no base64.
+// envelope, not one signature, no base64.
 bool dsse_read(dsse *d, const char *text, int64_t n, const char *where, err *e);
 void dsse_free(dsse *d);
 
-// ERR_VERDICT: it names another key, or the signature does not hold for this one.
+// ERR_VERDICT: it names another key, or the signature does not hold for this one. ERR_INPUT: it was signed with a
+// certificate.
 bool dsse_check(const dsse *d, const signing_key *k, const char *where, err *e);
 
 // The bundle's text, without a newline at its end; freed by the caller. NULL with the errors of signing_key_sign.

@@ -119,12 +119,16 @@ static bool check_shared(folder *f, const gguf *g, const cJSON *rec, err *e)
     return (f->release = cJSON_Duplicate(part, true)) != NULL || err_nomem(e, "a record", 0);
 }
 
-// Of the whole file; where a signature was checked it is known.
-static bool whole_digest(char hex[SHA256_HEX + 1], const check_run *x, const char *name, const char *path, err *e)
+// Of the whole file; taken once.
+static bool whole_digest(char hex[SHA256_HEX + 1], check_run *x, const char *name, const char *path, err *e)
 {
-    const folder_file *known = x->digests ? folder_digest_find(x->digests, name) : NULL;
-    if (!known) return sha256_file(path, hex, e);
-    strcpy(hex, known->sha256);
+    const folder_file *listed = folder_digest_find(x->digests, name);
+    if (listed && listed->sha256[0]) {
+        strcpy(hex, listed->sha256);
+        return true;
+    }
+    if (!sha256_file(path, hex, e)) return false;
+    if (listed) strcpy(x->digests->v[listed - x->digests->v].sha256, hex);
     return true;
 }
 
@@ -381,7 +385,7 @@ bool check_artifact(const char *path, const check_opts *o, err *e)
     check_run   x = { .o = o, .dir = in_folder ? strdup(path) : path_dir(path) };
     begin_telling(o);
     bool ok = check_watch_begin(&watch, path, o, e);
-    if (ok && o->key_path && in_folder) x.digests = &watch.folder;
+    if (ok && in_folder) x.digests = &watch.folder;
     ok = ok && (x.dir || err_nomem(e, "a path", strlen(path)));
     for (int i = 0; ok && i < o->n_fixtures; i++) ok = fixture_refs_add(&x.fixtures, o->fixtures[i], true, e);
     ok = ok && (!o->from || (x.source = check_source_open(x.dir, NULL, o, e)) != NULL);

@@ -8,7 +8,7 @@
 typedef struct {                // one check, of a file or of a folder's files one after the other
     const check_opts *o;
     char             *dir;      // where they lie
-    const folder_digest *digests;   // of the folder, taken under a signature; NULL: none were
+    folder_digest    *digests;  // of the folder, taken under a signature, else those that were needed; NULL: of a file
     fixture_refs      fixtures; // that are to be run again
     const cJSON      *steps;    // that the folder's reports show (verify/steps.h); NULL: none
     check_source     *source;   // NULL: none is given

@@ -133,6 +133,46 @@ static bool check_file(check_watch *w, const char *sig, const signing_key *k, co
     return ok;
 }
 
+// ---- without a key --------------------------------------------------------------------------------------------------
+
+// The digest is the one that the check took of the file, where it took one.
+static bool is_as_named(const check_watch *w, const model_resource *r, const char *sig, err *e)
+{
+    const folder_file *known = folder_digest_find(&w->folder, r->name);
+    char  hex[SHA256_HEX + 1];
+    char *path = path_join(w->path, r->name);
+    bool  ok = path || err_nomem(e, "a path", strlen(r->name));
+    if (ok && !file_exists(path)) ok = err_set(e, ERR_VERDICT, "%s: %s names it, and it is not there", path, sig);
+    if (known && known->sha256[0]) strcpy(hex, known->sha256);
+    else ok = ok && sha256_file(path, hex, e);
+    if (ok && strcmp(hex, r->sha256) != 0)
+        ok = err_set(e, ERR_VERDICT, "%s: is not the file that %s names: found SHA-256 %s, expected %s", path, sig, hex,
+                     r->sha256);
+    free(path);
+    return ok;
+}
+
+static bool names_what_is_here(const check_watch *w, const char *sig, err *e)
+{
+    model_statement s;
+    err unread = { 0 };
+    if (!release_signed_statement(&s, sig, NULL, &unread)) return err_as_verdict(e, &unread);
+    bool ok = true;
+    for (int i = 0; ok && i < s.n; i++) ok = is_as_named(w, &s.v[i], sig, e);
+    if (ok && w->proof) w->proof->n_named = s.n;
+    model_statement_free(&s);
+    return ok;
+}
+
+static bool check_named(const check_watch *w, err *e)
+{
+    char *sig = path_join(w->path, SIGNATURE_NAME);
+    const bool ok = sig ? !file_exists(sig) || names_what_is_here(w, sig, e)
+                        : err_nomem(e, "a path", strlen(w->path));
+    free(sig);
+    return ok;
+}
+
 // ---- the watch -----------------------------------------------------------------------------------------------------
 
 static bool check_key(check_watch *w, bool folder, const char *sig, const check_opts *o, err *e)
@@ -162,7 +202,7 @@ static bool is_anything(const char *path, err *e)
 bool check_watch_begin(check_watch *w, const char *path, const check_opts *o, err *e)
 {
     const bool folder = dir_exists(path);
-    *w = (check_watch){ .folder = { .fd = -1 }, .path = path };
+    *w = (check_watch){ .folder = { .fd = -1 }, .path = path, .unkeyed = folder && !o->key_path, .proof = o->proof };
     char *dir = folder ? strdup(path) : path_dir(path), *sig = dir ? signature_path(dir, o) : NULL;
     bool  ok = sig || err_nomem(e, "a path", strlen(path));
     if (ok && o->proof) {
@@ -188,7 +228,7 @@ static bool same_still(const check_watch *w, err *e)
 
 bool check_watch_end(check_watch *w, bool ok, err *e)
 {
-    ok = ok && (!w->watched || same_still(w, e));
+    ok = ok && (!w->watched || same_still(w, e)) && (!w->unkeyed || check_named(w, e));
     folder_digest_free(&w->folder);
     return ok;
 }

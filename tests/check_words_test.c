@@ -301,6 +301,26 @@ START_TEST(nothing_is_proved_where_one_claim_does_not_hold)
 }
 END_TEST
 
+// What can be known of a signature without its key is that it names these files.
+START_TEST(a_signature_without_its_key_names_the_files)
+{
+    check_file_proof one[] = { { .name = "a.gguf" } };
+    check_proof p = { .folder = true, .v = one, .n_artifacts = 1, .signature_there = true, .n_named = 9 };
+    char *found = lines_of(&p, "out", true);
+    const char *both = "\nproved: the 9 files that model.sig names are here, as it says, by their SHA-256 digests\n"
+        ANYBODY ", could be by: hallmark check out --key PUBLIC.pem\n"
+        "not proved: that the signature in model.sig holds: no key was given, could be by: hallmark check out --key "
+        "PUBLIC.pem\n";
+    ck_assert_msg(strstr(found, both) != NULL, "%s", found);
+    free(found);
+    p.provenance_there = true;
+    found = lines_of(&p, "out", true);
+    ck_assert_msg(strstr(found, "holds: no key was given; what provenance.intoto.json says: it is there, and was not "
+                                "looked at, could be by: hallmark check out --key PUBLIC.pem\n") != NULL, "%s", found);
+    free(found);
+}
+END_TEST
+
 START_TEST(many_names_are_counted)
 {
     char *others[] = { "1", "2", "3", "4", "5", "6", "7" };
@@ -381,6 +401,7 @@ int main(void)
     tcase_add_test(t, keys_that_the_source_does_not_decide_are_named);
     tcase_add_test(t, a_signed_file_without_claims);
     tcase_add_test(t, what_a_signature_leaves_out);
+    tcase_add_test(t, a_signature_without_its_key_names_the_files);
     tcase_add_test(t, many_names_are_counted);
     tcase_add_test(t, every_combination_says_what_was_looked_at);
     suite_add_tcase(s, t);

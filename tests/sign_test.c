@@ -80,7 +80,8 @@ START_TEST(a_signed_folder_holds_and_says_what_was_proved)
     for (int i = 0; i < FOLDER_N_IGNORED; i++)
         ck_assert_int_eq(proof.ignored[i], strcmp(FOLDER_IGNORED[i], ".gitattributes") == 0);
     signing_key_free(k);
-    ck_assert(check_with(at("m"), NULL, NULL, &proof, &e));     // without a key nothing is said of it
+    ck_assert(check_with(at("m"), NULL, NULL, &proof, &e));     // without a key its list of files alone is compared
+    ck_assert(proof.n_named == 5 && proof.n_signed == 0);
     ck_assert(proof.signature_there && proof.provenance_there && !proof.held_key[0] && !proof.provenance);
     ck_assert(!check_with(at("m"), at("b.pub"), NULL, &proof, &e));
     refused(&e, ERR_VERDICT, "signed with another key");
@@ -109,6 +110,54 @@ START_TEST(a_signature_elsewhere_is_as_good_and_one_of_another_folder_is_not)
     write_text(at("n/other.txt"), "other\n");
     ck_assert(!check_with(at("n"), at("a.pub"), at("kept.sig"), &proof, &e));
     refused(&e, ERR_VERDICT, "signature of another folder ('m')");
+}
+END_TEST
+
+static bool named(const char *name, check_proof *proof, err *e) { return check_with(at(name), NULL, NULL, proof, e); }
+
+static void not_named(const char *said)
+{
+    check_proof proof;
+    err e;
+    ck_assert_msg(!named("m", &proof, &e), "it is named, without '%s'", said);
+    refused(&e, ERR_VERDICT, said);
+    ck_assert_int_eq(proof.n_named, 0);
+}
+
+// Nobody knows without a key whether a signature holds, but that it was copied from another folder its list tells.
+START_TEST(without_a_key_a_signature_of_other_files_is_none_of_these)
+{
+    check_proof proof;
+    err e;
+    make_release("m");
+    char *own = read_text(at("m/model.sig"));
+    ck_assert_msg(named("m", &proof, &e), "%s", e.msg);
+    ck_assert(proof.n_named == 5 && !proof.held_key[0] && proof.n_signed == 0);
+    write_text(at("m/new.txt"), "not named, and no other folder's sign\n");
+    ck_assert_msg(named("m", &proof, &e), "%s", e.msg);
+    write_text(at("m/sub/two.txt"), "twO\n");
+    not_named("m/sub/two.txt: is not the file that ");
+    not_named("27dd8ed44a83ff94d557f9fd0412ed5a8cbca69ea04922d88c01184a07300a5a");
+    write_text(at("m/sub/two.txt"), "two\n");
+    write_text(at("m/model.sig"), "{");
+    not_named("m/model.sig: ");
+    make_model("n");
+    write_text(at("n/alone.txt"), "alone\n");
+    char *statement = statement_of("n"), *other = signed_text(statement);
+    write_text(at("m/model.sig"), other);
+    not_named("m/alone.txt: ");
+    not_named("/m/model.sig names it, and it is not there");
+    unlink(at("m/model.sig"));
+    ck_assert_msg(named("m", &proof, &e), "%s", e.msg);     // no signature names nothing
+    ck_assert_int_eq(proof.n_named, 0);
+    char *certified = replaced(own, "\"publicKey\":{", "\"certificate\":{\"rawBytes\":\"\"},\"none\":{");
+    write_text(at("m/model.sig"), certified);               // whose it is only a key asks for
+    ck_assert_msg(named("m", &proof, &e) && proof.n_named == 5, "%s", e.msg);
+    does_not_hold("m", ERR_INPUT, "found a certificate, expected a public key");
+    free(certified);
+    free(other);
+    free(statement);
+    free(own);
 }
 END_TEST
 
@@ -398,6 +447,7 @@ int main(void)
     TCase *t = tcase_create("sign");
     tcase_add_checked_fixture(t, begin, end);
     tcase_add_test(t, a_signed_folder_holds_and_says_what_was_proved);
+    tcase_add_test(t, without_a_key_a_signature_of_other_files_is_none_of_these);
     tcase_add_test(t, a_signature_elsewhere_is_as_good_and_one_of_another_folder_is_not);
     tcase_add_test(t, a_signed_statement_of_another_kind_is_no_signature);
     tcase_add_test(t, a_changed_file_is_named);

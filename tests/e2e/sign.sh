@@ -69,9 +69,12 @@ json_valid
 [ "$(json_get signature.holds) $(json_get signature.key)" = "true $(sha "$work/P-256.pub")" ] ||
     fail "check --key --json"
 run_hm 0 check "$out"; out_has "anybody could have computed them, could be by: hallmark check $out --key PUBLIC.pem"
+out_has "proved: the $n_signed files that model.sig names are here, as it says"
+out_has "not proved: that the signature in model.sig holds: no key was given"
 run_hm 0 check "$out" --json
 json_valid
-[ "$(json_get signature.there) $(json_get signature.holds)" = "true false" ] || fail "check --json"
+[ "$(json_get signature.there) $(json_get signature.holds) $(json_get signature.named_files)" = \
+    "true false $n_signed" ] || fail "check --json"
 run_hm 1 check "$out" --key "$work/P-384.pub"; err_has "signed with another key"
 run_hm 3 check "$out" --key "$work/P-256.pem"; err_has "found a private key"
 run_hm 3 check "$out" --key "$work/absent.pub"; err_has "absent.pub"
@@ -123,6 +126,15 @@ rm "$out/provenance.intoto.json"; mv "$work/provenance.intoto.json" "$out/"
 mv "$out/model.sig" "$work/"; run_hm 3 check "$out" --key "$work/P-256.pub"; err_has "model.sig"
 head -c 500 "$work/model.sig" > "$out/model.sig"; run_hm 3 check "$out" --key "$work/P-256.pub"; err_has "model.sig"
 cp "$work/model.sig" "$out/model.sig"; run_hm 0 check "$out" --key "$work/P-256.pub"
+
+say "another release's signature is told without a key, too, by the first file that it names otherwise"
+run_hm 0 release "$work/tiny" -o "$work/named" --name named --types bf16 --sign "$work/P-256.pem"
+run_hm 0 check "$work/named"
+cp "$work/named/model.sig" "$work/named.sig"
+cp "$work/model.sig" "$work/named/model.sig"; run_hm 1 check "$work/named"; out_has "NOT proved"
+err_has "named/Modelfile: is not the file that $work/named/model.sig names: found SHA-256"
+err_has "$(sha "$work/named/Modelfile"), expected $(sha "$out/Modelfile")"
+head -c 500 "$work/named.sig" > "$work/named/model.sig"; run_hm 1 check "$work/named"; err_has "model.sig"
 
 say "a signed release is replaced by the next one; only the two signed files differ, and a shared key is warned of"
 cp -r "$out" "$work/before"; chmod 644 "$work/P-256.pem"
