@@ -15,7 +15,7 @@
 
 typedef struct {
     text_list   fixtures, reports, calibrate;
-    int64_t     tokens, threads;
+    int64_t     tokens, samples, threads;
     const char *from, *revision, *imatrix, *kv, *arith, *device, *gate;
     bool        json, quiet;
     url_options remote;
@@ -26,6 +26,9 @@ static const opt options[] = {
       "what Transformers said, made by hf_fixture.py", true, 0, 0, NULL },
     { "--tokens", NULL, OPT_INT, offsetof(verify_options, tokens), "N",
       "length of the free run (default: 30)", false, 1, 1 << 20, NULL },
+    { "--samples", NULL, OPT_INT, offsetof(verify_options, samples), "N",
+      "ask about so many cases of each fixture, evenly spread, for a first look: no pass (default: all)",
+      false, 1, 1 << 26, NULL },
     { "--from", NULL, OPT_PATH, offsetof(verify_options, from), "HF|FILE.gguf",
       "the source: every tensor must be what it gives, as 'derive' asks", false, 0, 0, NULL },
     OPT_REVISION(verify_options),
@@ -103,7 +106,7 @@ static void verify_one(const verification *x, answered *a, progress *p)
     derivation_opts d = { .from = x->from, .imatrix = o->imatrix, .calibrate = o->calibrate.v,
                           .n_calibrate = o->calibrate.n, .n_threads = (int)o->threads, .progress = p };
     const verify_opts v = {
-        .tokens = o->tokens, .gate_path = o->gate, .derive = x->from ? &d : NULL, .progress = p,
+        .tokens = o->tokens, .samples = o->samples, .gate_path = o->gate, .derive = x->from ? &d : NULL, .progress = p,
         .run = { .device = o->device, .kv = o->kv, .arith = o->arith, .n_threads = (int)o->threads },
     };
     const char **fits = calloc((size_t)o->fixtures.n + 1, sizeof *fits);
@@ -116,7 +119,8 @@ static void verify_one(const verification *x, answered *a, progress *p)
 
 static void ask_server(const verification *x, answered *a, progress *p)
 {
-    verify_url(&a->report, &x->o->remote, &x->o->fixtures, x->o->tokens, x->o->gate, p, &a->e);
+    const url_asked asked = { .tokens = x->o->tokens, .samples = x->o->samples, .gate_path = x->o->gate, .progress = p };
+    verify_url(&a->report, &x->o->remote, &x->o->fixtures, &asked, &a->e);
 }
 
 static bool verify_all(verification *x, err *e)
@@ -304,6 +308,8 @@ const command cmd_verify = {
              "held to the fixture's own noise and to what float32 costs in another runtime, or with --drift to the\n"
              "budget of a type. A key in HALLMARK_API_KEY is sent over https, or to this machine, and shown\n"
              "nowhere.\n"
+             "With --samples a part of each fixture's cases is asked: what differs there fails, and what does not is\n"
+             "inconclusive, never a pass.\n"
              "Several files are each held to the fixtures that fit them; the exit status is that of the worst.\n"
              "Exit status 0: everything holds. 1: something does not, and the case, the step and the first layer\n"
              "are named; or nothing is wrong and the fixture cannot decide (inconclusive), and what would do is\n"

@@ -27,6 +27,14 @@ static const char *verdict_word(const verify_report *r, const verify_fixture_res
     return strcmp(v, "pass") == 0 && !r->passed ? "pass, but see below" : v;
 }
 
+// A part of a fixture's cases is said with the verdict.
+static void put_verdict(table *t, const verify_report *r, const verify_fixture_result *f)
+{
+    const char *word = verdict_word(r, f);
+    if (f->cases_held == 0) table_cell(t, "%s", word);
+    else table_cell(t, "%s, %lld of %lld cases", word, (long long)f->cases, (long long)f->cases_held);
+}
+
 static void add_row(table *t, const verify_report *r, int64_t file_bytes, const verify_fixture_result *f)
 {
     char size[32];
@@ -45,14 +53,14 @@ static void add_row(table *t, const verify_report *r, int64_t file_bytes, const 
     table_cell(t, "%.*s%s", stem_bytes(name), name, f->kind == CHECK_DRIFT ? ", drift" : "");
     if (!f->ran) {
         for (int i = 0; i < 3; i++) table_cell(t, "-");
-        table_cell(t, "%s", verdict_word(r, f));
+        put_verdict(t, r, f);
         return;
     }
     table_cell(t, "%lld/%lld%s", (long long)f->free_run_equal, (long long)f->cases, f->free_run_ties ? "*" : "");
     table_cell(t, "%lld/%lld%s", (long long)f->teacher_forced_equal, (long long)f->steps, f->ties_differing ? "*" : "");
     if (r->remote.api[0] && isnan(f->kl_mean)) table_cell(t, "-");
     else                                       table_cell(t, "%.2g", f->kl_mean);
-    table_cell(t, "%s", verdict_word(r, f));
+    put_verdict(t, r, f);
 }
 
 static void print_failure(const verify_failure *x)

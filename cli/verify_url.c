@@ -13,13 +13,11 @@ bool url_options_alone(const url_options *u, err *e)
                             name);
 }
 
-bool verify_url(verify_report *r, const url_options *u, const text_list *fixtures, int64_t tokens,
-                const char *gate_path,
-                progress *p, err *e)
+bool verify_url(verify_report *r, const url_options *u, const text_list *fixtures, const url_asked *a, err *e)
 {
     const remote_opts o = {
         .url = u->url, .api = u->api, .model = u->model, .tokenizer = u->tokenizer, .drift = u->drift,
-        .gate_path = gate_path, .tokens = tokens, .progress = p,
+        .gate_path = a->gate_path, .tokens = a->tokens, .samples = a->samples, .progress = a->progress,
         .http = { .key = getenv("HALLMARK_API_KEY"), .cacert = u->cacert, .timeout_s = u->timeout_s },
     };
     return verify_remote(r, fixtures->v, fixtures->n, &o, e);

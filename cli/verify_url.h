@@ -33,7 +33,9 @@ extern const char *const url_api_choices[];
 // ERR_USAGE names an option that is of no use without --url.
 bool url_options_alone(const url_options *u, err *e);
 
-bool verify_url(verify_report *r, const url_options *u, const text_list *fixtures, int64_t tokens, const char *gate_path,
-                progress *p, err *e);
+// What it has in common with the run of a file.
+typedef struct { int64_t tokens, samples; const char *gate_path; progress *progress; } url_asked;
+
+bool verify_url(verify_report *r, const url_options *u, const text_list *fixtures, const url_asked *a, err *e);
 
 #endif

@@ -469,6 +469,20 @@ fixture *fixture_open(const char *path, err *e)
     return f;
 }
 
+// Those that are left out stay behind the others, to be freed with them.
+void fixture_sample(fixture *f, int64_t n)
+{
+    if (n < 1 || n >= f->n_cases || f->n_held > 0) return;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t from = i * f->n_cases / n;
+        const fixture_case moved = f->cases[i];
+        f->cases[i]    = f->cases[from];
+        f->cases[from] = moved;
+    }
+    f->n_held  = f->n_cases;
+    f->n_cases = n;
+}
+
 static void free_case(fixture_case *c)
 {
     free(c->id);
@@ -500,7 +514,8 @@ static void free_case(fixture_case *c)
 void fixture_close(fixture *f)
 {
     if (!f) return;
-    for (int64_t i = 0; i < f->n_cases; i++) free_case(&f->cases[i]);
+    const int64_t n = f->n_held > 0 ? f->n_held : f->n_cases;
+    for (int64_t i = 0; i < n; i++) free_case(&f->cases[i]);
     free(f->cases);
     cJSON_Delete(f->config);
     free(f->path);

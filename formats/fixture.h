@@ -89,6 +89,7 @@ typedef struct {
     char   weights_digest[SHA256_HEX + 1];  // "" likewise
     int64_t n_cases;
     fixture_case *cases;
+    int64_t n_held;                         // how many the file holds, where fixture_sample left some out; else 0
 } fixture;
 
 // Reads and checks a fixture wholly. ERR_INPUT names file, line and key. Ids are checked to be >= 0 only (the vocabulary is
@@ -96,6 +97,9 @@ typedef struct {
 fixture *fixture_open(const char *path, err *e);
 fixture *fixture_open_mem(const uint8_t *gz, int64_t n, const char *name, err *e);      // for tests and fuzzing
 void     fixture_close(fixture *f);
+
+// Leaves n of its cases, evenly spread over all of them; all where there are no more, or n is 0.
+void     fixture_sample(fixture *f, int64_t n);
 
 // What the fixture asks, whatever was answered: SHA-256 over a line for each case, in their order,
 // "<hex SHA-256 of the prompt's bytes>  <its ids, with commas between them>\n".

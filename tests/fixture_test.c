@@ -76,6 +76,28 @@ START_TEST(test_good)
 }
 END_TEST
 
+// Evenly spread, in their order; and all are freed.
+START_TEST(test_sample)
+{
+    static const struct { int64_t n; const char *left; bool part; } rows[] = {
+        { 0, "abcde", false }, { 1, "a", true }, { 2, "ac", true }, { 3, "abd", true }, { 4, "abcd", true },
+        { 5, "abcde", false }, { 9, "abcde", false },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        err      e = { 0 };
+        char     left[8] = "";
+        fixture *f = open_text(HEAD("float32", "5") CASE("a", WHOLE) CASE("b", WHOLE) CASE("c", WHOLE) CASE("d", WHOLE)
+                               CASE("e", WHOLE), &e);
+        ck_assert_msg(f != NULL, "%s", e.msg);
+        fixture_sample(f, rows[i].n);
+        for (int64_t k = 0; k < f->n_cases; k++) strcat(left, f->cases[k].id);
+        ck_assert_str_eq(left, rows[i].left);
+        ck_assert_int_eq(f->n_held, rows[i].part ? 5 : 0);
+        fixture_close(f);
+    }
+}
+END_TEST
+
 START_TEST(test_made_from_weights)
 {
     err      e = { 0 };
@@ -405,6 +427,7 @@ int main(void)
     TCase *t = tcase_create("all");
     tcase_set_timeout(t, 300);
     tcase_add_test(t, test_good);
+    tcase_add_test(t, test_sample);
     tcase_add_test(t, test_made_from_weights);
     tcase_add_test(t, test_source_lists);
     tcase_add_test(t, test_changed);

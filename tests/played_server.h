@@ -17,6 +17,7 @@ typedef struct {
     // What it does otherwise, at one step of one case and beyond.
     int64_t          bad_case, bad_step;        // -1: nowhere
     int32_t          bad_id;
+    int              bad_rank;          // where among the best ids of that step it stands; 0: it is the one that is chosen
     double           shift;             // of the second-best log-probability, everywhere
     int              most_probs;        // ids a step, however many were asked for; 0: as many as that
     bool             no_probs;          // of llama: ids alone
@@ -70,15 +71,15 @@ static inline bool is_bad(const played *p, int64_t i, int64_t step) { return i =
 
 static inline int32_t played_id(const played *p, int64_t i, int64_t step)
 {
-    return is_bad(p, i, step) ? p->bad_id : p->f->cases[i].steps[step].ids[0];
+    return is_bad(p, i, step) && p->bad_rank == 0 ? p->bad_id : p->f->cases[i].steps[step].ids[0];
 }
 
-// The k-th id of a step as this server has it: where it goes astray, its id takes the first one's place.
+// The k-th id of a step as this server has it: where it goes astray, its id takes another one's place.
 static inline int32_t kept_id(const played *p, int64_t i, int64_t step, int k)
 {
     const fixture_step *s = &p->f->cases[i].steps[step];
     if (!is_bad(p, i, step)) return s->ids[k];
-    return k == 0 ? p->bad_id : s->ids[k] == p->bad_id ? s->ids[0] : s->ids[k];
+    return k == p->bad_rank ? p->bad_id : s->ids[k] == p->bad_id ? s->ids[p->bad_rank] : s->ids[k];
 }
 
 static inline void put_pieces(text_buf *t, const char *before, const char *form, int n_probs, const played *p,

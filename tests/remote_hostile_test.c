@@ -208,8 +208,8 @@ START_TEST(nonsense_is_refused_by_name)
         { "llama", "", "" },
         { "llama", "{}", "key 'tokens': found nothing, expected an array" },
         { "llama", "[]", "key 'tokens'" },
-        { "llama", LLAMA("999999", "999999", "-1"),
-          "key 'tokens': found id 999999, expected one of the vocabulary, 0 to 1518" },
+        { "llama", LLAMA("16777216", "16777216", "-1"),
+          "key 'tokens': found id 16777216, expected one of a vocabulary, 0 to 16777215 at most" },
         { "llama", LLAMA("-1", "-1", "-1"), "found id -1" },
         { "llama", LLAMA("1.5", "1.5", "-1"), "found id 1.5" },
         { "llama", LLAMA("\"7\"", "7", "-1"), "key 'tokens': found a string, expected an id" },
@@ -246,6 +246,24 @@ START_TEST(nonsense_is_refused_by_name)
         outcome x = ask_misbehaving(cases[i].kind, reply_body, 1);
         must_refuse(&x, ERR_INPUT, cases[i].said);
         ck_assert_ptr_nonnull(strstr(x.e.msg, "http://127.0.0.1:"));
+    }
+    // What is no id at all, in the first answer of those who are then asked for scores.
+    static const struct { const char *kind, *body, *said; } no_ids[] = {
+        { "openai", "{\"choices\":[{\"token_ids\":[-1]}]}", "key 'token_ids': found id -1" },
+        { "openai", "{\"choices\":[{\"token_ids\":[1.5]}]}", "key 'token_ids': found id 1.5" },
+        { "openai", "{\"choices\":[{\"token_ids\":[\"7\"]}]}", "key 'token_ids': found a string" },
+        { "openai", "{\"choices\":[{\"token_ids\":[7],\"logprobs\":{\"top_logprobs\":[{\"token_id:-7\":-1}]}}]}",
+          "key 'top_logprobs': found 'token_id:-7'" },
+        { "openai", "{\"choices\":[{\"token_ids\":[7],\"logprobs\":{\"top_logprobs\":[{\"token_id:16777216\":-1}]}}]}",
+          "key 'top_logprobs': found 'token_id:16777216'" },
+        { "sglang", "{\"output_ids\":[-1],\"meta_info\":{\"output_top_logprobs\":[[]]}}", "key 'output_ids': found id -1" },
+        { "sglang", "{\"output_ids\":[7],\"meta_info\":{\"output_top_logprobs\":[[[-1,1.5,null]]]}}",
+          "key 'output_top_logprobs': found id 1.5" },
+    };
+    for (size_t i = 0; i < sizeof no_ids / sizeof *no_ids; i++) {
+        answer_instead(200, "application/json", no_ids[i].body);
+        outcome x = ask_misbehaving(no_ids[i].kind, reply_body, 0);
+        must_refuse(&x, ERR_INPUT, no_ids[i].said);
     }
     // As deep as no answer is, and as many values as none has.
     text_buf t = { 0 };

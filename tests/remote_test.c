@@ -2,6 +2,7 @@
 // machine that know a fixture by heart. What llama.cpp's server answers was recorded; the others' answers follow their
 // documentation and were not held against real servers. A real llama.cpp is asked by tests/peers/remote_llama.py.
 #include "remote_asked.h"
+#include "verify/compare.h"
 #include "verify/remote_ask.h"
 #include "verify/remote_distance.h"
 
@@ -234,6 +235,77 @@ START_TEST(the_first_step_that_leaves_is_named)
 }
 END_TEST
 
+// A server's larger vocabulary is no nonsense: one id of it, chosen or among the best, is another model's.
+START_TEST(ids_that_the_fixtures_model_lacks_are_a_verdict)
+{
+    for (int rank = 0; rank < 2; rank++) {
+        played p = played_as(KINDS[_i]);
+        p.bad_case = 1;
+        p.bad_step = sure_step(p.f, 1, 3);
+        p.bad_id   = 200000;
+        p.bad_rank = rank;
+        outcome x = ask_played(&p);
+        ck_assert_msg(x.ran, "%s: %s", p.kind, x.e.msg);
+        const verify_fixture_result *f = &x.r.fixtures[0];
+        ck_assert_str_eq(verify_verdict(&x.r), "fail");
+        const verify_failure *fail = result_failure(f, "vocabulary");
+        ck_assert_ptr_nonnull(fail);
+        ck_assert_str_eq(fail->case_id, p.f->cases[1].id);
+        ck_assert_int_eq(fail->step, p.bad_step);
+        ck_assert_int_eq(fail->got, 200000);
+        ck_assert_int_eq(fail->expected, p.f->cases[1].steps[p.bad_step].ids[0]);
+        ck_assert_ptr_nonnull(strstr(fail->text, "the server gives id 200000, and the fixture's model has ids 0 to 1518: "
+                                                 "the server has another model"));
+        ck_assert_int_eq(f->teacher_forced_equal, f->steps - (rank == 0));
+        ck_assert_int_eq(f->steps, f->cases * fix->tokens);
+        int64_t said = 0;
+        for (int64_t i = 0; i < f->n_failures; i++) said += strcmp(f->failures[i].what, "vocabulary") == 0;
+        ck_assert_int_eq(said, 1);
+        must_be_written(&x);
+        done(&x);
+    }
+}
+END_TEST
+
+// A part of the questions: what differs there fails, and without that nothing is known of the rest.
+START_TEST(a_part_of_the_cases_is_never_a_pass)
+{
+    static const struct { int64_t bad_case; const char *verdict; } rows[] = {
+        { -1, "inconclusive" }, { 1, "inconclusive" }, { 2, "fail" },
+    };
+    for (int i = 0; i < 3; i++) {               // of four cases the first and the third
+        played p = played_as(KINDS[_i]);
+        const int64_t held = p.f->n_cases;
+        const int64_t at = rows[i].bad_case < 0 ? 0 : rows[i].bad_case * held / 4;
+        p.bad_case = at > 0 ? at : -1;
+        p.bad_step = sure_step(p.f, at, 3);
+        const fixture_step *s = &p.f->cases[at].steps[p.bad_step];
+        p.bad_id = _i < N_IDS ? s->ids[5] : other_text(s, p.f->top_k);
+        outcome x = ask_with(&p, (remote_opts){ .samples = 2 }, p.f == whole ? whole_file : fixture_file);
+        ck_assert_msg(x.ran, "%s: %s", p.kind, x.e.msg);
+        const verify_fixture_result *f = &x.r.fixtures[0];
+        ck_assert_msg(!x.r.passed && strcmp(verify_verdict(&x.r), rows[i].verdict) == 0, "%s, row %d: %s, %s", p.kind, i,
+                      verify_verdict(&x.r), f->n_failures ? f->failures[0].text : "");
+        ck_assert(f->cases == 2 && f->cases_held == held && f->n_traced == 2);
+        ck_assert_str_eq(f->why[0].what, "part");
+        ck_assert_int_eq(f->why[0].prompts, held);
+        ck_assert_ptr_nonnull(strstr(f->why[0].text, " cases were asked, and a part is never a pass"));
+        if (_i == 1) ck_assert_int_eq(p.questions, 4);
+        cJSON *j = verify_report_json(&x.r);
+        const cJSON *one = json_get(j, "fixtures")->child;
+        ck_assert_int_eq((int)json_get(one, "cases")->valuedouble, 2);
+        ck_assert_int_eq((int)json_get(one, "cases_held")->valuedouble, (int)held);
+        cJSON_Delete(j);
+        must_be_written(&x);
+        done(&x);
+    }
+    played  p = played_as(KINDS[_i]);
+    outcome x = ask_with(&p, (remote_opts){ .samples = p.f->n_cases }, p.f == whole ? whole_file : fixture_file);
+    ck_assert_msg(x.ran && x.r.passed && x.r.fixtures[0].cases_held == 0, "%s: all of them are no part", p.kind);
+    done(&x);
+}
+END_TEST
+
 // The best id everywhere, and another distribution.
 START_TEST(a_distance_beyond_the_noise_fails)
 {
@@ -392,7 +464,7 @@ START_TEST(llama_cpp_as_recorded)
     fixture *f = fixture_open(SOURCE_DIR "/fixtures/tiny-llama/fixtures/float32.json.gz", &e);
     ck_assert_msg(f != NULL, "%s", e.msg);
     remote_answer         a;
-    const remote_question q = { .n_new = 2, .n_probs = 4, .n_vocab = 1301, .forced_id = -1 };
+    const remote_question q = { .n_new = 2, .n_probs = 4, .forced_id = -1 };
     cJSON *j = recorded("llama-completion.json");
     ck_assert(remote_answer_new(&a, 2, 4, &e));
     ck_assert_msg(remote_llama.read(&a, &q, j, "llama-completion.json", &e), "%s", e.msg);
@@ -401,7 +473,7 @@ START_TEST(llama_cpp_as_recorded)
     ck_assert_int_eq(a.n_prompt, f->cases[0].n_prompt);
     ck_assert_int_eq(a.speculation, SPECULATES_NOT);
     for (int i = 0; i < 2; i++) {
-        const distance d = remote_distance(&f->cases[0].steps[i], f->top_k, &a.steps[i], q.n_vocab);
+        const distance d = remote_distance(&f->cases[0].steps[i], f->top_k, &a.steps[i], 1301);
         ck_assert_int_eq(a.steps[i].n, 4);
         ck_assert_int_eq(d.top, f->cases[0].generated_ids[i]);
         ck_assert_int_eq(d.top, remote_best(&a.steps[i]));
@@ -432,6 +504,8 @@ int main(void)
     tcase_add_test(t, a_server_without_log_probabilities_is_not_measured);
     tcase_add_test(t, a_server_that_stops_early_is_asked_again);
     tcase_add_loop_test(t, the_first_step_that_leaves_is_named, 0, N_KINDS);
+    tcase_add_loop_test(t, ids_that_the_fixtures_model_lacks_are_a_verdict, 0, N_IDS);
+    tcase_add_loop_test(t, a_part_of_the_cases_is_never_a_pass, 0, N_KINDS);
     tcase_add_test(t, a_distance_beyond_the_noise_fails);
     tcase_add_test(t, too_little_to_compare_does_not_pass);
     tcase_add_test(t, a_gate_file_holds_as_it_stands);

@@ -180,6 +180,7 @@ static void add_fixture_is_a_measure(looks *l, const verify_fixture_result *f)
 {
     char held[160];
     snprintf(held, sizeof held, "%lld cases, %lld steps", (long long)f->cases, (long long)f->steps);
+    if (why_of(f, "part")) add_open(l, f, "part", "all cases of the fixture were asked", "");
     add_open(l, f, "minimum", "the fixture is long enough", held);
     add_open(l, f, "tokens", "the free run is as long as asked for", "each case has as many tokens");
     if (f->kind != CHECK_EXACT) return;
@@ -302,6 +303,8 @@ static void add_answers(looks *l, const verify_report *r, const verify_fixture_r
     add_plain(l, f, "metadata", "ids of the fixture within the vocabulary", "all are");
     if (r->remote.ids_seen) add_not_made(l, "tokenizer", "the tokenizer's ids", "the server is given ids");
     else add_plain(l, f, "tokenizer", "the prompts' ids by the tokenizer that was named", "they are Transformers'");
+    if (r->remote.ids_seen)
+        add_plain(l, f, "vocabulary", "ids of the answers within the fixture's vocabulary", "all are");
     add_plain(l, f, "seen", "enough in the answers to compare", "as much as the gate asks of a fixture");
     if (f->ran) add_run(l, r, f);
 }

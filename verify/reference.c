@@ -89,12 +89,24 @@ static void say_why(verify_fixture_result *r, const char *what, int64_t prompts,
     r->passed = false;
 }
 
+// ---- asked in part --------------------------------------------------------------------------------------------------
+
+static void check_part(verify_fixture_result *r, const fixture *f)
+{
+    char text[sizeof r->why->text];
+    if (f->n_held == 0) return;
+    snprintf(text, sizeof text, "%lld of %lld cases were asked, and a part is never a pass; all of them, without "
+             "--samples, would do", (long long)f->n_cases, (long long)f->n_held);
+    say_why(r, "part", f->n_held, f, text);
+}
+
 // ---- too short -----------------------------------------------------------------------------------------------------
 
 static void check_minimum(verify_fixture_result *r, const fixture *f, const gate *g)
 {
-    const double steps = (double)(f->n_cases * f->tokens);
-    const bool few = (double)f->n_cases < g->min_cases || steps < g->min_steps, thin = f->top_k < g->min_top_k;
+    const int64_t cases = f->n_held > 0 ? f->n_held : f->n_cases;      // too short is what it is whole
+    const double steps = (double)(cases * f->tokens);
+    const bool few = (double)cases < g->min_cases || steps < g->min_steps, thin = f->top_k < g->min_top_k;
     const int64_t prompts = prompts_for(g->min_steps, f, g);
     char text[sizeof r->why->text], more[REMEDY] = "", ids[64] = "";
     if (!few && !thin) return;
@@ -102,13 +114,14 @@ static void check_minimum(verify_fixture_result *r, const fixture *f, const gate
     if (thin) snprintf(ids, sizeof ids, "%s the top %.0f ids a step", few ? ", with" : "; it takes", g->min_top_k);
     snprintf(text, sizeof text, "the fixture is too short for the gate: %lld cases, %.0f steps, the top %d ids a step; "
              "the least is %.0f, %.0f and %.0f%s%s",
-             (long long)f->n_cases, steps, f->top_k, g->min_cases, g->min_steps, g->min_top_k, more, ids);
-    say_why(r, "minimum", few ? prompts : f->n_cases, f, text);
+             (long long)cases, steps, f->top_k, g->min_cases, g->min_steps, g->min_top_k, more, ids);
+    say_why(r, "minimum", few ? prompts : cases, f, text);
 }
 
 void reference_check_length(verify_fixture_result *r, const fixture *f, const gate *g, int64_t n_free)
 {
     char text[sizeof r->why->text];
+    check_part(r, f);
     check_minimum(r, f, g);
     if (f->tokens >= n_free) return;
     snprintf(text, sizeof text, "the fixture holds %d tokens a case, %lld are asked for; one made with --tokens "

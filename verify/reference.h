@@ -19,7 +19,7 @@ typedef struct {            // of the reference's runs the one that is further a
 // leave_routed: steps that tie_routed names do not count.
 reference_self reference_self_of(const fixture *f, bool leave_routed);
 
-// Is the fixture long enough for the gate, and for a free run of n_free tokens a case?
+// Is the fixture long enough for the gate, and for a free run of n_free tokens a case; and was all of it asked?
 void reference_check_length(verify_fixture_result *r, const fixture *f, const gate *g, int64_t n_free);
 // Is the reference near enough to itself? For an exact comparison, whose limits its distances widen.
 void reference_check_self(verify_fixture_result *r, const fixture *f, const gate *g, bool leave_routed);

@@ -18,8 +18,9 @@ static bool open_fixtures(asker *v, const char *const *paths, int n, err *e)
     v->r->fixtures = calloc((size_t)n, sizeof *v->r->fixtures);
     if (!v->fixtures || !v->r->fixtures) return err_nomem(e, "fixtures", (size_t)n * sizeof *v->r->fixtures);
     for (int i = 0; i < n; i++) {
-        const fixture *f = v->fixtures[i] = fixture_open(paths[i], e);
+        fixture *f = v->fixtures[i] = fixture_open(paths[i], e);
         if (!f) return false;
+        fixture_sample(f, v->o->samples);
         v->n_fixtures++;
         for (int64_t c = 0; c < f->n_cases; c++)
             if (f->cases[c].n_prompt + f->tokens + 1 > v->n_ctx) v->n_ctx = f->cases[c].n_prompt + f->tokens + 1;
@@ -79,7 +80,7 @@ remote_question remote_question_of(const asker *v, const fixture_case *c, int64_
     const int most = v->peer.api->most_probs, top_k = v->k.f->top_k;
     return (remote_question){
         .ids = v->ids, .n_ids = c->n_prompt + n_generated, .n_new = n_new, .n_ctx = v->n_ctx,
-        .n_probs = most > 0 && most < top_k ? most : top_k, .n_vocab = (int32_t)v->k.n_vocab,
+        .n_probs = most > 0 && most < top_k ? most : top_k,
         .model = v->peer.model[0] ? v->peer.model : NULL, .forced_id = -1,
     };
 }
@@ -145,6 +146,7 @@ static bool ask_fixture(asker *v, const fixture *f, verify_fixture_result *res, 
     v->least_probs = INT_MAX;
     v->end_id      = config_number(f, "eos_token_id");
     if (v->end_id >= n_vocab) v->end_id = -1;
+    v->beyond      = false;
     v->text_steps  = v->text_asked = v->text_no_free = v->recounted = v->unseen = 0;
     if (!compare_begin(&v->k, res, f, &v->limits, v->kind, v->o->drift ? v->o->drift : "", v->n_free, n_vocab, e))
         return false;

@@ -1,5 +1,6 @@
 // remote_api: what the rows share. See remote_api.h.
 #include "remote_api.h"
+#include "../formats/checked.h"
 #include "../formats/json.h"
 #include <math.h>
 #include <stdio.h>
@@ -53,14 +54,14 @@ bool remote_list(const cJSON *obj, const char *key, int64_t n, int64_t most, con
     return true;
 }
 
-bool remote_id(const cJSON *v, int32_t n_vocab, int32_t *id, const char *key, const char *where, err *e)
+bool remote_id(const cJSON *v, int32_t *id, const char *key, const char *where, err *e)
 {
     int64_t n;
     if (!cJSON_IsNumber(v))
         return err_set(e, ERR_INPUT, "%s: key '%s': found %s, expected an id", where, key, json_kind(v));
-    if (!json_as_i64(v, 0, n_vocab - 1, &n))
-        return err_set(e, ERR_INPUT, "%s: key '%s': found id %.17g, expected one of the vocabulary, 0 to %d", where,
-                       key, v->valuedouble, n_vocab - 1);
+    if (!json_as_i64(v, 0, LIMIT_VOCAB - 1, &n))
+        return err_set(e, ERR_INPUT, "%s: key '%s': found id %.17g, expected one of a vocabulary, 0 to %d at most",
+                       where, key, v->valuedouble, LIMIT_VOCAB - 1);
     *id = (int32_t)n;
     return true;
 }

@@ -6,8 +6,9 @@
 //   sglang   SGLang's POST /generate: the same
 //   ollama   Ollama's POST /api/generate: text in and out, no ids
 //
-// Answers are hostile until read: ids lie within the vocabulary, log-probabilities are numbers of at most 0, arrays
-// have the lengths that were asked for. ERR_INPUT names `where` and the key.
+// Answers are hostile until read: ids are those of some vocabulary, 0 to LIMIT_VOCAB - 1, log-probabilities are numbers
+// of at most 0, arrays have the lengths that were asked for. ERR_INPUT names `where` and the key. An id that the fixture's
+// model does not have is no nonsense: it is what another model answers, and for remote_ids.c to judge.
 // Proved by tests/remote_test.c, tests/fuzz/remote_fuzz.c.
 #ifndef HALLMARK_VERIFY_REMOTE_API_H
 #define HALLMARK_VERIFY_REMOTE_API_H
@@ -25,7 +26,6 @@ typedef struct {
     int64_t        n_new;       // ids to generate
     int64_t        n_ctx;       // ids that the longest of all questions needs, with its answer
     int            n_probs;     // best ids asked for at each step
-    int32_t        n_vocab;
     int32_t        forced_id;   // to be generated whatever the logits are, which are asked about; -1: the best one
     bool           scores;      // log-probabilities of ids[from..n_ids) given what stands before each, not new ids
 } remote_question;
@@ -85,7 +85,7 @@ void remote_answer_clear(remote_answer *a);         // before each reading
 // missing or another is ERR_INPUT.
 bool remote_list(const cJSON *obj, const char *key, int64_t n, int64_t most, const cJSON **list, const char *where,
                  err *e);
-bool remote_id(const cJSON *v, int32_t n_vocab, int32_t *id, const char *key, const char *where, err *e);
+bool remote_id(const cJSON *v, int32_t *id, const char *key, const char *where, err *e);
 // The next step; its probs are then put by remote_put.
 remote_step *remote_next(remote_answer *a, int32_t top, const char *where, err *e);
 bool remote_put(remote_answer *a, remote_step *s, int32_t id, const cJSON *logprob, const char *key, const char *where,

@@ -2,6 +2,7 @@
 #include "remote_distance.h"
 #include "remote_run.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static void put_ids(asker *v, const fixture_case *c, int64_t n_generated)
@@ -10,8 +11,31 @@ static void put_ids(asker *v, const fixture_case *c, int64_t n_generated)
     memcpy(v->ids + c->n_prompt, c->generated_ids, (size_t)n_generated * sizeof *v->ids);
 }
 
+// The first id of a step that the fixture's model does not have; -1: it has them all.
+static int32_t id_beyond(const remote_step *s, int64_t n_vocab)
+{
+    if (s->top >= n_vocab) return s->top;
+    for (int i = 0; i < s->n; i++)
+        if (s->probs[i].id >= n_vocab) return s->probs[i].id;
+    return -1;
+}
+
+// One is enough to know that the server has another model, however the tokens compare.
+static void judge_vocabulary(asker *v, const fixture_case *c, int64_t step, const remote_step *s)
+{
+    const int32_t id = v->beyond ? -1 : id_beyond(s, v->k.n_vocab);
+    if (id < 0) return;
+    verify_failure p = { .what = "vocabulary", .step = step, .expected = c->generated_ids[step], .got = id,
+                         .margin = NAN, .layer = LAYER_NONE };
+    snprintf(p.case_id, sizeof p.case_id, "%s", c->id);
+    result_fail(v->k.r, &p, "case '%s', step %lld: the server gives id %d, and the fixture's model has ids 0 to %lld: "
+                            "the server has another model", c->id, (long long)step, id, (long long)v->k.n_vocab - 1);
+    v->beyond = true;
+}
+
 static distance look_at(asker *v, const fixture_case *c, int64_t step, const remote_step *s)
 {
+    judge_vocabulary(v, c, step, s);
     const distance d = remote_distance(&c->steps[step], v->k.f->top_k, s, v->k.n_vocab);
     remote_look_for_departure(v, c, step, d.top, d.unseen ? NAN : d.logprob_diff);
     const bool first = !v->far.c || (v->far.c == c && step < v->far.step);

@@ -55,13 +55,13 @@ static bool read_probs(remote_answer *a, const remote_question *q, remote_step *
 {
     int32_t      id;
     const cJSON *list, *p;
-    if (!remote_id(json_get(generated, "id"), q->n_vocab, &id, "completion_probabilities.id", where, e)) return false;
+    if (!remote_id(json_get(generated, "id"), &id, "completion_probabilities.id", where, e)) return false;
     if (id != s->top)
         return err_set(e, ERR_INPUT, "%s: key 'completion_probabilities': found id %d where 'tokens' has %d", where, id,
                        s->top);
     if (!remote_list(generated, "top_logprobs", -1, q->n_probs, &list, where, e)) return false;
     cJSON_ArrayForEach(p, list) {
-        if (!remote_id(json_get(p, "id"), q->n_vocab, &id, "top_logprobs.id", where, e)) return false;
+        if (!remote_id(json_get(p, "id"), &id, "top_logprobs.id", where, e)) return false;
         if (!remote_put(a, s, id, json_get(p, "logprob"), "top_logprobs", where, e)) return false;
     }
     return true;
@@ -88,7 +88,7 @@ static bool read_answer(remote_answer *a, const remote_question *q, const cJSON 
     const cJSON *p = cJSON_GetArraySize(probs) == n ? probs->child : NULL;
     for (const cJSON *t = tokens->child; t; t = t->next) {
         int32_t id;
-        if (!remote_id(t, q->n_vocab, &id, "tokens", where, e)) return false;
+        if (!remote_id(t, &id, "tokens", where, e)) return false;
         remote_step *s = remote_next(a, id, where, e);
         if (!s || (p && !read_probs(a, q, s, p, where, e))) return false;
         p = p ? p->next : NULL;

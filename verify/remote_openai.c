@@ -2,6 +2,7 @@
 // question scores a whole text, and return_token_ids the generated ids. Written from its documentation and source
 // (entrypoints/openai/completion/protocol.py, v0.15).
 #include "remote_api.h"
+#include "../formats/checked.h"
 #include "../formats/json.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,11 +34,11 @@ static bool ask(cJSON *o, const remote_question *q)
 }
 
 // A decimal number that is an id, to the end of the text.
-static bool id_of_text(const char *s, int32_t n_vocab, int32_t *id)
+static bool id_of_text(const char *s, int32_t *id)
 {
     char      *end;
     const long n = *s >= '0' && *s <= '9' ? strtol(s, &end, 10) : -1;
-    if (n < 0 || n >= n_vocab || *end) return false;
+    if (n < 0 || n >= LIMIT_VOCAB || *end) return false;
     *id = (int32_t)n;
     return true;
 }
@@ -52,7 +53,7 @@ static bool same_prompt(const cJSON *choice, const remote_question *q, const cha
     if (!json_get(choice, key)) return true;
     if (!remote_list(choice, key, q->n_ids, q->n_ids, &list, where, e)) return false;
     cJSON_ArrayForEach(v, list) {
-        if (!remote_id(v, q->n_vocab, &id, key, where, e)) return false;
+        if (!remote_id(v, &id, key, where, e)) return false;
         if (!remote_id_sent(q, i++, id, key, where, e)) return false;
     }
     return true;
@@ -68,10 +69,9 @@ static bool read_scored(remote_answer *a, const remote_question *q, const cJSON 
         return err_set(e, ERR_INPUT, "%s: key 'prompt_logprobs': found %s at a position, expected an object", where,
                        json_kind(at));
     for (const cJSON *p = at->child; p; p = p->next) {
-        if (!id_of_text(p->string, q->n_vocab, &id))
-            return err_set(e, ERR_INPUT, "%s: key 'prompt_logprobs': found '%s', expected an id of the vocabulary, 0 "
-                                        "to %d",
-                           where, p->string, q->n_vocab - 1);
+        if (!id_of_text(p->string, &id))
+            return err_set(e, ERR_INPUT, "%s: key 'prompt_logprobs': found '%s', expected an id of a vocabulary, 0 to "
+                                        "%d at most", where, p->string, LIMIT_VOCAB - 1);
         if (!remote_put(a, s, id, json_get(p, "logprob"), "prompt_logprobs", where, e)) return false;
     }
     s->top = remote_best(s);
@@ -97,8 +97,8 @@ static bool read_generated(remote_answer *a, const remote_question *q, remote_st
     int32_t id;
     for (const cJSON *p = at ? at->child : NULL; p; p = p->next) {
         if (!p->string || strncmp(p->string, mark, sizeof mark - 1) != 0
-            || !id_of_text(p->string + sizeof mark - 1, q->n_vocab, &id))
-            return err_set(e, ERR_INPUT, "%s: key 'top_logprobs': found '%s', expected 'token_id:' and an id of the "
+            || !id_of_text(p->string + sizeof mark - 1, &id))
+            return err_set(e, ERR_INPUT, "%s: key 'top_logprobs': found '%s', expected 'token_id:' and an id of a "
                                         "vocabulary",
                            where, p->string ? p->string : "nothing");
         if (!remote_put(a, s, id, p, "top_logprobs", where, e)) return false;
@@ -113,7 +113,7 @@ static bool read_new(remote_answer *a, const remote_question *q, const cJSON *ch
     int32_t      id;
     if (!remote_list(choice, "token_ids", -1, q->n_new, &ids, where, e)) return false;
     cJSON_ArrayForEach(v, ids) {
-        if (!remote_id(v, q->n_vocab, &id, "token_ids", where, e)) return false;
+        if (!remote_id(v, &id, "token_ids", where, e)) return false;
         remote_step *s = remote_next(a, id, where, e);
         if (!s || !read_generated(a, q, s, at, where, e)) return false;
         at = at ? at->next : NULL;

@@ -34,6 +34,7 @@ typedef struct {
     int32_t            end_id;          // an end of text of the fixture's model; -1: its config names none
     int                least_probs;     // ids given at a step, the fewest
     int64_t            unseen;          // steps without log-probabilities
+    bool               beyond;          // an id that the fixture's model does not have was found, and is a failure
     int64_t            text_steps, text_asked, text_no_free, recounted;
 } asker;
 

@@ -35,14 +35,13 @@ static bool ask(cJSON *o, const remote_question *q)
 }
 
 // [log-probability, id, text or null]
-static bool read_pair(const cJSON *pair, int32_t n_vocab, const cJSON **logprob, int32_t *id, const char *key,
-                      const char *where, err *e)
+static bool read_pair(const cJSON *pair, const cJSON **logprob, int32_t *id, const char *key, const char *where, err *e)
 {
     if (!cJSON_IsArray(pair) || cJSON_GetArraySize(pair) < 2)
         return err_set(e, ERR_INPUT, "%s: key '%s': found %s, expected log-probability and id", where, key,
                        json_kind(pair));
     *logprob = pair->child;
-    return remote_id(pair->child->next, n_vocab, id, key, where, e);
+    return remote_id(pair->child->next, id, key, where, e);
 }
 
 static bool read_top(remote_answer *a, const remote_question *q, remote_step *s, const cJSON *list, const char *key,
@@ -54,7 +53,7 @@ static bool read_top(remote_answer *a, const remote_question *q, remote_step *s,
     for (const cJSON *p = list->child; p; p = p->next) {
         const cJSON *logprob = NULL;
         int32_t      id;
-        if (!read_pair(p, q->n_vocab, &logprob, &id, key, where, e)) return false;
+        if (!read_pair(p, &logprob, &id, key, where, e)) return false;
         if (!remote_put(a, s, id, logprob, key, where, e)) return false;
     }
     return true;
@@ -69,7 +68,7 @@ static bool same_input(const cJSON *meta, const remote_question *q, const char *
     int32_t      id;
     if (!remote_list(meta, key, q->n_ids, q->n_ids, &list, where, e)) return false;
     cJSON_ArrayForEach(at, list) {
-        if (!read_pair(at, q->n_vocab, &logprob, &id, key, where, e)) return false;
+        if (!read_pair(at, &logprob, &id, key, where, e)) return false;
         if (!remote_id_sent(q, i++, id, key, where, e)) return false;
     }
     return true;
@@ -101,7 +100,7 @@ static bool read_new(remote_answer *a, const remote_question *q, const cJSON *an
     if (!remote_list(meta, key, cJSON_GetArraySize(ids), q->n_new, &list, where, e)) return false;
     const cJSON *at = list->child;
     cJSON_ArrayForEach(v, ids) {
-        if (!remote_id(v, q->n_vocab, &id, "output_ids", where, e)) return false;
+        if (!remote_id(v, &id, "output_ids", where, e)) return false;
         remote_step *s = remote_next(a, id, where, e);
         if (!s || !read_top(a, q, s, at, key, where, e)) return false;
         at = at->next;

@@ -246,6 +246,7 @@ static cJSON *fixture_json(const verify_fixture_result *r, bool reasons)
     bool   ok = o != NULL;
     if (!ok) return NULL;
     for (const field *f = FIXTURE_FIELDS; f->key; f++) write_field(&ok, o, f, r);
+    if (r->cases_held > 0) num(&ok, o, "cases_held", (double)r->cases_held);
     ok = ok && add_part(o, "reference", r->reference.prompts[0] != '\0', REFERENCE_FIELDS, &r->reference);
     if (ok && (!reasons || add_failures(o, r))) return o;
     cJSON_Delete(o);

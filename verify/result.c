@@ -23,6 +23,7 @@ bool result_begin(verify_fixture_result *r, const fixture *f, check_kind kind, e
     snprintf(r->dtype, sizeof r->dtype, "%s", f->dtype);
     r->kind    = kind;
     r->cases   = f->n_cases;
+    r->cases_held = f->n_held;
     r->top_k   = f->top_k;
     r->probe_layer = LAYER_NONE;
     r->kl_mean = r->kl_max = r->logprob_diff_max = NAN;

@@ -32,7 +32,8 @@ typedef struct {
     char        case_id[64];    // "" where no one case is to blame
     const char *what;           // static: "metadata", "type", "digest", "source", "record", "tokenizer", "kv", "arith",
                                 // "finite", "free_run", "teacher_forced", "ties", "distance", "logprob", "drift",
-                                // "seen" (of a server: too little to compare)
+                                // "seen" (of a server: too little to compare), "vocabulary" (of a server: ids of
+                                // another model)
     int64_t     step;           // -1 where it does not apply
     int32_t     expected, got;  // -1 likewise
     double      margin;         // of the reference between its top two, NAN where it does not apply
@@ -40,8 +41,8 @@ typedef struct {
     char        text[512];      // one sentence
 } verify_failure;
 
-typedef struct {                // why a fixture cannot decide, whatever the artifact is
-    const char *what;           // static: "minimum", "tokens", "reference", "ties"
+typedef struct {                // why a fixture cannot decide, or not what was asked of it, whatever the artifact is
+    const char *what;           // static: "part", "minimum", "tokens", "reference", "ties"
     char        text[400];      // one sentence, with what would do where something would
     int64_t     prompts, steps; // of the fixture's length, that would do, and their steps; 0: no number of them would
 } verify_why;
@@ -59,6 +60,7 @@ typedef struct {
     check_kind  kind;
     bool        ran;                    // false: a failure before any run; the numbers below are then 0, the distances NAN
     int64_t     top_k;                  // ids that the fixture holds of each step; 0: a record written before it was kept
+    int64_t     cases_held;             // that the fixture holds, where fewer were asked; 0: all were
     int64_t     cases, free_run_equal;  // free_run_equal: cases whose first N greedy ids are all the reference's
     int64_t     free_run_ties;          // cases whose free run ended, without failing, at a tie
     int64_t     free_run_tokens, free_run_tokens_equal;     // N x cases; of those, the ids equal before the first difference
@@ -149,6 +151,8 @@ typedef struct {
 
 typedef struct {
     int64_t       tokens;       // free-run length; 0: VERIFY_TOKENS; never more than a fixture holds
+    int64_t       samples;      // cases of each fixture that are run, evenly spread; fewer than it holds pass nothing.
+                                // 0: all
     session_opts  run;          // n_ctx is chosen here
     const char   *gate_path;    // NULL: the built-in gate
     const derivation_opts   *derive;    // the source, for a proof of every tensor before the fixtures are run; NULL: none is asked for
@@ -182,8 +186,8 @@ bool report_note(verify_report *r, err *e, const char *fmt, ...) __attribute__((
 
 // What it comes to, the first of these that applies:
 //   "fail"          the tensors are not what the source gives, or a comparison with a fixture does not hold
-//   "inconclusive"  none does not hold, but a fixture cannot decide: it is too short, or its reference is too far from
-//                   itself (why[]). Only what is so for any artifact makes it so
+//   "inconclusive"  none does not hold, but a fixture cannot decide: it is too short, its reference is too far from
+//                   itself, or only a part of it was asked (why[]). Only what is so for any artifact makes it so
 //   "unverified"    a fixture that the artifact answers to is missing, or there is none
 //   "pass"          all hold
 const char *verify_verdict(const verify_report *r);

@@ -86,6 +86,13 @@ grep -q '|' "$work/r.md" || fail "report .md holds no table"
 say "another KV dtype makes the verdict no, exit 1, and the report names it"
 run_hm 1 verify "$work/f32.gguf" --fixture "$f32_fix" --kv q4_0; grep -q q4_0 "$work/out" || fail "q4_0 is not named"
 
+say "a part of the cases is a first look: inconclusive, or a failure where something differs, and never a pass"
+run_hm 1 verify "$work/f32.gguf" --fixture "$f32_fix" --samples 2; out_has "inconclusive, 2 of 14 cases"; out_has "2 of 14 cases were asked, and a part is never a pass"
+run_hm 1 verify "$work/f32.gguf" --fixture "$f32_fix" --samples 2 --json; json_valid
+[ "$(json_get verdict) $(json_get fixtures.0.cases) $(json_get fixtures.0.cases_held) $(json_get fixtures.0.why.0.what)" = "inconclusive 2 14 part" ] || fail "a part: $(cat "$work/out")"
+run_hm 1 verify "$work/f32.gguf" --fixture "$f32_fix" --samples 1 --kv q4_0; out_has "FAIL, 1 of 14 cases"
+run_hm 2 verify "$work/f32.gguf" --fixture "$f32_fix" --samples 0; err_has "--samples"
+
 say "a fixture of another checkpoint is not this artifact's, and no verdict: exit 3, both digests are named"
 mkdir "$work/other" && cp "$checkpoint"/*.json "$checkpoint"/*.safetensors "$work/other/" && cp "$checkpoint"/*.jinja "$work/other/" 2> /dev/null
 echo >> "$work/other/generation_config.json"        # one more newline: the same model, another source

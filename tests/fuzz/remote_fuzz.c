@@ -1,4 +1,4 @@
-// Any bytes as the answer of a server: refused in one line, or ids of the vocabulary with log-probabilities that are
+// Any bytes as the answer of a server: refused in one line, or ids of a vocabulary with log-probabilities that are
 // numbers. The first byte says which server, and whether it scores or generates.
 #include "fuzz.h"
 #include "formats/checked.h"
@@ -8,17 +8,17 @@
 #include <math.h>
 #include <string.h>
 
-enum { N_IDS = 3, N_PROBS = 4, N_VOCAB = 1000 };
+enum { N_IDS = 3, N_PROBS = 4 };
 
 static void check_answer(const remote_answer *a)
 {
     MUST(a->n >= 0 && a->n <= a->room);
     for (int64_t i = 0; i < a->n; i++) {
         const remote_step *s = &a->steps[i];
-        MUST(s->top >= 0 && s->top < N_VOCAB);
+        MUST(s->top >= 0 && s->top < LIMIT_VOCAB);
         MUST(s->n >= 0 && s->n <= a->n_probs);
         for (int k = 0; k < s->n; k++) {
-            MUST(s->probs[k].id >= 0 && s->probs[k].id < N_VOCAB);
+            MUST(s->probs[k].id >= 0 && s->probs[k].id < LIMIT_VOCAB);
             MUST(isfinite(s->probs[k].logprob) && s->probs[k].logprob <= 0);
         }
     }
@@ -29,7 +29,6 @@ static void read_as(const remote_api *api, const cJSON *doc, bool scores)
 {
     static const int32_t  ids[N_IDS] = { 1, 2, 3 };
     const remote_question q = { .ids = ids, .n_ids = N_IDS, .from = 1, .n_new = 2, .n_probs = N_PROBS,
-        .n_vocab = N_VOCAB,
                                 .forced_id = -1, .scores = scores && api->scores };
     remote_answer a;
     err           e = { 0 };
