@@ -5,6 +5,7 @@
 #include "../formats/json.h"
 #include "../verify/derivation.h"
 #include "../verify/match.h"
+#include "fixture_hint.h"
 #include "progress_bar.h"
 #include "report_table.h"
 #include "text_out.h"
@@ -219,6 +220,25 @@ static bool write_reports(const verification *x, const verify_report *all, int n
     return ok;
 }
 
+// It was held to the source alone, and its own weights are not the source's.
+static bool drifts_alone(const verify_report *r)
+{
+    for (int64_t i = 0; i < r->n_fixtures; i++)
+        if (r->fixtures[i].kind != CHECK_DRIFT) return false;
+    return true;
+}
+
+// Where more could be asked of a file than was, or it does not hold to what was asked.
+static void hint(const verification *x)
+{
+    for (int i = 0; !x->o->remote.url && i < x->n; i++) {
+        const answered *a = &x->v[i];
+        const bool open = a->e.kind == ERR_INPUT || (a->e.kind == ERR_NONE && !a->report.passed);
+        if (open || (a->e.kind == ERR_NONE && drifts_alone(&a->report)))
+            fixture_hint(&cmd_verify, a->path, &x->o->fixtures);
+    }
+}
+
 // An error of one file beside others is told at once, and stands in the document.
 static bool tell(const verification *x, const destination *out, err *e)
 {
@@ -271,8 +291,11 @@ static int verify(const text_list *args, const verify_options *o, destination *o
     for (int i = 0; ok && i < n; i++) x.v[i].path = o->remote.url ? o->remote.url : args->v[i];
     ok = ok && (!o->from || (from = hf_source(&cmd_verify, o->from, o->revision, e)) != NULL);
     x.from = from;
-    ok = ok && verify_all(&x, e) && tell(&x, out, e);
+    ok = ok && verify_all(&x, e);
+    const bool ran = ok;
+    ok = ok && tell(&x, out, e);
     const int status = ok ? worst_of(&x) : cli_fail(&cmd_verify, e);
+    if (ran) hint(&x);
     for (int i = 0; x.v && i < x.n; i++)
         if (x.v[i].e.kind == ERR_NONE) verify_report_free(&x.v[i].report);
     fixture_refs_free(&x.refs);

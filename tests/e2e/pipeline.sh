@@ -86,6 +86,18 @@ grep -q '|' "$work/r.md" || fail "report .md holds no table"
 say "another KV dtype makes the verdict no, exit 1, and the report names it"
 run_hm 1 verify "$work/f32.gguf" --fixture "$f32_fix" --kv q4_0; grep -q q4_0 "$work/out" || fail "q4_0 is not named"
 
+say "a fixture that the file answers to, and that lies beside the one that was given, is named; else there is no word of it"
+run_hm 3 verify "$work/bf16.gguf" --fixture "$f32_fix"; err_has "bf16.gguf answers to $bf16_fix (bfloat16, from the source), which was not given"
+run_hm 3 verify "$work/f32.gguf" --fixture "$bf16_fix"; err_has "f32.gguf answers to $f32_fix (float32, from the source), which was not given"
+run_hm 3 verify "$work/f32.gguf" --fixture "$q4_fix"; err_has "f32.gguf answers to $f32_fix"
+run_hm 0 verify "$work/q4_k_m.gguf" --fixture "$f32_fix"; err_has "q4_k_m.gguf answers to $q4_fix (float32, from its own weights), which was not given"
+mkdir "$work/lonely" && cp "$f32_fix" "$work/lonely/f.json.gz"
+run_hm 1 verify "$work/f32.gguf" --fixture "$f32_fix" --samples 1; ! grep -q "answers to" "$work/err" || fail "a fixture of the same kind is no hint"
+cp "$work/bf16.gguf" "$work/lonely/bf16.gguf"
+run_hm 3 verify "$work/lonely/bf16.gguf" --fixture "$work/lonely/f.json.gz"; ! grep -q "answers to" "$work/err" || fail "there is none beside it"
+echo broken > "$work/lonely/a.json.gz"; mkdir "$work/lonely/fixtures"; cp "$bf16_fix" "$work/lonely/fixtures/b.json.gz"
+run_hm 3 verify "$work/lonely/bf16.gguf" --fixture "$work/lonely/f.json.gz"; err_has "answers to $work/lonely/fixtures/b.json.gz"
+
 say "a part of the cases is a first look: inconclusive, or a failure where something differs, and never a pass"
 run_hm 1 verify "$work/f32.gguf" --fixture "$f32_fix" --samples 2; out_has "inconclusive, 2 of 14 cases"; out_has "2 of 14 cases were asked, and a part is never a pass"
 run_hm 1 verify "$work/f32.gguf" --fixture "$f32_fix" --samples 2 --json; json_valid
