@@ -120,7 +120,8 @@ static void verify_one(const verification *x, answered *a, progress *p)
 
 static void ask_server(const verification *x, answered *a, progress *p)
 {
-    const url_asked asked = { .tokens = x->o->tokens, .samples = x->o->samples, .gate_path = x->o->gate, .progress = p };
+    const url_asked asked = { .tokens = x->o->tokens, .samples = x->o->samples, .gate_path = x->o->gate,
+                              .progress = p };
     verify_url(&a->report, &x->o->remote, &x->o->fixtures, &asked, &a->e);
 }
 

@@ -23,8 +23,8 @@ verdict=error folder=
 # A fixture that cannot decide is not one that is missing: which, the report says, in its own first level.
 open_verdict() { sed -n 's/^\t"verdict":\t"\([a-z]*\)",*$/\1/p' "$1/report.json"; }
 
-# judge STATUS: of the program. What does not pass lies beside the destination; an older one of the same name is not this
-# run's.
+# judge STATUS: of the program. What does not pass lies beside the destination; an older one of the same name is not
+# this run's.
 judge() {
     verdict=error folder=
     case $1 in

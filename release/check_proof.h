@@ -39,9 +39,9 @@ typedef struct {
     dir_list kept;                  // of a folder: files of the maker's own, whose digests its records name
     int  n_files;                   // of a folder: other files that its records name, and that are as they were
     dir_list others;                // of a folder: what is in it, and no record or report of it knows
-    bool signature_there;           // there is a signature; whether it holds was looked at only where held_key is not ""
-    int  n_named;                   // of a folder without a key: files that its signature names, and that are here as it
-                                    // says, whoever signed it
+    bool signature_there;           // there is a signature; that it holds was looked at only where held_key is not ""
+    int  n_named;                   // of a folder without a key: files that its signature names, and that are here as
+                                    // it says, whoever signed it
     bool provenance_there;          // of a folder: so is provenance.intoto.json
     char held_key[SHA256_HEX + 1];  // the hint of the key that it holds for; ""
     char curve[8];

@@ -44,7 +44,7 @@ fixture_use release_use_of(const fixture_ref *f, const artifact_ref *a, const re
     return may_be_own(f, r) ? FIXTURE_PERHAPS : FIXTURE_UNUSED;
 }
 
-// ---- a fixture that was named is of use to one of them ---------------------------------------------------------------
+// ---- a fixture that was named is of use to one of them --------------------------------------------------------------
 
 const char *release_dtype_word(const char *in) { return strcmp(in, "bf16") == 0 ? "bfloat16" : "float32"; }
 

@@ -109,8 +109,8 @@ bool release_foresee(artifact_ref *a, const recipe *r, err *e);
 // Will the file that was foreseen as a answer to f: no, perhaps (once its weights or its types are known), yes?
 typedef enum { FIXTURE_UNUSED, FIXTURE_PERHAPS, FIXTURE_USED } fixture_use;
 fixture_use release_use_of(const fixture_ref *f, const artifact_ref *a, const recipe *r, const source_id *source);
-// Each fixture that was named may be answered to by an artifact that is made or stays. ERR_INPUT: what one holds, and what
-// would fit.
+// Each fixture that was named may be answered to by an artifact that is made or stays. ERR_INPUT: what one holds, and
+// what would fit.
 bool release_fixtures_fit(const release_job *x, err *e);
 const char *release_dtype_word(const char *in);     // "float32", "bfloat16", as fixtures have it
 

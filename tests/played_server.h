@@ -17,7 +17,7 @@ typedef struct {
     // What it does otherwise, at one step of one case and beyond.
     int64_t          bad_case, bad_step;        // -1: nowhere
     int32_t          bad_id;
-    int              bad_rank;          // where among the best ids of that step it stands; 0: it is the one that is chosen
+    int              bad_rank;          // where among the best ids of that step it stands; 0: it is chosen
     double           shift;             // of the second-best log-probability, everywhere
     int              most_probs;        // ids a step, however many were asked for; 0: as many as that
     bool             no_probs;          // of llama: ids alone

@@ -256,7 +256,8 @@ START_TEST(nonsense_is_refused_by_name)
           "key 'top_logprobs': found 'token_id:-7'" },
         { "openai", "{\"choices\":[{\"token_ids\":[7],\"logprobs\":{\"top_logprobs\":[{\"token_id:16777216\":-1}]}}]}",
           "key 'top_logprobs': found 'token_id:16777216'" },
-        { "sglang", "{\"output_ids\":[-1],\"meta_info\":{\"output_top_logprobs\":[[]]}}", "key 'output_ids': found id -1" },
+        { "sglang", "{\"output_ids\":[-1],\"meta_info\":{\"output_top_logprobs\":[[]]}}",
+          "key 'output_ids': found id -1" },
         { "sglang", "{\"output_ids\":[7],\"meta_info\":{\"output_top_logprobs\":[[[-1,1.5,null]]]}}",
           "key 'output_top_logprobs': found id 1.5" },
     };

@@ -254,8 +254,8 @@ START_TEST(ids_that_the_fixtures_model_lacks_are_a_verdict)
         ck_assert_int_eq(fail->step, p.bad_step);
         ck_assert_int_eq(fail->got, 200000);
         ck_assert_int_eq(fail->expected, p.f->cases[1].steps[p.bad_step].ids[0]);
-        ck_assert_ptr_nonnull(strstr(fail->text, "the server gives id 200000, and the fixture's model has ids 0 to 1518: "
-                                                 "the server has another model"));
+        ck_assert_ptr_nonnull(strstr(fail->text, "the server gives id 200000, and the fixture's model has ids 0 to "
+                                                 "1518: the server has another model"));
         ck_assert_int_eq(f->teacher_forced_equal, f->steps - (rank == 0));
         ck_assert_int_eq(f->steps, f->cases * fix->tokens);
         int64_t said = 0;
@@ -284,8 +284,8 @@ START_TEST(a_part_of_the_cases_is_never_a_pass)
         outcome x = ask_with(&p, (remote_opts){ .samples = 2 }, p.f == whole ? whole_file : fixture_file);
         ck_assert_msg(x.ran, "%s: %s", p.kind, x.e.msg);
         const verify_fixture_result *f = &x.r.fixtures[0];
-        ck_assert_msg(!x.r.passed && strcmp(verify_verdict(&x.r), rows[i].verdict) == 0, "%s, row %d: %s, %s", p.kind, i,
-                      verify_verdict(&x.r), f->n_failures ? f->failures[0].text : "");
+        ck_assert_msg(!x.r.passed && strcmp(verify_verdict(&x.r), rows[i].verdict) == 0, "%s, row %d: %s, %s", p.kind,
+                      i, verify_verdict(&x.r), f->n_failures ? f->failures[0].text : "");
         ck_assert(f->cases == 2 && f->cases_held == held && f->n_traced == 2);
         ck_assert_str_eq(f->why[0].what, "part");
         ck_assert_int_eq(f->why[0].prompts, held);

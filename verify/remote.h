@@ -9,8 +9,8 @@
 // with `drift` the budget of a type, without what rounding costs the model, which cannot be measured through a server.
 // A note says which it is. A gate file holds as it stands.
 //
-// A server that does not answer is ERR_SYSTEM, one that answers nonsense ERR_INPUT; there is no report then. What another
-// model answers is no nonsense, but a verdict: ids that the fixture's does not have are named, with the step.
+// A server that does not answer is ERR_SYSTEM, one that answers nonsense ERR_INPUT; there is no report then. What
+// another model answers is no nonsense, but a verdict: ids that the fixture's does not have are named, with the step.
 // Proved by tests/remote_test.c, tests/peers/remote_llama.py.
 #ifndef HALLMARK_VERIFY_REMOTE_H
 #define HALLMARK_VERIFY_REMOTE_H

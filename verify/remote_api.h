@@ -7,8 +7,8 @@
 //   ollama   Ollama's POST /api/generate: text in and out, no ids
 //
 // Answers are hostile until read: ids are those of some vocabulary, 0 to LIMIT_VOCAB - 1, log-probabilities are numbers
-// of at most 0, arrays have the lengths that were asked for. ERR_INPUT names `where` and the key. An id that the fixture's
-// model does not have is no nonsense: it is what another model answers, and for remote_ids.c to judge.
+// of at most 0, arrays have the lengths that were asked for. ERR_INPUT names `where` and the key. An id that the
+// fixture's model does not have is no nonsense: it is what another model answers, and for remote_ids.c to judge.
 // Proved by tests/remote_test.c, tests/fuzz/remote_fuzz.c.
 #ifndef HALLMARK_VERIFY_REMOTE_API_H
 #define HALLMARK_VERIFY_REMOTE_API_H
