@@ -26,16 +26,19 @@ static const arch_key KEYS[] = {
     { GEMMAS,   "attention.head_count_kv",          1, 1 << 12,      false, ABSENT_REFUSED, 0, false },
     { NULL,     "attention.head_count_kv",          1, 1 << 12,      false, ABSENT_FORMULA, 0, true },  // head_count
     { GEMMAS,   "attention.key_length",             2, 4096,         false, ABSENT_REFUSED, 0, false },
-    { NULL,     "attention.key_length",             2, 4096,         false, ABSENT_FORMULA, 0, false }, // an equal share
+    // an equal share
+    { NULL,     "attention.key_length",             2, 4096,         false, ABSENT_FORMULA, 0, false },
     { NULL,     "attention.key_length_swa",         2, 4096,         false, ABSENT_FORMULA, 0, false }, // key_length
     { NULL,     "attention.sliding_window",         0, ANY_CONTEXT,  false, ABSENT_VALUE,   0, false },
-    { "gemma3", "attention.sliding_window_pattern", 1, LIMIT_LAYERS, false, ABSENT_VALUE,   6, true },  // every sixth is full
+    // every sixth is full
+    { "gemma3", "attention.sliding_window_pattern", 1, LIMIT_LAYERS, false, ABSENT_VALUE,   6, true },
     { "gemma4", "attention.sliding_window_pattern", 1, LIMIT_LAYERS, false, ABSENT_REFUSED, 0, false },
     { NULL,     "attention.sliding_window_pattern", 1, LIMIT_LAYERS, false, ABSENT_VALUE,   1, false },
     { NULL,     "attention.shared_kv_layers",       0, LIMIT_LAYERS, false, ABSENT_VALUE,   0, false },
     { NULL,     "attention.layer_norm_rms_epsilon", 0, ANY_FLOAT,    true,  ABSENT_REFUSED, 0, false },
     { "gemma4", "attention.scale",                  0, ANY_FLOAT,    true,  ABSENT_VALUE,   1, true },
-    { NULL,     "attention.scale",                  0, ANY_FLOAT,    true,  ABSENT_FORMULA, 0, true },  // of the head size
+    // of the head size
+    { NULL,     "attention.scale",                  0, ANY_FLOAT,    true,  ABSENT_FORMULA, 0, true },
     { "gemma4", "final_logit_softcapping",          0, ANY_FLOAT,    false, ABSENT_VALUE,   30, true },
     { NULL,     "final_logit_softcapping",          0, ANY_FLOAT,    false, ABSENT_VALUE,   0, false },
     { NULL,     "rope.freq_base",                   1e-30, ANY_FLOAT, false, ABSENT_VALUE,  10000, true },

@@ -10,13 +10,24 @@
 #define LOWER        "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
 
 static const pretok_row rows[] = {
-    { .name = "llama-bpe", .is_split = true, .ignore_merges = true, .add_bos = true,
+    { .name = "llama-bpe",
+      .is_split = true,
+      .ignore_merges = true,
+      .add_bos = true,
       .pattern = CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" SPACES },
-    { .name = "qwen2", .is_split = true, .nfc = true,
+    { .name = "qwen2",
+      .is_split = true,
+      .nfc = true,
       .pattern = CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" SPACES },
-    { .name = "qwen35", .is_split = true, .nfc = true,
-      .pattern = CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" SPACES },
-    { .name = "tekken", .is_split = true, .ignore_merges = true, .add_bos = true,
+    { .name = "qwen35",
+      .is_split = true,
+      .nfc = true,
+      .pattern = CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| "
+                              "?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" SPACES },
+    { .name = "tekken",
+      .is_split = true,
+      .ignore_merges = true,
+      .add_bos = true,
       .pattern = "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+|[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER "*|\\p{N}"
                  "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACES },
     { .name = "smollm", .digits = true, .pattern = GPT2 },

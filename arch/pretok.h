@@ -10,7 +10,7 @@ typedef struct {
     const char *name;           // tokenizer.ggml.pre
     const char *pattern;        // as tokenizer.json's Split has it; GPT-2's own where its ByteLevel says use_regex
     bool        is_split;       // the pattern stands in the file (a Split before a ByteLevel without use_regex)
-    bool        digits;         // each digit is a word of its own, cut before the pattern looks (Digits, individual_digits)
+    bool        digits;    // each digit is a word of its own, cut before the pattern looks (Digits, individual_digits)
     bool        nfc;            // the text is brought to NFC first
     bool        ignore_merges;  // a word that is a token is that token, whatever the merges say
     bool        add_bos;        // llama.cpp puts BOS first where a file does not say

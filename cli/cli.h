@@ -103,7 +103,7 @@ extern const char *const arith_choices[], *const device_choices[];
 
 #define OPT_THREADS(type)  { "--threads", "-t", OPT_INT, offsetof(type, threads), "N",                                \
       "threads (default: all cores); the results are the same for any number", false, 1, 1024, NULL }
-#define OPT_KV(type)       { "--kv", NULL, OPT_TEXT, offsetof(type, kv), "SPEC",                                         \
+#define OPT_KV(type)       { "--kv", NULL, OPT_TEXT, offsetof(type, kv), "SPEC",                                      \
       "KV cache: q8_0, k=q8_0,v=q4_0, q4_0:rot, kivi2, q4_0+sink4+recent64, full:bf16;*:q4_0 "                        \
       "(default: what is required)", false, 0, 0, NULL }
 #define OPT_ARITH(type)    { "--arith", NULL, OPT_CHOICE, offsetof(type, arith), "A",                                 \

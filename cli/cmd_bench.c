@@ -43,7 +43,8 @@ typedef struct {
     bool        first;
     char        device[16];
     double      limit_gb_s;     // 0: not measured
-    double      load_s;         // of the first case, whose file may come from the disk; 0: the device runs on the file's mapping
+    // of the first case, whose file may come from the disk; 0: the device runs on the file's mapping
+    double      load_s;
     int64_t     load_bytes;
     int         n;
     bench_case  cases[MAX_CASES];
@@ -75,8 +76,10 @@ static bool parse_cases(const char *text, bench_result *r, err *e)
     const char *p = text;
     for (r->n = 0; r->n < MAX_CASES;) {
         if (!parse_case(&p, &r->cases[r->n]) || (*p != ',' && *p != '\0'))
-            return err_set(e, ERR_USAGE, "option --case: found '%s', expected cases such as p512g128 or s4096 (p and s 1 to %d, g 0 to %d)", text,
-                           MAX_CASE_TOKENS, MAX_CASE_TOKENS);
+            return err_set(e, ERR_USAGE,
+                           "option --case: found '%s', expected cases such as p512g128 or s4096 (p and s 1 to %d, g 0 "
+                           "to %d)",
+                           text, MAX_CASE_TOKENS, MAX_CASE_TOKENS);
         r->n++;
         if (*p++ == '\0') return true;
     }
@@ -165,7 +168,8 @@ static bool bench_generate(const bench_options *o, session *s, int64_t n_vocab, 
     int32_t *ids = malloc((size_t)c->prompt * sizeof *ids), *out = malloc((size_t)(c->gen + 1) * sizeof *out);
     bool ok = (ids && out) || err_nomem(e, "a bench case", (size_t)(c->prompt + c->gen) * sizeof *ids);
     if (ok) spread_ids(ids, c->prompt, n_vocab);
-    const bench_case warm = { .prompt = c->prompt, .gen = c->gen < 4 ? c->gen : 4 };     // enough for a device to record its decode step
+    // enough for a device to record its decode step
+    const bench_case warm = { .prompt = c->prompt, .gen = c->gen < 4 ? c->gen : 4 };
     ok = ok && time_pass(s, ids, out, &warm, &ignored, &ignored, e);
     for (int i = 0; ok && i < n_repeat(o); i++) ok = time_pass(s, ids, out, c, &prefill[i], &decode[i], e);
     if (ok) fill_result(c, s, median(prefill, n_repeat(o)), median(decode, n_repeat(o)));
@@ -181,7 +185,8 @@ static bool bench_score(const bench_options *o, session *s, int64_t n_vocab, ben
     row_stats *out = malloc((size_t)c->score * sizeof *out);
     bool ok = (ids && out) || err_nomem(e, "a bench case", (size_t)c->score * sizeof *out);
     if (ok) spread_ids(ids, c->score, n_vocab);
-    ok = ok && time_score(s, ids, c->score < SCORE_CHUNK ? c->score : SCORE_CHUNK, out, &seconds[0], e);     // one chunk to warm up
+    // one chunk to warm up
+    ok = ok && time_score(s, ids, c->score < SCORE_CHUNK ? c->score : SCORE_CHUNK, out, &seconds[0], e);
     for (int i = 0; ok && i < n_repeat(o); i++) ok = time_score(s, ids, c->score, out, &seconds[i], e);
     if (ok) c->score_tok_s = (double)c->score / median(seconds, n_repeat(o));
     free(ids);

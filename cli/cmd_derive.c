@@ -49,8 +49,13 @@ static int run(const void *opts, const text_list *args)
     err e = { 0 };
     const bool ok = derive(args->v[0], o, &e);
     return cli_verdict(&cmd_derive,
-                       &(verdict){ .artifact = args->v[0], .source = o->from, .yes = "every tensor derives from ",
-                                                .no = "does NOT derive from ", .judged = ok || e.kind == ERR_VERDICT, .json = o->json }, &e);
+                       &(verdict){ .artifact = args->v[0],
+                                   .source = o->from,
+                                   .yes = "every tensor derives from ",
+                                   .no = "does NOT derive from ",
+                                   .judged = ok || e.kind == ERR_VERDICT,
+                                   .json = o->json },
+                       &e);
 }
 
 const command cmd_derive = {

@@ -44,7 +44,8 @@ static bool inspect_file(const char *path, bool json, err *e)
     if (is_gguf) return inspect_gguf(path, json, e);
     if (is_gzip) return inspect_fixture(path, json, e);
     if (is_st) return inspect_safetensors(path, json, e);
-    return err_set(e, ERR_INPUT, "%s: offset 0: found %s, expected a GGUF file, a safetensors file or a fixture (.json.gz)", path,
+    return err_set(e, ERR_INPUT,
+                   "%s: offset 0: found %s, expected a GGUF file, a safetensors file or a fixture (.json.gz)", path,
                    kind ? kind : "none of the known beginnings");
 }
 

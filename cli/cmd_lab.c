@@ -108,12 +108,13 @@ static bool check_reports(const lab_options *o, const text_list *args, destinati
     for (int i = 0; i < o->reports.n; i++) {
         const char *path = o->reports.v[i];
         if (!lab_report_suffix_ok(path))
-            return err_set(e, ERR_USAGE, "option --report: found '%s', expected a name that ends in .json, .md or .html",
-                           path);
+            return err_set(e, ERR_USAGE,
+                           "option --report: found '%s', expected a name that ends in .json, .md or .html", path);
         if (!output_is_no_input(path, NULL, args, e)) return false;
         for (int t = 0; t < o->texts.n; t++)
             if (lab_text_names(o->texts.v[t], path))
-                return err_set(e, ERR_USAGE, "option --report: found '%s', which is a text of '%s'", path, o->texts.v[t]);
+                return err_set(e, ERR_USAGE, "option --report: found '%s', which is a text of '%s'", path,
+                               o->texts.v[t]);
         if (!destination_file(&out[i], path, e)) return false;
         for (int k = 0; k < i; k++)
             if (strcmp(path, o->reports.v[k]) == 0 || same_file(path, o->reports.v[k]))
@@ -174,8 +175,8 @@ static bool check_order(const order *r, err *e)
         if (!kv_spec_parse(&s, r->kv[i], e)) return false;
         for (int k = 0; k < s.n; k++)
             if (s.rules[k].choice.sink || s.rules[k].choice.recent)
-                return err_set(e, ERR_USAGE, "option --kv-budget: found '%s', expected caches without +sink and +recent",
-                               r->kv[i]);
+                return err_set(e, ERR_USAGE,
+                               "option --kv-budget: found '%s', expected caches without +sink and +recent", r->kv[i]);
     }
     return true;
 }
@@ -262,8 +263,8 @@ static void print_order(const lab_result *r)
 {
     const lab_plan *p = r->plan;
     const int rival = lab_budget_rival(r);
-    printf("Made to order, within %lld bytes for %lld positions: --kv '%s'\n", (long long)p->budget, (long long)p->context,
-           p->candidates[0].kv);
+    printf("Made to order, within %lld bytes for %lld positions: --kv '%s'\n", (long long)p->budget,
+           (long long)p->context, p->candidates[0].kv);
     if (rival < 0) puts("No cache of one kind that was measured is as small.");
     else           printf("The best of one kind within them: %s, mean KL %.3g beside %.3g\n", p->candidates[rival].kv,
                           r->measured[rival].all.kl_mean.v, r->measured[0].all.kl_mean.v);
@@ -334,9 +335,15 @@ const command cmd_lab = {
              "and joined by --merge: the same bytes.\n",
     .examples = "  hallmark lab base-BF16.gguf --kv q8_0 --kv k=q8_0,v=q4_0:rot --text coding=src/*.py "
                 "--text book=book.txt\n"
-                "  hallmark lab base-BF16.gguf base-Q4_K_M.gguf --kv bf16 --kv q8_0 --text chat=chat.txt --report lab.html\n"
+                "  hallmark lab base-BF16.gguf base-Q4_K_M.gguf --kv bf16 --kv q8_0 --text chat=chat.txt --report "
+                "lab.html\n"
                 "  hallmark lab base-BF16.gguf --kv q4_0 --text book.txt --chunk 32768 --part 3/16 --state part3\n"
-                "  hallmark lab base-BF16.gguf --kv q8_0 --kv q4_0 --text chat=chat.txt --record base-BF16.gguf -o measured-BF16.gguf\n",
-    .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(lab_options),
-    .min_args = 0, .max_args = -1, .run = run,
+                "  hallmark lab base-BF16.gguf --kv q8_0 --kv q4_0 --text chat=chat.txt --record base-BF16.gguf -o "
+                "measured-BF16.gguf\n",
+    .opts = options,
+    .n_opts = N_ROWS(options),
+    .options_bytes = sizeof(lab_options),
+    .min_args = 0,
+    .max_args = -1,
+    .run = run,
 };

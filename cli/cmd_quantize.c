@@ -18,8 +18,8 @@ typedef struct {
 static const opt options[] = {
     { "--output", "-o", OPT_OUTPUT, offsetof(type_options, out), "OUT.gguf",
       "the file to write; it appears whole or not at all", false, 0, 0, NULL },
-    { "--type", NULL, OPT_TEXT, offsetof(type_options, type), "T",
-      "the type, as llama.cpp names it", false, 0, 0, NULL },
+    { "--type", NULL, OPT_TEXT, offsetof(type_options, type), "T", "the type, as llama.cpp names it", false, 0, 0,
+      NULL },
     { "--imatrix", NULL, OPT_PATH, offsetof(type_options, imatrix), "FILE",
       "importance matrix, llama.cpp's GGUF or .dat form", false, 0, 0, NULL },
     OPT_EFFORT,
@@ -34,15 +34,16 @@ static const opt options[] = {
       "with --budget and --max-kl: a text to measure KL on", false, 0, 0, NULL },
     { "--samples", NULL, OPT_INT, offsetof(quantize_options, samples), "N",
       "chunks of the texts that are run for each tensor (default: 4)", false, 1, 1 << 16, NULL },
-    { "--chunk", NULL, OPT_INT, offsetof(quantize_options, chunk), "N",
-      "tokens of a chunk (default: 128)", false, 8, 1 << 16, NULL },
+    { "--chunk", NULL, OPT_INT, offsetof(quantize_options, chunk), "N", "tokens of a chunk (default: 128)", false, 8,
+      1 << 16, NULL },
     { "--exact", NULL, OPT_FLAG, offsetof(quantize_options, exact), NULL,
-      "run every type of every tensor, where otherwise one run stands for all: eight times as long",
-      false, 0, 0, NULL },
+      "run every type of every tensor, where otherwise one run stands for all: eight times as long", false, 0, 0,
+      NULL },
     { "--state", NULL, OPT_OUTPUT, offsetof(quantize_options, state), "DIR",
       "keep what is measured there: a search that was killed goes on, and another budget needs no other", false, 0, 0,
       NULL },
-    OPT_ENCODER("where blocks are encoded, to the same bytes, and a --budget's model is run: cpu (default), cuda, auto"),
+    OPT_ENCODER("where blocks are encoded, to the same bytes, and a --budget's model is run: cpu (default), cuda, "
+                "auto"),
     OPT_THREADS(type_options),
     OPT_ANSWER(type_options),
 };
@@ -159,7 +160,9 @@ static bool mix_to_order(const char *in, const quantize_options *q, err *e)
     mix_target target;
     mix_result r;
     if (o->type || o->tensor_types.n || o->output_type || o->embedding_type || o->pure)
-        return err_set(e, ERR_USAGE, "--budget and --max-kl choose every type: they take no --type, --tensor-type, --output-type, --embedding-type or --pure");
+        return err_set(e, ERR_USAGE,
+                       "--budget and --max-kl choose every type: they take no --type, --tensor-type, --output-type, "
+                       "--embedding-type or --pure");
     if (q->budget && q->max_kl) return err_set(e, ERR_USAGE, "--budget and --max-kl exclude each other");
     if (o->effort.v || o->calibrate.n)
         return err_set(e, ERR_USAGE, "--effort and --calibrate belong to --type: the search measures plain blocks");
@@ -220,9 +223,15 @@ const command cmd_quantize = {
              "recorded in the file as hallmark.quantize.mix. It says first how long that takes; with --state a\n"
              "search that was killed goes on where it ended, to the same bytes.\n",
     .examples = "  hallmark quantize gemma-4-E2B-it-BF16.gguf -o gemma-4-E2B-it-Q4_K_M.gguf --type q4_k_m\n"
-                "  hallmark quantize gemma-4-E2B-it-BF16.gguf --type q4_k_m --tensor-type 'blk\\.[0-3]\\..*=q8_0' --dry-run\n"
+                "  hallmark quantize gemma-4-E2B-it-BF16.gguf --type q4_k_m --tensor-type 'blk\\.[0-3]\\..*=q8_0' "
+                "--dry-run\n"
                 "  hallmark quantize gemma-4-E2B-it-BF16.gguf -o mix.gguf --budget 4.5bpw --text calibration.txt\n"
-                "  hallmark quantize gemma-4-E2B-it-BF16.gguf -o mix.gguf --budget 180MiB --text book.txt --state cells\n",
-    .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(quantize_options),
-    .min_args = 1, .max_args = 1, .run = run,
+                "  hallmark quantize gemma-4-E2B-it-BF16.gguf -o mix.gguf --budget 180MiB --text book.txt --state "
+                "cells\n",
+    .opts = options,
+    .n_opts = N_ROWS(options),
+    .options_bytes = sizeof(quantize_options),
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
 };

@@ -161,7 +161,9 @@ static bool print_result(const release_result *r, const char *again, bool json, 
     if (r->n_missing)
         printf("\nMissing: what Transformers says of this checkpoint. These commands make it, once for each model:\n");
     for (int i = 0; i < r->n_missing; i++) print_line(stdout, "    %s", r->missing[i]);
-    if (r->n_missing && !script_found) printf("hf_fixture.py was not found where this program is installed: it is in the folder fixtures of hallmark's sources; say there where those are.\n");
+    if (r->n_missing && !script_found)
+        printf("hf_fixture.py was not found where this program is installed: it is in the folder fixtures of "
+               "hallmark's sources; say there where those are.\n");
     release_print_folders(r, again);
     putchar('\n');
     print_line(stdout, r->published ? "Published: %s" : "Not published. The artifacts and the report are in %s",
@@ -333,9 +335,15 @@ const command cmd_release = {
              "release to DIR removes.\n",
     .examples = "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF\n"
                 "  hallmark release fixtures/tiny-gemma4 -o build/release --types bf16,q4_k_m\n"
-                "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF --types q6_k,q4_k_m:imatrix=imatrix.gguf\n"
+                "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF --types "
+                "q6_k,q4_k_m:imatrix=imatrix.gguf\n"
                 "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF --sign key.pem\n"
-                "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF --lab coding=code.txt --lab chat=chat.txt\n",
-    .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(release_options),
-    .min_args = 1, .max_args = 1, .run = run,
+                "  hallmark release ~/models/gemma-4-E2B-it -o out/gemma-4-E2B-it-GGUF --lab coding=code.txt --lab "
+                "chat=chat.txt\n",
+    .opts = options,
+    .n_opts = N_ROWS(options),
+    .options_bytes = sizeof(release_options),
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
 };

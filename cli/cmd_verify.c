@@ -339,9 +339,16 @@ const command cmd_verify = {
              "are named; or nothing is wrong and the fixture cannot decide (inconclusive), and what would do is\n"
              "said. 3: it is a fixture of another source, of other weights, or needs --arith.\n",
     .examples = "  hallmark verify gemma-BF16.gguf --fixture gemma.bfloat16.json.gz\n"
-                "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --report report.html --report junit.xml\n"
-                "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --kv q8_0      what another cache would cost\n"
-                "  hallmark verify --url http://localhost:8080 --fixture gemma.float32.json.gz      what a server answers\n",
-    .opts = options, .n_opts = N_ROWS(options), .options_bytes = sizeof(verify_options),
-    .min_args = 0, .max_args = -1, .run = run,
+                "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --report report.html --report "
+                "junit.xml\n"
+                "  hallmark verify gemma-F32.gguf --fixture gemma.float32.json.gz --kv q8_0      what another cache "
+                "would cost\n"
+                "  hallmark verify --url http://localhost:8080 --fixture gemma.float32.json.gz      what a server "
+                "answers\n",
+    .opts = options,
+    .n_opts = N_ROWS(options),
+    .options_bytes = sizeof(verify_options),
+    .min_args = 0,
+    .max_args = -1,
+    .run = run,
 };

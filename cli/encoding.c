@@ -6,7 +6,9 @@ bool encoding_plan(encoding *x, const command *c, const type_options *o, err *e)
                      .texts = { .texts = o->calibrate.v, .n_texts = o->calibrate.n, .n_threads = (int)o->threads } };
     if (!o->out && !o->dry_run) return err_set(e, ERR_USAGE, "option -o OUT.gguf is missing");
     if (o->calibrate.n && o->effort.given && o->effort.v == 0)
-        return err_set(e, ERR_USAGE, "--effort 0 and --calibrate exclude each other: effort 0 gives llama-quantize's bytes, which no text changes; a calibration takes effort 1");
+        return err_set(e, ERR_USAGE,
+                       "--effort 0 and --calibrate exclude each other: effort 0 gives llama-quantize's bytes, which no "
+                       "text changes; a calibration takes effort 1");
     if (!output_is_no_input(o->out, o->imatrix, &o->calibrate, e)) return false;
     if (o->out && !destination_file(&x->out, o->out, e)) return false;
     x->effort.level = o->calibrate.n && !o->effort.given ? 1 : (int)o->effort.v;

@@ -18,7 +18,8 @@ typedef struct {
     destination         out;            // of o->out; nothing in a dry run without one
     calibration_opts    texts;          // n_texts 0: no calibration is asked for
     calibration        *calibration;
-    effort_opts         effort;         // for the options of the call; the level from encoding_plan on, the rest from encoding_calibrated on
+    // for the options of the call; the level from encoding_plan on, the rest from encoding_calibrated on
+    effort_opts         effort;
     block_encoder      *encoder;        // likewise, from encoding_begin on; NULL: the CPU
     progress           *progress;
     progress_bar        bar;

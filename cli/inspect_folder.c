@@ -51,7 +51,8 @@ static bool artifact_open(artifact *a, const char *path, err *e)
     gguf_str record;
     *a = (artifact){ .name = strrchr(path, '/') + 1 };
     if (!(a->g = gguf_open(path, e))) return false;
-    a->runs = hparams_read(&a->h, a->g, &why);          // else it is of an architecture that is not run here: the columns stay empty
+    // else it is of an architecture that is not run here: the columns stay empty
+    a->runs = hparams_read(&a->h, a->g, &why);
     a->has_record = inspect_record(a->g, &record);
     return true;
 }

@@ -144,9 +144,16 @@ out:
 static void fixture_json(const fixture *f)
 {
     const struct { const char *key, *value; } head[] = {
-        { "model", f->model_name }, { "revision", f->revision }, { "source_digest", f->source_digest }, { "dtype", f->dtype },
-        { "device", f->device }, { "transformers", f->transformers }, { "torch", f->torch }, { "weights_file", f->weights_file },
-        { "weights_type", f->weights_type }, { "weights_digest", f->weights_digest[0] ? f->weights_digest : NULL },
+        { "model", f->model_name },
+        { "revision", f->revision },
+        { "source_digest", f->source_digest },
+        { "dtype", f->dtype },
+        { "device", f->device },
+        { "transformers", f->transformers },
+        { "torch", f->torch },
+        { "weights_file", f->weights_file },
+        { "weights_type", f->weights_type },
+        { "weights_digest", f->weights_digest[0] ? f->weights_digest : NULL },
         { "digest", f->file_digest },
     };
     json_out j;

@@ -1,5 +1,5 @@
-// interrupt: SIGINT, SIGTERM, SIGHUP and SIGPIPE (nobody reads any more) end the program at any stage: what it has begun
-// to write is removed (formats/unfinished.h), which is said, and the exit status is 130, 143, 129 or 141.
+// interrupt: SIGINT, SIGTERM, SIGHUP and SIGPIPE (nobody reads any more) end the program at any stage: what it has
+// begun to write is removed (formats/unfinished.h), which is said, and the exit status is 130, 143, 129 or 141.
 //
 // A thread of its own waits for the signals, which all others block: no loop has to look for them, and a long kernel
 // does not hold them up. What cannot be broken off is a flush to the disk: then the process ends with that, and says

@@ -199,7 +199,7 @@ static int dispatch(int argc, char **argv)
 static void start_again_with_short_spin(char **argv)
 {
     if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) return;
-    if (setenv("GOMP_SPINCOUNT", "2000", 0) == 0) execv("/proc/self/exe", argv);      // where that fails, go on as we are
+    if (setenv("GOMP_SPINCOUNT", "2000", 0) == 0) execv("/proc/self/exe", argv);    // where that fails, go on as we are
 }
 
 // A descriptor that was closed when the program began (>&-) would be given to the next file that is opened, and

@@ -145,7 +145,10 @@ static bool set_value(const opt *o, const char *text, char *options, int argc, b
     if ((o->kind == OPT_PATH || o->kind == OPT_PATHS || o->kind == OPT_OUTPUT) && text[0] == '\0')
         return err_set(e, ERR_USAGE, "option %s: the value is empty", o->name);
     if (o->kind == OPT_OUTPUT && strcmp(text, "-") == 0)
-        return err_set(e, ERR_USAGE, "option %s: found '-', expected a name: the output is not written in order, so it cannot be a pipe (a file called so: ./-)", o->name);
+        return err_set(e, ERR_USAGE,
+                       "option %s: found '-', expected a name: the output is not written in order, so it cannot be a "
+                       "pipe (a file called so: ./-)",
+                       o->name);
     switch (o->kind) {
     case OPT_FLAG:   *(bool *)field = true; return true;
     case OPT_TEXT:

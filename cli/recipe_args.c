@@ -252,6 +252,8 @@ bool recipe_args_defaults(recipe *list, int n, const recipe_defaults *d, err *e)
     }
     const char *idle = d->imatrix && !imatrix ? "--imatrix" : d->calibrate.n && !calibrate ? "--calibrate"
                        : d->effort.given && !effort ? "--effort" : NULL;
-    return !idle || err_set(e, ERR_USAGE, "option %s does nothing: no artifact of this release takes it, or each has its "
-                            "own", idle);
+    return !idle || err_set(e, ERR_USAGE,
+                            "option %s does nothing: no artifact of this release takes it, or each has its "
+                            "own",
+                            idle);
 }

@@ -17,8 +17,8 @@ bool recipe_args_artifact(recipe **list, int *n, const char *text, err *e);
 char *recipe_args_base_names(const char *text, bool artifact);
 
 typedef struct { const char *imatrix; text_list calibrate; given_int effort; } recipe_defaults;
-// Given to each recipe that has no such key of its own and whose tensors become blocks; to a finished file where it says
-// that it was made so. ERR_USAGE: to none.
+// Given to each recipe that has no such key of its own and whose tensors become blocks; to a finished file where it
+// says that it was made so. ERR_USAGE: to none.
 bool recipe_args_defaults(recipe *list, int n, const recipe_defaults *d, err *e);
 
 #endif

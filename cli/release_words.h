@@ -1,4 +1,5 @@
-// release_words: what release says beside its table: what became of the folders, and how what passed is published alone.
+// release_words: what release says beside its table: what became of the folders, and how what passed is published
+// alone.
 #ifndef HALLMARK_CLI_RELEASE_WORDS_H
 #define HALLMARK_CLI_RELEASE_WORDS_H
 

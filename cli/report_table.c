@@ -86,8 +86,9 @@ static void print_derivation(const verify_report *r)
         print_line(stdout, "%s: each of its %lld tensors is what the source gives", base_name(r->artifact),
                    (long long)d->tensors);
     else
-        print_line(stdout, "%s: each of its %lld tensors is what the source gives; the %lld of blocks are within %.2g of it", base_name(r->artifact),
-                   (long long)d->tensors, (long long)d->encoded, d->error_max);
+        print_line(stdout,
+                   "%s: each of its %lld tensors is what the source gives; the %lld of blocks are within %.2g of it",
+                   base_name(r->artifact), (long long)d->tensors, (long long)d->encoded, d->error_max);
 }
 
 static void print_remote(const verify_report *r)

@@ -9,7 +9,8 @@
 
 // HALLMARK_FROM_BIN (from CMake): the installed folder of data as seen from that of the program, "../share/hallmark".
 #define SCRIPT  "hf_fixture.py"
-#define SOURCES "hallmark.sources"              // one line, written by CMake beside the program it builds: the folder of the sources
+// one line, written by CMake beside the program it builds: the folder of the sources
+#define SOURCES "hallmark.sources"
 
 // Ours, root's or the program's owner's; and nobody else may write to it. Whoever can change the program itself needs
 // no script for that.

@@ -14,8 +14,10 @@ double seconds_now(void);       // of the monotonic clock
 // "12.3 MB" (powers of ten). Returns out.
 const char *human_bytes(int64_t n, char out[32]);
 
-void print_line(FILE *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));       // one line, escaped, and its end
-int64_t text_cut(const char *s, int64_t n, int64_t max);       // the longest beginning of at most max bytes that ends with a character
+// one line, escaped, and its end
+void print_line(FILE *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+// the longest beginning of at most max bytes that ends with a character
+int64_t text_cut(const char *s, int64_t n, int64_t max);
 
 // ---- tables: cells are collected, columns are as wide as their widest cell -----------------------------------------
 

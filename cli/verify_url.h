@@ -18,7 +18,8 @@ extern const char *const url_api_choices[];
     { "--url", NULL, OPT_PATH, URL_AT(type, at, url), "URL", \
       "instead of a file: the running server at http://HOST:PORT is asked", false, 0, 0, NULL }, \
     { "--api", NULL, OPT_CHOICE, URL_AT(type, at, api), "A", \
-      "with --url: llama, openai (vLLM), sglang or ollama (default: found out, and said)", false, 0, 0, url_api_choices }, \
+      "with --url: llama, openai (vLLM), sglang or ollama (default: found out, and said)", false, 0, 0, \
+      url_api_choices }, \
     { "--model", NULL, OPT_PATH, URL_AT(type, at, model), "NAME", \
       "with --url: which of the server's models", false, 0, 0, NULL }, \
     { "--drift", NULL, OPT_PATH, URL_AT(type, at, drift), "TYPE", \

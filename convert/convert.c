@@ -28,7 +28,7 @@ typedef struct {        // one conversion, from opening the folder to renaming t
     const convert_opts   *o;
     const file_type_info *type;
     // read
-    cJSON                *config_json, *generation_json, *tokenizer_config_json, *added_tokens_json, *special_tokens_json;
+    cJSON *config_json, *generation_json, *tokenizer_config_json, *added_tokens_json, *special_tokens_json;
     hf_config             config;
     st                   *checkpoint;
     source_files         *files;                    // what its digest covers
@@ -63,7 +63,8 @@ static void note_adapter(const job *j)
 {
     char *path = path_join(j->dir, "adapter_config.json");
     if (path && file_exists(path))
-        progress_log(j->o->progress, "adapter_config.json: an adapter lies beside the weights; it is not applied to them");
+        progress_log(j->o->progress, "adapter_config.json: an adapter lies beside the weights; it is not applied to "
+                                     "them");
     free(path);
 }
 
@@ -164,7 +165,9 @@ static dtype type_before_policy(const job *j, const mapped_tensor *t)
     if (t->n_dims <= 1 || tensor_role_is_f32(t->role)) return DT_F32;
     if (plain) return j->type->base;
     // GGUF's readers know three plain types: what has another takes the narrowest of these that holds it, or F32.
-    return t->src.type == DT_F64 ? DT_F32 : t->src.type == DT_F8_E4M3 || t->src.type == DT_F8_E5M2 ? DT_BF16 : t->src.type;
+    return t->src.type == DT_F64                                    ? DT_F32
+           : t->src.type == DT_F8_E4M3 || t->src.type == DT_F8_E5M2 ? DT_BF16
+                                                                    : t->src.type;
 }
 
 static bool choose_types(job *j, err *e)
@@ -184,7 +187,8 @@ static bool choose_types(job *j, err *e)
     }
     const choice_opts o = { .type = j->o->type, .strict = j->o->strict_types, .log = j->o->progress, .model = &m };
     err why = { 0 };
-    return choice_make(&o, j->tensors, j->map.n, j->types, j->wanted, &why) || err_set(e, why.kind, "%s: %s", j->dir, why.msg);
+    return choice_make(&o, j->tensors, j->map.n, j->types, j->wanted, &why) ||
+           err_set(e, why.kind, "%s: %s", j->dir, why.msg);
 }
 
 static imatrix_reach reach_of(const hf_config *c)
@@ -204,7 +208,8 @@ static bool plan_tensors(job *j, err *e)
         j->encodes |= quantize_encodes(t->src.type, j->types[i]);
         if (!effort_for_tensor(&j->o->effort, t->name, t->n_dims, t->shape, &j->sources[i], e)) return false;
         err why = { 0 };
-        if (!gguf_plan_tensor(j->plan, t->name, j->types[i], t->n_dims, t->shape, &why)) return err_set(e, why.kind, "%s: %s", j->dir, why.msg);
+        if (!gguf_plan_tensor(j->plan, t->name, j->types[i], t->n_dims, t->shape, &why))
+            return err_set(e, why.kind, "%s: %s", j->dir, why.msg);
         if (j->im && !imatrix_for_tensor(j->im, &j->tensors[i], j->types[i], reach, &j->sources[i].importance, e))
             return false;
     }
@@ -219,7 +224,8 @@ static bool allocate(job *j, err *e)
     j->wanted  = calloc(n, sizeof *j->wanted);
     j->sources = calloc(n, sizeof *j->sources);
     j->digests = calloc(n, sizeof *j->digests);
-    return (j->tensors && j->types && j->wanted && j->sources && j->digests) || err_nomem(e, "the list of tensors", n * sizeof *j->sources);
+    return (j->tensors && j->types && j->wanted && j->sources && j->digests) ||
+           err_nomem(e, "the list of tensors", n * sizeof *j->sources);
 }
 
 // ---- writing -------------------------------------------------------------------------------------------------------
@@ -263,7 +269,9 @@ static bool plan_claims(job *j, err *e)
     memset(placeholder, '0', SHA256_HEX);
     placeholder[SHA256_HEX] = 0;
     source_revision(j->dir, revision);
-    const claims_source src = { .digest = placeholder, .digest_v1 = source_files_differ(j->files) ? placeholder : NULL, .revision = revision };
+    const claims_source src = { .digest = placeholder,
+                                .digest_v1 = source_files_differ(j->files) ? placeholder : NULL,
+                                .revision = revision };
     return claims_plan(j->plan, j->type->label, &src, e);
 }
 
@@ -291,14 +299,16 @@ static bool not_a_source(const job *j, err *e)
 {
     const char *path;
     for (int64_t i = 0; (path = source_files_path(j->files, i)); i++)
-        if (same_file(path, j->out_path)) return err_set(e, ERR_USAGE, "%s: the output is a file of the checkpoint", j->out_path);
+        if (same_file(path, j->out_path))
+            return err_set(e, ERR_USAGE, "%s: the output is a file of the checkpoint", j->out_path);
     return true;
 }
 
 static bool plan_all(job *j, err *e)
 {
     if (j->o->no_mtp && !tensor_map_has_mtp(&j->config, j->checkpoint))
-        progress_log(j->o->progress, "--no-mtp does nothing: no block of the checkpoint guesses the token after the next");
+        progress_log(j->o->progress, "--no-mtp does nothing: no block of the checkpoint guesses the token after the "
+                                     "next");
     return tensor_map_build(&j->map, j->checkpoint, &j->config, j->o->progress, e)
         && allocate(j, e)
         && (j->plan = gguf_plan_new(32, e)) != NULL
@@ -322,7 +332,8 @@ bool convert_check(const char *hf_dir, const char *out_path, const convert_opts 
     job j = { .dir = hf_dir, .out_path = out_path, .o = o, .type = file_type_of(o->type) };
     int64_t header_bytes, file_bytes;
     if (!j.type) return err_set(e, ERR_USAGE, "unknown file type %d", (int)o->type);
-    const bool ok = open_folder(&j, e) && not_a_source(&j, e) && plan_all(&j, e) && gguf_plan_layout(j.plan, &header_bytes, &file_bytes, e) &&
+    const bool ok = open_folder(&j, e) && not_a_source(&j, e) && plan_all(&j, e) &&
+                    gguf_plan_layout(j.plan, &header_bytes, &file_bytes, e) &&
                     quantize_check_room(out_path, file_bytes, e);
     close_job(&j);
     return ok;
@@ -362,8 +373,8 @@ static bool has_chosen_types(const job *j, const gguf *art, err *e)
     for (int64_t i = 0; i < j->map.n; i++) {
         const gguf_tensor *t = gguf_find_tensor(art, j->map.t[i].name);
         if (t && t->type != j->types[i])
-            return err_set(e, ERR_VERDICT, "%s: tensor '%s': found type %s, expected %s, which is what %s makes of it", gguf_path(art),
-                           t->name, dtype_name(t->type), dtype_name(j->types[i]), j->type->label);
+            return err_set(e, ERR_VERDICT, "%s: tensor '%s': found type %s, expected %s, which is what %s makes of it",
+                           gguf_path(art), t->name, dtype_name(t->type), dtype_name(j->types[i]), j->type->label);
     }
     return true;
 }
@@ -387,7 +398,8 @@ bool convert_derives(const gguf *art, const char *hf_dir, const derive_opts *o, 
 {
     const convert_opts c = { .imatrix = o->imatrix, .progress = o->progress, .no_mtp = config_mtp_of(art) == 0 };
     job j = { .dir = hf_dir, .o = &c };
-    const bool ok = open_folder(&j, e) && tensor_map_build(&j.map, j.checkpoint, &j.config, o->progress, e) && derive_job(&j, art, o, e);
+    const bool ok = open_folder(&j, e) && tensor_map_build(&j.map, j.checkpoint, &j.config, o->progress, e) &&
+                    derive_job(&j, art, o, e);
     close_job(&j);
     return ok;
 }

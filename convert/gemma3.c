@@ -1,5 +1,6 @@
 // gemma3: Gemma3ForCausalLM and the text half of Gemma3ForConditionalGeneration, as GGUF architecture "gemma3".
-// Names, keys and values are those of llama.cpp's converter (conversion/gemma.py, Gemma3Model); see README.md here for what differs.
+// Names, keys and values are those of llama.cpp's converter (conversion/gemma.py, Gemma3Model); see README.md here for
+// what differs.
 #include "family.h"
 #include "gemma_config.h"
 
@@ -30,7 +31,8 @@ static const tensor_rule layer_rules[] = {
     { 0 },
 };
 
-// llama.cpp computes the scale instead of reading it: from the head size, or, for the 62 layers of 27B, from the embedding.
+// llama.cpp computes the scale instead of reading it: from the head size, or, for the 62 layers of 27B, from the
+// embedding.
 static double implied_scale(const hf_config *c)
 {
     int64_t d = c->n_layer == 62 ? c->n_embd / c->n_head : c->kind[KIND_FULL].head_dim;

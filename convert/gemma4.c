@@ -1,6 +1,6 @@
-// gemma4: Gemma4ForCausalLM and the text half of Gemma4ForConditionalGeneration and Gemma4UnifiedForConditionalGeneration, as GGUF
-// architecture "gemma4". Names, keys and values are those of llama.cpp's converter (conversion/gemma.py, Gemma4Model); see README.md
-// here for what differs.
+// gemma4: Gemma4ForCausalLM and the text half of Gemma4ForConditionalGeneration and
+// Gemma4UnifiedForConditionalGeneration, as GGUF architecture "gemma4". Names, keys and values are those of llama.cpp's
+// converter (conversion/gemma.py, Gemma4Model); see README.md here for what differs.
 #include "family.h"
 #include "gemma_config.h"
 

@@ -221,9 +221,11 @@ static bool read_per_layer(hf_config *c, const cJSON *t, const cJSON *per, const
                            "of %lld as in all layers", where, (long long)i, (long long)got.n_head_kv,
                            (long long)got.head_dim, (long long)global.n_head_kv, (long long)global.head_dim);
         if (seen[hf_layer_kind(c, i)] && (got.head_dim != kind->head_dim || got.n_head_kv != kind->n_head_kv))
-            return err_set(e, ERR_INPUT, "%s: per_layer_config: layer %lld has %lld KV heads of %lld, an earlier layer "
-                           "of its kind %lld of %lld: GGUF cannot say that", where, (long long)i,
-                           (long long)got.n_head_kv, (long long)got.head_dim, (long long)kind->n_head_kv, (long long)kind->head_dim);
+            return err_set(e, ERR_INPUT,
+                           "%s: per_layer_config: layer %lld has %lld KV heads of %lld, an earlier layer "
+                           "of its kind %lld of %lld: GGUF cannot say that",
+                           where, (long long)i, (long long)got.n_head_kv, (long long)got.head_dim,
+                           (long long)kind->n_head_kv, (long long)kind->head_dim);
         kind->head_dim  = got.head_dim;
         kind->n_head_kv = got.n_head_kv;
         seen[hf_layer_kind(c, i)] = true;

@@ -90,8 +90,10 @@ static bool plan_sampling(gguf_plan *p, const cJSON *g, err *e)
         const cJSON *v = json_get(g, rows[i].name);
         int64_t n;
         if (!cJSON_IsNumber(v)) continue;
-        if (rows[i].is_int && !json_i64(g, rows[i].name, INT32_MIN, INT32_MAX, &n, "generation_config.json", e)) return false;
-        if (!(rows[i].is_int ? gguf_plan_i32(p, rows[i].key, (int32_t)n, e) : gguf_plan_f32(p, rows[i].key, (float)v->valuedouble, e)))
+        if (rows[i].is_int && !json_i64(g, rows[i].name, INT32_MIN, INT32_MAX, &n, "generation_config.json", e))
+            return false;
+        if (!(rows[i].is_int ? gguf_plan_i32(p, rows[i].key, (int32_t)n, e)
+                             : gguf_plan_f32(p, rows[i].key, (float)v->valuedouble, e)))
             return false;
     }
     return true;

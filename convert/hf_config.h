@@ -93,7 +93,10 @@ static inline bool hf_is_qwen35(const hf_config *c) { return c->arch->class >= C
 // Blocks of the file: the layers, and those that guess.
 static inline int64_t hf_n_blocks(const hf_config *c) { return c->n_layer + c->n_mtp; }
 
-static inline layer_kind hf_layer_kind(const hf_config *c, int64_t layer) { return c->sliding[layer] ? KIND_SLIDING : KIND_FULL; }
+static inline layer_kind hf_layer_kind(const hf_config *c, int64_t layer)
+{
+    return c->sliding[layer] ? KIND_SLIDING : KIND_FULL;
+}
 static inline bool hf_layer_shares_kv(const hf_config *c, int64_t layer)
 {
     return layer >= c->n_layer - c->n_shared && layer < c->n_layer;

@@ -132,14 +132,17 @@ static bool agree_str(const hparam *h, const gguf *g, err *e)
     gguf_str s = { DEFAULT_ROPE_SCALING_TYPE, sizeof DEFAULT_ROPE_SCALING_TYPE - 1 };     // of the only string key
     if (kv && !gguf_get_str(g, h->key, &s, e)) return false;
     if (s.n == (int64_t)strlen(h->text) && memcmp(s.s, h->text, (size_t)s.n) == 0) return true;
-    return err_set(e, ERR_VERDICT, "%s: %s: found '%.*s', expected '%s'", gguf_path(g), h->key, (int)(s.n < 80 ? s.n : 80), s.s, h->text);
+    return err_set(e, ERR_VERDICT, "%s: %s: found '%.*s', expected '%s'", gguf_path(g), h->key,
+                   (int)(s.n < 80 ? s.n : 80), s.s, h->text);
 }
 
-static bool disagree(const hparam *h, const gguf *g, const char *state, int64_t i, double found, double expected, err *e)
+static bool disagree(const hparam *h, const gguf *g, const char *state, int64_t i, double found, double expected,
+                     err *e)
 {
     char layer[32] = "";
     if (h->v) snprintf(layer, sizeof layer, " (layer %lld)", (long long)i);
-    return err_set(e, ERR_VERDICT, "%s: %s%s: %s %.9g, expected %.9g", gguf_path(g), h->key, layer, state, found, expected);
+    return err_set(e, ERR_VERDICT, "%s: %s%s: %s %.9g, expected %.9g", gguf_path(g), h->key, layer, state, found,
+                   expected);
 }
 
 static bool agree_absent(const hparam *h, const gguf *g, int64_t n, err *e)
@@ -168,7 +171,8 @@ static bool agree_one(const hparam *h, const gguf *g, err *e)
     for (int64_t i = 0; i < n; i++) {
         double found, want = expected_at(h, i);
         if (!found_at(h, kv, i, &found))
-            return err_set(e, ERR_VERDICT, "%s: %s: found a value that is not a number, expected %.9g", gguf_path(g), h->key, want);
+            return err_set(e, ERR_VERDICT, "%s: %s: found a value that is not a number, expected %.9g", gguf_path(g),
+                           h->key, want);
         if (!same_number(found, want)) return disagree(h, g, "found", i, found, want, e);
     }
     return true;

@@ -1,5 +1,5 @@
-// hparams: the hyperparameter keys that a config.json asks for. Planned once, used twice: written into a new file, and compared
-// with the metadata of an existing one.
+// hparams: the hyperparameter keys that a config.json asks for. Planned once, used twice: written into a new file, and
+// compared with the metadata of an existing one.
 #ifndef HALLMARK_CONVERT_HPARAMS_H
 #define HALLMARK_CONVERT_HPARAMS_H
 
@@ -46,8 +46,9 @@ hparam *hp_arch_default(const hparam_list *l, hparam *h);
 
 bool hparams_write(const hparam_list *l, gguf_plan *p, err *e);
 
-// ERR_VERDICT "file: key: found X, expected Y" at the first key that differs. Numbers may be stored in any width, an array whose
-// elements are all equal as a scalar and the other way round, and a key may be absent where llama.cpp's default is the value.
+// ERR_VERDICT "file: key: found X, expected Y" at the first key that differs. Numbers may be stored in any width, an
+// array whose elements are all equal as a scalar and the other way round, and a key may be absent where llama.cpp's
+// default is the value.
 bool hparams_agree(const hparam_list *l, const gguf *g, err *e);
 
 #endif

@@ -20,10 +20,12 @@ static int peek(const cursor *c) { return c->i < c->n ? (unsigned char)c->text[c
 
 static void skip_space(cursor *c)
 {
-    while (c->i < c->n && (c->text[c->i] == ' ' || c->text[c->i] == '\n' || c->text[c->i] == '\r' || c->text[c->i] == '\t')) c->i++;
+    while (c->i < c->n &&
+           (c->text[c->i] == ' ' || c->text[c->i] == '\n' || c->text[c->i] == '\r' || c->text[c->i] == '\t'))
+        c->i++;
 }
 
-// ---- finding the array -------------------------------------------------------------------------------------------------
+// ---- finding the array ----------------------------------------------------------------------------------------------
 
 // From an opening quote to behind the closing one; false at the end of the text.
 static bool skip_string(cursor *c)
@@ -41,8 +43,8 @@ static bool string_is(const cursor *c, int64_t from, const char *s)
     return c->i - from == k + 2 && memcmp(c->text + from + 1, s, (size_t)k) == 0;
 }
 
-// Leaves the cursor on the '[' of the first "merges" inside the first "model" of the outermost object. A text that is not JSON may
-// lead anywhere or nowhere; the parse that follows says so.
+// Leaves the cursor on the '[' of the first "merges" inside the first "model" of the outermost object. A text that is
+// not JSON may lead anywhere or nowhere; the parse that follows says so.
 static bool find_array(cursor *c)
 {
     int64_t depth = 0;
@@ -56,7 +58,8 @@ static bool find_array(cursor *c)
         }
         if (ch != '"') { c->i++; continue; }
         if (!skip_string(c)) return false;
-        bool model = depth == 1 && string_is(c, from, "model"), here = depth == 2 && in_model && string_is(c, from, "merges");
+        bool model = depth == 1 && string_is(c, from, "model"),
+             here = depth == 2 && in_model && string_is(c, from, "merges");
         if (!model && !here) continue;
         skip_space(c);
         if (peek(c) != ':') continue;       // a value, not a name
@@ -68,13 +71,15 @@ static bool find_array(cursor *c)
     return false;
 }
 
-// ---- reading it --------------------------------------------------------------------------------------------------------
+// ---- reading it -----------------------------------------------------------------------------------------------------
 
 static int hex4(cursor *c)
 {
     int v = 0;
     for (int k = 0; k < 4; k++, c->i++) {
-        int ch = peek(c), d = ch >= '0' && ch <= '9' ? ch - '0' : (ch | 32) >= 'a' && (ch | 32) <= 'f' ? (ch | 32) - 'a' + 10 : -1;
+        int ch = peek(c), d = ch >= '0' && ch <= '9'                 ? ch - '0'
+                              : (ch | 32) >= 'a' && (ch | 32) <= 'f' ? (ch | 32) - 'a' + 10
+                                                                     : -1;
         if (ch < 0 || d < 0) return -1;
         v = v << 4 | d;
     }
@@ -111,8 +116,8 @@ static int read_unicode(cursor *c)
     return low < 0xdc00 || low > 0xdfff ? -1 : 0x10000 + ((u - 0xd800) << 10) + (low - 0xdc00);
 }
 
-// Reads one string, unescaped, to dst (never longer than it stands in the text). Returns its bytes, or -1 after reporting.
-// Its UTF-8 is not checked here: a merge is looked up among tokens that were.
+// Reads one string, unescaped, to dst (never longer than it stands in the text). Returns its bytes, or -1 after
+// reporting. Its UTF-8 is not checked here: a merge is looked up among tokens that were.
 static int64_t read_string(cursor *c, char *dst)
 {
     static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
@@ -139,7 +144,8 @@ static int64_t read_string(cursor *c, char *dst)
 static bool split_legacy(const cursor *c, const char *s, int64_t n, merge *m)
 {
     const char *sp = memchr(s, ' ', (size_t)n);
-    if (!sp || sp == s || sp == s + n - 1 || memchr(sp + 1, ' ', (size_t)(s + n - sp - 1))) return fail(c, "two tokens with one space between them");
+    if (!sp || sp == s || sp == s + n - 1 || memchr(sp + 1, ' ', (size_t)(s + n - sp - 1)))
+        return fail(c, "two tokens with one space between them");
     m->n_left  = (int32_t)(sp - s);
     m->n_right = (int32_t)(s + n - sp - 1);
     return true;
@@ -167,7 +173,8 @@ static bool read_pair(cursor *c, char *dst, merge *m)
     return true;
 }
 
-// At the '['. An element takes at least four bytes of text ("" and a comma would be three), so the text bounds the count.
+// At the '['. An element takes at least four bytes of text ("" and a comma would be three), so the text bounds the
+// count.
 static bool read_array(cursor *c, merges *out)
 {
     int64_t cap = 0, used = 0;

@@ -39,7 +39,10 @@ static int copy(void *dst, const void *src, size_t n, int direction, void *strea
 }
 
 static int fill(void *dst, int byte, size_t n, void *stream)    { return cudaMemsetAsync(dst, byte, n, stream); }
-static int stream_open(void **stream)   { return cudaStreamCreateWithFlags((cudaStream_t *)stream, cudaStreamNonBlocking); }
+static int stream_open(void **stream)
+{
+    return cudaStreamCreateWithFlags((cudaStream_t *)stream, cudaStreamNonBlocking);
+}
 static int stream_close(void *stream)   { return cudaStreamDestroy(stream); }
 static int stream_sync(void *stream)    { return cudaStreamSynchronize(stream); }
 
@@ -93,7 +96,8 @@ static int last_error(void)                         { return cudaGetLastError();
 static const char *error_text(int status)           { return cudaGetErrorString((cudaError_t)status); }
 
 static const cuda_calls toolkit = {
-    .driver_version = driver_version, .runtime_version = runtime_version, .device_count = device_count, .set_device = set_device,
+    .driver_version = driver_version, .runtime_version = runtime_version, .device_count = device_count,
+    .set_device = set_device,
     .properties = properties, .memory = memory, .alloc = alloc, .release = release, .alloc_pinned = alloc_pinned,
     .release_pinned = release_pinned, .copy = copy, .fill = fill, .stream_open = stream_open,
     .stream_close = stream_close,

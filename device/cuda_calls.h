@@ -21,7 +21,7 @@ typedef struct {
     int64_t memory_bytes;
 } gpu_props;
 
-enum { GPU_TO_DEVICE = 1, GPU_TO_HOST = 2, GPU_ON_DEVICE = 3 };     // direction of a copy, as cudaMemcpyKind counts them
+enum { GPU_TO_DEVICE = 1, GPU_TO_HOST = 2, GPU_ON_DEVICE = 3 };    // direction of a copy, as cudaMemcpyKind counts them
 
 typedef struct {
     int (*driver_version)(int *v);                                  // 1000 * major + 10 * minor; 0: no driver
@@ -44,7 +44,8 @@ typedef struct {
     int (*launch)(const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t shared_bytes, bool overlap,
                   void *stream);
     int (*allow_shared)(const void *kernel, int bytes);             // lets a kernel ask for more than 48 KB
-    int (*compiled_for)(const void *kernel, int *capability);       // 10 * major + minor of the instructions it is written in
+    // 10 * major + minor of the instructions it is written in
+    int (*compiled_for)(const void *kernel, int *capability);
     int (*capture_begin)(void *stream);
     int (*capture_end)(void *stream, void **graph);                 // *graph: ready to launch
     int (*graph_launch)(void *graph, void *stream);

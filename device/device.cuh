@@ -71,7 +71,8 @@ DEV float f32_of_f16(uint32_t h)
     return __half2float(__ushort_as_half((unsigned short)h));
 #else
     const uint32_t sign = (h & 0x8000u) << 16, mag = h & 0x7fffu;
-    const uint32_t normal = (mag << 13) + ((127 - 15) << 23), special = (mag << 13) | 0x7f800000u | (mag > 0x7c00u ? 0x400000u : 0);
+    const uint32_t normal = (mag << 13) + ((127 - 15) << 23),
+                   special = (mag << 13) | 0x7f800000u | (mag > 0x7c00u ? 0x400000u : 0);
     const uint32_t tiny = __float_as_uint(__uint_as_float(mag | 0x3f000000u) - 0.5f);
     return __uint_as_float(sign | (mag >= 0x7c00u ? special : mag < 0x400u ? tiny : normal));
 #endif

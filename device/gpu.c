@@ -10,8 +10,9 @@ typedef struct piece {          // one allocation on the device
     int64_t       n_bytes;
 } piece;
 
-enum { N_PINNED = 4 };                      // one is filled, one travels; the others keep both at work where their times vary
-#define PINNED_BYTES ((size_t)16 << 20)     // large enough for full speed over PCIe, small enough to fill while others travel
+enum { N_PINNED = 4 };    // one is filled, one travels; the others keep both at work where their times vary
+// large enough for full speed over PCIe, small enough to fill while others travel
+#define PINNED_BYTES ((size_t)16 << 20)
 #define SLICE_BYTES ((size_t)512 << 10)     // what one thread copies at a time
 
 struct gpu {
@@ -21,7 +22,7 @@ struct gpu {
     piece            *pieces;
     int64_t           allocated;
     bool              recording;
-    bool              overlap;      // kernels are launched while the one before them runs, if they are compiled for that
+    bool              overlap;    // kernels are launched while the one before them runs, if they are compiled for that
     int               compiled_for; // 10 * major + minor of the kernels' instructions; 0: not asked yet
     // Buffers for large uploads, in turn; for each an event (its last copy is done), and whether it was ever recorded.
     void             *pinned[N_PINNED], *arrived[N_PINNED];
@@ -40,7 +41,11 @@ static bool failed(const gpu *g, int status, const char *what, err *e)
                    g->c->error_text(status));
 }
 
-#define TRY(call, what) do { const int status_ = (call); if (status_ != 0) return failed(g, status_, what, e); } while (0)
+#define TRY(call, what)                                                                                                \
+    do {                                                                                                               \
+        const int status_ = (call);                                                                                    \
+        if (status_ != 0) return failed(g, status_, what, e);                                                          \
+    } while (0)
 
 // ---- opening --------------------------------------------------------------------------------------------------------
 
@@ -76,7 +81,9 @@ static bool check_versions(gpu *g, err *e)
     g->overlap = g->overlap && driver >= PROGRAMMATIC_EDGES && runtime >= PROGRAMMATIC_EDGES;
     // Minor versions of one major release run on each other's drivers.
     if (driver / 1000 < runtime / 1000)
-        return err_set(e, ERR_SYSTEM, "device cuda: the driver supports CUDA %d.%d, this program needs %d.%d: the driver must be updated",
+        return err_set(e, ERR_SYSTEM,
+                       "device cuda: the driver supports CUDA %d.%d, this program needs %d.%d: the driver must be "
+                       "updated",
                        driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
     return true;
 }
@@ -150,7 +157,9 @@ static bool out_of_memory(gpu *g, int status, int64_t n_bytes, const char *what,
     size_t free_bytes = 0, total = 0;
     g->c->last_error();
     if (status != g->c->out_of_memory || g->c->memory(&free_bytes, &total) != 0) return failed(g, status, what, e);
-    return err_set(e, ERR_SYSTEM, "device cuda (%s): out of memory for %s: %.1f MiB asked for, %.1f of %.1f MiB free, %.1f MiB held by this program",
+    return err_set(e, ERR_SYSTEM,
+                   "device cuda (%s): out of memory for %s: %.1f MiB asked for, %.1f of %.1f MiB free, %.1f MiB held "
+                   "by this program",
                    g->props.name, what, (double)n_bytes / 1048576, (double)free_bytes / 1048576,
                    (double)total / 1048576, (double)g->allocated / 1048576);
 }
@@ -284,8 +293,9 @@ bool gpu_launch(gpu *g, const char *name, const void *kernel, gpu_dim grid, gpu_
     enum { PLAIN_SHARED = 48 << 10 };       // what a block may have without asking
     if (shared_bytes > PLAIN_SHARED) {
         if (shared_bytes > (size_t)g->props.max_shared_bytes)
-            return err_set(e, ERR_SYSTEM, "device cuda (%s): kernel %s needs %zu bytes of shared memory, the device has %d", g->props.name, name,
-                           shared_bytes, g->props.max_shared_bytes);
+            return err_set(e, ERR_SYSTEM,
+                           "device cuda (%s): kernel %s needs %zu bytes of shared memory, the device has %d",
+                           g->props.name, name, shared_bytes, g->props.max_shared_bytes);
         TRY(g->c->allow_shared(kernel, (int)shared_bytes), name);
     }
     if (!gpu_know_kernels(g, kernel, e)) return false;

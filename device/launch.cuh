@@ -26,7 +26,8 @@ template <class... P> static launcher<P...> make_launcher(void (*kernel)(P...), 
     at.kernel = (const void *)kernel;
     return { at };
 }
-#define LAUNCH(g, e, name, grid, block, shared, kernel) make_launcher(kernel, launch_at { g, e, name, grid, block, shared, nullptr })
+#define LAUNCH(g, e, name, grid, block, shared, kernel)                                                                \
+    make_launcher(kernel, launch_at{ g, e, name, grid, block, shared, nullptr })
 #else
 template <auto K, class... P> static launcher<P...> make_launcher(void (*)(P...), launch_at at)
 {
@@ -34,7 +35,8 @@ template <auto K, class... P> static launcher<P...> make_launcher(void (*)(P...)
     return { at };
 }
 // kernel comes in parentheses, so that a template's commas stay together.
-#define LAUNCH(g, e, name, grid, block, shared, kernel) make_launcher<(&HOST_UNWRAP kernel)>(kernel, launch_at { g, e, name, grid, block, shared, nullptr })
+#define LAUNCH(g, e, name, grid, block, shared, kernel)                                                                \
+    make_launcher<(&HOST_UNWRAP kernel)>(kernel, launch_at{ g, e, name, grid, block, shared, nullptr })
 #define HOST_UNWRAP(...) __VA_ARGS__
 #endif
 

@@ -41,17 +41,21 @@ enum {
     LIMIT_CASES        = 4096,      // cases of one fixture
 
     LIMIT_ALIGNMENT    = 1 << 30,   // of tensor data in a GGUF file
-    LIMIT_TOKEN_BYTES  = 1 << 10,   // one token's text; Gemma's longest has 93: bounds the work a hostile vocabulary can ask for
+    // one token's text; Gemma's longest has 93: bounds the work a hostile vocabulary can ask for
+    LIMIT_TOKEN_BYTES  = 1 << 10,
     LIMIT_JSON_DEPTH   = 64,        // nesting of a JSON text
     LIMIT_JSON_VALUES  = 1 << 22,   // values in one JSON text (Gemma's tokenizer.json has 1.8 million)
     LIMIT_HEAD_VALUES  = 1 << 19,   // values in one safetensors header (8 a tensor): 50 MB of tree
-    LIMIT_LINE_VALUES  = 1 << 19,   // values in one line of a fixture (64 tokens with the top 64 of each are 13 thousand)
+    // values in one line of a fixture (64 tokens with the top 64 of each are 13 thousand)
+    LIMIT_LINE_VALUES  = 1 << 19,
 
-    LIMIT_FIXTURE_RATIO = 64,       // decompressed bytes for each compressed one, beyond LIMIT_FIXTURE_FREE (real ones: 3 to 6)
+    // decompressed bytes for each compressed one, beyond LIMIT_FIXTURE_FREE (real ones: 3 to 6)
+    LIMIT_FIXTURE_RATIO = 64,
 };
 #define LIMIT_JSON_BYTES        ((int64_t)256 << 20)    // one JSON file (tokenizer.json is 33 MB for Gemma)
-#define LIMIT_SAFETENSORS_HEAD  ((int64_t)32 << 20)     // the format allows 100 MB; 31 thousand expert tensors need 4 MB
-#define LIMIT_FIXTURE_LINE      ((int64_t)16 << 20)     // one line of a fixture, decompressed (64 tokens, top 64: 0.3 MB)
+#define LIMIT_SAFETENSORS_HEAD  ((int64_t)32 << 20)    // the format allows 100 MB; 31 thousand expert tensors need 4 MB
+// one line of a fixture, decompressed (64 tokens, top 64: 0.3 MB)
+#define LIMIT_FIXTURE_LINE      ((int64_t)16 << 20)
 #define LIMIT_FIXTURE_FREE      ((int64_t)16 << 20)     // decompressed bytes that need no ratio
 #define LIMIT_FIXTURE_BYTES     ((int64_t)1 << 30)      // a whole fixture, decompressed
 

@@ -146,7 +146,8 @@ static bool find_digests(const gguf *g, const gguf_kv **list, err *e)
         int64_t k = 0;
         while (k < s.n && s.n == SHA256_HEX && s.s[k] && strchr("0123456789abcdef", s.s[k])) k++;
         if (k != SHA256_HEX)
-            return err_set(e, ERR_VERDICT, "%s: key '%s': found a malformed digest at index %lld, expected %d hex digits", gguf_path(g),
+            return err_set(e, ERR_VERDICT,
+                           "%s: key '%s': found a malformed digest at index %lld, expected %d hex digits", gguf_path(g),
                            KEY_HM_TENSOR_SHA, (long long)i, SHA256_HEX);
     }
     *list = kv;

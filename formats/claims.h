@@ -13,12 +13,16 @@
 #define KEY_HM_KV_TYPE       "hallmark.kv.type"             // "f32" | "bf16"
 #define KEY_HM_ATTN_MATH     "hallmark.attention.math"      // "f32"
 #define KEY_HM_SOURCE_REV    "hallmark.source.revision"     // Hub commit, when known
-#define KEY_HM_SOURCE_DIGEST "hallmark.source.digest"       // hex, by the list of files that goes with the version (source.h)
-#define KEY_HM_SOURCE_V1     "hallmark.source.digest_v1"    // hex, by the list of version 1; absent in version 1 and where it is the same
+// hex, by the list of files that goes with the version (source.h)
+#define KEY_HM_SOURCE_DIGEST "hallmark.source.digest"
+// hex, by the list of version 1; absent in version 1 and where it is the same
+#define KEY_HM_SOURCE_V1     "hallmark.source.digest_v1"
 #define KEY_HM_TENSOR_SHA    "hallmark.tensor.sha256"       // array of hex strings, file order
 #define KEY_HM_QUANTIZE_MIX  "hallmark.quantize.mix"        // JSON: how a mix made to order was found (measure/mix.h)
-#define KEY_HM_VERIFICATION  "hallmark.verification"        // padded JSON, CLAIMS_RECORD_BYTES, empty ("{}" padded) until release
-#define KEY_HM_EFFORT        "hallmark.quantize.effort"     // u32, above 0 only: how hard the blocks were searched for (quant/effort.h)
+// padded JSON, CLAIMS_RECORD_BYTES, empty ("{}" padded) until release
+#define KEY_HM_VERIFICATION  "hallmark.verification"
+// u32, above 0 only: how hard the blocks were searched for (quant/effort.h)
+#define KEY_HM_EFFORT        "hallmark.quantize.effort"
 // hex SHA-256 of the texts whose inputs steered the rounding (measure/calibrate.h)
 #define KEY_HM_CALIBRATION   "hallmark.quantize.calibration"
 // JSON: what quantized caches cost this file, by measurement (measure/lab_record.h); absent where nothing was measured

@@ -37,7 +37,8 @@ struct digest_queue {
     pthread_mutex_t lock;
     // Below: under lock.
     bool            started;
-    stream         *waiting;            // the largest first, so that the last to be finished is small; those that are begun before others
+    // the largest first, so that the last to be finished is small; those that are begun before others
+    stream         *waiting;
     int64_t         done;
 };
 
@@ -82,13 +83,19 @@ static void add(digest_queue *q, stream s)
 {
     assert(q->n < q->cap);      // no more than were asked for
     q->v[q->n++] = s;
-    if (!add_i64(q->expected, s.expected, &q->expected)) q->expected = INT64_MAX;      // of sparse files on a disk of that size
+    // of sparse files on a disk of that size
+    if (!add_i64(q->expected, s.expected, &q->expected)) q->expected = INT64_MAX;
 }
 
 void digest_queue_add_file(digest_queue *q, const char *path, const char *item)
 {
     struct stat st;     // reading will say what is wrong with it
-    add(q, (stream){ .item = item, .where = path, .path = path, .fd = -1, .n = -1, .expected = stat(path, &st) == 0 ? st.st_size : 0 });
+    add(q, (stream){ .item = item,
+                     .where = path,
+                     .path = path,
+                     .fd = -1,
+                     .n = -1,
+                     .expected = stat(path, &st) == 0 ? st.st_size : 0 });
 }
 
 void digest_queue_add_range(digest_queue *q, int fd, int64_t off, int64_t n, const char *item, const char *where)

@@ -19,18 +19,21 @@ digest_queue *digest_queue_new(int64_t n, progress *pr, err *e);
 void          digest_queue_free(digest_queue *q);       // NULL is allowed
 
 // Strings and bytes are borrowed until the end. `item` is what progress names, `where` stands for the path in messages.
-void digest_queue_add_file(digest_queue *q, const char *path, const char *item);                                    // to its end
-void digest_queue_add_range(digest_queue *q, int fd, int64_t off, int64_t n, const char *item, const char *where);  // fd stays the caller's
+void digest_queue_add_file(digest_queue *q, const char *path, const char *item);    // to its end
+// fd stays the caller's
+void digest_queue_add_range(digest_queue *q, int fd, int64_t off, int64_t n, const char *item, const char *where);
 void digest_queue_add_bytes(digest_queue *q, const void *src, int64_t n, const char *item);
 
-int64_t digest_queue_bytes(const digest_queue *q);      // of all that was added, as far as their sizes are known before they are read
+// of all that was added, as far as their sizes are known before they are read
+int64_t digest_queue_bytes(const digest_queue *q);
 
 // Any number of threads may call these four at the same time, once all is added.
 // Adds n bytes to s and, beside them, about as many of what waits in the queue.
 bool   digest_queue_beside(digest_queue *q, sha256 *s, const void *src, int64_t n, err *e);
-bool   digest_queue_step(digest_queue *q);              // reads a chunk of two that wait; false: none waits (others may be at work on some)
+// reads a chunk of two that wait; false: none waits (others may be at work on some)
+bool   digest_queue_step(digest_queue *q);
 bool   digest_queue_waits(digest_queue *q);             // does one wait?
-double digest_queue_share(digest_queue *q);             // of all bytes, those that are done: 0 to 1; 1 where there are none
+double digest_queue_share(digest_queue *q);    // of all bytes, those that are done: 0 to 1; 1 where there are none
 
 // All that is left, on n_threads threads (0: all cores).
 void digest_queue_run(digest_queue *q, int n_threads);

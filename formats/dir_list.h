@@ -18,8 +18,8 @@ void dir_list_free(dir_list *l);
 bool dir_list_add(dir_list *l, const char *name, err *e);      // copied, at the end: to a list that was never cut
 bool dir_list_has(const dir_list *l, const char *name);
 
-// The entries of the folder open as fd, from the first on, whoever else reads it; "." and ".." are among them. closedir;
-// NULL with errno.
+// The entries of the folder open as fd, from the first on, whoever else reads it; "." and ".." are among them.
+// closedir; NULL with errno.
 DIR *dir_entries(int fd);
 bool dir_is_entry(const char *name);        // not "." or ".."
 

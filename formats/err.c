@@ -9,7 +9,8 @@
 
 #include "text.h"
 
-enum { TAIL = 400 };        // of a message that does not fit, its end stays: the beginning says where, the end what is wrong
+// of a message that does not fit, its end stays: the beginning says where, the end what is wrong
+enum { TAIL = 400 };
 
 bool err_set(err *e, err_kind kind, const char *fmt, ...)
 {

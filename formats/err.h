@@ -21,7 +21,8 @@ typedef enum {
 
 typedef struct {
     err_kind kind;
-    char     msg[1024];     // one line, no newline at the end, made safe to show (text.h); the middle of what is too long is cut
+    // one line, no newline at the end, made safe to show (text.h); the middle of what is too long is cut
+    char     msg[1024];
 } err;
 
 // Records a failure unless one is recorded already. Always returns false, so `return err_set(...)` reads well.

@@ -31,7 +31,7 @@ bool  same_file(const char *a, const char *b);               // both exist and a
 // ERR_SYSTEM: out of memory.
 bool path_lies_in(bool *lies, const char *path, const char *folder, err *e);
 char *path_join(const char *dir, const char *name);         // malloc'd, NULL when out of memory
-char *path_dir(const char *path);                           // likewise: the folder that holds it, "." where it names none
+char *path_dir(const char *path);    // likewise: the folder that holds it, "." where it names none
 const char *path_base(const char *path);                    // its name there: what follows the last '/'
 
 #endif

@@ -44,7 +44,8 @@ static bool get_digest(const cJSON *obj, const char *key, char hex[SHA256_HEX + 
     const char *s;
     if (!json_str(obj, key, &s, p->where, p->e)) return false;
     if (!sha256_is_hex(s))
-        return err_set(p->e, ERR_INPUT, "%s: key '%s': found '%.80s', expected %d lower-case hex digits", p->where, key, s, SHA256_HEX);
+        return err_set(p->e, ERR_INPUT, "%s: key '%s': found '%.80s', expected %d lower-case hex digits", p->where, key,
+                       s, SHA256_HEX);
     memcpy(hex, s, SHA256_HEX + 1);
     return true;
 }
@@ -52,7 +53,8 @@ static bool get_digest(const cJSON *obj, const char *key, char hex[SHA256_HEX + 
 static bool get_object(const cJSON *obj, const char *key, const cJSON **out, const place *p)
 {
     *out = json_get(obj, key);
-    return cJSON_IsObject(*out) || err_set(p->e, ERR_INPUT, "%s: key '%s': found no object, expected one", p->where, key);
+    return cJSON_IsObject(*out) ||
+           err_set(p->e, ERR_INPUT, "%s: key '%s': found no object, expected one", p->where, key);
 }
 
 // An array of exactly n elements (n < 0: of any number); *count says how many.
@@ -63,7 +65,8 @@ static bool get_array(const cJSON *obj, const char *key, int64_t n, const cJSON 
     if (!cJSON_IsArray(a)) return err_set(p->e, ERR_INPUT, "%s: key '%s': found no array, expected one", p->where, key);
     for (const cJSON *c = a->child; c; c = c->next) k++;
     if (n >= 0 && k != n)
-        return err_set(p->e, ERR_INPUT, "%s: key '%s': found %lld elements, expected %lld", p->where, key, (long long)k, (long long)n);
+        return err_set(p->e, ERR_INPUT, "%s: key '%s': found %lld elements, expected %lld", p->where, key, (long long)k,
+                       (long long)n);
     *first = a->child;
     *count = k;
     return true;
@@ -76,7 +79,8 @@ static bool fill_ids(const cJSON *obj, const char *key, int64_t n, int32_t *out,
     if (!get_array(obj, key, n, &c, &k, p)) return false;
     for (int64_t i = 0; i < n; i++, c = c->next) {
         if (!json_as_i64(c, 0, INT32_MAX, &v))
-            return err_set(p->e, ERR_INPUT, "%s: key '%s': index %lld: found no integer from 0 to %d", p->where, key, (long long)i, INT32_MAX);
+            return err_set(p->e, ERR_INPUT, "%s: key '%s': index %lld: found no integer from 0 to %d", p->where, key,
+                           (long long)i, INT32_MAX);
         out[i] = (int32_t)v;
     }
     return true;
@@ -118,7 +122,8 @@ static bool read_model(fixture *f, cJSON *head, int64_t format, const place *p)
     const cJSON *model;
     char         v1[SHA256_HEX + 1] = "";
     if (!get_object(head, "model", &model, p) || !get_text(model, "name", &f->model_name, p) ||
-        !get_text_or_null(model, "revision", &f->revision, p) || !get_digest(model, "source_digest", f->source_digest, p))
+        !get_text_or_null(model, "revision", &f->revision, p) ||
+        !get_digest(model, "source_digest", f->source_digest, p))
         return false;
     if (json_get(model, "source_digest_v1") && !get_digest(model, "source_digest_v1", v1, p)) return false;
     source_id_said(&f->source, format, f->source_digest, v1);
@@ -132,8 +137,8 @@ static bool read_weights(fixture *f, const cJSON *head, const place *p)
 {
     const cJSON *w;
     if (!json_get(head, "weights")) return true;
-    return get_object(head, "weights", &w, p) && get_text(w, "file", &f->weights_file, p) && get_text(w, "type", &f->weights_type, p) &&
-           get_digest(w, "digest", f->weights_digest, p);
+    return get_object(head, "weights", &w, p) && get_text(w, "file", &f->weights_file, p) &&
+           get_text(w, "type", &f->weights_type, p) && get_digest(w, "digest", f->weights_digest, p);
 }
 
 static bool read_counts(fixture *f, const cJSON *head, const place *p)
@@ -144,8 +149,8 @@ static bool read_counts(fixture *f, const cJSON *head, const place *p)
         !json_i64(head, "cases", 1, LIMIT_CASES, &cases, p->where, p->e))
         return false;
     if (tokens * top_k > LIMIT_LINE_VALUES / 3)     // ids, log-probabilities and logits of each step are one line
-        return err_set(p->e, ERR_INPUT, "%s: found %lld tokens and %lld ids for each, expected a product of at most %d", p->where,
-                       (long long)tokens, (long long)top_k, LIMIT_LINE_VALUES / 3);
+        return err_set(p->e, ERR_INPUT, "%s: found %lld tokens and %lld ids for each, expected a product of at most %d",
+                       p->where, (long long)tokens, (long long)top_k, LIMIT_LINE_VALUES / 3);
     f->tokens = (int)tokens;
     f->top_k  = (int)top_k;
     f->cases  = calloc((size_t)cases, sizeof *f->cases);
@@ -201,14 +206,15 @@ static bool read_header(fixture *f, cJSON *head, const place *p)
     int64_t     format;
     const char *dtype;
     if (!json_i64(head, "hallmark_fixture", 0, INT32_MAX, &format, p->where, p->e)) return false;
-    if (format < 1 || format > 2) return err_set(p->e, ERR_INPUT, "%s: found format %lld, expected 1 or 2", p->where, (long long)format);
+    if (format < 1 || format > 2)
+        return err_set(p->e, ERR_INPUT, "%s: found format %lld, expected 1 or 2", p->where, (long long)format);
     if (!read_model(f, head, format, p) || !json_str(head, "dtype", &dtype, p->where, p->e)) return false;
     if (strcmp(dtype, "float32") != 0 && strcmp(dtype, "bfloat16") != 0)
-        return err_set(p->e, ERR_INPUT, "%s: key 'dtype': found '%.40s', expected float32 or bfloat16", p->where, dtype);
-    return check_implementations(f, head, p) &&
-           get_text(head, "dtype", &f->dtype, p) && get_text(head, "device", &f->device, p) &&
-           get_text(head, "transformers", &f->transformers, p) && get_text(head, "torch", &f->torch, p) && read_weights(f, head, p) &&
-           read_counts(f, head, p);
+        return err_set(p->e, ERR_INPUT, "%s: key 'dtype': found '%.40s', expected float32 or bfloat16", p->where,
+                       dtype);
+    return check_implementations(f, head, p) && get_text(head, "dtype", &f->dtype, p) &&
+           get_text(head, "device", &f->device, p) && get_text(head, "transformers", &f->transformers, p) &&
+           get_text(head, "torch", &f->torch, p) && read_weights(f, head, p) && read_counts(f, head, p);
 }
 
 // ---- a case --------------------------------------------------------------------------------------------------------
@@ -218,11 +224,13 @@ static bool check_order(const fixture *f, const fixture_step *s, int32_t *scratc
 {
     for (int i = 1; i < f->top_k; i++)
         if (s->logits[i] > s->logits[i - 1] || (s->logits[i] == s->logits[i - 1] && s->ids[i] <= s->ids[i - 1]))
-            return err_set(p->e, ERR_INPUT, "%s: index %d: found id %d out of order, expected the highest logit first, then the lowest id",
+            return err_set(p->e, ERR_INPUT,
+                           "%s: index %d: found id %d out of order, expected the highest logit first, then the lowest "
+                           "id",
                            p->where, i, s->ids[i]);
     // An id that comes twice cannot have equal logits, so sorting by logit does not show it.
     memcpy(scratch, s->ids, (size_t)f->top_k * sizeof *scratch);
-    for (int gap = f->top_k / 2; gap > 0; gap /= 2)         // Shell sort: top_k is small, and no library call allocates here
+    for (int gap = f->top_k / 2; gap > 0; gap /= 2)    // Shell sort: top_k is small, and no library call allocates here
         for (int i = gap; i < f->top_k; i++)
             for (int j = i; j >= gap && scratch[j] < scratch[j - gap]; j -= gap) {
                 int32_t swap = scratch[j];
@@ -244,7 +252,8 @@ static bool read_step(const fixture *f, fixture_case *c, int64_t i, const cJSON 
         return false;
     for (int j = 0; j < k; j++)
         if (!(s->logprobs[j] <= 0.001f))        // a log-probability is at most 0, give or take the rounding of float32
-            return err_set(p->e, ERR_INPUT, "%s: key 'logprobs': index %d: found %g, expected at most 0", p->where, j, s->logprobs[j]);
+            return err_set(p->e, ERR_INPUT, "%s: key 'logprobs': index %d: found %g, expected at most 0", p->where, j,
+                           s->logprobs[j]);
     if (c->generated_ids[i] != s->ids[0])
         return err_set(p->e, ERR_INPUT, "%s: found generated id %d, expected the id of the highest logit, %d", p->where,
                        c->generated_ids[i], s->ids[0]);
@@ -282,10 +291,11 @@ static bool read_probe(fixture_probe *r, const cJSON *item, const place *p)
 {
     const cJSON *first = NULL;
     int64_t      layer = 0, n = 0;
-    if (!json_i64(item, "layer", -1, LIMIT_LAYERS - 1, &layer, p->where, p->e) || !get_array(item, "index", -1, &first, &n, p) ||
-        !json_f64(item, "norm", &r->norm, p->where, p->e))
+    if (!json_i64(item, "layer", -1, LIMIT_LAYERS - 1, &layer, p->where, p->e) ||
+        !get_array(item, "index", -1, &first, &n, p) || !json_f64(item, "norm", &r->norm, p->where, p->e))
         return false;
-    if (!(r->norm >= 0)) return err_set(p->e, ERR_INPUT, "%s: key 'norm': found %g, expected 0 or more", p->where, r->norm);
+    if (!(r->norm >= 0))
+        return err_set(p->e, ERR_INPUT, "%s: key 'norm': found %g, expected 0 or more", p->where, r->norm);
     r->layer = (int)layer;
     r->n     = (int)n;
     r->index = malloc((size_t)(n + 1) * sizeof *r->index);
@@ -299,14 +309,17 @@ static bool read_probes(fixture_case *c, const cJSON *line, const place *p)
     const cJSON *item = NULL;
     int64_t      n    = 0;
     if (!get_array(line, "probes", -1, &item, &n, p)) return false;
-    if (n > LIMIT_LAYERS + 1) return err_set(p->e, ERR_INPUT, "%s: key 'probes': found %lld, expected at most %d", p->where, (long long)n, LIMIT_LAYERS + 1);
+    if (n > LIMIT_LAYERS + 1)
+        return err_set(p->e, ERR_INPUT, "%s: key 'probes': found %lld, expected at most %d", p->where, (long long)n,
+                       LIMIT_LAYERS + 1);
     c->probes = calloc((size_t)n + 1, sizeof *c->probes);
     if (!c->probes) return err_nomem(p->e, "probes", (size_t)n * sizeof *c->probes);
     for (int64_t i = 0; i < n; i++, item = item->next) {
         c->n_probes = (int)i + 1;       // what read_probe allocates is freed with the case, whole or not
         if (!read_probe(&c->probes[i], item, p)) return false;
         if (i > 0 && c->probes[i].layer <= c->probes[i - 1].layer)
-            return err_set(p->e, ERR_INPUT, "%s: key 'probes': found layer %d after layer %d", p->where, c->probes[i].layer, c->probes[i - 1].layer);
+            return err_set(p->e, ERR_INPUT, "%s: key 'probes': found layer %d after layer %d", p->where,
+                           c->probes[i].layer, c->probes[i - 1].layer);
     }
     return true;
 }
@@ -321,10 +334,13 @@ static bool read_self_run(const fixture *f, fixture_self *s, const cJSON *self, 
     s->margin         = malloc(n * sizeof *s->margin);
     s->margin_of_base = malloc(n * sizeof *s->margin_of_base);
     s->kl             = malloc(n * sizeof *s->kl);
-    if (!s->top || !s->second || !s->margin || !s->margin_of_base || !s->kl) return err_nomem(p->e, "a run of the reference", n * 24);
+    if (!s->top || !s->second || !s->margin || !s->margin_of_base || !s->kl)
+        return err_nomem(p->e, "a run of the reference", n * 24);
     return fill_ids(run, "top", f->tokens, s->top, p) && fill_ids(run, "second", f->tokens, s->second, p) &&
-           fill_f32(run, "margin", f->tokens, s->margin, p) && fill_f32(run, "margin_of_base", f->tokens, s->margin_of_base, p) &&
-           fill_f64(run, "kl", f->tokens, s->kl, p) && json_f64(run, "logprob_diff_max", &s->logprob_diff_max, p->where, p->e);
+           fill_f32(run, "margin", f->tokens, s->margin, p) &&
+           fill_f32(run, "margin_of_base", f->tokens, s->margin_of_base, p) &&
+           fill_f64(run, "kl", f->tokens, s->kl, p) &&
+           json_f64(run, "logprob_diff_max", &s->logprob_diff_max, p->where, p->e);
 }
 
 static bool read_self(const fixture *f, fixture_case *c, const cJSON *line, const place *p)
@@ -378,11 +394,13 @@ static bool read_ids(const fixture *f, fixture_case *c, const cJSON *line, const
 {
     const cJSON *first;
     if (!get_array(line, "prompt_ids", -1, &first, &c->n_prompt, p)) return false;
-    if (c->n_prompt < 1) return err_set(p->e, ERR_INPUT, "%s: key 'prompt_ids': found none, expected one or more", p->where);
+    if (c->n_prompt < 1)
+        return err_set(p->e, ERR_INPUT, "%s: key 'prompt_ids': found none, expected one or more", p->where);
     c->prompt_ids    = malloc((size_t)c->n_prompt * sizeof *c->prompt_ids);
     c->generated_ids = malloc((size_t)f->tokens * sizeof *c->generated_ids);
     if (!c->prompt_ids || !c->generated_ids) return err_nomem(p->e, "token ids", (size_t)(c->n_prompt + f->tokens) * 4);
-    return fill_ids(line, "prompt_ids", c->n_prompt, c->prompt_ids, p) && fill_ids(line, "generated_ids", f->tokens, c->generated_ids, p);
+    return fill_ids(line, "prompt_ids", c->n_prompt, c->prompt_ids, p) &&
+           fill_ids(line, "generated_ids", f->tokens, c->generated_ids, p);
 }
 
 static bool read_case(const fixture *f, fixture_case *c, const cJSON *line, const place *p)
@@ -406,7 +424,8 @@ static bool ids_unique(const fixture *f, err *e)
     for (int64_t i = 0; i < f->n_cases; i++)        // LIMIT_CASES keeps this small
         for (int64_t j = 0; j < i; j++)
             if (strcmp(f->cases[i].id, f->cases[j].id) == 0)
-                return err_set(e, ERR_INPUT, "%s: line %lld: found case '%.100s' twice, expected it once", f->path, (long long)i + 2, f->cases[i].id);
+                return err_set(e, ERR_INPUT, "%s: line %lld: found case '%.100s' twice, expected it once", f->path,
+                               (long long)i + 2, f->cases[i].id);
     return true;
 }
 
@@ -430,7 +449,9 @@ static bool read_all(fixture *f, gzip_lines *l, err *e)
     cJSON_Delete(tree);
     for (int64_t i = 0; ok && i < f->n_cases; i++) {
         tree = line_tree(l, where, e);
-        if (!tree) return err_set(e, ERR_INPUT, "%s: found the end, expected case %lld of %lld", where, (long long)i + 1, (long long)f->n_cases);
+        if (!tree)
+            return err_set(e, ERR_INPUT, "%s: found the end, expected case %lld of %lld", where, (long long)i + 1,
+                           (long long)f->n_cases);
         ok = read_case(f, &f->cases[i], tree, &p);
         cJSON_Delete(tree);
     }
@@ -438,7 +459,8 @@ static bool read_all(fixture *f, gzip_lines *l, err *e)
     char   *line;
     int64_t n;
     if (gzip_lines_next(l, &line, &n))
-        return err_set(e, ERR_INPUT, "%s: line %lld: found more lines, expected %lld cases", f->path, (long long)l->number, (long long)f->n_cases);
+        return err_set(e, ERR_INPUT, "%s: line %lld: found more lines, expected %lld cases", f->path,
+                       (long long)l->number, (long long)f->n_cases);
     return (!e || e->kind == ERR_NONE) && ids_unique(f, e);
 }
 

@@ -6,23 +6,26 @@
 //    "dtype":"float32"|"bfloat16", "device":s, "attention":"eager", "experts":"eager", "linear_attention":"torch",
 //    "transformers":s, "torch":s,
 //    "tokens":n, "top_k":k, "cases":n, "weights":null|{"file":s,"type":"Q4_K_M","digest":hex64}}
-//   source_digest: of the list of files that goes with the format, 1 or 2 (source.h); source_digest_v1: by the list of 1, where it is another
-//   experts, linear_attention: what computed them; there if the config has experts, or layers of linear attention
-//   weights.digest: SHA-256 over the lines "<tensor digest>\n" of the artifact's hallmark.tensor.sha256, in file order.
+//   source_digest: of the list of files that goes with the format, 1 or 2 (source.h); source_digest_v1: by the list of
+//   1, where it is another experts, linear_attention: what computed them; there if the config has experts, or layers of
+//   linear attention weights.digest: SHA-256 over the lines "<tensor digest>\n" of the artifact's
+//   hallmark.tensor.sha256, in file order.
 // Then one line a case:
 //   {"id":s,"category":s,"prompt":s,"prompt_ids":[..],"generated_ids":[tokens],
-//    "steps":[{"ids":[k],"logprobs":[k],"logits":[k]} x tokens],            ids sorted by logit, highest first, lowest id where equal
-//    "probes":[{"layer":-1..n-1,"index":[p],"value":[p],"norm":f}],         hidden state of the prompt's last token after each layer; -1: embeddings
-//    "self":{"a":{...},"b":{...}},                            the reference against itself (may be absent for float32)
-//    "router_ties":[[position,layer],..]}                     with experts: their choices that a rounding decides
+//    "steps":[{"ids":[k],"logprobs":[k],"logits":[k]} x tokens],            ids sorted by logit, highest first, lowest
+//    id where equal "probes":[{"layer":-1..n-1,"index":[p],"value":[p],"norm":f}],         hidden state of the prompt's
+//    last token after each layer; -1: embeddings "self":{"a":{...},"b":{...}},                            the reference
+//    against itself (may be absent for float32) "router_ties":[[position,layer],..]}                     with experts:
+//    their choices that a rounding decides
 //   where a (the prefix scored all at once) and b (products in float32, then rounded) each hold
 //   {"top":[tokens],"second":[tokens],"margin":[tokens],"margin_of_base":[tokens],"kl":[tokens],"logprob_diff_max":f}
-//   top/second: that run's best two ids; margin: logit of top minus second; margin_of_base: in that run, logit of the base
-//   run's top id minus that of the base run's second id; kl: KL(base || run) over the full vocabulary, per step.
+//   top/second: that run's best two ids; margin: logit of top minus second; margin_of_base: in that run, logit of the
+//   base run's top id minus that of the base run's second id; kl: KL(base || run) over the full vocabulary, per step.
 //   router_ties: sorted; position: of the token, from 0 on, prompt and continuation; at such a place the scores of the
 //   last expert chosen and of the next one are equal or one unit in the last place of the dtype apart.
-// Beyond the shape, the reader asks for sorted and different ids, generated_ids equal to each step's first id, log-probabilities of at
-// most 0, and different case ids. A prompt may hold an escaped NUL, and no U+FFFF. Proved by tests/fixture_test.c, tests/fuzz/fixture_fuzz.c.
+// Beyond the shape, the reader asks for sorted and different ids, generated_ids equal to each step's first id,
+// log-probabilities of at most 0, and different case ids. A prompt may hold an escaped NUL, and no U+FFFF. Proved by
+// tests/fixture_test.c, tests/fuzz/fixture_fuzz.c.
 #ifndef HALLMARK_FORMATS_FIXTURE_H
 #define HALLMARK_FORMATS_FIXTURE_H
 
@@ -92,8 +95,9 @@ typedef struct {
     int64_t n_held;                         // how many the file holds, where fixture_sample left some out; else 0
 } fixture;
 
-// Reads and checks a fixture wholly. ERR_INPUT names file, line and key. Ids are checked to be >= 0 only (the vocabulary is
-// the artifact's to know); numbers are finite; arrays have the lengths the header says. Freed by fixture_close.
+// Reads and checks a fixture wholly. ERR_INPUT names file, line and key. Ids are checked to be >= 0 only (the
+// vocabulary is the artifact's to know); numbers are finite; arrays have the lengths the header says. Freed by
+// fixture_close.
 fixture *fixture_open(const char *path, err *e);
 fixture *fixture_open_mem(const uint8_t *gz, int64_t n, const char *name, err *e);      // for tests and fuzzing
 void     fixture_close(fixture *f);

@@ -10,9 +10,10 @@
 
 // The layout, all little-endian (ggml's docs/gguf.md):
 //   "GGUF"  u32 version  u64 n_tensors  u64 n_kv
-//   n_kv times:       string key, u32 type, value      (string: u64 length, bytes; array: u32 type, u64 count, elements)
-//   n_tensors times:  string name, u32 n_dims, u64 dims[n_dims] (fastest first), u32 type, u64 offset from the data section
-//   padding to the alignment, then the data section
+//   n_kv times:       string key, u32 type, value      (string: u64 length, bytes; array: u32 type, u64 count,
+//   elements)
+//   n_tensors times:  string name, u32 n_dims, u64 dims[n_dims] (fastest first), u32 type, u64 offset from the data
+//   section padding to the alignment, then the data section
 
 struct gguf {
     file_map           map;         // closed for gguf_open_mem
@@ -28,10 +29,12 @@ struct gguf {
     const gguf_tensor **tensor_sorted;  // by name
 };
 
-static const struct { const char *name; int bytes; } TYPES[] = {
-    [GGUF_U8] = { "u8", 1 },         [GGUF_I8] = { "i8", 1 },       [GGUF_U16] = { "u16", 2 }, [GGUF_I16] = { "i16", 2 },
-    [GGUF_U32] = { "u32", 4 },       [GGUF_I32] = { "i32", 4 },     [GGUF_F32] = { "f32", 4 }, [GGUF_BOOL] = { "bool", 1 },
-    [GGUF_STRING] = { "string", 0 }, [GGUF_ARRAY] = { "array", 0 }, [GGUF_U64] = { "u64", 8 }, [GGUF_I64] = { "i64", 8 },
+static const struct { const char *name; int bytes;
+} TYPES[] = {
+    [GGUF_U8] = { "u8", 1 },       [GGUF_I8] = { "i8", 1 },     [GGUF_U16] = { "u16", 2 },
+    [GGUF_I16] = { "i16", 2 },     [GGUF_U32] = { "u32", 4 },   [GGUF_I32] = { "i32", 4 },
+    [GGUF_F32] = { "f32", 4 },     [GGUF_BOOL] = { "bool", 1 }, [GGUF_STRING] = { "string", 0 },
+    [GGUF_ARRAY] = { "array", 0 }, [GGUF_U64] = { "u64", 8 },   [GGUF_I64] = { "i64", 8 },
     [GGUF_F64] = { "f64", 8 },
 };
 enum { N_TYPES = sizeof TYPES / sizeof TYPES[0] };
@@ -299,8 +302,10 @@ static bool place_tensor(cursor *c, gguf_tensor *t)
         return fail_at(c, g->data_off, "found data offset %lld and %lld bytes, expected them to end within 63 bits",
                        (long long)rel, (long long)t->n_bytes);
     if (end > g->size)
-        return fail_at(c, t->off, "truncated: found a file of %lld bytes, expected the %lld that the tensor needs (%lld from data offset %lld on)", (long long)g->size, (long long)end,
-                       (long long)t->n_bytes, (long long)rel);
+        return fail_at(c, t->off,
+                       "truncated: found a file of %lld bytes, expected the %lld that the tensor needs (%lld from data "
+                       "offset %lld on)",
+                       (long long)g->size, (long long)end, (long long)t->n_bytes, (long long)rel);
     t->data = g->data + t->off;
     return true;
 }
@@ -372,7 +377,8 @@ static bool read_counts(cursor *c)
         return fail_at(c, 8, "found a count of %lld tensors, expected at most %d, and no more than fit %lld bytes",
                        (long long)g->n_tensors, LIMIT_TENSORS, (long long)left(c));
     if (g->n_kv > LIMIT_KV_PAIRS || g->n_kv > left(c) / MIN_PAIR)
-        return fail_at(c, 16, "found a count of %lld metadata pairs, expected at most %d, and no more than fit %lld bytes",
+        return fail_at(c, 16,
+                       "found a count of %lld metadata pairs, expected at most %d, and no more than fit %lld bytes",
                        (long long)g->n_kv, LIMIT_KV_PAIRS, (long long)left(c));
     return true;
 }

@@ -94,7 +94,8 @@ bool gguf_get_f32(const gguf *g, const char *key, float *out, err *e);
 bool gguf_get_f32_or(const gguf *g, const char *key, float def, float *out, err *e);
 bool gguf_get_bool_or(const gguf *g, const char *key, bool def, bool *out, err *e);
 bool gguf_get_str(const gguf *g, const char *key, gguf_str *out, err *e);
-bool gguf_get_cstr(const gguf *g, const char *key, char **out, err *e);         // malloc'd, NUL-terminated; refuses embedded NUL
+// malloc'd, NUL-terminated; refuses embedded NUL
+bool gguf_get_cstr(const gguf *g, const char *key, char **out, err *e);
 
 // The same from a pair in hand (a plan's too); false if kv is NULL or another type.
 bool gguf_kv_str(const gguf_kv *kv, gguf_str *out);
@@ -133,18 +134,19 @@ bool gguf_plan_f32(gguf_plan *p, const char *key, float v, err *e);
 bool gguf_plan_bool(gguf_plan *p, const char *key, bool v, err *e);
 bool gguf_plan_str(gguf_plan *p, const char *key, const char *s, err *e);
 bool gguf_plan_strn(gguf_plan *p, const char *key, const char *s, int64_t n, err *e);
-bool gguf_plan_arr(gguf_plan *p, const char *key, gguf_type elem, const void *v, int64_t n, err *e);    // plain elements
+// plain elements
+bool gguf_plan_arr(gguf_plan *p, const char *key, gguf_type elem, const void *v, int64_t n, err *e);
 bool gguf_plan_arr_str(gguf_plan *p, const char *key, const gguf_str *v, int64_t n, err *e);
 // An array of n elements whose n_bytes bytes are laid out as in a file (strings: u64 length, then the bytes). data:
 // malloc'd; the plan's from now on, also after a failure. For arrays too large to be held twice.
 bool gguf_plan_arr_own(gguf_plan *p, const char *key, gguf_type elem, int64_t n, uint8_t *data, int64_t n_bytes,
                        err *e);
-bool gguf_plan_copy_kv(gguf_plan *p, const gguf_kv *kv, err *e);                                        // from another file
-bool gguf_plan_remove(gguf_plan *p, const char *key);                                                   // true if it was there
+bool gguf_plan_copy_kv(gguf_plan *p, const gguf_kv *kv, err *e);    // from another file
+bool gguf_plan_remove(gguf_plan *p, const char *key);    // true if it was there
 // Reads back what was set; NULL if absent. Borrowed until the plan changes.
 const gguf_kv *gguf_plan_find(const gguf_plan *p, const char *key);
 int64_t        gguf_plan_n_kv(const gguf_plan *p);
-const gguf_kv *gguf_plan_kv_at(const gguf_plan *p, int64_t i);                                          // in their order
+const gguf_kv *gguf_plan_kv_at(const gguf_plan *p, int64_t i);    // in their order
 
 // Adds a tensor; shape in Hugging Face order, written as gguf_count_dims counts it. Duplicate names, names over
 // GGUF_MAX_TENSOR_NAME bytes, empty dimensions and rows that the block does not divide are ERR_INPUT.
@@ -155,12 +157,12 @@ bool gguf_plan_tensor(gguf_plan *p, const char *name, dtype type, int n_dims, co
 // (digests and records are filled in at the end). header_bytes includes padding to the alignment.
 bool gguf_plan_layout(gguf_plan *p, int64_t *header_bytes, int64_t *file_bytes, err *e);
 int64_t            gguf_plan_n_tensors(const gguf_plan *p);
-const gguf_tensor *gguf_plan_tensor_at(const gguf_plan *p, int64_t i);      // off is absolute after layout; data is NULL
+const gguf_tensor *gguf_plan_tensor_at(const gguf_plan *p, int64_t i);    // off is absolute after layout; data is NULL
 
 // The header as bytes, malloc'd; n equals header_bytes of the layout or it is ERR_SYSTEM (a value changed its size).
 bool gguf_plan_header(const gguf_plan *p, uint8_t **bytes, int64_t *n, err *e);
-// A plan that is laid out here, read as the file that it would begin: metadata without tensor data. *bytes is borrowed by
-// the result, and freed after gguf_close, after a failure too.
+// A plan that is laid out here, read as the file that it would begin: metadata without tensor data. *bytes is borrowed
+// by the result, and freed after gguf_close, after a failure too.
 gguf *gguf_plan_open(gguf_plan *p, uint8_t **bytes, const char *name, err *e);
 // Writes header at offset 0 and the zero padding between and after tensors. Tensor data is the caller's.
 bool gguf_plan_write(const gguf_plan *p, outfile *f, err *e);

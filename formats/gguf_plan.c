@@ -87,7 +87,8 @@ static gguf_kv *new_kv(gguf_plan *p, const char *key, err *e)
 {
     size_t len = strlen(key);
     if (len < 1 || len > LIMIT_NAME_BYTES || p->n_kv >= LIMIT_KV_PAIRS) {
-        err_set(e, ERR_INPUT, WHERE ": key '%.100s': found key %lld of %zu bytes, expected at most %d keys of 1 to %d bytes", key,
+        err_set(e, ERR_INPUT,
+                WHERE ": key '%.100s': found key %lld of %zu bytes, expected at most %d keys of 1 to %d bytes", key,
                 (long long)p->n_kv + 1, len, LIMIT_KV_PAIRS, LIMIT_NAME_BYTES);
         return NULL;
     }
@@ -138,12 +139,18 @@ bool gguf_plan_u32(gguf_plan *p, const char *key, uint32_t v, err *e)
 {
     return set_copy(p, key, GGUF_U32, GGUF_U32, 1, &v, 4, e);
 }
-bool gguf_plan_i32(gguf_plan *p, const char *key, int32_t v, err *e)  { return set_copy(p, key, GGUF_I32, GGUF_I32, 1, &v, 4, e); }
+bool gguf_plan_i32(gguf_plan *p, const char *key, int32_t v, err *e)
+{
+    return set_copy(p, key, GGUF_I32, GGUF_I32, 1, &v, 4, e);
+}
 bool gguf_plan_u64(gguf_plan *p, const char *key, uint64_t v, err *e)
 {
     return set_copy(p, key, GGUF_U64, GGUF_U64, 1, &v, 8, e);
 }
-bool gguf_plan_f32(gguf_plan *p, const char *key, float v, err *e)    { return set_copy(p, key, GGUF_F32, GGUF_F32, 1, &v, 4, e); }
+bool gguf_plan_f32(gguf_plan *p, const char *key, float v, err *e)
+{
+    return set_copy(p, key, GGUF_F32, GGUF_F32, 1, &v, 4, e);
+}
 
 bool gguf_plan_bool(gguf_plan *p, const char *key, bool v, err *e)
 {
@@ -234,12 +241,14 @@ static bool fill_tensor(gguf_tensor *t, const char *name, dtype type, int n_dims
     *t = (gguf_tensor){ .type = type, .n_elems = 1 };
     for (int i = 0; i < n_dims; i++)
         if (shape[i] < 1 || !mul_i64(t->n_elems, shape[i], &t->n_elems))
-            return err_set(e, ERR_INPUT, WHERE ": tensor '%s': found dimension %lld, expected 1 or more and a product within 63 bits",
+            return err_set(e, ERR_INPUT,
+                           WHERE ": tensor '%s': found dimension %lld, expected 1 or more and a product within 63 bits",
                            name, (long long)shape[i]);
     t->n_dims = t->n_stored = gguf_count_dims(n_dims, shape, t->shape);
     const int64_t cols = gguf_tensor_cols(t);
     if (cols % d->block_weights != 0)
-        return err_set(e, ERR_INPUT, WHERE ": tensor '%s': found rows of %lld weights, expected a multiple of %d for %s", name,
+        return err_set(e, ERR_INPUT,
+                       WHERE ": tensor '%s': found rows of %lld weights, expected a multiple of %d for %s", name,
                        (long long)cols, d->block_weights, d->name);
     if (!dtype_bytes(type, n_dims, shape, &t->n_bytes))
         return err_set(e, ERR_INPUT, WHERE ": tensor '%s': found %lld elements, expected a size within 63 bits", name,

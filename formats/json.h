@@ -53,7 +53,8 @@ bool json_i64_or(const cJSON *obj, const char *name, int64_t lo, int64_t hi, int
 bool json_f64(const cJSON *obj, const char *name, double *out, const char *where, err *e);
 bool json_f64_or(const cJSON *obj, const char *name, double def, double *out, const char *where, err *e);
 bool json_bool_or(const cJSON *obj, const char *name, bool def, bool *out, const char *where, err *e);
-bool json_str(const cJSON *obj, const char *name, const char **out, const char *where, err *e);     // borrowed from the tree
+// borrowed from the tree
+bool json_str(const cJSON *obj, const char *name, const char **out, const char *where, err *e);
 bool json_str_or(const cJSON *obj, const char *name, const char *def, const char **out, const char *where, err *e);
 // Has it the one value that it may have?
 bool json_str_is(const cJSON *obj, const char *name, const char *expected, const char *where, err *e);

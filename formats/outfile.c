@@ -96,12 +96,18 @@ static bool resolve(place *at, const char *path, struct stat *old, bool *exists,
     for (int hops = 0; next && hops <= MOST_LINKS; hops++) {
         err why = { 0 };
         const size_t n = strlen(next);
-        if (n > 0 && next[n - 1] == '/') { err_set(e, ERR_USAGE, "%s: cannot write: the name of a folder", path); break; }
+        if (n > 0 && next[n - 1] == '/') {
+            err_set(e, ERR_USAGE, "%s: cannot write: the name of a folder", path);
+            break;
+        }
         bool ok = place_open(at, next, &why);
         if (!ok && (hops == 0 || why.kind != ERR_USAGE)) { err_set(e, why.kind, "%s", why.msg); break; }
         if (ok && is_open_stream(at)) { refuse_stream(path, stat(path, old) == 0 ? old : NULL, e); break; }
         *exists = ok && fstatat(at->fd, at->name, old, AT_SYMLINK_NOFOLLOW) == 0;
-        if (!*exists && hops > 0) { err_set(e, ERR_USAGE, "%s: cannot create: No such file or directory: %s, where the link leads", path, next); break; }
+        if (!*exists && hops > 0) {
+            err_set(e, ERR_USAGE, "%s: cannot create: No such file or directory: %s, where the link leads", path, next);
+            break;
+        }
         if (!*exists || !S_ISLNK(old->st_mode)) { free(next); return true; }
         char *further = follow(at, old, e);
         free(next);

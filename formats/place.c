@@ -77,7 +77,8 @@ bool place_replaceable(const place *p, const struct stat *there, err *e)
 
 bool place_flush(const place *p, err *e)
 {
-    if (fsync(p->fd) == 0 || errno == EINVAL || errno == EBADF || errno == ENOTSUP || errno == EROFS) return true;      // EBADF: opened without a right to list
+    // EBADF: opened without a right to list
+    if (fsync(p->fd) == 0 || errno == EINVAL || errno == EBADF || errno == ENOTSUP || errno == EROFS) return true;
     return err_errno(e, false, p->dir, "flush the folder");
 }
 

@@ -59,6 +59,7 @@ lock_result lock_try(int fd);
 // Gives fd the permissions and, where that is allowed, the group of `old`, which it is to replace. Another user's leave
 // to write is not kept in a folder where everybody may create names; nor is that of a group which cannot be kept.
 void keep_mode(int fd, const struct stat *old, const place *p);
-mode_t mode_to_keep(const struct stat *old, const place *p);    // what a new file may be created with before keep_mode: never more than that
+// what a new file may be created with before keep_mode: never more than that
+mode_t mode_to_keep(const struct stat *old, const place *p);
 
 #endif

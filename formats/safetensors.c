@@ -32,13 +32,30 @@ struct st {
 
 // Every dtype that the format knows (safetensors' Dtype), because shapes and offsets are checked whether we read it or
 // not.
-static const struct { const char *name; int bits; dtype type; } DTYPES[] = {
-    { "BF16", 16, DT_BF16 },      { "F16", 16, DT_F16 },       { "F32", 32, DT_F32 },
-    { "BOOL", 8, DT_INVALID },    { "U8", 8, DT_INVALID },     { "I8", 8, DT_INVALID },      { "U16", 16, DT_INVALID },
-    { "I16", 16, DT_INVALID },    { "U32", 32, DT_INVALID },   { "I32", 32, DT_INVALID },    { "U64", 64, DT_INVALID },
-    { "I64", 64, DT_INVALID },    { "F64", 64, DT_F64 },   { "C64", 64, DT_INVALID },    { "F8_E4M3", 8, DT_F8_E4M3 },
-    { "F8_E5M2", 8, DT_F8_E5M2 }, { "F8_E8M0", 8, DT_INVALID }, { "F8_E4M3FNUZ", 8, DT_INVALID }, { "F8_E5M2FNUZ", 8, DT_INVALID },
-    { "F6_E2M3", 6, DT_INVALID }, { "F6_E3M2", 6, DT_INVALID }, { "F4", 4, DT_INVALID },
+static const struct { const char *name; int bits; dtype type;
+} DTYPES[] = {
+    { "BF16", 16, DT_BF16 },
+    { "F16", 16, DT_F16 },
+    { "F32", 32, DT_F32 },
+    { "BOOL", 8, DT_INVALID },
+    { "U8", 8, DT_INVALID },
+    { "I8", 8, DT_INVALID },
+    { "U16", 16, DT_INVALID },
+    { "I16", 16, DT_INVALID },
+    { "U32", 32, DT_INVALID },
+    { "I32", 32, DT_INVALID },
+    { "U64", 64, DT_INVALID },
+    { "I64", 64, DT_INVALID },
+    { "F64", 64, DT_F64 },
+    { "C64", 64, DT_INVALID },
+    { "F8_E4M3", 8, DT_F8_E4M3 },
+    { "F8_E5M2", 8, DT_F8_E5M2 },
+    { "F8_E8M0", 8, DT_INVALID },
+    { "F8_E4M3FNUZ", 8, DT_INVALID },
+    { "F8_E5M2FNUZ", 8, DT_INVALID },
+    { "F6_E2M3", 6, DT_INVALID },
+    { "F6_E3M2", 6, DT_INVALID },
+    { "F4", 4, DT_INVALID },
 };
 enum { N_DTYPES = sizeof DTYPES / sizeof DTYPES[0] };
 
@@ -107,7 +124,8 @@ static bool read_offsets(const reader *r, const cJSON *item, st_tensor *t, int b
         !json_as_i64(v->child->next, 0, INT64_MAX, &end))
         return fail(r, t->name, "found no 'data_offsets' of two integers from 0 to 2^53");
     if (begin > end || end > data)
-        return fail(r, t->name, "found data_offsets [%lld, %lld], expected them ascending and within the %lld bytes of data",
+        return fail(r, t->name,
+                    "found data_offsets [%lld, %lld], expected them ascending and within the %lld bytes of data",
                     (long long)begin, (long long)end, (long long)data);
     if (!mul_i64(t->n_elems, bits, &want) || want % 8 != 0 || want / 8 != end - begin)
         return fail(r, t->name, "found %lld bytes at data offset %lld, expected %lld elements of %s",
@@ -207,9 +225,11 @@ static bool read_file(st *s, int file, err *e)
         return fail(&r, NULL, "offset 0: found %lld bytes, expected a header length of 8", (long long)m->size);
     memcpy(&n, m->data, 8);
     if (n > (uint64_t)m->size - 8 || n > (uint64_t)LIMIT_SAFETENSORS_HEAD) {
-        const char *kind = m->size > 8 && m->data[8] == '{' ? NULL : file_kind(m->data, m->size);      // one that was cut off is what it should be
+        // one that was cut off is what it should be
+        const char *kind = m->size > 8 && m->data[8] == '{' ? NULL : file_kind(m->data, m->size);
         if (kind) return fail(&r, NULL, "offset 0: found %s, expected a safetensors file", kind);
-        return fail(&r, NULL, "offset 0: found a header length of %llu, expected at most %lld (and the file has %lld bytes)",
+        return fail(&r, NULL,
+                    "offset 0: found a header length of %llu, expected at most %lld (and the file has %lld bytes)",
                     (unsigned long long)n, (long long)LIMIT_SAFETENSORS_HEAD, (long long)m->size);
     }
     const char *text = (const char *)m->data + 8;
@@ -254,13 +274,14 @@ static bool add_file(st *s, const char *path, err *e)
     }
     if (!file_map_open(&s->files[s->n_files], path, e)) return false;
     file_map *m = &s->files[s->n_files++];
-    if (m->size > 0) madvise((void *)(uintptr_t)m->data, (size_t)m->size, MADV_SEQUENTIAL);     // read ahead, let go behind
+    // read ahead, let go behind
+    if (m->size > 0) madvise((void *)(uintptr_t)m->data, (size_t)m->size, MADV_SEQUENTIAL);
     return read_file(s, s->n_files - 1, e);
 }
 
 typedef struct { const char *tensor, *file; } entry;       // of the index; both borrowed from its tree
 
-static int by_file(const void *a, const void *b)   { return strcmp(((const entry *)a)->file, ((const entry *)b)->file); }
+static int by_file(const void *a, const void *b) { return strcmp(((const entry *)a)->file, ((const entry *)b)->file); }
 static int by_tensor(const void *a, const void *b)
 {
     return strcmp(((const entry *)a)->tensor, ((const entry *)b)->tensor);
@@ -290,7 +311,9 @@ static bool list_entries(const cJSON *index, const char *where, entry **list, in
     int64_t i = 0;
     for (const cJSON *c = map->child; c; c = c->next) {
         if (!cJSON_IsString(c) || !plain_shard_name(c->valuestring))
-            return err_set(e, ERR_INPUT, "%s: tensor '%.200s': found file name '%.200s', expected the plain name of a .safetensors file",
+            return err_set(e, ERR_INPUT,
+                           "%s: tensor '%.200s': found file name '%.200s', expected the plain name of a .safetensors "
+                           "file",
                            where, c->string, cJSON_IsString(c) ? c->valuestring : "(no string)");
         (*list)[i++] = (entry){ .tensor = c->string, .file = c->valuestring };
     }
@@ -400,7 +423,9 @@ st *st_open_dir(const char *dir, err *e)
         s->index_unread = file_exists(index);
         ok = add_file(s, one, e) && sort_by_name(s, e);
     } else if (file_exists(index)) ok = open_index(s, dir, index, e);
-    else err_set(e, ERR_INPUT, "%s: found neither model.safetensors.index.json nor model.safetensors, expected one of them", dir);
+    else
+        err_set(e, ERR_INPUT,
+                "%s: found neither model.safetensors.index.json nor model.safetensors, expected one of them", dir);
 out:
     free(index);
     free(one);
@@ -481,6 +506,7 @@ const st_tensor *st_find(const st *s, const char *name)
 bool st_require_float(const st *s, const st_tensor *t, err *e)
 {
     if (t->type != DT_INVALID) return true;
-    return err_set(e, ERR_INPUT, "%s: tensor '%.200s': found dtype %s, expected a float (BF16, F16, F32, F64, F8_E4M3 or F8_E5M2)",
+    return err_set(e, ERR_INPUT,
+                   "%s: tensor '%.200s': found dtype %s, expected a float (BF16, F16, F32, F64, F8_E4M3 or F8_E5M2)",
                    s->files[t->file].path, t->name, t->dtype_text);
 }

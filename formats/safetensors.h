@@ -12,7 +12,7 @@
 
 typedef struct {
     const char    *name;                // borrowed until st_close
-    dtype          type;                // a float (dtype_is_float); DT_INVALID for another, refused by name at st_require_float
+    dtype          type;    // a float (dtype_is_float); DT_INVALID for another, refused by name at st_require_float
     const char    *dtype_text;          // as the file spells it ("BF16", "F8_E4M3", ...)
     int            n_dims;
     int64_t        shape[8];            // unused ones are 1; a dimension of 0 is allowed
@@ -54,6 +54,6 @@ bool             st_require_float(const st *s, const st_tensor *t, err *e);
 // that were read are let go.
 bool             st_same_numbers(const st *s, const st_tensor *a, const st_tensor *b);
 bool             st_index_unread(const st *s);      // an index stands beside the model.safetensors that was read
-bool             st_is_borrowed(const st *s);                           // of st_open_mem: the bytes are no mapping of a file
+bool             st_is_borrowed(const st *s);    // of st_open_mem: the bytes are no mapping of a file
 
 #endif

@@ -12,7 +12,8 @@ typedef struct sha256 sha256;       // one running digest
 sha256 *sha256_new(err *e);
 bool    sha256_add(sha256 *s, const void *src, int64_t n, err *e);
 bool    sha256_end(sha256 *s, char hex[SHA256_HEX + 1], err *e);    // lower-case hex; frees s in every case
-bool    sha256_end_if(sha256 *s, bool ok, char hex[SHA256_HEX + 1], err *e);    // only where ok; frees s in every case, too
+// only where ok; frees s in every case, too
+bool    sha256_end_if(sha256 *s, bool ok, char hex[SHA256_HEX + 1], err *e);
 void    sha256_free(sha256 *s);                                     // for early exits; NULL is allowed
 
 // Adds nx bytes to a and ny to b, another one: the result of two sha256_add, in about the time of the longer where the

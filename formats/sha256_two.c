@@ -54,7 +54,8 @@ SHA void four_rounds(lane *l, int g)
     }
     l->w[g & 3] = w;
     const __m128i wk = _mm_add_epi32(w, _mm_loadu_si128((const __m128i *)(const void *)(K + 4 * g)));
-    const __m128i half = _mm_sha256rnds2_epu32(l->cdgh, l->abef, wk);       // two rounds on, A B E F are what C D G H will be
+    // two rounds on, A B E F are what C D G H will be
+    const __m128i half = _mm_sha256rnds2_epu32(l->cdgh, l->abef, wk);
     l->cdgh = l->abef;
     l->abef = half;
     const __m128i next = _mm_sha256rnds2_epu32(l->cdgh, l->abef, _mm_shuffle_epi32(wk, 0x0e));

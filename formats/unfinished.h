@@ -30,7 +30,8 @@ bool unfinished_lock_within(int milliseconds);          // false: another holds 
 void unfinished_add(unfinished *u);
 void unfinished_drop(unfinished *u);
 
-// All with the lock held, which must not be given back after the first. Removes all, the newest first, and tells of each
+// All with the lock held, which must not be given back after the first. Removes all, the newest first, and tells of
+// each
 // that somebody asked for: of a folder, not of what is being written in it.
 void unfinished_remove_all(void (*tell)(void *ctx, const unfinished *u), void *ctx);
 bool unfinished_flushing(void);             // is a last flush under way?

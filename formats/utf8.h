@@ -37,7 +37,8 @@ static inline bool utf8_may_go_on(const uint8_t *p, int64_t n)
     const uint8_t fill[2][4] = { { 0x80, 0x80, 0x80, 0x80 }, { 0xbf, 0xbf, 0xbf, 0xbf } };
     uint8_t       whole[4];
     if (n < 1 || n > 3) return false;
-    for (int k = 0; k < 2; k++) {       // what the second byte may be depends on the first; the lowest or the highest always may
+    // what the second byte may be depends on the first; the lowest or the highest always may
+    for (int k = 0; k < 2; k++) {
         for (int i = 0; i < 4; i++) whole[i] = i < n ? p[i] : fill[k][i];
         if (utf8_len(whole, 4) > n) return true;
     }

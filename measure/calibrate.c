@@ -69,11 +69,22 @@ void calibration_free(calibration *c)
 static bool input_name(char *name, size_t size, const char *tensor, int n_layer)
 {
     static const struct { const char *tensor, *stands_for; } products[] = {
-        { "attn_q", "attn_q" }, { "attn_k", "attn_q" }, { "attn_v", "attn_q" }, { "attn_output", "attn_output" }, { "ffn_gate", "ffn_gate" },
-        { "ffn_up", "ffn_gate" }, { "ffn_down", "ffn_down" }, { "inp_gate", "inp_gate" }, { "proj", "proj" },
-        { "attn_qkv", "attn_qkv" }, { "attn_gate", "attn_qkv" }, { "ssm_alpha", "attn_qkv" },
+        { "attn_q", "attn_q" },
+        { "attn_k", "attn_q" },
+        { "attn_v", "attn_q" },
+        { "attn_output", "attn_output" },
+        { "ffn_gate", "ffn_gate" },
+        { "ffn_up", "ffn_gate" },
+        { "ffn_down", "ffn_down" },
+        { "inp_gate", "inp_gate" },
+        { "proj", "proj" },
+        { "attn_qkv", "attn_qkv" },
+        { "attn_gate", "attn_qkv" },
+        { "ssm_alpha", "attn_qkv" },
         { "ssm_beta", "attn_qkv" },
-        { "ssm_out", "ssm_out" }, { "ffn_gate_shexp", "ffn_gate_shexp" }, { "ffn_up_shexp", "ffn_gate_shexp" },
+        { "ssm_out", "ssm_out" },
+        { "ffn_gate_shexp", "ffn_gate_shexp" },
+        { "ffn_up_shexp", "ffn_gate_shexp" },
         { "ffn_down_shexp", "ffn_down_shexp" },
     };
     int layer, at = 0;
@@ -118,7 +129,8 @@ static bool list_inputs(calibration *c, const gguf *g, int n_layer, err *e)
             in->cols  = t->shape[1];
             in->block = in->cols < CALIBRATION_BLOCK ? in->cols : CALIBRATION_BLOCK;
             in->factors_at = c->file_floats;
-            c->file_floats += matrix_floats(in) + in->cols;         // far from overflow: a tensor of so many columns is in the file
+            // far from overflow: a tensor of so many columns is in the file
+            c->file_floats += matrix_floats(in) + in->cols;
         }
         if (in->cols != t->shape[1])
             return err_set(e, ERR_INPUT, "%s: tensor '%s': found %lld columns, '%s' has %lld", gguf_path(g), t->name,
@@ -274,10 +286,14 @@ static bool compute(calibration *c, const model *m, const calibration_opts *o, e
     if (ok && ids.n % chunk == 1) ids.n--;              // one token alone says nothing
     if (chunk > ids.n) chunk = ids.n;
     c->tokens = ids.n;
-    ok = ok && (ids.n >= 2 || err_set(e, ERR_INPUT, "found %lld tokens to calibrate with, expected two at least", (long long)ids.n)) &&
+    ok = ok &&
+         (ids.n >= 2 ||
+          err_set(e, ERR_INPUT, "found %lld tokens to calibrate with, expected two at least", (long long)ids.n)) &&
          list_inputs(c, model_gguf(m), model_hparams(m)->n_layer, e) && open_file(c, o->dir, e);
     if (ok) {
-        run = session_new(m, &(session_opts){ .device = "cpu", .arith = "f32", .n_threads = o->n_threads, .n_ctx = chunk }, e);
+        run = session_new(m,
+                          &(session_opts){ .device = "cpu", .arith = "f32", .n_threads = o->n_threads, .n_ctx = chunk },
+                          e);
         ok = run && session_observe(run, observe, c, e);
     }
     for (c->first = 0; ok && c->first < c->n_inputs; c->first = c->end) {

@@ -19,7 +19,9 @@ enum { CALIBRATION_BLOCK = 2048 };
 typedef struct {
     const char *const *texts;   // files of UTF-8 text
     int         n_texts;
-    int64_t     chunk;          // tokens of a chunk, run by itself, its first token replaced by BOS if the model wants one; 0: 512. All texts are one row of tokens,
+    // tokens of a chunk, run by itself, its first token replaced by BOS if the model wants one; 0: 512. All texts are
+    // one row of tokens,
+    int64_t     chunk;
                                 // and so at most its length
     int64_t     max_tokens;     // of all texts together; 0: no limit
     int64_t     memory_bytes;   // for sums; 0: 1 GiB; one layer's are always taken
@@ -46,7 +48,8 @@ calibration *calibration_compute_hf(const char *hf_dir, const calibration_opts *
 
 // For quantize, convert and derive: level as given, 1 at least; borrowed until calibration_free. NULL: no feedback.
 effort_opts calibration_effort(const calibration *c, int level);
-const char *calibration_digest(const calibration *c);       // each text's SHA-256, in the order of their use, joined by commas
+// each text's SHA-256, in the order of their use, joined by commas
+const char *calibration_digest(const calibration *c);
 int64_t     calibration_tokens(const calibration *c);       // tokens that were run
 
 #endif

@@ -20,12 +20,14 @@ typedef struct {
     int64_t tokens;             // positions compared
     double  kl_mean, kl_median, kl_max;     // nats, >= 0
     int64_t top1_equal;         // positions where both have the same greedy id
-    double  nll_ref, nll;       // mean -log p of the token that follows, of the reference and of the artifact: exp() is the perplexity
+    // mean -log p of the token that follows, of the reference and of the artifact: exp() is the perplexity
+    double  nll_ref, nll;
 } divergence;
 
 typedef struct {
     int64_t      chunk;         // tokens of a chunk, the last may be shorter (2 at least); 0: 256
-    int64_t      skip;          // positions at a chunk's beginning that are not compared: little context, large and noisy KL. 0: none
+    // positions at a chunk's beginning that are not compared: little context, large and noisy KL. 0: none
+    int64_t      skip;
     session_opts run;           // device, arithmetic (NULL: "f32"), threads; n_ctx is chosen here
 } divergence_opts;
 
@@ -44,7 +46,8 @@ typedef struct divergence_ref divergence_ref;
 divergence_ref *divergence_ref_new(const model *ref, const int32_t *ids, int64_t n_ids, const divergence_opts *o,
                                    int64_t max_bytes, err *e);
 void            divergence_ref_free(divergence_ref *r);
-int64_t         divergence_ref_kept(const divergence_ref *r);      // logits kept of each position; the vocabulary's size: exact
+// logits kept of each position; the vocabulary's size: exact
+int64_t         divergence_ref_kept(const divergence_ref *r);
 
 // An artifact against what was kept. run: its session, empty or not (it is reset), with n_ctx >= chunk; n_vocab: of its
 // model.

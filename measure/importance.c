@@ -154,15 +154,19 @@ static bool add_dataset(sums *s, const char *text, int64_t n, err *e)
     return true;
 }
 
-// ---- computing -------------------------------------------------------------------------------------------------------
+// ---- computing ------------------------------------------------------------------------------------------------------
 
-static bool run_chunks(sums *s, session *run, const model *m, const token_list *ids, const char *path, progress *p, err *e)
+static bool run_chunks(sums *s, session *run, const model *m, const token_list *ids, const char *path, progress *p,
+                       err *e)
 {
     const int64_t n_chunks = ids->n / s->chunk_size;
     if (n_chunks < 1)
-        return err_set(e, ERR_INPUT, "%s: found %lld token%s, a chunk needs %lld", path, (long long)ids->n, ids->n == 1 ? "" : "s", (long long)s->chunk_size);
+        return err_set(e, ERR_INPUT, "%s: found %lld token%s, a chunk needs %lld", path, (long long)ids->n,
+                       ids->n == 1 ? "" : "s", (long long)s->chunk_size);
     for (int64_t i = 0; i < n_chunks; i++) {
-        if (!texts_run(run, ids->v + i * s->chunk_size, s->chunk_size, true, texts_bos(m), NULL, e) || e->kind != ERR_NONE) return false;
+        if (!texts_run(run, ids->v + i * s->chunk_size, s->chunk_size, true, texts_bos(m), NULL, e) ||
+            e->kind != ERR_NONE)
+            return false;
         s->chunks++;
         progress_add(p, path, 1);
     }
@@ -194,7 +198,7 @@ static bool run_texts(sums *s, const char *artifact, const importance_opts *o, e
     return ok;
 }
 
-// ---- merging ---------------------------------------------------------------------------------------------------------
+// ---- merging --------------------------------------------------------------------------------------------------------
 
 static const char sum_suffix[] = ".in_sum2", count_suffix[] = ".counts";
 
@@ -243,7 +247,8 @@ static bool merge_file(sums *s, const char *path, err *e)
               gguf_get_i64_or(g, "imatrix.chunk_size", s->chunk_size ? s->chunk_size : DEFAULT_CHUNK, &size, e);
     if (ok && s->chunk_size == 0) s->chunk_size = size;        // nobody has said otherwise: the first matrix does
     if (ok && size != s->chunk_size)
-        ok = err_set(e, ERR_INPUT, "%s: key 'imatrix.chunk_size': found %lld, expected %lld as in the others", path, (long long)size, (long long)s->chunk_size);
+        ok = err_set(e, ERR_INPUT, "%s: key 'imatrix.chunk_size': found %lld, expected %lld as in the others", path,
+                     (long long)size, (long long)s->chunk_size);
     for (int64_t i = 0; ok && i < gguf_n_tensors(g); i++) {
         const gguf_tensor *t = gguf_tensor_at(g, i);
         const size_t n = strlen(t->name), suffix = strlen(sum_suffix);
@@ -251,16 +256,19 @@ static bool merge_file(sums *s, const char *path, err *e)
         ok = merge_entry(s, g, t, e);
         found++;
     }
-    if (ok && found == 0) ok = err_set(e, ERR_INPUT, "%s: not an importance matrix: no tensor is named *%s", path, sum_suffix);
-    if (ok && (chunks < 0 || !add_i64(s->chunks, chunks, &s->chunks))) ok = err_set(e, ERR_INPUT, "%s: key 'imatrix.chunk_count': found %lld", path, (long long)chunks);
+    if (ok && found == 0)
+        ok = err_set(e, ERR_INPUT, "%s: not an importance matrix: no tensor is named *%s", path, sum_suffix);
+    if (ok && (chunks < 0 || !add_i64(s->chunks, chunks, &s->chunks)))
+        ok = err_set(e, ERR_INPUT, "%s: key 'imatrix.chunk_count': found %lld", path, (long long)chunks);
     const gguf_kv *kv = ok ? gguf_find_kv(g, "imatrix.datasets") : NULL;
     gguf_str text;
-    if (kv) for (gguf_str_iter it = gguf_strs(kv); ok && gguf_next_str(&it, &text);) ok = add_dataset(s, text.s, text.n, e);
+    if (kv)
+        for (gguf_str_iter it = gguf_strs(kv); ok && gguf_next_str(&it, &text);) ok = add_dataset(s, text.s, text.n, e);
     gguf_close(g);
     return ok;
 }
 
-// ---- writing ---------------------------------------------------------------------------------------------------------
+// ---- writing --------------------------------------------------------------------------------------------------------
 
 static bool plan_entries(gguf_plan *p, const sums *s, err *e)
 {
@@ -281,9 +289,12 @@ static bool plan_keys(gguf_plan *p, const sums *s, err *e)
 {
     gguf_str *names = calloc((size_t)s->n_datasets + 1, sizeof *names);
     if (!names) return err_nomem(e, "names of texts", (size_t)s->n_datasets * sizeof *names);
-    for (int64_t i = 0; i < s->n_datasets; i++) names[i] = (gguf_str){ s->datasets[i], (int64_t)strlen(s->datasets[i]) };
-    const bool ok = gguf_plan_str(p, "general.type", "imatrix", e) && gguf_plan_arr_str(p, "imatrix.datasets", names, s->n_datasets, e) &&
-                    gguf_plan_u32(p, "imatrix.chunk_count", (uint32_t)s->chunks, e) && gguf_plan_u32(p, "imatrix.chunk_size", (uint32_t)s->chunk_size, e);
+    for (int64_t i = 0; i < s->n_datasets; i++)
+        names[i] = (gguf_str){ s->datasets[i], (int64_t)strlen(s->datasets[i]) };
+    const bool ok = gguf_plan_str(p, "general.type", "imatrix", e) &&
+                    gguf_plan_arr_str(p, "imatrix.datasets", names, s->n_datasets, e) &&
+                    gguf_plan_u32(p, "imatrix.chunk_count", (uint32_t)s->chunks, e) &&
+                    gguf_plan_u32(p, "imatrix.chunk_size", (uint32_t)s->chunk_size, e);
     free(names);
     return ok;
 }
@@ -324,7 +335,8 @@ static bool write_sums(const sums *s, const char *path, err *e)
 
 bool importance_compute(const char *artifact, const char *out_path, const importance_opts *o, err *e)
 {
-    if (o->n_texts + o->n_merge < 1) return err_set(e, ERR_USAGE, "an importance matrix needs a text, or matrices to merge");
+    if (o->n_texts + o->n_merge < 1)
+        return err_set(e, ERR_USAGE, "an importance matrix needs a text, or matrices to merge");
     if (o->n_texts > 0 && !artifact) return err_set(e, ERR_USAGE, "a text needs an artifact to run it");
     sums s = { .chunk_size = o->chunk > 0 ? o->chunk : o->n_texts > 0 ? DEFAULT_CHUNK : 0, .e = e };
     bool ok = true;

@@ -132,8 +132,8 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-// What 97.5 % of Student's t with df >= 1 degrees of freedom lie below: four terms of its series around the normal's 1.96
-// (Abramowitz and Stegun 26.7.5), which is within 2e-4 from six degrees on.
+// What 97.5 % of Student's t with df >= 1 degrees of freedom lie below: four terms of its series around the normal's
+// 1.96 (Abramowitz and Stegun 26.7.5), which is within 2e-4 from six degrees on.
 static double student_975(int64_t df)
 {
     static const double few[] = { 12.706205, 4.302653, 3.182446, 2.776445, 2.570582 };

@@ -43,8 +43,10 @@ bool lab_budget_parse(lab_budget *b, int64_t *context, const char *text, err *e)
         b->bytes = (int64_t)bytes;
         return true;
     }
-    return err_set(e, ERR_USAGE, "option --kv-budget: found '%s', expected a share of the base's cache, as 40%%, or bytes, "
-                   "as 1.5GiB@32768", text);
+    return err_set(e, ERR_USAGE,
+                   "option --kv-budget: found '%s', expected a share of the base's cache, as 40%%, or bytes, "
+                   "as 1.5GiB@32768",
+                   text);
 }
 
 int64_t lab_budget_bytes(const lab_budget *b, const lab_plan *p)
@@ -159,9 +161,10 @@ static bool solve(kv_spec *spec, double *expected, const budget *b, int64_t byte
     if (ok && !mix_solve(items, b->n, bytes, picks, &least, e)) {
         ok = false;
         if (e->kind == ERR_NONE)
-            err_set(e, ERR_USAGE, "option --kv-budget: found %lld bytes for %lld positions, expected at least %lld: what "
-                    "the smallest of these caches take", (long long)bytes, (long long)b->r->plan->context,
-                    (long long)least);
+            err_set(e, ERR_USAGE,
+                    "option --kv-budget: found %lld bytes for %lld positions, expected at least %lld: what "
+                    "the smallest of these caches take",
+                    (long long)bytes, (long long)b->r->plan->context, (long long)least);
     }
     *expected = 0;
     for (int i = 0; ok && i < b->n; i++) *expected += b->parts[i].choices[picks[i]].cost;

@@ -20,7 +20,8 @@ bool lab_budget_choose(kv_spec *spec, double *expected, const lab_result *r, int
 
 // Whether the smallest of a plan's types fit, before anything is run. ERR_USAGE as lab_budget_choose.
 bool lab_budget_check(const lab_plan *p, int64_t bytes, err *e);
-// Of r, whose candidate 0 was made to order: the cache of one kind that loses least within the same bytes; -1: none fits.
+// Of r, whose candidate 0 was made to order: the cache of one kind that loses least within the same bytes; -1: none
+// fits.
 int lab_budget_rival(const lab_result *r);
 
 #endif

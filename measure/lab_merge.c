@@ -34,8 +34,10 @@ static bool take_folder(lab_cells *out, const lab_plan *p, const char *dir, err 
         if (fresh) out->cells[i] = c;
         else       lab_cell_free(&c);
         if (!fresh && !same)
-            return err_set(e, ERR_INPUT, "%s: chunk %lld, cache %s: found other figures than another folder's, expected "
-                           "the same", dir, (long long)chunk, p->candidates[candidate].kv);
+            return err_set(e, ERR_INPUT,
+                           "%s: chunk %lld, cache %s: found other figures than another folder's, expected "
+                           "the same",
+                           dir, (long long)chunk, p->candidates[candidate].kv);
     }
     return true;
 }

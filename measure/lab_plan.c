@@ -82,9 +82,10 @@ static bool all_seen(const lab_plan *p, const seen_choice *list, int n, const ch
     const kv_type own = lab_plan_arith(p) == ARITH_BF16 ? KV_BF16 : KV_F32;
     for (int i = 0; i < n; i++)
         if ((list[i].c.k.type != own && !list[i].k) || (list[i].c.v.type != own && !list[i].v))
-            return err_set(e, ERR_USAGE, "KV cache '%s': a chunk of %lld tokens sees %s of it only as positions that are "
-                           "kept whole: expected a longer --chunk", text, (long long)p->chunk,
-                           list[i].c.k.type != own && !list[i].k ? "keys" : "values");
+            return err_set(e, ERR_USAGE,
+                           "KV cache '%s': a chunk of %lld tokens sees %s of it only as positions that are "
+                           "kept whole: expected a longer --chunk",
+                           text, (long long)p->chunk, list[i].c.k.type != own && !list[i].k ? "keys" : "values");
     return true;
 }
 
@@ -242,7 +243,8 @@ static bool is_new_text(const lab_plan *p, int i, err *e)
 {
     for (int k = 0; k < i; k++)
         if (strcmp(p->texts[k].sha256, p->texts[i].sha256) == 0)
-            return err_set(e, ERR_USAGE, "option --text: '%s' and '%s' are one text", p->texts[k].name, p->texts[i].name);
+            return err_set(e, ERR_USAGE, "option --text: '%s' and '%s' are one text", p->texts[k].name,
+                           p->texts[i].name);
     return true;
 }
 
@@ -287,7 +289,8 @@ bool lab_plan_chunks(lab_plan *p, err *e)
     // At least one of each text is run, so samples may be exceeded by as many.
     const int64_t run = p->samples > 0 && p->samples < n ? p->samples + p->n_texts : n;
     if (run > LAB_CELLS / (p->n_candidates > 0 ? p->n_candidates : 1))
-        return err_set(e, ERR_INPUT, "found %lld chunks of texts for %d candidates, expected at most %d of both together",
+        return err_set(e, ERR_INPUT,
+                       "found %lld chunks of texts for %d candidates, expected at most %d of both together",
                        (long long)run, p->n_candidates, LAB_CELLS);
     p->chunks = calloc((size_t)run, sizeof *p->chunks);
     if (!p->chunks) return err_nomem(e, "chunks", (size_t)run * sizeof *p->chunks);

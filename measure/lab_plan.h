@@ -47,7 +47,7 @@ typedef struct {
     lab_chunk     *chunks;
     int64_t        n_chunks;
     int64_t        chunk, skip;         // tokens of a chunk; of them not compared at its beginning
-    int64_t        samples;             // about how many chunks are run, evenly spread, one of each text at least; 0: all
+    int64_t        samples;    // about how many chunks are run, evenly spread, one of each text at least; 0: all
     int64_t        context;             // positions that bytes are counted for
     int64_t        budget;              // bytes that candidate 0 was chosen for (lab_budget.h); 0: none was
     char           program[128];         // the version of hallmark whose figures these are

@@ -243,8 +243,8 @@ bool lab_plan_read(lab_plan *p, const char *json, int64_t n, const char *where, 
     cJSON_Delete(j);
     if (!ok || !lab_plan_chunks(p, e) || !lab_plan_describe(p, e)) return false;
     if (strlen(p->json) == (size_t)n && memcmp(p->json, json, (size_t)n) == 0) return true;
-    return err_set(e, ERR_INPUT, "%s: found a plan that is not as it is written, expected the bytes of a laboratory run",
-                   where);
+    return err_set(e, ERR_INPUT,
+                   "%s: found a plan that is not as it is written, expected the bytes of a laboratory run", where);
 }
 
 // ---- comparing ------------------------------------------------------------------------------------------------------

@@ -73,7 +73,10 @@ bool mix_parse_budget(mix_target *t, const char *text, err *e)
         return true;
     }
     if (mix_parse_bytes(text, &t->bytes)) return true;
-    return err_set(e, ERR_USAGE, "budget '%s': expected bits a weight (4.5bpw), a size (180MiB, 2.1GB), or a type whose size to keep to (q4_k_m)", text);
+    return err_set(e, ERR_USAGE,
+                   "budget '%s': expected bits a weight (4.5bpw), a size (180MiB, 2.1GB), or a type whose size to keep "
+                   "to (q4_k_m)",
+                   text);
 }
 
 bool mix_parse_kl(mix_target *t, const char *text, err *e)
@@ -155,7 +158,9 @@ static bool find_budget(search *s, const char *in_path, err *e)
     }
     if (t->max_kl > 0) s->budget = largest;
     if (s->budget >= least) return true;
-    return err_set(e, ERR_USAGE, "a budget of %lld bytes of tensors (%.4f bits a weight) is too small: the least possible is %lld bytes (%.4fbpw)",
+    return err_set(e, ERR_USAGE,
+                   "a budget of %lld bytes of tensors (%.4f bits a weight) is too small: the least possible is %lld "
+                   "bytes (%.4fbpw)",
                    (long long)s->budget, 8.0 * (double)s->budget / (double)s->r->n_elems, (long long)least,
                    ceil(8e4 * (double)least / (double)s->r->n_elems) / 1e4);
 }
@@ -309,8 +314,9 @@ static bool search_kl(search *s, solution *now, err *e)
     double predicted;
     if (!solve(s, hi, now, e) || !run_mix(s, now, &d, e)) return false;
     if (d.kl_mean > limit)
-        return err_set(e, ERR_VERDICT, "no mix is within a mean KL of %g: the best there is, %.4f bits a weight, costs %g on this text", limit,
-                       8.0 * (double)now->bytes / (double)s->r->n_elems, d.kl_mean);
+        return err_set(e, ERR_VERDICT,
+                       "no mix is within a mean KL of %g: the best there is, %.4f bits a weight, costs %g on this text",
+                       limit, 8.0 * (double)now->bytes / (double)s->r->n_elems, d.kl_mean);
     keep(s, now, &d);
     mix_solve(s->items, s->n, 0, now->picks, &lo, e);      // for the least of all
     lo += s->fixed_bytes;

@@ -49,7 +49,8 @@ typedef struct {
     double     kl_predicted;    // sum of the rows'
     divergence measured;        // of the whole mix, on the same text
     int        n_measured;      // mixes whose KL was asked for
-    char      *record;          // JSON, for hallmark.quantize.mix: target, digests of the texts and the importance matrix, KL, type of each tensor
+    // JSON, for hallmark.quantize.mix: target, digests of the texts and the importance matrix, KL, type of each tensor
+    char      *record;
 } mix_result;
 
 // Freed by mix_free. ERR_USAGE: no target, no text, a budget below the least possible (named); ERR_VERDICT: no mix is

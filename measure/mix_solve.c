@@ -42,9 +42,12 @@ static void frontier_of(frontier *f, const mix_item *it, int *room)
             f->pareto[f->n_pareto++] = f->pareto[i];
     for (int i = 0; i < f->n_pareto; i++) {
         const mix_choice *c = at(it, f->pareto[i]);
-        while (f->n_hull > 1) {                 // the last corner stays only where the way there saves more a byte than the way past it
+        // the last corner stays only where the way there saves more a byte than the way past it
+        while (f->n_hull > 1) {
             const mix_choice *a = at(it, f->hull[f->n_hull - 2]), *b = at(it, f->hull[f->n_hull - 1]);
-            if ((a->cost - b->cost) * (double)(c->bytes - b->bytes) > (b->cost - c->cost) * (double)(b->bytes - a->bytes)) break;
+            if ((a->cost - b->cost) * (double)(c->bytes - b->bytes) >
+                (b->cost - c->cost) * (double)(b->bytes - a->bytes))
+                break;
             f->n_hull--;
         }
         f->hull[f->n_hull++] = f->pareto[i];

@@ -7,13 +7,15 @@
 #include <string.h>
 #include <time.h>
 
-enum { DEFAULT_CHUNK = 128, DEFAULT_SAMPLES = 4, SKIP = 4 };        // the first positions have hardly any context: their KL is mostly noise
-static const int64_t LOGITS_BYTES = (int64_t)1 << 30;               // of the reference; beyond that its largest, and one bucket for the rest
+// the first positions have hardly any context: their KL is mostly noise
+enum { DEFAULT_CHUNK = 128, DEFAULT_SAMPLES = 4, SKIP = 4 };
+// of the reference; beyond that its largest, and one bucket for the rest
+static const int64_t LOGITS_BYTES = (int64_t)1 << 30;
 
 // What a matrix is multiplied with; of experts [n_expert][cols], n all their tokens together, so that an expert counts
 // as often as it is taken.
 typedef struct { float *mean_square; double *sum; int64_t values, n; } column;
-typedef struct { uint8_t *bytes; dtype type; } encoded;                             // one matrix as the session has it now; NULL: the source's
+typedef struct { uint8_t *bytes; dtype type; } encoded;    // one matrix as the session has it now; NULL: the source's
 
 struct probe {
     model           *m;
@@ -211,7 +213,10 @@ static uint8_t *encode(const probe *p, const gguf_tensor *t, dtype to, err *e)
     int64_t bytes;
     memcpy(pt.shape, t->shape, sizeof pt.shape);
     if (p->im && !imatrix_for_tensor(p->im, &pt, to, p->reach, &importance, e)) return NULL;
-    if (!dtype_bytes(to, t->n_dims, t->shape, &bytes)) { err_set(e, ERR_USAGE, "tensor '%s': its rows cannot be %s", t->name, dtype_name(to)); return NULL; }
+    if (!dtype_bytes(to, t->n_dims, t->shape, &bytes)) {
+        err_set(e, ERR_USAGE, "tensor '%s': its rows cannot be %s", t->name, dtype_name(to));
+        return NULL;
+    }
     uint8_t *dst = malloc((size_t)bytes);
     if (!dst) { err_nomem(e, "a tensor", (size_t)bytes); return NULL; }
     if (encode_tensor(dst, t, to, importance, p->o.run.n_threads, e)) return dst;
@@ -288,7 +293,8 @@ bool probe_tensor(probe *p, const char *name, const dtype *types, int n, double 
     double *error = calloc((size_t)n, sizeof *error);
     bool ok = error || err_nomem(e, "errors", (size_t)n * sizeof *error), used = true;
     for (int i = 0; ok && used && i < n; i++) {
-        const int k = i == 0 ? standard : i <= standard ? i - 1 : i;       // the standard first: the others are measured by it
+        // the standard first: the others are measured by it
+        const int k = i == 0 ? standard : i <= standard ? i - 1 : i;
         uint8_t *bytes = encode(p, t, types[k], e);
         const bool run = k == standard || !stands_for_all(p, index);
         ok = bytes && encode_error(&error[k], t, bytes, types[k], mean_square, p->o.run.n_threads, e);

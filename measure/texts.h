@@ -13,7 +13,8 @@
 // A UTF-8 file of at most 64 MiB, NUL-terminated; freed by the caller. ERR_INPUT otherwise.
 bool texts_load(char **text, int64_t *n_bytes, const char *path, err *e);
 
-typedef struct { int32_t *v; int64_t n; } token_list;      // v: malloc'd, the caller's, also where a call failed; begins zeroed
+// v: malloc'd, the caller's, also where a call failed; begins zeroed
+typedef struct { int32_t *v; int64_t n; } token_list;
 
 // Adds the file's ids in m's vocabulary; with_bos: begun with BOS where the model wants one. hex: the file's SHA-256,
 // or NULL.
@@ -32,8 +33,8 @@ bool texts_run(session *run, const int32_t *ids, int64_t n, bool begins, int32_t
 bool texts_step(session *run, const int32_t *ids, int n, bool begins, int32_t bos, err *e);
 
 // What figures of positions `first` .. first + n - 1 of a chunk must be, or the error that names the first that is not:
-// of finite logits (ERR_INPUT), and, since those were, numbers (ERR_SYSTEM: the device's failure). who: the file; kv: its
-// cache, or NULL.
+// of finite logits (ERR_INPUT), and, since those were, numbers (ERR_SYSTEM: the device's failure). who: the file; kv:
+// its cache, or NULL.
 bool texts_all_finite(const row_stats *stats, int n, const char *who, const char *kv, int64_t chunk, int64_t first,
                       err *e);
 bool texts_all_numbers(const double *kl, int n, const char *who, int64_t chunk, int64_t first, err *e);

@@ -65,7 +65,8 @@ static_assert(sizeof(q8_0_block) == 34, "this is the file layout");
 
 // Q2_K: 16 sub-blocks of 16; w = scale * s * q - min * m, s and m the low and high nibble of the sub-block's byte in
 // `scales`
-//   q: byte 32*h + i holds, two bits each from the low end, weights 128*h + i + {0, 32, 64, 96}      (h = 0, 1; i = 0..31)
+//   q: byte 32*h + i holds, two bits each from the low end, weights 128*h + i + {0, 32, 64, 96}      (h = 0, 1; i =
+//   0..31)
 typedef struct {
     uint8_t  scales[QUANT_SUPER / 16];
     uint8_t  q[QUANT_SUPER / 4];
@@ -87,7 +88,8 @@ typedef struct {
 static_assert(sizeof(q3_k_block) == 110, "this is the file layout");
 
 // Q4_K: 8 sub-blocks of 32; w = scale * s * q - min * m, s and m of 6 bits each, see k4_scale_min
-//   q: byte 32*p + i holds weight 64*p + i in its low nibble and weight 64*p + 32 + i in its high one   (p = 0..3; i = 0..31)
+//   q: byte 32*p + i holds weight 64*p + i in its low nibble and weight 64*p + 32 + i in its high one   (p = 0..3; i =
+//   0..31)
 typedef struct {
     uint16_t scale, min;
     uint8_t  scales[12];
@@ -105,7 +107,8 @@ typedef struct {
 static_assert(sizeof(q5_k_block) == 176, "this is the file layout");
 
 // Q6_K: 16 sub-blocks of 16; w = scale * s * (q - 32), s a signed byte, q of 6 bits
-//   low:  for half h (128 weights): byte 64*h + i (i = 0..63) holds the low nibbles of weight 128*h + i and, in its high half,
+//   low:  for half h (128 weights): byte 64*h + i (i = 0..63) holds the low nibbles of weight 128*h + i and, in its
+//   high half,
 //         of weight 128*h + 64 + i
 //   high: byte 32*h + i (i = 0..31) holds the upper two bits of weights 128*h + i + {0, 32, 64, 96}, from the low end
 typedef struct {
@@ -118,7 +121,8 @@ static_assert(sizeof(q6_k_block) == 210, "this is the file layout");
 
 // The 6-bit scale and min of sub-block j of a Q4_K or Q5_K block, from its 12 bytes:
 //   byte   0..3                4..7                8..11
-//        | s[j+4]>>4 | s[j] | m[j+4]>>4 | m[j] | m[j+4]&15 | s[j+4]&15 |      bits 7-6 | 5-0, bits 7-6 | 5-0, bits 7-4 | 3-0
+//        | s[j+4]>>4 | s[j] | m[j+4]>>4 | m[j] | m[j+4]&15 | s[j+4]&15 |      bits 7-6 | 5-0, bits 7-6 | 5-0, bits 7-4
+//        | 3-0
 QUANT_INLINE void k4_scale_min(int j, const uint8_t scales[12], uint8_t *s, uint8_t *m)
 {
     if (j < 4) {

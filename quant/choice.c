@@ -78,11 +78,13 @@ static bool refuse_rule(const type_rule *r, const policy_tensor *t, int64_t n, e
     if (!count_matches(&m, r->pattern, t, n, e)) return false;
     list_choosable(could, sizeof could, t, n);
     if (m.choosable > 0)
-        return err_set(e, ERR_USAGE, "--tensor-type '%s=%s' decides nothing: tensor '%s' and all others that it names are decided "
-                       "by another option (the first --tensor-type that matches, --embedding-type, --output-type)", r->pattern,
-                       type, m.first_choosable);
+        return err_set(e, ERR_USAGE,
+                       "--tensor-type '%s=%s' decides nothing: tensor '%s' and all others that it names are decided "
+                       "by another option (the first --tensor-type that matches, --embedding-type, --output-type)",
+                       r->pattern, type, m.first_choosable);
     if (m.fixed > 0)
-        return err_set(e, ERR_USAGE, "--tensor-type '%s=%s' names only tensors whose type is fixed ('%s'); it could name: %s",
+        return err_set(e, ERR_USAGE,
+                       "--tensor-type '%s=%s' names only tensors whose type is fixed ('%s'); it could name: %s",
                        r->pattern, type, m.first_fixed, could);
     return err_set(e, ERR_USAGE, "--tensor-type '%s=%s' names no tensor; it could name: %s", r->pattern, type, could);
 }
@@ -97,7 +99,8 @@ static bool all_obeyed(const choice_opts *o, const policy_told *told, const poli
         return err_set(e, ERR_USAGE, "--output-type %s decides nothing: the output matrix is tied to the embedding, "
                        "whose type %s decides; --embedding-type names it", dtype_name(v->output),
                        v->pure ? "--pure" : "a --tensor-type");
-    // Both are often given together, whatever the model: the embedding's own option goes first where they are one matrix.
+    // Both are often given together, whatever the model: the embedding's own option goes first where they are one
+    // matrix.
     progress_logf(o->log, "warning: --output-type %s decides nothing: the output matrix is tied to the embedding, "
                   "which --embedding-type makes %s", dtype_name(v->output), dtype_name(v->embedding));
     return true;
@@ -137,11 +140,15 @@ static bool tell_fallbacks(const choice_opts *o, const policy_tensor *t, int64_t
     }
     const char *label = file_type_of(o->type)->label;
     if (o->strict)
-        return err_set(e, ERR_USAGE, "--strict-types: %lld of %lld matrices cannot be what %s gives them (%s); the first is '%s', "
-                       "with rows of %lld", (long long)count, (long long)choosable, label, text, t[first].name,
+        return err_set(e, ERR_USAGE,
+                       "--strict-types: %lld of %lld matrices cannot be what %s gives them (%s); the first is '%s', "
+                       "with rows of %lld",
+                       (long long)count, (long long)choosable, label, text, t[first].name,
                        (long long)t[first].shape[t[first].n_dims - 1]);
-    progress_logf(o->log, "warning: %lld of %lld matrices have rows that no block of their %s type fits, and take another: %s "
-                  "(--dry-run lists them, --strict-types refuses)", (long long)count, (long long)choosable, label, text);
+    progress_logf(o->log,
+                  "warning: %lld of %lld matrices have rows that no block of their %s type fits, and take another: %s "
+                  "(--dry-run lists them, --strict-types refuses)",
+                  (long long)count, (long long)choosable, label, text);
     return true;
 }
 

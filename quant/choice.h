@@ -16,9 +16,9 @@ typedef struct {
 } choice_opts;
 
 // As policy_choose: types[i] for each of the n tensors; and wanted[i], which is another where the tensor falls back.
-// ERR_USAGE naming an option that decides no tensor, and what it could have named: a --tensor-type whose pattern is in no
-// name, or only in those of tensors whose type is fixed, or of tensors that another option decides; an --output-type that a
-// rule or --pure overrules (--embedding-type may).
+// ERR_USAGE naming an option that decides no tensor, and what it could have named: a --tensor-type whose pattern is in
+// no name, or only in those of tensors whose type is fixed, or of tensors that another option decides; an --output-type
+// that a rule or --pure overrules (--embedding-type may).
 // ERR_USAGE with strict: how many tensors fall back, the first of them, its rows.
 bool choice_make(const choice_opts *o, const policy_tensor *t, int64_t n, dtype *types, dtype *wanted, err *e);
 

@@ -32,7 +32,7 @@ simd_level simd_best(void);
 const codec *codec_find(dtype t);                       // at simd_best(); NULL for a type without a codec
 const codec *codec_at(dtype t, simd_level level);       // likewise; the processor must have the level
 const codec *codec_table(int *n);                       // all types, SIMD_PLAIN
-const codec *codec_of_cache(dtype t);                   // codec_find, or IQ4_NL's, which no weights have; NULL for another type
+const codec *codec_of_cache(dtype t);    // codec_find, or IQ4_NL's, which no weights have; NULL for another type
 
 // Encodes n_rows rows as fast as the codec can. On failure *bad_row is the first row that failed, and e says what
 // encode_row says.

@@ -13,7 +13,8 @@ static void k4_choose(k4_choice *c, const float *x, const float *importance, int
     float scale[SUB32], min[SUB32], sum_w[SUB32], weight[32];
     const float sigma2 = importance ? k4_sigma2(x, 32) : 0;
     for (int j = 0; j < SUB32; j++)
-        scale[j] = importance ? k4_sub_weighted(c->code + 32 * j, &min[j], &sum_w[j], x + 32 * j, importance + 32 * j, sigma2, weight, top)
+        scale[j] = importance ? k4_sub_weighted(c->code + 32 * j, &min[j], &sum_w[j], x + 32 * j, importance + 32 * j,
+                                                sigma2, weight, top)
                               : k4_sub_plain(c->code + 32 * j, &min[j], x + 32 * j, weight, top);
     if (importance) k4_scales_weighted(c, scale, min, sum_w, top);
     else            k4_scales_plain(c, scale, min);

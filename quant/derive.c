@@ -33,8 +33,11 @@ static bool same_shape(const gguf_tensor *a, const derive_tensor *s)
 static bool match(tensor_source *src, const gguf *art, const gguf_tensor *a, const derive_tensor *s, const imatrix *im,
                   imatrix_reach reach, const effort_opts *effort, err *e)
 {
-    if (!s) return err_set(e, ERR_VERDICT, "%s: tensor '%s': the source has none of that name", gguf_path(art), a->name);
-    if (!same_shape(a, s)) return err_set(e, ERR_VERDICT, "%s: tensor '%s': its shape is not that of %s", gguf_path(art), a->name, s->src.where);
+    if (!s)
+        return err_set(e, ERR_VERDICT, "%s: tensor '%s': the source has none of that name", gguf_path(art), a->name);
+    if (!same_shape(a, s))
+        return err_set(e, ERR_VERDICT, "%s: tensor '%s': its shape is not that of %s", gguf_path(art), a->name,
+                       s->src.where);
     *src = s->src;
     if (!effort_for_tensor(effort, a->name, a->n_dims, a->shape, src, e)) return false;
     if (!im) return true;
@@ -43,12 +46,13 @@ static bool match(tensor_source *src, const gguf *art, const gguf_tensor *a, con
     return imatrix_for_tensor(im, &p, a->type, reach, &src->importance, e);
 }
 
-// ---- how near blocks come ---------------------------------------------------------------------------------------------
+// ---- how near blocks come -------------------------------------------------------------------------------------------
 
-// About twice the most that was measured, on the tiny checkpoint and on matrices of ten distributions (Laplace, Student's t
-// with 2 degrees of freedom, log-normal, sparse, outlying rows and columns ...): 0.013 for Q8_0, 0.030 for Q6_K, 0.054, 0.071
-// and 0.078 for those of five bits, 0.10, 0.13 and 0.14 for those of four, 0.20 for Q3_K and 0.40 for Q2_K. A tensor of zeros
-// gives 1, one that is doubled likewise, another tensor 1.4; and weights of 1e-6, for which F16 has no scales, give 1 to 3.
+// About twice the most that was measured, on the tiny checkpoint and on matrices of ten distributions (Laplace,
+// Student's t with 2 degrees of freedom, log-normal, sparse, outlying rows and columns ...): 0.013 for Q8_0, 0.030 for
+// Q6_K, 0.054, 0.071 and 0.078 for those of five bits, 0.10, 0.13 and 0.14 for those of four, 0.20 for Q3_K and 0.40
+// for Q2_K. A tensor of zeros gives 1, one that is doubled likewise, another tensor 1.4; and weights of 1e-6, for which
+// F16 has no scales, give 1 to 3.
 static const struct { dtype type; double most; } ERROR_LIMITS[] = {
     { DT_Q8_0, 0.025 }, { DT_Q6_K, 0.06 }, { DT_Q5_K, 0.12 }, { DT_Q5_1, 0.15 }, { DT_Q5_0, 0.16 },
     { DT_Q4_K, 0.2 }, { DT_Q4_1, 0.26 }, { DT_Q4_0, 0.28 }, { DT_Q3_K, 0.4 }, { DT_Q2_K, 0.75 },
@@ -61,8 +65,8 @@ double derive_error_limit(dtype t)
     return 0;
 }
 
-static bool check_error(derive_found *found, const gguf *art, const gguf_tensor *a, const tensor_source *s, int n_threads,
-                        err *e)
+static bool check_error(derive_found *found, const gguf *art, const gguf_tensor *a, const tensor_source *s,
+                        int n_threads, err *e)
 {
     const double most = derive_error_limit(a->type);
     double error;
@@ -72,9 +76,11 @@ static bool check_error(derive_found *found, const gguf *art, const gguf_tensor 
         found->error_max = error;
         snprintf(found->error_tensor, sizeof found->error_tensor, "%s", a->name);
     }
-    return error <= most
-        || err_set(e, ERR_VERDICT, "%s: tensor '%s': %s: what it decodes to is off by %.3g of the source's length, expected at "
-                   "most %.3g", gguf_path(art), a->name, dtype_name(a->type), error, most);
+    return error <= most || err_set(e, ERR_VERDICT,
+                                    "%s: tensor '%s': %s: what it decodes to is off by %.3g of the source's length, "
+                                    "expected at "
+                                    "most %.3g",
+                                    gguf_path(art), a->name, dtype_name(a->type), error, most);
 }
 
 // src: [tensors of art].
@@ -90,7 +96,7 @@ static bool check_errors(const gguf *art, const tensor_source *src, const derive
     return ok;
 }
 
-// ---- comparing ---------------------------------------------------------------------------------------------------------
+// ---- comparing ------------------------------------------------------------------------------------------------------
 
 bool derive_compare(const gguf *art, const derive_tensor *t, int64_t n, const imatrix *im, imatrix_reach reach,
                     const derive_opts *o, err *e)
@@ -112,12 +118,15 @@ bool derive_compare(const gguf *art, const derive_tensor *t, int64_t n, const im
         if (ok && !finished && dtype_of(src[i].type)->block_weights > 1) finished = &src[i];
     }
     if (ok && !encodes && (effort.level > 0 || effort.calibration))
-        ok = err_set(e, ERR_VERDICT, "%s: key '%s': found %d, but no tensor was encoded to a block type", gguf_path(art), KEY_HM_EFFORT, effort.level);
+        ok = err_set(e, ERR_VERDICT, "%s: key '%s': found %d, but no tensor was encoded to a block type",
+                     gguf_path(art), KEY_HM_EFFORT, effort.level);
     if (ok && !encodes && finished)      // that a copy is a copy proves nothing of how the blocks were made
-        ok = err_set(e, ERR_INPUT, "%s: found %s, expected F32, F16 or BF16: what is quantized already is no source", finished->where, dtype_name(finished->type));
+        ok = err_set(e, ERR_INPUT, "%s: found %s, expected F32, F16 or BF16: what is quantized already is no source",
+                     finished->where, dtype_name(finished->type));
     for (int64_t i = 0; ok && i < n; i++)
         if (!gguf_find_tensor(art, sorted[i]->name))
-            ok = err_set(e, ERR_VERDICT, "%s: tensor '%s' is missing: %s has it", gguf_path(art), sorted[i]->name, sorted[i]->src.where);
+            ok = err_set(e, ERR_VERDICT, "%s: tensor '%s' is missing: %s has it", gguf_path(art), sorted[i]->name,
+                         sorted[i]->src.where);
     if (ok) {
         progress_stage(o->progress, "derive", gguf_file_bytes(art) - gguf_data_off(art));
         ok = compare_tensors(art, src, o->n_threads, o->progress, e) && check_errors(art, src, o, e);

@@ -42,9 +42,26 @@ void effort_pack(const effort_kind *k, uint8_t *dst, const effort_block *b)
     // Every struct is packed as a whole into its place, which need not be aligned.
     switch (k->type) {
     case DT_Q4_0: { q4_0_block o = { .scale = d }; pack_nibbles(o.q, code); memcpy(dst, &o, sizeof o); break; }
-    case DT_Q4_1: { q4_1_block o = { .scale = d, .min = min }; pack_nibbles(o.q, code); memcpy(dst, &o, sizeof o); break; }
-    case DT_Q5_0: { q5_0_block o = { .scale = d }; pack_nibbles(o.q, code); pack_fifth_bits(o.high, code); memcpy(dst, &o, sizeof o); break; }
-    case DT_Q5_1: { q5_1_block o = { .scale = d, .min = min }; pack_nibbles(o.q, code); pack_fifth_bits(o.high, code); memcpy(dst, &o, sizeof o); break; }
+    case DT_Q4_1: {
+        q4_1_block o = { .scale = d, .min = min };
+        pack_nibbles(o.q, code);
+        memcpy(dst, &o, sizeof o);
+        break;
+    }
+    case DT_Q5_0: {
+        q5_0_block o = { .scale = d };
+        pack_nibbles(o.q, code);
+        pack_fifth_bits(o.high, code);
+        memcpy(dst, &o, sizeof o);
+        break;
+    }
+    case DT_Q5_1: {
+        q5_1_block o = { .scale = d, .min = min };
+        pack_nibbles(o.q, code);
+        pack_fifth_bits(o.high, code);
+        memcpy(dst, &o, sizeof o);
+        break;
+    }
     case DT_Q8_0: { q8_0_block o = { .scale = d }; memcpy(o.q, b->q, sizeof o.q); memcpy(dst, &o, sizeof o); break; }
     case DT_Q2_K: {
         q2_k_block o = { .scale = d, .min = dmin };
@@ -61,7 +78,13 @@ void effort_pack(const effort_kind *k, uint8_t *dst, const effort_block *b)
         memcpy(dst, &o, sizeof o);
         break;
     }
-    case DT_Q4_K: { q4_k_block o = { .scale = d, .min = dmin }; k4_pack_scales(o.scales, s, m); k4_pack_nibbles(o.q, code); memcpy(dst, &o, sizeof o); break; }
+    case DT_Q4_K: {
+        q4_k_block o = { .scale = d, .min = dmin };
+        k4_pack_scales(o.scales, s, m);
+        k4_pack_nibbles(o.q, code);
+        memcpy(dst, &o, sizeof o);
+        break;
+    }
     case DT_Q5_K: {
         q5_k_block o = { .scale = d, .min = dmin };
         k4_pack_scales(o.scales, s, m);

@@ -20,7 +20,8 @@ enum { EFFORT_MAX = 1 };        // 0: the reference's bytes; 1: as above
 // H = M diag(d) M^T with M unit upper triangular. What column j lost, e, is worth e * M[j][k] to column k > j; a
 // weight's error counts d.
 typedef struct {
-    int64_t      cols, block;   // block b has columns [b * block, min((b + 1) * block, cols)); a multiple of 256 unless it is cols
+    // block b has columns [b * block, min((b + 1) * block, cols)); a multiple of 256 unless it is cols
+    int64_t      cols, block;
     const float *m;             // block b's matrix begins at m + b * block * block, rows of the block's own width
     const float *d;             // [cols], > 0
 } feedback;

@@ -25,7 +25,8 @@ bool effort_check(const effort_opts *o, bool encodes, err *e)
     if (o->level < 0 || o->level > EFFORT_MAX)
         return err_set(e, ERR_USAGE, "effort %d: expected 0 to %d", o->level, EFFORT_MAX);
     if (encodes || (o->level == 0 && !o->calibration)) return true;
-    return err_set(e, ERR_USAGE, "no tensor would be encoded to a block type: an effort or a calibration has nothing to work on");
+    return err_set(e, ERR_USAGE,
+                   "no tensor would be encoded to a block type: an effort or a calibration has nothing to work on");
 }
 
 bool effort_plan_keys(gguf_plan *p, const effort_opts *o, err *e)
@@ -45,7 +46,9 @@ bool effort_of_artifact(effort_opts *out, const gguf *art, const effort_opts *gi
                        (long long)level, EFFORT_MAX);
     out->level = (int)level;
     if (!gguf_find_kv(art, KEY_HM_CALIBRATION))
-        return !given->calibration || err_set(e, ERR_VERDICT, "%s: key '%s' is missing: it was made without a calibration", gguf_path(art), KEY_HM_CALIBRATION);
+        return !given->calibration ||
+               err_set(e, ERR_VERDICT, "%s: key '%s' is missing: it was made without a calibration", gguf_path(art),
+                       KEY_HM_CALIBRATION);
     if (!gguf_get_cstr(art, KEY_HM_CALIBRATION, &calibration, e)) return false;
     bool ok = true;
     if (!given->calibration)

@@ -148,7 +148,10 @@ LANE_COPIED void choose_scales(block_fit *f, const effort_kind *k, const sub_fit
     const int most = k->affine ? k->s_hi : -k->s_lo;
     for (int i = 0; i < D_STEPS * (k->affine ? 1 : 2); i++) {
         // The largest scale becomes the largest integer, or up to a fifth less of few, a sixth of many.
-        const float whole = (float)most - (float)(i % D_STEPS) * (most <= 15 ? 0.25f : most <= 32 ? 0.5f : most < 100 ? 0.75f : 1.5f);
+        const float whole = (float)most - (float)(i % D_STEPS) * (most <= 15   ? 0.25f
+                                                                  : most <= 32 ? 0.5f
+                                                                  : most < 100 ? 0.75f
+                                                                               : 1.5f);
         const vf try_d = to_f16(max_a * ((i < D_STEPS ? 1.f : -1.f) / whole)), by_d = inverse_of(try_d);
         for (int h = 0; h < (k->affine ? DMIN_STEPS : 1); h++) {
             const float whole_m = (float)k->m_hi - (float)h * (k->m_hi <= 15 ? 0.25f : 1.f);

@@ -57,10 +57,12 @@ static bool finish(imatrix *m, err *e)
     qsort(m->entries, (size_t)m->n, sizeof *m->entries, by_name);
     for (int64_t i = 0; i < m->n; i++) {
         const entry *x = &m->entries[i];
-        if (i > 0 && strcmp(x->name, x[-1].name) == 0) return err_set(e, ERR_INPUT, "%s: entry '%s' stands there twice", m->path, x->name);
+        if (i > 0 && strcmp(x->name, x[-1].name) == 0)
+            return err_set(e, ERR_INPUT, "%s: entry '%s' stands there twice", m->path, x->name);
         for (int64_t c = 0; c < x->n; c++)
             if (!(x->v[c] >= 0 && isfinite(x->v[c])))
-                return err_set(e, ERR_INPUT, "%s: entry '%s': value %lld: found %g, expected a finite number, not negative", m->path,
+                return err_set(e, ERR_INPUT,
+                               "%s: entry '%s': value %lld: found %g, expected a finite number, not negative", m->path,
                                x->name, (long long)c, (double)x->v[c]);
     }
     return true;
@@ -104,13 +106,14 @@ static bool read_gguf_entry(imatrix *m, const gguf *g, const gguf_tensor *sums, 
     char counts_name[LIMIT_NAME_BYTES + 16];
     snprintf(counts_name, sizeof counts_name, "%.*s.counts", (int)stem, sums->name);
     const gguf_tensor *counts = gguf_find_tensor(g, counts_name);
-    if (!counts) return err_set(e, ERR_INPUT, "%s: tensor '%s': found no '%s' beside it", m->path, sums->name, counts_name);
+    if (!counts)
+        return err_set(e, ERR_INPUT, "%s: tensor '%s': found no '%s' beside it", m->path, sums->name, counts_name);
     if (sums->type != DT_F32 || counts->type != DT_F32)
-        return err_set(e, ERR_INPUT, "%s: tensor '%s': found %s with %s counts, expected F32", m->path, sums->name, dtype_name(sums->type),
-                       dtype_name(counts->type));
+        return err_set(e, ERR_INPUT, "%s: tensor '%s': found %s with %s counts, expected F32", m->path, sums->name,
+                       dtype_name(sums->type), dtype_name(counts->type));
     if (counts->n_elems < 1 || sums->n_elems < 1 || sums->n_elems % counts->n_elems != 0)
-        return err_set(e, ERR_INPUT, "%s: tensor '%s': found %lld values for %lld counts, expected a multiple", m->path, sums->name,
-                       (long long)sums->n_elems, (long long)counts->n_elems);
+        return err_set(e, ERR_INPUT, "%s: tensor '%s': found %lld values for %lld counts, expected a multiple", m->path,
+                       sums->name, (long long)sums->n_elems, (long long)counts->n_elems);
     entry *x = add_entry(m, sums->name, stem, sums->n_elems, e);
     if (!x) return false;
     const int64_t cols = sums->n_elems / counts->n_elems;
@@ -137,13 +140,15 @@ static bool read_gguf(imatrix *m, const gguf *g, err *e)
         int64_t stem;
         if (has_suffix(t->name, ".counts", &stem)) continue;
         if (!has_suffix(t->name, ".in_sum2", &stem))
-            return err_set(e, ERR_INPUT, "%s: tensor '%s': found a name that an importance matrix does not have", m->path, t->name);
+            return err_set(e, ERR_INPUT, "%s: tensor '%s': found a name that an importance matrix does not have",
+                           m->path, t->name);
         if (!read_gguf_entry(m, g, t, stem, e)) return false;
     }
     return finish(m, e);
 }
 
-// ---- the .dat form: i32 count of entries; each: i32 length, name, i32 calls, i32 values, F32 values; then i32 chunks, i32 length, dataset ----
+// ---- the .dat form: i32 count of entries; each: i32 length, name, i32 calls, i32 values, F32 values; then i32 chunks,
+// i32 length, dataset 
 
 typedef struct { const uint8_t *p; int64_t left; } reader;
 
@@ -169,9 +174,11 @@ static bool read_dat_entry(imatrix *m, reader *r, int64_t index, err *e)
     int32_t name_bytes, calls, n;
     const uint8_t *name, *values;
     const int64_t left = r->left;
-    if (!take_i32(r, &name_bytes) || name_bytes < 1 || name_bytes > LIMIT_NAME_BYTES || !take_bytes(r, name_bytes, &name) ||
-        !take_i32(r, &calls) || !take_i32(r, &n) || n < 1 || !take_bytes(r, (int64_t)n * (int64_t)sizeof(float), &values))
-        return err_set(e, ERR_INPUT, "%s: entry %lld, %lld bytes before the end: found no whole entry", m->path, (long long)index, (long long)left);
+    if (!take_i32(r, &name_bytes) || name_bytes < 1 || name_bytes > LIMIT_NAME_BYTES ||
+        !take_bytes(r, name_bytes, &name) || !take_i32(r, &calls) || !take_i32(r, &n) || n < 1 ||
+        !take_bytes(r, (int64_t)n * (int64_t)sizeof(float), &values))
+        return err_set(e, ERR_INPUT, "%s: entry %lld, %lld bytes before the end: found no whole entry", m->path,
+                       (long long)index, (long long)left);
     entry *x = add_entry(m, (const char *)name, name_bytes, n, e);
     if (!x) return false;
     memcpy(x->v, values, (size_t)n * sizeof *x->v);
@@ -184,7 +191,8 @@ static bool read_dat(imatrix *m, const uint8_t *data, int64_t n_bytes, err *e)
     reader r = { data, n_bytes };
     int32_t n, chunks, length;
     const uint8_t *text;
-    if (!take_i32(&r, &n) || n < 1) return err_set(e, ERR_INPUT, "%s: found no count of entries, expected an importance matrix", m->path);
+    if (!take_i32(&r, &n) || n < 1)
+        return err_set(e, ERR_INPUT, "%s: found no count of entries, expected an importance matrix", m->path);
     for (int64_t i = 0; i < n; i++)
         if (!read_dat_entry(m, &r, i, e)) return false;
     if (take_i32(&r, &chunks) && chunks > 0) m->n_chunks = chunks;
@@ -202,7 +210,10 @@ imatrix *imatrix_open_mem(const uint8_t *data, int64_t n, const char *name, err 
     gguf    *g = NULL;
     bool     ok = false;
     imatrix *m = calloc(1, sizeof *m);
-    if (!m || !(m->path = strdup(name)) || !(m->dataset = strdup(""))) { err_nomem(e, "the importance matrix", sizeof *m); goto out; }
+    if (!m || !(m->path = strdup(name)) || !(m->dataset = strdup(""))) {
+        err_nomem(e, "the importance matrix", sizeof *m);
+        goto out;
+    }
     if (n >= 4 && memcmp(data, "GGUF", 4) == 0) {
         if (!(g = gguf_open_mem(data, n, name, e))) goto out;
         ok = read_gguf(m, g, e);
@@ -260,7 +271,8 @@ bool imatrix_plan_keys(const imatrix *m, gguf_plan *p, err *e)
     return plan_name(p, "quantize.imatrix.file", slash ? slash + 1 : m->path, e) &&
            (!*imatrix_dataset(m) || plan_name(p, "quantize.imatrix.dataset", imatrix_dataset(m), e)) &&
            gguf_plan_u32(p, "quantize.imatrix.entries_count", (uint32_t)imatrix_n_entries(m), e) &&
-           (!imatrix_n_chunks(m) || gguf_plan_u32(p, "quantize.imatrix.chunks_count", (uint32_t)imatrix_n_chunks(m), e));
+           (!imatrix_n_chunks(m) ||
+            gguf_plan_u32(p, "quantize.imatrix.chunks_count", (uint32_t)imatrix_n_chunks(m), e));
 }
 
 static const entry *find_entry(const imatrix *m, const char *tensor)
@@ -306,12 +318,16 @@ bool imatrix_for_tensor(const imatrix *m, const policy_tensor *t, dtype to, imat
     *importance = NULL;
     if (dtype_find(to)->block_weights == 1 || to == DT_Q8_0) return true;
     for (int i = 0; i < t->n_dims - 2; i++)
-        if (!mul_i64(expected, t->shape[i], &expected)) return err_set(e, ERR_INPUT, "%s: tensor '%s': found a size that does not fit 63 bits", m->path, t->name);
+        if (!mul_i64(expected, t->shape[i], &expected))
+            return err_set(e, ERR_INPUT, "%s: tensor '%s': found a size that does not fit 63 bits", m->path, t->name);
     const float *v = imatrix_find(m, t->name, &n);
     if (!v && may_lack_entry(t->name, reach)) return true;
-    if (!v) return err_set(e, ERR_INPUT, "%s: found no entry for tensor '%s', which becomes %s", m->path, t->name, dtype_name(to));
+    if (!v)
+        return err_set(e, ERR_INPUT, "%s: found no entry for tensor '%s', which becomes %s", m->path, t->name,
+                       dtype_name(to));
     if (n != expected)
-        return err_set(e, ERR_INPUT, "%s: entry '%s': found %lld values, expected %lld", m->path, t->name, (long long)n, (long long)expected);
+        return err_set(e, ERR_INPUT, "%s: entry '%s': found %lld values, expected %lld", m->path, t->name, (long long)n,
+                       (long long)expected);
     *importance = v;
     return true;
 }
@@ -344,11 +360,14 @@ void imatrix_tell_experts(const imatrix *m, const policy_tensor *t, const dtype 
         if (x && x->n_counts > 1) look_at_counts(x, &none, &few);
     }
     if (none.n > 0)
-        progress_logf(log, "warning: %s: no token reached %lld matri%s of experts, whose columns count alike: the first "
-                      "is expert %lld of '%s'", m->path, (long long)none.n, none.n == 1 ? "x" : "ces",
-                      (long long)none.expert, none.tensor);
+        progress_logf(log,
+                      "warning: %s: no token reached %lld matri%s of experts, whose columns count alike: the first "
+                      "is expert %lld of '%s'",
+                      m->path, (long long)none.n, none.n == 1 ? "x" : "ces", (long long)none.expert, none.tensor);
     if (few.n > 0)
-        progress_logf(log, "warning: %s: fewer than %d tokens reached %lld matri%s of experts: the first is expert %lld "
-                      "of '%s'", m->path, IMATRIX_FEW, (long long)few.n, few.n == 1 ? "x" : "ces",
-                      (long long)few.expert, few.tensor);
+        progress_logf(log,
+                      "warning: %s: fewer than %d tokens reached %lld matri%s of experts: the first is expert %lld "
+                      "of '%s'",
+                      m->path, IMATRIX_FEW, (long long)few.n, few.n == 1 ? "x" : "ces", (long long)few.expert,
+                      few.tensor);
 }

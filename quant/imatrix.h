@@ -1,7 +1,9 @@
-// imatrix: an importance matrix: for each weight matrix, the mean square of what it is multiplied with, column by column.
+// imatrix: an importance matrix: for each weight matrix, the mean square of what it is multiplied with, column by
+// column.
 //
-// Read from llama.cpp's GGUF form (two F32 tensors for each entry, "<name>.in_sum2" and "<name>.counts", one row for each expert) and from its
-// older .dat form. Values become what llama-quantize makes of them: sum / count, and 1 for an expert that no token reached.
+// Read from llama.cpp's GGUF form (two F32 tensors for each entry, "<name>.in_sum2" and "<name>.counts", one row for
+// each expert) and from its older .dat form. Values become what llama-quantize makes of them: sum / count, and 1 for an
+// expert that no token reached.
 #ifndef HALLMARK_QUANT_IMATRIX_H
 #define HALLMARK_QUANT_IMATRIX_H
 
@@ -12,7 +14,8 @@
 
 typedef struct imatrix imatrix;
 
-// ERR_INPUT names file and entry: truncated, a missing half, a type other than F32, a value that is negative or not finite, no entries.
+// ERR_INPUT names file and entry: truncated, a missing half, a type other than F32, a value that is negative or not
+// finite, no entries.
 imatrix *imatrix_open(const char *path, err *e);
 // The same over bytes in memory, borrowed during the call; `name` stands for the path in messages.
 imatrix *imatrix_open_mem(const uint8_t *data, int64_t n, const char *name, err *e);
@@ -26,7 +29,8 @@ int64_t     imatrix_n_entries(const imatrix *m);
 // For the log, where a matrix was given and no tensor becomes blocks: it is then not named in the file.
 #define IMATRIX_IDLE "warning: --imatrix does nothing: no tensor becomes blocks"
 
-// Plans llama.cpp's keys that say which matrix a file was made with: its name (where it lay is nobody's business), text, entries and chunks.
+// Plans llama.cpp's keys that say which matrix a file was made with: its name (where it lay is nobody's business),
+// text, entries and chunks.
 bool imatrix_plan_keys(const imatrix *m, gguf_plan *p, err *e);
 
 // The values of a tensor, borrowed until imatrix_close, or NULL if it has no entry. *n: how many.
@@ -37,9 +41,9 @@ const float *imatrix_find(const imatrix *m, const char *tensor, int64_t *n);
 // Both are the number of layers where there are none.
 typedef struct { int64_t first_shared_kv, first_mtp; } imatrix_reach;
 
-// What tensor t needs on its way to type `to`: *importance is [cols], for 3-D tensors [shape[0]][cols], borrowed; or NULL where none is
-// used: types without a search, and tensors that no matrix product of the model sees, which computing a matrix cannot reach: the embeddings
-// (output.weight is often left out too), and what is out of `reach`.
+// What tensor t needs on its way to type `to`: *importance is [cols], for 3-D tensors [shape[0]][cols], borrowed; or
+// NULL where none is used: types without a search, and tensors that no matrix product of the model sees, which
+// computing a matrix cannot reach: the embeddings (output.weight is often left out too), and what is out of `reach`.
 // Any other tensor without an entry, and any entry of another width, is ERR_INPUT naming the tensor.
 bool imatrix_for_tensor(const imatrix *m, const policy_tensor *t, dtype to, imatrix_reach reach,
                         const float **importance, err *e);

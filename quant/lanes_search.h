@@ -210,7 +210,8 @@ LANE_COPIED void search_symmetric_sweep_lanes(vf scale[PAIR], vi zero[PAIR], int
             for (int p = 0; p < PAIR; p++) {
                 const vf w  = x[p][i] * x[p][i];
                 const vf lx = sum_lx[p] - w * x[p][i] * l[p][i], l2 = sum_l2[p] - w * l[p][i] * l[p][i];
-                const vf to = to_float(min_int(max_int(round_bits(x[p][i] * l2 / lx), splat_int(-half)), splat_int(half - 1)));
+                const vf to = to_float(
+                    min_int(max_int(round_bits(x[p][i] * l2 / lx), splat_int(-half)), splat_int(half - 1)));
                 const vf new_lx = lx + w * x[p][i] * to, new_l2 = l2 + w * to * to;
                 const vi move = ~zero[p] & (lx > 0) & (to != l[p][i]) & (new_l2 > 0) &
                                 (new_lx * new_lx * sum_l2[p] > sum_lx[p] * sum_lx[p] * new_l2);
@@ -262,7 +263,8 @@ LANE_COPIED vf search_positive_lanes(int n, int top, const vf *x, const vf *w, v
             const vf lx = sum_lx - w[i] * x[i] * l[i], l2 = sum_l2 - w[i] * l[i] * l[i];
             const vf to = to_float(min_int(round_bits(x[i] * l2 / lx), splat_int(top)));
             const vf new_lx = lx + w[i] * x[i] * to, new_l2 = l2 + w[i] * to * to;
-            const vi move = ~zero & (lx > 0) & (l2 > 0) & (to != l[i]) & (new_lx * new_lx * sum_l2 > sum_lx * sum_lx * new_l2);
+            const vi move = ~zero & (lx > 0) & (l2 > 0) & (to != l[i]) &
+                            (new_lx * new_lx * sum_l2 > sum_lx * sum_lx * new_l2);
             *odd  |= move & (to < 0);
             l[i]   = pick(move, to, l[i]);
             sum_lx = pick(move, new_lx, sum_lx);

@@ -67,7 +67,8 @@ static void factor(double *b, double *d, int64_t width, double least, int n_thre
 bool moments_factor(float *m, float *d, const float *h, int64_t width, double count, double damping, int n_threads,
                     err *e)
 {
-    double *b = malloc((size_t)width * (size_t)width * sizeof *b), *diagonal = malloc((size_t)width * sizeof *diagonal), mean = 0;
+    double *b = malloc((size_t)width * (size_t)width * sizeof *b), *diagonal = malloc((size_t)width * sizeof *diagonal),
+           mean = 0;
     bool ok = (b && diagonal) || err_nomem(e, "second moments", (size_t)width * (size_t)width * sizeof *b);
     for (int64_t i = 0; ok && i < width; i++) mean += (double)h[i * width + i] / count / (double)width;
     if (ok && !(mean >= 0 && isfinite(mean))) ok = err_set(e, ERR_INPUT, "second moments are not finite");
@@ -81,7 +82,8 @@ bool moments_factor(float *m, float *d, const float *h, int64_t width, double co
         for (int64_t k = 0; k < width; k++) {
             for (int64_t i = 0; i < k; i++) m[i * width + k] = (float)b[k * width + i];
             m[k * width + k] = 1;
-            d[k] = (float)scalbn(diagonal[k], -ilogb(mean));      // only proportions count, and the search's sums must stay in range
+            // only proportions count, and the search's sums must stay in range
+            d[k] = (float)scalbn(diagonal[k], -ilogb(mean));
         }
     }
     free(b);

@@ -73,7 +73,8 @@ QUANT_INLINE void q6_k_pack(q6_k_block *b, const uint8_t code[QUANT_SUPER])
         const uint8_t *c = code + 128 * h;
         for (int i = 0; i < 64; i++) b->low[64 * h + i] = (uint8_t)((c[i] & 15) | (c[i + 64] & 15) << 4);
         for (int i = 0; i < 32; i++)
-            b->high[32 * h + i] = (uint8_t)(c[i] >> 4 | c[i + 32] >> 4 << 2 | c[i + 64] >> 4 << 4 | c[i + 96] >> 4 << 6);
+            b->high[32 * h + i] = (uint8_t)(c[i] >> 4 | c[i + 32] >> 4 << 2 | c[i + 64] >> 4 << 4 |
+                                            c[i + 96] >> 4 << 6);
     }
 }
 

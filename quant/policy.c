@@ -32,7 +32,8 @@ static const struct { const char *text; category cat; } categories[] = {
 static category category_of(const char *name)
 {
     if (strcmp(name, "output.weight") == 0) return CAT_OUTPUT;
-    if (strcmp(name, "token_embd.weight") == 0 || strcmp(name, "per_layer_token_embd.weight") == 0) return CAT_TOKEN_EMBD;
+    if (strcmp(name, "token_embd.weight") == 0 || strcmp(name, "per_layer_token_embd.weight") == 0)
+        return CAT_TOKEN_EMBD;
     for (size_t i = 0; i < sizeof categories / sizeof categories[0]; i++)
         if (strstr(name, categories[i].text)) return categories[i].cat;
     return CAT_OTHER;
@@ -84,7 +85,10 @@ static bool use_more_bits(int i, int n) { return i < n / 8 || i >= 7 * n / 8 || 
 
 static int64_t n_gqa(const policy_model *m) { return m->n_head_kv > 0 ? m->n_head / m->n_head_kv : 0; }
 
-static bool is_output(const policy_model *m, category cat) { return cat == CAT_OUTPUT || (cat == CAT_TOKEN_EMBD && !m->has_output); }
+static bool is_output(const policy_model *m, category cat)
+{
+    return cat == CAT_OUTPUT || (cat == CAT_TOKEN_EMBD && !m->has_output);
+}
 
 // --output-type, or DT_INVALID. *s counts it as obeyed.
 static dtype asked_output(mix_state *s)
@@ -208,13 +212,15 @@ static int visit_order(const void *a, const void *b)
 static bool check_model(const file_type_info *ft, const policy_model *m, err *e)
 {
     bool known = false;
-    for (size_t i = 0; i < sizeof known_archs / sizeof known_archs[0]; i++) known |= strcmp(m->arch, known_archs[i]) == 0;
+    for (size_t i = 0; i < sizeof known_archs / sizeof known_archs[0]; i++)
+        known |= strcmp(m->arch, known_archs[i]) == 0;
     if (!ft) return err_set(e, ERR_USAGE, "unknown file type");
     if (!known)
         return err_set(e, ERR_INPUT, "architecture '%s': found no rules for it, expected gemma3, gemma4, llama, qwen2, "
                        "qwen3, qwen3moe, qwen35 or qwen35moe", m->arch);
     if (m->n_layer < 1 || m->n_layer > LIMIT_LAYERS)
-        return err_set(e, ERR_INPUT, "architecture '%s': found %lld layers, expected 1 to %d", m->arch, (long long)m->n_layer, LIMIT_LAYERS);
+        return err_set(e, ERR_INPUT, "architecture '%s': found %lld layers, expected 1 to %d", m->arch,
+                       (long long)m->n_layer, LIMIT_LAYERS);
     return true;
 }
 
@@ -245,8 +251,8 @@ static bool whole_tensor_override(const mix_state *s, const policy_tensor *t, dt
     return err_set(e, ERR_USAGE, "tensor '%s': rows of %lld cannot be %s", t->name, (long long)n_cols, dtype_name(to));
 }
 
-// Where blocks are no base. llama-quantize looks at neither rules nor a tied --output-type there, so this is ours: the tied
-// embedding alone, and not the per-layer one that goes with it in a mix.
+// Where blocks are no base. llama-quantize looks at neither rules nor a tied --output-type there, so this is ours: the
+// tied embedding alone, and not the per-layer one that goes with it in a mix.
 static dtype plain_type(mix_state *s, dtype base, const policy_tensor *t)
 {
     const bool tied = !s->m->has_output && strcmp(t->name, "token_embd.weight") == 0;

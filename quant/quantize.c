@@ -44,7 +44,8 @@ static bool read_model(job *j, err *e)
     if (!gguf_get_cstr(j->in, "general.architecture", &j->arch, e)) return false;
     if (!gguf_get_i64_or(j->in, "split.count", 1, &splits, e)) return false;
     if (splits > 1)
-        return err_set(e, ERR_INPUT, "%s: key 'split.count': found one part of %lld, expected a whole model", gguf_path(j->in), (long long)splits);
+        return err_set(e, ERR_INPUT, "%s: key 'split.count': found one part of %lld, expected a whole model",
+                       gguf_path(j->in), (long long)splits);
     m->arch        = j->arch;
     m->has_output  = gguf_find_tensor(j->in, "output.weight") != NULL;
     m->has_imatrix = j->im != NULL;
@@ -64,7 +65,9 @@ static bool refuse_requantizing(const job *j, int64_t i, err *e)
     const gguf_tensor *t = gguf_tensor_at(j->in, i);
     const dtype_info *from = dtype_find(t->type);
     if (t->type == j->types[i] || (from && from->block_weights == 1)) return true;
-    return err_set(e, ERR_INPUT, "%s: tensor '%s': found %s, expected F32, F16 or BF16: what quantization lost cannot come back as %s",
+    return err_set(e, ERR_INPUT,
+                   "%s: tensor '%s': found %s, expected F32, F16 or BF16: what quantization lost cannot come back as "
+                   "%s",
                    gguf_path(j->in), t->name, dtype_name(t->type), dtype_name(j->types[i]));
 }
 
@@ -77,7 +80,9 @@ static bool choose_types(job *j, err *e)
         memcpy(p->shape, t->shape, sizeof p->shape);
     }
     err why = { 0 };
-    const choice_opts c = { .type = j->o->type, .strict = j->o->strict_types, .log = j->o->progress, .model = &j->model };
+    const choice_opts c = {
+        .type = j->o->type, .strict = j->o->strict_types, .log = j->o->progress, .model = &j->model
+    };
     if (j->o->types) {
         memcpy(j->types, j->o->types, (size_t)j->n * sizeof *j->types);
         memcpy(j->wanted, j->types, (size_t)j->n * sizeof *j->types);
@@ -95,7 +100,9 @@ static bool refuse_finished(const job *j, err *e)
     if (j->encodes) return true;
     for (int64_t i = 0; i < j->n; i++)
         if (dtype_find(j->tensors[i].type)->block_weights > 1)
-            return err_set(e, ERR_INPUT, "%s: tensor '%s': found %s, expected F32, F16 or BF16: the file is quantized, and %s would change nothing in it",
+            return err_set(e, ERR_INPUT,
+                           "%s: tensor '%s': found %s, expected F32, F16 or BF16: the file is quantized, and %s would "
+                           "change nothing in it",
                            gguf_path(j->in), j->tensors[i].name, dtype_name(j->tensors[i].type), j->type->label);
     return true;
 }
@@ -112,8 +119,13 @@ static bool choose_sources(job *j, err *e)
             j->where[i] = NULL;
             return err_nomem(e, "a name", strlen(t->name));
         }
-        *s = (tensor_source){ .where = j->where[i], .type = t->type, .data = t->data, .fd = gguf_fd(j->in), .off = t->off,
-                              .encoder = j->o->encoder, .allow_nonfinite = j->o->allow_nonfinite };
+        *s = (tensor_source){ .where = j->where[i],
+                              .type = t->type,
+                              .data = t->data,
+                              .fd = gguf_fd(j->in),
+                              .off = t->off,
+                              .encoder = j->o->encoder,
+                              .allow_nonfinite = j->o->allow_nonfinite };
         if (!effort_for_tensor(&j->o->effort, t->name, t->n_dims, t->shape, s, e)) return false;
         if (j->im && !imatrix_for_tensor(j->im, &j->tensors[i], j->types[i], j->reach, &s->importance, e)) return false;
     }
@@ -132,8 +144,8 @@ static bool keep_text(const gguf *g, const char *key, char **text, err *e)
     return err_set(e, why.kind == ERR_INPUT ? ERR_VERDICT : why.kind, "%s", why.msg);
 }
 
-// Bytes that are not those the file's own digests name are nobody's. Source keys stay true of a file that was not quantized before; its digest
-// is one by the list of its own version.
+// Bytes that are not those the file's own digests name are nobody's. Source keys stay true of a file that was not
+// quantized before; its digest is one by the list of its own version.
 static bool keep_source_claims(const job *j, kept_source *k, err *e)
 {
     if (!gguf_find_kv(j->in, KEY_HM_TENSOR_SHA)) return true;
@@ -146,8 +158,8 @@ static bool keep_source_claims(const job *j, kept_source *k, err *e)
     if (k->version < 1 || k->version > CLAIMS_VERSION)
         return err_set(e, ERR_VERDICT, "%s: key '%s': found %lld, expected 1 to %d", gguf_path(j->in), KEY_HM_VERSION,
                        (long long)k->version, CLAIMS_VERSION);
-    return keep_text(j->in, KEY_HM_SOURCE_DIGEST, &k->digest, e) && keep_text(j->in, KEY_HM_SOURCE_V1, &k->digest_v1, e) &&
-           keep_text(j->in, KEY_HM_SOURCE_REV, &k->revision, e);
+    return keep_text(j->in, KEY_HM_SOURCE_DIGEST, &k->digest, e) &&
+           keep_text(j->in, KEY_HM_SOURCE_V1, &k->digest_v1, e) && keep_text(j->in, KEY_HM_SOURCE_REV, &k->revision, e);
 }
 
 static bool is_recomputed(const char *key)
@@ -165,7 +177,8 @@ static bool plan_keys(job *j, err *e)
     bool ok = false;
     kept_source k = { 0 };
     for (int64_t i = 0; i < gguf_n_kv(j->in); i++)
-        if (!is_recomputed(gguf_kv_at(j->in, i)->key) && !gguf_plan_copy_kv(j->plan, gguf_kv_at(j->in, i), e)) return false;
+        if (!is_recomputed(gguf_kv_at(j->in, i)->key) && !gguf_plan_copy_kv(j->plan, gguf_kv_at(j->in, i), e))
+            return false;
     if (!gguf_plan_u32(j->plan, "general.quantization_version", QUANTIZATION_VERSION, e) ||
         !gguf_plan_u32(j->plan, "general.file_type", (uint32_t)j->type->id, e))
         return false;
@@ -175,7 +188,8 @@ static bool plan_keys(job *j, err *e)
     if (!effort_plan_keys(j->plan, &j->o->effort, e)) return false;
     if (j->o->mix && !gguf_plan_str(j->plan, KEY_HM_QUANTIZE_MIX, j->o->mix, e)) return false;
     ok = keep_source_claims(j, &k, e);
-    ok = ok && claims_plan(j->plan, j->type->label, &(claims_source){ k.version, k.digest, k.digest_v1, k.revision }, e);
+    ok = ok &&
+         claims_plan(j->plan, j->type->label, &(claims_source){ k.version, k.digest, k.digest_v1, k.revision }, e);
     free(k.digest);
     free(k.digest_v1);
     free(k.revision);
@@ -188,7 +202,8 @@ static bool plan_output(job *j, err *e)
     for (int64_t i = 0; i < j->n; i++) {
         const policy_tensor *t = &j->tensors[i];
         err why = { 0 };
-        if (!gguf_plan_tensor(j->plan, t->name, j->types[i], t->n_dims, t->shape, &why)) return err_set(e, why.kind, "%s: %s", gguf_path(j->in), why.msg);
+        if (!gguf_plan_tensor(j->plan, t->name, j->types[i], t->n_dims, t->shape, &why))
+            return err_set(e, why.kind, "%s: %s", gguf_path(j->in), why.msg);
     }
     return plan_keys(j, e);
 }
@@ -217,7 +232,8 @@ static bool allocate(job *j, err *e)
     j->sources = calloc(n, sizeof *j->sources);
     j->where   = calloc(n, sizeof *j->where);
     j->digests = calloc(n, sizeof *j->digests);
-    return (j->tensors && j->types && j->wanted && j->sources && j->where && j->digests) || err_nomem(e, "the list of tensors", n * sizeof *j->where);
+    return (j->tensors && j->types && j->wanted && j->sources && j->where && j->digests) ||
+           err_nomem(e, "the list of tensors", n * sizeof *j->where);
 }
 
 static void close_job(job *j)
@@ -243,7 +259,8 @@ static bool open_job(job *j, const char *in_path, err *e)
     if (j->o->judge && !j->o->judge(j->in, e)) return false;
     if (j->o->imatrix && !(j->im = imatrix_open(j->o->imatrix, e))) return false;
     j->n = gguf_n_tensors(j->in);
-    return allocate(j, e) && read_model(j, e) && choose_types(j, e) && choose_sources(j, e) && effort_check(&j->o->effort, j->encodes, e) && refuse_finished(j, e);
+    return allocate(j, e) && read_model(j, e) && choose_types(j, e) && choose_sources(j, e) &&
+           effort_check(&j->o->effort, j->encodes, e) && refuse_finished(j, e);
 }
 
 bool quantize_file(const char *in_path, const char *out_path, const quantize_opts *o, err *e)
@@ -275,7 +292,8 @@ bool quantize_check(const char *in_path, const char *out_path, const quantize_op
 
 // ---- preview -----------------------------------------------------------------------------------------------------
 
-bool quantize_preview_add(quantize_preview *v, const char *name, dtype from, dtype to, dtype wanted, int n_dims, const int64_t *shape, err *e)
+bool quantize_preview_add(quantize_preview *v, const char *name, dtype from, dtype to, dtype wanted, int n_dims,
+                          const int64_t *shape, err *e)
 {
     quantize_row r = { .from = from, .to = to, .wanted = wanted, .n_dims = n_dims, .n_elems = 1 };
     if (v->n == v->cap) {

@@ -28,7 +28,7 @@
 QUANT_INLINE int32_t round_by_magic(float v)
 {
 #ifdef __cplusplus
-    if (v != v) return 0;           // what the bits of an x86's NaN say (0xffc00000); a GPU's NaN has others (0x7fffffff)
+    if (v != v) return 0;    // what the bits of an x86's NaN say (0xffc00000); a GPU's NaN has others (0x7fffffff)
 #endif
     const float shifted = v + 12582912.f;
     int32_t bits;

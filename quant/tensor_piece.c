@@ -42,7 +42,7 @@ bool tensor_job_init(tensor_job *j, const gguf_tensor *dst, const tensor_source 
         j->piece_weights = most;
         j->pieces_per_row = 1;
         j->n_pieces = dst->n_elems / most + (dst->n_elems % most != 0);
-    } else if (j->cols <= most || src->importance || src->feedback) {      // a search and feedback look at the whole row
+    } else if (j->cols <= most || src->importance || src->feedback) {    // a search and feedback look at the whole row
         const bool lanes = src->effort > 0 || src->feedback;               // whole groups of rows: no lane idles
         const int64_t n_rows = dst->n_elems / j->cols;
         int64_t rows = j->cols <= most ? most / j->cols : 1;
@@ -191,7 +191,8 @@ static bool encode_rows(const tensor_job *j, int64_t row, int64_t n_rows, const 
         n = end - (row + done) < n_rows - done ? end - (row + done) : n_rows - done;
         uint8_t *at = dst + piece_bytes(j->dst->type, done * j->cols);
         if (encode_blocks(j, at, x + done * j->cols, n, j->cols, importance, &bad, &why)) continue;
-        if (why.kind == ERR_SYSTEM) return err_set(e, why.kind, "%s: %s", j->src->where, why.msg);  // no fault of the row
+        // no fault of the row
+        if (why.kind == ERR_SYSTEM) return err_set(e, why.kind, "%s: %s", j->src->where, why.msg);
         return err_set(e, why.kind, "%s: row %lld: %s", j->src->where, (long long)(row + done + bad), why.msg);
     }
     return true;

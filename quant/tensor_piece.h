@@ -42,8 +42,8 @@ const float *piece_source(const tensor_job *j, int64_t first, int64_t n, piece_s
 bool piece_encode(const tensor_job *j, int64_t first, int64_t n, uint8_t *dst, piece_scratch *s, err *e);
 
 // Looks for NaN and Inf in n weights from `first` on, that piece_encode made or that are copied: whole blocks. Without
-// src->allow_nonfinite the first is ERR_INPUT by row and column; with it they are added to *bad. Blocks that were encoded
-// have none.
+// src->allow_nonfinite the first is ERR_INPUT by row and column; with it they are added to *bad. Blocks that were
+// encoded have none.
 bool piece_check(const tensor_job *j, int64_t first, int64_t n, const uint8_t *bytes, piece_scratch *s, piece_bad *bad,
                  err *e);
 

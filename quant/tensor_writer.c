@@ -8,9 +8,11 @@
 #include <string.h>
 
 enum {
-    WRITE_BYTES      = 1 << 18,         // one write: from about 1 MB on, Linux takes far longer for each byte (ext4, large folios)
-    BUFS_PER_THREAD  = 3,               // encoded pieces: one being filled, one waiting for its turn to be hashed, one to spare
-    SLOTS            = 128,             // pieces between the first that is not hashed and the last that is begun: several tensors', so that
+    // one write: from about 1 MB on, Linux takes far longer for each byte (ext4, large folios)
+    WRITE_BYTES      = 1 << 18,
+    BUFS_PER_THREAD  = 3,    // encoded pieces: one being filled, one waiting for its turn to be hashed, one to spare
+    // pieces between the first that is not hashed and the last that is begun: several tensors', so that
+    SLOTS            = 128,
                                         // two of them are hashed side by side. Copied ones need no memory
 };
 
@@ -156,8 +158,8 @@ static slot *next_to_hash(writer *w)
     return NULL;
 }
 
-// The next piece of the file if the ring has room, or NULL. Takes it. One copy at a time: the kernel lets only one thread write to
-// a file, and another would wait for it spinning, on a core that could be taking digests.
+// The next piece of the file if the ring has room, or NULL. Takes it. One copy at a time: the kernel lets only one
+// thread write to a file, and another would wait for it spinning, on a core that could be taking digests.
 static slot *take_piece(writer *w)
 {
     if (w->next_piece >= w->n_pieces || w->next_piece >= w->oldest + w->n_slots) return NULL;
@@ -207,7 +209,8 @@ static void hash_ends(writer *w, slot *s, bool ok, const err *e)
 // Other files' digests keep pace with the pieces: at the end their serial rest would hold everybody up.
 static bool aside_is_behind(writer *w, double by)
 {
-    return w->aside && digest_queue_waits(w->aside) && (digest_queue_share(w->aside) + by) * (double)w->n_pieces < (double)w->oldest;
+    return w->aside && digest_queue_waits(w->aside) &&
+           (digest_queue_share(w->aside) + by) * (double)w->n_pieces < (double)w->oldest;
 }
 
 // Called and returns with the lock held.
@@ -240,7 +243,8 @@ static void do_fill(writer *w, slot *s, piece_scratch *scr)
     if (!ok) record_failure(w, s, &e);
 }
 
-// Called and returns with the lock held; true: it was not held meanwhile, so whoever has looked for work must look again before waiting.
+// Called and returns with the lock held; true: it was not held meanwhile, so whoever has looked for work must look
+// again before waiting.
 static bool step_aside(writer *w)
 {
     if (!w->aside || !digest_queue_waits(w->aside)) return false;
@@ -277,7 +281,8 @@ static bool plan_work(writer *w, const tensor_source *src, err *e)
         const gguf_tensor *dst = w->art ? gguf_tensor_at(w->art, i) : gguf_plan_tensor_at(w->plan, i);
         if (!tensor_job_init(&j->t, dst, &src[i], e)) return false;
         j->first_piece = w->n_pieces;
-        if (!add_i64(w->n_pieces, j->t.n_pieces, &w->n_pieces)) return err_set(e, ERR_INPUT, "%s: too large", src[i].where);
+        if (!add_i64(w->n_pieces, j->t.n_pieces, &w->n_pieces))
+            return err_set(e, ERR_INPUT, "%s: too large", src[i].where);
         const int64_t need = j->t.copied ? 0 : piece_bytes(dst->type, j->t.piece_weights);
         if (need > w->buf_bytes) w->buf_bytes = need;
     }
@@ -291,7 +296,8 @@ static void log_bad(const writer *w)
     for (int64_t i = 0; i < w->n_jobs; i++) {
         const job *j = &w->jobs[i];
         if (j->bad.n == 0) continue;
-        progress_logf(w->pr, "warning: %s: NaN or infinite values in the new file: %lld, the first in row %lld, column %lld",
+        progress_logf(w->pr,
+                      "warning: %s: NaN or infinite values in the new file: %lld, the first in row %lld, column %lld",
                       j->t.src->where, (long long)j->bad.n, (long long)(j->bad.first / j->t.cols),
                       (long long)(j->bad.first % j->t.cols));
     }

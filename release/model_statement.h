@@ -20,7 +20,7 @@ typedef struct {
     char           *subject;        // the folder's name when it was signed; it proves nothing
     model_resource *v;              // [n], by name
     int             n;
-    char          **ignored;        // [n_ignored] names that it leaves out, as it says itself; folders with what is below
+    char          **ignored;    // [n_ignored] names that it leaves out, as it says itself; folders with what is below
     int             n_ignored;
 } model_statement;                  // owned; model_statement_free
 

@@ -2,7 +2,8 @@
 //   subject                       each artifact, by SHA-256
 //   buildDefinition
 //     externalParameters.command  the command line of the run that signed; of each path only its last name
-//     externalParameters.kept     where that run added to a release: the artifacts that it did not make, with the version
+//     externalParameters.kept     where that run added to a release: the artifacts that it did not make, with the
+//     version
 //                                 of hallmark that reported on each ("unknown": an older record)
 //     resolvedDependencies        the checkpoint by hallmark's digest of its files ("hallmarkSource2", see
 //                                 formats/source.h) and, where it is known, its commit on the Hub ("gitCommit"); by

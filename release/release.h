@@ -5,15 +5,16 @@
 //
 // A release is <name>-<TYPE>.gguf for each type, report.json, report.md, report.html and junit.xml, the fixtures that
 // artifacts answered to, the importance matrices and recipe files that they were made with, and what the Hub wants
-// beside them: README.md, the source's licenses, .gitattributes, Modelfile, SHA256SUMS (hub_publish.h); where caches are
-// measured (release_lab.h) also <name>-<TYPE>-lab.json, .md and .html. It is published whole, and only if every artifact
-// passes:
+// beside them: README.md, the source's licenses, .gitattributes, Modelfile, SHA256SUMS (hub_publish.h); where caches
+// are measured (release_lab.h) also <name>-<TYPE>-lab.json, .md and .html. It is published whole, and only if every
+// artifact passes:
 //   pass        the folder is DIR
 //   fail          a gate did not hold: everything is in DIR.failed
 //   inconclusive  none failed, but a fixture cannot decide (verify.h): everything is in DIR.unverified
-//   unverified    none of these, but a fixture is missing: everything is in DIR.unverified, and `missing` holds the commands that make it
-// Interrupted by a signal (Ctrl-C too) the program leaves nothing (cli/interrupt.h); killed, DIR.partial-<number>, never
-// DIR; the next release to DIR removes what no living process holds. Once DIR is published, DIR.failed and
+//   unverified    none of these, but a fixture is missing: everything is in DIR.unverified, and `missing` holds the
+//   commands that make it
+// Interrupted by a signal (Ctrl-C too) the program leaves nothing (cli/interrupt.h); killed, DIR.partial-<number>,
+// never DIR; the next release to DIR removes what no living process holds. Once DIR is published, DIR.failed and
 // DIR.unverified of the same name are removed where DIR has every artifact that is in them, with the same weights.
 // A release of the same checkpoint that is in DIR is added to: its other artifacts stay, are copied and take a record
 // that names all (release_add.c). Files of the user's own stay as they are, and are never written to.
@@ -31,7 +32,8 @@
 #include "../quant/policy.h"
 
 typedef struct {
-    const char       *name;         // stem of published names; NULL: the model's name in a Hub cache path, else the folder's name
+    // stem of published names; NULL: the model's name in a Hub cache path, else the folder's name
+    const char       *name;
     const recipe     *recipes;      // how each artifact is made; NULL: by `types`
     int               n_recipes;
     const file_type  *types;        // NULL: bf16, f32, q4_k_m
@@ -44,10 +46,13 @@ typedef struct {
     int64_t           tokens;       // free-run length; 0: VERIFY_TOKENS
     const char       *device;       // NULL: auto
     const char       *gate_path;    // NULL: the built-in gate
-    bool              strict_types; // ERR_USAGE, before any work, where a type's blocks do not fit some rows (quant/choice.h)
+    // ERR_USAGE, before any work, where a type's blocks do not fit some rows (quant/choice.h)
+    bool              strict_types;
     bool              no_mtp;       // see convert/convert.h
-    const char       *fixture_script;   // hf_fixture.py, as the commands in `missing` shall name it; NULL: it is not known where that is
-    const char       *base_model;   // the source's id on the Hub; NULL: as its folder's path in a Hub cache says, if any
+    // hf_fixture.py, as the commands in `missing` shall name it; NULL: it is not known where that is
+    const char       *fixture_script;
+    // the source's id on the Hub; NULL: as its folder's path in a Hub cache says, if any
+    const char       *base_model;
     const char       *quantized_by; // as the model card says it, or NULL
     const char       *sign_key;     // NULL, or the PEM file of the private key that signs what is published
     const char *const *command;     // [n_command] the command line for the provenance, without folders
@@ -75,7 +80,8 @@ typedef struct {
     char           where[4096];     // the folder that holds everything now
     bool           published;
     char           signed_by[96];   // "P-256, <hint>" where it was signed, else ""
-    bool           replaced;        // another release was in `where`; with opts.replace perhaps one that was published meanwhile
+    // another release was in `where`; with opts.replace perhaps one that was published meanwhile
+    bool           replaced;
     char          *left;            // NULL, or the folder that holds what could not be removed of it
     int            n_missing;
     char         **missing;         // [n_missing] shell commands, each making a fixture that an artifact lacks
@@ -133,9 +139,9 @@ typedef struct {
 // each artifact answers to; with a key only what it signed; with a checkpoint only what that gives, tensors and keys
 // (check_source.h, whose errors come with it). A folder that changes meanwhile is ERR_VERDICT, and so is a
 // signature that does not hold; one that cannot be read is ERR_INPUT. ERR_VERDICT names the first claim that does not
-// hold; a file without a record is ERR_VERDICT too, saying so, and what was measured of other tensors. A fixture that no
-// artifact answers to is ERR_INPUT, with both digests; one that was run again and cannot decide is ERR_VERDICT once all
-// else holds, and proof->undecided says why.
+// hold; a file without a record is ERR_VERDICT too, saying so, and what was measured of other tensors. A fixture that
+// no artifact answers to is ERR_INPUT, with both digests; one that was run again and cannot decide is ERR_VERDICT once
+// all else holds, and proof->undecided says why.
 bool check_artifact(const char *path, const check_opts *o, err *e);
 
 #endif

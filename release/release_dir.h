@@ -31,11 +31,11 @@ typedef struct {
 // ERR_USAGE names what is in the way; ERR_SYSTEM: it may not be replaced.
 bool release_dir_free_to_use(const char *dest, err *e);
 
-// The names in dest that no release wrote, which stay when it is replaced; none where there is no dest. dir_list_free in
-// any case.
+// The names in dest that no release wrote, which stay when it is replaced; none where there is no dest. dir_list_free
+// in any case.
 bool release_dir_own(dir_list *own, const char *dest, err *e);
-// Gives a regular file of dest a second name in the staging folder. *linked false: it is no regular file, or cannot have
-// two names here; it is then moved by release_dir_publish.
+// Gives a regular file of dest a second name in the staging folder. *linked false: it is no regular file, or cannot
+// have two names here; it is then moved by release_dir_publish.
 bool release_dir_link(release_dir *d, const char *dest, const char *name, bool *linked, err *e);
 
 // What a folder will hold beside what is made from the records.
@@ -52,8 +52,8 @@ typedef struct {
 // Gives the staging folder its final name, dest, which lies where release_dir_begin was told: in one step where the
 // file system can exchange names. A folder that is replaced gives its permissions, and is removed only when the new
 // name is on disk. d is closed in every case; on failure the staging folder stays for the user to look at, and e says
-// where. Where d->over says what may be replaced, dest is locked from the last look to the new name, so that of two runs
-// the second sees what the first published. ERR_SYSTEM: dest holds another release than that.
+// where. Where d->over says what may be replaced, dest is locked from the last look to the new name, so that of two
+// runs the second sees what the first published. ERR_SYSTEM: dest holds another release than that.
 bool release_dir_publish(release_dir *d, const char *dest, release_before *before, err *e);
 
 // Removes the staging folder; a closed d is allowed.

@@ -37,7 +37,8 @@ typedef struct {
     int                 n_items;
     release_beside     *beside;     // [n_beside]
     int                 n_beside;
-    record_file        *planned;    // [n_planned] what may be written beside artifacts and reports; digests of as many digits
+    // [n_planned] what may be written beside artifacts and reports; digests of as many digits
+    record_file        *planned;
     int                 n_planned;
     char               *dest[3];    // by outcome
     char               *name, *base;        // base: the path of the exact file that mixes are made from, or NULL
@@ -175,8 +176,8 @@ bool release_outline_fill(release_outline *to, release_job *x, err *e);
 // What is in DIR that no release wrote: it stays as it is. ERR_USAGE: a file of this release has such a name, or the
 // folder is to be signed and cannot be with that in it.
 bool release_own_check(release_job *x, err *e);
-// Brings those that are regular files into the folder that is published, before what the Hub wants is written and all is
-// signed, and lists them in the result; all else is moved when it is published (release_dir.h).
+// Brings those that are regular files into the folder that is published, before what the Hub wants is written and all
+// is signed, and lists them in the result; all else is moved when it is published (release_dir.h).
 bool release_own_bring(release_job *x, err *e);
 // Removes DIR.failed and DIR.unverified of the same name once all that is in them is published in DIR; says what stays.
 void release_drop_stale(release_job *x);

@@ -1,7 +1,7 @@
 // release_old: a release that is published already, read so that another type can be added to it.
 //
-// What it says is taken from the records of its artifacts, which name each other (verify/record.h), and is proved: every
-// tensor by its digest, every file beside by the records' own.
+// What it says is taken from the records of its artifacts, which name each other (verify/record.h), and is proved:
+// every tensor by its digest, every file beside by the records' own.
 // Proved by tests/release_add_test.c.
 #ifndef HALLMARK_RELEASE_RELEASE_OLD_H
 #define HALLMARK_RELEASE_RELEASE_OLD_H

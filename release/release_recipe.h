@@ -2,8 +2,8 @@
 // taken as a finished file.
 //
 // A recipe is set key by key, from the command line's words or from a recipe file, by one table of keys:
-//   name           what its file is called behind the release's name: <name>-<NAME>.gguf (default: the type in capitals)
-//   imatrix        an importance matrix                     effort, calibrate          as convert has them
+//   name           what its file is called behind the release's name: <name>-<NAME>.gguf (default: the type in
+//   capitals) imatrix        an importance matrix                     effort, calibrate          as convert has them
 //   tensor-type, output-type, embedding-type, pure          as convert has them
 //   budget, max-kl, text, samples, chunk, exact             of a mix, as quantize has them
 // A recipe file is JSON:

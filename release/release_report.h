@@ -2,7 +2,8 @@
 //
 // All four are functions of the artifacts' verification records, so that check writes them again and compares; of an
 // artifact that did not pass, and so has no record, HTML and JUnit show each case and step, too (verify/trace.h).
-//   {"hallmark_release":1,"name":s,"source_digest":hex,"source_revision":s|null,"source_repository":s (where it is known),
+//   {"hallmark_release":1,"name":s,"source_digest":hex,"source_revision":s|null,"source_repository":s (where it is
+//   known),
 //    "gate":"built-in"|file name (each artifact has its digest),"verdict":"pass"|"fail"|"inconclusive"|"unverified",
 //    "artifacts":[as hallmark verify --json, and "sha256" of the whole file],"missing":[{"command":s}],"notes":[s],
 //    "files":[{"name":s,"sha256":hex}], where there are others than artifacts and what is made from the records,
@@ -15,7 +16,8 @@
 
 typedef struct {
     bool        is_signed;                                              // the report then says "signed":true
-    const char *name, *source_digest, *revision, *gate, *verdict;      // gate: "built-in" or a file name; revision "" when unknown
+    // gate: "built-in" or a file name; revision "" when unknown
+    const char *name, *source_digest, *revision, *gate, *verdict;
     const record_template *chat_template;       // NULL: it was not looked at
 } release_head;
 

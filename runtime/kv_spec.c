@@ -7,7 +7,7 @@
 
 enum { KIVI_GROUP = 32, KIVI_RESIDUAL = 128 };      // where words name none
 
-// ---- reading -----------------------------------------------------------------------------------------------------------
+// ---- reading --------------------------------------------------------------------------------------------------------
 
 typedef struct {
     const char *whole, *at;
@@ -168,7 +168,7 @@ kv_spec kv_spec_of(kv_type type)
     return kv_spec_of_choice(&(kv_choice){ .k = side, .v = side });
 }
 
-// ---- printing ----------------------------------------------------------------------------------------------------------
+// ---- printing -------------------------------------------------------------------------------------------------------
 
 typedef struct {
     char  *text;        // [KV_TEXT]
@@ -232,7 +232,7 @@ bool kv_spec_text(const kv_spec *s, char text[KV_TEXT])
     return w.n < KV_TEXT;
 }
 
-// ---- choosing ----------------------------------------------------------------------------------------------------------
+// ---- choosing -------------------------------------------------------------------------------------------------------
 
 static bool fits(const kv_rule *r, const hparams *h, int layer)
 {
@@ -274,7 +274,8 @@ bool kv_spec_check(const kv_spec *s, const hparams *h, err *e)
     for (int i = 0; i < s->n; i++)
         for (int j = 0; j < s->rules[i].n_ranges; j++)
             if (s->rules[i].hi[j] >= h->n_layer)
-                return err_set(e, ERR_USAGE, "KV cache: found layer %d, expected at most %d", s->rules[i].hi[j], h->n_layer - 1);
+                return err_set(e, ERR_USAGE, "KV cache: found layer %d, expected at most %d", s->rules[i].hi[j],
+                               h->n_layer - 1);
     for (int i = 0; i < h->n_layer; i++) {
         kv_choice c;
         if (h->layers[i].has_kv && !kv_spec_choose(s, h, i, &c, e)) return false;
@@ -297,7 +298,7 @@ bool kv_spec_plan(const kv_spec *s, const hparams *h, int layer, arith a, int64_
     return plan_layer(s, h, layer, layer, &room, kv, e);
 }
 
-// ---- what it costs -----------------------------------------------------------------------------------------------------
+// ---- what it costs --------------------------------------------------------------------------------------------------
 
 static double bytes_per_position(const kv_part *p) { return (double)p->unit / (p->by_tokens ? p->how.group : 1); }
 

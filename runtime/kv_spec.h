@@ -6,7 +6,8 @@
 //     q4_0:rot                    rotated, as llama.cpp does by default (kv_layer.h); :rot64 always by 64; :norot not
 //     kivi2                       KIVI's 2 bits (kivi4: 4), groups of 32, the newest 128 whole: kivi2:g32:r128
 //     q4_0+sink4+recent64         the first 4 and the newest 64 positions whole, of keys and values
-//     sliding:q4_0;full:bf16      by kind of layer; layers 0-5,29:bf16;*:q4_0 by number; the first rule that fits a layer is its
+//     sliding:q4_0;full:bf16      by kind of layer; layers 0-5,29:bf16;*:q4_0 by number; the first rule that fits a
+//     layer is its
 //
 // Proved by tests/kv_spec_test.c.
 #ifndef HALLMARK_RUNTIME_KV_SPEC_H
@@ -41,7 +42,8 @@ bool kv_spec_text(const kv_spec *s, char text[KV_TEXT]);
 
 // What layer i of the model keeps. ERR_USAGE: no rule fits it; or a type's blocks do not divide its heads.
 bool kv_spec_choose(const kv_spec *s, const hparams *h, int layer, kv_choice *c, err *e);
-// Every layer that has a cache has a choice, and every rule names layers that the model has. ERR_USAGE says which does not.
+// Every layer that has a cache has a choice, and every rule names layers that the model has. ERR_USAGE says which does
+// not.
 bool kv_spec_check(const kv_spec *s, const hparams *h, err *e);
 
 // The arithmetic that the cache which the artifact requires belongs to.

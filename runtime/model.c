@@ -5,16 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---- memory plan -----------------------------------------------------------------------------------------------------
+// ---- memory plan ----------------------------------------------------------------------------------------------------
 
 int64_t kv_capacity(const hparams *h, int layer, int64_t n_ctx, int n_batch)
 {
-    // A sliding layer keeps its window, and room for the batch that is stored before its first token is done with the oldest key.
+    // A sliding layer keeps its window, and room for the batch that is stored before its first token is done with the
+    // oldest key.
     const int64_t slide = h->window + n_batch - 1;
     return h->layers[layer].sliding && slide < n_ctx ? slide : n_ctx;
 }
 
-// ---- model -----------------------------------------------------------------------------------------------------------
+// ---- model ----------------------------------------------------------------------------------------------------------
 
 struct model { gguf *g; hparams h; tokenizer *tok; };
 
@@ -60,7 +61,8 @@ bool model_is_ours(const gguf *g)
 static bool read_model(model *m, err *e)
 {
     if (!check_whole(m->g, e) || !hparams_read(&m->h, m->g, e)) return false;
-    if (m->h.n_vocab == 0) return err_set(e, ERR_INPUT, "%s: found no tensors, expected those of a model", gguf_path(m->g));
+    if (m->h.n_vocab == 0)
+        return err_set(e, ERR_INPUT, "%s: found no tensors, expected those of a model", gguf_path(m->g));
     if (!program_check_tensors(&m->h, m->g, e)) return false;
     m->tok = tokenizer_new(m->g, e);
     if (!m->tok) return false;

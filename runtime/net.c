@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---- lowering ------------------------------------------------------------------------------------------------------------
+// ---- lowering -------------------------------------------------------------------------------------------------------
 
 typedef enum { FOR_MANY, FOR_ONE, WHOLLY } lowering;
 
@@ -54,7 +54,7 @@ bool net_lower(net *m, err *e)
     return true;
 }
 
-// ---- running -------------------------------------------------------------------------------------------------------------
+// ---- running --------------------------------------------------------------------------------------------------------
 
 static bool download_row(net *m, float *to, view v, int token, int64_t dim, const op_args *a, err *e)
 {
@@ -124,7 +124,8 @@ static bool run_list(net *m, const op_list *l, const op_args *a, float *hidden, 
         if (!m->b->ops->run(m->b, l->ops + from, i - from, &m->mem, a, e)) return false;
         from = i;
         if (observed && !show(m, o, a, e)) return false;
-        if (marked && !download_row(m, hidden + (int64_t)o->mark * m->p.mark_dim, o->in[0], a->n - 1, o->dim, a, e)) return false;
+        if (marked && !download_row(m, hidden + (int64_t)o->mark * m->p.mark_dim, o->in[0], a->n - 1, o->dim, a, e))
+            return false;
     }
     return m->b->ops->run(m->b, l->ops + from, l->n - from, &m->mem, a, e);
 }
@@ -148,7 +149,8 @@ bool net_logits(net *m, int first, int count, float *logits, err *e)
     for (int i = 0; i < count; i += m->logits_rows) {
         const int n = count - i < m->logits_rows ? count - i : m->logits_rows;
         if (!net_hold_logits(m, first + i, n, e)) return false;
-        if (!m->b->ops->download(m->b, logits + i * n_vocab, net_held(m), n * n_vocab * (int64_t)sizeof(float), e)) return false;
+        if (!m->b->ops->download(m->b, logits + i * n_vocab, net_held(m), n * n_vocab * (int64_t)sizeof(float), e))
+            return false;
     }
     return true;
 }
@@ -210,7 +212,7 @@ bool net_observe(net *m, product_observer fn, void *ctx, err *e)
     return true;
 }
 
-// ---- opening -------------------------------------------------------------------------------------------------------------
+// ---- opening --------------------------------------------------------------------------------------------------------
 
 net *net_open(backend *b, const gguf *g, const hparams *h, const kv_spec *kv, int64_t n_ctx, int n_batch, err *e)
 {

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-// ---- weights -------------------------------------------------------------------------------------------------------------
+// ---- weights --------------------------------------------------------------------------------------------------------
 
 static float round_bf16(float x) { return f32_from_bf16(bf16_from_f32(x)); }
 
@@ -80,7 +80,8 @@ static double seconds(void)
 static void tie(net *m)
 {
     for (int i = 0; i < m->p.n_weights; i++)
-        if (!m->mem.weights[i].data && m->p.weights[i].instead >= 0) m->mem.weights[i] = m->mem.weights[m->p.weights[i].instead];
+        if (!m->mem.weights[i].data && m->p.weights[i].instead >= 0)
+            m->mem.weights[i] = m->mem.weights[m->p.weights[i].instead];
 }
 
 static bool is_tied(const net *m, int i)
@@ -140,10 +141,12 @@ bool net_replace(net *m, const gguf_tensor *t, bool *used, err *e)
     if (!*used) return true;
     weight *w = &m->mem.weights[i], fresh = { 0 };
     if (gguf_tensor_rows(t) != w->rows || gguf_tensor_cols(t) != w->cols)
-        return err_set(e, ERR_USAGE, "tensor '%s': found [%lld][%lld], expected [%lld][%lld]", t->name, (long long)gguf_tensor_rows(t),
-                       (long long)gguf_tensor_cols(t), (long long)w->rows, (long long)w->cols);
+        return err_set(e, ERR_USAGE, "tensor '%s': found [%lld][%lld], expected [%lld][%lld]", t->name,
+                       (long long)gguf_tensor_rows(t), (long long)gguf_tensor_cols(t), (long long)w->rows,
+                       (long long)w->cols);
     if (m->loan.weights) return err_set(e, ERR_USAGE, "tensor '%s': the weights are another session's", t->name);
-    if (o->recorded && o->recorded(m->b)) return err_set(e, ERR_USAGE, "tensor '%s': a decode step is recorded with the weights it has", t->name);
+    if (o->recorded && o->recorded(m->b))
+        return err_set(e, ERR_USAGE, "tensor '%s': a decode step is recorded with the weights it has", t->name);
     if (!o->load_weight(m->b, t, &fresh, e)) return false;
     for (int j = 0; j < m->p.n_weights; j++)
         if (m->p.weights[j].instead == i && is_tied(m, j)) m->mem.weights[j] = fresh;
@@ -152,9 +155,10 @@ bool net_replace(net *m, const gguf_tensor *t, bool *used, err *e)
     return net_lower(m, e);         // what runs as one kernel may depend on the types
 }
 
-// ---- rotary tables -------------------------------------------------------------------------------------------------------
+// ---- rotary tables --------------------------------------------------------------------------------------------------
 
-// As compute_default_rope_parameters forms them in F32: 1 / base^(2i / d), then the linear factor, then (full layers of Gemma 4) the file's
+// As compute_default_rope_parameters forms them in F32: 1 / base^(2i / d), then the linear factor, then (full layers of
+// Gemma 4) the file's
 // factors: 1 for dimensions that rotate, 1e30 for those that do not, which Transformers holds as 0.
 static float *inverse_frequencies(const program_rope *r)
 {
@@ -179,7 +183,7 @@ static bool open_ropes(net *m, int64_t n_ctx, err *e)
     return true;
 }
 
-// ---- caches --------------------------------------------------------------------------------------------------------------
+// ---- caches ---------------------------------------------------------------------------------------------------------
 
 static bool alloc_part(backend *b, kv_part *p, err *e)
 {
@@ -279,7 +283,7 @@ static void close_state(net *m, state_layer *s)
     m->b->ops->release(m->b, s->s);
 }
 
-// ---- buffers -------------------------------------------------------------------------------------------------------------
+// ---- buffers --------------------------------------------------------------------------------------------------------
 
 // Bytes of a buffer. false: more than 64 bits hold.
 static bool buffer_bytes(const program_buffer *b, int n_batch, int logits_rows, int64_t *bytes)
@@ -345,7 +349,8 @@ bool net_scratch_need(const hparams *h, int64_t n_ctx, int n_batch, int logits_r
     for (int i = 0; fits && i < p.n_ropes; i++)
         fits = mul_i64(n_ctx, p.ropes[i].head_dim * (int64_t)sizeof(float), &table) && add_i64(*sum, table, sum);
     program_free(&p);
-    return fits || err_set(e, ERR_SYSTEM, "a batch of %d tokens and %lld positions are too large", n_batch, (long long)n_ctx);
+    return fits ||
+           err_set(e, ERR_SYSTEM, "a batch of %d tokens and %lld positions are too large", n_batch, (long long)n_ctx);
 }
 
 // The backend's own scratch for the largest products that will be asked for.
@@ -361,7 +366,7 @@ static bool reserve_products(net *m, const op *list, int n, int tokens, err *e)
     return true;
 }
 
-// ---- all of it -------------------------------------------------------------------------------------------------------------
+// ---- all of it ------------------------------------------------------------------------------------------------------
 
 static bool alloc_tables(net *m, err *e)
 {
@@ -388,7 +393,8 @@ bool net_load(net *m, const gguf *g, const kv_spec *kv, int64_t n_ctx, err *e)
     if (!open_caches(m, kv, n_ctx, e)) return false;
     if (!open_states(m, e)) return false;
     if (!open_buffers(m, e)) return false;
-    return reserve_products(m, m->p.ops, m->p.n_ops, m->n_batch, e) && reserve_products(m, m->p.head, m->p.n_head, m->logits_rows, e);
+    return reserve_products(m, m->p.ops, m->p.n_ops, m->n_batch, e) &&
+           reserve_products(m, m->p.head, m->p.n_head, m->logits_rows, e);
 }
 
 void net_unload(net *m)
@@ -420,7 +426,7 @@ void net_unload(net *m)
     free(m->inv_freq);
 }
 
-// ---- counting ------------------------------------------------------------------------------------------------------------
+// ---- counting -------------------------------------------------------------------------------------------------------
 
 static int64_t bytes_of(const weight *w)
 {
@@ -430,8 +436,8 @@ static int64_t bytes_of(const weight *w)
 
 int64_t net_step_weight_bytes(const net *m)
 {
-    // Of the embedding tables a step reads one row each; a tied output product reads the whole of token_embd, as `output`.
-    // Of experts it reads those that the token goes to.
+    // Of the embedding tables a step reads one row each; a tied output product reads the whole of token_embd, as
+    // `output`. Of experts it reads those that the token goes to.
     int64_t sum = 0;
     for (int i = 0; i < m->p.n_weights; i++) {
         const program_weight *w = &m->p.weights[i];

@@ -5,13 +5,13 @@
 _Static_assert((int)OP_SLOTS == LIMIT_EXPERTS_USED && (int)OP_TAPS == LIMIT_TAPS, "files and operations hold as much");
 
 static const char *const names[N_OP_KINDS] = {
-    [OP_EMBED] = "embed", [OP_NORM] = "norm", [OP_LINEAR] = "linear", [OP_ADD] = "add", [OP_MUL] = "mul", [OP_SCALE] = "scale", [OP_ACT] = "act",
-    [OP_ACT_MUL] = "act_mul", [OP_SOFTCAP] = "softcap", [OP_ROTATE] = "rotate", [OP_STORE] = "store", [OP_ATTEND] = "attend", [OP_MARK] = "mark",
-    [OP_GATE] = "gate", [OP_ROUTE] = "route", [OP_LINEAR_ID] = "linear_id", [OP_JOIN] = "join",
-    [OP_HADAMARD] = "hadamard", [OP_L2NORM] = "l2norm",
-    [OP_CONV] = "conv",
-    [OP_DECAY] = "decay", [OP_DELTA] = "delta", [OP_ARGMAX] = "argmax", [OP_RESIDUAL] = "residual", [OP_GLU] = "glu",
-    [OP_GATED] = "gated", [OP_HEADS] = "heads",
+    [OP_EMBED] = "embed",     [OP_NORM] = "norm",         [OP_LINEAR] = "linear", [OP_ADD] = "add",
+    [OP_MUL] = "mul",         [OP_SCALE] = "scale",       [OP_ACT] = "act",       [OP_ACT_MUL] = "act_mul",
+    [OP_SOFTCAP] = "softcap", [OP_ROTATE] = "rotate",     [OP_STORE] = "store",   [OP_ATTEND] = "attend",
+    [OP_MARK] = "mark",       [OP_GATE] = "gate",         [OP_ROUTE] = "route",   [OP_LINEAR_ID] = "linear_id",
+    [OP_JOIN] = "join",       [OP_HADAMARD] = "hadamard", [OP_L2NORM] = "l2norm", [OP_CONV] = "conv",
+    [OP_DECAY] = "decay",     [OP_DELTA] = "delta",       [OP_ARGMAX] = "argmax", [OP_RESIDUAL] = "residual",
+    [OP_GLU] = "glu",         [OP_GATED] = "gated",       [OP_HEADS] = "heads",
 };
 
 const char *op_name(op_kind k) { return names[k]; }
@@ -27,7 +27,7 @@ op op_new(op_kind kind, int layer)
     return o;
 }
 
-// ---- expansions --------------------------------------------------------------------------------------------------------
+// ---- expansions -----------------------------------------------------------------------------------------------------
 
 typedef struct { op *out; int n; } expansion;
 
@@ -168,7 +168,7 @@ int op_expand(const op *o, op out[OP_EXPANSION])
     return x.n;
 }
 
-// ---- what is touched ---------------------------------------------------------------------------------------------------
+// ---- what is touched ------------------------------------------------------------------------------------------------
 
 typedef struct { op_span *s; int n; } spans;
 

@@ -1,11 +1,13 @@
-// op: the operations that a forward pass is made of, as data. A family's file (nets/) appends them once, in the reference's order; everything
-// else (loading, memory, both backends, observers, faults, counts) walks the list.
+// op: the operations that a forward pass is made of, as data. A family's file (nets/) appends them once, in the
+// reference's order; everything else (loading, memory, both backends, observers, faults, counts) walks the list.
 //
-// The fence: list order is execution order. There is no scheduler, no shape but the number of tokens and the position, no broadcasting but a
-// view's stride, no branch, no view of a view, and there are at most 28 kinds. Whoever needs more writes an operation, not a language.
+// The fence: list order is execution order. There is no scheduler, no shape but the number of tokens and the position,
+// no broadcasting but a view's stride, no branch, no view of a view, and there are at most 28 kinds. Whoever needs more
+// writes an operation, not a language.
 //
-// Coarse operations are what a backend may have one kernel for. Each is *defined* by its expansion into fine ones (op_expand): a backend that
-// has it leaves in memory, bit for bit, what the expansion leaves. Proved by tests/op_test.c and tests/cuda_fuse_test.c.
+// Coarse operations are what a backend may have one kernel for. Each is *defined* by its expansion into fine ones
+// (op_expand): a backend that has it leaves in memory, bit for bit, what the expansion leaves. Proved by
+// tests/op_test.c and tests/cuda_fuse_test.c.
 #ifndef HALLMARK_RUNTIME_OP_H
 #define HALLMARK_RUNTIME_OP_H
 
@@ -38,10 +40,14 @@ typedef enum {
     OP_MARK,        // in0 is a hidden state, number `mark`, that a probe may ask for
     OP_ARGMAX,      // the greedy id of in0 (`dim` floats), for one token
     // coarse
-    OP_RESIDUAL,    // out1 = norm(out1, w0) where w0 is; out0 += out1; out0 *= scale where that is not 1; out1 = norm(out0, w1) where w1 is
+    // out1 = norm(out1, w0) where w0 is; out0 += out1; out0 *= scale where that is not 1; out1 = norm(out0, w1) where
+    // w1 is
+    OP_RESIDUAL,
     OP_GLU,         // out0 = act(W_0 in0) * out1, out1 = W_1 in0
     OP_GATED,       // out0 = act(W_0 in0) * in1
-    OP_HEADS,       // q: norm w0 where it is, rotate (out0); with a cache also: v: norm without weight where v_norm (out2 = in0), k: norm w1 where
+    // q: norm w0 where it is, rotate (out0); with a cache also: v: norm without weight where v_norm (out2 = in0), k:
+    // norm w1 where
+    OP_HEADS,
                     // it is, rotate (out1); store
     N_OP_KINDS,
 } op_kind;
@@ -110,7 +116,8 @@ typedef struct {
     int        block;               // OP_HADAMARD: floats that are rotated together, a power of two that divides `dim`
     int        experts, slots;      // how many there are, and how many a token goes to
     int        mark;                // OP_MARK
-    int        scale_from;          // index of a weight of one float that `scale` is read from when the program is opened; -1: none
+    // index of a weight of one float that `scale` is read from when the program is opened; -1: none
+    int        scale_from;
     activation act;
     bool       v_norm;              // OP_HEADS
     bool       round_first;         // norms with a weight: rounds before it too, where results are rounded
@@ -129,13 +136,14 @@ op op_new(op_kind kind, int layer);
 
 const char *op_name(op_kind k);     // "embed", "norm", ...
 
-// The finer operations that o equals, in order, into out [OP_EXPANSION]; how many. 0: o is fine, there is nothing finer.
+// The finer operations that o equals, in order, into out [OP_EXPANSION]; how many. 0: o is fine, there is nothing
+// finer.
 enum { OP_EXPANSION = 8 };
 int op_expand(const op *o, op out[OP_EXPANSION]);
 
-// What an operation reads and writes for one token: spans of buffers, weights and tables left out. A cache that is read or written is
-// span.cache (else -1), with buf -1; a state is span.state. Of rows that lie apart the span has what is between them
-// too. n_vocab and cols come from the weights, so the caller gives the widths of o->w. At most OP_SPANS.
+// What an operation reads and writes for one token: spans of buffers, weights and tables left out. A cache that is read
+// or written is span.cache (else -1), with buf -1; a state is span.state. Of rows that lie apart the span has what is
+// between them too. n_vocab and cols come from the weights, so the caller gives the widths of o->w. At most OP_SPANS.
 typedef struct { int buf, cache, state; int64_t off, floats; int32_t row; bool write; } op_span;
 enum { OP_SPANS = 8 };
 typedef struct { int64_t rows, cols; } op_shape;

@@ -1,6 +1,6 @@
-// program: a model's forward pass as a list of operations, with the buffers, weights, caches and rotary tables that they name by index.
-// Made from hyperparameters alone by a family's build() (nets/), before any file or device is touched; so a plan, a list for people and
-// a running net come from the same place. Proved by tests/op_test.c.
+// program: a model's forward pass as a list of operations, with the buffers, weights, caches and rotary tables that
+// they name by index. Made from hyperparameters alone by a family's build() (nets/), before any file or device is
+// touched; so a plan, a list for people and a running net come from the same place. Proved by tests/op_test.c.
 #ifndef HALLMARK_RUNTIME_PROGRAM_H
 #define HALLMARK_RUNTIME_PROGRAM_H
 
@@ -32,7 +32,8 @@ typedef struct {            // a tensor of the file
     bool    vector;         // F32, one dimension
     bool    plain;          // F32, of two dimensions: what is no product's weight
     bool    optional;       // may be absent: then `instead` is used, or (-1) nothing
-    bool    unread;         // a file may hold it, or must, but no operation reads it: shape and type are checked, nothing is loaded
+    // a file may hold it, or must, but no operation reads it: shape and type are checked, nothing is loaded
+    bool    unread;
     int     instead;
     weight_cast cast;       // of a tensor in F32
     bool    by_rows;        // a step reads single rows of it (embeddings), unless another operation multiplies with it
@@ -43,7 +44,7 @@ typedef struct { int layer; int64_t conv_floats, s_floats; } program_state;
 
 typedef struct { int layer; } program_cache;       // whose keys and values; shape and capacity are the layer's
 
-typedef struct {            // inverse frequencies: 1 / base^(2i / d) / linear, divided by factors[i] where there are any
+typedef struct {    // inverse frequencies: 1 / base^(2i / d) / linear, divided by factors[i] where there are any
     int          head_dim;
     float        base, linear;
     const float *factors;   // [head_dim / 2] or NULL; borrowed from the hyperparameters
@@ -76,17 +77,19 @@ typedef struct {
 bool program_build(program *p, const hparams *h, err *e);
 void program_free(program *p);
 
-// The file's tensor of that name, checked: shape, a type that can be run, presence. *found NULL: absent, and it may be. ERR_INPUT otherwise.
+// The file's tensor of that name, checked: shape, a type that can be run, presence. *found NULL: absent, and it may be.
+// ERR_INPUT otherwise.
 bool program_find_tensor(const gguf *g, const program_weight *want, const gguf_tensor **found, err *e);
-// Does the file hold the tensors that a model of these hyperparameters has, each in its shape and a type that can be run, and no others? ERR_INPUT
-// names the first that is not so. No weight is read. Proved by tests/broken_gguf_test.c.
+// Does the file hold the tensors that a model of these hyperparameters has, each in its shape and a type that can be
+// run, and no others? ERR_INPUT names the first that is not so. No weight is read. Proved by tests/broken_gguf_test.c.
 bool program_check_tensors(const hparams *h, const gguf *g, err *e);
 
-// ---- for build() ---------------------------------------------------------------------------------------------------------
+// ---- for build() ----------------------------------------------------------------------------------------------------
 // Each returns the index of what it adds (-1 where memory is gone, which program_build and program_rotate report).
 
 int  program_add_buffer(program *p, const char *name, int64_t floats);
-int  program_add_weight(program *p, const char *name, bool vector, int64_t rows, int64_t cols);    // "blk.3.attn_q": ".weight" is added
+// "blk.3.attn_q": ".weight" is added
+int  program_add_weight(program *p, const char *name, bool vector, int64_t rows, int64_t cols);
 int  program_layer_weight(program *p, int layer, const char *name, bool vector, int64_t rows, int64_t cols);
 int  program_layer_bias(program *p, int layer, const char *name, int64_t n);                       // ".bias", one row
 // F32, its name as it is

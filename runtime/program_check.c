@@ -20,8 +20,8 @@ static bool wrong_shape(const gguf *g, const gguf_tensor *t, const program_weigh
         shape[] = { matrices, want->rows / matrices, want->cols };
     const int n_dims = want->vector ? 1 : want->experts ? 3 : 2;
     char found[96], expected[96];
-    return err_set(e, ERR_INPUT, "%s: tensor '%s': found shape %s, expected %s", gguf_path(g), t->name, shape_text(found, t->n_dims, t->shape),
-                   shape_text(expected, n_dims, shape + 3 - n_dims));
+    return err_set(e, ERR_INPUT, "%s: tensor '%s': found shape %s, expected %s", gguf_path(g), t->name,
+                   shape_text(found, t->n_dims, t->shape), shape_text(expected, n_dims, shape + 3 - n_dims));
 }
 
 static bool has_shape(const gguf_tensor *t, const program_weight *want)
@@ -37,15 +37,21 @@ bool program_find_tensor(const gguf *g, const program_weight *want, const gguf_t
     if (!t) return true;
     if (!has_shape(t, want)) return wrong_shape(g, t, want, e);
     if ((want->vector || want->plain) && t->type != DT_F32)
-        return err_set(e, ERR_INPUT, "%s: tensor '%s': found %s, expected F32", gguf_path(g), t->name, dtype_name(t->type));
+        return err_set(e, ERR_INPUT, "%s: tensor '%s': found %s, expected F32", gguf_path(g), t->name,
+                       dtype_name(t->type));
     if (!codec_find(t->type))
-        return err_set(e, ERR_INPUT, "%s: tensor '%s': found %s, expected a type that can be decoded", gguf_path(g), t->name, dtype_name(t->type));
+        return err_set(e, ERR_INPUT, "%s: tensor '%s': found %s, expected a type that can be decoded", gguf_path(g),
+                       t->name, dtype_name(t->type));
     return true;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(((const program_weight *)a)->name, ((const program_weight *)b)->name); }
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const program_weight *)a)->name, ((const program_weight *)b)->name);
+}
 
-// There is at least one more than the program knows; the first is named. Sorts the program's weights, which nobody runs any more.
+// There is at least one more than the program knows; the first is named. Sorts the program's weights, which nobody runs
+// any more.
 static bool name_unknown(program *p, const hparams *h, const gguf *g, err *e)
 {
     qsort(p->weights, (size_t)p->n_weights, sizeof *p->weights, by_name);
@@ -54,8 +60,9 @@ static bool name_unknown(program *p, const hparams *h, const gguf *g, err *e)
         const gguf_tensor *t = gguf_tensor_at(g, i);
         snprintf(key.name, sizeof key.name, "%s", t->name);
         if (bsearch(&key, p->weights, (size_t)p->n_weights, sizeof *p->weights, by_name)) continue;
-        return err_set(e, ERR_INPUT, "%s: tensor '%s': found one that no %s model of %d layers has: what it is for is not computed", gguf_path(g),
-                       t->name, h->arch, h->n_layer);
+        return err_set(e, ERR_INPUT,
+                       "%s: tensor '%s': found one that no %s model of %d layers has: what it is for is not computed",
+                       gguf_path(g), t->name, h->arch, h->n_layer);
     }
     return true;
 }

@@ -5,8 +5,8 @@
 #include "backend.h"
 #include <math.h>
 
-// dst: [2][head_dim / 2], cosines then sines of position p. The angle is a product in F32, as the reference forms it; the cosine of
-// that angle is taken in double, so that every machine rounds it alike. round: to BF16.
+// dst: [2][head_dim / 2], cosines then sines of position p. The angle is a product in F32, as the reference forms it;
+// the cosine of that angle is taken in double, so that every machine rounds it alike. round: to BF16.
 static inline void rope_table_row(float *dst, const rope *r, int64_t p, bool round)
 {
     const int half = r->head_dim / 2;

@@ -1,4 +1,5 @@
-// score_join: from the sums of a row's spans to what is said of the row, and the order of logits: one text for the CPU and for kernels.
+// score_join: from the sums of a row's spans to what is said of the row, and the order of logits: one text for the CPU
+// and for kernels.
 #ifndef HALLMARK_RUNTIME_SCORE_JOIN_H
 #define HALLMARK_RUNTIME_SCORE_JOIN_H
 

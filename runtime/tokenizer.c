@@ -1,6 +1,6 @@
-// Encoding and decoding. The order of things is that of Transformers' fast tokenizer for Gemma (tokenizer.json): added tokens are
-// cut out of the text, what lies between them is normalized (a space becomes U+2581) and merged; decoding joins the texts of the
-// tokens, U+2581 a space again, runs of byte tokens as UTF-8.
+// Encoding and decoding. The order of things is that of Transformers' fast tokenizer for Gemma (tokenizer.json): added
+// tokens are cut out of the text, what lies between them is normalized (a space becomes U+2581) and merged; decoding
+// joins the texts of the tokens, U+2581 a space again, runs of byte tokens as UTF-8.
 #include "tokenizer.h"
 #include "tokenizer_internal.h"
 
@@ -16,18 +16,24 @@ int32_t tokenizer_n_vocab(const tokenizer *t) { return t->n_vocab; }
 int32_t tokenizer_bos(const tokenizer *t) { return t->bos; }
 bool    tokenizer_add_bos(const tokenizer *t) { return t->add_bos; }
 
-static bool has_flag(const tokenizer *t, int32_t id, uint8_t flag) { return id >= 0 && id < t->n_vocab && (t->tokens[id].flags & flag); }
+static bool has_flag(const tokenizer *t, int32_t id, uint8_t flag)
+{
+    return id >= 0 && id < t->n_vocab && (t->tokens[id].flags & flag);
+}
 
 bool tokenizer_is_end(const tokenizer *t, int32_t id) { return has_flag(t, id, TOK_END); }
 bool tokenizer_is_special(const tokenizer *t, int32_t id) { return has_flag(t, id, TOK_SPECIAL); }
 
 // ---- encoding ------------------------------------------------------------------------------------------------------
 
-// Bytes at p that one U+FFFD stands for: the longest beginning of a well-formed sequence, or one byte (Unicode 15, section 3.9,
-// "substitution of maximal subparts"; Python's errors="replace").
+// Bytes at p that one U+FFFD stands for: the longest beginning of a well-formed sequence, or one byte (Unicode 15,
+// section 3.9, "substitution of maximal subparts"; Python's errors="replace").
 int tokenizer_bad_len(const uint8_t *p, int64_t n)
 {
-    int want = p[0] >= 0xc2 && p[0] <= 0xdf ? 2 : p[0] >= 0xe0 && p[0] <= 0xef ? 3 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : 1;
+    int want = p[0] >= 0xc2 && p[0] <= 0xdf   ? 2
+               : p[0] >= 0xe0 && p[0] <= 0xef ? 3
+               : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4
+                                              : 1;
     if (want == 1 || n < 2) return 1;
     uint8_t lo = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
     uint8_t hi = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
@@ -67,8 +73,10 @@ static bool repair(const char *text, int64_t n, char **fixed, int64_t *n_fixed, 
 
 static bool refuse_beyond(const tokenizer *t, const added_token *a, int64_t at, err *e)
 {
-    return err_set(e, ERR_INPUT, "a text to encode: offset %lld: found '%.*s', a token that the embedding has no row for, expected one with an id below %d", (long long)at,
-                   (int)a->n, t->added_text + a->off, t->n_vocab);
+    return err_set(e, ERR_INPUT,
+                   "a text to encode: offset %lld: found '%.*s', a token that the embedding has no row for, expected "
+                   "one with an id below %d",
+                   (long long)at, (int)a->n, t->added_text + a->off, t->n_vocab);
 }
 
 // A special token that is not to be parsed stays part of the text around it, whole: the search goes on behind it.
@@ -100,7 +108,8 @@ bool tokenizer_encode(const tokenizer *t, const char *text, int64_t n, bool add_
     *ids = NULL;
     *n_ids = 0;
     if (n < 0 || n > MAX_TEXT_BYTES)
-        return err_set(e, ERR_INPUT, "a text to encode: found %lld bytes, expected at most %lld", (long long)n, (long long)MAX_TEXT_BYTES);
+        return err_set(e, ERR_INPUT, "a text to encode: found %lld bytes, expected at most %lld", (long long)n,
+                       (long long)MAX_TEXT_BYTES);
     if (!repair(text, n, &fixed, &n, e) || !(b = bpe_new(t, n, e))) goto out;
     if (add_bos && t->add_bos && !bpe_push(b, t->bos, e)) goto out;
     if (!encode_text(b, t, fixed ? fixed : text, n, parse_special, e)) goto out;
@@ -115,8 +124,8 @@ out:
 
 // ---- decoding ------------------------------------------------------------------------------------------------------
 
-// Closes a run of byte tokens that was written raw at s: it stays if it is UTF-8 as a whole, else each byte becomes U+FFFD (the
-// reference's ByteFallback decoder). s has room for three bytes a token. Returns the run's final length.
+// Closes a run of byte tokens that was written raw at s: it stays if it is UTF-8 as a whole, else each byte becomes
+// U+FFFD (the reference's ByteFallback decoder). s has room for three bytes a token. Returns the run's final length.
 static int64_t close_run(char *s, int64_t n)
 {
     int64_t good = 0;
@@ -131,14 +140,16 @@ static bool decoded_room(const tokenizer *t, const int32_t *ids, int64_t n, int6
     *room = 1;
     for (int64_t i = 0; i < n; i++) {
         if (ids[i] < 0 || ids[i] >= t->n_vocab)
-            return err_set(e, ERR_INPUT, "ids to decode: [%lld]: found %d, expected 0 to %d", (long long)i, ids[i], t->n_vocab - 1);
+            return err_set(e, ERR_INPUT, "ids to decode: [%lld]: found %d, expected 0 to %d", (long long)i, ids[i],
+                           t->n_vocab - 1);
         *room += t->tokens[ids[i]].flags & TOK_BYTE ? 3 : t->tokens[ids[i]].n;
     }
     return true;
 }
 
 // Of a byte-level vocabulary all bytes are one text: what is not UTF-8 as a whole becomes U+FFFD.
-static bool decode_bytes(const tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, int64_t room, char **out, int64_t *n_out, err *e)
+static bool decode_bytes(const tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, int64_t room, char **out,
+                         int64_t *n_out, err *e)
 {
     uint8_t *bytes = malloc((size_t)room);
     char    *s = malloc((size_t)room * 3);
@@ -161,7 +172,8 @@ static bool decode_bytes(const tokenizer *t, const int32_t *ids, int64_t n, bool
     return true;
 }
 
-bool tokenizer_decode(const tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, char **out, int64_t *n_out, err *e)
+bool tokenizer_decode(const tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, char **out, int64_t *n_out,
+                      err *e)
 {
     int64_t room, w = 0, run = 0;
     *out = NULL;

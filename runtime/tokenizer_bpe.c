@@ -1,11 +1,11 @@
-// Byte-pair merging, as Transformers' tokenizers crate does it: among all adjacent pairs that merge, the lowest rank goes first,
-// and among equal ranks the leftmost. Characters that are not in the vocabulary become their bytes (byte_fallback), or one unknown
-// token for a run of them (fuse_unk).
+// Byte-pair merging, as Transformers' tokenizers crate does it: among all adjacent pairs that merge, the lowest rank
+// goes first, and among equal ranks the leftmost. Characters that are not in the vocabulary become their bytes
+// (byte_fallback), or one unknown token for a run of them (fuse_unk).
 //
-// Gemma has no pre-tokenizer: a whole text is one word. To keep the work near the cache it is cut wherever no merge has a left
-// side that ends in the byte before and a right side that begins with the byte after; what lies on the two sides of such a place
-// never merges, so the pieces can be merged one by one with the same result. A short piece is merged by scanning for the lowest
-// rank, a long one with a heap (n log n); a piece seen lately is copied.
+// Gemma has no pre-tokenizer: a whole text is one word. To keep the work near the cache it is cut wherever no merge has
+// a left side that ends in the byte before and a right side that begins with the byte after; what lies on the two sides
+// of such a place never merges, so the pieces can be merged one by one with the same result. A short piece is merged by
+// scanning for the lowest rank, a long one with a heap (n log n); a piece seen lately is copied.
 #include "tokenizer_internal.h"
 
 #include "../formats/utf8.h"
@@ -125,8 +125,8 @@ static int64_t first_bytes(const tokenizer *t, int32_t *dst, const char *s, int6
     return w;
 }
 
-// One symbol a character; dst holds symbols_room(n). An unknown run is written when a known character follows or the text ends, so
-// that byte tokens in its midst come before it: so does the reference.
+// One symbol a character; dst holds symbols_room(n). An unknown run is written when a known character follows or the
+// text ends, so that byte tokens in its midst come before it: so does the reference.
 static int64_t first_symbols(const tokenizer *t, int32_t *dst, const char *s, int64_t n)
 {
     int64_t w = 0;
@@ -134,7 +134,9 @@ static int64_t first_symbols(const tokenizer *t, int32_t *dst, const char *s, in
     for (int64_t i = 0; i < n;) {
         int     len = utf8_len((const uint8_t *)s + i, n - i);
         int32_t id = vocab_find(t, s + i, len);
-        int     k = id >= 0 ? 0 : s[i] == ' ' ? byte_symbols(t, dst + w, "\xe2\x96\x81", 3) : byte_symbols(t, dst + w, s + i, len);
+        int k = id >= 0       ? 0
+                : s[i] == ' ' ? byte_symbols(t, dst + w, "\xe2\x96\x81", 3)
+                              : byte_symbols(t, dst + w, s + i, len);
         if (id >= 0) {
             if (unknown) dst[w++] = t->unk;
             unknown = false;
@@ -216,12 +218,14 @@ static bool reserve_symbols(bpe *b, int64_t n, err *e)
     b->cap_symbols = 0;
     b->symbols = malloc((size_t)n * sizeof *b->symbols);
     b->heap = malloc((size_t)n * 2 * sizeof *b->heap);
-    if (!b->symbols || !b->heap) return err_nomem(e, "merging a text", (size_t)n * (sizeof *b->symbols + 2 * sizeof *b->heap));
+    if (!b->symbols || !b->heap)
+        return err_nomem(e, "merging a text", (size_t)n * (sizeof *b->symbols + 2 * sizeof *b->heap));
     b->cap_symbols = n;
     return true;
 }
 
-// ids: [n], merged in place. An entry of the heap is stale when its symbol is gone or its pair's rank is another by now.
+// ids: [n], merged in place. An entry of the heap is stale when its symbol is gone or its pair's rank is another by
+// now.
 static bool merge_long(bpe *b, int32_t *ids, int64_t *n, err *e)
 {
     if (!reserve_symbols(b, *n, e)) return false;

@@ -1,5 +1,6 @@
-// Byte-level BPE ("gpt2" files: Llama 3, Qwen, SmolLM): the vocabulary spells each byte as a character of its own, a text is cut into words
-// (tokenizer/words.h) and each word's bytes are merged. Here a token's text is its bytes; so comparing, merging and decoding work on bytes.
+// Byte-level BPE ("gpt2" files: Llama 3, Qwen, SmolLM): the vocabulary spells each byte as a character of its own, a
+// text is cut into words (tokenizer/words.h) and each word's bytes are merged. Here a token's text is its bytes; so
+// comparing, merging and decoding work on bytes.
 #include "tokenizer_internal.h"
 
 #include "../formats/utf8.h"
@@ -8,8 +9,8 @@
 
 #define KEY_PRE "tokenizer.ggml.pre"
 
-// The character that stands for byte b: itself where it can be printed and is no space, else one of U+0100 to U+0143, in order (bytes_to_unicode
-// in Transformers' GPT-2 tokenizer).
+// The character that stands for byte b: itself where it can be printed and is no space, else one of U+0100 to U+0143,
+// in order (bytes_to_unicode in Transformers' GPT-2 tokenizer).
 static bool is_itself(int c) { return (c >= '!' && c <= '~') || (c >= 0xa1 && c <= 0xac) || (c >= 0xae && c <= 0xff); }
 
 // The byte that character c stands for, -1: it stands for none.
@@ -48,7 +49,8 @@ bool bytes_open(tokenizer *t, const gguf *g, err *e)
     memcpy(name, pre.s, (size_t)n);
     name[n] = 0;
     t->pre = pretok_find(name);
-    if (!t->pre || pre.n != n) return tokenizer_bad_key(g, KEY_PRE, e, "found '%s': how such texts are cut into words is not known", name);
+    if (!t->pre || pre.n != n)
+        return tokenizer_bad_key(g, KEY_PRE, e, "found '%s': how such texts are cut into words is not known", name);
     t->ignore_merges = t->pre->ignore_merges;
     t->nfc = t->pre->nfc;
     return gguf_get_bool_or(g, KEY_HM_IGNORE_MERGES, t->ignore_merges, &t->ignore_merges, e)

@@ -1,8 +1,9 @@
 // tokenizer_internal: what the tokenizer's own files share. Nobody else includes this.
 //
-// Every token text is kept in its display spelling: U+2581, which stands for a space inside the vocabulary, is a space here. A
-// text to encode gets the same spelling (Gemma's normalizer maps a space and U+2581 to one symbol anyway), so that comparing,
-// merging and decoding all work on one form. Of a byte-level vocabulary it is the token's bytes, which need not be UTF-8.
+// Every token text is kept in its display spelling: U+2581, which stands for a space inside the vocabulary, is a space
+// here. A text to encode gets the same spelling (Gemma's normalizer maps a space and U+2581 to one symbol anyway), so
+// that comparing, merging and decoding all work on one form. Of a byte-level vocabulary it is the token's bytes, which
+// need not be UTF-8.
 #ifndef HALLMARK_RUNTIME_TOKENIZER_INTERNAL_H
 #define HALLMARK_RUNTIME_TOKENIZER_INTERNAL_H
 
@@ -65,7 +66,8 @@ struct tokenizer {
     int64_t      n_added;
     char        *added_text;
     added_finder *finder;               // of the added tokens in a text
-    uint32_t     joined[256][8];        // bit [a][b]: some merge has a left side that ends in byte a and a right side that begins with b
+    // bit [a][b]: some merge has a left side that ends in byte a and a right side that begins with b
+    uint32_t     joined[256][8];
     bool         may_cut;               // text may be cut where nothing joins: see tokenizer_bpe.c
     bool         has_space;             // U+2581 alone is a token
     int32_t      byte_id[256];          // the id of "<0xNN>", or -1
@@ -82,18 +84,21 @@ struct tokenizer {
 
 // tokenizer_vocab.c. The id of a text in display spelling, or -1.
 int32_t vocab_find(const tokenizer *t, const char *s, int64_t n);
-int32_t vocab_find_hashed(const tokenizer *t, const char *s, int64_t n, uint64_t hash);    // hash: hash_bytes(&t->key, s, n)
+// hash: hash_bytes(&t->key, s, n)
+int32_t vocab_find_hashed(const tokenizer *t, const char *s, int64_t n, uint64_t hash);
 // Writes n bytes of text in display spelling; dst holds n bytes and may be src. Returns the bytes written.
 int64_t vocab_spell(char *dst, const char *src, int64_t n);
 
 // Is it a run of spaces that "llama" files spell so, and a text as U+2581?
 bool vocab_is_respelled(const tokenizer *t, gguf_str s);
 
-// tokenizer_bytes.c, of byte_level ones. The bytes that a vocabulary's spelling stands for, into dst [n]; how many, -1: it is no such spelling.
+// tokenizer_bytes.c, of byte_level ones. The bytes that a vocabulary's spelling stands for, into dst [n]; how many, -1:
+// it is no such spelling.
 int64_t bytes_spell(uint8_t *dst, const char *s, int64_t n);
 bool bytes_open(tokenizer *t, const gguf *g, err *e);       // which words; before the vocabulary is read
-void bytes_index(tokenizer *t);                             // the tokens of single bytes, -1 where there is none; after it is indexed
-int64_t bytes_decode(char *dst, const uint8_t *src, int64_t n);     // U+FFFD for what is not UTF-8; dst: 3 n bytes. Returns the bytes written
+void bytes_index(tokenizer *t);    // the tokens of single bytes, -1 where there is none; after it is indexed
+// U+FFFD for what is not UTF-8; dst: 3 n bytes. Returns the bytes written
+int64_t bytes_decode(char *dst, const uint8_t *src, int64_t n);
 
 // tokenizer.c. Bytes at p, which begin no well-formed sequence, that one U+FFFD stands for.
 int tokenizer_bad_len(const uint8_t *p, int64_t n);
@@ -101,7 +106,8 @@ int tokenizer_bad_len(const uint8_t *p, int64_t n);
 // tokenizer_added.c. Reads the tokens with TOK_ADDED, and those that the embedding has no row for.
 bool added_load(tokenizer *t, const gguf *g, err *e);
 void added_free(tokenizer *t);
-// The longest added token at each place of a text where one begins, the last place first. *m: malloc'd, also after a failure.
+// The longest added token at each place of a text where one begins, the last place first. *m: malloc'd, also after a
+// failure.
 typedef struct { int64_t at; const added_token *token; } added_match;
 bool added_find(const tokenizer *t, const char *s, int64_t n, added_match **m, int64_t *n_matches, err *e);
 
@@ -111,7 +117,8 @@ bool merges_load(tokenizer *t, const gguf *g, err *e);
 int32_t merges_find(const tokenizer *t, int32_t left, int32_t right, int32_t *id);
 
 // "file: key 'k': <message>", ERR_INPUT. Returns false.
-bool tokenizer_bad_key(const gguf *g, const char *key, err *e, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+bool tokenizer_bad_key(const gguf *g, const char *key, err *e, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 
 // tokenizer_bpe.c. State of one encoding: the ids so far and scratch memory.
 typedef struct bpe bpe;

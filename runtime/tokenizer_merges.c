@@ -1,11 +1,11 @@
 // The merge table: which pairs of tokens become one, and in which order.
 //
-// "gemma4" files list their merges, and any file that lists them is taken at its word. "llama" files (Gemma 3 as it is published)
-// have none. What Transformers' reader of GGUF files makes of them (integrations/gguf, generate_merges) is done here too: a merge
-// for every way to split a token's text in two tokens, in the order of the merged token's id, and among the splits of one token
-// the longer left side first. Between texts of ordinary tokens that is Gemma's own order. Among runs of spaces Gemma's own
-// tokenizer.json has the longest first, so it cuts 33 spaces into 31 and 2, and this order into 16 and 17: a converted file
-// that is to say so must list its merges.
+// "gemma4" files list their merges, and any file that lists them is taken at its word. "llama" files (Gemma 3 as it is
+// published) have none. What Transformers' reader of GGUF files makes of them (integrations/gguf, generate_merges) is
+// done here too: a merge for every way to split a token's text in two tokens, in the order of the merged token's id,
+// and among the splits of one token the longer left side first. Between texts of ordinary tokens that is Gemma's own
+// order. Among runs of spaces Gemma's own tokenizer.json has the longest first, so it cuts 33 spaces into 31 and 2, and
+// this order into 16 and 17: a converted file that is to say so must list its merges.
 #include "tokenizer_internal.h"
 
 #include "../formats/utf8.h"
@@ -24,7 +24,8 @@ static uint32_t pair_slot(const tokenizer *t, int32_t left, int32_t right)
 static merge_slot *find_slot(const tokenizer *t, int32_t left, int32_t right)
 {
     uint32_t i = pair_slot(t, left, right);
-    while (t->merges[i].left >= 0 && (t->merges[i].left != left || t->merges[i].right != right)) i = (i + 1) & t->merge_mask;
+    while (t->merges[i].left >= 0 && (t->merges[i].left != left || t->merges[i].right != right))
+        i = (i + 1) & t->merge_mask;
     return &t->merges[i];
 }
 
@@ -57,8 +58,9 @@ static bool grow_table(tokenizer *t, err *e)
     return ok;
 }
 
-// Symbols on the two sides of a cut must never merge. A symbol's text ends and begins as the text around the cut does, unless it
-// is a byte of a character or the unknown token; a vocabulary that merges such symbols, or that fuses unknown ones, is never cut.
+// Symbols on the two sides of a cut must never merge. A symbol's text ends and begins as the text around the cut does,
+// unless it is a byte of a character or the unknown token; a vocabulary that merges such symbols, or that fuses unknown
+// ones, is never cut.
 static void note_join(tokenizer *t, int32_t left, int32_t right)
 {
     const token *l = &t->tokens[left], *r = &t->tokens[right];
@@ -70,7 +72,8 @@ static void note_join(tokenizer *t, int32_t left, int32_t right)
 // A pair that stands again has the rank of the last time, as in Transformers.
 static bool add_merge(tokenizer *t, int32_t left, int32_t right, int32_t id, const gguf *g, err *e)
 {
-    if (t->n_merges >= MAX_MERGES) return tokenizer_bad_key(g, KEY_MERGES, e, "found more than %d pairs that merge", MAX_MERGES);
+    if (t->n_merges >= MAX_MERGES)
+        return tokenizer_bad_key(g, KEY_MERGES, e, "found more than %d pairs that merge", MAX_MERGES);
     if (t->n_merges * 2 > (int64_t)t->merge_mask && !grow_table(t, e)) return false;
     *find_slot(t, left, right) = (merge_slot){ .left = left, .right = right, .rank = (int32_t)t->n_merges, .id = id };
     t->n_merges++;
@@ -93,15 +96,21 @@ static bool read_merge(tokenizer *t, int64_t i, gguf_str s, const gguf *g, err *
     const char *space = s.n <= (int64_t)sizeof text ? memchr(s.s, ' ', (size_t)s.n) : NULL;
     int64_t     n_left = space ? space - s.s : 0, n_right = space ? s.n - n_left - 1 : 0;
     if (!n_left || !n_right || memchr(space + 1, ' ', (size_t)n_right))
-        return tokenizer_bad_key(g, KEY_MERGES, e, "[%lld]: found '%.*s', expected two tokens and one space between", (long long)i,
-                                 (int)(s.n < 256 ? s.n : 256), s.s);
-    int64_t left = spell_side(t, text, s.s, n_left), right = left < 0 ? -1 : spell_side(t, text + left, space + 1, n_right);
+        return tokenizer_bad_key(g, KEY_MERGES, e, "[%lld]: found '%.*s', expected two tokens and one space between",
+                                 (long long)i, (int)(s.n < 256 ? s.n : 256), s.s);
+    int64_t left = spell_side(t, text, s.s, n_left),
+            right = left < 0 ? -1 : spell_side(t, text + left, space + 1, n_right);
     if (right < 0)
-        return tokenizer_bad_key(g, KEY_MERGES, e, "[%lld]: found '%.*s', whose characters stand for no bytes", (long long)i, (int)(s.n < 256 ? s.n : 256), s.s);
-    int32_t l = vocab_find(t, text, left), r = vocab_find(t, text + left, right), id = vocab_find(t, text, left + right);
+        return tokenizer_bad_key(g, KEY_MERGES, e, "[%lld]: found '%.*s', whose characters stand for no bytes",
+                                 (long long)i, (int)(s.n < 256 ? s.n : 256), s.s);
+    int32_t l = vocab_find(t, text, left), r = vocab_find(t, text + left, right),
+            id = vocab_find(t, text, left + right);
     if (l < 0 || r < 0 || id < 0)
-        return tokenizer_bad_key(g, KEY_MERGES, e, "[%lld]: found '%.*s', but its %s is not in the vocabulary", (long long)i,
-                                 (int)(s.n < 256 ? s.n : 256), s.s, l < 0 ? "left side" : r < 0 ? "right side" : "result");
+        return tokenizer_bad_key(g, KEY_MERGES, e, "[%lld]: found '%.*s', but its %s is not in the vocabulary",
+                                 (long long)i, (int)(s.n < 256 ? s.n : 256), s.s,
+                                 l < 0   ? "left side"
+                                 : r < 0 ? "right side"
+                                         : "result");
     return add_merge(t, l, r, id, g, e);
 }
 

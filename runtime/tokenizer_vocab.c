@@ -18,8 +18,8 @@
 
 static const char *const k_models[] = { "gemma4", "llama", "gpt2" };
 
-// Keys that name one id. What Transformers calls special tokens are found in a text and left out of a decoded one, whatever type
-// the file gives them; the ids that end a text are a role of their own.
+// Keys that name one id. What Transformers calls special tokens are found in a text and left out of a decoded one,
+// whatever type the file gives them; the ids that end a text are a role of their own.
 static const struct { const char *key; uint8_t flags; } k_roles[] = {
     { "tokenizer.ggml.bos_token_id",     TOK_SPECIAL | TOK_ADDED },
     { "tokenizer.ggml.eos_token_id",     TOK_SPECIAL | TOK_ADDED | TOK_END },
@@ -31,11 +31,13 @@ static const struct { const char *key; uint8_t flags; } k_roles[] = {
 };
 enum { N_ROLES = sizeof k_roles / sizeof *k_roles };
 
-// Lists of every id that ends a text (generation_config.json's eos_token_id). Where a file has one, it is the whole answer.
+// Lists of every id that ends a text (generation_config.json's eos_token_id). Where a file has one, it is the whole
+// answer.
 static const char *const k_end_lists[] = { "hallmark.eos_token_ids", "tokenizer.ggml.eos_token_ids" };
 
 // Without a list, the ends of a turn are known by their text, as in llama.cpp.
-static const char *const k_end_texts[] = { "<eos>", "<end_of_turn>", "<turn|>", "<|tool_response>", "<|eot_id|>", "<|im_end|>", "<|endoftext|>" };
+static const char *const k_end_texts[] = { "<eos>",      "<end_of_turn>", "<turn|>",      "<|tool_response>",
+                                           "<|eot_id|>", "<|im_end|>",    "<|endoftext|>" };
 
 bool tokenizer_bad_key(const gguf *g, const char *key, err *e, const char *fmt, ...)
 {
@@ -80,12 +82,15 @@ int32_t vocab_find(const tokenizer *t, const char *s, int64_t n)
 
 // ---- texts and types -----------------------------------------------------------------------------------------------
 
-static bool check_array(const gguf *g, const char *key, const gguf_kv *kv, bool elem_ok, const char *want, int64_t n, err *e)
+static bool check_array(const gguf *g, const char *key, const gguf_kv *kv, bool elem_ok, const char *want, int64_t n,
+                        err *e)
 {
     if (!kv) return tokenizer_bad_key(g, key, e, "not found, expected an array of %s", want);
-    if (kv->type != GGUF_ARRAY || !elem_ok) return tokenizer_bad_key(g, key, e, "found another type, expected an array of %s", want);
+    if (kv->type != GGUF_ARRAY || !elem_ok)
+        return tokenizer_bad_key(g, key, e, "found another type, expected an array of %s", want);
     if (n >= 0 && kv->n != n)
-        return tokenizer_bad_key(g, key, e, "found %lld elements, expected %lld, as many as there are tokens", (long long)kv->n, (long long)n);
+        return tokenizer_bad_key(g, key, e, "found %lld elements, expected %lld, as many as there are tokens",
+                                 (long long)kv->n, (long long)n);
     return true;
 }
 
@@ -101,7 +106,10 @@ static bool well_formed(const char *s, int64_t n)
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                  : -1;
 }
 
 // "<0xNN>": the byte, or -1.
@@ -118,7 +126,8 @@ bool vocab_is_respelled(const tokenizer *t, gguf_str s)
     return t->sentencepiece;
 }
 
-// The stand-in for an id without a token. A vocabulary may have far more of them than tokens, so they stay out of the index.
+// The stand-in for an id without a token. A vocabulary may have far more of them than tokens, so they stay out of the
+// index.
 static bool is_padding(int32_t id, gguf_str s, token_type type)
 {
     char text[32];
@@ -147,14 +156,16 @@ static bool read_token(tokenizer *t, int32_t id, gguf_str s, token_type type, co
 {
     token *k = &t->tokens[id];
     if (s.n > TOKEN_MAX_BYTES)
-        return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found %lld bytes, expected at most %d", id, (long long)s.n, TOKEN_MAX_BYTES);
+        return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found %lld bytes, expected at most %d", id, (long long)s.n,
+                                 TOKEN_MAX_BYTES);
     if (s.n == 0) return true;      // an id that no text becomes, and that becomes no text
     if (!well_formed(s.s, s.n)) return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found bytes that are not UTF-8", id);
     if (t->byte_level) return read_byte_level(t, id, s, type);
 
-    // A text holds no plain space when it comes to merging, so a token that has one never merges. The exception: "llama" files spell
-    // Gemma's runs of U+2581 as spaces, and as user-defined. A text's spaces become them by merging; a text's own U+2581 are added
-    // tokens in a tokenizer.json that lists them, but not to Transformers' reader of files that have no merges.
+    // A text holds no plain space when it comes to merging, so a token that has one never merges. The exception:
+    // "llama" files spell Gemma's runs of U+2581 as spaces, and as user-defined. A text's spaces become them by
+    // merging; a text's own U+2581 are added tokens in a tokenizer.json that lists them, but not to Transformers'
+    // reader of files that have no merges.
     bool has_space = memchr(s.s, ' ', (size_t)s.n) != NULL;
     bool respelled = has_space && vocab_is_respelled(t, s);
     if ((!has_space || respelled) && !is_padding(id, s, type)) k->flags |= TOK_MERGES;
@@ -168,7 +179,8 @@ static bool read_token(tokenizer *t, int32_t id, gguf_str s, token_type type, co
         snprintf(canonical, sizeof canonical, "<0x%02X>", (unsigned)byte);
         if (memcmp(s.s, canonical, 6) == 0) t->byte_id[byte] = id;
     } else if (type == TOKEN_BYTE) {
-        return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found '%.*s', expected <0xNN>, as its type is byte", id, (int)s.n, s.s);
+        return tokenizer_bad_key(g, KEY_TOKENS, e, "[%d]: found '%.*s', expected <0xNN>, as its type is byte", id,
+                                 (int)s.n, s.s);
     }
     k->n = (uint16_t)vocab_spell(t->text + k->off, s.s, s.n);
     return true;
@@ -194,13 +206,15 @@ static bool check_scores(const tokenizer *t, const gguf *g, const gguf_kv *score
 
 static bool read_tokens(tokenizer *t, const gguf *g, err *e)
 {
-    const gguf_kv *texts = gguf_find_kv(g, KEY_TOKENS), *types = gguf_find_kv(g, KEY_TYPES), *scores = gguf_find_kv(g, KEY_SCORES);
+    const gguf_kv *texts = gguf_find_kv(g, KEY_TOKENS), *types = gguf_find_kv(g, KEY_TYPES),
+                  *scores = gguf_find_kv(g, KEY_SCORES);
     if (!check_array(g, KEY_TOKENS, texts, texts && texts->elem == GGUF_STRING, "strings", -1, e)) return false;
     if (texts->n < 1 || texts->n > LIMIT_VOCAB || texts->n_bytes > (int64_t)1 << 30)
-        return tokenizer_bad_key(g, KEY_TOKENS, e, "found %lld tokens, expected 1 to %d", (long long)texts->n, LIMIT_VOCAB);
+        return tokenizer_bad_key(g, KEY_TOKENS, e, "found %lld tokens, expected 1 to %d", (long long)texts->n,
+                                 LIMIT_VOCAB);
     if (!check_array(g, KEY_TYPES, types, types && types->elem == GGUF_I32, "i32", texts->n, e)) return false;
-    // Scores are not read beyond this: Gemma merges in the order of ids, which published files' scores only repeat (but for the
-    // -1000 of added tokens).
+    // Scores are not read beyond this: Gemma merges in the order of ids, which published files' scores only repeat (but
+    // for the -1000 of added tokens).
     if (scores && !check_array(g, KEY_SCORES, scores, scores->elem == GGUF_F32, "f32", texts->n, e)) return false;
 
     t->n_vocab = (int32_t)texts->n;
@@ -268,7 +282,8 @@ static bool read_id(tokenizer *t, const gguf *g, const char *key, int32_t *id, e
     *id = -1;
     if (!gguf_find_kv(g, key)) return true;
     if (!gguf_get_i64(g, key, &v, e)) return false;
-    if (v < 0 || v >= t->n_vocab) return tokenizer_bad_key(g, key, e, "found id %lld, expected 0 to %d", (long long)v, t->n_vocab - 1);
+    if (v < 0 || v >= t->n_vocab)
+        return tokenizer_bad_key(g, key, e, "found id %lld, expected 0 to %d", (long long)v, t->n_vocab - 1);
     *id = (int32_t)v;
     return true;
 }
@@ -285,8 +300,8 @@ static bool read_roles(tokenizer *t, const gguf *g, err *e)
     t->bos = id[0];
     t->eos = id[1];
     t->unk = id[2];
-    // A file that does not say wants BOS when it has one: so llama.cpp and Transformers for sentencepiece vocabularies. Of byte-level ones llama.cpp
-    // gives it to some.
+    // A file that does not say wants BOS when it has one: so llama.cpp and Transformers for sentencepiece vocabularies.
+    // Of byte-level ones llama.cpp gives it to some.
     const bool by_itself = t->bos >= 0 && (!t->byte_level || t->pre->add_bos);
     return gguf_get_bool_or(g, "tokenizer.ggml.add_bos_token", by_itself, &t->add_bos, e)
         && gguf_get_bool_or(g, "tokenizer.ggml.add_eos_token", false, &t->add_eos, e);
@@ -316,12 +331,16 @@ static bool read_prefix(tokenizer *t, const gguf *g, err *e)
 
 static bool check_flags(const tokenizer *t, const gguf *g, err *e)
 {
-    if (t->add_bos && t->bos < 0) return tokenizer_bad_key(g, "tokenizer.ggml.add_bos_token", e, "found true, but there is no bos_token_id");
-    if (t->add_eos && t->eos < 0) return tokenizer_bad_key(g, "tokenizer.ggml.add_eos_token", e, "found true, but there is no eos_token_id");
+    if (t->add_bos && t->bos < 0)
+        return tokenizer_bad_key(g, "tokenizer.ggml.add_bos_token", e, "found true, but there is no bos_token_id");
+    if (t->add_eos && t->eos < 0)
+        return tokenizer_bad_key(g, "tokenizer.ggml.add_eos_token", e, "found true, but there is no eos_token_id");
     if (t->byte_level) return true;
     for (int b = 0; b < 256; b++)
         if (t->byte_id[b] < 0 && t->unk < 0)
-            return tokenizer_bad_key(g, KEY_TOKENS, e, "found neither <0x%02X> nor an unknown_token_id: not every text could be encoded", (unsigned)b);
+            return tokenizer_bad_key(g, KEY_TOKENS, e,
+                                     "found neither <0x%02X> nor an unknown_token_id: not every text could be encoded",
+                                     (unsigned)b);
     return true;
 }
 
@@ -338,11 +357,13 @@ static bool read_ends(tokenizer *t, const gguf *g, err *e)
         const gguf_kv *kv = gguf_find_kv(g, k_end_lists[l]);
         if (!kv) continue;
         listed = true;
-        if (kv->type != GGUF_ARRAY) return tokenizer_bad_key(g, kv->key, e, "found another type, expected an array of ids");
+        if (kv->type != GGUF_ARRAY)
+            return tokenizer_bad_key(g, kv->key, e, "found another type, expected an array of ids");
         for (int64_t i = 0; i < kv->n; i++) {
             int64_t id;
             if (!gguf_arr_i64(kv, i, &id) || id < 0 || id >= t->n_vocab)
-                return tokenizer_bad_key(g, kv->key, e, "[%lld]: expected an id from 0 to %d", (long long)i, t->n_vocab - 1);
+                return tokenizer_bad_key(g, kv->key, e, "[%lld]: expected an id from 0 to %d", (long long)i,
+                                         t->n_vocab - 1);
             t->tokens[id].flags |= TOK_END;
         }
     }
@@ -371,7 +392,8 @@ static bool read_model(tokenizer *t, const gguf *g, err *e)
             t->byte_level = strcmp(k_models[i], "gpt2") == 0;
             return !t->byte_level || bytes_open(t, g, e);
         }
-    return tokenizer_bad_key(g, KEY_MODEL, e, "found '%.*s', expected gemma4, llama or gpt2", (int)(s.n < 64 ? s.n : 64), s.s);
+    return tokenizer_bad_key(g, KEY_MODEL, e, "found '%.*s', expected gemma4, llama or gpt2",
+                             (int)(s.n < 64 ? s.n : 64), s.s);
 }
 
 static bool load(tokenizer *t, const gguf *g, err *e)

@@ -283,7 +283,7 @@ START_TEST(a_dumb_terminal_has_plain_lines_too)
 {
     const char *line = "convert hf -o c.gguf --type q4_k_m";
     const char *text = on_a_terminal(line, "xterm");
-    ck_assert_msg(strpbrk(text, "\033\r") && strstr(text, "convert"), "%.900s", text);      // a bar is drawn, and erased
+    ck_assert_msg(strpbrk(text, "\033\r") && strstr(text, "convert"), "%.900s", text);    // a bar is drawn, and erased
     text = on_a_terminal(line, "dumb");
     ck_assert_msg(!strpbrk(text, "\033\r") && strstr(text, "convert"), "%.900s", text);
 }

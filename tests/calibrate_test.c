@@ -31,12 +31,17 @@ static void prepare(void)
 {
     char *license;
     int64_t n;
-    struct { char *path; const char *name; } all[] = { { source, "source" }, { plain, "plain" }, { first, "1" }, { second, "2" },
-                                                       { text, "text" }, { held_out, "held" }, { short_text, "short" } };
+    struct {
+        char *path;
+        const char *name;
+    } all[] = { { source, "source" }, { plain, "plain" },   { first, "1" },         { second, "2" },
+                { text, "text" },     { held_out, "held" }, { short_text, "short" } };
     strcpy(dir, "/tmp/hallmark-calibrate-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) snprintf(all[i].path, 96, "%s/%s", dir, all[i].name);
-    ck_assert_msg(convert_checkpoint(SOURCE_DIR "/fixtures/tiny-gemma4", source, &(convert_opts){ .type = FT_BF16 }, &e), "%s", e.msg);
+    ck_assert_msg(convert_checkpoint(SOURCE_DIR "/fixtures/tiny-gemma4", source, &(convert_opts){ .type = FT_BF16 },
+                                     &e),
+                  "%s", e.msg);
     ck_assert_msg(file_read_text(&license, &n, SOURCE_DIR "/LICENSE", 1 << 20, &e), "%s", e.msg);
     ck_assert_int_gt(n, 9000);
     write_file(text, license, 7000);
@@ -54,7 +59,13 @@ static void clean(void)
 
 static calibration *calibrate(const char *path, int threads, int64_t memory, int64_t tokens, err *why)
 {
-    const calibration_opts o = { .texts = &path, .n_texts = 1, .chunk = CHUNK, .max_tokens = tokens, .memory_bytes = memory, .dir = dir, .n_threads = threads };
+    const calibration_opts o = { .texts = &path,
+                                 .n_texts = 1,
+                                 .chunk = CHUNK,
+                                 .max_tokens = tokens,
+                                 .memory_bytes = memory,
+                                 .dir = dir,
+                                 .n_threads = threads };
     return calibration_compute(source, &o, why);
 }
 
@@ -82,8 +93,11 @@ START_TEST(factors_are_those_of_the_first_layers_input)
     for (int t = 0; t < TOKENS; t++) {
         const int64_t id = t % CHUNK ? ids[t] : tokenizer_bos(model_tokenizer(m));
         double ms = 0;
-        for (int i = 0; i < HF_COLS; i++) ms += pow(16 * (double)f32_from_bf16(embd[id * HF_COLS + i]), 2) / HF_COLS;       // embeddings times sqrt(256)
-        for (int i = 0; i < HF_COLS; i++) x[t * HF_COLS + i] = (float)(16 * (double)f32_from_bf16(embd[id * HF_COLS + i]) / sqrt(ms + h->rms_eps) * norm[i]);
+        // embeddings times sqrt(256)
+        for (int i = 0; i < HF_COLS; i++) ms += pow(16 * (double)f32_from_bf16(embd[id * HF_COLS + i]), 2) / HF_COLS;
+        for (int i = 0; i < HF_COLS; i++)
+            x[t * HF_COLS + i] = (float)(16 * (double)f32_from_bf16(embd[id * HF_COLS + i]) / sqrt(ms + h->rms_eps) *
+                                         norm[i]);
     }
     moments_add(sums, HF_COLS, x, HF_COLS, TOKENS, 1);
     ck_assert(moments_factor(sums, d, sums, HF_COLS, TOKENS, 0.01, 1, &e));
@@ -91,14 +105,17 @@ START_TEST(factors_are_those_of_the_first_layers_input)
     const feedback *q = feedback_of(&o, "blk.0.attn_q.weight"), *k = feedback_of(&o, "blk.0.attn_k.weight");
     ck_assert(q && k && q->m == k->m && q->cols == HF_COLS && q->block == HF_COLS);
     for (int i = 0; i < HF_COLS; i++) {
-        ck_assert_msg(fabsf(q->d[i] - d[i]) <= 1e-3f * d[i], "column %d: %g, expected %g", i, (double)q->d[i], (double)d[i]);
+        ck_assert_msg(fabsf(q->d[i] - d[i]) <= 1e-3f * d[i], "column %d: %g, expected %g", i, (double)q->d[i],
+                      (double)d[i]);
         for (int j = 0; j < HF_COLS; j++)
-            ck_assert_msg(fabsf(q->m[i * HF_COLS + j] - sums[i * HF_COLS + j]) < 2e-3f, "%d, %d: %g, expected %g", i, j, (double)q->m[i * HF_COLS + j], (double)sums[i * HF_COLS + j]);
+            ck_assert_msg(fabsf(q->m[i * HF_COLS + j] - sums[i * HF_COLS + j]) < 2e-3f, "%d, %d: %g, expected %g", i, j,
+                          (double)q->m[i * HF_COLS + j], (double)sums[i * HF_COLS + j]);
     }
     // Every matrix of a layer, nothing else.
     for (int64_t i = 0; i < gguf_n_tensors(model_gguf(m)); i++) {
         const gguf_tensor *t = gguf_tensor_at(model_gguf(m), i);
-        ck_assert_msg((feedback_of(&o, t->name) != NULL) == (t->n_dims == 2 && strncmp(t->name, "blk.", 4) == 0), "%s", t->name);
+        ck_assert_msg((feedback_of(&o, t->name) != NULL) == (t->n_dims == 2 && strncmp(t->name, "blk.", 4) == 0), "%s",
+                      t->name);
     }
     ck_assert(o.level == 1 && strlen(o.calibration) == 64);
     free(ids);
@@ -132,7 +149,8 @@ START_TEST(same_bytes_for_any_threads_and_memory)
     for (int64_t i = 0; i < x.n; i++) {
         const feedback *f = &x.feedback[i].f, *g = &y.feedback[i].f;
         ck_assert(f->cols <= CALIBRATION_BLOCK && f->cols == g->cols);
-        ck_assert(memcmp(f->m, g->m, (size_t)(f->cols * f->cols) * sizeof(float)) == 0 && memcmp(f->d, g->d, (size_t)f->cols * sizeof(float)) == 0);
+        ck_assert(memcmp(f->m, g->m, (size_t)(f->cols * f->cols) * sizeof(float)) == 0 &&
+                  memcmp(f->d, g->d, (size_t)f->cols * sizeof(float)) == 0);
     }
     quantize(first, &x, 1);
     for (int threads = 2; threads <= 7; threads += 5) {
@@ -156,17 +174,22 @@ START_TEST(nearer_to_the_source_at_the_same_size)
     quantize(plain, &none, 2);
     quantize(first, &search, 2);
     quantize(second, &calibrated, 2);
-    model *ref = model_open(source, &e), *arts[] = { model_open(plain, &e), model_open(first, &e), model_open(second, &e) };
+    model *ref = model_open(source, &e),
+          *arts[] = { model_open(plain, &e), model_open(first, &e), model_open(second, &e) };
     ck_assert_msg(ref && arts[0] && arts[1] && arts[2], "%s", e.msg);
     for (int64_t i = 0; i < gguf_n_tensors(model_gguf(ref)); i++)
-        for (int a = 1; a < 3; a++) ck_assert(gguf_tensor_at(model_gguf(arts[0]), i)->type == gguf_tensor_at(model_gguf(arts[a]), i)->type);
+        for (int a = 1; a < 3; a++)
+            ck_assert(gguf_tensor_at(model_gguf(arts[0]), i)->type == gguf_tensor_at(model_gguf(arts[a]), i)->type);
     int32_t *ids;
     int64_t n;
     divergence d[3];
     ck_assert(texts_read(&ids, &n, ref, held_out, 0, &e));
-    ck_assert_msg(divergence_measure_many(d, ref, (const model *const *)arts, 3, ids, n, &(divergence_opts){ .run = { .device = "cpu" } }, &e), "%s", e.msg);
+    ck_assert_msg(divergence_measure_many(d, ref, (const model *const *)arts, 3, ids, n,
+                                          &(divergence_opts){ .run = { .device = "cpu" } }, &e),
+                  "%s", e.msg);
     ck_assert_msg(d[1].kl_mean < d[0].kl_mean, "effort 1: KL %g, the reference's %g", d[1].kl_mean, d[0].kl_mean);
-    ck_assert_msg(d[2].kl_mean < 0.75 * d[0].kl_mean, "calibrated: KL %g, the reference's %g", d[2].kl_mean, d[0].kl_mean);
+    ck_assert_msg(d[2].kl_mean < 0.75 * d[0].kl_mean, "calibrated: KL %g, the reference's %g", d[2].kl_mean,
+                  d[0].kl_mean);
     free(ids);
     model_close(ref);
     for (int a = 0; a < 3; a++) model_close(arts[a]);
@@ -178,7 +201,8 @@ START_TEST(the_file_says_how_it_was_made_and_derives)
 {
     calibration *c = calibrate(text, 2, 0, 512, &e), *wrong = calibrate(held_out, 2, 0, 512, &e);
     ck_assert_msg(c && wrong, "%s", e.msg);
-    const effort_opts calibrated = calibration_effort(c, 0), other = calibration_effort(wrong, 0), search = { .level = 1 };
+    const effort_opts calibrated = calibration_effort(c, 0), other = calibration_effort(wrong, 0),
+                      search = { .level = 1 };
     err why = { 0 };
     quantize(first, &search, 2);
     quantize(second, &calibrated, 2);
@@ -194,12 +218,15 @@ START_TEST(the_file_says_how_it_was_made_and_derives)
     gguf_close(g);
     // An artifact says its own effort; the calibration has to be brought along.
     ck_assert_msg(derive_from_gguf(first, source, &(derive_opts){ .n_threads = 2 }, &e), "%s", e.msg);
-    ck_assert_msg(derive_from_gguf(second, source, &(derive_opts){ .effort = calibration_effort(c, 0) }, &e), "%s", e.msg);
-    ck_assert(!derive_from_gguf(second, source, &(derive_opts){ 0 }, &why) && why.kind == ERR_USAGE && strstr(why.msg, hex));
+    ck_assert_msg(derive_from_gguf(second, source, &(derive_opts){ .effort = calibration_effort(c, 0) }, &e), "%s",
+                  e.msg);
+    ck_assert(!derive_from_gguf(second, source, &(derive_opts){ 0 }, &why) && why.kind == ERR_USAGE &&
+              strstr(why.msg, hex));
     why = (err){ 0 };
     ck_assert(!derive_from_gguf(second, source, &(derive_opts){ .effort = other }, &why) && why.kind == ERR_VERDICT);
     why = (err){ 0 };
-    ck_assert(!derive_from_gguf(first, source, &(derive_opts){ .effort = calibrated }, &why) && why.kind == ERR_VERDICT);
+    ck_assert(!derive_from_gguf(first, source, &(derive_opts){ .effort = calibrated }, &why) &&
+              why.kind == ERR_VERDICT);
     // Straight from the checkpoint: the same tensors.
     const convert_opts o = { .type = FT_Q4_K_M, .effort = calibrated };
     ck_assert_msg(convert_checkpoint(SOURCE_DIR "/fixtures/tiny-gemma4", first, &o, &e), "%s", e.msg);
@@ -209,7 +236,8 @@ START_TEST(the_file_says_how_it_was_made_and_derives)
 }
 END_TEST
 
-// Weights that BF16 does not hold: the folder and an F32 file of it are calibrated alike. What a killed conversion left is removed, what is in use is not.
+// Weights that BF16 does not hold: the folder and an F32 file of it are calibrated alike. What a killed conversion left
+// is removed, what is in use is not.
 START_TEST(a_folder_in_f32_is_calibrated_as_its_file)
 {
     mini *m = mini_gemma4();
@@ -226,7 +254,10 @@ START_TEST(a_folder_in_f32_is_calibrated_as_its_file)
     const int64_t n = map.size;
     file_map_close(&map);
     memcpy(&header, bytes, 8);
-    for (int64_t at = 8 + (int64_t)header; at < n; at += 4) { bytes[at] = (uint8_t)(at * 31); bytes[at + 1] = (uint8_t)(at * 7); }
+    for (int64_t at = 8 + (int64_t)header; at < n; at += 4) {
+        bytes[at] = (uint8_t)(at * 31);
+        bytes[at + 1] = (uint8_t)(at * 7);
+    }
     write_file(weights, bytes, n);
     free(bytes);
     ck_assert_msg(convert_checkpoint(m->dir, first, &(convert_opts){ .type = FT_F32 }, &e), "%s", e.msg);
@@ -241,7 +272,9 @@ START_TEST(a_folder_in_f32_is_calibrated_as_its_file)
     const int lock = open(used, O_RDONLY | O_DIRECTORY);
     ck_assert(lock >= 0 && flock(lock, LOCK_EX) == 0);
     const char *texts[] = { text };
-    const calibration_opts o = { .texts = texts, .n_texts = 1, .chunk = 32, .max_tokens = 64, .dir = dir, .n_threads = 2 };
+    const calibration_opts o = {
+        .texts = texts, .n_texts = 1, .chunk = 32, .max_tokens = 64, .dir = dir, .n_threads = 2
+    };
     calibration *a = calibration_compute_hf(m->dir, &o, &e), *b = calibration_compute(first, &o, &e);
     ck_assert_msg(a && b, "%s", e.msg);
     const effort_opts x = calibration_effort(a, 1), y = calibration_effort(b, 1);
@@ -266,11 +299,15 @@ START_TEST(a_claim_of_effort_without_blocks_does_not_derive)
     const effort_opts search = { .level = 1 };
     err why = { 0 };
     quantize(first, &search, 2);
-    ck_assert(!derive_from_gguf(first, first, &(derive_opts){ 0 }, &why) && why.kind == ERR_VERDICT && strstr(why.msg, KEY_HM_EFFORT));
+    ck_assert(!derive_from_gguf(first, first, &(derive_opts){ 0 }, &why) && why.kind == ERR_VERDICT &&
+              strstr(why.msg, KEY_HM_EFFORT));
     why = (err){ 0 };
-    ck_assert(!quantize_file(source, second, &(quantize_opts){ .type = FT_BF16, .effort = search }, &why) && why.kind == ERR_USAGE);
+    ck_assert(!quantize_file(source, second, &(quantize_opts){ .type = FT_BF16, .effort = search }, &why) &&
+              why.kind == ERR_USAGE);
     why = (err){ 0 };
-    ck_assert(!convert_checkpoint(SOURCE_DIR "/fixtures/tiny-gemma4", second, &(convert_opts){ .type = FT_F32, .effort = search }, &why) && why.kind == ERR_USAGE);
+    ck_assert(!convert_checkpoint(SOURCE_DIR "/fixtures/tiny-gemma4", second,
+                                  &(convert_opts){ .type = FT_F32, .effort = search }, &why) &&
+              why.kind == ERR_USAGE);
 }
 END_TEST
 
@@ -290,7 +327,13 @@ START_TEST(a_text_of_a_few_tokens_is_said_to_calibrate_poorly)
     err why = { 0 };
     for (int few = 0; few < 2; few++) {
         listener l = { .p = { .log = listen_log } };
-        const calibration_opts o = { .texts = texts, .n_texts = 1, .chunk = CHUNK, .max_tokens = few ? 20 : 512, .dir = dir, .n_threads = 1, .progress = &l.p };
+        const calibration_opts o = { .texts = texts,
+                                     .n_texts = 1,
+                                     .chunk = CHUNK,
+                                     .max_tokens = few ? 20 : 512,
+                                     .dir = dir,
+                                     .n_threads = 1,
+                                     .progress = &l.p };
         calibration *c = calibration_compute(source, &o, &why);
         ck_assert_msg(c != NULL, "%s", why.msg);
         ck_assert_int_eq(l.n, few);
@@ -316,7 +359,8 @@ START_TEST(what_cannot_be_used_is_named)
     why = (err){ 0 };
     ck_assert(!quantize_file(source, first, &q, &why) && why.kind == ERR_INPUT && strstr(why.msg, odd.tensor));
     why = (err){ 0 };
-    ck_assert(!quantize_file(source, first, &(quantize_opts){ .type = FT_Q4_0, .effort = { .level = 9 } }, &why) && why.kind == ERR_USAGE);
+    ck_assert(!quantize_file(source, first, &(quantize_opts){ .type = FT_Q4_0, .effort = { .level = 9 } }, &why) &&
+              why.kind == ERR_USAGE);
 }
 END_TEST
 

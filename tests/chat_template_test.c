@@ -27,7 +27,8 @@ static char *folder_of(const row *r)
 {
     char *dir = new_dir();
     mkdir(in_dir(dir, "additional_chat_templates"), 0777);
-    for (int i = 0; i < MAX_FILES && r->files[i].name; i++) write_file(in_dir(dir, r->files[i].name), r->files[i].text, (int64_t)strlen(r->files[i].text));
+    for (int i = 0; i < MAX_FILES && r->files[i].name; i++)
+        write_file(in_dir(dir, r->files[i].name), r->files[i].text, (int64_t)strlen(r->files[i].text));
     return dir;
 }
 
@@ -50,7 +51,8 @@ static bool value_is(const gguf_plan *p, const char *suffix, const char *text)
     char     key[300];
     gguf_str s;
     snprintf(key, sizeof key, "tokenizer.chat_template%s", suffix);
-    return gguf_kv_str(gguf_plan_find(p, key), &s) && (size_t)s.n == strlen(text) && memcmp(s.s, text, strlen(text)) == 0;
+    return gguf_kv_str(gguf_plan_find(p, key), &s) && (size_t)s.n == strlen(text) &&
+           memcmp(s.s, text, strlen(text)) == 0;
 }
 
 // The list of names holds exactly those of the keys that have one.
@@ -64,7 +66,8 @@ static void check_names(const gguf_plan *p, const row *r, size_t i)
         gguf_str_iter it = gguf_strs(kv);
         gguf_str s = { 0 };
         bool found = false;
-        while (!found && gguf_next_str(&it, &s)) found = (size_t)s.n == strlen(r->keys[k].name + 1) && memcmp(s.s, r->keys[k].name + 1, (size_t)s.n) == 0;
+        while (!found && gguf_next_str(&it, &s))
+            found = (size_t)s.n == strlen(r->keys[k].name + 1) && memcmp(s.s, r->keys[k].name + 1, (size_t)s.n) == 0;
         ck_assert_msg(found, "row %zu: %s is not listed", i, r->keys[k].name);
     }
     ck_assert_msg((kv ? kv->n : 0) == named_keys, "row %zu", i);
@@ -79,33 +82,67 @@ static const row ROWS[] = {
     { "\"C\"", { { NULL } }, { { "", "C" } }, NULL },
     { "\"C\"", { { J, "D" } }, { { "", "D" } }, "tokenizer_config.json: its chat_template is not the one" },
     { "\"D\"", { { J, "D" } }, { { "", "D" } }, NULL },
-    { NULL, { { J, "a\r\nb\rc\n" } }, { { "", "a\nb\nc\n" } }, NULL },               // as Python reads text
-    { "\"a\\r\\nb\\rc\"", { { NULL } }, { { "", "a\r\nb\rc" } }, NULL },             // JSON says these characters
-    { NULL, { { J, "\xef\xbb\xbf" "abc" } }, { { "", "\xef\xbb\xbf" "abc" } }, "begins with a byte order mark" },
-    { NULL, { { J, "" } }, { { NULL } }, "template 'default' is empty" },             // gguf-py: no key
+    { NULL, { { J, "a\r\nb\rc\n" } }, { { "", "a\nb\nc\n" } }, NULL },    // as Python reads text
+    { "\"a\\r\\nb\\rc\"", { { NULL } }, { { "", "a\r\nb\rc" } }, NULL },    // JSON says these characters
+    { NULL,
+      { { J, "\xef\xbb\xbf"
+             "abc" } },
+      { { "", "\xef\xbb\xbf"
+              "abc" } },
+      "begins with a byte order mark" },
+    { NULL, { { J, "" } }, { { NULL } }, "template 'default' is empty" },    // gguf-py: no key
     { NULL, { { J, "D" }, { A "tool_use.jinja", "T" } }, { { "", "D" }, { ".tool_use", "T" } }, NULL },
     { NULL, { { A "tool_use.jinja", "T" } }, { { ".tool_use", "T" } }, "none of them is the default one" },
     { "\"C\"", { { A "tool_use.jinja", "T" } }, { { ".tool_use", "T" } }, "which replace it, as in Transformers" },
     { NULL, { { J, "D" }, { A "default.jinja", "AD" } }, { { "", "AD" } }, "stands twice" },
     { NULL, { { J, "D" }, { A "x.jinja", "" } }, { { "", "D" } }, "'x' is empty" },
-    { NULL, { { J, "D" }, { A "file.jinja", "F" } }, { { "", "D" }, { ".file", "F" } }, "takes a template of this name for the default one" },
+    { NULL,
+      { { J, "D" }, { A "file.jinja", "F" } },
+      { { "", "D" }, { ".file", "F" } },
+      "takes a template of this name for the default one" },
     { NULL, { { J, "D" }, { A "x.txt", "no template" } }, { { "", "D" } }, NULL },
-    { "[{\"name\":\"default\",\"template\":\"d\"},{\"name\":\"tool use\",\"template\":\"t\"}]", { { NULL } }, { { "", "d" }, { ".tool_use", "t" } },
+    { "[{\"name\":\"default\",\"template\":\"d\"},{\"name\":\"tool use\",\"template\":\"t\"}]",
+      { { NULL } },
+      { { "", "d" }, { ".tool_use", "t" } },
       "'tool use' is written as tokenizer.chat_template.tool_use" },
-    { "[{\"name\":\"default\",\"template\":\"L\"},{\"name\":\"tool_use\",\"template\":\"T\"}]", { { J, "D" } }, { { "", "D" } }, "which replace it" },
-    { "[{\"name\":\"default\",\"template\":\"D\"},{\"name\":\"default\",\"template\":\"T\"}]", { { NULL } }, { { "", "T" } }, "stands twice" },
-    { "[{\"name\":\"a\",\"template\":\"D\"},{\"name\":\"\",\"template\":\"T\"}]", { { NULL } }, { { ".a", "D" }, { "._", "T" } }, "none of them is the default" },
+    { "[{\"name\":\"default\",\"template\":\"L\"},{\"name\":\"tool_use\",\"template\":\"T\"}]",
+      { { J, "D" } },
+      { { "", "D" } },
+      "which replace it" },
+    { "[{\"name\":\"default\",\"template\":\"D\"},{\"name\":\"default\",\"template\":\"T\"}]",
+      { { NULL } },
+      { { "", "T" } },
+      "stands twice" },
+    { "[{\"name\":\"a\",\"template\":\"D\"},{\"name\":\"\",\"template\":\"T\"}]",
+      { { NULL } },
+      { { ".a", "D" }, { "._", "T" } },
+      "none of them is the default" },
     { "[]", { { NULL } }, { { NULL } }, NULL },
     { "{\"default\":\"D\",\"tool_use\":\"T\"}", { { NULL } }, { { "", "D" }, { ".tool_use", "T" } }, NULL },
     // Different names that a key cannot tell apart: the one that is a key as it stands keeps it.
-    { "[{\"name\":\"tool-use\",\"template\":\"1\"},{\"name\":\"tool_use\",\"template\":\"2\"},{\"name\":\"tool use\",\"template\":\"3\"}]", { { NULL } },
-      { { ".tool_use", "2" }, { ".tool_use_2", "1" }, { ".tool_use_3", "3" } }, "'tool-use' is written as tokenizer.chat_template.tool_use_2" },
-    { "[{\"name\":\"a-b\",\"template\":\"1\"},{\"name\":\"a_b_2\",\"template\":\"2\"},{\"name\":\"a.b\",\"template\":\"3\"}]", { { NULL } },
-      { { ".a_b", "1" }, { ".a_b_2", "2" }, { ".a_b_3", "3" } }, NULL },
-    { "[{\"name\":\"g\xc3\xa9mma\",\"template\":\"1\"},{\"name\":\"\xf0\x9f\x98\x80\",\"template\":\"2\"}]", { { NULL } }, { { ".g_mma", "1" }, { "._", "2" } }, NULL },
+    { "[{\"name\":\"tool-use\",\"template\":\"1\"},{\"name\":\"tool_use\",\"template\":\"2\"},{\"name\":\"tool "
+      "use\",\"template\":\"3\"}]",
+      { { NULL } },
+      { { ".tool_use", "2" }, { ".tool_use_2", "1" }, { ".tool_use_3", "3" } },
+      "'tool-use' is written as tokenizer.chat_template.tool_use_2" },
+    { "[{\"name\":\"a-b\",\"template\":\"1\"},{\"name\":\"a_b_2\",\"template\":\"2\"},{\"name\":\"a.b\",\"template\":"
+      "\"3\"}]",
+      { { NULL } },
+      { { ".a_b", "1" }, { ".a_b_2", "2" }, { ".a_b_3", "3" } },
+      NULL },
+    { "[{\"name\":\"g\xc3\xa9mma\",\"template\":\"1\"},{\"name\":\"\xf0\x9f\x98\x80\",\"template\":\"2\"}]",
+      { { NULL } },
+      { { ".g_mma", "1" }, { "._", "2" } },
+      NULL },
     // chat_template.json: Transformers' processors and llama.cpp read it where the tokenizer has none.
-    { NULL, { { "chat_template.json", "{\"chat_template\":\"P\"}" } }, { { "", "P" } }, "chat_template.json: its template is taken" },
-    { "\"C\"", { { "chat_template.json", "{\"chat_template\":\"P\"}" } }, { { "", "C" } }, "chat_template.json: its template is another" },
+    { NULL,
+      { { "chat_template.json", "{\"chat_template\":\"P\"}" } },
+      { { "", "P" } },
+      "chat_template.json: its template is taken" },
+    { "\"C\"",
+      { { "chat_template.json", "{\"chat_template\":\"P\"}" } },
+      { { "", "C" } },
+      "chat_template.json: its template is another" },
     { "\"C\"", { { "chat_template.json", "{\"chat_template\":\"C\"}" } }, { { "", "C" } }, NULL },
     { NULL, { { "chat_template.json", "{\"chat_template\":\"P\"}" }, { J, "D" } }, { { "", "D" } }, "is left out" },
     { "\"C\"", { { "chat_template.json", "no JSON" } }, { { "", "C" } }, "is left out" },
@@ -137,10 +174,15 @@ START_TEST(test_refused)
 {
     static const struct { const char *config, *file; const char *bytes; int64_t n; const char *says; } BAD[] = {
         { "7", NULL, NULL, 0, "tokenizer_config.json: chat_template: expected a string" },
-        { "[{\"name\":\"x\"}]", NULL, NULL, 0, "key 'template'" }, { "[{\"template\":\"x\"}]", NULL, NULL, 0, "key 'name'" }, { "[7]", NULL, NULL, 0, "expected objects" },
+        { "[{\"name\":\"x\"}]", NULL, NULL, 0, "key 'template'" },
+        { "[{\"template\":\"x\"}]", NULL, NULL, 0, "key 'name'" },
+        { "[7]", NULL, NULL, 0, "expected objects" },
         { "{\"default\":7}", NULL, NULL, 0, "'default': expected a string" },
         { NULL, J, "a\xe9z", 3, "chat_template.jinja: offset 1: found byte 0xe9, expected UTF-8" },
-        { NULL, J, "\xff\xfe" "a\0", 4, "chat_template.jinja: offset 0: found the mark of UTF-16" },
+        { NULL, J,
+          "\xff\xfe"
+          "a\0",
+          4, "chat_template.jinja: offset 0: found the mark of UTF-16" },
         { NULL, J, "\xfe\xff\0a", 4, "found the mark of UTF-16" },
         { NULL, J, "a\0b", 3, "chat_template.jinja: offset 1: found a NUL byte" },
         { NULL, A "x.jinja", "ab\xc3", 3, "x.jinja: offset 2: found byte 0xc3" },

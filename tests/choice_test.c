@@ -1,4 +1,5 @@
-// Proves quant/choice.h: options that decide nothing are refused with what they could have named, whatever the base type; what falls back is told.
+// Proves quant/choice.h: options that decide nothing are refused with what they could have named, whatever the base
+// type; what falls back is told.
 #include "quant/choice.h"
 #include "suite.h"
 
@@ -25,7 +26,8 @@ static const policy_tensor model[] = {
     { "blk.1.proj.weight",        DT_BF16, 2, { 256, 20 } },
 };
 enum { N = sizeof model / sizeof model[0], EMBD = 0, NORM = 1, FIXED = 2, Q0 = 4, UP0 = 5, DOWN0 = 6, PROJ1 = 9 };
-static const char COULD[] = "blk.N.attn_q.weight, blk.N.ffn_down.weight, blk.N.ffn_up.weight, blk.N.proj.weight, token_embd.weight";
+static const char COULD[] = "blk.N.attn_q.weight, blk.N.ffn_down.weight, blk.N.ffn_up.weight, blk.N.proj.weight, "
+                            "token_embd.weight";
 
 static dtype types[N], wanted[N];
 
@@ -33,7 +35,8 @@ static bool choose(file_type ft, const policy_overrides *v, bool strict, log_of 
 {
     const policy_model m = { .arch = "gemma4", .n_layer = 2, .n_head = 4, .n_head_kv = 1, .overrides = v };
     *l = (log_of){ .p = { .log = keep_line } };
-    return choice_make(&(choice_opts){ .type = ft, .strict = strict, .log = &l->p, .model = &m }, model, N, types, wanted, e);
+    return choice_make(&(choice_opts){ .type = ft, .strict = strict, .log = &l->p, .model = &m }, model, N, types,
+                       wanted, e);
 }
 
 static policy_overrides rules_of(const type_rule *r, int n)
@@ -72,14 +75,18 @@ END_TEST
 START_TEST(test_options_that_decide_nothing)
 {
     static const type_rule none[] = { { "ffn_gate", DT_Q8_0 } }, fixed[] = { { "norm|model_proj", DT_Q6_K } };
-    static const type_rule late[] = { { "blk", DT_Q8_0 }, { "ffn_down", DT_Q6_K } }, embd[] = { { "token_embd", DT_Q6_K } };
+    static const type_rule late[] = { { "blk", DT_Q8_0 }, { "ffn_down", DT_Q6_K } },
+                           embd[] = { { "token_embd", DT_Q6_K } };
     for (size_t k = 0; k < sizeof bases / sizeof bases[0]; k++) {
         char says[600];
         policy_overrides v = rules_of(none, 1);
         snprintf(says, sizeof says, "--tensor-type 'ffn_gate=Q8_0' names no tensor; it could name: %s", COULD);
         refused(bases[k], &v, says);
         v = rules_of(fixed, 1);
-        snprintf(says, sizeof says, "--tensor-type 'norm|model_proj=Q6_K' names only tensors whose type is fixed ('output_norm.weight'); it could name: %s", COULD);
+        snprintf(says, sizeof says,
+                 "--tensor-type 'norm|model_proj=Q6_K' names only tensors whose type is fixed ('output_norm.weight'); "
+                 "it could name: %s",
+                 COULD);
         refused(bases[k], &v, says);
         v = rules_of(late, 2);
         refused(bases[k], &v, "--tensor-type 'ffn_down=Q6_K' decides nothing: tensor 'blk.0.ffn_down.weight'");
@@ -88,7 +95,9 @@ START_TEST(test_options_that_decide_nothing)
         refused(bases[k], &v, "--tensor-type 'token_embd=Q6_K' decides nothing: tensor 'token_embd.weight'");
         v = rules_of(embd, 1);
         v.output = DT_Q8_0;
-        refused(bases[k], &v, "--output-type Q8_0 decides nothing: the output matrix is tied to the embedding, whose type a --tensor-type decides");
+        refused(bases[k], &v,
+                "--output-type Q8_0 decides nothing: the output matrix is tied to the embedding, whose type a "
+                "--tensor-type decides");
     }
     policy_overrides v = { .pure = true, .output = DT_Q8_0, .embedding = DT_INVALID };
     refused(FT_Q4_K_M, &v, "whose type --pure decides");
@@ -118,14 +127,17 @@ START_TEST(test_fallbacks)
     log_of l;
     err e = { 0 };
     ck_assert_msg(choose(FT_Q4_K_S, NULL, false, &l, &e), "%s", e.msg);
-    ck_assert(types[DOWN0] == DT_Q5_0 && wanted[DOWN0] == DT_Q4_K && types[PROJ1] == DT_F16 && wanted[PROJ1] == DT_Q4_K);
+    ck_assert(types[DOWN0] == DT_Q5_0 && wanted[DOWN0] == DT_Q4_K && types[PROJ1] == DT_F16 &&
+              wanted[PROJ1] == DT_Q4_K);
     ck_assert(types[Q0] == wanted[Q0] && types[NORM] == wanted[NORM] && types[FIXED] == wanted[FIXED]);
-    ck_assert_str_eq(l.text, "warning: 3 of 7 matrices have rows that no block of their Q4_K_S type fits, and take another: 2 Q5_0 instead of Q4_K, "
-                     "1 F16 instead of Q4_K (--dry-run lists them, --strict-types refuses)\n");
+    ck_assert_str_eq(l.text, "warning: 3 of 7 matrices have rows that no block of their Q4_K_S type fits, and take "
+                             "another: 2 Q5_0 instead of Q4_K, "
+                             "1 F16 instead of Q4_K (--dry-run lists them, --strict-types refuses)\n");
     ck_assert(!choose(FT_Q4_K_S, NULL, true, &l, &e));
     ck_assert_int_eq(e.kind, ERR_USAGE);
-    ck_assert_str_eq(e.msg, "--strict-types: 3 of 7 matrices cannot be what Q4_K_S gives them (2 Q5_0 instead of Q4_K, 1 F16 instead of Q4_K); "
-                     "the first is 'blk.0.ffn_down.weight', with rows of 96");
+    ck_assert_str_eq(e.msg, "--strict-types: 3 of 7 matrices cannot be what Q4_K_S gives them (2 Q5_0 instead of Q4_K, "
+                            "1 F16 instead of Q4_K); "
+                            "the first is 'blk.0.ffn_down.weight', with rows of 96");
     e = (err){ 0 };
     ck_assert_msg(choose(FT_BF16, NULL, true, &l, &e), "%s", e.msg);        // plain types fit everything
     ck_assert_str_eq(l.text, "");
@@ -142,7 +154,8 @@ END_TEST
 // An embedding whose rows are odd: what an output matrix would be counts as asked for, not what is left of it.
 START_TEST(test_fallback_of_the_output)
 {
-    static const policy_tensor t[] = { { "token_embd.weight", DT_BF16, 2, { 300, 96 } }, { "blk.0.ffn_up.weight", DT_BF16, 2, { 96, 40 } } };
+    static const policy_tensor t[] = { { "token_embd.weight", DT_BF16, 2, { 300, 96 } },
+                                       { "blk.0.ffn_up.weight", DT_BF16, 2, { 96, 40 } } };
     const policy_model m = { .arch = "gemma3", .n_layer = 1, .n_head = 4, .n_head_kv = 1 };
     dtype to[2], asked[2];
     err e = { 0 };

@@ -13,7 +13,8 @@ START_TEST(test_known_digests)
     const struct { const char *text, *hex; } ROWS[] = {
         { "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
         { "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" },
-        { "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1" },
+        { "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167"
+                                                                      "f6ecedd419db06c1" },
     };
     char hex[SHA256_HEX + 1];
     err  e = { 0 };
@@ -86,7 +87,8 @@ START_TEST(test_source_digest)
     counter c = { .p = { .stage = count_stage, .add = count_add } };
     ck_assert_msg(source_digest(dir, 1, &c.p, &id, &e), "%s", e.msg);
     ck_assert(c.total == 17 && c.done == 17);
-    // (cd DIR && LC_ALL=C sha256sum *.safetensors *.safetensors.index.json config.json generation_config.json tokenizer.json
+    // (cd DIR && LC_ALL=C sha256sum *.safetensors *.safetensors.index.json config.json generation_config.json
+    // tokenizer.json
     //  tokenizer_config.json chat_template.jinja | LC_ALL=C sort -k2 | sha256sum)
     ck_assert_str_eq(id.v1, "fc6a70afefa449b36f407d4fe20f29b9f93c81b1ab6b9ede536628329dfc65a3");
     ck_assert_str_eq(id.v2, id.v1);         // no file that only the second list has
@@ -130,7 +132,8 @@ START_TEST(test_longer_list)
     save(dir, "config.json", "c");
     save(dir, "model.safetensors", "m");
     ck_assert(source_digest(dir, 1, NULL, &before, &e));
-    static const char *const MORE[] = { "chat_template.json", "added_tokens.json", "special_tokens_map.json", "tokenizer.model", "vocab.json", "merges.txt" };
+    static const char *const MORE[] = { "chat_template.json", "added_tokens.json", "special_tokens_map.json",
+                                        "tokenizer.model",    "vocab.json",        "merges.txt" };
     for (size_t i = 0; i < sizeof MORE / sizeof MORE[0]; i++) {
         save(dir, MORE[i], "x");
         ck_assert(source_digest(dir, 1, NULL, &id, &e));
@@ -148,8 +151,10 @@ START_TEST(test_longer_list)
     save(dir, SOURCE_TEMPLATES "/.x.jinja", "h");
     ck_assert_msg(source_digest(dir, 1, NULL, &id, &e), "%s", e.msg);
     ck_assert_str_eq(id.v1, before.v1);
-    // cd DIR && LC_ALL=C sha256sum added_tokens.json additional_chat_templates/.x.jinja additional_chat_templates/tool_use.jinja
-    //  chat_template.json config.json merges.txt model.safetensors special_tokens_map.json tokenizer.model vocab.json | sha256sum
+    // cd DIR && LC_ALL=C sha256sum added_tokens.json additional_chat_templates/.x.jinja
+    // additional_chat_templates/tool_use.jinja
+    //  chat_template.json config.json merges.txt model.safetensors special_tokens_map.json tokenizer.model vocab.json |
+    //  sha256sum
     ck_assert_str_eq(id.v2, "86c3e0e5d914625a44baf45f2f6efb6bb5ab1ef5ec3e6e8320b2252bb4ba0778");
     drop_dir(dir);
 }
@@ -162,9 +167,10 @@ START_TEST(test_same_source)
     const char *a = SHA("aa"), *b = SHA("bb"), *c = SHA("cc");
     source_id x, y;
     const struct { int64_t vx; const char *dx, *ox; int64_t vy; const char *dy, *oy; bool same; } ROWS[] = {
-        { 1, a, "", 1, a, "", true },  { 1, a, "", 1, b, "", false }, { 2, a, "", 1, a, "", true },  { 1, a, "", 2, a, "", true },
-        { 2, b, a, 1, a, "", true },   { 1, a, "", 2, b, a, true },   { 2, b, a, 1, b, "", false },  { 2, b, a, 2, b, a, true },
-        { 2, b, a, 2, c, a, false },   { 2, a, "", 2, b, a, false },  { 2, "", "", 2, "", "", false }, { 1, "", "", 1, a, "", false },
+        { 1, a, "", 1, a, "", true }, { 1, a, "", 1, b, "", false },   { 2, a, "", 1, a, "", true },
+        { 1, a, "", 2, a, "", true }, { 2, b, a, 1, a, "", true },     { 1, a, "", 2, b, a, true },
+        { 2, b, a, 1, b, "", false }, { 2, b, a, 2, b, a, true },      { 2, b, a, 2, c, a, false },
+        { 2, a, "", 2, b, a, false }, { 2, "", "", 2, "", "", false }, { 1, "", "", 1, a, "", false },
         { 1, a, c, 2, b, c, false },
     };
     for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
@@ -184,9 +190,12 @@ START_TEST(test_source_revision)
         { "/x/models--a--b/snapshots/0123456789abcdef0123456789abcdef01234567/", true },
         { "snapshots/0123456789abcdef0123456789abcdef01234567/sub", true },
         { "/snapshots/x/snapshots/0123456789abcdef0123456789abcdef01234567", true },
-        { "/x/snapshots/0123456789abcdef0123456789abcdef0123456", false }, { "/x/snapshots/0123456789abcdef0123456789abcdef012345678", false },
-        { "/x/snapshots/0123456789ABCDEF0123456789abcdef01234567", false }, { "/x/mysnapshots/0123456789abcdef0123456789abcdef01234567", false },
-        { "/x/0123456789abcdef0123456789abcdef01234567", false }, { "", false },
+        { "/x/snapshots/0123456789abcdef0123456789abcdef0123456", false },
+        { "/x/snapshots/0123456789abcdef0123456789abcdef012345678", false },
+        { "/x/snapshots/0123456789ABCDEF0123456789abcdef01234567", false },
+        { "/x/mysnapshots/0123456789abcdef0123456789abcdef01234567", false },
+        { "/x/0123456789abcdef0123456789abcdef01234567", false },
+        { "", false },
     };
     char rev[41];
     for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
@@ -234,12 +243,18 @@ static void save_artifact(const char *dir, const char *record)
         ck_assert(gguf_plan_tensor(p, name, DT_I8, 1, &size[i], &e));
         ck_assert(sha256_bytes(data, size[i], digests[i], &e));
     }
-    ck_assert(claims_plan(p, "BF16", &(claims_source){ .digest = "5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9" }, &e));
+    ck_assert(claims_plan(p, "BF16",
+                          &(claims_source){ .digest = "5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e"
+                                                      "9" },
+                          &e));
     ck_assert(gguf_plan_layout(p, &h, &n, &e));
     ck_assert_msg(claims_set_digests(p, digests, &e), "%s", e.msg);
-    if (record) ck_assert(claims_pad_record(record, padded, &e) && gguf_plan_strn(p, KEY_HM_VERIFICATION, padded, sizeof padded, &e));
+    if (record)
+        ck_assert(claims_pad_record(record, padded, &e) &&
+                  gguf_plan_strn(p, KEY_HM_VERIFICATION, padded, sizeof padded, &e));
     outfile *f = outfile_open(in_dir(dir, "a.gguf"), n, &e);
-    for (int i = 0; i < N_TENSORS; i++) ck_assert(outfile_write_at(f, gguf_plan_tensor_at(p, i)->off, data, size[i], &e));
+    for (int i = 0; i < N_TENSORS; i++)
+        ck_assert(outfile_write_at(f, gguf_plan_tensor_at(p, i)->off, data, size[i], &e));
     ck_assert_msg(gguf_plan_write(p, f, &e) && outfile_commit(f, &e), "%s", e.msg);
     gguf_plan_free(p);
     free(data);
@@ -255,8 +270,9 @@ static void patch(const char *path, int64_t off, const void *v, size_t n)
 START_TEST(test_required_cache_of_mixed_files)
 {
     static const struct { const char *label; dtype second; const char *kv; } rows[] = {
-        { "BF16", DT_BF16, "bf16" }, { "BF16", DT_F32, "bf16" }, { "BF16", DT_I32, "bf16" }, { "BF16", DT_Q8_0, "f32" }, { "BF16", DT_F16, "f32" },
-        { "BF16", DT_Q4_K, "f32" }, { "F32", DT_BF16, "f32" }, { "Q4_K_M", DT_BF16, "f32" },
+        { "BF16", DT_BF16, "bf16" }, { "BF16", DT_F32, "bf16" },   { "BF16", DT_I32, "bf16" },
+        { "BF16", DT_Q8_0, "f32" },  { "BF16", DT_F16, "f32" },    { "BF16", DT_Q4_K, "f32" },
+        { "F32", DT_BF16, "f32" },   { "Q4_K_M", DT_BF16, "f32" },
     };
     static const int64_t shape[2] = { 1, 256 };
     static const uint8_t zeros[1024];
@@ -266,7 +282,8 @@ START_TEST(test_required_cache_of_mixed_files)
         int64_t head, bytes;
         gguf_str kv;
         gguf_plan *p = gguf_plan_new(32, &e);
-        ck_assert(gguf_plan_tensor(p, "a", DT_BF16, 2, shape, &e) && gguf_plan_tensor(p, "b", rows[k].second, 2, shape, &e));
+        ck_assert(gguf_plan_tensor(p, "a", DT_BF16, 2, shape, &e) &&
+                  gguf_plan_tensor(p, "b", rows[k].second, 2, shape, &e));
         ck_assert_msg(claims_plan(p, rows[k].label, NULL, &e) && gguf_plan_layout(p, &head, &bytes, &e), "%s", e.msg);
         outfile *f = outfile_open(in_dir(dir, "m.gguf"), bytes, &e);
         for (int i = 0; i < 2; i++) {
@@ -278,7 +295,8 @@ START_TEST(test_required_cache_of_mixed_files)
         gguf_plan_free(p);
         gguf *g = gguf_open(in_dir(dir, "m.gguf"), &e);
         ck_assert_msg(g && gguf_get_str(g, KEY_HM_KV_TYPE, &kv, &e), "%s", e.msg);
-        ck_assert_msg(kv.n == (int64_t)strlen(rows[k].kv) && memcmp(kv.s, rows[k].kv, (size_t)kv.n) == 0, "%s", rows[k].label);
+        ck_assert_msg(kv.n == (int64_t)strlen(rows[k].kv) && memcmp(kv.s, rows[k].kv, (size_t)kv.n) == 0, "%s",
+                      rows[k].label);
         ck_assert_str_eq(claims_kv_of(g, rows[k].label), rows[k].kv);
         ck_assert_msg(claims_check_keys(g, rows[k].label, &e), "%s", e.msg);
         gguf_close(g);
@@ -321,7 +339,8 @@ START_TEST(test_plan_and_check)
     ck_assert_str_eq(meta, meta2);
     ck_assert(claims_check_tensors(g, 1, NULL, &e));
     const gguf_kv *kv = gguf_find_kv(g, KEY_HM_KV_TYPE);
-    int64_t kv_at = kv->off + 8 + (int64_t)strlen(kv->key) + 4 + 8, w1 = gguf_find_tensor(g, "w1")->off, w2 = gguf_find_tensor(g, "w2")->off;
+    int64_t kv_at = kv->off + 8 + (int64_t)strlen(kv->key) + 4 + 8, w1 = gguf_find_tensor(g, "w1")->off,
+            w2 = gguf_find_tensor(g, "w2")->off;
     gguf_close(g);
 
     // Any other pair is bound.
@@ -339,7 +358,8 @@ START_TEST(test_plan_and_check)
         g = gguf_open(in_dir(dir, "a.gguf"), &e);
         ck_assert(!claims_check_tensors(g, threads, NULL, &e));
         check_refused(&e, ERR_VERDICT, "a.gguf", "tensor 'w1': offset");
-        check_refused(&e, ERR_VERDICT, "a.gguf", "expected 9834876dcfb05cb167a5c24953eba58c4ac89b1adf57f28f2f9d09af107ee8f0");
+        check_refused(&e, ERR_VERDICT, "a.gguf",
+                      "expected 9834876dcfb05cb167a5c24953eba58c4ac89b1adf57f28f2f9d09af107ee8f0");
         gguf_close(g);
     }
     drop_dir(dir);
@@ -379,7 +399,8 @@ START_TEST(test_malformed_claims)
     check_list((gguf_str[]){ { D, 64 } }, 1, ERR_VERDICT, "found 1 digests, expected one for each of 2 tensors");
     check_list((gguf_str[]){ { D, 64 }, { D, 63 } }, 2, ERR_VERDICT, "found a malformed digest at index 1");
     check_list((gguf_str[]){ { D, 64 }, { D, 0 } }, 2, ERR_VERDICT, "found a malformed digest at index 1");
-    check_list((gguf_str[]){ { "96A296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7", 64 }, { D, 64 } }, 2, ERR_VERDICT, "a malformed digest at index 0");
+    check_list((gguf_str[]){ { "96A296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7", 64 }, { D, 64 } }, 2,
+               ERR_VERDICT, "a malformed digest at index 0");
     char out[CLAIMS_RECORD_BYTES], big[CLAIMS_RECORD_BYTES + 2];
     err  e = { 0 };
     memset(big, 'x', sizeof big);
@@ -397,7 +418,8 @@ START_TEST(test_plan_replaces_copied_claims)
 {
     err e = { 0 };
     gguf_plan *p = gguf_plan_new(32, &e);
-    ck_assert(gguf_plan_str(p, KEY_HM_KV_TYPE, "bf16", &e) && gguf_plan_str(p, KEY_HM_SOURCE_REV, "old", &e) && gguf_plan_str(p, KEY_HM_SOURCE_DIGEST, "old", &e) && gguf_plan_str(p, KEY_HM_SOURCE_V1, "old", &e));
+    ck_assert(gguf_plan_str(p, KEY_HM_KV_TYPE, "bf16", &e) && gguf_plan_str(p, KEY_HM_SOURCE_REV, "old", &e) &&
+              gguf_plan_str(p, KEY_HM_SOURCE_DIGEST, "old", &e) && gguf_plan_str(p, KEY_HM_SOURCE_V1, "old", &e));
     ck_assert(claims_plan(p, "Q4_K_M", NULL, &e));
     ck_assert(gguf_plan_find(p, KEY_HM_SOURCE_V1) == NULL);
     ck_assert(gguf_plan_find(p, KEY_HM_SOURCE_REV) == NULL && gguf_plan_find(p, KEY_HM_SOURCE_DIGEST) == NULL);

@@ -1,4 +1,5 @@
-// Proves cli/text_out.h and the option parser of cli/cli.h: what goes to a terminal, into JSON, and in from the command line.
+// Proves cli/text_out.h and the option parser of cli/cli.h: what goes to a terminal, into JSON, and in from the command
+// line.
 #include "cli/cli.h"
 #include "cli/prompt.h"
 #include "cli/text_out.h"
@@ -31,11 +32,12 @@ START_TEST(utf8_is_whole_however_it_is_cut)
         { "\xC3\xA9\xE2\x82\xAC\xF0\x9F\xA6\x8A.", "\xC3\xA9\xE2\x82\xAC\xF0\x9F\xA6\x8A." },
         { "a\xFF" "b", "a\xEF\xBF\xBD" "b" },
         { "\xC3(", "\xEF\xBF\xBD(" },                                                   // a lead byte without its rest
-        { "\xE2\x82", "\xEF\xBF\xBD" },                                                 // cut short at the end: some replacement
+        { "\xE2\x82", "\xEF\xBF\xBD" },    // cut short at the end: some replacement
         { "\xC0\xAF", "\xEF\xBF\xBD\xEF\xBF\xBD" },                                     // overlong
         { "\xED\xA0\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD" },                     // a surrogate
         { "\xF4\x90\x80\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD" },     // above U+10FFFF
-        { "\xF0\x9F\xF0\x9F\xA6\x8A", "\xEF\xBF\xBD\xEF\xBF\xBD\xF0\x9F\xA6\x8A" },     // a new sequence inside an unfinished one
+        // a new sequence inside an unfinished one
+        { "\xF0\x9F\xF0\x9F\xA6\x8A", "\xEF\xBF\xBD\xEF\xBF\xBD\xF0\x9F\xA6\x8A" },
     };
     for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++)
         for (size_t piece = 1; piece <= 5; piece++) {
@@ -66,17 +68,23 @@ END_TEST
 
 // ---- terminals ------------------------------------------------------------------------------------------------------
 
-// Clearing the screen, setting the title (OSC, ended by BEL), C1's CSI, a turned direction, an invisible mark. What writing needs stays: lines,
-// tabs, joiners, the selector that colours an emoji.
+// Clearing the screen, setting the title (OSC, ended by BEL), C1's CSI, a turned direction, an invisible mark. What
+// writing needs stays: lines, tabs, joiners, the selector that colours an emoji.
 START_TEST(a_model_does_not_steer_the_terminal)
 {
-    static const char in[] = "a\033[2J\033]0;t\007\xC2\x9B" "1m\r\n\t\xE2\x80\xAE" "b\xE2\x80\x8B\x7F\x9B\xE2\x80\x8C\xE2\x9D\xA4\xEF\xB8\x8F";
+    static const char in[] = "a\033[2J\033]0;t\007\xC2\x9B"
+                             "1m\r\n\t\xE2\x80\xAE"
+                             "b\xE2\x80\x8B\x7F\x9B\xE2\x80\x8C\xE2\x9D\xA4\xEF\xB8\x8F";
     for (size_t piece = 1; piece <= 9; piece++) {
         char *got = stream_in_pieces(in, sizeof in - 1, piece, false);
-        ck_assert_str_eq(got, "a\\x1b[2J\\x1b]0;t\\x07\\u009b1m\\r\n\t\\u202eb\\u200b\\x7f\xEF\xBF\xBD\xE2\x80\x8C\xE2\x9D\xA4\xEF\xB8\x8F");
+        ck_assert_str_eq(got, "a\\x1b[2J\\x1b]0;"
+                              "t\\x07\\u009b1m\\r\n\t\\u202eb\\u200b\\x7f\xEF\xBF\xBD\xE2\x80\x8C\xE2\x9D\xA4\xEF\xB8"
+                              "\x8F");
         free(got);
         got = stream_in_pieces(in, sizeof in - 1, piece, true);
-        ck_assert_str_eq(got, "a\033[2J\033]0;t\007\xC2\x9B" "1m\r\n\t\xE2\x80\xAE" "b\xE2\x80\x8B\x7F\xEF\xBF\xBD\xE2\x80\x8C\xE2\x9D\xA4\xEF\xB8\x8F");
+        ck_assert_str_eq(got, "a\033[2J\033]0;t\007\xC2\x9B"
+                              "1m\r\n\t\xE2\x80\xAE"
+                              "b\xE2\x80\x8B\x7F\xEF\xBF\xBD\xE2\x80\x8C\xE2\x9D\xA4\xEF\xB8\x8F");
         free(got);
     }
 }
@@ -108,11 +116,13 @@ END_TEST
 START_TEST(sizes_are_short)
 {
     static const struct { int64_t n; const char *text; } rows[] = {
-        { 0, "0 B" }, { 999, "999 B" }, { 1000, "1.00 kB" }, { 9994, "9.99 kB" }, { 9996, "10.0 kB" }, { 999499, "999 kB" },
+        { 0, "0 B" },          { 999, "999 B" },          { 1000, "1.00 kB" },
+        { 9994, "9.99 kB" },   { 9996, "10.0 kB" },       { 999499, "999 kB" },
         { 999500, "1.00 MB" }, { 4440000000, "4.44 GB" }, { INT64_MAX, "9223 PB" },
     };
     char out[32];
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) ck_assert_str_eq(human_bytes(rows[i].n, out), rows[i].text);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        ck_assert_str_eq(human_bytes(rows[i].n, out), rows[i].text);
 }
 END_TEST
 
@@ -187,7 +197,13 @@ END_TEST
 
 // ---- options --------------------------------------------------------------------------------------------------------
 
-typedef struct { const char *out, *kv, *text, *arith; int64_t n, threads; text_list many; bool flag; given_int level; } sample_options;
+typedef struct {
+    const char *out, *kv, *text, *arith;
+    int64_t n, threads;
+    text_list many;
+    bool flag;
+    given_int level;
+} sample_options;
 static const opt sample_table[] = {
     { "--output", "-o", OPT_OUTPUT, offsetof(sample_options, out), "F", "", true, 0, 0, NULL },
     { "--text", NULL, OPT_TEXT, offsetof(sample_options, text), "T", "", false, 0, 0, NULL },
@@ -221,7 +237,8 @@ START_TEST(options_are_read)
     sample_options o;
     text_list args;
     err e = { 0 };
-    ck_assert_msg(parse("a -o out --number=-5 --many x --text --flag --many=y --kv q8_0 -- --b", &o, &args, &e), "%s", e.msg);
+    ck_assert_msg(parse("a -o out --number=-5 --many x --text --flag --many=y --kv q8_0 -- --b", &o, &args, &e), "%s",
+                  e.msg);
     ck_assert_int_eq(args.n, 2);
     ck_assert_str_eq(args.v[0], "a");
     ck_assert_str_eq(args.v[1], "--b");
@@ -256,15 +273,30 @@ static void check_message(const err *e, const char *a, const char *b)
 START_TEST(wrong_options_are_named)
 {
     static const struct { const char *line, *message; } rows[] = {
-        { "a", "-o F is missing" }, { "-o x", "argument is missing" }, { "a b c -o x", "unexpected argument 'c'" },
-        { "a -o x --nmuber 3", "did you mean '--number'?" }, { "a -o x --out y", "did you mean '--output'?" },
-        { "a -o x -n 10", "expected -5 to 9" }, { "a -o x -n -6", "expected -5 to 9" }, { "a -o x -n 5x", "whole number" },
-        { "a -o x -n +5", "whole number" }, { "a -o x --level 3", "expected 0 to 2" }, { "a -o x --level 1 --level 1", "given twice" }, { "a -o x -n", "needs a value" }, { "a -o x -n 1 -n 1", "given twice" },
-        { "a -o x --flag=1", "takes no value" }, { "a -o x --arith f23", "did you mean 'f32'?" }, { "a -o x --many=", "empty" },
+        { "a", "-o F is missing" },
+        { "-o x", "argument is missing" },
+        { "a b c -o x", "unexpected argument 'c'" },
+        { "a -o x --nmuber 3", "did you mean '--number'?" },
+        { "a -o x --out y", "did you mean '--output'?" },
+        { "a -o x -n 10", "expected -5 to 9" },
+        { "a -o x -n -6", "expected -5 to 9" },
+        { "a -o x -n 5x", "whole number" },
+        { "a -o x -n +5", "whole number" },
+        { "a -o x --level 3", "expected 0 to 2" },
+        { "a -o x --level 1 --level 1", "given twice" },
+        { "a -o x -n", "needs a value" },
+        { "a -o x -n 1 -n 1", "given twice" },
+        { "a -o x --flag=1", "takes no value" },
+        { "a -o x --arith f23", "did you mean 'f32'?" },
+        { "a -o x --many=", "empty" },
         { "a -o x --outfile y", "unknown option '--outfile'; here it is '-o'" },
         { "a -o x --temp=0", "unknown option '--temp=0': generation is greedy" },
-        { "a -o x -m y", "the file is named without an option" }, { "a -o x --outtype y", "unknown option '--outtype'" },
-        { "a -o x -z", "unknown option '-z'" }, { "a -o -", "found '-'" }, { "a --output=", "empty" }, { "a -o x --threads 99999999999999999999", "expected 1 to 1024" },
+        { "a -o x -m y", "the file is named without an option" },
+        { "a -o x --outtype y", "unknown option '--outtype'" },
+        { "a -o x -z", "unknown option '-z'" },
+        { "a -o -", "found '-'" },
+        { "a --output=", "empty" },
+        { "a -o x --threads 99999999999999999999", "expected 1 to 1024" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         sample_options o;
@@ -281,9 +313,11 @@ END_TEST
 START_TEST(unknown_types_are_answered_with_the_nearest)
 {
     static const struct { const char *word, *near; } rows[] = {
-        { "q4km", "q4_k_m" }, { "Q4KM", "q4_k_m" }, { "q4-k-m", "q4_k_m" }, { "q4_k_mm", "q4_k_m" }, { "q4_k", "q4_k_m" }, { "Q3KL", "q3_k_l" },
-        { "q6k", "q6_k" }, { "q40", "q4_0" }, { "fp16", "f16" }, { "BFLOAT16", NULL }, { "q8", "q8_0" }, { "int8", NULL }, { "_", NULL }, { "", NULL },
-        { "q4444444444444444444444444444444444444444", NULL },
+        { "q4km", "q4_k_m" },    { "Q4KM", "q4_k_m" }, { "q4-k-m", "q4_k_m" },
+        { "q4_k_mm", "q4_k_m" }, { "q4_k", "q4_k_m" }, { "Q3KL", "q3_k_l" },
+        { "q6k", "q6_k" },       { "q40", "q4_0" },    { "fp16", "f16" },
+        { "BFLOAT16", NULL },    { "q8", "q8_0" },     { "int8", NULL },
+        { "_", NULL },           { "", NULL },         { "q4444444444444444444444444444444444444444", NULL },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         err  e = { 0 };
@@ -291,7 +325,8 @@ START_TEST(unknown_types_are_answered_with_the_nearest)
         ck_assert_ptr_null(file_type_arg(rows[i].word, &e));
         ck_assert_int_eq(e.kind, ERR_USAGE);
         snprintf(text, sizeof text, "did you mean '%s'?", rows[i].near ? rows[i].near : "");
-        ck_assert_msg(rows[i].near ? strstr(e.msg, text) != NULL : strstr(e.msg, "did you mean") == NULL, "%s: %s", rows[i].word, e.msg);
+        ck_assert_msg(rows[i].near ? strstr(e.msg, text) != NULL : strstr(e.msg, "did you mean") == NULL, "%s: %s",
+                      rows[i].word, e.msg);
     }
 }
 END_TEST
@@ -301,12 +336,14 @@ START_TEST(a_suggestion_is_near_what_was_written)
 {
     static const char *const names[] = { "--help", "--text", "--threads", "--output", "--kv" };
     static const struct { const char *word, *near; } rows[] = {
-        { "--temp", NULL }, { "--hepl", "--help" }, { "--hlep", "--help" }, { "--ouput", "--output" }, { "--thraeds", "--threads" },
-        { "--out", "--output" }, { "--kx", NULL }, { "--test", "--text" }, { "--seed", NULL }, { "--top-k", NULL }, { "--tokens", NULL },
+        { "--temp", NULL },           { "--hepl", "--help" },  { "--hlep", "--help" }, { "--ouput", "--output" },
+        { "--thraeds", "--threads" }, { "--out", "--output" }, { "--kx", NULL },       { "--test", "--text" },
+        { "--seed", NULL },           { "--top-k", NULL },     { "--tokens", NULL },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const char *near = nearest_name(rows[i].word, names, N_ROWS(names));
-        ck_assert_msg(rows[i].near ? near && strcmp(near, rows[i].near) == 0 : !near, "%s: %s", rows[i].word, near ? near : "-");
+        ck_assert_msg(rows[i].near ? near && strcmp(near, rows[i].near) == 0 : !near, "%s: %s", rows[i].word,
+                      near ? near : "-");
     }
 }
 END_TEST
@@ -314,8 +351,8 @@ END_TEST
 START_TEST(types_of_others_are_known)
 {
     static const struct { const char *word, *near; } rows[] = {
-        { "q3_k_xl", "q3_k_l" }, { "UD-Q4_K_XL", "q4_k_m" }, { "fp8", "q8_0" }, { "mxfp4", "q4_0" }, { "IQ4_XS", "q4_k_s" }, { "nf4", "q4_k_m" },
-        { "F8_E4M3", "q8_0" }, { "tq1_0", "q2_k" },
+        { "q3_k_xl", "q3_k_l" }, { "UD-Q4_K_XL", "q4_k_m" }, { "fp8", "q8_0" },     { "mxfp4", "q4_0" },
+        { "IQ4_XS", "q4_k_s" },  { "nf4", "q4_k_m" },        { "F8_E4M3", "q8_0" }, { "tq1_0", "q2_k" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         err  e = { 0 };
@@ -337,8 +374,14 @@ START_TEST(ids_are_parted_by_commas_and_spaces)
 {
     static const char *const good[] = { "2,645,9", "2, 645, 9", " 2 645\t9 ", "2 ,645,\n9" };
     static const struct { const char *text, *message; } bad[] = {
-        { "", "found ''" }, { "2,", "found ''" }, { "2,,3", "found ',3'" }, { "2x", "found '2x'" }, { "2 x", "found 'x'" }, { "-1", "found '-1'" },
-        { "2,1000", "found 1000, expected 0 to 999" }, { "99999999999999999999", "expected 0 to 999" },
+        { "", "found ''" },
+        { "2,", "found ''" },
+        { "2,,3", "found ',3'" },
+        { "2x", "found '2x'" },
+        { "2 x", "found 'x'" },
+        { "-1", "found '-1'" },
+        { "2,1000", "found 1000, expected 0 to 999" },
+        { "99999999999999999999", "expected 0 to 999" },
     };
     int32_t *ids;
     int64_t  n;
@@ -361,8 +404,8 @@ END_TEST
 START_TEST(a_prompt_is_read_from_a_file)
 {
     static const struct { const char *file; int64_t n; const char *text; int64_t n_text; } rows[] = {
-        { "ab", 2, "ab", 2 }, { "ab\n", 3, "ab", 2 }, { "ab\r\n", 4, "ab", 2 }, { "ab\n\n", 4, "ab\n", 3 }, { "a\0b\n", 4, "a\0b", 3 }, { "\n", 1, "", 0 },
-        { "", 0, "", 0 }, { "a\r", 2, "a\r", 2 },
+        { "ab", 2, "ab", 2 },       { "ab\n", 3, "ab", 2 }, { "ab\r\n", 4, "ab", 2 }, { "ab\n\n", 4, "ab\n", 3 },
+        { "a\0b\n", 4, "a\0b", 3 }, { "\n", 1, "", 0 },     { "", 0, "", 0 },         { "a\r", 2, "a\r", 2 },
     };
     char path[] = "/tmp/prompt.XXXXXX";
     const int fd = mkstemp(path);

@@ -41,7 +41,8 @@ START_TEST(test_every_row_of_every_kind)
                 input_importance(w, GOLDEN_COLS, kind, 1);
                 ck_assert_msg(codec_find(type)->encode_row(row, x, GOLDEN_COLS, weighted ? w : NULL, &e), "%s", e.msg);
                 for (int64_t b = 0; b < n; b++)
-                    ck_assert_msg(row[b] == expected[b], "%s, kind %d, %s importance: byte %lld: found %02x, expected %02x", dtype_name(type),
+                    ck_assert_msg(row[b] == expected[b],
+                                  "%s, kind %d, %s importance: byte %lld: found %02x, expected %02x", dtype_name(type),
                                   kind, weighted ? "with" : "without", (long long)b, row[b], expected[b]);
             }
     }
@@ -132,7 +133,10 @@ END_TEST
 
 START_TEST(test_not_finite_is_an_error_naming_the_column)
 {
-    static const struct { float v; const char *name; } bad[] = { { NAN, "NaN" }, { INFINITY, "Inf" }, { -INFINITY, "-Inf" } };
+    static const struct {
+        float v;
+        const char *name;
+    } bad[] = { { NAN, "NaN" }, { INFINITY, "Inf" }, { -INFINITY, "-Inf" } };
     static float x[GOLDEN_BATCH_COLS];
     static uint8_t row[GOLDEN_BATCH_COLS * 4];
     int n;
@@ -176,10 +180,11 @@ END_TEST
 START_TEST(test_table_agrees_with_the_layouts)
 {
     static const struct { int type, weights; size_t bytes; } layouts[] = {
-        { DT_Q4_0, QUANT_BLOCK, sizeof(q4_0_block) }, { DT_Q4_1, QUANT_BLOCK, sizeof(q4_1_block) }, { DT_Q5_0, QUANT_BLOCK, sizeof(q5_0_block) },
-        { DT_Q5_1, QUANT_BLOCK, sizeof(q5_1_block) }, { DT_Q8_0, QUANT_BLOCK, sizeof(q8_0_block) }, { DT_Q2_K, QUANT_SUPER, sizeof(q2_k_block) },
-        { DT_Q3_K, QUANT_SUPER, sizeof(q3_k_block) }, { DT_Q4_K, QUANT_SUPER, sizeof(q4_k_block) }, { DT_Q5_K, QUANT_SUPER, sizeof(q5_k_block) },
-        { DT_Q6_K, QUANT_SUPER, sizeof(q6_k_block) },
+        { DT_Q4_0, QUANT_BLOCK, sizeof(q4_0_block) }, { DT_Q4_1, QUANT_BLOCK, sizeof(q4_1_block) },
+        { DT_Q5_0, QUANT_BLOCK, sizeof(q5_0_block) }, { DT_Q5_1, QUANT_BLOCK, sizeof(q5_1_block) },
+        { DT_Q8_0, QUANT_BLOCK, sizeof(q8_0_block) }, { DT_Q2_K, QUANT_SUPER, sizeof(q2_k_block) },
+        { DT_Q3_K, QUANT_SUPER, sizeof(q3_k_block) }, { DT_Q4_K, QUANT_SUPER, sizeof(q4_k_block) },
+        { DT_Q5_K, QUANT_SUPER, sizeof(q5_k_block) }, { DT_Q6_K, QUANT_SUPER, sizeof(q6_k_block) },
     };
     for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++) {
         const dtype_info *t = dtype_find(layouts[i].type);

@@ -1,5 +1,5 @@
-// Proves the encoders in lanes (quant/lanes_codec.inc): at every SIMD level of this processor, for every kind of row, any number of rows, with and
-// without importance, the bytes of the plain encoder; and the same failures.
+// Proves the encoders in lanes (quant/lanes_codec.inc): at every SIMD level of this processor, for every kind of row,
+// any number of rows, with and without importance, the bytes of the plain encoder; and the same failures.
 #define _GNU_SOURCE
 #include "quant/codec.h"
 
@@ -31,20 +31,24 @@ static void compare(dtype t, simd_level level, int rows, int cols, const float *
     const int64_t n = row_bytes(t, cols);
     int64_t bad_row;
     err e = { 0 };
-    for (int r = 0; r < rows; r++) ck_assert_msg(plain->encode_row(expected + r * n, x + r * cols, cols, importance, &e), "%s", e.msg);
+    for (int r = 0; r < rows; r++)
+        ck_assert_msg(plain->encode_row(expected + r * n, x + r * cols, cols, importance, &e), "%s", e.msg);
     memset(found, 0x77, (size_t)(rows * n + 1));
     if (c->encode_rows) ck_assert(c->encode_rows(found, x, rows, cols, importance));
     else                ck_assert(codec_encode_rows(c, found, x, rows, cols, importance, &bad_row, &e));
     for (int64_t i = 0; memcmp(expected, found, (size_t)(rows * n)) != 0 && i < rows * n; i++)
-        ck_assert_msg(found[i] == expected[i], "%s, %s, %s, %s importance, %d rows of %d: row %lld, byte %lld: found %02x, expected %02x",
-                      dtype_name(t), level_names[level], what, importance ? "with" : "without", rows, cols, (long long)(i / n),
-                      (long long)(i % n), found[i], expected[i]);
+        ck_assert_msg(found[i] == expected[i],
+                      "%s, %s, %s, %s importance, %d rows of %d: row %lld, byte %lld: found %02x, expected %02x",
+                      dtype_name(t), level_names[level], what, importance ? "with" : "without", rows, cols,
+                      (long long)(i / n), (long long)(i % n), found[i], expected[i]);
     ck_assert_int_eq(found[rows * n], 0x77);            // nothing past the end
 }
 
 START_TEST(test_same_bytes_as_plain)
 {
-    static const struct { int rows, cols; } shapes[] = { { 1, 256 }, { 5, 256 }, { 16, 512 }, { 17, 768 }, { MAX_ROWS, MAX_COLS } };
+    static const struct {
+        int rows, cols;
+    } shapes[] = { { 1, 256 }, { 5, 256 }, { 16, 512 }, { 17, 768 }, { MAX_ROWS, MAX_COLS } };
     int n;
     const dtype t = codec_table(&n)[_i].type;
     for (int kind = 0; kind <= GOLDEN_KINDS; kind++)            // the last: all kinds, row by row, so that lanes differ
@@ -101,8 +105,10 @@ START_TEST(test_same_failures_as_plain)
                 ck_assert(!codec_encode_rows(codec_at(t, level), found, x, MAX_ROWS, 512, NULL, &bad_row, &e));
                 ck_assert_int_eq(bad_row, row);
                 ck_assert_int_eq(e.kind, ERR_INPUT);
-                snprintf(text, sizeof text, "column %d:", k < 3 ? 300 : 300 / dtype_find(t)->block_weights * dtype_find(t)->block_weights);
-                ck_assert_msg(strncmp(e.msg, text, strlen(text)) == 0, "%s, %s: %s", dtype_name(t), level_names[level], e.msg);
+                snprintf(text, sizeof text,
+                         "column %d:", k < 3 ? 300 : 300 / dtype_find(t)->block_weights * dtype_find(t)->block_weights);
+                ck_assert_msg(strncmp(e.msg, text, strlen(text)) == 0, "%s, %s: %s", dtype_name(t), level_names[level],
+                              e.msg);
             }
 }
 END_TEST
@@ -110,7 +116,10 @@ END_TEST
 START_TEST(test_level_can_be_forced_down)
 {
     const simd_level have = simd_best();
-    static const struct { const char *name; simd_level level; } names[] = { { "portable", SIMD_PORTABLE }, { "avx2", SIMD_AVX2 }, { "avx512", SIMD_AVX512 } };
+    static const struct {
+        const char *name;
+        simd_level level;
+    } names[] = { { "portable", SIMD_PORTABLE }, { "avx2", SIMD_AVX2 }, { "avx512", SIMD_AVX512 } };
     const char *before = getenv("HALLMARK_SIMD");
     if (before) return;                             // the whole run is at a level asked for from outside
     for (int i = 0; i < 3; i++) {

@@ -8,7 +8,8 @@ static const char *const GUESSES =
     "{\"model_type\":\"qwen3_5_text\",\"num_hidden_layers\":5,\"mtp_num_hidden_layers\":1}";
 static const char *const QWEN35_MOE = "{\"model_type\":\"qwen3_5_moe_text\",\"num_hidden_layers\":5}";
 static const char *const QWEN3_MOE = "{\"model_type\":\"qwen3_moe\",\"norm_topk_prob\":true,\"num_hidden_layers\":2}";
-static const char *const GEMMA4_MOE = "{\"model_type\":\"gemma4_text\",\"num_hidden_layers\":2,\"enable_moe_block\":true,"
+static const char *const GEMMA4_MOE = "{\"model_type\":\"gemma4_text\",\"num_hidden_layers\":2,\"enable_moe_block\":"
+                                      "true,"
                                       "\"num_experts\":8,\"top_k_experts\":2,\"moe_intermediate_size\":704}";
 
 #define CHANGES(...) ((const char *const[]){ __VA_ARGS__, NULL })
@@ -53,14 +54,28 @@ static void check_keys(const gguf_plan *p, const char *arch, const key_row *rows
 START_TEST(test_defaults)
 {
     static const key_row dense[] = {
-        { "block_count", 5 }, { "context_length", 32768 }, { "embedding_length", 4096 }, { "feed_forward_length", 12288 },
-        { "attention.head_count", 16 }, { "attention.head_count_kv", 4 }, { "attention.key_length", 256 },
-        { "ssm.conv_kernel", 4 }, { "ssm.state_size", 128 }, { "ssm.group_count", 16 }, { "ssm.time_step_rank", 32 },
-        { "ssm.inner_size", 4096 }, { "full_attention_interval", 4 }, { "rope.dimension_count", 64 },
+        { "block_count", 5 },
+        { "context_length", 32768 },
+        { "embedding_length", 4096 },
+        { "feed_forward_length", 12288 },
+        { "attention.head_count", 16 },
+        { "attention.head_count_kv", 4 },
+        { "attention.key_length", 256 },
+        { "ssm.conv_kernel", 4 },
+        { "ssm.state_size", 128 },
+        { "ssm.group_count", 16 },
+        { "ssm.time_step_rank", 32 },
+        { "ssm.inner_size", 4096 },
+        { "full_attention_interval", 4 },
+        { "rope.dimension_count", 64 },
     };
     static const key_row experts[] = {
-        { "embedding_length", 2048 }, { "attention.head_count_kv", 2 }, { "expert_count", 256 }, { "expert_used_count", 8 },
-        { "expert_feed_forward_length", 512 }, { "expert_shared_feed_forward_length", 512 },
+        { "embedding_length", 2048 },
+        { "attention.head_count_kv", 2 },
+        { "expert_count", 256 },
+        { "expert_used_count", 8 },
+        { "expert_feed_forward_length", 512 },
+        { "expert_shared_feed_forward_length", 512 },
     };
     static const key_row qwen3[] = {
         { "embedding_length", 2048 }, { "feed_forward_length", 6144 }, { "attention.head_count", 32 },
@@ -101,7 +116,8 @@ static void check_same(const char *text, const char *const *a, const char *const
 
 START_TEST(test_forms)
 {
-    static const char *const list = "[\"linear_attention\",\"linear_attention\",\"linear_attention\",\"full_attention\","
+    static const char *const list = "[\"linear_attention\",\"linear_attention\",\"linear_attention\",\"full_"
+                                    "attention\","
                                     "\"linear_attention\"]";
     static const char *const other = "[\"linear_attention\",\"full_attention\",\"linear_attention\",\"full_attention\","
                                      "\"linear_attention\"]";
@@ -161,13 +177,15 @@ START_TEST(test_refused)
         { "Q", "rope_scaling", "{\"rope_type\":\"linear\",\"factor\":4}",
           "rope_scaling: rope_type: found 'linear', expected 'default'" },
         { "Q", "rope_parameters", "{\"mrope_section\":[1,2]}", "mrope_section: expected an array of three numbers" },
-        { "Q", "rope_parameters", "{\"mrope_section\":[1,2,-1]}", "mrope_section: found a number, expected a number from 0" },
+        { "Q", "rope_parameters", "{\"mrope_section\":[1,2,-1]}",
+          "mrope_section: found a number, expected a number from 0" },
         { "Q", "rope_parameters", "5", "rope_parameters: found a number, expected an object" },
         { "E", "num_experts_per_tok", "257", "num_experts_per_tok: found 257, expected at most 64" },
         { "E", "num_experts", "0", "num_experts" },
         { "E", "num_experts", "5000", "num_experts" },
         { "E", "shared_expert_intermediate_size", "null", "shared_expert_intermediate_size: found null" },
-        { "3", "norm_topk_prob", "false", "norm_topk_prob: found false, expected true: GGUF cannot say it of qwen3moe" },
+        { "3", "norm_topk_prob", "false",
+          "norm_topk_prob: found false, expected true: GGUF cannot say it of qwen3moe" },
         { "3", "norm_topk_prob", NULL, "norm_topk_prob: found false" },
         { "3", "mlp_only_layers", "[1]", "mlp_only_layers: expected experts in every layer" },
         { "3", "decoder_sparse_step", "2", "decoder_sparse_step: expected experts in every layer" },

@@ -1,5 +1,5 @@
-// Proves convert/hf_config.h, convert/hparams.h and the config half of convert/convert.h: old and new ways to write the same model,
-// configs that are refused, and metadata that does not agree with its config.
+// Proves convert/hf_config.h, convert/hparams.h and the config half of convert/convert.h: old and new ways to write the
+// same model, configs that are refused, and metadata that does not agree with its config.
 #include "convert/config_keys.h"
 #include "convert/convert.h"
 #include "convert/family.h"
@@ -8,21 +8,29 @@
 
 // E2B's shape, as Transformers 4 wrote it.
 static const char *const E2B =
-    "{\"architectures\":[\"Gemma4ForConditionalGeneration\"],\"model_type\":\"gemma4\",\"vision_config\":{},\"audio_config\":{},\"text_config\":{"
-    "\"model_type\":\"gemma4_text\",\"vocab_size\":262144,\"vocab_size_per_layer_input\":262144,\"hidden_size\":1536,\"intermediate_size\":6144,"
-    "\"num_hidden_layers\":35,\"num_attention_heads\":8,\"num_key_value_heads\":1,\"head_dim\":256,\"global_head_dim\":512,"
-    "\"num_global_key_value_heads\":null,\"sliding_window\":512,\"max_position_embeddings\":131072,\"hidden_size_per_layer_input\":256,"
-    "\"num_kv_shared_layers\":20,\"use_double_wide_mlp\":true,\"final_logit_softcapping\":30.0,\"attention_k_eq_v\":false,"
+    "{\"architectures\":[\"Gemma4ForConditionalGeneration\"],\"model_type\":\"gemma4\",\"vision_config\":{},"
+    "\"audio_config\":{},\"text_config\":{"
+    "\"model_type\":\"gemma4_text\",\"vocab_size\":262144,\"vocab_size_per_layer_input\":262144,\"hidden_size\":1536,"
+    "\"intermediate_size\":6144,"
+    "\"num_hidden_layers\":35,\"num_attention_heads\":8,\"num_key_value_heads\":1,\"head_dim\":256,"
+    "\"global_head_dim\":512,"
+    "\"num_global_key_value_heads\":null,\"sliding_window\":512,\"max_position_embeddings\":131072,"
+    "\"hidden_size_per_layer_input\":256,"
+    "\"num_kv_shared_layers\":20,\"use_double_wide_mlp\":true,\"final_logit_softcapping\":30.0,"
+    "\"attention_k_eq_v\":false,"
     "\"enable_moe_block\":false,\"num_experts\":null,\"use_bidirectional_attention\":null,\"rms_norm_eps\":1e-06,"
     "\"hidden_activation\":\"gelu_pytorch_tanh\",\"tie_word_embeddings\":true}}";
 
 static const char *const G4 =
-    "{\"architectures\":[\"Gemma4ForCausalLM\"],\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":6,\"num_attention_heads\":4,"
+    "{\"architectures\":[\"Gemma4ForCausalLM\"],\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":6,"
+    "\"num_attention_heads\":4,"
     "\"num_key_value_heads\":2,\"head_dim\":32,\"global_head_dim\":64,\"num_kv_shared_layers\":2,\"vocab_size\":300,"
-    "\"layer_types\":[\"sliding_attention\",\"sliding_attention\",\"full_attention\",\"sliding_attention\",\"sliding_attention\",\"full_attention\"]}";
+    "\"layer_types\":[\"sliding_attention\",\"sliding_attention\",\"full_attention\",\"sliding_attention\","
+    "\"sliding_attention\",\"full_attention\"]}";
 
 static const char *const G3 =
-    "{\"architectures\":[\"Gemma3ForCausalLM\"],\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":7,\"num_attention_heads\":4,"
+    "{\"architectures\":[\"Gemma3ForCausalLM\"],\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":7,"
+    "\"num_attention_heads\":4,"
     "\"num_key_value_heads\":2,\"head_dim\":32,\"vocab_size\":300}";
 
 typedef struct { uint8_t *p; int64_t n; } header;
@@ -92,7 +100,7 @@ static float f32_at(const gguf_plan *p, const char *key)
     return v;
 }
 
-// ---- what a config means -----------------------------------------------------------------------------------------------------
+// ---- what a config means --------------------------------------------------------------------------------------------
 
 START_TEST(test_e2b)
 {
@@ -112,7 +120,8 @@ START_TEST(test_e2b)
     ck_assert_float_eq(f32_at(p, "gemma4.rope.freq_base_swa"), 1e4f);
     for (int64_t i = 0; i < 35; i++) {
         ck_assert_int_eq(int_at(p, "gemma4.feed_forward_length", i), i < 15 ? 6144 : 12288);
-        ck_assert_int_eq(int_at(p, "gemma4.attention.sliding_window_pattern", i), (i + 1) % 6 != 0 && i != 34);  // the last one is always full
+        // the last one is always full
+        ck_assert_int_eq(int_at(p, "gemma4.attention.sliding_window_pattern", i), (i + 1) % 6 != 0 && i != 34);
     }
     gguf_plan_free(p);
     cJSON_Delete(c);
@@ -121,8 +130,10 @@ END_TEST
 
 START_TEST(test_gemma4_forms)
 {
-    static const char per_layer[] = "{\"2\":{\"head_dim\":64},\"5\":{\"head_dim\":64}}", sorted[] = "{\"02\":{\"head_dim\":64},\"05\":{\"head_dim\":64}}";
-    static const char rope[] = "{\"full_attention\":{\"rope_type\":\"proportional\",\"partial_rotary_factor\":0.25,\"rope_theta\":1000000.0},"
+    static const char per_layer[] = "{\"2\":{\"head_dim\":64},\"5\":{\"head_dim\":64}}",
+                      sorted[] = "{\"02\":{\"head_dim\":64},\"05\":{\"head_dim\":64}}";
+    static const char rope[] = "{\"full_attention\":{\"rope_type\":\"proportional\",\"partial_rotary_factor\":0.25,"
+                               "\"rope_theta\":1000000.0},"
                                "\"sliding_attention\":{\"rope_type\":\"default\",\"rope_theta\":10000.0}}";
     check_same(header_of(G4, NULL), header_of(G4, CHANGES("global_head_dim", NULL, "per_layer_config", per_layer)));
     check_same(header_of(G4, NULL), header_of(G4, CHANGES("global_head_dim", NULL, "per_layer_config", sorted)));
@@ -130,18 +141,23 @@ START_TEST(test_gemma4_forms)
     check_same(header_of(G4, NULL), header_of(G4, CHANGES("architectures", NULL, "model_type", "\"gemma4_text\"")));
     check_same(header_of(G4, NULL), header_of(G4, CHANGES("use_bidirectional_attention", "\"vision\"")));
     // model_type alone says which model it is.
-    check_same(header_of(G4, NULL), header_of(G4, CHANGES("architectures", "[\"FSDPGemma4ForCausalLM\"]", "model_type", "\"gemma4_text\"")));
-    check_same(header_of(G4, NULL), header_of(G4, CHANGES("architectures", "\"LlamaForCausalLM\"", "model_type", "\"gemma4_text\"")));
+    check_same(header_of(G4, NULL),
+               header_of(G4, CHANGES("architectures", "[\"FSDPGemma4ForCausalLM\"]", "model_type", "\"gemma4_text\"")));
+    check_same(header_of(G4, NULL),
+               header_of(G4, CHANGES("architectures", "\"LlamaForCausalLM\"", "model_type", "\"gemma4_text\"")));
     check_same(header_of(G4, NULL), header_of(G4, CHANGES("text_config", "null", "model_type", "\"gemma4_text\"")));
     // rope_scaling is another name of rope_parameters, and wins.
     check_same(header_of(G4, NULL), header_of(G4, CHANGES("rope_scaling", rope, "rope_parameters",
                "{\"full_attention\":{\"rope_theta\":1.0},\"sliding_attention\":{\"rope_theta\":1.0}}")));
     check_same(header_of(G4, NULL), header_of(G4, CHANGES("rope_scaling", "null")));
     // What would change the computation, and does not.
-    check_same(header_of(G4, NULL), header_of(G4, CHANGES("is_causal", "true", "configuration_files", "[]",
-               "transformers_weights", "\"model.safetensors\"", "attribute_map", "{}", "default_rope_type",
-               "\"default\"", "quantization_config", "null", "attn_logit_softcapping", "null", "attention_bias", "false", "enable_moe_block", "false")));
-    check_same(header_of(G4, NULL), header_of(G4, CHANGES("rope_theta", "5", "partial_rotary_factor", "0.5", "rope_local_base_freq", "7")));
+    check_same(header_of(G4, NULL),
+               header_of(G4, CHANGES("is_causal", "true", "configuration_files", "[]", "transformers_weights",
+                                     "\"model.safetensors\"", "attribute_map", "{}", "default_rope_type", "\"default\"",
+                                     "quantization_config", "null", "attn_logit_softcapping", "null", "attention_bias",
+                                     "false", "enable_moe_block", "false")));
+    check_same(header_of(G4, NULL),
+               header_of(G4, CHANGES("rope_theta", "5", "partial_rotary_factor", "0.5", "rope_local_base_freq", "7")));
     // Transformers reads global_head_dim only where there is no per_layer_config.
     check_same(header_of(G4, NULL), header_of(G4, CHANGES("global_head_dim", "128", "per_layer_config", per_layer)));
     check_other(header_of(G4, NULL), header_of(G4, CHANGES("global_head_dim", NULL, "per_layer_config", "null")));
@@ -158,8 +174,9 @@ START_TEST(test_gemma4_forms)
     gguf_plan_free(p);
     mini_set(c, "attention_k_eq_v", NULL);
     mini_set(c, "num_global_key_value_heads", NULL);
-    mini_set(c, "per_layer_config", "{\"2\":{\"head_dim\":64,\"num_key_value_heads\":1,\"skip\":[],\"intermediate_size\":96},"
-                                    "\"5\":{\"head_dim\":64,\"num_key_value_heads\":1}}");
+    mini_set(c, "per_layer_config",
+             "{\"2\":{\"head_dim\":64,\"num_key_value_heads\":1,\"skip\":[],\"intermediate_size\":96},"
+             "\"5\":{\"head_dim\":64,\"num_key_value_heads\":1}}");
     p = plan_of(c);
     ck_assert_int_eq(int_at(p, "gemma4.attention.head_count_kv", 5), 1);
     gguf_plan_free(p);
@@ -169,17 +186,21 @@ END_TEST
 
 START_TEST(test_gemma3_forms)
 {
-    static const char layers[] = "[\"sliding_attention\",\"sliding_attention\",\"full_attention\",\"sliding_attention\",\"sliding_attention\","
+    static const char layers[] = "[\"sliding_attention\",\"sliding_attention\",\"full_attention\",\"sliding_"
+                                 "attention\",\"sliding_attention\","
                                  "\"full_attention\",\"sliding_attention\"]";
     static const char rope[] = "{\"full_attention\":{\"rope_type\":\"linear\",\"factor\":8.0,\"rope_theta\":500000.0},"
                                "\"sliding_attention\":{\"rope_type\":\"default\",\"rope_theta\":5000.0}}";
     check_same(header_of(G3, CHANGES("layer_types", layers)), header_of(G3, CHANGES("sliding_window_pattern", "3")));
-    check_same(header_of(G3, NULL), header_of(G3, CHANGES("_sliding_window_pattern", "3")));     // Transformers writes it, and does not read it
-    check_same(header_of(G3, CHANGES("layer_types", layers)), header_of(G3, CHANGES("layer_types", layers, "sliding_window_pattern", "6")));
+    // Transformers writes it, and does not read it
+    check_same(header_of(G3, NULL), header_of(G3, CHANGES("_sliding_window_pattern", "3")));
+    check_same(header_of(G3, CHANGES("layer_types", layers)),
+               header_of(G3, CHANGES("layer_types", layers, "sliding_window_pattern", "6")));
     check_same(header_of(G3, NULL), header_of(G3, CHANGES("sliding_window_pattern", "6")));
     check_other(header_of(G3, NULL), header_of(G3, CHANGES("sliding_window_pattern", "3")));
     check_same(header_of(G3, CHANGES("rope_parameters", rope)),
-               header_of(G3, CHANGES("rope_theta", "500000", "rope_local_base_freq", "5000", "rope_scaling", "{\"rope_type\":\"linear\",\"factor\":8}")));
+               header_of(G3, CHANGES("rope_theta", "500000", "rope_local_base_freq", "5000", "rope_scaling",
+                                     "{\"rope_type\":\"linear\",\"factor\":8}")));
     // Transformers has put "rope_type": "default" there before it looks at the old name.
     check_same(header_of(G3, CHANGES("rope_scaling", "{\"type\":\"linear\",\"factor\":8}")), header_of(G3, NULL));
     check_same(header_of(G3, CHANGES("rope_parameters", "{\"full_attention\":{\"type\":\"linear\",\"factor\":8}}")),
@@ -190,23 +211,32 @@ START_TEST(test_gemma3_forms)
                                      "\"sliding_attention\":{\"rope_theta\":5000.0}}",
                                      "rope_scaling", "{\"rope_type\":\"linear\",\"factor\":8}")));
     // Flat parameters are nobody's; the bases come from the top or are the class's.
-    check_same(header_of(G3, CHANGES("rope_parameters", "{\"rope_type\":\"linear\",\"factor\":8,\"rope_theta\":5000.0}")), header_of(G3, NULL));
+    check_same(header_of(G3, CHANGES("rope_parameters", "{\"rope_type\":\"linear\",\"factor\":8,\"rope_theta\":5000."
+                                                        "0}")),
+               header_of(G3, NULL));
     check_same(header_of(G3, CHANGES("rope_parameters", "{\"rope_theta\":5000.0}", "rope_theta", "7000")),
                header_of(G3, CHANGES("rope_theta", "7000")));
     check_same(header_of(G3, CHANGES("rope_parameters", rope, "rope_theta", "7000", "rope_local_base_freq", "70")),
                header_of(G3, CHANGES("rope_parameters", rope)));
     // All of the head, divided by a factor, is the linear type under another name.
-    check_same(header_of(G3, CHANGES("rope_parameters", "{\"full_attention\":{\"rope_type\":\"proportional\",\"factor\":8}}")),
+    check_same(header_of(G3, CHANGES("rope_parameters", "{\"full_attention\":{\"rope_type\":\"proportional\","
+                                                        "\"factor\":8}}")),
                header_of(G3, CHANGES("rope_scaling", "{\"rope_type\":\"linear\",\"factor\":8}")));
     check_same(header_of(G3, CHANGES("layer_types", layers)),
-               header_of(G3, CHANGES("layer_types", "[\"sliding_attention\",\"sliding_attention\",\"attention\",\"sliding_attention\","
-                                     "\"sliding_attention\",\"attention\",\"sliding_attention\"]")));
+               header_of(G3, CHANGES("layer_types", "[\"sliding_attention\",\"sliding_attention\",\"attention\","
+                                                    "\"sliding_attention\","
+                                                    "\"sliding_attention\",\"attention\",\"sliding_attention\"]")));
     // 4B and larger write only what differs from the defaults.
-    header a = header_of("{\"architectures\":[\"Gemma3ForConditionalGeneration\"],\"text_config\":{\"hidden_size\":2560,\"intermediate_size\":10240,"
-                         "\"num_hidden_layers\":34,\"sliding_window\":1024,\"rope_scaling\":{\"factor\":8.0,\"rope_type\":\"linear\"}}}", NULL);
-    header b = header_of(G3, CHANGES("hidden_size", "2560", "intermediate_size", "10240", "num_hidden_layers", "34", "num_attention_heads", "8",
-                                     "num_key_value_heads", "4", "head_dim", "256", "sliding_window", "1024", "max_position_embeddings", "131072",
-                                     "query_pre_attn_scalar", "256", "rope_scaling", "{\"factor\":8.0,\"rope_type\":\"linear\"}"));
+    header a = header_of("{\"architectures\":[\"Gemma3ForConditionalGeneration\"],\"text_config\":{\"hidden_size\":"
+                         "2560,\"intermediate_size\":10240,"
+                         "\"num_hidden_layers\":34,\"sliding_window\":1024,\"rope_scaling\":{\"factor\":8.0,"
+                         "\"rope_type\":\"linear\"}}}",
+                         NULL);
+    header b = header_of(G3,
+                         CHANGES("hidden_size", "2560", "intermediate_size", "10240", "num_hidden_layers", "34",
+                                 "num_attention_heads", "8", "num_key_value_heads", "4", "head_dim", "256",
+                                 "sliding_window", "1024", "max_position_embeddings", "131072", "query_pre_attn_scalar",
+                                 "256", "rope_scaling", "{\"factor\":8.0,\"rope_type\":\"linear\"}"));
     check_same(a, b);
     // No window at all: llama.cpp is told so by the absence of the key.
     cJSON *c = mini_json(G3);
@@ -219,23 +249,28 @@ START_TEST(test_gemma3_forms)
 }
 END_TEST
 
-// ---- what is refused -----------------------------------------------------------------------------------------------------------
+// ---- what is refused ------------------------------------------------------------------------------------------------
 
 typedef struct { const char *base, *path, *value, *says; } bad_row;
 
 static const bad_row *bad_rows(int *n)
 {
     static const bad_row rows[] = {
-        { NULL, "architectures", "[\"BloomForCausalLM\"]", "architectures: found 'BloomForCausalLM', expected one of Gemma3ForCausalLM, " },
+        { NULL, "architectures", "[\"BloomForCausalLM\"]",
+          "architectures: found 'BloomForCausalLM', expected one of Gemma3ForCausalLM, " },
         { NULL, "architectures", "[]", "architectures: expected an array with one name, or a model_type" },
         { NULL, "architectures", "[1]", "architectures: expected an array with one name" },
         { NULL, "architectures", "[\"Gemma4ForCausalLM\",\"x\"]", "architectures: expected an array with one name" },
         { NULL, "architectures", "null", "architectures: expected an array with one name, or a model_type" },
-        { NULL, "architectures", "\"Gemma4ForCausalLM\"", "architectures: expected an array with one name, or a model_type" },
+        { NULL, "architectures", "\"Gemma4ForCausalLM\"",
+          "architectures: expected an array with one name, or a model_type" },
         { NULL, "model_type", "7", "model_type" },
-        { NULL, "model_type", "\"bloom\"", "model_type: found 'bloom', expected one of gemma3_text, gemma3, gemma4_text, gemma4, " },
-        { NULL, "model_type", "\"gemma4\"", "text_config is missing: a config of model_type 'gemma4' has the text model's keys there" },
-        { "T", "text_config", "{}", "text_config: found an object, expected the text model's keys at the top, by model_type 'gemma4_text'" },
+        { NULL, "model_type", "\"bloom\"",
+          "model_type: found 'bloom', expected one of gemma3_text, gemma3, gemma4_text, gemma4, " },
+        { NULL, "model_type", "\"gemma4\"",
+          "text_config is missing: a config of model_type 'gemma4' has the text model's keys there" },
+        { "T", "text_config", "{}",
+          "text_config: found an object, expected the text model's keys at the top, by model_type 'gemma4_text'" },
         { NULL, "text_config", "[]", "text_config: expected an object" },
         { NULL, "enable_moe_block", "true", "key 'num_experts': found nothing, expected an integer" },
         { NULL, "enable_moe_block", "null", "enable_moe_block: found null, expected a value" },
@@ -243,10 +278,14 @@ static const bad_row *bad_rows(int *n)
         { NULL, "use_bidirectional_attention", "\"all\"", "use_bidirectional_attention: only causal attention" },
         { NULL, "use_bidirectional_attention", "true", "use_bidirectional_attention: only causal attention" },
         { NULL, "hidden_activation", "\"silu\"", "hidden_activation: found 'silu'" },
-        { NULL, "quantization_config", "{\"quant_method\":\"fp8\"}", "quantization_config: the checkpoint is quantized (fp8)" },
-        { NULL, "quantization_config", "{}", "quantization_config: the checkpoint is quantized (no quant_method is given)" },
-        { NULL, "compression_config", "{\"quant_method\":\"compressed-tensors\"}", "compression_config: the checkpoint is quantized (compressed-tensors)" },
-        { "M", "text_config.quantization_config", "{\"quant_method\":\"gptq\"}", "quantization_config: the checkpoint is quantized (gptq)" },
+        { NULL, "quantization_config", "{\"quant_method\":\"fp8\"}",
+          "quantization_config: the checkpoint is quantized (fp8)" },
+        { NULL, "quantization_config", "{}",
+          "quantization_config: the checkpoint is quantized (no quant_method is given)" },
+        { NULL, "compression_config", "{\"quant_method\":\"compressed-tensors\"}",
+          "compression_config: the checkpoint is quantized (compressed-tensors)" },
+        { "M", "text_config.quantization_config", "{\"quant_method\":\"gptq\"}",
+          "quantization_config: the checkpoint is quantized (gptq)" },
         { "3", "is_causal", "false", "is_causal: found false, expected true: only causal attention is supported" },
         { "3", "is_causal", "null", "is_causal: found null, expected true" },
         { NULL, "is_causal", "0", "is_causal: found a number, expected true" },
@@ -284,7 +323,8 @@ static const bad_row *bad_rows(int *n)
         { NULL, "use_bidirectional_attention", "\"x\"", "use_bidirectional_attention: only causal attention" },
         { NULL, "pad_token_id", "300", "pad_token_id: found 300, expected a row of the embedding, below 300" },
         { NULL, "pad_token_id", "\"0\"", "pad_token_id" },
-        { NULL, "vocab_size_per_layer_input", "299", "vocab_size_per_layer_input: found 299, expected at least the 300 tokens of vocab_size" },
+        { NULL, "vocab_size_per_layer_input", "299",
+          "vocab_size_per_layer_input: found 299, expected at least the 300 tokens of vocab_size" },
         { NULL, "sliding_window", "0", "sliding_window" },
         { NULL, "per_layer_config", "{\"6\":{}}", "per_layer_config: found '6', expected a layer below 6" },
         { NULL, "per_layer_config", "{\"x\":{}}", "per_layer_config: found 'x'" },
@@ -293,23 +333,45 @@ static const bad_row *bad_rows(int *n)
         { NULL, "per_layer_config", "[]", "per_layer_config: expected an object" },
         { NULL, "per_layer_config", "{\"2\":7}", "per_layer_config: layer 2: expected an object" },
         { NULL, "per_layer_config", "{\"2\":{\"head_dim\":64}}", "GGUF cannot say that" },
-        { NULL, "per_layer_config", "{\"1\":{\"intermediate_size\":192}}", "layer 1: intermediate_size: a layer of its own in this is not supported" },
+        { NULL, "per_layer_config", "{\"1\":{\"intermediate_size\":192}}",
+          "layer 1: intermediate_size: a layer of its own in this is not supported" },
         { NULL, "per_layer_config", "{\"1\":{\"skip\":[\"mlp\"]}}", "layer 1: skip" },
-        { NULL, "rope_parameters", "{\"rope_theta\":10000.0}", "rope_parameters: sliding_attention: found nothing, expected the parameters of 4 layers" },
-        { NULL, "rope_scaling", "{\"rope_type\":\"linear\",\"factor\":8.0}", "rope_scaling: sliding_attention: found nothing" },
+        { NULL, "rope_parameters", "{\"rope_theta\":10000.0}",
+          "rope_parameters: sliding_attention: found nothing, expected the parameters of 4 layers" },
+        { NULL, "rope_scaling", "{\"rope_type\":\"linear\",\"factor\":8.0}",
+          "rope_scaling: sliding_attention: found nothing" },
         { NULL, "rope_parameters", "7", "rope_parameters: found a number, expected an object" },
-        { NULL, "rope_parameters", "{\"sliding_attention\":{\"rope_theta\":1e4},\"full_attention\":{\"rope_type\":\"linear\",\"factor\":2}}", "full_attention: rope_theta is missing" },
-        { NULL, "rope_parameters", "{\"sliding_attention\":{\"rope_theta\":1e4},\"full_attention\":{\"rope_theta\":1e6,\"rope_type\":null}}", "full_attention: rope_type: found null, expected a string" },
-        { NULL, "rope_parameters", "{\"sliding_attention\":{\"rope_theta\":1e4,\"rope_type\":\"proportional\",\"partial_rotary_factor\":0.5},\"full_attention\":{\"rope_theta\":1e6}}", "sliding_attention: partial_rotary_factor: found 0.5, expected 1: GGUF cannot say it of the sliding_attention layers of gemma4" },
-        { NULL, "rope_parameters", "{\"sliding_attention\":{\"rope_theta\":1e4},\"full_attention\":{\"rope_theta\":1e6,\"rope_type\":\"yarn\"}}",
+        { NULL, "rope_parameters",
+          "{\"sliding_attention\":{\"rope_theta\":1e4},\"full_attention\":{\"rope_type\":\"linear\",\"factor\":2}}",
+          "full_attention: rope_theta is missing" },
+        { NULL, "rope_parameters",
+          "{\"sliding_attention\":{\"rope_theta\":1e4},\"full_attention\":{\"rope_theta\":1e6,\"rope_type\":null}}",
+          "full_attention: rope_type: found null, expected a string" },
+        { NULL, "rope_parameters",
+          "{\"sliding_attention\":{\"rope_theta\":1e4,\"rope_type\":\"proportional\",\"partial_rotary_factor\":0.5},"
+          "\"full_attention\":{\"rope_theta\":1e6}}",
+          "sliding_attention: partial_rotary_factor: found 0.5, expected 1: GGUF cannot say it of the "
+          "sliding_attention layers of gemma4" },
+        { NULL, "rope_parameters",
+          "{\"sliding_attention\":{\"rope_theta\":1e4},\"full_attention\":{\"rope_theta\":1e6,\"rope_type\":\"yarn\"}}",
           "full_attention: rope_type: found 'yarn', expected 'default', 'linear' or 'proportional'" },
-        { NULL, "rope_parameters", "{\"sliding_attention\":{\"rope_theta\":1e4,\"rope_type\":\"linear\",\"factor\":2},\"full_attention\":{\"rope_theta\":1e6}}",
-          "sliding_attention: factor: found 2, expected 1: GGUF cannot say it of the sliding_attention layers of gemma4" },
-        { NULL, "rope_parameters", "{\"sliding_attention\":{\"rope_theta\":1e4},\"full_attention\":{\"rope_theta\":0}}", "rope_theta: found 0" },
-        { NULL, "rope_parameters", "{\"sliding_attention\":{\"rope_theta\":1e4},\"full_attention\":{\"rope_theta\":1e6,\"rope_type\":\"proportional\","
-          "\"partial_rotary_factor\":1.5}}", "partial_rotary_factor: found 1.5" },
-        { NULL, "rope_parameters", "{\"sliding_attention\":{\"rope_theta\":1e4},\"full_attention\":{\"rope_theta\":1e6,\"rope_type\":\"proportional\","
-          "\"factor\":-2}}", "factor: found -2, expected a positive number" },
+        { NULL, "rope_parameters",
+          "{\"sliding_attention\":{\"rope_theta\":1e4,\"rope_type\":\"linear\",\"factor\":2},\"full_attention\":{"
+          "\"rope_theta\":1e6}}",
+          "sliding_attention: factor: found 2, expected 1: GGUF cannot say it of the sliding_attention layers of "
+          "gemma4" },
+        { NULL, "rope_parameters", "{\"sliding_attention\":{\"rope_theta\":1e4},\"full_attention\":{\"rope_theta\":0}}",
+          "rope_theta: found 0" },
+        { NULL, "rope_parameters",
+          "{\"sliding_attention\":{\"rope_theta\":1e4},\"full_attention\":{\"rope_theta\":1e6,\"rope_type\":"
+          "\"proportional\","
+          "\"partial_rotary_factor\":1.5}}",
+          "partial_rotary_factor: found 1.5" },
+        { NULL, "rope_parameters",
+          "{\"sliding_attention\":{\"rope_theta\":1e4},\"full_attention\":{\"rope_theta\":1e6,\"rope_type\":"
+          "\"proportional\","
+          "\"factor\":-2}}",
+          "factor: found -2, expected a positive number" },
         { "3", "attn_logit_softcapping", "50.0", "attn_logit_softcapping" },
         { "3", "query_pre_attn_scalar", "0", "query_pre_attn_scalar: found 0" },
         { "3", "use_bidirectional_attention", "true", "use_bidirectional_attention" },
@@ -322,8 +384,10 @@ static const bad_row *bad_rows(int *n)
         { "3", "query_pre_attn_scalar", "null", "query_pre_attn_scalar: found null, expected a value" },
         { "3", "use_bidirectional_attention", "\"vision\"", "use_bidirectional_attention" },
         { "3", "num_attention_heads", "3", "hidden_size: found 64, which 3 heads do not divide" },
-        { "3", "per_layer_config", "{\"1\":{\"head_dim\":64}}", "per_layer_config: layer 1: found 2 KV heads of 64, expected 2 of 32" },
-        { "3", "rope_parameters", "{\"full_attention\":{\"rope_type\":\"linear\",\"factor\":8,\"partial_rotary_factor\":0.5}}",
+        { "3", "per_layer_config", "{\"1\":{\"head_dim\":64}}",
+          "per_layer_config: layer 1: found 2 KV heads of 64, expected 2 of 32" },
+        { "3", "rope_parameters",
+          "{\"full_attention\":{\"rope_type\":\"linear\",\"factor\":8,\"partial_rotary_factor\":0.5}}",
           "partial_rotary_factor: found 0.5, expected 1 with rope_type 'linear'" },
         { "3", "rope_parameters", "{\"full_attention\":{\"rope_type\":\"proportional\",\"partial_rotary_factor\":0.5}}",
           "partial_rotary_factor: found 0.5, expected 1: GGUF cannot say it of the full_attention layers of gemma3" },
@@ -372,7 +436,7 @@ START_TEST(test_table_of_architectures)
 }
 END_TEST
 
-// ---- metadata and config -----------------------------------------------------------------------------------------------------------
+// ---- metadata and config --------------------------------------------------------------------------------------------
 
 // Plans from `config`, lets `change` spoil one key, and compares with the config.
 static bool agrees_after(const char *text, bool (*change)(gguf_plan *, err *), err *e)
@@ -447,7 +511,8 @@ START_TEST(test_disagreements)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         err e = { 0 };
-        ck_assert_msg(!agrees_after(rows[i].text ? G3 : G4, rows[i].change, &e), "accepted, expected: %s", rows[i].says);
+        ck_assert_msg(!agrees_after(rows[i].text ? G3 : G4, rows[i].change, &e), "accepted, expected: %s",
+                      rows[i].says);
         check_refused(&e, ERR_VERDICT, "artifact.gguf", rows[i].says);
     }
 }
@@ -466,8 +531,8 @@ SPOIL(one_factor,   gguf_plan_f32(p, "gemma3.rope.scaling.factor", 1.0f, e))
 START_TEST(test_agreements)     // the same said otherwise, as other converters do
 {
     static const struct { const char *text; bool (*change)(gguf_plan *, err *); } rows[] = {
-        { NULL, as_it_is }, { "3", as_it_is }, { NULL, ff_array }, { NULL, no_scale }, { NULL, no_base_swa }, { NULL, wide_window },
-        { "3", g3_plain }, { "3", g3_six }, { "3", one_factor },
+        { NULL, as_it_is },    { "3", as_it_is }, { NULL, ff_array }, { NULL, no_scale },  { NULL, no_base_swa },
+        { NULL, wide_window }, { "3", g3_plain }, { "3", g3_six },    { "3", one_factor },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         err e = { 0 };

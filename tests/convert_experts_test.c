@@ -86,7 +86,8 @@ START_TEST(test_qwen3_experts)
         ck_assert(x->type == y->type && x->n_dims == y->n_dims && x->n_bytes == y->n_bytes);
         if (!strstr(x->name, "blk.1.ffn_")) ck_assert_mem_eq(x->data, y->data, (size_t)x->n_bytes);
     }
-    const gguf_tensor *gate = tensor_of(a, "blk.1.ffn_gate_exps.weight"), *up = tensor_of(a, "blk.1.ffn_up_exps.weight");
+    const gguf_tensor *gate = tensor_of(a, "blk.1.ffn_gate_exps.weight"), *up = tensor_of(a, "blk.1.ffn_up_exps."
+                                                                                             "weight");
     ck_assert_int_eq(gate->shape[0], 3);
     ck_assert_int_eq(gate->shape[1], 16);
     for (int64_t i = 0; i < gate->n_elems; i++) {
@@ -123,7 +124,7 @@ static void check_delta_keys(const gguf *g)
     }
     ck_assert_int_eq(gguf_find_kv(g, "qwen35.attention.recurrent_layers")->n, 4);
     ck_assert_float_eq(f32_of(g, "qwen35.rope.freq_base"), 1e7f);
-    ck_assert(text_is(g, "tokenizer.ggml.pre", "qwen2"));       // as the class says that is named, of a text model alone
+    ck_assert(text_is(g, "tokenizer.ggml.pre", "qwen2"));    // as the class says that is named, of a text model alone
 }
 
 // Value head v of key head k (of 2, with 3 each) is head v * 2 + k of the file.
@@ -303,7 +304,8 @@ START_TEST(test_importance_follows)
             const quantize_opts q = { .type = type, .imatrix = im };
             const convert_opts  c = { .type = type, .imatrix = im, .n_threads = 2 };
             const derive_opts   d = { .imatrix = im, .n_threads = 1 };
-            char *one_path = strdup(in_dir(all[i]->dir, "one.gguf")), *two_path = strdup(in_dir(all[i]->dir, "two.gguf"));
+            char *one_path = strdup(in_dir(all[i]->dir, "one.gguf")), *two_path = strdup(in_dir(all[i]->dir, "two."
+                                                                                                             "gguf"));
             ck_assert_msg(quantize_file(from, two_path, &q, &e), "%s", e.msg);
             ck_assert_msg(convert_checkpoint(all[i]->dir, one_path, &c, &e), "%s", e.msg);
             gguf *one = gguf_open(one_path, &e), *two = gguf_open(two_path, &e);
@@ -350,24 +352,29 @@ START_TEST(test_refused_experts)
     static const refused_row moe[] = {
         { "model.layers.1.mlp.experts.1.up_proj.weight", NULL, NULL, NULL, NULL,
           "tensor 'layers.1.mlp.experts.1.up_proj.weight' is missing" },
-        { NULL, "model.layers.0.mlp.experts.2.up_proj.weight", "model.layers.0.mlp.experts.3.up_proj.weight", NULL, NULL,
+        { NULL, "model.layers.0.mlp.experts.2.up_proj.weight", "model.layers.0.mlp.experts.3.up_proj.weight", NULL,
+          NULL,
           "'model.layers.0.mlp.experts.3.up_proj.weight': found expert 3, expected experts below 3 by config.json" },
-        { NULL, "model.layers.0.mlp.experts.2.up_proj.weight", "model.layers.0.mlp.experts.02.up_proj.weight", NULL, NULL,
-          "'model.layers.0.mlp.experts.02.up_proj.weight': not a tensor of Qwen3MoeForCausalLM" },
+        { NULL, "model.layers.0.mlp.experts.2.up_proj.weight", "model.layers.0.mlp.experts.02.up_proj.weight", NULL,
+          NULL, "'model.layers.0.mlp.experts.02.up_proj.weight': not a tensor of Qwen3MoeForCausalLM" },
         { NULL, "model.layers.0.mlp.experts.2.up_proj.weight", "model.layers.0.mlp.experts.gate_up_proj", NULL, NULL,
           "'model.layers.0.mlp.experts.gate_up_proj': '" },
-        { NULL, "model.layers.0.mlp.experts.2.up_proj.weight", "model.layers.0.mlp.switch_mlp.up_proj.weight", NULL, NULL,
-          "not a tensor of Qwen3MoeForCausalLM" },
-        { NULL, NULL, NULL, "num_experts", "4", "tensor 'model.layers.0.mlp.gate.weight': found shape [3, 64], expected [4, 64]" },
+        { NULL, "model.layers.0.mlp.experts.2.up_proj.weight", "model.layers.0.mlp.switch_mlp.up_proj.weight", NULL,
+          NULL, "not a tensor of Qwen3MoeForCausalLM" },
+        { NULL, NULL, NULL, "num_experts", "4",
+          "tensor 'model.layers.0.mlp.gate.weight': found shape [3, 64], expected [4, 64]" },
         { NULL, NULL, NULL, "moe_intermediate_size", "8", "found shape [" },
     };
     static const refused_row dense[] = {
         { "mtp.norm.weight", NULL, NULL, NULL, NULL, "tensor 'mtp.norm.weight' is missing" },
-        { "mtp.layers.0.mlp.up_proj.weight", NULL, NULL, NULL, NULL, "tensor 'mtp.layers.0.mlp.up_proj.weight' is missing" },
-        { "model.layers.2.linear_attn.A_log", NULL, NULL, NULL, NULL, "tensor 'layers.2.linear_attn.A_log' is missing" },
+        { "mtp.layers.0.mlp.up_proj.weight", NULL, NULL, NULL, NULL,
+          "tensor 'mtp.layers.0.mlp.up_proj.weight' is missing" },
+        { "model.layers.2.linear_attn.A_log", NULL, NULL, NULL, NULL,
+          "tensor 'layers.2.linear_attn.A_log' is missing" },
         { NULL, "mtp.norm.weight", "mtp.layers.1.input_layernorm.weight", NULL, NULL,
           "'mtp.layers.1.input_layernorm.weight': found layer 4, expected layers below 4" },
-        { NULL, "mtp.norm.weight", "mtp.embed_tokens.weight", NULL, NULL, "'mtp.embed_tokens.weight': not a tensor of Qwen3_5ForCausalLM" },
+        { NULL, "mtp.norm.weight", "mtp.embed_tokens.weight", NULL, NULL,
+          "'mtp.embed_tokens.weight': not a tensor of Qwen3_5ForCausalLM" },
         { NULL, "model.layers.2.linear_attn.A_log", "model.layers.1.linear_attn.A_log", NULL, NULL,
           "'model.layers.1.linear_attn.A_log': by config.json there is none in this model" },
         { NULL, NULL, NULL, "linear_num_value_heads", "4", "found shape [" },
@@ -376,7 +383,8 @@ START_TEST(test_refused_experts)
     check_refused_rows(qwen35_dense, dense, sizeof dense / sizeof *dense);
     mini *m = mini_qwen3moe(false);
     mini_find(m, "model.layers.1.mlp.experts.2.down_proj.weight")->dtype = "F32";
-    check_fails(m, "bf16", "found F32, expected BF16 as 'model.layers.1.mlp.experts.0.down_proj.weight' has, which it is");
+    check_fails(m, "bf16",
+                "found F32, expected BF16 as 'model.layers.1.mlp.experts.0.down_proj.weight' has, which it is");
     mini_free(m);
 }
 END_TEST
@@ -388,7 +396,8 @@ START_TEST(test_refused_exports)
     mini_tensor *conv = mini_find(m, "model.layers.0.linear_attn.conv1d.weight");
     conv->shape[1] = 4;
     conv->shape[2] = 1;
-    check_fails(m, "bf16", "'model.layers.0.linear_attn.conv1d.weight': found shape [160, 4, 1], expected [160, 1, 4] by "
+    check_fails(m, "bf16",
+                "'model.layers.0.linear_attn.conv1d.weight': found shape [160, 4, 1], expected [160, 1, 4] by "
                 "config.json: its axes were moved, as MLX saves it");
     conv->shape[1] = 1;
     conv->shape[2] = 4;
@@ -398,7 +407,8 @@ START_TEST(test_refused_exports)
     }
     // Copied beside the export as it was in the source: it says nothing of the rest.
     mini_find(m, "mtp.layers.0.input_layernorm.weight")->fill = 0;
-    check_fails(m, "bf16", "tensor 'model.norm.weight': found a mean of 1.062, the least of 9 norms, expected some near 0");
+    check_fails(m, "bf16",
+                "tensor 'model.norm.weight': found a mean of 1.062, the least of 9 norms, expected some near 0");
     mini_find(m, "model.layers.2.input_layernorm.weight")->fill = 0.25f;        // one that is near 0: it was not added
     log_of l;
     mini_write(m, false);

@@ -1,4 +1,5 @@
-// Proves convert/convert.h and convert/tensor_map.h: whole conversions of small checkpoints, and every way in which one can be wrong.
+// Proves convert/convert.h and convert/tensor_map.h: whole conversions of small checkpoints, and every way in which one
+// can be wrong.
 #include "convert/convert.h"
 #include "convert/family.h"
 #include "formats/claims.h"
@@ -7,24 +8,33 @@
 #include "quant/quantize.h"
 #include "converted.h"
 
-// ---- what comes out ----------------------------------------------------------------------------------------------------------
+// ---- what comes out -------------------------------------------------------------------------------------------------
 
 // Every tensor of the checkpoint is there under its GGUF name with its values; `add` for norms.
 static void check_tensors(const mini *m, const gguf *g, dtype matrix, float add)
 {
     static const char *const names[][2] = {
-        { "embed_tokens.weight", "token_embd.weight" }, { "norm.weight", "output_norm.weight" },
+        { "embed_tokens.weight", "token_embd.weight" },
+        { "norm.weight", "output_norm.weight" },
         { "embed_tokens_per_layer.weight", "per_layer_token_embd.weight" },
         { "per_layer_model_projection.weight", "per_layer_model_proj.weight" },
         { "per_layer_projection_norm.weight", "per_layer_proj_norm.weight" },
-        { "input_layernorm.weight", "attn_norm.weight" }, { "self_attn.q_proj.weight", "attn_q.weight" },
-        { "self_attn.k_proj.weight", "attn_k.weight" }, { "self_attn.v_proj.weight", "attn_v.weight" },
-        { "self_attn.o_proj.weight", "attn_output.weight" }, { "self_attn.q_norm.weight", "attn_q_norm.weight" },
-        { "self_attn.k_norm.weight", "attn_k_norm.weight" }, { "post_attention_layernorm.weight", "post_attention_norm.weight" },
-        { "pre_feedforward_layernorm.weight", "ffn_norm.weight" }, { "mlp.gate_proj.weight", "ffn_gate.weight" },
-        { "mlp.up_proj.weight", "ffn_up.weight" }, { "mlp.down_proj.weight", "ffn_down.weight" },
-        { "post_feedforward_layernorm.weight", "post_ffw_norm.weight" }, { "per_layer_input_gate.weight", "inp_gate.weight" },
-        { "per_layer_projection.weight", "proj.weight" }, { "post_per_layer_input_norm.weight", "post_norm.weight" },
+        { "input_layernorm.weight", "attn_norm.weight" },
+        { "self_attn.q_proj.weight", "attn_q.weight" },
+        { "self_attn.k_proj.weight", "attn_k.weight" },
+        { "self_attn.v_proj.weight", "attn_v.weight" },
+        { "self_attn.o_proj.weight", "attn_output.weight" },
+        { "self_attn.q_norm.weight", "attn_q_norm.weight" },
+        { "self_attn.k_norm.weight", "attn_k_norm.weight" },
+        { "post_attention_layernorm.weight", "post_attention_norm.weight" },
+        { "pre_feedforward_layernorm.weight", "ffn_norm.weight" },
+        { "mlp.gate_proj.weight", "ffn_gate.weight" },
+        { "mlp.up_proj.weight", "ffn_up.weight" },
+        { "mlp.down_proj.weight", "ffn_down.weight" },
+        { "post_feedforward_layernorm.weight", "post_ffw_norm.weight" },
+        { "per_layer_input_gate.weight", "inp_gate.weight" },
+        { "per_layer_projection.weight", "proj.weight" },
+        { "post_per_layer_input_norm.weight", "post_norm.weight" },
         { "layer_scalar", "layer_output_scale.weight" },
     };
     for (int i = 0; i < m->n; i++) {
@@ -67,7 +77,8 @@ START_TEST(test_gemma4)
         ck_assert_int_eq(int_of(g, "gemma4.attention.key_length"), 64);
         ck_assert_int_eq(int_of(g, "gemma4.attention.key_length_swa"), 32);
         ck_assert_int_eq(int_of(g, "gemma4.attention.shared_kv_layers"), 2);
-        const gguf_kv *ff = gguf_find_kv(g, "gemma4.feed_forward_length"), *swa = gguf_find_kv(g, "gemma4.attention.sliding_window_pattern");
+        const gguf_kv *ff = gguf_find_kv(g, "gemma4.feed_forward_length"),
+                      *swa = gguf_find_kv(g, "gemma4.attention.sliding_window_pattern");
         ck_assert_int_eq(ff->elem, GGUF_I32);
         ck_assert_int_eq(swa->elem, GGUF_BOOL);
         for (int64_t k = 0; k < MINI_LAYERS; k++) {
@@ -95,7 +106,8 @@ START_TEST(test_gemma3)
     ck_assert_float_eq(f32_of(g, "gemma3.attention.scale"), 0.25f);     // query_pre_attn_scalar 16
     ck_assert_float_eq(f32_of(g, "gemma3.rope.freq_base"), 1e6f);
     ck_assert_float_eq(f32_of(g, "gemma3.rope.freq_base_swa"), 1e4f);
-    ck_assert_ptr_null(gguf_find_kv(g, "gemma3.attention.sliding_window_pattern"));    // every sixth layer: what llama.cpp assumes
+    // every sixth layer: what llama.cpp assumes
+    ck_assert_ptr_null(gguf_find_kv(g, "gemma3.attention.sliding_window_pattern"));
     gguf_close(g);
     mini_set(m->config, "sliding_window_pattern", "3");
     mini_write(m, false);
@@ -168,12 +180,15 @@ START_TEST(test_one_pass_equals_two)
         ck_assert_int_eq(gguf_n_kv(one), gguf_n_kv(two));
         for (int64_t k = 0; k < gguf_n_kv(one); k++) {
             const gguf_kv *a = gguf_kv_at(one, k), *b = gguf_find_kv(two, a->key);
-            ck_assert_msg(b && a->type == b->type && a->n_bytes == b->n_bytes && memcmp(a->data, b->data, (size_t)a->n_bytes) == 0, "%s: %s", types[i], a->key);
+            ck_assert_msg(b && a->type == b->type && a->n_bytes == b->n_bytes &&
+                              memcmp(a->data, b->data, (size_t)a->n_bytes) == 0,
+                          "%s: %s", types[i], a->key);
         }
         for (int64_t k = 0; k < gguf_n_tensors(one); k++) {
             const gguf_tensor *a = gguf_tensor_at(one, k), *b = gguf_tensor_at(two, k);
             ck_assert_str_eq(a->name, b->name);
-            ck_assert_msg(a->type == b->type && memcmp(a->data, b->data, (size_t)a->n_bytes) == 0, "%s: %s", types[i], a->name);
+            ck_assert_msg(a->type == b->type && memcmp(a->data, b->data, (size_t)a->n_bytes) == 0, "%s: %s", types[i],
+                          a->name);
         }
         gguf_close(one);
         gguf_close(two);
@@ -193,7 +208,8 @@ START_TEST(test_source_digest)
     ck_assert(text_is(g, KEY_HM_SOURCE_DIGEST, id.v2));
     ck_assert_ptr_null(gguf_find_kv(g, KEY_HM_SOURCE_V1));      // no file that only the newer list covers
     gguf_close(g);
-    // One more file that decides the tokenizer: another digest; the older list's stands beside it, for fixtures of that time.
+    // One more file that decides the tokenizer: another digest; the older list's stands beside it, for fixtures of that
+    // time.
     char old[SHA256_HEX + 1];
     memcpy(old, id.v1, sizeof old);
     write_file(in_dir(m->dir, "special_tokens_map.json"), "{}", 2);
@@ -209,12 +225,13 @@ START_TEST(test_source_digest)
 }
 END_TEST
 
-// ---- multimodal checkpoints --------------------------------------------------------------------------------------------------
+// ---- multimodal checkpoints -----------------------------------------------------------------------------------------
 
 static void add_towers(mini *m, const char *prefix)
 {
-    static const char *const names[] = { "vision_tower.encoder.layers.0.mlp.weight", "audio_tower.conv.weight", "embed_vision.proj.weight",
-                                         "embed_audio.proj.weight", "multi_modal_projector.weight" };
+    static const char *const names[] = { "vision_tower.encoder.layers.0.mlp.weight", "audio_tower.conv.weight",
+                                         "embed_vision.proj.weight", "embed_audio.proj.weight",
+                                         "multi_modal_projector.weight" };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char name[120];
         snprintf(name, sizeof name, "%s%s", prefix, names[i]);
@@ -275,7 +292,7 @@ START_TEST(test_multimodal)
 }
 END_TEST
 
-// ---- tensors that do not fit -----------------------------------------------------------------------------------------------------
+// ---- tensors that do not fit ----------------------------------------------------------------------------------------
 
 START_TEST(test_bad_tensors)
 {
@@ -296,8 +313,11 @@ START_TEST(test_bad_tensors)
     check_fails(m, "bf16", "is the same tensor under another prefix");
     mini_drop(m, "language_model.model.norm.weight");
 
-    mini_find(m, "model.layers.2.self_attn.q_proj.weight")->shape[0] = 64;      // a sliding layer's, in a full-attention layer
-    check_fails(m, "bf16", "tensor 'model.layers.2.self_attn.q_proj.weight': found shape [64, 64], expected [128, 64] by config.json");
+    // a sliding layer's, in a full-attention layer
+    mini_find(m, "model.layers.2.self_attn.q_proj.weight")->shape[0] = 64;
+    check_fails(m, "bf16",
+                "tensor 'model.layers.2.self_attn.q_proj.weight': found shape [64, 64], expected [128, 64] by "
+                "config.json");
     mini_find(m, "model.layers.2.self_attn.q_proj.weight")->shape[0] = 128;
 
     mini_find(m, "model.layers.4.mlp.down_proj.weight")->shape[1] = MINI_FF;    // not twice as wide
@@ -356,9 +376,11 @@ START_TEST(test_k_is_v)
 {
     mini *m = mini_gemma4();
     mini_set(m->config, "attention_k_eq_v", "true");
-    check_fails(m, "bf16", "tensor 'model.layers.2.self_attn.v_proj.weight': by config.json there is none in this model");
+    check_fails(m, "bf16",
+                "tensor 'model.layers.2.self_attn.v_proj.weight': by config.json there is none in this model");
     mini_drop(m, "model.layers.2.self_attn.v_proj.weight");
-    mini_set(m->config, "num_global_key_value_heads", "2");     // only then are full-attention layers given heads of their own
+    // only then are full-attention layers given heads of their own
+    mini_set(m->config, "num_global_key_value_heads", "2");
     mini_find(m, "model.layers.2.self_attn.k_proj.weight")->shape[0] = 128;
     mini_write(m, false);
     gguf *g = converted(m, "bf16", NULL);
@@ -435,7 +457,9 @@ START_TEST(test_values_that_do_not_fit)
 {
     mini *m = mini_gemma4();
     mini_find(m, "model.layers.3.mlp.up_proj.weight")->fill = 70000.0f;
-    check_fails(m, "f16", "tensor 'model.layers.3.mlp.up_proj.weight': row 0: column 0: found 70144, expected a number within the range of F16");
+    check_fails(m, "f16",
+                "tensor 'model.layers.3.mlp.up_proj.weight': row 0: column 0: found 70144, expected a number within "
+                "the range of F16");
     mini_find(m, "model.layers.3.mlp.up_proj.weight")->fill = 1.0f / 0.0f;
     check_fails(m, "q8_0", "tensor 'model.layers.3.mlp.up_proj.weight': row 0: ");
     mini_free(m);
@@ -480,7 +504,8 @@ START_TEST(test_fixture_folder)
         convert_opts o = { .type = t[i].id };
         ck_assert_msg(convert_checkpoint(dir, in_dir(scratch, "out.gguf"), &o, &e), "%s: %s", t[i].name, e.msg);
         gguf *g = gguf_open(in_dir(scratch, "out.gguf"), &e);
-        ck_assert_msg(g && claims_check_tensors(g, 0, NULL, &e) && convert_config_agrees(g, config, &e), "%s: %s", t[i].name, e.msg);
+        ck_assert_msg(g && claims_check_tensors(g, 0, NULL, &e) && convert_config_agrees(g, config, &e), "%s: %s",
+                      t[i].name, e.msg);
         ck_assert_int_eq(int_of(g, "general.file_type"), t[i].id);
         gguf_close(g);
     }

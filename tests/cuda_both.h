@@ -1,4 +1,5 @@
-// cuda_both: for tests that hold the CUDA backend against the CPU's: random operands, memory on either backend, results compared.
+// cuda_both: for tests that hold the CUDA backend against the CPU's: random operands, memory on either backend, results
+// compared.
 #ifndef HALLMARK_TESTS_CUDA_BOTH_H
 #define HALLMARK_TESTS_CUDA_BOTH_H
 
@@ -37,7 +38,7 @@ static inline float *random_floats(int64_t n)
     return x;
 }
 
-// ---- the same operation on both backends -----------------------------------------------------------------------------
+// ---- the same operation on both backends ----------------------------------------------------------------------------
 
 enum { CPU, GPU, N_BACKENDS };
 static backend *on[N_BACKENDS];
@@ -75,8 +76,9 @@ static inline float *take(int i, float *p, int64_t n)
     return x;
 }
 
-// Bits, so that the sign of zero counts. A NaN equals any NaN: its sign and payload are the processor's business (x86 makes an
-// operand quiet and keeps the rest, or makes ffc00000; an NVIDIA device gives 7fffffff), and nothing that this project does reads them.
+// Bits, so that the sign of zero counts. A NaN equals any NaN: its sign and payload are the processor's business (x86
+// makes an operand quiet and keeps the rest, or makes ffc00000; an NVIDIA device gives 7fffffff), and nothing that this
+// project does reads them.
 static inline void same(const float *want, const float *got, int64_t n, const char *what)
 {
     for (int64_t i = 0; i < n; i++)
@@ -84,8 +86,8 @@ static inline void same(const float *want, const float *got, int64_t n, const ch
             uint32_t w, g;
             memcpy(&w, &want[i], 4);
             memcpy(&g, &got[i], 4);
-            ck_abort_msg("%s: element %lld of %lld: the CPU gives %.9g (%08x), the kernel %.9g (%08x)", what, (long long)i, (long long)n,
-                         (double)want[i], w, (double)got[i], g);
+            ck_abort_msg("%s: element %lld of %lld: the CPU gives %.9g (%08x), the kernel %.9g (%08x)", what,
+                         (long long)i, (long long)n, (double)want[i], w, (double)got[i], g);
         }
 }
 
@@ -109,13 +111,18 @@ static inline gguf_tensor random_tensor(dtype t, int64_t rows, int64_t cols, uin
         must(codec_find(t)->encode_row(*bytes + r * row_bytes, x, cols, NULL, &e));
     }
     free(x);
-    return (gguf_tensor){ .name = "test.weight", .type = t, .n_dims = 2, .shape = { rows, cols, 1, 1 }, .n_elems = rows * cols,
-                          .n_bytes = rows * row_bytes, .data = *bytes };
+    return (gguf_tensor){ .name = "test.weight",
+                          .type = t,
+                          .n_dims = 2,
+                          .shape = { rows, cols, 1, 1 },
+                          .n_elems = rows * cols,
+                          .n_bytes = rows * row_bytes,
+                          .data = *bytes };
 }
 
 static inline int64_t block_of(dtype t) { return dtype_find(t)->block_weights; }
 
-// ---- runs ------------------------------------------------------------------------------------------------------------
+// ---- runs -----------------------------------------------------------------------------------------------------------
 
 static const struct { arith a; unsigned order; } runs[] = { { ARITH_F32, 0 }, { ARITH_BF16, 1 }, { ARITH_F32, 7 } };
 enum { N_RUNS = sizeof runs / sizeof *runs };

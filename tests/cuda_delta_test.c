@@ -237,7 +237,8 @@ static void check_delta(const delta_case *k)
 {
     enum { MOST = 5, BEHIND = 2 };
     op_case c = { 0 };
-    const int64_t out_row = (int64_t)k->heads * k->dim + BEHIND, in_row = 2 * (int64_t)k->key_heads * k->key_dim + out_row;
+    const int64_t out_row = (int64_t)k->heads * k->dim + BEHIND,
+                  in_row = 2 * (int64_t)k->key_heads * k->key_dim + out_row;
     op *o = case_op(&c, OP_DELTA);
     o->in[0] = case_random(&c, MOST * in_row, in_row);
     o->in[1] = case_random(&c, MOST * (k->heads + 1), k->heads + 1);

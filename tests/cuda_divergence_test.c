@@ -68,7 +68,8 @@ static bool measure(figures *f, const char *device, err *why)
     const divergence_opts o = { .chunk = CHUNK, .skip = SKIP, .run = { .device = device, .n_threads = 1 } };
     memset(f, 0x7b, sizeof *f);
     if (!divergence_measure(&f->side, m[0], m[1], ids, N_IDS, &o, why)) return false;
-    divergence_ref *all = divergence_ref_new(m[0], ids, N_IDS, &o, 0, why), *top = divergence_ref_new(m[0], ids, N_IDS, &o, f->side.tokens * KEPT * 8, why);
+    divergence_ref *all = divergence_ref_new(m[0], ids, N_IDS, &o, 0, why),
+                   *top = divergence_ref_new(m[0], ids, N_IDS, &o, f->side.tokens * KEPT * 8, why);
     const bool ok = all && top && divergence_of(&f->kept, all, m[1], why) && divergence_of(&f->top, top, m[1], why);
     if (ok) ck_assert(divergence_ref_kept(all) == model_hparams(m[0])->n_vocab && divergence_ref_kept(top) == KEPT);
     divergence_ref_free(all);
@@ -80,11 +81,13 @@ START_TEST(the_cpus_figures)
 {
     figures want, got;
     must(measure(&want, "cpu", &e));
-    ck_assert(memcmp(&want.side, &want.kept, sizeof want.side) == 0 && want.top.kl_mean > 0 && want.top.kl_mean <= want.side.kl_mean);
+    ck_assert(memcmp(&want.side, &want.kept, sizeof want.side) == 0 && want.top.kl_mean > 0 &&
+              want.top.kl_mean <= want.side.kl_mean);
     ck_assert_int_eq(want.side.tokens, CHUNK - 1 - SKIP + N_IDS - CHUNK - 1 - SKIP);
     host_calls_order((unsigned)_i);
     must(measure(&got, "cuda", &e));
-    ck_assert_msg(memcmp(&want, &got, sizeof want) == 0, "side by side: mean KL %.17g on the device, %.17g on the CPU", got.side.kl_mean, want.side.kl_mean);
+    ck_assert_msg(memcmp(&want, &got, sizeof want) == 0, "side by side: mean KL %.17g on the device, %.17g on the CPU",
+                  got.side.kl_mean, want.side.kl_mean);
     ck_assert_int_eq(host_calls_live(), 0);
 }
 END_TEST
@@ -118,14 +121,18 @@ END_TEST
 
 START_TEST(failures_are_said)
 {
-    static const struct { const char *call; int nth; } cases[] = { { "launch", 300 }, { "copy", 320 }, { "alloc", 150 } };
+    static const struct {
+        const char *call;
+        int nth;
+    } cases[] = { { "launch", 300 }, { "copy", 320 }, { "alloc", 150 } };
     figures f;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         err why = { 0 };
         plant(cases[i].call, cases[i].nth, 77);
         const bool ok = measure(&f, "cuda", &why);
         unplant();
-        ck_assert_msg(!ok && why.kind == ERR_SYSTEM && strstr(why.msg, "device cuda"), "%s %d: %s", cases[i].call, cases[i].nth, ok ? "not noticed" : why.msg);
+        ck_assert_msg(!ok && why.kind == ERR_SYSTEM && strstr(why.msg, "device cuda"), "%s %d: %s", cases[i].call,
+                      cases[i].nth, ok ? "not noticed" : why.msg);
         ck_assert_int_eq(host_calls_live(), 0);
     }
 }
@@ -172,8 +179,8 @@ START_TEST(a_laboratory_run_has_the_cpus_cells)
 }
 END_TEST
 
-// What ends in a file has the CPU's products where nothing is asked for, with batches that the tensor cores would be given: an importance
-// matrix, and what the search for a mix decides by.
+// What ends in a file has the CPU's products where nothing is asked for, with batches that the tensor cores would be
+// given: an importance matrix, and what the search for a mix decides by.
 enum { LONG = 24, N_LINES = 6 };        // two chunks or three
 
 static void make_text(char path[96])
@@ -210,10 +217,14 @@ START_TEST(files_are_the_cpus)
     unsetenv("HALLMARK_CUDA_PRODUCTS");
     for (int i = 0; i < 2; i++) {
         snprintf(out[i], sizeof out[i], "%s/%s.im", dir, devices[i]);
-        const importance_opts io = { .texts = texts, .n_texts = 1, .chunk = LONG, .run = { .device = devices[i], .n_threads = 1 } };
+        const importance_opts io = {
+            .texts = texts, .n_texts = 1, .chunk = LONG, .run = { .device = devices[i], .n_threads = 1 }
+        };
         must(importance_compute(paths[0], out[i], &io, &e));
         im[i] = bytes_of(out[i], &n[i]);
-        const sensitivity_opts so = { .texts = texts, .n_texts = 1, .chunk = LONG, .samples = 1, .run = { .device = devices[i], .n_threads = 1 } };
+        const sensitivity_opts so = {
+            .texts = texts, .n_texts = 1, .chunk = LONG, .samples = 1, .run = { .device = devices[i], .n_threads = 1 }
+        };
         probe *p = probe_open(paths[0], &so, &e);
         must(p && probe_tensor(p, "blk.1.ffn_down.weight", &type, 1, &kl[i], &e));
         ck_assert_str_eq(probe_device(p), devices[i]);

@@ -1,7 +1,7 @@
-// Proves quant/cuda/: the GPU's encoders give the plain encoders' bytes, for every kind of row, any number of rows, with and without
-// importance; what cannot be encoded is left to the CPU to name; any call of the CUDA runtime may fail; a file written through them is the CPU's.
-// The kernels are run by the processor (device/host) or, built with ON_GPU, by the device at hand. Shared and device
-// memory is poisoned there.
+// Proves quant/cuda/: the GPU's encoders give the plain encoders' bytes, for every kind of row, any number of rows,
+// with and without importance; what cannot be encoded is left to the CPU to name; any call of the CUDA runtime may
+// fail; a file written through them is the CPU's. The kernels are run by the processor (device/host) or, built with
+// ON_GPU, by the device at hand. Shared and device memory is poisoned there.
 #define _GNU_SOURCE
 #include "formats/file_map.h"
 #include "quant/codec.h"
@@ -45,20 +45,27 @@ static void compare(block_encoder *b, dtype t, int rows, int cols, const float *
     const int64_t n = bytes_of(t, cols);
     const int64_t before = cuda_encoder_weights(b);
     err e = { 0 };
-    for (int r = 0; r < rows; r++) ck_assert_msg(plain->encode_row(expected + r * n, x + r * cols, cols, importance, &e), "%s", e.msg);
+    for (int r = 0; r < rows; r++)
+        ck_assert_msg(plain->encode_row(expected + r * n, x + r * cols, cols, importance, &e), "%s", e.msg);
     memset(found, 0x77, (size_t)(rows * n + 1));
-    ck_assert_msg(b->encode_rows(b, t, found, x, rows, cols, importance, &e) == ENCODER_DONE, "%s, %s: %s", dtype_name(t), what, e.msg);
+    ck_assert_msg(b->encode_rows(b, t, found, x, rows, cols, importance, &e) == ENCODER_DONE, "%s, %s: %s",
+                  dtype_name(t), what, e.msg);
     for (int64_t i = 0; memcmp(expected, found, (size_t)(rows * n)) != 0 && i < rows * n; i++)
-        ck_assert_msg(found[i] == expected[i], "%s, %s, %s importance, %d rows of %d: row %lld, byte %lld: found %02x, expected %02x", dtype_name(t), what,
-                      importance ? "with" : "without", rows, cols, (long long)(i / n), (long long)(i % n), found[i], expected[i]);
+        ck_assert_msg(found[i] == expected[i],
+                      "%s, %s, %s importance, %d rows of %d: row %lld, byte %lld: found %02x, expected %02x",
+                      dtype_name(t), what, importance ? "with" : "without", rows, cols, (long long)(i / n),
+                      (long long)(i % n), found[i], expected[i]);
     ck_assert_int_eq(found[rows * n], 0x77);            // nothing past the end
     ck_assert_int_eq(cuda_encoder_weights(b) - before, (int64_t)rows * cols);
 }
 
 START_TEST(the_plain_encoders_bytes)
 {
-    // One encoder for all, so that its buffers hold what was there before; shapes of less than a block of threads, and of no multiple of one.
-    static const struct { int rows, cols; } shapes[] = { { 1, 256 }, { 1, 512 }, { 7, 256 }, { 17, 768 }, { MAX_ROWS, MAX_COLS }, { 3, 1280 } };
+    // One encoder for all, so that its buffers hold what was there before; shapes of less than a block of threads, and
+    // of no multiple of one.
+    static const struct {
+        int rows, cols;
+    } shapes[] = { { 1, 256 }, { 1, 512 }, { 7, 256 }, { 17, 768 }, { MAX_ROWS, MAX_COLS }, { 3, 1280 } };
     block_encoder *b = open_encoder();
     const dtype t = types[_i];
     for (int kind = 0; kind <= GOLDEN_KINDS; kind++)            // the last: all kinds, row by row
@@ -113,14 +120,24 @@ START_TEST(what_cannot_be_encoded_is_left_to_the_cpu)
 }
 END_TEST
 
-// ---- a file ----------------------------------------------------------------------------------------------------------
+// ---- a file ---------------------------------------------------------------------------------------------------------
 
 static char folder[] = "/tmp/hallmark-encode-XXXXXX";
 enum { N = 7 };
-static const struct { const char *name; dtype to; int n_dims; int64_t shape[3]; bool weighted; int effort; } specs[N] = {
-    { "many pieces", DT_Q4_K, 2, { 1100, 512 }, false, 0 }, { "weighted", DT_Q4_K, 2, { 33, 512 }, true, 0 },
-    { "experts", DT_Q4_0, 3, { 5, 9, 64 }, true, 0 },       { "long rows", DT_Q8_0, 2, { 2, 300032 }, false, 0 },
-    { "q6", DT_Q6_K, 2, { 7, 256 }, false, 0 },             { "no such encoder", DT_Q5_K, 2, { 8, 256 }, false, 0 },
+static const struct {
+    const char *name;
+    dtype to;
+    int n_dims;
+    int64_t shape[3];
+    bool weighted;
+    int effort;
+} specs[N] = {
+    { "many pieces", DT_Q4_K, 2, { 1100, 512 }, false, 0 },
+    { "weighted", DT_Q4_K, 2, { 33, 512 }, true, 0 },
+    { "experts", DT_Q4_0, 3, { 5, 9, 64 }, true, 0 },
+    { "long rows", DT_Q8_0, 2, { 2, 300032 }, false, 0 },
+    { "q6", DT_Q6_K, 2, { 7, 256 }, false, 0 },
+    { "no such encoder", DT_Q5_K, 2, { 8, 256 }, false, 0 },
     { "effort", DT_Q4_K, 2, { 3, 256 }, true, 1 },
 };
 static float *weights[N], *importances[N];
@@ -132,8 +149,13 @@ static bool write_file(const char *path, block_encoder *b, int threads, char (*d
     int64_t header, file_bytes;
     gguf_plan *p = gguf_plan_new(32, e);
     for (int i = 0; i < N; i++) {
-        src[i] = (tensor_source){ .where = specs[i].name, .type = DT_F32, .data = (const uint8_t *)weights[i], .fd = -1, .effort = specs[i].effort,
-                                  .importance = specs[i].weighted ? importances[i] : NULL, .encoder = b };
+        src[i] = (tensor_source){ .where = specs[i].name,
+                                  .type = DT_F32,
+                                  .data = (const uint8_t *)weights[i],
+                                  .fd = -1,
+                                  .effort = specs[i].effort,
+                                  .importance = specs[i].weighted ? importances[i] : NULL,
+                                  .encoder = b };
         ck_assert(gguf_plan_tensor(p, specs[i].name, specs[i].to, specs[i].n_dims, specs[i].shape, e));
     }
     ck_assert(gguf_plan_layout(p, &header, &file_bytes, e));
@@ -149,7 +171,8 @@ static bool write_file(const char *path, block_encoder *b, int threads, char (*d
 static void make_weights(void)
 {
     for (int i = 0; i < N; i++) {
-        const int cols = (int)specs[i].shape[specs[i].n_dims - 1], matrices = specs[i].n_dims > 2 ? (int)specs[i].shape[0] : 1;
+        const int cols = (int)specs[i].shape[specs[i].n_dims - 1],
+                  matrices = specs[i].n_dims > 2 ? (int)specs[i].shape[0] : 1;
         int64_t n = 1;
         for (int d = 0; d < specs[i].n_dims; d++) n *= specs[i].shape[d];
         weights[i] = malloc((size_t)n * sizeof(float));
@@ -192,7 +215,8 @@ START_TEST(a_file_is_the_cpus)
         block_encoder *b = open_encoder();
         ck_assert_msg(write_file(dev, b, threads[k], got, &e), "%s", e.msg);
         // With one thread nobody finds the device busy: all but the last two tensors are its own.
-        if (threads[k] == 1) ck_assert_int_eq(cuda_encoder_weights(b), 1100 * 512 + 33 * 512 + 5 * 9 * 64 + 2 * 300032 + 7 * 256);
+        if (threads[k] == 1)
+            ck_assert_int_eq(cuda_encoder_weights(b), 1100 * 512 + 33 * 512 + 5 * 9 * 64 + 2 * 300032 + 7 * 256);
         else                 ck_assert_int_gt(cuda_encoder_weights(b), 0);
         b->close(b);
         ck_assert(file_map_open(&a, cpu, &e) && file_map_open(&c, dev, &e));
@@ -223,7 +247,7 @@ START_TEST(a_file_with_a_nan_is_refused_as_by_the_cpu)
 END_TEST
 
 #ifndef ON_GPU
-// ---- when the device fails: each call of a file's life, the first time, the second, and so on to the last ---------------------------
+// ---- when the device fails: each call of a file's life, the first time, the second, and so on to the last -----------
 
 #include "cuda_failing.h"
 
@@ -233,15 +257,22 @@ static void plant_once(const char *call, int nth) { plant_failure(call, nth, 2, 
 // Rows as they come from one thread of the writer: first without importance, then with, then longer ones.
 static bool whole_life(err *e)
 {
-    static const struct { dtype t; int rows, cols; bool weighted; } steps[] = { { DT_Q8_0, 2, 256, false }, { DT_Q4_0, 3, 256, true }, { DT_Q4_K, 9, 512, true } };
+    static const struct {
+        dtype t;
+        int rows, cols;
+        bool weighted;
+    } steps[] = { { DT_Q8_0, 2, 256, false }, { DT_Q4_0, 3, 256, true }, { DT_Q4_K, 9, 512, true } };
     block_encoder *b = cuda_encoder_open(e);
     bool ok = b != NULL;
     for (size_t i = 0; ok && i < sizeof steps / sizeof steps[0]; i++) {
-        const encoder_answer a = b->encode_rows(b, steps[i].t, found, x, steps[i].rows, steps[i].cols, steps[i].weighted ? w : NULL, e);
+        const encoder_answer a = b->encode_rows(b, steps[i].t, found, x, steps[i].rows, steps[i].cols,
+                                                steps[i].weighted ? w : NULL, e);
         ok = a == ENCODER_DONE;
         if (!ok) ck_assert_int_eq(a, ENCODER_FAILED);
         err none = { 0 };           // a device that failed is not asked again
-        if (!ok) ck_assert(b->encode_rows(b, DT_Q8_0, found, x, 1, 256, NULL, &none) == ENCODER_NOT_HERE && none.kind == ERR_NONE);
+        if (!ok)
+            ck_assert(b->encode_rows(b, DT_Q8_0, found, x, 1, 256, NULL, &none) == ENCODER_NOT_HERE &&
+                      none.kind == ERR_NONE);
     }
     if (b) b->close(b);
     return ok;
@@ -263,9 +294,11 @@ START_TEST(whichever_call_fails_memory_is_freed)
             plant_once(calls[i], n);
             const bool ok = whole_life(&why);
             // Closing waits for the device too, and whether that works no longer matters.
-            ck_assert_msg((!ok && why.kind == ERR_SYSTEM && strstr(why.msg, "device cuda")) || (strcmp(calls[i], "stream_sync") == 0 && n == total - 1),
+            ck_assert_msg((!ok && why.kind == ERR_SYSTEM && strstr(why.msg, "device cuda")) ||
+                              (strcmp(calls[i], "stream_sync") == 0 && n == total - 1),
                           "failure %d of %d of %s: %s", n, total, calls[i], ok ? "not noticed" : why.msg);
-            ck_assert_msg(host_calls_live() == 0, "%s %d of %d: %lld things are not freed", calls[i], n, total, (long long)host_calls_live());
+            ck_assert_msg(host_calls_live() == 0, "%s %d of %d: %lld things are not freed", calls[i], n, total,
+                          (long long)host_calls_live());
         }
     }
     unplant();
@@ -280,7 +313,9 @@ START_TEST(a_file_whose_device_fails_is_not_there)
         plant_once("launch", n);
         const err e = refusal("failed", open_encoder(), 1);
         ck_assert_int_eq(e.kind, ERR_SYSTEM);
-        ck_assert_msg(strstr(e.msg, "many pieces: device cuda") != NULL && strstr(e.msg, "could not be launched") != NULL, "%s", e.msg);
+        ck_assert_msg(strstr(e.msg, "many pieces: device cuda") != NULL &&
+                          strstr(e.msg, "could not be launched") != NULL,
+                      "%s", e.msg);
         ck_assert_int_eq(host_calls_live(), 0);
     }
     unplant();

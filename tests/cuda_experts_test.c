@@ -196,7 +196,8 @@ END_TEST
 static void check_list(int n)
 {
     enum { DIM = 64, FF = 40 };
-    const experts_case up = { DT_BF16, 11, 3, n, FF, DIM, 0, 0, true }, down = { DT_Q8_0, 11, 3, n, 34, 64, 0, 0, false };
+    const experts_case up = { DT_BF16, 11, 3, n, FF, DIM, 0, 0, true },
+                       down = { DT_Q8_0, 11, 3, n, 34, 64, 0, 0, false };
     op_case c = { 0 };
     uint8_t *bytes[3];
     const gguf_tensor t[3] = { experts_tensor(&up, &bytes[0]), experts_tensor(&up, &bytes[1]),

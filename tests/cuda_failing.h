@@ -1,5 +1,5 @@
-// cuda_failing: the table of calls to the CUDA runtime with one that fails when it is used for the n-th time. What each call is, is in
-// device/cuda_calls.h. For tests on the processor only.
+// cuda_failing: the table of calls to the CUDA runtime with one that fails when it is used for the n-th time. What each
+// call is, is in device/cuda_calls.h. For tests on the processor only.
 #ifndef HALLMARK_TESTS_CUDA_FAILING_H
 #define HALLMARK_TESTS_CUDA_FAILING_H
 
@@ -19,20 +19,76 @@ static inline int fails(const char *call)
     return fail.left == -1 || (fail.left < -1 && !fail.once) ? fail.status : 0;
 }
 
-static inline int failing_alloc(void **p, size_t n)        { const int f = fails("alloc"); return f ? f : host_calls()->alloc(p, n); }
-static inline int failing_pinned(void **p, size_t n)       { const int f = fails("alloc_pinned"); return f ? f : host_calls()->alloc_pinned(p, n); }
-static inline int failing_stream(void **s)                 { const int f = fails("stream_open"); return f ? f : host_calls()->stream_open(s); }
-static inline int failing_sync(void *s)                    { const int f = fails("stream_sync"); return f ? f : host_calls()->stream_sync(s); }
-static inline int failing_capture(void *s)                 { const int f = fails("capture_begin"); return f ? f : host_calls()->capture_begin(s); }
-static inline int failing_fill(void *d, int b, size_t n, void *s) { const int f = fails("fill"); return f ? f : host_calls()->fill(d, b, n, s); }
-static inline int failing_memory(size_t *a, size_t *b)     { const int f = fails("memory"); return f ? f : host_calls()->memory(a, b); }
-static inline int failing_event(void **ev)                 { const int f = fails("event_open"); return f ? f : host_calls()->event_open(ev); }
-static inline int failing_note(void *ev, void *s)          { const int f = fails("event_record"); return f ? f : host_calls()->event_record(ev, s); }
-static inline int failing_props(int d, gpu_props *p)       { const int f = fails("properties"); return f ? f : host_calls()->properties(d, p); }
-static inline int failing_device(int d)                    { const int f = fails("set_device"); return f ? f : host_calls()->set_device(d); }
-static inline int failing_compiled(const void *k, int *c)  { const int f = fails("compiled_for"); return f ? f : host_calls()->compiled_for(k, c); }
-static inline int failing_graph(void *g, void *s)          { const int f = fails("graph_launch"); return f ? f : host_calls()->graph_launch(g, s); }
-static inline int failing_copy(void *d, const void *s, size_t n, int to, void *st) { const int f = fails("copy"); return f ? f : host_calls()->copy(d, s, n, to, st); }
+static inline int failing_alloc(void **p, size_t n)
+{
+    const int f = fails("alloc");
+    return f ? f : host_calls()->alloc(p, n);
+}
+static inline int failing_pinned(void **p, size_t n)
+{
+    const int f = fails("alloc_pinned");
+    return f ? f : host_calls()->alloc_pinned(p, n);
+}
+static inline int failing_stream(void **s)
+{
+    const int f = fails("stream_open");
+    return f ? f : host_calls()->stream_open(s);
+}
+static inline int failing_sync(void *s)
+{
+    const int f = fails("stream_sync");
+    return f ? f : host_calls()->stream_sync(s);
+}
+static inline int failing_capture(void *s)
+{
+    const int f = fails("capture_begin");
+    return f ? f : host_calls()->capture_begin(s);
+}
+static inline int failing_fill(void *d, int b, size_t n, void *s)
+{
+    const int f = fails("fill");
+    return f ? f : host_calls()->fill(d, b, n, s);
+}
+static inline int failing_memory(size_t *a, size_t *b)
+{
+    const int f = fails("memory");
+    return f ? f : host_calls()->memory(a, b);
+}
+static inline int failing_event(void **ev)
+{
+    const int f = fails("event_open");
+    return f ? f : host_calls()->event_open(ev);
+}
+static inline int failing_note(void *ev, void *s)
+{
+    const int f = fails("event_record");
+    return f ? f : host_calls()->event_record(ev, s);
+}
+static inline int failing_props(int d, gpu_props *p)
+{
+    const int f = fails("properties");
+    return f ? f : host_calls()->properties(d, p);
+}
+static inline int failing_device(int d)
+{
+    const int f = fails("set_device");
+    return f ? f : host_calls()->set_device(d);
+}
+static inline int failing_compiled(const void *k, int *c)
+{
+    const int f = fails("compiled_for");
+    return f ? f : host_calls()->compiled_for(k, c);
+}
+static inline int failing_graph(void *g, void *s)
+{
+    const int f = fails("graph_launch");
+    return f ? f : host_calls()->graph_launch(g, s);
+}
+static inline int failing_copy(void *d, const void *s, size_t n, int to, void *st)
+{
+    const int f = fails("copy");
+    return f ? f : host_calls()->copy(d, s, n, to, st);
+}
 static inline int failing_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, bool over, void *s)
 {
     const int f = fails("launch");
@@ -49,7 +105,8 @@ static inline int failing_end(void *s, void **graph)
     return f;
 }
 
-// From now on `call` works nth times, and then fails with that status: once, or from then on. Counts its uses in calls_seen.
+// From now on `call` works nth times, and then fails with that status: once, or from then on. Counts its uses in
+// calls_seen.
 static inline void plant_failure(const char *call, int nth, int status, bool once)
 {
     failing = *host_calls();

@@ -1,6 +1,6 @@
-// The three silent failures, committed by the CUDA backend: an F16 cache, a fused attention that keeps its running sum in the cache's
-// dtype, an attention that ignores head size 512. verify runs on that backend, its kernels run by the processor
-// (device/host) or, in tests/gpu.sh, by the device; a clean run passes, and each fault is caught and located.
+// The three silent failures, committed by the CUDA backend: an F16 cache, a fused attention that keeps its running sum
+// in the cache's dtype, an attention that ignores head size 512. verify runs on that backend, its kernels run by the
+// processor (device/host) or, in tests/gpu.sh, by the device; a clean run passes, and each fault is caught and located.
 #include "cuda_where.h"
 #ifdef ON_GPU                   // a program built elsewhere finds the checkpoint through the environment
 #include <stdlib.h>
@@ -57,14 +57,15 @@ START_TEST(without_a_fault_it_passes)
     verify_report r = run_with(FAULT_NONE, NULL);
     exact_products();
     for (int i = 0; i < r.n_notes; i++) ck_assert_msg(strstr(r.notes[i], "products") == NULL, "%s", r.notes[i]);
-    ck_assert_msg(r.passed, "%s", r.fixtures[0].n_failures ? r.fixtures[0].failures[0].text : "no failure, and no pass");
+    ck_assert_msg(r.passed, "%s",
+                  r.fixtures[0].n_failures ? r.fixtures[0].failures[0].text : "no failure, and no pass");
     ck_assert_int_eq(r.fixtures[0].teacher_forced_equal, r.fixtures[0].steps);
     verify_report_free(&r);
 }
 END_TEST
 
-// The default: products of many tokens on the tensor cores (of a device that has them), in another order than the CPU's. It passes, and the report
-// says how they were formed.
+// The default: products of many tokens on the tensor cores (of a device that has them), in another order than the
+// CPU's. It passes, and the report says how they were formed.
 #ifdef ON_GPU
 #define SAYS_PRODUCTS "products of "
 #else
@@ -77,7 +78,8 @@ START_TEST(on_tensor_cores_it_passes)
     exact_products();
     bool said = false;
     for (int i = 0; i < r.n_notes; i++) said |= strstr(r.notes[i], SAYS_PRODUCTS) != NULL;
-    ck_assert_msg(r.passed, "%s", r.fixtures[0].n_failures ? r.fixtures[0].failures[0].text : "no failure, and no pass");
+    ck_assert_msg(r.passed, "%s",
+                  r.fixtures[0].n_failures ? r.fixtures[0].failures[0].text : "no failure, and no pass");
     ck_assert_int_eq(r.fixtures[0].teacher_forced_equal, r.fixtures[0].steps);
     ck_assert(said);
     verify_report_free(&r);
@@ -99,10 +101,12 @@ enum { FIRST_FAULT = 0, SMALLER = 0 };
 START_TEST(a_fault_is_caught_and_located)
 {
     verify_report r = run_with(FAULTS[_i].f, NULL);
-    ck_assert_msg(strcmp(verify_verdict(&r), "fail") == 0 && r.fixtures[0].n_failures > 0, "%s: not caught: mean KL %g", FAULTS[_i].name, r.fixtures[0].kl_mean);
+    ck_assert_msg(strcmp(verify_verdict(&r), "fail") == 0 && r.fixtures[0].n_failures > 0, "%s: not caught: mean KL %g",
+                  FAULTS[_i].name, r.fixtures[0].kl_mean);
     const verify_failure *f = first_in_a_case(&r);
     ck_assert_msg(f->case_id[0] && f->step >= 0, "%s: %s", FAULTS[_i].name, f->text);
-    ck_assert_msg(f->layer == *FAULTS[_i].layer, "%s: expected layer %d: %s", FAULTS[_i].name, *FAULTS[_i].layer, f->text);
+    ck_assert_msg(f->layer == *FAULTS[_i].layer, "%s: expected layer %d: %s", FAULTS[_i].name, *FAULTS[_i].layer,
+                  f->text);
     verify_report_free(&r);
 }
 END_TEST
@@ -124,12 +128,19 @@ END_TEST
 #include <limits.h>
 #include "release/release.h"
 
-// A release of one F32 artifact, verified by one case, on a device that can launch so many kernels. *names: entries of scratch that begin as OUT does.
+// A release of one F32 artifact, verified by one case, on a device that can launch so many kernels. *names: entries of
+// scratch that begin as OUT does.
 static bool release_with(int n_launches, const char *hf_dir, const char *out, release_result *r, int *names, err *e)
 {
     const file_type types[] = { FT_F32 };
     const char *fixtures[] = { fixture_file };
-    const release_opts o = { .name = "tiny", .types = types, .n_types = 1, .fixtures = fixtures, .n_fixtures = 1, .tokens = 3, .device = "cuda",
+    const release_opts o = { .name = "tiny",
+                             .types = types,
+                             .n_types = 1,
+                             .fixtures = fixtures,
+                             .n_fixtures = 1,
+                             .tokens = 3,
+                             .device = "cuda",
                              .gate_path = gate_file };
     plant("launch", n_launches, 77);
     const bool ok = release_checkpoint(r, hf_dir, out, &o, e);
@@ -148,7 +159,7 @@ START_TEST(a_device_that_fails_in_the_middle_publishes_nothing)
     release_result r;
     int names;
     err e = { 0 };
-    snprintf(hf_dir, sizeof hf_dir, "%s", copy_checkpoint("hf"));       // without its fixtures, which take too long here
+    snprintf(hf_dir, sizeof hf_dir, "%s", copy_checkpoint("hf"));    // without its fixtures, which take too long here
     snprintf(out, sizeof out, "%s", in_scratch("pub"));
     ck_assert_msg(release_with(INT_MAX, hf_dir, out, &r, &names, &e), "%s", e.msg);
     ck_assert(r.published && names == 1);

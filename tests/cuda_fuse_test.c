@@ -1,6 +1,8 @@
-// Proves runtime/cuda/run.c on whole models: a program wholly expanded, and the same with coarse operations in one kernel each, leave the CPU's
-// hidden states, logits and tokens, bit for bit: prompt, single steps, recorded steps; and fusing takes the launches it is said to take.
-// Models: Gemma 4 with per-layer embeddings and shared K and V, the same with K as V (attention_k_eq_v) and several K/V heads, Gemma 3.
+// Proves runtime/cuda/run.c on whole models: a program wholly expanded, and the same with coarse operations in one
+// kernel each, leave the CPU's hidden states, logits and tokens, bit for bit: prompt, single steps, recorded steps; and
+// fusing takes the launches it is said to take.
+// Models: Gemma 4 with per-layer embeddings and shared K and V, the same with K as V (attention_k_eq_v) and several K/V
+// heads, Gemma 3.
 // Caches: rows of a type; and rotated, in KIVI's codes, with sinks and recent positions.
 #include "convert/convert.h"
 #include "cuda_launches.h"
@@ -12,7 +14,7 @@ static err e;
 
 static void must(bool ok) { ck_assert_msg(ok, "%s", e.msg); }
 
-// ---- models ----------------------------------------------------------------------------------------------------------
+// ---- models ---------------------------------------------------------------------------------------------------------
 
 // Layer 2 attends fully and has no V of its own; layer 5 shares its cache.
 static mini *mini_k_is_v(int n_kv_head)
@@ -31,10 +33,14 @@ typedef enum { GEMMA4, K_IS_V, K_IS_V_2_HEADS, GEMMA3, COMMITTED } which;
 
 static model *make_model(which w, const char *type)
 {
-    const char *root = getenv("HALLMARK_ROOT");     // a program built elsewhere finds the checkpoint through the environment
+    // a program built elsewhere finds the checkpoint through the environment
+    const char *root = getenv("HALLMARK_ROOT");
     char committed[512];
     snprintf(committed, sizeof committed, "%s/fixtures/tiny-gemma4", root ? root : SOURCE_DIR);
-    mini *c = w == COMMITTED ? NULL : w == GEMMA4 ? mini_gemma4() : w == GEMMA3 ? mini_gemma3() : mini_k_is_v(w == K_IS_V ? 1 : 2);
+    mini *c = w == COMMITTED ? NULL
+              : w == GEMMA4  ? mini_gemma4()
+              : w == GEMMA3  ? mini_gemma3()
+                             : mini_k_is_v(w == K_IS_V ? 1 : 2);
     char *dir = c ? c->dir : new_dir();
     const convert_opts o = { .type = file_type_find(type)->id };
     if (c) mini_write(c, false);
@@ -43,22 +49,24 @@ static model *make_model(which w, const char *type)
     must(m != NULL);
     if (c) mini_free(c);
     else   drop_dir(dir);
-    ck_assert_int_eq(gguf_find_tensor(model_gguf(m), "blk.2.attn_v.weight") == NULL, w == K_IS_V || w == K_IS_V_2_HEADS);
+    ck_assert_int_eq(gguf_find_tensor(model_gguf(m), "blk.2.attn_v.weight") == NULL,
+                     w == K_IS_V || w == K_IS_V_2_HEADS);
     return m;
 }
 
-// ---- launches --------------------------------------------------------------------------------------------------------
+// ---- launches -------------------------------------------------------------------------------------------------------
 
 static int64_t launches_since(void) { const int64_t n = launches; launches = 0; return n; }
 
-// ---- one run ---------------------------------------------------------------------------------------------------------
+// ---- one run --------------------------------------------------------------------------------------------------------
 
-// The prompt is longer than a window of 16 and comes in batches, the last of one token; then steps by themselves, then recorded ones.
+// The prompt is longer than a window of 16 and comes in batches, the last of one token; then steps by themselves, then
+// recorded ones.
 enum { N_PROMPT = 19, N_BATCH = 9, N_SINGLE = 2, N_RECORDED = 3, N_CTX = 32 };
 
 typedef struct {
     float  *hidden;                                             // [n_batches of the prompt][n_layer + 1][n_embd]
-    float  *logits;                                             // [N_PROMPT + N_SINGLE + 1][n_vocab]: after each id, and after the last recorded step
+    float  *logits;    // [N_PROMPT + N_SINGLE + 1][n_vocab]: after each id, and after the last recorded step
     int32_t ids[N_SINGLE + N_RECORDED];                         // greedy
     int64_t prompt_launches, step_launches, recorded_launches;
 } outcome;
@@ -73,9 +81,11 @@ static outcome run(const model *m, backend *b, const char *kv)
 {
     const hparams *h = model_hparams(m);
     const int64_t n_hidden = (int64_t)(h->n_layer + 1) * h->n_embd, v = h->n_vocab;
-    outcome r = { .hidden = calloc((size_t)(3 * n_hidden), sizeof(float)), .logits = calloc((size_t)((N_PROMPT + N_SINGLE + 1) * v), sizeof(float)) };
+    outcome r = { .hidden = calloc((size_t)(3 * n_hidden), sizeof(float)),
+                  .logits = calloc((size_t)((N_PROMPT + N_SINGLE + 1) * v), sizeof(float)) };
     int32_t ids[N_PROMPT];
-    for (int i = 0; i < N_PROMPT; i++) ids[i] = i == 0 ? 2 : (int32_t)((uint32_t)(i * i + 7) * 2654435761u % (uint32_t)v);
+    for (int i = 0; i < N_PROMPT; i++)
+        ids[i] = i == 0 ? 2 : (int32_t)((uint32_t)(i * i + 7) * 2654435761u % (uint32_t)v);
     kv_spec spec;
     must(b != NULL && kv_spec_parse(&spec, kv, &e));
     net *program_net = net_open(b, model_gguf(m), h, &spec, N_CTX, N_BATCH, &e);
@@ -119,11 +129,15 @@ static void same(const outcome *want, const outcome *got, const hparams *h, cons
     for (int batch = 0; batch < 3; batch++)
         for (int l = 0; l <= h->n_layer; l++) {
             const size_t at = (size_t)(batch * (h->n_layer + 1) + l) * (size_t)h->n_embd;
-            ck_assert_msg(memcmp(want->hidden + at, got->hidden + at, (size_t)h->n_embd * sizeof(float)) == 0, "%s: batch %d: hidden state %d differs", what, batch, l);
+            ck_assert_msg(memcmp(want->hidden + at, got->hidden + at, (size_t)h->n_embd * sizeof(float)) == 0,
+                          "%s: batch %d: hidden state %d differs", what, batch, l);
         }
     for (int i = 0; i < N_PROMPT + N_SINGLE + 1; i++)
-        ck_assert_msg(memcmp(want->logits + i * h->n_vocab, got->logits + i * h->n_vocab, (size_t)h->n_vocab * sizeof(float)) == 0, "%s: logits %d differ", what, i);
-    for (int i = 0; i < N_SINGLE + N_RECORDED; i++) ck_assert_msg(want->ids[i] == got->ids[i], "%s: token %d: %d, expected %d", what, i, got->ids[i], want->ids[i]);
+        ck_assert_msg(memcmp(want->logits + i * h->n_vocab, got->logits + i * h->n_vocab,
+                             (size_t)h->n_vocab * sizeof(float)) == 0,
+                      "%s: logits %d differ", what, i);
+    for (int i = 0; i < N_SINGLE + N_RECORDED; i++)
+        ck_assert_msg(want->ids[i] == got->ids[i], "%s: token %d: %d, expected %d", what, i, got->ids[i], want->ids[i]);
 }
 
 // Heads of a cache with whole positions are stored by a launch of their own; KIVI's groups by another, which comes
@@ -139,10 +153,11 @@ typedef struct {
 } fuse_run;
 
 #ifndef ON_GPU
-// runtime/cuda/README.md says 12 launches a layer: attn_norm is part of the launch before it; q, k and v; heads; attention's two; its output product;
-// norms and sum; gate, up and geglu; down; norms and sum; the per-layer gate; its projection; norms, sum and scale. Gemma 3 lacks the last three.
-// Ten outside the layers: two rows of embeddings, five operations on the per-layer inputs, norm, product and cap of the logits; Gemma 3 has three.
-// A file of mixed types has more: products of another type are another launch.
+// runtime/cuda/README.md says 12 launches a layer: attn_norm is part of the launch before it; q, k and v; heads;
+// attention's two; its output product; norms and sum; gate, up and geglu; down; norms and sum; the per-layer gate; its
+// projection; norms, sum and scale. Gemma 3 lacks the last three.
+// Ten outside the layers: two rows of embeddings, five operations on the per-layer inputs, norm, product and cap of the
+// logits; Gemma 3 has three. A file of mixed types has more: products of another type are another launch.
 static void check_launches(const outcome *one_by_one, const outcome *fused, const hparams *h, const fuse_run *r)
 {
     const int64_t step = (r->model == GEMMA3 ? 9 * h->n_layer + 3 : 12 * h->n_layer + 10) + r->stores;
@@ -203,7 +218,8 @@ START_TEST(fused_or_not_the_cpus_bits)
         got[fuse] = run(m, b, runs[_i].kv);
     }
     count_launches(false);
-    for (int i = 0; i < N_PROMPT * h->n_vocab; i++) ck_assert_msg(cpu.logits[i] - cpu.logits[i] == 0, "logit %d is not finite: nothing is proved", i);
+    for (int i = 0; i < N_PROMPT * h->n_vocab; i++)
+        ck_assert_msg(cpu.logits[i] - cpu.logits[i] == 0, "logit %d is not finite: nothing is proved", i);
     same(&cpu, &got[0], h, "one by one");
     same(&cpu, &got[1], h, "fused");
 #ifndef ON_GPU

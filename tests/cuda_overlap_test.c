@@ -26,7 +26,8 @@ static float value_of(gpu *g, const float *p)
 {
     float x[OVERLAP_N];
     must(gpu_download(g, x, p, sizeof x, &e));
-    for (int i = 1; i < OVERLAP_N; i++) ck_assert_msg(x[i] == x[0], "element %d: %g, the first: %g", i, (double)x[i], (double)x[0]);
+    for (int i = 1; i < OVERLAP_N; i++)
+        ck_assert_msg(x[i] == x[0], "element %d: %g, the first: %g", i, (double)x[i], (double)x[0]);
     return x[0];
 }
 
@@ -56,7 +57,8 @@ START_TEST(kernels_start_early_and_wait)
     ck_assert_float_eq(value_of(g, chain(g, CHAIN, a, b)), CHAIN);
     ck_assert_int_eq(host_calls_overlapped() - before, CHAIN - 1);
     // A copy and a fill end what runs before them, and the next kernel starts after them.
-    must(overlap_add_one(g, KEEPS, b, a, &e) && gpu_zero(g, b, OVERLAP_N * sizeof(float), &e) && overlap_add_one(g, KEEPS, a, b, &e));
+    must(overlap_add_one(g, KEEPS, b, a, &e) && gpu_zero(g, b, OVERLAP_N * sizeof(float), &e) &&
+         overlap_add_one(g, KEEPS, a, b, &e));
     ck_assert_float_eq(value_of(g, a), 1);
     ck_assert_int_eq(host_calls_overlapped() - before, CHAIN - 1);
     gpu_close(g);
@@ -109,7 +111,8 @@ END_TEST
 START_TEST(a_thread_that_does_not_wait_once_is_named)
 {
     static const struct { overlap_form form; const char *says; } cases[] = {
-        { FORGETS, "has not called after_previous" }, { FORGETS_WHERE_IT_RETURNS, "block (2, 0, 0) of (3, 1, 1), thread 63 of 64: a thread ends and has not" },
+        { FORGETS, "has not called after_previous" },
+        { FORGETS_WHERE_IT_RETURNS, "block (2, 0, 0) of (3, 1, 1), thread 63 of 64: a thread ends and has not" },
         { TWICE, "thread 7 of 64: a thread calls after_previous a second time" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -122,7 +125,9 @@ START_TEST(a_thread_that_does_not_wait_once_is_named)
             gpu *g = gpu_open(NULL, &e);
             void *p = NULL;
             signal(SIGABRT, SIG_DFL);
-            if (g && gpu_alloc(g, &p, OVERLAP_N * sizeof(float), "test", &e) && overlap_add_one(g, cases[i].form, p, p, &e)) gpu_sync(g, &e);
+            if (g && gpu_alloc(g, &p, OVERLAP_N * sizeof(float), "test", &e) &&
+                overlap_add_one(g, cases[i].form, p, p, &e))
+                gpu_sync(g, &e);
             _exit(0);
         }
         close(fd[1]);
@@ -134,12 +139,13 @@ START_TEST(a_thread_that_does_not_wait_once_is_named)
         close(fd[0]);
         ck_assert_int_eq(waitpid(child, &status, 0), child);
         ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "form %d went through", cases[i].form);
-        ck_assert_msg(strstr(text, cases[i].says) && strstr(text, "add_one_kernel"), "found '%s', expected '%s' in it", text, cases[i].says);
+        ck_assert_msg(strstr(text, cases[i].says) && strstr(text, "add_one_kernel"), "found '%s', expected '%s' in it",
+                      text, cases[i].says);
     }
 }
 END_TEST
 
-// ---- where it is asked for -------------------------------------------------------------------------------------------
+// ---- where it is asked for ------------------------------------------------------------------------------------------
 
 static struct { int driver, toolkit, major, minor, compiled_for; } there;
 
@@ -184,7 +190,10 @@ END_TEST
 
 START_TEST(it_can_be_switched_off)
 {
-    static const struct { const char *value; bool overlaps; } cases[] = { { "on", true }, { "", true }, { "off", false } };
+    static const struct {
+        const char *value;
+        bool overlaps;
+    } cases[] = { { "on", true }, { "", true }, { "off", false } };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         setenv("HALLMARK_CUDA_OVERLAP", cases[i].value, 1);
         gpu *g = open_gpu(NULL);

@@ -1,5 +1,6 @@
-// Proves runtime/cuda/score.cu, top.cu and score_ops.c: what the CUDA backend says of rows of logits has the CPU's bits, doubles too, in several orders
-// of threads and blocks; a session scores a text alike on both, against a session of the other kind too; and failures are said, with nothing lost.
+// Proves runtime/cuda/score.cu, top.cu and score_ops.c: what the CUDA backend says of rows of logits has the CPU's
+// bits, doubles too, in several orders of threads and blocks; a session scores a text alike on both, against a session
+// of the other kind too; and failures are said, with nothing lost.
 #include "convert/convert.h"
 #define put buffer_put          // cuda_both.h has another put
 #include "mini_checkpoint.h"
@@ -15,7 +16,8 @@ static char dir[64], paths[4][96];
 static void make_artifacts(void)
 {
     static const file_type types[] = { FT_F32, FT_Q4_0 };
-    const char *root = getenv("HALLMARK_ROOT");     // a program built elsewhere finds the checkpoint through the environment
+    // a program built elsewhere finds the checkpoint through the environment
+    const char *root = getenv("HALLMARK_ROOT");
     char checkpoint[512];
     snprintf(checkpoint, sizeof checkpoint, "%s/fixtures/tiny-gemma4", root ? root : SOURCE_DIR);
     strcpy(dir, "/tmp/hallmark-cuda-score-XXXXXX");
@@ -39,7 +41,7 @@ static void remove_artifacts(void)
     rmdir(dir);
 }
 
-// ---- rows --------------------------------------------------------------------------------------------------------------
+// ---- rows -----------------------------------------------------------------------------------------------------------
 
 // Both backends on the same rows, which are freed.
 static void same_scores(const score_case *c, float *x, float *ref, const char *what)
@@ -76,18 +78,24 @@ START_TEST(kept_logits_come_in_parts)
 }
 END_TEST
 
-// ---- a model -----------------------------------------------------------------------------------------------------------
+// ---- a model --------------------------------------------------------------------------------------------------------
 
 enum { N_IDS = 19 };
 
 static void some_ids(const model *m, int32_t *ids)
 {
-    for (int i = 0; i < N_IDS; i++) ids[i] = (int32_t)((uint32_t)(i * i + 7) * 2654435761u % (uint32_t)model_hparams(m)->n_vocab);
+    for (int i = 0; i < N_IDS; i++)
+        ids[i] = (int32_t)((uint32_t)(i * i + 7) * 2654435761u % (uint32_t)model_hparams(m)->n_vocab);
     ids[0] = 2;
 }
 
 // All that sessions of a reference and an artifact say of a text's first n_ids tokens.
-typedef struct { row_stats ref[N_IDS], art[N_IDS]; double kl[N_IDS], kl_kept[N_IDS]; int32_t ids[N_IDS * 50]; float logits[N_IDS * 50]; } said;
+typedef struct {
+    row_stats ref[N_IDS], art[N_IDS];
+    double kl[N_IDS], kl_kept[N_IDS];
+    int32_t ids[N_IDS * 50];
+    float logits[N_IDS * 50];
+} said;
 
 static bool say(said *s, const model *const m[2], const char *const device[2], int n_ids, int n_batch, err *why)
 {
@@ -97,14 +105,21 @@ static bool say(said *s, const model *const m[2], const char *const device[2], i
     memset(s, 0x7b, sizeof *s);
     bool ok = true;
     for (int i = 0; ok && i < 2; i++)
-        ok = (run[i] = session_new(m[i], &(session_opts){ .device = device[i], .n_threads = 1, .n_ctx = N_IDS, .n_batch = n_batch }, why)) != NULL;
+        ok = (run[i] = session_new(m[i],
+                                   &(session_opts){
+                                       .device = device[i], .n_threads = 1, .n_ctx = N_IDS, .n_batch = n_batch },
+                                   why)) != NULL;
     for (int at = 0, n; ok && at < n_ids; at += n) {
         n = n_ids - at < n_batch ? n_ids - at : n_batch;
-        ok = session_step(run[0], ids + at, n, why) && session_step(run[1], ids + at, n, why) && session_hold(run[0], 0, n, why) &&
-             session_hold(run[1], 0, n, why) && session_held_stats(run[0], ids + at + 1, s->ref + at, why) &&
-             session_held_stats(run[1], ids + at + 1, s->art + at, why) && session_held_top(run[0], 50, s->ids + at * 50, s->logits + at * 50, why) &&
+        ok = session_step(run[0], ids + at, n, why) && session_step(run[1], ids + at, n, why) &&
+             session_hold(run[0], 0, n, why) && session_hold(run[1], 0, n, why) &&
+             session_held_stats(run[0], ids + at + 1, s->ref + at, why) &&
+             session_held_stats(run[1], ids + at + 1, s->art + at, why) &&
+             session_held_top(run[0], 50, s->ids + at * 50, s->logits + at * 50, why) &&
              session_held_kl_from(run[1], s->art + at, run[0], s->ref + at, s->kl + at, why);
-        const row_reference kept = { .logits = s->logits + at * 50, .ids = s->ids + at * 50, .kept = 50, .stats = s->ref + at };
+        const row_reference kept = {
+            .logits = s->logits + at * 50, .ids = s->ids + at * 50, .kept = 50, .stats = s->ref + at
+        };
         ok = ok && session_held_kl(run[1], s->art + at, &kept, s->kl_kept + at, why);
     }
     session_free(run[0]);
@@ -118,11 +133,13 @@ START_TEST(sessions_on_any_devices_say_the_same)
     const model *m[] = { model_open(paths[0], &e), model_open(paths[1], &e) };
     said *want = malloc(sizeof *want), *got = malloc(sizeof *got);
     must(m[0] && m[1] && say(want, m, (const char *const[]){ "cpu", "cpu" }, N_IDS, 16, &e));
-    for (int i = 0; i < N_IDS; i++) ck_assert(want->kl[i] > 0 && want->kl_kept[i] > 0 && want->kl_kept[i] <= want->kl[i]);
+    for (int i = 0; i < N_IDS; i++)
+        ck_assert(want->kl[i] > 0 && want->kl_kept[i] > 0 && want->kl_kept[i] <= want->kl[i]);
     for (unsigned d = 0; d < sizeof devices / sizeof *devices; d++) {
         host_calls_order(d * 3);
         must(say(got, m, devices[d], N_IDS, d == 1 ? 16 : 10, &e));
-        ck_assert_msg(memcmp(want, got, sizeof *want) == 0, "reference on %s, artifact on %s: not what the CPU says", devices[d][0], devices[d][1]);
+        ck_assert_msg(memcmp(want, got, sizeof *want) == 0, "reference on %s, artifact on %s: not what the CPU says",
+                      devices[d][0], devices[d][1]);
         ck_assert_int_eq(host_calls_live(), 0);
     }
     free(want);
@@ -136,7 +153,8 @@ START_TEST(the_device_says_how_much_at_a_time)
 {
     model *m = model_open(paths[0], &e);
     must(m != NULL);
-    session *s = session_new(m, &(session_opts){ .device = "cuda", .n_ctx = 1000 }, &e), *small = session_new(m, &(session_opts){ .device = "cuda", .n_ctx = 7 }, &e);
+    session *s = session_new(m, &(session_opts){ .device = "cuda", .n_ctx = 1000 }, &e),
+            *small = session_new(m, &(session_opts){ .device = "cuda", .n_ctx = 7 }, &e);
     session *cpu = session_new(m, &(session_opts){ .device = "cpu", .n_ctx = 1000 }, &e);
     memory_plan plan, on_cpu;
     must(s && small && cpu);
@@ -163,7 +181,10 @@ END_TEST
 // Each call of the scoring of a text fails once: what is said is the device's failure, and nothing stays allocated.
 START_TEST(whichever_call_fails_memory_is_freed)
 {
-    static const struct { const char *call; int stride; } calls[] = { { "alloc", 29 }, { "copy", 61 }, { "stream_sync", 67 }, { "launch", 97 }, { "alloc_pinned", 1 } };
+    static const struct {
+        const char *call;
+        int stride;
+    } calls[] = { { "alloc", 29 }, { "copy", 61 }, { "stream_sync", 67 }, { "launch", 97 }, { "alloc_pinned", 1 } };
     static const char *const devices[] = { "cuda", "cuda" };
     const model *m[] = { model_open(paths[2], &e), model_open(paths[3], &e) };
     said *s = malloc(sizeof *s);
@@ -179,8 +200,10 @@ START_TEST(whichever_call_fails_memory_is_freed)
             plant(calls[i].call, n, 77);
             const bool ok = say(s, m, devices, 3, 2, &why);
             unplant();
-            ck_assert_msg(!ok && why.kind == ERR_SYSTEM && why.msg[0], "failure %d of %d of %s: %s", n, total, calls[i].call, ok ? "not noticed" : why.msg);
-            ck_assert_msg(host_calls_live() == 0, "%s %d of %d: %lld things are not freed", calls[i].call, n, total, (long long)host_calls_live());
+            ck_assert_msg(!ok && why.kind == ERR_SYSTEM && why.msg[0], "failure %d of %d of %s: %s", n, total,
+                          calls[i].call, ok ? "not noticed" : why.msg);
+            ck_assert_msg(host_calls_live() == 0, "%s %d of %d: %lld things are not freed", calls[i].call, n, total,
+                          (long long)host_calls_live());
         }
     }
     unplant();

@@ -1,6 +1,7 @@
-// Proves what a decode step launches and the table of operations does not name: attention whose position is on the device (a
-// recorded step), over one span of keys and several; and the kernels that stand for several operations. Each against the CPU's
-// separate operations, bit for bit. Sizes are odd on purpose; what nothing was written to is poisoned.
+// Proves what a decode step launches and the table of operations does not name: attention whose position is on the
+// device (a recorded step), over one span of keys and several; and the kernels that stand for several operations. Each
+// against the CPU's separate operations, bit for bit. Sizes are odd on purpose; what nothing was written to is
+// poisoned.
 #include "cuda_both.h"
 
 static gpu_ctx *ctx(void) { return &((cuda_backend *)on[GPU])->ctx; }
@@ -47,13 +48,20 @@ static void same_caches(kv_layer kv[N_BACKENDS], int64_t n_bytes, const char *wh
     free(bytes[GPU]);
 }
 
-// ---- attention of a recorded step ------------------------------------------------------------------------------------
+// ---- attention of a recorded step -----------------------------------------------------------------------------------
 
 enum { MAX_AT = 6 };
-typedef struct { dtype type; int n_head, n_kv_head, head_dim; int64_t capacity, window; float scale, softcap; int64_t at[MAX_AT]; } step_case;
+typedef struct {
+    dtype type;
+    int n_head, n_kv_head, head_dim;
+    int64_t capacity, window;
+    float scale, softcap;
+    int64_t at[MAX_AT];
+} step_case;
 
 static const step_case step_cases[] = {
-    // two spans, where a block makes its softmax for itself: the last key of a span and the first of the next; the ring goes round
+    // two spans, where a block makes its softmax for itself: the last key of a span and the first of the next; the ring
+    // goes round
     { DT_F32,  2, 1, 40, 1100, 0,    0.3f, 0.0f,  { 0, 7, 1022, 1023, 1024, 1099 } },
     { DT_BF16, 2, 1, 64, 1060, 1050, 0.3f, 0.0f,  { 3, 1030, 1049, 1050, 1500, 2300 } },
     { DT_Q4_0, 2, 2, 32, 1090, 0,    1.0f, 30.0f, { 0, 900, 1023, 1024, 1060, 1089 } },
@@ -64,19 +72,37 @@ static const step_case step_cases[] = {
 
 static void attend(const step_case *k, kv_layer kv[N_BACKENDS], const float *q, int64_t pos)
 {
-    const int64_t q_dim = (int64_t)k->n_head * k->head_dim, n_scratch = cuda_attention_scratch(&(gpu_kv){ .capacity = k->capacity, .head_dim = k->head_dim }, k->n_head, k->window);
+    const int64_t q_dim = (int64_t)k->n_head * k->head_dim,
+                  n_scratch = cuda_attention_scratch(&(gpu_kv){ .capacity = k->capacity, .head_dim = k->head_dim },
+                                                     k->n_head, k->window);
     float *y[N_BACKENDS], *scratch = put(GPU, NULL, n_scratch), *dq = put(GPU, q, q_dim);
     for (int i = 0; i < N_BACKENDS; i++) y[i] = put(i, NULL, q_dim);
-    const attention_args want = { .q = q, .out = y[CPU], .kv = &kv[CPU], .n = 1, .n_head = k->n_head, .pos0 = pos, .window = k->window, .scale = k->scale,
+    const attention_args want = { .q = q,
+                                  .out = y[CPU],
+                                  .kv = &kv[CPU],
+                                  .n = 1,
+                                  .n_head = k->n_head,
+                                  .pos0 = pos,
+                                  .window = k->window,
+                                  .scale = k->scale,
                                   .softcap = k->softcap };
     must(one_attend(on[CPU], &want, &e));
-    const gpu_attention a = { .q = dq, .out = y[GPU], .scores = scratch, .kv = on_device(&kv[GPU]), .n = 1, .n_head = k->n_head, .pos0 = WRONG_POS,
-                              .window = k->window, .scale = k->scale, .softcap = k->softcap };
+    const gpu_attention a = { .q = dq,
+                              .out = y[GPU],
+                              .scores = scratch,
+                              .kv = on_device(&kv[GPU]),
+                              .n = 1,
+                              .n_head = k->n_head,
+                              .pos0 = WRONG_POS,
+                              .window = k->window,
+                              .scale = k->scale,
+                              .softcap = k->softcap };
     step_at(pos);
     must(cuda_attention(ctx(), &a, &e) && on[GPU]->ops->sync(on[GPU], &e));
     step_over();
     char what[96];
-    snprintf(what, sizeof what, "step %lld, cache %s of %lld, window %lld", (long long)pos, dtype_name(k->type), (long long)k->capacity, (long long)k->window);
+    snprintf(what, sizeof what, "step %lld, cache %s of %lld, window %lld", (long long)pos, dtype_name(k->type),
+             (long long)k->capacity, (long long)k->window);
     same_on_both(y, q_dim, what);
     on[GPU]->ops->release(on[GPU], scratch);
     on[GPU]->ops->release(on[GPU], dq);
@@ -90,10 +116,12 @@ START_TEST(attention_of_a_step)
         const step_case *k = &step_cases[c];
         enum { CHUNK = 500 };
         const int64_t kv_dim = (int64_t)k->n_kv_head * k->head_dim;
-        float *x = random_floats(3 * CHUNK * kv_dim), *q = random_floats((int64_t)k->n_head * k->head_dim), *dx = put(GPU, x, 3 * CHUNK * kv_dim);
+        float *x = random_floats(3 * CHUNK * kv_dim), *q = random_floats((int64_t)k->n_head * k->head_dim),
+              *dx = put(GPU, x, 3 * CHUNK * kv_dim);
         kv_layer kv[N_BACKENDS];
         int64_t stored = 0, n_bytes = 0;
-        for (int i = 0; i < N_BACKENDS; i++) kv[i] = new_cache(i, k->type, k->n_kv_head, k->head_dim, k->capacity, &n_bytes);
+        for (int i = 0; i < N_BACKENDS; i++)
+            kv[i] = new_cache(i, k->type, k->n_kv_head, k->head_dim, k->capacity, &n_bytes);
         for (int j = 0; j < MAX_AT; j++) {
             while (stored <= k->at[j]) {
                 const int n = k->at[j] + 1 - stored < CHUNK ? (int)(k->at[j] + 1 - stored) : CHUNK;
@@ -113,7 +141,7 @@ START_TEST(attention_of_a_step)
 }
 END_TEST
 
-// ---- several products, products with a gate --------------------------------------------------------------------------
+// ---- several products, products with a gate -------------------------------------------------------------------------
 
 typedef struct { weight w[N_BACKENDS]; uint8_t *bytes; } both_weights;
 
@@ -137,7 +165,8 @@ static gpu_matrix matrix(const both_weights *b)
     return (gpu_matrix){ .type = w->type, .data = w->data, .rows = w->rows, .cols = w->cols };
 }
 
-static int64_t some_cols(dtype t) { return block_of(t) == 1 ? 300 : block_of(t) == 32 ? 352 : 1280; }      // one span, or three
+// one span, or three
+static int64_t some_cols(dtype t) { return block_of(t) == 1 ? 300 : block_of(t) == 32 ? 352 : 1280; }
 
 static void check_segments(dtype t, int n_seg, const int64_t rows[])
 {
@@ -165,12 +194,16 @@ static void check_segments(dtype t, int n_seg, const int64_t rows[])
 
 START_TEST(products_in_one_launch)
 {
-    static const struct { int n; int64_t rows[GPU_SEGMENTS]; } cases[] = { { 2, { 1, 1 } }, { 2, { 7, 34 } }, { 3, { 1, 1, 1 } }, { 3, { 5, 1, 8 } }, { 3, { 16, 3, 21 } } };
+    static const struct {
+        int n;
+        int64_t rows[GPU_SEGMENTS];
+    } cases[] = { { 2, { 1, 1 } }, { 2, { 7, 34 } }, { 3, { 1, 1, 1 } }, { 3, { 5, 1, 8 } }, { 3, { 16, 3, 21 } } };
     int n_types;
     const codec *types = codec_table(&n_types);
     begin(_i);
     for (int t = 0; t < n_types; t++)
-        for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) check_segments(types[t].type, cases[k].n, cases[k].rows);
+        for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
+            check_segments(types[t].type, cases[k].n, cases[k].rows);
     close_backends();
 }
 END_TEST
@@ -189,10 +222,12 @@ static void check_gates(dtype t, int64_t rows, activation act)
     }
     must(one_matmul(on[CPU], gate[CPU], &g.w[CPU], x, 1, &e) && one_matmul(on[CPU], up[CPU], &u.w[CPU], x, 1, &e) &&
          one_act(on[CPU], act, gate[CPU], up[CPU], rows, &e));
-    must(one_matmul(on[CPU], dst[CPU], &g.w[CPU], x, 1, &e) && one_act(on[CPU], ACT_GELU_TANH, dst[CPU], NULL, rows, &e) &&
+    must(one_matmul(on[CPU], dst[CPU], &g.w[CPU], x, 1, &e) &&
+         one_act(on[CPU], ACT_GELU_TANH, dst[CPU], NULL, rows, &e) &&
          one_mul(on[CPU], dst[CPU], dst[CPU], by, rows, 1, (int)rows, &e));
     const gpu_matrix wg = matrix(&g), wu = matrix(&u);
-    must(cuda_gemv_glu(ctx(), gate[GPU], up[GPU], &wg, &wu, dx, act == ACT_SILU, &e) && cuda_gemv_gelu_mul(ctx(), dst[GPU], &wg, dx, dby, &e));
+    must(cuda_gemv_glu(ctx(), gate[GPU], up[GPU], &wg, &wu, dx, act == ACT_SILU, &e) &&
+         cuda_gemv_gelu_mul(ctx(), dst[GPU], &wg, dx, dby, &e));
     char what[96];
     snprintf(what, sizeof what, "%s, %lld rows, gate", dtype_name(t), (long long)rows);
     same_on_both(gate, rows + 1, what);
@@ -213,12 +248,13 @@ START_TEST(products_with_a_gate)
     const codec *types = codec_table(&n_types);
     begin(_i);
     for (int t = 0; t < n_types; t++)
-        for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) check_gates(types[t].type, rows[k], k == 2 || t % 3 == 0 ? ACT_SILU : ACT_GELU_TANH);
+        for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
+            check_gates(types[t].type, rows[k], k == 2 || t % 3 == 0 ? ACT_SILU : ACT_GELU_TANH);
     close_backends();
 }
 END_TEST
 
-// ---- norms between products ------------------------------------------------------------------------------------------
+// ---- norms between products -----------------------------------------------------------------------------------------
 
 typedef struct { weight w; float *host, *device; } norm_weight;
 
@@ -252,7 +288,8 @@ static void check_norm_add(int64_t rows, int dim, bool first, bool next, float o
     must(cuda_norm_add_norm(ctx(), x[GPU], t[GPU], first ? w.device : NULL, next ? w_next.device : NULL, out_scale,
                             rows, dim, 1e-6f, round_first, &e));
     char what[96];
-    snprintf(what, sizeof what, "%ssum%s%s, %lld rows of %d", first ? "norm, " : "", out_scale != 1.0f ? ", scale" : "", next ? ", norm" : "", (long long)rows, dim);
+    snprintf(what, sizeof what, "%ssum%s%s, %lld rows of %d", first ? "norm, " : "", out_scale != 1.0f ? ", scale" : "",
+             next ? ", norm" : "", (long long)rows, dim);
     same_on_both(x, n, what);
     same_on_both(t, n, what);
     free_norm(&w);
@@ -263,7 +300,10 @@ static void check_norm_add(int64_t rows, int dim, bool first, bool next, float o
 
 START_TEST(norms_between_products)
 {
-    static const struct { int64_t rows; int dim; } cases[] = { { 1, 1 }, { 1, 37 }, { 1, 1536 }, { 5, 300 }, { 17, 65 }, { 2, 2605 }, { 1, 5376 } };
+    static const struct {
+        int64_t rows;
+        int dim;
+    } cases[] = { { 1, 1 }, { 1, 37 }, { 1, 1536 }, { 5, 300 }, { 17, 65 }, { 2, 2605 }, { 1, 5376 } };
     begin(_i);
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
         for (int form = 0; form < 16; form++)
@@ -272,7 +312,7 @@ START_TEST(norms_between_products)
 }
 END_TEST
 
-// ---- norm, rotation and storing of heads -----------------------------------------------------------------------------
+// ---- norm, rotation and storing of heads ----------------------------------------------------------------------------
 
 // form: what becomes of V
 enum { Q_ALONE, V_STORED, V_NORMED, V_FROM_K, N_FORMS };
@@ -284,7 +324,8 @@ static void check_heads(const heads_case *k, int form, bool normed, bool neighbo
     enum { CTX = 50 };
     const int hd = k->head_dim;
     const int64_t n_q = (int64_t)k->n * k->n_head * hd, n_kv = (int64_t)k->n * k->n_kv_head * hd;
-    float *hq = random_floats(n_q), *hk = random_floats(n_kv), *hv = random_floats(n_kv), *inv = malloc((size_t)(hd / 2) * sizeof *inv);
+    float *hq = random_floats(n_q), *hk = random_floats(n_kv), *hv = random_floats(n_kv),
+          *inv = malloc((size_t)(hd / 2) * sizeof *inv);
     float *q[N_BACKENDS], *kk[N_BACKENDS], *v[N_BACKENDS];
     norm_weight qn = new_norm(hd), kn = new_norm(hd);
     rope r[N_BACKENDS];
@@ -303,12 +344,14 @@ static void check_heads(const heads_case *k, int form, bool normed, bool neighbo
         must(one_norm_rounded(on[CPU], q[CPU], q[CPU], &qn.w, (int64_t)k->n * k->n_head, hd, 1e-6f, round_first, &e));
     must(one_rotate(on[CPU], q[CPU], &r[CPU], k->n, k->n_head, neighbours, k->pos, &e));
     if (form == V_NORMED || form == V_FROM_K)
-        must(one_norm(on[CPU], v[CPU], form == V_FROM_K ? kk[CPU] : v[CPU], NULL, (int64_t)k->n * k->n_kv_head, hd, 1e-6f, &e));
+        must(one_norm(on[CPU], v[CPU], form == V_FROM_K ? kk[CPU] : v[CPU], NULL, (int64_t)k->n * k->n_kv_head, hd,
+                      1e-6f, &e));
     if (form != Q_ALONE && normed)
         must(one_norm_rounded(on[CPU], kk[CPU], kk[CPU], &kn.w, (int64_t)k->n * k->n_kv_head, hd, 1e-6f, round_first,
                               &e));
     if (form != Q_ALONE)
-        must(one_rotate(on[CPU], kk[CPU], &r[CPU], k->n, k->n_kv_head, neighbours, k->pos, &e) && one_store(on[CPU], &kv[CPU], kk[CPU], v[CPU], k->n, k->pos, &e));
+        must(one_rotate(on[CPU], kk[CPU], &r[CPU], k->n, k->n_kv_head, neighbours, k->pos, &e) &&
+             one_store(on[CPU], &kv[CPU], kk[CPU], v[CPU], k->n, k->pos, &e));
     gpu_heads h = { .q = q[GPU], .q_norm = normed ? qn.device : NULL, .table = r[GPU].dev, .n_head = k->n_head,
                     .head_dim = hd, .rot = hd, .eps = 1e-6f, .neighbours = neighbours, .round_first = round_first };
     if (form != Q_ALONE) {
@@ -323,8 +366,9 @@ static void check_heads(const heads_case *k, int form, bool normed, bool neighbo
     must(cuda_heads(ctx(), &h, k->n, step ? WRONG_POS : k->pos, &e));
     step_over();
     char what[96];
-    snprintf(what, sizeof what, "%s: %d and %d heads of %d, %d tokens, form %d%s%s%s", dtype_name(k->type), k->n_head, k->n_kv_head, hd, k->n, form,
-             normed ? "" : ", not normed", neighbours ? ", neighbours" : "", step ? ", step" : "");
+    snprintf(what, sizeof what, "%s: %d and %d heads of %d, %d tokens, form %d%s%s%s", dtype_name(k->type), k->n_head,
+             k->n_kv_head, hd, k->n, form, normed ? "" : ", not normed", neighbours ? ", neighbours" : "",
+             step ? ", step" : "");
     same_on_both(q, n_q, what);
     same_on_both(kk, n_kv, what);
     same_on_both(v, n_kv, what);
@@ -340,10 +384,13 @@ static void check_heads(const heads_case *k, int form, bool normed, bool neighbo
 
 START_TEST(heads_in_one_launch)
 {
-    static const heads_case cases[] = {         // the last two: a ring that goes round; the second: more pairs than threads
-        { DT_F32,  1, 1, 2,   1, 3,  0 },  { DT_BF16, 1, 1, 1030, 2, 9, 6 }, { DT_F32, 3, 1, 34,  5, 20, 4 }, { DT_BF16, 4, 2, 66, 1, 40, 33 }, { DT_F16, 2, 2, 130, 3, 9, 2 },
-        { DT_Q8_0, 4, 1, 512, 1, 12, 11 }, { DT_Q8_0, 2, 2, 96, 4, 30, 7 }, { DT_Q4_0, 6, 3, 64, 7, 9, 40 },  { DT_Q4_0, 1, 1, 256, 1, 8, 33 },
-        { DT_Q5_1, 2, 1, 64, 2, 9, 3 },    { DT_Q5_0, 1, 1, 96, 1, 9, 5 },    { DT_Q4_1, 3, 1, 32, 3, 9, 8 },    { DT_IQ4_NL, 2, 2, 64, 2, 9, 12 },
+    static const heads_case cases[] = {
+        // the last two: a ring that goes round; the second: more pairs than threads
+        { DT_F32, 1, 1, 2, 1, 3, 0 },      { DT_BF16, 1, 1, 1030, 2, 9, 6 }, { DT_F32, 3, 1, 34, 5, 20, 4 },
+        { DT_BF16, 4, 2, 66, 1, 40, 33 },  { DT_F16, 2, 2, 130, 3, 9, 2 },   { DT_Q8_0, 4, 1, 512, 1, 12, 11 },
+        { DT_Q8_0, 2, 2, 96, 4, 30, 7 },   { DT_Q4_0, 6, 3, 64, 7, 9, 40 },  { DT_Q4_0, 1, 1, 256, 1, 8, 33 },
+        { DT_Q5_1, 2, 1, 64, 2, 9, 3 },    { DT_Q5_0, 1, 1, 96, 1, 9, 5 },   { DT_Q4_1, 3, 1, 32, 3, 9, 8 },
+        { DT_IQ4_NL, 2, 2, 64, 2, 9, 12 },
     };
     begin(_i);
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)

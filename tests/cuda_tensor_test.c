@@ -1,5 +1,6 @@
-// Proves runtime/cuda/tensor.cu, pieces.cu and products.c: products of many tokens in BF16 pieces. Every form and tile is held against the exact
-// product within 2^-21 of the sum of magnitudes, on tensor cores that cut where they add (mma.cuh); the pieces against what they are pieces of.
+// Proves runtime/cuda/tensor.cu, pieces.cu and products.c: products of many tokens in BF16 pieces. Every form and tile
+// is held against the exact product within 2^-21 of the sum of magnitudes, on tensor cores that cut where they add
+// (mma.cuh); the pieces against what they are pieces of.
 #include "cuda_both.h"
 #include "runtime/cuda/products.h"
 #ifndef ON_GPU
@@ -17,7 +18,7 @@ static void begin_tensor(int run)
     ck_assert_int_eq(cuda()->products.mode, PRODUCTS_TENSOR);
 }
 
-// ---- operands --------------------------------------------------------------------------------------------------------
+// ---- operands -------------------------------------------------------------------------------------------------------
 
 typedef struct {
     gguf_tensor t;
@@ -35,8 +36,11 @@ static product make_product(dtype type, int64_t rows, int64_t cols, int64_t n)
     p.x = random_floats(n * cols);
     p.decoded = malloc((size_t)(rows * cols) * sizeof *p.decoded);
     must(dtype_row_bytes(type, cols, &row_bytes));
-    for (int64_t r = 0; r < rows; r++) codec_find(type)->decode_row(p.decoded + r * cols, p.bytes + r * row_bytes, cols);
-    for (int64_t i = 0; on[GPU]->arith == ARITH_BF16 && i < n * cols; i++) p.x[i] = f32_from_bf16(bf16_from_f32(p.x[i]));  // as activations are there
+    for (int64_t r = 0; r < rows; r++)
+        codec_find(type)->decode_row(p.decoded + r * cols, p.bytes + r * row_bytes, cols);
+    // as activations are there
+    for (int64_t i = 0; on[GPU]->arith == ARITH_BF16 && i < n * cols; i++)
+        p.x[i] = f32_from_bf16(bf16_from_f32(p.x[i]));
     must(on[GPU]->ops->load_weight(on[GPU], &p.t, &p.w, &e));
     return p;
 }
@@ -49,9 +53,13 @@ static void free_product(product *p)
     free(p->x);
 }
 
-static gpu_matrix matrix(const product *p) { return (gpu_matrix){ .type = p->w.type, .data = p->w.data, .rows = p->rows, .cols = p->cols }; }
+static gpu_matrix matrix(const product *p)
+{
+    return (gpu_matrix){ .type = p->w.type, .data = p->w.data, .rows = p->rows, .cols = p->cols };
+}
 
-// From now on that tile whatever the shape; -1: the one that suits. false: this device has not the shared memory for it (the processor has).
+// From now on that tile whatever the shape; -1: the one that suits. false: this device has not the shared memory for it
+// (the processor has).
 static bool use_tile(const product *p, int tile)
 {
     const gpu_matrix w = matrix(p);
@@ -101,15 +109,17 @@ static void check_result(const product *p, const float *y, const char *what)
             size += fabs((double)w[c] * (double)x[c]);
         }
         const double allowed = size * 0x1p-21 + (bf16 ? fabs(sum) * 0x1p-8 : 0), off = fabs((double)y[i] - sum);
-        ck_assert_msg(off <= allowed, "%s: element %lld: found %.9g, expected %.9g within %.3g", what, (long long)i, (double)y[i], sum, allowed);
+        ck_assert_msg(off <= allowed, "%s: element %lld: found %.9g, expected %.9g within %.3g", what, (long long)i,
+                      (double)y[i], sum, allowed);
     }
 }
 
-// ---- every form, every tile ------------------------------------------------------------------------------------------
+// ---- every form, every tile -----------------------------------------------------------------------------------------
 
 static const struct { dtype type; int64_t rows, cols; int n; } shapes[] = {
-    { DT_BF16, 1, 32, 16 },     { DT_BF16, 193, 96, 17 },   { DT_BF16, 70, 160, 130 },      // one row; a row and two tokens more than the largest tile
-    { DT_BF16, 5, 1056, 33 },   { DT_F32, 7, 64, 20 },      { DT_F16, 3, 96, 16 },          // spans of 9 stages and less
+    // one row; a row and two tokens more than the largest tile
+    { DT_BF16, 1, 32, 16 },     { DT_BF16, 193, 96, 17 },   { DT_BF16, 70, 160, 130 },
+    { DT_BF16, 5, 1056, 33 },   { DT_F32, 7, 64, 20 },      { DT_F16, 3, 96, 16 },    // spans of 9 stages and less
     { DT_Q4_K, 65, 256, 16 },   { DT_Q6_K, 20, 512, 65 },   { DT_Q8_0, 9, 160, 18 },
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
@@ -124,7 +134,8 @@ START_TEST(every_form_and_tile)
             product p = make_product(shapes[k].type, shapes[k].rows, shapes[k].cols, shapes[k].n);
             if (!use_tile(&p, tile)) { free_product(&p); continue; }
             float *y = run_tokens(&p, 0, p.n);
-            snprintf(what, sizeof what, "%s [%lld][%lld] x %d, tile %d", dtype_name(shapes[k].type), (long long)p.rows, (long long)p.cols, shapes[k].n, tile);
+            snprintf(what, sizeof what, "%s [%lld][%lld] x %d, tile %d", dtype_name(shapes[k].type), (long long)p.rows,
+                     (long long)p.cols, shapes[k].n, tile);
             check_result(&p, y, what);
             unlike += unlike_exact(&p, y);
             free(y);
@@ -135,22 +146,28 @@ START_TEST(every_form_and_tile)
 }
 END_TEST
 
-// ---- the same bits ---------------------------------------------------------------------------------------------------
+// ---- the same bits --------------------------------------------------------------------------------------------------
 
-static const struct { dtype type; int64_t rows, cols; } few[] = { { DT_BF16, 40, 1088 }, { DT_Q8_0, 33, 608 } };       // spans of columns: 4 and 2
+// spans of columns: 4 and 2
+static const struct { dtype type; int64_t rows, cols; } few[] = { { DT_BF16, 40, 1088 }, { DT_Q8_0, 33, 608 } };
 enum { N_TOKENS = 70, N_FEW = sizeof few / sizeof *few };
 
-static void same_tokens(const product *p, const float *want, int64_t from, int64_t n, const float *got, const char *what)
+static void same_tokens(const product *p, const float *want, int64_t from, int64_t n, const float *got,
+                        const char *what)
 {
-    ck_assert_msg(memcmp(want + from * p->rows, got, (size_t)(n * p->rows) * sizeof *got) == 0, "%s: tokens %lld to %lld have other bits", what,
-                  (long long)from, (long long)(from + n - 1));
+    ck_assert_msg(memcmp(want + from * p->rows, got, (size_t)(n * p->rows) * sizeof *got) == 0,
+                  "%s: tokens %lld to %lld have other bits", what, (long long)from, (long long)(from + n - 1));
 }
 
 START_TEST(bits_depend_neither_on_the_batch_nor_on_tile_or_order)
 {
     static const struct { int64_t from, n; int tile; unsigned order; const char *what; } runs_of[] = {
-        { 0, 70, 1, 0, "another tile" }, { 0, 70, 0, 1, "another tile, threads descending" }, { 0, 70, 2, 7, "another tile, threads shuffled" },
-        { 0, 16, -1, 7, "the first of the batch" }, { 13, 40, -1, 3, "the middle of the batch" }, { 54, 16, -1, 0, "the last of the batch" },
+        { 0, 70, 1, 0, "another tile" },
+        { 0, 70, 0, 1, "another tile, threads descending" },
+        { 0, 70, 2, 7, "another tile, threads shuffled" },
+        { 0, 16, -1, 7, "the first of the batch" },
+        { 13, 40, -1, 3, "the middle of the batch" },
+        { 54, 16, -1, 0, "the last of the batch" },
     };
     begin_tensor(_i);
     for (int k = 0; k < N_FEW; k++) {
@@ -172,7 +189,8 @@ START_TEST(bits_depend_neither_on_the_batch_nor_on_tile_or_order)
 }
 END_TEST
 
-// With scratch for a part of the product only: the same bits. Rows in slices of one and of whole tiles, tokens in slices.
+// With scratch for a part of the product only: the same bits. Rows in slices of one and of whole tiles, tokens in
+// slices.
 START_TEST(slices_have_the_same_bits)
 {
     begin_tensor(_i);
@@ -180,7 +198,9 @@ START_TEST(slices_have_the_same_bits)
     product p = make_product(DT_Q8_0, 200, 608, N_TOKENS);
     all->tile = CUDA_TENSOR_TILES - 1;
     float *want = run_tokens(&p, 0, N_TOKENS);
-    const struct { int64_t w_rows, x_tokens, span_tokens; } less[] = { { 199, 70, 70 }, { 200, 33, 70 }, { 200, 70, 31 }, { 195, 40, 39 } };
+    const struct {
+        int64_t w_rows, x_tokens, span_tokens;
+    } less[] = { { 199, 70, 70 }, { 200, 33, 70 }, { 200, 70, 31 }, { 195, 40, 39 } };
     float *dx = put(GPU, p.x, N_TOKENS * p.cols);
     for (size_t i = 0; i < sizeof less / sizeof *less; i++) {
         gpu_products small = *all;
@@ -214,13 +234,18 @@ END_TEST
 // Few tokens, or columns that 32 does not divide: the exact kernels, and with them the CPU's bits.
 START_TEST(other_shapes_stay_exact)
 {
-    static const struct { dtype type; int64_t rows, cols; int n; } exact[] = { { DT_BF16, 40, 64, 15 }, { DT_BF16, 40, 80, 20 }, { DT_F32, 33, 37, 17 } };
+    static const struct {
+        dtype type;
+        int64_t rows, cols;
+        int n;
+    } exact[] = { { DT_BF16, 40, 64, 15 }, { DT_BF16, 40, 80, 20 }, { DT_F32, 33, 37, 17 } };
     begin_tensor(_i);
     for (size_t k = 0; k < sizeof exact / sizeof *exact; k++) {
         product p = make_product(exact[k].type, exact[k].rows, exact[k].cols, exact[k].n);
         weight on_cpu = { 0 };
         float *y = run_tokens(&p, 0, p.n), *want = put(CPU, NULL, p.n * p.rows), *x = put(CPU, p.x, p.n * p.cols);
-        must(on[CPU]->ops->load_weight(on[CPU], &p.t, &on_cpu, &e) && one_matmul(on[CPU], want, &on_cpu, x, (int)p.n, &e));
+        must(on[CPU]->ops->load_weight(on[CPU], &p.t, &on_cpu, &e) &&
+             one_matmul(on[CPU], want, &on_cpu, x, (int)p.n, &e));
         float *bits = take(CPU, want, p.n * p.rows);
         same(bits, y, p.n * p.rows, "a product that is not for the tensor cores");
         on[CPU]->ops->release(on[CPU], x);
@@ -233,7 +258,7 @@ START_TEST(other_shapes_stay_exact)
 }
 END_TEST
 
-// ---- pieces ----------------------------------------------------------------------------------------------------------
+// ---- pieces ---------------------------------------------------------------------------------------------------------
 
 // What the pieces of x add up to, smallest first, every partial sum exact.
 static float sum_of_pieces(const uint16_t *planes, int pieces, int64_t n, int64_t i)
@@ -246,8 +271,23 @@ static float sum_of_pieces(const uint16_t *planes, int pieces, int64_t n, int64_
 START_TEST(pieces_add_up_to_what_they_are_pieces_of)
 {
     enum { N = 16, COLS = 64, ALL = N * COLS };
-    static const float odd[] = { 0.0f, -0.0f, 1.0f, -1.0f, 0x1.fffffep0f, 0x1.fffffep127f, -0x1.fffffep127f, 0x1.ff8p127f, 0x1.ffp127f, 0x1.000002p0f, 0x1.010101p-20f,
-                                 0x1p-126f, 0x1.234568p-109f, 0x1p-133f, INFINITY, -INFINITY, NAN };
+    static const float odd[] = { 0.0f,
+                                 -0.0f,
+                                 1.0f,
+                                 -1.0f,
+                                 0x1.fffffep0f,
+                                 0x1.fffffep127f,
+                                 -0x1.fffffep127f,
+                                 0x1.ff8p127f,
+                                 0x1.ffp127f,
+                                 0x1.000002p0f,
+                                 0x1.010101p-20f,
+                                 0x1p-126f,
+                                 0x1.234568p-109f,
+                                 0x1p-133f,
+                                 INFINITY,
+                                 -INFINITY,
+                                 NAN };
     enum { N_ODD = sizeof odd / sizeof *odd };
     begin_tensor(_i);
     product p = make_product(DT_BF16, 8, COLS, N);
@@ -268,7 +308,8 @@ START_TEST(pieces_add_up_to_what_they_are_pieces_of)
     for (int i = 0; i < ALL; i++) {
         const float x = p.x[i], sum = sum_of_pieces(planes, pieces, ALL, i);
         if (isnan(x))                   ck_assert(isnan(sum));
-        else if (fabsf(x) < 0x1p-109f)  ck_assert_msg(fabs((double)sum - (double)x) <= 0x1p-134, "%a becomes %a", (double)x, (double)sum);
+        else if (fabsf(x) < 0x1p-109f)
+            ck_assert_msg(fabs((double)sum - (double)x) <= 0x1p-134, "%a becomes %a", (double)x, (double)sum);
         else                            ck_assert_msg(sum == x, "%a becomes %a", (double)x, (double)sum);
     }
     ck_assert_int_eq(pieces, on[GPU]->arith == ARITH_F32 ? PRODUCT_PIECES : 1);
@@ -279,7 +320,7 @@ START_TEST(pieces_add_up_to_what_they_are_pieces_of)
 END_TEST
 
 #ifndef ON_GPU
-// ---- launches, memory, failures --------------------------------------------------------------------------------------
+// ---- launches, memory, failures -------------------------------------------------------------------------------------
 
 static int launches_since(void)
 {
@@ -314,7 +355,8 @@ static int launches_of(const op *list, int n_ops, float *buffers[N_SQUARE], prod
 {
     const op_memory m = { .buffers = buffers, .weights = &p->w };
     launches_since();
-    must(on[GPU]->ops->run(on[GPU], list, n_ops, &m, &(op_args){ .n = (int)p->n }, &e) && on[GPU]->ops->sync(on[GPU], &e));
+    must(on[GPU]->ops->run(on[GPU], list, n_ops, &m, &(op_args){ .n = (int)p->n }, &e) &&
+         on[GPU]->ops->sync(on[GPU], &e));
     return launches_since();
 }
 
@@ -325,7 +367,8 @@ START_TEST(activations_are_cut_once)
     plant("launch", 1 << 30, 77);
     begin_tensor(0);
     product p = make_product(DT_BF16, 64, 64, 32);
-    float *b[N_SQUARE] = { put(GPU, p.x, p.n * p.cols), put(GPU, NULL, p.n * p.rows), put(GPU, NULL, p.n * p.rows) }, *y, *z;
+    float *b[N_SQUARE] = { put(GPU, p.x, p.n * p.cols), put(GPU, NULL, p.n * p.rows), put(GPU, NULL, p.n * p.rows) },
+          *y, *z;
     const op twice[] = { times_w(Y, X), times_w(Z, X) };
     ck_assert_int_eq(launches_of(twice, 2, b, &p), PLANES + 2 * TENSOR);
     const op around[] = { times_w(Y, X), sum_into(Y, X, 0, 64), times_w(Z, X) };
@@ -362,7 +405,7 @@ START_TEST(scratch_is_counted)
     product p = make_product(DT_Q8_0, 40, 608, 20);
     const int64_t weights = on[GPU]->ops->memory_bytes(on[GPU]) - at_first;
     free(run_tokens(&p, 0, p.n));
-    const int64_t wanted = 40 * 608 * 6 + 20 * 608 * 6 + 20 * 40 * 2 * 4;      // pieces of W and of x, sums of two spans
+    const int64_t wanted = 40 * 608 * 6 + 20 * 608 * 6 + 20 * 40 * 2 * 4;    // pieces of W and of x, sums of two spans
     ck_assert_int_eq(on[GPU]->ops->memory_bytes(on[GPU]) - at_first, weights + wanted);
     must(on[GPU]->ops->room(on[GPU], &after, &e));
     ck_assert_int_eq(before - after, weights);
@@ -373,7 +416,10 @@ END_TEST
 
 START_TEST(failures_of_a_product_end_in_one_message_and_freed_memory)
 {
-    static const struct { const char *call, *says; int most; } calls[] = { { "alloc", "", 3 }, { "launch", "could not be launched", 4 } };
+    static const struct {
+        const char *call, *says;
+        int most;
+    } calls[] = { { "alloc", "", 3 }, { "launch", "could not be launched", 4 } };
     for (size_t k = 0; k < sizeof calls / sizeof *calls; k++)
         for (int nth = 0; nth <= calls[k].most; nth++) {
             err why = { 0 };
@@ -385,7 +431,8 @@ START_TEST(failures_of_a_product_end_in_one_message_and_freed_memory)
             fail.left = nth;
             const bool ok = one_matmul(on[GPU], dy, &p.w, dx, (int)p.n, &why) && on[GPU]->ops->sync(on[GPU], &why);
             ck_assert_msg(ok == (nth == calls[k].most), "%s %d: %s", calls[k].call, nth, ok ? "not noticed" : why.msg);
-            ck_assert_msg(ok || (why.kind == ERR_SYSTEM && strstr(why.msg, calls[k].says)), "%s %d: %s", calls[k].call, nth, why.msg);
+            ck_assert_msg(ok || (why.kind == ERR_SYSTEM && strstr(why.msg, calls[k].says)), "%s %d: %s", calls[k].call,
+                          nth, why.msg);
             unplant();
             free_product(&p);
             close_backends();
@@ -393,7 +440,7 @@ START_TEST(failures_of_a_product_end_in_one_message_and_freed_memory)
 }
 END_TEST
 
-// ---- auto ------------------------------------------------------------------------------------------------------------
+// ---- auto -----------------------------------------------------------------------------------------------------------
 
 static int skipping_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, bool overlap, void *s)
 {
@@ -402,7 +449,7 @@ static int skipping_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t
 
 static int narrow_launch(const void *k, gpu_dim g, gpu_dim b, void **a, size_t sh, bool overlap, void *s)
 {
-    if (g.y > 1 && sh > 40 << 10) g.y--;                                        // a grid of the tensor kernel, and not all of it
+    if (g.y > 1 && sh > 40 << 10) g.y--;    // a grid of the tensor kernel, and not all of it
     return host_calls()->launch(k, g, b, a, sh, overlap, s);
 }
 
@@ -454,7 +501,8 @@ static void close_auto(backend *b)
 static void expect_exact(backend *b, const char *says)
 {
     ck_assert_int_eq(((cuda_backend *)b)->products.mode, PRODUCTS_EXACT);
-    ck_assert_msg(b->note && strstr(b->note, "formed exactly") && strstr(b->note, says), "found '%s', expected '%s' in it", b->note, says);
+    ck_assert_msg(b->note && strstr(b->note, "formed exactly") && strstr(b->note, says),
+                  "found '%s', expected '%s' in it", b->note, says);
 }
 
 START_TEST(auto_takes_the_tensor_cores_where_they_pass)
@@ -472,7 +520,8 @@ START_TEST(auto_takes_the_tensor_cores_where_they_pass)
 }
 END_TEST
 
-// Tensor cores that give something else, fail, or are not there: found when the backend opens, and exact products in their place.
+// Tensor cores that give something else, fail, or are not there: found when the backend opens, and exact products in
+// their place.
 START_TEST(auto_finds_tensor_cores_that_are_wrong)
 {
     plant("launch", 1 << 30, 77);
@@ -496,7 +545,11 @@ START_TEST(auto_finds_tensor_cores_that_are_wrong)
     b = open_auto(ARITH_F32);
     expect_exact(b, "BF16, tile 0");
     close_auto(b);
-    static const struct { const char *call; int nth; const char *says; } failures[] = { { "launch", 4, "could not be launched" }, { "alloc", 3, "" }, { "copy", 4, "" } };
+    static const struct {
+        const char *call;
+        int nth;
+        const char *says;
+    } failures[] = { { "launch", 4, "could not be launched" }, { "alloc", 3, "" }, { "copy", 4, "" } };
     for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
         plant_failure(failures[i].call, failures[i].nth, 77, true);
         b = open_auto(ARITH_BF16);
@@ -531,7 +584,8 @@ START_TEST(a_program_without_them)
     plant("compiled_for", 0, 77);                       // none at all for this device
     ck_assert_ptr_null(backend_cuda(ARITH_F32, false, &why));
     unplant();
-    ck_assert_msg(why.kind == ERR_SYSTEM && strstr(why.msg, "no kernels for compute capability 9.0") != NULL, "%s", why.msg);
+    ck_assert_msg(why.kind == ERR_SYSTEM && strstr(why.msg, "no kernels for compute capability 9.0") != NULL, "%s",
+                  why.msg);
     ck_assert_int_eq(host_calls_live(), 0);
 }
 END_TEST
@@ -556,21 +610,34 @@ START_TEST(a_device_without_them)
 }
 END_TEST
 
-// ---- cuBLAS ----------------------------------------------------------------------------------------------------------
+// ---- cuBLAS ---------------------------------------------------------------------------------------------------------
 
 static struct { const char *call; int left; } blas_fail;
 static cublas_calls blas;
 
 static int blas_fails(const char *call) { return strcmp(blas_fail.call, call) == 0 && blas_fail.left-- == 0 ? 13 : 0; }
 
-static int blas_create(void **h)                                { const int f = blas_fails("create"); return f ? f : host_cublas()->create(h); }
-static int blas_stream(void *h, void *stream)                   { const int f = blas_fails("set_stream"); return f ? f : host_cublas()->set_stream(h, stream); }
-static int blas_workspace(void *h, void *p, size_t n)           { const int f = blas_fails("set_workspace"); return f ? f : host_cublas()->set_workspace(h, p, n); }
-static int blas_gemm(void *h, int aa, int ba, int m, int n, int k, const void *alpha, const void *a, int at, int as, const void *b, int bt, int bs, const void *beta,
-                     void *c, int ct, int cs, int sums, int algorithm)
+static int blas_create(void **h)
+{
+    const int f = blas_fails("create");
+    return f ? f : host_cublas()->create(h);
+}
+static int blas_stream(void *h, void *stream)
+{
+    const int f = blas_fails("set_stream");
+    return f ? f : host_cublas()->set_stream(h, stream);
+}
+static int blas_workspace(void *h, void *p, size_t n)
+{
+    const int f = blas_fails("set_workspace");
+    return f ? f : host_cublas()->set_workspace(h, p, n);
+}
+static int blas_gemm(void *h, int aa, int ba, int m, int n, int k, const void *alpha, const void *a, int at, int as,
+                     const void *b, int bt, int bs, const void *beta, void *c, int ct, int cs, int sums, int algorithm)
 {
     const int f = blas_fails("gemm");
-    return f ? f : host_cublas()->gemm(h, aa, ba, m, n, k, alpha, a, at, as, b, bt, bs, beta, c, ct, cs, sums, algorithm);
+    return f ? f
+             : host_cublas()->gemm(h, aa, ba, m, n, k, alpha, a, at, as, b, bt, bs, beta, c, ct, cs, sums, algorithm);
 }
 
 static void plant_blas(const char *call, int nth)
@@ -606,7 +673,8 @@ START_TEST(cublas_gets_the_same_pieces)
     begin(_i);
     exact_products();
     ck_assert_int_eq(cuda()->products.mode, PRODUCTS_CUBLAS);
-    ck_assert_msg(strstr(on[GPU]->note, "cuBLAS") && strstr(on[GPU]->note, "another order than the CPU"), "%s", on[GPU]->note);
+    ck_assert_msg(strstr(on[GPU]->note, "cuBLAS") && strstr(on[GPU]->note, "another order than the CPU"), "%s",
+                  on[GPU]->note);
     for (int k = 0; k < N_SHAPES; k++) {
         product p = make_product(shapes[k].type, shapes[k].rows, shapes[k].cols, shapes[k].n);
         float *y = run_tokens(&p, 0, p.n);
@@ -622,16 +690,22 @@ END_TEST
 START_TEST(failures_of_cublas_end_in_one_message_and_freed_memory)
 {
     static const struct { const char *call; int nth; const char *says; } cases[] = {
-        { "create", 0, "cuBLAS: opening it" }, { "set_stream", 0, "cuBLAS: choosing a stream" }, { "set_workspace", 0, "cuBLAS: giving it a workspace" },
-        { "gemm", 0, "cuBLAS: a product" },    { "gemm", 5, "cuBLAS: a product" },
+        { "create", 0, "cuBLAS: opening it" },
+        { "set_stream", 0, "cuBLAS: choosing a stream" },
+        { "set_workspace", 0, "cuBLAS: giving it a workspace" },
+        { "gemm", 0, "cuBLAS: a product" },
+        { "gemm", 5, "cuBLAS: a product" },
     };
     err why = { 0 };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         why = (err){ 0 };
         plant_blas(cases[i].call, cases[i].nth);
         ck_assert_msg(!life_with_blas(ARITH_F32, &why), "%s %d: not noticed", cases[i].call, cases[i].nth);
-        ck_assert_msg(why.kind == ERR_SYSTEM && strstr(why.msg, cases[i].says) && strstr(why.msg, "failure made by a test"), "%s: %s", cases[i].call, why.msg);
-        ck_assert_msg(host_calls_live() == 0 && host_cublas_live() == 0, "%s %d: not all is freed", cases[i].call, cases[i].nth);
+        ck_assert_msg(why.kind == ERR_SYSTEM && strstr(why.msg, cases[i].says) &&
+                          strstr(why.msg, "failure made by a test"),
+                      "%s: %s", cases[i].call, why.msg);
+        ck_assert_msg(host_calls_live() == 0 && host_cublas_live() == 0, "%s %d: not all is freed", cases[i].call,
+                      cases[i].nth);
     }
     plant_blas("gemm", 6);                  // of 3 x 3 pieces the six that count, and no more
     ck_assert(life_with_blas(ARITH_F32, &why));

@@ -18,8 +18,9 @@
 static err e;
 static void must(bool ok) { ck_assert_msg(ok, "%s", e.msg); }
 
-// ---- a device that copies as late as it may --------------------------------------------------------------------------
-// A copy to the device waits until somebody waits for it: for the event recorded behind it, or for the stream. Until then its source must stay as it is.
+// ---- a device that copies as late as it may -------------------------------------------------------------------------
+// A copy to the device waits until somebody waits for it: for the event recorded behind it, or for the stream. Until
+// then its source must stay as it is.
 
 enum { MAX_WAITING = 64, MIB = 1 << 20 };
 static struct { void *dst; const void *src; size_t n; } late[MAX_WAITING];
@@ -29,7 +30,8 @@ static int n_marks;
 
 static void copy_upto(int upto)
 {
-    for (; n_done < upto; n_done++) memcpy(late[n_done % MAX_WAITING].dst, late[n_done % MAX_WAITING].src, late[n_done % MAX_WAITING].n);
+    for (; n_done < upto; n_done++)
+        memcpy(late[n_done % MAX_WAITING].dst, late[n_done % MAX_WAITING].src, late[n_done % MAX_WAITING].n);
 }
 
 static int late_copy(void *dst, const void *src, size_t n, int direction, void *stream)
@@ -92,7 +94,8 @@ static uint8_t *some_bytes(size_t n)
 START_TEST(what_arrives_is_what_was_sent)
 {
     static const int threads[] = { 1, 2, 5 };
-    static const size_t sizes[] = { 40 * MIB + 3, 1, 0, MIB / 2, MIB / 2 + 1, 6000, 16 * MIB, 16 * MIB + 1, 70 * MIB - 1, 5, 7, 11, 13, 17 };
+    static const size_t sizes[] = { 40 * MIB + 3, 1, 0, MIB / 2, MIB / 2 + 1, 6000, 16 * MIB, 16 * MIB + 1,
+                                    70 * MIB - 1, 5, 7, 11,      13,          17 };
     enum { N = sizeof sizes / sizeof sizes[0] };
     omp_set_num_threads(threads[_i]);
     gpu *g = open_late();
@@ -113,7 +116,8 @@ START_TEST(what_arrives_is_what_was_sent)
     ck_assert_int_lt(n_done, n_late);                   // and nobody waited for the last
     for (int i = 0; i < N; i++) {
         must(gpu_download(g, back, dst[i], (int64_t)sizes[i], &e));
-        ck_assert_msg(memcmp(back, src[i], sizes[i]) == 0, "%zu bytes by %d threads are not what was sent", sizes[i], threads[_i]);
+        ck_assert_msg(memcmp(back, src[i], sizes[i]) == 0, "%zu bytes by %d threads are not what was sent", sizes[i],
+                      threads[_i]);
         free(src[i]);
     }
     free(back);
@@ -123,7 +127,7 @@ START_TEST(what_arrives_is_what_was_sent)
 }
 END_TEST
 
-// ---- a file that becomes shorter -------------------------------------------------------------------------------------
+// ---- a file that becomes shorter ------------------------------------------------------------------------------------
 
 static void on_bus_error(int sig) { _exit(gettid() == getpid() ? 3 : 33); }
 
@@ -151,7 +155,8 @@ START_TEST(a_file_that_becomes_shorter_is_noticed)
         const pid_t child = fork();
         if (child == 0) _exit(upload_of_a_shortened_file(i == 0 ? 1 : 4));
         ck_assert_int_eq(waitpid(child, &status, 0), child);
-        ck_assert_msg(WIFEXITED(status) && (WEXITSTATUS(status) == 3 || WEXITSTATUS(status) == 33), "round %d: status %x", i, status);
+        ck_assert_msg(WIFEXITED(status) && (WEXITSTATUS(status) == 3 || WEXITSTATUS(status) == 33),
+                      "round %d: status %x", i, status);
         in_another += WEXITSTATUS(status) == 33;
     }
     ck_assert_int_gt(in_another, 0);
@@ -162,7 +167,8 @@ int main(void)
 {
     Suite *s = suite_create("cuda_upload");
     TCase *t = tcase_create("upload");
-    tcase_add_test(t, a_file_that_becomes_shorter_is_noticed);      // first: a process that has run OpenMP's threads cannot be forked
+    // first: a process that has run OpenMP's threads cannot be forked
+    tcase_add_test(t, a_file_that_becomes_shorter_is_noticed);
     tcase_add_loop_test(t, what_arrives_is_what_was_sent, 0, 3);
     suite_add_tcase(s, t);
     return run_suite(s);

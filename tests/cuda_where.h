@@ -14,8 +14,8 @@ static inline int64_t host_calls_live(void)            { return 0; }        // t
 #include "device/host/calls_host.h"
 #endif
 
-// Says SKIP and why where no device answers. From here on products of many tokens are the exact ones: most tests hold the device to the CPU's
-// bits. Who wants others says so (tests/cuda_tensor_test.c).
+// Says SKIP and why where no device answers. From here on products of many tokens are the exact ones: most tests hold
+// the device to the CPU's bits. Who wants others says so (tests/cuda_tensor_test.c).
 static inline void exact_products(void) { setenv("HALLMARK_CUDA_PRODUCTS", "exact", 1); }
 static inline bool cuda_is_there(void)
 {

@@ -1,8 +1,10 @@
-// Proves verify/derivation.h where it matters: whatever happens to one tensor between conversion and verdict, `release` publishes nothing.
+// Proves verify/derivation.h where it matters: whatever happens to one tensor between conversion and verdict, `release`
+// publishes nothing.
 //
-// The linker puts __wrap_convert_checkpoint in the place of convert_checkpoint (tests/CMakeLists.txt), so that a release runs as it is, but for the
-// damage done to the file that it has just written; its digests are made true again, as a writer's own mistake would have them.
-// A table is printed of what `verify` alone sees of the same damages, with either kind of fixture.
+// The linker puts __wrap_convert_checkpoint in the place of convert_checkpoint (tests/CMakeLists.txt), so that a
+// release runs as it is, but for the damage done to the file that it has just written; its digests are made true again,
+// as a writer's own mistake would have them. A table is printed of what `verify` alone sees of the same damages, with
+// either kind of fixture.
 #include "verify_files.h"
 #include "quant/codec.h"
 #include "verify/derivation.h"
@@ -37,7 +39,8 @@ static bool twin_of(const gguf *g, const gguf_tensor *t, const gguf_tensor **twi
 {
     for (int64_t i = 0; i < gguf_n_tensors(g); i++) {
         const gguf_tensor *o = gguf_tensor_at(g, i);
-        if (o == t || o->type != t->type || o->n_dims != t->n_dims || memcmp(o->shape, t->shape, sizeof t->shape) != 0) continue;
+        if (o == t || o->type != t->type || o->n_dims != t->n_dims || memcmp(o->shape, t->shape, sizeof t->shape) != 0)
+            continue;
         if (memcmp(o->data, t->data, (size_t)t->n_bytes) == 0) continue;        // no damage: the same bytes
         *twin = o;
         return true;
@@ -45,12 +48,13 @@ static bool twin_of(const gguf *g, const gguf_tensor *t, const gguf_tensor **twi
     return false;
 }
 
-// Twice the values: of F32 as they are, of BF16 by its exponent, of blocks by their scales and minima in F16, whose exponents grow by one.
+// Twice the values: of F32 as they are, of BF16 by its exponent, of blocks by their scales and minima in F16, whose
+// exponents grow by one.
 static void double_values(uint8_t *bytes, const gguf_tensor *t)
 {
     static const struct { dtype type; int block, n, off[2]; } SCALES[] = {
-        { DT_Q4_K, 144, 2, { 0, 2 } }, { DT_Q5_K, 176, 2, { 0, 2 } }, { DT_Q6_K, 210, 1, { 208, 0 } }, { DT_Q8_0, 34, 1, { 0, 0 } },
-        { DT_Q5_0, 22, 1, { 0, 0 } }, { DT_Q4_0, 18, 1, { 0, 0 } },
+        { DT_Q4_K, 144, 2, { 0, 2 } }, { DT_Q5_K, 176, 2, { 0, 2 } }, { DT_Q6_K, 210, 1, { 208, 0 } },
+        { DT_Q8_0, 34, 1, { 0, 0 } },  { DT_Q5_0, 22, 1, { 0, 0 } },  { DT_Q4_0, 18, 1, { 0, 0 } },
     };
     if (t->type == DT_F32)
         for (int64_t i = 0; i < t->n_elems; i++) {
@@ -142,7 +146,9 @@ static release_result released(const file_type *types, int n)
 {
     release_result r;
     err e = { 0 };
-    const release_opts o = { .name = "tiny", .types = types, .n_types = n, .tokens = 8, .device = "cpu", .n_threads = 1 };
+    const release_opts o = {
+        .name = "tiny", .types = types, .n_types = n, .tokens = 8, .device = "cpu", .n_threads = 1
+    };
     ck_assert_msg(release_checkpoint(&r, in_scratch("hf"), in_scratch("out"), &o, &e), "%s", e.msg);
     return r;
 }
@@ -159,10 +165,12 @@ START_TEST(a_sound_release_says_that_every_tensor_derives)
     for (int i = 0; i < 3; i++) {
         const verify_derivation *d = &r.reports[i].derivation;
         ck_assert(d->made && d->passed && d->tensors == 116 && !d->reason[0]);
-        ck_assert(i < 2 ? d->encoded == 0 && isnan(d->error_max) : d->encoded > 50 && d->error_max > 0.05 && d->error_max < 0.1);
+        ck_assert(i < 2 ? d->encoded == 0 && isnan(d->error_max)
+                        : d->encoded > 50 && d->error_max > 0.05 && d->error_max < 0.1);
     }
     gguf  *g = open_gguf(in_scratch("out/tiny-Q4_K_M.gguf"));
-    ck_assert_msg(gguf_find_tensor(g, r.reports[2].derivation.error_tensor), "%s", r.reports[2].derivation.error_tensor);
+    ck_assert_msg(gguf_find_tensor(g, r.reports[2].derivation.error_tensor), "%s",
+                  r.reports[2].derivation.error_tensor);
     gguf_close(g);
     release_result_free(&r);
     check_opts o = { .device = "cpu" };
@@ -174,7 +182,8 @@ START_TEST(a_sound_release_says_that_every_tensor_derives)
     ck_assert_ptr_null(strstr(text, scratch));
     free(text);
     ck_assert(file_read_text(&text, &n, in_scratch("out/report.md"), 1 << 20, &e));
-    ck_assert_ptr_nonnull(strstr(text, "tiny-F32.gguf: each of its 116 tensors was encoded again from the source: the same bytes."));
+    ck_assert_ptr_nonnull(strstr(text, "tiny-F32.gguf: each of its 116 tensors was encoded again from the source: the "
+                                       "same bytes."));
     free(text);
 }
 END_TEST
@@ -187,7 +196,8 @@ static void listen_log(progress *p, const char *line)
     snprintf(l->said, sizeof l->said, "%s", line);
 }
 
-// The drift's limits in a record are computed again; those of a record of before there was such a measure are those of then.
+// The drift's limits in a record are computed again; those of a record of before there was such a measure are those of
+// then.
 START_TEST(a_record_does_not_choose_what_drift_it_may_have)
 {
     planted.how = SOUND;
@@ -207,7 +217,8 @@ START_TEST(a_record_does_not_choose_what_drift_it_may_have)
     ck_assert(r.n_fixtures == 2 && r.fixtures[1].kind == CHECK_DRIFT);
     const verify_fixture_result f = r.fixtures[1];
     verify_fixture_result *now = &r.fixtures[1];
-    ck_assert(f.rounding_kl_mean > 1e-4 && fabs(f.kl_limit / (3 * f.rounding_kl_mean) - 1) < 1e-12 && f.kl_mean < f.kl_limit);
+    ck_assert(f.rounding_kl_mean > 1e-4 && fabs(f.kl_limit / (3 * f.rounding_kl_mean) - 1) < 1e-12 &&
+              f.kl_mean < f.kl_limit);
     static const struct { double kl_limit, top1_limit, rounding; const char *named; } CASES[] = {
         { 0.12, 0, 0, "'kl_limit': found 0.12" },           // the type's, where the model's own is less
         { 0, 0.88, 0, "'top1_limit': found 0.88" },
@@ -225,8 +236,11 @@ START_TEST(a_record_does_not_choose_what_drift_it_may_have)
         e = (err){ 0 };
         ck_assert_msg(record_write(path, &r, NULL, &e), "%s", e.msg);
         const bool ok = check_artifact(path, &(check_opts){ .device = "cpu", .progress = &l.p }, &e);
-        ck_assert_msg(ok == !CASES[i].named && (ok || strstr(e.msg, CASES[i].named)), "%zu: %s", i, ok ? "holds" : e.msg);
-        ck_assert_msg(!ok || strstr(l.said, "older than 'rounding_kl_mean' in records: its drift was held to the budget of its type alone"), "%s", l.said);
+        ck_assert_msg(ok == !CASES[i].named && (ok || strstr(e.msg, CASES[i].named)), "%zu: %s", i,
+                      ok ? "holds" : e.msg);
+        ck_assert_msg(!ok || strstr(l.said, "older than 'rounding_kl_mean' in records: its drift was held to the "
+                                            "budget of its type alone"),
+                      "%s", l.said);
     }
     *now = f;
     verify_report_free(&r);
@@ -246,7 +260,8 @@ static void refused(const file_type *type, const char *label, const char *tensor
     snprintf(name, sizeof name, "tensor '%s'", tensor);
     ck_assert_msg(!r.published && !dir_exists(in_scratch("out")), "%s, %s %s: published", label, tensor, NAMES[how]);
     ck_assert_str_eq(verify_verdict(&r.reports[0]), "fail");
-    ck_assert_msg(d->made && !d->passed && (how == SWAPPED || strstr(d->reason, name)), "%s, %s %s: %s", label, tensor, NAMES[how], d->reason);
+    ck_assert_msg(d->made && !d->passed && (how == SWAPPED || strstr(d->reason, name)), "%s, %s %s: %s", label, tensor,
+                  NAMES[how], d->reason);
     ck_assert_ptr_null(strstr(d->reason, scratch));
     ck_assert_int_eq(r.n_notes, 0);             // no fixture is said to be of no use to what was not run
     ck_assert_int_eq(r.n_missing, 0);
@@ -285,7 +300,8 @@ START_TEST(whatever_happens_to_one_tensor_nothing_is_published)
     char plain[SCRATCH_PATH];
     scratch_path(plain, "plain.gguf");
     convert_tiny("plain.gguf", FT_F32);
-    static const char *const SOME[] = { "token_embd.weight", "blk.0.attn_output.weight", "blk.3.ffn_norm.weight", "output_norm.weight" };
+    static const char *const SOME[] = { "token_embd.weight", "blk.0.attn_output.weight", "blk.3.ffn_norm.weight",
+                                        "output_norm.weight" };
     for (int i = 0; i < 4; i++)
         for (damage how = ZEROED; how <= DOUBLED; how++) {
             if (how == SWAPPED && (i == 0 || i == 3)) continue;         // no twin
@@ -309,11 +325,12 @@ START_TEST(a_tensor_of_another_type_is_refused)
 }
 END_TEST
 
-// ---- verify alone ----------------------------------------------------------------------------------------------------
+// ---- verify alone ---------------------------------------------------------------------------------------------------
 
 typedef struct { int n, own, drift, by_type; } seen;
 
-// Whose digests are true again, the damaged file is another file than the one the fixture was made from: nothing is run.
+// Whose digests are true again, the damaged file is another file than the one the fixture was made from: nothing is
+// run.
 static bool is_of_other_weights(const char *path, const char *own, const verify_opts *o)
 {
     verify_report r;
@@ -335,19 +352,21 @@ static void look(seen *s, const char *art, const char *tensor, damage how)
     verify_report r = verify_with(path, source, &o);
     const verify_fixture_result *f = &r.fixtures[0];
     const double costs = f->rounding_kl_mean;
-    printf("  %-32s %-8s  own weights: %s   drift: %-4s  mean KL %8.2g, rounding %7.2g, %lld/%lld\n", tensor, NAMES[how], by_own ? "no" : "YES",
-           r.passed ? "PASS" : "no", f->kl_mean, costs, (long long)f->teacher_forced_equal, (long long)f->steps);
+    printf("  %-32s %-8s  own weights: %s   drift: %-4s  mean KL %8.2g, rounding %7.2g, %lld/%lld\n", tensor,
+           NAMES[how], by_own ? "no" : "YES", r.passed ? "PASS" : "no", f->kl_mean, costs,
+           (long long)f->teacher_forced_equal, (long long)f->steps);
     s->n++;
     s->own   += by_own;
     s->drift += !r.passed;
-    const gate_drift *most = gate_drift_for(gate_builtin(), "Q4_K_M");      // what would be left of the gate without the model's own measure
+    // what would be left of the gate without the model's own measure
+    const gate_drift *most = gate_drift_for(gate_builtin(), "Q4_K_M");
     s->by_type += !(f->kl_mean <= most->kl_max && (double)f->teacher_forced_equal >= most->top1_min * (double)f->steps);
     verify_report_free(&r);
 }
 
-// The fixture of the file's own weights was made from the sound file: it names their digests, and any damage shows. One made of the damaged file would
-// not show it: it says what a file does, not what it should. Drift is judged by what the whole does: what matters little passes, and a matrix before
-// a norm may be doubled without any difference.
+// The fixture of the file's own weights was made from the sound file: it names their digests, and any damage shows. One
+// made of the damaged file would not show it: it says what a file does, not what it should. Drift is judged by what the
+// whole does: what matters little passes, and a matrix before a norm may be doubled without any difference.
 START_TEST(what_verify_alone_sees)
 {
     seen  by[N_DAMAGES] = { { 0, 0, 0, 0 } };
@@ -366,8 +385,8 @@ START_TEST(what_verify_alone_sees)
     gguf_close(g);
     printf("what verify alone sees of one damaged tensor, Q4_K_M, 4 cases:\n");
     for (damage how = ZEROED; how <= DOUBLED; how++)
-        printf("  %-8s %3d: own-weights fixture %3d, drift %3d (by the type's budget alone it would be %d)\n", NAMES[how], by[how].n, by[how].own,
-               by[how].drift, by[how].by_type);
+        printf("  %-8s %3d: own-weights fixture %3d, drift %3d (by the type's budget alone it would be %d)\n",
+               NAMES[how], by[how].n, by[how].own, by[how].drift, by[how].by_type);
     for (damage how = ZEROED; how <= DOUBLED; how++) ck_assert_int_eq(by[how].own, by[how].n);
     if (EVERY > 1) return;                                          // too few, and other cases, to say more
     for (damage how = ZEROED; how <= SWAPPED; how++) ck_assert_int_gt(10 * by[how].drift, 8 * by[how].n);

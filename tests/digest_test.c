@@ -25,7 +25,7 @@ static uint64_t next_random(uint64_t below)
 enum { SIZE = 3 << 20 };
 static uint8_t *noise;          // SIZE bytes
 
-// ---- two at once -----------------------------------------------------------------------------------------------------------
+// ---- two at once ----------------------------------------------------------------------------------------------------
 
 START_TEST(test_blocks)
 {
@@ -35,9 +35,12 @@ START_TEST(test_blocks)
         return;
     }
     // FIPS 180-4's initial state; "abc" and the empty text, each padded to its one block by hand, at odd addresses.
-    const uint32_t first[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
-    const uint32_t abc[8]   = { 0xba7816bf, 0x8f01cfea, 0x414140de, 0x5dae2223, 0xb00361a3, 0x96177a9c, 0xb410ff61, 0xf20015ad };
-    const uint32_t none[8]  = { 0xe3b0c442, 0x98fc1c14, 0x9afbf4c8, 0x996fb924, 0x27ae41e4, 0x649b934c, 0xa495991b, 0x7852b855 };
+    const uint32_t first[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
+    const uint32_t abc[8] = { 0xba7816bf, 0x8f01cfea, 0x414140de, 0x5dae2223,
+                              0xb00361a3, 0x96177a9c, 0xb410ff61, 0xf20015ad };
+    const uint32_t none[8] = { 0xe3b0c442, 0x98fc1c14, 0x9afbf4c8, 0x996fb924,
+                               0x27ae41e4, 0x649b934c, 0xa495991b, 0x7852b855 };
     uint8_t x[65] = { 0, 'a', 'b', 'c', 0x80, [64] = 24 }, y[67] = { [3] = 0x80 };
     uint32_t a[8], b[8];
     memcpy(a, first, sizeof a);
@@ -54,7 +57,8 @@ START_TEST(test_two_at_once)
 {
     for (int round = 0; round < 300; round++) {
         const int64_t most = round < 100 ? 300 : 70000;
-        const int64_t nx = (int64_t)next_random((uint64_t)most), ny = round % 7 ? (int64_t)next_random((uint64_t)most) : nx;
+        const int64_t nx = (int64_t)next_random((uint64_t)most),
+                      ny = round % 7 ? (int64_t)next_random((uint64_t)most) : nx;
         uint8_t *x = exact(noise + next_random(SIZE - 70000), nx), *y = exact(noise + next_random(SIZE - 70000), ny);
         char hex[SHA256_HEX + 1], expected[SHA256_HEX + 1];
         err e = { 0 };
@@ -91,7 +95,8 @@ START_TEST(test_more_bits_than_a_word_counts)
     sha256 *a = sha256_new(&e), *b = sha256_new(&e);
     EVP_MD_CTX *c = EVP_MD_CTX_new();
     ck_assert(EVP_DigestInit_ex(c, EVP_sha256(), NULL) == 1);
-    for (int i = 0; i < TIMES; i++) ck_assert(sha256_add_two(a, noise, SIZE, b, noise, SIZE, &e) && EVP_DigestUpdate(c, noise, SIZE) == 1);
+    for (int i = 0; i < TIMES; i++)
+        ck_assert(sha256_add_two(a, noise, SIZE, b, noise, SIZE, &e) && EVP_DigestUpdate(c, noise, SIZE) == 1);
     ck_assert(EVP_DigestFinal_ex(c, md, NULL) == 1);
     EVP_MD_CTX_free(c);
     for (int i = 0; i < SHA256_HEX / 2; i++) sprintf(expected + 2 * i, "%02x", md[i]);
@@ -101,16 +106,24 @@ START_TEST(test_more_bits_than_a_word_counts)
 }
 END_TEST
 
-// ---- the queue -------------------------------------------------------------------------------------------------------------
+// ---- the queue ------------------------------------------------------------------------------------------------------
 
 typedef struct { progress p; int64_t bytes; } counter;
-static void count(progress *p, const char *item, int64_t n) { __atomic_fetch_add(&((counter *)p)->bytes, n, __ATOMIC_RELAXED); }
+static void count(progress *p, const char *item, int64_t n)
+{
+    __atomic_fetch_add(&((counter *)p)->bytes, n, __ATOMIC_RELAXED);
+}
 
 // Bytes in memory, ranges of a file and whole files, of sizes about a chunk and far from it.
 static const int64_t sizes[] = { 0, 1, 63, 64, 65, 262143, 262144, 262145, 2000000, 5, 0, 700000 };
 enum { N_SIZES = sizeof sizes / sizeof *sizes, N = 3 * N_SIZES };
 
-typedef struct { char *dir, *paths[N_SIZES], *all; int fd; char expected[N_SIZES][SHA256_HEX + 1]; int64_t bytes; } made;
+typedef struct {
+    char *dir, *paths[N_SIZES], *all;
+    int fd;
+    char expected[N_SIZES][SHA256_HEX + 1];
+    int64_t bytes;
+} made;
 
 static void make(made *m)
 {
@@ -149,7 +162,8 @@ static void check_queue(const digest_queue *q, const made *m)
     for (int i = 0; i < N; i++) {
         err e = { 0 };
         ck_assert_msg(digest_queue_get(q, i, hex, &e), "%s", e.msg);
-        ck_assert_msg(strcmp(hex, m->expected[i / 3]) == 0, "digest %d (%lld bytes): %s", i, (long long)sizes[i / 3], hex);
+        ck_assert_msg(strcmp(hex, m->expected[i / 3]) == 0, "digest %d (%lld bytes): %s", i, (long long)sizes[i / 3],
+                      hex);
     }
 }
 
@@ -218,7 +232,8 @@ END_TEST
 
 START_TEST(test_what_cannot_be_read)
 {
-    char *dir = new_dir(), *missing = strdup(in_dir(dir, "missing")), *good = strdup(in_dir(dir, "good")), *pipe = strdup(in_dir(dir, "pipe"));
+    char *dir = new_dir(), *missing = strdup(in_dir(dir, "missing")), *good = strdup(in_dir(dir, "good")),
+         *pipe = strdup(in_dir(dir, "pipe"));
     char hex[SHA256_HEX + 1], expected[SHA256_HEX + 1];
     write_file(good, noise, 1000);
     ck_assert_int_eq(mkfifo(pipe, 0600), 0);

@@ -26,8 +26,11 @@ static void prepare(void)
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(exact, sizeof exact, "%s/f32.gguf", dir);
     snprintf(coarse, sizeof coarse, "%s/q4_0.gguf", dir);
-    ck_assert_msg(convert_checkpoint(SOURCE_DIR "/fixtures/tiny-gemma4", exact, &(convert_opts){ .type = FT_F32 }, &e), "%s", e.msg);
-    ck_assert_msg(convert_checkpoint(SOURCE_DIR "/fixtures/tiny-gemma4", coarse, &(convert_opts){ .type = FT_Q4_0 }, &e), "%s", e.msg);
+    ck_assert_msg(convert_checkpoint(SOURCE_DIR "/fixtures/tiny-gemma4", exact, &(convert_opts){ .type = FT_F32 }, &e),
+                  "%s", e.msg);
+    ck_assert_msg(convert_checkpoint(SOURCE_DIR "/fixtures/tiny-gemma4", coarse, &(convert_opts){ .type = FT_Q4_0 },
+                                     &e),
+                  "%s", e.msg);
     ref = model_open(exact, &e);
     art = model_open(coarse, &e);
     ck_assert_msg(ref && art, "%s", e.msg);
@@ -114,7 +117,8 @@ START_TEST(same_figures_for_any_threads_and_from_what_was_kept)
     ck_assert_msg(divergence_measure(&one, ref, art, ids, n_ids, &o1, &e), "%s", e.msg);
     ck_assert_msg(divergence_measure_many(many, ref, both, 2, ids, n_ids, &o3, &e), "%s", e.msg);
     ck_assert(memcmp(&one, &many[0], sizeof one) == 0);
-    ck_assert(many[1].kl_mean == 0 && many[1].kl_max == 0 && many[1].top1_equal == many[1].tokens && many[1].nll == many[1].nll_ref);
+    ck_assert(many[1].kl_mean == 0 && many[1].kl_max == 0 && many[1].top1_equal == many[1].tokens &&
+              many[1].nll == many[1].nll_ref);
     divergence_ref *r = divergence_ref_new(ref, ids, n_ids, &o3, 0, &e);
     ck_assert_msg(r && divergence_of(&kept, r, art, &e), "%s", e.msg);
     ck_assert_int_eq(divergence_ref_kept(r), model_hparams(ref)->n_vocab);
@@ -136,7 +140,8 @@ START_TEST(what_cannot_be_compared_is_named)
     const divergence_opts o = opts(1);
     const int32_t outside[] = { 2, 3, 4, 5, 6, 100000 };
     err why = { 0 };
-    ck_assert(!divergence_measure(&d, ref, art, outside, 6, &o, &why) && why.kind == ERR_INPUT && strstr(why.msg, "100000"));
+    ck_assert(!divergence_measure(&d, ref, art, outside, 6, &o, &why) && why.kind == ERR_INPUT &&
+              strstr(why.msg, "100000"));
     why = (err){ 0 };
     ck_assert(!divergence_measure(&d, ref, art, ids, SKIP + 1, &o, &why) && why.kind == ERR_INPUT);
     why = (err){ 0 };
@@ -146,7 +151,8 @@ START_TEST(what_cannot_be_compared_is_named)
     why = (err){ 0 };
     ck_assert(!divergence_measure(&d, ref, art, ids, n_ids, &none, &why) && why.kind == ERR_USAGE);
     why = (err){ 0 };
-    ck_assert(!divergence_measure(&d, ref, art, ids, n_ids, &(divergence_opts){ .run.simd = "none" }, &why) && why.kind == ERR_USAGE);
+    ck_assert(!divergence_measure(&d, ref, art, ids, n_ids, &(divergence_opts){ .run.simd = "none" }, &why) &&
+              why.kind == ERR_USAGE);
 }
 END_TEST
 

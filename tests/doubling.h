@@ -15,8 +15,9 @@ static inline double cpu_seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-// Fails if work(4n) costs more than eight times what work(n) does: in proportion it is four times (and half as much again, where something is sorted
-// or leaves a cache), by the square sixteen times. The least of three tries each, because a try can only be disturbed upwards.
+// Fails if work(4n) costs more than eight times what work(n) does: in proportion it is four times (and half as much
+// again, where something is sorted or leaves a cache), by the square sixteen times. The least of three tries each,
+// because a try can only be disturbed upwards.
 static inline void must_be_linear(const char *what, void (*work)(int64_t n), int64_t n)
 {
     double least[2] = { 1e9, 1e9 };
@@ -28,7 +29,8 @@ static inline void must_be_linear(const char *what, void (*work)(int64_t n), int
             if (took < least[i]) least[i] = took;
         }
     printf("%s: %.3f s for %lld, %.3f s for four times as many\n", what, least[0], (long long)n, least[1]);
-    ck_assert_msg(least[1] < 8 * least[0] + 0.01, "%s: %.3f s for %lld, %.3f s for four times as many", what, least[0], (long long)n, least[1]);
+    ck_assert_msg(least[1] < 8 * least[0] + 0.01, "%s: %.3f s for %lld, %.3f s for four times as many", what, least[0],
+                  (long long)n, least[1]);
 }
 
 #endif

@@ -1,6 +1,6 @@
-// Proves quant/effort.h and quant/moments.h: no block is further from its weights than the reference's, and most are nearer; the same bytes at every SIMD
-// level; factors give back the matrix they were made of; feedback lowers the error that a layer's output sees; hostile rows are refused as the reference
-// refuses them.
+// Proves quant/effort.h and quant/moments.h: no block is further from its weights than the reference's, and most are
+// nearer; the same bytes at every SIMD level; factors give back the matrix they were made of; feedback lowers the error
+// that a layer's output sees; hostile rows are refused as the reference refuses them.
 #define _GNU_SOURCE
 #include "quant/codec.h"
 #include "quant/effort.h"
@@ -21,7 +21,8 @@ static const char *const level_names[] = { "plain", "portable", "avx2", "avx512"
 static float   x[MAX_ROWS * MAX_COLS], w[MAX_COLS];
 static uint8_t reference[MAX_ROWS * MAX_COLS * 4], found[MAX_ROWS * MAX_COLS * 4 + 1], other[MAX_ROWS * MAX_COLS * 4];
 
-static const dtype block_types[] = { DT_Q4_0, DT_Q4_1, DT_Q5_0, DT_Q5_1, DT_Q8_0, DT_Q2_K, DT_Q3_K, DT_Q4_K, DT_Q5_K, DT_Q6_K };
+static const dtype block_types[] = { DT_Q4_0, DT_Q4_1, DT_Q5_0, DT_Q5_1, DT_Q8_0,
+                                     DT_Q2_K, DT_Q3_K, DT_Q4_K, DT_Q5_K, DT_Q6_K };
 enum { N_TYPES = sizeof block_types / sizeof *block_types };
 
 static int64_t bytes_of(dtype t, int64_t cols)
@@ -56,12 +57,15 @@ START_TEST(test_no_block_is_worse_than_the_reference)
             encode(t, 1, found, rows, cols, importance, NULL);
             for (int64_t b = 0; b < (int64_t)rows * cols / n; b++) {
                 const float *at = importance ? importance + b * n % cols : NULL;
-                const double mine = effort_row_error(t, found + b * bytes, x + b * n, n, at), its = effort_row_error(t, reference + b * bytes, x + b * n, n, at);
-                ck_assert_msg(mine <= its, "%s, kind %d, block %lld: %g, reference %g", dtype_name(t), kind, (long long)b, mine, its);
+                const double mine = effort_row_error(t, found + b * bytes, x + b * n, n, at),
+                             its = effort_row_error(t, reference + b * bytes, x + b * n, n, at);
+                ck_assert_msg(mine <= its, "%s, kind %d, block %lld: %g, reference %g", dtype_name(t), kind,
+                              (long long)b, mine, its);
                 sum[0] += mine;
                 sum[1] += its;
             }
-            if (is_dense(kind)) ck_assert_msg(sum[0] < sum[1], "%s, kind %d: %g, reference %g", dtype_name(t), kind, sum[0], sum[1]);
+            if (is_dense(kind))
+                ck_assert_msg(sum[0] < sum[1], "%s, kind %d: %g, reference %g", dtype_name(t), kind, sum[0], sum[1]);
             if (kind == 0 && !weighted) { ours = sum[0]; theirs = sum[1]; }
         }
     // On weights like trained ones, by how much at least. Q8_0's grid leaves next to nothing.
@@ -86,7 +90,7 @@ START_TEST(test_effort_0_is_the_reference_and_plain_types_are_themselves)
 }
 END_TEST
 
-// ---- feedback ----------------------------------------------------------------------------------------------------------
+// ---- feedback -------------------------------------------------------------------------------------------------------
 
 enum { N_INPUTS = 600 };
 static float inputs[N_INPUTS * MAX_COLS];
@@ -139,7 +143,8 @@ static double output_error(dtype t, const uint8_t *rows, int n_rows, int cols)
         codec_find(t)->decode_row(decoded, rows + r * bytes_of(t, cols), cols);
         for (int i = 0; i < N_INPUTS; i++) {
             double y = 0;
-            for (int c = 0; c < cols; c++) y += ((double)x[r * cols + c] - (double)decoded[c]) * (double)inputs[i * cols + c];
+            for (int c = 0; c < cols; c++)
+                y += ((double)x[r * cols + c] - (double)decoded[c]) * (double)inputs[i * cols + c];
             sum += y * y;
         }
     }
@@ -160,7 +165,8 @@ START_TEST(test_feedback_lowers_what_the_output_loses)
     encode(t, 1, other, rows, cols, NULL, &halves);
     const double fed_halves = output_error(t, other, rows, cols);
     ck_assert_msg(fed < 0.3 * plain, "%s: %g with feedback, %g without", dtype_name(t), fed, plain);
-    ck_assert_msg(fed_halves < 0.5 * plain && fed < fed_halves, "%s: %g with feedback in halves, %g in one, %g without", dtype_name(t), fed_halves, fed, plain);
+    ck_assert_msg(fed_halves < 0.5 * plain && fed < fed_halves, "%s: %g with feedback in halves, %g in one, %g without",
+                  dtype_name(t), fed_halves, fed, plain);
     free_feedback(&whole);
     free_feedback(&halves);
 }
@@ -180,7 +186,8 @@ START_TEST(test_inputs_that_do_not_go_together_change_nothing_but_the_weights)
     encode(DT_Q4_K, 1, found, 9, 256, NULL, &f);
     encode(DT_Q4_K, 1, reference, 9, 256, NULL, NULL);
     for (int r = 0; r < 9; r++) {
-        const double with = effort_row_error(DT_Q4_K, found + r * 144, x + r * 256, 256, NULL), without = effort_row_error(DT_Q4_K, reference + r * 144, x + r * 256, 256, NULL);
+        const double with = effort_row_error(DT_Q4_K, found + r * 144, x + r * 256, 256, NULL),
+                     without = effort_row_error(DT_Q4_K, reference + r * 144, x + r * 256, 256, NULL);
         ck_assert_msg(with < 1.05 * without, "row %d: %g, %g", r, with, without);
     }
 }
@@ -188,7 +195,8 @@ END_TEST
 
 START_TEST(test_inputs_may_be_tiny)
 {
-    // The same inputs, 2^-60 of their size: nothing but proportions counts. At 2^-66 (about 1e-20) squares have lost bits.
+    // The same inputs, 2^-60 of their size: nothing but proportions counts. At 2^-66 (about 1e-20) squares have lost
+    // bits.
     const dtype t = block_types[_i];
     const int rows = 9;
     for (int r = 0; r < rows; r++) input_row(x + r * 256, 256, 0, (uint64_t)r);
@@ -238,9 +246,11 @@ START_TEST(test_factors_give_back_the_matrix)
     for (int i = 0; i < W; i++)
         for (int j = i; j < W; j++) {
             double exact = 0, got = 0;
-            for (int t = 0; t < N_INPUTS; t++) exact += (double)inputs[t * W + i] * (double)inputs[t * W + j] / N_INPUTS;
+            for (int t = 0; t < N_INPUTS; t++)
+                exact += (double)inputs[t * W + i] * (double)inputs[t * W + j] / N_INPUTS;
             if (i == j) exact += 0.02 * diagonal;
-            for (int k = j; k < W; k++) got += (double)m[i * W + k] * (double)d[k] * scalbn(1, ilogb(diagonal)) * (double)m[j * W + k];
+            for (int k = j; k < W; k++)
+                got += (double)m[i * W + k] * (double)d[k] * scalbn(1, ilogb(diagonal)) * (double)m[j * W + k];
             ck_assert_msg(fabs(got - exact) < 1e-4 * diagonal, "%d, %d: %g, expected %g", i, j, got, exact);
         }
     for (int i = 0; i < W; i++)
@@ -253,7 +263,7 @@ START_TEST(test_factors_give_back_the_matrix)
 }
 END_TEST
 
-// ---- the same everywhere -----------------------------------------------------------------------------------------------
+// ---- the same everywhere --------------------------------------------------------------------------------------------
 
 START_TEST(test_same_bytes_at_every_level_and_for_any_grouping)
 {
@@ -274,13 +284,16 @@ START_TEST(test_same_bytes_at_every_level_and_for_any_grouping)
             memset(found, 0x77, sizeof found);
             encode(t, 1, found, rows, cols, way == 1 ? w : NULL, way == 2 ? &f : NULL);
             if (level == SIMD_PORTABLE) memcpy(kept, found, (size_t)n);
-            ck_assert_msg(memcmp(kept, found, (size_t)n) == 0, "%s, way %d: %s differs", dtype_name(t), way, level_names[level]);
+            ck_assert_msg(memcmp(kept, found, (size_t)n) == 0, "%s, way %d: %s differs", dtype_name(t), way,
+                          level_names[level]);
             ck_assert_int_eq(found[n], 0x77);
             // Row 20 by itself.
             int64_t bad;
             err e = { 0 };
-            ck_assert(effort_encode_rows(t, 1, other, x + 20 * cols, 1, cols, way == 1 ? w : NULL, way == 2 ? &f : NULL, &bad, &e));
-            ck_assert_msg(memcmp(kept + 20 * n / rows, other, (size_t)(n / rows)) == 0, "%s, way %d, %s: one row", dtype_name(t), way, level_names[level]);
+            ck_assert(effort_encode_rows(t, 1, other, x + 20 * cols, 1, cols, way == 1 ? w : NULL, way == 2 ? &f : NULL,
+                                         &bad, &e));
+            ck_assert_msg(memcmp(kept + 20 * n / rows, other, (size_t)(n / rows)) == 0, "%s, way %d, %s: one row",
+                          dtype_name(t), way, level_names[level]);
         }
         free_feedback(&f);
     }

@@ -39,7 +39,9 @@ START_TEST(test_long_messages_are_cut_whole)
             err_set(&e, ERR_INPUT, "%s", text);
             ck_assert_uint_lt(strlen(e.msg), sizeof e.msg);
             if (!fill && n < 1000) ck_assert_str_eq(e.msg, text);
-            if (fill) ck_assert(strstr(e.msg, "\\x1b...\\x1b") && strncmp(e.msg, "\\x1b", 4) == 0 && strcmp(e.msg + strlen(e.msg) - 4, "\\x1b") == 0);
+            if (fill)
+                ck_assert(strstr(e.msg, "\\x1b...\\x1b") && strncmp(e.msg, "\\x1b", 4) == 0 &&
+                          strcmp(e.msg + strlen(e.msg) - 4, "\\x1b") == 0);
         }
     // The middle goes, between two characters: the reason stays.
     for (size_t n = 1000; n < 1010; n++) {
@@ -59,8 +61,9 @@ END_TEST
 START_TEST(test_errno_kinds)
 {
     const struct { int code; bool reading; err_kind kind; } ROWS[] = {
-        { ENOENT, true, ERR_INPUT }, { EACCES, true, ERR_INPUT }, { EISDIR, true, ERR_INPUT }, { ENOTDIR, true, ERR_INPUT },
-        { EIO, true, ERR_SYSTEM }, { ENOMEM, true, ERR_SYSTEM }, { ENOENT, false, ERR_SYSTEM }, { ENOSPC, false, ERR_SYSTEM },
+        { ENOENT, true, ERR_INPUT },   { EACCES, true, ERR_INPUT },   { EISDIR, true, ERR_INPUT },
+        { ENOTDIR, true, ERR_INPUT },  { EIO, true, ERR_SYSTEM },     { ENOMEM, true, ERR_SYSTEM },
+        { ENOENT, false, ERR_SYSTEM }, { ENOSPC, false, ERR_SYSTEM },
     };
     for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
         err e = { 0 };
@@ -95,16 +98,19 @@ END_TEST
 
 // ---- the table -----------------------------------------------------------------------------------------------------
 
-// Typed from GGMLQuantizationType and GGML_QUANT_SIZES of the gguf package 0.19 and, where that lacks a type, from ggml's
-// type_traits; formats/dtype.c adds the fields of each block up instead.
-static const struct { int id; const char *name; int weights, bytes; } GGML[] = {
-    { 0, "F32", 1, 4 },       { 1, "F16", 1, 2 },       { 2, "Q4_0", 32, 18 },    { 3, "Q4_1", 32, 20 },    { 6, "Q5_0", 32, 22 },
-    { 7, "Q5_1", 32, 24 },    { 8, "Q8_0", 32, 34 },    { 9, "Q8_1", 32, 36 },    { 10, "Q2_K", 256, 84 },  { 11, "Q3_K", 256, 110 },
-    { 12, "Q4_K", 256, 144 }, { 13, "Q5_K", 256, 176 }, { 14, "Q6_K", 256, 210 }, { 15, "Q8_K", 256, 292 }, { 16, "IQ2_XXS", 256, 66 },
-    { 17, "IQ2_XS", 256, 74 }, { 18, "IQ3_XXS", 256, 98 }, { 19, "IQ1_S", 256, 50 }, { 20, "IQ4_NL", 32, 18 }, { 21, "IQ3_S", 256, 110 },
-    { 22, "IQ2_S", 256, 82 }, { 23, "IQ4_XS", 256, 136 }, { 24, "I8", 1, 1 },     { 25, "I16", 1, 2 },      { 26, "I32", 1, 4 },
-    { 27, "I64", 1, 8 },      { 28, "F64", 1, 8 },      { 29, "IQ1_M", 256, 56 }, { 30, "BF16", 1, 2 },     { 34, "TQ1_0", 256, 54 },
-    { 35, "TQ2_0", 256, 66 }, { 39, "MXFP4", 32, 17 },  { 40, "NVFP4", 64, 36 },  { 41, "Q1_0", 128, 18 },  { 42, "Q2_0", 64, 18 },
+// Typed from GGMLQuantizationType and GGML_QUANT_SIZES of the gguf package 0.19 and, where that lacks a type, from
+// ggml's type_traits; formats/dtype.c adds the fields of each block up instead.
+static const struct { int id; const char *name; int weights, bytes;
+} GGML[] = {
+    { 0, "F32", 1, 4 },         { 1, "F16", 1, 2 },         { 2, "Q4_0", 32, 18 },      { 3, "Q4_1", 32, 20 },
+    { 6, "Q5_0", 32, 22 },      { 7, "Q5_1", 32, 24 },      { 8, "Q8_0", 32, 34 },      { 9, "Q8_1", 32, 36 },
+    { 10, "Q2_K", 256, 84 },    { 11, "Q3_K", 256, 110 },   { 12, "Q4_K", 256, 144 },   { 13, "Q5_K", 256, 176 },
+    { 14, "Q6_K", 256, 210 },   { 15, "Q8_K", 256, 292 },   { 16, "IQ2_XXS", 256, 66 }, { 17, "IQ2_XS", 256, 74 },
+    { 18, "IQ3_XXS", 256, 98 }, { 19, "IQ1_S", 256, 50 },   { 20, "IQ4_NL", 32, 18 },   { 21, "IQ3_S", 256, 110 },
+    { 22, "IQ2_S", 256, 82 },   { 23, "IQ4_XS", 256, 136 }, { 24, "I8", 1, 1 },         { 25, "I16", 1, 2 },
+    { 26, "I32", 1, 4 },        { 27, "I64", 1, 8 },        { 28, "F64", 1, 8 },        { 29, "IQ1_M", 256, 56 },
+    { 30, "BF16", 1, 2 },       { 34, "TQ1_0", 256, 54 },   { 35, "TQ2_0", 256, 66 },   { 39, "MXFP4", 32, 17 },
+    { 40, "NVFP4", 64, 36 },    { 41, "Q1_0", 128, 18 },    { 42, "Q2_0", 64, 18 },
 };
 enum { N_GGML = sizeof GGML / sizeof GGML[0] };
 
@@ -145,13 +151,15 @@ END_TEST
 
 START_TEST(test_tensor_bytes)
 {
-    const int64_t shape[] = { 3, 2, 512 }, part[] = { 512, 255 }, huge[] = { INT64_MAX / 8, 8 }, negative[] = { -1, 256 };
+    const int64_t shape[] = { 3, 2, 512 }, part[] = { 512, 255 }, huge[] = { INT64_MAX / 8, 8 },
+                  negative[] = { -1, 256 };
     int64_t b = -7;
     ck_assert(dtype_bytes(DT_Q4_K, 3, shape, &b) && b == 3 * 2 * 288);
     ck_assert(dtype_bytes(DT_BF16, 1, part, &b) && b == 1024);
     ck_assert(dtype_bytes(DT_F32, 0, NULL, &b) && b == 4);
     b = -7;
-    ck_assert(!dtype_bytes(DT_Q4_K, 0, NULL, &b) && !dtype_bytes(DT_Q4_K, 2, part, &b));      // it is rows that divide into blocks
+    // it is rows that divide into blocks
+    ck_assert(!dtype_bytes(DT_Q4_K, 0, NULL, &b) && !dtype_bytes(DT_Q4_K, 2, part, &b));
     ck_assert(!dtype_bytes(DT_F32, 2, huge, &b) && !dtype_bytes(DT_F32, 2, negative, &b));
     ck_assert_int_eq(b, -7);
 }
@@ -165,7 +173,8 @@ static float    float_of(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
 // The value that a format of `exp_bits` and `mant_bits` gives these bits.
 static float slow_widen(uint16_t bits, int exp_bits, int mant_bits)
 {
-    int    bias = (1 << (exp_bits - 1)) - 1, e = (bits >> mant_bits) & ((1 << exp_bits) - 1), m = bits & ((1 << mant_bits) - 1);
+    int bias = (1 << (exp_bits - 1)) - 1, e = (bits >> mant_bits) & ((1 << exp_bits) - 1),
+        m = bits & ((1 << mant_bits) - 1);
     double v = e == 0 ? ldexp(m, 1 - bias - mant_bits) : ldexp(m + (1 << mant_bits), e - bias - mant_bits);
     if (e == (1 << exp_bits) - 1) v = INFINITY;
     return (float)(bits & 0x8000 ? -v : v);
@@ -179,7 +188,9 @@ static uint16_t slow_narrow(float x, int exp_bits, int mant_bits)
     uint32_t sign = bits_of(x) >> 16 & 0x8000, inf = (uint32_t)((1 << exp_bits) - 1) << mant_bits, r;
     if (isinf(a)) r = inf;
     else if (a < ldexp(1, 1 - bias)) r = (uint32_t)nearbyint(ldexp(a, bias - 1 + mant_bits));
-    else r = (uint32_t)((ilogb(a) + bias) << mant_bits) + (uint32_t)nearbyint(ldexp(a, mant_bits - ilogb(a))) - (1u << mant_bits);
+    else
+        r = (uint32_t)((ilogb(a) + bias) << mant_bits) + (uint32_t)nearbyint(ldexp(a, mant_bits - ilogb(a))) -
+            (1u << mant_bits);
     return (uint16_t)(sign | (r > inf ? inf : r));
 }
 
@@ -197,7 +208,8 @@ START_TEST(test_widen_every_pattern)
         ck_assert_uint_eq(bits_of(b[i]), i << 16);
         if ((u & 0x7fff) <= 0x7f80) ck_assert_uint_eq(bits_of(b[i]), bits_of(slow_widen(u, 8, 7)));
         // A NaN keeps its sign and payload and becomes quiet.
-        uint32_t want = (u & 0x7fff) > 0x7c00 ? (i & 0x8000) << 16 | 0x7fc00000 | (i & 0x3ff) << 13 : bits_of(slow_widen(u, 5, 10));
+        uint32_t want = (u & 0x7fff) > 0x7c00 ? (i & 0x8000) << 16 | 0x7fc00000 | (i & 0x3ff) << 13
+                                              : bits_of(slow_widen(u, 5, 10));
         ck_assert_msg(bits_of(h[i]) == want, "F16 %04x: %08x, expected %08x", u, bits_of(h[i]), want);
     }
 }
@@ -229,7 +241,8 @@ START_TEST(test_narrow)
     }
     ck_assert_uint_eq(f16_from_f32(65519.996f), 0x7bff);        // rounds down to the largest finite F16
     ck_assert_uint_eq(f16_from_f32(65520.0f), 0x7c00);          // a tie that goes to infinity
-    ck_assert_uint_eq(f16_from_f32(2.9802322e-8f), 0x0000);     // 2^-25, half the smallest subnormal: a tie that goes to 0
+    // 2^-25, half the smallest subnormal: a tie that goes to 0
+    ck_assert_uint_eq(f16_from_f32(2.9802322e-8f), 0x0000);
     ck_assert_uint_eq(f16_from_f32(2.9802326e-8f), 0x0001);
     ck_assert_uint_eq(f16_from_f32(-0.0f), 0x8000);
     ck_assert_uint_eq(bf16_from_f32(float_of(0x7f7fffff)), 0x7f80);     // the largest F32 overflows
@@ -276,16 +289,29 @@ START_TEST(test_floats_of_checkpoints)
         float x;
         f32_from_float_run(DT_F8_E4M3, &x, &code, 1);
         if ((k & 0x7f) == 0x7f) ck_assert(isnan(x));
-        else ck_assert_msg((double)x == sign * (exp4 ? ldexp(1 + (k & 7) / 8.0, exp4 - 7) : ldexp(k & 7, -9)), "%d: %g", k, (double)x);
+        else
+            ck_assert_msg((double)x == sign * (exp4 ? ldexp(1 + (k & 7) / 8.0, exp4 - 7) : ldexp(k & 7, -9)), "%d: %g",
+                          k, (double)x);
         f32_from_float_run(DT_F8_E5M2, &x, &code, 1);
         if (exp5 == 31 && k & 3) ck_assert(isnan(x));
         else if (exp5 == 31)     ck_assert((double)x == sign * INFINITY);
-        else ck_assert_msg((double)x == sign * (exp5 ? ldexp(1 + (k & 3) / 4.0, exp5 - 15) : ldexp(k & 3, -16)), "%d: %g", k, (double)x);
+        else
+            ck_assert_msg((double)x == sign * (exp5 ? ldexp(1 + (k & 3) / 4.0, exp5 - 15) : ldexp(k & 3, -16)),
+                          "%d: %g", k, (double)x);
     }
     // Nearest, ties to even; beyond the range infinity; below it zero of the same sign.
     static const struct { double in; float out; } wide[] = {
-        { 1, 1 }, { -0.1, -0.1f }, { 1 + 0x1p-24, 1 }, { 1 + 0x3p-24, 1 + 0x1p-22f }, { 1 + 0x1p-24 + 0x1p-50, 1 + 0x1p-23f },
-        { 1e300, INFINITY }, { -1e39, -INFINITY }, { 0x1.fffffefp127, 0x1.fffffep127f }, { 0x1.ffffffp127, INFINITY }, { 1e-310, 0 }, { 0x1p-149, 0x1p-149f },
+        { 1, 1 },
+        { -0.1, -0.1f },
+        { 1 + 0x1p-24, 1 },
+        { 1 + 0x3p-24, 1 + 0x1p-22f },
+        { 1 + 0x1p-24 + 0x1p-50, 1 + 0x1p-23f },
+        { 1e300, INFINITY },
+        { -1e39, -INFINITY },
+        { 0x1.fffffefp127, 0x1.fffffep127f },
+        { 0x1.ffffffp127, INFINITY },
+        { 1e-310, 0 },
+        { 0x1p-149, 0x1p-149f },
     };
     for (size_t i = 0; i < sizeof wide / sizeof wide[0]; i++) {
         uint8_t bytes[9];

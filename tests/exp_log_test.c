@@ -23,7 +23,8 @@ static void check_exp(double x)
 {
     const double got = exp_f64(x), off = ulps(got, expl((long double)x));
     if (!(off <= 1.0)) ck_abort_msg("e^%.17g: found %.17g, %g units from the exact result", x, got, off);
-    if (!(fabs(got - exp(x)) <= 2 * (nextafter(exp(x), INFINITY) - exp(x)))) ck_abort_msg("e^%.17g: found %.17g, libm gives %.17g", x, got, exp(x));
+    if (!(fabs(got - exp(x)) <= 2 * (nextafter(exp(x), INFINITY) - exp(x))))
+        ck_abort_msg("e^%.17g: found %.17g, libm gives %.17g", x, got, exp(x));
 }
 
 static void check_log(double x)
@@ -57,7 +58,8 @@ START_TEST(exp_has_corners)
     check_exp(nextafter(-708.0, 0.0));
     check_exp(709.0);
     static const double none[] = { -708.0, -708.5, -745.0, -1e10, -DBL_MAX, -INFINITY, NAN };
-    for (size_t i = 0; i < sizeof none / sizeof *none; i++) ck_assert_msg(exp_f64(none[i]) == 0.0, "e^%g: found %g", none[i], exp_f64(none[i]));
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        ck_assert_msg(exp_f64(none[i]) == 0.0, "e^%g: found %g", none[i], exp_f64(none[i]));
     ck_assert(exp_f64(1e300) == exp_f64(709.0));
 }
 END_TEST

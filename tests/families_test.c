@@ -22,10 +22,12 @@ static const family_case FAMILIES[] = {
     { "mistral", DIR_OF("tiny-mistral"), .untied = true, .neighbours = true, .window = true },
     { "gemma4-e4b", DIR_OF("tiny-gemma4-e4b"), .gemma = true, .window = true, .full = 1 },
     { "gemma4-31b", DIR_OF("tiny-gemma4-31b"), .gemma = true, .window = true, .v_is_k = true, .full = 2 },
-    { "gemma4-moe", DIR_OF("tiny-gemma4-moe"), .gemma = true, .window = true, .v_is_k = true, .full = 1, .experts = true },
+    { "gemma4-moe", DIR_OF("tiny-gemma4-moe"), .gemma = true, .window = true, .v_is_k = true, .full = 1,
+      .experts = true },
     { "qwen3moe", DIR_OF("tiny-qwen3moe"), .untied = true, .experts = true },
     { "qwen35", DIR_OF("tiny-qwen35"), .delta = true, .full = 2 },
-    { "qwen35moe", DIR_OF("tiny-qwen35moe"), .untied = true, .delta = true, .full = 1, .experts = true, .shared = true },
+    { "qwen35moe", DIR_OF("tiny-qwen35moe"), .untied = true, .delta = true, .full = 1, .experts = true,
+      .shared = true },
 };
 enum { N_FAMILIES = sizeof FAMILIES / sizeof *FAMILIES };
 

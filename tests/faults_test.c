@@ -1,6 +1,7 @@
-// The seeds of failure are caught: each test plants one fault in an artifact, the options, or the runtime, and sees the verdict no.
-// Where the cause stands in the file or the options it is named; where it is in the runtime, the case, the step and the first layer are.
-// The runtime here is the library built with the faults that runtime/backend.h lists; the program has none of them.
+// The seeds of failure are caught: each test plants one fault in an artifact, the options, or the runtime, and sees the
+// verdict no. Where the cause stands in the file or the options it is named; where it is in the runtime, the case, the
+// step and the first layer are. The runtime here is the library built with the faults that runtime/backend.h lists; the
+// program has none of them.
 #include "verify_files.h"
 #include "verify/record.h"
 #include <math.h>
@@ -50,8 +51,9 @@ static void metadata_is_named(const char *artifact, const char *key)
 
 START_TEST(metadata_that_differs_from_the_source_is_named)
 {
-    static const char *const FLOATS[] = { "gemma4.attention.scale", "gemma4.rope.freq_base", "gemma4.rope.freq_base_swa",
-                                          "gemma4.attention.layer_norm_rms_epsilon", "gemma4.final_logit_softcapping" };
+    static const char *const FLOATS[] = { "gemma4.attention.scale", "gemma4.rope.freq_base",
+                                          "gemma4.rope.freq_base_swa", "gemma4.attention.layer_norm_rms_epsilon",
+                                          "gemma4.final_logit_softcapping" };
     static const float VALUES[] = { 0.0625f, 10000, 1000000, 1e-5f, 50 };
     for (int i = 0; i < 5; i++) {
         const char *path = copy_file(f32, "edited.gguf");
@@ -69,7 +71,8 @@ START_TEST(metadata_that_differs_from_the_source_is_named)
 }
 END_TEST
 
-// The same on a file that a release recorded: the record no longer fits; and even when it is written anew, the source's config still speaks.
+// The same on a file that a release recorded: the record no longer fits; and even when it is written anew, the source's
+// config still speaks.
 START_TEST(metadata_edited_after_a_release_is_named)
 {
     err e = { 0 };
@@ -106,7 +109,8 @@ START_TEST(a_flipped_bit_is_named)
 }
 END_TEST
 
-// What a runtime does wrong, or a damage that hides behind new digests, is found by running: case, step and first layer are named.
+// What a runtime does wrong, or a damage that hides behind new digests, is found by running: case, step and first layer
+// are named.
 static void located(const verify_report *r, int layer)
 {
     const verify_fixture_result *x = &r->fixtures[0];
@@ -150,7 +154,8 @@ static int64_t needed_merge(const char *path, const char *fixture_file)
     gguf    *g = open_gguf(path);
     fixture *f = fixture_open(fixture_file, &e);
     ck_assert_msg(f != NULL, "%s", e.msg);
-    const gguf_kv *tokens = gguf_find_kv(g, "tokenizer.ggml.tokens"), *merges = gguf_find_kv(g, "tokenizer.ggml.merges");
+    const gguf_kv *tokens = gguf_find_kv(g, "tokenizer.ggml.tokens"), *merges = gguf_find_kv(g, "tokenizer.ggml."
+                                                                                                "merges");
     ck_assert(tokens && merges);
     bool    *used = calloc((size_t)tokens->n, sizeof *used);
     int64_t  found = -1;
@@ -164,7 +169,11 @@ static int64_t needed_merge(const char *path, const char *fixture_file)
         for (; used[id] && gguf_next_str(&im, &m); k++) {       // "left right" makes "leftright"
             const char *space = memchr(m.s + 1, ' ', (size_t)m.n - 1);
             int64_t     n = space ? space - m.s : 0;
-            if (m.n == t.n + 1 && space && memcmp(m.s, t.s, (size_t)n) == 0 && memcmp(space + 1, t.s + n, (size_t)(t.n - n)) == 0) { makers++; last = k; }
+            if (m.n == t.n + 1 && space && memcmp(m.s, t.s, (size_t)n) == 0 &&
+                memcmp(space + 1, t.s + n, (size_t)(t.n - n)) == 0) {
+                makers++;
+                last = k;
+            }
         }
         if (makers == 1) found = last;
     }
@@ -211,8 +220,9 @@ START_TEST(another_cache_dtype_is_noted_and_fails)
         ck_assert_ptr_nonnull(other);
         ck_assert_ptr_nonnull(strstr(other->text, KV[i]));
         ck_assert_msg(failure_of(&r, "distance") != NULL, "%s: a mean KL of %g passes", KV[i], r.fixtures[0].kl_mean);
-        ck_assert_msg(r.fixtures[0].kl_mean > 10 * kl && r.fixtures[0].teacher_forced_equal <= equal, "%s: KL %g after %g, %lld equal after %lld", KV[i],
-                      r.fixtures[0].kl_mean, kl, (long long)r.fixtures[0].teacher_forced_equal, (long long)equal);
+        ck_assert_msg(r.fixtures[0].kl_mean > 10 * kl && r.fixtures[0].teacher_forced_equal <= equal,
+                      "%s: KL %g after %g, %lld equal after %lld", KV[i], r.fixtures[0].kl_mean, kl,
+                      (long long)r.fixtures[0].teacher_forced_equal, (long long)equal);
         kl    = r.fixtures[0].kl_mean;
         equal = r.fixtures[0].teacher_forced_equal;
         verify_report_free(&r);
@@ -228,9 +238,9 @@ END_TEST
 
 typedef struct { fault f; const char *name; const int *layer; bool in_bf16; } planted;
 static const int zero = 0;
-// in_bf16: outside bfloat16's own noise too. An F16 cache holds every BF16 value of this checkpoint: there its dtype alone tells. A running sum
-// kept in BF16 moves this model's logits by a fifth more than a sound run and less than twice as much as Transformers moves its own: only the
-// F32 run tells.
+// in_bf16: outside bfloat16's own noise too. An F16 cache holds every BF16 value of this checkpoint: there its dtype
+// alone tells. A running sum kept in BF16 moves this model's logits by a fifth more than a sound run and less than
+// twice as much as Transformers moves its own: only the F32 run tells.
 static const planted FAULTS[] = {
     { FAULT_SCALE_RSQRT_D, "attention scale 1/sqrt(d)", &zero, true },
     { FAULT_SCORES_BF16, "scores accumulated in BF16", &zero, true },
@@ -262,7 +272,8 @@ START_TEST(faults_of_the_runtime_are_caught_in_f32)
     if (left_out(p)) return;
     verify_opts o = { .tokens = 4, .run.fault = p->f };
     verify_report r = verify_with(f32, sampled_path("float32"), &o);
-    ck_assert_msg(strcmp(verify_verdict(&r), "fail") == 0, "%s: not caught: mean KL %g", p->name, r.fixtures[0].kl_mean);
+    ck_assert_msg(strcmp(verify_verdict(&r), "fail") == 0, "%s: not caught: mean KL %g", p->name,
+                  r.fixtures[0].kl_mean);
     located(&r, *p->layer);
     verify_report_free(&r);
 }
@@ -283,7 +294,8 @@ START_TEST(the_silent_failures_are_told)
         verify_opts o = { .tokens = 4, .run.fault = cases[i].f };
         verify_report r = verify_with(f32, sampled_path("float32"), &o);
         const verify_failure *f = failure_of(&r, cases[i].what);
-        ck_assert_msg(f && strstr(f->text, cases[i].says), "expected '%s', found '%s'", cases[i].says, f ? f->text : "no such failure");
+        ck_assert_msg(f && strstr(f->text, cases[i].says), "expected '%s', found '%s'", cases[i].says,
+                      f ? f->text : "no such failure");
         verify_report_free(&r);
     }
     verify_opts o = { .tokens = 4, .run.fault = FAULT_KV_F16 };
@@ -308,7 +320,8 @@ START_TEST(faults_of_the_runtime_are_caught_in_bf16)
     if (!p->in_bf16 || left_out(p)) return;
     verify_opts o = { .tokens = 4, .run.fault = p->f };
     verify_report r = verify_with(bf16, sampled_path("bfloat16"), &o);
-    ck_assert_msg(strcmp(verify_verdict(&r), "fail") == 0, "%s: not caught: mean KL %g", p->name, r.fixtures[0].kl_mean);
+    ck_assert_msg(strcmp(verify_verdict(&r), "fail") == 0, "%s: not caught: mean KL %g", p->name,
+                  r.fixtures[0].kl_mean);
     const verify_failure *f = &r.fixtures[0].failures[0];
     ck_assert_msg(f->case_id[0] && f->step >= 0 && f->layer >= 0 && f->layer < n_layer, "%s: %s", p->name, f->text);
     verify_report_free(&r);

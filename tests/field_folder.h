@@ -1,5 +1,5 @@
-// field_folder: makes the checkpoint folder that a case of tests/field/ describes: a base, JSON patches, files, links, edited tensors.
-// The form of a case is in tests/field/README.md.
+// field_folder: makes the checkpoint folder that a case of tests/field/ describes: a base, JSON patches, files, links,
+// edited tensors. The form of a case is in tests/field/README.md.
 #ifndef HALLMARK_TESTS_FIELD_FOLDER_H
 #define HALLMARK_TESTS_FIELD_FOLDER_H
 
@@ -70,7 +70,7 @@ static inline cJSON *field_read_json(const char *path)
     return v;
 }
 
-// ---- JSON Patch (RFC 6902): add, replace, remove ---------------------------------------------------------------------------
+// ---- JSON Patch (RFC 6902): add, replace, remove --------------------------------------------------------------------
 
 // One step of a JSON pointer, "~1" and "~0" decoded; returns what follows it.
 static inline const char *field_pointer_step(const char *p, char *name, size_t cap)
@@ -105,7 +105,8 @@ static inline void field_patch_one(cJSON *doc, const cJSON *op)
     ck_assert_msg(remove || value, "%s: no value", path);
     if (cJSON_IsArray(doc)) {
         const bool last = strcmp(name, "-") == 0;
-        ck_assert_msg(last || atoi(name) < cJSON_GetArraySize(doc) || (!remove && !replace), "%s: beyond the array", path);
+        ck_assert_msg(last || atoi(name) < cJSON_GetArraySize(doc) || (!remove && !replace), "%s: beyond the array",
+                      path);
         if (remove || replace) cJSON_DeleteItemFromArray(doc, atoi(name));
         if (!remove && last) cJSON_AddItemToArray(doc, cJSON_Duplicate(value, true));
         if (!remove && !last) cJSON_InsertItemInArray(doc, atoi(name), cJSON_Duplicate(value, true));
@@ -131,7 +132,7 @@ static inline void field_patch(const char *path, const cJSON *ops)
     cJSON_Delete(doc);
 }
 
-// ---- tensors ---------------------------------------------------------------------------------------------------------------
+// ---- tensors --------------------------------------------------------------------------------------------------------
 
 typedef struct {
     char     name[300], dtype[20];
@@ -161,8 +162,8 @@ static inline int64_t field_elems(const field_tensor *t)
 static inline int field_width(const char *type)
 {
     static const struct { const char *name; int bytes; } widths[] = {
-        { "F64", 8 }, { "I64", 8 }, { "F32", 4 }, { "I32", 4 }, { "BF16", 2 }, { "F16", 2 }, { "I8", 1 }, { "U8", 1 }, { "BOOL", 1 },
-        { "F8_E4M3", 1 }, { "F8_E5M2", 1 },
+        { "F64", 8 }, { "I64", 8 }, { "F32", 4 },  { "I32", 4 },     { "BF16", 2 },    { "F16", 2 },
+        { "I8", 1 },  { "U8", 1 },  { "BOOL", 1 }, { "F8_E4M3", 1 }, { "F8_E5M2", 1 },
     };
     for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++)
         if (strcmp(widths[i].name, type) == 0) return widths[i].bytes;
@@ -368,7 +369,7 @@ static inline void field_tensors_of(const char *hf, const cJSON *edits)
     free(all);
 }
 
-// ---- the folder --------------------------------------------------------------------------------------------------------------
+// ---- the folder -----------------------------------------------------------------------------------------------------
 
 // hf/ below dir: the base, then patches, files, removals, links, tensors and copies of it all, in this order.
 static inline void field_folder(const cJSON *c, const char *dir)

@@ -1,5 +1,6 @@
-// Situations of real checkpoints: tests/field/*.json, each a folder as people have it, commands, and what must come of them.
-// FIELD=TEXT in the environment runs only the cases whose file name holds the text. The form is in tests/field/README.md.
+// Situations of real checkpoints: tests/field/*.json, each a folder as people have it, commands, and what must come of
+// them. FIELD=TEXT in the environment runs only the cases whose file name holds the text. The form is in
+// tests/field/README.md.
 #include "field_folder.h"
 #include "formats/gguf.h"
 
@@ -18,7 +19,7 @@ static const double slowness = 12;
 static const double slowness = 1;
 #endif
 
-// ---- a command ---------------------------------------------------------------------------------------------------------------
+// ---- a command ------------------------------------------------------------------------------------------------------
 
 typedef struct {
     int    status;              // exit status; 128 + the signal's number
@@ -67,11 +68,14 @@ static outcome run(const cJSON *step, const cJSON *env, const char *dir)
     for (int i = 1; i < n; i++) free(argv[i]);
     const double user = (double)used.ru_utime.tv_sec + 1e-6 * (double)used.ru_utime.tv_usec;
     const double sys  = (double)used.ru_stime.tv_sec + 1e-6 * (double)used.ru_stime.tv_usec;
-    return (outcome){ .status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), .cpu_seconds = user + sys,
-                      .out = field_read(in_dir(dir, ".out"), NULL), .log = field_read(in_dir(dir, ".log"), NULL) };
+    return (outcome){ .status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+                      .cpu_seconds = user + sys,
+                      .out = field_read(in_dir(dir, ".out"), NULL),
+                      .log = field_read(in_dir(dir, ".log"), NULL) };
 }
 
-static void check_texts(const cJSON *wanted, const char *text, bool there, const char *where, const char *name, const char *dir)
+static void check_texts(const cJSON *wanted, const char *text, bool there, const char *where, const char *name,
+                        const char *dir)
 {
     const cJSON *v;
     cJSON_ArrayForEach(v, wanted) {
@@ -90,22 +94,24 @@ static void check_run(const cJSON *step, const cJSON *env, const char *name, con
     outcome o = run(step, env, dir);
     ck_assert_msg(o.out && o.log, "%s: the program could not be started", name);
     char *command = cJSON_PrintUnformatted(cJSON_GetObjectItem(step, "run"));
-    ck_assert_msg(o.status == status->valueint, "%s: %s: exit status %d, expected %d; standard error:\n%s", name, command, o.status,
-                  status->valueint, o.log);
+    ck_assert_msg(o.status == status->valueint, "%s: %s: exit status %d, expected %d; standard error:\n%s", name,
+                  command, o.status, status->valueint, o.log);
     check_texts(cJSON_GetObjectItem(step, "says"), o.log, true, "standard error", name, dir);
     check_texts(cJSON_GetObjectItem(step, "silent_on"), o.log, false, "standard error", name, dir);
     check_texts(cJSON_GetObjectItem(step, "prints"), o.out, true, "standard output", name, dir);
     check_texts(cJSON_GetObjectItem(step, "prints_not"), o.out, false, "standard output", name, dir);
-    if (whole) ck_assert_msg(strcmp(o.out, whole->valuestring) == 0, "%s: %s: expected \"%s\", found \"%s\"", name, command,
-                             whole->valuestring, o.out);
-    if (limit) ck_assert_msg(o.cpu_seconds <= limit->valuedouble * slowness, "%s: %s: %.1f s of processor time", name, command,
-                             o.cpu_seconds);
+    if (whole)
+        ck_assert_msg(strcmp(o.out, whole->valuestring) == 0, "%s: %s: expected \"%s\", found \"%s\"", name, command,
+                      whole->valuestring, o.out);
+    if (limit)
+        ck_assert_msg(o.cpu_seconds <= limit->valuedouble * slowness, "%s: %s: %.1f s of processor time", name, command,
+                      o.cpu_seconds);
     free(command);
     free(o.out);
     free(o.log);
 }
 
-// ---- a GGUF file ---------------------------------------------------------------------------------------------------------------
+// ---- a GGUF file ----------------------------------------------------------------------------------------------------
 
 // Whether element i of a value is what the case wants: a number, a boolean or a string.
 static bool same_value(const gguf_kv *kv, int64_t i, const cJSON *want)
@@ -134,7 +140,8 @@ static void check_keys(const gguf *g, const cJSON *keys, const char *name)
         if (cJSON_IsArray(want)) {
             int64_t i = 0;
             ck_assert_msg(kv->n == cJSON_GetArraySize(want), "%s: key '%s' is %s", name, want->string, found);
-            cJSON_ArrayForEach(one, want) ck_assert_msg(same_value(kv, i++, one), "%s: key '%s' is %s", name, want->string, found);
+            cJSON_ArrayForEach(one, want)
+                ck_assert_msg(same_value(kv, i++, one), "%s: key '%s' is %s", name, want->string, found);
         } else {
             ck_assert_msg(same_value(kv, 0, want), "%s: key '%s' is %s", name, want->string, found);
         }
@@ -152,20 +159,22 @@ static void check_gguf(const cJSON *step, const char *name, const char *dir)
     const cJSON *v, *at;
     cJSON_ArrayForEach(v, cJSON_GetObjectItem(step, "lengths")) {
         const gguf_kv *kv = gguf_find_kv(g, v->string);
-        ck_assert_msg(kv && kv->n == v->valueint, "%s: key '%s' has %lld elements", name, v->string, kv ? (long long)kv->n : -1);
+        ck_assert_msg(kv && kv->n == v->valueint, "%s: key '%s' has %lld elements", name, v->string,
+                      kv ? (long long)kv->n : -1);
     }
     cJSON_ArrayForEach(v, cJSON_GetObjectItem(step, "at")) {
         const gguf_kv *kv = gguf_find_kv(g, v->string);
         ck_assert_msg(kv != NULL, "%s: there is no key '%s'", name, v->string);
-        cJSON_ArrayForEach(at, v)
-            ck_assert_msg(same_value(kv, atoll(at->string), at), "%s: element %s of '%s' is another", name, at->string, v->string);
+        cJSON_ArrayForEach(at, v) ck_assert_msg(same_value(kv, atoll(at->string), at),
+                                                "%s: element %s of '%s' is another", name, at->string, v->string);
     }
     cJSON_ArrayForEach(v, cJSON_GetObjectItem(step, "absent"))
         ck_assert_msg(!gguf_find_kv(g, v->valuestring), "%s: key '%s' is there", name, v->valuestring);
     cJSON_ArrayForEach(v, cJSON_GetObjectItem(step, "tensors")) {
         const gguf_tensor *t = gguf_find_tensor(g, v->string);
         ck_assert_msg(t != NULL, "%s: there is no tensor '%s'", name, v->string);
-        ck_assert_msg(strcmp(dtype_name(t->type), v->valuestring) == 0, "%s: tensor '%s' is %s", name, v->string, dtype_name(t->type));
+        ck_assert_msg(strcmp(dtype_name(t->type), v->valuestring) == 0, "%s: tensor '%s' is %s", name, v->string,
+                      dtype_name(t->type));
     }
     cJSON_ArrayForEach(v, cJSON_GetObjectItem(step, "no_tensors"))
         ck_assert_msg(!gguf_find_tensor(g, v->valuestring), "%s: tensor '%s' is there", name, v->valuestring);
@@ -173,7 +182,7 @@ static void check_gguf(const cJSON *step, const char *name, const char *dir)
     free(path);
 }
 
-// ---- a case --------------------------------------------------------------------------------------------------------------------
+// ---- a case ---------------------------------------------------------------------------------------------------------
 
 static void check_files(const cJSON *paths, bool there, const char *name, const char *dir)
 {
@@ -199,9 +208,12 @@ static void check_members(const cJSON *obj, const char *const *known, const char
 
 START_TEST(situation)
 {
-    static const char *const of_case[] = { "story", "base", "patch", "write", "write_hex", "remove", "link", "tensors", "copies", "env", "steps", NULL };
-    static const char *const of_step[] = { "run", "exit", "says", "silent_on", "prints", "prints_not", "stdin", "stdout_is", "seconds",
-        "gguf", "keys", "lengths", "at", "absent", "tensors", "no_tensors", "exists", "missing", NULL };
+    static const char *const of_case[] = { "story", "base",    "patch",  "write", "write_hex", "remove",
+                                           "link",  "tensors", "copies", "env",   "steps",     NULL };
+    static const char *const of_step[] = { "run",        "exit",    "says",      "silent_on", "prints",
+                                           "prints_not", "stdin",   "stdout_is", "seconds",   "gguf",
+                                           "keys",       "lengths", "at",        "absent",    "tensors",
+                                           "no_tensors", "exists",  "missing",   NULL };
     const char *path = cases.gl_pathv[_i], *name = strrchr(path, '/') + 1;
     const char *only = getenv("FIELD");
     if (only && !strstr(name, only)) return;
@@ -228,7 +240,7 @@ END_TEST
 
 int main(void)
 {
-    if (glob(SOURCE_DIR "/tests/field/*.json", 0, NULL, &cases) != 0) return EXIT_FAILURE;     // none found is a failure
+    if (glob(SOURCE_DIR "/tests/field/*.json", 0, NULL, &cases) != 0) return EXIT_FAILURE;    // none found is a failure
     Suite *s = suite_create("field");
     TCase *t = tcase_create("situations");
     tcase_set_timeout(t, 600);

@@ -597,8 +597,13 @@ START_TEST(a_signed_file_that_is_no_artifact_is_the_file_that_was_signed)
     snprintf(cmd, sizeof cmd, "rm %s/model.sig %s/provenance.intoto.json", dir, dir);
     ck_assert_int_eq(system(cmd), 0);
     signing_key *k = signing_key_read(private, KEY_PRIVATE, &e);
-    ck_assert_msg(k && release_sign(dir, &(release_sign_opts){ .key = k, .subject = "m", .n_threads = 1,
-                                                              .run = { .command = words, .n_command = 1 } }, &e), "%s", e.msg);
+    ck_assert_msg(k && release_sign(dir,
+                                    &(release_sign_opts){ .key = k,
+                                                          .subject = "m",
+                                                          .n_threads = 1,
+                                                          .run = { .command = words, .n_command = 1 } },
+                                    &e),
+                  "%s", e.msg);
     signing_key_free(k);
     is_bare(dir, "im.gguf", true);
     is_bare(dir, "README.md", true);

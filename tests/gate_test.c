@@ -1,4 +1,5 @@
-// Proves verify/gate.h: the built-in table is what verify/gate.json says, and no misspelt or missing limit passes unseen.
+// Proves verify/gate.h: the built-in table is what verify/gate.json says, and no misspelt or missing limit passes
+// unseen.
 #include "formats/file_map.h"
 #include "verify/gate.h"
 #include "suite.h"
@@ -30,7 +31,8 @@ static void same_exact(const gate_exact *a, const gate_exact *b)
     ck_assert(a->kl_factor == b->kl_factor && a->kl_floor == b->kl_floor);
     ck_assert(a->logprob_factor == b->logprob_factor && a->logprob_floor == b->logprob_floor);
     ck_assert(a->probe_tolerance == b->probe_tolerance);
-    ck_assert(a->self_kl_max == b->self_kl_max && a->self_logprob_max == b->self_logprob_max && a->self_margin_max == b->self_margin_max);
+    ck_assert(a->self_kl_max == b->self_kl_max && a->self_logprob_max == b->self_logprob_max &&
+              a->self_margin_max == b->self_margin_max);
 }
 
 START_TEST(built_in_is_the_shipped_file)
@@ -41,7 +43,8 @@ START_TEST(built_in_is_the_shipped_file)
     ck_assert_msg(gate_read(&g, SOURCE_DIR "/verify/gate.json", &e), "%s", e.msg);
     same_exact(&g.float32, &b->float32);
     same_exact(&g.bfloat16, &b->bfloat16);
-    ck_assert(g.tie_rate == b->tie_rate && g.tie_self_factor == b->tie_self_factor && g.tie_self_rate_max == b->tie_self_rate_max);
+    ck_assert(g.tie_rate == b->tie_rate && g.tie_self_factor == b->tie_self_factor &&
+              g.tie_self_rate_max == b->tie_self_rate_max);
     ck_assert(g.min_cases == b->min_cases && g.min_steps == b->min_steps && g.min_top_k == b->min_top_k);
     ck_assert(g.has_rounding && b->has_rounding);
     ck_assert(g.rounding.kl_factor == b->rounding.kl_factor && g.rounding.kl_floor == b->rounding.kl_floor);
@@ -93,7 +96,8 @@ END_TEST
 START_TEST(built_in_keeps_the_rule)
 {
     const gate *b = gate_builtin();
-    ck_assert(b->float32.kl_factor == 3 && b->bfloat16.kl_factor == 3 && b->float32.logprob_factor == 3 && b->bfloat16.logprob_factor == 3);
+    ck_assert(b->float32.kl_factor == 3 && b->bfloat16.kl_factor == 3 && b->float32.logprob_factor == 3 &&
+              b->bfloat16.logprob_factor == 3);
     ck_assert(b->tie_rate == 0.005 && b->tie_self_factor == 2);
     ck_assert(b->float32.kl_floor < b->bfloat16.kl_floor);
 }
@@ -198,7 +202,8 @@ START_TEST(a_gate_of_version_1_is_read)
 {
     gate  g;
     err   e = { 0 };
-    char *text = edited("\"hallmark_gate\": 2", "\"hallmark_gate\": 1"), *from = strstr(text, "\"rounding\": {"), *to = strstr(text, "\"drift\": [");
+    char *text = edited("\"hallmark_gate\": 2", "\"hallmark_gate\": 1"), *from = strstr(text, "\"rounding\": {"),
+         *to = strstr(text, "\"drift\": [");
     ck_assert(from && to && from < to);
     memset(from, ' ', (size_t)(to - from));
     ck_assert_msg(parse(&g, text, &e), "%s", e.msg);

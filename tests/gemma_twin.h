@@ -1,5 +1,5 @@
-// gemma_twin: the forward pass of Gemma written directly, one operation after another, with names looked up where they are needed: what the
-// program of runtime/nets/gemma.c is compared with, bit for bit. Slow and plain on purpose.
+// gemma_twin: the forward pass of Gemma written directly, one operation after another, with names looked up where they
+// are needed: what the program of runtime/nets/gemma.c is compared with, bit for bit. Slow and plain on purpose.
 #ifndef HALLMARK_TESTS_GEMMA_TWIN_H
 #define HALLMARK_TESTS_GEMMA_TWIN_H
 
@@ -44,16 +44,24 @@ static inline void twin_linear(gemma_twin *m, float *dst, int layer, const char 
     twin_must(m, one_matmul(m->b, dst, &w, x, n, &m->e));
 }
 
-static inline void twin_norm(gemma_twin *m, float *dst, const float *x, int layer, const char *name, int64_t rows, int dim)
+static inline void twin_norm(gemma_twin *m, float *dst, const float *x, int layer, const char *name, int64_t rows,
+                             int dim)
 {
     const weight w = name ? twin_weight(m, layer, name) : (weight){ 0 };
     twin_must(m, one_norm(m->b, dst, x, name ? &w : NULL, rows, dim, m->h->rms_eps, &m->e));
 }
 
-static inline void twin_add(gemma_twin *m, float *x, const float *y, int64_t n) { twin_must(m, one_each(m->b, OP_ADD, x, x, y, 0, n, &m->e)); }
-static inline void twin_scale(gemma_twin *m, float *x, double by, int64_t n) { twin_must(m, one_each(m->b, OP_SCALE, x, NULL, NULL, (float)by, n, &m->e)); }
+static inline void twin_add(gemma_twin *m, float *x, const float *y, int64_t n)
+{
+    twin_must(m, one_each(m->b, OP_ADD, x, x, y, 0, n, &m->e));
+}
+static inline void twin_scale(gemma_twin *m, float *x, double by, int64_t n)
+{
+    twin_must(m, one_each(m->b, OP_SCALE, x, NULL, NULL, (float)by, n, &m->e));
+}
 
-static inline float *twin_rope(gemma_twin *m, rope *r, int head_dim, float base, float linear, const float *factors, int64_t n_ctx)
+static inline float *twin_rope(gemma_twin *m, rope *r, int head_dim, float base, float linear, const float *factors,
+                               int64_t n_ctx)
 {
     float *inv = calloc((size_t)head_dim / 2 + 1, sizeof *inv);
     for (int i = 0; i < head_dim / 2; i++) {
@@ -85,10 +93,20 @@ static inline gemma_twin *twin_open(backend *b, const gguf *g, const hparams *h,
     if (sliding) m->inv[1] = twin_rope(m, &m->sliding, sliding, h->rope_base_swa, 1.0f, NULL, n_ctx);
     const int64_t all = (int64_t)h->n_layer * h->n_embd_per_layer;
     struct { float **p; int64_t n; } buffers[] = {
-        { &m->x, h->n_embd }, { &m->t, h->n_embd }, { &m->q, q }, { &m->att, q }, { &m->k, kv_dim }, { &m->v, kv_dim }, { &m->gate, ff }, { &m->up, ff },
-        { &m->ple, all }, { &m->tok, all }, { &m->gated, h->n_embd_per_layer },
+        { &m->x, h->n_embd },
+        { &m->t, h->n_embd },
+        { &m->q, q },
+        { &m->att, q },
+        { &m->k, kv_dim },
+        { &m->v, kv_dim },
+        { &m->gate, ff },
+        { &m->up, ff },
+        { &m->ple, all },
+        { &m->tok, all },
+        { &m->gated, h->n_embd_per_layer },
     };
-    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) *buffers[i].p = calloc((size_t)(buffers[i].n * n_batch) + 1, sizeof(float));
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        *buffers[i].p = calloc((size_t)(buffers[i].n * n_batch) + 1, sizeof(float));
     return m;
 }
 
@@ -97,7 +115,8 @@ static inline void twin_close(gemma_twin *m)
     for (int i = 0; i < m->h->n_layer; i++) kv_case_close(m->b, &m->kv[i]);
     m->b->ops->free_rope(m->b, &m->full);
     m->b->ops->free_rope(m->b, &m->sliding);
-    float *mine[] = { m->x, m->t, m->q, m->att, m->k, m->v, m->gate, m->up, m->ple, m->tok, m->gated, m->inv[0], m->inv[1] };
+    float *mine[] = { m->x,  m->t,   m->q,   m->att,   m->k,      m->v,     m->gate,
+                      m->up, m->ple, m->tok, m->gated, m->inv[0], m->inv[1] };
     for (size_t i = 0; i < sizeof mine / sizeof *mine; i++) free(mine[i]);
     free(m->kv);
     free(m);
@@ -137,9 +156,16 @@ static inline void twin_attention(gemma_twin *m, int i, int n, int64_t pos0)
         if (!k_is_v) twin_linear(m, m->v, i, "attn_v", m->t, n);
         if (h->family == ARCH_GEMMA4) twin_norm(m, m->v, k_is_v ? m->k : m->v, i, NULL, (int64_t)n * nkv, hd);
         twin_norm(m, m->k, m->k, i, "attn_k_norm", (int64_t)n * nkv, hd);
-        twin_must(m, one_rotate(m->b, m->k, r, n, nkv, false, pos0, &m->e) && one_store(m->b, kv, m->k, m->v, n, pos0, &m->e));
+        twin_must(m, one_rotate(m->b, m->k, r, n, nkv, false, pos0, &m->e) &&
+                         one_store(m->b, kv, m->k, m->v, n, pos0, &m->e));
     }
-    const attention_args a = { .q = m->q, .out = m->att, .kv = kv, .n = n, .n_head = h->n_head, .pos0 = pos0, .window = l->sliding ? h->window : 0,
+    const attention_args a = { .q = m->q,
+                               .out = m->att,
+                               .kv = kv,
+                               .n = n,
+                               .n_head = h->n_head,
+                               .pos0 = pos0,
+                               .window = l->sliding ? h->window : 0,
                                .scale = h->attention_scale };
     twin_must(m, one_attend(m->b, &a, &m->e));
     twin_linear(m, m->t, i, "attn_output", m->att, n);
@@ -164,7 +190,8 @@ static inline void twin_layer(gemma_twin *m, int i, int n, int64_t pos0)
     if (ple > 0) {
         twin_linear(m, m->gated, i, "inp_gate", m->x, n);
         twin_must(m, one_act(m->b, ACT_GELU_TANH, m->gated, NULL, (int64_t)n * ple, &m->e));
-        twin_must(m, one_mul(m->b, m->gated, m->gated, m->ple + (int64_t)i * ple, (int64_t)h->n_layer * ple, n, ple, &m->e));
+        twin_must(m, one_mul(m->b, m->gated, m->gated, m->ple + (int64_t)i * ple, (int64_t)h->n_layer * ple, n, ple,
+                             &m->e));
         twin_linear(m, m->t, i, "proj", m->gated, n);
         twin_norm(m, m->t, m->t, i, "post_norm", n, dim);
         twin_add(m, m->x, m->t, all);
@@ -192,7 +219,8 @@ static inline void twin_logits(gemma_twin *m, int n, float *logits)
     const hparams *h = m->h;
     twin_norm(m, m->t, m->x, -1, "output_norm", n, h->n_embd);
     twin_linear(m, logits, -1, twin_weight(m, -1, "output").data ? "output" : "token_embd", m->t, n);
-    if (h->final_softcap != 0.0f) twin_must(m, one_each(m->b, OP_SOFTCAP, logits, NULL, NULL, h->final_softcap, n * h->n_vocab, &m->e));
+    if (h->final_softcap != 0.0f)
+        twin_must(m, one_each(m->b, OP_SOFTCAP, logits, NULL, NULL, h->final_softcap, n * h->n_vocab, &m->e));
 }
 
 #endif

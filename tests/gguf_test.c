@@ -11,23 +11,23 @@
 // A whole file by hand, after ggml's docs/gguf.md: one key of each kind of type, two tensors, alignment 32.
 // v3; version 2 differs in one byte.
 static const uint8_t GOLDEN[] = {
-    'G', 'G', 'U', 'F', 3, 0, 0, 0,                         // magic, version
-    2, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0,         // tensors, pairs
-    20, 0, 0, 0, 0, 0, 0, 0, 'g', 'e', 'n', 'e', 'r', 'a', 'l', '.', 'a', 'r', 'c', 'h', 'i', 't', 'e', 'c', 't', 'u', 'r', 'e',
-        8, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 'g', 'e', 'm', 'm', 'a', '4',
-    1, 0, 0, 0, 0, 0, 0, 0, 'u', 4, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff,
-    1, 0, 0, 0, 0, 0, 0, 0, 'f', 6, 0, 0, 0, 0, 0, 0xc0, 0x3f,
-    1, 0, 0, 0, 0, 0, 0, 0, 'b', 7, 0, 0, 0, 1,
-    1, 0, 0, 0, 0, 0, 0, 0, 'q', 10, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-    1, 0, 0, 0, 0, 0, 0, 0, 'i', 9, 0, 0, 0, 5, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 7, 0, 0, 0,
-    1, 0, 0, 0, 0, 0, 0, 0, 's', 9, 0, 0, 0, 8, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0,
-        2, 0, 0, 0, 0, 0, 0, 0, 'a', '\n', 0, 0, 0, 0, 0, 0, 0, 0,
-    1, 0, 0, 0, 0, 0, 0, 0, 'w', 2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0,      // [2][3], stored 3, 2
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,                                                     // F32 at 0
-    1, 0, 0, 0, 0, 0, 0, 0, 'v', 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 30, 0, 0, 0, 32, 0, 0, 0, 0, 0, 0, 0,   // BF16 at 32
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,      // padding from 289 to 320
-    0, 0, 0, 0, 0, 0, 0x80, 0x3f, 0, 0, 0, 0x40, 0, 0, 0x40, 0x40, 0, 0, 0x80, 0x40, 0, 0, 0xa0, 0x40,      // 0 1 2 3 4 5
-    0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0x3f, 0x00, 0x40,                                             // padding; 1 2
+    'G', 'G', 'U', 'F', 3, 0, 0, 0,    // magic, version
+    2, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0,    // tensors, pairs
+    20, 0, 0, 0, 0, 0, 0, 0, 'g', 'e', 'n', 'e', 'r', 'a', 'l', '.', 'a', 'r', 'c', 'h', 'i', 't', 'e', 'c', 't', 'u',
+    'r', 'e', 8, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 'g', 'e', 'm', 'm', 'a', '4', 1, 0, 0, 0, 0, 0, 0, 0, 'u', 4, 0, 0, 0,
+    0xfe, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0, 0, 0, 0, 'f', 6, 0, 0, 0, 0, 0, 0xc0, 0x3f, 1, 0, 0, 0, 0, 0, 0, 0, 'b', 7,
+    0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 'q', 10, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0,
+    0, 0, 0, 'i', 9, 0, 0, 0, 5, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0,
+    0, 0, 's', 9, 0, 0, 0, 8, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 'a', '\n', 0, 0, 0, 0, 0, 0, 0,
+    0, 1, 0, 0, 0, 0, 0, 0, 0, 'w', 2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0,
+    0,    // [2][3], stored 3, 2
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,    // F32 at 0
+    // BF16 at 32
+    1, 0, 0, 0, 0, 0, 0, 0, 'v', 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 30, 0, 0, 0, 32, 0, 0, 0, 0, 0, 0, 0,
+    // padding from 289 to 320
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80,
+    0x3f, 0, 0, 0, 0x40, 0, 0, 0x40, 0x40, 0, 0, 0x80, 0x40, 0, 0, 0xa0, 0x40,    // 0 1 2 3 4 5
+    0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0x3f, 0x00, 0x40,    // padding; 1 2
 };
 
 static void check_golden(const gguf *g, int version)
@@ -47,14 +47,16 @@ static void check_golden(const gguf *g, int version)
     ck_assert(!gguf_get_i64(g, "q", &i, &e) && strstr(e.msg, "key 'q'") && strstr(e.msg, "an integer within 63 bits"));
     const gguf_kv *kv = gguf_find_kv(g, "i");
     ck_assert(kv && kv->type == GGUF_ARRAY && kv->elem == GGUF_I32 && kv->n == 2);
-    ck_assert(gguf_arr_i64(kv, 0, &i) && i == -1 && gguf_arr_i64(kv, 1, &i) && i == 7 && !gguf_arr_i64(kv, 2, &i) && !gguf_arr_i64(kv, -1, &i));
+    ck_assert(gguf_arr_i64(kv, 0, &i) && i == -1 && gguf_arr_i64(kv, 1, &i) && i == 7 && !gguf_arr_i64(kv, 2, &i) &&
+              !gguf_arr_i64(kv, -1, &i));
     gguf_str_iter it = gguf_strs(gguf_find_kv(g, "s"));
     ck_assert(gguf_next_str(&it, &s) && s.n == 2 && memcmp(s.s, "a\n", 2) == 0);
     ck_assert(gguf_next_str(&it, &s) && s.n == 0 && !gguf_next_str(&it, &s));
     ck_assert_int_eq(gguf_n_tensors(g), 2);
     const gguf_tensor *w = gguf_find_tensor(g, "w"), *v = gguf_find_tensor(g, "v");
     ck_assert_ptr_eq(w, gguf_tensor_at(g, 0));
-    ck_assert(w->n_dims == 2 && w->shape[0] == 2 && w->shape[1] == 3 && w->n_elems == 6 && w->n_bytes == 24 && w->type == DT_F32);
+    ck_assert(w->n_dims == 2 && w->shape[0] == 2 && w->shape[1] == 3 && w->n_elems == 6 && w->n_bytes == 24 &&
+              w->type == DT_F32);
     ck_assert(v->n_dims == 1 && v->shape[0] == 2 && v->n_bytes == 4 && v->type == DT_BF16 && v->off == w->off + 32);
     float last;
     memcpy(&last, w->data + 20, 4);
@@ -175,7 +177,8 @@ START_TEST(test_heads)
         put_zeros(&b, 100);
         refuse(&b, VERSIONS[i].says);
     }
-    const uint64_t COUNTS[] = { 5, LIMIT_TENSORS + 1, (uint64_t)1 << 32, (uint64_t)1 << 60, (uint64_t)1 << 63, UINT64_MAX };
+    const uint64_t COUNTS[] = { 5,         LIMIT_TENSORS + 1, (uint64_t)1 << 32, (uint64_t)1 << 60, (uint64_t)1 << 63,
+                                UINT64_MAX };
     for (size_t i = 0; i < sizeof COUNTS / sizeof COUNTS[0]; i++) {
         put_head(&b, COUNTS[i], 0);
         put_zeros(&b, 100);
@@ -203,14 +206,20 @@ START_TEST(test_pairs)
     put_zeros(&b, 20);
     refuse(&b, "found a NUL byte in a key");
     const struct { uint32_t type, elem; uint64_t n; const char *says; } ROWS[] = {
-        { 13, 0, 0, "key 'k': offset 33: found 13, expected a value type from 0 to 12" }, { UINT32_MAX, 0, 0, "found 4294967295" },
-        { GGUF_ARRAY, 13, 1, "expected an element type" }, { GGUF_ARRAY, GGUF_ARRAY, 1, "found an array of arrays" },
+        { 13, 0, 0, "key 'k': offset 33: found 13, expected a value type from 0 to 12" },
+        { UINT32_MAX, 0, 0, "found 4294967295" },
+        { GGUF_ARRAY, 13, 1, "expected an element type" },
+        { GGUF_ARRAY, GGUF_ARRAY, 1, "found an array of arrays" },
         { GGUF_ARRAY, GGUF_ARRAY, 0, "found an array of arrays" },
-        { GGUF_ARRAY, GGUF_U64, 100, "found a count of 100 elements of u64" }, { GGUF_ARRAY, GGUF_U64, (uint64_t)1 << 61, "elements of u64" },
-        { GGUF_ARRAY, GGUF_U8, UINT64_MAX, "elements of u8" }, { GGUF_ARRAY, GGUF_U32, (uint64_t)1 << 62, "elements of u32" },
-        { GGUF_ARRAY, GGUF_STRING, 100, "found a count of 100 strings" }, { GGUF_ARRAY, GGUF_STRING, UINT64_MAX, "strings" },
+        { GGUF_ARRAY, GGUF_U64, 100, "found a count of 100 elements of u64" },
+        { GGUF_ARRAY, GGUF_U64, (uint64_t)1 << 61, "elements of u64" },
+        { GGUF_ARRAY, GGUF_U8, UINT64_MAX, "elements of u8" },
+        { GGUF_ARRAY, GGUF_U32, (uint64_t)1 << 62, "elements of u32" },
+        { GGUF_ARRAY, GGUF_STRING, 100, "found a count of 100 strings" },
+        { GGUF_ARRAY, GGUF_STRING, UINT64_MAX, "strings" },
         { GGUF_STRING, 0x7fffffff, 0, "key 'k': offset 37: found a string of 2147483647 bytes" },
-        { GGUF_STRING, 0, UINT64_MAX, "found a string of" }, { GGUF_BOOL, 2, 0, "found 2, expected a boolean of 0 or 1" },
+        { GGUF_STRING, 0, UINT64_MAX, "found a string of" },
+        { GGUF_BOOL, 2, 0, "found 2, expected a boolean of 0 or 1" },
         { GGUF_ARRAY, GGUF_BOOL, 3, "key 'k': offset 50: found 2, expected a boolean" },
     };
     for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
@@ -281,7 +290,8 @@ END_TEST
 START_TEST(test_tensors)
 {
     const uint64_t P32 = (uint64_t)1 << 32, P62 = (uint64_t)1 << 62;
-    refuse_one_tensor(2, (uint64_t[]){ P32, P32 }, DT_F32, 0, "tensor 'x': offset 45: found a dimension of 4294967296, expected a number of elements");
+    refuse_one_tensor(2, (uint64_t[]){ P32, P32 }, DT_F32, 0,
+                      "tensor 'x': offset 45: found a dimension of 4294967296, expected a number of elements");
     refuse_one_tensor(2, (uint64_t[]){ P62, 4 }, DT_F32, 0, "expected a number of elements within 63 bits");
     refuse_one_tensor(1, (uint64_t[]){ P62 }, DT_F32, 0, "expected a size within 63 bits");
     refuse_one_tensor(4, (uint64_t[]){ 65536, 65536, 65536, 65536 }, DT_F16, 0, "expected a number of elements");
@@ -292,8 +302,10 @@ START_TEST(test_tensors)
     refuse_one_tensor(1, (uint64_t[]){ 4 }, 99, 0, "found tensor type 99, which is unknown");
     refuse_one_tensor(1, (uint64_t[]){ 4 }, 4, 0, "found tensor type 4, which is unknown");     // Q4_2, long gone
     refuse_one_tensor(1, (uint64_t[]){ 4 }, 0xffffffff, 0, "found tensor type 4294967295");
-    refuse_one_tensor(2, (uint64_t[]){ 255, 2 }, DT_Q4_K, 0, "found rows of 255 weights, expected a multiple of 256 for Q4_K");
-    refuse_one_tensor(1, (uint64_t[]){ 4 }, DT_F32, 16, "found data offset 16, expected a multiple of the alignment 32");
+    refuse_one_tensor(2, (uint64_t[]){ 255, 2 }, DT_Q4_K, 0,
+                      "found rows of 255 weights, expected a multiple of 256 for Q4_K");
+    refuse_one_tensor(1, (uint64_t[]){ 4 }, DT_F32, 16,
+                      "found data offset 16, expected a multiple of the alignment 32");
     refuse_one_tensor(1, (uint64_t[]){ 4 }, DT_F32, 4096, "truncated: found a file of");
     refuse_one_tensor(1, (uint64_t[]){ 1025 }, DT_F32, 0, "4100 from data offset 0 on");
     refuse_one_tensor(1, (uint64_t[]){ 4 }, DT_F32, (uint64_t)INT64_MAX - 31, "expected them to end within 63 bits");
@@ -313,7 +325,8 @@ START_TEST(test_tensors)
 }
 END_TEST
 
-// A file that says it has as many tensors as it has room for, all of one name or all different: time and memory stay small.
+// A file that says it has as many tensors as it has room for, all of one name or all different: time and memory stay
+// small.
 START_TEST(test_many_tensors)
 {
     for (int same = 0; same < 2; same++) {
@@ -370,13 +383,21 @@ START_TEST(test_value_text)
     float f32s[] = { 1e-6f, 0.1f, 16777216, INFINITY };
     double third = 1.0 / 3;
     bool bools[] = { true, false };
-    ck_assert(gguf_plan_str(p, "s", "plain", &e) && gguf_plan_arr_str(p, "ss", strs, 3, &e) && gguf_plan_arr(p, "fs", GGUF_F32, f32s, 4, &e) &&
-              gguf_plan_arr(p, "d", GGUF_F64, &third, 1, &e) && gguf_plan_arr(p, "b", GGUF_BOOL, bools, 2, &e) &&
-              gguf_plan_u64(p, "u", UINT64_MAX, &e) && gguf_plan_i32(p, "i", -5, &e) && gguf_plan_arr(p, "none", GGUF_I8, NULL, 0, &e));
+    ck_assert(gguf_plan_str(p, "s", "plain", &e) && gguf_plan_arr_str(p, "ss", strs, 3, &e) &&
+              gguf_plan_arr(p, "fs", GGUF_F32, f32s, 4, &e) && gguf_plan_arr(p, "d", GGUF_F64, &third, 1, &e) &&
+              gguf_plan_arr(p, "b", GGUF_BOOL, bools, 2, &e) && gguf_plan_u64(p, "u", UINT64_MAX, &e) &&
+              gguf_plan_i32(p, "i", -5, &e) && gguf_plan_arr(p, "none", GGUF_I8, NULL, 0, &e));
     const struct { const char *key; int64_t max; const char *text; } ROWS[] = {
-        { "s", 5, "plain" }, { "ss", -1, "[\"a\\\"b\", \"\", \"\\n\\u0000\"]" }, { "ss", 1, "[\"a\\\"b\", ... (3)]" }, { "ss", 0, "[... (3)]" },
-        { "fs", 9, "[1e-06, 0.1, 16777216, inf]" }, { "d", 9, "[0.3333333333333333]" }, { "b", 9, "[true, false]" },
-        { "u", 9, "18446744073709551615" }, { "i", 9, "-5" }, { "none", 9, "[]" },
+        { "s", 5, "plain" },
+        { "ss", -1, "[\"a\\\"b\", \"\", \"\\n\\u0000\"]" },
+        { "ss", 1, "[\"a\\\"b\", ... (3)]" },
+        { "ss", 0, "[... (3)]" },
+        { "fs", 9, "[1e-06, 0.1, 16777216, inf]" },
+        { "d", 9, "[0.3333333333333333]" },
+        { "b", 9, "[true, false]" },
+        { "u", 9, "18446744073709551615" },
+        { "i", 9, "-5" },
+        { "none", 9, "[]" },
     };
     for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
         char *text = gguf_kv_text(gguf_plan_find(p, ROWS[i].key), ROWS[i].max);
@@ -413,11 +434,16 @@ START_TEST(test_typed_values)
     ck_assert(gguf_plan_arr(p, "i8", GGUF_I8, &i8, 1, &e) && gguf_plan_arr(p, "u8", GGUF_U8, &u8, 1, &e) &&
               gguf_plan_arr(p, "i16", GGUF_I16, &i16, 1, &e) && gguf_plan_arr(p, "u16", GGUF_U16, &u16, 1, &e) &&
               gguf_plan_arr(p, "i64", GGUF_I64, &i64, 1, &e) && gguf_plan_arr(p, "f64", GGUF_F64, &f64, 1, &e) &&
-              gguf_plan_i32(p, "i32", -70000, &e) && gguf_plan_u64(p, "u64", INT64_MAX, &e) && gguf_plan_f32(p, "f32", 0.25f, &e) &&
-              gguf_plan_bool(p, "bool", true, &e) && gguf_plan_strn(p, "nul", with_nul.s, with_nul.n, &e) && gguf_plan_str(p, "s", "x", &e));
+              gguf_plan_i32(p, "i32", -70000, &e) && gguf_plan_u64(p, "u64", INT64_MAX, &e) &&
+              gguf_plan_f32(p, "f32", 0.25f, &e) && gguf_plan_bool(p, "bool", true, &e) &&
+              gguf_plan_strn(p, "nul", with_nul.s, with_nul.n, &e) && gguf_plan_str(p, "s", "x", &e));
     uint8_t *header;
     gguf    *g = open_plan(p, &header);
-    const struct { const char *key; int64_t v; } INTS[] = { { "i8", -8 }, { "u8", 200 }, { "i16", -300 }, { "u16", 60000 }, { "i64", INT64_MIN }, { "i32", -70000 }, { "u64", INT64_MAX }, { "bool", 1 } };
+    const struct {
+        const char *key;
+        int64_t v;
+    } INTS[] = { { "i8", -8 },         { "u8", 200 },     { "i16", -300 },      { "u16", 60000 },
+                 { "i64", INT64_MIN }, { "i32", -70000 }, { "u64", INT64_MAX }, { "bool", 1 } };
     for (size_t k = 0; k < sizeof INTS / sizeof INTS[0]; k++) {
         int64_t v;
         ck_assert_msg(gguf_arr_i64(gguf_find_kv(g, INTS[k].key), 0, &v) && v == INTS[k].v, "%s", INTS[k].key);
@@ -427,18 +453,34 @@ START_TEST(test_typed_values)
     bool b;
     char *s;
     ck_assert(gguf_arr_f32(gguf_find_kv(g, "f64"), 0, &f) && f == 0.1f && !gguf_arr_f32(gguf_find_kv(g, "i8"), 0, &f));
-    ck_assert(!gguf_arr_i64(gguf_find_kv(g, "f32"), 0, &i) && !gguf_arr_i64(gguf_find_kv(g, "s"), 0, &i) && !gguf_arr_i64(NULL, 0, &i));
-    ck_assert(gguf_get_i64_or(g, "none", 9, &i, &e) && i == 9 && gguf_get_f32_or(g, "none", 2, &f, &e) && f == 2 && gguf_get_bool_or(g, "none", true, &b, &e) && b);
+    ck_assert(!gguf_arr_i64(gguf_find_kv(g, "f32"), 0, &i) && !gguf_arr_i64(gguf_find_kv(g, "s"), 0, &i) &&
+              !gguf_arr_i64(NULL, 0, &i));
+    ck_assert(gguf_get_i64_or(g, "none", 9, &i, &e) && i == 9 && gguf_get_f32_or(g, "none", 2, &f, &e) && f == 2 &&
+              gguf_get_bool_or(g, "none", true, &b, &e) && b);
     ck_assert(gguf_get_i64(g, "i32", &i, &e) && i == -70000 && gguf_get_cstr(g, "s", &s, &e) && strcmp(s, "x") == 0);
     free(s);
     ck_assert_int_eq(e.kind, ERR_NONE);
-    e = (err){ 0 }; ck_assert(!gguf_get_i64(g, "f32", &i, &e));      check_refused(&e, ERR_INPUT, "plan.gguf", "key 'f32'");
-    e = (err){ 0 }; ck_assert(!gguf_get_i64(g, "i8", &i, &e));       check_refused(&e, ERR_INPUT, "plan.gguf", "found an array of i8, expected an integer");
-    e = (err){ 0 }; ck_assert(!gguf_get_i64(g, "bool", &i, &e));     check_refused(&e, ERR_INPUT, "plan.gguf", "found bool");
-    e = (err){ 0 }; ck_assert(!gguf_get_i64_or(g, "s", 1, &i, &e));  check_refused(&e, ERR_INPUT, "plan.gguf", "found string");
-    e = (err){ 0 }; ck_assert(!gguf_get_f32(g, "none", &f, &e));     check_refused(&e, ERR_INPUT, "plan.gguf", "key 'none': found nothing, expected f32");
-    e = (err){ 0 }; ck_assert(!gguf_get_bool_or(g, "i32", 0, &b, &e)); check_refused(&e, ERR_INPUT, "plan.gguf", "expected a boolean");
-    e = (err){ 0 }; ck_assert(!gguf_get_cstr(g, "nul", &s, &e));     check_refused(&e, ERR_INPUT, "plan.gguf", "a string without NUL");
+    e = (err){ 0 };
+    ck_assert(!gguf_get_i64(g, "f32", &i, &e));
+    check_refused(&e, ERR_INPUT, "plan.gguf", "key 'f32'");
+    e = (err){ 0 };
+    ck_assert(!gguf_get_i64(g, "i8", &i, &e));
+    check_refused(&e, ERR_INPUT, "plan.gguf", "found an array of i8, expected an integer");
+    e = (err){ 0 };
+    ck_assert(!gguf_get_i64(g, "bool", &i, &e));
+    check_refused(&e, ERR_INPUT, "plan.gguf", "found bool");
+    e = (err){ 0 };
+    ck_assert(!gguf_get_i64_or(g, "s", 1, &i, &e));
+    check_refused(&e, ERR_INPUT, "plan.gguf", "found string");
+    e = (err){ 0 };
+    ck_assert(!gguf_get_f32(g, "none", &f, &e));
+    check_refused(&e, ERR_INPUT, "plan.gguf", "key 'none': found nothing, expected f32");
+    e = (err){ 0 };
+    ck_assert(!gguf_get_bool_or(g, "i32", 0, &b, &e));
+    check_refused(&e, ERR_INPUT, "plan.gguf", "expected a boolean");
+    e = (err){ 0 };
+    ck_assert(!gguf_get_cstr(g, "nul", &s, &e));
+    check_refused(&e, ERR_INPUT, "plan.gguf", "a string without NUL");
     gguf_close(g);
     free(header);
     gguf_plan_free(p);
@@ -452,8 +494,9 @@ static gguf_plan *golden_plan(err *e)
     gguf_plan *p = gguf_plan_new(32, e);
     int32_t  ints[] = { -1, 7 };
     gguf_str strs[] = { { "a\n", 2 }, { NULL, 0 } };
-    ck_assert(gguf_plan_str(p, "general.architecture", "gemma4", e) && gguf_plan_u32(p, "u", 4294967294u, e) && gguf_plan_f32(p, "f", 1.5f, e) &&
-              gguf_plan_bool(p, "b", true, e) && gguf_plan_u64(p, "q", UINT64_MAX, e) && gguf_plan_arr(p, "i", GGUF_I32, ints, 2, e) &&
+    ck_assert(gguf_plan_str(p, "general.architecture", "gemma4", e) && gguf_plan_u32(p, "u", 4294967294u, e) &&
+              gguf_plan_f32(p, "f", 1.5f, e) && gguf_plan_bool(p, "b", true, e) &&
+              gguf_plan_u64(p, "q", UINT64_MAX, e) && gguf_plan_arr(p, "i", GGUF_I32, ints, 2, e) &&
               gguf_plan_arr_str(p, "s", strs, 2, e) && gguf_plan_tensor(p, "w", DT_F32, 2, (int64_t[]){ 2, 3 }, e) &&
               gguf_plan_tensor(p, "v", DT_BF16, 1, (int64_t[]){ 2 }, e));
     return p;
@@ -477,7 +520,8 @@ START_TEST(test_plan_writes_golden)
     snprintf(path, sizeof path, "%s/out.gguf", dir);
     outfile *f = outfile_open(path, size, &e);
     ck_assert_msg(f != NULL, "%s", e.msg);
-    ck_assert(outfile_write_at(f, v->off, GOLDEN + v->off, v->n_bytes, &e) && outfile_write_at(f, w->off, GOLDEN + w->off, w->n_bytes, &e));
+    ck_assert(outfile_write_at(f, v->off, GOLDEN + v->off, v->n_bytes, &e) &&
+              outfile_write_at(f, w->off, GOLDEN + w->off, w->n_bytes, &e));
     ck_assert_msg(gguf_plan_write(p, f, &e) && outfile_commit(f, &e), "%s", e.msg);
     gguf *g = gguf_open(path, &e);
     ck_assert_msg(g != NULL, "%s", e.msg);
@@ -529,13 +573,28 @@ END_TEST
 
 START_TEST(test_plan_refusals)
 {
-    const struct { const char *name; dtype type; int n_dims; int64_t shape[4]; err_kind kind; const char *says; } ROWS[] = {
-        { "w", DT_F32, 1, { 1 }, ERR_INPUT, "found it a second time" }, { "", DT_F32, 1, { 1 }, ERR_INPUT, "found a name of 0 bytes" },
-        { "a234567890123456789012345678901234567890123456789012345678901234", DT_F32, 1, { 1 }, ERR_INPUT, "found a name of 64 bytes, expected 1 to 63" },
+    const struct {
+        const char *name;
+        dtype type;
+        int n_dims;
+        int64_t shape[4];
+        err_kind kind;
+        const char *says;
+    } ROWS[] = {
+        { "w", DT_F32, 1, { 1 }, ERR_INPUT, "found it a second time" },
+        { "", DT_F32, 1, { 1 }, ERR_INPUT, "found a name of 0 bytes" },
+        { "a234567890123456789012345678901234567890123456789012345678901234",
+          DT_F32,
+          1,
+          { 1 },
+          ERR_INPUT,
+          "found a name of 64 bytes, expected 1 to 63" },
         { "q", DT_Q4_K, 2, { 2, 255 }, ERR_INPUT, "rows of 255 weights, expected a multiple of 256 for Q4_K" },
-        { "q", DT_F32, 2, { 0, 4 }, ERR_INPUT, "found dimension 0" }, { "q", DT_F32, 2, { -1, 4 }, ERR_INPUT, "found dimension -1" },
+        { "q", DT_F32, 2, { 0, 4 }, ERR_INPUT, "found dimension 0" },
+        { "q", DT_F32, 2, { -1, 4 }, ERR_INPUT, "found dimension -1" },
         { "q", DT_F32, 2, { (int64_t)1 << 32, (int64_t)1 << 32 }, ERR_INPUT, "a product within 63 bits" },
-        { "q", DT_F32, 1, { (int64_t)1 << 62 }, ERR_INPUT, "a size within 63 bits" }, { "q", DT_F32, 5, { 1 }, ERR_INPUT, "found 5 dimensions" },
+        { "q", DT_F32, 1, { (int64_t)1 << 62 }, ERR_INPUT, "a size within 63 bits" },
+        { "q", DT_F32, 5, { 1 }, ERR_INPUT, "found 5 dimensions" },
         { "q", DT_INVALID, 1, { 1 }, ERR_SYSTEM, "type -1, which is unknown" },
     };
     for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
@@ -557,7 +616,8 @@ START_TEST(test_plan_refusals)
     uint8_t *header;
     ck_assert(!gguf_plan_header(p, &header, &n, &e));       // before the layout
     e = (err){ 0 };
-    ck_assert(gguf_plan_tensor(p, "big1", DT_I8, 1, (int64_t[]){ INT64_MAX - 4096 }, &e) && gguf_plan_tensor(p, "big2", DT_I8, 1, (int64_t[]){ 8192 }, &e));
+    ck_assert(gguf_plan_tensor(p, "big1", DT_I8, 1, (int64_t[]){ INT64_MAX - 4096 }, &e) &&
+              gguf_plan_tensor(p, "big2", DT_I8, 1, (int64_t[]){ 8192 }, &e));
     ck_assert(!gguf_plan_layout(p, &h, &n, &e));
     check_refused(&e, ERR_INPUT, NULL, "a file size over 63 bits");
     gguf_plan_free(p);
@@ -576,7 +636,8 @@ START_TEST(test_large_round_trip)
     ck_assert(gguf_plan_arr_str(p, "tokens", strs, N_STRS, &e));
     for (int i = 0; i < N_TENSORS; i++) {
         snprintf(name, sizeof name, "blk.%d.w", i);
-        ck_assert_msg(gguf_plan_tensor(p, name, i % 2 ? DT_F32 : DT_Q8_0, 2, (int64_t[]){ 1 + i % 7, 32 }, &e), "%s", e.msg);
+        ck_assert_msg(gguf_plan_tensor(p, name, i % 2 ? DT_F32 : DT_Q8_0, 2, (int64_t[]){ 1 + i % 7, 32 }, &e), "%s",
+                      e.msg);
     }
     int64_t h, n, at = 0;
     ck_assert(gguf_plan_layout(p, &h, &n, &e));
@@ -589,11 +650,13 @@ START_TEST(test_large_round_trip)
     ck_assert_msg(g != NULL, "%s", e.msg);
     gguf_str_iter it = gguf_strs(gguf_find_kv(g, "tokens"));
     gguf_str s;
-    for (int i = 0; i < N_STRS; i++) ck_assert(gguf_next_str(&it, &s) && s.n == strs[i].n && memcmp(s.s, strs[i].s, (size_t)s.n) == 0);
+    for (int i = 0; i < N_STRS; i++)
+        ck_assert(gguf_next_str(&it, &s) && s.n == strs[i].n && memcmp(s.s, strs[i].s, (size_t)s.n) == 0);
     ck_assert(!gguf_next_str(&it, &s));
     for (int i = 0; i < N_TENSORS; i++) {
         const gguf_tensor *a = gguf_plan_tensor_at(p, i), *b = gguf_find_tensor(g, a->name);
-        ck_assert(b && b->off == a->off && b->n_bytes == a->n_bytes && b->type == a->type && memcmp(a->shape, b->shape, sizeof a->shape) == 0);
+        ck_assert(b && b->off == a->off && b->n_bytes == a->n_bytes && b->type == a->type &&
+                  memcmp(a->shape, b->shape, sizeof a->shape) == 0);
         ck_assert(a->off % 32 == 0 && a->off + a->n_bytes <= n);
     }
     // Copying every pair and tensor to a new plan gives the same header.
@@ -645,7 +708,8 @@ START_TEST(test_removed_keys_leave_the_others_findable)
 }
 END_TEST
 
-// A name whose FNV-1a hash falls among the first thousandth of a table: what a hash table of tensor names once took minutes for.
+// A name whose FNV-1a hash falls among the first thousandth of a table: what a hash table of tensor names once took
+// minutes for.
 static void crowded_name(char name[32], uint64_t *counter)
 {
     uint64_t h;
@@ -677,7 +741,8 @@ static void plan_and_read(int64_t n)
     memcpy(file, header, (size_t)at);
     gguf *g = gguf_open_mem(file, file_bytes, "many", &e);
     ck_assert_msg(g != NULL, "%s", e.msg);
-    for (int64_t i = 0; i < n; i++) ck_assert(gguf_find_kv(g, crowd[i]) && gguf_find_tensor(g, crowd[i]) && gguf_plan_find(p, crowd[i]));
+    for (int64_t i = 0; i < n; i++)
+        ck_assert(gguf_find_kv(g, crowd[i]) && gguf_find_tensor(g, crowd[i]) && gguf_plan_find(p, crowd[i]));
     gguf_close(g);
     gguf_plan_free(p);
     free(header);

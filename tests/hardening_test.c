@@ -1,4 +1,5 @@
-// Proves what CMakeLists.txt asks the compiler for: the built program is read as the file that it is (System V ABI, ELF-64).
+// Proves what CMakeLists.txt asks the compiler for: the built program is read as the file that it is (System V ABI,
+// ELF-64).
 #define _GNU_SOURCE
 #include "suite.h"
 #include "formats/file_map.h"
@@ -97,7 +98,8 @@ START_TEST(stacks_and_copies_are_checked)
 }
 END_TEST
 
-// -fstack-clash-protection touches each page of a large frame: "or qword [rsp], 0" as gcc does it, "mov qword [rsp], 0" as clang does.
+// -fstack-clash-protection touches each page of a large frame: "or qword [rsp], 0" as gcc does it, "mov qword [rsp], 0"
+// as clang does.
 START_TEST(large_frames_are_touched_page_by_page)
 {
 #if defined(__x86_64__)

@@ -1,4 +1,5 @@
-// Proves verify/held_type.h: which budget a file answers to is decided by its tensors, and general.file_type may not say otherwise.
+// Proves verify/held_type.h: which budget a file answers to is decided by its tensors, and general.file_type may not
+// say otherwise.
 #define _GNU_SOURCE
 #include "quant/policy.h"
 #include "verify/held_type.h"
@@ -12,7 +13,8 @@ enum { LAYERS = 8, PER_LAYER = 4, N = LAYERS * PER_LAYER + 1, SAID_NOTHING = -1 
 
 static err e;
 
-// A small Gemma 3 in memory whose tensors have the types that policy gives for `type`, and whose metadata says `said`. spoil changes some of the types.
+// A small Gemma 3 in memory whose tensors have the types that policy gives for `type`, and whose metadata says `said`.
+// spoil changes some of the types.
 typedef struct { gguf *g; uint8_t *bytes; } made;
 
 static made make(file_type type, int64_t said, void (*spoil)(dtype types[N], char names[N][32]))
@@ -32,8 +34,10 @@ static made make(file_type type, int64_t said, void (*spoil)(dtype types[N], cha
     ck_assert_msg(policy_choose(type, &m, t, N, types, &e), "%s", e.msg);
     if (spoil) spoil(types, names);
     gguf_plan *p = gguf_plan_new(32, &e);
-    ck_assert(gguf_plan_str(p, "general.architecture", "gemma3", &e) && gguf_plan_u32(p, "gemma3.block_count", LAYERS, &e)
-              && gguf_plan_u32(p, "gemma3.attention.head_count", 4, &e) && gguf_plan_u32(p, "gemma3.attention.head_count_kv", 2, &e));
+    ck_assert(gguf_plan_str(p, "general.architecture", "gemma3", &e) &&
+              gguf_plan_u32(p, "gemma3.block_count", LAYERS, &e) &&
+              gguf_plan_u32(p, "gemma3.attention.head_count", 4, &e) &&
+              gguf_plan_u32(p, "gemma3.attention.head_count_kv", 2, &e));
     if (said != SAID_NOTHING) ck_assert(gguf_plan_u32(p, "general.file_type", (uint32_t)said, &e));
     for (int i = 0; i < N; i++) ck_assert_msg(gguf_plan_tensor(p, names[i], types[i], 2, t[i].shape, &e), "%s", e.msg);
     ck_assert(gguf_plan_layout(p, &header, &total, &e) && gguf_plan_header(p, &head, &n, &e));
@@ -150,7 +154,7 @@ START_TEST(a_mix_of_ones_own_is_held_to_what_it_keeps)
     contradicts(&m, "found Q4_K_M", "they take");
     held_to(&m, gate_builtin(), "Q4_K_M");
     drop(&m);
-    m = make(FT_Q4_K_M, SAID_NOTHING, half_coarse);         // without a name, what it keeps is all there is to hold it to
+    m = make(FT_Q4_K_M, SAID_NOTHING, half_coarse);    // without a name, what it keeps is all there is to hold it to
     char held[16];
     ck_assert(held_type(m.g, gate_builtin(), held, &e));
     ck_assert(gate_drift_for(gate_builtin(), held)->kl_max > gate_drift_for(gate_builtin(), "Q4_K_M")->kl_max);
@@ -171,7 +175,7 @@ START_TEST(a_name_that_the_bytes_allow_is_answered_for)
     m = make(FT_Q4_K_M, FT_Q4_0, one_finer);                    // and a smaller name is no excuse
     held_to(&m, gate_builtin(), "Q4_K_M");
     drop(&m);
-    gate only = *gate_builtin();                                // a gate without a row for the name holds it to what it keeps
+    gate only = *gate_builtin();    // a gate without a row for the name holds it to what it keeps
     for (int i = 0; i < only.n_drift; i++)
         if (strcmp(only.drift[i].type, "Q4_K_M") == 0) only.drift[i] = only.drift[--only.n_drift];
     m = make(FT_Q4_0, FT_Q4_K_M, one_finer);
@@ -186,7 +190,8 @@ static void two_coarser(dtype types[N], char names[N][32])
         if (strstr(names[i], "blk.1.ffn_down") || strstr(names[i], "blk.2.ffn_down")) types[i] = DT_Q2_K;
 }
 
-// What a mix is to be called: its own type, else the nearest in size that the check lets stand. `like`: the types that it has.
+// What a mix is to be called: its own type, else the nearest in size that the check lets stand. `like`: the types that
+// it has.
 static file_type name_of(file_type like, void (*spoil)(dtype types[N], char names[N][32]))
 {
     made m = make(like, SAID_NOTHING, spoil);
@@ -211,14 +216,17 @@ START_TEST(a_mix_is_named_after_what_it_keeps)
     const file_type_info *table = file_type_table(&n);
     for (int i = 0; i < n; i++) {
         if (dtype_find(table[i].base)->block_weights == 1) continue;
-        made m = make(table[i].id, name_of(table[i].id, NULL), NULL);       // exactly a type: that name, or one of the same tensors
+        // exactly a type: that name, or one of the same tensors
+        made m = make(table[i].id, name_of(table[i].id, NULL), NULL);
         ck_assert(type_of_check(m.g, &e));
         drop(&m);
     }
     ck_assert_int_eq(name_of(FT_Q8_0, embedding_coarse), FT_Q8_0);
-    ck_assert_int_eq(name_of(FT_Q4_K_M, all_finer), FT_Q6_K);           // 7 bits a weight: nearer Q6_K than Q8_0, which it would contradict
+    // 7 bits a weight: nearer Q6_K than Q8_0, which it would contradict
+    ck_assert_int_eq(name_of(FT_Q4_K_M, all_finer), FT_Q6_K);
     ck_assert_int_eq(name_of(FT_Q2_K, two_coarser), FT_Q2_K);
-    made m = make(FT_Q2_K, FT_Q2_K, two_coarser);                       // a little less than the least type, and still answering for its name
+    // a little less than the least type, and still answering for its name
+    made m = make(FT_Q2_K, FT_Q2_K, two_coarser);
     held_to(&m, gate_builtin(), "Q2_K");
     drop(&m);
 }
@@ -231,7 +239,7 @@ START_TEST(what_keeps_less_than_any_budget_has_none)
     ck_assert_ptr_null(gate_drift_for(gate_builtin(), "?"));
     contradicts(&m, "found Q2_K", "they take");
     drop(&m);
-    gate only = *gate_builtin();                            // a gate without a row for the type: not verifiable, whatever else it has
+    gate only = *gate_builtin();    // a gate without a row for the type: not verifiable, whatever else it has
     only.n_drift = 2;
     m = make(FT_Q4_K_M, FT_Q4_K_M, NULL);
     held_to(&m, &only, "Q4_K_M");

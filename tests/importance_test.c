@@ -11,7 +11,8 @@
 
 enum { CHUNK = 128 };
 
-static char art[SCRATCH_PATH], text_path[SCRATCH_PATH], short_path[SCRATCH_PATH], first[SCRATCH_PATH], second[SCRATCH_PATH], both[SCRATCH_PATH];
+static char art[SCRATCH_PATH], text_path[SCRATCH_PATH], short_path[SCRATCH_PATH], first[SCRATCH_PATH],
+    second[SCRATCH_PATH], both[SCRATCH_PATH];
 static err e;
 
 static void prepare(void)
@@ -30,7 +31,11 @@ static void prepare(void)
 
 static bool compute(const char *out, int n_threads, const char *text, const char *const *merge, int n_merge, err *why)
 {
-    const importance_opts o = { .texts = &text, .n_texts = text ? 1 : 0, .merge = merge, .n_merge = n_merge, .chunk = CHUNK,
+    const importance_opts o = { .texts = &text,
+                                .n_texts = text ? 1 : 0,
+                                .merge = merge,
+                                .n_merge = n_merge,
+                                .chunk = CHUNK,
                                 .run = { .device = "cpu", .n_threads = n_threads, .n_batch = 50 } };
     return importance_compute(text ? art : NULL, out, &o, why);
 }
@@ -65,10 +70,13 @@ START_TEST(sums_are_those_of_the_first_layers_input)
         const float *row = embd + (t % CHUNK ? ids[t] : tokenizer_bos(model_tokenizer(m))) * (int64_t)h->n_embd;
         double ms = 0;
         for (int c = 0; c < h->n_embd; c++) ms += (double)row[c] * row[c] * h->n_embd;
-        for (int c = 0; c < h->n_embd; c++) want[c] += pow(row[c] * norm[c], 2) * h->n_embd / (ms / h->n_embd + h->rms_eps);
+        for (int c = 0; c < h->n_embd; c++)
+            want[c] += pow(row[c] * norm[c], 2) * h->n_embd / (ms / h->n_embd + h->rms_eps);
     }
     const float *sum = values(im, "blk.0.attn_q.weight.in_sum2", h->n_embd);
-    for (int c = 0; c < h->n_embd; c++) ck_assert_msg(fabs(sum[c] - want[c]) <= 1e-5 * want[c], "column %d: %g, expected %g", c, (double)sum[c], want[c]);
+    for (int c = 0; c < h->n_embd; c++)
+        ck_assert_msg(fabs(sum[c] - want[c]) <= 1e-5 * want[c], "column %d: %g, expected %g", c, (double)sum[c],
+                      want[c]);
     ck_assert(*values(im, "blk.0.attn_q.weight.counts", 1) == (float)(chunks * CHUNK));
     ck_assert(memcmp(sum, values(im, "blk.0.attn_k.weight.in_sum2", h->n_embd), (size_t)h->n_embd * 4) == 0);
     // Every matrix of a layer has an entry, and nothing else.
@@ -107,7 +115,8 @@ START_TEST(the_same_bytes_for_any_number_of_threads_and_merging_adds)
     imatrix *m1 = imatrix_open(first, &e), *m2 = imatrix_open(both, &e);
     ck_assert_msg(m1 && m2, "%s", e.msg);
     int64_t n1, n2;
-    const float *v1 = imatrix_find(m1, "blk.2.ffn_down.weight", &n1), *v2 = imatrix_find(m2, "blk.2.ffn_down.weight", &n2);
+    const float *v1 = imatrix_find(m1, "blk.2.ffn_down.weight", &n1),
+                *v2 = imatrix_find(m2, "blk.2.ffn_down.weight", &n2);
     ck_assert(v1 && v2 && n1 == n2 && memcmp(v1, v2, (size_t)n1 * sizeof *v1) == 0);
     imatrix_close(m1);
     imatrix_close(m2);
@@ -145,7 +154,8 @@ START_TEST(experts_are_merged_one_by_one)
     ck_assert_msg(g != NULL, "%s", e.msg);
     const gguf_tensor *t = gguf_find_tensor(g, "blk.0.ffn_up_exps.weight.in_sum2");
     ck_assert(t && t->n_dims == 2 && t->shape[0] == 3 && t->shape[1] == 4);
-    const float *sum = values(g, "blk.0.ffn_up_exps.weight.in_sum2", 12), *count = values(g, "blk.0.ffn_up_exps.weight.counts", 3);
+    const float *sum = values(g, "blk.0.ffn_up_exps.weight.in_sum2", 12),
+                *count = values(g, "blk.0.ffn_up_exps.weight.counts", 3);
     for (int i = 0; i < 12; i++) ck_assert(sum[i] == 110 + 2 * (float)i);
     ck_assert(count[0] == 110 && count[1] == 0 && count[2] == 330);
     gguf_close(g);
@@ -231,7 +241,8 @@ START_TEST(what_cannot_be_used_is_named)
     const char *merge[] = { first };
     const importance_opts o = { .merge = merge, .n_merge = 1, .chunk = 64 };
     why = (err){ 0 };
-    ck_assert(!importance_compute(NULL, both, &o, &why) && why.kind == ERR_INPUT && strstr(why.msg, "imatrix.chunk_size"));
+    ck_assert(!importance_compute(NULL, both, &o, &why) && why.kind == ERR_INPUT &&
+              strstr(why.msg, "imatrix.chunk_size"));
 }
 END_TEST
 

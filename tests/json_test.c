@@ -17,8 +17,21 @@ static cJSON *parse(const char *text, err *e)
 START_TEST(test_good_texts)
 {
     const char *GOOD[] = {
-        "{}", "[]", " [ ] ", "0", "-0", "-1.5e+10", "1E-3", "true", "false", "null", "\"\"", "\"\\ud83d\\ude00\\u00e9\\n\\/\"",
-        "{\"a\":1,\"b\":{\"a\":2},\"A\":[1,[2,[3]],{}]}", "\t\r\n[1 , 2\n]\n", "\"\x7f\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xef\xbf\xbf\"",
+        "{}",
+        "[]",
+        " [ ] ",
+        "0",
+        "-0",
+        "-1.5e+10",
+        "1E-3",
+        "true",
+        "false",
+        "null",
+        "\"\"",
+        "\"\\ud83d\\ude00\\u00e9\\n\\/\"",
+        "{\"a\":1,\"b\":{\"a\":2},\"A\":[1,[2,[3]],{}]}",
+        "\t\r\n[1 , 2\n]\n",
+        "\"\x7f\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xef\xbf\xbf\"",
         "[\"\",\"\\\\u0000\"]",
     };
     for (size_t i = 0; i < sizeof GOOD / sizeof GOOD[0]; i++) {
@@ -33,21 +46,51 @@ END_TEST
 START_TEST(test_bad_texts)
 {
     const struct { const char *text, *says; } BAD[] = {
-        { "", "offset 0: found the end, expected a JSON value" }, { "  ", "offset 2: found the end" },
-        { "[1,]", "offset 3: found ']', expected a JSON value" }, { "{\"a\":1,}", "offset 7: found '}', expected a string" },
-        { "[1 2]", "offset 3: found '2', expected ',' or ']'" }, { "{\"a\" 1}", "offset 5: found '1', expected ':'" },
-        { "{1:2}", "offset 1: found '1', expected a string" }, { "[1}", "offset 2: found '}'" }, { "[", "offset 1: found the end" },
-        { "{\"a\":1} x", "offset 8: found 'x', expected nothing after" }, { "01", "offset 1: found '1', expected nothing" },
-        { "1.", "expected a digit" }, { ".5", "expected a JSON value" }, { "+1", "expected a JSON value" }, { "-", "expected a digit" },
-        { "1e", "expected a digit" }, { "nan", "expected null" }, { "Nan", "expected NaN" }, { "Inf", "expected Infinity" }, { "-Inf", "expected Infinity" },
-        { "+Infinity", "expected a JSON value" }, { "NaNs", "expected nothing after" }, { "{NaN:1}", "expected a string" },
-        { "tru", "expected true" }, { "truer", "expected nothing after" }, { "'a'", "expected a JSON value" }, { "\"a", "the end of a string" },
-        { "\"\\x\"", "after a backslash" }, { "\"\\", "after a backslash" }, { "\"\\u12g4\"", "four hex digits" }, { "\"\\u12", "four hex digits" },
-        { "\"a\\u0000b\"", "offset 2: found \\u0000" }, { "\"\\ud800\"", "half of a surrogate pair" }, { "\"\\ude00\"", "half of a surrogate pair" },
-        { "\"\\ud800\\u0041\"", "half of a surrogate pair" }, { "\"a\nb\"", "offset 2: found byte 0x0a, expected control characters to be escaped" },
-        { "\"\xff\"", "valid UTF-8" }, { "\"\xc0\x80\"", "valid UTF-8" }, { "\"\xed\xa0\x80\"", "valid UTF-8" }, { "\"\xe2\x82\"", "valid UTF-8" },
-        { "\"\xf4\x90\x80\x80\"", "valid UTF-8" }, { "\xef\xbb\xbf{}", "offset 0: found a text with a byte order mark" }, { "{}/**/", "nothing after" },
-        { "{\"a\":1,\"b\":2,\"a\":3}", "found the name 'a' twice" }, { "[{\"x\":{\"k\":1,\"\\u006b\":2}}]", "found the name 'k' twice" },
+        { "", "offset 0: found the end, expected a JSON value" },
+        { "  ", "offset 2: found the end" },
+        { "[1,]", "offset 3: found ']', expected a JSON value" },
+        { "{\"a\":1,}", "offset 7: found '}', expected a string" },
+        { "[1 2]", "offset 3: found '2', expected ',' or ']'" },
+        { "{\"a\" 1}", "offset 5: found '1', expected ':'" },
+        { "{1:2}", "offset 1: found '1', expected a string" },
+        { "[1}", "offset 2: found '}'" },
+        { "[", "offset 1: found the end" },
+        { "{\"a\":1} x", "offset 8: found 'x', expected nothing after" },
+        { "01", "offset 1: found '1', expected nothing" },
+        { "1.", "expected a digit" },
+        { ".5", "expected a JSON value" },
+        { "+1", "expected a JSON value" },
+        { "-", "expected a digit" },
+        { "1e", "expected a digit" },
+        { "nan", "expected null" },
+        { "Nan", "expected NaN" },
+        { "Inf", "expected Infinity" },
+        { "-Inf", "expected Infinity" },
+        { "+Infinity", "expected a JSON value" },
+        { "NaNs", "expected nothing after" },
+        { "{NaN:1}", "expected a string" },
+        { "tru", "expected true" },
+        { "truer", "expected nothing after" },
+        { "'a'", "expected a JSON value" },
+        { "\"a", "the end of a string" },
+        { "\"\\x\"", "after a backslash" },
+        { "\"\\", "after a backslash" },
+        { "\"\\u12g4\"", "four hex digits" },
+        { "\"\\u12", "four hex digits" },
+        { "\"a\\u0000b\"", "offset 2: found \\u0000" },
+        { "\"\\ud800\"", "half of a surrogate pair" },
+        { "\"\\ude00\"", "half of a surrogate pair" },
+        { "\"\\ud800\\u0041\"", "half of a surrogate pair" },
+        { "\"a\nb\"", "offset 2: found byte 0x0a, expected control characters to be escaped" },
+        { "\"\xff\"", "valid UTF-8" },
+        { "\"\xc0\x80\"", "valid UTF-8" },
+        { "\"\xed\xa0\x80\"", "valid UTF-8" },
+        { "\"\xe2\x82\"", "valid UTF-8" },
+        { "\"\xf4\x90\x80\x80\"", "valid UTF-8" },
+        { "\xef\xbb\xbf{}", "offset 0: found a text with a byte order mark" },
+        { "{}/**/", "nothing after" },
+        { "{\"a\":1,\"b\":2,\"a\":3}", "found the name 'a' twice" },
+        { "[{\"x\":{\"k\":1,\"\\u006b\":2}}]", "found the name 'k' twice" },
         { "1234567890123456789012345678901234567890123456789012345678901", "a number of 61 characters" },
     };
     for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
@@ -58,11 +101,12 @@ START_TEST(test_bad_texts)
 }
 END_TEST
 
-// Python's json module writes these, and a checkpoint's config may hold one in a key that does not concern us. Whoever asks for it
-// as a number is told that it is none.
+// Python's json module writes these, and a checkpoint's config may hold one in a key that does not concern us. Whoever
+// asks for it as a number is told that it is none.
 START_TEST(test_nonfinite)
 {
-    static const char text[] = "{\"a\":NaN,\"b\":[Infinity,-Infinity],\"NaN \\\" Infinity\":\"NaN\",\"c\":-Infinity,\"d\":7,\"e\\\\\":NaN}";
+    static const char text[] = "{\"a\":NaN,\"b\":[Infinity,-Infinity],\"NaN \\\" "
+                               "Infinity\":\"NaN\",\"c\":-Infinity,\"d\":7,\"e\\\\\":NaN}";
     err     e = { 0 };
     double  x;
     int64_t i;
@@ -238,20 +282,30 @@ START_TEST(test_members)
     double      d = 0;
     bool        b = false;
     const char *s = NULL;
-    cJSON *v = parse("{\"n\":7,\"N\":8,\"f\":1.5,\"t\":true,\"s\":\"x\",\"z\":null,\"big\":9007199254740993,\"huge\":4611686018427387904,\"inf\":1e999}", &e);
+    cJSON *v = parse("{\"n\":7,\"N\":8,\"f\":1.5,\"t\":true,\"s\":\"x\",\"z\":null,\"big\":9007199254740993,\"huge\":"
+                     "4611686018427387904,\"inf\":1e999}",
+                     &e);
     ck_assert(json_i64(v, "n", 0, 10, &i, "f", &e) && i == 7);
     ck_assert(json_i64(v, "N", 0, 10, &i, "f", &e) && i == 8);      // names differ by case
-    ck_assert(json_i64_or(v, "z", 0, 10, 5, &i, "f", &e) && i == 5 && json_i64_or(v, "none", 0, 10, 6, &i, "f", &e) && i == 6);
-    ck_assert(json_f64(v, "f", &d, "f", &e) && d == 1.5 && json_f64(v, "n", &d, "f", &e) && d == 7 && json_f64_or(v, "z", 2, &d, "f", &e) && d == 2);
+    ck_assert(json_i64_or(v, "z", 0, 10, 5, &i, "f", &e) && i == 5 && json_i64_or(v, "none", 0, 10, 6, &i, "f", &e) &&
+              i == 6);
+    ck_assert(json_f64(v, "f", &d, "f", &e) && d == 1.5 && json_f64(v, "n", &d, "f", &e) && d == 7 &&
+              json_f64_or(v, "z", 2, &d, "f", &e) && d == 2);
     ck_assert(json_bool_or(v, "t", false, &b, "f", &e) && b && json_bool_or(v, "z", true, &b, "f", &e) && b);
-    ck_assert(json_str(v, "s", &s, "f", &e) && strcmp(s, "x") == 0 && json_str_or(v, "z", "def", &s, "f", &e) && strcmp(s, "def") == 0);
+    ck_assert(json_str(v, "s", &s, "f", &e) && strcmp(s, "x") == 0 && json_str_or(v, "z", "def", &s, "f", &e) &&
+              strcmp(s, "def") == 0);
     ck_assert_ptr_null(json_get(v, "z"));
     ck_assert_ptr_null(json_get(NULL, "z"));
     ck_assert_int_eq(e.kind, ERR_NONE);
     const struct { const char *name; int64_t lo, hi; const char *says; } BAD[] = {
-        { "n", 8, 10, "key 'n': found 7, expected an integer from 8 to 10" }, { "f", 0, 10, "found 1.5" }, { "s", 0, 10, "found a string, expected an integer" },
-        { "none", 0, 10, "key 'none': found nothing" }, { "z", 0, 10, "found nothing" }, { "huge", 0, INT64_MAX, "found 4.61" },
-        { "inf", 0, INT64_MAX, "found inf" }, { "t", 0, 1, "found a boolean" },
+        { "n", 8, 10, "key 'n': found 7, expected an integer from 8 to 10" },
+        { "f", 0, 10, "found 1.5" },
+        { "s", 0, 10, "found a string, expected an integer" },
+        { "none", 0, 10, "key 'none': found nothing" },
+        { "z", 0, 10, "found nothing" },
+        { "huge", 0, INT64_MAX, "found 4.61" },
+        { "inf", 0, INT64_MAX, "found inf" },
+        { "t", 0, 1, "found a boolean" },
     };
     for (size_t k = 0; k < sizeof BAD / sizeof BAD[0]; k++) {
         e = (err){ 0 };

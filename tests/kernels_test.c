@@ -1,5 +1,5 @@
-// Proves runtime/cpu/kernels.h: every SIMD level gives the portable level's bits, and the portable level is right by sums in double
-// and by the plain decoders of quant/.
+// Proves runtime/cpu/kernels.h: every SIMD level gives the portable level's bits, and the portable level is right by
+// sums in double and by the plain decoders of quant/.
 #include "quant/codec.h"
 #include "runtime/cpu/kernels.h"
 #include "kv_case.h"
@@ -33,7 +33,8 @@ static int other_levels(const cpu_kernels *k[2])
     return n;
 }
 
-static const dtype all_types[] = { DT_F32, DT_F16, DT_BF16, DT_Q8_0, DT_Q4_0, DT_Q4_1, DT_Q5_0, DT_Q5_1, DT_Q2_K, DT_Q3_K, DT_Q4_K, DT_Q5_K, DT_Q6_K };
+static const dtype all_types[] = { DT_F32,  DT_F16,  DT_BF16, DT_Q8_0, DT_Q4_0, DT_Q4_1, DT_Q5_0,
+                                   DT_Q5_1, DT_Q2_K, DT_Q3_K, DT_Q4_K, DT_Q5_K, DT_Q6_K };
 enum { N_TYPES = sizeof all_types / sizeof *all_types };
 
 static void *encoded(dtype t, int64_t rows, int64_t cols, int64_t *row_bytes)
@@ -89,8 +90,9 @@ START_TEST(decoders_agree_on_arbitrary_bytes)
             for (int l = 0; l < n; l++) {
                 k[l]->decode_row(got, w, 256, all_types[t]);
                 for (int i = 0; i < 256; i++)
-                    ck_assert_msg(memcmp(&got[i], &want[i], 4) == 0 || (isnan(got[i]) && isnan(want[i])), "%s at %s, weight %d: %a, expected %a",
-                                  dtype_name(all_types[t]), k[l]->name, i, (double)got[i], (double)want[i]);
+                    ck_assert_msg(memcmp(&got[i], &want[i], 4) == 0 || (isnan(got[i]) && isnan(want[i])),
+                                  "%s at %s, weight %d: %a, expected %a", dtype_name(all_types[t]), k[l]->name, i,
+                                  (double)got[i], (double)want[i]);
             }
         }
     }
@@ -103,7 +105,8 @@ static float product_by_definition(const float *w, const float *x, int64_t cols)
     float total[REDUCE_LANES] = { 0 };
     for (int64_t from = 0; from < cols; from += COLUMN_SPAN) {
         float sum[REDUCE_LANES] = { 0 };
-        for (int64_t c = from; c < cols && c < from + COLUMN_SPAN; c++) sum[c % REDUCE_LANES] = fmaf(w[c], x[c], sum[c % REDUCE_LANES]);
+        for (int64_t c = from; c < cols && c < from + COLUMN_SPAN; c++)
+            sum[c % REDUCE_LANES] = fmaf(w[c], x[c], sum[c % REDUCE_LANES]);
         for (int i = 0; i < REDUCE_LANES; i++) total[i] = total[i] + sum[i];
     }
     for (int half = REDUCE_LANES / 2; half > 0; half /= 2)
@@ -126,7 +129,10 @@ static void check_matmul(dtype t, int64_t rows, int64_t cols, int n, const cpu_k
         for (int i = 0; i < n; i++) {
             double sum = 0, size = 0;
             ck_assert(want[i * rows + r] == product_by_definition(row, x + i * cols, cols));
-            for (int64_t c = 0; c < cols; c++) { sum += (double)row[c] * x[i * cols + c]; size += fabs((double)row[c] * x[i * cols + c]); }
+            for (int64_t c = 0; c < cols; c++) {
+                sum += (double)row[c] * x[i * cols + c];
+                size += fabs((double)row[c] * x[i * cols + c]);
+            }
             // A sum of cols terms in sixteen parts: each addition may be off by half an ulp of the partial sum.
             ck_assert(fabs(want[i * rows + r] - sum) <= size * (double)(cols / 16 + 6) * 0x1p-24);
         }
@@ -135,9 +141,10 @@ static void check_matmul(dtype t, int64_t rows, int64_t cols, int n, const cpu_k
         memset(got, 0xff, (size_t)(n * rows) * sizeof *got);
         // In two calls and token by token: the split may not matter.
         k[l]->matmul(got, rows, &w, 0, rows / 2, x, n, false, scratch);
-        for (int i = 0; i < n; i++) k[l]->matmul(got + i * rows, rows, &w, rows / 2, rows, x + i * cols, 1, false, scratch);
-        ck_assert_msg(memcmp(got, want, (size_t)(n * rows) * sizeof *got) == 0, "%s %lld x %lld, %d tokens at %s", dtype_name(t), (long long)rows,
-                      (long long)cols, n, k[l]->name);
+        for (int i = 0; i < n; i++)
+            k[l]->matmul(got + i * rows, rows, &w, rows / 2, rows, x + i * cols, 1, false, scratch);
+        ck_assert_msg(memcmp(got, want, (size_t)(n * rows) * sizeof *got) == 0, "%s %lld x %lld, %d tokens at %s",
+                      dtype_name(t), (long long)rows, (long long)cols, n, k[l]->name);
     }
     free(data); free(x); free(row); free(want); free(got); free(scratch);
 }
@@ -152,8 +159,10 @@ START_TEST(products_are_the_same_at_every_level_and_split)
         check_matmul(all_types[t], 11, cols, 1, k, n);
         check_matmul(all_types[t], 7, cols, 9, k, n);
         check_matmul(all_types[t], 1, t < 3 ? 5 : 256, 3, k, n);
-        check_matmul(all_types[t], 13, t < 3 ? 2 * COLUMN_SPAN + 21 : 2 * COLUMN_SPAN + 256, 1, k, n);     // several spans
-        check_matmul(all_types[t], 8, t < 3 ? COLUMN_SPAN + 16 : 3 * COLUMN_SPAN, 41, k, n);               // and more tokens than a tile keeps
+        // several spans
+        check_matmul(all_types[t], 13, t < 3 ? 2 * COLUMN_SPAN + 21 : 2 * COLUMN_SPAN + 256, 1, k, n);
+        // and more tokens than a tile keeps
+        check_matmul(all_types[t], 8, t < 3 ? COLUMN_SPAN + 16 : 3 * COLUMN_SPAN, 41, k, n);
     }
 }
 END_TEST
@@ -249,7 +258,8 @@ START_TEST(elementwise_operations_agree_between_levels)
                 if (f == 5) c->softcap(got, 30.0f, N, round);
                 if (l < 0) { memcpy(want[f], got, sizeof got); continue; }
                 for (int i = 0; i < N; i++)
-                    ck_assert_msg(memcmp(&got[i], &want[f][i], 4) == 0 || (isnan(got[i]) && isnan(want[f][i])), "operation %d at %s, element %d", f, c->name, i);
+                    ck_assert_msg(memcmp(&got[i], &want[f][i], 4) == 0 || (isnan(got[i]) && isnan(want[f][i])),
+                                  "operation %d at %s, element %d", f, c->name, i);
             }
         }
 }
@@ -272,7 +282,8 @@ START_TEST(norm_rotation_and_rounding)
             double ms = 0;
             for (int i = 0; i < D; i++) ms += (double)x[i] * x[i];
             const double inv = 1 / sqrt(ms / D + 1e-6);
-            for (int i = 0; i < D; i++) ck_assert(fabs(y[i] - x[i] * inv * w[i]) <= (round ? 0x1p-8 : 1e-6) * fabs(x[i] * inv * w[i]) + 1e-12);
+            for (int i = 0; i < D; i++)
+                ck_assert(fabs(y[i] - x[i] * inv * w[i]) <= (round ? 0x1p-8 : 1e-6) * fabs(x[i] * inv * w[i]) + 1e-12);
             if (round) for (int i = 0; i < D; i++) ck_assert(y[i] == f32_from_bf16(bf16_from_f32(y[i])));
             k[l]->rotate(y, c, s, D, round);
             if (l == 0) memcpy(first, y, sizeof y);
@@ -309,7 +320,8 @@ START_TEST(attention_over_a_wrapped_ring)
             fill(keys[p], KVH * HD, 0.5f);
             fill(values[p], KVH * HD, 1.0f);
             uint8_t *ks = (uint8_t *)kv.k.data + (p % CAP) * unit, *vs = (uint8_t *)kv.v.data + (p % CAP) * unit;
-            ck_assert(codec_of_cache(types[t])->encode_row(ks, keys[p], KVH * HD, NULL, &e) && codec_of_cache(types[t])->encode_row(vs, values[p], KVH * HD, NULL, &e));
+            ck_assert(codec_of_cache(types[t])->encode_row(ks, keys[p], KVH * HD, NULL, &e) &&
+                      codec_of_cache(types[t])->encode_row(vs, values[p], KVH * HD, NULL, &e));
             codec_of_cache(types[t])->decode_row(keys[p], ks, KVH * HD);        // what the cache holds
             codec_of_cache(types[t])->decode_row(values[p], vs, KVH * HD);
         }
@@ -327,7 +339,9 @@ START_TEST(attention_over_a_wrapped_ring)
         for (int l = 0; l < n; l++) {
             memset(out, 0xff, sizeof out);
             k[l]->attend(out, q, &a, 1, lo, LAST, false, scores, row, FAULT_NONE);
-            for (int i = 0; i < HD; i++) ck_assert_msg(fabs(out[i] - want[i] / sum) <= 2e-6, "%s at %s: %g, expected %g", dtype_name(types[t]), k[l]->name, out[i], want[i] / sum);
+            for (int i = 0; i < HD; i++)
+                ck_assert_msg(fabs(out[i] - want[i] / sum) <= 2e-6, "%s at %s: %g, expected %g", dtype_name(types[t]),
+                              k[l]->name, out[i], want[i] / sum);
             if (l == 0) memcpy(first, out, sizeof out);
             ck_assert_msg(memcmp(first, out, sizeof out) == 0, "%s at %s", dtype_name(types[t]), k[l]->name);
         }
@@ -362,7 +376,9 @@ START_TEST(attention_over_several_spans)
     }
     for (int l = 0; l < n; l++) {
         k[l]->attend(out, q, &a, 0, 0, KEYS - 1, false, scores, row, FAULT_NONE);
-        for (int i = 0; i < HD; i++) ck_assert_msg(fabs(out[i] - want[i] / sum) <= 2e-6, "%s: %g, expected %g", k[l]->name, out[i], want[i] / sum);
+        for (int i = 0; i < HD; i++)
+            ck_assert_msg(fabs(out[i] - want[i] / sum) <= 2e-6, "%s: %g, expected %g", k[l]->name, out[i],
+                          want[i] / sum);
         if (l == 0) memcpy(first, out, sizeof out);
         ck_assert_msg(memcmp(first, out, sizeof out) == 0, "%s", k[l]->name);
     }

@@ -1,4 +1,5 @@
-// Proves formats/keyed_hash.h: the arithmetic against long numbers, one hash however a string is put together, another place under another key.
+// Proves formats/keyed_hash.h: the arithmetic against long numbers, one hash however a string is put together, another
+// place under another key.
 #include "formats/keyed_hash.h"
 #include "suite.h"
 
@@ -38,7 +39,8 @@ START_TEST(test_ends_and_beginnings)
 }
 END_TEST
 
-// Where strings stand side by side under one key they do not under the next, and under no key do more meet in one of n places than chance has it.
+// Where strings stand side by side under one key they do not under the next, and under no key do more meet in one of n
+// places than chance has it.
 START_TEST(test_keys)
 {
     enum { N = 4096, PLACES = 4096, KEYS = 8 };
@@ -57,7 +59,8 @@ START_TEST(test_keys)
             uint8_t *c = &count[hash_place(&k, hash_bytes(&k, text, n)) % PLACES];
             if (++*c > most) most = *c;
         }
-        ck_assert_int_lt(most, 16);     // of 4096 balls in 4096 places the fullest has 6 or 7; 16 comes once in 10^10 times
+        // of 4096 balls in 4096 places the fullest has 6 or 7; 16 comes once in 10^10 times
+        ck_assert_int_lt(most, 16);
         first[j] = hash_place(&k, hash_bytes(&k, "a", 1));
         for (int i = 0; i < j; i++) ck_assert_uint_ne(first[i], first[j]);
     }

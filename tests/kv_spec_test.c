@@ -1,4 +1,5 @@
-// Proves runtime/kv_spec.h: what parses, what is refused and where, the canonical text, which rule a layer has, and what a cache costs.
+// Proves runtime/kv_spec.h: what parses, what is refused and where, the canonical text, which rule a layer has, and
+// what a cache costs.
 #include "runtime/kv_spec.h"
 #include "suite.h"
 
@@ -10,16 +11,29 @@
 START_TEST(texts)
 {
     static const struct { const char *text, *canonical; } rows[] = {
-        { "q8_0", "q8_0" }, { "iq4_nl", "iq4_nl" }, { "k=q8_0,v=q4_0", "k=q8_0,v=q4_0" }, { "k=f16,v=f16", "f16" }, { "*:bf16", "bf16" },
-        { "sliding:q4_0;full:bf16", "sliding:q4_0;full:bf16" }, { "layers 0-5,29:bf16;*:q4_0", "layers 0-5,29:bf16;*:q4_0" },
+        { "q8_0", "q8_0" },
+        { "iq4_nl", "iq4_nl" },
+        { "k=q8_0,v=q4_0", "k=q8_0,v=q4_0" },
+        { "k=f16,v=f16", "f16" },
+        { "*:bf16", "bf16" },
+        { "sliding:q4_0;full:bf16", "sliding:q4_0;full:bf16" },
+        { "layers 0-5,29:bf16;*:q4_0", "layers 0-5,29:bf16;*:q4_0" },
         { "layers 7-7:k=q5_1,v=q4_1;full:q5_0;*:f32", "layers 7:k=q5_1,v=q4_1;full:q5_0;*:f32" },
-        { "q4_0:rot", "q4_0:rot" }, { "q4_0:rot64", "q4_0:rot64" }, { "q4_0:norot", "q4_0" },
+        { "q4_0:rot", "q4_0:rot" },
+        { "q4_0:rot64", "q4_0:rot64" },
+        { "q4_0:norot", "q4_0" },
         { "bf16:rot", "bf16:rot" },
-        { "kivi2", "kivi2:g32:r128" }, { "kivi4:g64", "kivi4:g64:r128" }, { "kivi4:r64", "kivi4:g32:r64" },
-        { "kivi4:rot", "kivi4:g32:r128:rot" }, { "kivi2:g8:r65536:rot64", "kivi2:g8:r65536:rot64" },
-        { "k=kivi2:g32:r128,v=q4_0:rot", "k=kivi2:g32:r128,v=q4_0:rot" }, { "k=q4_0:rot,v=q4_0:rot", "q4_0:rot" },
-        { "k=q4_0:rot,v=q4_0", "k=q4_0:rot,v=q4_0" }, { "q4_0+sink4+recent64", "q4_0+sink4+recent64" },
-        { "k=q8_0,v=q4_0:rot+recent7", "k=q8_0,v=q4_0:rot+recent7" }, { "kivi2+sink65536", "kivi2:g32:r128+sink65536" },
+        { "kivi2", "kivi2:g32:r128" },
+        { "kivi4:g64", "kivi4:g64:r128" },
+        { "kivi4:r64", "kivi4:g32:r64" },
+        { "kivi4:rot", "kivi4:g32:r128:rot" },
+        { "kivi2:g8:r65536:rot64", "kivi2:g8:r65536:rot64" },
+        { "k=kivi2:g32:r128,v=q4_0:rot", "k=kivi2:g32:r128,v=q4_0:rot" },
+        { "k=q4_0:rot,v=q4_0:rot", "q4_0:rot" },
+        { "k=q4_0:rot,v=q4_0", "k=q4_0:rot,v=q4_0" },
+        { "q4_0+sink4+recent64", "q4_0+sink4+recent64" },
+        { "k=q8_0,v=q4_0:rot+recent7", "k=q8_0,v=q4_0:rot+recent7" },
+        { "kivi2+sink65536", "kivi2:g32:r128+sink65536" },
         { "sliding:q4_0:rot+sink1;full:kivi4", "sliding:q4_0:rot+sink1;full:kivi4:g32:r128" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -39,24 +53,45 @@ END_TEST
 START_TEST(refused)
 {
     static const struct { const char *text, *at; } rows[] = {
-        { "", "at ''" }, { "q8", "at 'q8'" }, { "q8_0;", "at ''" }, { "q8_0,q4_0", "at ',q4_0'" }, { "k=q8_0", "',v=' and a type" },
-        { "k=q8_0,v=", "at ''" }, { "sliding", "':' and a type" }, { "layers :f16", "number of a layer" }, { "layers 5-3:f16", "goes up" },
-        { "layers 99999999999999999999:f16", "number of a layer" }, { "full:q4_0 ;*:f16", "at 'q4_0 ;*:f16'" }, { "Q8_0", "at 'Q8_0'" },
-        { "*:", "at ''" }, { "q4_0x", "at 'q4_0x'" },
-        { "q4_0:", "at ':': expected ':rot', ':rot64', ':norot'" }, { "q4_0:rotate", "at 'ate'" },
+        { "", "at ''" },
+        { "q8", "at 'q8'" },
+        { "q8_0;", "at ''" },
+        { "q8_0,q4_0", "at ',q4_0'" },
+        { "k=q8_0", "',v=' and a type" },
+        { "k=q8_0,v=", "at ''" },
+        { "sliding", "':' and a type" },
+        { "layers :f16", "number of a layer" },
+        { "layers 5-3:f16", "goes up" },
+        { "layers 99999999999999999999:f16", "number of a layer" },
+        { "full:q4_0 ;*:f16", "at 'q4_0 ;*:f16'" },
+        { "Q8_0", "at 'Q8_0'" },
+        { "*:", "at ''" },
+        { "q4_0x", "at 'q4_0x'" },
+        { "q4_0:", "at ':': expected ':rot', ':rot64', ':norot'" },
+        { "q4_0:rotate", "at 'ate'" },
         { "q4_0:g32", "at ':g32'" },
-        { "q4_0:rot:rot", "at ':rot': expected" }, { "kivi2:g4", "at '4': expected a group of 8 to 256" },
-        { "kivi2:g257", "at '257'" }, { "kivi2:g", "at ''" },
+        { "q4_0:rot:rot", "at ':rot': expected" },
+        { "kivi2:g4", "at '4': expected a group of 8 to 256" },
+        { "kivi2:g257", "at '257'" },
+        { "kivi2:g", "at ''" },
         { "kivi2:r64:g32", "at ':g32': expected ':g32', ':r128'" },
         { "kivi2:g32:r100", "at ':r100': expected ':r' and a multiple of the group" },
         { "kivi2:g32:r0", "at '0': expected 1 to 65536" },
-        { "kivi2:g48", "at '': expected ':r' and a multiple of the group" }, { "kivi4:g32:r65568", "at '65568'" },
-        { "kivi4:rot:g32", "at ':g32'" }, { "kivi2+recent64", "at '+recent64': expected no recent positions" },
-        { "k=q4_0,v=kivi4+sink4+recent64", "at '+recent64'" }, { "q4_0+sink", "at ''" }, { "q4_0+sink0", "at '0'" },
+        { "kivi2:g48", "at '': expected ':r' and a multiple of the group" },
+        { "kivi4:g32:r65568", "at '65568'" },
+        { "kivi4:rot:g32", "at ':g32'" },
+        { "kivi2+recent64", "at '+recent64': expected no recent positions" },
+        { "k=q4_0,v=kivi4+sink4+recent64", "at '+recent64'" },
+        { "q4_0+sink", "at ''" },
+        { "q4_0+sink0", "at '0'" },
         { "q4_0+sink65537", "at '65537'" },
         { "q4_0+recent64+sink4", "at '+sink4': expected '+sink4', then '+recent64'" },
-        { "q4_0+sink4+sink4", "at '+sink4'" }, { "q4_0+", "at '+'" }, { "k=q4_0+sink4,v=q4_0", "',v=' and a type" },
-        { "q4_0+sink-1", "at '-1'" }, { "q4_0+recent99999999999999999999", "at '9999" }, { "kivi3", "at 'kivi3'" },
+        { "q4_0+sink4+sink4", "at '+sink4'" },
+        { "q4_0+", "at '+'" },
+        { "k=q4_0+sink4,v=q4_0", "',v=' and a type" },
+        { "q4_0+sink-1", "at '-1'" },
+        { "q4_0+recent99999999999999999999", "at '9999" },
+        { "kivi3", "at 'kivi3'" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         err     e = { 0 };
@@ -114,7 +149,10 @@ END_TEST
 // Layers: sliding, sliding, full, sliding (shares 1), full with a head of 48.
 static hparams five(layer_shape l[5])
 {
-    for (int i = 0; i < 5; i++) l[i] = (layer_shape){ .sliding = i != 2 && i != 4, .n_kv_head = 2, .head_dim = 64, .has_kv = i != 3, .kv_source = i == 3 ? 1 : i };
+    for (int i = 0; i < 5; i++)
+        l[i] = (layer_shape){
+            .sliding = i != 2 && i != 4, .n_kv_head = 2, .head_dim = 64, .has_kv = i != 3, .kv_source = i == 3 ? 1 : i
+        };
     l[4].head_dim = 48;
     return (hparams){ .n_layer = 5, .n_head = 4, .window = 8, .layers = l };
 }
@@ -142,7 +180,9 @@ START_TEST(rules)
         }
     }
     static const struct { const char *text, *says; } unfit[] = {
-        { "q8_0", "do not divide a head of 48 (layer 4)" }, { "sliding:f16", "no rule fits layer 2 (full)" }, { "layers 5:f16;*:f32", "found layer 5, expected at most 4" },
+        { "q8_0", "do not divide a head of 48 (layer 4)" },
+        { "sliding:f16", "no rule fits layer 2 (full)" },
+        { "layers 5:f16;*:f32", "found layer 5, expected at most 4" },
         { "sliding:f32;full:k=f16,v=q4_1", "Q4_1" },
         { "sliding:q4_0:rot;full:f16:rot", "f16:rot: 64 does not divide a head of 48 (layer 4)" },
         { "kivi2", "groups of 32 do not divide a head of 48 (layer 4)" },
@@ -158,7 +198,8 @@ START_TEST(rules)
 }
 END_TEST
 
-// A sliding layer keeps 8 + 4 - 1 = 11 positions, a full one 100; keys and values of 128 elements, in the last layer of 96.
+// A sliding layer keeps 8 + 4 - 1 = 11 positions, a full one 100; keys and values of 128 elements, in the last layer of
+// 96.
 START_TEST(costs)
 {
     layer_shape l[5];

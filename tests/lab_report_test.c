@@ -117,7 +117,8 @@ START_TEST(advice_is_one_sentence)
     s = lab_sample_new(&one);
     r = &s->result;
     SAYS("gemma-3-270m-it-BF16.gguf with its cache `bf16` (arithmetic bf16) was compared with 1 candidate on the same "
-         "positions: 511 positions in 1 chunk of 512 tokens, from 1 text of 1 category; what is beyond position 512 of a "
+         "positions: 511 positions in 1 chunk of 512 tokens, from 1 text of 1 category; what is beyond position 512 of "
+         "a "
          "context was not measured, and one chunk gives no interval.",
          lab_put_measured(t, TEXT_MD, r));
     lab_sample_free(s);

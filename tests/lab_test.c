@@ -566,8 +566,9 @@ static double uniform(uint64_t *state)
     return (double)(*state >> 11) / 9007199254740992.0;
 }
 
-// What an interval promises: of samples of so many chunks, whose means spread as a real text's do, about 95 in a hundred
-// hold the mean of all texts. A bootstrap's own percentiles hold it in 49 of a hundred for two chunks, in 78 for four.
+// What an interval promises: of samples of so many chunks, whose means spread as a real text's do, about 95 in a
+// hundred hold the mean of all texts. A bootstrap's own percentiles hold it in 49 of a hundred for two chunks, in 78
+// for four.
 START_TEST(intervals_hold_what_they_promise)
 {
     enum { TRIES = 400, MOST = 16 };

@@ -1,5 +1,5 @@
-// made_release: releases of a copy of the committed checkpoint, with short fixtures, for the suites that add to them, sign
-// them and say what they will be.
+// made_release: releases of a copy of the committed checkpoint, with short fixtures, for the suites that add to them,
+// sign them and say what they will be.
 #ifndef HALLMARK_TESTS_MADE_RELEASE_H
 #define HALLMARK_TESTS_MADE_RELEASE_H
 

@@ -59,7 +59,9 @@ static inline mini_tensor *mini_add(mini *m, const char *name, int n_dims, int64
 {
     ck_assert_int_lt(m->n, (int)(sizeof m->t / sizeof m->t[0]));
     mini_tensor *t = &m->t[m->n];
-    *t = (mini_tensor){ .dtype = "BF16", .n_dims = n_dims, .shape = { a, b, 1, 1 }, .seed = (uint32_t)m->n + 1, .fill = 0.0f / 0.0f };
+    *t = (mini_tensor){
+        .dtype = "BF16", .n_dims = n_dims, .shape = { a, b, 1, 1 }, .seed = (uint32_t)m->n + 1, .fill = 0.0f / 0.0f
+    };
     snprintf(t->name, sizeof t->name, "%s", name);
     m->n++;
     return t;
@@ -91,24 +93,38 @@ static inline void mini_prefix(mini *m, const char *from, const char *to)
     }
 }
 
-// ---- two small models --------------------------------------------------------------------------------------------------
+// ---- two small models -----------------------------------------------------------------------------------------------
 
 enum { MINI_VOCAB = 280, MINI_EMBD = 64, MINI_FF = 96, MINI_PLE = 32, MINI_LAYERS = 6 };
 
 // Specials, 256 bytes, letters and their merges: ids 0 to 272, so that a vocabulary of 280 has to be padded.
 static inline cJSON *mini_tokenizer(void)
 {
-    static const char *const rest[] = { "\xe2\x96\x81", "a", "b", "ab", "\xe2\x96\x81" "ab", "c", "abc", "<end_of_turn>", "<turn|>" };
+    static const char *const rest[] = { "\xe2\x96\x81",
+                                        "a",
+                                        "b",
+                                        "ab",
+                                        "\xe2\x96\x81"
+                                        "ab",
+                                        "c",
+                                        "abc",
+                                        "<end_of_turn>",
+                                        "<turn|>" };
     cJSON *t = mini_json("{\"version\":\"1.0\",\"added_tokens\":[],"
         "\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\xe2\x96\x81\"},"
-        "\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":\" \"},\"behavior\":\"MergedWithPrevious\",\"invert\":false},"
-        "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<bos>\",\"type_id\":0}},"
-        "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"pair\":[{\"SpecialToken\":{\"id\":\"<bos>\",\"type_id\":0}},{\"Sequence\":{\"id\":\"A\"}},"
+        "\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":\" \"},\"behavior\":\"MergedWithPrevious\","
+        "\"invert\":false},"
+        "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<bos>\","
+        "\"type_id\":0}},"
+        "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"pair\":[{\"SpecialToken\":{\"id\":\"<bos>\",\"type_id\":0}},"
+        "{\"Sequence\":{\"id\":\"A\"}},"
         "{\"SpecialToken\":{\"id\":\"<bos>\"}},{\"Sequence\":{\"id\":\"B\"}}]},"
-        "\"model\":{\"type\":\"BPE\",\"unk_token\":\"<unk>\",\"byte_fallback\":true,\"vocab\":{\"<pad>\":0,\"<eos>\":1,\"<bos>\":2,\"<unk>\":3,"
+        "\"model\":{\"type\":\"BPE\",\"unk_token\":\"<unk>\",\"byte_fallback\":true,\"vocab\":{\"<pad>\":0,"
+        "\"<eos>\":1,\"<bos>\":2,\"<unk>\":3,"
         "\"[toy]\":4,\"<unused0>\":5,\"<|channel>\":6},"
         "\"merges\":[[\"a\",\"b\"],\"\xe2\x96\x81 ab\",[\"ab\",\"c\"]]}}");
-    cJSON *vocab = cJSON_GetObjectItem(cJSON_GetObjectItem(t, "model"), "vocab"), *added = cJSON_GetObjectItem(t, "added_tokens");
+    cJSON *vocab = cJSON_GetObjectItem(cJSON_GetObjectItem(t, "model"), "vocab"),
+          *added = cJSON_GetObjectItem(t, "added_tokens");
     for (int i = 0; i < 256; i++) {
         char name[8];
         snprintf(name, sizeof name, "<0x%02X>", i);
@@ -136,7 +152,8 @@ static inline mini *mini_new(void)
     ck_assert_ptr_nonnull(m);
     m->dir = new_dir();
     m->tokenizer = mini_tokenizer();
-    m->tokenizer_config = mini_json("{\"bos_token\":\"<bos>\",\"eos_token\":\"<eos>\",\"unk_token\":{\"content\":\"<unk>\"},"
+    m->tokenizer_config = mini_json("{\"bos_token\":\"<bos>\",\"eos_token\":\"<eos>\",\"unk_token\":{\"content\":\"<"
+                                    "unk>\"},"
                                     "\"pad_token\":\"<pad>\",\"tokenizer_class\":\"GemmaTokenizer\"}");
     m->generation = mini_json("{\"eos_token_id\":[1,271],\"top_k\":64,\"temperature\":1.0}");
     return m;
@@ -147,12 +164,18 @@ static inline mini *mini_gemma4(void)
 {
     static const bool full[MINI_LAYERS] = { false, false, true, false, false, true };
     mini *m = mini_new();
-    m->config = mini_json("{\"architectures\":[\"Gemma4ForCausalLM\"],\"model_type\":\"gemma4_text\",\"vocab_size\":280,"
-        "\"vocab_size_per_layer_input\":280,\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":6,\"num_attention_heads\":2,"
-        "\"num_key_value_heads\":1,\"head_dim\":32,\"global_head_dim\":64,\"sliding_window\":16,\"max_position_embeddings\":512,"
-        "\"hidden_size_per_layer_input\":32,\"num_kv_shared_layers\":2,\"use_double_wide_mlp\":true,\"final_logit_softcapping\":30.0,"
-        "\"layer_types\":[\"sliding_attention\",\"sliding_attention\",\"full_attention\",\"sliding_attention\",\"sliding_attention\","
-        "\"full_attention\"],\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"proportional\",\"partial_rotary_factor\":0.25,"
+    m->config = mini_json(
+        "{\"architectures\":[\"Gemma4ForCausalLM\"],\"model_type\":\"gemma4_text\",\"vocab_size\":280,"
+        "\"vocab_size_per_layer_input\":280,\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":6,"
+        "\"num_attention_heads\":2,"
+        "\"num_key_value_heads\":1,\"head_dim\":32,\"global_head_dim\":64,\"sliding_window\":16,"
+        "\"max_position_embeddings\":512,"
+        "\"hidden_size_per_layer_input\":32,\"num_kv_shared_layers\":2,\"use_double_wide_mlp\":true,"
+        "\"final_logit_softcapping\":30.0,"
+        "\"layer_types\":[\"sliding_attention\",\"sliding_attention\",\"full_attention\",\"sliding_attention\","
+        "\"sliding_attention\","
+        "\"full_attention\"],\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"proportional\","
+        "\"partial_rotary_factor\":0.25,"
         "\"rope_theta\":1000000.0},\"sliding_attention\":{\"rope_type\":\"default\",\"rope_theta\":10000.0}}}");
     mini_add(m, "model.embed_tokens.weight", 2, MINI_VOCAB, MINI_EMBD);
     mini_add(m, "model.embed_tokens_per_layer.weight", 2, MINI_VOCAB, MINI_LAYERS * MINI_PLE);
@@ -162,19 +185,28 @@ static inline mini *mini_gemma4(void)
     for (int i = 0; i < MINI_LAYERS; i++) {
         int64_t head = full[i] ? 64 : 32, ff = i >= 4 ? 2 * MINI_FF : MINI_FF;
         struct { const char *name; int n; int64_t a, b; } rows[] = {
-            { "input_layernorm.weight", 1, MINI_EMBD, 1 }, { "self_attn.q_proj.weight", 2, 2 * head, MINI_EMBD },
-            { "self_attn.k_proj.weight", 2, head, MINI_EMBD }, { "self_attn.v_proj.weight", 2, head, MINI_EMBD },
-            { "self_attn.o_proj.weight", 2, MINI_EMBD, 2 * head }, { "self_attn.q_norm.weight", 1, head, 1 },
-            { "self_attn.k_norm.weight", 1, head, 1 }, { "post_attention_layernorm.weight", 1, MINI_EMBD, 1 },
-            { "pre_feedforward_layernorm.weight", 1, MINI_EMBD, 1 }, { "mlp.gate_proj.weight", 2, ff, MINI_EMBD },
-            { "mlp.up_proj.weight", 2, ff, MINI_EMBD }, { "mlp.down_proj.weight", 2, MINI_EMBD, ff },
-            { "post_feedforward_layernorm.weight", 1, MINI_EMBD, 1 }, { "per_layer_input_gate.weight", 2, MINI_PLE, MINI_EMBD },
-            { "per_layer_projection.weight", 2, MINI_EMBD, MINI_PLE }, { "post_per_layer_input_norm.weight", 1, MINI_EMBD, 1 },
+            { "input_layernorm.weight", 1, MINI_EMBD, 1 },
+            { "self_attn.q_proj.weight", 2, 2 * head, MINI_EMBD },
+            { "self_attn.k_proj.weight", 2, head, MINI_EMBD },
+            { "self_attn.v_proj.weight", 2, head, MINI_EMBD },
+            { "self_attn.o_proj.weight", 2, MINI_EMBD, 2 * head },
+            { "self_attn.q_norm.weight", 1, head, 1 },
+            { "self_attn.k_norm.weight", 1, head, 1 },
+            { "post_attention_layernorm.weight", 1, MINI_EMBD, 1 },
+            { "pre_feedforward_layernorm.weight", 1, MINI_EMBD, 1 },
+            { "mlp.gate_proj.weight", 2, ff, MINI_EMBD },
+            { "mlp.up_proj.weight", 2, ff, MINI_EMBD },
+            { "mlp.down_proj.weight", 2, MINI_EMBD, ff },
+            { "post_feedforward_layernorm.weight", 1, MINI_EMBD, 1 },
+            { "per_layer_input_gate.weight", 2, MINI_PLE, MINI_EMBD },
+            { "per_layer_projection.weight", 2, MINI_EMBD, MINI_PLE },
+            { "post_per_layer_input_norm.weight", 1, MINI_EMBD, 1 },
             { "layer_scalar", 1, 1, 1 },
         };
         for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++) {
             char name[120];
-            bool kv = strstr(rows[k].name, "k_proj") || strstr(rows[k].name, "v_proj") || strstr(rows[k].name, "k_norm");
+            bool kv = strstr(rows[k].name, "k_proj") || strstr(rows[k].name, "v_proj") ||
+                      strstr(rows[k].name, "k_norm");
             if (kv && i >= 4) continue;     // shared
             snprintf(name, sizeof name, "model.layers.%d.%s", i, rows[k].name);
             mini_add(m, name, rows[k].n, rows[k].a, rows[k].b);
@@ -186,9 +218,12 @@ static inline mini *mini_gemma4(void)
 static inline mini *mini_gemma3(void)
 {
     mini *m = mini_new();
-    m->config = mini_json("{\"architectures\":[\"Gemma3ForCausalLM\"],\"model_type\":\"gemma3_text\",\"vocab_size\":280,\"hidden_size\":64,"
-        "\"intermediate_size\":96,\"num_hidden_layers\":6,\"num_attention_heads\":2,\"num_key_value_heads\":1,\"head_dim\":32,"
-        "\"sliding_window\":16,\"max_position_embeddings\":512,\"query_pre_attn_scalar\":16}");
+    m->config = mini_json("{\"architectures\":[\"Gemma3ForCausalLM\"],\"model_type\":\"gemma3_text\",\"vocab_size\":"
+                          "280,\"hidden_size\":64,"
+                          "\"intermediate_size\":96,\"num_hidden_layers\":6,\"num_attention_heads\":2,\"num_key_value_"
+                          "heads\":1,"
+                          "\"head_dim\":32,"
+                          "\"sliding_window\":16,\"max_position_embeddings\":512,\"query_pre_attn_scalar\":16}");
     mini_add(m, "model.embed_tokens.weight", 2, MINI_VOCAB, MINI_EMBD);
     mini_add(m, "model.norm.weight", 1, MINI_EMBD, 1);
     for (int i = 0; i < MINI_LAYERS; i++) {
@@ -210,7 +245,7 @@ static inline mini *mini_gemma3(void)
     return m;
 }
 
-// ---- writing it ----------------------------------------------------------------------------------------------------------
+// ---- writing it -----------------------------------------------------------------------------------------------------
 
 static inline int mini_weight_bytes(const char *name)
 {
@@ -225,7 +260,8 @@ static inline void mini_write_tensors(const mini *m, const char *path, int from,
         const mini_tensor *t = &m->t[i];
         char    row[400];
         int64_t n = 1, at = data.n;
-        int     k = snprintf(row, sizeof row, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[", i > from ? "," : "", t->name, t->dtype);
+        int k = snprintf(row, sizeof row, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[", i > from ? "," : "", t->name,
+                         t->dtype);
         for (int d = 0; d < t->n_dims; d++) {
             n *= t->shape[d];
             k += snprintf(row + k, sizeof row - (size_t)k, "%s%lld", d ? "," : "", (long long)t->shape[d]);
@@ -273,7 +309,8 @@ static inline void mini_write(const mini *m, bool shards)
     put_text(&index, "{\"weight_map\":{");
     for (int i = 0; i < m->n; i++) {
         char row[300];
-        snprintf(row, sizeof row, "%s\"%s\":\"model-0000%d-of-00002.safetensors\"", i ? "," : "", m->t[i].name, i < m->n / 2 ? 1 : 2);
+        snprintf(row, sizeof row, "%s\"%s\":\"model-0000%d-of-00002.safetensors\"", i ? "," : "", m->t[i].name,
+                 i < m->n / 2 ? 1 : 2);
         put_text(&index, row);
     }
     put_text(&index, "}}");

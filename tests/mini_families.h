@@ -47,7 +47,8 @@ static inline void mini_near_zero(mini *m)
 static inline mini *mini_gemma4_moe(void)
 {
     mini *m = mini_new();
-    m->config = mini_json("{\"architectures\":[\"Gemma4ForCausalLM\"],\"model_type\":\"gemma4_text\",\"vocab_size\":280,"
+    m->config = mini_json(
+        "{\"architectures\":[\"Gemma4ForCausalLM\"],\"model_type\":\"gemma4_text\",\"vocab_size\":280,"
         "\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":2,\"num_attention_heads\":4,"
         "\"num_key_value_heads\":2,\"num_global_key_value_heads\":1,\"head_dim\":32,\"global_head_dim\":64,"
         "\"sliding_window\":16,\"hidden_size_per_layer_input\":0,\"attention_k_eq_v\":true,\"enable_moe_block\":true,"
@@ -96,7 +97,8 @@ static inline void mini_qwen_experts(mini *m, const char *prefix, bool fused)
 
 static inline mini *mini_qwen3moe(bool fused)
 {
-    mini *m = mini_new_qwen("{\"architectures\":[\"Qwen3MoeForCausalLM\"],\"model_type\":\"qwen3_moe\",\"vocab_size\":280,"
+    mini *m = mini_new_qwen(
+        "{\"architectures\":[\"Qwen3MoeForCausalLM\"],\"model_type\":\"qwen3_moe\",\"vocab_size\":280,"
         "\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":2,\"num_attention_heads\":4,"
         "\"num_key_value_heads\":2,\"head_dim\":24,\"num_experts\":3,\"num_experts_per_tok\":2,"
         "\"moe_intermediate_size\":16,\"norm_topk_prob\":true,\"tie_word_embeddings\":true}");
@@ -117,7 +119,7 @@ static inline mini *mini_qwen3moe(bool fused)
     return m;
 }
 
-// ---- Qwen 3.5: a delta net (2 key heads, 6 value heads of 16), attention (4 heads of 16, 2 KV), one block more -------
+// ---- Qwen 3.5: a delta net (2 key heads, 6 value heads of 16), attention (4 heads of 16, 2 KV), one block more ------
 
 static inline void mini_qwen35_mlp(mini *m, const char *prefix, bool experts, bool fused)
 {

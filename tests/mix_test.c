@@ -13,7 +13,7 @@
 #include "verify_files.h"
 #include <math.h>
 
-// ---- the choice --------------------------------------------------------------------------------------------------------
+// ---- the choice -----------------------------------------------------------------------------------------------------
 
 enum { ITEMS = 6, CHOICES = 5 };
 
@@ -47,7 +47,8 @@ static double brute_force(const problem *p, int64_t budget)
     }
 }
 
-// Costs that fall with size, as errors do, give or take: some choices are worse than smaller ones, some lie above the hull.
+// Costs that fall with size, as errors do, give or take: some choices are worse than smaller ones, some lie above the
+// hull.
 static void make_problem(problem *p, int round)
 {
     p->n = 1 + (int)(uniform() * ITEMS);
@@ -57,7 +58,8 @@ static void make_problem(problem *p, int round)
         p->items[i] = (mix_item){ p->c[i], 1 + (int)(uniform() * CHOICES) };
         for (int k = 0; k < p->items[i].n; k++) {
             const double bits = 2 + 7 * uniform();
-            p->c[i][k] = (mix_choice){ (int64_t)(bits * (double)rows) + (round % 3 == 0 ? k : 0), scale * exp2(-2 * bits) * (0.5 + uniform()) };
+            p->c[i][k] = (mix_choice){ (int64_t)(bits * (double)rows) + (round % 3 == 0 ? k : 0),
+                                       scale * exp2(-2 * bits) * (0.5 + uniform()) };
         }
     }
 }
@@ -92,16 +94,19 @@ START_TEST(test_choice_against_brute_force)
         total(&p, picks, &bytes, &cost);
         const double best = brute_force(&p, budget);
         ck_assert_int_le(bytes, budget);
-        ck_assert_msg(cost >= best * (1 - 1e-12) && cost <= best + step, "round %d: %g, the best is %g", round, cost, best);
+        ck_assert_msg(cost >= best * (1 - 1e-12) && cost <= best + step, "round %d: %g, the best is %g", round, cost,
+                      best);
         optimal += cost <= best * (1 + 1e-9);
-        ck_assert(mix_solve(p.items, p.n, budget, again, &least, &e) && memcmp(picks, again, (size_t)p.n * sizeof *picks) == 0);
+        ck_assert(mix_solve(p.items, p.n, budget, again, &least, &e) &&
+                  memcmp(picks, again, (size_t)p.n * sizeof *picks) == 0);
         ck_assert(!mix_solve(p.items, p.n, check - 1, picks, &least, &e) && e.kind == ERR_NONE && least == check);
     }
     ck_assert_msg(optimal > ROUNDS * 97 / 100, "the best choice in %d of %d", optimal, ROUNDS);
 }
 END_TEST
 
-// With room for everything each item takes its cheapest, of equals the smallest; alike items are raised in the order they are given.
+// With room for everything each item takes its cheapest, of equals the smallest; alike items are raised in the order
+// they are given.
 START_TEST(test_ties)
 {
     const mix_choice c[] = { { 10, 4 }, { 20, 1 }, { 30, 1 }, { 20, 1 } };
@@ -117,7 +122,7 @@ START_TEST(test_ties)
 }
 END_TEST
 
-// ---- on a model --------------------------------------------------------------------------------------------------------
+// ---- on a model -----------------------------------------------------------------------------------------------------
 
 static char art[SCRATCH_PATH], out[SCRATCH_PATH], text[SCRATCH_PATH], tiny_text[SCRATCH_PATH];
 static err e;
@@ -137,7 +142,9 @@ static void prepare(void)
 static sensitivity_opts options(int n_threads)
 {
     static const char *texts[] = { text };
-    return (sensitivity_opts){ .texts = texts, .n_texts = 1, .chunk = 32, .samples = 2, .run = { .device = "cpu", .n_threads = n_threads } };
+    return (sensitivity_opts){
+        .texts = texts, .n_texts = 1, .chunk = 32, .samples = 2, .run = { .device = "cpu", .n_threads = n_threads }
+    };
 }
 
 // In memory the bytes are those in the file; the error is the sum over its decoded weights.
@@ -202,7 +209,10 @@ START_TEST(test_probe_is_what_a_file_does)
         }
         ck_assert_msg(quantize_file(art, out, &(quantize_opts){ .type = FT_Q4_K_M, .types = t }, &e), "%s", e.msg);
         model *q = model_open(out, &e);
-        ck_assert_msg(q && divergence_measure(&d, m, q, ids, 64, &(divergence_opts){ .chunk = 32, .skip = 4, .run = { .device = "cpu" } }, &e), "%s", e.msg);
+        ck_assert_msg(q && divergence_measure(&d, m, q, ids, 64,
+                                              &(divergence_opts){ .chunk = 32, .skip = 4, .run = { .device = "cpu" } },
+                                              &e),
+                      "%s", e.msg);
         const double want = i < 2 ? kl[i][0] : both.kl_mean;
         ck_assert_msg(fabs(d.kl_mean - want) <= 1e-5 * want, "%d: %g, the file's is %g", i, want, d.kl_mean);
         model_close(q);
@@ -221,7 +231,8 @@ START_TEST(test_replacing_a_weight)
     model *m = model_open(art, &e);
     session *s = session_new(m, &(session_opts){ .device = "cpu", .n_ctx = 8 }, &e);
     ck_assert_msg(s != NULL, "%s", e.msg);
-    gguf_tensor t = *gguf_find_tensor(model_gguf(m), "blk.0.ffn_up.weight"), vector = *gguf_find_tensor(model_gguf(m), "output_norm.weight");
+    gguf_tensor t = *gguf_find_tensor(model_gguf(m), "blk.0.ffn_up.weight"),
+                vector = *gguf_find_tensor(model_gguf(m), "output_norm.weight");
     bool used;
     ck_assert(session_replace_weight(s, &t, &used, &e) && used);
     ck_assert(session_replace_weight(s, &vector, &used, &e) && !used);      // not a matrix
@@ -229,7 +240,8 @@ START_TEST(test_replacing_a_weight)
     ck_assert(session_replace_weight(s, &t, &used, &e) && !used);
     t.name = "blk.0.attn_q.weight";                                         // of another shape
     err why = { 0 };
-    ck_assert(!session_replace_weight(s, &t, &used, &why) && why.kind == ERR_USAGE && strstr(why.msg, "blk.0.attn_q.weight"));
+    ck_assert(!session_replace_weight(s, &t, &used, &why) && why.kind == ERR_USAGE &&
+              strstr(why.msg, "blk.0.attn_q.weight"));
     session_free(s);
     model_close(m);
 }
@@ -248,7 +260,8 @@ START_TEST(test_the_same_for_any_number_of_threads_and_recorded)
     ck_assert(a.bits <= 4.5 && a.bits > 4.4);
     ck_assert(a.kl_predicted > 0 && a.measured.kl_mean > 0);
     ck_assert_int_eq(a.n_measured, 1);
-    ck_assert_msg(quantize_file(art, out, &(quantize_opts){ .type = a.type, .types = a.types, .mix = a.record }, &e), "%s", e.msg);
+    ck_assert_msg(quantize_file(art, out, &(quantize_opts){ .type = a.type, .types = a.types, .mix = a.record }, &e),
+                  "%s", e.msg);
     gguf *g = gguf_open(out, &e);
     gguf_str text_of;
     int64_t bytes = 0;
@@ -273,12 +286,14 @@ END_TEST
 START_TEST(test_largest_kl)
 {
     mix_result tight, loose;
-    const mix_target a = { .max_kl = 0.003, .like = FT_INVALID }, b = { .max_kl = 0.03, .like = FT_INVALID }, none = { .max_kl = 1e-9, .like = FT_INVALID };
+    const mix_target a = { .max_kl = 0.003, .like = FT_INVALID }, b = { .max_kl = 0.03, .like = FT_INVALID },
+                     none = { .max_kl = 1e-9, .like = FT_INVALID };
     const sensitivity_opts o = options(2);
     ck_assert_msg(mix_find(&tight, art, &a, &o, &e) && mix_find(&loose, art, &b, &o, &e), "%s", e.msg);
-    ck_assert_msg(tight.measured.kl_mean <= 0.003 && loose.measured.kl_mean <= 0.03, "%g %g", tight.measured.kl_mean, loose.measured.kl_mean);
-    ck_assert_msg(tight.bytes > loose.bytes && tight.measured.kl_mean > 0.0015 && loose.measured.kl_mean > 0.015, "%g %g", tight.measured.kl_mean,
+    ck_assert_msg(tight.measured.kl_mean <= 0.003 && loose.measured.kl_mean <= 0.03, "%g %g", tight.measured.kl_mean,
                   loose.measured.kl_mean);
+    ck_assert_msg(tight.bytes > loose.bytes && tight.measured.kl_mean > 0.0015 && loose.measured.kl_mean > 0.015,
+                  "%g %g", tight.measured.kl_mean, loose.measured.kl_mean);
     mix_free(&tight);
     mix_free(&loose);
     err why = { 0 };
@@ -454,14 +469,18 @@ END_TEST
 START_TEST(test_targets)
 {
     static const struct { const char *text; double bits; int64_t bytes; file_type like; } good[] = {
-        { "4.5bpw", 4.5, 0, FT_INVALID }, { "180MiB", 0, 180 << 20, FT_INVALID }, { "2.1GB", 0, 2100000000, FT_INVALID },
-        { "1000B", 0, 1000, FT_INVALID }, { "q4_k_m", 0, 0, FT_Q4_K_M }, { "1.5kB", 0, 1500, FT_INVALID }, { "64bpw", 64, 0, FT_INVALID },
+        { "4.5bpw", 4.5, 0, FT_INVALID },       { "180MiB", 0, 180 << 20, FT_INVALID },
+        { "2.1GB", 0, 2100000000, FT_INVALID }, { "1000B", 0, 1000, FT_INVALID },
+        { "q4_k_m", 0, 0, FT_Q4_K_M },          { "1.5kB", 0, 1500, FT_INVALID },
+        { "64bpw", 64, 0, FT_INVALID },
     };
-    static const char *const bad[] = { "", "4.5", "bpw", "-1bpw", "0bpw", "nanbpw", "infMB", "4.5 bpw", "1e300GiB", "1e14bpw", "64.01bpw", "2e6GB", "q9_k", "0.1B" };
+    static const char *const bad[] = { "",        "4.5",      "bpw",     "-1bpw",    "0bpw",  "nanbpw", "infMB",
+                                       "4.5 bpw", "1e300GiB", "1e14bpw", "64.01bpw", "2e6GB", "q9_k",   "0.1B" };
     mix_target t;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         ck_assert_msg(mix_parse_budget(&t, good[i].text, &e), "%s", e.msg);
-        ck_assert_msg(t.bits == good[i].bits && t.bytes == good[i].bytes && t.like == good[i].like && t.max_kl == 0, "%s", good[i].text);
+        ck_assert_msg(t.bits == good[i].bits && t.bytes == good[i].bytes && t.like == good[i].like && t.max_kl == 0,
+                      "%s", good[i].text);
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         err why = { 0 };

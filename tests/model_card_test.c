@@ -55,14 +55,17 @@ static bool value_is(const gguf_plan *p, const cJSON *want)
     int64_t v;
     if (cJSON_IsString(want)) return str_is(p, want->string, want->valuestring);
     if (cJSON_IsArray(want)) return list_is(p, want->string, want);
-    return gguf_plan_find(p, want->string) && gguf_arr_i64(gguf_plan_find(p, want->string), 0, &v) && v == want->valueint;
+    return gguf_plan_find(p, want->string) && gguf_arr_i64(gguf_plan_find(p, want->string), 0, &v) &&
+           v == want->valueint;
 }
 
 // No key but those: each that could be there is looked for.
 static int count_keys(const gguf_plan *p)
 {
-    static const char *const PLAIN[] = { "license", "license.name", "license.link", "base_model.count", "dataset.count", "tags", "languages" };
-    static const char *const FIELDS[] = { "name", "author", "version", "organization", "description", "url", "doi", "uuid", "repo_url" };
+    static const char *const PLAIN[] = { "license",       "license.name", "license.link", "base_model.count",
+                                         "dataset.count", "tags",         "languages" };
+    static const char *const FIELDS[] = { "name", "author", "version", "organization", "description",
+                                          "url",  "doi",    "uuid",    "repo_url" };
     char key[100];
     int  n = 0;
     for (size_t i = 0; i < sizeof PLAIN / sizeof PLAIN[0]; i++) {
@@ -87,7 +90,8 @@ START_TEST(test_as_gguf_py)
         const char *card = json_get(row, "card")->valuestring;
         const cJSON *keys = json_get(row, "keys");
         gguf_plan *p = plan_of_text(card);
-        cJSON_ArrayForEach(want, keys) ck_assert_msg(value_is(p, want), "key '%s' of the card:\n%s", want->string, card);
+        cJSON_ArrayForEach(want, keys)
+            ck_assert_msg(value_is(p, want), "key '%s' of the card:\n%s", want->string, card);
         ck_assert_msg(count_keys(p) == cJSON_GetArraySize(keys), "other keys, too, of the card:\n%s", card);
         gguf_plan_free(p);
     }
@@ -99,17 +103,21 @@ END_TEST
 START_TEST(test_more_than_gguf_py)
 {
     static const struct { const char *card; int64_t n; const char *license, *says; } ROWS[] = {
-        { "\xef\xbb\xbf---\nlicense: mit\n---\n", 0, "mit", "" },                       // a byte order mark
-        { "--- \nlicense: mit\n---\t\n", 0, "mit", "" },                                // spaces behind
+        { "\xef\xbb\xbf---\nlicense: mit\n---\n", 0, "mit", "" },    // a byte order mark
+        { "--- \nlicense: mit\n---\t\n", 0, "mit", "" },    // spaces behind
         { "---\rlicense: mit\r---\r", 0, "mit", "" },
         { "---\nlicense: g\xe9mma\n---\n", 0, "g\xef\xbf\xbdmma", "bytes that are not UTF-8 (1) become U+FFFD" },
-        { "---\nlicense: no\n---\n", 0, "no", "" }, { "---\nlicense: 2.0\n---\n", 0, "2.0", "" },
+        { "---\nlicense: no\n---\n", 0, "no", "" },
+        { "---\nlicense: 2.0\n---\n", 0, "2.0", "" },
         { "---\nlicense: {a: b}\n---\n", 0, NULL, "" },
         { "---\nlicense: \"mit\n---\n", 0, NULL, "its front matter is not YAML" },
         { "---\nlicense: mit: x\n---\n", 0, NULL, "line 2: its front matter is not YAML" },
-        { "---\nlicense: mit\n", 0, NULL, "has no end" }, { "---\nlicense: mit\0\n---\n", 23, NULL, "has no end" },
-        { "---\n- license\n---\n", 0, NULL, "is no mapping" }, { "---\nlicense: *nothing\n---\n", 0, NULL, "is not YAML" },
-        { "---\nlicense: \x01\n---\n", 0, NULL, "is not YAML" }, { "no card\n---\nlicense: mit\n---\n", 0, NULL, "" },
+        { "---\nlicense: mit\n", 0, NULL, "has no end" },
+        { "---\nlicense: mit\0\n---\n", 23, NULL, "has no end" },
+        { "---\n- license\n---\n", 0, NULL, "is no mapping" },
+        { "---\nlicense: *nothing\n---\n", 0, NULL, "is not YAML" },
+        { "---\nlicense: \x01\n---\n", 0, NULL, "is not YAML" },
+        { "no card\n---\nlicense: mit\n---\n", 0, NULL, "" },
         { "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", 0, NULL, "a git-lfs pointer" },
     };
     for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
@@ -164,8 +172,17 @@ START_TEST(test_size_and_work)
     gguf_plan_free(p);
     bytes_free(&b);
     static const struct { const char *head, *part; } HOSTILE[] = {
-        { "tags: ", "[" }, { "tags: ", "[\"]\"," }, { "tags:\n", "- a\n" }, { "base_model:\n", "- a/b-7B\n" }, { "", "- " }, { "", "? " },
-        { "a: &a b\ntags:\n", "- *a\n" }, { "tags:\n", "- &a x\n" }, { "tags: {", "a: b, " }, { "a: ", "a: " }, { "tags: \"", "\\n" },
+        { "tags: ", "[" },
+        { "tags: ", "[\"]\"," },
+        { "tags:\n", "- a\n" },
+        { "base_model:\n", "- a/b-7B\n" },
+        { "", "- " },
+        { "", "? " },
+        { "a: &a b\ntags:\n", "- *a\n" },
+        { "tags:\n", "- &a x\n" },
+        { "tags: {", "a: b, " },
+        { "a: ", "a: " },
+        { "tags: \"", "\\n" },
     };
     for (size_t i = 0; i < sizeof HOSTILE / sizeof HOSTILE[0]; i++) {
         b = (buffer){ 0 };
@@ -186,11 +203,26 @@ END_TEST
 START_TEST(test_titles)
 {
     static const struct { const char *id, *title; } NAMES[] = {
-        { "gemma-4-E2B-it", "Gemma 4 E2B It" }, { "gemma-3-270m", "Gemma 3 270m" }, { "tiny_gemma4", "Tiny_Gemma4" },
-        { "v1.2-beta", "v1.2 Beta" }, { "v1.-a", "V1. A" }, { "a--b", "A B" }, { "", "" }, { "vision", "Vision" }, { "it's", "It'S" },
-        { "g\xc3\xa9mma-4", "G\xc3\xa9mma 4" }, { "\xc3\xa9lan-vital", "\xc3\x89lan Vital" }, { "G\xc3\x89MMA", "G\xc3\x89MMA" },
+        { "gemma-4-E2B-it", "Gemma 4 E2B It" },
+        { "gemma-3-270m", "Gemma 3 270m" },
+        { "tiny_gemma4", "Tiny_Gemma4" },
+        { "v1.2-beta", "v1.2 Beta" },
+        { "v1.-a", "V1. A" },
+        { "a--b", "A B" },
+        { "", "" },
+        { "vision", "Vision" },
+        { "it's", "It'S" },
+        { "g\xc3\xa9mma-4", "G\xc3\xa9mma 4" },
+        { "\xc3\xa9lan-vital", "\xc3\x89lan Vital" },
+        { "G\xc3\x89MMA", "G\xc3\x89MMA" },
         { "\xd0\xbc\xd0\xbe\xd0\xb4\xd0\xb5\xd0\xbb\xd1\x8c", "\xd0\x9c\xd0\xbe\xd0\xb4\xd0\xb5\xd0\xbb\xd1\x8c" },
-        { "\xe6\x97\xa5\xe6\x9c\xac-x", "\xe6\x97\xa5\xe6\x9c\xac X" }, { "\xc7\x86x", "\xc7\x85x" }, { "a\xff" "b", "A\xff" "B" }, { "1\xc3\xa9", "1\xc3\xa9" },
+        { "\xe6\x97\xa5\xe6\x9c\xac-x", "\xe6\x97\xa5\xe6\x9c\xac X" },
+        { "\xc7\x86x", "\xc7\x85x" },
+        { "a\xff"
+          "b",
+          "A\xff"
+          "B" },
+        { "1\xc3\xa9", "1\xc3\xa9" },
     };
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
         char *out = model_id_title(NAMES[i].id);

@@ -1,4 +1,5 @@
-// one_op: single operations on plain pointers, for tests of a backend: each makes a list of one and the memory that it names.
+// one_op: single operations on plain pointers, for tests of a backend: each makes a list of one and the memory that it
+// names.
 #ifndef HALLMARK_TESTS_ONE_OP_H
 #define HALLMARK_TESTS_ONE_OP_H
 
@@ -70,7 +71,8 @@ static inline bool one_matmul(backend *b, float *dst, const weight *w, const flo
 }
 
 // The product with a bias [rows] in the place that a weight has.
-static inline bool one_biased(backend *b, float *dst, const weight *w, const weight *bias, const float *in, int n, err *e)
+static inline bool one_biased(backend *b, float *dst, const weight *w, const weight *bias, const float *in, int n,
+                              err *e)
 {
     one_op x = one_new(OP_LINEAR);
     x.w[x.o.w[0] = 0] = *w;
@@ -92,7 +94,8 @@ static inline bool one_act(backend *b, activation act, float *dst, const float *
 }
 
 // Element by element over n floats: OP_ADD, OP_SCALE, OP_SOFTCAP (f: scale or cap).
-static inline bool one_each(backend *b, op_kind kind, float *dst, const float *a, const float *c, float f, int64_t n, err *e)
+static inline bool one_each(backend *b, op_kind kind, float *dst, const float *a, const float *c, float f, int64_t n,
+                            err *e)
 {
     one_op x = one_new(kind);
     x.o.out[0] = one_view(&x, dst, n);
@@ -103,7 +106,8 @@ static inline bool one_each(backend *b, op_kind kind, float *dst, const float *a
     return one_run(&x, b, (op_args){ .n = 1 }, e);
 }
 
-static inline bool one_mul(backend *b, float *dst, const float *a, const float *c, int64_t stride, int n, int dim, err *e)
+static inline bool one_mul(backend *b, float *dst, const float *a, const float *c, int64_t stride, int n, int dim,
+                           err *e)
 {
     one_op x = one_new(OP_MUL);
     x.o.out[0] = one_view(&x, dst, dim);
@@ -113,7 +117,8 @@ static inline bool one_mul(backend *b, float *dst, const float *a, const float *
     return one_run(&x, b, (op_args){ .n = n }, e);
 }
 
-static inline bool one_rotate(backend *b, float *y, const rope *r, int n, int n_head, bool neighbours, int64_t pos0, err *e)
+static inline bool one_rotate(backend *b, float *y, const rope *r, int n, int n_head, bool neighbours, int64_t pos0,
+                              err *e)
 {
     one_op x = one_new(OP_ROTATE);
     x.o.out[0] = one_view(&x, y, (int64_t)n_head * r->head_dim);
@@ -136,7 +141,8 @@ static inline bool one_hadamard(backend *b, float *y, int n, int rows, int dim, 
     return one_run(&x, b, (op_args){ .n = n }, e);
 }
 
-static inline bool one_store(backend *b, const kv_layer *kv, const float *k, const float *v, int n, int64_t pos0, err *e)
+static inline bool one_store(backend *b, const kv_layer *kv, const float *k, const float *v, int n, int64_t pos0,
+                             err *e)
 {
     one_op x = one_new(OP_STORE);
     const int64_t row = (int64_t)kv->n_kv_head * kv->head_dim;

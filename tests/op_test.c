@@ -1,5 +1,6 @@
-// Proves runtime/op.h, program.h and net.h: a program gives the bits of the forward pass written directly (gemma_twin.h); what an operation is
-// said to touch is what it touches; a coarse operation expands into what it is said to be.
+// Proves runtime/op.h, program.h and net.h: a program gives the bits of the forward pass written directly
+// (gemma_twin.h); what an operation is said to touch is what it touches; a coarse operation expands into what it is
+// said to be.
 #include "convert/convert.h"
 #include "gemma_twin.h"
 #include "mini_checkpoint.h"
@@ -23,7 +24,7 @@ static model *make_model(bool gemma3, const char *type)
     return m;
 }
 
-// ---- against the forward pass written directly -----------------------------------------------------------------------
+// ---- against the forward pass written directly ----------------------------------------------------------------------
 
 static const struct { bool gemma3; const char *type; arith a; dtype kv; } runs[] = {
     { false, "bf16", ARITH_BF16, DT_BF16 }, { false, "q8_0", ARITH_F32, DT_F32 }, { false, "f32", ARITH_F32, DT_Q4_0 },
@@ -32,7 +33,7 @@ static const struct { bool gemma3; const char *type; arith a; dtype kv; } runs[]
 
 START_TEST(the_bits_of_the_twin)
 {
-    enum { N_PROMPT = 19, N_BATCH = 9, N_CTX = 32 };        // longer than a window of 16; the last batch is of one token
+    enum { N_PROMPT = 19, N_BATCH = 9, N_CTX = 32 };    // longer than a window of 16; the last batch is of one token
     model *m = make_model(runs[_i].gemma3, runs[_i].type);
     const hparams *h = model_hparams(m);
     backend *b = backend_cpu(runs[_i].a, 1, NULL, &e);
@@ -41,8 +42,10 @@ START_TEST(the_bits_of_the_twin)
     net *n = net_open(b, model_gguf(m), h, &kv, N_CTX, N_BATCH, &e);
     must(n != NULL);
     gemma_twin *twin = twin_open(b, model_gguf(m), h, runs[_i].kv, N_CTX, N_BATCH);
-    const size_t n_hidden = (size_t)(h->n_layer + 1) * (size_t)h->n_embd, n_logits = (size_t)N_BATCH * (size_t)h->n_vocab;
-    float *hidden[2] = { calloc(n_hidden, 4), calloc(n_hidden, 4) }, *logits[2] = { calloc(n_logits, 4), calloc(n_logits, 4) };
+    const size_t n_hidden = (size_t)(h->n_layer + 1) * (size_t)h->n_embd,
+                 n_logits = (size_t)N_BATCH * (size_t)h->n_vocab;
+    float *hidden[2] = { calloc(n_hidden, 4), calloc(n_hidden, 4) },
+          *logits[2] = { calloc(n_logits, 4), calloc(n_logits, 4) };
     int32_t ids[N_PROMPT];
     for (int i = 0; i < N_PROMPT; i++) ids[i] = i == 0 ? 2 : (i * i + 7) % (int)h->n_vocab;
     for (int at = 0; at < N_PROMPT; at += N_BATCH) {
@@ -50,7 +53,8 @@ START_TEST(the_bits_of_the_twin)
         must(net_forward(n, ids + at, count, at, hidden[0], &e) && net_logits(n, 0, count, logits[0], &e));
         twin_forward(twin, ids + at, count, at, hidden[1]);
         twin_logits(twin, count, logits[1]);
-        for (size_t i = 0; i < (size_t)count * (size_t)h->n_vocab; i++) ck_assert_msg(isfinite(logits[0][i]), "logit %zu is not finite", i);
+        for (size_t i = 0; i < (size_t)count * (size_t)h->n_vocab; i++)
+            ck_assert_msg(isfinite(logits[0][i]), "logit %zu is not finite", i);
         ck_assert(memcmp(hidden[0], hidden[1], n_hidden * 4) == 0);
         ck_assert(memcmp(logits[0], logits[1], (size_t)count * (size_t)h->n_vocab * 4) == 0);
     }
@@ -65,7 +69,7 @@ START_TEST(the_bits_of_the_twin)
 }
 END_TEST
 
-// ---- what is touched -------------------------------------------------------------------------------------------------
+// ---- what is touched ------------------------------------------------------------------------------------------------
 
 typedef struct { float *copy[64]; } buffers_copy;
 
@@ -108,7 +112,8 @@ static void check_writes(backend *b, const gguf *g, const hparams *h)
         op_span spans[OP_SPANS];
         buffers_copy before;
         for (int k = 0; k < OP_WEIGHTS; k++)
-            if (list[i].w[k] >= 0) shapes[k] = (op_shape){ mem->weights[list[i].w[k]].rows, mem->weights[list[i].w[k]].cols };
+            if (list[i].w[k] >= 0)
+                shapes[k] = (op_shape){ mem->weights[list[i].w[k]].rows, mem->weights[list[i].w[k]].cols };
         const int n_spans = op_touches(&list[i], shapes, list[i].dim, spans);
         ck_assert_int_le(n_spans, OP_SPANS);
         copy_buffers(&before, &p, mem, N);
@@ -124,7 +129,8 @@ static void check_writes(backend *b, const gguf *g, const hparams *h)
             free(before.copy[k]);
         }
         const bool writes = list[i].kind != OP_MARK && list[i].kind != OP_STORE;
-        ck_assert_msg((changed > 0) == writes, "operation %d (%s) changes %lld floats", i, op_name(list[i].kind), (long long)changed);
+        ck_assert_msg((changed > 0) == writes, "operation %d (%s) changes %lld floats", i, op_name(list[i].kind),
+                      (long long)changed);
         seen[list[i].kind]++;
     }
     for (int i = 0; i < h->n_layer; i++) attending += !h->layers[i].recurrent;
@@ -156,7 +162,7 @@ START_TEST(so_do_those_of_experts_and_delta_nets)
 }
 END_TEST
 
-// ---- expansions ------------------------------------------------------------------------------------------------------
+// ---- expansions -----------------------------------------------------------------------------------------------------
 
 static void check_kinds(const op *o, const op_kind *want, int n)
 {

@@ -150,8 +150,14 @@ START_TEST(test_destinations)
     memset(long_name, 'x', 250);        // a name of its own, but not with what the temporary file adds
     long_name[250] = '\0';
     char *spoiled[] = { dir, "none/out", "none/", "/dev/null", "", "plain/out", "dangling", long_name };
-    static const char *const says[] = { "it is a folder", "cannot create: there is no folder ", "the name of a folder", "it is not a regular file",
-                                        "the output path is empty", "/plain is not a folder", "cannot create: No such file or directory", NULL };
+    static const char *const says[] = { "it is a folder",
+                                        "cannot create: there is no folder ",
+                                        "the name of a folder",
+                                        "it is not a regular file",
+                                        "the output path is empty",
+                                        "/plain is not a folder",
+                                        "cannot create: No such file or directory",
+                                        NULL };
     write_file(in_dir(dir, "plain"), "x", 1);
     ck_assert_int_eq(symlink("nowhere/at/all", in_dir(dir, "dangling")), 0);
     for (int i = 0; i < 8; i++) {       // asked before the work, or met when it begins: the same answer
@@ -175,9 +181,11 @@ START_TEST(test_destinations)
     ck_assert(!outfile_check_folder("", &e));
     e = (err){ 0 };
     ck_assert(outfile_check_folder(in_dir(dir, "new//"), &e) && outfile_check_folder(dir, &e));
-    ck_assert(!outfile_check_folder("/", &e) && !outfile_check_folder(in_dir(dir, ".."), &e) && !outfile_check_folder(".", &e));
+    ck_assert(!outfile_check_folder("/", &e) && !outfile_check_folder(in_dir(dir, ".."), &e) &&
+              !outfile_check_folder(".", &e));
     e = (err){ 0 };
-    ck_assert(outfile_check(in_dir(dir, "new"), &e) && outfile_check(in_dir(dir, "plain"), &e) && outfile_check("new", &e));
+    ck_assert(outfile_check(in_dir(dir, "new"), &e) && outfile_check(in_dir(dir, "plain"), &e) &&
+              outfile_check("new", &e));
     ck_assert_int_eq(access(in_dir(dir, "new"), F_OK), -1);
     ck_assert_int_eq(unlink(in_dir(dir, "plain")), 0);
     e = (err){ 0 };
@@ -228,7 +236,8 @@ START_TEST(test_leftovers)
     ck_assert_str_eq(outfile_tmp_path(f), own);
     ck_assert_str_ne(outfile_tmp_path(twice), own);
     ck_assert_int_eq(access(own, F_OK), 0);         // and the first one's file is still there
-    ck_assert(outfile_write_at(twice, 0, "1", 1, &e) && outfile_write_at(f, 0, "2", 1, &e) && outfile_commit(twice, &e) && outfile_commit(f, &e));
+    ck_assert(outfile_write_at(twice, 0, "1", 1, &e) && outfile_write_at(f, 0, "2", 1, &e) &&
+              outfile_commit(twice, &e) && outfile_commit(f, &e));
     uint8_t got[10];
     ck_assert(read_file_bytes(path, got, 10) == 1 && got[0] == '2');    // the last one's
     close(fd);
@@ -279,7 +288,8 @@ START_TEST(test_kill_at_any_instant)
         replaced += got[0] != 0xee;
         seen_partial += count_partials(dir) > 0;
     }
-    printf("killed %d times: %d left a temporary file behind, after %d the file was a new one\n", KILLS, seen_partial, replaced);
+    printf("killed %d times: %d left a temporary file behind, after %d the file was a new one\n", KILLS, seen_partial,
+           replaced);
     ck_assert_msg(seen_partial > 0 && replaced > 0, "no kill came at a moment that proves anything");
     err e = { 0 };
     ck_assert(outfile_write_whole(path, "end", 3, &e));
@@ -298,9 +308,12 @@ static int write_read_only(const char *dir)
     if (f) return 10;
     if (e.kind != ERR_SYSTEM || !strstr(e.msg, "cannot create: Permission denied") || !strstr(e.msg, "/out")) return 11;
     err early = { 0 };
-    if (outfile_check(in_dir(dir, "out"), &early) || early.kind != ERR_SYSTEM || strcmp(early.msg, e.msg) != 0) return 12;
+    if (outfile_check(in_dir(dir, "out"), &early) || early.kind != ERR_SYSTEM || strcmp(early.msg, e.msg) != 0)
+        return 12;
     early = (err){ 0 };
-    if (outfile_check_folder(in_dir(dir, "new"), &early) || early.kind != ERR_SYSTEM || !strstr(early.msg, "Permission denied")) return 13;
+    if (outfile_check_folder(in_dir(dir, "new"), &early) || early.kind != ERR_SYSTEM ||
+        !strstr(early.msg, "Permission denied"))
+        return 13;
     return 0;
 }
 
@@ -314,7 +327,8 @@ START_TEST(test_read_only_folder)
     if (rc == 77) printf("SKIP read-only folder: cannot give up root's rights: %s\n", strerror(errno));
     else ck_assert_int_eq(rc, 0);
     uint8_t got[10];
-    ck_assert(read_file_bytes(in_dir(dir, "out"), got, 10) == 3 && memcmp(got, "old", 3) == 0 && count_partials(dir) == 0);
+    ck_assert(read_file_bytes(in_dir(dir, "out"), got, 10) == 3 && memcmp(got, "old", 3) == 0 &&
+              count_partials(dir) == 0);
     drop_dir(dir);
 }
 END_TEST
@@ -326,7 +340,9 @@ static int write_over_limit(const char *dir)
     static uint8_t big[200000];
     err e = { 0 };
     if (setrlimit(RLIMIT_FSIZE, &rl) != 0) return 9;
-    if (outfile_open(in_dir(dir, "out"), 200000, &e) || e.kind != ERR_SYSTEM || !strstr(e.msg, "cannot reserve 200000 bytes: File too large")) return 10;
+    if (outfile_open(in_dir(dir, "out"), 200000, &e) || e.kind != ERR_SYSTEM ||
+        !strstr(e.msg, "cannot reserve 200000 bytes: File too large"))
+        return 10;
     e = (err){ 0 };
     outfile *f = outfile_open(in_dir(dir, "out"), 0, &e);
     if (!f) return 11;
@@ -361,7 +377,9 @@ static int write_full_disk(const char *dir)
     if (count_partials(dir) != 0) return 12;
     e = (err){ 0 };
     outfile *f = outfile_open(in_dir(dir, "out"), 0, &e);       // of unknown size: it shows while writing
-    if (!f || outfile_append(f, big, sizeof big, &e) || e.kind != ERR_SYSTEM || !strstr(e.msg, "No space left on device")) return 13;
+    if (!f || outfile_append(f, big, sizeof big, &e) || e.kind != ERR_SYSTEM ||
+        !strstr(e.msg, "No space left on device"))
+        return 13;
     outfile_abort(f);
     uint8_t got[10];
     if (read_file_bytes(in_dir(dir, "out"), got, 10) != 3 || count_partials(dir) != 0) return 14;

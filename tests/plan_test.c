@@ -26,26 +26,28 @@ static model_plan open_config(const char *name)
 
 // transformers: of fixtures/configs/README.md. beside: what is no parameter there: a scalar a layer (Gemma 4), divisors
 // of rotary frequencies (a half of a full layer's head). mtp: a block that Transformers leaves out.
-static const struct { const char *name; int64_t transformers, beside, mtp; int n_layer; int64_t n_ctx; } models[] = {
-    { "gemma-4-e2b",      4628569344,  35 + 256, 0, 35, 131072 },
-    { "gemma-4-e4b",      7463013376,  42 + 256, 0, 42, 131072 },
-    { "gemma-4-12b",      11907350272, 48 + 256, 0, 48, 262144 },
-    { "gemma-4-26b-a4b",  25233141760, 30 + 256, 0, 30, 262144 },
-    { "gemma-4-31b",      30697345280, 60 + 256, 0, 60, 262144 },
+static const struct { const char *name; int64_t transformers, beside, mtp; int n_layer; int64_t n_ctx;
+} models[] = {
+    { "gemma-4-e2b", 4628569344, 35 + 256, 0, 35, 131072 },
+    { "gemma-4-e4b", 7463013376, 42 + 256, 0, 42, 131072 },
+    { "gemma-4-12b", 11907350272, 48 + 256, 0, 48, 262144 },
+    { "gemma-4-26b-a4b", 25233141760, 30 + 256, 0, 30, 262144 },
+    { "gemma-4-31b", 30697345280, 60 + 256, 0, 60, 262144 },
     // Q with its gate, K, V, output, MLP, norms; eh_proj and three norms
-    { "qwen3.6-27b",      26895998464, 0,
+    { "qwen3.6-27b", 26895998464, 0,
       (2 * 24 + 4 + 4 + 24) * 256LL * 5120 + 3 * 17408LL * 5120 + 2 * 5120 + 2 * 256 + 2 * 5120LL * 5120 + 3 * 5120, 64,
       262144 },
     // the same, with 256 experts of 512 and a shared one, a router, and the shared one's gate
-    { "qwen3.6-35b-a3b",  34660610688, 0,
-      (2 * 16 + 2 + 2 + 16) * 256LL * 2048 + 257 * 3 * 512LL * 2048 + 256 * 2048 + 2048 + 2 * 2048 + 2 * 256 + 2 * 2048LL * 2048 +
-      3 * 2048, 40, 262144 },
-    { "qwen3-30b-a3b",    30532122624, 0, 0, 48, 40960 },
-    { "qwen3-8b",         8190735360,  0, 0, 36, 40960 },
-    { "llama-3.1-8b",     8030261248,  64, 0, 32, 131072 },
-    { "llama-3.1-70b",    70553706496, 64, 0, 80, 131072 },
-    { "qwen2.5-7b",       7615616512,  0, 0, 28, 131072 },
-    { "mistral-7b-v0.1",  7241732096,  0, 0, 32, 32768 },
+    { "qwen3.6-35b-a3b", 34660610688, 0,
+      (2 * 16 + 2 + 2 + 16) * 256LL * 2048 + 257 * 3 * 512LL * 2048 + 256 * 2048 + 2048 + 2 * 2048 + 2 * 256 +
+          2 * 2048LL * 2048 + 3 * 2048,
+      40, 262144 },
+    { "qwen3-30b-a3b", 30532122624, 0, 0, 48, 40960 },
+    { "qwen3-8b", 8190735360, 0, 0, 36, 40960 },
+    { "llama-3.1-8b", 8030261248, 64, 0, 32, 131072 },
+    { "llama-3.1-70b", 70553706496, 64, 0, 80, 131072 },
+    { "qwen2.5-7b", 7615616512, 0, 0, 28, 131072 },
+    { "mistral-7b-v0.1", 7241732096, 0, 0, 32, 32768 },
 };
 
 START_TEST(test_parameters)
@@ -130,7 +132,8 @@ START_TEST(test_weights_of_experts)
     ck_assert_int_ge(vectors, router);              // the router stays F32
     rest -= down + mlp_down;
     const int64_t embedding = 262144LL * 2816;
-    const int64_t bytes = blocks(rest - embedding, 256, 144) + blocks(embedding, 256, 210) + blocks(down + mlp_down, 32, 22);
+    const int64_t bytes = blocks(rest - embedding, 256, 144) + blocks(embedding, 256, 210) +
+                          blocks(down + mlp_down, 32, 22);
     // Q4_K_S: the first eighth (3 of 30) of the MLPs' last matrices would be Q5_K, and is Q5_1; so is V of the first
     // four.
     const int64_t first = (down + mlp_down) / 30 * 3, v = 4 * 2048LL * 2816;
@@ -142,7 +145,7 @@ START_TEST(test_weights_of_experts)
 }
 END_TEST
 
-// ---- another reader --------------------------------------------------------------------------------------------------
+// ---- another reader -------------------------------------------------------------------------------------------------
 
 static const char *refused_by(const model_plan *p, file_type ft)
 {
@@ -302,7 +305,8 @@ START_TEST(test_quick)
         ck_assert_int_gt(last, p.counts.total / 4);
         plan_close(&p);
     }
-    ck_assert_int_lt((clock() - begun) / CLOCKS_PER_SEC, 20);       // sanitized and on a slow machine, too; one takes 10 ms
+    // sanitized and on a slow machine, too; one takes 10 ms
+    ck_assert_int_lt((clock() - begun) / CLOCKS_PER_SEC, 20);
 }
 END_TEST
 

@@ -142,7 +142,10 @@ static inline void play_openai(played *p, const cJSON *q, int64_t i, int64_t ste
                 "return_token_ids, ignore_eos");
     played_must(p, cJSON_IsString(json_get(q, "model")) && strcmp(json_get(q, "model")->valuestring, "tiny") == 0,
                 "model");
-    text_printf(t, "{\"id\":\"cmpl-1\",\"object\":\"text_completion\",\"model\":\"tiny\",\"usage\":{\"prompt_tokens\":%lld},\"choices\":[{\"index\":0,\"text\":\"x\"", (long long)n_ids);
+    text_printf(t,
+                "{\"id\":\"cmpl-1\",\"object\":\"text_completion\",\"model\":\"tiny\",\"usage\":{\"prompt_tokens\":%"
+                "lld},\"choices\":[{\"index\":0,\"text\":\"x\"",
+                (long long)n_ids);
     if (scores) {
         text_words(t, ",\"token_ids\":[0],\"logprobs\":null,\"prompt_logprobs\":[null");
         for (int64_t at = 1; at < n_ids; at++) {
@@ -249,16 +252,22 @@ static inline void play_question(played *p, const cJSON *q, http_reply_bytes *a)
 static inline const char *about_of(const char *kind, const char *path)
 {
     static const struct { const char *kind, *path, *body; } all[] = {
-        { "llama", "/props", "{\"default_generation_settings\":{\"n_ctx\":4096},\"total_slots\":1,\"model_path\":\"/models/tiny-F32.gguf\",\"build_info\":\"b7000-abc\"}" },
+        { "llama", "/props",
+          "{\"default_generation_settings\":{\"n_ctx\":4096},\"total_slots\":1,\"model_path\":\"/models/"
+          "tiny-F32.gguf\",\"build_info\":\"b7000-abc\"}" },
         { "llama", "/v1/models", "{\"object\":\"list\",\"data\":[{\"id\":\"tiny\",\"owned_by\":\"llamacpp\"}]}" },
-        { "openai", "/v1/models", "{\"object\":\"list\",\"data\":[{\"id\":\"tiny\",\"object\":\"model\",\"owned_by\":\"vllm\",\"root\":\"/models/tiny\"}]}" },
+        { "openai", "/v1/models",
+          "{\"object\":\"list\",\"data\":[{\"id\":\"tiny\",\"object\":\"model\",\"owned_by\":\"vllm\",\"root\":\"/"
+          "models/tiny\"}]}" },
         { "openai", "/version", "{\"version\":\"0.15.0\"}" },
-        { "sglang", "/get_model_info", "{\"model_path\":\"/models/tiny\",\"tokenizer_path\":\"/models/tiny\",\"is_generation\":true}" },
+        { "sglang", "/get_model_info",
+          "{\"model_path\":\"/models/tiny\",\"tokenizer_path\":\"/models/tiny\",\"is_generation\":true}" },
         { "sglang", "/get_server_info", "{\"version\":\"0.5.6\",\"speculative_algorithm\":null}" },
         { "sglang", "/v1/models", "{\"object\":\"list\",\"data\":[{\"id\":\"tiny\",\"owned_by\":\"sglang\"}]}" },
         { "ollama", "/api/version", "{\"version\":\"0.13.1\"}" },
         { "ollama", "/api/tags", "{\"models\":[{\"name\":\"tiny:latest\",\"model\":\"tiny:latest\",\"size\":1}]}" },
-        { "ollama", "/v1/models", "{\"object\":\"list\",\"data\":[{\"id\":\"tiny:latest\",\"owned_by\":\"library\"}]}" },
+        { "ollama", "/v1/models",
+          "{\"object\":\"list\",\"data\":[{\"id\":\"tiny:latest\",\"owned_by\":\"library\"}]}" },
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (strcmp(all[i].kind, kind) == 0 && strcmp(all[i].path, path) == 0) return all[i].body;

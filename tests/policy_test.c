@@ -1,5 +1,5 @@
-// Proves quant/policy.h: the type of every tensor in every mix equals what llama-quantize chose (tests/golden/policy.txt says how that
-// was recorded), whatever the order the tensors are given in.
+// Proves quant/policy.h: the type of every tensor in every mix equals what llama-quantize chose
+// (tests/golden/policy.txt says how that was recorded), whatever the order the tensors are given in.
 #include "formats/file_map.h"
 #include "quant/policy.h"
 #include "suite.h"
@@ -22,8 +22,9 @@ typedef struct {
 static dtype letter_type(char c)
 {
     static const struct { char letter; dtype type; } letters[] = {
-        { 'F', DT_F32 }, { 'H', DT_F16 }, { 'B', DT_BF16 }, { '8', DT_Q8_0 }, { '4', DT_Q4_0 }, { 't', DT_Q4_1 }, { '5', DT_Q5_0 },
-        { 'u', DT_Q5_1 }, { 'c', DT_Q2_K }, { 'd', DT_Q3_K }, { 'e', DT_Q4_K }, { 'f', DT_Q5_K }, { 'g', DT_Q6_K },
+        { 'F', DT_F32 },  { 'H', DT_F16 },  { 'B', DT_BF16 }, { '8', DT_Q8_0 }, { '4', DT_Q4_0 },
+        { 't', DT_Q4_1 }, { '5', DT_Q5_0 }, { 'u', DT_Q5_1 }, { 'c', DT_Q2_K }, { 'd', DT_Q3_K },
+        { 'e', DT_Q4_K }, { 'f', DT_Q5_K }, { 'g', DT_Q6_K },
     };
     for (size_t i = 0; i < sizeof letters / sizeof letters[0]; i++)
         if (letters[i].letter == c) return letters[i].type;
@@ -43,7 +44,8 @@ static void parse_tensor(golden_case *c, const char *line)
 
 static int64_t n_fallbacks[2];      // among all the recorded choices: to a block of 32, to F16
 
-// What llama-quantize recorded as something else than the mix asks for is one of its fallbacks, and only where the block does not divide the rows.
+// What llama-quantize recorded as something else than the mix asks for is one of its fallbacks, and only where the
+// block does not divide the rows.
 static void check_fallback(const policy_tensor *t, dtype wanted, dtype type)
 {
     static const struct { dtype from, to; } rules[] = {
@@ -78,8 +80,8 @@ static void check_type(const golden_case *c, const char *type_name, int column, 
     for (int64_t i = 0; i < c->n; i++) check_fallback(&t[i], wanted[i], types[i]);
     for (int64_t i = 0; i < c->n; i++) {
         const dtype found = types[reversed ? c->n - 1 - i : i], expected = letter_type(c->choices[i][column]);
-        ck_assert_msg(found == expected, "%s: %s: tensor '%s': found %s, expected %s", c->name, type_name, c->names[i], dtype_name(found),
-                      dtype_name(expected));
+        ck_assert_msg(found == expected, "%s: %s: tensor '%s': found %s, expected %s", c->name, type_name, c->names[i],
+                      dtype_name(found), dtype_name(expected));
     }
 }
 
@@ -103,15 +105,22 @@ START_TEST(test_as_llama_quantize)
     char *rest = text, *line;
     while ((line = strsep(&rest, "\n"))) {
         if (strncmp(line, "types ", 6) == 0) {
-            for (char *at = line + 6, *word; (word = strsep(&at, " "));) snprintf(types[n_types++], sizeof types[0], "%s", word);
+            for (char *at = line + 6, *word; (word = strsep(&at, " "));)
+                snprintf(types[n_types++], sizeof types[0], "%s", word);
         } else if (strncmp(line, "case ", 5) == 0) {
             if (n_cases++) check_case(&c, types, n_types);
             memset(&c, 0, sizeof c);
             snprintf(c.name, sizeof c.name, "%s", line + 5);
         } else if (strncmp(line, "model ", 6) == 0) {
             long long layers, heads, kv, experts;
-            ck_assert_int_eq(sscanf(line, "model %15s %lld %lld %lld %lld %d", c.arch, &layers, &heads, &kv, &experts, &has_output), 6);
-            c.model = (policy_model){ .arch = c.arch, .n_layer = layers, .n_head = heads, .n_head_kv = kv, .n_expert = experts,
+            ck_assert_int_eq(sscanf(line, "model %15s %lld %lld %lld %lld %d", c.arch, &layers, &heads, &kv, &experts,
+                                    &has_output),
+                             6);
+            c.model = (policy_model){ .arch = c.arch,
+                                      .n_layer = layers,
+                                      .n_head = heads,
+                                      .n_head_kv = kv,
+                                      .n_expert = experts,
                                       .has_output = has_output };
         } else if (strncmp(line, "tensor ", 7) == 0) {
             parse_tensor(&c, line);
@@ -120,7 +129,8 @@ START_TEST(test_as_llama_quantize)
     check_case(&c, types, n_types);
     ck_assert_int_eq(n_types, 20);
     ck_assert_int_eq(n_cases, 23);
-    ck_assert_msg(n_fallbacks[0] > 100 && n_fallbacks[1] > 100, "%lld and %lld", (long long)n_fallbacks[0], (long long)n_fallbacks[1]);
+    ck_assert_msg(n_fallbacks[0] > 100 && n_fallbacks[1] > 100, "%lld and %lld", (long long)n_fallbacks[0],
+                  (long long)n_fallbacks[1]);
     free(text);
 }
 END_TEST
@@ -142,11 +152,13 @@ static const file_type_info *parse_set(char *text, policy_overrides *o, type_rul
     return ft;
 }
 
-// llama-quantize --dry-run lets --token-embedding-type name a type that the rows do not fit, and fails only when it gets there.
+// llama-quantize --dry-run lets --token-embedding-type name a type that the rows do not fit, and fails only when it
+// gets there.
 static bool fits(const golden_case *c, int column)
 {
     for (int64_t i = 0; i < c->n; i++)
-        if (c->t[i].shape[c->t[i].n_dims - 1] % dtype_find(letter_type(c->choices[i][column]))->block_weights != 0) return false;
+        if (c->t[i].shape[c->t[i].n_dims - 1] % dtype_find(letter_type(c->choices[i][column]))->block_weights != 0)
+            return false;
     return true;
 }
 
@@ -165,8 +177,8 @@ static void check_sets(golden_case *c, char (*sets)[128], int n_sets)
         if (!fits(c, k)) { ck_assert(!ok && e.kind == ERR_USAGE && strstr(e.msg, "cannot be")); continue; }
         ck_assert_msg(ok, "%s", e.msg);
         for (int64_t i = 0; i < c->n; i++)
-            ck_assert_msg(types[i] == letter_type(c->choices[i][k]), "%s: %s: tensor '%s': found %s", c->name, sets[k], c->names[i],
-                          dtype_name(types[i]));
+            ck_assert_msg(types[i] == letter_type(c->choices[i][k]), "%s: %s: tensor '%s': found %s", c->name, sets[k],
+                          c->names[i], dtype_name(types[i]));
     }
 }
 
@@ -190,7 +202,11 @@ START_TEST(test_overrides_as_llama_quantize)
             snprintf(c.name, sizeof c.name, "%s", line + 5);
         }
         if (sscanf(line, "model %15s %lld %lld %lld %lld %d", c.arch, &layers, &heads, &kv, &experts, &has_output) == 6)
-            c.model = (policy_model){ .arch = c.arch, .n_layer = layers, .n_head = heads, .n_head_kv = kv, .n_expert = experts,
+            c.model = (policy_model){ .arch = c.arch,
+                                      .n_layer = layers,
+                                      .n_head = heads,
+                                      .n_head_kv = kv,
+                                      .n_expert = experts,
                                       .has_output = has_output };
     }
     check_sets(&c, sets, n_sets);
@@ -217,8 +233,9 @@ END_TEST
 START_TEST(test_v_of_70b)
 {
     static const struct { const char *arch; int64_t n_layer, n_head_kv; dtype third, fifth; } cases[] = {
-        { "llama", 80, 8, DT_Q5_K, DT_Q5_K }, { "llama", 80, 64, DT_Q4_K, DT_Q4_K }, { "qwen2", 80, 8, DT_Q5_K, DT_Q5_K },
-        { "qwen3", 80, 8, DT_Q4_K, DT_Q4_K }, { "llama", 79, 8, DT_Q4_K, DT_Q4_K },
+        { "llama", 80, 8, DT_Q5_K, DT_Q5_K }, { "llama", 80, 64, DT_Q4_K, DT_Q4_K },
+        { "qwen2", 80, 8, DT_Q5_K, DT_Q5_K }, { "qwen3", 80, 8, DT_Q4_K, DT_Q4_K },
+        { "llama", 79, 8, DT_Q4_K, DT_Q4_K },
     };
     enum { N = 30 };
     char          names[N][40];

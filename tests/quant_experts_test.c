@@ -206,7 +206,8 @@ START_TEST(test_experts_without_tokens_are_named)
     ck_assert_msg(quantize(FT_Q4_K_M, im_path, 2, &e), "%s", e.msg);
     ck_assert_msg(strstr(logged, "fewer than 16 tokens reached 5 matrices of experts: the first is expert 0") != NULL,
                   "%s", logged);
-    ck_assert_msg(quantize(FT_Q8_0, im_path, 2, &e) && !strstr(logged, "of experts"), "%s", logged);   // it has no search
+    // it has no search
+    ck_assert_msg(quantize(FT_Q8_0, im_path, 2, &e) && !strstr(logged, "of experts"), "%s", logged);
 }
 END_TEST
 

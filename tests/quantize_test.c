@@ -1,5 +1,6 @@
-// Proves quant/quantize.h, quant/imatrix.h and quant/derive.h: a small Gemma 4 file becomes a quantized one that says what it is; importance matrices in both
-// of llama.cpp's forms; what is refused, by name. The bytes themselves: codec_golden_test.c; the types: policy_test.c.
+// Proves quant/quantize.h, quant/imatrix.h and quant/derive.h: a small Gemma 4 file becomes a quantized one that says
+// what it is; importance matrices in both of llama.cpp's forms; what is refused, by name. The bytes themselves:
+// codec_golden_test.c; the types: policy_test.c.
 #define _GNU_SOURCE
 #include "arch/tokens.h"
 #include "formats/claims.h"
@@ -23,12 +24,14 @@ static char folder[] = "/tmp/hallmark-quantize-XXXXXX";
 static char in_path[128], out_path[128], im_path[128];
 
 typedef struct { const char *name; int n_dims; int64_t shape[2]; bool norm; } part;
-static const part whole[] = { { "token_embd.weight", 2, { VOCAB, EMBD }, false }, { "output_norm.weight", 1, { EMBD }, true } };
+static const part whole[] = { { "token_embd.weight", 2, { VOCAB, EMBD }, false },
+                              { "output_norm.weight", 1, { EMBD }, true } };
 static const part layer[] = {
-    { "attn_norm.weight", 1, { EMBD }, true },           { "attn_q.weight", 2, { 128, EMBD }, false }, { "attn_k.weight", 2, { 64, EMBD }, false },
-    { "attn_v.weight", 2, { 64, EMBD }, false },         { "attn_output.weight", 2, { EMBD, 128 }, false },
-    { "ffn_gate.weight", 2, { FF, EMBD }, false },       { "ffn_up.weight", 2, { FF, EMBD }, false },
-    { "ffn_down.weight", 2, { EMBD, FF }, false },       { "layer_output_scale.weight", 1, { 1 }, true },
+    { "attn_norm.weight", 1, { EMBD }, true },         { "attn_q.weight", 2, { 128, EMBD }, false },
+    { "attn_k.weight", 2, { 64, EMBD }, false },       { "attn_v.weight", 2, { 64, EMBD }, false },
+    { "attn_output.weight", 2, { EMBD, 128 }, false }, { "ffn_gate.weight", 2, { FF, EMBD }, false },
+    { "ffn_up.weight", 2, { FF, EMBD }, false },       { "ffn_down.weight", 2, { EMBD, FF }, false },
+    { "layer_output_scale.weight", 1, { 1 }, true },
 };
 #define COUNT(a) (int)(sizeof(a) / sizeof((a)[0]))
 enum { MAX = 64 };
@@ -38,9 +41,15 @@ typedef struct { int n; char names[MAX][64]; const part *parts[MAX]; } listing;
 static listing all_tensors(void)
 {
     listing l = { 0 };
-    for (int i = 0; i < COUNT(whole); i++) { snprintf(l.names[l.n], 64, "%s", whole[i].name); l.parts[l.n++] = &whole[i]; }
+    for (int i = 0; i < COUNT(whole); i++) {
+        snprintf(l.names[l.n], 64, "%s", whole[i].name);
+        l.parts[l.n++] = &whole[i];
+    }
     for (int k = 0; k < LAYERS; k++)
-        for (int i = 0; i < COUNT(layer); i++) { snprintf(l.names[l.n], 64, "blk.%d.%s", k, layer[i].name); l.parts[l.n++] = &layer[i]; }
+        for (int i = 0; i < COUNT(layer); i++) {
+            snprintf(l.names[l.n], 64, "blk.%d.%s", k, layer[i].name);
+            l.parts[l.n++] = &layer[i];
+        }
     return l;
 }
 
@@ -52,7 +61,8 @@ static int64_t version = 0;                 // whose list of source files its di
 static const char *const TOKENIZER_KEYS[] = { KEY_HM_SPACE_PREFIX, KEY_HM_IGNORE_MERGES, KEY_HM_NFC, KEY_HM_EOS_IDS,
                                               KEY_HM_BEYOND };
 
-// Writes the small model in one float type. With `claims`, digests and a source digest that fit; with `flip`, one bit of a tensor changed after.
+// Writes the small model in one float type. With `claims`, digests and a source digest that fit; with `flip`, one bit
+// of a tensor changed after.
 static void write_model(dtype type, bool claims, bool flip)
 {
     err e = { 0 };
@@ -62,20 +72,33 @@ static void write_model(dtype type, bool claims, bool flip)
     static float values[MAX][FF * EMBD];
     static char digests[MAX][SHA256_HEX + 1];
     gguf_plan *p = gguf_plan_new(32, &e);
-    ck_assert(gguf_plan_str(p, "general.architecture", "gemma4", &e) && gguf_plan_u32(p, "general.file_type", type == DT_BF16 ? 32 : 0, &e));
+    ck_assert(gguf_plan_str(p, "general.architecture", "gemma4", &e) &&
+              gguf_plan_u32(p, "general.file_type", type == DT_BF16 ? 32 : 0, &e));
     ck_assert(gguf_plan_str(p, "general.name", "small", &e) && gguf_plan_u32(p, "gemma4.block_count", LAYERS, &e));
-    ck_assert(gguf_plan_u32(p, "gemma4.attention.head_count", 4, &e) && gguf_plan_u32(p, "gemma4.attention.head_count_kv", 1, &e));
-    const gguf_kv shared = { .key = "gemma4.attention.shared_kv_layers", .type = GGUF_I64, .elem = GGUF_I64, .n = 1, .data = (const uint8_t *)&shared_layers, .n_bytes = 8 };
+    ck_assert(gguf_plan_u32(p, "gemma4.attention.head_count", 4, &e) &&
+              gguf_plan_u32(p, "gemma4.attention.head_count_kv", 1, &e));
+    const gguf_kv shared = { .key = "gemma4.attention.shared_kv_layers",
+                             .type = GGUF_I64,
+                             .elem = GGUF_I64,
+                             .n = 1,
+                             .data = (const uint8_t *)&shared_layers,
+                             .n_bytes = 8 };
     ck_assert(gguf_plan_copy_kv(p, &shared, &e));
     for (int i = 0; i < l.n; i++) {
         const part *t = l.parts[i];
         const int64_t n = t->shape[0] * (t->n_dims > 1 ? t->shape[1] : 1);
-        for (int64_t r = 0; r < n; r += n < 256 ? n : 256) input_row(values[i] + r, n < 256 ? (int)n : 256, 0, (uint64_t)(1000 * i + r));
+        for (int64_t r = 0; r < n; r += n < 256 ? n : 256)
+            input_row(values[i] + r, n < 256 ? (int)n : 256, 0, (uint64_t)(1000 * i + r));
         ck_assert_msg(gguf_plan_tensor(p, l.names[i], t->norm ? DT_F32 : type, t->n_dims, t->shape, &e), "%s", e.msg);
         src[i] = (tensor_source){ .where = l.names[i], .type = DT_F32, .data = (uint8_t *)values[i], .fd = -1 };
     }
     for (int i = 0; i < COUNT(TOKENIZER_KEYS); i++) ck_assert(gguf_plan_bool(p, TOKENIZER_KEYS[i], i % 2, &e));
-    if (claims) ck_assert(claims_plan(p, "BF16", &(claims_source){ .version = version, .digest = "ab", .revision = "0123456789012345678901234567890123456789" }, &e));
+    if (claims)
+        ck_assert(claims_plan(p, "BF16",
+                              &(claims_source){ .version = version,
+                                                .digest = "ab",
+                                                .revision = "0123456789012345678901234567890123456789" },
+                              &e));
     ck_assert(gguf_plan_layout(p, &header, &bytes, &e));
     outfile *f = outfile_open(in_path, bytes, &e);
     ck_assert_msg(f && write_tensors(p, f, src, 1, digests, NULL, NULL, &e), "%s", e.msg);
@@ -106,7 +129,8 @@ static void check_tensors(const gguf *in, const gguf *out, const imatrix *im)
         for (int64_t r = 0; r < to->n_elems / cols; r++) {
             codec_find(from->type)->decode_row(x, from->data + r * from_bytes, cols);
             ck_assert(codec_find(to->type)->encode_row(row, x, cols, im ? imatrix_find(im, to->name, &n) : NULL, &e));
-            ck_assert_msg(memcmp(row, to->data + r * to_bytes, (size_t)to_bytes) == 0, "%s: row %lld", to->name, (long long)r);
+            ck_assert_msg(memcmp(row, to->data + r * to_bytes, (size_t)to_bytes) == 0, "%s: row %lld", to->name,
+                          (long long)r);
         }
     }
 }
@@ -114,8 +138,9 @@ static void check_tensors(const gguf *in, const gguf *out, const imatrix *im)
 START_TEST(test_small_model)
 {
     static const struct { file_type ft; const char *kv; dtype q; } types[] = {
-        { FT_Q4_K_M, "f32", DT_Q4_K }, { FT_Q8_0, "f32", DT_Q8_0 }, { FT_F16, "f32", DT_F16 }, { FT_BF16, "bf16", DT_BF16 }, { FT_F32, "f32", DT_F32 },
-        { FT_Q3_K_L, "f32", DT_Q3_K }, { FT_Q5_1, "f32", DT_Q5_1 },
+        { FT_Q4_K_M, "f32", DT_Q4_K }, { FT_Q8_0, "f32", DT_Q8_0 }, { FT_F16, "f32", DT_F16 },
+        { FT_BF16, "bf16", DT_BF16 },  { FT_F32, "f32", DT_F32 },   { FT_Q3_K_L, "f32", DT_Q3_K },
+        { FT_Q5_1, "f32", DT_Q5_1 },
     };
     err e = { 0 };
     write_model(DT_BF16, false, false);
@@ -133,7 +158,8 @@ START_TEST(test_small_model)
             ck_assert_msg(gguf_get_bool_or(out, TOKENIZER_KEYS[k], kept, &kept, &e) && kept == k % 2, "%s is lost",
                           TOKENIZER_KEYS[k]);
         }
-        ck_assert(gguf_get_str(out, KEY_HM_KV_TYPE, &kv, &e) && kv.n == (int64_t)strlen(types[i].kv) && memcmp(kv.s, types[i].kv, (size_t)kv.n) == 0);
+        ck_assert(gguf_get_str(out, KEY_HM_KV_TYPE, &kv, &e) && kv.n == (int64_t)strlen(types[i].kv) &&
+                  memcmp(kv.s, types[i].kv, (size_t)kv.n) == 0);
         ck_assert_int_eq(gguf_find_tensor(out, "blk.0.attn_q.weight")->type, types[i].q);
         ck_assert_int_eq(gguf_find_tensor(out, "blk.0.layer_output_scale.weight")->type, DT_F32);
         ck_assert_msg(claims_check_tensors(out, 2, NULL, &e), "%s", e.msg);
@@ -223,7 +249,8 @@ START_TEST(test_source_claims)
     ck_assert_msg(quantize(FT_Q4_K_M, NULL, 2, &e), "%s", e.msg);
     gguf *g = gguf_open(out_path, &e);
     int64_t v = 0;
-    ck_assert(gguf_find_kv(g, KEY_HM_SOURCE_DIGEST) && gguf_find_kv(g, KEY_HM_SOURCE_REV));     // it still derives from that source
+    // it still derives from that source
+    ck_assert(gguf_find_kv(g, KEY_HM_SOURCE_DIGEST) && gguf_find_kv(g, KEY_HM_SOURCE_REV));
     ck_assert(gguf_get_i64(g, KEY_HM_VERSION, &v, &e) && v == CLAIMS_VERSION);
     gguf_close(g);
     // A digest by the list of version 1 stays one: under a newer version it would claim files that it does not cover.
@@ -235,8 +262,11 @@ START_TEST(test_source_claims)
     ck_assert(gguf_get_i64(g, KEY_HM_VERSION, &v, &e) && v == 1);
     gguf_close(g);
     ck_assert(rename(out_path, in_path) == 0);
-    ck_assert_msg(!quantize(FT_Q8_0, NULL, 2, &e) && e.kind == ERR_INPUT && strstr(e.msg, "tensor '") && strstr(e.msg, "found Q"), "%s", e.msg);
-    write_model(DT_BF16, true, true);           // its bytes are not those it claims: what it says of its source is worth nothing
+    ck_assert_msg(!quantize(FT_Q8_0, NULL, 2, &e) && e.kind == ERR_INPUT && strstr(e.msg, "tensor '") &&
+                      strstr(e.msg, "found Q"),
+                  "%s", e.msg);
+    // its bytes are not those it claims: what it says of its source is worth nothing
+    write_model(DT_BF16, true, true);
     ck_assert(!quantize(FT_Q4_K_M, NULL, 2, &e));
     ck_assert_msg(e.kind == ERR_VERDICT, "%s", e.msg);
 }
@@ -244,7 +274,8 @@ END_TEST
 
 // ---- importance matrices -----------------------------------------------------------------------------------------
 
-typedef struct { const char *skip, *narrow; float first; } im_faults;   // a tensor left out, one too narrow, the first value of all
+// a tensor left out, one too narrow, the first value of all
+typedef struct { const char *skip, *narrow; float first; } im_faults;
 
 static bool in_matrix(const part *t, const char *name, const im_faults *f)
 {
@@ -269,7 +300,8 @@ static void write_dat(const im_faults *f)
     fwrite(&n, 4, 1, o);
     for (int i = 0; i < l.n; i++) {
         if (!in_matrix(l.parts[i], l.names[i], f)) continue;
-        const int32_t head[2] = { 4, (int32_t)im_values(v, l.parts[i], l.names[i], f, i) }, length = (int32_t)strlen(l.names[i]);
+        const int32_t head[2] = { 4, (int32_t)im_values(v, l.parts[i], l.names[i], f, i) },
+                      length = (int32_t)strlen(l.names[i]);
         for (int32_t c = 0; c < head[1]; c++) v[c] *= 4;
         fwrite(&length, 4, 1, o);
         fwrite(l.names[i], 1, (size_t)length, o);
@@ -291,7 +323,8 @@ static void write_gguf_matrix(const im_faults *f)
     int64_t header, bytes;
     gguf_plan *p = gguf_plan_new(32, &e);
     const gguf_str dataset = { "text", 4 };
-    ck_assert(gguf_plan_str(p, "general.type", "imatrix", &e) && gguf_plan_arr_str(p, "imatrix.datasets", &dataset, 1, &e));
+    ck_assert(gguf_plan_str(p, "general.type", "imatrix", &e) &&
+              gguf_plan_arr_str(p, "imatrix.datasets", &dataset, 1, &e));
     ck_assert(gguf_plan_u32(p, "imatrix.chunk_count", 7, &e) && gguf_plan_u32(p, "imatrix.chunk_size", 512, &e));
     static tensor_source src[2 * MAX];
     static char digests[2 * MAX][SHA256_HEX + 1], name[128];
@@ -304,12 +337,15 @@ static void write_gguf_matrix(const im_faults *f)
         ck_assert(gguf_plan_tensor(p, name, DT_F32, 2, shape, &e));
         snprintf(name, sizeof name, "%s.counts", l.names[i]);
         ck_assert(gguf_plan_tensor(p, name, DT_F32, 2, one, &e));
-        src[n_src++] = (tensor_source){ .where = "", .type = DT_F32, .data = (uint8_t *)v[i], .fd = -1, .allow_nonfinite = true };
+        src[n_src++] = (tensor_source){
+            .where = "", .type = DT_F32, .data = (uint8_t *)v[i], .fd = -1, .allow_nonfinite = true
+        };
         src[n_src++] = (tensor_source){ .where = "", .type = DT_F32, .data = (uint8_t *)&count, .fd = -1 };
     }
     ck_assert(gguf_plan_layout(p, &header, &bytes, &e));
     outfile *o = outfile_open(im_path, bytes, &e);
-    ck_assert(o && write_tensors(p, o, src, 1, digests, NULL, NULL, &e) && gguf_plan_write(p, o, &e) && outfile_commit(o, &e));
+    ck_assert(o && write_tensors(p, o, src, 1, digests, NULL, NULL, &e) && gguf_plan_write(p, o, &e) &&
+              outfile_commit(o, &e));
     gguf_plan_free(p);
 }
 
@@ -354,11 +390,14 @@ static void expect_refused(const im_faults *f, file_type ft, const char *text)
 START_TEST(test_importance_faults_by_name)
 {
     write_model(DT_BF16, false, false);
-    expect_refused(&(im_faults){ .skip = "blk.1.ffn_up.weight" }, FT_Q4_K_M, "found no entry for tensor 'blk.1.ffn_up.weight'");
-    expect_refused(&(im_faults){ .skip = "blk.1.attn_k.weight" }, FT_Q4_K_M, "found no entry for tensor 'blk.1.attn_k.weight'");
-    expect_refused(&(im_faults){ .skip = "blk.3.attn_k.weight" }, FT_Q4_K_M, NULL);         // layer 3 shares another's keys
+    expect_refused(&(im_faults){ .skip = "blk.1.ffn_up.weight" }, FT_Q4_K_M,
+                   "found no entry for tensor 'blk.1.ffn_up.weight'");
+    expect_refused(&(im_faults){ .skip = "blk.1.attn_k.weight" }, FT_Q4_K_M,
+                   "found no entry for tensor 'blk.1.attn_k.weight'");
+    expect_refused(&(im_faults){ .skip = "blk.3.attn_k.weight" }, FT_Q4_K_M, NULL);    // layer 3 shares another's keys
     expect_refused(&(im_faults){ .skip = "blk.1.ffn_up.weight" }, FT_Q8_0, NULL);           // no search, nothing needed
-    expect_refused(&(im_faults){ .narrow = "blk.2.ffn_down.weight" }, FT_Q4_K_M, "entry 'blk.2.ffn_down.weight': found 511 values, expected 512");
+    expect_refused(&(im_faults){ .narrow = "blk.2.ffn_down.weight" }, FT_Q4_K_M,
+                   "entry 'blk.2.ffn_down.weight': found 511 values, expected 512");
     expect_refused(&(im_faults){ .first = -1 }, FT_Q4_K_M, "value 0: found -1");
     expect_refused(&(im_faults){ .first = 1.0f / 0.0f }, FT_Q4_K_M, "value 0: found inf");
 }
@@ -372,7 +411,8 @@ static void flip_byte(const char *path, const char *tensor, int64_t at)
     gguf *g = gguf_open(path, &e);
     const gguf_tensor *t = gguf_find_tensor(g, tensor);
     FILE *f = fopen(path, "rb+");
-    ck_assert(t && f && fseek(f, (long)(t->off + at), SEEK_SET) == 0 && fputc(t->data[at] ^ 1, f) != EOF && fclose(f) == 0);
+    ck_assert(t && f && fseek(f, (long)(t->off + at), SEEK_SET) == 0 && fputc(t->data[at] ^ 1, f) != EOF &&
+              fclose(f) == 0);
     gguf_close(g);
 }
 
@@ -384,7 +424,8 @@ START_TEST(test_derive)
     write_model(DT_BF16, false, false);
     write_gguf_matrix(&none);
     ck_assert_msg(quantize(FT_Q4_K_M, im_path, 2, &e), "%s", e.msg);
-    for (o.n_threads = 1; o.n_threads < 8; o.n_threads += 3) ck_assert_msg(derive_from_gguf(out_path, in_path, &o, &e), "%s", e.msg);
+    for (o.n_threads = 1; o.n_threads < 8; o.n_threads += 3)
+        ck_assert_msg(derive_from_gguf(out_path, in_path, &o, &e), "%s", e.msg);
     o.imatrix = NULL;           // made with one, so not what the source alone gives
     ck_assert(!derive_from_gguf(out_path, in_path, &o, &e) && e.kind == ERR_VERDICT);
     o.imatrix = im_path;
@@ -442,11 +483,14 @@ START_TEST(test_refused_types_name_the_file)
 {
     err e = { 0 };
     const type_rule rule = { "ffn_(", DT_Q8_0 };
-    const policy_overrides bad_pattern = { .rules = &rule, .n_rules = 1, .output = DT_INVALID, .embedding = DT_INVALID };
+    const policy_overrides bad_pattern = {
+        .rules = &rule, .n_rules = 1, .output = DT_INVALID, .embedding = DT_INVALID
+    };
     const quantize_opts o = { .type = FT_Q4_K_M, .overrides = &bad_pattern };
     write_model(DT_BF16, false, false);
     ck_assert(!quantize_file(in_path, out_path, &o, &e) && e.kind == ERR_USAGE);
-    ck_assert_msg(strncmp(e.msg, in_path, strlen(in_path)) == 0 && strstr(e.msg, "tensor pattern 'ffn_('"), "%s", e.msg);
+    ck_assert_msg(strncmp(e.msg, in_path, strlen(in_path)) == 0 && strstr(e.msg, "tensor pattern 'ffn_('"), "%s",
+                  e.msg);
 }
 END_TEST
 

@@ -27,7 +27,8 @@ static void drop(parsed *p) { recipes_free(p->v, p->n); }
 
 START_TEST(a_recipe_is_a_type_and_what_changes_its_blocks)
 {
-    parsed p = parse("bf16,q4_k_m:imatrix=a\\,b\\:c.gguf:effort=0:name=Q4_K_M-x,q6_k:tensor-type=blk\\.0\\\\\\:=q8_0:tensor-type="
+    parsed p = parse("bf16,q4_k_m:imatrix=a\\,b\\:c.gguf:effort=0:name=Q4_K_M-x,q6_k:tensor-type=blk\\.0\\\\\\:=q8_0:"
+                     "tensor-type="
                      "a=b=q5_k:pure,mix:budget=4.5bpw:text=t.txt:text=u.txt:samples=2:chunk=32:exact");
     ck_assert_msg(p.ok, "%s", p.e.msg);
     ck_assert_int_eq(p.n, 4);
@@ -233,9 +234,12 @@ START_TEST(a_file_has_paths_from_its_own_folder)
     int n = 0;
     err e;
     char expected[600];
-    ck_assert_msg(read_text(RECIPES("{\"type\":\"q4_k_m\",\"imatrix\":\"im.gguf\",\"calibrate\":[\"a\",\"/b\"],\"effort\":1,\"pure\":true},"
+    ck_assert_msg(read_text(RECIPES("{\"type\":\"q4_k_m\",\"imatrix\":\"im.gguf\",\"calibrate\":[\"a\",\"/"
+                                    "b\"],\"effort\":1,\"pure\":true},"
                                     "{\"mix\":true,\"max-kl\":\"0.01\",\"text\":\"t\",\"samples\":3},"
-                                    "{\"artifact\":\"x/done.gguf\",\"name\":\"D\"}"), &v, &n, &e), "%s", e.msg);
+                                    "{\"artifact\":\"x/done.gguf\",\"name\":\"D\"}"),
+                            &v, &n, &e),
+                  "%s", e.msg);
     ck_assert_int_eq(n, 3);
     snprintf(expected, sizeof expected, "%s/im.gguf", dir);
     ck_assert_str_eq(v[0].imatrix, expected);
@@ -342,7 +346,8 @@ START_TEST(a_record_that_says_it_otherwise_is_refused)
         err    e = { 0 };
         cJSON *o = json_parse(CASES[i].json, (int64_t)strlen(CASES[i].json), "x", &e);
         ck_assert(!verify_recipe_read(&r, o, "file", &e) && e.kind == ERR_VERDICT);
-        ck_assert_msg(strstr(e.msg, CASES[i].says) && strstr(e.msg, "file: key 'recipe'"), "%s: %s", CASES[i].json, e.msg);
+        ck_assert_msg(strstr(e.msg, CASES[i].says) && strstr(e.msg, "file: key 'recipe'"), "%s: %s", CASES[i].json,
+                      e.msg);
         cJSON_Delete(o);
         verify_recipe_free(&r);
     }

@@ -48,9 +48,10 @@ static const char *fixture_command(const char *path)
     err e = { 0 };
     fixture *f = fixture_open(path, &e);
     ck_assert_msg(f != NULL, "%s", e.msg);
-    snprintf(line, sizeof line, "python3 hf_fixture.py SOURCE -o bfloat16.json.gz --dtype bfloat16 --tokens %d --top %d "
-             "--limit %d --name %s with Transformers %s", f->tokens, f->top_k, (int)f->n_cases, f->model_name,
-             f->transformers);
+    snprintf(line, sizeof line,
+             "python3 hf_fixture.py SOURCE -o bfloat16.json.gz --dtype bfloat16 --tokens %d --top %d "
+             "--limit %d --name %s with Transformers %s",
+             f->tokens, f->top_k, (int)f->n_cases, f->model_name, f->transformers);
     fixture_close(f);
     return line;
 }
@@ -114,7 +115,8 @@ START_TEST(a_release_of_another_source_is_not_added_to)
     const char *out = in_scratch("theirs");
     publish(out, BF16, 1);
     put(source, "vocab.json", "{}");                    // a file that only its digest knows
-    refused(out, &(release_opts){ .name = "tiny", .types = BF16, .n_types = 1, .device = "cpu", .gate_path = gate_path },
+    refused(out,
+            &(release_opts){ .name = "tiny", .types = BF16, .n_types = 1, .device = "cpu", .gate_path = gate_path },
             ERR_USAGE, "was made from another source");
 }
 END_TEST
@@ -219,7 +221,8 @@ START_TEST(a_release_that_fails_leaves_what_is_published)
     r = released(out, &alone);
     ck_assert(r.published && r.n_told == 1);            // Q8_0 is not published: its fixture is made from that file
     ck_assert(is_there(in_scratch("partly.unverified"), "tiny-Q8_0.gguf"));
-    ck_assert_msg(strstr(r.told[0], "partly.unverified stays, with ") && strstr(r.told[0], "tiny-Q8_0.gguf"), "%s", r.told[0]);
+    ck_assert_msg(strstr(r.told[0], "partly.unverified stays, with ") && strstr(r.told[0], "tiny-Q8_0.gguf"), "%s",
+                  r.told[0]);
     release_result_free(&r);
 }
 END_TEST

@@ -26,7 +26,7 @@ static void begin(void)
 }
 static void end(void) { drop_dir(dir); }
 
-// ---- the calls that publish, watched ----------------------------------------------------------------------------------
+// ---- the calls that publish, watched --------------------------------------------------------------------------------
 // Defined here, these stand before the C library's.
 
 static void (*before_rename)(void);     // run once, between the last look at the destination and the call
@@ -73,7 +73,7 @@ int unlinkat(int fd, const char *name, int flags)
     return (int)syscall(SYS_unlinkat, fd, name, flags);
 }
 
-// ---- making and looking -----------------------------------------------------------------------------------------------
+// ---- making and looking ---------------------------------------------------------------------------------------------
 
 static void put_text_in(const char *name, const char *text) { write_text(in_dir(dir, name), text); }
 static bool there(const char *name) { return faccessat(AT_FDCWD, in_dir(dir, name), F_OK, AT_SYMLINK_NOFOLLOW) == 0; }
@@ -89,7 +89,8 @@ static void check_text(const char *name, const char *text)
 {
     uint8_t got[100];
     const int64_t n = (int64_t)strlen(text);
-    ck_assert_msg(read_file_bytes(in_dir(dir, name), got, sizeof got) == n && memcmp(got, text, (size_t)n) == 0, "%s does not hold '%s'", name, text);
+    ck_assert_msg(read_file_bytes(in_dir(dir, name), got, sizeof got) == n && memcmp(got, text, (size_t)n) == 0,
+                  "%s does not hold '%s'", name, text);
 }
 
 static int entries(const char *name)
@@ -158,7 +159,7 @@ static bool is_root(const char *what)
     return false;
 }
 
-// ---- what killed runs left --------------------------------------------------------------------------------------------
+// ---- what killed runs left ------------------------------------------------------------------------------------------
 
 START_TEST(leftovers_of_ours_go_with_what_they_list_and_nothing_else)
 {
@@ -175,7 +176,7 @@ START_TEST(leftovers_of_ours_go_with_what_they_list_and_nothing_else)
     old_release("rel.partial-6");                   // somebody's own files among them
     put_text_in("rel.partial-6/notes.txt", "mine");
     put_text_in("rel.partial-6/mmproj.gguf", "mine");
-    ck_assert_int_eq(mkdir(in_dir(dir, "rel.partial-7"), 0777), 0);             // a folder of models that happens to be named so
+    ck_assert_int_eq(mkdir(in_dir(dir, "rel.partial-7"), 0777), 0);    // a folder of models that happens to be named so
     put_text_in("rel.partial-7/model.gguf", "mine");
     put_text_in("rel.partial-7/report.json", "{\"report\":true}");
     old_release("rel.partial-8");                   // at work
@@ -192,7 +193,8 @@ START_TEST(leftovers_of_ours_go_with_what_they_list_and_nothing_else)
     ck_assert_int_eq(entries("rel.partial-6"), 2);
     check_text("rel.partial-6/notes.txt", "mine");
     check_text("rel.partial-6/mmproj.gguf", "mine");
-    ck_assert(entries("rel.partial-7") == 2 && entries("rel.partial-8") == 3 && entries("rel.partial-9x") == 3 && entries("other.partial-1") == 3);
+    ck_assert(entries("rel.partial-7") == 2 && entries("rel.partial-8") == 3 && entries("rel.partial-9x") == 3 &&
+              entries("other.partial-1") == 3);
     release_dir_abort(&d);
     close(lock);
 }
@@ -207,15 +209,19 @@ START_TEST(nothing_is_removed_through_a_link)
     snprintf(own, sizeof own, "rel.partial-%ld", (long)getpid());
     ck_assert(symlink("elsewhere", in_dir(dir, "rel.partial-1")) == 0 && symlink("elsewhere", in_dir(dir, own)) == 0);
     ck_assert(mkfifo(in_dir(dir, "rel.partial-2"), 0666) == 0);
-    old_release("rel.partial-3");                   // within: a link where the artifact should be, and a folder of that name
-    ck_assert(unlink(in_dir(dir, "rel.partial-3/a-BF16.gguf")) == 0 && symlink("../victim.gguf", in_dir(dir, "rel.partial-3/a-BF16.gguf")) == 0);
+    old_release("rel.partial-3");    // within: a link where the artifact should be, and a folder of that name
+    ck_assert(unlink(in_dir(dir, "rel.partial-3/a-BF16.gguf")) == 0 &&
+              symlink("../victim.gguf", in_dir(dir, "rel.partial-3/a-BF16.gguf")) == 0);
     old_release("rel.partial-4");
-    ck_assert(unlink(in_dir(dir, "rel.partial-4/a-BF16.gguf")) == 0 && mkdir(in_dir(dir, "rel.partial-4/a-BF16.gguf"), 0777) == 0);
+    ck_assert(unlink(in_dir(dir, "rel.partial-4/a-BF16.gguf")) == 0 &&
+              mkdir(in_dir(dir, "rel.partial-4/a-BF16.gguf"), 0777) == 0);
     put_text_in("rel.partial-4/a-BF16.gguf/x", "mine");
-    ck_assert(mkdir(in_dir(dir, "rel.partial-5"), 0777) == 0 && symlink("../elsewhere/report.json", in_dir(dir, "rel.partial-5/report.json")) == 0);
+    ck_assert(mkdir(in_dir(dir, "rel.partial-5"), 0777) == 0 &&
+              symlink("../elsewhere/report.json", in_dir(dir, "rel.partial-5/report.json")) == 0);
     put_text_in("rel.partial-5/a-BF16.gguf", "mine");
     ck_assert(mkdir(in_dir(dir, "rel.partial-6"), 0777) == 0);
-    put_text_in("rel.partial-6/report.json", REPORT(ONE("../victim.gguf") "," ONE("../elsewhere/a-BF16.gguf") "," ONE("notes.txt")));
+    put_text_in("rel.partial-6/report.json",
+                REPORT(ONE("../victim.gguf") "," ONE("../elsewhere/a-BF16.gguf") "," ONE("notes.txt")));
     put_text_in("rel.partial-6/notes.txt", "mine");
     if (is_root("a folder")) {
         old_release("rel.partial-7");
@@ -223,7 +229,8 @@ START_TEST(nothing_is_removed_through_a_link)
     }
     stage(&d);
     ck_assert_str_ne(d.name, own);
-    ck_assert(entries("elsewhere") == 3 && S_ISLNK(mode_of("rel.partial-1")) && S_ISLNK(mode_of(own)) && S_ISFIFO(mode_of("rel.partial-2")));
+    ck_assert(entries("elsewhere") == 3 && S_ISLNK(mode_of("rel.partial-1")) && S_ISLNK(mode_of(own)) &&
+              S_ISFIFO(mode_of("rel.partial-2")));
     ck_assert(!there("rel.partial-3"));
     check_text("victim.gguf", "mine");
     check_text("rel.partial-4/a-BF16.gguf/x", "mine");
@@ -235,7 +242,7 @@ START_TEST(nothing_is_removed_through_a_link)
 }
 END_TEST
 
-// ---- what is at the destination ---------------------------------------------------------------------------------------
+// ---- what is at the destination -------------------------------------------------------------------------------------
 
 static void in_the_way(err_kind kind, const char *text)
 {
@@ -324,7 +331,8 @@ START_TEST(second_names_go_with_the_folder_that_has_them)
 }
 END_TEST
 
-#define FILES(name, sha) "{\"hallmark_release\":1,\"artifacts\":[],\"files\":[{\"name\":\"" name "\",\"sha256\":\"" sha "\"}]}"
+#define FILES(name, sha)                                                                                               \
+    "{\"hallmark_release\":1,\"artifacts\":[],\"files\":[{\"name\":\"" name "\",\"sha256\":\"" sha "\"}]}"
 
 // A file beside the artifacts is the release's while it is what the report says.
 START_TEST(a_file_that_was_changed_is_no_longer_the_releases)
@@ -384,7 +392,8 @@ START_TEST(what_is_no_release_is_not_replaced)
 }
 END_TEST
 
-#define STALE(verdict) "{\"hallmark_release\":1,\"name\":\"a\",\"verdict\":\"" verdict "\",\"artifacts\":[" ONE("a-BF16.gguf") "]}"
+#define STALE(verdict)                                                                                                 \
+    "{\"hallmark_release\":1,\"name\":\"a\",\"verdict\":\"" verdict "\",\"artifacts\":[" ONE("a-BF16.gguf") "]}"
 
 static void discards(stale_end end, const char *why)
 {
@@ -401,13 +410,15 @@ START_TEST(a_release_that_did_not_pass_is_discarded_if_it_is_ours_and_nothing_el
     discards(STALE_STAYS, "did not pass");          // a report without a name
     put_text_in("rel.failed/report.json", STALE("pass"));
     discards(STALE_STAYS, "did not pass");
-    put_text_in("rel.failed/report.json", "{\"hallmark_release\":1,\"name\":\"b\",\"verdict\":\"fail\",\"artifacts\":[]}");
+    put_text_in("rel.failed/report.json", "{\"hallmark_release\":1,\"name\":\"b\",\"verdict\":\"fail\",\"artifacts\":[]"
+                                          "}");
     discards(STALE_STAYS, "another name");
     put_text_in("rel.failed/report.json", STALE("fail"));
     put_text_in("rel.failed/notes", "mine");
     discards(STALE_STAYS, "'notes'");
     ck_assert_int_eq(unlink(in_dir(dir, "rel.failed/notes")), 0);
-    ck_assert(rename(in_dir(dir, "rel.failed"), in_dir(dir, "there")) == 0 && symlink("there", in_dir(dir, "rel.failed")) == 0);
+    ck_assert(rename(in_dir(dir, "rel.failed"), in_dir(dir, "there")) == 0 &&
+              symlink("there", in_dir(dir, "rel.failed")) == 0);
     discards(STALE_NONE, "");
     ck_assert(unlink(in_dir(dir, "rel.failed")) == 0 && rename(in_dir(dir, "there"), in_dir(dir, "rel.failed")) == 0);
     discards(STALE_REMOVED, "");
@@ -443,7 +454,7 @@ START_TEST(what_may_not_be_replaced_is_said_before_the_work)
 }
 END_TEST
 
-// ---- publishing -------------------------------------------------------------------------------------------------------
+// ---- publishing -----------------------------------------------------------------------------------------------------
 
 START_TEST(the_old_release_goes_when_the_new_name_is_on_disk)
 {
@@ -456,7 +467,7 @@ START_TEST(the_old_release_goes_when_the_new_name_is_on_disk)
         const release_before before = publish(&d);
         no_exchange = false;
         ck_assert(before.replaced && !before.left);
-        ck_assert_str_eq(calls, "frfu");            // the new folder, the rename, its parent; only then something is removed
+        ck_assert_str_eq(calls, "frfu");    // the new folder, the rename, its parent; only then something is removed
         check_text("rel/a-BF16.gguf", "new");
         ck_assert_int_eq(entries("rel"), 2);
         ck_assert_int_eq(entries("."), 1);
@@ -472,7 +483,8 @@ END_TEST
 START_TEST(the_folder_is_ours_alone_until_it_is_published_and_then_has_the_permissions_of_the_old_one)
 {
     static const struct { mode_t mask, old, expected; } CASES[] = {
-        { 022, 0, 0755 }, { 002, 0, 0775 }, { 077, 0, 0700 }, { 022, 0775, 0775 }, { 0, 0750, 0750 }, { 022, 02775, 02775 },
+        { 022, 0, 0755 },    { 002, 0, 0775 },  { 077, 0, 0700 },
+        { 022, 0775, 0775 }, { 0, 0750, 0750 }, { 022, 02775, 02775 },
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         release_dir d;
@@ -482,8 +494,10 @@ START_TEST(the_folder_is_ours_alone_until_it_is_published_and_then_has_the_permi
         ck_assert_uint_eq(mode_of(d.name) & 0777, 0700);
         publish(&d);
         umask(022);
-        ck_assert_msg((mode_of("rel") & 07777) == CASES[i].expected, "umask %o, old %o: %o", CASES[i].mask, CASES[i].old, mode_of("rel") & 07777);
-        ck_assert(unlink(in_dir(dir, "rel/a-BF16.gguf")) == 0 && unlink(in_dir(dir, "rel/report.json")) == 0 && rmdir(dest) == 0);
+        ck_assert_msg((mode_of("rel") & 07777) == CASES[i].expected, "umask %o, old %o: %o", CASES[i].mask,
+                      CASES[i].old, mode_of("rel") & 07777);
+        ck_assert(unlink(in_dir(dir, "rel/a-BF16.gguf")) == 0 && unlink(in_dir(dir, "rel/report.json")) == 0 &&
+                  rmdir(dest) == 0);
     }
 }
 END_TEST
@@ -642,7 +656,7 @@ START_TEST(a_long_report_is_no_work_that_grows_with_its_square)
 }
 END_TEST
 
-// ---- ended by a signal --------------------------------------------------------------------------------------------------
+// ---- ended by a signal ----------------------------------------------------------------------------------------------
 
 static void note_what(void *ctx, const unfinished *u)
 {

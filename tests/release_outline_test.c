@@ -1,5 +1,5 @@
-// Proves what is made by a recipe or from a finished file (release/release_take.h), and what is said of a release before
-// it is made (release/release_outline.h).
+// Proves what is made by a recipe or from a finished file (release/release_take.h), and what is said of a release
+// before it is made (release/release_outline.h).
 #include "made_release.h"
 #include "forger.h"
 #include "quant/quantize.h"
@@ -23,7 +23,8 @@ START_TEST(two_recipes_of_one_type_need_two_names)
     release_opts o = options(NULL, 0);
     o.recipes = two;
     o.n_recipes = 2;
-    refused(out, &o, ERR_USAGE, "bf16 and bf16 would both be tiny-BF16.gguf: give one of them a name, as in bf16:name=BF16-2");
+    refused(out, &o, ERR_USAGE,
+            "bf16 and bf16 would both be tiny-BF16.gguf: give one of them a name, as in bf16:name=BF16-2");
     two[1] = recipe_of("name", "again");
     two[1].type = FT_BF16;
     release_result r = released(out, &o);
@@ -46,7 +47,8 @@ static void strip(const char *from, const char *to)
     gguf_plan *p = gguf_plan_new(32, &e);
     for (int64_t i = 0; i < gguf_n_kv(g); i++)
         if (strncmp(gguf_kv_at(g, i)->key, "hallmark.", 9) != 0) ck_assert(gguf_plan_copy_kv(p, gguf_kv_at(g, i), &e));
-    ck_assert(gguf_plan_str(p, "tokenizer.chat_template", "{{ evil }}", &e) && gguf_plan_str(p, "general.evil", "x", &e));
+    ck_assert(gguf_plan_str(p, "tokenizer.chat_template", "{{ evil }}", &e) &&
+              gguf_plan_str(p, "general.evil", "x", &e));
     for (int64_t i = 0; i < gguf_n_tensors(g); i++) {
         const gguf_tensor *t = gguf_tensor_at(g, i);
         ck_assert(gguf_plan_tensor(p, t->name, t->type, t->n_dims, t->shape, &e));
@@ -54,7 +56,8 @@ static void strip(const char *from, const char *to)
     ck_assert(gguf_plan_layout(p, &header, &bytes, &e));
     outfile *f = outfile_open(to, bytes, &e);
     for (int64_t i = 0; i < gguf_n_tensors(g); i++)
-        ck_assert(outfile_write_at(f, gguf_plan_tensor_at(p, i)->off, gguf_tensor_at(g, i)->data, gguf_tensor_at(g, i)->n_bytes, &e));
+        ck_assert(outfile_write_at(f, gguf_plan_tensor_at(p, i)->off, gguf_tensor_at(g, i)->data,
+                                   gguf_tensor_at(g, i)->n_bytes, &e));
     ck_assert_msg(gguf_plan_write(p, f, &e) && outfile_commit(f, &e), "%s", e.msg);
     gguf_plan_free(p);
     gguf_close(g);
@@ -71,7 +74,8 @@ static release_result take(const char *out, const char *file)
 
 START_TEST(a_finished_file_is_proved_and_published_with_the_sources_metadata)
 {
-    const char *base = convert_tiny("base.gguf", FT_BF16), *made = in_scratch("made.gguf"), *bare = in_scratch("bare.gguf");
+    const char *base = convert_tiny("base.gguf", FT_BF16), *made = in_scratch("made.gguf"),
+               *bare = in_scratch("bare.gguf");
     const quantize_opts q = { .type = FT_Q4_K_M };
     char hex[2][SHA256_HEX + 1];
     err  e = { 0 };

@@ -35,7 +35,9 @@ static release_opts options(const file_type *types, int n)
 {
     static char gate_path[300];
     snprintf(gate_path, sizeof gate_path, "%s/gate.json", scratch);
-    return (release_opts){ .name = "tiny", .types = types, .n_types = n, .tokens = 8, .device = "cpu", .gate_path = gate_path };
+    return (release_opts){
+        .name = "tiny", .types = types, .n_types = n, .tokens = 8, .device = "cpu", .gate_path = gate_path
+    };
 }
 
 static release_result released(const char *hf_dir, const char *out, const release_opts *o)
@@ -55,7 +57,7 @@ static bool checks(const char *path, err *e)
 
 enum { REPORTS = 4 };       // report.json, report.md, report.html, junit.xml
 enum { STEPS = 1 };         // report-steps.json, where it is published
-enum { HUB = 3 };       // README.md, Modelfile and SHA256SUMS beside artifacts and reports; .gitattributes is not counted
+enum { HUB = 3 };    // README.md, Modelfile and SHA256SUMS beside artifacts and reports; .gitattributes is not counted
 
 static int entries(const char *dir)
 {
@@ -72,7 +74,8 @@ static int leftovers(const char *name)
 {
     int  n = 0;
     DIR *d = opendir(scratch);
-    for (struct dirent *x; (x = readdir(d)) != NULL;) n += strncmp(x->d_name, name, strlen(name)) == 0 && strcmp(x->d_name, name) != 0;
+    for (struct dirent *x; (x = readdir(d)) != NULL;)
+        n += strncmp(x->d_name, name, strlen(name)) == 0 && strcmp(x->d_name, name) != 0;
     closedir(d);
     return n;
 }
@@ -173,12 +176,16 @@ START_TEST(everything_passes_and_is_published)
     ck_assert_ptr_nonnull(strstr(md, "| all-F32.gguf | F32 |"));
     free(md);
     release_result_free(&r);
-    check_opts again = { .fixtures = (const char *[]){ in_scratch("all/fixtures/float32.json.gz"), in_scratch("all/fixtures/bfloat16.json.gz"),
-                                                        in_scratch("all/fixtures/q4_k_m.json.gz") }, .n_fixtures = 3, .device = "cpu" };
+    check_opts again = { .fixtures = (const char *[]){ in_scratch("all/fixtures/float32.json.gz"),
+                                                       in_scratch("all/fixtures/bfloat16.json.gz"),
+                                                       in_scratch("all/fixtures/q4_k_m.json.gz") },
+                         .n_fixtures = 3,
+                         .device = "cpu" };
     e = (err){ 0 };
     ck_assert_msg(check_artifact(out, &again, &e), "%s", e.msg);
     e = (err){ 0 };
-    ck_assert(!check_artifact(in_scratch("out/all-BF16.gguf"), &again, &e));        // float32 and q4_k_m were not made for it
+    // float32 and q4_k_m were not made for it
+    ck_assert(!check_artifact(in_scratch("out/all-BF16.gguf"), &again, &e));
     ck_assert_int_eq(e.kind, ERR_INPUT);
 }
 END_TEST
@@ -255,7 +262,8 @@ END_TEST
 START_TEST(the_same_release_has_the_same_bytes)
 {
     release_opts o = options(BF16_AND_F32, 2);
-    static const char *const NAMES[] = { "report.json", "report.md", "report.html", "junit.xml", "tiny-BF16.gguf", "tiny-F32.gguf" };
+    static const char *const NAMES[] = { "report.json", "report.md",      "report.html",
+                                         "junit.xml",   "tiny-BF16.gguf", "tiny-F32.gguf" };
     for (int i = 0; i < 2; i++) {
         o.n_threads = i + 1;
         release_result r = released(in_scratch("hf"), in_scratch(i ? "same-2" : "same-1"), &o);
@@ -279,9 +287,13 @@ START_TEST(a_gate_that_fails_publishes_nothing)
 {
     const char *gate_path = in_scratch("strict.json"), *out = in_scratch("strict");
     // No distance at all is allowed to BF16: its tokens are equal, the numbers are not.
-    const char *text = "{\"hallmark_gate\":1,\"exact\":{\"float32\":{\"kl_factor\":3,\"kl_floor\":1,\"logprob_factor\":3,\"logprob_floor\":9,\"probe_tolerance\":1,\"self_kl_max\":9,\"self_logprob_max\":9,\"self_margin_max\":9},"
-                       "\"bfloat16\":{\"kl_factor\":0,\"kl_floor\":0,\"logprob_factor\":3,\"logprob_floor\":9,\"probe_tolerance\":1,\"self_kl_max\":9,\"self_logprob_max\":9,\"self_margin_max\":9}},"
-                       "\"ties\":{\"rate\":0.005,\"self_factor\":2,\"self_rate_max\":1},\"minimum\":{\"cases\":1,\"steps\":1,\"top_k\":1},\"drift\":[{\"type\":\"*\",\"top1_min\":0,\"kl_max\":9}]}";
+    const char *text = "{\"hallmark_gate\":1,\"exact\":{\"float32\":{\"kl_factor\":3,\"kl_floor\":1,\"logprob_factor\":"
+                       "3,\"logprob_floor\":9,\"probe_tolerance\":1,\"self_kl_max\":9,\"self_logprob_max\":9,\"self_"
+                       "margin_max\":9},"
+                       "\"bfloat16\":{\"kl_factor\":0,\"kl_floor\":0,\"logprob_factor\":3,\"logprob_floor\":9,"
+                       "\"probe_tolerance\":1,\"self_kl_max\":9,\"self_logprob_max\":9,\"self_margin_max\":9}},"
+                       "\"ties\":{\"rate\":0.005,\"self_factor\":2,\"self_rate_max\":1},\"minimum\":{\"cases\":1,"
+                       "\"steps\":1,\"top_k\":1},\"drift\":[{\"type\":\"*\",\"top1_min\":0,\"kl_max\":9}]}";
     err e = { 0 };
     ck_assert(outfile_write_whole(gate_path, text, (int64_t)strlen(text), &e));
     release_opts o = options(BF16_AND_F32, 2);
@@ -295,7 +307,8 @@ START_TEST(a_gate_that_fails_publishes_nothing)
     char *report = text_of(r.where, "report.json");
     ck_assert_ptr_nonnull(strstr(report, "\"gate\":\t\"strict.json\""));
     free(report);
-    ck_assert(!checks(in_scratch("strict.failed/tiny-F32.gguf"), &e));          // it passed, but was not published: it claims nothing
+    // it passed, but was not published: it claims nothing
+    ck_assert(!checks(in_scratch("strict.failed/tiny-F32.gguf"), &e));
     ck_assert_ptr_nonnull(strstr(e.msg, "never released"));
     ck_assert(!checks(r.where, &e) && e.kind == ERR_VERDICT);
     release_result_free(&r);
@@ -372,7 +385,8 @@ START_TEST(a_fixture_of_another_source_is_refused_before_any_work)
     fixture *f = fixture_open(list[0], &(err){ 0 });
     source_id id;
     ck_assert(f && source_digest(hf_dir, 1, NULL, &id, &(err){ 0 }));
-    ck_assert_msg(strstr(e.msg, "belongs to another source") && strstr(e.msg, f->source_digest) && strstr(e.msg, id.v1), "%s", e.msg);
+    ck_assert_msg(strstr(e.msg, "belongs to another source") && strstr(e.msg, f->source_digest) && strstr(e.msg, id.v1),
+                  "%s", e.msg);
     fixture_close(f);
     ck_assert(!dir_exists(out));
     ck_assert_int_eq(leftovers("changed-out"), 0);
@@ -429,7 +443,9 @@ START_TEST(a_named_fixture_of_other_weights_is_refused_once_they_are_known)
     release_result r;
     ck_assert(!release_checkpoint(&r, in_scratch("hf"), in_scratch("unfit"), &o, &e));
     ck_assert_int_eq(e.kind, ERR_INPUT);
-    ck_assert_msg(strstr(e.msg, "no artifact of this release has the weights that it was made from: its weights' digest is"), "%s", e.msg);
+    ck_assert_msg(strstr(e.msg, "no artifact of this release has the weights that it was made from: its weights' "
+                                "digest is"),
+                  "%s", e.msg);
     ck_assert(!dir_exists(in_scratch("unfit")) && !dir_exists(in_scratch("unfit.unverified")));
     ck_assert_int_eq(leftovers("unfit"), 0);
     recipe_free(&q4);
@@ -529,7 +545,8 @@ START_TEST(a_publish_that_fails_says_where_the_work_is)
     ck_assert_msg(strstr(e.msg, "not a folder") && strstr(e.msg, staged), "%s", e.msg);
     ck_assert(file_exists(inside));
     unlink(dest);
-    ck_assert(release_dir_begin(&d, dest, &(release_names){ 0 }, &(err){ 0 }));            // the next release there takes it away
+    // the next release there takes it away
+    ck_assert(release_dir_begin(&d, dest, &(release_names){ 0 }, &(err){ 0 }));
     ck_assert(!file_exists(inside));
     release_dir_abort(&d);
     ck_assert_int_eq(leftovers("blocked"), 0);
@@ -558,7 +575,10 @@ static published publish_one(const char *name)
 
 static void restore(const published *p) { rename(copy_file(p->spare, "copy.gguf"), p->art); }
 
-static void write_text(const char *path, const char *text, size_t n) { ck_assert(outfile_write_whole(path, text, (int64_t)n, &(err){ 0 })); }
+static void write_text(const char *path, const char *text, size_t n)
+{
+    ck_assert(outfile_write_whole(path, text, (int64_t)n, &(err){ 0 }));
+}
 
 // The folder holds, and says that it was held to a gate of its maker's own.
 static void check_gate_is_told(const published *p)
@@ -582,7 +602,7 @@ static void change_the_artifact(const published *p)
     err e = { 0 };
     flip_bit(p->art, "blk.0.attn_q.weight", 10, 3);
     ck_assert(!checks(p->out, &e) && e.kind == ERR_VERDICT && strstr(e.msg, "blk.0.attn_q.weight"));
-    redigest(p->art);                                           // digests made true again: the record was made for others
+    redigest(p->art);    // digests made true again: the record was made for others
     ck_assert(!checks(p->out, &e) && strstr(e.msg, "tensors"));
     restore(p);
     patch_f32(p->art, "gemma4.rope.freq_base", 10000);
@@ -596,18 +616,24 @@ static void edit_report_json(const published *p)
     static const struct { const char *from, *to, *named; } EDITS[] = {
         { "\"name\":\t\"tiny\"", "\"name\":\t\"huge\"", "key 'name': found \"huge\", expected \"tiny\"" },
         { "\"source_digest\":\t\"", "\"source_digest\":\t\"0", "key 'source_digest'" },
-        { "\"source_revision\":\tnull", "\"source_revision\":\t\"main\"", "key 'source_revision': found \"main\", expected null" },
-        { "\"gate\":\t\"gate.json\"", "\"gate\":\t\"built-in\"", "key 'gate': found \"built-in\", expected \"gate.json\"" },
-        { "\"attention_scale\":\t1", "\"attention_scale\":\t2", "key 'artifacts[0].attention_scale': found 2, expected 1" },
+        { "\"source_revision\":\tnull", "\"source_revision\":\t\"main\"",
+          "key 'source_revision': found \"main\", expected null" },
+        { "\"gate\":\t\"gate.json\"", "\"gate\":\t\"built-in\"",
+          "key 'gate': found \"built-in\", expected \"gate.json\"" },
+        { "\"attention_scale\":\t1", "\"attention_scale\":\t2",
+          "key 'artifacts[0].attention_scale': found 2, expected 1" },
         { "\"kv_required\":\t\"bf16\"", "\"kv_required\":\t\"f16\"", "key 'artifacts[0].kv_required'" },
         { "\"kl_limit\":\t", "\"kl_limit\":\t1", "key 'artifacts[0].fixtures[0].kl_limit'" },
-        { "\"failures_total\":\t0", "\"failures_total\":\t1", "key 'artifacts[0].fixtures[0].failures_total': found 1, expected 0" },
+        { "\"failures_total\":\t0", "\"failures_total\":\t1",
+          "key 'artifacts[0].fixtures[0].failures_total': found 1, expected 0" },
         { "\"notes\":\t[]", "\"notes\":\t[\"all fine\"]", "notes[0]': found \"all fine\", expected nothing" },
-        { "\"hallmark_release\":\t1", "\"hallmark_release\":\t1, \"award\":1", "key 'award': found 1, expected nothing" },
+        { "\"hallmark_release\":\t1", "\"hallmark_release\":\t1, \"award\":1",
+          "key 'award': found 1, expected nothing" },
         { "\"sha256\":\t\"", "\"sha256\":\t\"0", "key 'artifacts[0].sha256'" },
         { "\"processor\":\t\"", "\"processor\":\t\"z", "key 'artifacts[0].processor'" },
         { "\"commit\":\t\"", "\"commit\":\t\"0", "key 'artifacts[0].hallmark.commit'" },
-        { "\"steps\":\t1,", "\"steps\":\t2,", "key 'artifacts[0].judged_by.limits.minimum.steps': found 2, expected 1" },
+        { "\"steps\":\t1,", "\"steps\":\t2,",
+          "key 'artifacts[0].judged_by.limits.minimum.steps': found 2, expected 1" },
         { "\"transformers\":\t\"5", "\"transformers\":\t\"6", "key 'artifacts[0].fixtures[0].reference.transformers'" },
     };
     err e = { 0 };
@@ -619,7 +645,8 @@ static void edit_report_json(const published *p)
         snprintf(now, room, "%.*s%s%s", (int)(cut - was), was, EDITS[i].to, cut + strlen(EDITS[i].from));
         write_text(p->report, now, strlen(now));
         bool holds = checks(p->out, &e);
-        ck_assert_msg(!holds && e.kind == ERR_VERDICT && strstr(e.msg, EDITS[i].named), "%s: %s", EDITS[i].named, holds ? "holds" : e.msg);
+        ck_assert_msg(!holds && e.kind == ERR_VERDICT && strstr(e.msg, EDITS[i].named), "%s: %s", EDITS[i].named,
+                      holds ? "holds" : e.msg);
         write_text(p->report, was, strlen(was));
         free(now);
         free(was);
@@ -656,7 +683,8 @@ static void edit_report_md(const published *p)
     pass[2] = 'f';
     write_text(p->md, md, strlen(md));
     ck_assert(!checks(p->out, &e) && e.kind == ERR_VERDICT);
-    ck_assert_msg(strstr(e.msg, "report.md: line 7: found") && strstr(e.msg, "| ff16 |") && strstr(e.msg, "| bf16 |"), "%s", e.msg);
+    ck_assert_msg(strstr(e.msg, "report.md: line 7: found") && strstr(e.msg, "| ff16 |") && strstr(e.msg, "| bf16 |"),
+                  "%s", e.msg);
     pass[2] = 'b';
     write_text(p->md, md, strlen(md) - 1);
     ck_assert(!checks(p->out, &e) && strstr(e.msg, "report.md"));
@@ -743,7 +771,10 @@ START_TEST(a_fixture_given_to_check_may_leave_it_open)
     for (int i = 0; i < 2; i++) {                               // two cases, and the built-in gate
         const char *path = i ? p.art : p.out;
         ck_assert(!checks_with(path, brief, &open, &e) && e.kind == ERR_VERDICT);
-        ck_assert_msg(strstr(e.msg, "inconclusive: the fixture is too short") && strstr(open.undecided, "4 prompts of 64 tokens would do"), "%s", e.msg);
+        ck_assert_msg(strstr(e.msg, "inconclusive: the fixture is too short") && strstr(open.undecided, "4 prompts of "
+                                                                                                        "64 tokens "
+                                                                                                        "would do"),
+                      "%s", e.msg);
         ck_assert_int_eq(open.n_artifacts, 1);                 // all else holds
     }
     flip_bit(p.art, "blk.0.attn_q.weight", 10, 3);
@@ -752,7 +783,9 @@ START_TEST(a_fixture_given_to_check_may_leave_it_open)
     restore(&p);
     ck_assert(!checks_with(p.out, fixture_path("float32"), &open, &e));
     ck_assert_int_eq(e.kind, ERR_INPUT);
-    ck_assert_msg(strstr(e.msg, "float32.json.gz") && strstr(e.msg, "was made in float32, tiny-BF16.gguf computes in bf16"), "%s", e.msg);
+    ck_assert_msg(strstr(e.msg, "float32.json.gz") && strstr(e.msg, "was made in float32, tiny-BF16.gguf computes in "
+                                                                    "bf16"),
+                  "%s", e.msg);
     ck_assert(!checks_with(p.art, SOURCE_DIR "/fixtures/tiny-llama/fixtures/bfloat16.json.gz", &open, &e));
     ck_assert_int_eq(e.kind, ERR_INPUT);
     fixture *f = fixture_open(SOURCE_DIR "/fixtures/tiny-llama/fixtures/bfloat16.json.gz", &(err){ 0 });
@@ -777,14 +810,16 @@ START_TEST(reports_name_file_gate_and_reference)
     ck_assert(sha256_file(p.art, hex, &e));
     ck_assert_str_eq(json_get(a, "sha256")->valuestring, hex);
     char *md = text_of(p.out, "report.md");
-    snprintf(line, sizeof line, "- tiny-BF16.gguf: judged by hallmark %s, commit `%s`, on cpu (", hallmark_version(), hallmark_commit());
+    snprintf(line, sizeof line, "- tiny-BF16.gguf: judged by hallmark %s, commit `%s`, on cpu (", hallmark_version(),
+             hallmark_commit());
     ck_assert_msg(strstr(md, line) && strstr(md, hex), "%s", md);
     ck_assert(sha256_file(in_scratch("gate.json"), hex, &e));
     ck_assert_str_eq(json_get(json_get(a, "judged_by"), "name")->valuestring, "gate.json");
     ck_assert_str_eq(json_get(json_get(a, "judged_by"), "sha256")->valuestring, hex);
     snprintf(line, sizeof line, "gate gate.json, SHA-256 `%s`", hex);
     ck_assert_ptr_nonnull(strstr(md, line));
-    ck_assert_ptr_nonnull(strstr(md, "by Transformers 5.23.0 and torch 2.13.0+cpu in bfloat16 on cpu, attention eager; 2 prompts, 64 tokens of each"));
+    ck_assert_ptr_nonnull(strstr(md, "by Transformers 5.23.0 and torch 2.13.0+cpu in bfloat16 on cpu, attention eager; "
+                                     "2 prompts, 64 tokens of each"));
     free(md);
     cJSON_Delete(j);
 }

@@ -1,4 +1,5 @@
-// Proves the reports of verify/verify.h (their keys are a contract) and verify/record.h (what a published file says of its own proof).
+// Proves the reports of verify/verify.h (their keys are a contract) and verify/record.h (what a published file says of
+// its own proof).
 #include "formats/claims.h"
 #include "formats/json.h"
 #include "release/json_diff.h"
@@ -20,37 +21,93 @@ static verify_failure failures[] = {
     { "", "metadata", -1, -1, -1, NAN, LAYER_NONE, "key 'gemma4.attention.scale': found 0.0625, expected 1" },
 };
 static verify_fixture_result results[] = {
-    { .name = "tiny.float32.json.gz", .file_digest = "abababababababababababababababababababababababababababababababab", .dtype = "float32", .kind = CHECK_EXACT, .ran = true, .cases = 12, .top_k = 64, .free_run_equal = 12,
-      .free_run_tokens = 360, .free_run_tokens_equal = 360, .steps = 768, .teacher_forced_equal = 768, .ties = 1, .kl_mean = 1.25e-13, .kl_max = 0.1,
-      .logprob_diff_max = 5e-5, .kl_limit = 1e-11, .logprob_limit = 1e-4, .free_run_ties_limit = 1, .probe_layer = LAYER_NONE, .ties_limit = 3.84, .top1_limit = NAN, .rounding_kl_mean = NAN, .passed = true },
-    { .name = "q.json.gz", .file_digest = "cd", .dtype = "float32", .kind = CHECK_DRIFT, .ran = true, .cases = 12, .top_k = 64, .steps = 768, .kl_mean = NAN, .kl_max = NAN,
-      .logprob_diff_max = NAN, .kl_limit = 1, .logprob_limit = NAN, .ties_limit = NAN, .top1_limit = 0.5, .rounding_kl_mean = NAN, .n_failures = 2, .failures_total = 7,
+    { .name = "tiny.float32.json.gz",
+      .file_digest = "abababababababababababababababababababababababababababababababab",
+      .dtype = "float32",
+      .kind = CHECK_EXACT,
+      .ran = true,
+      .cases = 12,
+      .top_k = 64,
+      .free_run_equal = 12,
+      .free_run_tokens = 360,
+      .free_run_tokens_equal = 360,
+      .steps = 768,
+      .teacher_forced_equal = 768,
+      .ties = 1,
+      .kl_mean = 1.25e-13,
+      .kl_max = 0.1,
+      .logprob_diff_max = 5e-5,
+      .kl_limit = 1e-11,
+      .logprob_limit = 1e-4,
+      .free_run_ties_limit = 1,
+      .probe_layer = LAYER_NONE,
+      .ties_limit = 3.84,
+      .top1_limit = NAN,
+      .rounding_kl_mean = NAN,
+      .passed = true },
+    { .name = "q.json.gz",
+      .file_digest = "cd",
+      .dtype = "float32",
+      .kind = CHECK_DRIFT,
+      .ran = true,
+      .cases = 12,
+      .top_k = 64,
+      .steps = 768,
+      .kl_mean = NAN,
+      .kl_max = NAN,
+      .logprob_diff_max = NAN,
+      .kl_limit = 1,
+      .logprob_limit = NAN,
+      .ties_limit = NAN,
+      .top1_limit = 0.5,
+      .rounding_kl_mean = NAN,
+      .n_failures = 2,
+      .failures_total = 7,
       .failures = failures },
 };
 static char notes[][256] = { "computed in bf16, which was asked for" };
 
 static verify_report made(int n_fixtures)
 {
-    verify_report r = { .artifact = "tiny-F32.gguf", .type = "F32", .arith = "f32", .kv = "f32", .kv_required = "f32", .device = "cpu", .gate = "built-in", .file_bytes = made_bytes ? made_bytes : 12345678,
-                        .attention_scale = 1, .passed = n_fixtures == 1, .n_fixtures = n_fixtures, .fixtures = results, .n_notes = 1, .notes = notes };
+    verify_report r = { .artifact = "tiny-F32.gguf",
+                        .type = "F32",
+                        .arith = "f32",
+                        .kv = "f32",
+                        .kv_required = "f32",
+                        .device = "cpu",
+                        .gate = "built-in",
+                        .file_bytes = made_bytes ? made_bytes : 12345678,
+                        .attention_scale = 1,
+                        .passed = n_fixtures == 1,
+                        .n_fixtures = n_fixtures,
+                        .fixtures = results,
+                        .n_notes = 1,
+                        .notes = notes };
     return r;
 }
 
 START_TEST(json_has_the_keys_of_the_contract)
 {
     static const char *const TOP[] = { "artifact", "type", "arith", "kv", "device", "fixtures", "verdict" };
-    static const char *const EACH[] = { "name", "dtype", "cases", "free_run_equal", "steps", "teacher_forced_equal", "ties", "kl_mean", "kl_max",
-                                        "logprob_diff_max", "verdict", "failures" };
+    static const char *const EACH[] = {
+        "name", "dtype",   "cases",  "free_run_equal",   "steps",   "teacher_forced_equal",
+        "ties", "kl_mean", "kl_max", "logprob_diff_max", "verdict", "failures"
+    };
     static const char *const FAILURE[] = { "case", "step", "expected", "got", "margin", "layer" };
     verify_report r = made(2);
     cJSON *j = verify_report_json(&r);
-    for (size_t i = 0; i < sizeof TOP / sizeof *TOP; i++) ck_assert_msg(cJSON_GetObjectItemCaseSensitive(j, TOP[i]) != NULL, "%s", TOP[i]);
+    for (size_t i = 0; i < sizeof TOP / sizeof *TOP; i++)
+        ck_assert_msg(cJSON_GetObjectItemCaseSensitive(j, TOP[i]) != NULL, "%s", TOP[i]);
     cJSON *f = cJSON_GetArrayItem(cJSON_GetObjectItem(j, "fixtures"), 1);
-    for (size_t i = 0; i < sizeof EACH / sizeof *EACH; i++) ck_assert_msg(cJSON_GetObjectItemCaseSensitive(f, EACH[i]) != NULL, "%s", EACH[i]);
-    cJSON *x = cJSON_GetArrayItem(cJSON_GetObjectItem(f, "failures"), 0), *whole = cJSON_GetArrayItem(cJSON_GetObjectItem(f, "failures"), 1);
-    for (size_t i = 0; i < sizeof FAILURE / sizeof *FAILURE; i++) ck_assert_msg(cJSON_GetObjectItemCaseSensitive(x, FAILURE[i]) != NULL, "%s", FAILURE[i]);
+    for (size_t i = 0; i < sizeof EACH / sizeof *EACH; i++)
+        ck_assert_msg(cJSON_GetObjectItemCaseSensitive(f, EACH[i]) != NULL, "%s", EACH[i]);
+    cJSON *x = cJSON_GetArrayItem(cJSON_GetObjectItem(f, "failures"), 0),
+          *whole = cJSON_GetArrayItem(cJSON_GetObjectItem(f, "failures"), 1);
+    for (size_t i = 0; i < sizeof FAILURE / sizeof *FAILURE; i++)
+        ck_assert_msg(cJSON_GetObjectItemCaseSensitive(x, FAILURE[i]) != NULL, "%s", FAILURE[i]);
     ck_assert_str_eq(cJSON_GetStringValue(cJSON_GetObjectItem(x, "case")), "code-1");
-    ck_assert(cJSON_GetNumberValue(cJSON_GetObjectItem(x, "step")) == 12 && cJSON_GetNumberValue(cJSON_GetObjectItem(x, "layer")) == 3);
+    ck_assert(cJSON_GetNumberValue(cJSON_GetObjectItem(x, "step")) == 12 &&
+              cJSON_GetNumberValue(cJSON_GetObjectItem(x, "layer")) == 3);
     ck_assert(cJSON_IsNull(cJSON_GetObjectItem(whole, "case")) && cJSON_IsNull(cJSON_GetObjectItem(whole, "layer")));
     ck_assert(cJSON_IsNull(cJSON_GetObjectItem(whole, "step")) && cJSON_IsNull(cJSON_GetObjectItem(whole, "margin")));
     ck_assert(cJSON_IsNull(cJSON_GetObjectItem(f, "kl_mean")));         // NaN is not JSON
@@ -92,7 +149,7 @@ START_TEST(verdicts)
     ck_assert_str_eq(verify_fixture_verdict(&f[1]), "fail");
     f[0] = f[1] = results[0];
     r.derivation = (verify_derivation){ .made = true };
-    ck_assert_str_eq(verify_verdict(&r), "fail");           // nor does any fixture for tensors that are not the source's
+    ck_assert_str_eq(verify_verdict(&r), "fail");    // nor does any fixture for tensors that are not the source's
     ck_assert_str_eq(verify_worse("pass", "unverified"), "unverified");
     ck_assert_str_eq(verify_worse("inconclusive", "unverified"), "inconclusive");
     ck_assert_str_eq(verify_worse("inconclusive", "fail"), "fail");
@@ -105,8 +162,10 @@ START_TEST(markdown_is_a_table_that_text_cannot_break)
     const verify_report *list[] = { &r };
     char *md = verify_report_md(list, 1);
     ck_assert_ptr_nonnull(md);
-    ck_assert_ptr_nonnull(strstr(md, "| artifact | type | size | KV cache | attention scale | fixture | free-run tokens equal | teacher-forced agreement | mean KL | verdict |"));
-    ck_assert_ptr_nonnull(strstr(md, "| tiny-F32.gguf | F32 | 12.35 MB | f32 | 1 | tiny.float32.json.gz, float32, exact | 360 of 360 (12 of 12 prompts whole) | 768 of 768 | 1.25e-13 | pass |"));
+    ck_assert_ptr_nonnull(strstr(md, "| artifact | type | size | KV cache | attention scale | fixture | free-run "
+                                     "tokens equal | teacher-forced agreement | mean KL | verdict |"));
+    ck_assert_ptr_nonnull(strstr(md, "| tiny-F32.gguf | F32 | 12.35 MB | f32 | 1 | tiny.float32.json.gz, float32, "
+                                     "exact | 360 of 360 (12 of 12 prompts whole) | 768 of 768 | 1.25e-13 | pass |"));
     ck_assert_ptr_nonnull(strstr(md, "teacher_forced: a \\| b\n"));
     ck_assert_ptr_nonnull(strstr(md, "... and 5 more failures"));
     ck_assert_ptr_nonnull(strstr(md, "Note, tiny-F32.gguf: computed in bf16"));
@@ -152,12 +211,17 @@ static void make_gguf(float scale, uint8_t last_byte)
     data[15] = last_byte;
     snprintf(gguf_path_, sizeof gguf_path_, "/tmp/report_test.%ld.gguf", (long)getpid());
     gguf_plan *p = gguf_plan_new(32, &e);
-    ck_assert(gguf_plan_str(p, "general.architecture", "gemma4", &e) && gguf_plan_u32(p, "general.file_type", 0, &e) && gguf_plan_f32(p, "gemma4.attention.scale", scale, &e));
+    ck_assert(gguf_plan_str(p, "general.architecture", "gemma4", &e) && gguf_plan_u32(p, "general.file_type", 0, &e) &&
+              gguf_plan_f32(p, "gemma4.attention.scale", scale, &e));
     ck_assert(gguf_plan_tensor(p, "output_norm.weight", DT_F32, 1, shape, &e) && claims_plan(p, "F32", NULL, &e));
     ck_assert(gguf_plan_layout(p, &header, &total, &e));
-    ck_assert(sha256_bytes(data, sizeof data, hex[0], &e) && claims_set_digests(p, (const char (*)[SHA256_HEX + 1])hex, &e));
+    ck_assert(sha256_bytes(data, sizeof data, hex[0], &e) &&
+              claims_set_digests(p, (const char(*)[SHA256_HEX + 1]) hex, &e));
     outfile *f = outfile_open(gguf_path_, total, &e);
-    ck_assert_msg(f && gguf_plan_write(p, f, &e) && outfile_write_at(f, gguf_plan_tensor_at(p, 0)->off, data, sizeof data, &e) && outfile_commit(f, &e), "%s", e.msg);
+    ck_assert_msg(f && gguf_plan_write(p, f, &e) &&
+                      outfile_write_at(f, gguf_plan_tensor_at(p, 0)->off, data, sizeof data, &e) &&
+                      outfile_commit(f, &e),
+                  "%s", e.msg);
     gguf_plan_free(p);
     made_bytes = total;
 }
@@ -189,7 +253,7 @@ START_TEST(a_record_is_written_in_place_and_holds)
     ck_assert_str_eq(before, after);
     ck_assert_int_eq(gguf_file_bytes(g), bytes);
     ck_assert(claims_check_tensors(g, 1, NULL, &e));
-    verify_report back;                                             // the record is the whole report: both texts come out of it again
+    verify_report back;    // the record is the whole report: both texts come out of it again
     ck_assert_msg(record_report(g, rec, &back, &e), "%s", e.msg);
     cJSON *report = verify_report_json(&r), *again = verify_report_json(&back);
     ck_assert_msg(json_same(again, report, "record", &e), "%s", e.msg);
@@ -250,7 +314,7 @@ START_TEST(a_record_that_says_no_is_no_proof)
 }
 END_TEST
 
-// ---- a record that says pass, and yet not -----------------------------------------------------------------------------
+// ---- a record that says pass, and yet not ---------------------------------------------------------------------------
 
 // Writes the report's record over the file's, and expects record_check to name `named`.
 static void contradiction(const verify_report *r, const char *named)
@@ -273,7 +337,8 @@ static void says_pass_of_a_fixture_that(const char *verdict, const char *named)
     verify_report r = made(1);
     ck_assert(record_write(gguf_path_, &r, NULL, &e));
     cJSON *rec = read_record(&g, &e);
-    cJSON_ReplaceItemInObjectCaseSensitive(cJSON_GetArrayItem(json_get(rec, "fixtures"), 0), "verdict", cJSON_CreateString(verdict));
+    cJSON_ReplaceItemInObjectCaseSensitive(cJSON_GetArrayItem(json_get(rec, "fixtures"), 0), "verdict",
+                                           cJSON_CreateString(verdict));
     ck_assert_msg(!record_check(g, rec, &e) && e.kind == ERR_VERDICT && strstr(e.msg, named), "%s", e.msg);
     cJSON_Delete(rec);
     gguf_close(g);
@@ -329,7 +394,8 @@ START_TEST(a_record_that_contradicts_itself_is_no_proof)
     DERIVED(r.derivation.passed = false, "does not say that verification passed");
     DERIVED(r.derivation.tensors = 2, "'derivation' speaks of 2 tensors, the file has 1");
     DERIVED(r.derivation.encoded = 2, "'derivation.encoded'");
-    DERIVED(r.derivation.encoded = 1; strcpy(r.derivation.error_tensor, "blk.9.x"), "tensor 'blk.9.x', which the file does not have");
+    DERIVED(r.derivation.encoded = 1; strcpy(r.derivation.error_tensor, "blk.9.x"), "tensor 'blk.9.x', which the file "
+                                                                                    "does not have");
     remove(gguf_path_);
 }
 END_TEST
@@ -379,7 +445,7 @@ START_TEST(a_record_does_not_choose_its_limits)
     gguf *g;
     err   e = { 0 };
     f = results[0];
-    f.self_kl_mean = 5e-10;                             // a reference that is that far from itself allows three times as much
+    f.self_kl_mean = 5e-10;    // a reference that is that far from itself allows three times as much
     f.kl_limit = 1.5e-9;
     ck_assert(record_write(gguf_path_, &r, NULL, &e));
     cJSON *rec = read_record(&g, &e);
@@ -404,8 +470,14 @@ static verify_report made_today(verify_fixture_result *f)
     verify_report r = made(1);
     err e = { 0 };
     *f = results[0];
-    f->reference = (verify_reference){ .model = "google/gemma", .revision = "0123", .transformers = "5.24.0", .torch = "2.13.0", .device = "cpu",
-                                       .attention = "eager", .experts = "eager", .tokens = 64 };
+    f->reference = (verify_reference){ .model = "google/gemma",
+                                       .revision = "0123",
+                                       .transformers = "5.24.0",
+                                       .torch = "2.13.0",
+                                       .device = "cpu",
+                                       .attention = "eager",
+                                       .experts = "eager",
+                                       .tokens = 64 };
     memset(f->reference.prompts, 'b', SHA256_HEX);
     r.fixtures = f;
     strcpy(r.processor, "avx2");
@@ -458,11 +530,14 @@ START_TEST(a_record_keeps_reference_gate_and_program)
     r.file_sha256[0] = '\0';
     cJSON *report = verify_report_json(&r), *again = verify_report_json(&back);
     ck_assert_msg(json_same(again, report, "record", &e), "%s", e.msg);
-    ck_assert_str_eq(json_get(json_get(cJSON_GetArrayItem(json_get(report, "fixtures"), 0), "reference"), "experts")->valuestring, "eager");
+    ck_assert_str_eq(json_get(json_get(cJSON_GetArrayItem(json_get(report, "fixtures"), 0), "reference"), "experts")
+                         ->valuestring,
+                     "eager");
     cJSON_Delete(again);
     cJSON_Delete(report);
     verify_report_free(&back);
-    static const char *const PARTS[] = { "hallmark", "judged_by" };     // one that lacks them is older, holds, and is said to be
+    // one that lacks them is older, holds, and is said to be
+    static const char *const PARTS[] = { "hallmark", "judged_by" };
     for (int i = 0; i < 2; i++) {
         cJSON *old = cJSON_Duplicate(rec, true);
         cJSON_DeleteItemFromObjectCaseSensitive(old, PARTS[i]);
@@ -479,7 +554,8 @@ START_TEST(a_record_keeps_reference_gate_and_program)
 }
 END_TEST
 
-// The day the built-in limits change, records of before are held to those that they hold; others are none that ever were.
+// The day the built-in limits change, records of before are held to those that they hold; others are none that ever
+// were.
 START_TEST(limits_that_were_built_in_are_held_as_they_were)
 {
     verify_fixture_result f;
@@ -506,7 +582,8 @@ START_TEST(limits_that_were_built_in_are_held_as_they_were)
 }
 END_TEST
 
-// Limits by content are those that the record was held to: not others under the built-in ones' name, nor under a file's.
+// Limits by content are those that the record was held to: not others under the built-in ones' name, nor under a
+// file's.
 START_TEST(a_loose_gate_under_another_name_is_found)
 {
     verify_fixture_result f;
@@ -525,7 +602,8 @@ START_TEST(a_loose_gate_under_another_name_is_found)
     contradiction(&r, "'judged_by.sha256'");
     memset(r.judged_by.sha256, 'a', SHA256_HEX);
     r.judged_by.limits.min_cases = 13;                          // the record has twelve
-    contradiction(&r, "names gate 'loose.json', and against fixture 'tiny.float32.json.gz' not its 'cases': found 12, expected at least 13");
+    contradiction(&r, "names gate 'loose.json', and against fixture 'tiny.float32.json.gz' not its 'cases': found 12, "
+                      "expected at least 13");
     r.judged_by.limits.min_cases = 3;
     f.kl_limit = 1e-9;
     contradiction(&r, "'kl_limit'");
@@ -580,7 +658,8 @@ START_TEST(a_record_without_top_k_still_holds)
     ck_assert(!record_names_all(rec));
     ck_assert(record_report(g, rec, &back, &e) && back.fixtures[0].top_k == 0);
     cJSON *brief = verify_report_brief(&back), *first = cJSON_GetArrayItem(cJSON_GetObjectItem(brief, "fixtures"), 0);
-    ck_assert_ptr_null(cJSON_GetObjectItem(first, "top_k"));    // so that the reports of its release are written again as they were
+    // so that the reports of its release are written again as they were
+    ck_assert_ptr_null(cJSON_GetObjectItem(first, "top_k"));
     cJSON_Delete(brief);
     verify_report_free(&back);
     cJSON_Delete(rec);
@@ -636,7 +715,8 @@ START_TEST(the_first_key_that_differs_is_named)
         { "{\"a\":\"1\",\"b\":[{\"c\":\"x\"},null]}", "key 'a': found \"1\", expected 1" },
         { "{\"b\":[{\"c\":\"x\"},null]}", "key 'a': found nothing, expected 1" },
     };
-    cJSON *expected = cJSON_Parse("{\"a\":1,\"b\":[{\"c\":\"x\"},null]}"), *moved = cJSON_Parse("{\"b\":[{\"c\":\"x\"},null],\"a\":1}");
+    cJSON *expected = cJSON_Parse("{\"a\":1,\"b\":[{\"c\":\"x\"},null]}"), *moved = cJSON_Parse("{\"b\":[{\"c\":\"x\"},"
+                                                                                                "null],\"a\":1}");
     err e = { 0 };
     ck_assert(json_same(moved, expected, "f", &e));
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
@@ -658,7 +738,8 @@ static void compare_objects(int64_t n)
     for (int64_t i = 0; i < n; i++) {
         char name[32];
         snprintf(name, sizeof name, "key %lld", (long long)i);
-        cJSON_AddItemToArray(a, cJSON_CreateNumber((double)i));         // as members: cJSON's own way to add them looks through all
+        // as members: cJSON's own way to add them looks through all
+        cJSON_AddItemToArray(a, cJSON_CreateNumber((double)i));
         a->child->prev->string = strdup(name);
         cJSON_AddItemToArray(b, cJSON_CreateNumber((double)i));
         b->child->prev->string = strdup(name);
@@ -699,13 +780,15 @@ START_TEST(a_record_that_does_not_fit_its_room_is_refused)
     ck_assert_msg(strstr(e.msg, "140 fixtures"), "%s", e.msg);
     e = (err){ 0 };
     ck_assert_msg(record_fits(&all, refs, FEW, &e), "%s", e.msg);
-    int most = FEW;                                             // as many as are said to fit do fit, whatever their numbers are
+    int most = FEW;    // as many as are said to fit do fit, whatever their numbers are
     while (most < MANY && record_fits(&all, refs, most + 1, &(err){ 0 })) most++;
     r.n_fixtures = most;
     for (int i = 0; i < most; i++) {
         verify_fixture_result *f = &many[i];
-        f->kl_mean = f->kl_max = f->logprob_diff_max = f->probe_worst = f->self_kl_mean = f->self_logprob_diff_max = -1.2345678901234567e-300;
-        f->kl_limit = f->logprob_limit = f->ties_limit = f->free_run_ties_limit = f->top1_limit = -1.2345678901234567e-300;
+        f->kl_mean = f->kl_max = f->logprob_diff_max = f->probe_worst = f->self_kl_mean = f->self_logprob_diff_max =
+            -1.2345678901234567e-300;
+        f->kl_limit = f->logprob_limit = f->ties_limit = f->free_run_ties_limit = f->top1_limit =
+            -1.2345678901234567e-300;
     }
     ck_assert_msg(record_write(gguf_path_, &r, &all, &e), "%d: %s", most, e.msg);
     remove(gguf_path_);

@@ -1,4 +1,5 @@
-// Proves verify/rounding.h: moved weights are as far from the artifact's as those are from their source, wherever that is; and the same ones every time.
+// Proves verify/rounding.h: moved weights are as far from the artifact's as those are from their source, wherever that
+// is; and the same ones every time.
 #include "quant/codec.h"
 #include "suite.h"
 #include "verify/rounding.h"
@@ -9,7 +10,8 @@
 
 enum { COLS = 512, ROWS = 64, N = COLS * ROWS };
 
-static const dtype TYPES[] = { DT_Q4_0, DT_Q4_1, DT_Q5_0, DT_Q5_1, DT_Q8_0, DT_Q2_K, DT_Q3_K, DT_Q4_K, DT_Q5_K, DT_Q6_K, DT_F16 };
+static const dtype TYPES[] = { DT_Q4_0, DT_Q4_1, DT_Q5_0, DT_Q5_1, DT_Q8_0, DT_Q2_K,
+                               DT_Q3_K, DT_Q4_K, DT_Q5_K, DT_Q6_K, DT_F16 };
 enum { N_TYPES = sizeof TYPES / sizeof *TYPES };
 
 typedef struct { float source[N], plain[N], moved[N]; uint8_t bytes[N * 2], now[N * 2]; int64_t n; } weights;
@@ -93,7 +95,8 @@ START_TEST(types_without_steps_stay)
     uint8_t bytes[64], was[64];
     memset(bytes, 0x5a, sizeof bytes);
     memcpy(was, bytes, sizeof was);
-    ck_assert(!rounding_move(bytes, sizeof bytes, DT_F32, "x", 1) && !rounding_move(bytes, sizeof bytes, DT_BF16, "x", 1));
+    ck_assert(!rounding_move(bytes, sizeof bytes, DT_F32, "x", 1) &&
+              !rounding_move(bytes, sizeof bytes, DT_BF16, "x", 1));
     ck_assert(memcmp(bytes, was, sizeof was) == 0);
     ck_assert(rounding_move(bytes, 0, DT_Q4_K, "x", 1));
 }

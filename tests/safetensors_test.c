@@ -56,14 +56,16 @@ START_TEST(test_good_file)
         ck_assert_ptr_eq(st_find(s, NAMES[i]), st_at(s, i));
     }
     const st_tensor *a = st_find(s, "a"), *c = st_find(s, "c"), *z = st_find(s, "e");
-    ck_assert(a->type == DT_BF16 && a->n_dims == 2 && a->shape[0] == 2 && a->shape[1] == 3 && a->shape[2] == 1 && a->n_elems == 6 && a->n_bytes == 12);
+    ck_assert(a->type == DT_BF16 && a->n_dims == 2 && a->shape[0] == 2 && a->shape[1] == 3 && a->shape[2] == 1 &&
+              a->n_elems == 6 && a->n_bytes == 12);
     ck_assert(a->off == 8 + (int64_t)strlen(GOOD) && a->data == b.p + a->off && a->data[11] == 11 && a->file == 0);
     ck_assert(st_find(s, "b")->type == DT_F32 && st_find(s, "b")->n_dims == 0 && st_find(s, "b")->n_elems == 1);
     ck_assert(z->n_elems == 0 && z->n_bytes == 0);
     ck_assert_ptr_null(st_find(s, "d"));
     ck_assert(st_require_float(s, a, &e) && st_require_float(s, st_find(s, "b"), &e));
     ck_assert(c->type == DT_INVALID && !st_require_float(s, c, &e));
-    check_refused(&e, ERR_INPUT, "good.safetensors", "tensor 'c': found dtype I8, expected a float (BF16, F16, F32, F64, F8_E4M3 or F8_E5M2)");
+    check_refused(&e, ERR_INPUT, "good.safetensors",
+                  "tensor 'c': found dtype I8, expected a float (BF16, F16, F32, F64, F8_E4M3 or F8_E5M2)");
     ck_assert_int_eq(st_n_files(s), 1);
     ck_assert_str_eq(st_file(s, 0)->path, "good.safetensors");
     st_close(s);
@@ -104,7 +106,9 @@ END_TEST
 
 START_TEST(test_header_length_lies)
 {
-    const uint64_t LENGTHS[] = { 0, 1, 19, 1000, (uint64_t)1 << 31, (uint64_t)1 << 32, (uint64_t)1 << 63, UINT64_MAX, UINT64_MAX - 7 };
+    const uint64_t LENGTHS[] = {
+        0, 1, 19, 1000, (uint64_t)1 << 31, (uint64_t)1 << 32, (uint64_t)1 << 63, UINT64_MAX, UINT64_MAX - 7
+    };
     for (size_t i = 0; i < sizeof LENGTHS / sizeof LENGTHS[0]; i++) {
         buffer b = file_of("{}                ", 0);
         memcpy(b.p, &LENGTHS[i], 8);
@@ -129,38 +133,63 @@ START_TEST(test_header_length_lies)
 }
 END_TEST
 
-#define TENSOR(dtype, shape, from, to) "{\"x\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" from "," to "]}}"
+#define TENSOR(dtype, shape, from, to)                                                                                 \
+    "{\"x\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" from "," to "]}}"
 
 START_TEST(test_tensors)
 {
     const struct { const char *header; int64_t n; const char *says; } ROWS[] = {
-        { "[]", 0, "found no '{'" }, { "{", 0, "found no '{'" }, { "{]", 0, "header (from offset 8): offset 1" }, { "{\"x\":1}", 0, "tensor 'x': found no object" },
-        { "{} x", 0, "expected nothing after" }, { "{\"\":{}}", 0, "found a name of 0 bytes" },
-        { "{\"__metadata__\":1}", 0, "'__metadata__': found no object" }, { "{\"__metadata__\":{\"k\":1}}", 0, "a value of 'k' that is no string" },
+        { "[]", 0, "found no '{'" },
+        { "{", 0, "found no '{'" },
+        { "{]", 0, "header (from offset 8): offset 1" },
+        { "{\"x\":1}", 0, "tensor 'x': found no object" },
+        { "{} x", 0, "expected nothing after" },
+        { "{\"\":{}}", 0, "found a name of 0 bytes" },
+        { "{\"__metadata__\":1}", 0, "'__metadata__': found no object" },
+        { "{\"__metadata__\":{\"k\":1}}", 0, "a value of 'k' that is no string" },
         { "{\"x\":{\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "tensor 'x': found no 'dtype'" },
         { "{\"x\":{\"dtype\":7,\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "found no 'dtype', expected a string" },
-        { TENSOR("F31", "[1]", "0", "4"), 4, "found dtype 'F31', which is unknown" }, { TENSOR("f32", "[1]", "0", "4"), 4, "dtype 'f32'" },
-        { "{\"x\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4, "found no 'shape'" }, { TENSOR("F32", "4", "0", "4"), 4, "found no 'shape'" },
-        { TENSOR("F32", "[-1]", "0", "4"), 4, "shape: found -1" }, { TENSOR("F32", "[1.5]", "0", "4"), 4, "shape: found 1.5" },
-        { TENSOR("F32", "[\"1\"]", "0", "4"), 4, "shape: found" }, { TENSOR("F32", "[1,1,1,1,1,1,1,1,1]", "0", "4"), 4, "more than 8 dimensions" },
+        { TENSOR("F31", "[1]", "0", "4"), 4, "found dtype 'F31', which is unknown" },
+        { TENSOR("f32", "[1]", "0", "4"), 4, "dtype 'f32'" },
+        { "{\"x\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4, "found no 'shape'" },
+        { TENSOR("F32", "4", "0", "4"), 4, "found no 'shape'" },
+        { TENSOR("F32", "[-1]", "0", "4"), 4, "shape: found -1" },
+        { TENSOR("F32", "[1.5]", "0", "4"), 4, "shape: found 1.5" },
+        { TENSOR("F32", "[\"1\"]", "0", "4"), 4, "shape: found" },
+        { TENSOR("F32", "[1,1,1,1,1,1,1,1,1]", "0", "4"), 4, "more than 8 dimensions" },
         { TENSOR("F32", "[4294967296,4294967296]", "0", "0"), 0, "a number of elements that wraps" },
         { TENSOR("F32", "[4611686018427387904,4]", "0", "0"), 0, "shape: found 4.6116860184273879e+18" },
         { TENSOR("F32", "[1099511627776,1048576]", "0", "0"), 0, "expected 1152921504606846976 elements of F32" },
-        { TENSOR("F32", "[1e999]", "0", "4"), 4, "shape: found inf" }, { "{\"x\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, "found no 'data_offsets'" },
-        { "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]}}", 4, "found no 'data_offsets' of two integers" },
-        { "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4,8]}}", 4, "found no 'data_offsets' of two integers" },
-        { TENSOR("F32", "[1]", "-4", "0"), 4, "found no 'data_offsets' of two integers" }, { TENSOR("F32", "[1]", "4", "0"), 4, "found data_offsets [4, 0], expected them ascending" },
+        { TENSOR("F32", "[1e999]", "0", "4"), 4, "shape: found inf" },
+        { "{\"x\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, "found no 'data_offsets'" },
+        { "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]}}", 4,
+          "found no 'data_offsets' of two integers" },
+        { "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4,8]}}", 4,
+          "found no 'data_offsets' of two integers" },
+        { TENSOR("F32", "[1]", "-4", "0"), 4, "found no 'data_offsets' of two integers" },
+        { TENSOR("F32", "[1]", "4", "0"), 4, "found data_offsets [4, 0], expected them ascending" },
         { TENSOR("F32", "[2]", "0", "8"), 4, "expected them ascending and within the 4 bytes of data" },
         { TENSOR("F32", "[1]", "0", "9007199254740991"), 4, "within the 4 bytes of data" },
-        { TENSOR("F32", "[1]", "0", "8"), 8, "found 8 bytes at data offset 0, expected 1 elements of F32" }, { TENSOR("BF16", "[2]", "0", "8"), 8, "expected 2 elements of BF16" },
+        { TENSOR("F32", "[1]", "0", "8"), 8, "found 8 bytes at data offset 0, expected 1 elements of F32" },
+        { TENSOR("BF16", "[2]", "0", "8"), 8, "expected 2 elements of BF16" },
         { TENSOR("F4", "[3]", "0", "2"), 2, "expected 3 elements of F4" },
-        { TENSOR("F32", "[1]", "4", "8"), 8, "a hole before it, expected it to begin at" }, { TENSOR("F32", "[1]", "0", "4"), 8, "found 4 bytes after the last tensor" },
+        { TENSOR("F32", "[1]", "4", "8"), 8, "a hole before it, expected it to begin at" },
+        { TENSOR("F32", "[1]", "0", "4"), 8, "found 4 bytes after the last tensor" },
         { "{}", 1, "found 1 bytes after the last tensor" },
-        { "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"y\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[2,6]}}", 6, "tensor 'y': offset" },
-        { "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"y\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "an overlap with another tensor" },
-        { "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"y\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[5,9]}}", 9, "tensor 'y': offset" },
-        { "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, "the name 'x' twice" },
-        { "{\"x\":{\"dtype\":\"F32\",\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "the name 'dtype' twice" },
+        { "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"y\":{\"dtype\":\"F32\",\"shape\":[1],"
+          "\"data_offsets\":[2,6]}}",
+          6, "tensor 'y': offset" },
+        { "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"y\":{\"dtype\":\"F32\",\"shape\":[1],"
+          "\"data_offsets\":[0,4]}}",
+          4, "an overlap with another tensor" },
+        { "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"y\":{\"dtype\":\"F32\",\"shape\":[1],"
+          "\"data_offsets\":[5,9]}}",
+          9, "tensor 'y': offset" },
+        { "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"x\":{\"dtype\":\"F32\",\"shape\":[1],"
+          "\"data_offsets\":[4,8]}}",
+          8, "the name 'x' twice" },
+        { "{\"x\":{\"dtype\":\"F32\",\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4,
+          "the name 'dtype' twice" },
     };
     for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) refuse(ROWS[i].header, ROWS[i].n, ROWS[i].says);
     buffer b = { 0 }, h = { 0 };     // a name that is too long
@@ -184,7 +213,10 @@ static void save(const char *dir, const char *name, const char *header, int64_t 
     bytes_free(&b);
 }
 
-static void save_text(const char *dir, const char *name, const char *text) { write_file(in_dir(dir, name), text, (int64_t)strlen(text)); }
+static void save_text(const char *dir, const char *name, const char *text)
+{
+    write_file(in_dir(dir, name), text, (int64_t)strlen(text));
+}
 
 static void refuse_dir(const char *dir, const char *index, const char *says)
 {
@@ -216,14 +248,18 @@ END_TEST
 START_TEST(test_sharded_folder_of_links)
 {
     char *dir = new_dir(), *blobs = new_dir(), to[4400];
-    save(blobs, "0a", "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"m\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[4,8]}}", 8);
+    save(blobs, "0a",
+         "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"m\":{\"dtype\":\"F16\",\"shape\":[2],"
+         "\"data_offsets\":[4,8]}}",
+         8);
     save(blobs, "0b", "{\"n\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4);
     const char *NAMES[] = { "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors" };
     for (int i = 0; i < 2; i++) {
         snprintf(to, sizeof to, "%s/0%c", blobs, "ab"[i]);
         ck_assert_int_eq(symlink(to, in_dir(dir, NAMES[i])), 0);
     }
-    save_text(dir, "model.safetensors.index.json", "{\"metadata\":{\"total_size\":12},\"weight_map\":{\"x\":\"model-00001-of-00002.safetensors\","
+    save_text(dir, "model.safetensors.index.json",
+              "{\"metadata\":{\"total_size\":12},\"weight_map\":{\"x\":\"model-00001-of-00002.safetensors\","
               "\"n\":\"model-00002-of-00002.safetensors\",\"m\":\"model-00001-of-00002.safetensors\"}}");
     err e = { 0 };
     st *s = st_open_dir(dir, &e);
@@ -247,11 +283,13 @@ START_TEST(test_index_of_absent_tensors)
     char *dir = new_dir();
     save(dir, "a.safetensors", "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4);
     save(dir, "b.safetensors", "{\"y\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4);
-    save_text(dir, "model.safetensors.index.json", "{\"weight_map\":{\"z\":\"b.safetensors\",\"x\":\"a.safetensors\",\"A\":\"a.safetensors\","
+    save_text(dir, "model.safetensors.index.json",
+              "{\"weight_map\":{\"z\":\"b.safetensors\",\"x\":\"a.safetensors\",\"A\":\"a.safetensors\","
               "\"y\":\"b.safetensors\",\"xx\":\"a.safetensors\"}}");
     err e = { 0 };
     st *s = st_open_dir(dir, &e);
-    const char *file, *const NAMES[] = { "A", "xx", "z" }, *const FILES[] = { "a.safetensors", "a.safetensors", "b.safetensors" };
+    const char *file, *const NAMES[] = { "A", "xx", "z" },
+                             *const FILES[] = { "a.safetensors", "a.safetensors", "b.safetensors" };
     ck_assert_msg(s != NULL, "%s", e.msg);
     ck_assert_int_eq(st_n_tensors(s), 2);
     const st_tensor *first;
@@ -296,8 +334,19 @@ START_TEST(test_hostile_index)
     save(dir, "a.safetensors", "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4);
     save(dir, "b.safetensors", "{\"y\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4);
     save(dir, "c.safetensors", "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4);
-    const char *OUTSIDE[] = { "../../etc/passwd", "/etc/passwd", "../a.safetensors", "sub/a.safetensors", "/tmp/a.safetensors", "..", ".", "",
-                              ".safetensors", "a.bin", "..\\\\a.safetensors", "a.safetensors/", ".hidden.safetensors" };
+    const char *OUTSIDE[] = { "../../etc/passwd",
+                              "/etc/passwd",
+                              "../a.safetensors",
+                              "sub/a.safetensors",
+                              "/tmp/a.safetensors",
+                              "..",
+                              ".",
+                              "",
+                              ".safetensors",
+                              "a.bin",
+                              "..\\\\a.safetensors",
+                              "a.safetensors/",
+                              ".hidden.safetensors" };
     char text[500];
     for (size_t i = 0; i < sizeof OUTSIDE / sizeof OUTSIDE[0]; i++) {
         snprintf(text, sizeof text, "{\"weight_map\":{\"x\":\"%s\"}}", OUTSIDE[i]);
@@ -313,7 +362,8 @@ START_TEST(test_hostile_index)
     refuse_dir(dir, "{\"weight_map\":{\"x\":\"none.safetensors\"}}",
                "names none.safetensors, which is not in the folder");
     refuse_dir(dir, "{\"weight_map\":{\"x\":\"a.safetensors\",\"w\":\"c.safetensors\"}}", "tensor 'x': found it in");
-    refuse_dir(dir, "{\"weight_map\":{\"x\":\"a.safetensors\",\"A\":\"a.safetensors\",\"w\":\"c.safetensors\"}}", "tensor 'x': found it in");
+    refuse_dir(dir, "{\"weight_map\":{\"x\":\"a.safetensors\",\"A\":\"a.safetensors\",\"w\":\"c.safetensors\"}}",
+               "tensor 'x': found it in");
     // Transformers reads model.safetensors where there is one, whatever the index says.
     save(dir, "model.safetensors", "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4);
     for (int i = 0; i < 3; i++) {
@@ -341,7 +391,9 @@ START_TEST(test_many_tensors)
     buffer b = { 0 }, h = { 0 };
     char  item[200];
     for (int i = 0; i < N; i++) {
-        snprintf(item, sizeof item, "%s\"model.layers.%d.experts.%d.down_proj.weight\":{\"dtype\":\"BF16\",\"shape\":[2,1],\"data_offsets\":[%d,%d]}",
+        snprintf(item, sizeof item,
+                 "%s\"model.layers.%d.experts.%d.down_proj.weight\":{\"dtype\":\"BF16\",\"shape\":[2,1],\"data_"
+                 "offsets\":[%d,%d]}",
                  i ? "," : "{", i / 500, i % 500, 4 * i, 4 * i + 4);
         put_text(&h, item);
     }
@@ -361,7 +413,7 @@ START_TEST(test_many_tensors)
 }
 END_TEST
 
-// ---- work in proportion ----------------------------------------------------------------------------------------------------
+// ---- work in proportion ---------------------------------------------------------------------------------------------
 
 // A file of n empty tensors whose names begin alike for 149 bytes, so that each comparison is as long as it can be.
 static void open_alike(int64_t n)
@@ -372,7 +424,8 @@ static void open_alike(int64_t n)
     memset(alike, 'a', sizeof alike);
     put_text(&head, "{");
     for (int64_t i = 0; i < n; i++) {
-        snprintf(row, sizeof row, "%s\"%.149s%lld\":{\"dtype\":\"BF16\",\"shape\":[0],\"data_offsets\":[0,0]}", i ? "," : "", alike, (long long)(i * 7919 % n));
+        snprintf(row, sizeof row, "%s\"%.149s%lld\":{\"dtype\":\"BF16\",\"shape\":[0],\"data_offsets\":[0,0]}",
+                 i ? "," : "", alike, (long long)(i * 7919 % n));
         put_text(&head, row);
     }
     put_text(&head, "}");
@@ -396,7 +449,9 @@ static char *make_folder(int64_t n, int64_t files)
         snprintf(name, sizeof name, "model-%05lld.safetensors", (long long)(f * 7 % files));
         put_text(&head, "{");
         for (int64_t i = f; i < n; i += files) {
-            snprintf(row, sizeof row, "%s\"model.layers.%lld.x\":{\"dtype\":\"BF16\",\"shape\":[0],\"data_offsets\":[0,0]}", i > f ? "," : "", (long long)i);
+            snprintf(row, sizeof row,
+                     "%s\"model.layers.%lld.x\":{\"dtype\":\"BF16\",\"shape\":[0],\"data_offsets\":[0,0]}",
+                     i > f ? "," : "", (long long)i);
             put_text(&head, row);
             snprintf(row, sizeof row, "%s\"model.layers.%lld.x\":\"%s\"", i || f ? "," : "", (long long)i, name);
             put_text(&index, row);
@@ -447,25 +502,33 @@ START_TEST(test_work_in_proportion)
 }
 END_TEST
 
-// ---- the same numbers ------------------------------------------------------------------------------------------------------
+// ---- the same numbers -----------------------------------------------------------------------------------------------
 
 START_TEST(test_same_numbers)
 {
     enum { N = 3000 };
-    static const struct { const char *name; int width; } types[] = { { "BF16", 2 }, { "F32", 4 }, { "F64", 8 }, { "F16", 2 } };
+    static const struct {
+        const char *name;
+        int width;
+    } types[] = { { "BF16", 2 }, { "F32", 4 }, { "F64", 8 }, { "F16", 2 } };
     buffer head = { 0 }, all = { 0 }, data = { 0 };
     err e = { 0 };
     put_text(&head, "{");
     for (int k = 0; k < 4; k++) {
         char row[200];
-        snprintf(row, sizeof row, "%s\"%d\":{\"dtype\":\"%s\",\"shape\":[%d],\"data_offsets\":[%lld,%lld]}", k ? "," : "", k, types[k].name, N, (long long)data.n,
-                 (long long)(data.n + N * types[k].width));
+        snprintf(row, sizeof row, "%s\"%d\":{\"dtype\":\"%s\",\"shape\":[%d],\"data_offsets\":[%lld,%lld]}",
+                 k ? "," : "", k, types[k].name, N, (long long)data.n, (long long)(data.n + N * types[k].width));
         put_text(&head, row);
         for (int i = 0; i < N; i++) {
             const float    x = (float)(i % 200 - 100) / 4;
             const double   d = (double)x;
             const uint16_t bf16 = bf16_from_f32(x), f16 = f16_from_f32(x);
-            put(&data, k == 0 ? (const void *)&bf16 : k == 1 ? (const void *)&x : k == 2 ? (const void *)&d : (const void *)&f16, types[k].width);
+            put(&data,
+                k == 0   ? (const void *)&bf16
+                : k == 1 ? (const void *)&x
+                : k == 2 ? (const void *)&d
+                         : (const void *)&f16,
+                types[k].width);
         }
     }
     put_text(&head, "}");
@@ -475,7 +538,8 @@ START_TEST(test_same_numbers)
     st *s = st_open_mem(all.p, all.n, "numbers.safetensors", &e);
     ck_assert_msg(s != NULL, "%s", e.msg);
     for (int a = 0; a < 4; a++)
-        for (int b = 0; b < 4; b++) ck_assert_msg(st_same_numbers(s, st_at(s, a), st_at(s, b)), "%s and %s", types[a].name, types[b].name);
+        for (int b = 0; b < 4; b++)
+            ck_assert_msg(st_same_numbers(s, st_at(s, a), st_at(s, b)), "%s and %s", types[a].name, types[b].name);
     for (int a = 0; a < 4; a++) {           // one number of one of them is another
         uint8_t *last = all.p + (st_at(s, a)->data - all.p) + (int64_t)(N - 1) * types[a].width;
         last[types[a].width - 1] ^= 0x80;
@@ -489,15 +553,19 @@ START_TEST(test_same_numbers)
 }
 END_TEST
 
-// Tensors of 256 and 512 MB in a file without a byte of data on disk. What is resident is asked of a process of its own.
+// Tensors of 256 and 512 MB in a file without a byte of data on disk. What is resident is asked of a process of its
+// own.
 START_TEST(test_comparing_takes_no_memory)
 {
     enum { BYTES = 1 << 28 };
     char  *dir = new_dir(), head[300];
     struct rusage before, after;
     int    status;
-    snprintf(head, sizeof head, "{\"a\":{\"dtype\":\"BF16\",\"shape\":[%d],\"data_offsets\":[0,%d]},\"b\":{\"dtype\":\"F32\",\"shape\":[%d],"
-             "\"data_offsets\":[%d,%lld]}}", BYTES / 2, BYTES, BYTES / 2, BYTES, 3ll * BYTES);
+    snprintf(head, sizeof head,
+             "{\"a\":{\"dtype\":\"BF16\",\"shape\":[%d],\"data_offsets\":[0,%d]},\"b\":{\"dtype\":\"F32\",\"shape\":[%"
+             "d],"
+             "\"data_offsets\":[%d,%lld]}}",
+             BYTES / 2, BYTES, BYTES / 2, BYTES, 3ll * BYTES);
     buffer b = file_of(head, 0);
     write_file(in_dir(dir, "x.safetensors"), b.p, b.n);
     ck_assert_int_eq(truncate(in_dir(dir, "x.safetensors"), b.n + 3ll * BYTES), 0);
@@ -512,7 +580,8 @@ START_TEST(test_comparing_takes_no_memory)
     ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     getrusage(RUSAGE_CHILDREN, &after);
     // A sanitizer's notes of the bytes that were read take an eighth of them.
-    ck_assert_msg(after.ru_maxrss < before.ru_maxrss + 256 * 1024, "%ld kB resident, %ld before", after.ru_maxrss, before.ru_maxrss);
+    ck_assert_msg(after.ru_maxrss < before.ru_maxrss + 256 * 1024, "%ld kB resident, %ld before", after.ru_maxrss,
+                  before.ru_maxrss);
     bytes_free(&b);
     drop_dir(dir);
 }

@@ -1,4 +1,5 @@
-// score_rows: rows of logits of every kind that scoring can meet, and all that a backend says of them. For score_test.c and cuda_score_test.c.
+// score_rows: rows of logits of every kind that scoring can meet, and all that a backend says of them. For score_test.c
+// and cuda_score_test.c.
 #ifndef HALLMARK_TESTS_SCORE_ROWS_H
 #define HALLMARK_TESTS_SCORE_ROWS_H
 
@@ -24,7 +25,22 @@ static inline float score_uniform(void)     // [-0.5, 0.5)
     return (float)(score_seed >> 8) / 16777216.0f - 0.5f;
 }
 
-enum { PLAIN, STEEP, FEW_VALUES, ALL_EQUAL, ALL_ZERO, ZEROS_OF_BOTH_SIGNS, TOP_TWICE, HUGE_RANGE, ONE_NAN, ONE_INF, ONE_NEG_INF, ALL_NAN, PLAIN_AGAIN, N_ROW_KINDS };
+enum {
+    PLAIN,
+    STEEP,
+    FEW_VALUES,
+    ALL_EQUAL,
+    ALL_ZERO,
+    ZEROS_OF_BOTH_SIGNS,
+    TOP_TWICE,
+    HUGE_RANGE,
+    ONE_NAN,
+    ONE_INF,
+    ONE_NEG_INF,
+    ALL_NAN,
+    PLAIN_AGAIN,
+    N_ROW_KINDS
+};
 
 static inline float score_value(int kind, int64_t i)
 {
@@ -61,7 +77,8 @@ static inline float *score_rows(const score_case *c, uint32_t from)
 
 typedef struct {            // all figures of a case's rows; poisoned before they are asked for
     row_stats *stats, *ref_stats;       // [rows]
-    double    *kl, *kl_host, *kl_kept;  // [rows]: against a reference on the backend, one in host memory, and its k largest
+    // [rows]: against a reference on the backend, one in host memory, and its k largest
+    double    *kl, *kl_host, *kl_kept;
     int32_t   *ids;                     // [rows][k]
     float     *logits;
 } scores;
@@ -76,7 +93,9 @@ static inline float *score_put(backend *b, const float *x, int64_t n)
 {
     err why = { 0 };
     void *p = NULL;
-    ck_assert_msg(b->ops->alloc(b, &p, n * (int64_t)sizeof *x, "test", &why) && b->ops->upload(b, p, x, n * (int64_t)sizeof *x, &why), "%s", why.msg);
+    ck_assert_msg(b->ops->alloc(b, &p, n * (int64_t)sizeof *x, "test", &why) &&
+                      b->ops->upload(b, p, x, n * (int64_t)sizeof *x, &why),
+                  "%s", why.msg);
     return p;
 }
 
@@ -85,13 +104,19 @@ static inline scores score_on(backend *b, const score_case *c, const float *x, c
     const backend_ops *o = b->ops;
     const size_t rows = (size_t)c->rows, cells = rows * (size_t)c->k;
     err why = { 0 };
-    scores s = { .stats = score_poison(rows * sizeof *s.stats), .ref_stats = score_poison(rows * sizeof *s.stats), .kl = score_poison(rows * sizeof *s.kl),
-                 .kl_host = score_poison(rows * sizeof *s.kl), .kl_kept = score_poison(rows * sizeof *s.kl), .ids = score_poison(cells * sizeof *s.ids),
+    scores s = { .stats = score_poison(rows * sizeof *s.stats),
+                 .ref_stats = score_poison(rows * sizeof *s.stats),
+                 .kl = score_poison(rows * sizeof *s.kl),
+                 .kl_host = score_poison(rows * sizeof *s.kl),
+                 .kl_kept = score_poison(rows * sizeof *s.kl),
+                 .ids = score_poison(cells * sizeof *s.ids),
                  .logits = score_poison(cells * sizeof *s.logits) };
     int32_t *next = malloc(rows * sizeof *next);
     for (int r = 0; r < c->rows; r++) next[r] = r % 5 == 4 ? -1 : (int32_t)(r * 7919 % c->n);
     float *dx = score_put(b, x, c->rows * c->n), *dr = score_put(b, ref, c->rows * c->n);
-    ck_assert_msg(o->row_stats(b, s.stats, dx, c->rows, c->n, next, &why) && o->row_stats(b, s.ref_stats, dr, c->rows, c->n, next, &why), "%s", why.msg);
+    ck_assert_msg(o->row_stats(b, s.stats, dx, c->rows, c->n, next, &why) &&
+                      o->row_stats(b, s.ref_stats, dr, c->rows, c->n, next, &why),
+                  "%s", why.msg);
     row_reference there = { .logits = dr, .on_backend = true, .kept = c->n, .stats = s.ref_stats };
     ck_assert_msg(o->row_kl(b, s.kl, dx, s.stats, c->rows, c->n, &there, &why), "%s", why.msg);
     there.logits = ref;
@@ -120,15 +145,24 @@ static inline void score_free(scores *s)
 // To the last bit, doubles too.
 static inline void score_same(const scores *want, const scores *got, const score_case *c, const char *what)
 {
-    static const char *const names[] = { "stats", "the reference's stats", "KL", "KL from host memory", "KL from what was kept", "ids", "logits" };
+    static const char *const names[] = {
+        "stats", "the reference's stats", "KL", "KL from host memory", "KL from what was kept", "ids", "logits"
+    };
     const void *w[] = { want->stats, want->ref_stats, want->kl, want->kl_host, want->kl_kept, want->ids, want->logits };
     const void *g[] = { got->stats, got->ref_stats, got->kl, got->kl_host, got->kl_kept, got->ids, got->logits };
-    const size_t of_row[] = { sizeof(row_stats), sizeof(row_stats), sizeof(double), sizeof(double), sizeof(double), (size_t)c->k * sizeof(int32_t),
+    const size_t of_row[] = { sizeof(row_stats),
+                              sizeof(row_stats),
+                              sizeof(double),
+                              sizeof(double),
+                              sizeof(double),
+                              (size_t)c->k * sizeof(int32_t),
                               (size_t)c->k * sizeof(float) };
     for (int i = 0; i < 7; i++)
         for (int r = 0; r < c->rows; r++)
-            ck_assert_msg(memcmp((const char *)w[i] + (size_t)r * of_row[i], (const char *)g[i] + (size_t)r * of_row[i], of_row[i]) == 0,
-                          "%s: %d rows of %lld, k %lld: row %d: %s differ", what, c->rows, (long long)c->n, (long long)c->k, r, names[i]);
+            ck_assert_msg(memcmp((const char *)w[i] + (size_t)r * of_row[i], (const char *)g[i] + (size_t)r * of_row[i],
+                                 of_row[i]) == 0,
+                          "%s: %d rows of %lld, k %lld: row %d: %s differ", what, c->rows, (long long)c->n,
+                          (long long)c->k, r, names[i]);
 }
 
 #endif

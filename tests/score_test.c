@@ -1,5 +1,6 @@
-// Proves runtime/score.h on the CPU: what is said of rows of logits is what plain sums in long double say, and has the same bits at every SIMD level
-// and for any number of threads; and the calls of a session that say it of a model's logits.
+// Proves runtime/score.h on the CPU: what is said of rows of logits is what plain sums in long double say, and has the
+// same bits at every SIMD level and for any number of threads; and the calls of a session that say it of a model's
+// logits.
 #include "convert/convert.h"
 #include "runtime/session.h"
 #include "score_rows.h"
@@ -10,7 +11,7 @@
 static err e;
 static void must(bool ok) { ck_assert_msg(ok, "%s", e.msg); }
 
-// ---- rows --------------------------------------------------------------------------------------------------------------
+// ---- rows -----------------------------------------------------------------------------------------------------------
 
 static bool all_finite(const float *x, int64_t n)
 {
@@ -32,8 +33,10 @@ static long double plain_lse(const float *x, int64_t n)
     return max + logl(sum);
 }
 
-// KL(p || q) over `kept` ids of p (NULL: all) and a bucket of the others; *size: the sum of the terms' magnitudes, by which they may be off.
-static long double plain_kl(const float *p, const float *q, int64_t n, const int32_t *ids, int64_t kept, long double *size)
+// KL(p || q) over `kept` ids of p (NULL: all) and a bucket of the others; *size: the sum of the terms' magnitudes, by
+// which they may be off.
+static long double plain_kl(const float *p, const float *q, int64_t n, const int32_t *ids, int64_t kept,
+                            long double *size)
 {
     const long double lp = plain_lse(p, n), lq = plain_lse(q, n);
     long double kl = 0, in_p = 0, in_q = 0;
@@ -58,10 +61,12 @@ static void check_stats(const row_stats *s, const float *x, int64_t n, int r)
     ck_assert_int_eq(s->finite, all_finite(x, n));
     ck_assert_int_eq(s->zero, all_zero(x, n));
     const float next = r % 5 == 4 || !s->finite ? 0.0f : x[r * 7919 % n];
-    ck_assert_msg(memcmp(&s->next, &next, sizeof next) == 0, "row %d: the wanted logit is %g, found %g", r, (double)next, (double)s->next);
+    ck_assert_msg(memcmp(&s->next, &next, sizeof next) == 0, "row %d: the wanted logit is %g, found %g", r,
+                  (double)next, (double)s->next);
     if (!s->finite) { ck_assert(s->lse == 0); return; }
     const long double want = plain_lse(x, n);
-    ck_assert_msg(fabsl(s->lse - want) <= 4e-16L * fmaxl(8, fabsl(want)), "row %d of %lld: log-sum-exp %.17g, expected %.17Lg", r, (long long)n, s->lse, want);
+    ck_assert_msg(fabsl(s->lse - want) <= 4e-16L * fmaxl(8, fabsl(want)),
+                  "row %d of %lld: log-sum-exp %.17g, expected %.17Lg", r, (long long)n, s->lse, want);
 }
 
 // Where both rows' log-sum-exp is off by rounding, so is each term. Logits of 1e38 have no digits left to compare.
@@ -71,10 +76,13 @@ static void check_kl(double got, const float *p, const float *q, int64_t n, cons
     if (!all_finite(p, n) || !all_finite(q, n)) { ck_assert(got == 0); return; }
     if (r % N_ROW_KINDS == HUGE_RANGE) { ck_assert(got >= 0 && isfinite(got)); return; }
     const long double want = plain_kl(p, q, n, ids, kept, &size);
-    // Both log-sum-exps are rounded, so every probability is off by as much, relatively, as they are absolutely. And where next to nothing is outside
-    // of what is kept, the bucket is noise of 1e-15 times a logarithm of at most 36 + 691.
-    const long double lse = fmaxl(fabsl(plain_lse(p, n)), fabsl(plain_lse(q, n))), allowed = 4e-16L * fmaxl(8, lse) * (1 + size) + (ids ? 1e-12L : 0);
-    ck_assert_msg(fabsl(got - fmaxl(0, want)) <= allowed, "row %d of %lld, %lld kept: KL %.17g, expected %.17Lg", r, (long long)n, (long long)kept, got, want);
+    // Both log-sum-exps are rounded, so every probability is off by as much, relatively, as they are absolutely. And
+    // where next to nothing is outside of what is kept, the bucket is noise of 1e-15 times a logarithm of at most 36 +
+    // 691.
+    const long double lse = fmaxl(fabsl(plain_lse(p, n)), fabsl(plain_lse(q, n))),
+                      allowed = 4e-16L * fmaxl(8, lse) * (1 + size) + (ids ? 1e-12L : 0);
+    ck_assert_msg(fabsl(got - fmaxl(0, want)) <= allowed, "row %d of %lld, %lld kept: KL %.17g, expected %.17Lg", r,
+                  (long long)n, (long long)kept, got, want);
 }
 
 typedef struct { float v; int32_t id; } ranked;
@@ -97,8 +105,11 @@ static void check_top(const int32_t *ids, const float *logits, const float *x, i
     qsort(all, (size_t)n, sizeof *all, by_rank);
     qsort(all, (size_t)k, sizeof *all, by_id);
     for (int64_t j = 0; j < k; j++) {
-        if (ids[j] != all[j].id) ck_abort_msg("%lld of %lld: place %lld: id %d, expected %d", (long long)k, (long long)n, (long long)j, ids[j], all[j].id);
-        if (memcmp(&logits[j], &x[ids[j]], sizeof *x) != 0) ck_abort_msg("place %lld: another logit than that of id %d", (long long)j, ids[j]);
+        if (ids[j] != all[j].id)
+            ck_abort_msg("%lld of %lld: place %lld: id %d, expected %d", (long long)k, (long long)n, (long long)j,
+                         ids[j], all[j].id);
+        if (memcmp(&logits[j], &x[ids[j]], sizeof *x) != 0)
+            ck_abort_msg("place %lld: another logit than that of id %d", (long long)j, ids[j]);
     }
     free(all);
 }
@@ -140,10 +151,14 @@ END_TEST
 
 START_TEST(same_bits_at_every_level_and_for_any_threads)
 {
-    static const struct { const char *simd; int threads; } others[] = { { "portable", 3 }, { "avx2", 1 }, { "avx2", 4 }, { "avx512", 1 }, { "avx512", 3 } };
+    static const struct {
+        const char *simd;
+        int threads;
+    } others[] = { { "portable", 3 }, { "avx2", 1 }, { "avx2", 4 }, { "avx512", 1 }, { "avx512", 3 } };
     for (size_t k = 0; k < sizeof others / sizeof *others; k++) {
         err why = { 0 };
-        backend *one = backend_cpu(ARITH_F32, 1, "portable", &e), *b = backend_cpu(ARITH_F32, others[k].threads, others[k].simd, &why);
+        backend *one = backend_cpu(ARITH_F32, 1, "portable", &e),
+                *b = backend_cpu(ARITH_F32, others[k].threads, others[k].simd, &why);
         must(one != NULL);
         if (!b) fprintf(stderr, "SKIP %s: %s\n", others[k].simd, why.msg);
         for (int i = 0; b && i < N_SCORE_CASES; i++) {
@@ -162,7 +177,7 @@ START_TEST(same_bits_at_every_level_and_for_any_threads)
 }
 END_TEST
 
-// ---- sessions ------------------------------------------------------------------------------------------------------------
+// ---- sessions -------------------------------------------------------------------------------------------------------
 
 enum { N_IDS = 45 };
 static char dir[64], path[96];
@@ -176,7 +191,8 @@ static void prepare(void)
     snprintf(path, sizeof path, "%s/f32.gguf", dir);
     must(convert_checkpoint(SOURCE_DIR "/fixtures/tiny-gemma4", path, &(convert_opts){ .type = FT_F32 }, &e));
     must((m = model_open(path, &e)) != NULL);
-    for (int i = 0; i < N_IDS; i++) ids[i] = (int32_t)((uint32_t)(i * i + 7) * 2654435761u % (uint32_t)model_hparams(m)->n_vocab);
+    for (int i = 0; i < N_IDS; i++)
+        ids[i] = (int32_t)((uint32_t)(i * i + 7) * 2654435761u % (uint32_t)model_hparams(m)->n_vocab);
 }
 
 static void clean(void)
@@ -213,8 +229,10 @@ START_TEST(a_text_is_scored_as_its_logits_are)
             const float *row = logits + i * v;
             const long double lse = plain_lse(row, v);
             const float next = i + 1 < N_IDS ? row[ids[i + 1]] : k % 2 ? row[12] : 0.0f;
-            ck_assert_msg(out[i].top == argmax_f32(row, v) && out[i].finite && !out[i].zero && out[i].next == next, "batch %d, token %d", batches[k], i);
-            ck_assert_msg(fabsl(out[i].lse - lse) <= 1e-14L, "batch %d, token %d: %.17g, expected %.17Lg", batches[k], i, out[i].lse, lse);
+            ck_assert_msg(out[i].top == argmax_f32(row, v) && out[i].finite && !out[i].zero && out[i].next == next,
+                          "batch %d, token %d", batches[k], i);
+            ck_assert_msg(fabsl(out[i].lse - lse) <= 1e-14L, "batch %d, token %d: %.17g, expected %.17Lg", batches[k],
+                          i, out[i].lse, lse);
         }
         session_free(s);
     }
@@ -227,7 +245,8 @@ enum { HELD = 32 };         // rows of logits at a time on the CPU
 START_TEST(what_is_held_is_what_was_run)
 {
     const int64_t v = model_hparams(m)->n_vocab;
-    float *logits = malloc((size_t)(N_IDS * v) * sizeof *logits), *held = malloc((size_t)(HELD * v) * sizeof *held), top_logits[HELD * 20];
+    float *logits = malloc((size_t)(N_IDS * v) * sizeof *logits), *held = malloc((size_t)(HELD * v) * sizeof *held),
+          top_logits[HELD * 20];
     int32_t top[HELD * 20];
     row_stats stats[HELD], other_stats[HELD];
     double kl[HELD], kl_kept[HELD];

@@ -1,5 +1,6 @@
-// Proves runtime/session.h on the committed tiny Gemma 4: the same bits for any batch, thread count and SIMD level; cache dtypes; what a
-// missing or misshapen tensor, a wrong name or an id out of range says. (Tokens against Transformers: verify_e2e_test.c.)
+// Proves runtime/session.h on the committed tiny Gemma 4: the same bits for any batch, thread count and SIMD level;
+// cache dtypes; what a missing or misshapen tensor, a wrong name or an id out of range says. (Tokens against
+// Transformers: verify_e2e_test.c.)
 #include "convert/convert.h"
 #include "runtime/session.h"
 #include "suite.h"
@@ -36,11 +37,14 @@ static int32_t ids[N_IDS];
 
 static void some_ids(const model *m)
 {
-    const char *text = "def area(width, height):\n    return width * height\n\nThe sliding window is shorter than this text, so that "
-                       "its oldest keys have left the cache by the time the last of these words is read, in every layer that slides.";
+    const char *text = "def area(width, height):\n    return width * height\n\nThe sliding window is shorter than this "
+                       "text, so that "
+                       "its oldest keys have left the cache by the time the last of these words is read, in every "
+                       "layer that slides.";
     int32_t *got;
     int64_t n;
-    ck_assert_msg(tokenizer_encode(model_tokenizer(m), text, (int64_t)strlen(text), true, true, &got, &n, &e), "%s", e.msg);
+    ck_assert_msg(tokenizer_encode(model_tokenizer(m), text, (int64_t)strlen(text), true, true, &got, &n, &e), "%s",
+                  e.msg);
     for (int i = 0; i < N_IDS; i++) ids[i] = got[i % n];
     free(got);
 }
@@ -82,7 +86,8 @@ START_TEST(the_same_bits_for_any_batch_threads_and_level)
                 session_opts o = variants[v];
                 o.arith = ariths[a];
                 float *got = logits_of(m, o);
-                ck_assert_msg(memcmp(got, want, bytes) == 0, "file %d, arithmetic %s, variant %d", f, ariths[a], (int)v);
+                ck_assert_msg(memcmp(got, want, bytes) == 0, "file %d, arithmetic %s, variant %d", f, ariths[a],
+                              (int)v);
                 free(got);
             }
             free(want);
@@ -94,7 +99,18 @@ END_TEST
 
 START_TEST(every_cache_dtype_runs_and_each_is_another_model)
 {
-    static const char *kvs[] = { "f32", "bf16", "f16", "q8_0", "q4_0", "q5_1", "q5_0", "q4_1", "iq4_nl", "k=q8_0,v=q4_0", "sliding:q4_0;full:bf16", "layers 0:f16;*:f32" };
+    static const char *kvs[] = { "f32",
+                                 "bf16",
+                                 "f16",
+                                 "q8_0",
+                                 "q4_0",
+                                 "q5_1",
+                                 "q5_0",
+                                 "q4_1",
+                                 "iq4_nl",
+                                 "k=q8_0,v=q4_0",
+                                 "sliding:q4_0;full:bf16",
+                                 "layers 0:f16;*:f32" };
     model *m = model_open(f32_path, &e);
     ck_assert_msg(m != NULL, "%s", e.msg);
     some_ids(m);
@@ -149,8 +165,9 @@ END_TEST
 START_TEST(wrong_options_and_ids_are_named)
 {
     static const struct { session_opts o; const char *named; } cases[] = {
-        { { .n_ctx = 4, .kv = "f8" }, "'f8'" }, { { .n_ctx = 4, .arith = "f16" }, "'f16'" }, { { .n_ctx = 4, .device = "tpu" }, "'tpu'" },
-        { { .n_ctx = 0 }, "room" }, { { .n_ctx = 4, .simd = "mmx" }, "'mmx'" }, { { .n_ctx = 4, .fault = FAULT_KV_F16 }, "faults" },
+        { { .n_ctx = 4, .kv = "f8" }, "'f8'" },       { { .n_ctx = 4, .arith = "f16" }, "'f16'" },
+        { { .n_ctx = 4, .device = "tpu" }, "'tpu'" }, { { .n_ctx = 0 }, "room" },
+        { { .n_ctx = 4, .simd = "mmx" }, "'mmx'" },   { { .n_ctx = 4, .fault = FAULT_KV_F16 }, "faults" },
     };
     model *m = model_open(q4_path, &e);
     ck_assert_msg(m != NULL, "%s", e.msg);
@@ -208,9 +225,10 @@ static void rewrite(const char *from, const char *to, const char *name, int64_t 
 START_TEST(missing_and_misshapen_tensors_are_named)
 {
     static const struct { const char *tensor; int64_t cols; } cases[] = {
-        { "token_embd.weight", 0 }, { "blk.0.attn_q.weight", 0 }, { "blk.2.ffn_down.weight", 0 }, { "output_norm.weight", 0 },
-        { "per_layer_model_proj.weight", 0 }, { "blk.1.attn_k_norm.weight", 0 }, { "blk.0.attn_q.weight", 64 }, { "blk.1.attn_norm.weight", 7 },
-        { "blk.3.inp_gate.weight", 512 }, { "rope_freqs.weight", 3 },
+        { "token_embd.weight", 0 },    { "blk.0.attn_q.weight", 0 },         { "blk.2.ffn_down.weight", 0 },
+        { "output_norm.weight", 0 },   { "per_layer_model_proj.weight", 0 }, { "blk.1.attn_k_norm.weight", 0 },
+        { "blk.0.attn_q.weight", 64 }, { "blk.1.attn_norm.weight", 7 },      { "blk.3.inp_gate.weight", 512 },
+        { "rope_freqs.weight", 3 },
     };
     char path[128];
     snprintf(path, sizeof path, "%s/broken.gguf", dir);
@@ -236,7 +254,8 @@ START_TEST(logits_that_are_no_numbers_are_the_files_fault)
     model_close(m);
     FILE *f = fopen(f32_path, "r+b");
     uint8_t old[4], nan[4] = { 0, 0, 0xc0, 0x7f };
-    ck_assert(f && fseek(f, at, SEEK_SET) == 0 && fread(old, 1, 4, f) == 4 && fseek(f, at, SEEK_SET) == 0 && fwrite(nan, 1, 4, f) == 4 && fclose(f) == 0);
+    ck_assert(f && fseek(f, at, SEEK_SET) == 0 && fread(old, 1, 4, f) == 4 && fseek(f, at, SEEK_SET) == 0 &&
+              fwrite(nan, 1, 4, f) == 4 && fclose(f) == 0);
     err got = { 0 };
     int32_t out[2];
     m = model_open(f32_path, &e);

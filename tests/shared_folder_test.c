@@ -1,5 +1,6 @@
-// Proves formats/place.h through formats/outfile.h: whatever others put into a folder, before or while a file is written there, what is theirs
-// and what their links lead to stays as it is; and a file that is replaced keeps its permissions.
+// Proves formats/place.h through formats/outfile.h: whatever others put into a folder, before or while a file is
+// written there, what is theirs and what their links lead to stays as it is; and a file that is replaced keeps its
+// permissions.
 #define _GNU_SOURCE
 #include "bytes.h"
 #include "formats/outfile.h"
@@ -27,7 +28,8 @@ static void check_text(const char *path, const char *text)
 {
     uint8_t got[100];
     const int64_t n = (int64_t)strlen(text);
-    ck_assert_msg(read_file_bytes(path, got, sizeof got) == n && memcmp(got, text, (size_t)n) == 0, "%s does not hold '%s'", path, text);
+    ck_assert_msg(read_file_bytes(path, got, sizeof got) == n && memcmp(got, text, (size_t)n) == 0,
+                  "%s does not hold '%s'", path, text);
 }
 
 static mode_t mode_of(const char *path)
@@ -70,7 +72,8 @@ START_TEST(what_others_put_under_temporary_names_stays)
     ck_assert(mkdir(folder, 0777) == 0 && mkdir(in_dir(dir, "out.partial-3"), 0777) == 0);
     write_file(inside, "mine", 4);
     ck_assert(symlink("victim", in_dir(dir, own)) == 0 && symlink("victim", in_dir(dir, "out.partial-0")) == 0);
-    ck_assert(symlink("elsewhere", in_dir(dir, "out.partial-1")) == 0 && mkfifo(in_dir(dir, "out.partial-2"), 0666) == 0);
+    ck_assert(symlink("elsewhere", in_dir(dir, "out.partial-1")) == 0 &&
+              mkfifo(in_dir(dir, "out.partial-2"), 0666) == 0);
     ck_assert(link(victim, in_dir(dir, "out.partial-4")) == 0);
     if (is_root("a temporary file")) {
         write_file(in_dir(dir, "out.partial-5"), "theirs", 6);
@@ -81,7 +84,8 @@ START_TEST(what_others_put_under_temporary_names_stays)
     check_text(out, "new");
     check_text(victim, "mine");
     check_text(inside, "mine");
-    ck_assert(S_ISLNK(mode_of(in_dir(dir, own))) && S_ISLNK(mode_of(in_dir(dir, "out.partial-0"))) && S_ISLNK(mode_of(in_dir(dir, "out.partial-1"))));
+    ck_assert(S_ISLNK(mode_of(in_dir(dir, own))) && S_ISLNK(mode_of(in_dir(dir, "out.partial-0"))) &&
+              S_ISLNK(mode_of(in_dir(dir, "out.partial-1"))));
     ck_assert(S_ISFIFO(mode_of(in_dir(dir, "out.partial-2"))) && S_ISDIR(mode_of(in_dir(dir, "out.partial-3"))));
     ck_assert(S_ISREG(mode_of(in_dir(dir, "out.partial-4"))));
     if (geteuid() == 0) check_text(in_dir(dir, "out.partial-5"), "theirs");
@@ -92,7 +96,8 @@ END_TEST
 START_TEST(a_link_at_the_destination_is_followed_where_it_can_be_trusted)
 {
     err e = { 0 };
-    ck_assert(mkdir(in_dir(dir, "disk"), 0777) == 0 && symlink("../victim", in_dir(dir, "disk/second")) == 0 && symlink("disk/second", out) == 0);
+    ck_assert(mkdir(in_dir(dir, "disk"), 0777) == 0 && symlink("../victim", in_dir(dir, "disk/second")) == 0 &&
+              symlink("disk/second", out) == 0);
     ck_assert_msg(write_out("through two", &e), "%s", e.msg);
     check_text(victim, "through two");
     ck_assert(S_ISLNK(mode_of(out)));
@@ -191,8 +196,9 @@ END_TEST
 START_TEST(a_file_that_is_replaced_keeps_its_permissions)
 {
     static const struct { mode_t mask, old, expected; } CASES[] = {
-        { 022, 0, 0644 }, { 077, 0, 0600 }, { 002, 0, 0664 },                   // a new file: as umask says
-        { 022, 0664, 0664 }, { 077, 0664, 0664 }, { 022, 0600, 0600 }, { 0, 0640, 0640 }, { 022, 0755, 0755 }, { 022, 04775, 0775 },
+        { 022, 0, 0644 },    { 077, 0, 0600 },    { 002, 0, 0664 },    // a new file: as umask says
+        { 022, 0664, 0664 }, { 077, 0664, 0664 }, { 022, 0600, 0600 },
+        { 0, 0640, 0640 },   { 022, 0755, 0755 }, { 022, 04775, 0775 },
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         err e = { 0 };
@@ -201,19 +207,23 @@ START_TEST(a_file_that_is_replaced_keeps_its_permissions)
         if (CASES[i].old) { write_file(out, "old", 3); ck_assert_int_eq(chmod(out, CASES[i].old), 0); }
         outfile *f = outfile_open(out, 3, &e);
         ck_assert_msg(f != NULL, "%s", e.msg);
-        if (CASES[i].old) ck_assert_uint_eq(mode_of(outfile_tmp_path(f)) & 07777, CASES[i].expected);      // private while it is written, too
+        // private while it is written, too
+        if (CASES[i].old) ck_assert_uint_eq(mode_of(outfile_tmp_path(f)) & 07777, CASES[i].expected);
         ck_assert(outfile_write_at(f, 0, "new", 3, &e) && outfile_commit(f, &e));
         umask(022);
-        ck_assert_msg((mode_of(out) & 07777) == CASES[i].expected, "umask %o, old %o: found %o, expected %o", CASES[i].mask, CASES[i].old,
-                      mode_of(out) & 07777, CASES[i].expected);
+        ck_assert_msg((mode_of(out) & 07777) == CASES[i].expected, "umask %o, old %o: found %o, expected %o",
+                      CASES[i].mask, CASES[i].old, mode_of(out) & 07777, CASES[i].expected);
     }
     if (!is_root("a group")) return;
     struct stat st;
     err e = { 0 };
-    ck_assert(chmod(out, 0664) == 0 && chown(out, (uid_t)-1, NOBODY) == 0 && write_out("new", &e) && stat(out, &st) == 0);
+    ck_assert(chmod(out, 0664) == 0 && chown(out, (uid_t)-1, NOBODY) == 0 && write_out("new", &e) &&
+              stat(out, &st) == 0);
     ck_assert(st.st_gid == NOBODY && (st.st_mode & 0777) == 0664);
-    ck_assert(chmod(dir, 01777) == 0 && chmod(out, 0666) == 0 && chown(out, NOBODY, NOBODY) == 0 && write_out("new", &e) && stat(out, &st) == 0);
-    ck_assert(st.st_uid == 0 && (st.st_mode & 0777) == 0644);       // another user's file in such a folder: the leave to write is not ours to give
+    ck_assert(chmod(dir, 01777) == 0 && chmod(out, 0666) == 0 && chown(out, NOBODY, NOBODY) == 0 &&
+              write_out("new", &e) && stat(out, &st) == 0);
+    // another user's file in such a folder: the leave to write is not ours to give
+    ck_assert(st.st_uid == 0 && (st.st_mode & 0777) == 0644);
 }
 END_TEST
 
@@ -287,7 +297,8 @@ START_TEST(names_are_shown_escaped_and_may_be_long)
     }
     place_close(&at);
     ck_assert(outfile_write_whole(path, "x", 1, &e));
-    ck_assert(is_partial_of("a.partial-0", "a") && !is_partial_of("a.partial-", "a") && !is_partial_of("a.partial-1-old", "a") && !is_partial_of("ab.partial-1", "a"));
+    ck_assert(is_partial_of("a.partial-0", "a") && !is_partial_of("a.partial-", "a") &&
+              !is_partial_of("a.partial-1-old", "a") && !is_partial_of("ab.partial-1", "a"));
 }
 END_TEST
 

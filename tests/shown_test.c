@@ -388,7 +388,8 @@ START_TEST(every_string_of_what_was_measured)
     int64_t n;
     lab_record rec;
     gguf   *g = open_gguf(good);
-    ck_assert_msg(file_read_text(&text, &n, SOURCE_DIR "/tests/fuzz/seeds/lab_record/one.json", 1 << 20, &e), "%s", e.msg);
+    ck_assert_msg(file_read_text(&text, &n, SOURCE_DIR "/tests/fuzz/seeds/lab_record/one.json", 1 << 20, &e), "%s",
+                  e.msg);
     ck_assert_msg(lab_record_read(&rec, text, n, "seed", &e), "%s", e.msg);
     ck_assert_msg(claims_model_digest(g, 1, rec.tensors, &e), "%s", e.msg);
     gguf_close(g);

@@ -1,4 +1,5 @@
-// Proves quant/tensor_writer.h: every byte and digest, for any number of threads, any alignment, rows shorter and longer than a piece.
+// Proves quant/tensor_writer.h: every byte and digest, for any number of threads, any alignment, rows shorter and
+// longer than a piece.
 #define _GNU_SOURCE
 #include "formats/file_map.h"
 #include "quant/codec.h"
@@ -31,7 +32,8 @@ static const spec specs[] = {
     { "halved",             DT_F16,  DT_F32,  1, { 600000 },        3, 0, false, false },
     { "scalar",             DT_F32,  DT_F32,  0, { 0 },             0, 0, false, false },
     { "one",                DT_F32,  DT_F32,  1, { 1 },             0, 0, false, false },
-    { "small rows",         DT_Q4_K, DT_BF16, 2, { 1500, 512 },     1, 0, false, false },   // several pieces of whole rows
+    // several pieces of whole rows
+    { "small rows",         DT_Q4_K, DT_BF16, 2, { 1500, 512 },     1, 0, false, false },
     { "weighted rows",      DT_Q4_K, DT_F32,  2, { 40, 512 },       0, 0, true,  false },
     { "experts",            DT_Q5_0, DT_BF16, 3, { 5, 9, 64 },      0, 0, true,  false },
     { "long rows",          DT_Q8_0, DT_F32,  2, { 3, 600064 },     1, 0, false, false },   // a row is three pieces
@@ -64,7 +66,8 @@ static void make(made *m, const spec *s, int index)
     m->expected  = malloc((size_t)m->dst_bytes + 1);
     const int64_t matrices = s->n_dims > 2 ? s->shape[0] : 1;
     m->importance = s->weighted ? malloc((size_t)(matrices * m->cols) * sizeof(float)) : NULL;
-    for (int64_t i = 0; s->weighted && i < matrices; i++) input_importance(m->importance + i * m->cols, (int)m->cols, 4, (uint64_t)(i + index));
+    for (int64_t i = 0; s->weighted && i < matrices; i++)
+        input_importance(m->importance + i * m->cols, (int)m->cols, 4, (uint64_t)(i + index));
     float *x = malloc((size_t)m->cols * sizeof *x + 1);
     uint8_t *row = malloc((size_t)m->cols * 4 + 1);
     for (int64_t r = 0; r < m->rows; r++) {
@@ -74,7 +77,8 @@ static void make(made *m, const spec *s, int index)
         memcpy(m->src + r * bytes_of(s->from, m->cols), row, (size_t)bytes_of(s->from, m->cols));
         codec_find(s->from)->decode_row(x, row, m->cols);
         for (int64_t c = 0; c < m->cols; c++) x[c] += s->add;
-        ck_assert_msg(codec_find(s->to)->encode_row(m->expected + r * bytes_of(s->to, m->cols), x, m->cols, w, &e), "%s", e.msg);
+        ck_assert_msg(codec_find(s->to)->encode_row(m->expected + r * bytes_of(s->to, m->cols), x, m->cols, w, &e),
+                      "%s", e.msg);
     }
     free(x);
     free(row);
@@ -86,14 +90,19 @@ static void plan_all(gguf_plan *p, int64_t *file_bytes)
 {
     err e = { 0 };
     int64_t header;
-    for (int i = 0; i < N; i++) ck_assert_msg(gguf_plan_tensor(p, specs[i].name, specs[i].to, specs[i].n_dims, specs[i].shape, &e), "%s", e.msg);
+    for (int i = 0; i < N; i++)
+        ck_assert_msg(gguf_plan_tensor(p, specs[i].name, specs[i].to, specs[i].n_dims, specs[i].shape, &e), "%s",
+                      e.msg);
     ck_assert_msg(gguf_plan_layout(p, &header, file_bytes, &e), "%s", e.msg);
 }
 
 static char folder[] = "/tmp/hallmark-writer-XXXXXX";
 
 static int64_t counted;     // by the progress of the run under test
-static void count(progress *p, const char *item, int64_t bytes) { __atomic_fetch_add(&counted, bytes, __ATOMIC_RELAXED); }
+static void count(progress *p, const char *item, int64_t bytes)
+{
+    __atomic_fetch_add(&counted, bytes, __ATOMIC_RELAXED);
+}
 
 START_TEST(test_bytes_and_digests)
 {
@@ -110,7 +119,8 @@ START_TEST(test_bytes_and_digests)
                                   .change.add = specs[i].add, .importance = m[i].importance };
     }
     FILE *f = fopen(side, "wb+");       // the same bytes at an odd place of a file
-    ck_assert(fwrite("abc", 1, 3, f) == 3 && fwrite(m[1].src, 1, (size_t)m[1].src_bytes, f) == (size_t)m[1].src_bytes && fflush(f) == 0);
+    ck_assert(fwrite("abc", 1, 3, f) == 3 && fwrite(m[1].src, 1, (size_t)m[1].src_bytes, f) == (size_t)m[1].src_bytes &&
+              fflush(f) == 0);
     src[1].fd  = fileno(f);
     src[1].off = 3;
     for (int k = 0; k < 3; k++) {
@@ -129,7 +139,8 @@ START_TEST(test_bytes_and_digests)
             char hex[SHA256_HEX + 1];
             const uint8_t *found = map.data + gguf_plan_tensor_at(p, i)->off;
             for (int64_t b = 0; memcmp(found, m[i].expected, (size_t)m[i].dst_bytes) != 0 && b < m[i].dst_bytes; b++)
-                ck_assert_msg(found[b] == m[i].expected[b], "%s, %d threads: byte %lld", specs[i].name, threads[k], (long long)b);
+                ck_assert_msg(found[b] == m[i].expected[b], "%s, %d threads: byte %lld", specs[i].name, threads[k],
+                              (long long)b);
             ck_assert(sha256_bytes(m[i].expected, m[i].dst_bytes, hex, &e));
             ck_assert_msg(strcmp(hex, digests[i]) == 0, "%s: %s", specs[i].name, digests[i]);
             total += m[i].dst_bytes;
@@ -145,7 +156,8 @@ START_TEST(test_bytes_and_digests)
 }
 END_TEST
 
-// Digests of other files taken along: theirs and the tensors' are right, and nobody is left waiting, however threads and work fall out.
+// Digests of other files taken along: theirs and the tensors' are right, and nobody is left waiting, however threads
+// and work fall out.
 START_TEST(test_with_digests_aside)
 {
     enum { ROUNDS = 60, OTHERS = 5 };
@@ -170,7 +182,8 @@ START_TEST(test_with_digests_aside)
         int64_t file_bytes;
         gguf_plan *p = gguf_plan_new(32, &e);
         digest_queue *q = digest_queue_new(others, NULL, &e);
-        for (int i = 0; i < others; i++) digest_queue_add_bytes(q, bytes[i], (int64_t)sizeof bytes[i] >> 4 * i, "other");
+        for (int i = 0; i < others; i++)
+            digest_queue_add_bytes(q, bytes[i], (int64_t)sizeof bytes[i] >> 4 * i, "other");
         memset(digests, 0, sizeof digests);
         plan_all(p, &file_bytes);
         outfile *o = outfile_open(path, file_bytes, &e);
@@ -192,7 +205,8 @@ START_TEST(test_with_digests_aside)
 }
 END_TEST
 
-// Two tensors with a NaN each, the first in row 700 of many: the earliest is named, however many threads race to the later one.
+// Two tensors with a NaN each, the first in row 700 of many: the earliest is named, however many threads race to the
+// later one.
 START_TEST(test_first_failure_is_named)
 {
     enum { ROWS = 4000, COLS = 256, BAD_ROW = 700, BAD_COL = 131 };
@@ -206,8 +220,10 @@ START_TEST(test_first_failure_is_named)
         err e = { 0 };
         int64_t header, bytes;
         static char digests[2][SHA256_HEX + 1];
-        const tensor_source src[2] = { { .where = "m.gguf: tensor 'a'", .type = DT_F32, .data = (uint8_t *)x, .fd = -1 },
-                                       { .where = "m.gguf: tensor 'b'", .type = DT_F32, .data = (uint8_t *)x, .fd = -1 } };
+        const tensor_source src[2] = {
+            { .where = "m.gguf: tensor 'a'", .type = DT_F32, .data = (uint8_t *)x, .fd = -1 },
+            { .where = "m.gguf: tensor 'b'", .type = DT_F32, .data = (uint8_t *)x, .fd = -1 }
+        };
         gguf_plan *p = gguf_plan_new(32, &e);
         ck_assert(gguf_plan_tensor(p, "a", DT_Q4_K, 2, shape, &e) && gguf_plan_tensor(p, "b", DT_Q8_0, 2, shape, &e));
         ck_assert(gguf_plan_layout(p, &header, &bytes, &e));
@@ -235,7 +251,8 @@ START_TEST(test_types_without_a_codec)
         int64_t header, bytes;
         const tensor_source src = { .where = "m.gguf: tensor 'a'", .type = DT_I32, .data = zeros, .fd = -1 };
         gguf_plan *p = gguf_plan_new(32, &e);
-        ck_assert(gguf_plan_tensor(p, "a", copied ? DT_I32 : DT_F32, 2, shape, &e) && gguf_plan_layout(p, &header, &bytes, &e));
+        ck_assert(gguf_plan_tensor(p, "a", copied ? DT_I32 : DT_F32, 2, shape, &e) &&
+                  gguf_plan_layout(p, &header, &bytes, &e));
         outfile *o = outfile_open(path, bytes, &e);
         ck_assert_int_eq(write_tensors(p, o, &src, 2, digests, NULL, NULL, &e), copied);
         if (!copied) ck_assert_str_eq(e.msg, "m.gguf: tensor 'a': found type I32, which cannot become F32");
@@ -245,7 +262,7 @@ START_TEST(test_types_without_a_codec)
 }
 END_TEST
 
-// ---- what is no number -----------------------------------------------------------------------------------------------------
+// ---- what is no number ----------------------------------------------------------------------------------------------
 
 enum { ODD_ROWS = 600, ODD_COLS = 1024 };       // several pieces, of every type
 
@@ -258,21 +275,22 @@ typedef struct {
 } odd;
 
 static const odd odds[] = {
-    { "copied NaN",         DT_BF16, DT_BF16, NAN,       "NaN, expected a finite value", false },
-    { "copied Inf",         DT_F16,  DT_F16,  -INFINITY, "-Inf, expected a finite value", false },
-    { "copied F32",         DT_F32,  DT_F32,  INFINITY,  "Inf, expected a finite value", false },
-    { "widened",            DT_BF16, DT_F32,  NAN,       "NaN, expected a finite value", false },
-    { "narrowed",           DT_F32,  DT_BF16, NAN,       "NaN, expected a finite value", false },
-    { "beyond F16",         DT_F32,  DT_F16,  70000,     "70000, expected a number within the range of F16", false },
-    { "BF16 beyond F16",    DT_BF16, DT_F16,  -65536,    "-65536, expected a number within the range of F16", false },
-    { "beyond BF16",        DT_F32,  DT_BF16, 0x1.fffffep127, "3.40282e+38, expected a number within the range of BF16", false },
-    { "F64 NaN",            DT_F64,  DT_BF16, NAN,       "NaN, expected a finite value", false },
-    { "F64 beyond F32",     DT_F64,  DT_F32,  1e300,     "1e+300, expected a number within the range of F32", false },
-    { "F64 beyond F16",     DT_F64,  DT_F16,  1e5,       "100000, expected a number within the range of F16", false },
-    { "F64 for blocks",     DT_F64,  DT_Q8_0, -1e300,    "-1e+300, expected a number within the range of F32", true },
-    { "F64 Inf for blocks", DT_F64,  DT_Q4_K, INFINITY,  "Inf, expected a finite value", true },
-    { "NaN for blocks",     DT_BF16, DT_Q6_K, NAN,       "NaN, expected a finite value", true },
-    { "8 bits",             DT_F8_E5M2, DT_BF16, INFINITY, "Inf, expected a finite value", false },
+    { "copied NaN", DT_BF16, DT_BF16, NAN, "NaN, expected a finite value", false },
+    { "copied Inf", DT_F16, DT_F16, -INFINITY, "-Inf, expected a finite value", false },
+    { "copied F32", DT_F32, DT_F32, INFINITY, "Inf, expected a finite value", false },
+    { "widened", DT_BF16, DT_F32, NAN, "NaN, expected a finite value", false },
+    { "narrowed", DT_F32, DT_BF16, NAN, "NaN, expected a finite value", false },
+    { "beyond F16", DT_F32, DT_F16, 70000, "70000, expected a number within the range of F16", false },
+    { "BF16 beyond F16", DT_BF16, DT_F16, -65536, "-65536, expected a number within the range of F16", false },
+    { "beyond BF16", DT_F32, DT_BF16, 0x1.fffffep127, "3.40282e+38, expected a number within the range of BF16",
+      false },
+    { "F64 NaN", DT_F64, DT_BF16, NAN, "NaN, expected a finite value", false },
+    { "F64 beyond F32", DT_F64, DT_F32, 1e300, "1e+300, expected a number within the range of F32", false },
+    { "F64 beyond F16", DT_F64, DT_F16, 1e5, "100000, expected a number within the range of F16", false },
+    { "F64 for blocks", DT_F64, DT_Q8_0, -1e300, "-1e+300, expected a number within the range of F32", true },
+    { "F64 Inf for blocks", DT_F64, DT_Q4_K, INFINITY, "Inf, expected a finite value", true },
+    { "NaN for blocks", DT_BF16, DT_Q6_K, NAN, "NaN, expected a finite value", true },
+    { "8 bits", DT_F8_E5M2, DT_BF16, INFINITY, "Inf, expected a finite value", false },
 };
 
 static void put_value(dtype t, uint8_t *data, int64_t i, double v)
@@ -322,7 +340,8 @@ static void check_allowed(const odd *o, const char *path, tensor_source *src)
     const bool ok = write_one(path, o->to, src, 3, &l, &e);
     ck_assert_msg(ok == !o->never, "%s: %s", o->what, e.msg);
     if (o->never) return;
-    ck_assert_str_eq(l.text, "warning: a: NaN or infinite values in the new file: 2, the first in row 500, column 77\n");
+    ck_assert_str_eq(l.text, "warning: a: NaN or infinite values in the new file: 2, the first in row 500, column "
+                             "77\n");
     gguf *g = gguf_open(path, &e);
     ck_assert_msg(g != NULL, "%s", e.msg);
     f32_from_float_run(o->to, &x, gguf_tensor_at(g, 0)->data + (int64_t)AT * dtype_find(o->to)->block_bytes, 1);
@@ -353,7 +372,8 @@ START_TEST(test_no_numbers)
             err e = { 0 };
             ck_assert_msg(!write_one(path, o->to, &src, threads, &l, &e), "%s", o->what);
             ck_assert_int_eq(e.kind, ERR_INPUT);
-            snprintf(says, sizeof says, "a: row 500: column 77: found %s%s", o->says, o->never ? "" : " (--allow-nonfinite goes on)");
+            snprintf(says, sizeof says, "a: row 500: column 77: found %s%s", o->says,
+                     o->never ? "" : " (--allow-nonfinite goes on)");
             ck_assert_str_eq(e.msg, says);
             ck_assert_str_eq(l.text, "");
         }
@@ -377,11 +397,13 @@ START_TEST(test_no_number_in_a_copied_block)
     memcpy(data + block * 34, &nan, 2);
     tensor_source src = { .where = "a", .type = DT_Q8_0, .data = data, .fd = -1 };
     ck_assert(!write_one(path, DT_Q8_0, &src, 2, &l, &e));
-    ck_assert_str_eq(e.msg, "a: row 500: column 96: found NaN, expected blocks of finite values (--allow-nonfinite goes on)");
+    ck_assert_str_eq(e.msg, "a: row 500: column 96: found NaN, expected blocks of finite values (--allow-nonfinite "
+                            "goes on)");
     e = (err){ 0 };
     src.allow_nonfinite = true;
     ck_assert_msg(write_one(path, DT_Q8_0, &src, 2, &l, &e), "%s", e.msg);
-    ck_assert_str_eq(l.text, "warning: a: NaN or infinite values in the new file: 32, the first in row 500, column 96\n");
+    ck_assert_str_eq(l.text, "warning: a: NaN or infinite values in the new file: 32, the first in row 500, column "
+                             "96\n");
     ck_assert_int_eq(remove(path), 0);
     free(data);
 }
@@ -390,7 +412,8 @@ END_TEST
 // F64 and 8-bit floats give the bytes of the same numbers in F32, to every type and from any alignment.
 START_TEST(test_wide_and_narrow_sources)
 {
-    static const dtype from[] = { DT_F64, DT_F8_E4M3, DT_F8_E5M2 }, to[] = { DT_F32, DT_BF16, DT_F16, DT_Q8_0, DT_Q4_K, DT_Q6_K };
+    static const dtype from[] = { DT_F64, DT_F8_E4M3, DT_F8_E5M2 },
+                       to[] = { DT_F32, DT_BF16, DT_F16, DT_Q8_0, DT_Q4_K, DT_Q6_K };
     enum { N_ODD = ODD_ROWS * ODD_COLS };
     uint8_t *data = malloc((size_t)N_ODD * 8 + 1);
     float   *x = malloc((size_t)N_ODD * sizeof *x);
@@ -410,10 +433,12 @@ START_TEST(test_wide_and_narrow_sources)
             file_map m[2];
             log_of l;
             err e = { 0 };
-            ck_assert_msg(write_one(paths[0], to[k], &a, 3, &l, &e) && write_one(paths[1], to[k], &b, 1, &l, &e), "%s", e.msg);
+            ck_assert_msg(write_one(paths[0], to[k], &a, 3, &l, &e) && write_one(paths[1], to[k], &b, 1, &l, &e), "%s",
+                          e.msg);
             ck_assert(file_map_open(&m[0], paths[0], &e) && file_map_open(&m[1], paths[1], &e));
             ck_assert_int_eq(m[0].size, m[1].size);
-            ck_assert_msg(memcmp(m[0].data, m[1].data, (size_t)m[0].size) == 0, "%s to %s", dtype_name(from[f]), dtype_name(to[k]));
+            ck_assert_msg(memcmp(m[0].data, m[1].data, (size_t)m[0].size) == 0, "%s to %s", dtype_name(from[f]),
+                          dtype_name(to[k]));
             for (int i = 0; i < 2; i++) file_map_close(&m[i]);
         }
     }

@@ -142,7 +142,8 @@ START_TEST(test_rules)
         // No published checkpoint has WHEN_MTP_OWN, and no converter writes WHEN_EXPERTS_FUSED.
         for (const tensor_row *r = t->block; r->name; r++)
             ck_assert_msg(r->when == WHEN_MTP_OWN || r->when == WHEN_EXPERTS_FUSED ||
-                          (r->when == WHEN_MTP ? count_rules_to(f->mtp, r->name) : count_rules_to(f->layer, r->name)) > 0,
+                              (r->when == WHEN_MTP ? count_rules_to(f->mtp, r->name)
+                                                   : count_rules_to(f->layer, r->name)) > 0,
                           "%s: %s", f->arch, r->name);
     }
 }
@@ -222,7 +223,8 @@ static files tensors_of(const model *m)
 
 // Gemma 4 26B-A4B: its published BF16 file has 658 tensors, 392 of them F32. Parameters by hand, a layer:
 //   Q 16*256*2816 twice (O), K and V 8*256*2816, in the five full layers Q and O 16*512*2816, K alone 2*512*2816;
-//   MLP 3*2112*2816; experts 128*3*704*2816; router 128*2816 + 2816 + 128; norms 7*2816 + two of the head size; 1 scalar.
+//   MLP 3*2112*2816; experts 128*3*704*2816; router 128*2816 + 2816 + 128; norms 7*2816 + two of the head size; 1
+//   scalar.
 START_TEST(test_gemma4_experts)
 {
     tensor_counts c;

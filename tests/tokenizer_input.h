@@ -1,4 +1,5 @@
-// tokenizer_input: the files that make a tokenizer, in memory and to be changed, and a look into the plan that comes of them.
+// tokenizer_input: the files that make a tokenizer, in memory and to be changed, and a look into the plan that comes of
+// them.
 #ifndef HALLMARK_TESTS_TOKENIZER_INPUT_H
 #define HALLMARK_TESTS_TOKENIZER_INPUT_H
 
@@ -8,16 +9,21 @@
 typedef struct {
     tok_kind    kind;
     const char *model_type;         // NULL: a Gemma's
-    cJSON      *tokenizer, *tokenizer_config, *generation, *config, *added_tokens, *special_tokens_map;     // the last two: NULL
+    // the last two: NULL
+    cJSON      *tokenizer, *tokenizer_config, *generation, *config, *added_tokens, *special_tokens_map;
     int64_t     n_vocab;
     bool        suppress;
 } input;
 
 static inline input input_new(tok_kind kind)
 {
-    return (input){ .kind = kind, .tokenizer = mini_tokenizer(), .n_vocab = MINI_VOCAB,
-                    .tokenizer_config = mini_json("{\"bos_token\":\"<bos>\",\"eos_token\":\"<eos>\",\"unk_token\":{\"content\":\"<unk>\"}}"),
-                    .generation = mini_json("{\"eos_token_id\":[1,271]}"), .config = mini_json("{\"pad_token_id\":0,\"eos_token_id\":[1]}") };
+    return (input){ .kind = kind,
+                    .tokenizer = mini_tokenizer(),
+                    .n_vocab = MINI_VOCAB,
+                    .tokenizer_config = mini_json("{\"bos_token\":\"<bos>\",\"eos_token\":\"<eos>\",\"unk_token\":{"
+                                                  "\"content\":\"<unk>\"}}"),
+                    .generation = mini_json("{\"eos_token_id\":[1,271]}"),
+                    .config = mini_json("{\"pad_token_id\":0,\"eos_token_id\":[1]}") };
 }
 
 static inline void input_free(input *in)

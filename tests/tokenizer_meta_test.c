@@ -1,5 +1,5 @@
-// Proves convert/tokenizer_meta.h, convert/special_ids.h, convert/text_frame.h, convert/merges.h, convert/strmap.h and convert/general_meta.h: what a
-// tokenizer.json becomes, and every way in which one can be wrong or hostile.
+// Proves convert/tokenizer_meta.h, convert/special_ids.h, convert/text_frame.h, convert/merges.h, convert/strmap.h and
+// convert/general_meta.h: what a tokenizer.json becomes, and every way in which one can be wrong or hostile.
 #include "convert/general_meta.h"
 #include "convert/merges.h"
 #include "convert/strmap.h"
@@ -7,7 +7,7 @@
 
 #include <sys/stat.h>
 
-// ---- what comes out ------------------------------------------------------------------------------------------------------------
+// ---- what comes out -------------------------------------------------------------------------------------------------
 
 START_TEST(test_gemma4)
 {
@@ -22,7 +22,8 @@ START_TEST(test_gemma4)
         { 6, TOKEN_USER_DEFINED },      // <|channel> is special, but always shown
         { 7, TOKEN_BYTE }, { 262, TOKEN_BYTE }, { 264, TOKEN_NORMAL }, { 271, TOKEN_CONTROL }, { 273, TOKEN_UNUSED },
     };
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) ck_assert_int_eq(int_at(p, TYPES, types[i].id), types[i].type);
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        ck_assert_int_eq(int_at(p, TYPES, types[i].id), types[i].type);
     for (int i = 0; i < MINI_VOCAB; i++) ck_assert_float_eq(f32_at(p, SCORES, i), -1000.0f);
     ck_assert(str_at(p, TOKENS, 273, "[PAD273]") && str_at(p, TOKENS, 279, "[PAD279]"));
     ck_assert_int_eq(kv_of(p, "tokenizer.ggml.merges")->n, 3);
@@ -48,11 +49,16 @@ START_TEST(test_gemma3)
     gguf_plan *p = good_plan(&in);
     ck_assert(str_is(p, "tokenizer.ggml.model", "llama") && str_is(p, "tokenizer.ggml.pre", "default"));
     static const struct { int id, type; float score; const char *text; } rows[] = {
-        { 0, TOKEN_CONTROL, -1000, "<pad>" }, { 4, TOKEN_USER_DEFINED, -1000, "[toy]" },
-        { 5, TOKEN_CONTROL, -1000, "<unused0>" },           // not marked special, but control tokens in the published files
-        { 6, TOKEN_CONTROL, -1000, "<|channel>" }, { 7, TOKEN_BYTE, 0, "<0x00>" }, { 263, TOKEN_NORMAL, -0.0f, "\xe2\x96\x81" },
-        { 264, TOKEN_NORMAL, -1, "a" }, { 269, TOKEN_NORMAL, -6, "abc" }, { 270, TOKEN_CONTROL, -1000, "<end_of_turn>" },
-        { 272, TOKEN_USER_DEFINED, -1000, "  " },           // spaces, as they stand in a text
+        { 0, TOKEN_CONTROL, -1000, "<pad>" },
+        { 4, TOKEN_USER_DEFINED, -1000, "[toy]" },
+        { 5, TOKEN_CONTROL, -1000, "<unused0>" },    // not marked special, but control tokens in the published files
+        { 6, TOKEN_CONTROL, -1000, "<|channel>" },
+        { 7, TOKEN_BYTE, 0, "<0x00>" },
+        { 263, TOKEN_NORMAL, -0.0f, "\xe2\x96\x81" },
+        { 264, TOKEN_NORMAL, -1, "a" },
+        { 269, TOKEN_NORMAL, -6, "abc" },
+        { 270, TOKEN_CONTROL, -1000, "<end_of_turn>" },
+        { 272, TOKEN_USER_DEFINED, -1000, "  " },    // spaces, as they stand in a text
         { 279, TOKEN_UNUSED, -10000, "[PAD279]" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -63,17 +69,20 @@ START_TEST(test_gemma3)
     }
     ck_assert_ptr_null(gguf_plan_find(p, "tokenizer.ggml.merges"));
     gguf_plan_free(p);
-    // All ways to make a token, by its id, the longer left side first: then the scores say it, as in the published files.
+    // All ways to make a token, by its id, the longer left side first: then the scores say it, as in the published
+    // files.
     mini_set(in.tokenizer, "model.merges", "[[\"a\",\"b\"],[\"\xe2\x96\x81\",\"ab\"],[\"ab\",\"c\"]]");
     mini_set(in.tokenizer, "model.vocab.bc", "278");
     p = good_plan(&in);
     ck_assert_ptr_nonnull(gguf_plan_find(p, "tokenizer.ggml.merges"));     // b + c and a + bc are not listed
     gguf_plan_free(p);
-    mini_set(in.tokenizer, "model.merges", "[[\"a\",\"b\"],[\"\xe2\x96\x81\",\"ab\"],[\"ab\",\"c\"],[\"a\",\"bc\"],[\"b\",\"c\"]]");
+    mini_set(in.tokenizer, "model.merges",
+             "[[\"a\",\"b\"],[\"\xe2\x96\x81\",\"ab\"],[\"ab\",\"c\"],[\"a\",\"bc\"],[\"b\",\"c\"]]");
     p = good_plan(&in);
     ck_assert_ptr_null(gguf_plan_find(p, "tokenizer.ggml.merges"));
     gguf_plan_free(p);
-    mini_set(in.tokenizer, "model.merges", "[[\"a\",\"b\"],[\"\xe2\x96\x81\",\"ab\"],[\"a\",\"bc\"],[\"ab\",\"c\"],[\"b\",\"c\"]]");
+    mini_set(in.tokenizer, "model.merges",
+             "[[\"a\",\"b\"],[\"\xe2\x96\x81\",\"ab\"],[\"a\",\"bc\"],[\"ab\",\"c\"],[\"b\",\"c\"]]");
     p = good_plan(&in);
     ck_assert_ptr_nonnull(gguf_plan_find(p, "tokenizer.ggml.merges"));     // the shorter left side first
     gguf_plan_free(p);
@@ -86,7 +95,8 @@ START_TEST(test_holes_are_padded)
     input in = input_new(TOK_GEMMA4);
     mini_set(in.tokenizer, "model.vocab.far", "278");
     gguf_plan *p = good_plan(&in);
-    ck_assert(str_at(p, TOKENS, 277, "[PAD277]") && str_at(p, TOKENS, 278, "far") && str_at(p, TOKENS, 279, "[PAD279]"));
+    ck_assert(str_at(p, TOKENS, 277, "[PAD277]") && str_at(p, TOKENS, 278, "far") &&
+              str_at(p, TOKENS, 279, "[PAD279]"));
     ck_assert_int_eq(int_at(p, TYPES, 278), TOKEN_NORMAL);
     gguf_plan_free(p);
     in.n_vocab = 274;       // no room for 'far', but no text becomes it
@@ -103,7 +113,8 @@ START_TEST(test_holes_are_padded)
     mini_set(in.tokenizer, "model.merges", "[[\"a\",\"b\"],[\"ab\",\"ab\"]]");
     e = (err){ 0 };
     ck_assert_ptr_null(plan_of(&in, &e));
-    check_refused(&e, ERR_INPUT, "dir/tokenizer.json", "merges: element 1 'ab' + 'ab': found ids 266, 266 and 279, expected ids below 274");
+    check_refused(&e, ERR_INPUT, "dir/tokenizer.json",
+                  "merges: element 1 'ab' + 'ab': found ids 266, 266 and 279, expected ids below 274");
     input_free(&in);
 }
 END_TEST
@@ -114,7 +125,7 @@ START_TEST(test_end_ids)
         { "{\"eos_token_id\":[1,270]}", "{}", "\"<eos>\"", 2, 1, 1, 270 },
         { "{\"eos_token_id\":271}", "{}", "\"<eos>\"", 1, 271, 1, 271 },
         { "{\"eos_token_id\":[271,1]}", "{}", "\"<turn|>\"", 2, 271, 271, -1 },
-        { "{}", "{\"eos_token_id\":[1,271]}", NULL, 2, 1, 1, 271 },                         // a list, and nothing else says which
+        { "{}", "{\"eos_token_id\":[1,271]}", NULL, 2, 1, 1, 271 },    // a list, and nothing else says which
         { "{}", "{\"text_config\":{\"eos_token_id\":1}}", NULL, 1, 1, 1, -1 },
         { "{}", "{}", "\"<eos>\"", 1, 1, 1, -1 },
         { "{}", "{}", NULL, 0, -1, -1, -1 },
@@ -131,7 +142,9 @@ START_TEST(test_end_ids)
         ck_assert_int_eq(all ? all->n : 0, rows[i].n);
         if (all) ck_assert_int_eq(int_at(p, KEY_EOS_IDS, 0), rows[i].first);
         ck_assert_int_eq(eos ? int_at(p, "tokenizer.ggml.eos_token_id", 0) : -1, rows[i].eos);
-        ck_assert_int_eq(gguf_plan_find(p, "tokenizer.ggml.eot_token_id") ? int_at(p, "tokenizer.ggml.eot_token_id", 0) : -1, rows[i].eot);
+        ck_assert_int_eq(gguf_plan_find(p, "tokenizer.ggml.eot_token_id") ? int_at(p, "tokenizer.ggml.eot_token_id", 0)
+                                                                          : -1,
+                         rows[i].eot);
         gguf_plan_free(p);
         input_free(&in);
     }
@@ -146,15 +159,24 @@ START_TEST(test_frame)
     #define TEXT "{\"Sequence\":{\"id\":\"A\"}}"
     static const struct { const char *post, *config, *map; bool bos, eos; int bos_id; } rows[] = {
         { NULL, "{\"bos_token\":\"<bos>\",\"add_bos_token\":true}", NULL, false, false, 2 },
-        { NULL, "{\"bos_token\":\"<bos>\",\"tokenizer_class\":\"GemmaTokenizerFast\",\"add_eos_token\":true}", NULL, false, false, 2 },
-        { "{\"type\":\"TemplateProcessing\",\"single\":[" TEXT "]}", "{\"bos_token\":\"<bos>\",\"add_bos_token\":true}", NULL, false, false, 2 },
-        { "{\"type\":\"TemplateProcessing\",\"single\":[" BOS "," TEXT "]}", "{\"bos_token\":\"<bos>\",\"add_bos_token\":false,\"add_eos_token\":true}", NULL, true, false, 2 },
-        { "{\"type\":\"TemplateProcessing\",\"single\":[" BOS "," TEXT "]}", "{\"bos_token\":null}", NULL, true, false, 2 },     // nobody names it, and yet it is put there
-        { "{\"type\":\"Sequence\",\"processors\":[{\"type\":\"ByteLevel\"},{\"type\":\"TemplateProcessing\",\"single\":[" BOS "," TEXT "," EOS "]}]}",
+        { NULL, "{\"bos_token\":\"<bos>\",\"tokenizer_class\":\"GemmaTokenizerFast\",\"add_eos_token\":true}", NULL,
+          false, false, 2 },
+        { "{\"type\":\"TemplateProcessing\",\"single\":[" TEXT "]}", "{\"bos_token\":\"<bos>\",\"add_bos_token\":true}",
+          NULL, false, false, 2 },
+        { "{\"type\":\"TemplateProcessing\",\"single\":[" BOS "," TEXT "]}",
+          "{\"bos_token\":\"<bos>\",\"add_bos_token\":false,\"add_eos_token\":true}", NULL, true, false, 2 },
+        // nobody names it, and yet it is put there
+        { "{\"type\":\"TemplateProcessing\",\"single\":[" BOS "," TEXT "]}", "{\"bos_token\":null}", NULL, true, false,
+          2 },
+        { "{\"type\":\"Sequence\",\"processors\":[{\"type\":\"ByteLevel\"},{\"type\":\"TemplateProcessing\",\"single\":"
+          "[" BOS "," TEXT "," EOS "]}]}",
           "{\"bos_token\":\"<bos>\",\"eos_token\":\"<eos>\"}", NULL, true, true, 2 },
-        { "{\"type\":\"TemplateProcessing\",\"single\":[" BOS "," TEXT "]}", "{\"bos_token\":\"<bos>\",\"eos_token\":\"<eos>\"}", "{\"add_eos_token\":true}", false, true, 2 },
-        { NULL, "{\"bos_token\":\"<bos>\",\"eos_token\":\"<eos>\",\"added_tokens_decoder\":{}}", "{\"add_eos_token\":true}", false, false, 2 },  // then the map is not read
-        { NULL, "{\"bos_token\":null}", "{\"add_bos_token\":true}", false, false, -1 },       // nobody to put there
+        { "{\"type\":\"TemplateProcessing\",\"single\":[" BOS "," TEXT "]}",
+          "{\"bos_token\":\"<bos>\",\"eos_token\":\"<eos>\"}", "{\"add_eos_token\":true}", false, true, 2 },
+        // then the map is not read
+        { NULL, "{\"bos_token\":\"<bos>\",\"eos_token\":\"<eos>\",\"added_tokens_decoder\":{}}",
+          "{\"add_eos_token\":true}", false, false, 2 },
+        { NULL, "{\"bos_token\":null}", "{\"add_bos_token\":true}", false, false, -1 },    // nobody to put there
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         input in = input_new(TOK_GEMMA4);
@@ -165,7 +187,9 @@ START_TEST(test_frame)
         gguf_plan *p = good_plan(&in);
         ck_assert_int_eq(int_at(p, "tokenizer.ggml.add_bos_token", 0), rows[i].bos);
         ck_assert_int_eq(int_at(p, "tokenizer.ggml.add_eos_token", 0), rows[i].eos);
-        ck_assert_int_eq(gguf_plan_find(p, "tokenizer.ggml.bos_token_id") ? int_at(p, "tokenizer.ggml.bos_token_id", 0) : -1, rows[i].bos_id);
+        ck_assert_int_eq(gguf_plan_find(p, "tokenizer.ggml.bos_token_id") ? int_at(p, "tokenizer.ggml.bos_token_id", 0)
+                                                                          : -1,
+                         rows[i].bos_id);
         gguf_plan_free(p);
         input_free(&in);
     }
@@ -187,7 +211,7 @@ START_TEST(test_suppressed)
 }
 END_TEST
 
-// ---- what is refused -----------------------------------------------------------------------------------------------------------
+// ---- what is refused ------------------------------------------------------------------------------------------------
 
 START_TEST(test_refused)
 {
@@ -199,7 +223,9 @@ START_TEST(test_refused)
         { TOK_GEMMA4, "model.ignore_merges", "true", "model.ignore_merges: found true" },
         { TOK_GEMMA4, "normalizer", NULL, "normalizer: found none" },
         { TOK_GEMMA4, "normalizer", "{\"type\":\"NFKC\"}", "normalizer: found NFKC" },
-        { TOK_GEMMA4, "normalizer", "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"\\u2581\"}]}", "normalizer: found Sequence" },
+        { TOK_GEMMA4, "normalizer",
+          "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"\\u2581\"}]}",
+          "normalizer: found Sequence" },
         { TOK_GEMMA4, "normalizer.content", "\"_\"", "normalizer: found Replace" },
         { TOK_GEMMA4, "pre_tokenizer", "{\"type\":\"ByteLevel\"}", "pre_tokenizer: found ByteLevel" },
         { TOK_GEMMA4, "pre_tokenizer.pattern", "{\"Regex\":\"\\\\d\"}", "pre_tokenizer: found Split" },
@@ -215,17 +241,31 @@ START_TEST(test_refused)
         { TOK_GEMMA4, "added_tokens", "[7]", "added_tokens: found 7, expected objects" },
         { TOK_GEMMA4, "added_tokens", "[{\"id\":5}]", "content" },
         { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x\"}]", "token 'x': found id nothing" },
-        { TOK_GEMMA4, "model.vocab.far", "273", "id 273: found tokens 'far' and '\u2581\u2581', expected one" },      // 273 tokens, and the next id is taken
-        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x\",\"id\":275,\"lstrip\":true}]", "token 'x': found lstrip true" },
-        { TOK_LLAMA, "added_tokens", "[{\"content\":\"x\",\"id\":275,\"special\":true,\"rstrip\":true}]", "token 'x': found rstrip true" },
-        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x\",\"id\":275,\"single_word\":true}]", "token 'x': found single_word true" },
+        // 273 tokens, and the next id is taken
+        { TOK_GEMMA4, "model.vocab.far", "273", "id 273: found tokens 'far' and '\u2581\u2581', expected one" },
+        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x\",\"id\":275,\"lstrip\":true}]",
+          "token 'x': found lstrip true" },
+        { TOK_LLAMA, "added_tokens", "[{\"content\":\"x\",\"id\":275,\"special\":true,\"rstrip\":true}]",
+          "token 'x': found rstrip true" },
+        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x\",\"id\":275,\"single_word\":true}]",
+          "token 'x': found single_word true" },
         { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x\",\"id\":275,\"lstrip\":1}]", "lstrip" },
-        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x y\",\"id\":275,\"normalized\":true}]", "token 'x y': found normalized true in a token with a space" },
-        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x\\u2581\",\"id\":275,\"normalized\":true}]", "found normalized true in a token with a space" },
-        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"xyz\",\"id\":275,\"normalized\":true},{\"content\":\"y\",\"id\":276}]", "token 'xyz': found normalized true" },
-        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"zu\",\"id\":276},{\"content\":\"xyz\",\"id\":275,\"normalized\":true}]", "where it meets 'zu'" },
-        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"xyzu\",\"id\":275,\"normalized\":true},{\"content\":\"yzuvw\",\"id\":276}]", "where it meets 'yzuvw'" },
-        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"xy\",\"id\":275,\"normalized\":true},{\"content\":\"x\",\"id\":276}]", "where it meets 'x'" },
+        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x y\",\"id\":275,\"normalized\":true}]",
+          "token 'x y': found normalized true in a token with a space" },
+        { TOK_GEMMA4, "added_tokens", "[{\"content\":\"x\\u2581\",\"id\":275,\"normalized\":true}]",
+          "found normalized true in a token with a space" },
+        { TOK_GEMMA4, "added_tokens",
+          "[{\"content\":\"xyz\",\"id\":275,\"normalized\":true},{\"content\":\"y\",\"id\":276}]",
+          "token 'xyz': found normalized true" },
+        { TOK_GEMMA4, "added_tokens",
+          "[{\"content\":\"zu\",\"id\":276},{\"content\":\"xyz\",\"id\":275,\"normalized\":true}]",
+          "where it meets 'zu'" },
+        { TOK_GEMMA4, "added_tokens",
+          "[{\"content\":\"xyzu\",\"id\":275,\"normalized\":true},{\"content\":\"yzuvw\",\"id\":276}]",
+          "where it meets 'yzuvw'" },
+        { TOK_GEMMA4, "added_tokens",
+          "[{\"content\":\"xy\",\"id\":275,\"normalized\":true},{\"content\":\"x\",\"id\":276}]",
+          "where it meets 'x'" },
         { TOK_GEMMA4, "model.merges", "[]", "model.merges: found none" },
         { TOK_GEMMA4, "model.merges", NULL, "model.merges: found none" },
         { TOK_GEMMA4, "model.merges", "{\"a\":1}", "model.merges" },
@@ -239,13 +279,17 @@ START_TEST(test_refused)
         { TOK_GEMMA4, "model.merges", "[[\"a\",\"b\",\"c\"]]", "merges: expected ']' after two tokens" },
         { TOK_GEMMA4, "model.merges", "[[\"\",\"b\"]]", "merges: expected tokens that are not empty" },
         { TOK_GEMMA4, "model.merges", "[7]", "merges: expected a string" },
-        { TOK_LLAMA, "model.merges", "[[\"ab\",\"c\"],[\"a\",\"b\"]]", "merges: element 1 makes id 266 after id 269: scores cannot say that order" },
+        { TOK_LLAMA, "model.merges", "[[\"ab\",\"c\"],[\"a\",\"b\"]]",
+          "merges: element 1 makes id 266 after id 269: scores cannot say that order" },
         { TOK_GEMMA4, "post_processor", "[]", "post_processor: expected an object" },
         { TOK_GEMMA4, "post_processor", "{\"type\":\"RobertaProcessing\"}", "post_processor: found RobertaProcessing" },
         { TOK_GEMMA4, "post_processor", "{\"type\":\"TemplateProcessing\"}", "post_processor: single" },
-        { TOK_GEMMA4, "post_processor.single", "[{\"SpecialToken\":{\"id\":\"<pad>\"}},{\"Sequence\":{}}]", "found '<pad>' before the text, expected '<bos>'" },
-        { TOK_GEMMA4, "post_processor.single", "[{\"Sequence\":{}},{\"SpecialToken\":{\"id\":\"<pad>\"}}]", "found '<pad>' after the text" },
-        { TOK_GEMMA4, "post_processor.single", "[{\"Sequence\":{}},{\"Sequence\":{}}]", "expected at most one token after the text" },
+        { TOK_GEMMA4, "post_processor.single", "[{\"SpecialToken\":{\"id\":\"<pad>\"}},{\"Sequence\":{}}]",
+          "found '<pad>' before the text, expected '<bos>'" },
+        { TOK_GEMMA4, "post_processor.single", "[{\"Sequence\":{}},{\"SpecialToken\":{\"id\":\"<pad>\"}}]",
+          "found '<pad>' after the text" },
+        { TOK_GEMMA4, "post_processor.single", "[{\"Sequence\":{}},{\"Sequence\":{}}]",
+          "expected at most one token after the text" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         input in = input_new(rows[i].kind);
@@ -273,7 +317,10 @@ START_TEST(test_very_long_token)
         in.n_vocab = 280;
         gguf_plan *p = plan_of(&in, &e);
         if (i == 0) ck_assert_msg(p != NULL, "%s", e.msg);
-        else        check_refused(&e, ERR_INPUT, "dir/tokenizer.json", i == 1 ? "found 1025 bytes, expected at most 1024" : "found 1048576 bytes, expected at most 1024");
+        else
+            check_refused(&e, ERR_INPUT, "dir/tokenizer.json",
+                          i == 1 ? "found 1025 bytes, expected at most 1024"
+                                 : "found 1048576 bytes, expected at most 1024");
         gguf_plan_free(p);
         free(name);
         input_free(&in);
@@ -285,10 +332,13 @@ END_TEST
 START_TEST(test_harmless_flags)
 {
     static const char *const lists[] = {
-        "[{\"content\":\"xyz\",\"id\":275,\"lstrip\":false,\"rstrip\":false,\"single_word\":false,\"normalized\":false}]",
+        "[{\"content\":\"xyz\",\"id\":275,\"lstrip\":false,\"rstrip\":false,\"single_word\":false,"
+        "\"normalized\":false}]",
         "[{\"content\":\"xyz\",\"id\":275,\"normalized\":true}]",
-        "[{\"content\":\"xyz\",\"id\":275,\"normalized\":true},{\"content\":\"wx\",\"id\":276}]",       // begins before it: cut out first by all
-        "[{\"content\":\"xyz\",\"id\":275,\"normalized\":true},{\"content\":\"xyzw\",\"id\":276}]",     // the longer one at one place
+        // begins before it: cut out first by all
+        "[{\"content\":\"xyz\",\"id\":275,\"normalized\":true},{\"content\":\"wx\",\"id\":276}]",
+        // the longer one at one place
+        "[{\"content\":\"xyz\",\"id\":275,\"normalized\":true},{\"content\":\"xyzw\",\"id\":276}]",
         "[{\"content\":\"xyz\",\"id\":275,\"normalized\":true},{\"content\":\"y\",\"id\":276,\"normalized\":true}]",
         "[{\"content\":\"x y\",\"id\":275}]",
     };
@@ -297,7 +347,8 @@ START_TEST(test_harmless_flags)
         mini_set(in.tokenizer, "added_tokens", lists[i]);
         mini_set(in.tokenizer, "post_processor", NULL);
         gguf_plan *p = good_plan(&in);
-        ck_assert_int_eq(int_at(p, TYPES, 272), TOKEN_USER_DEFINED);     // the first id behind the vocabulary, whatever the file says
+        // the first id behind the vocabulary, whatever the file says
+        ck_assert_int_eq(int_at(p, TYPES, 272), TOKEN_USER_DEFINED);
         gguf_plan_free(p);
         input_free(&in);
     }
@@ -307,8 +358,10 @@ END_TEST
 START_TEST(test_bad_special_ids)
 {
     static const struct { const char *which, *path, *value, *says; } rows[] = {
-        { "generation", "eos_token_id", "[1,-1]", "generation_config.json: eos_token_id: found -1, expected an id below 280" },
-        { "generation", "eos_token_id", "[1,\"x\"]", "generation_config.json: eos_token_id: found \"x\", expected an id below 280" },
+        { "generation", "eos_token_id", "[1,-1]",
+          "generation_config.json: eos_token_id: found -1, expected an id below 280" },
+        { "generation", "eos_token_id", "[1,\"x\"]",
+          "generation_config.json: eos_token_id: found \"x\", expected an id below 280" },
         { "generation", "eos_token_id", "\"1\"", "generation_config.json: eos_token_id: found \"1\"" },
         { "generation", "eos_token_id", "{}", "generation_config.json: eos_token_id: found an object" },
         { "generation", "eos_token_id", "1.5", "generation_config.json: eos_token_id: found 1.5" },
@@ -362,7 +415,8 @@ START_TEST(test_hostile_text)
     bytes_free(&b);
     static const struct { const char *text, *says; } rows[] = {
         { "{\"model\":{\"merges\":[\"a b\"],\"merges\":[]}}", "found the name 'merges' twice" },
-        { "{\"model\":{\"m\\u0065rges\":[\"a b\"],\"type\":\"BPE\",\"byte_fallback\":true}}", "its name without escapes" },
+        { "{\"model\":{\"m\\u0065rges\":[\"a b\"],\"type\":\"BPE\",\"byte_fallback\":true}}", "its name without "
+                                                                                              "escapes" },
         { "{\"model\":{\"merges\":[\"\\ud800 b\"]}}", "merges: expected an escape sequence of JSON" },
         { "{\"model\":{\"merges\":[\"\\u0000 b\"]}}", "merges: expected an escape sequence of JSON" },
         { "{\"model\":{\"merges\":[\"a\nb\"]}}", "merges: expected the end of a string" },
@@ -379,12 +433,13 @@ START_TEST(test_hostile_text)
 }
 END_TEST
 
-// ---- parts -----------------------------------------------------------------------------------------------------------------------
+// ---- parts ----------------------------------------------------------------------------------------------------------
 
 START_TEST(test_merges_take)
 {
     // "merges" elsewhere is not it; escapes become characters; offsets of what follows stay.
-    char text[] = "{\"merges\":[1],\"x\":{\"merges\":2},\"a\":\"model\",\"model\":{\"y\":[{\"merges\":3}],\"z\":\"merges\",\"merges\" : [ \"a\\u0041 \\\"\" ,"
+    char text[] = "{\"merges\":[1],\"x\":{\"merges\":2},\"a\":\"model\",\"model\":{\"y\":[{\"merges\":3}],\"z\":"
+                  "\"merges\",\"merges\" : [ \"a\\u0041 \\\"\" ,"
                   "[\"\\ud83d\\ude00\",\"\\n\"] ],\"end\":4}}";
     int64_t n = (int64_t)strlen(text);
     const char *end = strstr(text, "\"end\"");
@@ -446,19 +501,24 @@ START_TEST(test_general)
     char *dir = new_dir(), id[4096];
     err   e = { 0 };
     char  path[8400];
-    snprintf(path, sizeof path, "mkdir -p '%s/models--org--gemma-4-E2B-it/snapshots/0123456789012345678901234567890123456789'", dir);
+    snprintf(path, sizeof path,
+             "mkdir -p '%s/models--org--gemma-4-E2B-it/snapshots/0123456789012345678901234567890123456789'", dir);
     ck_assert_int_eq(system(path), 0);
-    snprintf(path, sizeof path, "%s/models--org--gemma-4-E2B-it/snapshots/0123456789012345678901234567890123456789/", dir);
+    snprintf(path, sizeof path, "%s/models--org--gemma-4-E2B-it/snapshots/0123456789012345678901234567890123456789/",
+             dir);
     ck_assert(general_meta_model_id(path, id, sizeof id, &e));
     ck_assert_str_eq(id, "gemma-4-E2B-it");
-    const char readme[] = "---\nlanguage:\n- en\nlicense: apache-2.0\nlicense_link: https://example.org/license\nlicense_name: \"quoted\"\n---\nlicense: not this\n";
+    const char readme[] = "---\nlanguage:\n- en\nlicense: apache-2.0\nlicense_link: "
+                          "https://example.org/license\nlicense_name: \"quoted\"\n---\nlicense: not this\n";
     write_file(in_dir(dir, "README.md"), readme, (int64_t)strlen(readme));
     cJSON *g = mini_json("{\"top_k\":64,\"top_p\":0.95,\"temperature\":1.0,\"min_p\":\"x\"}");
     gguf_plan *p = gguf_plan_new(32, &e);
     ck_assert_msg(general_meta_plan(p, "gemma4", dir, g, &(general_size){ .n_params = 1500000 }, NULL, &e), "%s",
                   e.msg);
-    ck_assert(str_is(p, "general.architecture", "gemma4") && str_is(p, "general.type", "model") && str_is(p, "general.size_label", "1.5M"));
-    ck_assert(str_is(p, "general.license", "apache-2.0") && str_is(p, "general.license.link", "https://example.org/license"));
+    ck_assert(str_is(p, "general.architecture", "gemma4") && str_is(p, "general.type", "model") &&
+              str_is(p, "general.size_label", "1.5M"));
+    ck_assert(str_is(p, "general.license", "apache-2.0") &&
+              str_is(p, "general.license.link", "https://example.org/license"));
     ck_assert(str_is(p, "general.license.name", "quoted"));
     ck_assert_int_eq(int_at(p, "general.sampling.top_k", 0), 64);
     ck_assert_float_eq(f32_at(p, "general.sampling.top_p", 0), 0.95f);

@@ -1,5 +1,6 @@
-// Proves runtime/tokenizer.h: texts and ids against Transformers' fast tokenizer (golden/tokenizer_golden.h), merging against its own
-// definition on random texts, time on texts that nowhere can be cut, and every kind of metadata that must be refused.
+// Proves runtime/tokenizer.h: texts and ids against Transformers' fast tokenizer (golden/tokenizer_golden.h), merging
+// against its own definition on random texts, time on texts that nowhere can be cut, and every kind of metadata that
+// must be refused.
 #define _GNU_SOURCE     // clock_gettime
 #include "formats/gguf.h"
 #include "golden/tokenizer_golden.h"
@@ -22,7 +23,8 @@ typedef struct {
     int64_t  n;
 } image;
 
-static gguf_plan *plan_of(const char *model, const golden_token *tok, int n_tok, const golden_text *merges, int n_merges)
+static gguf_plan *plan_of(const char *model, const golden_token *tok, int n_tok, const golden_text *merges,
+                          int n_merges)
 {
     err e = { 0 };
     gguf_plan *p = gguf_plan_new(32, &e);
@@ -45,9 +47,12 @@ static gguf_plan *plan_of(const char *model, const golden_token *tok, int n_tok,
 static gguf_plan *gemma_ids(gguf_plan *p)
 {
     err e = { 0 };
-    ck_assert(gguf_plan_u32(p, "tokenizer.ggml.bos_token_id", 2, &e) && gguf_plan_u32(p, "tokenizer.ggml.eos_token_id", 1, &e)
-              && gguf_plan_u32(p, "tokenizer.ggml.unknown_token_id", 3, &e) && gguf_plan_u32(p, "tokenizer.ggml.padding_token_id", 0, &e)
-              && gguf_plan_bool(p, "tokenizer.ggml.add_bos_token", true, &e) && gguf_plan_bool(p, "tokenizer.ggml.add_space_prefix", false, &e));
+    ck_assert(gguf_plan_u32(p, "tokenizer.ggml.bos_token_id", 2, &e) &&
+              gguf_plan_u32(p, "tokenizer.ggml.eos_token_id", 1, &e) &&
+              gguf_plan_u32(p, "tokenizer.ggml.unknown_token_id", 3, &e) &&
+              gguf_plan_u32(p, "tokenizer.ggml.padding_token_id", 0, &e) &&
+              gguf_plan_bool(p, "tokenizer.ggml.add_bos_token", true, &e) &&
+              gguf_plan_bool(p, "tokenizer.ggml.add_space_prefix", false, &e));
     return p;
 }
 
@@ -62,7 +67,8 @@ static gguf_plan *partial_plan(void)
 {
     err e = { 0 };
     gguf_plan *p = plan_of("gemma4", partial_tokens, COUNT(partial_tokens), partial_merges, COUNT(partial_merges));
-    ck_assert(gguf_plan_u32(p, "tokenizer.ggml.unknown_token_id", 0, &e) && gguf_plan_u32(p, "tokenizer.ggml.bos_token_id", 1, &e));
+    ck_assert(gguf_plan_u32(p, "tokenizer.ggml.unknown_token_id", 0, &e) &&
+              gguf_plan_u32(p, "tokenizer.ggml.bos_token_id", 1, &e));
     return p;
 }
 
@@ -103,7 +109,8 @@ static tokenizer *load(gguf_plan *p)
 
 // ---- golden texts --------------------------------------------------------------------------------------------------
 
-static void expect_ids(const tokenizer *t, const char *s, int64_t n, bool parse_special, const int32_t *want, int64_t n_want)
+static void expect_ids(const tokenizer *t, const char *s, int64_t n, bool parse_special, const int32_t *want,
+                       int64_t n_want)
 {
     err      e = { 0 };
     int32_t *ids;
@@ -114,8 +121,9 @@ static void expect_ids(const tokenizer *t, const char *s, int64_t n, bool parse_
     ck_assert_msg(tokenizer_encode(t, copy, n, false, parse_special, &ids, &n_ids, &e), "%s", e.msg);
     int64_t at = 0;
     while (at < n_ids && at < n_want && ids[at] == want[at]) at++;
-    ck_assert_msg(n_ids == n_want && at == n_want, "text '%.*s': id %lld: found %d (of %lld), expected %d (of %lld)", (int)n, s, (long long)at,
-                  at < n_ids ? ids[at] : -1, (long long)n_ids, at < n_want ? want[at] : -1, (long long)n_want);
+    ck_assert_msg(n_ids == n_want && at == n_want, "text '%.*s': id %lld: found %d (of %lld), expected %d (of %lld)",
+                  (int)n, s, (long long)at, at < n_ids ? ids[at] : -1, (long long)n_ids, at < n_want ? want[at] : -1,
+                  (long long)n_want);
     free(ids);
     free(copy);
 }
@@ -159,8 +167,8 @@ static void expect_text(const tokenizer *t, const golden_decode *d, bool skip, c
     char   *s;
     int64_t n;
     ck_assert_msg(tokenizer_decode(t, d->ids, d->n_ids, skip, &s, &n, &e), "%s", e.msg);
-    ck_assert_msg(n == n_want && memcmp(s, want, (size_t)n) == 0 && s[n] == 0, "%d ids from %d: found '%s', expected '%s'", d->n_ids,
-                  d->n_ids ? d->ids[0] : -1, s, want);
+    ck_assert_msg(n == n_want && memcmp(s, want, (size_t)n) == 0 && s[n] == 0,
+                  "%d ids from %d: found '%s', expected '%s'", d->n_ids, d->n_ids ? d->ids[0] : -1, s, want);
     free(s);
 }
 
@@ -221,7 +229,9 @@ START_TEST(begin_and_end)
     p = gemma4_plan(); gguf_plan_bool(p, "tokenizer.ggml.add_bos_token", false, &e); expect_framed(p, -1, -1);
     p = gemma4_plan(); gguf_plan_bool(p, "tokenizer.ggml.add_eos_token", true, &e); expect_framed(p, 2, 1);
     p = gemma4_plan(); gguf_plan_remove(p, "tokenizer.ggml.add_bos_token"); expect_framed(p, 2, -1);
-    p = gemma4_plan(); gguf_plan_remove(p, "tokenizer.ggml.add_bos_token"); gguf_plan_remove(p, "tokenizer.ggml.bos_token_id");
+    p = gemma4_plan();
+    gguf_plan_remove(p, "tokenizer.ggml.add_bos_token");
+    gguf_plan_remove(p, "tokenizer.ggml.bos_token_id");
     expect_framed(p, -1, -1);
     ck_assert_int_eq(e.kind, ERR_NONE);
 }
@@ -235,8 +245,10 @@ START_TEST(roles)
     ck_assert(tokenizer_add_bos(t));
     for (int32_t id = 0; id < COUNT(gemma4_tokens); id++) {
         bool end = id == 1 || id == ID4("<turn|>");
-        // Transformers' own special tokens: the control ones, and those that are shown to chat parsers though they are special.
-        bool special = gemma4_tokens[id].type == 3 || id == ID4("<|tool_call>") || id == ID4("<tool_call|>") || id == ID4("<|\"|>");
+        // Transformers' own special tokens: the control ones, and those that are shown to chat parsers though they are
+        // special.
+        bool special = gemma4_tokens[id].type == 3 || id == ID4("<|tool_call>") || id == ID4("<tool_call|>") ||
+                       id == ID4("<|\"|>");
         ck_assert_msg(tokenizer_is_end(t, id) == end && tokenizer_is_special(t, id) == special, "id %d", id);
     }
     ck_assert(!tokenizer_is_end(t, -1) && !tokenizer_is_end(t, COUNT(gemma4_tokens)) && !tokenizer_is_special(t, -1));
@@ -252,14 +264,16 @@ START_TEST(end_lists)
         err e = { 0 };
         gguf_plan *p = gemma4_plan();
         uint32_t ids[] = { 1, 9 };
-        ck_assert(gguf_plan_arr(p, keys[k], GGUF_U32, ids, 2, &e) && gguf_plan_u32(p, "tokenizer.ggml.eot_token_id", 11, &e));
+        ck_assert(gguf_plan_arr(p, keys[k], GGUF_U32, ids, 2, &e) &&
+                  gguf_plan_u32(p, "tokenizer.ggml.eot_token_id", 11, &e));
         tokenizer *t = load(p);
         for (int32_t id = 0; id < 40; id++) ck_assert_int_eq(tokenizer_is_end(t, id), id == 1 || id == 9 || id == 11);
         tokenizer_free(t);
     }
     tokenizer *t = load(llama_plan());
     for (int32_t id = 0; id < COUNT(llama_tokens); id++)
-        ck_assert_int_eq(tokenizer_is_end(t, id), id == 1 || id == id_of(llama_tokens, COUNT(llama_tokens), "<end_of_turn>"));
+        ck_assert_int_eq(tokenizer_is_end(t, id),
+                         id == 1 || id == id_of(llama_tokens, COUNT(llama_tokens), "<end_of_turn>"));
     tokenizer_free(t);
 }
 END_TEST
@@ -278,9 +292,9 @@ START_TEST(pieces)
 }
 END_TEST
 
-// In a "llama" file that lists its merges, runs of spaces come from a tokenizer.json in which U+2581 written out is an added token.
-// Reference (tokenizers 0.23.3): with added tokens "\u2581\u2581", "\u2581\u2581\u2581" and merges ("\u2581","\u2581"), ("\u2581\u2581","\u2581"), the text
-// "\u2581\u2581 x" is [2][1]x and the text "   x" is [3]x.
+// In a "llama" file that lists its merges, runs of spaces come from a tokenizer.json in which U+2581 written out is an
+// added token. Reference (tokenizers 0.23.3): with added tokens "\u2581\u2581", "\u2581\u2581\u2581" and merges
+// ("\u2581","\u2581"), ("\u2581\u2581","\u2581"), the text "\u2581\u2581 x" is [2][1]x and the text "   x" is [3]x.
 START_TEST(listed_merges_of_llama)
 {
     err e = { 0 };
@@ -288,7 +302,8 @@ START_TEST(listed_merges_of_llama)
     gguf_plan *p = gemma_ids(plan_of("llama", llama_tokens, COUNT(llama_tokens), merges, 2));
     tokenizer *t = load_plan(p, &e);
     ck_assert_msg(t != NULL, "%s", e.msg);
-    int32_t one = id_of(llama_tokens, COUNT(llama_tokens), "\xe2\x96\x81"), two = id_of(llama_tokens, COUNT(llama_tokens), "  "),
+    int32_t one = id_of(llama_tokens, COUNT(llama_tokens), "\xe2\x96\x81"),
+            two = id_of(llama_tokens, COUNT(llama_tokens), "  "),
             three = id_of(llama_tokens, COUNT(llama_tokens), "   "), x = id_of(llama_tokens, COUNT(llama_tokens), "x");
     expect_ids(t, "\xe2\x96\x81\xe2\x96\x81 x", 8, true, (int32_t[]){ two, one, x }, 3);
     expect_ids(t, "   x", 4, true, (int32_t[]){ three, x }, 2);
@@ -299,7 +314,8 @@ START_TEST(listed_merges_of_llama)
 }
 END_TEST
 
-// A space without a token falls back to the three bytes of U+2581, which is what the normalizer has made of it (tokenizers 0.23.3).
+// A space without a token falls back to the three bytes of U+2581, which is what the normalizer has made of it
+// (tokenizers 0.23.3).
 START_TEST(space_without_token)
 {
     err          e = { 0 };
@@ -397,7 +413,8 @@ static void make_small(small_vocab *v, rng *r)
         strcpy(v->text[FIRST_LETTER + n], s);
         v->left[v->n] = l;
         v->right[v->n] = k;
-        snprintf(v->merge_text[v->n], 160, "%.70s %.70s", spelled(v->text[FIRST_LETTER + l], a), spelled(v->text[FIRST_LETTER + k], b));
+        snprintf(v->merge_text[v->n], 160, "%.70s %.70s", spelled(v->text[FIRST_LETTER + l], a),
+                 spelled(v->text[FIRST_LETTER + k], b));
         v->merge[v->n] = (golden_text){ (int)strlen(v->merge_text[v->n]), v->merge_text[v->n] };
         v->n++;
         n++;
@@ -417,7 +434,10 @@ static int64_t merge_slowly(const small_vocab *v, int32_t *ids, int64_t n)
         int     rank = v->n;
         for (int64_t i = 0; i + 1 < n; i++)
             for (int m = 0; m < rank; m++)
-                if (ids[i] == FIRST_LETTER + v->left[m] && ids[i + 1] == FIRST_LETTER + v->right[m]) { rank = m; at = i; }
+                if (ids[i] == FIRST_LETTER + v->left[m] && ids[i + 1] == FIRST_LETTER + v->right[m]) {
+                    rank = m;
+                    at = i;
+                }
         if (at < 0) return n;
         ids[at] = FIRST_LETTER + N_LETTERS + rank;
         memmove(ids + at + 1, ids + at + 2, (size_t)(n - at - 2) * sizeof *ids);
@@ -461,7 +481,8 @@ static double seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-// A text that grows eightfold may take no more than some twenty times as long: n log n would take nine or ten, n * n 64.
+// A text that grows eightfold may take no more than some twenty times as long: n log n would take nine or ten, n * n
+// 64.
 static void expect_quick(const tokenizer *t, const char *unit)
 {
     double  took[2] = { 1e30, 1e30 };
@@ -479,7 +500,8 @@ static void expect_quick(const tokenizer *t, const char *unit)
         ck_assert_int_gt(n, 1);
         free(ids);
     }
-    ck_assert_msg(took[1] < 0.25 || took[1] < 24 * took[0], "1 MB of '%s': %.3f s, 128 KB %.3f s", unit, took[1], took[0]);
+    ck_assert_msg(took[1] < 0.25 || took[1] < 24 * took[0], "1 MB of '%s': %.3f s, 128 KB %.3f s", unit, took[1],
+                  took[0]);
     free(s);
 }
 
@@ -526,7 +548,10 @@ static void model_bert(gguf_plan *p, err *e) { gguf_plan_str(p, "tokenizer.ggml.
 static void model_long(gguf_plan *p, err *e) { gguf_plan_str(p, "tokenizer.ggml.model", "gemma44", e); }
 static void model_number(gguf_plan *p, err *e) { gguf_plan_u32(p, "tokenizer.ggml.model", 4, e); }
 static void tokens_gone(gguf_plan *p, err *e) { gguf_plan_remove(p, "tokenizer.ggml.tokens"); }
-static void tokens_ints(gguf_plan *p, err *e) { gguf_plan_arr(p, "tokenizer.ggml.tokens", GGUF_I32, (int32_t[]){ 1, 2 }, 2, e); }
+static void tokens_ints(gguf_plan *p, err *e)
+{
+    gguf_plan_arr(p, "tokenizer.ggml.tokens", GGUF_I32, (int32_t[]){ 1, 2 }, 2, e);
+}
 static void tokens_none(gguf_plan *p, err *e) { set_strs(p, "tokenizer.ggml.tokens", NULL, 0, e); }
 static void token_twice(gguf_plan *p, err *e) { TOKENS(p, e, "a", "b", "a"); }
 static void token_added_twice(gguf_plan *p, err *e) { TOKENS(p, e, "<eos>"); }
@@ -539,8 +564,14 @@ static void token_long(gguf_plan *p, err *e)
     TOKENS(p, e, s);
 }
 static void types_gone(gguf_plan *p, err *e) { gguf_plan_remove(p, "tokenizer.ggml.token_type"); }
-static void types_few(gguf_plan *p, err *e) { gguf_plan_arr(p, "tokenizer.ggml.token_type", GGUF_I32, (int32_t[]){ 1, 1 }, 2, e); }
-static void types_floats(gguf_plan *p, err *e) { gguf_plan_arr(p, "tokenizer.ggml.token_type", GGUF_F32, (float[]){ 1, 1 }, 2, e); }
+static void types_few(gguf_plan *p, err *e)
+{
+    gguf_plan_arr(p, "tokenizer.ggml.token_type", GGUF_I32, (int32_t[]){ 1, 1 }, 2, e);
+}
+static void types_floats(gguf_plan *p, err *e)
+{
+    gguf_plan_arr(p, "tokenizer.ggml.token_type", GGUF_F32, (float[]){ 1, 1 }, 2, e);
+}
 static void type_seven(gguf_plan *p, err *e)
 {
     TOKENS(p, e, "a");
@@ -551,10 +582,19 @@ static void type_byte(gguf_plan *p, err *e)
     TOKENS(p, e, "<0x4>");
     gguf_plan_arr(p, "tokenizer.ggml.token_type", GGUF_I32, (int32_t[]){ 3, 3, 3, 2, 6 }, 5, e);
 }
-static void scores_few(gguf_plan *p, err *e) { gguf_plan_arr(p, "tokenizer.ggml.scores", GGUF_F32, (float[]){ 0, -1 }, 2, e); }
-static void scores_strs(gguf_plan *p, err *e) { set_strs(p, "tokenizer.ggml.scores", (const char *const[]){ "1" }, 1, e); }
+static void scores_few(gguf_plan *p, err *e)
+{
+    gguf_plan_arr(p, "tokenizer.ggml.scores", GGUF_F32, (float[]){ 0, -1 }, 2, e);
+}
+static void scores_strs(gguf_plan *p, err *e)
+{
+    set_strs(p, "tokenizer.ggml.scores", (const char *const[]){ "1" }, 1, e);
+}
 static void merges_gone(gguf_plan *p, err *e) { gguf_plan_remove(p, "tokenizer.ggml.merges"); }
-static void merges_ints(gguf_plan *p, err *e) { gguf_plan_arr(p, "tokenizer.ggml.merges", GGUF_I32, (int32_t[]){ 1 }, 1, e); }
+static void merges_ints(gguf_plan *p, err *e)
+{
+    gguf_plan_arr(p, "tokenizer.ggml.merges", GGUF_I32, (int32_t[]){ 1 }, 1, e);
+}
 static void merge_no_space(gguf_plan *p, err *e) { MERGES(p, e, "th"); }
 static void merge_two_spaces(gguf_plan *p, err *e) { MERGES(p, e, "t h e"); }
 static void merge_no_left(gguf_plan *p, err *e) { MERGES(p, e, " h"); }
@@ -571,7 +611,10 @@ static void merge_long(gguf_plan *p, err *e)
     s[4000] = 0;
     MERGES(p, e, s);
 }
-static void bos_out(gguf_plan *p, err *e) { gguf_plan_u32(p, "tokenizer.ggml.bos_token_id", (uint32_t)COUNT(gemma4_tokens), e); }
+static void bos_out(gguf_plan *p, err *e)
+{
+    gguf_plan_u32(p, "tokenizer.ggml.bos_token_id", (uint32_t)COUNT(gemma4_tokens), e);
+}
 static void eos_out(gguf_plan *p, err *e) { gguf_plan_u32(p, "tokenizer.ggml.eos_token_id", UINT32_MAX, e); }
 static void eot_out(gguf_plan *p, err *e) { gguf_plan_i32(p, "tokenizer.ggml.eot_token_id", -2, e); }
 static void unk_text(gguf_plan *p, err *e) { gguf_plan_str(p, "tokenizer.ggml.unknown_token_id", "<unk>", e); }
@@ -583,12 +626,24 @@ static void eos_flag(gguf_plan *p, err *e)
     gguf_plan_bool(p, "tokenizer.ggml.add_eos_token", true, e);
 }
 static void prefix_flag(gguf_plan *p, err *e) { gguf_plan_bool(p, "tokenizer.ggml.add_space_prefix", true, e); }
-static void ends_out(gguf_plan *p, err *e) { gguf_plan_arr(p, "hallmark.eos_token_ids", GGUF_U32, (uint32_t[]){ 1, 5000000 }, 2, e); }
+static void ends_out(gguf_plan *p, err *e)
+{
+    gguf_plan_arr(p, "hallmark.eos_token_ids", GGUF_U32, (uint32_t[]){ 1, 5000000 }, 2, e);
+}
 static void ends_scalar(gguf_plan *p, err *e) { gguf_plan_u32(p, "hallmark.eos_token_ids", 1, e); }
-static void ends_floats(gguf_plan *p, err *e) { gguf_plan_arr(p, "tokenizer.ggml.eos_token_ids", GGUF_F32, (float[]){ 1 }, 1, e); }
+static void ends_floats(gguf_plan *p, err *e)
+{
+    gguf_plan_arr(p, "tokenizer.ggml.eos_token_ids", GGUF_F32, (float[]){ 1 }, 1, e);
+}
 static void beyond_number(gguf_plan *p, err *e) { gguf_plan_u32(p, "hallmark.tokens_beyond", 1, e); }
-static void beyond_empty(gguf_plan *p, err *e) { set_strs(p, "hallmark.tokens_beyond", (const char *const[]){ "" }, 1, e); }
-static void beyond_within(gguf_plan *p, err *e) { set_strs(p, "hallmark.tokens_beyond", (const char *const[]){ "<eos>" }, 1, e); }
+static void beyond_empty(gguf_plan *p, err *e)
+{
+    set_strs(p, "hallmark.tokens_beyond", (const char *const[]){ "" }, 1, e);
+}
+static void beyond_within(gguf_plan *p, err *e)
+{
+    set_strs(p, "hallmark.tokens_beyond", (const char *const[]){ "<eos>" }, 1, e);
+}
 static void added_bytes(gguf_plan *p, err *e)
 {
     enum { N = 16385 };
@@ -695,7 +750,8 @@ START_TEST(token_empty)
 }
 END_TEST
 
-// A token that the embedding has no row for: the longest at its place counts, and where it is that one, the text has no ids.
+// A token that the embedding has no row for: the longest at its place counts, and where it is that one, the text has no
+// ids.
 START_TEST(token_beyond)
 {
     err      made = { 0 };
@@ -708,7 +764,8 @@ START_TEST(token_beyond)
     expect_ids(t, "<eos>", 5, true, (int32_t[]){ 1 }, 1);
     expect_ids(t, "<eos><", 5, true, (int32_t[]){ 1 }, 1);
     static const struct { const char *text, *says; } rows[] = {
-        { "<eos><eos>", "offset 0: found '<eos><'" }, { "a<far>", "offset 1: found '<far>', a token that the embedding has no row for" },
+        { "<eos><eos>", "offset 0: found '<eos><'" },
+        { "a<far>", "offset 1: found '<far>', a token that the embedding has no row for" },
     };
     for (int i = 0; i < 2; i++)
         for (int special = 0; special < 2; special++) {
@@ -729,7 +786,8 @@ static void cut_by_definition(const char *s, const char *const *tok, int n_tok, 
         int best = -1;
         for (int i = 0; i < n_tok; i++)
             if (strncmp(s, tok[i], strlen(tok[i])) == 0 && (best < 0 || strlen(tok[i]) > strlen(tok[best]))) best = i;
-        sprintf(out + strlen(out), best < 0 ? "%c" : "(%.*s)", best < 0 ? *s : (int)strlen(tok[best]), best < 0 ? "" : tok[best]);
+        sprintf(out + strlen(out), best < 0 ? "%c" : "(%.*s)", best < 0 ? *s : (int)strlen(tok[best]),
+                best < 0 ? "" : tok[best]);
         s += best < 0 ? 1 : strlen(tok[best]);
     }
 }
@@ -786,11 +844,13 @@ START_TEST(refused)
     ck_assert_msg(made.kind == ERR_NONE, "%s: %s", k_refused[_i].name, made.msg);
     tokenizer *t = load_plan(p, &e);
     ck_assert_msg(!t && e.kind == ERR_INPUT, "%s: was taken", k_refused[_i].name);
-    ck_assert_msg(strstr(e.msg, k_refused[_i].says) && strncmp(e.msg, "test.gguf: ", 11) == 0, "%s: said '%s'", k_refused[_i].name, e.msg);
+    ck_assert_msg(strstr(e.msg, k_refused[_i].says) && strncmp(e.msg, "test.gguf: ", 11) == 0, "%s: said '%s'",
+                  k_refused[_i].name, e.msg);
 }
 END_TEST
 
-// Random damage: whatever is still taken must encode and decode without harm, and give each text back where every byte has a token.
+// Random damage: whatever is still taken must encode and decode without harm, and give each text back where every byte
+// has a token.
 static void use_damaged(const tokenizer *t, rng *r)
 {
     const golden_case *c = &gemma4_cases[rng_next(r, (uint32_t)COUNT(gemma4_cases))];
@@ -820,7 +880,8 @@ START_TEST(damaged)
         memcpy(im.bytes, good[k % 3].bytes, (size_t)im.n);
         for (uint32_t i = 0, flips = 1 + rng_next(&r, 4); i < flips; i++) {
             uint32_t at = rng_next(&r, (uint32_t)im.n);
-            im.bytes[at] = rng_next(&r, 2) ? (uint8_t)rng_next(&r, 256) : (uint8_t)(im.bytes[at] ^ 1u << rng_next(&r, 8));
+            im.bytes[at] = rng_next(&r, 2) ? (uint8_t)rng_next(&r, 256)
+                                           : (uint8_t)(im.bytes[at] ^ 1u << rng_next(&r, 8));
         }
         if (rng_next(&r, 8) == 0) im.n = 1 + rng_next(&r, (uint32_t)im.n);
         err e = { 0 };
@@ -832,7 +893,7 @@ START_TEST(damaged)
         tokenizer_free(t);
         free(im.bytes);
     }
-    ck_assert_int_gt(taken, 20);        // both happened, so the test tests something (most damage hits a merge's spelling)
+    ck_assert_int_gt(taken, 20);    // both happened, so the test tests something (most damage hits a merge's spelling)
     ck_assert_int_gt(refused_n, 1000);
     for (int i = 0; i < 3; i++) free(good[i].bytes);
 }
@@ -845,14 +906,17 @@ static gguf_plan *texts_plan(const char *model, gguf_str *text, int32_t *type, i
 {
     err e = { 0 };
     gguf_plan *p = gguf_plan_new(32, &e);
-    ck_assert(gguf_plan_str(p, "tokenizer.ggml.model", model, &e) && gguf_plan_arr_str(p, "tokenizer.ggml.tokens", text, n, &e));
-    ck_assert(gguf_plan_arr(p, "tokenizer.ggml.token_type", GGUF_I32, type, n, &e) && gguf_plan_arr_str(p, "tokenizer.ggml.merges", NULL, 0, &e));
+    ck_assert(gguf_plan_str(p, "tokenizer.ggml.model", model, &e) &&
+              gguf_plan_arr_str(p, "tokenizer.ggml.tokens", text, n, &e));
+    ck_assert(gguf_plan_arr(p, "tokenizer.ggml.token_type", GGUF_I32, type, n, &e) &&
+              gguf_plan_arr_str(p, "tokenizer.ggml.merges", NULL, 0, &e));
     ck_assert(gguf_plan_u32(p, "tokenizer.ggml.unknown_token_id", 0, &e));
     if (strcmp(model, "llama") == 0) gguf_plan_remove(p, "tokenizer.ggml.merges");
     return p;
 }
 
-// Texts that stand side by side in a table under a hash that anybody can compute (a polynomial modulo 2^64, then MurmurHash3's finalizer).
+// Texts that stand side by side in a table under a hash that anybody can compute (a polynomial modulo 2^64, then
+// MurmurHash3's finalizer).
 static void load_neighbours(int64_t n)
 {
     char     (*s)[12] = malloc((size_t)n * sizeof *s);

@@ -73,7 +73,8 @@ START_TEST(quantized_weights_are_equal_to_themselves_and_drift_from_the_source)
     ck_assert(r.fixtures[1].passed && r.fixtures[1].kl_mean > r.fixtures[0].kl_mean);
     ck_assert(r.fixtures[1].teacher_forced_equal < r.fixtures[1].steps);        // it does drift, and that is reported
     const double rounding = r.fixtures[1].rounding_kl_mean;                     // about as much as it must
-    ck_assert_msg(rounding > r.fixtures[1].kl_mean / 2 && rounding < r.fixtures[1].kl_mean * 3, "%g, %g", rounding, r.fixtures[1].kl_mean);
+    ck_assert_msg(rounding > r.fixtures[1].kl_mean / 2 && rounding < r.fixtures[1].kl_mean * 3, "%g, %g", rounding,
+                  r.fixtures[1].kl_mean);
     ck_assert(r.fixtures[1].kl_limit == 3 * rounding && r.fixtures[1].kl_limit < 0.01);
     ck_assert(isnan(r.fixtures[0].rounding_kl_mean));                           // not asked for where equality is
     verify_report_free(&r);
@@ -88,19 +89,23 @@ START_TEST(drift_alone_is_noted)
     verify_report r = verify_plain(q4, sampled_path("float32"));
     ck_assert(r.passed && r.fixtures[0].kind == CHECK_DRIFT);
     ck_assert_int_eq(r.n_notes, 2);
-    ck_assert_ptr_nonnull(strstr(r.notes[0], "drift alone cannot see a single damaged tensor: 'hallmark derive' or 'hallmark verify --from SOURCE'"));
-    ck_assert_ptr_nonnull(strstr(r.notes[1], "the exact comparison, with a fixture made from the artifact's own weights, was not made"));
+    ck_assert_ptr_nonnull(strstr(r.notes[0], "drift alone cannot see a single damaged tensor: 'hallmark derive' or "
+                                             "'hallmark verify --from SOURCE'"));
+    ck_assert_ptr_nonnull(strstr(r.notes[1], "the exact comparison, with a fixture made from the artifact's own "
+                                             "weights, was not made"));
     verify_report_free(&r);
 }
 END_TEST
 
-// With the source at hand every tensor is compared, and that is in the report; what does not derive fails, whatever the drift is.
+// With the source at hand every tensor is compared, and that is in the report; what does not derive fails, whatever the
+// drift is.
 START_TEST(with_the_source_every_tensor_is_compared)
 {
     const derivation_opts from = { .from = TINY_DIR };
     verify_opts   o = { .tokens = 4, .derive = &from };
     verify_report r = verify_with(q4, sampled_path("float32"), &o);
-    ck_assert(r.passed && r.derivation.made && r.derivation.passed && r.derivation.tensors > 100 && r.derivation.encoded > 50);
+    ck_assert(r.passed && r.derivation.made && r.derivation.passed && r.derivation.tensors > 100 &&
+              r.derivation.encoded > 50);
     ck_assert_int_eq(r.n_notes, 1);                                 // the exact comparison was still not made
     ck_assert_ptr_null(strstr(r.notes[0], "damaged"));
     verify_report_free(&r);
@@ -109,7 +114,8 @@ START_TEST(with_the_source_every_tensor_is_compared)
     redigest(path);
     r = verify_with(path, sampled_path("float32"), &o);
     ck_assert(!r.passed && r.derivation.made && !r.derivation.passed);
-    ck_assert_msg(strstr(r.derivation.reason, "swapped.gguf: tensor 'blk.0.attn_norm.weight': row 0, block"), "%s", r.derivation.reason);
+    ck_assert_msg(strstr(r.derivation.reason, "swapped.gguf: tensor 'blk.0.attn_norm.weight': row 0, block"), "%s",
+                  r.derivation.reason);
     ck_assert_ptr_null(strstr(r.derivation.reason, TINY_DIR));      // the source is named by its file alone
     ck_assert_str_eq(verify_verdict(&r), "fail");
     char *md = verify_report_md(&(const verify_report *){ &r }, 1);
@@ -119,7 +125,8 @@ START_TEST(with_the_source_every_tensor_is_compared)
     const cJSON *d = json_get(j, "derivation");
     ck_assert_str_eq(json_get(d, "verdict")->valuestring, "fail");
     ck_assert_str_eq(json_get(d, "reason")->valuestring, r.derivation.reason);
-    ck_assert(cJSON_IsNull(cJSON_GetObjectItem(d, "error_max")) && cJSON_IsNull(cJSON_GetObjectItem(d, "error_tensor")));
+    ck_assert(cJSON_IsNull(cJSON_GetObjectItem(d, "error_max")) && cJSON_IsNull(cJSON_GetObjectItem(d, "error_"
+                                                                                                       "tensor")));
     cJSON_Delete(j);
     verify_report_free(&r);
 }
@@ -130,7 +137,7 @@ START_TEST(the_default_free_run_is_30_tokens)
     verify_report r = verify_plain(f32, sampled_path("float32"));
     ck_assert_int_eq(r.fixtures[0].free_run_tokens, 30 * r.fixtures[0].cases);
     verify_report_free(&r);
-    verify_opts o = { .tokens = 1000 };                             // more than the fixture has: all of it is run, and it is not enough
+    verify_opts o = { .tokens = 1000 };    // more than the fixture has: all of it is run, and it is not enough
     r = verify_with(f32, sampled_path("float32"), &o);
     ck_assert_int_eq(r.fixtures[0].free_run_tokens, 64 * r.fixtures[0].cases);
     ck_assert(!r.passed && r.fixtures[0].n_failures == 0 && r.fixtures[0].n_why == 1);
@@ -161,7 +168,8 @@ static void unusable_one(const char *artifact, const char *fixture_file, const c
 START_TEST(another_dtype_needs_the_arithmetic_to_be_asked_for)
 {
     unusable_one(bf16, sampled_path("float32"), (const char *const[]){ "float32.json.gz", "--arith f32", NULL });
-    const char *both[] = { sampled_path("bfloat16"), sampled_path("float32") };     // the second is found before the first is run
+    // the second is found before the first is run
+    const char *both[] = { sampled_path("bfloat16"), sampled_path("float32") };
     unusable(bf16, both, 2, (const char *const[]){ "float32.json.gz: was made in float32", "is bf16", NULL });
     verify_opts o = { .run.arith = "f32" };
     verify_report r = verify_with(bf16, sampled_path("float32"), &o);
@@ -203,8 +211,8 @@ START_TEST(a_fixture_of_another_source_is_unusable)
     err e = { 0 };
     fixture *f = fixture_open(fixture_path("float32"), &e);
     ck_assert_ptr_nonnull(f);
-    const char *const words[] = { "float32.json.gz: not a fixture of foreign.gguf", "belongs to another source", "0123456789abcdef",
-                                  f->source_digest, NULL };
+    const char *const words[] = { "float32.json.gz: not a fixture of foreign.gguf", "belongs to another source",
+                                  "0123456789abcdef", f->source_digest, NULL };
     unusable_one(path, fixture_path("float32"), words);
     fixture_close(f);
     // of other weights, because of another source
@@ -212,7 +220,8 @@ START_TEST(a_fixture_of_another_source_is_unusable)
 }
 END_TEST
 
-// A file that does not say its source is told by its architecture; a config of that architecture that differs is a verdict.
+// A file that does not say its source is told by its architecture; a config of that architecture that differs is a
+// verdict.
 START_TEST(a_file_without_a_source_is_told_by_its_architecture)
 {
     const char *path = copy_file(f32, "unbound.gguf");
@@ -281,7 +290,8 @@ START_TEST(a_short_fixture_is_inconclusive_and_a_wrong_cache_fails_on_it)
     ck_assert_str_eq(verify_verdict(&r), "fail");
     ck_assert(failure_of(&r, "kv") && failure_of(&r, "distance") && r.fixtures[0].n_why == 1);
     verify_report_free(&r);
-    // One fixture that decides and one that cannot: a failure by either is a failure, and nothing passes by the one alone.
+    // One fixture that decides and one that cannot: a failure by either is a failure, and nothing passes by the one
+    // alone.
     err e = { 0 };
     const char *both[] = { two, sampled_path("float32") };
     o.run.kv = NULL;
@@ -300,7 +310,8 @@ START_TEST(a_report_names_what_it_was_made_by)
     verify_report r = verify_with(f32, two, &o);
     char hex[SHA256_HEX + 1];
     err  e = { 0 };
-    ck_assert(strcmp(r.processor, "portable") == 0 || strcmp(r.processor, "avx2") == 0 || strcmp(r.processor, "avx512") == 0);
+    ck_assert(strcmp(r.processor, "portable") == 0 || strcmp(r.processor, "avx2") == 0 ||
+              strcmp(r.processor, "avx512") == 0);
     ck_assert_str_eq(r.program.version, hallmark_version());
     ck_assert(strcmp(r.program.commit, hallmark_commit()) == 0 && strlen(r.program.commit) >= 7);
     ck_assert(gate_digest(gate_builtin(), hex, &e));
@@ -326,7 +337,8 @@ START_TEST(a_report_names_what_it_was_made_by)
     cJSON_Delete(j);
     const verify_report *one[] = { &r };
     char *md = verify_report_md(one, 1);
-    ck_assert_ptr_nonnull(strstr(md, "Its reference: tiny-gemma4, by Transformers 5.23.0 and torch 2.13.0+cpu in float32 on cpu, attention eager; 1 prompts, 64 tokens of each"));
+    ck_assert_ptr_nonnull(strstr(md, "Its reference: tiny-gemma4, by Transformers 5.23.0 and torch 2.13.0+cpu in "
+                                     "float32 on cpu, attention eager; 1 prompts, 64 tokens of each"));
     ck_assert(strstr(md, ", on cpu (") && strstr(md, "); gate built-in, SHA-256 `"));
     free(md);
     verify_report_free(&r);
@@ -377,9 +389,13 @@ END_TEST
 START_TEST(a_gate_of_ones_own)
 {
     const char *path = in_scratch("gate.json");
-    const char *text = "{\"hallmark_gate\":1,\"exact\":{\"float32\":{\"kl_factor\":0,\"kl_floor\":0,\"logprob_factor\":0,\"logprob_floor\":0,\"probe_tolerance\":0,\"self_kl_max\":9,\"self_logprob_max\":9,\"self_margin_max\":9},"
-                       "\"bfloat16\":{\"kl_factor\":0,\"kl_floor\":0,\"logprob_factor\":0,\"logprob_floor\":0,\"probe_tolerance\":0,\"self_kl_max\":9,\"self_logprob_max\":9,\"self_margin_max\":9}},"
-                       "\"ties\":{\"rate\":0,\"self_factor\":0,\"self_rate_max\":1},\"minimum\":{\"cases\":1,\"steps\":1,\"top_k\":1},\"drift\":[{\"type\":\"*\",\"top1_min\":1,\"kl_max\":0}]}";
+    const char *text = "{\"hallmark_gate\":1,\"exact\":{\"float32\":{\"kl_factor\":0,\"kl_floor\":0,\"logprob_factor\":"
+                       "0,\"logprob_floor\":0,\"probe_tolerance\":0,\"self_kl_max\":9,\"self_logprob_max\":9,\"self_"
+                       "margin_max\":9},"
+                       "\"bfloat16\":{\"kl_factor\":0,\"kl_floor\":0,\"logprob_factor\":0,\"logprob_floor\":0,"
+                       "\"probe_tolerance\":0,\"self_kl_max\":9,\"self_logprob_max\":9,\"self_margin_max\":9}},"
+                       "\"ties\":{\"rate\":0,\"self_factor\":0,\"self_rate_max\":1},\"minimum\":{\"cases\":1,"
+                       "\"steps\":1,\"top_k\":1},\"drift\":[{\"type\":\"*\",\"top1_min\":1,\"kl_max\":0}]}";
     err e = { 0 };
     ck_assert(outfile_write_whole(path, text, (int64_t)strlen(text), &e));
     verify_opts o = { .tokens = 4, .gate_path = path };

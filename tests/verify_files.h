@@ -1,5 +1,5 @@
-// verify_files: what the tests of verification share: a scratch folder, the committed checkpoint, artifacts made from it, texts to run them on,
-// and ways to damage them. Every path lies in the scratch folder, which files_end removes.
+// verify_files: what the tests of verification share: a scratch folder, the committed checkpoint, artifacts made from
+// it, texts to run them on, and ways to damage them. Every path lies in the scratch folder, which files_end removes.
 #ifndef HALLMARK_TESTS_VERIFY_FILES_H
 #define HALLMARK_TESTS_VERIFY_FILES_H
 
@@ -61,7 +61,10 @@ static inline const char *in_scratch(const char *name)
 
 // The same in a place that the caller keeps.
 enum { SCRATCH_PATH = 96 };
-static inline void scratch_path(char path[SCRATCH_PATH], const char *name) { snprintf(path, SCRATCH_PATH, "%s/%s", scratch, name); }
+static inline void scratch_path(char path[SCRATCH_PATH], const char *name)
+{
+    snprintf(path, SCRATCH_PATH, "%s/%s", scratch, name);
+}
 
 // A text in English to run a model on: n bytes of the project's license, from there on; 0: all that follow.
 static inline void write_license_from(const char *path, int64_t from, int64_t n)
@@ -76,7 +79,8 @@ static inline void write_license_from(const char *path, int64_t from, int64_t n)
 }
 static inline void write_license(const char *path, int64_t n) { write_license_from(path, 0, n); }
 
-// The cases `which` (n of them, ascending) of a fixture, as a fixture of its own at `to`: as good for what is not about numbers, and quicker.
+// The cases `which` (n of them, ascending) of a fixture, as a fixture of its own at `to`: as good for what is not about
+// numbers, and quicker.
 static inline void pick_cases(const char *from, const char *to, const int *which, int n)
 {
     enum { LINE = 4 << 20 };
@@ -107,7 +111,8 @@ static inline void copy_bytes(const char *from, const char *to)
     ck_assert(close(in) == 0 && close(out) == 0);
 }
 
-// A folder in scratch with copies of the committed checkpoint's files (a link out of it would be refused); its fixtures are left out.
+// A folder in scratch with copies of the committed checkpoint's files (a link out of it would be refused); its fixtures
+// are left out.
 static inline const char *copy_checkpoint(const char *name)
 {
     const char *dir = in_scratch(name);
@@ -133,7 +138,8 @@ static inline void shorten_fixture(const char *from, const char *to, int n)
     pick_cases(from, to, FIRST, n);
 }
 
-// The built-in gate, satisfied with n cases (one digit) and as few steps, as a file: for fixtures shortened where time is short.
+// The built-in gate, satisfied with n cases (one digit) and as few steps, as a file: for fixtures shortened where time
+// is short.
 static inline void gate_for_cases(const char *to, int n)
 {
     err     e = { 0 };
@@ -256,8 +262,14 @@ static inline int64_t value_off(const char *path, const char *key)
     return off;
 }
 
-static inline void patch_f32(const char *path, const char *key, float v)    { patch(path, value_off(path, key), &v, sizeof v); }
-static inline void patch_u32(const char *path, const char *key, uint32_t v) { patch(path, value_off(path, key), &v, sizeof v); }
+static inline void patch_f32(const char *path, const char *key, float v)
+{
+    patch(path, value_off(path, key), &v, sizeof v);
+}
+static inline void patch_u32(const char *path, const char *key, uint32_t v)
+{
+    patch(path, value_off(path, key), &v, sizeof v);
+}
 
 static inline const char *copy_file(const char *from, const char *name)
 {
@@ -301,10 +313,12 @@ static inline void redigest(const char *path)
 {
     gguf *g = open_gguf(path);
     const gguf_kv *kv = gguf_find_kv(g, KEY_HM_TENSOR_SHA);
-    int64_t n = gguf_n_tensors(g), at = kv->off + 8 + (int64_t)strlen(kv->key) + 4 + 4 + 8;      // type, element type, count
+    // type, element type, count
+    int64_t n = gguf_n_tensors(g), at = kv->off + 8 + (int64_t)strlen(kv->key) + 4 + 4 + 8;
     char  (*hex)[SHA256_HEX + 1] = calloc((size_t)n, sizeof *hex);
     err     e = { 0 };
-    for (int64_t i = 0; i < n; i++) ck_assert(sha256_bytes(gguf_tensor_at(g, i)->data, gguf_tensor_at(g, i)->n_bytes, hex[i], &e));
+    for (int64_t i = 0; i < n; i++)
+        ck_assert(sha256_bytes(gguf_tensor_at(g, i)->data, gguf_tensor_at(g, i)->n_bytes, hex[i], &e));
     gguf_close(g);
     for (int64_t i = 0; i < n; i++) patch(path, at + i * (8 + SHA256_HEX) + 8, hex[i], SHA256_HEX);
     free(hex);
@@ -343,7 +357,8 @@ static inline const char *drop_string(const char *from, const char *name, const 
     outfile *f = outfile_open(to, total, &e);
     ck_assert(f && gguf_plan_write(p, f, &e));
     for (int64_t i = 0; i < gguf_n_tensors(g); i++)
-        ck_assert(outfile_write_at(f, gguf_plan_tensor_at(p, i)->off, gguf_tensor_at(g, i)->data, gguf_tensor_at(g, i)->n_bytes, &e));
+        ck_assert(outfile_write_at(f, gguf_plan_tensor_at(p, i)->off, gguf_tensor_at(g, i)->data,
+                                   gguf_tensor_at(g, i)->n_bytes, &e));
     ck_assert_msg(outfile_commit(f, &e), "%s", e.msg);
     gguf_plan_free(p);
     gguf_close(g);

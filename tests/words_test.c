@@ -1,5 +1,6 @@
-// Proves runtime/tokenizer/: words.h and nfc.h against what Hugging Face's tokenizers make of 10,200 random texts (golden/words.txt.gz, made by
-// golden/make_words.py), in time that grows with the text alone; and byte-level vocabularies as tokenizer.h reads them.
+// Proves runtime/tokenizer/: words.h and nfc.h against what Hugging Face's tokenizers make of 10,200 random texts
+// (golden/words.txt.gz, made by golden/make_words.py), in time that grows with the text alone; and byte-level
+// vocabularies as tokenizer.h reads them.
 #include "bytes.h"
 #include "formats/gguf.h"
 #include "runtime/tokenizer.h"
@@ -65,7 +66,7 @@ START_TEST(the_words_of_the_reference)
 }
 END_TEST
 
-// ---- hostile texts ---------------------------------------------------------------------------------------------------
+// ---- hostile texts --------------------------------------------------------------------------------------------------
 
 static bool count_word(void *ctx, const char *s, int64_t n, err *err_)
 {
@@ -73,7 +74,12 @@ static bool count_word(void *ctx, const char *s, int64_t n, err *err_)
     return true;
 }
 
-static const char *const units[] = { " ", "\n", " \n", "a", "'", "1", "\xcc\x81", "\xcc\x96\xcc\x81", "a ", "\t\xe2\x80\xa8", "!", "\xe1\x84\x80\xe1\x85\xa1" };
+static const char *const units[] = { " ",        "\n",
+                                     " \n",      "a",
+                                     "'",        "1",
+                                     "\xcc\x81", "\xcc\x96\xcc\x81",
+                                     "a ",       "\t\xe2\x80\xa8",
+                                     "!",        "\xe1\x84\x80\xe1\x85\xa1" };
 
 // One unit over and over, 1 MB of it, in every row: a quarter takes about a quarter of the time.
 static double time_of(const pretok_row *row, const char *unit, int64_t n)
@@ -99,12 +105,13 @@ START_TEST(work_in_proportion)
     const char *unit = units[_i];
     for (const pretok_row *row = pretok_table(); row->name; row++) {
         const double small = time_of(row, unit, 1 << 18), large = time_of(row, unit, 1 << 20);
-        ck_assert_msg(large < 0.2 || large < 12 * small, "%s: 1 MB of '%s' takes %.2f s, a quarter %.2f s", row->name, unit, large, small);
+        ck_assert_msg(large < 0.2 || large < 12 * small, "%s: 1 MB of '%s' takes %.2f s, a quarter %.2f s", row->name,
+                      unit, large, small);
     }
 }
 END_TEST
 
-// ---- a byte-level vocabulary -----------------------------------------------------------------------------------------
+// ---- a byte-level vocabulary ----------------------------------------------------------------------------------------
 
 // The character that stands for byte b in such vocabularies, as UTF-8.
 static void spelling(char dst[8], int b)
@@ -142,9 +149,11 @@ static gguf *byte_level_file(const char *pre, uint8_t **bytes)
     gguf_plan *p = gguf_plan_new(32, &e);
     int64_t n, file;
     bool ok = gguf_plan_str(p, "tokenizer.ggml.model", "gpt2", &e) && gguf_plan_str(p, "tokenizer.ggml.pre", pre, &e) &&
-              gguf_plan_arr_str(p, "tokenizer.ggml.tokens", tokens, 263, &e) && gguf_plan_arr(p, "tokenizer.ggml.token_type", GGUF_I32, types, 263, &e) &&
-              gguf_plan_arr_str(p, "tokenizer.ggml.merges", list, 4, &e) && gguf_plan_u32(p, "tokenizer.ggml.eos_token_id", 261, &e) &&
-              gguf_plan_layout(p, &n, &file, &e) && gguf_plan_header(p, bytes, &n, &e);
+              gguf_plan_arr_str(p, "tokenizer.ggml.tokens", tokens, 263, &e) &&
+              gguf_plan_arr(p, "tokenizer.ggml.token_type", GGUF_I32, types, 263, &e) &&
+              gguf_plan_arr_str(p, "tokenizer.ggml.merges", list, 4, &e) &&
+              gguf_plan_u32(p, "tokenizer.ggml.eos_token_id", 261, &e) && gguf_plan_layout(p, &n, &file, &e) &&
+              gguf_plan_header(p, bytes, &n, &e);
     ck_assert_msg(ok, "%s", e.msg);
     gguf_plan_free(p);
     gguf *g = gguf_open_mem(*bytes, n, "test.gguf", &e);
@@ -157,13 +166,14 @@ START_TEST(bytes_merge_in_words)
     static const struct { const char *pre, *text; int n, ids[16]; const char *back; } rows[] = {
         { "qwen2", "a the", 2, { 'a', 258 }, NULL },
         { "qwen2", "abc", 2, { 259, 'c' }, NULL },
-        { "llama-bpe", "abc", 1, { 260 }, NULL },                               // a word that is a token, whatever the merges say
+        { "llama-bpe", "abc", 1, { 260 }, NULL },    // a word that is a token, whatever the merges say
         { "qwen2", "he<|end|>he", 3, { 257, 261, 257 }, "hehe" },               // left out of a decoded text
         { "qwen2", "e\xcc\x81", 2, { 0xc3, 0xa9 }, "\xc3\xa9" },                // NFC
         { "gpt-2", "e\xcc\x81", 3, { 'e', 0xcc, 0x81 }, NULL },
         { "gpt-2", "\xff", 3, { 0xef, 0xbf, 0xbd }, "\xef\xbf\xbd" },           // no UTF-8: U+FFFD
         { "smollm", "12", 2, { '1', '2' }, NULL },
-        { "gpt-2", "\xc3\xa9t\xc3\xa9", 1, { 262 }, "\xef\xbf\xbdt\xef\xbf\xbd" },     // an added token is decoded as if it were spelled in bytes
+        // an added token is decoded as if it were spelled in bytes
+        { "gpt-2", "\xc3\xa9t\xc3\xa9", 1, { 262 }, "\xef\xbf\xbdt\xef\xbf\xbd" },
         { "qwen2", "", 0, { 0 }, NULL },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -174,9 +184,12 @@ START_TEST(bytes_merge_in_words)
         int32_t *ids;
         int64_t  n, n_back;
         char    *back;
-        ck_assert_msg(tokenizer_encode(t, rows[i].text, (int64_t)strlen(rows[i].text), true, true, &ids, &n, &e), "%s", e.msg);
+        ck_assert_msg(tokenizer_encode(t, rows[i].text, (int64_t)strlen(rows[i].text), true, true, &ids, &n, &e), "%s",
+                      e.msg);
         ck_assert_msg(n == rows[i].n, "'%s': %lld ids", rows[i].text, (long long)n);
-        for (int k = 0; k < n; k++) ck_assert_msg(ids[k] == rows[i].ids[k], "'%s': id %d is %d, expected %d", rows[i].text, k, ids[k], rows[i].ids[k]);
+        for (int k = 0; k < n; k++)
+            ck_assert_msg(ids[k] == rows[i].ids[k], "'%s': id %d is %d, expected %d", rows[i].text, k, ids[k],
+                          rows[i].ids[k]);
         ck_assert(tokenizer_decode(t, ids, n, true, &back, &n_back, &e));
         ck_assert_str_eq(back, rows[i].back ? rows[i].back : rows[i].text);
         ck_assert(tokenizer_is_end(t, 261));

@@ -22,7 +22,8 @@ static void set_limits(comparison *k, const char *type)
         snprintf(r->budget, sizeof r->budget, "%s", type);
         if (!d) {
             char text[256];
-            snprintf(text, sizeof text, "the gate has no drift budget for type %.15s: it cannot be verified against its source", type);
+            snprintf(text, sizeof text,
+                     "the gate has no drift budget for type %.15s: it cannot be verified against its source", type);
             result_fail_whole(r, "drift", text);
             return;
         }
@@ -88,7 +89,8 @@ bool compare_fits(const fixture *f, int64_t n_vocab, int n_layer, int n_embd, ch
         for (int p = 0; p < c->n_probes; p++)
             for (int s = 0; s < c->probes[p].n; s++)
                 if (c->probes[p].layer < -1 || c->probes[p].layer >= n_layer || c->probes[p].index[s] >= n_embd) {
-                    snprintf(text, text_size, "case '%s' probes position %d of layer %d, the artifact has %d layers of width %d", c->id,
+                    snprintf(text, text_size,
+                             "case '%s' probes position %d of layer %d, the artifact has %d layers of width %d", c->id,
                              c->probes[p].index[s], c->probes[p].layer, n_layer, n_embd);
                     return false;
                 }
@@ -297,7 +299,9 @@ static void fail_distance(comparison *k, const char *what, const compare_place *
     if (k->leaves.c)
         snprintf(from, sizeof from, "; log-probabilities leave theirs from step %lld of case '%.64s' on",
                  (long long)k->leaves.step, k->leaves.c->id);
-    result_fail(k->r, &p, "%s is %.3g, the limit %.3g (the reference's distance from itself is %.3g, the floor %.3g); it is largest in case '%s', step %lld%s; %s",
+    result_fail(k->r, &p,
+                "%s is %.3g, the limit %.3g (the reference's distance from itself is %.3g, the floor %.3g); it is "
+                "largest in case '%s', step %lld%s; %s",
                 strcmp(what, "distance") == 0 ? "mean KL" : "the largest log-probability difference", found, limit,
                 self, floor, at->c->id, (long long)at->step, from, layer_text(buf, k, at->layer, at->c->n_probes > 0));
 }

@@ -34,11 +34,13 @@ typedef struct {
     bool                   free_over;   // the free run ended before its length
     bool                   dead;        // "finite" was reported for this case: no more is said of it
     int64_t                kept;        // failures of this case that were kept
-    double                *decode_kl, *decode_lp;   // [tokens] distances of the free run's own logits, 0 where it did not come to
+    // [tokens] distances of the free run's own logits, 0 where it did not come to
+    double                *decode_kl, *decode_lp;
     // all cases
     double                 kl_sum;
     int64_t                n_left_out;      // of the steps so far
-    compare_place          worst_kl, worst_lp, leaves;      // leaves: the earliest step whose log-probabilities are beyond their limit
+    // leaves: the earliest step whose log-probabilities are beyond their limit
+    compare_place          worst_kl, worst_lp, leaves;
     int64_t                n_first, n_first_equal;      // see probe.h
     int                    first_layer;     // the lowest layer that departs in any case, LAYER_NONE; and in which
     const fixture_case    *first_layer_case;

@@ -16,7 +16,8 @@ typedef struct {
     int32_t top;            // our greedy id: the largest logit, the lowest id where equal; -1 when all are NaN
     bool    finite;         // every logit is; kl and logprob_diff are NAN otherwise
     bool    all_zero;       // every logit is 0: a kernel wrote nothing
-    bool    unseen;         // of a server (remote_distance.h): it gave an id alone; kl and logprob_diff are 0 and count for nothing
+    // of a server (remote_distance.h): it gave an id alone; kl and logprob_diff are 0 and count for nothing
+    bool    unseen;
     double  kl;             // nats, >= 0
     double  logprob_diff;   // largest |log-probability - the reference's| over the kept ids
 } distance;

@@ -49,21 +49,32 @@ const int GATE_N_SHIPPED = sizeof GATE_SHIPPED / sizeof *GATE_SHIPPED;
 typedef struct { const char *name; size_t off; } field;     // a number of a struct, by its key
 
 static const field EXACT_FIELDS[] = {
-    { "kl_factor", offsetof(gate_exact, kl_factor) },           { "kl_floor", offsetof(gate_exact, kl_floor) },
-    { "logprob_factor", offsetof(gate_exact, logprob_factor) }, { "logprob_floor", offsetof(gate_exact, logprob_floor) },
-    { "probe_tolerance", offsetof(gate_exact, probe_tolerance) }, { "self_kl_max", offsetof(gate_exact, self_kl_max) },
-    { "self_logprob_max", offsetof(gate_exact, self_logprob_max) }, { "self_margin_max", offsetof(gate_exact, self_margin_max) }, { NULL, 0 },
+    { "kl_factor", offsetof(gate_exact, kl_factor) },
+    { "kl_floor", offsetof(gate_exact, kl_floor) },
+    { "logprob_factor", offsetof(gate_exact, logprob_factor) },
+    { "logprob_floor", offsetof(gate_exact, logprob_floor) },
+    { "probe_tolerance", offsetof(gate_exact, probe_tolerance) },
+    { "self_kl_max", offsetof(gate_exact, self_kl_max) },
+    { "self_logprob_max", offsetof(gate_exact, self_logprob_max) },
+    { "self_margin_max", offsetof(gate_exact, self_margin_max) },
+    { NULL, 0 },
 };
 static const field TIE_FIELDS[] = {
     { "rate", offsetof(gate, tie_rate) }, { "self_factor", offsetof(gate, tie_self_factor) },
     { "self_rate_max", offsetof(gate, tie_self_rate_max) }, { NULL, 0 },
 };
 static const field MIN_FIELDS[] = {
-    { "cases", offsetof(gate, min_cases) }, { "steps", offsetof(gate, min_steps) }, { "top_k", offsetof(gate, min_top_k) }, { NULL, 0 },
+    { "cases", offsetof(gate, min_cases) },
+    { "steps", offsetof(gate, min_steps) },
+    { "top_k", offsetof(gate, min_top_k) },
+    { NULL, 0 },
 };
 static const field ROUNDING_FIELDS[] = {
-    { "kl_factor", offsetof(gate_rounding, kl_factor) },     { "kl_floor", offsetof(gate_rounding, kl_floor) },
-    { "top1_factor", offsetof(gate_rounding, top1_factor) }, { "top1_floor", offsetof(gate_rounding, top1_floor) }, { NULL, 0 },
+    { "kl_factor", offsetof(gate_rounding, kl_factor) },
+    { "kl_floor", offsetof(gate_rounding, kl_floor) },
+    { "top1_factor", offsetof(gate_rounding, top1_factor) },
+    { "top1_floor", offsetof(gate_rounding, top1_floor) },
+    { NULL, 0 },
 };
 static const field DRIFT_FIELDS[] = {
     { "top1_min", offsetof(gate_drift, top1_min) }, { "kl_max", offsetof(gate_drift, kl_max) }, { NULL, 0 },

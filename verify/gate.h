@@ -33,7 +33,8 @@ typedef struct {                // for fixtures of one dtype
     double probe_tolerance;     // when a layer's hidden state departs; see probe.h. Names the layer, decides no verdict
 } gate_exact;
 
-typedef struct {                // drift by this model's own measure: what one more rounding of the artifact's blocks costs (rounding.h)
+// drift by this model's own measure: what one more rounding of the artifact's blocks costs (rounding.h)
+typedef struct {
     double kl_factor, kl_floor;         // mean KL from the source at most this many times the rounding's, or the floor
     double top1_factor, top1_floor;     // the same for the share of steps whose top id is another
 } gate_rounding;
@@ -48,9 +49,11 @@ enum { GATE_MAX_DRIFT = 64 };
 typedef struct {
     gate_exact float32, bfloat16;
     double     tie_rate;        // ties where we differ: at most this share of all steps ...
-    double     tie_self_factor; // ... or this many times the reference's own rate of disagreement with itself, whichever is more
+    // ... or this many times the reference's own rate of disagreement with itself, whichever is more
+    double     tie_self_factor;
     double     tie_self_rate_max;   // a reference that disagrees with itself more often measures nothing
-    double     min_cases, min_steps, min_top_k;     // a fixture of less is too short to pass anything: cases, steps of all cases, ids a step
+    // a fixture of less is too short to pass anything: cases, steps of all cases, ids a step
+    double     min_cases, min_steps, min_top_k;
     bool          has_rounding;     // false: a gate of version 1, whose budgets of drift stand alone
     gate_rounding rounding;
     int        n_drift;

@@ -32,9 +32,9 @@ typedef struct {
     int64_t n;
 } http_answer;
 
-// url: http://HOST[:PORT][/PREFIX] or https://. No connection is made yet. ERR_USAGE: another scheme, a user or password
-// in it, a query, a key that could not be sent or would be sent in the clear to another machine. Strings of o are
-// borrowed until http_close.
+// url: http://HOST[:PORT][/PREFIX] or https://. No connection is made yet. ERR_USAGE: another scheme, a user or
+// password in it, a query, a key that could not be sent or would be sent in the clear to another machine. Strings of o
+// are borrowed until http_close.
 http *http_open(const char *url, const http_opts *o, err *e);
 void  http_close(http *h);
 

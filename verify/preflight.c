@@ -155,7 +155,8 @@ bool preflight_fixture(verify_fixture_result *r, const model *m, const fixture *
     bool ok = check_source_key(r, g);
     if (!convert_config_agrees(g, f->config, &found)) {
         if (found.kind != ERR_VERDICT && found.kind != ERR_INPUT) return err_set(e, found.kind, "%s", found.msg);
-        result_fail_whole(r, "metadata", without_folder(g, found.msg));        // a config that no artifact of ours could come from is a difference too
+        // a config that no artifact of ours could come from is a difference too
+        result_fail_whole(r, "metadata", without_folder(g, found.msg));
         ok = false;
     }
     if (!compare_fits(f, h->n_vocab, h->n_layer, h->n_embd, text, sizeof text)) {
@@ -172,7 +173,9 @@ static void fail_encoding(verify_fixture_result *r, const fixture_case *c, const
     verify_failure p = { .what = "tokenizer", .step = -1, .expected = i < c->n_prompt ? c->prompt_ids[i] : -1,
                          .got = i < n ? ids[i] : -1, .margin = NAN, .layer = LAYER_NONE };
     snprintf(p.case_id, sizeof p.case_id, "%s", c->id);
-    result_fail(r, &p, "case '%s': encoding the prompt gives %lld ids, Transformers gives %lld; they first differ at position %lld: %d, expected %d",
+    result_fail(r, &p,
+                "case '%s': encoding the prompt gives %lld ids, Transformers gives %lld; they first differ at position "
+                "%lld: %d, expected %d",
                 c->id, (long long)n, (long long)c->n_prompt, (long long)i, p.got, p.expected);
 }
 

@@ -37,7 +37,9 @@ static bool check_digest(const cJSON *rec, const char *key, const char *found, c
     const cJSON *v = json_get(rec, key);
     const char  *s = cJSON_IsString(v) ? v->valuestring : "nothing";
     if (strcmp(s, found) == 0) return true;
-    return err_set(e, ERR_VERDICT, "%s: the verification record was made for %s with digest %.64s, the file's is %s: it was changed after it was verified",
+    return err_set(e, ERR_VERDICT,
+                   "%s: the verification record was made for %s with digest %.64s, the file's is %s: it was changed "
+                   "after it was verified",
                    path, of, s, found);
 }
 
@@ -72,7 +74,10 @@ static bool check_counts(const verify_fixture_result *f, const char *path, err *
     else if (!exact && !((double)f->teacher_forced_equal / (double)f->steps >= f->top1_limit))
         bad = "teacher_forced_equal";
     else if (!(f->kl_mean <= f->kl_limit))                                                            bad = "kl_mean";
-    return !bad || err_set(e, ERR_VERDICT, "%s: the verification record contradicts itself: against fixture '%.127s' it says pass, but not with its '%s'", path, f->name, bad);
+    return !bad || err_set(e, ERR_VERDICT,
+                           "%s: the verification record contradicts itself: against fixture '%.127s' it says pass, but "
+                           "not with its '%s'",
+                           path, f->name, bad);
 }
 
 static bool same_text(const char *key, const char *found, const char *expected, const char *path, err *e)
@@ -90,8 +95,9 @@ static bool same_scale(const gguf *g, const verify_report *r, err *e)
     if (!gguf_get_str(g, "general.architecture", &arch, e)) return false;
     snprintf(key, sizeof key, "%.*s.attention.scale", arch.n < 64 ? (int)arch.n : 64, arch.s);
     if (!gguf_get_f32_or(g, key, r->attention_scale, &scale, e)) return false;
-    return scale == r->attention_scale
-        || err_set(e, ERR_VERDICT, "%s: the verification record's 'attention_scale' is %g, the file's is %g", gguf_path(g), (double)r->attention_scale, (double)scale);
+    return scale == r->attention_scale ||
+           err_set(e, ERR_VERDICT, "%s: the verification record's 'attention_scale' is %g, the file's is %g",
+                   gguf_path(g), (double)r->attention_scale, (double)scale);
 }
 
 // Weights that lost precision answer to two fixtures: equality with their own, and drift from the source's. Those that
@@ -105,16 +111,22 @@ static bool check_both(const gguf *g, const verify_report *r, err *e)
         exact |= f->kind == CHECK_EXACT;
         drift |= f->kind == CHECK_DRIFT;
         if (keeps && drift)
-            return err_set(e, ERR_VERDICT, "%s: the verification record's 'check' against fixture '%.127s' is 'drift', but the weights keep the source's: expected 'exact'",
+            return err_set(e, ERR_VERDICT,
+                           "%s: the verification record's 'check' against fixture '%.127s' is 'drift', but the weights "
+                           "keep the source's: expected 'exact'",
                            gguf_path(g), f->name);
         for (int64_t k = 0; k < i; k++)
             if (strcmp(r->fixtures[k].file_digest, f->file_digest) == 0)
-                return err_set(e, ERR_VERDICT, "%s: the verification record names one fixture twice: '%.127s' and '%.127s' have the same 'sha256'", gguf_path(g),
-                               r->fixtures[k].name, f->name);
+                return err_set(e, ERR_VERDICT,
+                               "%s: the verification record names one fixture twice: '%.127s' and '%.127s' have the "
+                               "same 'sha256'",
+                               gguf_path(g), r->fixtures[k].name, f->name);
     }
     if (exact && (drift || keeps)) return true;
-    return err_set(e, ERR_VERDICT, "%s: the verification record names no fixture made from the %s: one of each is needed for weights that lost precision", gguf_path(g),
-                   exact ? "source's weights" : "artifact's own weights");
+    return err_set(e, ERR_VERDICT,
+                   "%s: the verification record names no fixture made from the %s: one of each is needed for weights "
+                   "that lost precision",
+                   gguf_path(g), exact ? "source's weights" : "artifact's own weights");
 }
 
 // The source is not here: what the record says of it may at least not contradict itself or the file.
@@ -124,17 +136,23 @@ static bool check_derivation(const gguf *g, const verify_derivation *d, err *e)
     if (!d->made) return true;          // a record of before there was such a check
     if (!d->passed) return err_set(e, ERR_VERDICT, "%s: the verification record's 'derivation' did not pass", path);
     if (d->tensors != gguf_n_tensors(g))
-        return err_set(e, ERR_VERDICT, "%s: the verification record's 'derivation' speaks of %lld tensors, the file has %lld", path,
+        return err_set(e, ERR_VERDICT,
+                       "%s: the verification record's 'derivation' speaks of %lld tensors, the file has %lld", path,
                        (long long)d->tensors, (long long)gguf_n_tensors(g));
     if (d->encoded > d->tensors)
         return err_set(e, ERR_VERDICT, "%s: the verification record contradicts itself with 'derivation.encoded'",
                        path);
     if (d->encoded == 0) return true;
     const gguf_tensor *t = gguf_find_tensor(g, d->error_tensor);
-    if (!t) return err_set(e, ERR_VERDICT, "%s: the verification record's 'derivation' speaks of tensor '%s', which the file does not have", path, d->error_tensor);
+    if (!t)
+        return err_set(e, ERR_VERDICT,
+                       "%s: the verification record's 'derivation' speaks of tensor '%s', which the file does not have",
+                       path, d->error_tensor);
     if (!(d->error_max <= derive_error_limit(t->type)))
-        return err_set(e, ERR_VERDICT, "%s: the verification record's 'derivation.error_max' is %.9g for tensor '%s', expected at most %.9g for %s", path,
-                       d->error_max, t->name, derive_error_limit(t->type), dtype_name(t->type));
+        return err_set(e, ERR_VERDICT,
+                       "%s: the verification record's 'derivation.error_max' is %.9g for tensor '%s', expected at most "
+                       "%.9g for %s",
+                       path, d->error_max, t->name, derive_error_limit(t->type), dtype_name(t->type));
     return true;
 }
 
@@ -152,8 +170,9 @@ static bool check_run(const gguf *g, const verify_report *r, err *e)
         return err_set(e, ERR_VERDICT, "%s: the verification record's 'file_bytes' is %lld, the file has %lld", path,
                        (long long)r->file_bytes, (long long)gguf_file_bytes(g));
     for (int64_t i = 0; i < r->n_fixtures; i++)
-        if (!check_counts(&r->fixtures[i], path, e)
-            || !same_text("dtype", r->fixtures[i].dtype, strcmp(kv, "bf16") == 0 ? "bfloat16" : "float32", path, e)) return false;
+        if (!check_counts(&r->fixtures[i], path, e) ||
+            !same_text("dtype", r->fixtures[i].dtype, strcmp(kv, "bf16") == 0 ? "bfloat16" : "float32", path, e))
+            return false;
     return check_both(g, r, e) && check_derivation(g, &r->derivation, e) && verify_recipe_fits(&r->recipe, g, e)
         && record_limits(g, r, e);
 }
@@ -192,7 +211,9 @@ bool record_names_all(const cJSON *rec)
 const char *record_lacks(const cJSON *rec)
 {
     const cJSON *f;
-    if (!record_names_all(rec)) return "'top_k' in records (how many ids a fixture keeps of a step): that minimum of the gate is not checked again";
+    if (!record_names_all(rec))
+        return "'top_k' in records (how many ids a fixture keeps of a step): that minimum of the gate is not checked "
+               "again";
     cJSON_ArrayForEach(f, json_get(rec, "fixtures")) {
         const cJSON *kind = json_get(f, "check");
         if (cJSON_IsString(kind) && strcmp(kind->valuestring, "drift") == 0 && !json_get(f, "rounding_kl_mean"))
@@ -201,7 +222,8 @@ const char *record_lacks(const cJSON *rec)
     if (json_get(rec, "release") && !json_get(rec, "derivation"))
         return "'derivation' in records: its tensors were not compared with the source";
     if (!json_get(rec, "hallmark") || !json_get(rec, "judged_by"))
-        return "'hallmark' and 'judged_by' in records: it does not say which version made it, nor its limits by content";
+        return "'hallmark' and 'judged_by' in records: it does not say which version made it, nor its limits by "
+               "content";
     cJSON_ArrayForEach(f, json_get(rec, "fixtures"))
         if (!json_get(f, "reference"))
             return "'reference' in records: it does not say which Transformers made its fixtures, nor of which commit";
@@ -296,8 +318,10 @@ bool record_fits(const record_release *all, const fixture_ref *fixtures, int n, 
     r.recipe = (verify_recipe){ .n = 0 };
     bool   ok = text || err_nomem(e, "the verification record", CLAIMS_RECORD_BYTES);
     if (ok && strlen(text) > CLAIMS_RECORD_BYTES)
-        ok = err_set(e, ERR_USAGE, "%d fixtures: the verification record may take %zu bytes, there is room for %d: use fewer fixtures", n, strlen(text),
-                     CLAIMS_RECORD_BYTES);
+        ok = err_set(e, ERR_USAGE,
+                     "%d fixtures: the verification record may take %zu bytes, there is room for %d: use fewer "
+                     "fixtures",
+                     n, strlen(text), CLAIMS_RECORD_BYTES);
     free(text);
     verify_report_free(&r);
     return ok;
@@ -327,7 +351,10 @@ bool record_write(const char *path, const verify_report *r, const record_release
     gguf   *g = gguf_open(path, e);
     if (!g) return false;
     if (!claims_weights_digest(g, tensors, e) || !claims_metadata_digest(g, metadata, e)) goto out;
-    if (!(text = record_text(tensors, metadata, r, all))) { err_nomem(e, "the verification record", CLAIMS_RECORD_BYTES); goto out; }
+    if (!(text = record_text(tensors, metadata, r, all))) {
+        err_nomem(e, "the verification record", CLAIMS_RECORD_BYTES);
+        goto out;
+    }
     if (!claims_find_record(g, &old, &off, e)) goto out;
     if (strlen(text) > sizeof padded) {
         err_set(e, ERR_USAGE, "%s: the verification record takes %zu bytes, there is room for %d: use fewer fixtures",

@@ -27,8 +27,8 @@ bool record_read(const gguf *g, cJSON **rec, err *e);
 bool record_check(const gguf *g, const cJSON *rec, err *e);
 
 // Are the limits of the report those of its gate, and the fixtures long enough for it? Of the limits that the record
-// holds, which under the built-in gate's name must be built-in ones, of today or before (GATE_SHIPPED). An older record,
-// which holds none, is asked for today's, and where it names a file for nothing.
+// holds, which under the built-in gate's name must be built-in ones, of today or before (GATE_SHIPPED). An older
+// record, which holds none, is asked for today's, and where it names a file for nothing.
 // ERR_VERDICT names the first key that is not. record_check asks it. What a record does not keep is not asked for: the
 // reference's own ties and margins, and the ids a step where the record is older than that key (record_names_all then
 // says so).
@@ -78,10 +78,11 @@ bool record_fits(const record_release *all, const fixture_ref *fixtures, int n, 
 // case. Names are those that a release gives: none leads elsewhere. ERR_VERDICT.
 bool record_files_read(record_file **files, int *n, const cJSON *release, const char *where, err *e);
 void record_files_free(record_file *files, int n);
-// A name that a record may list: of a file in the folder itself, on one line, no temporary name; hidden is .gitattributes
-// alone. What is made from the records is in none.
+// A name that a record may list: of a file in the folder itself, on one line, no temporary name; hidden is
+// .gitattributes alone. What is made from the records is in none.
 bool record_file_is(const char *name);
-bool record_file_is_made(const char *name);     // report.json, .md, .html, junit.xml, SHA256SUMS, and the signature's two
+// report.json, .md, .html, junit.xml, SHA256SUMS, and the signature's two
+bool record_file_is_made(const char *name);
 // Adds one; what is there then is the caller's in any case.
 bool record_files_push(record_file **files, int *n, const char *name, const char *hex, err *e);
 // Likewise one that is still to be written, once, with as many digits as its digest will have.
@@ -91,8 +92,8 @@ size_t record_lab_stem(const char *name);   // of NAME-lab.json the bytes of NAM
 // Adds "files" to o where there are any. false when out of memory.
 bool record_files_add(cJSON *o, const record_file *files, int n);
 
-// "chat_template" of a release, likewise: {"sha256","bytes","same_as_source"}, or null where there is none. *looked: there
-// is such a key; an older record has none. ERR_VERDICT.
+// "chat_template" of a release, likewise: {"sha256","bytes","same_as_source"}, or null where there is none. *looked:
+// there is such a key; an older record has none. ERR_VERDICT.
 bool record_template_read(record_template *t, bool *looked, const cJSON *release, const char *where, err *e);
 bool record_template_add(cJSON *o, const record_template *t);      // t may be NULL. false when out of memory
 

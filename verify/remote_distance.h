@@ -6,8 +6,8 @@
 // alone.
 //   The second is what the logits are: a server's normalization cancels in it. The first is not. llama.cpp adds up the
 // exponentials of a vocabulary in single precision, one after the other; n additions may be off by n units of 2^-24,
-// and are by 1e-5 where n is 1300. Shares that are nearer than that count as equal. Differences of log-probabilities are
-// those over these ids alone, too.
+// and are by 1e-5 where n is 1300. Shares that are nearer than that count as equal. Differences of log-probabilities
+// are those over these ids alone, too.
 //   What is below REMOTE_LEAST_LOGPROB counts as not given: single precision has no such probability.
 // Proved by tests/remote_test.c.
 #ifndef HALLMARK_VERIFY_REMOTE_DISTANCE_H

@@ -23,7 +23,7 @@ static void text(bool *ok, cJSON *o, const char *key, const char *s)
 {
     *ok &= cJSON_AddStringToObject(o, key, s) != NULL;
 }
-static void verdict(bool *ok, cJSON *o, bool passed)                 { text(ok, o, "verdict", passed ? "pass" : "fail"); }
+static void verdict(bool *ok, cJSON *o, bool passed) { text(ok, o, "verdict", passed ? "pass" : "fail"); }
 
 static cJSON *failure_json(const verify_failure *f)
 {
@@ -60,25 +60,47 @@ typedef struct { const char *key; field_kind kind; size_t off, size; } field;
 #define R(key, kind, member) FIELD(verify_report, key, kind, member)
 
 static const field FIXTURE_FIELDS[] = {
-    F("name", TEXT, name), F("sha256", TEXT, file_digest), F("dtype", TEXT, dtype), F("check", KIND, kind), F("ran", FLAG, ran),
-    F("cases", COUNT, cases), F("top_k", LATER_COUNT, top_k), F("free_run_equal", COUNT, free_run_equal),
+    F("name", TEXT, name),
+    F("sha256", TEXT, file_digest),
+    F("dtype", TEXT, dtype),
+    F("check", KIND, kind),
+    F("ran", FLAG, ran),
+    F("cases", COUNT, cases),
+    F("top_k", LATER_COUNT, top_k),
+    F("free_run_equal", COUNT, free_run_equal),
     F("free_run_ties", COUNT, free_run_ties),
-    F("free_run_tokens", COUNT, free_run_tokens), F("free_run_tokens_equal", COUNT, free_run_tokens_equal),
-    F("steps", COUNT, steps), F("teacher_forced_equal", COUNT, teacher_forced_equal), F("ties", COUNT, ties),
+    F("free_run_tokens", COUNT, free_run_tokens),
+    F("free_run_tokens_equal", COUNT, free_run_tokens_equal),
+    F("steps", COUNT, steps),
+    F("teacher_forced_equal", COUNT, teacher_forced_equal),
+    F("ties", COUNT, ties),
     F("ties_differing", COUNT, ties_differing),
-    F("kl_mean", NUMBER, kl_mean), F("kl_max", NUMBER, kl_max), F("logprob_diff_max", NUMBER, logprob_diff_max),
-    F("probe_worst", NUMBER, probe_worst), F("probe_layer", LAYER, probe_layer),
+    F("kl_mean", NUMBER, kl_mean),
+    F("kl_max", NUMBER, kl_max),
+    F("logprob_diff_max", NUMBER, logprob_diff_max),
+    F("probe_worst", NUMBER, probe_worst),
+    F("probe_layer", LAYER, probe_layer),
     F("self_kl_mean", NUMBER, self_kl_mean),
-    F("self_logprob_diff_max", NUMBER, self_logprob_diff_max), F("kl_limit", NUMBER, kl_limit),
+    F("self_logprob_diff_max", NUMBER, self_logprob_diff_max),
+    F("kl_limit", NUMBER, kl_limit),
     F("logprob_limit", NUMBER, logprob_limit),
-    F("ties_limit", NUMBER, ties_limit), F("free_run_ties_limit", NUMBER, free_run_ties_limit),
+    F("ties_limit", NUMBER, ties_limit),
+    F("free_run_ties_limit", NUMBER, free_run_ties_limit),
     F("top1_limit", NUMBER, top1_limit),
-    F("rounding_kl_mean", LATER_NUMBER, rounding_kl_mean), F("rounding_top1_equal", LATER_COUNT, rounding_top1_equal),
-    F("budget", TEXT, budget), F("verdict", FIXTURE_VERDICT, passed), { NULL, 0, 0, 0 },
+    F("rounding_kl_mean", LATER_NUMBER, rounding_kl_mean),
+    F("rounding_top1_equal", LATER_COUNT, rounding_top1_equal),
+    F("budget", TEXT, budget),
+    F("verdict", FIXTURE_VERDICT, passed),
+    { NULL, 0, 0, 0 },
 };
 static const field DERIVATION_FIELDS[] = {
-    D("tensors", COUNT, tensors), D("encoded", COUNT, encoded), D("error_max", NUMBER, error_max), D("error_tensor", TEXT, error_tensor),
-    D("reason", TEXT, reason), D("verdict", PASSED, passed), { NULL, 0, 0, 0 },
+    D("tensors", COUNT, tensors),
+    D("encoded", COUNT, encoded),
+    D("error_max", NUMBER, error_max),
+    D("error_tensor", TEXT, error_tensor),
+    D("reason", TEXT, reason),
+    D("verdict", PASSED, passed),
+    { NULL, 0, 0, 0 },
 };
 static const field REMOTE_FIELDS[] = {
     FIELD(verify_remote_info, "api", TEXT, api), FIELD(verify_remote_info, "server", TEXT, server),
@@ -86,9 +108,17 @@ static const field REMOTE_FIELDS[] = {
     FIELD(verify_remote_info, "questions", COUNT, questions), { NULL, 0, 0, 0 },
 };
 static const field REPORT_FIELDS[] = {
-    R("artifact", TEXT, artifact), R("type", TEXT, type), R("file_bytes", COUNT, file_bytes), R("arith", TEXT, arith), R("kv", TEXT, kv),
-    R("kv_required", TEXT, kv_required), R("attention_scale", SINGLE, attention_scale), R("device", TEXT, device),
-    R("gate", TEXT, gate), R("processor", LATER_TEXT, processor), { NULL, 0, 0, 0 },
+    R("artifact", TEXT, artifact),
+    R("type", TEXT, type),
+    R("file_bytes", COUNT, file_bytes),
+    R("arith", TEXT, arith),
+    R("kv", TEXT, kv),
+    R("kv_required", TEXT, kv_required),
+    R("attention_scale", SINGLE, attention_scale),
+    R("device", TEXT, device),
+    R("gate", TEXT, gate),
+    R("processor", LATER_TEXT, processor),
+    { NULL, 0, 0, 0 },
 };
 // Parts of their own, of later records.
 static const field REFERENCE_FIELDS[] = {
@@ -113,10 +143,12 @@ static void write_field(bool *ok, cJSON *o, const field *f, const void *row)
 {
     const char *at = (const char *)row + f->off;
     switch (f->kind) {
-    case TEXT:   *ok &= (*at ? cJSON_AddStringToObject(o, f->key, at) : cJSON_AddNullToObject(o, f->key)) != NULL; break;
+    case TEXT: *ok &= (*at ? cJSON_AddStringToObject(o, f->key, at) : cJSON_AddNullToObject(o, f->key)) != NULL; break;
     case LATER_TEXT: if (*at) text(ok, o, f->key, at); break;
     case COUNT:  num(ok, o, f->key, (double)*(const int64_t *)(const void *)at); break;
-    case LATER_COUNT: if (*(const int64_t *)(const void *)at > 0) num(ok, o, f->key, (double)*(const int64_t *)(const void *)at); break;
+    case LATER_COUNT:
+        if (*(const int64_t *)(const void *)at > 0) num(ok, o, f->key, (double)*(const int64_t *)(const void *)at);
+        break;
     case NUMBER: num(ok, o, f->key, *(const double *)(const void *)at); break;
     case LATER_NUMBER: later_number(ok, o, f->key, *(const double *)(const void *)at); break;
     case SINGLE: num(ok, o, f->key, (double)*(const float *)(const void *)at); break;

@@ -134,7 +134,8 @@ static void put_measures(text_buf *t, const verify_report *r)
                         f->kl_mean, f->kl_limit, f->kl_max, f->logprob_diff_max);
         if (isfinite(f->logprob_limit)) text_printf(t, " (limit %.3g)", f->logprob_limit);
         if (f->kind == CHECK_EXACT)
-            text_printf(t, "; %lld of %lld steps are left open by the reference itself, %lld of them differ (limit %.1f)",
+            text_printf(t,
+                        "; %lld of %lld steps are left open by the reference itself, %lld of them differ (limit %.1f)",
                         (long long)f->ties, (long long)f->steps, (long long)f->ties_differing, f->ties_limit);
         else {
             text_printf(t, "; agreement asked for: %.1f %% (budget of ", 100 * f->top1_limit);

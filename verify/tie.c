@@ -55,7 +55,7 @@ tie tie_at(const fixture *f, const fixture_case *c, int64_t step, double movemen
     bool   bf16 = strcmp(f->dtype, "bfloat16") == 0;
     double ulp  = tie_ulp(bf16, s->logits[0]);
     tie    t    = { .margin = base_margin(s, f->top_k), .reach = movement > ulp ? movement : ulp };
-    t.open = t.margin <= t.reach;                           // false for NaN: without a second id nothing is known to be open
+    t.open = t.margin <= t.reach;    // false for NaN: without a second id nothing is known to be open
     for (int r = 0; r < c->n_self; r++)
         if (c->self[r].top[step] != s->ids[0]) {
             t.open = true;

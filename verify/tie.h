@@ -1,9 +1,9 @@
 // tie: the steps that the reference itself leaves open.
 //
-// In bfloat16 Transformers does not determine every token: summed in another order, its own logits move. A step is open when
-// the reference's own runs choose different ids, or when the base run's margin is within the largest movement of that margin
-// between its runs anywhere in the case (never less than one unit in the last place of the fixture's dtype). At an open step
-// our id may differ, if it is among the ids that close to the top.
+// In bfloat16 Transformers does not determine every token: summed in another order, its own logits move. A step is open
+// when the reference's own runs choose different ids, or when the base run's margin is within the largest movement of
+// that margin between its runs anywhere in the case (never less than one unit in the last place of the fixture's
+// dtype). At an open step our id may differ, if it is among the ids that close to the top.
 //
 // In a model with experts a step is open, too, where a rounding decides which experts one of its layers takes: their
 // scores are equal, torch.topk takes any of them. The base run's second id is near then.
@@ -44,7 +44,8 @@ tie tie_at(const fixture *f, const fixture_case *c, int64_t step, double movemen
 // Share of steps at which the reference's own runs choose another id than its base run: the larger of its runs' shares.
 double tie_self_rate(const fixture *f);
 
-// Cases in which a run of the reference's own leaves its base run's text within the first n_free steps: the larger of its runs' counts.
+// Cases in which a run of the reference's own leaves its base run's text within the first n_free steps: the larger of
+// its runs' counts.
 int64_t tie_self_cases(const fixture *f, int64_t n_free);
 
 #endif

@@ -50,7 +50,7 @@ typedef struct {                // why a fixture cannot decide, or not what was 
 typedef struct {                // what a fixture says of how it was made, and what it asks
     char    model[128], revision[65];       // the model's name or Hub id, and its commit; "" where it names none
     char    transformers[48], torch[48], device[64];
-    char    attention[16], experts[16], linear_attention[16];       // implementations; "" where the model has no such part
+    char    attention[16], experts[16], linear_attention[16];    // implementations; "" where the model has no such part
     char    prompts[SHA256_HEX + 1];        // fixture_prompts_digest; "": a record written before all this was kept
     int64_t tokens;                         // of each case
 } verify_reference;
@@ -58,24 +58,28 @@ typedef struct {                // what a fixture says of how it was made, and w
 typedef struct {
     char        name[128], file_digest[65], dtype[16];
     check_kind  kind;
-    bool        ran;                    // false: a failure before any run; the numbers below are then 0, the distances NAN
-    int64_t     top_k;                  // ids that the fixture holds of each step; 0: a record written before it was kept
+    bool        ran;    // false: a failure before any run; the numbers below are then 0, the distances NAN
+    int64_t     top_k;    // ids that the fixture holds of each step; 0: a record written before it was kept
     int64_t     cases_held;             // that the fixture holds, where fewer were asked; 0: all were
     int64_t     cases, free_run_equal;  // free_run_equal: cases whose first N greedy ids are all the reference's
     int64_t     free_run_ties;          // cases whose free run ended, without failing, at a tie
-    int64_t     free_run_tokens, free_run_tokens_equal;     // N x cases; of those, the ids equal before the first difference
+    // N x cases; of those, the ids equal before the first difference
+    int64_t     free_run_tokens, free_run_tokens_equal;
     int64_t     steps, teacher_forced_equal;
-    int64_t     ties, ties_differing;   // steps that the reference leaves open; of those, where our id is another (and near the top)
+    // steps that the reference leaves open; of those, where our id is another (and near the top)
+    int64_t     ties, ties_differing;
     double      kl_mean, kl_max, logprob_diff_max;
-    double      probe_worst;            // largest departure of any layer, relative (see probe.h); probe_layer says of which
+    double      probe_worst;    // largest departure of any layer, relative (see probe.h); probe_layer says of which
     int         probe_layer;
-    double      self_kl_mean, self_logprob_diff_max;        // the reference against itself; 0 where the fixture has no such runs
+    // the reference against itself; 0 where the fixture has no such runs
+    double      self_kl_mean, self_logprob_diff_max;
     double      kl_limit, logprob_limit, ties_limit;        // what the gate allowed; NAN where it asks nothing of it
-    double      free_run_ties_limit;                        // cases whose free run may end at a tie; NAN in a drift check
-    double      rounding_kl_mean;                           // drift: mean KL that rounding its weights once more costs (rounding.h); NAN: not measured
+    double      free_run_ties_limit;    // cases whose free run may end at a tie; NAN in a drift check
+    // drift: mean KL that rounding its weights once more costs (rounding.h); NAN: not measured
+    double      rounding_kl_mean;
     int64_t     rounding_top1_equal;                        // and at how many steps the top id stayed
-    double      top1_limit;                                 // drift: least teacher_forced_equal / steps; NAN in an exact check
-    char        budget[16];                                 // drift: the type whose budget it answers to (held_type.h); "" in an exact check
+    double      top1_limit;    // drift: least teacher_forced_equal / steps; NAN in an exact check
+    char        budget[16];    // drift: the type whose budget it answers to (held_type.h); "" in an exact check
     verify_reference reference;
     bool        passed;                 // no failure, and nothing in why[]
     int64_t     n_why;                  // the fixture cannot decide: inconclusive where there is no failure beside
@@ -123,29 +127,33 @@ typedef struct {                // limits by content: what `gate` names
     gate limits;
 } verify_gate;
 
-typedef struct { char repository[256], revision[65], digest[SHA256_HEX + 1]; } verify_source;      // each "" where nobody says
+// each "" where nobody says
+typedef struct { char repository[256], revision[65], digest[SHA256_HEX + 1]; } verify_source;
 
 typedef struct { char version[32], commit[64]; } verify_program;       // formats/version.h; "": an older record
 
 typedef struct {
     char     artifact[256], type[16], arith[8], kv_required[8], device[16];
-    char     processor[128];    // the CPU's instructions that were used ("avx2"), or the GPU's name; "": an older record
+    // the CPU's instructions that were used ("avx2"), or the GPU's name; "": an older record
+    char     processor[128];
     char     kv[KV_TEXT];   // a cache in words, see runtime/kv_spec.h
     char     gate[SHA256_HEX + 1];      // "built-in", or the SHA-256 of the file that replaced the built-in limits
-    char     file_sha256[SHA256_HEX + 1];       // of the whole file, record and all, where a release or a check took it; never in a record
+    // of the whole file, record and all, where a release or a check took it; never in a record
+    char     file_sha256[SHA256_HEX + 1];
     verify_gate    judged_by;
     verify_source  source;      // of the weights, as the file says
     verify_program program;     // that made this report
     int64_t  file_bytes;
     float    attention_scale;
     bool     passed;
-    bool     incomplete;        // release: a fixture that this type answers to is missing, so it is not verified, whatever the others say
+    // release: a fixture that this type answers to is missing, so it is not verified, whatever the others say
+    bool     incomplete;
     int64_t  n_fixtures;
     verify_fixture_result *fixtures;
     verify_derivation derivation;
     verify_remote_info remote;
     verify_recipe recipe;       // of a release's artifact
-    int64_t  n_notes;           // what was asked for and is unusual (another KV dtype, another arithmetic), what is not bound
+    int64_t  n_notes;    // what was asked for and is unusual (another KV dtype, another arithmetic), what is not bound
     char   (*notes)[256];
 } verify_report;
 
@@ -155,7 +163,8 @@ typedef struct {
                                 // 0: all
     session_opts  run;          // n_ctx is chosen here
     const char   *gate_path;    // NULL: the built-in gate
-    const derivation_opts   *derive;    // the source, for a proof of every tensor before the fixtures are run; NULL: none is asked for
+    // the source, for a proof of every tensor before the fixtures are run; NULL: none is asked for
+    const derivation_opts   *derive;
     const verify_derivation *derived;   // or that proof, made already; NULL: it was not
     progress     *progress;
 } verify_opts;
@@ -177,8 +186,8 @@ bool verify_artifact(verify_report *r, const char *path, const char *const *fixt
                      const verify_opts *o, err *e);
 void verify_report_free(verify_report *r);
 
-// The limits of a gate file, or the built-in ones (NULL), and into r what they are called: by the digest of their file's
-// bytes, or of the built-in ones' text.
+// The limits of a gate file, or the built-in ones (NULL), and into r what they are called: by the digest of their
+// file's bytes, or of the built-in ones' text.
 bool report_limits(verify_report *r, gate *limits, const char *path, err *e);
 
 // Adds a note, once; it is cut where it is too long. false only when memory fails.
@@ -205,7 +214,7 @@ bool   verify_report_read(verify_report *r, const cJSON *brief, const char *wher
 // Makes its numbers those that a record of it gives back: their text may differ from them in the last bit, and a page
 // that rounds to three digits then in one of those.
 bool   verify_report_settle(verify_report *r, err *e);
-char  *verify_report_json_text(const verify_report *const *r, int n);           // one report as it is, several as a list
+char  *verify_report_json_text(const verify_report *const *r, int n);    // one report as it is, several as a list
 char  *verify_report_md(const verify_report *const *r, int n);
 char  *verify_report_html(const verify_report *const *r, int n);                // report_html.h
 char  *verify_report_junit(const verify_report *const *r, int n);

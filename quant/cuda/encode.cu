@@ -20,7 +20,8 @@ DEV bool to_f16(uint16_t *bits, float v)        // scale_to_f16 in codec_impl.h
 DEV bool bits_are_finite(float v) { return (__float_as_uint(v) & 0x7f800000u) != 0x7f800000u; }
 
 // Of one type: SUB weights a thread, SUBS threads a block of the file.
-//   search: the sub-block's codes and scale            x: its row; those of the others at SUB + 1 floats' distance     weight: importance, if any; scratch
+//   search: the sub-block's codes and scale            x: its row; those of the others at SUB + 1 floats' distance
+//   weight: importance, if any; scratch
 //   scales: one thread; false where the CPU would say what is wrong
 //   codes:  once the scales are known                  pack: one thread
 struct q8_0_kind {
@@ -111,7 +112,8 @@ template <class K> struct encode_shared {
 };
 
 // dst: n_groups / SUBS blocks from n_groups * SUB weights, rows of cols
-//   grid: runs of ENCODE_THREADS groups     importance, mean_square: or NULL     bad: set to 1 where a block cannot be encoded
+//   grid: runs of ENCODE_THREADS groups     importance, mean_square: or NULL     bad: set to 1 where a block cannot be
+//   encoded
 template <class K> __global__ __launch_bounds__(ENCODE_THREADS)
 void encode_kernel(uint8_t *dst, const float *src, int64_t n_groups, int64_t cols, const float *importance,
                    const float *mean_square, uint32_t *bad)
@@ -159,7 +161,8 @@ void row_mean_square_kernel(float *mean, const float *src, int64_t n_rows, int64
 
 // ---- launchers ------------------------------------------------------------------------------------------------------
 
-template <class K> static bool launch_encode(gpu *g, const encode_work *w, const float *mean_square, const char *name, err *e)
+template <class K>
+static bool launch_encode(gpu *g, const encode_work *w, const float *mean_square, const char *name, err *e)
 {
     const int64_t n_groups = w->n_rows * (w->cols / K::SUB);
     return LAUNCH(g, e, name, dims(ceil_div(n_groups, ENCODE_THREADS)), dims(ENCODE_THREADS), sizeof(encode_shared<K>),
@@ -173,8 +176,8 @@ extern "C" bool cuda_encode_needs_row(dtype t) { return t == DT_Q4_0; }
 extern "C" bool cuda_encode(gpu *g, dtype t, const encode_work *w, err *e)
 {
     const bool by_row = w->importance && cuda_encode_needs_row(t);
-    if (by_row && !LAUNCH(g, e, "row_mean_square", dims(ceil_div(w->n_rows, ENCODE_THREADS)), dims(ENCODE_THREADS), 0, (row_mean_square_kernel))(
-                      w->mean_square, w->src, w->n_rows, w->cols))
+    if (by_row && !LAUNCH(g, e, "row_mean_square", dims(ceil_div(w->n_rows, ENCODE_THREADS)), dims(ENCODE_THREADS), 0,
+                          (row_mean_square_kernel))(w->mean_square, w->src, w->n_rows, w->cols))
         return false;
     const float *mean_square = by_row ? w->mean_square : nullptr;
     switch (t) {

@@ -14,6 +14,6 @@
 block_encoder *cuda_encoder_open(err *e);
 
 bool    cuda_encoder_absent(const err *why);                // that is why: not built in, no driver, no device
-int64_t cuda_encoder_weights(const block_encoder *b);       // how many weights the device has encoded since it was opened
+int64_t cuda_encoder_weights(const block_encoder *b);    // how many weights the device has encoded since it was opened
 
 #endif

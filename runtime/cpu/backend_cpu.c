@@ -1,4 +1,5 @@
-// backend_cpu: memory, opening and closing of the CPU backend, which is the twin of every other. Its operations are in ops.c.
+// backend_cpu: memory, opening and closing of the CPU backend, which is the twin of every other. Its operations are in
+// ops.c.
 #include "backend_cpu.h"
 #include "../argmax.h"
 #include "../rope_table.h"
@@ -10,7 +11,7 @@
 
 static cpu_backend *self(backend *b) { return (cpu_backend *)b; }
 
-// ---- memory ----------------------------------------------------------------------------------------------------------
+// ---- memory ---------------------------------------------------------------------------------------------------------
 
 static bool cpu_alloc(backend *b, void **p, int64_t n_bytes, const char *what, err *e)
 {
@@ -80,7 +81,8 @@ static bool cpu_load_weight(backend *b, const gguf_tensor *t, weight *w, err *e)
     w->name = t->name;
     int64_t row_bytes;
     if (!dtype_row_bytes(w->type, w->cols, &row_bytes))
-        return err_set(e, ERR_INPUT, "tensor '%s': rows of %lld do not divide into blocks of %s", t->name, (long long)w->cols, dtype_name(w->type));
+        return err_set(e, ERR_INPUT, "tensor '%s': rows of %lld do not divide into blocks of %s", t->name,
+                       (long long)w->cols, dtype_name(w->type));
     // F32 rows are read through float pointers. Offsets are multiples of the file's alignment, which may be smaller.
     if (((uintptr_t)w->data & 3) != 0)
         return err_set(e, ERR_INPUT, "tensor '%s': data is not aligned to 4 bytes in the file", t->name);
@@ -108,19 +110,22 @@ static void cpu_free_rope(backend *b, rope *r)
     r->dev = NULL;
 }
 
-// ---- scoring ---------------------------------------------------------------------------------------------------------
+// ---- scoring --------------------------------------------------------------------------------------------------------
 
-static bool cpu_row_stats(backend *b, row_stats *out, const float *x, int n_rows, int64_t n, const int32_t *next, err *e)
+static bool cpu_row_stats(backend *b, row_stats *out, const float *x, int n_rows, int64_t n, const int32_t *next,
+                          err *e)
 {
     return score_row_stats(self(b)->k, self(b)->n_threads, out, x, n_rows, n, next, e);
 }
 
-static bool cpu_row_kl(backend *b, double *kl, const float *x, const row_stats *stats, int n_rows, int64_t n, const row_reference *ref, err *e)
+static bool cpu_row_kl(backend *b, double *kl, const float *x, const row_stats *stats, int n_rows, int64_t n,
+                       const row_reference *ref, err *e)
 {
     return score_row_kl(self(b)->k, self(b)->n_threads, kl, x, stats, n_rows, n, ref, e);
 }
 
-static bool cpu_row_top(backend *b, int32_t *ids, float *logits, const float *x, int n_rows, int64_t n, int64_t k, err *e)
+static bool cpu_row_top(backend *b, int32_t *ids, float *logits, const float *x, int n_rows, int64_t n, int64_t k,
+                        err *e)
 {
     score_row_top(self(b)->n_threads, ids, logits, x, n_rows, n, k);
     return true;
@@ -141,7 +146,8 @@ static void cpu_close(backend *b)
 static const backend_ops cpu_ops = {
     .name = "cpu", .batch = 128, .logits_rows = 32,
     .alloc = cpu_alloc, .release = cpu_release, .upload = cpu_copy, .download = cpu_copy,
-    .load_weight = cpu_load_weight, .free_weight = cpu_free_weight, .load_rope = cpu_load_rope, .free_rope = cpu_free_rope,
+    .load_weight = cpu_load_weight, .free_weight = cpu_free_weight, .load_rope = cpu_load_rope,
+    .free_rope = cpu_free_rope,
     .has = cpu_has, .run = cpu_run,
     .row_stats = cpu_row_stats, .row_kl = cpu_row_kl, .row_top = cpu_row_top, .sync = cpu_sync,
     .memory_bytes = cpu_memory_bytes, .close = cpu_close, .copy = cpu_copy,

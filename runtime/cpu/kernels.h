@@ -1,5 +1,5 @@
-// kernels: what runs inside the CPU backend's parallel loops, once for each SIMD level. Every function is pure on caller buffers
-// and gives the same bits at every level (vec16.h).
+// kernels: what runs inside the CPU backend's parallel loops, once for each SIMD level. Every function is pure on
+// caller buffers and gives the same bits at every level (vec16.h).
 #ifndef HALLMARK_RUNTIME_CPU_KERNELS_H
 #define HALLMARK_RUNTIME_CPU_KERNELS_H
 
@@ -69,7 +69,8 @@ typedef struct {
     // round_first: before the weight too.
     void (*rms_norm)(float *y, const float *x, const float *w, int dim, float eps, bool round, bool round_first);
 
-    // One token's one head. q: [head_dim]; out: [head_dim]; keys lo .. hi (positions, inclusive); kv_head: which K/V head.
+    // One token's one head. q: [head_dim]; out: [head_dim]; keys lo .. hi (positions, inclusive); kv_head: which K/V
+    // head.
     // scores: [hi - lo + 1 + 16], row: [(1 + REDUCE_LANES) * head_dim] scratch of the calling thread.
     void (*attend)(float *out, const float *q, const attention_args *a, int kv_head, int64_t lo, int64_t hi,
                    bool round, float *scores, float *row, fault f);
@@ -113,9 +114,11 @@ typedef struct {
     void (*decay)(float *y, const float *x, const float *a, const float *bias, float scale, int64_t n);
     void (*delta)(const delta_args *a, bool round);
 
-    // One span of a row of logits, n (1 to SCORE_SPAN) of them, in the order that score.h says. x: the span's, whose first id is `first`.
+    // One span of a row of logits, n (1 to SCORE_SPAN) of them, in the order that score.h says. x: the span's, whose
+    // first id is `first`.
     void (*stats_of_span)(span_stats *s, const float *x, int32_t first, int n);
-    // ref: n of the reference's logits; ids NULL: x [n] are this row's; else x is the whole row, and ids [n] says which. live: of row.
+    // ref: n of the reference's logits; ids NULL: x [n] are this row's; else x is the whole row, and ids [n] says
+    // which. live: of row.
     void (*kl_of_span)(span_kl *s, const float *ref, const int32_t *ids, const float *x, int n, const kl_row *row);
 } cpu_kernels;
 

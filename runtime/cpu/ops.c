@@ -1,5 +1,6 @@
-// ops: the operations of op.h on the CPU, one function each; the twin of every other backend's. Each is one parallel loop over rows, heads or
-// runs, none of which shares a sum with another. Coarse operations are left to their expansions.
+// ops: the operations of op.h on the CPU, one function each; the twin of every other backend's. Each is one parallel
+// loop over rows, heads or runs, none of which shares a sum with another. Coarse operations are left to their
+// expansions.
 #include "ops.h"
 #include "../argmax.h"
 #include <assert.h>
@@ -13,7 +14,8 @@ static bool run_embed(const call *k, err *e)
     const weight *w = weight_of(k, 0);
     float *dst = at(k, k->o->out[0]);
     int64_t row_bytes;
-    if (!dtype_row_bytes(w->type, w->cols, &row_bytes)) return err_set(e, ERR_INPUT, "tensor '%s': rows do not divide into blocks", w->name);
+    if (!dtype_row_bytes(w->type, w->cols, &row_bytes))
+        return err_set(e, ERR_INPUT, "tensor '%s': rows do not divide into blocks", w->name);
     // Gemma*TextScaledWordEmbedding casts its scale to the weight's dtype: sqrt(3072) = 55.4256 becomes 55.5 in BF16.
     const float s = k->round ? f32_from_bf16(bf16_from_f32(k->o->scale)) : k->o->scale;
     const int n = k->a->n;
@@ -33,7 +35,8 @@ static bool run_norm(const call *k, err *e)
     const int dim = k->o->dim;
     const int64_t rows = (int64_t)k->a->n * k->o->rows;
     if (w && (w->type != DT_F32 || w->cols != dim))
-        return err_set(e, ERR_INPUT, "tensor '%s': expected a norm of %d F32, found %lld %s", w->name, dim, (long long)w->cols, dtype_name(w->type));
+        return err_set(e, ERR_INPUT, "tensor '%s': expected a norm of %d F32, found %lld %s", w->name, dim,
+                       (long long)w->cols, dtype_name(w->type));
 #pragma omp parallel for num_threads(k->c->n_threads) schedule(static) if (rows * dim > PARALLEL_FLOATS)
     for (int64_t r = 0; r < rows; r++)
         k->c->k->rms_norm(dst + row_at(k, k->o->out[0], r), x + row_at(k, k->o->in[0], r),
@@ -146,7 +149,8 @@ static bool run_rotate(const call *k, err *e)
     float *x = at(k, k->o->out[0]);
     const int half = r->head_dim / 2, n_head = k->o->rows, dim = k->o->dim;
     const float *table = r->dev;
-    void (*const turn)(float *, const float *, const float *, int, bool) = k->o->neighbours ? k->c->k->rotate_pairs : k->c->k->rotate;
+    void (*const turn)(float *, const float *, const float *, int, bool) = k->o->neighbours ? k->c->k->rotate_pairs
+                                                                                            : k->c->k->rotate;
 #pragma omp parallel for num_threads(k->c->n_threads) schedule(static) \
     if ((int64_t)k->a->n * n_head * dim > PARALLEL_FLOATS)
     for (int64_t i = 0; i < (int64_t)k->a->n * n_head; i++) {
@@ -165,13 +169,29 @@ static bool run_argmax(const call *k, err *e)
 static bool run_mark(const call *k, err *e) { return true; }
 
 static const run_fn runs[N_OP_KINDS] = {
-    [OP_EMBED] = run_embed, [OP_NORM] = run_norm, [OP_LINEAR] = run_linear, [OP_ADD] = run_add, [OP_MUL] = run_mul, [OP_SCALE] = run_scale,
-    [OP_ACT] = run_act, [OP_ACT_MUL] = run_act_mul, [OP_SOFTCAP] = run_softcap, [OP_ROTATE] = run_rotate,
+    [OP_EMBED] = run_embed,
+    [OP_NORM] = run_norm,
+    [OP_LINEAR] = run_linear,
+    [OP_ADD] = run_add,
+    [OP_MUL] = run_mul,
+    [OP_SCALE] = run_scale,
+    [OP_ACT] = run_act,
+    [OP_ACT_MUL] = run_act_mul,
+    [OP_SOFTCAP] = run_softcap,
+    [OP_ROTATE] = run_rotate,
     [OP_STORE] = cpu_run_store,
-    [OP_ATTEND] = cpu_run_attend, [OP_HADAMARD] = cpu_run_hadamard,
-    [OP_MARK] = run_mark, [OP_ARGMAX] = run_argmax,
-    [OP_GATE] = cpu_run_gate, [OP_ROUTE] = cpu_run_route, [OP_LINEAR_ID] = cpu_run_linear_id, [OP_JOIN] = cpu_run_join,
-    [OP_L2NORM] = cpu_run_l2norm, [OP_CONV] = cpu_run_conv, [OP_DECAY] = cpu_run_decay, [OP_DELTA] = cpu_run_delta,
+    [OP_ATTEND] = cpu_run_attend,
+    [OP_HADAMARD] = cpu_run_hadamard,
+    [OP_MARK] = run_mark,
+    [OP_ARGMAX] = run_argmax,
+    [OP_GATE] = cpu_run_gate,
+    [OP_ROUTE] = cpu_run_route,
+    [OP_LINEAR_ID] = cpu_run_linear_id,
+    [OP_JOIN] = cpu_run_join,
+    [OP_L2NORM] = cpu_run_l2norm,
+    [OP_CONV] = cpu_run_conv,
+    [OP_DECAY] = cpu_run_decay,
+    [OP_DELTA] = cpu_run_delta,
 };
 
 bool cpu_has(const backend *b, const op *o, const op_memory *m, bool one_token)

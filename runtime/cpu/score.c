@@ -5,9 +5,13 @@
 
 enum { PARALLEL_LOGITS = 1 << 14 };     // fewer are not worth waking the other threads for
 
-static int in_span(int64_t n, int64_t span) { return (int)(n - span * SCORE_SPAN < SCORE_SPAN ? n - span * SCORE_SPAN : SCORE_SPAN); }
+static int in_span(int64_t n, int64_t span)
+{
+    return (int)(n - span * SCORE_SPAN < SCORE_SPAN ? n - span * SCORE_SPAN : SCORE_SPAN);
+}
 
-bool score_row_stats(const cpu_kernels *k, int n_threads, row_stats *out, const float *x, int n_rows, int64_t n, const int32_t *next, err *e)
+bool score_row_stats(const cpu_kernels *k, int n_threads, row_stats *out, const float *x, int n_rows, int64_t n,
+                     const int32_t *next, err *e)
 {
     const int64_t spans = spans_of_row(n), all = spans * n_rows;
     span_stats *s = malloc((size_t)all * sizeof *s + 1);
@@ -22,8 +26,8 @@ bool score_row_stats(const cpu_kernels *k, int n_threads, row_stats *out, const 
     return true;
 }
 
-bool score_row_kl(const cpu_kernels *k, int n_threads, double *kl, const float *x, const row_stats *stats, int n_rows, int64_t n,
-                  const row_reference *ref, err *e)
+bool score_row_kl(const cpu_kernels *k, int n_threads, double *kl, const float *x, const row_stats *stats, int n_rows,
+                  int64_t n, const row_reference *ref, err *e)
 {
     const int64_t spans = spans_of_row(ref->kept), all = spans * n_rows;
     span_kl *s = malloc((size_t)all * sizeof *s + 1);
@@ -32,14 +36,17 @@ bool score_row_kl(const cpu_kernels *k, int n_threads, double *kl, const float *
     for (int64_t i = 0; i < all; i++) {
         const int64_t r = i / spans, from = i % spans * SCORE_SPAN, at = r * ref->kept + from;
         const kl_row row = { .lse_ref = ref->stats[r].lse, .lse = stats[r].lse };
-        k->kl_of_span(&s[i], ref->logits + at, ref->ids ? ref->ids + at : NULL, x + r * n + (ref->ids ? 0 : from), in_span(ref->kept, i % spans), &row);
+        k->kl_of_span(&s[i], ref->logits + at, ref->ids ? ref->ids + at : NULL, x + r * n + (ref->ids ? 0 : from),
+                      in_span(ref->kept, i % spans), &row);
     }
-    for (int r = 0; r < n_rows; r++) kl[r] = join_kl(s + r * spans, spans, ref->ids != NULL, ref->stats[r].finite && stats[r].finite);
+    for (int r = 0; r < n_rows; r++)
+        kl[r] = join_kl(s + r * spans, spans, ref->ids != NULL, ref->stats[r].finite && stats[r].finite);
     free(s);
     return true;
 }
 
-// The k-th largest key of a row, and how many of those with that very key are among the k largest: digit by digit, the highest first.
+// The k-th largest key of a row, and how many of those with that very key are among the k largest: digit by digit, the
+// highest first.
 static uint32_t kth_key(const float *x, int64_t n, int64_t k, int64_t *ties)
 {
     uint32_t key = 0;

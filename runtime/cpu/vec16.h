@@ -1,8 +1,8 @@
 // vec16: sixteen F32 lanes, the unit in which every reduction of this runtime is defined.
 //
-// The same operations at three levels (VEC_LEVEL 0 portable C, 1 AVX2 + FMA + F16C, 2 AVX-512), chosen when a kernels_*.c
-// is compiled. Each operation is defined lane by lane with one IEEE rounding, so all levels give the same bits:
-// fmaf() is a fused multiply-add on every machine (slow where the processor has none).
+// The same operations at three levels (VEC_LEVEL 0 portable C, 1 AVX2 + FMA + F16C, 2 AVX-512), chosen when a
+// kernels_*.c is compiled. Each operation is defined lane by lane with one IEEE rounding, so all levels give the same
+// bits: fmaf() is a fused multiply-add on every machine (slow where the processor has none).
 #ifndef HALLMARK_RUNTIME_CPU_VEC16_H
 #define HALLMARK_RUNTIME_CPU_VEC16_H
 
@@ -63,8 +63,14 @@ VEC_INLINE v16  v16_from_bf16(const uint16_t *p)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
 }
 VEC_INLINE v16  v16_from_f16(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
-VEC_INLINE v16  v16_from_i8(const int8_t *p)    { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p))); }
-VEC_INLINE v16  v16_from_u8(const uint8_t *p)   { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p))); }
+VEC_INLINE v16 v16_from_i8(const int8_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+VEC_INLINE v16 v16_from_u8(const uint8_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
 // Sixteen codes of 2 or 4 bits, from the low bits of a byte up.
 VEC_INLINE v16  v16_from_codes(const uint8_t *p, const int bits)
 {
@@ -100,11 +106,18 @@ VEC_INLINE v16  v16_add(v16 x, v16 y)                 { return V2(_mm256_add_ps(
 VEC_INLINE v16  v16_sub(v16 x, v16 y)                 { return V2(_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)); }
 VEC_INLINE v16  v16_mul(v16 x, v16 y)                 { return V2(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)); }
 VEC_INLINE v16  v16_div(v16 x, v16 y)                 { return V2(_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)); }
-VEC_INLINE v16  v16_fma(v16 x, v16 y, v16 z)          { return V2(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)); }
+VEC_INLINE v16 v16_fma(v16 x, v16 y, v16 z)
+{
+    return V2(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b));
+}
 VEC_INLINE v16  v16_max(v16 x, v16 y)                 { return V2(_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); }
 VEC_INLINE v16  v16_min(v16 x, v16 y)                 { return V2(_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)); }
-VEC_INLINE __m256 v8_sign_mask(void)                  { return _mm256_castsi256_ps(_mm256_set1_epi32((int)0x80000000u)); }
-VEC_INLINE v16  v16_abs(v16 x)                        { __m256 s = v8_sign_mask(); return V2(_mm256_andnot_ps(s, x.a), _mm256_andnot_ps(s, x.b)); }
+VEC_INLINE __m256 v8_sign_mask(void) { return _mm256_castsi256_ps(_mm256_set1_epi32((int)0x80000000u)); }
+VEC_INLINE v16 v16_abs(v16 x)
+{
+    __m256 s = v8_sign_mask();
+    return V2(_mm256_andnot_ps(s, x.a), _mm256_andnot_ps(s, x.b));
+}
 VEC_INLINE v16  v16_lt_select(v16 x, v16 y, v16 yes, v16 no)
 {
     return V2(_mm256_blendv_ps(no.a, yes.a, _mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ)),
@@ -128,7 +141,8 @@ VEC_INLINE __m256 v8_from_bf16(const uint16_t *p)
 VEC_INLINE v16  v16_from_bf16(const uint16_t *p)      { return V2(v8_from_bf16(p), v8_from_bf16(p + 8)); }
 VEC_INLINE v16  v16_from_f16(const uint16_t *p)
 {
-    return V2(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)), _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + 8))));
+    return V2(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)),
+              _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + 8))));
 }
 VEC_INLINE v16  v16_from_i8(const int8_t *p)
 {
@@ -186,7 +200,8 @@ VEC_LANES v16  v16_lt_select(v16 a, v16 b, v16 yes, v16 no)  { V16_EACH(a.f[i] <
 VEC_LANES v16  v16_copysign(v16 mag, v16 sign)        { V16_EACH(copysignf(mag.f[i], sign.f[i])); }
 VEC_INLINE float f32_exp2i(float n)
 {
-    // The cast is of an integral value in [-126, 127], or of anything when the lane's result is thrown away: then clamp.
+    // The cast is of an integral value in [-126, 127], or of anything when the lane's result is thrown away: then
+    // clamp.
     float c = n > -126.0f ? n : -126.0f;
     uint32_t u = (uint32_t)((int32_t)(c < 127.0f ? c : 127.0f) + 127) << 23;
     float r;
@@ -291,13 +306,13 @@ VEC_INLINE void v16_store_part(float *p, v16 a, int64_t n)
 }
 
 // e^x, at most 1 ulp or so off; 0 below -103.97, inf above 88.72, NaN for NaN.
-// x = n ln 2 + r with |r| <= ln(2)/2, the remainder by two fused steps; a degree-6 polynomial (Cephes' expf coefficients);
-// 2^n in two factors, so that results in the subnormal range are rounded once, at the end.
+// x = n ln 2 + r with |r| <= ln(2)/2, the remainder by two fused steps; a degree-6 polynomial (Cephes' expf
+// coefficients); 2^n in two factors, so that results in the subnormal range are rounded once, at the end.
 VEC_INLINE v16 v16_exp(v16 x)
 {
     const v16 lo = v16_set1(-104.0f), hi = v16_set1(89.0f), magic = v16_set1(12582912.0f);     // 1.5 * 2^23
     v16 c = v16_max(v16_min(x, hi), lo);
-    v16 n = v16_sub(v16_fma(c, v16_set1(1.44269504088896341f), magic), magic);                  // nearest integer, ties to even
+    v16 n = v16_sub(v16_fma(c, v16_set1(1.44269504088896341f), magic), magic);    // nearest integer, ties to even
     v16 r = v16_fma(n, v16_set1(-0.693359375f), c);
     r = v16_fma(n, v16_set1(2.12194440e-4f), r);
     v16 p = v16_set1(1.9875691500e-4f);
@@ -329,7 +344,8 @@ VEC_INLINE v16 v16_tanh(v16 x)
     return v16_lt_select(a, v16_set1(0.625f), small, big);
 }
 
-// gelu_pytorch_tanh: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), each product rounded as ATen's CPU kernel rounds it.
+// gelu_pytorch_tanh: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), each product rounded as ATen's CPU kernel rounds
+// it.
 VEC_INLINE v16 v16_gelu(v16 x)
 {
     v16 x3 = v16_mul(v16_mul(x, x), x);

@@ -1,8 +1,8 @@
 // attention: scores, softmax and weighted sum over what cache.cu has stored. See kernels.h.
 //
-// Everything between the cache and the result is F32, in the CPU's order, so that the bits do not depend on how the work is
-// split: scores are independent of each other and spread over keys; sums over keys are sixteen partial sums for each span of
-// GPU_KEY_SPAN keys, so that a long context is spread over warps and blocks and is still one fixed order.
+// Everything between the cache and the result is F32, in the CPU's order, so that the bits do not depend on how the
+// work is split: scores are independent of each other and spread over keys; sums over keys are sixteen partial sums for
+// each span of GPU_KEY_SPAN keys, so that a long context is spread over warps and blocks and is still one fixed order.
 #include "kernels.h"
 #include "kv_mixed.cuh"
 #include "dev.cuh"
@@ -80,14 +80,18 @@ template <> struct key_reader<GPU_KV_MIXED> {
 
 enum { SCORE_THREADS = 128, SCORE_KEYS = SCORE_THREADS / LANES };
 enum { SUM_DIMS = WARP, SUM_THREADS = LANES * SUM_DIMS, SUM_WARPS = SUM_THREADS / WARP, SUM_AHEAD = 8 };
-enum { FUSED_KEYS = 4096 };             // keys whose softmax a block of the weighted sum makes for itself, in shared memory
+enum { FUSED_KEYS = 4096 };    // keys whose softmax a block of the weighted sum makes for itself, in shared memory
 
 // scores[t][h][j] = q . k of key lo + j, scaled and soft-capped
 //   grid: (runs of keys, K/V heads, tokens); a half-warp takes a key for all query heads of its group, then the key
 //   gridDim.x * SCORE_KEYS further on: the grid need not know how many keys there are
-// Numerics: sixteen partial sums over the head, joined by join_lanes; rounded; then scale and soft-capping, each step rounded.
+// Numerics: sixteen partial sums over the head, joined by join_lanes; rounded; then scale and soft-capping, each step
+// rounded.
 // Must match: eager_attention_forward. Twin: dot and attend in runtime/cpu/kernels.inc.
-template <int T, int GROUPS> __global__ __launch_bounds__(SCORE_THREADS, GROUPS > 16 ? 3 : GROUPS > 8 ? 5 : 8) void scores_kernel(attention_work a)
+template <int T, int GROUPS>
+__global__ __launch_bounds__(SCORE_THREADS, GROUPS > 16  ? 3
+                                            : GROUPS > 8 ? 5
+                                                         : 8) void scores_kernel(attention_work a)
 {
     after_previous();
     const int l = (int)threadIdx.x % LANES, hd = a.kv.head_dim, kv_head = (int)blockIdx.y;
@@ -122,10 +126,10 @@ template <int T, int GROUPS> __global__ __launch_bounds__(SCORE_THREADS, GROUPS 
     }
 }
 
-// ---- softmax ---------------------------------------------------------------------------------------------------------
+// ---- softmax --------------------------------------------------------------------------------------------------------
 // e^(score - top) and its sum by a block of SUM_THREADS; both kernels below end with quotients of it.
-// Numerics: F32; the sum of a span of GPU_KEY_SPAN keys is sixteen partial sums over j % 16, ascending, joined by join_lanes; spans are added
-// in ascending order. Twin: softmax in runtime/cpu/kernels.inc.
+// Numerics: F32; the sum of a span of GPU_KEY_SPAN keys is sixteen partial sums over j % 16, ascending, joined by
+// join_lanes; spans are added in ascending order. Twin: softmax in runtime/cpu/kernels.inc.
 
 enum { EXPONENTIALS_SHARED = 3 * SUM_WARPS };
 
@@ -135,12 +139,14 @@ DEV float exponentials(float *to, const float *from, int64_t n, float *shared)
     const int tid = (int)threadIdx.x, half_warp = tid / LANES, l = tid % LANES;
     const int64_t n_spans = (n + GPU_KEY_SPAN - 1) / GPU_KEY_SPAN;
     float *spans = shared + SUM_WARPS, top = -INFINITY, total = 0.0f;
-    for (int64_t j = tid; j < n; j += SUM_THREADS) top = from[j] > top ? from[j] : top;        // the order of a maximum does not matter
+    // the order of a maximum does not matter
+    for (int64_t j = tid; j < n; j += SUM_THREADS) top = from[j] > top ? from[j] : top;
     top = block_max<SUM_WARPS>(top, shared);
     for (int64_t j = tid; j < n; j += SUM_THREADS) to[j] = exp_twin(from[j] - top);
     __syncthreads();
     for (int64_t first = 0; first < n_spans; first += 2 * SUM_WARPS) {     // a half-warp a span
-        const int64_t mine = first + half_warp, begin = mine * GPU_KEY_SPAN, end = n - begin < GPU_KEY_SPAN ? n : begin + GPU_KEY_SPAN;
+        const int64_t mine = first + half_warp, begin = mine * GPU_KEY_SPAN,
+                      end = n - begin < GPU_KEY_SPAN ? n : begin + GPU_KEY_SPAN;
         float acc = 0.0f;
 #pragma unroll 8
         for (int64_t j = begin + l; j < end; j += LANES) acc = acc + to[j];
@@ -164,7 +170,7 @@ __global__ __launch_bounds__(SUM_THREADS) void softmax_kernel(attention_work a)
     for (int64_t j = threadIdx.x; j < n; j += SUM_THREADS) s[j] = rounded(s[j] / sum, a.round);
 }
 
-// ---- the weighted sum ------------------------------------------------------------------------------------------------
+// ---- the weighted sum -----------------------------------------------------------------------------------------------
 
 DEV float attention_result(float sum, const attention_work &a)
 {
@@ -174,9 +180,11 @@ DEV float attention_result(float sum, const attention_work &a)
     return rounded(sum, a.round_out);
 }
 
-// The sum of p[j] * v[j][d] over every sixteenth key of a span from `first` on, below `end`. `at`: the position of the span's first key.
-// SUM_AHEAD values of V are loaded before they are added.
-template <int T> DEV float partial_sum(const attention_work &a, const uint8_t *head, int64_t at, const float *p, int first, int end, int d)
+// The sum of p[j] * v[j][d] over every sixteenth key of a span from `first` on, below `end`. `at`: the position of the
+// span's first key. SUM_AHEAD values of V are loaded before they are added.
+template <int T>
+DEV float partial_sum(const attention_work &a, const uint8_t *head, int64_t at, const float *p, int first, int end,
+                      int d)
 {
     int64_t slot = (at + first) % a.kv.capacity;
     float acc = 0.0f;
@@ -186,7 +194,8 @@ template <int T> DEV float partial_sum(const attention_work &a, const uint8_t *h
         for (int i = 0; i < SUM_AHEAD; i++) {
             const int key = j + i * LANES;
             v[i] = key < end ? kv_format<T>::value(head + slot * a.kv.v.row, d / LANES, d % LANES) : 0.0f;
-            slot = slot + LANES < a.kv.capacity ? slot + LANES : slot + LANES - a.kv.capacity;     // used where more than LANES keys are seen
+            // used where more than LANES keys are seen
+            slot = slot + LANES < a.kv.capacity ? slot + LANES : slot + LANES - a.kv.capacity;
         }
 #pragma unroll
         for (int i = 0; i < SUM_AHEAD; i++) {
@@ -223,11 +232,12 @@ DEV float careless_sum(const attention_work &a, int64_t pos, int kv_head, int64_
 }
 #endif
 
-// out[t][h][d] = sum over keys j of p[j] * v[j][d]: one block for SUM_DIMS dimensions and one span of keys; a warp is a partial sum, a
-// lane a dimension
+// out[t][h][d] = sum over keys j of p[j] * v[j][d]: one block for SUM_DIMS dimensions and one span of keys; a warp is a
+// partial sum, a lane a dimension
 //   grid: (runs of SUM_DIMS dimensions, heads, tokens x n_spans)
 //   shared: sixteen rows of SUM_DIMS floats; FUSED: EXPONENTIALS_SHARED, then all keys
-// FUSED: scores are still scores, and the block makes their softmax first: for one token that is quicker than another launch.
+// FUSED: scores are still scores, and the block makes their softmax first: for one token that is quicker than another
+// launch.
 // Several spans: the span's sum goes to parts, and join_spans_kernel follows.
 // Numerics: key j goes to partial sum j % 16 of its span by fmaf, ascending; joined by the tree of join_lanes.
 // Twin: attend in runtime/cpu/kernels.inc.
@@ -237,7 +247,8 @@ template <int T, bool FUSED> __global__ __launch_bounds__(SUM_THREADS) void weig
     float *rows = shared_memory<float>(), *scratch = rows + LANES * SUM_DIMS, *e = scratch + EXPONENTIALS_SHARED;
     const int tid = (int)threadIdx.x, lane = tid % WARP, chain = tid / WARP, hd = a.kv.head_dim, h = (int)blockIdx.y;
     const int d = (int)blockIdx.x * SUM_DIMS + lane;
-    const int64_t t = (int)blockIdx.z / a.n_spans, span = (int)blockIdx.z % a.n_spans, span_key = span * (int)GPU_KEY_SPAN;
+    const int64_t t = (int)blockIdx.z / a.n_spans, span = (int)blockIdx.z % a.n_spans,
+                  span_key = span * (int)GPU_KEY_SPAN;
     const int64_t pos = (a.step ? a.step->pos : a.pos0) + t;
     const visible seen = keys_of(pos, a.window);
     if (span_key >= seen.n) return;             // the whole block
@@ -279,7 +290,8 @@ __global__ __launch_bounds__(JOIN_THREADS) void join_spans_kernel(attention_work
 {
     after_previous();
     const int hd = a.kv.head_dim, d = (int)(blockIdx.x * JOIN_THREADS + threadIdx.x), h = (int)blockIdx.y;
-    const int64_t t = blockIdx.z, n = (keys_of((a.step ? a.step->pos : a.pos0) + t, a.window).n + GPU_KEY_SPAN - 1) / GPU_KEY_SPAN;
+    const int64_t t = blockIdx.z,
+                  n = (keys_of((a.step ? a.step->pos : a.pos0) + t, a.window).n + GPU_KEY_SPAN - 1) / GPU_KEY_SPAN;
     if (d >= hd) return;
     const float *part = a.parts + (t * a.n_head + h) * a.n_spans * hd + d;
     float sum = part[0];
@@ -294,7 +306,8 @@ __global__ __launch_bounds__(JOIN_THREADS) void join_spans_kernel(attention_work
     a.out[(t * a.n_head + h) * hd + d] = attention_result(sum, a);
 }
 
-// ===== launchers ======================================================================================================
+// ===== launchers
+// ======================================================================================================
 
 // Floats between the scores of two heads: the keys that a token may ever see.
 static int64_t score_stride(const gpu_kv *kv, int64_t window)
@@ -319,11 +332,16 @@ template <int T> static bool run_scores(const gpu_ctx *c, const attention_work *
     return LAUNCH(c->g, e, "scores", grid, block, 0, (scores_kernel<T, 32>))(*w);
 }
 
-template <int T> static bool run_sums(const gpu_ctx *c, const attention_work *w, int n, bool fused, int64_t most_keys, err *e)
+template <int T>
+static bool run_sums(const gpu_ctx *c, const attention_work *w, int n, bool fused, int64_t most_keys, err *e)
 {
-    const gpu_dim grid = dims(ceil_div(w->kv.head_dim, SUM_DIMS), w->n_head, (int64_t)n * w->n_spans), block = dims(SUM_THREADS);
-    const size_t rows = LANES * SUM_DIMS * sizeof(float), more = (size_t)(EXPONENTIALS_SHARED + most_keys) * sizeof(float);
-    if (fused) return LAUNCH(c->g, e, "softmax and weighted sum", grid, block, rows + more, (weighted_sum_kernel<T, true>))(*w);
+    const gpu_dim grid = dims(ceil_div(w->kv.head_dim, SUM_DIMS), w->n_head, (int64_t)n * w->n_spans),
+                  block = dims(SUM_THREADS);
+    const size_t rows = LANES * SUM_DIMS * sizeof(float),
+                 more = (size_t)(EXPONENTIALS_SHARED + most_keys) * sizeof(float);
+    if (fused)
+        return LAUNCH(c->g, e, "softmax and weighted sum", grid, block, rows + more,
+                      (weighted_sum_kernel<T, true>))(*w);
     return LAUNCH(c->g, e, "weighted_sum", grid, block, rows, (weighted_sum_kernel<T, false>))(*w);
 }
 
@@ -344,7 +362,9 @@ static bool run_attention(const gpu_ctx *c, const attention_work *w, int n, int6
 #undef ROW
     default: return unknown_kv(w->kv.k.type, e);
     }
-    if (ok && !fused) ok = LAUNCH(c->g, e, "softmax", heads, dims(SUM_THREADS), EXPONENTIALS_SHARED * sizeof(float), (softmax_kernel))(*w);
+    if (ok && !fused)
+        ok = LAUNCH(c->g, e, "softmax", heads, dims(SUM_THREADS), EXPONENTIALS_SHARED * sizeof(float),
+                    (softmax_kernel))(*w);
     switch (w->kv.v.type) {
 #define ROW(T) case T: ok = ok && run_sums<T>(c, w, n, fused, most_keys, e); break;
     FOR_KV_TYPES(ROW)
@@ -353,15 +373,18 @@ static bool run_attention(const gpu_ctx *c, const attention_work *w, int n, int6
     default: return unknown_kv(w->kv.v.type, e);
     }
     const gpu_dim grid = dims(ceil_div(w->kv.head_dim, JOIN_THREADS), w->n_head, n);
-    return ok && (w->n_spans == 1 || LAUNCH(c->g, e, "join_spans", grid, dims(JOIN_THREADS), 0, (join_spans_kernel))(*w));
+    return ok &&
+           (w->n_spans == 1 || LAUNCH(c->g, e, "join_spans", grid, dims(JOIN_THREADS), 0, (join_spans_kernel))(*w));
 }
 
 extern "C" bool cuda_attention(const gpu_ctx *c, const gpu_attention *a, err *e)
 {
     if (a->kv.head_dim < 1 || a->kv.head_dim > GPU_MAX_HEAD)
-        return err_set(e, ERR_SYSTEM, "device cuda: attention heads of %d, expected 1 to %d", a->kv.head_dim, (int)GPU_MAX_HEAD);
+        return err_set(e, ERR_SYSTEM, "device cuda: attention heads of %d, expected 1 to %d", a->kv.head_dim,
+                       (int)GPU_MAX_HEAD);
     if (a->kv.n_kv_head < 1 || a->n_head % a->kv.n_kv_head != 0 || a->n_head > 65535 || a->n > 65535)
-        return err_set(e, ERR_SYSTEM, "device cuda: attention of %d heads over %d K/V heads, %d tokens", a->n_head, a->kv.n_kv_head, a->n);
+        return err_set(e, ERR_SYSTEM, "device cuda: attention of %d heads over %d K/V heads, %d tokens", a->n_head,
+                       a->kv.n_kv_head, a->n);
     attention_work w = {};
     w.q = a->q;
     w.out = a->out;
@@ -382,6 +405,8 @@ extern "C" bool cuda_attention(const gpu_ctx *c, const gpu_attention *a, err *e)
     int64_t most = w.stride;                    // of a recorded step the position is not known yet
     if (!c->step && a->pos0 + a->n < most) most = a->pos0 + a->n;
     w.n_spans = (int)ceil_div(most, GPU_KEY_SPAN);
-    if ((int64_t)a->n * w.n_spans > 65535) return err_set(e, ERR_SYSTEM, "device cuda: attention of %d tokens over %lld keys is larger than the grid", a->n, (long long)most);
+    if ((int64_t)a->n * w.n_spans > 65535)
+        return err_set(e, ERR_SYSTEM, "device cuda: attention of %d tokens over %lld keys is larger than the grid",
+                       a->n, (long long)most);
     return run_attention(c, &w, a->n, most, e);
 }

@@ -6,17 +6,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-static_assert(FAULT_SCORES_BF16 == 2 && FAULT_HEAD512_ZERO == 3 && FAULT_FUSED_SUM_KV_DTYPE == 8, "attention.cu counts them so");
+static_assert(FAULT_SCORES_BF16 == 2 && FAULT_HEAD512_ZERO == 3 && FAULT_FUSED_SUM_KV_DTYPE == 8, "attention.cu counts "
+                                                                                                  "them so");
 static_assert(FAULT_GROUP_OF_ALL_HEADS == 23 && FAULT_WHOLE_OFF_BY_ONE == 24, "kv_mixed.cuh counts them so");
 static_assert(FAULT_SINK_FORGOTTEN == 25, "kv_mixed.cuh counts it so");
 static_assert((int)GPU_MOST_TAPS == (int)OP_TAPS, "kernels.h counts them so");
-static_assert((int)GPU_KEY_SPAN == (int)KEY_SPAN && (int)GPU_COLUMN_SPAN == (int)COLUMN_SPAN && (int)GPU_STEP_IDS == (int)REPLAY_MAX, "kernels.h counts them so");
+static_assert((int)GPU_KEY_SPAN == (int)KEY_SPAN && (int)GPU_COLUMN_SPAN == (int)COLUMN_SPAN &&
+                  (int)GPU_STEP_IDS == (int)REPLAY_MAX,
+              "kernels.h counts them so");
 
 static cuda_backend *self(backend *b) { return (cuda_backend *)b; }
 
-// ---- memory ----------------------------------------------------------------------------------------------------------
+// ---- memory ---------------------------------------------------------------------------------------------------------
 
-static bool op_alloc(backend *b, void **p, int64_t n_bytes, const char *what, err *e) { return gpu_alloc(self(b)->g, p, n_bytes, what, e); }
+static bool op_alloc(backend *b, void **p, int64_t n_bytes, const char *what, err *e)
+{
+    return gpu_alloc(self(b)->g, p, n_bytes, what, e);
+}
 static void op_release(backend *b, void *p)                                           { gpu_release(self(b)->g, p); }
 
 static bool op_upload(backend *b, void *dst, const void *src, int64_t n_bytes, err *e)
@@ -55,10 +61,12 @@ static bool op_load_weight(backend *b, const gguf_tensor *t, weight *w, err *e)
     void *p = NULL;
     if (t->n_dims < 1 || t->n_dims > 3)
         return err_set(e, ERR_INPUT, "tensor '%s': expected 1 to 3 dimensions, found %d", t->name, t->n_dims);
-    if (!codec_find(t->type)) return err_set(e, ERR_INPUT, "tensor '%s': type %s cannot be run (no decoder)", t->name, dtype_name(t->type));
+    if (!codec_find(t->type))
+        return err_set(e, ERR_INPUT, "tensor '%s': type %s cannot be run (no decoder)", t->name, dtype_name(t->type));
     const int64_t rows = gguf_tensor_rows(t), cols = gguf_tensor_cols(t);
     if (!dtype_row_bytes(t->type, cols, &row_bytes))
-        return err_set(e, ERR_INPUT, "tensor '%s': rows of %lld do not divide into blocks of %s", t->name, (long long)cols, dtype_name(t->type));
+        return err_set(e, ERR_INPUT, "tensor '%s': rows of %lld do not divide into blocks of %s", t->name,
+                       (long long)cols, dtype_name(t->type));
     if (!gpu_alloc(self(b)->g, &p, t->n_bytes + WEIGHT_PADDING, t->name, e)) return false;
     *w = (weight){ .type = t->type, .rows = rows, .cols = cols, .data = p, .name = t->name };
     return gpu_upload_large(self(b)->g, p, t->data, t->n_bytes, e);
@@ -78,7 +86,8 @@ static bool op_load_rope(backend *b, rope *r, int64_t n_ctx, err *e)
     float *table = malloc((size_t)bytes + 1);
     if (!table) return err_nomem(e, "rotary table", (size_t)bytes);
     for (int64_t p = 0; p < n_ctx; p++) rope_table_row(table + p * row, r, p, b->arith == ARITH_BF16);
-    const bool ok = gpu_alloc(self(b)->g, &r->dev, bytes, "rotary table", e) && gpu_upload_large(self(b)->g, r->dev, table, bytes, e);
+    const bool ok = gpu_alloc(self(b)->g, &r->dev, bytes, "rotary table", e) &&
+                    gpu_upload_large(self(b)->g, r->dev, table, bytes, e);
     free(table);
     return ok;
 }
@@ -90,7 +99,8 @@ static void op_free_rope(backend *b, rope *r)
 }
 
 static int64_t op_memory_bytes(const backend *b) { return gpu_allocated(((const cuda_backend *)b)->g); }
-// Without what is allocated only when a model runs: attention's scores, products' pieces, what scoring takes, and what rounding each allocation up takes.
+// Without what is allocated only when a model runs: attention's scores, products' pieces, what scoring takes, and what
+// rounding each allocation up takes.
 static bool op_room(backend *b, int64_t *bytes, err *e)
 {
     const int64_t fixed = SCORES_BYTES + ORDER_BYTES + KEPT_BYTES + SUMS_BYTES + ROUNDING_BYTES;
@@ -112,7 +122,7 @@ static bool op_copy(backend *b, void *dst, const void *src, int64_t n_bytes, err
     return gpu_copy(self(b)->g, dst, src, n_bytes, e);
 }
 
-// ---- a recorded decode step ------------------------------------------------------------------------------------------
+// ---- a recorded decode step -----------------------------------------------------------------------------------------
 
 static bool op_record_begin(backend *b, err *e)
 {
@@ -137,18 +147,20 @@ static bool op_replay(backend *b, int32_t id, int64_t pos, int n, int32_t *ids, 
 {
     cuda_backend *c = self(b);
     gpu_step s = { .pos = pos, .id = id, .bad_kv = ~0ull };
-    if (!c->graph || n < 1 || n > GPU_STEP_IDS) return err_set(e, ERR_SYSTEM, "device cuda: no decode step is recorded, or %d steps at once", n);
+    if (!c->graph || n < 1 || n > GPU_STEP_IDS)
+        return err_set(e, ERR_SYSTEM, "device cuda: no decode step is recorded, or %d steps at once", n);
     if (!gpu_upload(c->g, c->state, &s, sizeof s, e)) return false;
     for (int i = 0; i < n; i++)
         if (!gpu_graph_run(c->g, c->graph, e)) return false;
     if (!gpu_download(c->g, &s, c->state, sizeof s, e)) return false;
-    if (s.bad_kv != ~0ull) return err_set(e, ERR_SYSTEM, "KV cache: position %llu does not fit %s", s.bad_kv, c->kv_types);
+    if (s.bad_kv != ~0ull)
+        return err_set(e, ERR_SYSTEM, "KV cache: position %llu does not fit %s", s.bad_kv, c->kv_types);
     if (s.n_out != n) return err_set(e, ERR_SYSTEM, "device cuda: %d decode steps gave %d ids", n, s.n_out);
     memcpy(ids, s.out, (size_t)n * sizeof *ids);
     return true;
 }
 
-// ---- opening ---------------------------------------------------------------------------------------------------------
+// ---- opening --------------------------------------------------------------------------------------------------------
 
 static void op_close(backend *b)
 {
@@ -161,10 +173,12 @@ static void op_close(backend *b)
 }
 
 static const backend_ops cuda_ops = {
-    .name = "cuda", .copies_weights = true, .batch = 512, .logits_rows = 128, .alloc = op_alloc, .release = op_release, .upload = op_upload, .download = op_download,
+    .name = "cuda", .copies_weights = true, .batch = 512, .logits_rows = 128, .alloc = op_alloc, .release = op_release,
+    .upload = op_upload, .download = op_download,
     .load_weight = op_load_weight, .free_weight = op_free_weight, .load_rope = op_load_rope, .free_rope = op_free_rope,
     .has = cuda_has, .run = cuda_run,
-    .row_stats = op_row_stats, .row_kl = op_row_kl, .row_top = op_row_top, .sync = op_sync, .reserve_matmul = op_reserve_matmul, .memory_bytes = op_memory_bytes, .room = op_room, .copy_rate = op_copy_rate,
+    .row_stats = op_row_stats, .row_kl = op_row_kl, .row_top = op_row_top, .sync = op_sync,
+    .reserve_matmul = op_reserve_matmul, .memory_bytes = op_memory_bytes, .room = op_room, .copy_rate = op_copy_rate,
     .record_begin = op_record_begin, .record_end = op_record_end, .recorded = op_recorded, .replay = op_replay,
     .copy = op_copy, .close = op_close,
 };
@@ -189,7 +203,9 @@ backend *backend_cuda(arith a, bool reproducible, err *e)
     c->state = state;
     c->chosen = chosen;
     c->ctx = (gpu_ctx){ .g = c->g, .round = a == ARITH_BF16, .state = c->state };
-    if (!cuda_kernels_are_there(&c->ctx, e) || !gpu_upload(c->g, &c->state->bad_kv, &none, sizeof none, e) || !products_open(c, reproducible, e)) goto fail;
+    if (!cuda_kernels_are_there(&c->ctx, e) || !gpu_upload(c->g, &c->state->bad_kv, &none, sizeof none, e) ||
+        !products_open(c, reproducible, e))
+        goto fail;
     return &c->base;
 fail:
     op_close(&c->base);

@@ -1,4 +1,5 @@
-// backend_cuda: what backend_cuda.c (memory, recording, opening), run.c (operations) and score_ops.c share. Private to runtime/cuda and its tests.
+// backend_cuda: what backend_cuda.c (memory, recording, opening), run.c (operations) and score_ops.c share. Private to
+// runtime/cuda and its tests.
 #ifndef HALLMARK_RUNTIME_CUDA_BACKEND_CUDA_H
 #define HALLMARK_RUNTIME_CUDA_BACKEND_CUDA_H
 
@@ -9,7 +10,8 @@
 #define SCORES_BYTES ((int64_t)64 << 20)    // scores of a prefill step are computed for so many tokens at a time
 
 #define ORDER_BYTES ((int64_t)1 << 20)      // the order of a prefill step's experts takes less
-#define KEPT_BYTES ((int64_t)32 << 20)      // a reference's logits, or the largest of rows, are on the device so many at a time
+// a reference's logits, or the largest of rows, are on the device so many at a time
+#define KEPT_BYTES ((int64_t)32 << 20)
 #define SUMS_BYTES ((int64_t)1 << 20)       // sums of their spans take less
 
 // (token, slot) pairs in the order of their experts, for products of many tokens.
@@ -51,11 +53,12 @@ bool cuda_kv_of(const kv_layer *kv, gpu_kv *to, err *e);
 
 // Scoring, as in backend_ops.
 bool op_row_stats(backend *b, row_stats *out, const float *x, int n_rows, int64_t n, const int32_t *next, err *e);
-bool op_row_kl(backend *b, double *kl, const float *x, const row_stats *stats, int n_rows, int64_t n, const row_reference *ref, err *e);
+bool op_row_kl(backend *b, double *kl, const float *x, const row_stats *stats, int n_rows, int64_t n,
+               const row_reference *ref, err *e);
 bool op_row_top(backend *b, int32_t *ids, float *logits, const float *x, int n_rows, int64_t n, int64_t k, err *e);
 
-// Tests: whether coarse operations are launched as one kernel, for lists that are lowered from here on. On unless said otherwise; the bits are
-// the same.
+// Tests: whether coarse operations are launched as one kernel, for lists that are lowered from here on. On unless said
+// otherwise; the bits are the same.
 void backend_cuda_fuse(backend *b, bool on);
 
 #endif

@@ -5,13 +5,14 @@
 #include "../../device/launch.cuh"
 #include "norm.cuh"
 
-// ---- storing ---------------------------------------------------------------------------------------------------------
+// ---- storing --------------------------------------------------------------------------------------------------------
 
 // Rows of K or V to their slots, one thread a unit (kv_format<T>::width elements).
 //   x: [n][n_kv_head * head_dim]     cache: [capacity][row_bytes]
 // A value that the type cannot hold leaves its position in state->bad_kv: the host then stops with a message.
-template <int T> DEV void store_unit_of(void *cache, int64_t row_bytes, const gpu_kv &kv, const float *x, int64_t i, int units_per_row, int64_t pos0,
-                                        gpu_step *state)
+template <int T>
+DEV void store_unit_of(void *cache, int64_t row_bytes, const gpu_kv &kv, const float *x, int64_t i, int units_per_row,
+                       int64_t pos0, gpu_step *state)
 {
     const int64_t t = i / units_per_row, u = i % units_per_row, pos = pos0 + t;
     uint8_t *row = (uint8_t *)cache + pos % kv.capacity * row_bytes;
@@ -19,8 +20,10 @@ template <int T> DEV void store_unit_of(void *cache, int64_t row_bytes, const gp
 }
 
 // K (blockIdx.y 0) and V (1) of one type.
-template <int T> __global__ __launch_bounds__(128)
-void kv_store_kernel(gpu_kv kv, const float *k, const float *v, int64_t n_units, int units_per_row, int64_t pos0, const gpu_step *step, gpu_step *state)
+template <int T>
+__global__ __launch_bounds__(128) void kv_store_kernel(gpu_kv kv, const float *k, const float *v, int64_t n_units,
+                                                       int units_per_row, int64_t pos0, const gpu_step *step,
+                                                       gpu_step *state)
 {
     after_previous();
     const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, from = step ? step->pos : pos0;
@@ -29,7 +32,7 @@ void kv_store_kernel(gpu_kv kv, const float *k, const float *v, int64_t n_units,
     else                 store_unit_of<T>(kv.v.data, kv.v.row, kv, v, i, units_per_row, from, state);
 }
 
-// ---- norm, rotation and storing of heads in one launch -----------------------------------------------------------------
+// ---- norm, rotation and storing of heads in one launch --------------------------------------------------------------
 
 enum { HEADS_THREADS = 256 };           // a pair each of heads up to 512
 
@@ -41,7 +44,8 @@ struct heads_work {
     bool            round;
 };
 
-// A pair's weights (of low and high, the halves' elements d or the neighbours 2d and 2d + 1) and angle; those of the thread's first pair are read before the head's norm, so that nobody waits for them behind it.
+// A pair's weights (of low and high, the halves' elements d or the neighbours 2d and 2d + 1) and angle; those of the
+// thread's first pair are read before the head's norm, so that nobody waits for them behind it.
 struct head_pair { float w_low, w_high, cosine, sine; };
 
 DEV head_pair pair_weights(const float *w, int low, int high, int half, int d)
@@ -59,7 +63,8 @@ DEV void pair_angle(head_pair *p, const float *table, int64_t pos, int half, int
 
 // dst = rotated(rms_norm(row, w)), w NULL: rotated(row), the whole block; behind the first `rot` floats only normed;
 // row, normed: [norm_floats(head_dim)] in shared memory; normed holds the result too.
-DEV void norm_rotate(float *dst, const float *row, float *normed, float *inverse, const heads_work &k, head_pair p, const float *w, int64_t pos)
+DEV void norm_rotate(float *dst, const float *row, float *normed, float *inverse, const heads_work &k, head_pair p,
+                     const float *w, int64_t pos)
 {
     const int hd = k.h.head_dim, half = k.h.rot / 2;
     const bool first = k.round && k.h.round_first;
@@ -96,8 +101,8 @@ template <int T> DEV void store_head(void *cache, const float *head, const heads
     if constexpr (T != GPU_KV_MIXED) store_row<T>(cache, head, k, kv_head, pos);
 }
 
-// What happens to heads between their product and attention, one block a head of one token: q: norm, rotation; k: norm, rotation,
-// stored; v: norm without weight (v_norm), stored. q, k and v end as the separate operations leave them.
+// What happens to heads between their product and attention, one block a head of one token: q: norm, rotation; k: norm,
+// rotation, stored; v: norm without weight (v_norm), stored. q, k and v end as the separate operations leave them.
 //   grid: (query heads, then K/V heads where k is given; tokens)     shared: 3 * norm_floats(head_dim) + 1 floats
 // Twin: rms_norm, rotate or rotate_pairs, kv_store.
 template <int T> __global__ __launch_bounds__(HEADS_THREADS) void heads_kernel(heads_work k)
@@ -107,7 +112,8 @@ template <int T> __global__ __launch_bounds__(HEADS_THREADS) void heads_kernel(h
     const float *w = kv_head < 0 ? k.h.q_norm : k.h.k_norm;
     const int low = k.h.neighbours ? 2 * tid : tid, high = k.h.neighbours ? 2 * tid + 1 : half + tid;
     head_pair pair = pair_weights(w, low, high, half, tid);
-    float *row = shared_memory<float>(), *normed = row + norm_floats(hd), *value = normed + norm_floats(hd), *inverse = value + norm_floats(hd);
+    float *row = shared_memory<float>(), *normed = row + norm_floats(hd), *value = normed + norm_floats(hd),
+          *inverse = value + norm_floats(hd);
     after_previous();
     const int64_t t = blockIdx.y, pos = (k.step ? k.step->pos : k.pos0) + t;
     pair_angle(&pair, k.h.table, pos, half, tid);
@@ -131,16 +137,19 @@ template <int T> __global__ __launch_bounds__(HEADS_THREADS) void heads_kernel(h
     store_head<T>(k.h.kv.k.data, normed, k, kv_head, pos);
 }
 
-// ===== launchers ======================================================================================================
+// ===== launchers
+// ======================================================================================================
 
 // K and V (parts 2) of kv, or, where their types differ, one of them.
-template <int T> static bool run_store(const gpu_ctx *c, const gpu_kv *kv, const float *k, const float *v, int parts, int n, int64_t pos0, err *e)
+template <int T>
+static bool run_store(const gpu_ctx *c, const gpu_kv *kv, const float *k, const float *v, int parts, int n,
+                      int64_t pos0, err *e)
 {
     const int per_row = kv->n_kv_head * kv->head_dim / (int)kv_format<T>::width;
     const int64_t units = (int64_t)n * per_row;
     if (units == 0) return true;
-    return LAUNCH(c->g, e, "kv_store", dims(ceil_div(units, 128), parts), dims(128), 0, (kv_store_kernel<T>))(*kv, k, v, units, per_row, pos0, c->step,
-                                                                                                              c->state);
+    return LAUNCH(c->g, e, "kv_store", dims(ceil_div(units, 128), parts), dims(128), 0,
+                  (kv_store_kernel<T>))(*kv, k, v, units, per_row, pos0, c->step, c->state);
 }
 
 static bool store_parts(const gpu_ctx *c, const gpu_kv *kv, int type, const float *k, const float *v, int parts, int n,

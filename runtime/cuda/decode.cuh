@@ -1,9 +1,11 @@
 // decode: weights of every type, sixteen consecutive ones of a row at a time (a group: one for each partial sum).
 //
-// For each dtype T, group<T> has: raw, what a thread holds while the bytes travel; load(), which only loads, so that several
-// groups can be in flight; values(), the sixteen weights as F32, with the operations and their order of quant/'s plain decoders.
-// Layouts: quant/blocks.h. Blocks of 144 and 176 bytes keep 16-byte alignment; those of 20, 24 and 84 keep 4; the rest 2: they are
-// read as aligned words and shifted. The last such word may begin in the tensor and end behind it: WEIGHT_PADDING in kernels.h.
+// For each dtype T, group<T> has: raw, what a thread holds while the bytes travel; load(), which only loads, so that
+// several groups can be in flight; values(), the sixteen weights as F32, with the operations and their order of
+// quant/'s plain decoders.
+// Layouts: quant/blocks.h. Blocks of 144 and 176 bytes keep 16-byte alignment; those of 20, 24 and 84 keep 4; the rest
+// 2: they are read as aligned words and shifted. The last such word may begin in the tensor and end behind it:
+// WEIGHT_PADDING in kernels.h.
 #ifndef HALLMARK_RUNTIME_CUDA_DECODE_CUH
 #define HALLMARK_RUNTIME_CUDA_DECODE_CUH
 
@@ -19,19 +21,22 @@ DEV uint4    load_16_by2(const uint8_t *p)
 {
     const uint32_t odd = (uint32_t)(uintptr_t)p & 2, shift = 8 * odd;
     const uint8_t *w = p - odd;
-    const uint32_t a = load_u32(w), b = load_u32(w + 4), c = load_u32(w + 8), d = load_u32(w + 12), e = odd ? load_u32(w + 16) : 0;
-    return make_uint4(__funnelshift_r(a, b, shift), __funnelshift_r(b, c, shift), __funnelshift_r(c, d, shift), __funnelshift_r(d, e, shift));
+    const uint32_t a = load_u32(w), b = load_u32(w + 4), c = load_u32(w + 8), d = load_u32(w + 12),
+                   e = odd ? load_u32(w + 16) : 0;
+    return make_uint4(__funnelshift_r(a, b, shift), __funnelshift_r(b, c, shift), __funnelshift_r(c, d, shift),
+                      __funnelshift_r(d, e, shift));
 }
 DEV uint4    load_16_by4(const uint8_t *p)
 {
     return make_uint4(load_u32(p), load_u32(p + 4), load_u32(p + 8), load_u32(p + 12));
 }
 
-DEV uint32_t word_of(uint4 v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }     // i is constant after unrolling
+// i is constant after unrolling
+DEV uint32_t word_of(uint4 v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
 DEV uint32_t byte_of(uint4 v, int i) { return word_of(v, i >> 2) >> (8 * (i & 3)) & 255; }
 
-// A row cut for the threads: where it lies, how many weights it has, whether 16-byte loads are allowed (its start and length are
-// multiples of 16 bytes; matters to the plain types only).
+// A row cut for the threads: where it lies, how many weights it has, whether 16-byte loads are allowed (its start and
+// length are multiples of 16 bytes; matters to the plain types only).
 struct row_view { const uint8_t *p; int64_t cols; bool vectors; };
 
 template <int T> struct group;
@@ -74,8 +79,8 @@ DEV raw_16bit load_16bit(row_view r, int64_t g)
         for (int i = 0; i < 16; i++) u[i] = 16 * g + i < r.cols ? load_u16(r.p + 32 * g + 2 * i) : 0;
 #pragma unroll
         for (int i = 0; i < 2; i++)
-            a.v[i] = make_uint4(u[8 * i] | u[8 * i + 1] << 16, u[8 * i + 2] | u[8 * i + 3] << 16, u[8 * i + 4] | u[8 * i + 5] << 16,
-                                u[8 * i + 6] | u[8 * i + 7] << 16);
+            a.v[i] = make_uint4(u[8 * i] | u[8 * i + 1] << 16, u[8 * i + 2] | u[8 * i + 3] << 16,
+                                u[8 * i + 4] | u[8 * i + 5] << 16, u[8 * i + 6] | u[8 * i + 7] << 16);
     }
     return a;
 }
@@ -108,7 +113,7 @@ template <> struct group<DT_F16> {
     }
 };
 
-// ---- blocks of 32 ----------------------------------------------------------------------------------------------------
+// ---- blocks of 32 ---------------------------------------------------------------------------------------------------
 
 struct raw_small { uint4 codes; uint32_t scales, high; };       // scales: F16 scale, then min
 
@@ -172,7 +177,8 @@ template <> struct group<DT_Q5_0> {
         const int shift = 4 * (int)(g & 1);
         const uint32_t high = a.high >> 16 * (g & 1);
 #pragma unroll
-        for (int i = 0; i < LANES; i++) out[i] = d * f32_of_code((byte_of(a.codes, i) >> shift & 15) | (high >> i & 1) << 4, 16.0f);
+        for (int i = 0; i < LANES; i++)
+            out[i] = d * f32_of_code((byte_of(a.codes, i) >> shift & 15) | (high >> i & 1) << 4, 16.0f);
     }
 };
 
@@ -189,11 +195,12 @@ template <> struct group<DT_Q5_1> {
         const int shift = 4 * (int)(g & 1);
         const uint32_t high = a.high >> 16 * (g & 1);
 #pragma unroll
-        for (int i = 0; i < LANES; i++) out[i] = d * f32_of_code((byte_of(a.codes, i) >> shift & 15) | (high >> i & 1) << 4, 0.0f) + m;
+        for (int i = 0; i < LANES; i++)
+            out[i] = d * f32_of_code((byte_of(a.codes, i) >> shift & 15) | (high >> i & 1) << 4, 0.0f) + m;
     }
 };
 
-// ---- super-blocks of 256: a group is sub-block j = g % 16 --------------------------------------------------------------
+// ---- super-blocks of 256: a group is sub-block j = g % 16 -----------------------------------------------------------
 
 template <> struct group<DT_Q2_K> {
     struct raw { uint4 codes; uint32_t scales, sub; };
@@ -205,7 +212,8 @@ template <> struct group<DT_Q2_K> {
     }
     DEV void values(float out[LANES], const raw &a, int64_t g)
     {
-        const float d = f32_of_f16(a.scales & 0xffffu) * (float)(a.sub & 15), m = f32_of_f16(a.scales >> 16) * (float)(a.sub >> 4);
+        const float d = f32_of_f16(a.scales & 0xffffu) * (float)(a.sub & 15),
+                    m = f32_of_f16(a.scales >> 16) * (float)(a.sub >> 4);
         const int shift = 2 * ((int)(g % 8) / 2);
 #pragma unroll
         for (int i = 0; i < LANES; i++) out[i] = d * f32_of_code(byte_of(a.codes, i) >> shift & 3, 0.0f) - m;
@@ -232,7 +240,8 @@ template <> struct group<DT_Q3_K> {
     }
 };
 
-// Scale and min of sub-block of 32 number p, of the 12 bytes in words y, z, w of a block's first 16 (k4_scale_min in blocks.h).
+// Scale and min of sub-block of 32 number p, of the 12 bytes in words y, z, w of a block's first 16 (k4_scale_min in
+// blocks.h).
 DEV void k4_scales(uint4 head, int p, float *d, float *m)
 {
     const int at = 8 * (p & 3);
@@ -275,7 +284,8 @@ template <> struct group<DT_Q5_K> {
         k4_scales(a.head, p, &d, &m);
 #pragma unroll
         for (int i = 0; i < LANES; i++)
-            out[i] = d * f32_of_code((byte_of(a.codes, i) >> shift & 15) | (byte_of(a.high, i) >> p & 1) << 4, 0.0f) - m;
+            out[i] = d * f32_of_code((byte_of(a.codes, i) >> shift & 15) | (byte_of(a.high, i) >> p & 1) << 4, 0.0f) -
+                     m;
     }
 };
 
@@ -285,8 +295,8 @@ template <> struct group<DT_Q6_K> {
     {
         const uint8_t *b = r.p + g / 16 * 210;
         const int j = (int)(g % 16), half = j / 8, quarter = j % 8 / 2, at = 16 * (j & 1);
-        return { load_16_by2(b + 64 * half + 32 * (quarter & 1) + at), load_16_by2(b + 128 + 32 * half + at), load_u16(b + 208),
-                 (int8_t)__ldg(b + 192 + j) };
+        return { load_16_by2(b + 64 * half + 32 * (quarter & 1) + at), load_16_by2(b + 128 + 32 * half + at),
+                 load_u16(b + 208), (int8_t)__ldg(b + 192 + j) };
     }
     DEV void values(float out[LANES], const raw &a, int64_t g)
     {
@@ -294,7 +304,9 @@ template <> struct group<DT_Q6_K> {
         const float d = f32_of_f16(a.scale) * (float)a.sub;
 #pragma unroll
         for (int i = 0; i < LANES; i++)
-            out[i] = d * f32_of_code((byte_of(a.low, i) >> low_shift & 15) | (byte_of(a.high, i) >> high_shift & 3) << 4, 32.0f);
+            out[i] = d *
+                     f32_of_code((byte_of(a.low, i) >> low_shift & 15) | (byte_of(a.high, i) >> high_shift & 3) << 4,
+                                 32.0f);
     }
 };
 
@@ -306,11 +318,16 @@ template <> struct group<DT_Q6_K> {
 // How a matrix is cut into rows.
 static inline bool view_of(const gpu_matrix *w, int64_t *row_bytes, bool *vectors, err *e)
 {
-    if (!dtype_row_bytes(w->type, w->cols, row_bytes)) return err_set(e, ERR_SYSTEM, "rows of %lld do not divide into blocks of %s", (long long)w->cols, dtype_name(w->type));
+    if (!dtype_row_bytes(w->type, w->cols, row_bytes))
+        return err_set(e, ERR_SYSTEM, "rows of %lld do not divide into blocks of %s", (long long)w->cols,
+                       dtype_name(w->type));
     *vectors = *row_bytes % 16 == 0 && w->cols % LANES == 0;
     return true;
 }
 
-static inline bool unknown_type(dtype t, err *e) { return err_set(e, ERR_SYSTEM, "device cuda: no kernel for weights of type %s", dtype_name(t)); }
+static inline bool unknown_type(dtype t, err *e)
+{
+    return err_set(e, ERR_SYSTEM, "device cuda: no kernel for weights of type %s", dtype_name(t));
+}
 
 #endif

@@ -1,5 +1,6 @@
 // dev: what every kernel is made of: conversions, rounding, the functions e^x, tanh and gelu; each gives the bits of
-// runtime/cpu/vec16.h. Compiled by nvcc (--fmad=false: a fused multiply-add is only where fmaf is written) or by a C++ compiler.
+// runtime/cpu/vec16.h. Compiled by nvcc (--fmad=false: a fused multiply-add is only where fmaf is written) or by a C++
+// compiler.
 #ifndef HALLMARK_RUNTIME_CUDA_DEV_CUH
 #define HALLMARK_RUNTIME_CUDA_DEV_CUH
 
@@ -8,7 +9,7 @@
 enum { WARP = 32, LANES = 16 };         // LANES: partial sums of every reduction (REDUCE_LANES in backend.h)
 #define ALL_LANES 0xffffffffu
 
-// ---- conversions -----------------------------------------------------------------------------------------------------
+// ---- conversions ----------------------------------------------------------------------------------------------------
 
 // To the nearest BF16, kept in F32. A NaN stays a NaN.
 DEV float round_bf16(float x)
@@ -22,7 +23,7 @@ DEV float rounded(float x, bool round) { return round ? round_bf16(x) : x; }
 // A small integer (0 <= q < 2^23) less bias, as F32: exact, and cheaper than the conversion instruction.
 DEV float f32_of_code(uint32_t q, float bias) { return __uint_as_float(0x4b000000u | q) - (8388608.0f + bias); }
 
-// ---- functions -------------------------------------------------------------------------------------------------------
+// ---- functions ------------------------------------------------------------------------------------------------------
 
 // 2^n for integral n in [-126, 127].
 DEV float exp2i(float n)
@@ -85,8 +86,8 @@ DEV float softcap_twin(float x, float cap, bool round)
     return rounded(rounded(tanh_twin(rounded(x / cap, round)), round) * cap, round);
 }
 
-// Joins the sixteen partial sums of a half-warp: i with i + 8, then + 4, + 2, + 1 (v16_sum). All sixteen lanes get the sum:
-// addition commutes, so each lane forms the same one. The whole warp must call.
+// Joins the sixteen partial sums of a half-warp: i with i + 8, then + 4, + 2, + 1 (v16_sum). All sixteen lanes get the
+// sum: addition commutes, so each lane forms the same one. The whole warp must call.
 DEV float join_lanes(float a)
 {
     a = a + __shfl_xor_sync(ALL_LANES, a, 8, LANES);

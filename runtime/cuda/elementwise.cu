@@ -6,9 +6,10 @@
 
 enum { NORM_THREADS = 256, RUN_THREADS = 256 };
 
-// ---- norms -----------------------------------------------------------------------------------------------------------
+// ---- norms ----------------------------------------------------------------------------------------------------------
 
-enum { NORM_EACH = 8 };         // elements of a row that a thread reads at once: rows up to NORM_THREADS * NORM_EACH wait for memory once
+// elements of a row that a thread reads at once: rows up to NORM_THREADS * NORM_EACH wait for memory once
+enum { NORM_EACH = 8 };
 
 struct norm_part { float v[NORM_EACH]; };       // a thread's first elements: threadIdx.x + k * NORM_THREADS
 
@@ -70,7 +71,8 @@ __global__ __launch_bounds__(NORM_THREADS) void norm_kernel(gpu_rows dst, gpu_ro
     });
 }
 
-// (w) t = rms_norm(t, w); x = x + t; (out_scale != 1) x = x * out_scale; (w_next) t = rms_norm(x, w_next). One block a row.
+// (w) t = rms_norm(t, w); x = x + t; (out_scale != 1) x = x * out_scale; (w_next) t = rms_norm(x, w_next). One block a
+// row.
 //   x, t: [rows][dim]     shared: 2 * norm_floats(dim) + 1 floats
 // Numerics: each step rounds as the separate operations do, and x and t end as they would leave them.
 // Twin: rms_norm, add, scale, rms_norm.
@@ -101,13 +103,16 @@ void norm_add_norm_kernel(float *x, float *t, const float *w, const float *w_nex
     });
 }
 
-// ---- runs ------------------------------------------------------------------------------------------------------------
+// ---- runs -----------------------------------------------------------------------------------------------------------
 
 enum run_op { RUN_ADD, RUN_SCALE, RUN_GELU, RUN_GEGLU, RUN_SILU, RUN_SWIGLU, RUN_SIGMOID, RUN_SOFTCAP };
 
-// dst[i] = op(a[i], b[i] or s), one thread an element; dst may be a or b. Each result rounded once (GEGLU and SOFTCAP: each step).
+// dst[i] = op(a[i], b[i] or s), one thread an element; dst may be a or b. Each result rounded once (GEGLU and SOFTCAP:
+// each step).
 // Twin: add, scale, gelu, geglu, silu, swiglu, sigmoid, softcap in runtime/cpu/kernels.inc.
-template <int OP> __global__ __launch_bounds__(RUN_THREADS) void run_kernel(float *dst, const float *a, const float *b, float s, int64_t n, bool round)
+template <int OP>
+__global__ __launch_bounds__(RUN_THREADS) void run_kernel(float *dst, const float *a, const float *b, float s,
+                                                          int64_t n, bool round)
 {
     after_previous();
     const int64_t i = (int64_t)blockIdx.x * RUN_THREADS + threadIdx.x;
@@ -151,7 +156,8 @@ template <int OP> __global__ __launch_bounds__(RUN_THREADS) void gating_kernel(g
 }
 
 // dst[t][i] += bias[i]
-__global__ __launch_bounds__(RUN_THREADS) void bias_kernel(float *dst, const float *bias, int64_t n, int dim, bool round)
+__global__ __launch_bounds__(RUN_THREADS) void bias_kernel(float *dst, const float *bias, int64_t n, int dim,
+                                                           bool round)
 {
     after_previous();
     const int64_t i = (int64_t)blockIdx.x * RUN_THREADS + threadIdx.x;
@@ -179,12 +185,13 @@ void rotate_kernel(float *x, const float *table, int rot, int dim, int64_t n_pai
     p[apart] = rounded(rounded(b * c, round) + rounded(a * s, round), round);
 }
 
-// ---- the greedy choice -----------------------------------------------------------------------------------------------
+// ---- the greedy choice ----------------------------------------------------------------------------------------------
 
 enum { ARGMAX_THREADS = 256, ARGMAX_WARPS = ARGMAX_THREADS / WARP, ARGMAX_AHEAD = 4 };
 struct best { float v; int32_t i; };        // i -1: none yet
 
-// The better of two: larger, then lower index. NaN never gets in. The order of joining does not matter: this is a total order.
+// The better of two: larger, then lower index. NaN never gets in. The order of joining does not matter: this is a total
+// order.
 DEV best better(best a, best b) { return b.i >= 0 && (a.i < 0 || b.v > a.v || (b.v == a.v && b.i < a.i)) ? b : a; }
 
 // For all threads of the block. shared: one best a warp
@@ -222,7 +229,8 @@ __global__ __launch_bounds__(ARGMAX_THREADS) void argmax_part_kernel(best *parti
 }
 
 // The best of the partial ones: to *id, or (step) as the next token of a recorded decode step, whose position advances.
-__global__ __launch_bounds__(ARGMAX_THREADS) void argmax_join_kernel(int32_t *id, const best *partial, int n, gpu_step *step)
+__global__ __launch_bounds__(ARGMAX_THREADS) void argmax_join_kernel(int32_t *id, const best *partial, int n,
+                                                                     gpu_step *step)
 {
     after_previous();
     best mine = { 0.0f, -1 };
@@ -238,16 +246,21 @@ __global__ __launch_bounds__(ARGMAX_THREADS) void argmax_join_kernel(int32_t *id
     }
 }
 
-// ===== launchers ======================================================================================================
+// ===== launchers
+// ======================================================================================================
 
 static bool run_blocks(int64_t n, gpu_dim *grid, err *e)
 {
-    if (ceil_div(n, RUN_THREADS) > 0x7fffffff) return err_set(e, ERR_SYSTEM, "a run of %lld floats is larger than the grid", (long long)n);
+    if (ceil_div(n, RUN_THREADS) > 0x7fffffff)
+        return err_set(e, ERR_SYSTEM, "a run of %lld floats is larger than the grid", (long long)n);
     *grid = dims(ceil_div(n, RUN_THREADS));
     return true;
 }
 
-static size_t norm_shared(int rows, int dim) { return (size_t)(rows * ceil_div(dim, NORM_RUN) * NORM_RUN + 1) * sizeof(float); }
+static size_t norm_shared(int rows, int dim)
+{
+    return (size_t)(rows * ceil_div(dim, NORM_RUN) * NORM_RUN + 1) * sizeof(float);
+}
 
 extern "C" bool cuda_norm(const gpu_ctx *c, const gpu_norm *n, err *e)
 {
@@ -258,12 +271,12 @@ extern "C" bool cuda_norm(const gpu_ctx *c, const gpu_norm *n, err *e)
         n->dst, n->x, n->w, n->per, n->dim, n->l2 ? 1.0f : (float)n->dim, n->eps, round, round && n->round_first);
 }
 
-extern "C" bool cuda_norm_add_norm(const gpu_ctx *c, float *x, float *t, const float *w, const float *w_next, float out_scale, int64_t rows, int dim,
-                                   float eps, bool round_first, err *e)
+extern "C" bool cuda_norm_add_norm(const gpu_ctx *c, float *x, float *t, const float *w, const float *w_next,
+                                   float out_scale, int64_t rows, int dim, float eps, bool round_first, err *e)
 {
     if (rows == 0) return true;
-    return LAUNCH(c->g, e, "norm_add_norm", dims(rows), dims(NORM_THREADS), norm_shared(2, dim), (norm_add_norm_kernel))(
-        x, t, w, w_next, out_scale, dim, eps, c->round, c->round && round_first);
+    return LAUNCH(c->g, e, "norm_add_norm", dims(rows), dims(NORM_THREADS), norm_shared(2, dim),
+                  (norm_add_norm_kernel))(x, t, w, w_next, out_scale, dim, eps, c->round, c->round && round_first);
 }
 
 #define RUN(op, name, dst, a, b, s)                                                                                  \
@@ -312,13 +325,14 @@ extern "C" bool cuda_softcap(const gpu_ctx *c, float *x, float cap, int64_t n, e
     RUN(RUN_SOFTCAP, "softcap", x, x, nullptr, cap);
 }
 
-extern "C" bool cuda_mul_rows(const gpu_ctx *c, float *dst, const float *a, const float *b, int64_t b_stride, int n, int dim, err *e)
+extern "C" bool cuda_mul_rows(const gpu_ctx *c, float *dst, const float *a, const float *b, int64_t b_stride, int n,
+                              int dim, err *e)
 {
     gpu_dim grid = {};
     const int64_t all = (int64_t)n * dim;
     if (all == 0) return true;
-    return run_blocks(all, &grid, e) &&
-           LAUNCH(c->g, e, "mul_rows", grid, dims(RUN_THREADS), 0, (mul_rows_kernel))(dst, a, b, b_stride, all, dim, c->round);
+    return run_blocks(all, &grid, e) && LAUNCH(c->g, e, "mul_rows", grid, dims(RUN_THREADS), 0,
+                                               (mul_rows_kernel))(dst, a, b, b_stride, all, dim, c->round);
 }
 
 extern "C" bool cuda_gating(const gpu_ctx *c, const gpu_gating *p, err *e)
@@ -341,7 +355,8 @@ extern "C" bool cuda_add_bias(const gpu_ctx *c, float *dst, const float *bias, i
 {
     gpu_dim grid = {};
     if (n == 0) return true;
-    return run_blocks(n * dim, &grid, e) && LAUNCH(c->g, e, "bias", grid, dims(RUN_THREADS), 0, (bias_kernel))(dst, bias, n * dim, (int)dim, c->round);
+    return run_blocks(n * dim, &grid, e) &&
+           LAUNCH(c->g, e, "bias", grid, dims(RUN_THREADS), 0, (bias_kernel))(dst, bias, n * dim, (int)dim, c->round);
 }
 
 extern "C" bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int rot, int dim, int n, int n_head,
@@ -357,14 +372,20 @@ extern "C" bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int 
 
 extern "C" bool cuda_kernels_are_there(const gpu_ctx *c, err *e)
 {
-    return gpu_know_kernels(c->g, LAUNCH(c->g, e, "mul_rows", dims(1), dims(RUN_THREADS), 0, (mul_rows_kernel)).at.kernel, e);
+    return gpu_know_kernels(c->g,
+                            LAUNCH(c->g, e, "mul_rows", dims(1), dims(RUN_THREADS), 0, (mul_rows_kernel)).at.kernel, e);
 }
 
 extern "C" bool cuda_argmax(const gpu_ctx *c, int32_t *id, const float *x, int64_t n, void *partial, err *e)
 {
     static_assert(sizeof(best) == 8 && (int)CUDA_ARGMAX_BLOCKS <= (int)ARGMAX_THREADS, "see kernels.h");
     const size_t shared = ARGMAX_WARPS * sizeof(best);
-    const int64_t share = ceil_div(n, ARGMAX_THREADS), most = CUDA_ARGMAX_BLOCKS, blocks = share < 1 ? 1 : share < most ? share : most;
-    return LAUNCH(c->g, e, "argmax_part", dims(blocks), dims(ARGMAX_THREADS), shared, (argmax_part_kernel))((best *)partial, x, n) &&
-           LAUNCH(c->g, e, "argmax_join", dims(1), dims(ARGMAX_THREADS), shared, (argmax_join_kernel))(id, (const best *)partial, (int)blocks, c->step);
+    const int64_t share = ceil_div(n, ARGMAX_THREADS), most = CUDA_ARGMAX_BLOCKS,
+                  blocks = share < 1      ? 1
+                           : share < most ? share
+                                          : most;
+    return LAUNCH(c->g, e, "argmax_part", dims(blocks), dims(ARGMAX_THREADS), shared,
+                  (argmax_part_kernel))((best *)partial, x, n) &&
+           LAUNCH(c->g, e, "argmax_join", dims(1), dims(ARGMAX_THREADS), shared,
+                  (argmax_join_kernel))(id, (const best *)partial, (int)blocks, c->step);
 }

@@ -89,8 +89,8 @@ template <int T> struct gemv_stream {
             const uint8_t *from = stage(u);
             const int skew = skew_of(from);
             // Of a row that ends within the stage: whole blocks.
-            const int bytes =
-                skew + (whole ? (int)quad<T>::BYTES : (rest * quad<T>::BYTES + quad<T>::COLUMNS - 1) / quad<T>::COLUMNS);
+            const int bytes = skew + (whole ? (int)quad<T>::BYTES
+                                            : (rest * quad<T>::BYTES + quad<T>::COLUMNS - 1) / quad<T>::COLUMNS);
             const shared_address to = shared_at(slots + slot * staging<T>::SLOT_BYTES) + 16 * q;
             from += 16 * q - skew;
 #pragma unroll

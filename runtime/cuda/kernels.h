@@ -1,9 +1,10 @@
-// kernels: what the CUDA backend can launch. Each launcher checks shapes, picks the grid, launches, and does no arithmetic; the
-// kernels above it in its .cu file say what is computed. Twin of all of them: runtime/cpu/kernels.inc, bit for bit; but for products of many
-// tokens on the tensor cores.
+// kernels: what the CUDA backend can launch. Each launcher checks shapes, picks the grid, launches, and does no
+// arithmetic; the kernels above it in its .cu file say what is computed. Twin of all of them: runtime/cpu/kernels.inc,
+// bit for bit; but for products of many tokens on the tensor cores.
 //
-// Pointers are device memory unless said. Activations are F32, [n_tokens][dim]. Positions: where `step` is given, the position
-// and the token's id are read from it when the kernel runs (a recorded decode step); the values passed are then ignored.
+// Pointers are device memory unless said. Activations are F32, [n_tokens][dim]. Positions: where `step` is given, the
+// position and the token's id are read from it when the kernel runs (a recorded decode step); the values passed are
+// then ignored.
 #ifndef HALLMARK_RUNTIME_CUDA_KERNELS_H
 #define HALLMARK_RUNTIME_CUDA_KERNELS_H
 
@@ -25,10 +26,12 @@ typedef struct {                // on the device: where a recorded decode step s
     int32_t            out[GPU_STEP_IDS];
 } gpu_step;
 
-// Products of many tokens in BF16 pieces (tensor.cu, cublas.c): a BF16 weight is one piece, any other and an F32 activation the sum of three.
+// Products of many tokens in BF16 pieces (tensor.cu, cublas.c): a BF16 weight is one piece, any other and an F32
+// activation the sum of three.
 typedef enum { PRODUCTS_EXACT, PRODUCTS_TENSOR, PRODUCTS_CUBLAS } gpu_products_mode;
 enum { PRODUCT_PIECES = 3 };
-#define PRODUCT_W_BYTES ((int64_t)48 << 20)     // the most that pieces and sums take; larger products are formed in slices, with the same bits
+// the most that pieces and sums take; larger products are formed in slices, with the same bits
+#define PRODUCT_W_BYTES ((int64_t)48 << 20)
 #define PRODUCT_X_BYTES ((int64_t)48 << 20)
 #define PRODUCT_SPAN_BYTES ((int64_t)16 << 20)
 typedef struct { int64_t w, x, spans; } gpu_products_need;      // bytes
@@ -39,7 +42,7 @@ typedef struct {
     uint16_t    *w, *x;         // scratch: pieces [piece][row][cols], see cuda_pieces_need
     float       *spans;         // scratch: sums of spans of columns
     int64_t      w_bytes, x_bytes, span_bytes;
-    const float *cut;           // the activations whose pieces are in x, cut_n floats; NULL: none, or something else ran since
+    const float *cut;    // the activations whose pieces are in x, cut_n floats; NULL: none, or something else ran since
     int64_t      cut_n;
     struct cublas_lib *blas;    // PRODUCTS_CUBLAS
 } gpu_products;
@@ -100,40 +103,48 @@ typedef struct {
 } gpu_norm;
 bool cuda_norm(const gpu_ctx *c, const gpu_norm *n, err *e);
 
-// x += rms_norm(t, w) [* out_scale] (w NULL: x += t), then (w_next) t = rms_norm(x, w_next), else t = the normed t: what a layer does between products.
-bool cuda_norm_add_norm(const gpu_ctx *c, float *x, float *t, const float *w, const float *w_next, float out_scale, int64_t rows, int dim,
-                        float eps, bool round_first, err *e);
+// x += rms_norm(t, w) [* out_scale] (w NULL: x += t), then (w_next) t = rms_norm(x, w_next), else t = the normed t:
+// what a layer does between products.
+bool cuda_norm_add_norm(const gpu_ctx *c, float *x, float *t, const float *w, const float *w_next, float out_scale,
+                        int64_t rows, int dim, float eps, bool round_first, err *e);
 
-// dst [n][rows] = x [n][cols] W^T. One token: gemv. More: exact tiles, or pieces where they are allowed and the shape is theirs.
+// dst [n][rows] = x [n][cols] W^T. One token: gemv. More: exact tiles, or pieces where they are allowed and the shape
+// is theirs.
 bool cuda_matmul(const gpu_ctx *c, float *dst, const gpu_matrix *w, const float *x, int n, err *e);
 enum { CUDA_TENSOR_TOKENS = 16 };       // fewer are not worth a tile of 64
 enum { CUDA_TENSOR_TILES = 3 };
 bool cuda_tensor_can(const gpu_ctx *c, const gpu_matrix *w, int n);
-bool cuda_tensor_fits(const gpu_ctx *c, const gpu_matrix *w);      // the tile of products->tile has the shared memory it needs
+// the tile of products->tile has the shared memory it needs
+bool cuda_tensor_fits(const gpu_ctx *c, const gpu_matrix *w);
 gpu_products_need cuda_tensor_need(const gpu_ctx *c, const gpu_matrix *w, int n);
 bool cuda_tensor_matmul(const gpu_ctx *c, float *dst, const gpu_matrix *w, const float *x, int n, err *e);
 
-// A part of a product whose pieces are ready: rows row .. row + rows - 1 of W, tokens token .. token + n - 1. Zeroed before the first.
+// A part of a product whose pieces are ready: rows row .. row + rows - 1 of W, tokens token .. token + n - 1. Zeroed
+// before the first.
 typedef struct {
     int64_t         row, rows, token;
     int             n;
-    const uint16_t *w;                  // [pieces][rows][cols]; those of x: products->x. Planes: elements between two pieces
+    const uint16_t *w;    // [pieces][rows][cols]; those of x: products->x. Planes: elements between two pieces
     int64_t         w_plane, x_plane;
 } pieces_slice;
-// The scratch that a product wants; less is made do with, down to one row and one token. n_spans: sums of so many spans of columns wait in it.
+// The scratch that a product wants; less is made do with, down to one row and one token. n_spans: sums of so many spans
+// of columns wait in it.
 gpu_products_need cuda_pieces_need(const gpu_ctx *c, const gpu_matrix *w, int n, int n_spans);
-bool cuda_next_pieces(const gpu_ctx *c, const gpu_matrix *w, const float *x, int n, int n_spans, pieces_slice *s, bool *more, err *e);
+bool cuda_next_pieces(const gpu_ctx *c, const gpu_matrix *w, const float *x, int n, int n_spans, pieces_slice *s,
+                      bool *more, err *e);
 
 // One token against up to GPU_SEGMENTS matrices of the same type and cols in one launch.
 bool cuda_gemv_many(const gpu_ctx *c, int n_seg, float *const dst[], const gpu_matrix w[], const float *x, err *e);
 // One token: up = W_up x, gate = act(W_gate x) * up, act gelu or silu. Both of the same type and shape.
-bool cuda_gemv_glu(const gpu_ctx *c, float *gate, float *up, const gpu_matrix *w_gate, const gpu_matrix *w_up, const float *x, bool silu, err *e);
+bool cuda_gemv_glu(const gpu_ctx *c, float *gate, float *up, const gpu_matrix *w_gate, const gpu_matrix *w_up,
+                   const float *x, bool silu, err *e);
 // One token: dst = gelu(W x) * by.
 bool cuda_gemv_gelu_mul(const gpu_ctx *c, float *dst, const gpu_matrix *w, const float *x, const float *by, err *e);
 
 bool cuda_add(const gpu_ctx *c, float *dst, const float *a, const float *b, int64_t n, err *e);
 bool cuda_scale(const gpu_ctx *c, float *x, float s, int64_t n, err *e);
-bool cuda_mul_rows(const gpu_ctx *c, float *dst, const float *a, const float *b, int64_t b_stride, int n, int dim, err *e);
+bool cuda_mul_rows(const gpu_ctx *c, float *dst, const float *a, const float *b, int64_t b_stride, int n, int dim,
+                   err *e);
 bool cuda_gelu(const gpu_ctx *c, float *x, int64_t n, err *e);
 bool cuda_geglu(const gpu_ctx *c, float *gate, const float *up, int64_t n, err *e);
 bool cuda_silu(const gpu_ctx *c, float *x, int64_t n, err *e);
@@ -155,7 +166,8 @@ bool cuda_gating(const gpu_ctx *c, const gpu_gating *p, err *e);
 // neighbours: pairs are 2i and 2i + 1, not i and i + rot / 2.
 bool cuda_rotate(const gpu_ctx *c, float *x, const float *table, int rot, int dim, int n, int n_head, bool neighbours,
                  int64_t pos0, err *e);
-bool cuda_add_bias(const gpu_ctx *c, float *dst, const float *bias, int n, int64_t dim, err *e);      // dst [n][dim] += bias [dim]
+// dst [n][dim] += bias [dim]
+bool cuda_add_bias(const gpu_ctx *c, float *dst, const float *bias, int n, int64_t dim, err *e);
 // The Walsh-Hadamard rotation of op.h: n floats, runs of `block` of them, a power of two up to GPU_MAX_HEAD that
 // divides n.
 bool cuda_hadamard(const gpu_ctx *c, float *x, int64_t n, int block, bool unrounded, err *e);
@@ -262,8 +274,8 @@ typedef struct {
 } gpu_delta;
 bool cuda_delta(const gpu_ctx *c, const gpu_delta *k, int64_t pos0, bool keeps, err *e);
 
-// partial: scratch, CUDA_ARGMAX_BLOCKS pairs of 8 bytes. Without a step the id (or -1) goes to *id; with one it also becomes the
-// step's next token, is appended to its out, and pos advances.
+// partial: scratch, CUDA_ARGMAX_BLOCKS pairs of 8 bytes. Without a step the id (or -1) goes to *id; with one it also
+// becomes the step's next token, is appended to its out, and pos advances.
 enum { CUDA_ARGMAX_BLOCKS = 256 };
 bool cuda_argmax(const gpu_ctx *c, int32_t *id, const float *x, int64_t n, void *partial, err *e);
 

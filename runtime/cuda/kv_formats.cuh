@@ -1,5 +1,6 @@
-// kv_formats: the types of a KV cache on a device: how an element is read and how a unit is stored. Each type is a specialisation; there is no
-// general case, so a type in the table without one does not compile. Twins: the codecs of quant/codec.h, same bytes and values.
+// kv_formats: the types of a KV cache on a device: how an element is read and how a unit is stored. Each type is a
+// specialisation; there is no general case, so a type in the table without one does not compile. Twins: the codecs of
+// quant/codec.h, same bytes and values.
 #ifndef HALLMARK_RUNTIME_CUDA_KV_FORMATS_CUH
 #define HALLMARK_RUNTIME_CUDA_KV_FORMATS_CUH
 
@@ -7,7 +8,8 @@
 #include "../../device/formats_c.h"
 #include "dev.cuh"
 
-#define FOR_KV_TYPES(X) X(DT_F32) X(DT_BF16) X(DT_F16) X(DT_Q8_0) X(DT_Q5_1) X(DT_Q5_0) X(DT_Q4_1) X(DT_Q4_0) X(DT_IQ4_NL)
+#define FOR_KV_TYPES(X)                                                                                                \
+    X(DT_F32) X(DT_BF16) X(DT_F16) X(DT_Q8_0) X(DT_Q5_1) X(DT_Q5_0) X(DT_Q4_1) X(DT_Q4_0) X(DT_IQ4_NL)
 
 static inline bool unknown_kv(int t, err *e)
 {
@@ -75,7 +77,10 @@ DEV void store_word(uint8_t *p, uint32_t v)
 }
 
 // Element i of 32: its nibble of q, and bit i of the four bytes at `high`.
-DEV uint32_t nibble_of(const uint8_t *q, int i) { return (i < QUANT_BLOCK / 2 ? q[i] : q[i - QUANT_BLOCK / 2] >> 4) & 15; }
+DEV uint32_t nibble_of(const uint8_t *q, int i)
+{
+    return (i < QUANT_BLOCK / 2 ? q[i] : q[i - QUANT_BLOCK / 2] >> 4) & 15;
+}
 DEV uint32_t fifth_of(const uint8_t *high, int i) { return (uint32_t)(high[i / 8] >> i % 8 & 1) << 4; }
 
 // iq4_nl_values, eight bytes a word.
@@ -85,8 +90,9 @@ DEV float iq4_nl_value(uint32_t code)
     return (float)(int8_t)(uint8_t)((code < 8 ? low : high) >> 8 * (code & 7));
 }
 
-// width: elements that are stored together. value: element 16 g + l (l < 16) of one position's one head; g is a constant after unrolling, so that
-// one address serves all of a head's; plain loads: K and V are written while the program runs. store: unit u of a row; false when it does not fit.
+// width: elements that are stored together. value: element 16 g + l (l < 16) of one position's one head; g is a
+// constant after unrolling, so that one address serves all of a head's; plain loads: K and V are written while the
+// program runs. store: unit u of a row; false when it does not fit.
 template <int T> struct kv_format;
 
 template <> struct kv_format<DT_F32> {
@@ -97,18 +103,35 @@ template <> struct kv_format<DT_F32> {
 
 template <> struct kv_format<DT_BF16> {
     enum { width = 1 };
-    DEV float value(const uint8_t *head, int g, int l) { return f32_of_bf16(reinterpret_cast<const uint16_t *>(head)[g * LANES + l]); }
-    DEV bool  store(uint8_t *row, int64_t u, const float *x) { reinterpret_cast<uint16_t *>(row)[u] = bf16_of_f32(*x); return true; }
+    DEV float value(const uint8_t *head, int g, int l)
+    {
+        return f32_of_bf16(reinterpret_cast<const uint16_t *>(head)[g * LANES + l]);
+    }
+    DEV bool store(uint8_t *row, int64_t u, const float *x)
+    {
+        reinterpret_cast<uint16_t *>(row)[u] = bf16_of_f32(*x);
+        return true;
+    }
 };
 
 template <> struct kv_format<DT_F16> {
     enum { width = 1 };
-    DEV float value(const uint8_t *head, int g, int l) { return f32_of_f16(reinterpret_cast<const uint16_t *>(head)[g * LANES + l]); }
-    DEV bool  store(uint8_t *row, int64_t u, const float *x) { reinterpret_cast<uint16_t *>(row)[u] = f16_of_f32(*x); return true; }
+    DEV float value(const uint8_t *head, int g, int l)
+    {
+        return f32_of_f16(reinterpret_cast<const uint16_t *>(head)[g * LANES + l]);
+    }
+    DEV bool store(uint8_t *row, int64_t u, const float *x)
+    {
+        reinterpret_cast<uint16_t *>(row)[u] = f16_of_f32(*x);
+        return true;
+    }
 };
 
 // A block in the row of a head: 32 elements, two groups of LANES.
-template <class B> DEV const B *block_at(const uint8_t *head, int g) { return reinterpret_cast<const B *>(head) + g / 2; }
+template <class B> DEV const B *block_at(const uint8_t *head, int g)
+{
+    return reinterpret_cast<const B *>(head) + g / 2;
+}
 DEV int in_block(int g, int l) { return g % 2 * LANES + l; }
 
 template <> struct kv_format<DT_Q8_0> {

@@ -3,7 +3,7 @@
 #include "tile.cuh"
 #include "../../device/launch.cuh"
 
-// ---- many tokens -----------------------------------------------------------------------------------------------------
+// ---- many tokens ----------------------------------------------------------------------------------------------------
 
 struct dense_tokens {           // n tokens, one behind the other, from `first` on
     const float *x;
@@ -18,21 +18,24 @@ struct dense_tokens {           // n tokens, one behind the other, from `first` 
 // dst [n][rows] = x [n][cols] W^T
 //   grid: (tiles of 32 tokens, tiles of 32 rows)     block, shared: see multiply_tile
 // Twin: matmul in runtime/cpu/kernels.inc.
-template <int T> __global__ __launch_bounds__(TILE_THREADS)
-void tile_kernel(float *dst, const uint8_t *w, int64_t row_bytes, int64_t rows, int64_t cols, bool vectors, const float *x, int n, bool round)
+template <int T>
+__global__ __launch_bounds__(TILE_THREADS) void tile_kernel(float *dst, const uint8_t *w, int64_t row_bytes,
+                                                            int64_t rows, int64_t cols, bool vectors, const float *x,
+                                                            int n, bool round)
 {
     after_previous();
     multiply_tile<T>(dense_tokens { x, dst, cols, rows, (int64_t)blockIdx.x * TILE, n }, w, row_bytes, rows, cols,
                      vectors, round);
 }
 
-// ---- embedding -------------------------------------------------------------------------------------------------------
+// ---- embedding ------------------------------------------------------------------------------------------------------
 
 // dst[t] = scale * row ids[t] of w, one block a token; ids NULL: the step's id.
 // Twin: cpu_embed.
-template <int T> __global__ __launch_bounds__(128)
-void embed_kernel(float *dst, const uint8_t *w, int64_t row_bytes, int64_t cols, bool vectors, const int32_t *ids, const gpu_step *step, float scale,
-                  bool round)
+template <int T>
+__global__ __launch_bounds__(128) void embed_kernel(float *dst, const uint8_t *w, int64_t row_bytes, int64_t cols,
+                                                    bool vectors, const int32_t *ids, const gpu_step *step, float scale,
+                                                    bool round)
 {
     after_previous();
     const int64_t t = blockIdx.x, id = ids ? ids[t] : step->id;
@@ -46,7 +49,8 @@ void embed_kernel(float *dst, const uint8_t *w, int64_t row_bytes, int64_t cols,
     }
 }
 
-// ===== launchers ======================================================================================================
+// ===== launchers
+// ======================================================================================================
 
 extern "C" bool cuda_matmul(const gpu_ctx *c, float *dst, const gpu_matrix *w, const float *x, int n, err *e)
 {
@@ -55,7 +59,8 @@ extern "C" bool cuda_matmul(const gpu_ctx *c, float *dst, const gpu_matrix *w, c
     int64_t row_bytes = 0;
     bool vectors = false;
     if (!view_of(w, &row_bytes, &vectors, e)) return false;
-    if (ceil_div(w->rows, TILE) > 65535) return err_set(e, ERR_SYSTEM, "a matrix of %lld rows is larger than the grid", (long long)w->rows);
+    if (ceil_div(w->rows, TILE) > 65535)
+        return err_set(e, ERR_SYSTEM, "a matrix of %lld rows is larger than the grid", (long long)w->rows);
     const gpu_dim grid = dims(ceil_div(n, TILE), ceil_div(w->rows, TILE)), block = dims(TILE_THREADS);
     switch (w->type) {
 #define ROW(T) \
@@ -67,7 +72,8 @@ extern "C" bool cuda_matmul(const gpu_ctx *c, float *dst, const gpu_matrix *w, c
     }
 }
 
-extern "C" bool cuda_embed(const gpu_ctx *c, float *dst, const gpu_matrix *w, const int32_t *ids, int n, float scale, err *e)
+extern "C" bool cuda_embed(const gpu_ctx *c, float *dst, const gpu_matrix *w, const int32_t *ids, int n, float scale,
+                           err *e)
 {
     int64_t row_bytes = 0;
     bool vectors = false;

@@ -1,5 +1,6 @@
-// mma: what a product on the tensor cores is made of (compute capability 8.0 on): fragments out of shared memory, the product of two
-// fragments. On the processor each is its definition, see device/host. Copies into shared memory: async.cuh.
+// mma: what a product on the tensor cores is made of (compute capability 8.0 on): fragments out of shared memory, the
+// product of two fragments. On the processor each is its definition, see device/host. Copies into shared memory:
+// async.cuh.
 #ifndef HALLMARK_RUNTIME_CUDA_MMA_CUH
 #define HALLMARK_RUNTIME_CUDA_MMA_CUH
 
@@ -10,10 +11,10 @@
 #define HAS_TENSOR_CORES 1
 #endif
 
-// ---- fragments -------------------------------------------------------------------------------------------------------
+// ---- fragments ------------------------------------------------------------------------------------------------------
 
-// Four matrices of 8 x 8 16-bit numbers, one instruction of a warp: row i of matrix j is the 16 bytes at the address of lane 8 j + i. Lane l
-// gets, as r[j], elements 2 (l % 4) and 2 (l % 4) + 1 of row l / 4 of matrix j.
+// Four matrices of 8 x 8 16-bit numbers, one instruction of a warp: row i of matrix j is the 16 bytes at the address of
+// lane 8 j + i. Lane l gets, as r[j], elements 2 (l % 4) and 2 (l % 4) + 1 of row l / 4 of matrix j.
 DEV void load_matrices(uint32_t r[4], shared_address at)
 {
 #ifndef __CUDACC__
@@ -21,15 +22,19 @@ DEV void load_matrices(uint32_t r[4], shared_address at)
     const int lane = host_lane();
     for (int j = 0; j < 4; j++) memcpy(&r[j], (const uint8_t *)(uintptr_t)all[8 * j + lane / 4] + 4 * (lane % 4), 4);
 #elif defined(HAS_TENSOR_CORES)
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(at) : "memory");
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(at)
+                 : "memory");
 #endif
 }
 
-// ---- the product -----------------------------------------------------------------------------------------------------
+// ---- the product ----------------------------------------------------------------------------------------------------
 
 #ifndef __CUDACC__
-// c + sum of a[k] b[k] as a careless tensor core would add it: every term cut (not rounded) at 2^-24 of the largest, the sum cut to F32. A model that
-// is meant to lose as much as any device that has the instruction, not a description of one.
+// c + sum of a[k] b[k] as a careless tensor core would add it: every term cut (not rounded) at 2^-24 of the largest,
+// the sum cut to F32. A model that is meant to lose as much as any device that has the instruction, not a description
+// of one.
 static inline float host_truncated_sum(float c, const float a[16], const float b[16])
 {
     enum { KEPT = 24 };
@@ -45,7 +50,8 @@ static inline float host_truncated_sum(float c, const float a[16], const float b
     uint64_t bits;
     memcpy(&bits, &largest, sizeof bits);
     const int64_t exponent = (int64_t)(bits >> 52) - 1023;  // of F32 numbers' products: never subnormal as a double
-    const uint64_t up_bits = (uint64_t)(KEPT - exponent + 1023) << 52, down_bits = (uint64_t)(exponent - KEPT + 1023) << 52;
+    const uint64_t up_bits = (uint64_t)(KEPT - exponent + 1023) << 52, down_bits = (uint64_t)(exponent - KEPT + 1023)
+                                                                                   << 52;
     double up, down;
     memcpy(&up, &up_bits, sizeof up);
     memcpy(&down, &down_bits, sizeof down);
@@ -78,15 +84,17 @@ static inline void host_mma(float c[4], const uint32_t a[4], const uint32_t b[2]
 }
 #endif
 
-// c += A B, one instruction of a warp: A 16 x 16 BF16 (rows of W), B 16 x 8 BF16 (tokens), c 16 x 8 F32. With g = lane / 4, t = lane % 4:
-//   a[0], a[2]: row g, columns 2t, 2t + 1 (+ 8)     a[1], a[3]: row g + 8, the same     b[0], b[1]: column g, rows 2t, 2t + 1 (+ 8)
-//   c[0], c[1]: row g, columns 2t, 2t + 1           c[2], c[3]: row g + 8, the same
+// c += A B, one instruction of a warp: A 16 x 16 BF16 (rows of W), B 16 x 8 BF16 (tokens), c 16 x 8 F32. With g = lane
+// / 4, t = lane % 4:
+//   a[0], a[2]: row g, columns 2t, 2t + 1 (+ 8)     a[1], a[3]: row g + 8, the same     b[0], b[1]: column g, rows 2t,
+//   2t + 1 (+ 8) c[0], c[1]: row g, columns 2t, 2t + 1           c[2], c[3]: row g + 8, the same
 DEV void mma_bf16(float c[4], const uint32_t a[4], const uint32_t b[2])
 {
 #ifndef __CUDACC__
     host_mma(c, a, b);
 #elif defined(HAS_TENSOR_CORES)
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, "
+        "%2, %3};"
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #endif

@@ -35,7 +35,8 @@ DEV float inverse_norm(const float *row, float *result, int dim, float over, flo
         load_chain(even, mine);
         load_chain(odd, mine + NORM_RUN / 2);
         for (int at = 0; at < dim; at += NORM_RUN) {
-            const float *next = mine + (at + NORM_RUN < dim ? at + NORM_RUN : 0);       // the last: what is read is not used
+            // the last: what is read is not used
+            const float *next = mine + (at + NORM_RUN < dim ? at + NORM_RUN : 0);
             acc = chain_squares(acc, even);
             load_chain(even, next);
             acc = chain_squares(acc, odd);

@@ -6,8 +6,9 @@
 
 enum { PIECES_THREADS = 128, X_GROUP = 8, MAX_GRID_Y = 65535 };
 
-// The BF16 number nearest to *rest, which is taken from it: three times, and nothing is left of 24 bits. Of infinity and NaN the first piece
-// is all; a number that rounding up would make infinite is cut instead. What is lost lies below 2^-133, and is less than 2^-134.
+// The BF16 number nearest to *rest, which is taken from it: three times, and nothing is left of 24 bits. Of infinity
+// and NaN the first piece is all; a number that rounding up would make infinite is cut instead. What is lost lies below
+// 2^-133, and is less than 2^-134.
 DEV uint32_t cut_piece(float *rest)
 {
     const bool finite = fabsf(*rest) < INFINITY;
@@ -24,7 +25,8 @@ DEV uint32_t cut_pair(float *rest)
 }
 
 // planes[piece][row][col]: W decoded to F32 and cut into PRODUCT_PIECES BF16 numbers whose sum is exact (3 x 8 bits)
-//   grid: (runs of PIECES_THREADS groups of 16 columns, rows)     plane: elements between two pieces     32 divides cols
+//   grid: (runs of PIECES_THREADS groups of 16 columns, rows)     plane: elements between two pieces     32 divides
+//   cols
 template <int T> __global__ __launch_bounds__(PIECES_THREADS)
 void pieces_kernel(uint16_t *planes, int64_t plane, const uint8_t *w, int64_t row_bytes, int64_t cols, bool vectors)
 {
@@ -46,7 +48,8 @@ void pieces_kernel(uint16_t *planes, int64_t plane, const uint8_t *w, int64_t ro
 }
 
 // planes[piece][i]: x cut into PIECES BF16 numbers. One piece: x is BF16 already (ARITH_BF16).
-//   grid: runs of PIECES_THREADS groups of X_GROUP numbers     n: a multiple of X_GROUP, elements between two pieces as well
+//   grid: runs of PIECES_THREADS groups of X_GROUP numbers     n: a multiple of X_GROUP, elements between two pieces as
+//   well
 template <int PIECES> __global__ __launch_bounds__(PIECES_THREADS)
 void planes_kernel(uint16_t *planes, const float *x, int64_t n)
 {
@@ -64,7 +67,8 @@ void planes_kernel(uint16_t *planes, const float *x, int64_t n)
     }
 }
 
-// ===== launchers ======================================================================================================
+// ===== launchers
+// ======================================================================================================
 
 static bool cut_weights(const gpu_ctx *c, const gpu_matrix *w, int64_t row, int64_t n_rows, err *e)
 {
@@ -91,33 +95,43 @@ static bool cut_activations(const gpu_ctx *c, const float *x, int64_t n, err *e)
     const gpu_dim grid = dims(ceil_div(n / X_GROUP, PIECES_THREADS));
     if (p->cut == x && p->cut_n == n) return true;
     p->cut = NULL;
-    const bool ok = p->x_pieces == 1 ? LAUNCH(c->g, e, "planes", grid, dims(PIECES_THREADS), 0, (planes_kernel<1>))(p->x, x, n)
-                                     : LAUNCH(c->g, e, "planes", grid, dims(PIECES_THREADS), 0, (planes_kernel<PRODUCT_PIECES>))(p->x, x, n);
+    const bool ok = p->x_pieces == 1
+                        ? LAUNCH(c->g, e, "planes", grid, dims(PIECES_THREADS), 0, (planes_kernel<1>))(p->x, x, n)
+                        : LAUNCH(c->g, e, "planes", grid, dims(PIECES_THREADS), 0,
+                                 (planes_kernel<PRODUCT_PIECES>))(p->x, x, n);
     if (!ok) return false;
     p->cut = x;
     p->cut_n = n;
     return true;
 }
 
-static int64_t at_least(int64_t wanted, int64_t most, int64_t least) { return wanted < most ? wanted : most > least ? most : least; }
+static int64_t at_least(int64_t wanted, int64_t most, int64_t least)
+{
+    return wanted < most ? wanted : most > least ? most : least;
+}
 
 extern "C" gpu_products_need cuda_pieces_need(const gpu_ctx *c, const gpu_matrix *w, int n, int n_spans)
 {
-    const int64_t w_row = PRODUCT_PIECES * 2 * w->cols, x_row = c->products->x_pieces * 2 * w->cols, span_row = n_spans * w->rows * (int64_t)sizeof(float);
+    const int64_t w_row = PRODUCT_PIECES * 2 * w->cols, x_row = c->products->x_pieces * 2 * w->cols,
+                  span_row = n_spans * w->rows * (int64_t)sizeof(float);
     gpu_products_need need = { 0, at_least(n * x_row, PRODUCT_X_BYTES, x_row), 0 };
     if (w->type != DT_BF16) need.w = at_least(w->rows * w_row, PRODUCT_W_BYTES, w_row);
     if (n_spans > 1) need.spans = at_least(n * span_row, PRODUCT_SPAN_BYTES, span_row);
     return need;
 }
 
-// The slices: as many tokens as x and the spans have room for; of these as many rows as W has room for, in whole tiles where that is more than one.
-extern "C" bool cuda_next_pieces(const gpu_ctx *c, const gpu_matrix *w, const float *x, int n, int n_spans, pieces_slice *s, bool *more, err *e)
+// The slices: as many tokens as x and the spans have room for; of these as many rows as W has room for, in whole tiles
+// where that is more than one.
+extern "C" bool cuda_next_pieces(const gpu_ctx *c, const gpu_matrix *w, const float *x, int n, int n_spans,
+                                 pieces_slice *s, bool *more, err *e)
 {
     enum { WHOLE_TILES = 192 };
     const gpu_products *p = c->products;
     const bool as_it_is = w->type == DT_BF16;
-    int64_t tokens = p->x_bytes / (p->x_pieces * 2 * w->cols), rows = as_it_is ? w->rows : p->w_bytes / (PRODUCT_PIECES * 2 * w->cols);
-    if (n_spans > 1 && tokens > p->span_bytes / (n_spans * w->rows * (int64_t)sizeof(float))) tokens = p->span_bytes / (n_spans * w->rows * (int64_t)sizeof(float));
+    int64_t tokens = p->x_bytes / (p->x_pieces * 2 * w->cols),
+            rows = as_it_is ? w->rows : p->w_bytes / (PRODUCT_PIECES * 2 * w->cols);
+    if (n_spans > 1 && tokens > p->span_bytes / (n_spans * w->rows * (int64_t)sizeof(float)))
+        tokens = p->span_bytes / (n_spans * w->rows * (int64_t)sizeof(float));
     if (tokens > MAX_GRID_Y) tokens = MAX_GRID_Y;
     if (!as_it_is && rows > MAX_GRID_Y) rows = MAX_GRID_Y;
     if (!as_it_is && rows > WHOLE_TILES) rows = rows / WHOLE_TILES * WHOLE_TILES;
@@ -133,5 +147,6 @@ extern "C" bool cuda_next_pieces(const gpu_ctx *c, const gpu_matrix *w, const fl
     s->w = as_it_is ? (const uint16_t *)w->data : p->w;
     s->w_plane = as_it_is ? 0 : s->rows * w->cols;
     s->x_plane = s->n * w->cols;
-    return cut_activations(c, x + s->token * w->cols, s->x_plane, e) && (as_it_is || cut_weights(c, w, s->row, s->rows, e));
+    return cut_activations(c, x + s->token * w->cols, s->x_plane, e) &&
+           (as_it_is || cut_weights(c, w, s->row, s->rows, e));
 }

@@ -1,5 +1,5 @@
-// products: how the backend forms products of many tokens: exactly, on the tensor cores, or by cuBLAS; and the scratch that takes.
-// Private to runtime/cuda and its tests.
+// products: how the backend forms products of many tokens: exactly, on the tensor cores, or by cuBLAS; and the scratch
+// that takes. Private to runtime/cuda and its tests.
 #ifndef HALLMARK_RUNTIME_CUDA_PRODUCTS_H
 #define HALLMARK_RUNTIME_CUDA_PRODUCTS_H
 
@@ -20,12 +20,13 @@ bool products_known(err *e);
 bool products_open(cuda_backend *c, bool reproducible, err *e);
 void products_close(cuda_backend *c);
 
-// Before a product is put on the list: its scratch, grown to the largest that was wanted. Allocates outside recordings only: there products are of
-// one token, which need none.
+// Before a product is put on the list: its scratch, grown to the largest that was wanted. Allocates outside recordings
+// only: there products are of one token, which need none.
 bool products_reserve(cuda_backend *c, const gpu_matrix *w, int n, err *e);
 int64_t products_later(const cuda_backend *c);      // bytes that products_reserve may still ask for
 
-// Small products in every form that this backend uses and every tile, held against the exact kernel: within 2^-21 of the sum of magnitudes.
+// Small products in every form that this backend uses and every tile, held against the exact kernel: within 2^-21 of
+// the sum of magnitudes.
 // false: why says what was found, or what failed.
 bool products_check(cuda_backend *c, err *why);
 

@@ -1,4 +1,5 @@
-// run: a list of operations on a GPU: each becomes one launch, or a few. What is in memory afterwards is what the CPU leaves, bit for bit.
+// run: a list of operations on a GPU: each becomes one launch, or a few. What is in memory afterwards is what the CPU
+// leaves, bit for bit.
 #include "products.h"
 #include "run.h"
 #include <assert.h>
@@ -87,7 +88,8 @@ static bool run_norm(const call *k, err *e)
 {
     const weight *w = weight_of(k, 0);
     if (w && (w->type != DT_F32 || w->cols != k->o->dim))
-        return err_set(e, ERR_INPUT, "tensor '%s': expected a norm of %d F32, found %lld %s", w->name, k->o->dim, (long long)w->cols, dtype_name(w->type));
+        return err_set(e, ERR_INPUT, "tensor '%s': expected a norm of %d F32, found %lld %s", w->name, k->o->dim,
+                       (long long)w->cols, dtype_name(w->type));
     const gpu_norm n = { .dst = rows_at(k, k->o->out[0]), .x = rows_at(k, k->o->in[0]), .w = values_of(k, 0),
                          .rows = (int64_t)k->a->n * k->o->rows, .per = k->o->rows, .dim = k->o->dim, .eps = k->o->eps,
                          .round_first = k->o->round_first, .l2 = k->o->kind == OP_L2NORM };
@@ -117,7 +119,8 @@ static bool run_linear(const call *k, err *e)
     }
     if (n == 1) {
         if (k->a->n > 1 && !products_reserve(k->c, &w[0], k->a->n, e)) return false;
-        return k->o->bias[0] < 0 ? cuda_matmul(&k->c->ctx, dst[0], &w[0], x, k->a->n, e) : run_with_bias(k, dst[0], &w[0], x, e);
+        return k->o->bias[0] < 0 ? cuda_matmul(&k->c->ctx, dst[0], &w[0], x, k->a->n, e)
+                                 : run_with_bias(k, dst[0], &w[0], x, e);
     }
     bool done[OP_WEIGHTS] = { false };
     for (int i = 0; i < n; i++) {
@@ -149,13 +152,17 @@ static bool run_mul(const call *k, err *e)
                          by ? 0 : k->o->in[1].row, k->a->n, k->o->dim, e);
 }
 
-static bool run_scale(const call *k, err *e)   { return cuda_scale(&k->c->ctx, at(k, k->o->out[0]), k->o->scale, floats_of(k), e); }
+static bool run_scale(const call *k, err *e)
+{
+    return cuda_scale(&k->c->ctx, at(k, k->o->out[0]), k->o->scale, floats_of(k), e);
+}
 
 static bool run_act(const call *k, err *e)
 {
     float *x = at(k, k->o->out[0]);
     if (k->o->act == ACT_SIGMOID) return cuda_sigmoid(&k->c->ctx, x, floats_of(k), e);
-    return k->o->act == ACT_SILU ? cuda_silu(&k->c->ctx, x, floats_of(k), e) : cuda_gelu(&k->c->ctx, x, floats_of(k), e);
+    return k->o->act == ACT_SILU ? cuda_silu(&k->c->ctx, x, floats_of(k), e)
+                                 : cuda_gelu(&k->c->ctx, x, floats_of(k), e);
 }
 
 // Rows that lie apart, or rounded once.
@@ -176,10 +183,14 @@ static bool run_act_mul(const call *k, err *e)
     if (k->o->whole || k->o->out[0].head || k->o->in[0].head) return act_mul_rows(k, e);
     float *gate = at(k, k->o->out[0]);
     const float *up = at(k, k->o->in[0]);
-    return k->o->act == ACT_SILU ? cuda_swiglu(&k->c->ctx, gate, up, floats_of(k), e) : cuda_geglu(&k->c->ctx, gate, up, floats_of(k), e);
+    return k->o->act == ACT_SILU ? cuda_swiglu(&k->c->ctx, gate, up, floats_of(k), e)
+                                 : cuda_geglu(&k->c->ctx, gate, up, floats_of(k), e);
 }
 
-static bool run_softcap(const call *k, err *e) { return cuda_softcap(&k->c->ctx, at(k, k->o->out[0]), k->o->cap, floats_of(k), e); }
+static bool run_softcap(const call *k, err *e)
+{
+    return cuda_softcap(&k->c->ctx, at(k, k->o->out[0]), k->o->cap, floats_of(k), e);
+}
 
 static bool run_rotate(const call *k, err *e)
 {
@@ -201,8 +212,8 @@ static bool run_store(const call *k, err *e)
     return cuda_kv_store(&k->c->ctx, &kv, at(k, k->o->in[0]), at(k, k->o->in[1]), k->a->n, k->a->pos0, e);
 }
 
-// Scores of as many tokens at once as SCORES_BYTES hold, one at least. Grows outside recordings only; decode never does: its need depends on
-// the cache's capacity, not on the position.
+// Scores of as many tokens at once as SCORES_BYTES hold, one at least. Grows outside recordings only; decode never
+// does: its need depends on the cache's capacity, not on the position.
 static bool need_scores(const call *k, const gpu_kv *kv, int *tokens, err *e)
 {
     cuda_backend *c = k->c;
@@ -232,9 +243,17 @@ static bool run_attend(const call *k, err *e)
     if (!need_scores(k, &kv, &tokens, e)) return false;
     for (int t = 0; t < k->a->n; t += tokens) {
         const int n = k->a->n - t < tokens ? k->a->n - t : tokens;
-        const gpu_attention a = { .q = at(k, k->o->in[0]) + t * row, .out = at(k, k->o->out[0]) + t * row, .scores = k->c->scores, .kv = kv, .n = n,
-                                  .n_head = k->o->rows, .pos0 = k->a->pos0 + t, .window = k->o->window,
-                                  .scale = k->o->scale, .softcap = k->o->cap, .unrounded = k->o->unrounded };
+        const gpu_attention a = { .q = at(k, k->o->in[0]) + t * row,
+                                  .out = at(k, k->o->out[0]) + t * row,
+                                  .scores = k->c->scores,
+                                  .kv = kv,
+                                  .n = n,
+                                  .n_head = k->o->rows,
+                                  .pos0 = k->a->pos0 + t,
+                                  .window = k->o->window,
+                                  .scale = k->o->scale,
+                                  .softcap = k->o->cap,
+                                  .unrounded = k->o->unrounded };
         if (!cuda_attention(&k->c->ctx, &a, e)) return false;
     }
     return true;
@@ -253,14 +272,15 @@ static bool run_argmax(const call *k, err *e)
 
 static bool run_residual(const call *k, err *e)
 {
-    return cuda_norm_add_norm(&k->c->ctx, at(k, k->o->out[0]), at(k, k->o->out[1]), values_of(k, 0), values_of(k, 1), k->o->scale, k->a->n, k->o->dim,
-                              k->o->eps, k->o->round_first, e);
+    return cuda_norm_add_norm(&k->c->ctx, at(k, k->o->out[0]), at(k, k->o->out[1]), values_of(k, 0), values_of(k, 1),
+                              k->o->scale, k->a->n, k->o->dim, k->o->eps, k->o->round_first, e);
 }
 
 static bool run_glu(const call *k, err *e)
 {
     const gpu_matrix gate = matrix_of(weight_of(k, 0)), up = matrix_of(weight_of(k, 1));
-    return cuda_gemv_glu(&k->c->ctx, at(k, k->o->out[0]), at(k, k->o->out[1]), &gate, &up, at(k, k->o->in[0]), k->o->act == ACT_SILU, e);
+    return cuda_gemv_glu(&k->c->ctx, at(k, k->o->out[0]), at(k, k->o->out[1]), &gate, &up, at(k, k->o->in[0]),
+                         k->o->act == ACT_SILU, e);
 }
 
 static bool run_gated(const call *k, err *e)
@@ -292,14 +312,20 @@ static bool run_heads(const call *k, err *e)
 
 typedef bool (*run_fn)(const call *k, err *e);
 static const run_fn runs[N_OP_KINDS] = {
-    [OP_EMBED] = run_embed, [OP_NORM] = run_norm, [OP_LINEAR] = run_linear, [OP_ADD] = run_add, [OP_MUL] = run_mul, [OP_SCALE] = run_scale,
-    [OP_ACT] = run_act, [OP_ACT_MUL] = run_act_mul, [OP_SOFTCAP] = run_softcap, [OP_ROTATE] = run_rotate, [OP_STORE] = run_store,
-    [OP_ATTEND] = run_attend, [OP_HADAMARD] = run_hadamard,
-    [OP_MARK] = run_mark, [OP_ARGMAX] = run_argmax, [OP_RESIDUAL] = run_residual, [OP_GLU] = run_glu,
-    [OP_GATED] = run_gated, [OP_HEADS] = run_heads,
-    [OP_GATE] = cuda_run_gate, [OP_ROUTE] = cuda_run_route, [OP_LINEAR_ID] = cuda_run_linear_id,
-    [OP_JOIN] = cuda_run_join, [OP_L2NORM] = run_norm,
-    [OP_CONV] = cuda_run_conv, [OP_DECAY] = cuda_run_decay, [OP_DELTA] = cuda_run_delta,
+    [OP_EMBED] = run_embed,       [OP_NORM] = run_norm,
+    [OP_LINEAR] = run_linear,     [OP_ADD] = run_add,
+    [OP_MUL] = run_mul,           [OP_SCALE] = run_scale,
+    [OP_ACT] = run_act,           [OP_ACT_MUL] = run_act_mul,
+    [OP_SOFTCAP] = run_softcap,   [OP_ROTATE] = run_rotate,
+    [OP_STORE] = run_store,       [OP_ATTEND] = run_attend,
+    [OP_HADAMARD] = run_hadamard, [OP_MARK] = run_mark,
+    [OP_ARGMAX] = run_argmax,     [OP_RESIDUAL] = run_residual,
+    [OP_GLU] = run_glu,           [OP_GATED] = run_gated,
+    [OP_HEADS] = run_heads,       [OP_GATE] = cuda_run_gate,
+    [OP_ROUTE] = cuda_run_route,  [OP_LINEAR_ID] = cuda_run_linear_id,
+    [OP_JOIN] = cuda_run_join,    [OP_L2NORM] = run_norm,
+    [OP_CONV] = cuda_run_conv,    [OP_DECAY] = cuda_run_decay,
+    [OP_DELTA] = cuda_run_delta,
 };
 
 // What heads are stored in: one type, or what is stored by launches of its own.

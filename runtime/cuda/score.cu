@@ -1,14 +1,16 @@
 // score: what rows of logits say, summed in double. See score.h.
 //
-// A block is a span of a row (SCORE_SPAN logits, read once, kept in registers), a thread one of its SCORE_LANES partial sums; then a thread is a
-// row and adds its spans. So a row of 262,144 is 64 blocks, and the order of additions is the CPU's.
+// A block is a span of a row (SCORE_SPAN logits, read once, kept in registers), a thread one of its SCORE_LANES partial
+// sums; then a thread is a row and adds its spans. So a row of 262,144 is 64 blocks, and the order of additions is the
+// CPU's.
 #include "score.h"
 #include "dev.cuh"
 #include "../../device/launch.cuh"
 
 enum { EACH = SCORE_SPAN / SCORE_LANES, SPAN_WARPS = SCORE_LANES / WARP, JOIN_THREADS = WARP };
 
-// Joins the block's partial sums as join_span in runtime/cpu/score.inc: i with i + 128, then + 64, .. + 1. Every thread gets the sum.
+// Joins the block's partial sums as join_span in runtime/cpu/score.inc: i with i + 128, then + 64, .. + 1. Every thread
+// gets the sum.
 //   sums: [SCORE_LANES] shared
 DEV double join_block(double a, double *sums)
 {
@@ -56,8 +58,8 @@ __global__ __launch_bounds__(SCORE_LANES) void stats_span_kernel(span_stats *par
     const float *row = x + (int64_t)blockIdx.y * n + first;
     const int here = n - first < SCORE_SPAN ? (int)(n - first) : SCORE_SPAN, t = (int)threadIdx.x;
     float v[EACH];
-    unsigned long long best = 0;                    // order_key of the value, then ids from the lowest; 0: nothing but NaN
-    uint32_t bits = 0;                              // magnitudes or'ed; the sign's place: one of them is infinite or NaN
+    unsigned long long best = 0;    // order_key of the value, then ids from the lowest; 0: nothing but NaN
+    uint32_t bits = 0;    // magnitudes or'ed; the sign's place: one of them is infinite or NaN
 #pragma unroll
     for (int k = 0; k < EACH; k++) v[k] = k * SCORE_LANES + t < here ? row[k * SCORE_LANES + t] : 0.0f;
 #pragma unroll
@@ -66,7 +68,9 @@ __global__ __launch_bounds__(SCORE_LANES) void stats_span_kernel(span_stats *par
         if (i >= here) continue;
         const uint32_t magnitude = __float_as_uint(v[k]) & 0x7fffffffu;
         bits |= magnitude >= 0x7f800000u ? magnitude | 0x80000000u : magnitude;
-        const unsigned long long key = v[k] == v[k] ? (unsigned long long)order_key(v[k]) << 32 | (0xffffffffu - (uint32_t)i) : 0;
+        const unsigned long long key = v[k] == v[k]
+                                           ? (unsigned long long)order_key(v[k]) << 32 | (0xffffffffu - (uint32_t)i)
+                                           : 0;
         best = key > best ? key : best;
     }
     join_keys(&best, &bits, words);
@@ -88,8 +92,9 @@ __global__ __launch_bounds__(SCORE_LANES) void stats_span_kernel(span_stats *par
 }
 
 // One thread a row.
-__global__ __launch_bounds__(JOIN_THREADS)
-void stats_join_kernel(row_stats *out, const span_stats *parts, int64_t n_spans, const float *x, int64_t n, const int32_t *next, int n_rows)
+__global__ __launch_bounds__(JOIN_THREADS) void stats_join_kernel(row_stats *out, const span_stats *parts,
+                                                                  int64_t n_spans, const float *x, int64_t n,
+                                                                  const int32_t *next, int n_rows)
 {
     after_previous();
     const int r = (int)(blockIdx.x * JOIN_THREADS + threadIdx.x);
@@ -99,8 +104,9 @@ void stats_join_kernel(row_stats *out, const span_stats *parts, int64_t n_spans,
 // parts[row][span] = sums over the span's ids.     grid: (spans of the reference's kept logits, rows)
 //   x: [rows][n]     ref, ids: [rows][kept], ids NULL: all, in order     shared: SCORE_LANES doubles
 // Twin: kl_of_span in runtime/cpu/score.inc.
-__global__ __launch_bounds__(SCORE_LANES)
-void kl_span_kernel(span_kl *parts, const float *x, const kl_row *rows, int64_t n, const float *ref, const int32_t *ids, int64_t kept)
+__global__ __launch_bounds__(SCORE_LANES) void kl_span_kernel(span_kl *parts, const float *x, const kl_row *rows,
+                                                              int64_t n, const float *ref, const int32_t *ids,
+                                                              int64_t kept)
 {
     after_previous();
     double *sums = shared_memory<double>();
@@ -135,26 +141,34 @@ void kl_join_kernel(double *kl, const span_kl *parts, int64_t n_spans, const kl_
     if (r < n_rows) kl[r] = join_kl(parts + r * n_spans, n_spans, bucket, rows[r].live);
 }
 
-// ===== launchers ======================================================================================================
+// ===== launchers
+// ======================================================================================================
 
 static bool check_rows(int n_rows, int64_t n, err *e)
 {
-    return (n_rows >= 1 && n_rows <= 65535 && n >= 1 && n <= INT32_MAX) || err_set(e, ERR_SYSTEM, "%d rows of %lld logits do not fit the grid", n_rows, (long long)n);
+    return (n_rows >= 1 && n_rows <= 65535 && n >= 1 && n <= INT32_MAX) ||
+           err_set(e, ERR_SYSTEM, "%d rows of %lld logits do not fit the grid", n_rows, (long long)n);
 }
 
-extern "C" bool cuda_row_stats(const gpu_ctx *c, row_stats *out, span_stats *parts, const float *x, int n_rows, int64_t n, const int32_t *next, err *e)
+extern "C" bool cuda_row_stats(const gpu_ctx *c, row_stats *out, span_stats *parts, const float *x, int n_rows,
+                               int64_t n, const int32_t *next, err *e)
 {
     const int64_t spans = spans_of_row(n);
     const size_t shared = SCORE_LANES * sizeof(double) + 2 * SPAN_WARPS * sizeof(unsigned long long);
-    return check_rows(n_rows, n, e) && LAUNCH(c->g, e, "stats_span", dims(spans, n_rows), dims(SCORE_LANES), shared, (stats_span_kernel))(parts, x, n) &&
-           LAUNCH(c->g, e, "stats_join", dims(ceil_div(n_rows, JOIN_THREADS)), dims(JOIN_THREADS), 0, (stats_join_kernel))(out, parts, spans, x, n, next, n_rows);
+    return check_rows(n_rows, n, e) &&
+           LAUNCH(c->g, e, "stats_span", dims(spans, n_rows), dims(SCORE_LANES), shared, (stats_span_kernel))(parts, x,
+                                                                                                              n) &&
+           LAUNCH(c->g, e, "stats_join", dims(ceil_div(n_rows, JOIN_THREADS)), dims(JOIN_THREADS), 0,
+                  (stats_join_kernel))(out, parts, spans, x, n, next, n_rows);
 }
 
-extern "C" bool cuda_row_kl(const gpu_ctx *c, double *kl, span_kl *parts, const float *x, const kl_row *rows, int n_rows, int64_t n, const float *ref,
-                            const int32_t *ids, int64_t kept, err *e)
+extern "C" bool cuda_row_kl(const gpu_ctx *c, double *kl, span_kl *parts, const float *x, const kl_row *rows,
+                            int n_rows, int64_t n, const float *ref, const int32_t *ids, int64_t kept, err *e)
 {
     const int64_t spans = spans_of_row(kept);
     return check_rows(n_rows, kept, e) &&
-           LAUNCH(c->g, e, "kl_span", dims(spans, n_rows), dims(SCORE_LANES), SCORE_LANES * sizeof(double), (kl_span_kernel))(parts, x, rows, n, ref, ids, kept) &&
-           LAUNCH(c->g, e, "kl_join", dims(ceil_div(n_rows, JOIN_THREADS)), dims(JOIN_THREADS), 0, (kl_join_kernel))(kl, parts, spans, rows, ids != nullptr, n_rows);
+           LAUNCH(c->g, e, "kl_span", dims(spans, n_rows), dims(SCORE_LANES), SCORE_LANES * sizeof(double),
+                  (kl_span_kernel))(parts, x, rows, n, ref, ids, kept) &&
+           LAUNCH(c->g, e, "kl_join", dims(ceil_div(n_rows, JOIN_THREADS)), dims(JOIN_THREADS), 0,
+                  (kl_join_kernel))(kl, parts, spans, rows, ids != nullptr, n_rows);
 }

@@ -35,7 +35,8 @@ bool op_row_stats(backend *b, row_stats *out, const float *x, int n_rows, int64_
     score_memory m;
     return need_score(c, n_rows, spans_of_row(n) * (int64_t)sizeof(span_stats), &m, e) &&
            gpu_upload(c->g, m.in, next, n_rows * (int64_t)sizeof *next, e) &&
-           cuda_row_stats(&c->ctx, (row_stats *)(void *)m.out, (span_stats *)(void *)m.parts, x, n_rows, n, (const int32_t *)(void *)m.in, e) &&
+           cuda_row_stats(&c->ctx, (row_stats *)(void *)m.out, (span_stats *)(void *)m.parts, x, n_rows, n,
+                          (const int32_t *)(void *)m.in, e) &&
            b->ops->download(b, out, m.out, n_rows * (int64_t)sizeof *out, e);
 }
 
@@ -48,7 +49,8 @@ static bool need_kept(cuda_backend *c, int n_rows, int64_t row_bytes, int *rows,
 }
 
 // The reference in host memory, some rows at a time.
-static bool kl_of_kept(cuda_backend *c, const score_memory *m, const float *x, int n_rows, int64_t n, const row_reference *ref, err *e)
+static bool kl_of_kept(cuda_backend *c, const score_memory *m, const float *x, int n_rows, int64_t n,
+                       const row_reference *ref, err *e)
 {
     const int64_t each = (int64_t)sizeof(float) + (ref->ids ? (int64_t)sizeof(int32_t) : 0);
     int rows = 0;
@@ -60,14 +62,16 @@ static bool kl_of_kept(cuda_backend *c, const score_memory *m, const float *x, i
         int32_t *ids = ref->ids ? (int32_t *)(void *)(logits + cells) : NULL;
         if (!gpu_upload_large(c->g, logits, ref->logits + at, cells * (int64_t)sizeof *logits, e) ||
             (ids && !gpu_upload_large(c->g, ids, ref->ids + at, cells * (int64_t)sizeof *ids, e)) ||
-            !cuda_row_kl(&c->ctx, (double *)(void *)m->out + r, (span_kl *)(void *)m->parts + r * spans_of_row(ref->kept), x + r * n,
+            !cuda_row_kl(&c->ctx, (double *)(void *)m->out + r,
+                         (span_kl *)(void *)m->parts + r * spans_of_row(ref->kept), x + r * n,
                          (const kl_row *)(void *)m->in + r, here, n, logits, ids, ref->kept, e))
             return false;
     }
     return true;
 }
 
-bool op_row_kl(backend *b, double *kl, const float *x, const row_stats *stats, int n_rows, int64_t n, const row_reference *ref, err *e)
+bool op_row_kl(backend *b, double *kl, const float *x, const row_stats *stats, int n_rows, int64_t n,
+               const row_reference *ref, err *e)
 {
     cuda_backend *c = (cuda_backend *)b;
     score_memory m;
@@ -75,10 +79,13 @@ bool op_row_kl(backend *b, double *kl, const float *x, const row_stats *stats, i
     bool ok = (rows || err_nomem(e, "sums of logits", (size_t)n_rows * sizeof *rows)) &&
               need_score(c, n_rows, spans_of_row(ref->kept) * (int64_t)sizeof(span_kl), &m, e);
     for (int r = 0; ok && r < n_rows; r++)
-        rows[r] = (kl_row){ .lse_ref = ref->stats[r].lse, .lse = stats[r].lse, .live = ref->stats[r].finite && stats[r].finite };
+        rows[r] = (kl_row){ .lse_ref = ref->stats[r].lse,
+                            .lse = stats[r].lse,
+                            .live = ref->stats[r].finite && stats[r].finite };
     ok = ok && gpu_upload(c->g, m.in, rows, n_rows * (int64_t)sizeof *rows, e);
     if (ok && ref->on_backend)
-        ok = cuda_row_kl(&c->ctx, (double *)(void *)m.out, (span_kl *)(void *)m.parts, x, (const kl_row *)(void *)m.in, n_rows, n, ref->logits, NULL, n, e);
+        ok = cuda_row_kl(&c->ctx, (double *)(void *)m.out, (span_kl *)(void *)m.parts, x, (const kl_row *)(void *)m.in,
+                         n_rows, n, ref->logits, NULL, n, e);
     else if (ok)
         ok = kl_of_kept(c, &m, x, n_rows, n, ref, e);
     free(rows);

@@ -1,18 +1,28 @@
-// tensor: products of many tokens on the tensor cores (compute capability 8.0 on), weights and activations in BF16 pieces. See kernels.h.
+// tensor: products of many tokens on the tensor cores (compute capability 8.0 on), weights and activations in BF16
+// pieces. See kernels.h.
 #include "mma.cuh"
 #include "cublas.h"
 #include "kernels.h"
 #include "../../device/launch.cuh"
 
-// ---- tiles -----------------------------------------------------------------------------------------------------------
+// ---- tiles ----------------------------------------------------------------------------------------------------------
 
-// What a block computes: WARPS_R x WARPS_T warps, each of M x N products of 16 rows x 8 tokens. SHARED: bytes that its stages may take,
-// so that as many blocks as it wants to be fit a multiprocessor of compute capability 9.0.
+// What a block computes: WARPS_R x WARPS_T warps, each of M x N products of 16 rows x 8 tokens. SHARED: bytes that its
+// stages may take, so that as many blocks as it wants to be fit a multiprocessor of compute capability 9.0.
 template <int WARPS_R, int WARPS_T, int M_, int N_, int BLOCKS_, int SHARED_> struct tile {
-    enum { ACROSS = WARPS_T, M = M_, N = N_, THREADS = WARP * WARPS_R * WARPS_T, ROWS = 16 * M_ * WARPS_R, TOKENS = 8 * N_ * WARPS_T,
-           BLOCKS = BLOCKS_, SHARED = SHARED_ };
+    enum {
+        ACROSS = WARPS_T,
+        M = M_,
+        N = N_,
+        THREADS = WARP * WARPS_R * WARPS_T,
+        ROWS = 16 * M_ * WARPS_R,
+        TOKENS = 8 * N_ * WARPS_T,
+        BLOCKS = BLOCKS_,
+        SHARED = SHARED_
+    };
 };
-// 192 rows: 1536, 6144 and 12288 rows x 512 tokens become 128 or 256 blocks with the spans below, which is what 132 multiprocessors can share.
+// 192 rows: 1536, 6144 and 12288 rows x 512 tokens become 128 or 256 blocks with the spans below, which is what 132
+// multiprocessors can share.
 typedef tile<4, 2, 3, 8, 1, 160 << 10> large_tile;      // 192 x 128
 typedef tile<2, 2, 4, 4, 3, 72 << 10>  middle_tile;     // 128 x 64
 typedef tile<2, 2, 2, 4, 4, 54 << 10>  small_tile;      //  64 x 64
@@ -21,14 +31,21 @@ enum { TC_K = 32, TC_ROW_BYTES = 2 * TC_K, TC_CHUNKS = TC_ROW_BYTES / 16, TC_MAX
 
 // A stage holds TC_K columns: WP pieces of W [ROWS][TC_K], then XP of x [TOKENS][TC_K].
 template <int WP, int XP, class T> struct stages {
-    enum { W_PLANE = T::ROWS * TC_ROW_BYTES, X_PLANE = T::TOKENS * TC_ROW_BYTES, X_AT = WP * W_PLANE, BYTES = X_AT + XP * X_PLANE,
-           FIT = T::SHARED / BYTES, COUNT = FIT < TC_MAX_STAGES ? FIT : TC_MAX_STAGES };
+    enum {
+        W_PLANE = T::ROWS * TC_ROW_BYTES,
+        X_PLANE = T::TOKENS * TC_ROW_BYTES,
+        X_AT = WP * W_PLANE,
+        BYTES = X_AT + XP * X_PLANE,
+        FIT = T::SHARED / BYTES,
+        COUNT = FIT < TC_MAX_STAGES ? FIT : TC_MAX_STAGES
+    };
     static_assert(COUNT >= 2, "copies need a stage to arrive in while another is read");
 };
 
 [[maybe_unused]] DEV int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// Where chunk c (16 bytes) of a row lies: rows of 64 bytes, and the 8 rows that load_matrices reads at once meet every bank once.
+// Where chunk c (16 bytes) of a row lies: rows of 64 bytes, and the 8 rows that load_matrices reads at once meet every
+// bank once.
 [[maybe_unused]] DEV int swizzled(int row, int c) { return row * TC_ROW_BYTES + (c ^ (row >> 1 & 3)) * 16; }
 
 // Where this thread is, asked for anew: what is made of it behind a loop takes no register within.
@@ -37,18 +54,20 @@ struct place { int thread, x, y, z; };
 {
     place p;
 #ifdef __CUDACC__
-    asm volatile("mov.u32 %0, %%tid.x; mov.u32 %1, %%ctaid.x; mov.u32 %2, %%ctaid.y; mov.u32 %3, %%ctaid.z;" : "=r"(p.thread), "=r"(p.x), "=r"(p.y), "=r"(p.z));
+    asm volatile("mov.u32 %0, %%tid.x; mov.u32 %1, %%ctaid.x; mov.u32 %2, %%ctaid.y; mov.u32 %3, %%ctaid.z;"
+                 : "=r"(p.thread), "=r"(p.x), "=r"(p.y), "=r"(p.z));
 #else
     p = { (int)threadIdx.x, (int)blockIdx.x, (int)blockIdx.y, (int)blockIdx.z };
 #endif
     return p;
 }
 
-// ---- the kernel ------------------------------------------------------------------------------------------------------
+// ---- the kernel -----------------------------------------------------------------------------------------------------
 
 struct tensor_work {
     float          *dst;                // [n], stride floats apart; of several spans: their sums [span][n][rows]
-    const uint16_t *w, *x;              // BF16 [pieces][rows][cols], [pieces][n][cols]; w_plane, x_plane elements between two pieces
+    // BF16 [pieces][rows][cols], [pieces][n][cols]; w_plane, x_plane elements between two pieces
+    const uint16_t *w, *x;
     int64_t         w_plane, x_plane, rows, cols, stride;
     int             n, n_spans, span_steps;     // a span: so many times TC_K columns
     bool            round;
@@ -64,7 +83,8 @@ template <int PIECES, int ROWS, int THREADS> struct copier {
     int            to;
 
     // Rows behind the last are copies of it: what is computed of them is not stored.
-    __device__ __forceinline__ copier(const uint16_t *m, int64_t plane_, int64_t first, int64_t rows, int64_t cols, int64_t column)
+    __device__ __forceinline__ copier(const uint16_t *m, int64_t plane_, int64_t first, int64_t rows, int64_t cols,
+                                      int64_t column)
     {
         const int row = (int)threadIdx.x / TC_CHUNKS, c = (int)threadIdx.x % TC_CHUNKS;
         const int64_t last = rows - first - 1;
@@ -80,13 +100,15 @@ template <int PIECES, int ROWS, int THREADS> struct copier {
 #pragma unroll
         for (int p = FROM; p < TO; p++)
 #pragma unroll
-            for (int i = 0; i < EACH; i++) copy_16_async(at + (to + (p * ROWS + i * PASS) * TC_ROW_BYTES), from + p * plane + off[i]);
+            for (int i = 0; i < EACH; i++)
+                copy_16_async(at + (to + (p * ROWS + i * PASS) * TC_ROW_BYTES), from + p * plane + off[i]);
 #pragma unroll
         for (int i = 0; i < EACH && FROM < TO && TO == PIECES; i++) off[i] += TC_ROW_BYTES;
     }
 };
 
-// A warp's rows of one stage: fragments of 16 rows x 16 columns, in all pieces. w0, w1: where this lane's row begins for columns 0 .. 15 and 16 .. 31.
+// A warp's rows of one stage: fragments of 16 rows x 16 columns, in all pieces. w0, w1: where this lane's row begins
+// for columns 0 .. 15 and 16 .. 31.
 template <int WP, int XP, class T> DEV void load_rows(uint32_t a[WP][T::M][2][4], shared_address w0, shared_address w1)
 {
 #pragma unroll
@@ -99,8 +121,10 @@ template <int WP, int XP, class T> DEV void load_rows(uint32_t a[WP][T::M][2][4]
 }
 
 // acc += the rows times 8 x (TO - FROM) of a warp's tokens. x: where this lane's token and columns begin in the stage.
-// The pieces' products are added from small to large on the tensor cores, starting at zero: two instructions for each, 32 columns.
-template <int WP, int XP, class T, int FROM, int TO> DEV void multiply(float acc[T::M][T::N][4], const uint32_t a[WP][T::M][2][4], shared_address x)
+// The pieces' products are added from small to large on the tensor cores, starting at zero: two instructions for each,
+// 32 columns.
+template <int WP, int XP, class T, int FROM, int TO>
+DEV void multiply(float acc[T::M][T::N][4], const uint32_t a[WP][T::M][2][4], shared_address x)
 {
     enum { SMALLEST = (WP > XP ? WP : XP) - 1 };
 #pragma unroll
@@ -129,29 +153,35 @@ template <int WP, int XP, class T, int FROM, int TO> DEV void multiply(float acc
 
 // dst [n][rows] = x [n][cols] W^T, W in WP pieces, x in XP; 32 divides cols
 //   grid: (tiles of tokens, tiles of rows, spans of columns)     block: a T     shared: stages<WP, XP, T>::COUNT stages
-// While a stage is multiplied the next ones are on their way (cp.async); one barrier a stage: it says that all copies of this stage are
-// there and that nobody reads the stage any more that is filled next.
-// Numerics: a BF16 weight is exact as it is, any other is the sum of three BF16 pieces (24 bits); so is an F32 activation, under
-//   ARITH_BF16 one piece is exact. The tensor cores cut where they add, and so they never add more than 32 columns: twice 16 is the fewest
-//   that hides an instruction's latency behind its neighbour's, and each further one would be cut at the size of the sum before it. Those
-//   sums start at zero and join the F32 accumulators by rounded additions, in ascending order. Spans depend on the matrix only, so that a
-//   result depends neither on n nor on the tile nor on the device's size. Same input, same bits; the CPU's sums have another order.
+// While a stage is multiplied the next ones are on their way (cp.async); one barrier a stage: it says that all copies
+// of this stage are there and that nobody reads the stage any more that is filled next.
+// Numerics: a BF16 weight is exact as it is, any other is the sum of three BF16 pieces (24 bits); so is an F32
+// activation, under
+//   ARITH_BF16 one piece is exact. The tensor cores cut where they add, and so they never add more than 32 columns:
+//   twice 16 is the fewest that hides an instruction's latency behind its neighbour's, and each further one would be
+//   cut at the size of the sum before it. Those sums start at zero and join the F32 accumulators by rounded additions,
+//   in ascending order. Spans depend on the matrix only, so that a result depends neither on n nor on the tile nor on
+//   the device's size. Same input, same bits; the CPU's sums have another order.
 // Twin: matmul in runtime/cpu/kernels.inc, within 2^-21 of the sum of magnitudes.
-template <int WP, int XP, class T> __global__ __launch_bounds__(T::THREADS, (WP == 1 || T::BLOCKS == 1 ? (int)T::BLOCKS : 2))
-void tensor_kernel(tensor_work k)
+template <int WP, int XP, class T>
+__global__ __launch_bounds__(T::THREADS,
+                             (WP == 1 || T::BLOCKS == 1 ? (int)T::BLOCKS : 2)) void tensor_kernel(tensor_work k)
 {
     after_previous();
 #ifdef HAS_TENSOR_CORES
     typedef stages<WP, XP, T> s;
     enum { MOST = (WP + 1) / 2 };                       // of the pieces of W
     const int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP;
-    const int64_t row_base = (int64_t)blockIdx.y * T::ROWS, token_base = (int64_t)blockIdx.x * T::TOKENS, step0 = (int64_t)blockIdx.z * k.span_steps;
+    const int64_t row_base = (int64_t)blockIdx.y * T::ROWS, token_base = (int64_t)blockIdx.x * T::TOKENS,
+                  step0 = (int64_t)blockIdx.z * k.span_steps;
     const int steps = (int)smaller(k.cols / TC_K - step0, k.span_steps);
     const shared_address base = shared_at(shared_memory<uint8_t>());
     copier<WP, T::ROWS, T::THREADS> w(k.w, k.w_plane, row_base, k.rows, k.cols, step0 * TC_K);
     copier<XP, T::TOKENS, T::THREADS> x(k.x, k.x_plane, token_base, k.n, k.cols, step0 * TC_K);
-    // A fragment of W: rows lane % 16, then the next 8 columns. One of x: tokens lane % 8, and all four chunks of the 32 columns.
-    const int w0 = swizzled(warp / T::ACROSS * T::M * 16 + lane % 16, lane / 16), w1 = swizzled(warp / T::ACROSS * T::M * 16 + lane % 16, lane / 16 + 2);
+    // A fragment of W: rows lane % 16, then the next 8 columns. One of x: tokens lane % 8, and all four chunks of the
+    // 32 columns.
+    const int w0 = swizzled(warp / T::ACROSS * T::M * 16 + lane % 16, lane / 16),
+              w1 = swizzled(warp / T::ACROSS * T::M * 16 + lane % 16, lane / 16 + 2);
     const int x0 = s::X_AT + swizzled(warp % T::ACROSS * T::N * 8 + lane % 8, lane / 8);
 
     float acc[T::M][T::N][4] = {};
@@ -176,7 +206,8 @@ void tensor_kernel(tensor_work k)
         copies_wait<s::COUNT - 2>();
         __syncthreads();
         load_rows<WP, XP, T>(a, base + (read + w0), base + (read + w1));
-        // The copies stand between the products: their branches keep the compiler from loading all fragments of x at once.
+        // The copies stand between the products: their branches keep the compiler from loading all fragments of x at
+        // once.
         multiply<WP, XP, T, 0, T::N * 3 / 8>(acc, a, base + (read + x0));
         start_some();
         multiply<WP, XP, T, T::N * 3 / 8, T::N * 3 / 4>(acc, a, base + (read + x0));
@@ -211,16 +242,19 @@ __global__ __launch_bounds__(JOIN_THREADS)
 void join_kernel(float *dst, const float *spans, int n_spans, int64_t rows, int64_t stride, bool round)
 {
     after_previous();
-    const int64_t row = (int64_t)blockIdx.x * JOIN_THREADS + threadIdx.x, t = blockIdx.y, span = (int64_t)gridDim.y * rows;
+    const int64_t row = (int64_t)blockIdx.x * JOIN_THREADS + threadIdx.x, t = blockIdx.y,
+                  span = (int64_t)gridDim.y * rows;
     if (row >= rows) return;
     float sum = spans[t * rows + row];
     for (int i = 1; i < n_spans; i++) sum = sum + spans[i * span + t * rows + row];
     dst[t * stride + row] = rounded(sum, round);
 }
 
-// ===== launchers ======================================================================================================
+// ===== launchers
+// ======================================================================================================
 
-// Matrices of few rows are cut into spans of columns, so that 512 tokens give work to 132 multiprocessors. Of the matrix alone, not of the
+// Matrices of few rows are cut into spans of columns, so that 512 tokens give work to 132 multiprocessors. Of the
+// matrix alone, not of the
 // device or n: the order of additions is the same everywhere.
 static int spans_of(const gpu_matrix *w)
 {
@@ -235,15 +269,24 @@ typedef bool (*tensor_run)(const gpu_ctx *c, const tensor_work *k, err *e);
 template <int WP, int XP, class T> static bool run_tile(const gpu_ctx *c, const tensor_work *k, err *e)
 {
     typedef stages<WP, XP, T> s;
-    const gpu_dim grid = dims(ceil_div(k->n, T::TOKENS), ceil_div(k->rows, T::ROWS), k->n_spans), block = dims(T::THREADS);
+    const gpu_dim grid = dims(ceil_div(k->n, T::TOKENS), ceil_div(k->rows, T::ROWS), k->n_spans),
+                  block = dims(T::THREADS);
     return LAUNCH(c->g, e, "tensor", grid, block, (size_t)(s::COUNT * s::BYTES), (tensor_kernel<WP, XP, T>))(*k);
 }
 
 // cost: of a tile's products, by the bytes that travel for each, to the first's; an estimate, see SPEED.md.
-struct tile_row { int rows, tokens; double cost; struct { tensor_run run; int shared; } form[2][2]; };      // form: three pieces of W, of x
+// form: three pieces of W, of x
+struct tile_row { int rows, tokens; double cost; struct { tensor_run run; int shared; } form[2][2]; };
 #define FORM(WP, XP, T) { run_tile<WP, XP, T>, stages<WP, XP, T>::COUNT * stages<WP, XP, T>::BYTES }
-#define TILE(T, COST) { T::ROWS, T::TOKENS, COST, { { FORM(1, 1, T), FORM(1, 3, T) }, { FORM(3, 1, T), FORM(3, 3, T) } } }
-static const tile_row tiles[CUDA_TENSOR_TILES] = { TILE(large_tile, 1.0), TILE(middle_tile, 1.6), TILE(small_tile, 2.3) };
+#define TILE(T, COST)                                                                                                  \
+    {                                                                                                                  \
+        T::ROWS, T::TOKENS, COST,                                                                                      \
+        {                                                                                                              \
+            { FORM(1, 1, T), FORM(1, 3, T) }, { FORM(3, 1, T), FORM(3, 3, T) }                                         \
+        }                                                                                                              \
+    }
+static const tile_row tiles[CUDA_TENSOR_TILES] = { TILE(large_tile, 1.0), TILE(middle_tile, 1.6),
+                                                   TILE(small_tile, 2.3) };
 #undef TILE
 #undef FORM
 
@@ -276,19 +319,20 @@ static bool run_tensor(const gpu_ctx *c, const tensor_work *k, bool w3, err *e)
         one.round = false;
     }
     if (!tiles[choose_tile(c, k, w3, x3)].form[w3][x3].run(c, &one, e)) return false;
-    return k->n_spans == 1 || LAUNCH(c->g, e, "join", dims(ceil_div(k->rows, JOIN_THREADS), k->n), dims(JOIN_THREADS), 0, (join_kernel))
-                                  (k->dst, p->spans, k->n_spans, k->rows, k->stride, k->round);
+    return k->n_spans == 1 || LAUNCH(c->g, e, "join", dims(ceil_div(k->rows, JOIN_THREADS), k->n), dims(JOIN_THREADS),
+                                     0, (join_kernel))(k->dst, p->spans, k->n_spans, k->rows, k->stride, k->round);
 }
 
 extern "C" bool cuda_tensor_can(const gpu_ctx *c, const gpu_matrix *w, int n)
 {
-    return c->products && c->products->mode != PRODUCTS_EXACT && w->cols % TC_K == 0 && n >= CUDA_TENSOR_TOKENS && gpu_properties(c->g)->major >= 8 &&
-           ceil_div(w->rows, small_tile::ROWS) <= 65535;
+    return c->products && c->products->mode != PRODUCTS_EXACT && w->cols % TC_K == 0 && n >= CUDA_TENSOR_TOKENS &&
+           gpu_properties(c->g)->major >= 8 && ceil_div(w->rows, small_tile::ROWS) <= 65535;
 }
 
 extern "C" bool cuda_tensor_fits(const gpu_ctx *c, const gpu_matrix *w)
 {
-    return tiles[c->products->tile].form[w->type != DT_BF16][c->products->x_pieces > 1].shared <= gpu_properties(c->g)->max_shared_bytes;
+    return tiles[c->products->tile].form[w->type != DT_BF16][c->products->x_pieces > 1].shared <=
+           gpu_properties(c->g)->max_shared_bytes;
 }
 
 extern "C" gpu_products_need cuda_tensor_need(const gpu_ctx *c, const gpu_matrix *w, int n)
@@ -304,8 +348,18 @@ extern "C" bool cuda_tensor_matmul(const gpu_ctx *c, float *dst, const gpu_matri
     pieces_slice s = {};
     for (bool more = true; more;) {
         if (!cuda_next_pieces(c, w, x, n, n_spans, &s, &more, e)) return false;
-        tensor_work k = { dst + s.token * w->rows + s.row, s.w, c->products->x, s.w_plane, s.x_plane, s.rows, w->cols, w->rows, s.n, n_spans,
-                          (int)ceil_div(w->cols / TC_K, n_spans), c->round };
+        tensor_work k = { dst + s.token * w->rows + s.row,
+                          s.w,
+                          c->products->x,
+                          s.w_plane,
+                          s.x_plane,
+                          s.rows,
+                          w->cols,
+                          w->rows,
+                          s.n,
+                          n_spans,
+                          (int)ceil_div(w->cols / TC_K, n_spans),
+                          c->round };
         if (!run_tensor(c, &k, w3, e)) return false;
     }
     return true;

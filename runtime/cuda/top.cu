@@ -9,7 +9,7 @@ struct top_shared {
     unsigned count[KEY_BINS], of_thread[TOP_THREADS];
     unsigned greater[TOP_WARPS], equal[TOP_WARPS];      // of each warp's share of the row
     uint32_t key;                                       // digits found
-    unsigned left;                                      // how many are still to be found among those that begin with them
+    unsigned left;    // how many are still to be found among those that begin with them
 };
 
 // The block counts the row's keys that begin with the digits found, by digit d.
@@ -25,7 +25,8 @@ DEV void count_digit(top_shared *s, const float *row, int64_t n, int d)
 #pragma unroll
         for (int j = 0; j < TOP_AHEAD; j++) {
             const uint32_t u = order_key(v[j]);
-            if (base + j * TOP_THREADS < n && (u & above) == key) atomicAdd(&s->count[u >> key_shift(d) & (KEY_BINS - 1)], 1u);
+            if (base + j * TOP_THREADS < n && (u & above) == key)
+                atomicAdd(&s->count[u >> key_shift(d) & (KEY_BINS - 1)], 1u);
         }
     }
     __syncthreads();
@@ -50,11 +51,14 @@ DEV void choose_digit(top_shared *s, int d)
     __syncthreads();
 }
 
-// ids, logits [rows][k]: the k largest of x [rows][n] by value, then lower id, in ascending order of ids. One block a row.
-// A row is read five times: three digits of the k-th largest key, a count, the result. Each warp takes a run of ids: where an id goes is how many
-// before it are taken, which is how many are greater, and how many are equal as long as those are wanted. Atomics are on integer counts.
+// ids, logits [rows][k]: the k largest of x [rows][n] by value, then lower id, in ascending order of ids. One block a
+// row.
+// A row is read five times: three digits of the k-th largest key, a count, the result. Each warp takes a run of ids:
+// where an id goes is how many before it are taken, which is how many are greater, and how many are equal as long as
+// those are wanted. Atomics are on integer counts.
 //   shared: top_shared      Twin: score_row_top in runtime/cpu/score.c.
-__global__ __launch_bounds__(TOP_THREADS) void top_kernel(int32_t *ids, float *logits, const float *x, int64_t n, int64_t k)
+__global__ __launch_bounds__(TOP_THREADS) void top_kernel(int32_t *ids, float *logits, const float *x, int64_t n,
+                                                          int64_t k)
 {
     after_previous();
     top_shared *s = shared_memory<top_shared>();
@@ -98,7 +102,8 @@ __global__ __launch_bounds__(TOP_THREADS) void top_kernel(int32_t *ids, float *l
         const bool there = base + lane < to;
         const float v = there ? row[base + lane] : 0.0f;
         const uint32_t u = order_key(v);
-        const unsigned above = __ballot_sync(ALL_LANES, there && u > least), same = __ballot_sync(ALL_LANES, there && u == least);
+        const unsigned above = __ballot_sync(ALL_LANES, there && u > least),
+                       same = __ballot_sync(ALL_LANES, there && u == least);
         const int64_t g = greater + __popc(above & before), t = equal + __popc(same & before);
         if (there && (u > least || (u == least && t < ties))) {
             ids[out + g + (t < ties ? t : ties)] = (int32_t)(base + lane);
@@ -109,10 +114,14 @@ __global__ __launch_bounds__(TOP_THREADS) void top_kernel(int32_t *ids, float *l
     }
 }
 
-// ===== launchers ======================================================================================================
+// ===== launchers
+// ======================================================================================================
 
-extern "C" bool cuda_row_top(const gpu_ctx *c, int32_t *ids, float *logits, const float *x, int n_rows, int64_t n, int64_t k, err *e)
+extern "C" bool cuda_row_top(const gpu_ctx *c, int32_t *ids, float *logits, const float *x, int n_rows, int64_t n,
+                             int64_t k, err *e)
 {
-    if (n_rows < 1 || k < 1 || k > n || n > INT32_MAX) return err_set(e, ERR_SYSTEM, "the %lld largest of %lld logits", (long long)k, (long long)n);
-    return LAUNCH(c->g, e, "top", dims(n_rows), dims(TOP_THREADS), sizeof(top_shared), (top_kernel))(ids, logits, x, n, k);
+    if (n_rows < 1 || k < 1 || k > n || n > INT32_MAX)
+        return err_set(e, ERR_SYSTEM, "the %lld largest of %lld logits", (long long)k, (long long)n);
+    return LAUNCH(c->g, e, "top", dims(n_rows), dims(TOP_THREADS), sizeof(top_shared), (top_kernel))(ids, logits, x, n,
+                                                                                                     k);
 }

@@ -1,5 +1,5 @@
-// gemma: the forward pass of Gemma 3 and Gemma 4 as a program, in the order of Gemma4TextModel.forward and Gemma4TextDecoderLayer.forward in
-// Transformers; Gemma 3 is the same path with the optional steps left out.
+// gemma: the forward pass of Gemma 3 and Gemma 4 as a program, in the order of Gemma4TextModel.forward and
+// Gemma4TextDecoderLayer.forward in Transformers; Gemma 3 is the same path with the optional steps left out.
 #include "parts.h"
 #include <math.h>
 
@@ -9,7 +9,8 @@ static ple_buffers add_ple_buffers(program *p, const hparams *h)
 {
     const int64_t all = (int64_t)h->n_embd_per_layer * h->n_layer;
     if (all == 0) return (ple_buffers){ -1, -1, -1 };
-    return (ple_buffers){ .all = program_add_buffer(p, "per-layer inputs", all), .tok = program_add_buffer(p, "per-layer embeddings", all),
+    return (ple_buffers){ .all = program_add_buffer(p, "per-layer inputs", all),
+                          .tok = program_add_buffer(p, "per-layer embeddings", all),
                           .gated = program_add_buffer(p, "per-layer gate", h->n_embd_per_layer) };
 }
 
@@ -18,7 +19,8 @@ static void per_layer_inputs(program *p, const hparams *h, const part_buffers *b
 {
     const int64_t ple = h->n_embd_per_layer, all = ple * h->n_layer;
     const view rows = part_rows(l->all, all);
-    part_embed(p, l->tok, all, program_add_weight(p, "per_layer_token_embd", false, h->n_vocab, all), sqrt((double)ple));
+    part_embed(p, l->tok, all, program_add_weight(p, "per_layer_token_embd", false, h->n_vocab, all),
+               sqrt((double)ple));
     const int project = program_add_weight(p, "per_layer_model_proj", false, all, h->n_embd);
     part_linear(p, -1, rows, part_rows(b->x, h->n_embd), project, -1);
     part_scale(p, l->all, all, 1.0 / sqrt((double)h->n_embd));
@@ -66,7 +68,8 @@ static void attention(program *p, const hparams *h, const part_buffers *b, int i
         heads.out[2] = v;
         heads.kv_rows = l->n_kv_head;
         heads.cache = cache;
-        // Where the file has no V, it is K's projection before K's norm and rotation. Gemma 4 norms V too, without a weight.
+        // Where the file has no V, it is K's projection before K's norm and rotation. Gemma 4 norms V too, without a
+        // weight.
         heads.in[0] = l->k_is_v ? k : v;
         heads.v_norm = h->family == ARCH_GEMMA4;
         if (!l->k_is_v) {
@@ -90,7 +93,8 @@ static void attention(program *p, const hparams *h, const part_buffers *b, int i
     part_linear(p, i, part_rows(b->t, h->n_embd), part_rows(b->att, q_dim), output, -1);
 }
 
-// x -> t: what this layer's own slice of the token's embedding adds (the block after the MLP in Gemma4TextDecoderLayer).
+// x -> t: what this layer's own slice of the token's embedding adds (the block after the MLP in
+// Gemma4TextDecoderLayer).
 static void per_layer_block(program *p, const hparams *h, const part_buffers *b, const ple_buffers *l, int i)
 {
     const int64_t ple = h->n_embd_per_layer;
@@ -149,7 +153,8 @@ static void layer(program *p, const hparams *h, const part_buffers *b, const ple
     part_residual(p, h, b, i, post_attention, program_layer_weight(p, i, "ffn_norm", true, 1, dim));
     part_mlp(p, h, b, i, ACT_GELU_TANH);
     if (h->n_expert > 0) experts(p, h, b, x, i);
-    op *last = part_residual(p, h, b, i, program_layer_weight(p, i, "post_ffw_norm", true, 1, dim), ple ? -1 : next_norm);
+    op *last = part_residual(p, h, b, i, program_layer_weight(p, i, "post_ffw_norm", true, 1, dim),
+                             ple ? -1 : next_norm);
     if (ple) {
         per_layer_block(p, h, b, l, i);
         last = part_residual(p, h, b, i, program_layer_weight(p, i, "post_norm", true, 1, dim), next_norm);
@@ -166,7 +171,8 @@ static void add_ropes(program *p, const hparams *h, int *full, int *sliding)
 {
     int full_dim = 0, sliding_dim = 0;
     for (int i = 0; i < h->n_layer; i++) *(h->layers[i].sliding ? &sliding_dim : &full_dim) = h->layers[i].head_dim;
-    // The factors of the full-attention layers, which the hyperparameters hold. Gemma 3 turns whole heads: its files need have none.
+    // The factors of the full-attention layers, which the hyperparameters hold. Gemma 3 turns whole heads: its files
+    // need have none.
     const int factors = full_dim ? program_add_weight(p, "rope_freqs", true, 1, full_dim / 2) : -1;
     if (factors >= 0) {
         p->weights[factors].unread = true;

@@ -1,6 +1,6 @@
-// llama: the forward pass of Llama, Mistral, Qwen 2 and Qwen 3 as a program, in the order of LlamaModel.forward and LlamaDecoderLayer.forward in
-// Transformers; Qwen 3 norms the heads of Q and K, Qwen 2 has biases on Q, K and V. Qwen 3 with experts has them in the
-// place of the MLP (Qwen3MoeSparseMoeBlock.forward).
+// llama: the forward pass of Llama, Mistral, Qwen 2 and Qwen 3 as a program, in the order of LlamaModel.forward and
+// LlamaDecoderLayer.forward in Transformers; Qwen 3 norms the heads of Q and K, Qwen 2 has biases on Q, K and V. Qwen 3
+// with experts has them in the place of the MLP (Qwen3MoeSparseMoeBlock.forward).
 #include "parts.h"
 
 // t -> att -> t
@@ -12,7 +12,11 @@ static void attention(program *p, const hparams *h, const part_buffers *b, int i
     const int cache = part_cache_of(p, h, i);
 
     op linear = op_new(OP_LINEAR, i);
-    const struct { const char *name; view out; int64_t rows; } parts[] = { { "attn_q", q, q_dim }, { "attn_k", k, kv_dim }, { "attn_v", v, kv_dim } };
+    const struct {
+        const char *name;
+        view out;
+        int64_t rows;
+    } parts[] = { { "attn_q", q, q_dim }, { "attn_k", k, kv_dim }, { "attn_v", v, kv_dim } };
     linear.in[0] = part_rows(b->t, h->n_embd);
     for (int j = 0; j < 3; j++) {
         linear.out[j] = parts[j].out;
@@ -66,7 +70,8 @@ void llama_build(program *p, const hparams *h)
     const expert_buffers x = part_add_expert_buffers(p, h);
     const int embeddings = program_add_weight(p, "token_embd", false, h->n_vocab, h->n_embd);
     const int output_norm = program_add_weight(p, "output_norm", true, 1, h->n_embd);
-    const int factors = program_add_weight(p, "rope_freqs", true, 1, h->layers[0].head_dim / 2);     // of Llama 3.1 and later
+    // of Llama 3.1 and later
+    const int factors = program_add_weight(p, "rope_freqs", true, 1, h->layers[0].head_dim / 2);
     if (factors >= 0) p->weights[factors].unread = p->weights[factors].optional = true;
     const int rope = program_add_rope(p, h->layers[0].head_dim, h->rope_base, h->rope_scale, h->rope_freq_factors);
     for (int i = 0; i < h->n_layer; i++) program_add_cache(p, i);

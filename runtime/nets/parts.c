@@ -13,7 +13,8 @@ part_buffers part_add_buffers(program *p, const hparams *h)
     }
     ff = max_i64(ff, h->n_ff_shared);
     return (part_buffers){
-        .x = program_add_buffer(p, "hidden state", h->n_embd),      .t = program_add_buffer(p, "normed state", h->n_embd),
+        .x = program_add_buffer(p, "hidden state", h->n_embd),
+             .t = program_add_buffer(p, "normed state", h->n_embd),
         .q = program_add_buffer(p, "queries", q),                   .att = program_add_buffer(p, "attention output", q),
         .k = program_add_buffer(p, "keys", kv),                     .v = program_add_buffer(p, "values", kv),
         .gate = program_add_buffer(p, "gate", ff),                  .up = program_add_buffer(p, "up", ff),

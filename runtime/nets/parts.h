@@ -20,7 +20,7 @@ void part_scale(program *p, int buffer, int64_t dim, double by);
 // out = w in, plus the bias where there is one (-1: none).
 void part_linear(program *p, int layer, view out, view in, int w, int bias);
 void part_norm(program *p, const hparams *h, int layer, view out, view in, int w, int rows, int64_t dim);
-void part_mark(program *p, const hparams *h, const part_buffers *b);        // x is a hidden state that a probe may ask for
+void part_mark(program *p, const hparams *h, const part_buffers *b);    // x is a hidden state that a probe may ask for
 // x += norm(t, post) (post -1: x += t), then t = norm(x, next) where there is a next.
 op  *part_residual(program *p, const hparams *h, const part_buffers *b, int layer, int post, int next);
 // t = down(act(gate(t)) * up(t))

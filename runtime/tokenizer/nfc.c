@@ -1,4 +1,5 @@
-// nfc: see nfc.h. utf8proc decomposes and composes; marks are put in order here, because its own ordering takes the square of a run of marks.
+// nfc: see nfc.h. utf8proc decomposes and composes; marks are put in order here, because its own ordering takes the
+// square of a run of marks.
 #include "nfc.h"
 #include <stdlib.h>
 #include <string.h>
@@ -73,7 +74,8 @@ static void order_marks(int32_t *c, int64_t n, int32_t *scratch)
     }
 }
 
-// The canonical decomposition of a text, marks not yet in order. dst: room for MOST_PARTS more than it ever holds. Returns the count, -1 on failure.
+// The canonical decomposition of a text, marks not yet in order. dst: room for MOST_PARTS more than it ever holds.
+// Returns the count, -1 on failure.
 static int64_t decompose(const char *text, int64_t n, int32_t **dst)
 {
     int64_t  count = 0, room = n + MOST_PARTS;

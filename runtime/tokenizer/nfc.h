@@ -6,7 +6,8 @@
 #include "../../formats/err.h"
 #include <stdint.h>
 
-// text: n bytes of well-formed UTF-8. *out (malloc'd, *n_out bytes), or NULL where the text is ASCII and so in NFC already.
+// text: n bytes of well-formed UTF-8. *out (malloc'd, *n_out bytes), or NULL where the text is ASCII and so in NFC
+// already.
 bool nfc_text(const char *text, int64_t n, char **out, int64_t *n_out, err *e);
 
 #endif

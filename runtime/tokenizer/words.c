@@ -1,4 +1,5 @@
-// words: see words.h. Patterns are PCRE2's; what a white space is follows Unicode's White_Space, as the reference has it, not PCRE2's own list.
+// words: see words.h. Patterns are PCRE2's; what a white space is follows Unicode's White_Space, as the reference has
+// it, not PCRE2's own list.
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "words.h"
 #include <pcre2.h>
@@ -15,7 +16,8 @@ struct words {
 };
 
 // Members of White_Space (Unicode 15), inside a class.
-#define WHITE "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+#define WHITE                                                                                                          \
+    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 
 typedef struct { char s[2048]; size_t n; } pattern;
 
@@ -98,13 +100,16 @@ typedef struct {
 } sink;
 
 // The next match of c in s [n] from `from` on. *at n: none. false: too much work.
-static bool next_match(const words *w, const pcre2_code *c, pcre2_match_data *m, const char *s, int64_t n, int64_t from, int64_t *at, int64_t *end,
-                       err *e)
+static bool next_match(const words *w, const pcre2_code *c, pcre2_match_data *m, const char *s, int64_t n, int64_t from,
+                       int64_t *at, int64_t *end, err *e)
 {
     const int rc = pcre2_match(c, (PCRE2_SPTR)s, (PCRE2_SIZE)n, (PCRE2_SIZE)from, PCRE2_NO_UTF_CHECK, m, w->limits);
     *at = *end = n;
     if (rc == PCRE2_ERROR_NOMATCH) return true;
-    if (rc < 0) return err_set(e, ERR_INPUT, "a text to encode: its words take more work than %lld bytes should (PCRE2 says %d)", (long long)n, rc);
+    if (rc < 0)
+        return err_set(e, ERR_INPUT,
+                       "a text to encode: its words take more work than %lld bytes should (PCRE2 says %d)",
+                       (long long)n, rc);
     const PCRE2_SIZE *v = pcre2_get_ovector_pointer(m);
     *at = (int64_t)v[0];
     *end = (int64_t)v[1];
@@ -132,7 +137,8 @@ static bool cut_again(void *ctx, const char *s, int64_t n, err *e)
     return cut_by(i->w, i->w->code, i->w->match, s, n, i->to, e);
 }
 
-bool words_cut(words *w, const char *text, int64_t n, bool (*fn)(void *ctx, const char *s, int64_t n, err *e), void *ctx, err *e)
+bool words_cut(words *w, const char *text, int64_t n, bool (*fn)(void *ctx, const char *s, int64_t n, err *e),
+               void *ctx, err *e)
 {
     const sink to = { fn, ctx };
     // A word's match looks at each of its characters a few times: white space before a line's end is tried twice.

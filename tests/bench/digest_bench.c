@@ -29,7 +29,10 @@ static double rate(const uint8_t *x, const uint8_t *y, bool together)
         else          sha256_add(a, x, N, &e) && sha256_add(b, y, N, &e);
     }
     const double took = seconds() - begin;
-    if (!a || !b || e.kind || !sha256_end(a, hex, &e) || !sha256_end(b, hex, &e)) { fprintf(stderr, "%s\n", e.msg); exit(1); }
+    if (!a || !b || e.kind || !sha256_end(a, hex, &e) || !sha256_end(b, hex, &e)) {
+        fprintf(stderr, "%s\n", e.msg);
+        exit(1);
+    }
     return 2.0 * N * TIMES / took / 1e9;
 }
 

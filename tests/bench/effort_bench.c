@@ -1,5 +1,6 @@
-// effort_bench: how fast one core encodes with effort 1, for each type and SIMD level, on rows like trained weights; and with feedback from 2048 columns.
-// Million weights a second of processor time. By hand: it prints figures, it judges nothing.
+// effort_bench: how fast one core encodes with effort 1, for each type and SIMD level, on rows like trained weights;
+// and with feedback from 2048 columns. Million weights a second of processor time. By hand: it prints figures, it
+// judges nothing.
 #define _GNU_SOURCE
 #include "quant/effort.h"
 
@@ -25,7 +26,10 @@ static double rate(dtype t, int effort, uint8_t *dst, const float *x, const floa
     do {
         int64_t bad;
         err e = { 0 };
-        if (!effort_encode_rows(t, effort, dst, x, ROWS, COLS, w, f, &bad, &e)) { fprintf(stderr, "%s\n", e.msg); exit(4); }
+        if (!effort_encode_rows(t, effort, dst, x, ROWS, COLS, w, f, &bad, &e)) {
+            fprintf(stderr, "%s\n", e.msg);
+            exit(4);
+        }
         weights += (double)ROWS * COLS;
         seconds = now() - from;
     } while (seconds < 0.2);
@@ -50,7 +54,8 @@ int main(void)
         for (int l = 0; l < 3 && dtype_find(c[i].type)->block_weights > 1; l++) {
             setenv("HALLMARK_SIMD", levels[l], 1);
             if (l + 1 > (int)simd_best()) continue;
-            printf("%-5s %-9s %10.1f %10.1f %10.1f\n", dtype_name(c[i].type), levels[l], rate(c[i].type, 0, dst, x, w, NULL), rate(c[i].type, 1, dst, x, w, NULL),
+            printf("%-5s %-9s %10.1f %10.1f %10.1f\n", dtype_name(c[i].type), levels[l],
+                   rate(c[i].type, 0, dst, x, w, NULL), rate(c[i].type, 1, dst, x, w, NULL),
                    rate(c[i].type, 1, dst, x, NULL, &f));
             fflush(stdout);
         }

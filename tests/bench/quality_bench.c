@@ -1,11 +1,15 @@
-// quality_bench: what a type costs, by method, at the same size: ggml's choice, --effort, --calibrate; each with and without an importance matrix.
+// quality_bench: what a type costs, by method, at the same size: ggml's choice, --effort, --calibrate; each with and
+// without an importance matrix.
 //
-//   quality_bench SOURCE.gguf --text HELD_OUT [--calibrate TEXT] [--tokens 2048] [--chunk 256] [--threads N] [--imatrix IM.gguf] TYPE...
+//   quality_bench SOURCE.gguf --text HELD_OUT [--calibrate TEXT] [--tokens 2048] [--chunk 256] [--threads N] [--imatrix
+//   IM.gguf] TYPE...
 //
-// Columns: bytes of the file; the weighted error of all quantized matrices beside ggml's with the same matrix (geometric mean of the ratios of
-// tensors; weights: the importance, or 1); mean, median and largest KL(source || artifact) over the held-out text, nats; top-1 agreement;
-// perplexity; KL beside ggml's without and with the matrix. LLAMA_QUANTIZE=path/to/llama-quantize: the reference rows are made by it, elsewhere by
-// this program at effort 0, which gives the same bytes. The calibration text must not be the held-out one. By hand: it prints figures, it judges nothing.
+// Columns: bytes of the file; the weighted error of all quantized matrices beside ggml's with the same matrix
+// (geometric mean of the ratios of tensors; weights: the importance, or 1); mean, median and largest KL(source ||
+// artifact) over the held-out text, nats; top-1 agreement; perplexity; KL beside ggml's without and with the matrix.
+// LLAMA_QUANTIZE=path/to/llama-quantize: the reference rows are made by it, elsewhere by this program at effort 0,
+// which gives the same bytes. The calibration text must not be the held-out one. By hand: it prints figures, it judges
+// nothing.
 #include "formats/file_map.h"
 #include "quant/codec.h"
 #include "quant/imatrix.h"
@@ -50,7 +54,8 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-// Sums of the weighted errors of each quantized matrix, in the source's order; NAN for the others. errors: [n tensors of source].
+// Sums of the weighted errors of each quantized matrix, in the source's order; NAN for the others. errors: [n tensors
+// of source].
 static void tensor_errors(double *errors, const gguf *source, const gguf *art, const imatrix *im)
 {
     for (int64_t i = 0; i < gguf_n_tensors(source); i++) {
@@ -62,7 +67,8 @@ static void tensor_errors(double *errors, const gguf *source, const gguf *art, c
         const float *w = im ? imatrix_find(im, t->name, &n) : NULL;
         const codec *from = codec_find(s->type);
         float *x = malloc((size_t)cols * sizeof *x);
-        if (!x || !from || !dtype_row_bytes(s->type, cols, &from_bytes) || !dtype_row_bytes(t->type, cols, &to_bytes)) abort();
+        if (!x || !from || !dtype_row_bytes(s->type, cols, &from_bytes) || !dtype_row_bytes(t->type, cols, &to_bytes))
+            abort();
         errors[i] = 0;
         for (int64_t r = 0; r < t->shape[0]; r++) {
             from->decode_row(x, s->data + r * from_bytes, cols);
@@ -89,11 +95,14 @@ static void make_reference(const setup *s, const char *out, const file_type_info
     char command[1024];
     err e = { 0 };
     if (!tool) {
-        if (!quantize_file(s->source, out, &(quantize_opts){ .type = t->id, .imatrix = imatrix_path, .n_threads = s->threads }, &e)) fail(&e);
+        if (!quantize_file(s->source, out,
+                           &(quantize_opts){ .type = t->id, .imatrix = imatrix_path, .n_threads = s->threads }, &e))
+            fail(&e);
         return;
     }
-    snprintf(command, sizeof command, "'%s' %s%s%s '%s' '%s' %s %d >/dev/null 2>&1", tool, imatrix_path ? "--imatrix '" : "",
-             imatrix_path ? imatrix_path : "", imatrix_path ? "'" : "", s->source, out, t->label, s->threads > 0 ? s->threads : 2);
+    snprintf(command, sizeof command, "'%s' %s%s%s '%s' '%s' %s %d >/dev/null 2>&1", tool,
+             imatrix_path ? "--imatrix '" : "", imatrix_path ? imatrix_path : "", imatrix_path ? "'" : "", s->source,
+             out, t->label, s->threads > 0 ? s->threads : 2);
     if (system(command) != 0) {
         fprintf(stderr, "quality_bench: failed: %s\n", command);
         exit(1);
@@ -113,8 +122,8 @@ static void make(const setup *s, const char *out, const file_type_info *t, const
     if (!quantize_file(s->source, out, &q, &e)) fail(&e);
 }
 
-static void bench_type(const setup *s, const file_type_info *t, const model *source, const int32_t *ids, int64_t n_ids, const calibration *cal,
-                       const imatrix *im)
+static void bench_type(const setup *s, const file_type_info *t, const model *source, const int32_t *ids, int64_t n_ids,
+                       const calibration *cal, const imatrix *im)
 {
     char path[N_METHODS][128];
     model *arts[N_METHODS] = { 0 };
@@ -140,13 +149,16 @@ static void bench_type(const setup *s, const file_type_info *t, const model *sou
     const divergence_opts o = { .chunk = s->chunk, .run = { .device = "cpu", .n_threads = s->threads } };
     if (!divergence_measure_many(d, source, (const model *const *)arts, n, ids, n_ids, &o, &e)) fail(&e);
     int plain = 0, weighted = 0;
-    for (int i = 0; i < n; i++) if (methods[which[i]].effort == 0) *(methods[which[i]].imatrix ? &weighted : &plain) = i;
+    for (int i = 0; i < n; i++)
+        if (methods[which[i]].effort == 0) *(methods[which[i]].imatrix ? &weighted : &plain) = i;
     for (int i = 0; i < n; i++) {
         const method *m = &methods[which[i]];
-        printf("%-7s %-8s %-10s %11lld %6.1f  %7.3f %7.3f  %9.6f %9.6f %8.4f  %6.2f%%  %8.4f  %6.3f %6.3f\n", t->label, m->imatrix ? "imatrix" : "-", m->name,
-               (long long)gguf_file_bytes(model_gguf(arts[i])), seconds[i], mean_ratio(errors[i][0], errors[plain][0], n_tensors),
+        printf("%-7s %-8s %-10s %11lld %6.1f  %7.3f %7.3f  %9.6f %9.6f %8.4f  %6.2f%%  %8.4f  %6.3f %6.3f\n", t->label,
+               m->imatrix ? "imatrix" : "-", m->name, (long long)gguf_file_bytes(model_gguf(arts[i])), seconds[i],
+               mean_ratio(errors[i][0], errors[plain][0], n_tensors),
                mean_ratio(errors[i][1], errors[weighted][1], n_tensors), d[i].kl_mean, d[i].kl_median, d[i].kl_max,
-               100.0 * (double)d[i].top1_equal / (double)d[i].tokens, exp(d[i].nll), d[i].kl_mean / d[plain].kl_mean, d[i].kl_mean / d[weighted].kl_mean);
+               100.0 * (double)d[i].top1_equal / (double)d[i].tokens, exp(d[i].nll), d[i].kl_mean / d[plain].kl_mean,
+               d[i].kl_mean / d[weighted].kl_mean);
     }
     fflush(stdout);
     for (int i = 0; i < n; i++) {
@@ -159,7 +171,8 @@ static void bench_type(const setup *s, const file_type_info *t, const model *sou
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: quality_bench SOURCE.gguf --text HELD_OUT [--calibrate TEXT] [--calibration-tokens 16384] [--tokens 2048] [--chunk 256] [--threads N] [--imatrix IM] TYPE...\n");
+    fprintf(stderr, "usage: quality_bench SOURCE.gguf --text HELD_OUT [--calibrate TEXT] [--calibration-tokens 16384] "
+                    "[--tokens 2048] [--chunk 256] [--threads N] [--imatrix IM] TYPE...\n");
     exit(2);
 }
 
@@ -195,19 +208,26 @@ int main(int argc, char **argv)
     if (!source || !texts_read(&ids, &n_ids, source, s.text, s.tokens, &e)) fail(&e);
     if (s.calibrate) {
         const double begin = now();
-        const calibration_opts c = { .texts = &s.calibrate, .n_texts = 1, .max_tokens = s.calibration_tokens, .dir = s.dir, .n_threads = s.threads };
+        const calibration_opts c = { .texts = &s.calibrate,
+                                     .n_texts = 1,
+                                     .max_tokens = s.calibration_tokens,
+                                     .dir = s.dir,
+                                     .n_threads = s.threads };
         if (!(cal = calibration_compute(s.source, &c, &e))) fail(&e);
         printf("calibration: %.1f s\n", now() - begin);
         if (!s.imatrix) {           // of the same text
             snprintf(s.made_imatrix, sizeof s.made_imatrix, "%s/imatrix.gguf", s.dir);
             s.imatrix = s.made_imatrix;
-            const importance_opts io = { .texts = &s.calibrate, .n_texts = 1, .chunk = 256, .run = { .device = "cpu", .arith = "f32", .n_threads = s.threads } };
+            const importance_opts io = { .texts = &s.calibrate,
+                                         .n_texts = 1,
+                                         .chunk = 256,
+                                         .run = { .device = "cpu", .arith = "f32", .n_threads = s.threads } };
             if (!importance_compute(s.source, s.imatrix, &io, &e)) fail(&e);
         }
     }
     if (s.imatrix && !(im = imatrix_open(s.imatrix, &e))) fail(&e);
-    printf("%-7s %-8s %-10s %11s %6s  %7s %7s  %9s %9s %8s  %7s  %8s  %6s %6s\n", "type", "imatrix", "method", "bytes", "s", "error", "w.error", "KL mean",
-           "median", "max", "top-1", "ppl", "/ggml", "/ggml im");
+    printf("%-7s %-8s %-10s %11s %6s  %7s %7s  %9s %9s %8s  %7s  %8s  %6s %6s\n", "type", "imatrix", "method", "bytes",
+           "s", "error", "w.error", "KL mean", "median", "max", "top-1", "ppl", "/ggml", "/ggml im");
     for (int i = 0; i < n_types; i++) bench_type(&s, types[i], source, ids, n_ids, cal, im);
     imatrix_close(im);
     calibration_free(cal);

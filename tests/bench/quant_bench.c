@@ -2,10 +2,11 @@
 //
 //     quant_bench [--ggml libggml-base.so] [TYPE...]
 //
-// Columns: type; importance or not; million weights a second by the plain codec, by each level in lanes, GB/s of F32 read at the best; how many
-// times the plain codec; with --ggml, how many times ggml_quantize_chunk of that library, run here on the same rows (and whether the
-// bytes are the same); and for the types with a search, the share of the bound: what this core could do if its vector units did nothing
-// but the additions and multiplications that the search is defined by, at the rate measured here. Time is processor time of this thread.
+// Columns: type; importance or not; million weights a second by the plain codec, by each level in lanes, GB/s of F32
+// read at the best; how many times the plain codec; with --ggml, how many times ggml_quantize_chunk of that library,
+// run here on the same rows (and whether the bytes are the same); and for the types with a search, the share of the
+// bound: what this core could do if its vector units did nothing but the additions and multiplications that the search
+// is defined by, at the rate measured here. Time is processor time of this thread.
 #define _GNU_SOURCE
 #include "quant/codec.h"
 
@@ -18,9 +19,11 @@
 #include <time.h>
 
 enum { ROWS = 512, COLS = 2560 };
-typedef size_t (*quantize_chunk)(int type, const float *src, void *dst, int64_t start, int64_t n_rows, int64_t n_cols, const float *importance);
+typedef size_t (*quantize_chunk)(int type, const float *src, void *dst, int64_t start, int64_t n_rows, int64_t n_cols,
+                                 const float *importance);
 
-// Additions and multiplications a weight without and with importance: attempts x (those of a fit and of its error), from search.c.
+// Additions and multiplications a weight without and with importance: attempts x (those of a fit and of its error),
+// from search.c.
 static const struct { dtype type; double plain, weighted; } operations[] = {
     { DT_Q4_K, 21 * 15 + 9, 37 * 15 + 9 }, { DT_Q5_K, 16 * 15 + 9, 37 * 15 + 9 }, { DT_Q2_K, 16 * 14 + 8, 37 * 15 + 9 },
     { DT_Q6_K, 19 * 8, 19 * 8 }, { DT_Q3_K, 0, 19 * 8 },
@@ -45,7 +48,10 @@ static double measure(const codec *c, quantize_chunk ggml, uint8_t *dst, const f
             err e = { 0 };
             const int rows = c && c->encode_rows ? ROWS : ROWS / 16;
             if (ggml) ggml((int)c->type, x, dst, 0, rows, COLS, w);
-            else if (!codec_encode_rows(c, dst, x, rows, COLS, w, &bad, &e)) { fprintf(stderr, "%s\n", e.msg); exit(4); }
+            else if (!codec_encode_rows(c, dst, x, rows, COLS, w, &bad, &e)) {
+                fprintf(stderr, "%s\n", e.msg);
+                exit(4);
+            }
             weights += (double)rows * COLS;
             seconds = now() - from;
         } while (seconds < 0.1);
@@ -59,14 +65,17 @@ static double measure(const codec *c, quantize_chunk ggml, uint8_t *dst, const f
 typedef float v16 __attribute__((vector_size(64)));
 __attribute__((target("avx512f"))) static double peak_avx512(void)
 {
-    v16 a = { 0 }, b = a, c = a, d = a, f = a, g = a, m = a + 1.0f, n = m, o = m, p = m, q = m, r = m;     // by name: an array stays in memory
+    // by name: an array stays in memory
+    v16 a = { 0 }, b = a, c = a, d = a, f = a, g = a, m = a + 1.0f, n = m, o = m, p = m, q = m, r = m;
     const int64_t rounds = 50000000;
     const v16 factor = (v16){ 0 } + 1.0000001f;
     const double from = now();
     for (int64_t k = 0; k < rounds; k++) {
         a += 1.0f; b += 1.0f; c += 1.0f; d += 1.0f; f += 1.0f; g += 1.0f;
         m *= factor; n *= factor; o *= factor; p *= factor; q *= factor; r *= factor;
-        __asm__ volatile("" : "+v"(a), "+v"(b), "+v"(c), "+v"(d), "+v"(f), "+v"(g), "+v"(m), "+v"(n), "+v"(o), "+v"(p), "+v"(q), "+v"(r));
+        __asm__ volatile(""
+                         : "+v"(a), "+v"(b), "+v"(c), "+v"(d), "+v"(f), "+v"(g), "+v"(m), "+v"(n), "+v"(o), "+v"(p),
+                           "+v"(q), "+v"(r));
     }
     return 12.0 * 16 * (double)rounds / (now() - from);
 }
@@ -97,9 +106,11 @@ static void print_ggml(const bench *b, dtype t, const float *w, double best)
     err e = { 0 };
     if (!b->ggml) { printf("  %8s  %5s", "-", "-"); return; }
     b->ggml((int)t, b->x, b->other, 0, ROWS, COLS, w);
-    const bool same = dtype_row_bytes(t, COLS, &n) && codec_encode_rows(codec_find(t), b->dst, b->x, ROWS, COLS, w, &bad, &e) &&
+    const bool same = dtype_row_bytes(t, COLS, &n) &&
+                      codec_encode_rows(codec_find(t), b->dst, b->x, ROWS, COLS, w, &bad, &e) &&
                       memcmp(b->dst, b->other, (size_t)(n * ROWS)) == 0;
-    printf("  %7.1fx  %5s", best / measure(codec_at(t, SIMD_PLAIN), b->ggml, b->other, b->x, w), same ? "same" : "DIFFER");
+    printf("  %7.1fx  %5s", best / measure(codec_at(t, SIMD_PLAIN), b->ggml, b->other, b->x, w),
+           same ? "same" : "DIFFER");
 }
 
 static void bench_type(const bench *b, dtype t, bool weighted)
@@ -124,7 +135,10 @@ static void bench_type(const bench *b, dtype t, bool weighted)
 
 int main(int argc, char **argv)
 {
-    bench b = { .dst = malloc(4 * ROWS * COLS), .other = malloc(4 * ROWS * COLS), .x = malloc(4 * ROWS * COLS), .w = malloc(4 * COLS) };
+    bench b = { .dst = malloc(4 * ROWS * COLS),
+                .other = malloc(4 * ROWS * COLS),
+                .x = malloc(4 * ROWS * COLS),
+                .w = malloc(4 * COLS) };
     int n, first = 1;
     const codec *c = codec_table(&n);
     if (!b.dst || !b.other || !b.x || !b.w) return 4;
@@ -139,11 +153,12 @@ int main(int argc, char **argv)
     for (int r = 0; r < ROWS; r++) input_row(b.x + r * COLS, COLS, 10, (uint64_t)r);
     input_importance(b.w, COLS, 0, 0);
     if (b.peak > 0) printf("peak: %.0f thousand million additions and multiplications a second\n", b.peak / 1e9);
-    printf("%-5s %-10s %9s %9s %9s %9s  %6s  %8s  %8s  %5s  %7s\n", "type", "", "plain M/s", "portable", "avx2", "avx512", "GB/s", "to plain",
-           "to ggml", "bytes", "of bound");
+    printf("%-5s %-10s %9s %9s %9s %9s  %6s  %8s  %8s  %5s  %7s\n", "type", "", "plain M/s", "portable", "avx2",
+           "avx512", "GB/s", "to plain", "to ggml", "bytes", "of bound");
     for (int i = 0; i < n; i++) {
         bool wanted = first == argc;
-        for (int k = first; k < argc; k++) wanted |= dtype_find_name(argv[k]) && dtype_find_name(argv[k])->id == c[i].type;
+        for (int k = first; k < argc; k++)
+            wanted |= dtype_find_name(argv[k]) && dtype_find_name(argv[k])->id == c[i].type;
         if (!wanted || c[i].type == DT_F32) continue;
         bench_type(&b, c[i].type, false);
         if (dtype_find(c[i].type)->block_weights > 1 && c[i].type != DT_Q8_0) bench_type(&b, c[i].type, true);

@@ -44,7 +44,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s MODEL.gguf TEXT [rounds]\n", argv[0]);
         return ERR_USAGE;
     }
-    bool ok = file_map_open(&text, argv[2], &e) && (g = gguf_open(argv[1], &e)) && (t = tokenizer_new(g, &e)) && bench(t, &text, rounds, &e);
+    bool ok = file_map_open(&text, argv[2], &e) && (g = gguf_open(argv[1], &e)) && (t = tokenizer_new(g, &e)) &&
+              bench(t, &text, rounds, &e);
     if (!ok) fprintf(stderr, "%s\n", e.msg);
     tokenizer_free(t);
     gguf_close(g);

@@ -1,5 +1,5 @@
-// Any bytes as a fixture, twice: as the file itself, and as the text that a well-formed gzip file holds, because a fuzzer
-// hardly gets past the CRC otherwise.
+// Any bytes as a fixture, twice: as the file itself, and as the text that a well-formed gzip file holds, because a
+// fuzzer hardly gets past the CRC otherwise.
 #include "formats/fixture.h"
 #include "fuzz.h"
 
@@ -9,7 +9,8 @@
 
 static unsigned read_case(const fixture *f, const fixture_case *c)
 {
-    unsigned sum = touch(c->id, (int64_t)strlen(c->id) + 1) + touch(c->category, (int64_t)strlen(c->category) + 1) + touch(c->prompt, c->prompt_bytes + 1);
+    unsigned sum = touch(c->id, (int64_t)strlen(c->id) + 1) + touch(c->category, (int64_t)strlen(c->category) + 1) +
+                   touch(c->prompt, c->prompt_bytes + 1);
     MUST(c->n_prompt >= 1);
     for (int64_t i = 0; i < c->n_prompt; i++) MUST(c->prompt_ids[i] >= 0);
     for (int t = 0; t < f->tokens; t++) {
@@ -21,8 +22,8 @@ static unsigned read_case(const fixture *f, const fixture_case *c)
         for (int k = 0; k < c->probes[i].n; k++) MUST(c->probes[i].index[k] >= 0 && isfinite(c->probes[i].value[k]));
     for (int r = 0; r < c->n_self; r++)
         for (int t = 0; t < f->tokens; t++)
-            MUST(c->self[r].top[t] >= 0 && c->self[r].second[t] >= 0 && isfinite(c->self[r].margin[t]) && isfinite(c->self[r].margin_of_base[t]) &&
-                 isfinite(c->self[r].kl[t]));
+            MUST(c->self[r].top[t] >= 0 && c->self[r].second[t] >= 0 && isfinite(c->self[r].margin[t]) &&
+                 isfinite(c->self[r].margin_of_base[t]) && isfinite(c->self[r].kl[t]));
     return sum;
 }
 

@@ -1,4 +1,5 @@
-// Any bytes as a GGUF file: refused in one line, or every value and tensor can be read, and writing it again gives the same.
+// Any bytes as a GGUF file: refused in one line, or every value and tensor can be read, and writing it again gives the
+// same.
 #include "formats/claims.h"
 #include "formats/gguf.h"
 #include "fuzz.h"
@@ -40,13 +41,15 @@ static unsigned read_tensors(const gguf *g, const uint8_t *data, size_t size)
     for (int64_t i = 0; i < gguf_n_tensors(g); i++) {
         const gguf_tensor *t = gguf_tensor_at(g, i);
         MUST(gguf_find_tensor(g, t->name) == t);
-        MUST(t->off >= gguf_data_off(g) && t->n_bytes > 0 && t->off + t->n_bytes <= (int64_t)size && t->data == data + t->off);
+        MUST(t->off >= gguf_data_off(g) && t->n_bytes > 0 && t->off + t->n_bytes <= (int64_t)size &&
+             t->data == data + t->off);
         sum += touch(t->data, t->n_bytes);
     }
     return sum;
 }
 
-// Every pair and tensor into a plan; false if the plan may refuse (a name longer than others read, an offset order of its own).
+// Every pair and tensor into a plan; false if the plan may refuse (a name longer than others read, an offset order of
+// its own).
 static bool plan_again(const gguf *g, gguf_plan *p)
 {
     err e = { 0 };
@@ -77,7 +80,8 @@ static void write_again(const gguf *g)
         MUST(gguf_n_tensors(again) == gguf_n_tensors(g) && gguf_n_kv(again) == gguf_n_kv(g));
         for (int64_t i = 0; i < gguf_n_kv(g); i++) {
             const gguf_kv *a = gguf_kv_at(g, i), *b = gguf_find_kv(again, a->key);
-            MUST(b && a->type == b->type && a->elem == b->elem && a->n == b->n && a->n_bytes == b->n_bytes && memcmp(a->data, b->data, (size_t)a->n_bytes) == 0);
+            MUST(b && a->type == b->type && a->elem == b->elem && a->n == b->n && a->n_bytes == b->n_bytes &&
+                 memcmp(a->data, b->data, (size_t)a->n_bytes) == 0);
         }
         gguf_close(again);
         free(file);
@@ -98,7 +102,8 @@ int fuzz_one(const uint8_t *data, size_t size)
     gguf_str record;
     int64_t  at;
     err      own = { 0 };
-    if (claims_find_record(g, &record, &at, &own)) MUST(at >= 0 && (const uint8_t *)record.s == data + at && at + CLAIMS_RECORD_BYTES <= (int64_t)size);
+    if (claims_find_record(g, &record, &at, &own))
+        MUST(at >= 0 && (const uint8_t *)record.s == data + at && at + CLAIMS_RECORD_BYTES <= (int64_t)size);
     write_again(g);
     gguf_close(g);
     return 0;

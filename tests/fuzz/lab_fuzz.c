@@ -6,14 +6,18 @@
 
 #include <string.h>
 
-static const char PLAN[] =
-    "{\n\t\"format\":\t1,\n\t\"program\":\t\"p\",\n\t\"arith\":\t\"f32\",\n\t\"base_kv\":\t\"f32\",\n\t\"base_context_bytes\":\t1000,\n\t\"state_bytes\":\t0,\n"
-    "\t\"n_vocab\":\t100,\n\t\"bos\":\t-1,\n\t\"chunk\":\t6,\n\t\"skip\":\t2,\n\t\"samples\":\t1,\n\t\"context\":\t10,\n\t\"budget\":\t0,\n"
-    "\t\"artifacts\":\t[{\n\t\t\t\"name\":\t\"a\",\n\t\t\t\"type\":\t\"F32\",\n"
-    "\t\t\t\"digest\":\t\"0000000000000000000000000000000000000000000000000000000000000000\"\n\t\t}],\n"
-    "\t\"texts\":\t[{\n\t\t\t\"category\":\t\"c\",\n\t\t\t\"name\":\t\"t\",\n"
-    "\t\t\t\"sha256\":\t\"0000000000000000000000000000000000000000000000000000000000000000\",\n\t\t\t\"tokens\":\t6\n\t\t}],\n"
-    "\t\"candidates\":\t[{\n\t\t\t\"artifact\":\t0,\n\t\t\t\"kv\":\t\"q8_0\",\n\t\t\t\"context_bytes\":\t10\n\t\t}]\n}\n";
+static const char PLAN[] = "{\n\t\"format\":\t1,\n\t\"program\":\t\"p\",\n\t\"arith\":\t\"f32\",\n\t\"base_kv\":"
+                           "\t\"f32\",\n\t\"base_context_bytes\":\t1000,\n\t\"state_bytes\":\t0,\n"
+                           "\t\"n_vocab\":\t100,\n\t\"bos\":\t-1,\n\t\"chunk\":\t6,\n\t\"skip\":\t2,\n\t\"samples\":"
+                           "\t1,\n\t\"context\":\t10,\n\t\"budget\":\t0,\n"
+                           "\t\"artifacts\":\t[{\n\t\t\t\"name\":\t\"a\",\n\t\t\t\"type\":\t\"F32\",\n"
+                           "\t\t\t\"digest\":"
+                           "\t\"0000000000000000000000000000000000000000000000000000000000000000\"\n\t\t}],\n"
+                           "\t\"texts\":\t[{\n\t\t\t\"category\":\t\"c\",\n\t\t\t\"name\":\t\"t\",\n"
+                           "\t\t\t\"sha256\":\t\"0000000000000000000000000000000000000000000000000000000000000000\","
+                           "\n\t\t\t\"tokens\":\t6\n\t\t}],\n"
+                           "\t\"candidates\":\t[{\n\t\t\t\"artifact\":\t0,\n\t\t\t\"kv\":\t\"q8_0\",\n\t\t\t\"context_"
+                           "bytes\":\t10\n\t\t}]\n}\n";
 
 static void check_plan(const uint8_t *data, size_t size)
 {

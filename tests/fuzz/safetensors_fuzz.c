@@ -16,7 +16,8 @@ int fuzz_one(const uint8_t *data, size_t size)
         const st_tensor *t = st_at(s, i);
         MUST(st_find(s, t->name) == t && t->file == 0);
         MUST(i == 0 || strcmp(st_at(s, i - 1)->name, t->name) < 0);
-        MUST(t->off >= 8 + (int64_t)head && t->n_bytes >= 0 && t->off + t->n_bytes <= (int64_t)size && t->data == data + t->off);
+        MUST(t->off >= 8 + (int64_t)head && t->n_bytes >= 0 && t->off + t->n_bytes <= (int64_t)size &&
+             t->data == data + t->off);
         int64_t row;
         if (t->type != DT_INVALID) MUST(dtype_row_bytes(t->type, t->n_elems, &row) && row == t->n_bytes);
         err own = { 0 };

@@ -1,5 +1,5 @@
-// Any bytes as a tokenizer.json, for both kinds of vocabulary; and the same bytes as the files beside it, added_tokens.json and
-// special_tokens_map.json as members of them.
+// Any bytes as a tokenizer.json, for both kinds of vocabulary; and the same bytes as the files beside it,
+// added_tokens.json and special_tokens_map.json as members of them.
 #include "convert/merges.h"
 #include "convert/tokenizer_meta.h"
 #include "formats/json.h"
@@ -21,7 +21,8 @@ static int64_t length_of(const gguf_plan *p, const char *key)
 // and ids that are tokens.
 static void check_plan(const gguf_plan *p, tok_kind kind)
 {
-    static const char *const ids[] = { "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", KEY_EOS_IDS };
+    static const char *const ids[] = { "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id",
+                                       "tokenizer.ggml.eot_token_id", KEY_EOS_IDS };
     MUST(length_of(p, "tokenizer.ggml.tokens") == N_VOCAB);
     MUST(length_of(p, "tokenizer.ggml.token_type") == N_VOCAB);
     const bool bytes = gguf_plan_find(p, "tokenizer.ggml.scores") == NULL;
@@ -47,7 +48,8 @@ static void plan_one(tok_kind kind, const char *model_type, const uint8_t *data,
     if (size) memcpy(text, data, size);
     tokenizer_source s = { .kind = kind, .model_type = model_type, .text = text, .n_text = (int64_t)size,
                            .tokenizer_config = beside, .generation_config = beside,
-                           .added_tokens = json_get(beside, "added_file"), .special_tokens_map = json_get(beside, "map_file"),
+                           .added_tokens = json_get(beside, "added_file"),
+                           .special_tokens_map = json_get(beside, "map_file"),
                            .config = beside, .n_vocab = N_VOCAB, .suppress = true, .dir = "fuzz" };
     gguf_plan *p = gguf_plan_new(32, &e);
     MUST(p != NULL);

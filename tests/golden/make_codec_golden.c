@@ -1,7 +1,8 @@
-// Makes codec.bin and codec_digests.h from ggml's own code. Not part of the build. The committed files were made with ggml 0.25.3, that
-// of the llama.cpp in PyPI's llama-cpp-python 0.3.36 source package, its library ggml-base compiled for
-// x86-64 without -march=native (its default: so without FMA):
-//     gcc -O2 -ffp-contract=off -I ggml/include make_codec_golden.c -L build/bin -lggml-base -lcrypto -o make && ./make .
+// Makes codec.bin and codec_digests.h from ggml's own code. Not part of the build. The committed files were made with
+// ggml 0.25.3, that of the llama.cpp in PyPI's llama-cpp-python 0.3.36 source package, its library ggml-base compiled
+// for x86-64 without -march=native (its default: so without FMA):
+//     gcc -O2 -ffp-contract=off -I ggml/include make_codec_golden.c -L build/bin -lggml-base -lcrypto -o make && ./make
+//     .
 // codec.bin: for each type of the list, for each kind, the row without importance and then with it, in ggml's bytes.
 // codec_digests.h: the SHA-256 over many more rows, and over their values as ggml decodes them.
 #include "codec_inputs.h"
@@ -102,9 +103,11 @@ int main(int argc, char **argv)
     snprintf(path, sizeof path, "%s/codec_digests.h", argv[1]);
     FILE *h = fopen(path, "w");
     if (!bin || !h) return 4;
-    fputs("// Made by make_codec_golden.c from ggml's own code: type id; SHA-256 of the rows encoded without importance, with it, and of the\n"
+    fputs("// Made by make_codec_golden.c from ggml's own code: type id; SHA-256 of the rows encoded without "
+          "importance, with it, and of the\n"
           "// values ggml decodes from the rows without. The order is also that of codec.bin.\n"
-          "static const struct { int type; const char *plain, *weighted, *decoded; } codec_digests[] = {\n", h);
+          "static const struct { int type; const char *plain, *weighted, *decoded; } codec_digests[] = {\n",
+          h);
     for (int i = 0; i < n; i++) { write_rows(bin, types[i]); write_digests(h, types[i]); }
     fputs("};\n", h);
     print_iq4_nl();

@@ -1,7 +1,8 @@
-// device_diff ART.gguf FIXTURE ARITH KV [CASES]: how far the CUDA backend is from the CPU on a fixture's cases, of which the first CASES (all).
-// Teacher-forced, every position of prompt and continuation: the largest difference of a logit, in units of the largest logit too; and the free
-// run of both: whether the greedy ids are equal, to each other and to the fixture's. One line: 'key value' pairs. Exit status 0: ids equal; 1: not.
-// What the products' mode is (HALLMARK_CUDA_PRODUCTS) is the caller's business; the library is runtime/session.h.
+// device_diff ART.gguf FIXTURE ARITH KV [CASES]: how far the CUDA backend is from the CPU on a fixture's cases, of
+// which the first CASES (all). Teacher-forced, every position of prompt and continuation: the largest difference of a
+// logit, in units of the largest logit too; and the free run of both: whether the greedy ids are equal, to each other
+// and to the fixture's. One line: 'key value' pairs. Exit status 0: ids equal; 1: not. What the products' mode is
+// (HALLMARK_CUDA_PRODUCTS) is the caller's business; the library is runtime/session.h.
 #include "formats/fixture.h"
 #include "runtime/session.h"
 #include <math.h>
@@ -44,7 +45,8 @@ static bool run_free(job *j, const fixture_case *c, int tokens, err *e)
 {
     for (int i = 0; i < N; i++) {
         session_reset(j->on[i]);
-        if (session_generate(j->on[i], c->prompt_ids, c->n_prompt, j->out[i], tokens, true, NULL, NULL, e) != tokens) return false;
+        if (session_generate(j->on[i], c->prompt_ids, c->n_prompt, j->out[i], tokens, true, NULL, NULL, e) != tokens)
+            return false;
     }
     j->equal += memcmp(j->out[CPU], j->out[CUDA], (size_t)tokens * sizeof(int32_t)) == 0;
     j->as_fixture += memcmp(j->out[CUDA], c->generated_ids, (size_t)tokens * sizeof(int32_t)) == 0;
@@ -66,7 +68,10 @@ static bool open_job(job *j, const model *m, const fixture *f, const char *arith
     }
     if (!ok) return err_nomem(e, "logits", (size_t)(n * j->n_vocab) * sizeof(float));
     for (int i = 0; i < N; i++)
-        if (!(j->on[i] = session_new(m, &(session_opts){ .device = i == CPU ? "cpu" : "cuda", .arith = arith_name, .kv = kv, .n_ctx = n }, e))) return false;
+        if (!(j->on[i] = session_new(
+                  m, &(session_opts){ .device = i == CPU ? "cpu" : "cuda", .arith = arith_name, .kv = kv, .n_ctx = n },
+                  e)))
+            return false;
     return true;
 }
 
@@ -82,11 +87,14 @@ int main(int argc, char **argv)
     fixture *f = m ? fixture_open(argv[2], &e) : NULL;
     bool ok = f && open_job(&j, m, f, argv[3], argv[4], &e);
     const int64_t asked = argc > 5 ? atoll(argv[5]) : INT64_MAX, n = f && f->n_cases < asked ? f->n_cases : asked;
-    for (int64_t i = 0; ok && i < n; i++) ok = forced(&j, &f->cases[i], f->tokens, &e) && run_free(&j, &f->cases[i], f->tokens, &e);
+    for (int64_t i = 0; ok && i < n; i++)
+        ok = forced(&j, &f->cases[i], f->tokens, &e) && run_free(&j, &f->cases[i], f->tokens, &e);
     if (ok) {
         const char *note = session_note(j.on[CUDA]);
-        printf("cases %lld positions %lld ids_equal %d as_fixture %d logits_unequal %lld logit_diff_max %.3g of %.3g%s%s\n", (long long)n, (long long)j.positions,
-               j.equal, j.as_fixture, (long long)j.unequal, j.diff_max, j.logit_max, *note ? " note " : "", note);
+        printf("cases %lld positions %lld ids_equal %d as_fixture %d logits_unequal %lld logit_diff_max %.3g of "
+               "%.3g%s%s\n",
+               (long long)n, (long long)j.positions, j.equal, j.as_fixture, (long long)j.unequal, j.diff_max,
+               j.logit_max, *note ? " note " : "", note);
     } else fprintf(stderr, "device_diff: %s\n", e.msg);
     const int status = !ok ? 3 : j.equal == n ? 0 : 1;
     for (int i = 0; i < N; i++) {

@@ -1,6 +1,7 @@
-// json_tool FILE [PATH...]: parses FILE as exactly one JSON document, by the project's own strict parser, and prints the value at
-// each PATH ("cases.0.prompt"; "kv/general.name" where a key holds dots: '/' then separates; ".#" at the end counts an array's or
-// object's members). Exit 1 if the file is not JSON or a path leads nowhere. For the end-to-end scripts.
+// json_tool FILE [PATH...]: parses FILE as exactly one JSON document, by the project's own strict parser, and prints
+// the value at each PATH ("cases.0.prompt"; "kv/general.name" where a key holds dots: '/' then separates; ".#" at the
+// end counts an array's or object's members). Exit 1 if the file is not JSON or a path leads nowhere. For the
+// end-to-end scripts.
 #include "formats/json.h"
 #include <stdio.h>
 #include <stdlib.h>

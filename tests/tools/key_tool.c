@@ -1,5 +1,5 @@
-// key_tool KIND PRIVATE PUBLIC [PASSWORD]: writes a new key pair as PEM files ("P-256", "P-384", "P-521", "Ed25519", ...). For the
-// end-to-end scripts.
+// key_tool KIND PRIVATE PUBLIC [PASSWORD]: writes a new key pair as PEM files ("P-256", "P-384", "P-521", "Ed25519",
+// ...). For the end-to-end scripts.
 #include "tests/keys.h"
 #include <stdio.h>
 #include <sys/stat.h>

@@ -1,10 +1,10 @@
-// kl_as_llama MODEL.gguf IDS CHUNK SKIP KV...: the divergence of caches from an F32 cache as llama.cpp's llama-perplexity
-// computes it, beside our own, on the same ids: what our figures are compared with.
+// kl_as_llama MODEL.gguf IDS CHUNK SKIP KV...: the divergence of caches from an F32 cache as llama.cpp's
+// llama-perplexity computes it, beside our own, on the same ids: what our figures are compared with.
 //
 // Its base is a file of log-probabilities in 16 bits, clamped at 16 below the largest logit; ids whose base
 // log-probability is -16 or less count nothing; sums are double over single-precision terms. On a CPU it rounds queries
-// to blocks of 8 bits before their product with a quantized key, which FAULT_QUERY_ROUNDED imitates. IDS: a text file of
-// ids, separated by commas or white space; each chunk of CHUNK begins with BOS in the place of its first id.
+// to blocks of 8 bits before their product with a quantized key, which FAULT_QUERY_ROUNDED imitates. IDS: a text file
+// of ids, separated by commas or white space; each chunk of CHUNK begins with BOS in the place of its first id.
 // One line a cache: its words; KL ours; KL as theirs; with queries rounded: KL ours, KL as theirs; top-1 of the two.
 #include "measure/texts.h"
 #include "runtime/session.h"
@@ -128,7 +128,8 @@ int main(int argc, char **argv)
     if (!m) stop(e.msg);
     input in = { .m = m, .chunk = atoll(argv[3]), .skip = atoll(argv[4]), .vocab = model_hparams(m)->n_vocab };
     read_ids(&in, argv[2]);
-    if (in.chunk < 2 || in.skip < 0 || in.skip > in.chunk - 2 || in.n < in.chunk) stop("chunks that hold nothing to compare");
+    if (in.chunk < 2 || in.skip < 0 || in.skip > in.chunk - 2 || in.n < in.chunk)
+        stop("chunks that hold nothing to compare");
     const size_t room = (size_t)(in.chunk - in.skip) * (size_t)in.vocab;
     float *b = malloc(room * sizeof *b), *c = malloc(room * sizeof *c);
     if (!b || !c) stop("no memory");

@@ -1,7 +1,8 @@
 // measure OUT COMMAND...: runs COMMAND and writes to OUT what it took, as shell assignments:
 //   status=0 seconds=0.012 cpu=0.010 peak_kb=5120 anon_kb=2048
-// seconds: by the clock; cpu: of processor time, which other programs do not lengthen. status: exit status, 128 + signal when killed. peak_kb: largest resident set (mapped file pages included). anon_kb: largest resident
-// memory that is not file pages (RssAnon + RssShmem), sampled every millisecond. Exits with the status.
+// seconds: by the clock; cpu: of processor time, which other programs do not lengthen. status: exit status, 128 +
+// signal when killed. peak_kb: largest resident set (mapped file pages included). anon_kb: largest resident memory that
+// is not file pages (RssAnon + RssShmem), sampled every millisecond. Exits with the status.
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,11 +54,13 @@ int main(int argc, char **argv)
         usleep(1000);
     }
     double ended = now();
-    double cpu = (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) + (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1e-6;
+    double cpu = (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+                 (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1e-6;
     int status = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
     FILE *out = fopen(argv[1], "w");
     if (!out) { perror(argv[1]); return 4; }
-    fprintf(out, "status=%d seconds=%.3f cpu=%.3f peak_kb=%ld anon_kb=%ld\n", status, ended - began, cpu, use.ru_maxrss, anon);
+    fprintf(out, "status=%d seconds=%.3f cpu=%.3f peak_kb=%ld anon_kb=%ld\n", status, ended - began, cpu, use.ru_maxrss,
+            anon);
     fclose(out);
     return status;
 }

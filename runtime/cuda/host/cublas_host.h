@@ -5,7 +5,8 @@
 #include "../cublas_calls.h"
 
 const cublas_calls *host_cublas(void);                  // its table
-void host_cublas_use(const cublas_calls *c);            // what cublas_load gives from now on; NULL: host_cublas(). A table without gemm: the library is missing
+// what cublas_load gives from now on; NULL: host_cublas(). A table without gemm: the library is missing
+void host_cublas_use(const cublas_calls *c);
 int  host_cublas_live(void);                            // handles and libraries not yet closed
 
 #endif
