@@ -15,6 +15,10 @@ if git -C "$root" rev-parse --git-dir > /dev/null 2>&1; then
 else
     (cd "$root" && tar --exclude='./build*' --exclude='./.git' -c .) | tar -x -C "$copy"
 fi
+# Nor is how many prompts are equal: e2e_pipeline releases this checkpoint with all of them.
+for f in "$copy"/fixtures/tiny-gemma4/fixtures/*.json.gz; do
+    four_cases "$f" "$work/four.json.gz" && mv "$work/four.json.gz" "$f" || fail "$f cannot be shortened"
+done
 
 for round in first second; do
     say "the $round time"
