@@ -14,7 +14,10 @@ install_missing $BUILD_PACKAGES $TEST_PACKAGES || { echo "0 passed, 1 failed"; e
 
 echo "Building in $build"
 mkdir -p "$build"
-if ! { cmake -S "$root" -B "$build" -DBUILD_TESTING=ON "$@" && cmake --build "$build" -j "$(nproc)"; } > "$build/test-build.log" 2>&1; then
+# Without a word from outside by Ninja, where it is: make starts a program or two of CMake's for each file that it compiles.
+generator=${CMAKE_GENERATOR:-}
+[ -z "$generator" ] && [ ! -e "$build/CMakeCache.txt" ] && command -v ninja >/dev/null && generator=Ninja
+if ! { env ${generator:+CMAKE_GENERATOR="$generator"} cmake -S "$root" -B "$build" -DBUILD_TESTING=ON "$@" && cmake --build "$build" -j "$(nproc)"; } > "$build/test-build.log" 2>&1; then
     tail -n 60 "$build/test-build.log"
     echo "The build failed; the whole log is $build/test-build.log"
     echo "0 passed, 1 failed"

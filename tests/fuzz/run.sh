@@ -19,7 +19,9 @@ if [ $# -eq 0 ]; then
 fi
 targets=()
 for name in "$@"; do targets+=("${name}_fuzz"); done
-cmake -S . -B "$build" -DCMAKE_C_COMPILER="$clang" -DCMAKE_BUILD_TYPE=Release -DHALLMARK_FUZZ=ON >/dev/null
+generator=${CMAKE_GENERATOR:-}         # as in test.sh
+[ -z "$generator" ] && [ ! -e "$build/CMakeCache.txt" ] && command -v ninja >/dev/null && generator=Ninja
+env ${generator:+CMAKE_GENERATOR="$generator"} cmake -S . -B "$build" -DCMAKE_C_COMPILER="$clang" -DCMAKE_BUILD_TYPE=Release -DHALLMARK_FUZZ=ON >/dev/null
 cmake --build "$build" --target large_seeds "${targets[@]}" -j 2
 mkdir -p "$build/findings"
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:allocator_may_return_null=1} OMP_NUM_THREADS=1
