@@ -180,19 +180,21 @@ void __asan_on_error(void)
 }
 
 // One product in a process of its own, of rows or an input that end `short_by` values early; whether that ended it.
-enum { READ_ROWS = 4, READ_COLS = 64, READ_TOKENS = 3 };
-static bool ends_the_program(const cpu_kernels *k, int64_t rows_short_by, int64_t input_short_by)
+enum { READ_ROWS = 5, READ_COLS = 64, READ_TOKENS = 3 };
+static bool ends_the_program(const cpu_kernels *k, dtype t, int n_tokens, int64_t rows_short_by, int64_t input_short_by)
 {
     fflush(NULL);
     const pid_t pid = fork();
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {
-        const int64_t n_w = READ_ROWS * READ_COLS - rows_short_by, n_x = READ_TOKENS * READ_COLS - input_short_by;
-        float *data = calloc((size_t)n_w, sizeof *data), *x = calloc((size_t)n_x, sizeof *x);
+        const size_t size = t == DT_F32 ? sizeof(float) : sizeof(uint16_t);
+        const int64_t n_w = READ_ROWS * READ_COLS - rows_short_by, n_x = n_tokens * READ_COLS - input_short_by;
+        void *data = calloc((size_t)n_w, size);
+        float *x = calloc((size_t)n_x, sizeof *x);
         float dst[READ_TOKENS * READ_ROWS], scratch[KERNEL_TILE_ROWS * (READ_COLS + 32)];
-        const weight w = { .type = DT_F32, .rows = READ_ROWS, .cols = READ_COLS, .data = data, .name = "w" };
+        const weight w = { .type = t, .rows = READ_ROWS, .cols = READ_COLS, .data = data, .name = "w" };
         report_is_wanted = true;
-        k->matmul(dst, READ_ROWS, &w, 0, READ_ROWS, x, READ_TOKENS, false, scratch);
+        k->matmul(dst, READ_ROWS, &w, 0, READ_ROWS, x, n_tokens, false, scratch);
         _exit(0);
     }
     int status;
@@ -200,16 +202,22 @@ static bool ends_the_program(const cpu_kernels *k, int64_t rows_short_by, int64_
     return WIFEXITED(status) && WEXITSTATUS(status) == 1;
 }
 
-// The innermost loop runs without checks of each element: what it reads was checked before (kernels.inc).
+// The innermost loops run without checks of each element: what they read was checked before (kernels.inc).
 START_TEST(a_product_reads_nothing_beyond_its_operands)
 {
+    static const dtype types[] = { DT_F32, DT_BF16, DT_F16 };
     const cpu_kernels *k[3] = { &cpu_kernels_portable };
     const int n = 1 + other_levels(k + 1);
-    for (int l = 0; l < n; l++) {
-        ck_assert(!ends_the_program(k[l], 0, 0));
-        ck_assert_msg(ends_the_program(k[l], 1, 0), "%s: rows that end early are read", k[l]->name);
-        ck_assert_msg(ends_the_program(k[l], 0, 1), "%s: an input that ends early is read", k[l]->name);
-    }
+    for (int i = 0; i < 3 * n; i++)
+        for (int tokens = 1; tokens <= READ_TOKENS; tokens += READ_TOKENS - 1) {
+            const cpu_kernels *level = k[i / 3];
+            const dtype t = types[i % 3];
+            ck_assert(!ends_the_program(level, t, tokens, 0, 0));
+            ck_assert_msg(ends_the_program(level, t, tokens, 1, 0), "%s, %s, %d tokens: rows that end early are read",
+                          level->name, dtype_name(t), tokens);
+            ck_assert_msg(ends_the_program(level, t, tokens, 0, 1), "%s, %s, %d tokens: an input that ends early is read",
+                          level->name, dtype_name(t), tokens);
+        }
 }
 END_TEST
 #endif
