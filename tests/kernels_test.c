@@ -215,8 +215,8 @@ START_TEST(a_product_reads_nothing_beyond_its_operands)
             ck_assert(!ends_the_program(level, t, tokens, 0, 0));
             ck_assert_msg(ends_the_program(level, t, tokens, 1, 0), "%s, %s, %d tokens: rows that end early are read",
                           level->name, dtype_name(t), tokens);
-            ck_assert_msg(ends_the_program(level, t, tokens, 0, 1), "%s, %s, %d tokens: an input that ends early is read",
-                          level->name, dtype_name(t), tokens);
+            ck_assert_msg(ends_the_program(level, t, tokens, 0, 1),
+                          "%s, %s, %d tokens: an input that ends early is read", level->name, dtype_name(t), tokens);
         }
 }
 END_TEST
