@@ -21,7 +21,8 @@ copies  &mine() { return all[host_machine()][thread()]; }
 
 [[noreturn]] void die(const char *what)
 {
-    fprintf(stderr, "kernel on the host: block (%u, %u, %u), thread %u: %s\n", blockIdx.x, blockIdx.y, blockIdx.z, thread(), what);
+    fprintf(stderr, "kernel on the host: block (%u, %u, %u), thread %u: %s\n",
+            blockIdx.x, blockIdx.y, blockIdx.z, thread(), what);
     abort();
 }
 
@@ -30,7 +31,8 @@ copies  &mine() { return all[host_machine()][thread()]; }
 void host_copy_async(void *dst, const void *src)
 {
     copies &c = mine();
-    if ((uintptr_t)dst % COPY_BYTES || (uintptr_t)src % COPY_BYTES) die("an asynchronous copy that is not aligned to 16 bytes");
+    if ((uintptr_t)dst % COPY_BYTES || (uintptr_t)src % COPY_BYTES)
+        die("an asynchronous copy that is not aligned to 16 bytes");
     if ((c.started++ + thread()) % 2) memcpy(dst, src, COPY_BYTES);
     else                              c.under_way.push_back({ dst, src, c.group });
 }

@@ -1,5 +1,5 @@
-// calls_host: cuda_calls.h filled with a device that is the processor itself: memory is malloc'd (and poisoned), copies happen
-// at once, launches overlap by one (grid.cpp), a recorded graph is a list of launches.
+// calls_host: cuda_calls.h filled with a device that is the processor itself: memory is malloc'd (and poisoned), copies
+// happen at once, launches overlap by one (grid.cpp), a recorded graph is a list of launches.
 extern "C" {
 #include "../cuda_calls.h"
 }
@@ -109,12 +109,14 @@ int stream_sync(void *stream)
     return OK;
 }
 
-int launch(const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t shared_bytes, bool overlap, void *stream)
+int launch(const void *kernel, gpu_dim grid, gpu_dim block, void **args, size_t shared_bytes, bool overlap,
+           void *stream)
 {
     const host_kernel *k = (const host_kernel *)kernel;
     host_stream *s = (host_stream *)stream;
     const dim3 g = { grid.x, grid.y, grid.z }, b = { block.x, block.y, block.z };
-    if (g.x == 0 || g.y == 0 || g.z == 0 || g.y > 65535 || g.z > 65535 || b.x * b.y * b.z == 0 || b.x * b.y * b.z > 1024) return INVALID;
+    if (g.x == 0 || g.y == 0 || g.z == 0 || g.y > 65535 || g.z > 65535) return INVALID;
+    if (b.x * b.y * b.z == 0 || b.x * b.y * b.z > 1024) return INVALID;
     host_launch l = { k, g, b, shared_bytes, overlap, {} };
     for (int i = 0; i < k->n_args; i++) l.args.emplace_back((uint8_t *)args[i], (uint8_t *)args[i] + k->arg_bytes[i]);
     if (s->recording) s->log.push_back(std::move(l));
@@ -162,14 +164,18 @@ int last_error(void)                    { return OK; }
 
 const char *error_text(int status)
 {
-    static const char *const text[] = { "no error", "invalid argument", "out of memory", "not allowed while recording" };
+    static const char *const text[] = {
+        "no error", "invalid argument", "out of memory", "not allowed while recording",
+    };
     return status >= 0 && status < 4 ? text[status] : "failure made by a test";
 }
 
 const cuda_calls on_host = {
-    driver_version, runtime_version, device_count, set_device, properties, memory, alloc, release, alloc_pinned, release_pinned, copy, fill,
-    stream_open, stream_close, stream_sync, launch, allow_shared, compiled_for, capture_begin, capture_end, graph_launch, graph_free, event_open, event_close,
-    event_record, event_sync, event_ms, last_error, error_text, NO_MEMORY,
+    driver_version, runtime_version, device_count, set_device, properties, memory,
+    alloc, release, alloc_pinned, release_pinned, copy, fill,
+    stream_open, stream_close, stream_sync, launch, allow_shared, compiled_for,
+    capture_begin, capture_end, graph_launch, graph_free,
+    event_open, event_close, event_record, event_sync, event_ms, last_error, error_text, NO_MEMORY,
 };
 
 const cuda_calls *chosen = &on_host;

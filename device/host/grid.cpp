@@ -58,8 +58,9 @@ int64_t overlapped;
 
 [[noreturn]] void die(const char *what)
 {
-    fprintf(stderr, "kernel on the host: block (%u, %u, %u) of (%u, %u, %u), thread %d of %zu: %s\nin %s\n", blockIdx.x, blockIdx.y, blockIdx.z, gridDim.x,
-            gridDim.y, gridDim.z, m->current, m->n, what, m->launch.kernel->name);
+    fprintf(stderr, "kernel on the host: block (%u, %u, %u) of (%u, %u, %u), thread %d of %zu: %s\nin %s\n",
+            blockIdx.x, blockIdx.y, blockIdx.z, gridDim.x, gridDim.y, gridDim.z,
+            m->current, m->n, what, m->launch.kernel->name);
     abort();
 }
 
@@ -191,8 +192,8 @@ void write_down_turns()
     m->warp_turn_order = order;
 }
 
-// Lets the threads of a warp go on: each to where it meets others; in odd orders the warp as far as it can without the rest of the block, so that
-// what a missing barrier would let it do too early is done too early.
+// Lets the threads of a warp go on: each to where it meets others; in odd orders the warp as far as it can without the
+// rest of the block, so that what a missing barrier would let it do too early is done too early.
 bool run_warp(size_t first)
 {
     bool moved = false;
@@ -242,7 +243,9 @@ size_t n_blocks() { return (size_t)gridDim.x * gridDim.y * gridDim.z; }
 void begin_block(size_t i)
 {
     const size_t b = turn(i, n_blocks());
-    m->block_idx = blockIdx = { (unsigned)(b % gridDim.x), (unsigned)(b / gridDim.x % gridDim.y), (unsigned)(b / gridDim.x / gridDim.y) };
+    m->block_idx = blockIdx = {
+        (unsigned)(b % gridDim.x), (unsigned)(b / gridDim.x % gridDim.y), (unsigned)(b / gridDim.x / gridDim.y)
+    };
     memset(m->shared, 0xff, m->launch.shared_bytes);        // a NaN wherever nothing was written
     for (size_t t = 0; t < m->n; t++) {
         prepare(m->threads[t]);
@@ -260,15 +263,19 @@ void need_threads(size_t n, dim3 block)
 {
     if (n == 0 || n > MAX_THREADS || n % WARP != 0) die("threads of a block: expected a multiple of 32, 1024 at most");
     while (m->threads.size() < n) {
-        void *stack = mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void *stack = mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (stack == MAP_FAILED) die("no memory for a stack");
         m->threads.push_back({ nullptr, (uint8_t *)stack, READY, 0, 0, { 0, 0, 0 } });
     }
     m->n = n;
     m->seen.resize(2 * n);
     write_down_turns();
-    for (size_t i = 0; i < n; i++)
-        m->threads[i].tid = { (unsigned)(i % block.x), (unsigned)(i / block.x % block.y), (unsigned)(i / block.x / block.y) };
+    for (size_t i = 0; i < n; i++) {
+        m->threads[i].tid = {
+            (unsigned)(i % block.x), (unsigned)(i / block.x % block.y), (unsigned)(i / block.x / block.y)
+        };
+    }
 }
 
 // The first block up to after_previous.
