@@ -14,10 +14,14 @@ install_missing $BUILD_PACKAGES $TEST_PACKAGES || { echo "0 passed, 1 failed"; e
 
 echo "Building in $build"
 mkdir -p "$build"
-# Without a word from outside by Ninja, where it is: make starts a program or two of CMake's for each file that it compiles.
+# Without a word from outside by Ninja, where it is: make starts a program or two of CMake's for each file that it
+# compiles.
 generator=${CMAKE_GENERATOR:-}
 [ -z "$generator" ] && [ ! -e "$build/CMakeCache.txt" ] && command -v ninja >/dev/null && generator=Ninja
-if ! { env ${generator:+CMAKE_GENERATOR="$generator"} cmake -S "$root" -B "$build" -DBUILD_TESTING=ON "$@" && cmake --build "$build" -j "$(nproc)"; } > "$build/test-build.log" 2>&1; then
+if ! {
+    env ${generator:+CMAKE_GENERATOR="$generator"} cmake -S "$root" -B "$build" -DBUILD_TESTING=ON "$@" &&
+        cmake --build "$build" -j "$(nproc)"
+} > "$build/test-build.log" 2>&1; then
     tail -n 60 "$build/test-build.log"
     echo "The build failed; the whole log is $build/test-build.log"
     echo "0 passed, 1 failed"
@@ -37,7 +41,10 @@ smaller=$(awk '/ Testing: / { name = $3 } /^SMALLER |^- SMALLER / { sub(/^- /, "
 [ -n "$smaller" ] && printf 'What ran smaller here than in another build:\n%s\n' "$smaller"
 
 # One number of the <testsuite> element. Without the file nothing passed.
-count() { sed -n '/<testsuite/,/>/p' "$build/tests.xml" 2>/dev/null | tr '\n\t' '  ' | sed -n "s/.* $1=\"\([0-9]*\)\".*/\1/p" | head -n 1; }
+count() {
+    sed -n '/<testsuite/,/>/p' "$build/tests.xml" 2>/dev/null | tr '\n\t' '  ' |
+        sed -n "s/.* $1=\"\([0-9]*\)\".*/\1/p" | head -n 1
+}
 tests=$(count tests) failed=$(count failures) skipped=$(count skipped) disabled=$(count disabled)
 if [ -z "$tests" ] || [ -z "$failed" ]; then tests=1 failed=1 skipped=0 disabled=0; fi
 skipped=$((${skipped:-0} + ${disabled:-0}))

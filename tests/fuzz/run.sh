@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the fuzz targets with clang and runs each for SECONDS (default: FUZZ_SECONDS, or 60), on inputs of up to 4 MB.
-# Any finding fails, and its input stays in build-fuzz/findings. What takes more processor time than its size allows is a
-# finding too (guard.c).
+# Any finding fails, and its input stays in build-fuzz/findings. What takes more processor time than its size allows is
+# a finding too (guard.c).
 # Usage: tests/fuzz/run.sh [SECONDS] [TARGET...]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -21,14 +21,15 @@ targets=()
 for name in "$@"; do targets+=("${name}_fuzz"); done
 generator=${CMAKE_GENERATOR:-}         # as in test.sh
 [ -z "$generator" ] && [ ! -e "$build/CMakeCache.txt" ] && command -v ninja >/dev/null && generator=Ninja
-env ${generator:+CMAKE_GENERATOR="$generator"} cmake -S . -B "$build" -DCMAKE_C_COMPILER="$clang" -DCMAKE_BUILD_TYPE=Release -DHALLMARK_FUZZ=ON >/dev/null
+env ${generator:+CMAKE_GENERATOR="$generator"} cmake -S . -B "$build" \
+    -DCMAKE_C_COMPILER="$clang" -DCMAKE_BUILD_TYPE=Release -DHALLMARK_FUZZ=ON >/dev/null
 cmake --build "$build" --target large_seeds "${targets[@]}" -j 2
 mkdir -p "$build/findings"
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:allocator_may_return_null=1} OMP_NUM_THREADS=1
 
-# fuzz NAME: one target, to its own log. First each of the large inputs once, then SECONDS of changed ones that start from
-# the committed seeds: an input of 4 MB takes seconds under ASan, and with some of them in the corpus nothing else would
-# ever be tried. Inputs may grow to 4 MB all the same.
+# fuzz NAME: one target, to its own log. First each of the large inputs once, then SECONDS of changed ones that start
+# from the committed seeds: an input of 4 MB takes seconds under ASan, and with some of them in the corpus nothing else
+# would ever be tried. Inputs may grow to 4 MB all the same.
 fuzz() {
     local name=$1 dict=() corpus=$build/corpus/$1 target=$build/tests/fuzz/${1}_fuzz
     # A corpus of its own, started from the committed seeds, which are never changed.
@@ -55,7 +56,8 @@ while [ $# -gt 0 ]; do
     for i in "${!names[@]}"; do
         name=${names[$i]}
         if wait "${pids[$i]}"; then
-            echo "fuzz: $name: no finding; $(grep -E 'number_of_executed_units|peak_rss_mb' "$build/$name.log" | tr -s ' \n' ' ')"
+            echo "fuzz: $name: no finding;" \
+                "$(grep -E 'number_of_executed_units|peak_rss_mb' "$build/$name.log" | tr -s ' \n' ' ')"
         else
             echo "fuzz: $name FAILED; see $build/$name.log and $build/findings" >&2
             tail -60 "$build/$name.log" >&2

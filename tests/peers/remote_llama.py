@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Is a real llama.cpp server told from one that runs something else? 'hallmark verify --url' against the server in PyPI's xllamacpp.
+"""Is a real llama.cpp server told from one that runs something else?
+'hallmark verify --url' against the server in PyPI's xllamacpp.
 
   pip install xllamacpp
   remote_llama.py HALLMARK CHECKPOINT [--cases N] [--only-sound]
 
-A checkpoint's F32 file with F32 caches must pass every step (exit 0). The same with q4_0 caches, another quantization (Q8_0, Q4_K_M), and
-another model (the checkpoint with the halves of one tensor swapped) must be caught (exit 1), and the report must name the first step that
-leaves. The Q4_K_M file must pass by its budget of drift. CHECKPOINT holds fixtures/float32.json.gz. --cases takes that many of its
-cases (default: all). The text that the server prints is left out.
+A checkpoint's F32 file with F32 caches must pass every step (exit 0). The same with q4_0 caches, another quantization
+(Q8_0, Q4_K_M), and another model (the checkpoint with the halves of one tensor swapped) must be caught (exit 1), and
+the report must name the first step that leaves. The Q4_K_M file must pass by its budget of drift. CHECKPOINT holds
+fixtures/float32.json.gz. --cases takes that many of its cases (default: all). The text that the server prints is left
+out.
 """
 import argparse
 import glob
@@ -43,8 +45,9 @@ def serve(path, cache, n_ctx, flash):
 
 class Server:
     def __init__(self, path, cache=F32, n_ctx=4096, flash=NO_FLASH):
-        self.p = subprocess.Popen([sys.executable, __file__, "--serve", path, str(cache), str(n_ctx), str(flash)], stdin=subprocess.PIPE,
-                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.p = subprocess.Popen(
+            [sys.executable, __file__, "--serve", path, str(cache), str(n_ctx), str(flash)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         for line in self.p.stdout:
             if line.startswith("LISTENING "):
                 self.url = line.split()[1].strip()
@@ -71,7 +74,7 @@ def shorten(fixture, to, n):
 
 
 def other_model(checkpoint, to):
-    """The checkpoint with the halves of its largest tensor within a layer swapped: as good a file, and another model."""
+    """The checkpoint with the halves of its largest tensor within a layer swapped: as good a file, another model."""
     shutil.copytree(checkpoint, to, ignore=shutil.ignore_patterns("fixtures"))
     largest, shard = (0, 0, 0), None
     for name in sorted(glob.glob(os.path.join(to, "*.safetensors"))):
@@ -100,14 +103,16 @@ class Asked:
     def convert(self, checkpoint, kind):
         path = os.path.join(self.work, f"{os.path.basename(checkpoint)}-{kind}.gguf")
         if not os.path.exists(path):
-            subprocess.run([self.hallmark, "convert", checkpoint, "--type", kind, "-o", path], check=True, capture_output=True)
+            subprocess.run([self.hallmark, "convert", checkpoint, "--type", kind, "-o", path],
+                           check=True, capture_output=True)
         return path
 
     def ask(self, what, want, path, more=(), **how):
         report, begin = os.path.join(self.work, "report.json"), time.time()
         with Server(path, **how) as s:
-            run = subprocess.run([self.hallmark, "verify", "--url", s.url, "--fixture", self.fixture, "--report", report, *more],
-                                 capture_output=True, text=True)
+            run = subprocess.run(
+                [self.hallmark, "verify", "--url", s.url, "--fixture", self.fixture, "--report", report, *more],
+                capture_output=True, text=True)
         if run.returncode not in (0, 1):
             self.failed.append(what)
             print(f"FAILED {what}: exit {run.returncode}\n{run.stdout}{run.stderr}")
@@ -115,9 +120,11 @@ class Asked:
         with open(report, encoding="utf-8") as f:
             r = json.load(f)
         f, first = r["fixtures"][0], [n for n in r["notes"] if n.startswith("the first step")]
-        print(f"{what}: exit {run.returncode}, free run {f['free_run_equal']}/{f['cases']}, teacher-forced {f['teacher_forced_equal']}/{f['steps']}"
-              f" ({f['ties_differing']} at ties), mean KL {f['kl_mean']:.3g} (limit {f['kl_limit']:.3g}), largest {f['kl_max']:.3g},"
-              f" log-probabilities {f['logprob_diff_max']:.3g} (limit {f['logprob_limit'] or 0:.3g}); {time.time() - begin:.0f} s")
+        print(f"{what}: exit {run.returncode}, free run {f['free_run_equal']}/{f['cases']},"
+              f" teacher-forced {f['teacher_forced_equal']}/{f['steps']} ({f['ties_differing']} at ties),"
+              f" mean KL {f['kl_mean']:.3g} (limit {f['kl_limit']:.3g}), largest {f['kl_max']:.3g},"
+              f" log-probabilities {f['logprob_diff_max']:.3g} (limit {f['logprob_limit'] or 0:.3g});"
+              f" {time.time() - begin:.0f} s")
         for n in first + [x["text"] for x in f["failures"][:1]]:
             print(f"    {n}")
         if run.returncode != want or (want == 1 and (not f["failures"] or not first)):
@@ -128,11 +135,12 @@ class Asked:
 def main():
     if sys.argv[1:2] == ["--serve"]:
         return serve(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))
-    args = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    args = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     args.add_argument("hallmark")
     args.add_argument("checkpoint")
     args.add_argument("--cases", type=int)
-    args.add_argument("--only-sound", action="store_true", help="the F32 file alone: what the gate's floors are taken from")
+    args.add_argument("--only-sound", action="store_true",
+                      help="the F32 file alone: what the gate's floors are taken from")
     a = args.parse_args()
     failed = []
     checkpoint = a.checkpoint.rstrip("/")
@@ -149,7 +157,8 @@ def main():
             asked.ask("Q8_0 file, F32 cache", 1, asked.convert(checkpoint, "q8_0"))
             asked.ask("Q4_K_M file, F32 cache", 1, asked.convert(checkpoint, "q4_k_m"))
             asked.ask("another model", 1, asked.convert(other_model(checkpoint, os.path.join(work, "other")), "f32"))
-            asked.ask("Q4_K_M file, by its budget of drift", 0, asked.convert(checkpoint, "q4_k_m"), ("--drift", "Q4_K_M"))
+            asked.ask("Q4_K_M file, by its budget of drift", 0, asked.convert(checkpoint, "q4_k_m"),
+                      ("--drift", "Q4_K_M"))
     if failed:
         print(f"{len(failed)} failed: {', '.join(failed)}")
     return 1 if failed else 0
