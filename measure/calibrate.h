@@ -20,9 +20,8 @@ typedef struct {
     const char *const *texts;   // files of UTF-8 text
     int         n_texts;
     // tokens of a chunk, run by itself, its first token replaced by BOS if the model wants one; 0: 512. All texts are
-    // one row of tokens,
+    // one row of tokens, and so at most its length
     int64_t     chunk;
-                                // and so at most its length
     int64_t     max_tokens;     // of all texts together; 0: no limit
     int64_t     memory_bytes;   // for sums; 0: 1 GiB; one layer's are always taken
     const char *dir;            // where the unnamed file lies; NULL: $TMPDIR, or /var/tmp

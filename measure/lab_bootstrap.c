@@ -154,15 +154,18 @@ static double widening(int64_t n)
     return student_975(n - 1) / NORMAL_975 * sqrt((double)n / (double)(n - 1));
 }
 
-// The 25th and the 975th of a thousand, in order, moved apart for n chunks; no further than the figure itself can go.
+// The 25th and the 975th of a thousand, in order, moved apart for n chunks; no further than the figure itself can go,
+// but always around it: a KL that is rounded to a hair below 0 is. None where a draw has no figure.
 static void interval_of(lab_figure *f, double *column, int64_t n, bounds can)
 {
     const double k = widening(n);
+    for (int r = 0; r < LAB_RESAMPLES; r++)
+        if (!isfinite(column[r])) return;
     qsort(column, LAB_RESAMPLES, sizeof *column, by_value);
     const double below = fmax(f->v - column[LAB_RESAMPLES * 25 / 1000 - 1], 0);
     const double above = fmax(column[LAB_RESAMPLES * 975 / 1000 - 1] - f->v, 0);
-    f->low = fmax(f->v - k * below, can.least);
-    f->high = fmin(f->v + k * above, can.most);
+    f->low = fmin(f->v, fmax(f->v - k * below, can.least));
+    f->high = fmax(f->v, fmin(f->v + k * above, can.most));
 }
 
 static void resample(sample *s, lab_figure out[N_FIGURES])

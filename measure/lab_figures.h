@@ -4,9 +4,10 @@
 // Intervals are from a bootstrap over chunks (positions of one chunk are no independent samples): LAB_RESAMPLES draws
 // of as many chunks as there are, by a generator of fixed seed, percentiles 2.5 and 97.5, moved away from the figure by
 // t(97.5 %, n - 1) / 1.96 * sqrt(n / (n - 1)) for n chunks: 9.2 for 2, 1.4 for 6, 1.1 for 16. Without it an interval of
-// two chunks holds the mean of all texts in half of the cases only. The same draws serve all candidates. One chunk has
-// no interval. Quantiles are nearest-rank: the smallest value that a share q of positions do
-// not exceed.
+// two chunks holds the mean of all texts in half of the cases only; with it in 93 of a hundred, as for all numbers of
+// chunks in 90 to 95 by how far the chunks spread. The same draws serve all candidates. One chunk has no interval, nor
+// has a share where a draw leaves nothing to divide by. Quantiles are nearest-rank: the smallest value that a share q
+// of positions do not exceed.
 #ifndef HALLMARK_MEASURE_LAB_FIGURES_H
 #define HALLMARK_MEASURE_LAB_FIGURES_H
 

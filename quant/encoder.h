@@ -10,9 +10,8 @@
 typedef enum {
     ENCODER_DONE,
     // nothing is said and dst is undefined: ask the CPU. The device has no encoder for this, is busy with another
-    // thread's
+    // thread's rows, or met a value that cannot be encoded, which the CPU names
     ENCODER_NOT_HERE,
-                            // rows, or met a value that cannot be encoded, which the CPU names
     ENCODER_FAILED,         // the device failed: e, ERR_SYSTEM
 } encoder_answer;
 

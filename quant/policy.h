@@ -49,9 +49,9 @@ bool policy_choose(file_type ft, const policy_model *m, const policy_tensor *t, 
 
 // How a choice came about.
 typedef struct {
-    // [n] of the caller: what each tensor would be if every block fitted its rows; where types[i] is
+    // [n] of the caller: what each tensor would be if every block fitted its rows; where types[i] is another, it fell
+    // back
     dtype   *wanted;
-                            // another, it fell back
     int64_t *decided;       // [overrides->n_rules] of the caller, zeroed: the tensors that each rule decided
     int64_t  output;        // tensors that --output-type decided
 } policy_told;

@@ -11,9 +11,9 @@ enum {
     // one write: from about 1 MB on, Linux takes far longer for each byte (ext4, large folios)
     WRITE_BYTES      = 1 << 18,
     BUFS_PER_THREAD  = 3,    // encoded pieces: one being filled, one waiting for its turn to be hashed, one to spare
-    // pieces between the first that is not hashed and the last that is begun: several tensors', so that
+    // pieces between the first that is not hashed and the last that is begun: several tensors', so that two of them are
+    // hashed side by side. Copied ones need no memory
     SLOTS            = 128,
-                                        // two of them are hashed side by side. Copied ones need no memory
 };
 
 // ---- the pieces under way ------------------------------------------------------------------------------------------

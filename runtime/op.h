@@ -46,9 +46,8 @@ typedef enum {
     OP_GLU,         // out0 = act(W_0 in0) * out1, out1 = W_1 in0
     OP_GATED,       // out0 = act(W_0 in0) * in1
     // q: norm w0 where it is, rotate (out0); with a cache also: v: norm without weight where v_norm (out2 = in0), k:
-    // norm w1 where
+    // norm w1 where it is, rotate (out1); store
     OP_HEADS,
-                    // it is, rotate (out1); store
     N_OP_KINDS,
 } op_kind;
 

@@ -26,9 +26,9 @@ typedef struct {
     const session *weights_of;      // of the same model, on the backend of scratch_of: its weights are used. NULL: none
     const session *scratch_of;      // its backend and activations are used. NULL: none
     bool        logits_too;         // and the place of its held logits
-    // every product has the bits of every other machine's, at a price in speed (unless HALLMARK_CUDA_PRODUCTS asks
+    // every product has the bits of every other machine's, at a price in speed (unless HALLMARK_CUDA_PRODUCTS asks for
+    // another way): for what ends in a file or a verdict
     bool        reproducible;
-                                // for another way): for what ends in a file or a verdict
 } session_opts;
 
 // ERR_USAGE on an unknown name, or a KV cache that the model cannot have; ERR_SYSTEM when memory or device fails.

@@ -599,6 +599,30 @@ START_TEST(intervals_hold_what_they_promise)
         }
         ck_assert_msg(held >= 0.89 * TRIES && held <= 0.985 * TRIES, "%d chunks: %d of %d", sizes[k], held, TRIES);
     }
+    // Sums of a candidate that is the base but for its rounding may end a hair below 0: the interval is around them.
+    const lab_group g = { .cells = &c, .chunks = chunks, .n = 3, .first = 0, .end = 1 };
+    for (int i = 0; i < 3; i++) point[i].kl = -1e-13 * (2 - 0.5 * i);
+    ck_assert_msg(lab_figures_of(&f, &g, &e), "%s", e.msg);
+    ck_assert(f.kl_mean.low <= f.kl_mean.v && f.kl_mean.v <= f.kl_mean.high && f.kl_mean.high < 0);
+}
+END_TEST
+
+// A draw of chunks in which nothing is lost has no share of the sum: no interval, instead of one that says nothing.
+START_TEST(shares_of_nothing_have_no_interval)
+{
+    lab_point  point[3][3] = { { { 0 } } };
+    lab_cell   cells[3][3] = { { { 0 } } };
+    lab_cells  c = { .cells = &cells[0][0], .n_chunks = 3, .n_points = 1, .n_candidates = 3 };
+    lab_figure f;
+    for (int i = 0; i < 3; i++)
+        for (int k = 0; k < 3; k++) cells[i][k].points = &point[i][k];
+    for (int k = 0; k < 3; k++) point[0][k].kl = k < 2 ? 1 : 3;         // of the first chunk alone
+    ck_assert_msg(lab_share_of(&f, &c, 0, 1, 2, &e), "%s", e.msg);
+    ck_assert(f.v == 1.5 && isnan(f.low) && isnan(f.high));
+    for (int i = 1; i < 3; i++)
+        for (int k = 0; k < 3; k++) point[i][k].kl = k < 2 ? 1 : 2;
+    ck_assert_msg(lab_share_of(&f, &c, 0, 1, 2, &e), "%s", e.msg);
+    ck_assert(f.low < f.v && f.v < f.high);
 }
 END_TEST
 
@@ -692,6 +716,7 @@ int main(void)
     tcase_add_test(t, figures_are_their_definitions);
     tcase_add_test(t, intervals_are_over_chunks);
     tcase_add_test(t, intervals_hold_what_they_promise);
+    tcase_add_test(t, shares_of_nothing_have_no_interval);
     tcase_add_test(t, results_name_the_worst_and_recommend);
     tcase_add_test(t, threads_are_no_more_than_were_asked_for);
     suite_add_tcase(s, t);

@@ -306,8 +306,7 @@ __global__ __launch_bounds__(JOIN_THREADS) void join_spans_kernel(attention_work
     a.out[(t * a.n_head + h) * hd + d] = attention_result(sum, a);
 }
 
-// ===== launchers
-// ======================================================================================================
+// ===== launchers =====================================================================================================
 
 // Floats between the scores of two heads: the keys that a token may ever see.
 static int64_t score_stride(const gpu_kv *kv, int64_t window)

@@ -137,8 +137,7 @@ template <int T> __global__ __launch_bounds__(HEADS_THREADS) void heads_kernel(h
     store_head<T>(k.h.kv.k.data, normed, k, kv_head, pos);
 }
 
-// ===== launchers
-// ======================================================================================================
+// ===== launchers =====================================================================================================
 
 // K and V (parts 2) of kv, or, where their types differ, one of them.
 template <int T>

@@ -19,8 +19,7 @@ template <int T> __global__ __launch_bounds__(GEMV_MOST_WARPS *WARP, 3) void gem
     gemv_rows<T>(k, gemv_whole {});
 }
 
-// ===== launchers
-// ======================================================================================================
+// ===== launchers =====================================================================================================
 
 static bool run_gemv(const gpu_ctx *c, gemv_work *k, const gpu_matrix *w, const float *x, int64_t groups, err *e)
 {

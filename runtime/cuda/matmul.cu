@@ -49,8 +49,7 @@ __global__ __launch_bounds__(128) void embed_kernel(float *dst, const uint8_t *w
     }
 }
 
-// ===== launchers
-// ======================================================================================================
+// ===== launchers =====================================================================================================
 
 extern "C" bool cuda_matmul(const gpu_ctx *c, float *dst, const gpu_matrix *w, const float *x, int n, err *e)
 {

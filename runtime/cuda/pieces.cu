@@ -67,8 +67,7 @@ void planes_kernel(uint16_t *planes, const float *x, int64_t n)
     }
 }
 
-// ===== launchers
-// ======================================================================================================
+// ===== launchers =====================================================================================================
 
 static bool cut_weights(const gpu_ctx *c, const gpu_matrix *w, int64_t row, int64_t n_rows, err *e)
 {

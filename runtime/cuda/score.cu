@@ -141,8 +141,7 @@ void kl_join_kernel(double *kl, const span_kl *parts, int64_t n_spans, const kl_
     if (r < n_rows) kl[r] = join_kl(parts + r * n_spans, n_spans, bucket, rows[r].live);
 }
 
-// ===== launchers
-// ======================================================================================================
+// ===== launchers =====================================================================================================
 
 static bool check_rows(int n_rows, int64_t n, err *e)
 {

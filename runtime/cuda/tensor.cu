@@ -250,8 +250,7 @@ void join_kernel(float *dst, const float *spans, int n_spans, int64_t rows, int6
     dst[t * stride + row] = rounded(sum, round);
 }
 
-// ===== launchers
-// ======================================================================================================
+// ===== launchers =====================================================================================================
 
 // Matrices of few rows are cut into spans of columns, so that 512 tokens give work to 132 multiprocessors. Of the
 // matrix alone, not of the

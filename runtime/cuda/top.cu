@@ -114,8 +114,7 @@ __global__ __launch_bounds__(TOP_THREADS) void top_kernel(int32_t *ids, float *l
     }
 }
 
-// ===== launchers
-// ======================================================================================================
+// ===== launchers =====================================================================================================
 
 extern "C" bool cuda_row_top(const gpu_ctx *c, int32_t *ids, float *logits, const float *x, int n_rows, int64_t n,
                              int64_t k, err *e)
