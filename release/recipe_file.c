@@ -8,9 +8,22 @@
 
 enum { MOST_RECIPES = 64, MOST_BYTES = 1 << 20, MOST_VALUES = 1 << 14 };
 
-// A path of the file, from the folder that the file is in; malloc'd.
-static char *path_from(const char *file, const char *path)
+// Does it name more than what lies in the folder of the file, or below?
+static bool is_outside(const char *path)
 {
+    if (path[0] == '/') return true;
+    for (const char *at = strstr(path, ".."); at; at = strstr(at + 1, ".."))
+        if ((at == path || at[-1] == '/') && (at[2] == '/' || at[2] == '\0')) return true;
+    return false;
+}
+
+// A path of the file, from the folder that the file is in; malloc'd. NULL: out of memory.
+static char *take_path(recipe *r, const char *file, const char *path)
+{
+    if (!r->outside && is_outside(path)) {
+        r->outside = strdup(path);
+        if (!r->outside) return NULL;
+    }
     char *dir = path[0] == '/' ? NULL : path_dir(file);
     char *at = path[0] == '/' ? strdup(path) : dir ? path_join(dir, path) : NULL;
     free(dir);
@@ -20,7 +33,7 @@ static char *path_from(const char *file, const char *path)
 static bool set_text(recipe *r, const char *file, const char *key, const char *value, err *e)
 {
     if (!recipe_key_is_path(key) || !value[0]) return recipe_set(r, key, value, e);
-    char *at = path_from(file, value);
+    char *at = take_path(r, file, value);
     const bool ok = at ? recipe_set(r, key, at, e) : err_nomem(e, "a path", strlen(value));
     free(at);
     return ok;
@@ -64,7 +77,7 @@ static bool set_kind(recipe *r, const char *file, const cJSON *o, err *e)
         return err_set(e, ERR_USAGE, "%s: found %s, expected a text", text->string, json_kind(text));
     if (art) {
         r->kind = RECIPE_ARTIFACT;
-        r->artifact = path_from(file, art->valuestring);
+        r->artifact = take_path(r, file, art->valuestring);
         return r->artifact || err_nomem(e, "a path", strlen(file));
     }
     const file_type_info *t = file_type_find(type->valuestring);

@@ -94,30 +94,16 @@ static bool plan_texts(release_item *item, const char *kind, const recipe_list *
     return true;
 }
 
-// Lies `path`, as recipe_file.c put it together, outside the folder of the recipe file?
-static bool is_outside(const char *path, const char *file)
+// A recipe file is published byte for byte, with what its paths tell of the machine that made the release: said once a
+// file, whichever of its recipes has one.
+static void say_path(const release_job *x, const release_item *item)
 {
-    const size_t folder = (size_t)(path_base(file) - file);
-    return path && (strncmp(path, file, folder) != 0 || (folder == 0 && path[0] == '/'));
-}
-
-static const char *outside_in(const recipe_list *l, const char *file)
-{
-    for (int i = 0; i < l->n; i++)
-        if (is_outside(l->v[i], file)) return l->v[i];
-    return NULL;
-}
-
-// A recipe file is published byte for byte, with what its paths tell of the machine that made the release.
-static void say_paths(const release_job *x, const recipe *r)
-{
-    const char *out = is_outside(r->imatrix, r->file) ? r->imatrix : NULL;
-    if (!out && is_outside(r->artifact, r->file)) out = r->artifact;
-    if (!out) out = outside_in(&r->calibrate, r->file);
-    if (!out) out = outside_in(&r->texts, r->file);
-    if (out)
-        progress_logf(x->o->progress, "%s is published as it is, with the path '%s' in it: what lies beside a recipe "
-                      "file needs no folder", path_base(r->file), out);
+    const recipe *r = item->r;
+    if (!r->outside) return;
+    for (const release_item *other = x->items; other < item; other++)
+        if (other->r->outside && strcmp(other->r->file, r->file) == 0) return;
+    progress_logf(x->o->progress, "%s is published as it is, with the path '%s' in it: what lies beside a recipe file "
+                  "needs no folder", path_base(r->file), r->outside);
 }
 
 static bool plan_item(release_job *x, release_item *item, err *e)
@@ -127,7 +113,7 @@ static bool plan_item(release_job *x, release_item *item, err *e)
     if (!calibration_check_texts(&texts, e)) return false;
     if (r->artifact && !plan_named(item, "artifact", r->artifact, e)) return false;
     if (r->file && !plan_published(x, item, "recipe", r->file, e)) return false;
-    if (r->file) say_paths(x, r);
+    say_path(x, item);
     if (r->imatrix && !plan_published(x, item, "imatrix", r->imatrix, e)) return false;
     return plan_texts(item, "calibration", &r->calibrate, e) && plan_texts(item, "text", &r->texts, e);
 }

@@ -79,6 +79,7 @@ void recipe_free(recipe *r)
     }
     free(r->artifact);
     free(r->file);
+    free(r->outside);
     *r = (recipe){ .type = FT_INVALID };
 }
 

@@ -26,6 +26,8 @@ typedef struct {
     file_type   type;           // of RECIPE_TYPE
     char       *artifact;       // of RECIPE_ARTIFACT: the finished file
     char       *file;           // the recipe file that it comes from, or NULL
+    // the first path that tells of folders beside that file's own, from '/' or by '..', as it is written there; or NULL
+    char       *outside;
     char       *name, *imatrix, *output_type, *embedding_type, *budget, *max_kl;
     recipe_list calibrate, tensor_types, texts;
     bool        pure, exact, has_effort;

@@ -83,6 +83,27 @@ printf '{"hallmark_recipe":1,"recipes":[{"type":"q4_k_m","imatrix":"%s/im.gguf",
     > "$work/r/paths.json"
 rel 0 -o "$work/file2" --recipe "$work/r/paths.json" --fixture "$im_fix" --no-fixtures --dry-run
 err_has "paths.json is published as it is, with the path '$work/im.gguf' in it"
+# says PATH RECIPE-FILE RECIPES ARGUMENT...: which path the note names, once ("": there is none).
+says() {
+    local path=$1 file=$2 want=${1:+1}
+    printf '{"hallmark_recipe":1,"recipes":[%s]}' "$3" > "$file"
+    shift 3
+    rel 0 -o "$work/says" --recipe "$file" --dry-run "$@"
+    [ -z "$path" ] || err_has "${file##*/} is published as it is, with the path '$path' in it"
+    [ "$(grep -c "published as it is" "$work/err")" -eq "${want:-0}" ] || fail "notes of a path, expected ${want:-0}"
+}
+q4='{"type":"q4_k_m","imatrix"'
+mkdir "$work/r/below..d" && cp "$work/im.gguf" "$work/r/below..d/"
+says ../im.gguf "$work/r/up.json" "$q4:\"../im.gguf\"}"
+says below..d/../im.gguf "$work/r/down.json" "$q4:\"below..d/../im.gguf\"}"
+says "$work/r/im.gguf" "$work/r/own.json" "$q4:\"$work/r/im.gguf\"}"
+says ../cal.txt "$work/r/text.json" '{"type":"q4_k_m","calibrate":["../cal.txt"]}'
+says ../bf16.gguf "$work/r/done.json" '{"artifact":"../bf16.gguf"}'
+q8=${q4/q4_k_m/q8_0}
+says ../im.gguf "$work/r/two.json" "{\"type\":\"f32\"},$q4:\"../im.gguf\"},$q8:\"../im.gguf\"}"
+says "" "$work/r//slash.json" "$q4:\"im.gguf\"}"
+says "" "$work/r/below.json" "$q4:\"below..d/im.gguf\"}"
+says "" "$work/r/given.json" '{"type":"q4_k_m"}' --imatrix "$work/im.gguf"      # no path of the file
 grep -q "hf_fixture.py SOURCE -o float32.json.gz --dtype float32" "$work/file/report.md" ||
     fail "the command of a fixture that is not published"
 [ "$(json_get artifacts.0.recipe.inputs.0.kind "$work/file/report.json")" = recipe ] ||
