@@ -230,14 +230,16 @@ static bool drifts_alone(const verify_report *r)
 }
 
 // Where more could be asked of a file than was, or it does not hold to what was asked.
-static void hint(const verification *x)
+static void hint(verification *x)
 {
-    for (int i = 0; !x->o->remote.url && i < x->n; i++) {
+    text_list of = { .v = x->o->remote.url ? NULL : calloc((size_t)x->n, sizeof *of.v) };
+    for (int i = 0; of.v && i < x->n; i++) {
         const answered *a = &x->v[i];
         const bool open = a->e.kind == ERR_INPUT || (a->e.kind == ERR_NONE && !a->report.passed);
-        if (open || (a->e.kind == ERR_NONE && drifts_alone(&a->report)))
-            fixture_hint(&cmd_verify, a->path, &x->o->fixtures);
+        if (open || (a->e.kind == ERR_NONE && drifts_alone(&a->report))) of.v[of.n++] = a->path;
     }
+    fixture_hint(&cmd_verify, &x->refs, &of, &x->o->fixtures);
+    free(of.v);
 }
 
 // An error of one file beside others is told at once, and stands in the document.

@@ -1,29 +1,48 @@
 // fixture_hint: see fixture_hint.h.
 #include "fixture_hint.h"
+#include "../formats/dir_list.h"
 #include "../formats/file_map.h"
 #include "../verify/match.h"
 #include <stdlib.h>
 #include <string.h>
 
-// A hint is worth no failure of its own.
-static void add_folder(fixture_refs *r, const char *dir)
+// Each folder once. A hint is worth no failure of its own: a file that is none hides no other.
+static void look_in(fixture_refs *r, dir_list *seen, const char *dir)
 {
-    err passed_over = { 0 };
-    if (dir) fixture_refs_add_dir(r, dir, &passed_over);
+    dir_list names;
+    err unread = { 0 };
+    for (int i = 0; dir && i < seen->n; i++)
+        if (strcmp(seen->v[i], dir) == 0) return;
+    if (!dir || !dir_list_add(seen, dir, &unread)) return;
+    dir_list_read(&names, dir, ".json.gz", true, &unread);
+    for (int i = 0; i < names.n; i++) {
+        char *path = names.v[i][0] == '.' ? NULL : path_join(dir, names.v[i]);
+        err bad = { 0 };
+        if (path) fixture_refs_add(r, path, false, &bad);
+        free(path);
+    }
+    dir_list_free(&names);
 }
 
-static void add_folders(fixture_refs *r, const char *artifact, const text_list *given)
+static void look_beside(fixture_refs *r, dir_list *seen, const char *path, const char *below)
 {
-    char *dir = path_dir(artifact), *below = dir ? path_join(dir, "fixtures") : NULL;
-    for (int i = 0; i < given->n; i++) {
-        char *beside = path_dir(given->v[i]);
-        add_folder(r, beside);
-        free(beside);
-    }
-    add_folder(r, dir);
-    add_folder(r, below);
-    free(below);
+    char *dir = path_dir(path), *sub = dir && below ? path_join(dir, below) : NULL;
+    look_in(r, seen, dir);
+    look_in(r, seen, sub);
+    free(sub);
     free(dir);
+}
+
+static void look(fixture_refs *r, const text_list *artifacts, const text_list *given)
+{
+    dir_list seen = { 0 };
+    for (int i = 0; i < given->n; i++) {
+        err bad = { 0 };
+        fixture_refs_add(r, given->v[i], true, &bad);
+    }
+    for (int i = 0; i < given->n; i++) look_beside(r, &seen, given->v[i], NULL);
+    for (int i = 0; i < artifacts->n; i++) look_beside(r, &seen, artifacts->v[i], "fixtures");
+    dir_list_free(&seen);
 }
 
 static bool is_given(const fixture_refs *r, const artifact_ref *a, match kind)
@@ -45,19 +64,19 @@ static void note_first(const command *c, const fixture_refs *r, const artifact_r
     }
 }
 
-void fixture_hint(const command *c, const char *artifact, const text_list *given)
+static void hint(const command *c, const fixture_refs *r, const char *artifact)
 {
     artifact_ref a;
-    fixture_refs r = { 0 };
     err unread = { 0 };
     if (!artifact_ref_read(&a, artifact, &unread)) return;
-    for (int i = 0; i < given->n; i++) {
-        err bad = { 0 };
-        fixture_refs_add(&r, given->v[i], true, &bad);
-    }
-    add_folders(&r, artifact, given);
-    const bool own = is_given(&r, &a, MATCH_WEIGHTS), source = is_given(&r, &a, MATCH_SOURCE);
-    if (a.lossy && !own) note_first(c, &r, &a, artifact, MATCH_WEIGHTS);
-    if (!source && (a.lossy || !own)) note_first(c, &r, &a, artifact, MATCH_SOURCE);
-    fixture_refs_free(&r);
+    const bool own = is_given(r, &a, MATCH_WEIGHTS), source = is_given(r, &a, MATCH_SOURCE);
+    if (a.lossy && !own) note_first(c, r, &a, artifact, MATCH_WEIGHTS);
+    if (!source && (a.lossy || !own)) note_first(c, r, &a, artifact, MATCH_SOURCE);
+}
+
+void fixture_hint(const command *c, fixture_refs *r, const text_list *artifacts, const text_list *given)
+{
+    if (artifacts->n == 0) return;
+    look(r, artifacts, given);
+    for (int i = 0; i < artifacts->n; i++) hint(c, r, artifacts->v[i]);
 }

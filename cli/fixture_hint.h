@@ -3,10 +3,13 @@
 #ifndef HALLMARK_CLI_FIXTURE_HINT_H
 #define HALLMARK_CLI_FIXTURE_HINT_H
 
+#include "../verify/match.h"
 #include "cli.h"
 
-// Notes the first fixture, of each kind that the artifact answers to (match.h) and that none of those given is, in the
-// folders of those given, of the artifact, and in its folder `fixtures`. What cannot be read there is passed over.
-void fixture_hint(const command *c, const char *artifact, const text_list *given);
+// Notes of each artifact the first fixture, of each kind that it answers to (match.h) and that none of those given is,
+// in the folders of those given, of the artifacts, and in their folders `fixtures`. What cannot be read there is passed
+// over. r: of those given, or empty; all that is read is
+// added, each file once.
+void fixture_hint(const command *c, fixture_refs *r, const text_list *artifacts, const text_list *given);
 
 #endif

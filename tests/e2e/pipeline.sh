@@ -113,9 +113,13 @@ run_hm 1 verify "$work/f32.gguf" --fixture "$f32_fix" --samples 1
 cp "$work/bf16.gguf" "$work/lonely/bf16.gguf"
 run_hm 3 verify "$work/lonely/bf16.gguf" --fixture "$work/lonely/f.json.gz"
 ! grep -q "answers to" "$work/err" || fail "there is none beside it"
-echo broken > "$work/lonely/a.json.gz"; mkdir "$work/lonely/fixtures"; cp "$bf16_fix" "$work/lonely/fixtures/b.json.gz"
+mkdir "$work/lonely/fixtures" && echo broken > "$work/lonely/fixtures/a.json.gz"
+cp "$bf16_fix" "$work/lonely/fixtures/b.json.gz"
 run_hm 3 verify "$work/lonely/bf16.gguf" --fixture "$work/lonely/f.json.gz"
 err_has "answers to $work/lonely/fixtures/b.json.gz"
+cp "$work/lonely/bf16.gguf" "$work/lonely/copy.gguf"
+run_hm 3 verify "$work/lonely/bf16.gguf" "$work/lonely/copy.gguf" --fixture "$work/lonely/f.json.gz"
+for f in bf16 copy; do err_has "$f.gguf answers to $work/lonely/fixtures/b.json.gz"; done
 
 say "a part of the cases is a first look: inconclusive, or a failure where something differs, and never a pass"
 held=14
