@@ -71,7 +71,8 @@ static void hint(const command *c, const fixture_refs *r, const char *artifact)
     if (!artifact_ref_read(&a, artifact, &unread)) return;
     const bool own = is_given(r, &a, MATCH_WEIGHTS), source = is_given(r, &a, MATCH_SOURCE);
     if (a.lossy && !own) note_first(c, r, &a, artifact, MATCH_WEIGHTS);
-    if (!source && (a.lossy || !own)) note_first(c, r, &a, artifact, MATCH_SOURCE);
+    // A file that does not say what it was made from matches a fixture of any source.
+    if (!source && (a.lossy || !own) && source_id_known(&a.source)) note_first(c, r, &a, artifact, MATCH_SOURCE);
 }
 
 void fixture_hint(const command *c, fixture_refs *r, const text_list *artifacts, const text_list *given)
