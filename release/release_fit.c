@@ -60,20 +60,48 @@ static bool fits_some(const release_job *x, const fixture_ref *f, bool *fits, er
     return true;
 }
 
-// "float32 from the source, or from its own weights, for tiny-Q4_K_M.gguf": of each artifact. The digest of weights is
-// only known of a finished file.
+// Does the same fit both? The digest of weights is only known of a finished file.
+static bool is_alike(const artifact_ref *a, const artifact_ref *b)
+{
+    return a->lossy == b->lossy && strcmp(release_dtype_word(a->arith), release_dtype_word(b->arith)) == 0;
+}
+
+// "float32 from the source, or from their own weights, for tiny-Q4_K_M.gguf, tiny-Q8_0.gguf": the artifact `first` and
+// those behind it that are like it. all: [x->n_items].
+static void put_alike(text_buf *t, const release_job *x, const artifact_ref *all, int first)
+{
+    const artifact_ref *a = &all[first];
+    int n = 0;
+    for (int i = first; i < x->n_items; i++) n += is_alike(a, &all[i]);
+    text_printf(t, "%s from the source", release_dtype_word(a->arith));
+    if (a->lossy) text_printf(t, ", or from %s own weights", n > 1 ? "their" : "its");
+    for (int i = first; i < x->n_items; i++) {
+        if (!is_alike(a, &all[i])) continue;
+        text_words(t, i == first ? ", for " : ", ");
+        text_puts(t, TEXT_PLAIN, x->items[i].name);
+        if (a->lossy && all[i].weights[0]) text_printf(t, " (weights' digest %s)", all[i].weights);
+    }
+}
+
+static bool is_said(const artifact_ref *all, int i)
+{
+    for (int k = 0; k < i; k++)
+        if (is_alike(&all[k], &all[i])) return true;
+    return false;
+}
+
 static bool put_what_fits(text_buf *t, const release_job *x, err *e)
 {
-    artifact_ref a;
-    for (int i = 0; i < x->n_items; i++) {
-        if (!release_foresee(&a, x->items[i].r, e)) return false;
-        text_printf(t, "%s%s from the source", i == 0 ? "" : "; ", release_dtype_word(a.arith));
-        if (a.lossy) text_words(t, ", or from its own weights");
-        if (a.lossy && a.weights[0]) text_printf(t, " (digest %s)", a.weights);
-        text_words(t, ", for ");
-        text_puts(t, TEXT_PLAIN, x->items[i].name);
+    artifact_ref *all = calloc((size_t)x->n_items + 1, sizeof *all);
+    bool ok = all || err_nomem(e, "artifacts", (size_t)x->n_items * sizeof *all);
+    for (int i = 0; ok && i < x->n_items; i++) ok = release_foresee(&all[i], x->items[i].r, e);
+    for (int i = 0; ok && i < x->n_items; i++) {
+        if (is_said(all, i)) continue;
+        text_words(t, i == 0 ? "" : "; ");
+        put_alike(t, x, all, i);
     }
-    return true;
+    free(all);
+    return ok;
 }
 
 static void put_what_it_holds(text_buf *t, const fixture_ref *f)

@@ -423,6 +423,15 @@ START_TEST(a_named_fixture_that_fits_nothing_is_refused_before_any_work)
     o.n_types = 2;
     unfit(&o, "expected bfloat16 from the source, for tiny-BF16.gguf; "
               "float32 from the source, or from its own weights, for tiny-Q8_0.gguf");
+    // What fits many is said once, and nothing of the message is cut out.
+    static const file_type MANY[] = { FT_Q8_0, FT_BF16, FT_Q4_0, FT_Q4_1, FT_Q5_0, FT_Q5_1, FT_Q2_K, FT_Q3_K_M,
+                                      FT_Q4_K_S, FT_Q5_K_M, FT_Q5_K_S, FT_Q6_K, FT_F16, FT_F32 };
+    o.types = MANY;
+    o.n_types = (int)(sizeof MANY / sizeof *MANY);
+    unfit(&o, "expected float32 from the source, or from their own weights, for tiny-Q8_0.gguf, tiny-Q4_0.gguf, "
+              "tiny-Q4_1.gguf, tiny-Q5_0.gguf, tiny-Q5_1.gguf, tiny-Q2_K.gguf, tiny-Q3_K_M.gguf, tiny-Q4_K_S.gguf, "
+              "tiny-Q5_K_M.gguf, tiny-Q5_K_S.gguf, tiny-Q6_K.gguf, tiny-F16.gguf; bfloat16 from the source, for "
+              "tiny-BF16.gguf; float32 from the source, for tiny-F32.gguf");
     ck_assert(!dir_exists(in_scratch("unfit")) && !dir_exists(in_scratch("unfit.unverified")));
     ck_assert_int_eq(leftovers("unfit"), 0);
 }
