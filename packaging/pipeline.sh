@@ -35,6 +35,7 @@ judge() {
             folder=$out.unverified
             verdict=$(open_verdict "$folder") && [ -n "$verdict" ] || verdict=unverified
         fi ;;
+    129 | 130 | 143) verdict=interrupted ;; # ended by a signal of its own
     esac
 }
 
@@ -47,7 +48,8 @@ end() {                                     # NUMBER OF A SIGNAL; a command behi
     local status=$((128 + $1)) child=${!:-} # the program, from the moment that it is there
     trap '' HUP INT TERM                    # once is enough: a runner sends another before it kills
     if [ -n "$child" ]; then
-        kill -TERM "$child" 2> /dev/null
+        # Only while it runs: once it was waited for, its number may be another's.
+        [ -z "$(jobs -pr)" ] || kill -TERM "$child" 2> /dev/null
         wait "$child"
         judge $?                            # what was done by then is there all the same
     fi

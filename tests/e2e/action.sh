@@ -161,6 +161,35 @@ kill -TERM $!; wait $!; got=$?
 result interrupted cut
 rmdir cut
 
+say "a program that was ended by a signal of its own was interrupted, too"
+for signal in TERM INT HUP; do
+    printf '#!/bin/sh\nexec env --default-signal=%s sh -c '\''kill -%s $$'\'' \n' $signal $signal > ended.sh
+    chmod 755 ended.sh
+    : > result; got=0
+    env --default-signal=INT "${machine[@]}" SOURCE=tiny OUTPUT=cut HALLMARK="$work/ended.sh" OUTPUTS="$work/result" \
+        "$root/packaging/pipeline.sh" > out 2> err < /dev/null || got=$?
+    [ "$got" -eq $((128 + $(kill -l $signal))) ] || fail "a program ended by $signal exits $got"
+    result interrupted ""
+done
+
+say "a signal that comes once the program was waited for is sent to nobody: its number may be another's by then"
+cat > late.bash <<'SH'
+wait() {
+    builtin wait "$@"
+    set -- $?
+    [ -e waited ] || { : > waited; builtin kill -TERM $$; }
+    return "$1"
+}
+kill() { echo "$*" >> kills; }
+SH
+printf '#!/bin/sh\nexit 1\n' > ended.sh
+: > result; got=0
+env "${machine[@]}" BASH_ENV="$work/late.bash" SOURCE=tiny OUTPUT=cut HALLMARK="$work/ended.sh" OUTPUTS="$work/result" \
+    "$root/packaging/pipeline.sh" > out 2> err < /dev/null || got=$?
+[ -e waited ] && [ "$got" -eq 143 ] || fail "a run cancelled at its very end exits $got"
+[ ! -e kills ] || fail "a signal is sent to $(cat kills)"
+result interrupted ""
+
 say "docs/gitlab-ci.yml: its script, from variables to the dotenv file and the folder that is kept"
 awk '/^  [a-z]/ { on = $1 == "variables:"; next }
      on { sub(/^ */, ""); sub(/: /, "="); gsub(/\x27/, ""); print }' "$gitlab" > variables
