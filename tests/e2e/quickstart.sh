@@ -1,6 +1,12 @@
 #!/usr/bin/env bash
-# quickstart.sh in a copy of the sources, from another current directory, twice.
+# quickstart.sh in a copy of the sources, from another current directory, twice; and the packages that it needs.
 . "$(dirname "$0")/lib.sh"
+say "the packages that README.md names are those that the build and the tests install, and no more"
+named=$(tr '\n' ' ' < "$root/README.md" | sed -n 's/.*(Debian: `\([^`]*\)`.*/\1/p')
+needed=$(. "$root/.ci/packages.sh" && echo "$BUILD_PACKAGES $TEST_PACKAGES")
+needed=${needed/ libc6-dev/}            # comes with gcc
+[ -n "$named" ] && [ "$(echo $named)" = "$(echo $needed)" ] || fail "README.md: '$named', .ci/packages.sh: '$needed'"
+
 export CUDACXX=/nonexistent/nvcc        # as on a machine without it, where everything but --device cuda must work
 # The steps are what is proved here; that the release options build is what the tests' own build proves. -O1 takes half
 # the time.
