@@ -21,6 +21,24 @@ static text_buf with_fixtures(const check_proof *p, const char *path)
     return t;
 }
 
+// The command that needs the maker's key. Where the signature's digests are others than hallmark's, it is that of the
+// format's own tool.
+static text_buf with_key(const check_proof *p, const char *path)
+{
+    text_buf t = { 0 };
+    if (!p->not_ours[0]) {
+        t = check_again(path);
+        text_words(&t, " --key PUBLIC.pem");
+        return t;
+    }
+    text_words(&t, "model_signing verify key ");
+    text_puts(&t, TEXT_SHELL, path);
+    text_words(&t, " --signature ");
+    text_puts(&t, TEXT_SHELL, path);
+    text_words(&t, "/model.sig --public_key PUBLIC.pem");
+    return t;
+}
+
 // Who made it: without a key, nobody knows; with one, whose key it is must be known from elsewhere.
 static void add_maker(check_lines *l, const check_proof *p, const char *path)
 {
@@ -32,8 +50,7 @@ static void add_maker(check_lines *l, const check_proof *p, const char *path)
     }
     text_words(&w, "who made this: the digests agree with each other, and anybody could have computed them");
     if (p->signature_there) {
-        b = check_again(path);
-        text_words(&b, " --key PUBLIC.pem");
+        b = with_key(p, path);
     } else {
         text_words(&w, "; there is no signature");
         text_words(&b, "hallmark release HF -o ");
@@ -46,10 +63,15 @@ static void add_maker(check_lines *l, const check_proof *p, const char *path)
 // What only the key tells of, and it was not given: whether the signature holds, and what else was signed with it says.
 static void put_unread(text_buf *w, const check_proof *p)
 {
-    const bool named = p->n_named > 0, says = p->signature_there && !named;
+    const bool read = p->n_named > 0 || p->not_ours[0], says = p->signature_there && !read;
     const bool both = says && p->provenance_there;
-    if (named) text_words(w, "that the signature in model.sig holds: no key was given");
-    if (named && p->provenance_there) text_words(w, "; ");
+    if (p->n_named > 0) text_words(w, "that the signature in model.sig holds: no key was given");
+    if (p->not_ours[0]) {
+        text_words(w, "that model.sig names these files: it has ");
+        check_put(w, p->not_ours);
+        text_words(w, ", which is not computed here");
+    }
+    if (read && p->provenance_there) text_words(w, "; ");
     if (says || p->provenance_there) text_words(w, "what ");
     if (says) text_words(w, "model.sig");
     if (both) text_words(w, " and ");
@@ -63,8 +85,7 @@ static void add_unread(check_lines *l, const check_proof *p, const char *path)
     text_buf w = { 0 }, b = { 0 };
     if (p->held_key[0] || !(p->signature_there || p->provenance_there)) return;
     put_unread(&w, p);
-    b = check_again(path);
-    text_words(&b, " --key PUBLIC.pem");
+    b = with_key(p, path);
     check_add(l, false, &w, &b);
 }
 
@@ -250,8 +271,7 @@ static void add_others(check_lines *l, const check_proof *p, const char *path)
     text_words(&w, "what lies there too, and no record knows: ");
     for (int i = 0; i < p->others.n; i++) check_put_one(&w, p->others.v[i], i, p->others.n);
     if (p->signature_there) {
-        b = check_again(path);
-        text_words(&b, " --key PUBLIC.pem");
+        b = with_key(p, path);
     } else {
         text_words(&b, "looking at it");
     }

@@ -74,9 +74,8 @@ static bool read_hint(char hint[SHA256_HEX + 1], const char *dir, err *e)
     char   *path = path_join(dir, SIGNATURE_NAME), *text = NULL;
     int64_t n;
     dsse    d = { 0 };
-    err     bad = { 0 };
     bool    ok = path || err_nomem(e, "a path", strlen(dir));
-    ok = ok && check_text_read(&text, &n, path, e) && (dsse_read(&d, text, n, path, &bad) || err_as_verdict(e, &bad));
+    ok = ok && file_read_text(&text, &n, path, BUNDLE_MOST_BYTES, e) && dsse_read(&d, text, n, path, e);
     if (ok) strcpy(hint, d.hint);
     dsse_free(&d);
     free(text);

@@ -8,7 +8,7 @@
 
 // What the card's front matter says of the source, and who quantized it, is its own: its digest in the records covers
 // it. Files that are somebody's own (record_file.kept) are left to their digest. ERR_VERDICT names the first line that
-// is another, or what is missing; ERR_SYSTEM.
+// is another, or what is missing; ERR_INPUT: the signature, whose key the card names, cannot be read; ERR_SYSTEM.
 bool check_hub(const char *dir, const release_head *h, const release_result *r, err *e);
 // SHA256SUMS, when each file was compared with its own record: it only repeats what those say.
 bool check_hub_sums(const char *dir, const release_head *h, const release_result *r, int n_threads, err *e);

@@ -152,12 +152,19 @@ static bool is_as_named(const check_watch *w, const model_resource *r, const cha
     return ok;
 }
 
+// Another method or digest of the same format says nothing against the folder: nothing is compared, and that is told.
+static bool is_not_ours(check_proof *to, const model_statement *s)
+{
+    if (to) strcpy(to->not_ours, s->not_ours);
+    return s->not_ours[0] != '\0';
+}
+
 static bool names_what_is_here(const check_watch *w, const char *sig, err *e)
 {
     model_statement s;
     err unread = { 0 };
-    if (!release_signed_statement(&s, sig, NULL, &unread)) return err_as_verdict(e, &unread);
-    bool ok = true;
+    bool ok = release_signed_statement(&s, sig, NULL, &unread);
+    if (!ok) return is_not_ours(w->proof, &s) || err_set(e, unread.kind, "%s", unread.msg);
     for (int i = 0; ok && i < s.n; i++) ok = is_as_named(w, &s.v[i], sig, e);
     if (ok && w->proof) w->proof->n_named = s.n;
     model_statement_free(&s);

@@ -23,7 +23,7 @@ typedef struct {
 // ERR_VERDICT: the signature does not hold, or not for these files. ERR_INPUT: key or signature cannot be read.
 bool check_watch_begin(check_watch *w, const char *path, const check_opts *o, err *e);
 // ok: nothing failed yet. ERR_VERDICT names a file that is another one now; of a folder without a key also the first
-// that is not as its model.sig says, or that this cannot be read. Returns ok and that.
+// that is not as its model.sig says. ERR_INPUT: that cannot be read. Returns ok and that.
 bool check_watch_end(check_watch *w, bool ok, err *e);
 
 // What a folder's report says of its signature must be there: ERR_VERDICT.

@@ -1,5 +1,6 @@
 #include "model_statement.h"
 #include "../formats/json.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,10 +95,22 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const model_resource *)a)->name, ((const model_resource *)b)->name);
 }
 
-static bool read_resource(model_resource *r, const cJSON *from, const char *where, err *e)
+// Of the methods and digests that the format allows, one is computed here.
+static bool is_computed(model_statement *s, const cJSON *from, const char *key, const char *ours, const char *where,
+                        err *e)
+{
+    const char *found;
+    if (!json_str(from, key, &found, where, e)) return false;
+    if (strcmp(found, ours) == 0) return true;
+    snprintf(s->not_ours, sizeof s->not_ours, "key '%s': '%.40s'", key, found);
+    return err_set(e, ERR_INPUT, "%s: key '%s': found '%.100s', expected '%s'%s", where, key, found, ours,
+                   strcmp(key, "method") == 0 ? " (a digest a file)" : "");
+}
+
+static bool read_resource(model_statement *s, model_resource *r, const cJSON *from, const char *where, err *e)
 {
     const char *name, *hex;
-    if (!json_str(from, "name", &name, where, e) || !json_str_is(from, "algorithm", "sha256", where, e)
+    if (!json_str(from, "name", &name, where, e) || !is_computed(s, from, "algorithm", "sha256", where, e)
         || !json_str(from, "digest", &hex, where, e)) return false;
     if (!stays_below(name))
         return err_set(e, ERR_INPUT, "%s: resource '%.200s': the name leads out of the folder", where, name);
@@ -117,7 +130,7 @@ static bool read_resources(model_statement *s, sha256 *root, const cJSON *list, 
     s->v = calloc((size_t)cJSON_GetArraySize(list), sizeof *s->v);
     if (!s->v) return err_nomem(e, "files of a signature", 0);
     cJSON_ArrayForEach(x, list) {
-        if (!read_resource(&s->v[s->n], x, where, e)) return false;
+        if (!read_resource(s, &s->v[s->n], x, where, e)) return false;
         if (!root_add(root, s->v[s->n++].sha256, e)) return false;
     }
     qsort(s->v, (size_t)s->n, sizeof *s->v, by_name);
@@ -149,12 +162,7 @@ static bool read_ignored(model_statement *s, const cJSON *list, const char *wher
 
 static bool read_serialization(model_statement *s, const cJSON *from, const char *where, err *e)
 {
-    const char *method;
-    if (!json_str(from, "method", &method, where, e)) return false;
-    if (strcmp(method, "files") != 0)
-        return err_set(e, ERR_INPUT, "%s: key 'method': found '%.100s', expected 'files' (a digest a file)", where,
-                       method);
-    return json_str_is(from, "hash_type", "sha256", where, e)
+    return is_computed(s, from, "method", "files", where, e) && is_computed(s, from, "hash_type", "sha256", where, e)
         && read_ignored(s, json_get(from, "ignore_paths"), where, e);
 }
 
@@ -188,6 +196,14 @@ static bool read_statement(model_statement *s, sha256 **root, const cJSON *doc, 
                    where, expected, found));
 }
 
+static void empty(model_statement *s)
+{
+    char kept[sizeof s->not_ours];
+    memcpy(kept, s->not_ours, sizeof kept);
+    model_statement_free(s);
+    memcpy(s->not_ours, kept, sizeof kept);
+}
+
 bool model_statement_read(model_statement *s, const char *payload, int64_t n, const char *where, err *e)
 {
     *s = (model_statement){ 0 };
@@ -196,7 +212,7 @@ bool model_statement_read(model_statement *s, const char *payload, int64_t n, co
     const bool ok = root && read_statement(s, &root, doc, where, e);
     sha256_free(root);
     cJSON_Delete(doc);
-    if (!ok) model_statement_free(s);
+    if (!ok) empty(s);
     return ok;
 }
 

@@ -22,6 +22,7 @@ typedef struct {
     int             n;
     char          **ignored;    // [n_ignored] names that it leaves out, as it says itself; folders with what is below
     int             n_ignored;
+    char            not_ours[64];   // of one that is refused: "key 'method': 'shards'", which is not computed here
 } model_statement;                  // owned; model_statement_free
 
 // The payload's text for a folder whose digests are taken. sig: the signature's own name, which is left out too.
@@ -29,7 +30,8 @@ typedef struct {
 char *model_statement_text(const folder_digest *f, const char *subject, const char *sig);
 
 // ERR_INPUT: no such statement: no JSON, another type, predicate or digest algorithm, shards, a name that leads out of
-// the folder or stands twice, a subject that is not what the list gives.
+// the folder or stands twice, a subject that is not what the list gives. s is empty then, but for not_ours where the
+// format allows other methods and digests.
 bool model_statement_read(model_statement *s, const char *payload, int64_t n, const char *where, err *e);
 void model_statement_free(model_statement *s);
 

@@ -58,6 +58,7 @@ bool release_signed_statement(model_statement *s, const char *path, const signin
     char   *text = NULL;
     int64_t n;
     dsse    d = { 0 };
+    *s = (model_statement){ 0 };
     const bool ok = file_read_text(&text, &n, path, BUNDLE_MOST_BYTES, e) && dsse_read(&d, text, n, path, e)
         && (!k || dsse_check(&d, k, path, e)) && model_statement_read(s, d.payload, d.n_payload, path, e);
     dsse_free(&d);

@@ -31,7 +31,7 @@ bool release_sign(const char *dir, const release_sign_opts *o, err *e);
 
 // The statement of all files in the bundle at path, once the key is found to have signed it; model_statement_free when
 // true. Without a key (NULL) it is what the bundle says, whoever signed it. ERR_VERDICT: another key did; ERR_INPUT:
-// the bundle cannot be read.
+// the bundle cannot be read; s->not_ours as of model_statement_read.
 bool release_signed_statement(model_statement *s, const char *path, const signing_key *k, err *e);
 
 #endif

@@ -327,6 +327,20 @@ static void statement_refused(const char *text, const char *from, const char *to
     char *forged = replaced(text, from, to);
     ck_assert_msg(!model_statement_read(&s, forged, (int64_t)strlen(forged), "model.sig", &e), "accepted: %s", forged);
     refused(&e, ERR_INPUT, said);
+    ck_assert_str_eq(s.not_ours, "");
+    free(forged);
+}
+
+// The format allows it, and it is not computed here: refused likewise, and told apart.
+static void statement_not_ours(const char *text, const char *from, const char *to, const char *key, const char *said)
+{
+    model_statement s;
+    err   e = { 0 };
+    char *forged = replaced(text, from, to);
+    ck_assert_msg(!model_statement_read(&s, forged, (int64_t)strlen(forged), "model.sig", &e), "accepted: %s", forged);
+    ck_assert_str_eq(s.not_ours, said);
+    ck_assert(s.n == 0 && !s.v && !s.subject);
+    refused(&e, ERR_INPUT, key);
     free(forged);
 }
 
@@ -336,9 +350,12 @@ START_TEST(each_other_statement_is_refused_by_name)
     char *text = statement_of("m");
     statement_refused(text, "Statement/v1", "Statement/v2", "key '_type'");
     statement_refused(text, "signature/v1.0", "signature/v2.0", "key 'predicateType'");
-    statement_refused(text, "\"files\"", "\"shards\"", "key 'method'");
-    statement_refused(text, "\"hash_type\":\t\"sha256\"", "\"hash_type\":\t\"blake3\"", "key 'hash_type'");
-    statement_refused(text, "\"algorithm\":\t\"sha256\"", "\"algorithm\":\t\"blake2\"", "key 'algorithm'");
+    statement_not_ours(text, "\"files\"", "\"shards\"", "key 'method': found", "key 'method': 'shards'");
+    statement_not_ours(text, "\"hash_type\":\t\"sha256\"", "\"hash_type\":\t\"blake2b\"", "key 'hash_type': found",
+                       "key 'hash_type': 'blake2b'");
+    statement_not_ours(text, "\"algorithm\":\t\"sha256\"", "\"algorithm\":\t\"blake2b\"", "key 'algorithm': found",
+                       "key 'algorithm': 'blake2b'");
+    statement_refused(text, "\"files\"", "7", "key 'method'");
     statement_refused(text, "\"one.txt\"", "\"../one.txt\"", "leads out of the folder");
     statement_refused(text, "\"one.txt\"", "\"/one.txt\"", "leads out of the folder");
     statement_refused(text, "\"one.txt\"", "\"a/./b\"", "leads out of the folder");

@@ -321,6 +321,24 @@ START_TEST(a_signature_without_its_key_names_the_files)
 }
 END_TEST
 
+// Digests that are not SHA-256 of whole files are told, with the command of the tool that computes them.
+START_TEST(a_signature_whose_digests_are_not_computed_was_not_compared)
+{
+    check_file_proof one[] = { { .name = "a.gguf" } };
+    check_proof p = { .folder = true, .v = one, .n_artifacts = 1, .signature_there = true, .provenance_there = true,
+                      .not_ours = "key 'method': 'shards'" };
+    char *found = lines_of(&p, "out", true);
+    const char *both = ANYBODY ", could be by: model_signing verify key out --signature out/model.sig --public_key "
+        "PUBLIC.pem\n"
+        "not proved: that model.sig names these files: it has key 'method': 'shards', which is not computed here; what "
+        "provenance.intoto.json says: it is there, and was not looked at, could be by: model_signing verify key out "
+        "--signature out/model.sig --public_key PUBLIC.pem\n";
+    ck_assert_msg(strstr(found, both) != NULL, "%s", found);
+    ck_assert(!strstr(found, "that model.sig names are here") && !strstr(found, "no key was given"));
+    free(found);
+}
+END_TEST
+
 START_TEST(many_names_are_counted)
 {
     char *others[] = { "1", "2", "3", "4", "5", "6", "7" };
@@ -402,6 +420,7 @@ int main(void)
     tcase_add_test(t, a_signed_file_without_claims);
     tcase_add_test(t, what_a_signature_leaves_out);
     tcase_add_test(t, a_signature_without_its_key_names_the_files);
+    tcase_add_test(t, a_signature_whose_digests_are_not_computed_was_not_compared);
     tcase_add_test(t, many_names_are_counted);
     tcase_add_test(t, every_combination_says_what_was_looked_at);
     suite_add_tcase(s, t);

@@ -115,14 +115,16 @@ END_TEST
 
 static bool named(const char *name, check_proof *proof, err *e) { return check_with(at(name), NULL, NULL, proof, e); }
 
-static void not_named(const char *said)
+static void not_named_by(err_kind kind, const char *said)
 {
     check_proof proof;
     err e;
     ck_assert_msg(!named("m", &proof, &e), "it is named, without '%s'", said);
-    refused(&e, ERR_VERDICT, said);
+    refused(&e, kind, said);
     ck_assert_int_eq(proof.n_named, 0);
 }
+
+static void not_named(const char *said) { not_named_by(ERR_VERDICT, said); }
 
 // Nobody knows without a key whether a signature holds, but that it was copied from another folder its list tells.
 START_TEST(without_a_key_a_signature_of_other_files_is_none_of_these)
@@ -140,7 +142,7 @@ START_TEST(without_a_key_a_signature_of_other_files_is_none_of_these)
     not_named("27dd8ed44a83ff94d557f9fd0412ed5a8cbca69ea04922d88c01184a07300a5a");
     write_text(at("m/sub/two.txt"), "two\n");
     write_text(at("m/model.sig"), "{");
-    not_named("m/model.sig: ");
+    not_named_by(ERR_INPUT, "m/model.sig: ");
     make_model("n");
     write_text(at("n/alone.txt"), "alone\n");
     char *statement = statement_of("n"), *other = signed_text(statement);
@@ -158,6 +160,32 @@ START_TEST(without_a_key_a_signature_of_other_files_is_none_of_these)
     free(other);
     free(statement);
     free(own);
+}
+END_TEST
+
+// Digests of another kind are no reason to refuse a folder: they are not compared, and that is told.
+START_TEST(without_a_key_digests_that_are_not_computed_are_not_compared)
+{
+    static const struct { const char *from, *to, *said; } rows[] = {
+        { "\"method\":\t\"files\"", "\"method\":\t\"shards\"", "key 'method': 'shards'" },
+        { "\"hash_type\":\t\"sha256\"", "\"hash_type\":\t\"blake2b\"", "key 'hash_type': 'blake2b'" },
+        { "\"algorithm\":\t\"sha256\"", "\"algorithm\":\t\"blake2b\"", "key 'algorithm': 'blake2b'" },
+    };
+    make_release("m");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        check_proof proof;
+        err e;
+        char *statement = statement_of("m"), *other = replaced(statement, rows[i].from, rows[i].to);
+        char *over = signed_text(other);
+        write_text(at("m/model.sig"), over);
+        ck_assert_msg(named("m", &proof, &e), "%s", e.msg);
+        ck_assert_int_eq(proof.n_named, 0);
+        ck_assert_str_eq(proof.not_ours, rows[i].said);
+        does_not_hold("m", ERR_INPUT, ", expected '");
+        free(over);
+        free(other);
+        free(statement);
+    }
 }
 END_TEST
 
@@ -448,6 +476,7 @@ int main(void)
     tcase_add_checked_fixture(t, begin, end);
     tcase_add_test(t, a_signed_folder_holds_and_says_what_was_proved);
     tcase_add_test(t, without_a_key_a_signature_of_other_files_is_none_of_these);
+    tcase_add_test(t, without_a_key_digests_that_are_not_computed_are_not_compared);
     tcase_add_test(t, a_signature_elsewhere_is_as_good_and_one_of_another_folder_is_not);
     tcase_add_test(t, a_signed_statement_of_another_kind_is_no_signature);
     tcase_add_test(t, a_changed_file_is_named);

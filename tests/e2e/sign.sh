@@ -134,7 +134,7 @@ cp "$work/named/model.sig" "$work/named.sig"
 cp "$work/model.sig" "$work/named/model.sig"; run_hm 1 check "$work/named"; out_has "NOT proved"
 err_has "named/Modelfile: is not the file that $work/named/model.sig names: found SHA-256"
 err_has "$(sha "$work/named/Modelfile"), expected $(sha "$out/Modelfile")"
-head -c 500 "$work/named.sig" > "$work/named/model.sig"; run_hm 1 check "$work/named"; err_has "model.sig"
+head -c 500 "$work/named.sig" > "$work/named/model.sig"; run_hm 3 check "$work/named"; err_has "model.sig"
 
 say "a signed release is replaced by the next one; only the two signed files differ, and a shared key is warned of"
 cp -r "$out" "$work/before"; chmod 644 "$work/P-256.pem"
