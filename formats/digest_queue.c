@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "digest_queue.h"
 #include "checked.h"
+#include "file_kind.h"
 #include "threads.h"
 
 #include <assert.h>
@@ -119,7 +120,7 @@ static bool open_file(stream *s, err *e)
     if (fstat(s->fd, &st) != 0) return err_errno(e, true, s->where, "stat");
     if (!S_ISREG(st.st_mode))
         return err_set(e, ERR_INPUT, "%s: found %s, expected a regular file", s->where,
-                       S_ISDIR(st.st_mode) ? "a folder" : "a special file");
+                       file_kind_of_mode(st.st_mode));
     posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     return true;
 }

@@ -69,6 +69,19 @@ const char *file_kind_of_path(const char *path)
     return n < 0 ? NULL : n == 0 ? "an empty file" : file_kind(head, n);
 }
 
+const char *file_kind_of_mode(mode_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFDIR:  return "a folder";
+    case S_IFLNK:  return "a link";
+    case S_IFIFO:  return "a pipe";
+    case S_IFSOCK: return "a socket";
+    case S_IFBLK:  return "a block device";
+    case S_IFCHR:  return "a character device";
+    default:       return "a regular file";
+    }
+}
+
 // ---- git-lfs --------------------------------------------------------------------------------------------------------
 
 // "version https://git-lfs.github.com/spec/v1\noid sha256:...\nsize 123\n"; the pre-release's host was

@@ -5,6 +5,7 @@
 
 #include "err.h"
 #include <stdint.h>
+#include <sys/types.h>
 
 enum {
     FILE_KIND_HEAD     = 256,       // bytes of a file's beginning that are looked at
@@ -15,6 +16,9 @@ enum {
 const char *file_kind(const uint8_t *p, int64_t n);
 // The same of a file; NULL also where it cannot be read.
 const char *file_kind_of_path(const char *path);
+
+// "a folder", "a link", "a pipe", ..., "a regular file".
+const char *file_kind_of_mode(mode_t mode);
 
 // False, with ERR_INPUT and the command to run, where a whole file p[0..n) is a git-lfs pointer: the short text that
 // stands in a clone for a file that was not fetched.

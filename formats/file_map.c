@@ -29,8 +29,7 @@ static int open_regular(const char *path, int64_t *size, err *e)
     if (fstat(fd, &st) != 0) {
         err_errno(e, true, path, "stat");
     } else if (!S_ISREG(st.st_mode)) {
-        err_set(e, ERR_INPUT, "%s: found %s, expected a regular file", path,
-                S_ISDIR(st.st_mode) ? "a folder" : "a special file");
+        err_set(e, ERR_INPUT, "%s: found %s, expected a regular file", path, file_kind_of_mode(st.st_mode));
     } else if (was_fetched(fd, st.st_size, path, e)) {
         *size = st.st_size;
         return fd;

@@ -2,6 +2,7 @@
 #include "folder_digest.h"
 #include "digest_queue.h"
 #include "dir_list.h"
+#include "file_kind.h"
 #include "file_map.h"
 #include "text_file.h"
 #include <errno.h>
@@ -13,6 +14,8 @@
 
 enum { MOST_FILES = 1 << 16, MOST_DEPTH = 16, OPEN_AT_ONCE = 128 };
 enum { FOLDER = O_RDONLY | O_DIRECTORY | O_CLOEXEC };
+
+static const char REGULAR[] = "a regular file";
 
 const char *const FOLDER_IGNORED[FOLDER_N_IGNORED] = { ".git", ".gitattributes", ".github", ".gitignore" };
 
@@ -44,10 +47,10 @@ static bool is_left_out(folder_digest *f, const char *name)
     return f->skip && strcmp(name, f->skip) == 0;
 }
 
-static bool refuse(const folder_digest *f, const char *name, const struct stat *st, err *e)
+static bool refuse(const folder_digest *f, const char *name, const struct stat *st, const char *expected, err *e)
 {
-    return err_set(e, ERR_VERDICT, "%s/%s: found %s, expected a regular file", f->dir, name,
-                   S_ISLNK(st->st_mode) ? "a link" : S_ISFIFO(st->st_mode) ? "a pipe" : "no regular file");
+    return err_set(e, ERR_VERDICT, "%s/%s: found %s, expected %s", f->dir, name, file_kind_of_mode(st->st_mode),
+                   expected);
 }
 
 static bool add_within_limit(folder_digest *f, const char *name, const struct stat *st, err *e)
@@ -83,7 +86,7 @@ static bool list_named(folder_digest *f, int fd, const char *entry, const char *
     if (any && S_ISLNK(st.st_mode) && fstatat(fd, entry, &st, 0) != 0) st.st_mode = S_IFLNK;
     if (S_ISDIR(st.st_mode)) return enter(f, fd, entry, name, depth, e);
     if (S_ISREG(st.st_mode)) return add_within_limit(f, name, &st, e);
-    return any || refuse(f, name, &st, e);
+    return any || refuse(f, name, &st, REGULAR, e);
 }
 
 static bool list_entry(folder_digest *f, int fd, const char *below, const char *entry, int depth, err *e)
@@ -114,7 +117,7 @@ bool folder_digest_open(folder_digest *f, const char *dir, const char *skip, fol
     f->dir  = strdup(dir);
     f->skip = skip ? strdup(skip) : NULL;
     ok = ok && ((f->dir && (f->skip || !skip)) || err_nomem(e, "a path", strlen(dir)));
-    ok = ok && list_folder(f, f->fd, "", 0, e);
+    ok = ok && (mode == FOLDER_NAMED || list_folder(f, f->fd, "", 0, e));
     if (!ok) { folder_digest_free(f); return false; }
     if (f->n > 1) qsort(f->v, (size_t)f->n, sizeof *f->v, by_name);
     return true;
@@ -134,6 +137,37 @@ const folder_file *folder_digest_find(const folder_digest *f, const char *name)
 {
     const folder_file key = { .name = (char *)name };
     return f->n ? bsearch(&key, f->v, (size_t)f->n, sizeof *f->v, by_name) : NULL;
+}
+
+// ---- names ---------------------------------------------------------------------------------------------------------
+
+// Each folder on the way must be one itself: what a link leads to could be named again and again.
+static bool look_below(const folder_digest *f, const char *name, struct stat *st, bool *there, err *e)
+{
+    char *part = strdup(name);
+    bool  ok = part || err_nomem(e, "a name", strlen(name)), last = false;
+    *there = true;
+    for (size_t n = 0; ok && *there && !last; n++) {
+        n += strcspn(name + n, "/");
+        last = !name[n];
+        part[n] = '\0';
+        *there = fstatat(f->fd, part, st, AT_SYMLINK_NOFOLLOW) == 0;
+        if (!*there)   ok = errno == ENOENT || errno == ENAMETOOLONG || err_errno(e, true, part, "look at");
+        else if (last) ok = S_ISREG(st->st_mode) || refuse(f, part, st, REGULAR, e);
+        else           ok = S_ISDIR(st->st_mode) || refuse(f, part, st, "a folder", e);
+        if (!last) part[n] = '/';
+    }
+    free(part);
+    return ok;
+}
+
+bool folder_digest_add(folder_digest *f, const char *name, const char *by, err *e)
+{
+    struct stat st;
+    bool there;
+    if (!look_below(f, name, &st, &there, e)) return false;
+    if (there) return add_within_limit(f, name, &st, e);
+    return err_set(e, ERR_VERDICT, "%s/%s: %s names it, and it is not there", f->dir, name, by);
 }
 
 // ---- digests -------------------------------------------------------------------------------------------------------
@@ -181,21 +215,54 @@ static bool take_some(folder_digest *f, folder_file *const *v, int n, int n_thre
     return ok;
 }
 
+static int by_inode(const void *a, const void *b)
+{
+    const folder_file *x = *(folder_file *const *)a, *y = *(folder_file *const *)b;
+    if (x->st.st_dev != y->st.st_dev) return x->st.st_dev < y->st.st_dev ? -1 : 1;
+    if (x->st.st_ino != y->st.st_ino) return x->st.st_ino < y->st.st_ino ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+static void share(const folder_file *from, folder_file *to)
+{
+    if (!to->sha256[0] && same_state(&from->st, &to->st)) strcpy(to->sha256, from->sha256);
+}
+
+// What one name of a file has, its others have, too. v: by inode.
+static void share_all(folder_file *const *v, int n)
+{
+    for (int i = 1; i < n; i++) share(v[i - 1], v[i]);
+    for (int i = n - 1; i > 0; i--) share(v[i], v[i - 1]);
+}
+
+// To be read: without a digest, and the first name of its file. v: by inode, shared.
+static bool is_wanted(folder_file *const *v, int i)
+{
+    return !v[i]->sha256[0] && (i == 0 || v[i - 1]->sha256[0] || !same_state(&v[i - 1]->st, &v[i]->st));
+}
+
 bool folder_digest_take(folder_digest *f, int n_threads, progress *p, err *e)
 {
-    folder_file *some[OPEN_AT_ONCE];
+    folder_file **v = calloc(2 * (size_t)f->n + 1, sizeof *v);
     int64_t bytes = 0;
     int     n = 0;
-    for (int i = 0; i < f->n; i++)
-        if (!f->v[i].sha256[0]) bytes += f->v[i].st.st_size;
-    progress_stage(p, "digest", bytes);
+    if (!v) return err_nomem(e, "names of files", 0);
+    folder_file **wanted = v + f->n;
+    for (int i = 0; i < f->n; i++) v[i] = &f->v[i];
+    if (f->n > 1) qsort(v, (size_t)f->n, sizeof *v, by_inode);
+    share_all(v, f->n);
     for (int i = 0; i < f->n; i++) {
-        if (!f->v[i].sha256[0]) some[n++] = &f->v[i];
-        if (n < OPEN_AT_ONCE && i + 1 < f->n) continue;
-        if (n > 0 && !take_some(f, some, n, n_threads, p, e)) return false;
-        n = 0;
+        if (!is_wanted(v, i)) continue;
+        wanted[n++] = v[i];
+        bytes += v[i]->st.st_size;
     }
-    return true;
+    progress_stage(p, "digest", bytes);
+    bool ok = true;
+    for (int i = 0; ok && i < n; i += OPEN_AT_ONCE)
+        ok = take_some(f, wanted + i, n - i < OPEN_AT_ONCE ? n - i : OPEN_AT_ONCE, n_threads, p, e);
+    if (ok) share_all(v, f->n);
+    free(v);
+    return ok;
 }
 
 static bool is_digested(const folder_file *x, const char *text, int64_t n, const char *path, err *e)
@@ -220,14 +287,19 @@ bool folder_digest_text(char **text, int64_t *n, const folder_digest *f, const c
 
 // ---- again ---------------------------------------------------------------------------------------------------------
 
+void folder_digest_know(folder_digest *f, const folder_digest *of)
+{
+    for (int i = 0; i < f->n; i++) {
+        const folder_file *before = folder_digest_find(of, f->v[i].name);
+        if (before) share(before, &f->v[i]);
+    }
+}
+
 bool folder_digest_renew(folder_digest *f, err *e)
 {
     folder_digest now;
     if (!folder_digest_open(&now, f->dir, f->skip, f->mode, e)) return false;
-    for (int i = 0; i < now.n; i++) {
-        const folder_file *before = folder_digest_find(f, now.v[i].name);
-        if (before && same_state(&before->st, &now.v[i].st)) strcpy(now.v[i].sha256, before->sha256);
-    }
+    folder_digest_know(&now, f);
     folder_digest_free(f);
     *f = now;
     return true;
@@ -245,9 +317,22 @@ static bool compare(const folder_digest *f, const folder_digest *now, err *e)
     return true;
 }
 
+static bool same_named(const folder_digest *f, err *e)
+{
+    struct stat now;
+    bool there, ok = true;
+    for (int i = 0; ok && i < f->n; i++) {
+        const folder_file *x = &f->v[i];
+        ok = look_below(f, x->name, &now, &there, e) && (there || changed(f, x->name, "file is gone", e))
+            && (same_state(&x->st, &now) || changed(f, x->name, "is another file now", e));
+    }
+    return ok;
+}
+
 bool folder_digest_same(const folder_digest *f, err *e)
 {
     folder_digest now;
+    if (f->mode == FOLDER_NAMED) return same_named(f, e);
     if (!folder_digest_open(&now, f->dir, f->skip, f->mode, e)) return false;
     const bool ok = compare(f, &now, e);
     folder_digest_free(&now);

@@ -24,6 +24,7 @@ typedef struct {
 typedef enum {
     FOLDER_STRICT,      // a link, a pipe or a name that is no UTF-8 is ERR_VERDICT, naming it
     FOLDER_ANY,         // links are followed; what is no regular file then, and what is in folders below, is left out
+    FOLDER_NAMED,       // nothing is listed; folder_digest_add names each file, and no link leads to one
 } folder_mode;
 
 typedef struct {
@@ -41,9 +42,16 @@ typedef struct {
 bool folder_digest_open(folder_digest *f, const char *dir, const char *skip, folder_mode mode, err *e);
 void folder_digest_free(folder_digest *f);
 
-// Digests of those that have none yet, n_threads at a time (0: all cores). ERR_VERDICT: one is another file than was
-// listed; ERR_INPUT: one cannot be read.
+// One file more of a FOLDER_NAMED one, in the order of names; by: who names it, for the message. ERR_VERDICT: it is not
+// there or no regular file, or a link is on the way to it.
+bool folder_digest_add(folder_digest *f, const char *name, const char *by, err *e);
+
+// Digests of those that have none yet, n_threads at a time (0: all cores); of a file with several names once.
+// ERR_VERDICT: one is another file than was listed; ERR_INPUT: one cannot be read.
 bool folder_digest_take(folder_digest *f, int n_threads, progress *p, err *e);
+
+// The digests that another look has of what is the same file still.
+void folder_digest_know(folder_digest *f, const folder_digest *of);
 
 // Lists the folder again, with the digests of what is the same file still.
 bool folder_digest_renew(folder_digest *f, err *e);

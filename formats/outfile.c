@@ -16,6 +16,7 @@
 
 #include "checked.h"
 #include "dir_list.h"
+#include "file_kind.h"
 #include "file_map.h"
 #include "place.h"
 #include "unfinished.h"
@@ -65,12 +66,6 @@ static char *follow(const place *p, const struct stat *link, err *e)
     return next;
 }
 
-static const char *kind_of(mode_t mode)
-{
-    return S_ISFIFO(mode) ? "a pipe" : S_ISSOCK(mode) ? "a socket" : S_ISBLK(mode) ? "a block device"
-        : "a character device";
-}
-
 // /dev/stdout, /dev/fd/3, /proc/self/fd/1: what is open there may even be a file; it would be replaced, and who holds
 // it open would go on with the old one.
 static bool is_open_stream(const place *p)
@@ -81,7 +76,7 @@ static bool is_open_stream(const place *p)
 
 static bool refuse_stream(const char *path, const struct stat *there, err *e)
 {
-    const char *kind = there && !S_ISREG(there->st_mode) ? kind_of(there->st_mode) : "an open stream";
+    const char *kind = there && !S_ISREG(there->st_mode) ? file_kind_of_mode(there->st_mode) : "an open stream";
     return err_set(e, ERR_USAGE, "%s: cannot write: it is not a regular file, but %s, and the output is not written in "
                    "order", path, kind);
 }

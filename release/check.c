@@ -120,7 +120,7 @@ static bool check_shared(folder *f, const gguf *g, const cJSON *rec, err *e)
 }
 
 // Of the whole file; taken once.
-static bool whole_digest(char hex[SHA256_HEX + 1], check_run *x, const char *name, const char *path, err *e)
+static bool whole_digest(char hex[SHA256_HEX + 1], const check_run *x, const char *name, const char *path, err *e)
 {
     const folder_file *listed = folder_digest_find(x->digests, name);
     if (listed && listed->sha256[0]) {
@@ -182,7 +182,7 @@ static bool arrange(const folder *f, release_result *r, const char **name, const
 }
 
 // Each file that the records list is there, as it was. What can be written again is compared line by line first.
-static bool check_files(const folder *f, const release_head *h, const release_result *r, err *e)
+static bool check_files(const folder *f, const release_head *h, const release_result *r, const check_run *run, err *e)
 {
     char hex[SHA256_HEX + 1];
     bool ok = check_hub(f->dir, h, r, e);
@@ -191,7 +191,7 @@ static bool check_files(const folder *f, const release_head *h, const release_re
         char *path = path_join(f->dir, x->name);
         err   bad = { 0 };
         ok = path != NULL || err_nomem(e, "a path", strlen(f->dir));
-        if (ok && !sha256_file(path, hex, &bad))
+        if (ok && !whole_digest(hex, run, x->name, path, &bad))
             ok = err_as_verdict(e, &bad);
         if (ok && strcmp(hex, x->sha256) != 0)
             ok = err_set(e, ERR_VERDICT,
@@ -258,7 +258,8 @@ static bool check_reports(const folder *f, const char *report_path, const cJSON 
     ok = ok && (!x->steps || steps_attach(r.reports, r.n, x->steps, STEPS_FILE, e));
     if (looked) h.chat_template = &chat;
     if (ok && !(expected = release_report_json(&h, &r))) ok = err_nomem(e, "the reports", 0);
-    ok = ok && json_same(report, expected, where, e) && same_reports(f->dir, &h, &r, e) && check_files(f, &h, &r, e);
+    ok = ok && json_same(report, expected, where, e) && same_reports(f->dir, &h, &r, e)
+        && check_files(f, &h, &r, x, e);
     ok = ok && (!o->from || check_hub_source(f->dir, o->from, &h, &r, o->proof, e));
     ok = ok && (!o->proof || note_files(o->proof, &h, &r, e));
     cJSON_Delete(expected);

@@ -3,6 +3,7 @@
 #include "release_sign.h"
 #include "release_list.h"
 #include "../formats/dsse.h"
+#include "../formats/file_kind.h"
 #include "../formats/file_map.h"
 #include "../formats/json.h"
 #include "../formats/text.h"
@@ -135,21 +136,27 @@ static bool check_file(check_watch *w, const char *sig, const signing_key *k, co
 
 // ---- without a key --------------------------------------------------------------------------------------------------
 
-// The digest is the one that the check took of the file, where it took one.
-static bool is_as_named(const check_watch *w, const model_resource *r, const char *sig, err *e)
+static bool is_as_named(const folder_digest *f, const model_resource *r, const char *sig, err *e)
 {
-    const folder_file *known = folder_digest_find(&w->folder, r->name);
-    char  hex[SHA256_HEX + 1];
-    char *path = path_join(w->path, r->name);
-    bool  ok = path || err_nomem(e, "a path", strlen(r->name));
-    if (ok && !file_exists(path)) ok = err_set(e, ERR_VERDICT, "%s: %s names it, and it is not there", path, sig);
-    if (known && known->sha256[0]) strcpy(hex, known->sha256);
-    else ok = ok && sha256_file(path, hex, e);
-    if (ok && strcmp(hex, r->sha256) != 0)
-        ok = err_set(e, ERR_VERDICT, "%s: is not the file that %s names: found SHA-256 %s, expected %s", path, sig, hex,
-                     r->sha256);
-    free(path);
-    return ok;
+    const folder_file *x = folder_digest_find(f, r->name);
+    return strcmp(x->sha256, r->sha256) == 0
+        || err_set(e, ERR_VERDICT, "%s/%s: is not the file that %s names: found SHA-256 %s, expected %s", f->dir,
+                   r->name, sig, x->sha256, r->sha256);
+}
+
+// A digest that the check took is not taken again. The first that is another file is said before a later one that is
+// not there.
+static bool are_as_named(check_watch *w, const model_statement *s, const char *sig, err *e)
+{
+    folder_digest *f = &w->named;
+    err missing = { 0 };
+    int n = 0;
+    if (!folder_digest_open(f, w->path, NULL, FOLDER_NAMED, e)) return false;
+    while (n < s->n && folder_digest_add(f, s->v[n].name, sig, &missing)) n++;
+    folder_digest_know(f, &w->folder);
+    bool ok = folder_digest_take(f, w->o->n_threads, w->o->progress, e);
+    for (int i = 0; ok && i < n; i++) ok = is_as_named(f, &s->v[i], sig, e);
+    return ok && (n == s->n || err_set(e, missing.kind, "%s", missing.msg));
 }
 
 // Another method or digest of the same format says nothing against the folder: nothing is compared, and that is told.
@@ -159,23 +166,37 @@ static bool is_not_ours(check_proof *to, const model_statement *s)
     return s->not_ours[0] != '\0';
 }
 
-static bool names_what_is_here(const check_watch *w, const char *sig, err *e)
+static bool names_what_is_here(check_watch *w, const char *sig, err *e)
 {
     model_statement s;
     err unread = { 0 };
     bool ok = release_signed_statement(&s, sig, NULL, &unread);
-    if (!ok) return is_not_ours(w->proof, &s) || err_set(e, unread.kind, "%s", unread.msg);
-    for (int i = 0; ok && i < s.n; i++) ok = is_as_named(w, &s.v[i], sig, e);
-    if (ok && w->proof) w->proof->n_named = s.n;
+    if (!ok) return is_not_ours(w->o->proof, &s) || err_set(e, unread.kind, "%s", unread.msg);
+    ok = are_as_named(w, &s, sig, e);
+    if (ok && w->o->proof) w->o->proof->n_named = s.n;
     model_statement_free(&s);
     return ok;
 }
 
-static bool check_named(const check_watch *w, err *e)
+static bool is_there(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0;
+}
+
+// What is there is a regular file, or a link to one.
+static bool is_file(const char *path, err_kind otherwise, err *e)
+{
+    struct stat st;
+    if (file_exists(path) || lstat(path, &st) != 0) return true;
+    return err_set(e, otherwise, "%s: found %s, expected a regular file", path, file_kind_of_mode(st.st_mode));
+}
+
+static bool check_named(check_watch *w, err *e)
 {
     char *sig = path_join(w->path, SIGNATURE_NAME);
-    const bool ok = sig ? !file_exists(sig) || names_what_is_here(w, sig, e)
-                        : err_nomem(e, "a path", strlen(w->path));
+    bool  ok = sig || err_nomem(e, "a path", strlen(w->path));
+    if (ok && is_there(sig)) ok = is_file(sig, ERR_INPUT, e) && names_what_is_here(w, sig, e);
     free(sig);
     return ok;
 }
@@ -209,7 +230,8 @@ static bool is_anything(const char *path, err *e)
 bool check_watch_begin(check_watch *w, const char *path, const check_opts *o, err *e)
 {
     const bool folder = dir_exists(path);
-    *w = (check_watch){ .folder = { .fd = -1 }, .path = path, .unkeyed = folder && !o->key_path, .proof = o->proof };
+    *w = (check_watch){ .folder = { .fd = -1 }, .named = { .fd = -1 }, .path = path,
+                        .unkeyed = folder && !o->key_path, .o = o };
     char *dir = folder ? strdup(path) : path_dir(path), *sig = dir ? signature_path(dir, o) : NULL;
     bool  ok = sig || err_nomem(e, "a path", strlen(path));
     if (ok && o->proof) {
@@ -228,15 +250,18 @@ bool check_watch_begin(check_watch *w, const char *path, const check_opts *o, er
 static bool same_still(const check_watch *w, err *e)
 {
     struct stat now;
-    if (w->folder.fd >= 0) return folder_digest_same(&w->folder, e);
+    if (!w->watched) return true;
+    if (w->folder.fd >= 0)
+        return folder_digest_same(&w->folder, e) && (w->named.fd < 0 || folder_digest_same(&w->named, e));
     if (stat(w->path, &now) == 0 && same_state(&now, &w->st)) return true;
     return err_set(e, ERR_VERDICT, "%s: changed while it was read: this is another file now", w->path);
 }
 
 bool check_watch_end(check_watch *w, bool ok, err *e)
 {
-    ok = ok && (!w->watched || same_still(w, e)) && (!w->unkeyed || check_named(w, e));
+    ok = ok && same_still(w, e) && (!w->unkeyed || (check_named(w, e) && same_still(w, e)));
     folder_digest_free(&w->folder);
+    folder_digest_free(&w->named);
     return ok;
 }
 
@@ -247,8 +272,9 @@ bool check_signed_files_there(const char *dir, const cJSON *report, err *e)
     for (int i = 0; ok && i < 2 && cJSON_IsTrue(json_get(report, "signed")); i++) {
         char *path = path_join(dir, NAMES[i]);
         ok = path || err_nomem(e, "a path", strlen(dir));
-        if (ok && !file_exists(path))
+        if (ok && !is_there(path))
             ok = err_set(e, ERR_VERDICT, "%s: is not there; the report says that the folder is signed", path);
+        ok = ok && is_file(path, i == 0 ? ERR_INPUT : ERR_VERDICT, e);
         free(path);
     }
     return ok;

@@ -253,7 +253,7 @@ START_TEST(test_what_cannot_be_read)
         for (int i = 0; i < 5; i++) ck_assert(!digest_queue_get(q, i, hex, &e[i]));
         check_refused(&e[0], ERR_INPUT, missing, "cannot open");
         check_refused(&e[1], ERR_INPUT, dir, "found a folder, expected a regular file");
-        check_refused(&e[2], ERR_INPUT, pipe, "found a special file, expected a regular file");
+        check_refused(&e[2], ERR_INPUT, pipe, "found a pipe, expected a regular file");
         check_refused(&e[3], ERR_INPUT, good, "offset 1000: found the end, expected 1 more bytes");
         ck_assert(e[4].kind != ERR_NONE && strstr(e[4].msg, "a-file: cannot read"));
         ck_assert(digest_queue_get(q, 5, hex, &e[5]));      // the others are not disturbed

@@ -364,7 +364,7 @@ START_TEST(test_not_a_file)
     e = (err){ 0 };
     ck_assert_int_eq(mkfifo(in_dir(dir, "fifo"), 0600), 0);
     ck_assert_ptr_null(gguf_open(in_dir(dir, "fifo"), &e));     // must not wait for a writer
-    check_refused(&e, ERR_INPUT, "fifo", "a special file");
+    check_refused(&e, ERR_INPUT, "fifo", "found a pipe");
     e = (err){ 0 };
     write_file(in_dir(dir, "empty.gguf"), "", 0);
     ck_assert_ptr_null(gguf_open(in_dir(dir, "empty.gguf"), &e));

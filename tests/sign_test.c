@@ -113,6 +113,20 @@ START_TEST(a_signature_elsewhere_is_as_good_and_one_of_another_folder_is_not)
 }
 END_TEST
 
+// Who changes a file between two looks cannot hide it: the size stays, and the time of writing is put back.
+static void change_unseen(const char *path)
+{
+    struct stat st;
+    const struct timespec tick = { .tv_nsec = 20 * 1000 * 1000 };      // a file system's clock has steps
+    nanosleep(&tick, NULL);
+    ck_assert(stat(path, &st) == 0);
+    const int fd = open(path, O_WRONLY);
+    ck_assert(fd >= 0 && pwrite(fd, "X", 1, 0) == 1);
+    const struct timespec times[2] = { st.st_atim, st.st_mtim };
+    ck_assert(futimens(fd, times) == 0);
+    close(fd);
+}
+
 static bool named(const char *name, check_proof *proof, err *e) { return check_with(at(name), NULL, NULL, proof, e); }
 
 static void not_named_by(err_kind kind, const char *said)
@@ -186,6 +200,109 @@ START_TEST(without_a_key_digests_that_are_not_computed_are_not_compared)
         free(other);
         free(statement);
     }
+}
+END_TEST
+
+// The folder's list of files, with another name in place of sub/two.txt's.
+static void sign_name(const char *statement, const char *name)
+{
+    char quoted[400];
+    snprintf(quoted, sizeof quoted, "\"%s\"", name);
+    char *other = replaced(statement, "\"sub/two.txt\"", quoted), *over = signed_text(other);
+    write_text(at("m/model.sig"), over);
+    free(over);
+    free(other);
+}
+
+// Where something is, it is no missing file; and what a link leads to could be named, and read, without end.
+START_TEST(without_a_key_what_is_named_is_a_file_of_the_folder_itself)
+{
+    static const struct { const char *name, *said; } rows[] = {
+        { "self/sub/two.txt", "m/self: found a link, expected a folder" },
+        { "self/self/sub/two.txt", "m/self: found a link, expected a folder" },
+        { "sub/link.txt", "m/sub/link.txt: found a link, expected a regular file" },
+        { "dangling", "m/dangling: found a link, expected a regular file" },
+        { "pipe", "m/pipe: found a pipe, expected a regular file" },
+        { "sub", "m/sub: found a folder, expected a regular file" },
+        { "one.txt/two.txt", "m/one.txt: found a regular file, expected a folder" },
+        { "sub/none/two.txt", "m/model.sig names it, and it is not there" },
+    };
+    char longest[301] = "";
+    make_release("m");
+    char *statement = statement_of("m");
+    ck_assert(symlink(".", at("m/self")) == 0 && symlink("two.txt", at("m/sub/link.txt")) == 0);
+    ck_assert(symlink("nowhere", at("m/dangling")) == 0 && mkfifo(at("m/pipe"), 0600) == 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        sign_name(statement, rows[i].name);
+        not_named(rows[i].said);
+    }
+    memset(longest, 'x', sizeof longest - 1);           // longer than a name can be
+    sign_name(statement, longest);
+    not_named("it, and it is not there");
+    free(statement);
+}
+END_TEST
+
+START_TEST(without_a_key_a_signature_that_is_no_file_is_said_to_be_there)
+{
+    make_release("m");
+    unlink(at("m/model.sig"));
+    ck_assert(mkfifo(at("m/model.sig"), 0600) == 0);
+    not_named_by(ERR_INPUT, "m/model.sig: found a pipe, expected a regular file");
+    unlink(at("m/model.sig"));
+    ck_assert(symlink("nowhere", at("m/model.sig")) == 0);
+    not_named_by(ERR_INPUT, "m/model.sig: found a link, expected a regular file");
+    unlink(at("m/model.sig"));
+    ck_assert(mkdir(at("m/model.sig"), 0700) == 0);
+    not_named_by(ERR_INPUT, "m/model.sig: found a folder, expected a regular file");
+}
+END_TEST
+
+// What was read, and a file to change once it was.
+typedef struct { progress face; int64_t bytes; const char *change; } reading;
+
+static void note_bytes(progress *p, const char *item, int64_t n)
+{
+    reading *r = (reading *)p;
+    r->bytes += n;
+    if (r->change && strcmp(item, "sub/two.txt") == 0) change_unseen(at(r->change));
+}
+
+static bool named_and_read(reading *r, err *e)
+{
+    check_watch w;
+    *e = (err){ 0 };
+    r->face.add = note_bytes;
+    const check_opts o = { .n_threads = 1, .progress = &r->face };
+    const bool ok = check_watch_begin(&w, at("m"), &o, e);
+    return check_watch_end(&w, ok, e);
+}
+
+START_TEST(without_a_key_a_file_of_several_names_is_read_once)
+{
+    reading one = { .bytes = 0 }, three = { .bytes = 0 };
+    err e;
+    make_release("m");
+    ck_assert_msg(named_and_read(&one, &e), "%s", e.msg);
+    ck_assert_int_gt(one.bytes, 8);
+    ck_assert(link(at("m/sub/two.txt"), at("m/a.txt")) == 0 && link(at("m/sub/two.txt"), at("m/sub/z.txt")) == 0);
+    char *statement = statement_of("m"), *over = signed_text(statement);
+    write_text(at("m/model.sig"), over);
+    ck_assert_msg(named_and_read(&three, &e), "%s", e.msg);
+    ck_assert_int_eq(three.bytes, one.bytes);
+    holds("m");
+    free(over);
+    free(statement);
+}
+END_TEST
+
+START_TEST(without_a_key_what_changes_behind_the_digest_is_noticed)
+{
+    reading r = { .change = "m/sub/two.txt" };
+    err e;
+    make_release("m");
+    ck_assert(!named_and_read(&r, &e));
+    refused(&e, ERR_VERDICT, "m/sub/two.txt: the folder changed while it was read: this is another file now");
 }
 END_TEST
 
@@ -296,20 +413,6 @@ START_TEST(one_file_under_the_name_of_another_is_named)
     refused(&e, ERR_INPUT, "m/absent.txt");
 }
 END_TEST
-
-// Who changes a file between two looks cannot hide it: the size stays, and the time of writing is put back.
-static void change_unseen(const char *path)
-{
-    struct stat st;
-    const struct timespec tick = { .tv_nsec = 20 * 1000 * 1000 };      // a file system's clock has steps
-    nanosleep(&tick, NULL);
-    ck_assert(stat(path, &st) == 0);
-    const int fd = open(path, O_WRONLY);
-    ck_assert(fd >= 0 && pwrite(fd, "X", 1, 0) == 1);
-    const struct timespec times[2] = { st.st_atim, st.st_mtim };
-    ck_assert(futimens(fd, times) == 0);
-    close(fd);
-}
 
 START_TEST(a_folder_that_changes_while_it_is_checked_is_noticed)
 {
@@ -477,6 +580,10 @@ int main(void)
     tcase_add_test(t, a_signed_folder_holds_and_says_what_was_proved);
     tcase_add_test(t, without_a_key_a_signature_of_other_files_is_none_of_these);
     tcase_add_test(t, without_a_key_digests_that_are_not_computed_are_not_compared);
+    tcase_add_test(t, without_a_key_what_is_named_is_a_file_of_the_folder_itself);
+    tcase_add_test(t, without_a_key_a_signature_that_is_no_file_is_said_to_be_there);
+    tcase_add_test(t, without_a_key_a_file_of_several_names_is_read_once);
+    tcase_add_test(t, without_a_key_what_changes_behind_the_digest_is_noticed);
     tcase_add_test(t, a_signature_elsewhere_is_as_good_and_one_of_another_folder_is_not);
     tcase_add_test(t, a_signed_statement_of_another_kind_is_no_signature);
     tcase_add_test(t, a_changed_file_is_named);
