@@ -89,6 +89,16 @@ static void add_unread(check_lines *l, const check_proof *p, const char *path)
     check_add(l, false, &w, &b);
 }
 
+static void add_unnamed(check_lines *l, const check_proof *p, const char *path)
+{
+    text_buf w = { 0 }, b = { 0 };
+    if (p->held_key[0] || p->unnamed.n == 0) return;
+    text_words(&w, "that model.sig is this release's: it does not name ");
+    for (int i = 0; i < p->unnamed.n; i++) check_put_one(&w, p->unnamed.v[i], i, p->unnamed.n);
+    b = with_key(p, path);
+    check_add(l, false, &w, &b);
+}
+
 static void add_bare(check_lines *l, const check_proof *p)
 {
     text_buf w = { 0 };
@@ -298,6 +308,7 @@ void check_add_not_proved(check_lines *l, const check_proof *p, const char *path
 {
     add_maker(l, p, path);
     add_unread(l, p, path);
+    add_unnamed(l, p, path);
     if (p->bare) {
         add_bare(l, p);
         return;

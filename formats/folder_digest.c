@@ -37,14 +37,20 @@ static bool add_file(folder_digest *f, const char *name, const struct stat *st, 
     return true;
 }
 
-static bool is_left_out(folder_digest *f, const char *name)
+static int at_ignored(const char *name)
 {
     for (int i = 0; i < FOLDER_N_IGNORED; i++)
-        if (strcmp(name, FOLDER_IGNORED[i]) == 0) {
-            f->ignored[i] = true;
-            return true;
-        }
-    return f->skip && strcmp(name, f->skip) == 0;
+        if (strcmp(name, FOLDER_IGNORED[i]) == 0) return i;
+    return -1;
+}
+
+bool folder_digest_ignores(const char *name) { return at_ignored(name) >= 0; }
+
+static bool is_left_out(folder_digest *f, const char *name)
+{
+    const int at = at_ignored(name);
+    if (at >= 0) f->ignored[at] = true;
+    return at >= 0 || (f->skip && strcmp(name, f->skip) == 0);
 }
 
 static bool refuse(const folder_digest *f, const char *name, const struct stat *st, const char *expected, err *e)

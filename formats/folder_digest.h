@@ -15,6 +15,8 @@
 enum { FOLDER_N_IGNORED = 4 };
 extern const char *const FOLDER_IGNORED[FOLDER_N_IGNORED];      // .git, .gitattributes, .github, .gitignore
 
+bool folder_digest_ignores(const char *name);       // one of these
+
 typedef struct {
     char       *name;                       // below the folder, "sub/file"
     char        sha256[SHA256_HEX + 1];     // "" until folder_digest_take

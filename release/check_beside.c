@@ -47,10 +47,12 @@ bool check_beside_fixtures(check_proof *p, const char *dir, const cJSON *rec, er
 // ---- others --------------------------------------------------------------------------------------------------------
 
 // Of signature and provenance it is told that they are there; what is the maker's own stands in the records.
-static bool is_told(const check_proof *p, const release_list *l, const char *name)
+static bool add_told(check_proof *p, const release_list *l, const char *name, err *e)
 {
     if (strcmp(name, SIGNATURE_NAME) == 0 || strcmp(name, PROVENANCE_NAME) == 0) return true;
-    return is_there(&p->kept, name) || (!partial_base(name) && release_list_has(l, name));
+    if (is_there(&p->kept, name)) return true;
+    const bool own = !partial_base(name) && release_list_has(l, name);
+    return dir_list_add(own ? &p->own : &p->others, name, e);
 }
 
 bool check_beside_others(check_proof *p, const char *dir, err *e)
@@ -61,8 +63,7 @@ bool check_beside_others(check_proof *p, const char *dir, err *e)
     bool ok = fd >= 0 || err_errno(e, true, dir, "open the folder");
     ok = ok && release_list_read(&l, fd, e) && dir_list_read(&names, dir, NULL, false, e);
     for (int i = 0; ok && i < names.n; i++)
-        if (!is_told(p, &l, names.v[i]))
-            ok = dir_list_add(&p->others, names.v[i], e);
+        ok = add_told(p, &l, names.v[i], e);
     dir_list_free(&names);
     release_list_free(&l);
     if (fd >= 0) close(fd);

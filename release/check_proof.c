@@ -10,6 +10,8 @@ void check_proof_free(check_proof *p)
     dir_list_free(&p->written);
     dir_list_free(&p->kept);
     dir_list_free(&p->left_out);
+    dir_list_free(&p->own);
+    dir_list_free(&p->unnamed);
     free(p->v);
     *p = (check_proof){ 0 };
 }

@@ -42,6 +42,8 @@ typedef struct {
     bool signature_there;           // there is a signature; that it holds was looked at only where held_key is not ""
     int  n_named;                   // of a folder without a key: files that its signature names, and that are here as
                                     // it says, whoever signed it
+    dir_list own;                   // of a folder: what is the release's own there, artifacts and reports
+    dir_list unnamed;               // likewise without a key: those that its signature, which names others, does not
     char not_ours[64];              // likewise: why none was compared, model_statement.not_ours; ""
     bool provenance_there;          // of a folder: so is provenance.intoto.json
     char held_key[SHA256_HEX + 1];  // the hint of the key that it holds for; ""

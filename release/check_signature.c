@@ -166,13 +166,25 @@ static bool is_not_ours(check_proof *to, const model_statement *s)
     return s->not_ours[0] != '\0';
 }
 
+// A list that leaves the release's own files out says nothing of them, though each name on it is right. What
+// signatures leave out by default (FOLDER_IGNORED) is not missed.
+static bool note_unnamed(check_proof *to, const model_statement *s, err *e)
+{
+    bool ok = true;
+    for (int i = 0; ok && i < to->own.n; i++) {
+        const char *name = to->own.v[i];
+        if (!folder_digest_ignores(name) && !model_statement_named(s, name)) ok = dir_list_add(&to->unnamed, name, e);
+    }
+    return ok;
+}
+
 static bool names_what_is_here(check_watch *w, const char *sig, err *e)
 {
     model_statement s;
     err unread = { 0 };
     bool ok = release_signed_statement(&s, sig, NULL, &unread);
     if (!ok) return is_not_ours(w->o->proof, &s) || err_set(e, unread.kind, "%s", unread.msg);
-    ok = are_as_named(w, &s, sig, e);
+    ok = are_as_named(w, &s, sig, e) && (!w->o->proof || note_unnamed(w->o->proof, &s, e));
     if (ok && w->o->proof) w->o->proof->n_named = s.n;
     model_statement_free(&s);
     return ok;

@@ -321,6 +321,19 @@ START_TEST(a_signature_without_its_key_names_the_files)
 }
 END_TEST
 
+START_TEST(a_signature_that_leaves_out_the_releases_own_files)
+{
+    check_file_proof one[] = { { .name = "a.gguf" } };
+    char *unnamed[] = { "a.gguf", "report.json" };
+    check_proof p = { .folder = true, .v = one, .n_artifacts = 1, .signature_there = true, .n_named = 9,
+                      .unnamed = { unnamed, 2 } };
+    char *found = lines_of(&p, "out", true);
+    ck_assert_msg(strstr(found, "\nnot proved: that model.sig is this release's: it does not name a.gguf, report.json, "
+                                "could be by: hallmark check out --key PUBLIC.pem\n") != NULL, "%s", found);
+    free(found);
+}
+END_TEST
+
 // Digests that are not SHA-256 of whole files are told, with the command of the tool that computes them.
 START_TEST(a_signature_whose_digests_are_not_computed_was_not_compared)
 {
@@ -420,6 +433,7 @@ int main(void)
     tcase_add_test(t, a_signed_file_without_claims);
     tcase_add_test(t, what_a_signature_leaves_out);
     tcase_add_test(t, a_signature_without_its_key_names_the_files);
+    tcase_add_test(t, a_signature_that_leaves_out_the_releases_own_files);
     tcase_add_test(t, a_signature_whose_digests_are_not_computed_was_not_compared);
     tcase_add_test(t, many_names_are_counted);
     tcase_add_test(t, every_combination_says_what_was_looked_at);

@@ -496,8 +496,8 @@ static void signed_folder_finds(const char *dir, const char *said)
     check_proof_free(&p);
 }
 
-// What a forger can do who has no key: the list anew, and the hint of the key that is asked for.
-static void list_again(const char *dir)
+// What a forger can do who has no key: the list of the files in `of` anew, and the hint of the key that is asked for.
+static void list_files(const char *dir, const char *of)
 {
     char private[SCRATCH_PATH], public[SCRATCH_PATH], path[160];
     folder_digest f;
@@ -508,7 +508,7 @@ static void list_again(const char *dir)
     ck_assert(k && key_write_private(k, private, NULL) && key_write_public(k, public));
     EVP_PKEY_free(k);
     signing_key *others = signing_key_read(private, KEY_PRIVATE, &e), *owners = signing_key_read(key, KEY_PUBLIC, &e);
-    ck_assert_msg(folder_digest_open(&f, dir, SIGNATURE_NAME, FOLDER_STRICT, &e)
+    ck_assert_msg(folder_digest_open(&f, of, SIGNATURE_NAME, FOLDER_STRICT, &e)
                   && folder_digest_take(&f, 1, NULL, &e), "%s", e.msg);
     char *list = model_statement_text(&f, "tiny", SIGNATURE_NAME);
     char *bundle = dsse_sign(others, list, (int64_t)strlen(list), &e);
@@ -522,6 +522,33 @@ static void list_again(const char *dir)
     free(bundle);
     free(list);
 }
+
+static void list_again(const char *dir) { list_files(dir, dir); }
+
+// A list without the release's own files contradicts none of them, and so it is told which it leaves out.
+START_TEST(a_signature_that_names_no_file_of_the_release_is_told)
+{
+    char dir[SCRATCH_PATH], of[SCRATCH_PATH], more[128];
+    check_proof p;
+    err e = { 0 };
+    ck_assert_msg(checks(genuine, &NOTHING, &p, &e) && p.n_named > 10 && p.unnamed.n == 0, "%s", e.msg);
+    check_proof_free(&p);
+    copy_release("unnamed", dir);
+    scratch_path(of, "listed");
+    ck_assert(mkdir(of, 0700) == 0);
+    snprintf(more, sizeof more, "%s/notes.txt", dir);
+    ck_assert(outfile_write_whole(more, "notes", 5, &e));
+    snprintf(more, sizeof more, "%s/notes.txt", of);
+    ck_assert(outfile_write_whole(more, "notes", 5, &e));
+    list_files(dir, of);
+    ck_assert_msg(checks(dir, &NOTHING, &p, &e), "%s", e.msg);
+    ck_assert_int_eq(p.n_named, 1);
+    ck_assert(dir_list_has(&p.unnamed, "tiny-BF16.gguf") && dir_list_has(&p.unnamed, "tiny-F32.gguf"));
+    ck_assert(dir_list_has(&p.unnamed, "report.json") && dir_list_has(&p.unnamed, "README.md"));
+    ck_assert(!dir_list_has(&p.unnamed, "model.sig") && !dir_list_has(&p.unnamed, ".gitattributes"));
+    check_proof_free(&p);
+}
+END_TEST
 
 // The maker's own card and notes were in the folder before: records know them, and so they are no strangers.
 START_TEST(what_the_maker_wrote_himself_is_known)
@@ -881,6 +908,7 @@ int main(void)
     tcase_add_test(t, what_the_maker_wrote_himself_is_known);
     tcase_add_test(t, a_signed_file_that_is_no_artifact_is_the_file_that_was_signed);
     tcase_add_test(t, what_no_record_knows_is_told_or_found);
+    tcase_add_test(t, a_signature_that_names_no_file_of_the_release_is_told);
     tcase_add_test(t, a_file_renamed_gone_or_of_another_release_is_found);
     tcase_add_test(t, a_card_changed_and_all_digests_computed_again);
     tcase_add_test(t, another_license_is_found_with_the_source);
