@@ -196,6 +196,13 @@ static bool is_there(const char *path)
     return lstat(path, &st) == 0;
 }
 
+// As in a Hub cache, where each file is a link into a store: nothing is compared there, and that is told.
+static bool is_link_to_file(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && file_exists(path);
+}
+
 // What is there is a regular file, or a link to one.
 static bool is_file(const char *path, err_kind otherwise, err *e)
 {
@@ -208,7 +215,7 @@ static bool check_named(check_watch *w, err *e)
 {
     char *sig = path_join(w->path, SIGNATURE_NAME);
     bool  ok = sig || err_nomem(e, "a path", strlen(w->path));
-    if (ok && is_there(sig)) ok = is_file(sig, ERR_INPUT, e) && names_what_is_here(w, sig, e);
+    if (ok && is_there(sig) && !is_link_to_file(sig)) ok = is_file(sig, ERR_INPUT, e) && names_what_is_here(w, sig, e);
     free(sig);
     return ok;
 }

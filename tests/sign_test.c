@@ -243,6 +243,18 @@ START_TEST(without_a_key_what_is_named_is_a_file_of_the_folder_itself)
 }
 END_TEST
 
+// In a Hub cache each file is a link: what the signature names is not looked at, and the folder is no worse for it.
+START_TEST(without_a_key_a_signature_of_links_is_not_looked_at)
+{
+    check_proof proof;
+    err e;
+    make_release("m");
+    ck_assert(rename(at("m/model.sig"), at("store.sig")) == 0 && symlink("../store.sig", at("m/model.sig")) == 0);
+    ck_assert_msg(named("m", &proof, &e), "%s", e.msg);
+    ck_assert(proof.n_named == 0 && proof.signature_there);
+}
+END_TEST
+
 START_TEST(without_a_key_a_signature_that_is_no_file_is_said_to_be_there)
 {
     make_release("m");
@@ -581,6 +593,7 @@ int main(void)
     tcase_add_test(t, without_a_key_a_signature_of_other_files_is_none_of_these);
     tcase_add_test(t, without_a_key_digests_that_are_not_computed_are_not_compared);
     tcase_add_test(t, without_a_key_what_is_named_is_a_file_of_the_folder_itself);
+    tcase_add_test(t, without_a_key_a_signature_of_links_is_not_looked_at);
     tcase_add_test(t, without_a_key_a_signature_that_is_no_file_is_said_to_be_there);
     tcase_add_test(t, without_a_key_a_file_of_several_names_is_read_once);
     tcase_add_test(t, without_a_key_what_changes_behind_the_digest_is_noticed);
