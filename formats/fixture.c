@@ -536,8 +536,7 @@ static void free_case(fixture_case *c)
 void fixture_close(fixture *f)
 {
     if (!f) return;
-    const int64_t n = f->n_held > 0 ? f->n_held : f->n_cases;
-    for (int64_t i = 0; i < n; i++) free_case(&f->cases[i]);
+    for (int64_t i = 0; i < fixture_held(f); i++) free_case(&f->cases[i]);
     free(f->cases);
     cJSON_Delete(f->config);
     free(f->path);

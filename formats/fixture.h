@@ -95,6 +95,9 @@ typedef struct {
     int64_t n_held;                         // how many the file holds, where fixture_sample left some out; else 0
 } fixture;
 
+// How many cases the file holds: of a sample those behind the n_cases, too, in no order.
+static inline int64_t fixture_held(const fixture *f) { return f->n_held > 0 ? f->n_held : f->n_cases; }
+
 // Reads and checks a fixture wholly. ERR_INPUT names file, line and key. Ids are checked to be >= 0 only (the
 // vocabulary is the artifact's to know); numbers are finite; arrays have the lengths the header says. Freed by
 // fixture_close.

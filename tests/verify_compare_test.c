@@ -356,6 +356,53 @@ START_TEST(drift_is_held_against_what_rounding_costs_the_model)
 }
 END_TEST
 
+// Why a part of the cases leaves it open, under that name; and what is a fact of one of its steps fails as ever.
+static void part_is_open(const made *m, const float *ours, const gate *g, check_kind kind, const char *what)
+{
+    verify_fixture_result r = compare_constant(&m->f, g, kind, "Q4_K_M", NULL, TOKENS, ours);
+    is_inconclusive(&r);
+    ck_assert_int_eq(r.cases_held, CASES);
+    const verify_why *w = find_why(&r, what);
+    why_says(w, "of this part ");
+    why_says(w, "; all cases decide");
+    ck_assert_int_eq(w->prompts, CASES);
+    free(r.failures);
+}
+
+START_TEST(what_all_cases_decide_a_part_leaves_open)
+{
+    made *m = make("bfloat16", 2);
+    float tied[VOCAB], near[VOCAB], far[VOCAB];
+    gate  wide = *short_gate();
+    wide.bfloat16.kl_floor = wide.bfloat16.logprob_floor = 9;
+    memcpy(tied, REF, sizeof tied);
+    memcpy(near, REF, sizeof near);
+    memcpy(far, REF, sizeof far);
+    m->f.n_cases = 1;
+    m->f.n_held  = CASES;
+    for (int t = 0; t < TOKENS; t++) m->logits[0][t][1] = 2.5f - 0x1p-6f;
+    tied[1] = 2.5f;
+    tied[0] = 2.5f - 0x1p-6f;
+    part_is_open(m, tied, &wide, CHECK_EXACT, "ties");
+    for (int t = 0; t < TOKENS; t++) m->logits[0][t][1] = REF[1];
+    near[1] += 0.1f;
+    part_is_open(m, near, short_gate(), CHECK_EXACT, "distance");
+    far[5] = 9;
+    part_is_open(m, far, short_gate(), CHECK_DRIFT, "drift");
+    verify_fixture_result r = compare_constant(&m->f, short_gate(), CHECK_EXACT, "F32", NULL, TOKENS, far);
+    ck_assert(find_failure(&r, "teacher_forced") && find_failure(&r, "logprob"));
+    ck_assert_str_eq(verify_fixture_verdict(&r), "fail");
+    free(r.failures);
+    // The reference's distance from itself is that of all its cases: so is the limit of each step of a part.
+    m->cases[1].self[0].logprob_diff_max = 3;
+    m->kl[1][0][0] = 0.004;
+    r = compare_constant(&m->f, short_gate(), CHECK_EXACT, "F32", NULL, TOKENS, near);
+    ck_assert(r.logprob_limit == 9 && r.self_kl_mean == 0.004 / (CASES * TOKENS));
+    free(r.failures);
+    free(m);
+}
+END_TEST
+
 START_TEST(failures_are_counted_beyond_what_is_kept)
 {
     made *m = make("float32", 0);
@@ -467,6 +514,7 @@ int main(void)
     tcase_add_test(t, dead_logits_fail_once_a_case_and_are_named);
     tcase_add_test(t, drift_has_a_budget_and_no_token_failures);
     tcase_add_test(t, drift_is_held_against_what_rounding_costs_the_model);
+    tcase_add_test(t, what_all_cases_decide_a_part_leaves_open);
     tcase_add_test(t, failures_are_counted_beyond_what_is_kept);
     tcase_add_test(t, each_case_and_step_is_kept);
     tcase_add_test(t, a_fixture_for_another_model_does_not_fit);

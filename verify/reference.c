@@ -25,7 +25,7 @@ static void add_case(reference_self self[2], const fixture *f, const fixture_cas
 reference_self reference_self_of(const fixture *f, bool leave_routed)
 {
     reference_self self[2] = { 0 };
-    for (int64_t i = 0; i < f->n_cases; i++) add_case(self, f, &f->cases[i], leave_routed);
+    for (int64_t i = 0; i < fixture_held(f); i++) add_case(self, f, &f->cases[i], leave_routed);
     reference_self r = self[self[1].kl_sum > self[0].kl_sum];
     r.kl_mean     = r.kl_steps > 0 ? r.kl_sum / (double)r.kl_steps : 0;
     r.logprob_max = fmax(self[0].logprob_max, self[1].logprob_max);
@@ -59,7 +59,7 @@ static double share_at_least(double k, double n)
 // A share of other choices that chance may have made: of more steps as many are allowed, and one more.
 static int64_t remedy_of_rate(char to[REMEDY], double rate, const fixture *f, const gate *g)
 {
-    const double n = (double)(f->n_cases * f->tokens), k = round(rate * n), most = g->tie_self_rate_max;
+    const double n = (double)(fixture_held(f) * f->tokens), k = round(rate * n), most = g->tie_self_rate_max;
     if (!(most > 0) || share_at_least(k, n) > most) {
         snprintf(to, REMEDY, "; %.0f of %.0f steps are no chance%s", k, n, NO_REMEDY);
         return 0;
@@ -100,11 +100,20 @@ static void check_part(verify_fixture_result *r, const fixture *f)
     say_why(r, "part", f->n_held, f, text);
 }
 
+bool reference_leaves_open(verify_fixture_result *r, const fixture *f, const char *what, const char *found)
+{
+    char text[sizeof r->why->text];
+    if (f->n_held == 0) return false;
+    snprintf(text, sizeof text, "of this part %s; all cases decide", found);
+    say_why(r, what, f->n_held, f, text);
+    return true;
+}
+
 // ---- too short -----------------------------------------------------------------------------------------------------
 
 static void check_minimum(verify_fixture_result *r, const fixture *f, const gate *g)
 {
-    const int64_t cases = f->n_held > 0 ? f->n_held : f->n_cases;      // too short is what it is whole
+    const int64_t cases = fixture_held(f);      // too short is what it is whole
     const double steps = (double)(cases * f->tokens);
     const bool few = (double)cases < g->min_cases || steps < g->min_steps, thin = f->top_k < g->min_top_k;
     const int64_t prompts = prompts_for(g->min_steps, f, g);
@@ -159,7 +168,7 @@ void reference_check_self(verify_fixture_result *r, const fixture *f, const gate
     const double rate = tie_self_rate(f);
     double moved = 0;
     char remedy[REMEDY];
-    for (int64_t i = 0; i < f->n_cases; i++) moved = fmax(moved, tie_movement(f, &f->cases[i], leave_routed));
+    for (int64_t i = 0; i < fixture_held(f); i++) moved = fmax(moved, tie_movement(f, &f->cases[i], leave_routed));
     if (!(self.kl_mean <= x->self_kl_max)) {
         const int64_t prompts = remedy_of_mean(remedy, &self, x->self_kl_max, f, g);
         too_far(r, f, "mean KL", self.kl_mean, x->self_kl_max, prompts, prompts ? remedy : NO_REMEDY);

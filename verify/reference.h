@@ -2,7 +2,8 @@
 //
 // All that is asked here is so for any artifact: a fixture with too few cases, steps or ids a step, or whose reference
 // is further from itself than any sound one was seen to be, decides nothing. It passes nothing, and fails nothing: what
-// is said is why[] of the result, with the number of prompts that would do where the figures tell one.
+// is said is why[] of the result, with the number of prompts that would do where the figures tell one. Where a part of
+// its cases was asked, it is the whole file that this is asked of.
 // Proved by tests/reference_test.c.
 #ifndef HALLMARK_VERIFY_REFERENCE_H
 #define HALLMARK_VERIFY_REFERENCE_H
@@ -23,6 +24,10 @@ reference_self reference_self_of(const fixture *f, bool leave_routed);
 void reference_check_length(verify_fixture_result *r, const fixture *f, const gate *g, int64_t n_free);
 // Is the reference near enough to itself? For an exact comparison, whose limits its distances widen.
 void reference_check_self(verify_fixture_result *r, const fixture *f, const gate *g, bool leave_routed);
+
+// What was found is beyond a limit of all cases together: a part of them may be so by chance. Of a part, says so under
+// `what` and gives true; of all, false.
+bool reference_leaves_open(verify_fixture_result *r, const fixture *f, const char *what, const char *found);
 
 // Steps that differ at ties are more than the gate allows of so many: is that so of any that differ at all? Then says
 // so, with what would do, and gives true.

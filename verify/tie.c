@@ -32,9 +32,9 @@ bool tie_routed(const fixture_case *c, int64_t step)
 bool tie_routed_are_few(const fixture *f)
 {
     int64_t routed = 0;
-    for (int64_t i = 0; i < f->n_cases; i++)
+    for (int64_t i = 0; i < fixture_held(f); i++)
         for (int64_t t = 0; t < f->tokens; t++) routed += tie_routed(&f->cases[i], t);
-    return routed * 8 <= f->n_cases * f->tokens;
+    return routed * 8 <= fixture_held(f) * f->tokens;
 }
 
 double tie_movement(const fixture *f, const fixture_case *c, bool leave_routed)
@@ -76,7 +76,7 @@ tie tie_at(const fixture *f, const fixture_case *c, int64_t step, double movemen
 double tie_self_rate(const fixture *f)
 {
     int64_t differ[2] = { 0, 0 }, steps = 0;
-    for (int64_t i = 0; i < f->n_cases; i++) {
+    for (int64_t i = 0; i < fixture_held(f); i++) {
         const fixture_case *c = &f->cases[i];
         steps += f->tokens;
         for (int r = 0; r < c->n_self; r++)
@@ -89,7 +89,7 @@ double tie_self_rate(const fixture *f)
 int64_t tie_self_cases(const fixture *f, int64_t n_free)
 {
     int64_t left[2] = { 0, 0 };
-    for (int64_t i = 0; i < f->n_cases; i++) {
+    for (int64_t i = 0; i < fixture_held(f); i++) {
         const fixture_case *c = &f->cases[i];
         for (int r = 0; r < c->n_self; r++) {
             int64_t t = 0;

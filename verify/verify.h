@@ -23,7 +23,7 @@ typedef enum { CHECK_EXACT, CHECK_DRIFT } check_kind;
 enum {
     VERIFY_TOKENS       = 30,   // free-run length when none is asked for
     VERIFY_MAX_FAILURES = 100,  // failures kept for each fixture; all are counted
-    VERIFY_MAX_WHY      = 8,    // reasons why a fixture cannot decide; more there are not
+    VERIFY_MAX_WHY      = 12,   // reasons why a fixture cannot decide; more there are not
     LAYER_NONE          = -2,   // no probe departs, or none was looked at
     LAYER_EMBEDDING     = -1,
 };
@@ -41,8 +41,9 @@ typedef struct {
     char        text[512];      // one sentence
 } verify_failure;
 
-typedef struct {                // why a fixture cannot decide, or not what was asked of it, whatever the artifact is
-    const char *what;           // static: "part", "minimum", "tokens", "reference", "ties"
+typedef struct {                // why a fixture cannot decide, or not what was asked of it
+    const char *what;           // static: "part", "minimum", "tokens", "reference", "ties"; of a part of the cases
+                                // also "distance", "drift", "seen"
     char        text[400];      // one sentence, with what would do where something would
     int64_t     prompts, steps; // of the fixture's length, that would do, and their steps; 0: no number of them would
 } verify_why;
@@ -196,7 +197,8 @@ bool report_note(verify_report *r, err *e, const char *fmt, ...) __attribute__((
 // What it comes to, the first of these that applies:
 //   "fail"          the tensors are not what the source gives, or a comparison with a fixture does not hold
 //   "inconclusive"  none does not hold, but a fixture cannot decide: it is too short, its reference is too far from
-//                   itself, or only a part of it was asked (why[]). Only what is so for any artifact makes it so
+//                   itself, or only a part of it was asked (why[]). What is so for any artifact makes it so, and of a
+//                   part what all its cases together decide
 //   "unverified"    a fixture that the artifact answers to is missing, or there is none
 //   "pass"          all hold
 const char *verify_verdict(const verify_report *r);
