@@ -37,6 +37,34 @@ START_TEST(a_fixture_that_is_too_short_passes_nothing)
 }
 END_TEST
 
+// All cases are no remedy of a part where they are too short or too far from themselves: one is named, and no other.
+START_TEST(a_part_of_what_cannot_decide_names_one_remedy)
+{
+    for (int i = 0; i < 3; i++) {
+        made *m = make("float32", 2);
+        float off[VOCAB];
+        memcpy(off, REF, sizeof off);
+        off[1] += 1e-4f;                                        // beyond the mean, and within each step's own limit
+        m->f.n_cases = 1;
+        m->f.n_held  = CASES;
+        if (i == 1) m->cases[1].self[1].logprob_diff_max = 0.5;
+        verify_fixture_result r = compare_constant(&m->f, i == 2 ? gate_builtin() : short_gate(), CHECK_EXACT, "F32",
+                                                   NULL, TOKENS, off);
+        is_inconclusive(&r);
+        ck_assert_int_eq(r.n_why, i == 0 ? 2 : 3);
+        const verify_why *part = find_why(&r, "part"), *mean = find_why(&r, "distance");
+        why_says(part, "1 of 2 cases were asked, and a part is never a pass");
+        why_says(mean, "of this part mean KL is ");
+        ck_assert((strstr(part->text, "; all of them, without --samples, would do") != NULL) == (i == 0));
+        ck_assert((strstr(mean->text, "; all cases decide") != NULL) == (i == 0));
+        ck_assert(part->prompts == (i == 0 ? CASES : 0) && mean->prompts == part->prompts);
+        if (i > 0) ck_assert_str_eq(r.why[0].what, i == 1 ? "reference" : "minimum");
+        free(r.failures);
+        free(m);
+    }
+}
+END_TEST
+
 // Each of a reference's distances from itself has a bound of its own, beyond which the fixture would let anything pass.
 START_TEST(a_noisy_reference_is_no_measure)
 {
@@ -174,6 +202,7 @@ int main(void)
     Suite *s = suite_create("reference");
     TCase *t = tcase_create("all");
     tcase_add_test(t, a_fixture_that_is_too_short_passes_nothing);
+    tcase_add_test(t, a_part_of_what_cannot_decide_names_one_remedy);
     tcase_add_test(t, a_noisy_reference_is_no_measure);
     tcase_add_test(t, a_short_fixture_whose_reference_differs_from_itself_by_chance_is_inconclusive);
     tcase_add_test(t, a_mean_that_one_step_makes_too_large_is_said_to_be_that);

@@ -63,6 +63,7 @@ bool compare_begin(comparison *k, verify_fixture_result *r, const fixture *f, co
     // Its distance from itself widens the limits: one beyond any that a sound reference was seen to have would let
     // anything pass.
     if (kind == CHECK_EXACT) reference_check_self(r, f, g, k->leave_routed);
+    reference_check_part(r, f);
     return true;
 }
 

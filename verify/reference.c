@@ -91,21 +91,31 @@ static void say_why(verify_fixture_result *r, const char *what, int64_t prompts,
 
 // ---- asked in part --------------------------------------------------------------------------------------------------
 
-static void check_part(verify_fixture_result *r, const fixture *f)
+void reference_check_part(verify_fixture_result *r, const fixture *f)
 {
     char text[sizeof r->why->text];
+    const bool whole_would_do = r->n_why == 0;
     if (f->n_held == 0) return;
-    snprintf(text, sizeof text, "%lld of %lld cases were asked, and a part is never a pass; all of them, without "
-             "--samples, would do", (long long)f->n_cases, (long long)f->n_held);
-    say_why(r, "part", f->n_held, f, text);
+    snprintf(text, sizeof text, "%lld of %lld cases were asked, and a part is never a pass%s", (long long)f->n_cases,
+             (long long)f->n_held, whole_would_do ? "; all of them, without --samples, would do" : "");
+    say_why(r, "part", whole_would_do ? f->n_held : 0, f, text);
+}
+
+// Would all cases decide, where a part of them was asked? Then that is said with it.
+static bool whole_decides(const verify_fixture_result *r)
+{
+    for (int64_t i = 0; i < r->n_why; i++)
+        if (strcmp(r->why[i].what, "part") == 0) return r->why[i].prompts > 0;
+    return false;
 }
 
 bool reference_leaves_open(verify_fixture_result *r, const fixture *f, const char *what, const char *found)
 {
     char text[sizeof r->why->text];
     if (f->n_held == 0) return false;
-    snprintf(text, sizeof text, "of this part %s; all cases decide", found);
-    say_why(r, what, f->n_held, f, text);
+    const bool whole = whole_decides(r);
+    snprintf(text, sizeof text, "of this part %s%s", found, whole ? "; all cases decide" : "");
+    say_why(r, what, whole ? f->n_held : 0, f, text);
     return true;
 }
 
@@ -130,7 +140,6 @@ static void check_minimum(verify_fixture_result *r, const fixture *f, const gate
 void reference_check_length(verify_fixture_result *r, const fixture *f, const gate *g, int64_t n_free)
 {
     char text[sizeof r->why->text];
-    check_part(r, f);
     check_minimum(r, f, g);
     if (f->tokens >= n_free) return;
     snprintf(text, sizeof text, "the fixture holds %d tokens a case, %lld are asked for; one made with --tokens "

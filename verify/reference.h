@@ -20,11 +20,13 @@ typedef struct {            // of the reference's runs the one that is further a
 // leave_routed: steps that tie_routed names do not count.
 reference_self reference_self_of(const fixture *f, bool leave_routed);
 
-// Is the fixture long enough for the gate, and for a free run of n_free tokens a case; and was all of it asked?
+// Is the fixture long enough for the gate, and for a free run of n_free tokens a case?
 void reference_check_length(verify_fixture_result *r, const fixture *f, const gate *g, int64_t n_free);
 // Is the reference near enough to itself? For an exact comparison, whose limits its distances widen.
 void reference_check_self(verify_fixture_result *r, const fixture *f, const gate *g, bool leave_routed);
 
+// Was all of it asked? After the two above: all cases would do only where those have nothing against the whole.
+void reference_check_part(verify_fixture_result *r, const fixture *f);
 // What was found is beyond a limit of all cases together: a part of them may be so by chance. Of a part, says so under
 // `what` and gives true; of all, false.
 bool reference_leaves_open(verify_fixture_result *r, const fixture *f, const char *what, const char *found);
