@@ -30,9 +30,8 @@ static const char *verdict_word(const verify_report *r, const verify_fixture_res
 // A part of a fixture's cases is said with the verdict.
 static void put_verdict(table *t, const verify_report *r, const verify_fixture_result *f)
 {
-    const char *word = verdict_word(r, f);
-    if (f->cases_held == 0) table_cell(t, "%s", word);
-    else table_cell(t, "%s, %lld of %lld cases", word, (long long)f->cases, (long long)f->cases_held);
+    char part[VERIFY_PART];
+    table_cell(t, "%s%s", verdict_word(r, f), verify_part_words(f, part));
 }
 
 static void add_row(table *t, const verify_report *r, int64_t file_bytes, const verify_fixture_result *f)

@@ -492,9 +492,10 @@ fixture *fixture_open(const char *path, err *e)
 }
 
 // Those that are left out stay behind the others, to be freed with them.
-void fixture_sample(fixture *f, int64_t n)
+bool fixture_sample(fixture *f, int64_t n, err *e)
 {
-    if (n < 1 || n >= f->n_cases || f->n_held > 0) return;
+    if (n < 1 || n >= f->n_cases || f->n_held > 0) return true;
+    if (!fixture_prompts_digest(f, f->held_prompts, e)) return false;
     for (int64_t i = 0; i < n; i++) {
         const int64_t from = i * f->n_cases / n;
         const fixture_case moved = f->cases[i];
@@ -503,6 +504,7 @@ void fixture_sample(fixture *f, int64_t n)
     }
     f->n_held  = f->n_cases;
     f->n_cases = n;
+    return true;
 }
 
 static void free_case(fixture_case *c)

@@ -93,6 +93,7 @@ typedef struct {
     int64_t n_cases;
     fixture_case *cases;
     int64_t n_held;                         // how many the file holds, where fixture_sample left some out; else 0
+    char    held_prompts[SHA256_HEX + 1];   // fixture_prompts_digest of them all, likewise; else ""
 } fixture;
 
 // How many cases the file holds: of a sample those behind the n_cases, too, in no order.
@@ -105,11 +106,12 @@ fixture *fixture_open(const char *path, err *e);
 fixture *fixture_open_mem(const uint8_t *gz, int64_t n, const char *name, err *e);      // for tests and fuzzing
 void     fixture_close(fixture *f);
 
-// Leaves n of its cases, evenly spread over all of them; all where there are no more, or n is 0.
-void     fixture_sample(fixture *f, int64_t n);
+// Leaves n of its cases, evenly spread over all of them; all where there are no more, or n is 0. false: the digest of
+// their prompts cannot be taken, and all are left.
+bool     fixture_sample(fixture *f, int64_t n, err *e);
 
 // What the fixture asks, whatever was answered: SHA-256 over a line for each case, in their order,
-// "<hex SHA-256 of the prompt's bytes>  <its ids, with commas between them>\n".
+// "<hex SHA-256 of the prompt's bytes>  <its ids, with commas between them>\n". Of a sample it is that of the file.
 bool fixture_prompts_digest(const fixture *f, char hex[SHA256_HEX + 1], err *e);
 
 #endif

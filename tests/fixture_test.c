@@ -99,11 +99,13 @@ START_TEST(test_sample)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         err      e = { 0 };
-        char     left[8] = "";
+        char     left[8] = "", all[SHA256_HEX + 1], asked[SHA256_HEX + 1];
         fixture *f = open_text(HEAD("float32", "5") CASE("a", WHOLE) CASE("b", WHOLE) CASE("c", WHOLE) CASE("d", WHOLE)
                                CASE("e", WHOLE), &e);
         ck_assert_msg(f != NULL, "%s", e.msg);
-        fixture_sample(f, rows[i].n);
+        ck_assert(fixture_prompts_digest(f, all, &e) && fixture_sample(f, rows[i].n, &e));
+        ck_assert(fixture_prompts_digest(f, asked, &e));
+        ck_assert_str_eq(asked, all);                       // the file's, whatever was left of it
         for (int64_t k = 0; k < f->n_cases; k++) strcat(left, f->cases[k].id);
         ck_assert_str_eq(left, rows[i].left);
         ck_assert_int_eq(f->n_held, rows[i].part ? 5 : 0);

@@ -156,6 +156,38 @@ START_TEST(verdicts)
 }
 END_TEST
 
+// A part of its cases is said with the verdict in every form, and the fixture is the one that the file holds.
+START_TEST(a_part_is_said_where_the_verdict_is)
+{
+    verify_report r = made(1);
+    verify_fixture_result f = results[0];
+    const verify_report *one[] = { &r };
+    char prompts[64];
+    r.fixtures = &f;
+    r.passed = f.passed = false;
+    f.n_why = 1;
+    f.why[0] = (verify_why){ .what = "part", .text = "a part" };
+    f.cases_held = 4 * f.cases;
+    memset(f.reference.prompts, 'c', SHA256_HEX);
+    snprintf(prompts, sizeof prompts, "; %lld prompts, ", (long long)f.cases_held);
+    char said[128], part[VERIFY_PART];
+    snprintf(said, sizeof said, ", %lld of %lld cases", (long long)f.cases, (long long)f.cases_held);
+    ck_assert_str_eq(verify_part_words(&f, part), said);
+    static const struct { char *(*form)(const verify_report *const *, int); const char *around[2]; } forms[] = {
+        { verify_report_md, { "| inconclusive", " |" } },
+        { verify_report_html, { "<td class=\"l open\">inconclusive", "</td>" } },
+        { verify_report_junit, { "<property name=\"verdict\" value=\"inconclusive", "\"/>" } },
+    };
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        snprintf(said, sizeof said, "%s%s%s", forms[i].around[0], part, forms[i].around[1]);
+        char *text = forms[i].form(one, 1);
+        ck_assert_msg(text && strstr(text, said), "expected '%s' in %s", said, text);
+        if (i == 0) ck_assert_msg(strstr(text, prompts) != NULL, "expected '%s' in %s", prompts, text);
+        free(text);
+    }
+}
+END_TEST
+
 START_TEST(markdown_is_a_table_that_text_cannot_break)
 {
     verify_report r = made(2);
@@ -801,6 +833,7 @@ int main(void)
     TCase *t = tcase_create("all");
     tcase_add_test(t, json_has_the_keys_of_the_contract);
     tcase_add_test(t, verdicts);
+    tcase_add_test(t, a_part_is_said_where_the_verdict_is);
     tcase_add_test(t, markdown_is_a_table_that_text_cannot_break);
     tcase_add_test(t, written_by_suffix);
     tcase_add_test(t, a_record_is_written_in_place_and_holds);

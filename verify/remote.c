@@ -20,8 +20,8 @@ static bool open_fixtures(asker *v, const char *const *paths, int n, err *e)
     for (int i = 0; i < n; i++) {
         fixture *f = v->fixtures[i] = fixture_open(paths[i], e);
         if (!f) return false;
-        fixture_sample(f, v->o->samples);
         v->n_fixtures++;
+        if (!fixture_sample(f, v->o->samples, e)) return false;
         for (int64_t c = 0; c < f->n_cases; c++)
             if (f->cases[c].n_prompt + f->tokens + 1 > v->n_ctx) v->n_ctx = f->cases[c].n_prompt + f->tokens + 1;
     }

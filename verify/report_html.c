@@ -77,25 +77,25 @@ void report_put_verdict(text_buf *t, const char *verdict)
             text_printf(t, "<p class=\"verdict %s\"><b>%s</b>%s</p>\n", verdict, VERDICTS[i].word, VERDICTS[i].meaning);
 }
 
-// A word that we chose, by what it means.
-static void put_state_cell(text_buf *t, const char *word)
+// A word that we chose, by what it means, and what is said behind it.
+static void put_state_cell(text_buf *t, const char *word, const char *behind)
 {
     static const struct { const char *word, *classes; } words[] = {
         { "pass", "l held" }, { "held", "l held" }, { "fail", "l broke" }, { "did not hold", "l broke" },
         { "inconclusive", "l open" }, { "unverified", "l open" }, { "open", "l open" }, { "not made", "l" },
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcmp(words[i].word, word) == 0) text_printf(t, "<td class=\"%s\">%s</td>", words[i].classes, word);
+        if (strcmp(words[i].word, word) == 0) text_printf(t, "<td class=\"%s\">%s%s</td>", words[i].classes, word, behind);
 }
 
 // ---- all artifacts --------------------------------------------------------------------------------------------------
 
-static void begin_artifact_row(text_buf *t, const verify_report *r, const char *verdict)
+static void begin_artifact_row(text_buf *t, const verify_report *r, const char *verdict, const char *part)
 {
     text_words(t, "<tr><th scope=\"row\"><span>");
     text_puts(t, TEXT_XML, r->artifact);
     text_words(t, "</span></th>");
-    put_state_cell(t, verdict);
+    put_state_cell(t, verdict, part);
 }
 
 static void end_artifact_row(text_buf *t, const verify_report *r)
@@ -129,7 +129,8 @@ static void put_of_cell(text_buf *t, int64_t n, int64_t of, int64_t at_ties)
 
 static void put_fixture_row(text_buf *t, const verify_report *r, const verify_fixture_result *f)
 {
-    begin_artifact_row(t, r, verify_fixture_verdict(f));
+    char part[VERIFY_PART];
+    begin_artifact_row(t, r, verify_fixture_verdict(f), verify_part_words(f, part));
     html_put_words_cell(t, f->name);
     text_printf(t, "<td class=\"l\">%s</td>", f->kind == CHECK_EXACT ? "exact" : "drift");
     if (f->ran) {
@@ -153,7 +154,7 @@ void report_put_artifacts(report_page *g)
     for (int i = 0; i < g->n; i++) {
         const verify_report *r = g->r[i];
         if (r->n_fixtures == 0) {
-            begin_artifact_row(t, r, verify_verdict(r));
+            begin_artifact_row(t, r, verify_verdict(r), "");
             put_empty_cells(t, 7);
             end_artifact_row(t, r);
         }
@@ -261,7 +262,7 @@ static void put_look(text_buf *t, const look *row)
     html_put_words_cell(t, row->against[0] ? row->against : "-");
     text_printf(t, "<th scope=\"row\">%s</th>", row->title);
     html_put_words_cell(t, row->case_id[0] ? row->case_id : "-");
-    put_state_cell(t, look_word(row->state));
+    put_state_cell(t, look_word(row->state), "");
     text_words(t, "<td class=\"l said\">");
     text_puts(t, TEXT_XML, row->text);
     text_words(t, "</td></tr>\n");

@@ -123,7 +123,9 @@ static void put_fixture_properties(text_buf *t, const verify_report *r, const ve
     put_property(t, "reference.torch", f->reference.torch);
     put_property(t, "reference.device", f->reference.device);
     put_property(t, "reference.prompts", f->reference.prompts);
-    put_property(t, "verdict", verify_fixture_verdict(f));
+    char verdict[VERIFY_PART + 16], part[VERIFY_PART];
+    snprintf(verdict, sizeof verdict, "%s%s", verify_fixture_verdict(f), verify_part_words(f, part));
+    put_property(t, "verdict", verdict);
 }
 
 // ---- cases ----------------------------------------------------------------------------------------------------------

@@ -46,7 +46,9 @@ static void put_row(text_buf *t, const verify_report *r, const verify_fixture_re
     text_words(t, ", ");
     put_text(t, f->dtype);
     text_printf(t, ", %s | ", f->kind == CHECK_EXACT ? "exact" : "drift");
-    if (!f->ran) { text_printf(t, "not run | - | - | %s |\n", verify_fixture_verdict(f)); return; }
+    char part[VERIFY_PART];
+    verify_part_words(f, part);
+    if (!f->ran) { text_printf(t, "not run | - | - | %s%s |\n", verify_fixture_verdict(f), part); return; }
     text_printf(t, "%lld of %lld (%lld of %lld prompts whole", (long long)f->free_run_tokens_equal,
                 (long long)f->free_run_tokens,
         (long long)f->free_run_equal, (long long)f->cases);
@@ -56,7 +58,7 @@ static void put_row(text_buf *t, const verify_report *r, const verify_fixture_re
     if (f->ties_differing > 0) text_printf(t, " (%lld at ties)", (long long)f->ties_differing);
     if (isfinite(f->kl_mean)) text_printf(t, " | %.3g", f->kl_mean);
     else                      text_words(t, r->remote.api[0] ? " | not seen" : " | not finite");
-    text_printf(t, " | %s |\n", verify_fixture_verdict(f));
+    text_printf(t, " | %s%s |\n", verify_fixture_verdict(f), part);
 }
 
 static void put_derivation(text_buf *t, const verify_report *r)
@@ -96,7 +98,8 @@ static void put_reference(text_buf *t, const verify_reference *x, const verify_f
     put_named(t, ", attention ", x->attention);
     if (x->experts[0]) put_named(t, ", experts ", x->experts);
     if (x->linear_attention[0]) put_named(t, ", linear attention ", x->linear_attention);
-    text_printf(t, "; %lld prompts, %lld tokens of each", (long long)f->cases, (long long)x->tokens);
+    const int64_t prompts = f->cases_held > 0 ? f->cases_held : f->cases;
+    text_printf(t, "; %lld prompts, %lld tokens of each", (long long)prompts, (long long)x->tokens);
     put_code(t, ", the prompts' SHA-256 ", x->prompts);
     text_words(t, ".");
 }

@@ -1,5 +1,6 @@
 // What results come to: see verify.h.
 #include "verify.h"
+#include <stdio.h>
 #include <string.h>
 
 static const char *const WORST_FIRST[] = { "fail", "inconclusive", "unverified", "pass" };
@@ -18,6 +19,14 @@ const char *verify_fixture_verdict(const verify_fixture_result *f)
 {
     if (f->passed) return "pass";
     return f->failures_total == 0 && f->n_why > 0 ? "inconclusive" : "fail";
+}
+
+const char *verify_part_words(const verify_fixture_result *f, char to[VERIFY_PART])
+{
+    to[0] = '\0';
+    if (f->cases_held > 0)
+        snprintf(to, VERIFY_PART, ", %lld of %lld cases", (long long)f->cases, (long long)f->cases_held);
+    return to;
 }
 
 const char *verify_verdict(const verify_report *r)

@@ -46,8 +46,8 @@ static bool open_fixtures(run *v, const char *const *paths, int n, err *e)
     for (int i = 0; i < n; i++) {
         v->fixtures[i] = fixture_open(paths[i], e);
         if (!v->fixtures[i]) return false;
-        fixture_sample(v->fixtures[i], v->o->samples);
         v->n_fixtures++;
+        if (!fixture_sample(v->fixtures[i], v->o->samples, e)) return false;
     }
     return true;
 }

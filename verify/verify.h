@@ -203,6 +203,9 @@ bool report_note(verify_report *r, err *e, const char *fmt, ...) __attribute__((
 //   "pass"          all hold
 const char *verify_verdict(const verify_report *r);
 const char *verify_fixture_verdict(const verify_fixture_result *f);     // "pass", "inconclusive", "fail"
+// What is said behind that of a part of a fixture's cases: ", 2 of 14 cases"; "" where all were asked.
+enum { VERIFY_PART = 64 };
+const char *verify_part_words(const verify_fixture_result *f, char to[VERIFY_PART]);
 // The worse of two verdicts, in that order.
 const char *verify_worse(const char *a, const char *b);
 
