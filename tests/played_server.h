@@ -21,6 +21,7 @@ typedef struct {
     double           shift;             // of the second-best log-probability, everywhere
     int              most_probs;        // ids a step, however many were asked for; 0: as many as that
     bool             no_probs;          // of llama: ids alone
+    bool             strays;            // at every other step, to the second-best id
     bool             speculates, stops_at_two;  // ends each answer after two ids, as at an end of text
     void           (*instead)(void *played, const http_request *q, http_reply_bytes *a);    // from `after` questions on
     int              after;
@@ -71,14 +72,14 @@ static inline bool is_bad(const played *p, int64_t i, int64_t step) { return i =
 
 static inline int32_t played_id(const played *p, int64_t i, int64_t step)
 {
-    return is_bad(p, i, step) && p->bad_rank == 0 ? p->bad_id : p->f->cases[i].steps[step].ids[0];
+    return is_bad(p, i, step) && p->bad_rank == 0 ? p->bad_id : p->f->cases[i].steps[step].ids[p->strays];
 }
 
 // The k-th id of a step as this server has it: where it goes astray, its id takes another one's place.
 static inline int32_t kept_id(const played *p, int64_t i, int64_t step, int k)
 {
     const fixture_step *s = &p->f->cases[i].steps[step];
-    if (!is_bad(p, i, step)) return s->ids[k];
+    if (!is_bad(p, i, step)) return s->ids[p->strays && k < 2 ? 1 - k : k];
     return k == p->bad_rank ? p->bad_id : s->ids[k] == p->bad_id ? s->ids[p->bad_rank] : s->ids[k];
 }
 

@@ -267,6 +267,27 @@ START_TEST(ids_that_the_fixtures_model_lacks_are_a_verdict)
 }
 END_TEST
 
+// However late it comes, and after more failures than are kept: it explains them, and stands before them.
+START_TEST(another_model_is_said_first)
+{
+    played p = played_as(KINDS[_i]);
+    p.strays   = true;
+    p.bad_case = p.f->n_cases - 1;
+    p.bad_step = p.f->tokens - 1;
+    p.bad_id   = 50000;
+    outcome x = ask_played(&p);
+    ck_assert_msg(x.ran, "%s: %s", p.kind, x.e.msg);
+    const verify_fixture_result *f = &x.r.fixtures[0];
+    ck_assert_int_gt(f->failures_total, VERIFY_MAX_FAILURES);
+    ck_assert_int_eq(f->n_failures, VERIFY_MAX_FAILURES);
+    ck_assert_str_eq(f->failures[0].what, "vocabulary");
+    ck_assert_int_eq(f->failures[0].got, 50000);
+    ck_assert_str_eq(f->failures[1].what, "free_run");          // the others are in the order they came in
+    ck_assert_str_eq(f->failures[1].case_id, p.f->cases[0].id);
+    done(&x);
+}
+END_TEST
+
 // A part of the questions: what differs there fails, and without that nothing is known of the rest.
 START_TEST(a_part_of_the_cases_is_never_a_pass)
 {
@@ -505,6 +526,7 @@ int main(void)
     tcase_add_test(t, a_server_that_stops_early_is_asked_again);
     tcase_add_loop_test(t, the_first_step_that_leaves_is_named, 0, N_KINDS);
     tcase_add_loop_test(t, ids_that_the_fixtures_model_lacks_are_a_verdict, 0, N_IDS);
+    tcase_add_loop_test(t, another_model_is_said_first, 0, N_IDS);
     tcase_add_loop_test(t, a_part_of_the_cases_is_never_a_pass, 0, N_KINDS);
     tcase_add_test(t, a_distance_beyond_the_noise_fails);
     tcase_add_test(t, too_little_to_compare_does_not_pass);

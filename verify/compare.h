@@ -74,7 +74,8 @@ void compare_case_end(comparison *k);
 void compare_rounding(comparison *k, double kl_mean, int64_t top1_equal);
 void compare_end(comparison *k);
 
-// Records a failure of a result: counted always, kept while there is room. text is formatted.
+// Records a failure of a result: counted always, kept while there is room; one that explains the others, as that it is
+// another model, stands before them. text is formatted.
 void result_fail(verify_fixture_result *r, const verify_failure *place, const char *fmt,
                  ...) __attribute__((format(printf, 3, 4)));
 // A failure of no case: what, and the sentence.

@@ -47,12 +47,36 @@ const verify_failure *result_failure(const verify_fixture_result *r, const char 
     return NULL;
 }
 
+// What says that it is another model, or that another run was asked for: all others may follow from that.
+static bool explains_others(const char *what)
+{
+    static const char *const WHATS[] = { "digest", "type", "record", "source", "metadata", "tokenizer", "arith", "kv",
+                                         "vocabulary" };
+    for (size_t i = 0; i < sizeof WHATS / sizeof *WHATS; i++)
+        if (strcmp(WHATS[i], what) == 0) return true;
+    return false;
+}
+
+// Where a failure goes: behind the others, or before those that it explains, however late it comes: where there is no
+// more room, the last of them makes it. NULL: there is none.
+static verify_failure *room_for(verify_fixture_result *r, const char *what)
+{
+    const bool full = r->n_failures >= VERIFY_MAX_FAILURES;
+    int64_t    at = r->n_failures;
+    if (explains_others(what))
+        for (at = 0; at < r->n_failures && explains_others(r->failures[at].what);) at++;
+    if (at >= VERIFY_MAX_FAILURES) return NULL;
+    if (!full) r->n_failures++;
+    memmove(&r->failures[at + 1], &r->failures[at], (size_t)(r->n_failures - 1 - at) * sizeof *r->failures);
+    return &r->failures[at];
+}
+
 void result_fail(verify_fixture_result *r, const verify_failure *place, const char *fmt, ...)
 {
     r->failures_total++;
     r->passed = false;
-    if (r->n_failures >= VERIFY_MAX_FAILURES) return;
-    verify_failure *f = &r->failures[r->n_failures++];
+    verify_failure *f = room_for(r, place->what);
+    if (!f) return;
     va_list ap;
     *f = *place;
     va_start(ap, fmt);
