@@ -85,7 +85,8 @@ static void put_state_cell(text_buf *t, const char *word, const char *behind)
         { "inconclusive", "l open" }, { "unverified", "l open" }, { "open", "l open" }, { "not made", "l" },
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcmp(words[i].word, word) == 0) text_printf(t, "<td class=\"%s\">%s%s</td>", words[i].classes, word, behind);
+        if (strcmp(words[i].word, word) == 0)
+            text_printf(t, "<td class=\"%s\">%s%s</td>", words[i].classes, word, behind);
 }
 
 // ---- all artifacts --------------------------------------------------------------------------------------------------
