@@ -1,5 +1,6 @@
 // What a check does not prove, line by line, and by which command it could be.
 #include "check_lines.h"
+#include <stdlib.h>
 #include <string.h>
 
 static bool is_not_run(const check_file_proof *x) { return x->n_exact == 0 || (x->lossy && x->n_drift == 0); }
@@ -71,6 +72,7 @@ static void put_unread(text_buf *w, const check_proof *p)
         check_put(w, p->not_ours);
         text_words(w, ", which is not computed here");
     }
+    if (p->not_ours[0]) return;             // provenance has a line of its own
     if (read && p->provenance_there) text_words(w, "; ");
     if (says || p->provenance_there) text_words(w, "what ");
     if (says) text_words(w, "model.sig");
@@ -80,6 +82,20 @@ static void put_unread(text_buf *w, const check_proof *p)
     else if (says || p->provenance_there) text_words(w, " says: it is there, and was not looked at");
 }
 
+// It is read under a key that hallmark can check model.sig with, and this model.sig it cannot.
+static void add_lone_provenance(check_lines *l, const char *path)
+{
+    text_buf w = { 0 }, b = { 0 };
+    text_words(&w, "what provenance.intoto.json says: it is there, and was not looked at");
+    text_words(&b, "a model.sig over SHA-256 of whole files, and ");
+    text_buf again = check_again(path);
+    text_words(&again, " --key PUBLIC.pem");
+    char *command = text_take(&again);
+    if (command) text_words(&b, command);
+    free(command);
+    check_add(l, false, &w, &b);
+}
+
 static void add_unread(check_lines *l, const check_proof *p, const char *path)
 {
     text_buf w = { 0 }, b = { 0 };
@@ -87,6 +103,7 @@ static void add_unread(check_lines *l, const check_proof *p, const char *path)
     put_unread(&w, p);
     b = with_key(p, path);
     check_add(l, false, &w, &b);
+    if (p->not_ours[0] && p->provenance_there) add_lone_provenance(l, path);
 }
 
 static void add_unnamed(check_lines *l, const check_proof *p, const char *path)

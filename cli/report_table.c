@@ -57,8 +57,9 @@ static void add_row(table *t, const verify_report *r, int64_t file_bytes, const 
     }
     table_cell(t, "%lld/%lld%s", (long long)f->free_run_equal, (long long)f->cases, f->free_run_ties ? "*" : "");
     table_cell(t, "%lld/%lld%s", (long long)f->teacher_forced_equal, (long long)f->steps, f->ties_differing ? "*" : "");
-    if (r->remote.api[0] && isnan(f->kl_mean)) table_cell(t, "-");
-    else                                       table_cell(t, "%.2g", f->kl_mean);
+    const bool none = (r->remote.api[0] && isnan(f->kl_mean)) || verify_distance_was_left_out(f);
+    if (none) table_cell(t, "-");
+    else      table_cell(t, "%.2g", f->kl_mean);
     put_verdict(t, r, f);
 }
 

@@ -153,7 +153,13 @@ static bool look_below(const folder_digest *f, const char *name, struct stat *st
     char *part = strdup(name);
     bool  ok = part || err_nomem(e, "a name", strlen(name)), last = false;
     *there = true;
-    for (size_t n = 0; ok && *there && !last; n++) {
+    int   depth = 0;
+    for (size_t n = 0; ok && *there && !last; n++, depth++) {
+        // Each folder on the way is looked at from the first one: a name is as deep as a folder that is listed may be.
+        if (depth > MOST_DEPTH) {
+            ok = err_set(e, ERR_VERDICT, "%s/%.200s: folders deeper than %d", f->dir, name, MOST_DEPTH);
+            break;
+        }
         n += strcspn(name + n, "/");
         last = !name[n];
         part[n] = '\0';

@@ -343,9 +343,10 @@ START_TEST(a_signature_whose_digests_are_not_computed_was_not_compared)
     char *found = lines_of(&p, "out", true);
     const char *both = ANYBODY ", could be by: model_signing verify key out --signature out/model.sig --public_key "
         "PUBLIC.pem\n"
-        "not proved: that model.sig names these files: it has key 'method': 'shards', which is not computed here; what "
-        "provenance.intoto.json says: it is there, and was not looked at, could be by: model_signing verify key out "
-        "--signature out/model.sig --public_key PUBLIC.pem\n";
+        "not proved: that model.sig names these files: it has key 'method': 'shards', which is not computed here, "
+        "could be by: model_signing verify key out --signature out/model.sig --public_key PUBLIC.pem\n"
+        "not proved: what provenance.intoto.json says: it is there, and was not looked at, could be by: a model.sig "
+        "over SHA-256 of whole files, and hallmark check out --key PUBLIC.pem\n";
     ck_assert_msg(strstr(found, both) != NULL, "%s", found);
     ck_assert(!strstr(found, "that model.sig names are here") && !strstr(found, "no key was given"));
     free(found);

@@ -202,7 +202,8 @@ static bool ends_the_program(const cpu_kernels *k, dtype t, int n_tokens, int64_
     return WIFEXITED(status) && WEXITSTATUS(status) == 1;
 }
 
-// The innermost loops run without checks of each element: what they read was checked before (kernels.inc).
+// The innermost loop of many tokens runs without checks of each element: what it reads was checked before
+// (kernels.inc).
 START_TEST(a_product_reads_nothing_beyond_its_operands)
 {
     static const dtype types[] = { DT_F32, DT_BF16, DT_F16 };

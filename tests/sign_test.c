@@ -236,6 +236,10 @@ START_TEST(without_a_key_what_is_named_is_a_file_of_the_folder_itself)
         sign_name(statement, rows[i].name);
         not_named(rows[i].said);
     }
+    char deep[64] = "m/sub";
+    for (int i = 0; i < 17; i++) ck_assert(strlen(strcat(deep, "/d")) < 60 && mkdir(at(deep), 0700) == 0);
+    sign_name(statement, strcat(deep, "/f") + 2);
+    not_named("folders deeper than 16");
     memset(longest, 'x', sizeof longest - 1);           // longer than a name can be
     sign_name(statement, longest);
     not_named("it, and it is not there");

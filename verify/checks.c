@@ -265,7 +265,7 @@ static void add_exact(looks *l, const verify_report *r, const verify_fixture_res
     if (r->remote.api[0] && !r->remote.ids_seen)
         add_not_made(l, "distance", "distances", "the server gives text, and no log-probabilities");
     else if (r->remote.api[0] && isnan(f->kl_mean)) add_not_made(l, "distance", "distances", NO_LOGPROBS);
-    else if (f->cases_held > 0 && isnan(f->kl_mean) && !result_failure(f, "distance"))
+    else if (verify_distance_was_left_out(f))
         add_not_made(l, "distance", "distances", "a rounding chooses the experts at each step of this part");
     else add_distances(l, f);
 }

@@ -56,8 +56,9 @@ static void put_row(text_buf *t, const verify_report *r, const verify_fixture_re
         text_printf(t, ", %lld ended at a tie, limit %.1f", (long long)f->free_run_ties, f->free_run_ties_limit);
     text_printf(t, ") | %lld of %lld", (long long)f->teacher_forced_equal, (long long)f->steps);
     if (f->ties_differing > 0) text_printf(t, " (%lld at ties)", (long long)f->ties_differing);
-    if (isfinite(f->kl_mean)) text_printf(t, " | %.3g", f->kl_mean);
-    else                      text_words(t, r->remote.api[0] ? " | not seen" : " | not finite");
+    if (isfinite(f->kl_mean))  text_printf(t, " | %.3g", f->kl_mean);
+    else if (r->remote.api[0]) text_words(t, " | not seen");
+    else                       text_words(t, verify_distance_was_left_out(f) ? " | not taken" : " | not finite");
     text_printf(t, " | %s%s |\n", verify_fixture_verdict(f), part);
 }
 

@@ -206,6 +206,8 @@ const char *verify_fixture_verdict(const verify_fixture_result *f);     // "pass
 // What is said behind that of a part of a fixture's cases: ", 2 of 14 cases"; "" where all were asked.
 enum { VERIFY_PART = 64 };
 const char *verify_part_words(const verify_fixture_result *f, char to[VERIFY_PART]);
+// Of a part of the cases each step was left out, because a rounding chooses its experts: there is no distance.
+bool verify_distance_was_left_out(const verify_fixture_result *f);
 // The worse of two verdicts, in that order.
 const char *verify_worse(const char *a, const char *b);
 
