@@ -93,8 +93,8 @@ START_TEST(nothing_is_left_of_an_interrupted_command)
         int ended = 0;
         // One that came too late, or too early, proves nothing: another instant.
         for (size_t k = 0; k < N_SIGNALS; k++)
-            for (int tries = 0; tries < 12; tries++)
-                if (interrupt(&COMMANDS[i], k, 0.01 + whole * rand() / RAND_MAX * 0.8)) { ended++; break; }
+            for (int tries = 0; tries < 40; tries++)
+                if (interrupt(&COMMANDS[i], k, whole * (0.05 + 0.85 * rand() / RAND_MAX))) { ended++; break; }
         ck_assert_msg(ended > 0, "%s: never met before its end", COMMANDS[i].line);
         n += ended;
     }
