@@ -58,7 +58,7 @@ static void note_first(const command *c, const fixture_refs *r, const artifact_r
         const fixture_ref *f = &r->v[i];
         if (f->asked || fixture_match(f, a) != kind) continue;
         cli_note(c, "%s answers to %s (%s, from %s), which was not given", artifact, f->path,
-                 strcmp(f->arith, "bf16") == 0 ? "bfloat16" : "float32",
+                 fixture_dtype_word(f->arith),
                  kind == MATCH_WEIGHTS ? "its own weights" : "the source");
         return;
     }

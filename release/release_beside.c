@@ -179,7 +179,7 @@ static void put_command(text_buf *t, const fixture_ref *f, const char *weights)
     text_words(t, "python3 hf_fixture.py SOURCE -o ");
     text_puts(t, TEXT_SHELL, f->name);
     text_printf(t, " --dtype %s --tokens %lld --top %lld --limit %lld",
-                strcmp(f->arith, "bf16") == 0 ? "bfloat16" : "float32", (long long)f->reference.tokens,
+                fixture_dtype_word(f->arith), (long long)f->reference.tokens,
                 (long long)f->top_k, (long long)f->cases);
     if (f->reference.model[0]) {
         text_words(t, " --name ");

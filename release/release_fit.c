@@ -46,8 +46,6 @@ fixture_use release_use_of(const fixture_ref *f, const artifact_ref *a, const re
 
 // ---- a fixture that was named is of use to one of them --------------------------------------------------------------
 
-const char *release_dtype_word(const char *in) { return strcmp(in, "bf16") == 0 ? "bfloat16" : "float32"; }
-
 static bool fits_some(const release_job *x, const fixture_ref *f, bool *fits, err *e)
 {
     artifact_ref a;
@@ -63,7 +61,7 @@ static bool fits_some(const release_job *x, const fixture_ref *f, bool *fits, er
 // Does the same fit both? The digest of weights is only known of a finished file.
 static bool is_alike(const artifact_ref *a, const artifact_ref *b)
 {
-    return a->lossy == b->lossy && strcmp(release_dtype_word(a->arith), release_dtype_word(b->arith)) == 0;
+    return a->lossy == b->lossy && strcmp(fixture_dtype_word(a->arith), fixture_dtype_word(b->arith)) == 0;
 }
 
 // "float32 from the source, or from their own weights, for tiny-Q4_K_M.gguf, tiny-Q8_0.gguf": the artifact `first` and
@@ -73,7 +71,7 @@ static void put_alike(text_buf *t, const release_job *x, const artifact_ref *all
     const artifact_ref *a = &all[first];
     int n = 0;
     for (int i = first; i < x->n_items; i++) n += is_alike(a, &all[i]);
-    text_printf(t, "%s from the source", release_dtype_word(a->arith));
+    text_printf(t, "%s from the source", fixture_dtype_word(a->arith));
     if (a->lossy) text_printf(t, ", or from %s own weights", n > 1 ? "their" : "its");
     for (int i = first; i < x->n_items; i++) {
         if (!is_alike(a, &all[i])) continue;
@@ -106,7 +104,7 @@ static bool put_what_fits(text_buf *t, const release_job *x, err *e)
 
 static void put_what_it_holds(text_buf *t, const fixture_ref *f)
 {
-    text_printf(t, "%s from ", release_dtype_word(f->arith));
+    text_printf(t, "%s from ", fixture_dtype_word(f->arith));
     if (!f->weights[0]) {
         text_words(t, "the source");
         return;

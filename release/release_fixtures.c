@@ -93,7 +93,7 @@ static bool add_missing(release_job *x, const char *stem, const char *type, cons
 bool release_list_missing(release_job *x, const char *in, const char *name, const char *label, bool source,
                           bool weights, err *e)
 {
-    const char *word = release_dtype_word(in);
+    const char *word = fixture_dtype_word(in);
     if (source && !add_missing(x, word, word, NULL, e)) return false;
     if (!weights) return true;
     char *later = path_join(x->dest[TO_UNVERIFIED], name);

@@ -113,7 +113,6 @@ fixture_use release_use_of(const fixture_ref *f, const artifact_ref *a, const re
 // Each fixture that was named may be answered to by an artifact that is made or stays. ERR_INPUT: what one holds, and
 // what would fit.
 bool release_fixtures_fit(const release_job *x, err *e);
-const char *release_dtype_word(const char *in);     // "float32", "bfloat16", as fixtures have it
 
 // ---- release_beside.c -----------------------------------------------------------------------------------------------
 

@@ -131,6 +131,8 @@ static two_digests source_digests(const source_id *a, const source_id *b)
     return by_v2 ? (two_digests){ a->v2, b->v2 } : (two_digests){ a->v1[0] ? a->v1 : a->v2, b->v1[0] ? b->v1 : b->v2 };
 }
 
+const char *fixture_dtype_word(const char *in) { return strcmp(in, "bf16") == 0 ? "bfloat16" : "float32"; }
+
 void fixture_why_not(fixture_ref *f, const artifact_ref *a, const char *artifact)
 {
     if (f->why_not[0]) return;
@@ -138,7 +140,7 @@ void fixture_why_not(fixture_ref *f, const artifact_ref *a, const char *artifact
                                         : source_digests(&f->source, &a->source);
     if (strcmp(f->arith, a->arith) != 0)
         snprintf(f->why_not, sizeof f->why_not, "it was made in %s, %.200s computes in %s",
-                 strcmp(f->arith, "bf16") == 0 ? "bfloat16" : "float32", artifact, a->arith);
+                 fixture_dtype_word(f->arith), artifact, a->arith);
     else
         snprintf(f->why_not, sizeof f->why_not, "its %s digest is %s, that of %.200s is %s",
                  f->weights[0] ? "weights'" : "source's", d.a, artifact, d.b);

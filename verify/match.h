@@ -50,6 +50,9 @@ bool artifact_ref_read(artifact_ref *a, const char *path, err *e);
 typedef enum { MATCH_NONE, MATCH_SOURCE, MATCH_WEIGHTS } match;
 match fixture_match(const fixture_ref *f, const artifact_ref *a);
 
+// in: an arithmetic ("f32", "bf16"), as fixtures call it: "float32", "bfloat16".
+const char *fixture_dtype_word(const char *in);
+
 // Keeps in what f and a, which do not match, differ, with both digests; the first time only. artifact: its name.
 void fixture_why_not(fixture_ref *f, const artifact_ref *a, const char *artifact);
 

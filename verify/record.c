@@ -1,5 +1,6 @@
 #include "record.h"
 #include "held_type.h"
+#include "match.h"
 #include "preflight.h"
 #include "recipe.h"
 #include "../formats/json.h"
@@ -171,7 +172,7 @@ static bool check_run(const gguf *g, const verify_report *r, err *e)
                        (long long)r->file_bytes, (long long)gguf_file_bytes(g));
     for (int64_t i = 0; i < r->n_fixtures; i++)
         if (!check_counts(&r->fixtures[i], path, e) ||
-            !same_text("dtype", r->fixtures[i].dtype, strcmp(kv, "bf16") == 0 ? "bfloat16" : "float32", path, e))
+            !same_text("dtype", r->fixtures[i].dtype, fixture_dtype_word(kv), path, e))
             return false;
     return check_both(g, r, e) && check_derivation(g, &r->derivation, e) && verify_recipe_fits(&r->recipe, g, e)
         && record_limits(g, r, e);

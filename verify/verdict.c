@@ -1,6 +1,5 @@
 // What results come to: see verify.h.
 #include "verify.h"
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,12 +36,4 @@ const char *verify_verdict(const verify_report *r)
     for (int64_t i = 0; i < r->n_fixtures; i++) worst = verify_worse(worst, verify_fixture_verdict(&r->fixtures[i]));
     if (r->n_fixtures == 0 || r->incomplete || !r->passed) worst = verify_worse(worst, "unverified");
     return worst;
-}
-
-bool verify_distance_was_left_out(const verify_fixture_result *f)
-{
-    // A failure that is not kept may be that of the distance.
-    bool left_out = f->ran && f->cases_held > 0 && isnan(f->kl_mean) && f->failures_total == f->n_failures;
-    for (int64_t i = 0; left_out && i < f->n_failures; i++) left_out = strcmp(f->failures[i].what, "distance") != 0;
-    return left_out;
 }
